@@ -1,0 +1,41 @@
+/*
+ * How a file is cut into chunks.
+ *
+ * Chunk sizes are multiples of 64 KiB (neighbouring writers on NFS must not share a page). A file has at most
+ * limits->chunks_max chunks: the chunk size grows until it fits. Every chunk but the last is chunk_size long.
+ */
+#ifndef CHUNKLIFT_GEOMETRY_H
+#define CHUNKLIFT_GEOMETRY_H
+
+#include "pure/err.h"
+#include <stdint.h>
+
+#define CHUNK_ALIGN ((uint64_t)65536)
+#define CHUNK_SIZE_DEFAULT ((uint64_t)8 << 20)
+/* No store gets more chunks a file than this: PLANNED carries one bit for each (64 KiB of bits). */
+#define CHUNKS_MAX 524288u
+
+struct geometry_limits {      /* what a kind of destination allows */
+    uint64_t chunk_min_bytes; /* 5 MiB for S3 parts but the last */
+    uint64_t chunk_max_bytes; /* 5 GiB for S3 */
+    uint32_t chunks_max;      /* 10,000 for S3 */
+    uint64_t file_max_bytes;
+};
+
+extern const struct geometry_limits geometry_limits_s3;
+extern const struct geometry_limits geometry_limits_file;
+
+struct geometry {
+    uint64_t size;       /* of the file */
+    uint64_t chunk_size; /* bytes */
+    uint32_t chunks;     /* 0 for an empty file, which always travels as a put */
+};
+
+/* wanted is rounded up to CHUNK_ALIGN and grown to fit; ERR_LIMIT when the file is too large for the store. */
+int geometry_plan(const struct geometry_limits *limits, uint64_t size, uint64_t wanted, struct geometry *g) MUST_CHECK;
+/* True when g could have come from geometry_plan for some store: the check on geometry read from a peer or a disk. */
+bool geometry_is_valid(const struct geometry *g);
+uint64_t geometry_offset(const struct geometry *g, uint32_t chunk); /* CHECKs chunk < chunks */
+uint64_t geometry_length(const struct geometry *g, uint32_t chunk);
+
+#endif

@@ -1,0 +1,470 @@
+/*
+ * The messages between chunklift's processes. docs/PROTOCOL.md describes the conversation and its rules; this header is
+ * the vocabulary.
+ *
+ * A message is one ZeroMQ frame: a msgpack array [version, type, journal, sender, number, body], body a msgpack map
+ * from small integers (field numbers, proto_fields.c) to values. Unknown fields and unknown array elements after body
+ * are ignored; an unknown version is ERR_VERSION. Every string, list and count is checked against a stated maximum; a
+ * decoder never allocates more than a small multiple of the bytes it was given.
+ *
+ * Ownership: msg_decode's slices point into the frame, lists lie in memory owned by the msg: both live until
+ * msg_release and the frame's end. For encoding everything points to memory of the caller.
+ */
+#ifndef CHUNKLIFT_PROTO_H
+#define CHUNKLIFT_PROTO_H
+
+#include "pure/buf.h"
+#include "pure/err.h"
+#include "pure/ids.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROTO_VERSION 1
+#define PROTO_FRAME_MAX (1u << 20)  /* bytes of any message but OFFER */
+#define PROTO_OFFER_MAX (16u << 10) /* bytes of an OFFER: bounds what a dead PULL swallows */
+#define PROTO_LIST_MAX 4096         /* entries of any list */
+#define PROTO_NAME_MAX 4096         /* bytes of a path or a destination */
+#define PROTO_TEXT_MAX 1024         /* bytes of any other text: errors, handles, etags, workers */
+#define PROTO_PLAN_MAX 256          /* files in one PLAN */
+
+enum msg_type {
+    MSG_HELLO = 1,
+    MSG_WELCOME,
+    MSG_PLAN,
+    MSG_PLANNED,
+    MSG_OFFER,
+    MSG_CLAIM,
+    MSG_VERDICT,
+    MSG_HEARTBEAT,
+    MSG_BEAT,
+    MSG_RELEASE,
+    MSG_PARTS,
+    MSG_PARTLIST,
+    MSG_COMPLETE,
+    MSG_ACK,
+    MSG_TAIL,
+    MSG_RECORDS,
+    MSG_STATUS,
+    MSG_STATE,
+    MSG_BYE,
+    MSG_ERROR,
+    /* numbers kept for the messages of uploaders that share no file system, and for changing what runs: */
+    MSG_RESERVED_FETCH = 21,
+    MSG_RESERVED_DATA = 22,
+    MSG_RESERVED_SET = 23,
+};
+const char *msg_type_name(enum msg_type type);
+
+enum role { ROLE_PRODUCER = 1, ROLE_UPLOADER = 2, ROLE_READER = 3 };
+
+enum job_kind {
+    JOB_BEGIN = 1, /* create the multipart upload or the temporary file */
+    JOB_CHUNK,     /* send one range */
+    JOB_FINISH,    /* make the object out of its chunks */
+    JOB_ABORT,     /* drop an unfinished upload at the destination */
+    JOB_PUT,       /* a small (or empty) file in one request */
+    JOB_HEAD,      /* does the destination still hold what the journal says? changes nothing, is not journaled */
+};
+const char *job_kind_name(enum job_kind kind);
+
+enum checksum_kind {
+    CHECKSUM_NONE = 0,
+    CHECKSUM_CRC32C_FULL = 1
+}; /* what the store verifies; "crc32c/FULL_OBJECT" in the journal */
+
+/* Names a job: (kind, upload, chunk). chunk is 0 where the kind has none. */
+struct ref {
+    enum job_kind kind;
+    struct id128 upload;
+    uint32_t chunk;
+};
+
+struct source_ref {    /* a file as its producer saw it */
+    struct slice name; /* --source-name */
+    struct slice path; /* absolute; any bytes but NUL */
+    uint64_t size;
+    int64_t mtime_ns, ctime_ns;
+    uint64_t ino, dev;
+    struct slice boot; /* boot id of the producer's host: dev counts only there */
+};
+
+struct target {            /* where it goes */
+    struct slice dest;     /* file:///path or s3://bucket/key */
+    struct slice endpoint; /* S3: the URL; empty for file:// */
+    struct slice region;   /* a wish; empty: the uploader finds out */
+};
+
+/* Why something was denied, released, refused or failed. One enumeration for all, so that events can carry it. */
+enum why {
+    WHY_NONE = 0,
+    WHY_HELD = 1,   /* another uploader's lease */
+    WHY_GRACE,      /* restart: former holders come first (rule 6) */
+    WHY_LATER,      /* not now (order of rule 9: begin before chunk, chunks before finish, leases end before abort) */
+    WHY_UNKNOWN,    /* no such upload here: plan it again */
+    WHY_STALE,      /* not the handle or plan that counts */
+    WHY_ENDED,      /* upload already finished, failed or aborted */
+    WHY_DRAIN,      /* uploader leaves */
+    WHY_NOT_HERE,   /* root, destination or credentials are not this uploader's */
+    WHY_NO_SOURCE,  /* the file cannot be opened here */
+    WHY_BACKOFF,    /* the endpoint wants a pause */
+    WHY_FULL_SLOTS, /* more offers than places */
+    WHY_NO_PROGRESS,
+    WHY_JOURNAL, /* the journal cannot be written */
+};
+const char *why_text(enum why why);
+
+enum fail_class { /* of a failed job; names in the journal's `class` */
+                  FAIL_NONE = 0,
+                  FAIL_CHANGED,     /* "changed": the source is not what was planned */
+                  FAIL_SOURCE,      /* "source": it cannot be read */
+                  FAIL_DENIED,      /* "denied": the store refuses credentials or permission */
+                  FAIL_NO_BUCKET,   /* "no-bucket" */
+                  FAIL_DEST,        /* "dest": the destination cannot be written */
+                  FAIL_FULL,        /* "full": no space at the destination */
+                  FAIL_CLOCK,       /* "clock": RequestTimeTooSkewed */
+                  FAIL_REQUEST,     /* "request": the store refuses the request itself */
+                  FAIL_OUTAGE,      /* "outage": transient errors for longer than --retry-for */
+                  FAIL_UNREACHABLE, /* "unreachable": the endpoint was never reached (exit 3) */
+                  FAIL_INTEGRITY,   /* "integrity": what arrived is not what was sent */
+                  FAIL_SUPERSEDED,  /* "superseded": another identity took the destination */
+                  FAIL_NOBODY,      /* "nobody": no uploader of the fleet can do it */
+};
+const char *fail_class_name(enum fail_class c);
+
+struct msg_hello {
+    enum role role;
+    struct slice host; /* nodename */
+    struct slice boot; /* boot id */
+    uint64_t pid, starttime;
+    uint32_t slots;      /* uploader: transfers at a time */
+    struct slice jobs;   /* producer: its --jobs endpoint, told to uploaders without --jobs on the same host */
+    struct slice *allow; /* uploader: destinations it may serve */
+    size_t allow_count;
+    struct slice software; /* "chunklift 0.1.0" */
+};
+
+struct msg_welcome {
+    uint64_t epoch;
+    uint32_t lease_ms;
+    uint64_t seq;       /* of the last record */
+    struct slice head;  /* its h */
+    struct slice *jobs; /* endpoints of local producers */
+    size_t jobs_count;
+    uint64_t event;           /* event cursor to start from */
+    struct slice journal_dir; /* for people */
+    uint64_t pid;
+};
+
+enum plan_flags {
+    PLAN_FORCE = 1,
+    PLAN_PUT = 2 /* one request */,
+    PLAN_MISSING = 4 /* the finished object was looked for and is gone: new id */
+};
+struct plan_file {
+    uint64_t index;      /* the producer's own number, comes back */
+    struct id128 upload; /* zero, or the id it had before the consumer restarted: kept if the consumer knows no other */
+    struct source_ref source;
+    struct target target;
+    uint64_t chunk_size; /* wanted geometry; an open upload keeps its own */
+    uint32_t chunks, flags;
+};
+struct msg_plan {
+    struct plan_file *files;
+    size_t file_count;
+};
+
+enum planned_state {
+    PLANNED_NEW = 1,    /* nothing at the destination: offer begin (or put) */
+    PLANNED_OPENING,    /* begin was granted once, handle not known yet: offer begin */
+    PLANNED_OPEN,       /* begun; done tells which chunks have records */
+    PLANNED_DONE,       /* finished earlier, same source, still the last at its destination */
+    PLANNED_REFUSED,    /* cannot be planned: error says why */
+    PLANNED_SUPERSEDED, /* this source was superseded at its destination by another producer: fails */
+};
+struct job_lease {
+    struct ref ref;
+    uint32_t remaining_ms;
+};
+struct planned_file {
+    uint64_t index;
+    struct id128 upload;
+    enum planned_state state;
+    struct slice handle;
+    enum checksum_kind checksum;
+    uint64_t chunk_size;
+    uint32_t chunks;
+    struct slice done; /* bitmap, bit i%8 of byte i/8 = chunk i has its record */
+    uint64_t done_bytes;
+    struct id128 superseded; /* not zero: an unfinished upload to the same destination that must be aborted first */
+    struct slice superseded_handle;
+    struct job_lease *leases; /* live ones of this upload */
+    size_t lease_count;
+    struct slice error;
+};
+struct msg_planned { /* answers a prefix of the files asked, as many as fit into a frame; the rest is asked again */
+    uint64_t seq;    /* the records this picture contains */
+    struct planned_file *files;
+    size_t file_count;
+};
+
+struct job {
+    struct ref ref;
+    uint64_t offset, length; /* chunk; put: 0, size */
+    struct source_ref source;
+    struct target target;
+    struct slice handle; /* chunk, finish, abort */
+    enum checksum_kind checksum;
+    uint64_t chunk_size;
+    uint32_t chunks;
+};
+struct msg_offer {
+    struct job *jobs;
+    size_t job_count;
+    struct slice data; /* the producer's --data endpoint; empty: none */
+};
+
+struct claim {
+    struct ref ref;
+    struct slice handle; /* the one in the offer */
+    bool held;           /* I held this lease before you restarted */
+};
+struct msg_claim {
+    struct claim *claims;
+    size_t claim_count;
+};
+
+enum verdict_kind { VERDICT_GRANT = 1, VERDICT_DENY, VERDICT_DONE };
+struct verdict {
+    struct ref ref;
+    enum verdict_kind kind;
+    enum why why;      /* deny */
+    uint32_t after_ms; /* deny: worth asking again after this; 0: wait to be offered it again */
+    uint64_t seq;      /* done: its record */
+    int64_t since_us;  /* begin granted before: look for what an earlier holder left since this time (rule 10); 0: first
+                          grant */
+};
+struct msg_verdict { /* GRANT, DENY and DONE for all claims of one CLAIM, same order */
+    uint32_t lease_ms;
+    struct verdict *verdicts;
+    size_t verdict_count;
+};
+
+struct lease_mark {
+    struct ref ref;
+    uint64_t bytes; /* moved so far */
+};
+struct msg_heartbeat {
+    uint32_t slots, active, free; /* free: jobs it would claim now */
+    struct lease_mark *leases;
+    size_t lease_count;
+    uint64_t sent_bytes, retries; /* since its start */
+};
+struct msg_beat {
+    struct ref *invalid; /* leases that are no longer its own: stop */
+    size_t invalid_count;
+    struct slice *jobs; /* as in WELCOME */
+    size_t jobs_count;
+};
+
+struct released {
+    struct ref ref;
+    enum why why;
+    uint32_t after_ms;   /* backoff: offer again after this */
+    struct slice detail; /* for people */
+};
+struct msg_release {
+    struct released *jobs;
+    size_t job_count;
+};
+
+struct msg_parts { /* uploader asks */
+    struct id128 upload;
+    struct slice handle;
+    uint32_t from; /* first chunk wanted */
+};
+struct part {
+    uint32_t chunk, crc;
+    uint64_t length;
+    struct slice etag;
+};
+struct msg_partlist {
+    struct id128 upload;
+    uint32_t from, chunks; /* chunks: of the whole upload; 0: unknown upload */
+    struct part *parts;    /* consecutive from `from`; as many as fit */
+    size_t part_count;
+};
+
+enum outcome {
+    OUTCOME_DONE = 1,
+    OUTCOME_FAILED, /* final: the file fails with klass and error */
+    OUTCOME_REDO,   /* chunk: its record must not count any more (rule 11) */
+    OUTCOME_GONE,   /* the store knows the handle no longer: the upload starts again (rule 10) */
+};
+struct result {
+    struct ref ref;
+    enum outcome outcome;
+    enum fail_class klass;
+    struct slice error;          /* for people */
+    struct slice handle;         /* begin: the new one; chunk, finish, abort: the one used */
+    enum checksum_kind checksum; /* begin */
+    uint64_t offset, length;     /* chunk, put */
+    uint64_t size;               /* finish, put, head: of the object */
+    uint32_t crc;                /* chunk, put, finish: crc32c of chunk or whole file */
+    struct slice etag;
+    uint32_t ms;              /* time it took */
+    uint64_t sent_bytes;      /* body bytes sent for this job, retries included */
+    bool exists;              /* head */
+    struct source_ref source; /* put: all that its record needs, should the consumer have restarted */
+    struct target target;     /* put */
+};
+struct msg_complete { /* COMPLETE and FAIL */
+    struct result *results;
+    size_t result_count;
+};
+
+enum ack_kind { ACK_RECORDED = 1, ACK_REFUSED };
+struct ack {
+    struct ref ref;
+    enum outcome outcome; /* of the result it answers */
+    enum ack_kind kind;
+    enum why why;        /* refused */
+    uint64_t seq;        /* recorded: 0 where nothing needed a record */
+    struct slice handle; /* begin: the one that counts; a loser aborts its own (rule 10) */
+};
+struct msg_ack {
+    struct ack *acks;
+    size_t ack_count;
+};
+
+enum tail_filter { TAIL_ALL = 1, TAIL_MINE /* uploads this producer planned */, TAIL_UPLOAD };
+struct msg_tail {
+    uint64_t seq;   /* first record wanted */
+    uint64_t event; /* first event wanted */
+    enum tail_filter filter;
+    struct id128 upload;
+    uint32_t max_records, wait_ms;
+};
+
+enum event_kind {
+    EVENT_GRANTED = 1,
+    EVENT_RELEASED,
+    EVENT_EXPIRED,
+    EVENT_DENIED,
+    EVENT_CHECKED, /* head done */
+};
+struct event {
+    struct ref ref;
+    enum event_kind kind;
+    enum why why;
+    uint32_t after_ms;
+    uint64_t bytes; /* expired: moved in vain, as far as known */
+    struct slice worker, detail;
+    bool exists;   /* checked */
+    uint64_t size; /* checked */
+};
+struct fleet {
+    uint32_t uploaders, slots, free;
+    uint32_t share;        /* of the free places, for this producer */
+    uint64_t moving_bytes; /* in flight by this producer's leases */
+    uint64_t again_bytes; /* sent for this producer's uploads and not needed: retries, lost leases; since the consumer's
+                             start */
+    uint64_t retries;
+    uint32_t unable; /* uploaders of the fleet that released something of this producer as not-here */
+};
+struct msg_records {
+    uint64_t epoch;
+    struct slice lines; /* whole journal lines with their newlines, in order, filtered */
+    uint32_t line_count;
+    uint64_t next; /* ask from here */
+    struct event *events;
+    size_t event_count;
+    uint64_t event_next;
+    struct fleet fleet;
+    uint64_t head_seq;
+    struct slice head;
+    bool resync; /* a cursor is gone: plan again what is unfinished */
+};
+
+struct msg_status {
+    uint64_t from; /* upload to start the page with; 0 first */
+};
+struct upload_status {
+    struct id128 upload;
+    struct slice path, dest;
+    uint64_t size, done_bytes, moving_bytes;
+    uint32_t chunks, chunks_done, leases;
+};
+struct worker_status {
+    enum role role;
+    struct slice worker; /* host/pid */
+    uint32_t slots, active, free;
+    uint64_t sent_bytes, rate, retries, silent_ms; /* rate: bytes a second over the last seconds */
+};
+struct msg_state {
+    uint64_t epoch, head_seq, pid;
+    struct slice head, journal_dir;
+    struct upload_status *uploads;
+    size_t upload_count;
+    struct worker_status *workers;
+    size_t worker_count;
+    uint64_t next;     /* page to ask for; 0: last */
+    uint64_t finished; /* uploads finished, journal-wide */
+};
+
+struct msg_bye {
+    uint32_t unused;
+};
+
+enum protocol_error {
+    PROTOCOL_VERSION = 1, /* I do not speak that version */
+    PROTOCOL_MALFORMED,
+    PROTOCOL_HELLO_FIRST, /* I do not know you (I may have restarted): say HELLO */
+    PROTOCOL_JOURNAL,     /* that is not this journal */
+    PROTOCOL_TOO_MANY,    /* peers, requests */
+    PROTOCOL_ROLE,        /* not for your role */
+    PROTOCOL_STOPPING,    /* journal failed or consumer ends: keep what you have */
+};
+struct msg_error {
+    enum protocol_error code;
+    struct slice text;
+};
+
+struct msg {
+    enum msg_type type;
+    struct id128 journal; /* zero: not known yet (HELLO) */
+    struct id128 sender;  /* incarnation: random, new at every start */
+    uint64_t number;      /* a question's number; its answer carries it; 0: no answer expected */
+    union {
+        struct msg_hello hello;
+        struct msg_welcome welcome;
+        struct msg_plan plan;
+        struct msg_planned planned;
+        struct msg_offer offer;
+        struct msg_claim claim;
+        struct msg_verdict verdict;
+        struct msg_heartbeat heartbeat;
+        struct msg_beat beat;
+        struct msg_release release;
+        struct msg_parts parts;
+        struct msg_partlist partlist;
+        struct msg_complete complete;
+        struct msg_ack ack;
+        struct msg_tail tail;
+        struct msg_records records;
+        struct msg_status status;
+        struct msg_state state;
+        struct msg_bye bye;
+        struct msg_error error;
+    };
+    void *memory; /* msg_decode's lists; not for users */
+};
+
+/* Appends the frame to out. ERR_LIMIT when it would pass the type's maximum (out as before): send less. */
+int msg_encode(const struct msg *m, struct buf *out) MUST_CHECK;
+/* ERR_INVALID (damaged, a count or length past its maximum, a missing field), ERR_VERSION (then type, sender and number
+ * may be unset), ERR_NOMEM. m need not be released after an error. */
+int msg_decode(struct slice frame, struct msg *m) MUST_CHECK;
+void msg_release(struct msg *m); /* frees the lists; safe on a zeroed msg */
+
+#endif

@@ -1,0 +1,23 @@
+/* Text as other programs see it: UTF-8, JSON strings, base64 (RFC 4648, padded, standard alphabet), safe printing. */
+#ifndef CHUNKLIFT_TEXT_H
+#define CHUNKLIFT_TEXT_H
+
+#include "pure/buf.h"
+#include "pure/err.h"
+
+/* True for well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
+bool utf8_is_valid(struct slice text);
+
+/* Appends "text" with JSON escapes and both quotes; text must be valid UTF-8. Control characters and DEL as \u00XX. */
+int json_add_string(struct buf *out, struct slice text) MUST_CHECK;
+
+int base64_add(struct buf *out, struct slice bytes) MUST_CHECK;
+int base64_decode(struct buf *out, struct slice text) MUST_CHECK;
+
+/*
+ * Appends a file or key name the way it is shown to people: valid UTF-8 always; control characters (newline, tab,
+ * escape) and bytes that are not UTF-8 as \n, \t, \xNN; a backslash as itself unless that would be ambiguous.
+ */
+int text_add_printable(struct buf *out, struct slice name) MUST_CHECK;
+
+#endif

@@ -1,0 +1,30 @@
+/* Sizes, rates and times as people write and read them. */
+#ifndef CHUNKLIFT_UNITS_H
+#define CHUNKLIFT_UNITS_H
+
+#include "pure/buf.h"
+#include "pure/err.h"
+#include <stdint.h>
+
+#define KIB ((uint64_t)1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define TIB (1024 * GIB)
+
+/* "8MiB", "5242880", "1.5GB", "64k" is refused; KiB MiB GiB TiB binary, kB MB GB TB decimal, B or nothing bytes.
+ * ERR_INVALID, or ERR_LIMIT past 2^63-1. */
+int parse_size(const char *text, uint64_t *bytes) MUST_CHECK;
+/* "10 min", "10min", "300s", "500ms", "2h", "10" (seconds); result in milliseconds, at most 365 days. */
+int parse_time_ms(const char *text, uint64_t *ms) MUST_CHECK;
+/* A whole decimal number within [min, max], nothing else around it. */
+int parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *value) MUST_CHECK;
+
+/* "41 MiB", "1.23 GiB", "812 B": three significant digits, binary. Returns out. */
+#define UNITS_TEXT_SIZE 32
+const char *format_size(uint64_t bytes, char out[UNITS_TEXT_SIZE]);
+/* "1.2 GiB/s" */
+const char *format_rate(double bytes_per_second, char out[UNITS_TEXT_SIZE]);
+/* "00:41", "1:02:03", "3d 04:00" */
+const char *format_duration(uint64_t seconds, char out[UNITS_TEXT_SIZE]);
+
+#endif

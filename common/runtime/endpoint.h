@@ -1,0 +1,67 @@
+/*
+ * ZeroMQ sockets with chunklift's settings: the only files that include zmq.h. One context a process.
+ *
+ * Nothing here blocks but endpoint_wait. A socket's fd is edge-triggered and only a hint: drain the socket (bounded),
+ * and last before sleeping call endpoint_events on every socket (FACTS: skipping that stalls at load); endpoint_wait
+ * does so itself. LINGER is 0: everything that matters is sent again; endpoint_close_flush waits a bounded time where a
+ * goodbye should leave.
+ */
+#ifndef CHUNKLIFT_ENDPOINT_H
+#define CHUNKLIFT_ENDPOINT_H
+
+#include "pure/buf.h"
+#include "pure/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum endpoint_kind {
+    ENDPOINT_ROUTER, /* binds; consumer. ROUTER_MANDATORY, HANDSHAKE and HEARTBEAT set, MAXMSGSIZE = PROTO_FRAME_MAX */
+    ENDPOINT_DEALER, /* connects; everybody else. IMMEDIATE=1 */
+    ENDPOINT_PUSH,   /* binds; offers. SNDHWM 1 and small buffers: what a dead peer holds is bounded (FACTS) */
+    ENDPOINT_PULL,   /* connects; one socket per producer. RCVHWM 1, MAXMSGSIZE = PROTO_OFFER_MAX */
+};
+
+struct endpoint; /* opaque */
+
+/* address: "ipc://…", "tcp://host:port", "tcp://127.0.0.1:*". Binding ipc:// CHECKs nothing exists there (libzmq would
+ * silently take it over): ERR_BUSY. ERR_USAGE for an address libzmq refuses, ERR_IO else; both logged with the address.
+ */
+int endpoint_open(struct endpoint **e, enum endpoint_kind kind, const char *address) MUST_CHECK;
+/* What it is bound to, wildcard resolved, or connected to. */
+const char *endpoint_address(const struct endpoint *e);
+void endpoint_close(struct endpoint **e); /* drops what was not sent */
+void endpoint_close_flush(struct endpoint **e, int linger_ms);
+void endpoint_shutdown_all(void); /* ends the context; after every socket is closed */
+
+/* A received frame. For ROUTER, peer is the sender's routing id. Reused: endpoint_recv releases what it held. */
+struct frame {
+    struct slice data;
+    uint8_t peer[16];
+    uint8_t peer_len;
+    void *memory;
+};
+#define FRAME_INIT                                                                                                     \
+    { 0 }
+/* ERR_AGAIN when there is none. Frames that are not exactly one data part are dropped. */
+int endpoint_recv(struct endpoint *e, struct frame *f) MUST_CHECK;
+void frame_release(struct frame *f);
+
+/* Sends one frame; peer and peer_len for ROUTER, else NULL, 0. ERR_AGAIN: full now; ERR_NOT_FOUND: that peer is gone
+ * (ROUTER). */
+int endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct slice data) MUST_CHECK;
+
+enum { ENDPOINT_IN = 1, ENDPOINT_OUT = 2 };
+int endpoint_events(struct endpoint *e); /* which of them are possible now; re-arms the fd */
+int endpoint_fd(const struct endpoint *e);
+
+/* Waits until an endpoint has one of its wanted events, an fd is readable, or the time is over (-1: no limit).
+ * Interrupted by signals: returns 0. ready flags are set in the items. */
+struct wait_item {
+    struct endpoint *endpoint; /* or NULL: fd */
+    int fd;
+    int want, ready;
+};
+int endpoint_wait(struct wait_item *items, size_t count, int timeout_ms) MUST_CHECK;
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * What a source file was when it was planned, and whether it still is.
+ * Device numbers only compare under the same boot id: they change over reboots and between hosts of one NFS.
+ */
+#ifndef CHUNKLIFT_FILEID_H
+#define CHUNKLIFT_FILEID_H
+
+#include "pure/err.h"
+#include <stdint.h>
+#include <sys/stat.h>
+
+struct fileid {
+    uint64_t size;
+    int64_t mtime_ns, ctime_ns;
+    uint64_t ino, dev;
+};
+
+void fileid_from_stat(const struct stat *st, struct fileid *id);
+/* NULL when equal, else what differs, for people: "size changed", "mtime moved", "replaced by another file", … dev is
+ * compared when same_boot is true. Static storage. */
+const char *fileid_difference(const struct fileid *planned, const struct fileid *now, bool same_boot);
+
+/* /proc/sys/kernel/random/boot_id without dashes (32 hex digits and a NUL). Read once. */
+const char *boot_id(void);
+
+/*
+ * Opens path (absolute) read-only beneath root (absolute, without trailing slash except "/"), by openat2(2) with
+ * RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS on root's descriptor: no symlink or ".." leads out. root "" or NULL opens the
+ * path as it is. Only regular files: ERR_INVALID otherwise. ERR_NOT_FOUND, ERR_DENIED, ERR_IO as the system says. Opens
+ * with O_NONBLOCK | O_CLOEXEC | O_NOCTTY (a fifo must not block). errno is kept for the caller.
+ */
+int open_beneath(int root_fd, const char *root, const char *path, int *fd) MUST_CHECK;
+
+#endif

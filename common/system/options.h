@@ -1,0 +1,49 @@
+/*
+ * Command-line options from one table: long names, GNU style (--name VALUE, --name=VALUE, -r, bundled short flags),
+ * "--" ends them. Options may stand after arguments. A wrong one prints "chunklift: --foo: unknown option; see
+ * 'chunklift cp --help'" and is ERR_USAGE.
+ */
+#ifndef CHUNKLIFT_OPTIONS_H
+#define CHUNKLIFT_OPTIONS_H
+
+#include "pure/err.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum option_kind {
+    OPTION_FLAG,   /* bool * = true */
+    OPTION_TEXT,   /* const char ** (points into argv) */
+    OPTION_LIST,   /* struct text_list *, repeated */
+    OPTION_SIZE,   /* uint64_t * bytes */
+    OPTION_TIME,   /* uint64_t * milliseconds */
+    OPTION_COUNT,  /* uint64_t *, within [min, max] */
+    OPTION_CHOICE, /* int *: index into choices */
+};
+
+struct text_list {
+    const char **items;
+    size_t count;
+};
+int text_list_add(struct text_list *list, const char *item) MUST_CHECK;
+void text_list_release(struct text_list *list);
+
+struct option_spec {
+    const char *name; /* without the dashes */
+    char letter;      /* 0 for none */
+    enum option_kind kind;
+    void *target;
+    const char *value_name;     /* "SIZE"; NULL for a flag */
+    const char *help;           /* one line; NULL hides it from --help */
+    uint64_t min, max;          /* OPTION_COUNT, and OPTION_TIME / OPTION_SIZE when max is not 0 */
+    const char *const *choices; /* NULL-terminated */
+};
+
+/* specs ends with a NULL name. On return *arguments holds the rest, in order (pointers into argv); the caller releases
+ * it. */
+int options_parse(const char *command, const struct option_spec *specs, int argc, char **argv,
+                  struct text_list *arguments) MUST_CHECK;
+/* usage is the first line ("chunklift cp [options] SRC… DEST"), about the paragraph after it. */
+void options_help(FILE *out, const char *usage, const char *about, const struct option_spec *specs);
+
+#endif

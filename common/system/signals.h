@@ -1,0 +1,17 @@
+/* Signals as facts read in a loop: a self-pipe made readable, and counters. */
+#ifndef CHUNKLIFT_SIGNALS_H
+#define CHUNKLIFT_SIGNALS_H
+
+#include "pure/err.h"
+#include <stdbool.h>
+
+/* Installs handlers for SIGINT, SIGTERM, SIGHUP (all stop requests), and SIGCHLD when children is true; ignores
+ * SIGPIPE. */
+int signals_init(bool children) MUST_CHECK;
+int signals_fd(void);            /* readable when something arrived; for a poll set */
+void signals_drain(void);        /* empties the pipe; call when the fd was readable */
+int signals_stop_count(void);    /* stop requests so far: 1 drain, 2 stop now */
+int signals_stop_signal(void);   /* the first one's number, 0 when none */
+bool signals_child_exited(void); /* since the last call */
+
+#endif

@@ -1,0 +1,33 @@
+/* What every unit test file ends with: UNIT_MAIN(cmocka_unit_test(test_a), …). --list names the tests, --run NAME runs
+ * one, --tmp DIR is implied by the working directory: each test program runs in an empty one. */
+#ifndef CHUNKLIFT_UNIT_H
+#define CHUNKLIFT_UNIT_H
+
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+#include <stdio.h>
+#include <string.h>
+
+static inline int unit_main(int argc, char **argv, const struct CMUnitTest *tests, size_t count) {
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+        for (size_t i = 0; i < count; i++)
+            puts(tests[i].name);
+        return 0;
+    }
+    if (argc == 3 && strcmp(argv[1], "--run") == 0)
+        cmocka_set_test_filter(argv[2]);
+    return _cmocka_run_group_tests(argv[0], tests, count, NULL, NULL);
+}
+
+#define UNIT_MAIN(...)                                                                                                 \
+    int main(int argc, char **argv) {                                                                                  \
+        const struct CMUnitTest tests[] = {__VA_ARGS__};                                                               \
+        return unit_main(argc, argv, tests, sizeof tests / sizeof tests[0]);                                           \
+    }
+
+#endif

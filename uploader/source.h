@@ -1,0 +1,39 @@
+/*
+ * Reading a source file by reference: opened beneath an allowed root, identity checked before the first and after the
+ * last byte, checksum made from the bytes that are sent.
+ */
+#ifndef CHUNKLIFT_SOURCE_H
+#define CHUNKLIFT_SOURCE_H
+
+#include "pure/err.h"
+#include "pure/proto.h"
+#include <stdint.h>
+#include <sys/types.h>
+
+struct roots; /* the --root directories, opened once */
+int roots_new(struct roots **r, const char *const *paths, size_t count) MUST_CHECK;
+void roots_destroy(struct roots **r);
+
+struct source; /* one open range of one file */
+
+/* Opens and checks identity. ERR_CHANGED (why gets what differs), ERR_NOT_FOUND, ERR_DENIED (also: beneath no root),
+ * ERR_IO. */
+int source_open(struct source **s, struct roots *roots, const struct source_ref *ref, uint64_t offset, uint64_t length,
+                char *why, size_t why_size) MUST_CHECK;
+/* The next bytes of the range, at most max, into out. Returns how many (0 at the range's end), or a negative err:
+ * ERR_CHANGED when the file is shorter than the range. The checksum moves on. */
+ssize_t source_read(struct source *s, void *out, size_t max) MUST_CHECK;
+int source_rewind(struct source *s, uint64_t position)
+    MUST_CHECK; /* position in the range; the checksum restarts there only at 0, else ERR_INVALID */
+uint64_t source_position(const struct source *s);
+uint64_t source_length(const struct source *s);
+uint32_t source_crc(const struct source *s); /* of what was read since position 0 */
+/* Reads the whole range once, without sending: for stores that want the checksum before the body. Leaves position 0 and
+ * remembers the value, so that a difference at the second reading is ERR_CHANGED from source_check. */
+int source_precompute_crc(struct source *s, uint32_t *crc) MUST_CHECK;
+/* Is the file still what was planned (a new look at its path and at the descriptor)? ERR_CHANGED with why. */
+int source_check(struct source *s, char *why, size_t why_size) MUST_CHECK;
+int source_fd(const struct source *s);
+void source_close(struct source **s);
+
+#endif
