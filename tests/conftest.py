@@ -1,0 +1,139 @@
+"""How ./check runs everything: unit test programs are collected like test files, every test gets a box of its own (directories, environment,
+processes), real servers are started once a run, and the counts go to the file that ./check adds up."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from servers.ceph import CephRgw  # noqa: E402
+from servers.minio import Minio  # noqa: E402
+from servers.swift import Swift  # noqa: E402
+from support.box import BUILD, Box  # noqa: E402
+
+SETS = {
+    # set: (unit programs, markers that must be there, markers that must not)
+    "default": (True, None, {"bench", "interop", "crash"}),
+    "asan": (True, None, {"bench", "interop", "crash", "slow"}),
+    "crash": (False, "crash", set()),
+    "interop": (False, "interop", set()),
+    "bench": (False, "bench", set()),
+    "all": (True, None, set()),
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--set", default="all", choices=sorted(SETS))
+
+
+class UnitProgram(pytest.Collector):
+    """One cmocka program; --list names its tests."""
+
+    def __init__(self, program, **kw):
+        super().__init__(**kw)
+        self.program = program
+
+    def collect(self):
+        names = subprocess.run([self.program, "--list"], check=True, capture_output=True, text=True, timeout=30).stdout.split()
+        for name in names:
+            yield UnitTest.from_parent(self, name=name, program=self.program)
+
+
+class UnitTest(pytest.Item):
+    def __init__(self, program, **kw):
+        super().__init__(**kw)
+        self.program = program
+
+    def runtest(self):
+        with Box() as box:
+            done = subprocess.run([self.program, "--run", self.name], cwd=box.dir, env=box.env, capture_output=True, text=True,
+                                  errors="replace", timeout=120)
+        output = done.stdout + done.stderr
+        if "[  SKIPPED ]" in output:
+            pytest.skip(next((line.strip() for line in output.splitlines() if "skip:" in line), "the program skipped it"))
+        if done.returncode != 0 or "[  PASSED  ] 1 test" not in output:
+            raise UnitFailure(output)
+
+    def repr_failure(self, excinfo):
+        return str(excinfo.value) if isinstance(excinfo.value, UnitFailure) else super().repr_failure(excinfo)
+
+    def reportinfo(self):
+        return self.path, 0, f"{Path(self.program).name}::{self.name}"
+
+
+class UnitFailure(Exception):
+    pass
+
+
+class UnitFolder(pytest.File):
+    def collect(self):
+        for program in sorted((BUILD / "unit").glob("*_test")):
+            yield UnitProgram.from_parent(self, name=program.name, program=str(program))
+
+
+def pytest_collect_file(file_path, parent):
+    if file_path.name == "tests.cmake" and SETS[parent.config.getoption("--set")][0]:
+        return UnitFolder.from_parent(parent, path=file_path)
+    return None
+
+
+def pytest_collection_modifyitems(config, items):
+    _, wanted, unwanted = SETS[config.getoption("--set")]
+    keep, drop = [], []
+    for item in items:
+        marks = {m.name for m in item.iter_markers()}
+        ok = (wanted is None or wanted in marks) and not (marks & unwanted)
+        (keep if ok else drop).append(item)
+    items[:] = keep
+    config.hook.pytest_deselected(items=drop)
+
+
+def pytest_terminal_summary(terminalreporter):
+    stats = terminalreporter.stats
+    passed = len(stats.get("passed", []))
+    failed = len(stats.get("failed", [])) + len(stats.get("error", []))
+    skipped = len(stats.get("skipped", []))
+    if path := os.environ.get("CHUNKLIFT_COUNTS"):
+        Path(path).write_text(f"{passed} {failed} {skipped}\n", encoding="ascii")
+
+
+@pytest.fixture
+def box(request):
+    with Box() as b:
+        yield b
+        if getattr(request.node, "failed", False):
+            b.describe()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when == "call" and report.failed:
+        item.failed = True
+
+
+def server(kind):
+    reason = kind.missing()
+    if reason:
+        pytest.skip(reason)
+    with kind() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def rgw():
+    yield from server(CephRgw)
+
+
+@pytest.fixture(scope="session")
+def swift():
+    yield from server(Swift)
+
+
+@pytest.fixture(scope="session")
+def minio():
+    yield from server(Minio)

@@ -1,0 +1,108 @@
+"""What the throwaway servers have in common: a directory, child processes that are ended by their pid, free ports."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from support.box import free_port, wait_for
+
+
+class Server:
+    access_key = "testkey0123456789AB"
+    secret_key = "testsecret0123456789testsecret0123456789"
+    region = "us-east-1"
+    needs = ()  # programs
+
+    def __init__(self):
+        self.dir = Path(tempfile.mkdtemp(prefix=f"cl-{type(self).__name__.lower()}-"))
+        (self.dir / "log").mkdir()
+        self.children = []
+        self.port = free_port()
+
+    @classmethod
+    def missing(cls):
+        """Why this server cannot run here; None when it can."""
+        gone = [p for p in cls.needs if not shutil.which(p)]
+        return f"{', '.join(gone)} not installed" if gone else None
+
+    @property
+    def endpoint(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def env(self):
+        """For chunklift and for other clients alike."""
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key, "AWS_DEFAULT_REGION": self.region,
+                "AWS_EC2_METADATA_DISABLED": "true"}
+
+    def start(self, name, *argv, env=None):
+        log = open(self.dir / "log" / f"{name}.out", "ab")
+        child = subprocess.Popen([str(a) for a in argv], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})},
+                                 cwd=self.dir)
+        child.name = name
+        self.children.append(child)
+        return child
+
+    def alive(self):
+        for child in self.children:
+            if child.poll() is not None:
+                out = (self.dir / "log" / f"{child.name}.out").read_text(errors="replace")[-2000:]
+                raise AssertionError(f"{child.name} ended with {child.returncode}:\n{out}")
+        return True
+
+    def answers(self, url):
+        self.alive()
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def command(self, *argv, timeout=60, check=True, env=None):
+        return subprocess.run([str(a) for a in argv], check=check, capture_output=True, text=True, timeout=timeout,
+                              env={**os.environ, **self.env, **(env or {})})
+
+    def __enter__(self):
+        try:
+            self.up()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc):
+        for child in reversed(self.children):
+            child.send_signal(signal.SIGKILL)
+        for child in self.children:
+            child.wait()
+        for _ in range(20):
+            shutil.rmtree(self.dir, ignore_errors=True)
+            if not self.dir.exists():
+                break
+            time.sleep(0.1)
+
+    # an independent client ------------------------------------------------------------------------------------
+
+    def aws(self, *args, check=True, timeout=300):
+        """Debian's awscli, whose S3 code is not ours."""
+        return self.command("/usr/bin/aws", "--endpoint-url", self.endpoint, *args, check=check, timeout=timeout,
+                            env={"HOME": str(self.dir), "AWS_CONFIG_FILE": "/dev/null"})
+
+    def make_bucket(self, name):
+        self.aws("s3api", "create-bucket", "--bucket", name)
+
+    def open_uploads(self, bucket):
+        import json
+        out = self.aws("s3api", "list-multipart-uploads", "--bucket", bucket).stdout
+        return json.loads(out).get("Uploads", []) if out.strip() else []
+
+
+__all__ = ["Server", "wait_for", "free_port"]

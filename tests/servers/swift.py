@@ -1,0 +1,103 @@
+"""OpenStack Swift with its S3 API on 127.0.0.1: one replica of account, container and object server behind a proxy. The strictest signer around."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from servers.base import Server, free_port, wait_for
+
+BACK = """
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = {port}
+workers = 0
+user = {user}
+swift_dir = {dir}
+devices = {dir}/dev
+mount_check = false
+fallocate_reserve = 0
+disable_fallocate = true
+recon_cache_path = {dir}/cache
+log_level = WARNING
+[pipeline:main]
+pipeline = {kind}-server
+[app:{kind}-server]
+use = egg:swift#{kind}
+[{kind}-replicator]
+[{kind}-updater]
+[{kind}-auditor]
+"""
+
+FRONT = """
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = {port}
+workers = 0
+user = {user}
+swift_dir = {dir}
+log_level = INFO
+[pipeline:main]
+pipeline = catch_errors gatekeeper cache listing_formats bulk s3api tempauth slo copy proxy-logging proxy-server
+[app:proxy-server]
+use = egg:swift#proxy
+account_autocreate = true
+node_timeout = 60
+[filter:catch_errors]
+use = egg:swift#catch_errors
+[filter:gatekeeper]
+use = egg:swift#gatekeeper
+[filter:cache]
+use = egg:swift#memcache
+memcache_servers = 127.0.0.1:{nothing}
+[filter:listing_formats]
+use = egg:swift#listing_formats
+[filter:bulk]
+use = egg:swift#bulk
+[filter:copy]
+use = egg:swift#copy
+[filter:proxy-logging]
+use = egg:swift#proxy_logging
+[filter:slo]
+use = egg:swift#slo
+max_manifest_segments = 10000
+[filter:tempauth]
+use = egg:swift#tempauth
+user_test_tester = testing .admin
+[filter:s3api]
+use = egg:swift#s3api
+location = us-east-1
+max_upload_part_num = 10000
+"""
+
+
+class Swift(Server):
+    access_key = "test:tester"
+    secret_key = "testing"
+    needs = ("swift-proxy-server", "swift-object-server", "swift-container-server", "swift-account-server", "swift-ring-builder")
+
+    def up(self):
+        import getpass
+
+        user = getpass.getuser()
+        (self.dir / "dev" / "d1").mkdir(parents=True)
+        (self.dir / "cache").mkdir()
+        ports = {kind: free_port() for kind in ("account", "container", "object")}
+
+        def ring(kind):
+            builder = self.dir / f"{kind}.builder"
+            self.command("swift-ring-builder", builder, "create", 4, 1, 0)
+            self.command("swift-ring-builder", builder, "add", "--region", 1, "--zone", 1, "--ip", "127.0.0.1", "--port", ports[kind], "--device",
+                         "d1", "--weight", 1)
+            self.command("swift-ring-builder", builder, "rebalance", check=False)
+            (self.dir / f"{kind}.conf").write_text(BACK.format(kind=kind, port=ports[kind], dir=self.dir, user=user))
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(ring, ports))
+        (self.dir / "proxy.conf").write_text(FRONT.format(port=self.port, dir=self.dir, user=user, nothing=free_port()))
+        for kind in (*ports, "proxy"):
+            self.start(kind, f"swift-{kind}-server", self.dir / f"{kind}.conf", "-v")
+        wait_for(lambda: self.answers(f"{self.endpoint}/info"), 60, "the proxy answers", 0.1)
+
+        def made():
+            self.alive()
+            return self.aws("s3api", "create-bucket", "--bucket", "bucket", check=False).returncode == 0
+
+        wait_for(made, 60, "a bucket can be made", 0.2)

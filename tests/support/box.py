@@ -1,0 +1,196 @@
+"""A box: directories, environment and processes of one test. Everything in it ends with it."""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("CHUNKLIFT_BUILD", ROOT / "build" / "check"))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(condition, seconds=20, what="condition", every=0.02):
+    """Polls until condition() is true and returns its value; fails with what otherwise."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(every)
+
+
+def sha256_of(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as f:
+        while block := f.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def random_file(path, size, seed=1):
+    """size bytes that no compression and no accidental repetition can fake; the same for the same seed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    block = hashlib.shake_256(str(seed).encode()).digest(min(size, 1 << 20))
+    with open(path, "wb") as f:
+        left, n = size, 0
+        while left > 0:
+            head = n.to_bytes(8, "big")
+            piece = (head + block)[: min(left, len(block))]
+            f.write(piece)
+            left -= len(piece)
+            n += 1
+    return path
+
+
+class Box:
+    def __init__(self):
+        self.mark = uuid.uuid4().hex
+        self._tmp = tempfile.TemporaryDirectory(prefix="cl-", ignore_cleanup_errors=True)
+        self.dir = Path(self._tmp.name)
+        for name in ("home", "run", "state"):
+            (self.dir / name).mkdir(mode=0o700)
+        keep = ("PATH", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
+        self.env = {k: v for k, v in os.environ.items() if k in keep}
+        self.env.update(
+            HOME=str(self.dir / "home"),
+            XDG_RUNTIME_DIR=str(self.dir / "run"),
+            XDG_STATE_HOME=str(self.dir / "state"),
+            TMPDIR=str(self.dir),
+            CHUNKLIFT_BOX=self.mark,
+        )
+        self.journal = self.dir / "journal"
+        self.outputs = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.kill_all()
+        self._tmp.cleanup()
+
+    # processes ------------------------------------------------------------------------------------------------
+
+    def command(self, *args, program="chunklift"):
+        return [str(BUILD / program), *map(str, args)]
+
+    def run(self, *args, program="chunklift", status=0, timeout=120, env=None, **kw):
+        """Runs to the end; status None: any exit status will do."""
+        done = subprocess.run(self.command(*args, program=program), env={**self.env, **(env or {})}, capture_output=True, text=True,
+                              errors="surrogateescape", timeout=timeout, stdin=subprocess.DEVNULL, cwd=self.dir, **kw)
+        self.outputs.append((args, done.returncode, done.stdout, done.stderr))
+        if status is not None:
+            assert done.returncode == status, f"{args}: exit status {done.returncode}, not {status}\n{done.stdout}{done.stderr}"
+        return done
+
+    def cp(self, *args, **kw):
+        return self.run("cp", "--journal", self.journal, *args, **kw)
+
+    def start(self, *args, program="chunklift", env=None, **kw):
+        log = open(self.dir / f"out-{len(self.outputs)}.log", "w+b")
+        child = subprocess.Popen(self.command(*args, program=program), env={**self.env, **(env or {})}, stdout=log, stderr=log,
+                                 stdin=subprocess.DEVNULL, cwd=self.dir, **kw)
+        child.log = Path(log.name)
+        self.outputs.append((args, None, child.log, ""))
+        return child
+
+    def start_cp(self, *args, **kw):
+        return self.start("cp", "--journal", self.journal, *args, **kw)
+
+    def processes(self, name=None):
+        """pids of this box's live processes, by program name if given: {pid: name}."""
+        found = {}
+        needle = f"CHUNKLIFT_BOX={self.mark}".encode()
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                if needle not in Path(f"/proc/{entry}/environ").read_bytes():
+                    continue
+                state = Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()[0]
+                program = os.path.basename(Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")[0].decode())
+            except (OSError, IndexError):
+                continue
+            if state != "Z" and (name is None or program == name):
+                found[int(entry)] = program
+        return found
+
+    def kill_all(self, name=None, sig=signal.SIGKILL):
+        for pid in self.processes(name):
+            try:
+                os.kill(pid, sig)
+            except ProcessLookupError:
+                pass
+
+    def gone(self, seconds=20):
+        wait_for(lambda: not self.processes(), seconds, f"processes of the box end ({self.processes()})")
+
+    def describe(self):
+        for args, status, out, err in self.outputs[-4:]:
+            if isinstance(out, Path):
+                out = out.read_text(errors="replace")[-4000:] if out.exists() else ""
+            print(f"$ chunklift {' '.join(map(str, args))}  -> {status}\n{out[-4000:]}{err[-4000:]}")
+        log = self.journal / "consumer.log"
+        if log.exists():
+            print(f"consumer.log:\n{log.read_text(errors='replace')[-3000:]}")
+
+    # the journal, read by code that shares nothing with chunklift's -------------------------------------------
+
+    def records(self, ev=None):
+        return [r for r in read_journal(self.journal) if ev is None or r["ev"] == ev]
+
+
+def journal_lines(directory):
+    directory = Path(directory)
+    files = sorted(directory.glob("journal.*.jsonl")) + [directory / "journal.jsonl"]
+    for file in files:
+        if file.exists():
+            yield from (line for line in file.read_bytes().split(b"\n")[:-1])
+
+
+def read_journal(directory):
+    return [json.loads(line) for line in journal_lines(directory)]
+
+
+def check_chain(directory):
+    """Checks seq and h of every line as docs/JOURNAL.md says; returns the last seq."""
+    last, seq = "0" * 32, 0
+    for line in journal_lines(directory):
+        body, _, rest = line.rpartition(b',"h":"')
+        record = json.loads(line)
+        want = hashlib.sha256(last.encode() + body).hexdigest()[:32]
+        assert rest == record["h"].encode() + b'"}' and record["h"] == want, f"seq {record['seq']}: chain broken"
+        assert record["seq"] == seq + 1, f"seq {record['seq']} after {seq}"
+        last, seq = want, record["seq"]
+    return seq
+
+
+def check_one_record_each(records):
+    """Every chunk of every upload has at most one record that counts; finished uploads have exactly one for each chunk."""
+    have, plan = {}, {}
+    for r in records:
+        if r["ev"] == "begin":
+            plan[r["upload"]] = r["chunks"]
+        elif r["ev"] == "chunk":
+            key = (r["upload"], r["chunk"])
+            assert key not in have, f"chunk {key} recorded twice"
+            have[key] = r
+        elif r["ev"] == "redo":
+            del have[(r["upload"], r["chunk"])]
+        elif r["ev"] == "finish":
+            got = sorted(c for (u, c) in have if u == r["upload"])
+            assert got == list(range(plan[r["upload"]])), f"upload {r['upload']} finished with chunks {got}"
