@@ -1,0 +1,236 @@
+/*
+ * Design note. One thread, one loop: wait for producer sockets and signals → supervise children → producer step →
+ * display. The producer knows nothing of the children, the supervisor nothing of files; this file holds the two
+ * together and decides when the run is over:
+ *
+ *   running ── producer finished ──▶ stopping (uploaders drained, BYE) ──▶ exit status
+ *      │ first signal: producer and uploaders finish what is in flight
+ *      └ second signal: uploaders are killed, state is kept
+ */
+#include "producer/cp.h"
+#include "producer/cp_options.h"
+#include "producer/json_events.h"
+#include "producer/producer.h"
+#include "producer/progress.h"
+#include "producer/summary.h"
+#include "producer/supervise.h"
+#include "pure/units.h"
+#include "system/clock.h"
+#include "system/log.h"
+#include "system/signals.h"
+#include <inttypes.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JSON_EVERY_MS 1000u
+
+struct cp {
+    struct cp_options o;
+    struct producer *producer;
+    struct supervisor *supervisor;
+    struct progress progress;
+    bool show_progress;
+    uint64_t began_ms, json_due_ms;
+    int stops; /* stop signals acted upon */
+};
+
+/* ---- events of the producer ---- */
+
+static void on_started(void *arg, const struct producer_file_view *file) {
+    struct cp *cp = arg;
+    if (cp->o.json)
+        json_file_event("file_started", file, -1);
+}
+
+static void on_progress(void *arg, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
+                        struct slice worker) {
+    struct cp *cp = arg;
+    if (cp->o.json)
+        json_chunk_event(file, chunk, length, worker);
+}
+
+static void on_done(void *arg, const struct producer_file_view *file, double seconds) {
+    struct cp *cp = arg;
+    if (cp->o.json)
+        json_file_event("file_done", file, seconds);
+    else
+        log_debug("%s: uploaded to %s", file->path, file->dest);
+}
+
+static void on_skipped(void *arg, const struct producer_file_view *file) {
+    struct cp *cp = arg;
+    if (cp->o.json)
+        json_file_event("file_skipped", file, -1);
+    else
+        log_debug("%s: the journal shows it uploaded", file->path);
+}
+
+static void on_failed(void *arg, const char *path, enum fail_class klass, const char *reason) {
+    struct cp *cp = arg;
+    if (cp->o.json)
+        json_failed_event(path, fail_class_name(klass), reason);
+    log_error("%s: %s", path, reason);
+}
+
+static void on_notice(void *arg, const char *text) {
+    struct cp *cp = arg;
+    if (cp->o.json)
+        json_notice_event(text);
+    else
+        log_info("%s", text);
+}
+
+/* ---- display ---- */
+
+static void erase_progress(void *arg) {
+    struct cp *cp = arg;
+    progress_erase(&cp->progress);
+}
+
+static double seconds_since(uint64_t began_ms) {
+    return (double)(clock_ms() - began_ms) / 1000;
+}
+
+static void display(struct cp *cp, uint64_t now_ms, uint64_t *deadline_ms) {
+    struct producer_file_view files[PROGRESS_FILES];
+    if (cp->show_progress) {
+        if (now_ms >= progress_due_ms(&cp->progress))
+            progress_draw(&cp->progress, producer_counts(cp->producer), files,
+                          producer_files(cp->producer, files, PROGRESS_FILES), now_ms);
+        if (*deadline_ms > progress_due_ms(&cp->progress))
+            *deadline_ms = progress_due_ms(&cp->progress);
+    }
+    if (cp->o.json) {
+        if (now_ms >= cp->json_due_ms) {
+            json_counts_event("progress", producer_counts(cp->producer), seconds_since(cp->began_ms), -1, NULL);
+            cp->json_due_ms = now_ms + JSON_EVERY_MS;
+        }
+        if (*deadline_ms > cp->json_due_ms)
+            *deadline_ms = cp->json_due_ms;
+    }
+}
+
+/* ---- the loop ---- */
+
+static void first_stop(struct cp *cp) {
+    char left[UNITS_TEXT_SIZE];
+    const struct producer_counts *c = producer_counts(cp->producer);
+    if (!cp->o.quiet)
+        log_info("finishing %" PRIu32 " transfer%s (%s left); again to stop now", c->leases, c->leases == 1 ? "" : "s",
+                 format_size(c->bytes_moving, left));
+    producer_drain(cp->producer);
+    supervisor_drain(cp->supervisor);
+}
+
+/* True when the run is to end at once. */
+static bool heed_signals(struct cp *cp) {
+    int stops = signals_stop_count();
+    if (stops > 0 && cp->stops == 0)
+        first_stop(cp);
+    cp->stops = stops;
+    return stops > 1;
+}
+
+static int wait_for_something(struct cp *cp, uint64_t deadline_ms) {
+    struct wait_item items[PRODUCER_WAIT_ITEMS + 1];
+    size_t count = producer_wait_items(cp->producer, items);
+    items[count++] = (struct wait_item){.fd = signals_fd(), .want = ENDPOINT_IN};
+    uint64_t now = clock_ms();
+    int err = endpoint_wait(items, count, deadline_ms <= now ? 0 : (int)(deadline_ms - now));
+    if (items[count - 1].ready)
+        signals_drain();
+    return err;
+}
+
+static int exit_status_of(int err) {
+    return err == ERR_USAGE ? 2 : 3;
+}
+
+/* Runs until everything is done or cannot be; returns the exit status. */
+static int run(struct cp *cp) {
+    for (;;) {
+        uint64_t now = clock_ms(), deadline = now + 1000;
+        if (heed_signals(cp)) {
+            supervisor_kill(cp->supervisor);
+            return 128 + signals_stop_signal();
+        }
+        int err = supervisor_step(cp->supervisor, producer_counts(cp->producer)->connected, now, &deadline);
+        if (err == 0)
+            err = producer_step(cp->producer, now, &deadline);
+        if (err != 0)
+            return exit_status_of(err);
+        if (producer_is_finished(cp->producer))
+            return cp->stops > 0 ? 128 + signals_stop_signal() : producer_exit_status(cp->producer);
+        if (cp->stops > 0 && supervisor_uploaders(cp->supervisor) == 0)
+            return 128 + signals_stop_signal();
+        display(cp, now, &deadline);
+        err = wait_for_something(cp, deadline);
+        if (err != 0)
+            return 3;
+    }
+}
+
+static void report_end(struct cp *cp, int status) {
+    const struct producer_counts *counts = producer_counts(cp->producer);
+    double seconds = seconds_since(cp->began_ms);
+    progress_erase(&cp->progress);
+    cp->show_progress = false;
+    if (producer_trouble(cp->producer))
+        log_error("%s", producer_trouble(cp->producer));
+    if (cp->o.json)
+        json_counts_event("summary", counts, seconds, status, cp->o.config.journal_dir);
+    else if (!cp->o.quiet && status != 2)
+        summary_print(stderr, counts, seconds, cp->o.config.journal_dir);
+    if (status > 128 && !cp->o.quiet && !cp->o.json)
+        log_info("interrupted; the same command goes on from here");
+}
+
+static int start(struct cp *cp) {
+    const struct producer_events events = {cp, on_started, on_progress, on_done, on_skipped, on_failed, on_notice};
+    int err = producer_new(&cp->producer, &cp->o.config, &events);
+    if (err != 0)
+        return err;
+    size_t roots = producer_root_count(cp->producer);
+    const char **root_list = calloc(roots + 1, sizeof *root_list);
+    if (!root_list)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < roots; i++)
+        root_list[i] = producer_root(cp->producer, i);
+    cp->o.supervise.jobs = producer_jobs_endpoint(cp->producer);
+    cp->o.supervise.allow = producer_allow(cp->producer);
+    cp->o.supervise.roots = cp->o.roots = root_list;
+    cp->o.supervise.root_count = roots;
+    return supervisor_new(&cp->supervisor, &cp->o.supervise);
+}
+
+int cp_command(int argc, char **argv) {
+    struct cp cp = {.began_ms = clock_ms()};
+    int status = cp_options_parse(&cp.o, argc, argv);
+    if (status >= 0)
+        return status;
+    setlocale(LC_CTYPE, "");
+    log_setup("chunklift", cp.o.quiet ? LOG_ERROR : cp.o.verbose ? LOG_DEBUG : cp.o.json ? LOG_WARN : LOG_INFO, false);
+    int err = signals_init(true);
+    if (err == 0)
+        err = start(&cp);
+    if (err != 0) {
+        status = exit_status_of(err);
+    } else {
+        progress_init(&cp.progress, cp.began_ms);
+        cp.show_progress = !cp.o.quiet && !cp.o.no_progress && !cp.o.json;
+        log_set_before_line(erase_progress, &cp);
+        status = run(&cp);
+        report_end(&cp, status);
+        if (status <= 128 || cp.stops == 1)
+            supervisor_drain(cp.supervisor);
+    }
+    producer_destroy(&cp.producer);
+    if (cp.supervisor)
+        supervisor_stop(cp.supervisor);
+    log_set_before_line(NULL, NULL);
+    supervisor_destroy(&cp.supervisor);
+    cp_options_release(&cp.o);
+    return status;
+}

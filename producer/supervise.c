@@ -1,0 +1,408 @@
+/*
+ * Design note. One `struct child` each for the consumer and the uploaders. A child that ended is looked at once, in
+ * reap(): its status decides whether it is started again (a crash), the run ends (it refused its configuration), or
+ * nothing (a drained uploader; a consumer that found the lock taken, because another `cp` was faster).
+ *
+ * Who starts the consumer: whoever finds that nobody serves the directory, which is when DIR/consumer is missing or
+ * names a dead process. Two may try at once; the lock on the directory decides, the loser's consumer ends with 3 and
+ * its `cp` joins the winner's.
+ */
+#include "producer/supervise.h"
+#include "pure/buf.h"
+#include "system/clock.h"
+#include "system/dirs.h"
+#include "system/log.h"
+#include "system/spawn.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define RESTARTS_MAX 10 /* of one uploader place within RESTART_SPAN_MS */
+#define RESTART_SPAN_MS 60000u
+#define RESTART_PAUSE_MS 200u /* so that a program that dies at once does not spin */
+#define CONSUMER_TRIES_MAX 5  /* starts in a row without an answer */
+#define CONSUMER_PAUSE_MS 500u
+#define CONSUMER_LOOK_MS 250u     /* how often DIR/consumer is looked at while nobody answers */
+#define CONSUMER_SILENT_MS 15000u /* a live process that does not answer for so long */
+#define STOP_WAIT_MS 10000u
+#define OTHERS_WAIT_MS 1500u
+
+struct child {
+    pid_t pid; /* 0: none */
+    unsigned restarts;
+    uint64_t span_start_ms, start_at_ms;
+};
+
+struct supervisor {
+    struct supervise_options o;
+    struct buf consumer_program, uploader_program, log_path;
+    struct child consumer;
+    unsigned consumer_tries;
+    uint64_t consumer_look_ms, silent_since_ms;
+    off_t log_start; /* of consumer.log when our consumer was started */
+    struct child *uploaders;
+    bool draining;
+};
+
+static const char *text(const struct buf *b) {
+    return b->data ? b->data : "";
+}
+
+/* ---- argument lists ---- */
+
+#define ARGV_MAX 512
+
+struct argv {
+    const char *items[ARGV_MAX];
+    size_t count;
+    char numbers[8][32];
+    size_t number_count;
+};
+
+static void add(struct argv *a, const char *item) {
+    if (a->count < ARGV_MAX - 1)
+        a->items[a->count++] = item;
+    a->items[a->count] = NULL;
+}
+
+static void add_option(struct argv *a, const char *name, const char *value) {
+    if (value && *value) {
+        add(a, name);
+        add(a, value);
+    }
+}
+
+static void add_number(struct argv *a, const char *name, uint64_t value, const char *unit) {
+    if (value == 0)
+        return;
+    char *number = a->numbers[a->number_count++];
+    snprintf(number, sizeof a->numbers[0], "%" PRIu64 "%s", value, unit);
+    add_option(a, name, number);
+}
+
+static void add_verbosity(struct argv *a, const struct supervise_options *o) {
+    if (o->verbose)
+        add(a, "-v");
+    if (o->quiet)
+        add(a, "--quiet");
+}
+
+/* ---- the consumer ---- */
+
+static off_t log_size(const struct supervisor *s) {
+    struct stat st;
+    return stat(text(&s->log_path), &st) == 0 ? st.st_size : 0;
+}
+
+static int start_consumer(struct supervisor *s, uint64_t now_ms) {
+    struct argv a = {.count = 0};
+    add(&a, text(&s->consumer_program));
+    add(&a, "--for-cp");
+    add_option(&a, "--journal", s->o.journal_dir);
+    add_number(&a, "--lease", s->o.lease_ms, "ms");
+    if (s->o.verbose)
+        add(&a, "-v");
+    s->log_start = log_size(s);
+    s->consumer_tries++;
+    s->consumer.start_at_ms = now_ms + CONSUMER_PAUSE_MS;
+    log_debug("starting a journal consumer for %s", s->o.journal_dir);
+    return spawn(&(struct spawn_options){.argv = a.items, .new_session = true, .log_path = text(&s->log_path)},
+                 &s->consumer.pid);
+}
+
+/* The last line our consumer wrote before it ended, without time and program name; empty when it wrote none. */
+static void consumer_last_words(const struct supervisor *s, char *words, size_t size) {
+    char tail[4096];
+    words[0] = '\0';
+    int fd = open(text(&s->log_path), O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    off_t end = log_size(s),
+          from = end - (off_t)sizeof tail + 1 > s->log_start ? end - (off_t)sizeof tail + 1 : s->log_start;
+    ssize_t n = pread(fd, tail, sizeof tail - 1, from);
+    close(fd);
+    if (n <= 0)
+        return;
+    while (n > 0 && tail[n - 1] == '\n')
+        n--;
+    tail[n] = '\0';
+    const char *line = strrchr(tail, '\n');
+    line = line ? line + 1 : tail;
+    const char *after = strstr(line, "chunklift-consumer: ");
+    snprintf(words, size, "%s", after ? after + strlen("chunklift-consumer: ") : line);
+}
+
+static bool somebody_serves(const struct supervisor *s) {
+    struct consumer_file f;
+    uint64_t ticks;
+    if (consumer_file_read(s->o.journal_dir, &f) != 0)
+        return false;
+    bool alive = process_starttime(f.pid, &ticks) == 0;
+    consumer_file_release(&f);
+    return alive;
+}
+
+/* Our consumer ended while it was needed. */
+static int consumer_ended(struct supervisor *s, int status, uint64_t now_ms) {
+    char words[512];
+    s->consumer.pid = 0;
+    if (s->draining || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
+        return 0;
+    if (WIFSIGNALED(status)) {
+        log_warn("journal consumer was killed by signal %d; starting it again", WTERMSIG(status));
+        s->consumer.start_at_ms = now_ms;
+        return 0;
+    }
+    consumer_last_words(s, words, sizeof words);
+    if (somebody_serves(s))
+        return 0;
+    if (s->consumer_tries >= CONSUMER_TRIES_MAX || strstr(words, "in use") == NULL) {
+        log_error("%s", words[0]
+                            ? words
+                            : "the journal consumer ended without a word; see consumer.log in the journal directory");
+        return ERR_UNREACHABLE;
+    }
+    return 0;
+}
+
+static int tend_consumer(struct supervisor *s, bool connected, uint64_t now_ms, uint64_t *deadline_ms) {
+    if (s->o.consumer || s->draining)
+        return 0;
+    if (connected) {
+        s->consumer_tries = 0;
+        s->silent_since_ms = 0;
+        return 0;
+    }
+    if (s->silent_since_ms == 0)
+        s->silent_since_ms = now_ms;
+    if (now_ms >= s->consumer_look_ms) {
+        s->consumer_look_ms = now_ms + CONSUMER_LOOK_MS;
+        if (s->consumer.pid == 0 && now_ms >= s->consumer.start_at_ms && !somebody_serves(s)) {
+            if (s->consumer_tries >= CONSUMER_TRIES_MAX) {
+                log_error("%s: no journal consumer can be kept running; see consumer.log there", s->o.journal_dir);
+                return ERR_UNREACHABLE;
+            }
+            int err = start_consumer(s, now_ms);
+            if (err != 0) {
+                log_error("%s: cannot be started: %s", text(&s->consumer_program), err_text(err));
+                return ERR_UNREACHABLE;
+            }
+            s->silent_since_ms = now_ms;
+        }
+        if (now_ms - s->silent_since_ms > CONSUMER_SILENT_MS) {
+            log_warn("%s: its consumer has not answered for %u s; still trying", s->o.journal_dir,
+                     CONSUMER_SILENT_MS / 1000);
+            s->silent_since_ms = now_ms;
+        }
+    }
+    if (*deadline_ms > s->consumer_look_ms)
+        *deadline_ms = s->consumer_look_ms;
+    return 0;
+}
+
+/* ---- uploaders ---- */
+
+static int start_uploader(struct supervisor *s, struct child *u) {
+    struct argv a = {.count = 0};
+    add(&a, text(&s->uploader_program));
+    if (s->o.consumer)
+        add_option(&a, "--consumer", s->o.consumer);
+    add_option(&a, "--journal", s->o.journal_dir);
+    add_option(&a, "--jobs", s->o.jobs);
+    add_number(&a, "--slots", s->o.slots, "");
+    add_option(&a, "--allow", s->o.allow);
+    for (size_t i = 0; i < s->o.root_count; i++)
+        add_option(&a, "--root", s->o.roots[i]);
+    add_option(&a, "--endpoint-url", s->o.endpoint_url);
+    add_option(&a, "--region", s->o.region);
+    add_option(&a, "--profile", s->o.profile);
+    add_number(&a, "--retry-for", s->o.retry_for_ms, "ms");
+    add_number(&a, "--response-timeout", s->o.response_timeout_ms, "ms");
+    if (s->o.content_md5)
+        add(&a, "--content-md5");
+    if (s->o.insecure)
+        add(&a, "--insecure");
+    add_verbosity(&a, &s->o);
+    return spawn(&(struct spawn_options){.argv = a.items, .death_signal = SIGTERM}, &u->pid);
+}
+
+static int uploader_ended(struct supervisor *s, struct child *u, int status, uint64_t now_ms) {
+    pid_t pid = u->pid;
+    u->pid = 0;
+    if (s->draining)
+        return 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+        return ERR_USAGE;
+    if (now_ms - u->span_start_ms > RESTART_SPAN_MS) {
+        u->span_start_ms = now_ms;
+        u->restarts = 0;
+    }
+    u->start_at_ms = now_ms + RESTART_PAUSE_MS;
+    if (++u->restarts > RESTARTS_MAX) {
+        log_error("uploader ended %d times within a minute; giving it up", RESTARTS_MAX + 1);
+        return 0;
+    }
+    if (WIFSIGNALED(status))
+        log_warn("uploader %d was killed by signal %d; started again (%u of %d)", (int)pid, WTERMSIG(status),
+                 u->restarts, RESTARTS_MAX);
+    else
+        log_warn("uploader %d ended with status %d; started again (%u of %d)", (int)pid, WEXITSTATUS(status),
+                 u->restarts, RESTARTS_MAX);
+    return 0;
+}
+
+static int tend_uploaders(struct supervisor *s, uint64_t now_ms, uint64_t *deadline_ms) {
+    size_t hopeless = 0;
+    if (s->draining)
+        return 0;
+    for (size_t i = 0; i < s->o.uploaders; i++) {
+        struct child *u = &s->uploaders[i];
+        if (u->pid != 0)
+            continue;
+        if (u->restarts > RESTARTS_MAX) {
+            hopeless++;
+        } else if (now_ms < u->start_at_ms) {
+            if (*deadline_ms > u->start_at_ms)
+                *deadline_ms = u->start_at_ms;
+        } else {
+            int err = start_uploader(s, u);
+            if (err != 0) {
+                log_error("%s: cannot be started: %s", text(&s->uploader_program), err_text(err));
+                return ERR_UNREACHABLE;
+            }
+        }
+    }
+    if (hopeless == s->o.uploaders) {
+        log_error("no uploader can be kept running; the lines above say why");
+        return ERR_UNREACHABLE;
+    }
+    return 0;
+}
+
+/* ---- all ---- */
+
+static int reap(struct supervisor *s, uint64_t now_ms) {
+    int status, err = 0;
+    if (s->consumer.pid > 0 && waitpid(s->consumer.pid, &status, WNOHANG) == s->consumer.pid)
+        err = consumer_ended(s, status, now_ms);
+    for (size_t i = 0; i < s->o.uploaders && err == 0; i++) {
+        struct child *u = &s->uploaders[i];
+        if (u->pid > 0 && waitpid(u->pid, &status, WNOHANG) == u->pid)
+            err = uploader_ended(s, u, status, now_ms);
+    }
+    return err;
+}
+
+int supervisor_step(struct supervisor *s, bool connected, uint64_t now_ms, uint64_t *deadline_ms) {
+    int err = reap(s, now_ms);
+    if (err == 0)
+        err = tend_consumer(s, connected, now_ms, deadline_ms);
+    if (err == 0)
+        err = tend_uploaders(s, now_ms, deadline_ms);
+    return err;
+}
+
+static int check_journal_dir(const char *dir) {
+    int err = make_dirs(dir);
+    if (err == 0 && access(dir, R_OK | W_OK | X_OK) != 0)
+        err = errno == EACCES || errno == EROFS ? ERR_DENIED : ERR_IO;
+    if (err != 0)
+        log_error("%s: the journal cannot be written there (%s); name another directory with --journal", dir,
+                  strerror(errno));
+    return err;
+}
+
+int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
+    *out = NULL;
+    struct supervisor *s = calloc(1, sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    s->o = *o;
+    int err = o->consumer ? 0 : check_journal_dir(o->journal_dir);
+    if (err == 0)
+        err = sibling_program("chunklift-consumer", &s->consumer_program);
+    if (err == 0)
+        err = sibling_program("chunklift-uploader", &s->uploader_program);
+    if (err == 0)
+        err = buf_addf(&s->log_path, "%s/consumer.log", o->journal_dir);
+    if (err == 0 && !(s->uploaders = calloc(o->uploaders ? o->uploaders : 1, sizeof *s->uploaders)))
+        err = ERR_NOMEM;
+    if (err != 0)
+        supervisor_destroy(&s);
+    *out = s;
+    return err;
+}
+
+static void signal_uploaders(struct supervisor *s, int number) {
+    for (size_t i = 0; s->uploaders && i < s->o.uploaders; i++)
+        if (s->uploaders[i].pid > 0)
+            kill(s->uploaders[i].pid, number);
+}
+
+void supervisor_drain(struct supervisor *s) {
+    s->draining = true;
+    signal_uploaders(s, SIGTERM);
+}
+
+void supervisor_kill(struct supervisor *s) {
+    s->draining = true;
+    signal_uploaders(s, SIGKILL);
+}
+
+size_t supervisor_uploaders(const struct supervisor *s) {
+    size_t alive = 0;
+    for (size_t i = 0; i < s->o.uploaders; i++)
+        alive += s->uploaders[i].pid > 0;
+    return alive;
+}
+
+/* Waits until `ended` says so, at most for_ms; children are reaped meanwhile. */
+static bool wait_until(struct supervisor *s, bool (*ended)(const struct supervisor *), uint64_t for_ms) {
+    uint64_t end = clock_ms() + for_ms;
+    for (;;) {
+        int err = reap(s, clock_ms());
+        if (ended(s))
+            return true;
+        if (err != 0 || clock_ms() >= end)
+            return false;
+        poll(NULL, 0, 10);
+    }
+}
+
+static bool uploaders_ended(const struct supervisor *s) {
+    return supervisor_uploaders(s) == 0;
+}
+
+static bool consumer_gone(const struct supervisor *s) {
+    return s->consumer.pid == 0;
+}
+
+void supervisor_stop(struct supervisor *s) {
+    supervisor_drain(s);
+    if (!wait_until(s, uploaders_ended, STOP_WAIT_MS)) {
+        signal_uploaders(s, SIGKILL);
+        wait_until(s, uploaders_ended, STOP_WAIT_MS);
+    }
+    /* It ends at the last BYE; when it does not, others use it. */
+    wait_until(s, consumer_gone, OTHERS_WAIT_MS);
+}
+
+void supervisor_destroy(struct supervisor **sp) {
+    struct supervisor *s = *sp;
+    if (!s)
+        return;
+    buf_release(&s->consumer_program);
+    buf_release(&s->uploader_program);
+    buf_release(&s->log_path);
+    free(s->uploaders);
+    free(s);
+    *sp = NULL;
+}

@@ -1,0 +1,54 @@
+/*
+ * The processes `cp` runs: a consumer for the journal directory when nobody serves it, and N uploaders. One that dies
+ * is started again, a limited number of times, and it is said. Nothing here blocks but supervisor_stop.
+ *
+ * The consumer lives in a session of its own and outlives a `cp` that others have joined; uploaders die with their
+ * `cp`.
+ */
+#ifndef CHUNKLIFT_SUPERVISE_H
+#define CHUNKLIFT_SUPERVISE_H
+
+#include "pure/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Strings must live as long as the supervisor. */
+struct supervise_options {
+    const char *journal_dir;
+    const char *consumer; /* somebody else's endpoint: none is started */
+    uint64_t uploaders, slots;
+    uint64_t lease_ms, retry_for_ms, response_timeout_ms; /* 0: the programs' defaults */
+    const char *endpoint_url, *region, *profile;          /* NULL: not passed on */
+    bool content_md5, insecure, verbose, quiet;
+    const char *jobs;  /* the producer's endpoint */
+    const char *allow; /* its destination */
+    const char *const *roots;
+    size_t root_count;
+};
+
+struct supervisor;
+
+/* Checks that the journal directory can be used and finds the programs: ERR_DENIED, ERR_NOT_FOUND, ERR_IO, ERR_FULL,
+ * logged. Starts nothing. */
+int supervisor_new(struct supervisor **s, const struct supervise_options *o) MUST_CHECK;
+
+/*
+ * Reaps what ended, starts what is missing. connected: the producer talks to the consumer. Lowers *deadline_ms
+ * (clock_ms). ERR_USAGE: an uploader refused its configuration (it said why): exit 2. ERR_UNREACHABLE: consumer or
+ * uploaders cannot be kept running (logged): exit 3.
+ */
+int supervisor_step(struct supervisor *s, bool connected, uint64_t now_ms, uint64_t *deadline_ms) MUST_CHECK;
+
+/* Uploaders finish what is in flight and end; none is started again. */
+void supervisor_drain(struct supervisor *s);
+/* At once: kills the uploaders. */
+void supervisor_kill(struct supervisor *s);
+/* How many uploaders live. */
+size_t supervisor_uploaders(const struct supervisor *s);
+/* After the producer said BYE: waits for the uploaders' end (10 s, then kills them), and for our consumer unless others
+ * use it. */
+void supervisor_stop(struct supervisor *s);
+void supervisor_destroy(struct supervisor **s);
+
+#endif

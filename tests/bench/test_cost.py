@@ -1,0 +1,106 @@
+"""What chunklift costs, against a plain signed libcurl loop in the same run: medians of three, interleaved."""
+
+import os
+import resource
+import statistics
+import subprocess
+import threading
+import time
+
+import pytest
+
+from support.box import BUILD, random_file
+
+GIB = 1 << 30
+MIB = 1 << 20
+pytestmark = pytest.mark.bench
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+
+
+@pytest.fixture
+def sink():
+    child = subprocess.Popen([BUILD / "bench" / "sink"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield f"http://127.0.0.1:{child.stdout.readline().strip()}"
+    child.stdin.close()
+    child.wait(10)
+
+
+class PeakMemory(threading.Thread):
+    """Samples the sum of the processes' proportional set sizes (PSS)."""
+
+    def __init__(self, box):
+        super().__init__(daemon=True)
+        self.box, self.peak, self.stop = box, 0, threading.Event()
+
+    def run(self):
+        while not self.stop.wait(0.1):
+            total = 0
+            for pid in self.box.processes():
+                try:
+                    with open(f"/proc/{pid}/smaps_rollup") as f:
+                        total += next(int(line.split()[1]) for line in f if line.startswith("Pss:"))
+                except (OSError, StopIteration):
+                    pass
+            self.peak = max(self.peak, total)
+
+
+def children_cpu():
+    r = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return r.ru_utime + r.ru_stime
+
+
+def run_baseline(url, src):
+    out = subprocess.run([BUILD / "bench" / "baseline", f"{url}/bucket/key", src, str(8 * MIB), "8"], check=True, capture_output=True, text=True,
+                         env={**os.environ, **CREDENTIALS}).stdout.split()
+    return float(out[1]), float(out[2])
+
+
+def run_chunklift(box, url, src, uploaders):
+    """Seconds of the upload and CPU of all its processes. The consumer is cp's child and is waited for by it, so the figures hold it."""
+    before = children_cpu()
+    began = time.monotonic()
+    done = box.run("cp", "--journal", box.dir / "journal", "--force", "--quiet", "--uploaders", uploaders, "--slots", 8 // uploaders, "--endpoint-url", url,
+                   src, "s3://bucket/key", env=CREDENTIALS)
+    seconds = time.monotonic() - began
+    assert done.returncode == 0
+    return seconds, children_cpu() - before
+
+
+@pytest.mark.parametrize("uploaders", [1, 2])
+def test_cpu_rate_and_memory(box, sink, uploaders, capsys):
+    size = 4 * GIB
+    src = random_file(box.dir / "src.bin", size)
+    with open(src, "rb") as f:  # into the page cache
+        while f.read(16 * MIB):
+            pass
+    base, ours = [], []
+    for _ in range(3):
+        base.append(run_baseline(sink, src))
+        ours.append(run_chunklift(box, sink, src, uploaders))
+    memory = PeakMemory(box)
+    memory.start()
+    run_chunklift(box, sink, src, uploaders)
+    memory.stop.set()
+    memory.join()
+    gib = size / GIB
+    b_s, b_cpu = (statistics.median(x[i] for x in base) / gib for i in (0, 1))
+    o_s, o_cpu = (statistics.median(x[i] for x in ours) / gib for i in (0, 1))
+    with capsys.disabled():
+        print(f"\n4 GiB, 8 MiB chunks, 8 transfers, {uploaders} uploader(s), medians of 3:")
+        print(f"  plain libcurl loop  {1 / b_s:5.2f} GiB/s  {b_cpu:.3f} CPU-s/GiB")
+        print(f"  chunklift           {1 / o_s:5.2f} GiB/s  {o_cpu:.3f} CPU-s/GiB  peak {memory.peak / 1024:.0f} MiB PSS (all processes)")
+        print(f"  ratio               {b_s / o_s:5.2f}        {o_cpu / b_cpu:.2f}")
+    assert o_cpu <= 1.6 * b_cpu
+    assert 1 / o_s >= 1.5
+    assert memory.peak <= 96 * 1024
+
+
+def test_small_files(box, sink, capsys):
+    src = box.dir / "src"
+    for i in range(10_000):
+        random_file(src / f"{i % 100}" / f"{i}", 4096, seed=i)
+    began, before = time.monotonic(), children_cpu()
+    box.cp("-r", "--quiet", "--endpoint-url", sink, src, "s3://bucket/tree/", env=CREDENTIALS)
+    seconds, cpu = time.monotonic() - began, children_cpu() - before
+    with capsys.disabled():
+        print(f"\n10,000 files of 4 KiB: {10_000 / seconds:.0f} files/s, {cpu * 100:.0f} µs CPU a file")

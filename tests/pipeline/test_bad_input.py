@@ -1,0 +1,284 @@
+"""Bad input: one clear line, the right exit status, and the other files go on."""
+
+import os
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from support.box import check_chain, free_port, random_file, sha256_of, wait_for
+
+MIB = 1 << 20
+
+
+def lines(done):
+    return [line for line in done.stderr.splitlines() if line.startswith("chunklift: ")]
+
+
+def one_line(done, *words):
+    found = lines(done)
+    assert len(found) == 1, done.stderr
+    for word in words:
+        assert word in found[0], found[0]
+
+
+@pytest.fixture
+def ordinary(box):
+    """Runs chunklift as a user without privileges when the tests run as root: root reads and writes everything."""
+    if os.geteuid() != 0:
+        return {}
+    os.chmod(box.dir, 0o755)
+    for name in ("home", "run", "state"):
+        os.chown(box.dir / name, 65534, 65534)
+    work = box.dir / "work"
+    work.mkdir()
+    os.chown(work, 65534, 65534)
+    return {"user": 65534, "group": 65534, "extra_groups": []}
+
+
+@pytest.mark.parametrize("args, word", [
+    (["cp"], "SRC"), (["cp", "a"], "DEST"), (["cp", "--no-such", "a", "b"], "--no-such"), (["cp", "--chunk-size", "3x", "a", "b"], "--chunk-size"),
+    (["cp", "--chunk-size"], "--chunk-size"), (["cp", "--uploaders", "0", "a", "b"], "--uploaders"), (["cp", "--slots", "-1", "a", "b"], "--slots"),
+    (["cp", "--lease", "soon", "a", "b"], "--lease"), (["cp", "--on-change", "shrug", "a", "b"], "--on-change"), (["frobnicate"], "frobnicate"),
+    (["journal", "frobnicate"], "frobnicate"), (["cp", "s3://b/k", "x"], "download"), (["cp", "a", "gs://b/k"], "gs://"),
+    (["cp", "--chunk-size", "1MiB", "a", "s3://bucket/x"], "5 MiB"), (["consumer", "--bind", "tcp://127.0.0.1:*"], "--insecure"),
+    (["uploader", "--slots", "0"], "--slots"),
+])
+def test_wrong_usage_is_exit_2(box, args, word):
+    random_file(box.dir / "a", 10)
+    one_line(box.run(*args, status=2), word)
+    assert not box.journal.exists()
+
+
+def test_help_and_version(box):
+    for command in ([], ["cp"], ["producer"], ["uploader"], ["consumer"], ["journal"], ["status"]):
+        done = box.run(*command, "--help")
+        assert "usage" in done.stdout.lower() and done.stderr == "", command
+    assert box.run("--version").stdout.startswith("chunklift ")
+
+
+def test_no_such_file_and_the_others_go_on(box):
+    a = random_file(box.dir / "a", 10)
+    done = box.cp(box.dir / "missing", a, f"{box.dir}/out/", status=1)
+    one_line(done, "missing", "No such file")
+    assert (box.dir / "out" / "a").exists()
+
+
+def test_directory_without_r(box):
+    (box.dir / "d").mkdir()
+    one_line(box.cp(box.dir / "d", f"{box.dir}/out/", status=1), "-r")
+
+
+def test_special_files_as_source(box):
+    os.mkfifo(box.dir / "fifo")
+    (box.dir / "broken").symlink_to("nowhere")
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(str(box.dir / "sock"))
+    a = random_file(box.dir / "a", 10)
+    done = box.cp(box.dir / "fifo", box.dir / "broken", box.dir / "sock", "/dev/null", a, f"{box.dir}/out/", status=1)
+    found = lines(done)
+    assert len(found) == 4, done.stderr
+    for name in ("fifo", "broken", "sock", "/dev/null"):
+        assert any(name in line for line in found), name
+    assert (box.dir / "out" / "a").exists()
+
+
+def test_unreadable_file_and_directory(box, ordinary):
+    src = box.dir / "work" if ordinary else box.dir
+    src = src / "src"
+    for name in ("good", "secret", "dir/x"):
+        random_file(src / name, 100)
+    os.chmod(src / "secret", 0)
+    os.chmod(src / "dir", 0)
+    done = box.run("cp", "--journal", src.parent / "j", "-r", src, f"{src.parent}/out/", status=1, **ordinary)
+    os.chmod(src / "dir", 0o700)
+    found = lines(done)
+    assert len(found) == 2 and all("ermission denied" in line for line in found), done.stderr
+    assert (src.parent / "out" / "good").exists()
+
+
+def test_destination_not_writable(box, ordinary):
+    if not ordinary:
+        pytest.skip("needs root to become another user")
+    a = random_file(box.dir / "a", 10)
+    closed = box.dir / "closed"
+    closed.mkdir(mode=0o755)
+    done = box.run("cp", "--journal", box.dir / "work" / "j", a, f"{closed}/x", status=1, **ordinary)
+    one_line(done, "ermission denied", str(a))
+
+
+def test_destination_is_a_file_in_the_way(box):
+    a = random_file(box.dir / "a", 10)
+    b = random_file(box.dir / "b", 9 * MIB)
+    (box.dir / "wall").write_bytes(b"x")
+    for f in (a, b):
+        one_line(box.cp(f, f"{box.dir}/wall/x", status=1), str(f))
+    (box.dir / "adir").mkdir()
+    done = box.cp("-r", a, box.dir / "adir/", status=0)
+    assert (box.dir / "adir" / "a").exists(), done.stderr
+
+
+@pytest.mark.parametrize("size", [3000, 24 * MIB])
+@pytest.mark.parametrize("change", ["grow", "shrink", "replace", "rewrite"])
+def test_file_that_changes_while_it_is_uploaded(box, change, size):
+    """The uploader is stopped by a slow start: the file changes between plan and end of the upload."""
+    src = random_file(box.dir / "a.bin", size)
+    other = random_file(box.dir / "other.bin", 5000, seed=5)
+    child = box.start_cp("--no-progress", "--uploaders", "1", "--lease", "2s", src, other, f"{box.dir}/out/")
+    wait_for(lambda: box.processes("chunklift-uploader"), what="an uploader")
+    for pid in box.processes("chunklift-uploader"):
+        os.kill(pid, 19)
+    try:
+        planned = wait_for(lambda: (box.journal / "journal.jsonl").exists() or None, what="a journal")
+        assert planned
+        if change == "grow":
+            with open(src, "ab") as f:
+                f.write(b"more")
+        elif change == "shrink":
+            os.truncate(src, size - 1)
+        elif change == "replace":
+            random_file(box.dir / "new", size, seed=7)
+            os.rename(box.dir / "new", src)
+        else:
+            st = os.stat(src)
+            with open(src, "r+b") as f:
+                f.write(b"overwritten")
+            os.utime(src, ns=(st.st_atime_ns, st.st_mtime_ns))
+    finally:
+        for pid in box.processes("chunklift-uploader"):
+            os.kill(pid, 18)
+    status = child.wait(60)
+    output = child.log.read_text()
+    assert sha256_of(box.dir / "out" / "other.bin") == sha256_of(other)
+    out = box.dir / "out" / "a.bin"
+    if status == 0:  # the change came before the plan, or after the end: then what arrived is one of the two, whole
+        assert out.exists(), output
+    else:
+        assert status == 1 and "a.bin" in output and "changed" in output and not out.exists(), output
+        box.cp(src, f"{box.dir}/out/")
+        assert sha256_of(out) == sha256_of(src)
+
+
+def test_names_with_newlines_make_one_line(box):
+    (box.dir / "bad\nname").mkdir()
+    one_line(box.cp(box.dir / "bad\nname", f"{box.dir}/out/", status=1), "bad\\nname")
+
+
+def test_key_that_is_not_utf8_fails_alone_on_s3(box, rgw):
+    src = box.dir / "src"
+    random_file(src / "good", 100)
+    with open(os.fsencode(src) + b"/caf\xe9", "wb") as f:
+        f.write(b"x")
+    done = box.cp("-r", "--endpoint-url", rgw.endpoint, src, "s3://bucket/utf8/", env=rgw.env, status=1)
+    one_line(done, "caf\\xe9", "UTF-8")
+    assert "1 file uploaded" in done.stderr
+
+
+def test_journal_in_use_by_a_stranger(box):
+    """Somebody holds the lock and does not answer."""
+    box.journal.mkdir(mode=0o700)
+    holder = subprocess.Popen(["flock", str(box.journal / "lock"), "sleep", "60"], env=box.env)
+    try:
+        wait_for(lambda: subprocess.run(["flock", "-n", str(box.journal / "lock"), "true"]).returncode != 0, what="the lock")
+        done = box.cp(random_file(box.dir / "a", 10), box.dir / "b", status=3, timeout=60)
+        one_line(done, "in use")
+    finally:
+        box.kill_all("sleep")
+        holder.wait()
+
+
+def test_journal_directory_not_writable(box, ordinary):
+    if not ordinary:
+        pytest.skip("needs root to become another user")
+    (box.dir / "locked").mkdir(mode=0o755)
+    done = box.run("cp", "--journal", box.dir / "locked" / "j", random_file(box.dir / "a", 10), box.dir / "work" / "b", status=3, **ordinary)
+    one_line(done, "locked", "--journal")
+
+
+def test_journal_damaged_in_the_middle(box):
+    box.cp(random_file(box.dir / "a", 30 * MIB), box.dir / "b")
+    box.gone()
+    file = box.journal / "journal.jsonl"
+    text = bytearray(file.read_bytes())
+    text[text.index(b'"ev":"begin"') + 6] ^= 1
+    file.write_bytes(text)
+    done = box.cp(random_file(box.dir / "c", 10), box.dir / "d", status=3)
+    one_line(done, "journal.jsonl:3")
+    assert file.read_bytes() == bytes(text)
+    verify = box.run("journal", "verify", box.journal, status=1)
+    one_line(verify, "journal.jsonl:3")
+
+
+def test_torn_tail_is_cut_and_kept(box):
+    box.cp(random_file(box.dir / "a", 30 * MIB), box.dir / "b")
+    box.gone()
+    file = box.journal / "journal.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole + b'{"seq":99,"ba')
+    assert "torn" in box.run("journal", "verify", box.journal, status=1).stderr
+    box.cp(random_file(box.dir / "c", 10), box.dir / "d")
+    assert file.read_bytes().startswith(whole)
+    check_chain(box.journal)
+    kept = list(box.journal.glob("torn-*"))
+    assert len(kept) == 1 and kept[0].read_bytes() == b'{"seq":99,"ba'
+
+
+def test_unreachable_endpoint_is_exit_3_after_ten_seconds(box):
+    port = free_port()
+    a = random_file(box.dir / "a", 10)
+    done = box.cp("--endpoint-url", f"http://127.0.0.1:{port}", a, "s3://bucket/a", status=3, timeout=40,
+                  env={"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"})
+    one_line(done, f"127.0.0.1:{port}", "connect")
+
+
+def test_no_credentials_is_exit_2_and_names_the_sources(box):
+    a = random_file(box.dir / "a", 10)
+    done = box.cp("--endpoint-url", "http://127.0.0.1:9", a, "s3://bucket/a", status=2)
+    assert lines(done) and all("AWS_ACCESS_KEY_ID" in line and "credentials" in line for line in lines(done)), done.stderr
+    one_line(done)
+
+
+def test_wrong_secret_and_no_such_bucket(box, rgw):
+    a = random_file(box.dir / "a", 10)
+    big = random_file(box.dir / "big", 12 * MIB)
+    for f in (a, big):
+        done = box.cp("--endpoint-url", rgw.endpoint, f, "s3://bucket/denied", status=1, env={**rgw.env, "AWS_SECRET_ACCESS_KEY": "wrong"})
+        one_line(done, str(f), "SignatureDoesNotMatch")
+        done = box.cp("--endpoint-url", rgw.endpoint, f, "s3://no-such-bucket/x", status=1, env=rgw.env)
+        one_line(done, str(f), "NoSuchBucket")
+
+
+def scripted_store(reply):
+    """An HTTP server that gives every request the same reply: for what a real store will not say on demand."""
+    s = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                c, _ = s.accept()
+            except OSError:
+                return
+            with c:
+                head = b""
+                while b"\r\n\r\n" not in head and (more := c.recv(65536)):
+                    head += more
+                c.sendall(reply)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return s, f"http://127.0.0.1:{s.getsockname()[1]}"
+
+
+def test_clock_too_far_off_shows_the_stores_words(box):
+    body = b"<Error><Code>RequestTimeTooSkewed</Code><Message>The difference between the request time and the server's time is too large.</Message></Error>"
+    s, url = scripted_store(b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    with s:
+        done = box.cp("--endpoint-url", url, random_file(box.dir / "a", 10), "s3://bucket/a", status=1,
+                      env={"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"})
+    one_line(done, "RequestTimeTooSkewed", "too large")
+
+
+def test_source_in_its_own_destination(box):
+    src = box.dir / "src"
+    random_file(src / "a", 10)
+    one_line(box.cp("-r", src, src / "copy", status=2), "src")
