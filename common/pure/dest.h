@@ -25,9 +25,9 @@ struct dest {
  * relative path. */
 int dest_parse(struct slice url, struct dest *d) MUST_CHECK;
 /* The user's DEST argument: a path is made absolute against cwd and gets file:// in front; other URLs are kept as they
- * are. */
+ * are. *url gets the result in place of what it held; on error it is as before. */
 int dest_from_argument(const char *argument, const char *cwd, struct buf *url) MUST_CHECK;
-/* prefix and name joined by exactly one '/'. */
+/* prefix and name joined by exactly one '/', in place of what url held (prefix may be that). */
 int dest_join(struct buf *url, struct slice prefix, struct slice name) MUST_CHECK;
 /* True when url is allowed or lies beneath it, whole path components: s3://b/data allows s3://b/data/x, not
  * s3://b/database. */

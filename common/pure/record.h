@@ -98,14 +98,22 @@ struct chain {
 int chain_init(struct chain *c) MUST_CHECK; /* h = 32 zeros */
 void chain_release(struct chain *c);
 
-/* Appends the whole line with its newline to out and moves the chain on. On error out and chain are as before.
- * ERR_LIMIT when the line would pass RECORD_LINE_MAX. */
+/*
+ * Appends the whole line with its newline to out and moves the chain on. On error out and chain are as before.
+ * ERR_LIMIT when the line would pass RECORD_LINE_MAX. Text that is not UTF-8 is written with U+FFFD in its place (src
+ * and dest: in base64), so any bytes a peer sent can be given.
+ *
+ * CHECKs that the fields of r's event are there: the HAS_ bits of every field in the event's row of docs/JOURNAL.md but
+ * etag and checksum, which are left out without their bit or when empty, as endpoint is when empty; in a carry also
+ * worker, ms, geometry and handle. An epoch has version JOURNAL_VERSION, a segment's prev is an h.
+ */
 int record_encode(const struct record *r, struct chain *c, struct buf *out) MUST_CHECK;
 
 /*
  * Parses one line without its newline, strictly: known layout for known events, integers exact to 64 bits, valid UTF-8,
- * every field an event must have. Unknown extra fields are skipped; an unknown ev is ERR_VERSION. Does not look at the
- * chain. scratch receives unescaped strings; it is cleared first and must outlive the record.
+ * every field an event must have. Unknown extra fields are skipped; an unknown ev, kind of carry or a later version in
+ * epoch is ERR_VERSION; everything else ERR_INVALID or, past a limit, ERR_LIMIT. Does not look at the chain. scratch
+ * receives unescaped strings; it is cleared first and must outlive the record.
  */
 int record_parse(struct slice line, struct record *r, struct buf *scratch) MUST_CHECK;
 

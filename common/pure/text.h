@@ -7,9 +7,13 @@
 
 /* True for well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool utf8_is_valid(struct slice text);
+/* How many bytes at the start of text are well-formed. */
+size_t utf8_valid_prefix(struct slice text);
 
 /* Appends "text" with JSON escapes and both quotes; text must be valid UTF-8. Control characters and DEL as \u00XX. */
 int json_add_string(struct buf *out, struct slice text) MUST_CHECK;
+/* The same for any bytes: each byte that is not UTF-8, and each NUL, becomes U+FFFD. */
+int json_add_string_lossy(struct buf *out, struct slice text) MUST_CHECK;
 
 int base64_add(struct buf *out, struct slice bytes) MUST_CHECK;
 int base64_decode(struct buf *out, struct slice text) MUST_CHECK;

@@ -1,0 +1,49 @@
+#include "pure/err.h"
+
+const char *err_text(int err) {
+    switch ((enum err)err) {
+    case ERR_OK:
+        return "no error";
+    case ERR_NOMEM:
+        return "out of memory";
+    case ERR_IO:
+        return "input/output error";
+    case ERR_INVALID:
+        return "malformed";
+    case ERR_VERSION:
+        return "of a version this program does not speak";
+    case ERR_LIMIT:
+        return "past a limit";
+    case ERR_AGAIN:
+        return "not now";
+    case ERR_NOT_FOUND:
+        return "not found";
+    case ERR_DENIED:
+        return "not permitted";
+    case ERR_BUSY:
+        return "in use by somebody else";
+    case ERR_CHANGED:
+        return "changed while it was uploaded";
+    case ERR_FULL:
+        return "no space left";
+    case ERR_UNREACHABLE:
+        return "no answer";
+    case ERR_USAGE:
+        return "wrong usage";
+    case ERR_DAMAGED:
+        return "damaged";
+    }
+    return "unknown error";
+}
+
+bool err_is_retryable(int err) {
+    switch ((enum err)err) {
+    case ERR_NOMEM:
+    case ERR_AGAIN:
+    case ERR_BUSY:
+    case ERR_UNREACHABLE:
+        return true;
+    default: /* ERR_IO too: a failed write or sync is never simply repeated */
+        return false;
+    }
+}

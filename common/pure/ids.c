@@ -1,0 +1,53 @@
+#include "pure/ids.h"
+#include <errno.h>
+#include <sys/random.h>
+
+int id_random(struct id128 *id) {
+    size_t got = 0;
+    while (got < sizeof id->b) {
+        ssize_t n = getrandom(id->b + got, sizeof id->b - got, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return ERR_IO;
+        got += (size_t)n;
+    }
+    return 0;
+}
+
+void id_to_hex(const struct id128 *id, char out[ID_HEX_SIZE]) {
+    hex_encode(id->b, sizeof id->b, out);
+}
+
+int id_from_hex(struct id128 *id, struct slice hex) {
+    return hex_decode(hex, id->b, sizeof id->b);
+}
+
+void hex_encode(const void *bytes, size_t len, char *out) {
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *b = bytes;
+    for (size_t i = 0; i < len; i++) {
+        out[2 * i] = digits[b[i] >> 4];
+        out[2 * i + 1] = digits[b[i] & 15];
+    }
+    out[2 * len] = '\0';
+}
+
+/* 0–15, or 16 and more for anything but a lower-case hex digit. */
+static unsigned nibble(char c) {
+    unsigned digit = (unsigned char)c - (unsigned)'0', letter = (unsigned char)c - (unsigned)'a';
+    return digit < 10 ? digit : letter < 6 ? letter + 10 : 16;
+}
+
+int hex_decode(struct slice hex, void *bytes, size_t len) {
+    if (len > SIZE_MAX / 2 || hex.len != 2 * len)
+        return ERR_INVALID;
+    uint8_t *out = bytes;
+    for (size_t i = 0; i < len; i++) {
+        unsigned high = nibble(hex.ptr[2 * i]), low = nibble(hex.ptr[2 * i + 1]);
+        if ((high | low) > 15)
+            return ERR_INVALID;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return 0;
+}

@@ -1,0 +1,436 @@
+/* The tables described in proto_fields.h, and the names of what they enumerate. */
+#include "pure/proto_fields.h"
+#include "pure/geometry.h"
+
+#define REQUIRED true
+#define OPTIONAL false
+
+/* Sizes and offsets fit a signed 64-bit number, so that their sums cannot wrap. */
+#define SIZE_LIMIT ((uint64_t)INT64_MAX)
+#define ANY32 ((uint64_t)UINT32_MAX)
+#define ANY64 UINT64_MAX
+#define PID_LIMIT ((uint64_t)INT32_MAX)
+#define HEAD_LEN ID_HEX_LEN
+
+#define MEMBER(st, m) (((const struct st *)0)->m)
+/* The kind follows from the member's type, so a table cannot disagree with its struct. */
+#define NUMBER_KIND(st, m)                                                                                             \
+    _Generic(&MEMBER(st, m),                                                                                           \
+        const uint32_t *: FIELD_U32,                                                                                   \
+        const uint64_t *: FIELD_U64,                                                                                   \
+        const int64_t *: FIELD_I64,                                                                                    \
+        const bool *: FIELD_BOOL,                                                                                      \
+        const struct id128 *: FIELD_ID)
+#define SLICE_KIND(st, m, k) _Generic(&MEMBER(st, m), const struct slice * : (k))
+#define LIST_KIND(st, m, count, k) _Generic(&MEMBER(st, count), const size_t * : (k))
+
+#define NUMBER(st, n, m, need, max)                                                                                    \
+    {                                                                                                                  \
+        .name = #m, .number = (n), .kind = NUMBER_KIND(st, m), .required = (need), .offset = offsetof(struct st, m),   \
+        .maximum = (max)                                                                                               \
+    }
+/* An enum is stored like a uint32_t; GCC keeps their types apart. */
+#define ENUM_KIND(st, m) (FIELD_U32 + 0 * sizeof(char[sizeof(MEMBER(st, m)) == sizeof(uint32_t) ? 1 : -1]))
+#define ENUM(st, n, m, need, last)                                                                                     \
+    {                                                                                                                  \
+        .name = #m, .number = (n), .kind = ENUM_KIND(st, m), .required = (need), .offset = offsetof(struct st, m),     \
+        .maximum = (last)                                                                                              \
+    }
+#define FLAG(st, n, m) NUMBER(st, n, m, OPTIONAL, 1)
+#define ID(st, n, m, need) NUMBER(st, n, m, need, 0)
+#define TIME(st, n, m) NUMBER(st, n, m, OPTIONAL, 0)
+#define TEXT(st, n, m, need, max)                                                                                      \
+    {                                                                                                                  \
+        .name = #m, .number = (n), .kind = SLICE_KIND(st, m, FIELD_TEXT), .required = (need),                          \
+        .offset = offsetof(struct st, m), .maximum = (max)                                                             \
+    }
+#define BYTES(st, n, m, max)                                                                                           \
+    {                                                                                                                  \
+        .name = #m, .number = (n), .kind = SLICE_KIND(st, m, FIELD_BYTES), .offset = offsetof(struct st, m),           \
+        .maximum = (max)                                                                                               \
+    }
+#define STRUCT(st, n, m, need, sh)                                                                                     \
+    {                                                                                                                  \
+        .name = #m, .number = (n), .kind = FIELD_STRUCT, .required = (need), .offset = offsetof(struct st, m),         \
+        .shape = &(sh)                                                                                                 \
+    }
+#define LIST(st, n, m, count, max, sh)                                                                                 \
+    {                                                                                                                  \
+        .name = #m, .number = (n), .kind = LIST_KIND(st, m, count, FIELD_LIST), .offset = offsetof(struct st, m),      \
+        .count_offset = offsetof(struct st, count), .maximum = (max), .shape = &(sh)                                   \
+    }
+#define TEXTS(st, n, m, count, max, each)                                                                              \
+    {                                                                                                                  \
+        .name = #m, .number = (n), .kind = LIST_KIND(st, m, count, FIELD_TEXTS), .offset = offsetof(struct st, m),     \
+        .count_offset = offsetof(struct st, count), .maximum = (max), .text_max = (each)                               \
+    }
+
+#define SHAPE(label, st, table)                                                                                        \
+    { .name = (label), .size = sizeof(struct st), .fields = (table), .field_count = sizeof(table) / sizeof((table)[0]) }
+
+/* clang-format off: one field a line */
+/* ---- parts ---- */
+
+static const struct field ref_fields[] = {
+    ENUM(ref, 1, kind, REQUIRED, JOB_HEAD),
+    ID(ref, 2, upload, REQUIRED),
+    NUMBER(ref, 3, chunk, OPTIONAL, CHUNKS_MAX - 1),
+};
+static const struct shape ref_shape = SHAPE("ref", ref, ref_fields);
+
+static const struct field source_fields[] = {
+    TEXT(source_ref, 1, name, OPTIONAL, PROTO_TEXT_MAX),
+    TEXT(source_ref, 2, path, REQUIRED, PROTO_NAME_MAX),
+    NUMBER(source_ref, 3, size, OPTIONAL, SIZE_LIMIT),
+    TIME(source_ref, 4, mtime_ns),
+    TIME(source_ref, 5, ctime_ns),
+    NUMBER(source_ref, 6, ino, OPTIONAL, ANY64),
+    NUMBER(source_ref, 7, dev, OPTIONAL, ANY64),
+    TEXT(source_ref, 8, boot, OPTIONAL, PROTO_TEXT_MAX),
+};
+static const struct shape source_shape = SHAPE("source", source_ref, source_fields);
+
+static const struct field target_fields[] = {
+    TEXT(target, 1, dest, REQUIRED, PROTO_NAME_MAX),
+    TEXT(target, 2, endpoint, OPTIONAL, PROTO_TEXT_MAX),
+    TEXT(target, 3, region, OPTIONAL, PROTO_TEXT_MAX),
+};
+static const struct shape target_shape = SHAPE("target", target, target_fields);
+
+static const struct field plan_file_fields[] = {
+    NUMBER(plan_file, 1, index, OPTIONAL, ANY64),
+    ID(plan_file, 2, upload, OPTIONAL),
+    STRUCT(plan_file, 3, source, REQUIRED, source_shape),
+    STRUCT(plan_file, 4, target, REQUIRED, target_shape),
+    NUMBER(plan_file, 5, chunk_size, OPTIONAL, SIZE_LIMIT),
+    NUMBER(plan_file, 6, chunks, OPTIONAL, CHUNKS_MAX),
+    NUMBER(plan_file, 7, flags, OPTIONAL, PLAN_FORCE | PLAN_PUT | PLAN_MISSING),
+};
+static const struct shape plan_file_shape = SHAPE("plan_file", plan_file, plan_file_fields);
+
+static const struct field job_lease_fields[] = {
+    STRUCT(job_lease, 1, ref, REQUIRED, ref_shape),
+    NUMBER(job_lease, 2, remaining_ms, OPTIONAL, ANY32),
+};
+static const struct shape job_lease_shape = SHAPE("job_lease", job_lease, job_lease_fields);
+
+static const struct field planned_file_fields[] = {
+    NUMBER(planned_file, 1, index, OPTIONAL, ANY64),
+    ID(planned_file, 2, upload, OPTIONAL),
+    ENUM(planned_file, 3, state, REQUIRED, PLANNED_SUPERSEDED),
+    TEXT(planned_file, 4, handle, OPTIONAL, PROTO_TEXT_MAX),
+    ENUM(planned_file, 5, checksum, OPTIONAL, CHECKSUM_CRC32C_FULL),
+    NUMBER(planned_file, 6, chunk_size, OPTIONAL, SIZE_LIMIT),
+    NUMBER(planned_file, 7, chunks, OPTIONAL, CHUNKS_MAX),
+    BYTES(planned_file, 8, done, CHUNKS_MAX / 8),
+    NUMBER(planned_file, 9, done_bytes, OPTIONAL, SIZE_LIMIT),
+    ID(planned_file, 10, superseded, OPTIONAL),
+    TEXT(planned_file, 11, superseded_handle, OPTIONAL, PROTO_TEXT_MAX),
+    LIST(planned_file, 12, leases, lease_count, PROTO_LIST_MAX, job_lease_shape),
+    TEXT(planned_file, 13, error, OPTIONAL, PROTO_TEXT_MAX),
+};
+static const struct shape planned_file_shape = SHAPE("planned_file", planned_file, planned_file_fields);
+
+static const struct field job_fields[] = {
+    STRUCT(job, 1, ref, REQUIRED, ref_shape),
+    NUMBER(job, 2, offset, OPTIONAL, SIZE_LIMIT),
+    NUMBER(job, 3, length, OPTIONAL, SIZE_LIMIT),
+    STRUCT(job, 4, source, OPTIONAL, source_shape),
+    STRUCT(job, 5, target, REQUIRED, target_shape),
+    TEXT(job, 6, handle, OPTIONAL, PROTO_TEXT_MAX),
+    ENUM(job, 7, checksum, OPTIONAL, CHECKSUM_CRC32C_FULL),
+    NUMBER(job, 8, chunk_size, OPTIONAL, SIZE_LIMIT),
+    NUMBER(job, 9, chunks, OPTIONAL, CHUNKS_MAX),
+};
+static const struct shape job_shape = SHAPE("job", job, job_fields);
+
+static const struct field claim_item_fields[] = {
+    STRUCT(claim, 1, ref, REQUIRED, ref_shape),
+    TEXT(claim, 2, handle, OPTIONAL, PROTO_TEXT_MAX),
+    FLAG(claim, 3, held),
+};
+static const struct shape claim_item_shape = SHAPE("claim", claim, claim_item_fields);
+
+static const struct field verdict_item_fields[] = {
+    STRUCT(verdict, 1, ref, REQUIRED, ref_shape), ENUM(verdict, 2, kind, REQUIRED, VERDICT_DONE),
+    ENUM(verdict, 3, why, OPTIONAL, WHY_JOURNAL), NUMBER(verdict, 4, after_ms, OPTIONAL, ANY32),
+    NUMBER(verdict, 5, seq, OPTIONAL, ANY64),     TIME(verdict, 6, since_us),
+};
+static const struct shape verdict_item_shape = SHAPE("verdict", verdict, verdict_item_fields);
+
+static const struct field lease_mark_fields[] = {
+    STRUCT(lease_mark, 1, ref, REQUIRED, ref_shape),
+    NUMBER(lease_mark, 2, bytes, OPTIONAL, SIZE_LIMIT),
+};
+static const struct shape lease_mark_shape = SHAPE("lease_mark", lease_mark, lease_mark_fields);
+
+static const struct field released_fields[] = {
+    STRUCT(released, 1, ref, REQUIRED, ref_shape),
+    ENUM(released, 2, why, OPTIONAL, WHY_JOURNAL),
+    NUMBER(released, 3, after_ms, OPTIONAL, ANY32),
+    TEXT(released, 4, detail, OPTIONAL, PROTO_TEXT_MAX),
+};
+static const struct shape released_shape = SHAPE("released", released, released_fields);
+
+static const struct field part_fields[] = {
+    NUMBER(part, 1, chunk, OPTIONAL, CHUNKS_MAX - 1),
+    NUMBER(part, 2, crc, OPTIONAL, ANY32),
+    NUMBER(part, 3, length, OPTIONAL, SIZE_LIMIT),
+    TEXT(part, 4, etag, OPTIONAL, PROTO_TEXT_MAX),
+};
+static const struct shape part_shape = SHAPE("part", part, part_fields);
+
+static const struct field result_fields[] = {
+    STRUCT(result, 1, ref, REQUIRED, ref_shape),        ENUM(result, 2, outcome, REQUIRED, OUTCOME_GONE),
+    ENUM(result, 3, klass, OPTIONAL, FAIL_NOBODY),      TEXT(result, 4, error, OPTIONAL, PROTO_TEXT_MAX),
+    TEXT(result, 5, handle, OPTIONAL, PROTO_TEXT_MAX),  ENUM(result, 6, checksum, OPTIONAL, CHECKSUM_CRC32C_FULL),
+    NUMBER(result, 7, offset, OPTIONAL, SIZE_LIMIT),    NUMBER(result, 8, length, OPTIONAL, SIZE_LIMIT),
+    NUMBER(result, 9, size, OPTIONAL, SIZE_LIMIT),      NUMBER(result, 10, crc, OPTIONAL, ANY32),
+    TEXT(result, 11, etag, OPTIONAL, PROTO_TEXT_MAX),   NUMBER(result, 12, ms, OPTIONAL, ANY32),
+    NUMBER(result, 13, sent_bytes, OPTIONAL, ANY64),    FLAG(result, 14, exists),
+    STRUCT(result, 15, source, OPTIONAL, source_shape), STRUCT(result, 16, target, OPTIONAL, target_shape),
+};
+static const struct shape result_shape = SHAPE("result", result, result_fields);
+
+static const struct field ack_item_fields[] = {
+    STRUCT(ack, 1, ref, REQUIRED, ref_shape),  ENUM(ack, 2, outcome, REQUIRED, OUTCOME_GONE),
+    ENUM(ack, 3, kind, REQUIRED, ACK_REFUSED), ENUM(ack, 4, why, OPTIONAL, WHY_JOURNAL),
+    NUMBER(ack, 5, seq, OPTIONAL, ANY64),      TEXT(ack, 6, handle, OPTIONAL, PROTO_TEXT_MAX),
+};
+static const struct shape ack_item_shape = SHAPE("ack", ack, ack_item_fields);
+
+static const struct field event_fields[] = {
+    STRUCT(event, 1, ref, REQUIRED, ref_shape),       ENUM(event, 2, kind, REQUIRED, EVENT_CHECKED),
+    ENUM(event, 3, why, OPTIONAL, WHY_JOURNAL),       NUMBER(event, 4, after_ms, OPTIONAL, ANY32),
+    NUMBER(event, 5, bytes, OPTIONAL, SIZE_LIMIT),    TEXT(event, 6, worker, OPTIONAL, PROTO_TEXT_MAX),
+    TEXT(event, 7, detail, OPTIONAL, PROTO_TEXT_MAX), FLAG(event, 8, exists),
+    NUMBER(event, 9, size, OPTIONAL, SIZE_LIMIT),
+};
+static const struct shape event_shape = SHAPE("event", event, event_fields);
+
+static const struct field fleet_fields[] = {
+    NUMBER(fleet, 1, uploaders, OPTIONAL, ANY32),    NUMBER(fleet, 2, slots, OPTIONAL, ANY32),
+    NUMBER(fleet, 3, free, OPTIONAL, ANY32),         NUMBER(fleet, 4, share, OPTIONAL, ANY32),
+    NUMBER(fleet, 5, moving_bytes, OPTIONAL, ANY64), NUMBER(fleet, 6, again_bytes, OPTIONAL, ANY64),
+    NUMBER(fleet, 7, retries, OPTIONAL, ANY64),      NUMBER(fleet, 8, unable, OPTIONAL, ANY32),
+};
+static const struct shape fleet_shape = SHAPE("fleet", fleet, fleet_fields);
+
+static const struct field upload_status_fields[] = {
+    ID(upload_status, 1, upload, REQUIRED),
+    TEXT(upload_status, 2, path, OPTIONAL, PROTO_NAME_MAX),
+    TEXT(upload_status, 3, dest, OPTIONAL, PROTO_NAME_MAX),
+    NUMBER(upload_status, 4, size, OPTIONAL, SIZE_LIMIT),
+    NUMBER(upload_status, 5, done_bytes, OPTIONAL, SIZE_LIMIT),
+    NUMBER(upload_status, 6, moving_bytes, OPTIONAL, ANY64),
+    NUMBER(upload_status, 7, chunks, OPTIONAL, CHUNKS_MAX),
+    NUMBER(upload_status, 8, chunks_done, OPTIONAL, CHUNKS_MAX),
+    NUMBER(upload_status, 9, leases, OPTIONAL, ANY32),
+};
+static const struct shape upload_status_shape = SHAPE("upload_status", upload_status, upload_status_fields);
+
+static const struct field worker_status_fields[] = {
+    ENUM(worker_status, 1, role, REQUIRED, ROLE_READER),  TEXT(worker_status, 2, worker, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(worker_status, 3, slots, OPTIONAL, ANY32),     NUMBER(worker_status, 4, active, OPTIONAL, ANY32),
+    NUMBER(worker_status, 5, free, OPTIONAL, ANY32),      NUMBER(worker_status, 6, sent_bytes, OPTIONAL, ANY64),
+    NUMBER(worker_status, 7, rate, OPTIONAL, ANY64),      NUMBER(worker_status, 8, retries, OPTIONAL, ANY64),
+    NUMBER(worker_status, 9, silent_ms, OPTIONAL, ANY64),
+};
+static const struct shape worker_status_shape = SHAPE("worker_status", worker_status, worker_status_fields);
+
+/* ---- messages ---- */
+
+static const struct field hello_fields[] = {
+    ENUM(msg_hello, 1, role, REQUIRED, ROLE_READER),
+    TEXT(msg_hello, 2, host, OPTIONAL, PROTO_TEXT_MAX),
+    TEXT(msg_hello, 3, boot, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(msg_hello, 4, pid, OPTIONAL, PID_LIMIT),
+    NUMBER(msg_hello, 5, starttime, OPTIONAL, ANY64),
+    NUMBER(msg_hello, 6, slots, OPTIONAL, ANY32),
+    TEXT(msg_hello, 7, jobs, OPTIONAL, PROTO_TEXT_MAX),
+    TEXTS(msg_hello, 8, allow, allow_count, PROTO_LIST_MAX, PROTO_NAME_MAX),
+    TEXT(msg_hello, 9, software, OPTIONAL, PROTO_TEXT_MAX),
+};
+static const struct field welcome_fields[] = {
+    NUMBER(msg_welcome, 1, epoch, REQUIRED, ANY64),
+    NUMBER(msg_welcome, 2, lease_ms, REQUIRED, ANY32),
+    NUMBER(msg_welcome, 3, seq, OPTIONAL, ANY64),
+    TEXT(msg_welcome, 4, head, OPTIONAL, HEAD_LEN),
+    TEXTS(msg_welcome, 5, jobs, jobs_count, PROTO_LIST_MAX, PROTO_TEXT_MAX),
+    NUMBER(msg_welcome, 6, event, OPTIONAL, ANY64),
+    TEXT(msg_welcome, 7, journal_dir, OPTIONAL, PROTO_NAME_MAX),
+    NUMBER(msg_welcome, 8, pid, OPTIONAL, PID_LIMIT),
+};
+static const struct field plan_fields[] = {
+    LIST(msg_plan, 1, files, file_count, PROTO_PLAN_MAX, plan_file_shape),
+};
+static const struct field planned_fields[] = {
+    NUMBER(msg_planned, 1, seq, OPTIONAL, ANY64),
+    LIST(msg_planned, 2, files, file_count, PROTO_PLAN_MAX, planned_file_shape),
+};
+static const struct field offer_fields[] = {
+    LIST(msg_offer, 1, jobs, job_count, PROTO_LIST_MAX, job_shape),
+    TEXT(msg_offer, 2, data, OPTIONAL, PROTO_TEXT_MAX),
+};
+static const struct field claim_fields[] = {
+    LIST(msg_claim, 1, claims, claim_count, PROTO_LIST_MAX, claim_item_shape),
+};
+static const struct field verdict_fields[] = {
+    NUMBER(msg_verdict, 1, lease_ms, OPTIONAL, ANY32),
+    LIST(msg_verdict, 2, verdicts, verdict_count, PROTO_LIST_MAX, verdict_item_shape),
+};
+static const struct field heartbeat_fields[] = {
+    NUMBER(msg_heartbeat, 1, slots, OPTIONAL, ANY32),
+    NUMBER(msg_heartbeat, 2, active, OPTIONAL, ANY32),
+    NUMBER(msg_heartbeat, 3, free, OPTIONAL, ANY32),
+    LIST(msg_heartbeat, 4, leases, lease_count, PROTO_LIST_MAX, lease_mark_shape),
+    NUMBER(msg_heartbeat, 5, sent_bytes, OPTIONAL, ANY64),
+    NUMBER(msg_heartbeat, 6, retries, OPTIONAL, ANY64),
+};
+static const struct field beat_fields[] = {
+    LIST(msg_beat, 1, invalid, invalid_count, PROTO_LIST_MAX, ref_shape),
+    TEXTS(msg_beat, 2, jobs, jobs_count, PROTO_LIST_MAX, PROTO_TEXT_MAX),
+};
+static const struct field release_fields[] = {
+    LIST(msg_release, 1, jobs, job_count, PROTO_LIST_MAX, released_shape),
+};
+static const struct field parts_fields[] = {
+    ID(msg_parts, 1, upload, REQUIRED),
+    TEXT(msg_parts, 2, handle, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(msg_parts, 3, from, OPTIONAL, CHUNKS_MAX),
+};
+static const struct field partlist_fields[] = {
+    ID(msg_partlist, 1, upload, REQUIRED),
+    NUMBER(msg_partlist, 2, from, OPTIONAL, CHUNKS_MAX),
+    NUMBER(msg_partlist, 3, chunks, OPTIONAL, CHUNKS_MAX),
+    LIST(msg_partlist, 4, parts, part_count, PROTO_LIST_MAX, part_shape),
+};
+static const struct field complete_fields[] = {
+    LIST(msg_complete, 1, results, result_count, PROTO_LIST_MAX, result_shape),
+};
+static const struct field ack_fields[] = {
+    LIST(msg_ack, 1, acks, ack_count, PROTO_LIST_MAX, ack_item_shape),
+};
+static const struct field tail_fields[] = {
+    NUMBER(msg_tail, 1, seq, OPTIONAL, ANY64),         NUMBER(msg_tail, 2, event, OPTIONAL, ANY64),
+    ENUM(msg_tail, 3, filter, REQUIRED, TAIL_UPLOAD),  ID(msg_tail, 4, upload, OPTIONAL),
+    NUMBER(msg_tail, 5, max_records, OPTIONAL, ANY32), NUMBER(msg_tail, 6, wait_ms, OPTIONAL, ANY32),
+};
+static const struct field records_fields[] = {
+    NUMBER(msg_records, 1, epoch, OPTIONAL, ANY64),
+    BYTES(msg_records, 2, lines, PROTO_FRAME_MAX),
+    NUMBER(msg_records, 3, line_count, OPTIONAL, ANY32),
+    NUMBER(msg_records, 4, next, OPTIONAL, ANY64),
+    LIST(msg_records, 5, events, event_count, PROTO_LIST_MAX, event_shape),
+    NUMBER(msg_records, 6, event_next, OPTIONAL, ANY64),
+    STRUCT(msg_records, 7, fleet, OPTIONAL, fleet_shape),
+    NUMBER(msg_records, 8, head_seq, OPTIONAL, ANY64),
+    TEXT(msg_records, 9, head, OPTIONAL, HEAD_LEN),
+    FLAG(msg_records, 10, resync),
+};
+static const struct field status_fields[] = {
+    NUMBER(msg_status, 1, from, OPTIONAL, ANY64),
+};
+static const struct field state_fields[] = {
+    NUMBER(msg_state, 1, epoch, OPTIONAL, ANY64),
+    NUMBER(msg_state, 2, head_seq, OPTIONAL, ANY64),
+    NUMBER(msg_state, 3, pid, OPTIONAL, PID_LIMIT),
+    TEXT(msg_state, 4, head, OPTIONAL, HEAD_LEN),
+    TEXT(msg_state, 5, journal_dir, OPTIONAL, PROTO_NAME_MAX),
+    LIST(msg_state, 6, uploads, upload_count, PROTO_LIST_MAX, upload_status_shape),
+    LIST(msg_state, 7, workers, worker_count, PROTO_LIST_MAX, worker_status_shape),
+    NUMBER(msg_state, 8, next, OPTIONAL, ANY64),
+    NUMBER(msg_state, 9, finished, OPTIONAL, ANY64),
+};
+static const struct field error_fields[] = {
+    ENUM(msg_error, 1, code, REQUIRED, PROTOCOL_STOPPING),
+    TEXT(msg_error, 2, text, OPTIONAL, PROTO_TEXT_MAX),
+};
+
+static const struct shape messages[] = {
+    [MSG_HELLO] = SHAPE("HELLO", msg_hello, hello_fields),
+    [MSG_WELCOME] = SHAPE("WELCOME", msg_welcome, welcome_fields),
+    [MSG_PLAN] = SHAPE("PLAN", msg_plan, plan_fields),
+    [MSG_PLANNED] = SHAPE("PLANNED", msg_planned, planned_fields),
+    [MSG_OFFER] = SHAPE("OFFER", msg_offer, offer_fields),
+    [MSG_CLAIM] = SHAPE("CLAIM", msg_claim, claim_fields),
+    [MSG_VERDICT] = SHAPE("VERDICT", msg_verdict, verdict_fields),
+    [MSG_HEARTBEAT] = SHAPE("HEARTBEAT", msg_heartbeat, heartbeat_fields),
+    [MSG_BEAT] = SHAPE("BEAT", msg_beat, beat_fields),
+    [MSG_RELEASE] = SHAPE("RELEASE", msg_release, release_fields),
+    [MSG_PARTS] = SHAPE("PARTS", msg_parts, parts_fields),
+    [MSG_PARTLIST] = SHAPE("PARTLIST", msg_partlist, partlist_fields),
+    [MSG_COMPLETE] = SHAPE("COMPLETE", msg_complete, complete_fields),
+    [MSG_ACK] = SHAPE("ACK", msg_ack, ack_fields),
+    [MSG_TAIL] = SHAPE("TAIL", msg_tail, tail_fields),
+    [MSG_RECORDS] = SHAPE("RECORDS", msg_records, records_fields),
+    [MSG_STATUS] = SHAPE("STATUS", msg_status, status_fields),
+    [MSG_STATE] = SHAPE("STATE", msg_state, state_fields),
+    [MSG_BYE] = {.name = "BYE", .size = sizeof(struct msg_bye)},
+    [MSG_ERROR] = SHAPE("ERROR", msg_error, error_fields),
+};
+/* clang-format on */
+
+#define NAMES_COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+const struct shape *message_shape(enum msg_type type) {
+    if (type < MSG_HELLO || (size_t)type >= NAMES_COUNT(messages))
+        return NULL;
+    return &messages[type];
+}
+
+static const char *name_of(const char *const *names, size_t count, size_t value) {
+    return value < count && names[value] ? names[value] : "unknown";
+}
+
+const char *msg_type_name(enum msg_type type) {
+    const struct shape *s = message_shape(type);
+    return s ? s->name : "unknown";
+}
+
+const char *job_kind_name(enum job_kind kind) {
+    static const char *const names[] = {[JOB_BEGIN] = "begin", [JOB_CHUNK] = "chunk", [JOB_FINISH] = "finish",
+                                        [JOB_ABORT] = "abort", [JOB_PUT] = "put",     [JOB_HEAD] = "head"};
+    return name_of(names, NAMES_COUNT(names), kind);
+}
+
+const char *why_text(enum why why) {
+    static const char *const names[] = {
+        [WHY_NONE] = "no reason given",
+        [WHY_HELD] = "another uploader holds it",
+        [WHY_GRACE] = "kept for its former holder after a restart",
+        [WHY_LATER] = "not its turn yet",
+        [WHY_UNKNOWN] = "no such upload",
+        [WHY_STALE] = "not the handle that counts",
+        [WHY_ENDED] = "the upload has ended",
+        [WHY_DRAIN] = "the uploader leaves",
+        [WHY_NOT_HERE] = "this uploader may not or cannot serve it",
+        [WHY_NO_SOURCE] = "the file cannot be opened there",
+        [WHY_BACKOFF] = "the endpoint wants a pause",
+        [WHY_FULL_SLOTS] = "no free place",
+        [WHY_NO_PROGRESS] = "no bytes moved",
+        [WHY_JOURNAL] = "the journal cannot be written",
+    };
+    return name_of(names, NAMES_COUNT(names), why);
+}
+
+/* These stand in the journal's `class`: part of its format. */
+const char *fail_class_name(enum fail_class c) {
+    static const char *const names[] = {
+        [FAIL_NONE] = "none",
+        [FAIL_CHANGED] = "changed",
+        [FAIL_SOURCE] = "source",
+        [FAIL_DENIED] = "denied",
+        [FAIL_NO_BUCKET] = "no-bucket",
+        [FAIL_DEST] = "dest",
+        [FAIL_FULL] = "full",
+        [FAIL_CLOCK] = "clock",
+        [FAIL_REQUEST] = "request",
+        [FAIL_OUTAGE] = "outage",
+        [FAIL_UNREACHABLE] = "unreachable",
+        [FAIL_INTEGRITY] = "integrity",
+        [FAIL_SUPERSEDED] = "superseded",
+        [FAIL_NOBODY] = "nobody",
+    };
+    return name_of(names, NAMES_COUNT(names), c);
+}

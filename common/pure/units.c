@@ -1,0 +1,155 @@
+#include "pure/units.h"
+#include "pure/check.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+/* "1.5" as 15 / 10: exact, no floating point. */
+struct number {
+    uint64_t digits, divisor;
+};
+
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+static int add_digit(struct number *n, char c) {
+    uint64_t next;
+    if (__builtin_mul_overflow(n->digits, (uint64_t)10, &next) ||
+        __builtin_add_overflow(next, (uint64_t)(c - '0'), &next))
+        return ERR_LIMIT;
+    n->digits = next;
+    return 0;
+}
+
+/* A number with an optional fraction; *text is left after it. */
+static int read_number(const char **text, struct number *n) {
+    const char *at = *text;
+    int err = 0;
+    *n = (struct number){0, 1};
+    if (!is_digit(*at))
+        return ERR_INVALID;
+    for (; !err && is_digit(*at); at++)
+        err = add_digit(n, *at);
+    if (!err && *at == '.') {
+        if (!is_digit(*++at))
+            return ERR_INVALID;
+        for (; !err && is_digit(*at); at++) {
+            err = n->divisor >= 1000000000 ? ERR_LIMIT : add_digit(n, *at);
+            n->divisor *= 10;
+        }
+    }
+    *text = at;
+    return err;
+}
+
+/* The value in the smallest unit, rounded down. A fraction of the smallest unit itself makes no sense. */
+static int apply_unit(const struct number *n, const char *name, const struct unit *units, size_t count, uint64_t max,
+                      uint64_t *value) {
+    if (*name == ' ')
+        name++;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(units[i].name, name) != 0)
+            continue;
+        if (n->divisor > 1 && units[i].factor == 1)
+            return ERR_INVALID;
+        unsigned __int128 product = (unsigned __int128)n->digits * units[i].factor / n->divisor;
+        if (product > max)
+            return ERR_LIMIT;
+        *value = (uint64_t)product;
+        return 0;
+    }
+    return ERR_INVALID;
+}
+
+static int parse_with_units(const char *text, const struct unit *units, size_t count, uint64_t max, uint64_t *value) {
+    struct number n;
+    int err = read_number(&text, &n);
+    return err ? err : apply_unit(&n, text, units, count, max, value);
+}
+
+int parse_size(const char *text, uint64_t *bytes) {
+    static const struct unit units[] = {
+        {"", 1},
+        {"B", 1},
+        {"KiB", KIB},
+        {"MiB", MIB},
+        {"GiB", GIB},
+        {"TiB", TIB},
+        {"kB", UINT64_C(1000)},
+        {"MB", UINT64_C(1000000)},
+        {"GB", UINT64_C(1000000000)},
+        {"TB", UINT64_C(1000000000000)},
+    };
+    return parse_with_units(text, units, sizeof units / sizeof units[0], INT64_MAX, bytes);
+}
+
+int parse_time_ms(const char *text, uint64_t *ms) {
+    static const struct unit units[] = {
+        {"", 1000}, {"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000},
+    };
+    return parse_with_units(text, units, sizeof units / sizeof units[0], UINT64_C(365) * 86400000, ms);
+}
+
+int parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *value) {
+    struct number n = {0, 1};
+    int err = is_digit(*text) ? 0 : ERR_INVALID;
+    for (; !err && is_digit(*text); text++)
+        err = add_digit(&n, *text);
+    if (err)
+        return err;
+    if (*text)
+        return ERR_INVALID;
+    if (n.digits < min || n.digits > max)
+        return ERR_LIMIT;
+    *value = n.digits;
+    return 0;
+}
+
+/* Three significant digits, zeros at the end of a fraction left out. */
+static void format_binary(double value, const char *suffix, char out[UNITS_TEXT_SIZE]) {
+    static const char *const names[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    size_t unit = 0, last = sizeof names / sizeof names[0] - 1;
+    if (!(value > 0)) /* not a number neither */
+        value = 0;
+    if (value > 1e21)
+        value = 1e21;
+    while (unit < last && value >= (unit ? 1023.5 : 1024)) { /* 1023.7 would be shown as 1024 */
+        value /= 1024;
+        unit++;
+    }
+    /* Rounding first shows whether 9.996 needs the form of 10. */
+    int decimals = unit == 0 ? 0 : value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+    char number[24];
+    int len = snprintf(number, sizeof number, "%.*f", decimals, unit == 0 ? (double)(uint64_t)value : value);
+    while (decimals > 0 && number[len - 1] == '0' && decimals--)
+        number[--len] = '\0';
+    if (len > 0 && number[len - 1] == '.')
+        number[--len] = '\0';
+    snprintf(out, UNITS_TEXT_SIZE, "%s %s%s", number, names[unit], suffix);
+}
+
+const char *format_size(uint64_t bytes, char out[UNITS_TEXT_SIZE]) {
+    format_binary((double)bytes, "", out);
+    return out;
+}
+
+const char *format_rate(double bytes_per_second, char out[UNITS_TEXT_SIZE]) {
+    format_binary(bytes_per_second, "/s", out);
+    return out;
+}
+
+const char *format_duration(uint64_t seconds, char out[UNITS_TEXT_SIZE]) {
+    uint64_t days = seconds / 86400, hours = seconds / 3600 % 24, minutes = seconds / 60 % 60;
+    if (days)
+        snprintf(out, UNITS_TEXT_SIZE, "%" PRIu64 "d %02" PRIu64 ":%02" PRIu64, days, hours, minutes);
+    else if (hours)
+        snprintf(out, UNITS_TEXT_SIZE, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, hours, minutes, seconds % 60);
+    else
+        snprintf(out, UNITS_TEXT_SIZE, "%02" PRIu64 ":%02" PRIu64, minutes, seconds % 60);
+    return out;
+}

@@ -1,0 +1,171 @@
+#include "pure/units.h"
+#include "unit.h"
+
+static void test_units_sizes(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {
+        {"0", 0},
+        {"5242880", 5242880},
+        {"8MiB", 8388608},
+        {"8 MiB", 8388608},
+        {"64KiB", 65536},
+        {"1.5GB", 1500000000},
+        {"1.5GiB", 1610612736},
+        {"1kB", 1000},
+        {"10MB", 10000000},
+        {"2TB", UINT64_C(2000000000000)},
+        {"2TiB", UINT64_C(2199023255552)},
+        {"7B", 7},
+        {"0.1KiB", 102},
+        {"9223372036854775807", INT64_MAX},
+        {"8388607.999999TiB", UINT64_C(9223372036853676296)},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        uint64_t bytes = 1;
+        assert_int_equal(parse_size(good[i].text, &bytes), 0);
+        assert_int_equal(bytes, good[i].bytes);
+    }
+}
+
+static void test_units_sizes_refused(void **state) {
+    (void)state;
+    uint64_t bytes = 77;
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "64k",
+                                      "64K",
+                                      "8mib",
+                                      "8MIB",
+                                      "8M",
+                                      "8Mi",
+                                      "-1",
+                                      "+1",
+                                      "1e3",
+                                      "0x10",
+                                      "1.5",
+                                      "1.5B",
+                                      ".5GB",
+                                      "1.GB",
+                                      "1,5GB",
+                                      "1GBx",
+                                      "GiB",
+                                      " 8MiB",
+                                      "8MiB ",
+                                      "8  MiB",
+                                      "1KB",
+                                      "1GB 1",
+                                      "1.2.3GB",
+                                      "\xc2\xa0"
+                                      "1"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(parse_size(bad[i], &bytes), ERR_INVALID);
+    static const char *const large[] = {"9223372036854775808",
+                                        "18446744073709551615",
+                                        "18446744073709551616",
+                                        "99999999999999999999999GB",
+                                        "8388608TiB",
+                                        "16777216TiB",
+                                        "9300000TB"};
+    for (size_t i = 0; i < sizeof large / sizeof large[0]; i++)
+        assert_int_equal(parse_size(large[i], &bytes), ERR_LIMIT);
+    assert_int_equal(bytes, 77);
+}
+
+static void test_units_times(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t ms;
+    } good[] = {
+        {"10 min", 600000}, {"10min", 600000}, {"300s", 300000},  {"500ms", 500}, {"2h", 7200000},
+        {"10", 10000},      {"0", 0},          {"1.5h", 5400000}, {"0.25s", 250}, {"365d", UINT64_C(31536000000)}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        uint64_t ms = 1;
+        assert_int_equal(parse_time_ms(good[i].text, &ms), 0);
+        assert_int_equal(ms, good[i].ms);
+    }
+    uint64_t ms = 77;
+    static const char *const bad[] = {"", "min", "10 m", "10 minutes", "-1s", "1.5ms", "1 h 2", "1h30min", "s10"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(parse_time_ms(bad[i], &ms), ERR_INVALID);
+    assert_int_equal(parse_time_ms("366d", &ms), ERR_LIMIT);
+    assert_int_equal(parse_time_ms("31536000001ms", &ms), ERR_LIMIT);
+    assert_int_equal(parse_time_ms("18446744073709551615h", &ms), ERR_LIMIT);
+    assert_int_equal(ms, 77);
+}
+
+static void test_units_counts(void **state) {
+    (void)state;
+    uint64_t value = 77;
+    assert_int_equal(parse_count("1", 1, 64, &value), 0);
+    assert_int_equal(value, 1);
+    assert_int_equal(parse_count("64", 1, 64, &value), 0);
+    assert_int_equal(value, 64);
+    assert_int_equal(parse_count("18446744073709551615", 0, UINT64_MAX, &value), 0);
+    assert_true(value == UINT64_MAX);
+    value = 77;
+    assert_int_equal(parse_count("0", 1, 64, &value), ERR_LIMIT);
+    assert_int_equal(parse_count("65", 1, 64, &value), ERR_LIMIT);
+    assert_int_equal(parse_count("18446744073709551616", 0, UINT64_MAX, &value), ERR_LIMIT);
+    static const char *const bad[] = {"", "-1", "+1", " 1", "1 ", "1.0", "0x1", "one", "1e1"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(parse_count(bad[i], 0, 64, &value), ERR_INVALID);
+    assert_int_equal(value, 77);
+}
+
+static void test_units_format_sizes(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } cases[] = {{0, "0 B"},
+                 {812, "812 B"},
+                 {1023, "1023 B"},
+                 {1024, "1 KiB"},
+                 {1536, "1.5 KiB"},
+                 {41 * MIB, "41 MiB"},
+                 {41 * MIB + 512 * KIB, "41.5 MiB"},
+                 {1320702444, "1.23 GiB"},
+                 {10229, "9.99 KiB"},
+                 {10239, "10 KiB"},
+                 {102399, "100 KiB"},
+                 {1000 * KIB, "1000 KiB"},
+                 {MIB - 1, "1 MiB"},
+                 {1023 * KIB, "1023 KiB"},
+                 {UINT64_C(1099511627776), "1 TiB"},
+                 {UINT64_MAX, "16 EiB"}};
+    char text[UNITS_TEXT_SIZE];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_string_equal(format_size(cases[i].bytes, text), cases[i].text);
+}
+
+static void test_units_format_rates(void **state) {
+    (void)state;
+    char text[UNITS_TEXT_SIZE];
+    assert_string_equal(format_rate(1.2 * 1024 * 1024 * 1024, text), "1.2 GiB/s");
+    assert_string_equal(format_rate(0, text), "0 B/s");
+    assert_string_equal(format_rate(-5, text), "0 B/s");
+    assert_string_equal(format_rate(0.0 / 0.0, text), "0 B/s");
+    assert_string_equal(format_rate(1023.9, text), "1023 B/s");
+    assert_true(strlen(format_rate(1e300, text)) < UNITS_TEXT_SIZE);
+}
+
+static void test_units_format_durations(void **state) {
+    (void)state;
+    char text[UNITS_TEXT_SIZE];
+    assert_string_equal(format_duration(0, text), "00:00");
+    assert_string_equal(format_duration(41, text), "00:41");
+    assert_string_equal(format_duration(3599, text), "59:59");
+    assert_string_equal(format_duration(3723, text), "1:02:03");
+    assert_string_equal(format_duration(86399, text), "23:59:59");
+    assert_string_equal(format_duration(3 * 86400 + 4 * 3600, text), "3d 04:00");
+    assert_true(strlen(format_duration(UINT64_MAX, text)) < UNITS_TEXT_SIZE);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_units_sizes), cmocka_unit_test(test_units_sizes_refused),
+          cmocka_unit_test(test_units_times), cmocka_unit_test(test_units_counts),
+          cmocka_unit_test(test_units_format_sizes), cmocka_unit_test(test_units_format_rates),
+          cmocka_unit_test(test_units_format_durations))
