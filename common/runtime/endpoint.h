@@ -30,11 +30,14 @@ struct endpoint; /* opaque */
 int endpoint_open(struct endpoint **e, enum endpoint_kind kind, const char *address) MUST_CHECK;
 /* What it is bound to, wildcard resolved, or connected to. */
 const char *endpoint_address(const struct endpoint *e);
-void endpoint_close(struct endpoint **e); /* drops what was not sent */
+void endpoint_close(struct endpoint **e); /* drops what was not sent; removes the file of a bound ipc socket */
+/* Returns at once; what was sent keeps leaving for at most linger_ms, and endpoint_shutdown_all waits for it. */
 void endpoint_close_flush(struct endpoint **e, int linger_ms);
-void endpoint_shutdown_all(void); /* ends the context; after every socket is closed */
+/* Ends the context, after every socket is closed. Last in main(): without it a goodbye may be lost. */
+void endpoint_shutdown_all(void);
 
-/* A received frame. For ROUTER, peer is the sender's routing id. Reused: endpoint_recv releases what it held. */
+/* A received frame. For ROUTER, peer is the sender's routing id. Reused: endpoint_recv releases what it held, also when
+ * there is nothing new: who answers later keeps a copy of peer. */
 struct frame {
     struct slice data;
     uint8_t peer[16];

@@ -45,6 +45,7 @@ uint64_t session_epoch(const struct session *s); /* 0 before the first WELCOME *
 uint32_t session_lease_ms(const struct session *s);
 uint64_t session_start_seq(const struct session *s);   /* seq + 1 at the last WELCOME */
 uint64_t session_start_event(const struct session *s); /* event cursor at the last WELCOME */
+uint64_t session_dropped(const struct session *s);     /* messages of another journal, version or form */
 const struct id128 *session_incarnation(const struct session *s);
 const struct id128 *session_journal(const struct session *s);
 

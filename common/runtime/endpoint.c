@@ -1,0 +1,409 @@
+/*
+ * ZeroMQ sockets with chunklift's settings. See endpoint.h for what users may rely on.
+ *
+ * Why the settings are what they are
+ *  - ROUTER and DEALER send heartbeats: a dead host is noticed within 12 s. PUSH and PULL do not: a PULL whose reader
+ *    is busy stops reading its connection, pings included, and would be cut off although nothing is wrong. There tcp
+ *    keepalive finds dead hosts (it does not count a closed window as death).
+ *  - Offers: one message in each queue and 32 KiB in each kernel buffer bound what a dead uploader can swallow, and
+ *    still carry about 5,000 offers a second over 20 ms. ipc has no such buffers; the producer's window bounds it.
+ *  - A ROUTER that may not drop says when a peer is gone or its queue is full (MANDATORY).
+ *  - LINGER is 0: whatever matters is sent again by its sender.
+ */
+#include "runtime/endpoint.h"
+#include "pure/check.h"
+#include "pure/proto.h"
+#include "system/log.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define QUEUE_MESSAGES 10000
+#define HANDSHAKE_MS 5000
+#define HEARTBEAT_MS 2000
+#define HEARTBEAT_TIMEOUT_MS 10000
+#define RECONNECT_FIRST_MS 50
+#define RECONNECT_MAX_MS 1000
+#define OFFER_BUFFER_BYTES (32 << 10)
+#define BACKLOG 1024
+#define ADDRESS_SIZE 512
+#define WAIT_ITEMS_ON_STACK 64
+#define DROPPED_IN_A_ROW_MAX 1000 /* by one endpoint_recv, so that a flood of bad messages cannot hold it */
+
+struct endpoint {
+    void *socket;
+    enum endpoint_kind kind;
+    char address[ADDRESS_SIZE];
+};
+
+static void *context;
+static size_t open_endpoints;
+
+/* ---- opening ---- */
+
+static int context_get(void) {
+    if (context)
+        return 0;
+    context = zmq_ctx_new();
+    if (!context)
+        return ERR_NOMEM;
+    zmq_ctx_set(context, ZMQ_IO_THREADS, 1);
+    return 0;
+}
+
+static bool kind_binds(enum endpoint_kind kind) {
+    return kind == ENDPOINT_ROUTER || kind == ENDPOINT_PUSH;
+}
+
+struct setting {
+    int option, value;
+};
+
+static int settings_apply(void *socket, const struct setting *settings, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (zmq_setsockopt(socket, settings[i].option, &settings[i].value, sizeof settings[i].value) != 0)
+            return -1;
+    return 0;
+}
+#define APPLY(socket, table) settings_apply(socket, table, sizeof(table) / sizeof((table)[0]))
+
+static int set_max_message(void *socket, int64_t bytes) {
+    return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes, sizeof bytes);
+}
+
+static int set_conversation(void *socket, enum endpoint_kind kind) {
+    static const struct setting both[] = {
+        {ZMQ_SNDHWM, QUEUE_MESSAGES},
+        {ZMQ_RCVHWM, QUEUE_MESSAGES},
+        {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS},
+        {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
+    };
+    static const struct setting router[] = {{ZMQ_ROUTER_MANDATORY, 1}, {ZMQ_BACKLOG, BACKLOG}};
+    static const struct setting dealer[] = {{ZMQ_IMMEDIATE, 1}};
+    if (APPLY(socket, both) || set_max_message(socket, PROTO_FRAME_MAX))
+        return -1;
+    return kind == ENDPOINT_ROUTER ? APPLY(socket, router) : APPLY(socket, dealer);
+}
+
+static int set_offers(void *socket, bool tcp) {
+    static const struct setting queues[] = {{ZMQ_SNDHWM, 1}, {ZMQ_RCVHWM, 1}};
+    static const struct setting over_tcp[] = {
+        {ZMQ_SNDBUF, OFFER_BUFFER_BYTES}, {ZMQ_RCVBUF, OFFER_BUFFER_BYTES}, {ZMQ_TCP_KEEPALIVE, 1},
+        {ZMQ_TCP_KEEPALIVE_IDLE, 10},     {ZMQ_TCP_KEEPALIVE_INTVL, 3},     {ZMQ_TCP_KEEPALIVE_CNT, 3},
+    };
+    if (APPLY(socket, queues) || set_max_message(socket, PROTO_OFFER_MAX))
+        return -1;
+    return tcp ? APPLY(socket, over_tcp) : 0;
+}
+
+static int settings_set(void *socket, enum endpoint_kind kind, const char *address) {
+    static const struct setting all[] = {
+        {ZMQ_LINGER, 0},
+        {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
+        {ZMQ_RECONNECT_IVL, RECONNECT_FIRST_MS},
+        {ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS},
+    };
+    static const struct setting ipv6[] = {{ZMQ_IPV6, 1}};
+    if (APPLY(socket, all) || (strchr(address, '[') && APPLY(socket, ipv6)))
+        return -1;
+    if (kind == ENDPOINT_ROUTER || kind == ENDPOINT_DEALER)
+        return set_conversation(socket, kind);
+    return set_offers(socket, strncmp(address, "tcp://", 6) == 0);
+}
+
+/* The path of an ipc address, NULL for others. "@name" is no path: Linux's abstract names, and "*" is chosen late. */
+static const char *ipc_path(const char *address) {
+    static const char scheme[] = "ipc://";
+    if (strncmp(address, scheme, sizeof scheme - 1) != 0)
+        return NULL;
+    const char *path = address + sizeof scheme - 1;
+    return *path == '@' || *path == '*' ? NULL : path;
+}
+
+/* libzmq removes what lies at an ipc path before it binds, alive or not. */
+static int ipc_path_is_free(const char *address) {
+    const char *path = ipc_path(address);
+    struct stat st;
+    if (path && lstat(path, &st) == 0) {
+        log_error("%s: something exists there; choose another name or remove it", address);
+        return ERR_BUSY;
+    }
+    return 0;
+}
+
+/* What libzmq lets through: it cuts a port to 16 bits. */
+static int address_check(const char *address) {
+    if (strlen(address) >= ADDRESS_SIZE) {
+        log_error("%.80s…: too long for an endpoint; use one under %d bytes", address, ADDRESS_SIZE);
+        return ERR_USAGE;
+    }
+    const char *port = strncmp(address, "tcp://", 6) == 0 ? strrchr(address, ':') + 1 : "";
+    size_t digits = strspn(port, "0123456789");
+    if (digits > 0 && port[digits] == 0 && (digits > 5 || strtoul(port, NULL, 10) > 65535)) {
+        log_error("%s: there is no such port; use one from 1 to 65535", address);
+        return ERR_USAGE;
+    }
+    return 0;
+}
+
+static int attach(struct endpoint *e, const char *address) {
+    int rc = kind_binds(e->kind) ? zmq_bind(e->socket, address) : zmq_connect(e->socket, address);
+    if (rc == 0) {
+        size_t size = sizeof e->address;
+        if (!kind_binds(e->kind) || zmq_getsockopt(e->socket, ZMQ_LAST_ENDPOINT, e->address, &size) != 0)
+            memcpy(e->address, address, strlen(address) + 1);
+        return 0;
+    }
+    int error = errno;
+    log_error("%s: cannot %s: %s", address, kind_binds(e->kind) ? "listen there" : "connect", zmq_strerror(error));
+    switch (error) {
+    case EADDRINUSE:
+        return ERR_BUSY;
+    case EINVAL:
+    case EPROTONOSUPPORT:
+    case ENOCOMPATPROTO:
+    case ENODEV:
+    case ENAMETOOLONG:
+        return ERR_USAGE;
+    default:
+        return ERR_IO;
+    }
+}
+
+int endpoint_open(struct endpoint **out, enum endpoint_kind kind, const char *address) {
+    static const int types[] = {[ENDPOINT_ROUTER] = ZMQ_ROUTER,
+                                [ENDPOINT_DEALER] = ZMQ_DEALER,
+                                [ENDPOINT_PUSH] = ZMQ_PUSH,
+                                [ENDPOINT_PULL] = ZMQ_PULL};
+    *out = NULL;
+    int err = address_check(address);
+    if (err == 0 && kind_binds(kind))
+        err = ipc_path_is_free(address);
+    if (err == 0)
+        err = context_get();
+    if (err)
+        return err;
+    struct endpoint *e = calloc(1, sizeof *e);
+    if (!e)
+        return ERR_NOMEM;
+    e->kind = kind;
+    e->socket = zmq_socket(context, types[kind]);
+    if (!e->socket || settings_set(e->socket, kind, address) != 0) {
+        log_error("%s: cannot make a socket: %s", address, zmq_strerror(errno));
+        err = ERR_IO;
+    } else {
+        err = attach(e, address);
+    }
+    if (err) {
+        if (e->socket)
+            zmq_close(e->socket);
+        free(e);
+        return err;
+    }
+    open_endpoints++;
+    *out = e;
+    return 0;
+}
+
+const char *endpoint_address(const struct endpoint *e) {
+    return e->address;
+}
+
+void endpoint_close(struct endpoint **e) {
+    endpoint_close_flush(e, 0);
+}
+
+void endpoint_close_flush(struct endpoint **e, int linger_ms) {
+    if (!*e)
+        return;
+    zmq_setsockopt((*e)->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    zmq_close((*e)->socket);
+    const char *path = kind_binds((*e)->kind) ? ipc_path((*e)->address) : NULL;
+    if (path) /* libzmq leaves it */
+        unlink(path);
+    CHECK(open_endpoints > 0);
+    open_endpoints--;
+    free(*e);
+    *e = NULL;
+}
+
+void endpoint_shutdown_all(void) {
+    if (!context)
+        return;
+    if (open_endpoints > 0) { /* leaving in a hurry: zmq_ctx_term would wait for them for ever */
+        zmq_ctx_shutdown(context);
+        return;
+    }
+    while (zmq_ctx_term(context) != 0 && errno == EINTR)
+        ;
+    context = NULL;
+}
+
+/* ---- frames ---- */
+
+/* One part; *more when another one follows. */
+static int part_recv(struct endpoint *e, zmq_msg_t *part, bool *more) {
+    for (;;) {
+        if (zmq_msg_recv(part, e->socket, ZMQ_DONTWAIT) >= 0) {
+            *more = zmq_msg_more(part);
+            return 0;
+        }
+        if (errno == EINTR)
+            continue;
+        if (errno == EAGAIN)
+            return ERR_AGAIN;
+        log_error("%s: cannot receive: %s", e->address, zmq_strerror(errno));
+        return ERR_IO;
+    }
+}
+
+/* The parts of a message arrive all at once, so what follows a first part is there. */
+static int rest_drop(struct endpoint *e, zmq_msg_t *part) {
+    bool more = true;
+    int err = 0;
+    while (more && err == 0)
+        err = part_recv(e, part, &more);
+    return err;
+}
+
+/* One message: *good when it had exactly one data part. */
+static int message_recv(struct endpoint *e, struct frame *f, bool *good) {
+    zmq_msg_t *part = f->memory;
+    bool more;
+    *good = false;
+    f->peer_len = 0;
+    int err = part_recv(e, part, &more);
+    if (err)
+        return err;
+    if (e->kind == ENDPOINT_ROUTER) {
+        size_t len = zmq_msg_size(part);
+        bool fits = len <= sizeof f->peer;
+        if (fits) {
+            memcpy(f->peer, zmq_msg_data(part), len);
+            f->peer_len = (uint8_t)len;
+        }
+        if (!more)
+            return 0;
+        err = fits ? part_recv(e, part, &more) : rest_drop(e, part);
+        if (err || !fits)
+            return err;
+    }
+    if (more)
+        return rest_drop(e, part);
+    f->data = slice_make(zmq_msg_data(part), zmq_msg_size(part));
+    *good = true;
+    return 0;
+}
+
+int endpoint_recv(struct endpoint *e, struct frame *f) {
+    f->data = slice_make(NULL, 0);
+    if (!f->memory) {
+        f->memory = malloc(sizeof(zmq_msg_t));
+        if (!f->memory)
+            return ERR_NOMEM;
+        zmq_msg_init(f->memory);
+    }
+    for (int i = 0; i < DROPPED_IN_A_ROW_MAX; i++) {
+        bool good;
+        int err = message_recv(e, f, &good);
+        if (err || good)
+            return err;
+    }
+    return ERR_AGAIN;
+}
+
+void frame_release(struct frame *f) {
+    if (f->memory)
+        zmq_msg_close(f->memory);
+    free(f->memory);
+    *f = (struct frame)FRAME_INIT;
+}
+
+static int part_send(struct endpoint *e, const void *bytes, size_t len, int flags) {
+    for (;;) {
+        if (zmq_send(e->socket, bytes, len, flags | ZMQ_DONTWAIT) >= 0)
+            return 0;
+        switch (errno) {
+        case EINTR:
+            continue;
+        case EAGAIN:
+            return ERR_AGAIN;
+        case EHOSTUNREACH:
+            return ERR_NOT_FOUND;
+        case ENOMEM:
+            return ERR_NOMEM;
+        default:
+            log_error("%s: cannot send: %s", e->address, zmq_strerror(errno));
+            return ERR_IO;
+        }
+    }
+}
+
+int endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct slice data) {
+    CHECK((e->kind == ENDPOINT_ROUTER) == (peer_len > 0));
+    if (peer_len > 0) {
+        int err = part_send(e, peer, peer_len, ZMQ_SNDMORE);
+        if (err)
+            return err;
+    }
+    return part_send(e, data.ptr ? data.ptr : "", data.len, 0);
+}
+
+/* ---- waiting ---- */
+
+static int from_zmq_events(int events) {
+    return (events & ZMQ_POLLIN ? ENDPOINT_IN : 0) | (events & ZMQ_POLLOUT ? ENDPOINT_OUT : 0);
+}
+
+int endpoint_events(struct endpoint *e) {
+    int events = 0;
+    size_t size = sizeof events;
+    while (zmq_getsockopt(e->socket, ZMQ_EVENTS, &events, &size) != 0)
+        if (errno != EINTR)
+            return 0;
+    return from_zmq_events(events);
+}
+
+int endpoint_fd(const struct endpoint *e) {
+    int fd = -1;
+    size_t size = sizeof fd;
+    zmq_getsockopt(e->socket, ZMQ_FD, &fd, &size);
+    return fd;
+}
+
+static void to_zmq_item(const struct wait_item *item, zmq_pollitem_t *z) {
+    *z = (zmq_pollitem_t){.socket = item->endpoint ? item->endpoint->socket : NULL, .fd = item->fd};
+    z->events = (short)((item->want & ENDPOINT_IN ? ZMQ_POLLIN : 0) | (item->want & ENDPOINT_OUT ? ZMQ_POLLOUT : 0));
+}
+
+/* zmq_poll reads ZMQ_EVENTS of every socket before it sleeps and after each wake-up of its fd: the edge trigger is its
+ * business. */
+int endpoint_wait(struct wait_item *items, size_t count, int timeout_ms) {
+    zmq_pollitem_t few[WAIT_ITEMS_ON_STACK], *z = few;
+    if (count > WAIT_ITEMS_ON_STACK) {
+        z = calloc(count, sizeof *z);
+        if (!z)
+            return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < count; i++) {
+        items[i].ready = 0;
+        to_zmq_item(&items[i], &z[i]);
+    }
+    int err = 0;
+    int n = zmq_poll(z, (int)count, timeout_ms < 0 ? -1 : timeout_ms);
+    if (n < 0 && errno != EINTR) {
+        log_error("cannot wait for messages: %s", zmq_strerror(errno));
+        err = ERR_IO;
+    }
+    for (size_t i = 0; i < count && n > 0; i++) {
+        items[i].ready = from_zmq_events(z[i].revents);
+        if (z[i].revents & ZMQ_POLLERR) /* an fd that hung up: reading it tells */
+            items[i].ready |= ENDPOINT_IN;
+    }
+    if (z != few)
+        free(z);
+    return err;
+}
