@@ -35,9 +35,11 @@ struct journal_io {
     int (*rename)(const char *from, const char *to);
 };
 
-/* A place in the journal up to which the caller already has the state (from its snapshot). seq 0: none. */
+/* A place in the journal up to which the caller already has the state (from its snapshot). seq 0: none. Made by
+ * journal_position(): the active file alone tells neither the journal's id nor the epoch once it was rotated. */
 struct journal_position {
     struct id128 journal;
+    uint64_t epoch; /* the last one at or before seq */
     uint64_t seq;
     char h[ID_HEX_SIZE];
 };
@@ -47,8 +49,9 @@ struct journal_options {
     uint64_t rotate_bytes;       /* 0: JOURNAL_ROTATE_BYTES */
     const struct journal_io *io; /* NULL: the real calls */
     struct journal_position known;
-    /* Called for every record after `known` (all, when known does not fit this journal: then known_rejected() is called
-     * first), in order. A negative value ends recovery with it. */
+    /* Called for every record found after `known` (all, when known does not fit this journal: then known_rejected() is
+     * called first), in order; not for the epoch and segment records journal_open itself adds. A negative value ends
+     * recovery with it. */
     int (*apply)(void *arg, const struct record *r);
     void (*known_rejected)(void *arg);
     void *arg;
@@ -64,13 +67,14 @@ int journal_open(struct journal **j, const struct journal_options *o) MUST_CHECK
 /* Drops what was not committed, gives the lock back. */
 void journal_close(struct journal **j);
 
-/* Fills in seq, batch and ts and gathers the line. ERR_LIMIT when the batch is full: commit first. ERR_IO after a
- * failure. */
+/* Fills in seq, batch and ts and gathers the line. ERR_LIMIT when the batch is full: commit first. ERR_INVALID when the
+ * record can never become a line (longer than RECORD_LINE_MAX). ERR_IO after a failure. */
 int journal_append(struct journal *j, struct record *r) MUST_CHECK;
 /* Lines gathered and not committed. */
 struct slice journal_gathered(const struct journal *j);
 /* write + fdatasync of everything gathered; 0 at once when there is nothing. Rotates afterwards when the file is large
- * enough (the segment line is part of the new file, with the next seq). ERR_FULL or ERR_IO: logged, failed for good. */
+ * enough (the segment line is part of the new file, with the next seq), but never after a `stop`. ERR_FULL, ERR_IO or
+ * what else the system said: logged, failed for good, nothing of this batch may be told to anybody. */
 int journal_commit(struct journal *j) MUST_CHECK;
 
 uint64_t journal_seq(const struct journal *j);     /* last committed */
@@ -81,10 +85,13 @@ bool journal_stopped_cleanly(
 const struct id128 *journal_id(const struct journal *j);
 const char *journal_dir(const struct journal *j);
 uint64_t journal_rotations(const struct journal *j); /* grows with each; a good moment for a snapshot */
+/* The place after the last committed line, for a snapshot of the state up to there. */
+void journal_position(const struct journal *j, struct journal_position *pos);
 
-/* Committed lines from `seq` on, whole lines up to max bytes (at least one), appended to out; *next is the seq after
- * the last one. By a sparse index: at most 1 MiB is read to find the place. ERR_NOT_FOUND when seq is no longer (or not
- * yet) there. */
+/* Committed lines from `seq` on, whole lines up to max bytes (at least one; never more than 1 MiB) of one file,
+ * appended to out; *next is the seq after the last one. The place is found by bisection: at most 1 MiB is read for it,
+ * nothing for who goes on where an earlier call ended. ERR_NOT_FOUND when seq is no longer (or not yet) there,
+ * ERR_DAMAGED when a sealed file is not what it was (logged), ERR_IO after a failure. */
 int journal_read(struct journal *j, uint64_t seq, size_t max, struct buf *out, uint64_t *next) MUST_CHECK;
 
 #endif

@@ -1,0 +1,646 @@
+/* What journal_open makes of what it finds: torn tails, damage, missing files, a snapshot's position. */
+#include "journal_support.h"
+
+#define ACTIVE DIR_NAME "/" JOURNAL_ACTIVE
+
+/* epoch | 3 lines | 3 lines: seq 1, 2–4, 5–7 in batches 1, 2, 3. */
+static struct buf three_batches(void) {
+    struct journal_options o = options(NULL);
+    struct journal *j = open_ok(&o);
+    commit_chunks(j, 0, 3);
+    commit_chunks(j, 3, 3);
+    journal_close(&j);
+    return journal_bytes(DIR_NAME);
+}
+
+static void put_journal(struct slice bytes) {
+    remove_dir(DIR_NAME);
+    assert_int_equal(mkdir(DIR_NAME, 0700), 0);
+    put_file(ACTIVE, bytes);
+}
+
+/* Opens what lies there; its records are those of the first `good` lines, the rest of `bytes` is kept aside. */
+static void opens_with(const struct buf *bytes, uint64_t good) {
+    struct seen s;
+    struct journal_options o = options(&s);
+    struct journal *j = open_ok(&o);
+    assert_int_equal(s.count, good);
+    commit_chunks(j, 50, 1);
+    assert_verifies(DIR_NAME, good + 2);
+    journal_close(&j);
+    size_t end = line_start(bytes, good + 1);
+    struct buf now = file_bytes(ACTIVE);
+    assert_memory_equal(now.data, bytes->data, end);
+    buf_release(&now);
+    const char *side = find_file(DIR_NAME, "torn-");
+    if (end == bytes->len) {
+        assert_null(side);
+        return;
+    }
+    assert_non_null(side);
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, DIR_NAME "/torn-%llu-20", (unsigned long long)good + 1);
+    assert_memory_equal(side, wanted, strlen(wanted));
+    struct buf kept = file_bytes(side);
+    assert_int_equal(kept.len, bytes->len - end);
+    assert_memory_equal(kept.data, bytes->data + end, kept.len);
+    buf_release(&kept);
+}
+
+/* ERR_DAMAGED, "journal/NAME:LINE: …", and the file as it was. */
+static void refuses(const char *path, uint64_t line, int wanted) {
+    struct buf before = file_bytes(path);
+    struct seen s;
+    struct journal_options o = options(&s);
+    struct journal *j = NULL;
+    stderr_begin();
+    int err = journal_open(&j, &o);
+    struct buf said = stderr_end();
+    if (err != wanted)
+        fail_msg("line %llu: %d instead of %d; said: %s", (unsigned long long)line, err, wanted, said.data);
+    assert_null(j);
+    if (line) {
+        char place[600];
+        snprintf(place, sizeof place, "%s:%llu: ", path, (unsigned long long)line);
+        assert_contains(&said, place);
+    }
+    struct buf after = file_bytes(path);
+    assert_true(slice_equal(buf_slice(&before), buf_slice(&after)));
+    assert_null(find_file(DIR_NAME, "torn-"));
+    buf_release(&before);
+    buf_release(&after);
+    buf_release(&said);
+}
+
+static void test_torn_tail_at_every_byte(void **state) {
+    (void)state;
+    struct buf all = three_batches();
+    stderr_begin();
+    for (size_t len = line_start(&all, 5); len <= all.len; len++) {
+        struct buf torn = {all.data, len, len};
+        uint64_t good = 4;
+        while (good < 7 && line_start(&all, good + 2) <= len)
+            good++;
+        put_journal(buf_slice(&torn));
+        opens_with(&torn, good);
+    }
+    struct buf said = stderr_end();
+    buf_release(&said);
+    buf_release(&all);
+}
+
+static void test_torn_first_line_begins_anew(void **state) {
+    (void)state;
+    struct buf all = three_batches();
+    size_t first = line_start(&all, 2);
+    stderr_begin();
+    for (size_t len = 0; len < first; len++) {
+        put_journal(slice_make(all.data, len));
+        struct buf torn = {all.data, len, len};
+        struct seen s;
+        struct journal_options o = options(&s);
+        struct journal *j = open_ok(&o);
+        assert_int_equal(s.count, 0);
+        assert_int_equal(journal_epoch(j), 1);
+        assert_verifies(DIR_NAME, 1);
+        journal_close(&j);
+        if (len) {
+            struct buf kept = file_bytes(find_file(DIR_NAME, "torn-1-"));
+            assert_true(slice_equal(buf_slice(&kept), buf_slice(&torn)));
+            buf_release(&kept);
+        }
+    }
+    struct buf said = stderr_end();
+    buf_release(&said);
+    buf_release(&all);
+}
+
+/* A changed byte anywhere in the last batch: the lines before it stay, it and the rest are kept aside. */
+static void test_changed_byte_in_the_last_batch_is_cut(void **state) {
+    (void)state;
+    struct buf all = three_batches();
+    static const char masks[] = {1, (char)0x80, '\n'};
+    stderr_begin();
+    for (size_t at = line_start(&all, 5); at < all.len; at++) {
+        uint64_t good = 4;
+        while (good < 7 && line_start(&all, good + 2) <= at)
+            good++;
+        for (size_t m = 0; m < sizeof masks; m++) {
+            char kept = all.data[at];
+            all.data[at] = masks[m] == '\n' ? '\n' : (char)(kept ^ masks[m]);
+            if (all.data[at] != kept) {
+                put_journal(buf_slice(&all));
+                opens_with(&all, good);
+            }
+            all.data[at] = kept;
+        }
+    }
+    struct buf said = stderr_end();
+    buf_release(&said);
+    buf_release(&all);
+}
+
+/* The same in a batch before: nothing is touched, file and line are named. */
+static void test_changed_byte_in_an_earlier_batch_refuses(void **state) {
+    (void)state;
+    struct buf all = three_batches();
+    static const char masks[] = {1, (char)0x80, '\n'};
+    for (size_t at = 0, end = line_start(&all, 5); at < end; at++) {
+        uint64_t line = 1;
+        while (line_start(&all, line + 1) <= at)
+            line++;
+        for (size_t m = 0; m < sizeof masks; m++) {
+            char kept = all.data[at];
+            all.data[at] = masks[m] == '\n' ? '\n' : (char)(kept ^ masks[m]);
+            if (all.data[at] != kept) {
+                put_journal(buf_slice(&all));
+                refuses(ACTIVE, line, ERR_DAMAGED);
+            }
+            all.data[at] = kept;
+        }
+    }
+    buf_release(&all);
+}
+
+/* An acknowledged batch of one line behind the damage, its own newline gone with it. */
+static void test_one_line_batches(void **state) {
+    (void)state;
+    struct journal_options o = options(NULL);
+    struct journal *j = open_ok(&o);
+    for (uint32_t i = 0; i < 12; i++) /* batches 9, 10: one digit more */
+        commit_chunks(j, i, 1);
+    journal_close(&j);
+    struct buf all = journal_bytes(DIR_NAME);
+    for (uint64_t line = 8; line <= 12; line++)
+        for (size_t at = line_start(&all, line); at < line_start(&all, line + 1); at++) {
+            char kept = all.data[at];
+            all.data[at] = (char)(kept ^ 1);
+            put_journal(buf_slice(&all));
+            refuses(ACTIVE, line, ERR_DAMAGED);
+            all.data[at] = kept;
+        }
+    buf_release(&all);
+}
+
+static void test_missing_line_in_the_middle_refuses(void **state) {
+    (void)state;
+    struct buf all = three_batches();
+    for (uint64_t line = 1; line <= 4; line++) {
+        size_t from = line_start(&all, line), to = line_start(&all, line + 1);
+        struct buf cut = BUF_INIT;
+        assert_int_equal(buf_add(&cut, all.data, from), 0);
+        assert_int_equal(buf_add(&cut, all.data + to, all.len - to), 0);
+        put_journal(buf_slice(&cut));
+        refuses(ACTIVE, line, ERR_DAMAGED);
+        buf_release(&cut);
+    }
+    buf_release(&all);
+}
+
+static void test_zeros_where_the_last_batch_was(void **state) {
+    (void)state;
+    struct buf all = three_batches();
+    size_t from = line_start(&all, 5);
+    memset(all.data + from, 0, all.len - from);
+    put_journal(buf_slice(&all));
+    stderr_begin();
+    opens_with(&all, 4);
+    struct buf said = stderr_end();
+    assert_contains(&said, "torn-5-");
+    buf_release(&said);
+    buf_release(&all);
+}
+
+static void test_more_than_a_batch_of_garbage_refuses(void **state) {
+    (void)state;
+    struct buf all = three_batches();
+    char *garbage = calloc(1, JOURNAL_BATCH_MAX + 1);
+    assert_int_equal(buf_add(&all, garbage, JOURNAL_BATCH_MAX + 1), 0);
+    put_journal(buf_slice(&all));
+    refuses(ACTIVE, 8, ERR_DAMAGED);
+    all.len--;
+    put_journal(buf_slice(&all));
+    stderr_begin();
+    opens_with(&all, 7);
+    struct buf said = stderr_end();
+    buf_release(&said);
+    free(garbage);
+    buf_release(&all);
+}
+
+static void test_file_that_is_no_journal_refuses(void **state) {
+    (void)state;
+    static const char *const texts[] = {"hello\n", "{}\n", "{\"seq\":2,\"batch\":1,", "\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        put_journal(slice_of(texts[i]));
+        refuses(ACTIVE, 1, ERR_DAMAGED);
+    }
+}
+
+static void make_line(struct buf *out, const char *head, char h[ID_HEX_SIZE]) {
+    struct digest *sha;
+    uint8_t sum[SHA256_SIZE];
+    assert_int_equal(digest_new(&sha, DIGEST_SHA256), 0);
+    assert_int_equal(digest_begin(sha), 0);
+    assert_int_equal(digest_add(sha, h, ID_HEX_LEN), 0);
+    assert_int_equal(digest_add(sha, head, strlen(head)), 0);
+    assert_int_equal(digest_end(sha, sum), 0);
+    digest_destroy(&sha);
+    hex_encode(sum, 16, h);
+    assert_int_equal(buf_addf(out, "%s,\"h\":\"%s\"}\n", head, h), 0);
+}
+
+#define ZEROS "00000000000000000000000000000000"
+#define EPOCH_LINE(version)                                                                                            \
+    "{\"seq\":1,\"batch\":1,\"ts\":\"2100-01-01T00:00:00.000000Z\",\"ev\":\"epoch\",\"epoch\":4,"                      \
+    "\"journal\":\"0123456789abcdef0123456789abcdef\",\"version\":" version
+
+static void test_newer_version_is_refused(void **state) {
+    (void)state;
+    char h[ID_HEX_SIZE] = ZEROS;
+    struct buf b = BUF_INIT;
+    make_line(&b, EPOCH_LINE("2"), h);
+    put_journal(buf_slice(&b));
+    refuses(ACTIVE, 0, ERR_VERSION);
+    buf_clear(&b);
+    memcpy(h, ZEROS, sizeof h);
+    make_line(&b, EPOCH_LINE("1"), h);
+    make_line(&b, "{\"seq\":2,\"batch\":2,\"ts\":\"2100-01-01T00:00:00.000000Z\",\"ev\":\"dance\"", h);
+    put_journal(buf_slice(&b));
+    refuses(ACTIVE, 2, ERR_VERSION);
+    /* The same behind damage: it cannot be read, but it is there. */
+    make_line(&b, "{\"seq\":3,\"batch\":3,\"ts\":\"2100-01-01T00:00:00.000000Z\",\"ev\":\"dance\"", h);
+    b.data[line_start(&b, 2) + 30] ^= 1;
+    put_journal(buf_slice(&b));
+    refuses(ACTIVE, 2, ERR_DAMAGED);
+    buf_release(&b);
+}
+
+static void test_time_never_goes_back(void **state) {
+    (void)state;
+    char h[ID_HEX_SIZE] = ZEROS;
+    struct buf b = BUF_INIT;
+    make_line(&b, EPOCH_LINE("1"), h);
+    put_journal(buf_slice(&b));
+    struct journal_options o = options(NULL);
+    struct journal *j = open_ok(&o);
+    assert_int_equal(journal_epoch(j), 5);
+    journal_close(&j);
+    struct seen s;
+    o = options(&s);
+    j = open_ok(&o);
+    assert_int_equal(s.count, 2);
+    assert_int_equal(s.last_ts_us, 4102444800000000);
+    journal_close(&j);
+    buf_release(&b);
+}
+
+/* --- files --- */
+static uint64_t many_files(void) {
+    remove_dir(DIR_NAME);
+    for (int life = 0; life < 3; life++) { /* so that epoch records stand in several places */
+        struct journal_options o = options(NULL);
+        o.rotate_bytes = 2000;
+        struct journal *j = open_ok(&o);
+        for (uint32_t i = 0; i < 20; i++)
+            commit_chunks(j, i, 1);
+        journal_close(&j);
+    }
+    struct buf all = journal_bytes(DIR_NAME);
+    uint64_t lines = 0;
+    for (size_t i = 0; i < all.len; i++)
+        lines += all.data[i] == '\n';
+    buf_release(&all);
+    return lines;
+}
+
+static void test_missing_or_empty_active_file_is_made_again(void **state) {
+    (void)state;
+    for (int empty = 0; empty < 2; empty++) {
+        many_files();
+        struct buf active = file_bytes(ACTIVE);
+        uint64_t first = strtoull(active.data + 7, NULL, 10);
+        buf_release(&active);
+        assert_int_equal(unlink(ACTIVE), 0);
+        if (empty)
+            put_file(ACTIVE, slice_of(""));
+        put_file(DIR_NAME "/tmp-journal-active", slice_of("left over"));
+        struct seen s;
+        struct journal_options o = options(&s);
+        struct journal *j = open_ok(&o);
+        assert_int_equal(s.count, first - 1);
+        assert_int_equal(journal_seq(j), first + 1); /* segment, epoch */
+        assert_verifies(DIR_NAME, first + 1);
+        assert_null(find_file(DIR_NAME, "tmp-"));
+        journal_close(&j);
+    }
+}
+
+static void test_stale_temporary_files_are_removed(void **state) {
+    (void)state;
+    struct buf all = three_batches();
+    put_file(DIR_NAME "/tmp-journal-active", slice_of("left over"));
+    put_file(DIR_NAME "/tmp-snapshot", slice_of("left over"));
+    put_file(DIR_NAME "/tmp-of-somebody-else", slice_of("kept"));
+    opens_with(&all, 7);
+    assert_string_equal(find_file(DIR_NAME, "tmp-"), DIR_NAME "/tmp-of-somebody-else");
+    buf_release(&all);
+}
+
+static void test_torn_only_line_of_the_active_file(void **state) {
+    (void)state;
+    many_files();
+    struct buf active = file_bytes(ACTIVE);
+    uint64_t first = strtoull(active.data + 7, NULL, 10);
+    stderr_begin();
+    for (size_t len = 1; len < line_start(&active, 2); len += 9) {
+        put_file(ACTIVE, slice_make(active.data, len));
+        struct seen s;
+        struct journal_options o = options(&s);
+        struct journal *j = open_ok(&o);
+        assert_int_equal(s.count, first - 1);
+        assert_verifies(DIR_NAME, first + 1);
+        journal_close(&j);
+    }
+    struct buf said = stderr_end();
+    buf_release(&said);
+    buf_release(&active);
+}
+
+static void test_damage_in_a_sealed_file_refuses_even_at_its_end(void **state) {
+    (void)state;
+    many_files();
+    struct journal_files list;
+    assert_int_equal(journal_files_list(DIR_NAME, &list), 0);
+    assert_true(list.count > 3);
+    for (size_t i = 0; i + 1 < list.count; i++) {
+        char path[512];
+        snprintf(path, sizeof path, DIR_NAME "/%s", list.files[i].name);
+        struct buf whole = file_bytes(path);
+        uint64_t lines = 0;
+        for (size_t at = 0; at < whole.len; at++)
+            lines += whole.data[at] == '\n';
+        put_file(path, slice_make(whole.data, whole.len - 1));
+        refuses(path, lines, ERR_DAMAGED);
+        put_file(path, buf_slice(&whole));
+        buf_release(&whole);
+    }
+    struct seen s;
+    struct journal_options o = options(&s);
+    struct journal *j = open_ok(&o);
+    journal_close(&j);
+    journal_files_release(&list);
+}
+
+static void test_missing_sealed_file(void **state) {
+    (void)state;
+    uint64_t last = many_files();
+    struct journal_files list;
+    assert_int_equal(journal_files_list(DIR_NAME, &list), 0);
+    char path[512], next[512];
+    snprintf(path, sizeof path, DIR_NAME "/%s", list.files[1].name);
+    snprintf(next, sizeof next, DIR_NAME "/%s", list.files[2].name);
+    assert_int_equal(rename(path, "elsewhere"), 0);
+    refuses(next, 1, ERR_DAMAGED);
+    assert_int_equal(rename("elsewhere", path), 0);
+    snprintf(path, sizeof path, DIR_NAME "/%s", list.files[0].name);
+    assert_int_equal(unlink(path), 0);
+    struct seen s;
+    struct journal_options o = options(&s);
+    stderr_begin();
+    struct journal *j = open_ok(&o);
+    struct buf said = stderr_end();
+    assert_contains(&said, "starts at seq");
+    assert_int_equal(s.first, list.files[1].first_seq);
+    assert_int_equal(s.last, last);
+    assert_int_equal(journal_epoch(j), 4);
+    journal_close(&j);
+    buf_release(&said);
+    journal_files_release(&list);
+}
+
+static void test_journal_without_any_epoch_is_refused(void **state) {
+    (void)state;
+    struct journal_options o = options(NULL);
+    o.rotate_bytes = 1000;
+    struct journal *j = open_ok(&o);
+    for (uint32_t i = 0; i < 20; i++)
+        commit_chunks(j, i, 1);
+    struct journal_position pos;
+    journal_position(j, &pos);
+    journal_close(&j);
+    const char *first = DIR_NAME "/journal.00000000000000000001.jsonl";
+    assert_int_equal(unlink(first), 0);
+    refuses(ACTIVE, 0, ERR_DAMAGED);
+    struct seen s; /* a snapshot knows what it takes */
+    o = options(&s);
+    o.known = pos;
+    j = open_ok(&o);
+    assert_int_equal(s.count + (uint64_t)s.rejected, 0);
+    assert_int_equal(journal_epoch(j), 2);
+    assert_true(id_equal(journal_id(j), &pos.journal));
+    journal_close(&j);
+}
+
+/* --- known --- */
+
+static struct journal_position *positions(uint64_t *last) {
+    struct journal_position *p = calloc(200, sizeof *p);
+    remove_dir(DIR_NAME);
+    for (int life = 0; life < 3; life++) {
+        struct journal_options o = options(NULL);
+        o.rotate_bytes = 2000;
+        struct journal *j = open_ok(&o);
+        journal_position(j, &p[journal_seq(j)]);
+        for (uint32_t i = 0; i < 20; i++) {
+            commit_chunks(j, i, 1);
+            journal_position(j, &p[journal_seq(j)]);
+        }
+        *last = journal_seq(j);
+        journal_close(&j);
+    }
+    assert_true(*last < 200);
+    return p;
+}
+
+static void open_known(const struct journal_position *known, struct seen *s, uint64_t rotate, struct journal **j) {
+    struct journal_options o = options(s);
+    o.rotate_bytes = rotate;
+    o.known = *known;
+    *j = open_ok(&o);
+}
+
+static void test_known_place_is_gone_on_from(void **state) {
+    (void)state;
+    uint64_t last;
+    struct journal_position *p = positions(&last);
+    uint64_t epoch = 4;
+    for (uint64_t seq = 1; seq <= last; seq++) {
+        if (p[seq].seq == 0)
+            continue; /* in the middle of a rotation */
+        struct journal *j;
+        struct seen s;
+        open_known(&p[seq], &s, 0, &j);
+        assert_int_equal(s.rejected, 0);
+        assert_int_equal(s.count, journal_seq(j) - 1 - seq);
+        if (s.count)
+            assert_int_equal(s.first, seq + 1);
+        assert_int_equal(journal_epoch(j), epoch++);
+        assert_true(id_equal(journal_id(j), &p[seq].journal));
+        journal_close(&j);
+    }
+    free(p);
+}
+
+static void is_rejected(const struct journal_position *known, uint64_t last) {
+    struct journal *j;
+    struct seen s;
+    open_known(known, &s, 0, &j);
+    assert_int_equal(s.rejected, 1);
+    assert_int_equal(s.first, 1);
+    assert_int_equal(s.count, journal_seq(j) - 1);
+    assert_true(s.count >= last);
+    journal_close(&j);
+}
+
+static void test_known_place_that_does_not_fit_is_rejected(void **state) {
+    (void)state;
+    uint64_t last;
+    struct journal_position *p = positions(&last);
+    for (uint64_t seq = 1; seq <= last; seq += 3) {
+        if (p[seq].seq == 0)
+            continue;
+        struct journal_position other = p[seq];
+        other.h[5] ^= 1;
+        is_rejected(&other, last);
+    }
+    struct journal_position beyond = p[last];
+    beyond.seq = last + 1000;
+    is_rejected(&beyond, last);
+    struct journal_position huge = p[last];
+    huge.seq = UINT64_MAX;
+    is_rejected(&huge, last);
+    for (uint64_t seq = 1; seq <= 10; seq++) {
+        if (p[seq].seq == 0)
+            continue;
+        struct journal_position other = p[seq];
+        other.journal.b[3] ^= 1;
+        struct seen s;
+        struct journal_options o = options(&s);
+        struct journal *j = NULL;
+        o.known = other;
+        stderr_begin();
+        int err = journal_open(&j, &o);
+        struct buf said = stderr_end();
+        buf_release(&said);
+        /* Told by an epoch record before it, or by one after it: the right h with the wrong id is no accident. */
+        assert_true(err == 0 ? s.rejected == 1 : err == ERR_DAMAGED);
+        journal_close(&j);
+    }
+    free(p);
+}
+
+static void test_known_of_a_journal_that_is_gone(void **state) {
+    (void)state;
+    uint64_t last;
+    struct journal_position *p = positions(&last);
+    remove_dir(DIR_NAME);
+    struct journal *j;
+    struct seen s;
+    open_known(&p[last], &s, 0, &j);
+    assert_int_equal(s.rejected, 1);
+    assert_int_equal(s.count, 0);
+    assert_int_equal(journal_epoch(j), 1);
+    assert_false(id_equal(journal_id(j), &p[last].journal));
+    journal_close(&j);
+    free(p);
+}
+
+static void test_known_in_the_torn_part_is_rejected(void **state) {
+    (void)state;
+    struct journal_options o = options(NULL);
+    struct journal *j = open_ok(&o);
+    commit_chunks(j, 0, 3);
+    commit_chunks(j, 3, 3);
+    struct journal_position pos;
+    journal_position(j, &pos);
+    journal_close(&j);
+    struct stat st;
+    assert_int_equal(stat(ACTIVE, &st), 0);
+    assert_int_equal(truncate(ACTIVE, st.st_size - 10), 0);
+    struct seen s;
+    stderr_begin();
+    open_known(&pos, &s, 0, &j);
+    struct buf said = stderr_end();
+    buf_release(&said);
+    assert_int_equal(s.rejected, 1);
+    assert_int_equal(s.count, 6);
+    journal_close(&j);
+}
+
+/* Sealed files are read only as far as needed: damage in one that a snapshot covers does not stop a start. */
+static void test_covered_files_are_not_read(void **state) {
+    (void)state;
+    uint64_t last;
+    struct journal_position *p = positions(&last);
+    put_file(DIR_NAME "/journal.00000000000000000001.jsonl", slice_of("damaged\n"));
+    struct journal *j;
+    struct seen s;
+    open_known(&p[last], &s, 0, &j);
+    assert_int_equal(s.rejected, 0);
+    journal_close(&j);
+    refuses(DIR_NAME "/journal.00000000000000000001.jsonl", 1, ERR_DAMAGED);
+    free(p);
+}
+
+static void test_damage_before_a_known_place_in_the_active_file_refuses(void **state) {
+    (void)state;
+    struct journal_options o = options(NULL);
+    struct journal *j = open_ok(&o);
+    commit_chunks(j, 0, 3);
+    commit_chunks(j, 3, 3);
+    journal_position(j, &o.known);
+    journal_close(&j);
+    struct buf b = file_bytes(ACTIVE);
+    b.data[line_start(&b, 3) + 60] ^= 1;
+    put_file(ACTIVE, buf_slice(&b));
+    stderr_begin();
+    assert_int_equal(journal_open(&j, &o), ERR_DAMAGED);
+    struct buf said = stderr_end();
+    assert_contains(&said, ACTIVE ":3: ");
+    assert_contains(&said, "chunklift journal verify");
+    buf_release(&said);
+    buf_release(&b);
+}
+
+static void test_error_of_apply_ends_recovery(void **state) {
+    (void)state;
+    struct buf all = three_batches();
+    struct seen s;
+    struct journal_options o = options(&s);
+    s.refuse_at = 5;
+    struct journal *j = NULL;
+    assert_int_equal(journal_open(&j, &o), ERR_NOMEM);
+    assert_null(j);
+    struct buf after = journal_bytes(DIR_NAME);
+    assert_true(slice_equal(buf_slice(&all), buf_slice(&after)));
+    s.refuse_at = 0;
+    s.count = 0;
+    j = open_ok(&o); /* the lock was given back */
+    journal_close(&j);
+    buf_release(&after);
+    buf_release(&all);
+}
+
+UNIT_MAIN(TEST(test_torn_tail_at_every_byte), TEST(test_torn_first_line_begins_anew),
+          TEST(test_changed_byte_in_the_last_batch_is_cut), TEST(test_changed_byte_in_an_earlier_batch_refuses),
+          TEST(test_one_line_batches), TEST(test_missing_line_in_the_middle_refuses),
+          TEST(test_zeros_where_the_last_batch_was), TEST(test_more_than_a_batch_of_garbage_refuses),
+          TEST(test_file_that_is_no_journal_refuses), TEST(test_newer_version_is_refused),
+          TEST(test_time_never_goes_back), TEST(test_missing_or_empty_active_file_is_made_again),
+          TEST(test_stale_temporary_files_are_removed), TEST(test_torn_only_line_of_the_active_file),
+          TEST(test_damage_in_a_sealed_file_refuses_even_at_its_end), TEST(test_missing_sealed_file),
+          TEST(test_journal_without_any_epoch_is_refused), TEST(test_known_place_is_gone_on_from),
+          TEST(test_known_place_that_does_not_fit_is_rejected), TEST(test_known_of_a_journal_that_is_gone),
+          TEST(test_known_in_the_torn_part_is_rejected), TEST(test_covered_files_are_not_read),
+          TEST(test_damage_before_a_known_place_in_the_active_file_refuses), TEST(test_error_of_apply_ends_recovery))
