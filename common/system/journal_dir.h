@@ -24,6 +24,8 @@ struct journal_files { /* sealed ones ascending, the active one last; active may
     size_t count;
     bool has_active;
 };
+/* True for journal.jsonl and journal.<20 digits>.jsonl. */
+bool journal_file_name_is_valid(const char *name);
 /* ERR_NOT_FOUND when dir does not exist. Logged. */
 int journal_files_list(const char *dir, struct journal_files *list) MUST_CHECK;
 void journal_files_release(struct journal_files *list);
@@ -33,6 +35,7 @@ void journal_files_release(struct journal_files *list);
  * handed out: line_reader_torn tells its length. Does not judge lines.
  */
 struct line_reader;
+/* ERR_NOT_FOUND (not logged) when the file does not exist; other errors are logged. */
 int line_reader_open(struct line_reader **r, const char *dir, const char *name, uint64_t offset) MUST_CHECK;
 void line_reader_close(struct line_reader **r);
 /* *line without its newline, valid until the next call; ERR_NOT_FOUND at the end of what there is now (call again for
@@ -41,6 +44,15 @@ int line_reader_next(struct line_reader *r, struct slice *line) MUST_CHECK;
 uint64_t line_reader_offset(const struct line_reader *r);      /* of the next line */
 uint64_t line_reader_line_number(const struct line_reader *r); /* of the last line handed out, from 1 */
 uint64_t line_reader_torn(const struct line_reader *r);        /* bytes after the last newline, known at the end */
+/* True when the name it was opened by is now another file or none: the journal was rotated. What the old file holds can
+ * still be read to its end. */
+bool line_reader_is_replaced(const struct line_reader *r);
+/* True when `name` in the reader's directory, or other's file, is the file being read. */
+bool line_reader_is_file(const struct line_reader *r, const char *name);
+bool line_reader_is_same(const struct line_reader *r, const struct line_reader *other);
+/* Goes to the start of the last *lines whole lines, or of the first when there are fewer; *lines is lowered by the
+ * number found. Line numbers count from there. */
+int line_reader_seek_last(struct line_reader *r, uint64_t *lines) MUST_CHECK;
 
 /* What `journal verify` says. */
 struct verify_report {

@@ -1,0 +1,231 @@
+/*
+ * DIR/consumer: how local commands find the consumer of a journal directory. A hint, not a lock: it may be stale after
+ * a crash, which is why readers compare pid and start time, and why it is not synced to disk.
+ *
+ *     ipc:///run/user/1000/chunklift/consumer-0123456789abcdef
+ *     4711
+ *     boot 0123456789abcdef0123456789abcdef
+ *     4712 8812345
+ */
+#include "system/dirs.h"
+
+#include "pure/ids.h"
+#include "pure/units.h"
+#include "system/log.h"
+#include "system/oserr.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FILE_MAX_BYTES 262144
+#define PID_LIMIT 4194304 /* PID_MAX_LIMIT of Linux */
+
+static int read_all(int fd, struct buf *text, size_t max) {
+    for (;;) {
+        int err = buf_reserve(text, 4096);
+        if (err)
+            return err;
+        ssize_t n = read(fd, text->data + text->len, 4096);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_from_errno(errno);
+        if (n == 0)
+            return 0;
+        text->len += (size_t)n;
+        text->data[text->len] = '\0';
+        if (text->len > max)
+            return ERR_INVALID;
+    }
+}
+
+static int read_file(const char *path, struct buf *text, size_t max) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) {
+        int error = errno;
+        if (error != ENOENT && error != ENOTDIR && error != ESRCH)
+            log_error("%s: %s", path, strerror(error));
+        return err_from_errno(error);
+    }
+    int err = read_all(fd, text, max);
+    close(fd);
+    return err;
+}
+
+/* The next line of *text with a NUL in place of its newline; NULL at the end or when the newline is missing. */
+static char *next_line(char **text) {
+    char *line = *text;
+    char *end = strchr(line, '\n');
+    if (!end)
+        return NULL;
+    *end = '\0';
+    *text = end + 1;
+    return line;
+}
+
+static int parse_pid(const char *text, pid_t *pid) {
+    uint64_t value;
+    int err = parse_count(text, 1, PID_LIMIT, &value);
+    if (!err)
+        *pid = (pid_t)value;
+    return err;
+}
+
+static bool is_endpoint(const char *line, size_t size) {
+    if (strncmp(line, "ipc://", 6) != 0 && strncmp(line, "tcp://", 6) != 0)
+        return false;
+    return strlen(line) > 6 && strlen(line) < size;
+}
+
+static int add_holder(struct consumer_file *f, const char *pid, const char *ticks) {
+    struct consumer_holder h;
+    if (parse_pid(pid, &h.pid) || parse_count(ticks, 0, UINT64_MAX, &h.starttime))
+        return ERR_INVALID;
+    struct consumer_holder *grown = realloc(f->holders, (f->holder_count + 1) * sizeof *grown);
+    if (!grown)
+        return ERR_NOMEM;
+    f->holders = grown;
+    f->holders[f->holder_count++] = h;
+    return 0;
+}
+
+static int parse_line(struct consumer_file *f, char *line) {
+    char *space = strchr(line, ' ');
+    if (!space)
+        return ERR_INVALID;
+    *space = '\0';
+    if (strcmp(line, "boot") != 0)
+        return add_holder(f, line, space + 1);
+    struct id128 boot;
+    if (id_from_hex(&boot, slice_of(space + 1)))
+        return ERR_INVALID;
+    memcpy(f->boot, space + 1, sizeof f->boot);
+    return 0;
+}
+
+static int parse_file(struct consumer_file *f, char *text) {
+    char *line = next_line(&text);
+    if (!line || !is_endpoint(line, sizeof f->endpoint))
+        return ERR_INVALID;
+    memcpy(f->endpoint, line, strlen(line) + 1); /* is_endpoint has measured it */
+    line = next_line(&text);
+    if (!line || parse_pid(line, &f->pid))
+        return ERR_INVALID;
+    while ((line = next_line(&text))) {
+        int err = parse_line(f, line);
+        if (err)
+            return err;
+    }
+    return *text ? ERR_INVALID : 0;
+}
+
+int consumer_file_read(const char *dir, struct consumer_file *f) {
+    *f = (struct consumer_file){0};
+    struct buf path = BUF_INIT, text = BUF_INIT;
+    int err = buf_addf(&path, "%s/consumer", dir);
+    if (!err)
+        err = read_file(path.data, &text, FILE_MAX_BYTES);
+    if (!err)
+        err = text.len == 0 || memchr(text.data, '\0', text.len) ? ERR_INVALID : parse_file(f, text.data);
+    if (err)
+        consumer_file_release(f);
+    buf_release(&path);
+    buf_release(&text);
+    return err;
+}
+
+static int format_file(const struct consumer_file *f, struct buf *text) {
+    int err = buf_addf(text, "%s\n%ld\n", f->endpoint, (long)f->pid);
+    if (!err && f->boot[0])
+        err = buf_addf(text, "boot %s\n", f->boot);
+    for (size_t i = 0; !err && i < f->holder_count; i++)
+        err = buf_addf(text, "%ld %llu\n", (long)f->holders[i].pid, (unsigned long long)f->holders[i].starttime);
+    if (!err && text->len > FILE_MAX_BYTES)
+        err = ERR_LIMIT; /* its readers would refuse it */
+    return err;
+}
+
+static int write_all(int fd, const char *bytes, size_t len) {
+    while (len > 0) {
+        ssize_t n = write(fd, bytes, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        bytes += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+/* Everything or nothing under `path`: through a temporary name and rename(2). */
+static int publish(const char *path, const char *temp, const struct buf *text) {
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    bool ok = fd >= 0 && write_all(fd, text->data, text->len) == 0;
+    int error = errno;
+    if (fd >= 0 && close(fd) != 0 && ok) {
+        ok = false;
+        error = errno;
+    }
+    if (ok && rename(temp, path) != 0) {
+        ok = false;
+        error = errno;
+    }
+    if (ok)
+        return 0;
+    log_error("%s: cannot be written: %s", path, strerror(error));
+    if (fd >= 0)
+        unlink(temp);
+    return err_from_errno(error);
+}
+
+int consumer_file_write(const char *dir, const struct consumer_file *f) {
+    struct buf path = BUF_INIT, temp = BUF_INIT, text = BUF_INIT;
+    int err = buf_addf(&path, "%s/consumer", dir);
+    if (!err)
+        err = buf_addf(&temp, "%s/consumer.new", dir); /* one writer a directory: who holds its lock */
+    if (!err)
+        err = format_file(f, &text);
+    if (!err)
+        err = publish(path.data, temp.data, &text);
+    buf_release(&path);
+    buf_release(&temp);
+    buf_release(&text);
+    return err;
+}
+
+void consumer_file_release(struct consumer_file *f) {
+    free(f->holders);
+    *f = (struct consumer_file){0};
+}
+
+/* proc_pid_stat(5): field 2 is the name in parentheses and may hold anything, so fields are counted from the last ')'.
+ * A zombie counts as gone. */
+static int parse_stat(char *text, uint64_t *ticks) {
+    char *at = strrchr(text, ')');
+    if (!at || at[1] != ' ')
+        return ERR_INVALID;
+    char *save = NULL;
+    char *field = strtok_r(at + 1, " \n", &save);
+    if (!field)
+        return ERR_INVALID;
+    if (*field == 'Z' || *field == 'X')
+        return ERR_NOT_FOUND;
+    for (int number = 3; field && number < 22; number++)
+        field = strtok_r(NULL, " \n", &save);
+    return field ? parse_count(field, 0, UINT64_MAX, ticks) : ERR_INVALID;
+}
+
+int process_starttime(pid_t pid, uint64_t *ticks) {
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    struct buf text = BUF_INIT;
+    int err = pid > 0 ? read_file(path, &text, 65536) : ERR_NOT_FOUND;
+    if (!err)
+        err = text.len ? parse_stat(text.data, ticks) : ERR_NOT_FOUND;
+    buf_release(&text);
+    return err == ERR_INVALID ? ERR_IO : err;
+}

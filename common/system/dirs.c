@@ -1,0 +1,139 @@
+#include "system/dirs.h"
+
+#include "pure/ids.h"
+#include "system/log.h"
+#include "system/oserr.h"
+#include <errno.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* The specification: "All paths set in these environment variables must be absolute", others are to be ignored. */
+static const char *absolute_env(const char *name) {
+    const char *value = getenv(name);
+    return value && value[0] == '/' ? value : NULL;
+}
+
+static const char *home_dir(void) {
+    const char *home = absolute_env("HOME");
+    if (home)
+        return home;
+    const struct passwd *entry = getpwuid(geteuid());
+    return entry && entry->pw_dir && entry->pw_dir[0] == '/' ? entry->pw_dir : NULL;
+}
+
+int default_journal_dir(struct buf *path) {
+    buf_clear(path);
+    const char *state = absolute_env("XDG_STATE_HOME");
+    if (state)
+        return buf_addf(path, "%s/chunklift/journal", state);
+    const char *home = home_dir();
+    if (!home) {
+        log_error("journal: neither XDG_STATE_HOME nor HOME is set; name a directory with --journal DIR");
+        return ERR_NOT_FOUND;
+    }
+    return buf_addf(path, "%s/.local/state/chunklift/journal", home);
+}
+
+/* Only the user's own directory: under sudo the variable may still name that of somebody else. */
+static bool is_own_directory(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid();
+}
+
+static int check_private(const char *path) {
+    struct stat st;
+    if (lstat(path, &st) != 0) {
+        int error = errno;
+        log_error("%s: %s", path, strerror(error));
+        return err_from_errno(error);
+    }
+    const char *wrong = S_ISLNK(st.st_mode)           ? "is a symbolic link"
+                        : !S_ISDIR(st.st_mode)        ? "is not a directory"
+                        : st.st_uid != geteuid()      ? "belongs to somebody else"
+                        : (st.st_mode & 077) != 0     ? "lets others in"
+                        : (st.st_mode & 0700) != 0700 ? "is closed to its owner"
+                                                      : NULL;
+    if (!wrong)
+        return 0;
+    log_error("%s: %s; remove it, or set XDG_RUNTIME_DIR to a directory of your own with mode 0700", path, wrong);
+    return ERR_DENIED;
+}
+
+int runtime_dir(struct buf *path) {
+    buf_clear(path);
+    const char *base = absolute_env("XDG_RUNTIME_DIR");
+    int err = base && is_own_directory(base) ? buf_addf(path, "%s/chunklift", base)
+                                             : buf_addf(path, "/tmp/chunklift-%lu", (unsigned long)geteuid());
+    if (err)
+        return err;
+    if (mkdir(path->data, 0700) != 0 && errno != EEXIST) {
+        int error = errno;
+        log_error("%s: cannot be made: %s", path->data, strerror(error));
+        return err_from_errno(error);
+    }
+    return check_private(path->data);
+}
+
+int fresh_ipc_endpoint(const char *name, struct buf *endpoint) {
+    struct buf dir = BUF_INIT;
+    int err = runtime_dir(&dir);
+    if (err)
+        goto out;
+    uint8_t bits[8];
+    char hex[2 * sizeof bits + 1];
+    if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits) {
+        log_error("random numbers: %s", strerror(errno));
+        err = ERR_IO;
+        goto out;
+    }
+    hex_encode(bits, sizeof bits, hex);
+    buf_clear(endpoint);
+    if ((err = buf_addf(endpoint, "ipc://%s/%s-%s", dir.data, name, hex)))
+        goto out;
+    struct sockaddr_un address;
+    if (endpoint->len - strlen("ipc://") >= sizeof address.sun_path) {
+        log_error("%s: too long for a local socket (%zu bytes at most); set XDG_RUNTIME_DIR to a shorter path",
+                  endpoint->data, sizeof address.sun_path - 1);
+        err = ERR_LIMIT;
+    }
+out:
+    buf_release(&dir);
+    return err;
+}
+
+static int make_dir(const char *path) {
+    if (mkdir(path, 0700) == 0)
+        return 0;
+    int error = errno;
+    struct stat st;
+    if (stat(path, &st) == 0) { /* whatever mkdir said (EEXIST, EROFS, EACCES): it is there */
+        if (S_ISDIR(st.st_mode))
+            return 0;
+        log_error("%s: is not a directory; name another one", path);
+        return ERR_INVALID;
+    }
+    log_error("%s: cannot be made: %s", path, strerror(error));
+    return err_from_errno(error);
+}
+
+int make_dirs(const char *path) {
+    char *copy = strdup(path);
+    if (!copy)
+        return ERR_NOMEM;
+    int err = 0;
+    for (char *slash = copy; !err && *slash;) {
+        slash += strspn(slash, "/");
+        slash += strcspn(slash, "/");
+        char kept = *slash;
+        *slash = '\0';
+        err = make_dir(copy);
+        *slash = kept;
+    }
+    free(copy);
+    return err;
+}

@@ -1,0 +1,149 @@
+#include "system/fileid.h"
+
+#include "pure/buf.h"
+#include "system/log.h"
+#include "system/oserr.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int64_t nanoseconds(struct timespec t) {
+    return (int64_t)((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec); /* wraps for years past 2262 */
+}
+
+void fileid_from_stat(const struct stat *st, struct fileid *id) {
+    *id = (struct fileid){
+        .size = (uint64_t)st->st_size,
+        .mtime_ns = nanoseconds(st->st_mtim),
+        .ctime_ns = nanoseconds(st->st_ctim),
+        .ino = st->st_ino,
+        .dev = st->st_dev,
+    };
+}
+
+const char *fileid_difference(const struct fileid *planned, const struct fileid *now, bool same_boot) {
+    if (planned->ino != now->ino || (same_boot && planned->dev != now->dev))
+        return "replaced by another file";
+    if (planned->size != now->size)
+        return "size changed";
+    if (planned->mtime_ns != now->mtime_ns)
+        return "mtime moved";
+    if (planned->ctime_ns != now->ctime_ns)
+        return "ctime moved"; /* written and mtime restored, or mode, owner or links changed */
+    return NULL;
+}
+
+/* "01234567-89ab-…\n" without its dashes. All zeros when the kernel does not tell: then device numbers of hosts are
+ * compared that perhaps should not be, which can only make a file look changed. */
+static void read_boot_id(char out[33]) {
+    memset(out, '0', 32);
+    out[32] = '\0';
+    char text[64];
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
+    if (fd >= 0)
+        close(fd);
+    size_t used = 0;
+    char hex[32];
+    for (ssize_t i = 0; i < n && used < sizeof hex; i++)
+        if (strchr("0123456789abcdef", text[i]) && text[i])
+            hex[used++] = text[i];
+    if (used == sizeof hex)
+        memcpy(out, hex, sizeof hex);
+    else
+        log_warn("/proc/sys/kernel/random/boot_id: cannot be read");
+}
+
+const char *boot_id(void) {
+    static char id[33];
+    if (!id[0])
+        read_boot_id(id);
+    return id;
+}
+
+/* What of path lies beneath root ("" when it is root itself); NULL when it does not. */
+static const char *beneath(const char *root, const char *path) {
+    size_t len = strlen(root);
+    while (len > 0 && root[len - 1] == '/')
+        len--;
+    if (strncmp(path, root, len) != 0 || (path[len] != '/' && path[len] != '\0'))
+        return NULL;
+    return path + len + strspn(path + len, "/");
+}
+
+static int openat2_call(int dir_fd, const char *path, uint64_t resolve) {
+    struct open_how how = {
+        .flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
+        .resolve = resolve,
+    };
+    long fd = -1;
+    for (int attempt = 0; attempt < 32; attempt++) { /* EAGAIN: something was renamed while ".." was looked at */
+        fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+            break;
+    }
+    if (fd < 0 && errno == ENOSYS) {
+        /* No falling back to an open that follows links out of the root. */
+        log_error("%s: this kernel has no openat2(2), Linux 5.6 or later is needed", path);
+        errno = ENOSYS;
+    }
+    return (int)fd;
+}
+
+static int open_error(int error) {
+    switch (error) {
+    case EXDEV: /* leads out of the root */
+    case ELOOP:
+        return ERR_DENIED;
+    case ENXIO: /* a socket, or a device without a driver */
+    case ENODEV:
+        return ERR_INVALID;
+    default:
+        return err_from_errno(error);
+    }
+}
+
+static int require_regular(int fd) {
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return err_from_errno(errno);
+    if (S_ISREG(st.st_mode))
+        return 0;
+    errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+    return ERR_INVALID;
+}
+
+int open_beneath(int root_fd, const char *root, const char *path, int *fd) {
+    *fd = -1;
+    int opened;
+    if (path[0] != '/') {
+        errno = EINVAL;
+        return ERR_INVALID;
+    }
+    if (!root || !root[0]) {
+        opened = openat2_call(AT_FDCWD, path, RESOLVE_NO_MAGICLINKS);
+    } else {
+        const char *rest = beneath(root, path);
+        if (!rest) {
+            errno = EXDEV;
+            return ERR_DENIED;
+        }
+        /* A root that is a file itself was named by the user: it is opened as named. */
+        opened = *rest ? openat2_call(root_fd, rest, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+                       : openat2_call(AT_FDCWD, path, RESOLVE_NO_MAGICLINKS);
+    }
+    if (opened < 0)
+        return open_error(errno);
+    int err = require_regular(opened);
+    if (err) {
+        int error = errno;
+        close(opened);
+        errno = error;
+        return err;
+    }
+    *fd = opened;
+    return 0;
+}

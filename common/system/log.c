@@ -1,0 +1,141 @@
+/*
+ * Lines on stderr. Each leaves in one write(2), so that the lines of several processes on one terminal or log file do
+ * not mix. Nothing here allocates: a program that is out of memory can still say so.
+ */
+#include "system/log.h"
+
+#include "pure/text.h"
+#include "system/clock.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TEXT_MAX 20480 /* a name of 4,096 bytes, every one of them escaped, and a sentence around it */
+#define LINE_MAX_BYTES (2 * TEXT_MAX)
+
+static struct {
+    char program[32];
+    enum log_level level;
+    bool timestamps;
+    void (*before)(void *arg);
+    void *before_arg;
+} state = {.program = "chunklift", .level = LOG_INFO};
+
+void log_setup(const char *program, enum log_level level, bool timestamps) {
+    snprintf(state.program, sizeof state.program, "%s", program);
+    state.level = level;
+    state.timestamps = timestamps;
+}
+
+enum log_level log_level(void) {
+    return state.level;
+}
+
+void log_set_before_line(void (*before)(void *arg), void *arg) {
+    state.before = before;
+    state.before_arg = arg;
+}
+
+/* Bytes of the well-formed, printable UTF-8 character at text; 0 when it must be escaped. C1 controls (U+0080 to
+ * U+009F) are controls too: some terminals obey them. */
+static size_t printable_length(const char *text, size_t len) {
+    unsigned char first = (unsigned char)text[0];
+    if (first < 0x80)
+        return first >= 0x20 && first != 0x7f;
+    size_t want = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (want > len || !utf8_is_valid(slice_make(text, want)))
+        return 0;
+    if (first == 0xc2 && (unsigned char)text[1] < 0xa0)
+        return 0;
+    return want;
+}
+
+/* One byte as \n, \t or \xNN; returns its length. A backslash stays: names in a text may be escaped already. */
+static size_t escape(unsigned char byte, char out[5]) {
+    if (byte == '\n' || byte == '\t')
+        return (size_t)snprintf(out, 5, "\\%c", byte == '\n' ? 'n' : 't');
+    return (size_t)snprintf(out, 5, "\\x%02x", byte);
+}
+
+/* Appends text, made printable, to line; what does not fit is left out and marked. */
+static size_t add_printable(char *line, size_t used, size_t size, const char *text, size_t len) {
+    static const char mark[] = "…";
+    size_t limit = size - sizeof mark - 1; /* room for the mark and the newline */
+    for (size_t i = 0; i < len;) {
+        char escaped[5];
+        const char *piece = text + i;
+        size_t taken = printable_length(piece, len - i);
+        size_t piece_len = taken;
+        if (taken == 0) {
+            piece_len = escape((unsigned char)*piece, escaped);
+            piece = escaped;
+            taken = 1;
+        }
+        if (used + piece_len > limit) {
+            memcpy(line + used, mark, sizeof mark - 1);
+            return used + sizeof mark - 1;
+        }
+        memcpy(line + used, piece, piece_len);
+        used += piece_len;
+        i += taken;
+    }
+    return used;
+}
+
+static void write_line(const char *line, size_t len) {
+    while (len > 0) {
+        ssize_t n = write(STDERR_FILENO, line, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return; /* nobody is left who could be told */
+        line += n;
+        len -= (size_t)n;
+    }
+}
+
+__attribute__((format(printf, 2, 0))) static void log_line(enum log_level level, const char *format, va_list args) {
+    if (level > state.level)
+        return;
+    int saved = errno;
+    static char text[TEXT_MAX], line[LINE_MAX_BYTES];
+    int len = vsnprintf(text, sizeof text, format, args);
+    if (len < 0)
+        len = 0;
+    if ((size_t)len >= sizeof text)
+        len = (int)sizeof text - 1;
+    char when[RFC3339_SIZE] = "";
+    if (state.timestamps)
+        rfc3339_format(clock_real_us(), when);
+    size_t used = (size_t)snprintf(line, sizeof line, "%s%s%s: ", when, state.timestamps ? " " : "", state.program);
+    used = add_printable(line, used, sizeof line, text, (size_t)len);
+    line[used++] = '\n';
+    if (state.before)
+        state.before(state.before_arg);
+    write_line(line, used);
+    errno = saved;
+}
+
+#define LOG_AT(level)                                                                                                  \
+    va_list args;                                                                                                      \
+    va_start(args, format);                                                                                            \
+    log_line(level, format, args);                                                                                     \
+    va_end(args)
+
+void log_error(const char *format, ...) {
+    LOG_AT(LOG_ERROR);
+}
+
+void log_warn(const char *format, ...) {
+    LOG_AT(LOG_WARN);
+}
+
+void log_info(const char *format, ...) {
+    LOG_AT(LOG_INFO);
+}
+
+void log_debug(const char *format, ...) {
+    LOG_AT(LOG_DEBUG);
+}

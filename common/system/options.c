@@ -1,0 +1,229 @@
+#include "system/options.h"
+
+#include "pure/units.h"
+#include "system/log.h"
+#include <stdlib.h>
+#include <string.h>
+
+int text_list_add(struct text_list *list, const char *item) {
+    const char **grown = realloc(list->items, (list->count + 1) * sizeof *grown);
+    if (!grown)
+        return ERR_NOMEM;
+    list->items = grown;
+    list->items[list->count++] = item;
+    return 0;
+}
+
+void text_list_release(struct text_list *list) {
+    free(list->items);
+    *list = (struct text_list){0};
+}
+
+struct parser {
+    const char *command;
+    const struct option_spec *specs;
+    char **argv;
+    int argc, next; /* next: the argument after the one being read */
+};
+
+static int usage_error(const struct parser *p, const char *option, int option_len, const char *what) {
+    const char *program = strncmp(p->command, "chunklift", 9) == 0 ? "" : "chunklift ";
+    log_error("%.*s: %s; see '%s%s --help'", option_len, option, what, program, p->command);
+    return ERR_USAGE;
+}
+
+static int count_error(const struct option_spec *s, const char *option, const char *value) {
+    if (s->max == UINT64_MAX)
+        log_error("%s %s: not a whole number from %llu on", option, value, (unsigned long long)s->min);
+    else
+        log_error("%s %s: not a whole number from %llu to %llu", option, value, (unsigned long long)s->min,
+                  (unsigned long long)s->max);
+    return ERR_USAGE;
+}
+
+static int set_size(const struct option_spec *s, const char *option, const char *value) {
+    uint64_t bytes;
+    if (parse_size(value, &bytes)) {
+        log_error("%s %s: not a size; use for example 8MiB", option, value);
+        return ERR_USAGE;
+    }
+    if (s->max && (bytes < s->min || bytes > s->max)) {
+        char low[UNITS_TEXT_SIZE], high[UNITS_TEXT_SIZE];
+        log_error("%s %s: out of range; use %s to %s", option, value, format_size(s->min, low),
+                  format_size(s->max, high));
+        return ERR_USAGE;
+    }
+    *(uint64_t *)s->target = bytes;
+    return 0;
+}
+
+static int set_time(const struct option_spec *s, const char *option, const char *value) {
+    uint64_t ms;
+    if (parse_time_ms(value, &ms)) {
+        log_error("%s %s: not a time; use for example 500ms, 10s or 10min", option, value);
+        return ERR_USAGE;
+    }
+    if (s->max && (ms < s->min || ms > s->max)) {
+        log_error("%s %s: out of range; use %gs to %gs", option, value, (double)s->min / 1000, (double)s->max / 1000);
+        return ERR_USAGE;
+    }
+    *(uint64_t *)s->target = ms;
+    return 0;
+}
+
+static int set_choice(const struct option_spec *s, const char *option, const char *value) {
+    struct buf all = BUF_INIT;
+    int err = 0;
+    for (int i = 0; !err && s->choices[i]; i++) {
+        if (strcmp(s->choices[i], value) == 0) {
+            *(int *)s->target = i;
+            goto out;
+        }
+        const char *joint = i == 0 ? "" : s->choices[i + 1] ? ", " : " or ";
+        err = buf_addf(&all, "%s%s", joint, s->choices[i]);
+    }
+    if (!err) {
+        log_error("%s %s: unknown; use %s", option, value, all.len ? all.data : "nothing");
+        err = ERR_USAGE;
+    }
+out:
+    buf_release(&all);
+    return err;
+}
+
+static int set_value(const struct option_spec *s, const char *option, const char *value) {
+    switch (s->kind) {
+    case OPTION_FLAG:
+        *(bool *)s->target = true;
+        return 0;
+    case OPTION_TEXT:
+        *(const char **)s->target = value;
+        return 0;
+    case OPTION_LIST:
+        return text_list_add(s->target, value);
+    case OPTION_SIZE:
+        return set_size(s, option, value);
+    case OPTION_TIME:
+        return set_time(s, option, value);
+    case OPTION_COUNT:
+        if (parse_count(value, s->min, s->max, s->target))
+            return count_error(s, option, value);
+        return 0;
+    case OPTION_CHOICE:
+        return set_choice(s, option, value);
+    }
+    return ERR_USAGE;
+}
+
+/* The argument after the option, for one that wants a value and was given none with '='. */
+static int take_value(struct parser *p, const struct option_spec *s, const char *option, const char **value) {
+    if (p->next < p->argc) {
+        *value = p->argv[p->next++];
+        return 0;
+    }
+    char what[80];
+    snprintf(what, sizeof what, "needs a value (%s)", s->value_name ? s->value_name : "VALUE");
+    return usage_error(p, option, (int)strlen(option), what);
+}
+
+static int parse_long(struct parser *p, const char *word) {
+    const char *name = word + 2;
+    size_t len = strcspn(name, "=");
+    const struct option_spec *s = p->specs;
+    while (s->name && (strlen(s->name) != len || memcmp(s->name, name, len) != 0))
+        s++;
+    if (!s->name)
+        return usage_error(p, word, (int)len + 2, "unknown option");
+    const char *value = name[len] == '=' ? name + len + 1 : NULL;
+    if (s->kind == OPTION_FLAG && value)
+        return usage_error(p, word, (int)len + 2, "takes no value");
+    char option[64];
+    snprintf(option, sizeof option, "--%s", s->name);
+    if (s->kind != OPTION_FLAG && !value) {
+        int err = take_value(p, s, option, &value);
+        if (err)
+            return err;
+    }
+    return set_value(s, option, value);
+}
+
+/* "-r", "-rv", "-n5", "-n 5", "-fn5" */
+static int parse_short(struct parser *p, const char *word) {
+    for (const char *letter = word + 1; *letter; letter++) {
+        const struct option_spec *s = p->specs;
+        while (s->name && s->letter != *letter)
+            s++;
+        if (!s->name && (unsigned char)*letter >= 0x80) /* a letter of several bytes: name the whole word */
+            return usage_error(p, word, (int)strlen(word), "unknown option");
+        char option[3] = {'-', *letter, '\0'};
+        if (!s->name)
+            return usage_error(p, option, 2, "unknown option");
+        const char *value = letter + 1;
+        if (s->kind != OPTION_FLAG && !*value) {
+            int err = take_value(p, s, option, &value);
+            if (err)
+                return err;
+        }
+        int err = set_value(s, option, value);
+        if (err || s->kind != OPTION_FLAG)
+            return err;
+    }
+    return 0;
+}
+
+int options_parse(const char *command, const struct option_spec *specs, int argc, char **argv,
+                  struct text_list *arguments) {
+    struct parser p = {.command = command, .specs = specs, .argv = argv, .argc = argc, .next = 1};
+    *arguments = (struct text_list){0};
+    int err = 0;
+    bool ended = false;
+    while (!err && p.next < argc) {
+        const char *word = argv[p.next++];
+        if (ended || word[0] != '-' || word[1] == '\0')
+            err = text_list_add(arguments, word);
+        else if (strcmp(word, "--") == 0)
+            ended = true;
+        else if (word[1] == '-')
+            err = parse_long(&p, word);
+        else
+            err = parse_short(&p, word);
+    }
+    if (err)
+        text_list_release(arguments);
+    if (err == ERR_NOMEM)
+        log_error("out of memory");
+    return err;
+}
+
+/* Columns text takes: bytes but those that continue a character. */
+static int columns(const char *text) {
+    int n = 0;
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+static int option_columns(const struct option_spec *s) {
+    return columns(s->name) + (s->value_name ? 1 + columns(s->value_name) : 0);
+}
+
+void options_help(FILE *out, const char *usage, const char *about, const struct option_spec *specs) {
+    int width = 0;
+    for (const struct option_spec *s = specs; s->name; s++)
+        if (s->help && option_columns(s) > width)
+            width = option_columns(s);
+    fprintf(out, "Usage: %s\n", usage);
+    if (about && *about)
+        fprintf(out, "\n%s\n", about);
+    fprintf(out, "\nOptions:\n");
+    for (const struct option_spec *s = specs; s->name; s++) {
+        if (!s->help)
+            continue;
+        if (s->letter)
+            fprintf(out, "  -%c, ", s->letter);
+        else
+            fprintf(out, "      ");
+        fprintf(out, "--%s%s%s%*s  %s\n", s->name, s->value_name ? " " : "", s->value_name ? s->value_name : "",
+                width - option_columns(s), "", s->help);
+    }
+}

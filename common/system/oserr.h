@@ -1,0 +1,29 @@
+/* errno as one of our errors, for those who just made the system call. */
+#ifndef CHUNKLIFT_OSERR_H
+#define CHUNKLIFT_OSERR_H
+
+#include "pure/err.h"
+#include <errno.h>
+
+static inline int err_from_errno(int error) {
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+        return ERR_NOT_FOUND;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return ERR_DENIED;
+    case ENOMEM:
+        return ERR_NOMEM;
+    case ENOSPC:
+    case EDQUOT:
+        return ERR_FULL;
+    case ENAMETOOLONG:
+        return ERR_LIMIT;
+    default:
+        return ERR_IO;
+    }
+}
+
+#endif

@@ -1,0 +1,98 @@
+#include "system/signals.h"
+
+#include "system/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+static int pipe_fds[2] = {-1, -1};
+static volatile sig_atomic_t stop_count, stop_signal, child_exited;
+
+/* Async-signal-safe: counters and one write to a pipe that never blocks (full means: readable anyway). */
+static void on_signal(int number) {
+    int saved = errno;
+    if (number == SIGCHLD) {
+        child_exited = 1;
+    } else {
+        if (stop_signal == 0)
+            stop_signal = number;
+        if (stop_count < 100)
+            stop_count = stop_count + 1;
+    }
+    ssize_t n = write(pipe_fds[1], "", 1);
+    (void)n;
+    errno = saved;
+}
+
+static bool is_ignored(int number) {
+    struct sigaction now;
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+static int install(int number, void (*handler)(int)) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
+    sigemptyset(&action.sa_mask);
+    if (sigaction(number, &action, NULL) == 0)
+        return 0;
+    log_error("signal %d: %s", number, strerror(errno));
+    return ERR_IO;
+}
+
+static int unblock(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    return sigprocmask(SIG_UNBLOCK, &set, NULL) == 0 ? 0 : ERR_IO;
+}
+
+int signals_init(bool children) {
+    if (pipe_fds[0] < 0 && pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) != 0) {
+        log_error("pipe for signals: %s", strerror(errno));
+        return ERR_IO;
+    }
+    stop_count = stop_signal = child_exited = 0;
+    signals_drain();
+    int err = install(SIGPIPE, SIG_IGN);
+    if (!err)
+        err = install(SIGINT, on_signal);
+    if (!err)
+        err = install(SIGTERM, on_signal);
+    if (!err && !is_ignored(SIGHUP)) /* nohup(1) has asked for that */
+        err = install(SIGHUP, on_signal);
+    if (!err && children)
+        err = install(SIGCHLD, on_signal);
+    return err ? err : unblock();
+}
+
+int signals_fd(void) {
+    return pipe_fds[0];
+}
+
+void signals_drain(void) {
+    char bytes[64];
+    ssize_t n;
+    do
+        n = read(pipe_fds[0], bytes, sizeof bytes);
+    while (n > 0 || (n < 0 && errno == EINTR));
+}
+
+int signals_stop_count(void) {
+    return stop_count;
+}
+
+int signals_stop_signal(void) {
+    return stop_signal;
+}
+
+bool signals_child_exited(void) {
+    bool exited = child_exited;
+    if (exited)
+        child_exited = 0; /* cleared before the caller waits for children: one that exits now sets it again */
+    return exited;
+}

@@ -1,0 +1,175 @@
+#include "producer/journal_command.h"
+
+#include "producer/journal_show.h"
+#include "producer/journal_tail.h"
+#include "producer/output.h"
+#include "producer/reader_options.h"
+#include "pure/ids.h"
+#include "system/journal_dir.h"
+#include "system/log.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TAIL_USAGE "chunklift journal tail [options] [DIR]"
+#define SHOW_USAGE "chunklift journal show [options] [UPLOAD|SRC|DEST]… [DIR]"
+#define VERIFY_USAGE "chunklift journal verify [options] [DIR]"
+
+static int too_many(const char *command, const struct reader_options *o) {
+    log_error("%s: one directory at most; see 'chunklift journal %s --help'", o->arguments.items[0], command);
+    return ERR_USAGE;
+}
+
+static int disk_only(const char *command, const struct reader_options *o) {
+    if (!o->consumer)
+        return 0;
+    log_error("--consumer: 'journal %s' reads from disk; run it where the journal directory is", command);
+    return ERR_USAGE;
+}
+
+static int tail(int argc, char **argv) {
+    struct reader_options o = {0};
+    uint64_t lines = 10;
+    bool follow = false;
+    const struct option_spec specs[] = {
+        {"follow", 'f', OPTION_FLAG, &follow, NULL, "go on with what is appended, until interrupted"},
+        {"lines", 'n', OPTION_COUNT, &lines, "N", "begin with the last N lines (10)", 0, UINT64_MAX},
+        READER_OPTION_ROWS(&o),
+    };
+    int err = reader_options_parse(&o, "journal tail", TAIL_USAGE, "Prints the journal's last lines, as they stand.",
+                                   specs, argc, argv);
+    if (!err && !o.consumer)
+        err = reader_options_dir(&o, true);
+    if (!err && o.arguments.count)
+        err = too_many("tail", &o);
+    struct journal_tail_options t = {.dir = o.dir.data, .consumer = o.consumer, .lines = lines, .follow = follow};
+    int status = err ? output_status(err) : journal_tail(&t);
+    reader_options_release(&o);
+    return status;
+}
+
+static int show(int argc, char **argv) {
+    struct reader_options o = {0};
+    const struct option_spec specs[] = {READER_OPTION_ROWS(&o)};
+    int err = reader_options_parse(
+        &o, "journal show", SHOW_USAGE,
+        "Lists the uploads in the journal: those that ended, then those that did not. With arguments only the\n"
+        "uploads they name, in detail: an upload id (or its first digits), a source or a directory above it, a\n"
+        "destination or a prefix of it.",
+        specs, argc, argv);
+    if (!err)
+        err = disk_only("show", &o);
+    if (!err)
+        err = reader_options_dir(&o, false);
+    struct journal_show_options s = {
+        .dir = o.dir.data,
+        .wanted = o.arguments.items,
+        .wanted_count = o.arguments.count,
+        .json = o.json,
+    };
+    int status = err ? output_status(err) : journal_show(&s);
+    reader_options_release(&o);
+    return status;
+}
+
+static void say_damage(const char *dir, const struct verify_report *r) {
+    static const char advice[] = "keep a copy of the directory; the lines before this are good";
+    if (r->line)
+        log_error("%s/%s:%" PRIu64 ": %s; %s", dir, r->file, r->line, r->reason, advice);
+    else
+        log_error("%s/%s: %s; %s", dir, r->file, r->reason, advice);
+}
+
+static int verify_dir(const char *dir, const char *wanted_head) {
+    struct verify_report r;
+    int err = journal_verify(dir, wanted_head, &r);
+    if (err == ERR_DAMAGED) {
+        say_damage(dir, &r);
+        return err;
+    }
+    if (err == ERR_NOMEM)
+        log_error("out of memory");
+    if (err)
+        return err;
+    if (wanted_head && !r.has_head) {
+        log_error("%s: no line has the head %s; lines were lost at the end, or this is another journal", dir,
+                  wanted_head);
+        return ERR_DAMAGED;
+    }
+    printf("ok seq=%" PRIu64 " head=%s", r.seq, r.head);
+    if (r.from)
+        printf(" from=%" PRIu64, r.from);
+    putchar('\n');
+    return 0;
+}
+
+static int check_head(const char *head) {
+    struct id128 ignored;
+    if (!head || id_from_hex(&ignored, slice_of(head)) == 0)
+        return 0;
+    log_error("--head %s: not a head; it has 32 hex digits, as 'journal verify' prints them", head);
+    return ERR_USAGE;
+}
+
+static int verify(int argc, char **argv) {
+    struct reader_options o = {0};
+    const char *head = NULL;
+    const struct option_spec specs[] = {
+        {"head", 0, OPTION_TEXT, &head, "H", "the journal must contain this head, kept elsewhere"},
+        READER_OPTION_ROWS(&o),
+    };
+    int err = reader_options_parse(&o, "journal verify", VERIFY_USAGE,
+                                   "Checks every line of every file of the journal and the chain over them.", specs,
+                                   argc, argv);
+    if (!err)
+        err = disk_only("verify", &o);
+    if (!err)
+        err = check_head(head);
+    if (!err)
+        err = reader_options_dir(&o, true);
+    if (!err && o.arguments.count)
+        err = too_many("verify", &o);
+    if (!err)
+        err = verify_dir(o.dir.data, head);
+    reader_options_release(&o);
+    return output_status(err);
+}
+
+static int later(int argc, char **argv) {
+    (void)argc;
+    log_error("journal %s: not in this version; there are tail, show and verify", argv[0]);
+    return 2;
+}
+
+static void help(void) {
+    printf("Usage: chunklift journal tail|show|verify [options] [DIR]\n\n"
+           "  tail    print the last lines, with -f also what is appended\n"
+           "  show    list the uploads\n"
+           "  verify  check every line and the chain over them\n\n"
+           "'chunklift journal COMMAND --help' tells more.\n");
+}
+
+int journal_command(int argc, char **argv) {
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {{"tail", tail}, {"show", show}, {"verify", verify}, {"export", later}, {"forget", later}};
+    output_setup();
+    if (argc < 2) {
+        log_error("journal: what? tail, show or verify; see 'chunklift journal --help'");
+        return 2;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        help();
+        return output_status(0);
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("chunklift %s\n", CHUNKLIFT_VERSION);
+        return output_status(0);
+    }
+    log_error("journal %s: unknown; see 'chunklift journal --help'", argv[1]);
+    return 2;
+}

@@ -1,0 +1,166 @@
+#include "producer/status_view.h"
+
+#include "producer/json_line.h"
+#include "producer/output.h"
+#include "pure/text.h"
+#include "pure/units.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char *role_name(enum role role) {
+    return role == ROLE_PRODUCER ? "producer" : role == ROLE_UPLOADER ? "uploader" : "reader";
+}
+
+static int json_consumer(const struct msg_state *s) {
+    struct json_line l;
+    json_line_begin(&l, "consumer");
+    json_line_number(&l, "pid", s->pid);
+    json_line_number(&l, "epoch", s->epoch);
+    json_line_number(&l, "seq", s->head_seq);
+    json_line_text(&l, "head", s->head);
+    json_line_name(&l, "journal", s->journal_dir);
+    json_line_number(&l, "finished", s->finished);
+    return json_line_end(&l);
+}
+
+static int json_worker(const struct worker_status *w) {
+    struct json_line l;
+    json_line_begin(&l, role_name(w->role));
+    json_line_text(&l, "worker", w->worker);
+    if (w->role == ROLE_UPLOADER) {
+        json_line_number(&l, "slots", w->slots);
+        json_line_number(&l, "active", w->active);
+        json_line_number(&l, "free", w->free);
+        json_line_number(&l, "sent_bytes", w->sent_bytes);
+        json_line_number(&l, "rate", w->rate);
+        json_line_number(&l, "retries", w->retries);
+    }
+    json_line_number(&l, "silent_ms", w->silent_ms);
+    return json_line_end(&l);
+}
+
+static int json_upload(const struct upload_status *u) {
+    struct json_line l;
+    json_line_begin(&l, "upload");
+    json_line_id(&l, "upload", &u->upload);
+    json_line_name(&l, "path", u->path);
+    json_line_name(&l, "dest", u->dest);
+    json_line_number(&l, "size", u->size);
+    json_line_number(&l, "done_bytes", u->done_bytes);
+    json_line_number(&l, "moving_bytes", u->moving_bytes);
+    json_line_number(&l, "chunks", u->chunks);
+    json_line_number(&l, "chunks_done", u->chunks_done);
+    json_line_number(&l, "leases", u->leases);
+    return json_line_end(&l);
+}
+
+static int print_printable(const char *before, struct slice text, const char *after) {
+    struct buf b = BUF_INIT;
+    int err = text_add_printable(&b, text);
+    if (!err)
+        printf("%s%s%s", before, b.len ? b.data : "", after);
+    buf_release(&b);
+    return err;
+}
+
+static int print_worker(const struct worker_status *w) {
+    char rate[UNITS_TEXT_SIZE], sent[UNITS_TEXT_SIZE];
+    printf("%-9s ", role_name(w->role));
+    int err = print_printable("", w->worker, "");
+    if (w->role == ROLE_UPLOADER)
+        printf(": %" PRIu32 " of %" PRIu32 " slots busy, %s, %s sent, %" PRIu64 " retries", w->active, w->slots,
+               format_rate((double)w->rate, rate), format_size(w->sent_bytes, sent), w->retries);
+    if (w->silent_ms >= 3000)
+        printf(", silent for %" PRIu64 " s", w->silent_ms / 1000);
+    putchar('\n');
+    return err;
+}
+
+int status_view_consumer(const struct msg_state *s, bool json) {
+    int err = 0;
+    if (json) {
+        err = json_consumer(s);
+    } else {
+        printf("consumer  pid %" PRIu64 ", epoch %" PRIu64 ", %" PRIu64 " uploads finished\n", s->pid, s->epoch,
+               s->finished);
+        err = print_printable("journal   ", s->journal_dir, "\n");
+        if (!err)
+            err = print_printable("head      ", s->head, "");
+        printf(", seq %" PRIu64 "\n", s->head_seq);
+    }
+    for (size_t i = 0; !err && i < s->worker_count; i++)
+        if (s->workers[i].role != ROLE_READER)
+            err = json ? json_worker(&s->workers[i]) : print_worker(&s->workers[i]);
+    return err ? err : output_check();
+}
+
+static unsigned percent(uint64_t done, uint64_t size) {
+    return size ? (unsigned)((double)done * 100 / (double)size) : 0;
+}
+
+static int print_names(struct slice src, struct slice dest) {
+    int err = print_printable("  ", src, " → ");
+    return err ? err : print_printable("", dest, "\n");
+}
+
+static int print_upload(const struct upload_status *u) {
+    char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE], moving[UNITS_TEXT_SIZE];
+    printf("upload    %3u%%  %s of %s", percent(u->done_bytes, u->size), format_size(u->done_bytes, done),
+           format_size(u->size, size));
+    if (u->leases)
+        printf(", %s moving in %" PRIu32 " transfer%s", format_size(u->moving_bytes, moving), u->leases,
+               u->leases == 1 ? "" : "s");
+    return print_names(u->path, u->dest);
+}
+
+int status_view_uploads(const struct msg_state *s, bool json) {
+    int err = 0;
+    for (size_t i = 0; !err && i < s->upload_count; i++)
+        err = json ? json_upload(&s->uploads[i]) : print_upload(&s->uploads[i]);
+    return err ? err : output_check();
+}
+
+int status_view_stored(const struct upload_summary *u, bool json) {
+    if (json) {
+        struct upload_status now = {
+            .upload = u->id,
+            .path = u->src,
+            .dest = u->dest,
+            .size = u->size,
+            .done_bytes = u->done_bytes,
+            .chunks = u->geometry.chunks,
+            .chunks_done = u->chunks_done,
+        };
+        int err = json_upload(&now);
+        return err ? err : output_check();
+    }
+    char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE];
+    printf("%s  %3u%%  %s of %s", u->state == UPLOAD_FAILED ? "failed    " : "unfinished",
+           percent(u->done_bytes, u->size), format_size(u->done_bytes, done), format_size(u->size, size));
+    int err = print_names(u->src, u->dest);
+    return err ? err : output_check();
+}
+
+int status_view_totals(const struct journal_totals *t, const char *dir, bool json) {
+    int err;
+    if (json) {
+        struct json_line l;
+        json_line_begin(&l, "stored");
+        json_line_name(&l, "journal", slice_of(dir));
+        json_line_number(&l, "epoch", t->epoch);
+        json_line_number(&l, "seq", t->seq);
+        json_line_text(&l, "head", slice_of(t->head));
+        json_line_number(&l, "finished", t->finished);
+        json_line_number(&l, "unfinished", t->unfinished);
+        json_line_number(&l, "failed", t->failed);
+        err = json_line_end(&l);
+    } else {
+        printf("no consumer runs; %" PRIu64 " uploads finished, %" PRIu64 " unfinished, %" PRIu64 " failed",
+               t->finished, t->unfinished, t->failed);
+        if (t->unfinished)
+            printf(" (the same command again resumes)");
+        putchar('\n');
+        err = print_printable("journal   ", slice_of(dir), "\n");
+    }
+    return err ? err : output_check();
+}

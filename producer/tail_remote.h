@@ -1,0 +1,13 @@
+/* A journal's lines asked of its consumer, by TAIL messages. */
+#ifndef CHUNKLIFT_TAIL_REMOTE_H
+#define CHUNKLIFT_TAIL_REMOTE_H
+
+#include "pure/err.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Prints the last `lines` lines, and with follow what is appended, until interrupted (signals.h): then 0. ERR_AGAIN:
+ * the reader of stdout went away. ERR_UNREACHABLE (logged): nobody answers at that endpoint. */
+int tail_remote(const char *endpoint, uint64_t lines, bool follow) MUST_CHECK;
+
+#endif

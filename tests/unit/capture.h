@@ -1,0 +1,34 @@
+/* What a piece of code writes to a descriptor (stderr), for tests. One capture at a time. */
+#ifndef CHUNKLIFT_CAPTURE_H
+#define CHUNKLIFT_CAPTURE_H
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct capture {
+    int fd, saved, file;
+    char text[65536];
+};
+
+static inline void capture_begin(struct capture *c, int fd) {
+    fflush(NULL);
+    c->fd = fd;
+    c->saved = dup(fd);
+    c->file = open("captured", O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    dup2(c->file, fd);
+}
+
+/* Returns what was written since, up to what text holds, with a NUL. */
+static inline const char *capture_end(struct capture *c) {
+    fflush(NULL);
+    dup2(c->saved, c->fd);
+    close(c->saved);
+    ssize_t n = pread(c->file, c->text, sizeof c->text - 1, 0);
+    close(c->file);
+    unlink("captured");
+    c->text[n > 0 ? n : 0] = '\0';
+    return c->text;
+}
+
+#endif

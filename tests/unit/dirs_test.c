@@ -1,0 +1,269 @@
+#include "unit.h"
+
+#include "capture.h"
+#include "pure/ids.h"
+#include "system/dirs.h"
+#include "system/fileid.h"
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char here[4096];
+static struct capture said;
+
+static int setup(void **state) {
+    (void)state;
+    char template[] = "dirsXXXXXX";
+    unsetenv("XDG_STATE_HOME");
+    unsetenv("XDG_RUNTIME_DIR");
+    return !mkdtemp(template) || chdir(template) || !getcwd(here, sizeof here);
+}
+
+static int teardown(void **state) {
+    (void)state;
+    return chdir("..");
+}
+
+static void test_journal_dir_follows_xdg(void **state) {
+    (void)state;
+    struct buf path = BUF_INIT;
+    setenv("HOME", "/home/u", 1);
+    assert_int_equal(default_journal_dir(&path), 0);
+    assert_string_equal(path.data, "/home/u/.local/state/chunklift/journal");
+    setenv("XDG_STATE_HOME", "/state", 1);
+    assert_int_equal(default_journal_dir(&path), 0);
+    assert_string_equal(path.data, "/state/chunklift/journal");
+    setenv("XDG_STATE_HOME", "relative", 1); /* "should be considered invalid and ignored" */
+    assert_int_equal(default_journal_dir(&path), 0);
+    assert_string_equal(path.data, "/home/u/.local/state/chunklift/journal");
+    buf_release(&path);
+}
+
+static void test_runtime_dir_is_made_private(void **state) {
+    (void)state;
+    struct buf path = BUF_INIT;
+    struct stat st;
+    setenv("XDG_RUNTIME_DIR", here, 1);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(runtime_dir(&path), 0);
+        assert_int_equal(stat("chunklift", &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0700);
+    }
+    assert_int_equal(strncmp(path.data, here, strlen(here)), 0);
+    buf_release(&path);
+}
+
+static int runtime_dir_quiet(void) {
+    struct buf path = BUF_INIT;
+    capture_begin(&said, 2);
+    int err = runtime_dir(&path);
+    capture_end(&said);
+    buf_release(&path);
+    return err;
+}
+
+static void test_runtime_dir_of_others_is_refused(void **state) {
+    (void)state;
+    setenv("XDG_RUNTIME_DIR", here, 1);
+    assert_int_equal(mkdir("chunklift", 0755), 0);
+    assert_int_equal(runtime_dir_quiet(), ERR_DENIED);
+    assert_non_null(strstr(said.text, "lets others in"));
+    assert_int_equal(rename("chunklift", "elsewhere"), 0);
+    assert_int_equal(chmod("elsewhere", 0700), 0);
+    assert_int_equal(symlink("elsewhere", "chunklift"), 0);
+    assert_int_equal(runtime_dir_quiet(), ERR_DENIED);
+    assert_non_null(strstr(said.text, "symbolic link"));
+    if (geteuid() == 0) {
+        assert_int_equal(unlink("chunklift"), 0);
+        assert_int_equal(mkdir("chunklift", 0700) | chown("chunklift", 4711, 4711), 0);
+        assert_int_equal(runtime_dir_quiet(), ERR_DENIED);
+        assert_non_null(strstr(said.text, "somebody else"));
+    }
+}
+
+static void test_runtime_dir_without_xdg(void **state) {
+    (void)state;
+    struct buf path = BUF_INIT;
+    char expected[64];
+    snprintf(expected, sizeof expected, "/tmp/chunklift-%lu", (unsigned long)geteuid());
+    setenv("XDG_RUNTIME_DIR", "/nonexistent", 1);
+    assert_int_equal(runtime_dir(&path), 0);
+    assert_string_equal(path.data, expected);
+    buf_release(&path);
+}
+
+static void test_ipc_endpoints_are_fresh(void **state) {
+    (void)state;
+    struct buf a = BUF_INIT, b = BUF_INIT;
+    char template[] = "/tmp/clXXXXXX";
+    assert_non_null(mkdtemp(template));
+    setenv("XDG_RUNTIME_DIR", template, 1);
+    assert_int_equal(fresh_ipc_endpoint("jobs", &a), 0);
+    assert_int_equal(fresh_ipc_endpoint("jobs", &b), 0);
+    assert_string_not_equal(a.data, b.data);
+    char start[64];
+    snprintf(start, sizeof start, "ipc://%s/chunklift/jobs-", template);
+    assert_int_equal(strncmp(a.data, start, strlen(start)), 0);
+    assert_int_equal(strlen(a.data), strlen(start) + 16);
+    assert_int_equal(strspn(a.data + strlen(start), "0123456789abcdef"), 16);
+    buf_release(&a);
+    buf_release(&b);
+    snprintf(start, sizeof start, "%s/chunklift", template);
+    assert_int_equal(rmdir(start) | rmdir(template), 0);
+}
+
+static void test_ipc_endpoint_that_is_too_long(void **state) {
+    (void)state;
+    struct buf endpoint = BUF_INIT;
+    char name[101];
+    memset(name, 'd', 100);
+    name[100] = '\0';
+    assert_int_equal(mkdir(name, 0700) | chdir(name), 0);
+    char path[8192];
+    assert_non_null(getcwd(path, sizeof path));
+    setenv("XDG_RUNTIME_DIR", path, 1);
+    capture_begin(&said, 2);
+    assert_int_equal(fresh_ipc_endpoint("consumer", &endpoint), ERR_LIMIT);
+    assert_non_null(strstr(capture_end(&said), "107 bytes"));
+    buf_release(&endpoint);
+    assert_int_equal(chdir(".."), 0);
+}
+
+static void test_make_dirs(void **state) {
+    (void)state;
+    struct stat st;
+    assert_int_equal(make_dirs("a/b//c/"), 0);
+    assert_int_equal(stat("a/b/c", &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    assert_int_equal(make_dirs("a/b"), 0);
+    assert_int_equal(make_dirs("/"), 0);
+    FILE *f = fopen("a/file", "w");
+    fclose(f);
+    capture_begin(&said, 2);
+    assert_int_equal(make_dirs("a/file/x"), ERR_INVALID);
+    capture_end(&said);
+    assert_non_null(strstr(said.text, "a/file: is not a directory"));
+}
+
+static void test_consumer_file_round_trip(void **state) {
+    (void)state;
+    struct consumer_holder holders[] = {{100, 1}, {4194304, UINT64_MAX}};
+    struct consumer_file f = {.pid = 4711, .holders = holders, .holder_count = 2}, g;
+    strcpy(f.endpoint, "ipc:///run/user/1000/chunklift/consumer-0123456789abcdef");
+    strcpy(f.boot, boot_id());
+    for (int i = 0; i < 2; i++) /* also over an older one */
+        assert_int_equal(consumer_file_write(".", &f), 0);
+    assert_int_equal(consumer_file_read(".", &g), 0);
+    assert_string_equal(g.endpoint, f.endpoint);
+    assert_string_equal(g.boot, f.boot);
+    assert_int_equal(g.pid, 4711);
+    assert_int_equal(g.holder_count, 2);
+    for (int i = 0; i < 2; i++)
+        assert_true(g.holders[i].pid == holders[i].pid && g.holders[i].starttime == holders[i].starttime);
+    consumer_file_release(&g);
+    assert_null(g.holders);
+    struct stat st;
+    assert_int_equal(stat("consumer", &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(access("consumer.new", F_OK), -1);
+}
+
+static int read_text(const char *text, size_t len) {
+    FILE *file = fopen("consumer", "w");
+    fwrite(text, 1, len, file);
+    fclose(file);
+    struct consumer_file f;
+    int err = consumer_file_read(".", &f);
+    if (err)
+        assert_int_equal(f.endpoint[0], '\0');
+    consumer_file_release(&f);
+    return err;
+}
+
+static void test_consumer_file_first_two_lines_are_enough(void **state) {
+    (void)state;
+    static const char text[] = "tcp://host:7701\n17\n";
+    assert_int_equal(read_text(text, sizeof text - 1), 0);
+}
+
+static void test_consumer_file_that_is_damaged(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "ipc://x",
+        "ipc://x\n",
+        "ipc://x\n17",
+        "ipc://x\n0\n",
+        "ipc://x\n-1\n",
+        "ipc://x\n4194305\n",
+        "ipc://x\n17 \n",
+        "ipc://\n17\n",
+        "http://x\n17\n",
+        "ipc://x\n17\nboot xyz\n",
+        "ipc://x\n17\nboot 0123456789abcdef\n",
+        "ipc://x\n17\n18\n",
+        "ipc://x\n17\n18 x\n",
+        "ipc://x\n17\n18 18446744073709551616\n",
+        "ipc://x\n17\n18 1",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        assert_int_equal(read_text(texts[i], strlen(texts[i])), ERR_INVALID);
+    static const char nul[] = "ipc://x\n17\n\0\n";
+    assert_int_equal(read_text(nul, sizeof nul - 1), ERR_INVALID);
+    char endpoint[400];
+    memset(endpoint, 'x', sizeof endpoint);
+    memcpy(endpoint, "ipc://", 6);
+    strcpy(endpoint + 300, "\n17\n");
+    assert_int_equal(read_text(endpoint, strlen(endpoint)), ERR_INVALID);
+    size_t huge = 1 << 20;
+    char *text = malloc(huge);
+    assert_non_null(text);
+    memset(text, 'x', huge);
+    assert_int_equal(read_text(text, huge), ERR_INVALID);
+    free(text);
+}
+
+static void test_no_consumer_file(void **state) {
+    (void)state;
+    struct consumer_file f;
+    assert_int_equal(consumer_file_read(".", &f), ERR_NOT_FOUND);
+    assert_int_equal(consumer_file_read("none", &f), ERR_NOT_FOUND);
+}
+
+static void test_consumer_file_in_a_missing_directory(void **state) {
+    (void)state;
+    struct consumer_file f = {.pid = 1};
+    strcpy(f.endpoint, "ipc://x");
+    capture_begin(&said, 2);
+    int err = consumer_file_write("none", &f);
+    capture_end(&said);
+    assert_int_equal(err, ERR_NOT_FOUND);
+    assert_non_null(strstr(said.text, "none/consumer: cannot be written"));
+}
+
+static void test_starttime_of_processes(void **state) {
+    (void)state;
+    uint64_t mine = 0, again = 1, ticks;
+    assert_int_equal(process_starttime(getpid(), &mine), 0);
+    assert_int_equal(process_starttime(getpid(), &again), 0);
+    assert_true(mine == again && mine > 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(process_starttime(child, &ticks), ERR_NOT_FOUND); /* a zombie lives no more */
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(process_starttime(child, &ticks), ERR_NOT_FOUND);
+    assert_int_equal(process_starttime(0, &ticks), ERR_NOT_FOUND);
+    assert_int_equal(process_starttime(-1, &ticks), ERR_NOT_FOUND);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+UNIT_MAIN(TEST(test_journal_dir_follows_xdg), TEST(test_runtime_dir_is_made_private),
+          TEST(test_runtime_dir_of_others_is_refused), TEST(test_runtime_dir_without_xdg),
+          TEST(test_ipc_endpoints_are_fresh), TEST(test_ipc_endpoint_that_is_too_long), TEST(test_make_dirs),
+          TEST(test_consumer_file_round_trip), TEST(test_consumer_file_first_two_lines_are_enough),
+          TEST(test_consumer_file_that_is_damaged), TEST(test_no_consumer_file),
+          TEST(test_consumer_file_in_a_missing_directory), TEST(test_starttime_of_processes))

@@ -1,0 +1,300 @@
+#include "http_server.h"
+
+#include "system/clock.h"
+#include "uploader/http.h"
+
+struct call {
+    bool done;
+    int error;
+    bool connected;
+    long status;
+    struct buf body;
+    char header[64], message[256];
+    uint64_t sent_bytes;
+    uint64_t length, position, fail_at; /* of the body made by make_body */
+    unsigned rewinds;
+};
+
+static void on_done(void *arg, const struct http_reply *r) {
+    struct call *c = arg;
+    struct slice value = http_header(r, "x-TEST");
+    assert_false(c->done);
+    c->done = true;
+    c->error = r->error;
+    c->connected = r->connected;
+    c->status = r->status;
+    c->sent_bytes = r->sent_bytes;
+    snprintf(c->header, sizeof c->header, "%.*s", (int)value.len, value.len ? value.ptr : "");
+    snprintf(c->message, sizeof c->message, "%s", r->message);
+    assert_int_equal(buf_add_slice(&c->body, r->body), 0);
+}
+
+static ssize_t make_body(void *arg, void *out, size_t max) {
+    struct call *c = arg;
+    if (c->fail_at && c->position >= c->fail_at)
+        return ERR_CHANGED;
+    if (max > c->length - c->position)
+        max = (size_t)(c->length - c->position);
+    memset(out, 'b', max);
+    c->position += max;
+    return (ssize_t)max;
+}
+
+static int rewind_body(void *arg) {
+    struct call *c = arg;
+    c->position = 0;
+    c->rewinds++;
+    return 0;
+}
+
+static struct http *new_http(void) {
+    struct http *h;
+    assert_int_equal(http_new(&h, &(struct http_options){.connect_timeout_ms = 2000, .idle_max = 4}), 0);
+    return h;
+}
+
+static void run(struct http *h, struct http_request *r, struct call *c) {
+    struct http_transfer *t;
+    uint64_t deadline_ms = clock_ms() + 10000;
+    r->done = on_done;
+    r->arg = c;
+    r->reply_max = r->reply_max ? r->reply_max : 65536;
+    assert_int_equal(http_start(h, r, &t), 0);
+    assert_false(c->done); /* never from within the start */
+    for (http_perform(h); !c->done; http_perform(h)) {
+        assert_true(clock_ms() < deadline_ms);
+        http_wait(h, NULL, 0, 50);
+    }
+}
+
+#define OK_EMPTY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+static void test_get_and_keep_alive(void **state) {
+    (void)state;
+    struct http_server s;
+    const char *const replies[] = {"HTTP/1.1 200 OK\r\nX-Test:  one \r\nContent-Length: 5\r\n\r\nhello",
+                                   "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", OK_EMPTY, NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    char url[128];
+    snprintf(url, sizeof url, "%s/a/../b//c?x=", s.url);
+    const char *const headers[] = {"x-mine: 7", NULL};
+    struct call first = {0}, second = {0}, third = {0};
+    run(h, &(struct http_request){.method = "GET", .url = url, .headers = headers}, &first);
+    assert_int_equal(first.error, 0);
+    assert_int_equal(first.status, 200);
+    assert_string_equal(first.header, "one");
+    assert_string_equal(first.body.data, "hello");
+    assert_true(first.connected);
+    run(h, &(struct http_request){.method = "DELETE", .url = url}, &second);
+    assert_int_equal(second.status, 404);
+    assert_string_equal(second.header, "");
+    assert_int_equal(s.connection_count, 1);
+    run(h, &(struct http_request){.method = "HEAD", .url = url, .fresh_connection = true}, &third);
+    assert_int_equal(third.status, 200);
+    assert_int_equal(s.connection_count, 2);
+    http_destroy(&h);
+    assert_true(server_saw(&s, 0, "GET /a/../b//c?x= HTTP/1.1\r\n"));
+    assert_true(server_saw(&s, 0, "x-mine: 7\r\n"));
+    assert_true(server_saw(&s, 1, "DELETE /a/../b"));
+    assert_true(server_saw(&s, 2, "HEAD /a"));
+    server_stop(&s);
+    buf_release(&first.body);
+    buf_release(&second.body);
+}
+
+static void put_of(uint64_t length) {
+    struct http_server s;
+    const char *const replies[] = {"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 0\r\n\r\n", NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    struct call c = {.length = length};
+    run(h,
+        &(struct http_request){
+            .method = "PUT", .url = s.url, .body_length = length, .read = make_body, .rewind = rewind_body},
+        &c);
+    assert_int_equal(c.error, 0);
+    assert_int_equal(c.status, 200);
+    assert_int_equal(c.sent_bytes, length);
+    http_destroy(&h);
+    char line[64];
+    snprintf(line, sizeof line, "Content-Length: %llu\r\n", (unsigned long long)length);
+    assert_true(server_saw(&s, 0, line));
+    char *body = memmem(s.requests[0].data, s.requests[0].len, "\r\n\r\n", 4);
+    assert_int_equal(s.requests[0].len - (size_t)(body + 4 - s.requests[0].data), length);
+    server_stop(&s);
+}
+
+static void test_put_small_empty_and_large(void **state) {
+    (void)state;
+    put_of(0);
+    put_of(1);
+    put_of(70000);
+    put_of(5000001); /* with an "Expect: 100-continue" that is never answered */
+}
+
+static void test_post_without_body_says_length(void **state) {
+    (void)state;
+    struct http_server s;
+    const char *const replies[] = {OK_EMPTY, OK_EMPTY, NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    struct call first = {0}, second = {0};
+    run(h, &(struct http_request){.method = "POST", .url = s.url}, &first);
+    run(h, &(struct http_request){.method = "POST", .url = s.url, .text = slice_of("<a/>"), .body_length = 4}, &second);
+    assert_int_equal(first.status, 200);
+    assert_int_equal(second.status, 200);
+    http_destroy(&h);
+    assert_true(server_saw(&s, 0, "Content-Length: 0\r\n"));
+    assert_true(server_saw(&s, 1, "Content-Length: 4\r\n"));
+    assert_true(server_saw(&s, 1, "\r\n\r\n<a/>"));
+    server_stop(&s);
+}
+
+static void test_read_error_is_handed_up(void **state) {
+    (void)state;
+    struct http_server s;
+    const char *const replies[] = {OK_EMPTY, NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    struct call c = {.length = 4 << 20, .fail_at = 1 << 20};
+    run(h, &(struct http_request){.method = "PUT", .url = s.url, .body_length = c.length, .read = make_body}, &c);
+    assert_int_equal(c.error, ERR_CHANGED);
+    http_destroy(&h);
+    server_stop(&s);
+}
+
+static void test_no_connection(void **state) {
+    (void)state;
+    int fd = socket(AF_INET, SOCK_STREAM, 0); /* bound and not listening: refused */
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/", ntohs(address.sin_port));
+    struct http *h = new_http();
+    struct call c = {0};
+    run(h, &(struct http_request){.method = "GET", .url = url}, &c);
+    assert_int_equal(c.error, ERR_UNREACHABLE);
+    assert_false(c.connected);
+    assert_non_null(strstr(c.message, "127.0.0.1"));
+    http_destroy(&h);
+    close(fd);
+}
+
+static void test_connection_that_breaks(void **state) {
+    (void)state;
+    struct http_server s;
+    const char *const replies[] = {REPLY_CUT, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", REPLY_CUT, NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    struct call c = {0};
+    run(h, &(struct http_request){.method = "GET", .url = s.url, .fresh_connection = true}, &c);
+    assert_int_equal(c.error, ERR_IO);
+    assert_true(c.connected);
+    assert_true(c.message[0]);
+    http_destroy(&h);
+    server_stop(&s);
+}
+
+/* A kept connection that turns out to be dead: libcurl starts again on a new one, the body from its first byte. */
+static void test_dead_kept_connection_rewinds(void **state) {
+    (void)state;
+    struct http_server s;
+    const char *const replies[] = {OK_EMPTY, REPLY_CUT, OK_EMPTY, NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    struct call first = {0}, second = {.length = 1000};
+    run(h, &(struct http_request){.method = "GET", .url = s.url}, &first);
+    run(h,
+        &(struct http_request){
+            .method = "PUT", .url = s.url, .body_length = 1000, .read = make_body, .rewind = rewind_body},
+        &second);
+    assert_int_equal(second.error, 0);
+    assert_int_equal(second.status, 200);
+    assert_int_equal(second.rewinds, 1);
+    assert_int_equal(second.sent_bytes, 2000);
+    http_destroy(&h);
+    server_stop(&s);
+}
+
+static void test_response_timeout(void **state) {
+    (void)state;
+    struct http_server s;
+    const char *const replies[] = {REPLY_SILENCE, NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    struct call c = {.length = 10};
+    run(h,
+        &(struct http_request){
+            .method = "PUT", .url = s.url, .body_length = 10, .read = make_body, .response_timeout_ms = 200},
+        &c);
+    assert_int_equal(c.error, ERR_IO);
+    assert_non_null(strstr(c.message, "response timeout"));
+    http_destroy(&h);
+    server_stop(&s);
+}
+
+static void test_cancel(void **state) {
+    (void)state;
+    struct http_server s;
+    const char *const replies[] = {REPLY_SILENCE, OK_EMPTY, NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    struct call c = {0}, next = {0};
+    struct http_transfer *t;
+    struct http_request r = {.method = "GET", .url = s.url, .done = on_done, .arg = &c};
+    assert_int_equal(http_start(h, &r, &t), 0);
+    for (http_perform(h); s.request_count == 0; http_perform(h))
+        http_wait(h, NULL, 0, 10);
+    assert_true(http_all_sent(t));
+    http_cancel(h, t);
+    run(h, &(struct http_request){.method = "GET", .url = s.url}, &next);
+    assert_false(c.done);
+    assert_int_equal(next.status, 200);
+    http_destroy(&h);
+    server_stop(&s);
+}
+
+static void test_reply_is_bounded(void **state) {
+    (void)state;
+    struct http_server s;
+    const char *const replies[] = {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789", NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    struct call c = {0};
+    run(h, &(struct http_request){.method = "GET", .url = s.url, .reply_max = 4}, &c);
+    assert_int_equal(c.error, 0);
+    assert_string_equal(c.body.data, "0123");
+    http_destroy(&h);
+    server_stop(&s);
+    buf_release(&c.body);
+}
+
+static void test_signed_request(void **state) {
+    (void)state;
+    struct http_server s;
+    const char *const replies[] = {OK_EMPTY, NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    struct http_credentials k = {"test:tester", "secret-word", "token-word", "eu-west-1"};
+    const char *const headers[] = {"x-amz-content-sha256: UNSIGNED-PAYLOAD", NULL};
+    struct call c = {0};
+    run(h, &(struct http_request){.method = "GET", .url = s.url, .headers = headers, .credentials = &k}, &c);
+    assert_int_equal(c.status, 200);
+    http_destroy(&h);
+    assert_true(server_saw(&s, 0, "Authorization: AWS4-HMAC-SHA256 Credential=test:tester/"));
+    assert_true(server_saw(&s, 0, "/eu-west-1/s3/aws4_request"));
+    assert_true(server_saw(&s, 0, "x-amz-security-token: token-word\r\n"));
+    assert_true(server_saw(&s, 0, "x-amz-security-token,")); /* signed too */
+    assert_false(server_saw(&s, 0, "secret-word"));
+    server_stop(&s);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_get_and_keep_alive), cmocka_unit_test(test_put_small_empty_and_large),
+          cmocka_unit_test(test_post_without_body_says_length), cmocka_unit_test(test_read_error_is_handed_up),
+          cmocka_unit_test(test_no_connection), cmocka_unit_test(test_connection_that_breaks),
+          cmocka_unit_test(test_dead_kept_connection_rewinds), cmocka_unit_test(test_response_timeout),
+          cmocka_unit_test(test_cancel), cmocka_unit_test(test_reply_is_bounded),
+          cmocka_unit_test(test_signed_request))

@@ -1,0 +1,189 @@
+#include "producer/offers.h"
+#include "unit.h"
+
+static struct offers o;
+static struct file f;
+
+static int set_up(void **state) {
+    (void)state;
+    memset(&f, 0, sizeof f);
+    memset(&f.upload, 7, sizeof f.upload);
+    return offers_init(&o);
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    offers_release(&o);
+    return 0;
+}
+
+static struct offer *add(uint32_t chunk) {
+    struct ref ref = {.kind = JOB_CHUNK, .upload = f.upload, .chunk = chunk};
+    struct offer *offer;
+    assert_int_equal(offers_add(&o, &ref, &f, 100, &offer), 0);
+    assert_ptr_equal(offers_find(&o, &ref), offer);
+    return offer;
+}
+
+static struct offer *add_sent(uint32_t chunk, uint64_t now_ms) {
+    struct offer *offer = add(chunk);
+    offers_sent(&o, offer, now_ms);
+    return offer;
+}
+
+static void test_window_is_zero_without_uploaders_and_has_a_floor(void **state) {
+    struct fleet fleet = {0};
+    (void)state;
+    assert_int_equal(offers_window(&o, &fleet, 5000), 0);
+    fleet.uploaders = 1;
+    assert_int_equal(offers_window(&o, &fleet, 5000), OFFERS_FLOOR);
+    fleet.share = 16;
+    assert_int_equal(offers_window(&o, &fleet, 5000), 16);
+    fleet.share = 1000000;
+    assert_int_equal(offers_window(&o, &fleet, 5000), OFFERS_WINDOW_MAX);
+}
+
+/* Rule 1: share + 2 × rate × smallest time (and the tail's pace), of the last 10 s. */
+static void test_window_follows_rate_and_smallest_time(void **state) {
+    struct fleet fleet = {.uploaders = 1, .share = 10};
+    (void)state;
+    for (uint32_t i = 0; i < 50; i++) {
+        uint64_t now = 100000 + 10 * i;
+        offers_granted(&o, add_sent(i, now - (i == 7 ? 20 : 200)), now);
+    }
+    /* 50 grants within half a second: 100 a second; T = 20 + 50 ms */
+    assert_int_equal(offers_window(&o, &fleet, 100490), 10 + 14);
+    /* no grant for half a second: the rate is gone */
+    assert_int_equal(offers_window(&o, &fleet, 101500), 10);
+    /* the smallest time is remembered for 10 s */
+    for (uint32_t i = 100; i < 150; i++)
+        offers_granted(&o, add_sent(i, 108000), 108200);
+    assert_int_equal(offers_window(&o, &fleet, 108200), 10 + 14);
+    for (uint32_t i = 200; i < 250; i++)
+        offers_granted(&o, add_sent(i, 119800), 120000);
+    assert_int_equal(offers_window(&o, &fleet, 120000), 10 + 50);
+}
+
+static void test_outstanding_takes_room_until_answered(void **state) {
+    struct fleet fleet = {.uploaders = 2, .share = 4};
+    (void)state;
+    assert_int_equal(offers_room(&o, &fleet, 1000), 4);
+    struct offer *a = add(0);
+    assert_int_equal(offers_room(&o, &fleet, 1000), 3); /* made ready counts already */
+    offers_sent(&o, a, 1000);
+    struct offer *b = add_sent(1, 1000), *c = add_sent(2, 1000), *d = add_sent(3, 1000);
+    assert_int_equal(o.outstanding, 4);
+    assert_int_equal(offers_room(&o, &fleet, 1000), 0);
+    offers_granted(&o, a, 200000); /* long after: no rate left to widen the window */
+    assert_int_equal(o.leased, 1);
+    assert_int_equal(o.leased_bytes, 100);
+    offers_wait(&o, b, 300000, 200000);
+    offers_remove(&o, c);
+    assert_int_equal(o.outstanding, 1);
+    offers_remove(&o, a);
+    assert_int_equal(o.leased, 0);
+    assert_int_equal(o.leased_bytes, 0);
+    offers_remove(&o, b);
+    offers_remove(&o, d);
+    assert_int_equal(o.used, 0);
+    assert_int_equal(o.outstanding, 0);
+}
+
+/* Rule 4: after 1 s, then 2, 4, … 30 s; only while a place is free. */
+static void test_offers_are_repeated_with_doubling(void **state) {
+    static const uint64_t pauses[] = {1000, 2000, 4000, 8000, 16000, 30000, 30000};
+    uint64_t now = 50000;
+    (void)state;
+    struct offer *a = add_sent(0, now);
+    for (size_t i = 0; i < sizeof pauses / sizeof *pauses; i++) {
+        assert_int_equal(offers_deadline(&o), now + pauses[i]);
+        offers_collect_due(&o, now + pauses[i] - 1, true);
+        assert_int_equal(a->state, OFFER_OPEN);
+        offers_collect_due(&o, now + pauses[i], false);
+        assert_int_equal(a->state, OFFER_OPEN);
+        now += pauses[i] + 200;
+        offers_collect_due(&o, now, true);
+        assert_int_equal(a->state, OFFER_READY);
+        assert_int_equal(o.outstanding, 1); /* the copy takes the place */
+        assert_int_equal(o.ready_new, 0);
+        assert_ptr_equal(o.first[QUEUE_BULK], a);
+        offers_sent(&o, a, now);
+        assert_int_equal(o.outstanding, 1);
+        assert_null(o.first[QUEUE_BULK]);
+    }
+}
+
+static void test_patience_is_four_medians(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < 40; i++)
+        offers_granted(&o, add_sent(i, 1000), 1000 + 700);
+    struct offer *a = add_sent(1000, 90000);
+    assert_int_equal(a->due_ms, 90000 + 2800);
+}
+
+/* A repeated offer says nothing about time: which copy was granted is not known. */
+static void test_repeated_offers_do_not_count_as_times(void **state) {
+    (void)state;
+    struct offer *a = add_sent(0, 1000);
+    offers_collect_due(&o, 2000, true);
+    offers_sent(&o, a, 2000);
+    offers_granted(&o, a, 2001);
+    assert_int_equal(o.times_count, 0);
+}
+
+static void test_denied_jobs_wait_their_time(void **state) {
+    (void)state;
+    struct offer *a = add_sent(0, 1000), *b = add_sent(1, 1000);
+    offers_wait(&o, a, 6000, 1100);
+    offers_wait(&o, b, 1100, 1100); /* at once */
+    assert_int_equal(a->state, OFFER_WAITING);
+    assert_int_equal(b->state, OFFER_READY);
+    assert_int_equal(o.ready_new, 1);
+    offers_collect_due(&o, 5999, true);
+    assert_int_equal(a->state, OFFER_WAITING);
+    offers_collect_due(&o, 6000, false); /* needs no free place: the window decides */
+    assert_int_equal(a->state, OFFER_READY);
+    assert_int_equal(o.ready_new, 2);
+    assert_int_equal(o.outstanding, 0);
+}
+
+static void test_leases_told_by_a_plan_end_by_themselves(void **state) {
+    (void)state;
+    struct offer *a = add(0), *b = add(1);
+    offers_lease_until(&o, a, 9000);
+    offers_granted(&o, b, 1000);
+    assert_int_equal(o.leased, 2);
+    offers_collect_due(&o, 8999, true);
+    assert_int_equal(a->state, OFFER_LEASED);
+    offers_collect_due(&o, 9000, true);
+    assert_int_equal(a->state, OFFER_READY);
+    offers_collect_due(&o, 900000, true);
+    assert_int_equal(b->state, OFFER_LEASED); /* its end is an event */
+}
+
+static void test_the_table_is_bounded(void **state) {
+    struct fleet fleet = {.uploaders = 1, .share = 1000000};
+    struct offer *offer;
+    (void)state;
+    for (uint32_t i = 0; i < OFFERS_MAX; i++)
+        offers_granted(&o, add(i), 1000);
+    assert_int_equal(offers_room(&o, &fleet, 1000), 0);
+    struct ref ref = {.kind = JOB_CHUNK, .upload = f.upload, .chunk = OFFERS_MAX};
+    assert_int_equal(offers_add(&o, &ref, &f, 1, &offer), ERR_LIMIT);
+    for (uint32_t i = 0; i < OFFERS_MAX; i++) {
+        ref.chunk = i;
+        offers_remove(&o, offers_find(&o, &ref));
+        assert_null(offers_find(&o, &ref));
+    }
+    assert_int_equal(o.used, 0);
+}
+
+UNIT_MAIN(cmocka_unit_test_setup_teardown(test_window_is_zero_without_uploaders_and_has_a_floor, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_window_follows_rate_and_smallest_time, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_outstanding_takes_room_until_answered, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_offers_are_repeated_with_doubling, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_patience_is_four_medians, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_repeated_offers_do_not_count_as_times, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_denied_jobs_wait_their_time, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_leases_told_by_a_plan_end_by_themselves, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_the_table_is_bounded, set_up, tear_down))

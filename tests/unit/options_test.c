@@ -1,0 +1,189 @@
+#include "unit.h"
+
+#include "capture.h"
+#include "system/log.h"
+#include "system/options.h"
+#include <stdlib.h>
+
+static struct {
+    bool recursive, verbose;
+    const char *name;
+    struct text_list roots;
+    uint64_t size, time, count, lines;
+    int choice;
+} o;
+
+static const char *const choices[] = {"fail", "restart", "ignore", NULL};
+static const struct option_spec specs[] = {
+    {"recursive", 'r', OPTION_FLAG, &o.recursive, NULL, "directories too"},
+    {"verbose", 'v', OPTION_FLAG, &o.verbose, NULL, "more"},
+    {"name", 0, OPTION_TEXT, &o.name, "NAME", "a name"},
+    {"root", 0, OPTION_LIST, &o.roots, "DIR", "a root"},
+    {"size", 0, OPTION_SIZE, &o.size, "SIZE", "a size", 1, 1 << 30},
+    {"time", 0, OPTION_TIME, &o.time, "TIME", "a time", 100, 60000},
+    {"count", 0, OPTION_COUNT, &o.count, "N", "a number", 1, 64},
+    {"lines", 'n', OPTION_COUNT, &o.lines, "N", "lines", 0, UINT64_MAX},
+    {"on-change", 0, OPTION_CHOICE, &o.choice, "WHAT", "what to do", 0, 0, choices},
+    {"hidden", 0, OPTION_FLAG, &o.verbose, NULL, NULL},
+    {0},
+};
+
+static struct capture out;
+static struct text_list arguments;
+
+static int parse(int argc, const char **argv) {
+    log_setup("chunklift", LOG_INFO, false);
+    capture_begin(&out, 2);
+    int err = options_parse("cp", specs, argc, (char **)argv, &arguments);
+    capture_end(&out);
+    return err;
+}
+#define PARSE(...)                                                                                                     \
+    parse(sizeof((const char *[]){"cp", __VA_ARGS__}) / sizeof(char *), (const char *[]){"cp", __VA_ARGS__, NULL})
+
+#define assert_refused(expected, ...)                                                                                  \
+    do {                                                                                                               \
+        assert_int_equal(PARSE(__VA_ARGS__), ERR_USAGE);                                                               \
+        assert_string_equal(out.text, expected);                                                                       \
+        assert_null(arguments.items);                                                                                  \
+    } while (0)
+
+static int setup(void **state) {
+    (void)state;
+    memset(&o, 0, sizeof o);
+    o.choice = -1;
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    text_list_release(&arguments);
+    text_list_release(&o.roots);
+    return 0;
+}
+
+static void test_values_in_both_forms(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("--name", "x", "--size=8MiB", "--time", "2s", "--count=7", "--on-change", "restart"), 0);
+    assert_string_equal(o.name, "x");
+    assert_int_equal(o.size, 8 << 20);
+    assert_int_equal(o.time, 2000);
+    assert_int_equal(o.count, 7);
+    assert_int_equal(o.choice, 1);
+    assert_int_equal(arguments.count, 0);
+}
+
+static void test_options_after_arguments_and_order(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("a", "-r", "b", "--name=", "c"), 0);
+    assert_true(o.recursive);
+    assert_string_equal(o.name, "");
+    assert_int_equal(arguments.count, 3);
+    assert_string_equal(arguments.items[0], "a");
+    assert_string_equal(arguments.items[2], "c");
+}
+
+static void test_double_dash_ends_options(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("-r", "--", "-v", "--", "--name"), 0);
+    assert_false(o.verbose);
+    assert_int_equal(arguments.count, 3);
+    assert_string_equal(arguments.items[0], "-v");
+    assert_string_equal(arguments.items[1], "--");
+}
+
+static void test_single_dash_is_an_argument(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("-", "x"), 0);
+    assert_string_equal(arguments.items[0], "-");
+}
+
+static void test_short_options_bundle(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("-rvn5"), 0);
+    assert_true(o.recursive && o.verbose);
+    assert_int_equal(o.lines, 5);
+    assert_int_equal(PARSE("-rn", "18446744073709551615"), 0);
+    assert_true(o.lines == UINT64_MAX);
+}
+
+static void test_lists_keep_order(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("--root", "/a", "--root=/b"), 0);
+    assert_int_equal(o.roots.count, 2);
+    assert_string_equal(o.roots.items[0], "/a");
+    assert_string_equal(o.roots.items[1], "/b");
+}
+
+static void test_last_value_counts(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("--count", "1", "--count", "2"), 0);
+    assert_int_equal(o.count, 2);
+}
+
+static void test_value_may_begin_with_a_dash(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("--name", "-x", "--root", "--"), 0);
+    assert_string_equal(o.name, "-x");
+    assert_string_equal(o.roots.items[0], "--");
+}
+
+static void test_unknown_options(void **state) {
+    (void)state;
+    assert_refused("chunklift: --foo: unknown option; see 'chunklift cp --help'\n", "--foo");
+    assert_refused("chunklift: --foo: unknown option; see 'chunklift cp --help'\n", "--foo=secret");
+    assert_refused("chunklift: --nam: unknown option; see 'chunklift cp --help'\n", "--nam", "x");
+    assert_refused("chunklift: --: unknown option; see 'chunklift cp --help'\n", "--=x");
+    assert_refused("chunklift: -x: unknown option; see 'chunklift cp --help'\n", "-rx");
+    assert_refused("chunklift: -é: unknown option; see 'chunklift cp --help'\n", "-é");
+    assert_refused("chunklift: --a\\nb: unknown option; see 'chunklift cp --help'\n", "--a\nb");
+}
+
+static void test_missing_and_unwanted_values(void **state) {
+    (void)state;
+    assert_refused("chunklift: --name: needs a value (NAME); see 'chunklift cp --help'\n", "--name");
+    assert_refused("chunklift: -n: needs a value (N); see 'chunklift cp --help'\n", "-rn");
+    assert_refused("chunklift: --recursive: takes no value; see 'chunklift cp --help'\n", "--recursive=yes");
+}
+
+static void test_bad_values_say_what_would_be_right(void **state) {
+    (void)state;
+    assert_refused("chunklift: --size 3x: not a size; use for example 8MiB\n", "--size", "3x");
+    assert_refused("chunklift: --size 2GiB: out of range; use 1 B to 1 GiB\n", "--size", "2GiB");
+    assert_refused("chunklift: --time soon: not a time; use for example 500ms, 10s or 10min\n", "--time", "soon");
+    assert_refused("chunklift: --time 2min: out of range; use 0.1s to 60s\n", "--time", "2min");
+    assert_refused("chunklift: --count 0: not a whole number from 1 to 64\n", "--count=0");
+    assert_refused("chunklift: --count : not a whole number from 1 to 64\n", "--count=");
+    assert_refused("chunklift: -n -1: not a whole number from 0 on\n", "-n-1");
+    assert_refused("chunklift: --on-change no: unknown; use fail, restart or ignore\n", "--on-change", "no");
+}
+
+static void test_full_command_name_is_not_doubled(void **state) {
+    (void)state;
+    log_setup("chunklift", LOG_INFO, false);
+    capture_begin(&out, 2);
+    int err = options_parse("chunklift-uploader", specs, 2, (char *[]){(char *)"x", (char *)"--foo", NULL}, &arguments);
+    assert_string_equal(capture_end(&out), "chunklift: --foo: unknown option; see 'chunklift-uploader --help'\n");
+    assert_int_equal(err, ERR_USAGE);
+}
+
+static void test_help(void **state) {
+    (void)state;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&text, &size);
+    options_help(file, "chunklift cp [options] SRC… DEST", "Copies.", specs);
+    fclose(file);
+    assert_non_null(strstr(text, "Usage: chunklift cp [options] SRC… DEST\n\nCopies.\n\nOptions:\n"));
+    assert_non_null(strstr(text, "\n  -r, --recursive       directories too\n"));
+    assert_non_null(strstr(text, "\n      --on-change WHAT  what to do\n"));
+    assert_null(strstr(text, "hidden"));
+    free(text);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+UNIT_MAIN(TEST(test_values_in_both_forms), TEST(test_options_after_arguments_and_order),
+          TEST(test_double_dash_ends_options), TEST(test_single_dash_is_an_argument), TEST(test_short_options_bundle),
+          TEST(test_lists_keep_order), TEST(test_last_value_counts), TEST(test_value_may_begin_with_a_dash),
+          TEST(test_unknown_options), TEST(test_missing_and_unwanted_values),
+          TEST(test_bad_values_say_what_would_be_right), TEST(test_full_command_name_is_not_doubled), TEST(test_help))

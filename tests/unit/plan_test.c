@@ -1,0 +1,258 @@
+/* Intake, PLAN and PLANNED. */
+#include "producer_core.h"
+#include <sys/stat.h>
+
+static void test_small_files_are_puts_and_large_ones_chunks(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    (void)state;
+    assert_int_equal(mkdir("src", 0700), 0);
+    make_file("src/0", 0);
+    make_file("src/1", CHUNK);
+    make_file("src/2", CHUNK + 1);
+    start_core("out", false, ON_CHANGE_FAIL);
+    assert_int_equal(ask(1, 1, list), 3);
+    assert_int_equal(list[0].flags, PLAN_PUT);
+    assert_int_equal(list[1].flags, PLAN_PUT);
+    assert_int_equal(list[2].flags, 0);
+    assert_int_equal(list[2].chunks, 2);
+    assert_int_equal(list[2].source.size, CHUNK + 1);
+    assert_int_equal(core.counts.files_seen, 3);
+    assert_int_equal(core.counts.bytes_total, 2 * CHUNK + 1);
+}
+
+static void test_names_that_fit_no_key_fail_alone(void **state) {
+    char name[300];
+    (void)state;
+    assert_int_equal(mkdir("src", 0700), 0);
+    make_file("src/ok", 1);
+    make_file("src/\xff", 1);
+    memset(name, 'd', sizeof name);
+    for (int i = 0; i < 5; i++) { /* 5 × 210 bytes */
+        snprintf(name, sizeof name, "%s%0210d", i == 0 ? "src/" : "", i);
+        assert_int_equal(mkdir(name, 0700), 0);
+        assert_int_equal(chdir(name), 0);
+    }
+    make_file("deep", 1);
+    assert_int_equal(chdir(root), 0);
+    start_core("s3://bucket/prefix", false, ON_CHANGE_FAIL);
+    assert_int_equal(core.files.count, 1);
+    assert_string_equal(core.files.first->dest, "s3://bucket/prefix/ok");
+    assert_int_equal(told.failed, 2);
+    assert_int_equal(core.counts.files_failed, 2);
+    assert_int_equal(core.counts.files_seen, 3);
+}
+
+static void test_a_file_onto_itself_fails(void **state) {
+    (void)state;
+    make_file("src", 5);
+    assert_int_equal(link("src", "same"), 0);
+    start_core("same", false, ON_CHANGE_FAIL);
+    assert_int_equal(told.failed, 1);
+    assert_non_null(strstr(told.reason, "same file"));
+}
+
+static void test_planned_answers_a_prefix(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    (void)state;
+    assert_int_equal(mkdir("src", 0700), 0);
+    make_file("src/a", 1);
+    make_file("src/b", 1);
+    make_file("src/c", 1);
+    start_core("out", false, ON_CHANGE_FAIL);
+    assert_int_equal(ask(1, 1, list), 3);
+    assert_int_equal(ask(2, 2, list + 3), 0); /* asked already */
+    struct planned_file p = {.index = list[0].index, .upload = make_id(1), .state = PLANNED_NEW};
+    answer(3, 1, &p, 1);
+    assert_int_equal(core.files.first->state, FILE_PUT);
+    assert_int_equal(ask(3, 2, list), 2); /* the rest, at once */
+    p = (struct planned_file){.index = list[1].index, .upload = make_id(2), .state = PLANNED_NEW};
+    answer(4, 1, &p, 1); /* an answer to an earlier asking is stale */
+    assert_int_equal(core.files.last->state, FILE_PLAN);
+    assert_int_equal(ask(4 + PLAN_AGAIN_MS, 3, list), 2); /* not answered: asked again */
+}
+
+static void test_open_uploads_go_on_where_they_were(void **state) {
+    static const uint8_t done[] = {0x05};
+    struct job jobs[16];
+    (void)state;
+    make_file("src", 4 * CHUNK - 10);
+    start_core("out", false, ON_CHANGE_FAIL);
+    struct id128 id = make_id(1);
+    struct job_lease lease = {.ref = {.kind = JOB_CHUNK, .upload = id, .chunk = 1}, .remaining_ms = 500};
+    plan_one(100, (struct planned_file){.upload = id,
+                                        .state = PLANNED_OPEN,
+                                        .handle = slice_of("h"),
+                                        .chunk_size = CHUNK,
+                                        .chunks = 4,
+                                        .done = slice_make(done, 1),
+                                        .leases = &lease,
+                                        .lease_count = 1});
+    assert_int_equal(core.counts.bytes_done, 2 * CHUNK);
+    assert_int_equal(core.counts.bytes_sent_now, 0);
+    assert_true(core.files.first->resumed);
+    assert_int_equal(offer_all(101, jobs, 16), 1); /* 0 and 2 are done, 1 is leased */
+    assert_int_equal(jobs[0].ref.chunk, 3);
+    assert_int_equal(jobs[0].length, CHUNK - 10);
+    assert_int_equal(jobs[0].offset, 3 * CHUNK);
+    assert_int_equal(jobs[0].handle.len, 1);
+    assert_int_equal(offer_all(600, jobs, 16), 1); /* the lease's time is over */
+    assert_int_equal(jobs[0].ref.chunk, 1);
+}
+
+static void test_geometry_that_does_not_fit_fails_the_file(void **state) {
+    (void)state;
+    make_file("src", 4 * CHUNK);
+    start_core("out", false, ON_CHANGE_FAIL);
+    plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_OPEN, .chunk_size = CHUNK, .chunks = 5});
+    assert_int_equal(told.failed, 1);
+    assert_int_equal(told.klass, FAIL_INTEGRITY);
+    assert_int_equal(core.files.count, 0);
+}
+
+static void test_done_on_s3_is_skipped(void **state) {
+    (void)state;
+    make_file("src", 10);
+    start_core("s3://bucket/x", false, ON_CHANGE_FAIL);
+    plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_DONE});
+    assert_int_equal(told.skipped, 1);
+    assert_int_equal(core.counts.files_skipped, 1);
+    assert_int_equal(core.counts.bytes_total, 0);
+}
+
+static void offers_the_check(uint64_t now_ms, const struct id128 *id) {
+    struct job jobs[4];
+    assert_int_equal(offer_all(now_ms, jobs, 4), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_HEAD);
+    assert_true(id_equal(&jobs[0].ref.upload, id));
+}
+
+static void test_done_on_file_is_looked_for_first(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    struct id128 id = make_id(1);
+    (void)state;
+    make_file("src", 10);
+    start_core("out", false, ON_CHANGE_FAIL);
+    plan_one(100, (struct planned_file){.upload = id, .state = PLANNED_DONE});
+    offers_the_check(101, &id);
+    struct event e = {.ref = {.kind = JOB_HEAD, .upload = id}, .kind = EVENT_CHECKED, .exists = true, .size = 9};
+    receive(200, &e, 1, NULL, 0);
+    assert_int_equal(ask(200, 5, list), 1); /* another size: gone for us */
+    assert_int_equal(list[0].flags, PLAN_PUT | PLAN_MISSING);
+    assert_true(id_is_zero(&list[0].upload));
+    struct planned_file p = {.index = list[0].index, .upload = id, .state = PLANNED_DONE};
+    answer(201, 5, &p, 1);
+    offers_the_check(202, &id);
+    e.size = 10;
+    receive(300, &e, 1, NULL, 0);
+    assert_int_equal(told.skipped, 1);
+    assert_int_equal(core.files.count, 0);
+    assert_int_equal(core.offers.used, 0);
+}
+
+static void test_force_is_asked_once(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    (void)state;
+    make_file("src", 10);
+    start_core("s3://bucket/x", true, ON_CHANGE_FAIL);
+    assert_int_equal(ask(1, 1, list), 1);
+    assert_int_equal(list[0].flags, PLAN_PUT | PLAN_FORCE);
+    struct planned_file p = {.index = list[0].index, .upload = make_id(2), .state = PLANNED_NEW};
+    answer(2, 1, &p, 1);
+    core_plan_all_again(&core, 3);
+    assert_int_equal(ask(3, 2, list), 1);
+    assert_int_equal(list[0].flags, PLAN_PUT); /* it has its new id */
+    assert_true(id_equal(&list[0].upload, &p.upload));
+    p.state = PLANNED_DONE; /* its put was recorded meanwhile */
+    answer(4, 2, &p, 1);
+    assert_int_equal(told.done, 1);
+    assert_int_equal(told.skipped, 0);
+    assert_int_equal(core.counts.bytes_done, 10);
+}
+
+static void test_superseded_upload_is_aborted_first(void **state) {
+    struct job jobs[4];
+    struct id128 old = make_id(9);
+    (void)state;
+    make_file("src", 2 * CHUNK);
+    start_core("out", false, ON_CHANGE_FAIL);
+    plan_one(100, (struct planned_file){.upload = make_id(1),
+                                        .state = PLANNED_NEW,
+                                        .chunk_size = CHUNK,
+                                        .chunks = 2,
+                                        .superseded = old,
+                                        .superseded_handle = slice_of("old-handle")});
+    assert_int_equal(offer_all(101, jobs, 4), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
+    assert_true(id_equal(&jobs[0].ref.upload, &old));
+    assert_true(slice_equal(jobs[0].handle, slice_of("old-handle")));
+    receive_record(200, abort_record(&old, "superseded"));
+    assert_int_equal(offer_all(201, jobs, 4), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_BEGIN);
+    assert_int_equal(jobs[0].chunks, 2);
+    assert_int_equal(told.failed, 0);
+}
+
+static void test_clearing_asks_again_when_no_record_comes(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    struct job job;
+    (void)state;
+    make_file("src", 2 * CHUNK);
+    start_core("out", false, ON_CHANGE_FAIL);
+    plan_one(100, (struct planned_file){.upload = make_id(1),
+                                        .state = PLANNED_NEW,
+                                        .superseded = make_id(9),
+                                        .superseded_handle = slice_of("h")});
+    assert_int_equal(core.files.first->state, FILE_CLEAR);
+    assert_int_equal(ask(100 + CLEAR_RECHECK_MS - 1, 7, list), 0);
+    assert_int_equal(ask(100 + CLEAR_RECHECK_MS, 7, list), 1);
+    assert_int_equal(core.offers.used, 0);
+    struct planned_file p = {
+        .index = list[0].index, .upload = make_id(1), .state = PLANNED_NEW, .superseded = make_id(9)};
+    answer(5000, 7, &p, 1); /* one without a handle is not offered */
+    assert_int_equal(offer_all(5000, &job, 1), 0);
+    assert_int_equal(ask(5000 + CLEAR_UNBEGUN_MS, 8, list), 1);
+}
+
+static void test_refused_and_superseded_plans_fail_the_file(void **state) {
+    (void)state;
+    make_file("src", 10);
+    start_core("out", false, ON_CHANGE_FAIL);
+    plan_one(100, (struct planned_file){.state = PLANNED_REFUSED, .error = slice_of("no room")});
+    assert_string_equal(told.reason, "no room");
+    core_release(&core);
+    start_core("out", false, ON_CHANGE_FAIL);
+    plan_one(100, (struct planned_file){.state = PLANNED_SUPERSEDED});
+    assert_int_equal(told.klass, FAIL_SUPERSEDED);
+    assert_int_equal(told.failed, 2);
+}
+
+static void test_the_table_stays_bounded(void **state) {
+    char name[64];
+    bool more;
+    (void)state;
+    assert_int_equal(mkdir("src", 0700), 0);
+    for (int i = 0; i < FILES_AHEAD + 10; i++) {
+        snprintf(name, sizeof name, "src/%d", i);
+        make_file(name, 1);
+    }
+    start_core("out", false, ON_CHANGE_FAIL);
+    assert_int_equal(core.files.count, FILES_AHEAD);
+    assert_true(core.counts.walking);
+    for (int i = 0; i < 10; i++)
+        core_file_done(&core, core.files.first, 1);
+    assert_int_equal(intake_step(&core, 1000, &more), 0);
+    assert_int_equal(core.files.count, FILES_AHEAD);
+    core_file_done(&core, core.files.first, 1);
+    assert_int_equal(intake_step(&core, 1000, &more), 0);
+    assert_false(core.counts.walking);
+    assert_int_equal(core.counts.files_seen, FILES_AHEAD + 10);
+}
+
+#define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, core_set_up, core_tear_down)
+UNIT_MAIN(CORE_TEST(test_small_files_are_puts_and_large_ones_chunks), CORE_TEST(test_names_that_fit_no_key_fail_alone),
+          CORE_TEST(test_a_file_onto_itself_fails), CORE_TEST(test_planned_answers_a_prefix),
+          CORE_TEST(test_open_uploads_go_on_where_they_were), CORE_TEST(test_geometry_that_does_not_fit_fails_the_file),
+          CORE_TEST(test_done_on_s3_is_skipped), CORE_TEST(test_done_on_file_is_looked_for_first),
+          CORE_TEST(test_force_is_asked_once), CORE_TEST(test_superseded_upload_is_aborted_first),
+          CORE_TEST(test_clearing_asks_again_when_no_record_comes),
+          CORE_TEST(test_refused_and_superseded_plans_fail_the_file), CORE_TEST(test_the_table_stays_bounded))

@@ -1,0 +1,221 @@
+#include "unit.h"
+
+#include "uploader/retry.h"
+
+static const struct retry_limits limits = {.retry_for_ms = 600000, .lease_ms = 10000};
+
+struct world {
+    struct retry_endpoints endpoints;
+    struct retry_endpoint *endpoint;
+    struct retry_budget budget;
+    uint64_t random_state;
+};
+
+static void setup(struct world *w) {
+    *w = (struct world){.random_state = 42};
+    retry_budget_init(&w->budget);
+    w->endpoint = retry_endpoints_get(&w->endpoints, slice_of("https://s3.example"));
+    assert_non_null(w->endpoint);
+}
+
+static struct retry_decision decide(struct world *w, struct retry_failure f, uint64_t now_ms) {
+    return retry_decide(w->endpoint, &w->budget, &f, &limits, now_ms, &w->random_state);
+}
+
+static void test_wait_is_full_jitter(void **state) {
+    (void)state;
+    static const uint32_t bounds[] = {0, 1000, 2000, 4000, 8000, 16000, 20000, 20000};
+    uint64_t random_state = 7;
+    for (uint32_t n = 1; n < 8; n++) {
+        enum { DRAWS = 20000 };
+        uint32_t quarter[4] = {0}, most = 0;
+        double sum = 0;
+        for (int i = 0; i < DRAWS; i++) {
+            uint32_t wait_ms = retry_wait_ms(n, &random_state);
+            assert_in_range(wait_ms, 0, bounds[n]);
+            quarter[wait_ms < bounds[n] ? (uint64_t)wait_ms * 4 / bounds[n] : 3]++;
+            sum += wait_ms;
+            most = wait_ms > most ? wait_ms : most;
+        }
+        /* uniform: mean of half the bound, each quarter a quarter of the draws; 5 standard deviations are 1.8 % */
+        assert_true(sum / DRAWS > bounds[n] * 0.49 && sum / DRAWS < bounds[n] * 0.51);
+        assert_true(most > bounds[n] * 0.99);
+        for (int i = 0; i < 4; i++)
+            assert_in_range(quarter[i], DRAWS / 4 * 93 / 100, DRAWS / 4 * 107 / 100);
+    }
+}
+
+static void test_many_failures_do_not_overflow_the_wait(void **state) {
+    (void)state;
+    uint64_t random_state = 7;
+    assert_in_range(retry_wait_ms(64, &random_state), 0, RETRY_WAIT_MAX_MS);
+    assert_in_range(retry_wait_ms(UINT32_MAX, &random_state), 0, RETRY_WAIT_MAX_MS);
+}
+
+static void test_budget_costs_and_refills(void **state) {
+    (void)state;
+    struct retry_budget b;
+    retry_budget_init(&b);
+    for (int i = 0; i < 100; i++)
+        assert_true(retry_budget_take(&b, false));
+    assert_false(retry_budget_take(&b, false));
+    retry_budget_refill(&b, 2); /* a retry that helped gives its cost back */
+    assert_false(retry_budget_take(&b, true));
+    assert_true(retry_budget_take(&b, false));
+    for (int i = 0; i < 9; i++)
+        retry_budget_refill(&b, 1);
+    assert_false(retry_budget_take(&b, true));
+    retry_budget_refill(&b, 1);
+    assert_true(retry_budget_take(&b, true)); /* 10 */
+    assert_int_equal(b.tokens, 0);
+    for (int i = 0; i < 10000; i++)
+        retry_budget_refill(&b, 2);
+    assert_int_equal(b.tokens, RETRY_TOKENS);
+}
+
+static void test_empty_budget_slows_and_never_gives_up(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    retry_endpoint_success(w.endpoint, 1000);
+    w.budget.tokens = 0;
+    uint64_t sum = 0;
+    for (int i = 0; i < 1000; i++) {
+        struct retry_decision d = decide(&w, (struct retry_failure){.failures = 1}, 2000);
+        assert_true(d.action == RETRY_AGAIN || d.action == RETRY_RELEASE);
+        sum += d.wait_ms;
+    }
+    assert_true(sum / 1000 > 9000); /* as after many failures: 10 s on average, not half a second */
+    retry_endpoints_release(&w.endpoints);
+}
+
+static void test_short_wait_keeps_the_lease_long_wait_gives_it_back(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    retry_endpoint_success(w.endpoint, 1000);
+    bool again = false, released = false;
+    for (int i = 0; i < 90; i++) {
+        w.endpoint->brake_until_ms = 0;
+        struct retry_decision d = decide(&w, (struct retry_failure){.failures = 4}, 2000);
+        if (d.action == RETRY_AGAIN) {
+            again = true;
+            assert_in_range(d.wait_ms, 0, 5000);
+            assert_false(retry_endpoint_is_braked(w.endpoint, 2000));
+        } else {
+            released = true;
+            assert_int_equal(d.action, RETRY_RELEASE);
+            assert_in_range(d.wait_ms, 5001, 8000);
+            assert_true(retry_endpoint_is_braked(w.endpoint, 2000 + d.wait_ms - 1));
+            assert_false(retry_endpoint_is_braked(w.endpoint, 2000 + d.wait_ms));
+        }
+    }
+    assert_true(again && released);
+    retry_endpoints_release(&w.endpoints);
+}
+
+static void test_retry_after_is_a_minimum(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    retry_endpoint_success(w.endpoint, 1000);
+    struct retry_decision d = decide(&w, (struct retry_failure){.failures = 1, .retry_after_ms = 3000}, 2000);
+    assert_int_equal(d.action, RETRY_AGAIN);
+    assert_int_equal(d.wait_ms, 3000);
+    d = decide(&w, (struct retry_failure){.failures = 1, .retry_after_ms = 30000}, 2000);
+    assert_int_equal(d.action, RETRY_RELEASE);
+    assert_int_equal(d.wait_ms, 30000);
+    d = decide(&w, (struct retry_failure){.failures = 1, .retry_after_ms = UINT32_MAX}, 2000);
+    assert_in_range(d.wait_ms, 1, 300000); /* a store's wish is not for ever */
+    retry_endpoints_release(&w.endpoints);
+}
+
+static void test_throttling_brakes_the_endpoint(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    retry_endpoint_success(w.endpoint, 1000);
+    struct retry_failure f = {.failures = 1, .throttled = true, .retry_after_ms = 2000};
+    struct retry_decision d = decide(&w, f, 5000);
+    assert_int_equal(d.action, RETRY_AGAIN);
+    assert_true(retry_endpoint_is_braked(w.endpoint, 6999));
+    assert_false(retry_endpoint_is_braked(w.endpoint, 7000));
+    retry_endpoints_release(&w.endpoints);
+}
+
+static void test_outage_counts_from_the_first_attempt_after_a_success(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    retry_endpoint_attempt(w.endpoint, 1000);
+    retry_endpoint_success(w.endpoint, 1100);
+    /* nothing was tried for an hour: that was no outage */
+    retry_endpoint_attempt(w.endpoint, 3600000);
+    struct retry_failure f = {.failures = 1};
+    assert_int_equal(decide(&w, f, 3600100).action, RETRY_AGAIN);
+    assert_int_not_equal(decide(&w, f, 3600000 + 599999).action, RETRY_OUTAGE);
+    assert_int_equal(decide(&w, f, 3600000 + 600000).action, RETRY_OUTAGE);
+    retry_endpoint_success(w.endpoint, 3600000 + 600001);
+    assert_int_equal(decide(&w, f, 3600000 + 600002).action, RETRY_AGAIN);
+    retry_endpoints_release(&w.endpoints);
+}
+
+static void test_never_reached_gives_up_after_ten_seconds(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    retry_endpoint_attempt(w.endpoint, 1000);
+    struct retry_failure f = {.failures = 5, .never_connected = true};
+    for (int i = 0; i < 50; i++) /* never a wait in which it could not be found out in time */
+        assert_int_equal(decide(&w, f, 10999).action, RETRY_AGAIN);
+    assert_int_equal(decide(&w, f, 11000).action, RETRY_UNREACHABLE);
+    retry_endpoints_release(&w.endpoints);
+}
+
+static void test_reached_once_is_an_outage_not_unreachable(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    retry_endpoint_attempt(w.endpoint, 1000);
+    decide(&w, (struct retry_failure){.failures = 1}, 1001); /* connected, a 500 */
+    struct retry_failure f = {.failures = 1, .never_connected = true};
+    assert_int_not_equal(decide(&w, f, 60000).action, RETRY_UNREACHABLE);
+    assert_int_equal(decide(&w, f, 601000).action, RETRY_OUTAGE);
+    retry_endpoints_release(&w.endpoints);
+}
+
+static void test_fresh_credentials_cost_nothing(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    struct retry_decision d = decide(&w, (struct retry_failure){.failures = 9, .credentials_expired = true}, 2000);
+    assert_int_equal(d.action, RETRY_AGAIN);
+    assert_int_equal(d.wait_ms, 0);
+    assert_int_equal(w.budget.tokens, RETRY_TOKENS);
+    retry_endpoints_release(&w.endpoints);
+}
+
+static void test_endpoints_are_apart_and_bounded(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    retry_endpoint_success(w.endpoint, 5);
+    assert_int_equal(retry_endpoints_get(&w.endpoints, slice_of(""))->success_ms, 0);
+    assert_int_equal(retry_endpoints_get(&w.endpoints, slice_of("https://s3.example"))->success_ms, 5);
+    char name[16];
+    for (int i = 2; i < RETRY_ENDPOINTS_MAX; i++) {
+        snprintf(name, sizeof name, "http://%d", i);
+        assert_non_null(retry_endpoints_get(&w.endpoints, slice_of(name)));
+    }
+    assert_null(retry_endpoints_get(&w.endpoints, slice_of("http://one.too.many")));
+    retry_endpoints_release(&w.endpoints);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_wait_is_full_jitter), cmocka_unit_test(test_many_failures_do_not_overflow_the_wait),
+          cmocka_unit_test(test_budget_costs_and_refills), cmocka_unit_test(test_empty_budget_slows_and_never_gives_up),
+          cmocka_unit_test(test_short_wait_keeps_the_lease_long_wait_gives_it_back),
+          cmocka_unit_test(test_retry_after_is_a_minimum), cmocka_unit_test(test_throttling_brakes_the_endpoint),
+          cmocka_unit_test(test_outage_counts_from_the_first_attempt_after_a_success),
+          cmocka_unit_test(test_never_reached_gives_up_after_ten_seconds),
+          cmocka_unit_test(test_reached_once_is_an_outage_not_unreachable),
+          cmocka_unit_test(test_fresh_credentials_cost_nothing), cmocka_unit_test(test_endpoints_are_apart_and_bounded))

@@ -1,0 +1,189 @@
+#include "producer/sources.h"
+#include "unit.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char root[2048];
+
+static void make_file(const char *path) {
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static int set_up(void **state) {
+    char name[] = "sources-XXXXXX";
+    (void)state;
+    assert_non_null(mkdtemp(name));
+    char *real = realpath(name, NULL);
+    snprintf(root, sizeof root, "%s", real);
+    free(real);
+    if (chdir(root) != 0)
+        return 1;
+    mkdir("dir", 0700);
+    mkdir("dir/sub", 0700);
+    mkdir("other", 0700);
+    make_file("a");
+    make_file("dir/x");
+    make_file("other/x");
+    make_file("line\nbreak");
+    return symlink("a", "link") || symlink("nowhere", "broken") || mkfifo("fifo", 0600);
+}
+
+static int tear_down(void **state) {
+    char command[2 * sizeof root];
+    (void)state;
+    if (chdir("..") != 0)
+        return 1;
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    return system(command) != 0;
+}
+
+static struct sources s;
+
+static int parse(bool recursive, const char *dest, size_t count, const char *const *given) {
+    return sources_init(&s, given, count, dest, recursive);
+}
+#define PARSE(recursive, dest, ...)                                                                                    \
+    parse(recursive, dest, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *[]){__VA_ARGS__})
+
+static void expect_dest(const char *tail) {
+    char wanted[4096];
+    snprintf(wanted, sizeof wanted, "file://%s%s", root, tail);
+    assert_string_equal(s.dest, wanted);
+}
+
+static void test_one_file_and_a_plain_dest_is_its_name(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(false, "new", "a"), 0);
+    assert_true(s.dest_is_name);
+    expect_dest("/new");
+    sources_release(&s);
+    assert_int_equal(PARSE(false, "s3://bucket/new", "a"), 0);
+    assert_true(s.dest_is_name);
+    assert_string_equal(s.dest, "s3://bucket/new");
+    assert_string_equal(s.allow, "s3://bucket/new");
+    sources_release(&s);
+}
+
+static void test_a_slash_or_a_directory_makes_dest_a_prefix(void **state) {
+    static const char *const prefixes[] = {"new/",        "other",        "new/.",         ".",
+                                           "s3://bucket", "s3://bucket/", "s3://bucket/p/"};
+    (void)state;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        assert_int_equal(PARSE(false, prefixes[i], "a"), 0);
+        assert_false(s.dest_is_name);
+        assert_string_equal(s.items[0].name, "a");
+        sources_release(&s);
+    }
+    assert_int_equal(PARSE(false, "s3://bucket", "a"), 0);
+    assert_string_equal(s.dest, "s3://bucket/");
+    assert_string_equal(s.allow, "s3://bucket");
+    sources_release(&s);
+}
+
+static void test_a_lone_directory_goes_directly_under_the_prefix(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(true, "new", "dir"), 0);
+    assert_false(s.dest_is_name);
+    assert_string_equal(s.items[0].name, "");
+    sources_release(&s);
+    assert_int_equal(PARSE(true, "new", "dir/", "other", "a"), 0);
+    assert_string_equal(s.items[0].name, "dir");
+    assert_string_equal(s.items[1].name, "other");
+    assert_string_equal(s.items[2].name, "a");
+    sources_release(&s);
+    assert_int_equal(PARSE(true, "s3://bucket/p", "dir/sub/..", "."), 0);
+    assert_string_equal(s.items[0].name, "dir");
+    assert_string_equal(s.items[1].name, strrchr(root, '/') + 1);
+    sources_release(&s);
+}
+
+static void test_unusable_sources_fail_alone(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(false, "other/", "a", "broken", "fifo", "none", "dir", "/dev/null", "a/", "link"), 0);
+    assert_null(s.items[0].error);
+    assert_string_equal(s.items[1].error, "is a symbolic link to nothing");
+    assert_non_null(strstr(s.items[2].error, "fifo"));
+    assert_non_null(strstr(s.items[3].error, "No such file"));
+    assert_non_null(strstr(s.items[4].error, "use -r"));
+    assert_non_null(strstr(s.items[5].error, "device"));
+    assert_non_null(s.items[6].error);
+    assert_null(s.items[7].error); /* followed when named */
+    assert_string_equal(s.items[7].name, "link");
+    assert_string_equal(strrchr(s.items[7].path, '/'), "/a");
+    sources_release(&s);
+}
+
+static void test_two_sources_of_one_name_do_not_overwrite(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(true, "new/", "dir/x", "other/x", "line\nbreak"), 0);
+    assert_null(s.items[0].error);
+    assert_non_null(strstr(s.items[1].error, "would overwrite what dir/x"));
+    assert_null(s.items[2].error);
+    sources_release(&s);
+}
+
+static void test_usage_errors(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(false, "new", "s3://bucket/key"), ERR_USAGE);
+    assert_int_equal(PARSE(false, "new", "file:///etc/passwd"), ERR_USAGE);
+    assert_int_equal(PARSE(false, "ftp://host/x", "a"), ERR_USAGE);
+    assert_int_equal(PARSE(false, "file://relative", "a"), ERR_USAGE);
+    assert_int_equal(PARSE(false, "s3:///key", "a"), ERR_USAGE);
+    assert_int_equal(PARSE(false, "new", ""), ERR_USAGE);
+    assert_int_equal(PARSE(true, "a", "dir"), ERR_USAGE); /* a file cannot be a prefix */
+    assert_int_equal(PARSE(false, "a/", "dir/x"), ERR_USAGE);
+    assert_int_equal(s.count, 0);
+}
+
+static void test_dest_inside_a_source_is_refused(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(true, "dir", "dir"), ERR_USAGE);
+    assert_int_equal(PARSE(true, "dir/new/deeper", "dir"), ERR_USAGE);
+    assert_int_equal(PARSE(true, "other/../dir/new", "a", "dir"), ERR_USAGE);
+    assert_int_equal(symlink("dir", "alias"), 0);
+    assert_int_equal(PARSE(true, "alias/new", "dir"), ERR_USAGE);
+    assert_int_equal(PARSE(true, "dir2", "dir"), 0); /* whole components */
+    sources_release(&s);
+}
+
+static void test_dest_paths_are_cleaned(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(false, ".//other/./../new", "a"), 0);
+    expect_dest("/new");
+    sources_release(&s);
+    assert_int_equal(symlink("dir/sub", "alias"), 0);
+    assert_int_equal(PARSE(false, "alias/../new", "a"), 0); /* the parent of what the link names */
+    expect_dest("/dir/new");
+    sources_release(&s);
+    assert_int_equal(PARSE(false, "s3://bucket/a//../b", "a"), 0); /* keys are any bytes */
+    assert_string_equal(s.dest, "s3://bucket/a//../b");
+    sources_release(&s);
+}
+
+static void test_roots_are_few(void **state) {
+    char dir[4096];
+    (void)state;
+    assert_int_equal(PARSE(true, "s3://bucket/", "dir/x", "dir", "dir/sub"), 0);
+    snprintf(dir, sizeof dir, "%s/dir", root);
+    assert_int_equal(s.root_count, 1);
+    assert_string_equal(s.roots[0], dir);
+    sources_release(&s);
+    assert_int_equal(PARSE(true, "s3://bucket/", "dir", "a"), 0);
+    assert_int_equal(s.root_count, 1);
+    assert_string_equal(s.roots[0], root);
+    sources_release(&s);
+}
+
+UNIT_MAIN(cmocka_unit_test_setup_teardown(test_one_file_and_a_plain_dest_is_its_name, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_a_slash_or_a_directory_makes_dest_a_prefix, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_a_lone_directory_goes_directly_under_the_prefix, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_unusable_sources_fail_alone, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_two_sources_of_one_name_do_not_overwrite, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_usage_errors, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_dest_inside_a_source_is_refused, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_dest_paths_are_cleaned, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_roots_are_few, set_up, tear_down))

@@ -1,0 +1,355 @@
+/* Jobs, RECORDS, and how files end. */
+#include "producer_core.h"
+#include <sys/stat.h>
+#include <time.h>
+
+static struct file *open_file(uint64_t size, const char *dest, enum on_change on_change) {
+    make_file("src", size);
+    start_core(dest, false, on_change);
+    struct file *f = core.files.first;
+    plan_one(100, (struct planned_file){.upload = make_id(1),
+                                        .state = PLANNED_NEW,
+                                        .chunk_size = f->wish.chunk_size,
+                                        .chunks = f->wish.chunks});
+    return f;
+}
+
+/* Planned, begun, and all its chunks offered. */
+static struct file *begun_file(uint32_t chunks, enum on_change on_change) {
+    struct job jobs[16];
+    struct file *f = open_file(chunks * CHUNK, "out", on_change);
+    assert_int_equal(offer_all(101, jobs, 16), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_BEGIN);
+    receive_record(110, begin_record(f));
+    assert_int_equal(f->state, FILE_CHUNKS);
+    assert_int_equal(offer_all(111, jobs, 16), chunks);
+    return f;
+}
+
+static void touch(const char *path) {
+    struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void test_a_file_from_begin_to_finish(void **state) {
+    struct job jobs[16];
+    (void)state;
+    struct file *f = begun_file(3, ON_CHANGE_FAIL);
+    assert_int_equal(told.started, 1);
+    assert_string_equal(f->handle, "handle-1");
+    struct record r[] = {chunk_record(f, 0), chunk_record(f, 2), chunk_record(f, 0)}; /* one comes twice */
+    receive(120, NULL, 0, r, 3);
+    assert_int_equal(told.progressed, 2);
+    assert_int_equal(core.counts.bytes_done, 2 * CHUNK);
+    assert_int_equal(core.counts.bytes_sent_now, 2 * CHUNK);
+    assert_int_equal(core.offers.outstanding, 1);
+    receive_record(130, chunk_record(f, 1));
+    assert_int_equal(f->state, FILE_FINISH);
+    assert_int_equal(offer_all(131, jobs, 16), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_FINISH);
+    assert_true(slice_equal(jobs[0].handle, slice_of("handle-1")));
+    receive_record(140, finish_record(f));
+    assert_int_equal(told.done, 1);
+    assert_int_equal(core.files.count, 0);
+    assert_int_equal(core.offers.used, 0);
+    assert_int_equal(core.files.bitmap_bytes, 0);
+    assert_int_equal(core.counts.files_done, 1);
+    assert_int_equal(core.counts.bytes_done, core.counts.bytes_total);
+}
+
+static void test_a_put_is_done_with_its_record(void **state) {
+    struct job jobs[4];
+    (void)state;
+    struct file *f = open_file(0, "out", ON_CHANGE_FAIL);
+    assert_int_equal(offer_all(101, jobs, 4), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_PUT);
+    struct record r = begin_record(f);
+    r.ev = EV_PUT;
+    r.has = HAS_UPLOAD | HAS_SRC | HAS_DEST | HAS_CRC | HAS_WORKER | HAS_MS;
+    r.worker = slice_of("host/1");
+    receive_record(110, r);
+    assert_int_equal(told.done, 1);
+    assert_int_equal(core.files.count, 0);
+}
+
+static void test_redo_takes_a_chunk_back(void **state) {
+    struct job jobs[16];
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_FAIL);
+    struct record r[] = {chunk_record(f, 0), chunk_record(f, 1)};
+    receive(120, NULL, 0, r, 2);
+    assert_int_equal(offer_all(121, jobs, 16), 1);
+    struct record redo = {.ev = EV_REDO, .has = HAS_UPLOAD | HAS_CHUNK, .upload = f->upload, .chunk = 1};
+    receive_record(130, redo);
+    assert_int_equal(core.counts.bytes_done, CHUNK);
+    assert_int_equal(offer_all(131, jobs, 16), 1); /* not finish */
+    assert_int_equal(jobs[0].ref.kind, JOB_CHUNK);
+    assert_int_equal(jobs[0].ref.chunk, 1);
+}
+
+static void test_events_decide_what_is_offered_again(void **state) {
+    struct job jobs[16];
+    (void)state;
+    struct file *f = begun_file(4, ON_CHANGE_FAIL);
+    struct ref ref[4];
+    for (uint32_t i = 0; i < 4; i++)
+        ref[i] = (struct ref){.kind = JOB_CHUNK, .upload = f->upload, .chunk = i};
+    receive_event(120, EVENT_GRANTED, &ref[0], WHY_NONE, 0);
+    receive_event(120, EVENT_RELEASED, &ref[1], WHY_DRAIN, 0);
+    receive_event(120, EVENT_DENIED, &ref[2], WHY_GRACE, 5000);
+    receive_event(120, EVENT_RELEASED, &ref[3], WHY_BACKOFF, 700);
+    assert_int_equal(core.offers.leased, 1);
+    assert_int_equal(offer_all(121, jobs, 16), 1);
+    assert_int_equal(jobs[0].ref.chunk, 1);
+    receive_event(122, EVENT_GRANTED, &ref[1], WHY_NONE, 0);
+    assert_int_equal(offer_all(819, jobs, 16), 0);
+    assert_int_equal(offer_all(820, jobs, 16), 1);
+    assert_int_equal(jobs[0].ref.chunk, 3);
+    receive_event(821, EVENT_GRANTED, &ref[3], WHY_NONE, 0);
+    receive_event(822, EVENT_DENIED, &ref[3], WHY_HELD, 3000); /* a copy; the lease stands */
+    assert_int_equal(core.offers.leased, 3);
+    receive_event(900, EVENT_EXPIRED, &ref[0], WHY_NONE, 0);
+    assert_int_equal(offer_all(900, jobs, 16), 1);
+    assert_int_equal(jobs[0].ref.chunk, 0);
+    receive_event(5200, EVENT_GRANTED, &ref[0], WHY_NONE, 0);
+    assert_int_equal(offer_all(5200, jobs, 16), 1);
+    assert_int_equal(jobs[0].ref.chunk, 2);
+}
+
+static void test_late_and_foreign_news_change_nothing(void **state) {
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_FAIL);
+    receive_record(120, chunk_record(f, 0));
+    struct ref done = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 0};
+    struct ref beyond = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 4000000000u};
+    struct ref foreign = {.kind = JOB_CHUNK, .upload = make_id(77), .chunk = 0};
+    struct ref early = {.kind = JOB_FINISH, .upload = f->upload};
+    size_t used = core.offers.used;
+    receive_event(130, EVENT_EXPIRED, &done, WHY_NONE, 0);
+    receive_event(130, EVENT_GRANTED, &beyond, WHY_NONE, 0);
+    receive_event(130, EVENT_GRANTED, &foreign, WHY_NONE, 0);
+    receive_event(130, EVENT_GRANTED, &early, WHY_NONE, 0);
+    assert_int_equal(core.offers.used, used);
+    struct record r = chunk_record(f, 0);
+    r.chunk = 4000000000u;
+    receive_record(140, r);
+    struct id128 other = make_id(77);
+    receive_record(141, abort_record(&other, "superseded"));
+    assert_int_equal(told.failed, 0);
+    assert_int_equal(core.counts.bytes_done, CHUNK);
+}
+
+static void test_fail_record_fails_the_file_once(void **state) {
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_FAIL);
+    struct record r[] = {fail_record(f, "unreachable", "connection refused"),
+                         fail_record(f, "unreachable", "connection refused")};
+    receive(120, NULL, 0, r, 2);
+    assert_int_equal(told.failed, 1);
+    assert_int_equal(told.klass, FAIL_UNREACHABLE);
+    assert_string_equal(told.reason, "connection refused");
+    assert_true(core.unreachable);
+    assert_int_equal(core.offers.used, 0);
+    assert_int_equal(core.counts.bytes_total, 0);
+}
+
+static void test_changed_source_fails_before_finish(void **state) {
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_FAIL);
+    touch("src");
+    struct record r[] = {chunk_record(f, 0), chunk_record(f, 1)};
+    receive(120, NULL, 0, r, 2);
+    assert_int_equal(told.failed, 1);
+    assert_int_equal(told.klass, FAIL_CHANGED);
+    assert_string_equal(told.reason, "changed while it was uploaded (mtime moved); re-run to start it again");
+}
+
+static void test_changed_source_restarts_a_few_times(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_RESTART);
+    for (unsigned i = 1; i <= RESTARTS_MAX; i++) {
+        make_file("src", (2 + i) * CHUNK);
+        receive_record(200 * i, fail_record(f, "changed", "mtime moved"));
+        assert_int_equal(told.failed, 0);
+        assert_int_equal(ask(200 * i, i, list), 1);
+        assert_true(id_is_zero(&list[0].upload));
+        assert_int_equal(list[0].source.size, (2 + i) * CHUNK);
+        assert_int_equal(list[0].chunks, 2 + i);
+        struct planned_file p = {.index = list[0].index, .upload = make_id(10 + i), .state = PLANNED_NEW};
+        answer(200 * i + 1, i, &p, 1);
+    }
+    assert_int_equal(core.counts.bytes_total, (2 + RESTARTS_MAX) * CHUNK);
+    make_file("src", CHUNK);
+    receive_record(5000, fail_record(f, "changed", "mtime moved"));
+    assert_int_equal(told.failed, 1);
+    assert_int_equal(told.klass, FAIL_CHANGED);
+}
+
+static void test_abort_begins_anew_or_fails(void **state) {
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_FAIL);
+    receive_record(120, chunk_record(f, 0));
+    struct id128 id = f->upload;
+    for (unsigned i = 0; i < RESTARTS_MAX; i++) {
+        receive_record(130, abort_record(&id, "the store does not know it"));
+        assert_int_equal(told.failed, 0);
+        assert_int_equal(f->state, FILE_PLAN);
+        assert_int_equal(core.counts.bytes_done, 0);
+        id = make_id(20 + i);
+        plan_one(140, (struct planned_file){.upload = id, .state = PLANNED_NEW, .chunk_size = CHUNK, .chunks = 2});
+    }
+    receive_record(150, abort_record(&id, "the store does not know it"));
+    assert_int_equal(told.failed, 1);
+}
+
+static void test_superseded_by_another_producer_fails(void **state) {
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_FAIL);
+    struct id128 id = f->upload;
+    receive_record(120, abort_record(&id, "superseded"));
+    assert_int_equal(told.failed, 1);
+    assert_int_equal(told.klass, FAIL_SUPERSEDED);
+}
+
+/* Rule 2. */
+static void test_nobody_can_is_said_and_then_fails(void **state) {
+    (void)state;
+    struct file *f = begun_file(1 + 1, ON_CHANGE_FAIL);
+    struct event e = {.ref = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 0},
+                      .kind = EVENT_RELEASED,
+                      .why = WHY_NOT_HERE,
+                      .worker = slice_of("host/7"),
+                      .detail = slice_of("beneath no --root")};
+    receive(1000, &e, 1, NULL, 0);
+    core_judge_nobody(&core, 1000); /* another uploader may */
+    assert_int_equal(told.notices, 0);
+    core.fleet.unable = 1;
+    core_judge_nobody(&core, 2000);
+    core_judge_nobody(&core, 3000);
+    assert_int_equal(told.notices, 1);
+    assert_non_null(strstr(told.notice, "beneath no --root (host/7)"));
+    core_judge_nobody(&core, 60999);
+    assert_int_equal(told.failed, 0);
+    core_judge_nobody(&core, 61000);
+    assert_int_equal(told.failed, 1);
+    assert_int_equal(told.klass, FAIL_NOBODY);
+}
+
+/* The fleet's counters know nothing of a file that only cannot be opened. */
+static void test_nobody_finds_the_source(void **state) {
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_FAIL);
+    struct ref ref = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 0};
+    core.fleet.uploaders = 2;
+    for (int i = 0; i < 6; i++) {
+        core_judge_nobody(&core, 1000);
+        assert_int_equal(told.notices, 0);
+        receive_event(1000, EVENT_GRANTED, &ref, WHY_NONE, 0);
+        receive_event(1000, EVENT_RELEASED, &ref, WHY_NO_SOURCE, 0);
+    }
+    core_judge_nobody(&core, 1000);
+    assert_int_equal(told.notices, 1);
+    assert_int_equal(unlink("src"), 0); /* seen here, too: no need to wait */
+    receive_event(2000, EVENT_RELEASED, &ref, WHY_NO_SOURCE, 0);
+    assert_int_equal(told.failed, 1);
+}
+
+static void test_new_epoch_forgets_offers_and_plans_again(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    struct job jobs[16];
+    (void)state;
+    struct file *f = begun_file(3, ON_CHANGE_FAIL);
+    struct id128 id = f->upload;
+    receive_record(120, chunk_record(f, 1));
+    core_plan_all_again(&core, 200);
+    assert_int_equal(core.offers.used, 0);
+    assert_int_equal(offer_all(200, jobs, 16), 0);
+    receive_record(201, chunk_record(f, 2)); /* still counts */
+    assert_int_equal(ask(202, 3, list), 1);
+    assert_true(id_equal(&list[0].upload, &id));
+    static const uint8_t done[] = {0x06};
+    struct planned_file p = {.index = list[0].index,
+                             .upload = id,
+                             .state = PLANNED_OPEN,
+                             .handle = slice_of("handle-1"),
+                             .chunk_size = CHUNK,
+                             .chunks = 3,
+                             .done = slice_make(done, 1)};
+    answer(203, 3, &p, 1);
+    assert_int_equal(core.counts.bytes_done, 2 * CHUNK);
+    assert_int_equal(core.counts.bytes_sent_now, 2 * CHUNK);
+    assert_false(f->resumed);
+    assert_int_equal(offer_all(204, jobs, 16), 1);
+    assert_int_equal(jobs[0].ref.chunk, 0);
+}
+
+static void test_unknown_upload_is_planned_again(void **state) {
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_FAIL);
+    struct ref ref = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 0};
+    receive_event(120, EVENT_DENIED, &ref, WHY_UNKNOWN, 0);
+    assert_int_equal(f->state, FILE_PLAN);
+    assert_true(f->plan_due_ms > 120);
+    assert_int_equal(core.offers.used, 0);
+}
+
+static void test_the_window_bounds_what_is_offered(void **state) {
+    struct job jobs[64];
+    (void)state;
+    struct file *f = open_file(40 * CHUNK, "out", ON_CHANGE_FAIL);
+    (void)offer_all(101, jobs, 64);
+    receive_record(110, begin_record(f));
+    assert_int_equal(offer_all(111, jobs, 64), core.fleet.share);
+    assert_int_equal(offer_all(112, jobs, 64), 0);
+    receive_record(150, chunk_record(f, 0));
+    assert_int_equal(offer_all(151, jobs, 64), 1);
+    core.draining = true;
+    receive_record(160, chunk_record(f, 1));
+    assert_int_equal(offer_all(161, jobs, 64), 0);
+}
+
+static void test_urgent_jobs_come_before_chunks_and_few_files_are_open(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    struct planned_file p[20];
+    struct job jobs[64];
+    char name[32];
+    (void)state;
+    assert_int_equal(mkdir("src", 0700), 0);
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "src/%02d", i);
+        make_file(name, 4 * CHUNK);
+    }
+    start_core("out", false, ON_CHANGE_FAIL);
+    core.fleet = (struct fleet){.uploaders = 1, .slots = 6, .free = 100, .share = 100};
+    assert_int_equal(ask(1, 1, list), 20);
+    for (unsigned i = 0; i < 20; i++)
+        p[i] = (struct planned_file){
+            .index = list[i].index, .upload = make_id(i + 1), .state = PLANNED_NEW, .chunk_size = CHUNK, .chunks = 4};
+    answer(2, 1, p, 20);
+    assert_int_equal(offer_all(3, jobs, 64), 6); /* as many as there are slots */
+    receive_record(4, begin_record(core.files.first));
+    assert_int_equal(offer_all(5, jobs, 64), 4);
+    assert_int_equal(jobs[0].ref.kind, JOB_CHUNK);
+    struct record r[4];
+    for (uint32_t i = 0; i < 4; i++)
+        r[i] = chunk_record(core.files.first, i);
+    receive(6, NULL, 0, r, 4);
+    receive_record(6, begin_record(core.files.first->next));
+    assert_int_equal(offer_all(7, jobs, 64), 5);
+    assert_int_equal(jobs[0].ref.kind, JOB_FINISH);
+    receive_record(8, finish_record(core.files.first));
+    assert_int_equal(offer_all(9, jobs, 64), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_BEGIN);
+}
+
+#define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, core_set_up, core_tear_down)
+UNIT_MAIN(CORE_TEST(test_a_file_from_begin_to_finish), CORE_TEST(test_a_put_is_done_with_its_record),
+          CORE_TEST(test_redo_takes_a_chunk_back), CORE_TEST(test_events_decide_what_is_offered_again),
+          CORE_TEST(test_late_and_foreign_news_change_nothing), CORE_TEST(test_fail_record_fails_the_file_once),
+          CORE_TEST(test_changed_source_fails_before_finish), CORE_TEST(test_changed_source_restarts_a_few_times),
+          CORE_TEST(test_abort_begins_anew_or_fails), CORE_TEST(test_superseded_by_another_producer_fails),
+          CORE_TEST(test_nobody_can_is_said_and_then_fails), CORE_TEST(test_nobody_finds_the_source),
+          CORE_TEST(test_new_epoch_forgets_offers_and_plans_again), CORE_TEST(test_unknown_upload_is_planned_again),
+          CORE_TEST(test_the_window_bounds_what_is_offered),
+          CORE_TEST(test_urgent_jobs_come_before_chunks_and_few_files_are_open))

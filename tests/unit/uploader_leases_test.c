@@ -1,0 +1,98 @@
+#include "unit.h"
+
+#include "uploader/leases.h"
+#include "uploader/pace.h"
+
+static void test_lease_counts_from_when_it_was_asked_for(void **state) {
+    (void)state;
+    struct lease l = {0};
+    assert_false(lease_is_held(&l));
+    assert_true(lease_is_over(&l, 1));
+    lease_grant(&l, 1000, 10000); /* the answer may have come much later */
+    assert_true(lease_is_held(&l));
+    assert_false(lease_is_over(&l, 10999));
+    assert_true(lease_is_over(&l, 11000));
+}
+
+static void test_renewal_never_shortens(void **state) {
+    (void)state;
+    struct lease l = {0};
+    lease_grant(&l, 5000, 10000);
+    lease_renew(&l, 2000, 10000); /* an old HEARTBEAT's late answer */
+    assert_int_equal(l.deadline_ms, 15000);
+    lease_renew(&l, 7000, 10000);
+    assert_int_equal(l.deadline_ms, 17000);
+}
+
+static void test_progress_is_bytes_within_a_lease_time(void **state) {
+    (void)state;
+    struct lease l = {0};
+    lease_grant(&l, 0, 1000);
+    lease_run(&l, 100);
+    assert_true(lease_has_progress(&l, 1100, 1000, 5000));
+    assert_false(lease_has_progress(&l, 1101, 1000, 5000));
+    lease_look(&l, 4096, false, 1500);
+    assert_true(lease_has_progress(&l, 2500, 1000, 5000));
+    lease_look(&l, 4096, false, 2400); /* the same bytes are no progress */
+    assert_false(lease_has_progress(&l, 2501, 1000, 5000));
+}
+
+static void test_awaiting_a_reply_holds_for_the_response_timeout(void **state) {
+    (void)state;
+    struct lease l = {0};
+    lease_grant(&l, 0, 1000);
+    lease_run(&l, 0);
+    lease_look(&l, 8192, true, 500);
+    lease_look(&l, 8192, true, 4000);
+    assert_true(lease_has_progress(&l, 5500, 1000, 5000));
+    assert_false(lease_has_progress(&l, 5501, 1000, 5000));
+    lease_look(&l, 8192, false, 5600);
+    assert_false(lease_has_progress(&l, 5600, 1000, 5000));
+}
+
+static void test_new_attempt_starts_anew(void **state) {
+    (void)state;
+    struct lease l = {0};
+    lease_grant(&l, 0, 1000);
+    lease_run(&l, 0);
+    lease_look(&l, 8192, true, 500);
+    lease_run(&l, 9000);
+    assert_int_equal(l.awaiting_ms, 0);
+    assert_true(lease_has_progress(&l, 10000, 1000, 5000));
+    lease_look(&l, 8192, false, 10000); /* as many bytes as the last time are bytes of this time */
+    assert_true(lease_has_progress(&l, 11000, 1000, 5000));
+}
+
+static void test_sent_log_knows_only_what_it_kept(void **state) {
+    (void)state;
+    static struct sent_log log;
+    uint64_t sent_ms = 0;
+    assert_false(sent_log_find(&log, 0, &sent_ms));
+    assert_false(sent_log_find(&log, 5, &sent_ms));
+    sent_log_add(&log, 5, 77);
+    assert_true(sent_log_find(&log, 5, &sent_ms));
+    assert_int_equal(sent_ms, 77);
+    sent_log_add(&log, 5 + SENT_LOG_SIZE, 99);
+    assert_false(sent_log_find(&log, 5, &sent_ms)); /* its answer must not move a deadline */
+    assert_true(sent_log_find(&log, 5 + SENT_LOG_SIZE, &sent_ms));
+}
+
+static void test_pace_claims_ahead_what_starts_within_200_ms(void **state) {
+    (void)state;
+    struct pace p = {0};
+    assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 1); /* nothing known yet */
+    pace_note(&p, JOB_CHUNK, 100000);
+    assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 16);
+    assert_int_equal(pace_ahead(&p, JOB_PUT, 8), 1); /* measured apart */
+    pace_note(&p, JOB_PUT, 1);
+    assert_int_equal(pace_ahead(&p, JOB_PUT, 8), PACE_AHEAD_MAX);
+    for (int i = 0; i < 200; i++)
+        pace_note(&p, JOB_CHUNK, 60000000);
+    assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 1);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_lease_counts_from_when_it_was_asked_for), cmocka_unit_test(test_renewal_never_shortens),
+          cmocka_unit_test(test_progress_is_bytes_within_a_lease_time),
+          cmocka_unit_test(test_awaiting_a_reply_holds_for_the_response_timeout),
+          cmocka_unit_test(test_new_attempt_starts_anew), cmocka_unit_test(test_sent_log_knows_only_what_it_kept),
+          cmocka_unit_test(test_pace_claims_ahead_what_starts_within_200_ms))

@@ -1,0 +1,230 @@
+#include "producer/walk.h"
+#include "pure/buf.h"
+#include "unit.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static char root[2048];
+
+static void make_file(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static int set_up(void **state) {
+    char name[] = "walk-XXXXXX";
+    (void)state;
+    assert_non_null(mkdtemp(name));
+    char *real = realpath(name, NULL);
+    assert_non_null(real);
+    snprintf(root, sizeof root, "%s", real);
+    free(real);
+    return chdir(root);
+}
+
+static int tear_down(void **state) {
+    char command[3 * sizeof root];
+    (void)state;
+    if (chdir("..") != 0)
+        return 1;
+    snprintf(command, sizeof command, "chmod -R u+rwx '%s' && rm -rf '%s'", root, root);
+    return system(command) != 0;
+}
+
+struct seen {
+    struct buf names; /* each with a newline */
+    size_t files, bad_files, bad_dirs;
+    struct walk_counts counts;
+};
+
+static struct seen walk_all(const char *where) {
+    struct seen s = {.names = BUF_INIT};
+    struct walk *w;
+    struct walk_entry e;
+    assert_int_equal(walk_new(&w, where), 0);
+    do {
+        assert_int_equal(walk_next(w, &e), 0);
+        s.files += e.kind == WALK_FILE;
+        s.bad_files += e.kind == WALK_BAD_FILE;
+        s.bad_dirs += e.kind == WALK_BAD_DIR;
+        if (e.kind == WALK_FILE) {
+            assert_true(S_ISREG(e.st.st_mode));
+            assert_int_equal(access(e.path, F_OK), 0);
+            assert_int_equal(buf_add_text(&s.names, e.name), 0);
+            assert_int_equal(buf_add_byte(&s.names, '|'), 0);
+        }
+        if (e.kind == WALK_BAD_FILE || e.kind == WALK_BAD_DIR) {
+            assert_non_null(e.error);
+            assert_non_null(e.path);
+        }
+    } while (e.kind != WALK_END);
+    s.counts = *walk_counts(w);
+    walk_destroy(&w);
+    assert_null(w);
+    return s;
+}
+
+static void test_names_come_sorted_and_relative(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("b", 0700), 0);
+    make_file("b/2", "");
+    make_file("b/1", "x");
+    make_file("c", "");
+    make_file("a", "");
+    make_file("line\nbreak", "");
+    make_file("\xff\xfe", "");
+    struct seen s = walk_all(root);
+    assert_string_equal(s.names.data, "a|b/1|b/2|c|line\nbreak|\xff\xfe|");
+    buf_release(&s.names);
+}
+
+static void test_links_fifos_sockets_are_counted_not_followed(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("d", 0700), 0);
+    make_file("d/f", "");
+    assert_int_equal(symlink("d", "to-dir"), 0);
+    assert_int_equal(symlink("d/f", "to-file"), 0);
+    assert_int_equal(symlink("nowhere", "broken"), 0);
+    assert_int_equal(symlink(".", "d/loop"), 0);
+    assert_int_equal(mkfifo("fifo", 0600), 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    struct seen s = walk_all(root);
+    assert_string_equal(s.names.data, "d/f|");
+    assert_int_equal(s.counts.links, 4);
+    assert_int_equal(s.counts.others, 2);
+    assert_int_equal(s.counts.empty_dirs, 0);
+    buf_release(&s.names);
+    close(fd);
+}
+
+static void test_empty_directories_are_counted(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("a", 0700), 0);
+    assert_int_equal(mkdir("a/b", 0700), 0);
+    assert_int_equal(mkdir("c", 0700), 0);
+    struct seen s = walk_all(root);
+    assert_int_equal(s.files, 0);
+    assert_int_equal(s.counts.empty_dirs, 2);
+    buf_release(&s.names);
+    s = walk_all("/nowhere-at-all");
+    assert_int_equal(s.bad_dirs, 1);
+    buf_release(&s.names);
+}
+
+static void test_unreadable_things_fail_alone(void **state) {
+    (void)state;
+    if (geteuid() == 0) /* the superuser reads everything: become nobody for the time of the test */
+        assert_int_equal(chmod(root, 0755), 0);
+    assert_int_equal(mkdir("locked", 0700), 0);
+    make_file("locked/in", "");
+    make_file("secret", "x");
+    make_file("open", "x");
+    assert_int_equal(chmod("secret", 0), 0);
+    assert_int_equal(chmod("open", 0644), 0);
+    assert_int_equal(chmod("locked", 0), 0);
+    bool super = geteuid() == 0;
+    if (super && seteuid(65534) != 0)
+        skip();
+    struct seen s = {.names = BUF_INIT};
+    int fd = open(root, O_RDONLY | O_DIRECTORY);
+    bool reachable = fd >= 0;
+    if (reachable)
+        s = walk_all(root);
+    if (super)
+        assert_int_equal(seteuid(0), 0);
+    if (!reachable)
+        skip();
+    close(fd);
+    assert_int_equal(s.files, 1);
+    assert_int_equal(s.bad_files, 1);
+    assert_int_equal(s.bad_dirs, 1);
+    buf_release(&s.names);
+}
+
+/* Farther than the descriptors that are kept, with names to come back to on every level. */
+static void test_deep_tree_needs_few_descriptors(void **state) {
+    enum { DEPTH = 200 };
+    struct rlimit before, few;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (int i = 0; i < DEPTH; i++) {
+        make_file("z", "after the directory");
+        assert_int_equal(mkdir("d", 0700), 0);
+        assert_int_equal(chdir("d"), 0);
+    }
+    assert_int_equal(chdir(root), 0);
+    few = before;
+    few.rlim_cur = WALK_FDS + 20;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    struct seen s = walk_all(root);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(s.files, DEPTH);
+    assert_int_equal(s.bad_dirs, 0);
+    assert_int_equal(s.counts.empty_dirs, 1);
+    buf_release(&s.names);
+}
+
+/* A directory that was replaced while the walk was below it is not entered again under its old name. */
+static void test_replaced_directory_is_not_walked_on(void **state) {
+    struct walk *w;
+    struct walk_entry e;
+    (void)state;
+    char path[8192] = "top";
+    assert_int_equal(mkdir("top", 0700), 0);
+    make_file("top/z", "x");
+    for (int i = 0; i < WALK_FDS + 4; i++) {
+        strcat(path, "/d");
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    strcat(path, "/f");
+    make_file(path, "x");
+    assert_int_equal(walk_new(&w, root), 0);
+    do
+        assert_int_equal(walk_next(w, &e), 0);
+    while (e.kind != WALK_FILE);
+    assert_string_equal(e.name, path);
+    assert_int_equal(rename("top", "other"), 0);
+    assert_int_equal(mkdir("top", 0700), 0);
+    make_file("top/z", "not this one");
+    size_t bad = 0;
+    do {
+        assert_int_equal(walk_next(w, &e), 0);
+        assert_int_not_equal(e.kind, WALK_FILE);
+        bad += e.kind == WALK_BAD_DIR;
+    } while (e.kind != WALK_END);
+    assert_true(bad > 0);
+    walk_destroy(&w);
+}
+
+static void test_a_huge_directory_is_read_unsorted(void **state) {
+    enum { FILES = 21000 }; /* × 250 bytes > WALK_SORT_BYTES */
+    char name[256];
+    (void)state;
+    assert_int_equal(mkdir("huge", 0700), 0);
+    make_file("one", "");
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "huge/%0240d", i);
+        assert_int_equal(link("one", name), 0);
+    }
+    assert_true(FILES * 241ul > WALK_SORT_BYTES);
+    struct seen s = walk_all(root);
+    assert_int_equal(s.files, FILES + 1);
+    assert_int_equal(s.counts.empty_dirs, 0);
+    buf_release(&s.names);
+}
+
+UNIT_MAIN(cmocka_unit_test_setup_teardown(test_names_come_sorted_and_relative, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_links_fifos_sockets_are_counted_not_followed, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_empty_directories_are_counted, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_unreadable_things_fail_alone, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_deep_tree_needs_few_descriptors, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_replaced_directory_is_not_walked_on, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_a_huge_directory_is_read_unsorted, set_up, tear_down))
