@@ -227,6 +227,7 @@ int cp_command(int argc, char **argv) {
             supervisor_drain(cp.supervisor);
     }
     producer_destroy(&cp.producer);
+    endpoint_shutdown_all(); /* its BYE leaves */
     if (cp.supervisor)
         supervisor_stop(cp.supervisor);
     log_set_before_line(NULL, NULL);

@@ -137,7 +137,10 @@ static void consumer_last_words(const struct supervisor *s, char *words, size_t 
     const char *line = strrchr(tail, '\n');
     line = line ? line + 1 : tail;
     const char *after = strstr(line, "chunklift-consumer: ");
-    snprintf(words, size, "%s", after ? after + strlen("chunklift-consumer: ") : line);
+    line = after ? after + strlen("chunklift-consumer: ") : line;
+    size_t len = strlen(line) < size ? strlen(line) : size - 1;
+    memcpy(words, line, len);
+    words[len] = '\0';
 }
 
 static bool somebody_serves(const struct supervisor *s) {

@@ -25,6 +25,7 @@ struct task_result {
     bool transient;           /* FAILED: another attempt can succeed (500, 503, timeout, connection lost, …) */
     bool throttled;           /* transient because the store asked for less: SlowDown, 429, 503 */
     bool never_connected;     /* transient: no connection could be made at all */
+    bool timed_out;           /* transient: no reply in time (costs more of the retry budget) */
     bool credentials_expired; /* transient: refreshed, costs no retry */
     uint32_t retry_after_ms;  /* the store's wish; 0 none */
     enum fail_class klass;

@@ -2,16 +2,21 @@
  * Reading a source file by reference: opened beneath an allowed root, identity checked before the first and after the
  * last byte, checksum made from the bytes that are sent.
  */
-#ifndef CHUNKLIFT_SOURCE_H
-#define CHUNKLIFT_SOURCE_H
+#ifndef CHUNKLIFT_UPLOADER_SOURCE_H
+#define CHUNKLIFT_UPLOADER_SOURCE_H
 
+#include "pure/buf.h"
 #include "pure/err.h"
 #include "pure/proto.h"
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-struct roots; /* the --root directories, opened once */
+struct roots; /* the --root directories (or single files), opened once */
+/* ERR_NOT_FOUND, ERR_DENIED, ERR_INVALID (neither directory nor regular file), ERR_NOMEM; logged. */
 int roots_new(struct roots **r, const char *const *paths, size_t count) MUST_CHECK;
+/* True when path (absolute) is one of them or lies beneath one, whole components. */
+bool roots_contain(const struct roots *r, struct slice path);
 void roots_destroy(struct roots **r);
 
 struct source; /* one open range of one file */

@@ -40,8 +40,9 @@ static void test_credentials_file(void **state) {
 
 static void test_config_sections(void **state) {
     (void)state;
-    const char *text = "[default]\nregion = r0\n[profile work]\nregion = r1\n[work]\nregion = r2\n"
-                       "[profile \"two words\"]\nregion = r3\n[profile\tdefault2 ]\nregion = r4\n[profilework]\nregion=r5\n";
+    const char *text =
+        "[default]\nregion = r0\n[profile work]\nregion = r1\n[work]\nregion = r2\n"
+        "[profile \"two words\"]\nregion = r3\n[profile\tdefault2 ]\nregion = r4\n[profilework]\nregion=r5\n";
     struct aws_profile p = parse(text, AWS_FILE_CONFIG, "default");
     value_is(&p, AWS_PROFILE_REGION, "r0");
     aws_profile_release(&p);
@@ -90,8 +91,8 @@ static void test_long_names_and_lines(void **state) {
     strcpy(a + 100, "-a");
     memset(b, 'n', 100);
     strcpy(b + 100, "-b");
-    assert_int_equal(buf_addf(&text, "[profile %s]\nregion = ra\n[profile %s]\nregion = rb\naws_session_token = ", a, b),
-                     0);
+    assert_int_equal(
+        buf_addf(&text, "[profile %s]\nregion = ra\n[profile %s]\nregion = rb\naws_session_token = ", a, b), 0);
     for (int i = 0; i < 4000; i++)
         assert_int_equal(buf_add_byte(&text, 't'), 0);
     assert_int_equal(buf_add_text(&text, "\naws_secret_access_key = "), 0);

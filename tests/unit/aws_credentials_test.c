@@ -19,7 +19,7 @@ static void write_file(const char *path, const char *text) {
 static int clean(void **state) {
     (void)state;
     static const char *const names[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-                                        "AWS_PROFILE",       "AWS_DEFAULT_PROFILE"};
+                                        "AWS_PROFILE", "AWS_DEFAULT_PROFILE"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
     setenv("AWS_CONFIG_FILE", "config", 1);
@@ -162,7 +162,8 @@ static void test_process_failures(void **state) {
 
 static void test_process_is_ended_with_its_owner(void **state) {
     (void)state;
-    write_file("config", "[default]\ncredential_process = /bin/sh -c 'echo $$ > pid; exec cat /dev/zero > /dev/null'\n");
+    write_file("config",
+               "[default]\ncredential_process = /bin/sh -c 'echo $$ > pid; exec cat /dev/zero > /dev/null'\n");
     struct aws_credentials *c = make(NULL);
     uint64_t deadline_ms = clock_ms() + 10000;
     int pid = 0;
@@ -223,7 +224,8 @@ static void test_splitting(void **state) {
     assert_int_equal(split_command("a \\", &words), ERR_INVALID);
 }
 
-UNIT_MAIN(cmocka_unit_test_setup(test_order, clean), cmocka_unit_test_setup(test_nothing_found_names_the_sources, clean),
+UNIT_MAIN(cmocka_unit_test_setup(test_order, clean),
+          cmocka_unit_test_setup(test_nothing_found_names_the_sources, clean),
           cmocka_unit_test_setup(test_other_kinds_are_refused_by_name, clean),
           cmocka_unit_test_setup(test_region_and_style, clean), cmocka_unit_test_setup(test_process, clean),
           cmocka_unit_test_setup(test_process_failures, clean),

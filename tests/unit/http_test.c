@@ -296,5 +296,4 @@ UNIT_MAIN(cmocka_unit_test(test_get_and_keep_alive), cmocka_unit_test(test_put_s
           cmocka_unit_test(test_post_without_body_says_length), cmocka_unit_test(test_read_error_is_handed_up),
           cmocka_unit_test(test_no_connection), cmocka_unit_test(test_connection_that_breaks),
           cmocka_unit_test(test_dead_kept_connection_rewinds), cmocka_unit_test(test_response_timeout),
-          cmocka_unit_test(test_cancel), cmocka_unit_test(test_reply_is_bounded),
-          cmocka_unit_test(test_signed_request))
+          cmocka_unit_test(test_cancel), cmocka_unit_test(test_reply_is_bounded), cmocka_unit_test(test_signed_request))

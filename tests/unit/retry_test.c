@@ -202,7 +202,7 @@ static void test_endpoints_are_apart_and_bounded(void **state) {
     retry_endpoint_success(w.endpoint, 5);
     assert_int_equal(retry_endpoints_get(&w.endpoints, slice_of(""))->success_ms, 0);
     assert_int_equal(retry_endpoints_get(&w.endpoints, slice_of("https://s3.example"))->success_ms, 5);
-    char name[16];
+    char name[32];
     for (int i = 2; i < RETRY_ENDPOINTS_MAX; i++) {
         snprintf(name, sizeof name, "http://%d", i);
         assert_non_null(retry_endpoints_get(&w.endpoints, slice_of(name)));

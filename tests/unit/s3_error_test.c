@@ -78,8 +78,9 @@ static void test_good_replies(void **state) {
 
 static void test_text(void **state) {
     (void)state;
-    assert_string_equal(read_reply(503, "", "<Error><Code>SlowDown</Code><Message>Please reduce.</Message></Error>").text,
-                        "503 SlowDown: Please reduce.");
+    assert_string_equal(
+        read_reply(503, "", "<Error><Code>SlowDown</Code><Message>Please reduce.</Message></Error>").text,
+        "503 SlowDown: Please reduce.");
     assert_string_equal(read_reply(403, "", "").text, "403 Forbidden");
     assert_string_equal(read_reply(502, "", "<html>oops</html>").text, "502 Bad Gateway");
     assert_string_equal(read_reply(400, "", "<Error><Code>X</Code><Message>a\nb</Message></Error>").text,

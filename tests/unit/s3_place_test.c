@@ -32,8 +32,7 @@ static void test_virtual_host_style(void **state) {
     url_is(regional, "s3://bucket/a", 0, "eu-west-1", "https://bucket.s3.eu-west-1.amazonaws.com/a");
     url_is(regional, "s3://bu.cket/a", 0, "eu-west-1", "https://s3.eu-west-1.amazonaws.com/bu.cket/a");
     url_is(regional, "s3://Bucket/a", 0, "eu-west-1", "https://s3.eu-west-1.amazonaws.com/Bucket/a");
-    url_is(regional, "s3://bucket/a", S3_ADDRESSING_PATH, "eu-west-1",
-           "https://s3.eu-west-1.amazonaws.com/bucket/a");
+    url_is(regional, "s3://bucket/a", S3_ADDRESSING_PATH, "eu-west-1", "https://s3.eu-west-1.amazonaws.com/bucket/a");
     url_is("http://s3.example:80", "s3://buc.ket/a", S3_ADDRESSING_VIRTUAL, "x", "http://buc.ket.s3.example:80/a");
     url_is("https://s3.example", "s3://buc.ket/a", S3_ADDRESSING_VIRTUAL, "x", "https://s3.example/buc.ket/a");
     url_is("https://s3.example", "s3://bucket/a", S3_ADDRESSING_VIRTUAL, "x", "https://bucket.s3.example/a");

@@ -1,0 +1,344 @@
+/*
+ * COMPLETE: what came of jobs, into records, and the ACK for each.
+ *
+ * Judged by upload and handle, never by whether the lease is still known (rule 7): a result that arrives late is as
+ * good as one in time. What is recorded already is acknowledged again without a second record; what cannot count any
+ * more is refused. Either ends the resending (rule 8). Every ACK leaves after the commit of the round, so it names only
+ * what is on disk.
+ */
+#include "consumer/core.h"
+#include "pure/text.h"
+#include <stdlib.h>
+
+#define ERROR_TEXT_MAX 768
+
+struct verdict_on { /* a result being judged */
+    struct consumer *c;
+    struct peer *peer;
+    const struct result *result;
+    struct upload *u; /* NULL: not (any longer) open here */
+    uint64_t producers;
+    struct ack *ack;
+    char **text; /* what ack->handle points to when it is a copy */
+};
+
+static int recorded(struct verdict_on *v, uint64_t seq) {
+    v->ack->kind = ACK_RECORDED;
+    v->ack->seq = seq;
+    return 0;
+}
+
+static int refused(struct verdict_on *v, enum why why) {
+    v->ack->kind = ACK_REFUSED;
+    v->ack->why = why;
+    core_note_again(v->c, v->producers, v->result->sent_bytes);
+    return 0;
+}
+
+/* Cannot be judged yet (its producer has to plan it again after a restart): it is sent again until it can. */
+static int unanswered(struct verdict_on *v) {
+    v->ack->kind = 0;
+    return 0;
+}
+
+/* Recorded before: what was sent this time was sent in vain. */
+static int again(struct verdict_on *v, uint64_t seq) {
+    core_note_again(v->c, v->producers, v->result->sent_bytes);
+    return recorded(v, seq);
+}
+
+static int record(struct verdict_on *v, struct record *r, uint64_t useful_bytes) {
+    uint64_t sent = v->result->sent_bytes;
+    int rc = core_append(v->c, r, v->u ? core_concerned(v->c, v->u) : v->producers);
+    if (rc == ERR_INVALID)
+        return refused(v, WHY_JOURNAL);
+    if (rc)
+        return rc;
+    core_note_again(v->c, v->producers, sent > useful_bytes ? sent - useful_bytes : 0);
+    return recorded(v, r->seq);
+}
+
+static bool handle_fits(const struct verdict_on *v) {
+    return v->u->begun && slice_equal(upload_handle(v->u), v->result->handle);
+}
+
+/* No open upload of this id: it ended, or nobody here ever heard of it. */
+static int judge_absent(struct verdict_on *v) {
+    const struct ended_entry *ended = ended_find(&v->c->state.ended, &v->result->ref.upload);
+    return refused(v, ended ? WHY_ENDED : WHY_UNKNOWN);
+}
+
+static void fill_result(const struct verdict_on *v, struct record *r) {
+    r->has |= HAS_CRC | HAS_MS | HAS_WORKER;
+    r->crc = v->result->crc;
+    r->ms = v->result->ms;
+    r->worker = slice_of(v->peer->worker);
+    if (v->result->etag.len) {
+        r->has |= HAS_ETAG;
+        r->etag = v->result->etag;
+    }
+}
+
+/* ---- done ---- */
+
+/* The handle comes back from here in every answer, so it must survive being a line of text. */
+static bool handle_is_keepable(struct slice handle) {
+    return handle.len > 0 && !memchr(handle.ptr, '\0', handle.len) && utf8_is_valid(handle);
+}
+
+static int done_begin(struct verdict_on *v) {
+    struct upload *u = v->u;
+    if (!u)
+        return judge_absent(v);
+    if (u->begun) { /* rule 10: the first one counts, a loser aborts its own */
+        *v->text = slice_dup(upload_handle(u));
+        v->ack->handle = slice_of(*v->text);
+        return *v->text ? again(v, u->begin_seq) : unanswered(v);
+    }
+    if (!u->shaped)
+        return unanswered(v);
+    struct geometry g = upload_geometry(u);
+    if (u->put || g.chunks == 0 || !geometry_is_valid(&g) || !handle_is_keepable(v->result->handle))
+        return refused(v, WHY_STALE);
+    struct record r = {.ev = EV_BEGIN, .upload = u->id, .handle = v->result->handle};
+    core_fill_identity(&r, &u->is);
+    r.has |= HAS_GEOMETRY | HAS_HANDLE;
+    r.chunk_size = g.chunk_size;
+    r.chunks = g.chunks;
+    if (v->result->checksum == CHECKSUM_CRC32C_FULL) {
+        r.has |= HAS_CHECKSUM;
+        r.checksum = slice_of(CHECKSUM_TEXT);
+    }
+    int rc = record(v, &r, 0);
+    if (!rc && v->ack->kind == ACK_RECORDED)
+        v->ack->handle = v->result->handle;
+    return rc;
+}
+
+static int done_chunk(struct verdict_on *v) {
+    const struct result *result = v->result;
+    uint32_t chunk = result->ref.chunk;
+    if (!v->u)
+        return judge_absent(v);
+    if (!handle_fits(v) || chunk >= v->u->chunks)
+        return refused(v, WHY_STALE);
+    if (upload_has_chunk(v->u, chunk))
+        return again(v, v->u->info[chunk].seq);
+    struct geometry g = upload_geometry(v->u);
+    uint64_t length = geometry_length(&g, chunk);
+    if (result->length != length || result->offset != geometry_offset(&g, chunk))
+        return refused(v, WHY_STALE);
+    struct record r = {.ev = EV_CHUNK, .has = HAS_UPLOAD | HAS_CHUNK, .upload = v->u->id, .chunk = chunk};
+    r.offset = result->offset;
+    r.length = length;
+    fill_result(v, &r);
+    return record(v, &r, length);
+}
+
+/* An upload that ended by finish or put, and this says so again. */
+static int again_if_finished(struct verdict_on *v) {
+    const struct ended_entry *ended = ended_find(&v->c->state.ended, &v->result->ref.upload);
+    return ended && ended->how == ENDED_FINISHED ? again(v, ended->seq) : judge_absent(v);
+}
+
+static int done_finish(struct verdict_on *v) {
+    const struct result *result = v->result;
+    struct upload *u = v->u;
+    if (!u)
+        return again_if_finished(v);
+    if (!handle_fits(v) || u->done_count != u->chunks || (result->size && result->size != u->is.size))
+        return refused(v, WHY_STALE);
+    struct record r = {.ev = EV_FINISH, .has = HAS_UPLOAD | HAS_DEST, .upload = u->id, .dest = u->is.dest};
+    r.size = u->is.size;
+    fill_result(v, &r);
+    return record(v, &r, 0);
+}
+
+static int done_abort(struct verdict_on *v) {
+    if (!v->u) {
+        const struct ended_entry *ended = ended_find(&v->c->state.ended, &v->result->ref.upload);
+        return ended && ended->how != ENDED_FINISHED ? again(v, ended->seq) : judge_absent(v);
+    }
+    if (!handle_fits(v))
+        return refused(v, WHY_STALE);
+    struct record r = {.ev = EV_ABORT, .has = HAS_UPLOAD, .upload = v->u->id};
+    r.reason = slice_of(upload_is_superseded(v->u) ? "superseded" : "dropped");
+    return record(v, &r, 0);
+}
+
+/* What a put's record needs, from the result itself: the consumer may have restarted and know nothing of it. */
+static bool put_identity(const struct result *result, struct upload_identity *is) {
+    *is = (struct upload_identity){.src = result->source.path,
+                                   .source = result->source.name,
+                                   .dest = result->target.dest,
+                                   .endpoint = result->target.endpoint,
+                                   .size = result->source.size,
+                                   .mtime_ns = result->source.mtime_ns,
+                                   .ctime_ns = result->source.ctime_ns,
+                                   .ino = result->source.ino};
+    return core_identity_error(is) == NULL;
+}
+
+static int done_put(struct verdict_on *v) {
+    struct upload_identity is;
+    if (!v->u && ended_find(&v->c->state.ended, &v->result->ref.upload))
+        return again_if_finished(v);
+    if (v->u && v->u->begun)
+        return refused(v, WHY_STALE);
+    if (v->u)
+        is = v->u->is;
+    else if (!put_identity(v->result, &is))
+        return judge_absent(v);
+    struct record r = {.ev = EV_PUT, .upload = v->result->ref.upload};
+    core_fill_identity(&r, &is);
+    fill_result(v, &r);
+    return record(v, &r, is.size);
+}
+
+static int done_head(struct verdict_on *v) {
+    struct event e = {.ref = v->result->ref,
+                      .kind = EVENT_CHECKED,
+                      .worker = slice_of(v->peer->worker),
+                      .exists = v->result->exists,
+                      .size = v->result->size};
+    core_event(v->c, &e, v->producers);
+    return recorded(v, 0);
+}
+
+static int judge_done(struct verdict_on *v) {
+    switch (v->result->ref.kind) {
+    case JOB_BEGIN:
+        return done_begin(v);
+    case JOB_CHUNK:
+        return done_chunk(v);
+    case JOB_FINISH:
+        return done_finish(v);
+    case JOB_ABORT:
+        return done_abort(v);
+    case JOB_PUT:
+        return done_put(v);
+    case JOB_HEAD:
+        return done_head(v);
+    }
+    return refused(v, WHY_STALE);
+}
+
+/* ---- not done ---- */
+
+/* Ends nothing: another plan goes on with the chunks that are there. Recorded once for each class, until the upload is
+ * planned again. */
+static int judge_failed(struct verdict_on *v) {
+    enum fail_class klass = v->result->klass;
+    struct ended_entry *ended = v->u ? NULL : ended_find(&v->c->state.ended, &v->result->ref.upload);
+    uint32_t *failed = v->u ? &v->u->failed : ended && v->result->ref.kind == JOB_HEAD ? &ended->failed : NULL;
+    if (!failed)
+        return judge_absent(v);
+    if (*failed & (UINT32_C(1) << klass))
+        return again(v, 0);
+    struct slice error = v->result->error;
+    error.len = error.len < ERROR_TEXT_MAX ? error.len : ERROR_TEXT_MAX;
+    struct buf text = BUF_INIT;
+    struct record r = {.ev = EV_FAIL, .has = HAS_UPLOAD, .upload = v->result->ref.upload};
+    r.klass = slice_of(fail_class_name(klass));
+    if (text_add_printable(&text, error) == 0)
+        r.error = buf_slice(&text);
+    *failed |= UINT32_C(1) << klass;
+    int rc = record(v, &r, 0);
+    buf_release(&text);
+    return rc;
+}
+
+static int judge_redo(struct verdict_on *v) {
+    uint32_t chunk = v->result->ref.chunk;
+    if (v->result->ref.kind != JOB_CHUNK || (v->u && (!handle_fits(v) || chunk >= v->u->chunks)))
+        return refused(v, WHY_STALE);
+    if (!v->u)
+        return judge_absent(v);
+    if (!upload_has_chunk(v->u, chunk))
+        return recorded(v, 0);
+    struct record r = {.ev = EV_REDO, .has = HAS_UPLOAD | HAS_CHUNK, .upload = v->u->id, .chunk = chunk};
+    return record(v, &r, 0);
+}
+
+static int judge_gone(struct verdict_on *v) {
+    if (!v->u)
+        return judge_absent(v);
+    if (!handle_fits(v))
+        return refused(v, WHY_STALE);
+    struct record r = {.ev = EV_ABORT, .has = HAS_UPLOAD, .upload = v->u->id};
+    r.reason = slice_of(upload_is_superseded(v->u) ? "superseded" : "gone: the store no longer knows it");
+    return record(v, &r, 0);
+}
+
+/* ---- all ---- */
+
+/* The job is over for whoever held it: its holder is done, another one is the loser of a pair and hears it in its
+ * BEAT. A `redo` says nothing about the lease of the chunk's next attempt. */
+static void end_lease(struct verdict_on *v) {
+    struct lease *l = leases_find(&v->c->leases, &v->result->ref);
+    bool settled = v->result->outcome == OUTCOME_DONE || v->result->outcome == OUTCOME_GONE;
+    if (!l || (l->peer != v->peer && !(settled && v->ack->kind == ACK_RECORDED)))
+        return;
+    if (l->peer != v->peer)
+        core_note_again(v->c, v->producers, l->bytes);
+    else if (v->ack->kind == ACK_REFUSED) { /* its producer would wait for a record that never comes */
+        struct event e = {
+            .ref = l->ref, .kind = EVENT_RELEASED, .why = v->ack->why, .worker = slice_of(v->peer->worker)};
+        core_event(v->c, &e, v->producers);
+    }
+    leases_end(&v->c->leases, l);
+}
+
+static int judge(struct verdict_on *v) {
+    switch (v->result->outcome) {
+    case OUTCOME_DONE:
+        return judge_done(v);
+    case OUTCOME_FAILED:
+        return judge_failed(v);
+    case OUTCOME_REDO:
+        return judge_redo(v);
+    case OUTCOME_GONE:
+        return judge_gone(v);
+    }
+    return refused(v, WHY_STALE);
+}
+
+static int complete_one(struct consumer *c, struct peer *peer, const struct result *result, struct ack *ack,
+                        char **text) {
+    struct verdict_on v = {.c = c, .peer = peer, .result = result, .ack = ack, .text = text};
+    v.u = state_find(&c->state, &result->ref.upload);
+    v.producers = core_producers_of(c, &result->ref.upload);
+    *ack = (struct ack){.ref = result->ref, .outcome = result->outcome};
+    int rc = judge(&v); /* may end the upload, and its leases with it */
+    if (rc)
+        return rc;
+    if (!ack->kind)
+        return 0;
+    end_lease(&v);
+    struct upload *u = state_find(&c->state, &result->ref.upload);
+    return u ? core_settle(c, u) : 0;
+}
+
+int complete_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
+    const struct msg_complete *all = &m->complete;
+    struct ack *acks = calloc(all->result_count + 1, sizeof *acks);
+    char **texts = calloc(all->result_count + 1, sizeof *texts);
+    size_t count = 0;
+    int rc = 0;
+    if (!acks || !texts)
+        goto out; /* sent again */
+    for (size_t i = 0; !rc && i < all->result_count; i++) {
+        rc = complete_one(c, peer, &all->results[i], &acks[count], &texts[i]);
+        count += acks[count].kind != 0;
+    }
+    struct msg answer = {.type = MSG_ACK, .number = m->number};
+    answer.ack = (struct msg_ack){.acks = acks, .ack_count = count};
+    if (!rc)
+        rc = core_answer(c, &peer->route, &answer);
+out:
+    for (size_t i = 0; texts && i < all->result_count; i++)
+        free(texts[i]);
+    free(texts);
+    free(acks);
+    return rc;
+}

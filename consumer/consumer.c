@@ -1,0 +1,416 @@
+#include "consumer/core.h"
+#include "pure/check.h"
+#include "system/log.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TICK_MS 1000
+#define SILENT_DROP_MS 60000 /* a peer that was not heard for so long, and holds nothing, is forgotten */
+#define COMPLAIN_MS 1000     /* to one peer, about frames that mean nothing */
+
+/* ---- life ---- */
+
+static int apply(void *arg, const struct record *r) {
+    struct consumer *c = arg;
+    return state_apply(&c->state, r);
+}
+
+/* The snapshot does not fit the journal. A state that cannot be emptied shows itself in the first record applied. */
+static void start_empty(void *arg) {
+    struct consumer *c = arg;
+    log_debug("%s: the snapshot does not fit the journal; reading the journal", c->o.dir);
+    c->failed = state_clear(&c->state) != 0;
+}
+
+static void load_snapshot(struct consumer *c, struct journal_position *pos) {
+    struct buf body = BUF_INIT;
+    int rc = snapshot_read(c->o.dir, pos, &body);
+    if (!rc)
+        rc = snapshot_decode(buf_slice(&body), &c->state);
+    if (rc)
+        *pos = (struct journal_position){0};
+    if (rc && rc != ERR_NOT_FOUND)
+        log_debug("%s: the snapshot is not used: %s", c->o.dir, err_text(rc));
+    buf_release(&body);
+}
+
+static void leaving(void *arg, struct upload *u, struct ended_entry *ended) {
+    struct consumer *c = arg;
+    (void)ended;
+    while (!list_is_empty(&u->leases))
+        leases_end(&c->leases, MEMBER_OF(u->leases.next, struct lease, of_upload));
+    for (uint64_t p = u->producers; p; p &= p - 1)
+        c->books[__builtin_ctzll(p)].uploads--;
+}
+
+static int open_journal(struct consumer *c) {
+    struct journal_options jo = {.dir = c->o.dir,
+                                 .rotate_bytes = c->o.rotate_bytes,
+                                 .io = c->o.io,
+                                 .apply = apply,
+                                 .known_rejected = start_empty,
+                                 .arg = c};
+    load_snapshot(c, &jo.known);
+    int rc = journal_open(&c->journal, &jo);
+    return rc ? rc : c->failed ? ERR_NOMEM : 0;
+}
+
+/* Rule 6. */
+static void begin_epoch(struct consumer *c, uint64_t now_ms) {
+    bool clean = journal_stopped_cleanly(c->journal);
+    for (size_t i = 0; i < c->state.count; i++)
+        c->state.uploads[i]->inherited = true;
+    if (!clean)
+        c->grace_until_ms = c->adopt_until_ms = now_ms + c->leases.lease_ms;
+    c->now_ms = c->member_heard_ms = c->ticked_ms = now_ms;
+    c->rotations = journal_rotations(c->journal);
+}
+
+static int init(struct consumer *c, uint64_t now_ms) {
+    int rc = id_random(&c->self);
+    if (!rc)
+        rc = leases_init(&c->leases, c->o.lease_ms);
+    if (!rc)
+        rc = peers_init(&c->peers);
+    if (!rc)
+        rc = state_init(&c->state);
+    if (!rc)
+        rc = open_journal(c);
+    if (rc)
+        return rc;
+    c->state.leaving = leaving;
+    c->state.arg = c;
+    begin_epoch(c, now_ms);
+    rc = events_init(&c->events, journal_epoch(c->journal));
+    return rc ? rc : recent_init(&c->recent, journal_seq(c->journal) + 1);
+}
+
+int consumer_new(struct consumer **out, const struct consumer_options *o, uint64_t now_ms) {
+    CHECK(o->dir && o->send && o->lease_ms >= LEASE_MS_MIN && o->lease_ms <= LEASE_MS_MAX);
+    *out = NULL;
+    struct consumer *c = calloc(1, sizeof *c);
+    if (!c)
+        return ERR_NOMEM;
+    c->o = *o;
+    list_init(&c->leases.by_age);
+    int rc = init(c, now_ms);
+    if (rc)
+        consumer_destroy(&c);
+    *out = c;
+    return rc;
+}
+
+void consumer_skip_grace(struct consumer *c) {
+    c->grace_until_ms = 0;
+}
+
+static void waiting_clear(struct waiting_list *list) {
+    for (size_t i = 0; i < list->count; i++) {
+        msg_release(&list->items[i].msg);
+        frame_release(&list->items[i].frame);
+    }
+    list->count = 0;
+}
+
+void consumer_destroy(struct consumer **out) {
+    struct consumer *c = *out;
+    if (!c)
+        return;
+    waiting_clear(&c->plans);
+    waiting_clear(&c->claims);
+    free(c->plans.items);
+    free(c->claims.items);
+    leases_release(&c->leases);
+    c->state.leaving = NULL;
+    state_release(&c->state);
+    peers_release(&c->peers);
+    events_release(&c->events);
+    recent_release(&c->recent);
+    outbox_release(&c->outbox);
+    buf_release(&c->lines);
+    free(c->event_list);
+    journal_close(&c->journal);
+    free(c);
+    *out = NULL;
+}
+
+/* ---- intake ---- */
+
+#define BIT(role) (1u << (role))
+#define ANYBODY (BIT(ROLE_PRODUCER) | BIT(ROLE_UPLOADER) | BIT(ROLE_READER))
+
+/* Who may send what; 0: nobody sends that to a consumer. */
+static unsigned roles_of(const struct msg *m) {
+    switch (m->type) {
+    case MSG_PLAN:
+        return BIT(ROLE_PRODUCER);
+    case MSG_CLAIM:
+    case MSG_HEARTBEAT:
+    case MSG_RELEASE:
+    case MSG_PARTS:
+    case MSG_COMPLETE:
+        return BIT(ROLE_UPLOADER);
+    case MSG_TAIL:
+        return m->tail.filter == TAIL_MINE ? BIT(ROLE_PRODUCER) : ANYBODY;
+    case MSG_STATUS:
+    case MSG_BYE:
+        return ANYBODY;
+    default:
+        return 0;
+    }
+}
+
+static int wait_turn(struct waiting_list *list, struct frame *f, struct msg *m) {
+    if (list->count == list->cap) {
+        size_t cap = list->cap ? list->cap * 2 : 64;
+        struct waiting *items = reallocarray(list->items, cap, sizeof *items);
+        if (!items)
+            return ERR_NOMEM;
+        list->items = items;
+        list->cap = cap;
+    }
+    list->items[list->count++] = (struct waiting){.frame = *f, .msg = *m};
+    *f = (struct frame)FRAME_INIT;
+    *m = (struct msg){0};
+    return 0;
+}
+
+static int dispatch(struct consumer *c, struct peer *peer, struct frame *f, struct msg *m) {
+    switch (m->type) {
+    case MSG_PLAN:
+        (void)!wait_turn(&c->plans, f, m); /* memory is out: asked again */
+        return 0;
+    case MSG_CLAIM:
+        (void)!wait_turn(&c->claims, f, m);
+        return 0;
+    case MSG_COMPLETE:
+        return complete_handle(c, peer, m);
+    case MSG_HEARTBEAT:
+        return heartbeat_handle(c, peer, m);
+    case MSG_RELEASE:
+        return release_handle(c, peer, m);
+    case MSG_PARTS:
+        return parts_handle(c, peer, m);
+    case MSG_TAIL:
+        tail_handle(c, peer, m);
+        return 0;
+    case MSG_STATUS:
+        return status_handle(c, peer, m);
+    case MSG_BYE:
+        return bye_handle(c, peer);
+    default:
+        CHECK(!"roles_of lets nothing else through");
+        return 0;
+    }
+}
+
+/* At most once a second to the same peer, and to all strangers together. */
+static bool may_complain(struct consumer *c, struct peer *peer) {
+    uint64_t *last = peer ? &peer->complained_ms : &c->complained_ms;
+    if (*last && core_time(c) < *last + COMPLAIN_MS)
+        return false;
+    *last = core_time(c);
+    return true;
+}
+
+static struct peer *peer_at(const struct consumer *c, const struct route *from) {
+    for (size_t i = 0; i < c->peers.count; i++)
+        if (peer_is_at(c->peers.all[i], from->bytes, from->len))
+            return c->peers.all[i];
+    return NULL;
+}
+
+static int answer_unreadable(struct consumer *c, const struct route *from, int err) {
+    char text[160];
+    c->undecodable++;
+    if (err == ERR_NOMEM || !may_complain(c, peer_at(c, from)))
+        return 0;
+    if (err != ERR_VERSION)
+        return core_answer_error(c, from, 0, PROTOCOL_MALFORMED, "a message that cannot be read");
+    snprintf(text, sizeof text,
+             "this consumer (chunklift " CHUNKLIFT_VERSION
+             ") speaks version %d of the protocol, the message is of another; use the same chunklift on both sides",
+             PROTO_VERSION);
+    return core_answer_error(c, from, 0, PROTOCOL_VERSION, text);
+}
+
+static void heard(struct consumer *c, struct peer *peer) {
+    peer->heard_ms = core_time(c);
+    if (peer->role != ROLE_READER)
+        c->member_heard_ms = peer->heard_ms;
+}
+
+static int take_message(struct consumer *c, const struct route *from, struct frame *f, struct msg *m) {
+    if (!id_is_zero(&m->journal) && !id_equal(&m->journal, journal_id(c->journal)))
+        return core_answer_error(c, from, m->number, PROTOCOL_JOURNAL, "this consumer serves another journal");
+    if (m->type == MSG_HELLO)
+        return hello_handle(c, m, from);
+    struct peer *peer = peers_find(&c->peers, &m->sender);
+    if (!peer || !peer_is_at(peer, from->bytes, from->len))
+        return core_answer_error(c, from, m->number, PROTOCOL_HELLO_FIRST, "say HELLO first");
+    heard(c, peer);
+    unsigned roles = roles_of(m);
+    if (!roles)
+        return may_complain(c, peer)
+                   ? core_answer_error(c, from, m->number, PROTOCOL_MALFORMED, "not a message for a consumer")
+                   : 0;
+    if (!(roles & BIT(peer->role)))
+        return core_answer_error(c, from, m->number, PROTOCOL_ROLE, "not for your role");
+    return dispatch(c, peer, f, m);
+}
+
+int consumer_take(struct consumer *c, struct frame *f, uint64_t now_ms) {
+    struct msg m = {0};
+    struct route from = {.len = f->peer_len};
+    CHECK(f->peer_len <= ROUTE_MAX);
+    memcpy(from.bytes, f->peer, f->peer_len);
+    c->now_ms = now_ms;
+    c->taken_frames++;
+    c->taken_bytes += f->data.len;
+    int rc = msg_decode(f->data, &m);
+    if (rc) {
+        rc = answer_unreadable(c, &from, rc);
+    } else {
+        rc = take_message(c, &from, f, &m);
+        msg_release(&m);
+    }
+    frame_release(f);
+    return rc;
+}
+
+bool consumer_is_full(const struct consumer *c) {
+    return c->taken_frames >= ROUND_FRAMES || c->taken_bytes >= ROUND_BYTES;
+}
+
+/* ---- the round ---- */
+
+static int handle_waiting(struct consumer *c, struct waiting_list *list,
+                          int (*handle)(struct consumer *, struct peer *, const struct msg *)) {
+    int rc = 0;
+    for (size_t i = 0; !rc && i < list->count; i++) {
+        const struct msg *m = &list->items[i].msg;
+        struct peer *peer = peers_find(&c->peers, &m->sender);
+        if (peer) /* it may have said BYE since */
+            rc = handle(c, peer, m);
+    }
+    waiting_clear(list);
+    return rc;
+}
+
+static int drop_silent(struct consumer *c) {
+    uint64_t limit = 3 * (uint64_t)c->leases.lease_ms;
+    limit = limit > SILENT_DROP_MS ? limit : SILENT_DROP_MS;
+    for (size_t i = c->peers.count; i-- > 0;) {
+        struct peer *peer = i < c->peers.count ? c->peers.all[i] : NULL;
+        if (!peer || !list_is_empty(&peer->leases) || core_time(c) < peer->heard_ms + limit)
+            continue;
+        if (c->o.happened)
+            c->o.happened(c->o.arg, HAPPENED_VANISHED, peer, NULL);
+        int rc = peer_drop(c, peer);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int tick(struct consumer *c) {
+    if (core_time(c) < c->ticked_ms + TICK_MS)
+        return 0;
+    c->ticked_ms = core_time(c);
+    return drop_silent(c);
+}
+
+int consumer_round(struct consumer *c, uint64_t drained_ms, uint64_t now_ms) {
+    c->now_ms = now_ms;
+    int rc = core_flush(c);
+    if (!rc)
+        rc = tail_answer_due(c);
+    if (!rc)
+        rc = expire_leases(c, drained_ms);
+    if (!rc)
+        rc = tick(c);
+    if (!rc)
+        rc = handle_waiting(c, &c->plans, plan_handle);
+    if (!rc)
+        rc = handle_waiting(c, &c->claims, claim_handle);
+    if (!rc)
+        rc = core_flush(c);
+    c->taken_frames = c->taken_bytes = 0;
+    return rc;
+}
+
+void consumer_stood_still(struct consumer *c, uint64_t ms) {
+    c->leases.stood_still_ms += ms;
+}
+
+uint64_t consumer_deadline_ms(struct consumer *c, uint64_t now_ms) {
+    c->now_ms = now_ms;
+    if (c->more)
+        return now_ms;
+    uint64_t next = c->ticked_ms + TICK_MS + c->leases.stood_still_ms;
+    uint64_t lease = leases_next_ms(&c->leases), tail = tail_deadline_ms(c);
+    next = lease < next ? lease : next;
+    return tail < next ? tail : next;
+}
+
+/* ---- the end ---- */
+
+void consumer_drain(struct consumer *c) {
+    c->draining = true;
+}
+
+bool consumer_is_deserted(const struct consumer *c, uint64_t silence_ms, uint64_t now_ms) {
+    if (c->members == 0 && c->said_bye)
+        return true;
+    return leases_time(&c->leases, now_ms) >= c->member_heard_ms + silence_ms;
+}
+
+static void tell_all(struct consumer *c, const char *text) {
+    for (size_t i = 0; i < c->peers.count; i++) {
+        struct msg m = {.type = MSG_ERROR, .journal = *journal_id(c->journal), .sender = c->self};
+        m.error = (struct msg_error){.code = PROTOCOL_STOPPING, .text = slice_of(text)};
+        if (outbox_add(&c->outbox, &c->peers.all[i]->route, &m))
+            return; /* they find out by themselves */
+    }
+}
+
+int consumer_stop(struct consumer *c) {
+    int rc = core_flush(c);
+    if (!rc && consumer_lease_count(c) == 0) {
+        struct record stop = {.ev = EV_STOP};
+        rc = core_append(c, &stop, 0);
+    }
+    if (!rc)
+        tell_all(c, "this consumer ends");
+    if (!rc)
+        rc = core_flush(c);
+    if (!rc)
+        core_save_snapshot(c);
+    return rc;
+}
+
+void consumer_farewell(struct consumer *c) {
+    c->outbox.count = 0;
+    buf_clear(&c->outbox.frames);
+    tell_all(c, "the journal cannot be written");
+    outbox_send(&c->outbox, c->o.send, c->o.arg);
+}
+
+/* ---- looking in ---- */
+
+const struct journal *consumer_journal(const struct consumer *c) {
+    return c->journal;
+}
+
+size_t consumer_lease_count(const struct consumer *c) {
+    return c->leases.by_ref.count;
+}
+
+const struct peers *consumer_peers(const struct consumer *c) {
+    return &c->peers;
+}
+
+bool consumer_is_in_grace(const struct consumer *c, uint64_t now_ms) {
+    return leases_time(&c->leases, now_ms) < c->adopt_until_ms;
+}

@@ -1,0 +1,186 @@
+#include "consumer/core.h"
+#include "pure/check.h"
+#include "pure/dest.h"
+#include "pure/text.h"
+#include "system/log.h"
+
+uint64_t core_producers_of(const struct consumer *c, const struct id128 *upload) {
+    const struct upload *u = state_find(&c->state, upload);
+    if (u)
+        return u->producers;
+    const struct ended_entry *ended = ended_find(&c->state.ended, upload);
+    return ended ? ended->producers : UINT64_MAX;
+}
+
+/* ---- records ---- */
+
+static void note_record(struct consumer *c, uint64_t seq, uint64_t producers) {
+    for (; producers; producers &= producers - 1)
+        c->books[__builtin_ctzll(producers)].last_seq = seq;
+}
+
+static int append_line(struct consumer *c, struct record *r, size_t *before) {
+    *before = journal_gathered(c->journal).len;
+    int rc = journal_append(c->journal, r);
+    if (rc != ERR_LIMIT)
+        return rc;
+    rc = journal_commit(c->journal); /* the batch is full; what was answered so far may wait */
+    *before = 0;
+    return rc ? rc : journal_append(c->journal, r);
+}
+
+int core_append(struct consumer *c, struct record *r, uint64_t producers) {
+    size_t before;
+    if (c->failed)
+        return ERR_IO;
+    int rc = append_line(c, r, &before);
+    if (rc == ERR_INVALID)
+        return rc;
+    if (!rc) {
+        struct slice all = journal_gathered(c->journal);
+        CHECK(all.len > before);
+        recent_add(&c->recent, r->seq, producers, slice_make(all.ptr + before, all.len - before));
+        note_record(c, r->seq, producers);
+        rc = state_apply(&c->state, r);
+    }
+    c->failed = c->failed || rc;
+    return rc;
+}
+
+const char *core_identity_error(const struct upload_identity *is) {
+    struct dest d;
+    if (is->src.len == 0 || is->src.ptr[0] != '/' || memchr(is->src.ptr, '\0', is->src.len))
+        return "the source needs an absolute path";
+    if (is->dest.len == 0 || memchr(is->dest.ptr, '\0', is->dest.len) || dest_parse(is->dest, &d))
+        return "the destination is not one";
+    if (!utf8_is_valid(is->source) || !utf8_is_valid(is->endpoint))
+        return "source name and endpoint must be UTF-8";
+    if ((is->source.len && memchr(is->source.ptr, '\0', is->source.len)) ||
+        (is->endpoint.len && memchr(is->endpoint.ptr, '\0', is->endpoint.len)))
+        return "source name and endpoint must be text";
+    return NULL;
+}
+
+void core_fill_identity(struct record *r, const struct upload_identity *is) {
+    r->has |= HAS_UPLOAD | HAS_SRC | HAS_DEST;
+    r->src = is->src;
+    r->source = is->source;
+    r->dest = is->dest;
+    r->endpoint = is->endpoint;
+    r->size = is->size;
+    r->mtime_ns = is->mtime_ns;
+    r->ctime_ns = is->ctime_ns;
+    r->ino = is->ino;
+}
+
+uint64_t core_concerned(const struct consumer *c, const struct upload *u) {
+    const struct upload *next = state_find(&c->state, &u->superseded_by);
+    return u->producers | (next ? next->producers : 0);
+}
+
+int core_append_abort(struct consumer *c, const struct upload *u, const char *reason) {
+    struct record r = {.ev = EV_ABORT, .has = HAS_UPLOAD, .upload = u->id, .reason = slice_of(reason)};
+    return core_append(c, &r, core_concerned(c, u));
+}
+
+void core_save_snapshot(struct consumer *c) {
+    struct buf body = BUF_INIT;
+    struct journal_position pos;
+    journal_position(c->journal, &pos);
+    int rc = snapshot_encode(&c->state, &body);
+    if (!rc)
+        rc = snapshot_write(c->o.dir, &pos, buf_slice(&body));
+    if (rc) /* only a cache */
+        log_debug("%s: no snapshot: %s", c->o.dir, err_text(rc));
+    buf_release(&body);
+}
+
+static int commit(struct consumer *c) {
+    if (c->failed)
+        return ERR_IO;
+    int rc = journal_commit(c->journal);
+    c->failed = rc != 0;
+    if (!rc && journal_rotations(c->journal) != c->rotations) {
+        c->rotations = journal_rotations(c->journal);
+        core_save_snapshot(c);
+    }
+    return rc;
+}
+
+int core_flush(struct consumer *c) {
+    int rc = commit(c);
+    if (!rc)
+        outbox_send(&c->outbox, c->o.send, c->o.arg);
+    return rc;
+}
+
+/* ---- answers and events ---- */
+
+static int gather(struct consumer *c, const struct route *to, struct msg *m) {
+    if (c->journal)
+        m->journal = *journal_id(c->journal);
+    m->sender = c->self;
+    int rc = outbox_add(&c->outbox, to, m);
+    if (rc) /* asked again by who needs it */
+        log_warn("an answer (%s) is left out: %s", msg_type_name(m->type), err_text(rc));
+    return rc;
+}
+
+int core_answer(struct consumer *c, const struct route *to, struct msg *m) {
+    (void)!gather(c, to, m);
+    return c->outbox.frames.len >= OUTBOX_BYTES ? core_flush(c) : 0;
+}
+
+int core_answer_error(struct consumer *c, const struct route *to, uint64_t number, enum protocol_error code,
+                      const char *text) {
+    struct msg m = {.type = MSG_ERROR, .number = number};
+    m.error = (struct msg_error){.code = code, .text = slice_of(text)};
+    return core_answer(c, to, &m);
+}
+
+void core_event(struct consumer *c, const struct event *e, uint64_t producers) {
+    uint64_t number = c->events.next;
+    events_add(&c->events, e, producers);
+    for (; producers; producers &= producers - 1)
+        c->books[__builtin_ctzll(producers)].last_event = number;
+}
+
+void core_note_again(struct consumer *c, uint64_t producers, uint64_t bytes) {
+    for (; bytes && producers; producers &= producers - 1)
+        c->books[__builtin_ctzll(producers)].again_bytes += bytes;
+}
+
+/* ---- uploads and leases ---- */
+
+void core_own(struct consumer *c, struct upload *u, const struct peer *producer) {
+    uint64_t bit = peer_bit(producer);
+    if (u->producers & bit)
+        return;
+    u->producers |= bit;
+    c->books[producer->place].uploads++;
+}
+
+bool core_in_grace(const struct consumer *c, const struct upload *u) {
+    return u->inherited && core_time(c) < c->grace_until_ms;
+}
+
+bool core_may_adopt(const struct consumer *c) {
+    return core_time(c) < c->adopt_until_ms;
+}
+
+int core_settle(struct consumer *c, struct upload *u) {
+    if (u->lease_count || core_in_grace(c, u))
+        return 0;
+    if (upload_is_superseded(u) && !u->begun)
+        return core_append_abort(c, u, "superseded");
+    if (!u->opened && !u->producers)
+        state_remove(&c->state, u);
+    return 0;
+}
+
+int core_lease_lost(struct consumer *c, struct lease *l, const struct event *e) {
+    struct upload *u = l->upload;
+    core_event(c, e, core_producers_of(c, &l->ref.upload));
+    leases_end(&c->leases, l);
+    return u ? core_settle(c, u) : 0;
+}

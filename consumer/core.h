@@ -1,0 +1,130 @@
+/*
+ * What the consumer's handlers share. For the files of this folder only; everybody else uses consumer.h.
+ *
+ * A handler is called with a known peer whose role fits. It reports an error only when the process must end; what is
+ * wrong with a message is answered or counted, and memory that is out means that one answer is missing, which its
+ * peer asks for again.
+ */
+#ifndef CHUNKLIFT_CONSUMER_CORE_H
+#define CHUNKLIFT_CONSUMER_CORE_H
+
+#include "consumer/consumer.h"
+#include "consumer/events.h"
+#include "consumer/leases.h"
+#include "consumer/peers.h"
+#include "consumer/recent.h"
+#include "consumer/snapshot.h"
+#include "consumer/snapshot_file.h"
+#include "consumer/state.h"
+
+/* What one answer may carry, so that it always fits into a frame. */
+#define ANSWER_BYTES ((size_t)700 << 10)
+#define LINES_BYTES ((size_t)256 << 10)
+
+struct waiting { /* a message that waits for its turn in the round */
+    struct frame frame;
+    struct msg msg;
+};
+struct waiting_list {
+    struct waiting *items;
+    size_t count, cap;
+};
+
+struct book {                      /* kept for each producer's place */
+    uint64_t last_seq, last_event; /* of what concerns it */
+    uint64_t uploads;              /* unfinished ones it planned */
+    uint64_t again_bytes, moving_bytes;
+};
+
+struct consumer {
+    struct consumer_options o;
+    struct id128 self;
+    struct journal *journal;
+    struct state state;
+    struct leases leases;
+    struct peers peers;
+    struct events events;
+    struct recent recent;
+    struct outbox outbox;
+    struct book books[PRODUCERS_MAX];
+    struct waiting_list plans, claims;
+    uint64_t now_ms;         /* of the message being handled */
+    uint64_t grace_until_ms; /* leases' time: no grants of inherited uploads before, 0 no grace */
+    uint64_t adopt_until_ms; /* leases' time: leases of the last epoch are taken over until then */
+    uint64_t member_heard_ms, ticked_ms, moving_ms; /* leases' time */
+    uint64_t retries;                               /* of all uploaders since our start */
+    uint64_t complained_ms;                         /* to strangers */
+    uint64_t rotations, undecodable;
+    size_t taken_frames, taken_bytes;
+    size_t members; /* producers and uploaders */
+    size_t tail_turn;
+    bool draining, failed, said_bye, more;
+    struct buf lines;         /* of the RECORDS being made */
+    struct event *event_list; /* of the same, EVENT_LIST_MAX */
+};
+
+/* ---- core.c: what every handler does ---- */
+
+static inline uint64_t core_time(const struct consumer *c) {
+    return leases_time(&c->leases, c->now_ms);
+}
+
+/* Appends r and applies it. producers: whom it concerns. ERR_INVALID: it can never be a line, nothing happened. Any
+ * other error: the process must end. Uploads may be gone afterwards. */
+int core_append(struct consumer *c, struct record *r, uint64_t producers) MUST_CHECK;
+/* Commits what was appended and sends what was answered. */
+int core_flush(struct consumer *c) MUST_CHECK;
+/* Everything appended must be committed. A failure is only said: a snapshot is a cache. */
+void core_save_snapshot(struct consumer *c);
+/* Gathers an answer; journal and sender are filled in. Flushes when much was gathered. */
+int core_answer(struct consumer *c, const struct route *to, struct msg *m) MUST_CHECK;
+int core_answer_error(struct consumer *c, const struct route *to, uint64_t number, enum protocol_error code,
+                      const char *text) MUST_CHECK;
+/* worker may be NULL. */
+void core_event(struct consumer *c, const struct event *e, uint64_t producers);
+/* The producers that an upload concerns; all when nothing is known about it. */
+uint64_t core_producers_of(const struct consumer *c, const struct id128 *upload);
+void core_note_again(struct consumer *c, uint64_t producers, uint64_t bytes);
+/* peer's producer has planned u. */
+void core_own(struct consumer *c, struct upload *u, const struct peer *producer);
+bool core_in_grace(const struct consumer *c, const struct upload *u);
+bool core_may_adopt(const struct consumer *c);
+
+/* Ends a lease that was given back or ran out: the event, and what it was the last obstacle for (core_settle). */
+int core_lease_lost(struct consumer *c, struct lease *l, const struct event *e) MUST_CHECK;
+/* u lost a lease or a producer: a superseded upload that never got a handle is aborted, a plan that nobody wants any
+ * more is dropped. u may be gone afterwards. */
+int core_settle(struct consumer *c, struct upload *u) MUST_CHECK;
+/* The producers of u, and those of the upload that waits for u to end. */
+uint64_t core_concerned(const struct consumer *c, const struct upload *u);
+/* NULL when it can be recorded and read back as the same; else why not, for people. */
+const char *core_identity_error(const struct upload_identity *is);
+void core_fill_identity(struct record *r, const struct upload_identity *is);
+int core_append_abort(struct consumer *c, const struct upload *u, const char *reason) MUST_CHECK;
+
+/* ---- one handler a message ---- */
+
+int hello_handle(struct consumer *c, const struct msg *m, const struct route *from) MUST_CHECK; /* hello.c */
+int bye_handle(struct consumer *c, struct peer *peer) MUST_CHECK;                               /* hello.c */
+/* The peer is gone: its leases end, its plans lose an owner. */
+int peer_drop(struct consumer *c, struct peer *peer) MUST_CHECK; /* hello.c */
+size_t hello_local_jobs(const struct consumer *c, const struct peer *uploader, struct slice *jobs);
+
+int heartbeat_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK; /* heartbeat.c */
+int release_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK;   /* heartbeat.c */
+int expire_leases(struct consumer *c, uint64_t drained_ms) MUST_CHECK;                       /* heartbeat.c */
+
+int complete_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK; /* complete.c */
+int plan_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK;     /* plan.c */
+int claim_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK;    /* claim.c */
+/* claim.c: may this job go on under its holder from before our start? */
+bool claim_is_adoptable(const struct upload *u, const struct ref *ref);
+int parts_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK;  /* parts.c */
+int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK; /* status.c */
+
+void tail_handle(struct consumer *c, struct peer *peer, const struct msg *m); /* tail.c */
+/* Answers those whose time has come, a bounded amount of disk reads; c->more when some must wait for the next round. */
+int tail_answer_due(struct consumer *c) MUST_CHECK;
+uint64_t tail_deadline_ms(const struct consumer *c);
+
+#endif

@@ -1,0 +1,86 @@
+#include "consumer/finished.h"
+#include <stdlib.h>
+
+#define TABLE_MIN 64
+
+int finished_init(struct finished *f) {
+    *f = (struct finished){0};
+    f->table = calloc(TABLE_MIN, sizeof *f->table);
+    if (!f->table)
+        return ERR_NOMEM;
+    f->mask = TABLE_MIN - 1;
+    return 0;
+}
+
+void finished_release(struct finished *f) {
+    free(f->entries);
+    free(f->table);
+    *f = (struct finished){0};
+}
+
+/* The table cell that holds dest, or the free one where it belongs. */
+static uint32_t *cell(const struct finished *f, const struct id128 *dest) {
+    size_t i = id_hash(dest) & f->mask;
+    while (f->table[i] && !id_equal(&f->entries[f->table[i] - 1].dest, dest))
+        i = (i + 1) & f->mask;
+    return &f->table[i];
+}
+
+static int rebuild(struct finished *f, size_t size) {
+    uint32_t *table = calloc(size, sizeof *table);
+    if (!table)
+        return ERR_NOMEM;
+    free(f->table);
+    f->table = table;
+    f->mask = size - 1;
+    for (size_t i = 0; i < f->count; i++)
+        *cell(f, &f->entries[i].dest) = (uint32_t)i + 1;
+    return 0;
+}
+
+static int make_room(struct finished *f) {
+    if (f->count >= UINT32_MAX - 1)
+        return ERR_LIMIT;
+    if (f->count == f->cap) {
+        size_t cap = f->cap ? f->cap + f->cap / 2 : 64;
+        struct finished_entry *entries = reallocarray(f->entries, cap, sizeof *entries);
+        if (!entries)
+            return ERR_NOMEM;
+        f->entries = entries;
+        f->cap = cap;
+    }
+    if (f->count + 1 > (f->mask + 1) / 4 * 3)
+        return rebuild(f, (f->mask + 1) * 2);
+    return 0;
+}
+
+int finished_put(struct finished *f, const struct finished_entry *e) {
+    uint32_t *at = cell(f, &e->dest);
+    if (!*at) {
+        int rc = make_room(f);
+        if (rc)
+            return rc;
+        at = cell(f, &e->dest);
+        f->count++;
+        *at = (uint32_t)f->count;
+    }
+    f->entries[*at - 1] = *e;
+    f->total++;
+    return 0;
+}
+
+const struct finished_entry *finished_find(const struct finished *f, const struct id128 *dest) {
+    uint32_t at = *cell(f, dest);
+    return at ? &f->entries[at - 1] : NULL;
+}
+
+int finished_forget(struct finished *f, const struct id128 *upload) {
+    size_t kept = 0;
+    for (size_t i = 0; i < f->count; i++)
+        if (!id_equal(&f->entries[i].upload, upload))
+            f->entries[kept++] = f->entries[i];
+    if (kept == f->count)
+        return 0;
+    f->count = kept;
+    return rebuild(f, f->mask + 1);
+}

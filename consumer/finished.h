@@ -1,0 +1,40 @@
+/*
+ * What was finished, one entry for each destination: the key that finished there last. "Uploaded already" holds only
+ * while no later finish or put went to the same destination, so nothing older than the last is worth keeping.
+ *
+ * Entries lie in one dense array; an open-addressing table of 32-bit positions finds them by the destination's
+ * fingerprint. Memory for each finished upload: 56 bytes for the entry (64 and more right after the array grew by half)
+ * and 5 to 11 bytes of table, so 60 to 95 bytes; one million finished uploads take about 80 MB at most.
+ */
+#ifndef CHUNKLIFT_CONSUMER_FINISHED_H
+#define CHUNKLIFT_CONSUMER_FINISHED_H
+
+#include "pure/err.h"
+#include "pure/ids.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct finished_entry {
+    struct id128 dest, key; /* fingerprints */
+    struct id128 upload;
+    uint64_t seq; /* of the finish or put record */
+};
+
+struct finished {
+    struct finished_entry *entries;
+    size_t count, cap;
+    uint32_t *table; /* position + 1; 0: free */
+    size_t mask;
+    uint64_t total; /* finish and put records, also those whose entry was replaced */
+};
+
+int finished_init(struct finished *f) MUST_CHECK;
+void finished_release(struct finished *f);
+/* Replaces what finished at the same destination before. Moves entries: pointers are invalid afterwards. */
+int finished_put(struct finished *f, const struct finished_entry *e) MUST_CHECK;
+/* NULL when nothing finished there. */
+const struct finished_entry *finished_find(const struct finished *f, const struct id128 *dest);
+/* Forgets entries of this upload. Walks all of them: for `forget` records only. */
+int finished_forget(struct finished *f, const struct id128 *upload) MUST_CHECK;
+
+#endif

@@ -1,0 +1,116 @@
+/* HEARTBEAT, RELEASE, and leases that run out: how leases live on and end. */
+#include "consumer/core.h"
+#include <stdlib.h>
+
+#define RATE_MS 1000 /* the rate is taken over at least so long */
+
+/* ---- HEARTBEAT ---- */
+
+static void note_counters(struct consumer *c, struct peer *peer, const struct msg_heartbeat *h) {
+    uint64_t now = core_time(c);
+    if (h->retries > peer->retries)
+        c->retries += h->retries - peer->retries;
+    peer->slots = h->slots;
+    peer->active = h->active;
+    peer->free = h->free;
+    peer->sent_bytes = h->sent_bytes;
+    peer->retries = h->retries;
+    if (peer->rate_ms == 0 || h->sent_bytes < peer->rate_bytes) {
+        peer->rate_ms = now;
+        peer->rate_bytes = h->sent_bytes;
+    } else if (now - peer->rate_ms >= RATE_MS) {
+        uint64_t fresh = (h->sent_bytes - peer->rate_bytes) / (now - peer->rate_ms) * 1000;
+        peer->rate = peer->rate ? peer->rate / 2 + fresh / 2 : fresh;
+        peer->rate_ms = now;
+        peer->rate_bytes = h->sent_bytes;
+    }
+}
+
+/* Renews or takes over what the heartbeat names; false: it is not this peer's, it must stop. */
+static bool keep_alive(struct consumer *c, struct peer *peer, const struct lease_mark *mark) {
+    struct lease *l = leases_find(&c->leases, &mark->ref);
+    if (!l) {
+        struct upload *u = state_find(&c->state, &mark->ref.upload);
+        if (!core_may_adopt(c))
+            return false;
+        if (!u) /* its producer may not have planned it again yet; nobody else can have got it */
+            return !ended_find(&c->state.ended, &mark->ref.upload);
+        if (!claim_is_adoptable(u, &mark->ref) ||
+            leases_grant(&c->leases, &mark->ref, peer, &peer->leases, u, c->now_ms, &l))
+            return false;
+    }
+    if (l->peer != peer)
+        return false;
+    leases_renew(&c->leases, l, c->now_ms);
+    l->bytes = mark->bytes;
+    return true;
+}
+
+int heartbeat_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
+    const struct msg_heartbeat *h = &m->heartbeat;
+    struct slice jobs[PRODUCERS_MAX];
+    struct ref *invalid = calloc(h->lease_count + 1, sizeof *invalid);
+    if (!invalid)
+        return 0; /* no BEAT: it beats again */
+    size_t count = 0;
+    note_counters(c, peer, h);
+    for (size_t i = 0; i < h->lease_count; i++)
+        if (!keep_alive(c, peer, &h->leases[i]))
+            invalid[count++] = h->leases[i].ref;
+    struct msg beat = {.type = MSG_BEAT, .number = m->number};
+    beat.beat = (struct msg_beat){.invalid = invalid, .invalid_count = count, .jobs = jobs};
+    beat.beat.jobs_count = hello_local_jobs(c, peer, jobs);
+    int rc = core_answer(c, &peer->route, &beat);
+    free(invalid);
+    return rc;
+}
+
+/* ---- RELEASE ---- */
+
+/* Also what was offered and never claimed comes back this way: producers learn of it at once. */
+static int release_one(struct consumer *c, struct peer *peer, const struct released *job) {
+    struct event e = {.ref = job->ref,
+                      .kind = EVENT_RELEASED,
+                      .why = job->why,
+                      .after_ms = job->after_ms,
+                      .worker = slice_of(peer->worker),
+                      .detail = job->detail};
+    struct lease *l = leases_find(&c->leases, &job->ref);
+    uint64_t producers = core_producers_of(c, &job->ref.upload);
+    if (job->why == WHY_NOT_HERE)
+        peer->unable |= producers;
+    if (l && l->peer != peer)
+        return 0; /* a copy of an offer that another holds */
+    if (!l) {
+        core_event(c, &e, producers);
+        return 0;
+    }
+    e.bytes = l->bytes;
+    core_note_again(c, producers, l->bytes);
+    return core_lease_lost(c, l, &e);
+}
+
+int release_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
+    for (size_t i = 0; i < m->release.job_count; i++) {
+        int rc = release_one(c, peer, &m->release.jobs[i]);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- expiry ---- */
+
+int expire_leases(struct consumer *c, uint64_t drained_ms) {
+    struct lease *l;
+    while (drained_ms && (l = leases_first_over(&c->leases, drained_ms))) { /* rule 3 */
+        struct event e = {.ref = l->ref, .kind = EVENT_EXPIRED, .bytes = l->bytes, .worker = slice_of(l->peer->worker)};
+        core_note_again(c, core_producers_of(c, &l->ref.upload), l->bytes);
+        if (c->o.happened)
+            c->o.happened(c->o.arg, HAPPENED_EXPIRED, l->peer, &l->ref);
+        int rc = core_lease_lost(c, l, &e);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}

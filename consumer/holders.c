@@ -1,0 +1,87 @@
+#include "consumer/holders.h"
+#include "system/fileid.h"
+#include "system/log.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define UNKNOWN_PID 1
+
+void holders_init(struct holders *h, const char *dir, bool clean) {
+    *h = (struct holders){.dir = dir};
+    if (clean)
+        return;
+    int rc = consumer_file_read(dir, &h->former);
+    h->former_unknown = rc || strcmp(h->former.boot, boot_id()) != 0;
+}
+
+void holders_release(struct holders *h) {
+    consumer_file_release(&h->former);
+}
+
+static bool is_alive(const struct consumer_holder *holder) {
+    uint64_t ticks;
+    int rc = process_starttime(holder->pid, &ticks);
+    if (rc == ERR_NOT_FOUND)
+        return false;
+    return rc || holder->pid == UNKNOWN_PID || ticks == holder->starttime;
+}
+
+static bool is_unknown(const struct consumer_holder *holder) {
+    return holder->pid == UNKNOWN_PID;
+}
+
+bool holders_are_gone(const struct holders *h) {
+    if (h->former_unknown)
+        return false;
+    for (size_t i = 0; i < h->former.holder_count; i++)
+        if (is_unknown(&h->former.holders[i]) || is_alive(&h->former.holders[i]))
+            return false;
+    return true;
+}
+
+/* Uploaders of this machine, those of the last epoch that live, and process 1 for all that cannot be looked at. */
+static size_t collect(const struct holders *h, const struct peers *peers, bool grace, struct consumer_holder *out) {
+    bool unknown = grace && h->former_unknown;
+    size_t count = 0;
+    for (size_t i = 0; i < peers->count; i++) {
+        const struct peer *p = peers->all[i];
+        if (p->role != ROLE_UPLOADER)
+            continue;
+        if (p->local && p->pid > UNKNOWN_PID && p->starttime)
+            out[count++] = (struct consumer_holder){.pid = p->pid, .starttime = p->starttime};
+        else
+            unknown = true;
+    }
+    for (size_t i = 0; grace && i < h->former.holder_count; i++) {
+        unknown = unknown || is_unknown(&h->former.holders[i]);
+        if (!is_unknown(&h->former.holders[i]) && is_alive(&h->former.holders[i]))
+            out[count++] = h->former.holders[i];
+    }
+    if (unknown)
+        out[count++] = (struct consumer_holder){.pid = UNKNOWN_PID};
+    return count;
+}
+
+int holders_write(struct holders *h, const char *endpoint, const struct peers *peers, bool grace) {
+    struct consumer_file f = {.pid = getpid()};
+    if ((size_t)snprintf(f.endpoint, sizeof f.endpoint, "%s", endpoint) >= sizeof f.endpoint)
+        return ERR_LIMIT;
+    snprintf(f.boot, sizeof f.boot, "%s", boot_id());
+    f.holders = calloc(peers->count + h->former.holder_count + 1, sizeof *f.holders);
+    if (!f.holders)
+        return ERR_NOMEM;
+    f.holder_count = collect(h, peers, grace, f.holders);
+    int rc = consumer_file_write(h->dir, &f);
+    h->written = h->written || !rc;
+    consumer_file_release(&f);
+    return rc;
+}
+
+void holders_remove(struct holders *h) {
+    struct buf path = BUF_INIT;
+    if (h->written && buf_addf(&path, "%s/consumer", h->dir) == 0 && unlink(path.data) != 0)
+        log_debug("%s: cannot be removed: %m", path.data);
+    buf_release(&path);
+    h->written = false;
+}

@@ -1,0 +1,30 @@
+/* chunklift-consumer: the journal consumer. */
+#include "consumer/serve.h"
+#include "runtime/endpoint.h"
+#include "system/signals.h"
+
+enum { EXIT_USAGE = 2, EXIT_UNUSABLE = 3 };
+
+static int exit_status(int rc) {
+    return rc == 0 ? 0 : rc == ERR_USAGE ? EXIT_USAGE : EXIT_UNUSABLE;
+}
+
+int main(int argc, char **argv) {
+    struct settings settings;
+    struct server *server = NULL;
+    int rc = settings_parse(&settings, argc, argv);
+    if (rc == ERR_AGAIN) {
+        settings_release(&settings);
+        return 0;
+    }
+    if (!rc)
+        rc = signals_init(false);
+    if (!rc)
+        rc = server_new(&server, &settings);
+    if (!rc)
+        rc = server_run(server);
+    server_destroy(&server);
+    endpoint_shutdown_all();
+    settings_release(&settings);
+    return exit_status(rc);
+}

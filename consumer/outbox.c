@@ -1,0 +1,45 @@
+#include "consumer/outbox.h"
+#include <stdlib.h>
+
+#define KEPT_BYTES ((size_t)1 << 20) /* memory kept between rounds */
+
+void outbox_release(struct outbox *o) {
+    buf_release(&o->frames);
+    free(o->items);
+    *o = (struct outbox){0};
+}
+
+static int make_room(struct outbox *o) {
+    if (o->count < o->cap)
+        return 0;
+    size_t cap = o->cap ? o->cap * 2 : 64;
+    struct outbox_item *items = reallocarray(o->items, cap, sizeof *items);
+    if (!items)
+        return ERR_NOMEM;
+    o->items = items;
+    o->cap = cap;
+    return 0;
+}
+
+int outbox_add(struct outbox *o, const struct route *to, const struct msg *m) {
+    size_t offset = o->frames.len;
+    int rc = make_room(o);
+    if (!rc)
+        rc = msg_encode(m, &o->frames);
+    if (rc)
+        return rc;
+    o->items[o->count++] = (struct outbox_item){.route = *to, .offset = offset, .len = o->frames.len - offset};
+    return 0;
+}
+
+void outbox_send(struct outbox *o, send_frame *send, void *arg) {
+    for (size_t i = 0; i < o->count; i++) {
+        const struct outbox_item *item = &o->items[i];
+        if (send(arg, item->route.bytes, item->route.len, slice_make(o->frames.data + item->offset, item->len)))
+            o->dropped++;
+    }
+    o->count = 0;
+    if (o->frames.cap > KEPT_BYTES)
+        buf_release(&o->frames);
+    buf_clear(&o->frames);
+}

@@ -1,0 +1,132 @@
+#include "consumer/peers.h"
+#include "pure/check.h"
+#include "pure/text.h"
+#include "system/fileid.h"
+#include <inttypes.h>
+#include <stdlib.h>
+
+int peers_init(struct peers *p) {
+    *p = (struct peers){0};
+    return hash_init(&p->by_incarnation);
+}
+
+void peers_release(struct peers *p) {
+    while (p->count)
+        peers_remove(p, p->all[p->count - 1]);
+    free(p->all);
+    hash_release(&p->by_incarnation);
+    *p = (struct peers){0};
+}
+
+struct peer *peers_find(const struct peers *p, const struct id128 *incarnation) {
+    for (struct hash_node *n = hash_first(&p->by_incarnation, id_hash(incarnation)); n; n = hash_next(n)) {
+        struct peer *peer = MEMBER_OF(n, struct peer, node);
+        if (id_equal(&peer->incarnation, incarnation))
+            return peer;
+    }
+    return NULL;
+}
+
+static void peer_free(struct peer *peer) {
+    free(peer->worker);
+    free(peer->boot);
+    free(peer->jobs);
+    free(peer);
+}
+
+/* host/pid, printable: it goes into records and onto terminals. */
+static char *make_worker(const struct msg_hello *hello) {
+    struct buf text = BUF_INIT;
+    struct slice host = hello->host;
+    host.len = host.len < 255 ? host.len : 255;
+    if (text_add_printable(&text, host) || buf_addf(&text, "/%" PRIu64, hello->pid)) {
+        buf_release(&text);
+        return NULL;
+    }
+    return text.data;
+}
+
+static struct peer *peer_make(const struct id128 *incarnation, const struct msg_hello *hello) {
+    struct peer *peer = calloc(1, sizeof *peer);
+    if (!peer)
+        return NULL;
+    list_init(&peer->leases);
+    peer->incarnation = *incarnation;
+    peer->role = hello->role;
+    peer->pid = (pid_t)hello->pid;
+    peer->starttime = hello->starttime;
+    peer->slots = hello->slots;
+    peer->local = slice_equal(hello->boot, slice_of(boot_id()));
+    peer->worker = make_worker(hello);
+    peer->boot = slice_dup(hello->boot);
+    peer->jobs = hello->jobs.len ? slice_dup(hello->jobs) : NULL;
+    if (peer->worker && peer->boot && (peer->jobs || !hello->jobs.len))
+        return peer;
+    peer_free(peer);
+    return NULL;
+}
+
+static int find_place(struct peers *p, unsigned *place) {
+    for (unsigned i = 0; i < PRODUCERS_MAX; i++) {
+        *place = (p->next_place + i) % PRODUCERS_MAX;
+        if (!p->producers[*place])
+            return 0;
+    }
+    return ERR_LIMIT;
+}
+
+static int make_room(struct peers *p) {
+    if (p->count >= PEERS_MAX)
+        return ERR_LIMIT;
+    if (p->count < p->cap)
+        return 0;
+    size_t cap = p->cap ? p->cap * 2 : 16;
+    struct peer **all = reallocarray(p->all, cap, sizeof *all);
+    if (!all)
+        return ERR_NOMEM;
+    p->all = all;
+    p->cap = cap;
+    return 0;
+}
+
+int peers_add(struct peers *p, const struct id128 *incarnation, const struct msg_hello *hello, struct peer **out) {
+    unsigned place = 0;
+    *out = NULL;
+    CHECK(!peers_find(p, incarnation));
+    int rc = make_room(p);
+    if (!rc && hello->role == ROLE_PRODUCER)
+        rc = find_place(p, &place);
+    if (rc)
+        return rc;
+    struct peer *peer = peer_make(incarnation, hello);
+    if (!peer)
+        return ERR_NOMEM;
+    if (peer->role == ROLE_PRODUCER) {
+        peer->place = place;
+        p->producers[place] = peer;
+        p->next_place = (place + 1) % PRODUCERS_MAX;
+    }
+    peer->position = p->count;
+    p->all[p->count++] = peer;
+    hash_insert(&p->by_incarnation, &peer->node, id_hash(incarnation));
+    *out = peer;
+    return 0;
+}
+
+void peers_remove(struct peers *p, struct peer *peer) {
+    CHECK(list_is_empty(&peer->leases));
+    if (peer->role == ROLE_PRODUCER)
+        p->producers[peer->place] = NULL;
+    hash_remove(&p->by_incarnation, &peer->node);
+    p->all[peer->position] = p->all[--p->count];
+    p->all[peer->position]->position = peer->position;
+    peer_free(peer);
+}
+
+uint64_t peer_bit(const struct peer *peer) {
+    return peer->role == ROLE_PRODUCER ? UINT64_C(1) << peer->place : 0;
+}
+
+bool peer_is_at(const struct peer *peer, const void *route, size_t len) {
+    return peer->route.len == len && memcmp(peer->route.bytes, route, len) == 0;
+}

@@ -1,0 +1,77 @@
+/*
+ * Who said HELLO. A peer is its incarnation (msg.sender); its routing id is only where to answer, and moves when it
+ * connects anew. Producers have one of 64 places, so that "which producers does this concern" is one word of bits.
+ *
+ * A place is given out round robin, and whoever gets it sees records and events from then on only (since_seq,
+ * since_event): those of its former owner are not its business.
+ */
+#ifndef CHUNKLIFT_CONSUMER_PEERS_H
+#define CHUNKLIFT_CONSUMER_PEERS_H
+
+#include "consumer/hash.h"
+#include "consumer/list.h"
+#include "pure/proto.h"
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define PEERS_MAX 4096
+#define PRODUCERS_MAX 64
+#define ROUTE_MAX 16
+
+struct route { /* a routing id of the ROUTER socket */
+    uint8_t bytes[ROUTE_MAX];
+    uint8_t len;
+};
+
+struct peer {
+    struct hash_node node;
+    size_t position; /* in peers.all */
+    struct id128 incarnation;
+    struct route route;
+    enum role role;
+    bool local; /* under our boot id */
+    pid_t pid;
+    uint64_t starttime;
+    char *worker; /* host/pid */
+    char *boot;
+    char *jobs; /* producer: where uploaders of its host find its offers; NULL none */
+    uint64_t heard_ms, complained_ms;
+
+    /* uploader */
+    struct list leases;
+    uint32_t slots, active, free;
+    uint64_t sent_bytes, retries;
+    uint64_t rate, rate_ms, rate_bytes; /* bytes a second; when and at what count it was last taken */
+    uint64_t unable;                    /* bits of producers it released something of as not-here */
+
+    /* producer */
+    unsigned place; /* below PRODUCERS_MAX */
+    uint64_t since_seq, since_event;
+
+    /* the one outstanding TAIL */
+    bool tailing;
+    struct msg_tail tail;
+    uint64_t tail_number, tail_asked_ms, tail_answered_ms;
+};
+
+struct peers {
+    struct hash_table by_incarnation;
+    struct peer **all;
+    size_t count, cap;
+    struct peer *producers[PRODUCERS_MAX];
+    unsigned next_place;
+};
+
+int peers_init(struct peers *p) MUST_CHECK;
+void peers_release(struct peers *p); /* leases must be gone */
+struct peer *peers_find(const struct peers *p, const struct id128 *incarnation);
+/* A new peer. ERR_LIMIT: PEERS_MAX, or PRODUCERS_MAX producers; ERR_NOMEM. */
+int peers_add(struct peers *p, const struct id128 *incarnation, const struct msg_hello *hello,
+              struct peer **peer) MUST_CHECK;
+void peers_remove(struct peers *p, struct peer *peer); /* frees it; its leases must be gone */
+
+/* The bit of a producer, 0 for others. */
+uint64_t peer_bit(const struct peer *peer);
+bool peer_is_at(const struct peer *peer, const void *route, size_t len);
+
+#endif

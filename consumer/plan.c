@@ -1,0 +1,275 @@
+/*
+ * PLAN: which upload a file is. In this order:
+ *
+ *   it was superseded already                     SUPERSEDED: its file fails at this producer
+ *   its key finished last at its destination      DONE, unless --force or a failed look says otherwise
+ *   an unfinished upload with its key, inode and ctime      that one goes on
+ *   anything else                                 a new upload; what is unfinished at the destination is superseded by
+ * it
+ *
+ * A destination has at most one upload that nobody superseded, and that one supersedes at most one: whoever would make
+ * the chain longer was never begun, and ends on the spot.
+ *
+ * PLAN is handled after the commit of the round's results, so that its picture is of committed records; what it appends
+ * itself is committed before PLANNED leaves.
+ */
+#include "consumer/core.h"
+#include "system/log.h"
+#include <stdlib.h>
+
+#define FILE_BYTES 160 /* of an encoded planned_file besides its parts, at most */
+#define LEASE_BYTES 40
+
+struct question {
+    struct consumer *c;
+    struct peer *peer;
+    const struct plan_file *file;
+    struct upload_identity is;
+    struct id128 key, place;
+    bool forced; /* --force, or the object is gone */
+};
+
+static bool is_same_file(const struct upload *u, const struct upload_identity *is) {
+    return u->is.ino == is->ino && u->is.ctime_ns == is->ctime_ns; /* dev: not beyond one boot */
+}
+
+/* ---- finished ---- */
+
+/* Who plans a finished upload hears what comes of a look at it. */
+static void watch_finished(struct question *q, const struct finished_entry *e) {
+    struct ended_entry *ended = ended_find(&q->c->state.ended, &e->upload);
+    if (!ended)
+        ended = ended_add(&q->c->state.ended, &e->upload, ENDED_FINISHED, e->seq);
+    ended->producers |= peer_bit(q->peer);
+    ended->failed = 0;
+}
+
+static const struct finished_entry *find_finished(const struct question *q) {
+    const struct finished_entry *e = finished_find(&q->c->state.finished, &q->place);
+    if (!e || !id_equal(&e->key, &q->key))
+        return NULL;
+    if (!q->forced)
+        return e;
+    /* With --force, the upload this producer made itself is what it wants. */
+    const struct ended_entry *ended = ended_find(&q->c->state.ended, &e->upload);
+    bool own = id_equal(&e->upload, &q->file->upload);
+    if (own && !(q->file->flags & PLAN_MISSING))
+        return e;
+    return own && ended && (ended->made_by & peer_bit(q->peer)) ? e : NULL;
+}
+
+/* ---- unfinished ---- */
+
+static struct upload *find_unfinished(const struct question *q, const struct upload *asked) {
+    struct upload *u = state_find_key(&q->c->state, &q->key);
+    if (!u || !is_same_file(u, &q->is))
+        return NULL;
+    if (q->forced && u != asked && !(u->made_by & peer_bit(q->peer)))
+        return NULL;
+    return u;
+}
+
+/* A superseded upload that nobody can be working on ends at once (its intent, if any, left nothing with a handle). */
+static bool can_end_now(const struct consumer *c, const struct upload *u) {
+    return !u->begun && u->lease_count == 0 && !core_in_grace(c, u);
+}
+
+static int supersede(struct question *q, struct id128 *old_id) {
+    struct upload *old = state_find_dest(&q->c->state, &q->place);
+    if (!old)
+        return 0;
+    struct upload *older = state_find(&q->c->state, &old->supersedes);
+    if (!older && !can_end_now(q->c, old)) {
+        *old_id = old->id;
+        return 0;
+    }
+    if (older)
+        *old_id = older->id;
+    return core_append_abort(q->c, old, "superseded");
+}
+
+static bool id_is_free(const struct consumer *c, const struct id128 *id) {
+    return !id_is_zero(id) && !state_find(&c->state, id) && !ended_find(&c->state.ended, id);
+}
+
+static int make_new(struct question *q, struct upload **out) {
+    struct id128 old_id = {{0}}, id = q->file->upload;
+    const struct finished_entry *last = finished_find(&q->c->state.finished, &q->place);
+    *out = NULL;
+    int rc = supersede(q, &old_id);
+    if (!rc && (!id_is_free(q->c, &id) || (last && id_equal(&last->upload, &id))))
+        rc = id_random(&id);
+    if (rc)
+        return rc;
+    rc = state_add(&q->c->state, &id, &q->is, out);
+    if (rc)
+        return rc == ERR_NOMEM ? 0 : rc;
+    struct upload *u = *out, *old = state_find(&q->c->state, &old_id);
+    u->made_by = peer_bit(q->peer);
+    if (old) {
+        u->supersedes = old->id;
+        old->superseded_by = u->id;
+    }
+    return 0;
+}
+
+/* What its first producer wants counts, until something is begun; another one's wish when that one is gone. */
+static void shape(struct upload *u, const struct plan_file *file, const struct peer *peer) {
+    if (u->begun || (u->shaped && (u->lease_count || (u->producers & ~peer_bit(peer)))))
+        return;
+    u->put = (file->flags & PLAN_PUT) != 0;
+    u->chunk_size = file->chunk_size;
+    u->chunks = file->chunks;
+    u->shaped = true;
+}
+
+/* ---- the answer ---- */
+
+static int describe(struct question *q, struct upload *u, struct planned_file *out) {
+    struct upload *old = state_find(&q->c->state, &u->supersedes);
+    if (old) { /* a lease or the grace that stood in the way may be over by now */
+        int rc = core_settle(q->c, old);
+        if (rc)
+            return rc;
+        old = state_find(&q->c->state, &u->supersedes);
+    }
+    out->upload = u->id;
+    out->state = u->begun ? PLANNED_OPEN : u->opened ? PLANNED_OPENING : PLANNED_NEW;
+    out->chunk_size = u->chunk_size;
+    out->chunks = u->chunks;
+    if (u->begun) {
+        out->handle = upload_handle(u);
+        out->checksum = u->checksum;
+        out->done = slice_make(u->done, upload_bitmap_size(u));
+        out->done_bytes = u->done_bytes;
+    }
+    if (old) {
+        out->superseded = old->id;
+        out->superseded_handle = upload_handle(old);
+    }
+    return 0;
+}
+
+static int describe_leases(struct question *q, const struct upload *u, struct planned_file *out) {
+    out->leases = u->lease_count ? calloc(u->lease_count, sizeof *out->leases) : NULL;
+    for (struct list *n = u->leases.next; out->leases && n != &u->leases; n = n->next) {
+        const struct lease *l = MEMBER_OF(n, struct lease, of_upload);
+        if (out->lease_count == PROTO_LIST_MAX)
+            break;
+        out->leases[out->lease_count++] =
+            (struct job_lease){.ref = l->ref, .remaining_ms = lease_remaining_ms(&q->c->leases, l, q->c->now_ms)};
+    }
+    return 0;
+}
+
+static int refuse(struct planned_file *out, const char *why) {
+    out->state = PLANNED_REFUSED;
+    out->error = slice_of(why);
+    return 0;
+}
+
+static const char *file_error(const struct plan_file *file, const struct upload_identity *is) {
+    struct geometry g = {.size = is->size, .chunk_size = file->chunk_size, .chunks = file->chunks};
+    const char *error = core_identity_error(is);
+    if (error || (file->flags & PLAN_PUT))
+        return error;
+    return g.chunks > 0 && geometry_is_valid(&g) ? NULL : "its chunks do not make up the file";
+}
+
+static bool was_superseded(const struct question *q, const struct upload *asked) {
+    if (asked)
+        return upload_is_superseded(asked);
+    const struct ended_entry *ended = ended_find(&q->c->state.ended, &q->file->upload);
+    return ended && ended->how == ENDED_SUPERSEDED;
+}
+
+/* Leaves out->upload zero when there is no room now: the producer asks again. */
+static int plan_upload(struct question *q, const struct upload *asked, struct planned_file *out) {
+    struct upload *u = find_unfinished(q, asked);
+    if (!u && q->c->state.count >= UPLOADS_MAX)
+        return 0;
+    int rc = u ? 0 : make_new(q, &u);
+    if (rc || !u)
+        return rc;
+    core_own(q->c, u, q->peer);
+    u->failed = 0;
+    shape(u, q->file, q->peer);
+    rc = describe(q, u, out);
+    return rc ? rc : describe_leases(q, u, out);
+}
+
+static int plan_one(struct question *q, struct planned_file *out) {
+    const struct plan_file *file = q->file;
+    *out = (struct planned_file){.index = file->index, .state = PLANNED_NEW};
+    q->is = (struct upload_identity){.src = file->source.path,
+                                     .source = file->source.name,
+                                     .dest = file->target.dest,
+                                     .endpoint = file->target.endpoint,
+                                     .size = file->source.size,
+                                     .mtime_ns = file->source.mtime_ns,
+                                     .ctime_ns = file->source.ctime_ns,
+                                     .ino = file->source.ino};
+    q->forced = (file->flags & (PLAN_FORCE | PLAN_MISSING)) != 0;
+    const char *error = file_error(file, &q->is);
+    if (error)
+        return refuse(out, error);
+    int rc = state_fingerprints(&q->c->state, &q->is, &q->key, &q->place);
+    if (rc)
+        return rc;
+    const struct upload *asked = state_find(&q->c->state, &file->upload);
+    if (was_superseded(q, asked)) {
+        out->upload = file->upload;
+        out->state = PLANNED_SUPERSEDED;
+        return 0;
+    }
+    const struct finished_entry *e = find_finished(q);
+    if (!e)
+        return plan_upload(q, asked, out);
+    watch_finished(q, e);
+    out->upload = e->upload;
+    out->state = PLANNED_DONE;
+    return 0;
+}
+
+static size_t encoded_size(const struct planned_file *p) {
+    return FILE_BYTES + p->handle.len + p->done.len + p->superseded_handle.len + p->error.len +
+           p->lease_count * LEASE_BYTES;
+}
+
+/* As many files as fit into an answer, in order; the rest is asked again. What is planned for the first file that does
+ * not fit stays planned. */
+static int plan_files(struct consumer *c, struct peer *peer, const struct msg_plan *plan, struct msg_planned *out) {
+    size_t bytes = 0;
+    while (out->file_count < plan->file_count) {
+        struct question q = {.c = c, .peer = peer, .file = &plan->files[out->file_count]};
+        struct planned_file *p = &out->files[out->file_count];
+        int rc = plan_one(&q, p);
+        if (rc) {
+            free(p->leases);
+            return rc;
+        }
+        bytes += encoded_size(p);
+        if (out->file_count > 0 && bytes > ANSWER_BYTES) {
+            free(p->leases);
+            return 0;
+        }
+        out->file_count++;
+    }
+    return 0;
+}
+
+int plan_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
+    struct msg answer = {.type = MSG_PLANNED, .number = m->number};
+    struct planned_file *files = calloc(m->plan.file_count + 1, sizeof *files);
+    if (!files)
+        return 0; /* asked again */
+    answer.planned.files = files;
+    int rc = plan_files(c, peer, &m->plan, &answer.planned);
+    answer.planned.seq = journal_seq(c->journal);
+    if (!rc)
+        rc = core_answer(c, &peer->route, &answer);
+    for (size_t i = 0; i < answer.planned.file_count; i++)
+        free(files[i].leases);
+    free(files);
+    return rc;
+}

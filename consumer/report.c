@@ -1,0 +1,67 @@
+#include "consumer/report.h"
+#include "pure/text.h"
+#include "system/log.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char *const happening_names[] = {
+    [HAPPENED_JOINED] = "joined",
+    [HAPPENED_LEFT] = "left",
+    [HAPPENED_VANISHED] = "vanished",
+    [HAPPENED_EXPIRED] = "lease-expired",
+};
+static const char *const role_names[] = {
+    [ROLE_PRODUCER] = "producer",
+    [ROLE_UPLOADER] = "uploader",
+    [ROLE_READER] = "reader",
+};
+
+static void print_text(const char *name, const char *value) {
+    struct buf text = BUF_INIT;
+    if (json_add_string_lossy(&text, slice_of(value)) == 0)
+        printf(",\"%s\":%s", name, text.data);
+    buf_release(&text);
+}
+
+static void end_line(void) {
+    puts("}");
+    fflush(stdout); /* a reader that is gone must not stop the journal: errors are ignored */
+}
+
+void report_listening(bool json, const char *endpoint, const struct journal *j) {
+    if (!json) {
+        log_info("%s: serving the journal at %s", journal_dir(j), endpoint);
+        return;
+    }
+    printf("{\"event\":\"listening\"");
+    print_text("endpoint", endpoint);
+    print_text("journal", journal_dir(j));
+    printf(",\"epoch\":%" PRIu64 ",\"seq\":%" PRIu64, journal_epoch(j), journal_seq(j));
+    end_line();
+}
+
+void report_happened(bool json, enum happening what, const struct peer *peer, const struct ref *job) {
+    if (!json) {
+        log_debug("%s %s %s%s%s", role_names[peer->role], peer->worker, happening_names[what], job ? ": " : "",
+                  job ? job_kind_name(job->kind) : "");
+        return;
+    }
+    printf("{\"event\":\"%s\",\"role\":\"%s\"", happening_names[what], role_names[peer->role]);
+    print_text("worker", peer->worker);
+    if (job) {
+        char hex[ID_HEX_SIZE];
+        id_to_hex(&job->upload, hex);
+        printf(",\"job\":\"%s\",\"upload\":\"%s\",\"chunk\":%" PRIu32, job_kind_name(job->kind), hex, job->chunk);
+    }
+    end_line();
+}
+
+void report_ended(bool json, const struct journal *j) {
+    if (!json) {
+        log_debug("%s: ended at seq %" PRIu64, journal_dir(j), journal_seq(j));
+        return;
+    }
+    printf("{\"event\":\"ended\",\"seq\":%" PRIu64, journal_seq(j));
+    print_text("head", journal_head(j));
+    end_line();
+}

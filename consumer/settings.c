@@ -1,0 +1,86 @@
+#include "consumer/settings.h"
+#include "consumer/consumer.h"
+#include "system/dirs.h"
+#include "system/log.h"
+#include "system/options.h"
+
+static const char *journal, *bind_to, *key, *trust;
+static uint64_t lease_ms;
+static bool insecure, for_cp, json, quiet, verbose, help, version;
+
+static const struct option_spec specs[] = {
+    {"journal", 0, OPTION_TEXT, &journal, "DIR", "the journal's directory (~/.local/state/chunklift/journal)"},
+    {"bind", 0, OPTION_TEXT, &bind_to, "EP", "endpoint to serve at, ipc:// or tcp:// (a fresh ipc endpoint)"},
+    {"lease", 0, OPTION_TIME, &lease_ms, "TIME", "how long a job is an uploader's without a sign of life (10 s)",
+     LEASE_MS_MIN, LEASE_MS_MAX},
+    {"key", 0, OPTION_TEXT, &key, "FILE", "this host's key"},
+    {"trust", 0, OPTION_TEXT, &trust, "FILE", "who may talk to it"},
+    {"insecure", 0, OPTION_FLAG, &insecure, NULL, "allow a tcp endpoint without keys"},
+    {"json", 0, OPTION_FLAG, &json, NULL, "one JSON object a line on stdout for every event"},
+    {"quiet", 'q', OPTION_FLAG, &quiet, NULL, "nothing but errors"},
+    {"verbose", 'v', OPTION_FLAG, &verbose, NULL, "more"},
+    {"for-cp", 0, OPTION_FLAG, &for_cp, NULL, NULL},
+    {"help", 'h', OPTION_FLAG, &help, NULL, "this text"},
+    {"version", 0, OPTION_FLAG, &version, NULL, "the version"},
+    {0},
+};
+
+static int check(const struct text_list *arguments) {
+    if (arguments->count) {
+        log_error("%s: unexpected argument; see 'chunklift consumer --help'", arguments->items[0]);
+        return ERR_USAGE;
+    }
+    if (key || trust) {
+        log_error("--%s: keys are not in this version; use an ipc endpoint, or --insecure", key ? "key" : "trust");
+        return ERR_USAGE;
+    }
+    if (!bind_to)
+        return 0;
+    bool tcp = strncmp(bind_to, "tcp://", 6) == 0;
+    if (!tcp && strncmp(bind_to, "ipc://", 6) != 0) {
+        log_error("--bind %s: not an endpoint; use for example tcp://127.0.0.1:7701", bind_to);
+        return ERR_USAGE;
+    }
+    if (tcp && !insecure) {
+        log_error("--bind %s: a tcp endpoint without keys needs --insecure", bind_to);
+        return ERR_USAGE;
+    }
+    return 0;
+}
+
+static int fill(struct settings *s) {
+    *s = (struct settings){.lease_ms = lease_ms, .for_cp = for_cp, .json = json, .quiet = quiet, .verbose = verbose};
+    int rc = journal ? buf_add_text(&s->dir, journal) : default_journal_dir(&s->dir);
+    if (!rc)
+        rc = bind_to ? buf_add_text(&s->bind, bind_to) : fresh_ipc_endpoint("consumer", &s->bind);
+    return rc;
+}
+
+int settings_parse(struct settings *s, int argc, char **argv) {
+    struct text_list arguments = {0};
+    *s = (struct settings){0};
+    lease_ms = LEASE_MS_DEFAULT;
+    int rc = options_parse("consumer", specs, argc, argv, &arguments);
+    /* cp looks for this name in the log file */
+    log_setup(for_cp ? "chunklift-consumer" : "chunklift", quiet ? LOG_ERROR : verbose ? LOG_DEBUG : LOG_INFO, for_cp);
+    if (!rc && help)
+        options_help(stdout, "chunklift consumer [options]",
+                     "Keeps the journal: takes what uploaders completed, writes it down in order, and tells everybody\n"
+                     "who may do what. Ends with SIGTERM or SIGINT.",
+                     specs);
+    else if (!rc && version)
+        printf("chunklift %s\n", CHUNKLIFT_VERSION);
+    if (!rc && (help || version))
+        rc = ERR_AGAIN;
+    if (!rc)
+        rc = check(&arguments);
+    if (!rc)
+        rc = fill(s);
+    text_list_release(&arguments);
+    return rc;
+}
+
+void settings_release(struct settings *s) {
+    buf_release(&s->dir);
+    buf_release(&s->bind);
+}

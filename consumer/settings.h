@@ -1,0 +1,22 @@
+/* The command line of chunklift-consumer. */
+#ifndef CHUNKLIFT_CONSUMER_SETTINGS_H
+#define CHUNKLIFT_CONSUMER_SETTINGS_H
+
+#include "pure/buf.h"
+#include "pure/err.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct settings {
+    struct buf dir;  /* the journal's */
+    struct buf bind; /* endpoint */
+    uint64_t lease_ms;
+    bool for_cp; /* started by cp: ends when nobody needs it */
+    bool json, quiet, verbose;
+};
+
+/* Sets the log up. ERR_AGAIN: --help or --version was answered, exit 0. ERR_USAGE: logged, exit 2; others exit 3. */
+int settings_parse(struct settings *s, int argc, char **argv) MUST_CHECK;
+void settings_release(struct settings *s);
+
+#endif

@@ -1,0 +1,298 @@
+/*
+ * Little-endian numbers, texts with a 32-bit length in front, no padding:
+ *
+ *     "CLs1"
+ *     u64 finished records ever   u64 entries   each: dest, key, upload (16 bytes each), u64 seq
+ *     u64 ended                   each, oldest first: upload, u64 seq, u8 how
+ *     u64 uploads                 each, by id: see save_upload
+ *     u32 crc32c of everything before it
+ *
+ * A snapshot is never trusted: every length is checked against the bytes that are there, every number against what it
+ * means, and nothing may be left over.
+ */
+#include "consumer/snapshot.h"
+#include <stdlib.h>
+
+#define MAGIC "CLs1"
+#define MAGIC_LEN 4
+
+/* ---- writing ---- */
+
+static int add_number(struct buf *out, uint64_t value, unsigned bytes) {
+    char raw[8];
+    for (unsigned i = 0; i < bytes; i++)
+        raw[i] = (char)(value >> (8 * i));
+    return buf_add(out, raw, bytes);
+}
+
+static int add_text(struct buf *out, struct slice s) {
+    int rc = add_number(out, s.len, 4);
+    return rc ? rc : buf_add_slice(out, s);
+}
+
+static int add_id(struct buf *out, const struct id128 *id) {
+    return buf_add(out, id->b, sizeof id->b);
+}
+
+static int save_finished(const struct finished *f, struct buf *out) {
+    int rc = add_number(out, f->total, 8);
+    if (!rc)
+        rc = add_number(out, f->count, 8);
+    for (size_t i = 0; !rc && i < f->count; i++) {
+        const struct finished_entry *e = &f->entries[i];
+        rc = add_id(out, &e->dest);
+        if (!rc)
+            rc = add_id(out, &e->key);
+        if (!rc)
+            rc = add_id(out, &e->upload);
+        if (!rc)
+            rc = add_number(out, e->seq, 8);
+    }
+    return rc;
+}
+
+static int save_ended(const struct ended *ended, struct buf *out) {
+    int rc = add_number(out, ended->count, 8);
+    for (size_t i = 0; !rc && i < ended->count; i++) {
+        const struct ended_entry *e = ended_at(ended, i);
+        rc = add_id(out, &e->upload);
+        if (!rc)
+            rc = add_number(out, e->seq, 8);
+        if (!rc)
+            rc = add_number(out, e->how, 1);
+    }
+    return rc;
+}
+
+static int save_chunks(const struct upload *u, struct buf *out) {
+    int rc = add_number(out, u->done_count, 4);
+    for (uint32_t i = 0; !rc && i < u->chunks; i++) {
+        char room[ID_HEX_SIZE];
+        if (!upload_has_chunk(u, i))
+            continue;
+        rc = add_number(out, i, 4);
+        if (!rc)
+            rc = add_number(out, u->info[i].crc, 4);
+        if (!rc)
+            rc = add_number(out, u->info[i].seq, 8);
+        if (!rc)
+            rc = add_text(out, upload_etag(u, i, room));
+    }
+    return rc;
+}
+
+static int save_begun(const struct upload *u, struct buf *out) {
+    int rc = add_number(out, u->begin_seq, 8);
+    if (!rc)
+        rc = add_text(out, upload_handle(u));
+    if (!rc)
+        rc = add_number(out, u->checksum, 1);
+    if (!rc)
+        rc = add_number(out, u->chunk_size, 8);
+    if (!rc)
+        rc = add_number(out, u->chunks, 4);
+    return rc ? rc : save_chunks(u, out);
+}
+
+static int save_upload(const struct upload *u, struct buf *out) {
+    const struct slice texts[] = {u->is.src, u->is.source, u->is.dest, u->is.endpoint};
+    const uint64_t numbers[] = {u->is.size, (uint64_t)u->is.mtime_ns, (uint64_t)u->is.ctime_ns, u->is.ino,
+                                (uint64_t)u->open_us};
+    int rc = add_id(out, &u->id);
+    for (size_t i = 0; !rc && i < sizeof texts / sizeof *texts; i++)
+        rc = add_text(out, texts[i]);
+    for (size_t i = 0; !rc && i < sizeof numbers / sizeof *numbers; i++)
+        rc = add_number(out, numbers[i], 8);
+    if (!rc)
+        rc = add_number(out, u->begun, 1);
+    return rc || !u->begun ? rc : save_begun(u, out);
+}
+
+static int compare_ids(const void *a, const void *b) {
+    const struct upload *const *x = a, *const *y = b;
+    return memcmp((*x)->id.b, (*y)->id.b, sizeof(*x)->id.b);
+}
+
+static int save_uploads(const struct state *s, struct buf *out) {
+    struct upload **sorted = calloc(s->count + 1, sizeof *sorted);
+    if (!sorted)
+        return ERR_NOMEM;
+    size_t count = 0;
+    for (size_t i = 0; i < s->count; i++)
+        if (s->uploads[i]->opened)
+            sorted[count++] = s->uploads[i];
+    qsort(sorted, count, sizeof *sorted, compare_ids);
+    int rc = add_number(out, count, 8);
+    for (size_t i = 0; !rc && i < count; i++)
+        rc = save_upload(sorted[i], out);
+    free(sorted);
+    return rc;
+}
+
+int snapshot_encode(const struct state *s, struct buf *out) {
+    size_t start = out->len;
+    int rc = buf_add(out, MAGIC, MAGIC_LEN);
+    if (!rc)
+        rc = save_finished(&s->finished, out);
+    if (!rc)
+        rc = save_ended(&s->ended, out);
+    if (!rc)
+        rc = save_uploads(s, out);
+    return rc ? rc : add_number(out, crc32c_add(0, out->data + start, out->len - start), 4);
+}
+
+/* ---- reading ---- */
+
+/* What was not there reads as zero and marks the reader bad. */
+struct reader {
+    struct slice left;
+    bool bad;
+};
+
+static const char *take(struct reader *r, size_t len) {
+    if (r->bad || r->left.len < len) {
+        r->bad = true;
+        return NULL;
+    }
+    const char *at = r->left.ptr;
+    r->left.ptr += len;
+    r->left.len -= len;
+    return at;
+}
+
+static uint64_t take_number(struct reader *r, unsigned bytes) {
+    const unsigned char *at = (const unsigned char *)take(r, bytes);
+    uint64_t value = 0;
+    for (unsigned i = 0; at && i < bytes; i++)
+        value |= (uint64_t)at[i] << (8 * i);
+    return value;
+}
+
+static struct slice take_text(struct reader *r) {
+    size_t len = take_number(r, 4);
+    const char *at = take(r, len);
+    return slice_make(at, at ? len : 0);
+}
+
+static struct id128 take_id(struct reader *r) {
+    struct id128 id = {{0}};
+    const char *at = take(r, sizeof id.b);
+    if (at)
+        memcpy(id.b, at, sizeof id.b);
+    return id;
+}
+
+static int load_finished(struct reader *r, struct state *s) {
+    uint64_t total = take_number(r, 8), count = take_number(r, 8);
+    for (uint64_t i = 0; i < count && !r->bad; i++) {
+        struct finished_entry e;
+        e.dest = take_id(r);
+        e.key = take_id(r);
+        e.upload = take_id(r);
+        e.seq = take_number(r, 8);
+        int rc = r->bad ? 0 : finished_put(&s->finished, &e);
+        if (rc)
+            return rc;
+    }
+    if (s->finished.count != count || total < count)
+        r->bad = true;
+    s->finished.total = total;
+    return 0;
+}
+
+static void load_ended(struct reader *r, struct state *s) {
+    uint64_t count = take_number(r, 8);
+    if (count > ENDED_MAX)
+        r->bad = true;
+    for (uint64_t i = 0; i < count && !r->bad; i++) {
+        struct id128 upload = take_id(r);
+        uint64_t seq = take_number(r, 8), how = take_number(r, 1);
+        if (how < ENDED_FINISHED || how > ENDED_ABORTED)
+            r->bad = true;
+        if (!r->bad)
+            ended_add(&s->ended, &upload, (enum ended_how)how, seq);
+    }
+}
+
+static int load_chunks(struct reader *r, struct upload *u) {
+    uint32_t count = (uint32_t)take_number(r, 4);
+    for (uint32_t i = 0; i < count && !r->bad; i++) {
+        uint32_t chunk = (uint32_t)take_number(r, 4), crc = (uint32_t)take_number(r, 4);
+        uint64_t seq = take_number(r, 8);
+        struct slice etag = take_text(r);
+        int rc = r->bad ? 0 : upload_set_chunk(u, chunk, crc, etag, seq);
+        if (rc == ERR_NOMEM)
+            return rc;
+        if (rc)
+            r->bad = true;
+    }
+    if (u->done_count != count)
+        r->bad = true;
+    return 0;
+}
+
+static int load_begun(struct reader *r, struct upload *u) {
+    u->begin_seq = take_number(r, 8);
+    struct slice handle = take_text(r);
+    uint64_t checksum = take_number(r, 1), chunk_size = take_number(r, 8);
+    uint32_t chunks = (uint32_t)take_number(r, 4);
+    if (checksum > CHECKSUM_CRC32C_FULL || memchr(handle.len ? handle.ptr : "", '\0', handle.len))
+        r->bad = true;
+    int rc = r->bad ? ERR_INVALID : upload_begin(u, handle, (enum checksum_kind)checksum, chunk_size, chunks);
+    if (rc == ERR_INVALID)
+        r->bad = true;
+    return r->bad ? 0 : rc ? rc : load_chunks(r, u);
+}
+
+static int load_upload(struct reader *r, struct state *s) {
+    struct upload *u;
+    struct id128 id = take_id(r);
+    struct upload_identity is = {.src = take_text(r)};
+    is.source = take_text(r);
+    is.dest = take_text(r);
+    is.endpoint = take_text(r);
+    is.size = take_number(r, 8);
+    is.mtime_ns = (int64_t)take_number(r, 8);
+    is.ctime_ns = (int64_t)take_number(r, 8);
+    is.ino = take_number(r, 8);
+    int64_t open_us = (int64_t)take_number(r, 8);
+    uint64_t begun = take_number(r, 1);
+    if (r->bad || begun > 1 || state_find(s, &id)) {
+        r->bad = true;
+        return 0;
+    }
+    int rc = state_add(s, &id, &is, &u);
+    if (rc)
+        return rc;
+    u->opened = true;
+    u->open_us = open_us;
+    return begun ? load_begun(r, u) : 0;
+}
+
+static int load(struct reader *r, struct state *s) {
+    int rc = load_finished(r, s);
+    if (rc)
+        return rc;
+    load_ended(r, s);
+    uint64_t count = take_number(r, 8);
+    for (uint64_t i = 0; i < count && !r->bad && !rc; i++)
+        rc = load_upload(r, s);
+    if (r->left.len)
+        r->bad = true;
+    return rc ? rc : r->bad ? ERR_DAMAGED : 0;
+}
+
+int snapshot_decode(struct slice body, struct state *s) {
+    if (body.len < MAGIC_LEN + 4 || memcmp(body.ptr, MAGIC, MAGIC_LEN) != 0)
+        return ERR_DAMAGED;
+    struct reader tail = {.left = slice_make(body.ptr + body.len - 4, 4)};
+    if (crc32c_add(0, body.ptr, body.len - 4) != (uint32_t)take_number(&tail, 4))
+        return ERR_DAMAGED;
+    struct reader r = {.left = slice_make(body.ptr + MAGIC_LEN, body.len - MAGIC_LEN - 4)};
+    int rc = load(&r, s);
+    if (rc) {
+        int cleared = state_clear(s);
+        return cleared ? cleared : rc;
+    }
+    return 0;
+}

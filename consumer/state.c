@@ -1,0 +1,298 @@
+#include "consumer/state.h"
+#include "pure/check.h"
+#include <stdlib.h>
+
+int state_init(struct state *s) {
+    *s = (struct state){0};
+    int rc = hash_init(&s->by_id);
+    if (!rc)
+        rc = hash_init(&s->by_key);
+    if (!rc)
+        rc = hash_init(&s->by_dest);
+    if (!rc)
+        rc = finished_init(&s->finished);
+    if (!rc)
+        rc = ended_init(&s->ended);
+    if (!rc)
+        rc = digest_new(&s->sha, DIGEST_SHA256);
+    if (rc)
+        state_release(s);
+    return rc;
+}
+
+void state_release(struct state *s) {
+    while (s->count)
+        state_remove(s, s->uploads[s->count - 1]);
+    free(s->uploads);
+    hash_release(&s->by_id);
+    hash_release(&s->by_key);
+    hash_release(&s->by_dest);
+    finished_release(&s->finished);
+    ended_release(&s->ended);
+    digest_destroy(&s->sha);
+    *s = (struct state){0};
+}
+
+int state_clear(struct state *s) {
+    while (s->count)
+        state_remove(s, s->uploads[s->count - 1]);
+    ended_clear(&s->ended);
+    finished_release(&s->finished);
+    return finished_init(&s->finished);
+}
+
+/* ---- looking up ---- */
+
+struct upload *state_find(const struct state *s, const struct id128 *id) {
+    for (struct hash_node *n = hash_first(&s->by_id, id_hash(id)); n; n = hash_next(n)) {
+        struct upload *u = MEMBER_OF(n, struct upload, by_id);
+        if (id_equal(&u->id, id))
+            return u;
+    }
+    return NULL;
+}
+
+struct upload *state_find_key(const struct state *s, const struct id128 *key) {
+    for (struct hash_node *n = hash_first(&s->by_key, id_hash(key)); n; n = hash_next(n)) {
+        struct upload *u = MEMBER_OF(n, struct upload, by_key);
+        if (id_equal(&u->key, key) && !upload_is_superseded(u))
+            return u;
+    }
+    return NULL;
+}
+
+struct upload *state_find_dest(const struct state *s, const struct id128 *dest) {
+    for (struct hash_node *n = hash_first(&s->by_dest, id_hash(dest)); n; n = hash_next(n)) {
+        struct upload *u = MEMBER_OF(n, struct upload, by_dest);
+        if (id_equal(&u->place, dest) && !upload_is_superseded(u))
+            return u;
+    }
+    return NULL;
+}
+
+int state_fingerprints(struct state *s, const struct upload_identity *is, struct id128 *key, struct id128 *dest) {
+    struct identity identity = {.source = is->source,
+                                .path = is->src,
+                                .size = is->size,
+                                .mtime_ns = is->mtime_ns,
+                                .endpoint = is->endpoint,
+                                .dest = is->dest};
+    int rc = fingerprint_key(s->sha, &identity, key);
+    return rc ? rc : fingerprint_dest(s->sha, is->endpoint, is->dest, dest);
+}
+
+/* ---- coming and going ---- */
+
+static int make_room(struct state *s) {
+    if (s->count < s->cap)
+        return 0;
+    size_t cap = s->cap ? s->cap * 2 : 64;
+    struct upload **uploads = reallocarray(s->uploads, cap, sizeof *uploads);
+    if (!uploads)
+        return ERR_NOMEM;
+    s->uploads = uploads;
+    s->cap = cap;
+    return 0;
+}
+
+int state_add(struct state *s, const struct id128 *id, const struct upload_identity *is, struct upload **out) {
+    struct id128 key, dest;
+    *out = NULL;
+    CHECK(!state_find(s, id));
+    int rc = state_fingerprints(s, is, &key, &dest);
+    if (!rc)
+        rc = make_room(s);
+    if (rc)
+        return rc;
+    struct upload *u = upload_new(id, is);
+    if (!u)
+        return ERR_NOMEM;
+    u->key = key;
+    u->place = dest;
+    u->position = s->count;
+    s->uploads[s->count++] = u;
+    hash_insert(&s->by_id, &u->by_id, id_hash(id));
+    hash_insert(&s->by_key, &u->by_key, id_hash(&key));
+    hash_insert(&s->by_dest, &u->by_dest, id_hash(&dest));
+    *out = u;
+    return 0;
+}
+
+/* An upload that waits for this one, or that this one waits for, need wait no longer. */
+static void unlink_superseding(struct state *s, struct upload *u) {
+    struct upload *other = state_find(s, &u->superseded_by);
+    if (other && id_equal(&other->supersedes, &u->id))
+        other->supersedes = (struct id128){{0}};
+    other = state_find(s, &u->supersedes);
+    if (other && id_equal(&other->superseded_by, &u->id))
+        other->superseded_by = (struct id128){{0}};
+}
+
+static void take_out(struct state *s, struct upload *u, struct ended_entry *ended) {
+    if (ended) {
+        ended->producers = u->producers;
+        ended->made_by = u->made_by;
+        ended->failed = u->failed;
+    }
+    if (s->leaving)
+        s->leaving(s->arg, u, ended);
+    unlink_superseding(s, u);
+    hash_remove(&s->by_id, &u->by_id);
+    hash_remove(&s->by_key, &u->by_key);
+    hash_remove(&s->by_dest, &u->by_dest);
+    s->uploads[u->position] = s->uploads[--s->count];
+    s->uploads[u->position]->position = u->position;
+    upload_destroy(&u);
+}
+
+void state_remove(struct state *s, struct upload *u) {
+    take_out(s, u, NULL);
+}
+
+/* ---- records ---- */
+
+void upload_identity_of_record(const struct record *r, struct upload_identity *is) {
+    *is = (struct upload_identity){.src = r->src,
+                                   .source = r->source,
+                                   .dest = r->dest,
+                                   .endpoint = r->endpoint,
+                                   .size = r->size,
+                                   .mtime_ns = r->mtime_ns,
+                                   .ctime_ns = r->ctime_ns,
+                                   .ino = r->ino};
+}
+
+static int find_or_add(struct state *s, const struct record *r, struct upload **u) {
+    *u = state_find(s, &r->upload);
+    if (*u)
+        return 0;
+    struct upload_identity is;
+    upload_identity_of_record(r, &is);
+    return state_add(s, &r->upload, &is, u);
+}
+
+static int apply_open(struct state *s, const struct record *r) {
+    struct upload *u;
+    int rc = find_or_add(s, r, &u);
+    if (!rc && !u->opened) {
+        u->opened = true;
+        u->open_us = r->ts_us;
+    }
+    return rc;
+}
+
+static int apply_begin(struct state *s, const struct record *r) {
+    struct upload *u;
+    int rc = apply_open(s, r);
+    if (!rc)
+        rc = find_or_add(s, r, &u);
+    if (rc)
+        return rc;
+    bool checked = (r->has & HAS_CHECKSUM) && slice_equal(r->checksum, slice_of(CHECKSUM_TEXT));
+    rc = upload_begin(u, r->handle, checked ? CHECKSUM_CRC32C_FULL : CHECKSUM_NONE, r->chunk_size, r->chunks);
+    if (rc == 0)
+        u->begin_seq = r->seq;
+    return rc == ERR_INVALID ? 0 : rc;
+}
+
+static int apply_chunk(struct state *s, const struct record *r) {
+    struct upload *u = state_find(s, &r->upload);
+    if (!u)
+        return 0;
+    int rc = upload_set_chunk(u, r->chunk, r->crc, r->has & HAS_ETAG ? r->etag : slice_of(""), r->seq);
+    return rc == ERR_INVALID ? 0 : rc;
+}
+
+static void end_upload(struct state *s, const struct id128 *id, enum ended_how how, uint64_t seq) {
+    struct upload *u = state_find(s, id);
+    struct ended_entry *ended = ended_add(&s->ended, id, how, seq);
+    if (u)
+        take_out(s, u, ended);
+}
+
+static int apply_finish(struct state *s, const struct record *r) {
+    struct upload *u = state_find(s, &r->upload);
+    if (!u)
+        return 0;
+    struct finished_entry e = {.dest = u->place, .key = u->key, .upload = u->id, .seq = r->seq};
+    int rc = finished_put(&s->finished, &e);
+    if (!rc)
+        end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
+    return rc;
+}
+
+/* A put, or a finished upload carried over: the record has the whole identity. */
+static int apply_put(struct state *s, const struct record *r) {
+    struct upload_identity is;
+    struct finished_entry e = {.upload = r->upload, .seq = r->seq};
+    upload_identity_of_record(r, &is);
+    int rc = state_fingerprints(s, &is, &e.key, &e.dest);
+    if (!rc)
+        rc = finished_put(&s->finished, &e);
+    if (!rc)
+        end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
+    return rc;
+}
+
+static int apply_abort(struct state *s, const struct record *r) {
+    bool superseded = slice_equal(r->reason, slice_of("superseded"));
+    end_upload(s, &r->upload, superseded ? ENDED_SUPERSEDED : ENDED_ABORTED, r->seq);
+    return 0;
+}
+
+/* What is said again counts once. */
+static int apply_carried_finish(struct state *s, const struct record *r) {
+    struct id128 place;
+    int rc = fingerprint_dest(s->sha, r->endpoint, r->dest, &place);
+    const struct finished_entry *e = rc ? NULL : finished_find(&s->finished, &place);
+    if (e && id_equal(&e->upload, &r->upload))
+        return 0;
+    return rc ? rc : apply_put(s, r);
+}
+
+static int apply_carry(struct state *s, const struct record *r) {
+    if (slice_equal(r->kind, slice_of("chunk")))
+        return apply_chunk(s, r);
+    if (slice_equal(r->kind, slice_of("finished")))
+        return apply_carried_finish(s, r);
+    if (!slice_equal(r->kind, slice_of("upload")))
+        return 0;
+    return (r->has & HAS_HANDLE) && (r->has & HAS_GEOMETRY) ? apply_begin(s, r) : apply_open(s, r);
+}
+
+static int apply_forget(struct state *s, const struct record *r) {
+    struct upload *u = state_find(s, &r->upload);
+    if (u)
+        state_remove(s, u);
+    return finished_forget(&s->finished, &r->upload);
+}
+
+int state_apply(struct state *s, const struct record *r) {
+    struct upload *u;
+    switch (r->ev) {
+    case EV_OPEN:
+        return apply_open(s, r);
+    case EV_BEGIN:
+        return apply_begin(s, r);
+    case EV_CHUNK:
+        return apply_chunk(s, r);
+    case EV_REDO:
+        u = state_find(s, &r->upload);
+        if (u)
+            upload_clear_chunk(u, r->chunk);
+        return 0;
+    case EV_FINISH:
+        return apply_finish(s, r);
+    case EV_PUT:
+        return apply_put(s, r);
+    case EV_ABORT:
+        return apply_abort(s, r);
+    case EV_CARRY:
+        return apply_carry(s, r);
+    case EV_FORGET:
+        return apply_forget(s, r);
+    case EV_FAIL: /* ends nothing: the next plan goes on with what is there */
+    default:
+        return 0;
+    }
+}

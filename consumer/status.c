@@ -1,0 +1,84 @@
+/* STATUS: uploads, page by page, and on the first page who is there. */
+#include "consumer/core.h"
+#include <stdlib.h>
+#include <unistd.h>
+
+#define UPLOADS_PER_PAGE 512
+#define WORKERS_PER_PAGE 1024
+#define ENTRY_BYTES 128 /* of an encoded entry besides its texts, at most */
+
+static void describe_upload(const struct upload *u, struct upload_status *out) {
+    *out = (struct upload_status){
+        .upload = u->id,
+        .path = u->is.src,
+        .dest = u->is.dest,
+        .size = u->is.size,
+        .done_bytes = u->done_bytes,
+        .chunks = u->chunks,
+        .chunks_done = u->done_count,
+        .leases = u->lease_count,
+    };
+    for (struct list *n = u->leases.next; n != &u->leases; n = n->next)
+        out->moving_bytes += MEMBER_OF(n, struct lease, of_upload)->bytes;
+}
+
+static void add_uploads(const struct consumer *c, uint64_t from, struct msg_state *page) {
+    size_t bytes = 0;
+    for (uint64_t i = from; i < c->state.count; i++) {
+        const struct upload *u = c->state.uploads[i];
+        bytes += ENTRY_BYTES + u->is.src.len + u->is.dest.len;
+        if (page->upload_count == UPLOADS_PER_PAGE || (page->upload_count > 0 && bytes > ANSWER_BYTES / 2)) {
+            page->next = i;
+            return;
+        }
+        describe_upload(u, &page->uploads[page->upload_count++]);
+    }
+}
+
+static void add_workers(const struct consumer *c, struct msg_state *page) {
+    size_t bytes = 0;
+    uint64_t now = core_time(c);
+    for (size_t i = 0; i < c->peers.count && page->worker_count < WORKERS_PER_PAGE; i++) {
+        const struct peer *p = c->peers.all[i];
+        bytes += ENTRY_BYTES + strlen(p->worker);
+        if (bytes > ANSWER_BYTES / 2)
+            return;
+        page->workers[page->worker_count++] = (struct worker_status){
+            .role = p->role,
+            .worker = slice_of(p->worker),
+            .slots = p->slots,
+            .active = p->active,
+            .free = p->free,
+            .sent_bytes = p->sent_bytes,
+            .rate = p->rate,
+            .retries = p->retries,
+            .silent_ms = now > p->heard_ms ? now - p->heard_ms : 0,
+        };
+    }
+}
+
+int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
+    struct msg answer = {.type = MSG_STATE, .number = m->number};
+    struct upload_status *uploads = calloc(UPLOADS_PER_PAGE, sizeof *uploads);
+    struct worker_status *workers = calloc(WORKERS_PER_PAGE, sizeof *workers);
+    int rc = 0;
+    if (uploads && workers) {
+        answer.state = (struct msg_state){
+            .epoch = journal_epoch(c->journal),
+            .head_seq = journal_seq(c->journal),
+            .pid = (uint64_t)getpid(),
+            .head = slice_of(journal_head(c->journal)),
+            .journal_dir = slice_of(c->o.dir),
+            .uploads = uploads,
+            .workers = workers,
+            .finished = c->state.finished.total,
+        };
+        add_uploads(c, m->status.from, &answer.state);
+        if (m->status.from == 0)
+            add_workers(c, &answer.state);
+        rc = core_answer(c, &peer->route, &answer);
+    }
+    free(uploads);
+    free(workers);
+    return rc;
+}

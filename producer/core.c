@@ -1,0 +1,286 @@
+#include "producer/core.h"
+#include "system/log.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NOBODY_ROUNDS 3u
+
+static const char *first_env(const char *a, const char *b) {
+    const char *value = getenv(a);
+    return value && *value ? value : getenv(b);
+}
+
+static char *copy_or_empty(const char *text) {
+    return slice_dup(slice_of(text ? text : ""));
+}
+
+/* As in the AWS CLI: option, then environment, then the default; trailing slashes do not count. */
+static int settle_endpoint(struct core *c, const char *given) {
+    const char *url = given ? given : first_env("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL");
+    if (c->sources.scheme == DEST_FILE || !url || !*url)
+        url = c->sources.scheme == DEST_FILE ? "" : S3_DEFAULT_ENDPOINT;
+    else if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) ||
+             strspn(strchr(url, '/'), "/") == strlen(strchr(url, '/'))) {
+        log_error("--endpoint-url %s: not a URL; write http://host:port or https://host", url);
+        return ERR_USAGE;
+    }
+    size_t n = strlen(url);
+    while (n > 0 && url[n - 1] == '/')
+        n--;
+    if (n > PROTO_TEXT_MAX) {
+        log_error("--endpoint-url: longer than %d bytes", PROTO_TEXT_MAX);
+        return ERR_USAGE;
+    }
+    c->endpoint = slice_dup(slice_make(url, n));
+    return c->endpoint ? 0 : ERR_NOMEM;
+}
+
+static int settle_chunk_size(struct core *c, uint64_t wanted) {
+    char least[UNITS_TEXT_SIZE], most[UNITS_TEXT_SIZE];
+    c->limits = c->sources.scheme == DEST_S3 ? &geometry_limits_s3 : &geometry_limits_file;
+    c->chunk_size = wanted ? wanted : CHUNK_SIZE_DEFAULT;
+    bool too_small = c->sources.scheme == DEST_S3 && c->chunk_size < c->limits->chunk_min_bytes; /* else rounded up */
+    if (too_small || c->chunk_size > c->limits->chunk_max_bytes) {
+        log_error("--chunk-size: this destination takes chunks of %s to %s",
+                  format_size(c->limits->chunk_min_bytes, least), format_size(c->limits->chunk_max_bytes, most));
+        return ERR_USAGE;
+    }
+    return 0;
+}
+
+int core_init(struct core *c, const struct producer_config *config, const struct producer_events *e) {
+    memset(c, 0, sizeof *c);
+    if (e)
+        c->events = *e;
+    c->force = config->force;
+    c->on_change = config->on_change;
+    c->nobody_wait_ms = config->nobody_wait_ms ? config->nobody_wait_ms : config->retry_for_ms;
+    if (c->nobody_wait_ms == 0)
+        c->nobody_wait_ms = 600000;
+    c->nobody_due_ms = UINT64_MAX;
+    c->counts.walking = true;
+    int err = sources_init(&c->sources, config->sources, config->source_count, config->dest, config->recursive);
+    if (err == 0)
+        err = settle_endpoint(c, config->endpoint_url);
+    if (err == 0)
+        err = settle_chunk_size(c, config->chunk_size);
+    if (err == 0) {
+        const char *region = config->region ? config->region : first_env("AWS_REGION", "AWS_DEFAULT_REGION");
+        c->source_name = copy_or_empty(config->source_name);
+        c->region = copy_or_empty(c->sources.scheme == DEST_S3 ? region : "");
+        err = c->source_name && c->region ? 0 : ERR_NOMEM;
+    }
+    if (err == 0 && (strlen(c->source_name) > PROTO_TEXT_MAX || strlen(c->region) > PROTO_TEXT_MAX ||
+                     !utf8_is_valid(slice_of(c->source_name)))) {
+        log_error("--source-name, --region: at most %d bytes of UTF-8", PROTO_TEXT_MAX);
+        err = ERR_USAGE;
+    }
+    if (err == 0)
+        err = offers_init(&c->offers);
+    if (err)
+        core_release(c);
+    return err;
+}
+
+void core_release(struct core *c) {
+    walk_destroy(&c->walk);
+    files_release(&c->files);
+    offers_release(&c->offers);
+    sources_release(&c->sources);
+    buf_release(&c->scratch);
+    free(c->source_name);
+    free(c->endpoint);
+    free(c->region);
+    memset(c, 0, sizeof *c);
+}
+
+/* --- telling --- */
+
+void core_view(const struct file *f, struct producer_file_view *view) {
+    *view = (struct producer_file_view){
+        .index = f->index,
+        .upload = f->upload,
+        .path = f->path,
+        .dest = f->dest,
+        .size = f->id.size,
+        .done_bytes = f->done_bytes,
+        .chunks = f->done ? f->shape.chunks : f->wish.chunks,
+        .chunks_done = f->chunks_done,
+        .resumed = f->resumed,
+        .started_ms = f->started_ms,
+    };
+}
+
+void core_notice(struct core *c, const char *format, ...) {
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (c->events.notice)
+        c->events.notice(c->events.arg, text);
+}
+
+void core_report_error(struct core *c, const char *path, enum fail_class klass, const char *reason) {
+    if (c->events.file_failed)
+        c->events.file_failed(c->events.arg, path, klass, reason);
+}
+
+/* --- how a file leaves --- */
+
+static void remove_file(struct core *c, struct file *f) {
+    offers_forget_file(&c->offers, f);
+    files_remove(&c->files, f);
+}
+
+void core_file_done(struct core *c, struct file *f, uint64_t now_ms) {
+    struct producer_file_view view;
+    c->counts.bytes_done += f->id.size - f->done_bytes;
+    f->done_bytes = f->id.size;
+    if (f->done)
+        f->chunks_done = f->shape.chunks;
+    c->counts.files_done++;
+    core_view(f, &view);
+    if (c->events.file_done)
+        c->events.file_done(c->events.arg, &view, f->started_ms ? (double)(now_ms - f->started_ms) / 1000.0 : 0.0);
+    remove_file(c, f);
+}
+
+static void take_bytes_out(struct core *c, const struct file *f) {
+    c->counts.bytes_total -= f->id.size;
+    c->counts.bytes_done -= f->done_bytes;
+}
+
+void core_file_skipped(struct core *c, struct file *f) {
+    struct producer_file_view view;
+    take_bytes_out(c, f);
+    c->counts.files_skipped++;
+    core_view(f, &view);
+    if (c->events.file_skipped)
+        c->events.file_skipped(c->events.arg, &view);
+    remove_file(c, f);
+}
+
+void core_file_failed(struct core *c, struct file *f, enum fail_class klass, const char *format, ...) {
+    char reason[PROTO_TEXT_MAX + 512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(reason, sizeof reason, format, args);
+    va_end(args);
+    take_bytes_out(c, f);
+    c->counts.files_failed++;
+    c->unreachable |= klass == FAIL_UNREACHABLE;
+    core_report_error(c, f->path, klass, reason);
+    remove_file(c, f);
+}
+
+/* --- or is planned again --- */
+
+void core_plan_again(struct core *c, struct file *f, uint64_t due_ms) {
+    offers_forget_file(&c->offers, f);
+    file_give_back_all(f);
+    f->state = FILE_PLAN;
+    f->plan_number = 0;
+    f->plan_asked_ms = 0;
+    f->plan_due_ms = due_ms;
+}
+
+void core_start_over(struct core *c, struct file *f, uint64_t due_ms) {
+    static const struct id128 none;
+    core_plan_again(c, f, due_ms);
+    files_set_upload(&c->files, f, &none);
+    c->counts.bytes_done -= f->done_bytes;
+    file_clear_shape(&c->files, f);
+    free(f->handle);
+    f->handle = NULL;
+    f->resumed = f->checking = false;
+}
+
+void core_plan_all_again(struct core *c, uint64_t now_ms) {
+    for (struct file *f = c->files.first; f; f = f->next)
+        core_plan_again(c, f, now_ms);
+}
+
+const char *core_source_difference(const struct file *f) {
+    static char text[128];
+    struct stat st;
+    struct fileid now;
+    if (stat(f->path, &st) != 0) {
+        snprintf(text, sizeof text, "it cannot be looked at any more: %s", strerror(errno));
+        return text;
+    }
+    if (!S_ISREG(st.st_mode))
+        return "replaced by something that is not a file";
+    fileid_from_stat(&st, &now);
+    return fileid_difference(&f->id, &now, true);
+}
+
+static bool replan_changed(struct core *c, struct file *f, uint64_t now_ms) {
+    struct stat st;
+    struct fileid id;
+    struct geometry wish;
+    if (c->on_change != ON_CHANGE_RESTART || f->changes >= RESTARTS_MAX || stat(f->path, &st) != 0 ||
+        !S_ISREG(st.st_mode))
+        return false;
+    fileid_from_stat(&st, &id);
+    if (geometry_plan(c->limits, id.size, c->chunk_size, &wish) != 0)
+        return false;
+    core_start_over(c, f, now_ms);
+    c->counts.bytes_total = c->counts.bytes_total - f->id.size + id.size;
+    files_set_identity(&c->files, f, &id, &wish);
+    f->forced = c->force;
+    f->missing = false;
+    f->changes++;
+    return true;
+}
+
+void core_source_changed(struct core *c, struct file *f, const char *what, uint64_t now_ms) {
+    if (replan_changed(c, f, now_ms))
+        core_notice(c, "%s: changed while it was uploaded (%s); starting it again", f->path, what);
+    else
+        core_file_failed(c, f, FAIL_CHANGED, "changed while it was uploaded (%s); re-run to start it again", what);
+}
+
+bool core_chunks_complete(struct core *c, struct file *f, uint64_t now_ms) {
+    const char *difference = core_source_difference(f);
+    if (difference)
+        core_source_changed(c, f, difference, now_ms);
+    else
+        f->state = FILE_FINISH;
+    return !difference;
+}
+
+/* --- rule 2 --- */
+
+static void judge_one(struct core *c, struct file *f, uint64_t now_ms) {
+    const char *detail = f->nobody_detail ? f->nobody_detail : "no reason was given";
+    uint64_t due_ms = f->nobody_since_ms + c->nobody_wait_ms;
+    if (now_ms >= due_ms) {
+        core_file_failed(c, f, FAIL_NOBODY, "no uploader can do it: %s", detail);
+        return;
+    }
+    if (!f->nobody_said) {
+        char wait[UNITS_TEXT_SIZE];
+        core_notice(c, "%s: no uploader can do it: %s; waiting up to %s for one that can", f->path, detail,
+                    format_duration((due_ms - now_ms + 999) / 1000, wait));
+        f->nobody_said = true;
+    }
+    c->nobody_due_ms = due_ms < c->nobody_due_ms ? due_ms : c->nobody_due_ms;
+}
+
+void core_judge_nobody(struct core *c, uint64_t now_ms) {
+    struct file *next;
+    bool fleet_is_unable = c->fleet.uploaders > 0 && c->fleet.unable >= c->fleet.uploaders;
+    c->nobody_due_ms = UINT64_MAX;
+    for (struct file *f = c->files.first; f; f = next) {
+        next = f->next;
+        if (f->nobody_since_ms == 0)
+            continue;
+        /* who lacks only this file is not unable for the fleet's counters: every one was asked several times */
+        if (fleet_is_unable || (c->fleet.uploaders > 0 && f->nobody_count >= NOBODY_ROUNDS * c->fleet.uploaders))
+            judge_one(c, f, now_ms);
+        else if (now_ms + 1000 < c->nobody_due_ms)
+            c->nobody_due_ms = now_ms + 1000;
+    }
+}

@@ -1,0 +1,232 @@
+#include "producer/files.h"
+#include "pure/check.h"
+#include <stdlib.h>
+
+static size_t bitmap_size(uint32_t chunks) {
+    return ((size_t)chunks + 7) / 8;
+}
+
+bool files_have_room(const struct files *fs) {
+    return fs->count < FILES_AHEAD && (fs->count == 0 || fs->bitmap_bytes < FILES_BITMAP_BYTES);
+}
+
+/* Counted from the first day on: a planned file will need its bitmaps. */
+static size_t bitmap_cost(const struct file *f) {
+    uint32_t chunks = f->shape.chunks > f->wish.chunks ? f->shape.chunks : f->wish.chunks;
+    return chunks > 1 ? 2 * bitmap_size(chunks) : 0;
+}
+
+int files_add(struct files *fs, const char *path, const char *dest, const struct fileid *id,
+              const struct geometry *wish, struct file **out) {
+    struct file *f = calloc(1, sizeof *f);
+    *out = NULL;
+    if (!f)
+        return ERR_NOMEM;
+    f->path = slice_dup(slice_of(path));
+    f->dest = slice_dup(slice_of(dest));
+    if (!f->path || !f->dest) {
+        free(f->path);
+        free(f->dest);
+        free(f);
+        return ERR_NOMEM;
+    }
+    f->index = ++fs->next_index;
+    f->id = *id;
+    f->wish = *wish;
+    f->put = wish->chunks <= 1;
+    f->state = FILE_PLAN;
+    f->prev = fs->last;
+    *(fs->last ? &fs->last->next : &fs->first) = f;
+    fs->last = f;
+    fs->count++;
+    fs->bitmap_bytes += bitmap_cost(f);
+    *out = f;
+    return 0;
+}
+
+void files_set_identity(struct files *fs, struct file *f, const struct fileid *id, const struct geometry *wish) {
+    CHECK(!f->done);
+    fs->bitmap_bytes -= bitmap_cost(f);
+    f->id = *id;
+    f->wish = *wish;
+    f->put = wish->chunks <= 1;
+    fs->bitmap_bytes += bitmap_cost(f);
+}
+
+static struct file **bucket_of(struct files *fs, const struct id128 *upload) {
+    return &fs->by_upload[id_hash(upload) % FILES_BUCKETS];
+}
+
+static void unhash(struct files *fs, struct file *f) {
+    if (!f->hashed)
+        return;
+    struct file **at = bucket_of(fs, &f->upload);
+    while (*at != f)
+        at = &(*at)->same_hash;
+    *at = f->same_hash;
+    f->hashed = false;
+}
+
+void files_set_upload(struct files *fs, struct file *f, const struct id128 *upload) {
+    unhash(fs, f);
+    f->upload = *upload;
+    if (id_is_zero(upload))
+        return;
+    struct file **at = bucket_of(fs, upload);
+    f->same_hash = *at;
+    *at = f;
+    f->hashed = true;
+}
+
+struct file *files_find(const struct files *fs, const struct id128 *upload) {
+    struct file *f = fs->by_upload[id_hash(upload) % FILES_BUCKETS];
+    while (f && !id_equal(&f->upload, upload))
+        f = f->same_hash;
+    for (struct file *other = f ? NULL : fs->first; other; other = other->next)
+        if (other->state == FILE_CLEAR && id_equal(&other->superseded, upload))
+            return other;
+    return f;
+}
+
+static void free_file(struct file *f) {
+    free(f->path);
+    free(f->dest);
+    free(f->handle);
+    free(f->superseded_handle);
+    free(f->nobody_detail);
+    free(f->done);
+    free(f->taken);
+    free(f);
+}
+
+void files_remove(struct files *fs, struct file *f) {
+    unhash(fs, f);
+    *(f->prev ? &f->prev->next : &fs->first) = f->next;
+    *(f->next ? &f->next->prev : &fs->last) = f->prev;
+    CHECK(fs->count > 0);
+    fs->count--;
+    fs->bitmap_bytes -= bitmap_cost(f);
+    free_file(f);
+}
+
+void files_release(struct files *fs) {
+    struct file *next;
+    for (struct file *f = fs->first; f; f = next) {
+        next = f->next;
+        free_file(f);
+    }
+    memset(fs, 0, sizeof *fs);
+}
+
+int file_set_handle(struct file *f, struct slice handle) {
+    char *copy = handle.len > 0 ? slice_dup(handle) : NULL;
+    if (handle.len > 0 && !copy)
+        return ERR_NOMEM;
+    free(f->handle);
+    f->handle = copy;
+    return 0;
+}
+
+int file_set_shape(struct files *fs, struct file *f, const struct geometry *shape, struct slice done) {
+    if (shape->size != f->id.size || shape->chunks == 0 || !geometry_is_valid(shape))
+        return ERR_INVALID;
+    size_t size = bitmap_size(shape->chunks);
+    const char *bits = done.len > 0 ? done.ptr : NULL;
+    if (bits && done.len < size)
+        return ERR_INVALID;
+    uint8_t *done_bits = calloc(1, size), *taken_bits = calloc(1, size);
+    if (!done_bits || !taken_bits) {
+        free(done_bits);
+        free(taken_bits);
+        return ERR_NOMEM;
+    }
+    free(f->done);
+    free(f->taken);
+    fs->bitmap_bytes -= bitmap_cost(f);
+    f->done = done_bits;
+    f->taken = taken_bits;
+    f->shape = *shape;
+    fs->bitmap_bytes += bitmap_cost(f);
+    f->chunks_done = f->next_chunk = 0;
+    f->done_bytes = 0;
+    for (uint32_t i = 0; bits && i < shape->chunks; i++)
+        if ((uint8_t)bits[i / 8] >> (i % 8) & 1)
+            (void)file_chunk_set_done(f, i);
+    return 0;
+}
+
+void file_clear_shape(struct files *fs, struct file *f) {
+    fs->bitmap_bytes -= bitmap_cost(f);
+    free(f->done);
+    free(f->taken);
+    f->done = f->taken = NULL;
+    memset(&f->shape, 0, sizeof f->shape);
+    fs->bitmap_bytes += bitmap_cost(f);
+    f->chunks_done = f->next_chunk = 0;
+    f->done_bytes = 0;
+}
+
+static bool bit(const uint8_t *bits, uint32_t i) {
+    return bits[i / 8] >> (i % 8) & 1;
+}
+
+bool file_chunk_is_done(const struct file *f, uint32_t chunk) {
+    return f->done && chunk < f->shape.chunks && bit(f->done, chunk);
+}
+
+bool file_chunk_is_taken(const struct file *f, uint32_t chunk) {
+    return f->taken && chunk < f->shape.chunks && bit(f->taken, chunk);
+}
+
+void file_chunk_take(struct file *f, uint32_t chunk) {
+    CHECK(f->taken && chunk < f->shape.chunks);
+    f->taken[chunk / 8] |= (uint8_t)(1u << chunk % 8);
+}
+
+void file_chunk_give_back(struct file *f, uint32_t chunk) {
+    if (!f->taken || chunk >= f->shape.chunks)
+        return;
+    f->taken[chunk / 8] &= (uint8_t) ~(1u << chunk % 8);
+    if (chunk < f->next_chunk)
+        f->next_chunk = chunk;
+}
+
+void file_give_back_all(struct file *f) {
+    if (f->taken)
+        memset(f->taken, 0, bitmap_size(f->shape.chunks));
+    f->next_chunk = 0;
+    f->taken_single = false;
+}
+
+bool file_chunk_set_done(struct file *f, uint32_t chunk) {
+    if (!f->done || chunk >= f->shape.chunks || bit(f->done, chunk))
+        return false;
+    f->done[chunk / 8] |= (uint8_t)(1u << chunk % 8);
+    f->chunks_done++;
+    f->done_bytes += geometry_length(&f->shape, chunk);
+    return true;
+}
+
+bool file_chunk_set_redo(struct file *f, uint32_t chunk) {
+    if (!f->done || chunk >= f->shape.chunks || !bit(f->done, chunk))
+        return false;
+    f->done[chunk / 8] &= (uint8_t) ~(1u << chunk % 8);
+    f->chunks_done--;
+    f->done_bytes -= geometry_length(&f->shape, chunk);
+    if (chunk < f->next_chunk)
+        f->next_chunk = chunk;
+    return true;
+}
+
+bool file_next_chunk(struct file *f, uint32_t *chunk) {
+    if (!f->done)
+        return false;
+    while (f->next_chunk < f->shape.chunks && (bit(f->done, f->next_chunk) || bit(f->taken, f->next_chunk)))
+        f->next_chunk++;
+    *chunk = f->next_chunk;
+    return f->next_chunk < f->shape.chunks;
+}
+
+bool file_is_complete(const struct file *f) {
+    return f->done && f->chunks_done == f->shape.chunks;
+}

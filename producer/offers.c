@@ -1,0 +1,265 @@
+#include "producer/offers.h"
+#include "pure/check.h"
+#include <stdlib.h>
+
+#define SLICE_MS UINT64_C(100)
+#define RATE_SLICES UINT64_C(5) /* the grant rate is that of the last half second */
+
+int offers_init(struct offers *o) {
+    memset(o, 0, sizeof *o);
+    o->pool = calloc(OFFERS_MAX, sizeof *o->pool);
+    if (!o->pool)
+        return ERR_NOMEM;
+    for (size_t i = OFFERS_MAX; i-- > 0;) {
+        o->pool[i].next = o->free;
+        o->free = &o->pool[i];
+    }
+    o->due_ms = UINT64_MAX;
+    return 0;
+}
+
+void offers_release(struct offers *o) {
+    free(o->pool);
+    memset(o, 0, sizeof *o);
+}
+
+/* --- look-up --- */
+
+static struct offer **bucket_of(struct offers *o, const struct ref *ref) {
+    uint64_t h = id_hash(&ref->upload) + ref->chunk * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)ref->kind;
+    return &o->buckets[(h ^ h >> 32) % OFFERS_BUCKETS];
+}
+
+static bool ref_equal(const struct ref *a, const struct ref *b) {
+    return a->kind == b->kind && a->chunk == b->chunk && id_equal(&a->upload, &b->upload);
+}
+
+struct offer *offers_find(const struct offers *o, const struct ref *ref) {
+    struct offer *at = *bucket_of((struct offers *)o, ref);
+    while (at && !ref_equal(&at->ref, ref))
+        at = at->same_hash;
+    return at;
+}
+
+/* --- states --- */
+
+static enum offer_queue queue_of(const struct offer *offer) {
+    return offer->ref.kind == JOB_CHUNK || offer->ref.kind == JOB_PUT ? QUEUE_BULK : QUEUE_URGENT;
+}
+
+static bool is_outstanding(const struct offer *offer) {
+    return offer->state == OFFER_OPEN || (offer->state == OFFER_READY && offer->repeat);
+}
+
+static void leave_state(struct offers *o, struct offer *offer) {
+    if (is_outstanding(offer))
+        o->outstanding--;
+    if (offer->state == OFFER_READY) {
+        enum offer_queue q = queue_of(offer);
+        *(offer->prev ? &offer->prev->next : &o->first[q]) = offer->next;
+        *(offer->next ? &offer->next->prev : &o->last[q]) = offer->prev;
+        offer->next = offer->prev = NULL;
+        o->ready_new -= !offer->repeat;
+    }
+    if (offer->state == OFFER_LEASED) {
+        o->leased--;
+        o->leased_bytes -= offer->bytes;
+    }
+    offer->state = OFFER_FREE;
+    offer->repeat = offer->until = false;
+}
+
+static void enter_state(struct offers *o, struct offer *offer, enum offer_state state) {
+    offer->state = state;
+    if (is_outstanding(offer))
+        o->outstanding++;
+    if (state == OFFER_READY) {
+        enum offer_queue q = queue_of(offer);
+        offer->prev = o->last[q];
+        *(o->last[q] ? &o->last[q]->next : &o->first[q]) = offer;
+        o->last[q] = offer;
+        o->ready_new += !offer->repeat;
+    }
+    if (state == OFFER_LEASED) {
+        o->leased++;
+        o->leased_bytes += offer->bytes;
+    }
+    if ((state == OFFER_OPEN || state == OFFER_WAITING || offer->until) && offer->due_ms < o->due_ms)
+        o->due_ms = offer->due_ms;
+}
+
+int offers_add(struct offers *o, const struct ref *ref, struct file *f, uint64_t bytes, struct offer **out) {
+    struct offer *offer = o->free;
+    *out = NULL;
+    if (!offer)
+        return ERR_LIMIT;
+    CHECK(!offers_find(o, ref));
+    o->free = offer->next;
+    if ((size_t)(offer - o->pool) >= o->top)
+        o->top = (size_t)(offer - o->pool) + 1;
+    *offer = (struct offer){.ref = *ref, .file = f, .bytes = bytes};
+    struct offer **at = bucket_of(o, ref);
+    offer->same_hash = *at;
+    *at = offer;
+    o->used++;
+    enter_state(o, offer, OFFER_READY);
+    *out = offer;
+    return 0;
+}
+
+void offers_remove(struct offers *o, struct offer *offer) {
+    leave_state(o, offer);
+    struct offer **at = bucket_of(o, &offer->ref);
+    while (*at != offer)
+        at = &(*at)->same_hash;
+    *at = offer->same_hash;
+    memset(offer, 0, sizeof *offer);
+    offer->next = o->free;
+    o->free = offer;
+    o->used--;
+}
+
+static void remove_ref(struct offers *o, enum job_kind kind, const struct id128 *upload, uint32_t chunk) {
+    struct ref ref = {.kind = kind, .upload = *upload, .chunk = chunk};
+    struct offer *offer = offers_find(o, &ref);
+    if (offer)
+        offers_remove(o, offer);
+}
+
+void offers_forget_file(struct offers *o, const struct file *f) {
+    static const enum job_kind singles[] = {JOB_BEGIN, JOB_FINISH, JOB_PUT, JOB_HEAD};
+    for (size_t i = 0; i < sizeof singles / sizeof singles[0]; i++)
+        remove_ref(o, singles[i], &f->upload, 0);
+    remove_ref(o, JOB_ABORT, &f->superseded, 0);
+    for (uint32_t byte = 0; f->taken && byte < (f->shape.chunks + 7) / 8; byte++)
+        for (uint32_t i = 8 * byte; f->taken[byte] != 0 && i < 8 * byte + 8 && i < f->shape.chunks; i++)
+            if (file_chunk_is_taken(f, i))
+                remove_ref(o, JOB_CHUNK, &f->upload, i);
+}
+
+/* --- time --- */
+
+static int compare_u32(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static uint64_t median_ms(const struct offers *o) {
+    uint32_t sorted[OFFERS_TIMES];
+    memcpy(sorted, o->times_ms, o->times_count * sizeof *sorted);
+    qsort(sorted, o->times_count, sizeof *sorted, compare_u32);
+    return sorted[o->times_count / 2];
+}
+
+static void note_grant(struct offers *o, const struct offer *offer, uint64_t now_ms) {
+    struct offers_slice *s = &o->slices[now_ms / SLICE_MS % OFFERS_SLICES];
+    if (s->slice != now_ms / SLICE_MS)
+        *s = (struct offers_slice){.slice = now_ms / SLICE_MS, .least_ms = UINT32_MAX};
+    s->grants++;
+    if (offer->times != 1)
+        return; /* which of its copies was granted nobody knows */
+    uint64_t took = now_ms - offer->offered_ms;
+    uint32_t ms = took > UINT32_MAX ? UINT32_MAX : (uint32_t)took;
+    if (ms < s->least_ms)
+        s->least_ms = ms;
+    o->times_ms[o->times_at++ % OFFERS_TIMES] = ms;
+    if (o->times_count < OFFERS_TIMES)
+        o->times_count++;
+    if (o->times_count < OFFERS_TIMES || o->times_at % 16 == 0)
+        o->median_ms = median_ms(o);
+}
+
+/* Rule 4: how long an offer may lie before it is repeated. */
+static uint64_t patience_ms(uint64_t median, uint32_t times) {
+    uint64_t ms = 4 * median > OFFERS_AGAIN_MIN_MS ? 4 * median : OFFERS_AGAIN_MIN_MS;
+    for (uint32_t i = 1; i < times && ms < OFFERS_AGAIN_MAX_MS; i++)
+        ms *= 2;
+    return ms < OFFERS_AGAIN_MAX_MS ? ms : OFFERS_AGAIN_MAX_MS;
+}
+
+size_t offers_window(const struct offers *o, const struct fleet *fleet, uint64_t now_ms) {
+    if (fleet->uploaders == 0)
+        return 0;
+    uint64_t slice = now_ms / SLICE_MS, grants = 0, least = UINT64_MAX;
+    for (size_t i = 0; i < OFFERS_SLICES; i++) {
+        const struct offers_slice *s = &o->slices[i];
+        if (s->grants == 0 || s->slice > slice || slice - s->slice >= OFFERS_SLICES)
+            continue;
+        if (s->least_ms < least)
+            least = s->least_ms;
+        if (slice - s->slice < RATE_SLICES)
+            grants += s->grants;
+    }
+    uint64_t window = fleet->share;
+    if (grants > 0 && least <= UINT32_MAX) /* grants / (RATE_SLICES × SLICE_MS) × T, rounded up */
+        window += (2 * grants * (least + TAIL_PACE_MS) + RATE_SLICES * SLICE_MS - 1) / (RATE_SLICES * SLICE_MS);
+    if (window < OFFERS_FLOOR)
+        window = OFFERS_FLOOR;
+    return window < OFFERS_WINDOW_MAX ? (size_t)window : OFFERS_WINDOW_MAX;
+}
+
+size_t offers_room(const struct offers *o, const struct fleet *fleet, uint64_t now_ms) {
+    size_t window = offers_window(o, fleet, now_ms), taken = o->outstanding + o->ready_new;
+    size_t room = window > taken ? window - taken : 0;
+    return room < OFFERS_MAX - o->used ? room : OFFERS_MAX - o->used;
+}
+
+void offers_sent(struct offers *o, struct offer *offer, uint64_t now_ms) {
+    leave_state(o, offer);
+    offer->times += offer->times < UINT32_MAX;
+    offer->offered_ms = now_ms;
+    offer->due_ms = now_ms + patience_ms(o->median_ms, offer->times);
+    enter_state(o, offer, OFFER_OPEN);
+}
+
+void offers_granted(struct offers *o, struct offer *offer, uint64_t now_ms) {
+    if (is_outstanding(offer))
+        note_grant(o, offer, now_ms);
+    leave_state(o, offer);
+    offer->times = offer->refused = 0;
+    enter_state(o, offer, OFFER_LEASED);
+}
+
+void offers_lease_until(struct offers *o, struct offer *offer, uint64_t until_ms) {
+    leave_state(o, offer);
+    offer->until = true;
+    offer->due_ms = until_ms;
+    enter_state(o, offer, OFFER_LEASED);
+}
+
+void offers_wait(struct offers *o, struct offer *offer, uint64_t due_ms, uint64_t now_ms) {
+    leave_state(o, offer);
+    offer->due_ms = due_ms;
+    offer->times = 0;
+    offer->refused += offer->refused < UINT32_MAX;
+    enter_state(o, offer, due_ms <= now_ms ? OFFER_READY : OFFER_WAITING);
+}
+
+static void make_ready(struct offers *o, struct offer *offer, bool repeat) {
+    leave_state(o, offer);
+    offer->repeat = repeat;
+    enter_state(o, offer, OFFER_READY);
+}
+
+void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free) {
+    if (now_ms < o->due_ms)
+        return;
+    uint64_t next = UINT64_MAX;
+    for (size_t i = 0; i < o->top; i++) {
+        struct offer *offer = &o->pool[i];
+        bool open = offer->state == OFFER_OPEN;
+        if (!open && offer->state != OFFER_WAITING && !(offer->state == OFFER_LEASED && offer->until))
+            continue;
+        if (offer->due_ms > now_ms)
+            next = offer->due_ms < next ? offer->due_ms : next;
+        else if (!open || fleet_free)
+            make_ready(o, offer, open);
+        else /* no free place: look again soon, it may be lost all the same */
+            next = now_ms + SLICE_MS < next ? now_ms + SLICE_MS : next;
+    }
+    o->due_ms = next;
+}
+
+uint64_t offers_deadline(const struct offers *o) {
+    return o->due_ms;
+}

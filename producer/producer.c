@@ -1,0 +1,436 @@
+/*
+ * The producer's turn: sockets and time around core.h. Phases of producer_step, each bounded: conversation in, walk,
+ * ask for plans, keep the tail asked, offer.
+ *
+ * The tail. Exactly one TAIL is outstanding. Its cursors are taken from WELCOME before any file is planned under that
+ * epoch, so no record is missed: what PLANNED does not show yet comes by the tail.
+ *
+ * Offers go to the PUSH socket only while it can take them: with no uploader connected, or all pipes full, jobs stay
+ * READY (their number is bounded by the window) and the loop waits for ENDPOINT_OUT.
+ */
+#include "producer/producer.h"
+#include "producer/core.h"
+#include "runtime/session.h"
+#include "system/dirs.h"
+#include "system/log.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MESSAGES_A_STEP 64u
+#define ENTRIES_A_STEP 256u
+#define OFFERS_A_STEP 64u
+#define TAIL_WAIT_MS 500u
+#define TAIL_WAIT_NOBODY_MS 50u /* while no uploader is known: learn of the first one soon */
+#define TAIL_GRACE_MS 3000u     /* an answer this late is not coming */
+#define TAIL_RECORDS_MAX 4096u
+#define SILENCE_SAID_MS 5000u
+#define RETRY_SEND_MS 10u
+
+struct producer {
+    struct core core;
+    struct session *session;
+    struct endpoint *jobs;
+    char *journal_dir, *consumer;
+    uint64_t consumer_wait_ms, started_ms;
+
+    bool welcomed, silence_said, offers_blocked, conversation_blocked;
+    bool tail_answered;                                /* since the last WELCOME: the fleet is known */
+    uint64_t tail_number, tail_asked_ms, tail_wait_ms; /* number 0: none outstanding */
+    uint64_t tail_seq, tail_event;
+    bool drain_confirmed; /* a tail was answered since producer_drain */
+    struct buf frame;
+    char trouble[256];
+};
+
+/* --- new, destroy --- */
+
+static int open_jobs(struct producer *p, const char *address) {
+    struct buf fresh = BUF_INIT;
+    int err = address ? 0 : fresh_ipc_endpoint("jobs", &fresh);
+    if (err == 0)
+        err = endpoint_open(&p->jobs, ENDPOINT_PUSH, address ? address : fresh.data);
+    buf_release(&fresh);
+    return err;
+}
+
+static int copy_text(char **out, const char *text) {
+    *out = text ? slice_dup(slice_of(text)) : NULL;
+    return text && !*out ? ERR_NOMEM : 0;
+}
+
+int producer_new(struct producer **out, const struct producer_config *config, const struct producer_events *e) {
+    *out = NULL;
+    if (config->data_endpoint) {
+        log_error("--data: sending bytes through the producer is not in this version");
+        return ERR_USAGE;
+    }
+    if (!config->consumer && !config->journal_dir) {
+        log_error("--consumer or --journal is needed to find the consumer");
+        return ERR_USAGE;
+    }
+    struct producer *p = calloc(1, sizeof *p);
+    if (!p)
+        return ERR_NOMEM;
+    p->consumer_wait_ms = config->consumer_wait_ms;
+    int err = core_init(&p->core, config, e);
+    if (err == 0)
+        err = copy_text(&p->journal_dir, config->journal_dir);
+    if (err == 0)
+        err = copy_text(&p->consumer, config->consumer);
+    if (err == 0)
+        err = open_jobs(p, config->jobs_endpoint);
+    if (err == 0) {
+        struct session_options o = {.role = ROLE_PRODUCER,
+                                    .consumer = p->consumer,
+                                    .journal_dir = p->consumer ? NULL : p->journal_dir,
+                                    .jobs = endpoint_address(p->jobs)};
+        err = session_new(&p->session, &o);
+    }
+    if (err == ERR_NOMEM)
+        log_error("out of memory");
+    if (err)
+        producer_destroy(&p);
+    *out = p;
+    return err;
+}
+
+void producer_destroy(struct producer **pp) {
+    struct producer *p = *pp;
+    if (!p)
+        return;
+    endpoint_close(&p->jobs);
+    session_destroy(&p->session);
+    core_release(&p->core);
+    buf_release(&p->frame);
+    free(p->journal_dir);
+    free(p->consumer);
+    free(p);
+    *pp = NULL;
+}
+
+/* --- what drivers ask --- */
+
+const char *producer_jobs_endpoint(const struct producer *p) {
+    return endpoint_address(p->jobs);
+}
+
+size_t producer_root_count(const struct producer *p) {
+    return p->core.sources.root_count;
+}
+
+const char *producer_root(const struct producer *p, size_t i) {
+    return i < p->core.sources.root_count ? p->core.sources.roots[i] : NULL;
+}
+
+const char *producer_allow(const struct producer *p) {
+    return p->core.sources.allow;
+}
+
+const struct producer_counts *producer_counts(const struct producer *p) {
+    return &p->core.counts;
+}
+
+size_t producer_files(const struct producer *p, struct producer_file_view *views, size_t max) {
+    size_t count = 0;
+    for (const struct file *f = p->core.files.first; f && count < max; f = f->next)
+        if (f->started_ms != 0)
+            core_view(f, &views[count++]);
+    return count;
+}
+
+const char *producer_trouble(const struct producer *p) {
+    return p->trouble[0] ? p->trouble : NULL;
+}
+
+void producer_drain(struct producer *p) {
+    p->core.draining = true;
+    p->core.counts.draining = true;
+    p->drain_confirmed = false;
+}
+
+static bool is_drained(const struct producer *p) {
+    if (!p->welcomed || p->core.files.count == 0 || !session_is_connected(p->session))
+        return true;
+    return p->core.offers.leased == 0 && p->drain_confirmed;
+}
+
+bool producer_is_finished(const struct producer *p) {
+    if (p->core.draining && is_drained(p))
+        return true;
+    return !p->core.counts.walking && p->core.files.count == 0;
+}
+
+int producer_exit_status(const struct producer *p) {
+    if (p->core.unreachable)
+        return 3;
+    return p->core.counts.files_failed > 0 || p->core.counts.source_errors > 0 ? 1 : 0;
+}
+
+size_t producer_wait_items(struct producer *p, struct wait_item items[PRODUCER_WAIT_ITEMS]) {
+    size_t count = 0;
+    struct endpoint *conversation = session_endpoint(p->session);
+    if (conversation)
+        items[count++] = (struct wait_item){
+            .endpoint = conversation, .fd = -1, .want = ENDPOINT_IN | (p->conversation_blocked ? ENDPOINT_OUT : 0)};
+    if (p->offers_blocked)
+        items[count++] = (struct wait_item){.endpoint = p->jobs, .fd = -1, .want = ENDPOINT_OUT};
+    return count;
+}
+
+/* --- the conversation --- */
+
+/* The consumer restarted, or forgot us: its leases and its list of our uploads may be gone. */
+static void on_welcome(struct producer *p, uint64_t now_ms) {
+    p->trouble[0] = 0;
+    if (p->silence_said)
+        core_notice(&p->core, "the consumer answers again");
+    p->silence_said = false;
+    p->tail_number = 0;
+    p->tail_answered = false;
+    p->tail_seq = session_start_seq(p->session);
+    p->tail_event = session_start_event(p->session);
+    memset(&p->core.fleet, 0, sizeof p->core.fleet);
+    core_plan_all_again(&p->core, now_ms);
+    p->welcomed = true;
+}
+
+static int on_records(struct producer *p, const struct msg *m, uint64_t now_ms) {
+    if (m->number != p->tail_number || p->tail_number == 0)
+        return 0; /* the answer to an earlier asking */
+    p->tail_number = 0;
+    p->tail_answered = true;
+    p->drain_confirmed = true;
+    p->tail_seq = m->records.next;
+    p->tail_event = m->records.event_next;
+    int err = track_records(&p->core, now_ms, &m->records);
+    if (err == ERR_INVALID)
+        log_error("the consumer sent journal lines that cannot be read; use programs of one version");
+    return err;
+}
+
+static int on_error(struct producer *p, const struct msg_error *e) {
+    bool news = p->trouble[0] == 0;
+    p->trouble[0] = 0;
+    snprintf(p->trouble, sizeof p->trouble, "the consumer says: %.*s", (int)e->text.len,
+             e->text.len ? e->text.ptr : "");
+    if (e->code == PROTOCOL_VERSION) {
+        log_error("%s; use programs of one version", p->trouble);
+        return ERR_VERSION;
+    }
+    if (news)
+        core_notice(&p->core, "%s", p->trouble);
+    return 0;
+}
+
+static int on_message(struct producer *p, const struct msg *m, uint64_t now_ms) {
+    switch (m->type) {
+    case MSG_WELCOME:
+        on_welcome(p, now_ms);
+        return 0;
+    case MSG_PLANNED:
+        return plan_apply(&p->core, now_ms, m->number, &m->planned);
+    case MSG_RECORDS:
+        return on_records(p, m, now_ms);
+    case MSG_ERROR:
+        return on_error(p, &m->error);
+    default:
+        return 0;
+    }
+}
+
+static int read_conversation(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
+    struct msg *m;
+    for (unsigned i = 0; i < MESSAGES_A_STEP; i++) {
+        int err = session_recv(p->session, &m);
+        if (err == ERR_AGAIN)
+            return 0;
+        if (err == 0)
+            err = on_message(p, m, now_ms);
+        if (err)
+            return err;
+    }
+    *deadline_ms = now_ms; /* there may be more */
+    return 0;
+}
+
+static int watch_silence(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
+    if (!p->welcomed && p->consumer_wait_ms > 0) {
+        uint64_t end_ms = p->started_ms + p->consumer_wait_ms;
+        if (now_ms >= end_ms) {
+            log_error("%s: no consumer answers; start one with 'chunklift consumer', or use 'chunklift cp'",
+                      p->consumer      ? p->consumer
+                      : p->journal_dir ? p->journal_dir
+                                       : "consumer");
+            return ERR_UNREACHABLE;
+        }
+        *deadline_ms = end_ms < *deadline_ms ? end_ms : *deadline_ms;
+    }
+    if (p->welcomed && !p->silence_said && !session_is_connected(p->session) &&
+        session_silence_ms(p->session, now_ms) >= SILENCE_SAID_MS) {
+        core_notice(&p->core, "the consumer does not answer; waiting for it");
+        p->silence_said = true;
+    }
+    return 0;
+}
+
+/* Remembers that the socket was full; that is no error. */
+static int sent(struct producer *p, int err, uint64_t now_ms, uint64_t *deadline_ms) {
+    if (err != ERR_AGAIN)
+        return err;
+    p->conversation_blocked = true;
+    if (now_ms + RETRY_SEND_MS < *deadline_ms)
+        *deadline_ms = now_ms + RETRY_SEND_MS;
+    return 0;
+}
+
+static int ask_for_plans(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
+    struct plan_file list[PLAN_FILES_MAX];
+    struct file *asked[PLAN_FILES_MAX];
+    size_t count;
+    while (!p->conversation_blocked && !p->core.draining &&
+           (count = plan_pick(&p->core, now_ms, list, asked, PLAN_FILES_MAX)) > 0) {
+        struct msg m = {.type = MSG_PLAN, .plan = {.files = list, .file_count = count}};
+        uint64_t number;
+        int err = session_send(p->session, &m, &number);
+        if (err == 0)
+            plan_asked(asked, count, number, now_ms);
+        else if ((err = sent(p, err, now_ms, deadline_ms)) != 0)
+            return err;
+    }
+    uint64_t due_ms = p->core.draining || p->conversation_blocked ? UINT64_MAX : plan_deadline(&p->core);
+    *deadline_ms = due_ms < *deadline_ms ? due_ms : *deadline_ms;
+    return 0;
+}
+
+static int keep_tail(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
+    if (p->tail_number != 0 && now_ms < p->tail_asked_ms + p->tail_wait_ms + TAIL_GRACE_MS) {
+        uint64_t late_ms = p->tail_asked_ms + p->tail_wait_ms + TAIL_GRACE_MS;
+        *deadline_ms = late_ms < *deadline_ms ? late_ms : *deadline_ms;
+        return 0;
+    }
+    if (p->conversation_blocked)
+        return 0;
+    p->tail_wait_ms = !p->tail_answered ? 0 : p->core.fleet.uploaders == 0 ? TAIL_WAIT_NOBODY_MS : TAIL_WAIT_MS;
+    struct msg m = {.type = MSG_TAIL,
+                    .tail = {.seq = p->tail_seq,
+                             .event = p->tail_event,
+                             .filter = TAIL_MINE,
+                             .max_records = TAIL_RECORDS_MAX,
+                             .wait_ms = (uint32_t)p->tail_wait_ms}};
+    uint64_t number = 0;
+    int err = session_send(p->session, &m, &number);
+    if (err)
+        return sent(p, err, now_ms, deadline_ms);
+    p->tail_number = number;
+    p->tail_asked_ms = now_ms;
+    return 0;
+}
+
+/* --- offers --- */
+
+/* Encodes as many of the picked jobs as fit into one OFFER; *count becomes their number, 0 when not even the first
+ * one fits. */
+static int encode_offer(struct producer *p, struct offer *const *picked, size_t *count) {
+    struct job list[OFFER_JOBS];
+    for (size_t i = 0; i < *count; i++)
+        jobs_build(&p->core, picked[i], &list[i]);
+    for (; *count > 0; *count /= 2) {
+        struct msg m = {.type = MSG_OFFER,
+                        .journal = *session_journal(p->session),
+                        .sender = *session_incarnation(p->session),
+                        .offer = {.jobs = list, .job_count = *count}};
+        buf_clear(&p->frame);
+        int err = msg_encode(&m, &p->frame);
+        if (err != ERR_LIMIT)
+            return err;
+    }
+    return 0;
+}
+
+static int offer_jobs(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
+    struct offer *picked[OFFER_JOBS];
+    int err = jobs_refill(&p->core, now_ms);
+    p->offers_blocked = false;
+    for (unsigned i = 0; err == 0; i++) {
+        size_t count = jobs_pick(&p->core, picked, OFFER_JOBS);
+        if (count == 0)
+            break;
+        if (!(endpoint_events(p->jobs) & ENDPOINT_OUT)) {
+            p->offers_blocked = true;
+            break;
+        }
+        if (i == OFFERS_A_STEP) {
+            *deadline_ms = now_ms;
+            break;
+        }
+        err = encode_offer(p, picked, &count);
+        if (err)
+            break;
+        if (count == 0) {
+            core_file_failed(&p->core, picked[0]->file, FAIL_REQUEST, "its names are too long to be offered");
+            continue;
+        }
+        err = endpoint_send(p->jobs, NULL, 0, buf_slice(&p->frame));
+        if (err == 0)
+            jobs_sent(&p->core, picked, count, now_ms);
+        else if (err == ERR_AGAIN) {
+            p->offers_blocked = true;
+            return 0;
+        }
+    }
+    uint64_t due_ms = p->core.draining ? UINT64_MAX : offers_deadline(&p->core.offers);
+    *deadline_ms = due_ms < *deadline_ms ? due_ms : *deadline_ms;
+    return err;
+}
+
+/* --- the step --- */
+
+static int look_at_sources(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
+    bool more = false;
+    int err = intake_step(&p->core, ENTRIES_A_STEP, &more);
+    if (more)
+        *deadline_ms = now_ms;
+    return err;
+}
+
+static void update_counts(struct producer *p) {
+    struct producer_counts *n = &p->core.counts;
+    n->files_active = (uint32_t)p->core.files.count;
+    n->leases = (uint32_t)p->core.offers.leased;
+    n->lease_bytes = p->core.offers.leased_bytes;
+    n->outstanding = (uint32_t)p->core.offers.outstanding;
+    n->connected = session_is_connected(p->session);
+}
+
+static void judge_nobody(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
+    if (now_ms >= p->core.nobody_due_ms)
+        core_judge_nobody(&p->core, now_ms);
+    if (p->core.nobody_due_ms < *deadline_ms)
+        *deadline_ms = p->core.nobody_due_ms;
+}
+
+int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
+    if (p->started_ms == 0)
+        p->started_ms = now_ms;
+    p->conversation_blocked = false;
+    int err = session_step(p->session, now_ms, deadline_ms);
+    if (err == 0)
+        err = read_conversation(p, now_ms, deadline_ms);
+    if (err == 0)
+        err = watch_silence(p, now_ms, deadline_ms);
+    if (err == 0)
+        err = look_at_sources(p, now_ms, deadline_ms);
+    bool connected = p->welcomed && session_is_connected(p->session);
+    if (err == 0 && connected)
+        err = ask_for_plans(p, now_ms, deadline_ms);
+    if (err == 0 && connected)
+        err = keep_tail(p, now_ms, deadline_ms);
+    if (err == 0)
+        judge_nobody(p, now_ms, deadline_ms);
+    if (err == 0 && connected && p->tail_answered)
+        err = offer_jobs(p, now_ms, deadline_ms);
+    if (err == ERR_NOMEM)
+        log_error("out of memory");
+    update_counts(p);
+    return err;
+}

@@ -1,0 +1,325 @@
+/*
+ * RECORDS: what happened to our jobs. Events first (a grant comes before the record it led to), then the journal's
+ * lines, then the fleet. Everything is idempotent: a record or event may come twice, early, late, or for a file that is
+ * gone, and changes nothing then.
+ */
+#include "producer/core.h"
+#include "pure/record.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define REFUSED_MIN_MS 50u
+#define REFUSED_MAX_MS 5000u
+#define LATER_MAX_MS 1000u
+
+/* --- events --- */
+
+static uint64_t growing_ms(uint32_t times, uint64_t max_ms) {
+    uint64_t ms = REFUSED_MIN_MS;
+    for (uint32_t i = 0; i < times && ms < max_ms; i++)
+        ms *= 2;
+    return ms < max_ms ? ms : max_ms;
+}
+
+/* The plan is not what the consumer knows: ask again, in growing steps. */
+static void refused(struct core *c, struct file *f, enum why why, uint64_t now_ms) {
+    if (++f->refusals > REFUSALS_MAX)
+        core_file_failed(c, f, FAIL_REQUEST, "the consumer keeps refusing its jobs: %s", why_text(why));
+    else
+        core_plan_again(c, f, now_ms + growing_ms(f->refusals, REFUSED_MAX_MS));
+}
+
+/* Rule 2. false: the file left. */
+static bool note_nobody(struct core *c, struct file *f, const struct event *e, uint64_t now_ms) {
+    const char *difference = e->why == WHY_NO_SOURCE ? core_source_difference(f) : NULL;
+    if (difference) {
+        core_source_changed(c, f, difference, now_ms);
+        return false;
+    }
+    if (f->nobody_since_ms == 0)
+        f->nobody_since_ms = now_ms;
+    f->nobody_count++;
+    struct buf text = BUF_INIT;
+    struct slice detail = e->detail.len > 0 ? e->detail : slice_of(why_text(e->why));
+    if (text_add_printable(&text, detail) == 0 &&
+        (e->worker.len == 0 || (buf_add_text(&text, " (") == 0 && text_add_printable(&text, e->worker) == 0 &&
+                                buf_add_text(&text, ")") == 0))) {
+        free(f->nobody_detail);
+        f->nobody_detail = slice_dup(buf_slice(&text));
+    }
+    buf_release(&text);
+    c->nobody_due_ms = now_ms;
+    return true;
+}
+
+/* The job is granted each time before it is found impossible: pauses grow with the time that has gone by. */
+static uint64_t nobody_pause_ms(const struct file *f, uint64_t now_ms) {
+    uint64_t ms = REFUSED_MIN_MS + (now_ms - f->nobody_since_ms) / 4;
+    return ms < REFUSED_MAX_MS ? ms : REFUSED_MAX_MS;
+}
+
+static void on_released(struct core *c, struct offer *offer, const struct event *e, uint64_t now_ms) {
+    uint64_t wait_ms = 0;
+    switch (e->why) {
+    case WHY_NOT_HERE:
+    case WHY_NO_SOURCE:
+        if (!note_nobody(c, offer->file, e, now_ms))
+            return;
+        wait_ms = nobody_pause_ms(offer->file, now_ms);
+        break;
+    case WHY_BACKOFF:
+        wait_ms = e->after_ms;
+        break;
+    case WHY_FULL_SLOTS:
+        wait_ms = e->after_ms ? e->after_ms : growing_ms(offer->refused, LATER_MAX_MS);
+        break;
+    default:
+        break;
+    }
+    offers_wait(&c->offers, offer, now_ms + wait_ms, now_ms);
+}
+
+static void on_denied(struct core *c, struct offer *offer, const struct event *e, uint64_t now_ms) {
+    if (offer->state == OFFER_LEASED && !offer->until)
+        return; /* an older copy of the offer: the lease stands */
+    switch (e->why) {
+    case WHY_UNKNOWN:
+    case WHY_STALE:
+    case WHY_ENDED:
+        refused(c, offer->file, e->why, now_ms);
+        return;
+    default:
+        break;
+    }
+    uint64_t wait_ms = e->after_ms ? e->after_ms : growing_ms(offer->refused, LATER_MAX_MS);
+    offers_wait(&c->offers, offer, now_ms + wait_ms, now_ms);
+}
+
+static void on_checked(struct core *c, struct file *f, const struct event *e, uint64_t now_ms) {
+    if (e->exists && e->size == f->id.size)
+        core_file_skipped(c, f);
+    else if (f->aborts++ >= RESTARTS_MAX)
+        core_file_failed(c, f, FAIL_INTEGRITY, "what the journal shows as uploaded keeps vanishing at its destination");
+    else {
+        core_start_over(c, f, now_ms);
+        f->missing = true;
+    }
+}
+
+static int on_event(struct core *c, const struct event *e, uint64_t now_ms) {
+    struct file *f = files_find(&c->files, &e->ref.upload);
+    struct offer *offer;
+    if (!f || !jobs_is_current(f, &e->ref))
+        return 0;
+    int err = jobs_take(c, f, &e->ref, &offer);
+    if (err)
+        return err == ERR_LIMIT ? 0 : err;
+    switch (e->kind) {
+    case EVENT_GRANTED:
+        offers_granted(&c->offers, offer, now_ms);
+        break;
+    case EVENT_RELEASED:
+        on_released(c, offer, e, now_ms);
+        break;
+    case EVENT_EXPIRED:
+        offers_wait(&c->offers, offer, now_ms, now_ms);
+        break;
+    case EVENT_DENIED:
+        on_denied(c, offer, e, now_ms);
+        break;
+    case EVENT_CHECKED:
+        if (e->ref.kind == JOB_HEAD)
+            on_checked(c, f, e, now_ms);
+        break;
+    }
+    return 0;
+}
+
+/* --- records --- */
+
+static void drop_job(struct core *c, const struct file *f, enum job_kind kind, uint32_t chunk) {
+    struct ref ref = {.kind = kind, .upload = f->upload, .chunk = chunk};
+    struct offer *offer = offers_find(&c->offers, &ref);
+    if (offer)
+        jobs_give_back(c, offer);
+}
+
+/* Somebody can do it after all. */
+static void note_progress(struct file *f) {
+    f->nobody_since_ms = 0;
+    f->nobody_count = 0;
+    f->nobody_said = false;
+    f->refusals = 0;
+}
+
+static int on_begin(struct core *c, struct file *f, const struct record *r, uint64_t now_ms) {
+    struct geometry shape = {.size = f->id.size, .chunk_size = r->chunk_size, .chunks = r->chunks};
+    if (f->state != FILE_BEGIN)
+        return 0; /* known already, or PLANNED will tell */
+    offers_forget_file(&c->offers, f);
+    file_give_back_all(f);
+    int err = file_set_handle(f, r->has & HAS_HANDLE ? r->handle : slice_of(""));
+    if (err == 0)
+        err = file_set_shape(&c->files, f, &shape, slice_of(NULL));
+    if (err == ERR_INVALID) {
+        refused(c, f, WHY_STALE, now_ms);
+        return 0;
+    }
+    f->checksum = r->has & HAS_CHECKSUM ? CHECKSUM_CRC32C_FULL : CHECKSUM_NONE;
+    f->state = FILE_CHUNKS;
+    note_progress(f);
+    return err;
+}
+
+static void on_chunk(struct core *c, struct file *f, const struct record *r, uint64_t now_ms) {
+    struct producer_file_view view;
+    if (!file_chunk_set_done(f, r->chunk))
+        return;
+    uint64_t length = geometry_length(&f->shape, r->chunk);
+    c->counts.bytes_done += length;
+    c->counts.bytes_sent_now += length;
+    note_progress(f);
+    drop_job(c, f, JOB_CHUNK, r->chunk);
+    core_view(f, &view);
+    if (c->events.file_progress)
+        c->events.file_progress(c->events.arg, &view, r->chunk, length, r->worker);
+    if (f->state == FILE_CHUNKS && file_is_complete(f))
+        (void)core_chunks_complete(c, f, now_ms);
+}
+
+static void on_redo(struct core *c, struct file *f, const struct record *r) {
+    if (!file_chunk_set_redo(f, r->chunk))
+        return;
+    c->counts.bytes_done -= geometry_length(&f->shape, r->chunk);
+    if (f->state == FILE_FINISH) {
+        drop_job(c, f, JOB_FINISH, 0);
+        f->state = FILE_CHUNKS;
+    }
+}
+
+static enum fail_class class_from_name(struct slice name) {
+    for (enum fail_class k = FAIL_CHANGED; k <= FAIL_NOBODY; k++)
+        if (slice_equal(name, slice_of(fail_class_name(k))))
+            return k;
+    return FAIL_REQUEST;
+}
+
+static void on_fail(struct core *c, struct file *f, const struct record *r, uint64_t now_ms) {
+    enum fail_class klass = class_from_name(r->klass);
+    if (klass == FAIL_CHANGED) {
+        const char *difference = core_source_difference(f);
+        char what[128];
+        snprintf(what, sizeof what, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");
+        core_source_changed(c, f, difference ? difference : what, now_ms);
+    } else
+        core_file_failed(c, f, klass, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");
+}
+
+/* The upload this file waited for is gone: its own can begin. */
+static void superseded_ended(struct core *c, struct file *f) {
+    offers_forget_file(&c->offers, f);
+    f->taken_single = false;
+    memset(&f->superseded, 0, sizeof f->superseded);
+    free(f->superseded_handle);
+    f->superseded_handle = NULL;
+    f->state = f->put ? FILE_PUT : FILE_BEGIN;
+    note_progress(f);
+}
+
+static void on_abort(struct core *c, struct file *f, const struct record *r, uint64_t now_ms) {
+    if (slice_equal(r->reason, slice_of("superseded")))
+        core_file_failed(c, f, FAIL_SUPERSEDED, "another source took its destination; re-run to upload it again");
+    else if (f->aborts++ >= RESTARTS_MAX)
+        core_file_failed(c, f, FAIL_OUTAGE, "the destination dropped its upload %u times (%.*s)", f->aborts,
+                         (int)r->reason.len, r->reason.len ? r->reason.ptr : "");
+    else
+        core_start_over(c, f, now_ms);
+}
+
+static int on_record(struct core *c, const struct record *r, uint64_t now_ms) {
+    struct file *f = r->has & HAS_UPLOAD ? files_find(&c->files, &r->upload) : NULL;
+    if (!f)
+        return 0;
+    if (!id_equal(&f->upload, &r->upload)) { /* the upload in the way */
+        if (r->ev == EV_ABORT || r->ev == EV_FINISH || r->ev == EV_PUT)
+            superseded_ended(c, f);
+        return 0;
+    }
+    if (f->checking)
+        return 0; /* an old upload's record; only its object matters */
+    switch (r->ev) {
+    case EV_BEGIN:
+        return on_begin(c, f, r, now_ms);
+    case EV_CHUNK:
+        on_chunk(c, f, r, now_ms);
+        break;
+    case EV_REDO:
+        on_redo(c, f, r);
+        break;
+    case EV_PUT:
+        c->counts.bytes_sent_now += f->id.size;
+        core_file_done(c, f, now_ms);
+        break;
+    case EV_FINISH:
+        core_file_done(c, f, now_ms);
+        break;
+    case EV_FAIL:
+        on_fail(c, f, r, now_ms);
+        break;
+    case EV_ABORT:
+        on_abort(c, f, r, now_ms);
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+static int read_lines(struct core *c, struct slice lines, uint64_t now_ms) {
+    while (lines.len > 0) {
+        const char *end = memchr(lines.ptr, '\n', lines.len);
+        size_t len = end ? (size_t)(end - lines.ptr) : lines.len;
+        struct record r;
+        int err = record_parse(slice_make(lines.ptr, len), &r, &c->scratch);
+        if (err == 0)
+            err = on_record(c, &r, now_ms);
+        if (err && err != ERR_VERSION) /* an event of a later version says nothing to us */
+            return err;
+        lines.ptr += end ? len + 1 : len;
+        lines.len -= end ? len + 1 : len;
+    }
+    return 0;
+}
+
+/* --- all together --- */
+
+static void note_fleet(struct core *c, const struct msg_records *m) {
+    c->fleet = m->fleet;
+    if (c->base.epoch != m->epoch) { /* counters of a consumer that started anew */
+        c->base.epoch = m->epoch;
+        c->base.bytes = m->fleet.again_bytes;
+        c->base.retries = m->fleet.retries;
+    }
+    if (m->fleet.again_bytes > c->base.bytes)
+        c->counts.bytes_again += m->fleet.again_bytes - c->base.bytes;
+    if (m->fleet.retries > c->base.retries)
+        c->counts.retries += m->fleet.retries - c->base.retries;
+    c->base.bytes = m->fleet.again_bytes;
+    c->base.retries = m->fleet.retries;
+    c->counts.bytes_moving = m->fleet.moving_bytes;
+    c->counts.uploaders = m->fleet.uploaders;
+    c->counts.slots = m->fleet.slots;
+    c->counts.free = m->fleet.free;
+}
+
+int track_records(struct core *c, uint64_t now_ms, const struct msg_records *m) {
+    int err = 0;
+    note_fleet(c, m);
+    for (size_t i = 0; err == 0 && i < m->event_count; i++)
+        err = on_event(c, &m->events[i], now_ms);
+    if (err == 0)
+        err = read_lines(c, m->lines, now_ms);
+    if (err == 0 && m->resync)
+        core_plan_all_again(c, now_ms);
+    return err;
+}

@@ -1,0 +1,262 @@
+/*
+ * S3 as a backend: takes tasks, lets the kinds (s3_begin.c and so on) work on them, hands results back.
+ *
+ * An op is in the list from start() until it is told (s3_end) or cancelled. task_done may start and cancel other tasks,
+ * so nothing here keeps a pointer into the list across it.
+ */
+#include "pure/check.h"
+#include "system/log.h"
+#include "uploader/s3.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ENDS_PER_STEP 256
+#define AHEAD_PER_STEP 8 /* pieces of S3_SCRATCH */
+#define KEYS_WAIT_MS 10
+
+static struct s3 *s3_of(struct backend *b) {
+    return (struct s3 *)b;
+}
+
+/* --- ops --- */
+
+static void op_link(struct s3 *s3, struct s3_op *op) {
+    op->link = s3->last;
+    *s3->last = op;
+    s3->last = &op->next;
+}
+
+static void op_destroy(struct s3_op *op) {
+    struct s3 *s3 = op->s3;
+    *op->link = op->next;
+    if (op->next)
+        op->next->link = op->link;
+    else
+        s3->last = op->link;
+    if (op->transfer)
+        http_cancel(s3->http, op->transfer);
+    for (size_t i = 0; i < S3_HEADERS_MAX; i++)
+        buf_release(&op->request.headers[i]);
+    for (size_t i = 0; op->etags && i < op->task->part_count; i++)
+        free(op->etags[i]);
+    free(op->etags);
+    buf_release(&op->body);
+    buf_release(&op->key_marker);
+    s3_xml_uploads_release(&op->uploads);
+    digest_destroy(&op->md5);
+    op->task->backend_state = NULL;
+    free(op);
+}
+
+static void tell(struct s3_op *op) {
+    struct task *t = op->task;
+    op_destroy(op);
+    task_done(t);
+}
+
+void s3_end(struct s3_op *op, enum outcome outcome) {
+    CHECK(op->state != S3_OP_ENDED);
+    op->task->result.outcome = outcome;
+    op->task->awaiting_reply = false;
+    op->state = S3_OP_ENDED;
+    if (!op->starting)
+        tell(op);
+}
+
+void s3_end_error(struct s3_op *op, const struct s3_error *e) {
+    struct task_result *r = &op->task->result;
+    enum job_kind kind = op->task->job.ref.kind;
+    r->transient = e->transient;
+    r->throttled = e->throttled;
+    r->never_connected = e->never_connected;
+    r->credentials_expired = e->expired;
+    r->retry_after_ms = e->retry_after_ms;
+    r->klass = e->klass;
+    snprintf(r->error, sizeof r->error, "%s", e->text);
+    s3_end(op, e->gone && (kind == JOB_CHUNK || kind == JOB_FINISH) ? OUTCOME_GONE : OUTCOME_FAILED);
+}
+
+void s3_end_failed(struct s3_op *op, enum fail_class klass, bool transient, const char *text) {
+    struct s3_error e;
+    s3_error_set(&e, klass, transient, text);
+    s3_end_error(op, &e);
+}
+
+void s3_end_err(struct s3_op *op, int err) {
+    s3_end_failed(op, err == ERR_NOMEM ? FAIL_OUTAGE : FAIL_REQUEST, err == ERR_NOMEM, err_text(err));
+}
+
+bool s3_take_etag(struct s3_op *op, const struct http_reply *r) {
+    struct task_result *result = &op->task->result;
+    if (s3_etag_copy(http_header(r, "etag"), result->etag, sizeof result->etag) == 0)
+        return true;
+    s3_end_failed(op, FAIL_DEST, false, "the store's ETag is longer than 255 bytes");
+    return false;
+}
+
+/* --- the backend --- */
+
+static void pick_region(struct s3_op *op) {
+    const struct s3 *s3 = op->s3;
+    const struct target *t = &op->task->job.target;
+    const char *known = s3_memory_region(s3->memory, op->place.endpoint, op->place.bucket);
+    struct slice wishes[] = {slice_of(known),
+                             t->region,
+                             slice_of(s3->region),
+                             slice_of(getenv("AWS_REGION")),
+                             slice_of(getenv("AWS_DEFAULT_REGION")),
+                             slice_of(aws_credentials_region(s3->credentials)),
+                             slice_of(S3_DEFAULT_REGION)};
+    size_t i = 0;
+    while (!s3_region_is_valid(wishes[i]))
+        i++;
+    memcpy(op->region, wishes[i].ptr, wishes[i].len);
+    op->region[wishes[i].len] = 0;
+}
+
+static enum s3_addressing addressing(const struct s3 *s3) {
+    return s3_addressing_from_text(aws_credentials_addressing_style(s3->credentials));
+}
+
+static int check(struct backend *b, const struct target *target, char *reason, size_t reason_size) {
+    struct s3 *s3 = s3_of(b);
+    struct s3_place place;
+    int err = s3_place_init(&place, target, addressing(s3), reason, reason_size);
+    if (!err && aws_credentials_step(s3->credentials, 0) == AWS_MISSING) {
+        snprintf(reason, reason_size, "%s", aws_credentials_problem(s3->credentials));
+        err = ERR_DENIED;
+    }
+    return err;
+}
+
+static void start_kind(struct s3_op *op) {
+    switch (op->task->job.ref.kind) {
+    case JOB_BEGIN:
+        s3_begin_start(op);
+        break;
+    case JOB_CHUNK:
+        s3_chunk_start(op);
+        break;
+    case JOB_FINISH:
+        s3_finish_start(op);
+        break;
+    case JOB_ABORT:
+        s3_abort_start(op);
+        break;
+    case JOB_PUT:
+        s3_put_start(op);
+        break;
+    case JOB_HEAD:
+        s3_head_start(op);
+        break;
+    default:
+        s3_end_err(op, ERR_INVALID);
+    }
+}
+
+static int start(struct backend *b, struct task *t) {
+    struct s3 *s3 = s3_of(b);
+    struct s3_op *op = calloc(1, sizeof *op);
+    char why[sizeof t->result.error];
+    if (!op)
+        return ERR_NOMEM;
+    *op = (struct s3_op){.s3 = s3, .task = t, .starting = true};
+    op->fresh = t->result.transient && !t->result.throttled && !t->result.credentials_expired;
+    memset(&t->result, 0, sizeof t->result);
+    t->backend_state = op;
+    op_link(s3, op);
+    id_to_hex(&t->job.ref.upload, op->owner);
+    if (s3_place_init(&op->place, &t->job.target, addressing(s3), why, sizeof why)) {
+        s3_end_failed(op, FAIL_REQUEST, false, why);
+    } else {
+        pick_region(op);
+        start_kind(op);
+    }
+    op->starting = false;
+    return 0;
+}
+
+static void cancel(struct backend *b, struct task *t) {
+    (void)b;
+    struct s3_op *op = t->backend_state;
+    if (op)
+        op_destroy(op);
+}
+
+static void look_at_progress(struct s3_op *op) {
+    if (!op->transfer)
+        return;
+    op->task->awaiting_reply = http_all_sent(op->transfer);
+    if (s3_carries_file(op))
+        op->task->moved_bytes = http_sent(op->transfer);
+}
+
+/* The first op that can go on by itself. */
+static struct s3_op *find_ready(const struct s3 *s3, enum aws_state keys) {
+    for (struct s3_op *op = s3->ops; op; op = op->next)
+        if (op->state == S3_OP_ENDED || op->state == S3_OP_AHEAD || (op->state == S3_OP_KEYS && keys != AWS_PENDING))
+            return op;
+    return NULL;
+}
+
+static bool step(struct backend *b) {
+    struct s3 *s3 = s3_of(b);
+    bool waiting = false;
+    for (struct s3_op *op = s3->ops; op; op = op->next) {
+        look_at_progress(op);
+        waiting |= op->state == S3_OP_KEYS;
+    }
+    enum aws_state keys = aws_credentials_step(s3->credentials, waiting ? KEYS_WAIT_MS : 0);
+    struct s3_op *op;
+    for (unsigned ends = 0, ahead = 0; ends < ENDS_PER_STEP && (op = find_ready(s3, keys)); ends++) {
+        if (op->state == S3_OP_ENDED)
+            tell(op);
+        else if (op->state == S3_OP_KEYS)
+            s3_call_step(op, keys);
+        else if (ahead++ < AHEAD_PER_STEP)
+            s3_ahead_step(op);
+        else
+            break;
+    }
+    for (op = s3->ops; op; op = op->next)
+        if (op->state != S3_OP_REQUEST)
+            return true;
+    return false;
+}
+
+static void destroy(struct backend *b) {
+    struct s3 *s3 = s3_of(b);
+    while (s3->ops)
+        op_destroy(s3->ops);
+    aws_credentials_destroy(&s3->credentials);
+    s3_memory_destroy(&s3->memory);
+    free(s3->region);
+    free(s3->scratch);
+    free(s3);
+}
+
+static const struct backend_ops ops = {
+    .name = "s3", .check = check, .start = start, .cancel = cancel, .step = step, .destroy = destroy};
+
+int backend_s3_new(struct backend **b, struct http *http, const struct s3_options *o) {
+    *b = NULL;
+    struct s3 *s3 = calloc(1, sizeof *s3);
+    if (!s3)
+        return ERR_NOMEM;
+    *s3 = (struct s3){.base = {&ops},
+                      .http = http,
+                      .content_md5 = o->content_md5,
+                      .response_timeout_ms = o->response_timeout_ms,
+                      .last = &s3->ops};
+    int err = aws_credentials_new(&s3->credentials, o->profile);
+    if (!err)
+        err = s3_memory_new(&s3->memory);
+    if (!err && o->region && !(s3->region = strdup(o->region)))
+        err = ERR_NOMEM;
+    if (err) {
+        destroy(&s3->base);
+        return err;
+    }
+    *b = &s3->base;
+    return 0;
+}

@@ -1,0 +1,205 @@
+#include "uploader/file_job.h"
+
+#include "pure/buf.h"
+#include "pure/ids.h"
+#include "pure/text.h"
+#include "system/clock.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- ends of a job --- */
+
+void file_job_free(struct file_job *j) {
+    list_remove(&j->node);
+    if (j->fd >= 0)
+        close(j->fd);
+    file_place_close(&j->place);
+    j->task->backend_state = NULL;
+    free(j);
+}
+
+void file_job_drop_put(struct file_job *j) {
+    if (j->task->job.ref.kind == JOB_PUT && j->fd >= 0 && j->temp[0])
+        (void)unlinkat(j->place.dir_fd, j->temp, 0);
+}
+
+void file_job_end(struct file_job *j, enum outcome outcome) {
+    struct task *t = j->task;
+    t->result.outcome = outcome;
+    if (outcome != OUTCOME_DONE)
+        file_job_drop_put(j);
+    file_job_free(j);
+    task_done(t);
+}
+
+void file_job_fail(struct file_job *j, enum fail_class klass, const char *what, const char *why) {
+    struct task *t = j->task;
+    struct buf name = BUF_INIT;
+    t->result.klass = klass;
+    if (text_add_printable(&name, t->job.target.dest))
+        buf_clear(&name);
+    snprintf(t->result.error, sizeof t->result.error, "%.*s: %s%s%s", (int)(name.len < 300 ? name.len : 300),
+             name.data ? name.data : "", what, why ? ": " : "", why ? why : "");
+    buf_release(&name);
+    file_job_end(j, OUTCOME_FAILED);
+}
+
+void file_job_fail_errno(struct file_job *j, const char *what, int error) {
+    enum fail_class klass = error == ENOSPC || error == EDQUOT ? FAIL_FULL : FAIL_DEST;
+    j->task->result.transient =
+        error == EINTR || error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
+    file_job_fail(j, klass, what, strerror(error));
+}
+
+void file_job_wait_dir_sync(struct backend_file *b, struct file_job *j) {
+    struct stat st;
+    if (fstat(j->place.dir_fd, &st) != 0) {
+        file_job_fail_errno(j, "cannot look at its directory", errno);
+        return;
+    }
+    j->dev = st.st_dev;
+    j->ino = st.st_ino;
+    list_remove(&j->node);
+    list_add(&b->dir_syncing, &j->node);
+}
+
+/* --- names and handles --- */
+
+void file_temp_name(const struct id128 *upload, const char *suffix, char out[FILE_TEMP_SIZE]) {
+    char hex[ID_HEX_SIZE];
+    id_to_hex(upload, hex);
+    snprintf(out, FILE_TEMP_SIZE, ".chunklift-%s.%s", hex, suffix);
+}
+
+int file_open_retrying(int dir_fd, const char *name, int flags) {
+    int fd;
+    do
+        fd = openat(dir_fd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0666);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+int file_job_look_at_final(const struct file_job *j, struct stat *st) {
+    return fstatat(j->place.dir_fd, j->place.name, st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
+}
+
+bool file_job_final_is_usable(struct file_job *j) {
+    struct stat st;
+    int error = file_job_look_at_final(j, &st);
+    if (error && error != ENOENT) {
+        file_job_fail_errno(j, "cannot look at it", error);
+        return false;
+    }
+    if (!error && S_ISDIR(st.st_mode)) {
+        file_job_fail(j, FAIL_DEST, "is a directory", NULL);
+        return false;
+    }
+    return true;
+}
+
+void file_job_gone(struct file_job *j) {
+    snprintf(j->task->result.error, sizeof j->task->result.error, "its temporary file is gone");
+    file_job_end(j, OUTCOME_GONE);
+}
+
+void file_job_wait_sync(struct backend_file *b, struct file_job *j) {
+    struct stat st;
+    if (fstat(j->fd, &st) != 0) {
+        file_job_fail_errno(j, "cannot look at its temporary file", errno);
+        return;
+    }
+    j->dev = st.st_dev;
+    j->ino = st.st_ino;
+    j->task->awaiting_reply = true;
+    list_remove(&j->node);
+    list_add(&b->syncing, &j->node);
+}
+
+/* All of it, or errno. */
+static int write_fully(int fd, const char *bytes, size_t len, uint64_t offset) {
+    while (len > 0) {
+        ssize_t put = pwrite(fd, bytes, len, (off_t)offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return put < 0 ? errno : EIO;
+        bytes += put;
+        len -= (size_t)put;
+        offset += (uint64_t)put;
+    }
+    return 0;
+}
+
+void file_job_source_failed(struct file_job *j, int err) {
+    if (err == ERR_CHANGED) {
+        char why[128] = "it shrank";
+        if (source_check(j->task->source, why, sizeof why) == 0)
+            snprintf(why, sizeof why, "it shrank and grew");
+        j->task->result.klass = FAIL_CHANGED;
+        snprintf(j->task->result.error, sizeof j->task->result.error, "changed while it was uploaded (%s)", why);
+    } else {
+        j->task->result.klass = FAIL_SOURCE;
+        snprintf(j->task->result.error, sizeof j->task->result.error, "cannot be read");
+    }
+    file_job_end(j, OUTCOME_FAILED);
+}
+
+bool file_job_park_when_late(struct backend_file *b, struct file_job *j) {
+    if (clock_ms() < j->task->lease_deadline_ms)
+        return false;
+    list_remove(&j->node);
+    list_add(&b->parked, &j->node);
+    return true;
+}
+
+void file_job_write(struct backend_file *b, struct file_job *j) {
+    struct task *t = j->task;
+    uint64_t base = t->job.ref.kind == JOB_CHUNK ? t->job.offset : 0;
+    for (size_t moved = 0; moved < FILE_STEP_BYTES;) {
+        if (file_job_park_when_late(b, j))
+            return;
+        uint64_t at = base + source_position(t->source);
+        ssize_t got = source_read(t->source, b->piece, FILE_PIECE_BYTES);
+        if (got < 0) {
+            file_job_source_failed(j, (int)got);
+            return;
+        }
+        if (got == 0) {
+            if (t->job.ref.kind == JOB_CHUNK)
+                file_job_wait_sync(b, j);
+            else
+                j->phase = PHASE_CLOSE;
+            return;
+        }
+        int error = write_fully(j->fd, b->piece, (size_t)got, at);
+        if (error) {
+            file_job_fail_errno(j, "cannot write", error);
+            return;
+        }
+        /* only a hint to begin: so that the sync, later, has little to wait for */
+        (void)sync_file_range(j->fd, (off_t)at, got, SYNC_FILE_RANGE_WRITE);
+        moved += (size_t)got;
+        b->unsynced_bytes += (uint64_t)got;
+        t->moved_bytes += (uint64_t)got;
+        t->result.sent_bytes = t->moved_bytes;
+    }
+}
+
+void file_job_close(struct backend_file *b, struct file_job *j) {
+    if (fsync(j->fd) != 0) {
+        file_job_fail_errno(j, "cannot sync", errno);
+        return;
+    }
+    if (file_job_park_when_late(b, j) || !file_job_final_is_usable(j))
+        return;
+    if (renameat(j->place.dir_fd, j->temp, j->place.dir_fd, j->place.name) != 0) {
+        file_job_fail_errno(j, "cannot rename its temporary file", errno);
+        return;
+    }
+    j->temp[0] = 0;
+    file_job_wait_dir_sync(b, j);
+}

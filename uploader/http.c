@@ -1,0 +1,510 @@
+/*
+ * curl_multi in the uploader's loop. Every transfer owns one easy handle; both are kept in a free list and used again,
+ * connections live in the multi handle and outlast them.
+ *
+ * What libcurl 7.88 needs when it signs for S3 is kept here and nowhere else: paths as they are, no redirects (they
+ * lose the signature), no headers removed (a removed header is signed all the same; a short wait for "100 Continue"
+ * instead), user and password apart (keys may hold a colon), a length with every body.
+ *
+ * Time limits. libcurl watches the connecting. The rest is watched here, in http_perform, at most every CHECK_MS:
+ *   sending   no body byte left for STALL_MS
+ *   awaiting  all bytes left, the reply is not complete within the response timeout
+ * CURLOPT_LOW_SPEED_* cannot do this: it also counts the silence of a store that thinks about its reply.
+ *
+ * A transfer is in exactly one list: idle (free list) or active (added to the multi handle).
+ */
+#include "uploader/http.h"
+#include "pure/check.h"
+#include "system/clock.h"
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#define CHECK_MS 100
+#define STALL_MS 60000
+#define WAIT_MAX_MS 1000
+#define IDLE_TRANSFERS_MAX 64
+#define REPLY_MAX (1u << 20)
+#define HEADERS_MAX (64u << 10) /* bytes of reply headers kept */
+#define WAIT_FDS_MAX 64
+#define LARGE_BODY (1u << 20)
+#define CONNECT_TIMEOUT_MS 5000
+#define RESPONSE_TIMEOUT_MS 300000
+
+struct http_transfer {
+    struct http *http;
+    struct http_transfer *next, **link; /* active: doubly linked; idle: next only */
+    CURL *easy;
+    struct curl_slist *headers;
+    ssize_t (*read)(void *arg, void *out, size_t max);
+    int (*rewind)(void *arg);
+    void (*done)(void *arg, const struct http_reply *reply);
+    void *arg;
+    struct slice text;
+    uint64_t body_length, position; /* position: of the next byte libcurl gets */
+    uint64_t given_bytes;           /* in all, after rewinds too */
+    int read_error;                 /* what read() or rewind() gave */
+    bool out_of_memory;
+    uint64_t left_bytes, left_ms; /* how many had left when, at the last look that saw a difference */
+    uint64_t awaiting_ms;         /* since when a reply is awaited; 0 not yet */
+    uint32_t response_timeout_ms;
+    size_t reply_max;
+    struct buf body, reply_headers;
+    char error[CURL_ERROR_SIZE];
+};
+
+struct http {
+    CURLM *multi;
+    struct http_options options;
+    char *ca_bundle;
+    struct http_transfer *active, *idle;
+    size_t idle_count, active_count;
+    uint64_t checked_ms;
+};
+
+static void transfer_destroy(struct http_transfer *t) {
+    curl_slist_free_all(t->headers);
+    curl_easy_cleanup(t->easy);
+    buf_release(&t->body);
+    buf_release(&t->reply_headers);
+    free(t);
+}
+
+int http_new(struct http **h, const struct http_options *o) {
+    *h = NULL;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return ERR_NOMEM;
+    struct http *n = calloc(1, sizeof *n);
+    if (!n)
+        goto out;
+    n->options = *o;
+    if (n->options.connect_timeout_ms == 0)
+        n->options.connect_timeout_ms = CONNECT_TIMEOUT_MS;
+    if (n->options.response_timeout_ms == 0)
+        n->options.response_timeout_ms = RESPONSE_TIMEOUT_MS;
+    const char *bundle = getenv("AWS_CA_BUNDLE");
+    if (bundle && *bundle && !(n->ca_bundle = strdup(bundle)))
+        goto out;
+    if (!(n->multi = curl_multi_init()))
+        goto out;
+    if (o->idle_max > 0)
+        curl_multi_setopt(n->multi, CURLMOPT_MAXCONNECTS, (long)o->idle_max);
+    *h = n;
+    return 0;
+out:
+    if (n)
+        free(n->ca_bundle);
+    free(n);
+    curl_global_cleanup();
+    return ERR_NOMEM;
+}
+
+void http_destroy(struct http **h) {
+    if (!*h)
+        return;
+    while ((*h)->active)
+        http_cancel(*h, (*h)->active);
+    while ((*h)->idle) {
+        struct http_transfer *t = (*h)->idle;
+        (*h)->idle = t->next;
+        transfer_destroy(t);
+    }
+    curl_multi_cleanup((*h)->multi);
+    free((*h)->ca_bundle);
+    free(*h);
+    *h = NULL;
+    curl_global_cleanup();
+}
+
+/* --- what libcurl calls --- */
+
+static size_t give_body(char *out, size_t size, size_t count, void *arg) {
+    struct http_transfer *t = arg;
+    size_t max = size * count;
+    uint64_t left = t->body_length - t->position;
+    if (left < max)
+        max = (size_t)left;
+    if (max == 0)
+        return 0;
+    ssize_t n;
+    if (t->read) {
+        n = t->read(t->arg, out, max);
+        CHECK(n <= (ssize_t)max);
+        if (n == 0)
+            n = ERR_CHANGED; /* less than was promised */
+    } else {
+        memcpy(out, t->text.ptr + t->position, max);
+        n = (ssize_t)max;
+    }
+    if (n < 0) {
+        t->read_error = (int)n;
+        return CURL_READFUNC_ABORT;
+    }
+    t->position += (uint64_t)n;
+    t->given_bytes += (uint64_t)n;
+    return (size_t)n;
+}
+
+/* libcurl starts a body again when a kept connection turns out to be dead. */
+static int rewind_body(void *arg, curl_off_t offset, int origin) {
+    struct http_transfer *t = arg;
+    if (offset != 0 || origin != SEEK_SET)
+        return CURL_SEEKFUNC_CANTSEEK;
+    if (t->position > 0 && t->read) {
+        int err = t->rewind ? t->rewind(t->arg) : ERR_INVALID;
+        if (err) {
+            t->read_error = err;
+            return CURL_SEEKFUNC_FAIL;
+        }
+    }
+    t->position = 0;
+    return CURL_SEEKFUNC_OK;
+}
+
+static size_t take_body(char *bytes, size_t size, size_t count, void *arg) {
+    struct http_transfer *t = arg;
+    size_t len = size * count, room = t->reply_max - t->body.len;
+    if (buf_add(&t->body, bytes, len < room ? len : room)) {
+        t->out_of_memory = true;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    return len;
+}
+
+static size_t take_header(char *bytes, size_t size, size_t count, void *arg) {
+    struct http_transfer *t = arg;
+    size_t len = size * count;
+    if (len >= 5 && memcmp(bytes, "HTTP/", 5) == 0) /* a new reply: what came before was "100 Continue" */
+        buf_clear(&t->reply_headers);
+    if (t->reply_headers.len + len > HEADERS_MAX)
+        return len;
+    if (buf_add(&t->reply_headers, bytes, len)) {
+        t->out_of_memory = true;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    return len;
+}
+
+/* --- starting --- */
+
+static struct http_transfer *transfer_get(struct http *h) {
+    struct http_transfer *t = h->idle;
+    if (t) {
+        h->idle = t->next;
+        h->idle_count--;
+        curl_easy_reset(t->easy);
+        return t;
+    }
+    t = calloc(1, sizeof *t);
+    if (t && !(t->easy = curl_easy_init())) {
+        free(t);
+        t = NULL;
+    }
+    if (t)
+        t->http = h;
+    return t;
+}
+
+static void transfer_put(struct http *h, struct http_transfer *t) {
+    if (h->idle_count >= IDLE_TRANSFERS_MAX) {
+        transfer_destroy(t);
+        return;
+    }
+    curl_slist_free_all(t->headers);
+    t->headers = NULL;
+    if (t->body.cap > LARGE_BODY / 4)
+        buf_release(&t->body);
+    t->next = h->idle;
+    t->link = NULL;
+    h->idle = t;
+    h->idle_count++;
+}
+
+static int add_header(struct http_transfer *t, const char *line) {
+    struct curl_slist *longer = curl_slist_append(t->headers, line);
+    if (!longer)
+        return ERR_NOMEM;
+    t->headers = longer;
+    return 0;
+}
+
+/* libcurl signs the headers it is given and its own. */
+static int set_credentials(struct http_transfer *t, const struct http_credentials *c) {
+    struct buf line = BUF_INIT;
+    int err = buf_addf(&line, "aws:amz:%s:s3", c->region);
+    if (!err && curl_easy_setopt(t->easy, CURLOPT_AWS_SIGV4, line.data) != CURLE_OK)
+        err = ERR_NOMEM;
+    if (!err && curl_easy_setopt(t->easy, CURLOPT_USERNAME, c->access_key) != CURLE_OK)
+        err = ERR_NOMEM;
+    if (!err && curl_easy_setopt(t->easy, CURLOPT_PASSWORD, c->secret_key) != CURLE_OK)
+        err = ERR_NOMEM;
+    if (!err && c->session_token && *c->session_token) {
+        buf_clear(&line);
+        err = buf_addf(&line, "x-amz-security-token: %s", c->session_token);
+        if (!err)
+            err = add_header(t, line.data);
+        if (line.data)
+            explicit_bzero(line.data, line.cap);
+    }
+    buf_release(&line);
+    return err;
+}
+
+static int set_method(struct http_transfer *t, const struct http_request *r) {
+    CURL *e = t->easy;
+    CURLcode rc = CURLE_OK;
+    if (strcmp(r->method, "HEAD") == 0) {
+        rc = curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+    } else if (strcmp(r->method, "GET") == 0) {
+        rc = curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
+    } else if (strcmp(r->method, "DELETE") == 0) {
+        rc = curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, "DELETE");
+    } else { /* PUT, POST: the same machinery, so that a body of any length goes through give_body */
+        curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)r->body_length);
+        curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, r->body_length >= LARGE_BODY ? 524288L : 65536L);
+        rc = curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
+    }
+    return rc == CURLE_OK ? 0 : ERR_NOMEM;
+}
+
+static void set_limits(struct http_transfer *t, const struct http_request *r) {
+    CURL *e = t->easy;
+    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(e, CURLOPT_EXPECT_100_TIMEOUT_MS, 1L);
+    curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)t->http->options.connect_timeout_ms);
+    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
+    curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+    curl_easy_setopt(e, CURLOPT_READFUNCTION, give_body);
+    curl_easy_setopt(e, CURLOPT_READDATA, t);
+    curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, rewind_body);
+    curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    if (r->fresh_connection) {
+        curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
+    }
+}
+
+static int set_request(struct http_transfer *t, const struct http_request *r) {
+    set_limits(t, r);
+    if (curl_easy_setopt(t->easy, CURLOPT_URL, r->url) != CURLE_OK ||
+        curl_easy_setopt(t->easy, CURLOPT_USERAGENT, "chunklift/" CHUNKLIFT_VERSION) != CURLE_OK)
+        return ERR_NOMEM;
+    if (t->http->ca_bundle && curl_easy_setopt(t->easy, CURLOPT_CAINFO, t->http->ca_bundle) != CURLE_OK)
+        return ERR_NOMEM;
+    int err = set_method(t, r);
+    for (const char *const *line = r->headers; !err && line && *line; line++)
+        err = add_header(t, *line);
+    if (!err && r->credentials)
+        err = set_credentials(t, r->credentials);
+    if (!err && t->headers && curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers) != CURLE_OK)
+        err = ERR_NOMEM;
+    return err;
+}
+
+static void transfer_link(struct http *h, struct http_transfer *t) {
+    t->next = h->active;
+    t->link = &h->active;
+    if (h->active)
+        h->active->link = &t->next;
+    h->active = t;
+    h->active_count++;
+}
+
+static void transfer_unlink(struct http *h, struct http_transfer *t) {
+    *t->link = t->next;
+    if (t->next)
+        t->next->link = t->link;
+    h->active_count--;
+}
+
+int http_start(struct http *h, const struct http_request *r, struct http_transfer **out) {
+    *out = NULL;
+    CHECK(r->read || r->text.len == r->body_length);
+    struct http_transfer *t = transfer_get(h);
+    if (!t)
+        return ERR_NOMEM;
+    t->read = r->read;
+    t->rewind = r->rewind;
+    t->done = r->done;
+    t->arg = r->arg;
+    t->text = r->text;
+    t->body_length = r->body_length;
+    t->position = t->given_bytes = t->left_bytes = t->awaiting_ms = 0;
+    t->left_ms = clock_ms();
+    t->read_error = 0;
+    t->out_of_memory = false;
+    t->response_timeout_ms = r->response_timeout_ms ? r->response_timeout_ms : h->options.response_timeout_ms;
+    t->reply_max = r->reply_max < REPLY_MAX ? r->reply_max : REPLY_MAX;
+    t->error[0] = 0;
+    buf_clear(&t->body);
+    buf_clear(&t->reply_headers);
+    int err = set_request(t, r);
+    if (!err && curl_multi_add_handle(h->multi, t->easy) != CURLM_OK)
+        err = ERR_NOMEM;
+    if (err) {
+        transfer_put(h, t);
+        return err;
+    }
+    transfer_link(h, t);
+    *out = t;
+    return 0;
+}
+
+void http_cancel(struct http *h, struct http_transfer *t) {
+    curl_multi_remove_handle(h->multi, t->easy);
+    transfer_unlink(h, t);
+    transfer_put(h, t);
+}
+
+/* --- watching --- */
+
+static uint64_t bytes_left(const struct http_transfer *t) {
+    curl_off_t n = 0;
+    if (curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &n) != CURLE_OK || n < 0)
+        return 0;
+    return (uint64_t)n;
+}
+
+uint64_t http_sent(const struct http_transfer *t) {
+    uint64_t n = bytes_left(t);
+    return n < t->body_length ? n : t->body_length;
+}
+
+bool http_all_sent(const struct http_transfer *t) {
+    return bytes_left(t) >= t->body_length;
+}
+
+static bool was_connected(const struct http_transfer *t) {
+    curl_off_t us = 0; /* set once a connection, TLS included, is made or taken up again */
+    return curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &us) == CURLE_OK && us > 0;
+}
+
+static int error_of(const struct http_transfer *t, CURLcode rc, bool connected) {
+    if (t->read_error)
+        return t->read_error;
+    if (t->out_of_memory || rc == CURLE_OUT_OF_MEMORY)
+        return ERR_NOMEM;
+    switch (rc) {
+    case CURLE_OK:
+        return 0;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+        return ERR_DENIED; /* trying again does not help */
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_BAD_FUNCTION_ARGUMENT:
+        return ERR_INVALID;
+    default:
+        return connected ? ERR_IO : ERR_UNREACHABLE;
+    }
+}
+
+/* Takes t out of the multi handle, then tells; the callback may start others. */
+static void transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, const char *why) {
+    bool connected = was_connected(t);
+    struct http_reply reply = {
+        .error = why ? ERR_IO : error_of(t, rc, connected),
+        .connected = connected,
+        .body = buf_slice(&t->body),
+        .headers = &t->reply_headers,
+        .sent_bytes = t->given_bytes,
+    };
+    if (reply.error == 0)
+        curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &reply.status);
+    else
+        snprintf(reply.message, sizeof reply.message, "%s",
+                 why           ? why
+                 : t->error[0] ? t->error
+                               : curl_easy_strerror(rc));
+    curl_multi_remove_handle(h->multi, t->easy);
+    transfer_unlink(h, t);
+    t->done(t->arg, &reply);
+    transfer_put(h, t);
+}
+
+static const char *overdue(struct http_transfer *t, uint64_t now_ms) {
+    uint64_t left = bytes_left(t);
+    if (left >= t->body_length) {
+        if (!t->awaiting_ms)
+            t->awaiting_ms = now_ms;
+        return now_ms - t->awaiting_ms > t->response_timeout_ms ? "no reply within the response timeout" : NULL;
+    }
+    t->awaiting_ms = 0;
+    if (left != t->left_bytes) {
+        t->left_bytes = left;
+        t->left_ms = now_ms;
+    }
+    return now_ms - t->left_ms > STALL_MS ? "no byte was accepted for 60 s" : NULL;
+}
+
+static void check_deadlines(struct http *h, uint64_t now_ms) {
+    /* An end calls back, which may change the list: start over after each. */
+    for (struct http_transfer *t = h->active; t;) {
+        const char *why = overdue(t, now_ms);
+        if (why)
+            transfer_end(h, t, CURLE_OK, why);
+        t = why ? h->active : t->next;
+    }
+}
+
+void http_perform(struct http *h) {
+    int running, queued;
+    if (!h->active)
+        return;
+    curl_multi_perform(h->multi, &running);
+    for (CURLMsg *m; (m = curl_multi_info_read(h->multi, &queued));) {
+        if (m->msg != CURLMSG_DONE)
+            continue;
+        struct http_transfer *t = NULL;
+        CURLcode rc = m->data.result; /* m dies with the handle's removal */
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        transfer_end(h, t, rc, NULL);
+    }
+    uint64_t now_ms = clock_ms();
+    if (now_ms - h->checked_ms >= CHECK_MS) {
+        h->checked_ms = now_ms;
+        check_deadlines(h, now_ms);
+    }
+}
+
+void http_wait(struct http *h, const int *fds, size_t count, int timeout_ms) {
+    struct curl_waitfd extra[WAIT_FDS_MAX] = {{0}};
+    CHECK(count <= WAIT_FDS_MAX);
+    for (size_t i = 0; i < count; i++)
+        extra[i] = (struct curl_waitfd){.fd = fds[i], .events = CURL_WAIT_POLLIN};
+    if (h->active && (timeout_ms < 0 || timeout_ms > WAIT_MAX_MS))
+        timeout_ms = WAIT_MAX_MS; /* deadlines are looked at */
+    if (timeout_ms < 0)
+        timeout_ms = INT32_MAX;
+    curl_multi_poll(h->multi, extra, (unsigned)count, timeout_ms, NULL);
+}
+
+struct slice http_header(const struct http_reply *r, const char *name) {
+    size_t len = strlen(name);
+    const char *at = r->headers ? r->headers->data : NULL, *end = at ? at + r->headers->len : NULL;
+    while (at && at < end) {
+        const char *eol = memchr(at, '\n', (size_t)(end - at));
+        const char *stop = eol ? eol : end;
+        if ((size_t)(stop - at) > len && at[len] == ':' && strncasecmp(at, name, len) == 0) {
+            const char *value = at + len + 1;
+            while (value < stop && (*value == ' ' || *value == '\t'))
+                value++;
+            while (stop > value && (stop[-1] == '\r' || stop[-1] == ' ' || stop[-1] == '\t'))
+                stop--;
+            return slice_make(value, (size_t)(stop - value));
+        }
+        at = eol ? eol + 1 : end;
+    }
+    return (struct slice){NULL, 0};
+}

@@ -1,0 +1,284 @@
+#include "uploader/uploader_parts.h"
+
+#include "pure/dest.h"
+#include "pure/geometry.h"
+#include "system/log.h"
+#include <string.h>
+
+#define OFFERS_A_TURN 32
+#define MESSAGES_A_TURN 256
+
+/* --- offers (rule 2) --- */
+
+static bool has_geometry(enum job_kind kind) {
+    return kind == JOB_BEGIN || kind == JOB_CHUNK || kind == JOB_FINISH;
+}
+
+/* Does what the job says about itself hold together? Never trusted: it came over a socket. */
+static bool job_is_valid(const struct job *j) {
+    struct dest d;
+    enum job_kind kind = j->ref.kind;
+    struct geometry g = {.size = j->source.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
+    if (kind < JOB_BEGIN || kind > JOB_HEAD || id_is_zero(&j->ref.upload) || dest_parse(j->target.dest, &d))
+        return false;
+    if (has_geometry(kind) && !geometry_is_valid(&g))
+        return false;
+    if ((kind == JOB_CHUNK || kind == JOB_FINISH || kind == JOB_ABORT) && j->handle.len == 0)
+        return false;
+    if (kind == JOB_PUT)
+        return j->ref.chunk == 0 && j->offset == 0 && j->length == j->source.size;
+    if (kind != JOB_CHUNK)
+        return j->ref.chunk == 0;
+    return j->ref.chunk < j->chunks && j->offset == geometry_offset(&g, j->ref.chunk) &&
+           j->length == geometry_length(&g, j->ref.chunk);
+}
+
+static struct slice without_end_slash(struct slice url) {
+    while (url.len > 0 && url.ptr[url.len - 1] == '/')
+        url.len--;
+    return url;
+}
+
+/* NULL, or why this uploader cannot do the job at all. */
+static const char *not_here(const struct uploader *u, const struct job *j) {
+    bool allowed = false;
+    for (size_t i = 0; !allowed && i < u->settings->allow.count; i++)
+        allowed = dest_is_beneath(j->target.dest, slice_of(u->settings->allow_urls[i]));
+    if (!allowed)
+        return "beneath no --allow of this uploader";
+    struct dest d;
+    if (dest_parse(j->target.dest, &d))
+        return "not a destination";
+    /* credentials go to the endpoint this uploader was given, never to one that a message names */
+    if (d.scheme == DEST_S3 &&
+        !slice_equal(without_end_slash(j->target.endpoint), without_end_slash(slice_of(u->settings->endpoint_url))))
+        return "not this uploader's --endpoint-url";
+    if ((j->ref.kind == JOB_CHUNK || j->ref.kind == JOB_PUT) && !roots_contain(u->roots, j->source.path))
+        return "beneath no --root of this uploader";
+    return NULL;
+}
+
+static void decline(struct uploader *u, const struct job *j, enum why why, uint32_t after_ms, const char *detail) {
+    releases_add(&u->releases, &j->ref, why, after_ms, detail);
+}
+
+/* Returns false when the job was declined for a reason that will last. */
+static bool consider(struct uploader *u, const struct job *j) {
+    if (!job_is_valid(j)) {
+        log_debug("dropped an offer that does not make sense");
+        return true;
+    }
+    u->last_kind = j->ref.kind;
+    if (tasks_find(&u->tasks, &j->ref) || reports_has(&u->reports, &j->ref))
+        return true; /* offered again while it is being done */
+    const char *why_not = not_here(u, j);
+    if (why_not) {
+        decline(u, j, WHY_NOT_HERE, 0, why_not);
+        return false;
+    }
+    struct retry_endpoint *endpoint = transfers_endpoint(u, j);
+    if (endpoint && retry_endpoint_is_braked(endpoint, u->now_ms)) { /* rule 5 */
+        decline(u, j, WHY_BACKOFF, (uint32_t)(endpoint->brake_until_ms - u->now_ms), NULL);
+        return false;
+    }
+    if (uploader_places(u, j->ref.kind) == 0 || !tasks_add(&u->tasks, j, false))
+        decline(u, j, WHY_FULL_SLOTS, 0, NULL);
+    return true;
+}
+
+static void take_offer(struct uploader *u, struct feed *feed) {
+    struct msg m;
+    int err = msg_decode(u->frame.data, &m);
+    if (err) {
+        log_debug("dropped an offer: %s", err_text(err));
+        return;
+    }
+    if (m.type == MSG_OFFER && id_equal(&m.journal, session_journal(u->session))) {
+        bool declined = m.offer.job_count > 0;
+        for (size_t i = 0; i < m.offer.job_count; i++)
+            if (consider(u, &m.offer.jobs[i]))
+                declined = false;
+        if (declined)
+            feed_declined(feed, u->now_ms);
+        else
+            feed_accepted(feed);
+    }
+    msg_release(&m);
+}
+
+void intake_offers(struct uploader *u) {
+    for (int i = 0; i < OFFERS_A_TURN && uploader_places(u, u->last_kind) > 0; i++) {
+        struct feed *feed;
+        if (feeds_recv(&u->feeds, &u->frame, &feed))
+            return;
+        take_offer(u, feed);
+    }
+}
+
+/* --- the consumer's messages --- */
+
+static void take_jobs(struct uploader *u, const struct slice *jobs, size_t count) {
+    if (u->settings->jobs.count > 0)
+        return;
+    struct slice usable[FEEDS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < count && n < FEEDS_MAX; i++)
+        if (!settings_refuse(u->settings, jobs[i]))
+            usable[n++] = jobs[i];
+    feeds_set(&u->feeds, usable, n, u->now_ms);
+}
+
+static void take_welcome(struct uploader *u, const struct msg_welcome *w) {
+    take_jobs(u, w->jobs, w->jobs_count);
+    reports_send_all_again(&u->reports); /* rule 8 */
+    u->beat_wanted = true;
+    if (u->epoch != 0 && w->epoch != u->epoch) {
+        log_debug("the consumer restarted; telling it what is held");
+        for (int state = TASK_PARTS; state < TASK_STATES; state++)
+            for (struct list *n = u->tasks.lists[state].next; n != &u->tasks.lists[state]; n = n->next) {
+                struct entry *e = list_entry(n, struct entry, node);
+                if (e->own_abort || lease_is_over(&e->lease, u->now_ms))
+                    continue;
+                e->ask_again = u->ask_again = true; /* rule 6 */
+                e->asked_ms = 0;
+            }
+    }
+    u->epoch = w->epoch;
+}
+
+static void take_held_verdict(struct uploader *u, struct entry *e, const struct verdict *v, uint64_t asked_ms,
+                              uint32_t lease_ms) {
+    e->ask_again = false;
+    e->asked_ms = 0;
+    if (v->kind == VERDICT_GRANT)
+        lease_renew(&e->lease, asked_ms, lease_ms);
+    else
+        transfers_drop(u, &e, WHY_NONE, 0, v->kind == VERDICT_DONE ? "done already" : why_text(v->why));
+}
+
+static void take_verdict(struct uploader *u, const struct verdict *v, uint64_t asked_ms, uint32_t lease_ms) {
+    struct entry *e = tasks_find(&u->tasks, &v->ref);
+    if (!e) { /* given up waiting for this answer: somebody else may have it */
+        if (v->kind == VERDICT_GRANT && !reports_has(&u->reports, &v->ref))
+            releases_add(&u->releases, &v->ref, u->draining ? WHY_DRAIN : WHY_FULL_SLOTS, 0, NULL);
+        return;
+    }
+    if (lease_is_held(&e->lease)) {
+        if (e->ask_again)
+            take_held_verdict(u, e, v, asked_ms, lease_ms);
+        return;
+    }
+    if (v->kind != VERDICT_GRANT)
+        tasks_remove(&u->tasks, &e);
+    else
+        transfers_grant(u, e, asked_ms, lease_ms, v->since_us);
+}
+
+static void take_verdicts(struct uploader *u, uint64_t number, const struct msg_verdict *m) {
+    uint64_t asked_ms;
+    if (!sent_log_find(&u->sent, number, &asked_ms) || m->lease_ms == 0)
+        return;
+    for (size_t i = 0; i < m->verdict_count; i++)
+        take_verdict(u, &m->verdicts[i], asked_ms, m->lease_ms);
+}
+
+static void renew_leases(struct uploader *u, uint64_t number, uint64_t asked_ms) {
+    uint32_t lease_ms = session_lease_ms(u->session);
+    for (int state = TASK_PARTS; state < TASK_STATES; state++)
+        for (struct list *n = u->tasks.lists[state].next; n != &u->tasks.lists[state]; n = n->next) {
+            struct entry *e = list_entry(n, struct entry, node);
+            if (e->first_beat <= number && number <= e->last_beat && !lease_is_over(&e->lease, u->now_ms)) {
+                lease_renew(&e->lease, asked_ms, lease_ms); /* rule 5 */
+                e->task.lease_deadline_ms = e->lease.deadline_ms;
+            }
+        }
+}
+
+static void take_beat(struct uploader *u, uint64_t number, const struct msg_beat *b) {
+    uint64_t asked_ms;
+    take_jobs(u, b->jobs, b->jobs_count);
+    if (!sent_log_find(&u->sent, number, &asked_ms))
+        return;
+    for (size_t i = 0; i < b->invalid_count; i++) {
+        struct entry *e = tasks_find(&u->tasks, &b->invalid[i]);
+        /* a lease got or asked for again after that HEARTBEAT is not meant */
+        if (e && lease_is_held(&e->lease) && !e->ask_again && e->lease.asked_ms <= asked_ms)
+            transfers_drop(u, &e, WHY_NONE, 0, "the lease is no longer ours");
+    }
+    renew_leases(u, number, asked_ms);
+}
+
+static void take_parts(struct uploader *u, const struct msg_partlist *page) {
+    struct ref ref = {.kind = JOB_FINISH, .upload = page->upload};
+    struct entry *e = tasks_find(&u->tasks, &ref);
+    if (!e || e->state != TASK_PARTS || page->from != e->parts_have)
+        return;
+    uint32_t before = e->parts_have;
+    if (page->chunks == 0) {
+        transfers_drop(u, &e, WHY_UNKNOWN, 0, NULL);
+    } else if (entry_add_parts(e, page) || e->parts_have == before) {
+        transfers_drop(u, &e, WHY_LATER, 0, "its part list is not complete");
+    } else {
+        e->asked_ms = 0; /* the next page */
+        if (e->parts_have == e->task.job.chunks)
+            transfers_parts_complete(u, e);
+    }
+}
+
+static void take_ack(struct uploader *u, const struct ack *a) {
+    struct report *r = reports_take(&u->reports, &a->ref, a->outcome);
+    if (!r)
+        return;
+    if (a->kind == ACK_REFUSED)
+        log_debug("a result was refused: %s", why_text(a->why));
+    if (a->ref.kind == JOB_BEGIN && a->outcome == OUTCOME_DONE) { /* rule 10 */
+        bool other = a->handle.len > 0 && !slice_equal(a->handle, r->result.handle);
+        bool unwanted = a->kind == ACK_REFUSED && a->handle.len == 0 && (a->why == WHY_STALE || a->why == WHY_ENDED);
+        if (other || unwanted)
+            transfers_abort_own(u, &r->result);
+    }
+    report_destroy(&r);
+}
+
+static void take_error(struct uploader *u, const struct msg_error *e) {
+    if (e->code == PROTOCOL_VERSION || e->code == PROTOCOL_ROLE) {
+        log_error("the consumer refuses this uploader: %.*s", (int)e->text.len, e->text.ptr ? e->text.ptr : "");
+        uploader_end(u, 3);
+    } else if (e->code != PROTOCOL_HELLO_FIRST && !u->journal_said) {
+        u->journal_said = true;
+        log_warn("the consumer says: %.*s", (int)e->text.len, e->text.ptr ? e->text.ptr : "");
+    }
+}
+
+static void take_message(struct uploader *u, const struct msg *m) {
+    switch (m->type) {
+    case MSG_WELCOME:
+        take_welcome(u, &m->welcome);
+        break;
+    case MSG_VERDICT:
+        take_verdicts(u, m->number, &m->verdict);
+        break;
+    case MSG_BEAT:
+        take_beat(u, m->number, &m->beat);
+        break;
+    case MSG_PARTLIST:
+        take_parts(u, &m->partlist);
+        break;
+    case MSG_ACK:
+        for (size_t i = 0; i < m->ack.ack_count; i++)
+            take_ack(u, &m->ack.acks[i]);
+        break;
+    case MSG_ERROR:
+        take_error(u, &m->error);
+        break;
+    default:
+        log_debug("%s is not for an uploader", msg_type_name(m->type));
+        break;
+    }
+}
+
+void intake_messages(struct uploader *u) {
+    struct msg *m;
+    for (int i = 0; i < MESSAGES_A_TURN && session_recv(u->session, &m) == 0; i++)
+        take_message(u, m);
+}

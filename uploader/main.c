@@ -1,0 +1,32 @@
+#include "runtime/endpoint.h"
+#include "system/log.h"
+#include "system/signals.h"
+#include "uploader/settings.h"
+#include "uploader/uploader.h"
+#include <signal.h>
+
+static enum log_level level_of(const struct settings *s) {
+    return s->quiet ? LOG_ERROR : s->verbose ? LOG_DEBUG : LOG_INFO;
+}
+
+int main(int argc, char **argv) {
+    struct settings settings;
+    struct uploader *uploader = NULL;
+    log_setup("chunklift", LOG_INFO, false);
+    int err = settings_parse(&settings, argc, argv);
+    if (err == 0)
+        log_setup("chunklift", level_of(&settings), false);
+    if (err == 0)
+        err = signals_init(false);
+    if (err == 0)
+        err = uploader_new(&uploader, &settings);
+    int status = 0;
+    if (err == 0)
+        status = uploader_run(uploader);
+    else if (err != SETTINGS_DONE)
+        status = err == ERR_USAGE ? 2 : 3;
+    uploader_destroy(&uploader);
+    endpoint_shutdown_all();
+    settings_release(&settings);
+    return status;
+}

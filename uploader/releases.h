@@ -1,0 +1,25 @@
+/*
+ * Jobs given back, waiting to be told to the consumer. A RELEASE is a courtesy, not a promise (rule 4 and the end of a
+ * lease do the same, later): what does not fit is forgotten.
+ */
+#ifndef CHUNKLIFT_RELEASES_H
+#define CHUNKLIFT_RELEASES_H
+
+#include "pure/err.h"
+#include "pure/proto.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#define RELEASES_MAX 4096
+#define RELEASE_DETAIL_MAX 200 /* bytes; longer is cut */
+
+struct releases {
+    struct released *items; /* detail: heap copies, ours */
+    size_t count, cap;
+};
+void releases_add(struct releases *r, const struct ref *ref, enum why why, uint32_t after_ms, const char *detail);
+/* Forgets the first `count`. */
+void releases_drop(struct releases *r, size_t count);
+void releases_release(struct releases *r);
+
+#endif

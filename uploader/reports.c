@@ -1,0 +1,126 @@
+#include "uploader/reports.h"
+
+#include "pure/check.h"
+#include "uploader/tasks.h"
+#include <stdlib.h>
+
+#define AGAIN_MS 1000
+#define AGAIN_MAX_MS 5000
+
+void reports_init(struct reports *r) {
+    *r = (struct reports){0};
+    list_init(&r->due);
+    list_init(&r->sent);
+}
+
+void report_destroy(struct report **report) {
+    if (!*report)
+        return;
+    free((*report)->memory);
+    free(*report);
+    *report = NULL;
+}
+
+void reports_release(struct reports *r) {
+    for (size_t i = 0; i < REPORTS_BUCKETS; i++)
+        for (struct report *next, *e = r->buckets[i]; e; e = next) {
+            next = e->next_in_bucket;
+            report_destroy(&e);
+        }
+    reports_init(r);
+}
+
+static size_t bucket_of(const struct ref *ref) {
+    return ref_hash(ref) % REPORTS_BUCKETS;
+}
+
+/* Strings of a result one after the other in one piece of memory. */
+static int result_copy(struct result *out, const struct result *in, void **memory) {
+    *out = *in;
+    struct slice *all[] = {&out->error,       &out->handle,          &out->etag,
+                           &out->source.name, &out->source.path,     &out->source.boot,
+                           &out->target.dest, &out->target.endpoint, &out->target.region};
+    return slices_own(all, sizeof all / sizeof *all, memory);
+}
+
+int reports_add(struct reports *r, const struct result *result) {
+    size_t bucket = bucket_of(&result->ref);
+    for (struct report *e = r->buckets[bucket]; e; e = e->next_in_bucket)
+        if (ref_equal(&e->result.ref, &result->ref) && e->result.outcome == result->outcome)
+            return 0;
+    struct report *e = calloc(1, sizeof *e);
+    if (!e)
+        return ERR_NOMEM;
+    if (result_copy(&e->result, result, &e->memory)) {
+        free(e);
+        return ERR_NOMEM;
+    }
+    e->next_in_bucket = r->buckets[bucket];
+    r->buckets[bucket] = e;
+    list_add(&r->due, &e->node);
+    r->count++;
+    return 0;
+}
+
+bool reports_has(const struct reports *r, const struct ref *ref) {
+    for (const struct report *e = r->buckets[bucket_of(ref)]; e; e = e->next_in_bucket)
+        if (ref_equal(&e->result.ref, ref))
+            return true;
+    return false;
+}
+
+size_t reports_due(struct reports *r, struct result *out, size_t max) {
+    size_t count = 0;
+    for (struct list *n = r->due.next; n != &r->due && count < max; n = n->next)
+        out[count++] = list_entry(n, struct report, node)->result;
+    return count;
+}
+
+void reports_sent(struct reports *r, size_t count, uint64_t now_ms) {
+    for (; count > 0; count--) {
+        CHECK(!list_is_empty(&r->due));
+        struct report *e = list_entry(r->due.next, struct report, node);
+        uint32_t wait_ms = e->tries < 3 ? AGAIN_MS << e->tries : AGAIN_MAX_MS;
+        e->tries++;
+        e->due_ms = now_ms + (wait_ms < AGAIN_MAX_MS ? wait_ms : AGAIN_MAX_MS);
+        list_remove(&e->node);
+        list_add(&r->sent, &e->node);
+    }
+}
+
+uint64_t reports_tick(struct reports *r, uint64_t now_ms) {
+    uint64_t next_ms = UINT64_MAX;
+    for (struct list *next, *n = r->sent.next; n != &r->sent; n = next) {
+        next = n->next;
+        struct report *e = list_entry(n, struct report, node);
+        if (e->due_ms <= now_ms) {
+            list_remove(n);
+            list_add(&r->due, n);
+        } else if (e->due_ms < next_ms) {
+            next_ms = e->due_ms;
+        }
+    }
+    return next_ms;
+}
+
+void reports_send_all_again(struct reports *r) {
+    while (!list_is_empty(&r->sent)) {
+        struct report *e = list_entry(r->sent.next, struct report, node);
+        e->tries = 0;
+        list_remove(&e->node);
+        list_add(&r->due, &e->node);
+    }
+}
+
+struct report *reports_take(struct reports *r, const struct ref *ref, enum outcome outcome) {
+    for (struct report **link = &r->buckets[bucket_of(ref)]; *link; link = &(*link)->next_in_bucket) {
+        struct report *e = *link;
+        if (!ref_equal(&e->result.ref, ref) || e->result.outcome != outcome)
+            continue;
+        *link = e->next_in_bucket;
+        list_remove(&e->node);
+        r->count--;
+        return e;
+    }
+    return NULL;
+}

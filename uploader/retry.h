@@ -1,0 +1,83 @@
+/*
+ * What happens after an attempt failed in a way that can pass: wait and try again, give the job back, or give up.
+ *
+ * Waiting is full jitter, rand(0,1) · min(2^(n-1) s, 20 s) before attempt n+1, or what the store asked for if that is
+ * longer. A token bucket of 500 (5 a retry, 10 after a timeout) keeps a failing store from being stormed: what finds it
+ * empty waits as if it had failed often, it is not given up. (AWS SDK reference guide, "Retry behavior", standard
+ * mode.)
+ *
+ * How long an outage may last counts per endpoint, from the first attempt after its last success (or ever).
+ * Two ends: "outage" after --retry-for, and "unreachable" after 10 s for an endpoint that no connection ever reached.
+ * While an endpoint is braked nothing is claimed for it (rule 5). Times are clock_ms. Pure: random bits come from the
+ * state given.
+ */
+#ifndef CHUNKLIFT_RETRY_H
+#define CHUNKLIFT_RETRY_H
+
+#include "pure/buf.h"
+#include "pure/err.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#define RETRY_WAIT_MAX_MS 20000
+#define RETRY_TOKENS 500
+#define RETRY_UNREACHED_MS 10000
+
+struct retry_budget {
+    uint32_t tokens;
+};
+void retry_budget_init(struct retry_budget *b);
+/* False when there are too few; then none are taken. */
+bool retry_budget_take(struct retry_budget *b, bool timeout);
+void retry_budget_refill(struct retry_budget *b,
+                         uint32_t attempts); /* a success, at the attempts-th attempt (from 1) */
+
+/* SplitMix64 (Steele, Lea, Flood 2014): enough for jitter. */
+uint64_t retry_random(uint64_t *state);
+/* Before attempt n+1, n failures from 1. */
+uint32_t retry_wait_ms(uint32_t failures, uint64_t *random_state);
+
+/* What is known of one store's endpoint. */
+struct retry_endpoint {
+    char *name; /* as in the job's target; "" for directories */
+    bool connected;
+    uint64_t trying_ms;      /* first attempt since the last success; 0 none */
+    uint64_t success_ms;     /* last success; 0 none yet */
+    uint64_t brake_until_ms; /* 0 not braked */
+};
+struct retry_endpoints {
+    struct retry_endpoint *items;
+    size_t count;
+};
+#define RETRY_ENDPOINTS_MAX 64
+/* NULL when memory is out or there are too many. Pointers stay valid until the next call. */
+struct retry_endpoint *retry_endpoints_get(struct retry_endpoints *e, struct slice name);
+void retry_endpoints_release(struct retry_endpoints *e);
+
+void retry_endpoint_attempt(struct retry_endpoint *e, uint64_t now_ms);
+void retry_endpoint_success(struct retry_endpoint *e, uint64_t now_ms);
+bool retry_endpoint_is_braked(const struct retry_endpoint *e, uint64_t now_ms);
+
+struct retry_failure {
+    uint32_t failures; /* of this job in a row, this one counted */
+    bool timeout, throttled, never_connected, credentials_expired;
+    uint32_t retry_after_ms;
+};
+struct retry_limits {
+    uint64_t retry_for_ms;
+    uint32_t lease_ms;
+};
+enum retry_action {
+    RETRY_AGAIN,       /* after wait_ms, keeping slot and lease */
+    RETRY_RELEASE,     /* give the job back, worth offering again after wait_ms; the endpoint is braked */
+    RETRY_OUTAGE,      /* give up */
+    RETRY_UNREACHABLE, /* give up */
+};
+struct retry_decision {
+    enum retry_action action;
+    uint32_t wait_ms;
+};
+struct retry_decision retry_decide(struct retry_endpoint *e, struct retry_budget *b, const struct retry_failure *f,
+                                   const struct retry_limits *limits, uint64_t now_ms, uint64_t *random_state);
+
+#endif

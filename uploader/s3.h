@@ -1,0 +1,177 @@
+/*
+ * The inside of the S3 backend, shared by its files and nobody else:
+ *
+ *   backend_s3.c   tasks: start, step, cancel; what a task ends with
+ *   s3_call.c      one signed request: headers, credentials, the bucket's region
+ *   s3_memory.c    what is known about endpoints and buckets
+ *   s3_begin.c     begin: create a multipart upload, or adopt one (rule 10)
+ *   s3_body.c      chunk and put: checksums ahead, bytes
+ *   s3_complete.c  finish: complete, doubt (rule 11), parts that do not fit
+ *   s3_object.c    abort and head
+ *
+ * One struct s3_op lives for each task from start() to s3_end() or cancel(). It has at most one request under way; the
+ * reply goes to op->on_reply, which ends the op or sends the next request. Ends that come up inside start() are kept
+ * until step(), because a task must not be done from within its start.
+ */
+#ifndef CHUNKLIFT_S3_H
+#define CHUNKLIFT_S3_H
+
+#include "pure/digest.h"
+#include "uploader/aws_credentials.h"
+#include "uploader/backend.h"
+#include "uploader/http.h"
+#include "uploader/s3_error.h"
+#include "uploader/s3_place.h"
+#include "uploader/s3_xml.h"
+
+#define S3_HEADERS_MAX 10
+#define S3_REPLY_MAX (1u << 20)
+#define S3_OWNER_HEADER "x-amz-meta-chunklift-upload"
+#define S3_SCRATCH (1u << 20)
+#define S3_WHOLE_BODY_MAX (64u << 10) /* puts up to this are read once into memory */
+
+/* --- what is known about endpoints and buckets (s3_memory.c) --- */
+
+enum s3_knowledge { S3_UNKNOWN, S3_YES, S3_NO };
+struct s3_endpoint {
+    char *url;
+    enum s3_knowledge multipart_crc32c, put_crc32c; /* does it verify them? */
+};
+struct s3_memory; /* opaque */
+int s3_memory_new(struct s3_memory **m) MUST_CHECK;
+void s3_memory_destroy(struct s3_memory **m);
+/* Never NULL: what does not fit shares one entry that knows nothing. Valid until the next call. */
+struct s3_endpoint *s3_memory_endpoint(struct s3_memory *m, struct slice url);
+/* Notes what an answer showed; says it once with -v. */
+void s3_memory_learn(struct s3_endpoint *e, enum s3_knowledge *what, bool verifies);
+const char *s3_memory_region(const struct s3_memory *m, struct slice endpoint, struct slice bucket); /* NULL unknown */
+void s3_memory_set_region(struct s3_memory *m, struct slice endpoint, struct slice bucket, const char *region);
+
+/* --- requests (s3_call.c) --- */
+
+struct s3 {
+    struct backend base; /* first */
+    struct http *http;
+    char *region; /* --region; NULL */
+    bool content_md5;
+    uint32_t response_timeout_ms;
+    struct aws_credentials *credentials;
+    struct s3_memory *memory;
+    struct s3_op *ops;
+    struct s3_op **last; /* where the next op is linked in: they are served in order */
+    void *scratch;       /* S3_SCRATCH bytes for reading ahead; NULL until needed */
+};
+
+struct s3_op;
+/* e is NULL for a good reply. */
+typedef void s3_handler(struct s3_op *op, const struct http_reply *r, const struct s3_error *e);
+
+enum s3_state {
+    S3_OP_KEYS,    /* its request waits for credentials */
+    S3_OP_AHEAD,   /* reads its range for the checksum that goes ahead of the body */
+    S3_OP_REQUEST, /* a request is under way */
+    S3_OP_ENDED,   /* result filled in, not told yet */
+};
+
+struct s3_request {
+    const char *method;
+    bool bucket_only; /* no key in the URL */
+    struct s3_param params[S3_PARAMS_MAX];
+    size_t param_count;
+    struct buf headers[S3_HEADERS_MAX];
+    size_t header_count;
+    bool source_body; /* body is the task's source, else op->body */
+    int err;          /* the first that happened while it was put together */
+};
+
+struct s3_op {
+    struct s3 *s3;
+    struct task *task;
+    struct s3_op *next, **link;
+    enum s3_state state;
+    bool starting;  /* inside start() */
+    bool fresh;     /* the attempt before broke: new connection, fresh DNS */
+    int read_error; /* of the source, or ERR_AGAIN: the lease ended; 0 none */
+    bool moved;     /* signed again for the bucket's region already */
+    struct s3_place place;
+    char region[S3_REGION_MAX + 1];
+    char owner[ID_HEX_SIZE]; /* the upload's id */
+    uint64_t generation;     /* of the credentials used */
+    struct s3_request request;
+    s3_handler *on_reply;
+    struct http_transfer *transfer;
+    struct buf body;       /* of the request: XML or a small file */
+    char number[16];       /* text of a number among the params */
+    struct s3_error doubt; /* finish: what put the reply in doubt */
+
+    /* begin */
+    bool plain;                    /* without checksum headers */
+    struct s3_xml_uploads uploads; /* candidates for adoption */
+    size_t candidate;
+    struct buf key_marker;
+    char id_marker[PROTO_TEXT_MAX + 1];
+    unsigned pages;
+    int64_t since_us; /* by the store's clock */
+
+    /* chunk, put */
+    bool announced; /* crc goes ahead of the body */
+    uint32_t crc;   /* announced; finish: of the whole */
+    struct digest *md5;
+    char md5_base64[32];
+
+    /* finish */
+    char **etags;    /* as the store lists them, task->part_count of them; NULL where a part does not fit its record */
+    bool reconciled; /* Complete was tried again with what ListParts says */
+    bool looked_for; /* ListParts was asked whether the upload is still there */
+    uint32_t part_marker;
+    uint64_t size; /* of the whole */
+
+    /* abort */
+    unsigned tries;
+};
+
+/* Puts the next request together; errors are kept and come up in s3_send. Values of params must live until the reply.
+ */
+void s3_request_begin(struct s3_op *op, const char *method);
+void s3_request_param(struct s3_op *op, const char *name, struct slice value);
+void s3_request_header(struct s3_op *op, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Sends it as soon as there are credentials. Ends the op by itself when that is impossible. */
+void s3_send(struct s3_op *op, s3_handler *on_reply);
+/* The same request again, its body from the start. */
+void s3_send_again(struct s3_op *op);
+/* For ops that wait (S3_OP_KEYS): sends if state allows. */
+void s3_call_step(struct s3_op *op, enum aws_state keys);
+/* Its request bodies are bytes of the file, not XML. */
+bool s3_carries_file(const struct s3_op *op);
+/* No byte leaves after the lease (rule 5). */
+bool s3_lease_ended(const struct s3_op *op);
+
+/* --- ends (backend_s3.c): each is the last thing done with op --- */
+
+void s3_end(struct s3_op *op, enum outcome outcome); /* result filled in by the caller */
+void s3_end_error(struct s3_op *op, const struct s3_error *e);
+void s3_end_failed(struct s3_op *op, enum fail_class klass, bool transient, const char *text);
+void s3_end_err(struct s3_op *op, int err); /* memory and the like */
+
+/* Copies the reply's ETag header; false and op ended when it does not fit. */
+bool s3_take_etag(struct s3_op *op, const struct http_reply *r);
+
+/* --- kinds of tasks: each sends its first request or ends op --- */
+
+void s3_begin_start(struct s3_op *op);
+void s3_chunk_start(struct s3_op *op);
+void s3_put_start(struct s3_op *op);
+void s3_finish_start(struct s3_op *op);
+void s3_abort_start(struct s3_op *op);
+void s3_head_start(struct s3_op *op);
+/* S3_OP_AHEAD: reads some of the range, at the end sends the request. */
+void s3_ahead_step(struct s3_op *op);
+/* A store may not know the checksum headers: is e such a refusal, worth one more try without them? */
+bool s3_refuses_checksums(const struct s3_error *e);
+/* Body bytes for s3_call.c. */
+ssize_t s3_body_read(void *op, void *out, size_t max);
+int s3_body_rewind(void *op);
+/* HEAD replies: does the object carry this upload's id? (rule 11) */
+enum s3_knowledge s3_is_owned(const struct s3_op *op, const struct http_reply *r);
+
+#endif

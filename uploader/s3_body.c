@@ -1,0 +1,295 @@
+/*
+ * chunk and put: the two requests that carry file bytes.
+ *
+ * A store that verifies wants the checksum ahead of the body: then the range is read twice, first here in pieces from
+ * step() (a chunk may have 5 GiB), then by the transfer; the checksum is made again from the bytes that leave, and a
+ * difference means that the source changed. Puts up to S3_WHOLE_BODY_MAX are read once into memory instead.
+ */
+#include "pure/check.h"
+#include "pure/text.h"
+#include "uploader/s3.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+/* --- the source --- */
+
+ssize_t s3_body_read(void *arg, void *out, size_t max) {
+    struct s3_op *op = arg;
+    if (s3_lease_ended(op)) { /* rule 5 */
+        op->read_error = ERR_AGAIN;
+        return ERR_AGAIN;
+    }
+    ssize_t n = source_read(op->task->source, out, max);
+    if (n <= 0)
+        op->read_error = n < 0 ? (int)n : ERR_CHANGED;
+    return n;
+}
+
+int s3_body_rewind(void *arg) {
+    struct s3_op *op = arg;
+    int err = source_rewind(op->task->source, 0);
+    op->read_error = err;
+    return err;
+}
+
+static void end_changed(struct s3_op *op, const char *otherwise) {
+    char why[200] = "", text[256];
+    if (source_check(op->task->source, why, sizeof why) == 0 || !why[0])
+        snprintf(why, sizeof why, "%s", otherwise);
+    snprintf(text, sizeof text, "changed while it was uploaded (%s)", why);
+    s3_end_failed(op, FAIL_CHANGED, false, text);
+}
+
+static void end_read_error(struct s3_op *op, int err) {
+    if (err == ERR_CHANGED)
+        end_changed(op, "it became shorter");
+    else if (err == ERR_AGAIN)
+        s3_end_failed(op, FAIL_OUTAGE, true, "the lease ended before all bytes were sent");
+    else
+        s3_end_failed(op, err == ERR_NOMEM ? FAIL_OUTAGE : FAIL_SOURCE, err == ERR_NOMEM, "the source cannot be read");
+}
+
+static int read_whole(struct s3_op *op) {
+    size_t length = (size_t)op->task->job.length;
+    int err = buf_reserve(&op->body, length + 1);
+    if (!err)
+        err = s3_body_rewind(op);
+    while (!err && op->body.len < length) {
+        ssize_t n = source_read(op->task->source, op->body.data + op->body.len, length - op->body.len);
+        if (n <= 0)
+            return n < 0 ? (int)n : ERR_CHANGED;
+        op->body.len += (size_t)n;
+    }
+    return err;
+}
+
+/* --- checksums ahead --- */
+
+static int md5_begin(struct s3_op *op) {
+    if (!op->s3->content_md5)
+        return 0;
+    int err = op->md5 ? 0 : digest_new(&op->md5, DIGEST_MD5);
+    return err ? err : digest_begin(op->md5);
+}
+
+static int md5_end(struct s3_op *op) {
+    uint8_t sum[MD5_SIZE];
+    struct buf text = BUF_INIT;
+    if (!op->s3->content_md5)
+        return 0;
+    int err = digest_end(op->md5, sum);
+    if (!err)
+        err = base64_add(&text, slice_make(sum, sizeof sum));
+    if (!err)
+        snprintf(op->md5_base64, sizeof op->md5_base64, "%s", text.data);
+    buf_release(&text);
+    return err;
+}
+
+static void add_checksum_headers(struct s3_op *op) {
+    char base64[CRC_BASE64_SIZE];
+    if (op->announced && !op->plain) {
+        crc32c_to_base64(op->crc, base64);
+        s3_request_header(op, "x-amz-checksum-crc32c: %s", base64);
+    }
+    if (op->md5_base64[0])
+        s3_request_header(op, "content-md5: %s", op->md5_base64);
+}
+
+static void chunk_send(struct s3_op *op);
+static void put_send(struct s3_op *op);
+
+static void read_ahead_or_send(struct s3_op *op) {
+    int err = md5_begin(op);
+    if (!err)
+        err = s3_body_rewind(op);
+    if (err) {
+        s3_end_err(op, err);
+    } else if (op->announced || op->s3->content_md5) {
+        op->state = S3_OP_AHEAD;
+    } else if (op->task->job.ref.kind == JOB_CHUNK) {
+        chunk_send(op);
+    } else {
+        put_send(op);
+    }
+}
+
+void s3_ahead_step(struct s3_op *op) {
+    struct s3 *s3 = op->s3;
+    struct source *source = op->task->source;
+    if (!s3->scratch && !(s3->scratch = malloc(S3_SCRATCH))) {
+        s3_end_err(op, ERR_NOMEM);
+        return;
+    }
+    uint64_t left = op->task->job.length - source_position(source);
+    ssize_t n = left ? source_read(source, s3->scratch, left < S3_SCRATCH ? (size_t)left : S3_SCRATCH) : 0;
+    int err = n < 0 ? (int)n : n == 0 && left ? ERR_CHANGED : 0;
+    if (!err && n && op->md5)
+        err = digest_add(op->md5, s3->scratch, (size_t)n);
+    if (err) {
+        end_read_error(op, err);
+        return;
+    }
+    if ((uint64_t)n < left)
+        return;
+    op->crc = source_crc(source);
+    if ((err = md5_end(op)))
+        s3_end_err(op, err);
+    else if (op->task->job.ref.kind == JOB_CHUNK)
+        chunk_send(op);
+    else
+        put_send(op);
+}
+
+/* --- replies --- */
+
+static bool crc_header_differs(const struct http_reply *r, uint32_t crc, bool *present) {
+    uint32_t theirs;
+    struct slice value = http_header(r, "x-amz-checksum-crc32c");
+    *present = value.len > 0 && crc32c_from_base64(value, &theirs) == 0;
+    return *present && theirs != crc;
+}
+
+/* True when the error is dealt with here: it is about the bytes rather than about the store. */
+static bool end_for_source(struct s3_op *op, const struct s3_error *e) {
+    if (op->read_error) {
+        end_read_error(op, op->read_error);
+        return true;
+    }
+    struct source *source = op->task->source;
+    bool all_read = op->request.source_body && source_position(source) == op->task->job.length;
+    if (e->bad_checksum && op->announced && all_read && source_crc(source) != op->crc) {
+        end_changed(op, "it was not the same when read again");
+        return true;
+    }
+    return false;
+}
+
+/* All is well as far as the store says: are these the bytes that were meant? */
+static void end_sent(struct s3_op *op, const struct http_reply *r) {
+    struct task_result *result = &op->task->result;
+    struct source *source = op->task->source;
+    bool present;
+    if (source_position(source) != op->task->job.length) {
+        s3_end_failed(op, FAIL_OUTAGE, true, "the store answered before it had all bytes");
+        return;
+    }
+    result->crc = source_crc(source);
+    if (op->announced && result->crc != op->crc) {
+        end_changed(op, "it was not the same when read again");
+        return;
+    }
+    char why[200] = "";
+    int err = source_check(source, why, sizeof why);
+    if (err == ERR_CHANGED) {
+        end_changed(op, why);
+        return;
+    }
+    if (err) {
+        end_read_error(op, err);
+        return;
+    }
+    if (crc_header_differs(r, result->crc, &present)) {
+        s3_end_failed(op, FAIL_INTEGRITY, true, "the store's checksum is not that of the bytes sent");
+        return;
+    }
+    result->size = op->task->job.length;
+    if (s3_take_etag(op, r))
+        s3_end(op, OUTCOME_DONE);
+}
+
+/* --- chunk --- */
+
+static void on_chunk(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
+    if (!e)
+        end_sent(op, r);
+    else if (!end_for_source(op, e))
+        s3_end_error(op, e);
+}
+
+static void chunk_send(struct s3_op *op) {
+    s3_request_begin(op, "PUT");
+    snprintf(op->number, sizeof op->number, "%u", op->task->job.ref.chunk + 1);
+    s3_request_param(op, "partNumber", slice_of(op->number));
+    s3_request_param(op, "uploadId", op->task->job.handle);
+    add_checksum_headers(op);
+    op->request.source_body = true;
+    s3_send(op, on_chunk);
+}
+
+void s3_chunk_start(struct s3_op *op) {
+    CHECK(op->task->source);
+    op->announced = op->task->job.checksum == CHECKSUM_CRC32C_FULL;
+    read_ahead_or_send(op);
+}
+
+/* --- put --- */
+
+bool s3_refuses_checksums(const struct s3_error *e) {
+    static const char *const others[] = {"EntityTooLarge", "InvalidBucketName", "KeyTooLongError", "KeyTooLong",
+                                         "AuthorizationHeaderMalformed"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(e->code, others[i]) == 0)
+            return false;
+    return e->klass == FAIL_REQUEST && !e->transient && (e->status == 400 || e->status == 501);
+}
+
+static void on_put(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
+    struct s3_endpoint *endpoint = s3_memory_endpoint(op->s3->memory, op->place.endpoint);
+    if (e && op->announced && !op->plain && endpoint->put_crc32c != S3_YES && s3_refuses_checksums(e)) {
+        op->plain = true;
+        put_send(op);
+        return;
+    }
+    if (e) {
+        if (!end_for_source(op, e))
+            s3_end_error(op, e);
+        return;
+    }
+    if (op->announced) {
+        bool present;
+        crc_header_differs(r, 0, &present);
+        s3_memory_learn(endpoint, &endpoint->put_crc32c, present && !op->plain);
+    }
+    end_sent(op, r);
+}
+
+static bool is_small(const struct s3_op *op) {
+    return op->task->job.length <= S3_WHOLE_BODY_MAX;
+}
+
+/* A small body lies in op->body: its checksums need no second reading. */
+static int load_small(struct s3_op *op) {
+    int err = read_whole(op);
+    if (err)
+        return err;
+    op->crc = source_crc(op->task->source);
+    if (op->md5)
+        err = digest_add(op->md5, op->body.data, op->body.len);
+    return err ? err : md5_end(op);
+}
+
+static void put_send(struct s3_op *op) {
+    s3_request_begin(op, "PUT");
+    op->request.source_body = !is_small(op);
+    int err = is_small(op) ? md5_begin(op) : 0;
+    if (!err && is_small(op))
+        err = load_small(op);
+    if (err) {
+        end_read_error(op, err);
+        return;
+    }
+    s3_request_header(op, "content-type: application/octet-stream");
+    s3_request_header(op, S3_OWNER_HEADER ": %s", op->owner);
+    add_checksum_headers(op);
+    s3_send(op, on_put);
+}
+
+void s3_put_start(struct s3_op *op) {
+    CHECK(op->task->source);
+    op->announced = s3_memory_endpoint(op->s3->memory, op->place.endpoint)->put_crc32c != S3_NO;
+    if (is_small(op))
+        put_send(op);
+    else
+        read_ahead_or_send(op);
+}

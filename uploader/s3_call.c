@@ -1,0 +1,141 @@
+/*
+ * One request of an op: put together, signed by libcurl for the bucket's region, sent when there are credentials.
+ * A reply that names another region is answered by signing once more for that one; nothing else is repeated here.
+ */
+#include "pure/check.h"
+#include "system/clock.h"
+#include "system/log.h"
+#include "uploader/s3.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+void s3_request_begin(struct s3_op *op, const char *method) {
+    struct s3_request *q = &op->request;
+    q->method = method;
+    q->bucket_only = q->source_body = false;
+    q->param_count = q->header_count = 0;
+    q->err = 0;
+    buf_clear(&op->body);
+    s3_request_header(op, "x-amz-content-sha256: UNSIGNED-PAYLOAD");
+}
+
+void s3_request_param(struct s3_op *op, const char *name, struct slice value) {
+    CHECK(op->request.param_count < S3_PARAMS_MAX);
+    op->request.params[op->request.param_count++] = (struct s3_param){name, value};
+}
+
+void s3_request_header(struct s3_op *op, const char *format, ...) {
+    struct s3_request *q = &op->request;
+    char line[256];
+    va_list args;
+    CHECK(q->header_count < S3_HEADERS_MAX);
+    va_start(args, format);
+    int len = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    struct buf *header = &q->headers[q->header_count++];
+    buf_clear(header);
+    int err = len < 0 || (size_t)len >= sizeof line ? ERR_LIMIT : buf_add(header, line, (size_t)len);
+    if (!q->err)
+        q->err = err;
+}
+
+bool s3_carries_file(const struct s3_op *op) {
+    return op->task->job.ref.kind == JOB_CHUNK || op->task->job.ref.kind == JOB_PUT;
+}
+
+bool s3_lease_ended(const struct s3_op *op) {
+    return clock_ms() >= op->task->lease_deadline_ms;
+}
+
+/* True when the same request is under way again, for another region. */
+static bool follow_region(struct s3_op *op, const struct s3_error *e) {
+    if (!e->region[0] || op->moved || strcmp(e->region, op->region) == 0)
+        return false;
+    op->moved = true;
+    memcpy(op->region, e->region, sizeof op->region);
+    s3_memory_set_region(op->s3->memory, op->place.endpoint, op->place.bucket, op->region);
+    s3_send_again(op);
+    return true;
+}
+
+static void on_done(void *arg, const struct http_reply *r) {
+    struct s3_op *op = arg;
+    struct s3_error e;
+    op->transfer = NULL;
+    if (s3_carries_file(op))
+        op->task->result.sent_bytes += r->sent_bytes;
+    op->task->awaiting_reply = false;
+    if (!s3_error_of(r, clock_real_us() / 1000000, &e)) {
+        op->on_reply(op, r, NULL);
+        return;
+    }
+    if (follow_region(op, &e))
+        return;
+    if (e.expired && !aws_credentials_expired(op->s3->credentials, op->generation))
+        e.expired = e.transient = false;
+    op->on_reply(op, r, &e);
+}
+
+static int send_now(struct s3_op *op) {
+    struct s3 *s3 = op->s3;
+    struct s3_request *q = &op->request;
+    const char *headers[S3_HEADERS_MAX + 1] = {NULL};
+    struct buf url = BUF_INIT;
+    int err = s3_place_url(&op->place, op->region, !q->bucket_only, q->params, q->param_count, &url);
+    if (err)
+        goto out;
+    for (size_t i = 0; i < q->header_count; i++)
+        headers[i] = q->headers[i].data;
+    struct aws_keys keys = aws_credentials_keys(s3->credentials);
+    op->generation = aws_credentials_generation(s3->credentials);
+    struct http_credentials credentials = {keys.access_key, keys.secret_key, keys.session_token, op->region};
+    struct http_request r = {
+        .method = q->method,
+        .url = url.data,
+        .headers = headers,
+        .credentials = &credentials,
+        .body_length = q->source_body ? op->task->job.length : op->body.len,
+        .read = q->source_body ? s3_body_read : NULL,
+        .rewind = q->source_body ? s3_body_rewind : NULL,
+        .text = q->source_body ? (struct slice){NULL, 0} : buf_slice(&op->body),
+        .response_timeout_ms = s3->response_timeout_ms,
+        .reply_max = S3_REPLY_MAX,
+        .fresh_connection = op->fresh,
+        .done = on_done,
+        .arg = op,
+    };
+    op->state = S3_OP_REQUEST;
+    err = http_start(s3->http, &r, &op->transfer);
+out:
+    buf_release(&url);
+    return err;
+}
+
+void s3_call_step(struct s3_op *op, enum aws_state keys) {
+    if (op->state != S3_OP_KEYS || keys == AWS_PENDING)
+        return;
+    if (keys == AWS_MISSING) {
+        s3_end_failed(op, FAIL_DENIED, false, aws_credentials_problem(op->s3->credentials));
+        return;
+    }
+    int err = send_now(op);
+    if (err)
+        s3_end_err(op, err);
+}
+
+void s3_send_again(struct s3_op *op) {
+    int err = op->request.err;
+    if (!err && op->request.source_body)
+        err = s3_body_rewind(op);
+    if (err) {
+        s3_end_err(op, err);
+        return;
+    }
+    op->state = S3_OP_KEYS;
+    s3_call_step(op, aws_credentials_step(op->s3->credentials, 0));
+}
+
+void s3_send(struct s3_op *op, s3_handler *on_reply) {
+    op->on_reply = on_reply;
+    s3_send_again(op);
+}

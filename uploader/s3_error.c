@@ -1,0 +1,218 @@
+/* The table is by code first (a proxy in between may change the status), then by status. Sources: "Error responses" in
+ * the Amazon S3 API reference; Ceph's rgw_common.cc and MinIO's api-errors.go for what they add. */
+#include "uploader/s3_error.h"
+#include "pure/text.h"
+#include "uploader/aws_time.h"
+#include "uploader/s3_xml.h"
+#include <stdio.h>
+
+enum {
+    TRANSIENT = 1,
+    THROTTLED = 2 | TRANSIENT,
+    EXPIRED = 4 | TRANSIENT,
+    GONE = 8,
+    DOUBT = 16 | TRANSIENT, /* may have been carried out */
+    CHECKSUM = 32 | TRANSIENT,
+};
+
+static const struct code_meaning {
+    const char *code;
+    enum fail_class klass;
+    unsigned flags;
+} codes[] = {
+    {"AccessDenied", FAIL_DENIED, 0},
+    {"AccountProblem", FAIL_DENIED, 0},
+    {"AllAccessDisabled", FAIL_DENIED, 0},
+    {"BadDigest", FAIL_INTEGRITY, CHECKSUM},
+    {"BandwidthLimitExceeded", FAIL_OUTAGE, THROTTLED},
+    {"EntityTooLarge", FAIL_REQUEST, 0},
+    {"EntityTooSmall", FAIL_REQUEST, 0},
+    {"ExpiredToken", FAIL_DENIED, EXPIRED},
+    {"ExpiredTokenException", FAIL_DENIED, EXPIRED},
+    {"IncompleteBody", FAIL_OUTAGE, TRANSIENT},
+    {"InternalError", FAIL_OUTAGE, DOUBT},
+    {"InvalidAccessKeyId", FAIL_DENIED, 0},
+    {"InvalidDigest", FAIL_INTEGRITY, CHECKSUM},
+    {"InvalidSecurity", FAIL_DENIED, 0},
+    {"InvalidToken", FAIL_DENIED, 0},
+    {"NoSuchBucket", FAIL_NO_BUCKET, 0},
+    {"NoSuchUpload", FAIL_DEST, GONE},
+    {"NotSignedUp", FAIL_DENIED, 0},
+    {"OperationAborted", FAIL_OUTAGE, DOUBT},
+    {"PriorRequestNotComplete", FAIL_OUTAGE, TRANSIENT},
+    {"ProvisionedThroughputExceededException", FAIL_OUTAGE, THROTTLED},
+    {"QuotaExceeded", FAIL_FULL, 0},
+    {"RequestLimitExceeded", FAIL_OUTAGE, THROTTLED},
+    {"RequestThrottled", FAIL_OUTAGE, THROTTLED},
+    {"RequestThrottledException", FAIL_OUTAGE, THROTTLED},
+    {"RequestTimeTooSkewed", FAIL_CLOCK, 0},
+    {"RequestTimeout", FAIL_OUTAGE, TRANSIENT},
+    {"RequestTimeoutException", FAIL_OUTAGE, TRANSIENT},
+    {"ServiceUnavailable", FAIL_OUTAGE, THROTTLED},
+    {"SignatureDoesNotMatch", FAIL_DENIED, 0},
+    {"SlowDown", FAIL_OUTAGE, THROTTLED},
+    {"SlowDownRead", FAIL_OUTAGE, THROTTLED},
+    {"SlowDownWrite", FAIL_OUTAGE, THROTTLED},
+    {"Throttling", FAIL_OUTAGE, THROTTLED},
+    {"ThrottlingException", FAIL_OUTAGE, THROTTLED},
+    {"ThrottledException", FAIL_OUTAGE, THROTTLED},
+    {"TokenRefreshRequired", FAIL_DENIED, EXPIRED},
+    {"TooManyRequestsException", FAIL_OUTAGE, THROTTLED},
+    {"XAmzContentChecksumMismatch", FAIL_INTEGRITY, CHECKSUM},
+    {"XAmzContentSHA256Mismatch", FAIL_INTEGRITY, CHECKSUM},
+    {"XMinioServerNotInitialized", FAIL_OUTAGE, TRANSIENT},
+    {"XMinioStorageFull", FAIL_FULL, 0},
+};
+
+static const struct status_meaning {
+    long status;
+    enum fail_class klass;
+    unsigned flags;
+} statuses[] = {
+    {401, FAIL_DENIED, 0},         {403, FAIL_DENIED, 0},         {408, FAIL_OUTAGE, TRANSIENT},
+    {425, FAIL_OUTAGE, TRANSIENT}, {429, FAIL_OUTAGE, THROTTLED}, {500, FAIL_OUTAGE, DOUBT},
+    {502, FAIL_OUTAGE, DOUBT},     {503, FAIL_OUTAGE, THROTTLED}, {504, FAIL_OUTAGE, DOUBT},
+    {507, FAIL_FULL, 0},
+};
+
+static void classify(struct s3_error *e) {
+    unsigned flags = 0;
+    e->klass = FAIL_REQUEST;
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+        if (statuses[i].status == e->status) {
+            e->klass = statuses[i].klass;
+            flags = statuses[i].flags;
+        }
+    if (e->status / 100 == 2) { /* <Error> under 200 with a code nobody knows */
+        e->klass = FAIL_OUTAGE;
+        flags = DOUBT;
+    }
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (strcmp(codes[i].code, e->code) == 0) {
+            e->klass = codes[i].klass;
+            flags = codes[i].flags;
+        }
+    e->transient = flags & TRANSIENT;
+    e->throttled = (flags & THROTTLED) == THROTTLED;
+    e->expired = (flags & EXPIRED) == EXPIRED;
+    e->gone = flags & GONE;
+    e->doubt = (flags & DOUBT) == DOUBT;
+    e->bad_checksum = (flags & CHECKSUM) == CHECKSUM;
+}
+
+static const char *status_phrase(long status) {
+    switch (status) {
+    case 301:
+        return "Moved Permanently";
+    case 307:
+        return "Temporary Redirect";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 411:
+        return "Length Required";
+    case 412:
+        return "Precondition Failed";
+    case 413:
+        return "Content Too Large";
+    case 429:
+        return "Too Many Requests";
+    case 500:
+        return "Internal Server Error";
+    case 501:
+        return "Not Implemented";
+    case 502:
+        return "Bad Gateway";
+    case 503:
+        return "Service Unavailable";
+    case 504:
+        return "Gateway Timeout";
+    default:
+        return "error without explanation";
+    }
+}
+
+/* "403 AccessDenied: Access Denied", printable whatever the store wrote. */
+static void describe(struct s3_error *e, const struct s3_xml_error *xml) {
+    struct buf text = BUF_INIT;
+    int err = buf_addf(&text, "%ld ", e->status);
+    if (!err)
+        err = text_add_printable(&text, slice_of(e->code[0] ? e->code : status_phrase(e->status)));
+    if (!err && xml->message[0])
+        err = buf_add_text(&text, ": ");
+    if (!err && xml->message[0])
+        err = text_add_printable(&text, slice_of(xml->message));
+    if (!err && e->klass == FAIL_CLOCK && xml->server_time[0]) {
+        err = buf_add_text(&text, " Its clock says ");
+        if (!err)
+            err = text_add_printable(&text, slice_of(xml->server_time));
+    }
+    snprintf(e->text, sizeof e->text, "%s", err ? "error, and out of memory while reading it" : text.data);
+    buf_release(&text);
+}
+
+static int64_t date_of(const struct http_reply *r, int64_t now_s) {
+    int64_t date_s;
+    return http_date_parse(http_header(r, "date"), &date_s) == 0 ? date_s : now_s;
+}
+
+static void read_headers(struct s3_error *e, const struct http_reply *r, int64_t now_s) {
+    struct slice ms = http_header(r, "x-amz-retry-after"), after = http_header(r, "retry-after");
+    if (ms.len)
+        e->retry_after_ms = amz_retry_after_parse(ms);
+    else if (after.len)
+        e->retry_after_ms = retry_after_parse(after, date_of(r, now_s));
+}
+
+static void read_region(struct s3_error *e, const struct http_reply *r, const struct s3_xml_error *xml) {
+    struct slice region = http_header(r, "x-amz-bucket-region");
+    if (region.len == 0)
+        region = slice_of(xml->region);
+    bool moved = e->status == 301 || e->status == 307 || e->status == 400;
+    if (moved && s3_region_is_valid(region)) {
+        memcpy(e->region, region.ptr, region.len);
+        e->region[region.len] = 0;
+    }
+}
+
+static void no_reply(struct s3_error *e, const struct http_reply *r) {
+    bool tls = r->error == ERR_DENIED, ours = r->error == ERR_INVALID;
+    e->never_connected = r->error == ERR_UNREACHABLE;
+    e->klass = e->never_connected || tls ? FAIL_UNREACHABLE : ours ? FAIL_REQUEST : FAIL_OUTAGE;
+    e->transient = !tls && !ours;
+    e->doubt = r->connected;
+    struct buf text = BUF_INIT;
+    int err = text_add_printable(&text, slice_of(r->message));
+    snprintf(e->text, sizeof e->text, "%s", err || !text.data ? err_text(r->error) : text.data);
+    buf_release(&text);
+}
+
+bool s3_error_of(const struct http_reply *r, int64_t now_s, struct s3_error *e) {
+    struct s3_xml_error xml = {{0}};
+    *e = (struct s3_error){.status = r->status};
+    if (r->error) {
+        no_reply(e, r);
+        return true;
+    }
+    bool said = r->body.len && s3_xml_error(r->body, &xml) == 0;
+    if (r->status / 100 == 2 && !said)
+        return false;
+    snprintf(e->code, sizeof e->code, "%s", xml.code);
+    classify(e);
+    describe(e, &xml);
+    read_headers(e, r, now_s);
+    read_region(e, r, &xml);
+    return true;
+}
+
+void s3_error_set(struct s3_error *e, enum fail_class klass, bool transient, const char *text) {
+    *e = (struct s3_error){.klass = klass, .transient = transient};
+    snprintf(e->text, sizeof e->text, "%s", text);
+}

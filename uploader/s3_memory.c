@@ -1,0 +1,99 @@
+/* Two small tables, filled by answers of stores; full ones forget the oldest. Nothing here needs to be right for ever:
+ * a wrong entry costs one more request. */
+#include "system/log.h"
+#include "uploader/s3.h"
+#include <stdlib.h>
+
+#define ENDPOINTS_MAX 32
+#define BUCKETS_MAX 256
+
+struct bucket_region {
+    char *endpoint, *bucket;
+    char region[S3_REGION_MAX + 1];
+};
+struct s3_memory {
+    struct s3_endpoint endpoints[ENDPOINTS_MAX], unknown;
+    struct bucket_region buckets[BUCKETS_MAX];
+    size_t endpoint_next, bucket_next; /* where the next goes */
+};
+
+int s3_memory_new(struct s3_memory **m) {
+    *m = calloc(1, sizeof **m);
+    return *m ? 0 : ERR_NOMEM;
+}
+
+void s3_memory_destroy(struct s3_memory **m) {
+    if (!*m)
+        return;
+    for (size_t i = 0; i < ENDPOINTS_MAX; i++)
+        free((*m)->endpoints[i].url);
+    for (size_t i = 0; i < BUCKETS_MAX; i++) {
+        free((*m)->buckets[i].endpoint);
+        free((*m)->buckets[i].bucket);
+    }
+    free(*m);
+    *m = NULL;
+}
+
+static bool is_text(struct slice s, const char *text) {
+    return text && slice_equal(s, slice_of(text));
+}
+
+struct s3_endpoint *s3_memory_endpoint(struct s3_memory *m, struct slice url) {
+    for (size_t i = 0; i < ENDPOINTS_MAX; i++)
+        if (is_text(url, m->endpoints[i].url))
+            return &m->endpoints[i];
+    char *copy = slice_dup(url);
+    if (!copy) {
+        m->unknown = (struct s3_endpoint){NULL, S3_UNKNOWN, S3_UNKNOWN};
+        return &m->unknown;
+    }
+    struct s3_endpoint *e = &m->endpoints[m->endpoint_next++ % ENDPOINTS_MAX];
+    free(e->url);
+    *e = (struct s3_endpoint){copy, S3_UNKNOWN, S3_UNKNOWN};
+    return e;
+}
+
+void s3_memory_learn(struct s3_endpoint *e, enum s3_knowledge *what, bool verifies) {
+    enum s3_knowledge now = verifies ? S3_YES : S3_NO;
+    if (*what == now)
+        return;
+    *what = now;
+    const char *of = what == &e->put_crc32c ? "single puts" : "multipart uploads";
+    if (verifies)
+        log_debug("%s verifies crc32c of %s", e->url ? e->url : "the endpoint", of);
+    else
+        log_debug("%s does not verify checksums of %s; chunklift's own are in the journal",
+                  e->url ? e->url : "the endpoint", of);
+}
+
+static struct bucket_region *find_bucket(const struct s3_memory *m, struct slice endpoint, struct slice bucket) {
+    for (size_t i = 0; i < BUCKETS_MAX; i++)
+        if (is_text(bucket, m->buckets[i].bucket) && is_text(endpoint, m->buckets[i].endpoint))
+            return (struct bucket_region *)&m->buckets[i];
+    return NULL;
+}
+
+const char *s3_memory_region(const struct s3_memory *m, struct slice endpoint, struct slice bucket) {
+    const struct bucket_region *b = find_bucket(m, endpoint, bucket);
+    return b ? b->region : NULL;
+}
+
+void s3_memory_set_region(struct s3_memory *m, struct slice endpoint, struct slice bucket, const char *region) {
+    struct bucket_region *b = find_bucket(m, endpoint, bucket);
+    if (!b) {
+        char *e = slice_dup(endpoint), *name = slice_dup(bucket);
+        if (!e || !name) { /* then it is found out again */
+            free(e);
+            free(name);
+            return;
+        }
+        b = &m->buckets[m->bucket_next++ % BUCKETS_MAX];
+        free(b->endpoint);
+        free(b->bucket);
+        b->endpoint = e;
+        b->bucket = name;
+    }
+    log_debug("bucket %s is in region %s", b->bucket, region);
+    strcpy(b->region, region);
+}

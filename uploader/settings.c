@@ -1,0 +1,160 @@
+#include "uploader/settings.h"
+
+#include "pure/dest.h"
+#include "system/dirs.h"
+#include "system/log.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define USAGE "chunklift-uploader [options]"
+#define ABOUT                                                                                                          \
+    "Takes jobs from producers, moves the bytes, and reports to the journal's consumer. It reads files only beneath "  \
+    "its --root directories and serves only the destinations it was --allow'ed."
+
+struct extras { /* understood, not kept */
+    bool help, version, no_progress;
+    const char *key, *trust;
+};
+
+static int parse_table(struct settings *s, struct extras *x, int argc, char **argv) {
+    const struct option_spec specs[] = {
+        {"jobs", 0, OPTION_LIST, &s->jobs, "EP",
+         "where a producer offers jobs; repeated (default: the local producers "
+         "the consumer knows)"},
+        {"consumer", 0, OPTION_TEXT, &s->consumer, "EP",
+         "the journal's consumer (default: the one that serves --journal)"},
+        {"journal", 0, OPTION_TEXT, &s->journal_dir, "DIR", "journal directory whose consumer to use"},
+        {"slots", 0, OPTION_COUNT, &s->slots, "N", "transfers at a time (8)", .min = 1, .max = SLOTS_MAX},
+        {"root", 0, OPTION_LIST, &s->roots, "DIR", "directory that files may be read from; repeated"},
+        {"allow", 0, OPTION_LIST, &s->allow, "DEST", "destination it may serve, with all beneath it; repeated"},
+        {"endpoint-url", 0, OPTION_TEXT, &s->endpoint_url, "URL",
+         "S3 endpoint (default: AWS_ENDPOINT_URL_S3, "
+         "AWS_ENDPOINT_URL, Amazon)"},
+        {"region", 0, OPTION_TEXT, &s->region, "NAME", "S3 region (default: environment, configuration)"},
+        {"profile", 0, OPTION_TEXT, &s->profile, "NAME", "profile of ~/.aws (default: AWS_PROFILE, \"default\")"},
+        {"retry-for", 0, OPTION_TIME, &s->retry_for_ms, "TIME", "how long an outage is retried (10 min)"},
+        {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME", "how long a reply may take (5 min)",
+         .min = 1, .max = UINT32_MAX},
+        {"content-md5", 0, OPTION_FLAG, &s->content_md5, NULL, "send Content-MD5 too"},
+        {"key", 0, OPTION_TEXT, &x->key, "FILE", "this host's key"},
+        {"trust", 0, OPTION_TEXT, &x->trust, "FILE", "who may talk to it"},
+        {"insecure", 0, OPTION_FLAG, &s->insecure, NULL, "allow tcp endpoints without keys"},
+        {"json", 0, OPTION_FLAG, &s->json, NULL, "one JSON object per line on stdout for every event"},
+        {"quiet", 'q', OPTION_FLAG, &s->quiet, NULL, "nothing but errors"},
+        {"no-progress", 0, OPTION_FLAG, &x->no_progress, NULL, NULL},
+        {"verbose", 'v', OPTION_FLAG, &s->verbose, NULL, "say more"},
+        {"help", 'h', OPTION_FLAG, &x->help, NULL, "show this"},
+        {"version", 0, OPTION_FLAG, &x->version, NULL, "show the version"},
+        {0},
+    };
+    struct text_list rest = {0};
+    int err = options_parse("chunklift-uploader", specs, argc, argv, &rest);
+    if (!err && x->help)
+        options_help(stdout, USAGE, ABOUT, specs);
+    else if (!err && rest.count > 0 && !x->version) {
+        log_error("%s: an uploader takes no arguments; see 'chunklift-uploader --help'", rest.items[0]);
+        err = ERR_USAGE;
+    }
+    text_list_release(&rest);
+    return err;
+}
+
+bool settings_refuse(const struct settings *s, struct slice endpoint) {
+    return !s->insecure && endpoint.len >= 6 && memcmp(endpoint.ptr, "tcp://", 6) == 0;
+}
+
+static int check_endpoint(const struct settings *s, const char *option, const char *endpoint) {
+    if (strncmp(endpoint, "tcp://", 6) != 0 && strncmp(endpoint, "ipc://", 6) != 0) {
+        log_error("%s %s: not an endpoint; use ipc://PATH or tcp://HOST:PORT", option, endpoint);
+        return ERR_USAGE;
+    }
+    if (settings_refuse(s, slice_of(endpoint))) {
+        log_error("%s %s: tcp without keys is not safe; --insecure allows it", option, endpoint);
+        return ERR_USAGE;
+    }
+    return 0;
+}
+
+static int check_endpoints(const struct settings *s) {
+    int err = s->consumer ? check_endpoint(s, "--consumer", s->consumer) : 0;
+    for (size_t i = 0; !err && i < s->jobs.count; i++)
+        err = check_endpoint(s, "--jobs", s->jobs.items[i]);
+    return err;
+}
+
+static int allow_to_urls(struct settings *s) {
+    if (s->allow.count == 0) {
+        log_error("say which destinations it may serve: --allow DEST");
+        return ERR_USAGE;
+    }
+    char *cwd = getcwd(NULL, 0);
+    s->allow_urls = calloc(s->allow.count + 1, sizeof *s->allow_urls);
+    int err = cwd && s->allow_urls ? 0 : ERR_NOMEM;
+    for (size_t i = 0; !err && i < s->allow.count; i++) {
+        struct buf url = BUF_INIT;
+        struct dest d;
+        err = dest_from_argument(s->allow.items[i], cwd, &url);
+        if (!err)
+            err = dest_parse(buf_slice(&url), &d);
+        if (err == ERR_USAGE || err == ERR_INVALID) {
+            log_error("--allow %s: not a destination; use a path, file:///dir/ or s3://bucket/prefix",
+                      s->allow.items[i]);
+            err = ERR_USAGE;
+        }
+        s->allow_urls[i] = url.data;
+        if (err)
+            buf_release(&url), s->allow_urls[i] = NULL;
+    }
+    free(cwd);
+    return err;
+}
+
+static const char *environment(const char *name) {
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static int fill_defaults(struct settings *s) {
+    if (!s->endpoint_url)
+        s->endpoint_url = environment("AWS_ENDPOINT_URL_S3");
+    if (!s->endpoint_url)
+        s->endpoint_url = environment("AWS_ENDPOINT_URL");
+    if (!s->endpoint_url)
+        s->endpoint_url = S3_DEFAULT_ENDPOINT;
+    if (s->consumer || s->journal_dir)
+        return 0;
+    int err = default_journal_dir(&s->default_dir);
+    s->journal_dir = s->default_dir.data;
+    return err;
+}
+
+int settings_parse(struct settings *s, int argc, char **argv) {
+    *s = (struct settings){.slots = 8, .retry_for_ms = 10 * 60 * 1000, .response_timeout_ms = 5 * 60 * 1000};
+    struct extras x = {0};
+    int err = parse_table(s, &x, argc, argv);
+    if (err || x.help)
+        return err ? err : SETTINGS_DONE;
+    if (x.version) {
+        printf("chunklift-uploader %s\n", CHUNKLIFT_VERSION);
+        return SETTINGS_DONE;
+    }
+    if (x.key || x.trust) {
+        log_error("%s: not in this version", x.key ? "--key" : "--trust");
+        return ERR_USAGE;
+    }
+    err = check_endpoints(s);
+    if (!err)
+        err = allow_to_urls(s);
+    return err ? err : fill_defaults(s);
+}
+
+void settings_release(struct settings *s) {
+    text_list_release(&s->jobs);
+    text_list_release(&s->roots);
+    for (size_t i = 0; s->allow_urls && i < s->allow.count; i++)
+        free(s->allow_urls[i]);
+    free(s->allow_urls);
+    text_list_release(&s->allow);
+    buf_release(&s->default_dir);
+}

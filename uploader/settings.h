@@ -1,0 +1,31 @@
+/* The uploader's command line. */
+#ifndef CHUNKLIFT_UPLOADER_SETTINGS_H
+#define CHUNKLIFT_UPLOADER_SETTINGS_H
+
+#include "pure/buf.h"
+#include "pure/err.h"
+#include "system/options.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SLOTS_MAX 1024
+#define SETTINGS_DONE 1 /* --help or --version: it was printed */
+
+struct settings {
+    struct text_list jobs, roots, allow;
+    const char *consumer, *journal_dir;          /* consumer NULL: the one that serves journal_dir */
+    const char *endpoint_url, *region, *profile; /* region, profile NULL: from environment and configuration */
+    uint64_t slots, retry_for_ms, response_timeout_ms;
+    bool content_md5, insecure, json, quiet, verbose;
+    /* held for the above */
+    struct buf default_dir;
+    char **allow_urls; /* allow as URLs, as many */
+};
+
+/* 0, SETTINGS_DONE, or ERR_USAGE and the like, logged. The pointers into argv are kept. */
+int settings_parse(struct settings *s, int argc, char **argv) MUST_CHECK;
+void settings_release(struct settings *s);
+/* True for a tcp endpoint that may not be used: no keys, no --insecure. */
+bool settings_refuse(const struct settings *s, struct slice endpoint);
+
+#endif

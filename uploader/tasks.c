@@ -1,0 +1,169 @@
+#include "uploader/tasks.h"
+
+#include "pure/check.h"
+#include <stdlib.h>
+#include <string.h>
+
+int slices_own(struct slice **slices, size_t count, void **memory) {
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += slices[i]->len + 1;
+    char *at = malloc(size);
+    if (!at)
+        return ERR_NOMEM;
+    *memory = at;
+    for (size_t i = 0; i < count; i++) {
+        if (slices[i]->len > 0)
+            memcpy(at, slices[i]->ptr, slices[i]->len);
+        at[slices[i]->len] = 0;
+        slices[i]->ptr = at;
+        at += slices[i]->len + 1;
+    }
+    return 0;
+}
+
+static int job_copy(struct job *out, const struct job *in, void **memory) {
+    *out = *in;
+    struct slice *all[] = {&out->source.name,     &out->source.path,   &out->source.boot, &out->target.dest,
+                           &out->target.endpoint, &out->target.region, &out->handle};
+    return slices_own(all, sizeof all / sizeof *all, memory);
+}
+
+void tasks_init(struct tasks *t) {
+    *t = (struct tasks){0};
+    for (int i = 0; i < TASK_STATES; i++)
+        list_init(&t->lists[i]);
+}
+
+static void entry_destroy(struct entry *e) {
+    source_close(&e->task.source);
+    free(e->task.parts);
+    free(e->task.result.redo);
+    for (size_t i = 0; i < e->etag_pages; i++)
+        free(e->etags[i]);
+    free(e->etags);
+    free(e->job_memory);
+    free(e);
+}
+
+static struct entry **bucket_of(const struct tasks *t, const struct ref *ref) {
+    return (struct entry **)&t->buckets[ref_hash(ref) % TASKS_BUCKETS];
+}
+
+struct entry *tasks_add(struct tasks *t, const struct job *job, bool own_abort) {
+    struct entry *e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    if (job_copy(&e->task.job, job, &e->job_memory)) {
+        free(e);
+        return NULL;
+    }
+    e->own_abort = own_abort;
+    e->state = own_abort ? TASK_QUEUED : TASK_WANTED;
+    limiter_entry_init(&e->slot);
+    list_init(&e->node);
+    list_add(&t->lists[e->state], &e->node);
+    t->counts[e->state]++;
+    if (!own_abort) {
+        struct entry **bucket = bucket_of(t, &job->ref);
+        e->next_in_bucket = *bucket;
+        *bucket = e;
+    }
+    return e;
+}
+
+struct entry *tasks_find(const struct tasks *t, const struct ref *ref) {
+    struct entry *e = *bucket_of(t, ref);
+    while (e && !ref_equal(&e->task.job.ref, ref))
+        e = e->next_in_bucket;
+    return e;
+}
+
+void tasks_move(struct tasks *t, struct entry *e, enum task_state state) {
+    list_remove(&e->node);
+    t->counts[e->state]--;
+    e->state = state;
+    list_add(&t->lists[state], &e->node);
+    t->counts[state]++;
+}
+
+void tasks_remove(struct tasks *t, struct entry **e) {
+    CHECK(!(*e)->slot.waiting);
+    list_remove(&(*e)->node);
+    t->counts[(*e)->state]--;
+    for (struct entry **link = bucket_of(t, &(*e)->task.job.ref); *link; link = &(*link)->next_in_bucket)
+        if (*link == *e) {
+            *link = (*e)->next_in_bucket;
+            break;
+        }
+    entry_destroy(*e);
+    *e = NULL;
+}
+
+void tasks_release(struct tasks *t) {
+    for (int i = 0; i < TASK_STATES; i++)
+        while (!list_is_empty(&t->lists[i])) {
+            struct entry *e = list_entry(t->lists[i].next, struct entry, node);
+            list_remove(&e->node);
+            entry_destroy(e);
+        }
+    tasks_init(t);
+}
+
+uint32_t tasks_held(const struct tasks *t) {
+    return tasks_count(t) - t->counts[TASK_WANTED] - t->counts[TASK_ASKED];
+}
+
+uint32_t tasks_count(const struct tasks *t) {
+    uint32_t count = 0;
+    for (int i = 0; i < TASK_STATES; i++)
+        count += t->counts[i];
+    return count;
+}
+
+void task_done(struct task *t) {
+    t->done(t, t->done_arg);
+}
+
+static bool page_is_wanted(const struct entry *e, const struct msg_partlist *page) {
+    if (page->from != e->parts_have || page->chunks != e->task.job.chunks ||
+        page->part_count > page->chunks - e->parts_have)
+        return false;
+    for (size_t i = 0; i < page->part_count; i++)
+        if (page->parts[i].chunk != e->parts_have + i)
+            return false;
+    return true;
+}
+
+int entry_add_parts(struct entry *e, const struct msg_partlist *page) {
+    if (!page_is_wanted(e, page))
+        return ERR_INVALID;
+    if (page->part_count == 0)
+        return 0;
+    struct part *parts = realloc(e->task.parts, (e->parts_have + page->part_count) * sizeof *parts);
+    if (!parts)
+        return ERR_NOMEM;
+    e->task.parts = parts;
+    char **etags = realloc(e->etags, (e->etag_pages + 1) * sizeof *etags);
+    if (!etags)
+        return ERR_NOMEM;
+    e->etags = etags;
+    size_t size = 1;
+    for (size_t i = 0; i < page->part_count; i++)
+        size += page->parts[i].etag.len;
+    char *at = malloc(size);
+    if (!at)
+        return ERR_NOMEM;
+    e->etags[e->etag_pages++] = at;
+    for (size_t i = 0; i < page->part_count; i++) {
+        struct part *p = &parts[e->parts_have + i];
+        *p = page->parts[i];
+        if (p->etag.len > 0)
+            memcpy(at, p->etag.ptr, p->etag.len);
+        p->etag.ptr = at;
+        at += p->etag.len;
+    }
+    e->parts_have += (uint32_t)page->part_count;
+    e->task.part_count = e->parts_have;
+    return 0;
+}

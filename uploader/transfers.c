@@ -1,0 +1,432 @@
+#include "uploader/uploader_parts.h"
+
+#include "pure/check.h"
+#include "pure/dest.h"
+#include "system/clock.h"
+#include "system/log.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ASK_AGAIN_MS 1000
+#define ASKS_MAX 3
+#define OWN_ABORT_MS 60000
+#define EXPIRED_FREE_RETRIES 3
+
+struct retry_endpoint *transfers_endpoint(struct uploader *u, const struct job *job) {
+    return retry_endpoints_get(&u->endpoints, job->target.endpoint);
+}
+
+static struct backend *backend_of(const struct uploader *u, const struct job *job) {
+    struct dest d;
+    if (dest_parse(job->target.dest, &d))
+        return NULL;
+    return d.scheme == DEST_S3 ? u->s3 : u->file;
+}
+
+/* --- leaving --- */
+
+static void remove_entry(struct uploader *u, struct entry **e) {
+    enum task_state state = (*e)->state;
+    limiter_remove(&u->limiter, &(*e)->slot);
+    if (state == TASK_RUNNING || state == TASK_BACKOFF || state == TASK_ENDED) {
+        limiter_finish(&u->limiter);
+        u->beat_wanted = true;
+    }
+    tasks_remove(&u->tasks, e);
+}
+
+void transfers_drop(struct uploader *u, struct entry **e, enum why why, uint32_t after_ms, const char *detail) {
+    if ((*e)->state == TASK_RUNNING) {
+        (*e)->backend->ops->cancel((*e)->backend, &(*e)->task);
+        u->sent_bytes += (*e)->task.moved_bytes;
+    }
+    event_drop(u, *e, why, detail);
+    if (why != WHY_NONE && !(*e)->own_abort)
+        releases_add(&u->releases, &(*e)->task.job.ref, why, after_ms, detail);
+    remove_entry(u, e);
+}
+
+/* --- reports --- */
+
+static void add_report(struct uploader *u, const struct result *r) {
+    if (reports_add(&u->reports, r)) {
+        /* the job will be offered again, and found to be done or done again */
+        releases_add(&u->releases, &r->ref, WHY_NO_PROGRESS, 0, "out of memory");
+        return;
+    }
+    event_report(u, r);
+}
+
+static struct result result_of(const struct entry *e) {
+    const struct job *j = &e->task.job;
+    const struct task_result *t = &e->task.result;
+    struct result r = {.ref = j->ref,
+                       .outcome = t->outcome,
+                       .handle = j->ref.kind == JOB_BEGIN ? slice_of(t->handle) : j->handle,
+                       .offset = j->offset,
+                       .length = j->length,
+                       .target = j->target,
+                       .ms = e->started_ns ? (uint32_t)((clock_ns() - e->started_ns) / 1000000) : 0,
+                       .sent_bytes = e->sent_bytes};
+    if (j->ref.kind == JOB_PUT)
+        r.source = j->source;
+    if (t->outcome == OUTCOME_FAILED) {
+        r.klass = t->klass;
+        r.error = slice_of(t->error);
+        return r;
+    }
+    r.error = slice_of(t->outcome == OUTCOME_GONE ? t->error : "");
+    r.checksum = t->checksum;
+    r.size = t->size;
+    r.crc = t->crc;
+    r.etag = slice_of(t->etag);
+    r.exists = t->exists;
+    return r;
+}
+
+static void report_entry(struct uploader *u, struct entry *e) {
+    struct result r = result_of(e);
+    add_report(u, &r);
+}
+
+static void fail_entry(struct uploader *u, struct entry *e, enum fail_class klass, const char *error) {
+    e->task.result.outcome = OUTCOME_FAILED;
+    e->task.result.klass = klass;
+    snprintf(e->task.result.error, sizeof e->task.result.error, "%.*s", (int)sizeof e->task.result.error - 1, error);
+    report_entry(u, e);
+}
+
+/* Rule 11: records that no longer count, then the finish is given back until they are made anew. */
+static void report_redo(struct uploader *u, struct entry *e) {
+    const struct task_result *t = &e->task.result;
+    for (size_t i = 0; i < t->redo_count; i++) {
+        struct result r = {.ref = {.kind = JOB_CHUNK, .upload = e->task.job.ref.upload, .chunk = t->redo[i]},
+                           .outcome = OUTCOME_REDO,
+                           .handle = e->task.job.handle};
+        add_report(u, &r);
+    }
+    releases_add(&u->releases, &e->task.job.ref, WHY_LATER, 0, "some chunks must be sent again");
+}
+
+/* --- retries --- */
+
+static void give_up(struct uploader *u, struct entry *e, enum retry_action action) {
+    char error[512], last[300];
+    snprintf(last, sizeof last, "%.*s", (int)sizeof last - 1, e->task.result.error);
+    uint64_t seconds = u->settings->retry_for_ms / 1000;
+    bool minutes = seconds >= 60 && seconds % 60 == 0;
+    if (action == RETRY_UNREACHABLE)
+        snprintf(error, sizeof error, "cannot connect to %.*s: %s",
+                 (int)(e->task.job.target.endpoint.len < 160 ? e->task.job.target.endpoint.len : 160),
+                 e->task.job.target.endpoint.ptr, last);
+    else
+        snprintf(error, sizeof error, "no success for %llu %s: %s",
+                 (unsigned long long)(minutes ? seconds / 60 : seconds), minutes ? "min" : "s", last);
+    fail_entry(u, e, action == RETRY_UNREACHABLE ? FAIL_UNREACHABLE : FAIL_OUTAGE, error);
+}
+
+static struct retry_decision decide(struct uploader *u, const struct entry *e, struct retry_endpoint *endpoint) {
+    const struct task_result *t = &e->task.result;
+    struct retry_failure f = {.failures = e->attempts,
+                              .timeout = t->timed_out,
+                              .throttled = t->throttled,
+                              .never_connected = t->never_connected,
+                              .credentials_expired = t->credentials_expired && e->attempts <= EXPIRED_FREE_RETRIES,
+                              .retry_after_ms = t->retry_after_ms};
+    struct retry_limits limits = {u->settings->retry_for_ms, session_lease_ms(u->session)};
+    return retry_decide(endpoint, &u->budget, &f, &limits, u->now_ms, &u->random_state);
+}
+
+/* An attempt failed in a way that can pass. */
+static void retry(struct uploader *u, struct entry **e) {
+    struct retry_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
+    if (!endpoint || u->draining || (*e)->own_abort) {
+        transfers_drop(u, e, u->draining ? WHY_DRAIN : WHY_NO_PROGRESS, 0, (*e)->task.result.error);
+        return;
+    }
+    struct retry_decision d = decide(u, *e, endpoint);
+    switch (d.action) {
+    case RETRY_AGAIN:
+        u->retries++;
+        event_retry(u, *e, d.wait_ms);
+        (*e)->again_ms = u->now_ms + d.wait_ms;
+        source_close(&(*e)->task.source);
+        tasks_move(&u->tasks, *e, TASK_BACKOFF);
+        u->tick_ms = u->now_ms;
+        return;
+    case RETRY_RELEASE:
+        u->retries++;
+        transfers_drop(u, e, WHY_BACKOFF, d.wait_ms, (*e)->task.result.error);
+        return;
+    case RETRY_OUTAGE:
+    case RETRY_UNREACHABLE:
+        give_up(u, *e, d.action);
+        remove_entry(u, e);
+        return;
+    }
+}
+
+/* --- ends --- */
+
+static void succeed(struct uploader *u, struct entry *e) {
+    struct retry_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
+    if (endpoint)
+        retry_endpoint_success(endpoint, u->now_ms);
+    retry_budget_refill(&u->budget, e->attempts);
+    pace_note(&u->pace, e->task.job.ref.kind, (clock_ns() - e->started_ns) / 1000);
+    char why[160] = "";
+    int err = e->task.source ? source_check(e->task.source, why, sizeof why) : 0;
+    if (!err) {
+        report_entry(u, e);
+    } else {
+        char error[256];
+        snprintf(error, sizeof error, err == ERR_CHANGED ? "changed while it was uploaded (%s)" : "cannot be read: %s",
+                 why);
+        fail_entry(u, e, err == ERR_CHANGED ? FAIL_CHANGED : FAIL_SOURCE, error);
+    }
+}
+
+static void end_entry(struct uploader *u, struct entry *e) {
+    const struct task_result *t = &e->task.result;
+    e->sent_bytes += t->sent_bytes;
+    u->sent_bytes += t->sent_bytes;
+    e->task.moved_bytes = 0;
+    if (t->outcome == OUTCOME_FAILED && t->transient) {
+        retry(u, &e);
+        return;
+    }
+    if (e->own_abort)
+        log_debug("aborting an upload that lost: %s", t->outcome == OUTCOME_FAILED ? t->error : "done");
+    else if (t->outcome == OUTCOME_DONE)
+        succeed(u, e);
+    else if (t->outcome == OUTCOME_REDO)
+        report_redo(u, e);
+    else
+        report_entry(u, e);
+    remove_entry(u, &e);
+}
+
+void transfers_end(struct uploader *u) {
+    struct list *ended = &u->tasks.lists[TASK_ENDED];
+    while (!list_is_empty(ended))
+        end_entry(u, list_entry(ended->next, struct entry, node));
+}
+
+/* Only notes it: decided in transfers_end. */
+static void on_done(struct task *t, void *arg) {
+    struct uploader *u = arg;
+    struct entry *e = list_entry(t, struct entry, task);
+    CHECK(e->state == TASK_RUNNING);
+    tasks_move(&u->tasks, e, TASK_ENDED);
+}
+
+/* --- starts --- */
+
+void transfers_grant(struct uploader *u, struct entry *e, uint64_t asked_ms, uint32_t lease_ms, int64_t since_us) {
+    lease_grant(&e->lease, asked_ms, lease_ms);
+    e->task.since_us = since_us;
+    e->asked_ms = 0;
+    u->tick_ms = u->now_ms;
+    if (u->draining || lease_is_over(&e->lease, u->now_ms)) {
+        transfers_drop(u, &e, u->draining ? WHY_DRAIN : WHY_NO_PROGRESS, 0, NULL);
+    } else if (e->task.job.ref.kind == JOB_FINISH) {
+        tasks_move(&u->tasks, e, TASK_PARTS);
+    } else {
+        tasks_move(&u->tasks, e, TASK_QUEUED);
+        limiter_add(&u->limiter, &e->slot);
+    }
+}
+
+void transfers_parts_complete(struct uploader *u, struct entry *e) {
+    tasks_move(&u->tasks, e, TASK_QUEUED);
+    limiter_add(&u->limiter, &e->slot);
+}
+
+void transfers_abort_own(struct uploader *u, const struct result *begin) {
+    struct job job = {
+        .ref = {.kind = JOB_ABORT, .upload = begin->ref.upload}, .target = begin->target, .handle = begin->handle};
+    struct entry *e = tasks_add(&u->tasks, &job, true);
+    if (!e)
+        return; /* best effort */
+    lease_grant(&e->lease, u->now_ms, OWN_ABORT_MS);
+    limiter_add(&u->limiter, &e->slot);
+}
+
+/* Opens the source of a chunk or put; false: the task has ended. */
+static bool open_source(struct uploader *u, struct entry **e) {
+    const struct job *j = &(*e)->task.job;
+    if (j->ref.kind != JOB_CHUNK && j->ref.kind != JOB_PUT)
+        return true;
+    char why[160] = "", error[256];
+    int err = source_open(&(*e)->task.source, u->roots, &j->source, j->offset, j->length, why, sizeof why);
+    if (!err)
+        return true;
+    if (err == ERR_NOMEM || (err == ERR_DENIED && !roots_contain(u->roots, j->source.path))) {
+        transfers_drop(u, e, WHY_NO_SOURCE, 0, err == ERR_NOMEM ? err_text(err) : why);
+        return false;
+    }
+    snprintf(error, sizeof error, err == ERR_CHANGED ? "changed while it was uploaded (%s)" : "cannot be read: %s",
+             why[0] ? why : err_text(err));
+    fail_entry(u, *e, err == ERR_CHANGED ? FAIL_CHANGED : FAIL_SOURCE, error);
+    remove_entry(u, e);
+    return false;
+}
+
+static void start_entry(struct uploader *u, struct entry *e) {
+    e->backend = backend_of(u, &e->task.job);
+    CHECK(e->backend);
+    struct retry_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
+    e->started_ns = clock_ns();
+    if (!open_source(u, &e))
+        return;
+    if (endpoint)
+        retry_endpoint_attempt(endpoint, u->now_ms);
+    free(e->task.result.redo);
+    e->task.result = (struct task_result){0};
+    e->task.moved_bytes = 0;
+    e->task.awaiting_reply = false;
+    e->task.lease_deadline_ms = e->lease.deadline_ms;
+    e->task.done = on_done;
+    e->task.done_arg = u;
+    e->attempts++;
+    lease_run(&e->lease, u->now_ms);
+    int err = e->backend->ops->start(e->backend, &e->task);
+    if (err) {
+        e->task.result.outcome = OUTCOME_FAILED;
+        e->task.result.transient = err_is_retryable(err);
+        e->task.result.klass = err == ERR_DENIED ? FAIL_DENIED : FAIL_REQUEST;
+        if (!e->task.result.error[0])
+            snprintf(e->task.result.error, sizeof e->task.result.error, "cannot be started: %s", err_text(err));
+        tasks_move(&u->tasks, e, TASK_ENDED);
+    }
+}
+
+/* The slot is held; may it start? Otherwise it is given back. */
+static bool may_start(struct uploader *u, struct entry **e) {
+    if (lease_is_over(&(*e)->lease, u->now_ms)) { /* rule 5 */
+        transfers_drop(u, e, WHY_NO_PROGRESS, 0, NULL);
+        return false;
+    }
+    struct retry_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
+    if (endpoint && retry_endpoint_is_braked(endpoint, u->now_ms)) {
+        transfers_drop(u, e, WHY_BACKOFF, (uint32_t)(endpoint->brake_until_ms - u->now_ms), NULL);
+        return false;
+    }
+    return true;
+}
+
+void transfers_start(struct uploader *u) {
+    struct limiter_entry *slot;
+    while ((slot = limiter_next(&u->limiter))) {
+        struct entry *e = list_entry(slot, struct entry, slot);
+        tasks_move(&u->tasks, e, TASK_BACKOFF); /* holds its slot, runs not yet */
+        if (!may_start(u, &e))
+            continue;
+        tasks_move(&u->tasks, e, TASK_RUNNING);
+        start_entry(u, e);
+    }
+}
+
+/* --- time --- */
+
+/* A running task's lease ended: no renewal was answered, or it did not deserve one. */
+static void lose_lease(struct uploader *u, struct entry **e) {
+    struct lease *l = &(*e)->lease;
+    lease_look(l, (*e)->task.moved_bytes, (*e)->task.awaiting_reply, u->now_ms);
+    bool stalled = !lease_has_progress(l, u->now_ms, session_lease_ms(u->session), u->settings->response_timeout_ms);
+    struct retry_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
+    if (!stalled || !endpoint || (*e)->own_abort) {
+        transfers_drop(u, e, WHY_NO_PROGRESS, 0, "its lease ended");
+        return;
+    }
+    /* the endpoint's failure like any other: it ends after --retry-for */
+    (*e)->task.result.timed_out = true;
+    struct retry_decision d = decide(u, *e, endpoint);
+    if (d.action == RETRY_AGAIN || d.action == RETRY_RELEASE) {
+        u->retries++;
+        transfers_drop(u, e, WHY_NO_PROGRESS, d.wait_ms, "no byte moved for a lease time");
+        return;
+    }
+    (*e)->backend->ops->cancel((*e)->backend, &(*e)->task);
+    u->sent_bytes += (*e)->task.moved_bytes;
+    (*e)->sent_bytes += (*e)->task.moved_bytes;
+    snprintf((*e)->task.result.error, sizeof(*e)->task.result.error, "no byte moved for a lease time");
+    give_up(u, *e, d.action);
+    remove_entry(u, e);
+}
+
+static uint64_t tick_asked(struct uploader *u, struct entry *e) {
+    if (u->now_ms < e->asked_ms + ASK_AGAIN_MS)
+        return e->asked_ms + ASK_AGAIN_MS;
+    if (e->asks >= ASKS_MAX)
+        tasks_remove(&u->tasks, &e);
+    else
+        tasks_move(&u->tasks, e, TASK_WANTED);
+    return UINT64_MAX;
+}
+
+static uint64_t tick_waiting(struct uploader *u, struct entry *e) {
+    if (!lease_is_over(&e->lease, u->now_ms))
+        return e->state == TASK_PARTS && e->asked_ms + ASK_AGAIN_MS < e->lease.deadline_ms ? e->asked_ms + ASK_AGAIN_MS
+                                                                                           : e->lease.deadline_ms;
+    transfers_drop(u, &e, WHY_NO_PROGRESS, 0, "its lease ended");
+    return UINT64_MAX;
+}
+
+static uint64_t tick_backoff(struct uploader *u, struct entry *e) {
+    if (lease_is_over(&e->lease, u->now_ms))
+        return tick_waiting(u, e);
+    if (u->now_ms < e->again_ms)
+        return e->again_ms < e->lease.deadline_ms ? e->again_ms : e->lease.deadline_ms;
+    tasks_move(&u->tasks, e, TASK_RUNNING);
+    start_entry(u, e);
+    return UINT64_MAX;
+}
+
+static uint64_t tick_entry(struct uploader *u, struct entry *e) {
+    switch (e->state) {
+    case TASK_ASKED:
+        return tick_asked(u, e);
+    case TASK_PARTS:
+    case TASK_QUEUED:
+        return tick_waiting(u, e);
+    case TASK_BACKOFF:
+        return tick_backoff(u, e);
+    case TASK_RUNNING:
+        if (!lease_is_over(&e->lease, u->now_ms))
+            return e->lease.deadline_ms;
+        lose_lease(u, &e);
+        return UINT64_MAX;
+    case TASK_WANTED:
+    case TASK_ENDED:
+    case TASK_STATES:
+        break;
+    }
+    return UINT64_MAX;
+}
+
+uint64_t transfers_tick(struct uploader *u) {
+    uint64_t next_ms = UINT64_MAX;
+    for (int state = TASK_ASKED; state < TASK_STATES; state++) {
+        struct list *list = &u->tasks.lists[state];
+        size_t count = u->tasks.counts[state]; /* what is moved back into the list meanwhile was looked at */
+        struct list *next;
+        for (struct list *n = list->next; n != list && count > 0; n = next, count--) {
+            next = n->next;
+            uint64_t due_ms = tick_entry(u, list_entry(n, struct entry, node));
+            next_ms = due_ms < next_ms ? due_ms : next_ms;
+        }
+    }
+    return next_ms;
+}
+
+void transfers_drain(struct uploader *u) {
+    static const enum task_state not_started[] = {TASK_WANTED, TASK_ASKED, TASK_PARTS, TASK_QUEUED, TASK_BACKOFF};
+    for (size_t i = 0; i < sizeof not_started / sizeof *not_started; i++) {
+        struct list *list = &u->tasks.lists[not_started[i]];
+        while (!list_is_empty(list)) {
+            struct entry *e = list_entry(list->next, struct entry, node);
+            transfers_drop(u, &e, WHY_DRAIN, 0, NULL);
+        }
+    }
+}

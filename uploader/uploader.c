@@ -1,0 +1,301 @@
+#include "uploader/uploader.h"
+
+#include "pure/dest.h"
+#include "pure/units.h"
+#include "system/clock.h"
+#include "system/log.h"
+#include "system/signals.h"
+#include "uploader/uploader_parts.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define WAIT_MAX_MS 1000
+#define DRAIN_SILENCE_MS 60000
+#define LEASE_DEFAULT_MS 10000
+
+/* --- life --- */
+
+static int make_http(struct uploader *u) {
+    struct http_options o = {.response_timeout_ms = (uint32_t)u->settings->response_timeout_ms,
+                             .idle_max = (uint32_t)u->settings->slots + 8};
+    return http_new(&u->http, &o);
+}
+
+/* One S3 destination: are there credentials? Nothing is asked of the store. */
+static int check_s3(struct uploader *u, const char *url) {
+    char reason[1024] = "";
+    struct target target = {.dest = slice_of(url),
+                            .endpoint = slice_of(u->settings->endpoint_url),
+                            .region = slice_of(u->settings->region)};
+    int err = u->s3->ops->check(u->s3, &target, reason, sizeof reason);
+    if (!err)
+        return 0;
+    log_error("%s: %s", url, reason[0] ? reason : err_text(err));
+    return ERR_USAGE;
+}
+
+static int make_backends(struct uploader *u) {
+    const struct settings *s = u->settings;
+    int err = 0;
+    for (size_t i = 0; !err && i < s->allow.count; i++) {
+        struct dest d;
+        err = dest_parse(slice_of(s->allow_urls[i]), &d);
+        if (!err && d.scheme == DEST_FILE && !u->file)
+            err = backend_file_new(&u->file, (const char *const *)s->allow_urls, s->allow.count);
+        if (!err && d.scheme == DEST_S3 && !u->s3) {
+            struct s3_options o = {.region = s->region,
+                                   .profile = s->profile,
+                                   .content_md5 = s->content_md5,
+                                   .response_timeout_ms = (uint32_t)s->response_timeout_ms};
+            err = backend_s3_new(&u->s3, u->http, &o);
+        }
+        if (!err && d.scheme == DEST_S3)
+            err = check_s3(u, s->allow_urls[i]);
+    }
+    return err;
+}
+
+static int make_session(struct uploader *u) {
+    const struct settings *s = u->settings;
+    struct session_options o = {.role = ROLE_UPLOADER,
+                                .consumer = s->consumer,
+                                .journal_dir = s->journal_dir,
+                                .slots = (uint32_t)s->slots,
+                                .allow = (const char *const *)s->allow_urls,
+                                .allow_count = s->allow.count};
+    return session_new(&u->session, &o);
+}
+
+static int connect_jobs(struct uploader *u) {
+    const struct settings *s = u->settings;
+    if (s->jobs.count > FEEDS_MAX) {
+        log_error("--jobs: at most %d endpoints", FEEDS_MAX);
+        return ERR_USAGE;
+    }
+    struct slice jobs[FEEDS_MAX];
+    for (size_t i = 0; i < s->jobs.count; i++)
+        jobs[i] = slice_of(s->jobs.items[i]);
+    feeds_set(&u->feeds, jobs, s->jobs.count, clock_ms());
+    return 0;
+}
+
+int uploader_new(struct uploader **out, const struct settings *s) {
+    *out = NULL;
+    struct uploader *u = calloc(1, sizeof *u);
+    if (!u)
+        return ERR_NOMEM;
+    u->settings = s;
+    u->last_kind = JOB_PUT;
+    tasks_init(&u->tasks);
+    limiter_init(&u->limiter, (uint32_t)s->slots);
+    reports_init(&u->reports);
+    retry_budget_init(&u->budget);
+    if (getrandom(&u->random_state, sizeof u->random_state, 0) < 0)
+        u->random_state = clock_ns();
+    int err = roots_new(&u->roots, s->roots.items, s->roots.count);
+    if (err == ERR_NOT_FOUND || err == ERR_DENIED || err == ERR_INVALID)
+        err = ERR_USAGE;
+    if (!err)
+        err = make_http(u);
+    if (!err)
+        err = make_backends(u);
+    if (!err)
+        err = make_session(u);
+    if (!err)
+        err = connect_jobs(u);
+    if (err) {
+        uploader_destroy(&u);
+        return err;
+    }
+    *out = u;
+    return 0;
+}
+
+static void cancel_running(struct uploader *u) {
+    struct list *running = &u->tasks.lists[TASK_RUNNING];
+    for (struct list *n = running->next; n != running; n = n->next) {
+        struct entry *e = list_entry(n, struct entry, node);
+        e->backend->ops->cancel(e->backend, &e->task);
+    }
+}
+
+void uploader_destroy(struct uploader **u) {
+    if (!*u)
+        return;
+    cancel_running(*u);
+    tasks_release(&(*u)->tasks);
+    frame_release(&(*u)->frame);
+    feeds_release(&(*u)->feeds);
+    if ((*u)->session)
+        session_destroy(&(*u)->session);
+    if ((*u)->file)
+        (*u)->file->ops->destroy((*u)->file);
+    if ((*u)->s3)
+        (*u)->s3->ops->destroy((*u)->s3);
+    http_destroy(&(*u)->http);
+    roots_destroy(&(*u)->roots);
+    reports_release(&(*u)->reports);
+    releases_release(&(*u)->releases);
+    retry_endpoints_release(&(*u)->endpoints);
+    free(*u);
+    *u = NULL;
+}
+
+void uploader_end(struct uploader *u, int status) {
+    if (!u->over)
+        u->status = status;
+    u->over = true;
+}
+
+uint32_t uploader_places(const struct uploader *u, enum job_kind kind) {
+    if (u->draining || u->reports.count >= REPORTS_CLAIM_MAX || !session_is_connected(u->session))
+        return 0;
+    uint32_t capacity = u->limiter.limit + pace_ahead(&u->pace, kind, u->limiter.limit);
+    uint32_t used = tasks_count(&u->tasks);
+    return capacity > used ? capacity - used : 0;
+}
+
+/* --- stopping --- */
+
+static void say_drain(const struct uploader *u) {
+    uint64_t left_bytes = 0;
+    const struct list *running = &u->tasks.lists[TASK_RUNNING];
+    for (const struct list *n = running->next; n != running; n = n->next) {
+        const struct task *t = &list_entry(n, struct entry, node)->task;
+        left_bytes += t->job.length > t->moved_bytes ? t->job.length - t->moved_bytes : 0;
+    }
+    char size[UNITS_TEXT_SIZE];
+    if (u->limiter.active > 0)
+        log_info("finishing %u transfer%s (%s left); again to stop now", u->limiter.active,
+                 u->limiter.active == 1 ? "" : "s", format_size(left_bytes, size));
+}
+
+static void check_signals(struct uploader *u) {
+    signals_drain();
+    int stops = signals_stop_count();
+    if (stops > 0 && !u->draining) {
+        u->draining = true;
+        transfers_drain(u);
+        say_drain(u);
+    }
+    if (stops > 1)
+        uploader_end(u, 128 + signals_stop_signal());
+}
+
+static void check_drained(struct uploader *u) {
+    if (tasks_count(&u->tasks) > 0 || u->reports.count > 0)
+        return;
+    if (u->releases.count == 0 || !session_is_connected(u->session))
+        uploader_end(u, 0);
+}
+
+/* A consumer that does not come back. */
+static void check_silence(struct uploader *u) {
+    uint64_t silence_ms = session_silence_ms(u->session, u->now_ms);
+    uint64_t limit_ms = u->settings->retry_for_ms;
+    if (u->draining && limit_ms > DRAIN_SILENCE_MS)
+        limit_ms = DRAIN_SILENCE_MS;
+    if (silence_ms < limit_ms)
+        return;
+    log_error("%s: the journal's consumer has not answered for %llu s",
+              u->settings->consumer ? u->settings->consumer : u->settings->journal_dir,
+              (unsigned long long)(silence_ms / 1000));
+    event_lost(u);
+    uploader_end(u, 3);
+}
+
+/* --- the loop --- */
+
+static bool step_backends(struct uploader *u) {
+    bool again = false;
+    if (u->file)
+        again |= u->file->ops->step(u->file);
+    if (u->s3 && u->s3->ops->step)
+        again |= u->s3->ops->step(u->s3);
+    return again;
+}
+
+static void tick(struct uploader *u) {
+    if (u->now_ms < u->tick_ms)
+        return;
+    uint64_t next_ms = transfers_tick(u);
+    uint64_t other_ms = reports_tick(&u->reports, u->now_ms);
+    next_ms = other_ms < next_ms ? other_ms : next_ms;
+    other_ms = feeds_tick(&u->feeds, u->now_ms);
+    next_ms = other_ms < next_ms ? other_ms : next_ms;
+    /* often enough for what turned up meanwhile, not at every turn */
+    u->tick_ms = next_ms > u->now_ms + WAIT_MAX_MS ? u->now_ms + WAIT_MAX_MS : next_ms;
+    if (u->tick_ms < u->now_ms + 5)
+        u->tick_ms = u->now_ms + 5;
+}
+
+/* FACTS of libzmq: a socket's fd is edge-triggered. Looking at its events, last before sleeping, re-arms it. */
+static bool sockets_are_ready(struct uploader *u, int *fds, size_t *fd_count) {
+    bool ready = false;
+    struct endpoint *consumer = session_endpoint(u->session);
+    fds[(*fd_count)++] = signals_fd();
+    if (consumer) {
+        int events = endpoint_events(consumer);
+        bool sendable = (events & ENDPOINT_OUT) && outbox_is_waiting(u) && session_is_connected(u->session);
+        ready |= (events & ENDPOINT_IN) || sendable;
+        fds[(*fd_count)++] = endpoint_fd(consumer);
+    }
+    if (uploader_places(u, u->last_kind) == 0)
+        return ready; /* offers stay where others can get them */
+    for (size_t i = 0; i < u->feeds.count; i++) {
+        if (!u->feeds.items[i].endpoint)
+            continue;
+        ready |= (endpoint_events(u->feeds.items[i].endpoint) & ENDPOINT_IN) != 0;
+        fds[(*fd_count)++] = endpoint_fd(u->feeds.items[i].endpoint);
+    }
+    return ready;
+}
+
+static void wait_for_something(struct uploader *u, bool busy, uint64_t wake_ms) {
+    int fds[FEEDS_MAX + 2];
+    size_t fd_count = 0;
+    uint64_t beat_ms = outbox_deadline(u);
+    wake_ms = u->tick_ms < wake_ms ? u->tick_ms : wake_ms;
+    wake_ms = beat_ms < wake_ms ? beat_ms : wake_ms;
+    if (sockets_are_ready(u, fds, &fd_count) || busy)
+        wake_ms = 0;
+    uint64_t now_ms = clock_ms();
+    http_wait(u->http, fds, fd_count, wake_ms > now_ms ? (int)(wake_ms - now_ms) : 0);
+}
+
+static int turn(struct uploader *u) {
+    uint64_t wake_ms;
+    u->now_ms = clock_ms();
+    wake_ms = u->now_ms + WAIT_MAX_MS;
+    check_signals(u);
+    int err = session_step(u->session, u->now_ms, &wake_ms);
+    if (err)
+        return err;
+    intake_messages(u);
+    intake_offers(u);
+    http_perform(u->http);
+    bool busy = step_backends(u);
+    transfers_end(u);
+    tick(u);
+    transfers_start(u);
+    busy |= u->tasks.counts[TASK_ENDED] > 0;
+    outbox_send(u);
+    if (u->draining)
+        check_drained(u);
+    check_silence(u);
+    if (!u->over)
+        wait_for_something(u, busy, wake_ms);
+    return 0;
+}
+
+int uploader_run(struct uploader *u) {
+    while (!u->over) {
+        int err = turn(u);
+        if (err) {
+            log_error("cannot go on: %s", err_text(err));
+            return 3;
+        }
+    }
+    return u->status;
+}

@@ -1,0 +1,96 @@
+/*
+ * What the files of the uploader's core share: its state, and who does what with it.
+ *
+ *   uploader.c   life, the loop and its phases, drain and end
+ *   intake.c     offers and the consumer's messages come in: only facts are noted
+ *   outbox.c     what must be told to the consumer goes out, in the order COMPLETE, RELEASE, CLAIM, PARTS, HEARTBEAT
+ *   transfers.c  tasks start, end, are retried, given back, cancelled; deadlines
+ *   events.c     what people and programs read about it
+ */
+#ifndef CHUNKLIFT_UPLOADER_PARTS_H
+#define CHUNKLIFT_UPLOADER_PARTS_H
+
+#include "runtime/session.h"
+#include "uploader/backend.h"
+#include "uploader/feeds.h"
+#include "uploader/http.h"
+#include "uploader/leases.h"
+#include "uploader/limiter.h"
+#include "uploader/pace.h"
+#include "uploader/releases.h"
+#include "uploader/reports.h"
+#include "uploader/retry.h"
+#include "uploader/settings.h"
+#include "uploader/source.h"
+#include "uploader/tasks.h"
+
+struct uploader {
+    const struct settings *settings;
+    struct session *session;
+    struct http *http;
+    struct backend *file, *s3; /* NULL: no such destination is allowed */
+    struct roots *roots;
+
+    struct feeds feeds;
+    struct frame frame;
+    struct tasks tasks;
+    struct limiter limiter;
+    struct reports reports;
+    struct releases releases;
+
+    struct pace pace;
+    enum job_kind last_kind; /* offered */
+    struct retry_endpoints endpoints;
+    struct retry_budget budget;
+    uint64_t random_state;
+
+    struct sent_log sent;
+    uint64_t epoch;
+    uint64_t beat_ms, beat_number; /* last HEARTBEAT */
+    bool beat_wanted;
+    bool ask_again; /* some lease waits to be claimed as held */
+
+    uint64_t now_ms;  /* of this turn */
+    uint64_t tick_ms; /* when timers are looked at next */
+    uint64_t sent_bytes, retries;
+    bool draining, over;
+    int status;
+    bool journal_said;
+};
+
+/* --- uploader.c --- */
+/* How many jobs of this kind it would claim now. */
+uint32_t uploader_places(const struct uploader *u, enum job_kind kind);
+void uploader_end(struct uploader *u, int status);
+
+/* --- intake.c --- */
+void intake_offers(struct uploader *u);
+void intake_messages(struct uploader *u);
+
+/* --- outbox.c --- */
+void outbox_send(struct uploader *u);
+bool outbox_is_waiting(const struct uploader *u);
+uint64_t outbox_deadline(const struct uploader *u); /* of the next HEARTBEAT */
+
+/* --- transfers.c --- */
+void transfers_grant(struct uploader *u, struct entry *e, uint64_t asked_ms, uint32_t lease_ms, int64_t since_us);
+void transfers_parts_complete(struct uploader *u, struct entry *e);
+/* Stops it, wherever it is; its result will never be known. why WHY_NONE: nothing is told to the consumer. */
+void transfers_drop(struct uploader *u, struct entry **e, enum why why, uint32_t after_ms, const char *detail);
+void transfers_abort_own(struct uploader *u, const struct result *begin);
+/* What ended is reported or retried; what a slot is free for starts. */
+void transfers_end(struct uploader *u);
+void transfers_start(struct uploader *u);
+/* Deadlines and waits; returns when it wants to be called again. */
+uint64_t transfers_tick(struct uploader *u);
+void transfers_drain(struct uploader *u);
+struct retry_endpoint *transfers_endpoint(struct uploader *u, const struct job *job);
+
+/* --- events.c --- */
+void event_report(const struct uploader *u, const struct result *r);
+void event_retry(const struct uploader *u, const struct entry *e, uint32_t wait_ms);
+void event_drop(const struct uploader *u, const struct entry *e, enum why why, const char *detail);
+/* The results nobody acknowledged, named before an end without the consumer. */
+void event_lost(const struct uploader *u);
+
+#endif
