@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define TICK_MS 1000
 #define SILENT_DROP_MS 60000 /* a peer that was not heard for so long, and holds nothing, is forgotten */
@@ -25,6 +26,9 @@ static void start_empty(void *arg) {
 
 static void load_snapshot(struct consumer *c, struct journal_position *pos) {
     struct buf body = BUF_INIT;
+    struct stat st;
+    if (stat(c->o.dir, &st) != 0 || !S_ISDIR(st.st_mode))
+        return; /* journal_open says what is wrong */
     int rc = snapshot_read(c->o.dir, pos, &body);
     if (!rc)
         rc = snapshot_decode(buf_slice(&body), &c->state);
@@ -375,9 +379,10 @@ static void tell_all(struct consumer *c, const char *text) {
     }
 }
 
-int consumer_stop(struct consumer *c) {
+int consumer_stop(struct consumer *c, bool *clean) {
     int rc = core_flush(c);
-    if (!rc && consumer_lease_count(c) == 0) {
+    *clean = !rc && consumer_lease_count(c) == 0 && core_time(c) >= c->grace_until_ms;
+    if (*clean) {
         struct record stop = {.ev = EV_STOP};
         rc = core_append(c, &stop, 0);
     }

@@ -68,8 +68,9 @@ void consumer_drain(struct consumer *c);
 /* True when nobody needs a consumer that was started for them: the last producer or uploader said BYE, or none was
  * heard for silence_ms. */
 bool consumer_is_deserted(const struct consumer *c, uint64_t silence_ms, uint64_t now_ms);
-/* Commits, writes `stop` when no lease lives, saves a snapshot, tells everybody. */
-int consumer_stop(struct consumer *c) MUST_CHECK;
+/* Commits, writes `stop` when no lease lives, not even one of the last epoch that we do not know of (then *clean),
+ * saves a snapshot, tells everybody. */
+int consumer_stop(struct consumer *c, bool *clean) MUST_CHECK;
 /* Tells everybody that the journal is lost to us. Nothing else of this round leaves. */
 void consumer_farewell(struct consumer *c);
 

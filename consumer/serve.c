@@ -62,7 +62,11 @@ static int open_all(struct server *s) {
     if (holders_are_gone(&s->holders))
         consumer_skip_grace(s->consumer);
     rc = endpoint_open(&s->endpoint, ENDPOINT_ROUTER, s->settings->bind.data);
-    return rc ? rc : write_holders(s);
+    if (!rc)
+        return write_holders(s);
+    bool clean; /* nothing was granted: the next one shall not wait for our sake */
+    (void)!consumer_stop(s->consumer, &clean);
+    return rc;
 }
 
 int server_new(struct server **out, const struct settings *settings) {
@@ -84,7 +88,6 @@ void server_destroy(struct server **out) {
     struct server *s = *out;
     if (!s)
         return;
-    holders_remove(&s->holders);
     holders_release(&s->holders);
     endpoint_close_flush(&s->endpoint, GOODBYE_MS);
     consumer_destroy(&s->consumer);
@@ -177,9 +180,11 @@ int server_run(struct server *s) {
     int rc = run(s);
     if (!rc && signals_stop_count() > 1)
         return 0;
-    holders_remove(&s->holders); /* nobody else shall find us now */
+    bool clean = false;
     if (!rc)
-        rc = consumer_stop(s->consumer);
+        rc = consumer_stop(s->consumer, &clean);
+    if (clean) /* otherwise it tells the next one who may still be at work */
+        holders_remove(&s->holders);
     if (rc) {
         log_error("%s: the journal consumer cannot go on: %s; nothing is lost, start it again when that is mended",
                   s->settings->dir.data, err_text(rc));

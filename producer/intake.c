@@ -153,17 +153,6 @@ static int next_source(struct core *c) {
     return 0;
 }
 
-static void end_of_walk(struct core *c) {
-    const struct producer_counts *n = &c->counts;
-    c->counts.walking = false;
-    if (n->empty_dirs > 0)
-        core_notice(c, "%llu empty director%s not kept at the destination", (unsigned long long)n->empty_dirs,
-                    n->empty_dirs == 1 ? "y is" : "ies are");
-    if (n->other_skipped > 0)
-        core_notice(c, "%llu fifos, sockets or devices inside the sources were skipped",
-                    (unsigned long long)n->other_skipped);
-}
-
 int intake_step(struct core *c, unsigned budget, bool *more) {
     int err = 0;
     while (err == 0 && c->counts.walking && budget > 0 && !c->draining && files_have_room(&c->files)) {
@@ -173,7 +162,7 @@ int intake_step(struct core *c, unsigned budget, bool *more) {
         else if (c->source_at < c->sources.count)
             err = next_source(c);
         else
-            end_of_walk(c);
+            c->counts.walking = false;
     }
     *more = c->counts.walking && !c->draining && files_have_room(&c->files);
     return err;

@@ -63,8 +63,9 @@ static void finish_what_is_in_flight(struct run *r) {
     const struct producer_counts *n = producer_counts(r->producer);
     uint64_t left = n->lease_bytes > n->bytes_moving ? n->lease_bytes - n->bytes_moving : 0;
     char text[UNITS_TEXT_SIZE];
-    log_info("finishing %u transfer%s (%s left); again to stop now", n->leases, n->leases == 1 ? "" : "s",
-             format_size(left, text));
+    if (n->leases > 0)
+        log_info("finishing %u transfer%s (%s left); again to stop now", n->leases, n->leases == 1 ? "" : "s",
+                 format_size(left, text));
     producer_drain(r->producer);
     r->stopping = true;
 }

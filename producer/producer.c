@@ -13,8 +13,13 @@
 #include "runtime/session.h"
 #include "system/dirs.h"
 #include "system/log.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #define MESSAGES_A_STEP 64u
 #define ENTRIES_A_STEP 256u
@@ -44,8 +49,28 @@ struct producer {
 
 /* --- new, destroy --- */
 
+/* A socket file on which nobody listens: what a producer that was killed left behind. It stands in the way of the same
+ * command run again. */
+static void remove_dead_socket(const char *address) {
+    static const char ipc[] = "ipc://";
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    struct stat st;
+    const char *path = address + sizeof ipc - 1;
+    if (strncmp(address, ipc, sizeof ipc - 1) != 0 || strlen(path) >= sizeof name.sun_path || lstat(path, &st) != 0 ||
+        !S_ISSOCK(st.st_mode))
+        return;
+    memcpy(name.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof name) != 0 && errno == ECONNREFUSED)
+        (void)unlink(path);
+    if (fd >= 0)
+        close(fd);
+}
+
 static int open_jobs(struct producer *p, const char *address) {
     struct buf fresh = BUF_INIT;
+    if (address)
+        remove_dead_socket(address);
     int err = address ? 0 : fresh_ipc_endpoint("jobs", &fresh);
     if (err == 0)
         err = endpoint_open(&p->jobs, ENDPOINT_PUSH, address ? address : fresh.data);

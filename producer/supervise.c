@@ -30,7 +30,8 @@
 #define RESTART_PAUSE_MS 200u /* so that a program that dies at once does not spin */
 #define CONSUMER_TRIES_MAX 5  /* starts in a row without an answer */
 #define CONSUMER_PAUSE_MS 500u
-#define CONSUMER_LOOK_MS 250u     /* how often DIR/consumer is looked at while nobody answers */
+#define CONSUMER_LOOK_MS 250u     /* how often DIR/consumer is looked at */
+#define CONSUMER_SETTLED_MS 5000u /* one that ran for so long counts as a success */
 #define CONSUMER_SILENT_MS 15000u /* a live process that does not answer for so long */
 #define STOP_WAIT_MS 10000u
 #define OTHERS_WAIT_MS 1500u
@@ -161,7 +162,7 @@ static int consumer_ended(struct supervisor *s, int status, uint64_t now_ms) {
         return 0;
     if (WIFSIGNALED(status)) {
         log_warn("journal consumer was killed by signal %d; starting it again", WTERMSIG(status));
-        s->consumer.start_at_ms = now_ms;
+        s->consumer.start_at_ms = s->consumer_look_ms = now_ms;
         return 0;
     }
     consumer_last_words(s, words, sizeof words);
@@ -176,39 +177,44 @@ static int consumer_ended(struct supervisor *s, int status, uint64_t now_ms) {
     return 0;
 }
 
+/* Nobody serves the directory: starts a consumer, unless one of ours is on its way or was tried too often. */
+static int replace_consumer(struct supervisor *s, uint64_t now_ms) {
+    if (s->consumer.pid != 0 || now_ms < s->consumer.start_at_ms || somebody_serves(s))
+        return 0;
+    if (s->consumer_tries >= CONSUMER_TRIES_MAX) {
+        log_error("%s: no journal consumer can be kept running; see consumer.log there", s->o.journal_dir);
+        return ERR_UNREACHABLE;
+    }
+    s->silent_since_ms = now_ms;
+    int err = start_consumer(s, now_ms);
+    if (err == 0)
+        return 0;
+    log_error("%s: cannot be started: %s", text(&s->consumer_program), err_text(err));
+    return ERR_UNREACHABLE;
+}
+
+/* Looked at also while the producer believes itself connected: it takes seconds of silence to believe otherwise, a dead
+ * pid is seen at once. */
 static int tend_consumer(struct supervisor *s, bool connected, uint64_t now_ms, uint64_t *deadline_ms) {
+    int err = 0;
     if (s->o.consumer || s->draining)
         return 0;
-    if (connected) {
+    if (connected && now_ms >= s->consumer.start_at_ms + CONSUMER_SETTLED_MS)
         s->consumer_tries = 0;
-        s->silent_since_ms = 0;
-        return 0;
-    }
-    if (s->silent_since_ms == 0)
+    if (connected || s->silent_since_ms == 0)
         s->silent_since_ms = now_ms;
     if (now_ms >= s->consumer_look_ms) {
         s->consumer_look_ms = now_ms + CONSUMER_LOOK_MS;
-        if (s->consumer.pid == 0 && now_ms >= s->consumer.start_at_ms && !somebody_serves(s)) {
-            if (s->consumer_tries >= CONSUMER_TRIES_MAX) {
-                log_error("%s: no journal consumer can be kept running; see consumer.log there", s->o.journal_dir);
-                return ERR_UNREACHABLE;
-            }
-            int err = start_consumer(s, now_ms);
-            if (err != 0) {
-                log_error("%s: cannot be started: %s", text(&s->consumer_program), err_text(err));
-                return ERR_UNREACHABLE;
-            }
-            s->silent_since_ms = now_ms;
-        }
-        if (now_ms - s->silent_since_ms > CONSUMER_SILENT_MS) {
-            log_warn("%s: its consumer has not answered for %u s; still trying", s->o.journal_dir,
-                     CONSUMER_SILENT_MS / 1000);
-            s->silent_since_ms = now_ms;
-        }
+        err = replace_consumer(s, now_ms);
+    }
+    if (err == 0 && now_ms - s->silent_since_ms > CONSUMER_SILENT_MS) {
+        log_warn("%s: its consumer has not answered for %u s; still trying", s->o.journal_dir,
+                 CONSUMER_SILENT_MS / 1000);
+        s->silent_since_ms = now_ms;
     }
     if (*deadline_ms > s->consumer_look_ms)
         *deadline_ms = s->consumer_look_ms;
-    return 0;
+    return err;
 }
 
 /* ---- uploaders ---- */
@@ -314,12 +320,12 @@ int supervisor_step(struct supervisor *s, bool connected, uint64_t now_ms, uint6
 }
 
 static int check_journal_dir(const char *dir) {
-    int err = make_dirs(dir);
-    if (err == 0 && access(dir, R_OK | W_OK | X_OK) != 0)
+    int err = make_dirs(dir); /* says itself what is wrong */
+    if (err == 0 && access(dir, R_OK | W_OK | X_OK) != 0) {
         err = errno == EACCES || errno == EROFS ? ERR_DENIED : ERR_IO;
-    if (err != 0)
-        log_error("%s: the journal cannot be written there (%s); name another directory with --journal", dir,
+        log_error("%s: the journal cannot be written there: %s; name another directory with --journal", dir,
                   strerror(errno));
+    }
     return err;
 }
 

@@ -69,8 +69,11 @@ void s3_end_error(struct s3_op *op, const struct s3_error *e) {
     r->transient = e->transient;
     r->throttled = e->throttled;
     r->never_connected = e->never_connected;
+    r->timed_out = e->timed_out;
     r->credentials_expired = e->expired;
     r->retry_after_ms = e->retry_after_ms;
+    if (e->transient && !e->throttled && !e->expired)
+        s3_memory_set_failed(op->s3->memory, &op->task->job.ref);
     r->klass = e->klass;
     snprintf(r->error, sizeof r->error, "%s", e->text);
     s3_end(op, e->gone && (kind == JOB_CHUNK || kind == JOB_FINISH) ? OUTCOME_GONE : OUTCOME_FAILED);
@@ -121,7 +124,7 @@ static enum s3_addressing addressing(const struct s3 *s3) {
 static int check(struct backend *b, const struct target *target, char *reason, size_t reason_size) {
     struct s3 *s3 = s3_of(b);
     struct s3_place place;
-    int err = s3_place_init(&place, target, addressing(s3), reason, reason_size);
+    int err = s3_place_init(&place, target, addressing(s3), false, reason, reason_size);
     if (!err && aws_credentials_step(s3->credentials, 0) == AWS_MISSING) {
         snprintf(reason, reason_size, "%s", aws_credentials_problem(s3->credentials));
         err = ERR_DENIED;
@@ -161,12 +164,12 @@ static int start(struct backend *b, struct task *t) {
     if (!op)
         return ERR_NOMEM;
     *op = (struct s3_op){.s3 = s3, .task = t, .starting = true};
-    op->fresh = t->result.transient && !t->result.throttled && !t->result.credentials_expired;
+    op->fresh = s3_memory_take_failed(s3->memory, &t->job.ref);
     memset(&t->result, 0, sizeof t->result);
     t->backend_state = op;
     op_link(s3, op);
     id_to_hex(&t->job.ref.upload, op->owner);
-    if (s3_place_init(&op->place, &t->job.target, addressing(s3), why, sizeof why)) {
+    if (s3_place_init(&op->place, &t->job.target, addressing(s3), true, why, sizeof why)) {
         s3_end_failed(op, FAIL_REQUEST, false, why);
     } else {
         pick_region(op);

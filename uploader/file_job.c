@@ -42,8 +42,9 @@ void file_job_fail(struct file_job *j, enum fail_class klass, const char *what, 
     t->result.klass = klass;
     if (text_add_printable(&name, t->job.target.dest))
         buf_clear(&name);
-    snprintf(t->result.error, sizeof t->result.error, "%.*s: %s%s%s", (int)(name.len < 300 ? name.len : 300),
-             name.data ? name.data : "", what, why ? ": " : "", why ? why : "");
+    size_t shown = utf8_valid_prefix(slice_make(name.data, name.len < 300 ? name.len : 300));
+    snprintf(t->result.error, sizeof t->result.error, "%.*s: %s%s%s", (int)shown, name.data ? name.data : "", what,
+             why ? ": " : "", why ? why : "");
     buf_release(&name);
     file_job_end(j, OUTCOME_FAILED);
 }
@@ -180,8 +181,8 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
             file_job_fail_errno(j, "cannot write", error);
             return;
         }
-        /* only a hint to begin: so that the sync, later, has little to wait for */
-        (void)sync_file_range(j->fd, (off_t)at, got, SYNC_FILE_RANGE_WRITE);
+        if ((size_t)got == FILE_PIECE_BYTES) /* only a hint to begin: so that the sync has little to wait for */
+            (void)sync_file_range(j->fd, (off_t)at, got, SYNC_FILE_RANGE_WRITE);
         moved += (size_t)got;
         b->unsynced_bytes += (uint64_t)got;
         t->moved_bytes += (uint64_t)got;

@@ -77,9 +77,9 @@ void file_upload_abort(struct backend_file *b, struct file_job *j) {
 
 void file_upload_head(struct file_job *j) {
     struct stat st;
-    int error = fstatat(j->place.dir_fd, j->place.name, &st, 0);
-    if (error && errno != ENOENT && errno != ENOTDIR) {
-        file_job_fail_errno(j, "cannot look at it", errno);
+    int error = file_job_look_at_final(j, &st);
+    if (error && error != ENOENT && error != ENOTDIR) {
+        file_job_fail_errno(j, "cannot look at it", error);
         return;
     }
     j->task->result.exists = !error && S_ISREG(st.st_mode);

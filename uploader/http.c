@@ -416,6 +416,7 @@ static void transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, c
     struct http_reply reply = {
         .error = why ? ERR_IO : error_of(t, rc, connected),
         .connected = connected,
+        .timed_out = why || rc == CURLE_OPERATION_TIMEDOUT,
         .body = buf_slice(&t->body),
         .headers = &t->reply_headers,
         .sent_bytes = t->given_bytes,

@@ -46,6 +46,7 @@ struct http_reply {
     int error; /* 0: a reply came; ERR_UNREACHABLE: no connection; ERR_IO: broke or timed out; ERR_CHANGED…: what read()
                   gave */
     bool connected; /* a connection was made */
+    bool timed_out; /* with error: it took too long */
     long status;
     struct slice body;
     const struct buf *headers; /* raw header lines of the last reply; http_header finds one */

@@ -128,21 +128,30 @@ static void take_jobs(struct uploader *u, const struct slice *jobs, size_t count
     feeds_set(&u->feeds, usable, n, u->now_ms);
 }
 
+/* Rule 6: what is held is claimed as held; what was asked is asked anew. */
+static void ask_everything_again(struct uploader *u) {
+    log_debug("the consumer restarted; telling it what is held");
+    for (int state = TASK_PARTS; state < TASK_STATES; state++)
+        for (struct list *n = u->tasks.lists[state].next; n != &u->tasks.lists[state]; n = n->next) {
+            struct entry *e = list_entry(n, struct entry, node);
+            if (e->own_abort || lease_is_over(&e->lease, u->now_ms))
+                continue;
+            e->ask_again = u->ask_again = true;
+            e->asked_ms = 0;
+        }
+    while (!list_is_empty(&u->tasks.lists[TASK_ASKED])) {
+        struct entry *e = list_entry(u->tasks.lists[TASK_ASKED].next, struct entry, node);
+        e->asks = 0;
+        tasks_move(&u->tasks, e, TASK_WANTED);
+    }
+}
+
 static void take_welcome(struct uploader *u, const struct msg_welcome *w) {
     take_jobs(u, w->jobs, w->jobs_count);
     reports_send_all_again(&u->reports); /* rule 8 */
     u->beat_wanted = true;
-    if (u->epoch != 0 && w->epoch != u->epoch) {
-        log_debug("the consumer restarted; telling it what is held");
-        for (int state = TASK_PARTS; state < TASK_STATES; state++)
-            for (struct list *n = u->tasks.lists[state].next; n != &u->tasks.lists[state]; n = n->next) {
-                struct entry *e = list_entry(n, struct entry, node);
-                if (e->own_abort || lease_is_over(&e->lease, u->now_ms))
-                    continue;
-                e->ask_again = u->ask_again = true; /* rule 6 */
-                e->asked_ms = 0;
-            }
-    }
+    if (u->epoch != 0 && w->epoch != u->epoch)
+        ask_everything_again(u);
     u->epoch = w->epoch;
 }
 
@@ -150,10 +159,12 @@ static void take_held_verdict(struct uploader *u, struct entry *e, const struct 
                               uint32_t lease_ms) {
     e->ask_again = false;
     e->asked_ms = 0;
-    if (v->kind == VERDICT_GRANT)
+    if (v->kind == VERDICT_GRANT) {
         lease_renew(&e->lease, asked_ms, lease_ms);
-    else
+        e->task.lease_deadline_ms = e->lease.deadline_ms;
+    } else {
         transfers_drop(u, &e, WHY_NONE, 0, v->kind == VERDICT_DONE ? "done already" : why_text(v->why));
+    }
 }
 
 static void take_verdict(struct uploader *u, const struct verdict *v, uint64_t asked_ms, uint32_t lease_ms) {

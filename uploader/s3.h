@@ -46,6 +46,9 @@ struct s3_endpoint *s3_memory_endpoint(struct s3_memory *m, struct slice url);
 void s3_memory_learn(struct s3_endpoint *e, enum s3_knowledge *what, bool verifies);
 const char *s3_memory_region(const struct s3_memory *m, struct slice endpoint, struct slice bucket); /* NULL unknown */
 void s3_memory_set_region(struct s3_memory *m, struct slice endpoint, struct slice bucket, const char *region);
+/* Jobs whose last attempt broke: the next one gets a new connection and fresh DNS. take: was it one? Forgotten then. */
+void s3_memory_set_failed(struct s3_memory *m, const struct ref *job);
+bool s3_memory_take_failed(struct s3_memory *m, const struct ref *job);
 
 /* --- requests (s3_call.c) --- */
 

@@ -187,6 +187,7 @@ static void no_reply(struct s3_error *e, const struct http_reply *r) {
     e->never_connected = r->error == ERR_UNREACHABLE;
     e->klass = e->never_connected || tls ? FAIL_UNREACHABLE : ours ? FAIL_REQUEST : FAIL_OUTAGE;
     e->transient = !tls && !ours;
+    e->timed_out = r->timed_out;
     e->doubt = r->connected;
     struct buf text = BUF_INIT;
     int err = text_add_printable(&text, slice_of(r->message));

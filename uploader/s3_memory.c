@@ -1,4 +1,4 @@
-/* Two small tables, filled by answers of stores; full ones forget the oldest. Nothing here needs to be right for ever:
+/* Small tables, filled by answers of stores; full ones forget the oldest. Nothing here needs to be right for ever:
  * a wrong entry costs one more request. */
 #include "system/log.h"
 #include "uploader/s3.h"
@@ -6,6 +6,7 @@
 
 #define ENDPOINTS_MAX 32
 #define BUCKETS_MAX 256
+#define FAILED_MAX 128
 
 struct bucket_region {
     char *endpoint, *bucket;
@@ -14,7 +15,8 @@ struct bucket_region {
 struct s3_memory {
     struct s3_endpoint endpoints[ENDPOINTS_MAX], unknown;
     struct bucket_region buckets[BUCKETS_MAX];
-    size_t endpoint_next, bucket_next; /* where the next goes */
+    struct ref failed[FAILED_MAX];                  /* kind 0: free */
+    size_t endpoint_next, bucket_next, failed_next; /* where the next goes */
 };
 
 int s3_memory_new(struct s3_memory **m) {
@@ -96,4 +98,20 @@ void s3_memory_set_region(struct s3_memory *m, struct slice endpoint, struct sli
     }
     log_debug("bucket %s is in region %s", b->bucket, region);
     strcpy(b->region, region);
+}
+
+void s3_memory_set_failed(struct s3_memory *m, const struct ref *job) {
+    m->failed[m->failed_next++ % FAILED_MAX] = *job;
+}
+
+bool s3_memory_take_failed(struct s3_memory *m, const struct ref *job) {
+    bool found = false;
+    for (size_t i = 0; i < FAILED_MAX; i++) {
+        struct ref *r = &m->failed[i];
+        if (r->kind != job->kind || r->chunk != job->chunk || !id_equal(&r->upload, &job->upload))
+            continue;
+        r->kind = 0;
+        found = true;
+    }
+    return found;
 }

@@ -151,7 +151,8 @@ static int explain(char *why, size_t why_size, const char *text, struct slice na
     return ERR_INVALID;
 }
 
-int s3_place_init(struct s3_place *p, const struct target *t, enum s3_addressing style, char *why, size_t why_size) {
+int s3_place_init(struct s3_place *p, const struct target *t, enum s3_addressing style, bool need_key, char *why,
+                  size_t why_size) {
     struct dest dest;
     *p = (struct s3_place){.endpoint = t->endpoint};
     if (dest_parse(t->dest, &dest) || dest.scheme != DEST_S3 || dest.bucket.len == 0)
@@ -160,7 +161,7 @@ int s3_place_init(struct s3_place *p, const struct target *t, enum s3_addressing
     p->key = dest.key;
     if (!is_plain(p->bucket, ""))
         return explain(why, why_size, "not a bucket's name", p->bucket);
-    if (p->key.len == 0)
+    if (need_key && p->key.len == 0)
         return explain(why, why_size, "no key after the bucket", t->dest);
     if (p->key.len > S3_KEY_MAX)
         return explain(why, why_size, "the key is longer than 1024 bytes", p->key);

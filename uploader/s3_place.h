@@ -26,8 +26,8 @@ struct s3_place { /* slices point into the target */
     struct slice bucket, key;
 };
 
-/* ERR_INVALID, with why: a bad endpoint, bucket or key (not UTF-8, empty, longer than S3_KEY_MAX). */
-int s3_place_init(struct s3_place *p, const struct target *t, enum s3_addressing style, char *why,
+/* ERR_INVALID, with why: a bad endpoint, bucket or key (not UTF-8, longer than S3_KEY_MAX; empty, if need_key). */
+int s3_place_init(struct s3_place *p, const struct target *t, enum s3_addressing style, bool need_key, char *why,
                   size_t why_size) MUST_CHECK;
 
 struct s3_param {

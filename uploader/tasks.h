@@ -51,6 +51,7 @@ struct entry {
     uint32_t attempts;   /* started */
     uint64_t sent_bytes; /* by earlier attempts */
     uint64_t started_ns;
+    int64_t first_us;  /* first attempt, CLOCK_REALTIME */
     uint64_t again_ms; /* BACKOFF: when */
 
     uint32_t parts_have; /* PARTS */

@@ -288,8 +288,12 @@ static void start_entry(struct uploader *u, struct entry *e) {
     e->task.lease_deadline_ms = e->lease.deadline_ms;
     e->task.done = on_done;
     e->task.done_arg = u;
-    e->attempts++;
+    if (e->attempts++ == 0)
+        e->first_us = clock_real_us();
+    else if (e->task.job.ref.kind == JOB_BEGIN && e->task.since_us == 0)
+        e->task.since_us = e->first_us; /* rule 10: the attempt that seemed to fail may have left something */
     lease_run(&e->lease, u->now_ms);
+    u->started = true;
     int err = e->backend->ops->start(e->backend, &e->task);
     if (err) {
         e->task.result.outcome = OUTCOME_FAILED;

@@ -9,12 +9,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #define WAIT_MAX_MS 1000
+#define STEPS_NS 1000000
+#define DESCRIPTORS_MAX 16384
 #define DRAIN_SILENCE_MS 60000
-#define LEASE_DEFAULT_MS 10000
+#define SILENCE_MIN_MS 5000 /* a healthy consumer may take a second between two answers */
 
 /* --- life --- */
+
+/* A transfer needs up to three descriptors. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max && limit.rlim_cur < DESCRIPTORS_MAX) {
+        limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
 
 static int make_http(struct uploader *u) {
     struct http_options o = {.response_timeout_ms = (uint32_t)u->settings->response_timeout_ms,
@@ -85,6 +97,7 @@ int uploader_new(struct uploader **out, const struct settings *s) {
     struct uploader *u = calloc(1, sizeof *u);
     if (!u)
         return ERR_NOMEM;
+    raise_descriptor_limit();
     u->settings = s;
     u->last_kind = JOB_PUT;
     tasks_init(&u->tasks);
@@ -196,6 +209,8 @@ static void check_silence(struct uploader *u) {
     uint64_t limit_ms = u->settings->retry_for_ms;
     if (u->draining && limit_ms > DRAIN_SILENCE_MS)
         limit_ms = DRAIN_SILENCE_MS;
+    if (limit_ms < SILENCE_MIN_MS)
+        limit_ms = SILENCE_MIN_MS;
     if (silence_ms < limit_ms)
         return;
     log_error("%s: the journal's consumer has not answered for %llu s",
@@ -207,13 +222,17 @@ static void check_silence(struct uploader *u) {
 
 /* --- the loop --- */
 
+/* Small steps are taken together for a while: a look at all sockets costs as much as one of them. */
 static bool step_backends(struct uploader *u) {
-    bool again = false;
-    if (u->file)
-        again |= u->file->ops->step(u->file);
-    if (u->s3 && u->s3->ops->step)
-        again |= u->s3->ops->step(u->s3);
-    return again;
+    bool again = u->s3 && u->s3->ops->step && u->s3->ops->step(u->s3);
+    if (!u->file)
+        return again;
+    uint64_t until_ns = clock_ns() + STEPS_NS;
+    bool more;
+    do
+        more = u->file->ops->step(u->file);
+    while (more && clock_ns() < until_ns);
+    return again || more;
 }
 
 static void tick(struct uploader *u) {
@@ -268,6 +287,7 @@ static int turn(struct uploader *u) {
     uint64_t wake_ms;
     u->now_ms = clock_ms();
     wake_ms = u->now_ms + WAIT_MAX_MS;
+    u->started = false;
     check_signals(u);
     int err = session_step(u->session, u->now_ms, &wake_ms);
     if (err)
@@ -279,7 +299,8 @@ static int turn(struct uploader *u) {
     transfers_end(u);
     tick(u);
     transfers_start(u);
-    busy |= u->tasks.counts[TASK_ENDED] > 0;
+    /* what started, here or as a retry in tick, wants its first step before any sleep */
+    busy |= u->started || u->tasks.counts[TASK_ENDED] > 0;
     outbox_send(u);
     if (u->draining)
         check_drained(u);

@@ -53,6 +53,7 @@ struct uploader {
     uint64_t now_ms;  /* of this turn */
     uint64_t tick_ms; /* when timers are looked at next */
     uint64_t sent_bytes, retries;
+    bool started; /* a transfer, in this turn: its backend wants a step before any sleep */
     bool draining, over;
     int status;
     bool journal_said;

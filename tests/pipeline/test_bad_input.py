@@ -193,7 +193,10 @@ def test_journal_directory_not_writable(box, ordinary):
         pytest.skip("needs root to become another user")
     (box.dir / "locked").mkdir(mode=0o755)
     done = box.run("cp", "--journal", box.dir / "locked" / "j", random_file(box.dir / "a", 10), box.dir / "work" / "b", status=3, **ordinary)
-    one_line(done, "locked", "--journal")
+    one_line(done, "locked", "ermission denied")
+    (box.dir / "readable").mkdir(mode=0o755)
+    done = box.run("cp", "--journal", box.dir / "readable", box.dir / "a", box.dir / "work" / "b", status=3, **ordinary)
+    one_line(done, "readable", "--journal")
 
 
 def test_journal_damaged_in_the_middle(box):

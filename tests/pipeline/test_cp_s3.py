@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from servers.minio import Minio
 from support.box import check_chain, check_one_record_each, random_file, sha256_of
 
 MIB = 1 << 20
@@ -77,6 +78,9 @@ def test_odd_keys(box, store, request):
         assert sha256_of(r.get(f"{name}/odd keys/{key}")) == sha256_of(src / key), key
     big = random_file(box.dir / "big", 11 * MIB)
     for key in ("multi +%:@=,'()!*$;&#?\"\\\t é東😀", "double//slash", "a/./b/../c"):
+        if isinstance(store, Minio) and "/" in key:  # MinIO has no such keys, and its words are shown
+            assert "XMinioInvalidObjectName" in cp(box, store, big, f"s3://bucket/{name}/{key}", status=1).stderr
+            continue
         cp(box, store, big, f"s3://bucket/{name}/{key}")
         assert sha256_of(r.get(f"{name}/{key}")) == sha256_of(big), key
         cp(box, store, src / "a b", f"s3://bucket/{name}/small/{key}")

@@ -7,7 +7,7 @@
  *   s3_drive ENDPOINT scenarios FILE s3://BUCKET/PREFIX     (FILE: at least 11 MiB)
  *
  * Credentials as everywhere. Exit status 0: everything went as it must. -v as first argument: debug lines.
- * tests/servers/s3_drive.sh starts servers and compares what arrived with another client.
+ * tests/servers/s3_keys.sh compares what arrived under odd keys with another client.
  */
 #include "pure/digest.h"
 #include "pure/units.h"

@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("CHUNKLIFT_BUILD", ROOT / "build" / "check"))
+BUILD = Path(os.environ.get("CHUNKLIFT_BUILD", ROOT / "build" / "check")).resolve()
 
 
 def free_port():

@@ -384,6 +384,34 @@ static void test_chunk_source_that_shrinks(void **state) {
     assert_int_equal(run(f)->klass, FAIL_CHANGED);
 }
 
+static void test_attempt_after_a_broken_one_gets_a_new_connection(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {error_reply(f, "503 Slow", "SlowDown"), error_reply(f, "500 Oops", "InternalError"),
+                                   EMPTY("200 OK", "ETag: e\r\n"), NULL};
+    open_backend(f, replies);
+    prepare_file(f, JOB_CHUNK, 10);
+    assert_true(run(f)->throttled);
+    source_close(&f->task.source);
+    prepare_file(f, JOB_CHUNK, 10);
+    assert_true(run(f)->transient);
+    assert_int_equal(f->server.connection_count, 1);
+    source_close(&f->task.source);
+    prepare_file(f, JOB_CHUNK, 10);
+    assert_int_equal(run(f)->outcome, OUTCOME_DONE);
+    assert_int_equal(f->server.connection_count, 2);
+}
+
+static void test_chunk_reply_that_does_not_come(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {REPLY_SILENCE, NULL};
+    open_backend(f, replies);
+    f->s3->ops->destroy(f->s3);
+    assert_int_equal(backend_s3_new(&f->s3, f->http, &(struct s3_options){.response_timeout_ms = 150}), 0);
+    prepare_file(f, JOB_CHUNK, 10);
+    const struct task_result *r = run(f);
+    assert_true(r->transient && r->timed_out && !r->never_connected);
+}
+
 /* --- put --- */
 
 static void put_with_refused_checksum(struct fixture *f, size_t len) {
@@ -705,6 +733,8 @@ static void test_check(void **state) {
     open_backend(f, replies);
     struct target t = {.dest = slice_of("s3://bucket/key"), .endpoint = slice_of(f->server.url)};
     assert_int_equal(f->s3->ops->check(f->s3, &t, reason, sizeof reason), 0);
+    t = (struct target){.dest = slice_of("s3://bucket")}; /* what --allow and cp give at the start */
+    assert_int_equal(f->s3->ops->check(f->s3, &t, reason, sizeof reason), 0);
     t.dest = slice_of("file:///x");
     assert_int_equal(f->s3->ops->check(f->s3, &t, reason, sizeof reason), ERR_INVALID);
     unsetenv("AWS_ACCESS_KEY_ID");
@@ -726,6 +756,7 @@ UNIT_MAIN(TEST(test_begin_store_that_verifies), TEST(test_begin_store_that_ignor
           TEST(test_chunk), TEST(test_chunk_throttled), TEST(test_chunk_store_got_other_bytes),
           TEST(test_chunk_of_an_upload_that_is_gone), TEST(test_chunk_lease_that_ended_sends_nothing),
           TEST(test_chunk_source_that_changes_after_its_checksum), TEST(test_chunk_source_that_shrinks),
+          TEST(test_attempt_after_a_broken_one_gets_a_new_connection), TEST(test_chunk_reply_that_does_not_come),
           TEST(test_put_small), TEST(test_put_large), TEST(test_put_empty), TEST(test_put_denied),
           TEST(test_expired_credentials_of_the_environment_are_final), TEST(test_key_that_is_not_utf8),
           TEST(test_finish), TEST(test_finish_without_checksums_of_the_store),

@@ -8,7 +8,7 @@ static void url_is(const char *endpoint, const char *dest, enum s3_addressing st
     struct s3_place p;
     char why[256] = "";
     struct buf url = BUF_INIT;
-    assert_int_equal(s3_place_init(&p, &t, style, why, sizeof why), 0);
+    assert_int_equal(s3_place_init(&p, &t, style, true, why, sizeof why), 0);
     assert_int_equal(s3_place_url(&p, region, true, NULL, 0, &url), 0);
     assert_string_equal(url.data, expected);
     buf_release(&url);
@@ -65,7 +65,7 @@ static void test_query_is_sorted_and_escaped(void **state) {
     char why[256];
     struct buf url = BUF_INIT;
     struct s3_param params[] = {{"uploadId", slice_of("a/b+c=")}, {"partNumber", slice_of("7")}};
-    assert_int_equal(s3_place_init(&p, &t, 0, why, sizeof why), 0);
+    assert_int_equal(s3_place_init(&p, &t, 0, true, why, sizeof why), 0);
     assert_int_equal(s3_place_url(&p, "r", true, params, 2, &url), 0);
     assert_string_equal(url.data, "http://h/bkt/k?partNumber=7&uploadId=a%2Fb%2Bc%3D");
     buf_clear(&url);
@@ -79,7 +79,7 @@ static void refused(const char *endpoint, const char *dest, const char *why_part
     struct target t = {.dest = slice_of(dest), .endpoint = slice_of(endpoint)};
     struct s3_place p;
     char why[512] = "";
-    assert_int_equal(s3_place_init(&p, &t, 0, why, sizeof why), ERR_INVALID);
+    assert_int_equal(s3_place_init(&p, &t, 0, true, why, sizeof why), ERR_INVALID);
     assert_non_null(strstr(why, why_part));
     assert_null(strchr(why, '\n'));
 }
@@ -93,6 +93,7 @@ static void test_what_is_refused(void **state) {
     refused("http://h/?a=b", "s3://bucket/a", "endpoint");
     refused("http://h\r\nX: y", "s3://bucket/a", "endpoint");
     refused("http://h", "s3://bucket/", "no key");
+    struct target prefix = {.dest = slice_of("s3://bucket"), .endpoint = slice_of("http://h")};
     refused("http://h", "s3://bucket/\xff\xfe\n", "not UTF-8");
     refused("http://h", "file:///a", "not an S3 destination");
     memset(dest + 12, 'k', 1025);
@@ -101,7 +102,8 @@ static void test_what_is_refused(void **state) {
     struct target t = {.dest = slice_of(dest), .endpoint = slice_of("http://h")};
     struct s3_place p;
     char why[64];
-    assert_int_equal(s3_place_init(&p, &t, 0, why, sizeof why), 0);
+    assert_int_equal(s3_place_init(&p, &prefix, 0, false, why, sizeof why), 0);
+    assert_int_equal(s3_place_init(&p, &t, 0, true, why, sizeof why), 0);
 }
 
 static void test_unescape(void **state) {

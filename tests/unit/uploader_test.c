@@ -483,6 +483,26 @@ static void test_chunks_and_finish(void **state) {
     ack(m);
 }
 
+static void test_work_never_waits_for_a_timer(void **state) {
+    (void)state;
+    uint64_t working_ms = 0;
+    for (uint8_t i = 1; i <= 3; i++) {
+        struct job head = make_job(JOB_HEAD, i);
+        offer(&head, 1);
+        uint64_t number = expect(MSG_CLAIM)->number;
+        expect(MSG_HEARTBEAT); /* the next one is a second away: until then no timer wakes the uploader up */
+        uint64_t granted_ms = clock_ms();
+        struct verdict v = {.ref = head.ref, .kind = VERDICT_GRANT};
+        struct msg grant = {.type = MSG_VERDICT, .number = number, .verdict = {fake.lease_ms, &v, 1}};
+        say(&grant);
+        struct msg *m = expect(MSG_COMPLETE);
+        working_ms += clock_ms() - granted_ms;
+        ack(m);
+        expect(MSG_HEARTBEAT); /* the slot is free again */
+    }
+    assert_in_range(working_ms, 0, 1500);
+}
+
 static void test_changed_source_fails_before_a_byte_is_sent(void **state) {
     (void)state;
     struct job put = make_job(JOB_PUT, 1);
@@ -566,6 +586,6 @@ UNIT_MAIN(TEST(test_claims_moves_reports_and_drains), TEST(test_what_is_not_its_
           TEST(test_grant_that_comes_after_its_deadline_starts_nothing), TEST(test_leases_are_told_and_renewed),
           TEST(test_invalid_lease_is_dropped), TEST(test_held_leases_are_claimed_after_a_restart),
           TEST(test_results_are_told_again_after_a_restart), TEST(test_chunks_and_finish),
-          TEST(test_changed_source_fails_before_a_byte_is_sent), TEST(test_begin_that_lost_is_aborted),
-          TEST(test_drain_gives_back_what_has_not_started), TEST(test_drain_waits_for_the_ack_a_second_signal_does_not),
-          TEST(test_offers_of_another_journal_are_dropped))
+          TEST(test_work_never_waits_for_a_timer), TEST(test_changed_source_fails_before_a_byte_is_sent),
+          TEST(test_begin_that_lost_is_aborted), TEST(test_drain_gives_back_what_has_not_started),
+          TEST(test_drain_waits_for_the_ack_a_second_signal_does_not), TEST(test_offers_of_another_journal_are_dropped))

@@ -1,0 +1,219 @@
+/* CLAIM: who may do what, in which order. */
+#include "consumer_world.h"
+
+#define S3 "s3://bucket/key"
+
+static void everybody(void) {
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    world_hello('V', ROLE_UPLOADER);
+}
+
+static void assert_denied(struct verdict v, enum why why) {
+    assert_int_equal(v.kind, VERDICT_DENY);
+    assert_int_equal(v.why, why);
+}
+
+/* "The intent (open) is journaled before a begin is granted; that GRANT leaves after the next fdatasync." */
+static void test_begin_is_granted_after_its_intent_is_durable(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 3 * PART);
+    struct planned_file planned = world_plan('P', &file);
+    assert_int_equal(planned.state, PLANNED_NEW);
+    uint64_t before = w.fsyncs;
+    struct verdict v = world_claim('U', world_ref(JOB_BEGIN, planned.upload, 0), "");
+    assert_int_equal(v.kind, VERDICT_GRANT);
+    assert_int_equal(v.since_us, 0);
+    assert_true(w.last_fsyncs > before);
+    assert_int_equal(world_count("open"), 1);
+    assert_int_equal(world_plan('P', &file).state, PLANNED_OPENING);
+}
+
+/* "Who gets a second grant for it looks at the store for multipart uploads of exactly this key since then" */
+static void test_second_begin_says_since_when(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 3 * PART);
+    struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
+    world_claim('U', begin, "");
+    world_pass(w.o.lease_ms + 1);
+    struct verdict v = world_claim('V', begin, "");
+    assert_int_equal(v.kind, VERDICT_GRANT);
+    assert_true(v.since_us > 0);
+    assert_int_equal(world_count("open"), 1);
+}
+
+static void test_put_to_file_needs_an_intent_and_to_s3_none(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 100);
+    file.flags = PLAN_PUT;
+    world_claim('U', world_ref(JOB_PUT, world_plan('P', &file).upload, 0), "");
+    assert_int_equal(world_count("open"), 0);
+    file.target.dest = slice_of("file:///dst/a");
+    struct ref put = world_ref(JOB_PUT, world_plan('P', &file).upload, 0);
+    assert_int_equal(world_claim('U', put, "").kind, VERDICT_GRANT);
+    assert_int_equal(world_count("open"), 1);
+}
+
+static void test_one_holder_at_a_time(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    struct ref chunk = world_ref(JOB_CHUNK, id, 1);
+    assert_int_equal(world_claim('U', chunk, "H").kind, VERDICT_GRANT);
+    w.now += 1000;
+    struct verdict v = world_claim('V', chunk, "H");
+    assert_denied(v, WHY_HELD);
+    assert_int_equal(v.after_ms, w.o.lease_ms - 1000);
+    assert_int_equal(world_claim('U', chunk, "H").kind, VERDICT_GRANT); /* its own again */
+    assert_int_equal(consumer_lease_count(w.c), 1);
+}
+
+/* Rule 9: "`chunk` is granted only after `begin`, within the plan, for the current handle" */
+static void test_chunk_comes_after_begin_within_the_plan_for_the_handle(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 3 * PART);
+    struct id128 id = world_plan('P', &file).upload, other = {{9}};
+    assert_denied(world_claim('U', world_ref(JOB_CHUNK, id, 0), ""), WHY_LATER);
+    id = world_begun('P', 'U', "/src/a", S3, 3);
+    assert_denied(world_claim('U', world_ref(JOB_CHUNK, id, 0), "X"), WHY_STALE);
+    assert_denied(world_claim('U', world_ref(JOB_CHUNK, id, 3), "H"), WHY_STALE);
+    assert_denied(world_claim('U', world_ref(JOB_CHUNK, other, 0), "H"), WHY_UNKNOWN);
+    assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 2), "H").kind, VERDICT_GRANT);
+}
+
+static void test_a_recorded_chunk_is_done(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    world_chunk('U', id, 0);
+    struct verdict v = world_claim('V', world_ref(JOB_CHUNK, id, 0), "H");
+    assert_int_equal(v.kind, VERDICT_DONE);
+    assert_int_equal(v.seq, journal_seq(w.c->journal));
+}
+
+/* Rule 9: "`finish` only when every chunk has its record and no lease on the upload lives" */
+static void test_finish_comes_last(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    struct ref finish = world_ref(JOB_FINISH, id, 0);
+    world_chunk('U', id, 0);
+    assert_denied(world_claim('V', finish, "H"), WHY_LATER);
+    assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
+    assert_int_equal(world_done('V', world_ref(JOB_CHUNK, id, 1), "H").kind, ACK_RECORDED);
+    assert_denied(world_claim('V', finish, "X"), WHY_STALE);
+    assert_int_equal(world_claim('V', finish, "H").kind, VERDICT_GRANT);
+    assert_denied(world_claim('U', finish, "H"), WHY_HELD);
+}
+
+static void test_abort_comes_after_all_leases(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    struct ref chunk = world_ref(JOB_CHUNK, id, 0), abort = world_ref(JOB_ABORT, id, 0);
+    world_claim('U', chunk, "H");
+    assert_denied(world_claim('V', abort, "H"), WHY_LATER);
+    world_release('U', chunk, WHY_BACKOFF);
+    assert_int_equal(world_claim('V', abort, "H").kind, VERDICT_GRANT);
+    assert_denied(world_claim('U', chunk, "H"), WHY_LATER); /* nothing new while it goes away */
+    assert_int_equal(world_done('V', abort, "H").kind, ACK_RECORDED);
+    assert_denied(world_claim('U', chunk, "H"), WHY_ENDED);
+    assert_int_equal(world_claim('U', abort, "H").kind, VERDICT_DONE);
+}
+
+static void test_what_is_finished_is_done_for_good(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    world_chunk('U', id, 0);
+    world_finish('U', id);
+    uint64_t seq = journal_seq(w.c->journal);
+    for (enum job_kind kind = JOB_BEGIN; kind <= JOB_PUT; kind++) {
+        struct verdict v = world_claim('V', world_ref(kind, id, 0), "H");
+        if (kind == JOB_ABORT) {
+            assert_denied(v, WHY_ENDED);
+            continue;
+        }
+        assert_int_equal(v.kind, VERDICT_DONE);
+        assert_int_equal(v.seq, seq);
+    }
+    assert_int_equal(world_claim('V', world_ref(JOB_HEAD, id, 0), "").kind, VERDICT_GRANT);
+}
+
+static void test_put_and_begin_do_not_mix(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 100);
+    file.flags = PLAN_PUT;
+    struct id128 id = world_plan('P', &file).upload;
+    assert_denied(world_claim('U', world_ref(JOB_BEGIN, id, 0), ""), WHY_STALE);
+    file = world_file("/src/b", "s3://bucket/b", PART);
+    id = world_plan('P', &file).upload;
+    assert_denied(world_claim('U', world_ref(JOB_PUT, id, 0), ""), WHY_STALE);
+}
+
+static void test_nothing_is_granted_while_draining(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    consumer_drain(w.c);
+    assert_denied(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H"), WHY_LATER);
+}
+
+/* "a lease expires only in a round in which the socket was read until empty after its deadline" */
+static void test_a_lease_expires_only_when_the_socket_was_empty(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    struct ref chunk = world_ref(JOB_CHUNK, id, 0);
+    world_claim('U', chunk, "H");
+    w.now += w.o.lease_ms + 5;
+    assert_int_equal(consumer_round(w.c, 0, w.now), 0);
+    assert_int_equal(consumer_lease_count(w.c), 1);
+    assert_int_equal(consumer_round(w.c, w.now - 6, w.now), 0); /* emptied before the deadline */
+    assert_int_equal(consumer_lease_count(w.c), 1);
+    world_beat('U', &chunk, 1, 0); /* lay in the socket all the time */
+    assert_int_equal(world_invalid('U'), 0);
+    world_pass(0);
+    assert_int_equal(consumer_lease_count(w.c), 1);
+    world_pass(w.o.lease_ms);
+    assert_int_equal(consumer_lease_count(w.c), 0);
+    world_beat('U', &chunk, 1, 0);
+    assert_int_equal(world_invalid('U'), 1);
+}
+
+/* "time in which the consumer itself stood still is added to every lease" */
+static void test_standing_still_costs_no_lease(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    world_claim('U', world_ref(JOB_CHUNK, id, 0), "H");
+    consumer_stood_still(w.c, 30000);
+    world_pass(30000 + w.o.lease_ms - 1);
+    assert_int_equal(consumer_lease_count(w.c), 1);
+    world_pass(1);
+    assert_int_equal(consumer_lease_count(w.c), 0);
+}
+
+static void test_bye_gives_leases_back(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    struct ref chunk = world_ref(JOB_CHUNK, id, 0);
+    world_claim('U', chunk, "H");
+    world_bye('U');
+    assert_int_equal(world_claim('V', chunk, "H").kind, VERDICT_GRANT);
+}
+
+UNIT_MAIN(WORLD_TEST(test_begin_is_granted_after_its_intent_is_durable), WORLD_TEST(test_second_begin_says_since_when),
+          WORLD_TEST(test_put_to_file_needs_an_intent_and_to_s3_none), WORLD_TEST(test_one_holder_at_a_time),
+          WORLD_TEST(test_chunk_comes_after_begin_within_the_plan_for_the_handle),
+          WORLD_TEST(test_a_recorded_chunk_is_done), WORLD_TEST(test_finish_comes_last),
+          WORLD_TEST(test_abort_comes_after_all_leases), WORLD_TEST(test_what_is_finished_is_done_for_good),
+          WORLD_TEST(test_put_and_begin_do_not_mix), WORLD_TEST(test_nothing_is_granted_while_draining),
+          WORLD_TEST(test_a_lease_expires_only_when_the_socket_was_empty),
+          WORLD_TEST(test_standing_still_costs_no_lease), WORLD_TEST(test_bye_gives_leases_back))

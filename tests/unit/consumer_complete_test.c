@@ -1,0 +1,339 @@
+/* COMPLETE: which results become records, and what is answered. */
+#include "consumer_world.h"
+
+#define S3 "s3://bucket/key"
+
+static void everybody(void) {
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    world_hello('V', ROLE_UPLOADER);
+}
+
+static void assert_refused(struct ack a, enum why why) {
+    assert_int_equal(a.kind, ACK_REFUSED);
+    assert_int_equal(a.why, why);
+}
+
+static uint64_t again_bytes(void) {
+    struct id128 none = {{0}};
+    return world_tail('P', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none)->fleet.again_bytes;
+}
+
+/* "One record per chunk, whatever arrives twice. COMPLETE is judged by upload and handle, not by whether its lease is
+ * still known." */
+static void test_one_record_per_chunk(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    struct ref chunk = world_ref(JOB_CHUNK, id, 1);
+    struct ack first = world_done('V', chunk, "H"); /* without any lease */
+    assert_int_equal(first.kind, ACK_RECORDED);
+    assert_int_equal(first.seq, journal_seq(w.c->journal));
+    struct ack second = world_done('U', chunk, "H");
+    assert_int_equal(second.kind, ACK_RECORDED);
+    assert_int_equal(second.seq, first.seq);
+    assert_int_equal(world_count("chunk"), 1);
+    assert_int_equal(again_bytes(), PART);
+}
+
+static void test_ack_leaves_after_fdatasync(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    uint64_t before = w.fsyncs;
+    world_done('U', world_ref(JOB_CHUNK, id, 0), "H");
+    assert_true(w.last_fsyncs > before); /* and world_send asserts that nothing was left to commit */
+}
+
+/* A table of results that cannot count. Chunk 0 of the upload has its record. */
+static void test_what_cannot_count_is_refused(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3), other = {{5}};
+    world_chunk('U', id, 0);
+    const struct {
+        struct ref ref;
+        const char *handle;
+        uint64_t offset, length;
+        enum why why;
+    } table[] = {
+        {world_ref(JOB_CHUNK, id, 1), "X", PART, PART, WHY_STALE},
+        {world_ref(JOB_CHUNK, id, 1), "", PART, PART, WHY_STALE},
+        {world_ref(JOB_CHUNK, id, 3), "H", 3 * PART, PART, WHY_STALE},
+        {world_ref(JOB_CHUNK, id, 1), "H", PART, PART - 1, WHY_STALE},
+        {world_ref(JOB_CHUNK, id, 1), "H", 0, PART, WHY_STALE},
+        {world_ref(JOB_CHUNK, other, 1), "H", PART, PART, WHY_UNKNOWN},
+        {world_ref(JOB_FINISH, id, 0), "H", 0, 0, WHY_STALE},
+        {world_ref(JOB_FINISH, other, 0), "H", 0, 0, WHY_UNKNOWN},
+        {world_ref(JOB_ABORT, id, 0), "X", 0, 0, WHY_STALE},
+        {world_ref(JOB_ABORT, other, 0), "H", 0, 0, WHY_UNKNOWN},
+        {world_ref(JOB_BEGIN, other, 0), "H", 0, 0, WHY_UNKNOWN},
+        {world_ref(JOB_PUT, other, 0), "", 0, 0, WHY_UNKNOWN}, /* names no file */
+        {world_ref(JOB_PUT, id, 0), "", 0, 0, WHY_STALE},
+    };
+    uint64_t seq = journal_seq(w.c->journal);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct result r = world_result(table[i].ref, table[i].handle);
+        r.offset = table[i].offset;
+        r.length = table[i].length;
+        assert_refused(world_complete('U', &r), table[i].why);
+    }
+    assert_int_equal(journal_seq(w.c->journal), seq);
+}
+
+/* Rule 10: "the ACK names the handle that counts and a loser aborts its own" */
+static void test_the_first_handle_counts(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    struct ack a = world_done('V', world_ref(JOB_BEGIN, id, 0), "late");
+    assert_int_equal(a.kind, ACK_RECORDED);
+    assert_true(slice_equal(a.handle, slice_of("H")));
+    assert_int_equal(world_count("begin"), 1);
+}
+
+static void test_finish_and_its_repetition(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    world_chunk('U', id, 0);
+    world_finish('U', id);
+    uint64_t seq = journal_seq(w.c->journal);
+    struct ack a = world_done('U', world_ref(JOB_FINISH, id, 0), "H");
+    assert_int_equal(a.kind, ACK_RECORDED);
+    assert_int_equal(a.seq, seq);
+    assert_int_equal(world_count("finish"), 1);
+    assert_refused(world_done('V', world_ref(JOB_CHUNK, id, 0), "H"), WHY_ENDED);
+    assert_refused(world_done('V', world_ref(JOB_ABORT, id, 0), "H"), WHY_ENDED);
+}
+
+static void test_abort_and_its_repetition(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    assert_int_equal(world_done('U', world_ref(JOB_ABORT, id, 0), "H").kind, ACK_RECORDED);
+    assert_int_equal(world_done('U', world_ref(JOB_ABORT, id, 0), "H").kind, ACK_RECORDED);
+    assert_int_equal(world_count("abort"), 1);
+    assert_refused(world_done('V', world_ref(JOB_CHUNK, id, 0), "H"), WHY_ENDED);
+}
+
+static struct result put_result(struct id128 id) {
+    struct result r = world_result(world_ref(JOB_PUT, id, 0), "");
+    struct plan_file file = world_file("/src/a", S3, 100);
+    r.source = file.source;
+    r.target = file.target;
+    r.length = r.size = r.sent_bytes = 100;
+    return r;
+}
+
+/* "put: recorded from the result itself": the consumer restarted and never heard of it */
+static void test_put_of_an_unknown_upload_is_recorded_once(void **state) {
+    (void)state;
+    everybody();
+    struct result r = put_result((struct id128){{0x42}});
+    struct ack a = world_complete('U', &r);
+    assert_int_equal(a.kind, ACK_RECORDED);
+    assert_true(a.seq > 0);
+    assert_int_equal(world_complete('V', &r).seq, a.seq);
+    assert_int_equal(world_count("put"), 1);
+    struct plan_file file = world_file("/src/a", S3, 100);
+    file.flags = PLAN_PUT;
+    assert_int_equal(world_plan('P', &file).state, PLANNED_DONE);
+}
+
+static void test_put_that_names_nonsense_is_refused(void **state) {
+    (void)state;
+    everybody();
+    struct result r = put_result((struct id128){{0x42}});
+    r.source.path = slice_of("relative");
+    assert_refused(world_complete('U', &r), WHY_UNKNOWN);
+    r = put_result((struct id128){{0x42}});
+    r.target.dest = slice_of("gopher://x");
+    assert_refused(world_complete('U', &r), WHY_UNKNOWN);
+    r = put_result((struct id128){{0x42}});
+    r.source.name = slice_make("\xff", 1);
+    assert_refused(world_complete('U', &r), WHY_UNKNOWN);
+    assert_int_equal(world_count("put"), 0);
+}
+
+/* "`fail` ends nothing for resumption; once per upload and class" */
+static void test_a_failure_is_recorded_once_and_ends_nothing(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    world_chunk('U', id, 0);
+    struct ref chunk = world_ref(JOB_CHUNK, id, 1);
+    world_claim('U', chunk, "H");
+    struct result r = world_result(chunk, "H");
+    r.outcome = OUTCOME_FAILED;
+    r.klass = FAIL_DENIED;
+    r.error = slice_of("AccessDenied: \xff no\nway");
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    assert_int_equal(consumer_lease_count(w.c), 0);
+    assert_int_equal(world_complete('V', &r).kind, ACK_RECORDED);
+    assert_int_equal(world_count("fail"), 1);
+    r.klass = FAIL_OUTAGE;
+    world_complete('U', &r);
+    assert_int_equal(world_count("fail"), 2);
+    struct plan_file file = world_file("/src/a", S3, 2 * PART);
+    struct planned_file planned = world_plan('P', &file);
+    assert_int_equal(planned.state, PLANNED_OPEN);
+    assert_true(id_equal(&planned.upload, &id));
+    assert_int_equal(planned.done_bytes, PART);
+    world_complete('U', &r); /* planned anew: its failing anew is news */
+    assert_int_equal(world_count("fail"), 3);
+}
+
+/* Rule 11: "any other is recorded `redo` and sent again" */
+static void test_redo_takes_the_record_back(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    world_chunk('U', id, 0);
+    world_chunk('U', id, 1);
+    struct result r = world_result(world_ref(JOB_CHUNK, id, 1), "X");
+    r.outcome = OUTCOME_REDO;
+    assert_refused(world_complete('U', &r), WHY_STALE);
+    r.handle = slice_of("H");
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    assert_int_equal(world_count("redo"), 1);
+    assert_int_equal(world_claim('V', world_ref(JOB_FINISH, id, 0), "H").why, WHY_LATER);
+    world_chunk('V', id, 1);
+    assert_int_equal(world_count("chunk"), 3);
+    world_finish('V', id);
+}
+
+/* Rule 10: "A handle the store no longer knows: `abort` is recorded and a new upload begins." */
+static void test_gone_starts_anew(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
+    r.outcome = OUTCOME_GONE;
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    assert_int_equal(world_count("abort"), 1);
+    struct plan_file file = world_file("/src/a", S3, 2 * PART);
+    file.upload = id;
+    struct planned_file planned = world_plan('P', &file);
+    assert_int_equal(planned.state, PLANNED_NEW);
+    assert_false(id_equal(&planned.upload, &id));
+}
+
+static void test_head_is_an_event_and_no_record(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", "file:///dst/a", 100);
+    file.flags = PLAN_PUT;
+    struct result r = put_result((struct id128){{0x42}});
+    r.target.dest = slice_of("file:///dst/a");
+    world_complete('U', &r);
+    struct planned_file planned = world_plan('P', &file);
+    assert_int_equal(planned.state, PLANNED_DONE);
+    uint64_t seq = journal_seq(w.c->journal), event = w.c->events.next;
+    struct ref head = world_ref(JOB_HEAD, planned.upload, 0);
+    assert_int_equal(world_claim('U', head, "").kind, VERDICT_GRANT);
+    struct result look = world_result(head, "");
+    look.exists = true;
+    look.size = 100;
+    struct ack a = world_complete('U', &look);
+    assert_int_equal(a.kind, ACK_RECORDED);
+    assert_int_equal(a.seq, 0);
+    assert_int_equal(journal_seq(w.c->journal), seq);
+    const struct msg_records *m = world_tail('P', seq + 1, event, TAIL_MINE, planned.upload);
+    assert_int_equal(m->event_count, 2);
+    assert_int_equal(m->events[1].kind, EVENT_CHECKED);
+    assert_true(m->events[1].exists);
+    assert_int_equal(m->events[1].size, 100);
+    look.outcome = OUTCOME_FAILED; /* its producer must hear of that as well */
+    look.klass = FAIL_DENIED;
+    assert_int_equal(world_complete('U', &look).kind, ACK_RECORDED);
+    assert_int_equal(world_tail('P', seq + 1, event, TAIL_MINE, planned.upload)->line_count, 1);
+}
+
+/* "The loser of a speculative pair is told in its BEAT and stops." */
+static void test_the_loser_hears_it_in_its_beat(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    struct ref chunk = world_ref(JOB_CHUNK, id, 0);
+    world_claim('U', chunk, "H");
+    world_beat('U', &chunk, 1, 0);
+    assert_int_equal(world_invalid('U'), 0);
+    world_done('V', chunk, "H");
+    world_beat('U', &chunk, 1, 0);
+    assert_int_equal(world_invalid('U'), 1);
+}
+
+static void test_bytes_sent_twice_are_counted(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
+    r.sent_bytes = PART + 500; /* a retry inside */
+    world_complete('U', &r);
+    assert_int_equal(again_bytes(), 500);
+    struct ref chunk = world_ref(JOB_CHUNK, id, 1);
+    world_claim('U', chunk, "H");
+    world_beat('U', &chunk, 1, 0); /* 1000 bytes moved */
+    world_pass(w.o.lease_ms + 1);
+    assert_int_equal(again_bytes(), 1500);
+}
+
+static void test_parts_are_what_was_recorded(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    world_chunk('U', id, 0);
+    struct result r = world_result(world_ref(JOB_CHUNK, id, 1), "H");
+    r.etag = slice_of("\"odd\" etag-2");
+    world_complete('U', &r);
+    struct msg m = {.type = MSG_PARTS};
+    m.parts = (struct msg_parts){.upload = id, .handle = slice_of("H")};
+    world_say('V', &m);
+    const struct msg_partlist *list = &world_answer('V', MSG_PARTLIST)->partlist;
+    assert_int_equal(list->chunks, 3);
+    assert_int_equal(list->part_count, 2); /* chunk 2 has no record */
+    assert_true(slice_equal(list->parts[0].etag, slice_of("0123456789abcdef0123456789abcdef")));
+    assert_true(slice_equal(list->parts[1].etag, slice_of("\"odd\" etag-2")));
+    assert_int_equal(list->parts[1].crc, 0x1a2b3c4d);
+    assert_int_equal(list->parts[1].length, PART);
+    m.parts = (struct msg_parts){.upload = id, .handle = slice_of("X")};
+    world_say('V', &m);
+    assert_int_equal(world_answer('V', MSG_PARTLIST)->partlist.chunks, 0);
+}
+
+/* "A failed fsync is never retried: no ACK, exit" */
+static void test_no_ack_when_the_disk_fails(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
+    struct msg m = {.type = MSG_COMPLETE, .sender = world_incarnation('U'), .number = ++w.number};
+    m.complete = (struct msg_complete){.results = &r, .result_count = 1};
+    struct frame f = {.peer = {'U'}, .peer_len = 1};
+    struct buf bytes = BUF_INIT;
+    assert_int_equal(msg_encode(&m, &bytes), 0);
+    f.data = buf_slice(&bytes);
+    world_forget();
+    w.disk_broken = true;
+    log_setup("test", (enum log_level) - 1, false);
+    assert_int_equal(consumer_take(w.c, &f, w.now), 0);
+    assert_true(consumer_round(w.c, w.now, w.now) < 0);
+    assert_int_equal(w.count, 0);
+    assert_true(consumer_round(w.c, w.now, w.now) < 0); /* for good */
+    bool clean;
+    assert_true(consumer_stop(w.c, &clean) < 0);
+    assert_false(clean);
+    buf_release(&bytes);
+}
+
+UNIT_MAIN(WORLD_TEST(test_one_record_per_chunk), WORLD_TEST(test_ack_leaves_after_fdatasync),
+          WORLD_TEST(test_what_cannot_count_is_refused), WORLD_TEST(test_the_first_handle_counts),
+          WORLD_TEST(test_finish_and_its_repetition), WORLD_TEST(test_abort_and_its_repetition),
+          WORLD_TEST(test_put_of_an_unknown_upload_is_recorded_once),
+          WORLD_TEST(test_put_that_names_nonsense_is_refused),
+          WORLD_TEST(test_a_failure_is_recorded_once_and_ends_nothing), WORLD_TEST(test_redo_takes_the_record_back),
+          WORLD_TEST(test_gone_starts_anew), WORLD_TEST(test_head_is_an_event_and_no_record),
+          WORLD_TEST(test_the_loser_hears_it_in_its_beat), WORLD_TEST(test_bytes_sent_twice_are_counted),
+          WORLD_TEST(test_parts_are_what_was_recorded), WORLD_TEST(test_no_ack_when_the_disk_fails))

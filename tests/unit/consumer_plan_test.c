@@ -1,0 +1,299 @@
+/* PLAN: which upload a file is. */
+#include "consumer_world.h"
+
+#define S3 "s3://bucket/key"
+
+static void everybody(void) {
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('Q', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+}
+
+static void test_a_plan_asked_twice_is_one_upload(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 3 * PART);
+    struct id128 id = world_plan('P', &file).upload;
+    struct id128 again = world_plan('P', &file).upload, other = world_plan('Q', &file).upload;
+    assert_true(id_equal(&id, &again));
+    assert_true(id_equal(&id, &other));
+    assert_int_equal(w.c->state.count, 1);
+}
+
+/* "A half-done one is resumed only if inode and ctime_ns are the same too"; "Geometry comes from the begin record" */
+static void test_a_half_done_one_goes_on(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    world_chunk('U', id, 1);
+    struct ref chunk = world_ref(JOB_CHUNK, id, 2);
+    world_claim('U', chunk, "H");
+    w.now += 1000;
+    struct plan_file file = world_file("/src/a", S3, 3 * PART);
+    file.chunk_size = 3 * PART; /* the new command wants something else */
+    file.chunks = 1;
+    file.source.dev = 99;
+    struct planned_file p = world_plan('Q', &file);
+    assert_int_equal(p.state, PLANNED_OPEN);
+    assert_true(id_equal(&p.upload, &id));
+    assert_int_equal(p.chunk_size, PART);
+    assert_int_equal(p.chunks, 3);
+    assert_int_equal(p.done.len, 1);
+    assert_int_equal(p.done.ptr[0], 2);
+    assert_int_equal(p.done_bytes, PART);
+    assert_true(slice_equal(p.handle, slice_of("H")));
+    assert_int_equal(p.lease_count, 1);
+    assert_int_equal(p.leases[0].ref.chunk, 2);
+    assert_int_equal(p.leases[0].remaining_ms, w.o.lease_ms - 1000);
+}
+
+static void test_finished_is_done_until_something_else_goes_there(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file a = world_file("/src/a", S3, PART), b = world_file("/src/b", S3, PART);
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    world_chunk('U', id, 0);
+    world_finish('U', id);
+    struct planned_file p = world_plan('P', &a);
+    assert_int_equal(p.state, PLANNED_DONE);
+    assert_true(id_equal(&p.upload, &id));
+    a.source.ino = 4; /* what is finished is found by its key alone */
+    assert_int_equal(world_plan('P', &a).state, PLANNED_DONE);
+    a.source.mtime_ns++;
+    assert_int_equal(world_plan('P', &a).state, PLANNED_NEW);
+    a.source.mtime_ns--;
+    assert_int_equal(world_plan('P', &b).state, PLANNED_NEW);
+    id = world_begun('P', 'U', "/src/b", S3, 1);
+    world_chunk('U', id, 0);
+    world_finish('U', id);
+    assert_int_equal(world_plan('P', &a).state, PLANNED_NEW);
+}
+
+static void test_force_starts_a_new_id_once(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    world_chunk('U', id, 0);
+    world_finish('U', id);
+    struct plan_file file = world_file("/src/a", S3, PART);
+    file.flags = PLAN_FORCE;
+    struct planned_file p = world_plan('Q', &file);
+    struct id128 forced = p.upload;
+    assert_int_equal(p.state, PLANNED_NEW);
+    assert_false(id_equal(&forced, &id));
+    p = world_plan('Q', &file); /* its answer was lost: asked again */
+    assert_true(id_equal(&p.upload, &forced));
+    file.upload = forced;
+    p = world_plan('Q', &file);
+    assert_true(id_equal(&p.upload, &forced));
+    world_claim('U', world_ref(JOB_BEGIN, forced, 0), "");
+    world_done('U', world_ref(JOB_BEGIN, forced, 0), "H");
+    world_chunk('U', forced, 0);
+    world_finish('U', forced);
+    p = world_plan('Q', &file);
+    assert_int_equal(p.state, PLANNED_DONE);
+    assert_true(id_equal(&p.upload, &forced));
+}
+
+static void test_missing_starts_a_new_id(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    world_chunk('U', id, 0);
+    world_finish('U', id);
+    struct plan_file file = world_file("/src/a", S3, PART);
+    file.flags = PLAN_MISSING;
+    file.upload = id;
+    struct planned_file p = world_plan('Q', &file);
+    assert_int_equal(p.state, PLANNED_NEW);
+    assert_false(id_equal(&p.upload, &id));
+}
+
+/* "PLANNED names the superseded upload and handle, the new producer offers its abort, and the new begin is granted
+ * after it"; "abort with reason superseded fails the file at its old producer, which never plans it again" */
+static void test_another_identity_supersedes(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 2 * PART);
+    struct id128 old = world_begun('P', 'U', "/src/a", S3, 2);
+    struct ref chunk = world_ref(JOB_CHUNK, old, 0);
+    world_claim('U', chunk, "H");
+    file.source.ctime_ns++;
+    struct planned_file p = world_plan('Q', &file);
+    struct id128 new = p.upload;
+    assert_int_equal(p.state, PLANNED_NEW);
+    assert_true(id_equal(&p.superseded, &old));
+    assert_true(slice_equal(p.superseded_handle, slice_of("H")));
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, new, 0), "").why, WHY_LATER);
+    assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, old, 1), "H").why, WHY_ENDED);
+    file.source.ctime_ns--;
+    file.upload = old;
+    assert_int_equal(world_plan('P', &file).state, PLANNED_SUPERSEDED);
+    assert_int_equal(world_done('U', chunk, "H").kind, ACK_RECORDED); /* what runs may end */
+    assert_int_equal(world_claim('U', world_ref(JOB_ABORT, old, 0), "H").kind, VERDICT_GRANT);
+    uint64_t seq = journal_seq(w.c->journal) + 1;
+    assert_int_equal(world_done('U', world_ref(JOB_ABORT, old, 0), "H").kind, ACK_RECORDED);
+    const struct msg_records *m = world_tail('Q', seq, w.c->events.next, TAIL_MINE, old);
+    assert_int_equal(m->line_count, 1); /* who waited for it hears of it, and so does its own producer */
+    assert_non_null(memmem(m->lines.ptr, m->lines.len, "\"superseded\"", 12));
+    assert_int_equal(world_tail('P', seq, w.c->events.next, TAIL_MINE, old)->line_count, 1);
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, new, 0), "").kind, VERDICT_GRANT);
+    assert_int_equal(world_plan('P', &file).state, PLANNED_SUPERSEDED);
+}
+
+/* "... or after the old one was found finished" */
+static void test_a_superseded_one_may_finish_instead(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/b", S3, PART);
+    struct id128 old = world_begun('P', 'U', "/src/a", S3, 1);
+    world_chunk('U', old, 0);
+    world_claim('U', world_ref(JOB_FINISH, old, 0), "H");
+    struct planned_file p = world_plan('Q', &file);
+    struct id128 new = p.upload;
+    assert_true(id_equal(&p.superseded, &old));
+    assert_int_equal(world_claim('U', world_ref(JOB_ABORT, old, 0), "H").why, WHY_LATER);
+    world_done('U', world_ref(JOB_FINISH, old, 0), "H");
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, new, 0), "").kind, VERDICT_GRANT);
+}
+
+/* What has no handle and no holder ends at once; a third one never waits for the second. */
+static void test_superseding_what_was_never_begun(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, PART);
+    struct id128 first = world_plan('P', &file).upload;
+    file.source.path = slice_of("/src/b");
+    struct planned_file p = world_plan('Q', &file);
+    assert_true(id_is_zero(&p.superseded));
+    assert_int_equal(world_count("abort"), 1);
+    assert_null(state_find(&w.c->state, &first));
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, p.upload, 0), "").kind, VERDICT_GRANT);
+}
+
+static void test_the_chain_of_superseded_ones_is_short(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/b", S3, PART);
+    struct id128 first = world_begun('P', 'U', "/src/a", S3, 1);
+    struct id128 second = world_plan('P', &file).upload;
+    file.source.path = slice_of("/src/c");
+    struct planned_file p = world_plan('Q', &file);
+    assert_true(id_equal(&p.superseded, &first));
+    assert_null(state_find(&w.c->state, &second));
+    assert_int_equal(w.c->state.count, 2);
+}
+
+/* A begin in flight: the old one ends when its holder is gone, without anybody asking. */
+static void test_a_superseded_one_without_handle_ends_with_its_lease(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, PART);
+    struct id128 old = world_plan('P', &file).upload;
+    world_claim('U', world_ref(JOB_BEGIN, old, 0), "");
+    file.source.path = slice_of("/src/b");
+    struct planned_file p = world_plan('Q', &file);
+    assert_true(id_equal(&p.superseded, &old));
+    assert_int_equal(p.superseded_handle.len, 0);
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, p.upload, 0), "").why, WHY_LATER);
+    world_pass(w.o.lease_ms + 1);
+    assert_int_equal(world_count("abort"), 1);
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, p.upload, 0), "").kind, VERDICT_GRANT);
+}
+
+static void test_a_begin_that_arrives_late_is_known_by_its_handle(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, PART);
+    struct id128 old = world_plan('P', &file).upload;
+    world_claim('U', world_ref(JOB_BEGIN, old, 0), "");
+    file.source.path = slice_of("/src/b");
+    struct planned_file p = world_plan('Q', &file);
+    assert_int_equal(world_done('U', world_ref(JOB_BEGIN, old, 0), "H").kind, ACK_RECORDED);
+    struct planned_file again = world_plan('Q', &file);
+    assert_true(id_equal(&again.upload, &p.upload));
+    assert_true(slice_equal(again.superseded_handle, slice_of("H")));
+}
+
+/* "dropped when its producers are all gone and it has no open record and no lease" */
+static void test_a_plan_without_producers_is_forgotten(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, PART), begun = world_file("/src/b", "s3://bucket/b", PART);
+    world_plan('P', &file);
+    world_plan('Q', &file);
+    struct id128 id = world_plan('P', &begun).upload;
+    world_claim('U', world_ref(JOB_BEGIN, id, 0), "");
+    world_bye('P');
+    assert_int_equal(w.c->state.count, 2);
+    world_bye('Q');
+    assert_int_equal(w.c->state.count, 1);
+    assert_non_null(state_find(&w.c->state, &id));
+}
+
+static void test_an_id_from_before_a_restart_is_kept(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, PART);
+    file.upload = (struct id128){{0x77}};
+    struct id128 id = world_plan('P', &file).upload;
+    assert_true(id_equal(&id, &file.upload));
+    file.source.path = slice_of("/src/b"); /* but only where nothing else bears it */
+    file.target.dest = slice_of("s3://bucket/b");
+    id = world_plan('P', &file).upload;
+    assert_false(id_equal(&id, &file.upload));
+}
+
+static void test_what_cannot_be_planned_is_refused(void **state) {
+    (void)state;
+    everybody();
+    const struct plan_file good = world_file("/src/a", S3, 3 * PART);
+    struct plan_file bad[6];
+    for (size_t i = 0; i < 6; i++)
+        bad[i] = good;
+    bad[0].source.path = slice_of("src/a");
+    bad[1].target.dest = slice_of("s3://");
+    bad[2].target.dest = slice_of("ftp://host/x");
+    bad[3].chunks = 2;
+    bad[4].chunk_size = 0;
+    bad[5].source.name = slice_make("\xc3", 1);
+    for (size_t i = 0; i < 6; i++) {
+        struct planned_file p = world_plan('P', &bad[i]);
+        assert_int_equal(p.state, PLANNED_REFUSED);
+        assert_true(p.error.len > 0);
+    }
+    assert_int_equal(w.c->state.count, 0);
+}
+
+/* "answers a prefix of the files asked, as many as fit into a frame; the rest is asked again" */
+static void test_a_prefix_is_answered_when_not_all_fits(void **state) {
+    (void)state;
+    everybody();
+    enum { FILES = 16 };
+    struct plan_file files[FILES];
+    char dests[FILES][32];
+    for (int i = 0; i < FILES; i++) {
+        snprintf(dests[i], sizeof dests[i], "file:///dst/%d", i);
+        files[i] = world_file("/src/a", dests[i], (uint64_t)CHUNKS_MAX * 65536);
+        files[i].chunk_size = 65536;
+        files[i].chunks = CHUNKS_MAX;
+        struct id128 id = world_plan('P', &files[i]).upload;
+        world_claim('U', world_ref(JOB_BEGIN, id, 0), "");
+        world_done('U', world_ref(JOB_BEGIN, id, 0), "H");
+    }
+    struct msg m = {.type = MSG_PLAN};
+    m.plan = (struct msg_plan){.files = files, .file_count = FILES};
+    world_say('P', &m);
+    size_t count = world_answer('P', MSG_PLANNED)->planned.file_count;
+    assert_true(count >= 4 && count < FILES);
+}
+
+UNIT_MAIN(WORLD_TEST(test_a_plan_asked_twice_is_one_upload), WORLD_TEST(test_a_half_done_one_goes_on),
+          WORLD_TEST(test_finished_is_done_until_something_else_goes_there),
+          WORLD_TEST(test_force_starts_a_new_id_once), WORLD_TEST(test_missing_starts_a_new_id),
+          WORLD_TEST(test_another_identity_supersedes), WORLD_TEST(test_a_superseded_one_may_finish_instead),
+          WORLD_TEST(test_superseding_what_was_never_begun), WORLD_TEST(test_the_chain_of_superseded_ones_is_short),
+          WORLD_TEST(test_a_superseded_one_without_handle_ends_with_its_lease),
+          WORLD_TEST(test_a_begin_that_arrives_late_is_known_by_its_handle),
+          WORLD_TEST(test_a_plan_without_producers_is_forgotten), WORLD_TEST(test_an_id_from_before_a_restart_is_kept),
+          WORLD_TEST(test_what_cannot_be_planned_is_refused), WORLD_TEST(test_a_prefix_is_answered_when_not_all_fits))

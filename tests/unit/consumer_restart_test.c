@@ -1,0 +1,226 @@
+/* Restart: grace for former holders, leases taken over, who need not wait (rule 6). */
+#include "consumer_world.h"
+
+#include "consumer/holders.h"
+
+#define S3 "s3://bucket/key"
+
+static void everybody(void) {
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    world_hello('V', ROLE_UPLOADER);
+}
+
+static void restart(void) {
+    world_kill();
+    w.now += 3000;
+    world_start();
+    everybody();
+}
+
+static struct id128 upload_with_a_lease(void) {
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    world_claim('U', world_ref(JOB_CHUNK, id, 0), "H");
+    return id;
+}
+
+/* "For one lease time the consumer does not grant jobs of uploads that were open when the last epoch ended, except to
+ * uploaders that say they hold them" */
+static void test_former_holders_come_first(void **state) {
+    (void)state;
+    struct id128 id = upload_with_a_lease();
+    struct ref chunk = world_ref(JOB_CHUNK, id, 0);
+    restart();
+    w.now += 1000;
+    struct verdict v = world_claim('V', chunk, "H");
+    assert_int_equal(v.kind, VERDICT_DENY);
+    assert_int_equal(v.why, WHY_GRACE);
+    assert_int_equal(v.after_ms, w.o.lease_ms - 1000);
+    assert_int_equal(world_claim('V', world_ref(JOB_ABORT, id, 0), "H").why, WHY_GRACE);
+    assert_int_equal(world_claim_held('U', chunk, "H", true).kind, VERDICT_GRANT);
+    assert_int_equal(world_claim_held('V', chunk, "H", true).why, WHY_HELD);
+    world_pass(w.o.lease_ms - 1000);
+    assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
+}
+
+static void test_a_heartbeat_takes_its_leases_along(void **state) {
+    (void)state;
+    struct id128 id = upload_with_a_lease(), unknown = {{3}};
+    struct ref refs[] = {world_ref(JOB_CHUNK, id, 0), world_ref(JOB_CHUNK, id, 7), world_ref(JOB_PUT, unknown, 0),
+                         world_ref(JOB_FINISH, id, 0)};
+    restart();
+    world_beat('U', refs, 4, 0);
+    const struct msg_beat *beat = &world_answer('U', MSG_BEAT)->beat;
+    assert_int_equal(beat->invalid_count, 2); /* no such chunk; not all chunks there */
+    assert_int_equal(beat->invalid[0].chunk, 7);
+    assert_int_equal(beat->invalid[1].kind, JOB_FINISH);
+    assert_int_equal(consumer_lease_count(w.c), 1);
+    world_beat('V', refs, 1, 0);
+    assert_int_equal(world_invalid('V'), 1);
+    world_pass(w.o.lease_ms);
+    world_beat('U', refs + 2, 1, 0); /* nobody planned it again: over */
+    assert_int_equal(world_invalid('U'), 1);
+}
+
+static void test_new_uploads_never_wait(void **state) {
+    (void)state;
+    upload_with_a_lease();
+    restart();
+    world_begun('P', 'V', "/src/new", "s3://bucket/new", 2);
+}
+
+static void test_nothing_waits_after_a_clean_stop(void **state) {
+    (void)state;
+    struct id128 id = upload_with_a_lease();
+    world_release('U', world_ref(JOB_CHUNK, id, 0), WHY_DRAIN);
+    bool clean;
+    assert_int_equal(consumer_stop(w.c, &clean), 0);
+    assert_true(clean);
+    assert_non_null(world_last('P', MSG_ERROR)); /* everybody is told */
+    restart();
+    assert_int_equal(world_count("stop"), 1);
+    assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
+}
+
+/* "`stop` is written only when no lease lives" */
+static void test_no_clean_stop_while_a_lease_lives(void **state) {
+    (void)state;
+    struct id128 id = upload_with_a_lease();
+    bool clean;
+    assert_int_equal(consumer_stop(w.c, &clean), 0);
+    assert_false(clean);
+    restart();
+    world_bye('U');
+    world_bye('V');
+    assert_int_equal(consumer_stop(w.c, &clean), 0); /* one of before may live */
+    assert_false(clean);
+    restart();
+    assert_int_equal(world_count("stop"), 0);
+    assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").why, WHY_GRACE);
+    consumer_skip_grace(w.c); /* all former holders are known to be dead */
+    assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
+}
+
+/* A COMPLETE that comes again after the restart is recorded, or found recorded. */
+static void test_completes_are_judged_without_leases(void **state) {
+    (void)state;
+    struct id128 id = upload_with_a_lease();
+    world_done('U', world_ref(JOB_CHUNK, id, 0), "H");
+    restart();
+    assert_int_equal(world_done('U', world_ref(JOB_CHUNK, id, 0), "H").kind, ACK_RECORDED);
+    assert_int_equal(world_done('U', world_ref(JOB_CHUNK, id, 1), "H").kind, ACK_RECORDED);
+    assert_int_equal(world_count("chunk"), 2);
+}
+
+/* Of an intent the journal knows no geometry: a begin that comes back waits for its producer's plan. */
+static void test_a_begin_waits_for_its_plan(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 2 * PART);
+    struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
+    world_claim('U', begin, "");
+    restart();
+    struct result r = world_result(begin, "H");
+    struct msg m = {.type = MSG_COMPLETE};
+    m.complete = (struct msg_complete){.results = &r, .result_count = 1};
+    world_say('U', &m);
+    assert_int_equal(world_answer('U', MSG_ACK)->ack.ack_count, 0);
+    struct planned_file p = world_plan('P', &file);
+    assert_int_equal(p.state, PLANNED_OPENING);
+    assert_true(id_equal(&p.upload, &begin.upload));
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    assert_int_equal(world_plan('P', &file).state, PLANNED_OPEN);
+}
+
+static void test_a_superseded_intent_waits_for_the_grace(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 2 * PART);
+    world_claim('U', world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0), "");
+    restart();
+    file.source.path = slice_of("/src/b");
+    struct planned_file p = world_plan('P', &file);
+    assert_false(id_is_zero(&p.superseded)); /* its begin may be under way */
+    world_pass(w.o.lease_ms);
+    p = world_plan('P', &file);
+    assert_true(id_is_zero(&p.superseded));
+    assert_int_equal(world_count("abort"), 1);
+}
+
+/* ---- DIR/consumer ---- */
+
+static void write_former(const char *boot, pid_t pid, uint64_t starttime) {
+    struct consumer_holder holder = {.pid = pid, .starttime = starttime};
+    struct consumer_file f = {.endpoint = "ipc:///x", .pid = 4000000, .holders = &holder, .holder_count = pid ? 1 : 0};
+    snprintf(f.boot, sizeof f.boot, "%s", boot);
+    assert_int_equal(consumer_file_write(JOURNAL_DIR, &f), 0);
+}
+
+static bool gone(bool clean) {
+    struct holders h;
+    holders_init(&h, JOURNAL_DIR, clean);
+    bool all = holders_are_gone(&h);
+    holders_release(&h);
+    return all;
+}
+
+static void test_who_is_known_to_be_dead(void **state) {
+    (void)state;
+    uint64_t ours;
+    const char *other = "0123456789abcdef0123456789abcdef";
+    assert_int_equal(process_starttime(getpid(), &ours), 0);
+    assert_false(gone(false)); /* no file: nothing is known */
+    assert_true(gone(true));
+    write_former(boot_id(), getpid(), ours);
+    assert_false(gone(false));
+    write_former(boot_id(), getpid(), ours + 1); /* the number was used again */
+    assert_true(gone(false));
+    write_former(boot_id(), 4000001, 5);
+    assert_true(gone(false));
+    write_former(boot_id(), 1, 0); /* somebody who cannot be looked at */
+    assert_false(gone(false));
+    write_former(boot_id(), 0, 0); /* nobody ever held anything */
+    assert_true(gone(false));
+    write_former(other, 4000001, 5);
+    assert_false(gone(false));
+}
+
+static bool has_holder(pid_t pid) {
+    struct consumer_file f;
+    bool found = false;
+    assert_int_equal(consumer_file_read(JOURNAL_DIR, &f), 0);
+    for (size_t i = 0; i < f.holder_count; i++)
+        found = found || f.holders[i].pid == pid;
+    consumer_file_release(&f);
+    return found;
+}
+
+static void test_living_holders_of_before_stay_written_down(void **state) {
+    (void)state;
+    uint64_t ours;
+    struct holders h;
+    everybody();
+    assert_int_equal(process_starttime(getpid(), &ours), 0);
+    write_former(boot_id(), getpid(), ours);
+    holders_init(&h, JOURNAL_DIR, false);
+    assert_int_equal(holders_write(&h, "ipc:///y", consumer_peers(w.c), true), 0);
+    assert_true(has_holder(getpid()) && has_holder('U') && has_holder('V'));
+    assert_false(has_holder('P') || has_holder(1));
+    assert_int_equal(holders_write(&h, "ipc:///y", consumer_peers(w.c), false), 0);
+    assert_false(has_holder(getpid()));
+    struct msg m = {.type = MSG_HELLO};
+    m.hello = (struct msg_hello){.role = ROLE_UPLOADER, .host = slice_of("far"), .boot = slice_of("away"), .pid = 5};
+    world_say('W', &m);
+    assert_int_equal(holders_write(&h, "ipc:///y", consumer_peers(w.c), false), 0);
+    assert_true(has_holder(1));
+    holders_remove(&h);
+    assert_int_equal(access(JOURNAL_DIR "/consumer", F_OK), -1);
+    holders_release(&h);
+}
+
+UNIT_MAIN(WORLD_TEST(test_former_holders_come_first), WORLD_TEST(test_a_heartbeat_takes_its_leases_along),
+          WORLD_TEST(test_new_uploads_never_wait), WORLD_TEST(test_nothing_waits_after_a_clean_stop),
+          WORLD_TEST(test_no_clean_stop_while_a_lease_lives), WORLD_TEST(test_completes_are_judged_without_leases),
+          WORLD_TEST(test_a_begin_waits_for_its_plan), WORLD_TEST(test_a_superseded_intent_waits_for_the_grace),
+          WORLD_TEST(test_who_is_known_to_be_dead), WORLD_TEST(test_living_holders_of_before_stay_written_down))

@@ -1,0 +1,422 @@
+/* TAIL and RECORDS, STATUS, and who may say what. */
+#include "consumer_world.h"
+
+#define S3 "s3://bucket/key"
+#define OTHER "s3://bucket/other"
+
+static const struct id128 none;
+
+static void everybody(void) {
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('Q', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    world_hello('R', ROLE_READER);
+}
+
+static uint64_t head(void) {
+    return journal_seq(w.c->journal);
+}
+
+/* ---- whose records ---- */
+
+static void test_a_producer_follows_its_own(void **state) {
+    (void)state;
+    everybody();
+    uint64_t seq = head() + 1, event = w.c->events.next;
+    struct id128 mine = world_begun('P', 'U', "/src/a", S3, 2);
+    world_begun('Q', 'U', "/src/b", OTHER, 2);
+    world_chunk('U', mine, 0);
+    const struct msg_records *m = world_tail('P', seq, event, TAIL_MINE, none);
+    assert_int_equal(m->line_count, 3);  /* open, begin, chunk */
+    assert_int_equal(m->event_count, 2); /* begin and chunk granted */
+    assert_int_equal(m->next, head() + 1);
+    assert_int_equal(m->event_next, w.c->events.next);
+    assert_false(m->resync);
+    assert_int_equal(m->head_seq, head());
+    assert_true(slice_equal(m->head, slice_of(journal_head(w.c->journal))));
+    assert_null(memmem(m->lines.ptr, m->lines.len, "/src/b", 6));
+    assert_int_equal(world_tail('Q', seq, event, TAIL_MINE, none)->line_count, 2);
+}
+
+static void test_a_reader_follows_all_or_one(void **state) {
+    (void)state;
+    everybody();
+    struct id128 one = world_begun('P', 'U', "/src/a", S3, 2), two = world_begun('Q', 'U', "/src/b", OTHER, 2);
+    world_chunk('U', two, 0);
+    const struct msg_records *m = world_tail('R', 1, w.c->events.next, TAIL_ALL, none);
+    assert_int_equal(m->line_count, head());
+    assert_int_equal(m->next, head() + 1);
+    m = world_tail('R', 1, w.c->events.next, TAIL_UPLOAD, one);
+    assert_int_equal(m->line_count, 2);
+    assert_int_equal(m->next, head() + 1);
+    m = world_tail('R', 0, w.c->events.first, TAIL_UPLOAD, two);
+    assert_int_equal(m->line_count, 3);
+    assert_int_equal(m->event_count, 2);
+}
+
+static void test_lines_come_in_pages(void **state) {
+    (void)state;
+    everybody();
+    uint64_t seq = head() + 1, event = w.c->events.next, all = 1;
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 10);
+    for (uint32_t i = 0; i < 10; i++)
+        world_chunk('U', id, i);
+    unsigned lines = 0, pages = 0;
+    while (seq <= head()) {
+        struct msg m = {.type = MSG_TAIL};
+        m.tail = (struct msg_tail){.seq = seq, .event = event, .filter = TAIL_MINE, .max_records = 5};
+        w.now += 100;
+        world_say('P', &m);
+        const struct msg_records *r = &world_answer('P', MSG_RECORDS)->records;
+        assert_true(r->line_count <= 5 && r->next > seq);
+        lines += r->line_count;
+        seq = r->next;
+        pages++;
+    }
+    assert_int_equal(lines, 12);
+    assert_int_equal(pages, 3);
+    for (lines = 0; all <= head(); lines++) {
+        struct msg m = {.type = MSG_TAIL};
+        m.tail = (struct msg_tail){.seq = all, .event = event, .filter = TAIL_ALL, .max_records = 1};
+        w.now += 100;
+        world_say('R', &m);
+        const struct msg_records *r = &world_answer('R', MSG_RECORDS)->records;
+        assert_int_equal(r->line_count, 1);
+        assert_int_equal(r->next, all + 1);
+        all = r->next;
+    }
+    assert_int_equal(lines, head());
+}
+
+/* ---- cursors that are gone ---- */
+
+static void test_a_cursor_from_before_hello_is_gone(void **state) {
+    (void)state;
+    world_hello('U', ROLE_UPLOADER);
+    world_hello('P', ROLE_PRODUCER);
+    world_begun('P', 'U', "/src/a", S3, 2);
+    world_bye('P');
+    for (int i = 0; i < PRODUCERS_MAX; i++) { /* until P's place is somebody else's */
+        world_hello('Q', ROLE_PRODUCER);
+        const struct msg_records *m = world_tail('Q', 1, w.c->events.next, TAIL_MINE, none);
+        assert_true(m->resync);
+        assert_int_equal(m->line_count, 0);
+        assert_int_equal(m->next, head() + 1);
+        m = world_tail('Q', head() + 1, 0, TAIL_MINE, none);
+        assert_true(m->resync);
+        assert_int_equal(m->event_count, 0);
+        world_bye('Q');
+    }
+}
+
+static void test_an_event_cursor_of_another_epoch_is_gone(void **state) {
+    (void)state;
+    everybody();
+    uint64_t event = w.c->events.next;
+    world_kill();
+    world_start();
+    everybody();
+    assert_true(world_tail('P', head() + 1, event, TAIL_MINE, none)->resync);
+    assert_true(world_tail('P', head() + 1, w.c->events.next + 5, TAIL_MINE, none)->resync);
+    assert_false(world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->resync);
+}
+
+static void test_events_too_old_are_gone(void **state) {
+    (void)state;
+    everybody();
+    struct event e = {.ref = {.kind = JOB_CHUNK, .upload = {{1}}},
+                      .kind = EVENT_DENIED,
+                      .worker = slice_of("w"),
+                      .detail = slice_of("d")};
+    uint64_t event = w.c->events.next;
+    for (unsigned i = 0; i < EVENTS_MAX; i++)
+        core_event(w.c, &e, 1);
+    uint64_t at = event, count = 0;
+    while (at < w.c->events.next) {
+        const struct msg_records *m = world_tail('P', head() + 1, at, TAIL_MINE, none);
+        assert_false(m->resync);
+        assert_true(m->event_next > at);
+        count += m->event_count;
+        at = m->event_next;
+        world_forget();
+    }
+    assert_int_equal(count, EVENTS_MAX);
+    core_event(w.c, &e, 1);
+    assert_true(world_tail('P', head() + 1, event, TAIL_MINE, none)->resync);
+}
+
+static void test_lines_too_old_are_gone(void **state) {
+    (void)state;
+    struct recent r;
+    struct buf out = BUF_INIT;
+    char line[3000];
+    uint32_t lines;
+    uint64_t next;
+    memset(line, 'x', sizeof line);
+    assert_int_equal(recent_init(&r, 1), 0);
+    for (uint64_t seq = 1; seq <= 20000; seq++) {
+        memcpy(line, &seq, sizeof seq);
+        recent_add(&r, seq, seq % 2 ? 1 : 2, slice_make(line, 200 + seq * 7 % 2000));
+    }
+    assert_true(r.complete_from > 1 && r.complete_from < 20000);
+    uint64_t from = r.complete_from, seen = 0;
+    while (from <= 20000) { /* what is left is whole and in order */
+        buf_clear(&out);
+        assert_int_equal(recent_read(&r, 1, from, 20000, 10, 5000, &out, &lines, &next), 0);
+        assert_true(next > from);
+        size_t at = 0;
+        for (uint64_t seq = from | 1; seq < next && seq <= 20000; seq += 2) {
+            uint64_t found;
+            assert_true(at + sizeof found <= out.len);
+            memcpy(&found, out.data + at, sizeof found);
+            assert_int_equal(found, seq);
+            at += 200 + seq * 7 % 2000;
+            seen++;
+        }
+        assert_int_equal(at, out.len);
+        from = next;
+    }
+    assert_int_equal(seen, (20000 - (r.complete_from | 1)) / 2 + (20000 % 2 == 0));
+    recent_release(&r);
+    buf_release(&out);
+}
+
+/* ---- waiting ---- */
+
+/* "a waiting reader is answered at most every 50 ms" and, with nothing to say, when its time is over */
+static void test_waiting(void **state) {
+    (void)state;
+    everybody();
+    struct msg m = {.type = MSG_TAIL};
+    world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none);
+    m.tail = (struct msg_tail){.seq = head() + 1, .event = w.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
+    uint64_t number = world_say('P', &m);
+    assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
+    world_pass(499);
+    assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
+    assert_int_equal(consumer_deadline_ms(w.c, w.now), w.now + 1);
+    world_pass(1);
+    assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
+    number = world_say('P', &m);
+    world_begun('P', 'U', "/src/a", S3, 2); /* news, but too soon */
+    assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
+    world_pass(20);
+    assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
+    assert_int_equal(world_last('P', MSG_RECORDS)->records.line_count, 2);
+}
+
+static void test_a_new_question_takes_the_place_of_the_old(void **state) {
+    (void)state;
+    everybody();
+    struct msg m = {.type = MSG_TAIL};
+    m.tail = (struct msg_tail){.seq = head() + 1, .event = w.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
+    uint64_t first = world_say('P', &m), second = world_say('P', &m);
+    size_t before = w.count;
+    world_pass(500);
+    world_pass(500);
+    assert_int_equal(w.count, before + 1);
+    assert_int_equal(world_last('P', MSG_RECORDS)->number, second);
+    assert_int_not_equal(first, second);
+}
+
+/* ---- fleet ---- */
+
+static void test_the_fleet_is_shared(void **state) {
+    (void)state;
+    everybody();
+    world_hello('V', ROLE_UPLOADER);
+    world_begun('P', 'U', "/src/a", S3, 2);
+    world_beat('U', NULL, 0, 5);
+    world_beat('V', NULL, 0, 4);
+    struct fleet f = world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->fleet;
+    assert_int_equal(f.uploaders, 2);
+    assert_int_equal(f.slots, 16);
+    assert_int_equal(f.free, 9);
+    assert_int_equal(f.share, 9);
+    assert_int_equal(f.retries, 6);
+    struct id128 id = world_begun('Q', 'U', "/src/b", OTHER, 2);
+    world_beat('U', NULL, 0, 5);
+    assert_int_equal(world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->fleet.share, 4);
+    world_beat('U', NULL, 0, 1);
+    world_beat('V', NULL, 0, 0);
+    assert_int_equal(world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->fleet.share, 1);
+    world_beat('U', NULL, 0, 0);
+    assert_int_equal(world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->fleet.share, 0);
+    struct ref chunk = world_ref(JOB_CHUNK, id, 0);
+    world_claim('U', chunk, "H");
+    world_beat('U', &chunk, 1, 0);
+    assert_int_equal(world_tail('Q', head() + 1, w.c->events.next, TAIL_MINE, none)->fleet.moving_bytes, 1000);
+    assert_int_equal(world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->fleet.moving_bytes, 0);
+}
+
+static void test_releases_are_events_at_once(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    struct ref never_claimed = world_ref(JOB_CHUNK, id, 1);
+    uint64_t event = w.c->events.next;
+    world_release('U', never_claimed, WHY_NOT_HERE);
+    const struct msg_records *m = world_tail('P', head() + 1, event, TAIL_MINE, none);
+    assert_int_equal(m->event_count, 1);
+    assert_int_equal(m->events[0].kind, EVENT_RELEASED);
+    assert_int_equal(m->events[0].why, WHY_NOT_HERE);
+    assert_int_equal(m->events[0].after_ms, 77);
+    assert_true(slice_equal(m->events[0].detail, slice_of("because")));
+    assert_non_null(memchr(m->events[0].worker.ptr, '/', m->events[0].worker.len));
+    assert_int_equal(m->fleet.unable, 1);
+    assert_int_equal(world_tail('Q', head() + 1, event, TAIL_MINE, none)->event_count, 0);
+}
+
+static void test_status(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    struct ref chunk = world_ref(JOB_CHUNK, id, 1);
+    world_chunk('U', id, 0);
+    world_claim('U', chunk, "H");
+    world_beat('U', &chunk, 1, 3);
+    struct msg m = {.type = MSG_STATUS};
+    world_say('R', &m);
+    const struct msg_state *s = &world_answer('R', MSG_STATE)->state;
+    assert_int_equal(s->upload_count, 1);
+    assert_int_equal(s->uploads[0].chunks_done, 1);
+    assert_int_equal(s->uploads[0].done_bytes, PART);
+    assert_int_equal(s->uploads[0].moving_bytes, 1000);
+    assert_int_equal(s->uploads[0].leases, 1);
+    assert_int_equal(s->worker_count, 4);
+    assert_int_equal(s->next, 0);
+    assert_true(slice_equal(s->journal_dir, slice_of(JOURNAL_DIR)));
+}
+
+/* ---- who may say what ---- */
+
+static enum protocol_error error_of(char peer) {
+    return world_answer(peer, MSG_ERROR)->error.code;
+}
+
+static void test_strangers_say_hello_first(void **state) {
+    (void)state;
+    struct msg m = {.type = MSG_STATUS};
+    world_say('R', &m);
+    assert_int_equal(error_of('R'), PROTOCOL_HELLO_FIRST);
+    world_hello('R', ROLE_READER);
+    world_say('R', &m);
+    world_answer('R', MSG_STATE);
+    struct buf frame = BUF_INIT; /* the same incarnation from another connection */
+    m.sender = world_incarnation('R');
+    m.number = ++w.number;
+    assert_int_equal(msg_encode(&m, &frame), 0);
+    world_say_raw('X', buf_slice(&frame));
+    assert_int_equal(error_of('X'), PROTOCOL_HELLO_FIRST);
+    struct msg hello = {.type = MSG_HELLO, .sender = world_incarnation('R'), .number = ++w.number};
+    hello.hello.role = ROLE_READER;
+    buf_clear(&frame);
+    assert_int_equal(msg_encode(&hello, &frame), 0);
+    world_say_raw('X', buf_slice(&frame)); /* moves */
+    world_answer('X', MSG_WELCOME);
+    assert_int_equal(consumer_peers(w.c)->count, 1);
+    world_say('R', &m);
+    assert_int_equal(error_of('R'), PROTOCOL_HELLO_FIRST);
+    buf_release(&frame);
+}
+
+static void test_roles_are_kept(void **state) {
+    (void)state;
+    everybody();
+    const struct {
+        char peer;
+        enum msg_type type;
+    } table[] = {{'P', MSG_CLAIM}, {'P', MSG_COMPLETE}, {'P', MSG_HEARTBEAT}, {'P', MSG_RELEASE}, {'R', MSG_CLAIM},
+                 {'R', MSG_PLAN},  {'U', MSG_PLAN},     {'R', MSG_COMPLETE},  {'R', MSG_RELEASE}, {'R', MSG_HEARTBEAT}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct msg m = {.type = table[i].type};
+        world_say(table[i].peer, &m);
+        assert_int_equal(error_of(table[i].peer), PROTOCOL_ROLE);
+    }
+    struct msg m = {.type = MSG_TAIL};
+    m.tail.filter = TAIL_MINE;
+    world_say('R', &m);
+    assert_int_equal(error_of('R'), PROTOCOL_ROLE);
+}
+
+static void test_another_journal_and_nonsense(void **state) {
+    (void)state;
+    everybody();
+    struct msg m = {.type = MSG_STATUS, .journal = {{1, 2, 3}}};
+    world_say('R', &m);
+    assert_int_equal(error_of('R'), PROTOCOL_JOURNAL);
+    size_t before = w.count;
+    world_say_raw('R', slice_of("nonsense"));
+    assert_int_equal(world_last('R', MSG_ERROR)->error.code, PROTOCOL_MALFORMED);
+    world_say_raw('R', slice_of("nonsense"));
+    assert_int_equal(w.count, before + 1); /* once a second */
+    w.now += 1000;
+    world_say_raw('R', slice_of("nonsense"));
+    assert_int_equal(w.count, before + 2);
+    w.now += 1000;
+    struct msg wrong = {.type = MSG_BEAT};
+    world_say('R', &wrong);
+    assert_int_equal(error_of('R'), PROTOCOL_MALFORMED);
+}
+
+static void test_another_version_is_told_both(void **state) {
+    (void)state;
+    struct msg m = {.type = MSG_STATUS, .sender = world_incarnation('R'), .number = 1};
+    struct buf frame = BUF_INIT;
+    assert_int_equal(msg_encode(&m, &frame), 0);
+    assert_int_equal(frame.data[1], PROTO_VERSION); /* after the array's head */
+    frame.data[1] = PROTO_VERSION + 1;
+    world_say_raw('R', buf_slice(&frame));
+    const struct msg_error *e = &world_last('R', MSG_ERROR)->error;
+    assert_int_equal(e->code, PROTOCOL_VERSION);
+    assert_non_null(memmem(e->text.ptr, e->text.len, "version 1", 9));
+    buf_release(&frame);
+}
+
+static void test_there_are_places_for_64_producers(void **state) {
+    (void)state;
+    for (int i = 0; i < PRODUCERS_MAX; i++)
+        world_hello((char)(1 + i), ROLE_PRODUCER);
+    struct msg m = {.type = MSG_HELLO};
+    m.hello.role = ROLE_PRODUCER;
+    world_say('~', &m);
+    assert_int_equal(error_of('~'), PROTOCOL_TOO_MANY);
+    world_bye(5);
+    world_hello('~', ROLE_PRODUCER);
+}
+
+static void test_silent_peers_are_forgotten(void **state) {
+    (void)state;
+    everybody();
+    assert_false(consumer_is_deserted(w.c, 5000, w.now + 4999));
+    assert_true(consumer_is_deserted(w.c, 5000, w.now + 5000));
+    world_pass(30000);
+    assert_int_equal(consumer_peers(w.c)->count, 4);
+    world_pass(31000);
+    assert_int_equal(consumer_peers(w.c)->count, 0);
+}
+
+/* "It ends on the last BYE"; "readers do not count" */
+static void test_deserted_after_the_last_bye(void **state) {
+    (void)state;
+    assert_false(consumer_is_deserted(w.c, 5000, w.now));
+    everybody();
+    world_bye('P');
+    world_bye('Q');
+    assert_false(consumer_is_deserted(w.c, 5000, w.now));
+    world_bye('U');
+    assert_true(consumer_is_deserted(w.c, 5000, w.now));
+    world_hello('P', ROLE_PRODUCER);
+    assert_false(consumer_is_deserted(w.c, 5000, w.now));
+}
+
+UNIT_MAIN(WORLD_TEST(test_a_producer_follows_its_own), WORLD_TEST(test_a_reader_follows_all_or_one),
+          WORLD_TEST(test_lines_come_in_pages), WORLD_TEST(test_a_cursor_from_before_hello_is_gone),
+          WORLD_TEST(test_an_event_cursor_of_another_epoch_is_gone), WORLD_TEST(test_events_too_old_are_gone),
+          cmocka_unit_test(test_lines_too_old_are_gone), WORLD_TEST(test_waiting),
+          WORLD_TEST(test_a_new_question_takes_the_place_of_the_old), WORLD_TEST(test_the_fleet_is_shared),
+          WORLD_TEST(test_releases_are_events_at_once), WORLD_TEST(test_status),
+          WORLD_TEST(test_strangers_say_hello_first), WORLD_TEST(test_roles_are_kept),
+          WORLD_TEST(test_another_journal_and_nonsense), WORLD_TEST(test_another_version_is_told_both),
+          WORLD_TEST(test_there_are_places_for_64_producers), WORLD_TEST(test_silent_peers_are_forgotten),
+          WORLD_TEST(test_deserted_after_the_last_bye))
