@@ -119,7 +119,7 @@ static void first_stop(struct cp *cp) {
     const struct producer_counts *c = producer_counts(cp->producer);
     if (!cp->o.quiet)
         log_info("finishing %" PRIu32 " transfer%s (%s left); again to stop now", c->leases, c->leases == 1 ? "" : "s",
-                 format_size(c->bytes_moving, left));
+                 format_size(c->lease_bytes > c->bytes_moving ? c->lease_bytes - c->bytes_moving : 0, left));
     producer_drain(cp->producer);
     supervisor_drain(cp->supervisor);
 }

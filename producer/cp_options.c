@@ -10,6 +10,7 @@
 #define UPLOADERS_MAX 64
 #define SLOTS_DEFAULT 8
 #define SLOTS_MAX 256
+#define NOBODY_WAIT_MS 10000 /* our own uploaders are all there is: who cannot do a file now will not learn it */
 #define DAY_MS ((uint64_t)24 * 3600 * 1000)
 
 static const char usage[] = "chunklift cp [options] SRC… DEST";
@@ -58,6 +59,7 @@ static int settle(struct cp_options *o, const struct extra *x) {
     o->config.on_change = x->on_change ? ON_CHANGE_RESTART : ON_CHANGE_FAIL;
     o->config.journal_dir = o->supervise.journal_dir = o->journal.data;
     o->config.retry_for_ms = o->supervise.retry_for_ms;
+    o->config.nobody_wait_ms = NOBODY_WAIT_MS;
     o->supervise.consumer = o->config.consumer;
     o->supervise.endpoint_url = o->config.endpoint_url;
     o->supervise.region = o->config.region;

@@ -14,7 +14,8 @@ static void print_skipped(FILE *out, const struct producer_counts *c) {
     if (c->empty_dirs > 0)
         fprintf(out, "%" PRIu64 " empty director%s not kept\n", c->empty_dirs, c->empty_dirs == 1 ? "y" : "ies");
     if (c->other_skipped > 0)
-        fprintf(out, "%" PRIu64 " fifo%s, sockets or devices skipped\n", c->other_skipped, plural(c->other_skipped));
+        fprintf(out, "%" PRIu64 " special file%s (fifos, sockets, devices) skipped\n", c->other_skipped,
+                plural(c->other_skipped));
 }
 
 void summary_print(FILE *out, const struct producer_counts *c, double seconds, const char *journal_dir) {

@@ -70,9 +70,9 @@ static void on_released(struct core *c, struct offer *offer, const struct event 
     case WHY_BACKOFF:
         wait_ms = e->after_ms;
         break;
-    case WHY_FULL_SLOTS:
-        wait_ms = e->after_ms ? e->after_ms : growing_ms(offer->refused, LATER_MAX_MS);
-        break;
+    case WHY_FULL_SLOTS: /* the window was too wide: the job goes back to its file, and comes next when there is room */
+        jobs_give_back(c, offer);
+        return;
     default:
         break;
     }

@@ -79,7 +79,7 @@ def test_odd_keys(box, store, request):
     big = random_file(box.dir / "big", 11 * MIB)
     for key in ("multi +%:@=,'()!*$;&#?\"\\\t é東😀", "double//slash", "a/./b/../c"):
         if isinstance(store, Minio) and "/" in key:  # MinIO has no such keys, and its words are shown
-            assert "XMinioInvalidObjectName" in cp(box, store, big, f"s3://bucket/{name}/{key}", status=1).stderr
+            assert "XMinioInvalid" in cp(box, store, big, f"s3://bucket/{name}/{key}", status=1).stderr
             continue
         cp(box, store, big, f"s3://bucket/{name}/{key}")
         assert sha256_of(r.get(f"{name}/{key}")) == sha256_of(big), key
