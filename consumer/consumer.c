@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define TICK_MS 1000
+#define TICK_MS 250
+#define DEATH_SETTLES_MS 200 /* what a dead process left in its sockets has arrived by then */
 #define SILENT_DROP_MS 60000 /* a peer that was not heard for so long, and holds nothing, is forgotten */
 #define COMPLAIN_MS 1000     /* to one peer, about frames that mean nothing */
 
@@ -302,12 +303,27 @@ static int handle_waiting(struct consumer *c, struct waiting_list *list,
     return rc;
 }
 
-static int drop_silent(struct consumer *c) {
+/* A local process that ended will not answer for its leases: they end now, not when their time is over. What it sent
+ * before may still be on its way to us, so it is looked for twice, with the socket read empty in between. */
+static bool is_gone(const struct consumer *c, struct peer *peer, uint64_t drained_ms) {
+    if (peer->dead_ms == 0) {
+        if (peer_is_dead(peer))
+            peer->dead_ms = core_time(c);
+        return false;
+    }
+    return drained_ms && leases_time(&c->leases, drained_ms) >= peer->dead_ms + DEATH_SETTLES_MS;
+}
+
+static bool is_silent(const struct consumer *c, const struct peer *peer) {
     uint64_t limit = 3 * (uint64_t)c->leases.lease_ms;
     limit = limit > SILENT_DROP_MS ? limit : SILENT_DROP_MS;
+    return list_is_empty(&peer->leases) && core_time(c) >= peer->heard_ms + limit;
+}
+
+static int drop_vanished(struct consumer *c, uint64_t drained_ms) {
     for (size_t i = c->peers.count; i-- > 0;) {
         struct peer *peer = i < c->peers.count ? c->peers.all[i] : NULL;
-        if (!peer || !list_is_empty(&peer->leases) || core_time(c) < peer->heard_ms + limit)
+        if (!peer || !(is_gone(c, peer, drained_ms) || is_silent(c, peer)))
             continue;
         if (c->o.happened)
             c->o.happened(c->o.arg, HAPPENED_VANISHED, peer, NULL);
@@ -318,11 +334,11 @@ static int drop_silent(struct consumer *c) {
     return 0;
 }
 
-static int tick(struct consumer *c) {
+static int tick(struct consumer *c, uint64_t drained_ms) {
     if (core_time(c) < c->ticked_ms + TICK_MS)
         return 0;
     c->ticked_ms = core_time(c);
-    return drop_silent(c);
+    return drop_vanished(c, drained_ms);
 }
 
 int consumer_round(struct consumer *c, uint64_t drained_ms, uint64_t now_ms) {
@@ -333,7 +349,7 @@ int consumer_round(struct consumer *c, uint64_t drained_ms, uint64_t now_ms) {
     if (!rc)
         rc = expire_leases(c, drained_ms);
     if (!rc)
-        rc = tick(c);
+        rc = tick(c, drained_ms);
     if (!rc)
         rc = handle_waiting(c, &c->plans, plan_handle);
     if (!rc)

@@ -26,7 +26,7 @@ static void note_counters(struct consumer *c, struct peer *peer, const struct ms
     }
 }
 
-/* Renews or takes over what the heartbeat names; false: it is not this peer's, it must stop. */
+/* Renews (rule 5) or takes over (rule 6) what the heartbeat names; false: it is not this peer's, it must stop. */
 static bool keep_alive(struct consumer *c, struct peer *peer, const struct lease_mark *mark) {
     struct lease *l = leases_find(&c->leases, &mark->ref);
     if (!l) {

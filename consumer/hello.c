@@ -34,6 +34,8 @@ static int welcome(struct consumer *c, const struct peer *peer, uint64_t number)
 }
 
 static void joined(struct consumer *c, struct peer *peer) {
+    peer->seen = peer->local && peer->pid > 1 && peer->starttime;
+    peer->seen = peer->seen && !peer_is_dead(peer);
     peer->since_seq = journal_seq(c->journal) + 1;
     peer->since_event = c->events.next;
     if (peer->role == ROLE_PRODUCER)

@@ -48,7 +48,7 @@ static size_t collect(const struct holders *h, const struct peers *peers, bool g
         const struct peer *p = peers->all[i];
         if (p->role != ROLE_UPLOADER)
             continue;
-        if (p->local && p->pid > UNKNOWN_PID && p->starttime)
+        if (p->seen)
             out[count++] = (struct consumer_holder){.pid = p->pid, .starttime = p->starttime};
         else
             unknown = true;

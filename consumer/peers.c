@@ -1,6 +1,7 @@
 #include "consumer/peers.h"
 #include "pure/check.h"
 #include "pure/text.h"
+#include "system/dirs.h"
 #include "system/fileid.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -129,4 +130,12 @@ uint64_t peer_bit(const struct peer *peer) {
 
 bool peer_is_at(const struct peer *peer, const void *route, size_t len) {
     return peer->route.len == len && memcmp(peer->route.bytes, route, len) == 0;
+}
+
+bool peer_is_dead(const struct peer *peer) {
+    uint64_t ticks = 0;
+    if (!peer->seen)
+        return false;
+    int rc = process_starttime(peer->pid, &ticks);
+    return rc == ERR_NOT_FOUND || (!rc && ticks != peer->starttime);
 }

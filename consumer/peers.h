@@ -29,7 +29,9 @@ struct peer {
     struct id128 incarnation;
     struct route route;
     enum role role;
-    bool local; /* under our boot id */
+    bool local;       /* under our boot id */
+    bool seen;        /* its process was visible from here under this pid at HELLO (not so in another pid namespace) */
+    uint64_t dead_ms; /* since when that process is known to be gone; 0 it lives */
     pid_t pid;
     uint64_t starttime;
     char *worker; /* host/pid */
@@ -69,6 +71,9 @@ struct peer *peers_find(const struct peers *p, const struct id128 *incarnation);
 int peers_add(struct peers *p, const struct id128 *incarnation, const struct msg_hello *hello,
               struct peer **peer) MUST_CHECK;
 void peers_remove(struct peers *p, struct peer *peer); /* frees it; its leases must be gone */
+
+/* True when the peer's process could be seen and is gone now: nothing will be sent by it any more. */
+bool peer_is_dead(const struct peer *peer);
 
 /* The bit of a producer, 0 for others. */
 uint64_t peer_bit(const struct peer *peer);

@@ -9,6 +9,7 @@
  */
 #include "producer/cp.h"
 #include "producer/cp_options.h"
+#include "producer/event_output.h"
 #include "producer/json_events.h"
 #include "producer/producer.h"
 #include "producer/progress.h"
@@ -36,52 +37,6 @@ struct cp {
     int stops; /* stop signals acted upon */
 };
 
-/* ---- events of the producer ---- */
-
-static void on_started(void *arg, const struct producer_file_view *file) {
-    struct cp *cp = arg;
-    if (cp->o.json)
-        json_file_event("file_started", file, -1);
-}
-
-static void on_progress(void *arg, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
-                        struct slice worker) {
-    struct cp *cp = arg;
-    if (cp->o.json)
-        json_chunk_event(file, chunk, length, worker);
-}
-
-static void on_done(void *arg, const struct producer_file_view *file, double seconds) {
-    struct cp *cp = arg;
-    if (cp->o.json)
-        json_file_event("file_done", file, seconds);
-    else
-        log_debug("%s: uploaded to %s", file->path, file->dest);
-}
-
-static void on_skipped(void *arg, const struct producer_file_view *file) {
-    struct cp *cp = arg;
-    if (cp->o.json)
-        json_file_event("file_skipped", file, -1);
-    else
-        log_debug("%s: the journal shows it uploaded", file->path);
-}
-
-static void on_failed(void *arg, const char *path, enum fail_class klass, const char *reason) {
-    struct cp *cp = arg;
-    if (cp->o.json)
-        json_failed_event(path, fail_class_name(klass), reason);
-    log_error("%s: %s", path, reason);
-}
-
-static void on_notice(void *arg, const char *text) {
-    struct cp *cp = arg;
-    if (cp->o.json)
-        json_notice_event(text);
-    else
-        log_info("%s", text);
-}
-
 /* ---- display ---- */
 
 static void erase_progress(void *arg) {
@@ -102,7 +57,7 @@ static void display(struct cp *cp, uint64_t now_ms, uint64_t *deadline_ms) {
         if (*deadline_ms > progress_due_ms(&cp->progress))
             *deadline_ms = progress_due_ms(&cp->progress);
     }
-    if (cp->o.json) {
+    if (cp->o.base.json) {
         if (now_ms >= cp->json_due_ms) {
             json_counts_event("progress", producer_counts(cp->producer), seconds_since(cp->began_ms), -1, NULL);
             cp->json_due_ms = now_ms + JSON_EVERY_MS;
@@ -117,7 +72,7 @@ static void display(struct cp *cp, uint64_t now_ms, uint64_t *deadline_ms) {
 static void first_stop(struct cp *cp) {
     char left[UNITS_TEXT_SIZE];
     const struct producer_counts *c = producer_counts(cp->producer);
-    if (!cp->o.quiet)
+    if (!cp->o.base.quiet)
         log_info("finishing %" PRIu32 " transfer%s (%s left); again to stop now", c->leases, c->leases == 1 ? "" : "s",
                  format_size(c->lease_bytes > c->bytes_moving ? c->lease_bytes - c->bytes_moving : 0, left));
     producer_drain(cp->producer);
@@ -179,17 +134,17 @@ static void report_end(struct cp *cp, int status) {
     cp->show_progress = false;
     if (producer_trouble(cp->producer))
         log_error("%s", producer_trouble(cp->producer));
-    if (cp->o.json)
-        json_counts_event("summary", counts, seconds, status, cp->o.config.journal_dir);
-    else if (!cp->o.quiet && status != 2)
-        summary_print(stderr, counts, seconds, cp->o.config.journal_dir);
-    if (status > 128 && !cp->o.quiet && !cp->o.json)
+    if (cp->o.base.json)
+        json_counts_event("summary", counts, seconds, status, cp->o.base.config.journal_dir);
+    else if (!cp->o.base.quiet && status != 2)
+        summary_print(stderr, counts, seconds, cp->o.base.config.journal_dir);
+    if (status > 128 && !cp->o.base.quiet && !cp->o.base.json)
         log_info("interrupted; the same command goes on from here");
 }
 
 static int start(struct cp *cp) {
-    const struct producer_events events = {cp, on_started, on_progress, on_done, on_skipped, on_failed, on_notice};
-    int err = producer_new(&cp->producer, &cp->o.config, &events);
+    const struct producer_events events = event_output(&cp->o.base.json);
+    int err = producer_new(&cp->producer, &cp->o.base.config, &events);
     if (err != 0)
         return err;
     size_t roots = producer_root_count(cp->producer);
@@ -211,7 +166,12 @@ int cp_command(int argc, char **argv) {
     if (status >= 0)
         return status;
     setlocale(LC_CTYPE, "");
-    log_setup("chunklift", cp.o.quiet ? LOG_ERROR : cp.o.verbose ? LOG_DEBUG : cp.o.json ? LOG_WARN : LOG_INFO, false);
+    log_setup("chunklift",
+              cp.o.base.quiet     ? LOG_ERROR
+              : cp.o.base.verbose ? LOG_DEBUG
+              : cp.o.base.json    ? LOG_WARN
+                                  : LOG_INFO,
+              false);
     int err = signals_init(true);
     if (err == 0)
         err = start(&cp);
@@ -219,7 +179,7 @@ int cp_command(int argc, char **argv) {
         status = exit_status_of(err);
     } else {
         progress_init(&cp.progress, cp.began_ms);
-        cp.show_progress = !cp.o.quiet && !cp.o.no_progress && !cp.o.json;
+        cp.show_progress = !cp.o.base.quiet && !cp.o.base.no_progress && !cp.o.base.json;
         log_set_before_line(erase_progress, &cp);
         status = run(&cp);
         report_end(&cp, status);

@@ -1,24 +1,17 @@
-/* Options of `chunklift cp`. */
+/* Options of `chunklift cp`: a producer's, and those of the processes it starts. */
 #ifndef CHUNKLIFT_CP_OPTIONS_H
 #define CHUNKLIFT_CP_OPTIONS_H
 
-#include "producer/producer.h"
+#include "producer/producer_options.h"
 #include "producer/supervise.h"
-#include "pure/buf.h"
-#include "system/options.h"
-#include <stdbool.h>
 
 struct cp_options {
-    struct producer_config config;
+    struct producer_options base;
     struct supervise_options supervise; /* but for jobs, allow and roots, which the producer tells */
-    bool json, quiet, no_progress, verbose;
-    /* memory of the above */
-    struct text_list arguments;
-    struct buf journal;
-    const char **roots;
+    const char **roots;                 /* memory of supervise.roots */
 };
 
-/* Returns -1 to go on, else the exit status (0 after --help or --version, 2 after a line on stderr). */
+/* Returns -1 to go on, else the exit status (0 after --help or --version, 2 or 3 after a line on stderr). */
 int cp_options_parse(struct cp_options *o, int argc, char **argv) MUST_CHECK;
 void cp_options_release(struct cp_options *o);
 

@@ -1,4 +1,5 @@
 /* chunklift-producer: plans, offers and tracks; the uploaders and the consumer are started by somebody else. */
+#include "producer/event_output.h"
 #include "producer/json_events.h"
 #include "producer/producer.h"
 #include "producer/producer_options.h"
@@ -8,56 +9,21 @@
 #include "system/log.h"
 #include "system/signals.h"
 
+#define CONSUMER_WAIT_MS 10000u
+
+static const struct command_text command = {
+    "producer",
+    "chunklift producer [options] SRC… DEST",
+    "Plans the files of SRC… and offers their jobs to uploaders; a consumer must be running.\n"
+    "DEST: a path, file:///dir/ or s3://bucket/prefix. Started again, the same command goes on where it was.",
+};
+
 struct run {
     struct producer_options o;
     struct producer *producer;
     uint64_t began_ms;
     bool stopping;
 };
-
-static void on_started(void *arg, const struct producer_file_view *file) {
-    const struct run *r = arg;
-    if (r->o.json)
-        json_file_event("file_started", file, -1);
-}
-
-static void on_progress(void *arg, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
-                        struct slice worker) {
-    const struct run *r = arg;
-    if (r->o.json)
-        json_chunk_event(file, chunk, length, worker);
-}
-
-static void on_done(void *arg, const struct producer_file_view *file, double seconds) {
-    const struct run *r = arg;
-    if (r->o.json)
-        json_file_event("file_done", file, seconds);
-    else
-        log_debug("%s: uploaded to %s", file->path, file->dest);
-}
-
-static void on_skipped(void *arg, const struct producer_file_view *file) {
-    const struct run *r = arg;
-    if (r->o.json)
-        json_file_event("file_skipped", file, -1);
-    else
-        log_debug("%s: the journal shows it uploaded", file->path);
-}
-
-static void on_failed(void *arg, const char *path, enum fail_class klass, const char *reason) {
-    const struct run *r = arg;
-    if (r->o.json)
-        json_failed_event(path, fail_class_name(klass), reason);
-    log_error("%s: %s", path, reason);
-}
-
-static void on_notice(void *arg, const char *text) {
-    const struct run *r = arg;
-    if (r->o.json)
-        json_notice_event(text);
-    else
-        log_info("%s", text);
-}
 
 static void finish_what_is_in_flight(struct run *r) {
     const struct producer_counts *n = producer_counts(r->producer);
@@ -110,9 +76,11 @@ static void report_end(const struct run *r, int status) {
 
 int main(int argc, char **argv) {
     struct run r = {.began_ms = clock_ms()};
-    const struct producer_events events = {&r, on_started, on_progress, on_done, on_skipped, on_failed, on_notice};
+    const struct producer_events events = event_output(&r.o.json);
     log_setup("chunklift", LOG_INFO, false);
-    int status = producer_options_parse(&r.o, argc, argv);
+    const struct option_spec specs[] = {PRODUCER_OPTION_ROWS(&r.o)};
+    int status = producer_options_parse(&r.o, &command, specs, argc, argv);
+    r.o.config.consumer_wait_ms = CONSUMER_WAIT_MS;
     if (status < 0) {
         log_setup("chunklift", r.o.quiet ? LOG_ERROR : r.o.verbose ? LOG_DEBUG : LOG_INFO, false);
         int err = signals_init(false);

@@ -1,22 +1,80 @@
-/* Options of `chunklift-producer`. (cp has its own table: it also takes those of uploaders and consumer.) */
+/* The options that whoever runs a producer has: `chunklift producer` and `chunklift cp`. */
 #ifndef CHUNKLIFT_PRODUCER_OPTIONS_H
 #define CHUNKLIFT_PRODUCER_OPTIONS_H
 
 #include "producer/producer.h"
 #include "pure/buf.h"
+#include "pure/units.h"
 #include "system/options.h"
 #include <stdbool.h>
 
+#define DAY_MS ((uint64_t)24 * 3600 * 1000)
+
 struct producer_options {
     struct producer_config config;
-    bool json, quiet, no_progress, verbose;
+    bool json, quiet, no_progress, verbose, insecure, help, version;
+    const char *profile; /* of the uploaders; a producer needs no credentials */
+    const char *journal_argument, *key, *trust;
+    int on_change;
     /* memory of the above */
     struct text_list arguments;
     struct buf journal;
 };
 
-/* Returns -1 to go on, else the exit status (0 after --help or --version, 2 or 3 after a line on stderr). */
-int producer_options_parse(struct producer_options *o, int argc, char **argv) MUST_CHECK;
+extern const char *const on_change_names[];
+
+/* The rows of a command's own table come first; these follow and end it. */
+#define PRODUCER_OPTION_ROWS(o)                                                                                          \
+    {"recursive", 'r', OPTION_FLAG, &(o)->config.recursive, NULL, "upload directories with all they contain"},           \
+        {"chunk-size",                                                                                                   \
+         0,                                                                                                              \
+         OPTION_SIZE,                                                                                                    \
+         &(o)->config.chunk_size,                                                                                        \
+         "SIZE",                                                                                                         \
+         "bytes in a chunk (8MiB; grown so that a file fits)",                                                           \
+         1,                                                                                                              \
+         5 * GIB},                                                                                                       \
+        {"force", 0, OPTION_FLAG, &(o)->config.force, NULL, "send again what the journal shows as uploaded"},            \
+        {"on-change",                                                                                                    \
+         0,                                                                                                              \
+         OPTION_CHOICE,                                                                                                  \
+         &(o)->on_change,                                                                                                \
+         "fail|restart",                                                                                                 \
+         "when a file changes while it is uploaded (fail)",                                                              \
+         0,                                                                                                              \
+         0,                                                                                                              \
+         on_change_names},                                                                                               \
+        {"source-name", 0, OPTION_TEXT, &(o)->config.source_name, "NAME", "part of the identity of the source (empty)"}, \
+        {"endpoint-url", 0, OPTION_TEXT, &(o)->config.endpoint_url, "URL", "S3 server, as in the AWS CLI"},              \
+        {"region", 0, OPTION_TEXT, &(o)->config.region, "NAME", "S3 region"},                                            \
+        {"profile", 0, OPTION_TEXT, &(o)->profile, "NAME", "profile in ~/.aws"},                                         \
+        {"retry-for", 0, OPTION_TIME, &(o)->config.retry_for_ms, "TIME", "how long an outage is retried (10min)", 1,     \
+         30 * DAY_MS},                                                                                                   \
+        {"journal",   0,                                                                                                 \
+         OPTION_TEXT, &(o)->journal_argument,                                                                            \
+         "DIR",       "the journal's directory (~/.local/state/chunklift/journal)"},                                     \
+        {"consumer", 0, OPTION_TEXT, &(o)->config.consumer, "EP", "use the consumer at this endpoint"},                  \
+        {"jobs", 0, OPTION_TEXT, &(o)->config.jobs_endpoint, "EP", "where jobs are offered (a fresh ipc name)"},         \
+        {"insecure", 0, OPTION_FLAG, &(o)->insecure, NULL, "allow tcp endpoints without keys"},                          \
+        {"json", 0, OPTION_FLAG, &(o)->json, NULL, "one JSON object a line on stdout for every event"},                  \
+        {"quiet", 'q', OPTION_FLAG, &(o)->quiet, NULL, "nothing but errors"},                                            \
+        {"no-progress", 0, OPTION_FLAG, &(o)->no_progress, NULL, "no progress display"},                                 \
+        {"verbose", 'v', OPTION_FLAG, &(o)->verbose, NULL, "say more"},                                                  \
+        {"help", 'h', OPTION_FLAG, &(o)->help, NULL, "this text"},                                                       \
+        {"version", 0, OPTION_FLAG, &(o)->version, NULL, "the version"},                                                 \
+        {"data", 0, OPTION_TEXT, &(o)->config.data_endpoint, "EP", NULL},                                                \
+        {"key", 0, OPTION_TEXT, &(o)->key, "FILE", NULL}, {"trust", 0, OPTION_TEXT, &(o)->trust, "FILE", NULL}, {        \
+        NULL                                                                                                             \
+    }
+
+struct command_text {
+    const char *name, *usage, *about; /* "cp", the first line of --help, the paragraph after it */
+};
+
+/* o zeroed by the caller (its rows point into it). Returns -1 to go on, else the exit status (0 after --help or
+ * --version, 2 or 3 after a line on stderr). */
+int producer_options_parse(struct producer_options *o, const struct command_text *text, const struct option_spec *specs,
+                           int argc, char **argv) MUST_CHECK;
 void producer_options_release(struct producer_options *o);
 
 #endif

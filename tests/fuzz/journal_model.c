@@ -183,6 +183,25 @@ void model_judge(struct model *m) {
     }
 }
 
+static bool counts_too_far(struct slice line) {
+    struct record r;
+    struct buf scratch = BUF_INIT;
+    int err = record_parse(line, &r, &scratch);
+    bool far = !err && (r.seq > MODEL_COUNT_MAX || r.batch > MODEL_COUNT_MAX || r.epoch > MODEL_COUNT_MAX);
+    buf_release(&scratch);
+    return far;
+}
+
+static bool any_counts_too_far(const struct model *m) {
+    for (size_t i = 0; i < m->file_count; i++) {
+        struct slice line;
+        for (size_t at = 0; (line = next_line(m->files[i], at)).ptr; at += line.len + 1)
+            if (counts_too_far(line))
+                return true;
+    }
+    return false;
+}
+
 bool model_read(struct model *m, struct slice input) {
     if (!m->sha)
         must(digest_new(&m->sha, DIGEST_SHA256));
@@ -194,7 +213,7 @@ bool model_read(struct model *m, struct slice input) {
     size_t lines = 0;
     for (size_t i = 0; i < m->bytes.len; i++)
         lines += m->bytes.data[i] == '\n';
-    if (lines > MODEL_LINES - 4 || !split_files(m))
+    if (lines > MODEL_LINES - 4 || !split_files(m) || any_counts_too_far(m))
         return false;
     if (wants_rechain)
         rechain(m);

@@ -19,6 +19,8 @@
 
 #define MODEL_FILES 4
 #define MODEL_LINES 512
+/* Nothing counts that far; what would happen at 2^64 is not tried. */
+#define MODEL_COUNT_MAX ((uint64_t)1 << 62)
 
 struct model_line {
     struct slice text; /* without the newline */

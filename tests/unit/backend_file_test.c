@@ -316,6 +316,8 @@ static void test_finish_checks_the_size(void **state) {
 static void test_handle_that_is_gone(void **state) { /* rule 10 */
     (void)state;
     begin();
+    for (uint32_t i = 0; i < CHUNKS; i++)
+        send_chunk(i);
     char temp[700];
     temp_path(temp);
     assert_int_equal(unlink(temp), 0);

@@ -1,5 +1,9 @@
 /* CLAIM: who may do what, in which order. */
 #include "consumer_world.h"
+#include "system/dirs.h"
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define S3 "s3://bucket/key"
 
@@ -125,6 +129,17 @@ static void test_abort_comes_after_all_leases(void **state) {
     assert_int_equal(world_claim('U', abort, "H").kind, VERDICT_DONE);
 }
 
+static void test_no_finish_while_it_is_being_aborted(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    world_chunk('U', id, 0);
+    assert_int_equal(world_claim('V', world_ref(JOB_ABORT, id, 0), "H").kind, VERDICT_GRANT);
+    assert_denied(world_claim('U', world_ref(JOB_FINISH, id, 0), "H"), WHY_LATER);
+    world_release('V', world_ref(JOB_ABORT, id, 0), WHY_BACKOFF);
+    assert_int_equal(world_claim('U', world_ref(JOB_FINISH, id, 0), "H").kind, VERDICT_GRANT);
+}
+
 static void test_what_is_finished_is_done_for_good(void **state) {
     (void)state;
     everybody();
@@ -209,11 +224,65 @@ static void test_bye_gives_leases_back(void **state) {
     assert_int_equal(world_claim('V', chunk, "H").kind, VERDICT_GRANT);
 }
 
-UNIT_MAIN(WORLD_TEST(test_begin_is_granted_after_its_intent_is_durable), WORLD_TEST(test_second_begin_says_since_when),
+/* ---- processes that end ---- */
+
+static void hello_of_process(char peer, pid_t pid) {
+    struct msg m = {.type = MSG_HELLO};
+    uint64_t starttime = 1;
+    (void)!process_starttime(pid, &starttime);
+    m.hello = (struct msg_hello){.role = ROLE_UPLOADER,
+                                 .host = slice_of("host"),
+                                 .boot = slice_of(boot_id()),
+                                 .pid = (uint64_t)pid,
+                                 .starttime = starttime,
+                                 .slots = 8};
+    world_say(peer, &m);
+}
+
+static void test_leases_of_a_dead_local_process_end_at_once(void **state) {
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('V', ROLE_UPLOADER);
+    hello_of_process('U', child);
+    struct id128 id = world_begun('P', 'V', "/src/a", "file:///dst/a", 4);
+    assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
+    world_pass(300);
+    world_pass(300);
+    assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").why, WHY_HELD);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    world_pass(300);
+    assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").why,
+                     WHY_HELD); /* its last words may be on their way */
+    world_pass(300);
+    assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
+}
+
+static void test_process_that_cannot_be_seen_is_not_taken_for_dead(void **state) {
+    (void)state;
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('V', ROLE_UPLOADER);
+    hello_of_process('U', 4000001);
+    struct id128 id = world_begun('P', 'V', "/src/a", "file:///dst/a", 4);
+    assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
+    for (int i = 0; i < 8; i++)
+        world_pass(300);
+    assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").why, WHY_HELD);
+}
+
+UNIT_MAIN(WORLD_TEST(test_leases_of_a_dead_local_process_end_at_once),
+          WORLD_TEST(test_process_that_cannot_be_seen_is_not_taken_for_dead),
+          WORLD_TEST(test_begin_is_granted_after_its_intent_is_durable), WORLD_TEST(test_second_begin_says_since_when),
           WORLD_TEST(test_put_to_file_needs_an_intent_and_to_s3_none), WORLD_TEST(test_one_holder_at_a_time),
           WORLD_TEST(test_chunk_comes_after_begin_within_the_plan_for_the_handle),
           WORLD_TEST(test_a_recorded_chunk_is_done), WORLD_TEST(test_finish_comes_last),
-          WORLD_TEST(test_abort_comes_after_all_leases), WORLD_TEST(test_what_is_finished_is_done_for_good),
-          WORLD_TEST(test_put_and_begin_do_not_mix), WORLD_TEST(test_nothing_is_granted_while_draining),
+          WORLD_TEST(test_abort_comes_after_all_leases), WORLD_TEST(test_no_finish_while_it_is_being_aborted),
+          WORLD_TEST(test_what_is_finished_is_done_for_good), WORLD_TEST(test_put_and_begin_do_not_mix),
+          WORLD_TEST(test_nothing_is_granted_while_draining),
           WORLD_TEST(test_a_lease_expires_only_when_the_socket_was_empty),
           WORLD_TEST(test_standing_still_costs_no_lease), WORLD_TEST(test_bye_gives_leases_back))

@@ -194,6 +194,21 @@ static void test_no_length_in_a_snapshot_is_trusted(void **state) {
     state_release(&s);
 }
 
+static void test_nothing_may_be_left_over(void **state) {
+    (void)state;
+    struct state s;
+    live_a_little("/src");
+    struct buf b = bytes_of(&w.c->state);
+    assert_int_equal(state_init(&s), 0);
+    assert_int_equal(buf_add_byte(&b, 0), 0);
+    uint32_t crc = crc32c_add(0, b.data, b.len - 4);
+    for (int k = 0; k < 4; k++)
+        b.data[b.len - 4 + (size_t)k] = (char)(crc >> (8 * k));
+    assert_int_equal(snapshot_decode(buf_slice(&b), &s), ERR_DAMAGED);
+    buf_release(&b);
+    state_release(&s);
+}
+
 /* ---- records that make no sense ---- */
 
 static void test_records_out_of_place_change_nothing(void **state) {
@@ -316,7 +331,8 @@ static void test_fields_of_a_fingerprint_do_not_run_together(void **state) {
 UNIT_MAIN(WORLD_TEST(test_replay_gives_the_same_state), WORLD_TEST(test_snapshot_and_rest_give_the_same_state),
           WORLD_TEST(test_rotation_leaves_a_snapshot), WORLD_TEST(test_a_snapshot_that_does_not_fit_is_ignored),
           WORLD_TEST(test_every_damaged_byte_is_noticed), WORLD_TEST(test_no_length_in_a_snapshot_is_trusted),
-          cmocka_unit_test(test_records_out_of_place_change_nothing), cmocka_unit_test(test_carried_state_counts_once),
+          WORLD_TEST(test_nothing_may_be_left_over), cmocka_unit_test(test_records_out_of_place_change_nothing),
+          cmocka_unit_test(test_carried_state_counts_once),
           cmocka_unit_test(test_finished_holds_the_last_of_each_destination),
           cmocka_unit_test(test_ended_forgets_the_oldest),
           cmocka_unit_test(test_fields_of_a_fingerprint_do_not_run_together))

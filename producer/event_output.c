@@ -1,0 +1,49 @@
+#include "producer/event_output.h"
+#include "producer/json_events.h"
+#include "system/log.h"
+
+static bool is_json(const void *arg) {
+    return *(const bool *)arg;
+}
+
+static void on_started(void *arg, const struct producer_file_view *file) {
+    if (is_json(arg))
+        json_file_event("file_started", file, -1);
+}
+
+static void on_progress(void *arg, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
+                        struct slice worker) {
+    if (is_json(arg))
+        json_chunk_event(file, chunk, length, worker);
+}
+
+static void on_done(void *arg, const struct producer_file_view *file, double seconds) {
+    if (is_json(arg))
+        json_file_event("file_done", file, seconds);
+    else
+        log_debug("%s: uploaded to %s", file->path, file->dest);
+}
+
+static void on_skipped(void *arg, const struct producer_file_view *file) {
+    if (is_json(arg))
+        json_file_event("file_skipped", file, -1);
+    else
+        log_debug("%s: the journal shows it uploaded", file->path);
+}
+
+static void on_failed(void *arg, const char *path, enum fail_class klass, const char *reason) {
+    if (is_json(arg))
+        json_failed_event(path, fail_class_name(klass), reason);
+    log_error("%s: %s", path, reason);
+}
+
+static void on_notice(void *arg, const char *text) {
+    if (is_json(arg))
+        json_notice_event(text);
+    else
+        log_info("%s", text);
+}
+
+struct producer_events event_output(const bool *json) {
+    return (struct producer_events){(void *)json, on_started, on_progress, on_done, on_skipped, on_failed, on_notice};
+}
