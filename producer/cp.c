@@ -163,8 +163,10 @@ static int start(struct cp *cp) {
 int cp_command(int argc, char **argv) {
     struct cp cp = {.began_ms = clock_ms()};
     int status = cp_options_parse(&cp.o, argc, argv);
-    if (status >= 0)
+    if (status >= 0) {
+        cp_options_release(&cp.o);
         return status;
+    }
     setlocale(LC_CTYPE, "");
     log_setup("chunklift",
               cp.o.base.quiet     ? LOG_ERROR
