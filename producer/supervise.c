@@ -96,6 +96,11 @@ static void add_verbosity(struct argv *a, const struct supervise_options *o) {
         add(a, "--quiet");
 }
 
+static int cannot_start(const struct buf *program, int err) {
+    log_error("%s: cannot be started: %s", text(program), err_text(err));
+    return ERR_UNREACHABLE;
+}
+
 /* ---- the consumer ---- */
 
 static off_t log_size(const struct supervisor *s) {
@@ -187,10 +192,7 @@ static int replace_consumer(struct supervisor *s, uint64_t now_ms) {
     }
     s->silent_since_ms = now_ms;
     int err = start_consumer(s, now_ms);
-    if (err == 0)
-        return 0;
-    log_error("%s: cannot be started: %s", text(&s->consumer_program), err_text(err));
-    return ERR_UNREACHABLE;
+    return err == 0 ? 0 : cannot_start(&s->consumer_program, err);
 }
 
 /* Looked at also while the producer believes itself connected: it takes seconds of silence to believe otherwise, a dead
@@ -219,28 +221,50 @@ static int tend_consumer(struct supervisor *s, bool connected, uint64_t now_ms, 
 
 /* ---- uploaders ---- */
 
+static void uploader_argv(const struct supervisor *s, struct argv *a) {
+    add(a, text(&s->uploader_program));
+    add_option(a, "--consumer", s->o.consumer);
+    add_option(a, "--journal", s->o.journal_dir);
+    add_option(a, "--jobs", s->o.jobs);
+    add_number(a, "--slots", s->o.slots, "");
+    add_option(a, "--allow", s->o.allow);
+    for (size_t i = 0; i < s->o.root_count; i++)
+        add_option(a, "--root", s->o.roots[i]);
+    add_option(a, "--endpoint-url", s->o.endpoint_url);
+    add_option(a, "--region", s->o.region);
+    add_option(a, "--profile", s->o.profile);
+    add_number(a, "--retry-for", s->o.retry_for_ms, "ms");
+    add_number(a, "--response-timeout", s->o.response_timeout_ms, "ms");
+    if (s->o.content_md5)
+        add(a, "--content-md5");
+    if (s->o.insecure)
+        add(a, "--insecure");
+    add_verbosity(a, &s->o);
+}
+
 static int start_uploader(struct supervisor *s, struct child *u) {
     struct argv a = {.count = 0};
-    add(&a, text(&s->uploader_program));
-    if (s->o.consumer)
-        add_option(&a, "--consumer", s->o.consumer);
-    add_option(&a, "--journal", s->o.journal_dir);
-    add_option(&a, "--jobs", s->o.jobs);
-    add_number(&a, "--slots", s->o.slots, "");
-    add_option(&a, "--allow", s->o.allow);
-    for (size_t i = 0; i < s->o.root_count; i++)
-        add_option(&a, "--root", s->o.roots[i]);
-    add_option(&a, "--endpoint-url", s->o.endpoint_url);
-    add_option(&a, "--region", s->o.region);
-    add_option(&a, "--profile", s->o.profile);
-    add_number(&a, "--retry-for", s->o.retry_for_ms, "ms");
-    add_number(&a, "--response-timeout", s->o.response_timeout_ms, "ms");
-    if (s->o.content_md5)
-        add(&a, "--content-md5");
-    if (s->o.insecure)
-        add(&a, "--insecure");
-    add_verbosity(&a, &s->o);
-    return spawn(&(struct spawn_options){.argv = a.items, .death_signal = SIGTERM}, &u->pid);
+    uploader_argv(s, &a);
+    int err = spawn(&(struct spawn_options){.argv = a.items, .death_signal = SIGTERM}, &u->pid);
+    return err == 0 ? 0 : cannot_start(&s->uploader_program, err);
+}
+
+/* Credentials and settings are the uploaders' business: one is asked whether they will do, before anything is started.
+ */
+static int check_uploader(struct supervisor *s) {
+    struct argv a = {.count = 0};
+    pid_t pid;
+    int status = 0;
+    uploader_argv(s, &a);
+    add(&a, "--check-only");
+    int err = spawn(&(struct spawn_options){.argv = a.items, .death_signal = SIGTERM}, &pid);
+    if (err != 0)
+        return cannot_start(&s->uploader_program, err);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 2 ? ERR_USAGE : ERR_UNREACHABLE;
 }
 
 static int uploader_ended(struct supervisor *s, struct child *u, int status, uint64_t now_ms) {
@@ -283,10 +307,8 @@ static int tend_uploaders(struct supervisor *s, uint64_t now_ms, uint64_t *deadl
                 *deadline_ms = u->start_at_ms;
         } else {
             int err = start_uploader(s, u);
-            if (err != 0) {
-                log_error("%s: cannot be started: %s", text(&s->uploader_program), err_text(err));
-                return ERR_UNREACHABLE;
-            }
+            if (err != 0)
+                return err;
         }
     }
     if (hopeless == s->o.uploaders) {
@@ -335,11 +357,13 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
     if (!s)
         return ERR_NOMEM;
     s->o = *o;
-    int err = o->consumer ? 0 : check_journal_dir(o->journal_dir);
-    if (err == 0)
-        err = sibling_program("chunklift-consumer", &s->consumer_program);
+    int err = sibling_program("chunklift-consumer", &s->consumer_program);
     if (err == 0)
         err = sibling_program("chunklift-uploader", &s->uploader_program);
+    if (err == 0)
+        err = check_uploader(s);
+    if (err == 0 && !o->consumer)
+        err = check_journal_dir(o->journal_dir);
     if (err == 0)
         err = buf_addf(&s->log_path, "%s/consumer.log", o->journal_dir);
     if (err == 0 && !(s->uploaders = calloc(o->uploaders ? o->uploaders : 1, sizeof *s->uploaders)))

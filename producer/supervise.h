@@ -29,8 +29,9 @@ struct supervise_options {
 
 struct supervisor;
 
-/* Checks that the journal directory can be used and finds the programs: ERR_DENIED, ERR_NOT_FOUND, ERR_IO, ERR_FULL,
- * logged. Starts nothing. */
+/* Finds the programs, has an uploader check its settings and credentials (ERR_USAGE: it said what is wrong), and checks
+ * that the journal directory can be used: ERR_DENIED, ERR_NOT_FOUND, ERR_IO, ERR_FULL, ERR_UNREACHABLE; all logged.
+ * Nothing is left running. Blocks until the uploader answered. */
 int supervisor_new(struct supervisor **s, const struct supervise_options *o) MUST_CHECK;
 
 /*

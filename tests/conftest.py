@@ -54,7 +54,8 @@ class UnitTest(pytest.Item):
                                   errors="replace", timeout=120)
         output = done.stdout + done.stderr
         if "[  SKIPPED ]" in output:
-            pytest.skip(next((line.strip() for line in output.splitlines() if "skip:" in line), "the program skipped it"))
+            said = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("[") and line.strip() != self.name]
+            pytest.skip(f"{self.name}: {said[0] if said else 'it gave no reason'}")
         if done.returncode != 0 or "[  PASSED  ] 1 test" not in output:
             raise UnitFailure(output)
 

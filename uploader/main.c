@@ -22,7 +22,7 @@ int main(int argc, char **argv) {
         err = uploader_new(&uploader, &settings);
     int status = 0;
     if (err == 0)
-        status = uploader_run(uploader);
+        status = settings.check_only ? 0 : uploader_run(uploader);
     else if (err != SETTINGS_DONE)
         status = err == ERR_USAGE ? 2 : 3;
     uploader_destroy(&uploader);

@@ -62,6 +62,7 @@ class Box:
         self.mark = uuid.uuid4().hex
         self._tmp = tempfile.TemporaryDirectory(prefix="cl-", ignore_cleanup_errors=True)
         self.dir = Path(self._tmp.name)
+        os.chmod(self.dir, 0o755)  # tests that become another user must get here
         for name in ("home", "run", "state"):
             (self.dir / name).mkdir(mode=0o700)
         keep = ("PATH", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")

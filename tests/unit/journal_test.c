@@ -376,13 +376,14 @@ static void test_second_open_is_busy_and_names_the_pid(void **state) {
 
 static void test_unwritable_directory_is_denied(void **state) {
     (void)state;
-    if (geteuid() == 0)
-        skip();
+    bool super = geteuid() == 0; /* the superuser may write everywhere: be somebody else meanwhile */
     assert_int_equal(mkdir(DIR_NAME, 0500), 0);
     struct journal_options o = options(NULL);
     struct journal *j = NULL;
     stderr_begin();
+    assert_int_equal(super ? seteuid(65534) : 0, 0);
     assert_int_equal(journal_open(&j, &o), ERR_DENIED);
+    assert_int_equal(super ? seteuid(0) : 0, 0);
     struct buf said = stderr_end();
     assert_contains(&said, DIR_NAME);
     buf_release(&said);
