@@ -122,8 +122,8 @@ static int repair(struct verdict *v, uint64_t batch) {
 static int find_batch(struct verdict *v) {
     uint64_t last = v->d->batch;
     v->batch = last;
-    for (uint64_t batch = last; batch <= last + 1 && !v->repaired; batch++) {
-        int err = repair(v, batch);
+    for (uint64_t next = 0; next <= 1 && !v->repaired; next++) {
+        int err = repair(v, last + next);
         if (err)
             return err;
     }

@@ -47,6 +47,8 @@ struct walk {
 };
 
 /* Inner results of the walk, never handed out. */
+#define COUNTER_MAX ((uint64_t)1 << 62) /* seq, batch, epoch: what comes after them can always be counted on */
+
 enum { WALK_BAD_LINE = 1, WALK_REJECTED = 2 };
 
 __attribute__((format(printf, 2, 3))) static int bad_line(struct walk *w, const char *format, ...) {
@@ -148,6 +150,8 @@ static int check_line(struct walk *w, const struct journal_file *f, bool first, 
         return log_newer(w, f, &r);
     if (parsed)
         return bad_line(w, "not a journal line");
+    if (r.seq > COUNTER_MAX || r.batch > COUNTER_MAX || r.epoch > COUNTER_MAX)
+        return bad_line(w, "a counter that no journal reaches");
     if (r.seq != w->seq + 1)
         return bad_line(w, "seq %" PRIu64 " after %" PRIu64, r.seq, w->seq);
     if (err)
@@ -189,6 +193,7 @@ static int walk_file(struct walk *w, const struct journal_file *f) {
     if (err == WALK_BAD_LINE) {
         w->bad.seq = w->seq;
         w->bad.batch = w->batch;
+        memcpy(w->chain.h, w->bad.h, sizeof w->chain.h); /* a line can have a right h and still be a bad one */
         err = damage_judge(w->j, &w->bad);
         w->is_torn = !err;
     }

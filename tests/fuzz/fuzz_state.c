@@ -7,7 +7,7 @@
 #include "consumer/snapshot.h"
 #include "consumer/state.h"
 #include "pure/check.h"
-#include <stdio.h>
+#include "state_books.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -30,42 +30,12 @@ static void apply_line(struct state *s, uint64_t seq, struct slice line) {
     buf_release(&scratch);
 }
 
-/* upload.h, invariants 1 and 2. */
-static void check_upload(const struct state *s, const struct upload *u) {
-    uint32_t done = 0;
-    uint64_t bytes = 0;
-    struct geometry g = upload_geometry(u);
-    CHECK(state_find(s, &u->id) == u && u->opened);
-    CHECK(u->begun == (u->done != NULL) && u->begun == (u->info != NULL) && u->begun == (u->handle != NULL));
-    for (uint32_t i = 0; u->begun && i < u->chunks; i++) {
-        char room[ID_HEX_SIZE];
-        if (!upload_has_chunk(u, i))
-            continue;
-        done++;
-        bytes += geometry_length(&g, i);
-        CHECK(upload_etag(u, i, room).len <= RECORD_LINE_MAX);
-    }
-    CHECK(done == u->done_count && bytes == u->done_bytes && bytes <= u->is.size);
-}
-
-static void check_books(const struct state *s) {
-    for (size_t i = 0; i < s->count; i++) {
-        CHECK(s->uploads[i]->position == i);
-        check_upload(s, s->uploads[i]);
-    }
-    for (size_t i = 0; i < s->finished.count; i++)
-        CHECK(finished_find(&s->finished, &s->finished.entries[i].dest) == &s->finished.entries[i]);
-    CHECK(s->ended.count <= ENDED_MAX && s->finished.total >= s->finished.count);
-    for (size_t i = 0; i < s->ended.count; i++)
-        CHECK(ended_find(&s->ended, &ended_at(&s->ended, i)->upload) == ended_at(&s->ended, i));
-}
-
 static void check_snapshot(const struct state *s, struct state *copy) {
     struct buf saved = BUF_INIT, again = BUF_INIT;
     CHECK(snapshot_encode(s, &saved) == 0);
     CHECK(snapshot_decode(buf_slice(&saved), copy) == 0);
-    CHECK(copy->count == s->count);
     check_books(copy);
+    check_same_state(s, copy);
     CHECK(snapshot_encode(copy, &again) == 0 && slice_equal(buf_slice(&saved), buf_slice(&again)));
     buf_release(&saved);
     buf_release(&again);

@@ -1,0 +1,74 @@
+#include "state_books.h"
+
+#include "pure/check.h"
+
+/* upload.h, invariants 1 and 2. */
+static void check_upload(const struct state *s, const struct upload *u) {
+    uint32_t done = 0;
+    uint64_t bytes = 0;
+    struct geometry g = upload_geometry(u);
+    CHECK(state_find(s, &u->id) == u && u->opened);
+    CHECK(u->begun == (u->done != NULL) && u->begun == (u->info != NULL) && u->begun == (u->handle != NULL));
+    CHECK(!u->begun || (geometry_is_valid(&g) && u->handle[0]));
+    CHECK(u->checksum == CHECKSUM_NONE || u->checksum == CHECKSUM_CRC32C_FULL);
+    for (uint32_t i = 0; u->begun && i < u->chunks; i++) {
+        if (!upload_has_chunk(u, i))
+            continue;
+        done++;
+        bytes += geometry_length(&g, i);
+    }
+    CHECK(done == u->done_count && bytes == u->done_bytes && bytes <= u->is.size);
+}
+
+void check_books(const struct state *s) {
+    for (size_t i = 0; i < s->count; i++) {
+        CHECK(s->uploads[i]->position == i);
+        check_upload(s, s->uploads[i]);
+    }
+    CHECK(s->ended.count <= ENDED_MAX && s->finished.total >= s->finished.count);
+    for (size_t i = 0; i < s->finished.count; i++)
+        CHECK(finished_find(&s->finished, &s->finished.entries[i].dest) == &s->finished.entries[i]);
+    for (size_t i = 0; i < s->ended.count; i++) {
+        const struct ended_entry *e = ended_at(&s->ended, i);
+        CHECK(ended_find(&s->ended, &e->upload) == e);
+        CHECK(e->how == ENDED_FINISHED || e->how == ENDED_SUPERSEDED || e->how == ENDED_ABORTED);
+    }
+}
+
+static void check_same_chunks(const struct upload *a, const struct upload *b) {
+    CHECK(slice_equal(upload_handle(a), upload_handle(b)) && a->checksum == b->checksum);
+    CHECK(a->begin_seq == b->begin_seq && a->chunk_size == b->chunk_size && a->chunks == b->chunks);
+    for (uint32_t i = 0; i < a->chunks; i++) {
+        char room_a[ID_HEX_SIZE], room_b[ID_HEX_SIZE];
+        CHECK(upload_has_chunk(a, i) == upload_has_chunk(b, i));
+        if (!upload_has_chunk(a, i))
+            continue;
+        CHECK(a->info[i].crc == b->info[i].crc && a->info[i].seq == b->info[i].seq);
+        CHECK(slice_equal(upload_etag(a, i, room_a), upload_etag(b, i, room_b)));
+    }
+}
+
+static void check_same_upload(const struct upload *a, const struct upload *b) {
+    CHECK(b && a->begun == b->begun && a->open_us == b->open_us);
+    CHECK(slice_equal(a->is.src, b->is.src) && slice_equal(a->is.source, b->is.source));
+    CHECK(slice_equal(a->is.dest, b->is.dest) && slice_equal(a->is.endpoint, b->is.endpoint));
+    CHECK(a->is.size == b->is.size && a->is.mtime_ns == b->is.mtime_ns && a->is.ctime_ns == b->is.ctime_ns);
+    CHECK(a->is.ino == b->is.ino && id_equal(&a->key, &b->key) && id_equal(&a->place, &b->place));
+    if (a->begun)
+        check_same_chunks(a, b);
+}
+
+void check_same_state(const struct state *a, const struct state *b) {
+    CHECK(a->count == b->count && a->ended.count == b->ended.count);
+    CHECK(a->finished.count == b->finished.count && a->finished.total == b->finished.total);
+    for (size_t i = 0; i < a->count; i++)
+        check_same_upload(a->uploads[i], state_find(b, &a->uploads[i]->id));
+    for (size_t i = 0; i < a->finished.count; i++) {
+        const struct finished_entry *x = &a->finished.entries[i], *y = finished_find(&b->finished, &x->dest);
+        CHECK(y && id_equal(&x->key, &y->key) && id_equal(&x->upload, &y->upload) && x->seq == y->seq);
+    }
+    for (size_t i = 0; i < a->ended.count; i++) {
+        const struct ended_entry *x = ended_at(&a->ended, i), *y = ended_at(&b->ended, i);
+        CHECK(id_equal(&x->upload, &y->upload) && x->seq == y->seq && x->how == y->how);
+    }
+}
