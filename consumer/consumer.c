@@ -44,7 +44,7 @@ static void leaving(void *arg, struct upload *u, struct ended_entry *ended) {
     struct consumer *c = arg;
     (void)ended;
     while (!list_is_empty(&u->leases))
-        leases_end(&c->leases, MEMBER_OF(u->leases.next, struct lease, of_upload));
+        leases_end(&c->leases, list_entry(u->leases.next, struct lease, of_upload));
     for (uint64_t p = u->producers; p; p &= p - 1)
         c->books[__builtin_ctzll(p)].uploads--;
 }

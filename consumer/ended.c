@@ -1,6 +1,6 @@
 #include "consumer/ended.h"
-#include "consumer/list.h"
 #include "pure/check.h"
+#include "pure/list.h"
 #include <stdlib.h>
 
 int ended_init(struct ended *e) {
@@ -26,7 +26,7 @@ void ended_clear(struct ended *e) {
 
 struct ended_entry *ended_find(const struct ended *e, const struct id128 *upload) {
     for (struct hash_node *n = hash_first(&e->by_id, id_hash(upload)); n; n = hash_next(n)) {
-        struct ended_entry *entry = MEMBER_OF(n, struct ended_entry, node);
+        struct ended_entry *entry = list_entry(n, struct ended_entry, node);
         if (id_equal(&entry->upload, upload))
             return entry;
     }

@@ -87,7 +87,7 @@ int hello_handle(struct consumer *c, const struct msg *m, const struct route *fr
 
 static int drop_leases(struct consumer *c, struct peer *peer) {
     while (!list_is_empty(&peer->leases)) {
-        struct lease *l = MEMBER_OF(peer->leases.next, struct lease, of_peer);
+        struct lease *l = list_entry(peer->leases.next, struct lease, of_peer);
         struct event e = {.ref = l->ref,
                           .kind = EVENT_RELEASED,
                           .why = WHY_DRAIN,

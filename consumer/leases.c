@@ -11,7 +11,7 @@ int leases_init(struct leases *t, uint32_t lease_ms) {
 void leases_release(struct leases *t) {
     if (t->by_age.next)
         while (!list_is_empty(&t->by_age))
-            leases_end(t, MEMBER_OF(t->by_age.next, struct lease, by_age));
+            leases_end(t, list_entry(t->by_age.next, struct lease, by_age));
     hash_release(&t->by_ref);
 }
 
@@ -27,7 +27,7 @@ static bool ref_equal(const struct ref *a, const struct ref *b) {
 
 struct lease *leases_find(const struct leases *t, const struct ref *ref) {
     for (struct hash_node *n = hash_first(&t->by_ref, ref_hash(ref)); n; n = hash_next(n)) {
-        struct lease *l = MEMBER_OF(n, struct lease, node);
+        struct lease *l = list_entry(n, struct lease, node);
         if (ref_equal(&l->ref, ref))
             return l;
     }
@@ -47,10 +47,10 @@ int leases_grant(struct leases *t, const struct ref *ref, struct peer *peer, str
     l->peer = peer;
     l->upload = ref->kind == JOB_HEAD ? NULL : u;
     list_init(&l->of_upload);
-    list_add_last(peer_list, &l->of_peer);
-    list_add_last(&t->by_age, &l->by_age);
+    list_add(peer_list, &l->of_peer);
+    list_add(&t->by_age, &l->by_age);
     if (l->upload) {
-        list_add_last(&l->upload->leases, &l->of_upload);
+        list_add(&l->upload->leases, &l->of_upload);
         l->upload->lease_count++;
     }
     l->deadline_ms = leases_time(t, now_ms) + t->lease_ms;
@@ -62,7 +62,7 @@ int leases_grant(struct leases *t, const struct ref *ref, struct peer *peer, str
 void leases_renew(struct leases *t, struct lease *l, uint64_t now_ms) {
     l->deadline_ms = leases_time(t, now_ms) + t->lease_ms;
     list_remove(&l->by_age);
-    list_add_last(&t->by_age, &l->by_age);
+    list_add(&t->by_age, &l->by_age);
 }
 
 void leases_end(struct leases *t, struct lease *l) {
@@ -78,7 +78,7 @@ void leases_end(struct leases *t, struct lease *l) {
 struct lease *leases_first_over(const struct leases *t, uint64_t now_ms) {
     if (list_is_empty(&t->by_age))
         return NULL;
-    struct lease *l = MEMBER_OF(t->by_age.next, struct lease, by_age);
+    struct lease *l = list_entry(t->by_age.next, struct lease, by_age);
     return l->deadline_ms <= leases_time(t, now_ms) ? l : NULL;
 }
 
@@ -90,5 +90,5 @@ uint32_t lease_remaining_ms(const struct leases *t, const struct lease *l, uint6
 uint64_t leases_next_ms(const struct leases *t) {
     if (list_is_empty(&t->by_age))
         return UINT64_MAX;
-    return MEMBER_OF(t->by_age.next, struct lease, by_age)->deadline_ms + t->stood_still_ms;
+    return list_entry(t->by_age.next, struct lease, by_age)->deadline_ms + t->stood_still_ms;
 }

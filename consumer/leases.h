@@ -13,8 +13,8 @@
 #define CHUNKLIFT_CONSUMER_LEASES_H
 
 #include "consumer/hash.h"
-#include "consumer/list.h"
 #include "consumer/upload.h"
+#include "pure/list.h"
 #include "pure/proto.h"
 
 #define LEASES_MAX 65536

@@ -21,7 +21,7 @@ void peers_release(struct peers *p) {
 
 struct peer *peers_find(const struct peers *p, const struct id128 *incarnation) {
     for (struct hash_node *n = hash_first(&p->by_incarnation, id_hash(incarnation)); n; n = hash_next(n)) {
-        struct peer *peer = MEMBER_OF(n, struct peer, node);
+        struct peer *peer = list_entry(n, struct peer, node);
         if (id_equal(&peer->incarnation, incarnation))
             return peer;
     }

@@ -9,7 +9,7 @@
 #define CHUNKLIFT_CONSUMER_PEERS_H
 
 #include "consumer/hash.h"
-#include "consumer/list.h"
+#include "pure/list.h"
 #include "pure/proto.h"
 #include <stdbool.h>
 #include <sys/types.h>

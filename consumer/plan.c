@@ -153,7 +153,7 @@ static int describe(struct question *q, struct upload *u, struct planned_file *o
 static int describe_leases(struct question *q, const struct upload *u, struct planned_file *out) {
     out->leases = u->lease_count ? calloc(u->lease_count, sizeof *out->leases) : NULL;
     for (struct list *n = u->leases.next; out->leases && n != &u->leases; n = n->next) {
-        const struct lease *l = MEMBER_OF(n, struct lease, of_upload);
+        const struct lease *l = list_entry(n, struct lease, of_upload);
         if (out->lease_count == PROTO_LIST_MAX)
             break;
         out->leases[out->lease_count++] =

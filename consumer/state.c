@@ -45,7 +45,7 @@ int state_clear(struct state *s) {
 
 struct upload *state_find(const struct state *s, const struct id128 *id) {
     for (struct hash_node *n = hash_first(&s->by_id, id_hash(id)); n; n = hash_next(n)) {
-        struct upload *u = MEMBER_OF(n, struct upload, by_id);
+        struct upload *u = list_entry(n, struct upload, by_id);
         if (id_equal(&u->id, id))
             return u;
     }
@@ -54,7 +54,7 @@ struct upload *state_find(const struct state *s, const struct id128 *id) {
 
 struct upload *state_find_key(const struct state *s, const struct id128 *key) {
     for (struct hash_node *n = hash_first(&s->by_key, id_hash(key)); n; n = hash_next(n)) {
-        struct upload *u = MEMBER_OF(n, struct upload, by_key);
+        struct upload *u = list_entry(n, struct upload, by_key);
         if (id_equal(&u->key, key) && !upload_is_superseded(u))
             return u;
     }
@@ -63,7 +63,7 @@ struct upload *state_find_key(const struct state *s, const struct id128 *key) {
 
 struct upload *state_find_dest(const struct state *s, const struct id128 *dest) {
     for (struct hash_node *n = hash_first(&s->by_dest, id_hash(dest)); n; n = hash_next(n)) {
-        struct upload *u = MEMBER_OF(n, struct upload, by_dest);
+        struct upload *u = list_entry(n, struct upload, by_dest);
         if (id_equal(&u->place, dest) && !upload_is_superseded(u))
             return u;
     }

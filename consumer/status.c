@@ -19,7 +19,7 @@ static void describe_upload(const struct upload *u, struct upload_status *out) {
         .leases = u->lease_count,
     };
     for (struct list *n = u->leases.next; n != &u->leases; n = n->next)
-        out->moving_bytes += MEMBER_OF(n, struct lease, of_upload)->bytes;
+        out->moving_bytes += list_entry(n, struct lease, of_upload)->bytes;
 }
 
 static void add_uploads(const struct consumer *c, uint64_t from, struct msg_state *page) {

@@ -163,7 +163,7 @@ static void sum_moving(struct consumer *c) {
     for (unsigned i = 0; i < PRODUCERS_MAX; i++)
         c->books[i].moving_bytes = 0;
     for (struct list *n = c->leases.by_age.next; n != &c->leases.by_age; n = n->next) {
-        const struct lease *l = MEMBER_OF(n, struct lease, by_age);
+        const struct lease *l = list_entry(n, struct lease, by_age);
         for (uint64_t p = l->upload ? l->upload->producers : 0; p; p &= p - 1)
             c->books[__builtin_ctzll(p)].moving_bytes += l->bytes;
     }

@@ -14,8 +14,8 @@
 #define CHUNKLIFT_CONSUMER_UPLOAD_H
 
 #include "consumer/hash.h"
-#include "consumer/list.h"
 #include "pure/geometry.h"
+#include "pure/list.h"
 #include "pure/proto.h"
 #include <stdbool.h>
 #include <stdint.h>

@@ -113,6 +113,7 @@ static void pick_region(struct s3_op *op) {
     size_t i = 0;
     while (!s3_region_is_valid(wishes[i]))
         i++;
+    CHECK(wishes[i].ptr);
     memcpy(op->region, wishes[i].ptr, wishes[i].len);
     op->region[wishes[i].len] = 0;
 }

@@ -3,9 +3,9 @@
 #ifndef CHUNKLIFT_FILE_JOB_H
 #define CHUNKLIFT_FILE_JOB_H
 
+#include "pure/list.h"
 #include "uploader/backend.h"
 #include "uploader/file_place.h"
-#include "uploader/list.h"
 #include <stddef.h>
 #include <sys/stat.h>
 

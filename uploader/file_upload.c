@@ -146,7 +146,7 @@ static void doubt(struct file_job *j) {
 }
 
 void file_upload_finish(struct file_job *j) {
-    struct stat st;
+    struct stat st = {0};
     if (!combine(j->task, &j->wanted_crc)) {
         file_job_fail(j, FAIL_INTEGRITY, "the records of its chunks do not make up the file", NULL);
         return;

@@ -8,7 +8,7 @@
 #ifndef CHUNKLIFT_LIMITER_H
 #define CHUNKLIFT_LIMITER_H
 
-#include "uploader/list.h"
+#include "pure/list.h"
 #include <stdint.h>
 
 struct limiter {

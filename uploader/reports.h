@@ -9,8 +9,8 @@
 #define CHUNKLIFT_REPORTS_H
 
 #include "pure/err.h"
+#include "pure/list.h"
 #include "pure/proto.h"
-#include "uploader/list.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

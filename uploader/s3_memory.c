@@ -2,6 +2,7 @@
  * a wrong entry costs one more request. */
 #include "system/log.h"
 #include "uploader/s3.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #define ENDPOINTS_MAX 32
@@ -97,7 +98,7 @@ void s3_memory_set_region(struct s3_memory *m, struct slice endpoint, struct sli
         b->bucket = name;
     }
     log_debug("bucket %s is in region %s", b->bucket, region);
-    strcpy(b->region, region);
+    snprintf(b->region, sizeof b->region, "%s", region);
 }
 
 void s3_memory_set_failed(struct s3_memory *m, const struct ref *job) {

@@ -15,11 +15,11 @@
 #define CHUNKLIFT_TASKS_H
 
 #include "pure/err.h"
+#include "pure/list.h"
 #include "pure/proto.h"
 #include "uploader/backend.h"
 #include "uploader/leases.h"
 #include "uploader/limiter.h"
-#include "uploader/list.h"
 
 enum task_state {
     TASK_WANTED,

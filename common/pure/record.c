@@ -10,6 +10,7 @@
 #include "pure/text.h"
 #include <assert.h>
 
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a member cannot stand in parentheses */
 #define FIELD(id, text, kind, member, bit) [id] = {text, sizeof text - 1, kind, offsetof(struct record, member), bit}
 
 const struct record_field_def record_fields[F_COUNT] = {

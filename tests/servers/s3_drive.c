@@ -215,7 +215,7 @@ static bool lost_reply(struct drive *d, const char *prefix) {
                 abort_upload(d, &other) && finish(d, &other, NULL) == OUTCOME_GONE;
     upload_release(&u);
     upload_release(&other);
-    return expect(ok, "finish again after a lost reply") & expect(gone, "an object of another upload: gone");
+    return expect(ok, "finish again after a lost reply") && expect(gone, "an object of another upload: gone");
 }
 
 static bool aborted(struct drive *d, const char *prefix) {
@@ -227,8 +227,8 @@ static bool aborted(struct drive *d, const char *prefix) {
     uint64_t size;
     bool looked = head(d, &u, &exists, &size);
     upload_release(&u);
-    return expect(ok, "abort") & expect(again, "abort again") & expect(gone, "chunk after abort: gone") &
-           expect(finish_gone, "finish after abort: gone") & expect(looked && !exists, "no object");
+    return expect(ok, "abort") && expect(again, "abort again") && expect(gone, "chunk after abort: gone") &&
+           expect(finish_gone, "finish after abort: gone") && expect(looked && !exists, "no object");
 }
 
 static bool adopted(struct drive *d, const char *prefix) {
@@ -236,11 +236,12 @@ static bool adopted(struct drive *d, const char *prefix) {
     struct upload longer = upload_at(prefix, "adopted +&%/é, longer"), third = upload_at(prefix, "adopted +&%/é");
     int64_t since_us = clock_real_us() - 1000000;
     bool ok = begin(d, &longer, 0) && begin(d, &first, 0) && begin(d, &second, since_us);
-    ok = expect(ok && slice_equal(buf_slice(&first.handle), buf_slice(&second.handle)), "begin adopts the empty one") &
+    ok = expect(ok && slice_equal(buf_slice(&first.handle), buf_slice(&second.handle)), "begin adopts the empty one") &&
          expect(ok && first.checksum == second.checksum, "and knows its checksum kind");
     bool other = chunk(d, &first, 0, 0) == OUTCOME_DONE && begin(d, &third, since_us);
-    ok &= expect(other && !slice_equal(buf_slice(&first.handle), buf_slice(&third.handle)), "but not one with parts");
-    ok &= abort_upload(d, &first) & abort_upload(d, &third) & abort_upload(d, &longer);
+    ok = ok &&
+         expect(other && !slice_equal(buf_slice(&first.handle), buf_slice(&third.handle)), "but not one with parts");
+    ok = abort_upload(d, &first) && abort_upload(d, &third) && abort_upload(d, &longer) && ok;
     upload_release(&first);
     upload_release(&second);
     upload_release(&third);
@@ -261,7 +262,8 @@ static bool replaced(struct drive *d, const char *prefix) {
     memcpy(u.etags[0], etag, sizeof etag);
     enum outcome outcome = ok ? finish(d, &u, &redo) : OUTCOME_FAILED;
     ok = expect(ok && outcome == OUTCOME_REDO && redo == 1, "a replaced part is redone");
-    ok &= expect(chunk(d, &u, 0, 0) == OUTCOME_DONE && finish(d, &u, NULL) == OUTCOME_DONE, "and then it finishes");
+    ok =
+        ok && expect(chunk(d, &u, 0, 0) == OUTCOME_DONE && finish(d, &u, NULL) == OUTCOME_DONE, "and then it finishes");
     upload_release(&u);
     return ok;
 }
@@ -278,7 +280,7 @@ static bool wrong_crc(struct drive *d, const char *prefix) {
     u.parts[0].crc ^= 1;
     ok = expect(ok && finish(d, &u, NULL) != OUTCOME_DONE, "a wrong checksum is refused at Complete");
     u.parts[0].crc ^= 1;
-    ok &= expect(finish(d, &u, NULL) == OUTCOME_DONE, "the right one is taken");
+    ok = ok && expect(finish(d, &u, NULL) == OUTCOME_DONE, "the right one is taken");
     upload_release(&u);
     return ok;
 }

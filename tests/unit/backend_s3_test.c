@@ -134,7 +134,7 @@ static void prepare_file(struct fixture *f, enum job_kind kind, size_t len) {
 static void prepare_finish(struct fixture *f) {
     prepare(f, JOB_FINISH);
     for (uint32_t i = 0; i < 3; i++)
-        f->parts[i] = (struct part){i, crc32c_add(0, "abc" + i, 1), 1, slice_of(i == 0 ? "e<0" : i == 1 ? "e1" : "e2")};
+        f->parts[i] = (struct part){i, crc32c_add(0, &"abc"[i], 1), 1, slice_of(i == 0 ? "e<0" : i == 1 ? "e1" : "e2")};
     f->task.parts = f->parts;
     f->task.part_count = 3;
 }
@@ -628,7 +628,7 @@ static void test_finish_invalid_part_taken_by_its_checksum(void **state) {
     assert_int_equal(buf_add_text(&page, "<ListPartsResult>"), 0);
     for (unsigned i = 0; i < 3; i++) {
         char base64[CRC_BASE64_SIZE];
-        crc32c_to_base64(crc32c_add(0, "abc" + i, 1), base64);
+        crc32c_to_base64(crc32c_add(0, &"abc"[i], 1), base64);
         assert_int_equal(buf_addf(&page,
                                   "<Part><PartNumber>%u</PartNumber><ETag>n%u</ETag><Size>1</Size>"
                                   "<ChecksumCRC32C>%s</ChecksumCRC32C></Part>",

@@ -389,7 +389,7 @@ static void test_leases_are_told_and_renewed(void **state) {
     fake.lease_ms = 600;
     hold_a_finish(); /* its PARTS is never answered: it holds its lease as long as it is renewed */
     uint64_t until_ms = clock_ms() + 1500;
-    for (struct msg *m; (m = next(MSG_RELEASE, until_ms));)
+    while (next(MSG_RELEASE, until_ms))
         fail_msg("a lease was lost though every HEARTBEAT was answered");
     assert_int_equal(fake.leases, 1);
     fake.silent = true; /* and now it ends by itself */

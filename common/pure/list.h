@@ -1,7 +1,7 @@
 /* A doubly linked ring of nodes that live inside other structs. A node is in one list at most; one that is in none
  * points to itself (list_init), so list_remove is always safe. */
-#ifndef CHUNKLIFT_UPLOADER_LIST_H
-#define CHUNKLIFT_UPLOADER_LIST_H
+#ifndef CHUNKLIFT_LIST_H
+#define CHUNKLIFT_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@ static inline bool list_is_empty(const struct list *l) {
     return l->next == l;
 }
 static inline void list_remove(struct list *node) {
-    node->prev->next = node->next;
+    node->prev->next = node->next; /* NOLINT: the analyzer loses track of who points to whom */
     node->next->prev = node->prev;
     list_init(node);
 }
