@@ -3,13 +3,16 @@
 #include "pure/ids.h"
 #include "system/log.h"
 #include "system/oserr.h"
+#include <dirent.h>
 #include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The specification: "All paths set in these environment variables must be absolute", others are to be ignored. */
@@ -79,11 +82,47 @@ int runtime_dir(struct buf *path) {
     return check_private(path->data);
 }
 
+#define SWEEP_MAX 256  /* names looked at in one sweep */
+#define SWEEP_AGE_S 60 /* a younger socket may be one whose owner has not come to listen yet */
+
+static bool is_deserted(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path)
+        return false;
+    memcpy(address.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    bool refused = connect(fd, (const struct sockaddr *)&address, sizeof address) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return refused;
+}
+
+/* libzmq leaves its socket files behind when a process is killed; their names are never used again. */
+static void sweep_sockets(const char *dir) {
+    DIR *d = opendir(dir);
+    struct buf path = BUF_INIT;
+    struct stat st;
+    const struct dirent *e;
+    for (int seen = 0; d && seen < SWEEP_MAX && (e = readdir(d)); seen++) {
+        buf_clear(&path);
+        if (e->d_type != DT_SOCK || buf_addf(&path, "%s/%s", dir, e->d_name) != 0 || stat(path.data, &st) != 0 ||
+            st.st_mtime + SWEEP_AGE_S > time(NULL))
+            continue;
+        if (is_deserted(path.data))
+            unlink(path.data);
+    }
+    if (d)
+        closedir(d);
+    buf_release(&path);
+}
+
 int fresh_ipc_endpoint(const char *name, struct buf *endpoint) {
     struct buf dir = BUF_INIT;
     int err = runtime_dir(&dir);
     if (err)
         goto out;
+    sweep_sockets(dir.data);
     uint8_t bits[8];
     char hex[2 * sizeof bits + 1];
     if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits) {

@@ -15,8 +15,9 @@ int default_journal_dir(struct buf *path) MUST_CHECK;
  * somebody else owns it, it is a symlink, or its mode lets others in. */
 int runtime_dir(struct buf *path) MUST_CHECK;
 
-/* "ipc://RUNTIME/NAME-<16 hex digits>": a fresh name with 64 random bits. ERR_LIMIT when longer than sun_path (107
- * bytes) allows. */
+/* "ipc://RUNTIME/NAME-<16 hex digits>": a fresh name with 64 random bits. Sockets there that nobody listens on (their
+ * owner was killed) and that are older than a minute are removed. ERR_LIMIT when longer than sun_path (107 bytes)
+ * allows. */
 int fresh_ipc_endpoint(const char *name, struct buf *endpoint) MUST_CHECK;
 
 /* mkdir -p with mode 0700 for what it creates. */

@@ -4,8 +4,11 @@
 #include "pure/ids.h"
 #include "system/dirs.h"
 #include "system/fileid.h"
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -224,6 +227,46 @@ static void test_consumer_file_that_is_damaged(void **state) {
     free(text);
 }
 
+static void make_socket(const char *path, bool listening, int *fd) {
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    assert_true(strlen(path) < sizeof a.sun_path);
+    strcpy(a.sun_path, path);
+    *fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(*fd, (struct sockaddr *)&a, sizeof a), 0);
+    if (listening)
+        assert_int_equal(listen(*fd, 1), 0);
+    assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+}
+
+static void test_sockets_of_killed_processes_are_swept(void **state) {
+    (void)state;
+    char dir[] = "/tmp/cl-sweep-XXXXXX", path[4][64];
+    int fd[4];
+    struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
+    struct buf endpoint = BUF_INIT;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(setenv("XDG_RUNTIME_DIR", dir, 1), 0);
+    assert_int_equal(fresh_ipc_endpoint("x", &endpoint), 0); /* makes the directory */
+    for (int i = 0; i < 4; i++) {
+        snprintf(path[i], sizeof path[i], "%s/chunklift/%d", dir, i);
+        if (i < 3)
+            make_socket(path[i], i == 0, &fd[i]);
+    }
+    assert_int_equal(utimensat(AT_FDCWD, path[2], now, 0), 0);
+    fd[3] = open(path[3], O_CREAT | O_WRONLY, 0600);
+    assert_int_equal(fresh_ipc_endpoint("x", &endpoint), 0);
+    assert_int_equal(access(path[0], F_OK), 0);  /* somebody listens */
+    assert_int_equal(access(path[1], F_OK), -1); /* nobody */
+    assert_int_equal(access(path[2], F_OK), 0);  /* too young to tell */
+    assert_int_equal(access(path[3], F_OK), 0);  /* no socket */
+    for (int i = 0; i < 4; i++) {
+        close(fd[i]);
+        (void)!unlink(path[i]);
+    }
+    buf_release(&endpoint);
+}
+
 static void test_no_consumer_file(void **state) {
     (void)state;
     struct consumer_file f;
@@ -261,9 +304,10 @@ static void test_starttime_of_processes(void **state) {
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-UNIT_MAIN(TEST(test_journal_dir_follows_xdg), TEST(test_runtime_dir_is_made_private),
-          TEST(test_runtime_dir_of_others_is_refused), TEST(test_runtime_dir_without_xdg),
-          TEST(test_ipc_endpoints_are_fresh), TEST(test_ipc_endpoint_that_is_too_long), TEST(test_make_dirs),
-          TEST(test_consumer_file_round_trip), TEST(test_consumer_file_first_two_lines_are_enough),
-          TEST(test_consumer_file_that_is_damaged), TEST(test_no_consumer_file),
-          TEST(test_consumer_file_in_a_missing_directory), TEST(test_starttime_of_processes))
+UNIT_MAIN(cmocka_unit_test(test_sockets_of_killed_processes_are_swept), TEST(test_journal_dir_follows_xdg),
+          TEST(test_runtime_dir_is_made_private), TEST(test_runtime_dir_of_others_is_refused),
+          TEST(test_runtime_dir_without_xdg), TEST(test_ipc_endpoints_are_fresh),
+          TEST(test_ipc_endpoint_that_is_too_long), TEST(test_make_dirs), TEST(test_consumer_file_round_trip),
+          TEST(test_consumer_file_first_two_lines_are_enough), TEST(test_consumer_file_that_is_damaged),
+          TEST(test_no_consumer_file), TEST(test_consumer_file_in_a_missing_directory),
+          TEST(test_starttime_of_processes))
