@@ -179,8 +179,31 @@ static bool put_identity(const struct result *result, struct upload_identity *is
     return core_identity_error(is) == NULL;
 }
 
+/*
+ * A put whose id nobody here knows: its holder outlived a consumer and a producer. The same file may meanwhile have
+ * been recorded, or planned anew under another id, and one record is enough (rule 7). kind of the ack stays 0 when this
+ * result is to be the one.
+ */
+static int judge_stray_put(struct verdict_on *v, const struct upload_identity *is) {
+    struct state *s = &v->c->state;
+    struct id128 key, dest;
+    int rc = state_fingerprints(s, is, &key, &dest);
+    if (rc)
+        return rc;
+    const struct finished_entry *finished = finished_find(&s->finished, &dest);
+    if (finished && id_equal(&finished->key, &key))
+        return again(v, finished->seq);
+    struct upload *planned = state_find_key(s, &key);
+    if (planned && (planned->lease_count > 0 || planned->opened))
+        return refused(v, WHY_STALE); /* that one is under way */
+    if (planned)
+        state_remove(s, planned); /* its producer plans again and finds this record */
+    return 0;
+}
+
 static int done_put(struct verdict_on *v) {
     struct upload_identity is;
+    int rc;
     if (!v->u && ended_find(&v->c->state.ended, &v->result->ref.upload))
         return again_if_finished(v);
     if (v->u && v->u->begun)
@@ -189,6 +212,8 @@ static int done_put(struct verdict_on *v) {
         is = v->u->is;
     else if (!put_identity(v->result, &is))
         return judge_absent(v);
+    if (!v->u && ((rc = judge_stray_put(v, &is)) != 0 || v->ack->kind))
+        return rc;
     struct record r = {.ev = EV_PUT, .upload = v->result->ref.upload};
     core_fill_identity(&r, &is);
     fill_result(v, &r);

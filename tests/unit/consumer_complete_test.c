@@ -141,6 +141,36 @@ static void test_put_of_an_unknown_upload_is_recorded_once(void **state) {
     assert_int_equal(world_plan('P', &file).state, PLANNED_DONE);
 }
 
+/* Its holder outlived a consumer and a producer; the file was planned anew under another id. One record is enough,
+ * whichever comes first. */
+static void test_a_stray_put_and_a_new_plan_make_one_record(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 100);
+    file.flags = PLAN_PUT;
+    struct result stray = put_result((struct id128){{0x42}});
+    /* only planned: the stray one is recorded, the new plan finds it */
+    struct id128 id = world_plan('P', &file).upload;
+    assert_int_equal(world_complete('U', &stray).kind, ACK_RECORDED);
+    assert_int_equal(world_claim('V', world_ref(JOB_PUT, id, 0), "").why, WHY_UNKNOWN);
+    assert_int_equal(world_plan('P', &file).state, PLANNED_DONE);
+    assert_int_equal(world_count("put"), 1);
+    /* being sent again: that one counts */
+    file.source.mtime_ns = stray.source.mtime_ns = 7;
+    file.flags = PLAN_PUT;
+    id = world_plan('P', &file).upload;
+    stray.ref.upload = (struct id128){{0x43}};
+    assert_int_equal(world_claim('V', world_ref(JOB_PUT, id, 0), "").kind, VERDICT_GRANT);
+    assert_refused(world_complete('U', &stray), WHY_STALE);
+    struct result own = put_result(id);
+    assert_int_equal(world_complete('V', &own).kind, ACK_RECORDED);
+    assert_int_equal(world_count("put"), 2);
+    /* and after it, the stray one is known to be done */
+    struct ack late = world_complete('U', &stray);
+    assert_int_equal(late.kind, ACK_RECORDED);
+    assert_int_equal(world_count("put"), 2);
+}
+
 static void test_put_that_names_nonsense_is_refused(void **state) {
     (void)state;
     everybody();
@@ -332,6 +362,7 @@ UNIT_MAIN(WORLD_TEST(test_one_record_per_chunk), WORLD_TEST(test_ack_leaves_afte
           WORLD_TEST(test_what_cannot_count_is_refused), WORLD_TEST(test_the_first_handle_counts),
           WORLD_TEST(test_finish_and_its_repetition), WORLD_TEST(test_abort_and_its_repetition),
           WORLD_TEST(test_put_of_an_unknown_upload_is_recorded_once),
+          WORLD_TEST(test_a_stray_put_and_a_new_plan_make_one_record),
           WORLD_TEST(test_put_that_names_nonsense_is_refused),
           WORLD_TEST(test_a_failure_is_recorded_once_and_ends_nothing), WORLD_TEST(test_redo_takes_the_record_back),
           WORLD_TEST(test_gone_starts_anew), WORLD_TEST(test_head_is_an_event_and_no_record),
