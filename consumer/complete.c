@@ -290,6 +290,9 @@ static int judge_gone(struct verdict_on *v) {
         return judge_absent(v);
     if (!handle_fits(v))
         return refused(v, WHY_STALE);
+    uint32_t chunk = v->result->ref.chunk;
+    if (v->result->ref.kind == JOB_CHUNK && chunk < v->u->chunks && upload_has_chunk(v->u, chunk))
+        return again(v, v->u->info[chunk].seq); /* a late loser: the object may be complete by now */
     struct record r = {.ev = EV_ABORT, .has = HAS_UPLOAD, .upload = v->u->id};
     r.reason = slice_of(upload_is_superseded(v->u) ? "superseded" : "gone: the store no longer knows it");
     return record(v, &r, 0);

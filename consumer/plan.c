@@ -64,9 +64,17 @@ static struct upload *find_unfinished(const struct question *q, const struct upl
     struct upload *u = state_find_key(&q->c->state, &q->key);
     if (!u || !is_same_file(u, &q->is))
         return NULL;
-    if (q->forced && u != asked && !(u->made_by & peer_bit(q->peer)))
+    /* --force is about what was finished: what was begun since, by whatever command, goes on. */
+    if (q->forced && u != asked && !u->opened && !u->begun && !(u->made_by & peer_bit(q->peer)))
         return NULL;
     return u;
+}
+
+/* Something was begun at this destination after the last finish there, or may even have been made without its record:
+ * what finished before does not tell what lies there now. */
+static bool is_unsettled(const struct question *q) {
+    const struct upload *there = state_find_dest(&q->c->state, &q->place);
+    return there && (there->opened || there->begun);
 }
 
 /* A superseded upload that nobody can be working on ends at once (its intent, if any, left nothing with a handle). */
@@ -222,7 +230,7 @@ static int plan_one(struct question *q, struct planned_file *out) {
         out->state = PLANNED_SUPERSEDED;
         return 0;
     }
-    const struct finished_entry *e = find_finished(q);
+    const struct finished_entry *e = is_unsettled(q) ? NULL : find_finished(q);
     if (!e)
         return plan_upload(q, asked, out);
     watch_finished(q, e);

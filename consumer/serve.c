@@ -19,14 +19,17 @@
 #define DESERTED_MS 5000
 #define GOODBYE_MS 200
 
+#define HOLDERS_RETRY_MS 1000
+
 struct server {
     const struct settings *settings;
     struct consumer *consumer;
     struct endpoint *endpoint;
     struct holders holders;
     bool holders_changed;
-    uint64_t turn_ms;   /* when the last turn began */
-    uint64_t waited_ms; /* how long it may have waited */
+    uint64_t holders_retry_ms; /* after a failure, not before */
+    uint64_t turn_ms;          /* when the last turn began */
+    uint64_t waited_ms;        /* how long it may have waited */
 };
 
 static int send_to(void *arg, const void *route, size_t len, struct slice frame) {
@@ -132,8 +135,13 @@ static int turn(struct server *s, bool *drained) {
     uint64_t drained_ms;
     note_standstill(s);
     int rc = read_frames(s, &drained_ms);
-    if (!rc && s->holders_changed && write_holders(s))
-        log_warn("%s/consumer: not up to date; a restart will wait for a lease time", s->settings->dir.data);
+    if (!rc && s->holders_changed && clock_ms() >= s->holders_retry_ms && write_holders(s)) {
+        s->holders_changed = true;
+        s->holders_retry_ms = clock_ms() + HOLDERS_RETRY_MS;
+        log_warn("%s/consumer: not up to date; tried again; until then a restart may grant what a local uploader still "
+                 "holds",
+                 s->settings->dir.data);
+    }
     if (!rc)
         rc = consumer_round(s->consumer, drained_ms, clock_ms());
     *drained = drained_ms != 0;

@@ -7,6 +7,7 @@
  * reads in a round. Only committed records are handed out.
  */
 #include "consumer/core.h"
+#include "system/log.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -95,7 +96,9 @@ static int take_from_disk(struct consumer *c, const struct peer *peer, struct ms
     if (seq > journal_seq(c->journal))
         return 0;
     int rc = journal_read(c->journal, seq, LINES_BYTES, &c->lines, &next);
-    if (rc == ERR_NOT_FOUND || rc == ERR_DAMAGED) {
+    if (rc && rc != ERR_NOMEM) { /* a file that cannot be read is the reader's trouble, not the journal's */
+        if (rc != ERR_NOT_FOUND)
+            log_warn("records from seq %llu on cannot be read: %s", (unsigned long long)seq, err_text(rc));
         buf_clear(&c->lines);
         out->resync = true;
         return 0;

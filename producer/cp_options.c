@@ -1,6 +1,7 @@
 #include "producer/cp_options.h"
 #include <stdlib.h>
 
+#define HOUR_MS ((uint64_t)3600 * 1000) /* the longest lease a consumer gives */
 #define UPLOADERS_DEFAULT 2
 #define UPLOADERS_MAX 64
 #define SLOTS_DEFAULT 8
@@ -35,8 +36,8 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
     const struct option_spec specs[] = {
         {"uploaders", 0, OPTION_COUNT, &s->uploaders, "N", "uploader processes (2)", 1, UPLOADERS_MAX},
         {"slots", 0, OPTION_COUNT, &s->slots, "N", "transfers at a time in each uploader (8)", 1, SLOTS_MAX},
-        {"lease", 0, OPTION_TIME, &s->lease_ms, "TIME", "lease time, when this command starts the consumer (10s)", 1000,
-         DAY_MS},
+        {"lease", 0, OPTION_TIME, &s->lease_ms, "TIME", "lease time, when this command starts the consumer (10s)", 200,
+         HOUR_MS},
         {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME", "how long a reply may take (5min)", 1000,
          DAY_MS},
         {"content-md5", 0, OPTION_FLAG, &s->content_md5, NULL, "send Content-MD5 too (a second of CPU per GiB)"},

@@ -14,6 +14,7 @@
 #define RATE_SPAN_MS 6000
 #define COLUMNS_DEFAULT 80
 #define COLUMNS_MAX 160
+#define FILE_LINE_MIN 52 /* columns: a name of 15 and the figures */
 
 void progress_init(struct progress *p, uint64_t now_ms) {
     const char *term = getenv("TERM");
@@ -176,10 +177,11 @@ void progress_draw(struct progress *p, const struct producer_counts *c, const st
                    size_t count, uint64_t now_ms) {
     struct buf out = BUF_INIT;
     int err = 0, columns = terminal_columns(), lines = 1;
+    bool wide = columns >= FILE_LINE_MIN; /* narrower ones show the total alone */
     progress_sample(p, now_ms, c->bytes_sent_now + c->bytes_moving);
     p->drawn_ms = now_ms;
     progress_erase(p);
-    for (size_t i = 0; p->terminal && i < count && i < PROGRESS_FILES && err == 0; i++, lines++)
+    for (size_t i = 0; p->terminal && wide && i < count && i < PROGRESS_FILES && err == 0; i++, lines++)
         err = add_file_line(&out, &files[i], columns - 1);
     size_t total = out.len;
     if (err == 0)

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +49,7 @@ struct supervisor {
     struct child consumer;
     unsigned consumer_tries;
     uint64_t consumer_look_ms, silent_since_ms;
+    bool was_connected;
     off_t log_start; /* of consumer.log when our consumer was started */
     struct child *uploaders;
     bool draining;
@@ -142,21 +144,24 @@ static void consumer_last_words(const struct supervisor *s, char *words, size_t 
     tail[n] = '\0';
     const char *line = strrchr(tail, '\n');
     line = line ? line + 1 : tail;
-    const char *after = strstr(line, "chunklift-consumer: ");
-    line = after ? after + strlen("chunklift-consumer: ") : line;
+    const char *after = strstr(line, "chunklift-consumer: "), *plain = strstr(line, "chunklift: ");
+    line = after ? after + strlen("chunklift-consumer: ") : plain ? plain + strlen("chunklift: ") : line;
     size_t len = strlen(line) < size ? strlen(line) : size - 1;
     memcpy(words, line, len);
     words[len] = '\0';
 }
 
+/* Asks the lock on the directory: unlike the pid in DIR/consumer it cannot be left over from before a crash or a
+ * reboot. */
 static bool somebody_serves(const struct supervisor *s) {
-    struct consumer_file f;
-    uint64_t ticks;
-    if (consumer_file_read(s->o.journal_dir, &f) != 0)
+    struct buf path = BUF_INIT;
+    int fd = buf_addf(&path, "%s/lock", s->o.journal_dir) == 0 ? open(path.data, O_RDONLY | O_CLOEXEC) : -1;
+    buf_release(&path);
+    if (fd < 0)
         return false;
-    bool alive = process_starttime(f.pid, &ticks) == 0;
-    consumer_file_release(&f);
-    return alive;
+    bool held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(fd);
+    return held;
 }
 
 /* Our consumer ended while it was needed. */
@@ -171,15 +176,13 @@ static int consumer_ended(struct supervisor *s, int status, uint64_t now_ms) {
         return 0;
     }
     consumer_last_words(s, words, sizeof words);
-    if (somebody_serves(s))
+    if (somebody_serves(s) || strstr(words, "in use")) { /* another one was faster */
+        s->consumer_tries = 0;
         return 0;
-    if (s->consumer_tries >= CONSUMER_TRIES_MAX || strstr(words, "in use") == NULL) {
-        log_error("%s", words[0]
-                            ? words
-                            : "the journal consumer ended without a word; see consumer.log in the journal directory");
-        return ERR_UNREACHABLE;
     }
-    return 0;
+    log_error("%s", words[0] ? words
+                             : "the journal consumer ended without a word; see consumer.log in the journal directory");
+    return ERR_UNREACHABLE;
 }
 
 /* Nobody serves the directory: starts a consumer, unless one of ours is on its way or was tried too often. */
@@ -209,7 +212,13 @@ static int tend_consumer(struct supervisor *s, bool connected, uint64_t now_ms, 
         s->consumer_look_ms = now_ms + CONSUMER_LOOK_MS;
         err = replace_consumer(s, now_ms);
     }
-    if (err == 0 && now_ms - s->silent_since_ms > CONSUMER_SILENT_MS) {
+    s->was_connected = s->was_connected || connected;
+    if (err == 0 && now_ms - s->silent_since_ms > CONSUMER_SILENT_MS && !s->was_connected) {
+        log_error("%s: is in use by a process that does not answer; end it (DIR/lock names its pid) or name another "
+                  "--journal",
+                  s->o.journal_dir);
+        err = ERR_UNREACHABLE;
+    } else if (err == 0 && now_ms - s->silent_since_ms > CONSUMER_SILENT_MS) {
         log_warn("%s: its consumer has not answered for %u s; still trying", s->o.journal_dir,
                  CONSUMER_SILENT_MS / 1000);
         s->silent_since_ms = now_ms;
@@ -223,8 +232,11 @@ static int tend_consumer(struct supervisor *s, bool connected, uint64_t now_ms, 
 
 static void uploader_argv(const struct supervisor *s, struct argv *a) {
     add(a, text(&s->uploader_program));
-    add_option(a, "--consumer", s->o.consumer);
-    add_option(a, "--journal", s->o.journal_dir);
+    add(a, "--for-cp");
+    if (s->o.consumer)
+        add_option(a, "--consumer", s->o.consumer);
+    else
+        add_option(a, "--journal", s->o.journal_dir);
     add_option(a, "--jobs", s->o.jobs);
     add_number(a, "--slots", s->o.slots, "");
     add_option(a, "--allow", s->o.allow);
@@ -424,8 +436,9 @@ void supervisor_stop(struct supervisor *s) {
         signal_uploaders(s, SIGKILL);
         wait_until(s, uploaders_ended, STOP_WAIT_MS);
     }
-    /* It ends at the last BYE; when it does not, others use it. */
-    wait_until(s, consumer_gone, OTHERS_WAIT_MS);
+    /* It ends at the last BYE; when it does not, others use it. One that nobody spoke to ends by itself, later. */
+    if (s->was_connected)
+        wait_until(s, consumer_gone, OTHERS_WAIT_MS);
 }
 
 void supervisor_destroy(struct supervisor **sp) {

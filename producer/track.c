@@ -243,10 +243,15 @@ static int on_record(struct core *c, const struct record *r, uint64_t now_ms) {
     if (!id_equal(&f->upload, &r->upload)) { /* the upload in the way */
         if (r->ev == EV_ABORT || r->ev == EV_FINISH || r->ev == EV_PUT)
             superseded_ended(c, f);
+        else if (r->ev == EV_FAIL) /* it cannot be got out of the way */
+            on_fail(c, f, r, now_ms);
         return 0;
     }
-    if (f->checking)
-        return 0; /* an old upload's record; only its object matters */
+    if (f->checking) { /* an old upload's record; only its object matters, and that it cannot be looked at */
+        if (r->ev == EV_FAIL)
+            on_fail(c, f, r, now_ms);
+        return 0;
+    }
     switch (r->ev) {
     case EV_BEGIN:
         return on_begin(c, f, r, now_ms);

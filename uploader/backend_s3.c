@@ -203,6 +203,14 @@ static struct s3_op *find_ready(const struct s3 *s3, enum aws_state keys) {
     return NULL;
 }
 
+/* One is read after the other: while one moves on, those behind it live too. */
+static void read_ahead(struct s3 *s3, struct s3_op *first) {
+    for (struct s3_op *op = s3->ops; op; op = op->next)
+        if (op->state == S3_OP_AHEAD)
+            op->task->checked_bytes++;
+    s3_ahead_step(first);
+}
+
 static bool step(struct backend *b) {
     struct s3 *s3 = s3_of(b);
     bool waiting = false;
@@ -218,7 +226,7 @@ static bool step(struct backend *b) {
         else if (op->state == S3_OP_KEYS)
             s3_call_step(op, keys);
         else if (ahead++ < AHEAD_PER_STEP)
-            s3_ahead_step(op);
+            read_ahead(s3, op);
         else
             break;
     }

@@ -99,6 +99,10 @@ bool file_job_final_is_usable(struct file_job *j) {
         file_job_fail(j, FAIL_DEST, "is a directory", NULL);
         return false;
     }
+    if (!error && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
+        file_job_fail(j, FAIL_DEST, "is a device, fifo or socket; it is not replaced by a file", NULL);
+        return false;
+    }
     return true;
 }
 

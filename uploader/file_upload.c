@@ -183,6 +183,6 @@ void file_upload_verify(struct backend_file *b, struct file_job *j) {
         j->crc = crc32c_add(j->crc, b->piece, (size_t)got);
         j->position += (uint64_t)got;
         moved += (size_t)got;
-        j->task->awaiting_reply = true;
+        j->task->checked_bytes += (uint64_t)got;
     }
 }

@@ -159,6 +159,8 @@ static void take_held_verdict(struct uploader *u, struct entry *e, const struct 
                               uint32_t lease_ms) {
     e->ask_again = false;
     e->asked_ms = 0;
+    if (v->kind == VERDICT_DENY && v->why == WHY_UNKNOWN && e->task.job.ref.kind == JOB_PUT)
+        return; /* its producer has not planned it again yet; the result can be recorded all the same */
     if (v->kind == VERDICT_GRANT) {
         lease_renew(&e->lease, asked_ms, lease_ms);
         e->task.lease_deadline_ms = e->lease.deadline_ms;
@@ -254,6 +256,10 @@ static void take_ack(struct uploader *u, const struct ack *a) {
 static void take_error(struct uploader *u, const struct msg_error *e) {
     if (e->code == PROTOCOL_VERSION || e->code == PROTOCOL_ROLE) {
         log_error("the consumer refuses this uploader: %.*s", (int)e->text.len, e->text.ptr ? e->text.ptr : "");
+        uploader_end(u, 3);
+    } else if (e->code == PROTOCOL_JOURNAL) { /* what is held belongs to a journal that nobody serves here any more */
+        log_error("the consumer serves another journal now; start this uploader again");
+        event_lost(u);
         uploader_end(u, 3);
     } else if (e->code != PROTOCOL_HELLO_FIRST && !u->journal_said) {
         u->journal_said = true;

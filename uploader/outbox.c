@@ -144,7 +144,7 @@ static bool deserves_lease(struct uploader *u, struct entry *e) {
         return false;
     if (e->state != TASK_RUNNING)
         return true;
-    lease_look(&e->lease, e->task.moved_bytes, e->task.awaiting_reply, u->now_ms);
+    lease_look(&e->lease, e->task.moved_bytes + e->task.checked_bytes, e->task.awaiting_reply, u->now_ms);
     return lease_has_progress(&e->lease, u->now_ms, session_lease_ms(u->session), u->settings->response_timeout_ms);
 }
 

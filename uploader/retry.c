@@ -70,11 +70,13 @@ void retry_endpoints_release(struct retry_endpoints *e) {
 void retry_endpoint_attempt(struct retry_endpoint *e, uint64_t now_ms) {
     if (e->trying_ms == 0)
         e->trying_ms = now_ms;
+    if (e->failing_ms && now_ms > e->again_ms + RETRY_IDLE_MS)
+        e->failing_ms = 0; /* nothing was tried meanwhile: an idle hour is no outage */
 }
 
 void retry_endpoint_success(struct retry_endpoint *e, uint64_t now_ms) {
     e->success_ms = now_ms;
-    e->trying_ms = 0;
+    e->trying_ms = e->failing_ms = 0;
     e->connected = true;
 }
 
@@ -94,10 +96,11 @@ struct retry_decision retry_decide(struct retry_endpoint *e, struct retry_budget
     if (f->credentials_expired) /* fresh ones are there already: it costs no retry */
         return (struct retry_decision){RETRY_AGAIN, 0};
     retry_endpoint_attempt(e, now_ms); /* its own start may have been forgotten by another's success */
-    uint64_t down_ms = now_ms - e->trying_ms;
-    if (!e->connected && down_ms >= RETRY_UNREACHED_MS)
+    if (!e->connected && now_ms - e->trying_ms >= RETRY_UNREACHED_MS)
         return (struct retry_decision){RETRY_UNREACHABLE, 0};
-    if (down_ms >= limits->retry_for_ms)
+    if (e->failing_ms == 0)
+        e->failing_ms = e->again_ms = now_ms;
+    if (now_ms - e->failing_ms >= limits->retry_for_ms)
         return (struct retry_decision){RETRY_OUTAGE, 0};
 
     uint32_t failures = f->failures;
@@ -110,6 +113,7 @@ struct retry_decision retry_decide(struct retry_endpoint *e, struct retry_budget
     /* An endpoint never reached is to be found unreachable in time, whatever the dice say. */
     if (!e->connected && wait_ms > limits->lease_ms / 2)
         wait_ms = limits->lease_ms / 2;
+    e->again_ms = now_ms + wait_ms;
     if (f->throttled)
         brake(e, now_ms + wait_ms);
     if (wait_ms <= limits->lease_ms / 2)

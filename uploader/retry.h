@@ -6,10 +6,10 @@
  * empty waits as if it had failed often, it is not given up. (AWS SDK reference guide, "Retry behavior", standard
  * mode.)
  *
- * How long an outage may last counts per endpoint, from the first attempt after its last success (or ever).
- * Two ends: "outage" after --retry-for, and "unreachable" after 10 s for an endpoint that no connection ever reached.
- * While an endpoint is braked nothing is claimed for it (rule 5). Times are clock_ms. Pure: random bits come from the
- * state given.
+ * How long an outage may last counts per endpoint, from the first failure after its last success (a long transfer that
+ * breaks is no outage). Two ends: "outage" after --retry-for, and "unreachable" after 10 s for an endpoint that no
+ * connection ever reached. While an endpoint is braked nothing is claimed for it (rule 5). Times are clock_ms. Pure:
+ * random bits come from the state given.
  */
 #ifndef CHUNKLIFT_RETRY_H
 #define CHUNKLIFT_RETRY_H
@@ -22,6 +22,7 @@
 #define RETRY_WAIT_MAX_MS 20000
 #define RETRY_TOKENS 500
 #define RETRY_UNREACHED_MS 10000
+#define RETRY_IDLE_MS 120000 /* not tried for so long after its wait was over: idle, not down */
 
 struct retry_budget {
     uint32_t tokens;
@@ -41,7 +42,10 @@ uint32_t retry_wait_ms(uint32_t failures, uint64_t *random_state);
 struct retry_endpoint {
     char *name; /* as in the job's target; "" for directories */
     bool connected;
-    uint64_t trying_ms;      /* first attempt since the last success; 0 none */
+    uint64_t trying_ms; /* first attempt since the last success; 0 none */
+    uint64_t
+        failing_ms;    /* first failure since the last success, or since it was last tried after a long pause; 0 none */
+    uint64_t again_ms; /* when the last failure's wait ends */
     uint64_t success_ms;     /* last success; 0 none yet */
     uint64_t brake_until_ms; /* 0 not braked */
 };

@@ -57,6 +57,13 @@ static bool checksum_agrees(const struct s3_op *op, const struct http_reply *r) 
            crc32c_from_base64(http_header(r, "x-amz-checksum-crc32c"), &crc) == 0 && crc == op->crc;
 }
 
+/* The store states a checksum of the whole object, and it is another one. */
+static bool checksum_differs(const struct s3_op *op, const struct http_reply *r) {
+    uint32_t crc;
+    return slice_equal(http_header(r, "x-amz-checksum-type"), slice_of("FULL_OBJECT")) &&
+           crc32c_from_base64(http_header(r, "x-amz-checksum-crc32c"), &crc) == 0 && crc != op->crc;
+}
+
 /* An answer to ListParts: Ceph says NoSuchKey. */
 static bool is_gone(const struct s3_error *e) {
     return e->gone || (e->status == 404 && e->klass != FAIL_NO_BUCKET);
@@ -87,6 +94,11 @@ static void on_doubt_head(struct s3_op *op, const struct http_reply *r, const st
         return;
     }
     enum s3_knowledge owned = e ? S3_NO : s3_is_owned(op, r);
+    if (!e && owned == S3_YES && checksum_differs(op, r)) {
+        s3_end_failed(op, FAIL_INTEGRITY, false,
+                      "the store's checksum of the whole object is not that of what was sent");
+        return;
+    }
     if (!e && size_agrees(op, r) && (owned == S3_YES || (owned == S3_UNKNOWN && checksum_agrees(op, r)))) {
         if (s3_take_etag(op, r))
             done(op);

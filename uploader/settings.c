@@ -44,6 +44,7 @@ static int parse_table(struct settings *s, struct extras *x, int argc, char **ar
         {"quiet", 'q', OPTION_FLAG, &s->quiet, NULL, "nothing but errors"},
         {"no-progress", 0, OPTION_FLAG, &x->no_progress, NULL, NULL},
         {"verbose", 'v', OPTION_FLAG, &s->verbose, NULL, "say more"},
+        {"for-cp", 0, OPTION_FLAG, &s->for_cp, NULL, NULL},
         {"check-only", 0, OPTION_FLAG, &s->check_only, NULL, NULL}, /* for `cp`: before it starts anything */
         {"help", 'h', OPTION_FLAG, &x->help, NULL, "show this"},
         {"version", 0, OPTION_FLAG, &x->version, NULL, "show the version"},

@@ -17,6 +17,7 @@ struct settings {
     const char *endpoint_url, *region, *profile; /* region, profile NULL: from environment and configuration */
     uint64_t slots, retry_for_ms, response_timeout_ms;
     bool content_md5, insecure, json, quiet, verbose;
+    bool for_cp;     /* started by `cp`, which speaks for it */
     bool check_only; /* end after the settings and credentials were found usable */
     /* held for the above */
     struct buf default_dir;

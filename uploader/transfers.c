@@ -336,7 +336,7 @@ void transfers_start(struct uploader *u) {
 /* A running task's lease ended: no renewal was answered, or it did not deserve one. */
 static void lose_lease(struct uploader *u, struct entry **e) {
     struct lease *l = &(*e)->lease;
-    lease_look(l, (*e)->task.moved_bytes, (*e)->task.awaiting_reply, u->now_ms);
+    lease_look(l, (*e)->task.moved_bytes + (*e)->task.checked_bytes, (*e)->task.awaiting_reply, u->now_ms);
     bool stalled = !lease_has_progress(l, u->now_ms, session_lease_ms(u->session), u->settings->response_timeout_ms);
     struct retry_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
     if (!stalled || !endpoint || (*e)->own_abort) {

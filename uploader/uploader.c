@@ -72,7 +72,7 @@ static int make_session(struct uploader *u) {
     const struct settings *s = u->settings;
     struct session_options o = {.role = ROLE_UPLOADER,
                                 .consumer = s->consumer,
-                                .journal_dir = s->journal_dir,
+                                .journal_dir = s->consumer ? NULL : s->journal_dir,
                                 .slots = (uint32_t)s->slots,
                                 .allow = (const char *const *)s->allow_urls,
                                 .allow_count = s->allow.count};
@@ -189,14 +189,24 @@ static void check_signals(struct uploader *u) {
     int stops = signals_stop_count();
     if (stops > 0 && !u->draining) {
         u->draining = true;
+        u->idle_ms = u->now_ms;
         transfers_drain(u);
-        say_drain(u);
+        if (!u->settings->for_cp) /* cp says it for all */
+            say_drain(u);
     }
     if (stops > 1)
         uploader_end(u, 128 + signals_stop_signal());
 }
 
 static void check_drained(struct uploader *u) {
+    if (tasks_count(&u->tasks) > 0)
+        u->idle_ms = u->now_ms;
+    if (u->reports.count > 0 && u->now_ms > u->idle_ms + DRAIN_SILENCE_MS) {
+        log_error("%zu result%s not acknowledged; ending without", u->reports.count,
+                  u->reports.count == 1 ? " was" : "s were");
+        event_lost(u);
+        uploader_end(u, 3);
+    }
     if (tasks_count(&u->tasks) > 0 || u->reports.count > 0)
         return;
     if (u->releases.count == 0 || !session_is_connected(u->session))

@@ -55,6 +55,7 @@ struct uploader {
     uint64_t sent_bytes, retries;
     bool started; /* a transfer, in this turn: its backend wants a step before any sleep */
     bool draining, over;
+    uint64_t idle_ms; /* draining: when a task was last there */
     int status;
     bool journal_said;
 };

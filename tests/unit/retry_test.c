@@ -143,7 +143,7 @@ static void test_throttling_brakes_the_endpoint(void **state) {
     retry_endpoints_release(&w.endpoints);
 }
 
-static void test_outage_counts_from_the_first_attempt_after_a_success(void **state) {
+static void test_outage_counts_from_the_first_failure_after_a_success(void **state) {
     (void)state;
     struct world w;
     setup(&w);
@@ -153,10 +153,10 @@ static void test_outage_counts_from_the_first_attempt_after_a_success(void **sta
     retry_endpoint_attempt(w.endpoint, 3600000);
     struct retry_failure f = {.failures = 1};
     assert_int_equal(decide(&w, f, 3600100).action, RETRY_AGAIN);
-    assert_int_not_equal(decide(&w, f, 3600000 + 599999).action, RETRY_OUTAGE);
-    assert_int_equal(decide(&w, f, 3600000 + 600000).action, RETRY_OUTAGE);
-    retry_endpoint_success(w.endpoint, 3600000 + 600001);
-    assert_int_equal(decide(&w, f, 3600000 + 600002).action, RETRY_AGAIN);
+    assert_int_not_equal(decide(&w, f, 3600100 + 599999).action, RETRY_OUTAGE);
+    assert_int_equal(decide(&w, f, 3600100 + 600000).action, RETRY_OUTAGE);
+    retry_endpoint_success(w.endpoint, 3600100 + 600001);
+    assert_int_equal(decide(&w, f, 3600100 + 600002).action, RETRY_AGAIN);
     retry_endpoints_release(&w.endpoints);
 }
 
@@ -172,6 +172,28 @@ static void test_never_reached_gives_up_after_ten_seconds(void **state) {
     retry_endpoints_release(&w.endpoints);
 }
 
+static void test_a_long_transfer_that_breaks_is_no_outage(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    retry_endpoint_attempt(w.endpoint, 1000);
+    assert_int_not_equal(decide(&w, (struct retry_failure){.failures = 1}, 1000 + 700000).action, RETRY_OUTAGE);
+    retry_endpoints_release(&w.endpoints);
+}
+
+static void test_an_idle_hour_after_a_failure_is_no_outage(void **state) {
+    (void)state;
+    struct world w;
+    struct retry_failure f = {.failures = 1};
+    setup(&w);
+    retry_endpoint_attempt(w.endpoint, 1000);
+    assert_int_not_equal(decide(&w, f, 2000).action, RETRY_OUTAGE); /* given back, done by another uploader */
+    retry_endpoint_attempt(w.endpoint, 3600000);
+    assert_int_not_equal(decide(&w, f, 3601000).action, RETRY_OUTAGE);
+    assert_int_equal(decide(&w, f, 3601000 + 600000).action, RETRY_OUTAGE);
+    retry_endpoints_release(&w.endpoints);
+}
+
 static void test_reached_once_is_an_outage_not_unreachable(void **state) {
     (void)state;
     struct world w;
@@ -180,7 +202,7 @@ static void test_reached_once_is_an_outage_not_unreachable(void **state) {
     decide(&w, (struct retry_failure){.failures = 1}, 1001); /* connected, a 500 */
     struct retry_failure f = {.failures = 1, .never_connected = true};
     assert_int_not_equal(decide(&w, f, 60000).action, RETRY_UNREACHABLE);
-    assert_int_equal(decide(&w, f, 601000).action, RETRY_OUTAGE);
+    assert_int_equal(decide(&w, f, 601001).action, RETRY_OUTAGE);
     retry_endpoints_release(&w.endpoints);
 }
 
@@ -215,7 +237,9 @@ UNIT_MAIN(cmocka_unit_test(test_wait_is_full_jitter), cmocka_unit_test(test_many
           cmocka_unit_test(test_budget_costs_and_refills), cmocka_unit_test(test_empty_budget_slows_and_never_gives_up),
           cmocka_unit_test(test_short_wait_keeps_the_lease_long_wait_gives_it_back),
           cmocka_unit_test(test_retry_after_is_a_minimum), cmocka_unit_test(test_throttling_brakes_the_endpoint),
-          cmocka_unit_test(test_outage_counts_from_the_first_attempt_after_a_success),
+          cmocka_unit_test(test_outage_counts_from_the_first_failure_after_a_success),
           cmocka_unit_test(test_never_reached_gives_up_after_ten_seconds),
+          cmocka_unit_test(test_a_long_transfer_that_breaks_is_no_outage),
+          cmocka_unit_test(test_an_idle_hour_after_a_failure_is_no_outage),
           cmocka_unit_test(test_reached_once_is_an_outage_not_unreachable),
           cmocka_unit_test(test_fresh_credentials_cost_nothing), cmocka_unit_test(test_endpoints_are_apart_and_bounded))
