@@ -95,7 +95,8 @@ struct retry_decision retry_decide(struct retry_endpoint *e, struct retry_budget
         e->connected = true;
     if (f->credentials_expired) /* fresh ones are there already: it costs no retry */
         return (struct retry_decision){RETRY_AGAIN, 0};
-    retry_endpoint_attempt(e, now_ms); /* its own start may have been forgotten by another's success */
+    if (e->trying_ms == 0) /* its own start was forgotten by another's success */
+        e->trying_ms = now_ms;
     if (!e->connected && now_ms - e->trying_ms >= RETRY_UNREACHED_MS)
         return (struct retry_decision){RETRY_UNREACHABLE, 0};
     if (e->failing_ms == 0)
