@@ -395,8 +395,19 @@ static void tell_all(struct consumer *c, const char *text) {
     }
 }
 
+/* Leases of local processes that are gone stand in nobody's way. */
+static int drop_dead(struct consumer *c) {
+    int rc = 0;
+    for (size_t i = c->peers.count; !rc && i-- > 0;)
+        if (i < c->peers.count && peer_is_dead(c->peers.all[i]))
+            rc = peer_drop(c, c->peers.all[i]);
+    return rc;
+}
+
 int consumer_stop(struct consumer *c, bool *clean) {
     int rc = core_flush(c);
+    if (!rc)
+        rc = drop_dead(c);
     *clean = !rc && consumer_lease_count(c) == 0 && core_time(c) >= c->grace_until_ms;
     if (*clean) {
         struct record stop = {.ev = EV_STOP};

@@ -130,14 +130,17 @@ static int run(struct cp *cp) {
 static void report_end(struct cp *cp, int status) {
     const struct producer_counts *counts = producer_counts(cp->producer);
     double seconds = seconds_since(cp->began_ms);
+    const struct producer_config *config = &cp->o.base.config;
+    const char *journal =
+        config->consumer ? config->consumer : config->journal_dir; /* whose it is, as far as we know */
     progress_erase(&cp->progress);
     cp->show_progress = false;
     if (producer_trouble(cp->producer))
         log_error("%s", producer_trouble(cp->producer));
     if (cp->o.base.json)
-        json_counts_event("summary", counts, seconds, status, cp->o.base.config.journal_dir);
+        json_counts_event("summary", counts, seconds, status, journal);
     else if (!cp->o.base.quiet && status != 2)
-        summary_print(stderr, counts, seconds, cp->o.base.config.journal_dir);
+        summary_print(stderr, counts, seconds, journal);
     if (status > 128 && !cp->o.base.quiet && !cp->o.base.json)
         log_info("interrupted; the same command goes on from here");
 }

@@ -68,10 +68,11 @@ static int loop(struct run *r) {
 static void report_end(const struct run *r, int status) {
     const struct producer_counts *counts = producer_counts(r->producer);
     double seconds = (double)(clock_ms() - r->began_ms) / 1000.0;
+    const char *journal = r->o.config.consumer ? r->o.config.consumer : r->o.config.journal_dir;
     if (r->o.json)
-        json_counts_event("summary", counts, seconds, status, r->o.config.journal_dir);
+        json_counts_event("summary", counts, seconds, status, journal);
     else if (!r->o.quiet)
-        summary_print(stderr, counts, seconds, r->o.config.journal_dir);
+        summary_print(stderr, counts, seconds, journal);
 }
 
 int main(int argc, char **argv) {

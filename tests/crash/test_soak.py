@@ -62,7 +62,7 @@ class Sources:
 class FileStore:
     """A local directory. Marks over recorded ranges of unfinished files show whether they are written again."""
 
-    args, env, pace = ["--chunk-size", "1MiB"], {}, 0.2
+    args, env, pace = ["--chunk-size", "512KiB"], {}, 0.4
 
     def __init__(self, box, sources):
         self.out, self.sources = box.dir / "out", sources
@@ -76,11 +76,11 @@ class FileStore:
         now = time.time()
         for r in records:
             key = (r.get("upload"), r.get("chunk"))
-            if r["ev"] != "chunk" or r["upload"] not in begun or key in self.marks or stamp(r["ts"]) > now - RACE_S:
+            if r["ev"] != "chunk" or r["upload"] not in begun or key in self.marks or stamp(r["ts"]) > now - 0.1:
                 continue
             final = begun[r["upload"]]["dest"].removeprefix("file://")
             try:
-                with open(os.path.join(os.path.dirname(final), os.path.basename(begun[r["upload"]]["handle"])), "r+b") as f:
+                with open(os.path.join(os.path.dirname(final), begun[r["upload"]]["handle"].rpartition(":")[0]), "r+b") as f:
                     f.seek(r["offset"])
                     f.write(MARK)
             except FileNotFoundError:
@@ -262,8 +262,7 @@ class Soak:
         pids = self.find(victim)
         if not pids:
             return
-        if self.kills_left % 2 == 0:
-            self.store.mark(self.box.records())
+        self.store.mark(self.box.records())
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGSTOP if still else signal.SIGKILL)
@@ -336,6 +335,8 @@ class Soak:
         sent = self.store.good_requests(records, len(self.faults), self.excused)
         print(f"{sent}; {self.excuses} excused by a pause")
         odd = [p.name for p in self.box.journal.iterdir() if not JOURNAL_NAMES.fullmatch(p.name)]
+        if records[-1]["ev"] != "stop" and "consumer" in odd:
+            odd.remove("consumer")  # tells the next one who may still be at work
         assert odd == [], f"left over in the journal directory: {odd}"
         self.nothing_to_do(records)
 
@@ -401,18 +402,19 @@ def soak(box, store, sources, kills, name):
         s.go_on(everything=True)
 
 
+@pytest.mark.soak
 def test_short_soak(box):
-    sources = Sources(box.dir / "src", 64, 2, 40)
+    sources = Sources(box.dir / "src", 200, 2, 60)
     soak(box, FileStore(box, sources), sources, 8, "short")
 
 
-@pytest.mark.crash
+@pytest.mark.soak
 def test_soak_into_a_directory(box):
     sources = Sources(box.dir / "src", 200, 4, 200)
     soak(box, FileStore(box, sources), sources, 20, "file")
 
 
-@pytest.mark.crash
+@pytest.mark.soak
 def test_soak_into_a_gateway(box, rgw):
     sources = Sources(box.dir / "src", 200, 4, 200)
     store = S3Store(box, sources, rgw, f"soak-{time.time_ns()}")
