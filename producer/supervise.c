@@ -12,6 +12,7 @@
 #include "system/clock.h"
 #include "system/dirs.h"
 #include "system/log.h"
+#include "system/signals.h"
 #include "system/spawn.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -272,8 +273,11 @@ static int check_uploader(struct supervisor *s) {
     int err = spawn(&(struct spawn_options){.argv = a.items, .death_signal = SIGTERM}, &pid);
     if (err != 0)
         return cannot_start(&s->uploader_program, err);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    while (waitpid(pid, &status, WNOHANG) != pid) { /* a credential_process may take its time; a signal ends the wait */
+        if (signals_stop_count() > 0)
+            kill(pid, SIGKILL);
+        poll(NULL, 0, 2);
+    }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     return WIFEXITED(status) && WEXITSTATUS(status) == 2 ? ERR_USAGE : ERR_UNREACHABLE;
