@@ -181,7 +181,7 @@ int cp_command(int argc, char **argv) {
     if (err == 0)
         err = start(&cp);
     if (err != 0) {
-        status = exit_status_of(err);
+        status = signals_stop_count() > 0 ? 128 + signals_stop_signal() : exit_status_of(err);
     } else {
         progress_init(&cp.progress, cp.began_ms);
         cp.show_progress = !cp.o.base.quiet && !cp.o.base.no_progress && !cp.o.base.json;
