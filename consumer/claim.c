@@ -120,20 +120,23 @@ bool claim_is_adoptable(const struct upload *u, const struct ref *ref) {
     return false;
 }
 
-/* Rule 10: the intent is on disk before anything may be made at the destination; the round's commit stands between. */
-static int record_intent(struct consumer *c, struct upload *u) {
-    struct record r = {.ev = EV_OPEN, .upload = u->id};
-    core_fill_identity(&r, &u->is);
-    return core_append(c, &r, u->producers);
+/* A begin that is granted again has a second intent: what its earlier holder asked for may come to be at any time, also
+ * after the next one looked. */
+static bool needs_intent(const struct upload *u, enum job_kind kind, bool fresh) {
+    if (kind == JOB_BEGIN && u->opened)
+        return fresh && !u->reopened && !upload_is_file(u);
+    return !u->opened && (kind == JOB_BEGIN || (kind == JOB_PUT && upload_is_file(u)));
 }
 
-static bool needs_intent(const struct upload *u, enum job_kind kind) {
-    return !u->opened && (kind == JOB_BEGIN || (kind == JOB_PUT && upload_is_file(u)));
+/* Who must look for what earlier holders of begin left: the next one, and whoever ends an upload begun twice. */
+static bool looks_back(const struct upload *u, enum job_kind kind) {
+    return (kind == JOB_BEGIN && u->opened) || ((kind == JOB_FINISH || kind == JOB_ABORT) && u->reopened);
 }
 
 static int grant(struct consumer *c, struct peer *peer, const struct claim *claim, struct upload *u,
                  struct verdict *v) {
     struct lease *l = leases_find(&c->leases, &claim->ref);
+    bool fresh = !l;
     if (l) {
         leases_renew(&c->leases, l, c->now_ms);
     } else if (leases_grant(&c->leases, &claim->ref, peer, &peer->leases, u, c->now_ms, &l)) {
@@ -142,11 +145,11 @@ static int grant(struct consumer *c, struct peer *peer, const struct claim *clai
     } else if (peer->free > 0) {
         peer->free--; /* until its next heartbeat */
     }
-    if (u && u->opened && claim->ref.kind == JOB_BEGIN)
+    if (u && looks_back(u, claim->ref.kind))
         v->since_us = u->open_us;
-    if (!u || !needs_intent(u, claim->ref.kind))
+    if (!u || !needs_intent(u, claim->ref.kind, fresh))
         return 0;
-    int rc = record_intent(c, u);
+    int rc = core_record_open(c, u);
     if (rc == ERR_INVALID) { /* cannot be written down, so it cannot be done */
         leases_end(&c->leases, l);
         *v = deny(WHY_JOURNAL, DRAINING_MS);

@@ -100,6 +100,9 @@ static int done_begin(struct verdict_on *v) {
     struct geometry g = upload_geometry(u);
     if (u->put || g.chunks == 0 || !geometry_is_valid(&g) || !handle_is_keepable(v->result->handle))
         return refused(v, WHY_STALE);
+    int rc = v->result->doubt && u->opened && !u->reopened ? core_record_open(v->c, u) : 0;
+    if (rc)
+        return rc == ERR_INVALID ? refused(v, WHY_JOURNAL) : rc;
     struct record r = {.ev = EV_BEGIN, .upload = u->id, .handle = v->result->handle};
     core_fill_identity(&r, &u->is);
     r.has |= HAS_GEOMETRY | HAS_HANDLE;
@@ -109,7 +112,7 @@ static int done_begin(struct verdict_on *v) {
         r.has |= HAS_CHECKSUM;
         r.checksum = slice_of(CHECKSUM_TEXT);
     }
-    int rc = record(v, &r, 0);
+    rc = record(v, &r, 0);
     if (!rc && v->ack->kind == ACK_RECORDED)
         v->ack->handle = v->result->handle;
     return rc;

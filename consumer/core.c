@@ -73,6 +73,12 @@ void core_fill_identity(struct record *r, const struct upload_identity *is) {
     r->ino = is->ino;
 }
 
+int core_record_open(struct consumer *c, struct upload *u) {
+    struct record r = {.ev = EV_OPEN, .upload = u->id};
+    core_fill_identity(&r, &u->is);
+    return core_append(c, &r, u->producers);
+}
+
 uint64_t core_concerned(const struct consumer *c, const struct upload *u) {
     const struct upload *next = state_find(&c->state, &u->superseded_by);
     return u->producers | (next ? next->producers : 0);

@@ -100,6 +100,8 @@ uint64_t core_concerned(const struct consumer *c, const struct upload *u);
 /* NULL when it can be recorded and read back as the same; else why not, for people. */
 const char *core_identity_error(const struct upload_identity *is);
 void core_fill_identity(struct record *r, const struct upload_identity *is);
+/* Rule 10: the intent; the round's commit stands before anything may be made at the destination. */
+int core_record_open(struct consumer *c, struct upload *u) MUST_CHECK;
 int core_append_abort(struct consumer *c, const struct upload *u, const char *reason) MUST_CHECK;
 
 /* ---- one handler a message ---- */

@@ -15,6 +15,8 @@
 
 #define MAGIC "CLs1"
 #define MAGIC_LEN 4
+#define FLAG_BEGUN 1u
+#define FLAG_REOPENED 2u
 
 /* ---- writing ---- */
 
@@ -104,7 +106,7 @@ static int save_upload(const struct upload *u, struct buf *out) {
     for (size_t i = 0; !rc && i < sizeof numbers / sizeof *numbers; i++)
         rc = add_number(out, numbers[i], 8);
     if (!rc)
-        rc = add_number(out, u->begun, 1);
+        rc = add_number(out, (u->begun ? FLAG_BEGUN : 0) | (u->reopened ? FLAG_REOPENED : 0), 1);
     return rc || !u->begun ? rc : save_begun(u, out);
 }
 
@@ -256,8 +258,8 @@ static int load_upload(struct reader *r, struct state *s) {
     is.ctime_ns = (int64_t)take_number(r, 8);
     is.ino = take_number(r, 8);
     int64_t open_us = (int64_t)take_number(r, 8);
-    uint64_t begun = take_number(r, 1);
-    if (r->bad || begun > 1 || state_find(s, &id)) {
+    uint64_t flags = take_number(r, 1);
+    if (r->bad || flags > (FLAG_BEGUN | FLAG_REOPENED) || state_find(s, &id)) {
         r->bad = true;
         return 0;
     }
@@ -266,7 +268,8 @@ static int load_upload(struct reader *r, struct state *s) {
         return rc;
     u->opened = true;
     u->open_us = open_us;
-    return begun ? load_begun(r, u) : 0;
+    u->reopened = flags & FLAG_REOPENED;
+    return flags & FLAG_BEGUN ? load_begun(r, u) : 0;
 }
 
 static int load(struct reader *r, struct state *s) {

@@ -177,6 +177,8 @@ static int apply_open(struct state *s, const struct record *r) {
     if (!rc && !u->opened) {
         u->opened = true;
         u->open_us = r->ts_us;
+    } else if (!rc && r->ev == EV_OPEN && !u->begun) {
+        u->reopened = true;
     }
     return rc;
 }

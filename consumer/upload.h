@@ -49,6 +49,7 @@ struct upload {
 
     /* from records */
     bool opened, begun;
+    bool reopened;   /* begin was granted more than once: more than one may have been created (rule 10) */
     int64_t open_us; /* ts of the first `open` */
     uint64_t begin_seq;
     char *handle;

@@ -46,8 +46,8 @@ struct task_result {
 struct task {
     struct job job;        /* slices owned by the task */
     struct source *source; /* opened and checked for chunk and put; NULL for begin, finish, abort, head */
-    int64_t since_us;      /* begin: look for what an earlier holder left since then (rule 10); 0 no */
-    struct part *parts;    /* finish: all of them, ascending */
+    int64_t since_us; /* begin, finish, abort: look for what earlier holders of begin left since then (rule 10); 0 no */
+    struct part *parts; /* finish: all of them, ascending */
     size_t part_count;
     uint64_t moved_bytes;       /* the backend keeps it up to date; heartbeats report it */
     uint64_t checked_bytes;     /* read ahead or read again without being moved: shows that the task lives */

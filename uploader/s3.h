@@ -5,6 +5,7 @@
  *   s3_call.c      one signed request: headers, credentials, the bucket's region
  *   s3_memory.c    what is known about endpoints and buckets
  *   s3_begin.c     begin: create a multipart upload, or adopt one (rule 10)
+ *   s3_leftovers.c what earlier holders of a begin left at the store (rule 10)
  *   s3_body.c      chunk and put: checksums ahead, bytes
  *   s3_complete.c  finish: complete, doubt (rule 11), parts that do not fit
  *   s3_object.c    abort and head
@@ -69,6 +70,11 @@ struct s3_op;
 /* e is NULL for a good reply. */
 typedef void s3_handler(struct s3_op *op, const struct http_reply *r, const struct s3_error *e);
 
+/* One leftover: u and parts are valid until the next request. Ends the op, sends a request, or goes on. */
+typedef void s3_leftover_found(struct s3_op *op, const struct s3_upload *u, const struct s3_xml_parts *parts);
+/* No (further) one; e: why they cannot be looked for, or NULL. */
+typedef void s3_leftover_none(struct s3_op *op, const struct s3_error *e);
+
 enum s3_state {
     S3_OP_KEYS,    /* its request waits for credentials */
     S3_OP_AHEAD,   /* reads its range for the checksum that goes ahead of the body */
@@ -108,8 +114,12 @@ struct s3_op {
     struct s3_error doubt; /* finish: what put the reply in doubt */
 
     /* begin */
-    bool plain;                    /* without checksum headers */
-    struct s3_xml_uploads uploads; /* candidates for adoption */
+    bool plain; /* without checksum headers */
+
+    /* begin, finish, abort: leftovers */
+    s3_leftover_found *found;
+    s3_leftover_none *none;
+    struct s3_xml_uploads uploads;
     size_t candidate;
     struct buf key_marker;
     char id_marker[PROTO_TEXT_MAX + 1];
@@ -160,6 +170,15 @@ void s3_end_err(struct s3_op *op, int err); /* memory and the like */
 bool s3_take_etag(struct s3_op *op, const struct http_reply *r);
 
 /* --- kinds of tasks: each sends its first request or ends op --- */
+
+/* Leftovers since task->since_us, one after the other; s3_leftovers_next goes on after one. */
+void s3_leftovers_start(struct s3_op *op, s3_leftover_found *found, s3_leftover_none *none);
+void s3_leftovers_next(struct s3_op *op);
+/* True, and *kind, when it is known how the store checks this upload. */
+bool s3_leftover_kind(const struct s3_op *op, const struct s3_upload *u, const struct s3_xml_parts *parts,
+                      enum checksum_kind *kind);
+/* Ends the op as done; where the task says so, leftovers are aborted first. */
+void s3_end_swept(struct s3_op *op);
 
 void s3_begin_start(struct s3_op *op);
 void s3_chunk_start(struct s3_op *op);

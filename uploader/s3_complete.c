@@ -31,7 +31,7 @@ static void head(struct s3_op *op, s3_handler *on_reply);
 static void done(struct s3_op *op) {
     op->task->result.crc = op->crc;
     op->task->result.size = op->size;
-    s3_end(op, OUTCOME_DONE);
+    s3_end_swept(op);
 }
 
 /* --- HEAD --- */

@@ -15,7 +15,7 @@ static void on_left(struct s3_op *op, const struct http_reply *r, const struct s
     if (e && e->transient) {
         s3_end_error(op, e);
     } else if (e) {
-        s3_end(op, OUTCOME_DONE); /* NoSuchUpload; or may not look, but the abort was accepted */
+        s3_end_swept(op); /* NoSuchUpload; or may not look, but the abort was accepted */
     } else if (op->tries < TRIES_MAX) {
         s3_abort_start(op);
     } else {
@@ -26,7 +26,7 @@ static void on_left(struct s3_op *op, const struct http_reply *r, const struct s
 static void on_aborted(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
     (void)r;
     if (e && (e->gone || e->klass == FAIL_NO_BUCKET || e->status == 404)) {
-        s3_end(op, OUTCOME_DONE);
+        s3_end_swept(op);
     } else if (e) {
         s3_end_error(op, e);
     } else {
@@ -40,7 +40,7 @@ static void on_aborted(struct s3_op *op, const struct http_reply *r, const struc
 void s3_abort_start(struct s3_op *op) {
     op->tries++;
     if (op->task->job.handle.len == 0) { /* nothing was ever created */
-        s3_end(op, OUTCOME_DONE);
+        s3_end_swept(op);
         return;
     }
     s3_request_begin(op, "DELETE");

@@ -70,6 +70,7 @@ static struct result result_of(const struct entry *e) {
                        .sent_bytes = e->sent_bytes};
     if (j->ref.kind == JOB_PUT)
         r.source = j->source;
+    r.doubt = j->ref.kind == JOB_BEGIN && e->task.since_us != 0;
     if (t->outcome == OUTCOME_FAILED) {
         r.klass = t->klass;
         r.error = slice_of(t->error);

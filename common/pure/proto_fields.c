@@ -189,6 +189,7 @@ static const struct field result_fields[] = {
     TEXT(result, 11, etag, OPTIONAL, PROTO_TEXT_MAX),   NUMBER(result, 12, ms, OPTIONAL, ANY32),
     NUMBER(result, 13, sent_bytes, OPTIONAL, ANY64),    FLAG(result, 14, exists),
     STRUCT(result, 15, source, OPTIONAL, source_shape), STRUCT(result, 16, target, OPTIONAL, target_shape),
+    FLAG(result, 17, doubt),
 };
 static const struct shape result_shape = SHAPE("result", result, result_fields);
 

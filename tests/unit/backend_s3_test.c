@@ -507,6 +507,26 @@ static void test_finish(void **state) {
     assert_true(saw(f, 0, "x-amz-checksum-type: FULL_OBJECT\r\n"));
 }
 
+/* Rule 10: what an earlier holder of begin left goes, in the end; an upload with parts stays. */
+static void test_finish_of_an_upload_begun_twice_leaves_nothing(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {with_body(f, "200 OK", "", completed),
+                                   with_body(f, "200 OK", "", uploads_page),
+                                   with_body(f, "200 OK", "", one_part),
+                                   with_body(f, "200 OK", "", "<ListPartsResult/>"),
+                                   error_reply(f, "403 Forbidden", "AccessDenied"),
+                                   NULL};
+    open_backend(f, replies);
+    prepare_finish(f);
+    f->task.since_us = clock_real_us();
+    const struct task_result *r = run(f);
+    assert_int_equal(r->outcome, OUTCOME_DONE);
+    assert_string_equal(r->etag, "w-3");
+    assert_true(saw(f, 2, "GET /bucket/a%20key?max-parts=1&uploadId=used "));
+    assert_true(saw(f, 4, "DELETE /bucket/a%20key?uploadId=empty "));
+    requests_are(f, 5);
+}
+
 static void test_finish_without_checksums_of_the_store(void **state) {
     struct fixture *f = *state;
     const char *const replies[] = {with_body(f, "200 OK", "", completed), NULL};
@@ -759,13 +779,13 @@ UNIT_MAIN(TEST(test_begin_store_that_verifies), TEST(test_begin_store_that_ignor
           TEST(test_attempt_after_a_broken_one_gets_a_new_connection), TEST(test_chunk_reply_that_does_not_come),
           TEST(test_put_small), TEST(test_put_large), TEST(test_put_empty), TEST(test_put_denied),
           TEST(test_expired_credentials_of_the_environment_are_final), TEST(test_key_that_is_not_utf8),
-          TEST(test_finish), TEST(test_finish_without_checksums_of_the_store),
-          TEST(test_finish_error_under_200_resolved_by_head), TEST(test_finish_lost_reply_resolved_by_head),
-          TEST(test_finish_no_such_upload_but_the_object_is_ours), TEST(test_finish_object_of_somebody_else),
-          TEST(test_finish_size_alone_is_no_proof), TEST(test_finish_ours_by_name_but_not_by_size),
-          TEST(test_finish_store_without_metadata_by_checksum), TEST(test_finish_doubt_and_the_upload_is_still_there),
-          TEST(test_finish_doubt_and_the_upload_is_gone), TEST(test_finish_empty_etag_is_looked_up),
-          TEST(test_finish_throttled_is_no_doubt), TEST(test_finish_invalid_part_listed_and_redone),
-          TEST(test_finish_invalid_part_taken_by_its_checksum), TEST(test_finish_too_small_parts),
-          TEST(test_abort_until_nothing_is_left), TEST(test_abort_of_nothing), TEST(test_head), TEST(test_cancel),
-          TEST(test_never_connected), TEST(test_check))
+          TEST(test_finish), TEST(test_finish_of_an_upload_begun_twice_leaves_nothing),
+          TEST(test_finish_without_checksums_of_the_store), TEST(test_finish_error_under_200_resolved_by_head),
+          TEST(test_finish_lost_reply_resolved_by_head), TEST(test_finish_no_such_upload_but_the_object_is_ours),
+          TEST(test_finish_object_of_somebody_else), TEST(test_finish_size_alone_is_no_proof),
+          TEST(test_finish_ours_by_name_but_not_by_size), TEST(test_finish_store_without_metadata_by_checksum),
+          TEST(test_finish_doubt_and_the_upload_is_still_there), TEST(test_finish_doubt_and_the_upload_is_gone),
+          TEST(test_finish_empty_etag_is_looked_up), TEST(test_finish_throttled_is_no_doubt),
+          TEST(test_finish_invalid_part_listed_and_redone), TEST(test_finish_invalid_part_taken_by_its_checksum),
+          TEST(test_finish_too_small_parts), TEST(test_abort_until_nothing_is_left), TEST(test_abort_of_nothing),
+          TEST(test_head), TEST(test_cancel), TEST(test_never_connected), TEST(test_check))

@@ -45,6 +45,38 @@ static void test_second_begin_says_since_when(void **state) {
     struct verdict v = world_claim('V', begin, "");
     assert_int_equal(v.kind, VERDICT_GRANT);
     assert_true(v.since_us > 0);
+    assert_int_equal(world_count("open"), 2);
+}
+
+static struct verdict finish_of(struct id128 id) {
+    for (uint32_t i = 0; i < 2; i++)
+        world_chunk('V', id, i);
+    return world_claim('V', world_ref(JOB_FINISH, id, 0), "H");
+}
+
+/* What the first holder asked the store for may come to be after the second one looked. */
+static void test_finish_looks_back_after_a_second_begin(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 2 * PART);
+    struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
+    world_claim('U', begin, "");
+    world_pass(w.o.lease_ms + 1);
+    struct verdict again = world_claim('V', begin, "");
+    assert_int_equal(world_done('V', begin, "H").kind, ACK_RECORDED);
+    world_kill();
+    w.now += 3000;
+    world_start();
+    everybody();
+    world_plan('P', &file);
+    world_pass(w.o.lease_ms + 1);
+    assert_int_equal(finish_of(begin.upload).since_us, again.since_us);
+}
+
+static void test_finish_of_an_upload_begun_once_looks_at_nothing(void **state) {
+    (void)state;
+    everybody();
+    assert_int_equal(finish_of(world_begun('P', 'U', "/src/a", S3, 2)).since_us, 0);
     assert_int_equal(world_count("open"), 1);
 }
 
@@ -278,6 +310,8 @@ static void test_process_that_cannot_be_seen_is_not_taken_for_dead(void **state)
 UNIT_MAIN(WORLD_TEST(test_leases_of_a_dead_local_process_end_at_once),
           WORLD_TEST(test_process_that_cannot_be_seen_is_not_taken_for_dead),
           WORLD_TEST(test_begin_is_granted_after_its_intent_is_durable), WORLD_TEST(test_second_begin_says_since_when),
+          WORLD_TEST(test_finish_looks_back_after_a_second_begin),
+          WORLD_TEST(test_finish_of_an_upload_begun_once_looks_at_nothing),
           WORLD_TEST(test_put_to_file_needs_an_intent_and_to_s3_none), WORLD_TEST(test_one_holder_at_a_time),
           WORLD_TEST(test_chunk_comes_after_begin_within_the_plan_for_the_handle),
           WORLD_TEST(test_a_recorded_chunk_is_done), WORLD_TEST(test_finish_comes_last),
