@@ -282,8 +282,9 @@ static int judge_redo(struct verdict_on *v) {
         return refused(v, WHY_STALE);
     if (!v->u)
         return judge_absent(v);
-    if (!upload_has_chunk(v->u, chunk))
-        return recorded(v, 0);
+    bool newer = v->result->seq && upload_has_chunk(v->u, chunk) && v->u->info[chunk].seq != v->result->seq;
+    if (newer || !upload_has_chunk(v->u, chunk))
+        return recorded(v, 0); /* said before, and maybe made good since */
     struct record r = {.ev = EV_REDO, .has = HAS_UPLOAD | HAS_CHUNK, .upload = v->u->id, .chunk = chunk};
     return record(v, &r, 0);
 }

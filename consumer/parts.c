@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #define PARTS_MAX PROTO_LIST_MAX
-#define PART_BYTES 32 /* of an encoded part besides its etag, at most */
+#define PART_BYTES 48 /* of an encoded part besides its etag, at most */
 
 struct etag_room {
     char text[ID_HEX_SIZE];
@@ -17,6 +17,7 @@ static size_t collect(const struct upload *u, uint32_t from, struct part *parts,
         p->chunk = chunk;
         p->crc = u->info[chunk].crc;
         p->length = geometry_length(&g, chunk);
+        p->seq = u->info[chunk].seq;
         p->etag = upload_etag(u, chunk, rooms[count].text);
         bytes += PART_BYTES + p->etag.len;
         if (count > 0 && bytes > ANSWER_BYTES)

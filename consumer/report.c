@@ -56,6 +56,17 @@ void report_happened(bool json, enum happening what, const struct peer *peer, co
     end_line();
 }
 
+void report_draining(bool json, size_t leases) {
+    if (leases == 0)
+        return;
+    if (!json) {
+        log_info("waiting for %zu %s to end; again to stop now", leases, leases == 1 ? "job" : "jobs");
+        return;
+    }
+    printf("{\"event\":\"draining\",\"jobs\":%zu", leases);
+    end_line();
+}
+
 void report_ended(bool json, const struct journal *j) {
     if (!json) {
         log_debug("%s: ended at seq %" PRIu64, journal_dir(j), journal_seq(j));

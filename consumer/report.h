@@ -6,6 +6,8 @@
 
 void report_listening(bool json, const char *endpoint, const struct journal *j);
 void report_happened(bool json, enum happening what, const struct peer *peer, const struct ref *job);
+/* Told to stop while leases live. */
+void report_draining(bool json, size_t leases);
 void report_ended(bool json, const struct journal *j);
 
 #endif

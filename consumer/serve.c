@@ -19,17 +19,15 @@
 #define DESERTED_MS 5000
 #define GOODBYE_MS 200
 
-#define HOLDERS_RETRY_MS 1000
-
 struct server {
     const struct settings *settings;
     struct consumer *consumer;
     struct endpoint *endpoint;
     struct holders holders;
     bool holders_changed;
-    uint64_t holders_retry_ms; /* after a failure, not before */
-    uint64_t turn_ms;          /* when the last turn began */
-    uint64_t waited_ms;        /* how long it may have waited */
+    bool draining;
+    uint64_t turn_ms;   /* when the last turn began */
+    uint64_t waited_ms; /* how long it may have waited */
 };
 
 static int send_to(void *arg, const void *route, size_t len, struct slice frame) {
@@ -135,13 +133,8 @@ static int turn(struct server *s, bool *drained) {
     uint64_t drained_ms;
     note_standstill(s);
     int rc = read_frames(s, &drained_ms);
-    if (!rc && s->holders_changed && clock_ms() >= s->holders_retry_ms && write_holders(s)) {
-        s->holders_changed = true;
-        s->holders_retry_ms = clock_ms() + HOLDERS_RETRY_MS;
-        log_warn("%s/consumer: not up to date; tried again; until then a restart may grant what a local uploader still "
-                 "holds",
-                 s->settings->dir.data);
-    }
+    if (!rc && s->holders_changed)
+        rc = write_holders(s); /* without it the next consumer might take a living holder for dead: no WELCOME leaves */
     if (!rc)
         rc = consumer_round(s->consumer, drained_ms, clock_ms());
     *drained = drained_ms != 0;
@@ -159,9 +152,19 @@ static int sleep_until_due(struct server *s) {
     return rc;
 }
 
-static bool is_over(const struct server *s) {
+/* The first stop signal lets the leases end that are there, the second does not wait. */
+static bool is_drained(struct server *s) {
+    size_t leases = consumer_lease_count(s->consumer);
+    if (!s->draining)
+        report_draining(s->settings->json, leases);
+    s->draining = true;
+    consumer_drain(s->consumer);
+    return leases == 0;
+}
+
+static bool is_over(struct server *s) {
     if (signals_stop_count() > 0)
-        return true;
+        return signals_stop_count() > 1 || is_drained(s);
     return s->settings->for_cp && consumer_is_deserted(s->consumer, DESERTED_MS, clock_ms());
 }
 
@@ -172,8 +175,6 @@ static int run(struct server *s) {
         if (rc)
             return rc;
         if (is_over(s)) { /* whoever came just now is answered */
-            if (signals_stop_count())
-                consumer_drain(s->consumer);
             rc = turn(s, &drained);
             if (rc || is_over(s))
                 return rc;

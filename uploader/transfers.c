@@ -101,9 +101,11 @@ static void fail_entry(struct uploader *u, struct entry *e, enum fail_class klas
 static void report_redo(struct uploader *u, struct entry *e) {
     const struct task_result *t = &e->task.result;
     for (size_t i = 0; i < t->redo_count; i++) {
+        CHECK(t->redo[i] < e->task.part_count); /* parts are complete and in order */
         struct result r = {.ref = {.kind = JOB_CHUNK, .upload = e->task.job.ref.upload, .chunk = t->redo[i]},
                            .outcome = OUTCOME_REDO,
-                           .handle = e->task.job.handle};
+                           .handle = e->task.job.handle,
+                           .seq = e->task.parts[t->redo[i]].seq};
         add_report(u, &r);
     }
     releases_add(&u->releases, &e->task.job.ref, WHY_LATER, 0, "some chunks must be sent again");
@@ -194,6 +196,10 @@ static void end_entry(struct uploader *u, struct entry *e) {
     e->task.moved_bytes = 0;
     if (t->outcome == OUTCOME_FAILED && t->transient) {
         retry(u, &e);
+        return;
+    }
+    if (t->outcome == OUTCOME_FAILED && !t->transient && !e->own_abort && lease_is_over(&e->lease, u->now_ms)) {
+        transfers_drop(u, &e, WHY_NO_PROGRESS, 0, t->error); /* rule 5: somebody else may be doing it well */
         return;
     }
     if (e->own_abort)

@@ -241,8 +241,8 @@ struct verdict {
     enum why why;      /* deny */
     uint32_t after_ms; /* deny: worth asking again after this; 0: wait to be offered it again */
     uint64_t seq;      /* done: its record */
-    int64_t since_us;  /* begin granted before, or finish or abort of an upload whose begin was: look for what an earlier
-                          holder left since this time (rule 10); 0: nothing to look for */
+    int64_t since_us; /* begin granted before, or finish or abort of an upload whose begin was: look for what an earlier
+                         holder left since this time (rule 10); 0: nothing to look for */
 };
 struct msg_verdict { /* GRANT, DENY and DONE for all claims of one CLAIM, same order */
     uint32_t lease_ms;
@@ -287,6 +287,7 @@ struct part {
     uint32_t chunk, crc;
     uint64_t length;
     struct slice etag;
+    uint64_t seq; /* of its record */
 };
 struct msg_partlist {
     struct id128 upload;
@@ -317,6 +318,7 @@ struct result {
     bool exists;              /* head */
     struct source_ref source; /* put: all that its record needs, should the consumer have restarted */
     struct target target;     /* put */
+    uint64_t seq;             /* redo: the record that must not count; a newer one of this chunk stays. 0: whichever */
     bool doubt;               /* begin: an attempt whose reply was lost may have created another one (rule 10) */
 };
 struct msg_complete { /* COMPLETE and FAIL */

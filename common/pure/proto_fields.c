@@ -177,19 +177,29 @@ static const struct field part_fields[] = {
     NUMBER(part, 2, crc, OPTIONAL, ANY32),
     NUMBER(part, 3, length, OPTIONAL, SIZE_LIMIT),
     TEXT(part, 4, etag, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(part, 5, seq, OPTIONAL, ANY64),
 };
 static const struct shape part_shape = SHAPE("part", part, part_fields);
 
 static const struct field result_fields[] = {
-    STRUCT(result, 1, ref, REQUIRED, ref_shape),        ENUM(result, 2, outcome, REQUIRED, OUTCOME_GONE),
-    ENUM(result, 3, klass, OPTIONAL, FAIL_NOBODY),      TEXT(result, 4, error, OPTIONAL, PROTO_TEXT_MAX),
-    TEXT(result, 5, handle, OPTIONAL, PROTO_TEXT_MAX),  ENUM(result, 6, checksum, OPTIONAL, CHECKSUM_CRC32C_FULL),
-    NUMBER(result, 7, offset, OPTIONAL, SIZE_LIMIT),    NUMBER(result, 8, length, OPTIONAL, SIZE_LIMIT),
-    NUMBER(result, 9, size, OPTIONAL, SIZE_LIMIT),      NUMBER(result, 10, crc, OPTIONAL, ANY32),
-    TEXT(result, 11, etag, OPTIONAL, PROTO_TEXT_MAX),   NUMBER(result, 12, ms, OPTIONAL, ANY32),
-    NUMBER(result, 13, sent_bytes, OPTIONAL, ANY64),    FLAG(result, 14, exists),
-    STRUCT(result, 15, source, OPTIONAL, source_shape), STRUCT(result, 16, target, OPTIONAL, target_shape),
+    STRUCT(result, 1, ref, REQUIRED, ref_shape),
+    ENUM(result, 2, outcome, REQUIRED, OUTCOME_GONE),
+    ENUM(result, 3, klass, OPTIONAL, FAIL_NOBODY),
+    TEXT(result, 4, error, OPTIONAL, PROTO_TEXT_MAX),
+    TEXT(result, 5, handle, OPTIONAL, PROTO_TEXT_MAX),
+    ENUM(result, 6, checksum, OPTIONAL, CHECKSUM_CRC32C_FULL),
+    NUMBER(result, 7, offset, OPTIONAL, SIZE_LIMIT),
+    NUMBER(result, 8, length, OPTIONAL, SIZE_LIMIT),
+    NUMBER(result, 9, size, OPTIONAL, SIZE_LIMIT),
+    NUMBER(result, 10, crc, OPTIONAL, ANY32),
+    TEXT(result, 11, etag, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(result, 12, ms, OPTIONAL, ANY32),
+    NUMBER(result, 13, sent_bytes, OPTIONAL, ANY64),
+    FLAG(result, 14, exists),
+    STRUCT(result, 15, source, OPTIONAL, source_shape),
+    STRUCT(result, 16, target, OPTIONAL, target_shape),
     FLAG(result, 17, doubt),
+    NUMBER(result, 18, seq, OPTIONAL, ANY64),
 };
 static const struct shape result_shape = SHAPE("result", result, result_fields);
 

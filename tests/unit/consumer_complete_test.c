@@ -234,6 +234,22 @@ static void test_redo_takes_the_record_back(void **state) {
     world_finish('V', id);
 }
 
+/* Its ACK was lost, the chunk was sent anew, and it is said again. */
+static void test_redo_of_an_older_record_takes_nothing_back(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    world_chunk('U', id, 0);
+    struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
+    r.outcome = OUTCOME_REDO;
+    r.seq = journal_seq(consumer_journal(w.c));
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    world_chunk('V', id, 0);
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    assert_int_equal(world_count("redo"), 1);
+    world_finish('V', id);
+}
+
 /* Rule 10: "A handle the store no longer knows: `abort` is recorded and a new upload begins." */
 static void test_gone_starts_anew(void **state) {
     (void)state;
@@ -365,6 +381,7 @@ UNIT_MAIN(WORLD_TEST(test_one_record_per_chunk), WORLD_TEST(test_ack_leaves_afte
           WORLD_TEST(test_a_stray_put_and_a_new_plan_make_one_record),
           WORLD_TEST(test_put_that_names_nonsense_is_refused),
           WORLD_TEST(test_a_failure_is_recorded_once_and_ends_nothing), WORLD_TEST(test_redo_takes_the_record_back),
-          WORLD_TEST(test_gone_starts_anew), WORLD_TEST(test_head_is_an_event_and_no_record),
-          WORLD_TEST(test_the_loser_hears_it_in_its_beat), WORLD_TEST(test_bytes_sent_twice_are_counted),
-          WORLD_TEST(test_parts_are_what_was_recorded), WORLD_TEST(test_no_ack_when_the_disk_fails))
+          WORLD_TEST(test_redo_of_an_older_record_takes_nothing_back), WORLD_TEST(test_gone_starts_anew),
+          WORLD_TEST(test_head_is_an_event_and_no_record), WORLD_TEST(test_the_loser_hears_it_in_its_beat),
+          WORLD_TEST(test_bytes_sent_twice_are_counted), WORLD_TEST(test_parts_are_what_was_recorded),
+          WORLD_TEST(test_no_ack_when_the_disk_fails))
