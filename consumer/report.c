@@ -1,5 +1,6 @@
 #include "consumer/report.h"
 #include "pure/text.h"
+#include "system/clock.h"
 #include "system/log.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,6 +24,12 @@ static void print_text(const char *name, const char *value) {
     buf_release(&text);
 }
 
+static void begin_line(const char *event) {
+    char ts[RFC3339_SIZE];
+    rfc3339_format(clock_real_us(), ts);
+    printf("{\"event\":\"%s\",\"ts\":\"%s\"", event, ts);
+}
+
 static void end_line(void) {
     puts("}");
     fflush(stdout); /* a reader that is gone must not stop the journal: errors are ignored */
@@ -33,7 +40,7 @@ void report_listening(bool json, const char *endpoint, const struct journal *j) 
         log_info("%s: serving the journal at %s", journal_dir(j), endpoint);
         return;
     }
-    printf("{\"event\":\"listening\"");
+    begin_line("listening");
     print_text("endpoint", endpoint);
     print_text("journal", journal_dir(j));
     printf(",\"epoch\":%" PRIu64 ",\"seq\":%" PRIu64, journal_epoch(j), journal_seq(j));
@@ -46,7 +53,8 @@ void report_happened(bool json, enum happening what, const struct peer *peer, co
                   job ? job_kind_name(job->kind) : "");
         return;
     }
-    printf("{\"event\":\"%s\",\"role\":\"%s\"", happening_names[what], role_names[peer->role]);
+    begin_line(happening_names[what]);
+    printf(",\"role\":\"%s\"", role_names[peer->role]);
     print_text("worker", peer->worker);
     if (job) {
         char hex[ID_HEX_SIZE];
@@ -63,7 +71,8 @@ void report_draining(bool json, size_t leases) {
         log_info("waiting for %zu %s to end; again to stop now", leases, leases == 1 ? "job" : "jobs");
         return;
     }
-    printf("{\"event\":\"draining\",\"jobs\":%zu", leases);
+    begin_line("draining");
+    printf(",\"jobs\":%zu", leases);
     end_line();
 }
 
@@ -72,7 +81,8 @@ void report_ended(bool json, const struct journal *j) {
         log_debug("%s: ended at seq %" PRIu64, journal_dir(j), journal_seq(j));
         return;
     }
-    printf("{\"event\":\"ended\",\"seq\":%" PRIu64, journal_seq(j));
+    begin_line("ended");
+    printf(",\"seq\":%" PRIu64, journal_seq(j));
     print_text("head", journal_head(j));
     end_line();
 }

@@ -69,12 +69,20 @@ static void display(struct cp *cp, uint64_t now_ms, uint64_t *deadline_ms) {
 
 /* ---- the loop ---- */
 
-static void first_stop(struct cp *cp) {
+/* Leases are also held for jobs that wait in an uploader's queue; those are given back, not finished. */
+static void say_finishing(const struct cp *cp) {
     char left[UNITS_TEXT_SIZE];
     const struct producer_counts *c = producer_counts(cp->producer);
+    uint64_t slots = (uint64_t)cp->o.supervise.uploaders * cp->o.supervise.slots;
+    uint64_t transfers = c->leases < slots ? c->leases : slots;
+    uint64_t bytes = c->leases ? c->lease_bytes / c->leases * transfers : 0;
+    log_info("finishing %" PRIu64 " transfer%s (%s left); again to stop now", transfers, transfers == 1 ? "" : "s",
+             format_size(bytes > c->bytes_moving ? bytes - c->bytes_moving : 0, left));
+}
+
+static void first_stop(struct cp *cp) {
     if (!cp->o.base.quiet)
-        log_info("finishing %" PRIu32 " transfer%s (%s left); again to stop now", c->leases, c->leases == 1 ? "" : "s",
-                 format_size(c->lease_bytes > c->bytes_moving ? c->lease_bytes - c->bytes_moving : 0, left));
+        say_finishing(cp);
     producer_drain(cp->producer);
     supervisor_drain(cp->supervisor);
 }

@@ -19,12 +19,12 @@ static const char *outcome_name(enum outcome outcome) {
     return "unknown";
 }
 
-/* {"ts":…,"ev":NAME,"job":KIND,"upload":…,"chunk":N — the caller goes on. */
-static int json_open(struct buf *line, const char *ev, const struct ref *ref) {
+/* {"event":NAME,"ts":…,"job":KIND,"upload":…,"chunk":N — the caller goes on. */
+static int json_open(struct buf *line, const char *event, const struct ref *ref) {
     char ts[RFC3339_SIZE], hex[ID_HEX_SIZE];
     rfc3339_format(clock_real_us(), ts);
     id_to_hex(&ref->upload, hex);
-    int err = buf_addf(line, "{\"ts\":\"%s\",\"ev\":\"%s\",\"job\":\"%s\",\"upload\":\"%s\"", ts, ev,
+    int err = buf_addf(line, "{\"event\":\"%s\",\"ts\":\"%s\",\"job\":\"%s\",\"upload\":\"%s\"", event, ts,
                        job_kind_name(ref->kind), hex);
     if (!err && ref->kind == JOB_CHUNK)
         err = buf_addf(line, ",\"chunk\":%u", ref->chunk);
@@ -48,9 +48,9 @@ static void json_end(struct buf *line, int err) {
 
 void event_report(const struct uploader *u, const struct result *r) {
     if (log_level() >= LOG_DEBUG)
-        log_debug("%s %u of %.*s: %s %.*s", job_kind_name(r->ref.kind), r->ref.chunk, (int)r->target.dest.len,
-                  r->target.dest.ptr ? r->target.dest.ptr : "", outcome_name(r->outcome), (int)r->error.len,
-                  r->error.ptr ? r->error.ptr : "");
+        log_debug("%s %u of %.*s: %s%s%.*s", job_kind_name(r->ref.kind), r->ref.chunk, (int)r->target.dest.len,
+                  r->target.dest.ptr ? r->target.dest.ptr : "", outcome_name(r->outcome), r->error.len ? ": " : "",
+                  (int)r->error.len, r->error.ptr ? r->error.ptr : "");
     if (!u->settings->json)
         return;
     struct buf line = BUF_INIT;
