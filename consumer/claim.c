@@ -5,6 +5,7 @@
  * HELD) · what must come first (LATER, rules 9 and 10) · whom a restart owes the first word (GRACE, rule 6).
  */
 #include "consumer/core.h"
+#include "system/fault.h"
 #include <stdlib.h>
 
 #define LATER_MS 200     /* order: what must come first is under way */
@@ -165,6 +166,7 @@ static int claim_one(struct consumer *c, struct peer *peer, const struct claim *
     *v = judge(c, peer, claim, u);
     if (v->kind == VERDICT_GRANT)
         rc = grant(c, peer, claim, u, v);
+    FAULT_POINT_IF(!rc && v->kind == VERDICT_GRANT, lease_granted, job_kind_name(claim->ref.kind));
     v->ref = claim->ref;
     if (v->kind == VERDICT_DONE)
         return rc; /* its record speaks */

@@ -1,5 +1,6 @@
 #include "consumer/core.h"
 #include "pure/check.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -330,6 +331,7 @@ static int drop_vanished(struct consumer *c, uint64_t drained_ms) {
         int rc = peer_drop(c, peer);
         if (rc)
             return rc;
+        FAULT_POINT(dead_noticed);
     }
     return 0;
 }
@@ -343,7 +345,9 @@ static int tick(struct consumer *c, uint64_t drained_ms) {
 
 int consumer_round(struct consumer *c, uint64_t drained_ms, uint64_t now_ms) {
     c->now_ms = now_ms;
+    FAULT_ONLY(bool claims = c->claims.count > 0;)
     int rc = core_flush(c);
+    FAULT_POINT_IF(!rc && claims, acks_sent, "");
     if (!rc)
         rc = tail_answer_due(c);
     if (!rc)
@@ -356,6 +360,7 @@ int consumer_round(struct consumer *c, uint64_t drained_ms, uint64_t now_ms) {
         rc = handle_waiting(c, &c->claims, claim_handle);
     if (!rc)
         rc = core_flush(c);
+    FAULT_POINT_IF(!rc && claims, verdicts_sent, "");
     c->taken_frames = c->taken_bytes = 0;
     return rc;
 }
@@ -409,6 +414,7 @@ int consumer_stop(struct consumer *c, bool *clean) {
     if (!rc)
         rc = drop_dead(c);
     *clean = !rc && consumer_lease_count(c) == 0 && core_time(c) >= c->grace_until_ms;
+    FAULT_POINT_IF(*clean, stop_decided, "");
     if (*clean) {
         struct record stop = {.ev = EV_STOP};
         rc = core_append(c, &stop, 0);

@@ -2,6 +2,7 @@
 #include "pure/check.h"
 #include "pure/dest.h"
 #include "pure/text.h"
+#include "system/fault.h"
 #include "system/log.h"
 
 uint64_t core_producers_of(const struct consumer *c, const struct id128 *upload) {
@@ -117,6 +118,7 @@ int core_flush(struct consumer *c) {
     int rc = commit(c);
     if (!rc)
         outbox_send(&c->outbox, c->o.send, c->o.arg);
+    FAULT_POINT_NOTED(answers_sent);
     return rc;
 }
 

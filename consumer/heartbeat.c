@@ -1,5 +1,6 @@
 /* HEARTBEAT, RELEASE, and leases that run out: how leases live on and end. */
 #include "consumer/core.h"
+#include "system/fault.h"
 #include <stdlib.h>
 
 #define RATE_MS 1000 /* the rate is taken over at least so long */
@@ -95,6 +96,7 @@ int release_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
         int rc = release_one(c, peer, &m->release.jobs[i]);
         if (rc)
             return rc;
+        FAULT_POINT(release_handled);
     }
     return 0;
 }
@@ -111,6 +113,7 @@ int expire_leases(struct consumer *c, uint64_t drained_ms) {
         int rc = core_lease_lost(c, l, &e);
         if (rc)
             return rc;
+        FAULT_POINT(lease_expired);
     }
     return 0;
 }

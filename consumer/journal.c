@@ -18,6 +18,7 @@
 
 #include "pure/check.h"
 #include "system/clock.h"
+#include "system/fault.h"
 #include "system/journal_dir.h"
 #include "system/log.h"
 #include <errno.h>
@@ -74,10 +75,14 @@ static int write_batch(struct journal *j) {
     int err = disk_mark_in_flight(j, true);
     if (err)
         return err;
+    FAULT_POINT_AS(journal_marked, record_ev_name(j->gathered_ev));
+    FAULT_AFTER(journal_torn, record_ev_name(j->gathered_ev),
+                (void)!disk_write_all(j->io, j->fd, j->gathered.data, j->gathered.len / 2));
     if (disk_write_all(j->io, j->fd, j->gathered.data, j->gathered.len))
         return disk_error(j->dir, JOURNAL_ACTIVE, "write");
-    if (j->io->fdatasync(j->fd) != 0)
+    if (FAULT_FAILS(journal_written, record_ev_name(j->gathered_ev)) || j->io->fdatasync(j->fd) != 0)
         return disk_error(j->dir, JOURNAL_ACTIVE, "fdatasync");
+    FAULT_POINT_AS(journal_synced, record_ev_name(j->gathered_ev));
     return disk_mark_in_flight(j, false);
 }
 
@@ -94,6 +99,11 @@ int journal_add_sealed(struct journal *j, uint64_t first_seq) {
     return 0;
 }
 
+/* For whom a new active file is begun: the kinds of its fault points. */
+__attribute__((unused)) static const char *occasion(const struct journal *j) {
+    return j->size > 0 ? "rotation" : j->seq > 0 ? "recovery" : "new";
+}
+
 /* Steps 2 and 3 of a rotation; step 3 alone when there is nothing to seal. */
 static int change_names(struct journal *j) {
     int err = 0;
@@ -102,11 +112,16 @@ static int change_names(struct journal *j) {
         disk_sealed_name(j->first_seq, sealed);
         if ((err = journal_add_sealed(j, j->first_seq)))
             return err;
-        if ((err = disk_rename(j, JOURNAL_ACTIVE, sealed)) || (err = disk_sync_dir(j)))
+        if ((err = disk_rename(j, JOURNAL_ACTIVE, sealed)))
             return err;
+        FAULT_POINT_AS(file_sealed, "rotation");
+        if ((err = disk_sync_dir(j)))
+            return err;
+        FAULT_POINT_AS(file_sealed_synced, "rotation");
     }
     if ((err = disk_rename(j, JOURNAL_TEMP, JOURNAL_ACTIVE)))
         return err;
+    FAULT_POINT_AS(file_named, occasion(j));
     return disk_sync_dir(j);
 }
 
@@ -117,10 +132,13 @@ int journal_begin_file(struct journal *j) {
         err = disk_create(j->dir, JOURNAL_TEMP, false, &fd);
     if (!err && disk_write_all(j->io, fd, j->gathered.data, j->gathered.len))
         err = disk_error(j->dir, JOURNAL_TEMP, "write");
+    FAULT_POINT_IF(!err, file_written, occasion(j));
     if (!err && j->io->fsync(fd) != 0)
         err = disk_error(j->dir, JOURNAL_TEMP, "fsync");
+    FAULT_POINT_IF(!err, file_synced, occasion(j));
     if (!err)
         err = change_names(j);
+    FAULT_POINT_IF(!err, file_name_synced, occasion(j));
     if (!err)
         err = disk_mark_in_flight(j, false);
     if (err) {
@@ -158,6 +176,8 @@ int journal_commit(struct journal *j) {
     if (err)
         return fail(j, err);
     batch_is_committed(j);
+    FAULT_POINT_AS(batch_committed, record_ev_name(j->last_ev));
+    FAULT_NOTE(record_ev_name(j->last_ev));
     /* After `stop` comes an epoch, never a segment: the active file alone tells whether the last end was a clean one.
      */
     if (j->size >= j->rotate_bytes && j->last_ev != EV_STOP)

@@ -17,6 +17,7 @@
  */
 #include "consumer/journal_internal.h"
 
+#include "system/fault.h"
 #include "system/journal_dir.h"
 #include "system/log.h"
 #include <errno.h>
@@ -267,16 +268,21 @@ int damage_copy_prefix(struct journal *j, uint64_t end, uint64_t next_seq, const
         err = disk_create(j->dir, JOURNAL_TEMP, false, &to);
     if (!err)
         err = copy_bytes(j, from, to, end, &step);
+    FAULT_POINT_IF(!err, recovery_copied, size > end ? "torn" : "sync");
     if (!err && size > end) {
         buf_clear(&step);
         if ((err = read_range(from, end, size, &step)) == ERR_IO)
             err = disk_error(j->dir, JOURNAL_ACTIVE, "read");
         if (!err)
             err = keep_tail(j, buf_slice(&step), next_seq, reason);
+        FAULT_POINT_IF(!err, recovery_tail_kept, "torn");
     }
     /* With nothing valid in it the copy is an empty file: whoever called begins a new one in its place. */
-    if (!err && (err = disk_rename(j, JOURNAL_TEMP, JOURNAL_ACTIVE)) == 0)
+    if (!err && (err = disk_rename(j, JOURNAL_TEMP, JOURNAL_ACTIVE)) == 0) {
+        FAULT_POINT_AS(recovery_renamed, size > end ? "torn" : "sync");
         err = disk_sync_dir(j);
+    }
+    FAULT_POINT_IF(!err, recovery_done, size > end ? "torn" : "sync");
     if (from >= 0)
         close(from);
     if (to >= 0)

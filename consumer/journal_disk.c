@@ -11,6 +11,7 @@
 #include "consumer/journal_internal.h"
 
 #include "system/dirs.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include "system/oserr.h"
 #include <errno.h>
@@ -116,6 +117,7 @@ int disk_open_dir(struct journal *j) {
         sync_ancestors(j->dir_fd);
     if ((err = take_lock(j)))
         return err;
+    FAULT_POINT(lock_taken);
     static const char *const stale[] = {JOURNAL_TEMP, SNAPSHOT_TEMP};
     for (size_t i = 0; i < sizeof stale / sizeof stale[0]; i++)
         if (unlinkat(j->dir_fd, stale[i], 0) != 0 && errno != ENOENT)
@@ -128,6 +130,7 @@ void disk_unlock(struct journal *j) {
         /* After a failure the mark must outlive us. Should this fail, an old pid stays in a file nobody holds. */
         if (j->ready && !j->failed && ftruncate(j->lock_fd, 0) != 0)
             log_debug("%s/%s: %s", j->dir, LOCK_FILE, strerror(errno));
+        FAULT_POINT_IF(j->ready && !j->failed, lock_cleared, "");
         close(j->lock_fd);
     }
     j->lock_fd = -1;

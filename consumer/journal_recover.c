@@ -16,6 +16,7 @@
  */
 #include "consumer/journal_internal.h"
 
+#include "system/fault.h"
 #include "system/journal_dir.h"
 #include "system/log.h"
 #include <errno.h>
@@ -362,7 +363,9 @@ static int begin_epoch(struct journal *j) {
     struct record epoch = {.ev = EV_EPOCH, .epoch = j->epoch, .journal = j->id, .version = JOURNAL_VERSION};
     if ((err = journal_append(j, &epoch)))
         return err;
-    return j->fd < 0 ? journal_begin_file(j) : journal_commit(j);
+    err = j->fd < 0 ? journal_begin_file(j) : journal_commit(j);
+    FAULT_POINT_IF(!err, epoch_recorded, "");
+    return err;
 }
 
 static int recover(struct journal *j, const struct journal_options *o) {

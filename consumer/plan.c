@@ -14,6 +14,7 @@
  * itself is committed before PLANNED leaves.
  */
 #include "consumer/core.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include <stdlib.h>
 
@@ -276,6 +277,7 @@ int plan_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     answer.planned.seq = journal_seq(c->journal);
     if (!rc)
         rc = core_answer(c, &peer->route, &answer);
+    FAULT_POINT_IF(!rc, plan_judged, "");
     for (size_t i = 0; i < answer.planned.file_count; i++)
         free(files[i].leases);
     free(files);

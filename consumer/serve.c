@@ -11,6 +11,7 @@
 #include "consumer/holders.h"
 #include "consumer/report.h"
 #include "system/clock.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include "system/signals.h"
 #include <stdlib.h>
@@ -53,6 +54,7 @@ static int write_holders(struct server *s) {
 static int open_all(struct server *s) {
     struct consumer_options o = {.dir = s->settings->dir.data,
                                  .lease_ms = (uint32_t)s->settings->lease_ms,
+                                 .rotate_bytes = FAULT_SETTING(rotate_bytes, 0),
                                  .send = send_to,
                                  .happened = happened,
                                  .arg = s};
@@ -63,6 +65,7 @@ static int open_all(struct server *s) {
     if (holders_are_gone(&s->holders))
         consumer_skip_grace(s->consumer);
     rc = endpoint_open(&s->endpoint, ENDPOINT_ROUTER, s->settings->bind.data);
+    FAULT_POINT_IF(!rc, bound, "");
     if (!rc)
         return write_holders(s);
     bool clean; /* nothing was granted: the next one shall not wait for our sake */
@@ -194,6 +197,7 @@ int server_run(struct server *s) {
         rc = consumer_stop(s->consumer, &clean);
     if (clean) /* otherwise it tells the next one who may still be at work */
         holders_remove(&s->holders);
+    FAULT_POINT_IF(clean, address_removed, "");
     if (rc) {
         log_error("%s: the journal consumer cannot go on: %s; nothing is lost, start it again when that is mended",
                   s->settings->dir.data, err_text(rc));

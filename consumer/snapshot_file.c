@@ -2,6 +2,7 @@
 
 #include "consumer/journal_internal.h"
 #include "pure/digest.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include "system/oserr.h"
 #include <errno.h>
@@ -59,8 +60,10 @@ static int write_temp(const struct journal_io *io, const char *dir, const char *
     int err = 0;
     if (disk_write_all(io, fd, header.ptr, header.len) || disk_write_all(io, fd, body.ptr, body.len))
         err = warn(dir, "write");
-    else if (io->fsync(fd) != 0)
+    FAULT_POINT_IF(!err, snapshot_written, "");
+    if (!err && io->fsync(fd) != 0)
         err = warn(dir, "fsync");
+    FAULT_POINT_IF(!err, snapshot_synced, "");
     close(fd);
     return err;
 }
@@ -85,10 +88,12 @@ int snapshot_write_by(const struct journal_io *io, const char *dir, const struct
         err = write_temp(io, dir, temp, buf_slice(&header), body);
         if (!err && io->rename(temp, final) != 0)
             err = warn(dir, "rename");
+        FAULT_POINT_IF(!err, snapshot_named, "");
         if (err)
             unlink(temp);
         else
             err = sync_dir(io, dir);
+        FAULT_POINT_IF(!err, snapshot_done, "");
     }
     buf_release(&header);
     free(temp);

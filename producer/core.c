@@ -1,4 +1,5 @@
 #include "producer/core.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include <errno.h>
 #include <stdio.h>
@@ -248,6 +249,7 @@ bool core_chunks_complete(struct core *c, struct file *f, uint64_t now_ms) {
         core_source_changed(c, f, difference, now_ms);
     else
         f->state = FILE_FINISH;
+    FAULT_POINT_IF(!difference, chunks_complete, "");
     return !difference;
 }
 

@@ -17,6 +17,7 @@
 #include "producer/supervise.h"
 #include "pure/units.h"
 #include "system/clock.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include "system/signals.h"
 #include <inttypes.h>
@@ -195,12 +196,15 @@ int cp_command(int argc, char **argv) {
         cp.show_progress = !cp.o.base.quiet && !cp.o.base.no_progress && !cp.o.base.json;
         log_set_before_line(erase_progress, &cp);
         status = run(&cp);
+        FAULT_POINT(cp_all_done);
         report_end(&cp, status);
         if (status <= 128 || cp.stops == 1)
             supervisor_drain(cp.supervisor);
+        FAULT_POINT(cp_drained);
     }
     producer_destroy(&cp.producer);
     endpoint_shutdown_all(); /* its BYE leaves */
+    FAULT_POINT_IF(err == 0, cp_said_bye, "");
     if (cp.supervisor)
         supervisor_stop(cp.supervisor);
     log_set_before_line(NULL, NULL);

@@ -12,6 +12,7 @@
 #include "producer/core.h"
 #include "runtime/session.h"
 #include "system/dirs.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include <errno.h>
 #include <stdio.h>
@@ -247,13 +248,19 @@ static int on_error(struct producer *p, const struct msg_error *e) {
     return 0;
 }
 
+static int on_planned(struct producer *p, const struct msg *m, uint64_t now_ms) {
+    int err = plan_apply(&p->core, now_ms, m->number, &m->planned);
+    FAULT_POINT_IF(err == 0, planned_read, "");
+    return err;
+}
+
 static int on_message(struct producer *p, const struct msg *m, uint64_t now_ms) {
     switch (m->type) {
     case MSG_WELCOME:
         on_welcome(p, now_ms);
         return 0;
     case MSG_PLANNED:
-        return plan_apply(&p->core, now_ms, m->number, &m->planned);
+        return on_planned(p, m, now_ms);
     case MSG_RECORDS:
         return on_records(p, m, now_ms);
     case MSG_ERROR:
@@ -317,6 +324,7 @@ static int ask_for_plans(struct producer *p, uint64_t now_ms, uint64_t *deadline
         struct msg m = {.type = MSG_PLAN, .plan = {.files = list, .file_count = count}};
         uint64_t number;
         int err = session_send(p->session, &m, &number);
+        FAULT_POINT_IF(err == 0, plan_sent, "");
         if (err == 0)
             plan_asked(asked, count, number, now_ms);
         else if ((err = sent(p, err, now_ms, deadline_ms)) != 0)
@@ -396,6 +404,7 @@ static int offer_jobs(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms
             continue;
         }
         err = endpoint_send(p->jobs, NULL, 0, buf_slice(&p->frame));
+        FAULT_POINT_IF(err == 0, offer_sent, job_kind_name(picked[0]->ref.kind));
         if (err == 0)
             jobs_sent(&p->core, picked, count, now_ms);
         else if (err == ERR_AGAIN) {

@@ -11,6 +11,7 @@
 #include "pure/buf.h"
 #include "system/clock.h"
 #include "system/dirs.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include "system/signals.h"
 #include "system/spawn.h"
@@ -123,8 +124,10 @@ static int start_consumer(struct supervisor *s, uint64_t now_ms) {
     s->consumer_tries++;
     s->consumer.start_at_ms = now_ms + CONSUMER_PAUSE_MS;
     log_debug("starting a journal consumer for %s", s->o.journal_dir);
-    return spawn(&(struct spawn_options){.argv = a.items, .new_session = true, .log_path = text(&s->log_path)},
-                 &s->consumer.pid);
+    int err = spawn(&(struct spawn_options){.argv = a.items, .new_session = true, .log_path = text(&s->log_path)},
+                    &s->consumer.pid);
+    FAULT_POINT_IF(err == 0, cp_consumer_started, "");
+    return err;
 }
 
 /* The last line our consumer wrote before it ended, without time and program name; empty when it wrote none. */
@@ -259,6 +262,7 @@ static int start_uploader(struct supervisor *s, struct child *u) {
     struct argv a = {.count = 0};
     uploader_argv(s, &a);
     int err = spawn(&(struct spawn_options){.argv = a.items, .death_signal = SIGTERM}, &u->pid);
+    FAULT_POINT_IF(err == 0, cp_uploader_started, "");
     return err == 0 ? 0 : cannot_start(&s->uploader_program, err);
 }
 
@@ -378,6 +382,7 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
         err = sibling_program("chunklift-uploader", &s->uploader_program);
     if (err == 0)
         err = check_uploader(s);
+    FAULT_POINT_IF(err == 0, cp_checked, "");
     if (err == 0 && !o->consumer)
         err = check_journal_dir(o->journal_dir);
     if (err == 0)
@@ -440,6 +445,7 @@ void supervisor_stop(struct supervisor *s) {
         signal_uploaders(s, SIGKILL);
         wait_until(s, uploaders_ended, STOP_WAIT_MS);
     }
+    FAULT_POINT(cp_uploaders_ended);
     /* It ends at the last BYE; when it does not, others use it. One that nobody spoke to ends by itself, later. */
     if (s->was_connected)
         wait_until(s, consumer_gone, OTHERS_WAIT_MS);

@@ -5,6 +5,7 @@
  */
 #include "producer/core.h"
 #include "pure/record.h"
+#include "system/fault.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -180,6 +181,7 @@ static void on_chunk(struct core *c, struct file *f, const struct record *r, uin
     c->counts.bytes_sent_now += length;
     note_progress(f);
     drop_job(c, f, JOB_CHUNK, r->chunk);
+    FAULT_POINT(chunk_seen);
     core_view(f, &view);
     if (c->events.file_progress)
         c->events.file_progress(c->events.arg, &view, r->chunk, length, r->worker);
@@ -262,10 +264,12 @@ static int on_record(struct core *c, const struct record *r, uint64_t now_ms) {
         on_redo(c, f, r);
         break;
     case EV_PUT:
+        FAULT_POINT_AS(end_seen, "put");
         c->counts.bytes_sent_now += f->id.size;
         core_file_done(c, f, now_ms);
         break;
     case EV_FINISH:
+        FAULT_POINT_AS(end_seen, "finish");
         core_file_done(c, f, now_ms);
         break;
     case EV_FAIL:

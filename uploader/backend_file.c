@@ -17,6 +17,7 @@
 #include "uploader/file_job.h"
 
 #include "pure/check.h"
+#include "system/fault.h"
 #include "uploader/source.h"
 #include <errno.h>
 #include <stdio.h>
@@ -113,6 +114,8 @@ static void sync_done(struct file_job *j, int error) {
         file_job_fail_errno(j, "cannot sync", error);
         return;
     }
+    FAULT_POINT_IF(t->job.ref.kind == JOB_CHUNK, bytes_synced, "chunk");
+    FAULT_POINT_AS(dir_synced, job_kind_name(t->job.ref.kind));
     if (t->job.ref.kind == JOB_CHUNK)
         t->result.crc = source_crc(t->source);
     if (t->job.ref.kind == JOB_FINISH) {

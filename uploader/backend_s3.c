@@ -5,6 +5,7 @@
  * so nothing here keeps a pointer into the list across it.
  */
 #include "pure/check.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include "uploader/s3.h"
 #include <stdio.h>
@@ -193,6 +194,10 @@ static void look_at_progress(struct s3_op *op) {
     op->task->awaiting_reply = http_all_sent(op->transfer);
     if (s3_carries_file(op))
         op->task->moved_bytes = http_sent(op->transfer);
+    FAULT_POINT_IF(op->task->moved_bytes > 0 && op->task->moved_bytes < op->task->job.length, bytes_half,
+                   job_kind_name(op->task->job.ref.kind));
+    FAULT_POINT_IF(op->task->awaiting_reply && http_request_left(op->transfer), s3_sent,
+                   job_kind_name(op->task->job.ref.kind));
 }
 
 /* The first op that can go on by itself. */

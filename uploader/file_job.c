@@ -4,6 +4,7 @@
 #include "pure/ids.h"
 #include "pure/text.h"
 #include "system/clock.h"
+#include "system/fault.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -174,6 +175,7 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
             return;
         }
         if (got == 0) {
+            FAULT_POINT_AS(bytes_written, job_kind_name(t->job.ref.kind));
             if (t->job.ref.kind == JOB_CHUNK)
                 file_job_wait_sync(b, j);
             else
@@ -191,6 +193,7 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
         b->unsynced_bytes += (uint64_t)got;
         t->moved_bytes += (uint64_t)got;
         t->result.sent_bytes = t->moved_bytes;
+        FAULT_POINT_IF(t->moved_bytes < t->job.length, bytes_half, job_kind_name(t->job.ref.kind));
     }
 }
 
@@ -199,6 +202,7 @@ void file_job_close(struct backend_file *b, struct file_job *j) {
         file_job_fail_errno(j, "cannot sync", errno);
         return;
     }
+    FAULT_POINT_AS(bytes_synced, job_kind_name(j->task->job.ref.kind));
     if (file_job_park_when_late(b, j) || !file_job_final_is_usable(j))
         return;
     if (renameat(j->place.dir_fd, j->temp, j->place.dir_fd, j->place.name) != 0) {
@@ -206,5 +210,6 @@ void file_job_close(struct backend_file *b, struct file_job *j) {
         return;
     }
     j->temp[0] = 0;
+    FAULT_POINT_AS(temp_renamed, job_kind_name(j->task->job.ref.kind));
     file_job_wait_dir_sync(b, j);
 }

@@ -1,3 +1,4 @@
+#include "system/fault.h"
 #include "uploader/file_job.h"
 
 #include <errno.h>
@@ -40,6 +41,7 @@ void file_put_open(struct file_job *j) {
             file_job_fail_errno(j, "cannot create its temporary file", error);
         return;
     }
+    FAULT_POINT_AS(temp_created, "put");
     j->phase = PHASE_WRITE;
 }
 

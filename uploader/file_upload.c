@@ -1,6 +1,7 @@
 #include "uploader/file_job.h"
 
 #include "pure/digest.h"
+#include "system/fault.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -54,10 +55,12 @@ void file_upload_begin(struct backend_file *b, struct file_job *j) {
         file_job_fail(j, FAIL_DEST, "its temporary name is no regular file", NULL);
         return;
     }
+    FAULT_POINT_AS(temp_created, "begin");
     if ((uint64_t)st.st_size < t->job.source.size && ftruncate(j->fd, (off_t)t->job.source.size) != 0) {
         file_job_fail_errno(j, "cannot give its temporary file its size", errno);
         return;
     }
+    FAULT_POINT_AS(temp_sized, "begin");
     snprintf(t->result.handle, sizeof t->result.handle, "%s:%" PRIu64, j->temp, (uint64_t)st.st_ino);
     t->result.checksum = CHECKSUM_NONE;
     file_job_wait_dir_sync(b, j);
@@ -71,6 +74,7 @@ void file_upload_abort(struct backend_file *b, struct file_job *j) {
     } else if (error || unlinkat(j->place.dir_fd, j->temp, 0) != 0) {
         file_job_fail_errno(j, "cannot remove its temporary file", error ? error : errno);
     } else {
+        FAULT_POINT_AS(temp_unlinked, "abort");
         file_job_wait_dir_sync(b, j);
     }
 }
@@ -142,6 +146,7 @@ static void doubt(struct file_job *j) {
         file_job_fail_errno(j, "cannot read it again", errno);
         return;
     }
+    FAULT_POINT(finish_doubted);
     j->phase = PHASE_VERIFY;
 }
 
@@ -174,6 +179,7 @@ void file_upload_verify(struct backend_file *b, struct file_job *j) {
         if (got == 0) {
             struct stat st;
             bool ours = j->crc == j->wanted_crc && file_job_look_at_final(j, &st) == 0 && st.st_ino == j->handle_ino;
+            FAULT_POINT_IF(ours, finish_verified, "");
             if (ours)
                 file_job_wait_dir_sync(b, j);
             else

@@ -384,6 +384,13 @@ bool http_all_sent(const struct http_transfer *t) {
     return bytes_left(t) >= t->body_length;
 }
 
+#ifdef CHUNKLIFT_FAULTS
+bool http_request_left(const struct http_transfer *t) {
+    long n = 0;
+    return curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &n) == CURLE_OK && n > 0;
+}
+#endif
+
 static bool was_connected(const struct http_transfer *t) {
     curl_off_t us = 0; /* set once a connection, TLS included, is made or taken up again */
     return curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &us) == CURLE_OK && us > 0;

@@ -62,6 +62,9 @@ int http_start(struct http *h, const struct http_request *r,
 void http_cancel(struct http *h, struct http_transfer *t);
 uint64_t http_sent(const struct http_transfer *t); /* body bytes so far */
 bool http_all_sent(const struct http_transfer *t);
+#ifdef CHUNKLIFT_FAULTS
+bool http_request_left(const struct http_transfer *t); /* its head, whatever of the body */
+#endif
 
 /* Drives transfers and calls done callbacks. */
 void http_perform(struct http *h);

@@ -2,6 +2,7 @@
 
 #include "pure/dest.h"
 #include "pure/geometry.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include <string.h>
 
@@ -81,8 +82,10 @@ static bool consider(struct uploader *u, const struct job *j) {
         decline(u, j, WHY_BACKOFF, (uint32_t)(endpoint->brake_until_ms - u->now_ms), NULL);
         return false;
     }
-    if (uploader_places(u, j->ref.kind) == 0 || !tasks_add(&u->tasks, j, false))
+    bool taken = uploader_places(u, j->ref.kind) > 0 && tasks_add(&u->tasks, j, false);
+    if (!taken)
         decline(u, j, WHY_FULL_SLOTS, 0, NULL);
+    FAULT_POINT_IF(taken, offer_taken, job_kind_name(j->ref.kind));
     return true;
 }
 
@@ -185,6 +188,7 @@ static void take_verdict(struct uploader *u, const struct verdict *v, uint64_t a
         tasks_remove(&u->tasks, &e);
     else
         transfers_grant(u, e, asked_ms, lease_ms, v->since_us);
+    FAULT_POINT_IF(v->kind == VERDICT_GRANT, grant_read, job_kind_name(v->ref.kind));
 }
 
 static void take_verdicts(struct uploader *u, uint64_t number, const struct msg_verdict *m) {
@@ -233,8 +237,10 @@ static void take_parts(struct uploader *u, const struct msg_partlist *page) {
         transfers_drop(u, &e, WHY_LATER, 0, "its part list is not complete");
     } else {
         e->asked_ms = 0; /* the next page */
-        if (e->parts_have == e->task.job.chunks)
+        if (e->parts_have == e->task.job.chunks) {
+            FAULT_POINT_AS(parts_read, "finish");
             transfers_parts_complete(u, e);
+        }
     }
 }
 
@@ -251,6 +257,7 @@ static void take_ack(struct uploader *u, const struct ack *a) {
             transfers_abort_own(u, &r->result);
     }
     report_destroy(&r);
+    FAULT_POINT_AS(ack_read, job_kind_name(a->ref.kind));
 }
 
 static void take_error(struct uploader *u, const struct msg_error *e) {

@@ -2,6 +2,7 @@
 
 #include "pure/check.h"
 #include "system/clock.h"
+#include "system/fault.h"
 #include "system/log.h"
 
 #define BATCH 256
@@ -37,6 +38,8 @@ static bool send_completes(struct uploader *u) {
         if (send_noting(u, &m, &m.complete.result_count))
             return false;
         reports_sent(&u->reports, m.complete.result_count, u->now_ms);
+        FAULT_ONLY(for (size_t i = 0; i < m.complete.result_count; i++)
+                       FAULT_POINT_AS(complete_sent, job_kind_name(results[i].ref.kind));)
         u->tick_ms = u->now_ms; /* there is a time to watch now */
     }
 }
@@ -48,6 +51,7 @@ static bool send_releases(struct uploader *u) {
         if (send_noting(u, &m, &m.release.job_count))
             return false;
         releases_drop(&u->releases, m.release.job_count);
+        FAULT_POINT(release_sent);
     }
     return true;
 }
@@ -69,6 +73,7 @@ static bool send_claims(struct uploader *u) {
             e->asked_ms = u->now_ms;
             e->asks++;
             tasks_move(&u->tasks, e, TASK_ASKED);
+            FAULT_POINT_AS(claim_sent, job_kind_name(e->task.job.ref.kind));
         }
         u->tick_ms = u->now_ms;
     }

@@ -5,6 +5,7 @@
  *
  * When an earlier holder of this begin may have created an upload, the first of the leftovers is adopted (rule 10).
  */
+#include "system/fault.h"
 #include "uploader/s3.h"
 
 static void create(struct s3_op *op);
@@ -78,6 +79,7 @@ static void adopt(struct s3_op *op, const struct s3_upload *u, const struct s3_x
         s3_leftovers_next(op);
         return;
     }
+    FAULT_POINT(s3_adopted);
     memcpy(op->task->result.handle, u->upload_id, sizeof u->upload_id);
     begun(op, kind);
 }

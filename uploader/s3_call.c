@@ -4,6 +4,7 @@
  */
 #include "pure/check.h"
 #include "system/clock.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include "uploader/s3.h"
 #include <stdarg.h>
@@ -62,6 +63,7 @@ static void on_done(void *arg, const struct http_reply *r) {
     struct s3_op *op = arg;
     struct s3_error e;
     op->transfer = NULL;
+    FAULT_POINT_IF(!r->error, s3_replied, job_kind_name(op->task->job.ref.kind));
     if (s3_carries_file(op))
         op->task->result.sent_bytes += r->sent_bytes;
     op->task->awaiting_reply = false;
@@ -105,6 +107,7 @@ static int send_now(struct s3_op *op) {
         .arg = op,
     };
     op->state = S3_OP_REQUEST;
+    FAULT_POINT_AS(s3_asking, job_kind_name(op->task->job.ref.kind));
     err = http_start(s3->http, &r, &op->transfer);
 out:
     buf_release(&url);

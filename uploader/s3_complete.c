@@ -16,6 +16,7 @@
  * Size alone is never a proof. A part is "as recorded" when size and checksum agree, or, where the store lists no
  * checksum, size and etag.
  */
+#include "system/fault.h"
 #include "uploader/s3.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +156,7 @@ static void on_complete(struct s3_op *op, const struct http_reply *r, const stru
             list_parts(op);
         }
     } else if (e->doubt || e->gone) {
+        FAULT_POINT(s3_doubted);
         op->doubt = *e;
         head(op, on_doubt_head);
     } else {

@@ -10,6 +10,7 @@
  *   finish, abort   abort them all: a request whose sender died may have taken effect after the next holder looked
  */
 #include "system/clock.h"
+#include "system/fault.h"
 #include "uploader/aws_time.h"
 #include "uploader/s3.h"
 
@@ -81,6 +82,7 @@ static void on_listed(struct s3_op *op, const struct http_reply *r, const struct
     if (http_date_parse(http_header(r, "date"), &date_s) == 0)
         skew_us = date_s * 1000000 - clock_real_us();
     op->since_us = op->task->since_us + skew_us - SKEW_US;
+    FAULT_POINT_IF(op->task->job.ref.kind == JOB_BEGIN, s3_listed, "");
     try_next(op);
 }
 

@@ -3,6 +3,7 @@
 #include "pure/check.h"
 #include "pure/dest.h"
 #include "system/clock.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,7 @@ static void add_report(struct uploader *u, const struct result *r) {
         return;
     }
     event_report(u, r);
+    FAULT_POINT_IF(r->outcome == OUTCOME_DONE, result_noted, job_kind_name(r->ref.kind));
 }
 
 static struct result result_of(const struct entry *e) {

@@ -11,6 +11,7 @@
 
 #include "pure/ids.h"
 #include "pure/units.h"
+#include "system/fault.h"
 #include "system/log.h"
 #include "system/oserr.h"
 #include <errno.h>
@@ -170,10 +171,12 @@ static int publish(const char *path, const char *temp, const struct buf *text) {
         ok = false;
         error = errno;
     }
+    FAULT_POINT_IF(ok, address_written, "");
     if (ok && rename(temp, path) != 0) {
         ok = false;
         error = errno;
     }
+    FAULT_POINT_IF(ok, address_named, "");
     if (ok)
         return 0;
     log_error("%s: cannot be written: %s", path, strerror(error));

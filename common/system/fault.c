@@ -1,0 +1,124 @@
+#include "system/fault.h"
+
+#include "pure/check.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KINDS_MAX 16
+
+static const struct {
+    const char *name, *kinds; /* kinds: words with one space between */
+} points[FAULT_COUNT] = {
+#define FAULT(program, name, kinds, sentence) {#name, kinds},
+#include "system/fault_points.def"
+#undef FAULT
+};
+
+enum action { ACTION_DIE, ACTION_STOP, ACTION_ERROR };
+
+static unsigned long passes[FAULT_COUNT][KINDS_MAX];
+static enum action due_action;
+static int due_delay_ms;
+
+/* The place of kind among the point's kinds; -1 when it has no such kind: such passes are nobody's business. */
+static int kind_index(enum fault point, const char *kind) {
+    size_t len = strlen(kind);
+    int index = 0;
+    for (const char *at = points[point].kinds;; index++) {
+        size_t word = strcspn(at, " ");
+        if (word == len && memcmp(at, kind, len) == 0)
+            return index;
+        if (!at[word])
+            return -1;
+        at += word + 1;
+    }
+}
+
+static bool read_text(const char *path, char *text, size_t size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, size - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+static enum action action_of(const char *word) {
+    if (strcmp(word, "stop") == 0)
+        return ACTION_STOP;
+    if (strcmp(word, "error") == 0)
+        return ACTION_ERROR;
+    CHECK(strcmp(word, "die") == 0);
+    return ACTION_DIE;
+}
+
+bool fault_is_due(enum fault point, const char *kind) {
+    const char *dir = getenv("CHUNKLIFT_FAULT_DIR");
+    if (!dir)
+        return false;
+    int error = errno, index = kind_index(point, kind);
+    if (index < 0)
+        return false;
+    CHECK(index < KINDS_MAX);
+    unsigned long pass = ++passes[point][index];
+    char path[PATH_MAX], fired[PATH_MAX + 8], text[64], word[16] = "";
+    unsigned long wanted = 0;
+    int n = snprintf(path, sizeof path, "%s/%s%s%s", dir, points[point].name, *kind ? "." : "", kind);
+    CHECK(n > 0 && (size_t)n < sizeof path);
+    snprintf(fired, sizeof fired, "%s.fired", path);
+    due_delay_ms = 0;
+    bool due = read_text(path, text, sizeof text) && sscanf(text, "%lu %15s %d", &wanted, word, &due_delay_ms) >= 2 &&
+               pass >= wanted;
+    if (due)
+        due_action = action_of(word);
+    due = due && rename(path, fired) == 0;
+    errno = error;
+    return due;
+}
+
+bool fault_act(void) {
+    if (due_delay_ms > 0)
+        (void)poll(NULL, 0, due_delay_ms);
+    switch (due_action) {
+    case ACTION_DIE:
+        (void)kill(getpid(), SIGKILL);
+        for (;;)
+            (void)pause();
+    case ACTION_STOP:
+        (void)kill(getpid(), SIGSTOP);
+        return false;
+    case ACTION_ERROR:
+        errno = EIO;
+        return true;
+    }
+    return false;
+}
+
+static const char *noted;
+
+void fault_note(const char *kind) {
+    noted = kind;
+}
+
+const char *fault_noted(void) {
+    const char *kind = noted;
+    noted = NULL;
+    return kind;
+}
+
+uint64_t fault_setting(const char *name, uint64_t usual) {
+    const char *dir = getenv("CHUNKLIFT_FAULT_DIR");
+    char path[PATH_MAX], text[32];
+    if (!dir || snprintf(path, sizeof path, "%s/set.%s", dir, name) >= (int)sizeof path ||
+        !read_text(path, text, sizeof text))
+        return usual;
+    return strtoull(text, NULL, 10);
+}
