@@ -1,6 +1,7 @@
 #include "system/fault.h"
 
 #include "pure/check.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,7 +22,7 @@ static const struct {
 #undef FAULT
 };
 
-enum action { ACTION_DIE, ACTION_STOP, ACTION_ERROR };
+enum action { ACTION_DIE, ACTION_ALL, ACTION_STOP, ACTION_ERROR };
 
 static unsigned long passes[FAULT_COUNT][KINDS_MAX];
 static enum action due_action;
@@ -52,6 +53,8 @@ static bool read_text(const char *path, char *text, size_t size) {
 }
 
 static enum action action_of(const char *word) {
+    if (strcmp(word, "all") == 0)
+        return ACTION_ALL;
     if (strcmp(word, "stop") == 0)
         return ACTION_STOP;
     if (strcmp(word, "error") == 0)
@@ -84,10 +87,37 @@ bool fault_is_due(enum fault point, const char *kind) {
     return due;
 }
 
+static bool has_our_directory(const char *pid) {
+    static char text[65536];
+    char path[64], ours[PATH_MAX + 32];
+    snprintf(path, sizeof path, "/proc/%.20s/environ", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : -1;
+    if (fd >= 0)
+        close(fd);
+    snprintf(ours, sizeof ours, "CHUNKLIFT_FAULT_DIR=%s", getenv("CHUNKLIFT_FAULT_DIR"));
+    return n > 0 && memmem(text, (size_t)n, ours, strlen(ours) + 1); /* with its NUL */
+}
+
+/* All that have our directory, before they can notice that one is missing. */
+static void kill_all_others(void) {
+    DIR *proc = opendir("/proc");
+    for (struct dirent *e; proc && (e = readdir(proc));) {
+        long pid = strtol(e->d_name, NULL, 10);
+        if (pid > 1 && pid != getpid() && has_our_directory(e->d_name))
+            (void)kill((pid_t)pid, SIGKILL);
+    }
+    if (proc)
+        closedir(proc);
+}
+
 bool fault_act(void) {
     if (due_delay_ms > 0)
         (void)poll(NULL, 0, due_delay_ms);
     switch (due_action) {
+    case ACTION_ALL:
+        kill_all_others();
+        /* fall through */
     case ACTION_DIE:
         (void)kill(getpid(), SIGKILL);
         for (;;)

@@ -9,8 +9,10 @@
  *
  * A point is armed by a file of its name in the directory that CHUNKLIFT_FAULT_DIR names, with one line:
  *
- *     PASS ACTION [DELAY]     die (SIGKILL), stop (SIGSTOP) or error, at the PASS-th time this process comes by;
- *                             before that it stands still for DELAY milliseconds, so that what it sent arrives
+ *     PASS ACTION [DELAY]     at the PASS-th time this process comes by; before that it stands still for DELAY
+ *                             milliseconds, so that what it sent arrives
+ *
+ * Actions: die (SIGKILL), all (SIGKILL for every process with the same directory), stop (SIGSTOP), error.
  *
  * Only the process that succeeds in renaming the file to NAME.fired acts: a point fires once over any number of
  * processes and restarts.

@@ -1,0 +1,274 @@
+"""The crash sweep: at every fault point of every program somebody dies, and all must end as if nothing had happened.
+
+  alone       only the process that came by dies; everything else goes on by itself (a `cp` that died is run again)
+  everything  all processes are killed at that moment, then the same command is run again
+
+Each run is judged by tests/support/checker.py, which shares no code with chunklift. With `everything` what is recorded at the destination is
+marked while all is dead, so that a second writing would show. A point that was armed and not passed fails its test.
+
+Not every point lies on the way of a plain upload: HOW says what has to happen first. Runs are made by a few threads; a test waits for its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from support.box import ROOT, Box, random_file, wait_for
+from support.faults import Faults, all_points
+
+MIB = 1 << 20
+CHECKER = ROOT / "tests" / "support" / "checker.py"
+THREADS = 4
+END_S = 60  # for a run of a second or two on a busy machine
+POINTS = {p.name: p for p in all_points()}
+LEFT_MS = 40  # so that what was sent has left before its sender dies
+
+
+class How:
+    """What makes a run come by a point."""
+
+    def __init__(self, first=None, nth=1, change=False, rotate=0, again=False, pause=None, go_on="cont", too=None):
+        self.first = first    # a point: before, another run was killed there, all of it
+        self.nth = nth        # which pass
+        self.change = change  # the source was changed since
+        self.rotate = rotate  # the journal is rotated at so many bytes
+        self.again = again    # the same was uploaded before
+        self.pause = pause    # a point: who comes by there is stopped for a while
+        self.go_on = go_on    # cont: goes on after a moment; late: when the point was passed; term: is told to end first
+        self.too = too        # a point: who comes by there dies alone
+
+
+HOW = {
+    "recovery_copied.torn": How(first="journal_torn.chunk"),
+    "recovery_copied.sync": How(first="journal_written.chunk"),
+    "recovery_tail_kept.torn": How(first="journal_torn.chunk"),
+    "recovery_renamed.torn": How(first="journal_torn.chunk"),
+    "recovery_renamed.sync": How(first="journal_written.chunk"),
+    "recovery_done.torn": How(first="journal_torn.chunk"),
+    "recovery_done.sync": How(first="journal_written.chunk"),
+    "file_sealed": How(rotate=900),
+    "journal_marked.epoch": How(first="batch_committed.chunk"),
+    "journal_torn.epoch": How(first="batch_committed.chunk"),
+    "journal_written.epoch": How(first="batch_committed.chunk"),
+    "journal_synced.epoch": How(first="batch_committed.chunk"),
+    "lease_expired": How(pause="grant_read.chunk", go_on="late"),
+    "release_handled": How(pause="offer_taken.chunk", go_on="term"),
+    "release_sent": How(pause="offer_taken.chunk", go_on="term"),
+    "answers_between": How(pause="plan_judged", go_on="cont"),
+    "dead_noticed": How(too="grant_read.chunk"),
+    "finish_doubted": How(first="temp_renamed.finish"),
+    "finish_verified": How(first="temp_renamed.finish"),
+    "s3_listed": How(first="s3_replied.begin"),
+    "s3_adopted": How(first="s3_replied.begin"),
+    "s3_doubted": How(first="s3_replied.finish"),
+}
+KINDS = {"abort": How(first="batch_committed.chunk", change=True), "head": How(again=True), "rotation": How(rotate=900),
+         "recovery": How(first="file_sealed_synced.rotation", rotate=900), "chunk": How(nth=2)}
+LAST_CHUNK = {"journal_torn.chunk", "parts_read"}
+ON_S3_ALONE = {"s3_asking", "s3_sent", "s3_replied", "s3_listed", "s3_adopted", "s3_doubted"}
+ON_FILES_ALONE = {"temp_created", "temp_sized", "bytes_written", "bytes_synced", "temp_renamed", "dir_synced", "temp_unlinked",
+                  "finish_doubted", "finish_verified"}
+# Between programs, or of what the store has: worth a run with a real gateway too. The journal does not know where the bytes went.
+OF_THE_PROTOCOL = {"lease_granted", "batch_committed", "answers_sent", "dead_noticed", "offer_taken", "claim_sent", "grant_read", "parts_read",
+                   "result_noted", "complete_sent", "ack_read", "bytes_half", "lease_expired", "release_handled"}
+
+
+class Case:
+    def __init__(self, point, kind, store, death):
+        self.point, self.kind, self.store, self.death = point, kind, store, death
+        self.armed = point.armed(kind)
+        self.how = HOW.get(self.armed) or HOW.get(point.name) or KINDS.get(kind) or How()
+        self.id = f"{self.armed}-{store}-{death}"
+
+
+def cases():
+    for point in POINTS.values():
+        for kind in point.kinds:
+            if point.name not in ON_S3_ALONE:
+                yield Case(point, kind, "file", "everything")
+                yield Case(point, kind, "file", "alone")
+            if point.name in ON_S3_ALONE | OF_THE_PROTOCOL and kind != "head":
+                yield Case(point, kind, "rgw", "everything")
+                yield Case(point, kind, "rgw", "alone")
+
+
+def short(case):
+    """In the default set each point has one run: with its most telling kind, everything killed, into a directory."""
+    telling = next((k for k in ("chunk", "rotation", "torn", "begin", "finish") if k in case.point.kinds), case.point.kinds[0])
+    return case.store == "file" and case.death == "everything" and case.kind == telling
+
+
+def parameters():
+    for case in cases():
+        yield pytest.param(case, id=case.id, marks=[] if short(case) else [pytest.mark.crash])
+
+
+class FileStore:
+    def __init__(self, box, big):
+        self.dest = f"file://{box.dir}/out/" + ("big" if big else "small")
+        self.args, self.env = ["--chunk-size", "1MiB"], {}
+        self.check = []
+        self.size = 5 * MIB + 300_000 if big else 700_000
+
+
+class S3Store:
+    def __init__(self, box, rgw, big):
+        self.dest = f"s3://bucket/sweep/{box.mark}/" + ("big" if big else "small")
+        self.args, self.env = ["--chunk-size", "5MiB", "--endpoint-url", rgw.endpoint], rgw.env
+        self.check = ["--endpoint", rgw.endpoint, "--access-log", rgw.dir / "log" / "client.rgw.log"]
+        self.size = 11 * MIB if big else 3 * MIB
+
+
+class Run:
+    """One case from beginning to end, in a box of its own."""
+
+    def __init__(self, box, case, rgw):
+        self.box, self.case, self.how, self.deaths = box, case, case.how, 0
+        big = case.kind != "put"
+        self.store = FileStore(box, big) if case.store == "file" else S3Store(box, rgw, big)
+        self.faults = Faults(box)
+        self.source = random_file(box.dir / "src" / "it", self.store.size, seed="sweep")
+        if self.how.rotate:
+            self.faults.set("rotate_bytes", self.how.rotate)
+        self.stopped = []
+
+    def start(self):
+        return self.box.start("cp", "--journal", self.box.journal, "--no-progress", "-v", "--lease", "1s", "--slots", "1", *self.store.args,
+                              self.source, self.store.dest, env=self.store.env)
+
+    def to_the_end(self, child=None):
+        child = child or self.start()
+        status = child.wait(END_S)
+        assert status == 0, f"cp ended with {status}"
+        self.box.gone()
+
+    def checker(self, *more, **kw):
+        done = subprocess.run(["/usr/bin/python3", "-B", CHECKER, "--journal", self.box.journal, "--dest", self.store.dest,
+                               "--marks", self.box.dir / "marks", *self.store.check, *more], env={**os.environ, **self.store.env},
+                              capture_output=True, text=True, timeout=60, **kw)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def kill_everything(self):
+        while self.box.processes():  # one may just have started another
+            self.box.kill_all()
+        for child in self.children:
+            child.wait()
+        if (self.box.journal / "journal.jsonl").exists():
+            self.checker("--mark")
+
+    def killed_at(self, armed, nth=1):
+        """The command is run until somebody dies there; everybody else is killed."""
+        self.faults.arm(armed, nth, "all")
+        self.children = [self.start()]
+        self.faults.wait(armed, END_S, meanwhile=lambda: self.children[0].poll() is None)
+        self.kill_everything()
+        self.deaths += 1
+
+    def prepare(self):
+        if self.how.first:
+            self.killed_at(self.how.first)
+        if self.how.again:
+            self.to_the_end()
+        if self.how.change:
+            random_file(self.source, self.store.size, seed="changed")
+
+    def stopped_pid(self):
+        def find():
+            for pid in self.box.processes():
+                if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T":
+                    return pid
+            return None
+        return wait_for(find, what="somebody stands still")
+
+    def resume(self, child):
+        """Whoever stands still at the other point goes on, and so the run comes by ours."""
+        self.faults.wait(self.how.pause, END_S, meanwhile=lambda: child.poll() is None)
+        pid = self.stopped_pid()
+        if self.how.go_on == "cont":
+            time.sleep(0.6)  # let questions pile up: two heartbeats of everybody
+        elif self.how.go_on == "term":
+            os.kill(pid, signal.SIGTERM)
+        elif self.how.go_on == "late":
+            self.faults.wait(self.case.armed, END_S)
+        if self.how.go_on != "late" or self.case.death == "alone":
+            os.kill(pid, signal.SIGCONT)
+
+    def run(self):
+        self.prepare()
+        delay = LEFT_MS if "sent" in self.case.point.name else 0
+        for name, action in ((self.how.pause, "stop"), (self.how.too, "die")):
+            if name:
+                self.faults.arm(name, 1, action)
+        self.faults.arm(self.case.armed, self.how.nth, "all" if self.case.death == "everything" else "die", delay)
+        child = self.start()
+        self.children = [child]
+        if self.how.pause:
+            self.resume(child)
+        if self.case.death == "everything":
+            self.faults.wait(self.case.armed, END_S, meanwhile=lambda: child.poll() is None)
+            self.kill_everything()
+            self.to_the_end()
+        else:
+            self.goes_on(child)
+        self.deaths += 1
+        assert self.faults.fired(self.case.armed), f"{self.case.armed} was armed and nobody came by"
+        self.checker("--source", self.source)
+        return self.deaths
+
+    def goes_on(self, child):
+        status = child.wait(END_S)
+        if self.case.point.program in ("cp", "producer"):
+            assert status == -signal.SIGKILL, f"cp ended with {status}"
+            self.to_the_end()
+        else:
+            assert status == 0, f"cp ended with {status}: it should have gone on by itself"
+            self.box.gone()
+
+    def story(self):
+        lines = [f"journal, from seq 1, in {self.box.journal}:"]
+        for name in sorted(p.name for p in self.box.journal.glob("journal*.jsonl")):
+            lines += [f"  {name}: {line[:230]}" for line in (self.box.journal / name).read_text(errors="replace").splitlines()]
+        lines += [f"  {p.relative_to(self.box.dir)}" for top in ("journal", "out", "faults") for p in sorted((self.box.dir / top).rglob("*"))]
+        for log in [*sorted(self.box.dir.glob("out-*.log")), self.box.journal / "consumer.log"]:
+            if log.exists():
+                lines += [f"{log.name}:", log.read_text(errors="replace")[-2500:]]
+        return "\n".join(lines)
+
+
+def run(case, rgw):
+    """Deaths survived; or what went wrong, with its story."""
+    with Box() as box:
+        r = Run(box, case, rgw)
+        try:
+            return r.run(), None
+        except (AssertionError, subprocess.TimeoutExpired, OSError) as e:
+            return r.deaths, f"{case.id}: {e}\n{r.story()}"
+
+
+@pytest.fixture(scope="module")
+def sweep(request):
+    """Futures of all chosen cases, by id."""
+    chosen = [i.callspec.params["case"] for i in request.session.items if i.module is request.module and hasattr(i, "callspec")]
+    rgw = request.getfixturevalue("rgw") if any(c.store == "rgw" for c in chosen) else None
+    with ThreadPoolExecutor(THREADS) as pool:
+        began = time.monotonic()
+        futures = {c.id: pool.submit(run, c, rgw) for c in chosen}
+        yield futures
+        for f in futures.values():
+            f.cancel()
+        done = {c: futures[c.id].result() for c in chosen if futures[c.id].done() and not futures[c.id].cancelled()}
+    deaths, points = sum(d for d, wrong in done.values() if not wrong), {c.point.name for c in done}
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    reporter.write_line(f"\ncrash sweep: {len(points)} points, {deaths} deaths survived in {time.monotonic() - began:.0f} s")
+
+
+@pytest.mark.parametrize("case", parameters())
+def test_somebody_dies_and_nothing_is_lost(sweep, case):
+    _, wrong = sweep[case.id].result()
+    if wrong:
+        pytest.fail(wrong, pytrace=False)
