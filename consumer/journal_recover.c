@@ -8,7 +8,7 @@
  *    h at its seq, or with that segment's `prev`. When it does not, the caller is told and the walk begins anew without
  *    it.
  * 3. The first bad line of the active file is judged (journal_damage.c): torn tail, or ERR_DAMAGED. Anything bad in a
- *    sealed file is ERR_DAMAGED: it was whole and synced before it got its name.
+ *    sealed file is ERR_DAMAGED: it was whole and synced before it got its name. So is a snapshot beside no valid line.
  * 4. The active file is made trustworthy: copied where a tail was cut or the last holder died with a batch in flight;
  *    begun anew where it is missing or empty (a crash in the middle of a rotation, or a new journal); else opened, and
  *    synced together with the directory, for whoever wrote last may have been killed before his own sync.
@@ -16,6 +16,7 @@
  */
 #include "consumer/journal_internal.h"
 
+#include "consumer/snapshot_file.h"
 #include "system/fault.h"
 #include "system/journal_dir.h"
 #include "system/log.h"
@@ -303,6 +304,22 @@ static int walk(struct walk *w) {
     return walk_once(w);
 }
 
+/* A snapshot is written of lines that are on the disk: where one lies, a journal was. To begin anew beside it would
+ * forget what is uploaded, and hide the loss. */
+static int check_not_lost(const struct walk *w) {
+    struct stat st;
+    if (w->seq > 0 && w->seq < w->o->known.seq && id_equal(&w->id, &w->o->known.journal))
+        log_warn("%s: the journal ends at seq %" PRIu64 ", but there is a snapshot of seq %" PRIu64
+                 ": lines were lost at its end",
+                 w->j->dir, w->seq, w->o->known.seq);
+    if (w->seq > 0 || fstatat(w->j->dir_fd, SNAPSHOT_NAME, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return 0;
+    log_error("%s: there is a snapshot but no line of its journal, so journal files were lost or emptied; bring them "
+              "back, or move %s/" SNAPSHOT_NAME " away to begin a new journal",
+              w->j->dir, w->j->dir);
+    return ERR_DAMAGED;
+}
+
 /* The journal stands after the last valid line. */
 static int adopt(struct journal *j, struct walk *w) {
     for (size_t i = 0; i < w->files.count; i++) {
@@ -375,6 +392,8 @@ static int recover(struct journal *j, const struct journal_options *o) {
         err = list_files(&w);
     if (!err)
         err = walk(&w);
+    if (!err)
+        err = check_not_lost(&w);
     if (!err)
         err = adopt(j, &w);
     if (!err)

@@ -540,6 +540,61 @@ static void test_known_place_that_does_not_fit_is_rejected(void **state) {
     free(p);
 }
 
+/* With the journal gone or emptied a snapshot is all that tells of it: nothing is begun beside it. */
+static void test_a_snapshot_without_its_journal_refuses(void **state) {
+    (void)state;
+    struct buf all = three_batches();
+    struct slice left[] = {slice_of(""), slice_make(all.data, line_start(&all, 2) - 1), slice_of(NULL)};
+    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {
+        put_journal(left[i].ptr ? left[i] : slice_of(""));
+        if (!left[i].ptr)
+            assert_int_equal(unlink(ACTIVE), 0);
+        put_file(DIR_NAME "/snapshot", slice_of("whatever it says"));
+        struct journal_options o = options(NULL);
+        struct journal *j = NULL;
+        stderr_begin();
+        assert_int_equal(journal_open(&j, &o), ERR_DAMAGED);
+        struct buf said = stderr_end();
+        assert_contains(&said, "move journal/snapshot away");
+        assert_ptr_equal(strchr(said.data, '\n'), said.data + said.len - 1);
+        buf_release(&said);
+        assert_int_equal(exists(ACTIVE), left[i].ptr != NULL);
+        assert_null(find_file(DIR_NAME, "torn-"));
+        assert_int_equal(unlink(DIR_NAME "/snapshot"), 0);
+        stderr_begin();
+        j = open_ok(&o);
+        said = stderr_end();
+        assert_int_equal(journal_epoch(j), 1);
+        buf_release(&said);
+        journal_close(&j);
+    }
+    buf_release(&all);
+}
+
+static void test_lines_lost_behind_a_known_place_are_said(void **state) {
+    (void)state;
+    struct journal_position pos;
+    struct journal_options o = options(NULL);
+    struct journal *j = open_ok(&o);
+    commit_chunks(j, 0, 3);
+    commit_chunks(j, 3, 3);
+    journal_position(j, &pos);
+    journal_close(&j);
+    struct buf all = journal_bytes(DIR_NAME);
+    put_journal(slice_make(all.data, line_start(&all, 5)));
+    struct seen s;
+    o = options(&s);
+    o.known = pos;
+    stderr_begin();
+    j = open_ok(&o);
+    struct buf said = stderr_end();
+    assert_contains(&said, "ends at seq 4, but there is a snapshot of seq 7");
+    assert_int_equal(s.count, 4);
+    journal_close(&j);
+    buf_release(&said);
+    buf_release(&all);
+}
+
 static void test_known_of_a_journal_that_is_gone(void **state) {
     (void)state;
     uint64_t last;
@@ -642,5 +697,6 @@ UNIT_MAIN(TEST(test_torn_tail_at_every_byte), TEST(test_torn_first_line_begins_a
           TEST(test_damage_in_a_sealed_file_refuses_even_at_its_end), TEST(test_missing_sealed_file),
           TEST(test_journal_without_any_epoch_is_refused), TEST(test_known_place_is_gone_on_from),
           TEST(test_known_place_that_does_not_fit_is_rejected), TEST(test_known_of_a_journal_that_is_gone),
+          TEST(test_a_snapshot_without_its_journal_refuses), TEST(test_lines_lost_behind_a_known_place_are_said),
           TEST(test_known_in_the_torn_part_is_rejected), TEST(test_covered_files_are_not_read),
           TEST(test_damage_before_a_known_place_in_the_active_file_refuses), TEST(test_error_of_apply_ends_recovery))
