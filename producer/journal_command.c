@@ -2,6 +2,7 @@
 
 #include "producer/journal_show.h"
 #include "producer/journal_tail.h"
+#include "producer/json_line.h"
 #include "producer/output.h"
 #include "producer/reader_options.h"
 #include "pure/ids.h"
@@ -80,27 +81,54 @@ static void say_damage(const char *dir, const struct verify_report *r) {
         log_error("%s/%s: %s; %s", dir, r->file, r->reason, advice);
 }
 
-static int verify_dir(const char *dir, const char *wanted_head) {
-    struct verify_report r;
-    int err = journal_verify(dir, wanted_head, &r);
-    if (err == ERR_DAMAGED) {
-        say_damage(dir, &r);
-        return err;
+/* On stdout: what was found, for a program. error: what is wrong beside a damaged line; NULL. */
+static int verified_json(const char *dir, const struct verify_report *r, bool ok, const char *error) {
+    struct json_line l;
+    json_line_begin(&l, "verify");
+    json_line_text(&l, "result", slice_of(ok ? "ok" : "damaged"));
+    json_line_name(&l, "journal", slice_of(dir));
+    json_line_number(&l, "seq", r->seq);
+    json_line_text(&l, "head", slice_of(r->head));
+    if (r->from)
+        json_line_number(&l, "from", r->from);
+    if (!ok && r->file[0]) {
+        json_line_text(&l, "file", slice_of(r->file));
+        if (r->line)
+            json_line_number(&l, "line", r->line);
+        error = r->reason;
     }
-    if (err == ERR_NOMEM)
+    if (error)
+        json_line_text(&l, "error", slice_of(error));
+    return json_line_end(&l);
+}
+
+static void verified_text(const struct verify_report *r) {
+    printf("ok seq=%" PRIu64 " head=%s", r->seq, r->head);
+    if (r->from)
+        printf(" from=%" PRIu64, r->from);
+    putchar('\n');
+}
+
+static int verify_dir(const struct reader_options *o, const char *wanted_head) {
+    struct verify_report r;
+    const char *dir = o->dir.data, *missing = NULL;
+    int err = journal_verify(dir, wanted_head, &r);
+    if (err == ERR_DAMAGED)
+        say_damage(dir, &r);
+    else if (err == ERR_NOMEM)
         log_error("out of memory");
-    if (err)
+    if (err && err != ERR_DAMAGED)
         return err;
-    if (wanted_head && !r.has_head) {
+    if (!err && wanted_head && !r.has_head) {
+        missing = "no line has the wanted head; lines were lost at the end, or this is another journal";
         log_error("%s: no line has the head %s; lines were lost at the end, or this is another journal", dir,
                   wanted_head);
-        return ERR_DAMAGED;
+        err = ERR_DAMAGED;
     }
-    printf("ok seq=%" PRIu64 " head=%s", r.seq, r.head);
-    if (r.from)
-        printf(" from=%" PRIu64, r.from);
-    putchar('\n');
-    return 0;
+    int printed = o->json ? verified_json(dir, &r, !err, missing) : 0;
+    if (!err && !o->json && !o->quiet)
+        verified_text(&r);
+    return err ? err : printed;
 }
 
 static int check_head(const char *head) {
@@ -130,7 +158,7 @@ static int verify(int argc, char **argv) {
     if (!err && o.arguments.count)
         err = too_many("verify", &o);
     if (!err)
-        err = verify_dir(o.dir.data, head);
+        err = verify_dir(&o, head);
     reader_options_release(&o);
     return output_status(err);
 }

@@ -82,6 +82,34 @@ static void test_verify_damage(void **state) {
     assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1); /* one line */
 }
 
+static void test_verify_for_programs(void **state) {
+    (void)state;
+    char expected[400];
+    lines_stops(&j, 3);
+    snprintf(expected, sizeof expected,
+             "{\"event\":\"verify\",\"result\":\"ok\",\"journal\":\"%s\",\"seq\":4,\"head\":\"%s\"}\n", j.dir,
+             j.chain.h);
+    assert_int_equal(RUN("journal", "verify", "--json", j.dir), 0);
+    assert_string_equal(out, expected);
+    assert_string_equal(said, "");
+    assert_int_equal(RUN("journal", "verify", "--quiet", j.dir), 0);
+    assert_string_equal(out, "");
+    assert_string_equal(said, "");
+    assert_int_equal(RUN("journal", "verify", "--json", j.dir, "--head", "00112233445566778899aabbccddeeff"), 1);
+    assert_non_null(strstr(out, "\"result\":\"damaged\""));
+    assert_non_null(strstr(out, "\"error\":\"no line has the wanted head"));
+    fputs("{}\n", j.file);
+    fflush(j.file);
+    assert_int_equal(RUN("journal", "verify", "--json", j.dir), 1);
+    snprintf(expected, sizeof expected,
+             "\"seq\":4,\"head\":\"%s\",\"file\":\"journal.jsonl\",\"line\":5,\"error\":\"not a journal line\"}\n",
+             j.chain.h);
+    assert_non_null(strstr(out, expected));
+    assert_int_equal(RUN("journal", "verify", "--quiet", j.dir), 1);
+    assert_string_equal(out, "");
+    assert_non_null(strstr(said, "journal.jsonl:5: not a journal line; "));
+}
+
 static void test_what_cannot_be_used(void **state) {
     (void)state;
     assert_int_equal(RUN("journal", "verify", "none"), 3);
@@ -249,6 +277,6 @@ static void test_status_from_disk(void **state) {
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-UNIT_MAIN(TEST(test_verify), TEST(test_verify_damage), TEST(test_what_cannot_be_used), TEST(test_usage),
-          TEST(test_tail), TEST(test_tail_follows_until_interrupted), TEST(test_reader_that_goes_away_ends_it_quietly),
-          TEST(test_show), TEST(test_status_from_disk))
+UNIT_MAIN(TEST(test_verify), TEST(test_verify_damage), TEST(test_verify_for_programs), TEST(test_what_cannot_be_used),
+          TEST(test_usage), TEST(test_tail), TEST(test_tail_follows_until_interrupted),
+          TEST(test_reader_that_goes_away_ends_it_quietly), TEST(test_show), TEST(test_status_from_disk))
