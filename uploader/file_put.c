@@ -48,7 +48,7 @@ void file_put_open(struct file_job *j) {
 void file_put_close(struct backend_file *b, struct file_job *j) {
     char why[128] = "";
     int err = source_check(j->task->source, why, sizeof why); /* before anything is replaced by it */
-    if (err == ERR_CHANGED) {
+    if (err) {
         file_job_source_failed(j, err);
         return;
     }
