@@ -261,13 +261,20 @@ void transfers_abort_own(struct uploader *u, const struct result *begin) {
     limiter_add(&u->limiter, &e->slot);
 }
 
-/* Opens the source of a chunk or put; false: the task has ended. */
+/* Opens the source of a chunk or put; before a finish it is looked at where it can be seen: a file that changed since
+ * its last chunk was read is not put in place any more. false: the task has ended. */
 static bool open_source(struct uploader *u, struct entry **e) {
     const struct job *j = &(*e)->task.job;
-    if (j->ref.kind != JOB_CHUNK && j->ref.kind != JOB_PUT)
+    bool finishes = j->ref.kind == JOB_FINISH && roots_contain(u->roots, j->source.path);
+    if (j->ref.kind != JOB_CHUNK && j->ref.kind != JOB_PUT && !finishes)
         return true;
     char why[160] = "", error[256];
-    int err = source_open(&(*e)->task.source, u->roots, &j->source, j->offset, j->length, why, sizeof why);
+    int err =
+        source_open(&(*e)->task.source, u->roots, &j->source, j->offset, finishes ? 0 : j->length, why, sizeof why);
+    if (finishes) {
+        source_close(&(*e)->task.source);
+        err = err == ERR_NOT_FOUND ? ERR_CHANGED : err;
+    }
     if (!err)
         return true;
     if (err == ERR_NOMEM || (err == ERR_DENIED && !roots_contain(u->roots, j->source.path))) {
