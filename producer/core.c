@@ -1,11 +1,13 @@
 #include "producer/core.h"
-#include "system/fault.h"
 #include "system/log.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #define NOBODY_ROUNDS 3u
+#define SETTLE_NS INT64_C(1000000)
 
 static const char *first_env(const char *a, const char *b) {
     const char *value = getenv(a);
@@ -163,16 +165,20 @@ void core_file_skipped(struct core *c, struct file *f) {
     remove_file(c, f);
 }
 
+static void tell_failed(struct core *c, const struct file *f, enum fail_class klass, const char *reason) {
+    take_bytes_out(c, f);
+    c->counts.files_failed++;
+    c->unreachable |= klass == FAIL_UNREACHABLE;
+    core_report_error(c, f->path, klass, reason);
+}
+
 void core_file_failed(struct core *c, struct file *f, enum fail_class klass, const char *format, ...) {
     char reason[PROTO_TEXT_MAX + 512];
     va_list args;
     va_start(args, format);
     vsnprintf(reason, sizeof reason, format, args);
     va_end(args);
-    take_bytes_out(c, f);
-    c->counts.files_failed++;
-    c->unreachable |= klass == FAIL_UNREACHABLE;
-    core_report_error(c, f->path, klass, reason);
+    tell_failed(c, f, klass, reason);
     remove_file(c, f);
 }
 
@@ -199,8 +205,14 @@ void core_start_over(struct core *c, struct file *f, uint64_t due_ms) {
 }
 
 void core_plan_all_again(struct core *c, uint64_t now_ms) {
-    for (struct file *f = c->files.first; f; f = f->next)
-        core_plan_again(c, f, now_ms);
+    for (struct file *f = c->files.first; f; f = f->next) {
+        if (!f->dropping) {
+            core_plan_again(c, f, now_ms);
+            continue;
+        }
+        offers_forget_file(&c->offers, f);
+        f->taken_single = false; /* its abort is offered again */
+    }
 }
 
 const char *core_source_difference(const struct file *f) {
@@ -217,13 +229,25 @@ const char *core_source_difference(const struct file *f) {
     return fileid_difference(&f->id, &now, true);
 }
 
-static bool replan_changed(struct core *c, struct file *f, uint64_t now_ms) {
+void core_let_settle(const struct stat *st) {
+    struct timespec tick, now;
+    if (clock_getres(CLOCK_REALTIME_COARSE, &tick) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
+        return;
+    int64_t age_ns = (now.tv_sec - st->st_ctim.tv_sec) * INT64_C(1000000000) + now.tv_nsec - st->st_ctim.tv_nsec;
+    int64_t wait_ns = tick.tv_nsec + SETTLE_NS - age_ns;
+    if (tick.tv_sec != 0 || age_ns < -SETTLE_NS || wait_ns <= 0) /* a stamp of the future says nothing */
+        return;
+    nanosleep(&(struct timespec){.tv_nsec = wait_ns}, NULL);
+}
+
+/* As a new file at the same place. false: it cannot be. */
+static bool plan_as_it_is_now(struct core *c, struct file *f, uint64_t now_ms) {
     struct stat st;
     struct fileid id;
     struct geometry wish;
-    if (c->on_change != ON_CHANGE_RESTART || f->changes >= RESTARTS_MAX || stat(f->path, &st) != 0 ||
-        !S_ISREG(st.st_mode))
+    if (stat(f->path, &st) != 0 || !S_ISREG(st.st_mode))
         return false;
+    core_let_settle(&st);
     fileid_from_stat(&st, &id);
     if (geometry_plan(c->limits, id.size, c->chunk_size, &wish) != 0)
         return false;
@@ -232,25 +256,74 @@ static bool replan_changed(struct core *c, struct file *f, uint64_t now_ms) {
     files_set_identity(&c->files, f, &id, &wish);
     f->forced = c->force;
     f->missing = false;
-    f->changes++;
     return true;
 }
 
-void core_source_changed(struct core *c, struct file *f, const char *what, uint64_t now_ms) {
-    if (replan_changed(c, f, now_ms))
-        core_notice(c, "%s: changed while it was uploaded (%s); starting it again", f->path, what);
-    else
-        core_file_failed(c, f, FAIL_CHANGED, "changed while it was uploaded (%s); re-run to start it again", what);
+static void forget_superseded(struct file *f) {
+    memset(&f->superseded, 0, sizeof f->superseded);
+    free(f->superseded_handle);
+    f->superseded_handle = NULL;
 }
 
-bool core_chunks_complete(struct core *c, struct file *f, uint64_t now_ms) {
-    const char *difference = core_source_difference(f);
-    if (difference)
-        core_source_changed(c, f, difference, now_ms);
+/* What its upload made at the destination is of no use: an abort of it is offered (rule 9), and f waits for that. */
+static void drop_upload(struct core *c, struct file *f, bool restart, uint64_t now_ms) {
+    struct id128 upload = f->upload;
+    char *handle = f->handle;
+    f->handle = NULL;
+    core_start_over(c, f, now_ms + DROP_WAIT_MS);
+    forget_superseded(f);
+    f->superseded = upload;
+    f->superseded_handle = handle;
+    f->state = FILE_CLEAR;
+    f->dropping = true;
+    f->restarting = restart;
+    f->nobody_since_ms = 0;
+    if (!restart)
+        f->started_ms = 0; /* nothing to show any more */
+}
+
+void core_drop_ended(struct core *c, struct file *f, const char *why, uint64_t now_ms) {
+    bool restart = f->restarting && !why;
+    if (why)
+        core_notice(c, "%s: what was uploaded of it is left at %s: %s; uploading it again removes that", f->path,
+                    f->dest, why);
+    f->dropping = false;
+    if (restart && plan_as_it_is_now(c, f, now_ms)) {
+        forget_superseded(f);
+        return;
+    }
+    if (f->restarting)
+        core_file_failed(c, f, FAIL_CHANGED, "changed while it was uploaded; re-run to start it again");
     else
-        f->state = FILE_FINISH;
-    FAULT_POINT_IF(!difference, chunks_complete, "");
-    return !difference;
+        remove_file(c, f);
+}
+
+/* Not as the file is now: its bytes changed, and nothing else shows it. The consumer would take it for the same. */
+static bool looks_the_same(const struct file *f) {
+    return core_source_difference(f) == NULL;
+}
+
+void core_source_changed(struct core *c, struct file *f, const char *what, uint64_t now_ms) {
+    char reason[PROTO_TEXT_MAX];
+    bool begun = f->handle && (f->state == FILE_CHUNKS || f->state == FILE_FINISH);
+    bool drop_first = begun && looks_the_same(f);
+    struct stat st;
+    snprintf(reason, sizeof reason, "changed while it was uploaded (%s); re-run to start it again", what);
+    if (c->on_change == ON_CHANGE_RESTART && f->changes < RESTARTS_MAX && stat(f->path, &st) == 0 &&
+        S_ISREG(st.st_mode)) {
+        f->changes++;
+        if (drop_first)
+            drop_upload(c, f, true, now_ms);
+        if (drop_first || plan_as_it_is_now(c, f, now_ms)) { /* then the old upload is superseded, and aborted */
+            core_notice(c, "%s: changed while it was uploaded (%s); starting it again", f->path, what);
+            return;
+        }
+    }
+    if (begun)
+        drop_upload(c, f, false, now_ms);
+    tell_failed(c, f, FAIL_CHANGED, reason);
+    if (!begun)
+        remove_file(c, f);
 }
 
 /* --- rule 2 --- */

@@ -22,10 +22,11 @@
 #define PLAN_AGAIN_MS 2000u
 #define CLEAR_RECHECK_MS 3000u
 #define CLEAR_UNBEGUN_MS 250u
-#define RESTARTS_MAX 3u  /* aborts, and changes of the source, after which a file is planned again */
-#define REFUSALS_MAX 30u /* denials in a row that say the plan is wrong */
-#define OFFER_CHUNKS 4u  /* chunk jobs in a message, so that several uploaders share them */
-#define OFFER_JOBS 128u  /* jobs in any message */
+#define DROP_WAIT_MS 60000u /* for the abort of an upload whose source changed: leases of its chunks end first */
+#define RESTARTS_MAX 3u     /* aborts, and changes of the source, after which a file is planned again */
+#define REFUSALS_MAX 30u    /* denials in a row that say the plan is wrong */
+#define OFFER_CHUNKS 4u     /* chunk jobs in a message, so that several uploaders share them */
+#define OFFER_JOBS 128u     /* jobs in any message */
 
 struct core {
     /* settings */
@@ -75,8 +76,11 @@ void core_plan_all_again(struct core *c, uint64_t now_ms);
 const char *core_source_difference(const struct file *f);
 /* The source is not what was planned: fails f, or has it planned anew (--on-change). f may be gone afterwards. */
 void core_source_changed(struct core *c, struct file *f, const char *what, uint64_t now_ms);
-/* All chunks have records: looks at the source again and goes on to finish. false: it changed, f may be gone. */
-bool core_chunks_complete(struct core *c, struct file *f, uint64_t now_ms);
+/* f is dropping: its upload is gone, or (why is not NULL) stays at the destination. f may be gone afterwards. */
+void core_drop_ended(struct core *c, struct file *f, const char *why, uint64_t now_ms);
+/* Waits until a change of the file that comes now has another time stamp than its last one: a few milliseconds, only
+ * for a file that changed just now. Without that a change in the same tick would not show. */
+void core_let_settle(const struct stat *st);
 /* Rule 2: files nobody can do; called when nobody_due_ms has come. */
 void core_judge_nobody(struct core *c, uint64_t now_ms);
 

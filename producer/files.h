@@ -25,6 +25,8 @@
  *     ├────▶ CLEAR ──▶ BEGIN | PUT         another upload to the destination must be aborted first
  *     ├────▶ BEGIN ──▶ CHUNKS ◀──▶ FINISH ──▶ (done)
  *     └────▶ PUT ──▶ (done)
+ * CLEAR is also where a file waits whose own upload is of no use any more (dropping): it leaves when that is aborted,
+ * or goes to PLAN as it is now.
  * From every state back to PLAN when the consumer restarted or does not know the upload any more.
  */
 enum file_state {
@@ -52,6 +54,8 @@ struct file {
     enum checksum_kind checksum;
     struct id128 superseded; /* CLEAR: the upload to abort */
     char *superseded_handle;
+    bool dropping;   /* CLEAR: that upload was its own */
+    bool restarting; /* dropping, to be planned again afterwards; else its failure was told */
 
     uint8_t *done, *taken; /* bitmaps of shape.chunks bits; NULL for puts */
     uint32_t chunks_done, next_chunk;

@@ -41,7 +41,12 @@ static bool is_due(const struct file *f, uint64_t now_ms) {
 
 size_t plan_pick(struct core *c, uint64_t now_ms, struct plan_file *list, struct file **asked, size_t max) {
     size_t count = 0, bytes = 0;
-    for (struct file *f = c->files.first; f && count < max; f = f->next) {
+    for (struct file *f = c->files.first, *next; f && count < max; f = next) {
+        next = f->next;
+        if (f->dropping && now_ms >= f->plan_due_ms) {
+            core_drop_ended(c, f, "it was not removed in time", now_ms);
+            continue;
+        }
         if (f->state == FILE_CLEAR && now_ms >= f->plan_due_ms)
             core_plan_again(c, f, now_ms);
         if (!is_due(f, now_ms))
@@ -109,9 +114,7 @@ static int adopt_open(struct core *c, struct file *f, const struct planned_file 
         c->counts.bytes_sent_now += f->done_bytes - before;
     f->resumed |= !known && f->chunks_done > 0;
     f->checksum = p->checksum;
-    f->state = FILE_CHUNKS;
-    if (file_is_complete(f) && !core_chunks_complete(c, f, now_ms))
-        return 0;
+    f->state = file_is_complete(f) ? FILE_FINISH : FILE_CHUNKS;
     return take_over_leases(c, f, p, now_ms);
 }
 

@@ -24,7 +24,9 @@ static uint64_t growing_ms(uint32_t times, uint64_t max_ms) {
 
 /* The plan is not what the consumer knows: ask again, in growing steps. */
 static void refused(struct core *c, struct file *f, enum why why, uint64_t now_ms) {
-    if (++f->refusals > REFUSALS_MAX)
+    if (f->dropping)
+        core_drop_ended(c, f, NULL, now_ms);
+    else if (++f->refusals > REFUSALS_MAX)
         core_file_failed(c, f, FAIL_REQUEST, "the consumer keeps refusing its jobs: %s", why_text(why));
     else
         core_plan_again(c, f, now_ms + growing_ms(f->refusals, REFUSED_MAX_MS));
@@ -32,6 +34,8 @@ static void refused(struct core *c, struct file *f, enum why why, uint64_t now_m
 
 /* Rule 2. false: the file left. */
 static bool note_nobody(struct core *c, struct file *f, const struct event *e, uint64_t now_ms) {
+    if (f->dropping)
+        return true;
     const char *difference = e->why == WHY_NO_SOURCE ? core_source_difference(f) : NULL;
     if (difference) {
         core_source_changed(c, f, difference, now_ms);
@@ -172,7 +176,7 @@ static int on_begin(struct core *c, struct file *f, const struct record *r, uint
     return err;
 }
 
-static void on_chunk(struct core *c, struct file *f, const struct record *r, uint64_t now_ms) {
+static void on_chunk(struct core *c, struct file *f, const struct record *r) {
     struct producer_file_view view;
     if (!file_chunk_set_done(f, r->chunk))
         return;
@@ -185,8 +189,10 @@ static void on_chunk(struct core *c, struct file *f, const struct record *r, uin
     core_view(f, &view);
     if (c->events.file_progress)
         c->events.file_progress(c->events.arg, &view, r->chunk, length, r->worker);
-    if (f->state == FILE_CHUNKS && file_is_complete(f))
-        (void)core_chunks_complete(c, f, now_ms);
+    if (f->state == FILE_CHUNKS && file_is_complete(f)) {
+        f->state = FILE_FINISH; /* whoever does that looks at the source again */
+        FAULT_POINT(chunks_complete);
+    }
 }
 
 static void on_redo(struct core *c, struct file *f, const struct record *r) {
@@ -208,13 +214,26 @@ static enum fail_class class_from_name(struct slice name) {
 
 static void on_fail(struct core *c, struct file *f, const struct record *r, uint64_t now_ms) {
     enum fail_class klass = class_from_name(r->klass);
-    if (klass == FAIL_CHANGED) {
-        const char *difference = core_source_difference(f);
+    bool of_source = klass == FAIL_CHANGED || klass == FAIL_SOURCE;
+    const char *difference = of_source ? core_source_difference(f) : NULL;
+    if (klass == FAIL_CHANGED || difference) { /* a file that is gone cannot be read either */
         char what[128];
         snprintf(what, sizeof what, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");
         core_source_changed(c, f, difference ? difference : what, now_ms);
     } else
         core_file_failed(c, f, klass, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");
+}
+
+/* Records of the upload that is being dropped. Its last chunks may still come in, or fail for the same reason. */
+static void on_dropping(struct core *c, struct file *f, const struct record *r, uint64_t now_ms) {
+    if (r->ev == EV_ABORT || r->ev == EV_FINISH)
+        core_drop_ended(c, f, NULL, now_ms);
+    else if (r->ev == EV_FAIL && class_from_name(r->klass) != FAIL_CHANGED &&
+             class_from_name(r->klass) != FAIL_SOURCE) {
+        char why[256];
+        snprintf(why, sizeof why, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");
+        core_drop_ended(c, f, why, now_ms);
+    }
 }
 
 /* The upload this file waited for is gone: its own can begin. */
@@ -242,6 +261,10 @@ static int on_record(struct core *c, const struct record *r, uint64_t now_ms) {
     struct file *f = r->has & HAS_UPLOAD ? files_find(&c->files, &r->upload) : NULL;
     if (!f)
         return 0;
+    if (f->dropping) {
+        on_dropping(c, f, r, now_ms);
+        return 0;
+    }
     if (!id_equal(&f->upload, &r->upload)) { /* the upload in the way */
         if (r->ev == EV_ABORT || r->ev == EV_FINISH || r->ev == EV_PUT)
             superseded_ended(c, f);
@@ -258,7 +281,7 @@ static int on_record(struct core *c, const struct record *r, uint64_t now_ms) {
     case EV_BEGIN:
         return on_begin(c, f, r, now_ms);
     case EV_CHUNK:
-        on_chunk(c, f, r, now_ms);
+        on_chunk(c, f, r);
         break;
     case EV_REDO:
         on_redo(c, f, r);

@@ -153,15 +153,101 @@ static void test_fail_record_fails_the_file_once(void **state) {
     assert_int_equal(core.counts.bytes_total, 0);
 }
 
-static void test_changed_source_fails_before_finish(void **state) {
+static void expect_abort(uint64_t now_ms, const struct id128 *upload) {
+    struct job jobs[16];
+    assert_int_equal(offer_all(now_ms, jobs, 16), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
+    assert_true(id_equal(&jobs[0].ref.upload, upload));
+    assert_true(slice_equal(jobs[0].handle, slice_of("handle-1")));
+}
+
+/* It is told at once, and the run lasts until what was uploaded is gone. */
+static void test_changed_source_fails_and_its_upload_is_aborted(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
+    struct id128 upload = f->upload;
+    struct record late = chunk_record(f, 1);
+    receive_record(115, chunk_record(f, 0));
     touch("src");
-    struct record r[] = {chunk_record(f, 0), chunk_record(f, 1)};
-    receive(120, NULL, 0, r, 2);
+    receive_record(120, fail_record(f, "changed", "changed while it was uploaded (mtime moved)"));
     assert_int_equal(told.failed, 1);
     assert_int_equal(told.klass, FAIL_CHANGED);
     assert_string_equal(told.reason, "changed while it was uploaded (mtime moved); re-run to start it again");
+    assert_int_equal(core.counts.bytes_total, 0);
+    assert_int_equal(core.counts.bytes_done, 0);
+    assert_int_equal(core.files.count, 1);
+    expect_abort(121, &upload);
+    struct ref ref = {.kind = JOB_ABORT, .upload = upload};
+    receive_event(122, EVENT_DENIED, &ref, WHY_LATER, 200); /* leases of its chunks */
+    receive_record(123, late);
+    struct record again = fail_record(f, "source", "cannot be read");
+    again.upload = upload;
+    receive_record(124, again);
+    expect_abort(322, &upload);
+    receive_event(323, EVENT_GRANTED, &ref, WHY_NONE, 0);
+    core_plan_all_again(&core, 400); /* the consumer restarted */
+    expect_abort(401, &upload);
+    receive_record(410, abort_record(&upload, "dropped"));
+    assert_int_equal(core.files.count, 0);
+    assert_int_equal(core.offers.used, 0);
+    assert_int_equal(told.failed, 1);
+    assert_int_equal(told.notices, 0);
+    assert_int_equal(core.counts.files_failed, 1);
+}
+
+static void test_an_upload_that_cannot_be_aborted_is_left_and_said(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        struct file *f = begun_file(2, ON_CHANGE_FAIL);
+        struct id128 upload = f->upload;
+        touch("src");
+        receive_record(120, fail_record(f, "changed", "mtime moved"));
+        expect_abort(121, &upload);
+        if (late) {
+            assert_int_equal(plan_deadline(&core), 120 + DROP_WAIT_MS);
+            assert_int_equal(ask(120 + DROP_WAIT_MS, 1, list), 0);
+        } else {
+            struct record r = fail_record(f, "denied", "may not");
+            r.upload = upload;
+            receive_record(130, r);
+        }
+        assert_int_equal(core.files.count, 0);
+        assert_int_equal(told.failed, 1);
+        assert_int_equal(told.notices, 1);
+        assert_non_null(strstr(told.notice, late ? "not removed in time" : "may not"));
+        core_release(&core);
+        memset(&told, 0, sizeof told);
+    }
+}
+
+/* Only its bytes told that it changed: the consumer would go on with the old upload, so that goes first. */
+static void test_a_restart_without_visible_change_drops_the_upload_first(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_RESTART);
+    struct id128 upload = f->upload;
+    receive_record(115, chunk_record(f, 0));
+    receive_record(120, fail_record(f, "changed", "its bytes differ between two readings"));
+    assert_int_equal(told.failed, 0);
+    assert_int_equal(ask(121, 1, list), 0);
+    expect_abort(121, &upload);
+    receive_record(130, abort_record(&upload, "dropped"));
+    assert_int_equal(ask(131, 1, list), 1);
+    assert_true(id_is_zero(&list[0].upload));
+    assert_int_equal(core.counts.bytes_total, 2 * CHUNK);
+    assert_int_equal(core.counts.bytes_done, 0);
+}
+
+static void test_a_source_that_is_gone_counts_as_changed(void **state) {
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_RESTART);
+    struct id128 upload = f->upload;
+    assert_int_equal(unlink("src"), 0);
+    receive_record(120, fail_record(f, "source", "cannot be read"));
+    assert_int_equal(told.failed, 1);
+    assert_int_equal(told.klass, FAIL_CHANGED);
+    expect_abort(121, &upload);
 }
 
 static void test_changed_source_restarts_a_few_times(void **state) {
@@ -347,7 +433,10 @@ static void test_urgent_jobs_come_before_chunks_and_few_files_are_open(void **st
 UNIT_MAIN(CORE_TEST(test_a_file_from_begin_to_finish), CORE_TEST(test_a_put_is_done_with_its_record),
           CORE_TEST(test_redo_takes_a_chunk_back), CORE_TEST(test_events_decide_what_is_offered_again),
           CORE_TEST(test_late_and_foreign_news_change_nothing), CORE_TEST(test_fail_record_fails_the_file_once),
-          CORE_TEST(test_changed_source_fails_before_finish), CORE_TEST(test_changed_source_restarts_a_few_times),
+          CORE_TEST(test_changed_source_fails_and_its_upload_is_aborted),
+          CORE_TEST(test_an_upload_that_cannot_be_aborted_is_left_and_said),
+          CORE_TEST(test_a_restart_without_visible_change_drops_the_upload_first),
+          CORE_TEST(test_a_source_that_is_gone_counts_as_changed), CORE_TEST(test_changed_source_restarts_a_few_times),
           CORE_TEST(test_abort_begins_anew_or_fails), CORE_TEST(test_superseded_by_another_producer_fails),
           CORE_TEST(test_nobody_can_is_said_and_then_fails), CORE_TEST(test_nobody_finds_the_source),
           CORE_TEST(test_new_epoch_forgets_offers_and_plans_again), CORE_TEST(test_unknown_upload_is_planned_again),
