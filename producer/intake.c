@@ -55,6 +55,7 @@ static int plan_file(struct core *c, const char *path, const char *name, const s
     struct geometry wish;
     struct fileid id;
     struct file *f;
+    core_let_settle(st);
     fileid_from_stat(st, &id);
     int err = make_dest(c, name, &dest);
     if (err)
