@@ -123,6 +123,7 @@ void consumer_destroy(struct consumer **out) {
     struct consumer *c = *out;
     if (!c)
         return;
+    saver_stop(&c->saver);
     waiting_clear(&c->plans);
     waiting_clear(&c->claims);
     free(c->plans.items);
@@ -348,6 +349,8 @@ int consumer_round(struct consumer *c, uint64_t drained_ms, uint64_t now_ms) {
     FAULT_ONLY(bool claims = c->claims.count > 0;)
     int rc = core_flush(c);
     FAULT_POINT_IF(!rc && claims, acks_sent, "");
+    if (!rc && saver_poll(&c->saver)) /* everything is committed: the state is that of the journal's end */
+        core_begin_snapshot(c);
     if (!rc)
         rc = tail_answer_due(c);
     if (!rc)

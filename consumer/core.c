@@ -91,15 +91,16 @@ int core_append_abort(struct consumer *c, const struct upload *u, const char *re
 }
 
 void core_save_snapshot(struct consumer *c) {
-    struct buf body = BUF_INIT;
     struct journal_position pos;
     journal_position(c->journal, &pos);
-    int rc = snapshot_encode(&c->state, &body);
-    if (!rc)
-        rc = snapshot_write(c->o.dir, &pos, buf_slice(&body));
-    if (rc) /* only a cache */
-        log_debug("%s: no snapshot: %s", c->o.dir, err_text(rc));
-    buf_release(&body);
+    saver_stop(&c->saver);
+    saver_write(c->o.dir, &pos, &c->state);
+}
+
+void core_begin_snapshot(struct consumer *c) {
+    struct journal_position pos;
+    journal_position(c->journal, &pos);
+    saver_start(&c->saver, c->o.dir, &pos, &c->state);
 }
 
 static int commit(struct consumer *c) {
@@ -109,7 +110,7 @@ static int commit(struct consumer *c) {
     c->failed = rc != 0;
     if (!rc && journal_rotations(c->journal) != c->rotations) {
         c->rotations = journal_rotations(c->journal);
-        core_save_snapshot(c);
+        core_begin_snapshot(c);
     }
     return rc;
 }

@@ -13,6 +13,7 @@
 #include "consumer/leases.h"
 #include "consumer/peers.h"
 #include "consumer/recent.h"
+#include "consumer/saver.h"
 #include "consumer/snapshot.h"
 #include "consumer/snapshot_file.h"
 #include "consumer/state.h"
@@ -45,6 +46,7 @@ struct consumer {
     struct peers peers;
     struct events events;
     struct recent recent;
+    struct saver saver;
     struct outbox outbox;
     struct book books[PRODUCERS_MAX];
     struct waiting_list plans, claims;
@@ -74,8 +76,10 @@ static inline uint64_t core_time(const struct consumer *c) {
 int core_append(struct consumer *c, struct record *r, uint64_t producers) MUST_CHECK;
 /* Commits what was appended and sends what was answered. */
 int core_flush(struct consumer *c) MUST_CHECK;
-/* Everything appended must be committed. A failure is only said: a snapshot is a cache. */
+/* Everything appended must be committed. A failure is only said: a snapshot is a cache. The first blocks until it is
+ * written, the second leaves it to a child. */
 void core_save_snapshot(struct consumer *c);
+void core_begin_snapshot(struct consumer *c);
 /* Gathers an answer; journal and sender are filled in. Flushes when much was gathered. */
 int core_answer(struct consumer *c, const struct route *to, struct msg *m) MUST_CHECK;
 int core_answer_error(struct consumer *c, const struct route *to, uint64_t number, enum protocol_error code,

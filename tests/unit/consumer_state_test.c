@@ -108,6 +108,15 @@ static void test_snapshot_and_rest_give_the_same_state(void **state) {
     state_release(&fresh);
 }
 
+/* Until the child that writes it has ended, and the one that was due after it. */
+static void await_snapshot(void) {
+    for (int i = 0; i < 2000 && (w.c->saver.child || w.c->saver.due); i++) {
+        usleep(5000);
+        assert_int_equal(consumer_round(w.c, w.now, w.now), 0);
+    }
+    assert_int_equal(w.c->saver.child, 0);
+}
+
 static void test_rotation_leaves_a_snapshot(void **state) {
     (void)state;
     struct journal_position pos;
@@ -117,6 +126,7 @@ static void test_rotation_leaves_a_snapshot(void **state) {
     world_start();
     live_a_little("/src");
     assert_true(journal_rotations(w.c->journal) > 1);
+    await_snapshot();
     assert_int_equal(snapshot_read(JOURNAL_DIR, &pos, &body), 0);
     assert_true(pos.seq > 1);
     struct state loaded, fresh;
@@ -129,6 +139,36 @@ static void test_rotation_leaves_a_snapshot(void **state) {
     world_start();
     assert_same_state(&w.c->state, &fresh);
     state_release(&fresh);
+}
+
+/* The lock is given back with its holder, whatever the child does: it dies with its parent and holds nothing. */
+static void test_a_snapshot_being_written_stands_in_nobodys_way(void **state) {
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        live_a_little("/src");
+        core_begin_snapshot(w.c);
+        core_begin_snapshot(w.c);
+        assert_true(w.c->saver.child > 0 && w.c->saver.due);
+        world_kill();
+        world_start();
+    }
+}
+
+/* While it is written the consumer goes on; one that was asked for meanwhile follows, and has what came since. */
+static void test_a_snapshot_that_was_due_follows(void **state) {
+    (void)state;
+    struct journal_position pos;
+    struct buf body = BUF_INIT;
+    core_begin_snapshot(w.c);
+    pid_t first = w.c->saver.child;
+    assert_true(first > 0);
+    live_a_little("/src");
+    core_begin_snapshot(w.c);
+    assert_int_equal(w.c->saver.child, first);
+    await_snapshot();
+    assert_int_equal(snapshot_read(JOURNAL_DIR, &pos, &body), 0);
+    assert_int_equal(pos.seq, journal_seq(w.c->journal));
+    buf_release(&body);
 }
 
 /* A snapshot of another journal, or none at all, costs time and nothing else. */
@@ -329,7 +369,8 @@ static void test_fields_of_a_fingerprint_do_not_run_together(void **state) {
 }
 
 UNIT_MAIN(WORLD_TEST(test_replay_gives_the_same_state), WORLD_TEST(test_snapshot_and_rest_give_the_same_state),
-          WORLD_TEST(test_rotation_leaves_a_snapshot), WORLD_TEST(test_a_snapshot_that_does_not_fit_is_ignored),
+          WORLD_TEST(test_rotation_leaves_a_snapshot), WORLD_TEST(test_a_snapshot_being_written_stands_in_nobodys_way),
+          WORLD_TEST(test_a_snapshot_that_was_due_follows), WORLD_TEST(test_a_snapshot_that_does_not_fit_is_ignored),
           WORLD_TEST(test_every_damaged_byte_is_noticed), WORLD_TEST(test_no_length_in_a_snapshot_is_trusted),
           WORLD_TEST(test_nothing_may_be_left_over), cmocka_unit_test(test_records_out_of_place_change_nothing),
           cmocka_unit_test(test_carried_state_counts_once),
