@@ -8,13 +8,12 @@
  * Nothing is synced: what a power cut leaves is not the matter here.
  */
 #include "consumer/journal.h"
+#include "sample_ids.h"
 #include "system/log.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define CHUNK ((uint64_t)8 << 20)
 
 static uint64_t unfinished, finished, chunks = 100, small, rotate_bytes, number;
 
@@ -32,22 +31,10 @@ static int append(struct journal *j, struct record *r) {
     return err ? err : journal_append(j, r);
 }
 
-/* Ids, etags and names that look like real ones and are the same in every run. */
-static struct id128 id_of(uint64_t n) {
-    struct id128 id;
-    uint64_t x = n;
-    for (size_t i = 0; i < sizeof id.b; i += 8) {
-        x = (x + UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xbf58476d1ce4e5b9);
-        x ^= x >> 29;
-        memcpy(id.b + i, &x, 8);
-    }
-    return id;
-}
-
 static void identify(struct record *r, uint64_t size, char src[96], char dest[96]) {
     uint64_t n = number++;
     r->has |= HAS_UPLOAD | HAS_SRC | HAS_DEST;
-    r->upload = id_of(n);
+    r->upload = sample_id(n);
     snprintf(src, 96, "/srv/archive/run-%05" PRIu64 "/sample-%07" PRIu64 ".dat", n / 1000, n);
     snprintf(dest, 96, "s3://archive/run-%05" PRIu64 "/sample-%07" PRIu64 ".dat", n / 1000, n);
     r->src = slice_of(src);
@@ -60,7 +47,7 @@ static void identify(struct record *r, uint64_t size, char src[96], char dest[96
 }
 
 static void result(struct record *r, uint64_t n, char etag[ID_HEX_SIZE]) {
-    struct id128 id = id_of(~n);
+    struct id128 id = sample_id(~n);
     id_to_hex(&id, etag);
     r->has |= HAS_CRC | HAS_ETAG | HAS_WORKER | HAS_MS;
     r->crc = (uint32_t)n * 2654435761u;
@@ -80,13 +67,13 @@ static int put(struct journal *j) {
 static int begin(struct journal *j, uint64_t total, struct id128 *id, char dest[96]) {
     char src[96];
     struct record r = {.ev = EV_OPEN};
-    identify(&r, total * CHUNK, src, dest);
+    identify(&r, total * SAMPLE_CHUNK, src, dest);
     int err = append(j, &r);
     r.ev = EV_BEGIN;
     r.has |= HAS_GEOMETRY | HAS_HANDLE | HAS_CHECKSUM;
-    r.chunk_size = CHUNK;
+    r.chunk_size = SAMPLE_CHUNK;
     r.chunks = (uint32_t)total;
-    r.handle = slice_of("2~Jd0yYkHkq1pQ7fWb3nT9sXvA5LzRcE8");
+    r.handle = slice_of(SAMPLE_HANDLE);
     r.checksum = slice_of("crc32c/FULL_OBJECT");
     *id = r.upload;
     return err ? err : append(j, &r);
@@ -98,15 +85,15 @@ static int upload(struct journal *j, bool ends) {
     int err = begin(j, chunks + !ends, &id, dest);
     for (uint64_t i = 0; !err && i < chunks; i++) {
         struct record r = {.ev = EV_CHUNK, .has = HAS_UPLOAD | HAS_CHUNK, .upload = id, .chunk = (uint32_t)i};
-        r.offset = i * CHUNK;
-        r.length = CHUNK;
+        r.offset = i * SAMPLE_CHUNK;
+        r.length = SAMPLE_CHUNK;
         result(&r, number * 100000 + i, etag);
         err = append(j, &r);
     }
     if (err || !ends)
         return err;
     struct record r = {.ev = EV_FINISH, .has = HAS_UPLOAD | HAS_DEST, .upload = id, .dest = slice_of(dest)};
-    r.size = chunks * CHUNK;
+    r.size = chunks * SAMPLE_CHUNK;
     result(&r, number, etag);
     return append(j, &r);
 }
