@@ -50,6 +50,21 @@ struct ended_entry *ended_add(struct ended *e, const struct id128 *upload, enum 
     return entry;
 }
 
+void ended_drop(struct ended *e, uint64_t seq) {
+    size_t count = e->count;
+    e->count = 0;
+    for (size_t i = 0; i < count; i++) { /* kept ones move to the front, each to its own place or before it */
+        struct ended_entry *from = &e->ring[(e->first + i) % ENDED_MAX];
+        hash_remove(&e->by_id, &from->node);
+        if (from->seq <= seq)
+            continue;
+        struct ended_entry *to = &e->ring[(e->first + e->count++) % ENDED_MAX];
+        if (to != from)
+            *to = *from;
+        hash_insert(&e->by_id, &to->node, id_hash(&to->upload));
+    }
+}
+
 const struct ended_entry *ended_at(const struct ended *e, size_t i) {
     CHECK(i < e->count);
     return &e->ring[(e->first + i) % ENDED_MAX];

@@ -35,6 +35,8 @@ void ended_release(struct ended *e);
 void ended_clear(struct ended *e);
 /* The entry of this upload, new or (when it ended before) the old one with how and seq replaced. */
 struct ended_entry *ended_add(struct ended *e, const struct id128 *upload, enum ended_how how, uint64_t seq);
+/* Forgets those whose record stands at seq or before. */
+void ended_drop(struct ended *e, uint64_t seq);
 struct ended_entry *ended_find(const struct ended *e, const struct id128 *upload);
 /* The i-th, oldest first. */
 const struct ended_entry *ended_at(const struct ended *e, size_t i);

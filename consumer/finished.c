@@ -74,13 +74,38 @@ const struct finished_entry *finished_find(const struct finished *f, const struc
     return at ? &f->entries[at - 1] : NULL;
 }
 
-int finished_forget(struct finished *f, const struct id128 *upload) {
+void finished_move(struct finished *f, const struct id128 *dest, const struct id128 *upload, uint64_t seq) {
+    uint32_t at = *cell(f, dest);
+    if (at && id_equal(&f->entries[at - 1].upload, upload))
+        f->entries[at - 1].seq = seq;
+}
+
+static int remove_if(struct finished *f, bool (*is_wanted)(const struct finished_entry *e, const void *arg),
+                     const void *arg) {
     size_t kept = 0;
     for (size_t i = 0; i < f->count; i++)
-        if (!id_equal(&f->entries[i].upload, upload))
+        if (!is_wanted(&f->entries[i], arg))
             f->entries[kept++] = f->entries[i];
     if (kept == f->count)
         return 0;
     f->count = kept;
     return rebuild(f, f->mask + 1);
+}
+
+static bool is_of(const struct finished_entry *e, const void *upload) {
+    return id_equal(&e->upload, upload);
+}
+
+int finished_forget(struct finished *f, const struct id128 *upload) {
+    return remove_if(f, is_of, upload);
+}
+
+static bool stands_up_to(const struct finished_entry *e, const void *seq) {
+    return e->seq <= *(const uint64_t *)seq;
+}
+
+int finished_drop(struct finished *f, uint64_t seq) {
+    int rc = remove_if(f, stands_up_to, &seq);
+    f->total = f->count;
+    return rc;
 }

@@ -34,7 +34,12 @@ void finished_release(struct finished *f);
 int finished_put(struct finished *f, const struct finished_entry *e) MUST_CHECK;
 /* NULL when nothing finished there. */
 const struct finished_entry *finished_find(const struct finished *f, const struct id128 *dest);
+/* The entry's record was carried: it stands at seq now. Nothing when another upload finished there, or none. */
+void finished_move(struct finished *f, const struct id128 *dest, const struct id128 *upload, uint64_t seq);
 /* Forgets entries of this upload. Walks all of them: for `forget` records only. */
 int finished_forget(struct finished *f, const struct id128 *upload) MUST_CHECK;
+/* Forgets entries whose record stands at seq or before; what was replaced counts no more either. Walks all of them: for
+ * `drop` records only. */
+int finished_drop(struct finished *f, uint64_t seq) MUST_CHECK;
 
 #endif

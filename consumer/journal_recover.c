@@ -43,6 +43,7 @@ struct walk {
     enum record_ev last_ev;
     struct id128 id; /* zero until known */
     uint64_t epoch;
+    uint64_t dropped_to; /* what `drop` records say is gone, up to this seq */
     bool is_torn;
     uint64_t active_end; /* of the valid part */
     struct damage bad;
@@ -111,6 +112,8 @@ static int take(struct walk *w, const struct record *r) {
     w->last_ev = r->ev;
     if (r->ts_us > w->ts_us)
         w->ts_us = r->ts_us;
+    if (r->ev == EV_DROP && r->to > w->dropped_to)
+        w->dropped_to = r->to;
     if (w->applies)
         return w->o->apply ? w->o->apply(w->o->arg, r) : 0;
     if (r->seq < w->known->seq)
@@ -262,6 +265,7 @@ static void begin_walk(struct walk *w, size_t start) {
     w->last_ev = EV_STOP; /* nothing before: as clean as can be */
     w->id = w->known ? w->known->journal : (struct id128){0};
     w->epoch = w->known ? w->known->epoch : 0;
+    w->dropped_to = 0;
     w->is_torn = false;
     w->active_end = 0;
 }
@@ -273,9 +277,6 @@ static int walk_once(struct walk *w) {
     if (!fits)
         return WALK_REJECTED;
     begin_walk(w, start);
-    if (start == 0 && w->files.count && first_seq_of(w, 0) > 1)
-        log_warn("%s: the journal starts at seq %" PRIu64 "; what was before is not known here", w->j->dir,
-                 first_seq_of(w, 0));
     for (size_t i = start; i < w->files.count; i++) {
         int err = walk_file(w, &w->files.files[i]);
         if (err)
@@ -284,6 +285,9 @@ static int walk_once(struct walk *w) {
     bool told = w->seq == 0 || (!id_is_zero(&w->id) && w->epoch > 0);
     if (!w->applies || (w->known && !told))
         return WALK_REJECTED;
+    if (start == 0 && w->files.count && first_seq_of(w, 0) > 1 && first_seq_of(w, 0) - 1 > w->dropped_to)
+        log_warn("%s: the journal starts at seq %" PRIu64 "; what was before is not known here", w->j->dir,
+                 first_seq_of(w, 0));
     if (told)
         return 0;
     log_error("%s: no epoch record in any file, so this journal's id is not known; restore the files that are missing",

@@ -1,5 +1,6 @@
-/* chunklift-consumer: the journal consumer. */
+/* chunklift-consumer: the journal consumer, and the commands that change a journal while none runs. */
 #include "consumer/serve.h"
+#include "consumer/upkeep_command.h"
 #include "runtime/endpoint.h"
 #include "system/signals.h"
 
@@ -12,6 +13,8 @@ static int exit_status(int rc) {
 int main(int argc, char **argv) {
     struct settings settings;
     struct server *server = NULL;
+    if (argc > 1 && upkeep_command_exists(argv[1]))
+        return upkeep_command(argc - 1, argv + 1);
     int rc = settings_parse(&settings, argc, argv);
     if (rc == ERR_AGAIN) {
         settings_release(&settings);

@@ -171,12 +171,18 @@ static int find_or_add(struct state *s, const struct record *r, struct upload **
     return state_add(s, &r->upload, &is, u);
 }
 
+/* When it happened first: what is carried says so, for it is later itself. */
+static int64_t since_us(const struct record *r) {
+    return r->has & HAS_SINCE ? r->since_ns / 1000 : r->ts_us;
+}
+
 static int apply_open(struct state *s, const struct record *r) {
     struct upload *u;
     int rc = find_or_add(s, r, &u);
     if (!rc && !u->opened) {
         u->opened = true;
-        u->open_us = r->ts_us;
+        u->open_us = since_us(r);
+        u->open_seq = r->seq;
     } else if (!rc && r->ev == EV_OPEN && !u->begun) {
         u->reopened = true;
     }
@@ -192,8 +198,10 @@ static int apply_begin(struct state *s, const struct record *r) {
         return rc;
     bool checked = (r->has & HAS_CHECKSUM) && slice_equal(r->checksum, slice_of(CHECKSUM_TEXT));
     rc = upload_begin(u, r->handle, checked ? CHECKSUM_CRC32C_FULL : CHECKSUM_NONE, r->chunk_size, r->chunks);
-    if (rc == 0)
+    if (rc == 0) {
         u->begin_seq = r->seq;
+        u->open_us = u->reopened ? u->open_us : since_us(r);
+    }
     return rc == ERR_INVALID ? 0 : rc;
 }
 
@@ -214,8 +222,10 @@ static void end_upload(struct state *s, const struct id128 *id, enum ended_how h
 
 static int apply_finish(struct state *s, const struct record *r) {
     struct upload *u = state_find(s, &r->upload);
-    if (!u)
+    if (!u) { /* its beginning was dropped: a carry follows, or it is to be forgotten */
+        end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
         return 0;
+    }
     struct finished_entry e = {.dest = u->place, .key = u->key, .upload = u->id, .seq = r->seq};
     int rc = finished_put(&s->finished, &e);
     if (!rc)
@@ -242,24 +252,58 @@ static int apply_abort(struct state *s, const struct record *r) {
     return 0;
 }
 
-/* What is said again counts once. */
+/*
+ * What is carried stands at its new place from here on. So a state that saw the first record as well is the same as
+ * one that did not, and `drop` can tell by the seq alone what was not carried.
+ */
+static int apply_carried_upload(struct state *s, const struct record *r) {
+    bool begun = (r->has & HAS_HANDLE) && (r->has & HAS_GEOMETRY);
+    struct upload *u = state_find(s, &r->upload);
+    if (!u || (begun && !u->begun))
+        return begun ? apply_begin(s, r) : apply_open(s, r);
+    u->open_seq = r->seq;
+    if (begun)
+        u->begin_seq = r->seq;
+    return 0;
+}
+
+static int apply_carried_chunk(struct state *s, const struct record *r) {
+    struct upload *u = state_find(s, &r->upload);
+    if (!u || !upload_has_chunk(u, r->chunk))
+        return apply_chunk(s, r);
+    u->info[r->chunk].seq = r->seq;
+    return 0;
+}
+
+/* What is said again counts once. That it ended long ago is nothing that anybody could still ask about. */
 static int apply_carried_finish(struct state *s, const struct record *r) {
-    struct id128 place;
-    int rc = fingerprint_dest(s->sha, r->endpoint, r->dest, &place);
-    const struct finished_entry *e = rc ? NULL : finished_find(&s->finished, &place);
-    if (e && id_equal(&e->upload, &r->upload))
-        return 0;
-    return rc ? rc : apply_put(s, r);
+    struct upload_identity is;
+    struct finished_entry e = {.upload = r->upload, .seq = r->seq};
+    upload_identity_of_record(r, &is);
+    int rc = state_fingerprints(s, &is, &e.key, &e.dest);
+    const struct finished_entry *old = rc ? NULL : finished_find(&s->finished, &e.dest);
+    if (old && id_equal(&old->upload, &r->upload))
+        finished_move(&s->finished, &e.dest, &r->upload, r->seq);
+    else if (!rc)
+        rc = finished_put(&s->finished, &e);
+    struct upload *u = rc ? NULL : state_find(s, &r->upload);
+    if (u)
+        end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
+    return rc;
 }
 
 static int apply_carry(struct state *s, const struct record *r) {
     if (slice_equal(r->kind, slice_of("chunk")))
-        return apply_chunk(s, r);
+        return apply_carried_chunk(s, r);
     if (slice_equal(r->kind, slice_of("finished")))
         return apply_carried_finish(s, r);
-    if (!slice_equal(r->kind, slice_of("upload")))
-        return 0;
-    return (r->has & HAS_HANDLE) && (r->has & HAS_GEOMETRY) ? apply_begin(s, r) : apply_open(s, r);
+    return slice_equal(r->kind, slice_of("upload")) ? apply_carried_upload(s, r) : 0;
+}
+
+/* What stood in the dropped file alone is known no more; unfinished uploads are never among that. */
+static int apply_drop(struct state *s, const struct record *r) {
+    ended_drop(&s->ended, r->to);
+    return finished_drop(&s->finished, r->to);
 }
 
 static int apply_forget(struct state *s, const struct record *r) {
@@ -291,6 +335,8 @@ int state_apply(struct state *s, const struct record *r) {
         return apply_abort(s, r);
     case EV_CARRY:
         return apply_carry(s, r);
+    case EV_DROP:
+        return apply_drop(s, r);
     case EV_FORGET:
         return apply_forget(s, r);
     case EV_FAIL: /* ends nothing: the next plan goes on with what is there */

@@ -49,8 +49,9 @@ struct upload {
 
     /* from records */
     bool opened, begun;
-    bool reopened;   /* begin was granted more than once: more than one may have been created (rule 10) */
-    int64_t open_us; /* ts of the first `open` */
+    bool reopened;     /* begin was granted more than once: more than one may have been created (rule 10) */
+    int64_t open_us;   /* ts of the first `open`, once begun of the `begin` unless reopened */
+    uint64_t open_seq; /* of the first `open`; 0 when all that is known came from a snapshot */
     uint64_t begin_seq;
     char *handle;
     enum checksum_kind checksum;

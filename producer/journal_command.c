@@ -8,9 +8,13 @@
 #include "pure/ids.h"
 #include "system/journal_dir.h"
 #include "system/log.h"
+#include "system/spawn.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TAIL_USAGE "chunklift journal tail [options] [DIR]"
 #define SHOW_USAGE "chunklift journal show [options] [UPLOAD|SRC|DEST]… [DIR]"
@@ -163,17 +167,29 @@ static int verify(int argc, char **argv) {
     return output_status(err);
 }
 
-static int later(int argc, char **argv) {
-    (void)argc;
-    log_error("journal %s: not in this version; there are tail, show and verify", argv[0]);
-    return 2;
+/* What writes to the journal, or needs the whole state rebuilt, is the consumer's: it becomes that program. */
+static int hand_over(int argc, char **argv) {
+    struct buf path = BUF_INIT;
+    const char **words = calloc((size_t)argc + 2, sizeof *words);
+    if (words && sibling_program("chunklift-consumer", &path) == 0) {
+        words[0] = path.data;
+        memcpy(words + 1, argv, (size_t)argc * sizeof *words);
+        execv(path.data, (char **)words);
+    }
+    log_error("chunklift-consumer: cannot be started: %s", strerror(errno));
+    free(words);
+    buf_release(&path);
+    return 3;
 }
 
 static void help(void) {
-    printf("Usage: chunklift journal tail|show|verify [options] [DIR]\n\n"
+    printf("Usage: chunklift journal tail|show|verify|export|forget|retire [options] [DIR]\n\n"
            "  tail    print the last lines, with -f also what is appended\n"
            "  show    list the uploads\n"
-           "  verify  check every line and the chain over them\n\n"
+           "  verify  check every line and the chain over them\n"
+           "  export  print a manifest of what arrived: a JSON object for each destination\n"
+           "  forget  make it forget uploads, so that the next cp sends their files again\n"
+           "  retire  list, remove or archive the oldest files\n\n"
            "'chunklift journal COMMAND --help' tells more.\n");
 }
 
@@ -181,10 +197,11 @@ int journal_command(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"tail", tail}, {"show", show}, {"verify", verify}, {"export", later}, {"forget", later}};
+    } commands[] = {{"tail", tail},        {"show", show},        {"verify", verify},
+                    {"export", hand_over}, {"forget", hand_over}, {"retire", hand_over}};
     output_setup();
     if (argc < 2) {
-        log_error("journal: what? tail, show or verify; see 'chunklift journal --help'");
+        log_error("journal: what? tail, show, verify, export, forget or retire; see 'chunklift journal --help'");
         return 2;
     }
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)

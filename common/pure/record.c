@@ -45,6 +45,7 @@ const struct record_field_def record_fields[F_COUNT] = {
     FIELD(F_FROM, "from", FIELD_U64, from, 0),
     FIELD(F_TO, "to", FIELD_U64, to, 0),
     FIELD(F_KIND, "kind", FIELD_TEXT, kind, 0),
+    FIELD(F_SINCE_NS, "since_ns", FIELD_I64, since_ns, HAS_SINCE),
 };
 
 #define B FIELD_BIT
@@ -83,9 +84,15 @@ static const struct record_layout layouts[EV_COUNT] = {
 /* Kept state need not know everything: an upload may be only intended (no geometry and handle yet), and who sent a
  * chunk or a file how fast is no longer of use. */
 static const struct record_layout carry_layouts[] = {
-    {"upload", B(F_KIND) | IDENTITY, 14, {F_KIND, IDENTITY_ORDER, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM}},
+    {"upload",
+     B(F_KIND) | IDENTITY,
+     15,
+     {F_KIND, IDENTITY_ORDER, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM, F_SINCE_NS}},
     {"chunk", B(F_KIND) | CHUNK_BASE, 9, {F_KIND, CHUNK_ORDER}},
-    {"finished", B(F_KIND) | IDENTITY | B(F_CRC), 14, {F_KIND, IDENTITY_ORDER, F_CRC, F_ETAG, F_WORKER, F_MS}},
+    {"finished",
+     B(F_KIND) | IDENTITY | B(F_CRC),
+     15,
+     {F_KIND, IDENTITY_ORDER, F_CRC, F_ETAG, F_WORKER, F_MS, F_SINCE_NS}},
 };
 #undef B
 

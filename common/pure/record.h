@@ -51,6 +51,7 @@ enum record_field { /* bits of record.has, for what is not always there */
                     HAS_ETAG = 1 << 8,
                     HAS_WORKER = 1 << 9,
                     HAS_MS = 1 << 10,
+                    HAS_SINCE = 1 << 11,
 };
 
 /* Slices point into the parsed line or into the scratch buffer of record_parse; when encoding, to anything. */
@@ -86,6 +87,7 @@ struct record {
     uint64_t from, to;
     /* carry: kind ("upload", "chunk", "finished") with the fields of that kind above */
     struct slice kind;
+    int64_t since_ns; /* of upload and finished: the ts of the record that this one stands for */
     /* as read: the line's own chain value */
     char h[ID_HEX_SIZE];
 };
@@ -105,7 +107,7 @@ void chain_release(struct chain *c);
  *
  * CHECKs that the fields of r's event are there: the HAS_ bits of every field in the event's row of docs/JOURNAL.md but
  * etag and checksum, which are left out without their bit or when empty, as endpoint is when empty; in a carry also
- * worker, ms, geometry and handle. An epoch has version JOURNAL_VERSION, a segment's prev is an h.
+ * worker, ms, geometry, handle and since_ns. An epoch has version JOURNAL_VERSION, a segment's prev is an h.
  */
 int record_encode(const struct record *r, struct chain *c, struct buf *out) MUST_CHECK;
 

@@ -50,6 +50,7 @@ enum field_id {
     F_FROM,
     F_TO,
     F_KIND,
+    F_SINCE_NS,
     F_COUNT
 };
 

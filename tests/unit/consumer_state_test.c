@@ -257,7 +257,7 @@ static void test_records_out_of_place_change_nothing(void **state) {
     struct record r = {.has = HAS_UPLOAD, .upload = {{1}}, .seq = 1};
     assert_int_equal(state_init(&s), 0);
     for (enum record_ev ev = EV_EPOCH; ev < EV_COUNT; ev++) {
-        if (ev == EV_OPEN || ev == EV_BEGIN || ev == EV_PUT || ev == EV_ABORT)
+        if (ev == EV_OPEN || ev == EV_BEGIN || ev == EV_PUT || ev == EV_FINISH || ev == EV_ABORT)
             continue;
         r.ev = ev;
         assert_int_equal(state_apply(&s, &r), 0);
