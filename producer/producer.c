@@ -11,6 +11,7 @@
 #include "producer/producer.h"
 #include "producer/core.h"
 #include "runtime/session.h"
+#include "system/descriptors.h"
 #include "system/dirs.h"
 #include "system/fault.h"
 #include "system/log.h"
@@ -73,6 +74,7 @@ static int open_jobs(struct producer *p, const char *address) {
     if (address)
         remove_dead_socket(address);
     int err = address ? 0 : fresh_ipc_endpoint("jobs", &fresh);
+    descriptors_raise(); /* before the endpoint sees how many connections it may take */
     if (err == 0)
         err = endpoint_open(&p->jobs, ENDPOINT_PUSH, address ? address : fresh.data);
     buf_release(&fresh);

@@ -3,30 +3,20 @@
 #include "pure/dest.h"
 #include "pure/units.h"
 #include "system/clock.h"
+#include "system/descriptors.h"
 #include "system/log.h"
 #include "system/signals.h"
 #include "uploader/uploader_parts.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 
 #define WAIT_MAX_MS 1000
 #define STEPS_NS 1000000
-#define DESCRIPTORS_MAX 16384
 #define DRAIN_SILENCE_MS 60000
 #define SILENCE_MIN_MS 5000 /* a healthy consumer may take a second between two answers */
 
 /* --- life --- */
-
-/* A transfer needs up to three descriptors. */
-static void raise_descriptor_limit(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max && limit.rlim_cur < DESCRIPTORS_MAX) {
-        limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
 
 static int make_http(struct uploader *u) {
     struct http_options o = {.response_timeout_ms = (uint32_t)u->settings->response_timeout_ms,
@@ -97,7 +87,7 @@ int uploader_new(struct uploader **out, const struct settings *s) {
     struct uploader *u = calloc(1, sizeof *u);
     if (!u)
         return ERR_NOMEM;
-    raise_descriptor_limit();
+    descriptors_raise(); /* a transfer needs up to three */
     u->settings = s;
     u->last_kind = JOB_PUT;
     tasks_init(&u->tasks);
@@ -259,8 +249,13 @@ static void tick(struct uploader *u) {
         u->tick_ms = u->now_ms + 5;
 }
 
+static void wake_for(const struct endpoint *e, uint64_t now_ms, uint64_t *wake_ms) {
+    uint64_t latest_ms = now_ms + (uint64_t)endpoint_wait_max_ms(e);
+    *wake_ms = latest_ms < *wake_ms ? latest_ms : *wake_ms;
+}
+
 /* FACTS of libzmq: a socket's fd is edge-triggered. Looking at its events, last before sleeping, re-arms it. */
-static bool sockets_are_ready(struct uploader *u, int *fds, size_t *fd_count) {
+static bool sockets_are_ready(struct uploader *u, int *fds, size_t *fd_count, uint64_t *wake_ms) {
     bool ready = false;
     struct endpoint *consumer = session_endpoint(u->session);
     fds[(*fd_count)++] = signals_fd();
@@ -269,14 +264,19 @@ static bool sockets_are_ready(struct uploader *u, int *fds, size_t *fd_count) {
         bool sendable = (events & ENDPOINT_OUT) && outbox_is_waiting(u) && session_is_connected(u->session);
         ready |= (events & ENDPOINT_IN) || sendable;
         fds[(*fd_count)++] = endpoint_fd(consumer);
+        wake_for(consumer, u->now_ms, wake_ms);
     }
-    if (uploader_places(u, u->last_kind) == 0)
-        return ready; /* offers stay where others can get them */
+    bool wanted = uploader_places(u, u->last_kind) > 0; /* else offers stay where others can get them */
     for (size_t i = 0; i < u->feeds.count; i++) {
-        if (!u->feeds.items[i].endpoint)
+        struct endpoint *feed = u->feeds.items[i].endpoint;
+        if (!feed)
             continue;
-        ready |= (endpoint_events(u->feeds.items[i].endpoint) & ENDPOINT_IN) != 0;
-        fds[(*fd_count)++] = endpoint_fd(u->feeds.items[i].endpoint);
+        bool offers = (endpoint_events(feed) & ENDPOINT_IN) != 0;
+        wake_for(feed, u->now_ms, wake_ms);
+        if (!wanted)
+            continue;
+        ready |= offers;
+        fds[(*fd_count)++] = endpoint_fd(feed);
     }
     return ready;
 }
@@ -287,7 +287,7 @@ static void wait_for_something(struct uploader *u, bool busy, uint64_t wake_ms) 
     uint64_t beat_ms = outbox_deadline(u);
     wake_ms = u->tick_ms < wake_ms ? u->tick_ms : wake_ms;
     wake_ms = beat_ms < wake_ms ? beat_ms : wake_ms;
-    if (sockets_are_ready(u, fds, &fd_count) || busy)
+    if (sockets_are_ready(u, fds, &fd_count, &wake_ms) || busy)
         wake_ms = 0;
     uint64_t now_ms = clock_ms();
     http_wait(u->http, fds, fd_count, wake_ms > now_ms ? (int)(wake_ms - now_ms) : 0);

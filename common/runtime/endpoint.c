@@ -8,20 +8,27 @@
  *  - Offers: one message in each queue and 32 KiB in each kernel buffer bound what a dead uploader can swallow, and
  *    still carry about 5,000 offers a second over 20 ms. ipc has no such buffers; the producer's window bounds it.
  *  - A ROUTER that may not drop says when a peer is gone or its queue is full (MANDATORY).
+ *  - What strangers can make us keep: 16 messages of each connection wait to be read; answers that nobody reads are
+ *    counted in bytes (unsent.h); connections and what they bring are watched (connections.h).
  *  - LINGER is 0: whatever matters is sent again by its sender.
  */
 #include "runtime/endpoint.h"
 #include "pure/check.h"
 #include "pure/proto.h"
+#include "runtime/connections.h"
+#include "runtime/unsent.h"
+#include "system/clock.h"
 #include "system/log.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
-#define QUEUE_MESSAGES 10000
+#define SEND_QUEUE_MESSAGES 10000
+#define READ_QUEUE_MESSAGES 16 /* of PROTO_FRAME_MAX at most, for each connection */
 #define HANDSHAKE_MS 5000
 #define HEARTBEAT_MS 2000
 #define HEARTBEAT_TIMEOUT_MS 10000
@@ -32,11 +39,18 @@
 #define ADDRESS_SIZE 512
 #define WAIT_ITEMS_ON_STACK 64
 #define DROPPED_IN_A_ROW_MAX 1000 /* by one endpoint_recv, so that a flood of bad messages cannot hold it */
+#define TEND_EVERY 256            /* messages, while there is no end of them */
+#define WATCH_MS 100              /* the longest wait while connections are watched */
+#define UNREAD_MAX_SERVER ((size_t)256 << 20)
+#define UNREAD_MAX_CLIENT ((size_t)64 << 20)
 
 struct endpoint {
     void *socket;
     enum endpoint_kind kind;
     char address[ADDRESS_SIZE];
+    struct connections *connections;
+    struct unsent *unsent; /* ROUTER */
+    unsigned received;     /* since connections were looked at */
 };
 
 static void *context;
@@ -76,8 +90,8 @@ static int set_max_message(void *socket, int64_t bytes) {
 
 static int set_conversation(void *socket, enum endpoint_kind kind) {
     static const struct setting both[] = {
-        {ZMQ_SNDHWM, QUEUE_MESSAGES},
-        {ZMQ_RCVHWM, QUEUE_MESSAGES},
+        {ZMQ_SNDHWM, SEND_QUEUE_MESSAGES},
+        {ZMQ_RCVHWM, READ_QUEUE_MESSAGES},
         {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS},
         {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
     };
@@ -173,6 +187,38 @@ static int attach(struct endpoint *e, const char *address) {
     }
 }
 
+static int open_socket(struct endpoint *e, int type, const char *address) {
+    e->socket = zmq_socket(context, type);
+    if (e->socket && settings_set(e->socket, e->kind, address) == 0)
+        return 0;
+    log_error("%s: cannot make a socket: %s", address, zmq_strerror(errno));
+    return ERR_IO;
+}
+
+static int open_watch(struct endpoint *e, const char *address) {
+    bool server = kind_binds(e->kind);
+    struct connections_options o = {.context = context,
+                                    .socket = e->socket,
+                                    .address = e->address,
+                                    .tcp = strncmp(address, "tcp://", 6) == 0,
+                                    .binds = server,
+                                    .heard = e->kind == ENDPOINT_ROUTER,
+                                    .unread_max = server ? UNREAD_MAX_SERVER : UNREAD_MAX_CLIENT};
+    memcpy(e->address, address, strlen(address) + 1);
+    int err = connections_new(&e->connections, &o);
+    if (err == 0 && e->kind == ENDPOINT_ROUTER)
+        err = unsent_new(&e->unsent);
+    return err;
+}
+
+static void endpoint_free(struct endpoint *e) {
+    connections_destroy(&e->connections);
+    if (e->socket)
+        zmq_close(e->socket);
+    unsent_destroy(&e->unsent);
+    free(e);
+}
+
 int endpoint_open(struct endpoint **out, enum endpoint_kind kind, const char *address) {
     static const int types[] = {[ENDPOINT_ROUTER] = ZMQ_ROUTER,
                                 [ENDPOINT_DEALER] = ZMQ_DEALER,
@@ -190,17 +236,13 @@ int endpoint_open(struct endpoint **out, enum endpoint_kind kind, const char *ad
     if (!e)
         return ERR_NOMEM;
     e->kind = kind;
-    e->socket = zmq_socket(context, types[kind]);
-    if (!e->socket || settings_set(e->socket, kind, address) != 0) {
-        log_error("%s: cannot make a socket: %s", address, zmq_strerror(errno));
-        err = ERR_IO;
-    } else {
+    err = open_socket(e, types[kind], address);
+    if (err == 0)
+        err = open_watch(e, address);
+    if (err == 0)
         err = attach(e, address);
-    }
     if (err) {
-        if (e->socket)
-            zmq_close(e->socket);
-        free(e);
+        endpoint_free(e);
         return err;
     }
     open_endpoints++;
@@ -220,13 +262,12 @@ void endpoint_close_flush(struct endpoint **e, int linger_ms) {
     if (!*e)
         return;
     zmq_setsockopt((*e)->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-    zmq_close((*e)->socket);
     const char *path = kind_binds((*e)->kind) ? ipc_path((*e)->address) : NULL;
     if (path) /* libzmq leaves it */
         unlink(path);
     CHECK(open_endpoints > 0);
     open_endpoints--;
-    free(*e);
+    endpoint_free(*e);
     *e = NULL;
 }
 
@@ -249,6 +290,8 @@ static int part_recv(struct endpoint *e, zmq_msg_t *part, bool *more) {
     for (;;) {
         if (zmq_msg_recv(part, e->socket, ZMQ_DONTWAIT) >= 0) {
             *more = zmq_msg_more(part);
+            if (connections_are_watched(e->connections))
+                connections_took(e->connections, zmq_msg_get(part, ZMQ_SRCFD), zmq_msg_size(part));
             return 0;
         }
         if (errno == EINTR)
@@ -298,14 +341,7 @@ static int message_recv(struct endpoint *e, struct frame *f, bool *good) {
     return 0;
 }
 
-int endpoint_recv(struct endpoint *e, struct frame *f) {
-    f->data = slice_make(NULL, 0);
-    if (!f->memory) {
-        f->memory = malloc(sizeof(zmq_msg_t));
-        if (!f->memory)
-            return ERR_NOMEM;
-        zmq_msg_init(f->memory);
-    }
+static int good_recv(struct endpoint *e, struct frame *f) {
     for (int i = 0; i < DROPPED_IN_A_ROW_MAX; i++) {
         bool good;
         int err = message_recv(e, f, &good);
@@ -315,6 +351,22 @@ int endpoint_recv(struct endpoint *e, struct frame *f) {
     return ERR_AGAIN;
 }
 
+int endpoint_recv(struct endpoint *e, struct frame *f) {
+    f->data = slice_make(NULL, 0);
+    if (!f->memory) {
+        f->memory = malloc(sizeof(zmq_msg_t));
+        if (!f->memory)
+            return ERR_NOMEM;
+        zmq_msg_init(f->memory);
+    }
+    int err = good_recv(e, f);
+    if (err == ERR_AGAIN || ++e->received >= TEND_EVERY) {
+        e->received = 0;
+        connections_tend(e->connections, err == ERR_AGAIN);
+    }
+    return err;
+}
+
 void frame_release(struct frame *f) {
     if (f->memory)
         zmq_msg_close(f->memory);
@@ -322,34 +374,60 @@ void frame_release(struct frame *f) {
     *f = (struct frame)FRAME_INIT;
 }
 
-static int part_send(struct endpoint *e, const void *bytes, size_t len, int flags) {
-    for (;;) {
-        if (zmq_send(e->socket, bytes, len, flags | ZMQ_DONTWAIT) >= 0)
-            return 0;
-        switch (errno) {
-        case EINTR:
-            continue;
-        case EAGAIN:
-            return ERR_AGAIN;
-        case EHOSTUNREACH:
-            return ERR_NOT_FOUND;
-        case ENOMEM:
-            return ERR_NOMEM;
-        default:
-            log_error("%s: cannot send: %s", e->address, zmq_strerror(errno));
-            return ERR_IO;
-        }
+static int send_error(const struct endpoint *e) {
+    switch (errno) {
+    case EAGAIN:
+        return ERR_AGAIN;
+    case EHOSTUNREACH:
+        return ERR_NOT_FOUND;
+    case ENOMEM:
+        return ERR_NOMEM;
+    default:
+        log_error("%s: cannot send: %s", e->address, zmq_strerror(errno));
+        return ERR_IO;
     }
+}
+
+static int part_send(struct endpoint *e, const void *bytes, size_t len, int flags) {
+    while (zmq_send(e->socket, bytes, len, flags | ZMQ_DONTWAIT) < 0)
+        if (errno != EINTR)
+            return send_error(e);
+    return 0;
+}
+
+static int counted_send(struct endpoint *e, struct parcel *parcel, size_t len) {
+    zmq_msg_t part;
+    if (zmq_msg_init_data(&part, parcel_bytes(parcel), len, parcel_free, parcel) != 0) {
+        parcel_free(NULL, parcel);
+        return ERR_NOMEM;
+    }
+    while (zmq_msg_send(&part, e->socket, ZMQ_DONTWAIT) < 0)
+        if (errno != EINTR) {
+            int err = send_error(e);
+            zmq_msg_close(&part);
+            return err;
+        }
+    return 0;
 }
 
 int endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct slice data) {
     CHECK((e->kind == ENDPOINT_ROUTER) == (peer_len > 0));
-    if (peer_len > 0) {
-        int err = part_send(e, peer, peer_len, ZMQ_SNDMORE);
-        if (err)
-            return err;
+    if (peer_len == 0)
+        return part_send(e, data.ptr ? data.ptr : "", data.len, 0);
+    struct parcel *parcel;
+    int err = unsent_wrap(e->unsent, peer, peer_len, data, &parcel);
+    if (err)
+        return err;
+    err = part_send(e, peer, peer_len, ZMQ_SNDMORE);
+    if (err) {
+        parcel_free(NULL, parcel);
+        return err;
     }
-    return part_send(e, data.ptr ? data.ptr : "", data.len, 0);
+    return counted_send(e, parcel, data.len);
+}
+
+bool endpoint_is_pressed(const struct endpoint *e) {
+    return e->unsent && unsent_is_pressed(e->unsent);
 }
 
 /* ---- waiting ---- */
@@ -361,6 +439,7 @@ static int from_zmq_events(int events) {
 int endpoint_events(struct endpoint *e) {
     int events = 0;
     size_t size = sizeof events;
+    connections_tend(e->connections, false);
     while (zmq_getsockopt(e->socket, ZMQ_EVENTS, &events, &size) != 0)
         if (errno != EINTR)
             return 0;
@@ -379,12 +458,54 @@ static void to_zmq_item(const struct wait_item *item, zmq_pollitem_t *z) {
     z->events = (short)((item->want & ENDPOINT_IN ? ZMQ_POLLIN : 0) | (item->want & ENDPOINT_OUT ? ZMQ_POLLOUT : 0));
 }
 
+int endpoint_wait_max_ms(const struct endpoint *e) {
+    return connections_are_watched(e->connections) ? WATCH_MS : INT_MAX;
+}
+
+/* Behind the items, the sockets that tell of connections. Returns how many; *slice_ms: how long one sleep may be. */
+static size_t add_watches(struct wait_item *items, size_t count, zmq_pollitem_t *z, int *slice_ms) {
+    size_t n = 0;
+    *slice_ms = INT_MAX;
+    for (size_t i = 0; i < count; i++) {
+        if (!items[i].endpoint)
+            continue;
+        connections_tend(items[i].endpoint->connections, false);
+        z[n++] = (zmq_pollitem_t){.socket = connections_waitable(items[i].endpoint->connections), .events = ZMQ_POLLIN};
+        int max_ms = endpoint_wait_max_ms(items[i].endpoint);
+        *slice_ms = max_ms < *slice_ms ? max_ms : *slice_ms;
+    }
+    return n;
+}
+
 /* zmq_poll reads ZMQ_EVENTS of every socket before it sleeps and after each wake-up of its fd: the edge trigger is its
- * business. */
+ * business. True when the wait is over. */
+static bool wait_a_while(struct wait_item *items, size_t count, zmq_pollitem_t *z, uint64_t end_ms, int *err) {
+    int slice_ms;
+    size_t watches = add_watches(items, count, z + count, &slice_ms);
+    uint64_t now_ms = clock_ms(), left_ms = end_ms > now_ms ? end_ms - now_ms : 0;
+    bool last = left_ms <= (uint64_t)slice_ms;
+    long sleep_ms = last ? (long)left_ms : slice_ms < INT_MAX ? slice_ms : -1; /* INT_MAX: nothing is watched */
+    int n = zmq_poll(z, (int)(count + watches), sleep_ms);
+    if (n < 0 && errno != EINTR) {
+        log_error("cannot wait for messages: %s", zmq_strerror(errno));
+        *err = ERR_IO;
+    }
+    bool ready = false;
+    for (size_t i = 0; i < count && n > 0; i++) {
+        items[i].ready = from_zmq_events(z[i].revents);
+        if (z[i].revents & ZMQ_POLLERR) /* an fd that hung up: reading it tells */
+            items[i].ready |= ENDPOINT_IN;
+        ready |= items[i].ready != 0;
+    }
+    return ready || n < 0 || (n == 0 && last);
+}
+
 int endpoint_wait(struct wait_item *items, size_t count, int timeout_ms) {
     zmq_pollitem_t few[WAIT_ITEMS_ON_STACK], *z = few;
-    if (count > WAIT_ITEMS_ON_STACK) {
-        z = calloc(count, sizeof *z);
+    uint64_t end_ms = timeout_ms < 0 ? UINT64_MAX : clock_ms() + (uint64_t)timeout_ms;
+    int err = 0;
+    if (2 * count > WAIT_ITEMS_ON_STACK) {
+        z = calloc(2 * count, sizeof *z);
         if (!z)
             return ERR_NOMEM;
     }
@@ -392,17 +513,8 @@ int endpoint_wait(struct wait_item *items, size_t count, int timeout_ms) {
         items[i].ready = 0;
         to_zmq_item(&items[i], &z[i]);
     }
-    int err = 0;
-    int n = zmq_poll(z, (int)count, timeout_ms < 0 ? -1 : timeout_ms);
-    if (n < 0 && errno != EINTR) {
-        log_error("cannot wait for messages: %s", zmq_strerror(errno));
-        err = ERR_IO;
-    }
-    for (size_t i = 0; i < count && n > 0; i++) {
-        items[i].ready = from_zmq_events(z[i].revents);
-        if (z[i].revents & ZMQ_POLLERR) /* an fd that hung up: reading it tells */
-            items[i].ready |= ENDPOINT_IN;
-    }
+    while (!wait_a_while(items, count, z, end_ms, &err))
+        ;
     if (z != few)
         free(z);
     return err;

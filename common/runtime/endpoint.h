@@ -1,5 +1,6 @@
 /*
- * ZeroMQ sockets with chunklift's settings: the only files that include zmq.h. One context a process.
+ * ZeroMQ sockets with chunklift's settings: the only files that include zmq.h (and connections.c). One context a
+ * process.
  *
  * Nothing here blocks but endpoint_wait. A socket's fd is edge-triggered and only a hint: drain the socket (bounded),
  * and last before sleeping call endpoint_events on every socket (FACTS: skipping that stalls at load); endpoint_wait
@@ -50,13 +51,18 @@ struct frame {
 int endpoint_recv(struct endpoint *e, struct frame *f) MUST_CHECK;
 void frame_release(struct frame *f);
 
-/* Sends one frame; peer and peer_len for ROUTER, else NULL, 0. ERR_AGAIN: full now; ERR_NOT_FOUND: that peer is gone
- * (ROUTER). */
+/* Sends one frame; peer and peer_len for ROUTER, else NULL, 0. ERR_AGAIN: full now (ROUTER: that peer does not read);
+ * ERR_NOT_FOUND: that peer is gone (ROUTER). */
 int endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct slice data) MUST_CHECK;
+
+/* ROUTER: much waits for peers that do not read (unsent.h); keep answers under UNSENT_SMALL. */
+bool endpoint_is_pressed(const struct endpoint *e);
 
 enum { ENDPOINT_IN = 1, ENDPOINT_OUT = 2 };
 int endpoint_events(struct endpoint *e); /* which of them are possible now; re-arms the fd */
 int endpoint_fd(const struct endpoint *e);
+/* How long a loop that does not use endpoint_wait may sleep, between two calls of endpoint_events. */
+int endpoint_wait_max_ms(const struct endpoint *e);
 
 /* Waits until an endpoint has one of its wanted events, an fd is readable, or the time is over (-1: no limit).
  * Interrupted by signals: returns 0. ready flags are set in the items. */

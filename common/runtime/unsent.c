@@ -1,0 +1,155 @@
+#include "runtime/unsent.h"
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PEER_MAX 255
+#define BUCKETS 4096
+#define SWEEP_FROM 1024 /* peers remembered, before those with nothing waiting are forgotten */
+
+/* Owned by the sending thread; libzmq's thread lowers bytes. With bytes at 0 no parcel names it. */
+struct unsent_peer {
+    struct unsent_peer *next;
+    atomic_size_t bytes;
+    uint8_t len;
+    uint8_t id[];
+};
+
+struct unsent {
+    atomic_size_t bytes;
+    atomic_size_t users; /* its owner and its parcels */
+    size_t peers, sweep_at;
+    struct unsent_peer *buckets[BUCKETS];
+};
+
+struct parcel {
+    struct unsent *all;
+    struct unsent_peer *peer;
+    size_t counted;
+    char bytes[];
+};
+
+/* ---- life ---- */
+
+int unsent_new(struct unsent **u) {
+    *u = calloc(1, sizeof **u);
+    if (!*u)
+        return ERR_NOMEM;
+    atomic_init(&(*u)->users, 1);
+    (*u)->sweep_at = SWEEP_FROM;
+    return 0;
+}
+
+static void let_go(struct unsent *u) {
+    if (atomic_fetch_sub(&u->users, 1) != 1)
+        return;
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct unsent_peer *p = u->buckets[i], *next; p; p = next) {
+            next = p->next;
+            free(p);
+        }
+    free(u);
+}
+
+void unsent_destroy(struct unsent **u) {
+    if (*u)
+        let_go(*u);
+    *u = NULL;
+}
+
+/* ---- peers ---- */
+
+static size_t bucket_of(const uint8_t *id, size_t len) {
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ id[i]) * 16777619u;
+    return hash % BUCKETS;
+}
+
+static void sweep(struct unsent *u) {
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct unsent_peer **at = &u->buckets[i]; *at;) {
+            struct unsent_peer *p = *at;
+            if (atomic_load(&p->bytes)) {
+                at = &p->next;
+                continue;
+            }
+            *at = p->next;
+            free(p);
+            u->peers--;
+        }
+    u->sweep_at = u->peers * 2 > SWEEP_FROM ? u->peers * 2 : SWEEP_FROM;
+}
+
+static struct unsent_peer *find(struct unsent *u, const void *id, size_t len) {
+    size_t bucket = bucket_of(id, len);
+    for (struct unsent_peer *p = u->buckets[bucket]; p; p = p->next)
+        if (p->len == len && memcmp(p->id, id, len) == 0)
+            return p;
+    if (u->peers >= u->sweep_at)
+        sweep(u);
+    struct unsent_peer *p = calloc(1, sizeof *p + len);
+    if (!p)
+        return NULL;
+    p->len = (uint8_t)len;
+    memcpy(p->id, id, len);
+    p->next = u->buckets[bucket];
+    u->buckets[bucket] = p;
+    u->peers++;
+    return p;
+}
+
+/* ---- parcels ---- */
+
+static bool has_room(const struct unsent *u, const struct unsent_peer *p, size_t bytes) {
+    size_t waiting = atomic_load(&p->bytes);
+    if (unsent_bytes(u) + bytes > UNSENT_ALL_MAX)
+        return waiting == 0 && bytes <= UNSENT_SMALL;
+    return waiting == 0 || waiting + bytes <= UNSENT_PEER_MAX;
+}
+
+int unsent_wrap(struct unsent *u, const void *peer, size_t peer_len, struct slice data, struct parcel **out) {
+    *out = NULL;
+    if (peer_len > PEER_MAX)
+        return ERR_INVALID;
+    struct unsent_peer *p = find(u, peer, peer_len);
+    if (!p)
+        return ERR_NOMEM;
+    size_t counted = data.len + UNSENT_OVERHEAD;
+    if (!has_room(u, p, counted))
+        return ERR_AGAIN;
+    struct parcel *parcel = malloc(sizeof *parcel + data.len);
+    if (!parcel)
+        return ERR_NOMEM;
+    *parcel = (struct parcel){.all = u, .peer = p, .counted = counted};
+    if (data.len)
+        memcpy(parcel->bytes, data.ptr, data.len);
+    atomic_fetch_add(&u->users, 1);
+    atomic_fetch_add(&u->bytes, counted);
+    atomic_fetch_add(&p->bytes, counted);
+    *out = parcel;
+    return 0;
+}
+
+void *parcel_bytes(struct parcel *p) {
+    return p->bytes;
+}
+
+void parcel_free(void *bytes, void *hint) {
+    struct parcel *p = hint;
+    struct unsent *u = p->all;
+    (void)bytes;
+    atomic_fetch_sub(&u->bytes, p->counted);
+    atomic_fetch_sub(&p->peer->bytes, p->counted); /* from here on the peer may be gone */
+    free(p);
+    let_go(u);
+}
+
+size_t unsent_bytes(const struct unsent *u) {
+    return atomic_load(&u->bytes);
+}
+
+bool unsent_is_pressed(const struct unsent *u) {
+    return unsent_bytes(u) > UNSENT_ALL_MAX / 2;
+}

@@ -1,0 +1,88 @@
+/* Answers that nobody reads: what is counted, what is refused, and that a peer that reads always gets its answer. */
+#include "runtime/unsent.h"
+#include "unit.h"
+#include <stdlib.h>
+
+#define MIB ((size_t)1 << 20)
+
+static char bytes[MIB];
+
+static int wrap(struct unsent *u, const char *peer, size_t len, struct parcel **parcel) {
+    return unsent_wrap(u, peer, strlen(peer), slice_make(bytes, len), parcel);
+}
+
+/* "A peer that has UNSENT_PEER_MAX waiting gets no more; a peer that reads has next to nothing waiting." */
+static void test_one_peer_does_not_read(void **state) {
+    (void)state;
+    struct unsent *u;
+    struct parcel *kept[4], *other, *refused;
+    assert_int_equal(unsent_new(&u), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(wrap(u, "deaf", MIB, &kept[i]), 0);
+    assert_int_equal(wrap(u, "deaf", MIB, &refused), ERR_AGAIN); /* with what goes with each */
+    assert_null(refused);
+    assert_int_equal(wrap(u, "reads", MIB, &other), 0);
+    parcel_free(NULL, other);
+    assert_int_equal(wrap(u, "reads", MIB, &other), 0);
+    assert_int_equal(unsent_bytes(u), 4 * (MIB + UNSENT_OVERHEAD));
+    parcel_free(NULL, kept[1]);
+    assert_int_equal(wrap(u, "deaf", MIB, &kept[1]), 0);
+    for (int i = 0; i < 3; i++)
+        parcel_free(NULL, kept[i]);
+    parcel_free(NULL, other);
+    assert_int_equal(unsent_bytes(u), 0);
+    unsent_destroy(&u);
+}
+
+/* "When all together have UNSENT_ALL_MAX waiting, a peer gets an answer only when it has none waiting, and a small
+ * one." */
+static void test_many_peers_do_not_read(void **state) {
+    (void)state;
+    struct unsent *u;
+    struct parcel *kept[64], *small, *refused;
+    char name[32];
+    size_t count = 0;
+    assert_int_equal(unsent_new(&u), 0);
+    for (;; count++) {
+        assert_int_equal(unsent_is_pressed(u), count > 31);
+        snprintf(name, sizeof name, "deaf %zu", count);
+        if (wrap(u, name, MIB, &kept[count]))
+            break;
+    }
+    assert_int_equal(count, 63);
+    assert_int_equal(wrap(u, "filler", UNSENT_ALL_MAX - unsent_bytes(u) - UNSENT_OVERHEAD, &kept[63]), 0);
+    assert_int_equal(wrap(u, "reads", UNSENT_SMALL, &refused), ERR_AGAIN); /* with what goes with it */
+    assert_int_equal(wrap(u, "reads", UNSENT_SMALL - UNSENT_OVERHEAD, &small), 0);
+    assert_int_equal(wrap(u, "reads", 1, &refused), ERR_AGAIN);
+    parcel_free(NULL, small);
+    assert_int_equal(wrap(u, "reads", 1, &small), 0);
+    parcel_free(NULL, small);
+    while (count-- > 0)
+        parcel_free(NULL, kept[count]);
+    parcel_free(NULL, kept[63]);
+    unsent_destroy(&u);
+}
+
+/* Peers that come and go leave nothing behind; what is on its way outlives its owner. */
+static void test_peers_are_forgotten(void **state) {
+    (void)state;
+    struct unsent *u;
+    struct parcel *p, *last = NULL;
+    char name[32];
+    assert_int_equal(unsent_new(&u), 0);
+    for (unsigned i = 0; i < 100000; i++) {
+        snprintf(name, sizeof name, "%u", i);
+        assert_int_equal(wrap(u, name, 10, &p), 0);
+        assert_memory_equal(parcel_bytes(p), bytes, 10);
+        if (i == 50000)
+            last = p;
+        else
+            parcel_free(NULL, p);
+    }
+    assert_int_equal(unsent_bytes(u), 10 + UNSENT_OVERHEAD);
+    unsent_destroy(&u);
+    parcel_free(NULL, last);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_one_peer_does_not_read), cmocka_unit_test(test_many_peers_do_not_read),
+          cmocka_unit_test(test_peers_are_forgotten))
