@@ -11,6 +11,7 @@
 #define DEATH_SETTLES_MS 200 /* what a dead process left in its sockets has arrived by then */
 #define SILENT_DROP_MS 60000 /* a peer that was not heard for so long, and holds nothing, is forgotten */
 #define COMPLAIN_MS 1000     /* to one peer, about frames that mean nothing */
+#define COMPLAINTS_MAX 64    /* considered in that time, for all together */
 
 /* ---- life ---- */
 
@@ -168,7 +169,9 @@ static unsigned roles_of(const struct msg *m) {
     }
 }
 
-static int wait_turn(struct waiting_list *list, struct frame *f, struct msg *m) {
+/* list_bytes: what its decoded list takes besides the frame; the round's bound is about memory. */
+static int wait_turn(struct consumer *c, struct waiting_list *list, size_t list_bytes, struct frame *f, struct msg *m) {
+    c->taken_bytes += list_bytes;
     if (list->count == list->cap) {
         size_t cap = list->cap ? list->cap * 2 : 64;
         struct waiting *items = reallocarray(list->items, cap, sizeof *items);
@@ -186,10 +189,11 @@ static int wait_turn(struct waiting_list *list, struct frame *f, struct msg *m) 
 static int dispatch(struct consumer *c, struct peer *peer, struct frame *f, struct msg *m) {
     switch (m->type) {
     case MSG_PLAN:
-        (void)!wait_turn(&c->plans, f, m); /* memory is out: asked again */
+        (void)!wait_turn(c, &c->plans, m->plan.file_count * sizeof *m->plan.files, f,
+                         m); /* memory is out: asked again */
         return 0;
     case MSG_CLAIM:
-        (void)!wait_turn(&c->claims, f, m);
+        (void)!wait_turn(c, &c->claims, m->claim.claim_count * sizeof *m->claim.claims, f, m);
         return 0;
     case MSG_COMPLETE:
         return complete_handle(c, peer, m);
@@ -228,10 +232,19 @@ static struct peer *peer_at(const struct consumer *c, const struct route *from) 
     return NULL;
 }
 
+/* Looking for a peer by its route takes time: a flood must not have it for each message. */
+static bool has_complaints_left(struct consumer *c) {
+    if (core_time(c) >= c->complaints_since_ms + COMPLAIN_MS) {
+        c->complaints_since_ms = core_time(c);
+        c->complaints = 0;
+    }
+    return c->complaints++ < COMPLAINTS_MAX;
+}
+
 static int answer_unreadable(struct consumer *c, const struct route *from, int err) {
     char text[160];
     c->undecodable++;
-    if (err == ERR_NOMEM || !may_complain(c, peer_at(c, from)))
+    if (err == ERR_NOMEM || !has_complaints_left(c) || !may_complain(c, peer_at(c, from)))
         return 0;
     if (err != ERR_VERSION)
         return core_answer_error(c, from, 0, PROTOCOL_MALFORMED, "a message that cannot be read");
@@ -366,6 +379,10 @@ int consumer_round(struct consumer *c, uint64_t drained_ms, uint64_t now_ms) {
     FAULT_POINT_IF(!rc && claims, verdicts_sent, "");
     c->taken_frames = c->taken_bytes = 0;
     return rc;
+}
+
+void consumer_be_brief(struct consumer *c, bool brief) {
+    c->brief = brief;
 }
 
 void consumer_stood_still(struct consumer *c, uint64_t ms) {

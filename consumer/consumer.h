@@ -58,6 +58,8 @@ bool consumer_is_full(const struct consumer *c);
 /* drained_ms: when the reading began that left the socket empty, 0 when it was not read until empty. Only leases that
  * were over before that expire. */
 int consumer_round(struct consumer *c, uint64_t drained_ms, uint64_t now_ms) MUST_CHECK;
+/* Answers that can be shorter are, from now on: too much waits for peers that do not read theirs. */
+void consumer_be_brief(struct consumer *c, bool brief);
 /* The consumer was stopped, suspended or busy for so long: every lease gets it (rule 3). */
 void consumer_stood_still(struct consumer *c, uint64_t ms);
 /* When consumer_round wants to be called at the latest; UINT64_MAX: no need. */

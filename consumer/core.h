@@ -18,9 +18,12 @@
 #include "consumer/snapshot_file.h"
 #include "consumer/state.h"
 
-/* What one answer may carry, so that it always fits into a frame. */
+/* What one answer may carry, so that it always fits into a frame; and while answers are to be brief, so that it stays
+ * under UNSENT_SMALL. */
 #define ANSWER_BYTES ((size_t)700 << 10)
 #define LINES_BYTES ((size_t)256 << 10)
+#define EVENTS_BYTES ((size_t)256 << 10)
+#define BRIEF_BYTES ((size_t)14 << 10)
 
 struct waiting { /* a message that waits for its turn in the round */
     struct frame frame;
@@ -56,11 +59,12 @@ struct consumer {
     uint64_t member_heard_ms, ticked_ms, moving_ms; /* leases' time */
     uint64_t retries;                               /* of all uploaders since our start */
     uint64_t complained_ms;                         /* to strangers */
+    uint64_t complaints_since_ms, complaints;       /* considered since then */
     uint64_t rotations, undecodable;
     size_t taken_frames, taken_bytes;
     size_t members; /* producers and uploaders */
     size_t tail_turn;
-    bool draining, failed, said_bye, more;
+    bool draining, failed, said_bye, more, brief;
     struct buf lines;         /* of the RECORDS being made */
     struct event *event_list; /* of the same, EVENT_LIST_MAX */
 };
@@ -69,6 +73,10 @@ struct consumer {
 
 static inline uint64_t core_time(const struct consumer *c) {
     return leases_time(&c->leases, c->now_ms);
+}
+
+static inline size_t core_room(const struct consumer *c, size_t usual_bytes) {
+    return c->brief && usual_bytes > BRIEF_BYTES ? BRIEF_BYTES : usual_bytes;
 }
 
 /* Appends r and applies it. producers: whom it concerns. ERR_INVALID: it can never be a line, nothing happened. Any

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define SILENT_MAKES_ROOM_MS 3000
+
 size_t hello_local_jobs(const struct consumer *c, const struct peer *uploader, struct slice *jobs) {
     size_t count = 0;
     for (unsigned i = 0; i < PRODUCERS_MAX; i++) {
@@ -60,18 +62,46 @@ static void update(struct peer *peer, const struct msg_hello *hello) {
     peer->jobs = jobs;
 }
 
+/* Who is there asks at least every second; so one that was silent for longer than that and holds nothing may have left.
+ * If not, its next message is answered hello-first. NULL when all were heard lately. */
+static struct peer *longest_silent(const struct consumer *c, enum role role) {
+    struct peer *silent = NULL;
+    for (size_t i = 0; i < c->peers.count; i++) {
+        struct peer *peer = c->peers.all[i];
+        if (core_time(c) < peer->heard_ms + SILENT_MAKES_ROOM_MS || !list_is_empty(&peer->leases))
+            continue;
+        if (role == ROLE_PRODUCER && c->peers.count < PEERS_MAX && peer->role != ROLE_PRODUCER)
+            continue; /* a producer's place is what is wanted */
+        if (!silent || peer->heard_ms < silent->heard_ms)
+            silent = peer;
+    }
+    return silent;
+}
+
+/* ERR_LIMIT, ERR_NOMEM: nobody was added, c->failed tells whether the process can go on. */
+static int add_peer(struct consumer *c, const struct msg *m, struct peer **peer) {
+    int rc = peers_add(&c->peers, &m->sender, &m->hello, peer);
+    struct peer *silent = rc == ERR_LIMIT ? longest_silent(c, m->hello.role) : NULL;
+    if (!silent)
+        return rc;
+    if (c->o.happened)
+        c->o.happened(c->o.arg, HAPPENED_VANISHED, silent, NULL);
+    rc = peer_drop(c, silent);
+    return rc ? rc : peers_add(&c->peers, &m->sender, &m->hello, peer);
+}
+
 int hello_handle(struct consumer *c, const struct msg *m, const struct route *from) {
     struct peer *peer = peers_find(&c->peers, &m->sender);
     if (id_is_zero(&m->sender) || (peer && peer->role != m->hello.role))
         return core_answer_error(c, from, m->number, PROTOCOL_MALFORMED, "HELLO needs an incarnation and one role");
     bool is_new = !peer;
-    int rc = peer ? 0 : peers_add(&c->peers, &m->sender, &m->hello, &peer);
+    int rc = peer ? 0 : add_peer(c, m, &peer);
     if (rc == ERR_LIMIT)
         return core_answer_error(c, from, m->number, PROTOCOL_TOO_MANY,
                                  m->hello.role == ROLE_PRODUCER ? "this consumer serves 64 producers already"
                                                                 : "this consumer serves 4096 peers already");
-    if (rc)
-        return 0; /* memory: HELLO is said again */
+    if (rc) /* memory: HELLO is said again */
+        return c->failed ? rc : 0;
     if (is_new)
         joined(c, peer);
     else

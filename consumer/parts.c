@@ -9,7 +9,7 @@ struct etag_room {
     char text[ID_HEX_SIZE];
 };
 
-static size_t collect(const struct upload *u, uint32_t from, struct part *parts, struct etag_room *rooms) {
+static size_t collect(const struct upload *u, size_t room, uint32_t from, struct part *parts, struct etag_room *rooms) {
     struct geometry g = upload_geometry(u);
     size_t count = 0, bytes = 0;
     for (uint32_t chunk = from; count < PARTS_MAX && upload_has_chunk(u, chunk); chunk++) {
@@ -20,7 +20,7 @@ static size_t collect(const struct upload *u, uint32_t from, struct part *parts,
         p->seq = u->info[chunk].seq;
         p->etag = upload_etag(u, chunk, rooms[count].text);
         bytes += PART_BYTES + p->etag.len;
-        if (count > 0 && bytes > ANSWER_BYTES)
+        if (count > 0 && bytes > room)
             break;
         count++;
     }
@@ -39,7 +39,7 @@ int parts_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
         if (u && u->begun && slice_equal(upload_handle(u), question->handle)) {
             answer.partlist.chunks = u->chunks;
             answer.partlist.parts = parts;
-            answer.partlist.part_count = collect(u, question->from, parts, rooms);
+            answer.partlist.part_count = collect(u, core_room(c, ANSWER_BYTES), question->from, parts, rooms);
         }
         rc = core_answer(c, &peer->route, &answer);
     }

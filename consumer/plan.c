@@ -258,7 +258,7 @@ static int plan_files(struct consumer *c, struct peer *peer, const struct msg_pl
             return rc;
         }
         bytes += encoded_size(p);
-        if (out->file_count > 0 && bytes > ANSWER_BYTES) {
+        if (out->file_count > 0 && bytes > core_room(c, ANSWER_BYTES)) {
             free(p->leases);
             return 0;
         }

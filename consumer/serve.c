@@ -11,6 +11,7 @@
 #include "consumer/holders.h"
 #include "consumer/report.h"
 #include "system/clock.h"
+#include "system/descriptors.h"
 #include "system/fault.h"
 #include "system/log.h"
 #include "system/signals.h"
@@ -52,6 +53,7 @@ static int write_holders(struct server *s) {
 }
 
 static int open_all(struct server *s) {
+    descriptors_raise(); /* before the endpoint sees how many connections it may take */
     struct consumer_options o = {.dir = s->settings->dir.data,
                                  .lease_ms = (uint32_t)s->settings->lease_ms,
                                  .rotate_bytes = FAULT_SETTING(rotate_bytes, 0),
@@ -138,6 +140,7 @@ static int turn(struct server *s, bool *drained) {
     int rc = read_frames(s, &drained_ms);
     if (!rc && s->holders_changed)
         rc = write_holders(s); /* without it the next consumer might take a living holder for dead: no WELCOME leaves */
+    consumer_be_brief(s->consumer, endpoint_is_pressed(s->endpoint));
     if (!rc)
         rc = consumer_round(s->consumer, drained_ms, clock_ms());
     *drained = drained_ms != 0;

@@ -23,11 +23,11 @@ static void describe_upload(const struct upload *u, struct upload_status *out) {
 }
 
 static void add_uploads(const struct consumer *c, uint64_t from, struct msg_state *page) {
-    size_t bytes = 0;
+    size_t bytes = 0, room = core_room(c, ANSWER_BYTES / 2);
     for (uint64_t i = from; i < c->state.count; i++) {
         const struct upload *u = c->state.uploads[i];
         bytes += ENTRY_BYTES + u->is.src.len + u->is.dest.len;
-        if (page->upload_count == UPLOADS_PER_PAGE || (page->upload_count > 0 && bytes > ANSWER_BYTES / 2)) {
+        if (page->upload_count == UPLOADS_PER_PAGE || (page->upload_count > 0 && bytes > room)) {
             page->next = i;
             return;
         }
@@ -36,12 +36,12 @@ static void add_uploads(const struct consumer *c, uint64_t from, struct msg_stat
 }
 
 static void add_workers(const struct consumer *c, struct msg_state *page) {
-    size_t bytes = 0;
+    size_t bytes = 0, room = core_room(c, ANSWER_BYTES / 2);
     uint64_t now = core_time(c);
     for (size_t i = 0; i < c->peers.count && page->worker_count < WORKERS_PER_PAGE; i++) {
         const struct peer *p = c->peers.all[i];
         bytes += ENTRY_BYTES + strlen(p->worker);
-        if (bytes > ANSWER_BYTES / 2)
+        if (bytes > room)
             return;
         page->workers[page->worker_count++] = (struct worker_status){
             .role = p->role,

@@ -17,8 +17,7 @@
 #define DISK_READS 4     /* in one round */
 #define EVENT_LIST_MAX 1024
 #define EVENT_BYTES 96 /* of an encoded event besides its texts, at most */
-#define EVENTS_BYTES ((size_t)256 << 10)
-#define MOVING_MS 100 /* how old the sums of moving bytes may be */
+#define MOVING_MS 100  /* how old the sums of moving bytes may be */
 
 void tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     peer->tailing = true;
@@ -65,8 +64,8 @@ static int take_mine(struct consumer *c, const struct peer *peer, struct msg_rec
         out->next = journal_seq(c->journal) + 1;
         return 0;
     }
-    return recent_read(&c->recent, peer_bit(peer), t->seq, journal_seq(c->journal), max, LINES_BYTES, &c->lines,
-                       &out->line_count, &out->next);
+    return recent_read(&c->recent, peer_bit(peer), t->seq, journal_seq(c->journal), max, core_room(c, LINES_BYTES),
+                       &c->lines, &out->line_count, &out->next);
 }
 
 /* Keeps the first max lines that match; *seq moves past what was looked at. A line names its upload as
@@ -95,7 +94,7 @@ static int take_from_disk(struct consumer *c, const struct peer *peer, struct ms
     out->next = seq;
     if (seq > journal_seq(c->journal))
         return 0;
-    int rc = journal_read(c->journal, seq, LINES_BYTES, &c->lines, &next);
+    int rc = journal_read(c->journal, seq, core_room(c, LINES_BYTES), &c->lines, &next);
     if (rc && rc != ERR_NOMEM) { /* a file that cannot be read is the reader's trouble, not the journal's */
         if (rc != ERR_NOT_FOUND)
             log_warn("records from seq %llu on cannot be read: %s", (unsigned long long)seq, err_text(rc));
@@ -139,7 +138,7 @@ static bool wants(const struct peer *peer, const struct event_entry *entry) {
 static void take_events(struct consumer *c, const struct peer *peer, struct msg_records *out) {
     const struct events *ring = &c->events;
     uint64_t at = peer->tail.event;
-    size_t bytes = 0;
+    size_t bytes = 0, room = core_room(c, EVENTS_BYTES);
     out->events = c->event_list;
     if (at < ring->first || at > ring->next || (peer->tail.filter == TAIL_MINE && at < peer->since_event)) {
         out->resync = out->resync || peer->tail.filter == TAIL_MINE;
@@ -150,7 +149,7 @@ static void take_events(struct consumer *c, const struct peer *peer, struct msg_
         if (!wants(peer, entry))
             continue;
         bytes += EVENT_BYTES + entry->e.worker.len + entry->e.detail.len;
-        if (out->event_count == EVENT_LIST_MAX || (out->event_count > 0 && bytes > EVENTS_BYTES))
+        if (out->event_count == EVENT_LIST_MAX || (out->event_count > 0 && bytes > room))
             break;
         c->event_list[out->event_count++] = entry->e;
     }

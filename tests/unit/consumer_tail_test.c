@@ -386,6 +386,70 @@ static void test_there_are_places_for_64_producers(void **state) {
     world_hello('~', ROLE_PRODUCER);
 }
 
+/* "A peer silent for 3 s that holds no lease makes room when a place is wanted" */
+static void test_silent_peers_make_room(void **state) {
+    (void)state;
+    for (int i = 0; i < PRODUCERS_MAX; i++)
+        world_hello((char)(1 + i), ROLE_PRODUCER);
+    struct msg m = {.type = MSG_HELLO};
+    m.hello.role = ROLE_PRODUCER;
+    world_pass(2999);
+    world_say('~', &m);
+    assert_int_equal(error_of('~'), PROTOCOL_TOO_MANY);
+    for (int i = 0; i < PRODUCERS_MAX; i++)
+        if (i != 7)
+            world_hello((char)(1 + i), ROLE_PRODUCER); /* they are heard again */
+    world_pass(1);
+    world_hello('~', ROLE_PRODUCER);
+    assert_int_equal(consumer_peers(w.c)->count, PRODUCERS_MAX);
+    struct msg status = {.type = MSG_STATUS};
+    world_say(8, &status);
+    assert_int_equal(error_of(8), PROTOCOL_HELLO_FIRST);
+    world_say(9, &status);
+    assert_non_null(world_last(9, MSG_STATE));
+}
+
+/* A flood of what cannot be read is not answered message for message. */
+static void test_complaints_are_few(void **state) {
+    (void)state;
+    everybody();
+    world_forget();
+    for (int i = 0; i < 1000; i++)
+        world_say_raw('?', slice_make("\xc1", 1));
+    assert_int_equal(w.count, 1);
+    world_pass(1000);
+    world_say_raw('?', slice_make("\xc1", 1));
+    assert_int_equal(w.count, 2);
+}
+
+/* "While much is unsent, answers are under 32 KiB": lines, events, uploads and peers alike. */
+static void test_answers_are_brief_when_told(void **state) {
+    (void)state;
+    char long_name[1001];
+    memset(long_name, 'n', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    for (int i = 0; i < 120; i++) {
+        struct msg m = {.type = MSG_HELLO};
+        m.hello =
+            (struct msg_hello){.role = i < 60 ? ROLE_PRODUCER : ROLE_READER, .host = slice_of(long_name), .pid = 1};
+        world_say((char)(1 + i), &m);
+    }
+    struct msg tail = {.type = MSG_TAIL, .tail = {.seq = 1, .event = 1, .filter = TAIL_ALL}};
+    struct msg status = {.type = MSG_STATUS};
+    world_forget();
+    world_say(99, &status);
+    assert_true(w.sent[w.count - 1].frame.len > 20 << 10);
+    for (int brief = 1; brief >= 0; brief--) {
+        consumer_be_brief(w.c, brief);
+        world_forget();
+        world_say(99, &status);
+        world_say(100, &tail);
+        assert_int_equal(w.count, 2);
+        assert_true((w.sent[0].frame.len < 20 << 10) == (brief == 1));
+        assert_true(w.sent[1].frame.len < 20 << 10);
+    }
+}
+
 static void test_silent_peers_are_forgotten(void **state) {
     (void)state;
     everybody();
@@ -419,5 +483,6 @@ UNIT_MAIN(WORLD_TEST(test_a_producer_follows_its_own), WORLD_TEST(test_a_reader_
           WORLD_TEST(test_releases_are_events_at_once), WORLD_TEST(test_status),
           WORLD_TEST(test_strangers_say_hello_first), WORLD_TEST(test_roles_are_kept),
           WORLD_TEST(test_another_journal_and_nonsense), WORLD_TEST(test_another_version_is_told_both),
-          WORLD_TEST(test_there_are_places_for_64_producers), WORLD_TEST(test_silent_peers_are_forgotten),
-          WORLD_TEST(test_deserted_after_the_last_bye))
+          WORLD_TEST(test_there_are_places_for_64_producers), WORLD_TEST(test_silent_peers_make_room),
+          WORLD_TEST(test_complaints_are_few), WORLD_TEST(test_answers_are_brief_when_told),
+          WORLD_TEST(test_silent_peers_are_forgotten), WORLD_TEST(test_deserted_after_the_last_bye))
