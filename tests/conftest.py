@@ -17,9 +17,10 @@ from support.box import BUILD, Box  # noqa: E402
 
 SETS = {
     # set: (unit programs, markers that must be there, markers that must not)
-    "default": (True, None, {"bench", "interop", "crash", "soak"}),
-    "asan": (True, None, {"bench", "interop", "crash", "soak", "slow"}),
+    "default": (True, None, {"bench", "interop", "crash", "powercut", "soak"}),
+    "asan": (True, None, {"bench", "interop", "crash", "powercut", "soak", "slow"}),
     "crash": (False, "crash", set()),
+    "powercut": (False, "powercut", set()),
     "soak": (False, "soak", set()),
     "interop": (False, "interop", set()),
     "bench": (False, "bench", set()),
