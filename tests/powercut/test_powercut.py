@@ -8,13 +8,14 @@ generator (CHUNKLIFT_SEED repeats its choices, not the machine's timing); CHUNKL
 import json
 import os
 import random
+import shutil
 import threading
 import time
 
 import pytest
 
 from support import mounts
-from support.box import BUILD, check_chain, journal_lines, wait_for
+from support.box import BUILD, check_chain, check_one_record_each, journal_lines, random_file, read_journal, valid_records, wait_for
 from support.completer import Completer, Lost, compare
 
 MIB = 1 << 20
@@ -188,3 +189,168 @@ def test_lost_records_are_found(box, disk):
             load.check()
     finally:
         load.close()
+
+
+# a real cp whose journal, or destination, or both lie on the disk that is cut -------------------------------------------------------
+
+
+class Sources:
+    """One large file in many chunks, one of a few, many small ones; what is at the destination is compared with them."""
+
+    def __init__(self, root):
+        self.root = root
+        random_file(root / "big", 40 * MIB + 777, seed="big")
+        random_file(root / "mid", 5 * MIB + 1, seed="mid")
+        sizes = random.Random(7)
+        for n in range(60):
+            random_file(root / f"d{n % 3}" / f"s-{n}", sizes.choice((0, 1, 4096, 65536, 200_000)), seed=n)
+        self.bytes = {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+class Journey:
+    """One `cp` of all sources, cut off again and again until it is through."""
+
+    def __init__(self, box, disk, sources, rng, number, journal_on_disk, dest_on_disk):
+        self.box, self.disk, self.sources, self.rng = box, disk, sources, rng
+        self.journal = (disk.path if journal_on_disk else box.dir) / f"journal-{number}"
+        self.out = (disk.path if dest_on_disk else box.dir) / f"out-{number}"
+        self.witnessed = set()  # what cp said was recorded: (upload, chunk), or (upload, None) for the whole file
+        self.checked = {"records": 0, "bytes": 0, "objects": 0}
+
+    def start(self, env=None):
+        return self.box.start("cp", "--journal", self.journal, "--json", "--no-progress", "-r", "--chunk-size", "256KiB", "--slots", "4",
+                              "--lease", "1s", f"{self.sources.root}/", f"file://{self.out}/", env=env)
+
+    def witness(self, child):
+        for line in child.log.read_bytes().split(b"\n")[:-1]:
+            if line.startswith(b'{"event":"chunk"'):
+                event = json.loads(line)
+                self.witnessed.add((event["upload"], event["chunk"]))
+            elif line.startswith(b'{"event":"file_done"'):
+                self.witnessed.add((json.loads(line)["upload"], None))
+
+    def cut(self, after_s, env=None):
+        """cp runs for so long, then the power is gone, for the processes at once or a little later."""
+        child = self.start(env)
+        time.sleep(after_s)  # the moment is what is tried, not something waited for
+        through = child.poll() == 0
+        self.disk.cut()
+        if self.rng.random() < 0.5:
+            time.sleep(self.rng.uniform(0, 0.3))
+        self.box.kill_all()
+        child.wait()
+        self.box.gone()
+        self.witness(child)
+        self.disk.again(self.rng.choice(WAYS))
+        return through
+
+    def check(self):
+        records = valid_records(self.journal)
+        self.records_witnessed(records)
+        begun = {r["upload"]: r for r in records if r["ev"] == "begin"}
+        whole = {r["upload"]: r["dest"] for r in records if r["ev"] in ("finish", "put")}
+        again = {(r["upload"], r["chunk"]) for r in records if r["ev"] == "redo"}
+        for r in records:
+            if r["ev"] == "chunk" and (r["upload"], r["chunk"]) not in again:
+                self.bytes_are_there(r, self.name(begun[r["upload"]]["dest"]), r["upload"] in whole)
+        for dest in whole.values():
+            name = self.name(dest)
+            if not (self.out / name).is_file():
+                raise Lost(f"{name}: recorded as uploaded and not there")
+        for path in self.out.rglob("*"):
+            if path.is_file() and not path.name.startswith(".chunklift-"):
+                name = str(path.relative_to(self.out))
+                if path.read_bytes() != self.sources.bytes[name]:
+                    raise Lost(f"{name}: under its final name and not what was sent ({path.stat().st_size} bytes of "
+                               f"{len(self.sources.bytes[name])})")
+                self.checked["objects"] += 1
+
+    def name(self, dest):
+        return dest.removeprefix(f"file://{self.out}/")
+
+    def records_witnessed(self, records):
+        have = {(r["upload"], r["chunk"]) for r in records if r["ev"] == "chunk"}
+        have |= {(r["upload"], None) for r in records if r["ev"] in ("finish", "put")}
+        lost = self.witnessed - have
+        if lost:
+            raise Lost(f"{len(lost)} of {len(self.witnessed)} records that cp was told of are lost: {lost}")
+        self.checked["records"] += len(self.witnessed)
+
+    def bytes_are_there(self, record, name, finished):
+        """In the temporary file, or under the final name where a finish came that far."""
+        temp = (self.out / name).parent / f".chunklift-{record['upload']}.part"
+        path = self.out / name if finished or not temp.exists() else temp
+        if not path.exists():
+            raise Lost(f"{name}: chunk {record['chunk']} is recorded, and neither its temporary file nor the final one is there")
+        first, end = record["offset"], record["offset"] + record["length"]
+        with open(path, "rb") as f:
+            f.seek(first)
+            if f.read(record["length"]) != self.sources.bytes[name][first:end]:
+                raise Lost(f"{name}: chunk {record['chunk']} is recorded, and {path.name} has other bytes there")
+        self.checked["bytes"] += record["length"]
+
+    def end(self):
+        """Undisturbed it goes on to the end."""
+        child = self.start()
+        assert child.wait(60) == 0, child.log.read_text()
+        self.box.gone()
+        self.witness(child)
+        self.box.run("journal", "verify", self.journal)
+        check_chain(self.journal)
+        records = read_journal(self.journal)
+        check_one_record_each(records)
+        self.check()
+        there = {str(p.relative_to(self.out)) for p in self.out.rglob("*") if p.is_file()}
+        assert there == set(self.sources.bytes), there ^ set(self.sources.bytes)
+        ends = [r["dest"] for r in records if r["ev"] in ("finish", "put")]
+        assert len(ends) == len(set(ends)) == len(there), "a file with more than one end"
+        for where in (self.journal, self.out):
+            shutil.rmtree(where)
+
+
+PLACES = [(True, False), (False, True), (True, True)]
+
+
+def cut_cps(box, disk, cuts):
+    rng, sources = generator(), Sources(box.dir / "src")
+    journeys = objects = records = sent = 0
+    seconds = 0.0
+    while disk.cuts < cuts or not journeys:
+        j = Journey(box, disk, sources, rng, journeys, *PLACES[journeys % 3])
+        if not seconds:
+            warm, began = Journey(box, disk, sources, rng, "warm", True, True), time.monotonic()
+            warm.end()
+            seconds = time.monotonic() - began
+        for _ in range(min(5, cuts - disk.cuts)):
+            through = j.cut(rng.uniform(0.02, seconds))
+            j.check()
+            if through:
+                break
+        j.end()
+        journeys += 1
+        records, objects, sent = records + j.checked["records"], objects + j.checked["objects"], sent + j.checked["bytes"]
+    print(f"{disk.cuts} cuts survived in {journeys} uploads, {records} acknowledged records, {sent // MIB} MiB of recorded chunks and "
+          f"{objects} objects checked")
+
+
+def test_objects_survive(box, disk):
+    cut_cps(box, disk, how_many(4))
+
+
+@pytest.mark.powercut
+def test_objects_survive_many_cuts(box, disk):
+    cut_cps(box, disk, how_many(45))
+
+
+def test_lost_bytes_are_found(box, disk):
+    """The check itself: uploaders whose syncs do nothing lose recorded bytes, and they are missed."""
+    rng, sources = generator(), Sources(box.dir / "src")
+    j = Journey(box, disk, sources, rng, 0, False, True)
+    child = j.start(NO_SYNC)
+    assert child.wait(60) == 0, child.log.read_text()
+    box.gone()
+    j.check()  # all there, as long as the power is
+    disk.cut()
+    disk.again()
+    with pytest.raises(Lost, match="recorded"):
+        j.check()

@@ -180,6 +180,18 @@ def check_chain(directory):
     return seq
 
 
+def valid_records(directory):
+    """What of a journal counts after a crash: the lines up to the first that does not follow the one before it."""
+    last, records = "0" * 32, []
+    for line in journal_lines(directory):
+        body, _, rest = line.rpartition(b',"h":"')
+        last = hashlib.sha256(last.encode() + body).hexdigest()[:32]
+        if rest != last.encode() + b'"}':
+            break
+        records.append(json.loads(line))
+    return records
+
+
 def check_one_record_each(records):
     """Every chunk of every upload has at most one record that counts; finished uploads have exactly one for each chunk."""
     have, plan = {}, {}
