@@ -11,6 +11,7 @@ import random
 import shutil
 import threading
 import time
+from datetime import datetime, timezone
 
 import pytest
 
@@ -90,7 +91,7 @@ class Load:
             return active.exists() and active.stat().st_size >= active_bytes
 
         self.tail = self.box.start("journal", "tail", "-n", "0", "--follow", "--consumer", self.endpoint)
-        before, cut = len(self.client.acked), threading.Timer(self.rng.uniform(0.03, 0.3), self.disk.cut)
+        before, cut = len(self.client.acked), threading.Timer(self.rng.uniform(0.03, 0.3), self.cut)
         end = time.monotonic() + 20
         while len(self.client.acked) == before or (active_bytes and not ready()):
             self.client.turn(0.02)
@@ -101,7 +102,7 @@ class Load:
         cut.join()
         if self.rng.random() < 0.5:
             self.consumer.kill()
-        while self.consumer.poll() is None:  # what it still acknowledges counts
+        while self.consumer.poll() is None:
             self.client.turn(0.01)
             assert time.monotonic() < end + 20, "the consumer goes on without a disk"
         self.client.turn(0.01, more=False)
@@ -112,13 +113,18 @@ class Load:
         self.tail.kill()
         self.tail.wait()
 
+    def cut(self):
+        self.seen = self.tail.log.read_bytes()
+        self.client.in_doubt = True
+        self.disk.cut()
+
     def check(self):
         """Before anything else is done: what is on the disk is what was acknowledged, and what a reader saw."""
         self.box.run("journal", "verify", self.journal)
         check_chain(self.journal)
         count = compare(self.journal, self.client)
         lines = set(journal_lines(self.journal))
-        seen = [line for line in self.tail.log.read_bytes().split(b"\n")[:-1] if line.startswith(b"{")]
+        seen = [line for line in self.seen.split(b"\n")[:-1] if line.startswith(b"{")]
         lost = [line for line in seen if line not in lines]
         if lost:
             raise Lost(f"{len(lost)} of {len(seen)} records that a reader was given are lost: {lost[0]}")
@@ -258,6 +264,11 @@ def test_power_fails_at_every_call_of_a_recovery(box, disk):
 # a real cp whose journal, or destination, or both lie on the disk that is cut -------------------------------------------------------
 
 
+def stamp(ts):
+    """Seconds since 1970 of a ts."""
+    return datetime.strptime(ts, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
+
+
 class Sources:
     """One large file in many chunks, one of a few, many small ones; what is at the destination is compared with them."""
 
@@ -285,13 +296,21 @@ class Journey:
         return self.box.start("cp", "--journal", self.journal, "--json", "--no-progress", "-r", "--chunk-size", "256KiB", "--slots", "4",
                               "--lease", "1s", f"{self.sources.root}/", f"file://{self.out}/", env=env)
 
-    def witness(self, child):
+    def witness(self, child, until=None):
         for line in child.log.read_bytes().split(b"\n")[:-1]:
-            if line.startswith(b'{"event":"chunk"'):
-                event = json.loads(line)
-                self.witnessed.add((event["upload"], event["chunk"]))
-            elif line.startswith(b'{"event":"file_done"'):
-                self.witnessed.add((json.loads(line)["upload"], None))
+            if not line.startswith((b'{"event":"chunk"', b'{"event":"file_done"')):
+                continue
+            event = json.loads(line)
+            if until is None or stamp(event["ts"]) < until:
+                self.witnessed.add((event["upload"], event.get("chunk")))
+
+    def world_ends(self):
+        """A journal on another disk is as it was when the power went."""
+        active = self.journal / "journal.jsonl"
+        if self.journal.is_relative_to(self.disk.path) or not active.exists():
+            return
+        lines = active.read_bytes().split(b"\n")[:-1]
+        active.write_bytes(b"".join(line + b"\n" for line in lines if stamp(json.loads(line)["ts"]) < self.disk.cut_time))
 
     def cut(self, after_s, env=None):
         """cp runs for so long, then the power is gone, for the processes at once or a little later."""
@@ -304,7 +323,8 @@ class Journey:
         self.box.kill_all()
         child.wait()
         self.box.gone()
-        self.witness(child)
+        self.witness(child, self.disk.cut_time)
+        self.world_ends()
         self.disk.again(self.rng.choice(WAYS))
         return through
 

@@ -72,7 +72,9 @@ class Peer:
 
 
 class Completer:
-    """acked: {(kind, upload, chunk): seq of its record}; a result is sent again until it is acknowledged or refused."""
+    """acked: {(kind, upload, chunk): seq of its record}; a result is sent again until it is acknowledged or refused.
+
+    With in_doubt set, acknowledgements end the sending and promise nothing: they came after the disk was gone."""
 
     def __init__(self, rng, outstanding=24, etag=32):
         self.rng, self.outstanding = rng, outstanding
@@ -80,6 +82,7 @@ class Completer:
         self.producer, self.uploader = Peer(self.context, PRODUCER), Peer(self.context, UPLOADER)
         self.etag = os.urandom(etag // 2).hex().encode()
         self.acked, self.refused, self.sent = {}, 0, {}  # sent: key -> crc
+        self.in_doubt, self.doubted = False, {}
         self.waiting = {}  # question number: (when sent, results)
         self.kept = []  # lists of results to be sent (again)
         self.upload = self.handle = None
@@ -93,7 +96,7 @@ class Completer:
 
     def connect(self, endpoint):
         """What is not answered yet will be asked again at the new consumer."""
-        self.stopping = False
+        self.stopping = self.in_doubt = False
         for peer in (self.producer, self.uploader):
             peer.connect(endpoint)
         self.kept += [results for _, results in self.waiting.values()]
@@ -178,7 +181,7 @@ class Completer:
             self.take_plan(body[2][0])
         elif kind == VERDICT and self.claim.pop(number, None):
             verdict = body[2][0]
-            if verdict[2] == 1:
+            if verdict[2] == 1 and not self.in_doubt:
                 self.opened.add(self.planned)
             if verdict[2] in (1, 3) or verdict.get(3) in (1, 2):  # granted, done, or held for whoever had it before the cut
                 self.kept.append([{1: {1: BEGIN, 2: self.planned}, 2: 1, 5: b"handle-" + self.planned.hex().encode(), 12: 1}])
@@ -209,9 +212,10 @@ class Completer:
             if ack[3] == 2:
                 self.refused += 1
             else:
-                before = self.acked.setdefault(key, ack[5])
+                book = self.doubted if self.in_doubt else self.acked
+                before = self.acked.get(key) or book.setdefault(key, ack[5])
                 assert before == ack[5], f"{key} was acknowledged with seq {before}, and again with {ack[5]}"
-                if ref[1] == BEGIN:
+                if ref[1] == BEGIN and not self.in_doubt:
                     self.begun(ref[2], ack[6])
         left = [r for r in results if (r[1][1], r[1][2], r[1].get(3, 0)) not in answered]
         if left:

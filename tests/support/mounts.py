@@ -10,6 +10,7 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 EXT4_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
@@ -133,7 +134,7 @@ class Ext4(Mount):
         with open(self.image, "wb") as f:
             f.truncate(mib << 20)
         _do("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", self.image)
-        self.cuts = 0
+        self.cuts, self.cut_time = 0, 0.0
         self.handle = -1
 
     def mount(self):
@@ -142,13 +143,23 @@ class Ext4(Mount):
         self.handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
 
     def cut(self):
+        """A sync under way may still come back as if it had been done (its bytes were written and the file system can no longer say
+        where): only what was acknowledged before cut_time counts."""
+        self.cut_time = time.time()
         fcntl.ioctl(self.handle, EXT4_SHUTDOWN, NO_LOG_FLUSH)
         self.cuts += 1
 
     def again(self, options=None):
-        """Nobody may have anything open there."""
+        """Nobody may have anything open there; what is left of killed processes is waited for."""
         self._let_go()
-        _do("umount", self.path)
+        for tries in range(200):
+            try:
+                _do("umount", self.path)
+                break
+            except OSError:
+                if tries == 199:
+                    raise
+                time.sleep(0.05)
         self.mounted = False
         if options is not None:
             self.options = ",".join(o for o in (self.OPTIONS, options) if o)
