@@ -35,7 +35,7 @@ int disk_error(const char *dir, const char *name, const char *operation) {
     const char *slash = *name ? "/" : "";
     if (err == ERR_FULL)
         log_error("%s: no space left for the journal; nothing was acknowledged; free some space and start again", dir);
-    else if (err == ERR_DENIED)
+    else if (err == ERR_DENIED && error != EROFS) /* a file system that failed is often made read-only */
         log_error("%s%s%s: %s: %s; the journal's directory must be this user's and writable", dir, slash, name,
                   operation, strerror(error));
     else

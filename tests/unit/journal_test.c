@@ -225,6 +225,8 @@ static void fails_for_good(enum fault_kind kind, int error, size_t part, int wan
     if (wanted == ERR_FULL)
         assert_contains(&said, DIR_NAME ": no space left for the journal; nothing was acknowledged; "
                                         "free some space and start again");
+    if (error == EROFS)
+        assert_contains(&said, "nothing more is acknowledged");
     assert_int_equal(journal_seq(j), 5);
     int calls = fault.count[FAULT_WRITE] + fault.count[FAULT_FDATASYNC] + fault.count[FAULT_FSYNC];
     struct buf out = BUF_INIT;
@@ -267,6 +269,7 @@ static void test_failed_write_or_sync_ends_the_journal(void **state) {
     }
     fails_for_good(FAULT_FDATASYNC, EIO, 0, ERR_IO);
     fails_for_good(FAULT_FDATASYNC, ENOSPC, 0, ERR_FULL);
+    fails_for_good(FAULT_FDATASYNC, EROFS, 0, ERR_DENIED); /* what ext4 makes of itself after an error */
 }
 
 /* One life with rotations on a disk that breaks at the k-th call of a kind; true when it did. */
