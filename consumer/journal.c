@@ -202,6 +202,10 @@ void journal_close(struct journal **jp) {
     *jp = NULL;
 }
 
+bool journal_has_failed(const struct journal *j) {
+    return j->failed;
+}
+
 uint64_t journal_seq(const struct journal *j) {
     return j->seq;
 }

@@ -77,6 +77,7 @@ struct slice journal_gathered(const struct journal *j);
  * what else the system said: logged, failed for good, nothing of this batch may be told to anybody. */
 int journal_commit(struct journal *j) MUST_CHECK;
 
+bool journal_has_failed(const struct journal *j);  /* invariant 3; why was logged */
 uint64_t journal_seq(const struct journal *j);     /* last committed */
 const char *journal_head(const struct journal *j); /* its h, 32 digits and a NUL */
 uint64_t journal_epoch(const struct journal *j);

@@ -202,8 +202,9 @@ int server_run(struct server *s) {
         holders_remove(&s->holders);
     FAULT_POINT_IF(clean, address_removed, "");
     if (rc) {
-        log_error("%s: the journal consumer cannot go on: %s; nothing is lost, start it again when that is mended",
-                  s->settings->dir.data, err_text(rc));
+        if (!journal_has_failed(consumer_journal(s->consumer))) /* that was said, where it happened */
+            log_error("%s: the journal consumer cannot go on: %s; nothing is lost, start it again when that is mended",
+                      s->settings->dir.data, err_text(rc));
         consumer_farewell(s->consumer);
         return rc;
     }
