@@ -63,7 +63,11 @@ static void on_done(void *arg, const struct http_reply *r) {
     struct s3_op *op = arg;
     struct s3_error e;
     op->transfer = NULL;
-    FAULT_POINT_IF(!r->error, s3_replied, job_kind_name(op->task->job.ref.kind));
+    FAULT_ONLY(struct http_reply lost = *r;
+               if (!r->error && FAULT_FAILS(s3_replied, job_kind_name(op->task->job.ref.kind))) {
+                   lost.error = ERR_IO;
+                   r = &lost;
+               })
     if (s3_carries_file(op))
         op->task->result.sent_bytes += r->sent_bytes;
     op->task->awaiting_reply = false;

@@ -12,7 +12,8 @@
  *     PASS ACTION [DELAY]     at the PASS-th time this process comes by; before that it stands still for DELAY
  *                             milliseconds, so that what it sent arrives
  *
- * Actions: die (SIGKILL), all (SIGKILL for every process with the same directory), stop (SIGSTOP), error.
+ * Actions: die (SIGKILL), all (SIGKILL for every process with the same directory), stop (SIGSTOP), error,
+ * late (goes on after DELAY).
  *
  * Only the process that succeeds in renaming the file to NAME.fired acts: a point fires once over any number of
  * processes and restarts.

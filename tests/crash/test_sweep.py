@@ -2,6 +2,7 @@
 
   alone       only the process that came by dies; everything else goes on by itself (a `cp` that died is run again)
   everything  all processes are killed at that moment, then the same command is run again
+  paused      it stands still for longer than its lease and goes on (uploaders)
 
 Each run is judged by tests/support/checker.py, which shares no code with chunklift. With `everything` what is recorded at the destination is
 marked while all is dead, so that a second writing would show. A point that was armed and not passed fails its test.
@@ -32,7 +33,7 @@ LEFT_MS = 40  # so that what was sent has left before its sender dies
 class How:
     """What makes a run come by a point."""
 
-    def __init__(self, first=None, nth=1, change=False, rotate=0, again=False, pause=None, go_on="cont", too=None):
+    def __init__(self, first=None, nth=1, change=False, rotate=0, again=False, pause=None, go_on="cont", too=None, action="die"):
         self.first = first    # a point: before, another run was killed there, all of it
         self.nth = nth        # which pass
         self.change = change  # the source was changed since
@@ -40,7 +41,7 @@ class How:
         self.again = again    # the same was uploaded before
         self.pause = pause    # a point: who comes by there is stopped for a while
         self.go_on = go_on    # cont: goes on after a moment; late: when the point was passed; term: is told to end first
-        self.too = too        # a point: who comes by there dies alone
+        self.too, self.action = too, action  # a point, and what happens to who comes by there
 
 
 HOW = {
@@ -65,11 +66,12 @@ HOW = {
     "finish_verified": How(first="temp_renamed.finish"),
     "s3_listed": How(first="s3_replied.begin"),
     "s3_adopted": How(first="s3_replied.begin"),
-    "s3_doubted": How(first="s3_replied.finish"),
+    "s3_doubted": How(too="s3_replied.finish", action="error"),
 }
 KINDS = {"abort": How(first="batch_committed.chunk", change=True), "head": How(again=True), "rotation": How(rotate=900),
          "recovery": How(first="file_sealed_synced.rotation", rotate=900), "chunk": How(nth=2)}
-LAST_CHUNK = {"journal_torn.chunk", "parts_read"}
+# When these are passed nobody is left who would start a consumer again: the next command does.
+AT_THE_END = {"stop_decided", "snapshot_written", "snapshot_synced", "snapshot_named", "snapshot_done", "address_removed", "lock_cleared"}
 ON_S3_ALONE = {"s3_asking", "s3_sent", "s3_replied", "s3_listed", "s3_adopted", "s3_doubted"}
 ON_FILES_ALONE = {"temp_created", "temp_sized", "bytes_written", "bytes_synced", "temp_renamed", "dir_synced", "temp_unlinked",
                   "finish_doubted", "finish_verified"}
@@ -92,6 +94,8 @@ def cases():
             if point.name not in ON_S3_ALONE:
                 yield Case(point, kind, "file", "everything")
                 yield Case(point, kind, "file", "alone")
+                if point.program == "uploader":
+                    yield Case(point, kind, "file", "paused")
             if point.name in ON_S3_ALONE | OF_THE_PROTOCOL and kind != "head":
                 yield Case(point, kind, "rgw", "everything")
                 yield Case(point, kind, "rgw", "alone")
@@ -111,9 +115,9 @@ def parameters():
 class FileStore:
     def __init__(self, box, big):
         self.dest = f"file://{box.dir}/out/" + ("big" if big else "small")
-        self.args, self.env = ["--chunk-size", "1MiB"], {}
+        self.args, self.env = ["--chunk-size", "640KiB"], {}  # more than is written at once
         self.check = []
-        self.size = 5 * MIB + 300_000 if big else 700_000
+        self.size = 5 * 640 * 1024 + 300_000 if big else 600_000
 
 
 class S3Store:
@@ -135,7 +139,6 @@ class Run:
         self.source = random_file(box.dir / "src" / "it", self.store.size, seed="sweep")
         if self.how.rotate:
             self.faults.set("rotate_bytes", self.how.rotate)
-        self.stopped = []
 
     def start(self):
         return self.box.start("cp", "--journal", self.box.journal, "--no-progress", "-v", "--lease", "1s", "--slots", "1", *self.store.args,
@@ -177,7 +180,7 @@ class Run:
         if self.how.change:
             random_file(self.source, self.store.size, seed="changed")
 
-    def stopped_pid(self):
+    def stopped(self):
         def find():
             for pid in self.box.processes():
                 if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T":
@@ -185,40 +188,55 @@ class Run:
             return None
         return wait_for(find, what="somebody stands still")
 
-    def resume(self, child):
+    def arm(self):
+        action = {"alone": "die", "everything": "all", "paused": "stop"}[self.case.death]
+        self.faults.arm(self.case.armed, self.how.nth, action, LEFT_MS if "sent" in self.case.point.name else 0)
+
+    def come_by(self, child):
         """Whoever stands still at the other point goes on, and so the run comes by ours."""
         self.faults.wait(self.how.pause, END_S, meanwhile=lambda: child.poll() is None)
-        pid = self.stopped_pid()
+        pid = self.stopped()
+        self.arm()
         if self.how.go_on == "cont":
             time.sleep(0.6)  # let questions pile up: two heartbeats of everybody
         elif self.how.go_on == "term":
             os.kill(pid, signal.SIGTERM)
         elif self.how.go_on == "late":
             self.faults.wait(self.case.armed, END_S)
-        if self.how.go_on != "late" or self.case.death == "alone":
+        if self.how.go_on != "late" or self.case.death != "everything":
             os.kill(pid, signal.SIGCONT)
 
     def run(self):
         self.prepare()
-        delay = LEFT_MS if "sent" in self.case.point.name else 0
-        for name, action in ((self.how.pause, "stop"), (self.how.too, "die")):
-            if name:
-                self.faults.arm(name, 1, action)
-        self.faults.arm(self.case.armed, self.how.nth, "all" if self.case.death == "everything" else "die", delay)
+        if self.how.too:
+            self.faults.arm(self.how.too, 1, self.how.action)
+        if self.how.pause:
+            self.faults.arm(self.how.pause, 1, "stop")
+        else:
+            self.arm()
         child = self.start()
         self.children = [child]
         if self.how.pause:
-            self.resume(child)
+            self.come_by(child)
         if self.case.death == "everything":
             self.faults.wait(self.case.armed, END_S, meanwhile=lambda: child.poll() is None)
             self.kill_everything()
             self.to_the_end()
         else:
+            if self.case.death == "paused":
+                self.pause(child)
             self.goes_on(child)
         self.deaths += 1
         assert self.faults.fired(self.case.armed), f"{self.case.armed} was armed and nobody came by"
         self.checker("--source", self.source)
         return self.deaths
+
+    def pause(self, child):
+        """For longer than two leases, or until everything was done by others."""
+        self.faults.wait(self.case.armed, END_S, meanwhile=lambda: child.poll() is None)
+        pid, until = self.stopped(), time.monotonic() + 2.3
+        wait_for(lambda: time.monotonic() > until or child.poll() is not None)
+        os.kill(pid, signal.SIGCONT)
 
     def goes_on(self, child):
         status = child.wait(END_S)
@@ -228,6 +246,8 @@ class Run:
         else:
             assert status == 0, f"cp ended with {status}: it should have gone on by itself"
             self.box.gone()
+            if self.case.point.name in AT_THE_END or self.case.kind == "stop":
+                self.to_the_end()
 
     def story(self):
         lines = [f"journal, from seq 1, in {self.box.journal}:"]

@@ -33,6 +33,7 @@ from pathlib import Path
 import crcmod.predefined
 
 MARK = b"recorded"
+LOG_S = 10  # until the store has written its log
 RACE_S = 0.5  # between a grant and the first byte the store sees, on a busy machine
 JOURNAL_NAMES = re.compile(r"journal\.jsonl|journal\.\d{20}\.jsonl|lock|snapshot|consumer\.log|torn-\d+-\d{8}T\d{6}Z(-\d+)?")
 LOG_LINE = re.compile(r'\[([^\]]+) \+0000\] "(PUT|POST|DELETE) (/\S+?)(?:\?(\S*))? HTTP/1\.1" (\d+)')
@@ -315,8 +316,19 @@ class Bucket:
                 found[(key, 0, "")] = (stamp(u.end["ts"]), "put")
         return found
 
+    def never_sent(self, recorded):
+        """The store writes its log a little after it has answered."""
+        missing, end = set(recorded) if self.log else set(), time.monotonic() + LOG_S
+        while missing and time.monotonic() < end:
+            missing -= {sent[:3] for sent in self.sendings()}
+            if missing:
+                time.sleep(0.05)
+        for key, part, handle in sorted(missing):
+            yield f"again: {recorded[(key, part, handle)][1]} of s3://{self.bucket}/{key} has a record, and the store's log has no such request"
+
     def check_marks(self, marks, uploads):
         recorded = self.recorded(uploads)
+        yield from self.never_sent(recorded)
         dead_since = {(k, p, h): marks["time"] for k, p, h in marks.get("recorded", [])}
         for key, part, handle, start in self.sendings():
             what = recorded.get((key, part, handle))
