@@ -134,7 +134,7 @@ int forget(const struct forget_options *o) {
         err = judge(&f);
     if (!err) {
         upkeep_release(&f.u);
-        err = upkeep_open(&f.u, o->dir, NULL);
+        err = upkeep_open(&f.u, o->dir, 0, NULL);
         if (!err)
             err = append(&f);
     }

@@ -105,7 +105,7 @@ static int change(struct retire *r) {
         return err;
     err = r->o->archive ? retire_prepare_archive(r) : 0;
     if (!err)
-        err = upkeep_open(&r->u, r->o->dir, &r->o->io->journal);
+        err = upkeep_open(&r->u, r->o->dir, r->o->rotate_bytes, &r->o->io->journal);
     if (!err)
         err = retire_find_needs(r);
     if (err)

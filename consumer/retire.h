@@ -25,12 +25,13 @@ struct retire_io { /* replaceable in tests */
 
 struct retire_options {
     const char *dir;
-    bool remove;          /* without it and archive: only listed */
-    const char *archive;  /* directory that takes the files; made when missing. NULL: they are deleted */
-    uint64_t keep;        /* the newest sealed files stay */
-    bool forget_finished; /* what finished in these files is not carried */
-    bool json, verbose;   /* of what is printed */
-    struct retire_io *io; /* NULL: the real calls */
+    bool remove;           /* without it and archive: only listed */
+    const char *archive;   /* directory that takes the files; made when missing. NULL: they are deleted */
+    uint64_t keep;         /* the newest sealed files stay */
+    bool forget_finished;  /* what finished in these files is not carried */
+    bool json, verbose;    /* of what is printed */
+    uint64_t rotate_bytes; /* 0: the journal\'s default */
+    struct retire_io *io;  /* NULL: the real calls */
 };
 
 /* What a sealed file is needed for; retire_list.c. */

@@ -64,8 +64,8 @@ int upkeep_read(struct upkeep *u, const char *dir) {
     return err;
 }
 
-int upkeep_open(struct upkeep *u, const char *dir, const struct journal_io *io) {
-    struct journal_options o = {.dir = dir, .io = io, .apply = take, .arg = u};
+int upkeep_open(struct upkeep *u, const char *dir, uint64_t rotate_bytes, const struct journal_io *io) {
+    struct journal_options o = {.dir = dir, .rotate_bytes = rotate_bytes, .io = io, .apply = take, .arg = u};
     int err = begin(u, dir);
     return err ? err : journal_open(&u->journal, &o);
 }

@@ -27,8 +27,9 @@ struct upkeep {
 
 /* Reads, without the lock, beside a running consumer. ERR_NOT_FOUND: no journal there; ERR_DAMAGED. Logged. */
 int upkeep_read(struct upkeep *u, const char *dir) MUST_CHECK;
-/* Opens for appending. io NULL: the real calls. ERR_NOT_FOUND: no journal there; else as journal_open. Logged. */
-int upkeep_open(struct upkeep *u, const char *dir, const struct journal_io *io) MUST_CHECK;
+/* Opens for appending. rotate_bytes 0: the default; io NULL: the real calls. ERR_NOT_FOUND: no journal there; else as
+ * journal_open. Logged. */
+int upkeep_open(struct upkeep *u, const char *dir, uint64_t rotate_bytes, const struct journal_io *io) MUST_CHECK;
 /* In every case, also after a failed open. */
 void upkeep_release(struct upkeep *u);
 
