@@ -2,11 +2,14 @@
 #include "consumer/serve.h"
 #include "consumer/upkeep_command.h"
 #include "runtime/endpoint.h"
+#include "system/dirs.h"
 #include "system/signals.h"
 
 enum { EXIT_USAGE = 2, EXIT_UNUSABLE = 3 };
 
-static int exit_status(int rc) {
+static int exit_status(int rc, bool for_cp) {
+    if (for_cp && (rc == ERR_FULL || rc == ERR_IO))
+        return rc == ERR_FULL ? CONSUMER_EXIT_FULL : CONSUMER_EXIT_DISK;
     return rc == 0 ? 0 : rc == ERR_USAGE ? EXIT_USAGE : EXIT_UNUSABLE;
 }
 
@@ -28,6 +31,7 @@ int main(int argc, char **argv) {
         rc = server_run(server);
     server_destroy(&server);
     endpoint_shutdown_all();
+    rc = exit_status(rc, settings.for_cp);
     settings_release(&settings);
-    return exit_status(rc);
+    return rc;
 }

@@ -35,7 +35,8 @@ struct cp {
     struct progress progress;
     bool show_progress;
     uint64_t began_ms, json_due_ms;
-    int stops; /* stop signals acted upon */
+    int stops;      /* stop signals acted upon */
+    bool explained; /* the supervisor said why it ends */
 };
 
 /* ---- display ---- */
@@ -121,6 +122,7 @@ static int run(struct cp *cp) {
             return 128 + signals_stop_signal();
         }
         int err = supervisor_step(cp->supervisor, producer_counts(cp->producer)->connected, now, &deadline);
+        cp->explained = err != 0;
         if (err == 0)
             err = producer_step(cp->producer, now, &deadline);
         if (err != 0)
@@ -144,7 +146,7 @@ static void report_end(struct cp *cp, int status) {
         config->consumer ? config->consumer : config->journal_dir; /* whose it is, as far as we know */
     progress_erase(&cp->progress);
     cp->show_progress = false;
-    if (producer_trouble(cp->producer))
+    if (producer_trouble(cp->producer) && !cp->explained)
         log_error("%s", producer_trouble(cp->producer));
     if (cp->o.base.json)
         json_counts_event("summary", counts, seconds, status, journal);

@@ -6,6 +6,10 @@
  * Who starts the consumer: whoever finds that nobody serves the directory, which is when DIR/consumer is missing or
  * names a dead process. Two may try at once; the lock on the directory decides, the loser's consumer ends with 3 and
  * its `cp` joins the winner's.
+ *
+ * An outage of the journal's disk (full, or an error) ends the consumer, not the run: uploaders keep what was not
+ * acknowledged, and a consumer is started again and again until one stays or --retry-for is over. Where the disk was
+ * never good for this run it ends at once.
  */
 #include "producer/supervise.h"
 #include "pure/buf.h"
@@ -25,6 +29,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,6 +41,8 @@
 #define CONSUMER_LOOK_MS 250u     /* how often DIR/consumer is looked at */
 #define CONSUMER_SETTLED_MS 5000u /* one that ran for so long counts as a success */
 #define CONSUMER_SILENT_MS 15000u /* a live process that does not answer for so long */
+#define OUTAGE_PAUSE_MS 1000u     /* between two tries on a disk that failed */
+#define OUTAGE_FOR_MS 600000u     /* --retry-for, when it is not given */
 #define STOP_WAIT_MS 10000u
 #define OTHERS_WAIT_MS 1500u
 
@@ -51,7 +58,9 @@ struct supervisor {
     struct child consumer;
     unsigned consumer_tries;
     uint64_t consumer_look_ms, silent_since_ms;
+    uint64_t outage_since_ms; /* the journal's disk failed; 0: it did not */
     bool was_connected;
+    bool given_up;   /* nothing will be acknowledged any more */
     off_t log_start; /* of consumer.log when our consumer was started */
     struct child *uploaders;
     bool draining;
@@ -168,6 +177,42 @@ static bool somebody_serves(const struct supervisor *s) {
     return held;
 }
 
+/* As far as can be seen from outside: then a try is spared. */
+static bool journal_disk_is_full(const struct supervisor *s) {
+    struct statvfs fs;
+    if (statvfs(s->o.journal_dir, &fs) != 0)
+        return false;
+    bool super = geteuid() == 0; /* may use what is reserved */
+    return (super ? fs.f_bfree : fs.f_bavail) == 0 || (fs.f_files > 0 && (super ? fs.f_ffree : fs.f_favail) == 0);
+}
+
+static void say_full(const struct supervisor *s, char *reason, size_t size) {
+    snprintf(reason, size, "%s: no space left for the journal; nothing was acknowledged; free some space",
+             s->o.journal_dir);
+}
+
+static uint64_t outage_limit_ms(const struct supervisor *s) {
+    return s->o.retry_for_ms ? s->o.retry_for_ms : OUTAGE_FOR_MS;
+}
+
+static int give_up(struct supervisor *s, const char *reason) {
+    s->given_up = true;
+    log_error("%s", reason);
+    return ERR_UNREACHABLE;
+}
+
+/* The journal's disk failed under a run that was at work: it may pass. */
+static int outage(struct supervisor *s, const char *reason, uint64_t now_ms) {
+    s->consumer_tries = 0;
+    s->consumer.start_at_ms = now_ms + OUTAGE_PAUSE_MS;
+    if (s->outage_since_ms == 0) {
+        s->outage_since_ms = now_ms;
+        log_warn("%s; tried again for %" PRIu64 " s, uploaders keep what they have", reason, outage_limit_ms(s) / 1000);
+        return 0;
+    }
+    return now_ms - s->outage_since_ms < outage_limit_ms(s) ? 0 : give_up(s, reason);
+}
+
 /* Our consumer ended while it was needed. */
 static int consumer_ended(struct supervisor *s, int status, uint64_t now_ms) {
     char words[512];
@@ -184,17 +229,28 @@ static int consumer_ended(struct supervisor *s, int status, uint64_t now_ms) {
         s->consumer_tries = 0;
         return 0;
     }
-    log_error("%s", words[0] ? words
-                             : "the journal consumer ended without a word; see consumer.log in the journal directory");
-    return ERR_UNREACHABLE;
+    bool full = WIFEXITED(status) && WEXITSTATUS(status) == CONSUMER_EXIT_FULL;
+    if (full)
+        say_full(s, words, sizeof words);
+    else if (!words[0])
+        snprintf(words, sizeof words, "%s: the journal consumer ended without a word; see consumer.log there",
+                 s->o.journal_dir);
+    bool may_pass = full || (WIFEXITED(status) && WEXITSTATUS(status) == CONSUMER_EXIT_DISK);
+    return may_pass && s->was_connected ? outage(s, words, now_ms) : give_up(s, words);
 }
 
 /* Nobody serves the directory: starts a consumer, unless one of ours is on its way or was tried too often. */
 static int replace_consumer(struct supervisor *s, uint64_t now_ms) {
     if (s->consumer.pid != 0 || now_ms < s->consumer.start_at_ms || somebody_serves(s))
         return 0;
+    if (s->outage_since_ms && journal_disk_is_full(s)) { /* no use yet */
+        char reason[512];
+        say_full(s, reason, sizeof reason);
+        return outage(s, reason, now_ms);
+    }
     if (s->consumer_tries >= CONSUMER_TRIES_MAX) {
         log_error("%s: no journal consumer can be kept running; see consumer.log there", s->o.journal_dir);
+        s->given_up = true;
         return ERR_UNREACHABLE;
     }
     s->silent_since_ms = now_ms;
@@ -209,7 +265,7 @@ static int tend_consumer(struct supervisor *s, bool connected, uint64_t now_ms, 
     if (s->o.consumer || s->draining)
         return 0;
     if (connected && now_ms >= s->consumer.start_at_ms + CONSUMER_SETTLED_MS)
-        s->consumer_tries = 0;
+        s->consumer_tries = s->outage_since_ms = 0;
     if (connected || s->silent_since_ms == 0)
         s->silent_since_ms = now_ms;
     if (now_ms >= s->consumer_look_ms) {
@@ -441,7 +497,7 @@ static bool consumer_gone(const struct supervisor *s) {
 
 void supervisor_stop(struct supervisor *s) {
     supervisor_drain(s);
-    if (!wait_until(s, uploaders_ended, STOP_WAIT_MS)) {
+    if (!wait_until(s, uploaders_ended, s->given_up ? OTHERS_WAIT_MS : STOP_WAIT_MS)) {
         signal_uploaders(s, SIGKILL);
         wait_until(s, uploaders_ended, STOP_WAIT_MS);
     }

@@ -37,7 +37,8 @@ int supervisor_new(struct supervisor **s, const struct supervise_options *o) MUS
 /*
  * Reaps what ended, starts what is missing. connected: the producer talks to the consumer. Lowers *deadline_ms
  * (clock_ms). ERR_USAGE: an uploader refused its configuration (it said why): exit 2. ERR_UNREACHABLE: consumer or
- * uploaders cannot be kept running (logged): exit 3.
+ * uploaders cannot be kept running (logged): exit 3. A journal whose disk fills up or fails later is tried again for
+ * retry_for_ms before that.
  */
 int supervisor_step(struct supervisor *s, bool connected, uint64_t now_ms, uint64_t *deadline_ms) MUST_CHECK;
 

@@ -270,7 +270,9 @@ static void take_error(struct uploader *u, const struct msg_error *e) {
         uploader_end(u, 3);
     } else if (e->code != PROTOCOL_HELLO_FIRST && !u->journal_said) {
         u->journal_said = true;
-        log_warn("the consumer says: %.*s", (int)e->text.len, e->text.ptr ? e->text.ptr : "");
+        bool spoken_for = u->settings->for_cp && e->code == PROTOCOL_STOPPING; /* cp sees why its consumer ended */
+        if (!spoken_for)
+            log_warn("the consumer says: %.*s", (int)e->text.len, e->text.ptr ? e->text.ptr : "");
     }
 }
 

@@ -179,9 +179,9 @@ static int publish(const char *path, const char *temp, const struct buf *text) {
     FAULT_POINT_IF(ok, address_named, "");
     if (ok)
         return 0;
-    log_error("%s: cannot be written: %s", path, strerror(error));
     if (fd >= 0)
-        unlink(temp);
+        unlink(temp); /* first: where it filled the disk, the line below has nowhere to go */
+    log_error("%s: cannot be written: %s", path, strerror(error));
     return err_from_errno(error);
 }
 

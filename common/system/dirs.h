@@ -38,6 +38,10 @@ struct consumer_file {
     size_t holder_count;
     char boot[33]; /* boot id under which it was written; a line "boot HEX" */
 };
+/* How a consumer that cp started ends when its disk is full, or failed: that may pass. (On a full disk its log may not
+ * have room for the reason.) */
+#define CONSUMER_EXIT_FULL 4
+#define CONSUMER_EXIT_DISK 5
 int consumer_file_read(const char *dir, struct consumer_file *f) MUST_CHECK;
 int consumer_file_write(const char *dir, const struct consumer_file *f) MUST_CHECK;
 void consumer_file_release(struct consumer_file *f);
