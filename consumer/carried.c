@@ -7,7 +7,7 @@
 /* ---- unfinished ---- */
 
 uint64_t carried_first_seq(const struct upload *u) {
-    return u->begun ? u->begin_seq : u->open_seq; /* `begin` says all that `open` said */
+    return u->begun && !u->reopened ? u->begin_seq : u->open_seq; /* `begin` says all that one `open` said */
 }
 
 bool carried_needs(const struct upload *u, uint64_t seq) {
@@ -18,6 +18,10 @@ void carried_upload(const struct upload *u, struct record *r) {
     *r = (struct record){.ev = EV_CARRY, .has = HAS_SINCE, .kind = slice_of("upload"), .upload = u->id};
     core_fill_identity(r, &u->is);
     r->since_ns = u->open_us * 1000;
+    if (u->reopened) {
+        r->has |= HAS_OPENS;
+        r->opens = 2;
+    }
     if (!u->begun)
         return;
     r->has |= HAS_GEOMETRY | HAS_HANDLE;

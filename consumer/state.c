@@ -186,6 +186,8 @@ static int apply_open(struct state *s, const struct record *r) {
     } else if (!rc && r->ev == EV_OPEN && !u->begun) {
         u->reopened = true;
     }
+    if (!rc && (r->has & HAS_OPENS) && r->opens > 1)
+        u->reopened = true;
     return rc;
 }
 

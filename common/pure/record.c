@@ -46,6 +46,7 @@ const struct record_field_def record_fields[F_COUNT] = {
     FIELD(F_TO, "to", FIELD_U64, to, 0),
     FIELD(F_KIND, "kind", FIELD_TEXT, kind, 0),
     FIELD(F_SINCE_NS, "since_ns", FIELD_I64, since_ns, HAS_SINCE),
+    FIELD(F_OPENS, "opens", FIELD_U64, opens, HAS_OPENS),
 };
 
 #define B FIELD_BIT
@@ -86,8 +87,8 @@ static const struct record_layout layouts[EV_COUNT] = {
 static const struct record_layout carry_layouts[] = {
     {"upload",
      B(F_KIND) | IDENTITY,
-     15,
-     {F_KIND, IDENTITY_ORDER, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM, F_SINCE_NS}},
+     16,
+     {F_KIND, IDENTITY_ORDER, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM, F_SINCE_NS, F_OPENS}},
     {"chunk", B(F_KIND) | CHUNK_BASE, 9, {F_KIND, CHUNK_ORDER}},
     {"finished",
      B(F_KIND) | IDENTITY | B(F_CRC),

@@ -52,6 +52,7 @@ enum record_field { /* bits of record.has, for what is not always there */
                     HAS_WORKER = 1 << 9,
                     HAS_MS = 1 << 10,
                     HAS_SINCE = 1 << 11,
+                    HAS_OPENS = 1 << 12,
 };
 
 /* Slices point into the parsed line or into the scratch buffer of record_parse; when encoding, to anything. */
@@ -88,6 +89,7 @@ struct record {
     /* carry: kind ("upload", "chunk", "finished") with the fields of that kind above */
     struct slice kind;
     int64_t since_ns; /* of upload and finished: the ts of the record that this one stands for */
+    uint64_t opens;   /* of upload: how many `open` lines it had, where they were more than one */
     /* as read: the line's own chain value */
     char h[ID_HEX_SIZE];
 };
@@ -107,7 +109,7 @@ void chain_release(struct chain *c);
  *
  * CHECKs that the fields of r's event are there: the HAS_ bits of every field in the event's row of docs/JOURNAL.md but
  * etag and checksum, which are left out without their bit or when empty, as endpoint is when empty; in a carry also
- * worker, ms, geometry, handle and since_ns. An epoch has version JOURNAL_VERSION, a segment's prev is an h.
+ * worker, ms, geometry, handle, since_ns and opens. An epoch has version JOURNAL_VERSION, a segment's prev is an h.
  */
 int record_encode(const struct record *r, struct chain *c, struct buf *out) MUST_CHECK;
 

@@ -51,6 +51,7 @@ enum field_id {
     F_TO,
     F_KIND,
     F_SINCE_NS,
+    F_OPENS,
     F_COUNT
 };
 

@@ -273,7 +273,7 @@ def run(case, rgw):
 @pytest.fixture(scope="module")
 def sweep(request):
     """Futures of all chosen cases, by id."""
-    chosen = [i.callspec.params["case"] for i in request.session.items if i.module is request.module and hasattr(i, "callspec")]
+    chosen = [i.callspec.params["case"] for i in request.session.items if getattr(i, "module", None) is request.module and hasattr(i, "callspec")]
     rgw = request.getfixturevalue("rgw") if any(c.store == "rgw" for c in chosen) else None
     with ThreadPoolExecutor(THREADS) as pool:
         began = time.monotonic()

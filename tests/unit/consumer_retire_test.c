@@ -43,12 +43,25 @@ static struct id128 half_file(const char *path, const char *dest, uint32_t chunk
     return id;
 }
 
+/* Begun by two, one after the other: somebody must look for what the first one made. */
+static void begin_twice(const char *path, const char *dest, bool done) {
+    struct plan_file file = world_file(path, dest, 3 * PART);
+    struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
+    assert_int_equal(world_claim('U', begin, "").kind, VERDICT_GRANT);
+    world_pass(w.o.lease_ms + 1);
+    assert_int_equal(world_claim('U', begin, "").kind, VERDICT_GRANT);
+    if (done)
+        world_done('U', begin, "H");
+}
+
 static void everything(void) {
     char path[64], dest[64];
     world_hello('P', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
     struct plan_file intent = world_file("/src/intended", "s3://bucket/intended", 3 * PART);
     world_claim('U', world_ref(JOB_BEGIN, world_plan('P', &intent).upload, 0), "");
+    begin_twice("/src/intended-twice", "s3://bucket/intended-twice", false);
+    begin_twice("/src/begun-twice", "s3://bucket/begun-twice", true);
     struct id128 early = half_file("/src/early", "s3://bucket/early", 3);
     struct id128 long_one = world_begun('P', 'U', "/src/long", "s3://bucket/long", 4);
     for (unsigned i = 0; i < 12; i++) {
@@ -118,9 +131,10 @@ static void dump(const struct state *s, int what, struct buf *out) {
         const struct upload *u = s->uploads[i];
         struct buf b = BUF_INIT;
         id_to_hex(&u->id, room);
-        assert_int_equal(buf_addf(&b, "u %s %.*s %.*s %llu %lld %d", room, (int)u->is.src.len, u->is.src.ptr,
+        assert_int_equal(buf_addf(&b, "u %s %.*s %.*s %llu %lld %d %d", room, (int)u->is.src.len, u->is.src.ptr,
                                   (int)u->is.dest.len, u->is.dest.ptr, (unsigned long long)u->is.size,
-                                  u->begun && !(what & PLACES) ? 0LL : (long long)u->open_us, u->begun),
+                                  u->begun && !u->reopened && !(what & PLACES) ? 0LL : (long long)u->open_us, u->begun,
+                                  u->reopened),
                          0);
         if (u->begun)
             assert_int_equal(buf_addf(&b, " %s %d %llu %u %llu", u->handle, (int)u->checksum,
