@@ -456,4 +456,4 @@ def test_soak_into_a_directory(box):
 
 @pytest.mark.soak
 def test_soak_into_a_gateway(box, rgw):
-    soak_into_gateway(box, rgw, Sources(box.dir / "src", 200, 4, 200), 100)
+    soak_into_gateway(box, rgw, Sources(box.dir / "src", 100, 2, 100), 100)
