@@ -283,8 +283,10 @@ def sweep(request):
             f.cancel()
         done = {c: futures[c.id].result() for c in chosen if futures[c.id].done() and not futures[c.id].cancelled()}
     deaths, points = sum(d for d, wrong in done.values() if not wrong), {c.point.name for c in done}
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    reporter.write_line(f"\ncrash sweep: {len(points)} points, {deaths} deaths survived in {time.monotonic() - began:.0f} s")
+    plugins = request.config.pluginmanager
+    with plugins.getplugin("capturemanager").global_and_fixture_disabled():
+        plugins.getplugin("terminalreporter").write_line(
+            f"\n{len(points)} points, {deaths} deaths survived ({time.monotonic() - began:.0f} s)")
 
 
 @pytest.mark.parametrize("case", parameters())
