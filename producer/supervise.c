@@ -457,9 +457,11 @@ static void signal_uploaders(struct supervisor *s, int number) {
             kill(s->uploaders[i].pid, number);
 }
 
+/* Once: a second signal would cut off what an uploader has in hand. */
 void supervisor_drain(struct supervisor *s) {
+    if (!s->draining)
+        signal_uploaders(s, SIGTERM);
     s->draining = true;
-    signal_uploaders(s, SIGTERM);
 }
 
 void supervisor_kill(struct supervisor *s) {
@@ -497,6 +499,8 @@ static bool consumer_gone(const struct supervisor *s) {
 
 void supervisor_stop(struct supervisor *s) {
     supervisor_drain(s);
+    if (!s->o.consumer && !somebody_serves(s)) /* nobody is left to acknowledge what they hold */
+        signal_uploaders(s, SIGTERM);
     if (!wait_until(s, uploaders_ended, s->given_up ? OTHERS_WAIT_MS : STOP_WAIT_MS)) {
         signal_uploaders(s, SIGKILL);
         wait_until(s, uploaders_ended, STOP_WAIT_MS);

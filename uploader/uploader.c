@@ -184,8 +184,10 @@ static void check_signals(struct uploader *u) {
         if (!u->settings->for_cp) /* cp says it for all */
             say_drain(u);
     }
-    if (stops > 1)
+    if (stops > 1) {
+        log_debug("stopping at once");
         uploader_end(u, 128 + signals_stop_signal());
+    }
 }
 
 static void check_drained(struct uploader *u) {
