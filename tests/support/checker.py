@@ -422,10 +422,10 @@ class Checker:
         if not isinstance(self.place, Bucket):
             return
         last = {u.dest: u for u in sorted(self.uploads.finished(), key=lambda u: u.end["seq"])}
-        prefix = f"s3://{self.place.bucket}/".encode()
+        prefix, there = f"s3://{self.place.bucket}/".encode(), set(self.place.names().values())
         for dest, u in last.items():
-            if dest.startswith(prefix + self.place.prefix.encode()):
-                owner = self.place.owner(dest.removeprefix(prefix).decode())
+            if (key := dest.removeprefix(prefix).decode()) in there:
+                owner = self.place.owner(key)
                 if owner != u.id:
                     self.say(f"content: {dest.decode()} is of upload {owner}, the journal says {u.id}")
 
