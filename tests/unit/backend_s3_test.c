@@ -384,6 +384,25 @@ static void test_chunk_source_that_shrinks(void **state) {
     assert_int_equal(run(f)->klass, FAIL_CHANGED);
 }
 
+/* The object would be replaced with the last byte: it never leaves. */
+static void test_put_of_a_source_that_changes_is_never_whole(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {EMPTY("200 OK", "ETag: e\r\n"), EMPTY("200 OK", "ETag: e\r\n"), NULL};
+    open_backend(f, replies);
+    prepare_file(f, JOB_PUT, 200000);
+    f->between = overwrite_source;
+    const struct task_result *r = run(f);
+    assert_int_equal(r->outcome, OUTCOME_FAILED);
+    assert_int_equal(r->klass, FAIL_CHANGED);
+    assert_true(r->sent_bytes < 200000);
+    requests_are(f, 0);
+    source_close(&f->task.source);
+    prepare_file(f, JOB_PUT, 100);
+    overwrite_source(f);
+    assert_int_equal(run(f)->klass, FAIL_CHANGED);
+    requests_are(f, 0);
+}
+
 static void test_attempt_after_a_broken_one_gets_a_new_connection(void **state) {
     struct fixture *f = *state;
     const char *const replies[] = {error_reply(f, "503 Slow", "SlowDown"), error_reply(f, "500 Oops", "InternalError"),
@@ -776,6 +795,7 @@ UNIT_MAIN(TEST(test_begin_store_that_verifies), TEST(test_begin_store_that_ignor
           TEST(test_chunk), TEST(test_chunk_throttled), TEST(test_chunk_store_got_other_bytes),
           TEST(test_chunk_of_an_upload_that_is_gone), TEST(test_chunk_lease_that_ended_sends_nothing),
           TEST(test_chunk_source_that_changes_after_its_checksum), TEST(test_chunk_source_that_shrinks),
+          TEST(test_put_of_a_source_that_changes_is_never_whole),
           TEST(test_attempt_after_a_broken_one_gets_a_new_connection), TEST(test_chunk_reply_that_does_not_come),
           TEST(test_put_small), TEST(test_put_large), TEST(test_put_empty), TEST(test_put_denied),
           TEST(test_expired_credentials_of_the_environment_are_final), TEST(test_key_that_is_not_utf8),

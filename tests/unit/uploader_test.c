@@ -518,6 +518,24 @@ static void test_changed_source_fails_before_a_byte_is_sent(void **state) {
     assert_false(exists());
 }
 
+static void test_a_finish_looks_at_the_source(void **state) {
+    (void)state;
+    struct msg *m = hold_a_finish();
+    assert_int_equal(truncate(source, SIZE - 1), 0);
+    struct part parts[CHUNKS];
+    for (uint32_t i = 0; i < CHUNKS; i++)
+        parts[i] = (struct part){.chunk = i, .length = i + 1 < CHUNKS ? CHUNK : SIZE - (CHUNKS - 1) * (uint64_t)CHUNK};
+    struct msg list = {.type = MSG_PARTLIST,
+                       .number = m->number,
+                       .partlist = {.upload = m->parts.upload, .chunks = CHUNKS, .parts = parts, .part_count = CHUNKS}};
+    say(&list);
+    m = expect(MSG_COMPLETE);
+    struct result *r = &m->complete.results[0];
+    assert_int_equal(r->ref.kind, JOB_FINISH);
+    assert_int_equal(r->outcome, OUTCOME_FAILED);
+    assert_int_equal(r->klass, FAIL_CHANGED);
+}
+
 static void test_begin_that_lost_is_aborted(void **state) { /* rule 10 */
     (void)state;
     struct job begin = make_job(JOB_BEGIN, 0xab);
@@ -587,5 +605,6 @@ UNIT_MAIN(TEST(test_claims_moves_reports_and_drains), TEST(test_what_is_not_its_
           TEST(test_invalid_lease_is_dropped), TEST(test_held_leases_are_claimed_after_a_restart),
           TEST(test_results_are_told_again_after_a_restart), TEST(test_chunks_and_finish),
           TEST(test_work_never_waits_for_a_timer), TEST(test_changed_source_fails_before_a_byte_is_sent),
-          TEST(test_begin_that_lost_is_aborted), TEST(test_drain_gives_back_what_has_not_started),
-          TEST(test_drain_waits_for_the_ack_a_second_signal_does_not), TEST(test_offers_of_another_journal_are_dropped))
+          TEST(test_a_finish_looks_at_the_source), TEST(test_begin_that_lost_is_aborted),
+          TEST(test_drain_gives_back_what_has_not_started), TEST(test_drain_waits_for_the_ack_a_second_signal_does_not),
+          TEST(test_offers_of_another_journal_are_dropped))
