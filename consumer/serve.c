@@ -56,7 +56,7 @@ static int open_all(struct server *s) {
     descriptors_raise(); /* before the endpoint sees how many connections it may take */
     struct consumer_options o = {.dir = s->settings->dir.data,
                                  .lease_ms = (uint32_t)s->settings->lease_ms,
-                                 .rotate_bytes = FAULT_SETTING(rotate_bytes, 0),
+                                 .rotate_bytes = FAULT_SETTING(rotate_bytes, s->settings->rotate_bytes),
                                  .send = send_to,
                                  .happened = happened,
                                  .arg = s};

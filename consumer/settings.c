@@ -5,14 +5,20 @@
 #include "system/options.h"
 
 static const char *journal, *bind_to, *key, *trust;
-static uint64_t lease_ms;
+static uint64_t lease_ms, rotate_bytes;
 static bool insecure, for_cp, json, quiet, verbose, help, version;
+
+/* Every start reads and checks the whole active file. */
+#define ROTATE_MIN ((uint64_t)4 << 10)
+#define ROTATE_MAX ((uint64_t)1 << 30)
 
 static const struct option_spec specs[] = {
     {"journal", 0, OPTION_TEXT, &journal, "DIR", "the journal's directory (~/.local/state/chunklift/journal)"},
     {"bind", 0, OPTION_TEXT, &bind_to, "EP", "endpoint to serve at, ipc:// or tcp:// (a fresh ipc endpoint)"},
     {"lease", 0, OPTION_TIME, &lease_ms, "TIME", "how long a job is an uploader's without a sign of life (10 s)",
      LEASE_MS_MIN, LEASE_MS_MAX},
+    {"rotate", 0, OPTION_SIZE, &rotate_bytes, "SIZE", "seal the journal's active file when it is so large (64MiB)",
+     ROTATE_MIN, ROTATE_MAX},
     {"key", 0, OPTION_TEXT, &key, "FILE", "this host's key"},
     {"trust", 0, OPTION_TEXT, &trust, "FILE", "who may talk to it"},
     {"insecure", 0, OPTION_FLAG, &insecure, NULL, "allow a tcp endpoint without keys"},
@@ -49,7 +55,12 @@ static int check(const struct text_list *arguments) {
 }
 
 static int fill(struct settings *s) {
-    *s = (struct settings){.lease_ms = lease_ms, .for_cp = for_cp, .json = json, .quiet = quiet, .verbose = verbose};
+    *s = (struct settings){.lease_ms = lease_ms,
+                           .rotate_bytes = rotate_bytes,
+                           .for_cp = for_cp,
+                           .json = json,
+                           .quiet = quiet,
+                           .verbose = verbose};
     int rc = journal ? buf_add_text(&s->dir, journal) : default_journal_dir(&s->dir);
     if (!rc)
         rc = bind_to ? buf_add_text(&s->bind, bind_to) : fresh_ipc_endpoint("consumer", &s->bind);
@@ -60,6 +71,7 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     struct text_list arguments = {0};
     *s = (struct settings){0};
     lease_ms = LEASE_MS_DEFAULT;
+    rotate_bytes = JOURNAL_ROTATE_BYTES;
     int rc = options_parse("consumer", specs, argc, argv, &arguments);
     /* cp looks for this name in the log file */
     log_setup(for_cp ? "chunklift-consumer" : "chunklift", quiet ? LOG_ERROR : verbose ? LOG_DEBUG : LOG_INFO, for_cp);

@@ -11,6 +11,7 @@ struct settings {
     struct buf dir;  /* the journal's */
     struct buf bind; /* endpoint */
     uint64_t lease_ms;
+    uint64_t rotate_bytes;
     bool for_cp; /* started by cp: ends when nobody needs it */
     bool json, quiet, verbose;
 };
