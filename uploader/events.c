@@ -66,6 +66,18 @@ void event_report(const struct uploader *u, const struct result *r) {
     json_end(&line, err);
 }
 
+void event_ack(const struct ack *a) {
+    char hex[ID_HEX_SIZE];
+    if (log_level() < LOG_DEBUG)
+        return;
+    id_to_hex(&a->ref.upload, hex);
+    if (a->kind == ACK_REFUSED)
+        log_debug("%s %u of upload %s refused: %s", job_kind_name(a->ref.kind), a->ref.chunk, hex, why_text(a->why));
+    else
+        log_debug("%s %u of upload %s acknowledged: seq %llu", job_kind_name(a->ref.kind), a->ref.chunk, hex,
+                  (unsigned long long)a->seq);
+}
+
 void event_retry(const struct uploader *u, const struct entry *e, uint32_t wait_ms) {
     const struct job *j = &e->task.job;
     log_debug("%s %u of %.*s: attempt %u failed: %s; again in %u ms", job_kind_name(j->ref.kind), j->ref.chunk,

@@ -248,8 +248,7 @@ static void take_ack(struct uploader *u, const struct ack *a) {
     struct report *r = reports_take(&u->reports, &a->ref, a->outcome);
     if (!r)
         return;
-    if (a->kind == ACK_REFUSED)
-        log_debug("a result was refused: %s", why_text(a->why));
+    event_ack(a);
     if (a->ref.kind == JOB_BEGIN && a->outcome == OUTCOME_DONE) { /* rule 10 */
         bool other = a->handle.len > 0 && !slice_equal(a->handle, r->result.handle);
         bool unwanted = a->kind == ACK_REFUSED && a->handle.len == 0 && (a->why == WHY_STALE || a->why == WHY_ENDED);

@@ -90,6 +90,7 @@ struct retry_endpoint *transfers_endpoint(struct uploader *u, const struct job *
 
 /* --- events.c --- */
 void event_report(const struct uploader *u, const struct result *r);
+void event_ack(const struct ack *a);
 void event_retry(const struct uploader *u, const struct entry *e, uint32_t wait_ms);
 void event_drop(const struct uploader *u, const struct entry *e, enum why why, const char *detail);
 /* The results nobody acknowledged, named before an end without the consumer. */
