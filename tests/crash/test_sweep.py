@@ -4,12 +4,14 @@
   everything  all processes are killed at that moment, then the same command is run again
   paused      it stands still for longer than its lease and goes on (uploaders)
 
-Each run is judged by tests/support/checker.py, which shares no code with chunklift. With `everything` what is recorded at the destination is
+Each run is judged by tests/support/checker.py, which shares no code with chunklift; and what uploaders say was acknowledged must stand in the
+journal, whatever died (rule 8). With `everything` what is recorded at the destination is
 marked while all is dead, so that a second writing would show. A point that was armed and not passed fails its test.
 
 Not every point lies on the way of a plain upload: HOW says what has to happen first. Runs are made by a few threads; a test waits for its own."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,7 +29,8 @@ CHECKER = ROOT / "tests" / "support" / "checker.py"
 THREADS = 4
 END_S = 60  # for a run of a second or two on a busy machine
 POINTS = {p.name: p for p in all_points()}
-LEFT_MS = 40  # so that what was sent has left before its sender dies
+LEFT_MS = 40  # so that what was sent has left before its sender dies, also what should not have been sent
+ACKNOWLEDGED = re.compile(r"chunklift: (\w+) (\d+) of upload (\w+) acknowledged: seq ([1-9]\d*)\n")
 
 
 class How:
@@ -190,7 +193,8 @@ class Run:
 
     def arm(self):
         action = {"alone": "die", "everything": "all", "paused": "stop"}[self.case.death]
-        self.faults.arm(self.case.armed, self.how.nth, action, LEFT_MS if "sent" in self.case.point.name else 0)
+        left = "sent" in self.case.point.name or self.case.point.program == "consumer"
+        self.faults.arm(self.case.armed, self.how.nth, action, LEFT_MS if left else 0)
 
     def come_by(self, child):
         """Whoever stands still at the other point goes on, and so the run comes by ours."""
@@ -229,6 +233,7 @@ class Run:
         self.deaths += 1
         assert self.faults.fired(self.case.armed), f"{self.case.armed} was armed and nobody came by"
         self.checker("--source", self.source)
+        self.acknowledged_is_recorded()
         return self.deaths
 
     def pause(self, child):
@@ -237,6 +242,14 @@ class Run:
         pid, until = self.stopped(), time.monotonic() + 2.3
         wait_for(lambda: time.monotonic() > until or child.poll() is not None)
         os.kill(pid, signal.SIGCONT)
+
+    def acknowledged_is_recorded(self):
+        records = {r["seq"]: r for r in self.box.records()}
+        for log in self.box.dir.glob("out-*.log"):
+            for kind, chunk, upload, seq in ACKNOWLEDGED.findall(log.read_text(errors="replace")):
+                r = records.get(int(seq), {"ev": "nothing"})
+                assert (r["ev"], r.get("upload"), r.get("chunk", 0)) == (kind, upload, int(chunk)), \
+                    f"{kind} {chunk} was acknowledged as seq {seq}, where the journal has {r['ev']}"
 
     def goes_on(self, child):
         status = child.wait(END_S)
