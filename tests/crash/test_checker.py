@@ -141,6 +141,13 @@ def two_finishes(w):
     w.records[w.find("stop"):w.find("stop")] = again
 
 
+def given_up(w):
+    other = "0b7d1e4f6a2c4958b3d07f1e5c9a8264"
+    again = [{**r, "upload": other} for r in w.records if r.get("upload") == UPLOAD]
+    w.records[w.find("finish")] = {"ev": "abort", "upload": UPLOAD, "reason": "gone"}
+    w.records[w.find("stop"):w.find("stop")] = again
+
+
 def failed(w):
     w.records.insert(w.find("finish"), {"ev": "fail", "upload": UPLOAD, "class": "dest", "error": "no space"})
 
@@ -159,6 +166,7 @@ BEFORE = {
     "no put": (forget("put"), "small has 0 finish or put records, seq []"),
     "two finishes": (two_finishes, "big has 2 finish or put records, seq [9, 15]"),
     "opened and left": (abandoned, "other was opened and has no end"),
+    "an upload given up for nothing": (given_up, f"again: upload {UPLOAD} had 3 recorded chunks and was aborted (gone); its source is unchanged"),
     "a fail": (failed, "once: a fail record, seq 9: no space"),
     "another checksum of a chunk": (wrong_crc("chunk"), "checksums: chunk 0 of"),
     "another checksum of the whole": (wrong_crc("finish"), "checksums: finish of"),
@@ -318,9 +326,9 @@ class Gateway:
         wait_for(lambda: real.read_text(errors="replace").count(f'"PUT /bucket/{self.prefix}it?partNumber') == 3, what="the gateway's log")
         self.log.write_text("".join(line for line in open(real, errors="replace") if self.prefix in line))
 
-    def check(self):
+    def check(self, *more):
         done = subprocess.run(["/usr/bin/python3", "-B", CHECKER, "--journal", self.box.journal, "--source", self.source, "--dest",
-                               f"s3://bucket/{self.prefix}it", "--endpoint", self.rgw.endpoint, "--access-log", self.log],
+                               f"s3://bucket/{self.prefix}it", "--endpoint", self.rgw.endpoint, "--access-log", self.log, *more],
                               env={**os.environ, **self.rgw.env}, capture_output=True, text=True, timeout=120)
         assert done.stderr == ""
         return done.returncode, done.stdout.splitlines()
@@ -347,6 +355,8 @@ def test_with_a_store(box, rgw):
     g.log.write_text("".join(lines) + again.replace(stamp, stamp.replace(stamp[7:11], "2099")))
     status, said = g.check()
     assert status == 1 and said[0].startswith(f"again: chunk 1 of s3://bucket/{key} was recorded and sent again"), said
+    assert any(line.startswith(f"again: part 2 of s3://bucket/{key} was sent 2 times") for line in g.check("--sent-at-most", "1")[1])
+    assert not any("2 times" in line for line in g.check("--sent-at-most", "2")[1])
     g.log.write_text("".join(line for line in lines if "partNumber=3" not in line))
     assert g.check() == (1, [f"again: chunk 2 of s3://bucket/{key} has a record, and the store's log has no such request"])
     g.log.write_text("".join(lines))

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What must be true after any crash, checked from outside: reads the journal directory, the destination and the source files, nothing else.
 
-    checker.py --journal DIR --source SRC --dest URL [--endpoint URL] [--access-log FILE] [--marks FILE]
+    checker.py --journal DIR --source SRC --dest URL [--endpoint URL] [--access-log FILE [--sent-at-most N]] [--marks FILE]
     checker.py --journal DIR --dest URL --marks FILE --mark
 
 The second form is for the moment when every process is dead: it notes what is recorded (in FILE) and, for file://, writes marks over the recorded
@@ -12,7 +12,8 @@ bytes at the destination. The first form, later, tells whether any of that was s
   order      open before begin and put, begin before chunk, every chunk before finish, nothing after the end of an upload
   once       one record for each chunk that counts, one finish or put for each destination, an end for everything begun
   checksums  of the records are those of the source
-  again      nothing that was recorded and acknowledged was sent again (marks; the store's access log)
+  again      nothing that was recorded and acknowledged was sent again (marks; the store's access log), no upload that had records was given
+             up for another one of the same source; with --sent-at-most N the store got nothing more often than that
   left over  temporary files, names in the journal directory that are not the journal's, multipart uploads that are over or that
              nobody knows (those that have parts and are not in the journal could be somebody else's)
 
@@ -20,6 +21,7 @@ Exit status 0: prints one line of counts. 1: one line for each violation. 2: wro
 
 import argparse
 import base64
+import collections
 import functools
 import hashlib
 import json
@@ -272,7 +274,7 @@ class Bucket:
                                             config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 5}))
         self.bucket, _, self.prefix = root.removeprefix("s3://").partition("/")
         self.single = bool(self.prefix) and not self.prefix.endswith("/")
-        self.log = args.access_log
+        self.log, self.sent_at_most = args.access_log, args.sent_at_most
 
     def pages(self, call, key, **more):
         for page in self.client.get_paginator(call).paginate(Bucket=self.bucket, Prefix=self.prefix, **more):
@@ -326,9 +328,16 @@ class Bucket:
         for key, part, handle in sorted(missing):
             yield f"again: {recorded[(key, part, handle)][1]} of s3://{self.bucket}/{key} has a record, and the store's log has no such request"
 
+    def too_often(self):
+        count = collections.Counter(sent[:3] for sent in self.sendings())
+        for (key, part, handle), n in sorted(count.items()):
+            if self.sent_at_most and n > self.sent_at_most:
+                yield f"again: {f'part {part} of ' if part else ''}s3://{self.bucket}/{key} was sent {n} times ({handle})"
+
     def check_marks(self, marks, uploads):
         recorded = self.recorded(uploads)
         yield from self.never_sent(recorded)
+        yield from self.too_often()
         dead_since = {(k, p, h): marks["time"] for k, p, h in marks.get("recorded", [])}
         for key, part, handle, start in self.sendings():
             what = recorded.get((key, part, handle))
@@ -403,18 +412,14 @@ class Checker:
     def checksums(self):
         for u in self.uploads.finished():
             r = u.begun or u.end
+            if not self.is_unchanged(r):
+                continue  # that version of the file is gone
             src = os.fsdecode(text(r, "src"))
-            try:
-                st = os.stat(src)
-            except FileNotFoundError:
-                continue
-            if st.st_mtime_ns != int(r["mtime_ns"]) or st.st_size != r["size"]:
-                continue  # another version of the file
-            version = (src, st.st_size, st.st_mtime_ns)
+            version = (src, r["size"], r["mtime_ns"])
             for c, chunk in u.chunks.items():
                 if chunk["crc"] != crc_of(*version, chunk["offset"], chunk["length"]):
                     self.say(f"checksums: chunk {c} of {src}: {chunk['crc']} is not that of the source")
-            if u.end["crc"] != crc_of(*version, 0, st.st_size):
+            if u.end["crc"] != crc_of(*version, 0, r["size"]):
                 self.say(f"checksums: {u.end['ev']} of {src}: {u.end['crc']} is not that of the source")
 
     def owners(self):
@@ -441,6 +446,19 @@ class Checker:
             if r["ev"] == "fail" and not self.args.may_fail:
                 self.say(f"once: a fail record, seq {r['seq']}: {r['error']}")
 
+    def thrown_away(self):
+        """An abort of what has records, while its source is what it was and nobody took its destination."""
+        for u in self.uploads.all.values():
+            if u.end and u.end["ev"] == "abort" and u.chunks and not self.args.may_abort and self.is_unchanged(u.begun):
+                self.say(f"again: upload {u.id} had {len(u.chunks)} recorded chunks and was aborted ({u.end['reason']}); its source is unchanged")
+
+    def is_unchanged(self, r):
+        try:
+            st = os.stat(os.fsdecode(text(r, "src")))
+        except FileNotFoundError:
+            return False
+        return st.st_mtime_ns == int(r["mtime_ns"]) and st.st_size == r["size"]
+
     def again(self):
         marks = {"marks": [], "time": 0.0}
         if self.args.marks and os.path.exists(self.args.marks):
@@ -456,6 +474,7 @@ class Checker:
         sources = self.sources()
         self.wrong += self.uploads.wrong
         self.again()  # takes the marks away
+        self.thrown_away()
         self.content(sources)
         self.once(sources)
         self.fails()
@@ -490,6 +509,8 @@ def arguments(argv):
     p.add_argument("--marks")
     p.add_argument("--mark", action="store_true")
     p.add_argument("--may-fail", action="store_true", help="fail records are no violation")
+    p.add_argument("--may-abort", action="store_true", help="giving up an upload that had records is no violation")
+    p.add_argument("--sent-at-most", type=int, help="how often the store may have got one chunk or put (needs --access-log)")
     args = p.parse_args(argv)
     if not (args.marks if args.mark else args.source):
         p.error("--mark needs --marks, a check needs --source")
