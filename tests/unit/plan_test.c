@@ -1,6 +1,7 @@
 /* Intake, PLAN and PLANNED. */
 #include "producer_core.h"
 #include <sys/stat.h>
+#include <time.h>
 
 static void test_small_files_are_puts_and_large_ones_chunks(void **state) {
     struct plan_file list[PLAN_FILES_MAX];
@@ -18,6 +19,21 @@ static void test_small_files_are_puts_and_large_ones_chunks(void **state) {
     assert_int_equal(list[2].source.size, CHUNK + 1);
     assert_int_equal(core.counts.files_seen, 3);
     assert_int_equal(core.counts.bytes_total, 2 * CHUNK + 1);
+}
+
+/* A change that comes after it was planned has another time stamp, whatever the file system's clock is. */
+static void test_a_file_that_changed_just_now_is_planned_in_the_next_tick(void **state) {
+    struct timespec tick, now;
+    struct stat st;
+    (void)state;
+    make_file("src", CHUNK + 1);
+    start_core("out", false, ON_CHANGE_FAIL);
+    assert_int_equal(clock_gettime(CLOCK_REALTIME_COARSE, &now), 0);
+    assert_int_equal(clock_getres(CLOCK_REALTIME_COARSE, &tick), 0);
+    assert_int_equal(stat("src", &st), 0);
+    int64_t age_ns = (now.tv_sec - st.st_ctim.tv_sec) * INT64_C(1000000000) + now.tv_nsec - st.st_ctim.tv_nsec;
+    assert_true(age_ns > 0);
+    assert_true(tick.tv_nsec <= 10000000);
 }
 
 static void test_names_that_fit_no_key_fail_alone(void **state) {
@@ -250,6 +266,7 @@ static void test_the_table_stays_bounded(void **state) {
 
 #define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, core_set_up, core_tear_down)
 UNIT_MAIN(CORE_TEST(test_small_files_are_puts_and_large_ones_chunks), CORE_TEST(test_names_that_fit_no_key_fail_alone),
+          CORE_TEST(test_a_file_that_changed_just_now_is_planned_in_the_next_tick),
           CORE_TEST(test_a_file_onto_itself_fails), CORE_TEST(test_planned_answers_a_prefix),
           CORE_TEST(test_open_uploads_go_on_where_they_were), CORE_TEST(test_geometry_that_does_not_fit_fails_the_file),
           CORE_TEST(test_done_on_s3_is_skipped), CORE_TEST(test_done_on_file_is_looked_for_first),
