@@ -171,6 +171,10 @@ static int apply_carry(struct reading *in, struct entry *e, const struct record 
     if (slice_equal(r->kind, slice_of("chunk")))
         return take_chunk(e, r->chunk, true);
     take_identity(e, r);
+    if (r->has & HAS_SINCE) /* when the record it stands for was made */
+        e->sum.last_us = r->since_ns / 1000;
+    if ((r->has & HAS_SINCE) && e->sum.first_us > e->sum.last_us)
+        e->sum.first_us = e->sum.last_us;
     if (slice_equal(r->kind, slice_of("upload")))
         return r->has & HAS_GEOMETRY && !e->done ? take_geometry(e, r) : 0;
     take_result(e, r);

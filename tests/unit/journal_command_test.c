@@ -123,9 +123,6 @@ static void test_usage(void **state) {
     (void)state;
     assert_int_equal(RUN("journal"), 2);
     assert_int_equal(RUN("journal", "frobnicate"), 2);
-    assert_int_equal(RUN("journal", "export"), 2);
-    assert_non_null(strstr(said, "not in this version"));
-    assert_int_equal(RUN("journal", "forget", "x"), 2);
     assert_int_equal(RUN("journal", "verify", "--head", "abc", j.dir), 2);
     assert_int_equal(RUN("journal", "verify", j.dir, j.dir), 2);
     assert_int_equal(RUN("journal", "verify", "--consumer", "ipc://x"), 2);

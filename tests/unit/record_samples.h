@@ -51,6 +51,8 @@ static inline void sample_carry(struct record *r, unsigned kind) {
         return;
     }
     sample_identity(r);
+    r->has |= HAS_SINCE;
+    r->since_ns = INT64_C(1795250400123456000);
     if (kind == 0)
         sample_geometry(r);
     else
