@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define UPLOADS_MAX 100000             /* unfinished; more plans have to wait */
+#define UPLOADS_MAX 100000             /* unfinished; more plans have to wait. Their memory: upload.h */
 #define ROUND_FRAMES 4096              /* read in one round at most */
 #define ROUND_BYTES ((size_t)32 << 20) /* the same in bytes */
 #define LEASE_MS_MIN 200

@@ -5,6 +5,10 @@
  * Life: planned (memory only) → opened (`open` record: something may exist at the destination) → begun (`begin` record:
  * handle and geometry are fixed, chunks get records) → gone by finish, put or abort. A put is never begun.
  *
+ * Memory: about 750 bytes with names of 50 bytes, 32 for each chunk (struct chunk_info, recorded or not), one bit for
+ * each chunk, and etags that are not 32 hex digits; 100,000 uploads of 100 chunks take 380 MB. Measured:
+ * tests/bench/test_growth.py.
+ *
  * Invariants
  *  1. done, info and handle are there if and only if begun; chunk_size and chunks never change after that.
  *  2. done_count and done_bytes always agree with the bitmap.
