@@ -14,7 +14,6 @@
 #include <zmq.h>
 
 #define COUNT_MAX 5000 /* 4,096 peers, and room for those that are about to say HELLO or to go */
-#define DESCRIPTORS_FOR_OTHERS 128
 #define SCAN_EVERY_MS 50
 #define MUTE_MS 2000 /* whoever connected has said something by then */
 #define SAY_AGAIN_MS 60000
@@ -41,12 +40,13 @@ struct connections {
 
 /* ---- life ---- */
 
+/* libzmq's thread accepts until we look, and dies when an ipc connection finds no descriptor left: as many as are taken
+ * stay free for those that come while this thread is busy. */
 size_t connections_max(void) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > COUNT_MAX + DESCRIPTORS_FOR_OTHERS)
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur / 2 > COUNT_MAX)
         return COUNT_MAX;
-    size_t all = (size_t)limit.rlim_cur;
-    return all > 2 * DESCRIPTORS_FOR_OTHERS ? all - DESCRIPTORS_FOR_OTHERS : all / 2;
+    return (size_t)limit.rlim_cur / 2;
 }
 
 static int listen_to_events(struct connections *c) {

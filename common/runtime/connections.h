@@ -3,8 +3,9 @@
  * a message of many parts, and accepts until the process has no descriptor left; then its thread spins.
  *
  * Two limits, kept by closing connections; whoever was closed may connect again.
- *  - Number: accepted beyond it, the oldest connection of a ROUTER that never said anything goes, else the newest. The
- *    limit leaves descriptors for everything else this process opens.
+ *  - Number: accepted beyond it, the oldest tcp connection of a ROUTER that never said anything goes, else the newest
+ *    (for ipc libzmq does not tell whose a message is). The limit leaves descriptors for everything else this process
+ *    opens.
  *  - Unread bytes: what a connection's kernel end received and neither lies there nor was taken from the socket lies in
  *    this process's memory. When all of it together passes the limit, those that brought most of it are closed. Only
  *    tcp counts bytes: an ipc peer is bounded by the socket's queue and MAXMSGSIZE, unless it sends a message of

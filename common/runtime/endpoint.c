@@ -196,13 +196,13 @@ static int open_socket(struct endpoint *e, int type, const char *address) {
 }
 
 static int open_watch(struct endpoint *e, const char *address) {
-    bool server = kind_binds(e->kind);
+    bool server = kind_binds(e->kind), tcp = strncmp(address, "tcp://", 6) == 0;
     struct connections_options o = {.context = context,
                                     .socket = e->socket,
                                     .address = e->address,
-                                    .tcp = strncmp(address, "tcp://", 6) == 0,
+                                    .tcp = tcp,
                                     .binds = server,
-                                    .heard = e->kind == ENDPOINT_ROUTER,
+                                    .heard = tcp && e->kind == ENDPOINT_ROUTER,
                                     .unread_max = server ? UNREAD_MAX_SERVER : UNREAD_MAX_CLIENT};
     memcpy(e->address, address, strlen(address) + 1);
     int err = connections_new(&e->connections, &o);

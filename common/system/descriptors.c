@@ -1,7 +1,7 @@
 #include "system/descriptors.h"
 #include <sys/resource.h>
 
-#define DESCRIPTORS_MAX 16384
+#define DESCRIPTORS_MAX 65536
 
 void descriptors_raise(void) {
     struct rlimit limit;
