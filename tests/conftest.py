@@ -15,13 +15,15 @@ from servers.minio import Minio  # noqa: E402
 from servers.swift import Swift  # noqa: E402
 from support.box import BUILD, Box  # noqa: E402
 
+NAMED = {"bench", "interop", "crash", "powercut", "soak", "strangers"}  # sets of their own
 SETS = {
     # set: (unit programs, markers that must be there, markers that must not)
-    "default": (True, None, {"bench", "interop", "crash", "powercut", "soak"}),
-    "asan": (True, None, {"bench", "interop", "crash", "powercut", "soak", "slow"}),
+    "default": (True, None, NAMED),
+    "asan": (True, None, NAMED | {"slow"}),
     "crash": (False, "crash", set()),
     "powercut": (False, "powercut", set()),
     "soak": (False, "soak", set()),
+    "strangers": (False, None, set()),
     "interop": (False, "interop", set()),
     "bench": (False, "bench", set()),
     "all": (True, None, set()),
