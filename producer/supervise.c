@@ -109,11 +109,6 @@ static void add_verbosity(struct argv *a, const struct supervise_options *o) {
         add(a, "--quiet");
 }
 
-static int cannot_start(const struct buf *program, int err) {
-    log_error("%s: cannot be started: %s", text(program), err_text(err));
-    return ERR_UNREACHABLE;
-}
-
 /* ---- the consumer ---- */
 
 static off_t log_size(const struct supervisor *s) {
@@ -255,7 +250,7 @@ static int replace_consumer(struct supervisor *s, uint64_t now_ms) {
     }
     s->silent_since_ms = now_ms;
     int err = start_consumer(s, now_ms);
-    return err == 0 ? 0 : cannot_start(&s->consumer_program, err);
+    return err == 0 ? 0 : ERR_UNREACHABLE;
 }
 
 /* Looked at also while the producer believes itself connected: it takes seconds of silence to believe otherwise, a dead
@@ -319,7 +314,7 @@ static int start_uploader(struct supervisor *s, struct child *u) {
     uploader_argv(s, &a);
     int err = spawn(&(struct spawn_options){.argv = a.items, .death_signal = SIGTERM}, &u->pid);
     FAULT_POINT_IF(err == 0, cp_uploader_started, "");
-    return err == 0 ? 0 : cannot_start(&s->uploader_program, err);
+    return err == 0 ? 0 : ERR_UNREACHABLE;
 }
 
 /* Credentials and settings are the uploaders' business: one is asked whether they will do, before anything is started.
@@ -332,7 +327,7 @@ static int check_uploader(struct supervisor *s) {
     add(&a, "--check-only");
     int err = spawn(&(struct spawn_options){.argv = a.items, .death_signal = SIGTERM}, &pid);
     if (err != 0)
-        return cannot_start(&s->uploader_program, err);
+        return ERR_UNREACHABLE;
     while (waitpid(pid, &status, WNOHANG) != pid) { /* a credential_process may take its time; a signal ends the wait */
         if (signals_stop_count() > 0)
             kill(pid, SIGKILL);

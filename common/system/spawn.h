@@ -13,7 +13,7 @@ struct spawn_options {
     const char *log_path;    /* opened O_APPEND, 0600; NULL: stderr inherited */
     int death_signal;        /* PR_SET_PDEATHSIG; 0 for none. Own process group whenever set. */
 };
-/* All descriptors above 2 are closed in the child. ERR_NOT_FOUND when the program does not exist. */
+/* All descriptors above 2 are closed in the child. ERR_NOT_FOUND when the program does not exist. Errors are logged. */
 int spawn(const struct spawn_options *o, pid_t *pid) MUST_CHECK;
 
 /* Path of a sibling program: in the directory of the running executable, else in PATH's libexec place. */
