@@ -101,9 +101,10 @@ class Box:
     def cp(self, *args, **kw):
         return self.run("cp", "--journal", self.journal, *args, **kw)
 
-    def start(self, *args, program="chunklift", env=None, **kw):
+    def start(self, *args, program="chunklift", env=None, before=(), **kw):
+        """before: a command that runs it."""
         log = open(self.dir / f"out-{len(self.outputs)}.log", "w+b")
-        child = subprocess.Popen(self.command(*args, program=program), env={**self.env, **(env or {})}, stdout=log, stderr=log,
+        child = subprocess.Popen([*before, *self.command(*args, program=program)], env={**self.env, **(env or {})}, stdout=log, stderr=log,
                                  stdin=subprocess.DEVNULL, cwd=self.dir, **kw)
         child.log = Path(log.name)
         self.outputs.append((args, None, child.log, ""))

@@ -94,6 +94,18 @@ class Completer:
             peer.close()
         self.context.destroy(linger=0)
 
+    def forget(self):
+        """For another journal."""
+        for peer in (self.producer, self.uploader):
+            peer.journal = b""
+        self.acked.clear()
+        self.doubted.clear()
+        self.waiting.clear()
+        self.kept.clear()
+        self.opened.clear()
+        self.upload = self.handle = self.planned = None
+        self.files, self.chunk = self.files + 1, 0
+
     def connect(self, endpoint):
         """What is not answered yet will be asked again at the new consumer."""
         self.stopping = self.in_doubt = False
@@ -117,7 +129,7 @@ class Completer:
             peer.hello(now)
         if self.producer.welcome is None or self.uploader.welcome is None or self.stopping:
             return
-        if more and not self.handle and now - self.asked > AGAIN_S:
+        if (more or self.planned) and not self.handle and now - self.asked > AGAIN_S:
             self.asked = now
             self.plan()
         for number, (when, results) in list(self.waiting.items()):

@@ -113,12 +113,25 @@ class Tmpfs(Mount):
         self.mounted = True
 
     def grow(self, mib=512):
-        _do("mount", "-o", f"remount,size={mib}m,nr_inodes=0", self.path)
+        self.limit(f"size={mib}m,nr_inodes=0")
+
+    def limit(self, options):
+        _do("mount", "-o", f"remount,{options}", self.path)
 
     def shrink_to_fit(self, spare_pages=0):
-        """Room for so many more pages and not one more."""
+        """Room for so many more pages and not one more, also while somebody is filling it."""
+        for tries in range(100):
+            fs = os.statvfs(self.path)
+            try:
+                return self.limit(f"size={(fs.f_blocks - fs.f_bfree + spare_pages) * self.PAGE}")
+            except OSError:
+                if tries == 99:
+                    raise
+
+    def take_inodes(self):
+        """No file can be made any more."""
         fs = os.statvfs(self.path)
-        _do("mount", "-o", f"remount,size={(fs.f_blocks - fs.f_bfree + spare_pages) * self.PAGE}", self.path)
+        self.limit(f"nr_inodes={fs.f_files - fs.f_ffree}")
 
 
 class Ext4(Mount):
