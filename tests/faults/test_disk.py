@@ -82,7 +82,7 @@ def full_and_on(box, number, *, pages=4000, inodes=0):
     with mounts.Tmpfs(box.dir / f"tmpfs-{number}", pages, inodes) as tmpfs:
         upload = Upload(box, tmpfs, number)
         child = upload.start()
-        wait_for(lambda: child.poll() is not None or any(FULL in line for line in errors(child)), 30, "full, or done")
+        wait_for(lambda: child.poll() is not None or any("tried again" in line for line in errors(child)), 30, "full, or done")
         if child.poll() == 0:
             upload.good_end(child)
             return "fits"

@@ -19,7 +19,7 @@ BEGIN, CHUNK, PUT = 1, 2, 5
 CHUNK_SIZE = 64 << 10
 CHUNKS = 60_000  # of each upload
 HELLO_FIRST, STOPPING = 3, 7
-AGAIN_S = 0.5
+AGAIN_S = 0.2
 
 
 class Peer:
@@ -35,6 +35,7 @@ class Peer:
         self.close()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.linger = 0
+        self.socket.reconnect_ivl = 5
         self.socket.connect(endpoint)
         self.welcome, self.said_hello = None, 0.0
 
