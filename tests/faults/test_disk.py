@@ -51,7 +51,8 @@ class Upload:
             random_file(self.src, 40 * MIB)
 
     def start(self, *more):
-        return self.box.start("cp", "--journal", self.journal, "--no-progress", "--json", "--chunk-size", "64KiB", *more, self.src, self.out)
+        return self.box.start("cp", "--journal", self.journal, "--no-progress", "--json", "--chunk-size", "64KiB",
+                              "--lease", "1s", *more, self.src, self.out)
 
     def good_end(self, child, *logs):
         assert child.wait(60) == 0, child.log.read_text()
@@ -109,7 +110,7 @@ def report(what, ends):
     print(f"{len(ends)} {what}: " + ", ".join(f"{count} {end}" for end, count in counts.items()))
 
 
-FEW_PAGES = [1, 2, 3, 4, 5, 9, 20]
+FEW_PAGES = [1, 2, 3, 4, 20]
 
 
 @pytest.mark.parametrize("positions", [FEW_PAGES, pytest.param(range(6, 76), marks=pytest.mark.crash)], ids=["few", "all"])
@@ -186,7 +187,6 @@ class Load:
         """Served by a good disk again: what was acknowledged is there, and the rest follows."""
         assert self.start(), self.consumer.log.read_text()
         self.box.run("journal", "verify", self.journal)
-        compare(self.journal, self.client)
         self.client.settle()
         compare(self.journal, self.client)
         check_chain(self.journal)
@@ -215,13 +215,14 @@ def load(box, request):
         one.close()
 
 
-def test_full_in_the_middle_of_batches(box, may_mount, load):
+@pytest.mark.parametrize("disks", [4, pytest.param(20, marks=pytest.mark.crash)])
+def test_full_in_the_middle_of_batches(box, may_mount, load, disks):
     """Filled up at random moments; then full still at the restart, with room for nothing, a part of the copy, or all but the side file."""
     with mounts.Tmpfs(box.dir / "tmpfs", 20000) as tmpfs:
-        one = load(tmpfs.path / "journal", outstanding=8)
+        one = load(tmpfs.path / "journal", outstanding=4)
         one.good()
         restarts = 0
-        for number in range(10):
+        for number in range(disks):
             rng = one.client.rng
             one.go_on(rng.uniform(0.02, 0.1))
             tmpfs.shrink_to_fit(rng.randrange(4))
@@ -239,7 +240,7 @@ def test_full_in_the_middle_of_batches(box, may_mount, load):
             tmpfs.grow()
             one.good()
         one.stop()
-        print(f"10 full disks and {restarts} restarts on them survived, {len(one.client.acked)} acknowledged records checked")
+        print(f"{disks} full disks and {restarts} restarts on them survived, {len(one.client.acked)} acknowledged records checked")
 
 
 @pytest.mark.crash
@@ -274,7 +275,12 @@ def rest_of_batch(active):
 # a consumer whose calls fail at a chosen moment ---------------------------------------------------------------------------------------
 
 
-HARMLESS = ("consumer.log", "/snapshot", "tmp-snapshot", "/consumer")  # caches and hints: it may go on without them
+HARMLESS = ("/snapshot", "/tmp-snapshot", "/consumer", "/consumer.new")  # caches and hints: it may go on without them
+
+
+def is_harmless(call, path, log):
+    """At its end it empties its lock file and removes DIR/consumer; a directory is synced for the snapshot's sake too."""
+    return path.endswith(HARMLESS) or call in ("unlink", "ftruncate") or "the next start reads the whole journal" in log
 
 
 def one_life(one, env=None):
@@ -311,11 +317,11 @@ def told(box):
     return failed, calls
 
 
-SWEEPS = [(errno.ENOSPC, "once"), (errno.EIO, "half")]
-MORE_SWEEPS = [(errno.ENOSPC, "stay"), (errno.ENOSPC, "half"), (errno.EIO, "once"), (errno.EIO, "stay"), (errno.EROFS, "stay"), (errno.EDQUOT, "once")]
+SWEEPS = [(errno.ENOSPC, "once"), (errno.EIO, "half"), (errno.ENOSPC, "stay"), (errno.ENOSPC, "half"), (errno.EIO, "once"),
+          (errno.EIO, "stay"), (errno.EROFS, "stay"), (errno.EDQUOT, "once")]
 
 
-@pytest.mark.parametrize("error,how", SWEEPS + [pytest.param(*s, marks=pytest.mark.crash) for s in MORE_SWEEPS])
+@pytest.mark.parametrize("error,how", SWEEPS[:1] + [pytest.param(*s, marks=pytest.mark.crash) for s in SWEEPS[1:]])
 def test_each_call_of_a_consumer_fails_in_turn(box, load, error, how):
     """Everything it does to its directory, from its first start to its clean end; then the same for a start after a kill."""
     ended = went_on = 0
@@ -335,7 +341,7 @@ def test_each_call_of_a_consumer_fails_in_turn(box, load, error, how):
             lived = one_life(one, plan(box, journal, at, error, how))
             failed, _ = told(box)
             if lived:
-                assert not failed or any(word in failed[0][2] for word in HARMLESS) or failed[0][1] in ("unlink", "ftruncate"), failed
+                assert not failed or is_harmless(*failed[0][1:], one.consumer.log.read_text()), failed
                 went_on += bool(failed)
             else:
                 assert failed, one.consumer.log.read_text()
@@ -365,7 +371,7 @@ def fiu(box, pid, command):
     subprocess.run(["fiu-ctrl", "-f", f"{box.dir}/fiu", "-c", command, str(pid)], check=True, timeout=20, env=box.env)
 
 
-@pytest.mark.parametrize("point,rounds", [("posix/io/sync/fdatasync", 4), ("posix/io/sync/fsync", 2), ("posix/io/rw/pwrite", 2)])
+@pytest.mark.parametrize("point,rounds", [("posix/io/sync/fdatasync", 2), ("posix/io/sync/fsync", 1), ("posix/io/rw/pwrite", 1)])
 def test_libfiu_fails_a_call_while_it_runs(box, load, point, rounds):
     if not shutil.which("fiu-run"):
         pytest.skip("fiu-utils is not installed")
@@ -427,7 +433,7 @@ def test_destination_on_a_full_disk(box, may_mount):
     random_file(sources / "big", 6 * MIB + 77)
     for n in range(12):
         random_file(sources / f"d{n % 2}" / f"s-{n}", 3000 * n, seed=n)
-    ends = [full_destination(box, f"p{pages}", sources, pages=pages) for pages in (1, 2, 8, 30, 300, 1200, 1600)]
-    ends += [full_destination(box, f"i{inodes}", sources, pages=4000, inodes=inodes) for inodes in (1, 2, 3, 5, 9)]
+    ends = [full_destination(box, f"p{pages}", sources, pages=pages) for pages in (1, 2, 8, 30, 300, 1200)]
+    ends += [full_destination(box, f"i{inodes}", sources, pages=4000, inodes=inodes) for inodes in (1, 3, 9)]
     report("destinations filled", ends)
-    assert ends.count("full") > 8
+    assert ends.count("full") > 6
