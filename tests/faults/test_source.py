@@ -22,7 +22,7 @@ from support.box import check_chain, check_one_record_each, random_file, sha256_
 from support.gate import Gate
 
 MIB = 1 << 20
-BIG = 20 * MIB + 4321  # of 5 MiB chunks: five
+BIG = 25 * MIB - 4321  # of 5 MiB chunks: five
 PARTS = 5
 
 
@@ -233,7 +233,7 @@ MOMENTS = {
     "between two chunks": (BIG, at("chunk", "head", 2)),
     "in the middle of a chunk": (BIG, at("chunk", "body", 2, 1 * MIB)),
     "at the end of a chunk": (BIG, at("chunk", "sent", 2)),
-    "in the middle of the last chunk": (BIG, at("chunk", "body", PARTS, 2048)),
+    "in the middle of the last chunk": (BIG, at("chunk", "body", PARTS, 256 << 10)),
     "at the end of the last chunk": (BIG, at("chunk", "reply", PARTS)),
     "before finish is looked at": (BIG, None),
     "during finish": (BIG, at("finish", "head")),
