@@ -86,9 +86,10 @@ static int work(uint64_t first, uint64_t count, uint32_t chunk) {
     }
     if (!err) {
         qsort(us, rounds, sizeof *us, compare);
+        uint64_t median = us[rounds / 2];
         printf("rounds=%" PRIu64 " median_ms=%.2f longest_ms=%.2f rotations=%" PRIu64 " refused=%" PRIu64 "\n", rounds,
-               (double)us[rounds / 2] / 1000, (double)us[rounds - 1] / 1000,
-               journal_rotations(consumer_journal(c)) - before, refused);
+               (double)median / 1000, (double)us[rounds - 1] / 1000, journal_rotations(consumer_journal(c)) - before,
+               refused);
     }
     free(us);
     return err;
