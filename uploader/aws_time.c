@@ -7,6 +7,11 @@ struct cursor {
     const char *at, *end;
 };
 
+static struct cursor cursor_of(struct slice text) {
+    const char *at = text.ptr ? text.ptr : "";
+    return (struct cursor){at, at + text.len};
+}
+
 static bool take_digits(struct cursor *c, int count, int *value) {
     *value = 0;
     if (c->end - c->at < count)
@@ -34,7 +39,12 @@ static bool take_clock(struct cursor *c, struct tm *tm) {
 }
 
 static bool is_day(const struct tm *tm) {
-    return tm->tm_year >= 70 && tm->tm_mon >= 0 && tm->tm_mon < 12 && tm->tm_mday >= 1 && tm->tm_mday <= 31;
+    static const int days[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (tm->tm_year < 70 || tm->tm_mon < 0 || tm->tm_mon > 11)
+        return false;
+    int year = tm->tm_year + 1900;
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return tm->tm_mday >= 1 && tm->tm_mday <= days[tm->tm_mon] + (leap && tm->tm_mon == 1);
 }
 
 static int take_fraction(struct cursor *c, int64_t *us) {
@@ -70,10 +80,10 @@ static int take_zone(struct cursor *c, int64_t *offset_s) {
 }
 
 int iso8601_parse(struct slice text, int64_t *real_us) {
-    struct cursor c = {text.ptr, text.ptr + text.len};
+    struct cursor c = cursor_of(text);
     struct tm tm = {0};
     int64_t us, offset_s;
-    if (!text.ptr || !take_digits(&c, 4, &tm.tm_year) || !take_text(&c, "-") || !take_digits(&c, 2, &tm.tm_mon) ||
+    if (!take_digits(&c, 4, &tm.tm_year) || !take_text(&c, "-") || !take_digits(&c, 2, &tm.tm_mon) ||
         !take_text(&c, "-") || !take_digits(&c, 2, &tm.tm_mday) || !take_text(&c, "T") || !take_clock(&c, &tm))
         return ERR_INVALID;
     tm.tm_year -= 1900;
@@ -87,7 +97,7 @@ int iso8601_parse(struct slice text, int64_t *real_us) {
 int http_date_parse(struct slice text, int64_t *real_s) {
     static const char *const months[12] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    struct cursor c = {text.ptr, text.ptr + text.len};
+    struct cursor c = cursor_of(text);
     struct tm tm = {0};
     if (text.len != 29)
         return ERR_INVALID;

@@ -19,6 +19,9 @@ static void test_iso8601(void **state) {
                                  "2026-11-21T08:40:00.Z",
                                  "2026-13-21T08:40:00Z",
                                  "2026-11-21T24:40:00Z",
+                                 "2026-11-31T08:40:00Z",
+                                 "2026-02-29T08:40:00Z",
+                                 "2026-11-00T08:40:00Z",
                                  "2026-11-21T08:40:00Zx",
                                  "2026-11-21T08:40:00+1",
                                  "1969-11-21T08:40:00Z"};
@@ -34,6 +37,8 @@ static void test_http_date(void **state) {
     assert_int_equal(http_date_parse(slice_of("Sunday, 06-Nov-94 08:49:37 GMT"), &s), ERR_INVALID);
     assert_int_equal(http_date_parse(slice_of("Sun, 06 Nox 1994 08:49:37 GMT"), &s), ERR_INVALID);
     assert_int_equal(http_date_parse(slice_of("Sun, 06 Nov 1994 08:49:37 EST"), &s), ERR_INVALID);
+    assert_int_equal(http_date_parse(slice_of("Sun, 31 Nov 1994 08:49:37 GMT"), &s), ERR_INVALID);
+    assert_int_equal(http_date_parse(slice_of("Thu, 29 Feb 1996 08:49:37 GMT"), &s), 0);
     assert_int_equal(http_date_parse(slice_of(""), &s), ERR_INVALID);
 }
 
