@@ -1,11 +1,15 @@
 /*
  * A journal whose power fails at one chosen call.
  *
- *   journal_cut write DIR K SIDE    opens the journal in DIR, commits batches over several files, writes snapshots;
- *                                   the power of DIR's file system fails at the K-th call that matters for durability,
- *                                   SIDE before or after it. Prints `acked CHUNKS` and `calls N` (how many there were).
- *   journal_cut read DIR            opens it on a good disk; prints `found CHUNKS SEQ` when chunks 0 to CHUNKS-1 are
- *                                   there once each, in order.
+ *   journal_cut write DIR K SIDE
+ *
+ * opens the journal in DIR, commits batches over several files, writes snapshots; the power of DIR's file system fails
+ * at the K-th call that matters for durability, SIDE (before or after) it. Prints `acked CHUNKS SEQ`, SEQ being the
+ * last one committed, and `calls N`: how many there were.
+ *
+ *   journal_cut read DIR
+ *
+ * opens it on a good disk and prints `found CHUNKS SEQ` when chunks 0 to CHUNKS-1 are there once each, in order.
  *
  * K 0: never. Exit status 0; 1 when what was read is not what was written.
  */
@@ -130,10 +134,13 @@ static int write_journal(const char *dir) {
     struct journal *j = NULL;
     struct journal_options o = {.dir = dir, .rotate_bytes = ROTATE_BYTES, .io = &cut_io, .apply = see, .arg = &found};
     uint32_t acked = 0;
-    if (journal_open(&j, &o) == 0)
+    uint64_t seq = 0;
+    if (journal_open(&j, &o) == 0) {
         acked = write_batches(j, dir, found.chunks);
+        seq = journal_seq(j);
+    }
     journal_close(&j);
-    printf("acked %u\ncalls %lu\n", acked, power.calls);
+    printf("acked %u %llu\ncalls %lu\n", acked, (unsigned long long)seq, power.calls);
     return found.wrong;
 }
 

@@ -210,8 +210,10 @@ def cut_at(box, disk, journal, call, side):
     told = journal_cut(box, "write", journal, call, side)
     disk.cut()  # also when there was no such call
     disk.again(WAYS[call % len(WAYS)])
-    kept = sum(r["ev"] == "chunk" for r in valid_records(journal)) if journal.exists() else 0
-    acked = told["acked"][0]
+    records = valid_records(journal) if journal.exists() else []
+    kept = sum(r["ev"] == "chunk" for r in records)
+    acked, seq = told["acked"]
+    assert seq <= len(records), f"cut {side} call {call}: committed up to seq {seq}, {len(records)} lines on the disk"
     assert acked <= kept, f"cut {side} call {call}: {acked} chunks acknowledged, {kept} on the disk"
     return acked, kept
 
