@@ -98,7 +98,7 @@ byte handles;
 /* the journal: d… durable, m… the consumer's memory; batch: appended, not yet synced */
 byte drec, dbeg, dopen, dgen, dfin, dabt;
 byte mrec, mbeg, mopen, mgen, mfin, mabt;
-byte made; /* durable records of chunk 0 so far: what `redo` names (its seq) */
+byte made, mmade; /* records of chunk 0 so far, durable and in memory: its last one's seq, which `redo` names */
 chan batch = [BATCH + 1] of { byte, byte };
 chan acks = [BATCH] of { byte, byte, bit, byte };       /* to whom, job, recorded, generation */
 chan claims = [BATCH] of { byte, byte, byte, byte, bit }; /* who, job, handle, generation, held */
@@ -112,11 +112,12 @@ mtype st[NS] = IDLE;
 mtype so[NS] = OK;
 byte sj[NS], sh[NS], sg[NS], sq[NS];
 byte held[NS]; /* rule 6: 1 to be claimed as held, 2 claimed so */
-bit since[NS], listed[NS];
+byte since[NS]; /* begin: it was granted before; finish: the record that PARTS showed */
+bit listed[NS];
 
 /* the producer */
 byte pk, ph, pg, pout;
-bit pdone;
+bit pdone, pconn = 1;
 
 /* budgets and what was counted */
 byte uc[NU] = UC;
@@ -124,6 +125,7 @@ byte cc = CC, cs = CS, pc = PC, ft = FT, br = BR, lo = LO, db = DB, sp = SP, los
 byte faults; /* what excuses a second transfer */
 byte moved[NC + 1];
 byte objects, busy;
+byte excused; /* multipart uploads that may stay open */
 
 hidden byte x, y, z;
 hidden byte a_j, a_h, a_g, a_who, a_q;
@@ -164,6 +166,15 @@ inline idle(k) {
     st[k] = IDLE; busy--; so[k] = OK; sj[k] = 0; sh[k] = 0; sg[k] = 0; sq[k] = 0; held[k] = 0; since[k] = 0; listed[k] = 0
 }
 
+/* A begin created something at the store and will not tell: the next holder adopts it, unless, after a false timeout, there
+ * was a second holder already, who looked before it was there. */
+inline note_orphan(k) {
+    if
+    :: sj[k] == JBEG && ft < FT && (st[k] == MADE || st[k] == REPORT || st[k] == SENT || st[k] == OWN) -> excused++
+    :: else
+    fi
+}
+
 /* ---- the journal ---- */
 
 inline durable(r, h) {
@@ -171,8 +182,9 @@ inline durable(r, h) {
     :: r < NC ->
         assert((drec & BIT(r)) == 0);                   /* one record for each chunk */
         drec = drec | BIT(r);
+        if :: LOSEPART == 0 -> assert(hp[dbeg] & BIT(r)) :: else fi; /* and it tells the truth */
         if :: r == 0 && LOSEPART -> made++ :: else fi
-    :: r == JBEG -> assert(dbeg == 0); dbeg = h; dopen = 1
+    :: r == JBEG -> assert(dbeg == 0 && (KEPT == 0 || h != KEPT)); dbeg = h; dopen = 1
     :: r == JFIN ->
         assert(dfin == 0);                              /* one finish */
         assert(drec == ALL);                            /* of an upload that is whole */
@@ -187,13 +199,13 @@ inline durable(r, h) {
 }
 
 inline remember() {
-    mrec = drec; mbeg = dbeg; mopen = dopen; mgen = dgen; mfin = dfin; mabt = dabt
+    mrec = drec; mbeg = dbeg; mopen = dopen; mgen = dgen; mfin = dfin; mabt = dabt; mmade = made
 }
 
 inline append(r, h) {
     batch!r, h;
     if
-    :: r < NC -> mrec = mrec | BIT(r)
+    :: r < NC -> mrec = mrec | BIT(r); if :: r == 0 && LOSEPART -> mmade++ :: else fi
     :: r == JBEG -> mbeg = h; mopen = 1
     :: r == JFIN -> mfin++
     :: r == JABT -> mabt = 1; mrec = 0; mbeg = 0; mopen = 0; mgen++
@@ -225,6 +237,12 @@ inline answer(who, type, j, h, g) {
     :: else -> skip                                     /* nobody there any more, or ROUTER drops */
     fi
 }
+
+#ifdef MUTANT_LATE_GONE
+#define LATE_LOSER 0
+#else
+#define LATE_LOSER (CHUNK(a_j) && (mrec & BIT(a_j))) /* of two transfers; the object may be complete by now */
+#endif
 
 /* a_rec: recorded or refused */
 inline judge_result() {
@@ -262,17 +280,14 @@ inline judge_result() {
 #ifdef MUTANT_REDO_TWICE
             :: a_rec && (mrec & BIT(a_j)) -> append(REDO(a_j), 0)
 #else
-            :: a_rec && (mrec & BIT(a_j)) && a_q == made -> append(REDO(a_j), 0)
+            :: a_rec && (mrec & BIT(a_j)) && a_q == mmade -> append(REDO(a_j), 0)
 #endif
             :: else
             fi
         :: a_o == GONE ->
             a_rec = (a_h == mbeg);
             if
-#ifndef MUTANT_LATE_GONE
-            :: a_rec && CHUNK(a_j) && (mrec & BIT(a_j)) -> skip /* a late loser */
-#endif
-            :: a_rec -> append(JABT, 0); end_leases()
+            :: a_rec && !LATE_LOSER -> append(JABT, 0); end_leases()
             :: else
             fi
         fi
@@ -402,7 +417,7 @@ inline sockets_die() {
 
 inline forget_leases() {
     end_leases();
-    up = 0; grace = 0
+    up = 0; grace = 0; pconn = 0
 }
 
 inline read_from(u) {
@@ -419,6 +434,12 @@ inline read_from(u) {
 }
 
 #define READABLE(u) (up && nempty(to_c[u]) && nfull(acks) && nfull(claims) && len(batch) < BATCH)
+
+#ifdef MUTANT_CLEAN_WITH_LEASES
+#define NO_LEASES 1
+#else
+#define NO_LEASES (!CHUNK_LEASED && !LEASED(JBEG) && !LEASED(JFIN) && !LEASED(JABT))
+#endif
 
 proctype Consumer() {
 end:
@@ -456,11 +477,8 @@ end:
 #endif
 #if CS > 0
     :: atomic {
-        up && cs > 0 && !pdone && !grace && empty(batch) && empty(acks) && empty(claims)
-#ifndef MUTANT_CLEAN_WITH_LEASES
-        && owner[0] == 0 && owner[NC - 1] == 0 && owner[JFIN] == 0 && owner[JBEG] == 0
-#endif
-        -> cs--; clean = 1; sockets_die(); forget_leases()
+        up && cs > 0 && !pdone && !grace && NO_LEASES && empty(batch) && empty(acks) && empty(claims) ->
+        cs--; clean = 1; sockets_die(); forget_leases()
     }
 #endif
     :: atomic {
@@ -574,9 +592,9 @@ end:
     }
     :: atomic { st[k] == WANTED && conn[u] && nfull(to_c[u]) -> to_c[u]!CLAIM, sj[k], sh[k], sg[k], OK, ID(u), 0; st[k] = ASKED }
     :: atomic { st[k] == ASKED && conn[u] && LOST(k, u, sj[k]) -> st[k] = WANTED }
-    :: atomic { st[k] == RUN && held[k] == 1 && conn[u] && nfull(to_c[u]) -> to_c[u]!HELD, sj[k], sh[k], sg[k], OK, ID(u), 0; held[k] = 2 }
+    :: atomic { held[k] == 1 && conn[u] && nfull(to_c[u]) -> to_c[u]!HELD, sj[k], sh[k], sg[k], OK, ID(u), 0; held[k] = 2 }
     :: atomic { held[k] == 2 && conn[u] && LOST(k, u, sj[k]) -> held[k] = 1 }
-    :: atomic { st[k] == RUN -> work(k); held[k] = 0 }
+    :: atomic { st[k] == RUN -> work(k); if :: st[k] == REPORT -> held[k] = 0 :: else fi }
     :: atomic { st[k] == MADE -> st[k] = REPORT; held[k] = 0 } /* the reply, or what was found when it was lost */
     :: atomic {
         st[k] == REPORT && conn[u] && nfull(to_c[u]) ->
@@ -595,10 +613,10 @@ end:
     :: atomic { st[k] == OWN -> if :: hs[sh[k]] == 1 -> hs[sh[k]] = 3 :: else fi; idle(k) }
     /* BEAT: it is not ours (any more), or it is taken over */
     :: atomic {
-        st[k] == RUN && held[k] == 0 && up && conn[u] && owner[sj[k]] != MINE(k) && second[sj[k]] != MINE(k) ->
+        (st[k] == RUN || st[k] == MADE) && held[k] == 0 && up && conn[u] && owner[sj[k]] != MINE(k) && second[sj[k]] != MINE(k) ->
         if
         :: grace && owner[sj[k]] == 0 && sg[k] == mgen && !mfin -> owner[sj[k]] = MINE(k)
-        :: else -> idle(k)
+        :: else -> note_orphan(k); idle(k)
         fi
     }
     od
@@ -629,11 +647,19 @@ end:
             st[x] = RUN;
             if
             :: j == JBEG -> since[x] = h
-            :: j == JFIN -> sq[x] = mrec; since[x] = made /* PARTS */
+            :: j == JFIN -> sq[x] = drec; since[x] = made; /* PARTS, answered after a commit like everything else */
+#ifndef MUTANT_FINISH_EARLY
+                if :: drec != ALL -> idle(x) :: else fi
+#endif
             :: else
             fi;
-            moving(x)
-        :: st[x] == ASKED && (type == DENY || type == DONE) -> idle(x)
+            if :: st[x] == RUN -> moving(x) :: else fi
+        :: st[x] == ASKED && (type == DENY || type == DONE) ->
+            if
+            :: type == DONE && g == dgen && LOSEPART == 0 -> assert(j == JBEG && dbeg != 0 || CHUNK(j) && (drec & BIT(j))) /* it says: recorded */
+            :: else
+            fi;
+            idle(x)
         :: held[x] != 0 && type == GRANT -> held[x] = 0
         :: held[x] != 0 && (type == DENY || type == DONE) -> idle(x)
         :: (st[x] == SENT || st[x] == REPORT) && type == ACK ->
@@ -667,7 +693,7 @@ end:
             :: st[x] == SENT -> st[x] = REPORT
             :: st[x] == ASKED -> st[x] = WANTED
 #ifndef MUTANT_NO_HELD
-            :: st[x] == RUN -> held[x] = 1
+            :: st[x] == RUN || st[x] == MADE -> held[x] = 1
 #endif
             :: else
             fi;
@@ -687,7 +713,7 @@ end:
         fi;
         x = u * SL;
         do
-        :: x < (u + 1) * SL -> if :: st[x] != IDLE -> idle(x) :: else fi; x++
+        :: x < (u + 1) * SL -> if :: st[x] != IDLE -> note_orphan(x); idle(x) :: else fi; x++
         :: else -> break
         od;
         inc[u] = 1 - inc[u]; conn[u] = 0
@@ -710,15 +736,16 @@ end:
 #define GRANT_COMES(who, j) (LIVES(who) && to_u[UP(who)] ?? [GRANT, eval(j), _, _])
 #define OVER(who, j) (who != 0 && !ANY2(WORKS_FOR, who, j) && !SAID(who, j) && !GRANT_COMES(who, j))
 
+#define EXPIRED(j) pout = pout & ~BIT(j) /* the event; the producer offers it again */
 proctype Timer(byte j) {
 end:
     do
-    :: atomic { up && OVER(owner[j], j) -> owner[j] = 0 }
+    :: atomic { up && OVER(owner[j], j) -> owner[j] = 0; EXPIRED(j) }
 #if SP > 0
     :: atomic { up && OVER(second[j], j) -> second[j] = 0 }
 #endif
 #if FT > 0
-    :: atomic { up && ft > 0 && owner[j] != 0 && ANY2(WORKS_FOR, owner[j], j) -> ft--; faults++; owner[j] = 0 }
+    :: atomic { up && ft > 0 && owner[j] != 0 && ANY2(WORKS_FOR, owner[j], j) -> ft--; faults++; owner[j] = 0; EXPIRED(j) }
 #endif
     od
 }
@@ -744,7 +771,7 @@ end:
 #else
 #define NEEDS_BEGIN 0
 #endif
-#define WANTS(j) (!KNOWN(j) && !OUT(j) && ((j) == JBEG && NEEDS_BEGIN || CHUNK(j) && ph != 0 && !superseded || \
+#define WANTS(j) (pconn && !KNOWN(j) && !OUT(j) && ((j) == JBEG && NEEDS_BEGIN || CHUNK(j) && ph != 0 && !superseded || \
                   (j) == JFIN && ph != 0 && (pk & ALL) == ALL && !superseded || (j) == JABT && superseded && ph != 0))
 #define NOBODY_HAS(j) (!QUEUED(j) && !ANY(HAS, j) && owner[j] == 0 && second[j] == 0)
 
@@ -774,9 +801,11 @@ inline push(j) {
 #ifdef MUTANT_NO_REOFFER
 #define OFFER_AGAIN(j)
 #else
-#define OFFER_AGAIN(j) :: atomic { OUT(j) && !KNOWN(j) && NOBODY_HAS(j) && up -> pout = pout & ~BIT(j) }
+#define OFFER_AGAIN(j) :: atomic { OUT(j) && !KNOWN(j) && NOBODY_HAS(j) && up && pconn -> pout = pout & ~BIT(j) }
 #endif
-#if DB > 0
+#if SP > 0
+#define OFFER_TWICE(j) :: atomic { sp > 0 && owner[j] != 0 && OUT(j) && !KNOWN(j) && !QUEUED(j) -> pout = pout & ~BIT(j) }
+#elif DB > 0
 #define OFFER_TWICE(j) :: atomic { db > 0 && OUT(j) && !KNOWN(j) -> db--; pout = pout & ~BIT(j) }
 #else
 #define OFFER_TWICE(j)
@@ -788,10 +817,17 @@ proctype Producer() {
     do
     /* TAIL or PLAN: what is durable, at any time (tail.pml has the cursor) */
     :: atomic {
-        up && (pk != FACTS || ph != dbeg || pg != dgen) ->
+        up && pconn && (pk != FACTS || ph != dbeg || pg != dgen) ->
         if :: pg != dgen -> pout = 0 :: else fi;
         pout = pout & ~(pk ^ FACTS);
         pk = FACTS; ph = dbeg; pg = dgen
+    }
+    :: atomic {                                         /* WELCOME: PLAN all; what is neither done nor leased is offered */
+        up && !pconn -> pconn = 1; pk = FACTS; ph = dbeg; pg = dgen; pout = 0; x = 0;
+        do
+        :: x < NJ -> if :: owner[x] != 0 -> pout = pout | BIT(x) :: else fi; x++
+        :: else -> break
+        od
     }
 #if NC_OFFERED != 0
     OFFERS(0)
@@ -815,7 +851,7 @@ proctype Producer() {
 #endif
 #if PC > 0
     :: atomic {                                         /* offers in the pipes may outlive it */
-        pc > 0 -> pc--; pk = 0; ph = 0; pg = 0; pout = 0;
+        pc > 0 -> pc--; pk = 0; ph = 0; pg = 0; pout = 0; pconn = 0;
         if
         :: skip
         :: do :: offers[0]?_, _, _ :: empty(offers[0]) -> break od;
@@ -833,7 +869,7 @@ proctype Producer() {
         :: x <= NH -> if :: hs[x] == 1 && x != dbeg && x != KEPT -> y++ :: else fi; x++
         :: else -> break
         od;
-        assert(y <= FT - ft);                           /* nothing open that the journal does not know; README.md: one for each false timeout */
+        assert(y <= excused);                           /* nothing open that the journal does not know */
 #ifdef SUPERSEDE
         assert(dfin || hs[1] != 1);
 #endif
