@@ -7,7 +7,7 @@
 #include <time.h>
 
 #define NOBODY_ROUNDS 3u
-#define SETTLE_NS INT64_C(1000000)
+#define SETTLE_LOOKS 100 /* a millisecond apart */
 
 static const char *first_env(const char *a, const char *b) {
     const char *value = getenv(a);
@@ -230,14 +230,15 @@ const char *core_source_difference(const struct file *f) {
 }
 
 void core_let_settle(const struct stat *st) {
-    struct timespec tick, now;
-    if (clock_getres(CLOCK_REALTIME_COARSE, &tick) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
-        return;
-    int64_t age_ns = (now.tv_sec - st->st_ctim.tv_sec) * INT64_C(1000000000) + now.tv_nsec - st->st_ctim.tv_nsec;
-    int64_t wait_ns = tick.tv_nsec + SETTLE_NS - age_ns;
-    if (tick.tv_sec != 0 || age_ns < -SETTLE_NS || wait_ns <= 0) /* a stamp of the future says nothing */
-        return;
-    nanosleep(&(struct timespec){.tv_nsec = wait_ns}, NULL);
+    struct timespec
+        now; /* of the clock that stamps files; it stands still between ticks, and longer on a busy machine */
+    for (int i = 0; i < SETTLE_LOOKS && clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0; i++) {
+        if (now.tv_sec > st->st_ctim.tv_sec || (now.tv_sec == st->st_ctim.tv_sec && now.tv_nsec > st->st_ctim.tv_nsec))
+            return;
+        if (now.tv_sec < st->st_ctim.tv_sec - 1)
+            return; /* a stamp of the future: the clock was set back, and nothing here can help */
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
 }
 
 /* As a new file at the same place. false: it cannot be. */

@@ -23,17 +23,15 @@ static void test_small_files_are_puts_and_large_ones_chunks(void **state) {
 
 /* A change that comes after it was planned has another time stamp, whatever the file system's clock is. */
 static void test_a_file_that_changed_just_now_is_planned_in_the_next_tick(void **state) {
-    struct timespec tick, now;
+    struct timespec now;
     struct stat st;
     (void)state;
     make_file("src", CHUNK + 1);
     start_core("out", false, ON_CHANGE_FAIL);
     assert_int_equal(clock_gettime(CLOCK_REALTIME_COARSE, &now), 0);
-    assert_int_equal(clock_getres(CLOCK_REALTIME_COARSE, &tick), 0);
     assert_int_equal(stat("src", &st), 0);
     int64_t age_ns = (now.tv_sec - st.st_ctim.tv_sec) * INT64_C(1000000000) + now.tv_nsec - st.st_ctim.tv_nsec;
     assert_true(age_ns > 0);
-    assert_true(tick.tv_nsec <= 10000000);
 }
 
 static void test_names_that_fit_no_key_fail_alone(void **state) {
