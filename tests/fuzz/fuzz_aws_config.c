@@ -1,34 +1,192 @@
-/* Any bytes as ~/.aws/config, ~/.aws/credentials, the command of a credential_process and what it prints. The first
- * byte chooses. Seeds: corpus/aws_config. */
+/*
+ * Any bytes as ~/.aws/config, ~/.aws/credentials, the command of a credential_process and what it prints, and the times
+ * in them. The first byte chooses. What was read is written down in its plainest form and read again; times are
+ * calculated a second time. Seeds: corpus/aws_config.
+ */
 #include "pure/check.h"
+#include "pure/json_reader.h"
+#include "pure/text.h"
 #include "system/log.h"
 #include "uploader/aws_config.h"
 #include "uploader/aws_process.h"
 #include "uploader/aws_time.h"
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
+/* --- the command --- */
+
+/* Each word in single quotes, those in it as '\''. */
+static void add_quoted(struct buf *out, const char *word) {
+    CHECK(buf_add_byte(out, '\'') == 0);
+    for (; *word; word++)
+        CHECK(*word == '\'' ? buf_add_text(out, "'\\''") == 0 : buf_add_byte(out, *word) == 0);
+    CHECK(buf_add_text(out, "' ") == 0);
+}
+
 static void check_command(struct slice text) {
-    char *command = slice_dup(text), **words;
-    if (command && split_command(command, &words) == 0) {
+    char *command = slice_dup(text), **words, **again;
+    struct buf plain = BUF_INIT;
+    CHECK(command);
+    int err = split_command(command, &words);
+    if (err) {
+        CHECK(err == ERR_INVALID);
+    } else {
+        size_t bytes = 0;
         CHECK(words[0]);
+        for (size_t i = 0; words[i]; i++) {
+            bytes += strlen(words[i]);
+            add_quoted(&plain, words[i]);
+        }
+        CHECK(bytes <= strlen(command));
+        CHECK(split_command(plain.data, &again) == 0);
+        size_t i = 0;
+        for (; words[i]; i++)
+            CHECK(again[i] && strcmp(words[i], again[i]) == 0);
+        CHECK(!again[i]);
         free(words);
+        free(again);
     }
+    buf_release(&plain);
     free(command);
 }
 
+/* --- what it prints --- */
+
+static void add_member(struct buf *out, const char *name, const char *value) {
+    CHECK(buf_addf(out, ",\"%s\":", name) == 0 && json_add_string(out, slice_of(value)) == 0);
+}
+
+static bool same_text(const char *a, const char *b) {
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 static void check_json(struct slice text) {
-    struct aws_process_result r;
-    char why[100];
-    if (aws_process_parse(text, &r, why, sizeof why) == 0)
-        CHECK(r.access_key && r.secret_key);
+    struct aws_process_result r, again;
+    char why[100] = "";
+    int err = aws_process_parse(text, &r, why, sizeof why);
+    if (err) {
+        CHECK(!r.access_key && !r.secret_key && !r.session_token && why[0] && strlen(why) < sizeof why);
+        return;
+    }
+    CHECK(r.access_key && r.access_key[0] && r.secret_key && r.secret_key[0]);
+    bool plain = utf8_is_valid(slice_of(r.access_key)) && utf8_is_valid(slice_of(r.secret_key)) &&
+                 utf8_is_valid(slice_of(r.session_token));
+    if (plain) {
+        struct buf out = BUF_INIT;
+        CHECK(buf_add_text(&out, "{\"Version\":1") == 0);
+        add_member(&out, "AccessKeyId", r.access_key);
+        add_member(&out, "SecretAccessKey", r.secret_key);
+        if (r.session_token)
+            add_member(&out, "SessionToken", r.session_token);
+        CHECK(buf_add_byte(&out, '}') == 0);
+        if (out.len < 32000) { /* more is not read of a process */
+            CHECK(aws_process_parse(buf_slice(&out), &again, why, sizeof why) == 0);
+            CHECK(same_text(r.access_key, again.access_key) && same_text(r.secret_key, again.secret_key));
+            CHECK(same_text(r.session_token, again.session_token) && again.expires_us == 0);
+            aws_process_result_release(&again);
+        }
+        buf_release(&out);
+    }
     aws_process_result_release(&r);
 }
 
+/* --- times --- */
+
+/* strptime and the shape of the text say the same. */
+static bool model_iso8601(struct slice text, int64_t *real_us) {
+    static const char shape[] = "DDDD-DD-DDTDD:DD:DD";
+    struct tm tm = {0};
+    char copy[64];
+    if (text.len < 20 || text.len >= sizeof copy || memchr(text.ptr, 0, text.len))
+        return false;
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = 0;
+    for (size_t i = 0; i < 19; i++)
+        if (shape[i] == 'D' ? !isdigit((unsigned char)copy[i]) : copy[i] != shape[i])
+            return false;
+    char *rest = strptime(copy, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (rest != copy + 19 || tm.tm_year < 70)
+        return false;
+    struct tm same = tm;
+    int64_t seconds = (int64_t)timegm(&same), us = 0, unit = 100000;
+    if (same.tm_mday != tm.tm_mday && tm.tm_sec < 60) /* 30 February */
+        return false;
+    if (*rest == '.') {
+        if (!isdigit((unsigned char)*++rest))
+            return false;
+        for (; isdigit((unsigned char)*rest); rest++, unit /= 10)
+            us += (*rest - '0') * unit;
+    }
+    int hours = 0, minutes = 0, used = 0;
+    if (strcmp(rest, "Z") != 0) {
+        const char *digits = rest + 1;
+        if ((*rest != '+' && *rest != '-') || strspn(digits, "0123456789:") != strlen(digits))
+            return false;
+        if (!(strlen(digits) == 5 && digits[2] == ':' && sscanf(digits, "%2d:%2d%n", &hours, &minutes, &used) == 2 &&
+              used == 5) &&
+            !(strlen(digits) == 4 && !strchr(digits, ':') && sscanf(digits, "%2d%2d", &hours, &minutes) == 2))
+            return false;
+        if (hours > 23 || minutes > 59)
+            return false;
+        seconds -= (*rest == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    }
+    *real_us = seconds * 1000000 + us;
+    return true;
+}
+
+static void check_times(struct slice text) {
+    int64_t when = 0, wanted = 0;
+    if (text.len >= 64) /* digits of a fraction without an end; the model has a bound */
+        return;
+    bool is_time = model_iso8601(text, &wanted);
+    CHECK((iso8601_parse(text, &when) == 0) == is_time && (!is_time || when == wanted));
+    (void)!(http_date_parse(text, &when) | (int)retry_after_parse(text, 0)); /* fuzz_store_reply looks at these */
+}
+
+/* --- the files --- */
+
+static const char *const keys[AWS_KEYS] = {
+    "aws_access_key_id", "aws_secret_access_key",   "aws_session_token", "region",        "credential_process",
+    "role_arn",          "web_identity_token_file", "sso_session",       "sso_start_url", "addressing_style"};
+
+static bool may_stand_in_a_file(const char *value) {
+    return value[0] && !isspace((unsigned char)value[0]) && !isspace((unsigned char)value[strlen(value) - 1]);
+}
+
+static void check_profile(struct slice text, enum aws_file kind) {
+    struct aws_profile p, again;
+    struct buf plain = BUF_INIT;
+    int err = aws_profile_parse(&p, text, kind, "work", "fuzz");
+    if (err) {
+        CHECK(err == ERR_LIMIT || err == ERR_INVALID);
+        return;
+    }
+    bool writable = true;
+    CHECK(buf_addf(&plain, "[%swork]\n", kind == AWS_FILE_CONFIG ? "profile " : "") == 0);
+    for (int i = 0; i < AWS_KEYS; i++) {
+        CHECK(p.found || !p.value[i]);
+        if (!p.value[i])
+            continue;
+        CHECK(!strchr(p.value[i], '\n') && strlen(p.value[i]) <= AWS_LINE_MAX);
+        writable = writable && may_stand_in_a_file(p.value[i]);
+        const char *before = i == AWS_ADDRESSING_STYLE ? "s3 =\n  " : "";
+        CHECK(buf_addf(&plain, "%s%s = %s\n", before, keys[i], p.value[i]) == 0);
+    }
+    if (p.found && writable && plain.len < AWS_LINE_MAX) {
+        CHECK(aws_profile_parse(&again, buf_slice(&plain), kind, "work", "fuzz") == 0 && again.found);
+        for (int i = 0; i < AWS_KEYS; i++)
+            CHECK(same_text(p.value[i], again.value[i]));
+        aws_profile_release(&again);
+    }
+    aws_profile_release(&p);
+    buf_release(&plain);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
-    struct aws_profile p;
-    int64_t when;
     log_setup("fuzz", LOG_ERROR, false);
     if (size == 0)
         return 0;
@@ -38,8 +196,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     else if (bytes[0] % 4 == 1)
         check_json(text);
     else if (bytes[0] % 4 == 2)
-        (void)!(iso8601_parse(text, &when) | http_date_parse(text, &when) | (int)retry_after_parse(text, 0));
-    else if (aws_profile_parse(&p, text, bytes[0] & 4 ? AWS_FILE_CONFIG : AWS_FILE_CREDENTIALS, "work", "fuzz") == 0)
-        aws_profile_release(&p);
+        check_times(text);
+    else
+        check_profile(text, bytes[0] & 4 ? AWS_FILE_CONFIG : AWS_FILE_CREDENTIALS);
     return 0;
 }

@@ -21,3 +21,4 @@ def test_fuzz_corpus_replayed(box, name):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
     tried = re.fullmatch(r"(\d+) inputs\n", done.stdout)
     assert tried and int(tried[1]) > len(seeds), done.stdout
+    print(f"{name}: {len(seeds)} seeds, {tried[1]} inputs")
