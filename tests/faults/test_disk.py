@@ -16,11 +16,10 @@ import time
 import pytest
 
 from support import mounts
-from support.box import BUILD, check_chain, check_one_record_each, random_file, read_journal, sha256_of, wait_for
+from support.box import check_chain, check_one_record_each, late_asan, preloaded, random_file, read_journal, sha256_of, wait_for
 from support.completer import Completer, compare
 
 MIB = 1 << 20
-PRELOAD = {"LD_PRELOAD": str(BUILD / "faults" / "disk_faults.so"), "ASAN_OPTIONS": "verify_asan_link_order=0"}
 FULL = "no space left for the journal"
 
 
@@ -300,7 +299,7 @@ def one_life(one, env=None):
 
 
 def plan(box, journal, at, error, how):
-    return {**PRELOAD, "DISK_FAULTS": f"{journal}:{at}:{error}:{how}:{box.dir}/report"}
+    return {**preloaded("disk_faults"), "DISK_FAULTS": f"{journal}:{at}:{error}:{how}:{box.dir}/report"}
 
 
 def told(box):
@@ -378,7 +377,7 @@ def test_libfiu_fails_a_call_while_it_runs(box, load, point, rounds):
     one = load(box.dir / "journal", outstanding=8)
     fell = 0
     for _ in range(rounds):
-        assert one.start(before=["fiu-run", "-x", "-f", f"{box.dir}/fiu"]), one.consumer.log.read_text()
+        assert one.start(env=late_asan(), before=["fiu-run", "-x", "-f", f"{box.dir}/fiu"]), one.consumer.log.read_text()
         one.go_on(one.client.rng.uniform(0.02, 0.2))
         fiu(box, one.consumer.pid, f"enable name={point},failinfo={errno.EIO}")
         if point.endswith("fsync"):  # only files that are begun and snapshots use it; at the end at the latest

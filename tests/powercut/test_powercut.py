@@ -16,13 +16,14 @@ from datetime import datetime, timezone
 import pytest
 
 from support import mounts
-from support.box import BUILD, check_chain, check_one_record_each, journal_lines, random_file, read_journal, valid_records, wait_for
+from support.box import (check_chain, check_one_record_each, journal_lines, preloaded, random_file, read_journal, valid_records,
+                         wait_for)
 from support.completer import Completer, Lost, compare
 
 MIB = 1 << 20
 # How much the file system does by itself, without being asked: anything between very little and all the time.
 WAYS = ["commit=60", "commit=1", "data=writeback,commit=60", "data=writeback,commit=1"]
-NO_SYNC = {"LD_PRELOAD": str(BUILD / "faults" / "nosync.so"), "ASAN_OPTIONS": "verify_asan_link_order=0"}
+NO_SYNC = preloaded("nosync")
 
 
 @pytest.fixture(scope="module")
