@@ -82,8 +82,8 @@ ON_S3_ALONE = {"s3_asking", "s3_sent", "s3_replied", "s3_listed", "s3_adopted", 
 ON_FILES_ALONE = {"temp_created", "temp_sized", "bytes_written", "bytes_synced", "temp_renamed", "dir_synced", "temp_unlinked",
                   "finish_doubted", "finish_verified"}
 # Between programs, or of what the store has: worth a run with a real gateway too. The journal does not know where the bytes went.
-OF_THE_PROTOCOL = {"journal_marked", "lease_granted", "batch_committed", "answers_sent", "dead_noticed", "offer_taken", "claim_sent", "grant_read", "parts_read",
-                   "result_noted", "complete_sent", "ack_read", "bytes_half", "lease_expired", "release_handled"}
+OF_THE_PROTOCOL = {"journal_marked", "lease_granted", "batch_committed", "answers_sent", "dead_noticed", "offer_taken", "claim_sent", "grant_read",
+                   "parts_read", "result_noted", "complete_sent", "ack_read", "bytes_half", "lease_expired", "release_handled"}
 
 
 class Case:
@@ -192,8 +192,11 @@ class Run:
     def stopped(self):
         def find():
             for pid in self.box.processes():
-                if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T":
-                    return pid
+                try:
+                    if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T":
+                        return pid
+                except OSError:
+                    continue  # it has just ended
             return None
         return wait_for(find, what="somebody stands still")
 
