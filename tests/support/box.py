@@ -15,14 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("CHUNKLIFT_BUILD", ROOT / "build" / "check")).resolve()
 
 
-def late_asan():
-    """An environment in which a program built with sanitizers puts up with a library preloaded before theirs."""
-    return {"ASAN_OPTIONS": ":".join(o for o in (os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0") if o)}
-
-
 def preloaded(name):
-    """The environment of a program into which tests/faults/NAME.c is preloaded."""
-    return {"LD_PRELOAD": str(BUILD / "faults" / f"{name}.so"), **late_asan()}
+    """The environment of a program into which tests/faults/NAME.c is preloaded; sanitizers put up with not being first."""
+    asan = ":".join(o for o in (os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0") if o)
+    return {"LD_PRELOAD": str(BUILD / "faults" / f"{name}.so"), "ASAN_OPTIONS": asan}
 
 
 def free_port():
