@@ -244,6 +244,17 @@ inline answer(who, type, j, h, g) {
 #define LATE_LOSER (CHUNK(a_j) && (mrec & BIT(a_j))) /* of two transfers; the object may be complete by now */
 #endif
 
+#ifdef MUTANT_REDO_TWICE
+#define NAMES_THE_LAST 1
+#else
+#define NAMES_THE_LAST (a_q == mmade) /* said again, it means a record that was taken back already */
+#endif
+#ifdef MUTANT_REDO_ANYBODY
+#define OTHER_FINISHES 0
+#else
+#define OTHER_FINISHES (owner[JFIN] != 0 && owner[JFIN] != a_who) /* who looks at the parts itself */
+#endif
+
 /* a_rec: recorded or refused */
 inline judge_result() {
     a_rec = 0;
@@ -275,13 +286,9 @@ inline judge_result() {
             if :: a_rec -> append(JFIN, 0) :: else fi
         :: a_o == OK && a_j == JABT -> a_rec = 1; append(JABT, 0)
         :: a_o == AGAIN ->
-            a_rec = (a_h == mbeg);
+            a_rec = (a_h == mbeg && !OTHER_FINISHES);
             if
-#ifdef MUTANT_REDO_TWICE
-            :: a_rec && (mrec & BIT(a_j)) -> append(REDO(a_j), 0)
-#else
-            :: a_rec && (mrec & BIT(a_j)) && a_q == mmade -> append(REDO(a_j), 0)
-#endif
+            :: a_rec && (mrec & BIT(a_j)) && NAMES_THE_LAST -> append(REDO(a_j), 0)
             :: else
             fi
         :: a_o == GONE ->
@@ -441,6 +448,8 @@ inline read_from(u) {
 #define NO_LEASES (!CHUNK_LEASED && !LEASED(JBEG) && !LEASED(JFIN) && !LEASED(JABT))
 #endif
 
+#define RESULT_COMES(u) (to_c[u] ?? [COMPLETE, _, _, _, _, _, _])
+
 proctype Consumer() {
 end:
     do
@@ -464,7 +473,7 @@ end:
         :: empty(claims) -> break
         od
     }
-    :: atomic { up && grace && !ANY(UNHEARD, 0) && conn[0] && conn[NU - 1] -> grace = 0 }
+    :: atomic { up && grace && !ANY(UNHEARD, 0) && conn[0] && conn[NU - 1] && !RESULT_COMES(0) && !RESULT_COMES(NU - 1) -> grace = 0 }
 #if CC > 0
     :: atomic {                                         /* killed: of the batch a beginning may be on disk */
         up && cc > 0 && !pdone -> cc--; clean = 0;
@@ -661,7 +670,7 @@ end:
             fi;
             idle(x)
         :: held[x] != 0 && type == GRANT -> held[x] = 0
-        :: held[x] != 0 && (type == DENY || type == DONE) -> idle(x)
+        :: held[x] != 0 && (type == DENY || type == DONE) -> note_orphan(x); idle(x)
         :: (st[x] == SENT || st[x] == REPORT) && type == ACK ->
             if
             :: g == dgen && so[x] == OK && CHUNK(j) && LOSEPART == 0 -> assert(drec & BIT(j)) /* ACK implies durable */
