@@ -100,7 +100,7 @@ static int done_begin(struct verdict_on *v) {
     struct geometry g = upload_geometry(u);
     if (u->put || g.chunks == 0 || !geometry_is_valid(&g) || !handle_is_keepable(v->result->handle))
         return refused(v, WHY_STALE);
-    int rc = v->result->doubt && u->opened && !u->reopened ? core_record_open(v->c, u) : 0;
+    int rc = v->result->doubt && u->opened && !u->reopened && !upload_is_file(u) ? core_record_open(v->c, u) : 0;
     if (rc)
         return rc == ERR_INVALID ? refused(v, WHY_JOURNAL) : rc;
     struct record r = {.ev = EV_BEGIN, .upload = u->id, .handle = v->result->handle};

@@ -139,8 +139,8 @@ class Uploads:
         if u.end and ev != "fail":
             self.say(r, f"order: {ev} after the upload's {u.end['ev']}")
         elif ev == "open":
-            if u.opened:
-                self.say(r, "order: open twice")
+            if u.begun:
+                self.say(r, "order: open after begin")
             u.opened = r
         elif ev == "begin":
             if u.begun:
