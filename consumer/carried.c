@@ -10,8 +10,14 @@ uint64_t carried_first_seq(const struct upload *u) {
     return u->begun && !u->reopened ? u->begin_seq : u->open_seq; /* `begin` says all that one `open` said */
 }
 
+/* A carry that was interrupted may have said the upload again and not all of its chunks. */
 bool carried_needs(const struct upload *u, uint64_t seq) {
-    return u->opened && carried_first_seq(u) <= seq;
+    if (!u->opened || carried_first_seq(u) <= seq)
+        return u->opened;
+    for (uint32_t i = 0; u->begun && i < u->chunks; i++)
+        if (upload_has_chunk(u, i) && u->info[i].seq <= seq)
+            return true;
+    return false;
 }
 
 void carried_upload(const struct upload *u, struct record *r) {

@@ -168,11 +168,14 @@ static int claim_one(struct consumer *c, struct peer *peer, const struct claim *
         rc = grant(c, peer, claim, u, v);
     FAULT_POINT_IF(!rc && v->kind == VERDICT_GRANT, lease_granted, job_kind_name(claim->ref.kind));
     v->ref = claim->ref;
-    if (v->kind == VERDICT_DONE)
+    bool done = v->kind == VERDICT_DONE;
+    if (done && claim->ref.kind != JOB_ABORT)
         return rc; /* its record speaks */
+    if (done && !producers)
+        producers = UINT64_MAX; /* who waits for it may have planned it with a consumer before us */
     struct event e = {.ref = claim->ref,
                       .kind = v->kind == VERDICT_GRANT ? EVENT_GRANTED : EVENT_DENIED,
-                      .why = v->why,
+                      .why = done ? WHY_ENDED : v->why,
                       .after_ms = v->after_ms,
                       .worker = slice_of(peer->worker)};
     core_event(c, &e, producers);

@@ -3,7 +3,7 @@
  *
  *   it was superseded already                     SUPERSEDED: its file fails at this producer
  *   its key finished last at its destination      DONE, unless --force or a failed look says otherwise
- *   an unfinished upload with its key, inode and ctime      that one goes on
+ *   an unfinished upload with its key, inode and ctime      that one goes on, unless its source was seen to change
  *   anything else                                 a new upload; what is unfinished at the destination is superseded by
  * it
  *
@@ -63,7 +63,7 @@ static const struct finished_entry *find_finished(const struct question *q) {
 
 static struct upload *find_unfinished(const struct question *q, const struct upload *asked) {
     struct upload *u = state_find_key(&q->c->state, &q->key);
-    if (!u || !is_same_file(u, &q->is))
+    if (!u || !is_same_file(u, &q->is) || u->spoiled)
         return NULL;
     /* --force is about what was finished: what was begun since, by whatever command, goes on. */
     if (q->forced && u != asked && !u->opened && !u->begun && !(u->made_by & peer_bit(q->peer)))

@@ -26,7 +26,9 @@ static int carry_upload(struct retire *r, const struct upload *u) {
         err = upkeep_append(&r->u, &record);
         r->carried_chunks++;
     }
-    return err;
+    record = (struct record){.ev = EV_FAIL, .has = HAS_UPLOAD, .upload = u->id, .klass = slice_of("changed")};
+    record.error = slice_of("changed while it was uploaded (carried)");
+    return err || !u->spoiled ? err : upkeep_append(&r->u, &record);
 }
 
 static int carry_finished(void *arg, struct record *record, uint64_t first_seq) {

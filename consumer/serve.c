@@ -52,6 +52,11 @@ static int write_holders(struct server *s) {
                          consumer_is_in_grace(s->consumer, clock_ms()));
 }
 
+/* Trouble with a socket is none with the journal's disk, which cp would wait for. */
+static int of_socket(int rc) {
+    return rc == ERR_IO || rc == ERR_FULL ? ERR_UNREACHABLE : rc;
+}
+
 static int open_all(struct server *s) {
     descriptors_raise(); /* before the endpoint sees how many connections it may take */
     struct consumer_options o = {.dir = s->settings->dir.data,
@@ -66,7 +71,7 @@ static int open_all(struct server *s) {
     holders_init(&s->holders, o.dir, journal_stopped_cleanly(consumer_journal(s->consumer)));
     if (holders_are_gone(&s->holders))
         consumer_skip_grace(s->consumer);
-    rc = endpoint_open(&s->endpoint, ENDPOINT_ROUTER, s->settings->bind.data);
+    rc = of_socket(endpoint_open(&s->endpoint, ENDPOINT_ROUTER, s->settings->bind.data));
     FAULT_POINT_IF(!rc, bound, "");
     if (!rc)
         return write_holders(s);
@@ -110,7 +115,7 @@ static int read_frames(struct server *s, uint64_t *drained_ms) {
     int rc = 0;
     *drained_ms = 0;
     while (!rc && !consumer_is_full(s->consumer)) {
-        rc = endpoint_recv(s->endpoint, &f);
+        rc = of_socket(endpoint_recv(s->endpoint, &f));
         if (rc == ERR_AGAIN) {
             *drained_ms = started_ms;
             rc = 0;
@@ -152,7 +157,7 @@ static int sleep_until_due(struct server *s) {
                                 {.fd = signals_fd(), .want = ENDPOINT_IN}};
     uint64_t now = clock_ms(), due = consumer_deadline_ms(s->consumer, now);
     s->waited_ms = due > now ? due - now : 0;
-    int rc = endpoint_wait(items, sizeof items / sizeof *items, (int)s->waited_ms);
+    int rc = of_socket(endpoint_wait(items, sizeof items / sizeof *items, (int)s->waited_ms));
     if (items[1].ready)
         signals_drain();
     return rc;

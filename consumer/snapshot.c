@@ -17,6 +17,8 @@
 #define MAGIC_LEN 4
 #define FLAG_BEGUN 1u
 #define FLAG_REOPENED 2u
+#define FLAG_SPOILED 4u
+#define FLAGS (FLAG_BEGUN | FLAG_REOPENED | FLAG_SPOILED)
 
 /* ---- writing ---- */
 
@@ -100,13 +102,14 @@ static int save_upload(const struct upload *u, struct buf *out) {
     const struct slice texts[] = {u->is.src, u->is.source, u->is.dest, u->is.endpoint};
     const uint64_t numbers[] = {u->is.size, (uint64_t)u->is.mtime_ns, (uint64_t)u->is.ctime_ns, u->is.ino,
                                 (uint64_t)u->open_us};
+    unsigned flags = (u->begun ? FLAG_BEGUN : 0) | (u->reopened ? FLAG_REOPENED : 0) | (u->spoiled ? FLAG_SPOILED : 0);
     int rc = add_id(out, &u->id);
     for (size_t i = 0; !rc && i < sizeof texts / sizeof *texts; i++)
         rc = add_text(out, texts[i]);
     for (size_t i = 0; !rc && i < sizeof numbers / sizeof *numbers; i++)
         rc = add_number(out, numbers[i], 8);
     if (!rc)
-        rc = add_number(out, (u->begun ? FLAG_BEGUN : 0) | (u->reopened ? FLAG_REOPENED : 0), 1);
+        rc = add_number(out, flags, 1);
     return rc || !u->begun ? rc : save_begun(u, out);
 }
 
@@ -259,7 +262,7 @@ static int load_upload(struct reader *r, struct state *s) {
     is.ino = take_number(r, 8);
     int64_t open_us = (int64_t)take_number(r, 8);
     uint64_t flags = take_number(r, 1);
-    if (r->bad || flags > (FLAG_BEGUN | FLAG_REOPENED) || state_find(s, &id)) {
+    if (r->bad || flags > FLAGS || state_find(s, &id)) {
         r->bad = true;
         return 0;
     }
@@ -269,6 +272,7 @@ static int load_upload(struct reader *r, struct state *s) {
     u->opened = true;
     u->open_us = open_us;
     u->reopened = flags & FLAG_REOPENED;
+    u->spoiled = flags & FLAG_SPOILED;
     return flags & FLAG_BEGUN ? load_begun(r, u) : 0;
 }
 

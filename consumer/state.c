@@ -266,6 +266,10 @@ static int apply_carried_upload(struct state *s, const struct record *r) {
     u->open_seq = r->seq;
     if (begun)
         u->begin_seq = r->seq;
+    if ((r->has & HAS_OPENS) && r->opens > 1) { /* the first of them may have stood in a file that is gone */
+        u->reopened = true;
+        u->open_us = since_us(r);
+    }
     return 0;
 }
 
@@ -341,7 +345,11 @@ int state_apply(struct state *s, const struct record *r) {
         return apply_drop(s, r);
     case EV_FORGET:
         return apply_forget(s, r);
-    case EV_FAIL: /* ends nothing: the next plan goes on with what is there */
+    case EV_FAIL: /* ends nothing: the next plan goes on with what is there, if it is of one version */
+        u = slice_equal(r->klass, slice_of("changed")) ? state_find(s, &r->upload) : NULL;
+        if (u)
+            u->spoiled = true;
+        return 0;
     default:
         return 0;
     }

@@ -64,10 +64,26 @@ int upkeep_read(struct upkeep *u, const char *dir) {
     return err;
 }
 
+/* The files were listed before the lock was ours. */
+static int nobody_was_faster(const struct upkeep *u) {
+    struct journal_files now;
+    int err = journal_files_list(u->dir, &now);
+    if (err)
+        return err;
+    size_t sealed = now.count - now.has_active;
+    journal_files_release(&now);
+    if (sealed <= u->sealed + journal_rotations(u->journal))
+        return 0;
+    log_error("%s: a consumer sealed a file just now; say it again", u->dir);
+    return ERR_BUSY;
+}
+
 int upkeep_open(struct upkeep *u, const char *dir, uint64_t rotate_bytes, const struct journal_io *io) {
     struct journal_options o = {.dir = dir, .rotate_bytes = rotate_bytes, .io = io, .apply = take, .arg = u};
     int err = begin(u, dir);
-    return err ? err : journal_open(&u->journal, &o);
+    if (!err)
+        err = journal_open(&u->journal, &o);
+    return err ? err : nobody_was_faster(u);
 }
 
 void upkeep_release(struct upkeep *u) {

@@ -104,7 +104,8 @@ static int adopt_open(struct core *c, struct file *f, const struct planned_file 
     if (err == 0)
         err = file_set_shape(&c->files, f, &shape, p->done);
     if (err == ERR_INVALID) {
-        core_file_failed(c, f, FAIL_INTEGRITY, "what the journal knows of its upload does not fit the file; use --force");
+        core_file_failed(c, f, FAIL_INTEGRITY,
+                         "what the journal knows of its upload does not fit the file; use --force");
         return 0;
     }
     if (err)

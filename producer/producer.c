@@ -245,7 +245,7 @@ static int on_error(struct producer *p, const struct msg_error *e) {
         log_error("%s; use programs of one version", p->trouble);
         return ERR_VERSION;
     }
-    if (news)
+    if (news && e->code != PROTOCOL_STOPPING) /* another one may come; silence is said when it lasts */
         core_notice(&p->core, "%s", p->trouble);
     return 0;
 }

@@ -212,13 +212,23 @@ static enum fail_class class_from_name(struct slice name) {
     return FAIL_REQUEST;
 }
 
+/* What changed, of an uploader's sentence "changed while it was uploaded (mtime moved)". */
+static struct slice reason_of(struct slice error) {
+    static const char start[] = "changed while it was uploaded (";
+    size_t len = sizeof start - 1;
+    if (error.len <= len || memcmp(error.ptr, start, len) != 0 || error.ptr[error.len - 1] != ')')
+        return error;
+    return slice_make(error.ptr + len, error.len - len - 1);
+}
+
 static void on_fail(struct core *c, struct file *f, const struct record *r, uint64_t now_ms) {
     enum fail_class klass = class_from_name(r->klass);
     bool of_source = klass == FAIL_CHANGED || klass == FAIL_SOURCE;
     const char *difference = of_source ? core_source_difference(f) : NULL;
     if (klass == FAIL_CHANGED || difference) { /* a file that is gone cannot be read either */
         char what[128];
-        snprintf(what, sizeof what, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");
+        struct slice reason = reason_of(r->error);
+        snprintf(what, sizeof what, "%.*s", (int)reason.len, reason.len ? reason.ptr : "");
         core_source_changed(c, f, difference ? difference : what, now_ms);
     } else
         core_file_failed(c, f, klass, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");

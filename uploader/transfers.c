@@ -271,10 +271,8 @@ static bool open_source(struct uploader *u, struct entry **e) {
     char why[160] = "", error[256];
     int err =
         source_open(&(*e)->task.source, u->roots, &j->source, j->offset, finishes ? 0 : j->length, why, sizeof why);
-    if (finishes) {
+    if (finishes)
         source_close(&(*e)->task.source);
-        err = err == ERR_NOT_FOUND ? ERR_CHANGED : err;
-    }
     if (!err)
         return true;
     if (err == ERR_NOMEM || (err == ERR_DENIED && !roots_contain(u->roots, j->source.path))) {

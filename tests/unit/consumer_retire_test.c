@@ -54,12 +54,35 @@ static void begin_twice(const char *path, const char *dest, bool done) {
         world_done('U', begin, "H");
 }
 
+/* More than one batch when it is carried. */
+static void many_chunks(void) {
+    char etag[201];
+    struct id128 id = world_begun('P', 'U', "/src/many", "s3://bucket/many", 3500);
+    memset(etag, 'e', sizeof etag - 1);
+    for (uint32_t i = 0; i < 3400; i++) {
+        struct result r = world_result(world_ref(JOB_CHUNK, id, i), "H");
+        etag[200] = '\0';
+        r.etag = slice_of(etag);
+        world_complete('U', &r);
+    }
+}
+
+static bool with_many_chunks;
+static uint64_t rotate_bytes = ROTATE;
+
 static void everything(void) {
     char path[64], dest[64];
     world_hello('P', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
     struct plan_file intent = world_file("/src/intended", "s3://bucket/intended", 3 * PART);
     world_claim('U', world_ref(JOB_BEGIN, world_plan('P', &intent).upload, 0), "");
+    if (with_many_chunks)
+        many_chunks();
+    struct id128 spoiled = half_file("/src/spoiled", "s3://bucket/spoiled", 2);
+    struct result changed = world_result(world_ref(JOB_CHUNK, spoiled, 1), "H");
+    changed.outcome = OUTCOME_FAILED;
+    changed.klass = FAIL_CHANGED;
+    world_complete('U', &changed);
     begin_twice("/src/intended-twice", "s3://bucket/intended-twice", false);
     begin_twice("/src/begun-twice", "s3://bucket/begun-twice", true);
     struct id128 early = half_file("/src/early", "s3://bucket/early", 3);
@@ -87,7 +110,7 @@ static void everything(void) {
 }
 
 static void make_journal(bool clean) {
-    w.o.rotate_bytes = ROTATE;
+    w.o.rotate_bytes = rotate_bytes;
     world_start();
     everything();
     bool stopped;
@@ -131,10 +154,10 @@ static void dump(const struct state *s, int what, struct buf *out) {
         const struct upload *u = s->uploads[i];
         struct buf b = BUF_INIT;
         id_to_hex(&u->id, room);
-        assert_int_equal(buf_addf(&b, "u %s %.*s %.*s %llu %lld %d %d", room, (int)u->is.src.len, u->is.src.ptr,
+        assert_int_equal(buf_addf(&b, "u %s %.*s %.*s %llu %lld %d %d %d", room, (int)u->is.src.len, u->is.src.ptr,
                                   (int)u->is.dest.len, u->is.dest.ptr, (unsigned long long)u->is.size,
                                   u->begun && !u->reopened && !(what & PLACES) ? 0LL : (long long)u->open_us, u->begun,
-                                  u->reopened),
+                                  u->reopened, u->spoiled),
                          0);
         if (u->begun)
             assert_int_equal(buf_addf(&b, " %s %d %llu %u %llu", u->handle, (int)u->checksum,
@@ -435,7 +458,7 @@ static void die_everywhere(bool archived, bool forget_finished, int manner) {
                                .remove = !archived,
                                .archive = archived ? "archive" : NULL,
                                .forget_finished = forget_finished,
-                               .rotate_bytes = ROTATE};
+                               .rotate_bytes = rotate_bytes};
     int deaths = 0, what = forget_finished ? UNFINISHED : UNFINISHED | FINISHED;
     shell("rm -rf base archive " JOURNAL_DIR);
     make_journal(true);
@@ -481,6 +504,14 @@ static void die_everywhere(bool archived, bool forget_finished, int manner) {
 static void test_death_before_every_call_of_remove(void **state) {
     (void)state;
     die_everywhere(false, false, 0);
+}
+static void test_death_between_the_batches_of_a_carry(void **state) {
+    (void)state;
+    with_many_chunks = true;
+    rotate_bytes = 512 << 10;
+    die_everywhere(false, false, 0);
+    with_many_chunks = false;
+    rotate_bytes = ROTATE;
 }
 static void test_death_within_every_write_of_remove(void **state) {
     (void)state;
@@ -550,6 +581,6 @@ static int teardown(void **state) {
 UNIT_MAIN(RETIRE_TEST(test_the_state_is_the_same), RETIRE_TEST(test_retired_journals_can_be_retired),
           RETIRE_TEST(test_stop_is_written_only_after_a_clean_end), RETIRE_TEST(test_finished_ones_can_be_left_behind),
           RETIRE_TEST(test_a_consumer_must_not_run), RETIRE_TEST(test_an_archive_replaces_nothing),
-          RETIRE_TEST(test_death_before_every_call_of_remove), RETIRE_TEST(test_death_within_every_write_of_remove),
-          RETIRE_TEST(test_death_after_every_call_of_archive),
+          RETIRE_TEST(test_death_before_every_call_of_remove), RETIRE_TEST(test_death_between_the_batches_of_a_carry),
+          RETIRE_TEST(test_death_within_every_write_of_remove), RETIRE_TEST(test_death_after_every_call_of_archive),
           RETIRE_TEST(test_death_while_finished_ones_are_left_behind), RETIRE_TEST(test_forget))
