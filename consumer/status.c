@@ -36,7 +36,7 @@ static void add_uploads(const struct consumer *c, uint64_t from, struct msg_stat
 }
 
 static void add_workers(const struct consumer *c, struct msg_state *page) {
-    size_t bytes = 0, room = ANSWER_BYTES / 2;
+    size_t bytes = 0, room = core_room(c, ANSWER_BYTES / 2);
     uint64_t now = core_time(c);
     for (size_t i = 0; i < c->peers.count && page->worker_count < WORKERS_PER_PAGE; i++) {
         const struct peer *p = c->peers.all[i];

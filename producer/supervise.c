@@ -63,7 +63,8 @@ struct supervisor {
     bool given_up;   /* nothing will be acknowledged any more */
     off_t log_start; /* of consumer.log when our consumer was started */
     struct child *uploaders;
-    bool draining;
+    bool draining; /* uploaders end, and no other is started */
+    bool stopping; /* nor a consumer */
 };
 
 static const char *text(const struct buf *b) {
@@ -212,7 +213,7 @@ static int outage(struct supervisor *s, const char *reason, uint64_t now_ms) {
 static int consumer_ended(struct supervisor *s, int status, uint64_t now_ms) {
     char words[512];
     s->consumer.pid = 0;
-    if (s->draining || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
+    if (s->stopping || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
         return 0;
     if (WIFSIGNALED(status)) {
         log_warn("journal consumer was killed by signal %d; starting it again", WTERMSIG(status));
@@ -257,7 +258,7 @@ static int replace_consumer(struct supervisor *s, uint64_t now_ms) {
  * pid is seen at once. */
 static int tend_consumer(struct supervisor *s, bool connected, uint64_t now_ms, uint64_t *deadline_ms) {
     int err = 0;
-    if (s->o.consumer || s->draining)
+    if (s->o.consumer || s->stopping)
         return 0;
     if (connected && now_ms >= s->consumer.start_at_ms + CONSUMER_SETTLED_MS)
         s->consumer_tries = s->outage_since_ms = 0;
@@ -460,7 +461,7 @@ void supervisor_drain(struct supervisor *s) {
 }
 
 void supervisor_kill(struct supervisor *s) {
-    s->draining = true;
+    s->draining = s->stopping = true;
     signal_uploaders(s, SIGKILL);
 }
 
@@ -493,6 +494,7 @@ static bool consumer_gone(const struct supervisor *s) {
 }
 
 void supervisor_stop(struct supervisor *s) {
+    s->stopping = true;
     supervisor_drain(s);
     if (!s->o.consumer && !somebody_serves(s)) /* nobody is left to acknowledge what they hold */
         signal_uploaders(s, SIGTERM);

@@ -82,6 +82,7 @@ void reports_sent(struct reports *r, size_t count, uint64_t now_ms) {
         struct report *e = list_entry(r->due.next, struct report, node);
         uint32_t wait_ms = e->tries < 3 ? AGAIN_MS << e->tries : AGAIN_MAX_MS;
         e->tries++;
+        e->result.sent_bytes = 0; /* they are counted once */
         e->due_ms = now_ms + (wait_ms < AGAIN_MAX_MS ? wait_ms : AGAIN_MAX_MS);
         list_remove(&e->node);
         list_add(&r->sent, &e->node);

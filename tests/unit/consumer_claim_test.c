@@ -161,6 +161,25 @@ static void test_abort_comes_after_all_leases(void **state) {
     assert_int_equal(world_claim('U', abort, "H").kind, VERDICT_DONE);
 }
 
+/* Its record went to nobody: who waits for the abort planned it with the consumer before. */
+static void test_who_waits_for_an_abort_hears_that_it_was_done(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2), none = {{0}};
+    struct ref abort = world_ref(JOB_ABORT, id, 0);
+    assert_int_equal(world_claim('V', abort, "H").kind, VERDICT_GRANT);
+    world_kill();
+    world_start();
+    everybody();
+    assert_int_equal(world_done('V', abort, "H").kind, ACK_RECORDED);
+    uint64_t event = w.c->events.next;
+    assert_int_equal(world_claim('U', abort, "H").kind, VERDICT_DONE);
+    const struct msg_records *m = world_tail('P', journal_seq(w.c->journal) + 1, event, TAIL_MINE, none);
+    assert_int_equal(m->event_count, 1);
+    assert_int_equal(m->events[0].kind, EVENT_DENIED);
+    assert_int_equal(m->events[0].why, WHY_ENDED);
+}
+
 static void test_no_finish_while_it_is_being_aborted(void **state) {
     (void)state;
     everybody();
@@ -316,6 +335,7 @@ UNIT_MAIN(WORLD_TEST(test_leases_of_a_dead_local_process_end_at_once),
           WORLD_TEST(test_chunk_comes_after_begin_within_the_plan_for_the_handle),
           WORLD_TEST(test_a_recorded_chunk_is_done), WORLD_TEST(test_finish_comes_last),
           WORLD_TEST(test_abort_comes_after_all_leases), WORLD_TEST(test_no_finish_while_it_is_being_aborted),
+          WORLD_TEST(test_who_waits_for_an_abort_hears_that_it_was_done),
           WORLD_TEST(test_what_is_finished_is_done_for_good), WORLD_TEST(test_put_and_begin_do_not_mix),
           WORLD_TEST(test_nothing_is_granted_while_draining),
           WORLD_TEST(test_a_lease_expires_only_when_the_socket_was_empty),

@@ -47,6 +47,27 @@ static void test_a_half_done_one_goes_on(void **state) {
     assert_int_equal(p.leases[0].remaining_ms, w.o.lease_ms - 1000);
 }
 
+/* What is there may be of the version before: nothing is put beside it, whatever the file looks like now. */
+static void test_nothing_goes_on_with_a_source_that_changed(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    world_chunk('U', id, 1);
+    struct result r = world_result(world_ref(JOB_CHUNK, id, 2), "H");
+    r.outcome = OUTCOME_FAILED;
+    r.klass = FAIL_CHANGED;
+    world_complete('U', &r);
+    world_kill();
+    w.now += 1000;
+    world_start();
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 3 * PART);
+    struct planned_file p = world_plan('Q', &file);
+    assert_int_equal(p.state, PLANNED_NEW);
+    assert_false(id_equal(&p.upload, &id));
+    assert_true(id_equal(&p.superseded, &id));
+}
+
 static void test_finished_is_done_until_something_else_goes_there(void **state) {
     (void)state;
     everybody();
@@ -289,6 +310,7 @@ static void test_a_prefix_is_answered_when_not_all_fits(void **state) {
 }
 
 UNIT_MAIN(WORLD_TEST(test_a_plan_asked_twice_is_one_upload), WORLD_TEST(test_a_half_done_one_goes_on),
+          WORLD_TEST(test_nothing_goes_on_with_a_source_that_changed),
           WORLD_TEST(test_finished_is_done_until_something_else_goes_there),
           WORLD_TEST(test_force_starts_a_new_id_once), WORLD_TEST(test_missing_starts_a_new_id),
           WORLD_TEST(test_another_identity_supersedes), WORLD_TEST(test_a_superseded_one_may_finish_instead),
