@@ -200,8 +200,8 @@ size_t producer_wait_items(struct producer *p, struct wait_item items[PRODUCER_W
     if (conversation)
         items[count++] = (struct wait_item){
             .endpoint = conversation, .fd = -1, .want = ENDPOINT_IN | (p->conversation_blocked ? ENDPOINT_OUT : 0)};
-    if (p->offers_blocked)
-        items[count++] = (struct wait_item){.endpoint = p->jobs, .fd = -1, .want = ENDPOINT_OUT};
+    /* looked after while waiting, also when there is nothing to offer */
+    items[count++] = (struct wait_item){.endpoint = p->jobs, .fd = -1, .want = p->offers_blocked ? ENDPOINT_OUT : 0};
     return count;
 }
 

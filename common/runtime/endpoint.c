@@ -41,8 +41,7 @@
 #define DROPPED_IN_A_ROW_MAX 1000 /* by one endpoint_recv, so that a flood of bad messages cannot hold it */
 #define TEND_EVERY 256            /* messages, while there is no end of them */
 #define WATCH_MS 100              /* the longest wait while connections are watched */
-#define UNREAD_MAX_SERVER ((size_t)256 << 20)
-#define UNREAD_MAX_CLIENT ((size_t)64 << 20)
+#define ALONE_MS 2000             /* without a connection: time to connect anew */
 
 struct endpoint {
     void *socket;
@@ -51,6 +50,7 @@ struct endpoint {
     struct connections *connections;
     struct unsent *unsent; /* ROUTER */
     unsigned received;     /* since connections were looked at */
+    uint64_t alone_ms;     /* when there was a connection last, or was connected anew */
 };
 
 static void *context;
@@ -195,15 +195,22 @@ static int open_socket(struct endpoint *e, int type, const char *address) {
     return ERR_IO;
 }
 
+/* What may come and not be read, of all connections. Nobody has anything to say to a PUSH. */
+static size_t unread_max(enum endpoint_kind kind) {
+    static const size_t mib[] = {
+        [ENDPOINT_ROUTER] = 256, [ENDPOINT_DEALER] = 64, [ENDPOINT_PUSH] = 1, [ENDPOINT_PULL] = 16};
+    return mib[kind] << 20;
+}
+
 static int open_watch(struct endpoint *e, const char *address) {
-    bool server = kind_binds(e->kind), tcp = strncmp(address, "tcp://", 6) == 0;
+    bool tcp = strncmp(address, "tcp://", 6) == 0;
     struct connections_options o = {.context = context,
                                     .socket = e->socket,
                                     .address = e->address,
                                     .tcp = tcp,
-                                    .binds = server,
+                                    .binds = kind_binds(e->kind),
                                     .heard = tcp && e->kind == ENDPOINT_ROUTER,
-                                    .unread_max = server ? UNREAD_MAX_SERVER : UNREAD_MAX_CLIENT};
+                                    .unread_max = unread_max(e->kind)};
     memcpy(e->address, address, strlen(address) + 1);
     int err = connections_new(&e->connections, &o);
     if (err == 0 && e->kind == ENDPOINT_ROUTER)
@@ -217,6 +224,25 @@ static void endpoint_free(struct endpoint *e) {
         zmq_close(e->socket);
     unsent_destroy(&e->unsent);
     free(e);
+}
+
+/* libzmq gives a connection up for ever when its other end breaks the protocol: a message that is too large, another
+ * service that had the port for a moment. Nobody is there then; a connection is asked for anew. */
+static void keep_connected(struct endpoint *e) {
+    uint64_t now_ms = clock_ms();
+    if (kind_binds(e->kind) || connections_count(e->connections) > 0) {
+        e->alone_ms = now_ms;
+    } else if (now_ms >= e->alone_ms + ALONE_MS) {
+        e->alone_ms = now_ms;
+        (void)zmq_disconnect(e->socket, e->address);
+        if (zmq_connect(e->socket, e->address) != 0)
+            log_debug("%s: cannot connect: %s", e->address, zmq_strerror(errno));
+    }
+}
+
+static void tend(struct endpoint *e, bool drained) {
+    connections_tend(e->connections, drained);
+    keep_connected(e);
 }
 
 int endpoint_open(struct endpoint **out, enum endpoint_kind kind, const char *address) {
@@ -245,6 +271,7 @@ int endpoint_open(struct endpoint **out, enum endpoint_kind kind, const char *ad
         endpoint_free(e);
         return err;
     }
+    e->alone_ms = clock_ms();
     open_endpoints++;
     *out = e;
     return 0;
@@ -362,7 +389,7 @@ int endpoint_recv(struct endpoint *e, struct frame *f) {
     int err = good_recv(e, f);
     if (err == ERR_AGAIN || ++e->received >= TEND_EVERY) {
         e->received = 0;
-        connections_tend(e->connections, err == ERR_AGAIN);
+        tend(e, err == ERR_AGAIN);
     }
     return err;
 }
@@ -439,7 +466,7 @@ static int from_zmq_events(int events) {
 int endpoint_events(struct endpoint *e) {
     int events = 0;
     size_t size = sizeof events;
-    connections_tend(e->connections, false);
+    tend(e, false);
     while (zmq_getsockopt(e->socket, ZMQ_EVENTS, &events, &size) != 0)
         if (errno != EINTR)
             return 0;
@@ -469,7 +496,7 @@ static size_t add_watches(struct wait_item *items, size_t count, zmq_pollitem_t 
     for (size_t i = 0; i < count; i++) {
         if (!items[i].endpoint)
             continue;
-        connections_tend(items[i].endpoint->connections, false);
+        tend(items[i].endpoint, false);
         z[n++] = (zmq_pollitem_t){.socket = connections_waitable(items[i].endpoint->connections), .events = ZMQ_POLLIN};
         int max_ms = endpoint_wait_max_ms(items[i].endpoint);
         *slice_ms = max_ms < *slice_ms ? max_ms : *slice_ms;

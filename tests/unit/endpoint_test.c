@@ -3,9 +3,12 @@
 #include "runtime/endpoint.h"
 #include "system/clock.h"
 #include "unit.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -219,6 +222,41 @@ static void test_bad_frames_are_dropped(void **state) {
     endpoint_close(&router);
 }
 
+/* "libzmq gives a connection up for ever when its other end breaks the protocol": we do not. */
+static void test_connects_again_after_nonsense(void **state) {
+    (void)state;
+    struct endpoint *dealer, *router;
+    struct frame f = FRAME_INIT;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    char address[64], heard[256];
+    int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+    snprintf(address, sizeof address, "tcp://127.0.0.1:%u", (unsigned)ntohs(at.sin_port));
+    assert_int_equal(endpoint_open(&dealer, ENDPOINT_DEALER, address), 0);
+    int peer = accept(listener, NULL, NULL);
+    assert_true(peer >= 0);
+    static const char greeting[64] = "\xff\0\0\0\0\0\0\0\0\x7f\x03\0NULL";
+    static const char ready[] = "\x04\x29\x05READY\x0bSocket-Type\0\0\0\x06ROUTER\x08Identity\0\0\0\0";
+    static const char too_large[] = "\x02\0\0\0\x7f\0\0\0\0";
+    assert_int_equal(write(peer, greeting, 64), 64);
+    assert_int_equal(write(peer, ready, sizeof ready - 1), sizeof ready - 1);
+    assert_int_equal(write(peer, too_large, sizeof too_large - 1), sizeof too_large - 1);
+    while (read(peer, heard, sizeof heard) > 0)
+        ; /* until it is closed */
+    close(peer);
+    close(listener);
+    assert_int_equal(endpoint_open(&router, ENDPOINT_ROUTER, address), 0);
+    send_wait(dealer, "still here");
+    recv_wait(router, &f, "still here");
+    frame_release(&f);
+    endpoint_close(&dealer);
+    endpoint_close(&router);
+}
+
 /* ---- load ---- */
 
 #define LOAD 20000
@@ -405,6 +443,7 @@ static int end_context(void **state) {
 UNIT_MAIN(TEST(test_converse_over_ipc), TEST(test_converse_over_tcp), TEST(test_wildcard_is_resolved),
           TEST(test_second_bind_is_busy), TEST(test_bad_addresses), TEST(test_vanished_peer_is_not_found),
           TEST(test_unconnected_dealer_says_again), TEST(test_stalled_pull_swallows_little),
-          TEST(test_bad_frames_are_dropped), TEST(test_drain_under_load_over_ipc), TEST(test_drain_under_load_over_tcp),
-          TEST(test_drain_by_descriptor), TEST(test_wait_mixes_endpoints_and_descriptors), TEST(test_wait_for_many),
+          TEST(test_bad_frames_are_dropped), TEST(test_connects_again_after_nonsense),
+          TEST(test_drain_under_load_over_ipc), TEST(test_drain_under_load_over_tcp), TEST(test_drain_by_descriptor),
+          TEST(test_wait_mixes_endpoints_and_descriptors), TEST(test_wait_for_many),
           TEST(test_flush_lets_a_goodbye_leave))
