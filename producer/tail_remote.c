@@ -1,6 +1,8 @@
 #include "producer/tail_remote.h"
 
 #include "producer/output.h"
+#include "pure/record.h"
+#include "pure/text.h"
 #include "runtime/session.h"
 #include "system/clock.h"
 #include "system/log.h"
@@ -23,6 +25,7 @@ struct remote {
     uint64_t seq, event; /* cursors: the first ones wanted */
     uint64_t until;      /* without follow: the head when it started */
     uint64_t number, asked_ms;
+    struct buf scratch; /* of record_parse */
 };
 
 static bool has_all(const struct remote *r) {
@@ -59,13 +62,35 @@ static int ask(struct remote *r, uint64_t now_ms) {
     return 0;
 }
 
-/* Whole lines; without follow not beyond the head there was at the start. */
+static bool has_control(struct slice text) {
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+            return true;
+    return false;
+}
+
+/* A line of the journal, whole, and none from before the one that was asked for: whoever answers may be anybody, and
+ * what is printed goes to a terminal. A record of a later version passes. */
+static bool is_record(struct remote *r, struct slice line) {
+    struct record record;
+    bool whole = line.len > 0 && line.ptr[line.len - 1] == '\n';
+    int err = whole ? record_parse(slice_make(line.ptr, line.len - 1), &record, &r->scratch) : ERR_INVALID;
+    if (err == ERR_VERSION)
+        return utf8_is_valid(line) && !has_control(slice_make(line.ptr, line.len - 1));
+    return err == 0 && record.seq >= r->seq;
+}
+
+/* Without follow not beyond the head there was at the start. */
 static int print(struct remote *r, struct slice lines) {
     while (lines.len > 0) {
         const char *newline = memchr(lines.ptr, '\n', lines.len);
         size_t len = newline ? (size_t)(newline - lines.ptr) + 1 : lines.len;
         if (!r->follow && r->seq > r->until)
             break;
+        if (!is_record(r, slice_make(lines.ptr, len))) {
+            log_error("%s: it sends lines that are no records; use programs of one version", r->endpoint);
+            return ERR_INVALID;
+        }
         fwrite(lines.ptr, 1, len, stdout);
         r->seq++;
         lines = slice_make(lines.ptr + len, lines.len - len);
@@ -170,6 +195,7 @@ int tail_remote(const char *endpoint, uint64_t lines, bool follow) {
     if (!err)
         err = run(&r);
     session_destroy(&r.session);
+    buf_release(&r.scratch);
     endpoint_shutdown_all();
     return err;
 }
