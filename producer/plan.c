@@ -100,7 +100,11 @@ static int adopt_open(struct core *c, struct file *f, const struct planned_file 
     struct geometry shape = {.size = f->id.size, .chunk_size = p->chunk_size, .chunks = p->chunks};
     bool known = f->done != NULL;
     uint64_t before = f->done_bytes;
-    int err = p->handle.len ? file_set_handle(f, p->handle) : ERR_INVALID;
+    if (p->handle.len == 0) { /* no uploader would take its jobs */
+        core_file_failed(c, f, FAIL_INTEGRITY, "the consumer names no handle of its upload; use --force");
+        return 0;
+    }
+    int err = file_set_handle(f, p->handle);
     if (err == 0)
         err = file_set_shape(&c->files, f, &shape, p->done);
     if (err == ERR_INVALID) {

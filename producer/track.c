@@ -163,7 +163,7 @@ static int on_begin(struct core *c, struct file *f, const struct record *r, uint
         return 0; /* known already, or PLANNED will tell */
     offers_forget_file(&c->offers, f);
     file_give_back_all(f);
-    int err = file_set_handle(f, r->has & HAS_HANDLE ? r->handle : slice_of(""));
+    int err = r->has & HAS_HANDLE && r->handle.len > 0 ? file_set_handle(f, r->handle) : ERR_INVALID;
     if (err == 0)
         err = file_set_shape(&c->files, f, &shape, slice_of(NULL));
     if (err == ERR_INVALID) {

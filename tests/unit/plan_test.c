@@ -85,6 +85,17 @@ static void test_planned_answers_a_prefix(void **state) {
     assert_int_equal(ask(4 + PLAN_AGAIN_MS, 3, list), 2); /* not answered: asked again */
 }
 
+/* Jobs without a handle are dropped by every uploader: the file must not wait for them for ever. */
+static void test_an_open_upload_without_a_handle_fails(void **state) {
+    (void)state;
+    make_file("src", 4 * CHUNK);
+    start_core("out", false, ON_CHANGE_FAIL);
+    plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_OPEN, .chunk_size = CHUNK, .chunks = 4});
+    assert_int_equal(told.failed, 1);
+    assert_int_equal(told.klass, FAIL_INTEGRITY);
+    assert_int_equal(core.files.count, 0);
+}
+
 static void test_open_uploads_go_on_where_they_were(void **state) {
     static const uint8_t done[] = {0x05};
     struct job jobs[16];
@@ -266,8 +277,8 @@ static void test_the_table_stays_bounded(void **state) {
 UNIT_MAIN(CORE_TEST(test_small_files_are_puts_and_large_ones_chunks), CORE_TEST(test_names_that_fit_no_key_fail_alone),
           CORE_TEST(test_a_file_that_changed_just_now_is_planned_in_the_next_tick),
           CORE_TEST(test_a_file_onto_itself_fails), CORE_TEST(test_planned_answers_a_prefix),
-          CORE_TEST(test_open_uploads_go_on_where_they_were), CORE_TEST(test_geometry_that_does_not_fit_fails_the_file),
-          CORE_TEST(test_done_on_s3_is_skipped), CORE_TEST(test_done_on_file_is_looked_for_first),
-          CORE_TEST(test_force_is_asked_once), CORE_TEST(test_superseded_upload_is_aborted_first),
-          CORE_TEST(test_clearing_asks_again_when_no_record_comes),
+          CORE_TEST(test_an_open_upload_without_a_handle_fails), CORE_TEST(test_open_uploads_go_on_where_they_were),
+          CORE_TEST(test_geometry_that_does_not_fit_fails_the_file), CORE_TEST(test_done_on_s3_is_skipped),
+          CORE_TEST(test_done_on_file_is_looked_for_first), CORE_TEST(test_force_is_asked_once),
+          CORE_TEST(test_superseded_upload_is_aborted_first), CORE_TEST(test_clearing_asks_again_when_no_record_comes),
           CORE_TEST(test_refused_and_superseded_plans_fail_the_file), CORE_TEST(test_the_table_stays_bounded))
