@@ -44,7 +44,7 @@ class Process:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def is_quiet(self, seconds=1.0, share=0.3):
+    def is_quiet(self, seconds=0.5, share=0.3):
         before = self.cpu_seconds()
         time.sleep(seconds)  # what is measured, not something waited for
         return self.cpu_seconds() - before < seconds * share
@@ -129,9 +129,9 @@ class Site:
 
     # what must be true ----------------------------------------------------------------------------------------
 
-    def check(self, strangers=0, limit_mib=CONSUMER_MIB):
+    def check(self, strangers=0, limit_mib=CONSUMER_MIB, intents=False):
         """Alive, within its memory, quiet; honest files whole; the journal valid; no record but theirs. strangers: records that a stranger who
-        spoke the protocol was allowed to make."""
+        spoke the protocol was allowed to make; intents: any number of jobs that were granted and came to nothing."""
         peak = self.consumer.check_alive(limit_mib)
         self.consumer.check_quiet()
         for source, there in self.honest:
@@ -143,6 +143,8 @@ class Site:
         wanted = {f"file://{there}" for _, there in self.honest}
         ours = {r["upload"] for r in records if r["ev"] in ("open", "put", "begin") and r["dest"] in wanted}
         foreign = [r for r in records if "upload" in r and r["upload"] not in ours]
+        if intents:
+            foreign = [r for r in foreign if r["ev"] not in ("open", "fail")]
         assert len(foreign) == strangers, foreign[:5]
         finished = [r for r in records if r["ev"] in ("finish", "put") and r["upload"] in ours]
         assert len(finished) == len(self.honest)

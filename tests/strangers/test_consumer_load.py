@@ -206,7 +206,7 @@ def test_flood_of_large_messages(site):
         sockets = [wire.handshake(site.endpoint) for _ in range(8)]
         for s in sockets[:4]:
             s.sendall(wire.zmtp(pack(wire.HELLO, wire.hello_body(wire.UPLOADER), sender)))
-        written, closed = pour(sockets, wire.zmtp(frame), 4)
+        written, closed = pour(sockets, wire.zmtp(frame), 3)
         for s in sockets:
             s.close()
     peak = site.check(limit_mib=CONSUMER_MIB)
@@ -217,8 +217,8 @@ def test_messages_without_an_end(tcp_site):
     """Parts and parts and never the last one: those connections are closed before they fill the memory."""
     with tcp_site.honest_meanwhile():
         written = closed = 0
-        for _ in range(3):
-            sockets = [wire.handshake(tcp_site.endpoint) for _ in range(4)]
+        for _ in range(2):
+            sockets = [wire.handshake(tcp_site.endpoint) for _ in range(6)]
             more, gone = pour(sockets, wire.zmtp(bytes(MIB), more=True), 1.5)
             written, closed = written + more, closed + gone
             for s in sockets:
@@ -254,11 +254,11 @@ def test_many_unfinished_messages(tcp_site):
 def test_answers_that_nobody_reads(site):
     """Peers that ask for all the journal, again and again, and read nothing."""
     tree = site.box.dir / "tree"
-    for i in range(1500):
+    for i in range(1000):
         random_file(tree / ("long-name-" * 8 + str(i)), 100, seed=i)
     site.box.run("cp", "--journal", site.journal, "--insecure", "--no-progress", "-r", tree, f"{site.box.dir}/treeout/")
     journal = sum(f.stat().st_size for f in site.journal.glob("journal*.jsonl"))
-    assert journal > MIB
+    assert journal > MIB / 2
     asked = 0
     with site.honest_meanwhile(4 * MIB):
         peers = []
@@ -272,7 +272,7 @@ def test_answers_that_nobody_reads(site):
                          pack(wire.HELLO, wire.hello_body(1 + i % 3), sender, journal_id)]
             s.setblocking(False)
             peers.append((s, b"".join(wire.zmtp(q) for q in questions)))
-        end = time.monotonic() + 4
+        end = time.monotonic() + 3
         while time.monotonic() < end:
             for s, questions in peers:
                 try:
