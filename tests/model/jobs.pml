@@ -453,15 +453,19 @@ inline read_from(u) {
 #define NO_LEASES (!CHUNK_LEASED && !LEASED(JBEG) && !LEASED(JFIN) && !LEASED(JABT))
 #endif
 
+/* Of the consumer, like what follows: a process of its own, so that weak fairness makes it read from everybody. */
+proctype Reader(byte u) {
+end:
+    do
+    :: atomic { READABLE(u) -> read_from(u) }
+    od
+}
+
 #define RESULT_COMES(u) (to_c[u] ?? [COMPLETE, _, _, _, _, _, _])
 
 proctype Consumer() {
 end:
     do
-    :: atomic { READABLE(0) -> read_from(0) }
-#if NU > 1
-    :: atomic { READABLE(1) -> read_from(1) }
-#endif
     :: atomic {                                         /* rule 3: the round */
         up && (nempty(acks) || nempty(claims) || nempty(batch)) ->
         commit();
@@ -478,7 +482,6 @@ end:
         :: empty(claims) -> break
         od
     }
-    :: atomic { up && grace && !ANY(UNHEARD, 0) && conn[0] && conn[NU - 1] && !RESULT_COMES(0) && !RESULT_COMES(NU - 1) -> grace = 0 }
 #if CC > 0
     :: atomic {                                         /* killed: of the batch a beginning may be on disk */
         up && cc > 0 && !pdone -> cc--; clean = 0;
@@ -764,6 +767,15 @@ end:
     od
 }
 
+/* rule 6: a lease time is over; whoever holds something from the last epoch has been heard by then, or it counts as a false
+ * timeout */
+proctype Grace() {
+end:
+    do
+    :: atomic { up && grace && !ANY(UNHEARD, 0) && conn[0] && conn[NU - 1] && !RESULT_COMES(0) && !RESULT_COMES(NU - 1) -> grace = 0 }
+    od
+}
+
 /* ---- the store misbehaves ---- */
 
 #if LOSEPART + FORGETS > 0
@@ -827,7 +839,8 @@ inline push(j) {
 #define OFFERS(j)                                                                                                     \
     :: atomic { WANTS(j) && (nfull(offers[0]) || nfull(offers[NU - 1])) -> push(j) } OFFER_AGAIN(j) OFFER_TWICE(j)
 
-proctype Producer() {
+proctype Tail() {
+end:
     do
     /* TAIL or PLAN: what is durable, at any time (tail.pml has the cursor) */
     :: atomic {
@@ -843,6 +856,11 @@ proctype Producer() {
         :: else -> break
         od
     }
+    od
+}
+
+proctype Producer() {
+    do
 #if NC_OFFERED != 0
     OFFERS(0)
 #endif
@@ -902,7 +920,7 @@ init {
         remember();
         x = 0;
         do
-        :: x < NU -> conn[x] = 1; known[ID(x)] = 1; run Uploader(x); x++
+        :: x < NU -> conn[x] = 1; known[ID(x)] = 1; run Uploader(x); run Reader(x); x++
         :: else -> break
         od;
         x = 0;
@@ -911,6 +929,10 @@ init {
         :: else -> break
         od;
         run Consumer();
+#if CC + CS > 0
+        run Grace();
+#endif
+        run Tail();
         run Producer();
 #if NC_OFFERED != 0
         run Timer(0);
