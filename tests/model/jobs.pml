@@ -60,7 +60,12 @@
 #ifndef BATCH
 #define BATCH 2 /* messages the consumer reads in one round, of each sort */
 #endif
-/* BEGIN FINISH SUPERSEDE: with these jobs */
+/* BEGIN FINISH SUPERSEDE: with these jobs. FOREIGN: somebody else has a multipart upload at the same key. */
+
+/* Mutants that need a second one: as long as a record ends the loser's lease too, nothing hangs on the check at finish. */
+#if defined(MUTANT_FINISH_LEASE) || defined(MUTANT_SECOND_LEASE)
+#define MUTANT_LOSER_LEASE
+#endif
 
 #ifndef NC_OFFERED
 #define NC_OFFERED NC /* 0: only the begin */
@@ -313,7 +318,7 @@ inline take_result() {
     :: owner[a_j] != 0 && a_o != AGAIN && (owner[a_j] == a_who || SETTLES) -> owner[a_j] = 0
     :: else
     fi;
-#ifndef MUTANT_SPEC_LOSER
+#ifndef MUTANT_LOSER_LEASE
     if :: second[a_j] != 0 && (second[a_j] == a_who || SETTLES) -> second[a_j] = 0 :: else fi;
 #endif
 #ifdef MUTANT_ACK_EARLY
@@ -323,7 +328,7 @@ inline take_result() {
 #endif
 }
 
-#ifdef MUTANT_SPEC_LEASE
+#ifdef MUTANT_SECOND_LEASE
 #define LEASED(j) (owner[j] != 0)
 #else
 #define LEASED(j) (owner[j] != 0 || second[j] != 0)
