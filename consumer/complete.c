@@ -285,6 +285,12 @@ static int judge_redo(struct verdict_on *v) {
     bool newer = v->result->seq && upload_has_chunk(v->u, chunk) && v->u->info[chunk].seq != v->result->seq;
     if (newer || !upload_has_chunk(v->u, chunk))
         return recorded(v, 0); /* said before, and maybe made good since */
+    /* Who finishes it now looks at the parts itself; taken away under its feet, a record would spoil a finish that
+     * succeeds. */
+    const struct ref finish_ref = {.kind = JOB_FINISH, .upload = v->u->id};
+    const struct lease *finish = leases_find(&v->c->leases, &finish_ref);
+    if (finish && finish->peer != v->peer)
+        return refused(v, WHY_STALE);
     struct record r = {.ev = EV_REDO, .has = HAS_UPLOAD | HAS_CHUNK, .upload = v->u->id, .chunk = chunk};
     return record(v, &r, 0);
 }
@@ -305,11 +311,11 @@ static int judge_gone(struct verdict_on *v) {
 /* ---- all ---- */
 
 /* The job is over for whoever held it: its holder is done, another one is the loser of a pair and hears it in its
- * BEAT. A `redo` says nothing about the lease of the chunk's next attempt. */
+ * BEAT. A `redo`, said again, says nothing about the lease of the chunk's next attempt. */
 static void end_lease(struct verdict_on *v) {
     struct lease *l = leases_find(&v->c->leases, &v->result->ref);
     bool settled = v->result->outcome == OUTCOME_DONE || v->result->outcome == OUTCOME_GONE;
-    if (!l || (l->peer != v->peer && !(settled && v->ack->kind == ACK_RECORDED)))
+    if (!l || v->result->outcome == OUTCOME_REDO || (l->peer != v->peer && !(settled && v->ack->kind == ACK_RECORDED)))
         return;
     if (l->peer != v->peer)
         core_note_again(v->c, v->producers, l->bytes);

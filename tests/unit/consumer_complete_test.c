@@ -250,6 +250,40 @@ static void test_redo_of_an_older_record_takes_nothing_back(void **state) {
     world_finish('V', id);
 }
 
+static struct result redo_of(struct id128 id, uint32_t chunk) {
+    struct result r = world_result(world_ref(JOB_CHUNK, id, chunk), "H");
+    r.outcome = OUTCOME_REDO;
+    return r;
+}
+
+/* A `redo` that comes late or twice does no harm to what followed it. */
+static void test_redo_leaves_leases_alone(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    world_chunk('U', id, 0);
+    struct result r = redo_of(id, 0);
+    world_complete('U', &r);
+    assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").why, WHY_HELD);
+    assert_int_equal(world_done('U', world_ref(JOB_CHUNK, id, 0), "H").kind, ACK_RECORDED);
+}
+
+/* Rule 11: "refused while another one finishes" */
+static void test_redo_does_not_spoil_anothers_finish(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    world_chunk('U', id, 0);
+    assert_int_equal(world_claim('V', world_ref(JOB_FINISH, id, 0), "H").kind, VERDICT_GRANT);
+    struct result r = redo_of(id, 0);
+    assert_refused(world_complete('U', &r), WHY_STALE);
+    assert_int_equal(world_count("redo"), 0);
+    assert_int_equal(world_complete('V', &r).kind, ACK_RECORDED); /* its own look counts */
+    assert_int_equal(world_count("redo"), 1);
+}
+
 /* Rule 10: "A handle the store no longer knows: `abort` is recorded and a new upload begins." */
 static void test_gone_starts_anew(void **state) {
     (void)state;
@@ -381,7 +415,8 @@ UNIT_MAIN(WORLD_TEST(test_one_record_per_chunk), WORLD_TEST(test_ack_leaves_afte
           WORLD_TEST(test_a_stray_put_and_a_new_plan_make_one_record),
           WORLD_TEST(test_put_that_names_nonsense_is_refused),
           WORLD_TEST(test_a_failure_is_recorded_once_and_ends_nothing), WORLD_TEST(test_redo_takes_the_record_back),
-          WORLD_TEST(test_redo_of_an_older_record_takes_nothing_back), WORLD_TEST(test_gone_starts_anew),
+          WORLD_TEST(test_redo_of_an_older_record_takes_nothing_back), WORLD_TEST(test_redo_leaves_leases_alone),
+          WORLD_TEST(test_redo_does_not_spoil_anothers_finish), WORLD_TEST(test_gone_starts_anew),
           WORLD_TEST(test_head_is_an_event_and_no_record), WORLD_TEST(test_the_loser_hears_it_in_its_beat),
           WORLD_TEST(test_bytes_sent_twice_are_counted), WORLD_TEST(test_parts_are_what_was_recorded),
           WORLD_TEST(test_no_ack_when_the_disk_fails))
