@@ -910,6 +910,7 @@ proctype Producer() {
 #ifdef SUPERSEDE
         assert(dfin || hs[1] != 1);
 #endif
+        assert(KEPT == 0 || hs[KEPT] == 1);             /* somebody else's is as it was */
         assert(objects <= 1)
     }
 }
