@@ -55,7 +55,7 @@ def check_configuration(c, searches):
 def check_mutant(m, searches, caught):
     caught["asked"] += 1
     s = searches[m].result(timeout=WAIT_SECONDS)
-    print(f"\nmodel {m.name} (rule {m.rule}) in {m.configuration.name.strip()}: {s.error or 'NOT CAUGHT'}", end="")
+    print(f"\nmodel {m.name} (rule {m.rule}) in {m.configuration.name.strip()}: {s.error[:80] or 'NOT CAUGHT'}", end="")
     assert s.error != "", f"rule {m.rule} is left out and nothing is missed\n{s.output}"
     caught["caught"] += 1
 
