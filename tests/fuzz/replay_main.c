@@ -1,7 +1,7 @@
 /*
  * Puts every file of the corpora named on the command line through a fuzz target, without libFuzzer; then the file cut
- * short at up to VARIANTS places, and with one bit changed at as many. Which input was being tried is said when the
- * program dies of it.
+ * short at up to REPLAY_VARIANTS places, and with one bit changed at as many. What lies in a folder "found" of them is
+ * tried as it is. Which input was being tried is said when the program dies of it.
  */
 #include "pure/buf.h"
 #include "pure/check.h"
@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #ifdef __SANITIZE_ADDRESS__ /* it reports a bad access itself, and calls us afterwards */
@@ -21,7 +22,9 @@ static const int deadly[] = {SIGABRT, SIGTERM};
 static const int deadly[] = {SIGABRT, SIGTERM, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 #endif
 
-#define VARIANTS 384
+#ifndef REPLAY_VARIANTS
+#define REPLAY_VARIANTS 384
+#endif
 #define INPUT_MAX ((size_t)1 << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -62,10 +65,12 @@ static void try_input(const uint8_t *bytes, size_t len) {
     inputs++;
 }
 
-static void try_file(const char *path, uint8_t *bytes, size_t len) {
+static void try_file(const char *path, uint8_t *bytes, size_t len, bool variants) {
     snprintf(trying, sizeof trying, "%s", path);
     try_input(bytes, len);
-    size_t step = len / VARIANTS + 1;
+    if (!variants)
+        return;
+    size_t step = len / REPLAY_VARIANTS + 1;
     for (size_t cut = 0; cut < len; cut += step) {
         snprintf(trying, sizeof trying, "%s cut to %zu bytes", path, cut);
         try_input(bytes, cut);
@@ -80,7 +85,7 @@ static void try_file(const char *path, uint8_t *bytes, size_t len) {
     }
 }
 
-static int replay_file(const char *path) {
+static int replay_file(const char *path, bool variants) {
     static uint8_t bytes[INPUT_MAX];
     FILE *f = fopen(path, "rb");
     if (!f) {
@@ -94,11 +99,11 @@ static int replay_file(const char *path) {
         fprintf(stderr, "%s: cannot be read, or longer than %zu bytes\n", path, sizeof bytes);
         return 1;
     }
-    try_file(path, bytes, len);
+    try_file(path, bytes, len, variants);
     return 0;
 }
 
-static int replay_dir(const char *dir) {
+static int replay_dir(const char *dir, bool variants) {
     struct dirent **entries;
     int count = scandir(dir, &entries, NULL, alphasort), failed = 0;
     if (count < 0) {
@@ -110,7 +115,9 @@ static int replay_dir(const char *dir) {
         struct stat st;
         snprintf(path, sizeof path, "%s/%s", dir, entries[i]->d_name);
         if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
-            failed |= replay_file(path);
+            failed |= replay_file(path, variants);
+        else if (variants && strcmp(entries[i]->d_name, "found") == 0)
+            failed |= replay_dir(path, false);
         free(entries[i]);
     }
     free(entries);
@@ -125,7 +132,7 @@ int main(int argc, char **argv) {
 #endif
     int failed = 0;
     for (int i = 1; i < argc; i++)
-        failed |= replay_dir(argv[i]);
+        failed |= replay_dir(argv[i], true);
     printf("%lu inputs\n", inputs);
     return failed || inputs == 0;
 }

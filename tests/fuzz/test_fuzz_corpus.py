@@ -1,4 +1,5 @@
-"""Every fuzz target on its corpus, without libFuzzer: each seed as it is, cut short at many places, one bit changed at many places."""
+"""Every fuzz target on its corpus, without libFuzzer: each seed as it is, cut short at many places, one bit changed at many places; what the fuzzers
+found (corpus/NAME/found) as it is."""
 
 import re
 import subprocess
