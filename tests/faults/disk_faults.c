@@ -28,7 +28,7 @@ static struct {
     int error;
 } plan;
 
-#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+#define REAL(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 
 static void read_plan(void) {
     if (plan.ready)
