@@ -8,7 +8,7 @@
  *  - Offers: one message in each queue and 32 KiB in each kernel buffer bound what a dead uploader can swallow, and
  *    still carry about 5,000 offers a second over 20 ms. ipc has no such buffers; the producer's window bounds it.
  *  - A ROUTER that may not drop says when a peer is gone or its queue is full (MANDATORY).
- *  - What strangers can make us keep: 16 messages of each connection wait to be read; answers that nobody reads are
+ *  - What strangers can make us keep: 32 messages of each connection wait to be read; answers that nobody reads are
  *    counted in bytes (unsent.h); connections and what they bring are watched (connections.h).
  *  - LINGER is 0: whatever matters is sent again by its sender.
  */
@@ -28,7 +28,7 @@
 #include <zmq.h>
 
 #define SEND_QUEUE_MESSAGES 10000
-#define READ_QUEUE_MESSAGES 16 /* of PROTO_FRAME_MAX at most, for each connection */
+#define READ_QUEUE_MESSAGES 32 /* of PROTO_FRAME_MAX at most, for each connection */
 #define HANDSHAKE_MS 5000
 #define HEARTBEAT_MS 2000
 #define HEARTBEAT_TIMEOUT_MS 10000
