@@ -197,8 +197,9 @@ static uint64_t unread_of(int fd, const struct connection *one) {
     return info.tcpi_bytes_received > gone ? info.tcpi_bytes_received - gone : 0;
 }
 
-/* When every whole message was taken, what is unread is a part of one, or the handshake and heartbeats, which are not
- * counted as taken. A connection of which something was taken is in the middle of a message seldom: it starts anew. */
+/* When every whole message was taken, what is unread is a part of one, or the handshake and peers' heartbeats, which
+ * are not counted as taken. A connection of which something was taken is in the middle of a message seldom: it starts
+ * anew. */
 static uint64_t scan(struct connections *c, bool drained) {
     uint64_t sum = 0;
     for (size_t i = 0; i < c->cap; i++) {

@@ -2,9 +2,11 @@
  * ZeroMQ sockets with chunklift's settings. See endpoint.h for what users may rely on.
  *
  * Why the settings are what they are
- *  - ROUTER and DEALER send heartbeats: a dead host is noticed within 12 s. PUSH and PULL do not: a PULL whose reader
- *    is busy stops reading its connection, pings included, and would be cut off although nothing is wrong. There tcp
- *    keepalive finds dead hosts (it does not count a closed window as death).
+ *  - No heartbeats. libzmq 4.3.4 ends the process ("Assertion failed: !_io_error") when it is time for one on a
+ *    connection whose queue was full when its peer left: any peer could do that to us. And a PULL whose reader is busy
+ *    stops reading its connection, pings included, and would be cut off although nothing is wrong. Tcp finds dead
+ * hosts: by keepalive within 20 s (it does not count a closed window as death), within 10 s when something was sent to
+ *    them; a conversation notices silence by itself.
  *  - Offers: one message in each queue and 32 KiB in each kernel buffer bound what a dead uploader can swallow, and
  *    still carry about 5,000 offers a second over 20 ms. ipc has no such buffers; the producer's window bounds it.
  *  - A ROUTER that may not drop says when a peer is gone or its queue is full (MANDATORY).
@@ -30,8 +32,7 @@
 #define SEND_QUEUE_MESSAGES 10000
 #define READ_QUEUE_MESSAGES 32 /* of PROTO_FRAME_MAX at most, for each connection */
 #define HANDSHAKE_MS 5000
-#define HEARTBEAT_MS 2000
-#define HEARTBEAT_TIMEOUT_MS 10000
+#define UNACKNOWLEDGED_MS 10000
 #define RECONNECT_FIRST_MS 50
 #define RECONNECT_MAX_MS 1000
 #define OFFER_BUFFER_BYTES (32 << 10)
@@ -88,29 +89,33 @@ static int set_max_message(void *socket, int64_t bytes) {
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes, sizeof bytes);
 }
 
-static int set_conversation(void *socket, enum endpoint_kind kind) {
+static int set_keepalive(void *socket) {
+    static const struct setting settings[] = {
+        {ZMQ_TCP_KEEPALIVE, 1}, {ZMQ_TCP_KEEPALIVE_IDLE, 10}, {ZMQ_TCP_KEEPALIVE_INTVL, 3}, {ZMQ_TCP_KEEPALIVE_CNT, 3}};
+    return APPLY(socket, settings);
+}
+
+static int set_conversation(void *socket, enum endpoint_kind kind, bool tcp) {
     static const struct setting both[] = {
         {ZMQ_SNDHWM, SEND_QUEUE_MESSAGES},
         {ZMQ_RCVHWM, READ_QUEUE_MESSAGES},
-        {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS},
-        {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
     };
     static const struct setting router[] = {{ZMQ_ROUTER_MANDATORY, 1}, {ZMQ_BACKLOG, BACKLOG}};
     static const struct setting dealer[] = {{ZMQ_IMMEDIATE, 1}};
+    static const struct setting over_tcp[] = {{ZMQ_TCP_MAXRT, UNACKNOWLEDGED_MS}};
     if (APPLY(socket, both) || set_max_message(socket, PROTO_FRAME_MAX))
+        return -1;
+    if (tcp && (set_keepalive(socket) || APPLY(socket, over_tcp)))
         return -1;
     return kind == ENDPOINT_ROUTER ? APPLY(socket, router) : APPLY(socket, dealer);
 }
 
 static int set_offers(void *socket, bool tcp) {
     static const struct setting queues[] = {{ZMQ_SNDHWM, 1}, {ZMQ_RCVHWM, 1}};
-    static const struct setting over_tcp[] = {
-        {ZMQ_SNDBUF, OFFER_BUFFER_BYTES}, {ZMQ_RCVBUF, OFFER_BUFFER_BYTES}, {ZMQ_TCP_KEEPALIVE, 1},
-        {ZMQ_TCP_KEEPALIVE_IDLE, 10},     {ZMQ_TCP_KEEPALIVE_INTVL, 3},     {ZMQ_TCP_KEEPALIVE_CNT, 3},
-    };
+    static const struct setting over_tcp[] = {{ZMQ_SNDBUF, OFFER_BUFFER_BYTES}, {ZMQ_RCVBUF, OFFER_BUFFER_BYTES}};
     if (APPLY(socket, queues) || set_max_message(socket, PROTO_OFFER_MAX))
         return -1;
-    return tcp ? APPLY(socket, over_tcp) : 0;
+    return tcp && (set_keepalive(socket) || APPLY(socket, over_tcp)) ? -1 : 0;
 }
 
 static int settings_set(void *socket, enum endpoint_kind kind, const char *address) {
@@ -123,9 +128,10 @@ static int settings_set(void *socket, enum endpoint_kind kind, const char *addre
     static const struct setting ipv6[] = {{ZMQ_IPV6, 1}};
     if (APPLY(socket, all) || (strchr(address, '[') && APPLY(socket, ipv6)))
         return -1;
+    bool tcp = strncmp(address, "tcp://", 6) == 0;
     if (kind == ENDPOINT_ROUTER || kind == ENDPOINT_DEALER)
-        return set_conversation(socket, kind);
-    return set_offers(socket, strncmp(address, "tcp://", 6) == 0);
+        return set_conversation(socket, kind, tcp);
+    return set_offers(socket, tcp);
 }
 
 /* The path of an ipc address, NULL for others. "@name" is no path: Linux's abstract names, and "*" is chosen late. */
@@ -455,6 +461,10 @@ int endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct 
 
 bool endpoint_is_pressed(const struct endpoint *e) {
     return e->unsent && unsent_is_pressed(e->unsent);
+}
+
+bool endpoint_is_deaf(const struct endpoint *e, const void *peer, size_t peer_len) {
+    return e->unsent && unsent_is_deaf(e->unsent, peer, peer_len);
 }
 
 /* ---- waiting ---- */

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 enum endpoint_kind {
-    ENDPOINT_ROUTER, /* binds; consumer. ROUTER_MANDATORY, HANDSHAKE and HEARTBEAT set, MAXMSGSIZE = PROTO_FRAME_MAX */
+    ENDPOINT_ROUTER, /* binds; consumer. ROUTER_MANDATORY and HANDSHAKE set, MAXMSGSIZE = PROTO_FRAME_MAX */
     ENDPOINT_DEALER, /* connects; everybody else. IMMEDIATE=1 */
     ENDPOINT_PUSH,   /* binds; offers. SNDHWM 1 and small buffers: what a dead peer holds is bounded (FACTS) */
     ENDPOINT_PULL,   /* connects; one socket per producer. RCVHWM 1, MAXMSGSIZE = PROTO_OFFER_MAX */
@@ -57,6 +57,8 @@ int endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct 
 
 /* ROUTER: much waits for peers that do not read (unsent.h); keep answers under UNSENT_SMALL. */
 bool endpoint_is_pressed(const struct endpoint *e);
+/* ROUTER: this peer has not read what was sent to it, and an answer would only wait, or be dropped. */
+bool endpoint_is_deaf(const struct endpoint *e, const void *peer, size_t peer_len);
 
 enum { ENDPOINT_IN = 1, ENDPOINT_OUT = 2 };
 int endpoint_events(struct endpoint *e); /* which of them are possible now; re-arms the fd */

@@ -82,16 +82,23 @@ static void sweep(struct unsent *u) {
     u->sweep_at = u->peers * 2 > SWEEP_FROM ? u->peers * 2 : SWEEP_FROM;
 }
 
+static struct unsent_peer *look_up(const struct unsent *u, const void *id, size_t len) {
+    struct unsent_peer *p = u->buckets[bucket_of(id, len)];
+    while (p && !(p->len == len && memcmp(p->id, id, len) == 0))
+        p = p->next;
+    return p;
+}
+
 static struct unsent_peer *find(struct unsent *u, const void *id, size_t len) {
-    size_t bucket = bucket_of(id, len);
-    for (struct unsent_peer *p = u->buckets[bucket]; p; p = p->next)
-        if (p->len == len && memcmp(p->id, id, len) == 0)
-            return p;
+    struct unsent_peer *p = look_up(u, id, len);
+    if (p)
+        return p;
     if (u->peers >= u->sweep_at)
         sweep(u);
-    struct unsent_peer *p = calloc(1, sizeof *p + len);
+    p = calloc(1, sizeof *p + len);
     if (!p)
         return NULL;
+    size_t bucket = bucket_of(id, len);
     p->len = (uint8_t)len;
     memcpy(p->id, id, len);
     p->next = u->buckets[bucket];
@@ -152,4 +159,10 @@ size_t unsent_bytes(const struct unsent *u) {
 
 bool unsent_is_pressed(const struct unsent *u) {
     return unsent_bytes(u) > UNSENT_ALL_MAX / 2;
+}
+
+bool unsent_is_deaf(const struct unsent *u, const void *peer, size_t peer_len) {
+    const struct unsent_peer *p = look_up(u, peer, peer_len);
+    size_t waiting = p ? atomic_load(&p->bytes) : 0;
+    return waiting > 0 && (waiting > UNSENT_PEER_MAX / 2 || unsent_is_pressed(u));
 }

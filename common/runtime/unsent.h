@@ -36,5 +36,7 @@ void parcel_free(void *bytes, void *parcel);
 size_t unsent_bytes(const struct unsent *u);
 /* Half of what may wait does: answers should be short now. */
 bool unsent_is_pressed(const struct unsent *u);
+/* Something waits for this peer, and half of what may wait for it, or for all: it is not worth making an answer. */
+bool unsent_is_deaf(const struct unsent *u, const void *peer, size_t peer_len);
 
 #endif

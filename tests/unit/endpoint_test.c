@@ -257,6 +257,54 @@ static void test_connects_again_after_nonsense(void **state) {
     endpoint_close(&router);
 }
 
+/* A peer that sends more than is read, and leaves. libzmq 4.3.4 with heartbeats ends the process when it is their time
+ * next: "Assertion failed: !_io_error". */
+static void fill_and_leave(void *stranger, struct endpoint *ours, const void *route, size_t route_len) {
+    struct pollfd nothing = {.fd = -1};
+    int zero = 0, last = 0;
+    assert_int_equal(zmq_setsockopt(stranger, ZMQ_LINGER, &zero, sizeof zero), 0);
+    assert_int_equal(zmq_setsockopt(stranger, ZMQ_SNDTIMEO, &(int){200}, sizeof(int)), 0);
+    static char message[1 << 16];
+    for (int i = 0; i < 1000 && last >= 0; i++) {
+        if (route_len)
+            last = zmq_send(stranger, route, route_len, ZMQ_SNDMORE);
+        if (last >= 0)
+            last = zmq_send(stranger, message, sizeof message, 0);
+    }
+    assert_int_equal(last, -1); /* all queues are full */
+    zmq_close(stranger);
+    assert_int_equal(poll(&nothing, 1, 5000), 0); /* longer than any heartbeat */
+    struct frame f = FRAME_INIT;
+    recv_some(ours, &f);
+    frame_release(&f);
+}
+
+static void test_a_full_queue_and_a_peer_that_left(void **state) {
+    (void)state;
+    struct endpoint *router, *dealer;
+    struct frame f = FRAME_INIT;
+    char route[256], text[16];
+    void *context = zmq_ctx_new(), *stranger = zmq_socket(context, ZMQ_DEALER);
+    assert_int_equal(zmq_setsockopt(stranger, ZMQ_SNDHWM, &(int){1}, sizeof(int)), 0);
+    assert_int_equal(endpoint_open(&router, ENDPOINT_ROUTER, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(zmq_connect(stranger, endpoint_address(router)), 0);
+    fill_and_leave(stranger, router, NULL, 0);
+    endpoint_close(&router);
+
+    stranger = zmq_socket(context, ZMQ_ROUTER);
+    assert_int_equal(zmq_setsockopt(stranger, ZMQ_SNDHWM, &(int){1}, sizeof(int)), 0);
+    assert_int_equal(zmq_setsockopt(stranger, ZMQ_ROUTER_MANDATORY, &(int){1}, sizeof(int)), 0);
+    assert_int_equal(zmq_bind(stranger, "ipc://impostor"), 0);
+    assert_int_equal(endpoint_open(&dealer, ENDPOINT_DEALER, "ipc://impostor"), 0);
+    send_wait(dealer, "hello");
+    int len = zmq_recv(stranger, route, sizeof route, 0);
+    assert_true(len > 0 && zmq_recv(stranger, text, sizeof text, 0) == 5);
+    fill_and_leave(stranger, dealer, route, (size_t)len);
+    endpoint_close(&dealer);
+    frame_release(&f);
+    zmq_ctx_term(context);
+}
+
 /* ---- load ---- */
 
 #define LOAD 20000
@@ -444,6 +492,7 @@ UNIT_MAIN(TEST(test_converse_over_ipc), TEST(test_converse_over_tcp), TEST(test_
           TEST(test_second_bind_is_busy), TEST(test_bad_addresses), TEST(test_vanished_peer_is_not_found),
           TEST(test_unconnected_dealer_says_again), TEST(test_stalled_pull_swallows_little),
           TEST(test_bad_frames_are_dropped), TEST(test_connects_again_after_nonsense),
-          TEST(test_drain_under_load_over_ipc), TEST(test_drain_under_load_over_tcp), TEST(test_drain_by_descriptor),
+          TEST(test_a_full_queue_and_a_peer_that_left), TEST(test_drain_under_load_over_ipc),
+          TEST(test_drain_under_load_over_tcp), TEST(test_drain_by_descriptor),
           TEST(test_wait_mixes_endpoints_and_descriptors), TEST(test_wait_for_many),
           TEST(test_flush_lets_a_goodbye_leave))
