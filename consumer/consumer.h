@@ -38,7 +38,9 @@ struct consumer_options {
     send_frame *send;
     /* Something worth telling; NULL: nobody listens. job is NULL but for HAPPENED_EXPIRED. */
     void (*happened)(void *arg, enum happening what, const struct peer *peer, const struct ref *job);
-    void *arg; /* of send and happened */
+    /* It reads nothing: an answer that costs much is not made for it. NULL: everybody reads. */
+    bool (*deaf)(void *arg, const void *route, size_t len);
+    void *arg; /* of send, happened and deaf */
 };
 
 struct consumer;

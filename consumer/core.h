@@ -79,6 +79,11 @@ static inline size_t core_room(const struct consumer *c, size_t usual_bytes) {
     return c->brief && usual_bytes > BRIEF_BYTES ? BRIEF_BYTES : usual_bytes;
 }
 
+/* It will ask again, should it begin to read. */
+static inline bool core_is_deaf(const struct consumer *c, const struct peer *peer) {
+    return c->o.deaf && c->o.deaf(c->o.arg, peer->route.bytes, peer->route.len);
+}
+
 /* Appends r and applies it. producers: whom it concerns. ERR_INVALID: it can never be a line, nothing happened. Any
  * other error: the process must end. Uploads may be gone afterwards. */
 int core_append(struct consumer *c, struct record *r, uint64_t producers) MUST_CHECK;

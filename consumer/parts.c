@@ -28,6 +28,8 @@ static size_t collect(const struct upload *u, size_t room, uint32_t from, struct
 }
 
 int parts_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
+    if (core_is_deaf(c, peer))
+        return 0;
     const struct msg_parts *question = &m->parts;
     const struct upload *u = state_find(&c->state, &question->upload);
     struct part *parts = calloc(PARTS_MAX, sizeof *parts);

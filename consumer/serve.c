@@ -37,6 +37,11 @@ static int send_to(void *arg, const void *route, size_t len, struct slice frame)
     return endpoint_send(s->endpoint, route, len, frame);
 }
 
+static bool deaf(void *arg, const void *route, size_t len) {
+    struct server *s = arg;
+    return s->endpoint && endpoint_is_deaf(s->endpoint, route, len);
+}
+
 static void happened(void *arg, enum happening what, const struct peer *peer, const struct ref *job) {
     struct server *s = arg;
     if (what == HAPPENED_JOINED && peer->role == ROLE_UPLOADER)
@@ -64,6 +69,7 @@ static int open_all(struct server *s) {
                                  .rotate_bytes = FAULT_SETTING(rotate_bytes, s->settings->rotate_bytes),
                                  .send = send_to,
                                  .happened = happened,
+                                 .deaf = deaf,
                                  .arg = s};
     int rc = consumer_new(&s->consumer, &o, clock_ms());
     if (rc)

@@ -58,6 +58,8 @@ static void add_workers(const struct consumer *c, struct msg_state *page) {
 }
 
 int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
+    if (core_is_deaf(c, peer))
+        return 0;
     struct msg answer = {.type = MSG_STATE, .number = m->number};
     struct upload_status *uploads = calloc(UPLOADS_PER_PAGE, sizeof *uploads);
     struct worker_status *workers = calloc(WORKERS_PER_PAGE, sizeof *workers);

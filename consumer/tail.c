@@ -234,6 +234,10 @@ int tail_answer_due(struct consumer *c) {
         struct peer *peer = c->peers.all[(c->tail_turn + i) % c->peers.count];
         if (!peer->tailing || due_ms(c, peer) > core_time(c))
             continue;
+        if (core_is_deaf(c, peer)) { /* nor does it get in the way of others */
+            peer->tailing = false;
+            continue;
+        }
         if (needs_disk(c, peer) && ++reads > DISK_READS) { /* who comes next goes on here */
             c->tail_turn = (c->tail_turn + i) % c->peers.count;
             c->more = true;

@@ -282,8 +282,8 @@ def test_answers_that_nobody_reads(site):
                     pass
             time.sleep(0.01)  # a few thousand a second
         with Dealer(site.endpoint) as d:  # who reads is answered
-            assert d.join(wire.READER)[0] == wire.WELCOME
-            got, body = d.ask(wire.TAIL, {1: 1, 2: 1, 3: 1})
+            assert d.ask_again(wire.HELLO, wire.hello_body(wire.READER))[0] == wire.WELCOME
+            got, body = d.ask_again(wire.TAIL, {1: 1, 2: 1, 3: 1})
             assert got == wire.RECORDS and body[3] > 0
         held = site.consumer.rss_mib()
         for s, _ in peers:

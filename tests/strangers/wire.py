@@ -143,6 +143,15 @@ class Dealer:
     def ask(self, kind, body, seconds=20, others=None):
         return self.answer(self.say(kind, body), seconds, others)
 
+    def ask_again(self, kind, body, times=10):
+        """As peers do: who gets no answer asks again."""
+        for _ in range(times):
+            try:
+                return self.ask(kind, body, 2)
+            except AssertionError:
+                pass
+        raise AssertionError(f"no answer, asked {times} times")
+
     def join(self, role, **more):
         kind, body = self.ask(HELLO, hello_body(role, **more))
         return kind, body

@@ -450,6 +450,28 @@ static void test_answers_are_brief_when_told(void **state) {
     }
 }
 
+static bool is_deaf(void *arg, const void *route, size_t len) {
+    (void)arg;
+    return len == 1 && *(const char *)route == 'Q';
+}
+
+/* Nothing is made for who reads nothing, and nobody waits for it. */
+static void test_the_deaf_are_not_answered(void **state) {
+    (void)state;
+    everybody();
+    w.c->o.deaf = is_deaf;
+    struct msg tail = {.type = MSG_TAIL, .tail = {.seq = 1, .filter = TAIL_ALL}}, status = {.type = MSG_STATUS};
+    world_forget();
+    world_say('Q', &tail);
+    world_say('Q', &status);
+    world_say('P', &status);
+    assert_int_equal(w.count, 1);
+    assert_true(consumer_deadline_ms(w.c, w.now) > w.now);
+    w.c->o.deaf = NULL;
+    world_say('Q', &tail);
+    world_answer('Q', MSG_RECORDS);
+}
+
 static void test_silent_peers_are_forgotten(void **state) {
     (void)state;
     everybody();
@@ -485,4 +507,5 @@ UNIT_MAIN(WORLD_TEST(test_a_producer_follows_its_own), WORLD_TEST(test_a_reader_
           WORLD_TEST(test_another_journal_and_nonsense), WORLD_TEST(test_another_version_is_told_both),
           WORLD_TEST(test_there_are_places_for_64_producers), WORLD_TEST(test_silent_peers_make_room),
           WORLD_TEST(test_complaints_are_few), WORLD_TEST(test_answers_are_brief_when_told),
-          WORLD_TEST(test_silent_peers_are_forgotten), WORLD_TEST(test_deserted_after_the_last_bye))
+          WORLD_TEST(test_the_deaf_are_not_answered), WORLD_TEST(test_silent_peers_are_forgotten),
+          WORLD_TEST(test_deserted_after_the_last_bye))

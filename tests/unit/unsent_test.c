@@ -21,7 +21,10 @@ static void test_one_peer_does_not_read(void **state) {
         assert_int_equal(wrap(u, "deaf", MIB, &kept[i]), 0);
     assert_int_equal(wrap(u, "deaf", MIB, &refused), ERR_AGAIN); /* with what goes with each */
     assert_null(refused);
+    assert_true(unsent_is_deaf(u, "deaf", 4));
+    assert_false(unsent_is_deaf(u, "reads", 5));
     assert_int_equal(wrap(u, "reads", MIB, &other), 0);
+    assert_false(unsent_is_deaf(u, "reads", 5)); /* not yet */
     parcel_free(NULL, other);
     assert_int_equal(wrap(u, "reads", MIB, &other), 0);
     assert_int_equal(unsent_bytes(u), 4 * (MIB + UNSENT_OVERHEAD));
@@ -54,7 +57,9 @@ static void test_many_peers_do_not_read(void **state) {
     assert_int_equal(wrap(u, "reads", UNSENT_SMALL, &refused), ERR_AGAIN); /* with what goes with it */
     assert_int_equal(wrap(u, "reads", UNSENT_SMALL - UNSENT_OVERHEAD, &small), 0);
     assert_int_equal(wrap(u, "reads", 1, &refused), ERR_AGAIN);
+    assert_true(unsent_is_deaf(u, "reads", 5)); /* now that so much waits */
     parcel_free(NULL, small);
+    assert_false(unsent_is_deaf(u, "reads", 5));
     assert_int_equal(wrap(u, "reads", 1, &small), 0);
     parcel_free(NULL, small);
     while (count-- > 0)
