@@ -115,6 +115,7 @@ static int make_new(struct question *q, struct upload **out) {
         return rc == ERR_NOMEM ? 0 : rc;
     struct upload *u = *out, *old = state_find(&q->c->state, &old_id);
     u->made_by = peer_bit(q->peer);
+    u->inherited = id_equal(&u->id, &q->file->upload); /* planned with a consumer before us: somebody may hold it */
     if (old) {
         u->supersedes = old->id;
         old->superseded_by = u->id;

@@ -4,9 +4,9 @@
  * Why the settings are what they are
  *  - No heartbeats. libzmq 4.3.4 ends the process ("Assertion failed: !_io_error") when it is time for one on a
  *    connection whose queue was full when its peer left: any peer could do that to us. And a PULL whose reader is busy
- *    stops reading its connection, pings included, and would be cut off although nothing is wrong. Tcp finds dead
- * hosts: by keepalive within 20 s (it does not count a closed window as death), within 10 s when something was sent to
- *    them; a conversation notices silence by itself.
+ *    stops reading its connection, pings included, and would be cut off although nothing is wrong. Tcp finds
+ *    dead hosts: by keepalive within 20 s (it does not count a closed window as death), within 10 s when something was
+ *    sent to them; a conversation notices silence by itself.
  *  - Offers: one message in each queue and 32 KiB in each kernel buffer bound what a dead uploader can swallow, and
  *    still carry about 5,000 offers a second over 20 ms. ipc has no such buffers; the producer's window bounds it.
  *  - A ROUTER that may not drop says when a peer is gone or its queue is full (MANDATORY).
