@@ -155,7 +155,8 @@ def test_connections_beyond_the_limit(box, transport, greet):
     site.upload("before")
     with Dealer(site.endpoint) as d:
         d.join(wire.READER)
-        running = site.start_upload("running", 40 * MIB)
+        running = site.start_upload("running", 200 * MIB)
+        wait_for(lambda: b'"chunk":99,' in (site.journal / "journal.jsonl").read_bytes(), what="an upload that runs")
         sockets = []
         try:
             for _ in range(3000):
