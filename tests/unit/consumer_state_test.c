@@ -2,6 +2,8 @@
 #include "consumer_world.h"
 
 #include "consumer/finished.h"
+#include <signal.h>
+#include <unistd.h>
 
 /* ---- helpers ---- */
 
@@ -159,12 +161,16 @@ static void test_a_snapshot_that_was_due_follows(void **state) {
     (void)state;
     struct journal_position pos;
     struct buf body = BUF_INIT;
-    core_begin_snapshot(w.c);
-    pid_t first = w.c->saver.child;
+    pid_t first = fork(); /* stands for a child that takes its time */
+    if (first == 0)
+        for (;;)
+            pause();
     assert_true(first > 0);
+    w.c->saver.child = first;
     live_a_little("/src");
     core_begin_snapshot(w.c);
     assert_int_equal(w.c->saver.child, first);
+    assert_int_equal(kill(first, SIGKILL), 0);
     await_snapshot();
     assert_int_equal(snapshot_read(JOURNAL_DIR, &pos, &body), 0);
     assert_int_equal(pos.seq, journal_seq(w.c->journal));

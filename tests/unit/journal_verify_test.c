@@ -2,6 +2,9 @@
 
 #include "capture.h"
 #include "system/journal_dir.h"
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 static struct journal_lines j;
@@ -285,9 +288,11 @@ static void test_beside_a_writer(void **state) {
 }
 
 /* After a crash a consumer puts a copy of the active file's good part in its place. */
-static void replace_by_copy(void) {
-    for (int n = 0; n < 30; n++) {
+static void replace_by_copy(const atomic_uint *verified) {
+    for (unsigned n = 0; n < 30; n++) {
         char from[256];
+        while (atomic_load(verified) <= n) /* once in each verification, as it begins */
+            sched_yield();
         struct buf b = lines_read(&j, JOURNAL_ACTIVE);
         lines_write(&j, "copy", buf_slice(&b));
         buf_release(&b);
@@ -296,7 +301,6 @@ static void replace_by_copy(void) {
         fclose(j.file);
         j.file = fopen(lines_path(&j, JOURNAL_ACTIVE), "a");
         lines_stops(&j, 20);
-        usleep(3000);
     }
     _exit(0);
 }
@@ -305,14 +309,18 @@ static void test_beside_a_consumer_that_repairs(void **state) {
     (void)state;
     lines_stops(&j, 3000);
     fflush(NULL);
+    atomic_uint *verified = mmap(NULL, sizeof *verified, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(verified != MAP_FAILED);
     pid_t writer = fork();
     if (writer == 0)
-        replace_by_copy();
+        replace_by_copy(verified);
     int status, err = 0;
     while (waitpid(writer, &status, WNOHANG) == 0) {
+        atomic_fetch_add(verified, 1);
         int now = journal_verify(j.dir, NULL, &report);
         err = err ? err : now;
     }
+    munmap(verified, sizeof *verified);
     assert_int_equal(status, 0);
     assert_int_equal(err, 0);
     assert_int_equal(journal_verify(j.dir, NULL, &report), 0);
