@@ -30,7 +30,7 @@ struct retire_options {
     uint64_t keep;         /* the newest sealed files stay */
     bool forget_finished;  /* what finished in these files is not carried */
     bool json, verbose;    /* of what is printed */
-    uint64_t rotate_bytes; /* 0: the journal\'s default */
+    uint64_t rotate_bytes; /* 0: the journal's default */
     struct retire_io *io;  /* NULL: the real calls */
 };
 

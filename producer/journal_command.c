@@ -121,6 +121,8 @@ static int verify_dir(const struct reader_options *o, const char *wanted_head) {
         say_damage(dir, &r);
     else if (err == ERR_NOMEM)
         log_error("out of memory");
+    else if (err == ERR_CHANGED)
+        log_error("%s: was repaired again and again while it was read; run it again when its consumer stays", dir);
     if (err && err != ERR_DAMAGED)
         return err;
     if (!err && wanted_head && !r.has_head) {
