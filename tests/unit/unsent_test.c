@@ -1,6 +1,8 @@
 /* Answers that nobody reads: what is counted, what is refused, and that a peer that reads always gets its answer. */
 #include "runtime/unsent.h"
 #include "unit.h"
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define MIB ((size_t)1 << 20)
@@ -89,5 +91,44 @@ static void test_peers_are_forgotten(void **state) {
     parcel_free(NULL, last);
 }
 
+/* The other thread is libzmq's: it frees what has left, in any order, also after the owner is gone. */
+#define ON_THE_WAY 64
+#define JOURNEYS 200000
+static _Atomic(struct parcel *) on_the_way[ON_THE_WAY];
+static atomic_bool no_more;
+
+static void *free_what_has_left(void *nothing) {
+    bool last = false;
+    for (size_t i = 0, empty = 0; !last || empty < ON_THE_WAY; i++) {
+        struct parcel *p = atomic_exchange(&on_the_way[i % ON_THE_WAY], NULL);
+        empty = p ? 0 : empty + 1;
+        if (p)
+            parcel_free(NULL, p);
+        last = atomic_load(&no_more);
+    }
+    return nothing;
+}
+
+static void test_freed_by_another_thread(void **state) {
+    (void)state;
+    struct unsent *u;
+    pthread_t thread;
+    char name[32];
+    assert_int_equal(unsent_new(&u), 0);
+    atomic_store(&no_more, false);
+    assert_int_equal(pthread_create(&thread, NULL, free_what_has_left, NULL), 0);
+    for (unsigned i = 0; i < JOURNEYS; i++) {
+        struct parcel *p, *other = NULL;
+        snprintf(name, sizeof name, "%u", i % 3000); /* more than are remembered without a sweep */
+        assert_int_equal(wrap(u, name, 10, &p), 0);
+        if (!atomic_compare_exchange_strong(&on_the_way[i % ON_THE_WAY], &other, p))
+            parcel_free(NULL, p);
+        assert_in_range(unsent_bytes(u), 0, (ON_THE_WAY + 2) * (10 + UNSENT_OVERHEAD));
+    }
+    unsent_destroy(&u);
+    atomic_store(&no_more, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_one_peer_does_not_read), cmocka_unit_test(test_many_peers_do_not_read),
-          cmocka_unit_test(test_peers_are_forgotten))
+          cmocka_unit_test(test_peers_are_forgotten), cmocka_unit_test(test_freed_by_another_thread))
