@@ -1,11 +1,13 @@
 #include "consumer/settings.h"
 #include "consumer/consumer.h"
+#include "system/config_file.h"
 #include "system/dirs.h"
 #include "system/log.h"
 #include "system/options.h"
 
 static const char *journal, *bind_to, *key, *trust;
 static uint64_t lease_ms, rotate_bytes;
+static struct config_file config;
 static bool insecure, for_cp, json, quiet, verbose, help, version;
 
 /* Every start reads and checks the whole active file. */
@@ -25,6 +27,7 @@ static const struct option_spec specs[] = {
     {"json", 0, OPTION_FLAG, &json, NULL, "one JSON object a line on stdout for every event"},
     {"quiet", 'q', OPTION_FLAG, &quiet, NULL, "nothing but errors"},
     {"verbose", 'v', OPTION_FLAG, &verbose, NULL, "more"},
+    {"config", 0, OPTION_CONFIG, &config, "FILE", "more options, one 'name = value' a line"},
     {"for-cp", 0, OPTION_FLAG, &for_cp, NULL, NULL},
     {"help", 'h', OPTION_FLAG, &help, NULL, "this text"},
     {"version", 0, OPTION_FLAG, &version, NULL, "the version"},
@@ -75,6 +78,7 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     int rc = options_parse("consumer", specs, argc, argv, &arguments);
     /* cp looks for this name in the log file */
     log_setup(for_cp ? "chunklift-consumer" : "chunklift", quiet ? LOG_ERROR : verbose ? LOG_DEBUG : LOG_INFO, for_cp);
+    log_set_json(json);
     if (!rc && help)
         options_help(stdout, "chunklift consumer [options]",
                      "Keeps the journal: takes what uploaders completed, writes it down in order, and tells everybody\n"
@@ -88,6 +92,7 @@ int settings_parse(struct settings *s, int argc, char **argv) {
         rc = check(&arguments);
     if (!rc)
         rc = fill(s);
+    s->config_text = config.text;
     text_list_release(&arguments);
     return rc;
 }
@@ -95,4 +100,5 @@ int settings_parse(struct settings *s, int argc, char **argv) {
 void settings_release(struct settings *s) {
     buf_release(&s->dir);
     buf_release(&s->bind);
+    buf_release(&s->config_text);
 }

@@ -14,6 +14,7 @@ struct settings {
     uint64_t rotate_bytes;
     bool for_cp; /* started by cp: ends when nobody needs it */
     bool json, quiet, verbose;
+    struct buf config_text; /* held for options that point into it */
 };
 
 /* Sets the log up. ERR_AGAIN: --help or --version was answered, exit 0. ERR_USAGE: logged, exit 2; others exit 3. */

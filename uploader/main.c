@@ -14,8 +14,10 @@ int main(int argc, char **argv) {
     struct uploader *uploader = NULL;
     log_setup("chunklift", LOG_INFO, false);
     int err = settings_parse(&settings, argc, argv);
-    if (err == 0)
+    if (err == 0) {
         log_setup("chunklift", level_of(&settings), false);
+        log_set_json(settings.json);
+    }
     if (err == 0)
         err = signals_init(false);
     if (err == 0)

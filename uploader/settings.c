@@ -46,6 +46,7 @@ static int parse_table(struct settings *s, struct extras *x, int argc, char **ar
         {"verbose", 'v', OPTION_FLAG, &s->verbose, NULL, "say more"},
         {"for-cp", 0, OPTION_FLAG, &s->for_cp, NULL, NULL},
         {"check-only", 0, OPTION_FLAG, &s->check_only, NULL, NULL}, /* for `cp`: before it starts anything */
+        {"config", 0, OPTION_CONFIG, &s->config, "FILE", "more options, one 'name = value' a line"},
         {"help", 'h', OPTION_FLAG, &x->help, NULL, "show this"},
         {"version", 0, OPTION_FLAG, &x->version, NULL, "show the version"},
         {0},
@@ -159,4 +160,5 @@ void settings_release(struct settings *s) {
     free(s->allow_urls);
     text_list_release(&s->allow);
     buf_release(&s->default_dir);
+    buf_release(&s->config.text);
 }

@@ -4,6 +4,7 @@
 
 #include "pure/buf.h"
 #include "pure/err.h"
+#include "system/config_file.h"
 #include "system/options.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@ struct settings {
     bool for_cp;     /* started by `cp`, which speaks for it */
     bool check_only; /* end after the settings and credentials were found usable */
     /* held for the above */
+    struct config_file config;
     struct buf default_dir;
     char **allow_urls; /* allow as URLs, as many */
 };

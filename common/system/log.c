@@ -18,7 +18,7 @@
 static struct {
     char program[32];
     enum log_level level;
-    bool timestamps;
+    bool timestamps, json;
     void (*before)(void *arg);
     void *before_arg;
 } state = {.program = "chunklift", .level = LOG_INFO};
@@ -27,6 +27,10 @@ void log_setup(const char *program, enum log_level level, bool timestamps) {
     snprintf(state.program, sizeof state.program, "%s", program);
     state.level = level;
     state.timestamps = timestamps;
+}
+
+void log_set_json(bool on) {
+    state.json = on;
 }
 
 enum log_level log_level(void) {
@@ -84,9 +88,9 @@ static size_t add_printable(char *line, size_t used, size_t size, const char *te
     return used;
 }
 
-static void write_line(const char *line, size_t len) {
+static void write_line(int fd, const char *line, size_t len) {
     while (len > 0) {
-        ssize_t n = write(STDERR_FILENO, line, len);
+        ssize_t n = write(fd, line, len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -94,6 +98,23 @@ static void write_line(const char *line, size_t len) {
         line += n;
         len -= (size_t)n;
     }
+}
+
+/* text is printable UTF-8. */
+static void write_json(enum log_level level, const char *text, size_t len) {
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    static char line[2 * LINE_MAX_BYTES];
+    char ts[RFC3339_SIZE];
+    rfc3339_format(clock_real_us(), ts);
+    size_t used = (size_t)snprintf(line, sizeof line, "{\"event\":\"log\",\"ts\":\"%s\",\"level\":\"%s\",\"text\":\"",
+                                   ts, names[level]);
+    for (size_t i = 0; i < len && used < sizeof line - 8; i++) {
+        if (text[i] == '"' || text[i] == '\\')
+            line[used++] = '\\';
+        line[used++] = text[i];
+    }
+    memcpy(line + used, "\"}\n", 3);
+    write_line(STDOUT_FILENO, line, used + 3);
 }
 
 __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level, const char *format, va_list args) {
@@ -110,11 +131,14 @@ __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level,
     if (state.timestamps)
         rfc3339_format(clock_real_us(), when);
     size_t used = (size_t)snprintf(line, sizeof line, "%s%s%s: ", when, state.timestamps ? " " : "", state.program);
+    size_t head = used;
     used = add_printable(line, used, sizeof line, text, (size_t)len);
     line[used++] = '\n';
     if (state.before)
         state.before(state.before_arg);
-    write_line(line, used);
+    write_line(STDERR_FILENO, line, used);
+    if (state.json)
+        write_json(level, line + head, used - head - 1);
     errno = saved;
 }
 

@@ -1,6 +1,7 @@
 #include "system/options.h"
 
 #include "pure/units.h"
+#include "system/config_file.h"
 #include "system/log.h"
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,9 @@ struct parser {
     const char *command;
     const struct option_spec *specs;
     char **argv;
-    int argc, next; /* next: the argument after the one being read */
+    int argc, next;     /* next: the argument after the one being read */
+    uint64_t given;     /* options that stand on the command line, a bit for each */
+    const char *config; /* the file being read */
 };
 
 static int usage_error(const struct parser *p, const char *option, int option_len, const char *what) {
@@ -111,8 +114,16 @@ static int set_value(const struct option_spec *s, const char *option, const char
         return 0;
     case OPTION_CHOICE:
         return set_choice(s, option, value);
+    case OPTION_CONFIG:
+        ((struct config_file *)s->target)->path = value;
+        return 0;
     }
     return ERR_USAGE;
+}
+
+static int set_given(struct parser *p, const struct option_spec *s, const char *option, const char *value) {
+    p->given |= UINT64_C(1) << (s - p->specs);
+    return set_value(s, option, value);
 }
 
 /* The argument after the option, for one that wants a value and was given none with '='. */
@@ -126,13 +137,18 @@ static int take_value(struct parser *p, const struct option_spec *s, const char 
     return usage_error(p, option, (int)strlen(option), what);
 }
 
+static const struct option_spec *find_long(const struct parser *p, const char *name, size_t len) {
+    for (const struct option_spec *s = p->specs; s->name; s++)
+        if (strlen(s->name) == len && memcmp(s->name, name, len) == 0)
+            return s;
+    return NULL;
+}
+
 static int parse_long(struct parser *p, const char *word) {
     const char *name = word + 2;
     size_t len = strcspn(name, "=");
-    const struct option_spec *s = p->specs;
-    while (s->name && (strlen(s->name) != len || memcmp(s->name, name, len) != 0))
-        s++;
-    if (!s->name)
+    const struct option_spec *s = find_long(p, name, len);
+    if (!s)
         return usage_error(p, word, (int)len + 2, "unknown option");
     const char *value = name[len] == '=' ? name + len + 1 : NULL;
     if (s->kind == OPTION_FLAG && value)
@@ -144,7 +160,7 @@ static int parse_long(struct parser *p, const char *word) {
         if (err)
             return err;
     }
-    return set_value(s, option, value);
+    return set_given(p, s, option, value);
 }
 
 /* "-r", "-rv", "-n5", "-n 5", "-fn5" */
@@ -164,9 +180,46 @@ static int parse_short(struct parser *p, const char *word) {
             if (err)
                 return err;
         }
-        int err = set_value(s, option, value);
+        int err = set_given(p, s, option, value);
         if (err || s->kind != OPTION_FLAG)
             return err;
+    }
+    return 0;
+}
+
+/* Hidden options, and those that end the program at once, have no place in a file. */
+static bool may_stand_in_file(const struct option_spec *s) {
+    return s->help && s->kind != OPTION_CONFIG && strcmp(s->name, "help") != 0 && strcmp(s->name, "version") != 0;
+}
+
+static int config_line(void *arg, unsigned line, const char *name, const char *value) {
+    struct parser *p = arg;
+    const struct option_spec *s = find_long(p, name, strlen(name));
+    const char *wrong = NULL;
+    if (!s || !may_stand_in_file(s))
+        wrong = "unknown option";
+    else if (s->kind == OPTION_FLAG && value)
+        wrong = "takes no value";
+    else if (s->kind != OPTION_FLAG && (!value || !*value))
+        wrong = "needs a value";
+    if (wrong) {
+        log_error("%s:%u: %s: %s", p->config, line, name, wrong);
+        return ERR_USAGE;
+    }
+    if (p->given >> (s - p->specs) & 1)
+        return 0;
+    char option[512];
+    snprintf(option, sizeof option, "%s:%u: %s", p->config, line, name);
+    return set_value(s, option, value);
+}
+
+static int parse_config(struct parser *p) {
+    for (const struct option_spec *s = p->specs; s->name; s++) {
+        struct config_file *c = s->target;
+        if (s->kind != OPTION_CONFIG || !c->path)
+            continue;
+        p->config = c->path;
+        return config_file_read(c, config_line, p);
     }
     return 0;
 }
@@ -188,6 +241,8 @@ int options_parse(const char *command, const struct option_spec *specs, int argc
         else
             err = parse_short(&p, word);
     }
+    if (!err)
+        err = parse_config(&p);
     if (err)
         text_list_release(arguments);
     if (err == ERR_NOMEM)

@@ -19,6 +19,7 @@ enum option_kind {
     OPTION_TIME,   /* uint64_t * milliseconds */
     OPTION_COUNT,  /* uint64_t *, within [min, max] */
     OPTION_CHOICE, /* int *: index into choices */
+    OPTION_CONFIG, /* struct config_file *: more options; what stands on the command line goes before it */
 };
 
 struct text_list {

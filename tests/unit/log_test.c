@@ -18,6 +18,7 @@ static int setup(void **state) {
     (void)state;
     log_setup("chunklift", LOG_INFO, false);
     log_set_before_line(NULL, NULL);
+    log_set_json(false);
     return 0;
 }
 
@@ -125,6 +126,21 @@ static void test_errno_is_kept(void **state) {
     assert_int_equal(after, ENOSPC);
 }
 
+/* {"event":"log","ts":…,"level":…,"text":…} on stdout, besides the line on stderr. */
+static void test_json(void **state) {
+    (void)state;
+    const char *rest;
+    log_set_json(true);
+    capture_begin(&out, 1);
+    log_warn("%s: \"x\\y\"\n\xff é", "/a");
+    log_debug("hidden");
+    capture_end(&out);
+    static const char start[] = "{\"event\":\"log\",\"ts\":\"";
+    assert_memory_equal(out.text, start, sizeof start - 1);
+    rest = strchr(out.text + sizeof start - 1, '"');
+    assert_string_equal(rest, "\",\"level\":\"warning\",\"text\":\"/a: \\\"x\\\\y\\\"\\\\n\\\\xff é\"}\n");
+}
+
 UNIT_MAIN(cmocka_unit_test_setup(test_one_line_with_the_program, setup),
           cmocka_unit_test_setup(test_control_characters_are_escaped, setup),
           cmocka_unit_test_setup(test_utf8_stays_and_other_bytes_are_escaped, setup),
@@ -134,4 +150,4 @@ UNIT_MAIN(cmocka_unit_test_setup(test_one_line_with_the_program, setup),
           cmocka_unit_test_setup(test_level_hides_the_less_important, setup),
           cmocka_unit_test_setup(test_timestamp, setup),
           cmocka_unit_test_setup(test_before_line_is_called_only_for_lines_shown, setup),
-          cmocka_unit_test_setup(test_errno_is_kept, setup))
+          cmocka_unit_test_setup(test_errno_is_kept, setup), cmocka_unit_test_setup(test_json, setup))

@@ -1,6 +1,7 @@
 #include "unit.h"
 
 #include "capture.h"
+#include "system/config_file.h"
 #include "system/log.h"
 #include "system/options.h"
 #include <stdlib.h>
@@ -11,6 +12,7 @@ static struct {
     struct text_list roots;
     uint64_t size, time, count, lines;
     int choice;
+    struct config_file config;
 } o;
 
 static const char *const choices[] = {"fail", "restart", "ignore", NULL};
@@ -24,6 +26,7 @@ static const struct option_spec specs[] = {
     {"count", 0, OPTION_COUNT, &o.count, "N", "a number", 1, 64},
     {"lines", 'n', OPTION_COUNT, &o.lines, "N", "lines", 0, UINT64_MAX},
     {"on-change", 0, OPTION_CHOICE, &o.choice, "WHAT", "what to do", 0, 0, choices},
+    {"config", 0, OPTION_CONFIG, &o.config, "FILE", "more options"},
     {"hidden", 0, OPTION_FLAG, &o.verbose, NULL, NULL},
     {0},
 };
@@ -59,6 +62,7 @@ static int teardown(void **state) {
     (void)state;
     text_list_release(&arguments);
     text_list_release(&o.roots);
+    buf_release(&o.config.text);
     return 0;
 }
 
@@ -182,8 +186,75 @@ static void test_help(void **state) {
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+static void write_config(const char *text, size_t len) {
+    FILE *f = fopen("x.conf", "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, len, f), len);
+    assert_int_equal(fclose(f), 0);
+    buf_release(&o.config.text);
+}
+
+/* "one `name = value` a line; empty lines and lines that begin with # are left out; a value is taken as it is" */
+static void test_options_in_a_file(void **state) {
+    (void)state;
+    static const char text[] =
+        "# who\n\nname = a # b = \"c\" \n\troot=/a\nroot =/b c\r\nrecursive\nsize = 8MiB\n  # no\ncount=7";
+    write_config(text, sizeof text - 1);
+    assert_int_equal(PARSE("--config", "x.conf", "arg"), 0);
+    assert_string_equal(o.name, "a # b = \"c\"");
+    assert_int_equal(o.roots.count, 2);
+    assert_string_equal(o.roots.items[0], "/a");
+    assert_string_equal(o.roots.items[1], "/b c");
+    assert_true(o.recursive);
+    assert_int_equal(o.size, 8 << 20);
+    assert_int_equal(o.count, 7);
+    assert_int_equal(arguments.count, 1);
+}
+
+/* "what stands on the command line goes before it", wherever --config stands. */
+static void test_the_command_line_goes_before_the_file(void **state) {
+    (void)state;
+    static const char text[] = "name = file\nroot = /file\ncount = 3\nlines = 9\n";
+    write_config(text, sizeof text - 1);
+    assert_int_equal(PARSE("--name", "line", "--config=x.conf", "--root", "/line", "-n1"), 0);
+    assert_string_equal(o.name, "line");
+    assert_int_equal(o.roots.count, 1);
+    assert_string_equal(o.roots.items[0], "/line");
+    assert_int_equal(o.lines, 1);
+    assert_int_equal(o.count, 3);
+}
+
+#define assert_config_refused(expected, ...)                                                                           \
+    do {                                                                                                               \
+        write_config(__VA_ARGS__, strlen(__VA_ARGS__));                                                                \
+        assert_refused(expected, "--config", "x.conf");                                                                \
+    } while (0)
+
+static void test_bad_files(void **state) {
+    (void)state;
+    assert_refused("chunklift: none.conf: No such file or directory\n", "--config", "none.conf");
+    assert_refused("chunklift: .: Is a directory\n", "--config", ".");
+    assert_config_refused("chunklift: x.conf:2: nme: unknown option\n", "name=x\nnme = y\n");
+    assert_config_refused("chunklift: x.conf:1: hidden: unknown option\n", "hidden\n");
+    assert_config_refused("chunklift: x.conf:1: config: unknown option\n", "config = y.conf\n");
+    assert_config_refused("chunklift: x.conf:1: --name: unknown option\n", "--name = y\n");
+    assert_config_refused("chunklift: x.conf:1: name: needs a value\n", "name =\n");
+    assert_config_refused("chunklift: x.conf:1: recursive: takes no value\n", "recursive = yes\n");
+    assert_config_refused("chunklift: x.conf:3: no name before '='\n", "\n\n = y\n");
+    assert_config_refused("chunklift: x.conf:1: count 65: not a whole number from 1 to 64\n", "count = 65\n");
+    write_config("name = a\0b\n", 11);
+    assert_refused("chunklift: x.conf: has a NUL byte; it is no text\n", "--config", "x.conf");
+    static char much[CONFIG_FILE_MAX + 1];
+    memset(much, '\n', sizeof much);
+    write_config(much, sizeof much);
+    assert_refused("chunklift: x.conf: too large for a file of options\n", "--config", "x.conf");
+    write_config(much, sizeof much - 1);
+    assert_int_equal(PARSE("--config", "x.conf"), 0);
+}
+
 UNIT_MAIN(TEST(test_values_in_both_forms), TEST(test_options_after_arguments_and_order),
           TEST(test_double_dash_ends_options), TEST(test_single_dash_is_an_argument), TEST(test_short_options_bundle),
           TEST(test_lists_keep_order), TEST(test_last_value_counts), TEST(test_value_may_begin_with_a_dash),
           TEST(test_unknown_options), TEST(test_missing_and_unwanted_values),
-          TEST(test_bad_values_say_what_would_be_right), TEST(test_full_command_name_is_not_doubled), TEST(test_help))
+          TEST(test_bad_values_say_what_would_be_right), TEST(test_full_command_name_is_not_doubled), TEST(test_help),
+          TEST(test_options_in_a_file), TEST(test_the_command_line_goes_before_the_file), TEST(test_bad_files))

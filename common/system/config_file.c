@@ -1,0 +1,79 @@
+#include "system/config_file.h"
+
+#include "system/log.h"
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static int refuse(const struct config_file *c, const char *what) {
+    log_error("%s: %s", c->path, what);
+    return ERR_USAGE;
+}
+
+static int read_all(struct config_file *c, int fd) {
+    char block[4096];
+    ssize_t n;
+    while ((n = read(fd, block, sizeof block)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return refuse(c, strerror(errno));
+        if (c->text.len + (size_t)n > CONFIG_FILE_MAX)
+            return refuse(c, "too large for a file of options");
+        if (buf_add(&c->text, block, (size_t)n))
+            return ERR_NOMEM;
+    }
+    if (memchr(c->text.data ? c->text.data : "", '\0', c->text.len))
+        return refuse(c, "has a NUL byte; it is no text");
+    return buf_add_byte(&c->text, '\0');
+}
+
+static char *skip_space(char *text) {
+    while (isspace((unsigned char)*text))
+        text++;
+    return text;
+}
+
+static void cut_space_behind(char *text) {
+    size_t len = strlen(text);
+    while (len > 0 && isspace((unsigned char)text[len - 1]))
+        text[--len] = '\0';
+}
+
+static int read_line(const struct config_file *c, unsigned number, char *line,
+                     int (*entry)(void *arg, unsigned line, const char *name, const char *value), void *arg) {
+    char *name = skip_space(line), *value = NULL;
+    cut_space_behind(name);
+    if (*name == '\0' || *name == '#')
+        return 0;
+    char *equals = strchr(name, '=');
+    if (equals) {
+        *equals = '\0';
+        value = skip_space(equals + 1);
+        cut_space_behind(name);
+    }
+    if (*name == '\0') {
+        log_error("%s:%u: no name before '='", c->path, number);
+        return ERR_USAGE;
+    }
+    return entry(arg, number, name, value);
+}
+
+int config_file_read(struct config_file *c, int (*entry)(void *arg, unsigned line, const char *name, const char *value),
+                     void *arg) {
+    int fd = open(c->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return refuse(c, strerror(errno));
+    int err = read_all(c, fd);
+    close(fd);
+    unsigned number = 0;
+    for (char *next, *line = c->text.data; !err && line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        err = read_line(c, ++number, line, entry, arg);
+    }
+    return err;
+}
