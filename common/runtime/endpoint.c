@@ -20,6 +20,7 @@
 #include "runtime/connections.h"
 #include "runtime/unsent.h"
 #include "system/clock.h"
+#include "system/dirs.h"
 #include "system/log.h"
 #include <errno.h>
 #include <limits.h>
@@ -143,11 +144,12 @@ static const char *ipc_path(const char *address) {
     return *path == '@' || *path == '*' ? NULL : path;
 }
 
-/* libzmq removes what lies at an ipc path before it binds, alive or not. */
+/* libzmq removes what lies at an ipc path before it binds, alive or not. What a killed process left may go: a service
+ * with a fixed address starts again. */
 static int ipc_path_is_free(const char *address) {
     const char *path = ipc_path(address);
     struct stat st;
-    if (path && lstat(path, &st) == 0) {
+    if (path && lstat(path, &st) == 0 && !(S_ISSOCK(st.st_mode) && socket_is_deserted(path))) {
         log_error("%s: something exists there; choose another name or remove it", address);
         return ERR_BUSY;
     }

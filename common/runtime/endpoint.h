@@ -26,7 +26,8 @@ enum endpoint_kind {
 struct endpoint; /* opaque */
 
 /* address: "ipc://…", "tcp://host:port", "tcp://127.0.0.1:*". Binding ipc:// CHECKs nothing exists there (libzmq would
- * silently take it over): ERR_BUSY. ERR_USAGE for an address libzmq refuses, ERR_IO else; both logged with the address.
+ * silently take it over), but for a socket that a killed process left: ERR_BUSY. ERR_USAGE for an address libzmq
+ * refuses, ERR_IO else; both logged with the address.
  */
 int endpoint_open(struct endpoint **e, enum endpoint_kind kind, const char *address) MUST_CHECK;
 /* What it is bound to, wildcard resolved, or connected to. */

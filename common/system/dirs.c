@@ -85,7 +85,7 @@ int runtime_dir(struct buf *path) {
 #define SWEEP_MAX 256  /* names looked at in one sweep */
 #define SWEEP_AGE_S 60 /* a younger socket may be one whose owner has not come to listen yet */
 
-static bool is_deserted(const char *path) {
+bool socket_is_deserted(const char *path) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof address.sun_path)
         return false;
@@ -109,7 +109,7 @@ static void sweep_sockets(const char *dir) {
         if (e->d_type != DT_SOCK || buf_addf(&path, "%s/%s", dir, e->d_name) != 0 || stat(path.data, &st) != 0 ||
             st.st_mtime + SWEEP_AGE_S > time(NULL))
             continue;
-        if (is_deserted(path.data))
+        if (socket_is_deserted(path.data))
             unlink(path.data);
     }
     if (d)

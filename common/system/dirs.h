@@ -20,6 +20,9 @@ int runtime_dir(struct buf *path) MUST_CHECK;
  * allows. */
 int fresh_ipc_endpoint(const char *name, struct buf *endpoint) MUST_CHECK;
 
+/* A socket file that nobody listens on: its owner was killed. */
+bool socket_is_deserted(const char *path);
+
 /* mkdir -p with mode 0700 for what it creates. */
 int make_dirs(const char *path) MUST_CHECK;
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -111,6 +112,29 @@ static void test_second_bind_is_busy(void **state) {
     assert_int_equal(endpoint_open(&a, ENDPOINT_ROUTER, "tcp://127.0.0.1:*"), 0);
     assert_int_equal(endpoint_open(&b, ENDPOINT_ROUTER, endpoint_address(a)), ERR_BUSY);
     endpoint_close(&a);
+}
+
+/* "but for a socket that a killed process left" */
+static void test_a_deserted_socket_is_taken_over(void **state) {
+    (void)state;
+    struct endpoint *router, *dealer;
+    struct frame f = FRAME_INIT;
+    struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = "left"};
+    int killed = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(killed, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(killed, 1), 0);
+    assert_int_equal(endpoint_open(&router, ENDPOINT_ROUTER, "ipc://left"), ERR_BUSY);
+    close(killed);
+    open_pair(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://left", &router, &dealer);
+    send_wait(dealer, "mine now");
+    recv_wait(router, &f, "mine now");
+    frame_release(&f);
+    endpoint_close(&dealer);
+    endpoint_close(&router);
+    FILE *plain = fopen("plain", "w");
+    assert_non_null(plain);
+    fclose(plain);
+    assert_int_equal(endpoint_open(&router, ENDPOINT_ROUTER, "ipc://plain"), ERR_BUSY);
 }
 
 static void test_bad_addresses(void **state) {
@@ -502,10 +526,10 @@ static int end_context(void **state) {
 #define TEST(test) cmocka_unit_test_teardown(test, end_context)
 
 UNIT_MAIN(TEST(test_converse_over_ipc), TEST(test_converse_over_tcp), TEST(test_wildcard_is_resolved),
-          TEST(test_second_bind_is_busy), TEST(test_bad_addresses), TEST(test_vanished_peer_is_not_found),
-          TEST(test_unconnected_dealer_says_again), TEST(test_stalled_pull_swallows_little),
-          TEST(test_bad_frames_are_dropped), TEST(test_connects_again_after_nonsense),
-          TEST(test_a_full_queue_and_a_peer_that_left), TEST(test_drain_under_load_over_ipc),
-          TEST(test_drain_under_load_over_tcp), TEST(test_drain_by_descriptor),
+          TEST(test_second_bind_is_busy), TEST(test_a_deserted_socket_is_taken_over), TEST(test_bad_addresses),
+          TEST(test_vanished_peer_is_not_found), TEST(test_unconnected_dealer_says_again),
+          TEST(test_stalled_pull_swallows_little), TEST(test_bad_frames_are_dropped),
+          TEST(test_connects_again_after_nonsense), TEST(test_a_full_queue_and_a_peer_that_left),
+          TEST(test_drain_under_load_over_ipc), TEST(test_drain_under_load_over_tcp), TEST(test_drain_by_descriptor),
           TEST(test_wait_mixes_endpoints_and_descriptors), TEST(test_wait_for_many),
           TEST(test_flush_lets_a_goodbye_leave))
