@@ -5,6 +5,7 @@
 #include "pure/text.h"
 #include "system/clock.h"
 #include "system/fault.h"
+#include "system/oserr.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -54,7 +55,7 @@ void file_job_fail_errno(struct file_job *j, const char *what, int error) {
     enum fail_class klass = error == ENOSPC || error == EDQUOT ? FAIL_FULL : FAIL_DEST;
     j->task->result.transient =
         error == EINTR || error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
-    file_job_fail(j, klass, what, strerror(error));
+    file_job_fail(j, klass, what, confined_error_text(error));
 }
 
 void file_job_wait_dir_sync(struct backend_file *b, struct file_job *j) {

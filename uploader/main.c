@@ -4,15 +4,23 @@
 #include "uploader/settings.h"
 #include "uploader/uploader.h"
 #include <signal.h>
+#include <sys/resource.h>
 
 static enum log_level level_of(const struct settings *s) {
     return s->quiet ? LOG_ERROR : s->verbose ? LOG_DEBUG : LOG_INFO;
+}
+
+/* It holds the credentials of the destination: they must not lie about in a core file. */
+static void no_core_files(void) {
+    struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
 }
 
 int main(int argc, char **argv) {
     struct settings settings;
     struct uploader *uploader = NULL;
     log_setup("chunklift", LOG_INFO, false);
+    no_core_files();
     int err = settings_parse(&settings, argc, argv);
     if (err == 0) {
         log_setup("chunklift", level_of(&settings), false);

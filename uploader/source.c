@@ -185,7 +185,7 @@ static int open_and_compare(const struct source *s, int *fd, char *why, size_t w
     int err = open_beneath(s->root->fd, s->root->dir, s->path, fd);
     if (err) {
         *fd = -1;
-        snprintf(why, why_size, "%s", err == ERR_INVALID ? "not a regular file any more" : strerror(errno));
+        snprintf(why, why_size, "%s", err == ERR_INVALID ? "not a regular file any more" : confined_error_text(errno));
         return err == ERR_INVALID ? ERR_CHANGED : err;
     }
     err = compare(s, *fd, why, why_size);

@@ -4,6 +4,7 @@
 
 #include "pure/err.h"
 #include <errno.h>
+#include <string.h>
 
 static inline int err_from_errno(int error) {
     switch (error) {
@@ -24,6 +25,11 @@ static inline int err_from_errno(int error) {
     default:
         return ERR_IO;
     }
+}
+
+/* For people, after a call that must stay beneath a directory (openat2(2) with RESOLVE_BENEATH says EXDEV). */
+static inline const char *confined_error_text(int error) {
+    return error == EXDEV ? "a symlink or '..' leads out of where it may be" : strerror(error);
 }
 
 #endif

@@ -1,0 +1,93 @@
+"""What an uploader does not do, whatever it is asked: read outside its roots, write outside what it was allowed, show its credentials. (Offers of
+strangers: strangers/test_peers.py; every form of a path: unit tests source_test, file_place_test.)"""
+
+import os
+import re
+import resource
+import signal
+
+import pytest
+from support.box import random_file, wait_for
+
+MIB = 1 << 20
+
+
+class Apart:
+    """Consumer, producer and uploader as programs of their own. The producer believes what it is told; the uploader stands in the way."""
+
+    def __init__(self, box, *roots, slots=2):
+        self.box, self.at, self.out = box, f"ipc://{box.dir}/run/consumer", box.dir / "out"
+        self.out.mkdir(exist_ok=True)
+        box.start("consumer", "--journal", box.journal, "--bind", self.at)
+        wait_for((box.journal / "consumer").exists, what="the consumer serves")
+        root_args = [a for r in roots for a in ("--root", r)]
+        self.uploader = box.start("uploader", "--consumer", self.at, *root_args, "--allow", f"file://{self.out}/", "--slots", slots)
+
+    def produce(self, *args):
+        return self.box.start("producer", "--consumer", self.at, "--no-progress", "--chunk-size", "8MiB", "--retry-for", "1s", *args)
+
+    def refused(self, source, dest, why):
+        """Exit 1 after one line that names the file and says why; nothing new beneath out."""
+        before = sorted(self.out.rglob("*"))
+        child = self.produce(source, dest)
+        assert child.wait(30) == 1, child.log.read_text()
+        lines = [line for line in child.log.read_text().splitlines() if line.startswith(f"chunklift: {source}: ")]
+        assert lines and re.search(why, lines[-1]), child.log.read_text()
+        assert sorted(self.out.rglob("*")) == before
+        assert self.box.records("chunk") + self.box.records("put") == []
+
+
+def test_destinations_that_are_not_allowed(box):
+    src = random_file(box.dir / "src/f", 1000)
+    apart = Apart(box, box.dir / "src")
+    os.symlink(box.dir, apart.out / "up")
+    for dest in (box.dir / "elsewhere", box.dir / "outer", "s3://bucket/key", apart.out / "up/elsewhere"):
+        apart.refused(src, dest, "beneath no --allow|leads out of where it may be")
+    assert not (box.dir / "elsewhere").exists() and not (box.dir / "outer").exists()
+
+
+def test_a_link_out_of_the_root_swapped_in_while_it_is_uploaded(box):
+    """The same file (a hard link: inode, size and times are right), behind a directory that became a symlink leading out."""
+    size = 300 * MIB
+    src, other = box.dir / "src", box.dir / "other"
+    file = random_file(src / "dir/f", size)
+    other.mkdir()
+    os.link(file, other / "f")
+    apart = Apart(box, src, slots=1)
+    child = apart.produce(file, apart.out / "f")
+    wait_for(lambda: len(box.records("chunk")) > 2, what="chunks are recorded")
+    apart.uploader.send_signal(signal.SIGSTOP)
+    os.rename(src / "dir", box.dir / "moved")
+    os.symlink(other, src / "dir")
+    apart.uploader.send_signal(signal.SIGCONT)
+    assert child.wait(60) == 1, child.log.read_text()
+    assert not (apart.out / "f").exists()
+    assert len(box.records("chunk")) < size // (8 * MIB) and box.records("finish") == []
+    line, = [x for x in child.log.read_text().splitlines() if x.startswith(f"chunklift: {file}: ")]
+    assert re.search("outside|leads out|cannot be read|changed", line), line
+
+
+def test_no_core_of_an_uploader(box):
+    """It holds credentials: what dies leaves no picture of them."""
+    apart = Apart(box, box.dir)
+    wait_for(lambda: resource.prlimit(apart.uploader.pid, resource.RLIMIT_CORE) == (0, 0), what="core files are off")
+
+
+@pytest.mark.parametrize("how", ["argument", "environment"])
+def test_credentials_are_in_no_process_title(box, rgw, how):
+    src = random_file(box.dir / "f", 9 * MIB)
+    child = box.start_cp("--no-progress", "--endpoint-url", rgw.endpoint, src, f"s3://bucket/title-{how}",
+                         env=rgw.env if how == "environment" else {**rgw.env, "AWS_PROFILE": "default"})
+    titles = set()
+
+    def ended():
+        for pid in box.processes():
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    titles.add(f.read())
+            except OSError:
+                pass
+        return child.poll() is not None
+
+    wait_for(ended, 60, "cp ends", every=0.01)
+    assert titles and not any(rgw.secret_key.encode() in t for t in titles)
