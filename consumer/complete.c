@@ -267,6 +267,11 @@ static int judge_failed(struct verdict_on *v) {
     error.len = error.len < ERROR_TEXT_MAX ? error.len : ERROR_TEXT_MAX;
     struct buf text = BUF_INIT;
     struct record r = {.ev = EV_FAIL, .has = HAS_UPLOAD, .upload = v->result->ref.upload};
+    if (v->u) { /* it may have no other record that names its file */
+        r.has |= HAS_SRC | HAS_DEST;
+        r.src = v->u->is.src;
+        r.dest = v->u->is.dest;
+    }
     r.klass = slice_of(fail_class_name(klass));
     if (text_add_printable(&text, error) == 0)
         r.error = buf_slice(&text);

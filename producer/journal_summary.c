@@ -100,11 +100,15 @@ static void remove_entry(struct table *t, struct entry *e) {
     free(e);
 }
 
-static void take_identity(struct entry *e, const struct record *r) {
+static void take_names(struct entry *e, const struct record *r) {
     if (r->has & HAS_SRC)
         set_text(&e->sum.src, r->src);
     if (r->has & HAS_DEST)
         set_text(&e->sum.dest, r->dest);
+}
+
+static void take_identity(struct entry *e, const struct record *r) {
+    take_names(e, r);
     set_text(&e->sum.endpoint, r->endpoint);
     e->sum.size = r->size;
 }
@@ -209,6 +213,7 @@ static int apply_upload(struct reading *in, struct entry *e, const struct record
         return end(in, e, UPLOAD_FINISHED);
     case EV_FAIL:
         e->sum.state = UPLOAD_FAILED;
+        take_names(e, r);
         set_text(&e->sum.klass, r->klass);
         set_text(&e->sum.error, r->error);
         return 0;

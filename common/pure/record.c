@@ -75,7 +75,7 @@ static const struct record_layout layouts[EV_COUNT] = {
                 IDENTITY | B(F_CRC) | B(F_WORKER) | B(F_MS),
                 13,
                 {IDENTITY_ORDER, F_CRC, F_ETAG, F_WORKER, F_MS}},
-    [EV_FAIL] = {"fail", B(F_UPLOAD) | B(F_CLASS) | B(F_ERROR), 3, {F_UPLOAD, F_CLASS, F_ERROR}},
+    [EV_FAIL] = {"fail", B(F_UPLOAD) | B(F_CLASS) | B(F_ERROR), 5, {F_UPLOAD, F_SRC, F_DEST, F_CLASS, F_ERROR}},
     [EV_ABORT] = {"abort", B(F_UPLOAD) | B(F_REASON), 2, {F_UPLOAD, F_REASON}},
     [EV_CARRY] = {"carry", 0, 0, {0}}, /* see carry_layouts */
     [EV_DROP] = {"drop", B(F_FILE) | B(F_FROM) | B(F_TO), 3, {F_FILE, F_FROM, F_TO}},

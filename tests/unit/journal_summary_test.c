@@ -182,6 +182,21 @@ static void test_ended_ones_first_then_the_rest(void **state) {
     assert_true(totals.stopped);
 }
 
+/* A put or begin that failed at once has no other record. */
+static void test_a_failure_names_its_file(void **state) {
+    (void)state;
+    struct record fail = about(EV_FAIL, 1);
+    fail.klass = slice_of("denied");
+    fail.has |= HAS_SRC | HAS_DEST;
+    fail.src = slice_of("/one");
+    fail.dest = slice_of("s3://bucket/one");
+    lines_add(&j, &fail);
+    assert_int_equal(read_it(), 0);
+    assert_string_equal(seen.u[0].src, "/one");
+    assert_string_equal(seen.u[0].dest, "s3://bucket/one");
+    assert_int_equal(totals.failed, 1);
+}
+
 static void test_a_failed_upload_that_goes_on(void **state) {
     (void)state;
     begin(1, "/one", 2);
@@ -295,6 +310,6 @@ static void test_each_may_end_it(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_life_of_an_upload), TEST(test_ended_ones_first_then_the_rest),
-          TEST(test_a_failed_upload_that_goes_on), TEST(test_many_open_uploads),
+          TEST(test_a_failure_names_its_file), TEST(test_a_failed_upload_that_goes_on), TEST(test_many_open_uploads),
           TEST(test_carried_state_counts_once_segments_are_gone), TEST(test_damage_is_passed_over_and_told),
           TEST(test_each_may_end_it))

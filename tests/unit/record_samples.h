@@ -107,6 +107,10 @@ static inline void sample_record(unsigned number, struct record *r) {
         sample_result(r);
         break;
     case EV_FAIL:
+        r->has |= HAS_UPLOAD | HAS_SRC | HAS_DEST;
+        r->src = slice_of("/data/x");
+        r->dest = slice_of("s3://bucket/x");
+        break;
     case EV_ABORT:
     case EV_FORGET:
         r->has |= HAS_UPLOAD;
