@@ -296,6 +296,8 @@ static int judge_redo(struct verdict_on *v) {
     const struct lease *finish = leases_find(&v->c->leases, &finish_ref);
     if (finish && finish->peer != v->peer)
         return refused(v, WHY_STALE);
+    const struct geometry shape = {.size = v->u->is.size, .chunk_size = v->u->chunk_size, .chunks = v->u->chunks};
+    core_note_again(v->c, v->u->producers, geometry_length(&shape, chunk));
     struct record r = {.ev = EV_REDO, .has = HAS_UPLOAD | HAS_CHUNK, .upload = v->u->id, .chunk = chunk};
     return record(v, &r, 0);
 }

@@ -198,7 +198,10 @@ static void on_chunk(struct core *c, struct file *f, const struct record *r) {
 static void on_redo(struct core *c, struct file *f, const struct record *r) {
     if (!file_chunk_set_redo(f, r->chunk))
         return;
-    c->counts.bytes_done -= geometry_length(&f->shape, r->chunk);
+    uint64_t length = geometry_length(&f->shape, r->chunk);
+    c->counts.bytes_done -= length;
+    if (!f->resumed && c->counts.bytes_sent_now >= length) /* its record is of this run */
+        c->counts.bytes_sent_now -= length;
     if (f->state == FILE_FINISH) {
         drop_job(c, f, JOB_FINISH, 0);
         f->state = FILE_CHUNKS;

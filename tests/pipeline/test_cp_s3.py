@@ -7,6 +7,7 @@ import pytest
 
 from servers.minio import Minio
 from support.box import check_chain, check_one_record_each, random_file, sha256_of
+from support.gate import Gate
 
 MIB = 1 << 20
 
@@ -174,3 +175,26 @@ def test_secrets_are_nowhere(box, rgw):
         if file.is_file():
             seen += file.read_text(errors="replace")
     assert rgw.secret_key not in seen
+
+
+def test_parts_that_somebody_else_replaced_are_sent_again(box, rgw):
+    """Rule 11: a part that is no longer the recorded one, and one that the store rewrote with another tag, at the moment of finish."""
+    src = random_file(box.dir / "f", 23 * MIB)
+    other = random_file(box.dir / "other", 5 * MIB, seed=2)
+    tampered = []
+
+    def moment(request):
+        if request.kind == "finish" and request.stage == "head" and not tampered:
+            tampered.append(request.query["uploadId"][0])
+            for part, body in (("2", other), ("4", other)):
+                rgw.aws("s3api", "upload-part", "--bucket", "bucket", "--key", "redo", "--part-number", part, "--upload-id", tampered[0], "--body", str(body))
+
+    with Gate(rgw.port, moment) as gate:
+        done = box.cp("--endpoint-url", gate.endpoint, "--chunk-size", "5MiB", src, "s3://bucket/redo", env=rgw.env)
+    assert "1 file uploaded, 23 MiB" in done.stderr and ", 10 MiB sent twice" in done.stderr, done.stderr
+    assert sha256_of(Reader(box, rgw).get("redo")) == sha256_of(src)
+    records = box.records()
+    assert [r["chunk"] for r in records if r["ev"] == "redo"] == [1, 3]
+    assert sorted(r["chunk"] for r in records if r["ev"] == "chunk") == [0, 1, 1, 2, 3, 3, 4]
+    check_one_record_each(records)
+    check_chain(box.journal)

@@ -223,11 +223,13 @@ static void test_redo_takes_the_record_back(void **state) {
     world_chunk('U', id, 1);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 1), "X");
     r.outcome = OUTCOME_REDO;
+    r.sent_bytes = 0;
     assert_refused(world_complete('U', &r), WHY_STALE);
     r.handle = slice_of("H");
     assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
     assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
     assert_int_equal(world_count("redo"), 1);
+    assert_int_equal(again_bytes(), PART);
     assert_int_equal(world_claim('V', world_ref(JOB_FINISH, id, 0), "H").why, WHY_LATER);
     world_chunk('V', id, 1);
     assert_int_equal(world_count("chunk"), 3);

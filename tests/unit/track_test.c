@@ -82,6 +82,7 @@ static void test_redo_takes_a_chunk_back(void **state) {
     struct record redo = {.ev = EV_REDO, .has = HAS_UPLOAD | HAS_CHUNK, .upload = f->upload, .chunk = 1};
     receive_record(130, redo);
     assert_int_equal(core.counts.bytes_done, CHUNK);
+    assert_int_equal(core.counts.bytes_sent_now, CHUNK);
     assert_int_equal(offer_all(131, jobs, 16), 1); /* not finish */
     assert_int_equal(jobs[0].ref.kind, JOB_CHUNK);
     assert_int_equal(jobs[0].ref.chunk, 1);
