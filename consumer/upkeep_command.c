@@ -148,7 +148,11 @@ static int run_forget(int argc, char **argv) {
 
 static int run_export(int argc, char **argv) {
     struct common o = {0};
-    const struct option_spec specs[] = {COMMON_ROWS(&o)};
+    const char *elsewhere; /* `chunklift journal export` does that, with a copy */
+    const struct option_spec specs[] = {
+        {"consumer", 0, OPTION_TEXT, &elsewhere, "EP", "ask the consumer at this endpoint"},
+        COMMON_ROWS(&o),
+    };
     int err = parse(&o, "journal export", EXPORT_USAGE, EXPORT_ABOUT, specs, argc, argv);
     if (!err)
         err = find_dir(&o, false);

@@ -1,5 +1,6 @@
 #include "producer/journal_command.h"
 
+#include "producer/journal_mirror.h"
 #include "producer/journal_show.h"
 #include "producer/journal_tail.h"
 #include "producer/json_line.h"
@@ -8,12 +9,15 @@
 #include "pure/ids.h"
 #include "system/journal_dir.h"
 #include "system/log.h"
+#include "system/signals.h"
 #include "system/spawn.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define TAIL_USAGE "chunklift journal tail [options] [DIR]"
@@ -25,11 +29,20 @@ static int too_many(const char *command, const struct reader_options *o) {
     return ERR_USAGE;
 }
 
-static int disk_only(const char *command, const struct reader_options *o) {
-    if (!o->consumer)
-        return 0;
-    log_error("--consumer: 'journal %s' reads from disk; run it where the journal directory is", command);
-    return ERR_USAGE;
+/* The directory to read from: the journal's, or with --consumer a copy that goes when the command ends. */
+static int find_journal(struct reader_options *o, bool last_is_dir) {
+    return o->consumer ? journal_mirror(o->consumer, &o->dir) : reader_options_dir(o, last_is_dir);
+}
+
+static void leave_journal(struct reader_options *o) {
+    if (o->consumer)
+        journal_mirror_remove(&o->dir);
+    reader_options_release(o);
+}
+
+/* Interrupted while the copy was made: the exit status says so. */
+static int status_of(int err) {
+    return err == ERR_AGAIN && signals_stop_signal() ? 128 + signals_stop_signal() : output_status(err);
 }
 
 static int tail(int argc, char **argv) {
@@ -63,17 +76,15 @@ static int show(int argc, char **argv) {
         "destination or a prefix of it.",
         specs, argc, argv);
     if (!err)
-        err = disk_only("show", &o);
-    if (!err)
-        err = reader_options_dir(&o, false);
+        err = find_journal(&o, false);
     struct journal_show_options s = {
         .dir = o.dir.data,
         .wanted = o.arguments.items,
         .wanted_count = o.arguments.count,
         .json = o.json,
     };
-    int status = err ? output_status(err) : journal_show(&s);
-    reader_options_release(&o);
+    int status = err ? status_of(err) : journal_show(&s);
+    leave_journal(&o);
     return status;
 }
 
@@ -115,8 +126,8 @@ static void verified_text(const struct verify_report *r) {
 
 static int verify_dir(const struct reader_options *o, const char *wanted_head) {
     struct verify_report r;
-    const char *dir = o->dir.data, *missing = NULL;
-    int err = journal_verify(dir, wanted_head, &r);
+    const char *dir = o->consumer ? o->consumer : o->dir.data, *missing = NULL;
+    int err = journal_verify(o->dir.data, wanted_head, &r);
     if (err == ERR_DAMAGED)
         say_damage(dir, &r);
     else if (err == ERR_NOMEM)
@@ -156,17 +167,17 @@ static int verify(int argc, char **argv) {
                                    "Checks every line of every file of the journal and the chain over them.", specs,
                                    argc, argv);
     if (!err)
-        err = disk_only("verify", &o);
-    if (!err)
         err = check_head(head);
-    if (!err)
+    if (!err && !o.consumer)
         err = reader_options_dir(&o, true);
     if (!err && o.arguments.count)
         err = too_many("verify", &o);
+    if (!err && o.consumer)
+        err = journal_mirror(o.consumer, &o.dir);
     if (!err)
         err = verify_dir(&o, head);
-    reader_options_release(&o);
-    return output_status(err);
+    leave_journal(&o);
+    return status_of(err);
 }
 
 /* What writes to the journal, or needs the whole state rebuilt, is the consumer's: it becomes that program. */
@@ -184,6 +195,41 @@ static int hand_over(int argc, char **argv) {
     return 3;
 }
 
+/* The same program on the copy, which has to be removed after it. */
+static int export_copy(struct reader_options *o) {
+    struct buf path = BUF_INIT;
+    int status = 0, err = sibling_program("chunklift-consumer", &path);
+    const char *words[] = {path.data, "export", "--journal", o->dir.data, NULL};
+    pid_t pid = -1;
+    fflush(stdout);
+    if (!err)
+        err = spawn(&(struct spawn_options){.argv = words, .death_signal = SIGKILL}, &pid);
+    while (!err && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    buf_release(&path);
+    return err ? output_status(err) : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int export(int argc, char **argv) {
+    struct reader_options o = {0};
+    const struct option_spec specs[] = {READER_OPTION_ROWS(&o)};
+    bool from_afar = false;
+    for (int i = 1; i < argc; i++)
+        from_afar |= strncmp(argv[i], "--consumer", 10) == 0;
+    if (!from_afar)
+        return hand_over(argc, argv);
+    int err = reader_options_parse(&o, "journal export", "chunklift journal export [options]",
+                                   "Prints a manifest of what arrived: a JSON object for each destination.", specs,
+                                   argc, argv);
+    if (!err && o.arguments.count)
+        err = too_many("export", &o);
+    if (!err)
+        err = journal_mirror(o.consumer, &o.dir);
+    int status = err ? status_of(err) : export_copy(&o);
+    leave_journal(&o);
+    return status;
+}
+
 static void help(void) {
     printf("Usage: chunklift journal tail|show|verify|export|forget|retire [options] [DIR]\n\n"
            "  tail    print the last lines, with -f also what is appended\n"
@@ -199,8 +245,8 @@ int journal_command(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"tail", tail},        {"show", show},        {"verify", verify},
-                    {"export", hand_over}, {"forget", hand_over}, {"retire", hand_over}};
+    } commands[] = {{"tail", tail},     {"show", show},        {"verify", verify},
+                    {"export", export}, {"forget", hand_over}, {"retire", hand_over}};
     output_setup();
     if (argc < 2) {
         log_error("journal: what? tail, show, verify, export, forget or retire; see 'chunklift journal --help'");

@@ -26,6 +26,8 @@ struct remote {
     uint64_t until;      /* without follow: the head when it started */
     uint64_t number, asked_ms;
     struct buf scratch; /* of record_parse */
+    int (*line)(void *arg, struct slice line);
+    void *arg;
 };
 
 static bool has_all(const struct remote *r) {
@@ -80,8 +82,14 @@ static bool is_record(struct remote *r, struct slice line) {
     return err == 0 && record.seq >= r->seq;
 }
 
+static int print_line(void *arg, struct slice line) {
+    (void)arg;
+    (void)!fwrite(line.ptr, 1, line.len, stdout); /* output_flush tells */
+    return 0;
+}
+
 /* Without follow not beyond the head there was at the start. */
-static int print(struct remote *r, struct slice lines) {
+static int hand_out(struct remote *r, struct slice lines) {
     while (lines.len > 0) {
         const char *newline = memchr(lines.ptr, '\n', lines.len);
         size_t len = newline ? (size_t)(newline - lines.ptr) + 1 : lines.len;
@@ -91,11 +99,13 @@ static int print(struct remote *r, struct slice lines) {
             log_error("%s: it sends lines that are no records; use programs of one version", r->endpoint);
             return ERR_INVALID;
         }
-        fwrite(lines.ptr, 1, len, stdout);
+        int err = r->line(r->arg, slice_make(lines.ptr, len));
+        if (err)
+            return err;
         r->seq++;
         lines = slice_make(lines.ptr + len, lines.len - len);
     }
-    return output_flush();
+    return r->line == print_line ? output_flush() : 0;
 }
 
 static int take_records(struct remote *r, const struct msg *m) {
@@ -105,8 +115,9 @@ static int take_records(struct remote *r, const struct msg *m) {
     r->asked = false;
     r->event = records->event_next;
     if (records->lines.len == 0 && records->next > r->seq) { /* what was wanted is no longer there */
-        log_warn("%s: records %" PRIu64 " to %" PRIu64 " are no longer kept there", r->endpoint, r->seq,
-                 records->next - 1);
+        if (r->line == print_line)
+            log_warn("%s: records %" PRIu64 " to %" PRIu64 " are no longer kept there", r->endpoint, r->seq,
+                     records->next - 1);
         r->seq = records->next;
         return 0;
     }
@@ -114,7 +125,7 @@ static int take_records(struct remote *r, const struct msg *m) {
         log_error("%s: the records wanted are not there; ask for fewer with -n", r->endpoint);
         return ERR_NOT_FOUND;
     }
-    int err = print(r, records->lines);
+    int err = hand_out(r, records->lines);
     if (!err && records->next > r->seq)
         r->seq = records->next;
     return err;
@@ -188,14 +199,24 @@ static int run(struct remote *r) {
     return 0;
 }
 
-int tail_remote(const char *endpoint, uint64_t lines, bool follow) {
-    struct remote r = {.endpoint = endpoint, .lines = lines, .follow = follow};
-    struct session_options o = {.role = ROLE_READER, .consumer = endpoint};
-    int err = session_new(&r.session, &o);
+static int converse(struct remote *r) {
+    struct session_options o = {.role = ROLE_READER, .consumer = r->endpoint};
+    int err = session_new(&r->session, &o);
     if (!err)
-        err = run(&r);
-    session_destroy(&r.session);
-    buf_release(&r.scratch);
+        err = run(r);
+    session_destroy(&r->session);
+    buf_release(&r->scratch);
     endpoint_shutdown_all();
     return err;
+}
+
+int tail_remote(const char *endpoint, uint64_t lines, bool follow) {
+    struct remote r = {.endpoint = endpoint, .lines = lines, .follow = follow, .line = print_line};
+    return converse(&r);
+}
+
+int tail_remote_all(const char *endpoint, int (*line)(void *arg, struct slice line), void *arg) {
+    struct remote r = {.endpoint = endpoint, .lines = UINT64_MAX, .line = line, .arg = arg};
+    int err = converse(&r);
+    return err || has_all(&r) ? err : ERR_AGAIN;
 }

@@ -42,3 +42,36 @@ def test_a_stopped_consumer_lets_jobs_end_and_grants_no_others(box):
     assert records[-1]["ev"] == "stop" and len(records) < 400
     os.kill(producer.pid, signal.SIGKILL)
     uploader.send_signal(signal.SIGKILL)
+
+
+def from_both(box, at, *command):
+    """What a command prints about a journal, asked of its consumer and read from disk."""
+    afar = box.run("journal", *command, "--consumer", at).stdout
+    here = box.run("journal", *command, "--journal", box.journal).stdout
+    return afar, here
+
+
+def test_a_journal_is_read_from_afar(box):
+    """show, verify and export with --consumer, of a journal of many files; nothing of the copy stays."""
+    at = f"ipc://{box.dir}/run/consumer"
+    consumer = box.start("consumer", "--journal", box.journal, "--bind", at, "--rotate", "4KiB")
+    wait_for((box.journal / "consumer").exists, what="the consumer serves")
+    for n in range(4):
+        random_file(box.dir / "src" / str(n), 3 * MIB + n, seed=n)
+    box.cp("--quiet", "-r", "--chunk-size", "64KiB", box.dir / "src", f"{box.dir}/out/")
+    assert len(list(box.journal.glob("journal.*.jsonl"))) > 3
+    for command in (["show"], ["show", box.dir / "src/2"], ["show", "--json"], ["verify"], ["export"]):
+        afar, here = from_both(box, at, *command)
+        assert afar == here and afar.count("\n") >= 1, command
+    head = box.run("journal", "verify", "--consumer", at).stdout.split("head=")[1].strip()
+    assert box.run("journal", "verify", "--consumer", at, "--head", head).stdout.startswith("ok ")
+    done = box.run("journal", "verify", "--consumer", at, "--head", "0" * 32, status=1)
+    assert done.stderr == f"chunklift: {at}: no line has the head {'0' * 32}; lines were lost at the end, or this is another journal\n"
+    assert list(box.dir.glob("chunklift-journal-*")) == []
+    consumer.kill()
+
+
+def test_a_journal_that_cannot_be_read_from_afar(box):
+    done = box.run("journal", "verify", "--consumer", f"ipc://{box.dir}/run/nobody", status=3)
+    assert "no consumer answers there" in done.stderr and done.stderr.count("\n") == 1
+    assert list(box.dir.glob("chunklift-journal-*")) == []
