@@ -1,0 +1,263 @@
+#include "pure/trust.h"
+#include <stdlib.h>
+
+static const struct {
+    const char *name;
+    enum trust_role role;
+} roles[] = {
+    {"producer", TRUST_PRODUCER}, {"uploader", TRUST_UPLOADER}, {"reader", TRUST_READER}, {"consumer", TRUST_CONSUMER}};
+#define ROLE_COUNT (sizeof roles / sizeof roles[0])
+
+const char *trust_role_name(enum trust_role role) {
+    for (size_t i = 0; i < ROLE_COUNT; i++)
+        if (roles[i].role == role)
+            return roles[i].name;
+    return "nobody";
+}
+
+/* ---- lines and words ---- */
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+struct cursor {
+    const char *at, *end;
+};
+
+/* False at the end of the text. */
+static bool next_line(struct cursor *text, struct cursor *line) {
+    if (text->at == text->end)
+        return false;
+    const char *newline = memchr(text->at, '\n', (size_t)(text->end - text->at));
+    line->at = text->at;
+    line->end = newline ? newline : text->end;
+    text->at = newline ? newline + 1 : text->end;
+    return true;
+}
+
+/* The next word, of length 0 at the end of the line or where a comment begins. */
+static struct slice next_word(struct cursor *line, bool first) {
+    const char *begin = line->at;
+    while (line->at < line->end && is_blank(*line->at))
+        line->at++;
+    bool blank_before = line->at > begin;
+    if (line->at < line->end && *line->at == '#') {
+        bool alone = line->at + 1 == line->end || is_blank(line->at[1]) || line->at[1] == '#';
+        if (blank_before || (first && alone))
+            line->at = line->end;
+    }
+    const char *word = line->at;
+    while (line->at < line->end && !is_blank(*line->at))
+        line->at++;
+    return slice_make(word, (size_t)(line->at - word));
+}
+
+static bool has_control(const struct cursor *line) {
+    for (const char *c = line->at; c < line->end; c++)
+        if (((unsigned char)*c < 0x20 && *c != '\t' && *c != '\r') || *c == 0x7f)
+            return true;
+    return false;
+}
+
+static bool word_is(struct slice word, const char *text) {
+    return slice_equal(word, slice_of(text));
+}
+
+/* ---- trust ---- */
+
+unsigned trust_roles_parse(struct slice text, const char **what) {
+    unsigned all = 0;
+    while (true) {
+        const char *comma = text.len ? memchr(text.ptr, ',', text.len) : NULL;
+        struct slice one = slice_make(text.ptr, comma ? (size_t)(comma - text.ptr) : text.len);
+        unsigned role = 0;
+        for (size_t i = 0; i < ROLE_COUNT; i++)
+            if (word_is(one, roles[i].name))
+                role = roles[i].role;
+        if (!role) {
+            *what = "not a role; write producer, uploader, reader or consumer, several with commas and without blanks";
+            return 0;
+        }
+        all |= role;
+        if (!comma)
+            return all;
+        text = slice_make(comma + 1, text.len - one.len - 1);
+    }
+}
+
+static int wrong(struct text_error *e, const char *what) {
+    e->what = what;
+    return ERR_INVALID;
+}
+
+static int parse_endpoint(struct trust_line *l, struct slice word, struct text_error *e) {
+    if (word.len == 0)
+        return 0;
+    if (word.len <= 6 || memcmp(word.ptr, "tcp://", 6) != 0)
+        return wrong(e, "not an endpoint; write tcp://HOST:PORT, and '#' before a comment");
+    if (word.len > TRUST_ENDPOINT_MAX)
+        return wrong(e, "an endpoint that is too long");
+    if (!(l->roles & (TRUST_PRODUCER | TRUST_CONSUMER)))
+        return wrong(e, "an endpoint is for a producer or a consumer: nobody else is connected to");
+    l->endpoint = slice_dup(word);
+    return l->endpoint ? 0 : ERR_NOMEM;
+}
+
+/* 1: nothing but a comment. */
+static int parse_line(struct trust_line *l, struct cursor line, struct text_error *e) {
+    if (has_control(&line))
+        return wrong(e, "a control character; the file may be damaged");
+    struct slice word = next_word(&line, true);
+    if (word.len == 0)
+        return 1;
+    if (curve_key_from_text(&l->key, word))
+        return wrong(e, "does not begin with a key (40 characters, as in the .pub file of 'chunklift keygen')");
+    word = next_word(&line, false);
+    if (word.len == 0)
+        return wrong(e, "no roles; write producer, uploader, reader or consumer after the key");
+    l->roles = trust_roles_parse(word, &e->what);
+    if (!l->roles)
+        return ERR_INVALID;
+    int err = parse_endpoint(l, next_word(&line, false), e);
+    if (err)
+        return err;
+    return next_word(&line, false).len == 0 ? 0 : wrong(e, "too many words; put '#' before a comment");
+}
+
+static int add_line(struct trust *t, size_t *cap, const struct trust_line *l) {
+    if (t->line_count == *cap) {
+        size_t more = *cap ? *cap * 2 : 16;
+        struct trust_line *lines = reallocarray(t->lines, more, sizeof *lines);
+        if (!lines)
+            return ERR_NOMEM;
+        t->lines = lines;
+        *cap = more;
+    }
+    t->lines[t->line_count++] = *l;
+    return 0;
+}
+
+static int compare(const void *a, const void *b) {
+    return memcmp(a, b, CURVE_TEXT_LEN); /* a key is the first member */
+}
+
+static int collect_keys(struct trust *t) {
+    t->keys = calloc(t->line_count + 1, sizeof *t->keys);
+    if (!t->keys)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < t->line_count; i++)
+        t->keys[i] = (struct trust_key){.key = t->lines[i].key, .roles = t->lines[i].roles};
+    qsort(t->keys, t->line_count, sizeof *t->keys, compare);
+    for (size_t i = 0; i < t->line_count; i++) {
+        if (t->key_count && curve_key_equal(&t->keys[t->key_count - 1].key, &t->keys[i].key))
+            t->keys[t->key_count - 1].roles |= t->keys[i].roles;
+        else
+            t->keys[t->key_count++] = t->keys[i];
+    }
+    return 0;
+}
+
+static int parse_lines(struct trust *t, struct slice text, struct text_error *e) {
+    struct cursor all = {text.ptr, text.ptr + text.len}, line;
+    size_t cap = 0;
+    while (next_line(&all, &line)) {
+        struct trust_line l = {.roles = 0};
+        e->line++;
+        int err = t->line_count < TRUST_LINES_MAX ? parse_line(&l, line, e) : wrong(e, "too many lines");
+        if (err == 0)
+            err = add_line(t, &cap, &l);
+        if (err)
+            free(l.endpoint);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
+int trust_parse(struct trust *t, struct slice text, struct text_error *e) {
+    *t = (struct trust){0};
+    *e = (struct text_error){0};
+    if (text.len == 0)
+        return wrong(e, "the file is empty");
+    if (text.len > TRUST_TEXT_MAX)
+        return wrong(e, "the file is too large");
+    int err = parse_lines(t, text, e);
+    if (!err)
+        err = collect_keys(t);
+    if (err)
+        trust_release(t);
+    return err;
+}
+
+void trust_release(struct trust *t) {
+    for (size_t i = 0; i < t->line_count; i++)
+        free(t->lines[i].endpoint);
+    free(t->lines);
+    free(t->keys);
+    *t = (struct trust){0};
+}
+
+unsigned trust_roles(const struct trust *t, const struct curve_key *key) {
+    if (t->key_count == 0)
+        return 0;
+    const struct trust_key *found = bsearch(key, t->keys, t->key_count, sizeof *t->keys, compare);
+    return found ? found->roles : 0;
+}
+
+/* How many different keys fit; endpoint NULL: lines without one. */
+static size_t fitting(const struct trust *t, enum trust_role role, const char *endpoint, struct curve_key *key) {
+    size_t count = 0;
+    for (size_t i = 0; i < t->line_count; i++) {
+        const struct trust_line *l = &t->lines[i];
+        bool fits = endpoint ? l->endpoint && strcmp(l->endpoint, endpoint) == 0 : !l->endpoint;
+        if (!(l->roles & role) || !fits || (count && curve_key_equal(key, &l->key)))
+            continue;
+        *key = l->key;
+        count++;
+    }
+    return count;
+}
+
+int trust_server(const struct trust *t, enum trust_role role, const char *endpoint, struct curve_key *key) {
+    size_t count = fitting(t, role, endpoint, key);
+    if (count == 0)
+        count = fitting(t, role, NULL, key);
+    return count == 1 ? 0 : count == 0 ? ERR_NOT_FOUND : ERR_LIMIT;
+}
+
+/* ---- a key of one's own ---- */
+
+static int parse_half(struct key_pair *k, struct cursor line, struct text_error *e) {
+    if (has_control(&line))
+        return wrong(e, "a control character; the file may be damaged");
+    struct slice word = next_word(&line, true);
+    if (word.len == 0)
+        return 0;
+    struct curve_key *half = word_is(word, "public") ? &k->public : word_is(word, "secret") ? &k->secret : NULL;
+    if (!half)
+        return wrong(e, "neither 'public' nor 'secret'; is it a file of 'chunklift keygen'?");
+    if (curve_key_is_set(half))
+        return wrong(e, "there is one already");
+    if (curve_key_from_text(half, next_word(&line, false)))
+        return wrong(e, "not a key (40 characters)");
+    return next_word(&line, false).len == 0 ? 0 : wrong(e, "too many words");
+}
+
+int key_pair_parse(struct key_pair *k, struct slice text, struct text_error *e) {
+    struct cursor all = {text.ptr, text.ptr + text.len}, line;
+    *k = (struct key_pair){{{0}}, {{0}}};
+    *e = (struct text_error){0};
+    int err = text.len <= TRUST_TEXT_MAX ? 0 : wrong(e, "the file is too large");
+    while (!err && next_line(&all, &line)) {
+        e->line++;
+        err = parse_half(k, line, e);
+    }
+    if (!err && (!curve_key_is_set(&k->public) || !curve_key_is_set(&k->secret))) {
+        e->line = 0;
+        err = wrong(e, !curve_key_is_set(&k->public) ? "no line 'public KEY'" : "no line 'secret KEY'");
+    }
+    if (err)
+        explicit_bzero(k, sizeof *k);
+    return err;
+}

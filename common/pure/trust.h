@@ -1,0 +1,70 @@
+/*
+ * Who is trusted, and a key of one's own, as text. Nothing here reads a file.
+ *
+ * A trust file has lines
+ *
+ *     KEY roles [endpoint] # comment
+ *
+ * KEY: 40 characters of Z85, the first of the line. roles: one or more of producer, uploader, reader, consumer, with
+ * commas and no blanks. endpoint: tcp://…, for a producer or a consumer: who connects to exactly this address expects
+ * this key there. A key may have several lines; it has the roles of all. A comment begins with white space and '#'; a
+ * line may be one, then '#' stands first and a blank, another '#' or nothing follows (a key may begin with '#').
+ *
+ * A key file has two lines besides comments and empty ones:
+ *
+ *     public KEY
+ *     secret KEY
+ */
+#ifndef CHUNKLIFT_TRUST_H
+#define CHUNKLIFT_TRUST_H
+
+#include "pure/z85.h"
+
+enum trust_role { TRUST_PRODUCER = 1, TRUST_UPLOADER = 2, TRUST_READER = 4, TRUST_CONSUMER = 8 };
+
+#define TRUST_TEXT_MAX ((size_t)1 << 20)
+#define TRUST_LINES_MAX 16384u
+#define TRUST_ENDPOINT_MAX 255
+
+struct trust_line {
+    struct curve_key key;
+    unsigned roles;
+    char *endpoint; /* NULL: none */
+};
+struct trust_key { /* the roles of all its lines */
+    struct curve_key key;
+    unsigned roles;
+};
+struct trust {
+    struct trust_line *lines;
+    struct trust_key *keys; /* sorted, each once */
+    size_t line_count, key_count;
+};
+
+struct text_error {
+    size_t line; /* from 1; 0: the whole */
+    const char *what;
+};
+
+/* ERR_INVALID: *e says where and what, *t is empty; ERR_NOMEM. */
+int trust_parse(struct trust *t, struct slice text, struct text_error *e) MUST_CHECK;
+void trust_release(struct trust *t);
+
+/* The roles of a key, 0 for one that is not there. */
+unsigned trust_roles(const struct trust *t, const struct curve_key *key);
+
+/* The key to expect of a server: that of the line with this role and endpoint; where no line has the endpoint, that of
+ * the one line of the role without any. ERR_NOT_FOUND: there is none; ERR_LIMIT: several keys fit. */
+int trust_server(const struct trust *t, enum trust_role role, const char *endpoint, struct curve_key *key) MUST_CHECK;
+
+const char *trust_role_name(enum trust_role role);
+/* "uploader" or "producer,reader"; 0 and *what when it is not that. */
+unsigned trust_roles_parse(struct slice text, const char **what);
+
+struct key_pair {
+    struct curve_key public, secret;
+};
+/* As trust_parse. Whether the two belong together is not looked at. */
+int key_pair_parse(struct key_pair *k, struct slice text, struct text_error *e) MUST_CHECK;
+
+#endif
