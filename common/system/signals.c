@@ -9,13 +9,16 @@
 #include <unistd.h>
 
 static int pipe_fds[2] = {-1, -1};
-static volatile sig_atomic_t stop_count, stop_signal, child_exited;
+static volatile sig_atomic_t stop_count, stop_signal, child_exited, hung_up;
+static bool hangup_is_news;
 
 /* Async-signal-safe: counters and one write to a pipe that never blocks (full means: readable anyway). */
 static void on_signal(int number) {
     int saved = errno;
     if (number == SIGCHLD) {
         child_exited = 1;
+    } else if (number == SIGHUP && hangup_is_news) {
+        hung_up = 1;
     } else {
         if (stop_signal == 0)
             stop_signal = number;
@@ -56,7 +59,8 @@ int signals_init(bool children) {
         log_error("pipe for signals: %s", strerror(errno));
         return ERR_IO;
     }
-    stop_count = stop_signal = child_exited = 0;
+    stop_count = stop_signal = child_exited = hung_up = 0;
+    hangup_is_news = false;
     signals_drain();
     int err = install(SIGPIPE, SIG_IGN);
     if (!err)
@@ -68,6 +72,18 @@ int signals_init(bool children) {
     if (!err && children)
         err = install(SIGCHLD, on_signal);
     return err ? err : unblock();
+}
+
+int signals_hangup_is_news(void) {
+    hangup_is_news = true; /* before the handler can run for it */
+    return install(SIGHUP, on_signal);
+}
+
+bool signals_hung_up(void) {
+    bool did = hung_up;
+    if (did)
+        hung_up = 0; /* cleared before the caller looks at what changed: one that comes now sets it again */
+    return did;
 }
 
 int signals_fd(void) {

@@ -8,6 +8,9 @@
 /* Installs handlers for SIGINT, SIGTERM, SIGHUP (all stop requests), and SIGCHLD when children is true; ignores
  * SIGPIPE. */
 int signals_init(bool children) MUST_CHECK;
+/* From now on SIGHUP is news (signals_hung_up), no stop request; also under nohup(1). After signals_init. */
+int signals_hangup_is_news(void) MUST_CHECK;
+bool signals_hung_up(void);      /* since the last call */
 int signals_fd(void);            /* readable when something arrived; for a poll set */
 void signals_drain(void);        /* empties the pipe; call when the fd was readable */
 int signals_stop_count(void);    /* stop requests so far: 1 drain, 2 stop now */
