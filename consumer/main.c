@@ -25,6 +25,8 @@ int main(int argc, char **argv) {
     }
     if (!rc)
         rc = signals_init(false);
+    if (!rc && settings.rereads)
+        rc = signals_hangup_is_news();
     if (!rc)
         rc = server_new(&server, &settings);
     if (!rc)

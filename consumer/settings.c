@@ -1,14 +1,16 @@
 #include "consumer/settings.h"
 #include "consumer/consumer.h"
+#include "runtime/keys.h"
 #include "system/config_file.h"
 #include "system/dirs.h"
 #include "system/log.h"
 #include "system/options.h"
 
-static const char *journal, *bind_to, *key, *trust;
+static const char *journal, *bind_to;
+static struct key_options keys;
 static uint64_t lease_ms, rotate_bytes;
 static struct config_file config;
-static bool insecure, for_cp, json, quiet, verbose, help, version;
+static bool for_cp, json, quiet, verbose, help, version;
 
 /* Every start reads and checks the whole active file. */
 #define ROTATE_MIN ((uint64_t)4 << 10)
@@ -21,9 +23,7 @@ static const struct option_spec specs[] = {
      LEASE_MS_MIN, LEASE_MS_MAX},
     {"rotate", 0, OPTION_SIZE, &rotate_bytes, "SIZE", "seal the journal's active file when it is so large (64MiB)",
      ROTATE_MIN, ROTATE_MAX},
-    {"key", 0, OPTION_TEXT, &key, "FILE", "this host's key"},
-    {"trust", 0, OPTION_TEXT, &trust, "FILE", "who may talk to it"},
-    {"insecure", 0, OPTION_FLAG, &insecure, NULL, "allow a tcp endpoint without keys"},
+    KEY_OPTION_ROWS(&keys),
     {"json", 0, OPTION_FLAG, &json, NULL, "one JSON object a line on stdout for every event"},
     {"quiet", 'q', OPTION_FLAG, &quiet, NULL, "nothing but errors"},
     {"verbose", 'v', OPTION_FLAG, &verbose, NULL, "more"},
@@ -39,26 +39,19 @@ static int check(const struct text_list *arguments) {
         log_error("%s: unexpected argument; see 'chunklift consumer --help'", arguments->items[0]);
         return ERR_USAGE;
     }
-    if (key || trust) {
-        log_error("--%s: keys are not in this version; use an ipc endpoint, or --insecure", key ? "key" : "trust");
-        return ERR_USAGE;
-    }
-    if (!bind_to)
-        return 0;
-    bool tcp = strncmp(bind_to, "tcp://", 6) == 0;
-    if (!tcp && strncmp(bind_to, "ipc://", 6) != 0) {
+    int err = keys_setup(&keys, TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER);
+    if (err || !bind_to)
+        return err;
+    if (strncmp(bind_to, "tcp://", 6) != 0 && strncmp(bind_to, "ipc://", 6) != 0) {
         log_error("--bind %s: not an endpoint; use for example tcp://127.0.0.1:7701", bind_to);
         return ERR_USAGE;
     }
-    if (tcp && !insecure) {
-        log_error("--bind %s: a tcp endpoint without keys needs --insecure", bind_to);
-        return ERR_USAGE;
-    }
-    return 0;
+    return keys_check("--bind", bind_to, 0);
 }
 
 static int fill(struct settings *s) {
-    *s = (struct settings){.lease_ms = lease_ms,
+    *s = (struct settings){.rereads = keys.trust != NULL,
+                           .lease_ms = lease_ms,
                            .rotate_bytes = rotate_bytes,
                            .for_cp = for_cp,
                            .json = json,

@@ -12,7 +12,8 @@ struct settings {
     struct buf bind; /* endpoint */
     uint64_t lease_ms;
     uint64_t rotate_bytes;
-    bool for_cp; /* started by cp: ends when nobody needs it */
+    bool for_cp;  /* started by cp: ends when nobody needs it */
+    bool rereads; /* its trust file, on SIGHUP */
     bool json, quiet, verbose;
     struct buf config_text; /* held for options that point into it */
 };

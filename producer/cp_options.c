@@ -25,7 +25,7 @@ static void share(struct cp_options *o) {
     o->supervise.region = b->config.region;
     o->supervise.profile = b->profile;
     o->supervise.retry_for_ms = b->config.retry_for_ms;
-    o->supervise.insecure = b->insecure;
+    o->supervise.keys = b->keys;
     o->supervise.verbose = b->verbose;
     o->supervise.quiet = b->quiet;
 }

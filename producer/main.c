@@ -55,6 +55,8 @@ static int loop(struct run *r) {
             return 128 + signals_stop_signal();
         if (signals_stop_count() > 0 && !r->stopping)
             finish_what_is_in_flight(r);
+        if (signals_hung_up())
+            (void)!endpoint_reread_keys(); /* said */
         int err = producer_step(r->producer, now_ms, &deadline_ms);
         if (err)
             return 3;
@@ -85,6 +87,8 @@ int main(int argc, char **argv) {
     if (status < 0) {
         log_setup("chunklift", r.o.quiet ? LOG_ERROR : r.o.verbose ? LOG_DEBUG : LOG_INFO, false);
         int err = signals_init(false);
+        if (err == 0 && r.o.keys.trust)
+            err = signals_hangup_is_news();
         if (err == 0)
             err = producer_new(&r.producer, &r.o.config, &events);
         status = err == ERR_USAGE ? 2 : 3;

@@ -12,19 +12,21 @@ static int refuse(const struct command_text *text, const char *option, const cha
     return ERR_USAGE;
 }
 
-static bool is_tcp(const char *endpoint) {
-    return endpoint && strncmp(endpoint, "tcp://", 6) == 0;
+static int check_keys(const struct producer_options *o) {
+    int err = keys_setup(&o->keys, TRUST_UPLOADER);
+    if (!err && o->config.jobs_endpoint)
+        err = keys_check("--jobs", o->config.jobs_endpoint, 0);
+    if (!err && o->config.consumer)
+        err = keys_check("--consumer", o->config.consumer, TRUST_CONSUMER);
+    return err;
 }
 
 static int check(const struct producer_options *o, const struct command_text *text) {
-    if (o->key || o->trust || o->config.data_endpoint)
-        return refuse(text, o->key ? "--key" : o->trust ? "--trust" : "--data", "not in this version");
-    if ((is_tcp(o->config.jobs_endpoint) || is_tcp(o->config.consumer)) && !o->insecure)
-        return refuse(text, is_tcp(o->config.consumer) ? "--consumer" : "--jobs",
-                      "a tcp endpoint without keys needs --insecure");
+    if (o->config.data_endpoint)
+        return refuse(text, "--data", "not in this version");
     if (o->arguments.count < 2)
         return refuse(text, text->name, o->arguments.count == 0 ? "SRC and DEST are missing" : "DEST is missing");
-    return 0;
+    return check_keys(o);
 }
 
 /* What was parsed, put where the producer looks for it. */

@@ -5,6 +5,7 @@
 #include "producer/producer.h"
 #include "pure/buf.h"
 #include "pure/units.h"
+#include "runtime/keys.h"
 #include "system/options.h"
 #include <stdbool.h>
 
@@ -12,9 +13,10 @@
 
 struct producer_options {
     struct producer_config config;
-    bool json, quiet, no_progress, verbose, insecure, help, version;
+    bool json, quiet, no_progress, verbose, help, version;
+    struct key_options keys;
     const char *profile; /* of the uploaders; a producer needs no credentials */
-    const char *journal_argument, *key, *trust;
+    const char *journal_argument;
     int on_change;
     /* memory of the above */
     struct text_list arguments;
@@ -55,15 +57,14 @@ extern const char *const on_change_names[];
          "DIR",       "the journal's directory (~/.local/state/chunklift/journal)"},                                     \
         {"consumer", 0, OPTION_TEXT, &(o)->config.consumer, "EP", "use the consumer at this endpoint"},                  \
         {"jobs", 0, OPTION_TEXT, &(o)->config.jobs_endpoint, "EP", "where jobs are offered (a fresh ipc name)"},         \
-        {"insecure", 0, OPTION_FLAG, &(o)->insecure, NULL, "allow tcp endpoints without keys"},                          \
+        KEY_OPTION_ROWS(&(o)->keys),                                                                                     \
         {"json", 0, OPTION_FLAG, &(o)->json, NULL, "one JSON object a line on stdout for every event"},                  \
         {"quiet", 'q', OPTION_FLAG, &(o)->quiet, NULL, "nothing but errors"},                                            \
         {"no-progress", 0, OPTION_FLAG, &(o)->no_progress, NULL, "no progress display"},                                 \
         {"verbose", 'v', OPTION_FLAG, &(o)->verbose, NULL, "say more"},                                                  \
         {"help", 'h', OPTION_FLAG, &(o)->help, NULL, "this text"},                                                       \
         {"version", 0, OPTION_FLAG, &(o)->version, NULL, "the version"},                                                 \
-        {"data", 0, OPTION_TEXT, &(o)->config.data_endpoint, "EP", NULL},                                                \
-        {"key", 0, OPTION_TEXT, &(o)->key, "FILE", NULL}, {"trust", 0, OPTION_TEXT, &(o)->trust, "FILE", NULL}, {        \
+        {"data", 0, OPTION_TEXT, &(o)->config.data_endpoint, "EP", NULL}, {                                              \
         NULL                                                                                                             \
     }
 

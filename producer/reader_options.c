@@ -21,22 +21,18 @@ int reader_options_parse(struct reader_options *o, const char *command, const ch
         return ERR_AGAIN;
     }
     log_setup("chunklift", o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : LOG_INFO, false);
-    if (!o->consumer)
-        return 0;
+    err = keys_setup(&o->keys, 0);
+    if (err || !o->consumer)
+        return err;
     if (o->journal) {
         log_error("--journal and --consumer: use one of them");
         return ERR_USAGE;
     }
-    bool tcp = strncmp(o->consumer, "tcp://", 6) == 0;
-    if (!tcp && strncmp(o->consumer, "ipc://", 6) != 0) {
+    if (strncmp(o->consumer, "tcp://", 6) != 0 && strncmp(o->consumer, "ipc://", 6) != 0) {
         log_error("--consumer %s: not an endpoint; use for example tcp://host:7701", o->consumer);
         return ERR_USAGE;
     }
-    if (tcp && !o->insecure) {
-        log_error("--consumer %s: a tcp endpoint without keys needs --insecure", o->consumer);
-        return ERR_USAGE;
-    }
-    return 0;
+    return keys_check("--consumer", o->consumer, TRUST_CONSUMER);
 }
 
 static bool has_journal(const char *path) {

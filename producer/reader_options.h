@@ -4,11 +4,13 @@
 
 #include "pure/buf.h"
 #include "pure/err.h"
+#include "runtime/keys.h"
 #include "system/options.h"
 
 struct reader_options {
     const char *journal, *consumer;
-    bool json, quiet, verbose, insecure, no_progress, help, version;
+    struct key_options keys;
+    bool json, quiet, verbose, no_progress, help, version;
     struct text_list arguments;
     struct buf dir; /* the journal directory, after reader_options_dir */
 };
@@ -17,8 +19,7 @@ struct reader_options {
 #define READER_OPTION_ROWS(o)                                                                                          \
     {"journal", 0, OPTION_TEXT, &(o)->journal, "DIR", "the journal directory"},                                        \
         {"consumer", 0, OPTION_TEXT, &(o)->consumer, "EP", "ask the consumer at this endpoint"},                       \
-        {"insecure", 0, OPTION_FLAG, &(o)->insecure, NULL, "allow a tcp endpoint without keys"},                       \
-        {"json", 0, OPTION_FLAG, &(o)->json, NULL, "one JSON object a line"},                                          \
+        KEY_OPTION_ROWS(&(o)->keys), {"json", 0, OPTION_FLAG, &(o)->json, NULL, "one JSON object a line"},             \
         {"quiet", 'q', OPTION_FLAG, &(o)->quiet, NULL, "nothing but errors on stderr"},                                \
         {"verbose", 'v', OPTION_FLAG, &(o)->verbose, NULL, "say more on stderr"},                                      \
         {"no-progress", 0, OPTION_FLAG, &(o)->no_progress, NULL, NULL},                                                \

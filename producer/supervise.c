@@ -305,7 +305,9 @@ static void uploader_argv(const struct supervisor *s, struct argv *a) {
     add_number(a, "--response-timeout", s->o.response_timeout_ms, "ms");
     if (s->o.content_md5)
         add(a, "--content-md5");
-    if (s->o.insecure)
+    add_option(a, "--key", s->o.keys.key);
+    add_option(a, "--trust", s->o.keys.trust);
+    if (s->o.keys.insecure)
         add(a, "--insecure");
     add_verbosity(a, &s->o);
 }

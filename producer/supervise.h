@@ -9,6 +9,7 @@
 #define CHUNKLIFT_SUPERVISE_H
 
 #include "pure/err.h"
+#include "runtime/keys.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,7 +21,8 @@ struct supervise_options {
     uint64_t uploaders, slots;
     uint64_t lease_ms, retry_for_ms, response_timeout_ms; /* 0: the programs' defaults */
     const char *endpoint_url, *region, *profile;          /* NULL: not passed on */
-    bool content_md5, insecure, verbose, quiet;
+    struct key_options keys;                              /* of the uploaders, for tcp endpoints */
+    bool content_md5, verbose, quiet;
     const char *jobs;  /* the producer's endpoint */
     const char *allow; /* its destination */
     const char *const *roots;

@@ -1,5 +1,6 @@
 #include "uploader/feeds.h"
 
+#include "runtime/keys.h"
 #include "system/log.h"
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,10 @@ static void feed_release(struct feed *feed) {
 }
 
 static void feed_connect(struct feed *feed, uint64_t now_ms) {
+    struct curve_key key;
     feed->declined = 0;
-    if (endpoint_open(&feed->endpoint, ENDPOINT_PULL, feed->address)) {
+    bool known = keys_expected(feed->address, TRUST_PRODUCER, &key) == 0; /* said when it ceased to be */
+    if (!known || endpoint_open(&feed->endpoint, ENDPOINT_PULL, feed->address)) {
         feed->endpoint = NULL;
         feed->back_ms = now_ms + CONNECT_AGAIN_MS;
     }

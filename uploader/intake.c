@@ -4,6 +4,7 @@
 #include "pure/geometry.h"
 #include "system/fault.h"
 #include "system/log.h"
+#include <stdlib.h>
 #include <string.h>
 
 #define OFFERS_A_TURN 32
@@ -120,14 +121,35 @@ void intake_offers(struct uploader *u) {
 
 /* --- the consumer's messages --- */
 
+/* The consumer names producers that this host may not know. Once for each address. */
+static bool is_known(struct uploader *u, const char *address) {
+    struct curve_key key;
+    uint64_t name = 14695981039346656037u; /* FNV-1a */
+    if (keys_expected(address, TRUST_PRODUCER, &key) == 0)
+        return true;
+    for (const char *c = address; *c; c++)
+        name = (name ^ (unsigned char)*c) * 1099511628211u;
+    for (size_t i = 0; i < u->unknown_count; i++)
+        if (u->unknown[i] == name)
+            return false;
+    if (u->unknown_count == UNKNOWN_MAX)
+        return false;
+    u->unknown[u->unknown_count++] = name;
+    (void)!keys_check("jobs at", address, TRUST_PRODUCER);
+    return false;
+}
+
 static void take_jobs(struct uploader *u, const struct slice *jobs, size_t count) {
     if (u->settings->jobs.count > 0)
         return;
     struct slice usable[FEEDS_MAX];
     size_t n = 0;
-    for (size_t i = 0; i < count && n < FEEDS_MAX; i++)
-        if (!settings_refuse(u->settings, jobs[i]))
+    for (size_t i = 0; i < count && n < FEEDS_MAX; i++) {
+        char *address = slice_dup(jobs[i]);
+        if (address && is_known(u, address))
             usable[n++] = jobs[i];
+        free(address);
+    }
     feeds_set(&u->feeds, usable, n, u->now_ms);
 }
 

@@ -1,6 +1,7 @@
 #include "uploader/settings.h"
 
 #include "pure/dest.h"
+#include "runtime/keys.h"
 #include "system/dirs.h"
 #include "system/log.h"
 #include <stdlib.h>
@@ -14,7 +15,6 @@
 
 struct extras { /* understood, not kept */
     bool help, version, no_progress;
-    const char *key, *trust;
 };
 
 static int parse_table(struct settings *s, struct extras *x, int argc, char **argv) {
@@ -37,9 +37,7 @@ static int parse_table(struct settings *s, struct extras *x, int argc, char **ar
         {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME", "how long a reply may take (5 min)",
          .min = 1, .max = UINT32_MAX},
         {"content-md5", 0, OPTION_FLAG, &s->content_md5, NULL, "send Content-MD5 too"},
-        {"key", 0, OPTION_TEXT, &x->key, "FILE", "this host's key"},
-        {"trust", 0, OPTION_TEXT, &x->trust, "FILE", "who may talk to it"},
-        {"insecure", 0, OPTION_FLAG, &s->insecure, NULL, "allow tcp endpoints without keys"},
+        KEY_OPTION_ROWS(&s->keys),
         {"json", 0, OPTION_FLAG, &s->json, NULL, "one JSON object per line on stdout for every event"},
         {"quiet", 'q', OPTION_FLAG, &s->quiet, NULL, "nothing but errors"},
         {"no-progress", 0, OPTION_FLAG, &x->no_progress, NULL, NULL},
@@ -63,26 +61,22 @@ static int parse_table(struct settings *s, struct extras *x, int argc, char **ar
     return err;
 }
 
-bool settings_refuse(const struct settings *s, struct slice endpoint) {
-    return !s->insecure && endpoint.len >= 6 && memcmp(endpoint.ptr, "tcp://", 6) == 0;
-}
-
-static int check_endpoint(const struct settings *s, const char *option, const char *endpoint) {
+static int check_endpoint(const char *option, const char *endpoint, enum trust_role server) {
     if (strncmp(endpoint, "tcp://", 6) != 0 && strncmp(endpoint, "ipc://", 6) != 0) {
         log_error("%s %s: not an endpoint; use ipc://PATH or tcp://HOST:PORT", option, endpoint);
         return ERR_USAGE;
     }
-    if (settings_refuse(s, slice_of(endpoint))) {
-        log_error("%s %s: tcp without keys is not safe; --insecure allows it", option, endpoint);
-        return ERR_USAGE;
-    }
-    return 0;
+    return keys_check(option, endpoint, server);
 }
 
 static int check_endpoints(const struct settings *s) {
-    int err = s->consumer ? check_endpoint(s, "--consumer", s->consumer) : 0;
+    int err = keys_setup(&s->keys, 0);
+    if (s->for_cp)
+        keys_expect_own_producer();
+    if (!err && s->consumer)
+        err = check_endpoint("--consumer", s->consumer, TRUST_CONSUMER);
     for (size_t i = 0; !err && i < s->jobs.count; i++)
-        err = check_endpoint(s, "--jobs", s->jobs.items[i]);
+        err = check_endpoint("--jobs", s->jobs.items[i], TRUST_PRODUCER);
     return err;
 }
 
@@ -141,10 +135,6 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     if (x.version) {
         printf("chunklift-uploader %s\n", CHUNKLIFT_VERSION);
         return SETTINGS_DONE;
-    }
-    if (x.key || x.trust) {
-        log_error("%s: not in this version", x.key ? "--key" : "--trust");
-        return ERR_USAGE;
     }
     err = check_endpoints(s);
     if (!err)

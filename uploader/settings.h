@@ -4,6 +4,7 @@
 
 #include "pure/buf.h"
 #include "pure/err.h"
+#include "runtime/keys.h"
 #include "system/config_file.h"
 #include "system/options.h"
 #include <stdbool.h>
@@ -17,7 +18,8 @@ struct settings {
     const char *consumer, *journal_dir;          /* consumer NULL: the one that serves journal_dir */
     const char *endpoint_url, *region, *profile; /* region, profile NULL: from environment and configuration */
     uint64_t slots, retry_for_ms, response_timeout_ms;
-    bool content_md5, insecure, json, quiet, verbose;
+    struct key_options keys;
+    bool content_md5, json, quiet, verbose;
     bool for_cp;     /* started by `cp`, which speaks for it */
     bool check_only; /* end after the settings and credentials were found usable */
     /* held for the above */
@@ -29,7 +31,5 @@ struct settings {
 /* 0, SETTINGS_DONE, or ERR_USAGE and the like, logged. The pointers into argv are kept. */
 int settings_parse(struct settings *s, int argc, char **argv) MUST_CHECK;
 void settings_release(struct settings *s);
-/* True for a tcp endpoint that may not be used: no keys, no --insecure. */
-bool settings_refuse(const struct settings *s, struct slice endpoint);
 
 #endif

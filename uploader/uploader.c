@@ -176,6 +176,8 @@ static void say_drain(const struct uploader *u) {
 
 static void check_signals(struct uploader *u) {
     signals_drain();
+    if (signals_hung_up())
+        (void)!endpoint_reread_keys(); /* said */
     int stops = signals_stop_count();
     if (stops > 0 && !u->draining) {
         u->draining = true;

@@ -24,6 +24,8 @@
 #include "uploader/source.h"
 #include "uploader/tasks.h"
 
+#define UNKNOWN_MAX 32
+
 struct uploader {
     const struct settings *settings;
     struct session *session;
@@ -58,6 +60,8 @@ struct uploader {
     uint64_t idle_ms; /* draining: when a task was last there */
     int status;
     bool journal_said;
+    uint64_t unknown[UNKNOWN_MAX]; /* hashes of producers' addresses whose keys are not known, and were said */
+    size_t unknown_count;
 };
 
 /* --- uploader.c --- */

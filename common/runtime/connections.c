@@ -19,6 +19,10 @@
 #define SAY_AGAIN_MS 60000
 #define FRAME_HEADER_SHORT 2 /* ZMTP 3.1: flags and length in front of each part */
 #define FRAME_HEADER_LONG 9
+#define EVENTS_OF_HANDSHAKES                                                                                           \
+    (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |    \
+     ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+#define FAILED_SAID_AFTER 2 /* one may be a peer that just ended */
 
 struct connection {
     bool live, spoke;
@@ -28,6 +32,7 @@ struct connection {
     uint64_t came_ms;
     uint64_t bytes_taken; /* framing included */
     uint64_t bytes_unread;
+    struct curve_key key; /* empty: not known */
 };
 
 struct connections {
@@ -35,7 +40,8 @@ struct connections {
     void *events;
     struct connection *by_fd;
     size_t cap, count, max;
-    uint64_t serial, scanned_ms, said_full_ms, said_unread_ms;
+    uint64_t serial, scanned_ms, said_full_ms, said_unread_ms, said_failed_ms;
+    unsigned failed; /* handshakes in a row */
 };
 
 /* ---- life ---- */
@@ -54,7 +60,10 @@ static int listen_to_events(struct connections *c) {
     char name[64];
     int all = 0, none = 0; /* a queue without limit: libzmq's thread must not wait for us */
     snprintf(name, sizeof name, "inproc://connections-%u", ++number);
-    if (zmq_socket_monitor(c->o.socket, name, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED) != 0)
+    int wanted = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED;
+    if (c->o.curve)
+        wanted |= EVENTS_OF_HANDSHAKES;
+    if (zmq_socket_monitor(c->o.socket, name, wanted) != 0)
         return ERR_IO;
     c->events = zmq_socket(c->o.context, ZMQ_PAIR);
     if (!c->events || zmq_setsockopt(c->events, ZMQ_RCVHWM, &all, sizeof all) != 0 ||
@@ -142,8 +151,14 @@ void connections_took(struct connections *c, int fd, size_t bytes) {
     if (fd < 0 || (size_t)fd >= c->cap)
         return;
     struct connection *one = &c->by_fd[fd];
+    bytes += c->o.curve ? CONNECTIONS_CURVE_BYTES : 0;
     one->bytes_taken += bytes + (bytes > 255 ? FRAME_HEADER_LONG : FRAME_HEADER_SHORT);
     one->took = one->spoke = true;
+}
+
+void connections_know(struct connections *c, int fd, const struct curve_key *key) {
+    if (fd >= 0 && (size_t)fd < c->cap)
+        c->by_fd[fd].key = *key;
 }
 
 /* ---- too many ---- */
@@ -245,6 +260,31 @@ static void keep_unread(struct connections *c, bool drained) {
     }
 }
 
+/* ---- handshakes ---- */
+
+/* A key that is not trusted is said by who was asked about it. */
+static void say_failed(struct connections *c, bool refused) {
+    if (refused && c->o.binds)
+        return;
+    if ((!refused && ++c->failed < FAILED_SAID_AFTER && !c->o.binds) || !may_say(&c->said_failed_ms, clock_ms()))
+        return;
+    if (refused)
+        log_warn("%s: does not trust this host's key; a line with it belongs into the trust file there", c->o.address);
+    else if (c->o.binds)
+        log_warn("%s: somebody who has no key, or expects another one here, was not let in", c->o.address);
+    else
+        log_warn("%s: whoever is there has not the key that is expected, or none; still trying", c->o.address);
+}
+
+/* True when the event was about one. */
+static bool take_handshake(struct connections *c, uint16_t event) {
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+        c->failed = 0;
+    else if (event & EVENTS_OF_HANDSHAKES)
+        say_failed(c, event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
+    return (event & EVENTS_OF_HANDSHAKES) != 0;
+}
+
 /* ---- the turn ---- */
 
 /* A message of two parts: number and value; the address. False when there is none. */
@@ -257,6 +297,8 @@ static bool take_event(struct connections *c) {
     if (zmq_recv(c->events, &head, sizeof head, ZMQ_DONTWAIT) != (int)sizeof head)
         return false;
     (void)zmq_recv(c->events, address, sizeof address, ZMQ_DONTWAIT);
+    if (take_handshake(c, head.event))
+        return true;
     if (head.event == ZMQ_EVENT_DISCONNECTED) {
         if (head.value >= 0 && (size_t)head.value < c->cap)
             forget(c, &c->by_fd[head.value]);
@@ -271,6 +313,15 @@ void connections_tend(struct connections *c, bool drained) {
         if (c->o.binds && c->count > c->max)
             keep_number(c);
     keep_unread(c, drained);
+}
+
+/* A connection is accepted before its key is asked about: what was admitted up to now has its event waiting. */
+void connections_close_unless(struct connections *c, bool (*stays)(const struct curve_key *key)) {
+    while (take_event(c))
+        ;
+    for (size_t i = 0; i < c->cap; i++)
+        if (c->by_fd[i].live && !stays(&c->by_fd[i].key))
+            close_connection(c, &c->by_fd[i]);
 }
 
 void *connections_waitable(const struct connections *c) {

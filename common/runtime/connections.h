@@ -18,16 +18,20 @@
 #define CHUNKLIFT_CONNECTIONS_H
 
 #include "pure/err.h"
+#include "pure/z85.h"
 #include <stdbool.h>
 #include <stddef.h>
 
 struct connections; /* opaque */
 
+#define CONNECTIONS_CURVE_BYTES 33 /* of a message that travels encrypted: command name, flags, nonce, tag */
+
 struct connections_options {
     void *context, *socket; /* libzmq's */
     const char *address;    /* for people */
     bool tcp, binds, heard; /* heard: honest peers speak at once, so one that does not may go first */
-    size_t unread_max;      /* bytes */
+    bool curve;
+    size_t unread_max; /* bytes */
 };
 
 /* ERR_IO, logged; ERR_NOMEM. */
@@ -37,6 +41,11 @@ void connections_destroy(struct connections **c);
 
 /* bytes of one part were taken from the socket; they came through fd (ZMQ_SRCFD; below 0: not known). */
 void connections_took(struct connections *c, int fd, size_t bytes);
+/* What came through fd was this key's. */
+void connections_know(struct connections *c, int fd, const struct curve_key *key);
+/* Closes those whose key, empty where it is not known, is not to stay. Whatever was let in before this call is looked
+ * at. */
+void connections_close_unless(struct connections *c, bool (*stays)(const struct curve_key *key));
 /* drained: the socket has just been read until empty. */
 void connections_tend(struct connections *c, bool drained);
 

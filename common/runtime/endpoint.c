@@ -13,12 +13,21 @@
  *  - What strangers can make us keep: 32 messages of each connection wait to be read; answers that nobody reads are
  *    counted in bytes (unsent.h); connections and what they bring are watched (connections.h).
  *  - LINGER is 0: whatever matters is sent again by its sender.
+ *
+ * Keys (runtime/keys.h). Every tcp socket has them, bound or connected, unless --insecure. A server asks about each
+ * client's key (runtime/zap.h) before anything else passes; libzmq gives a connection a pipe only after that, so
+ * whoever is refused attracts no offers. A client knows the server's key beforehand; another one cannot finish the
+ * handshake. When a key loses something (endpoint_reread_keys) a ROUTER's connections of that key, and those that have
+ * not said anything yet, are closed; all of a PUSH, for nobody speaks there. Those that may come back are back within a
+ * second.
  */
 #include "runtime/endpoint.h"
 #include "pure/check.h"
 #include "pure/proto.h"
 #include "runtime/connections.h"
+#include "runtime/keys.h"
 #include "runtime/unsent.h"
+#include "runtime/zap.h"
 #include "system/clock.h"
 #include "system/dirs.h"
 #include "system/log.h"
@@ -29,6 +38,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
+
+#ifndef ZMQ_ZAP_ENFORCE_DOMAIN /* libzmq 4.3 has it, its header hides it among the drafts */
+#define ZMQ_ZAP_ENFORCE_DOMAIN 93
+#endif
 
 #define SEND_QUEUE_MESSAGES 10000
 #define READ_QUEUE_MESSAGES 32 /* of PROTO_FRAME_MAX at most, for each connection */
@@ -44,6 +57,7 @@
 #define TEND_EVERY 256            /* messages, while there is no end of them */
 #define WATCH_MS 100              /* the longest wait while connections are watched */
 #define ALONE_MS 2000             /* without a connection: time to connect anew */
+#define ZAP_WATCH_MS 20           /* how long who wants to connect may have to wait for a loop without endpoint_wait */
 
 struct endpoint {
     void *socket;
@@ -53,10 +67,15 @@ struct endpoint {
     struct unsent *unsent; /* ROUTER */
     unsigned received;     /* since connections were looked at */
     uint64_t alone_ms;     /* when there was a connection last, or was connected anew */
+    bool curve;
+    bool cut;                  /* client: nobody is trusted to be the server now */
+    enum trust_role server;    /* client: who is there */
+    struct curve_key expected; /* client: its key */
+    struct endpoint *next;     /* of all */
 };
 
 static void *context;
-static size_t open_endpoints;
+static struct endpoint *open_endpoints;
 
 /* ---- opening ---- */
 
@@ -86,7 +105,9 @@ static int settings_apply(void *socket, const struct setting *settings, size_t c
 }
 #define APPLY(socket, table) settings_apply(socket, table, sizeof(table) / sizeof((table)[0]))
 
-static int set_max_message(void *socket, int64_t bytes) {
+/* libzmq compares what travels. */
+static int set_max_message(void *socket, int64_t bytes, bool curve) {
+    bytes += curve ? CONNECTIONS_CURVE_BYTES : 0;
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes, sizeof bytes);
 }
 
@@ -96,7 +117,7 @@ static int set_keepalive(void *socket) {
     return APPLY(socket, settings);
 }
 
-static int set_conversation(void *socket, enum endpoint_kind kind, bool tcp) {
+static int set_conversation(void *socket, enum endpoint_kind kind, bool tcp, bool curve) {
     static const struct setting both[] = {
         {ZMQ_SNDHWM, SEND_QUEUE_MESSAGES},
         {ZMQ_RCVHWM, READ_QUEUE_MESSAGES},
@@ -104,22 +125,42 @@ static int set_conversation(void *socket, enum endpoint_kind kind, bool tcp) {
     static const struct setting router[] = {{ZMQ_ROUTER_MANDATORY, 1}, {ZMQ_BACKLOG, BACKLOG}};
     static const struct setting dealer[] = {{ZMQ_IMMEDIATE, 1}};
     static const struct setting over_tcp[] = {{ZMQ_TCP_MAXRT, UNACKNOWLEDGED_MS}};
-    if (APPLY(socket, both) || set_max_message(socket, PROTO_FRAME_MAX))
+    if (APPLY(socket, both) || set_max_message(socket, PROTO_FRAME_MAX, curve))
         return -1;
     if (tcp && (set_keepalive(socket) || APPLY(socket, over_tcp)))
         return -1;
     return kind == ENDPOINT_ROUTER ? APPLY(socket, router) : APPLY(socket, dealer);
 }
 
-static int set_offers(void *socket, bool tcp) {
+static int set_offers(void *socket, bool tcp, bool curve) {
     static const struct setting queues[] = {{ZMQ_SNDHWM, 1}, {ZMQ_RCVHWM, 1}};
     static const struct setting over_tcp[] = {{ZMQ_SNDBUF, OFFER_BUFFER_BYTES}, {ZMQ_RCVBUF, OFFER_BUFFER_BYTES}};
-    if (APPLY(socket, queues) || set_max_message(socket, PROTO_OFFER_MAX))
+    if (APPLY(socket, queues) || set_max_message(socket, PROTO_OFFER_MAX, curve))
         return -1;
     return tcp && (set_keepalive(socket) || APPLY(socket, over_tcp)) ? -1 : 0;
 }
 
-static int settings_set(void *socket, enum endpoint_kind kind, const char *address) {
+static int set_text(void *socket, int option, const char *text) {
+    return zmq_setsockopt(socket, option, text, strlen(text));
+}
+
+/* A bound socket asks about keys; a connected one has to know whom it connects to. */
+static int set_keys(const struct endpoint *e) {
+    static const struct setting server[] = {{ZMQ_CURVE_SERVER, 1}, {ZMQ_ZAP_ENFORCE_DOMAIN, 1}};
+    const struct key_pair *own = keys_own();
+    if (!e->curve)
+        return 0;
+    if (set_text(e->socket, ZMQ_CURVE_SECRETKEY, own->secret.text) != 0)
+        return -1;
+    if (kind_binds(e->kind))
+        return APPLY(e->socket, server) || set_text(e->socket, ZMQ_ZAP_DOMAIN, ZAP_DOMAIN) ? -1 : 0;
+    return set_text(e->socket, ZMQ_CURVE_PUBLICKEY, own->public.text) ||
+                   set_text(e->socket, ZMQ_CURVE_SERVERKEY, e->expected.text)
+               ? -1
+               : 0;
+}
+
+static int settings_set(void *socket, enum endpoint_kind kind, const char *address, bool curve) {
     static const struct setting all[] = {
         {ZMQ_LINGER, 0},
         {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
@@ -131,8 +172,8 @@ static int settings_set(void *socket, enum endpoint_kind kind, const char *addre
         return -1;
     bool tcp = strncmp(address, "tcp://", 6) == 0;
     if (kind == ENDPOINT_ROUTER || kind == ENDPOINT_DEALER)
-        return set_conversation(socket, kind, tcp);
-    return set_offers(socket, tcp);
+        return set_conversation(socket, kind, tcp, curve);
+    return set_offers(socket, tcp, curve);
 }
 
 /* The path of an ipc address, NULL for others. "@name" is no path: Linux's abstract names, and "*" is chosen late. */
@@ -197,7 +238,7 @@ static int attach(struct endpoint *e, const char *address) {
 
 static int open_socket(struct endpoint *e, int type, const char *address) {
     e->socket = zmq_socket(context, type);
-    if (e->socket && settings_set(e->socket, e->kind, address) == 0)
+    if (e->socket && settings_set(e->socket, e->kind, address, e->curve) == 0 && set_keys(e) == 0)
         return 0;
     log_error("%s: cannot make a socket: %s", address, zmq_strerror(errno));
     return ERR_IO;
@@ -218,6 +259,7 @@ static int open_watch(struct endpoint *e, const char *address) {
                                     .tcp = tcp,
                                     .binds = kind_binds(e->kind),
                                     .heard = tcp && e->kind == ENDPOINT_ROUTER,
+                                    .curve = e->curve,
                                     .unread_max = unread_max(e->kind)};
     memcpy(e->address, address, strlen(address) + 1);
     int err = connections_new(&e->connections, &o);
@@ -238,7 +280,7 @@ static void endpoint_free(struct endpoint *e) {
  * service that had the port for a moment. Nobody is there then; a connection is asked for anew. */
 static void keep_connected(struct endpoint *e) {
     uint64_t now_ms = clock_ms();
-    if (kind_binds(e->kind) || connections_count(e->connections) > 0) {
+    if (e->cut || kind_binds(e->kind) || connections_count(e->connections) > 0) {
         e->alone_ms = now_ms;
     } else if (now_ms >= e->alone_ms + ALONE_MS) {
         e->alone_ms = now_ms;
@@ -251,9 +293,19 @@ static void keep_connected(struct endpoint *e) {
 static void tend(struct endpoint *e, bool drained) {
     connections_tend(e->connections, drained);
     keep_connected(e);
+    zap_serve();
 }
 
-int endpoint_open(struct endpoint **out, enum endpoint_kind kind, const char *address) {
+/* Before a socket is made: whose key, and somebody who is asked about keys. */
+static int prepare_keys(struct endpoint *e, const char *address) {
+    e->curve = keys_are_there() && strncmp(address, "tcp://", 6) == 0;
+    int err = keys_check(NULL, address, e->server);
+    if (!err)
+        err = keys_expected(address, e->server, &e->expected);
+    return !err && e->curve && kind_binds(e->kind) ? zap_open(context) : err;
+}
+
+static int open_to(struct endpoint **out, enum endpoint_kind kind, const char *address, enum trust_role server) {
     static const int types[] = {[ENDPOINT_ROUTER] = ZMQ_ROUTER,
                                 [ENDPOINT_DEALER] = ZMQ_DEALER,
                                 [ENDPOINT_PUSH] = ZMQ_PUSH,
@@ -270,7 +322,10 @@ int endpoint_open(struct endpoint **out, enum endpoint_kind kind, const char *ad
     if (!e)
         return ERR_NOMEM;
     e->kind = kind;
-    err = open_socket(e, types[kind], address);
+    e->server = server;
+    err = prepare_keys(e, address);
+    if (err == 0)
+        err = open_socket(e, types[kind], address);
     if (err == 0)
         err = open_watch(e, address);
     if (err == 0)
@@ -280,9 +335,18 @@ int endpoint_open(struct endpoint **out, enum endpoint_kind kind, const char *ad
         return err;
     }
     e->alone_ms = clock_ms();
-    open_endpoints++;
+    e->next = open_endpoints;
+    open_endpoints = e;
     *out = e;
     return 0;
+}
+
+int endpoint_open(struct endpoint **e, enum endpoint_kind kind, const char *address) {
+    return open_to(e, kind, address, kind_binds(kind) ? 0 : TRUST_PRODUCER);
+}
+
+int endpoint_open_consumer(struct endpoint **e, const char *address) {
+    return open_to(e, ENDPOINT_DEALER, address, TRUST_CONSUMER);
 }
 
 const char *endpoint_address(const struct endpoint *e) {
@@ -300,22 +364,62 @@ void endpoint_close_flush(struct endpoint **e, int linger_ms) {
     const char *path = kind_binds((*e)->kind) ? ipc_path((*e)->address) : NULL;
     if (path) /* libzmq leaves it */
         unlink(path);
-    CHECK(open_endpoints > 0);
-    open_endpoints--;
+    struct endpoint **at = &open_endpoints;
+    while (*at && *at != *e)
+        at = &(*at)->next;
+    CHECK(*at);
+    *at = (*e)->next;
     endpoint_free(*e);
     *e = NULL;
 }
 
 void endpoint_shutdown_all(void) {
+    keys_release();
     if (!context)
         return;
-    if (open_endpoints > 0) { /* leaving in a hurry: zmq_ctx_term would wait for them for ever */
+    zap_close();
+    if (open_endpoints) { /* leaving in a hurry: zmq_ctx_term would wait for them for ever */
         zmq_ctx_shutdown(context);
         return;
     }
     while (zmq_ctx_term(context) != 0 && errno == EINTR)
         ;
     context = NULL;
+}
+
+/* ---- keys that changed ---- */
+
+static bool is_admitted(const struct curve_key *key) {
+    return curve_key_is_set(key) && keys_admit(key);
+}
+
+/* The server's key may have changed, gone, or come back. */
+static void client_reread(struct endpoint *e) {
+    struct curve_key now;
+    bool known = keys_expected(e->address, e->server, &now) == 0;
+    if (known && !e->cut && curve_key_equal(&now, &e->expected))
+        return;
+    if (!known && !e->cut)
+        log_warn("%s: disconnected: nobody is trusted to be there any more", e->address);
+    if (!e->cut)
+        (void)zmq_disconnect(e->socket, e->address);
+    e->cut = !known;
+    e->expected = now;
+    e->alone_ms = clock_ms();
+    if (known && (set_keys(e) != 0 || zmq_connect(e->socket, e->address) != 0))
+        log_warn("%s: cannot connect: %s", e->address, zmq_strerror(errno));
+}
+
+int endpoint_reread_keys(void) {
+    bool lost;
+    int err = keys_reload(&lost);
+    for (struct endpoint *e = open_endpoints; !err && e; e = e->next) {
+        if (e->curve && !kind_binds(e->kind))
+            client_reread(e);
+        else if (e->curve && lost)
+            connections_close_unless(e->connections, is_admitted);
+    }
+    return err;
 }
 
 /* ---- frames ---- */
@@ -347,12 +451,22 @@ static int rest_drop(struct endpoint *e, zmq_msg_t *part) {
     return err;
 }
 
+/* Whose message it is. */
+static void take_key(struct endpoint *e, zmq_msg_t *part, struct frame *f) {
+    const char *user = zmq_msg_gets(part, "User-Id");
+    if (!user || strlen(user) != CURVE_TEXT_LEN)
+        return;
+    memcpy(f->key.text, user, CURVE_TEXT_LEN + 1);
+    connections_know(e->connections, zmq_msg_get(part, ZMQ_SRCFD), &f->key);
+}
+
 /* One message: *good when it had exactly one data part. */
 static int message_recv(struct endpoint *e, struct frame *f, bool *good) {
     zmq_msg_t *part = f->memory;
     bool more;
     *good = false;
     f->peer_len = 0;
+    f->key.text[0] = '\0';
     int err = part_recv(e, part, &more);
     if (err)
         return err;
@@ -371,8 +485,11 @@ static int message_recv(struct endpoint *e, struct frame *f, bool *good) {
     }
     if (more)
         return rest_drop(e, part);
+    if (e->curve && kind_binds(e->kind))
+        take_key(e, part, f);
     f->data = slice_make(zmq_msg_data(part), zmq_msg_size(part));
-    *good = true;
+    /* a server with keys takes nothing without one; a client nothing from a server that is not trusted any more */
+    *good = !e->curve || (kind_binds(e->kind) ? is_admitted(&f->key) : !e->cut);
     return 0;
 }
 
@@ -498,10 +615,13 @@ static void to_zmq_item(const struct wait_item *item, zmq_pollitem_t *z) {
 }
 
 int endpoint_wait_max_ms(const struct endpoint *e) {
+    if (e->curve && kind_binds(e->kind))
+        return ZAP_WATCH_MS;
     return connections_are_watched(e->connections) ? WATCH_MS : INT_MAX;
 }
 
-/* Behind the items, the sockets that tell of connections. Returns how many; *slice_ms: how long one sleep may be. */
+/* Behind the items, the sockets that tell of connections, and the one that asks about keys. Returns how many;
+ * *slice_ms: how long one sleep may be. */
 static size_t add_watches(struct wait_item *items, size_t count, zmq_pollitem_t *z, int *slice_ms) {
     size_t n = 0;
     *slice_ms = INT_MAX;
@@ -510,9 +630,12 @@ static size_t add_watches(struct wait_item *items, size_t count, zmq_pollitem_t 
             continue;
         tend(items[i].endpoint, false);
         z[n++] = (zmq_pollitem_t){.socket = connections_waitable(items[i].endpoint->connections), .events = ZMQ_POLLIN};
-        int max_ms = endpoint_wait_max_ms(items[i].endpoint);
+        int max_ms = connections_are_watched(items[i].endpoint->connections) ? WATCH_MS : INT_MAX;
         *slice_ms = max_ms < *slice_ms ? max_ms : *slice_ms;
     }
+    zap_serve();
+    if (zap_waitable())
+        z[n++] = (zmq_pollitem_t){.socket = zap_waitable(), .events = ZMQ_POLLIN};
     return n;
 }
 
@@ -543,8 +666,8 @@ int endpoint_wait(struct wait_item *items, size_t count, int timeout_ms) {
     zmq_pollitem_t few[WAIT_ITEMS_ON_STACK], *z = few;
     uint64_t end_ms = timeout_ms < 0 ? UINT64_MAX : clock_ms() + (uint64_t)timeout_ms;
     int err = 0;
-    if (2 * count > WAIT_ITEMS_ON_STACK) {
-        z = calloc(2 * count, sizeof *z);
+    if (2 * count + 1 > WAIT_ITEMS_ON_STACK) {
+        z = calloc(2 * count + 1, sizeof *z);
         if (!z)
             return ERR_NOMEM;
     }

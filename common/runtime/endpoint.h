@@ -1,6 +1,6 @@
 /*
- * ZeroMQ sockets with chunklift's settings: the only files that include zmq.h (and connections.c). One context a
- * process.
+ * ZeroMQ sockets with chunklift's settings: the only files that include zmq.h (and connections.c, zap.c; keys.c for its
+ * keys). One context a process.
  *
  * Nothing here blocks but endpoint_wait. A socket's fd is edge-triggered and only a hint: drain the socket (bounded),
  * and last before sleeping call endpoint_events on every socket (FACTS: skipping that stalls at load); endpoint_wait
@@ -12,6 +12,7 @@
 
 #include "pure/buf.h"
 #include "pure/err.h"
+#include "pure/z85.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,23 +26,33 @@ enum endpoint_kind {
 
 struct endpoint; /* opaque */
 
-/* address: "ipc://…", "tcp://host:port", "tcp://127.0.0.1:*". Binding ipc:// CHECKs nothing exists there (libzmq would
+/* Tcp sockets have the keys of runtime/keys.h, which are set up before. Who connects by endpoint_open expects a
+ * producer's key there; a consumer's: endpoint_open_consumer. ERR_USAGE: no keys, and no --insecure; or it is not known
+ * whose key to expect. Logged.
+ *
+ * address: "ipc://…", "tcp://host:port", "tcp://127.0.0.1:*". Binding ipc:// CHECKs nothing exists there (libzmq would
  * silently take it over), but for a socket that a killed process left: ERR_BUSY. ERR_USAGE for an address libzmq
  * refuses, ERR_IO else; both logged with the address.
  */
 int endpoint_open(struct endpoint **e, enum endpoint_kind kind, const char *address) MUST_CHECK;
+int endpoint_open_consumer(struct endpoint **e, const char *address) MUST_CHECK; /* ENDPOINT_DEALER */
+/* The trust file is read again, and every socket acts on it: whoever lost what it had is disconnected before this
+ * returns, and nothing more of it is handed up. An error, logged: everything is as before. */
+int endpoint_reread_keys(void) MUST_CHECK;
 /* What it is bound to, wildcard resolved, or connected to. */
 const char *endpoint_address(const struct endpoint *e);
 void endpoint_close(struct endpoint **e); /* drops what was not sent; removes the file of a bound ipc socket */
 /* Returns at once; what was sent keeps leaving for at most linger_ms, and endpoint_shutdown_all waits for it. */
 void endpoint_close_flush(struct endpoint **e, int linger_ms);
-/* Ends the context, after every socket is closed. Last in main(): without it a goodbye may be lost. */
+/* Ends the context, after every socket is closed, and wipes the keys. Last in main(): without it a goodbye may be lost.
+ */
 void endpoint_shutdown_all(void);
 
 /* A received frame. For ROUTER, peer is the sender's routing id. Reused: endpoint_recv releases what it held, also when
  * there is nothing new: who answers later keeps a copy of peer. */
 struct frame {
     struct slice data;
+    struct curve_key key; /* whose it is, proved; empty without keys (ipc, --insecure) and at who connected */
     uint8_t peer[16];
     uint8_t peer_len;
     void *memory;
@@ -64,7 +75,8 @@ bool endpoint_is_deaf(const struct endpoint *e, const void *peer, size_t peer_le
 enum { ENDPOINT_IN = 1, ENDPOINT_OUT = 2 };
 int endpoint_events(struct endpoint *e); /* which of them are possible now; re-arms the fd */
 int endpoint_fd(const struct endpoint *e);
-/* How long a loop that does not use endpoint_wait may sleep, between two calls of endpoint_events. */
+/* How long a loop that does not use endpoint_wait may sleep, between two calls of endpoint_events. A socket bound with
+ * keys is better waited for by endpoint_wait: clients are let in by this thread. */
 int endpoint_wait_max_ms(const struct endpoint *e);
 
 /* Waits until an endpoint has one of its wanted events, an fd is readable, or the time is over (-1: no limit).

@@ -199,7 +199,7 @@ static void disconnect(struct session *s) {
 
 static int connect_to(struct session *s, const char *address) {
     disconnect(s);
-    int err = endpoint_open(&s->endpoint, ENDPOINT_DEALER, address);
+    int err = endpoint_open_consumer(&s->endpoint, address);
     s->hello_number = 0;
     s->hello_now = false;
     s->hello_ms = 0;

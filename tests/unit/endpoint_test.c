@@ -1,4 +1,5 @@
 /* Endpoints: binding and connecting, what a full or vanished peer looks like, and draining under load. */
+#include "insecure.h"
 #include "pure/proto.h"
 #include "runtime/endpoint.h"
 #include "system/clock.h"

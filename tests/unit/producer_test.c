@@ -1,4 +1,5 @@
 /* The producer on real sockets: the test plays the consumer (ROUTER) and an uploader (PULL). */
+#include "insecure.h"
 #include "producer/producer.h"
 #include "pure/geometry.h"
 #include "pure/proto.h"

@@ -1,0 +1,238 @@
+#include "runtime/keys.h"
+#include "system/log.h"
+#include "system/oserr.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+static struct {
+    struct key_options o;
+    struct key_pair own;
+    struct trust trust;
+    unsigned admits;
+    bool own_producer;
+} keys;
+
+/* ---- files ---- */
+
+/* Who can read the key is this host; who can write the trust file decides whom it trusts. */
+static const char *mode_error(const struct stat *st, mode_t forbidden) {
+    if (!S_ISREG(st->st_mode))
+        return "is not a file";
+    if (st->st_uid != geteuid() && st->st_uid != 0)
+        return "belongs to somebody else";
+    if ((st->st_mode & forbidden) == 0)
+        return NULL;
+    return forbidden == 077 ? "others may read or change it; 'chmod 600' it, and make a new key if they did"
+                            : "others may change it; 'chmod go-w' it";
+}
+
+static int read_all(int fd, struct buf *text) {
+    ssize_t n = 0;
+    do {
+        text->len += (size_t)n;
+        int err = buf_reserve(text, 4096);
+        if (err)
+            return err;
+        n = read(fd, text->data + text->len, 4096);
+    } while (n > 0 && text->len <= TRUST_TEXT_MAX);
+    return n < 0 ? err_from_errno(errno) : 0;
+}
+
+static int read_file(const char *path, mode_t forbidden, struct buf *text) {
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        log_error("%s: %s", path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return ERR_USAGE;
+    }
+    const char *wrong = mode_error(&st, forbidden);
+    int err = wrong ? ERR_USAGE : read_all(fd, text);
+    if (err)
+        log_error("%s: %s", path, wrong ? wrong : err_text(err));
+    close(fd);
+    return err ? ERR_USAGE : 0;
+}
+
+static void wipe(struct buf *text) {
+    if (text->data)
+        explicit_bzero(text->data, text->cap);
+    buf_release(text);
+}
+
+static int say_wrong(const char *path, const struct text_error *e, int err) {
+    if (err == ERR_NOMEM)
+        log_error("out of memory");
+    else if (e->line)
+        log_error("%s:%zu: %s", path, e->line, e->what);
+    else
+        log_error("%s: %s", path, e->what);
+    return ERR_USAGE;
+}
+
+static int read_key(const char *path, struct key_pair *k) {
+    struct buf text = BUF_INIT;
+    struct text_error e;
+    char public[CURVE_TEXT_LEN + 1];
+    int err = read_file(path, 077, &text);
+    if (err)
+        goto out;
+    err = key_pair_parse(k, buf_slice(&text), &e);
+    if (err) {
+        err = say_wrong(path, &e, err);
+    } else if (zmq_curve_public(public, k->secret.text) != 0 || strcmp(public, k->public.text) != 0) {
+        log_error("%s: its public and its secret key do not belong together; make a new one", path);
+        explicit_bzero(k, sizeof *k);
+        err = ERR_USAGE;
+    }
+out:
+    wipe(&text);
+    return err;
+}
+
+static int read_trust(const char *path, struct trust *t) {
+    struct buf text = BUF_INIT;
+    struct text_error e;
+    int err = read_file(path, 022, &text);
+    if (!err) {
+        err = trust_parse(t, buf_slice(&text), &e);
+        if (err)
+            err = say_wrong(path, &e, err);
+    }
+    buf_release(&text);
+    return err;
+}
+
+/* ---- life ---- */
+
+int keys_setup(const struct key_options *o, unsigned admits) {
+    keys_release();
+    keys.o = *o;
+    keys.admits = admits;
+    if (!o->key && !o->trust)
+        return 0;
+    if (!o->key || !o->trust) {
+        log_error("--%s: needs --%s FILE beside it", o->key ? "key" : "trust", o->key ? "trust" : "key");
+        return ERR_USAGE;
+    }
+    int err = read_key(o->key, &keys.own);
+    if (!err)
+        err = read_trust(o->trust, &keys.trust);
+    if (err)
+        keys_release();
+    return err;
+}
+
+void keys_expect_own_producer(void) {
+    keys.own_producer = true;
+}
+
+static bool lost_something(const struct trust *before, const struct trust *now) {
+    for (size_t i = 0; i < before->key_count; i++)
+        if (before->keys[i].roles & ~trust_roles(now, &before->keys[i].key))
+            return true;
+    return false;
+}
+
+int keys_reload(bool *lost) {
+    struct trust now;
+    *lost = false;
+    if (!keys_are_there())
+        return 0;
+    int err = read_trust(keys.o.trust, &now);
+    if (err) {
+        log_warn("%s: not taken over; those trusted before stay so", keys.o.trust);
+        return err;
+    }
+    *lost = lost_something(&keys.trust, &now);
+    trust_release(&keys.trust);
+    keys.trust = now;
+    log_info("%s: read again, %zu key%s", keys.o.trust, now.key_count, now.key_count == 1 ? "" : "s");
+    return 0;
+}
+
+void keys_release(void) {
+    bool insecure = keys.o.insecure;
+    trust_release(&keys.trust);
+    explicit_bzero(&keys, sizeof keys);
+    keys.o.insecure = insecure;
+}
+
+bool keys_are_there(void) {
+    return curve_key_is_set(&keys.own.secret);
+}
+
+const struct key_pair *keys_own(void) {
+    return &keys.own;
+}
+
+/* ---- questions ---- */
+
+static bool is_tcp(const char *address) {
+    return strncmp(address, "tcp://", 6) == 0;
+}
+
+int keys_expected(const char *address, enum trust_role server, struct curve_key *key) {
+    *key = (struct curve_key){{0}};
+    if (!is_tcp(address))
+        return 0;
+    if (!keys_are_there())
+        return keys.o.insecure ? 0 : ERR_DENIED;
+    if (server == TRUST_PRODUCER && keys.own_producer)
+        *key = keys.own.public;
+    else if (server)
+        return trust_server(&keys.trust, server, address, key);
+    return 0;
+}
+
+int keys_check(const char *option, const char *address, enum trust_role server) {
+    struct curve_key key;
+    const char *gap = option ? " " : "", *role = trust_role_name(server);
+    option = option ? option : "";
+    switch (keys_expected(address, server, &key)) {
+    case 0:
+        return 0;
+    case ERR_DENIED:
+        log_error("%s%s%s: a tcp endpoint needs --key and --trust ('chunklift keygen' makes a key); --insecure does "
+                  "without",
+                  option, gap, address);
+        return ERR_USAGE;
+    case ERR_LIMIT:
+        log_error("%s%s%s: %s has several keys for it; add one line 'KEY %s %s'", option, gap, address, keys.o.trust,
+                  role, address);
+        return ERR_USAGE;
+    default:
+        log_error("%s%s%s: %s does not say whose key is to be expected there; add a line 'KEY %s %s'", option, gap,
+                  address, keys.o.trust, role, address);
+        return ERR_USAGE;
+    }
+}
+
+unsigned keys_roles(const struct curve_key *key) {
+    static const unsigned all = TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER | TRUST_CONSUMER;
+    if (!curve_key_is_set(key))
+        return all; /* ipc, or --insecure: a tcp socket with keys takes nobody without one */
+    return trust_roles(&keys.trust, key);
+}
+
+bool keys_admit(const struct curve_key *key) {
+    if (!keys_are_there())
+        return false;
+    if ((keys.admits & TRUST_UPLOADER) && !(keys.admits & ~TRUST_UPLOADER) && curve_key_equal(key, &keys.own.public))
+        return true;
+    return (trust_roles(&keys.trust, key) & keys.admits) != 0;
+}
+
+int key_pair_generate(struct key_pair *k) {
+    do { /* one that begins with '#' would look like a comment to people */
+        if (zmq_curve_keypair(k->public.text, k->secret.text) != 0) {
+            log_error("a key cannot be made: %s", zmq_strerror(errno));
+            return ERR_IO;
+        }
+    } while (k->public.text[0] == '#' || k->secret.text[0] == '#');
+    return 0;
+}
