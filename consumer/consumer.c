@@ -204,8 +204,7 @@ static int dispatch(struct consumer *c, struct peer *peer, struct frame *f, stru
     case MSG_PARTS:
         return parts_handle(c, peer, m);
     case MSG_TAIL:
-        tail_handle(c, peer, m);
-        return 0;
+        return tail_handle(c, peer, m);
     case MSG_STATUS:
         return status_handle(c, peer, m);
     case MSG_BYE:
@@ -262,20 +261,24 @@ static void heard(struct consumer *c, struct peer *peer) {
 }
 
 static int take_message(struct consumer *c, const struct route *from, struct frame *f, struct msg *m) {
+    if (!core_key_roles(c, &f->key)) /* not trusted any more: as if it had never come */
+        return 0;
     if (!id_is_zero(&m->journal) && !id_equal(&m->journal, journal_id(c->journal)))
         return core_answer_error(c, from, m->number, PROTOCOL_JOURNAL, "this consumer serves another journal");
     if (m->type == MSG_HELLO)
-        return hello_handle(c, m, from);
+        return hello_handle(c, m, from, &f->key);
     struct peer *peer = peers_find(&c->peers, &m->sender);
     if (!peer || !peer_is_at(peer, from->bytes, from->len))
         return core_answer_error(c, from, m->number, PROTOCOL_HELLO_FIRST, "say HELLO first");
+    if (!curve_key_equal(&peer->key, &f->key))
+        return core_answer_error(c, from, m->number, PROTOCOL_ROLE, "another key's incarnation");
     heard(c, peer);
     unsigned roles = roles_of(m);
     if (!roles)
         return may_complain(c, peer)
                    ? core_answer_error(c, from, m->number, PROTOCOL_MALFORMED, "not a message for a consumer")
                    : 0;
-    if (!(roles & BIT(peer->role)))
+    if (!(roles & BIT(peer->role)) || !core_key_may_be(c, &f->key, peer->role))
         return core_answer_error(c, from, m->number, PROTOCOL_ROLE, "not for your role");
     return dispatch(c, peer, f, m);
 }
@@ -311,7 +314,7 @@ static int handle_waiting(struct consumer *c, struct waiting_list *list,
     for (size_t i = 0; !rc && i < list->count; i++) {
         const struct msg *m = &list->items[i].msg;
         struct peer *peer = peers_find(&c->peers, &m->sender);
-        if (peer) /* it may have said BYE since */
+        if (peer && curve_key_equal(&peer->key, &list->items[i].frame.key)) /* it may have said BYE since */
             rc = handle(c, peer, m);
     }
     waiting_clear(list);
@@ -397,6 +400,21 @@ uint64_t consumer_deadline_ms(struct consumer *c, uint64_t now_ms) {
     uint64_t lease = leases_next_ms(&c->leases), tail = tail_deadline_ms(c);
     next = lease < next ? lease : next;
     return tail < next ? tail : next;
+}
+
+int consumer_recheck_keys(struct consumer *c, uint64_t now_ms) {
+    c->now_ms = now_ms;
+    for (size_t i = c->peers.count; i-- > 0;) {
+        struct peer *peer = i < c->peers.count ? c->peers.all[i] : NULL;
+        if (!peer || core_key_may_be(c, &peer->key, peer->role))
+            continue;
+        if (c->o.happened)
+            c->o.happened(c->o.arg, HAPPENED_REVOKED, peer, NULL);
+        int rc = peer_drop(c, peer);
+        if (rc)
+            return rc;
+    }
+    return 0;
 }
 
 /* ---- the end ---- */

@@ -28,7 +28,7 @@
 #define LEASE_MS_DEFAULT 10000
 #define LEASE_MS_MAX 3600000
 
-enum happening { HAPPENED_JOINED, HAPPENED_LEFT, HAPPENED_VANISHED, HAPPENED_EXPIRED };
+enum happening { HAPPENED_JOINED, HAPPENED_LEFT, HAPPENED_VANISHED, HAPPENED_REVOKED, HAPPENED_EXPIRED };
 
 struct consumer_options {
     const char *dir;
@@ -40,6 +40,8 @@ struct consumer_options {
     void (*happened)(void *arg, enum happening what, const struct peer *peer, const struct ref *job);
     /* It reads nothing: an answer that costs much is not made for it. NULL: everybody reads. */
     bool (*deaf)(void *arg, const void *route, size_t len);
+    /* The trust_roles of a key now; of the empty one too. NULL: everybody has all. */
+    unsigned (*roles)(const struct curve_key *key);
     void *arg; /* of send, happened and deaf */
 };
 
@@ -60,6 +62,8 @@ bool consumer_is_full(const struct consumer *c);
 /* drained_ms: when the reading began that left the socket empty, 0 when it was not read until empty. Only leases that
  * were over before that expire. */
 int consumer_round(struct consumer *c, uint64_t drained_ms, uint64_t now_ms) MUST_CHECK;
+/* Some key may do less than before: peers that are not what they say any more are gone, with their leases and plans. */
+int consumer_recheck_keys(struct consumer *c, uint64_t now_ms) MUST_CHECK;
 /* Answers that can be shorter are, from now on: too much waits for peers that do not read theirs. */
 void consumer_be_brief(struct consumer *c, bool brief);
 /* The consumer was stopped, suspended or busy for so long: every lease gets it (rule 3). */

@@ -17,6 +17,7 @@
 #include "consumer/snapshot.h"
 #include "consumer/snapshot_file.h"
 #include "consumer/state.h"
+#include "pure/trust.h"
 
 /* What one answer may carry, so that it always fits into a frame; and while answers are to be brief, so that it stays
  * under UNSENT_SMALL. */
@@ -84,6 +85,21 @@ static inline bool core_is_deaf(const struct consumer *c, const struct peer *pee
     return c->o.deaf && c->o.deaf(c->o.arg, peer->route.bytes, peer->route.len);
 }
 
+/* Who is behind a key may do so much, whatever it says about itself. */
+static inline unsigned core_key_roles(const struct consumer *c, const struct curve_key *key) {
+    return c->o.roles ? c->o.roles(key) : TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER;
+}
+
+static inline bool core_key_may_be(const struct consumer *c, const struct curve_key *key, enum role role) {
+    unsigned wanted = role == ROLE_PRODUCER ? TRUST_PRODUCER : role == ROLE_UPLOADER ? TRUST_UPLOADER : TRUST_READER;
+    return (core_key_roles(c, key) & wanted) != 0;
+}
+
+/* Others see what is theirs. */
+static inline bool core_sees_all(const struct consumer *c, const struct peer *peer) {
+    return core_key_may_be(c, &peer->key, ROLE_READER);
+}
+
 /* Appends r and applies it. producers: whom it concerns. ERR_INVALID: it can never be a line, nothing happened. Any
  * other error: the process must end. Uploads may be gone afterwards. */
 int core_append(struct consumer *c, struct record *r, uint64_t producers) MUST_CHECK;
@@ -123,8 +139,9 @@ int core_append_abort(struct consumer *c, const struct upload *u, const char *re
 
 /* ---- one handler a message ---- */
 
-int hello_handle(struct consumer *c, const struct msg *m, const struct route *from) MUST_CHECK; /* hello.c */
-int bye_handle(struct consumer *c, struct peer *peer) MUST_CHECK;                               /* hello.c */
+int hello_handle(struct consumer *c, const struct msg *m, const struct route *from,
+                 const struct curve_key *key) MUST_CHECK;         /* hello.c */
+int bye_handle(struct consumer *c, struct peer *peer) MUST_CHECK; /* hello.c */
 /* The peer is gone: its leases end, its plans lose an owner. */
 int peer_drop(struct consumer *c, struct peer *peer) MUST_CHECK; /* hello.c */
 size_t hello_local_jobs(const struct consumer *c, const struct peer *uploader, struct slice *jobs);
@@ -141,7 +158,7 @@ bool claim_is_adoptable(const struct upload *u, const struct ref *ref);
 int parts_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK;  /* parts.c */
 int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK; /* status.c */
 
-void tail_handle(struct consumer *c, struct peer *peer, const struct msg *m); /* tail.c */
+int tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK; /* tail.c */
 /* Answers those whose time has come, a bounded amount of disk reads; c->more when some must wait for the next round. */
 int tail_answer_due(struct consumer *c) MUST_CHECK;
 uint64_t tail_deadline_ms(const struct consumer *c);

@@ -90,8 +90,12 @@ static int add_peer(struct consumer *c, const struct msg *m, struct peer **peer)
     return rc ? rc : peers_add(&c->peers, &m->sender, &m->hello, peer);
 }
 
-int hello_handle(struct consumer *c, const struct msg *m, const struct route *from) {
+int hello_handle(struct consumer *c, const struct msg *m, const struct route *from, const struct curve_key *key) {
     struct peer *peer = peers_find(&c->peers, &m->sender);
+    if (!core_key_may_be(c, key, m->hello.role))
+        return core_answer_error(c, from, m->number, PROTOCOL_ROLE, "its key may not be that here");
+    if (peer && !curve_key_equal(&peer->key, key))
+        return core_answer_error(c, from, m->number, PROTOCOL_ROLE, "another key's incarnation");
     if (id_is_zero(&m->sender) || (peer && peer->role != m->hello.role))
         return core_answer_error(c, from, m->number, PROTOCOL_MALFORMED, "HELLO needs an incarnation and one role");
     bool is_new = !peer;
@@ -102,6 +106,7 @@ int hello_handle(struct consumer *c, const struct msg *m, const struct route *fr
                                                                 : "this consumer serves 4096 peers already");
     if (rc) /* memory: HELLO is said again */
         return c->failed ? rc : 0;
+    peer->key = *key;
     if (is_new)
         joined(c, peer);
     else

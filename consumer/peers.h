@@ -11,6 +11,7 @@
 #include "consumer/hash.h"
 #include "pure/list.h"
 #include "pure/proto.h"
+#include "pure/z85.h"
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -28,6 +29,7 @@ struct peer {
     size_t position; /* in peers.all */
     struct id128 incarnation;
     struct route route;
+    struct curve_key key; /* that said HELLO: nobody else speaks for it; empty without keys */
     enum role role;
     bool local;       /* under our boot id */
     bool seen;        /* its process was visible from here under this pid at HELLO (not so in another pid namespace) */

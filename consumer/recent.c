@@ -65,8 +65,8 @@ static size_t find(const struct recent *r, uint64_t from) {
     return low;
 }
 
-int recent_read(const struct recent *r, uint64_t producer, uint64_t from, uint64_t to, uint32_t max_lines,
-                size_t max_bytes, struct buf *out, uint32_t *lines, uint64_t *next) {
+int recent_read(const struct recent *r, uint64_t producer, bool of_everybody, uint64_t from, uint64_t to,
+                uint32_t max_lines, size_t max_bytes, struct buf *out, uint32_t *lines, uint64_t *next) {
     size_t start = out->len;
     *lines = 0;
     *next = from > to ? from : to + 1;
@@ -74,7 +74,7 @@ int recent_read(const struct recent *r, uint64_t producer, uint64_t from, uint64
         const struct recent_line *l = line_at(r, i);
         if (l->seq > to)
             return 0;
-        if (!(l->producers & producer))
+        if (!(l->producers & producer) || (l->producers == UINT64_MAX && !of_everybody))
             continue;
         if (*lines >= max_lines || (*lines > 0 && out->len - start + l->len > max_bytes)) {
             *next = l->seq;

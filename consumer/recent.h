@@ -7,6 +7,7 @@
 
 #include "pure/buf.h"
 #include "pure/err.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 #define RECENT_LINES_MAX 32768u
@@ -31,9 +32,10 @@ void recent_release(struct recent *r);
 /* line with its newline; seqs must grow. */
 void recent_add(struct recent *r, uint64_t seq, uint64_t producers, struct slice line);
 
-/* Appends to out the lines of `producer` (a bit) with from <= seq <= to, up to max_lines and about max_bytes. *next is
- * where to go on: to + 1 when all were handed out. from must be at least complete_from. */
-int recent_read(const struct recent *r, uint64_t producer, uint64_t from, uint64_t to, uint32_t max_lines,
-                size_t max_bytes, struct buf *out, uint32_t *lines, uint64_t *next) MUST_CHECK;
+/* Appends to out the lines of `producer` (a bit), those of everybody only when asked for, with from <= seq <= to, up to
+ * max_lines and about max_bytes. *next is where to go on: to + 1 when all were handed out. from must be at least
+ * complete_from. */
+int recent_read(const struct recent *r, uint64_t producer, bool of_everybody, uint64_t from, uint64_t to,
+                uint32_t max_lines, size_t max_bytes, struct buf *out, uint32_t *lines, uint64_t *next) MUST_CHECK;
 
 #endif

@@ -6,9 +6,8 @@
 #include <stdio.h>
 
 static const char *const happening_names[] = {
-    [HAPPENED_JOINED] = "joined",
-    [HAPPENED_LEFT] = "left",
-    [HAPPENED_VANISHED] = "vanished",
+    [HAPPENED_JOINED] = "joined",         [HAPPENED_LEFT] = "left",
+    [HAPPENED_VANISHED] = "vanished",     [HAPPENED_REVOKED] = "revoked",
     [HAPPENED_EXPIRED] = "lease-expired",
 };
 static const char *const role_names[] = {
@@ -49,13 +48,17 @@ void report_listening(bool json, const char *endpoint, const struct journal *j) 
 
 void report_happened(bool json, enum happening what, const struct peer *peer, const struct ref *job) {
     if (!json) {
-        log_debug("%s %s %s%s%s", role_names[peer->role], peer->worker, happening_names[what], job ? ": " : "",
-                  job ? job_kind_name(job->kind) : "");
+        enum log_level level = what == HAPPENED_REVOKED ? LOG_WARN : LOG_DEBUG;
+        (level == LOG_WARN ? log_warn : log_debug)("%s %s %s%s%s", role_names[peer->role], peer->worker,
+                                                   happening_names[what], job ? ": " : "",
+                                                   job ? job_kind_name(job->kind) : "");
         return;
     }
     begin_line(happening_names[what]);
     printf(",\"role\":\"%s\"", role_names[peer->role]);
     print_text("worker", peer->worker);
+    if (curve_key_is_set(&peer->key))
+        print_text("key", peer->key.text);
     if (job) {
         char hex[ID_HEX_SIZE];
         id_to_hex(&job->upload, hex);

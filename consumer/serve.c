@@ -10,6 +10,7 @@
 #include "consumer/consumer.h"
 #include "consumer/holders.h"
 #include "consumer/report.h"
+#include "runtime/keys.h"
 #include "system/clock.h"
 #include "system/descriptors.h"
 #include "system/fault.h"
@@ -70,6 +71,7 @@ static int open_all(struct server *s) {
                                  .send = send_to,
                                  .happened = happened,
                                  .deaf = deaf,
+                                 .roles = keys_roles,
                                  .arg = s};
     int rc = consumer_new(&s->consumer, &o, clock_ms());
     if (rc)
@@ -145,10 +147,18 @@ static void note_standstill(struct server *s) {
     s->waited_ms = 0;
 }
 
+static int heed_hangup(struct server *s) {
+    if (!signals_hung_up() || endpoint_reread_keys()) /* said */
+        return 0;
+    return consumer_recheck_keys(s->consumer, clock_ms());
+}
+
 static int turn(struct server *s, bool *drained) {
-    uint64_t drained_ms;
+    uint64_t drained_ms = 0;
     note_standstill(s);
-    int rc = read_frames(s, &drained_ms);
+    int rc = heed_hangup(s);
+    if (!rc)
+        rc = read_frames(s, &drained_ms);
     if (!rc && s->holders_changed)
         rc = write_holders(s); /* without it the next consumer might take a living holder for dead: no WELCOME leaves */
     consumer_be_brief(s->consumer, endpoint_is_pressed(s->endpoint));

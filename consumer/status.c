@@ -22,10 +22,21 @@ static void describe_upload(const struct upload *u, struct upload_status *out) {
         out->moving_bytes += list_entry(n, struct lease, of_upload)->bytes;
 }
 
-static void add_uploads(const struct consumer *c, uint64_t from, struct msg_state *page) {
+/* Whose key is no reader's sees what is its own. */
+static bool sees_upload(const struct consumer *c, const struct peer *peer, const struct upload *u) {
+    return core_sees_all(c, peer) || (u->producers & peer_bit(peer)) != 0;
+}
+
+static bool sees_worker(const struct consumer *c, const struct peer *peer, const struct peer *worker) {
+    return core_sees_all(c, peer) || curve_key_equal(&peer->key, &worker->key);
+}
+
+static void add_uploads(const struct consumer *c, const struct peer *peer, uint64_t from, struct msg_state *page) {
     size_t bytes = 0, room = core_room(c, ANSWER_BYTES / 2);
     for (uint64_t i = from; i < c->state.count; i++) {
         const struct upload *u = c->state.uploads[i];
+        if (!sees_upload(c, peer, u))
+            continue;
         bytes += ENTRY_BYTES + u->is.src.len + u->is.dest.len;
         if (page->upload_count == UPLOADS_PER_PAGE || (page->upload_count > 0 && bytes > room)) {
             page->next = i;
@@ -35,11 +46,13 @@ static void add_uploads(const struct consumer *c, uint64_t from, struct msg_stat
     }
 }
 
-static void add_workers(const struct consumer *c, struct msg_state *page) {
+static void add_workers(const struct consumer *c, const struct peer *peer, struct msg_state *page) {
     size_t bytes = 0, room = core_room(c, ANSWER_BYTES / 2);
     uint64_t now = core_time(c);
     for (size_t i = 0; i < c->peers.count && page->worker_count < WORKERS_PER_PAGE; i++) {
         const struct peer *p = c->peers.all[i];
+        if (!sees_worker(c, peer, p))
+            continue;
         bytes += ENTRY_BYTES + strlen(p->worker);
         if (bytes > room)
             return;
@@ -75,9 +88,9 @@ int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
             .workers = workers,
             .finished = c->state.finished.total,
         };
-        add_uploads(c, m->status.from, &answer.state);
+        add_uploads(c, peer, m->status.from, &answer.state);
         if (m->status.from == 0)
-            add_workers(c, &answer.state);
+            add_workers(c, peer, &answer.state);
         rc = core_answer(c, &peer->route, &answer);
     }
     free(uploads);

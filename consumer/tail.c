@@ -19,7 +19,14 @@
 #define EVENT_BYTES 96 /* of an encoded event besides its texts, at most */
 #define MOVING_MS 100  /* how old the sums of moving bytes may be */
 
-void tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
+/* Whose key is no reader's follows its own uploads. */
+static bool may_tail(const struct consumer *c, const struct peer *peer, enum tail_filter filter) {
+    return filter == TAIL_MINE || core_sees_all(c, peer);
+}
+
+int tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
+    if (!may_tail(c, peer, m->tail.filter))
+        return core_answer_error(c, &peer->route, m->number, PROTOCOL_ROLE, "that is for readers");
     peer->tailing = true;
     peer->tail = m->tail;
     peer->tail.seq = m->tail.seq ? m->tail.seq : 1;
@@ -27,6 +34,7 @@ void tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     peer->tail_asked_ms = core_time(c);
     if (peer->tail.wait_ms > WAIT_MAX_MS)
         peer->tail.wait_ms = WAIT_MAX_MS;
+    return 0;
 }
 
 static bool has_news(const struct consumer *c, const struct peer *peer) {
@@ -64,8 +72,8 @@ static int take_mine(struct consumer *c, const struct peer *peer, struct msg_rec
         out->next = journal_seq(c->journal) + 1;
         return 0;
     }
-    return recent_read(&c->recent, peer_bit(peer), t->seq, journal_seq(c->journal), max, core_room(c, LINES_BYTES),
-                       &c->lines, &out->line_count, &out->next);
+    return recent_read(&c->recent, peer_bit(peer), core_sees_all(c, peer), t->seq, journal_seq(c->journal), max,
+                       core_room(c, LINES_BYTES), &c->lines, &out->line_count, &out->next);
 }
 
 /* Keeps the first max lines that match; *seq moves past what was looked at. A line names its upload as
@@ -234,7 +242,7 @@ int tail_answer_due(struct consumer *c) {
         struct peer *peer = c->peers.all[(c->tail_turn + i) % c->peers.count];
         if (!peer->tailing || due_ms(c, peer) > core_time(c))
             continue;
-        if (core_is_deaf(c, peer)) { /* nor does it get in the way of others */
+        if (core_is_deaf(c, peer) || !may_tail(c, peer, peer->tail.filter)) { /* nor is it in the way of others */
             peer->tailing = false;
             continue;
         }

@@ -163,7 +163,7 @@ static void test_lines_too_old_are_gone(void **state) {
     uint64_t from = r.complete_from, seen = 0;
     while (from <= 20000) { /* what is left is whole and in order */
         buf_clear(&out);
-        assert_int_equal(recent_read(&r, 1, from, 20000, 10, 5000, &out, &lines, &next), 0);
+        assert_int_equal(recent_read(&r, 1, true, from, 20000, 10, 5000, &out, &lines, &next), 0);
         assert_true(next > from);
         size_t at = 0;
         for (uint64_t seq = from | 1; seq < next && seq <= 20000; seq += 2) {
