@@ -1,6 +1,7 @@
 /* The `chunklift` command: names its subcommands and hands over. */
 #include "producer/cp.h"
 #include "producer/journal_command.h"
+#include "producer/keygen_command.h"
 #include "producer/status_command.h"
 #include "pure/buf.h"
 #include "system/log.h"
@@ -22,6 +23,7 @@ static const char usage[] = "usage: chunklift COMMAND [options] …\n"
                             "  journal COMMAND [options] [DIR]    read it, check it, make it shorter: tail, show, "
                             "verify, export, forget, retire\n"
                             "  status [options]            uploads, uploaders and rates now\n"
+                            "  keygen [options] FILE       a key pair, for tcp endpoints: FILE and FILE.pub\n"
                             "\n"
                             "DEST: a path, file:///dir/ or s3://bucket/prefix. 'chunklift COMMAND --help' says more.\n";
 
@@ -51,7 +53,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"cp", cp_command},         {"producer", become},         {"uploader", become}, {"consumer", become},
-    {"status", status_command}, {"journal", journal_command}, {"set", later},       {"keygen", later},
+    {"status", status_command}, {"journal", journal_command}, {"set", later},       {"keygen", keygen_command},
 };
 
 int main(int argc, char **argv) {
