@@ -27,6 +27,9 @@
 #define PROTO_NAME_MAX 4096         /* bytes of a path or a destination */
 #define PROTO_TEXT_MAX 1024         /* bytes of any other text: errors, handles, etags, workers */
 #define PROTO_PLAN_MAX 256          /* files in one PLAN */
+#define PROTO_ENDPOINTS_MAX 64      /* stores' endpoints in a HEARTBEAT or BEAT */
+#define PROTO_SLOTS_MAX 1024        /* transfers at a time that SET may ask of an uploader */
+#define PROTO_UPLOADERS_MAX 64      /* processes that SET may ask of a `cp` */
 
 enum msg_type {
     MSG_HELLO = 1,
@@ -49,10 +52,11 @@ enum msg_type {
     MSG_STATE,
     MSG_BYE,
     MSG_ERROR,
-    /* numbers kept for the messages of uploaders that share no file system, and for changing what runs: */
+    /* numbers kept for the messages of uploaders that share no file system: */
     MSG_RESERVED_FETCH = 21,
     MSG_RESERVED_DATA = 22,
-    MSG_RESERVED_SET = 23,
+    MSG_SET = 23,
+    MSG_SETTINGS,
 };
 const char *msg_type_name(enum msg_type type);
 
@@ -254,17 +258,38 @@ struct lease_mark {
     struct ref ref;
     uint64_t bytes; /* moved so far */
 };
+struct endpoint_use {           /* one store's endpoint, as an uploader sees it; counts since its start */
+    struct slice endpoint;      /* as in the jobs' target */
+    uint64_t served, throttles; /* requests it took; refused because there were too many */
+    uint32_t pause_ms;          /* the store wants a pause: so long from now */
+    bool held_back;             /* something waited for this endpoint's brake since the last HEARTBEAT */
+};
 struct msg_heartbeat {
     uint32_t slots, active, free; /* free: jobs it would claim now */
     struct lease_mark *leases;
     size_t lease_count;
     uint64_t sent_bytes, retries; /* since its start */
+    uint64_t bwlimit;             /* bytes a second it keeps to now; 0 none */
+    uint64_t own_bwlimit;         /* its --bwlimit; 0 none */
+    bool held_back;               /* bytes waited for that limit since the last HEARTBEAT */
+    struct endpoint_use *endpoints;
+    size_t endpoint_count;
+};
+struct brake { /* what an uploader may ask of one store's endpoint */
+    struct slice endpoint;
+    uint64_t rate_milli; /* requests in 1,000 seconds */
+    uint32_t pause_ms;   /* none before so long from now */
 };
 struct msg_beat {
     struct ref *invalid; /* leases that are no longer its own: stop */
     size_t invalid_count;
     struct slice *jobs; /* as in WELCOME */
     size_t jobs_count;
+    bool limits;      /* the following are in force; else what was told before stays */
+    uint32_t slots;   /* transfers at a time; 0: as it was started */
+    uint64_t bwlimit; /* its share of the fleet's budget, bytes a second; 0: no limit */
+    struct brake *brakes;
+    size_t brake_count;
 };
 
 struct released {
@@ -373,7 +398,8 @@ struct fleet {
     uint64_t again_bytes; /* sent for this producer's uploads and not needed: retries, lost leases; since the consumer's
                              start */
     uint64_t retries;
-    uint32_t unable; /* uploaders of the fleet that released something of this producer as not-here */
+    uint32_t unable;          /* uploaders of the fleet that released something of this producer as not-here */
+    uint32_t local_uploaders; /* SET: processes that each `cp` runs; 0: as it was started */
 };
 struct msg_records {
     uint64_t epoch;
@@ -403,6 +429,15 @@ struct worker_status {
     struct slice worker; /* host/pid */
     uint32_t slots, active, free;
     uint64_t sent_bytes, rate, retries, silent_ms; /* rate: bytes a second over the last seconds */
+    uint64_t bwlimit;                              /* that it keeps to; 0 none */
+};
+struct brake_status { /* a store's endpoint that the fleet goes easy on */
+    struct slice endpoint;
+    uint64_t rate_milli; /* requests in 1,000 seconds, of the whole fleet */
+    uint32_t pause_ms;
+    uint64_t throttles; /* requests it refused since the brake began */
+    uint64_t since_ms;  /* how long ago that was */
+    uint64_t last_ms;   /* how long ago the last one was refused */
 };
 struct msg_state {
     uint64_t epoch, head_seq, pid;
@@ -411,8 +446,25 @@ struct msg_state {
     size_t upload_count;
     struct worker_status *workers;
     size_t worker_count;
-    uint64_t next;     /* page to ask for; 0: last */
-    uint64_t finished; /* uploads finished, journal-wide */
+    uint64_t next;                   /* page to ask for; 0: last */
+    uint64_t finished;               /* uploads finished, journal-wide */
+    uint32_t local_uploaders, slots; /* what SET put in force; 0: as each was started */
+    uint64_t bwlimit;                /* 0: no limit */
+    struct brake_status *brakes;
+    size_t brake_count;
+};
+
+enum set_flags { SET_UPLOADERS = 1, SET_SLOTS = 2, SET_BWLIMIT = 4 };
+struct msg_set {
+    uint32_t flags; /* which of these to change; 0: only tell */
+    uint32_t local_uploaders, slots;
+    uint64_t bwlimit;
+};
+struct msg_settings { /* what is in force now */
+    uint32_t local_uploaders, slots;
+    uint64_t bwlimit;
+    uint32_t uploaders, fleet_slots; /* that are heard now, and all their slots */
+    struct slice error;              /* not changed, and why */
 };
 
 struct msg_bye {
@@ -459,6 +511,8 @@ struct msg {
         struct msg_state state;
         struct msg_bye bye;
         struct msg_error error;
+        struct msg_set set;
+        struct msg_settings settings;
     };
     void *memory; /* msg_decode's lists; not for users */
 };

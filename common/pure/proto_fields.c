@@ -220,10 +220,15 @@ static const struct field event_fields[] = {
 static const struct shape event_shape = SHAPE("event", event, event_fields);
 
 static const struct field fleet_fields[] = {
-    NUMBER(fleet, 1, uploaders, OPTIONAL, ANY32),    NUMBER(fleet, 2, slots, OPTIONAL, ANY32),
-    NUMBER(fleet, 3, free, OPTIONAL, ANY32),         NUMBER(fleet, 4, share, OPTIONAL, ANY32),
-    NUMBER(fleet, 5, moving_bytes, OPTIONAL, ANY64), NUMBER(fleet, 6, again_bytes, OPTIONAL, ANY64),
-    NUMBER(fleet, 7, retries, OPTIONAL, ANY64),      NUMBER(fleet, 8, unable, OPTIONAL, ANY32),
+    NUMBER(fleet, 1, uploaders, OPTIONAL, ANY32),
+    NUMBER(fleet, 2, slots, OPTIONAL, ANY32),
+    NUMBER(fleet, 3, free, OPTIONAL, ANY32),
+    NUMBER(fleet, 4, share, OPTIONAL, ANY32),
+    NUMBER(fleet, 5, moving_bytes, OPTIONAL, ANY64),
+    NUMBER(fleet, 6, again_bytes, OPTIONAL, ANY64),
+    NUMBER(fleet, 7, retries, OPTIONAL, ANY64),
+    NUMBER(fleet, 8, unable, OPTIONAL, ANY32),
+    NUMBER(fleet, 20, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),
 };
 static const struct shape fleet_shape = SHAPE("fleet", fleet, fleet_fields);
 
@@ -245,9 +250,32 @@ static const struct field worker_status_fields[] = {
     NUMBER(worker_status, 3, slots, OPTIONAL, ANY32),     NUMBER(worker_status, 4, active, OPTIONAL, ANY32),
     NUMBER(worker_status, 5, free, OPTIONAL, ANY32),      NUMBER(worker_status, 6, sent_bytes, OPTIONAL, ANY64),
     NUMBER(worker_status, 7, rate, OPTIONAL, ANY64),      NUMBER(worker_status, 8, retries, OPTIONAL, ANY64),
-    NUMBER(worker_status, 9, silent_ms, OPTIONAL, ANY64),
+    NUMBER(worker_status, 9, silent_ms, OPTIONAL, ANY64), NUMBER(worker_status, 20, bwlimit, OPTIONAL, ANY64),
 };
 static const struct shape worker_status_shape = SHAPE("worker_status", worker_status, worker_status_fields);
+
+static const struct field endpoint_use_fields[] = {
+    TEXT(endpoint_use, 1, endpoint, REQUIRED, PROTO_TEXT_MAX),
+    NUMBER(endpoint_use, 2, served, OPTIONAL, ANY64),
+    NUMBER(endpoint_use, 3, throttles, OPTIONAL, ANY64),
+    NUMBER(endpoint_use, 4, pause_ms, OPTIONAL, ANY32),
+    FLAG(endpoint_use, 5, held_back),
+};
+static const struct shape endpoint_use_shape = SHAPE("endpoint_use", endpoint_use, endpoint_use_fields);
+
+static const struct field brake_fields[] = {
+    TEXT(brake, 1, endpoint, REQUIRED, PROTO_TEXT_MAX),
+    NUMBER(brake, 2, rate_milli, OPTIONAL, ANY64),
+    NUMBER(brake, 3, pause_ms, OPTIONAL, ANY32),
+};
+static const struct shape brake_shape = SHAPE("brake", brake, brake_fields);
+
+static const struct field brake_status_fields[] = {
+    TEXT(brake_status, 1, endpoint, REQUIRED, PROTO_TEXT_MAX), NUMBER(brake_status, 2, rate_milli, OPTIONAL, ANY64),
+    NUMBER(brake_status, 3, pause_ms, OPTIONAL, ANY32),        NUMBER(brake_status, 4, throttles, OPTIONAL, ANY64),
+    NUMBER(brake_status, 5, since_ms, OPTIONAL, ANY64),        NUMBER(brake_status, 6, last_ms, OPTIONAL, ANY64),
+};
+static const struct shape brake_status_shape = SHAPE("brake_status", brake_status, brake_status_fields);
 
 /* ---- messages ---- */
 
@@ -297,10 +325,18 @@ static const struct field heartbeat_fields[] = {
     LIST(msg_heartbeat, 4, leases, lease_count, PROTO_LIST_MAX, lease_mark_shape),
     NUMBER(msg_heartbeat, 5, sent_bytes, OPTIONAL, ANY64),
     NUMBER(msg_heartbeat, 6, retries, OPTIONAL, ANY64),
+    NUMBER(msg_heartbeat, 20, bwlimit, OPTIONAL, ANY64),
+    NUMBER(msg_heartbeat, 21, own_bwlimit, OPTIONAL, ANY64),
+    FLAG(msg_heartbeat, 22, held_back),
+    LIST(msg_heartbeat, 23, endpoints, endpoint_count, PROTO_ENDPOINTS_MAX, endpoint_use_shape),
 };
 static const struct field beat_fields[] = {
     LIST(msg_beat, 1, invalid, invalid_count, PROTO_LIST_MAX, ref_shape),
     TEXTS(msg_beat, 2, jobs, jobs_count, PROTO_LIST_MAX, PROTO_TEXT_MAX),
+    FLAG(msg_beat, 20, limits),
+    NUMBER(msg_beat, 21, slots, OPTIONAL, PROTO_SLOTS_MAX),
+    NUMBER(msg_beat, 22, bwlimit, OPTIONAL, ANY64),
+    LIST(msg_beat, 23, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_shape),
 };
 static const struct field release_fields[] = {
     LIST(msg_release, 1, jobs, job_count, PROTO_LIST_MAX, released_shape),
@@ -352,10 +388,28 @@ static const struct field state_fields[] = {
     LIST(msg_state, 7, workers, worker_count, PROTO_LIST_MAX, worker_status_shape),
     NUMBER(msg_state, 8, next, OPTIONAL, ANY64),
     NUMBER(msg_state, 9, finished, OPTIONAL, ANY64),
+    NUMBER(msg_state, 20, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),
+    NUMBER(msg_state, 21, slots, OPTIONAL, PROTO_SLOTS_MAX),
+    NUMBER(msg_state, 22, bwlimit, OPTIONAL, ANY64),
+    LIST(msg_state, 23, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_status_shape),
 };
 static const struct field error_fields[] = {
     ENUM(msg_error, 1, code, REQUIRED, PROTOCOL_STOPPING),
     TEXT(msg_error, 2, text, OPTIONAL, PROTO_TEXT_MAX),
+};
+static const struct field set_fields[] = {
+    NUMBER(msg_set, 1, flags, OPTIONAL, SET_UPLOADERS | SET_SLOTS | SET_BWLIMIT),
+    NUMBER(msg_set, 2, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),
+    NUMBER(msg_set, 3, slots, OPTIONAL, PROTO_SLOTS_MAX),
+    NUMBER(msg_set, 4, bwlimit, OPTIONAL, SIZE_LIMIT),
+};
+static const struct field settings_fields[] = {
+    NUMBER(msg_settings, 1, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),
+    NUMBER(msg_settings, 2, slots, OPTIONAL, PROTO_SLOTS_MAX),
+    NUMBER(msg_settings, 3, bwlimit, OPTIONAL, SIZE_LIMIT),
+    NUMBER(msg_settings, 4, uploaders, OPTIONAL, ANY32),
+    NUMBER(msg_settings, 5, fleet_slots, OPTIONAL, ANY32),
+    TEXT(msg_settings, 6, error, OPTIONAL, PROTO_TEXT_MAX),
 };
 
 static const struct shape messages[] = {
@@ -379,13 +433,15 @@ static const struct shape messages[] = {
     [MSG_STATE] = SHAPE("STATE", msg_state, state_fields),
     [MSG_BYE] = {.name = "BYE", .size = sizeof(struct msg_bye)},
     [MSG_ERROR] = SHAPE("ERROR", msg_error, error_fields),
+    [MSG_SET] = SHAPE("SET", msg_set, set_fields),
+    [MSG_SETTINGS] = SHAPE("SETTINGS", msg_settings, settings_fields),
 };
 /* clang-format on */
 
 #define NAMES_COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 const struct shape *message_shape(enum msg_type type) {
-    if (type < MSG_HELLO || (size_t)type >= NAMES_COUNT(messages))
+    if (type < MSG_HELLO || (size_t)type >= NAMES_COUNT(messages) || !messages[type].name)
         return NULL;
     return &messages[type];
 }

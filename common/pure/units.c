@@ -88,6 +88,28 @@ int parse_size(const char *text, uint64_t *bytes) {
     return parse_with_units(text, units, sizeof units / sizeof units[0], INT64_MAX, bytes);
 }
 
+int parse_rate(const char *text, uint64_t *bytes_per_second) {
+    char size[40];
+    size_t len = strlen(text);
+    if (strcmp(text, "none") == 0) {
+        *bytes_per_second = 0;
+        return 0;
+    }
+    if (len > 2 && strcmp(text + len - 2, "/s") == 0)
+        len -= 2;
+    if (len >= sizeof size)
+        return ERR_INVALID;
+    memcpy(size, text, len);
+    size[len] = '\0';
+    uint64_t rate;
+    int err = parse_size(size, &rate);
+    if (!err && rate > 0 && rate < RATE_MIN)
+        err = ERR_LIMIT;
+    if (!err)
+        *bytes_per_second = rate;
+    return err;
+}
+
 int parse_time_ms(const char *text, uint64_t *ms) {
     static const struct unit units[] = {
         {"", 1000}, {"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000},

@@ -14,6 +14,10 @@
 /* "8MiB", "5242880", "1.5GB", "64k" is refused; KiB MiB GiB TiB binary, kB MB GB TB decimal, B or nothing bytes.
  * ERR_INVALID, or ERR_LIMIT past 2^63-1. */
 int parse_size(const char *text, uint64_t *bytes) MUST_CHECK;
+/* Bytes a second as a size, "/s" after it or not: "10MiB", "1.5MB/s"; "0" and "none" are 0, no limit. ERR_INVALID;
+ * ERR_LIMIT below RATE_MIN: surely a unit was forgotten. */
+#define RATE_MIN KIB
+int parse_rate(const char *text, uint64_t *bytes_per_second) MUST_CHECK;
 /* "10 min", "10min", "300s", "500ms", "2h", "10" (seconds); result in milliseconds, at most 365 days. */
 int parse_time_ms(const char *text, uint64_t *ms) MUST_CHECK;
 /* A whole decimal number within [min, max], nothing else around it. */

@@ -74,6 +74,16 @@ static int set_time(const struct option_spec *s, const char *option, const char 
     return 0;
 }
 
+static int set_rate(const char *option, const char *value, uint64_t *rate) {
+    int err = parse_rate(value, rate);
+    if (err == 0)
+        return 0;
+    log_error(err == ERR_LIMIT ? "%s %s: out of range; use 1KiB or more, or none"
+                               : "%s %s: not a rate; use bytes a second, for example 10MiB or 100MB, or none",
+              option, value);
+    return ERR_USAGE;
+}
+
 static int set_choice(const struct option_spec *s, const char *option, const char *value) {
     struct buf all = BUF_INIT;
     int err = 0;
@@ -108,6 +118,8 @@ static int set_value(const struct option_spec *s, const char *option, const char
         return set_size(s, option, value);
     case OPTION_TIME:
         return set_time(s, option, value);
+    case OPTION_RATE:
+        return set_rate(option, value, s->target);
     case OPTION_COUNT:
         if (parse_count(value, s->min, s->max, s->target))
             return count_error(s, option, value);

@@ -18,6 +18,7 @@ enum option_kind {
     OPTION_SIZE,   /* uint64_t * bytes */
     OPTION_TIME,   /* uint64_t * milliseconds */
     OPTION_COUNT,  /* uint64_t *, within [min, max] */
+    OPTION_RATE,   /* uint64_t * bytes a second; 0 for none */
     OPTION_CHOICE, /* int *: index into choices */
     OPTION_CONFIG, /* struct config_file *: more options; what stands on the command line goes before it */
 };

@@ -91,8 +91,10 @@ static void check_section(const char *heading, const struct shape *s) {
 
 static void test_every_message_is_documented(void **state) {
     (void)state;
-    for (int type = 1; type <= MSG_ERROR; type++) {
+    for (int type = 1; type <= MSG_SETTINGS; type++) {
         const struct shape *s = message_shape((enum msg_type)type);
+        if (!s) /* a number that is kept */
+            continue;
         char heading[64];
         snprintf(heading, sizeof heading, "%s (%d)", s->name, type);
         check_section(heading, s);
@@ -113,15 +115,15 @@ static void check_parts(const struct shape *s) {
 
 static void test_every_part_is_documented(void **state) {
     (void)state;
-    for (int type = 1; type <= MSG_ERROR; type++)
-        check_parts(message_shape((enum msg_type)type));
+    for (int type = 1; type <= MSG_SETTINGS; type++)
+        if (message_shape((enum msg_type)type))
+            check_parts(message_shape((enum msg_type)type));
 }
 
 static void test_kept_numbers_are_documented(void **state) {
     (void)state;
     assert_non_null(strstr(document, "\n| 21 | FETCH |"));
     assert_non_null(strstr(document, "\n| 22 | DATA |"));
-    assert_non_null(strstr(document, "\n| 23 | SET |"));
 }
 
 /* The journal's class names are part of the contract. */

@@ -5,7 +5,8 @@
 #include "unit.h"
 #include <sys/resource.h>
 
-#define TYPE_COUNT MSG_ERROR
+#define TYPE_COUNT MSG_SETTINGS
+#define IS_KEPT(type) ((type) == MSG_RESERVED_FETCH || (type) == MSG_RESERVED_DATA)
 
 static struct sample_pool pool;
 
@@ -20,6 +21,8 @@ static void encode_sample(enum msg_type type, bool only_required, struct msg *m,
 static void round_trip(bool only_required) {
     struct buf out = BUF_INIT, again = BUF_INIT;
     for (int type = 1; type <= TYPE_COUNT; type++) {
+        if (IS_KEPT(type))
+            continue;
         struct msg m, got;
         encode_sample((enum msg_type)type, only_required, &m, &out);
         assert_int_equal(msg_decode(buf_slice(&out), &got), 0);
@@ -53,6 +56,8 @@ static void test_wire_format_is_as_it_was(void **state) {
     const char *end = strstr(__FILE__, "tests/unit/");
     assert_non_null(end);
     for (int type = 1; type <= TYPE_COUNT; type++) {
+        if (IS_KEPT(type))
+            continue;
         snprintf(path, sizeof path, "%.*stests/fuzz/corpus/proto/%s", (int)(end - __FILE__), __FILE__,
                  msg_type_name((enum msg_type)type));
         FILE *f = fopen(path, "rb");
@@ -124,6 +129,8 @@ static void test_every_truncation_is_refused(void **state) {
     struct buf out = BUF_INIT;
     struct msg m, got;
     for (int type = 1; type <= TYPE_COUNT; type++) {
+        if (IS_KEPT(type))
+            continue;
         encode_sample((enum msg_type)type, false, &m, &out);
         for (size_t len = 0; len < out.len; len++) {
             char *exact = len ? malloc(len) : NULL; /* so that a sanitizer sees a read past the end */
@@ -144,6 +151,8 @@ static void test_every_flipped_byte_is_survived(void **state) {
     struct buf out = BUF_INIT;
     struct msg m, got;
     for (int type = 1; type <= TYPE_COUNT; type++) {
+        if (IS_KEPT(type))
+            continue;
         encode_sample((enum msg_type)type, false, &m, &out);
         for (size_t i = 0; i < out.len * sizeof masks; i++) {
             char *byte = &out.data[i / sizeof masks], kept = *byte;
@@ -365,7 +374,7 @@ static void test_later_version_is_recognised(void **state) {
 static void test_unknown_type_is_a_version_error(void **state) {
     (void)state;
     struct msg m;
-    const uint64_t types[] = {MSG_RESERVED_FETCH, MSG_RESERVED_SET, 1000, UINT64_MAX};
+    const uint64_t types[] = {MSG_RESERVED_FETCH, MSG_RESERVED_DATA, 1000, UINT64_MAX};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         put_envelope(1, types[i], 6), put_map(0);
         assert_int_equal(decode_raw(&m), ERR_VERSION);
@@ -579,7 +588,8 @@ static void check_shape(const struct shape *s, int depth) {
 static void test_tables_are_sound(void **state) {
     (void)state;
     for (int type = 1; type <= TYPE_COUNT; type++)
-        check_shape(message_shape((enum msg_type)type), 1);
+        if (!IS_KEPT(type))
+            check_shape(message_shape((enum msg_type)type), 1);
     assert_null(message_shape((enum msg_type)0));
     assert_null(message_shape(MSG_RESERVED_FETCH));
 }
@@ -587,7 +597,8 @@ static void test_tables_are_sound(void **state) {
 static void test_everything_has_a_name(void **state) {
     (void)state;
     for (int i = 1; i <= TYPE_COUNT; i++)
-        assert_string_not_equal(msg_type_name((enum msg_type)i), "unknown");
+        if (!IS_KEPT(i))
+            assert_string_not_equal(msg_type_name((enum msg_type)i), "unknown");
     for (int i = JOB_BEGIN; i <= JOB_HEAD; i++)
         assert_string_not_equal(job_kind_name((enum job_kind)i), "unknown");
     for (int i = WHY_NONE; i <= WHY_JOURNAL; i++)
