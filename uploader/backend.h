@@ -81,6 +81,9 @@ struct s3_options {
     bool content_md5;
     uint32_t response_timeout_ms;
 };
+struct bucket;                                                          /* uploader/bucket.h */
+void backend_file_set_bucket(struct backend *b, struct bucket *bucket); /* bytes to write come from there */
+bool backend_file_is_held_back(const struct backend *b); /* after a step: only the bucket is waited for */
 int backend_file_new(struct backend **b, const char *const *allow, size_t allow_count) MUST_CHECK;
 int backend_s3_new(struct backend **b, struct http *http, const struct s3_options *o) MUST_CHECK;
 

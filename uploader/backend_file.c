@@ -17,7 +17,9 @@
 #include "uploader/file_job.h"
 
 #include "pure/check.h"
+#include "system/clock.h"
 #include "system/fault.h"
+#include "uploader/bucket.h"
 #include "uploader/source.h"
 #include <errno.h>
 #include <stdio.h>
@@ -139,18 +141,31 @@ static void sync_group(struct list *waiting, bool directory) {
     }
 }
 
+/* The first that can go on; NULL when none can. Those that wait for the bucket live. */
+static struct file_job *find_ready(struct backend_file *b) {
+    for (struct list *n = b->ready.next; n != &b->ready; n = n->next) {
+        struct file_job *j = list_entry(n, struct file_job, node);
+        if (!file_job_is_held_back(b, j) || clock_ms() >= j->task->lease_deadline_ms)
+            return j;
+        j->task->checked_bytes++;
+        b->bucket->refused = true;
+    }
+    return NULL;
+}
+
 static bool file_step(struct backend *backend) {
     struct backend_file *b = self_of(backend);
     bool sync_first = b->unsynced_bytes >= SYNC_BYTES_MAX && !list_is_empty(&b->syncing);
-    if (!list_is_empty(&b->ready) && !sync_first) {
-        advance(b, list_entry(b->ready.next, struct file_job, node));
+    struct file_job *ready = find_ready(b);
+    if (ready && !sync_first) {
+        advance(b, ready);
     } else if (!list_is_empty(&b->syncing)) {
         sync_group(&b->syncing, false);
         b->unsynced_bytes = 0;
     } else if (!list_is_empty(&b->dir_syncing)) {
         sync_group(&b->dir_syncing, true);
     }
-    return !list_is_empty(&b->ready) || !list_is_empty(&b->syncing) || !list_is_empty(&b->dir_syncing);
+    return find_ready(b) || !list_is_empty(&b->syncing) || !list_is_empty(&b->dir_syncing);
 }
 
 static int file_check(struct backend *backend, const struct target *target, char *reason, size_t reason_size) {
@@ -209,6 +224,14 @@ static const struct backend_ops file_ops = {.name = "file",
                                             .cancel = file_cancel,
                                             .step = file_step,
                                             .destroy = file_destroy};
+
+void backend_file_set_bucket(struct backend *b, struct bucket *bucket) {
+    self_of(b)->bucket = bucket;
+}
+
+bool backend_file_is_held_back(const struct backend *b) {
+    return !list_is_empty(&((const struct backend_file *)b)->ready);
+}
 
 int backend_file_new(struct backend **b, const char *const *allow, size_t allow_count) {
     struct backend_file *n = calloc(1, sizeof *n);

@@ -192,6 +192,7 @@ static void look_at_progress(struct s3_op *op) {
     if (!op->transfer)
         return;
     op->task->awaiting_reply = http_all_sent(op->transfer);
+    op->task->checked_bytes += http_is_held_back(op->transfer); /* it waits because we want it to */
     if (s3_carries_file(op))
         op->task->moved_bytes = http_sent(op->transfer);
     FAULT_POINT_IF(op->task->moved_bytes > 0 && op->task->moved_bytes < op->task->job.length, bytes_half,

@@ -6,6 +6,7 @@
 #include "system/clock.h"
 #include "system/fault.h"
 #include "system/oserr.h"
+#include "uploader/bucket.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -163,6 +164,26 @@ bool file_job_park_when_late(struct backend_file *b, struct file_job *j) {
     return true;
 }
 
+bool file_job_is_held_back(const struct backend_file *b, const struct file_job *j) {
+    return j->phase == PHASE_WRITE && b->bucket && b->bucket->rate > 0 &&
+           bucket_level(b->bucket, clock_ns()) < bucket_piece(b->bucket);
+}
+
+/* How many bytes may be written at once now. With a limit each gets a piece in turn, so that all move; 0: later. */
+static size_t take_tokens(struct backend_file *b, const struct file_job *j) {
+    if (!b->bucket || b->bucket->rate <= 0)
+        return FILE_PIECE_BYTES;
+    uint64_t left = source_length(j->task->source) - source_position(j->task->source);
+    uint64_t piece = bucket_piece(b->bucket) < FILE_PIECE_BYTES ? bucket_piece(b->bucket) : FILE_PIECE_BYTES;
+    return left == 0 ? FILE_PIECE_BYTES /* to read its end */
+                     : (size_t)bucket_take(b->bucket, left < piece ? left : piece, piece, clock_ns());
+}
+
+static void move_to_the_end(struct backend_file *b, struct file_job *j) {
+    list_remove(&j->node);
+    list_add(&b->ready, &j->node);
+}
+
 void file_job_write(struct backend_file *b, struct file_job *j) {
     struct task *t = j->task;
     uint64_t base = t->job.ref.kind == JOB_CHUNK ? t->job.offset : 0;
@@ -170,7 +191,12 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
         if (file_job_park_when_late(b, j))
             return;
         uint64_t at = base + source_position(t->source);
-        ssize_t got = source_read(t->source, b->piece, FILE_PIECE_BYTES);
+        size_t most = take_tokens(b, j);
+        if (most == 0) {
+            move_to_the_end(b, j);
+            return;
+        }
+        ssize_t got = source_read(t->source, b->piece, most);
         if (got < 0) {
             file_job_source_failed(j, (int)got);
             return;
@@ -195,6 +221,10 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
         t->moved_bytes += (uint64_t)got;
         t->result.sent_bytes = t->moved_bytes;
         FAULT_POINT_IF(t->moved_bytes < t->job.length, bytes_half, job_kind_name(t->job.ref.kind));
+        if (b->bucket && b->bucket->rate > 0 && source_position(t->source) < source_length(t->source)) {
+            move_to_the_end(b, j);
+            return;
+        }
     }
 }
 

@@ -34,7 +34,8 @@ struct backend_file {
     struct file_allow *allow;
     struct list ready, syncing, dir_syncing, parked;
     uint64_t unsynced_bytes;
-    char *piece; /* FILE_PIECE_BYTES */
+    char *piece;           /* FILE_PIECE_BYTES */
+    struct bucket *bucket; /* bytes to write come from here; NULL: no limit */
 };
 
 /* --- file_job.c: what all kinds share --- */
@@ -52,6 +53,8 @@ void file_job_wait_sync(struct backend_file *b, struct file_job *j);
 void file_job_wait_dir_sync(struct backend_file *b, struct file_job *j);
 /* True: its lease is over and it is parked until it is cancelled (rule 5). */
 bool file_job_park_when_late(struct backend_file *b, struct file_job *j);
+/* True while bytes can only be written later, for the bucket's sake. */
+bool file_job_is_held_back(const struct backend_file *b, const struct file_job *j);
 /* The next bytes from source to fd, at most FILE_STEP_BYTES; may end the job. */
 void file_job_write(struct backend_file *b, struct file_job *j);
 /* The temporary file becomes the file: sync, rename; may end the job. */

@@ -12,10 +12,16 @@
  * CURLOPT_LOW_SPEED_* cannot do this: it also counts the silence of a store that thinks about its reply.
  *
  * A transfer is in exactly one list: idle (free list) or active (added to the multi handle).
+ *
+ * A limit of bytes a second: CURLOPT_MAX_SEND_SPEED_LARGE is for one handle, so body bytes come from a bucket that all
+ * share, before libcurl gets them. Who finds it empty is paused and waits in line; http_perform takes tokens for those
+ * first in line (`allowance`) and lets them go on, so that all move in turn however small the limit is.
  */
 #include "uploader/http.h"
 #include "pure/check.h"
+#include "pure/list.h"
 #include "system/clock.h"
+#include "uploader/bucket.h"
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -51,6 +57,9 @@ struct http_transfer {
     size_t reply_max;
     struct buf body, reply_headers;
     char error[CURL_ERROR_SIZE];
+    bool paced;
+    uint64_t allowance; /* bytes taken from the bucket, not given to libcurl yet */
+    struct list turn;   /* in http.line while paused for the bucket */
 };
 
 struct http {
@@ -60,6 +69,8 @@ struct http {
     struct http_transfer *active, *idle;
     size_t idle_count, active_count;
     uint64_t checked_ms;
+    struct list line; /* transfers that wait for the bucket, longest first */
+    size_t line_count;
 };
 
 static void transfer_destroy(struct http_transfer *t) {
@@ -78,6 +89,7 @@ int http_new(struct http **h, const struct http_options *o) {
     if (!n)
         goto out;
     n->options = *o;
+    list_init(&n->line);
     if (n->options.connect_timeout_ms == 0)
         n->options.connect_timeout_ms = CONNECT_TIMEOUT_MS;
     if (n->options.response_timeout_ms == 0)
@@ -88,7 +100,7 @@ int http_new(struct http **h, const struct http_options *o) {
     if (!(n->multi = curl_multi_init()))
         goto out;
     if (o->idle_max > 0)
-        curl_multi_setopt(n->multi, CURLMOPT_MAXCONNECTS, (long)o->idle_max);
+        http_set_idle_max(n, o->idle_max);
     *h = n;
     return 0;
 out:
@@ -97,6 +109,10 @@ out:
     free(n);
     curl_global_cleanup();
     return ERR_NOMEM;
+}
+
+void http_set_idle_max(struct http *h, uint32_t idle_max) {
+    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)idle_max);
 }
 
 void http_destroy(struct http **h) {
@@ -116,6 +132,78 @@ void http_destroy(struct http **h) {
     curl_global_cleanup();
 }
 
+/* --- the line before the bucket --- */
+
+static bool is_limited(const struct http *h) {
+    return h->options.bucket && h->options.bucket->rate > 0;
+}
+
+static void line_leave(struct http_transfer *t) {
+    if (list_is_empty(&t->turn))
+        return;
+    list_remove(&t->turn);
+    t->http->line_count--;
+}
+
+static void line_join(struct http_transfer *t) {
+    list_add(&t->http->line, &t->turn);
+    t->http->line_count++;
+    t->http->options.bucket->refused = true;
+}
+
+/* How many of max bytes may leave now; 0: it was put in line. */
+static size_t admit(struct http_transfer *t, size_t max) {
+    struct http *h = t->http;
+    if (!t->paced || !is_limited(h))
+        return max;
+    if (t->allowance == 0 && h->line_count == 0)
+        t->allowance = bucket_take(h->options.bucket, max, bucket_piece(h->options.bucket), clock_ns());
+    if (t->allowance == 0) {
+        if (list_is_empty(&t->turn))
+            line_join(t);
+        return 0;
+    }
+    return t->allowance < max ? (size_t)t->allowance : max;
+}
+
+/* Those first in line go on with what the bucket has, in equal parts. */
+static void line_advance(struct http *h) {
+    struct bucket *b = h->options.bucket;
+    uint64_t now_ns = clock_ns(), part = 0;
+    if (h->line_count && is_limited(h)) {
+        part = bucket_level(b, now_ns) / h->line_count;
+        part = part > bucket_piece(b) ? part : bucket_piece(b);
+    }
+    while (!list_is_empty(&h->line)) {
+        struct http_transfer *t = list_entry(h->line.next, struct http_transfer, turn);
+        t->allowance = is_limited(h) ? bucket_take(b, part, bucket_piece(b), now_ns) : 0;
+        if (t->allowance == 0 && is_limited(h))
+            return;
+        line_leave(t);
+        curl_easy_pause(t->easy, CURLPAUSE_CONT);
+    }
+}
+
+/* Its place in line, and what it took and did not send, are given up. */
+static void line_forget(struct http_transfer *t) {
+    line_leave(t);
+    if (t->allowance && is_limited(t->http))
+        bucket_give_back(t->http->options.bucket, t->allowance);
+    t->allowance = 0;
+}
+
+static int line_wait_ms(const struct http *h, int timeout_ms) {
+    if (h->line_count == 0)
+        return timeout_ms;
+    uint64_t now_ns = clock_ns(), due_ns = bucket_due_ns(h->options.bucket, bucket_piece(h->options.bucket), now_ns);
+    uint64_t wait_ms = (due_ns - now_ns + 999999) / 1000000;
+    return timeout_ms < 0 || wait_ms < (uint64_t)timeout_ms ? (int)wait_ms : timeout_ms;
+}
+
+bool http_is_held_back(const struct http_transfer *t) {
+    return !list_is_empty(&t->turn);
+}
+
 /* --- what libcurl calls --- */
 
 static size_t give_body(char *out, size_t size, size_t count, void *arg) {
@@ -126,6 +214,8 @@ static size_t give_body(char *out, size_t size, size_t count, void *arg) {
         max = (size_t)left;
     if (max == 0)
         return 0;
+    if ((max = admit(t, max)) == 0)
+        return CURL_READFUNC_PAUSE;
     ssize_t n;
     if (t->read) {
         n = t->read(t->arg, out, max);
@@ -142,6 +232,7 @@ static size_t give_body(char *out, size_t size, size_t count, void *arg) {
     }
     t->position += (uint64_t)n;
     t->given_bytes += (uint64_t)n;
+    t->allowance -= t->allowance < (uint64_t)n ? t->allowance : (uint64_t)n;
     return (size_t)n;
 }
 
@@ -200,8 +291,10 @@ static struct http_transfer *transfer_get(struct http *h) {
         free(t);
         t = NULL;
     }
-    if (t)
+    if (t) {
         t->http = h;
+        list_init(&t->turn);
+    }
     return t;
 }
 
@@ -343,6 +436,8 @@ int http_start(struct http *h, const struct http_request *r, struct http_transfe
     t->left_ms = clock_ms();
     t->read_error = 0;
     t->out_of_memory = false;
+    t->paced = r->paced;
+    t->allowance = 0;
     t->response_timeout_ms = r->response_timeout_ms ? r->response_timeout_ms : h->options.response_timeout_ms;
     t->reply_max = r->reply_max < REPLY_MAX ? r->reply_max : REPLY_MAX;
     t->error[0] = 0;
@@ -362,6 +457,7 @@ int http_start(struct http *h, const struct http_request *r, struct http_transfe
 
 void http_cancel(struct http *h, struct http_transfer *t) {
     curl_multi_remove_handle(h->multi, t->easy);
+    line_forget(t);
     transfer_unlink(h, t);
     transfer_put(h, t);
 }
@@ -436,6 +532,7 @@ static void transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, c
                  : t->error[0] ? t->error
                                : curl_easy_strerror(rc));
     curl_multi_remove_handle(h->multi, t->easy);
+    line_forget(t);
     transfer_unlink(h, t);
     t->done(t->arg, &reply);
     transfer_put(h, t);
@@ -449,7 +546,7 @@ static const char *overdue(struct http_transfer *t, uint64_t now_ms) {
         return now_ms - t->awaiting_ms > t->response_timeout_ms ? "no reply within the response timeout" : NULL;
     }
     t->awaiting_ms = 0;
-    if (left != t->left_bytes) {
+    if (left != t->left_bytes || http_is_held_back(t)) { /* that is our own doing */
         t->left_bytes = left;
         t->left_ms = now_ms;
     }
@@ -470,6 +567,7 @@ void http_perform(struct http *h) {
     int running, queued;
     if (!h->active)
         return;
+    line_advance(h);
     curl_multi_perform(h->multi, &running);
     for (CURLMsg *m; (m = curl_multi_info_read(h->multi, &queued));) {
         if (m->msg != CURLMSG_DONE)
@@ -493,6 +591,7 @@ void http_wait(struct http *h, const int *fds, size_t count, int timeout_ms) {
         extra[i] = (struct curl_waitfd){.fd = fds[i], .events = CURL_WAIT_POLLIN};
     if (h->active && (timeout_ms < 0 || timeout_ms > WAIT_MAX_MS))
         timeout_ms = WAIT_MAX_MS; /* deadlines are looked at */
+    timeout_ms = line_wait_ms(h, timeout_ms);
     if (timeout_ms < 0)
         timeout_ms = INT32_MAX;
     curl_multi_poll(h->multi, extra, (unsigned)count, timeout_ms, NULL);

@@ -11,12 +11,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct bucket; /* uploader/bucket.h */
 struct http;
 struct http_reply;
 struct http_options {
     uint32_t connect_timeout_ms;  /* default 5,000 */
     uint32_t response_timeout_ms; /* --response-timeout */
     uint32_t idle_max;            /* connections kept */
+    struct bucket *bucket;        /* body bytes of requests that are `paced` come from here; NULL: no limit */
 };
 int http_new(struct http **h, const struct http_options *o) MUST_CHECK;
 void http_destroy(struct http **h);
@@ -37,6 +39,7 @@ struct http_request {
     int (*rewind)(void *arg);
     struct slice text;                                       /* small body, must live until done */
     bool fresh_connection;                                   /* retries: new connection, fresh DNS */
+    bool paced;                                              /* its body waits for the bucket */
     uint32_t response_timeout_ms;                            /* 0: the engine's */
     size_t reply_max;                                        /* bytes of reply body kept (1 MiB at most) */
     void (*done)(void *arg, const struct http_reply *reply); /* exactly once unless cancelled */
@@ -62,6 +65,8 @@ int http_start(struct http *h, const struct http_request *r,
 void http_cancel(struct http *h, struct http_transfer *t);
 uint64_t http_sent(const struct http_transfer *t); /* body bytes so far */
 bool http_all_sent(const struct http_transfer *t);
+bool http_is_held_back(const struct http_transfer *t); /* waits for the bucket */
+void http_set_idle_max(struct http *h, uint32_t idle_max);
 #ifdef CHUNKLIFT_FAULTS
 bool http_request_left(const struct http_transfer *t); /* its head, whatever of the body */
 #endif

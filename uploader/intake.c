@@ -80,7 +80,7 @@ static bool consider(struct uploader *u, const struct job *j) {
     }
     struct retry_endpoint *endpoint = transfers_endpoint(u, j);
     if (endpoint && retry_endpoint_is_braked(endpoint, u->now_ms)) { /* rule 5 */
-        decline(u, j, WHY_BACKOFF, (uint32_t)(endpoint->brake_until_ms - u->now_ms), NULL);
+        decline(u, j, WHY_BACKOFF, (uint32_t)(retry_endpoint_braked_until(endpoint, u->now_ms) - u->now_ms), NULL);
         return false;
     }
     bool taken = uploader_places(u, j->ref.kind) > 0 && tasks_add(&u->tasks, j, false);
@@ -236,7 +236,8 @@ static void renew_leases(struct uploader *u, uint64_t number, uint64_t asked_ms)
 static void take_beat(struct uploader *u, uint64_t number, const struct msg_beat *b) {
     uint64_t asked_ms;
     take_jobs(u, b->jobs, b->jobs_count);
-    if (!sent_log_find(&u->sent, number, &asked_ms))
+    shared_take(u, b);
+    if (!sent_log_find(&u->sent, number, &asked_ms)) /* also one that was not asked for: only limits changed */
         return;
     for (size_t i = 0; i < b->invalid_count; i++) {
         struct entry *e = tasks_find(&u->tasks, &b->invalid[i]);

@@ -180,6 +180,8 @@ static bool send_heartbeat(struct uploader *u) {
     if (u->now_ms < outbox_deadline(u))
         return true;
     size_t count = collect_leases(u, marks, entries);
+    struct endpoint_use uses[PROTO_ENDPOINTS_MAX];
+    size_t use_count = shared_report(u, uses);
     struct msg m = {.type = MSG_HEARTBEAT,
                     .heartbeat = {.slots = u->limiter.limit,
                                   .active = u->limiter.active,
@@ -187,12 +189,18 @@ static bool send_heartbeat(struct uploader *u) {
                                   .leases = marks,
                                   .lease_count = count,
                                   .sent_bytes = sent_bytes_now(u),
-                                  .retries = u->retries}};
+                                  .retries = u->retries,
+                                  .bwlimit = (uint64_t)u->bucket.rate,
+                                  .own_bwlimit = u->settings->bwlimit,
+                                  .held_back = u->bucket.refused,
+                                  .endpoints = uses,
+                                  .endpoint_count = use_count}};
     uint64_t number, sent_ms = clock_ms();
     int err = session_send(u->session, &m, &number);
     if (err)
         return false;
     sent_log_add(&u->sent, number, sent_ms);
+    shared_reported(u);
     for (size_t i = 0; i < count; i++) {
         if (entries[i]->last_beat == 0 || entries[i]->last_beat != u->beat_number)
             entries[i]->first_beat = number;

@@ -80,8 +80,15 @@ void retry_endpoint_success(struct retry_endpoint *e, uint64_t now_ms) {
     e->connected = true;
 }
 
+uint64_t retry_endpoint_braked_until(const struct retry_endpoint *e, uint64_t now_ms) {
+    bool shared = e->starts.rate > 0;
+    uint64_t until = shared ? e->pause_until_ms : e->throttled_until_ms;
+    until = e->brake_until_ms > until ? e->brake_until_ms : until;
+    return now_ms < until ? until : 0;
+}
+
 bool retry_endpoint_is_braked(const struct retry_endpoint *e, uint64_t now_ms) {
-    return now_ms < e->brake_until_ms;
+    return retry_endpoint_braked_until(e, now_ms) != 0;
 }
 
 static void brake(struct retry_endpoint *e, uint64_t until_ms) {
@@ -104,7 +111,7 @@ struct retry_decision retry_decide(struct retry_endpoint *e, struct retry_budget
     if (now_ms - e->failing_ms >= limits->retry_for_ms)
         return (struct retry_decision){RETRY_OUTAGE, 0};
 
-    uint32_t failures = f->failures;
+    uint32_t failures = f->throttled && f->shared ? 1 : f->failures;
     if (!retry_budget_take(b, f->timeout))
         failures = 6; /* the longest wait */
     uint32_t wait_ms = retry_wait_ms(failures, random_state);
@@ -115,8 +122,10 @@ struct retry_decision retry_decide(struct retry_endpoint *e, struct retry_budget
     if (!e->connected && wait_ms > limits->lease_ms / 2)
         wait_ms = limits->lease_ms / 2;
     e->again_ms = now_ms + wait_ms;
-    if (f->throttled)
-        brake(e, now_ms + wait_ms);
+    if (f->throttled && wish_ms > 0 && now_ms + wish_ms > e->wish_until_ms)
+        e->wish_until_ms = now_ms + wish_ms;
+    if (f->throttled && !f->shared && now_ms + wait_ms > e->throttled_until_ms)
+        e->throttled_until_ms = now_ms + wait_ms;
     if (wait_ms <= limits->lease_ms / 2)
         return (struct retry_decision){RETRY_AGAIN, wait_ms};
     brake(e, now_ms + wait_ms); /* rule 5 */

@@ -10,12 +10,16 @@
  * breaks is no outage). Two ends: "outage" after --retry-for, and "unreachable" after 10 s for an endpoint that no
  * connection ever reached. While an endpoint is braked nothing is claimed for it (rule 5). Times are clock_ms. Pure:
  * random bits come from the state given.
+ *
+ * Where the consumer coordinates the fleet's requests (rule 14) its brake takes the place of ours: a refused request
+ * waits like one that failed for the first time, and stops no others.
  */
 #ifndef CHUNKLIFT_RETRY_H
 #define CHUNKLIFT_RETRY_H
 
 #include "pure/buf.h"
 #include "pure/err.h"
+#include "uploader/bucket.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -46,9 +50,17 @@ struct retry_endpoint {
     uint64_t
         failing_ms;    /* first failure since the last success, or since it was last tried after a long pause; 0 none */
     uint64_t again_ms; /* when the last failure's wait ends */
-    uint64_t success_ms;     /* last success; 0 none yet */
-    uint64_t brake_until_ms; /* 0 not braked */
+    uint64_t success_ms;         /* last success; 0 none yet */
+    uint64_t brake_until_ms;     /* 0 not braked */
+    uint64_t throttled_until_ms; /* the same after a reply that asked for less; the fleet's brake takes its place */
+
+    /* for the fleet and from it (shared.c) */
+    uint64_t served, throttles; /* requests, since the start */
+    uint64_t wish_until_ms;     /* the store asked for a pause */
+    uint64_t pause_until_ms;    /* the fleet pauses */
+    struct bucket starts;       /* thousandths of requests; a rate: the fleet's brake is on */
 };
+#define RETRY_REQUEST 1000 /* what one takes from `starts` */
 struct retry_endpoints {
     struct retry_endpoint *items;
     size_t count;
@@ -60,11 +72,14 @@ void retry_endpoints_release(struct retry_endpoints *e);
 
 void retry_endpoint_attempt(struct retry_endpoint *e, uint64_t now_ms);
 void retry_endpoint_success(struct retry_endpoint *e, uint64_t now_ms);
+/* 0: not braked. */
+uint64_t retry_endpoint_braked_until(const struct retry_endpoint *e, uint64_t now_ms);
 bool retry_endpoint_is_braked(const struct retry_endpoint *e, uint64_t now_ms);
 
 struct retry_failure {
     uint32_t failures; /* of this job in a row, this one counted */
     bool timeout, throttled, never_connected, credentials_expired;
+    bool shared; /* the fleet's brake is on: it, and not this host alone, answers a throttled request */
     uint32_t retry_after_ms;
 };
 struct retry_limits {

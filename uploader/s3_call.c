@@ -107,6 +107,7 @@ static int send_now(struct s3_op *op) {
         .response_timeout_ms = s3->response_timeout_ms,
         .reply_max = S3_REPLY_MAX,
         .fresh_connection = op->fresh,
+        .paced = s3_carries_file(op),
         .done = on_done,
         .arg = op,
     };

@@ -18,6 +18,7 @@ struct settings {
     const char *consumer, *journal_dir;          /* consumer NULL: the one that serves journal_dir */
     const char *endpoint_url, *region, *profile; /* region, profile NULL: from environment and configuration */
     uint64_t slots, retry_for_ms, response_timeout_ms;
+    uint64_t bwlimit; /* bytes a second; 0: no limit of its own */
     struct key_options keys;
     bool content_md5, json, quiet, verbose;
     bool for_cp;     /* started by `cp`, which speaks for it */

@@ -137,6 +137,7 @@ static struct retry_decision decide(struct uploader *u, const struct entry *e, s
                               .throttled = t->throttled,
                               .never_connected = t->never_connected,
                               .credentials_expired = t->credentials_expired && e->attempts <= EXPIRED_FREE_RETRIES,
+                              .shared = shared_is_braking(u, endpoint),
                               .retry_after_ms = t->retry_after_ms};
     struct retry_limits limits = {u->settings->retry_for_ms, session_lease_ms(u->session)};
     return retry_decide(endpoint, &u->budget, &f, &limits, u->now_ms, &u->random_state);
@@ -196,6 +197,7 @@ static void end_entry(struct uploader *u, struct entry *e) {
     e->sent_bytes += t->sent_bytes;
     u->sent_bytes += t->sent_bytes;
     e->task.moved_bytes = 0;
+    shared_note(u, e);
     if (t->outcome == OUTCOME_FAILED && t->transient) {
         retry(u, &e);
         return;
@@ -319,7 +321,23 @@ static void start_entry(struct uploader *u, struct entry *e) {
     }
 }
 
-/* The slot is held; may it start? Otherwise it is given back. */
+/* Rule 14. False: later, or it was given back because later is too late (rule 5). */
+static bool passes_brake(struct uploader *u, struct entry **e, struct retry_endpoint *endpoint) {
+    if (!endpoint || !shared_is_braking(u, endpoint))
+        return true;
+    uint64_t again_ms = shared_start_ms(u, endpoint);
+    if (again_ms == 0)
+        return true;
+    if (again_ms > u->now_ms + session_lease_ms(u->session) / 2) {
+        transfers_drop(u, e, WHY_BACKOFF, (uint32_t)(again_ms - u->now_ms), NULL);
+        return false;
+    }
+    (*e)->again_ms = again_ms;
+    u->tick_ms = again_ms < u->tick_ms ? again_ms : u->tick_ms;
+    return false;
+}
+
+/* The slot is held; may it start? Otherwise it is given back, or waits with its slot for the fleet's brake. */
 static bool may_start(struct uploader *u, struct entry **e) {
     if (lease_is_over(&(*e)->lease, u->now_ms)) { /* rule 5 */
         transfers_drop(u, e, WHY_NO_PROGRESS, 0, NULL);
@@ -327,10 +345,11 @@ static bool may_start(struct uploader *u, struct entry **e) {
     }
     struct retry_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
     if (endpoint && retry_endpoint_is_braked(endpoint, u->now_ms)) {
-        transfers_drop(u, e, WHY_BACKOFF, (uint32_t)(endpoint->brake_until_ms - u->now_ms), NULL);
+        transfers_drop(u, e, WHY_BACKOFF, (uint32_t)(retry_endpoint_braked_until(endpoint, u->now_ms) - u->now_ms),
+                       NULL);
         return false;
     }
-    return true;
+    return passes_brake(u, e, endpoint);
 }
 
 void transfers_start(struct uploader *u) {
@@ -396,6 +415,8 @@ static uint64_t tick_backoff(struct uploader *u, struct entry *e) {
         return tick_waiting(u, e);
     if (u->now_ms < e->again_ms)
         return e->again_ms < e->lease.deadline_ms ? e->again_ms : e->lease.deadline_ms;
+    if (!passes_brake(u, &e, transfers_endpoint(u, &e->task.job)))
+        return e ? e->again_ms : UINT64_MAX;
     tasks_move(&u->tasks, e, TASK_RUNNING);
     start_entry(u, e);
     return UINT64_MAX;

@@ -20,7 +20,8 @@
 
 static int make_http(struct uploader *u) {
     struct http_options o = {.response_timeout_ms = (uint32_t)u->settings->response_timeout_ms,
-                             .idle_max = (uint32_t)u->settings->slots + 8};
+                             .idle_max = (uint32_t)u->settings->slots + 8,
+                             .bucket = &u->bucket};
     return http_new(&u->http, &o);
 }
 
@@ -45,6 +46,8 @@ static int make_backends(struct uploader *u) {
         err = dest_parse(slice_of(s->allow_urls[i]), &d);
         if (!err && d.scheme == DEST_FILE && !u->file)
             err = backend_file_new(&u->file, (const char *const *)s->allow_urls, s->allow.count);
+        if (!err && u->file)
+            backend_file_set_bucket(u->file, &u->bucket);
         if (!err && d.scheme == DEST_S3 && !u->s3) {
             struct s3_options o = {.region = s->region,
                                    .profile = s->profile,
@@ -94,6 +97,7 @@ int uploader_new(struct uploader **out, const struct settings *s) {
     limiter_init(&u->limiter, (uint32_t)s->slots);
     reports_init(&u->reports);
     retry_budget_init(&u->budget);
+    shared_init(u);
     if (getrandom(&u->random_state, sizeof u->random_state, 0) < 0)
         u->random_state = clock_ns();
     int err = roots_new(&u->roots, s->roots.items, s->roots.count);
@@ -155,7 +159,10 @@ uint32_t uploader_places(const struct uploader *u, enum job_kind kind) {
     if (u->draining || u->reports.count >= REPORTS_CLAIM_MAX || !session_is_connected(u->session))
         return 0;
     uint32_t capacity = u->limiter.limit + pace_ahead(&u->pace, kind, u->limiter.limit);
-    uint32_t used = tasks_count(&u->tasks);
+    uint32_t used = tasks_count(&u->tasks), running = u->tasks.counts[TASK_RUNNING] + u->tasks.counts[TASK_ENDED];
+    uint32_t room = u->file ? UINT32_MAX : shared_room(u); /* a directory has no brake */
+    if (room < UINT32_MAX - running && running + room < capacity)
+        capacity = running + room;
     return capacity > used ? capacity - used : 0;
 }
 
@@ -285,10 +292,19 @@ static bool sockets_are_ready(struct uploader *u, int *fds, size_t *fd_count, ui
     return ready;
 }
 
+static void wake_for_bytes(const struct uploader *u, uint64_t *wake_ms) {
+    if (!u->file || u->bucket.rate <= 0 || !backend_file_is_held_back(u->file))
+        return;
+    uint64_t now_ns = clock_ns(), due_ns = bucket_due_ns(&u->bucket, bucket_piece(&u->bucket), now_ns);
+    uint64_t due_ms = clock_ms() + (due_ns - now_ns + 999999) / 1000000;
+    *wake_ms = due_ms < *wake_ms ? due_ms : *wake_ms;
+}
+
 static void wait_for_something(struct uploader *u, bool busy, uint64_t wake_ms) {
     int fds[FEEDS_MAX + 2];
     size_t fd_count = 0;
     uint64_t beat_ms = outbox_deadline(u);
+    wake_for_bytes(u, &wake_ms);
     wake_ms = u->tick_ms < wake_ms ? u->tick_ms : wake_ms;
     wake_ms = beat_ms < wake_ms ? beat_ms : wake_ms;
     if (sockets_are_ready(u, fds, &fd_count, &wake_ms) || busy)
@@ -307,6 +323,7 @@ static int turn(struct uploader *u) {
     if (err)
         return err;
     intake_messages(u);
+    shared_trim(u);
     intake_offers(u);
     http_perform(u->http);
     bool busy = step_backends(u);

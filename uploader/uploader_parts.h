@@ -5,6 +5,7 @@
  *   intake.c     offers and the consumer's messages come in: only facts are noted
  *   outbox.c     what must be told to the consumer goes out, in the order COMPLETE, RELEASE, CLAIM, PARTS, HEARTBEAT
  *   transfers.c  tasks start, end, are retried, given back, cancelled; deadlines
+ *   shared.c     what the fleet asks of this uploader: slots, bytes a second, requests a second
  *   events.c     what people and programs read about it
  */
 #ifndef CHUNKLIFT_UPLOADER_PARTS_H
@@ -12,6 +13,7 @@
 
 #include "runtime/session.h"
 #include "uploader/backend.h"
+#include "uploader/bucket.h"
 #include "uploader/feeds.h"
 #include "uploader/http.h"
 #include "uploader/leases.h"
@@ -45,6 +47,10 @@ struct uploader {
     struct retry_endpoints endpoints;
     struct retry_budget budget;
     uint64_t random_state;
+
+    struct bucket bucket; /* body bytes, of all backends */
+    uint64_t share;       /* of the fleet's budget, bytes a second; 0 no limit */
+    bool too_many;        /* jobs held, since the slots became fewer */
 
     struct sent_log sent;
     uint64_t epoch;
@@ -91,6 +97,21 @@ void transfers_start(struct uploader *u);
 uint64_t transfers_tick(struct uploader *u);
 void transfers_drain(struct uploader *u);
 struct retry_endpoint *transfers_endpoint(struct uploader *u, const struct job *job);
+
+/* --- shared.c --- */
+void shared_init(struct uploader *u);
+void shared_take(struct uploader *u, const struct msg_beat *b);
+void shared_note(struct uploader *u, const struct entry *e); /* an attempt ended */
+/* True while the fleet's brake for this endpoint is on and kept up to date. */
+bool shared_is_braking(const struct uploader *u, const struct retry_endpoint *e);
+/* One request may start: 0; otherwise when to ask again. */
+uint64_t shared_start_ms(struct uploader *u, struct retry_endpoint *e);
+/* How many jobs the fleet's brakes let it hold beyond those that run. */
+uint32_t shared_room(const struct uploader *u);
+/* Jobs that wait for a slot and are more than there will be slots for soon go back at once. */
+void shared_trim(struct uploader *u);
+size_t shared_report(struct uploader *u, struct endpoint_use uses[PROTO_ENDPOINTS_MAX]);
+void shared_reported(struct uploader *u);
 
 /* --- events.c --- */
 void event_report(const struct uploader *u, const struct result *r);

@@ -1,0 +1,38 @@
+/*
+ * A token bucket: at most `rate` units a second, and never more at once than its depth. Bytes before they leave, and
+ * requests before they start, take from one.
+ *
+ * Tokens grow with time; what is beyond the depth is lost. A bucket whose limit was just set is empty, so that setting
+ * it often wins nothing. Pure: times are clock_ns.
+ */
+#ifndef CHUNKLIFT_BUCKET_H
+#define CHUNKLIFT_BUCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BUCKET_DEPTH 0.1  /* of a second, for bytes: the longest burst */
+#define BUCKET_PIECE 0.02 /* of a second: who waits, waits for so much at least, so that nobody wakes for a byte */
+
+struct bucket {
+    double rate; /* units a second; 0: no limit */
+    double depth, tokens;
+    uint64_t at_ns; /* when tokens was right */
+    bool refused;   /* somebody had to wait; whoever reports it sets it back */
+};
+
+/* rate 0: no limit. What is there already stays, up to the depth. */
+void bucket_set(struct bucket *b, double rate, double depth, uint64_t now_ns);
+/* Takes up to `most`; 0 when there is less than the smaller of `most` and `least`. Without a limit: `most`. */
+uint64_t bucket_take(struct bucket *b, uint64_t most, uint64_t least, uint64_t now_ns);
+void bucket_give_back(struct bucket *b, uint64_t count);
+/* When `count` are there; now_ns when they are. */
+uint64_t bucket_due_ns(const struct bucket *b, uint64_t count, uint64_t now_ns);
+/* What is there now, without a limit UINT64_MAX. */
+uint64_t bucket_level(const struct bucket *b, uint64_t now_ns);
+
+/* For bytes: depth and piece follow from the rate. */
+void bucket_set_bytes(struct bucket *b, uint64_t bytes_a_second, uint64_t now_ns);
+uint64_t bucket_piece(const struct bucket *b);
+
+#endif
