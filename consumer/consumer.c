@@ -89,7 +89,9 @@ static int init(struct consumer *c, uint64_t now_ms) {
     c->state.leaving = leaving;
     c->state.arg = c;
     begin_epoch(c, now_ms);
-    rc = events_init(&c->events, journal_epoch(c->journal));
+    rc = fleet_init(c);
+    if (!rc)
+        rc = events_init(&c->events, journal_epoch(c->journal));
     return rc ? rc : recent_init(&c->recent, journal_seq(c->journal) + 1);
 }
 
@@ -133,6 +135,7 @@ void consumer_destroy(struct consumer **out) {
     c->state.leaving = NULL;
     state_release(&c->state);
     peers_release(&c->peers);
+    fleet_release(c);
     events_release(&c->events);
     recent_release(&c->recent);
     outbox_release(&c->outbox);
@@ -159,6 +162,8 @@ static unsigned roles_of(const struct msg *m) {
     case MSG_PARTS:
     case MSG_COMPLETE:
         return BIT(ROLE_UPLOADER);
+    case MSG_SET:
+        return BIT(ROLE_PRODUCER) | BIT(ROLE_READER);
     case MSG_TAIL:
         return m->tail.filter == TAIL_MINE ? BIT(ROLE_PRODUCER) : ANYBODY;
     case MSG_STATUS:
@@ -207,6 +212,8 @@ static int dispatch(struct consumer *c, struct peer *peer, struct frame *f, stru
         return tail_handle(c, peer, m);
     case MSG_STATUS:
         return status_handle(c, peer, m);
+    case MSG_SET:
+        return set_handle(c, peer, m);
     case MSG_BYE:
         return bye_handle(c, peer);
     default:
@@ -373,6 +380,8 @@ int consumer_round(struct consumer *c, uint64_t drained_ms, uint64_t now_ms) {
         rc = expire_leases(c, drained_ms);
     if (!rc)
         rc = tick(c, drained_ms);
+    if (!rc)
+        rc = fleet_step(c);
     if (!rc)
         rc = handle_waiting(c, &c->plans, plan_handle);
     if (!rc)

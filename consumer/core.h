@@ -10,6 +10,7 @@
 
 #include "consumer/consumer.h"
 #include "consumer/events.h"
+#include "consumer/fleet.h"
 #include "consumer/leases.h"
 #include "consumer/peers.h"
 #include "consumer/recent.h"
@@ -53,6 +54,7 @@ struct consumer {
     struct saver saver;
     struct outbox outbox;
     struct book books[PRODUCERS_MAX];
+    struct fleet_limits fleet;
     struct waiting_list plans, claims;
     uint64_t now_ms;         /* of the message being handled */
     uint64_t grace_until_ms; /* leases' time: no grants of inherited uploads before, 0 no grace */

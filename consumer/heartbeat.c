@@ -50,18 +50,23 @@ static bool keep_alive(struct consumer *c, struct peer *peer, const struct lease
 int heartbeat_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     const struct msg_heartbeat *h = &m->heartbeat;
     struct slice jobs[PRODUCERS_MAX];
+    struct brake brakes[BRAKES_MAX];
     struct ref *invalid = calloc(h->lease_count + 1, sizeof *invalid);
     if (!invalid)
         return 0; /* no BEAT: it beats again */
     size_t count = 0;
     note_counters(c, peer, h);
+    fleet_note(c, peer, h);
     for (size_t i = 0; i < h->lease_count; i++)
         if (!keep_alive(c, peer, &h->leases[i]))
             invalid[count++] = h->leases[i].ref;
     struct msg beat = {.type = MSG_BEAT, .number = m->number};
     beat.beat = (struct msg_beat){.invalid = invalid, .invalid_count = count, .jobs = jobs};
     beat.beat.jobs_count = hello_local_jobs(c, peer, jobs);
-    int rc = core_answer(c, &peer->route, &beat);
+    int rc = c->fleet.changed ? fleet_step(c) : 0;
+    fleet_fill_beat(c, peer, &beat.beat, brakes);
+    if (!rc)
+        rc = core_answer(c, &peer->route, &beat);
     free(invalid);
     return rc;
 }

@@ -115,7 +115,8 @@ int hello_handle(struct consumer *c, const struct msg *m, const struct route *fr
     peer->heard_ms = core_time(c);
     if (peer->role != ROLE_READER)
         c->member_heard_ms = peer->heard_ms;
-    return welcome(c, peer, m->number);
+    rc = welcome(c, peer, m->number);
+    return rc ? rc : fleet_joined(c, peer);
 }
 
 /* ---- leaving ---- */
@@ -169,6 +170,7 @@ int peer_drop(struct consumer *c, struct peer *peer) {
     if (peer->role != ROLE_READER)
         c->members--;
     peers_remove(&c->peers, peer);
+    fleet_left(c);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #ifndef CHUNKLIFT_CONSUMER_PEERS_H
 #define CHUNKLIFT_CONSUMER_PEERS_H
 
+#include "consumer/fleet.h"
 #include "consumer/hash.h"
 #include "pure/list.h"
 #include "pure/proto.h"
@@ -47,10 +48,13 @@ struct peer {
     uint64_t sent_bytes, retries;
     uint64_t rate, rate_ms, rate_bytes; /* bytes a second; when and at what count it was last taken */
     uint64_t unable;                    /* bits of producers it released something of as not-here */
+    bool beaten;                        /* a HEARTBEAT of it was read */
+    struct peer_limits limits;
 
     /* producer */
     unsigned place; /* below PRODUCERS_MAX */
     uint64_t since_seq, since_event;
+    uint64_t fleet_version; /* of what was set, as it was last told */
 
     /* the one outstanding TAIL */
     bool tailing;

@@ -8,6 +8,7 @@
  */
 #include "consumer/serve.h"
 #include "consumer/consumer.h"
+#include "consumer/dials.h"
 #include "consumer/holders.h"
 #include "consumer/report.h"
 #include "runtime/keys.h"
@@ -221,6 +222,8 @@ int server_run(struct server *s) {
         rc = consumer_stop(s->consumer, &clean);
     if (clean) /* otherwise it tells the next one who may still be at work */
         holders_remove(&s->holders);
+    if (clean && s->settings->for_cp) /* what was set was set for this run */
+        dials_forget(s->settings->dir.data);
     FAULT_POINT_IF(clean, address_removed, "");
     if (rc) {
         if (!journal_has_failed(consumer_journal(s->consumer))) /* that was said, where it happened */

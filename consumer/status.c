@@ -65,6 +65,7 @@ static void add_workers(const struct consumer *c, const struct peer *peer, struc
             .sent_bytes = p->sent_bytes,
             .rate = p->rate,
             .retries = p->retries,
+            .bwlimit = p->limits.kept_bwlimit,
             .silent_ms = now > p->heard_ms ? now - p->heard_ms : 0,
         };
     }
@@ -75,6 +76,7 @@ int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
         return 0;
     struct msg answer = {.type = MSG_STATE, .number = m->number};
     struct upload_status *uploads = calloc(UPLOADS_PER_PAGE, sizeof *uploads);
+    struct brake_status brakes[BRAKES_MAX];
     struct worker_status *workers = calloc(WORKERS_PER_PAGE, sizeof *workers);
     int rc = 0;
     if (uploads && workers) {
@@ -91,6 +93,7 @@ int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
         add_uploads(c, peer, m->status.from, &answer.state);
         if (m->status.from == 0)
             add_workers(c, peer, &answer.state);
+        fleet_describe(c, &answer.state, brakes);
         rc = core_answer(c, &peer->route, &answer);
     }
     free(uploads);

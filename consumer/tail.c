@@ -42,8 +42,8 @@ static bool has_news(const struct consumer *c, const struct peer *peer) {
     if (t->filter != TAIL_MINE)
         return t->seq <= journal_seq(c->journal) || t->event != c->events.next;
     const struct book *book = &c->books[peer->place];
-    return t->seq <= book->last_seq || t->event <= book->last_event || t->seq < peer->since_seq ||
-           t->event < peer->since_event || t->event > c->events.next;
+    return peer->fleet_version != c->fleet.version || t->seq <= book->last_seq || t->event <= book->last_event ||
+           t->seq < peer->since_seq || t->event < peer->since_event || t->event > c->events.next;
 }
 
 static uint64_t due_ms(const struct consumer *c, const struct peer *peer) {
@@ -203,6 +203,7 @@ static void describe_fleet(struct consumer *c, const struct peer *peer, struct f
     f->free = c->draining ? 0 : free_places < UINT32_MAX ? (uint32_t)free_places : UINT32_MAX;
     f->share = share(c, f->free);
     f->retries = c->retries;
+    f->local_uploaders = c->fleet.dials.uploaders;
     if (bit) {
         f->moving_bytes = c->books[peer->place].moving_bytes;
         f->again_bytes = c->books[peer->place].again_bytes;
@@ -226,6 +227,7 @@ static int answer(struct consumer *c, struct peer *peer) {
     describe_fleet(c, peer, &out->fleet);
     peer->tailing = false;
     peer->tail_answered_ms = core_time(c);
+    peer->fleet_version = c->fleet.version;
     return core_answer(c, &peer->route, &m);
 }
 
