@@ -2,6 +2,7 @@
 #include "producer/cp.h"
 #include "producer/journal_command.h"
 #include "producer/keygen_command.h"
+#include "producer/set_command.h"
 #include "producer/status_command.h"
 #include "pure/buf.h"
 #include "system/log.h"
@@ -23,15 +24,10 @@ static const char usage[] = "usage: chunklift COMMAND [options] …\n"
                             "  journal COMMAND [options] [DIR]    read it, check it, make it shorter: tail, show, "
                             "verify, export, forget, retire\n"
                             "  status [options]            uploads, uploaders and rates now\n"
+                            "  set [options]               change uploaders, slots or bandwidth of what runs\n"
                             "  keygen [options] FILE       a key pair, for tcp endpoints: FILE and FILE.pub\n"
                             "\n"
                             "DEST: a path, file:///dir/ or s3://bucket/prefix. 'chunklift COMMAND --help' says more.\n";
-
-static int later(int argc, char **argv) {
-    (void)argc;
-    log_error("%s: not in this version", argv[0]);
-    return 2;
-}
 
 /* Becomes the sibling program chunklift-NAME. */
 static int become(int argc, char **argv) {
@@ -53,7 +49,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"cp", cp_command},         {"producer", become},         {"uploader", become}, {"consumer", become},
-    {"status", status_command}, {"journal", journal_command}, {"set", later},       {"keygen", keygen_command},
+    {"status", status_command}, {"journal", journal_command}, {"set", set_command}, {"keygen", keygen_command},
 };
 
 int main(int argc, char **argv) {

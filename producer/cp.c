@@ -75,7 +75,7 @@ static void display(struct cp *cp, uint64_t now_ms, uint64_t *deadline_ms) {
 static void say_finishing(const struct cp *cp) {
     char left[UNITS_TEXT_SIZE];
     const struct producer_counts *c = producer_counts(cp->producer);
-    uint64_t slots = (uint64_t)cp->o.supervise.uploaders * cp->o.supervise.slots;
+    uint64_t slots = c->slots; /* the whole fleet's, as changed meanwhile */
     uint64_t transfers = c->leases < slots ? c->leases : slots;
     uint64_t bytes = c->leases ? c->lease_bytes / c->leases * transfers : 0;
     log_info("finishing %" PRIu64 " transfer%s (%s left); again to stop now", transfers, transfers == 1 ? "" : "s",
@@ -121,6 +121,7 @@ static int run(struct cp *cp) {
             supervisor_kill(cp->supervisor);
             return 128 + signals_stop_signal();
         }
+        supervisor_set_uploaders(cp->supervisor, producer_counts(cp->producer)->local_uploaders);
         int err = supervisor_step(cp->supervisor, producer_counts(cp->producer)->connected, now, &deadline);
         cp->explained = err != 0;
         if (err == 0)

@@ -3,7 +3,8 @@
 
 #define HOUR_MS ((uint64_t)3600 * 1000) /* the longest lease a consumer gives */
 #define UPLOADERS_DEFAULT 2
-#define UPLOADERS_MAX 64
+#define UPLOADERS_MAX PROTO_UPLOADERS_MAX
+#define NOT_GIVEN UINT64_MAX
 #define SLOTS_DEFAULT 8
 #define SLOTS_MAX 256
 #define NOBODY_WAIT_MS 10000 /* our own uploaders are all there is: who cannot do a file now will not learn it */
@@ -33,9 +34,12 @@ static void share(struct cp_options *o) {
 int cp_options_parse(struct cp_options *o, int argc, char **argv) {
     *o = (struct cp_options){.supervise = {.uploaders = UPLOADERS_DEFAULT, .slots = SLOTS_DEFAULT}};
     struct supervise_options *s = &o->supervise;
+    uint64_t bwlimit = NOT_GIVEN;
     const struct option_spec specs[] = {
         {"uploaders", 0, OPTION_COUNT, &s->uploaders, "N", "uploader processes (2)", 1, UPLOADERS_MAX},
         {"slots", 0, OPTION_COUNT, &s->slots, "N", "transfers at a time in each uploader (8)", 1, SLOTS_MAX},
+        {"bwlimit", 0, OPTION_RATE, &bwlimit, "RATE",
+         "bytes a second of the whole fleet, 10MiB for example; as 'chunklift set' at its start"},
         {"lease", 0, OPTION_TIME, &s->lease_ms, "TIME", "lease time, when this command starts the consumer (10s)", 200,
          HOUR_MS},
         {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME", "how long a reply may take (5min)", 1000,
@@ -44,6 +48,10 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
         PRODUCER_OPTION_ROWS(&o->base),
     };
     int status = producer_options_parse(&o->base, &text, specs, argc, argv);
+    if (bwlimit != NOT_GIVEN) {
+        o->base.config.set_bwlimit = true;
+        o->base.config.bwlimit = bwlimit;
+    }
     if (status < 0)
         share(o);
     return status;

@@ -32,6 +32,7 @@
 #define TAIL_RECORDS_MAX 4096u
 #define SILENCE_SAID_MS 5000u
 #define RETRY_SEND_MS 10u
+#define SET_AGAIN_MS 1000u
 
 struct producer {
     struct core core;
@@ -44,6 +45,8 @@ struct producer {
     bool tail_answered;                                /* since the last WELCOME: the fleet is known */
     uint64_t tail_number, tail_asked_ms, tail_wait_ms; /* number 0: none outstanding */
     uint64_t tail_seq, tail_event;
+    bool set_wanted; /* bwlimit is to be SET: nothing is planned before it was answered */
+    uint64_t bwlimit, set_number, set_asked_ms;
     bool drain_confirmed; /* a tail was answered since producer_drain */
     struct buf frame;
     char trouble[256];
@@ -100,6 +103,8 @@ int producer_new(struct producer **out, const struct producer_config *config, co
     if (!p)
         return ERR_NOMEM;
     p->consumer_wait_ms = config->consumer_wait_ms;
+    p->set_wanted = config->set_bwlimit;
+    p->bwlimit = config->bwlimit;
     int err = core_init(&p->core, config, e);
     if (err == 0)
         err = copy_text(&p->journal_dir, config->journal_dir);
@@ -214,6 +219,7 @@ static void on_welcome(struct producer *p, uint64_t now_ms) {
         core_notice(&p->core, "the consumer answers again");
     p->silence_said = false;
     p->tail_number = 0;
+    p->set_asked_ms = 0;
     p->tail_answered = false;
     p->tail_seq = session_start_seq(p->session);
     p->tail_event = session_start_event(p->session);
@@ -256,6 +262,17 @@ static int on_planned(struct producer *p, const struct msg *m, uint64_t now_ms) 
     return err;
 }
 
+/* What was asked for counts until somebody else asks for something else. */
+static int on_settings(struct producer *p, const struct msg *m) {
+    if (!p->set_wanted || m->number != p->set_number)
+        return 0;
+    p->set_wanted = false;
+    if (m->settings.error.len == 0)
+        return 0;
+    log_error("--bwlimit cannot be put in force: %.*s", (int)m->settings.error.len, m->settings.error.ptr);
+    return ERR_IO;
+}
+
 static int on_message(struct producer *p, const struct msg *m, uint64_t now_ms) {
     switch (m->type) {
     case MSG_WELCOME:
@@ -265,6 +282,8 @@ static int on_message(struct producer *p, const struct msg *m, uint64_t now_ms) 
         return on_planned(p, m, now_ms);
     case MSG_RECORDS:
         return on_records(p, m, now_ms);
+    case MSG_SETTINGS:
+        return on_settings(p, m);
     case MSG_ERROR:
         return on_error(p, &m->error);
     default:
@@ -314,6 +333,19 @@ static int sent(struct producer *p, int err, uint64_t now_ms, uint64_t *deadline
     p->conversation_blocked = true;
     if (now_ms + RETRY_SEND_MS < *deadline_ms)
         *deadline_ms = now_ms + RETRY_SEND_MS;
+    return 0;
+}
+
+static int ask_to_set(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
+    if (p->set_asked_ms && now_ms < p->set_asked_ms + SET_AGAIN_MS) {
+        *deadline_ms = p->set_asked_ms + SET_AGAIN_MS < *deadline_ms ? p->set_asked_ms + SET_AGAIN_MS : *deadline_ms;
+        return 0;
+    }
+    struct msg m = {.type = MSG_SET, .set = {.flags = SET_BWLIMIT, .bwlimit = p->bwlimit}};
+    int err = session_send(p->session, &m, &p->set_number);
+    if (err)
+        return sent(p, err, now_ms, deadline_ms);
+    p->set_asked_ms = now_ms;
     return 0;
 }
 
@@ -457,7 +489,9 @@ int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
     if (err == 0)
         err = look_at_sources(p, now_ms, deadline_ms);
     bool connected = p->welcomed && session_is_connected(p->session);
-    if (err == 0 && connected)
+    if (err == 0 && connected && p->set_wanted)
+        err = ask_to_set(p, now_ms, deadline_ms);
+    if (err == 0 && connected && !p->set_wanted)
         err = ask_for_plans(p, now_ms, deadline_ms);
     if (err == 0 && connected)
         err = keep_tail(p, now_ms, deadline_ms);

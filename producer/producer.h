@@ -42,6 +42,8 @@ struct producer_config {
     const char *jobs_endpoint; /* to bind; NULL: a fresh ipc name */
     const char *data_endpoint; /* must be NULL in this version */
     uint64_t retry_for_ms;     /* 0: 10 min */
+    bool set_bwlimit;          /* SET before anything is planned: */
+    uint64_t bwlimit;          /* the fleet's budget in bytes a second; 0: none */
     uint64_t nobody_wait_ms;   /* how long a file waits for an uploader that can do it (rule 2); 0: retry_for_ms */
     uint64_t consumer_wait_ms; /* producer_step fails with ERR_UNREACHABLE when no consumer answered for so long at the
                                   start; 0: wait for ever (cp starts one itself) */

@@ -34,9 +34,31 @@ static int json_worker(const struct worker_status *w) {
         json_line_number(&l, "sent_bytes", w->sent_bytes);
         json_line_number(&l, "rate", w->rate);
         json_line_number(&l, "retries", w->retries);
+        json_line_number(&l, "bwlimit", w->bwlimit);
     }
     json_line_number(&l, "silent_ms", w->silent_ms);
     return json_line_end(&l);
+}
+
+static int json_limits(const struct msg_state *s) {
+    struct json_line l;
+    json_line_begin(&l, "settings");
+    json_line_number(&l, "uploaders", s->local_uploaders);
+    json_line_number(&l, "slots", s->slots);
+    json_line_number(&l, "bwlimit", s->bwlimit);
+    int err = json_line_end(&l);
+    for (size_t i = 0; !err && i < s->brake_count; i++) {
+        const struct brake_status *b = &s->brakes[i];
+        json_line_begin(&l, "brake");
+        json_line_text(&l, "endpoint", b->endpoint);
+        json_line_number(&l, "requests_per_1000s", b->rate_milli);
+        json_line_number(&l, "pause_ms", b->pause_ms);
+        json_line_number(&l, "refused", b->throttles);
+        json_line_number(&l, "since_ms", b->since_ms);
+        json_line_number(&l, "last_refused_ms", b->last_ms);
+        err = json_line_end(&l);
+    }
+    return err;
 }
 
 static int json_upload(const struct upload_status *u) {
@@ -70,9 +92,40 @@ static int print_worker(const struct worker_status *w) {
     if (w->role == ROLE_UPLOADER)
         printf(": %" PRIu32 " of %" PRIu32 " slots busy, %s, %s sent, %" PRIu64 " retries", w->active, w->slots,
                format_rate((double)w->rate, rate), format_size(w->sent_bytes, sent), w->retries);
+    if (w->role == ROLE_UPLOADER && w->bwlimit)
+        printf(", limited to %s", format_rate((double)w->bwlimit, rate));
     if (w->silent_ms >= 3000)
         printf(", silent for %" PRIu64 " s", w->silent_ms / 1000);
     putchar('\n');
+    return err;
+}
+
+static int print_brake(const struct brake_status *b) {
+    int err = print_printable("brake     ", b->endpoint, ": ");
+    double rate = (double)b->rate_milli / 1000;
+    printf("%.*f requests a second, for the store refused %" PRIu64 " in %" PRIu64 " s", rate < 10 ? 1 : 0, rate,
+           b->throttles, b->since_ms / 1000);
+    if (b->pause_ms)
+        printf("; it wants a pause of %" PRIu32 " s more", b->pause_ms / 1000 + 1);
+    putchar('\n');
+    return err;
+}
+
+static int print_limits(const struct msg_state *s) {
+    char rate[UNITS_TEXT_SIZE];
+    int err = 0;
+    if (s->local_uploaders || s->slots || s->bwlimit) {
+        printf("set      ");
+        if (s->local_uploaders)
+            printf(" uploaders %" PRIu32, s->local_uploaders);
+        if (s->slots)
+            printf(" slots %" PRIu32, s->slots);
+        if (s->bwlimit)
+            printf(" bwlimit %s", format_rate((double)s->bwlimit, rate));
+        putchar('\n');
+    }
+    for (size_t i = 0; !err && i < s->brake_count; i++)
+        err = print_brake(&s->brakes[i]);
     return err;
 }
 
@@ -88,6 +141,8 @@ int status_view_consumer(const struct msg_state *s, bool json) {
             err = print_printable("head      ", s->head, "");
         printf(", seq %" PRIu64 "\n", s->head_seq);
     }
+    if (!err)
+        err = json ? json_limits(s) : print_limits(s);
     for (size_t i = 0; !err && i < s->worker_count; i++)
         if (s->workers[i].role != ROLE_READER)
             err = json ? json_worker(&s->workers[i]) : print_worker(&s->workers[i]);

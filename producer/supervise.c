@@ -7,12 +7,17 @@
  * names a dead process. Two may try at once; the lock on the directory decides, the loser's consumer ends with 3 and
  * its `cp` joins the winner's.
  *
+ * How many uploaders run may change (`chunklift set`): there are places for more than can be wanted, and each is wanted
+ * or not. A place that is wanted no longer keeps its uploader until that has finished; one that is wanted meanwhile is
+ * another.
+ *
  * An outage of the journal's disk (full, or an error) ends the consumer, not the run: uploaders keep what was not
  * acknowledged, and a consumer is started again and again until one stays or --retry-for is over. Where the disk was
  * never good for this run it ends at once.
  */
 #include "producer/supervise.h"
 #include "pure/buf.h"
+#include "pure/proto.h"
 #include "system/clock.h"
 #include "system/dirs.h"
 #include "system/fault.h"
@@ -44,10 +49,12 @@
 #define OUTAGE_PAUSE_MS 1000u     /* between two tries on a disk that failed */
 #define OUTAGE_FOR_MS 600000u     /* --retry-for, when it is not given */
 #define STOP_WAIT_MS 10000u
+#define PLACES (2 * PROTO_UPLOADERS_MAX) /* for uploaders: as many may still be leaving as run */
 #define OTHERS_WAIT_MS 1500u
 
 struct child {
-    pid_t pid; /* 0: none */
+    pid_t pid;   /* 0: none */
+    bool wanted; /* an uploader is to run in this place */
     unsigned restarts;
     uint64_t span_start_ms, start_at_ms;
 };
@@ -62,7 +69,7 @@ struct supervisor {
     bool was_connected;
     bool given_up;   /* nothing will be acknowledged any more */
     off_t log_start; /* of consumer.log when our consumer was started */
-    struct child *uploaders;
+    struct child uploaders[PLACES];
     bool draining; /* uploaders end, and no other is started */
     bool stopping; /* nor a consumer */
 };
@@ -346,6 +353,10 @@ static int uploader_ended(struct supervisor *s, struct child *u, int status, uin
     u->pid = 0;
     if (s->draining)
         return 0;
+    if (!u->wanted) {
+        log_debug("uploader %d has left", (int)pid);
+        return 0;
+    }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
         return ERR_USAGE;
     if (now_ms - u->span_start_ms > RESTART_SPAN_MS) {
@@ -367,12 +378,13 @@ static int uploader_ended(struct supervisor *s, struct child *u, int status, uin
 }
 
 static int tend_uploaders(struct supervisor *s, uint64_t now_ms, uint64_t *deadline_ms) {
-    size_t hopeless = 0;
+    size_t hopeless = 0, wanted = 0;
     if (s->draining)
         return 0;
-    for (size_t i = 0; i < s->o.uploaders; i++) {
+    for (size_t i = 0; i < PLACES; i++) {
         struct child *u = &s->uploaders[i];
-        if (u->pid != 0)
+        wanted += u->wanted;
+        if (u->pid != 0 || !u->wanted)
             continue;
         if (u->restarts > RESTARTS_MAX) {
             hopeless++;
@@ -385,11 +397,52 @@ static int tend_uploaders(struct supervisor *s, uint64_t now_ms, uint64_t *deadl
                 return err;
         }
     }
-    if (hopeless == s->o.uploaders) {
+    if (hopeless == wanted) {
         log_error("no uploader can be kept running; the lines above say why");
         return ERR_UNREACHABLE;
     }
     return 0;
+}
+
+static size_t count_wanted(const struct supervisor *s) {
+    size_t count = 0;
+    for (size_t i = 0; i < PLACES; i++)
+        count += s->uploaders[i].wanted;
+    return count;
+}
+
+static bool want_one_more(struct supervisor *s) {
+    for (size_t i = 0; i < PLACES; i++)
+        if (!s->uploaders[i].wanted && s->uploaders[i].pid == 0) {
+            s->uploaders[i] = (struct child){.wanted = true};
+            return true;
+        }
+    return false; /* all are leaving still */
+}
+
+static void want_one_less(struct supervisor *s) {
+    for (size_t i = PLACES; i-- > 0;) {
+        struct child *u = &s->uploaders[i];
+        if (!u->wanted)
+            continue;
+        u->wanted = false;
+        if (u->pid > 0)
+            kill(u->pid, SIGTERM);
+        return;
+    }
+}
+
+void supervisor_set_uploaders(struct supervisor *s, uint32_t wanted) {
+    size_t target = wanted ? wanted : s->o.uploaders, now = count_wanted(s);
+    if (s->draining || target == now)
+        return;
+    log_debug("%zu uploaders from now on, %zu until now", target, now);
+    while (now > target) {
+        want_one_less(s);
+        now--;
+    }
+    while (now < target && want_one_more(s))
+        now++;
 }
 
 /* ---- all ---- */
@@ -398,7 +451,7 @@ static int reap(struct supervisor *s, uint64_t now_ms) {
     int status, err = 0;
     if (s->consumer.pid > 0 && waitpid(s->consumer.pid, &status, WNOHANG) == s->consumer.pid)
         err = consumer_ended(s, status, now_ms);
-    for (size_t i = 0; i < s->o.uploaders && err == 0; i++) {
+    for (size_t i = 0; i < PLACES && err == 0; i++) {
         struct child *u = &s->uploaders[i];
         if (u->pid > 0 && waitpid(u->pid, &status, WNOHANG) == u->pid)
             err = uploader_ended(s, u, status, now_ms);
@@ -441,8 +494,8 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
         err = check_journal_dir(o->journal_dir);
     if (err == 0)
         err = buf_addf(&s->log_path, "%s/consumer.log", o->journal_dir);
-    if (err == 0 && !(s->uploaders = calloc(o->uploaders ? o->uploaders : 1, sizeof *s->uploaders)))
-        err = ERR_NOMEM;
+    for (size_t i = 0; i < o->uploaders && i < PLACES; i++)
+        s->uploaders[i].wanted = true;
     if (err != 0)
         supervisor_destroy(&s);
     *out = s;
@@ -450,15 +503,16 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
 }
 
 static void signal_uploaders(struct supervisor *s, int number) {
-    for (size_t i = 0; s->uploaders && i < s->o.uploaders; i++)
+    for (size_t i = 0; i < PLACES; i++)
         if (s->uploaders[i].pid > 0)
             kill(s->uploaders[i].pid, number);
 }
 
 /* Once: a second signal would cut off what an uploader has in hand. */
 void supervisor_drain(struct supervisor *s) {
-    if (!s->draining)
-        signal_uploaders(s, SIGTERM);
+    for (size_t i = 0; !s->draining && i < PLACES; i++)
+        if (s->uploaders[i].pid > 0 && s->uploaders[i].wanted) /* the others were told when they became surplus */
+            kill(s->uploaders[i].pid, SIGTERM);
     s->draining = true;
 }
 
@@ -469,7 +523,7 @@ void supervisor_kill(struct supervisor *s) {
 
 size_t supervisor_uploaders(const struct supervisor *s) {
     size_t alive = 0;
-    for (size_t i = 0; i < s->o.uploaders; i++)
+    for (size_t i = 0; i < PLACES; i++)
         alive += s->uploaders[i].pid > 0;
     return alive;
 }
@@ -517,7 +571,6 @@ void supervisor_destroy(struct supervisor **sp) {
     buf_release(&s->consumer_program);
     buf_release(&s->uploader_program);
     buf_release(&s->log_path);
-    free(s->uploaders);
     free(s);
     *sp = NULL;
 }

@@ -44,6 +44,9 @@ int supervisor_new(struct supervisor **s, const struct supervise_options *o) MUS
  */
 int supervisor_step(struct supervisor *s, bool connected, uint64_t now_ms, uint64_t *deadline_ms) MUST_CHECK;
 
+/* How many uploaders are to run from now on; 0: as many as it was started with. Surplus ones finish what is in flight
+ * and end. */
+void supervisor_set_uploaders(struct supervisor *s, uint32_t wanted);
 /* Uploaders finish what is in flight and end; none is started again. */
 void supervisor_drain(struct supervisor *s);
 /* At once: kills the uploaders. */

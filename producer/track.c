@@ -355,6 +355,7 @@ static void note_fleet(struct core *c, const struct msg_records *m) {
     c->counts.uploaders = m->fleet.uploaders;
     c->counts.slots = m->fleet.slots;
     c->counts.free = m->fleet.free;
+    c->counts.local_uploaders = m->fleet.local_uploaders;
 }
 
 int track_records(struct core *c, uint64_t now_ms, const struct msg_records *m) {

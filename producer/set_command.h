@@ -1,0 +1,8 @@
+/* `chunklift set`: changes a running `cp` or fleet, and shows what is in force. */
+#ifndef CHUNKLIFT_SET_COMMAND_H
+#define CHUNKLIFT_SET_COMMAND_H
+
+/* argv[0] is "set"; returns the exit status. */
+int set_command(int argc, char **argv);
+
+#endif
