@@ -42,11 +42,8 @@ static struct slice next_word(struct cursor *line, bool first) {
     while (line->at < line->end && is_blank(*line->at))
         line->at++;
     bool blank_before = line->at > begin;
-    if (line->at < line->end && *line->at == '#') {
-        bool alone = line->at + 1 == line->end || is_blank(line->at[1]) || line->at[1] == '#';
-        if (blank_before || (first && alone))
-            line->at = line->end;
-    }
+    if (line->at < line->end && *line->at == '#' && (blank_before || first))
+        line->at = line->end;
     const char *word = line->at;
     while (line->at < line->end && !is_blank(*line->at))
         line->at++;

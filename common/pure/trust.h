@@ -7,8 +7,9 @@
  *
  * KEY: 40 characters of Z85, the first of the line. roles: one or more of producer, uploader, reader, consumer, with
  * commas and no blanks. endpoint: tcp://…, for a producer or a consumer: who connects to exactly this address expects
- * this key there. A key may have several lines; it has the roles of all. A comment begins with white space and '#'; a
- * line may be one, then '#' stands first and a blank, another '#' or nothing follows (a key may begin with '#').
+ * this key there. A key may have several lines; it has the roles of all. A comment begins with white space and '#', for
+ * keys have that character too; or at the start of a line, where no key has it (its first five characters would be more
+ * than 32 bits).
  *
  * A key file has two lines besides comments and empty ones:
  *

@@ -31,6 +31,7 @@ static struct world {
     struct world_sent sent[SENT_MAX];
     size_t count;
     uint64_t number;
+    struct curve_key key; /* whose messages come; empty: without keys */
     int send_error;       /* what sending answers */
     uint64_t fsyncs;      /* fdatasyncs so far */
     uint64_t last_fsyncs; /* when the last frame was sent */
@@ -127,6 +128,7 @@ static void world_say_raw(char peer, struct slice bytes) {
     f.data = slice_make(copy, bytes.len);
     f.peer[0] = (uint8_t)peer;
     f.peer_len = 1;
+    f.key = w.key;
     assert_int_equal(consumer_take(w.c, &f, w.now), 0);
     /* PLAN and CLAIM wait for the round, so the bytes have to as well */
     assert_int_equal(consumer_round(w.c, 0, w.now), 0);

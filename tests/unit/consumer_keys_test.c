@@ -1,0 +1,247 @@
+/* A consumer whose peers have keys: roles for each message, incarnations and leases that belong to a key, and what a
+ * key loses. Every message here comes with the key in w.key, over the connection of its letter. */
+#include "consumer_world.h"
+
+static const struct curve_key key_a = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+                              key_b = {"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"},
+                              key_r = {"rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr"};
+static unsigned roles_a, roles_b;
+
+static unsigned roles(const struct curve_key *key) {
+    if (curve_key_equal(key, &key_a))
+        return roles_a;
+    if (curve_key_equal(key, &key_b))
+        return roles_b;
+    return curve_key_equal(key, &key_r) ? TRUST_READER : 0;
+}
+
+static int setup(void **state) {
+    int rc = world_setup(state);
+    world_kill();
+    w.o.roles = roles;
+    world_start();
+    roles_a = TRUST_PRODUCER | TRUST_UPLOADER;
+    roles_b = TRUST_PRODUCER | TRUST_UPLOADER;
+    w.key = key_a;
+    return rc;
+}
+
+#define KEYS_TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
+
+/* Says it and expects to be refused for its role; nothing changes. */
+static void refused(char peer, struct msg *m) {
+    uint64_t seq = journal_seq(w.c->journal);
+    size_t leases = consumer_lease_count(w.c), peers = w.c->peers.count;
+    world_say(peer, m);
+    assert_int_equal(world_answer(peer, MSG_ERROR)->error.code, PROTOCOL_ROLE);
+    assert_int_equal(journal_seq(w.c->journal), seq);
+    assert_int_equal(consumer_lease_count(w.c), leases);
+    assert_int_equal(w.c->peers.count, peers);
+}
+
+static void hello_refused(char peer, enum role role) {
+    struct msg m = {.type = MSG_HELLO, .hello = {.role = role, .host = slice_of("host"), .boot = slice_of("boot")}};
+    refused(peer, &m);
+}
+
+/* "roles per message" */
+static void test_a_role_for_each_message(void **state) {
+    (void)state;
+    w.key = key_r;
+    hello_refused('P', ROLE_PRODUCER);
+    hello_refused('U', ROLE_UPLOADER);
+    world_hello('R', ROLE_READER);
+    struct claim claim = {.ref = world_ref(JOB_CHUNK, world_incarnation('x'), 0)};
+    struct result result = world_result(claim.ref, "H");
+    struct plan_file file = world_file("/a", "file:///b", PART);
+    struct msg questions[] = {
+        {.type = MSG_PLAN, .plan = {.files = &file, .file_count = 1}},
+        {.type = MSG_CLAIM, .claim = {.claims = &claim, .claim_count = 1}},
+        {.type = MSG_COMPLETE, .complete = {.results = &result, .result_count = 1}},
+        {.type = MSG_HEARTBEAT},
+        {.type = MSG_PARTS, .parts = {.upload = world_incarnation('x'), .handle = slice_of("H")}},
+    };
+    for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++)
+        refused('R', &questions[i]);
+    world_tail('R', 1, 0, TAIL_ALL, (struct id128){{0}});
+    roles_a = TRUST_UPLOADER;
+    w.key = key_a;
+    hello_refused('P', ROLE_PRODUCER);
+    hello_refused('Q', ROLE_READER);
+    world_hello('U', ROLE_UPLOADER);
+}
+
+/* A key that nobody trusts gets no answer, not even an error. */
+static void test_an_unknown_key_hears_nothing(void **state) {
+    (void)state;
+    world_hello('P', ROLE_PRODUCER);
+    size_t before = w.count;
+    w.key = (struct curve_key){"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"};
+    struct msg hello = {.type = MSG_HELLO, .hello = {.role = ROLE_READER}};
+    struct msg bye = {.type = MSG_BYE};
+    world_say('X', &hello);
+    world_say('P', &bye);
+    world_say('P', &hello);
+    assert_int_equal(w.count, before);
+    assert_int_equal(w.c->peers.count, 1);
+}
+
+/* "a message that names another key's incarnation as sender is refused and changes nothing"; a replayed HELLO,
+ * COMPLETE, BYE too. */
+static void test_anothers_incarnation(void **state) {
+    (void)state;
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    struct id128 id = world_begun('P', 'U', "/src", "file:///dest", 3);
+    assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
+    w.key = key_b;
+    hello_refused('U', ROLE_UPLOADER);
+    hello_refused('P', ROLE_PRODUCER);
+    struct claim claim = {.ref = world_ref(JOB_CHUNK, id, 1), .handle = slice_of("H")};
+    struct result result = world_result(world_ref(JOB_CHUNK, id, 0), "H");
+    struct released released = {.ref = world_ref(JOB_CHUNK, id, 0), .why = WHY_DRAIN};
+    struct plan_file file = world_file("/a", "file:///b", PART);
+    struct msg replayed[] = {
+        {.type = MSG_BYE},
+        {.type = MSG_CLAIM, .claim = {.claims = &claim, .claim_count = 1}},
+        {.type = MSG_COMPLETE, .complete = {.results = &result, .result_count = 1}},
+        {.type = MSG_RELEASE, .release = {.jobs = &released, .job_count = 1}},
+        {.type = MSG_HEARTBEAT},
+        {.type = MSG_STATUS},
+    };
+    for (size_t i = 0; i < sizeof replayed / sizeof replayed[0]; i++)
+        refused('U', &replayed[i]);
+    struct msg plan = {.type = MSG_PLAN, .plan = {.files = &file, .file_count = 1}};
+    refused('P', &plan);
+    w.key = key_a; /* and whose it is goes on */
+    assert_int_equal(world_done('U', world_ref(JOB_CHUNK, id, 0), "H").kind, ACK_RECORDED);
+    assert_int_equal(world_count("chunk"), 1);
+    w.key = key_b; /* a lease is of the one who has it */
+    world_hello('V', ROLE_UPLOADER);
+    w.key = key_a;
+    assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
+    w.key = key_b;
+    struct verdict v = world_claim('V', world_ref(JOB_CHUNK, id, 1), "H");
+    assert_int_equal(v.kind, VERDICT_DENY);
+    assert_int_equal(v.why, WHY_HELD);
+}
+
+/* What waits for its turn in a round belongs to the key it came with. */
+static void test_a_claim_between_bye_and_hello(void **state) {
+    (void)state;
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    struct id128 id = world_begun('P', 'U', "/src", "file:///dest", 3);
+    struct claim claim = {.ref = world_ref(JOB_CHUNK, id, 0), .handle = slice_of("H")};
+    struct msg all[] = {
+        {.type = MSG_CLAIM, .claim = {.claims = &claim, .claim_count = 1}},
+        {.type = MSG_BYE},
+        {.type = MSG_HELLO, .hello = {.role = ROLE_UPLOADER, .host = slice_of("h"), .boot = slice_of("b")}},
+    };
+    struct buf frames[3] = {BUF_INIT, BUF_INIT, BUF_INIT};
+    for (int i = 0; i < 3; i++) {
+        all[i].sender = world_incarnation('U');
+        all[i].number = 100 + (uint64_t)i;
+        assert_int_equal(msg_encode(&all[i], &frames[i]), 0);
+        struct frame f = FRAME_INIT;
+        f.data = buf_slice(&frames[i]);
+        f.peer[0] = 'U';
+        f.peer_len = 1;
+        f.key = i < 2 ? key_a : key_b;
+        assert_int_equal(consumer_take(w.c, &f, w.now), 0);
+    }
+    assert_int_equal(consumer_round(w.c, 0, w.now), 0);
+    assert_int_equal(consumer_lease_count(w.c), 0);
+    for (int i = 0; i < 3; i++)
+        buf_release(&frames[i]);
+}
+
+static const struct msg_state *status_of(char peer) {
+    struct msg m = {.type = MSG_STATUS};
+    world_say(peer, &m);
+    return &world_answer(peer, MSG_STATE)->state;
+}
+
+/* "A producer sees only its own uploads in TAIL and STATUS unless its key also has role reader." */
+static void test_only_its_own(void **state) {
+    (void)state;
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    world_begun('P', 'U', "/of-a", "file:///dest/a", 2);
+    w.key = key_b;
+    world_hello('Q', ROLE_PRODUCER);
+    struct plan_file file = world_file("/of-b", "file:///dest/b", PART);
+    struct id128 own = world_plan('Q', &file).upload;
+    const struct msg_state *s = status_of('Q');
+    assert_int_equal(s->upload_count, 1);
+    assert_true(id_equal(&s->uploads[0].upload, &own));
+    assert_int_equal(s->worker_count, 1);
+    struct msg tail = {.type = MSG_TAIL, .tail = {.seq = 1, .filter = TAIL_ALL}};
+    refused('Q', &tail);
+    tail.tail.filter = TAIL_UPLOAD;
+    tail.tail.upload = w.c->state.uploads[0]->id;
+    refused('Q', &tail);
+    assert_int_equal(world_tail('Q', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, own)->line_count, 0);
+    roles_b |= TRUST_READER;
+    assert_int_equal(status_of('Q')->upload_count, 2);
+    assert_int_equal(status_of('Q')->worker_count, 3);
+    assert_true(world_tail('Q', 1, 0, TAIL_ALL, own)->line_count > 2);
+    struct msg wait = {.type = MSG_TAIL, .tail = {.seq = 100, .filter = TAIL_ALL, .wait_ms = 500}};
+    world_say('Q', &wait);
+    roles_b &= ~(unsigned)TRUST_READER; /* while it waits */
+    size_t before = w.count;
+    world_pass(600);
+    assert_int_equal(w.count, before);
+}
+
+/* "a key removed loses what it has at once" */
+static void test_revoked(void **state) {
+    (void)state;
+    world_hello('P', ROLE_PRODUCER);
+    w.key = key_b;
+    world_hello('U', ROLE_UPLOADER);
+    w.key = key_a;
+    struct plan_file file = world_file("/src", "file:///dest", 3 * PART);
+    struct id128 id = world_plan('P', &file).upload;
+    w.key = key_b;
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, id, 0), "").kind, VERDICT_GRANT);
+    assert_int_equal(consumer_lease_count(w.c), 1);
+    roles_b = TRUST_READER; /* no uploader any more */
+    assert_int_equal(consumer_recheck_keys(w.c, w.now), 0);
+    assert_int_equal(consumer_lease_count(w.c), 0);
+    assert_int_equal(w.c->peers.count, 1);
+    hello_refused('U', ROLE_UPLOADER);
+    roles_b = 0;
+    size_t before = w.count;
+    struct result result = world_result(world_ref(JOB_BEGIN, id, 0), "H");
+    struct msg complete = {.type = MSG_COMPLETE, .complete = {.results = &result, .result_count = 1}};
+    world_say('U', &complete);
+    assert_int_equal(w.count, before); /* not a word */
+    assert_int_equal(world_count("begin"), 0);
+    roles_a = 0;
+    assert_int_equal(consumer_recheck_keys(w.c, w.now), 0);
+    assert_int_equal(w.c->peers.count, 0);
+    roles_b = TRUST_UPLOADER;
+    world_hello('U', ROLE_UPLOADER);
+}
+
+/* Peers without keys (ipc) are what they always were. */
+static void test_without_keys(void **state) {
+    (void)state;
+    w.o.roles = NULL;
+    world_kill();
+    world_start();
+    w.key = (struct curve_key){{0}};
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    world_begun('P', 'U', "/src", "file:///dest", 3);
+    assert_int_equal(status_of('P')->upload_count, 1);
+    assert_int_equal(status_of('P')->worker_count, 2);
+    assert_true(world_tail('P', 1, 0, TAIL_ALL, (struct id128){{0}})->line_count > 2);
+    assert_int_equal(consumer_recheck_keys(w.c, w.now), 0);
+    assert_int_equal(w.c->peers.count, 2);
+}
+
+UNIT_MAIN(KEYS_TEST(test_a_role_for_each_message), KEYS_TEST(test_an_unknown_key_hears_nothing),
+          KEYS_TEST(test_anothers_incarnation), KEYS_TEST(test_a_claim_between_bye_and_hello),
+          KEYS_TEST(test_only_its_own), KEYS_TEST(test_revoked), KEYS_TEST(test_without_keys))
