@@ -1,10 +1,14 @@
 #include "consumer/brakes.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SLOT_MS 100
-#define SPAN_MS 1000    /* what the store takes is measured over so much */
+#define SPAN_MS 1000 /* what the store takes is measured over so much */
+#define FEW 10       /* if that was less than so many requests, over: */
+#define SPAN_FEW_MS 3000
 #define SPAN_MIN_MS 200 /* or less, when it was first heard of so short ago */
+#define DOUBT_MS 2000
 #define UNUSED_MS 60000
 #define PROBE_MAX 1000.0 /* times the peak: as good as no limit */
 
@@ -54,19 +58,30 @@ static void count_served(struct fleet_brake *b, uint64_t served, uint64_t now_ms
     b->ring[at].served = sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
 }
 
-double brake_served(const struct fleet_brake *b, uint64_t now_ms) {
-    uint64_t slot = now_ms / SLOT_MS, known_ms = now_ms - b->first_ms, sum = 0;
+static uint64_t count_since(const struct fleet_brake *b, uint64_t span_ms, uint64_t now_ms) {
+    uint64_t slot = now_ms / SLOT_MS, sum = 0;
     for (size_t i = 0; i < BRAKE_SLOTS; i++)
-        if (b->ring[i].slot <= slot && b->ring[i].slot + SPAN_MS / SLOT_MS > slot)
+        if (b->ring[i].slot <= slot && b->ring[i].slot + span_ms / SLOT_MS > slot)
             sum += b->ring[i].served;
-    uint64_t span_ms = SPAN_MS - SLOT_MS + now_ms % SLOT_MS;
-    span_ms = known_ms < span_ms ? known_ms : span_ms;
-    return (double)sum * 1000 / (double)(span_ms > SPAN_MIN_MS ? span_ms : SPAN_MIN_MS);
+    return sum;
+}
+
+double brake_served(const struct fleet_brake *b, uint64_t now_ms) {
+    uint64_t span_ms = SPAN_MS, sum = count_since(b, span_ms, now_ms);
+    if (sum < FEW) /* one more or less would be much */
+        sum = count_since(b, span_ms = SPAN_FEW_MS, now_ms);
+    uint64_t passed_ms = span_ms - SLOT_MS + now_ms % SLOT_MS, known_ms = now_ms - b->first_ms;
+    passed_ms = known_ms < passed_ms ? known_ms : passed_ms;
+    return (double)sum * 1000 / (double)(passed_ms > SPAN_MIN_MS ? passed_ms : SPAN_MIN_MS);
 }
 
 /* ---- the limit ---- */
 
 double brake_limit(const struct fleet_brake *b, uint64_t now_ms) {
+    if (b->doubling) {
+        double times = exp2((double)(now_ms - b->cut_ms) / BRAKE_DOUBLE_MS);
+        return b->peak * BRAKE_CUT * (times < PROBE_MAX ? times : PROBE_MAX);
+    }
     double x = ((double)(now_ms - b->cut_ms) - BRAKE_BACK_MS) / BRAKE_BACK_MS; /* -1 at the cut, 0 when it is back */
     double times = 1 + (1 - BRAKE_CUT) * x * x * x;
     double limit = b->peak * (times < PROBE_MAX ? times : PROBE_MAX);
@@ -75,6 +90,8 @@ double brake_limit(const struct fleet_brake *b, uint64_t now_ms) {
 
 static void cut(struct fleet_brake *b, uint64_t now_ms) {
     double served = brake_served(b, now_ms), limit = b->on ? brake_limit(b, now_ms) : served;
+    if (b->doubling) /* over a second in which it doubled twice, the mean is half of the last */
+        served *= 2;
     b->peak = served < limit ? served : limit;
     if (b->peak < BRAKE_FLOOR)
         b->peak = BRAKE_FLOOR;
@@ -82,6 +99,7 @@ static void cut(struct fleet_brake *b, uint64_t now_ms) {
         b->begun_ms = b->waited_ms = now_ms;
         b->refused = 0;
     }
+    b->doubling = !b->on && now_ms < b->first_ms + DOUBT_MS;
     b->on = true;
     b->cut_ms = now_ms;
 }

@@ -2,9 +2,11 @@
  * The fleet's brakes: for each store's endpoint that asked for less (503 SlowDown, 429), how many requests a second all
  * uploaders together may start there (rule 14).
  *
- *   off ──▶ on     a request was refused: the limit is 0.7 of what the store took in the last second
+ *   off ──▶ on     a request was refused: the limit is 0.7 of what the store took in the last second.
+ *                  Of a store that was just begun with, little is known: that limit doubles every half second
+ *                  until a request is refused again
  *   on             refused again, a second or more after the last cut: cut again, from what it takes now
- *                  otherwise the limit grows along a cubic back to where it was cut (4 s), stays near it, then probes
+ *                  otherwise the limit grows along a cubic back to where it was cut (2 s), stays near it, then probes
  *   on ──▶ off     for 10 s nothing was refused, and for 5 s nobody had to wait
  *
  * This is what the AWS SDKs' adaptive retry mode does in one client (rate after TCP CUBIC, RFC 9438; cut to 0.7 of the
@@ -26,17 +28,19 @@
 #define BRAKES_MAX 16 /* endpoints; one that nobody used for a minute makes room */
 #define BRAKE_CUT 0.7
 #define BRAKE_WINDOW_MS 1000 /* at most one cut in it */
-#define BRAKE_BACK_MS 4000   /* from a cut back to where it was */
-#define BRAKE_FLOOR 1.0      /* requests a second of the whole fleet, at least */
-#define BRAKE_CALM_MS 10000  /* nothing was refused */
-#define BRAKE_FREE_MS 5000   /* nobody had to wait */
+#define BRAKE_BACK_MS 2000   /* from a cut back to where it was */
+#define BRAKE_DOUBLE_MS 500
+#define BRAKE_FLOOR 1.0     /* requests a second of the whole fleet, at least */
+#define BRAKE_CALM_MS 10000 /* nothing was refused */
+#define BRAKE_FREE_MS 5000  /* nobody had to wait */
 #define BRAKE_PAUSE_MAX_MS 300000
-#define BRAKE_SLOTS 16 /* of 100 ms each */
+#define BRAKE_SLOTS 32 /* of 100 ms each */
 
 struct fleet_brake {
     char *endpoint; /* NULL: free */
     bool on;
-    double peak; /* requests a second at the last cut, what the limit goes back to */
+    bool doubling; /* on, and not cut again yet */
+    double peak;   /* requests a second at the last cut, what the limit goes back to */
     uint64_t begun_ms, cut_ms, refused_ms, waited_ms, pause_until_ms;
     uint64_t refused; /* since it began */
     uint64_t first_ms, used_ms;

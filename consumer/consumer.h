@@ -34,6 +34,7 @@ struct consumer_options {
     const char *dir;
     uint32_t lease_ms;
     uint64_t rotate_bytes;       /* 0: the journal's default */
+    bool no_brakes;              /* each uploader brakes for itself */
     const struct journal_io *io; /* NULL: the real calls */
     send_frame *send;
     /* Something worth telling; NULL: nobody listens. job is NULL but for HAPPENED_EXPIRED. */

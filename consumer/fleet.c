@@ -278,7 +278,7 @@ void fleet_note(struct consumer *c, struct peer *peer, const struct msg_heartbea
     l->kept_bwlimit = h->bwlimit;
     if (h->held_back)
         l->waited_ms = core_time(c);
-    for (size_t i = 0; i < h->endpoint_count; i++)
+    for (size_t i = 0; !c->o.no_brakes && i < h->endpoint_count; i++)
         note_endpoint(c, peer, &h->endpoints[i], known);
 }
 

@@ -69,6 +69,7 @@ static int open_all(struct server *s) {
     struct consumer_options o = {.dir = s->settings->dir.data,
                                  .lease_ms = (uint32_t)s->settings->lease_ms,
                                  .rotate_bytes = FAULT_SETTING(rotate_bytes, s->settings->rotate_bytes),
+                                 .no_brakes = s->settings->no_brakes,
                                  .send = send_to,
                                  .happened = happened,
                                  .deaf = deaf,

@@ -10,7 +10,7 @@ static const char *journal, *bind_to;
 static struct key_options keys;
 static uint64_t lease_ms, rotate_bytes;
 static struct config_file config;
-static bool for_cp, json, quiet, verbose, help, version;
+static bool no_brakes, for_cp, json, quiet, verbose, help, version;
 
 /* Every start reads and checks the whole active file. */
 #define ROTATE_MIN ((uint64_t)4 << 10)
@@ -23,6 +23,8 @@ static const struct option_spec specs[] = {
      LEASE_MS_MIN, LEASE_MS_MAX},
     {"rotate", 0, OPTION_SIZE, &rotate_bytes, "SIZE", "seal the journal's active file when it is so large (64MiB)",
      ROTATE_MIN, ROTATE_MAX},
+    {"no-shared-brakes", 0, OPTION_FLAG, &no_brakes, NULL,
+     "each uploader goes easy on a store that asks for less by itself, not the fleet as a whole"},
     KEY_OPTION_ROWS(&keys),
     {"json", 0, OPTION_FLAG, &json, NULL, "one JSON object a line on stdout for every event"},
     {"quiet", 'q', OPTION_FLAG, &quiet, NULL, "nothing but errors"},
@@ -53,6 +55,7 @@ static int fill(struct settings *s) {
     *s = (struct settings){.rereads = keys.trust != NULL,
                            .lease_ms = lease_ms,
                            .rotate_bytes = rotate_bytes,
+                           .no_brakes = no_brakes,
                            .for_cp = for_cp,
                            .json = json,
                            .quiet = quiet,

@@ -12,8 +12,9 @@ struct settings {
     struct buf bind; /* endpoint */
     uint64_t lease_ms;
     uint64_t rotate_bytes;
-    bool for_cp;  /* started by cp: ends when nobody needs it */
-    bool rereads; /* its trust file, on SIGHUP */
+    bool for_cp;    /* started by cp: ends when nobody needs it */
+    bool rereads;   /* its trust file, on SIGHUP */
+    bool no_brakes; /* each uploader goes easy on a store by itself */
     bool json, quiet, verbose;
     struct buf config_text; /* held for options that point into it */
 };
