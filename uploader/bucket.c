@@ -59,7 +59,7 @@ uint64_t bucket_due_ns(const struct bucket *b, uint64_t count, uint64_t now_ns) 
 
 void bucket_set_bytes(struct bucket *b, uint64_t bytes_a_second, uint64_t now_ns) {
     double rate = (double)bytes_a_second, depth = rate * BUCKET_DEPTH;
-    bucket_set(b, rate, depth > 1 ? depth : 1, now_ns);
+    bucket_set(b, rate, depth > 2 ? depth : 2, now_ns); /* else whoever comes a little late loses some */
 }
 
 uint64_t bucket_piece(const struct bucket *b) {

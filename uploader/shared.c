@@ -11,7 +11,8 @@
 #include "uploader/uploader_parts.h"
 
 #define CLAIMED_FOR_MS 1000 /* so much of what the brake lets start is claimed ahead */
-#define STARTS_DEPTH 0.1    /* of a second; one request at least */
+#define STARTS_DEPTH 0.1    /* of a second, but at least: */
+#define LEAST_DEPTH 1500    /* one request, and what comes while somebody is a little late to take it */
 
 /* ---- bytes ---- */
 
@@ -63,7 +64,7 @@ static void set_brake(struct uploader *u, const struct brake *b) {
     if (!e)
         return;
     double rate = b->rate_milli ? (double)b->rate_milli : 1, depth = rate * STARTS_DEPTH;
-    bucket_set(&e->starts, rate, depth > RETRY_REQUEST ? depth : RETRY_REQUEST, clock_ns());
+    bucket_set(&e->starts, rate, depth > LEAST_DEPTH ? depth : LEAST_DEPTH, clock_ns());
     e->pause_until_ms = b->pause_ms ? u->now_ms + b->pause_ms : 0;
 }
 

@@ -12,6 +12,7 @@
 #define ASKS_MAX 3
 #define OWN_ABORT_MS 60000
 #define EXPIRED_FREE_RETRIES 3
+#define BRAKE_LOOK_MS 50
 
 struct retry_endpoint *transfers_endpoint(struct uploader *u, const struct job *job) {
     return retry_endpoints_get(&u->endpoints, job->target.endpoint);
@@ -332,6 +333,8 @@ static bool passes_brake(struct uploader *u, struct entry **e, struct retry_endp
         transfers_drop(u, e, WHY_BACKOFF, (uint32_t)(again_ms - u->now_ms), NULL);
         return false;
     }
+    if (again_ms > u->now_ms + BRAKE_LOOK_MS) /* it may be raised meanwhile */
+        again_ms = u->now_ms + BRAKE_LOOK_MS;
     (*e)->again_ms = again_ms;
     u->tick_ms = again_ms < u->tick_ms ? again_ms : u->tick_ms;
     return false;
