@@ -163,6 +163,7 @@ static unsigned roles_of(const struct msg *m) {
     case MSG_COMPLETE:
         return BIT(ROLE_UPLOADER);
     case MSG_SET:
+    case MSG_FORGET:
         return BIT(ROLE_PRODUCER) | BIT(ROLE_READER);
     case MSG_TAIL:
         return m->tail.filter == TAIL_MINE ? BIT(ROLE_PRODUCER) : ANYBODY;
@@ -214,6 +215,8 @@ static int dispatch(struct consumer *c, struct peer *peer, struct frame *f, stru
         return status_handle(c, peer, m);
     case MSG_SET:
         return set_handle(c, peer, m);
+    case MSG_FORGET:
+        return forget_handle(c, peer, m);
     case MSG_BYE:
         return bye_handle(c, peer);
     default:

@@ -159,6 +159,7 @@ int claim_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUS
 bool claim_is_adoptable(const struct upload *u, const struct ref *ref);
 int parts_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK;  /* parts.c */
 int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK; /* status.c */
+int forget_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK;
 
 int tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK; /* tail.c */
 /* Answers those whose time has come, a bounded amount of disk reads; c->more when some must wait for the next round. */

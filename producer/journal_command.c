@@ -1,5 +1,6 @@
 #include "producer/journal_command.h"
 
+#include "producer/forget_command.h"
 #include "producer/journal_mirror.h"
 #include "producer/journal_show.h"
 #include "producer/journal_tail.h"
@@ -195,6 +196,17 @@ static int hand_over(int argc, char **argv) {
     return 3;
 }
 
+static bool is_from_afar(int argc, char **argv) {
+    bool is = false;
+    for (int i = 1; i < argc; i++)
+        is |= strncmp(argv[i], "--consumer", 10) == 0;
+    return is;
+}
+
+static int forget(int argc, char **argv) {
+    return is_from_afar(argc, argv) ? forget_command(argc, argv) : hand_over(argc, argv);
+}
+
 /* The same program on the copy, which has to be removed after it. */
 static int export_copy(struct reader_options *o) {
     struct buf path = BUF_INIT;
@@ -213,10 +225,7 @@ static int export_copy(struct reader_options *o) {
 static int export(int argc, char **argv) {
     struct reader_options o = {0};
     const struct option_spec specs[] = {READER_OPTION_ROWS(&o)};
-    bool from_afar = false;
-    for (int i = 1; i < argc; i++)
-        from_afar |= strncmp(argv[i], "--consumer", 10) == 0;
-    if (!from_afar)
+    if (!is_from_afar(argc, argv))
         return hand_over(argc, argv);
     int err = reader_options_parse(&o, "journal export", "chunklift journal export [options]",
                                    "Prints a manifest of what arrived: a JSON object for each destination.", specs,
@@ -245,8 +254,8 @@ int journal_command(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"tail", tail},     {"show", show},        {"verify", verify},
-                    {"export", export}, {"forget", hand_over}, {"retire", hand_over}};
+    } commands[] = {{"tail", tail},     {"show", show},     {"verify", verify},
+                    {"export", export}, {"forget", forget}, {"retire", hand_over}};
     output_setup();
     if (argc < 2) {
         log_error("journal: what? tail, show, verify, export, forget or retire; see 'chunklift journal --help'");

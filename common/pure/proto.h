@@ -26,6 +26,7 @@
 #define PROTO_LIST_MAX 4096         /* entries of any list */
 #define PROTO_NAME_MAX 4096         /* bytes of a path or a destination */
 #define PROTO_TEXT_MAX 1024         /* bytes of any other text: errors, handles, etags, workers */
+#define PROTO_FORGET_MAX 256        /* uploads in one FORGET */
 #define PROTO_PLAN_MAX 256          /* files in one PLAN */
 #define PROTO_ENDPOINTS_MAX 64      /* stores' endpoints in a HEARTBEAT or BEAT */
 #define PROTO_SLOTS_MAX 1024        /* transfers at a time that SET may ask of an uploader */
@@ -57,6 +58,8 @@ enum msg_type {
     MSG_RESERVED_DATA = 22,
     MSG_SET = 23,
     MSG_SETTINGS,
+    MSG_FORGET,
+    MSG_FORGOTTEN,
 };
 const char *msg_type_name(enum msg_type type);
 
@@ -467,6 +470,15 @@ struct msg_settings { /* what is in force now */
     struct slice error;              /* not changed, and why */
 };
 
+struct msg_forget {
+    struct slice uploads; /* ids, 16 bytes each */
+    bool unfinished;      /* these too: what they left at the destination is then nobody's */
+};
+struct msg_forgotten {
+    struct slice uploads; /* those that were known; one `forget` record each */
+    struct slice error;   /* nothing was forgotten, and why */
+};
+
 struct msg_bye {
     uint32_t unused;
 };
@@ -513,6 +525,8 @@ struct msg {
         struct msg_error error;
         struct msg_set set;
         struct msg_settings settings;
+        struct msg_forget forget;
+        struct msg_forgotten forgotten;
     };
     void *memory; /* msg_decode's lists; not for users */
 };

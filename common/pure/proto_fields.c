@@ -412,6 +412,15 @@ static const struct field settings_fields[] = {
     TEXT(msg_settings, 6, error, OPTIONAL, PROTO_TEXT_MAX),
 };
 
+static const struct field forget_fields[] = {
+    BYTES(msg_forget, 1, uploads, 16 * PROTO_FORGET_MAX),
+    FLAG(msg_forget, 2, unfinished),
+};
+static const struct field forgotten_fields[] = {
+    BYTES(msg_forgotten, 1, uploads, 16 * PROTO_FORGET_MAX),
+    TEXT(msg_forgotten, 2, error, OPTIONAL, PROTO_TEXT_MAX),
+};
+
 static const struct shape messages[] = {
     [MSG_HELLO] = SHAPE("HELLO", msg_hello, hello_fields),
     [MSG_WELCOME] = SHAPE("WELCOME", msg_welcome, welcome_fields),
@@ -435,6 +444,8 @@ static const struct shape messages[] = {
     [MSG_ERROR] = SHAPE("ERROR", msg_error, error_fields),
     [MSG_SET] = SHAPE("SET", msg_set, set_fields),
     [MSG_SETTINGS] = SHAPE("SETTINGS", msg_settings, settings_fields),
+    [MSG_FORGET] = SHAPE("FORGET", msg_forget, forget_fields),
+    [MSG_FORGOTTEN] = SHAPE("FORGOTTEN", msg_forgotten, forgotten_fields),
 };
 /* clang-format on */
 

@@ -75,3 +75,40 @@ def test_a_journal_that_cannot_be_read_from_afar(box):
     done = box.run("journal", "verify", "--consumer", f"ipc://{box.dir}/run/nobody", status=3)
     assert "no consumer answers there" in done.stderr and done.stderr.count("\n") == 1
     assert list(box.dir.glob("chunklift-journal-*")) == []
+
+
+def test_a_journal_forgets_from_afar(box):
+    at = f"ipc://{box.dir}/run/consumer"
+    consumer = box.start("consumer", "--journal", box.journal, "--bind", at)
+    wait_for((box.journal / "consumer").exists, what="the consumer serves")
+    src, out = box.dir / "src", box.dir / "out"
+    for name in ("one", "two", "three"):
+        random_file(src / name, 2 * MIB, seed=name)
+    box.cp("--quiet", "-r", src, f"{out}/")
+
+    def forget(*wanted, status=0):
+        return box.run("journal", "forget", "--consumer", at, *wanted, status=status)
+
+    done = forget(out / "one", out / "nothing", status=1)
+    assert done.stderr == f"chunklift: {out}/nothing: the journal knows no such upload; nothing was forgotten\n"
+    done = forget(out / "one", "--json")
+    assert f'"dest":"file://{out}/one"' in done.stdout
+    two, = [r["upload"] for r in box.records("put") if r["src"].endswith("/two")]
+    assert two in forget(two).stdout
+    assert len(box.records("forget")) == 2
+    again = box.cp("-r", src, f"{out}/")
+    assert "2 files uploaded" in again.stderr and "1 skipped" in again.stderr
+    assert box.run("journal", "verify", "--consumer", at).stdout.startswith("ok ")
+
+    big = random_file(src / "big", 500 * MIB)  # forgotten only when nobody works on it, and when that is wanted
+    running = box.start_cp("--no-progress", "--chunk-size", "1MiB", big, out / "big")
+    wait_for(lambda: len(box.records("chunk")) > 20, what="chunks are recorded")
+    assert "is being uploaded; nothing was forgotten" in forget(out / "big", status=1).stderr
+    running.send_signal(signal.SIGTERM)
+    running.wait(30)
+    wait_for(lambda: "is not finished; nothing was forgotten" in forget(out / "big", status=1).stderr, what="its producer is gone")
+    forget("--unfinished", out / "big")
+    assert "1 file uploaded" in box.cp("--chunk-size", "1MiB", big, out / "big").stderr
+    assert sha256_of(big) == sha256_of(out / "big")
+    consumer.send_signal(signal.SIGTERM)
+    assert consumer.wait(20) == 0

@@ -114,7 +114,7 @@ def test_truncated_and_flipped(site, role):
 def test_wrong_roles_and_ids_of_nothing(site):
     asked = answered = 0
     allowed = {wire.PLAN: [wire.PRODUCER], wire.TAIL: [1, 2, 3], wire.STATUS: [1, 2, 3], wire.HELLO: [1, 2, 3], wire.BYE: [1, 2, 3],
-               wire.SET: [wire.PRODUCER, wire.READER]}
+               wire.SET: [wire.PRODUCER, wire.READER], wire.FORGET: [wire.PRODUCER, wire.READER]}
     with site.honest_meanwhile():
         for role in (wire.PRODUCER, wire.UPLOADER, wire.READER):
             with member(site, role) as d:

@@ -11,7 +11,7 @@ import zmq
 
 HELLO, WELCOME, PLAN, PLANNED, OFFER, CLAIM, VERDICT, HEARTBEAT, BEAT, RELEASE = range(1, 11)
 PARTS, PARTLIST, COMPLETE, ACK, TAIL, RECORDS, STATUS, STATE, BYE, ERROR = range(11, 21)
-SET, SETTINGS = 23, 24
+SET, SETTINGS, FORGET, FORGOTTEN = 23, 24, 25, 26
 PRODUCER, UPLOADER, READER = 1, 2, 3
 BEGIN_JOB, CHUNK_JOB, FINISH_JOB, ABORT_JOB, PUT_JOB, HEAD_JOB = range(1, 7)
 VERSION_ERROR, MALFORMED, HELLO_FIRST, JOURNAL_ERROR, TOO_MANY, ROLE_ERROR, STOPPING = range(1, 8)
@@ -85,6 +85,7 @@ def questions(upload=None):
         TAIL: {1: 1, 2: 1, 3: 1, 5: 100},
         STATUS: {1: 5},
         SET: {4: 1 << 40},  # changes nothing: no flags
+        FORGET: {1: upload * 2},
         BYE: {},
     }
 

@@ -91,7 +91,7 @@ static void check_section(const char *heading, const struct shape *s) {
 
 static void test_every_message_is_documented(void **state) {
     (void)state;
-    for (int type = 1; type <= MSG_SETTINGS; type++) {
+    for (int type = 1; type <= MSG_FORGOTTEN; type++) {
         const struct shape *s = message_shape((enum msg_type)type);
         if (!s) /* a number that is kept */
             continue;
@@ -115,7 +115,7 @@ static void check_parts(const struct shape *s) {
 
 static void test_every_part_is_documented(void **state) {
     (void)state;
-    for (int type = 1; type <= MSG_SETTINGS; type++)
+    for (int type = 1; type <= MSG_FORGOTTEN; type++)
         if (message_shape((enum msg_type)type))
             check_parts(message_shape((enum msg_type)type));
 }

@@ -5,7 +5,7 @@
 #include "unit.h"
 #include <sys/resource.h>
 
-#define TYPE_COUNT MSG_SETTINGS
+#define TYPE_COUNT MSG_FORGOTTEN
 #define IS_KEPT(type) ((type) == MSG_RESERVED_FETCH || (type) == MSG_RESERVED_DATA)
 
 static struct sample_pool pool;
