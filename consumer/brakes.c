@@ -5,7 +5,7 @@
 
 #define SLOT_MS 100
 #define SPAN_MS 1000 /* what the store takes is measured over so much */
-#define FEW 10       /* if that was less than so many requests, over: */
+#define FEW 5        /* if that was less than so many requests, over: */
 #define SPAN_FEW_MS 3000
 #define SPAN_MIN_MS 200 /* or less, when it was first heard of so short ago */
 #define DOUBT_MS 2000

@@ -1,6 +1,7 @@
 #include "http_server.h"
 
 #include "system/clock.h"
+#include "uploader/bucket.h"
 #include "uploader/http.h"
 
 struct call {
@@ -288,8 +289,136 @@ static void test_signed_request(void **state) {
     server_stop(&s);
 }
 
+/* ---- a limit of bytes a second ---- */
+
+#define PACED_COUNT 4
+
+struct paced {
+    struct http *h;
+    struct bucket bucket;
+    struct http_server s;
+    struct call calls[PACED_COUNT];
+    struct http_transfer *transfers[PACED_COUNT];
+};
+
+static void paced_start(struct paced *p, uint64_t rate, uint64_t length) {
+    static const char *const replies[] = {OK_EMPTY, OK_EMPTY, OK_EMPTY, OK_EMPTY, OK_EMPTY, NULL};
+    memset(p, 0, sizeof *p);
+    server_start(&p->s, replies);
+    bucket_set_bytes(&p->bucket, rate, clock_ns());
+    struct http_options o = {.connect_timeout_ms = 2000, .idle_max = 8, .bucket = &p->bucket};
+    assert_int_equal(http_new(&p->h, &o), 0);
+    for (int i = 0; i < PACED_COUNT; i++) {
+        p->calls[i].length = length;
+        struct http_request r = {.method = "PUT",
+                                 .url = p->s.url,
+                                 .body_length = length,
+                                 .read = make_body,
+                                 .rewind = rewind_body,
+                                 .paced = true,
+                                 .done = on_done,
+                                 .arg = &p->calls[i]};
+        assert_int_equal(http_start(p->h, &r, &p->transfers[i]), 0);
+    }
+}
+
+/* Returns how often the loop turned. */
+static unsigned paced_run(struct paced *p, uint64_t for_ms) {
+    uint64_t end_ms = clock_ms() + for_ms;
+    unsigned turns = 0;
+    for (http_perform(p->h); clock_ms() < end_ms; http_perform(p->h), turns++)
+        http_wait(p->h, NULL, 0, 1000);
+    return turns;
+}
+
+static uint64_t paced_given(const struct paced *p) {
+    uint64_t sum = 0;
+    for (int i = 0; i < PACED_COUNT; i++)
+        sum += p->calls[i].position;
+    return sum;
+}
+
+static void paced_stop(struct paced *p) {
+    http_destroy(&p->h);
+    server_stop(&p->s);
+}
+
+/* Together they send at the rate, each its part, and the loop sleeps in between. */
+static void test_paced_transfers_share_the_limit(void **state) {
+    (void)state;
+    struct paced p;
+    paced_start(&p, 1000000, 64 << 20);
+    uint64_t began_ns = clock_ns();
+    unsigned turns = paced_run(&p, 2000);
+    uint64_t given = paced_given(&p), wanted = (clock_ns() - began_ns) / 1000;
+    assert_true(p.bucket.refused);
+    assert_in_range(given, wanted * 80 / 100, wanted + 1000); /* less only where the machine is busy */
+    for (int i = 0; i < PACED_COUNT; i++)
+        assert_in_range(p.calls[i].position, given / PACED_COUNT / 2, given / PACED_COUNT * 2);
+    assert_true(turns < 2000);
+    paced_stop(&p);
+}
+
+/* However small it is, every transfer moves within a short time, and one that waits says so. */
+static void test_a_tiny_limit_moves_all_in_turn(void **state) {
+    (void)state;
+    struct paced p;
+    uint64_t before[PACED_COUNT];
+    paced_start(&p, 4096, 1 << 20);
+    paced_run(&p, 300);
+    for (int i = 0; i < PACED_COUNT; i++)
+        before[i] = p.calls[i].position;
+    unsigned turns = paced_run(&p, 1000), held_back = 0;
+    for (int i = 0; i < PACED_COUNT; i++) {
+        assert_true(p.calls[i].position > before[i]);
+        held_back += http_is_held_back(p.transfers[i]);
+    }
+    assert_true(held_back >= PACED_COUNT - 1);
+    assert_true(turns < 1000);
+    assert_in_range(paced_given(&p), 3000, 4096 * 14 / 10 + 1000);
+    paced_stop(&p);
+}
+
+static void test_a_raised_limit_counts_at_once(void **state) {
+    (void)state;
+    struct paced p;
+    paced_start(&p, 2048, 3 << 20);
+    paced_run(&p, 200);
+    assert_in_range(paced_given(&p), 0, 1024);
+    bucket_set_bytes(&p.bucket, 0, clock_ns()); /* none any more */
+    uint64_t deadline_ms = clock_ms() + 10000;
+    for (bool all = false; !all;) {
+        paced_run(&p, 10);
+        assert_true(clock_ms() < deadline_ms);
+        all = true;
+        for (int i = 0; i < PACED_COUNT; i++)
+            all = all && p.calls[i].done;
+    }
+    for (int i = 0; i < PACED_COUNT; i++) {
+        assert_int_equal(p.calls[i].status, 200);
+        assert_int_equal(p.calls[i].sent_bytes, 3 << 20);
+    }
+    paced_stop(&p);
+}
+
+static void test_who_is_cancelled_in_line_leaves_it(void **state) {
+    (void)state;
+    struct paced p;
+    paced_start(&p, 2048, 1 << 20);
+    paced_run(&p, 200);
+    http_cancel(p.h, p.transfers[0]);
+    http_cancel(p.h, p.transfers[2]);
+    uint64_t before = p.calls[1].position;
+    paced_run(&p, 500);
+    assert_true(p.calls[1].position > before);
+    paced_stop(&p);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_get_and_keep_alive), cmocka_unit_test(test_put_small_empty_and_large),
           cmocka_unit_test(test_post_without_body_says_length), cmocka_unit_test(test_read_error_is_handed_up),
           cmocka_unit_test(test_no_connection), cmocka_unit_test(test_connection_that_breaks),
           cmocka_unit_test(test_dead_kept_connection_rewinds), cmocka_unit_test(test_response_timeout),
-          cmocka_unit_test(test_cancel), cmocka_unit_test(test_reply_is_bounded), cmocka_unit_test(test_signed_request))
+          cmocka_unit_test(test_cancel), cmocka_unit_test(test_reply_is_bounded), cmocka_unit_test(test_signed_request),
+          cmocka_unit_test(test_paced_transfers_share_the_limit), cmocka_unit_test(test_a_tiny_limit_moves_all_in_turn),
+          cmocka_unit_test(test_a_raised_limit_counts_at_once),
+          cmocka_unit_test(test_who_is_cancelled_in_line_leaves_it))

@@ -143,6 +143,36 @@ static void test_throttling_brakes_the_endpoint(void **state) {
     retry_endpoints_release(&w.endpoints);
 }
 
+/* Rule 14: the fleet's brake takes the place of ours, they do not multiply. */
+static void test_the_fleets_brake_takes_the_place_of_ours(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    retry_endpoint_success(w.endpoint, 1000);
+    struct retry_failure f = {.failures = 1, .throttled = true};
+    (void)decide(&w, f, 5000);
+    f.failures = 5;
+    uint64_t until = retry_endpoint_braked_until(w.endpoint, 5000);
+    bucket_set(&w.endpoint->starts, 5000, 1500, 1); /* told a moment later */
+    assert_false(retry_endpoint_is_braked(w.endpoint, 5001));
+    f.shared = true;
+    for (int i = 0; i < 50; i++) {
+        struct retry_decision d = decide(&w, f, 6000);
+        assert_int_equal(d.action, RETRY_AGAIN);
+        assert_in_range(d.wait_ms, 0, 1000); /* as after the first failure */
+        assert_false(retry_endpoint_is_braked(w.endpoint, 6000));
+    }
+    w.endpoint->pause_until_ms = 9000; /* unless all pause */
+    assert_int_equal(retry_endpoint_braked_until(w.endpoint, 6000), 9000);
+    bucket_set(&w.endpoint->starts, 0, 0, 2);
+    assert_int_equal(retry_endpoint_is_braked(w.endpoint, 5000), until != 0);
+    f.retry_after_ms = 3000; /* what the store asks for holds in any case, and is told */
+    struct retry_decision d = decide(&w, f, 20000);
+    assert_int_equal(d.wait_ms >= 3000, true);
+    assert_int_equal(w.endpoint->wish_until_ms, 23000);
+    retry_endpoints_release(&w.endpoints);
+}
+
 static void test_outage_counts_from_the_first_failure_after_a_success(void **state) {
     (void)state;
     struct world w;
@@ -237,6 +267,7 @@ UNIT_MAIN(cmocka_unit_test(test_wait_is_full_jitter), cmocka_unit_test(test_many
           cmocka_unit_test(test_budget_costs_and_refills), cmocka_unit_test(test_empty_budget_slows_and_never_gives_up),
           cmocka_unit_test(test_short_wait_keeps_the_lease_long_wait_gives_it_back),
           cmocka_unit_test(test_retry_after_is_a_minimum), cmocka_unit_test(test_throttling_brakes_the_endpoint),
+          cmocka_unit_test(test_the_fleets_brake_takes_the_place_of_ours),
           cmocka_unit_test(test_outage_counts_from_the_first_failure_after_a_success),
           cmocka_unit_test(test_never_reached_gives_up_after_ten_seconds),
           cmocka_unit_test(test_a_long_transfer_that_breaks_is_no_outage),

@@ -165,7 +165,28 @@ static void test_units_format_durations(void **state) {
     assert_true(strlen(format_duration(UINT64_MAX, text)) < UNITS_TEXT_SIZE);
 }
 
+static void test_units_rates(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t rate;
+    } good[] = {{"10MiB", 10 * MIB}, {"100MB", 100000000}, {"1.5kB/s", 1500}, {"1KiB", 1024}, {"0", 0},
+                {"none", 0},         {"0B/s", 0}};
+    static const char *const bad[] = {"", "/s", "MiB", "ten", "-1", "10 MiB/h", "nonesuch", "10k", "10MiB/s/s"};
+    uint64_t rate;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        rate = 7;
+        assert_int_equal(parse_rate(good[i].text, &rate), 0);
+        assert_int_equal(rate, good[i].rate);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(parse_rate(bad[i], &rate), ERR_INVALID);
+    assert_int_equal(parse_rate("10", &rate), ERR_LIMIT); /* surely MiB were meant */
+    assert_int_equal(parse_rate("1023", &rate), ERR_LIMIT);
+    assert_int_equal(parse_rate("99999999999TiB", &rate), ERR_LIMIT);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_units_sizes), cmocka_unit_test(test_units_sizes_refused),
-          cmocka_unit_test(test_units_times), cmocka_unit_test(test_units_counts),
+          cmocka_unit_test(test_units_times), cmocka_unit_test(test_units_rates), cmocka_unit_test(test_units_counts),
           cmocka_unit_test(test_units_format_sizes), cmocka_unit_test(test_units_format_rates),
           cmocka_unit_test(test_units_format_durations))

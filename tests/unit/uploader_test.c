@@ -582,6 +582,92 @@ static void test_drain_waits_for_the_ack_a_second_signal_does_not(void **state) 
     assert_int_equal(stop_and_wait(SIGINT), 128 + SIGINT);
 }
 
+/* ---- what the fleet asks for (rule 14) ---- */
+
+static void tell(const struct msg_beat *beat) {
+    struct msg m = {.type = MSG_BEAT, .number = 0, .beat = *beat};
+    m.beat.limits = true;
+    say(&m);
+}
+
+static const struct msg_heartbeat *heartbeat_with_slots(uint32_t slots) {
+    uint64_t deadline_ms = clock_ms() + PATIENCE_MS;
+    for (;;) {
+        const struct msg *m = next(MSG_HEARTBEAT, deadline_ms);
+        if (!m)
+            fail_msg("no HEARTBEAT with %u slots came", slots);
+        else if (m->heartbeat.slots == slots)
+            return &m->heartbeat;
+    }
+}
+
+static void test_slots_change_while_it_runs(void **state) {
+    (void)state;
+    heartbeat_with_slots(2);
+    tell(&(struct msg_beat){.slots = 7});
+    assert_in_range(heartbeat_with_slots(7)->free, 7, 8);
+    struct msg plain = {.type = MSG_BEAT}; /* of a consumer that knows nothing of limits: what was told stays */
+    say(&plain);
+    expect(MSG_HEARTBEAT);
+    assert_int_equal(expect(MSG_HEARTBEAT)->heartbeat.slots, 7);
+    tell(&(struct msg_beat){.slots = 0});
+    heartbeat_with_slots(2);
+}
+
+/* Rule 14: leases beyond the slots that are left go back at once, what moves goes on. */
+static void test_fewer_slots_give_leases_back_at_once(void **state) {
+    (void)state;
+    heartbeat_with_slots(2);
+    tell(&(struct msg_beat){.slots = 6, .bwlimit = 1024}); /* so slow that nothing ends meanwhile */
+    heartbeat_with_slots(6);
+    struct job jobs[7];
+    char names[7][360];
+    for (uint8_t i = 0; i < 7; i++) {
+        jobs[i] = make_job(JOB_PUT, (uint8_t)(i + 1));
+        snprintf(names[i], sizeof names[i], "%s-%d", dest, i);
+        jobs[i].target.dest = slice_of(names[i]);
+    }
+    offer(jobs, 7); /* one more than it has slots for */
+    for (size_t granted = 0; granted < 7;) {
+        const struct msg *claim = expect(MSG_CLAIM);
+        granted += claim->claim.claim_count;
+        verdict(claim, VERDICT_GRANT);
+    }
+    while (expect(MSG_HEARTBEAT)->heartbeat.lease_count < 7 || fake.msg.heartbeat.active < 6)
+        ;
+    tell(&(struct msg_beat){.slots = 1, .bwlimit = 1024});
+    const struct msg *release = expect(MSG_RELEASE);
+    assert_int_equal(release->release.job_count, 1);
+    assert_int_equal(release->release.jobs[0].why, WHY_FULL_SLOTS);
+    const struct msg_heartbeat *h = heartbeat_with_slots(1);
+    assert_int_equal(h->lease_count, 6);
+    assert_int_equal(h->bwlimit, 1024);
+    while (!expect(MSG_HEARTBEAT)->heartbeat.held_back)
+        ;
+    tell(&(struct msg_beat){.slots = 1});
+    for (size_t done = 0; done < 6;) {
+        const struct msg *complete = expect(MSG_COMPLETE);
+        done += complete->complete.result_count;
+        ack(complete);
+    }
+}
+
+static void test_a_budget_is_kept_to(void **state) {
+    (void)state;
+    expect(MSG_HEARTBEAT);
+    tell(&(struct msg_beat){.bwlimit = SIZE}); /* its file takes a second */
+    while (expect(MSG_HEARTBEAT)->heartbeat.bwlimit != SIZE)
+        ;
+    struct job job = make_job(JOB_PUT, 1);
+    offer(&job, 1);
+    verdict(expect(MSG_CLAIM), VERDICT_GRANT);
+    uint64_t began_ms = clock_ms();
+    const struct msg *complete = expect(MSG_COMPLETE);
+    assert_in_range(clock_ms() - began_ms, 900, 5000);
+    assert_int_equal(complete->complete.results[0].outcome, OUTCOME_DONE);
+    ack(complete);
+}
+
 static void test_offers_of_another_journal_are_dropped(void **state) {
     (void)state;
     struct job head = make_job(JOB_HEAD, 1);
@@ -607,4 +693,5 @@ UNIT_MAIN(TEST(test_claims_moves_reports_and_drains), TEST(test_what_is_not_its_
           TEST(test_work_never_waits_for_a_timer), TEST(test_changed_source_fails_before_a_byte_is_sent),
           TEST(test_a_finish_looks_at_the_source), TEST(test_begin_that_lost_is_aborted),
           TEST(test_drain_gives_back_what_has_not_started), TEST(test_drain_waits_for_the_ack_a_second_signal_does_not),
-          TEST(test_offers_of_another_journal_are_dropped))
+          TEST(test_slots_change_while_it_runs), TEST(test_fewer_slots_give_leases_back_at_once),
+          TEST(test_a_budget_is_kept_to), TEST(test_offers_of_another_journal_are_dropped))
