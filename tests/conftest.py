@@ -15,7 +15,7 @@ from servers.minio import Minio  # noqa: E402
 from servers.swift import Swift  # noqa: E402
 from support.box import BUILD, Box  # noqa: E402
 
-NAMED = {"bench", "interop", "crash", "powercut", "soak", "strangers", "model"}  # sets of their own
+NAMED = {"bench", "interop", "crash", "powercut", "soak", "strangers", "model", "fleet"}  # sets of their own
 SETS = {
     # set: (unit programs, markers that must be there, markers that must not)
     "default": (True, None, NAMED),
@@ -24,6 +24,7 @@ SETS = {
     "powercut": (False, "powercut", set()),
     "soak": (False, "soak", set()),
     "strangers": (False, None, set()),
+    "fleet": (False, "fleet", set()),
     "model": (False, "model", set()),
     "interop": (False, "interop", set()),
     "bench": (False, "bench", set()),
