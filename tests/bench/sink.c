@@ -1,7 +1,8 @@
 /*
  * A server that discards: speaks just enough HTTP and S3 to let a client upload as fast as it can, and keeps nothing.
  * Not a store and no test of correctness: the far end of the benchmarks only. One thread, epoll; bodies are thrown away
- * in the kernel (MSG_TRUNC). sink        prints its port; ends when its standard input does
+ * in the kernel (MSG_TRUNC). sink [ADDRESS]        listens on 127.0.0.1 or ADDRESS; prints its port; ends when its
+ * standard input does
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -111,10 +112,12 @@ static void admit(int ep, int listener) {
         end_connection(fd);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof a;
     int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), ep = epoll_create1(EPOLL_CLOEXEC);
+    if (argc > 1 && inet_pton(AF_INET, argv[1], &a.sin_addr) != 1)
+        return 2;
     if (s < 0 || ep < 0 || bind(s, (struct sockaddr *)&a, len) != 0 || listen(s, 256) != 0 ||
         getsockname(s, (struct sockaddr *)&a, &len) != 0)
         return 1;

@@ -19,7 +19,9 @@ class Server:
     region = "us-east-1"
     needs = ()  # programs
 
-    def __init__(self):
+    def __init__(self, host=None):
+        """host: one of support/hosts.py, on which it shall run."""
+        self.host, self.address = host, host.address if host else "127.0.0.1"
         self.dir = Path(tempfile.mkdtemp(prefix=f"cl-{type(self).__name__.lower()}-"))
         (self.dir / "log").mkdir()
         self.children = []
@@ -33,7 +35,7 @@ class Server:
 
     @property
     def endpoint(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     @property
     def env(self):
@@ -41,9 +43,12 @@ class Server:
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key, "AWS_DEFAULT_REGION": self.region,
                 "AWS_EC2_METADATA_DISABLED": "true"}
 
+    def there(self, argv):
+        return [*(self.host.enter if self.host else ()), *map(str, argv)]
+
     def start(self, name, *argv, env=None):
         log = open(self.dir / "log" / f"{name}.out", "ab")
-        child = subprocess.Popen([str(a) for a in argv], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})},
+        child = subprocess.Popen(self.there(argv), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})},
                                  cwd=self.dir)
         child.name = name
         self.children.append(child)
@@ -58,8 +63,14 @@ class Server:
 
     def answers(self, url):
         self.alive()
-        try:
+
+        def ask():
             urllib.request.urlopen(url, timeout=5).close()
+        try:
+            if self.host:
+                self.host.within(ask)
+            else:
+                ask()
         except urllib.error.HTTPError:
             return True
         except OSError:
@@ -67,7 +78,7 @@ class Server:
         return True
 
     def command(self, *argv, timeout=60, check=True, env=None):
-        return subprocess.run([str(a) for a in argv], check=check, capture_output=True, text=True, timeout=timeout,
+        return subprocess.run(self.there(argv), check=check, capture_output=True, text=True, timeout=timeout,
                               env={**os.environ, **self.env, **(env or {})})
 
     def __enter__(self):

@@ -1,4 +1,4 @@
-"""A single-node Ceph with its S3 gateway on 127.0.0.1: monitor, one in-memory object store daemon, radosgw. Up in seconds, gone without a trace."""
+"""A single-node Ceph with its S3 gateway on 127.0.0.1, or at the address of a test's host: monitor, one in-memory object store daemon, radosgw. Up in seconds, gone without a trace."""
 
 import uuid
 
@@ -50,7 +50,7 @@ memstore device bytes = 6442450944
 osd memory target = 939524096
 [client.rgw]
 rgw data = {dir}/run
-rgw frontends = beast endpoint=127.0.0.1:{port}
+rgw frontends = beast endpoint={address}:{port}
 rgw thread pool size = 64
 rgw cache enabled = true
 rgw enable usage log = false
@@ -74,7 +74,7 @@ class CephRgw(Server):
         conf = self.dir / "ceph.conf"
         low = 26800
         fsid, mon_v2, mon_v1 = uuid.uuid4(), free_port(), free_port()
-        conf.write_text(CONF.format(fsid=fsid, dir=self.dir, port=self.port, mon_v2=mon_v2, mon_v1=mon_v1, osd_low=low, osd_high=low + 400))
+        conf.write_text(CONF.format(fsid=fsid, dir=self.dir, port=self.port, address=self.address, mon_v2=mon_v2, mon_v1=mon_v1, osd_low=low, osd_high=low + 400))
         c = ("-c", conf)
         self.command("monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v2:127.0.0.1:{mon_v2},v1:127.0.0.1:{mon_v1}]",
                      self.dir / "monmap")

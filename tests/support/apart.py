@@ -1,0 +1,143 @@
+"""chunklift with every program on a host of its own: how they are started, said once.
+
+    with Apart(box, hosts, store) as apart:          # store: a server with endpoint and env, on hosts["store"]
+        apart.uploader("u1"); apart.uploader("u2")
+        apart.producer(source, "s3://bucket/key").wait(60)
+
+by: "reference" (uploaders read the files themselves; all hosts see them) or "fetch" (they get the bytes from the producer: its files are hidden from
+every other host). security: "insecure" or "curve" (a key for each host, trust in one file).
+"""
+
+import signal
+import subprocess
+
+from support.box import BUILD, check_chain, wait_for
+
+JOBS, CONSUMER, DATA = 7700, 7701, 7702
+
+
+def _help_of(program):
+    done = subprocess.run([BUILD / f"chunklift-{program}", "--help"], capture_output=True, text=True, timeout=30)
+    return done.stdout + done.stderr
+
+
+def cannot(by, security):
+    """Why the programs of this build cannot do it; None where they can."""
+    if by == "fetch" and "--data" not in _help_of("producer"):
+        return "the producer has no --data"
+    if security == "curve" and "--trust" not in _help_of("consumer"):
+        return "the consumer has no --trust"
+    if security == "curve":
+        tried = subprocess.run([BUILD / "chunklift", "keygen", "--help"], capture_output=True, text=True, timeout=30)
+        return "there is no keygen" if tried.returncode else None
+    return None
+
+
+class Apart:
+    def __init__(self, box, hosts, store, by="reference", security="insecure", lease="3s"):
+        self.box, self.hosts, self.store, self.by, self.security = box, hosts, store, by, security
+        self.children = {}
+        self.sources = box.dir / "src"
+        self.sources.mkdir(exist_ok=True)
+        self.consumer_at = f"tcp://{hosts['consumer'].address}:{CONSUMER}"
+        self.jobs_at = {}  # producer: its jobs endpoint
+        if security == "curve":
+            self._make_keys()
+        if by == "fetch":
+            for host in hosts:
+                if not host.name.startswith("producer"):
+                    host.hide(self.sources)
+        self.lease = lease
+
+    def __enter__(self):
+        self.start_consumer()
+        return self
+
+    def __exit__(self, *exc):
+        self.box.kill_all()
+
+    # keys ---------------------------------------------------------------------------------------------------------
+
+    def _make_keys(self):
+        lines = []
+        for host in self.hosts:
+            self.box.run("keygen", self.box.dir / f"{host.name}.key")
+            key = (self.box.dir / f"{host.name}.key.pub").read_text().split()[0]
+            if host.name == "consumer":
+                lines.append(f"{key} consumer tcp://{host.address}:{CONSUMER}")
+            elif host.name.startswith("producer"):
+                lines += [f"{key} producer tcp://{host.address}:{port}" for port in (JOBS, DATA)]
+            elif host.name.startswith("u"):
+                lines.append(f"{key} uploader")
+        (self.box.dir / "trust").write_text("".join(f"{line} # a test\n" for line in lines))
+
+    def _who(self, host):
+        if self.security == "insecure":
+            return ["--insecure"]
+        return ["--key", self.box.dir / f"{host}.key", "--trust", self.box.dir / "trust"]
+
+    # programs -----------------------------------------------------------------------------------------------------
+
+    def _start(self, host, program, *args, **kw):
+        child = self.hosts[host].start(*args, *self._who(host), program=f"chunklift-{program}", **kw)
+        self.children[host] = child
+        return child
+
+    def start_consumer(self):
+        child = self._start("consumer", "consumer", "--journal", self.box.journal, "--bind", f"tcp://{self.hosts['consumer'].address}:{CONSUMER}",
+                            "--lease", self.lease)
+
+        def serves():
+            assert child.poll() is None, child.log.read_text()
+            return (self.box.journal / "consumer").exists()
+        wait_for(serves, what="the consumer serves")
+        return child
+
+    def uploader(self, host, *args, slots=4, producers=("producer",), before=()):
+        jobs = [a for p in producers for a in ("--jobs", f"tcp://{self.hosts[p].address}:{JOBS}")]
+        roots = ["--root", self.sources] if self.by == "reference" else []
+        return self._start(host, "uploader", "--consumer", self.consumer_at, *jobs, *roots, "--allow", "s3://bucket/", "--slots", slots,
+                           "--endpoint-url", self.store.endpoint, *args, env=self.store.env, before=before)
+
+    def producer(self, *args, host="producer", chunk="5MiB"):
+        address = self.hosts[host].address
+        data = ["--data", f"tcp://{address}:{DATA}"] if self.by == "fetch" else []
+        return self._start(host, "producer", "--consumer", self.consumer_at, "--jobs", f"tcp://{address}:{JOBS}", *data, "--chunk-size", chunk,
+                           "--endpoint-url", self.store.endpoint, "--no-progress", *args)
+
+    # what came of it ----------------------------------------------------------------------------------------------
+
+    def ends_well(self, host, seconds):
+        child = self.children[host]
+        try:
+            status = child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the {host} has not ended within {seconds} s:\n{child.log.read_text()}") from None
+        assert status == 0, f"{host}: exit status {status}\n{child.log.read_text()}"
+        return child.log.read_text()
+
+    def stop(self, *hosts, seconds=20):
+        """SIGTERM, and a good end."""
+        for host in hosts:
+            self.children[host].send_signal(signal.SIGTERM)
+        for host in hosts:
+            self.ends_well(host, seconds)
+
+    def stop_all(self):
+        self.stop(*(h for h, c in self.children.items() if c.poll() is None and h != "consumer"))
+        self.stop("consumer")
+        check_chain(self.box.journal)
+
+    def recorded(self):
+        """Chunk records so far."""
+        try:
+            return (self.box.journal / "journal.jsonl").read_bytes().count(b'"ev":"chunk"')
+        except FileNotFoundError:
+            return 0
+
+    def by_worker(self):
+        """{host: its chunk records}"""
+        found = {}
+        for r in self.box.records("chunk"):
+            found.setdefault(r["worker"].split("/")[0], []).append(r)
+        return found
