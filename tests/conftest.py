@@ -15,7 +15,7 @@ from servers.minio import Minio  # noqa: E402
 from servers.swift import Swift  # noqa: E402
 from support.box import BUILD, Box  # noqa: E402
 
-NAMED = {"bench", "interop", "crash", "powercut", "soak", "strangers", "model", "fleet"}  # sets of their own
+NAMED = {"bench", "interop", "crash", "powercut", "soak", "strangers", "model", "fleet", "hosts"}  # sets of their own
 SETS = {
     # set: (unit programs, markers that must be there, markers that must not)
     "default": (True, None, NAMED),
@@ -23,6 +23,7 @@ SETS = {
     "crash": (False, "crash", set()),
     "powercut": (False, "powercut", set()),
     "soak": (False, "soak", set()),
+    "hosts": (False, "hosts", set()),
     "strangers": (False, None, set()),
     "fleet": (False, "fleet", set()),
     "model": (False, "model", set()),

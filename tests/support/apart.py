@@ -8,12 +8,32 @@ by: "reference" (uploaders read the files themselves; all hosts see them) or "fe
 every other host). security: "insecure" or "curve" (a key for each host, trust in one file).
 """
 
+import collections
+import contextlib
+import json
 import signal
 import subprocess
+from datetime import datetime
 
-from support.box import BUILD, check_chain, wait_for
+from support.box import BUILD, ROOT, check_chain, wait_for
+from support.checker import LOG_LINE
 
 JOBS, CONSUMER, DATA = 7700, 7701, 7702
+WAYS = [("reference", "insecure"), ("reference", "curve"), ("fetch", "insecure"), ("fetch", "curve")]
+CHECKER = ROOT / "tests" / "support" / "checker.py"
+Chunk = collections.namedtuple("Chunk", "time worker length chunk")
+
+
+def sparse_file(path, size):
+    """For throughput alone: nothing is read from a disk."""
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "wb") as f:
+        f.truncate(size)
+    return path
+
+
+def seconds_of(ts):
+    return datetime.fromisoformat(ts.replace("Z", "+00:00")).timestamp()
 
 
 def _help_of(program):
@@ -45,7 +65,7 @@ class Apart:
             self._make_keys()
         if by == "fetch":
             for host in hosts:
-                if not host.name.startswith("producer"):
+                if not host.name.startswith(("producer", "reader")):
                     host.hide(self.sources)
         self.lease = lease
 
@@ -135,9 +155,39 @@ class Apart:
         except FileNotFoundError:
             return 0
 
+    def chunks(self):
+        return [Chunk(seconds_of(r["ts"]), r["worker"].split("/")[0], r["length"], r["chunk"]) for r in self.box.records("chunk")]
+
     def by_worker(self):
-        """{host: its chunk records}"""
+        """{host: its chunks}"""
         found = {}
-        for r in self.box.records("chunk"):
-            found.setdefault(r["worker"].split("/")[0], []).append(r)
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            for chunk in self.chunks():
+                found.setdefault(chunk.worker, []).append(chunk)
         return found
+
+    def seconds(self):
+        """From the first intent to the last end."""
+        records = self.box.records()
+        return seconds_of([r["ts"] for r in records if r["ev"] in ("finish", "put")][-1]) - seconds_of(
+            [r["ts"] for r in records if r["ev"] != "epoch"][0])
+
+    def _check(self, *args):
+        host = self.hosts["reader"]
+        done = host.run("/usr/bin/python3", "-B", CHECKER, "--journal", self.box.journal, "--endpoint", self.store.endpoint, "--access-log",
+                        self.store.dir / "log" / "client.rgw.log", *args, env=self.store.env, check=False)
+        return done.returncode, (done.stdout + done.stderr).strip()
+
+    def sent_twice(self, dest):
+        """How many parts and objects beneath dest the store took more than once; its log may be a little late, so wait for checked() where it counts."""
+        path, count = dest.removeprefix("s3:/"), collections.Counter()
+        for _, method, target, query, status in LOG_LINE.findall((self.store.dir / "log" / "client.rgw.log").read_text(errors="replace")):
+            if method == "PUT" and target.startswith(path) and status == "200":
+                count[target, query] += 1
+        return sum(n - 1 for n in count.values())
+
+    def checked(self, dest, sent_at_most):
+        """All that support/checker.py finds out, from the host "reader"."""
+        status, said = self._check("--source", self.sources, "--dest", dest, "--sent-at-most", str(sent_at_most))
+        assert status == 0, said
+        return said

@@ -1,0 +1,59 @@
+"""Hosts far from each other carry nearly as much as near ones: 20 ms there and back between every two."""
+
+import pytest
+
+from servers.sink import Sink
+from support.apart import Apart, sparse_file
+from support.box import random_file
+from support.hosts import Hosts
+
+pytestmark = pytest.mark.hosts
+MB = 1_000_000
+
+
+def throughput(box, way, name, make, args, delay_ms, rate):
+    """MB/s from the producer's start to its end."""
+    box.journal = box.dir / f"journal-{name}-{delay_ms}"
+    with Hosts(box, "store", "consumer", "producer", "u1", "u2", delay_ms=delay_ms) as hosts, Sink(hosts["store"]) as store:
+        with Apart(box, hosts, store, *way) as apart:
+            src, size = make(apart.sources)
+            for u in ("u1", "u2"):
+                hosts[u].limit(rate)
+                apart.uploader(u, slots=8)
+            apart.producer(*args, src, f"s3://bucket/{name}/", chunk="8MiB")
+            apart.ends_well("producer", 120)
+            seconds = apart.seconds()
+            apart.stop_all()
+    return size / MB / seconds, seconds
+
+
+def large(sources):
+    return sparse_file(sources / "large", 640 * MB), 640 * MB
+
+
+def tree(count, size):
+    def make(sources):
+        root = sources / f"tree-{size}"
+        for i in range(count):
+            if not root.joinpath(f"{i % 50}", f"{i}").exists():
+                random_file(root / f"{i % 50}" / f"{i}", size, seed=i)
+        return root, count * size
+    return make
+
+
+WORK = {
+    "chunks of 8 MiB": ("large", large, [], "200mbit"),
+    "files of 64 KiB": ("middle", tree(3500, 64 << 10), ["-r"], "100mbit"),
+    "files of 4 KiB": ("small", tree(12000, 4 << 10), ["-r"], "20mbit"),
+}
+
+
+@pytest.mark.parametrize("what", WORK)
+def test_distance_costs_little(box, strongest, what, capsys):
+    name, make, args, rate = WORK[what]
+    near, near_s = throughput(box, strongest, name, make, args, 0, rate)
+    far, far_s = throughput(box, strongest, name, make, args, 5, rate)  # four wires there and back
+    with capsys.disabled():
+        print(f"\n{' '.join(strongest)}, {what}, two hosts of {rate}: {near:.1f} MB/s in {near_s:.1f} s, {far:.1f} MB/s in {far_s:.1f} s over 20 ms "
+              f"(×{far / near:.2f})")
+    assert far >= 0.9 * near

@@ -1,0 +1,43 @@
+"""More hosts carry more: throughput by the number of uploader hosts, each with a wire of 100 Mbit/s.
+
+The time runs from the first chunk's record on that every host had work: what it takes a program to start is not its throughput. The end is in it, with
+hosts that have nothing left to do while the last ones send: so each run has SECONDS of work."""
+
+import pytest
+
+from servers.sink import Sink
+from support.apart import Apart, sparse_file
+from support.hosts import Hosts
+
+pytestmark = pytest.mark.hosts
+MB = 1_000_000
+SECONDS = {1: 12, 2: 8, 4: 8, 8: 16}
+GOODPUT = 11.8  # MB/s of a wire of 100 Mbit/s
+
+
+def throughput(box, count, way):
+    """(MB/s, seconds) while all had work, until the end."""
+    box.journal = box.dir / f"journal-{count}"
+    uploaders = [f"u{i + 1}" for i in range(count)]
+    with Hosts(box, "store", "consumer", "producer", *uploaders) as hosts, Sink(hosts["store"]) as store:
+        with Apart(box, hosts, store, *way) as apart:
+            src = sparse_file(apart.sources / f"big-{count}", int(SECONDS[count] * GOODPUT * count) * MB)
+            for u in uploaders:
+                hosts[u].limit("100mbit")
+                apart.uploader(u, slots=8)
+            apart.producer(src, f"s3://bucket/big-{count}")
+            apart.ends_well("producer", 120)
+            apart.stop_all()
+            records = apart.chunks()
+            first = max(min(r.time for r in records if r.worker == u) for u in uploaders)
+            counted = [r for r in records if r.time > first]
+            seconds = max(r.time for r in records) - first
+    return sum(r.length for r in counted) / MB / seconds, seconds
+
+
+def test_eight_hosts_carry_nearly_eight_times_as_much(box, least_and_most, capsys):
+    rates = {n: throughput(box, n, least_and_most) for n in (1, 2, 4, 8)}
+    with capsys.disabled():
+        print(f"\n{' '.join(least_and_most)}, uploader hosts of 100 Mbit/s: " +
+              ", ".join(f"{n}: {rate:.1f} MB/s (×{rate / rates[1][0]:.2f}, {seconds:.1f} s)" for n, (rate, seconds) in rates.items()))
+    assert rates[8][0] >= 7.5 * rates[1][0]
