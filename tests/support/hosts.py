@@ -256,7 +256,8 @@ class Hosts:
     def lose_some(self, whose, percent, matches):
         for host in self:  # a large piece that is cut into packets later would be lost as a whole
             host.do("ip", "link", "set", "eth0", "gso_max_segs", 1)
-        self.rules[f"lose {whose}"] = [f"{m} numgen random mod 1000 < {int(percent * 10)} drop" for m in matches if percent]
+        some = f"numgen random mod 1000 < {int(percent * 10)}" if percent < 100 else ""
+        self.rules[f"lose {whose}"] = [f"{m} {some} drop" for m in matches if percent]
         self.write_rules()
 
     def write_rules(self):
