@@ -81,7 +81,8 @@ class Apart:
     def _make_keys(self):
         lines = []
         for host in self.hosts:
-            self.box.run("keygen", self.box.dir / f"{host.name}.key")
+            if not (self.box.dir / f"{host.name}.key").exists():
+                self.box.run("keygen", self.box.dir / f"{host.name}.key")
             key = (self.box.dir / f"{host.name}.key.pub").read_text().split()[0]
             if host.name == "consumer":
                 lines.append(f"{key} consumer tcp://{host.address}:{CONSUMER}")
