@@ -243,6 +243,7 @@ int backend_file_new(struct backend **b, const char *const *allow, size_t allow_
     list_init(&n->syncing);
     list_init(&n->dir_syncing);
     list_init(&n->parked);
+    n->piece_bytes = FILE_PIECE_MIN_BYTES;
     if (!(n->piece = malloc(FILE_PIECE_BYTES)) || file_allow_new(&n->allow, allow, allow_count)) {
         file_destroy(&n->backend);
         return ERR_NOMEM;

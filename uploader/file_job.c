@@ -127,19 +127,30 @@ void file_job_wait_sync(struct backend_file *b, struct file_job *j) {
     list_add(&b->syncing, &j->node);
 }
 
-/* All of it, or errno. */
-static int write_fully(int fd, const char *bytes, size_t len, uint64_t offset) {
-    while (len > 0) {
-        ssize_t put = pwrite(fd, bytes, len, (off_t)offset);
+/* The piece. Rule 5: the deadline is looked at before each write, for reading may have taken long, and the process may
+ * have been stopped meanwhile. False: the job is parked or has ended. */
+static bool write_piece(struct backend_file *b, struct file_job *j, size_t len, uint64_t offset) {
+    for (size_t done = 0; done < len;) {
+        if (file_job_park_when_late(b, j))
+            return false;
+        ssize_t put = pwrite(j->fd, b->piece + done, len - done, (off_t)(offset + done));
         if (put < 0 && errno == EINTR)
             continue;
-        if (put <= 0)
-            return put < 0 ? errno : EIO;
-        bytes += put;
-        len -= (size_t)put;
-        offset += (uint64_t)put;
+        if (put <= 0) {
+            file_job_fail_errno(j, "cannot write", put < 0 ? errno : EIO);
+            return false;
+        }
+        done += (size_t)put;
     }
-    return 0;
+    return true;
+}
+
+/* Halved while a piece takes longer than a step may. */
+static void adapt_piece(struct backend_file *b, uint64_t took_ms) {
+    if (took_ms > FILE_STEP_MS && b->piece_bytes > FILE_PIECE_MIN_BYTES)
+        b->piece_bytes /= 2;
+    else if (took_ms < FILE_STEP_MS / 4 && b->piece_bytes < FILE_PIECE_BYTES)
+        b->piece_bytes *= 2;
 }
 
 void file_job_source_failed(struct file_job *j, int err) {
@@ -172,10 +183,10 @@ bool file_job_is_held_back(const struct backend_file *b, const struct file_job *
 /* How many bytes may be written at once now. With a limit each gets a piece in turn, so that all move; 0: later. */
 static size_t take_tokens(struct backend_file *b, const struct file_job *j) {
     if (!b->bucket || b->bucket->rate <= 0)
-        return FILE_PIECE_BYTES;
+        return b->piece_bytes;
     uint64_t left = source_length(j->task->source) - source_position(j->task->source);
-    uint64_t piece = bucket_piece(b->bucket) < FILE_PIECE_BYTES ? bucket_piece(b->bucket) : FILE_PIECE_BYTES;
-    return left == 0 ? FILE_PIECE_BYTES /* to read its end */
+    uint64_t piece = bucket_piece(b->bucket) < b->piece_bytes ? bucket_piece(b->bucket) : b->piece_bytes;
+    return left == 0 ? b->piece_bytes /* to read its end */
                      : (size_t)bucket_take(b->bucket, left < piece ? left : piece, piece, clock_ns());
 }
 
@@ -187,7 +198,8 @@ static void move_to_the_end(struct backend_file *b, struct file_job *j) {
 void file_job_write(struct backend_file *b, struct file_job *j) {
     struct task *t = j->task;
     uint64_t base = t->job.ref.kind == JOB_CHUNK ? t->job.offset : 0;
-    for (size_t moved = 0; moved < FILE_STEP_BYTES;) {
+    uint64_t began_ms = clock_ms(), now_ms = began_ms;
+    for (size_t moved = 0; moved < FILE_STEP_BYTES && now_ms < began_ms + FILE_STEP_MS;) {
         if (file_job_park_when_late(b, j))
             return;
         uint64_t at = base + source_position(t->source);
@@ -209,11 +221,11 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
                 j->phase = PHASE_CLOSE;
             return;
         }
-        int error = write_fully(j->fd, b->piece, (size_t)got, at);
-        if (error) {
-            file_job_fail_errno(j, "cannot write", error);
+        if (!write_piece(b, j, (size_t)got, at))
             return;
-        }
+        uint64_t before_ms = now_ms;
+        now_ms = clock_ms();
+        adapt_piece(b, now_ms - before_ms);
         if ((size_t)got == FILE_PIECE_BYTES) /* only a hint to begin: so that the sync has little to wait for */
             (void)sync_file_range(j->fd, (off_t)at, got, SYNC_FILE_RANGE_WRITE);
         moved += (size_t)got;

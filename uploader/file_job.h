@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 
 #define FILE_PIECE_BYTES (512u << 10)
+#define FILE_PIECE_MIN_BYTES (64u << 10)
 #define FILE_STEP_BYTES (2u << 20)
+#define FILE_STEP_MS 100
 #define FILE_TEMP_SIZE 64
 
 enum phase { PHASE_OPEN, PHASE_WRITE, PHASE_CLOSE, PHASE_VERIFY };
@@ -35,6 +37,7 @@ struct backend_file {
     struct list ready, syncing, dir_syncing, parked;
     uint64_t unsynced_bytes;
     char *piece;           /* FILE_PIECE_BYTES */
+    size_t piece_bytes;    /* so many at a time: a slow disk must not keep the loop from its heartbeats */
     struct bucket *bucket; /* bytes to write come from here; NULL: no limit */
 };
 
