@@ -2,7 +2,8 @@
  * CLAIM: who may do what now. judge() decides and changes nothing; grant() carries out what it decided.
  *
  * Order of judgement: what is over (DONE, ENDED, UNKNOWN) · what can never be (STALE) · whose it is already (own again,
- * HELD) · what must come first (LATER, rules 9 and 10) · whom a restart owes the first word (GRACE, rule 6).
+ * HELD, or a second lease by rule 12) · what must come first (LATER, rules 9 and 10) · whom a restart owes the first
+ * word (GRACE, rule 6).
  */
 #include "consumer/core.h"
 #include "system/fault.h"
@@ -84,6 +85,39 @@ static bool is_too_early(const struct consumer *c, const struct upload *u, enum 
     return false;
 }
 
+/* ---- rule 12 ---- */
+
+bool claim_is_slow(const struct consumer *c, const struct lease *l) {
+    if (l->ref.kind != JOB_CHUNK || l->lost || l->second || !l->upload || leases_twin(&c->leases, l))
+        return false;
+    struct geometry g = upload_geometry(l->upload);
+    struct straggler s = {.length = geometry_length(&g, l->ref.chunk),
+                          .bytes = l->bytes,
+                          .age_ms = core_time(c) - l->granted_ms,
+                          .still_ms = core_time(c) - l->moved_ms,
+                          .lease_ms = c->leases.lease_ms};
+    return stragglers_is_slow(&c->stragglers, &s);
+}
+
+/* Somebody on another host than l's could do it. */
+static bool another_host_is_free(const struct consumer *c, const struct lease *l) {
+    for (size_t i = 0; i < c->peers.count; i++) {
+        const struct peer *p = c->peers.all[i];
+        if (p->role == ROLE_UPLOADER && p->free > 0 && core_time(c) <= p->heard_ms + c->leases.lease_ms &&
+            strcmp(p->boot, l->peer->boot) != 0)
+            return true;
+    }
+    return false;
+}
+
+static bool may_be_second(const struct consumer *c, const struct peer *peer, const struct claim *claim,
+                          const struct upload *u, const struct lease *l) {
+    if (c->o.no_second_lease || !claim->second || !u || c->draining || c->leases.seconds >= SECOND_LEASES_MAX ||
+        core_in_grace(c, u) || is_too_early(c, u, claim->ref.kind) || !claim_is_slow(c, l))
+        return false;
+    return strcmp(peer->boot, l->peer->boot) != 0 || !another_host_is_free(c, l);
+}
+
 static struct verdict judge(const struct consumer *c, const struct peer *peer, const struct claim *claim,
                             const struct upload *u) {
     if (!u && claim->ref.kind != JOB_HEAD)
@@ -91,9 +125,11 @@ static struct verdict judge(const struct consumer *c, const struct peer *peer, c
     struct verdict v = u ? judge_for_good(u, claim) : (struct verdict){0};
     if (v.kind)
         return v;
-    const struct lease *l = leases_find(&c->leases, &claim->ref);
-    if (l && l->peer != peer)
-        return deny(WHY_HELD, lease_remaining_ms(&c->leases, l, c->now_ms));
+    const struct lease *l = leases_find_of(&c->leases, &claim->ref, peer);
+    const struct lease *other = l && !l->lost ? NULL : leases_find(&c->leases, &claim->ref);
+    if (other && !may_be_second(c, peer, claim, u, other))
+        return deny(WHY_HELD, lease_remaining_ms(&c->leases, other, c->now_ms));
+    l = l && !l->lost ? l : other; /* what stands in nobody's way */
     if (!l && c->draining)
         return deny(WHY_LATER, DRAINING_MS);
     if (!l && u && !(claim->held && core_may_adopt(c) && claim_is_adoptable(u, &claim->ref)) &&
@@ -136,7 +172,11 @@ static bool looks_back(const struct upload *u, enum job_kind kind) {
 
 static int grant(struct consumer *c, struct peer *peer, const struct claim *claim, struct upload *u,
                  struct verdict *v) {
-    struct lease *l = leases_find(&c->leases, &claim->ref);
+    struct lease *l = leases_find_of(&c->leases, &claim->ref, peer);
+    if (l && l->lost) { /* it has stopped, else it would not ask */
+        leases_end(&c->leases, l);
+        l = NULL;
+    }
     bool fresh = !l;
     if (l) {
         leases_renew(&c->leases, l, c->now_ms);
@@ -146,6 +186,8 @@ static int grant(struct consumer *c, struct peer *peer, const struct claim *clai
     } else if (peer->free > 0) {
         peer->free--; /* until its next heartbeat */
     }
+    if (fresh && l->second && c->o.happened)
+        c->o.happened(c->o.arg, HAPPENED_SECOND, peer, &l->ref);
     if (u && looks_back(u, claim->ref.kind))
         v->since_us = u->open_us;
     if (!u || !needs_intent(u, claim->ref.kind, fresh))
@@ -169,6 +211,7 @@ static int claim_one(struct consumer *c, struct peer *peer, const struct claim *
     FAULT_POINT_IF(!rc && v->kind == VERDICT_GRANT, lease_granted, job_kind_name(claim->ref.kind));
     v->ref = claim->ref;
     bool done = v->kind == VERDICT_DONE;
+    const struct lease *l = v->kind == VERDICT_GRANT ? leases_find_of(&c->leases, &claim->ref, peer) : NULL;
     if (done && claim->ref.kind != JOB_ABORT)
         return rc; /* its record speaks */
     if (done && !producers)
@@ -177,7 +220,8 @@ static int claim_one(struct consumer *c, struct peer *peer, const struct claim *
                       .kind = v->kind == VERDICT_GRANT ? EVENT_GRANTED : EVENT_DENIED,
                       .why = done ? WHY_ENDED : v->why,
                       .after_ms = v->after_ms,
-                      .worker = slice_of(peer->worker)};
+                      .worker = slice_of(peer->worker),
+                      .second = l && l->second};
     core_event(c, &e, producers);
     return rc;
 }

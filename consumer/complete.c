@@ -118,6 +118,13 @@ static int done_begin(struct verdict_on *v) {
     return rc;
 }
 
+/* Rule 12: how long such jobs take. */
+static void note_pace(const struct verdict_on *v, uint64_t length) {
+    const struct lease *l = leases_find_of(&v->c->leases, &v->result->ref, v->peer);
+    if (l)
+        stragglers_note(&v->c->stragglers, length, core_time(v->c) - l->granted_ms);
+}
+
 static int done_chunk(struct verdict_on *v) {
     const struct result *result = v->result;
     uint32_t chunk = result->ref.chunk;
@@ -135,6 +142,7 @@ static int done_chunk(struct verdict_on *v) {
     r.offset = result->offset;
     r.length = length;
     fill_result(v, &r);
+    note_pace(v, length);
     return record(v, &r, length);
 }
 
@@ -317,18 +325,38 @@ static int judge_gone(struct verdict_on *v) {
 
 /* ---- all ---- */
 
-/* The job is over for whoever held it: its holder is done, another one is the loser of a pair and hears it in its
- * BEAT. A `redo`, said again, says nothing about the lease of the chunk's next attempt. */
-static void end_lease(struct verdict_on *v) {
-    struct lease *l = leases_find(&v->c->leases, &v->result->ref);
-    bool settled = v->result->outcome == OUTCOME_DONE || v->result->outcome == OUTCOME_GONE;
-    if (!l || v->result->outcome == OUTCOME_REDO || (l->peer != v->peer && !(settled && v->ack->kind == ACK_RECORDED)))
-        return;
-    if (l->peer != v->peer)
+/* What others hold of it. A chunk's loser hears it in its BEAT and stops; until it says so, or its time is over, it may
+ * be writing, and rules 9's finish waits for it. */
+static void lose_others(struct verdict_on *v) {
+    struct leases *t = &v->c->leases;
+    struct lease *own = leases_find_of(t, &v->result->ref, v->peer), *l;
+    while ((l = own && !own->lost ? leases_twin(t, own) : leases_find(t, &v->result->ref))) {
+        if (v->result->ref.kind == JOB_CHUNK) {
+            leases_lose(t, l);
+            continue;
+        }
         core_note_again(v->c, v->producers, l->bytes);
-    else if (v->ack->kind == ACK_REFUSED) { /* its producer would wait for a record that never comes */
-        struct event e = {
-            .ref = l->ref, .kind = EVENT_RELEASED, .why = v->ack->why, .worker = slice_of(v->peer->worker)};
+        leases_end(t, l);
+    }
+}
+
+/* The job is over for whoever held it: its holder is done, another one lost it. A `redo`, said again, says nothing
+ * about the lease of the chunk's next attempt. */
+static void end_leases(struct verdict_on *v) {
+    bool settled = v->result->outcome == OUTCOME_DONE || v->result->outcome == OUTCOME_GONE;
+    if (v->result->outcome == OUTCOME_REDO)
+        return;
+    if (settled && v->ack->kind == ACK_RECORDED)
+        lose_others(v);
+    struct lease *l = leases_find_of(&v->c->leases, &v->result->ref, v->peer);
+    if (!l)
+        return;
+    if (v->ack->kind == ACK_REFUSED && !l->lost) { /* its producer would wait for a record that never comes */
+        struct event e = {.ref = l->ref,
+                          .kind = EVENT_RELEASED,
+                          .why = v->ack->why,
+                          .worker = slice_of(v->peer->worker),
+                          .second = leases_twin(&v->c->leases, l) != NULL};
         core_event(v->c, &e, v->producers);
     }
     leases_end(&v->c->leases, l);
@@ -359,7 +387,7 @@ static int complete_one(struct consumer *c, struct peer *peer, const struct resu
         return rc;
     if (!ack->kind)
         return 0;
-    end_lease(&v);
+    end_leases(&v);
     struct upload *u = state_find(&c->state, &result->ref.upload);
     return u ? core_settle(c, u) : 0;
 }

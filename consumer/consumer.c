@@ -363,10 +363,24 @@ static int drop_vanished(struct consumer *c, uint64_t drained_ms) {
     return 0;
 }
 
+/* Rule 12. Those that were not renewed for longest come first. */
+static void look_for_stragglers(struct consumer *c) {
+    c->slow_count = 0;
+    if (c->o.no_second_lease)
+        return;
+    for (struct list *n = c->leases.by_age.next; n != &c->leases.by_age && c->slow_count < SECOND_LEASES_MAX;
+         n = n->next) {
+        const struct lease *l = list_entry(n, struct lease, by_age);
+        if (claim_is_slow(c, l))
+            c->slow[c->slow_count++] = (struct slow_job){.ref = l->ref, .producers = l->upload->producers};
+    }
+}
+
 static int tick(struct consumer *c, uint64_t drained_ms) {
     if (core_time(c) < c->ticked_ms + TICK_MS)
         return 0;
     c->ticked_ms = core_time(c);
+    look_for_stragglers(c);
     return drop_vanished(c, drained_ms);
 }
 

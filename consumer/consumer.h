@@ -28,7 +28,14 @@
 #define LEASE_MS_DEFAULT 10000
 #define LEASE_MS_MAX 3600000
 
-enum happening { HAPPENED_JOINED, HAPPENED_LEFT, HAPPENED_VANISHED, HAPPENED_REVOKED, HAPPENED_EXPIRED };
+enum happening {
+    HAPPENED_JOINED,
+    HAPPENED_LEFT,
+    HAPPENED_VANISHED,
+    HAPPENED_REVOKED,
+    HAPPENED_EXPIRED,
+    HAPPENED_SECOND
+};
 
 struct consumer_options {
     const char *dir;
@@ -37,13 +44,15 @@ struct consumer_options {
     bool no_brakes;              /* each uploader brakes for itself */
     const struct journal_io *io; /* NULL: the real calls */
     send_frame *send;
-    /* Something worth telling; NULL: nobody listens. job is NULL but for HAPPENED_EXPIRED. */
+    /* Something worth telling; NULL: nobody listens. job is NULL but for HAPPENED_EXPIRED and
+     * HAPPENED_SECOND. */
     void (*happened)(void *arg, enum happening what, const struct peer *peer, const struct ref *job);
     /* It reads nothing: an answer that costs much is not made for it. NULL: everybody reads. */
     bool (*deaf)(void *arg, const void *route, size_t len);
     /* The trust_roles of a key now; of the empty one too. NULL: everybody has all. */
     unsigned (*roles)(const struct curve_key *key);
-    void *arg; /* of send, happened and deaf */
+    bool no_second_lease; /* rule 12 is off */
+    void *arg;            /* of send, happened and deaf */
 };
 
 struct consumer;

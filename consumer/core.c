@@ -189,7 +189,10 @@ int core_settle(struct consumer *c, struct upload *u) {
 
 int core_lease_lost(struct consumer *c, struct lease *l, const struct event *e) {
     struct upload *u = l->upload;
-    core_event(c, e, core_producers_of(c, &l->ref.upload));
+    struct event said = *e;
+    said.second = leases_twin(&c->leases, l) != NULL;
+    if (!l->lost) /* its job has its record: nobody waits for it */
+        core_event(c, &said, core_producers_of(c, &l->ref.upload));
     leases_end(&c->leases, l);
     return u ? core_settle(c, u) : 0;
 }

@@ -18,6 +18,7 @@
 #include "consumer/snapshot.h"
 #include "consumer/snapshot_file.h"
 #include "consumer/state.h"
+#include "consumer/stragglers.h"
 #include "pure/trust.h"
 
 /* What one answer may carry, so that it always fits into a frame; and while answers are to be brief, so that it stays
@@ -48,6 +49,7 @@ struct consumer {
     struct journal *journal;
     struct state state;
     struct leases leases;
+    struct stragglers stragglers;
     struct peers peers;
     struct events events;
     struct recent recent;
@@ -68,8 +70,14 @@ struct consumer {
     size_t members; /* producers and uploaders */
     size_t tail_turn;
     bool draining, failed, said_bye, more, brief;
-    struct buf lines;         /* of the RECORDS being made */
-    struct event *event_list; /* of the same, EVENT_LIST_MAX */
+    struct buf lines; /* of the RECORDS being made */
+    struct slow_job { /* rule 12: leases that may be given a second time, looked for at each tick */
+        struct ref ref;
+        uint64_t producers;
+    } slow[SECOND_LEASES_MAX];
+    size_t slow_count;
+    struct ref slow_refs[SECOND_LEASES_MAX]; /* of the RECORDS being made */
+    struct event *event_list;                /* of the same, EVENT_LIST_MAX */
 };
 
 /* ---- core.c: what every handler does ---- */
@@ -155,6 +163,8 @@ int expire_leases(struct consumer *c, uint64_t drained_ms) MUST_CHECK;          
 int complete_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK; /* complete.c */
 int plan_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK;     /* plan.c */
 int claim_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK;    /* claim.c */
+/* claim.c: rule 12, may this lease's job have a second one? */
+bool claim_is_slow(const struct consumer *c, const struct lease *l);
 /* claim.c: may this job go on under its holder from before our start? */
 bool claim_is_adoptable(const struct upload *u, const struct ref *ref);
 int parts_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK;  /* parts.c */

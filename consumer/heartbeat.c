@@ -29,10 +29,14 @@ static void note_counters(struct consumer *c, struct peer *peer, const struct ms
 
 /* Renews (rule 5) or takes over (rule 6) what the heartbeat names; false: it is not this peer's, it must stop. */
 static bool keep_alive(struct consumer *c, struct peer *peer, const struct lease_mark *mark) {
-    struct lease *l = leases_find(&c->leases, &mark->ref);
+    struct lease *l = leases_find_of(&c->leases, &mark->ref, peer);
+    if (l && l->lost) { /* rule 7; its time is not prolonged */
+        l->bytes = mark->bytes;
+        return false;
+    }
     if (!l) {
         struct upload *u = state_find(&c->state, &mark->ref.upload);
-        if (!core_may_adopt(c))
+        if (!core_may_adopt(c) || leases_find(&c->leases, &mark->ref))
             return false;
         if (!u) /* its producer may not have planned it again yet; nobody else can have got it */
             return !ended_find(&c->state.ended, &mark->ref.upload);
@@ -40,9 +44,9 @@ static bool keep_alive(struct consumer *c, struct peer *peer, const struct lease
             leases_grant(&c->leases, &mark->ref, peer, &peer->leases, u, c->now_ms, &l))
             return false;
     }
-    if (l->peer != peer)
-        return false;
     leases_renew(&c->leases, l, c->now_ms);
+    if (l->bytes != mark->bytes)
+        l->moved_ms = core_time(c);
     l->bytes = mark->bytes;
     return true;
 }
@@ -81,18 +85,18 @@ static int release_one(struct consumer *c, struct peer *peer, const struct relea
                       .after_ms = job->after_ms,
                       .worker = slice_of(peer->worker),
                       .detail = job->detail};
-    struct lease *l = leases_find(&c->leases, &job->ref);
+    struct lease *l = leases_find_of(&c->leases, &job->ref, peer);
     uint64_t producers = core_producers_of(c, &job->ref.upload);
     if (job->why == WHY_NOT_HERE)
         peer->unable |= producers;
-    if (l && l->peer != peer)
-        return 0; /* a copy of an offer that another holds */
+    if (!l && (job->why == WHY_HELD || leases_find(&c->leases, &job->ref)))
+        return 0; /* a copy of an offer that another holds, or what it lost */
     if (!l) {
         core_event(c, &e, producers);
         return 0;
     }
-    e.bytes = l->bytes;
-    core_note_again(c, producers, l->bytes);
+    e.bytes = job->bytes > l->bytes ? job->bytes : l->bytes;
+    core_note_again(c, producers, e.bytes);
     return core_lease_lost(c, l, &e);
 }
 

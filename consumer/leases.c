@@ -28,7 +28,25 @@ static bool ref_equal(const struct ref *a, const struct ref *b) {
 struct lease *leases_find(const struct leases *t, const struct ref *ref) {
     for (struct hash_node *n = hash_first(&t->by_ref, ref_hash(ref)); n; n = hash_next(n)) {
         struct lease *l = list_entry(n, struct lease, node);
-        if (ref_equal(&l->ref, ref))
+        if (!l->lost && ref_equal(&l->ref, ref))
+            return l;
+    }
+    return NULL;
+}
+
+struct lease *leases_find_of(const struct leases *t, const struct ref *ref, const struct peer *peer) {
+    for (struct hash_node *n = hash_first(&t->by_ref, ref_hash(ref)); n; n = hash_next(n)) {
+        struct lease *l = list_entry(n, struct lease, node);
+        if (l->peer == peer && ref_equal(&l->ref, ref))
+            return l;
+    }
+    return NULL;
+}
+
+struct lease *leases_twin(const struct leases *t, const struct lease *one) {
+    for (struct hash_node *n = hash_first(&t->by_ref, ref_hash(&one->ref)); n; n = hash_next(n)) {
+        struct lease *l = list_entry(n, struct lease, node);
+        if (l != one && !l->lost && ref_equal(&l->ref, &one->ref))
             return l;
     }
     return NULL;
@@ -37,7 +55,8 @@ struct lease *leases_find(const struct leases *t, const struct ref *ref) {
 int leases_grant(struct leases *t, const struct ref *ref, struct peer *peer, struct list *peer_list, struct upload *u,
                  uint64_t now_ms, struct lease **lease) {
     *lease = NULL;
-    CHECK(!leases_find(t, ref));
+    const struct lease *first = leases_find(t, ref);
+    CHECK(!leases_find_of(t, ref, peer) && !(first && leases_twin(t, first)));
     if (t->by_ref.count >= LEASES_MAX)
         return ERR_LIMIT;
     struct lease *l = calloc(1, sizeof *l);
@@ -53,7 +72,10 @@ int leases_grant(struct leases *t, const struct ref *ref, struct peer *peer, str
         list_add(&l->upload->leases, &l->of_upload);
         l->upload->lease_count++;
     }
-    l->deadline_ms = leases_time(t, now_ms) + t->lease_ms;
+    l->granted_ms = l->moved_ms = leases_time(t, now_ms);
+    l->deadline_ms = l->granted_ms + t->lease_ms;
+    l->second = first != NULL;
+    t->seconds += l->second;
     hash_insert(&t->by_ref, &l->node, ref_hash(ref));
     *lease = l;
     return 0;
@@ -65,7 +87,19 @@ void leases_renew(struct leases *t, struct lease *l, uint64_t now_ms) {
     list_add(&t->by_age, &l->by_age);
 }
 
+void leases_lose(struct leases *t, struct lease *l) {
+    t->seconds -= l->second;
+    l->second = false;
+    l->lost = true;
+}
+
 void leases_end(struct leases *t, struct lease *l) {
+    struct lease *other = l->second || l->lost ? NULL : leases_twin(t, l);
+    if (other) { /* it stands alone now */
+        t->seconds -= other->second;
+        other->second = false;
+    }
+    t->seconds -= l->second;
     hash_remove(&t->by_ref, &l->node);
     list_remove(&l->by_age);
     list_remove(&l->of_upload);

@@ -6,6 +6,9 @@
  * still is added to every lease at once. All leases last equally long and are renewed to the end of one list: the list
  * is in order of deadline, and expiry looks at its front only.
  *
+ * A chunk may have two leases, of two peers (rule 12). A lease whose job was done by somebody else is lost: it stays
+ * until its holder gave it back or its time is over, for until then its holder may be writing.
+ *
  * Every lease is on the list of its peer, and, unless it is a `head` (which stands in nobody's way), on that of its
  * upload.
  */
@@ -28,7 +31,11 @@ struct lease {
     struct peer *peer;
     struct upload *upload; /* NULL: head */
     uint64_t deadline_ms;  /* the table's time */
+    uint64_t granted_ms;   /* the same */
     uint64_t bytes;        /* moved so far, as the holder said */
+    uint64_t moved_ms;     /* the table's time when that changed last */
+    bool second;           /* given while another one on the same job lived (rule 12) */
+    bool lost;             /* its job has its record by another's hand: not renewed any more, and no job of its own */
 };
 
 struct leases {
@@ -36,6 +43,7 @@ struct leases {
     struct list by_age;
     uint32_t lease_ms;
     uint64_t stood_still_ms;
+    uint32_t seconds; /* of them: second ones */
 };
 
 int leases_init(struct leases *t, uint32_t lease_ms) MUST_CHECK;
@@ -46,10 +54,17 @@ static inline uint64_t leases_time(const struct leases *t, uint64_t now_ms) {
     return now_ms > t->stood_still_ms ? now_ms - t->stood_still_ms : 0;
 }
 
+/* A live lease on this job, not a lost one; of two, any. NULL: nobody has it. */
 struct lease *leases_find(const struct leases *t, const struct ref *ref);
-/* ERR_LIMIT: LEASES_MAX live. The ref must be free; peer_list is the peer's. */
+/* This peer's, also a lost one. */
+struct lease *leases_find_of(const struct leases *t, const struct ref *ref, const struct peer *peer);
+/* The one of somebody else, not a lost one; NULL when l is the only one. */
+struct lease *leases_twin(const struct leases *t, const struct lease *l);
+/* ERR_LIMIT: LEASES_MAX live. This peer must not hold the job, and at most one other may; peer_list is the peer's. */
 int leases_grant(struct leases *t, const struct ref *ref, struct peer *peer, struct list *peer_list, struct upload *u,
                  uint64_t now_ms, struct lease **lease) MUST_CHECK;
+/* Done by somebody else. */
+void leases_lose(struct leases *t, struct lease *l);
 void leases_renew(struct leases *t, struct lease *l, uint64_t now_ms);
 void leases_end(struct leases *t, struct lease *l); /* frees it */
 /* The first whose deadline is at or before now; NULL when none is. */

@@ -166,6 +166,8 @@ static int describe_leases(struct question *q, const struct upload *u, struct pl
         const struct lease *l = list_entry(n, struct lease, of_upload);
         if (out->lease_count == PROTO_LIST_MAX)
             break;
+        if (l->lost || l->second)
+            continue;
         out->leases[out->lease_count++] =
             (struct job_lease){.ref = l->ref, .remaining_ms = lease_remaining_ms(&q->c->leases, l, q->c->now_ms)};
     }

@@ -8,7 +8,7 @@
 static const char *const happening_names[] = {
     [HAPPENED_JOINED] = "joined",         [HAPPENED_LEFT] = "left",
     [HAPPENED_VANISHED] = "vanished",     [HAPPENED_REVOKED] = "revoked",
-    [HAPPENED_EXPIRED] = "lease-expired",
+    [HAPPENED_EXPIRED] = "lease-expired", [HAPPENED_SECOND] = "second-lease",
 };
 static const char *const role_names[] = {
     [ROLE_PRODUCER] = "producer",

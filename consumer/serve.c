@@ -74,6 +74,7 @@ static int open_all(struct server *s) {
                                  .happened = happened,
                                  .deaf = deaf,
                                  .roles = keys_roles,
+                                 .no_second_lease = s->settings->no_second_lease,
                                  .arg = s};
     int rc = consumer_new(&s->consumer, &o, clock_ms());
     if (rc)

@@ -10,7 +10,7 @@ static const char *journal, *bind_to;
 static struct key_options keys;
 static uint64_t lease_ms, rotate_bytes;
 static struct config_file config;
-static bool no_brakes, for_cp, json, quiet, verbose, help, version;
+static bool no_brakes, no_second_lease, for_cp, json, quiet, verbose, help, version;
 
 /* Every start reads and checks the whole active file. */
 #define ROTATE_MIN ((uint64_t)4 << 10)
@@ -21,6 +21,7 @@ static const struct option_spec specs[] = {
     {"bind", 0, OPTION_TEXT, &bind_to, "EP", "endpoint to serve at, ipc:// or tcp:// (a fresh ipc endpoint)"},
     {"lease", 0, OPTION_TIME, &lease_ms, "TIME", "how long a job is an uploader's without a sign of life (10 s)",
      LEASE_MS_MIN, LEASE_MS_MAX},
+    {"no-second-lease", 0, OPTION_FLAG, &no_second_lease, NULL, "never give a slow chunk to a second uploader"},
     {"rotate", 0, OPTION_SIZE, &rotate_bytes, "SIZE", "seal the journal's active file when it is so large (64MiB)",
      ROTATE_MIN, ROTATE_MAX},
     {"no-shared-brakes", 0, OPTION_FLAG, &no_brakes, NULL,
@@ -56,6 +57,7 @@ static int fill(struct settings *s) {
                            .lease_ms = lease_ms,
                            .rotate_bytes = rotate_bytes,
                            .no_brakes = no_brakes,
+                           .no_second_lease = no_second_lease,
                            .for_cp = for_cp,
                            .json = json,
                            .quiet = quiet,

@@ -12,9 +12,10 @@ struct settings {
     struct buf bind; /* endpoint */
     uint64_t lease_ms;
     uint64_t rotate_bytes;
-    bool for_cp;    /* started by cp: ends when nobody needs it */
-    bool rereads;   /* its trust file, on SIGHUP */
-    bool no_brakes; /* each uploader goes easy on a store by itself */
+    bool for_cp;          /* started by cp: ends when nobody needs it */
+    bool rereads;         /* its trust file, on SIGHUP */
+    bool no_brakes;       /* each uploader goes easy on a store by itself */
+    bool no_second_lease; /* rule 12 is off */
     bool json, quiet, verbose;
     struct buf config_text; /* held for options that point into it */
 };

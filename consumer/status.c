@@ -18,8 +18,11 @@ static void describe_upload(const struct upload *u, struct upload_status *out) {
         .chunks_done = u->done_count,
         .leases = u->lease_count,
     };
-    for (struct list *n = u->leases.next; n != &u->leases; n = n->next)
-        out->moving_bytes += list_entry(n, struct lease, of_upload)->bytes;
+    for (struct list *n = u->leases.next; n != &u->leases; n = n->next) {
+        const struct lease *l = list_entry(n, struct lease, of_upload);
+        out->second += l->second;
+        out->moving_bytes += l->second || l->lost ? 0 : l->bytes; /* a chunk that moves twice arrives once */
+    }
 }
 
 /* Whose key is no reader's sees what is its own. */

@@ -174,7 +174,7 @@ static void sum_moving(struct consumer *c) {
         c->books[i].moving_bytes = 0;
     for (struct list *n = c->leases.by_age.next; n != &c->leases.by_age; n = n->next) {
         const struct lease *l = list_entry(n, struct lease, by_age);
-        for (uint64_t p = l->upload ? l->upload->producers : 0; p; p &= p - 1)
+        for (uint64_t p = l->upload && !l->second && !l->lost ? l->upload->producers : 0; p; p &= p - 1)
             c->books[__builtin_ctzll(p)].moving_bytes += l->bytes;
     }
 }
@@ -210,6 +210,15 @@ static void describe_fleet(struct consumer *c, const struct peer *peer, struct f
     }
 }
 
+/* ---- stragglers ---- */
+
+static void list_slow(struct consumer *c, const struct peer *peer, struct msg_records *out) {
+    out->slow = c->slow_refs;
+    for (size_t i = 0; i < c->slow_count && out->fleet.free > 0; i++)
+        if (c->slow[i].producers & peer_bit(peer))
+            c->slow_refs[out->slow_count++] = c->slow[i].ref;
+}
+
 /* ---- answers ---- */
 
 static int answer(struct consumer *c, struct peer *peer) {
@@ -225,6 +234,7 @@ static int answer(struct consumer *c, struct peer *peer) {
         return rc;
     take_events(c, peer, out);
     describe_fleet(c, peer, &out->fleet);
+    list_slow(c, peer, out);
     peer->tailing = false;
     peer->tail_answered_ms = core_time(c);
     peer->fleet_version = c->fleet.version;

@@ -4,6 +4,7 @@
  *
  *   intake.c  arguments and trees → files      plan.c   files ↔ PLAN, PLANNED
  *   jobs.c    files → jobs → OFFER             track.c  RECORDS → files, offers, counts
+ *   second.c second offers
  *   core.c    how a file leaves: done, skipped, failed; or is planned again
  */
 #ifndef CHUNKLIFT_PRODUCER_CORE_H
@@ -26,7 +27,9 @@
 #define RESTARTS_MAX 3u     /* aborts, and changes of the source, after which a file is planned again */
 #define REFUSALS_MAX 30u    /* denials in a row that say the plan is wrong */
 #define OFFER_CHUNKS 4u     /* chunk jobs in a message, so that several uploaders share them */
+#define OFFER_COPIES_MAX 4u /* of a message that somebody may have swallowed */
 #define OFFER_JOBS 128u     /* jobs in any message */
+#define SLOW_MAX 64u        /* jobs that may have a second lease, held at a time */
 
 struct core {
     /* settings */
@@ -47,6 +50,9 @@ struct core {
     struct producer_counts counts;
     bool unreachable; /* a file failed with class unreachable: exit 3 */
     bool draining;
+    bool ran_out; /* at the last look there was nothing new to offer, and room for it */
+    struct ref slow[SLOW_MAX];
+    size_t slow_count;
     uint64_t nobody_due_ms; /* rule 2: when to look again; UINT64_MAX: nobody waits */
     struct buf scratch;     /* of record_parse */
     struct {                /* the fleet's counters start with the consumer, ours with the run */
@@ -98,6 +104,8 @@ int plan_apply(struct core *c, uint64_t now_ms, uint64_t number, const struct ms
 int jobs_refill(struct core *c, uint64_t now_ms) MUST_CHECK;
 /* The jobs of the next OFFER, 0 when there is none. They stay READY until jobs_sent. */
 size_t jobs_pick(const struct core *c, struct offer **picked, size_t max);
+/* To how many uploaders at once: what lay with one that is stuck shall not lie with it again (rule 4). */
+unsigned jobs_copies(const struct core *c, const struct offer *offer);
 void jobs_build(const struct core *c, const struct offer *offer, struct job *job);
 void jobs_sent(struct core *c, struct offer *const *picked, size_t count, uint64_t now_ms);
 /* Could this job be offered or leased in the file's present state? */
@@ -106,6 +114,15 @@ bool jobs_is_current(const struct file *f, const struct ref *ref);
 int jobs_take(struct core *c, struct file *f, const struct ref *ref, struct offer **out) MUST_CHECK;
 /* Forgets the entry; the job counts as not handed out. */
 void jobs_give_back(struct core *c, struct offer *offer);
+
+/* second.c (rule 12) */
+/* What RECORDS said last. */
+void second_note(struct core *c, const struct ref *slow, size_t count);
+/* A job to offer for a second lease now; NULL: none. It stays due until second_sent. */
+struct offer *second_next(struct core *c, uint64_t now_ms);
+/* In so many messages. */
+unsigned second_copies(const struct core *c);
+void second_sent(struct offer *offer, uint64_t now_ms);
 
 /* track.c */
 int track_records(struct core *c, uint64_t now_ms, const struct msg_records *m) MUST_CHECK;

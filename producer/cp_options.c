@@ -42,6 +42,8 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
          "bytes a second of the whole fleet, 10MiB for example; as 'chunklift set' at its start"},
         {"lease", 0, OPTION_TIME, &s->lease_ms, "TIME", "lease time, when this command starts the consumer (10s)", 200,
          HOUR_MS},
+        {"no-second-lease", 0, OPTION_FLAG, &s->no_second_lease, NULL,
+         "never give a slow chunk to a second uploader, when this command starts the consumer"},
         {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME", "how long a reply may take (5min)", 1000,
          DAY_MS},
         {"content-md5", 0, OPTION_FLAG, &s->content_md5, NULL, "send Content-MD5 too (a second of CPU per GiB)"},

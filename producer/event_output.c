@@ -14,7 +14,7 @@ static void on_started(void *arg, const struct producer_file_view *file) {
 static void on_progress(void *arg, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
                         struct slice worker) {
     if (is_json(arg))
-        json_chunk_event(file, chunk, length, worker);
+        json_chunk_event("chunk", file, chunk, length, worker);
 }
 
 static void on_done(void *arg, const struct producer_file_view *file, double seconds) {
@@ -44,6 +44,15 @@ static void on_notice(void *arg, const char *text) {
         log_info("%s", text);
 }
 
+static void on_second_lease(void *arg, const struct producer_file_view *file, uint32_t chunk, struct slice worker) {
+    uint64_t chunk_size = file->chunks ? (file->size + file->chunks - 1) / file->chunks : 0;
+    if (is_json(arg))
+        json_chunk_event("second_lease", file, chunk, chunk_size, worker);
+    else
+        log_debug("%s: chunk %u is slow: %.*s sends it too", file->path, chunk, (int)worker.len, worker.ptr);
+}
+
 struct producer_events event_output(const bool *json) {
-    return (struct producer_events){(void *)json, on_started, on_progress, on_done, on_skipped, on_failed, on_notice};
+    return (struct producer_events){(void *)json, on_started, on_progress, on_done,
+                                    on_skipped,   on_failed,  on_notice,   on_second_lease};
 }

@@ -118,6 +118,7 @@ static int refill_bulk(struct core *c, size_t *room) {
 }
 
 int jobs_refill(struct core *c, uint64_t now_ms) {
+    c->ran_out = false;
     if (c->draining)
         return 0;
     offers_collect_due(&c->offers, now_ms, c->fleet.free > 0);
@@ -125,6 +126,7 @@ int jobs_refill(struct core *c, uint64_t now_ms) {
     int err = room > 0 ? refill_urgent(c, &room) : 0;
     if (err == 0 && room > 0)
         err = refill_bulk(c, &room);
+    c->ran_out = err == 0 && room > 0;
     return err == ERR_LIMIT ? 0 : err; /* the table is full: later */
 }
 
@@ -159,6 +161,12 @@ size_t jobs_pick(const struct core *c, struct offer **picked, size_t max) {
         }
     }
     return count;
+}
+
+unsigned jobs_copies(const struct core *c, const struct offer *offer) {
+    uint64_t wanted = (uint64_t)offer->times + (offer->refused > 0) + 1;
+    unsigned copies = wanted < OFFER_COPIES_MAX ? (unsigned)wanted : OFFER_COPIES_MAX;
+    return copies < c->fleet.uploaders ? copies : c->fleet.uploaders;
 }
 
 void jobs_build(const struct core *c, const struct offer *offer, struct job *job) {

@@ -42,9 +42,10 @@ void json_file_event(const char *event, const struct producer_file_view *file, d
     end(&l);
 }
 
-void json_chunk_event(const struct producer_file_view *file, uint32_t chunk, uint64_t length, struct slice worker) {
+void json_chunk_event(const char *event, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
+                      struct slice worker) {
     struct json_line l;
-    begin(&l, "chunk");
+    begin(&l, event);
     put_file(&l, file);
     json_line_number(&l, "chunk", chunk);
     json_line_number(&l, "length", length);

@@ -8,7 +8,9 @@
 #include "producer/report.h"
 
 void json_file_event(const char *event, const struct producer_file_view *file, double seconds); /* seconds < 0: none */
-void json_chunk_event(const struct producer_file_view *file, uint32_t chunk, uint64_t length, struct slice worker);
+/* event: "chunk", recorded, or "second_lease", given to that worker too (rule 12). */
+void json_chunk_event(const char *event, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
+                      struct slice worker);
 void json_failed_event(const char *path, const char *klass, const char *reason);
 void json_notice_event(const char *text);
 /* "progress" each second, "summary" at the end with the exit status; status < 0: none. */

@@ -216,7 +216,8 @@ void offers_granted(struct offers *o, struct offer *offer, uint64_t now_ms) {
     if (is_outstanding(offer))
         note_grant(o, offer, now_ms);
     leave_state(o, offer);
-    offer->times = offer->refused = 0;
+    offer->times = offer->refused = offer->second_times = 0;
+    offer->second_due_ms = 0;
     enter_state(o, offer, OFFER_LEASED);
 }
 

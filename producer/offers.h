@@ -43,6 +43,8 @@ struct offer {
     uint64_t due_ms;           /* OPEN: repeat; WAITING: ready; LEASED with until */
     uint32_t times;            /* offered since the last grant or epoch */
     uint32_t refused;          /* released or denied in a row */
+    uint64_t second_due_ms;    /* LEASED: not offered for a second lease before */
+    uint32_t second_times;     /* so offered */
     struct offer *next, *prev; /* in a queue (READY) */
     struct offer *same_hash;
 };

@@ -397,10 +397,12 @@ static int keep_tail(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms)
 
 /* Encodes as many of the picked jobs as fit into one OFFER; *count becomes their number, 0 when not even the first
  * one fits. */
-static int encode_offer(struct producer *p, struct offer *const *picked, size_t *count) {
+static int encode_offer(struct producer *p, struct offer *const *picked, size_t *count, bool second) {
     struct job list[OFFER_JOBS];
-    for (size_t i = 0; i < *count; i++)
+    for (size_t i = 0; i < *count; i++) {
         jobs_build(&p->core, picked[i], &list[i]);
+        list[i].second = second;
+    }
     for (; *count > 0; *count /= 2) {
         struct msg m = {.type = MSG_OFFER,
                         .journal = *session_journal(p->session),
@@ -410,6 +412,30 @@ static int encode_offer(struct producer *p, struct offer *const *picked, size_t 
         int err = msg_encode(&m, &p->frame);
         if (err != ERR_LIMIT)
             return err;
+    }
+    return 0;
+}
+
+/* The frame, to so many uploaders in turn; the first one counts. */
+static int send_copies(struct producer *p, unsigned copies) {
+    int err = endpoint_send(p->jobs, NULL, 0, buf_slice(&p->frame));
+    for (unsigned i = 1; i < copies && err == 0; i++)
+        (void)!endpoint_send(p->jobs, NULL, 0, buf_slice(&p->frame));
+    return err;
+}
+
+/* Rule 12. A full socket is no error: the consumer names what is slow again. */
+static int offer_second(struct producer *p, uint64_t now_ms) {
+    struct offer *offer;
+    while ((offer = second_next(&p->core, now_ms))) {
+        size_t count = 1;
+        int err = encode_offer(p, &offer, &count, true);
+        second_sent(offer, now_ms);
+        if (err == 0 && count > 0)
+            err = send_copies(p, second_copies(&p->core));
+        FAULT_POINT_IF(err == 0, offer_sent, job_kind_name(offer->ref.kind));
+        if (err)
+            return err == ERR_AGAIN ? 0 : err;
     }
     return 0;
 }
@@ -430,14 +456,14 @@ static int offer_jobs(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms
             *deadline_ms = now_ms;
             break;
         }
-        err = encode_offer(p, picked, &count);
+        err = encode_offer(p, picked, &count, false);
         if (err)
             break;
         if (count == 0) {
             core_file_failed(&p->core, picked[0]->file, FAIL_REQUEST, "its names are too long to be offered");
             continue;
         }
-        err = endpoint_send(p->jobs, NULL, 0, buf_slice(&p->frame));
+        err = send_copies(p, jobs_copies(&p->core, picked[0]));
         FAULT_POINT_IF(err == 0, offer_sent, job_kind_name(picked[0]->ref.kind));
         if (err == 0)
             jobs_sent(&p->core, picked, count, now_ms);
@@ -448,7 +474,7 @@ static int offer_jobs(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms
     }
     uint64_t due_ms = p->core.draining ? UINT64_MAX : offers_deadline(&p->core.offers);
     *deadline_ms = due_ms < *deadline_ms ? due_ms : *deadline_ms;
-    return err;
+    return err || p->offers_blocked ? err : offer_second(p, now_ms);
 }
 
 /* --- the step --- */

@@ -73,6 +73,7 @@ static int json_upload(const struct upload_status *u) {
     json_line_number(&l, "chunks", u->chunks);
     json_line_number(&l, "chunks_done", u->chunks_done);
     json_line_number(&l, "leases", u->leases);
+    json_line_number(&l, "second", u->second);
     return json_line_end(&l);
 }
 
@@ -165,6 +166,8 @@ static int print_upload(const struct upload_status *u) {
     if (u->leases)
         printf(", %s moving in %" PRIu32 " transfer%s", format_size(u->moving_bytes, moving), u->leases,
                u->leases == 1 ? "" : "s");
+    if (u->second)
+        printf(" (%" PRIu32 " of them second ones, for slow chunks)", u->second);
     return print_names(u->path, u->dest);
 }
 

@@ -130,6 +130,8 @@ static int start_consumer(struct supervisor *s, uint64_t now_ms) {
     add(&a, "--for-cp");
     add_option(&a, "--journal", s->o.journal_dir);
     add_number(&a, "--lease", s->o.lease_ms, "ms");
+    if (s->o.no_second_lease)
+        add(&a, "--no-second-lease");
     if (s->o.verbose)
         add(&a, "-v");
     s->log_start = log_size(s);

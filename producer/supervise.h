@@ -19,6 +19,7 @@ struct supervise_options {
     const char *journal_dir;
     const char *consumer; /* somebody else's endpoint: none is started */
     uint64_t uploaders, slots;
+    bool no_second_lease;                                 /* of the consumer */
     uint64_t lease_ms, retry_for_ms, response_timeout_ms; /* 0: the programs' defaults */
     const char *endpoint_url, *region, *profile;          /* NULL: not passed on */
     struct key_options keys;                              /* of the uploaders, for tcp endpoints */

@@ -111,11 +111,25 @@ static void on_checked(struct core *c, struct file *f, const struct event *e, ui
     }
 }
 
+/* Rule 12. */
+static void on_second(struct core *c, const struct file *f, const struct event *e) {
+    struct producer_file_view view;
+    if (e->kind != EVENT_GRANTED)
+        return;
+    core_view(f, &view);
+    if (c->events.second_lease)
+        c->events.second_lease(c->events.arg, &view, e->ref.chunk, e->worker);
+}
+
 static int on_event(struct core *c, const struct event *e, uint64_t now_ms) {
     struct file *f = files_find(&c->files, &e->ref.upload);
     struct offer *offer;
     if (!f || !jobs_is_current(f, &e->ref))
         return 0;
+    if (e->second) { /* the lease that is known of stands */
+        on_second(c, f, e);
+        return 0;
+    }
     int err = jobs_take(c, f, &e->ref, &offer);
     if (err)
         return err == ERR_LIMIT ? 0 : err;
@@ -361,6 +375,7 @@ static void note_fleet(struct core *c, const struct msg_records *m) {
 int track_records(struct core *c, uint64_t now_ms, const struct msg_records *m) {
     int err = 0;
     note_fleet(c, m);
+    second_note(c, m->slow, m->slow_count);
     for (size_t i = 0; err == 0 && i < m->event_count; i++)
         err = on_event(c, &m->events[i], now_ms);
     if (err == 0)

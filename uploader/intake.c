@@ -61,7 +61,7 @@ static const char *not_here(const struct uploader *u, const struct job *j) {
 }
 
 static void decline(struct uploader *u, const struct job *j, enum why why, uint32_t after_ms, const char *detail) {
-    releases_add(&u->releases, &j->ref, why, after_ms, detail);
+    releases_add(&u->releases, &j->ref, why, after_ms, detail, 0);
 }
 
 /* Returns false when the job was declined for a reason that will last. */
@@ -198,7 +198,7 @@ static void take_verdict(struct uploader *u, const struct verdict *v, uint64_t a
     struct entry *e = tasks_find(&u->tasks, &v->ref);
     if (!e) { /* given up waiting for this answer: somebody else may have it */
         if (v->kind == VERDICT_GRANT && !reports_has(&u->reports, &v->ref))
-            releases_add(&u->releases, &v->ref, u->draining ? WHY_DRAIN : WHY_FULL_SLOTS, 0, NULL);
+            releases_add(&u->releases, &v->ref, u->draining ? WHY_DRAIN : WHY_FULL_SLOTS, 0, NULL, 0);
         return;
     }
     if (lease_is_held(&e->lease)) {
@@ -243,7 +243,7 @@ static void take_beat(struct uploader *u, uint64_t number, const struct msg_beat
         struct entry *e = tasks_find(&u->tasks, &b->invalid[i]);
         /* a lease got or asked for again after that HEARTBEAT is not meant */
         if (e && lease_is_held(&e->lease) && !e->ask_again && e->lease.asked_ms <= asked_ms)
-            transfers_drop(u, &e, WHY_NONE, 0, "the lease is no longer ours");
+            transfers_drop(u, &e, WHY_HELD, 0, "the lease is no longer ours"); /* rule 7: it has stopped */
     }
     renew_leases(u, number, asked_ms);
 }

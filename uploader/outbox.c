@@ -63,7 +63,7 @@ static bool send_claims(struct uploader *u) {
         size_t count = 0;
         for (struct list *n = wanted->next; n != wanted && count < BATCH; n = n->next) {
             const struct job *j = &list_entry(n, struct entry, node)->task.job;
-            claims[count++] = (struct claim){.ref = j->ref, .handle = j->handle};
+            claims[count++] = (struct claim){.ref = j->ref, .handle = j->handle, .second = j->second};
         }
         struct msg m = {.type = MSG_CLAIM, .claim = {claims, count}};
         if (send_noting(u, &m, &m.claim.claim_count))

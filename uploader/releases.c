@@ -18,11 +18,13 @@ static bool grow(struct releases *r) {
     return true;
 }
 
-void releases_add(struct releases *r, const struct ref *ref, enum why why, uint32_t after_ms, const char *detail) {
+void releases_add(struct releases *r, const struct ref *ref, enum why why, uint32_t after_ms, const char *detail,
+                  uint64_t bytes) {
     if (!grow(r))
         return;
     char *copy = detail && *detail ? strndup(detail, RELEASE_DETAIL_MAX) : NULL;
-    r->items[r->count++] = (struct released){.ref = *ref, .why = why, .after_ms = after_ms, .detail = slice_of(copy)};
+    r->items[r->count++] =
+        (struct released){.ref = *ref, .why = why, .after_ms = after_ms, .detail = slice_of(copy), .bytes = bytes};
 }
 
 void releases_drop(struct releases *r, size_t count) {

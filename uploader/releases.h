@@ -17,7 +17,8 @@ struct releases {
     struct released *items; /* detail: heap copies, ours */
     size_t count, cap;
 };
-void releases_add(struct releases *r, const struct ref *ref, enum why why, uint32_t after_ms, const char *detail);
+void releases_add(struct releases *r, const struct ref *ref, enum why why, uint32_t after_ms, const char *detail,
+                  uint64_t bytes);
 /* Forgets the first `count`. */
 void releases_drop(struct releases *r, size_t count);
 void releases_release(struct releases *r);

@@ -44,7 +44,8 @@ void transfers_drop(struct uploader *u, struct entry **e, enum why why, uint32_t
     }
     event_drop(u, *e, why, detail);
     if (why != WHY_NONE && !(*e)->own_abort)
-        releases_add(&u->releases, &(*e)->task.job.ref, why, after_ms, detail);
+        releases_add(&u->releases, &(*e)->task.job.ref, why, after_ms, detail,
+                     (*e)->sent_bytes + (*e)->task.moved_bytes);
     remove_entry(u, e);
 }
 
@@ -53,7 +54,7 @@ void transfers_drop(struct uploader *u, struct entry **e, enum why why, uint32_t
 static void add_report(struct uploader *u, const struct result *r) {
     if (reports_add(&u->reports, r)) {
         /* the job will be offered again, and found to be done or done again */
-        releases_add(&u->releases, &r->ref, WHY_NO_PROGRESS, 0, "out of memory");
+        releases_add(&u->releases, &r->ref, WHY_NO_PROGRESS, 0, "out of memory", r->sent_bytes);
         return;
     }
     event_report(u, r);
@@ -111,7 +112,7 @@ static void report_redo(struct uploader *u, struct entry *e) {
                            .seq = e->task.parts[t->redo[i]].seq};
         add_report(u, &r);
     }
-    releases_add(&u->releases, &e->task.job.ref, WHY_LATER, 0, "some chunks must be sent again");
+    releases_add(&u->releases, &e->task.job.ref, WHY_LATER, 0, "some chunks must be sent again", 0);
 }
 
 /* --- retries --- */

@@ -224,6 +224,7 @@ struct job {
     enum checksum_kind checksum;
     uint64_t chunk_size;
     uint32_t chunks;
+    bool second; /* for a second lease (rule 12) */
 };
 struct msg_offer {
     struct job *jobs;
@@ -235,6 +236,7 @@ struct claim {
     struct ref ref;
     struct slice handle; /* the one in the offer */
     bool held;           /* I held this lease before you restarted */
+    bool second;         /* as the offer said (rule 12) */
 };
 struct msg_claim {
     struct claim *claims;
@@ -300,6 +302,7 @@ struct released {
     enum why why;
     uint32_t after_ms;   /* backoff: offer again after this */
     struct slice detail; /* for people */
+    uint64_t bytes;      /* moved in vain */
 };
 struct msg_release {
     struct released *jobs;
@@ -393,6 +396,7 @@ struct event {
     struct slice worker, detail;
     bool exists;   /* checked */
     uint64_t size; /* checked */
+    bool second;   /* granted: a second lease; released, expired: the other one of the two stands (rule 12) */
 };
 struct fleet {
     uint32_t uploaders, slots, free;
@@ -415,7 +419,9 @@ struct msg_records {
     struct fleet fleet;
     uint64_t head_seq;
     struct slice head;
-    bool resync; /* a cursor is gone: plan again what is unfinished */
+    bool resync;      /* a cursor is gone: plan again what is unfinished */
+    struct ref *slow; /* this producer's jobs that may have a second lease (rule 12) */
+    size_t slow_count;
 };
 
 struct msg_status {
@@ -426,6 +432,7 @@ struct upload_status {
     struct slice path, dest;
     uint64_t size, done_bytes, moving_bytes;
     uint32_t chunks, chunks_done, leases;
+    uint32_t second; /* of the leases: second ones */
 };
 struct worker_status {
     enum role role;

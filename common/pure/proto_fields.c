@@ -141,6 +141,7 @@ static const struct field job_fields[] = {
     ENUM(job, 7, checksum, OPTIONAL, CHECKSUM_CRC32C_FULL),
     NUMBER(job, 8, chunk_size, OPTIONAL, SIZE_LIMIT),
     NUMBER(job, 9, chunks, OPTIONAL, CHUNKS_MAX),
+    FLAG(job, 40, second),
 };
 static const struct shape job_shape = SHAPE("job", job, job_fields);
 
@@ -148,6 +149,7 @@ static const struct field claim_item_fields[] = {
     STRUCT(claim, 1, ref, REQUIRED, ref_shape),
     TEXT(claim, 2, handle, OPTIONAL, PROTO_TEXT_MAX),
     FLAG(claim, 3, held),
+    FLAG(claim, 40, second),
 };
 static const struct shape claim_item_shape = SHAPE("claim", claim, claim_item_fields);
 
@@ -169,6 +171,7 @@ static const struct field released_fields[] = {
     ENUM(released, 2, why, OPTIONAL, WHY_JOURNAL),
     NUMBER(released, 3, after_ms, OPTIONAL, ANY32),
     TEXT(released, 4, detail, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(released, 40, bytes, OPTIONAL, SIZE_LIMIT),
 };
 static const struct shape released_shape = SHAPE("released", released, released_fields);
 
@@ -215,7 +218,7 @@ static const struct field event_fields[] = {
     ENUM(event, 3, why, OPTIONAL, WHY_JOURNAL),       NUMBER(event, 4, after_ms, OPTIONAL, ANY32),
     NUMBER(event, 5, bytes, OPTIONAL, SIZE_LIMIT),    TEXT(event, 6, worker, OPTIONAL, PROTO_TEXT_MAX),
     TEXT(event, 7, detail, OPTIONAL, PROTO_TEXT_MAX), FLAG(event, 8, exists),
-    NUMBER(event, 9, size, OPTIONAL, SIZE_LIMIT),
+    NUMBER(event, 9, size, OPTIONAL, SIZE_LIMIT),     FLAG(event, 40, second),
 };
 static const struct shape event_shape = SHAPE("event", event, event_fields);
 
@@ -242,6 +245,7 @@ static const struct field upload_status_fields[] = {
     NUMBER(upload_status, 7, chunks, OPTIONAL, CHUNKS_MAX),
     NUMBER(upload_status, 8, chunks_done, OPTIONAL, CHUNKS_MAX),
     NUMBER(upload_status, 9, leases, OPTIONAL, ANY32),
+    NUMBER(upload_status, 40, second, OPTIONAL, ANY32),
 };
 static const struct shape upload_status_shape = SHAPE("upload_status", upload_status, upload_status_fields);
 
@@ -374,6 +378,7 @@ static const struct field records_fields[] = {
     NUMBER(msg_records, 8, head_seq, OPTIONAL, ANY64),
     TEXT(msg_records, 9, head, OPTIONAL, HEAD_LEN),
     FLAG(msg_records, 10, resync),
+    LIST(msg_records, 40, slow, slow_count, PROTO_LIST_MAX, ref_shape),
 };
 static const struct field status_fields[] = {
     NUMBER(msg_status, 1, from, OPTIONAL, ANY64),

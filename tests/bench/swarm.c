@@ -34,7 +34,7 @@
 #define BUCKET_NS 50000
 #define BUCKETS 100000 /* 5 s */
 #define BEAT_MS 1000
-#define LOOK_MS 20 /* at what nothing announces: HELLO again, heartbeats, pace */
+#define LOOK_MS 20    /* at what nothing announces: HELLO again, heartbeats, pace */
 #define LOST_MS 30000 /* without an answer of any kind: the run has failed */
 #define TAIL_WAIT_MS 500
 
@@ -187,8 +187,7 @@ static bool next_job(struct swarm *s, struct ref *ref, struct file **file) {
     for (uint64_t n = 0; n < s->plan->files; n++) {
         struct file *f = &s->files[(s->turn + n) % s->plan->files];
         *file = f;
-        if (id_is_zero(&f->upload) || f->state == FILE_DONE || f->state == FILE_BEGINNING ||
-            f->state == FILE_FINISHING)
+        if (id_is_zero(&f->upload) || f->state == FILE_DONE || f->state == FILE_BEGINNING || f->state == FILE_FINISHING)
             continue;
         if (f->state == FILE_NEW || f->done == s->plan->chunks) {
             *ref = (struct ref){.kind = f->state == FILE_NEW ? JOB_BEGIN : JOB_FINISH, .upload = f->upload};

@@ -28,7 +28,7 @@ CONFIGURATIONS = [
     C("gone", "jobs", "-DBEGIN -DFORGETS=1 -DDB=1"),
     C("whole", "jobs", "-DBEGIN -DFINISH -DUC=1"),
     C("supersede", "jobs", "-DSUPERSEDE -DUC=1 -DCC=1"),
-    # rule 12, which is not built yet
+    # rule 12
     C("speculation", "jobs", "-DSP=1 -DFINISH -DUC=1"),
     C("speculation-kill", "jobs", "-DSP=1 -DFINISH -DCC=1"),
     # more than fits
@@ -82,6 +82,7 @@ MUTANTS = [
     _mutant("REDO_TWICE", "11", "jobs", "-DFINISH -DLOSEPART=1 -DBR=1"),
     _mutant("REDO_ANYBODY", "11", "jobs", "-DFINISH -DLOSEPART=1"),
     _mutant("SECOND_LEASE", "12", "jobs", "-DFINISH -DSP=1"),
+    _mutant("LOSER_ENDS", "12", "jobs", "-DFINISH -DSP=1"),
     _mutant("NO_RESYNC", "13", "tail", "", "learns"),
     _mutant("NO_REPLAN", "13", "tail", "-DCRASH=1", "learns"),
     _mutant("CURSOR_LATE", "13", "tail", "", "learns"),

@@ -49,7 +49,7 @@
 #define DB 0 /* doubled offers, and questions asked again although nothing was lost */
 #endif
 #ifndef SP
-#define SP 0 /* second leases for stragglers: rule 12, not built yet */
+#define SP 0 /* second leases for stragglers: rule 12 */
 #endif
 #ifndef LOSEPART
 #define LOSEPART 0 /* the store loses a recorded part */
@@ -61,11 +61,6 @@
 #define BATCH 2 /* messages the consumer reads in one round, of each sort */
 #endif
 /* BEGIN FINISH SUPERSEDE: with these jobs. FOREIGN: somebody else has a multipart upload at the same key. */
-
-/* Mutants that need a second one: as long as a record ends the loser's lease too, nothing hangs on the check at finish. */
-#if defined(MUTANT_FINISH_LEASE) || defined(MUTANT_SECOND_LEASE)
-#define MUTANT_LOSER_LEASE
-#endif
 
 #ifndef NC_OFFERED
 #define NC_OFFERED NC /* 0: only the begin */
@@ -108,6 +103,9 @@ chan batch = [BATCH + 1] of { byte, byte };
 chan acks = [BATCH] of { byte, byte, bit, byte };       /* to whom, job, recorded, generation */
 chan claims = [BATCH] of { byte, byte, byte, byte, bit }; /* who, job, handle, generation, held */
 byte owner[NJ], second[NJ]; /* leases: 0 or an incarnation */
+#if SP > 0
+byte lost[NJ]; /* 1 owner, 2 second: the job has its record by another's hand; its holder may not have heard it yet */
+#endif
 bit up = 1, grace, clean, superseded;
 bit known[2 * NU + 1]; /* DIR/consumer: uploaders that said HELLO */
 
@@ -231,10 +229,18 @@ inline commit() {
     od
 }
 
+#if SP > 0
+#define NOT_LOST(j, which) lost[j] = lost[j] & ~(which)
+#define IS_LOST(j, which) (lost[j] & (which))
+#else
+#define NOT_LOST(j, which) skip
+#define IS_LOST(j, which) 0
+#endif
+
 inline end_leases() {
     x = 0;
     do
-    :: x < NJ -> owner[x] = 0; second[x] = 0; x++
+    :: x < NJ -> owner[x] = 0; second[x] = 0; NOT_LOST(x, 3); x++
     :: else -> break
     od
 }
@@ -312,14 +318,28 @@ inline judge_result() {
 }
 
 #define SETTLES (a_rec && a_o != AGAIN)
+/* What others hold of a job that is done: of a chunk, where there may be two, it lasts until its holder has stopped. */
+#if SP > 0 && !defined(MUTANT_LOSER_ENDS)
+#define ENDS_OTHERS !CHUNK(a_j)
+#else
+#define ENDS_OTHERS 1
+#endif
 inline take_result() {
     judge_result();
     if
-    :: owner[a_j] != 0 && a_o != AGAIN && (owner[a_j] == a_who || SETTLES) -> owner[a_j] = 0
+    :: owner[a_j] != 0 && a_o != AGAIN && (owner[a_j] == a_who || SETTLES && ENDS_OTHERS) ->
+        owner[a_j] = 0; NOT_LOST(a_j, 1)
     :: else
     fi;
-#ifndef MUTANT_LOSER_LEASE
-    if :: second[a_j] != 0 && (second[a_j] == a_who || SETTLES) -> second[a_j] = 0 :: else fi;
+    if
+    :: second[a_j] != 0 && (second[a_j] == a_who || SETTLES && ENDS_OTHERS) -> second[a_j] = 0; NOT_LOST(a_j, 2)
+    :: else
+    fi;
+#if SP > 0 && !defined(MUTANT_LOSER_ENDS)
+    if
+    :: SETTLES && CHUNK(a_j) -> lost[a_j] = (owner[a_j] != 0) | (second[a_j] != 0) << 1
+    :: else
+    fi;
 #endif
 #ifdef MUTANT_ACK_EARLY
     if :: a_rec -> answer(a_who, ACK, a_j, mbeg, a_g) :: else -> answer(a_who, REFUSED, a_j, 0, a_g) fi
@@ -531,7 +551,11 @@ inline moving(k) { /* the first byte may leave */
 }
 
 /* Something happens at the store. */
-#define LEGAL_WRITER(k, dummy) (st[k] == RUN && CHUNK(sj[k]) && (owner[sj[k]] == MINE(k) || second[sj[k]] == MINE(k)))
+#if SP > 0
+#define LEGAL_WRITER(k, dummy) (st[k] == RUN && CHUNK(sj[k])) /* no timeout is false here, and a loser writes until it hears it */
+#else
+#define LEGAL_WRITER(k, dummy) (st[k] == RUN && CHUNK(sj[k]) && owner[sj[k]] == MINE(k))
+#endif
 inline work(k) {
     if
     :: CHUNK(sj[k]) ->
@@ -635,7 +659,8 @@ end:
     :: atomic { st[k] == OWN -> if :: hs[sh[k]] == 1 -> hs[sh[k]] = 3 :: else fi; idle(k) }
     /* BEAT: it is not ours (any more), or it is taken over */
     :: atomic {
-        (st[k] == RUN || st[k] == MADE) && held[k] == 0 && up && conn[u] && owner[sj[k]] != MINE(k) && second[sj[k]] != MINE(k) ->
+        (st[k] == RUN || st[k] == MADE) && held[k] == 0 && up && conn[u] &&
+        (owner[sj[k]] != MINE(k) || IS_LOST(sj[k], 1)) && (second[sj[k]] != MINE(k) || IS_LOST(sj[k], 2)) ->
         if
         :: grace && owner[sj[k]] == 0 && sg[k] == mgen && !mfin -> owner[sj[k]] = MINE(k)
         :: else -> note_orphan(k); idle(k)
@@ -762,9 +787,9 @@ end:
 proctype Timer(byte j) {
 end:
     do
-    :: atomic { up && OVER(owner[j], j) -> owner[j] = 0; EXPIRED(j) }
+    :: atomic { up && OVER(owner[j], j) -> owner[j] = 0; NOT_LOST(j, 1); EXPIRED(j) }
 #if SP > 0
-    :: atomic { up && OVER(second[j], j) -> second[j] = 0 }
+    :: atomic { up && OVER(second[j], j) -> second[j] = 0; NOT_LOST(j, 2) }
 #endif
 #if FT > 0
     :: atomic { up && ft > 0 && owner[j] != 0 && ANY2(WORKS_FOR, owner[j], j) -> ft--; faults++; owner[j] = 0; EXPIRED(j) }

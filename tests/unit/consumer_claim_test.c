@@ -142,6 +142,8 @@ static void test_finish_comes_last(void **state) {
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
     assert_int_equal(world_done('V', world_ref(JOB_CHUNK, id, 1), "H").kind, ACK_RECORDED);
     assert_denied(world_claim('V', finish, "X"), WHY_STALE);
+    assert_denied(world_claim('V', finish, "H"), WHY_LATER); /* 'U' may still be writing */
+    world_release('U', world_ref(JOB_CHUNK, id, 1), WHY_HELD);
     assert_int_equal(world_claim('V', finish, "H").kind, VERDICT_GRANT);
     assert_denied(world_claim('U', finish, "H"), WHY_HELD);
 }
