@@ -274,6 +274,7 @@ void fleet_note(struct consumer *c, struct peer *peer, const struct msg_heartbea
     struct peer_limits *l = &peer->limits;
     bool known = peer->beaten;
     peer->beaten = true;
+    c->fleet.version += !known; /* there are free places that nobody knew of */
     l->own_bwlimit = h->own_bwlimit;
     l->kept_bwlimit = h->bwlimit;
     if (h->held_back)

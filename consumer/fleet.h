@@ -40,7 +40,7 @@ struct peer_limits {
 
 struct fleet_limits {
     struct dials dials;
-    uint64_t version; /* +1 when something was set: producers hear of it at once */
+    uint64_t version; /* +1 when something was set, or an uploader came: producers hear of it at once */
     struct brakes brakes;
     uint64_t idle_part[BRAKES_MAX]; /* of those that do not use this endpoint now */
     uint64_t settled_ms;            /* after a restart uploaders keep their parts until then: others may come yet */

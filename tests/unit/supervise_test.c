@@ -1,0 +1,198 @@
+/*
+ * How many uploaders run, changed while they run. The supervisor looks for its programs beside its own, so each test
+ * runs in a copy of this program in ./bin, where chunklift-uploader is a shell script that takes a while to leave.
+ */
+#include "unit.h"
+
+#include "producer/supervise.h"
+#include "system/clock.h"
+#include "system/log.h"
+#include "system/signals.h"
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PATIENCE_MS 20000
+
+static const char script[] = "#!/bin/sh\n"
+                             "case \"$*\" in *--check-only*) exit 0;; esac\n"
+                             "trap 'sleep 0.4; exit 0' TERM\n"
+                             "echo $$ >>started\n"
+                             "while :; do sleep 0.05; done\n";
+
+static struct supervisor *s;
+
+static void until(size_t alive) {
+    uint64_t end_ms = clock_ms() + PATIENCE_MS;
+    for (;;) {
+        uint64_t now = clock_ms(), deadline = now + 20;
+        assert_int_equal(supervisor_step(s, true, now, &deadline), 0);
+        if (supervisor_uploaders(s) == alive)
+            return;
+        if (now > end_ms)
+            fail_msg("%zu uploaders, not %zu", supervisor_uploaders(s), alive);
+        poll(NULL, 0, 5);
+    }
+}
+
+/* The pids of all that were ever started. */
+static size_t started(pid_t pids[64]) {
+    size_t count = 0;
+    long pid;
+    FILE *f = fopen("started", "r");
+    while (f && count < 64 && fscanf(f, "%ld", &pid) == 1) /* NOLINT: our own script wrote it */
+        pids[count++] = (pid_t)pid;
+    if (f)
+        fclose(f);
+    return count;
+}
+
+static size_t until_started(size_t count, pid_t pids[64]) {
+    uint64_t end_ms = clock_ms() + PATIENCE_MS;
+    while (started(pids) < count) {
+        assert_true(clock_ms() < end_ms);
+        poll(NULL, 0, 5);
+    }
+    return started(pids);
+}
+
+static void begin(uint64_t uploaders) {
+    struct supervise_options o = {.journal_dir = ".",
+                                  .consumer = "ipc:///nowhere",
+                                  .uploaders = uploaders,
+                                  .slots = 1,
+                                  .jobs = "ipc:///nowhere",
+                                  .allow = "file:///nowhere/"};
+    log_setup("test", LOG_ERROR, false);
+    assert_int_equal(signals_init(true), 0);
+    assert_int_equal(supervisor_new(&s, &o), 0);
+}
+
+static void end(void) {
+    supervisor_kill(s);
+    supervisor_stop(s);
+    supervisor_destroy(&s);
+}
+
+static void more_and_fewer(void) {
+    pid_t pids[64];
+    begin(2);
+    until(2);
+    assert_int_equal(until_started(2, pids), 2);
+    supervisor_set_uploaders(s, 5);
+    until(5);
+    assert_int_equal(until_started(5, pids), 5);
+    supervisor_set_uploaders(s, 1);
+    until(1);
+    assert_int_equal(kill(pids[0], 0), 0); /* who came last leaves first */
+    supervisor_set_uploaders(s, 0);        /* as it was started */
+    until(2);
+    assert_int_equal(until_started(6, pids), 6); /* and nobody was started in place of one that was to leave */
+    end();
+}
+
+static void more_while_some_leave(void) {
+    pid_t pids[64];
+    begin(4);
+    until(4);
+    until_started(4, pids);
+    supervisor_set_uploaders(s, 1);
+    supervisor_set_uploaders(s, 3); /* the three are leaving still */
+    until(6);
+    until(3);
+    assert_int_equal(until_started(6, pids), 6);
+    end();
+}
+
+static void one_that_dies_comes_again(void) {
+    pid_t pids[64];
+    begin(1);
+    supervisor_set_uploaders(s, 2);
+    until(2);
+    until_started(2, pids);
+    assert_int_equal(kill(pids[1], SIGKILL), 0);
+    until(1);
+    until(2);
+    assert_int_equal(until_started(3, pids), 3);
+    end();
+}
+
+/* The second signal would cut off what those that leave have in hand. */
+static void draining_leaves_the_leaving_alone(void) {
+    pid_t pids[64];
+    begin(2);
+    until(2);
+    until_started(2, pids);
+    supervisor_set_uploaders(s, 1);
+    supervisor_drain(s);
+    supervisor_set_uploaders(s, 5); /* nobody is started any more */
+    until(0);
+    assert_int_equal(started(pids), 2);
+    end();
+}
+
+static void (*const insides[])(void) = {more_and_fewer, more_while_some_leave, one_that_dies_comes_again,
+                                        draining_leaves_the_leaving_alone};
+
+/* ---- outside ---- */
+
+static void write_script(void) {
+    FILE *f = fopen("bin/chunklift-uploader", "w");
+    assert_non_null(f);
+    fputs(script, f);
+    fclose(f);
+    assert_int_equal(chmod("bin/chunklift-uploader", 0700), 0);
+}
+
+static void run_inside(const char *number) {
+    assert_int_equal(system("rm -rf bin started && mkdir bin && cp /proc/$PPID/exe bin/supervise_test && "
+                            "cp bin/supervise_test bin/chunklift-consumer"),
+                     0);
+    write_script();
+    pid_t child = fork();
+    if (child == 0) {
+        execl("bin/supervise_test", "supervise_test", "--inside", number, (char *)NULL);
+        _exit(98);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_more_and_fewer(void **state) {
+    (void)state;
+    run_inside("0");
+}
+static void test_more_while_some_leave(void **state) {
+    (void)state;
+    run_inside("1");
+}
+static void test_one_that_dies_comes_again(void **state) {
+    (void)state;
+    run_inside("2");
+}
+static void test_draining_leaves_the_leaving_alone(void **state) {
+    (void)state;
+    run_inside("3");
+}
+
+static size_t inside;
+static void test_inside(void **state) {
+    (void)state;
+    insides[inside]();
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_more_and_fewer), cmocka_unit_test(test_more_while_some_leave),
+        cmocka_unit_test(test_one_that_dies_comes_again), cmocka_unit_test(test_draining_leaves_the_leaving_alone)};
+    const struct CMUnitTest itself[] = {cmocka_unit_test(test_inside)};
+    if (argc == 3 && strcmp(argv[1], "--inside") == 0) {
+        inside = strtoul(argv[2], NULL, 10) % (sizeof insides / sizeof *insides);
+        return cmocka_run_group_tests(itself, NULL, NULL);
+    }
+    return unit_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
+}
