@@ -5,7 +5,9 @@
  *   off ──▶ on     a request was refused: the limit is 0.7 of what the store took in the last second.
  *                  Of a store that was just begun with, little is known: that limit doubles every half second
  *                  until a request is refused again
- *   on             refused again, a second or more after the last cut: cut again, from what it takes now
+ *   on             refused again, a second or more after the last change: cut again, from what it takes now, but to
+ *                  no less than half of before; or, when it was fewer than one in twenty, the limit stays where it is
+ *                  for a while: a store that counts by short spans refuses some where many come at once
  *                  otherwise the limit grows along a cubic back to where it was cut (2 s), stays near it, then probes
  *   on ──▶ off     for 10 s nothing was refused, and for 5 s nobody had to wait
  *
@@ -28,8 +30,10 @@
 #define BRAKES_MAX 16 /* endpoints; one that nobody used for a minute makes room */
 #define BRAKE_CUT 0.7
 #define BRAKE_WINDOW_MS 1000 /* at most one cut in it */
+#define BRAKE_FEW 0.05       /* of the requests: no reason to cut */
 #define BRAKE_BACK_MS 2000   /* from a cut back to where it was */
 #define BRAKE_DOUBLE_MS 500
+#define BRAKE_FIRST 10.0    /* requests a second that a store not known yet is trusted to take */
 #define BRAKE_FLOOR 1.0     /* requests a second of the whole fleet, at least */
 #define BRAKE_CALM_MS 10000 /* nothing was refused */
 #define BRAKE_FREE_MS 5000  /* nobody had to wait */
@@ -41,12 +45,12 @@ struct fleet_brake {
     bool on;
     bool doubling; /* on, and not cut again yet */
     double peak;   /* requests a second at the last cut, what the limit goes back to */
-    uint64_t begun_ms, cut_ms, refused_ms, waited_ms, pause_until_ms;
+    uint64_t begun_ms, cut_ms, changed_ms, refused_ms, waited_ms, pause_until_ms;
     uint64_t refused; /* since it began */
     uint64_t first_ms, used_ms;
     struct {
         uint64_t slot; /* ms / 100 */
-        uint32_t served;
+        uint32_t served, refused;
     } ring[BRAKE_SLOTS];
 };
 

@@ -13,6 +13,7 @@
 #define OWN_ABORT_MS 60000
 #define EXPIRED_FREE_RETRIES 3
 #define BRAKE_LOOK_MS 50
+#define BRAKE_RELEASE_MS 1000 /* a brake changes every moment, and others may start more */
 
 struct retry_endpoint *transfers_endpoint(struct uploader *u, const struct job *job) {
     return retry_endpoints_get(&u->endpoints, job->target.endpoint);
@@ -331,7 +332,7 @@ static bool passes_brake(struct uploader *u, struct entry **e, struct retry_endp
     if (again_ms == 0)
         return true;
     if (again_ms > u->now_ms + session_lease_ms(u->session) / 2) {
-        transfers_drop(u, e, WHY_BACKOFF, (uint32_t)(again_ms - u->now_ms), NULL);
+        transfers_drop(u, e, WHY_BACKOFF, BRAKE_RELEASE_MS, NULL);
         return false;
     }
     if (again_ms > u->now_ms + BRAKE_LOOK_MS) /* it may be raised meanwhile */

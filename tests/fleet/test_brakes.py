@@ -46,11 +46,11 @@ def test_four_uploaders_find_the_stores_limit(box):
 
 
 @pytest.mark.fleet
-@pytest.mark.parametrize("rate", [30, 120, 400])
+@pytest.mark.parametrize("rate", [120])
 def test_each_for_itself_does_worse(box, rate):
     """The same without the shared brake: what the test above would say of a fleet whose uploaders brake each for itself."""
     with ThrottlingStore(rate) as store:
-        consumer, cp = upload_many(box, store, rate * 8, "--no-shared-brakes")
+        consumer, cp = upload_many(box, store, rate * 6, "--no-shared-brakes")
         assert cp.wait(120) == 0, cp.log.read_text()
         took, refused = measure(store, f"each for itself, {rate} a second")
         assert took < 0.8 or refused > 0.1
@@ -59,10 +59,10 @@ def test_each_for_itself_does_worse(box, rate):
 
 
 @pytest.mark.fleet
-@pytest.mark.parametrize("rate", [10, 30, 400])
+@pytest.mark.parametrize("rate", [10, 400])
 def test_other_limits(box, rate):
     with ThrottlingStore(rate) as store:
-        consumer, cp = upload_many(box, store, rate * 10)
+        consumer, cp = upload_many(box, store, rate * 9)
         assert cp.wait(120) == 0, cp.log.read_text()
         took, refused = measure(store, f"shared brake, {rate} a second")
         assert took >= (0.8 if rate > 10 else 0.7) and refused <= 0.1

@@ -18,7 +18,7 @@ class Connection:
 
 
 class ThrottlingStore:
-    """rate: requests a second (None: any number), by a bucket of a tenth of a second. retry_after: seconds, sent with each refusal. took and refused
+    """rate: requests a second (None: any number), with bursts of a fifth of a second. retry_after: seconds, sent with each refusal. took and refused
     hold times; bytes holds (time, count)."""
 
     def __init__(self, rate=None, retry_after=None, delay=0.0):
@@ -52,7 +52,7 @@ class ThrottlingStore:
     def admit(self):
         now = time.monotonic()
         if self.rate is not None:
-            self.tokens = min(max(1.0, self.rate / 10), self.tokens + (now - self.at) * self.rate)
+            self.tokens = min(max(2.0, self.rate / 5), self.tokens + (now - self.at) * self.rate)
             self.at = now
             if self.tokens < 1:
                 self.refused.append(now)

@@ -3,6 +3,7 @@
 
 #include "consumer/brakes.h"
 #include <math.h>
+#include <stdlib.h>
 
 static struct brakes brakes;
 static struct fleet_brake *b;
@@ -52,7 +53,7 @@ static void test_one_cut_a_second(void **state) {
     assert_true(brake_note(b, 0, 1, 0, false, now));
     double limit = brake_limit(b, now);
     for (uint64_t end = now + BRAKE_WINDOW_MS; now < end; now += 100)
-        assert_int_equal(brake_note(b, 7, 10, 0, true, now), now >= b->cut_ms + BRAKE_WINDOW_MS);
+        assert_int_equal(brake_note(b, 7, 10, 0, true, now), now >= b->changed_ms + BRAKE_WINDOW_MS);
     assert_near(limit, 70);
     assert_true(brake_note(b, 0, 1, 0, true, now));
     assert_near(brake_limit(b, now), 0.7 * 70);
@@ -141,15 +142,17 @@ static void test_places_are_used_again_after_a_minute(void **state) {
 }
 
 /* A fleet that always wants more, told of refusals 50 ms late, and a store that takes `takes` a second with bursts of a
- * tenth of that. */
+ * fifth of that. */
 static void run_against(double takes) {
     double tokens = 0, owed = 0, served = 0, refused = 0, told_served = 0, told_refused = 0, all = 0, refused_all = 0;
     uint64_t start = now;
     for (uint64_t t = 0; t < 40000; t++, now++) {
-        double depth = takes / 10 > 1 ? takes / 10 : 1;
+        double depth = takes / 5 > 2 ? takes / 5 : 2;
         tokens = tokens + takes / 1000 < depth ? tokens + takes / 1000 : depth;
         owed += (b->on ? brake_limit(b, now) : takes * 20) / 1000;
-        for (; owed >= 1; owed--) {
+        /* they are not in step: some come early, some late */
+        for (double due = owed; due >= 1 || (due > 0 && (double)rand() / RAND_MAX < due); due = owed) {
+            owed--;
             if (tokens >= 1)
                 tokens--, served++, all += t >= 5000;
             else
@@ -164,7 +167,7 @@ static void run_against(double takes) {
     printf("takes %g a second: %.1f%% of that, %.1f%% refused\n", takes, all / takes / 35 * 100,
            refused_all / (all + refused_all) * 100);
     bool few = takes < 10; /* where each single one is much */
-    assert_true(all >= (few ? 0.7 : 0.85) * takes * 35);
+    assert_true(all >= (few ? 0.7 : 0.8) * takes * 35);
     assert_true(refused_all <= (few ? 0.15 : 0.05) * (all + refused_all));
     assert_true(now == start + 40000);
 }
