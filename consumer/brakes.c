@@ -106,7 +106,7 @@ static void begin(struct fleet_brake *b, uint64_t now_ms) {
 
 static bool were_few_refused(const struct fleet_brake *b, uint64_t now_ms) {
     uint64_t refused, served = count_since(b, SPAN_MS, now_ms, &refused);
-    return (double)refused <= BRAKE_FEW * (double)(served + refused);
+    return refused <= 1 || (double)refused <= BRAKE_FEW * (double)(served + refused);
 }
 
 static void cut(struct fleet_brake *b, uint64_t now_ms) {

@@ -6,10 +6,10 @@
  *                  Of a store that was just begun with, little is known: that limit doubles every half second
  *                  until a request is refused again
  *   on             refused again, a second or more after the last change: cut again, from what it takes now, but to
- *                  no less than half of before; or, when it was fewer than one in twenty, the limit stays where it is
- *                  for a while: a store that counts by short spans refuses some where many come at once
- *                  otherwise the limit grows along a cubic back to where it was cut (2 s), stays near it, then probes
- *   on ──▶ off     for 10 s nothing was refused, and for 5 s nobody had to wait
+ *                  no less than half of before; or, when it was only one, or fewer than one in twenty, the limit stays
+ * where it is for a while: a store that counts by short spans refuses some where many come at once otherwise the limit
+ * grows along a cubic back to where it was cut (2 s), stays near it, then probes on ──▶ off     for 10 s nothing was
+ * refused, and for 5 s nobody had to wait
  *
  * This is what the AWS SDKs' adaptive retry mode does in one client (rate after TCP CUBIC, RFC 9438; cut to 0.7 of the
  * measured rate), for a whole fleet. Two differences: what is measured is what the store *took*, so that one cut finds

@@ -148,7 +148,7 @@ static struct file_job *find_ready(struct backend_file *b) {
         if (!file_job_is_held_back(b, j) || clock_ms() >= j->task->lease_deadline_ms)
             return j;
         j->task->checked_bytes++;
-        b->bucket->refused = true;
+        bucket_wait(b->bucket);
     }
     return NULL;
 }

@@ -1,14 +1,34 @@
 #include "uploader/bucket.h"
 
-static double level(const struct bucket *b, uint64_t now_ns) {
+/* How it is at now_ns. */
+static struct bucket settled(const struct bucket *b, uint64_t now_ns) {
+    struct bucket s = *b;
     double passed = now_ns > b->at_ns ? (double)(now_ns - b->at_ns) / 1e9 : 0;
-    double tokens = b->tokens + passed * b->rate;
-    return tokens < b->depth ? tokens : b->depth;
+    double makes_up = passed * b->rate * BUCKET_MAKE_UP;
+    makes_up = makes_up < b->missed ? makes_up : b->missed;
+    s.tokens += passed * b->rate + makes_up;
+    s.missed -= makes_up;
+    s.at_ns = now_ns;
+    if (s.tokens <= s.depth)
+        return s;
+    if (s.waiting)
+        s.missed += s.tokens - s.depth;
+    if (s.missed > s.rate * BUCKET_MISSED)
+        s.missed = s.rate * BUCKET_MISSED;
+    s.tokens = s.depth;
+    return s;
+}
+
+static double level(const struct bucket *b, uint64_t now_ns) {
+    return settled(b, now_ns).tokens;
 }
 
 static void settle(struct bucket *b, uint64_t now_ns) {
-    b->tokens = level(b, now_ns);
-    b->at_ns = now_ns;
+    *b = settled(b, now_ns);
+}
+
+void bucket_wait(struct bucket *b) {
+    b->refused = b->waiting = true;
 }
 
 void bucket_set(struct bucket *b, double rate, double depth, uint64_t now_ns) {
@@ -36,11 +56,12 @@ uint64_t bucket_take(struct bucket *b, uint64_t most, uint64_t least, uint64_t n
     if (least > most)
         least = most;
     if (b->tokens < (double)least) {
-        b->refused = true;
+        bucket_wait(b);
         return 0;
     }
     uint64_t count = b->tokens < (double)most ? (uint64_t)b->tokens : most;
     b->tokens -= (double)count;
+    b->waiting = count < most;
     return count;
 }
 

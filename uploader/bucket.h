@@ -2,8 +2,9 @@
  * A token bucket: at most `rate` units a second, and never more at once than its depth. Bytes before they leave, and
  * requests before they start, take from one.
  *
- * Tokens grow with time; what is beyond the depth is lost. A bucket whose limit was just set is empty, so that setting
- * it often wins nothing. Pure: times are clock_ns.
+ * Tokens grow with time; what is beyond the depth is lost, unless somebody waited for it and could not come in time (a
+ * disk that syncs, a busy machine): that is made up for at a fifth of the rate. A bucket whose limit was just set is
+ * empty, so that setting it often wins nothing. Pure: times are clock_ns.
  */
 #ifndef CHUNKLIFT_BUCKET_H
 #define CHUNKLIFT_BUCKET_H
@@ -11,12 +12,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BUCKET_DEPTH 0.1  /* of a second, for bytes: the longest burst */
-#define BUCKET_PIECE 0.02 /* of a second: who waits, waits for so much at least, so that nobody wakes for a byte */
+#define BUCKET_DEPTH 0.1   /* of a second, for bytes: the longest burst */
+#define BUCKET_MISSED 0.5  /* of a second, at most */
+#define BUCKET_MAKE_UP 0.2 /* of the rate */
+#define BUCKET_PIECE 0.02  /* of a second: who waits, waits for so much at least, so that nobody wakes for a byte */
 
 struct bucket {
     double rate; /* units a second; 0: no limit */
     double depth, tokens;
+    double missed; /* by those who waited */
+    bool waiting;
     uint64_t at_ns; /* when tokens was right */
     bool refused;   /* somebody had to wait; whoever reports it sets it back */
 };
@@ -25,6 +30,8 @@ struct bucket {
 void bucket_set(struct bucket *b, double rate, double depth, uint64_t now_ns);
 /* Takes up to `most`; 0 when there is less than the smaller of `most` and `least`. Without a limit: `most`. */
 uint64_t bucket_take(struct bucket *b, uint64_t most, uint64_t least, uint64_t now_ns);
+/* As if it had been asked and had refused. */
+void bucket_wait(struct bucket *b);
 void bucket_give_back(struct bucket *b, uint64_t count);
 /* When `count` are there; now_ns when they are. */
 uint64_t bucket_due_ns(const struct bucket *b, uint64_t count, uint64_t now_ns);

@@ -148,7 +148,7 @@ static void line_leave(struct http_transfer *t) {
 static void line_join(struct http_transfer *t) {
     list_add(&t->http->line, &t->turn);
     t->http->line_count++;
-    t->http->options.bucket->refused = true;
+    bucket_wait(t->http->options.bucket);
 }
 
 /* How many of max bytes may leave now; 0: it was put in line. */

@@ -87,8 +87,24 @@ static void test_what_is_given_back_is_there_again(void **state) {
     assert_int_equal(bucket_level(&b, SECOND_NS), 100);
 }
 
+/* Somebody waits, and the process stands still for 0.2 s each second. */
+static void test_what_was_missed_is_made_up_for(void **state) {
+    (void)state;
+    struct bucket b = {0};
+    uint64_t sum = 0, largest = 0;
+    bucket_set_bytes(&b, 1000000, 0);
+    for (uint64_t ms = 20; ms <= 10000; ms += ms % 1000 == 700 ? 200 : 20) {
+        uint64_t got = bucket_take(&b, UINT64_MAX >> 1, bucket_piece(&b), ms * MS_NS);
+        sum += got;
+        largest = got > largest ? got : largest;
+    }
+    assert_in_range(sum, 9500000, 10000000);
+    assert_int_equal(largest, 100000);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_without_a_limit_everything_passes),
           cmocka_unit_test(test_ten_seconds_give_ten_times_the_rate),
           cmocka_unit_test(test_a_burst_is_a_tenth_of_a_second),
           cmocka_unit_test(test_a_new_limit_begins_empty_and_a_changed_one_goes_on),
-          cmocka_unit_test(test_who_waits_is_told_until_when), cmocka_unit_test(test_what_is_given_back_is_there_again))
+          cmocka_unit_test(test_what_was_missed_is_made_up_for), cmocka_unit_test(test_who_waits_is_told_until_when),
+          cmocka_unit_test(test_what_is_given_back_is_there_again))
