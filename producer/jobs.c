@@ -136,11 +136,14 @@ static size_t job_cost(const struct core *c, const struct file *f) {
            (f->superseded_handle ? strlen(f->superseded_handle) : 0);
 }
 
-/* Chunks and begun files spread over uploaders; puts travel in bundles, cut so that every uploader gets some. */
+/* Chunks and begun files spread over uploaders, one at a time where places are few: who serves several producers takes
+ * a message of each in turn. Puts travel in bundles, cut so that every uploader gets some. */
 static size_t jobs_per_message(const struct core *c, enum job_kind kind) {
-    if (kind != JOB_PUT)
-        return OFFER_CHUNKS;
     size_t uploaders = c->fleet.uploaders > 0 ? c->fleet.uploaders : 1;
+    if (kind != JOB_PUT) {
+        size_t each = c->fleet.share / uploaders;
+        return each < 1 ? 1 : each < OFFER_CHUNKS ? each : OFFER_CHUNKS;
+    }
     size_t each = (c->offers.ready_new + uploaders - 1) / uploaders;
     return each > OFFER_CHUNKS ? each : OFFER_CHUNKS;
 }

@@ -44,7 +44,7 @@ static void add(struct feeds *f, struct slice address, uint64_t now_ms) {
     if (!copy)
         return;
     struct feed *feed = &f->items[f->count++];
-    *feed = (struct feed){.address = copy, .away_ms = AWAY_MIN_MS, .keep = true};
+    *feed = (struct feed){.address = copy, .away_ms = AWAY_MIN_MS, .taken = f->now, .keep = true};
     log_debug("serving the jobs at %s", copy);
     feed_connect(feed, now_ms);
 }
@@ -74,21 +74,35 @@ void feeds_release(struct feeds *f) {
     *f = (struct feeds){0};
 }
 
+/* Of those not tried yet. */
+static struct feed *least(struct feeds *f, const bool *tried) {
+    struct feed *found = NULL;
+    for (size_t i = 0; i < f->count; i++)
+        if (!tried[i] && f->items[i].endpoint && (!found || f->items[i].taken < found->taken))
+            found = &f->items[i];
+    return found;
+}
+
 int feeds_recv(struct feeds *f, struct frame *frame, struct feed **feed) {
-    for (size_t i = 0; i < f->count; i++) {
-        struct feed *candidate = &f->items[(f->turn + i) % f->count];
-        if (!candidate->endpoint || endpoint_recv(candidate->endpoint, frame))
+    bool tried[FEEDS_MAX] = {false};
+    struct feed *candidate;
+    while ((candidate = least(f, tried))) {
+        tried[candidate - f->items] = true;
+        if (endpoint_recv(candidate->endpoint, frame))
             continue;
-        f->turn = (f->turn + i + 1) % f->count;
+        if (candidate->taken < f->now)
+            candidate->taken = f->now;
+        f->now = candidate->taken;
         *feed = candidate;
         return 0;
     }
     return ERR_AGAIN;
 }
 
-void feed_accepted(struct feed *feed) {
+void feed_accepted(struct feed *feed, size_t jobs, uint64_t bytes) {
     feed->declined = 0;
     feed->away_ms = AWAY_MIN_MS;
+    feed->taken += jobs * FEED_JOB_COST + bytes;
 }
 
 void feed_declined(struct feed *feed, uint64_t now_ms) {

@@ -12,7 +12,7 @@
 #define FILE_PIECE_BYTES (512u << 10)
 #define FILE_PIECE_MIN_BYTES (64u << 10)
 #define FILE_STEP_BYTES (2u << 20)
-#define FILE_STEP_MS 100
+#define FILE_STEP_MS 20
 #define FILE_TEMP_SIZE 64
 
 enum phase { PHASE_OPEN, PHASE_WRITE, PHASE_CLOSE, PHASE_VERIFY };

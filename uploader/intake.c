@@ -64,8 +64,8 @@ static void decline(struct uploader *u, const struct job *j, enum why why, uint3
     releases_add(&u->releases, &j->ref, why, after_ms, detail, 0);
 }
 
-/* Returns false when the job was declined for a reason that will last. */
-static bool consider(struct uploader *u, const struct job *j) {
+/* Returns false when the job was declined for a reason that will last. *jobs and *bytes grow by what is taken. */
+static bool consider(struct uploader *u, const struct job *j, size_t *jobs, uint64_t *bytes) {
     if (!job_is_valid(j)) {
         log_debug("dropped an offer that does not make sense");
         return true;
@@ -86,6 +86,8 @@ static bool consider(struct uploader *u, const struct job *j) {
     bool taken = uploader_places(u, j->ref.kind) > 0 && tasks_add(&u->tasks, j, false);
     if (!taken)
         decline(u, j, WHY_FULL_SLOTS, 0, NULL);
+    *jobs += taken;
+    *bytes += taken ? j->length : 0;
     FAULT_POINT_IF(taken, offer_taken, job_kind_name(j->ref.kind));
     return true;
 }
@@ -99,13 +101,15 @@ static void take_offer(struct uploader *u, struct feed *feed) {
     }
     if (m.type == MSG_OFFER && id_equal(&m.journal, session_journal(u->session))) {
         bool declined = m.offer.job_count > 0;
+        size_t jobs = 0;
+        uint64_t bytes = 0;
         for (size_t i = 0; i < m.offer.job_count; i++)
-            if (consider(u, &m.offer.jobs[i]))
+            if (consider(u, &m.offer.jobs[i], &jobs, &bytes))
                 declined = false;
         if (declined)
             feed_declined(feed, u->now_ms);
         else
-            feed_accepted(feed);
+            feed_accepted(feed, jobs, bytes);
     }
     msg_release(&m);
 }

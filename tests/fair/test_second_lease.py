@@ -70,7 +70,7 @@ def test_a_stopped_uploader_delays_the_end_by_a_lease_at_most(box):
     print(f"stopped {delay:.1f} s before the end, with a lease of {lease} s; {len(given)} second leases")
 
 
-@pytest.mark.crash
+@pytest.mark.fair
 def test_switched_off_it_is_waited_for(box):
     site = Site(box, "--no-second-lease")
     site.uploader(2, 16 * MIB)
@@ -83,7 +83,7 @@ def test_switched_off_it_is_waited_for(box):
     site.end()
 
 
-@pytest.mark.crash
+@pytest.mark.fair
 @pytest.mark.parametrize("who", ["first", "second"])
 def test_a_holder_of_the_pair_dies(box, who):
     site = Site(box, "--lease", "4s")
@@ -101,7 +101,7 @@ def test_a_holder_of_the_pair_dies(box, who):
     site.end()
 
 
-@pytest.mark.crash
+@pytest.mark.fair
 def test_the_consumer_dies_while_two_hold_a_chunk(box):
     site = Site(box, "--lease", "4s")
     fast = site.uploader(2, 16 * MIB)
