@@ -123,6 +123,26 @@ void intake_offers(struct uploader *u) {
     }
 }
 
+static void decline_all(struct uploader *u) {
+    struct msg m;
+    if (msg_decode(u->frame.data, &m))
+        return;
+    for (size_t i = 0; m.type == MSG_OFFER && i < m.offer.job_count; i++) {
+        const struct ref *ref = &m.offer.jobs[i].ref;
+        if (id_equal(&m.journal, session_journal(u->session)) && !tasks_find(&u->tasks, ref) &&
+            !reports_has(&u->reports, ref))
+            decline(u, &m.offer.jobs[i], WHY_DRAIN, 0, NULL);
+    }
+    msg_release(&m);
+}
+
+void intake_end_offers(struct uploader *u) {
+    struct feed *feed;
+    for (int i = 0; i < MESSAGES_A_TURN && feeds_recv(&u->feeds, &u->frame, &feed) == 0; i++)
+        decline_all(u);
+    feeds_release(&u->feeds);
+}
+
 /* --- the consumer's messages --- */
 
 /* The consumer names producers that this host may not know. Once for each address. */
@@ -144,7 +164,7 @@ static bool is_known(struct uploader *u, const char *address) {
 }
 
 static void take_jobs(struct uploader *u, const struct slice *jobs, size_t count) {
-    if (u->settings->jobs.count > 0)
+    if (u->settings->jobs.count > 0 || u->draining)
         return;
     struct slice usable[FEEDS_MAX];
     size_t n = 0;

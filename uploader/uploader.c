@@ -190,6 +190,7 @@ static void check_signals(struct uploader *u) {
         u->draining = true;
         u->idle_ms = u->now_ms;
         transfers_drain(u);
+        intake_end_offers(u);
         if (!u->settings->for_cp) /* cp says it for all */
             say_drain(u);
     }

@@ -78,6 +78,8 @@ void uploader_end(struct uploader *u, int status);
 /* --- intake.c --- */
 void intake_offers(struct uploader *u);
 void intake_messages(struct uploader *u);
+/* What waits to be read goes back to its producers, and no more comes. */
+void intake_end_offers(struct uploader *u);
 
 /* --- outbox.c --- */
 void outbox_send(struct uploader *u);
