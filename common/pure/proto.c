@@ -21,7 +21,10 @@
 #define LIST_ZONE_BYTES 1024 /* first piece of memory for lists */
 
 static size_t frame_max(enum msg_type type) {
-    return type == MSG_OFFER ? PROTO_OFFER_MAX : PROTO_FRAME_MAX;
+    return type == MSG_OFFER   ? PROTO_OFFER_MAX
+           : type == MSG_FETCH ? PROTO_FETCH_MAX
+           : type == MSG_DATA  ? PROTO_DATA_MAX
+                               : PROTO_FRAME_MAX;
 }
 
 /* ---- values: valid if and only if ---- */
@@ -105,6 +108,7 @@ struct encoder {
     msgpack_packer packer;
     struct buf *out;
     size_t start, max; /* the frame begins at out->data + start and has at most max bytes */
+    bool head_only;    /* FIELD_BYTES ends it: its value is not written */
     int err;           /* the first error; nothing is written after it */
 };
 
@@ -130,6 +134,13 @@ static int encode_text(struct encoder *e, struct slice text, uint64_t max, bool 
     if (err)
         return err;
     encode_bytes(e, text.ptr, text.len);
+    return e->err;
+}
+
+static int encode_head_of(struct encoder *e, size_t len, uint64_t max) {
+    if (len > max)
+        return ERR_LIMIT;
+    msgpack_pack_bin(&e->packer, len);
     return e->err;
 }
 
@@ -173,6 +184,8 @@ static int encode_value(struct encoder *e, const struct field *f, const void *ba
         return e->err;
     case FIELD_TEXT:
     case FIELD_BYTES:
+        if (e->head_only && f->kind == FIELD_BYTES)
+            return encode_head_of(e, member_slice(f, base).len, f->maximum);
         return encode_text(e, member_slice(f, base), f->maximum, f->kind == FIELD_BYTES);
     case FIELD_STRUCT:
         return encode_shape(e, f->shape, at);
@@ -202,11 +215,11 @@ static int encode_shape(struct encoder *e, const struct shape *s, const void *ba
     return err;
 }
 
-int msg_encode(const struct msg *m, struct buf *out) {
+static int encode(const struct msg *m, bool head_only, struct buf *out) {
     const struct shape *shape = message_shape(m->type);
     if (!shape)
         return ERR_INVALID;
-    struct encoder e = {.out = out, .start = out->len, .max = frame_max(m->type)};
+    struct encoder e = {.out = out, .start = out->len, .max = frame_max(m->type), .head_only = head_only};
     msgpack_packer_init(&e.packer, &e, encoder_write);
     msgpack_pack_array(&e.packer, ENVELOPE_ELEMENTS);
     msgpack_pack_uint32(&e.packer, PROTO_VERSION);
@@ -222,6 +235,15 @@ int msg_encode(const struct msg *m, struct buf *out) {
         out->data[out->len] = 0;
     }
     return err;
+}
+
+int msg_encode(const struct msg *m, struct buf *out) {
+    return encode(m, false, out);
+}
+
+int msg_encode_data_head(const struct msg *m, struct buf *out) {
+    CHECK(m->type == MSG_DATA); /* its bytes are the last field of its table */
+    return encode(m, true, out);
 }
 
 /* ---- step 1: the raw bytes ---- */

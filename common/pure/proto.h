@@ -21,16 +21,19 @@
 #include <stdint.h>
 
 #define PROTO_VERSION 1
-#define PROTO_FRAME_MAX (1u << 20)  /* bytes of any message but OFFER */
-#define PROTO_OFFER_MAX (16u << 10) /* bytes of an OFFER: bounds what a dead PULL swallows */
-#define PROTO_LIST_MAX 4096         /* entries of any list */
-#define PROTO_NAME_MAX 4096         /* bytes of a path or a destination */
-#define PROTO_TEXT_MAX 1024         /* bytes of any other text: errors, handles, etags, workers */
-#define PROTO_FORGET_MAX 256        /* uploads in one FORGET */
-#define PROTO_PLAN_MAX 256          /* files in one PLAN */
-#define PROTO_ENDPOINTS_MAX 64      /* stores' endpoints in a HEARTBEAT or BEAT */
-#define PROTO_SLOTS_MAX 1024        /* transfers at a time that SET may ask of an uploader */
-#define PROTO_UPLOADERS_MAX 64      /* processes that SET may ask of a `cp` */
+#define PROTO_FRAME_MAX (1u << 20)   /* bytes of any message but OFFER */
+#define PROTO_OFFER_MAX (16u << 10)  /* bytes of an OFFER: bounds what a dead PULL swallows */
+#define PROTO_LIST_MAX 4096          /* entries of any list */
+#define PROTO_NAME_MAX 4096          /* bytes of a path or a destination */
+#define PROTO_TEXT_MAX 1024          /* bytes of any other text: errors, handles, etags, workers */
+#define PROTO_PLAN_MAX 256           /* files in one PLAN */
+#define PROTO_PIECE_MAX (256u << 10) /* bytes of a file in one DATA */
+#define PROTO_FETCH_MAX 4096         /* bytes of a FETCH */
+#define PROTO_DATA_MAX (PROTO_PIECE_MAX + PROTO_FETCH_MAX) /* bytes of a DATA */
+#define PROTO_FORGET_MAX 256                               /* uploads in one FORGET */
+#define PROTO_ENDPOINTS_MAX 64                             /* stores' endpoints in a HEARTBEAT or BEAT */
+#define PROTO_SLOTS_MAX 1024                               /* transfers at a time that SET may ask of an uploader */
+#define PROTO_UPLOADERS_MAX 64                             /* processes that SET may ask of a `cp` */
 
 enum msg_type {
     MSG_HELLO = 1,
@@ -53,10 +56,9 @@ enum msg_type {
     MSG_STATE,
     MSG_BYE,
     MSG_ERROR,
-    /* numbers kept for the messages of uploaders that share no file system: */
-    MSG_RESERVED_FETCH = 21,
-    MSG_RESERVED_DATA = 22,
-    MSG_SET = 23,
+    MSG_FETCH,
+    MSG_DATA,
+    MSG_SET,
     MSG_SETTINGS,
     MSG_FORGET,
     MSG_FORGOTTEN,
@@ -274,6 +276,7 @@ struct msg_heartbeat {
     struct lease_mark *leases;
     size_t lease_count;
     uint64_t sent_bytes, retries; /* since its start */
+    uint64_t fetched_bytes;       /* likewise: from producers */
     uint64_t bwlimit;             /* bytes a second it keeps to now; 0 none */
     uint64_t own_bwlimit;         /* its --bwlimit; 0 none */
     bool held_back;               /* bytes waited for that limit since the last HEARTBEAT */
@@ -351,6 +354,7 @@ struct result {
     struct target target;     /* put */
     uint64_t seq;             /* redo: the record that must not count; a newer one of this chunk stays. 0: whichever */
     bool doubt;               /* begin: an attempt whose reply was lost may have created another one (rule 10) */
+    bool fetched;             /* chunk, put: the bytes came from the producer */
 };
 struct msg_complete { /* COMPLETE and FAIL */
     struct result *results;
@@ -439,6 +443,7 @@ struct worker_status {
     struct slice worker; /* host/pid */
     uint32_t slots, active, free;
     uint64_t sent_bytes, rate, retries, silent_ms; /* rate: bytes a second over the last seconds */
+    uint64_t fetched_bytes;                        /* from producers */
     uint64_t bwlimit;                              /* that it keeps to; 0 none */
 };
 struct brake_status { /* a store's endpoint that the fleet goes easy on */
@@ -490,6 +495,33 @@ struct msg_bye {
     uint32_t unused;
 };
 
+/* A FETCH says all there is to know each time, so that it can be repeated, and be sent to a producer that forgot the
+ * transfer. A transfer is the connection it came by and msg.number. */
+struct msg_fetch {
+    struct id128 upload;
+    uint64_t offset, length; /* the range of the file; length 0: is the file still what was planned? */
+    uint64_t position;       /* in the range: the first byte that is missing */
+    uint64_t credit;         /* in the range: up to where bytes may be sent */
+    bool ahead;              /* send the range's checksum before its bytes */
+    bool cancel;             /* the transfer is over */
+};
+enum data_state {
+    DATA_BYTES = 1,  /* some of the range; more follow */
+    DATA_WAITING,    /* nothing yet; position: how far it was read for the checksum */
+    DATA_AHEAD,      /* crc: of the whole range */
+    DATA_UNCHANGED,  /* the last bytes, if any; the file was still the planned one after they were read */
+    DATA_CHANGED,    /* it is not the planned one; why */
+    DATA_UNREADABLE, /* why */
+    DATA_UNKNOWN,    /* no such upload in this producer's plan, or not that range */
+};
+struct msg_data {
+    enum data_state state;
+    uint64_t position; /* in the range: of the first byte */
+    uint32_t crc;      /* crc32c of bytes; AHEAD: of the range */
+    struct slice why;  /* for people */
+    struct slice bytes;
+};
+
 enum protocol_error {
     PROTOCOL_VERSION = 1, /* I do not speak that version */
     PROTOCOL_MALFORMED,
@@ -530,6 +562,8 @@ struct msg {
         struct msg_state state;
         struct msg_bye bye;
         struct msg_error error;
+        struct msg_fetch fetch;
+        struct msg_data data;
         struct msg_set set;
         struct msg_settings settings;
         struct msg_forget forget;
@@ -540,6 +574,9 @@ struct msg {
 
 /* Appends the frame to out. ERR_LIMIT when it would pass the type's maximum (out as before): send less. */
 int msg_encode(const struct msg *m, struct buf *out) MUST_CHECK;
+/* A DATA without the bytes it carries, for they lie elsewhere: out gets what stands in front of them in the frame.
+ * m->data.bytes.ptr is not looked at. */
+int msg_encode_data_head(const struct msg *m, struct buf *out) MUST_CHECK;
 /* ERR_INVALID (damaged, a count or length past its maximum, a missing field), ERR_VERSION (then type, sender and number
  * may be unset), ERR_NOMEM. m need not be released after an error. */
 int msg_decode(struct slice frame, struct msg *m) MUST_CHECK;

@@ -203,6 +203,7 @@ static const struct field result_fields[] = {
     STRUCT(result, 16, target, OPTIONAL, target_shape),
     FLAG(result, 17, doubt),
     NUMBER(result, 18, seq, OPTIONAL, ANY64),
+    FLAG(result, 19, fetched),
 };
 static const struct shape result_shape = SHAPE("result", result, result_fields);
 
@@ -254,7 +255,8 @@ static const struct field worker_status_fields[] = {
     NUMBER(worker_status, 3, slots, OPTIONAL, ANY32),     NUMBER(worker_status, 4, active, OPTIONAL, ANY32),
     NUMBER(worker_status, 5, free, OPTIONAL, ANY32),      NUMBER(worker_status, 6, sent_bytes, OPTIONAL, ANY64),
     NUMBER(worker_status, 7, rate, OPTIONAL, ANY64),      NUMBER(worker_status, 8, retries, OPTIONAL, ANY64),
-    NUMBER(worker_status, 9, silent_ms, OPTIONAL, ANY64), NUMBER(worker_status, 20, bwlimit, OPTIONAL, ANY64),
+    NUMBER(worker_status, 9, silent_ms, OPTIONAL, ANY64), NUMBER(worker_status, 10, fetched_bytes, OPTIONAL, ANY64),
+    NUMBER(worker_status, 20, bwlimit, OPTIONAL, ANY64),
 };
 static const struct shape worker_status_shape = SHAPE("worker_status", worker_status, worker_status_fields);
 
@@ -333,6 +335,7 @@ static const struct field heartbeat_fields[] = {
     NUMBER(msg_heartbeat, 21, own_bwlimit, OPTIONAL, ANY64),
     FLAG(msg_heartbeat, 22, held_back),
     LIST(msg_heartbeat, 23, endpoints, endpoint_count, PROTO_ENDPOINTS_MAX, endpoint_use_shape),
+    NUMBER(msg_heartbeat, 30, fetched_bytes, OPTIONAL, ANY64),
 };
 static const struct field beat_fields[] = {
     LIST(msg_beat, 1, invalid, invalid_count, PROTO_LIST_MAX, ref_shape),
@@ -426,6 +429,21 @@ static const struct field forgotten_fields[] = {
     TEXT(msg_forgotten, 2, error, OPTIONAL, PROTO_TEXT_MAX),
 };
 
+static const struct field fetch_fields[] = {
+    ID(msg_fetch, 1, upload, REQUIRED),
+    NUMBER(msg_fetch, 2, offset, OPTIONAL, SIZE_LIMIT),
+    NUMBER(msg_fetch, 3, length, OPTIONAL, SIZE_LIMIT),
+    NUMBER(msg_fetch, 4, position, OPTIONAL, SIZE_LIMIT),
+    NUMBER(msg_fetch, 5, credit, OPTIONAL, SIZE_LIMIT),
+    FLAG(msg_fetch, 6, ahead),
+    FLAG(msg_fetch, 7, cancel),
+};
+static const struct field data_fields[] = {
+    ENUM(msg_data, 1, state, REQUIRED, DATA_UNKNOWN), NUMBER(msg_data, 2, position, OPTIONAL, SIZE_LIMIT),
+    NUMBER(msg_data, 3, crc, OPTIONAL, ANY32),        TEXT(msg_data, 4, why, OPTIONAL, PROTO_TEXT_MAX),
+    BYTES(msg_data, 5, bytes, PROTO_PIECE_MAX), /* stays last: msg_encode_data_head */
+};
+
 static const struct shape messages[] = {
     [MSG_HELLO] = SHAPE("HELLO", msg_hello, hello_fields),
     [MSG_WELCOME] = SHAPE("WELCOME", msg_welcome, welcome_fields),
@@ -447,6 +465,8 @@ static const struct shape messages[] = {
     [MSG_STATE] = SHAPE("STATE", msg_state, state_fields),
     [MSG_BYE] = {.name = "BYE", .size = sizeof(struct msg_bye)},
     [MSG_ERROR] = SHAPE("ERROR", msg_error, error_fields),
+    [MSG_FETCH] = SHAPE("FETCH", msg_fetch, fetch_fields),
+    [MSG_DATA] = SHAPE("DATA", msg_data, data_fields),
     [MSG_SET] = SHAPE("SET", msg_set, set_fields),
     [MSG_SETTINGS] = SHAPE("SETTINGS", msg_settings, settings_fields),
     [MSG_FORGET] = SHAPE("FORGET", msg_forget, forget_fields),
