@@ -77,6 +77,10 @@ static void fill_result(const struct verdict_on *v, struct record *r) {
         r->has |= HAS_ETAG;
         r->etag = v->result->etag;
     }
+    if (v->result->fetched && v->result->ref.kind != JOB_FINISH) {
+        r->has |= HAS_VIA;
+        r->via = slice_of("fetch");
+    }
 }
 
 /* ---- done ---- */

@@ -16,6 +16,7 @@ static void note_counters(struct consumer *c, struct peer *peer, const struct ms
     peer->free = h->free;
     peer->sent_bytes = h->sent_bytes;
     peer->retries = h->retries;
+    peer->fetched_bytes = h->fetched_bytes;
     if (peer->rate_ms == 0 || h->sent_bytes < peer->rate_bytes) {
         peer->rate_ms = now;
         peer->rate_bytes = h->sent_bytes;

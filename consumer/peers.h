@@ -45,7 +45,7 @@ struct peer {
     /* uploader */
     struct list leases;
     uint32_t slots, active, free;
-    uint64_t sent_bytes, retries;
+    uint64_t sent_bytes, retries, fetched_bytes;
     uint64_t rate, rate_ms, rate_bytes; /* bytes a second; when and at what count it was last taken */
     uint64_t unable;                    /* bits of producers it released something of as not-here */
     bool beaten;                        /* a HEARTBEAT of it was read */

@@ -69,6 +69,7 @@ static void add_workers(const struct consumer *c, const struct peer *peer, struc
             .rate = p->rate,
             .retries = p->retries,
             .bwlimit = p->limits.kept_bwlimit,
+            .fetched_bytes = p->fetched_bytes,
             .silent_ms = now > p->heard_ms ? now - p->heard_ms : 0,
         };
     }

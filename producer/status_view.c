@@ -35,6 +35,7 @@ static int json_worker(const struct worker_status *w) {
         json_line_number(&l, "rate", w->rate);
         json_line_number(&l, "retries", w->retries);
         json_line_number(&l, "bwlimit", w->bwlimit);
+        json_line_number(&l, "fetched_bytes", w->fetched_bytes);
     }
     json_line_number(&l, "silent_ms", w->silent_ms);
     return json_line_end(&l);
@@ -87,7 +88,7 @@ static int print_printable(const char *before, struct slice text, const char *af
 }
 
 static int print_worker(const struct worker_status *w) {
-    char rate[UNITS_TEXT_SIZE], sent[UNITS_TEXT_SIZE];
+    char rate[UNITS_TEXT_SIZE], sent[UNITS_TEXT_SIZE], fetched[UNITS_TEXT_SIZE];
     printf("%-9s ", role_name(w->role));
     int err = print_printable("", w->worker, "");
     if (w->role == ROLE_UPLOADER)
@@ -95,6 +96,8 @@ static int print_worker(const struct worker_status *w) {
                format_rate((double)w->rate, rate), format_size(w->sent_bytes, sent), w->retries);
     if (w->role == ROLE_UPLOADER && w->bwlimit)
         printf(", limited to %s", format_rate((double)w->bwlimit, rate));
+    if (w->fetched_bytes)
+        printf(", %s fetched from producers", format_size(w->fetched_bytes, fetched));
     if (w->silent_ms >= 3000)
         printf(", silent for %" PRIu64 " s", w->silent_ms / 1000);
     putchar('\n');

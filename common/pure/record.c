@@ -47,6 +47,7 @@ const struct record_field_def record_fields[F_COUNT] = {
     FIELD(F_KIND, "kind", FIELD_TEXT, kind, 0),
     FIELD(F_SINCE_NS, "since_ns", FIELD_I64, since_ns, HAS_SINCE),
     FIELD(F_OPENS, "opens", FIELD_U64, opens, HAS_OPENS),
+    FIELD(F_VIA, "via", FIELD_TEXT, via, HAS_VIA),
 };
 
 #define B FIELD_BIT
@@ -65,7 +66,7 @@ static const struct record_layout layouts[EV_COUNT] = {
                   IDENTITY | B(F_CHUNK_SIZE) | B(F_CHUNKS) | B(F_HANDLE),
                   13,
                   {IDENTITY_ORDER, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM}},
-    [EV_CHUNK] = {"chunk", CHUNK_BASE | B(F_WORKER) | B(F_MS), 8, {CHUNK_ORDER}},
+    [EV_CHUNK] = {"chunk", CHUNK_BASE | B(F_WORKER) | B(F_MS), 9, {CHUNK_ORDER, F_VIA}},
     [EV_REDO] = {"redo", B(F_UPLOAD) | B(F_CHUNK), 2, {F_UPLOAD, F_CHUNK}},
     [EV_FINISH] = {"finish",
                    B(F_UPLOAD) | B(F_DEST) | B(F_SIZE) | B(F_CRC) | B(F_MS),
@@ -73,8 +74,8 @@ static const struct record_layout layouts[EV_COUNT] = {
                    {F_UPLOAD, F_DEST, F_SIZE, F_CRC, F_ETAG, F_MS}},
     [EV_PUT] = {"put",
                 IDENTITY | B(F_CRC) | B(F_WORKER) | B(F_MS),
-                13,
-                {IDENTITY_ORDER, F_CRC, F_ETAG, F_WORKER, F_MS}},
+                14,
+                {IDENTITY_ORDER, F_CRC, F_ETAG, F_WORKER, F_MS, F_VIA}},
     [EV_FAIL] = {"fail", B(F_UPLOAD) | B(F_CLASS) | B(F_ERROR), 5, {F_UPLOAD, F_SRC, F_DEST, F_CLASS, F_ERROR}},
     [EV_ABORT] = {"abort", B(F_UPLOAD) | B(F_REASON), 2, {F_UPLOAD, F_REASON}},
     [EV_CARRY] = {"carry", 0, 0, {0}}, /* see carry_layouts */

@@ -52,6 +52,7 @@ enum field_id {
     F_KIND,
     F_SINCE_NS,
     F_OPENS,
+    F_VIA,
     F_COUNT
 };
 

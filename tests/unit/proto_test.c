@@ -553,7 +553,7 @@ static void test_encode_refuses_invalid_values(void **state) {
     m.hello.host = slice_make("a\0b", 3);
     assert_int_equal(encode_after(&m, &len), ERR_INVALID);
     assert_int_equal(len, 0);
-    m.type = MSG_RESERVED_SET;
+    m.type = (enum msg_type)(TYPE_COUNT + 1);
     assert_int_equal(encode_after(&m, &len), ERR_INVALID);
     m.type = (enum msg_type)0;
     assert_int_equal(encode_after(&m, &len), ERR_INVALID);

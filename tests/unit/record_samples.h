@@ -91,6 +91,8 @@ static inline void sample_record(unsigned number, struct record *r) {
     case EV_PUT:
         sample_result(r);
         sample_identity(r);
+        r->has |= HAS_VIA;
+        r->via = slice_of("fetch");
         break;
     case EV_OPEN:
         sample_identity(r);
