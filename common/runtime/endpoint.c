@@ -90,7 +90,19 @@ static int context_get(void) {
 }
 
 static bool kind_binds(enum endpoint_kind kind) {
-    return kind == ENDPOINT_ROUTER || kind == ENDPOINT_PUSH;
+    return kind == ENDPOINT_ROUTER || kind == ENDPOINT_PUSH || kind == ENDPOINT_DATA;
+}
+
+/* Its messages name a peer. */
+static bool kind_routes(enum endpoint_kind kind) {
+    return kind == ENDPOINT_ROUTER || kind == ENDPOINT_DATA;
+}
+
+static int64_t message_max(enum endpoint_kind kind) {
+    static const int64_t bytes[] = {
+        [ENDPOINT_ROUTER] = PROTO_FRAME_MAX, [ENDPOINT_DEALER] = PROTO_FRAME_MAX, [ENDPOINT_PUSH] = PROTO_OFFER_MAX,
+        [ENDPOINT_PULL] = PROTO_OFFER_MAX,   [ENDPOINT_DATA] = PROTO_FETCH_MAX,   [ENDPOINT_FETCH] = PROTO_DATA_MAX};
+    return bytes[kind];
 }
 
 struct setting {
@@ -125,11 +137,11 @@ static int set_conversation(void *socket, enum endpoint_kind kind, bool tcp, boo
     static const struct setting router[] = {{ZMQ_ROUTER_MANDATORY, 1}, {ZMQ_BACKLOG, BACKLOG}};
     static const struct setting dealer[] = {{ZMQ_IMMEDIATE, 1}};
     static const struct setting over_tcp[] = {{ZMQ_TCP_MAXRT, UNACKNOWLEDGED_MS}};
-    if (APPLY(socket, both) || set_max_message(socket, PROTO_FRAME_MAX, curve))
+    if (APPLY(socket, both) || set_max_message(socket, message_max(kind), curve))
         return -1;
     if (tcp && (set_keepalive(socket) || APPLY(socket, over_tcp)))
         return -1;
-    return kind == ENDPOINT_ROUTER ? APPLY(socket, router) : APPLY(socket, dealer);
+    return kind_routes(kind) ? APPLY(socket, router) : APPLY(socket, dealer);
 }
 
 static int set_offers(void *socket, bool tcp, bool curve) {
@@ -171,9 +183,9 @@ static int settings_set(void *socket, enum endpoint_kind kind, const char *addre
     if (APPLY(socket, all) || (strchr(address, '[') && APPLY(socket, ipv6)))
         return -1;
     bool tcp = strncmp(address, "tcp://", 6) == 0;
-    if (kind == ENDPOINT_ROUTER || kind == ENDPOINT_DEALER)
-        return set_conversation(socket, kind, tcp, curve);
-    return set_offers(socket, tcp, curve);
+    if (kind == ENDPOINT_PUSH || kind == ENDPOINT_PULL)
+        return set_offers(socket, tcp, curve);
+    return set_conversation(socket, kind, tcp, curve);
 }
 
 /* The path of an ipc address, NULL for others. "@name" is no path: Linux's abstract names, and "*" is chosen late. */
@@ -246,8 +258,8 @@ static int open_socket(struct endpoint *e, int type, const char *address) {
 
 /* What may come and not be read, of all connections. Nobody has anything to say to a PUSH. */
 static size_t unread_max(enum endpoint_kind kind) {
-    static const size_t mib[] = {
-        [ENDPOINT_ROUTER] = 256, [ENDPOINT_DEALER] = 64, [ENDPOINT_PUSH] = 1, [ENDPOINT_PULL] = 16};
+    static const size_t mib[] = {[ENDPOINT_ROUTER] = 256, [ENDPOINT_DEALER] = 64, [ENDPOINT_PUSH] = 1,
+                                 [ENDPOINT_PULL] = 16,    [ENDPOINT_DATA] = 16,   [ENDPOINT_FETCH] = 64};
     return mib[kind] << 20;
 }
 
@@ -258,12 +270,12 @@ static int open_watch(struct endpoint *e, const char *address) {
                                     .address = e->address,
                                     .tcp = tcp,
                                     .binds = kind_binds(e->kind),
-                                    .heard = tcp && e->kind == ENDPOINT_ROUTER,
+                                    .heard = tcp && kind_routes(e->kind),
                                     .curve = e->curve,
                                     .unread_max = unread_max(e->kind)};
     memcpy(e->address, address, strlen(address) + 1);
     int err = connections_new(&e->connections, &o);
-    if (err == 0 && e->kind == ENDPOINT_ROUTER)
+    if (err == 0 && kind_routes(e->kind))
         err = unsent_new(&e->unsent);
     return err;
 }
@@ -306,10 +318,9 @@ static int prepare_keys(struct endpoint *e, const char *address) {
 }
 
 static int open_to(struct endpoint **out, enum endpoint_kind kind, const char *address, enum trust_role server) {
-    static const int types[] = {[ENDPOINT_ROUTER] = ZMQ_ROUTER,
-                                [ENDPOINT_DEALER] = ZMQ_DEALER,
-                                [ENDPOINT_PUSH] = ZMQ_PUSH,
-                                [ENDPOINT_PULL] = ZMQ_PULL};
+    static const int types[] = {
+        [ENDPOINT_ROUTER] = ZMQ_ROUTER, [ENDPOINT_DEALER] = ZMQ_DEALER, [ENDPOINT_PUSH] = ZMQ_PUSH,
+        [ENDPOINT_PULL] = ZMQ_PULL,     [ENDPOINT_DATA] = ZMQ_ROUTER,   [ENDPOINT_FETCH] = ZMQ_DEALER};
     *out = NULL;
     int err = address_check(address);
     if (err == 0 && kind_binds(kind))
@@ -470,7 +481,7 @@ static int message_recv(struct endpoint *e, struct frame *f, bool *good) {
     int err = part_recv(e, part, &more);
     if (err)
         return err;
-    if (e->kind == ENDPOINT_ROUTER) {
+    if (kind_routes(e->kind)) {
         size_t len = zmq_msg_size(part);
         bool fits = len <= sizeof f->peer;
         if (fits) {
@@ -547,9 +558,9 @@ static int part_send(struct endpoint *e, const void *bytes, size_t len, int flag
     return 0;
 }
 
-static int counted_send(struct endpoint *e, struct parcel *parcel, size_t len) {
+static int counted_send(struct endpoint *e, struct parcel *parcel, void *bytes, size_t len) {
     zmq_msg_t part;
-    if (zmq_msg_init_data(&part, parcel_bytes(parcel), len, parcel_free, parcel) != 0) {
+    if (zmq_msg_init_data(&part, bytes, len, parcel_free, parcel) != 0) {
         parcel_free(NULL, parcel);
         return ERR_NOMEM;
     }
@@ -562,20 +573,39 @@ static int counted_send(struct endpoint *e, struct parcel *parcel, size_t len) {
     return 0;
 }
 
+static int routed_send(struct endpoint *e, const void *peer, size_t peer_len, struct parcel *parcel, void *bytes,
+                       size_t len) {
+    int err = part_send(e, peer, peer_len, ZMQ_SNDMORE);
+    if (err) {
+        parcel_free(NULL, parcel);
+        return err;
+    }
+    return counted_send(e, parcel, bytes, len);
+}
+
 int endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct slice data) {
-    CHECK((e->kind == ENDPOINT_ROUTER) == (peer_len > 0));
+    CHECK(kind_routes(e->kind) == (peer_len > 0));
     if (peer_len == 0)
         return part_send(e, data.ptr ? data.ptr : "", data.len, 0);
     struct parcel *parcel;
     int err = unsent_wrap(e->unsent, peer, peer_len, data, &parcel);
     if (err)
         return err;
-    err = part_send(e, peer, peer_len, ZMQ_SNDMORE);
+    return routed_send(e, peer, peer_len, parcel, parcel_bytes(parcel), data.len);
+}
+
+int endpoint_lend(struct endpoint *e, const void *peer, size_t peer_len, const struct loan *loan) {
+    struct parcel *parcel;
+    int err = unsent_lend(e->unsent, peer, peer_len, loan->len, loan->release, loan->arg, &parcel);
     if (err) {
-        parcel_free(NULL, parcel);
+        loan->release(loan->arg);
         return err;
     }
-    return counted_send(e, parcel, data.len);
+    return routed_send(e, peer, peer_len, parcel, loan->bytes, loan->len);
+}
+
+bool endpoint_has_room(const struct endpoint *e, const void *peer, size_t peer_len, size_t len) {
+    return unsent_has_room(e->unsent, peer, peer_len, len);
 }
 
 bool endpoint_is_pressed(const struct endpoint *e) {

@@ -22,6 +22,9 @@ enum endpoint_kind {
     ENDPOINT_DEALER, /* connects; everybody else. IMMEDIATE=1 */
     ENDPOINT_PUSH,   /* binds; offers. SNDHWM 1 and small buffers: what a dead peer holds is bounded (FACTS) */
     ENDPOINT_PULL,   /* connects; one socket per producer. RCVHWM 1, MAXMSGSIZE = PROTO_OFFER_MAX */
+    ENDPOINT_DATA,   /* binds; a producer's ROUTER for bytes of files: buffers as the kernel likes them, short questions
+                      */
+    ENDPOINT_FETCH,  /* connects; an uploader's DEALER to it. MAXMSGSIZE = PROTO_DATA_MAX */
 };
 
 struct endpoint; /* opaque */
@@ -66,6 +69,18 @@ void frame_release(struct frame *f);
 /* Sends one frame; peer and peer_len for ROUTER, else NULL, 0. ERR_AGAIN: full now (ROUTER: that peer does not read);
  * ERR_NOT_FOUND: that peer is gone (ROUTER). */
 int endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct slice data) MUST_CHECK;
+
+/* ROUTER: the same without a copy: bytes stay the caller's until release(arg) is called, once, by any thread, also when
+ * this fails. */
+struct loan {
+    void *bytes;
+    size_t len;
+    void (*release)(void *arg);
+    void *arg;
+};
+int endpoint_lend(struct endpoint *e, const void *peer, size_t peer_len, const struct loan *loan) MUST_CHECK;
+/* ROUTER: would a message of len bytes for this peer be taken now? */
+bool endpoint_has_room(const struct endpoint *e, const void *peer, size_t peer_len, size_t len);
 
 /* ROUTER: much waits for peers that do not read (unsent.h); keep answers under UNSENT_SMALL. */
 bool endpoint_is_pressed(const struct endpoint *e);

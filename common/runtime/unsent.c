@@ -27,6 +27,8 @@ struct parcel {
     struct unsent *all;
     struct unsent_peer *peer;
     size_t counted;
+    void (*release)(void *arg); /* of lent bytes; NULL: bytes follow */
+    void *arg;
     char bytes[];
 };
 
@@ -110,33 +112,54 @@ static struct unsent_peer *find(struct unsent *u, const void *id, size_t len) {
 /* ---- parcels ---- */
 
 static bool has_room(const struct unsent *u, const struct unsent_peer *p, size_t bytes) {
-    size_t waiting = atomic_load(&p->bytes);
+    size_t waiting = p ? atomic_load(&p->bytes) : 0;
     if (unsent_bytes(u) + bytes > UNSENT_ALL_MAX)
         return waiting == 0 && bytes <= UNSENT_SMALL;
     return waiting == 0 || waiting + bytes <= UNSENT_PEER_MAX;
 }
 
-int unsent_wrap(struct unsent *u, const void *peer, size_t peer_len, struct slice data, struct parcel **out) {
+/* A parcel for len bytes, with room for `inside` of them. */
+static int parcel_new(struct unsent *u, const void *peer, size_t peer_len, size_t len, size_t inside,
+                      struct parcel **out) {
     *out = NULL;
     if (peer_len > PEER_MAX)
         return ERR_INVALID;
     struct unsent_peer *p = find(u, peer, peer_len);
     if (!p)
         return ERR_NOMEM;
-    size_t counted = data.len + UNSENT_OVERHEAD;
+    size_t counted = len + UNSENT_OVERHEAD;
     if (!has_room(u, p, counted))
         return ERR_AGAIN;
-    struct parcel *parcel = malloc(sizeof *parcel + data.len);
+    struct parcel *parcel = malloc(sizeof *parcel + inside);
     if (!parcel)
         return ERR_NOMEM;
     *parcel = (struct parcel){.all = u, .peer = p, .counted = counted};
-    if (data.len)
-        memcpy(parcel->bytes, data.ptr, data.len);
     atomic_fetch_add(&u->users, 1);
     atomic_fetch_add(&u->bytes, counted);
     atomic_fetch_add(&p->bytes, counted);
     *out = parcel;
     return 0;
+}
+
+int unsent_wrap(struct unsent *u, const void *peer, size_t peer_len, struct slice data, struct parcel **out) {
+    int err = parcel_new(u, peer, peer_len, data.len, data.len, out);
+    if (!err && data.len)
+        memcpy((*out)->bytes, data.ptr, data.len);
+    return err;
+}
+
+int unsent_lend(struct unsent *u, const void *peer, size_t peer_len, size_t len, void (*release)(void *arg), void *arg,
+                struct parcel **out) {
+    int err = parcel_new(u, peer, peer_len, len, 0, out);
+    if (!err) {
+        (*out)->release = release;
+        (*out)->arg = arg;
+    }
+    return err;
+}
+
+bool unsent_has_room(const struct unsent *u, const void *peer, size_t peer_len, size_t len) {
+    return has_room(u, look_up(u, peer, peer_len), len + UNSENT_OVERHEAD);
 }
 
 void *parcel_bytes(struct parcel *p) {
@@ -147,6 +170,8 @@ void parcel_free(void *bytes, void *hint) {
     struct parcel *p = hint;
     struct unsent *u = p->all;
     (void)bytes;
+    if (p->release)
+        p->release(p->arg);
     atomic_fetch_sub(&u->bytes, p->counted);
     atomic_fetch_sub(&p->peer->bytes, p->counted); /* from here on the peer may be gone */
     free(p);

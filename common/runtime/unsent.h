@@ -29,6 +29,12 @@ void unsent_destroy(struct unsent **u);
 /* A counted copy of data for the peer with this routing id. ERR_AGAIN: it has too much waiting; ERR_NOMEM. */
 int unsent_wrap(struct unsent *u, const void *peer, size_t peer_len, struct slice data,
                 struct parcel **parcel) MUST_CHECK;
+/* Counts len bytes that lie elsewhere; release(arg) tells, in any thread, that they are not needed any more. On an
+ * error nothing was counted and release is not called. */
+int unsent_lend(struct unsent *u, const void *peer, size_t peer_len, size_t len, void (*release)(void *arg), void *arg,
+                struct parcel **parcel) MUST_CHECK;
+/* May a message of len bytes wait for this peer now? */
+bool unsent_has_room(const struct unsent *u, const void *peer, size_t peer_len, size_t len);
 void *parcel_bytes(struct parcel *p);
 /* Ends it; any thread. The signature is zmq_msg_init_data's. */
 void parcel_free(void *bytes, void *parcel);

@@ -130,5 +130,30 @@ static void test_freed_by_another_thread(void **state) {
     assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_one_peer_does_not_read), cmocka_unit_test(test_many_peers_do_not_read),
-          cmocka_unit_test(test_peers_are_forgotten), cmocka_unit_test(test_freed_by_another_thread))
+static void count_release(void *arg) {
+    ++*(int *)arg;
+}
+
+/* What is lent counts like a copy, and is given back once: when it was sent, not when it was refused. */
+static void test_lent_bytes_are_counted_and_given_back(void **state) {
+    (void)state;
+    struct unsent *u;
+    struct parcel *lent, *refused;
+    int released = 0;
+    assert_int_equal(unsent_new(&u), 0);
+    assert_true(unsent_has_room(u, "peer", 4, UNSENT_PEER_MAX - UNSENT_OVERHEAD));
+    assert_int_equal(unsent_lend(u, "peer", 4, 3 * MIB, count_release, &released, &lent), 0);
+    assert_int_equal(unsent_bytes(u), 3 * MIB + UNSENT_OVERHEAD);
+    assert_false(unsent_has_room(u, "peer", 4, MIB));
+    assert_true(unsent_has_room(u, "other", 5, MIB));
+    assert_int_equal(unsent_lend(u, "peer", 4, MIB, count_release, &released, &refused), ERR_AGAIN);
+    assert_int_equal(released, 0);
+    parcel_free(NULL, lent);
+    assert_int_equal(released, 1);
+    assert_int_equal(unsent_bytes(u), 0);
+    unsent_destroy(&u);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_lent_bytes_are_counted_and_given_back), cmocka_unit_test(test_one_peer_does_not_read),
+          cmocka_unit_test(test_many_peers_do_not_read), cmocka_unit_test(test_peers_are_forgotten),
+          cmocka_unit_test(test_freed_by_another_thread))
