@@ -78,10 +78,15 @@ void files_set_upload(struct files *fs, struct file *f, const struct id128 *uplo
     f->hashed = true;
 }
 
-struct file *files_find(const struct files *fs, const struct id128 *upload) {
+struct file *files_find_planned(const struct files *fs, const struct id128 *upload) {
     struct file *f = fs->by_upload[id_hash(upload) % FILES_BUCKETS];
     while (f && !id_equal(&f->upload, upload))
         f = f->same_hash;
+    return f;
+}
+
+struct file *files_find(const struct files *fs, const struct id128 *upload) {
+    struct file *f = files_find_planned(fs, upload);
     for (struct file *other = f ? NULL : fs->first; other; other = other->next)
         if (other->state == FILE_CLEAR && id_equal(&other->superseded, upload))
             return other;

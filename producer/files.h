@@ -101,6 +101,8 @@ void files_set_identity(struct files *fs, struct file *f, const struct fileid *i
 void files_set_upload(struct files *fs, struct file *f, const struct id128 *upload);
 /* By its upload id, or by that of the upload it waits to see aborted; NULL when unknown. */
 struct file *files_find(const struct files *fs, const struct id128 *upload);
+/* By its upload id alone. */
+struct file *files_find_planned(const struct files *fs, const struct id128 *upload);
 
 /* Takes over geometry and a bitmap of done chunks (NULL: none done); nothing is taken afterwards. ERR_INVALID when they
  * do not fit the file, ERR_NOMEM: the file is as before. */

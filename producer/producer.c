@@ -1,6 +1,6 @@
 /*
  * The producer's turn: sockets and time around core.h. Phases of producer_step, each bounded: conversation in, walk,
- * ask for plans, keep the tail asked, offer.
+ * ask for plans, keep the tail asked, offer, serve bytes.
  *
  * The tail. Exactly one TAIL is outstanding. Its cursors are taken from WELCOME before any file is planned under that
  * epoch, so no record is missed: what PLANNED does not show yet comes by the tail.
@@ -10,6 +10,7 @@
  */
 #include "producer/producer.h"
 #include "producer/core.h"
+#include "producer/data.h"
 #include "runtime/session.h"
 #include "system/descriptors.h"
 #include "system/dirs.h"
@@ -38,6 +39,7 @@ struct producer {
     struct core core;
     struct session *session;
     struct endpoint *jobs;
+    struct data *data;
     char *journal_dir, *consumer;
     uint64_t consumer_wait_ms, started_ms;
 
@@ -84,6 +86,25 @@ static int open_jobs(struct producer *p, const char *address) {
     return err;
 }
 
+static int open_data(struct producer *p, const char *address) {
+    struct buf beside = BUF_INIT;
+    int err = 0;
+    if (address)
+        remove_dead_socket(address);
+    else if ((err = data_address_beside(endpoint_address(p->jobs), &beside)) == ERR_NOT_FOUND)
+        err = fresh_ipc_endpoint("data", &beside);
+    if (err == ERR_INVALID) {
+        log_error("--jobs %s: no port is left for the bytes of files; name one with --data", endpoint_address(p->jobs));
+        err = ERR_USAGE;
+    }
+    if (!err)
+        err = data_new(&p->data, address ? address : beside.data, &p->core.files);
+    if (err == ERR_BUSY && !address)
+        log_error("the bytes of files leave there; name another endpoint with --data");
+    buf_release(&beside);
+    return err;
+}
+
 static int copy_text(char **out, const char *text) {
     *out = text ? slice_dup(slice_of(text)) : NULL;
     return text && !*out ? ERR_NOMEM : 0;
@@ -91,10 +112,6 @@ static int copy_text(char **out, const char *text) {
 
 int producer_new(struct producer **out, const struct producer_config *config, const struct producer_events *e) {
     *out = NULL;
-    if (config->data_endpoint) {
-        log_error("--data: sending bytes through the producer is not in this version");
-        return ERR_USAGE;
-    }
     if (!config->consumer && !config->journal_dir) {
         log_error("--consumer or --journal is needed to find the consumer");
         return ERR_USAGE;
@@ -112,6 +129,8 @@ int producer_new(struct producer **out, const struct producer_config *config, co
         err = copy_text(&p->consumer, config->consumer);
     if (err == 0)
         err = open_jobs(p, config->jobs_endpoint);
+    if (err == 0)
+        err = open_data(p, config->data_endpoint);
     if (err == 0) {
         struct session_options o = {.role = ROLE_PRODUCER,
                                     .consumer = p->consumer,
@@ -132,6 +151,7 @@ void producer_destroy(struct producer **pp) {
     if (!p)
         return;
     endpoint_close(&p->jobs);
+    data_destroy(&p->data);
     session_destroy(&p->session);
     core_release(&p->core);
     buf_release(&p->frame);
@@ -207,6 +227,7 @@ size_t producer_wait_items(struct producer *p, struct wait_item items[PRODUCER_W
             .endpoint = conversation, .fd = -1, .want = ENDPOINT_IN | (p->conversation_blocked ? ENDPOINT_OUT : 0)};
     /* looked after while waiting, also when there is nothing to offer */
     items[count++] = (struct wait_item){.endpoint = p->jobs, .fd = -1, .want = p->offers_blocked ? ENDPOINT_OUT : 0};
+    items[count++] = (struct wait_item){.endpoint = data_endpoint(p->data), .fd = -1, .want = ENDPOINT_IN};
     return count;
 }
 
@@ -404,10 +425,11 @@ static int encode_offer(struct producer *p, struct offer *const *picked, size_t 
         list[i].second = second;
     }
     for (; *count > 0; *count /= 2) {
-        struct msg m = {.type = MSG_OFFER,
-                        .journal = *session_journal(p->session),
-                        .sender = *session_incarnation(p->session),
-                        .offer = {.jobs = list, .job_count = *count}};
+        struct msg m = {
+            .type = MSG_OFFER,
+            .journal = *session_journal(p->session),
+            .sender = *session_incarnation(p->session),
+            .offer = {.jobs = list, .job_count = *count, .data = slice_of(endpoint_address(data_endpoint(p->data)))}};
         buf_clear(&p->frame);
         int err = msg_encode(&m, &p->frame);
         if (err != ERR_LIMIT)
@@ -525,6 +547,8 @@ int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
         judge_nobody(p, now_ms, deadline_ms);
     if (err == 0 && connected && p->tail_answered)
         err = offer_jobs(p, now_ms, deadline_ms);
+    if (err == 0)
+        err = data_step(p->data, session_journal(p->session), session_incarnation(p->session), now_ms, deadline_ms);
     if (err == ERR_NOMEM)
         log_error("out of memory");
     update_counts(p);

@@ -40,7 +40,7 @@ struct producer_config {
     const char *journal_dir;   /* its file `consumer` tells where the consumer is; also for people */
     const char *consumer;      /* its endpoint; NULL: through journal_dir */
     const char *jobs_endpoint; /* to bind; NULL: a fresh ipc name */
-    const char *data_endpoint; /* must be NULL in this version */
+    const char *data_endpoint; /* to bind; NULL: beside the jobs (data_address_beside), or a fresh ipc name */
     uint64_t retry_for_ms;     /* 0: 10 min */
     bool set_bwlimit;          /* SET before anything is planned: */
     uint64_t bwlimit;          /* the fleet's budget in bytes a second; 0: none */
@@ -52,7 +52,7 @@ struct producer_config {
 struct producer;
 
 /*
- * Checks the arguments and binds the jobs endpoint; touches neither consumer nor source files beyond a stat.
+ * Checks the arguments and binds the jobs and data endpoints; touches neither consumer nor source files beyond a stat.
  * ERR_USAGE: logged, exit 2, nothing was started. Anything else: logged, exit 3. *p is NULL on error.
  */
 int producer_new(struct producer **p, const struct producer_config *c, const struct producer_events *e) MUST_CHECK;
@@ -67,13 +67,13 @@ const char *producer_root(const struct producer *p, size_t i);
 const char *producer_allow(const struct producer *p);
 
 /* At most PRODUCER_WAIT_ITEMS; returns how many were filled in. They may change in every step. */
-#define PRODUCER_WAIT_ITEMS 2
+#define PRODUCER_WAIT_ITEMS 3
 size_t producer_wait_items(struct producer *p, struct wait_item items[PRODUCER_WAIT_ITEMS]) MUST_CHECK;
 
 /*
- * One turn: messages in (bounded), walk and plan (bounded), decide, offers out. *deadline_ms (clock_ms) is lowered to
- * when it wants to be called again at the latest. ERR_UNREACHABLE: consumer_wait_ms is over (logged, exit 3);
- * ERR_NOMEM, ERR_IO: logged, exit 3.
+ * One turn: messages in (bounded), walk and plan (bounded), decide, offers out, bytes out (bounded). *deadline_ms
+ * (clock_ms) is lowered to when it wants to be called again at the latest. ERR_UNREACHABLE: consumer_wait_ms is over
+ * (logged, exit 3); ERR_NOMEM, ERR_IO: logged, exit 3.
  */
 int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) MUST_CHECK;
 

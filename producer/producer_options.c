@@ -22,8 +22,6 @@ static int check_keys(const struct producer_options *o) {
 }
 
 static int check(const struct producer_options *o, const struct command_text *text) {
-    if (o->config.data_endpoint)
-        return refuse(text, "--data", "not in this version");
     if (o->arguments.count < 2)
         return refuse(text, text->name, o->arguments.count == 0 ? "SRC and DEST are missing" : "DEST is missing");
     return check_keys(o);

@@ -58,13 +58,15 @@ extern const char *const on_change_names[];
         {"consumer", 0, OPTION_TEXT, &(o)->config.consumer, "EP", "use the consumer at this endpoint"},                  \
         {"jobs", 0, OPTION_TEXT, &(o)->config.jobs_endpoint, "EP", "where jobs are offered (a fresh ipc name)"},         \
         KEY_OPTION_ROWS(&(o)->keys),                                                                                     \
+        {"data",      0,                                                                                                 \
+         OPTION_TEXT, &(o)->config.data_endpoint,                                                                        \
+         "EP",        "where uploaders fetch files they cannot open (beside --jobs; tcp: its port + 2)"},                \
         {"json", 0, OPTION_FLAG, &(o)->json, NULL, "one JSON object a line on stdout for every event"},                  \
         {"quiet", 'q', OPTION_FLAG, &(o)->quiet, NULL, "nothing but errors"},                                            \
         {"no-progress", 0, OPTION_FLAG, &(o)->no_progress, NULL, "no progress display"},                                 \
         {"verbose", 'v', OPTION_FLAG, &(o)->verbose, NULL, "say more"},                                                  \
         {"help", 'h', OPTION_FLAG, &(o)->help, NULL, "this text"},                                                       \
-        {"version", 0, OPTION_FLAG, &(o)->version, NULL, "the version"},                                                 \
-        {"data", 0, OPTION_TEXT, &(o)->config.data_endpoint, "EP", NULL}, {                                              \
+        {"version", 0, OPTION_FLAG, &(o)->version, NULL, "the version"}, {                                               \
         NULL                                                                                                             \
     }
 
