@@ -7,7 +7,7 @@
  * instead), user and password apart (keys may hold a colon), a length with every body.
  *
  * Time limits. libcurl watches the connecting. The rest is watched here, in http_perform, at most every CHECK_MS:
- *   sending   no body byte left for STALL_MS
+ *   sending   no body byte left for STALL_MS, while there were some to send
  *   awaiting  all bytes left, the reply is not complete within the response timeout
  * CURLOPT_LOW_SPEED_* cannot do this: it also counts the silence of a store that thinks about its reply.
  *
@@ -32,7 +32,7 @@
 #define IDLE_TRANSFERS_MAX 64
 #define REPLY_MAX (1u << 20)
 #define HEADERS_MAX (64u << 10) /* bytes of reply headers kept */
-#define WAIT_FDS_MAX 64
+#define WAIT_FDS_MAX 96
 #define LARGE_BODY (1u << 20)
 #define CONNECT_TIMEOUT_MS 5000
 #define RESPONSE_TIMEOUT_MS 300000
@@ -43,6 +43,7 @@ struct http_transfer {
     CURL *easy;
     struct curl_slist *headers;
     ssize_t (*read)(void *arg, void *out, size_t max);
+    bool (*ready)(void *arg);
     int (*rewind)(void *arg);
     void (*done)(void *arg, const struct http_reply *reply);
     void *arg;
@@ -50,6 +51,7 @@ struct http_transfer {
     uint64_t body_length, position; /* position: of the next byte libcurl gets */
     uint64_t given_bytes;           /* in all, after rewinds too */
     int read_error;                 /* what read() or rewind() gave */
+    bool paused;                    /* until ready() */
     bool out_of_memory;
     uint64_t left_bytes, left_ms; /* how many had left when, at the last look that saw a difference */
     uint64_t awaiting_ms;         /* since when a reply is awaited; 0 not yet */
@@ -220,6 +222,10 @@ static size_t give_body(char *out, size_t size, size_t count, void *arg) {
     if (t->read) {
         n = t->read(t->arg, out, max);
         CHECK(n <= (ssize_t)max);
+        if (n == ERR_AGAIN && t->ready) {
+            t->paused = true;
+            return CURL_READFUNC_PAUSE;
+        }
         if (n == 0)
             n = ERR_CHANGED; /* less than was promised */
     } else {
@@ -427,6 +433,7 @@ int http_start(struct http *h, const struct http_request *r, struct http_transfe
     if (!t)
         return ERR_NOMEM;
     t->read = r->read;
+    t->ready = r->ready;
     t->rewind = r->rewind;
     t->done = r->done;
     t->arg = r->arg;
@@ -435,7 +442,7 @@ int http_start(struct http *h, const struct http_request *r, struct http_transfe
     t->position = t->given_bytes = t->left_bytes = t->awaiting_ms = 0;
     t->left_ms = clock_ms();
     t->read_error = 0;
-    t->out_of_memory = false;
+    t->out_of_memory = t->paused = false;
     t->paced = r->paced;
     t->allowance = 0;
     t->response_timeout_ms = r->response_timeout_ms ? r->response_timeout_ms : h->options.response_timeout_ms;
@@ -546,7 +553,7 @@ static const char *overdue(struct http_transfer *t, uint64_t now_ms) {
         return now_ms - t->awaiting_ms > t->response_timeout_ms ? "no reply within the response timeout" : NULL;
     }
     t->awaiting_ms = 0;
-    if (left != t->left_bytes || http_is_held_back(t)) { /* that is our own doing */
+    if (left != t->left_bytes || t->paused || http_is_held_back(t)) { /* that is our own doing */
         t->left_bytes = left;
         t->left_ms = now_ms;
     }
@@ -563,10 +570,20 @@ static void check_deadlines(struct http *h, uint64_t now_ms) {
     }
 }
 
+/* Those that waited for bytes to send and have some. */
+static void resume(struct http *h) {
+    for (struct http_transfer *t = h->active; t; t = t->next)
+        if (t->paused && t->ready(t->arg)) {
+            t->paused = false;
+            curl_easy_pause(t->easy, CURLPAUSE_CONT);
+        }
+}
+
 void http_perform(struct http *h) {
     int running, queued;
     if (!h->active)
         return;
+    resume(h);
     line_advance(h);
     curl_multi_perform(h->multi, &running);
     for (CURLMsg *m; (m = curl_multi_info_read(h->multi, &queued));) {

@@ -33,9 +33,10 @@ struct http_request {
     const char *const *headers; /* "name: value", NULL-terminated; x-amz-content-sha256 is the caller's */
     const struct http_credentials *credentials;
     uint64_t body_length; /* always sent */
-    /* Body bytes on demand; a negative err ends the transfer. Called again from 0 after rewind. NULL: body is `text`.
-     */
+    /* Body bytes on demand; a negative err ends the transfer, but ERR_AGAIN: it goes on when ready() is true. Called
+     * again from 0 after rewind. NULL: body is `text`. */
     ssize_t (*read)(void *arg, void *out, size_t max);
+    bool (*ready)(void *arg);
     int (*rewind)(void *arg);
     struct slice text;                                       /* small body, must live until done */
     bool fresh_connection;                                   /* retries: new connection, fresh DNS */
