@@ -27,6 +27,7 @@ struct task_result {
     bool never_connected;     /* transient: no connection could be made at all */
     bool timed_out;           /* transient: no reply in time (costs more of the retry budget) */
     bool credentials_expired; /* transient: refreshed, costs no retry */
+    bool source_lost;         /* transient: the producer does not send the bytes; nobody's fault here */
     uint32_t retry_after_ms;  /* the store's wish; 0 none */
     enum fail_class klass;
     char error[512];                 /* for people: what the store or the system said; one line, never credentials */
@@ -45,7 +46,8 @@ struct task_result {
  * task_done or cancel. */
 struct task {
     struct job job;        /* slices owned by the task */
-    struct source *source; /* opened and checked for chunk and put; NULL for begin, finish, abort, head */
+    struct source *source; /* opened and checked for chunk and put; NULL for begin, finish, abort, head. One that is
+                            * fetched is primed (fetch.h) */
     int64_t since_us; /* begin, finish, abort: look for what earlier holders of begin left since then (rule 10); 0 no */
     struct part *parts; /* finish: all of them, ascending */
     size_t part_count;
@@ -69,6 +71,8 @@ struct backend_ops {
     /* A bounded amount of work for backends without file descriptors to wait on. Returns true when it wants to be
      * called again at once. */
     bool (*step)(struct backend *b);
+    /* Wants the checksum of a range that is fetched before its bytes. NULL: never. */
+    bool (*wants_checksum)(struct backend *b, const struct task *t);
     void (*destroy)(struct backend *b);
 };
 struct backend {

@@ -153,8 +153,21 @@ static struct file_job *find_ready(struct backend_file *b) {
     return NULL;
 }
 
+/* Those that waited for bytes and have some. */
+static void resume(struct backend_file *b) {
+    for (struct list *next, *n = b->waiting.next; n != &b->waiting; n = next) {
+        next = n->next;
+        struct file_job *j = list_entry(n, struct file_job, node);
+        if (!source_is_ready(j->task->source))
+            continue;
+        list_remove(&j->node);
+        list_add(&b->ready, &j->node);
+    }
+}
+
 static bool file_step(struct backend *backend) {
     struct backend_file *b = self_of(backend);
+    resume(b);
     bool sync_first = b->unsynced_bytes >= SYNC_BYTES_MAX && !list_is_empty(&b->syncing);
     struct file_job *ready = find_ready(b);
     if (ready && !sync_first) {
@@ -210,6 +223,7 @@ static void cancel_all(struct list *jobs) {
 static void file_destroy(struct backend *backend) {
     struct backend_file *b = self_of(backend);
     cancel_all(&b->ready);
+    cancel_all(&b->waiting);
     cancel_all(&b->syncing);
     cancel_all(&b->dir_syncing);
     cancel_all(&b->parked);
@@ -240,6 +254,7 @@ int backend_file_new(struct backend **b, const char *const *allow, size_t allow_
         return ERR_NOMEM;
     n->backend.ops = &file_ops;
     list_init(&n->ready);
+    list_init(&n->waiting);
     list_init(&n->syncing);
     list_init(&n->dir_syncing);
     list_init(&n->parked);

@@ -42,6 +42,7 @@ static void op_destroy(struct s3_op *op) {
         free(op->etags[i]);
     free(op->etags);
     buf_release(&op->body);
+    buf_release(&op->small);
     buf_release(&op->key_marker);
     s3_xml_uploads_release(&op->uploads);
     digest_destroy(&op->md5);
@@ -201,10 +202,14 @@ static void look_at_progress(struct s3_op *op) {
                    job_kind_name(op->task->job.ref.kind));
 }
 
+static bool can_read_ahead(const struct s3_op *op) {
+    return op->state == S3_OP_AHEAD && source_is_ready(op->task->source);
+}
+
 /* The first op that can go on by itself. */
 static struct s3_op *find_ready(const struct s3 *s3, enum aws_state keys) {
     for (struct s3_op *op = s3->ops; op; op = op->next)
-        if (op->state == S3_OP_ENDED || op->state == S3_OP_AHEAD || (op->state == S3_OP_KEYS && keys != AWS_PENDING))
+        if (op->state == S3_OP_ENDED || can_read_ahead(op) || (op->state == S3_OP_KEYS && keys != AWS_PENDING))
             return op;
     return NULL;
 }
@@ -212,7 +217,7 @@ static struct s3_op *find_ready(const struct s3 *s3, enum aws_state keys) {
 /* One is read after the other: while one moves on, those behind it live too. */
 static void read_ahead(struct s3 *s3, struct s3_op *first) {
     for (struct s3_op *op = s3->ops; op; op = op->next)
-        if (op->state == S3_OP_AHEAD)
+        if (can_read_ahead(op))
             op->task->checked_bytes++;
     s3_ahead_step(first);
 }
@@ -237,7 +242,7 @@ static bool step(struct backend *b) {
             break;
     }
     for (op = s3->ops; op; op = op->next)
-        if (op->state != S3_OP_REQUEST)
+        if (op->state != S3_OP_REQUEST && (op->state != S3_OP_AHEAD || can_read_ahead(op)))
             return true;
     return false;
 }
@@ -253,8 +258,17 @@ static void destroy(struct backend *b) {
     free(s3);
 }
 
-static const struct backend_ops ops = {
-    .name = "s3", .check = check, .start = start, .cancel = cancel, .step = step, .destroy = destroy};
+static bool wants_checksum(struct backend *b, const struct task *t) {
+    return s3_wants_checksum(s3_of(b), t);
+}
+
+static const struct backend_ops ops = {.name = "s3",
+                                       .check = check,
+                                       .start = start,
+                                       .cancel = cancel,
+                                       .step = step,
+                                       .wants_checksum = wants_checksum,
+                                       .destroy = destroy};
 
 int backend_s3_new(struct backend **b, struct http *http, const struct s3_options *o) {
     *b = NULL;

@@ -154,7 +154,13 @@ static void adapt_piece(struct backend_file *b, uint64_t took_ms) {
 }
 
 void file_job_source_failed(struct file_job *j, int err) {
-    if (err == ERR_CHANGED) {
+    if (err == ERR_UNREACHABLE || err == ERR_DAMAGED) {
+        struct task_result *result = &j->task->result;
+        result->transient = true;
+        result->source_lost = err == ERR_UNREACHABLE;
+        result->klass = err == ERR_UNREACHABLE ? FAIL_OUTAGE : FAIL_INTEGRITY;
+        (void)!source_check(j->task->source, result->error, sizeof result->error);
+    } else if (err == ERR_CHANGED) {
         char why[128] = "it shrank";
         if (source_check(j->task->source, why, sizeof why) == 0)
             snprintf(why, sizeof why, "it shrank and grew");
@@ -190,6 +196,13 @@ static size_t take_tokens(struct backend_file *b, const struct file_job *j) {
                      : (size_t)bucket_take(b->bucket, left < piece ? left : piece, piece, clock_ns());
 }
 
+/* What was taken and not written. */
+static void give_back(struct backend_file *b, size_t taken, ssize_t used) {
+    size_t spare = used > 0 ? taken - (size_t)used : taken;
+    if (b->bucket && b->bucket->rate > 0 && spare > 0)
+        bucket_give_back(b->bucket, spare);
+}
+
 static void move_to_the_end(struct backend_file *b, struct file_job *j) {
     list_remove(&j->node);
     list_add(&b->ready, &j->node);
@@ -209,6 +222,13 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
             return;
         }
         ssize_t got = source_read(t->source, b->piece, most);
+        if (at < base + source_length(t->source))
+            give_back(b, most, got);
+        if (got == ERR_AGAIN) {
+            list_remove(&j->node);
+            list_add(&b->waiting, &j->node);
+            return;
+        }
         if (got < 0) {
             file_job_source_failed(j, (int)got);
             return;

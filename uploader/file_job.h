@@ -18,7 +18,7 @@
 enum phase { PHASE_OPEN, PHASE_WRITE, PHASE_CLOSE, PHASE_VERIFY };
 
 struct file_job {
-    struct list node; /* in ready, syncing, dir_syncing or parked */
+    struct list node; /* in ready, waiting, syncing, dir_syncing or parked */
     struct task *task;
     enum phase phase;
     struct file_place place;
@@ -34,7 +34,7 @@ struct file_job {
 struct backend_file {
     struct backend backend;
     struct file_allow *allow;
-    struct list ready, syncing, dir_syncing, parked;
+    struct list ready, waiting, syncing, dir_syncing, parked; /* waiting: for bytes that are fetched */
     uint64_t unsynced_bytes;
     char *piece;           /* FILE_PIECE_BYTES */
     size_t piece_bytes;    /* so many at a time: a slow disk must not keep the loop from its heartbeats */

@@ -41,8 +41,8 @@ static struct slice without_end_slash(struct slice url) {
     return url;
 }
 
-/* NULL, or why this uploader cannot do the job at all. */
-static const char *not_here(const struct uploader *u, const struct job *j) {
+/* NULL, or why this uploader cannot do the job at all. data: its bytes can be fetched. */
+static const char *not_here(const struct uploader *u, const struct job *j, bool data) {
     bool allowed = false;
     for (size_t i = 0; !allowed && i < u->settings->allow.count; i++)
         allowed = dest_is_beneath(j->target.dest, slice_of(u->settings->allow_urls[i]));
@@ -55,7 +55,7 @@ static const char *not_here(const struct uploader *u, const struct job *j) {
     if (d.scheme == DEST_S3 &&
         !slice_equal(without_end_slash(j->target.endpoint), without_end_slash(slice_of(u->settings->endpoint_url))))
         return "not this uploader's --endpoint-url";
-    if ((j->ref.kind == JOB_CHUNK || j->ref.kind == JOB_PUT) && !roots_contain(u->roots, j->source.path))
+    if ((j->ref.kind == JOB_CHUNK || j->ref.kind == JOB_PUT) && !data && !roots_contain(u->roots, j->source.path))
         return "beneath no --root of this uploader";
     return NULL;
 }
@@ -64,8 +64,16 @@ static void decline(struct uploader *u, const struct job *j, enum why why, uint3
     releases_add(&u->releases, &j->ref, why, after_ms, detail, 0);
 }
 
-/* Returns false when the job was declined for a reason that will last. *jobs and *bytes grow by what is taken. */
-static bool consider(struct uploader *u, const struct job *j, size_t *jobs, uint64_t *bytes) {
+static bool take(struct uploader *u, const struct job *j, const char *data) {
+    struct entry *e = uploader_places(u, j->ref.kind) > 0 ? tasks_add(&u->tasks, j, false) : NULL;
+    if (e && data)
+        e->data = strdup(data); /* without it: as if nothing had been said */
+    return e != NULL;
+}
+
+/* Returns false when the job was declined for a reason that will last. data: where its bytes can be fetched, or NULL.
+ * *jobs and *bytes grow by what is taken. */
+static bool consider(struct uploader *u, const struct job *j, const char *data, size_t *jobs, uint64_t *bytes) {
     if (!job_is_valid(j)) {
         log_debug("dropped an offer that does not make sense");
         return true;
@@ -73,7 +81,7 @@ static bool consider(struct uploader *u, const struct job *j, size_t *jobs, uint
     u->last_kind = j->ref.kind;
     if (tasks_find(&u->tasks, &j->ref) || reports_has(&u->reports, &j->ref))
         return true; /* offered again while it is being done */
-    const char *why_not = not_here(u, j);
+    const char *why_not = not_here(u, j, data != NULL);
     if (why_not) {
         decline(u, j, WHY_NOT_HERE, 0, why_not);
         return false;
@@ -83,7 +91,7 @@ static bool consider(struct uploader *u, const struct job *j, size_t *jobs, uint
         decline(u, j, WHY_BACKOFF, (uint32_t)(retry_endpoint_braked_until(endpoint, u->now_ms) - u->now_ms), NULL);
         return false;
     }
-    bool taken = uploader_places(u, j->ref.kind) > 0 && tasks_add(&u->tasks, j, false);
+    bool taken = take(u, j, data);
     if (!taken)
         decline(u, j, WHY_FULL_SLOTS, 0, NULL);
     *jobs += taken;
@@ -100,11 +108,15 @@ static void take_offer(struct uploader *u, struct feed *feed) {
         return;
     }
     if (m.type == MSG_OFFER && id_equal(&m.journal, session_journal(u->session))) {
+        char address[PROTO_TEXT_MAX + 1];
+        struct curve_key key;
+        bool fetchable = fetch_address(m.offer.data, feed->address, address, sizeof address) &&
+                         keys_expected(address, TRUST_PRODUCER, &key) == 0;
         bool declined = m.offer.job_count > 0;
         size_t jobs = 0;
         uint64_t bytes = 0;
         for (size_t i = 0; i < m.offer.job_count; i++)
-            if (consider(u, &m.offer.jobs[i], &jobs, &bytes))
+            if (consider(u, &m.offer.jobs[i], fetchable ? address : NULL, &jobs, &bytes))
                 declined = false;
         if (declined)
             feed_declined(feed, u->now_ms);

@@ -147,9 +147,9 @@ uint64_t outbox_deadline(const struct uploader *u) {
 static bool deserves_lease(struct uploader *u, struct entry *e) {
     if (e->own_abort || e->ask_again || lease_is_over(&e->lease, u->now_ms))
         return false;
-    if (e->state != TASK_RUNNING)
+    if (e->state != TASK_RUNNING && e->state != TASK_SOURCE)
         return true;
-    lease_look(&e->lease, e->task.moved_bytes + e->task.checked_bytes, e->task.awaiting_reply, u->now_ms);
+    transfers_look(u, e);
     return lease_has_progress(&e->lease, u->now_ms, session_lease_ms(u->session), u->settings->response_timeout_ms);
 }
 
@@ -194,7 +194,8 @@ static bool send_heartbeat(struct uploader *u) {
                                   .own_bwlimit = u->settings->bwlimit,
                                   .held_back = u->bucket.refused,
                                   .endpoints = uses,
-                                  .endpoint_count = use_count}};
+                                  .endpoint_count = use_count,
+                                  .fetched_bytes = fetches_bytes(u->fetches)}};
     uint64_t number, sent_ms = clock_ms();
     int err = session_send(u->session, &m, &number);
     if (err)

@@ -100,7 +100,7 @@ struct s3_op {
     enum s3_state state;
     bool starting;  /* inside start() */
     bool fresh;     /* the attempt before broke: new connection, fresh DNS */
-    int read_error; /* of the source, or ERR_AGAIN: the lease ended; 0 none */
+    int read_error; /* of the source, or ERR_BUSY: the lease ended; 0 none */
     bool moved;     /* signed again for the bucket's region already */
     struct s3_place place;
     char region[S3_REGION_MAX + 1];
@@ -127,8 +127,10 @@ struct s3_op {
     int64_t since_us; /* by the store's clock */
 
     /* chunk, put */
-    bool announced; /* crc goes ahead of the body */
-    uint32_t crc;   /* announced; finish: of the whole */
+    bool announced;   /* crc goes ahead of the body */
+    struct buf small; /* the whole of a small put */
+    bool loaded;      /* it is complete */
+    uint32_t crc;     /* announced; finish: of the whole */
     struct digest *md5;
     char md5_base64[32];
 
@@ -186,12 +188,15 @@ void s3_put_start(struct s3_op *op);
 void s3_finish_start(struct s3_op *op);
 void s3_abort_start(struct s3_op *op);
 void s3_head_start(struct s3_op *op);
+/* The range's checksum has to be known before its first byte leaves. */
+bool s3_wants_checksum(struct s3 *s3, const struct task *t);
 /* S3_OP_AHEAD: reads some of the range, at the end sends the request. */
 void s3_ahead_step(struct s3_op *op);
 /* A store may not know the checksum headers: is e such a refusal, worth one more try without them? */
 bool s3_refuses_checksums(const struct s3_error *e);
 /* Body bytes for s3_call.c. */
 ssize_t s3_body_read(void *op, void *out, size_t max);
+bool s3_body_ready(void *op);
 int s3_body_rewind(void *op);
 /* HEAD replies: does the object carry this upload's id? (rule 11) */
 enum s3_knowledge s3_is_owned(const struct s3_op *op, const struct http_reply *r);

@@ -24,17 +24,24 @@ static int look_again(struct s3_op *op) {
 ssize_t s3_body_read(void *arg, void *out, size_t max) {
     struct s3_op *op = arg;
     if (s3_lease_ended(op)) { /* rule 5 */
-        op->read_error = ERR_AGAIN;
-        return ERR_AGAIN;
+        op->read_error = ERR_BUSY;
+        return ERR_BUSY;
     }
     struct source *source = op->task->source;
     ssize_t n = source_read(source, out, max);
+    if (n == ERR_AGAIN)
+        return n;
     if (n <= 0)
         op->read_error = n < 0 ? (int)n : ERR_CHANGED;
     else if (op->task->job.ref.kind == JOB_PUT && source_position(source) == source_length(source) &&
              (op->read_error = look_again(op)) != 0)
         return op->read_error;
     return n;
+}
+
+bool s3_body_ready(void *arg) {
+    const struct s3_op *op = arg;
+    return source_is_ready(op->task->source) || s3_lease_ended(op);
 }
 
 int s3_body_rewind(void *arg) {
@@ -53,26 +60,37 @@ static void end_changed(struct s3_op *op, const char *otherwise) {
 }
 
 static void end_read_error(struct s3_op *op, int err) {
+    char why[200] = "the source cannot be read";
+    op->task->result.source_lost = err == ERR_UNREACHABLE;
     if (err == ERR_CHANGED)
         end_changed(op, "it became shorter");
-    else if (err == ERR_AGAIN)
+    else if (err == ERR_BUSY)
         s3_end_failed(op, FAIL_OUTAGE, true, "the lease ended before all bytes were sent");
+    else if (err == ERR_UNREACHABLE && source_check(op->task->source, why, sizeof why))
+        s3_end_failed(op, FAIL_OUTAGE, true, why);
+    else if (err == ERR_DAMAGED && source_check(op->task->source, why, sizeof why))
+        s3_end_failed(op, FAIL_INTEGRITY, true, why);
     else
         s3_end_failed(op, err == ERR_NOMEM ? FAIL_OUTAGE : FAIL_SOURCE, err == ERR_NOMEM, "the source cannot be read");
 }
 
+/* ERR_AGAIN: the rest is still to come; what there is stays. */
 static int read_whole(struct s3_op *op) {
     size_t length = (size_t)op->task->job.length;
-    int err = buf_reserve(&op->body, length + 1);
-    if (!err)
+    int err = buf_reserve(&op->small, length + 1);
+    if (!err && op->small.len == 0)
         err = s3_body_rewind(op);
-    while (!err && op->body.len < length) {
-        ssize_t n = source_read(op->task->source, op->body.data + op->body.len, length - op->body.len);
+    while (!err && op->small.len < length) {
+        ssize_t n = source_read(op->task->source, op->small.data + op->small.len, length - op->small.len);
         if (n <= 0)
             return n < 0 ? (int)n : ERR_CHANGED;
-        op->body.len += (size_t)n;
+        op->small.len += (size_t)n;
     }
     return err;
+}
+
+static bool is_small(const struct s3_op *op) {
+    return op->task->job.length <= S3_WHOLE_BODY_MAX;
 }
 
 /* --- checksums ahead --- */
@@ -111,30 +129,50 @@ static void add_checksum_headers(struct s3_op *op) {
 static void chunk_send(struct s3_op *op);
 static void put_send(struct s3_op *op);
 
+static void send_body(struct s3_op *op) {
+    if (op->task->job.ref.kind == JOB_CHUNK)
+        chunk_send(op);
+    else
+        put_send(op);
+}
+
+bool s3_wants_checksum(struct s3 *s3, const struct task *t) {
+    if (t->job.ref.kind == JOB_CHUNK)
+        return t->job.checksum == CHECKSUM_CRC32C_FULL;
+    return t->job.length > S3_WHOLE_BODY_MAX &&
+           s3_memory_endpoint(s3->memory, t->job.target.endpoint)->put_crc32c != S3_NO;
+}
+
 static void read_ahead_or_send(struct s3_op *op) {
     int err = md5_begin(op);
     if (!err)
         err = s3_body_rewind(op);
     if (err) {
         s3_end_err(op, err);
+    } else if (!op->s3->content_md5 && source_announced_crc(op->task->source, &op->crc)) {
+        send_body(op);
     } else if (op->announced || op->s3->content_md5) {
         op->state = S3_OP_AHEAD;
-    } else if (op->task->job.ref.kind == JOB_CHUNK) {
-        chunk_send(op);
     } else {
-        put_send(op);
+        send_body(op);
     }
 }
 
 void s3_ahead_step(struct s3_op *op) {
     struct s3 *s3 = op->s3;
     struct source *source = op->task->source;
+    if (op->task->job.ref.kind == JOB_PUT && is_small(op)) {
+        put_send(op);
+        return;
+    }
     if (!s3->scratch && !(s3->scratch = malloc(S3_SCRATCH))) {
         s3_end_err(op, ERR_NOMEM);
         return;
     }
     uint64_t left = op->task->job.length - source_position(source);
     ssize_t n = left ? source_read(source, s3->scratch, left < S3_SCRATCH ? (size_t)left : S3_SCRATCH) : 0;
+    if (n == ERR_AGAIN)
+        return;
     int err = n < 0 ? (int)n : n == 0 && left ? ERR_CHANGED : 0;
     if (!err && n && op->md5)
         err = digest_add(op->md5, s3->scratch, (size_t)n);
@@ -147,10 +185,8 @@ void s3_ahead_step(struct s3_op *op) {
     op->crc = source_crc(source);
     if ((err = md5_end(op)))
         s3_end_err(op, err);
-    else if (op->task->job.ref.kind == JOB_CHUNK)
-        chunk_send(op);
     else
-        put_send(op);
+        send_body(op);
 }
 
 /* --- replies --- */
@@ -257,29 +293,32 @@ static void on_put(struct s3_op *op, const struct http_reply *r, const struct s3
     end_sent(op, r);
 }
 
-static bool is_small(const struct s3_op *op) {
-    return op->task->job.length <= S3_WHOLE_BODY_MAX;
-}
-
-/* A small body lies in op->body: its checksums need no second reading. */
+/* A small body is kept in op->small: neither its checksums nor another request need a second reading. */
 static int load_small(struct s3_op *op) {
-    int err = read_whole(op);
+    int err = op->loaded ? 0 : read_whole(op);
     if (!err)
         err = look_again(op);
+    if (!err && !op->loaded)
+        err = md5_begin(op);
+    if (!err && !op->loaded && op->md5)
+        err = digest_add(op->md5, op->small.data, op->small.len);
+    if (!err && !op->loaded)
+        err = md5_end(op);
     if (err)
         return err;
+    op->loaded = true;
     op->crc = source_crc(op->task->source);
-    if (op->md5)
-        err = digest_add(op->md5, op->body.data, op->body.len);
-    return err ? err : md5_end(op);
+    return buf_add_slice(&op->body, buf_slice(&op->small));
 }
 
 static void put_send(struct s3_op *op) {
     s3_request_begin(op, "PUT");
     op->request.source_body = !is_small(op);
-    int err = is_small(op) ? md5_begin(op) : 0;
-    if (!err && is_small(op))
-        err = load_small(op);
+    int err = is_small(op) ? load_small(op) : 0;
+    if (err == ERR_AGAIN) {
+        op->state = S3_OP_AHEAD;
+        return;
+    }
     if (err) {
         end_read_error(op, err);
         return;

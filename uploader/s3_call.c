@@ -102,6 +102,7 @@ static int send_now(struct s3_op *op) {
         .credentials = &credentials,
         .body_length = q->source_body ? op->task->job.length : op->body.len,
         .read = q->source_body ? s3_body_read : NULL,
+        .ready = q->source_body ? s3_body_ready : NULL,
         .rewind = q->source_body ? s3_body_rewind : NULL,
         .text = q->source_body ? (struct slice){NULL, 0} : buf_slice(&op->body),
         .response_timeout_ms = s3->response_timeout_ms,

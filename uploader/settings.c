@@ -27,7 +27,8 @@ static int parse_table(struct settings *s, struct extras *x, int argc, char **ar
         {"journal", 0, OPTION_TEXT, &s->journal_dir, "DIR", "journal directory whose consumer to use"},
         {"slots", 0, OPTION_COUNT, &s->slots, "N", "transfers at a time (8)", .min = 1, .max = SLOTS_MAX},
         {"bwlimit", 0, OPTION_RATE, &s->bwlimit, "RATE", "bytes a second it sends at most, 10MiB for example (none)"},
-        {"root", 0, OPTION_LIST, &s->roots, "DIR", "directory that files may be read from; repeated"},
+        {"root", 0, OPTION_LIST, &s->roots, "DIR",
+         "directory that files may be read from; repeated (others are fetched from the producer)"},
         {"allow", 0, OPTION_LIST, &s->allow, "DEST", "destination it may serve, with all beneath it; repeated"},
         {"endpoint-url", 0, OPTION_TEXT, &s->endpoint_url, "URL",
          "S3 endpoint (default: AWS_ENDPOINT_URL_S3, "

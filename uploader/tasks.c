@@ -43,6 +43,7 @@ static void entry_destroy(struct entry *e) {
         free(e->etags[i]);
     free(e->etags);
     free(e->job_memory);
+    free(e->data);
     free(e);
 }
 

@@ -1,13 +1,14 @@
 /*
  * The jobs this uploader has asked for or holds, from the CLAIM to the result.
  *
- *            CLAIM sent        GRANT            slot free          done
- *   WANTED ────────────▶ ASKED ─────▶ (PARTS) ▶ QUEUED ─────▶ RUNNING ─────▶ ENDED ──▶ a report (reports.h)
- *                          │                                   ▲   │ transient       │
- *                          ▼ DENY, DONE, no answer        wait │   ▼                 ▼ given back, cancelled
- *                        (gone)                              BACKOFF               (gone)
+ *            CLAIM sent        GRANT            slot free             done
+ *   WANTED ────────────▶ ASKED ─────▶ (PARTS) ▶ QUEUED ─▶ (SOURCE) ▶ RUNNING ─────▶ ENDED ──▶ a report (reports.h)
+ *                          │                                 ▲      │ transient       │
+ *                          ▼ DENY, DONE, no answer      wait │      ▼                 ▼ given back, cancelled
+ *                        (gone)                            BACKOFF ◀╯               (gone)
  *
- * PARTS: a finish that still collects its part list. RUNNING, BACKOFF and ENDED hold a slot; all but WANTED and ASKED
+ * PARTS: a finish that still collects its part list. SOURCE: waits for the first bytes, or the word, of the producer
+ * (fetch.h). SOURCE, RUNNING, BACKOFF and ENDED hold a slot; all but WANTED and ASKED
  * hold a lease. Every task is in exactly one state's list. An own abort (the loser's multipart upload, rule 10) has no
  * lease, is in no table and is reported to nobody.
  */
@@ -26,6 +27,7 @@ enum task_state {
     TASK_ASKED,
     TASK_PARTS,
     TASK_QUEUED,
+    TASK_SOURCE,
     TASK_RUNNING,
     TASK_BACKOFF,
     TASK_ENDED,
@@ -39,6 +41,7 @@ struct entry {
     struct entry *next_in_bucket;
     struct limiter_entry slot;
     void *job_memory;
+    char *data; /* where the bytes can be fetched; NULL: nowhere */
     bool own_abort;
 
     struct lease lease;

@@ -13,7 +13,9 @@
 #define OWN_ABORT_MS 60000
 #define EXPIRED_FREE_RETRIES 3
 #define BRAKE_LOOK_MS 50
-#define BRAKE_RELEASE_MS 1000 /* a brake changes every moment, and others may start more */
+#define BRAKE_RELEASE_MS 1000    /* a brake changes every moment, and others may start more */
+#define SOURCE_LOST_MS 1000      /* until a job whose producer was silent is worth offering again */
+#define PREFETCH_MAX (16u << 20) /* bytes of tasks that wait for a slot */
 
 struct retry_endpoint *transfers_endpoint(struct uploader *u, const struct job *job) {
     return retry_endpoints_get(&u->endpoints, job->target.endpoint);
@@ -28,10 +30,18 @@ static struct backend *backend_of(const struct uploader *u, const struct job *jo
 
 /* --- leaving --- */
 
+/* A task in QUEUED that has a source fetches ahead of its slot; called before it is there and before it leaves. */
+static void count_prefetch(struct uploader *u, const struct entry *e, bool more) {
+    uint64_t bytes = e->task.job.length < PROTO_PIECE_MAX ? e->task.job.length : PROTO_PIECE_MAX;
+    if (e->state == TASK_QUEUED && e->task.source)
+        u->prefetched_bytes = more ? u->prefetched_bytes + bytes : u->prefetched_bytes - bytes;
+}
+
 static void remove_entry(struct uploader *u, struct entry **e) {
     enum task_state state = (*e)->state;
     limiter_remove(&u->limiter, &(*e)->slot);
-    if (state == TASK_RUNNING || state == TASK_BACKOFF || state == TASK_ENDED) {
+    count_prefetch(u, *e, false);
+    if (state == TASK_SOURCE || state == TASK_RUNNING || state == TASK_BACKOFF || state == TASK_ENDED) {
         limiter_finish(&u->limiter);
         u->beat_wanted = true;
     }
@@ -87,6 +97,7 @@ static struct result result_of(const struct entry *e) {
     r.crc = t->crc;
     r.etag = slice_of(t->etag);
     r.exists = t->exists;
+    r.fetched = e->task.source && source_is_fetched(e->task.source) && (j->ref.kind != JOB_FINISH);
     return r;
 }
 
@@ -146,8 +157,21 @@ static struct retry_decision decide(struct uploader *u, const struct entry *e, s
     return retry_decide(endpoint, &u->budget, &f, &limits, u->now_ms, &u->random_state);
 }
 
+/* Its producer is silent: somebody else may reach it, or it comes back. Who never heard of it cannot do the job. */
+static void drop_lost(struct uploader *u, struct entry **e, const char *why) {
+    char copy[200];
+    snprintf(copy, sizeof copy, "%s", why);
+    bool heard = (*e)->task.source && source_is_fetched((*e)->task.source) && fetch_was_heard((*e)->task.source);
+    enum why reason = u->draining ? WHY_DRAIN : heard ? WHY_NO_PROGRESS : WHY_NO_SOURCE;
+    transfers_drop(u, e, reason, SOURCE_LOST_MS, copy);
+}
+
 /* An attempt failed in a way that can pass. */
 static void retry(struct uploader *u, struct entry **e) {
+    if ((*e)->task.result.source_lost) {
+        drop_lost(u, e, (*e)->task.result.error);
+        return;
+    }
     struct retry_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
     if (!endpoint || u->draining || (*e)->own_abort) {
         transfers_drop(u, e, u->draining ? WHY_DRAIN : WHY_NO_PROGRESS, 0, (*e)->task.result.error);
@@ -234,6 +258,86 @@ static void on_done(struct task *t, void *arg) {
     tasks_move(&u->tasks, e, TASK_ENDED);
 }
 
+/* --- sources --- */
+
+static bool carries_bytes(const struct job *j) {
+    return j->ref.kind == JOB_CHUNK || j->ref.kind == JOB_PUT;
+}
+
+/* The range of a chunk or put; of a finish only the question whether the file is unchanged. */
+static int open_fetched(struct uploader *u, struct entry *e) {
+    const struct job *j = &e->task.job;
+    struct backend *b = backend_of(u, j);
+    bool ahead = carries_bytes(j) && b && b->ops->wants_checksum && b->ops->wants_checksum(b, &e->task);
+    return fetch_open(&e->task.source, u->fetches, slice_of(e->data), &j->ref.upload, j->offset,
+                      carries_bytes(j) ? j->length : 0, ahead, u->now_ms);
+}
+
+/* What surely has to be fetched begins to come while it waits for a slot. */
+static void prefetch(struct uploader *u, struct entry *e) {
+    const struct job *j = &e->task.job;
+    if (!e->data || !carries_bytes(j) || u->prefetched_bytes >= PREFETCH_MAX || roots_contain(u->roots, j->source.path))
+        return;
+    if (open_fetched(u, e) == 0)
+        count_prefetch(u, e, true);
+}
+
+static void fail_source(struct uploader *u, struct entry **e, int err, const char *why) {
+    char error[300];
+    snprintf(error, sizeof error, err == ERR_CHANGED ? "changed while it was uploaded (%s)" : "cannot be read: %s",
+             why[0] ? why : err_text(err));
+    fail_entry(u, *e, err == ERR_CHANGED ? FAIL_CHANGED : FAIL_SOURCE, error);
+    remove_entry(u, e);
+}
+
+/* By reference where the file can be opened here and is the planned one, else from the producer where it serves bytes.
+ * Before a finish it is looked at where it can be seen: a file that changed since its last chunk was read is not put in
+ * place any more. false: the task has ended. */
+static bool open_source(struct uploader *u, struct entry **e) {
+    const struct job *j = &(*e)->task.job;
+    bool local = roots_contain(u->roots, j->source.path), finishes = j->ref.kind == JOB_FINISH;
+    if ((!carries_bytes(j) && !finishes) || (finishes && !local && !(*e)->data))
+        return true;
+    char why[200] = "";
+    int err = (*e)->task.source ? 0 /* it was prefetched */ : ERR_DENIED;
+    if (err)
+        err =
+            source_open(&(*e)->task.source, u->roots, &j->source, j->offset, finishes ? 0 : j->length, why, sizeof why);
+    if (err && err != ERR_NOMEM && (*e)->data) {
+        err = open_fetched(u, *e);
+        if (err)
+            snprintf(why, sizeof why, "cannot fetch from %s: %s", (*e)->data, err_text(err));
+        err = err ? ERR_NOMEM : 0; /* whatever it was, it is not the file's fault */
+    }
+    if (finishes && (*e)->task.source && !source_is_fetched((*e)->task.source))
+        source_close(&(*e)->task.source);
+    if (!err)
+        return true;
+    if (err == ERR_NOMEM || (err == ERR_DENIED && !local))
+        transfers_drop(u, e, WHY_NO_SOURCE, 0, why[0] ? why : err_text(err));
+    else
+        fail_source(u, e, err, why);
+    return false;
+}
+
+/* The producer had its say: false when it ended the task. What is wrong with single bytes comes up when they are read.
+ */
+static bool heed_producer(struct uploader *u, struct entry **e) {
+    char why[200] = "";
+    int err = fetch_problem((*e)->task.source, why, sizeof why);
+    if (err == ERR_UNREACHABLE) {
+        drop_lost(u, e, why);
+        return false;
+    }
+    if (err && err != ERR_DAMAGED) {
+        fail_source(u, e, err, why);
+        return false;
+    }
+    if ((*e)->task.job.ref.kind == JOB_FINISH)
+        source_close(&(*e)->task.source);
+    return true;
+}
+
 /* --- starts --- */
 
 void transfers_grant(struct uploader *u, struct entry *e, uint64_t asked_ms, uint32_t lease_ms, int64_t since_us) {
@@ -248,6 +352,7 @@ void transfers_grant(struct uploader *u, struct entry *e, uint64_t asked_ms, uin
     } else {
         tasks_move(&u->tasks, e, TASK_QUEUED);
         limiter_add(&u->limiter, &e->slot);
+        prefetch(u, e);
     }
 }
 
@@ -266,43 +371,13 @@ void transfers_abort_own(struct uploader *u, const struct result *begin) {
     limiter_add(&u->limiter, &e->slot);
 }
 
-/* Opens the source of a chunk or put; before a finish it is looked at where it can be seen: a file that changed since
- * its last chunk was read is not put in place any more. false: the task has ended. */
-static bool open_source(struct uploader *u, struct entry **e) {
-    const struct job *j = &(*e)->task.job;
-    bool finishes = j->ref.kind == JOB_FINISH && roots_contain(u->roots, j->source.path);
-    if (j->ref.kind != JOB_CHUNK && j->ref.kind != JOB_PUT && !finishes)
-        return true;
-    char why[160] = "", error[256];
-    int err =
-        source_open(&(*e)->task.source, u->roots, &j->source, j->offset, finishes ? 0 : j->length, why, sizeof why);
-    if (finishes)
-        source_close(&(*e)->task.source);
-    if (!err)
-        return true;
-    if (err == ERR_NOMEM || (err == ERR_DENIED && !roots_contain(u->roots, j->source.path))) {
-        transfers_drop(u, e, WHY_NO_SOURCE, 0, err == ERR_NOMEM ? err_text(err) : why);
-        return false;
-    }
-    snprintf(error, sizeof error, err == ERR_CHANGED ? "changed while it was uploaded (%s)" : "cannot be read: %s",
-             why[0] ? why : err_text(err));
-    fail_entry(u, *e, err == ERR_CHANGED ? FAIL_CHANGED : FAIL_SOURCE, error);
-    remove_entry(u, e);
-    return false;
-}
-
-static void start_entry(struct uploader *u, struct entry *e) {
-    e->backend = backend_of(u, &e->task.job);
-    CHECK(e->backend);
+static void start_backend(struct uploader *u, struct entry *e) {
     struct retry_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
-    e->started_ns = clock_ns();
-    if (!open_source(u, &e))
-        return;
     if (endpoint)
         retry_endpoint_attempt(endpoint, u->now_ms);
     free(e->task.result.redo);
     e->task.result = (struct task_result){0};
-    e->task.moved_bytes = 0;
+    e->task.moved_bytes = e->task.checked_bytes = 0;
     e->task.awaiting_reply = false;
     e->task.lease_deadline_ms = e->lease.deadline_ms;
     e->task.done = on_done;
@@ -321,6 +396,41 @@ static void start_entry(struct uploader *u, struct entry *e) {
         if (!e->task.result.error[0])
             snprintf(e->task.result.error, sizeof e->task.result.error, "cannot be started: %s", err_text(err));
         tasks_move(&u->tasks, e, TASK_ENDED);
+    }
+}
+
+/* In state RUNNING, or SOURCE when its bytes are still to come. */
+static void start_entry(struct uploader *u, struct entry *e) {
+    e->backend = backend_of(u, &e->task.job);
+    CHECK(e->backend);
+    e->started_ns = clock_ns();
+    if (!open_source(u, &e))
+        return;
+    struct source *source = e->task.source;
+    bool fetched = source && source_is_fetched(source);
+    if (fetched)
+        fetch_run(source);
+    if (!fetched || fetch_is_primed(source)) {
+        if (!fetched || heed_producer(u, &e))
+            start_backend(u, e);
+        return;
+    }
+    tasks_move(&u->tasks, e, TASK_SOURCE);
+    e->task.moved_bytes = e->task.checked_bytes = 0;
+    e->task.awaiting_reply = false;
+    lease_run(&e->lease, u->now_ms);
+    u->tick_ms = u->now_ms;
+}
+
+void transfers_sources(struct uploader *u) {
+    struct list *list = &u->tasks.lists[TASK_SOURCE], *next;
+    for (struct list *n = list->next; n != list; n = next) {
+        next = n->next;
+        struct entry *e = list_entry(n, struct entry, node);
+        if (!fetch_is_primed(e->task.source) || !heed_producer(u, &e))
+            continue;
+        tasks_move(&u->tasks, e, TASK_RUNNING);
+        start_backend(u, e);
     }
 }
 
@@ -361,6 +471,7 @@ void transfers_start(struct uploader *u) {
     struct limiter_entry *slot;
     while ((slot = limiter_next(&u->limiter))) {
         struct entry *e = list_entry(slot, struct entry, slot);
+        count_prefetch(u, e, false);
         tasks_move(&u->tasks, e, TASK_BACKOFF); /* holds its slot, runs not yet */
         if (!may_start(u, &e))
             continue;
@@ -371,14 +482,25 @@ void transfers_start(struct uploader *u) {
 
 /* --- time --- */
 
+void transfers_look(struct uploader *u, struct entry *e) {
+    uint64_t bytes = e->task.moved_bytes + e->task.checked_bytes;
+    if (e->task.source)
+        bytes += source_progress(e->task.source);
+    lease_look(&e->lease, bytes, e->task.awaiting_reply, u->now_ms);
+}
+
 /* A running task's lease ended: no renewal was answered, or it did not deserve one. */
 static void lose_lease(struct uploader *u, struct entry **e) {
     struct lease *l = &(*e)->lease;
-    lease_look(l, (*e)->task.moved_bytes + (*e)->task.checked_bytes, (*e)->task.awaiting_reply, u->now_ms);
+    transfers_look(u, *e);
     bool stalled = !lease_has_progress(l, u->now_ms, session_lease_ms(u->session), u->settings->response_timeout_ms);
     struct retry_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
     if (!stalled || !endpoint || (*e)->own_abort) {
         transfers_drop(u, e, WHY_NO_PROGRESS, 0, "its lease ended");
+        return;
+    }
+    if ((*e)->task.source && !source_is_ready((*e)->task.source)) {
+        transfers_drop(u, e, WHY_NO_PROGRESS, SOURCE_LOST_MS, "its producer sent no byte for a lease time");
         return;
     }
     /* the endpoint's failure like any other: it ends after --retry-for */
@@ -433,6 +555,7 @@ static uint64_t tick_entry(struct uploader *u, struct entry *e) {
         return tick_asked(u, e);
     case TASK_PARTS:
     case TASK_QUEUED:
+    case TASK_SOURCE:
         return tick_waiting(u, e);
     case TASK_BACKOFF:
         return tick_backoff(u, e);
@@ -465,7 +588,8 @@ uint64_t transfers_tick(struct uploader *u) {
 }
 
 void transfers_drain(struct uploader *u) {
-    static const enum task_state not_started[] = {TASK_WANTED, TASK_ASKED, TASK_PARTS, TASK_QUEUED, TASK_BACKOFF};
+    static const enum task_state not_started[] = {TASK_WANTED, TASK_ASKED,  TASK_PARTS,
+                                                  TASK_QUEUED, TASK_SOURCE, TASK_BACKOFF};
     for (size_t i = 0; i < sizeof not_started / sizeof *not_started; i++) {
         struct list *list = &u->tasks.lists[not_started[i]];
         while (!list_is_empty(list)) {

@@ -7,16 +7,25 @@
 #include "system/log.h"
 #include "system/signals.h"
 #include "uploader/uploader_parts.h"
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #define WAIT_MAX_MS 1000
+#define FREED_KEPT (16 << 20) /* bytes, in each thread's heap */
 #define STEPS_NS 1000000
 #define DRAIN_SILENCE_MS 60000
 #define SILENCE_MIN_MS 5000 /* a healthy consumer may take a second between two answers */
 
 /* --- life --- */
+
+/* Pieces that are fetched and buffers of transfers come and go all the time: given back to the system each time, their
+ * pages cost more than what is copied into them. */
+static void keep_freed_memory(void) {
+    mallopt(M_MMAP_THRESHOLD, FREED_KEPT / 8);
+    mallopt(M_TRIM_THRESHOLD, FREED_KEPT);
+}
 
 static int make_http(struct uploader *u) {
     struct http_options o = {.response_timeout_ms = (uint32_t)u->settings->response_timeout_ms,
@@ -90,6 +99,7 @@ int uploader_new(struct uploader **out, const struct settings *s) {
     struct uploader *u = calloc(1, sizeof *u);
     if (!u)
         return ERR_NOMEM;
+    keep_freed_memory();
     descriptors_raise(); /* a transfer needs up to three */
     u->settings = s;
     u->last_kind = JOB_PUT;
@@ -109,6 +119,8 @@ int uploader_new(struct uploader **out, const struct settings *s) {
         err = make_backends(u);
     if (!err)
         err = make_session(u);
+    if (!err)
+        err = fetches_new(&u->fetches, session_journal(u->session), session_incarnation(u->session));
     if (!err)
         err = connect_jobs(u);
     if (err) {
@@ -132,6 +144,7 @@ void uploader_destroy(struct uploader **u) {
         return;
     cancel_running(*u);
     tasks_release(&(*u)->tasks);
+    fetches_destroy(&(*u)->fetches);
     frame_release(&(*u)->frame);
     feeds_release(&(*u)->feeds);
     if ((*u)->session)
@@ -253,6 +266,8 @@ static void tick(struct uploader *u) {
     uint64_t next_ms = transfers_tick(u);
     uint64_t other_ms = reports_tick(&u->reports, u->now_ms);
     next_ms = other_ms < next_ms ? other_ms : next_ms;
+    other_ms = fetches_tick(u->fetches, session_lease_ms(u->session), u->now_ms);
+    next_ms = other_ms < next_ms ? other_ms : next_ms;
     other_ms = feeds_tick(&u->feeds, u->now_ms);
     next_ms = other_ms < next_ms ? other_ms : next_ms;
     /* often enough for what turned up meanwhile, not at every turn */
@@ -290,6 +305,7 @@ static bool sockets_are_ready(struct uploader *u, int *fds, size_t *fd_count, ui
         ready |= offers;
         fds[(*fd_count)++] = endpoint_fd(feed);
     }
+    ready |= fetches_wait(u->fetches, fds, fd_count, u->now_ms, wake_ms);
     return ready;
 }
 
@@ -302,7 +318,7 @@ static void wake_for_bytes(const struct uploader *u, uint64_t *wake_ms) {
 }
 
 static void wait_for_something(struct uploader *u, bool busy, uint64_t wake_ms) {
-    int fds[FEEDS_MAX + 2];
+    int fds[FEEDS_MAX + FETCH_LINES_MAX + 2];
     size_t fd_count = 0;
     uint64_t beat_ms = outbox_deadline(u);
     wake_for_bytes(u, &wake_ms);
@@ -326,13 +342,16 @@ static int turn(struct uploader *u) {
     intake_messages(u);
     shared_trim(u);
     intake_offers(u);
+    (void)fetches_recv(u->fetches, u->now_ms);
     http_perform(u->http);
     bool busy = step_backends(u);
     transfers_end(u);
     tick(u);
     transfers_start(u);
+    transfers_sources(u);
     /* what started, here or as a retry in tick, wants its first step before any sleep */
     busy |= u->started || u->tasks.counts[TASK_ENDED] > 0;
+    fetches_send(u->fetches, u->now_ms);
     outbox_send(u);
     if (u->draining)
         check_drained(u);

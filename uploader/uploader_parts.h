@@ -15,6 +15,7 @@
 #include "uploader/backend.h"
 #include "uploader/bucket.h"
 #include "uploader/feeds.h"
+#include "uploader/fetch.h"
 #include "uploader/http.h"
 #include "uploader/leases.h"
 #include "uploader/limiter.h"
@@ -34,6 +35,8 @@ struct uploader {
     struct http *http;
     struct backend *file, *s3; /* NULL: no such destination is allowed */
     struct roots *roots;
+    struct fetches *fetches;
+    uint64_t prefetched_bytes; /* at most, of tasks that wait for a slot */
 
     struct feeds feeds;
     struct frame frame;
@@ -95,6 +98,10 @@ void transfers_abort_own(struct uploader *u, const struct result *begin);
 /* What ended is reported or retried; what a slot is free for starts. */
 void transfers_end(struct uploader *u);
 void transfers_start(struct uploader *u);
+/* What waited for its producer and has what it needs starts. */
+void transfers_sources(struct uploader *u);
+/* Notes for its lease what e did. */
+void transfers_look(struct uploader *u, struct entry *e);
 /* Deadlines and waits; returns when it wants to be called again. */
 uint64_t transfers_tick(struct uploader *u);
 void transfers_drain(struct uploader *u);
