@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 
 import pytest
 
@@ -51,10 +52,14 @@ def test_sizes_around_pieces_and_bundles(box, site):
 
 def test_one_reads_and_one_fetches(box, site):
     """Two uploaders share a file: each takes the way it has, and every chunk is sent once."""
-    site.uploader(root=box.dir / "src", slots=1)
+    source = random_file(box.dir / "src" / "f", 128 * MIB)
+    reads = site.uploader(root=box.dir / "src", slots=1)
     site.uploader(slots=1)
-    source = random_file(box.dir / "src" / "f", 64 * MIB)
-    site.upload("--chunk-size", "1MiB", source, f"{box.dir}/out/f")
+    reads.send_signal(signal.SIGSTOP)  # until the other one has begun
+    child = site.producer("--chunk-size", "1MiB", source, f"{box.dir}/out/f")
+    wait_for(lambda: (box.journal / "journal.jsonl").read_bytes().count(b'"via":"fetch"') >= 4, what="some chunks were fetched", every=0.002)
+    reads.send_signal(signal.SIGCONT)
+    assert child.wait(60) == 0, child.log.read_text()
     assert sha256_of(source) == sha256_of(box.dir / "out" / "f")
     chunks = box.records("chunk")
     by_worker = {w: {c.get("via") for c in chunks if c["worker"] == w} for w in {c["worker"] for c in chunks}}
