@@ -261,6 +261,17 @@ void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free) {
     o->due_ms = next;
 }
 
+void offers_hurry(struct offers *o, uint64_t now_ms) {
+    uint64_t due_ms = now_ms + 2 * o->median_ms + SLICE_MS;
+    for (size_t i = 0; i < o->top; i++) {
+        struct offer *offer = &o->pool[i];
+        if (offer->state == OFFER_OPEN && due_ms < offer->due_ms)
+            offer->due_ms = due_ms;
+        if (offer->state == OFFER_OPEN && offer->due_ms < o->due_ms)
+            o->due_ms = offer->due_ms;
+    }
+}
+
 uint64_t offers_deadline(const struct offers *o) {
     return o->due_ms;
 }

@@ -96,6 +96,8 @@ void offers_wait(struct offers *o, struct offer *offer, uint64_t due_ms, uint64_
 
 /* Makes READY what is due. fleet_free: the fleet shows a free place (rule 4). */
 void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free);
+/* Somebody left, and what it had not read with it: OPEN ones are repeated soon. */
+void offers_hurry(struct offers *o, uint64_t now_ms);
 /* When offers_collect_due has something to do; UINT64_MAX: not before something happens. */
 uint64_t offers_deadline(const struct offers *o);
 #endif

@@ -352,7 +352,9 @@ static int read_lines(struct core *c, struct slice lines, uint64_t now_ms) {
 
 /* --- all together --- */
 
-static void note_fleet(struct core *c, const struct msg_records *m) {
+static void note_fleet(struct core *c, const struct msg_records *m, uint64_t now_ms) {
+    if (m->fleet.uploaders < c->fleet.uploaders)
+        offers_hurry(&c->offers, now_ms);
     c->fleet = m->fleet;
     if (c->base.epoch != m->epoch) { /* counters of a consumer that started anew */
         c->base.epoch = m->epoch;
@@ -374,7 +376,7 @@ static void note_fleet(struct core *c, const struct msg_records *m) {
 
 int track_records(struct core *c, uint64_t now_ms, const struct msg_records *m) {
     int err = 0;
-    note_fleet(c, m);
+    note_fleet(c, m, now_ms);
     second_note(c, m->slow, m->slow_count);
     for (size_t i = 0; err == 0 && i < m->event_count; i++)
         err = on_event(c, &m->events[i], now_ms);

@@ -9,6 +9,7 @@
 
 #define OFFERS_A_TURN 32
 #define MESSAGES_A_TURN 256
+#define DRAIN_OFFERS_MS 200
 
 /* --- offers (rule 2) --- */
 
@@ -148,11 +149,15 @@ static void decline_all(struct uploader *u) {
     msg_release(&m);
 }
 
-void intake_end_offers(struct uploader *u) {
+void intake_end_offers(struct uploader *u, uint64_t *wake_ms) {
     struct feed *feed;
     for (int i = 0; i < MESSAGES_A_TURN && feeds_recv(&u->feeds, &u->frame, &feed) == 0; i++)
         decline_all(u);
-    feeds_release(&u->feeds);
+    uint64_t end_ms = u->drain_ms + DRAIN_OFFERS_MS;
+    if (u->now_ms >= end_ms)
+        feeds_release(&u->feeds);
+    else if (end_ms < *wake_ms)
+        *wake_ms = end_ms;
 }
 
 /* --- the consumer's messages --- */

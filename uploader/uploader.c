@@ -201,9 +201,8 @@ static void check_signals(struct uploader *u) {
     int stops = signals_stop_count();
     if (stops > 0 && !u->draining) {
         u->draining = true;
-        u->idle_ms = u->now_ms;
+        u->idle_ms = u->drain_ms = u->now_ms;
         transfers_drain(u);
-        intake_end_offers(u);
         if (!u->settings->for_cp) /* cp says it for all */
             say_drain(u);
     }
@@ -222,7 +221,7 @@ static void check_drained(struct uploader *u) {
         event_lost(u);
         uploader_end(u, 3);
     }
-    if (tasks_count(&u->tasks) > 0 || u->reports.count > 0)
+    if (tasks_count(&u->tasks) > 0 || u->reports.count > 0 || u->feeds.count > 0)
         return;
     if (u->releases.count == 0 || !session_is_connected(u->session))
         uploader_end(u, 0);
@@ -293,7 +292,7 @@ static bool sockets_are_ready(struct uploader *u, int *fds, size_t *fd_count, ui
         fds[(*fd_count)++] = endpoint_fd(consumer);
         wake_for(consumer, u->now_ms, wake_ms);
     }
-    bool wanted = uploader_places(u, u->last_kind) > 0; /* else offers stay where others can get them */
+    bool wanted = u->draining || uploader_places(u, u->last_kind) > 0; /* else offers stay where others can get them */
     for (size_t i = 0; i < u->feeds.count; i++) {
         struct endpoint *feed = u->feeds.items[i].endpoint;
         if (!feed)
@@ -341,7 +340,10 @@ static int turn(struct uploader *u) {
         return err;
     intake_messages(u);
     shared_trim(u);
-    intake_offers(u);
+    if (u->draining)
+        intake_end_offers(u, &wake_ms);
+    else
+        intake_offers(u);
     (void)fetches_recv(u->fetches, u->now_ms);
     http_perform(u->http);
     bool busy = step_backends(u);

@@ -66,7 +66,8 @@ struct uploader {
     uint64_t sent_bytes, retries;
     bool started; /* a transfer, in this turn: its backend wants a step before any sleep */
     bool draining, over;
-    uint64_t idle_ms; /* draining: when a task was last there */
+    uint64_t drain_ms; /* when draining began */
+    uint64_t idle_ms;  /* draining: when a task was last there */
     int status;
     bool journal_said;
     uint64_t unknown[UNKNOWN_MAX]; /* hashes of producers' addresses whose keys are not known, and were said */
@@ -81,8 +82,8 @@ void uploader_end(struct uploader *u, int status);
 /* --- intake.c --- */
 void intake_offers(struct uploader *u);
 void intake_messages(struct uploader *u);
-/* What waits to be read goes back to its producers, and no more comes. */
-void intake_end_offers(struct uploader *u);
+/* Draining: what is on its way goes back to its producers, for a moment; then no more comes. */
+void intake_end_offers(struct uploader *u, uint64_t *wake_ms);
 
 /* --- outbox.c --- */
 void outbox_send(struct uploader *u);

@@ -178,7 +178,29 @@ static void test_the_table_is_bounded(void **state) {
     assert_int_equal(o.used, 0);
 }
 
-UNIT_MAIN(cmocka_unit_test_setup_teardown(test_window_is_zero_without_uploaders_and_has_a_floor, set_up, tear_down),
+/* What an uploader that left had not read is offered again soon, however often it was before. */
+static void test_open_offers_are_repeated_when_somebody_left(void **state) {
+    (void)state;
+    struct offer *open = add_sent(0, 1000), *leased = add_sent(1, 1000);
+    offers_granted(&o, leased, 1010);
+    for (uint64_t now = 1000, i = 0; i < 4; i++) { /* its doubling has come to 16 s */
+        now = open->due_ms;
+        offers_collect_due(&o, now, true);
+        assert_int_equal(open->state, OFFER_READY);
+        offers_sent(&o, open, now);
+    }
+    uint64_t now = open->offered_ms + 10;
+    assert_true(open->due_ms > now + 10000);
+    offers_hurry(&o, now);
+    assert_true(offers_deadline(&o) <= now + 500);
+    offers_collect_due(&o, now + 500, true);
+    assert_int_equal(open->state, OFFER_READY);
+    assert_true(open->repeat);
+    assert_int_equal(leased->state, OFFER_LEASED);
+}
+
+UNIT_MAIN(cmocka_unit_test_setup_teardown(test_open_offers_are_repeated_when_somebody_left, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_window_is_zero_without_uploaders_and_has_a_floor, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_window_follows_rate_and_smallest_time, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_outstanding_takes_room_until_answered, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_offers_are_repeated_with_doubling, set_up, tear_down),
