@@ -23,9 +23,8 @@ struct piece { /* what came and was not read to its end */
     struct list node;
     struct frame frame;
     struct slice bytes;
-    uint32_t crc;
+    uint32_t crc, read_crc; /* as sent; of what was taken */
     size_t taken;
-    bool verified;
 };
 
 struct fetched {
@@ -360,31 +359,31 @@ static bool fetched_ready(const struct source *source) {
     return s->problem || next_piece(s) || (source->position == source->length && s->unchanged);
 }
 
-static int verify(struct fetched *s, struct piece *p) {
-    if (p->verified)
+/* Some of p into out, where its checksum is made: there it is at hand. What is wrong shows before the last of it is
+ * given away. */
+static size_t take(struct fetched *s, struct piece *p, char *out, size_t max) {
+    size_t left = p->bytes.len - p->taken, n = left < max ? left : max;
+    memcpy(out, p->bytes.ptr + p->taken, n);
+    p->read_crc = crc32c_add(p->read_crc, out, n);
+    p->taken += n;
+    if (p->taken < p->bytes.len)
+        return n;
+    if (p->read_crc != p->crc) {
+        log_warn("a piece fetched from %s is not what was read there", s->line->address);
+        fail_text(s, ERR_DAMAGED, "what was fetched is not what the producer read");
         return 0;
-    p->verified = crc32c_add(0, p->bytes.ptr, p->bytes.len) == p->crc;
-    if (p->verified)
-        return 0;
-    log_warn("a piece fetched from %s is not what was read there", s->line->address);
-    fail_text(s, ERR_DAMAGED, "what was fetched is not what the producer read");
-    return ERR_DAMAGED;
+    }
+    s->source.crc = crc32c_combine(s->source.crc, p->crc, p->bytes.len);
+    piece_free(p);
+    return n;
 }
 
 static ssize_t fetched_read(struct source *source, void *out, size_t max) {
     struct fetched *s = fetched_of(source);
     size_t got = 0;
     struct piece *p;
-    while (!s->problem && got < max && (p = next_piece(s)) && verify(s, p) == 0) {
-        size_t left = p->bytes.len - p->taken, n = left < max - got ? left : max - got;
-        memcpy((char *)out + got, p->bytes.ptr + p->taken, n);
-        p->taken += n;
-        got += n;
-        if (p->taken == p->bytes.len) {
-            source->crc = crc32c_combine(source->crc, p->crc, p->bytes.len);
-            piece_free(p);
-        }
-    }
+    while (!s->problem && got < max && (p = next_piece(s)))
+        got += take(s, p, (char *)out + got, max - got);
     if (s->problem)
         return s->problem;
     if (got == 0)
