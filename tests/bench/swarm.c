@@ -11,6 +11,7 @@
  *
  * Prints one line: recorded chunks, seconds, chunks a second, and from COMPLETE to ACK in milliseconds the median, the
  * 99th percentile and the longest. Exit 1 when something was refused, lost, or recorded in another number than planned.
+ * A producer that was too slow for its TAIL (resyncs) is told, and no failure.
  */
 #include "pure/check.h"
 #include "runtime/session.h"
@@ -445,7 +446,7 @@ static int work(struct swarm *s) {
         if (now_ms > s->heard_ms + LOST_MS)
             fail("nothing was answered for half a minute");
     }
-    return s->results->refused || s->results->resyncs ? 1 : 0;
+    return s->results->refused ? 1 : 0;
 }
 
 static int run_process(const struct plan *plan, struct shared *shared, int index) {
