@@ -94,7 +94,8 @@ int hello_handle(struct consumer *c, const struct msg *m, const struct route *fr
     struct peer *peer = peers_find(&c->peers, &m->sender);
     if (!core_key_may_be(c, key, m->hello.role))
         return core_answer_error(c, from, m->number, PROTOCOL_ROLE, "its key may not be that here");
-    if (peer && !curve_key_equal(&peer->key, key))
+    bool anothers = peer ? !curve_key_equal(&peer->key, key) : peers_was_anothers(&c->peers, &m->sender, key);
+    if (anothers)
         return core_answer_error(c, from, m->number, PROTOCOL_ROLE, "another key's incarnation");
     if (id_is_zero(&m->sender) || (peer && peer->role != m->hello.role))
         return core_answer_error(c, from, m->number, PROTOCOL_MALFORMED, "HELLO needs an incarnation and one role");

@@ -118,10 +118,21 @@ void peers_remove(struct peers *p, struct peer *peer) {
     CHECK(list_is_empty(&peer->leases));
     if (peer->role == ROLE_PRODUCER)
         p->producers[peer->place] = NULL;
+    if (curve_key_is_set(&peer->key)) {
+        p->gone[p->gone_next] = (struct gone){.incarnation = peer->incarnation, .key = peer->key};
+        p->gone_next = (p->gone_next + 1) % GONE_MAX;
+    }
     hash_remove(&p->by_incarnation, &peer->node);
     p->all[peer->position] = p->all[--p->count];
     p->all[peer->position]->position = peer->position;
     peer_free(peer);
+}
+
+bool peers_was_anothers(const struct peers *p, const struct id128 *incarnation, const struct curve_key *key) {
+    for (size_t i = 0; i < GONE_MAX && curve_key_is_set(&p->gone[i].key); i++)
+        if (id_equal(&p->gone[i].incarnation, incarnation) && !curve_key_equal(&p->gone[i].key, key))
+            return true;
+    return false;
 }
 
 uint64_t peer_bit(const struct peer *peer) {

@@ -62,7 +62,16 @@ struct peer {
     uint64_t tail_number, tail_asked_ms, tail_answered_ms;
 };
 
+/* Incarnations that have left stay their keys' for a while: who says one again only heard it. */
+#define GONE_MAX 1024
+struct gone {
+    struct id128 incarnation;
+    struct curve_key key;
+};
+
 struct peers {
+    struct gone gone[GONE_MAX]; /* a ring; those without keys are not kept */
+    size_t gone_next;
     struct hash_table by_incarnation;
     struct peer **all;
     size_t count, cap;
@@ -80,6 +89,9 @@ void peers_remove(struct peers *p, struct peer *peer); /* frees it; its leases m
 
 /* True when the peer's process could be seen and is gone now: nothing will be sent by it any more. */
 bool peer_is_dead(const struct peer *peer);
+
+/* It left, and was another key's. */
+bool peers_was_anothers(const struct peers *p, const struct id128 *incarnation, const struct curve_key *key);
 
 /* The bit of a producer, 0 for others. */
 uint64_t peer_bit(const struct peer *peer);

@@ -16,6 +16,8 @@ static int check_keys(const struct producer_options *o) {
     int err = keys_setup(&o->keys, TRUST_UPLOADER);
     if (!err && o->config.jobs_endpoint)
         err = keys_check("--jobs", o->config.jobs_endpoint, 0);
+    if (!err && o->config.data_endpoint)
+        err = keys_check("--data", o->config.data_endpoint, 0);
     if (!err && o->config.consumer)
         err = keys_check("--consumer", o->config.consumer, TRUST_CONSUMER);
     return err;

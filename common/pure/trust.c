@@ -202,13 +202,26 @@ unsigned trust_roles(const struct trust *t, const struct curve_key *key) {
     return found ? found->roles : 0;
 }
 
-/* How many different keys fit; endpoint NULL: lines without one. */
-static size_t fitting(const struct trust *t, enum trust_role role, const char *endpoint, struct curve_key *key) {
+/* Which lines to look at. */
+enum fit { FIT_ADDRESS, FIT_HOST, FIT_WITHOUT };
+
+static bool fits_address(const struct trust_line *l, enum fit fit, const char *endpoint) {
+    if (fit == FIT_WITHOUT || !l->endpoint)
+        return fit == FIT_WITHOUT && !l->endpoint;
+    if (fit == FIT_ADDRESS)
+        return strcmp(l->endpoint, endpoint) == 0;
+    const char *port = strrchr(endpoint, ':');
+    size_t len = port ? (size_t)(port - endpoint) + 1 : 0;
+    return len && strncmp(l->endpoint, endpoint, len) == 0 && !strchr(l->endpoint + len, ':');
+}
+
+/* How many different keys fit. */
+static size_t fitting(const struct trust *t, enum trust_role role, enum fit fit, const char *endpoint,
+                      struct curve_key *key) {
     size_t count = 0;
     for (size_t i = 0; i < t->line_count; i++) {
         const struct trust_line *l = &t->lines[i];
-        bool fits = endpoint ? l->endpoint && strcmp(l->endpoint, endpoint) == 0 : !l->endpoint;
-        if (!(l->roles & role) || !fits || (count && curve_key_equal(key, &l->key)))
+        if (!(l->roles & role) || !fits_address(l, fit, endpoint) || (count && curve_key_equal(key, &l->key)))
             continue;
         *key = l->key;
         count++;
@@ -217,9 +230,11 @@ static size_t fitting(const struct trust *t, enum trust_role role, const char *e
 }
 
 int trust_server(const struct trust *t, enum trust_role role, const char *endpoint, struct curve_key *key) {
-    size_t count = fitting(t, role, endpoint, key);
+    size_t count = fitting(t, role, FIT_ADDRESS, endpoint, key);
+    if (count == 0 && role == TRUST_PRODUCER) /* its jobs and its data have a port each */
+        count = fitting(t, role, FIT_HOST, endpoint, key);
     if (count == 0)
-        count = fitting(t, role, NULL, key);
+        count = fitting(t, role, FIT_WITHOUT, endpoint, key);
     return count == 1 ? 0 : count == 0 ? ERR_NOT_FOUND : ERR_LIMIT;
 }
 

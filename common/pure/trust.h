@@ -54,8 +54,9 @@ void trust_release(struct trust *t);
 /* The roles of a key, 0 for one that is not there. */
 unsigned trust_roles(const struct trust *t, const struct curve_key *key);
 
-/* The key to expect of a server: that of the line with this role and endpoint; where no line has the endpoint, that of
- * the one line of the role without any. ERR_NOT_FOUND: there is none; ERR_LIMIT: several keys fit. */
+/* The key to expect of a server: that of the line with this role and endpoint; for a producer, else that of the
+ * lines with its host and another port; else that of the one line of the role without an endpoint. ERR_NOT_FOUND: there
+ * is none; ERR_LIMIT: several keys fit. */
 int trust_server(const struct trust *t, enum trust_role role, const char *endpoint, struct curve_key *key) MUST_CHECK;
 
 const char *trust_role_name(enum trust_role role);

@@ -1,4 +1,5 @@
 #include "runtime/connections.h"
+#include "runtime/zap.h"
 #include "system/clock.h"
 #include "system/log.h"
 #include <errno.h>
@@ -19,9 +20,8 @@
 #define SAY_AGAIN_MS 60000
 #define FRAME_HEADER_SHORT 2 /* ZMTP 3.1: flags and length in front of each part */
 #define FRAME_HEADER_LONG 9
-#define EVENTS_OF_HANDSHAKES                                                                                           \
-    (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |    \
-     ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+/* Not ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: telling of it, libzmq forgets that it failed, and keeps the connection. */
+#define EVENTS_OF_HANDSHAKES (ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 #define FAILED_SAID_AFTER 2 /* one may be a peer that just ended */
 
 struct connection {
@@ -32,7 +32,8 @@ struct connection {
     uint64_t came_ms;
     uint64_t bytes_taken; /* framing included */
     uint64_t bytes_unread;
-    struct curve_key key; /* empty: not known */
+    struct curve_key key;  /* empty: not known */
+    uint64_t asked_before; /* how often somebody was asked about a key, before this one can have been */
 };
 
 struct connections {
@@ -41,7 +42,9 @@ struct connections {
     struct connection *by_fd;
     size_t cap, count, max;
     uint64_t serial, scanned_ms, said_full_ms, said_unread_ms, said_failed_ms;
-    unsigned failed; /* handshakes in a row */
+    uint64_t asked;  /* about keys, as of the last look */
+    unsigned failed; /* handshakes in a row, of one that connects */
+    bool shaken;     /* the last one was not */
 };
 
 /* ---- life ---- */
@@ -143,7 +146,9 @@ static void came(struct connections *c, int fd) {
     if (!one)
         return;
     forget(c, one);
-    *one = (struct connection){.live = true, .cookie = cookie_of(fd), .serial = ++c->serial, .came_ms = clock_ms()};
+    *one = (struct connection){
+        .live = true, .cookie = cookie_of(fd), .serial = ++c->serial, .came_ms = clock_ms(), .asked_before = c->asked};
+    c->shaken = false;
     c->count++;
 }
 
@@ -262,26 +267,32 @@ static void keep_unread(struct connections *c, bool drained) {
 
 /* ---- handshakes ---- */
 
-/* A key that is not trusted is said by who was asked about it. */
-static void say_failed(struct connections *c, bool refused) {
-    if (refused && c->o.binds)
-        return;
-    if ((!refused && ++c->failed < FAILED_SAID_AFTER && !c->o.binds) || !may_say(&c->said_failed_ms, clock_ms()))
-        return;
-    if (refused)
-        log_warn("%s: does not trust this host's key; a line with it belongs into the trust file there", c->o.address);
-    else if (c->o.binds)
-        log_warn("%s: somebody who has no key, or expects another one here, was not let in", c->o.address);
-    else
-        log_warn("%s: whoever is there has not the key that is expected, or none; still trying", c->o.address);
+static void say_failed(struct connections *c, const char *what) {
+    if (may_say(&c->said_failed_ms, clock_ms()))
+        log_warn("%s: %s", c->o.address, what);
+}
+
+/* Nobody was asked about a key while it was there: it did not come so far. A server cannot tell better whose handshake
+ * failed. */
+static void client_left(struct connections *c, const struct connection *one) {
+    if (one->live && one->asked_before == zap_asked())
+        say_failed(c, "somebody who shows no key, or expects another one here, was not let in");
+}
+
+static void server_left(struct connections *c) {
+    if (!c->shaken && ++c->failed >= FAILED_SAID_AFTER)
+        say_failed(c, "whoever is there has not the key that is expected, or none; still trying");
 }
 
 /* True when the event was about one. */
 static bool take_handshake(struct connections *c, uint16_t event) {
-    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        c->shaken = true;
         c->failed = 0;
-    else if (event & EVENTS_OF_HANDSHAKES)
-        say_failed(c, event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
+    } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH && !c->o.binds) { /* at a server, zap.c says it */
+        c->shaken = true;
+        say_failed(c, "does not trust this host's key; a line with it belongs into the trust file there");
+    }
     return (event & EVENTS_OF_HANDSHAKES) != 0;
 }
 
@@ -300,8 +311,13 @@ static bool take_event(struct connections *c) {
     if (take_handshake(c, head.event))
         return true;
     if (head.event == ZMQ_EVENT_DISCONNECTED) {
-        if (head.value >= 0 && (size_t)head.value < c->cap)
-            forget(c, &c->by_fd[head.value]);
+        if (head.value < 0 || (size_t)head.value >= c->cap)
+            return true;
+        if (c->o.curve && c->o.binds)
+            client_left(c, &c->by_fd[head.value]);
+        else if (c->o.curve)
+            server_left(c);
+        forget(c, &c->by_fd[head.value]);
     } else {
         came(c, head.value);
     }
@@ -312,6 +328,7 @@ void connections_tend(struct connections *c, bool drained) {
     while (take_event(c))
         if (c->o.binds && c->count > c->max)
             keep_number(c);
+    c->asked = zap_asked();
     keep_unread(c, drained);
 }
 

@@ -311,10 +311,9 @@ static void tend(struct endpoint *e, bool drained) {
 /* Before a socket is made: whose key, and somebody who is asked about keys. */
 static int prepare_keys(struct endpoint *e, const char *address) {
     e->curve = keys_are_there() && strncmp(address, "tcp://", 6) == 0;
-    int err = keys_check(NULL, address, e->server);
-    if (!err)
-        err = keys_expected(address, e->server, &e->expected);
-    return !err && e->curve && kind_binds(e->kind) ? zap_open(context) : err;
+    if (keys_check(NULL, address, e->server) || keys_expected(address, e->server, &e->expected))
+        return ERR_DENIED;
+    return e->curve && kind_binds(e->kind) ? zap_open(context) : 0;
 }
 
 static int open_to(struct endpoint **out, enum endpoint_kind kind, const char *address, enum trust_role server) {

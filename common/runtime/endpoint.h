@@ -30,8 +30,8 @@ enum endpoint_kind {
 struct endpoint; /* opaque */
 
 /* Tcp sockets have the keys of runtime/keys.h, which are set up before. Who connects by endpoint_open expects a
- * producer's key there; a consumer's: endpoint_open_consumer. ERR_USAGE: no keys, and no --insecure; or it is not known
- * whose key to expect. Logged.
+ * producer's key there; a consumer's: endpoint_open_consumer. ERR_DENIED: no keys, and no --insecure; or it is not
+ * known whose key to expect. Logged.
  *
  * address: "ipc://…", "tcp://host:port", "tcp://127.0.0.1:*". Binding ipc:// CHECKs nothing exists there (libzmq would
  * silently take it over), but for a socket that a killed process left: ERR_BUSY. ERR_USAGE for an address libzmq

@@ -221,7 +221,8 @@ static int look(struct session *s) {
             memcpy(s->refused, file.endpoint, sizeof s->refused);
     }
     consumer_file_release(&file);
-    return err == ERR_NOMEM ? err : 0;
+    bool hopeless = err == ERR_DENIED && s->epoch == 0; /* no key for it, from the beginning */
+    return err == ERR_NOMEM || hopeless ? err : 0;
 }
 
 static int find_consumer(struct session *s, uint64_t now_ms, uint64_t *deadline_ms) {

@@ -31,7 +31,8 @@ struct session; /* opaque */
 int session_new(struct session **s, const struct session_options *o) MUST_CHECK;
 void session_destroy(struct session **s); /* says BYE when connected, waiting at most 200 ms for it to leave */
 
-/* Time-driven part: (re)connect, HELLO and its repetition. Call in every loop turn; *deadline_ms (clock_ms) is lowered
+/* ERR_DENIED, logged: the keys for the consumer there are missing.
+ * Time-driven part: (re)connect, HELLO and its repetition. Call in every loop turn; *deadline_ms (clock_ms) is lowered
  * to when it wants to be called again. */
 int session_step(struct session *s, uint64_t now_ms, uint64_t *deadline_ms) MUST_CHECK;
 

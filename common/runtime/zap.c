@@ -7,8 +7,8 @@
 #define AT_A_TIME 256 /* asked by connections, of which there is a limit */
 #define SAY_AGAIN_MS 60000
 
-static void *asked;
-static uint64_t said_ms;
+static void *asked; /* the socket */
+static uint64_t said_ms, asked_count;
 static unsigned unsaid;
 
 int zap_open(void *context) {
@@ -28,6 +28,10 @@ void zap_close(void) {
     if (asked)
         zmq_close(asked);
     asked = NULL;
+}
+
+uint64_t zap_asked(void) {
+    return asked_count;
 }
 
 void *zap_waitable(void) {
@@ -91,6 +95,7 @@ void zap_serve(void) {
     size_t count;
     for (int i = 0; asked && i < AT_A_TIME && hear(parts, &count); i++) {
         struct curve_key key = {{0}};
+        asked_count++;
         bool formed = count == PARTS && is(&parts[VERSION], "1.0") && is(&parts[DOMAIN], ZAP_DOMAIN) &&
                       is(&parts[MECHANISM], "CURVE") && parts[CREDENTIALS].len == CURVE_BYTES;
         if (formed)

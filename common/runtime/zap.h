@@ -7,6 +7,7 @@
 #define CHUNKLIFT_ZAP_H
 
 #include "pure/err.h"
+#include <stdint.h>
 
 #define ZAP_DOMAIN "chunklift" /* with ZMQ_ZAP_ENFORCE_DOMAIN: libzmq lets everybody in that has no handler */
 
@@ -14,6 +15,7 @@
 int zap_open(void *context) MUST_CHECK;
 void zap_close(void);
 void zap_serve(void);
+uint64_t zap_asked(void); /* how many clients proved a key so far, trusted or not */
 /* A libzmq socket that becomes readable when somebody is asked about; NULL when it is not open. */
 void *zap_waitable(void);
 

@@ -189,16 +189,24 @@ def test_oversized(site):
 class Recorder:
     """A man in the middle: a ROUTER to honest peers, a DEALER for each of them to the consumer; keeps what they say."""
 
-    def __init__(self, front, back):
+    def __init__(self, front, back, server=None, client=None):
+        """server, client: keys of its own at both ends (support.keys)."""
         self.context = zmq.Context.instance()
-        self.router = self.context.socket(zmq.ROUTER)
-        self.router.linger = 0
+        self.router = self.make(zmq.ROUTER, server)
+        self.client = client
         self.router.bind(front)
         self.back = back
         self.poller = zmq.Poller()
         self.poller.register(self.router, zmq.POLLIN)
         self.peers = {}
         self.said = []
+
+    def make(self, kind, options):
+        s = self.context.socket(kind)
+        s.linger = 0
+        for name, value in (options or {}).items():
+            setattr(s, name, value)
+        return s
 
     def run(self, until, seconds=90):
         for _ in range(int(seconds * 10)):
@@ -217,8 +225,7 @@ class Recorder:
             name, frame = self.router.recv_multipart()
             self.said.append(frame)
             if name not in self.peers:
-                self.peers[name] = self.context.socket(zmq.DEALER)
-                self.peers[name].linger = 0
+                self.peers[name] = self.make(zmq.DEALER, self.client)
                 self.peers[name].connect(self.back)
                 self.poller.register(self.peers[name], zmq.POLLIN)
             self.peers[name].send(frame)

@@ -69,6 +69,8 @@ static void test_a_role_for_each_message(void **state) {
     hello_refused('P', ROLE_PRODUCER);
     hello_refused('Q', ROLE_READER);
     world_hello('U', ROLE_UPLOADER);
+    roles_a = TRUST_READER; /* what it is now counts, not what it was at HELLO */
+    refused('U', &questions[1]);
 }
 
 /* A key that nobody trusts gets no answer, not even an error. */
@@ -116,6 +118,11 @@ static void test_anothers_incarnation(void **state) {
     w.key = key_a; /* and whose it is goes on */
     assert_int_equal(world_done('U', world_ref(JOB_CHUNK, id, 0), "H").kind, ACK_RECORDED);
     assert_int_equal(world_count("chunk"), 1);
+    world_bye('U'); /* also when its owner has left */
+    w.key = key_b;
+    hello_refused('U', ROLE_UPLOADER);
+    w.key = key_a;
+    world_hello('U', ROLE_UPLOADER);
     w.key = key_b; /* a lease is of the one who has it */
     world_hello('V', ROLE_UPLOADER);
     w.key = key_a;

@@ -1,5 +1,6 @@
 /* The producer's end of FETCH, asked over real sockets by an uploader the test plays: what is served, in which order,
  * how far, and what is not. */
+#include "insecure.h"
 #include "producer/data.h"
 #include "pure/digest.h"
 #include "pure/proto.h"

@@ -1,5 +1,6 @@
 /* The uploader's end of FETCH, against a producer the test plays: what is asked, what is believed, and what becomes of
  * a source whose producer is silent, wrong or gone. */
+#include "insecure.h"
 #include "pure/digest.h"
 #include "pure/proto.h"
 #include "system/clock.h"

@@ -50,6 +50,25 @@ static void test_hangup_is_a_stop(void **state) {
     assert_int_equal(signals_stop_signal(), SIGHUP);
 }
 
+/* "From now on SIGHUP is news, no stop request; also under nohup(1)" */
+static void test_hangup_as_news(void **state) {
+    (void)state;
+    signal(SIGHUP, SIG_IGN);
+    assert_int_equal(signals_init(true), 0);
+    assert_int_equal(signals_hangup_is_news(), 0);
+    assert_false(signals_hung_up());
+    assert_int_equal(raise(SIGHUP), 0);
+    assert_true(readable(0));
+    assert_true(signals_hung_up());
+    assert_false(signals_hung_up());
+    assert_int_equal(signals_stop_count(), 0);
+    assert_int_equal(signals_init(true), 0); /* as it was */
+    assert_int_equal(raise(SIGHUP), 0);
+    assert_false(signals_hung_up());
+    assert_int_equal(signals_stop_count(), 1);
+    signal(SIGHUP, SIG_DFL);
+}
+
 static void test_ignored_hangup_stays_ignored(void **state) {
     (void)state;
     signal(SIGHUP, SIG_IGN);
@@ -104,6 +123,6 @@ static void test_blocked_signals_are_let_through(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 UNIT_MAIN(TEST(test_nothing_at_first), TEST(test_first_and_second_stop), TEST(test_hangup_is_a_stop),
-          TEST(test_ignored_hangup_stays_ignored), TEST(test_broken_pipe_is_no_signal),
+          TEST(test_hangup_as_news), TEST(test_ignored_hangup_stays_ignored), TEST(test_broken_pipe_is_no_signal),
           TEST(test_child_exit_is_told_once), TEST(test_flood_does_not_block),
           TEST(test_blocked_signals_are_let_through))

@@ -120,7 +120,16 @@ static void test_servers(void **state) {
     assert_string_equal(k.text, KEY_B);
     assert_int_equal(trust_server(&t, TRUST_PRODUCER, "tcp://c:2", &k), 0);
     assert_string_equal(k.text, KEY_C);
+    assert_int_equal(trust_server(&t, TRUST_PRODUCER, "tcp://c:7702", &k), 0); /* another port of its host */
+    assert_string_equal(k.text, KEY_C);
+    assert_int_equal(trust_server(&t, TRUST_PRODUCER, "tcp://cc:1", &k), ERR_LIMIT);
     assert_int_equal(trust_server(&t, TRUST_PRODUCER, "tcp://other:1", &k), ERR_LIMIT);
+    trust_release(&t);
+    parsed(&t,
+           KEY_A " producer tcp://[::1]:7700\n" KEY_B " producer tcp://[::1:2]:7700\n" KEY_C " consumer tcp://a:1\n");
+    assert_int_equal(trust_server(&t, TRUST_PRODUCER, "tcp://[::1]:7702", &k), 0);
+    assert_string_equal(k.text, KEY_A);
+    assert_int_equal(trust_server(&t, TRUST_CONSUMER, "tcp://a:2", &k), ERR_NOT_FOUND);
     trust_release(&t);
     parsed(&t, KEY_A " consumer tcp://a:1\n" KEY_B " producer,consumer tcp://a:1\n" KEY_C " uploader\n");
     assert_int_equal(trust_server(&t, TRUST_CONSUMER, "tcp://a:1", &k), ERR_LIMIT); /* two keys for one address */
