@@ -24,8 +24,8 @@ def busy(site, uploader):
 def test_a_drained_uploader_leaves_at_once_what_it_did_not_begin(box):
     """With a lease of 30 s nothing may wait for one to end."""
     site = Site(box, "--lease", "30s", "--no-second-lease")
-    leaves = site.uploader(2, 512 * KIB)
-    source = random_file(site.source / "f", 16 * MIB)
+    leaves = site.uploader(2, 1 * MIB)
+    source = random_file(site.source / "f", 12 * MIB)
     producer = site.producer(source, site.out / "f")
     wait_for(lambda: busy(site, leaves), 20, "it works")
     stays = site.uploader(2, 16 * MIB)
@@ -40,7 +40,7 @@ def test_a_drained_uploader_leaves_at_once_what_it_did_not_begin(box):
     summary = events(producer, "summary")[-1]
     assert summary["bytes_twice"] == 0  # what was in flight is in the journal
     assert by(site.records("chunk"), leaves)
-    print(f"drained in {drained:.1f} s with chunks of 4 s; the upload ended {ended:.1f} s after the signal")
+    print(f"drained in {drained:.1f} s with chunks of 2 s; the upload ended {ended:.1f} s after the signal")
     assert ended < 15
     site.end()
 

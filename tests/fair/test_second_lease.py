@@ -23,6 +23,7 @@ def ended(producer, seconds=60):
     return time.monotonic() - producer.began, summary
 
 
+@pytest.mark.fair
 def test_a_slow_uploader_is_not_waited_for(box):
     site = Site(box)
     site.uploader(2, 16 * MIB)
@@ -51,12 +52,12 @@ def stop_in_the_last_chunks(site, uploader, chunks):
 
 def test_a_stopped_uploader_delays_the_end_by_a_lease_at_most(box):
     """The end waits for the stopped one's lease, for it may be in the middle of a write; woken up, it writes no byte more."""
-    lease = 3
+    lease = 2
     site = Site(box, "--lease", f"{lease}s")
     site.uploader(2, 4 * MIB)
     stopped = site.uploader(2, 4 * MIB)
-    source, producer = upload(site, 24)
-    stop_at = stop_in_the_last_chunks(site, stopped, 24)
+    source, producer = upload(site, 14)
+    stop_at = stop_in_the_last_chunks(site, stopped, 14)
     ended(producer)
     delay = time.monotonic() - stop_at
     given = events(producer, "second_lease")

@@ -57,6 +57,7 @@ def told(counts):
     return off
 
 
+@pytest.mark.fair
 def test_two_producers_share_evenly(box):
     site = Site(box)
     for _ in range(2):
