@@ -167,10 +167,8 @@ static const struct field lease_mark_fields[] = {
 static const struct shape lease_mark_shape = SHAPE("lease_mark", lease_mark, lease_mark_fields);
 
 static const struct field released_fields[] = {
-    STRUCT(released, 1, ref, REQUIRED, ref_shape),
-    ENUM(released, 2, why, OPTIONAL, WHY_JOURNAL),
-    NUMBER(released, 3, after_ms, OPTIONAL, ANY32),
-    TEXT(released, 4, detail, OPTIONAL, PROTO_TEXT_MAX),
+    STRUCT(released, 1, ref, REQUIRED, ref_shape),     ENUM(released, 2, why, OPTIONAL, WHY_JOURNAL),
+    NUMBER(released, 3, after_ms, OPTIONAL, ANY32),    TEXT(released, 4, detail, OPTIONAL, PROTO_TEXT_MAX),
     NUMBER(released, 40, bytes, OPTIONAL, SIZE_LIMIT),
 };
 static const struct shape released_shape = SHAPE("released", released, released_fields);
