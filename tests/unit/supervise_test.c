@@ -19,9 +19,10 @@
 
 static const char script[] = "#!/bin/sh\n"
                              "case \"$*\" in *--check-only*) exit 0;; esac\n"
-                             "trap 'sleep 0.4; exit 0' TERM\n"
+                             "left=-1\n"
+                             "trap 'left=8; echo $$ >>told' TERM\n"
                              "echo $$ >>started\n"
-                             "while :; do sleep 0.05; done\n";
+                             "while [ $left -ne 0 ]; do sleep 0.05; left=$((left - 1)); done\n";
 
 static struct supervisor *s;
 
@@ -38,16 +39,20 @@ static void until(size_t alive) {
     }
 }
 
-/* The pids of all that were ever started. */
-static size_t started(pid_t pids[64]) {
+/* The pids in a file: of all that were ever started, or told to leave. */
+static size_t noted(const char *file, pid_t pids[64]) {
     size_t count = 0;
     long pid;
-    FILE *f = fopen("started", "r");
+    FILE *f = fopen(file, "r");
     while (f && count < 64 && fscanf(f, "%ld", &pid) == 1) /* NOLINT: our own script wrote it */
         pids[count++] = (pid_t)pid;
     if (f)
         fclose(f);
     return count;
+}
+
+static size_t started(pid_t pids[64]) {
+    return noted("started", pids);
 }
 
 static size_t until_started(size_t count, pid_t pids[64]) {
@@ -101,7 +106,6 @@ static void more_while_some_leave(void) {
     until_started(4, pids);
     supervisor_set_uploaders(s, 1);
     supervisor_set_uploaders(s, 3); /* the three are leaving still */
-    until(6);
     until(3);
     assert_int_equal(until_started(6, pids), 6);
     end();
@@ -127,10 +131,13 @@ static void draining_leaves_the_leaving_alone(void) {
     until(2);
     until_started(2, pids);
     supervisor_set_uploaders(s, 1);
+    for (uint64_t end_ms = clock_ms() + PATIENCE_MS; noted("told", pids) < 1; poll(NULL, 0, 5))
+        assert_true(clock_ms() < end_ms);
     supervisor_drain(s);
     supervisor_set_uploaders(s, 5); /* nobody is started any more */
     until(0);
     assert_int_equal(started(pids), 2);
+    assert_int_equal(noted("told", pids), 2); /* each once */
     end();
 }
 
@@ -148,7 +155,7 @@ static void write_script(void) {
 }
 
 static void run_inside(const char *number) {
-    assert_int_equal(system("rm -rf bin started && mkdir bin && cp /proc/$PPID/exe bin/supervise_test && "
+    assert_int_equal(system("rm -rf bin started told && mkdir bin && cp /proc/$PPID/exe bin/supervise_test && "
                             "cp bin/supervise_test bin/chunklift-consumer"),
                      0);
     write_script();
