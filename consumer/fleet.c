@@ -8,6 +8,7 @@
 
 #define DIVIDE_MS 100
 #define SETTLE_MS 2000
+#define FRESH_MS 150   /* so long an uploader needs to connect to its producers */
 #define WAITED_MS 1000 /* who had to wait within it wants all it can get */
 #define TELL_MS 200    /* at most so often without being asked */
 #define RATE_MS 500
@@ -181,6 +182,10 @@ static int tell_changed(struct consumer *c) {
 int fleet_step(struct consumer *c) {
     struct fleet_limits *f = &c->fleet;
     bool anything = f->dials.bwlimit || f->braking;
+    if (f->fresh_until_ms && core_time(c) >= f->fresh_until_ms) {
+        f->fresh_until_ms = 0;
+        f->version++; /* there are free places that no producer knows of */
+    }
     if (!f->changed && (!anything || core_time(c) < f->divided_ms + DIVIDE_MS))
         return 0;
     divide(c);
@@ -189,10 +194,18 @@ int fleet_step(struct consumer *c) {
 
 int fleet_joined(struct consumer *c, struct peer *peer) {
     struct fleet_limits *f = &c->fleet;
+    if (peer->role == ROLE_UPLOADER && peer->joined_ms == 0) {
+        peer->joined_ms = core_time(c);
+        f->fresh_until_ms = peer->joined_ms + FRESH_MS;
+    }
     if (peer->role != ROLE_UPLOADER || !(f->dials.bwlimit || f->dials.slots || f->braking))
         return 0;
     divide(c);
     return core_time(c) < f->settled_ms ? 0 : tell(c, peer);
+}
+
+bool fleet_is_fresh(const struct consumer *c, const struct peer *peer) {
+    return core_time(c) < peer->joined_ms + FRESH_MS;
 }
 
 void fleet_left(struct consumer *c) {
@@ -274,7 +287,6 @@ void fleet_note(struct consumer *c, struct peer *peer, const struct msg_heartbea
     struct peer_limits *l = &peer->limits;
     bool known = peer->beaten;
     peer->beaten = true;
-    c->fleet.version += !known; /* there are free places that nobody knew of */
     l->own_bwlimit = h->own_bwlimit;
     l->kept_bwlimit = h->bwlimit;
     if (h->held_back)

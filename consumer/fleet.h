@@ -45,8 +45,9 @@ struct fleet_limits {
     uint64_t idle_part[BRAKES_MAX]; /* of those that do not use this endpoint now */
     uint64_t settled_ms;            /* after a restart uploaders keep their parts until then: others may come yet */
     uint64_t divided_ms;
-    bool changed; /* everybody is to hear at once */
-    bool braking; /* some brake is on */
+    uint64_t fresh_until_ms; /* of the uploader that came last; 0: producers know of all */
+    bool changed;            /* everybody is to hear at once */
+    bool braking;            /* some brake is on */
     struct budget_claim *claims;
     struct peer **members;
     size_t cap;
@@ -59,6 +60,8 @@ void fleet_note(struct consumer *c, struct peer *peer, const struct msg_heartbea
 void fleet_fill_beat(struct consumer *c, struct peer *peer, struct msg_beat *beat, struct brake *brakes);
 /* An uploader came: it hears its limits before its first lease. */
 int fleet_joined(struct consumer *c, struct peer *peer) MUST_CHECK;
+/* It has just come: what is offered now would go to others, who may be busy. */
+bool fleet_is_fresh(const struct consumer *c, const struct peer *peer);
 void fleet_left(struct consumer *c);
 /* Divides and tells, where it is time to. */
 int fleet_step(struct consumer *c) MUST_CHECK;

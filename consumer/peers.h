@@ -49,6 +49,7 @@ struct peer {
     uint64_t rate, rate_ms, rate_bytes; /* bytes a second; when and at what count it was last taken */
     uint64_t unable;                    /* bits of producers it released something of as not-here */
     bool beaten;                        /* a HEARTBEAT of it was read */
+    uint64_t joined_ms;                 /* when it said HELLO first */
     struct peer_limits limits;
 
     /* producer */

@@ -188,7 +188,8 @@ static uint32_t share(const struct consumer *c, uint32_t free_places) {
 }
 
 static void describe_fleet(struct consumer *c, const struct peer *peer, struct fleet *f) {
-    uint64_t bit = peer_bit(peer), free_places = 0, slots = 0;
+    uint64_t bit = peer_bit(peer), free_places = 0, fresh_places = 0, slots = 0;
+    uint32_t fresh = 0;
     sum_moving(c);
     for (size_t i = 0; i < c->peers.count; i++) {
         const struct peer *p = c->peers.all[i];
@@ -197,8 +198,11 @@ static void describe_fleet(struct consumer *c, const struct peer *peer, struct f
         f->uploaders++;
         f->unable += (p->unable & bit) != 0;
         slots += p->slots;
-        free_places += p->free;
+        fresh += fleet_is_fresh(c, p);
+        *(fleet_is_fresh(c, p) ? &fresh_places : &free_places) += p->free;
     }
+    if (fresh == f->uploaders) /* nobody is there who could get in the way of those that have just come */
+        free_places += fresh_places;
     f->slots = slots < UINT32_MAX ? (uint32_t)slots : UINT32_MAX;
     f->free = c->draining ? 0 : free_places < UINT32_MAX ? (uint32_t)free_places : UINT32_MAX;
     f->share = share(c, f->free);

@@ -272,6 +272,15 @@ void offers_hurry(struct offers *o, uint64_t now_ms) {
     }
 }
 
+void offers_hasten(struct offers *o, uint64_t now_ms) {
+    if (now_ms < o->hastened_ms + OFFERS_HASTEN_MS)
+        return;
+    o->hastened_ms = o->due_ms = now_ms;
+    for (size_t i = 0; i < o->top; i++)
+        if (o->pool[i].state == OFFER_OPEN)
+            o->pool[i].due_ms = now_ms;
+}
+
 uint64_t offers_deadline(const struct offers *o) {
     return o->due_ms;
 }

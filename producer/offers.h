@@ -61,6 +61,7 @@ struct offers {
     size_t used, outstanding, leased, ready_new; /* ready_new: READY and not outstanding */
     uint64_t leased_bytes;
     uint64_t due_ms; /* no entry is due before; UINT64_MAX: none */
+    uint64_t hastened_ms;
     /* grants of the last 10 s, in slices of 100 ms */
     struct offers_slice {
         uint64_t slice; /* time / 100 ms, tells whether the content is current */
@@ -99,5 +100,9 @@ void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free);
 /* Somebody left, and what it had not read with it: OPEN ones are repeated soon. */
 void offers_hurry(struct offers *o, uint64_t now_ms);
 /* When offers_collect_due has something to do; UINT64_MAX: not before something happens. */
+/* Rule 4: an uploader came, and what is outstanding may lie with others that are busy: offered again now. At most once
+ * in OFFERS_HASTEN_MS. */
+#define OFFERS_HASTEN_MS 500
+void offers_hasten(struct offers *o, uint64_t now_ms);
 uint64_t offers_deadline(const struct offers *o);
 #endif

@@ -355,6 +355,10 @@ static int read_lines(struct core *c, struct slice lines, uint64_t now_ms) {
 static void note_fleet(struct core *c, const struct msg_records *m, uint64_t now_ms) {
     if (m->fleet.uploaders < c->fleet.uploaders)
         offers_hurry(&c->offers, now_ms);
+    if (m->fleet.uploaders > c->counts.uploaders && c->counts.uploaders > 0 && m->fleet.free > 0)
+        offers_hasten(&c->offers, now_ms);
+    if (m->fleet.uploaders <= c->counts.uploaders || m->fleet.free > 0)
+        c->counts.uploaders = m->fleet.uploaders; /* one that came counts once its places do */
     c->fleet = m->fleet;
     if (c->base.epoch != m->epoch) { /* counters of a consumer that started anew */
         c->base.epoch = m->epoch;
@@ -368,7 +372,6 @@ static void note_fleet(struct core *c, const struct msg_records *m, uint64_t now
     c->base.bytes = m->fleet.again_bytes;
     c->base.retries = m->fleet.retries;
     c->counts.bytes_moving = m->fleet.moving_bytes;
-    c->counts.uploaders = m->fleet.uploaders;
     c->counts.slots = m->fleet.slots;
     c->counts.free = m->fleet.free;
     c->counts.local_uploaders = m->fleet.local_uploaders;

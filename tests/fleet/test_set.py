@@ -106,7 +106,7 @@ def test_the_fleet_keeps_to_its_budget(box, store, kind):
 
 def test_joiners_leavers_and_the_dead(box, store):
     rate = 2 * MIB
-    cp = start_s3(box, store, 64 * MIB, "--bwlimit", rate, "--uploaders", 2, "--slots", 2)
+    cp = start_s3(box, store, 120 * MIB, "--bwlimit", rate, "--uploaders", 2, "--slots", 2)
     wait_for(lambda: box.journal.joinpath("consumer").exists() and sum(u["active"] > 0 for u in uploaders(box)) == 2, what="both send")
 
     def shares(count):

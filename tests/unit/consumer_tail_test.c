@@ -188,6 +188,7 @@ static void test_lines_too_old_are_gone(void **state) {
 static void test_waiting(void **state) {
     (void)state;
     everybody();
+    world_pass(200); /* that an uploader came is news, too */
     struct msg m = {.type = MSG_TAIL};
     world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none);
     m.tail = (struct msg_tail){.seq = head() + 1, .event = w.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
