@@ -154,7 +154,15 @@ size_t shared_report(struct uploader *u, struct endpoint_use uses[PROTO_ENDPOINT
     return count;
 }
 
+/* That it could use more is told at once, when the last HEARTBEAT said it could not. */
+void shared_watch(struct uploader *u) {
+    if (!u->bucket.refused || u->held_told)
+        return;
+    u->held_told = u->beat_wanted = true;
+}
+
 void shared_reported(struct uploader *u) {
+    u->held_told = u->bucket.refused;
     u->bucket.refused = false;
     for (size_t i = 0; i < u->endpoints.count; i++)
         u->endpoints.items[i].starts.refused = false;

@@ -354,6 +354,7 @@ static int turn(struct uploader *u) {
     /* what started, here or as a retry in tick, wants its first step before any sleep */
     busy |= u->started || u->tasks.counts[TASK_ENDED] > 0;
     fetches_send(u->fetches, u->now_ms);
+    shared_watch(u);
     outbox_send(u);
     if (u->draining)
         check_drained(u);

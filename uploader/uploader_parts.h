@@ -53,6 +53,7 @@ struct uploader {
 
     struct bucket bucket; /* body bytes, of all backends */
     uint64_t share;       /* of the fleet's budget, bytes a second; 0 no limit */
+    bool held_told;       /* that bytes have to wait */
     bool too_many;        /* jobs held, since the slots became fewer */
 
     struct sent_log sent;
@@ -121,6 +122,7 @@ uint32_t shared_room(const struct uploader *u);
 /* Jobs that wait for a slot and are more than there will be slots for soon go back at once. */
 void shared_trim(struct uploader *u);
 size_t shared_report(struct uploader *u, struct endpoint_use uses[PROTO_ENDPOINTS_MAX]);
+void shared_watch(struct uploader *u);
 void shared_reported(struct uploader *u);
 
 /* --- events.c --- */
