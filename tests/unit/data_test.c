@@ -26,7 +26,7 @@ static char bytes[SIZE], path[4096];
 static void write_file(void) {
     for (size_t i = 0; i < SIZE; i++)
         bytes[i] = (char)(i * 7 + i / 251);
-    int fd = open("f", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    int fd = open("d/f", O_WRONLY | O_CREAT | O_TRUNC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, bytes, SIZE), SIZE);
     close(fd);
@@ -37,8 +37,9 @@ static int set_up(void **state) {
     struct stat st;
     struct fileid id;
     struct geometry wish = {.size = SIZE, .chunk_size = 1u << 20, .chunks = 1};
+    (void)mkdir("d", 0700);
     write_file();
-    assert_non_null(realpath("f", path));
+    assert_non_null(realpath("d/f", path));
     assert_int_equal(stat(path, &st), 0);
     fileid_from_stat(&st, &id);
     memset(&files, 0, sizeof files);
@@ -59,7 +60,8 @@ static int tear_down(void **state) {
     data_destroy(&data);
     files_release(&files);
     endpoint_shutdown_all();
-    unlink("f");
+    unlink("d/f");
+    rmdir("d");
     return 0;
 }
 
@@ -148,7 +150,7 @@ static void test_length_zero_asks_whether_it_is_unchanged(void **state) {
     struct msg_fetch q = {.upload = upload};
     ask(1, q);
     expect(DATA_UNCHANGED);
-    assert_int_equal(truncate("f", 10), 0);
+    assert_int_equal(truncate("d/f", 10), 0);
     ask(2, q);
     expect(DATA_CHANGED);
     assert_true(slice_equal(answer.data.why, slice_of("size changed")));
@@ -174,19 +176,39 @@ static void test_changed_while_it_is_fetched(void **state) {
     struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = PROTO_PIECE_MAX};
     ask(1, q);
     expect_bytes(DATA_BYTES, 0, 0, PROTO_PIECE_MAX);
-    assert_int_equal(rename("f", "g"), 0);
+    assert_int_equal(rename("d/f", "d/g"), 0);
     write_file(); /* another file under its name */
     q.credit = 2u * PROTO_PIECE_MAX;
     ask(1, q);
     expect(DATA_CHANGED);
     assert_int_equal(answer.data.bytes.len, 0);
-    unlink("g");
+    unlink("d/g");
+}
+
+/* Its directory was moved and another one put there: the descriptor shows nothing of it. */
+static void test_another_file_at_its_path(void **state) {
+    (void)state;
+    struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = PROTO_PIECE_MAX};
+    ask(1, q);
+    expect_bytes(DATA_BYTES, 0, 0, PROTO_PIECE_MAX);
+    assert_int_equal(rename("d", "moved"), 0);
+    assert_int_equal(mkdir("d", 0700), 0);
+    write_file();
+    q.credit = SIZE;
+    ask(1, q);
+    expect_bytes(DATA_BYTES, 0, PROTO_PIECE_MAX, PROTO_PIECE_MAX);
+    expect_bytes(DATA_BYTES, 0, 2u * PROTO_PIECE_MAX, PROTO_PIECE_MAX);
+    expect(DATA_CHANGED); /* in the place of the last bytes */
+    assert_int_equal(answer.data.bytes.len, 0);
+    assert_true(slice_equal(answer.data.why, slice_of("replaced by another file")));
+    unlink("moved/f");
+    rmdir("moved");
 }
 
 static void test_gone_files(void **state) {
     (void)state;
     struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = SIZE};
-    assert_int_equal(unlink("f"), 0);
+    assert_int_equal(unlink("d/f"), 0);
     ask(1, q);
     expect(DATA_UNREADABLE);
     assert_true(slice_equal(answer.data.why, slice_of("No such file or directory")));
@@ -331,8 +353,8 @@ static void test_addresses_beside_the_jobs(void **state) {
 
 UNIT_MAIN(TEST(test_serves_as_far_as_the_credit_goes), TEST(test_a_range_from_a_position),
           TEST(test_the_checksum_goes_ahead), TEST(test_length_zero_asks_whether_it_is_unchanged),
-          TEST(test_repeated_questions), TEST(test_changed_while_it_is_fetched), TEST(test_gone_files),
-          TEST(test_only_planned_files_and_their_ranges), TEST(test_strangers_get_nothing),
+          TEST(test_repeated_questions), TEST(test_changed_while_it_is_fetched), TEST(test_another_file_at_its_path),
+          TEST(test_gone_files), TEST(test_only_planned_files_and_their_ranges), TEST(test_strangers_get_nothing),
           TEST(test_no_conversation_no_bytes), TEST(test_what_is_not_asked_about_is_forgotten),
           TEST(test_transfers_are_bounded), TEST(test_who_does_not_read_holds_nobody_up),
           cmocka_unit_test(test_addresses_beside_the_jobs))
