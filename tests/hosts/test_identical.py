@@ -4,7 +4,7 @@ import pytest
 
 from servers.ceph import CephRgw
 from support.apart import WAYS, Apart
-from support.box import random_file, sha256_of
+from support.box import check_one_record_each, random_file, sha256_of
 from support.hosts import Hosts
 
 pytestmark = pytest.mark.hosts
@@ -21,7 +21,9 @@ def test_what_another_client_reads_is_identical(box, way, capsys):
             apart.producer(src, "s3://bucket/big")
             apart.ends_well("producer", 120)
             apart.stop_all()
-        apart.checked("s3://bucket/big", sent_at_most=1)
+            check_one_record_each(box.records())
+        if size < 256 * MIB:  # it reads slowly
+            apart.checked("s3://bucket/big", sent_at_most=1)
         copy = box.dir / "copy"
         hosts["reader"].run("/usr/bin/aws", "--endpoint-url", store.endpoint, "s3", "cp", "--quiet", "s3://bucket/big", copy, env=store.env)
         assert sha256_of(copy) == sha256_of(src)
