@@ -81,7 +81,7 @@ class Apart:
     def _make_keys(self):
         lines = []
         for host in self.hosts:
-            if not (self.box.dir / f"{host.name}.key").exists():
+            if not (self.box.dir / f"{host.name}.key").exists():  # a host of that name was there before
                 self.box.run("keygen", self.box.dir / f"{host.name}.key")
             key = (self.box.dir / f"{host.name}.key.pub").read_text().split()[0]
             if host.name == "consumer":
