@@ -18,8 +18,15 @@ SECONDS = {1: 10, 2: 8, 4: 8, 8: 20}
 GOODPUT = 11.8  # MB/s of a wire of 100 Mbit/s
 
 
+def processor_time():
+    """(idle, all) of this machine so far, others' work too."""
+    with open("/proc/stat", encoding="ascii") as f:
+        fields = [int(n) for n in f.readline().split()[1:9]]
+    return fields[3] + fields[4], sum(fields)
+
+
 def throughput(box, count, way):
-    """(MB/s, seconds) while all had work, until the end."""
+    """(MB/s, seconds, share of the machine that was idle) while all had work, until the end."""
     box.journal = box.dir / f"journal-{len(box.outputs)}"
     uploaders = [f"u{i + 1}" for i in range(count)]
     with Hosts(box, "store", "consumer", "producer", *uploaders) as hosts, Sink(hosts["store"]) as store:
@@ -32,11 +39,13 @@ def throughput(box, count, way):
             before = {u: hosts[u].sent() for u in uploaders}
             apart.producer(src, f"s3://bucket/big-{count}")
             wait_for(lambda: all(hosts[u].sent() > before[u] + 500_000 for u in uploaders), 30, "every host sends")
+            idle, everything = processor_time()
             began, sent = time.time(), sum(hosts[u].sent() - before[u] for u in uploaders)
             apart.ends_well("producer", 120)
+            idle, everything = (after - before for after, before in zip(processor_time(), (idle, everything)))
             apart.stop_all()
             seconds = max(r.time for r in apart.chunks()) - began
-    return (size - sent) / MB / seconds, seconds
+    return (size - sent) / MB / seconds, seconds, idle / everything
 
 
 def test_eight_hosts_carry_nearly_eight_times_as_much(box, least_and_most, capsys):
@@ -51,4 +60,4 @@ def test_eight_hosts_carry_nearly_eight_times_as_much(box, least_and_most, capsy
 def say(capsys, way, rates):
     with capsys.disabled():
         print(f"\n{' '.join(way)}, uploader hosts of 100 Mbit/s: " +
-              ", ".join(f"{n}: {rate:.1f} MB/s (×{rate / rates[1][0]:.2f}, {seconds:.1f} s)" for n, (rate, seconds) in rates.items()))
+              ", ".join(f"{n}: {rate:.1f} MB/s (×{rate / rates[1][0]:.2f}, {seconds:.1f} s, {100 * idle:.0f} % idle)" for n, (rate, seconds, idle) in rates.items()))
