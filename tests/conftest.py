@@ -15,7 +15,7 @@ from servers.minio import Minio  # noqa: E402
 from servers.swift import Swift  # noqa: E402
 from support.box import BUILD, Box  # noqa: E402
 
-NAMED = {"bench", "interop", "crash", "powercut", "soak", "strangers", "model", "fleet", "hosts", "fair", "fetch"}  # sets of their own
+NAMED = {"bench", "interop", "crash", "powercut", "soak", "strangers", "model", "fleet", "hosts", "fair", "fetch", "race"}  # sets of their own
 SETS = {
     # set: (unit programs, markers that must be there, markers that must not)
     "default": (True, None, NAMED),
@@ -29,6 +29,7 @@ SETS = {
     "model": (False, "model", set()),
     "fair": (False, "fair", set()),
     "fetch": (False, "fetch", set()),
+    "race": (False, "race", set()),
     "interop": (False, "interop", set()),
     "bench": (False, "bench", set()),
     "all": (True, None, set()),
