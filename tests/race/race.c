@@ -5,7 +5,6 @@
 #include "race.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,6 +21,7 @@
 #define ASK_AGAIN_MS 500
 #define RECONNECT_MS 5
 #define LOST_SHOWN 40
+#define SLOWER 10
 
 static struct options o;
 static struct board *board;
@@ -52,12 +52,20 @@ uint64_t random_next(uint64_t *state) {
 
 /* ---- a worker ---- */
 
-void worker_pause(struct worker *w, uint64_t max_us) {
-    if (max_us == 0)
-        return;
-    uint64_t us = random_next(&w->random) % max_us;
+static void sleep_us(uint64_t us) {
     struct timespec t = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
     nanosleep(&t, NULL);
+}
+
+void worker_pause(struct worker *w, uint64_t max_us) {
+    if (max_us)
+        sleep_us(random_next(&w->random) % max_us);
+}
+
+/* The upload that a mark is about. */
+static void worker_upload(const struct worker *w) {
+    if (o.work_us)
+        sleep_us(o.slow_worker == w->id + 1 ? SLOWER * o.work_us : o.work_us);
 }
 
 void worker_may_die(struct worker *w, const char *point) {
@@ -148,6 +156,7 @@ static void mark_one_by_one(struct worker *w) {
     for (uint32_t m = w->first; m < w->end; m++) {
         w->nth++;
         worker_pause(w, o.pause_us);
+        worker_upload(w);
         uint64_t since = worker_now_ns();
         cure.mark(w, m);
         worker_acked(w, m, since);
@@ -407,103 +416,67 @@ static void print_account(void) {
 
 /* ---- options ---- */
 
-static void parse(int argc, char **argv) {
-    enum {
-        WORKERS = 256,
-        MARKS,
-        WINDOW,
-        PAUSE,
-        HOLD,
-        SEED,
-        LEASE,
-        SYNC,
-        DIR_,
-        CONSUMER,
-        TELL,
-        DIE,
-        FAIR,
-        RESTART,
-        GROUP,
-        CLAIM
-    };
-    static const struct option known[] = {{"workers", 1, NULL, WORKERS},
-                                          {"marks", 1, NULL, MARKS},
-                                          {"window", 1, NULL, WINDOW},
-                                          {"pause-us", 1, NULL, PAUSE},
-                                          {"hold-us", 1, NULL, HOLD},
-                                          {"seed", 1, NULL, SEED},
-                                          {"lease-ms", 1, NULL, LEASE},
-                                          {"sync", 1, NULL, SYNC},
-                                          {"dir", 1, NULL, DIR_},
-                                          {"consumer", 1, NULL, CONSUMER},
-                                          {"tell", 1, NULL, TELL},
-                                          {"die", 1, NULL, DIE},
-                                          {"fair", 0, NULL, FAIR},
-                                          {"restart", 0, NULL, RESTART},
-                                          {"group", 0, NULL, GROUP},
-                                          {"claim", 0, NULL, CLAIM},
-                                          {0}};
-    static char point[16];
-    o = (struct options){.workers = 3, .marks = 30, .window = 1, .lease_ms = 300, .die_point = point};
-    for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-        uint64_t n = optarg ? strtoull(optarg, NULL, 10) : 0;
-        switch (c) {
-        case WORKERS:
-            o.workers = (uint32_t)n;
-            break;
-        case MARKS:
-            o.marks = (uint32_t)n;
-            break;
-        case WINDOW:
-            o.window = (uint32_t)n;
-            break;
-        case PAUSE:
-            o.pause_us = n;
-            break;
-        case HOLD:
-            o.hold_us = n;
-            break;
-        case SEED:
-            o.seed = n;
-            break;
-        case LEASE:
-            o.lease_ms = n;
-            break;
-        case SYNC:
-            o.sync = strcmp(optarg, "each") == 0 ? SYNC_EACH : strcmp(optarg, "group") == 0 ? SYNC_GROUP : SYNC_NONE;
-            break;
-        case DIR_:
-            o.dir = optarg;
-            break;
-        case CONSUMER:
-            o.consumer = optarg;
-            break;
-        case TELL:
-            o.tell = (uint32_t)n;
-            break;
-        case DIE:
-            if (sscanf(optarg, "%u:%u:%15s", &o.die_worker, &o.die_mark, point) != 3)
-                exit(2);
-            break;
-        case FAIR:
-            o.fair = true;
-            break;
-        case RESTART:
-            o.restart = true;
-            break;
-        case GROUP:
-            o.group = true;
-            break;
-        case CLAIM:
-            o.claim = true;
-            break;
-        default:
-            exit(2);
-        }
+static const char *sync_text = "none", *die_text;
+static char die_point[16];
+
+static const struct {
+    const char *name;
+    enum { SMALL, LARGE, TEXT, FLAG } kind;
+    void *into;
+} known[] = {
+    {"--dir", TEXT, &o.dir},          {"--consumer", TEXT, &o.consumer},  {"--workers", SMALL, &o.workers},
+    {"--marks", SMALL, &o.marks},     {"--window", SMALL, &o.window},     {"--pause-us", LARGE, &o.pause_us},
+    {"--hold-us", LARGE, &o.hold_us}, {"--work-us", LARGE, &o.work_us},   {"--slow-worker", SMALL, &o.slow_worker},
+    {"--seed", LARGE, &o.seed},       {"--lease-ms", LARGE, &o.lease_ms}, {"--sync", TEXT, &sync_text},
+    {"--tell", SMALL, &o.tell},       {"--die", TEXT, &die_text},         {"--fair", FLAG, &o.fair},
+    {"--group", FLAG, &o.group},      {"--restart", FLAG, &o.restart},    {"--claim", FLAG, &o.claim},
+};
+
+static void usage(const char *word) {
+    fprintf(stderr, "%s: what is '%s'?\n", cure.name, word);
+    exit(2);
+}
+
+static void parse_one(const char *name, const char *value) {
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(known[i].name, name) != 0)
+            continue;
+        if (known[i].kind == FLAG)
+            *(bool *)known[i].into = true;
+        else if (known[i].kind == TEXT)
+            *(const char **)known[i].into = value;
+        else if (known[i].kind == LARGE)
+            *(uint64_t *)known[i].into = strtoull(value, NULL, 10);
+        else
+            *(uint32_t *)known[i].into = (uint32_t)strtoul(value, NULL, 10);
+        return;
     }
+    usage(name);
+}
+
+static bool is_flag(const char *name) {
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(known[i].name, name) == 0)
+            return known[i].kind == FLAG;
+    return false;
+}
+
+static void parse(int argc, char **argv) {
+    o = (struct options){.workers = 3, .marks = 30, .window = 1, .lease_ms = 300, .die_point = die_point};
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i], *value = "";
+        if (!is_flag(name) && ++i == argc)
+            usage(name);
+        else if (!is_flag(name))
+            value = argv[i];
+        parse_one(name, value);
+    }
+    o.sync = strcmp(sync_text, "each") == 0 ? SYNC_EACH : strcmp(sync_text, "group") == 0 ? SYNC_GROUP : SYNC_NONE;
+    if (die_text && sscanf(die_text, "%u:%u:%15s", &o.die_worker, &o.die_mark, die_point) != 3)
+        usage(die_text);
     if (!o.dir || o.workers == 0 || o.workers > WORKERS_MAX || o.marks == 0 || o.window == 0 ||
         (cure.work && !o.consumer))
-        exit(2);
+        usage("missing");
 }
 
 static void make_board(void) {

@@ -29,6 +29,8 @@ struct options {
     uint32_t workers, marks;
     uint32_t window;            /* marks a worker has under way, where a mark is one question */
     uint64_t pause_us, hold_us; /* at most: before a mark; between its get and its set */
+    uint64_t work_us;     /* what a mark stands for takes so long … */
+    uint32_t slow_worker; /* … and ten times as long for this one, from 1; 0: for none */
     uint64_t seed, lease_ms;
     enum sync_mode sync;
     bool fair, restart, group, claim;

@@ -151,11 +151,12 @@ def places(box, in_memory):
         yield where, journal / "journal"
 
 
-def run(box, way, seed, *, marks=30, workers=3, window=1, sync="none", pause_us=0, hold_us=0, lease_ms=300, kill_owner_at=0, die=None):
+def run(box, way, seed, *, marks=30, workers=3, window=1, sync="none", pause_us=0, hold_us=0, lease_ms=300, kill_owner_at=0, die=None,
+        work_us=0, slow_worker=0):
     """die: (worker, its mark, point). Returns the program's account; `lost` is judged here where there is a log or a journal."""
     with places(box, way.is_queue and sync == "none") as (where, journal), contextlib.ExitStack() as stack:
         command = [BUILD / "race" / way.program, *way.args, "--dir", where, "--seed", seed, "--marks", marks, "--workers", workers, "--window", window,
-                   "--sync", sync, "--pause-us", pause_us, "--hold-us", hold_us, "--lease-ms", lease_ms]
+                   "--sync", sync, "--pause-us", pause_us, "--hold-us", hold_us, "--lease-ms", lease_ms, "--work-us", work_us, "--slow-worker", slow_worker]
         command += ["--tell", kill_owner_at, "--restart"] if kill_owner_at else []
         command += ["--die", ":".join(map(str, die))] if die else []
         consumer = None

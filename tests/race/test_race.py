@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from race import runs
+from race import costs, grouping, report, runs
 
 AT_ONCE = 24  # runs that pause most of the time
+SEEDS, BUG_LOSES = 50, 45
+KILL_MARKS = 2000
+LEASE_MS = 300
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +46,100 @@ def test_the_bug_loses_marks_and_the_cures_lose_none(box, first_seed):
         print(f"{name}: lost {lost}")
         assert all(a["acked"] == 30 for a in accounts)
         assert any(lost) == (name == "bug"), f"{name} lost {lost}"
+
+
+@pytest.fixture(scope="module")
+def figures():
+    """What the tests below find; the last one writes it down."""
+    return {"cores": os.cpu_count()}
+
+
+@pytest.mark.race
+def test_fifty_seeded_runs(box, first_seed, figures):
+    """30 marks in 3 loops. Of the volatile queue there is none where no memory file system is: then its runs are durable alone."""
+    volatile = ["none"]
+    ways = [(runs.BUG, ["none", "each"])]
+    ways += [(cure, [cure.durable] if cure.is_queue and runs.memory_is_missing() else [*volatile, cure.durable]) for cure in runs.CURES]
+    found = seeded_runs(box, ways, range(first_seed, first_seed + SEEDS))
+    figures["seeds"] = [first_seed, SEEDS]
+    figures["seeded"] = [{"way": name, "sync": sync, "runs": len(accounts), "losing": sum(a["lost_count"] > 0 for a in accounts),
+                          "lost": sum(a["lost_count"] for a in accounts), "example": next((a["lost"] for a in accounts if a["lost"]), [])}
+                         for (name, sync), accounts in found.items()]
+    for row in figures["seeded"]:
+        print(f"{row['way']}, {row['sync']}: {row['losing']} of {row['runs']} runs lost marks, {row['lost']} in all {row['example']}")
+    for (name, sync), accounts in found.items():
+        losing = sum(a["lost_count"] > 0 for a in accounts)
+        assert all(a["acked"] == 30 for a in accounts)
+        assert losing >= BUG_LOSES if name == "bug" else losing == 0, f"{name}, {sync}: {losing} runs lost marks"
+
+
+@pytest.mark.race
+def test_a_killed_owner(box, first_seed, figures):
+    """kill -9 in the middle: a durable owner's successor has all that was acknowledged; a volatile one's has none of it."""
+    rng = random.Random(first_seed)
+    plan = [(way, sync, rng.randrange(100, KILL_MARKS - 100), rng.randrange(1 << 30))
+            for way in runs.CURES for sync in ("none", "each", "group") for _ in range(1 if sync == "none" else 3)
+            if not (sync == "none" and way.is_queue) and not (sync == "each" and way.is_queue) and not (sync == "group" and way.durable == "each")]
+    done = [runs.run(box, way, seed, marks=KILL_MARKS, workers=8, sync=sync, kill_owner_at=at) for way, sync, at, seed in plan]
+    figures["owner_killed"] = [{"way": way.name, "sync": sync, "at": at, "acked": a["acked"], "lost": a["lost_count"], "still_ms": a["gap_ms"]}
+                               for (way, sync, at, _), a in zip(plan, done)]
+    for row in figures["owner_killed"]:
+        print(row)
+        assert row["acked"] == KILL_MARKS, "everybody went on with the next owner"
+        if row["sync"] != "none":
+            assert row["lost"] == 0, f"{row['way']}: acknowledged and lost"
+    forgetful = [row for row in figures["owner_killed"] if row["sync"] == "none" and row["way"] in ("1 atomic owner", "4 key per chunk")]
+    assert all(row["lost"] > 0 for row in forgetful), "a kill that costs a volatile owner nothing shows nothing"
+
+
+@pytest.mark.race
+def test_a_killed_worker(box, first_seed, figures):
+    """Worker 0 kills itself at its fifth mark: between its get and its set, or between its question and the answer."""
+    plan = [(way, point) for way in (*runs.CURES, runs.CLAIMING) for point in ("held", "sent")
+            if point == "sent" or way.rewrites or way is runs.CLAIMING]
+    done = in_parallel([lambda w=w, p=p: runs.run(box, w, first_seed, workers=3, sync=w.durable, pause_us=10_000, hold_us=2000 if w.rewrites else 0,
+                                                  lease_ms=LEASE_MS, die=(0, 5, p)) for w, p in plan])
+    figures["worker_killed"] = [{"way": way.name, "point": point, "undone": a["undone"], "kept_unacked": a["kept_unacked"], "still_ms": a["gap_ms"]}
+                                for (way, point), a in zip(plan, done)]
+    for (way, point), a in zip(plan, done):
+        print(f"{way.name}, killed {point}: {a['undone']} undone, {a['kept_unacked']} of them kept, nobody marked anything for {a['gap_ms']:.0f} ms")
+        assert a["killed"] == 1 and a["lost_count"] == 0
+        assert a["undone"] == 6, "its own that were left, and nobody else's"
+        if way.program == "cure3_lock":
+            assert a["gap_ms"] > LEASE_MS * 0.8, "its lock is waited for"
+
+
+@pytest.mark.race
+def test_groups_against_the_queue(box, first_seed, figures):
+    jobs = [lambda c=c: grouping.in_groups(box, c, first_seed) for c in grouping.CASES] + [lambda c=c: grouping.in_queue(c) for c in grouping.CASES]
+    done = in_parallel(jobs)
+    figures["grouping"] = [{"case": case, "ideal_s": grouping.ideal_s(case), "groups": groups, "queue": queue}
+                           for case, groups, queue in zip(grouping.CASES, done, done[len(grouping.CASES):])]
+    by_case = {row["case"]: row for row in figures["grouping"]}
+    for row in figures["grouping"]:
+        print(row)
+        assert row["queue"]["undone"] == 0
+    assert by_case["equal"]["groups"]["undone"] == by_case["one slow"]["groups"]["undone"] == 0
+    assert by_case["one dies"]["groups"]["undone"] == grouping.CHUNKS // grouping.WORKERS - grouping.DIES_AT
+    assert by_case["one slow"]["groups"]["seconds"] > grouping.CHUNKS / grouping.WORKERS * grouping.WORK_US * grouping.SLOWER / 1e6
+    assert by_case["one slow"]["queue"]["seconds"] < by_case["one slow"]["groups"]["seconds"]
+
+
+@pytest.mark.race
+def test_costs(box, first_seed, figures):
+    figures["memory_missing"] = runs.memory_is_missing()
+    figures["costs"] = [costs.measure(box, first_seed, *what) for what in costs.plan() if not (what[0].is_queue and what[1] == "none" and runs.memory_is_missing())]
+    for row in figures["costs"]:
+        assert (row["lost"] > 0) == (row["way"] == "bug"), row
+        assert row["syncs"] <= 1.01, row
+        if row["sync"] == "group" and row["window"] > 1:
+            assert row["syncs"] < 0.1, f"no groups: {row}"
+
+
+@pytest.mark.race
+def test_table_and_plot(figures, capsys):
+    table = report.markdown(figures)
+    report.write(figures)
+    with capsys.disabled():
+        print(f"\n{table}\n{report.PLACE}/figures.md, figures.svg, figures.json; tests/race/figures.py puts them into docs/WHY-A-QUEUE.md")
+    assert "costs" in figures and len(figures) >= 7, "some test before this one did not end well"
