@@ -3,7 +3,7 @@
 from race import runs
 
 WORKERS = 8
-LISTS, QUESTIONS, MANY, SYNCED = 2000, 20_000, 100_000, 2000  # marks: with whole lists; one under way; a window of them; one sync each
+LISTS, QUESTIONS, MANY, SYNCED = 2000, 10_000, 100_000, 2000  # marks: with whole lists; one under way; a window of them; one sync each
 WINDOW = 64
 
 
@@ -21,7 +21,7 @@ def plan():
         if not way.is_queue:
             yield way, "each", SYNCED, 1
         if way.durable == "group" and way is not runs.CLAIMING:
-            yield way, "group", LISTS if not way.one_question else QUESTIONS // 2, 1
+            yield way, "group", LISTS if not way.one_question else QUESTIONS, 1
         if way.one_question:
             yield way, "group", MANY, WINDOW
 

@@ -22,6 +22,7 @@
 #define RECONNECT_MS 5
 #define LOST_SHOWN 40
 #define SLOWER 10
+#define LEAVES_US 20000
 
 static struct options o;
 static struct board *board;
@@ -69,8 +70,10 @@ static void worker_upload(const struct worker *w) {
 }
 
 void worker_may_die(struct worker *w, const char *point) {
-    if (o.die_mark == w->nth && o.die_worker == w->id && strcmp(o.die_point, point) == 0)
-        raise(SIGKILL);
+    if (o.die_mark != w->nth || o.die_worker != w->id || strcmp(o.die_point, point) != 0)
+        return;
+    sleep_us(LEAVES_US); /* what was sent leaves the process by another thread */
+    raise(SIGKILL);
 }
 
 void worker_acked(struct worker *w, uint32_t mark, uint64_t since_ns) {

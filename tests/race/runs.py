@@ -11,6 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import crcmod.predefined
+
 from support.box import BUILD, check_one_record_each, read_journal, wait_for
 
 MEMORY = Path("/dev/shm")
@@ -53,16 +55,7 @@ def way(name):
 # what was kept ----------------------------------------------------------------------------------------------------------
 
 
-def crc32c(data, table=[]):  # noqa: B006 (the table is made once)
-    if not table:
-        for n in range(256):
-            for _ in range(8):
-                n = n >> 1 ^ (0x82F63B78 if n & 1 else 0)
-            table.append(n)
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
+crc32c = crcmod.predefined.mkCrcFun("crc-32c")
 
 
 def kept_in_log(path):

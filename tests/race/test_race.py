@@ -10,8 +10,8 @@ import pytest
 from race import costs, grouping, report, runs
 
 AT_ONCE = 24  # runs that pause most of the time
-SEEDS, BUG_LOSES = 50, 45
-KILL_MARKS = 2000
+SEEDS, BUG_LOSES = 50, 0.9  # of the runs, at least
+KILL_MARKS = 600
 LEASE_MS = 300
 
 
@@ -22,9 +22,9 @@ def first_seed():
     return seed
 
 
-def in_parallel(jobs):
+def in_parallel(jobs, at_once=AT_ONCE):
     """jobs: callables; their results in order."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(lambda job: job(), jobs))
 
 
@@ -56,11 +56,11 @@ def figures():
 
 @pytest.mark.race
 def test_fifty_seeded_runs(box, first_seed, figures):
-    """30 marks in 3 loops. Of the volatile queue there is none where no memory file system is: then its runs are durable alone."""
-    volatile = ["none"]
-    ways = [(runs.BUG, ["none", "each"])]
-    ways += [(cure, [cure.durable] if cure.is_queue and runs.memory_is_missing() else [*volatile, cure.durable]) for cure in runs.CURES]
-    found = seeded_runs(box, ways, range(first_seed, first_seed + SEEDS))
+    """30 marks in 3 loops, in memory with every seed, on disk with some of them. Where no memory file system is, the queue's are all on disk."""
+    seeds = range(first_seed, first_seed + SEEDS)
+    in_memory = [(way, [way.durable if way.is_queue and runs.memory_is_missing() else "none"]) for way in (runs.BUG, *runs.CURES)]
+    on_disk = [(way, [way.durable]) for way in (runs.BUG, *runs.CURES) if (way, [way.durable]) not in in_memory]
+    found = {**seeded_runs(box, in_memory, seeds), **seeded_runs(box, on_disk, seeds[::5])}
     figures["seeds"] = [first_seed, SEEDS]
     figures["seeded"] = [{"way": name, "sync": sync, "runs": len(accounts), "losing": sum(a["lost_count"] > 0 for a in accounts),
                           "lost": sum(a["lost_count"] for a in accounts), "example": next((a["lost"] for a in accounts if a["lost"]), [])}
@@ -70,7 +70,7 @@ def test_fifty_seeded_runs(box, first_seed, figures):
     for (name, sync), accounts in found.items():
         losing = sum(a["lost_count"] > 0 for a in accounts)
         assert all(a["acked"] == 30 for a in accounts)
-        assert losing >= BUG_LOSES if name == "bug" else losing == 0, f"{name}, {sync}: {losing} runs lost marks"
+        assert losing >= len(accounts) * BUG_LOSES if name == "bug" else losing == 0, f"{name}, {sync}: {losing} runs lost marks"
 
 
 @pytest.mark.race
@@ -78,9 +78,9 @@ def test_a_killed_owner(box, first_seed, figures):
     """kill -9 in the middle: a durable owner's successor has all that was acknowledged; a volatile one's has none of it."""
     rng = random.Random(first_seed)
     plan = [(way, sync, rng.randrange(100, KILL_MARKS - 100), rng.randrange(1 << 30))
-            for way in runs.CURES for sync in ("none", "each", "group") for _ in range(1 if sync == "none" else 3)
+            for way in runs.CURES for sync in ("none", "each", "group") for _ in range(1 if sync == "none" else 2)
             if not (sync == "none" and way.is_queue) and not (sync == "each" and way.is_queue) and not (sync == "group" and way.durable == "each")]
-    done = [runs.run(box, way, seed, marks=KILL_MARKS, workers=8, sync=sync, kill_owner_at=at) for way, sync, at, seed in plan]
+    done = in_parallel([lambda w=w, s=s, a=a, n=n: runs.run(box, w, n, marks=KILL_MARKS, workers=4, sync=s, kill_owner_at=a) for w, s, a, n in plan], 6)
     figures["owner_killed"] = [{"way": way.name, "sync": sync, "at": at, "acked": a["acked"], "lost": a["lost_count"], "still_ms": a["gap_ms"]}
                                for (way, sync, at, _), a in zip(plan, done)]
     for row in figures["owner_killed"]:
