@@ -1,4 +1,4 @@
-/* The behaviour of p-limit (npm), which seeds/003 and 004 explain, said of uploader/limiter.c. */
+/* The behaviour of p-limit (npm), said of uploader/limiter.c: docs/WHY-A-QUEUE.md has the two beside each other. */
 #include "unit.h"
 
 #include "uploader/limiter.h"
@@ -125,8 +125,121 @@ static void test_one_added_again_goes_to_the_end(void **state) {
     assert_ptr_equal(limiter_next(&l), &entries[0]);
 }
 
+/* p-limit catches what a task throws and goes on: a transfer that failed ends like any other. */
+static void test_one_that_failed_gives_its_slot_back(void **state) {
+    (void)state;
+    struct limiter l;
+    setup(&l, 1, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_ptr_equal(limiter_next(&l), &entries[i]);
+        limiter_finish(&l);
+    }
+    assert_int_equal(l.active, 0);
+    limiter_add(&l, &entries[0]); /* it may be tried again */
+    assert_ptr_equal(limiter_next(&l), &entries[0]);
+}
+
+/* clearQueue: what waits is forgotten, what runs goes on. */
+static void test_cleared_queue_leaves_what_runs(void **state) {
+    (void)state;
+    struct limiter l;
+    int order[MANY];
+    setup(&l, 2, 6);
+    assert_int_equal(start_all(&l, order), 2);
+    for (int i = 0; i < 6; i++)
+        limiter_remove(&l, &entries[i]);
+    assert_int_equal(l.pending, 0);
+    assert_int_equal(l.active, 2);
+    limiter_finish(&l);
+    assert_null(limiter_next(&l));
+    limiter_add(&l, &entries[4]);
+    assert_ptr_equal(limiter_next(&l), &entries[4]);
+}
+
+/* Adding starts nothing, as p-limit's first look is one microtask later: all that were added in between are counted. */
+static void test_adding_starts_nothing(void **state) {
+    (void)state;
+    struct limiter l;
+    setup(&l, 2, 0);
+    limiter_add(&l, &entries[0]);
+    assert_int_equal(l.active, 0);
+    assert_int_equal(l.pending, 1);
+}
+
+static void test_one_added_by_one_that_runs_waits_its_turn(void **state) {
+    (void)state;
+    struct limiter l;
+    setup(&l, 1, 2);
+    assert_ptr_equal(limiter_next(&l), &entries[0]);
+    limiter_add(&l, &entries[5]);
+    assert_null(limiter_next(&l)); /* its slot is not lent to what it added */
+    limiter_finish(&l);
+    assert_ptr_equal(limiter_next(&l), &entries[1]);
+    limiter_finish(&l);
+    assert_ptr_equal(limiter_next(&l), &entries[5]);
+}
+
+/* The same queue, in the simplest way. */
+struct model {
+    int waiting[MANY];
+    uint32_t count, active, limit;
+};
+
+static void model_remove(struct model *m, uint32_t at) {
+    memmove(&m->waiting[at], &m->waiting[at + 1], (--m->count - at) * sizeof m->waiting[0]);
+}
+
+static void model_forget(struct model *m, int which) {
+    for (uint32_t i = 0; i < m->count; i++)
+        if (m->waiting[i] == which) {
+            model_remove(m, i);
+            return;
+        }
+}
+
+static void do_something(struct limiter *l, struct model *m, unsigned what, int which) {
+    if (what < 4 && !entries[which].waiting) {
+        limiter_add(l, &entries[which]);
+        m->waiting[m->count++] = which;
+    } else if (what < 7 && m->active > 0) {
+        limiter_finish(l);
+        m->active--;
+    } else if (what == 7) {
+        limiter_remove(l, &entries[which]);
+        model_forget(m, which);
+    } else if (what == 8) {
+        m->limit = (uint32_t)which % 5 + 1;
+        limiter_set_limit(l, m->limit);
+    }
+}
+
+/* Whatever happens in whatever order: as many start as may, in the order added, and never one more. */
+static void test_any_order_of_everything(void **state) {
+    (void)state;
+    struct limiter l;
+    struct model m = {.limit = 2};
+    unsigned random = 1;
+    setup(&l, 2, 0);
+    for (int i = 0; i < 20000; i++) {
+        random = random * 1103515245 + 12345;
+        do_something(&l, &m, random >> 16 & 15, (int)(random >> 20 & (MANY - 1)));
+        for (struct limiter_entry *e; (e = limiter_next(&l)); m.active++) {
+            assert_true(m.active < m.limit);
+            assert_int_equal(e - entries, m.waiting[0]);
+            model_remove(&m, 0);
+        }
+        assert_true(m.active >= m.limit || m.count == 0);
+        assert_int_equal(l.active, m.active);
+        assert_int_equal(l.pending, m.count);
+    }
+}
+
 UNIT_MAIN(cmocka_unit_test(test_never_more_active_than_the_limit), cmocka_unit_test(test_starts_in_the_order_added),
           cmocka_unit_test(test_one_end_starts_one), cmocka_unit_test(test_limit_of_one_runs_them_one_by_one),
           cmocka_unit_test(test_raised_limit_starts_more_at_once),
           cmocka_unit_test(test_lowered_limit_lets_run_and_starts_none),
-          cmocka_unit_test(test_removed_one_does_not_start), cmocka_unit_test(test_one_added_again_goes_to_the_end))
+          cmocka_unit_test(test_removed_one_does_not_start), cmocka_unit_test(test_one_added_again_goes_to_the_end),
+          cmocka_unit_test(test_one_that_failed_gives_its_slot_back),
+          cmocka_unit_test(test_cleared_queue_leaves_what_runs), cmocka_unit_test(test_adding_starts_nothing),
+          cmocka_unit_test(test_one_added_by_one_that_runs_waits_its_turn),
+          cmocka_unit_test(test_any_order_of_everything))

@@ -1,3 +1,4 @@
+#include "capture.h"
 #include "unit.h"
 
 #include "producer/progress.h"
@@ -35,5 +36,55 @@ static void test_eta(void **state) {
     assert_int_equal(progress_eta_s(&c, 100), 0);
 }
 
+/* Counts change every millisecond for ms; whoever shows them looks whenever something happens, as cp does. Returns how
+ * often they were drawn; shown gets the bytes of the last drawing. */
+static unsigned draw_changes(struct progress *p, uint64_t ms, uint64_t *shown) {
+    struct producer_counts c = {.bytes_total = 1 << 20};
+    unsigned drawn = 0;
+    for (uint64_t now = 1001; now <= 1000 + ms; now++) {
+        c.bytes_done = now;
+        if (now < progress_due_ms(p))
+            continue;
+        progress_draw(p, &c, NULL, 0, now);
+        *shown = c.bytes_done;
+        drawn++;
+    }
+    return drawn;
+}
+
+/* Debounced: what changes a thousand times a second is drawn five times, and what is drawn is the state of then. */
+static void test_many_changes_are_one_drawing(void **state) {
+    static struct capture seen;
+    struct progress p;
+    uint64_t shown = 0;
+    (void)state;
+    progress_init(&p, 1000);
+    p.terminal = true;
+    capture_begin(&seen, STDERR_FILENO);
+    unsigned drawn = draw_changes(&p, 2000, &shown);
+    capture_end(&seen);
+    assert_int_equal(drawn, 10);
+    assert_int_equal(shown, 3000);
+}
+
+static void test_elsewhere_than_on_a_terminal_it_is_a_line_every_five_seconds(void **state) {
+    static struct capture seen;
+    struct progress p;
+    uint64_t shown = 0;
+    unsigned lines = 0;
+    (void)state;
+    progress_init(&p, 1000);
+    p.terminal = false;
+    capture_begin(&seen, STDERR_FILENO);
+    unsigned drawn = draw_changes(&p, 20000, &shown);
+    for (const char *at = capture_end(&seen); (at = strchr(at, '\n')); at++)
+        lines++;
+    assert_int_equal(drawn, 4);
+    assert_int_equal(lines, 4);
+    assert_int_equal(shown, 21000);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_rate_is_that_of_the_last_seconds),
-          cmocka_unit_test(test_rate_survives_bytes_that_were_lost), cmocka_unit_test(test_eta))
+          cmocka_unit_test(test_rate_survives_bytes_that_were_lost), cmocka_unit_test(test_eta),
+          cmocka_unit_test(test_many_changes_are_one_drawing),
+          cmocka_unit_test(test_elsewhere_than_on_a_terminal_it_is_a_line_every_five_seconds))

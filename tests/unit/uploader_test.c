@@ -411,6 +411,28 @@ static void test_invalid_lease_is_dropped(void **state) {
     while (fake.leases != 0);
 }
 
+/* Everything the consumer said is read before a byte moves: here a grant, and behind it that the lease is lost. */
+static void test_what_the_consumer_says_comes_before_the_bytes(void **state) {
+    (void)state;
+    struct job put = make_job(JOB_PUT, 1);
+    offer(&put, 1);
+    uint64_t claim_number = expect(MSG_CLAIM)->number;
+    uint64_t beat_number = expect(MSG_HEARTBEAT)->number; /* said after the CLAIM, so its BEAT may speak of it */
+    int status;
+    kill(child, SIGSTOP);
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    struct verdict v = {.ref = put.ref, .kind = VERDICT_GRANT};
+    struct msg grant = {.type = MSG_VERDICT, .number = claim_number, .verdict = {fake.lease_ms, &v, 1}};
+    struct msg beat = {.type = MSG_BEAT, .number = beat_number, .beat = {.invalid = &put.ref, .invalid_count = 1}};
+    say(&grant);
+    say(&beat);
+    next(MSG_BYE, clock_ms() + 300); /* both have left */
+    kill(child, SIGCONT);
+    assert_null(next(MSG_COMPLETE, clock_ms() + 1500));
+    assert_int_equal(fake.leases, 0);
+    assert_false(exists());
+}
+
 static void test_held_leases_are_claimed_after_a_restart(void **state) { /* rule 6 */
     (void)state;
     hold_a_finish();
@@ -688,10 +710,11 @@ UNIT_MAIN(TEST(test_claims_moves_reports_and_drains), TEST(test_what_is_not_its_
           TEST(test_offers_that_make_no_sense_are_dropped), TEST(test_denied_is_forgotten_and_may_be_offered_again),
           TEST(test_unanswered_claim_is_asked_again_then_forgotten),
           TEST(test_grant_that_comes_after_its_deadline_starts_nothing), TEST(test_leases_are_told_and_renewed),
-          TEST(test_invalid_lease_is_dropped), TEST(test_held_leases_are_claimed_after_a_restart),
-          TEST(test_results_are_told_again_after_a_restart), TEST(test_chunks_and_finish),
-          TEST(test_work_never_waits_for_a_timer), TEST(test_changed_source_fails_before_a_byte_is_sent),
-          TEST(test_a_finish_looks_at_the_source), TEST(test_begin_that_lost_is_aborted),
-          TEST(test_drain_gives_back_what_has_not_started), TEST(test_drain_waits_for_the_ack_a_second_signal_does_not),
-          TEST(test_slots_change_while_it_runs), TEST(test_fewer_slots_give_leases_back_at_once),
-          TEST(test_a_budget_is_kept_to), TEST(test_offers_of_another_journal_are_dropped))
+          TEST(test_invalid_lease_is_dropped), TEST(test_what_the_consumer_says_comes_before_the_bytes),
+          TEST(test_held_leases_are_claimed_after_a_restart), TEST(test_results_are_told_again_after_a_restart),
+          TEST(test_chunks_and_finish), TEST(test_work_never_waits_for_a_timer),
+          TEST(test_changed_source_fails_before_a_byte_is_sent), TEST(test_a_finish_looks_at_the_source),
+          TEST(test_begin_that_lost_is_aborted), TEST(test_drain_gives_back_what_has_not_started),
+          TEST(test_drain_waits_for_the_ack_a_second_signal_does_not), TEST(test_slots_change_while_it_runs),
+          TEST(test_fewer_slots_give_leases_back_at_once), TEST(test_a_budget_is_kept_to),
+          TEST(test_offers_of_another_journal_are_dropped))

@@ -1,0 +1,175 @@
+/*
+ * A round of the consumer (rule 3): what it reads in one go is committed together, and what tells it something comes
+ * before what asks for something, in whatever order both arrived.
+ */
+#include "consumer_world.h"
+
+#define S3 "s3://bucket/key"
+#define QUESTIONS_MAX 32
+
+static struct buf said[QUESTIONS_MAX]; /* CLAIM and PLAN wait for the round, and their bytes with them */
+static size_t said_count;
+
+static void everybody(void) {
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    world_hello('V', ROLE_UPLOADER);
+}
+
+/* It lies in the socket; the round comes later. */
+static uint64_t arrives(char peer, struct msg *m) {
+    assert_true(said_count < QUESTIONS_MAX);
+    struct buf *out = &said[said_count++];
+    m->sender = world_incarnation(peer);
+    m->number = ++w.number;
+    *out = (struct buf)BUF_INIT;
+    assert_int_equal(msg_encode(m, out), 0);
+    struct frame f = FRAME_INIT;
+    f.data = buf_slice(out);
+    f.peer[0] = (uint8_t)peer;
+    f.peer_len = 1;
+    assert_int_equal(consumer_take(w.c, &f, w.now), 0);
+    return m->number;
+}
+
+static void round_now(void) {
+    assert_int_equal(consumer_round(w.c, w.now, w.now), 0);
+    while (said_count > 0)
+        buf_release(&said[--said_count]);
+}
+
+static uint64_t complete_arrives(char peer, struct id128 id, uint32_t chunk) {
+    struct result r = world_result(world_ref(JOB_CHUNK, id, chunk), "H");
+    struct msg m = {.type = MSG_COMPLETE, .complete = {.results = &r, .result_count = 1}};
+    return arrives(peer, &m);
+}
+
+static uint64_t claim_arrives(char peer, struct id128 id, uint32_t chunk) {
+    struct claim claim = {.ref = world_ref(JOB_CHUNK, id, chunk), .handle = slice_of("H")};
+    struct msg m = {.type = MSG_CLAIM, .claim = {.claims = &claim, .claim_count = 1}};
+    return arrives(peer, &m);
+}
+
+static struct verdict verdict_of(char peer, uint64_t number) {
+    const struct msg *m = world_last(peer, MSG_VERDICT);
+    assert_non_null(m);
+    assert_int_equal(m->number, number);
+    assert_int_equal(m->verdict.verdict_count, 1);
+    return m->verdict.verdicts[0];
+}
+
+/* Group commit, debounced by the round: nothing is synced while it is read, then all of it once, then all ACKs. */
+static void test_what_came_together_is_synced_once(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 20);
+    uint64_t before = w.fsyncs, numbers[20];
+    size_t sent = w.count;
+    for (uint32_t i = 0; i < 20; i++)
+        numbers[i] = complete_arrives(i % 2 ? 'U' : 'V', id, i);
+    assert_int_equal(w.fsyncs, before);
+    assert_int_equal(w.count, sent); /* and nobody heard a thing */
+    round_now();
+    assert_int_equal(w.fsyncs, before + 1);
+    size_t acks = 0;
+    for (size_t i = sent; i < w.count; i++)
+        if (w.sent[i].msg.type == MSG_ACK)
+            assert_int_equal(w.sent[i].msg.number, numbers[acks++]);
+    assert_int_equal(acks, 20);
+    assert_int_equal(world_count("chunk"), 20);
+}
+
+static void test_a_round_without_records_syncs_nothing(void **state) {
+    (void)state;
+    everybody();
+    uint64_t before = w.fsyncs;
+    round_now();
+    world_beat('U', NULL, 0, 8);
+    assert_int_equal(w.fsyncs, before);
+}
+
+static void test_a_result_comes_before_a_claim_that_was_there_first(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
+    uint64_t number = claim_arrives('V', id, 0);
+    complete_arrives('U', id, 0);
+    round_now();
+    struct verdict v = verdict_of('V', number);
+    assert_int_equal(v.kind, VERDICT_DONE);
+    assert_int_equal(v.seq, world_last('U', MSG_ACK)->ack.acks[0].seq);
+}
+
+static void test_a_release_comes_before_a_claim_that_was_there_first(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
+    uint64_t number = claim_arrives('V', id, 1);
+    struct released job = {.ref = world_ref(JOB_CHUNK, id, 1), .why = WHY_DRAIN};
+    struct msg m = {.type = MSG_RELEASE, .release = {.jobs = &job, .job_count = 1}};
+    arrives('U', &m);
+    round_now();
+    assert_int_equal(verdict_of('V', number).kind, VERDICT_GRANT);
+}
+
+static void test_a_heartbeat_comes_before_a_claim_that_was_there_first(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
+    w.now += 10001; /* its lease is over, and nobody has noticed yet */
+    uint64_t number = claim_arrives('V', id, 1);
+    struct lease_mark mark = {.ref = world_ref(JOB_CHUNK, id, 1), .bytes = 5};
+    struct msg m = {.type = MSG_HEARTBEAT, .heartbeat = {.slots = 8, .leases = &mark, .lease_count = 1}};
+    arrives('U', &m);
+    round_now();
+    struct verdict v = verdict_of('V', number);
+    assert_int_equal(v.kind, VERDICT_DENY);
+    assert_int_equal(v.why, WHY_HELD);
+}
+
+static void test_a_plan_shows_results_that_came_after_it(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    struct plan_file file = world_file("/src/a", S3, 3 * PART);
+    struct msg m = {.type = MSG_PLAN, .plan = {.files = &file, .file_count = 1}};
+    arrives('P', &m);
+    complete_arrives('U', id, 2);
+    round_now();
+    const struct msg *answer = world_last('P', MSG_PLANNED);
+    assert_non_null(answer);
+    const struct planned_file *f = &answer->planned.files[0];
+    assert_int_equal(f->done.len, 1);
+    assert_int_equal(f->done.ptr[0], 4); /* chunk 2 */
+    assert_true(answer->planned.seq >= world_last('U', MSG_ACK)->ack.acks[0].seq);
+}
+
+/* News is debounced: what becomes durable within 20 ms reaches a waiting producer in one answer. */
+static void test_many_records_are_one_piece_of_news(void **state) {
+    (void)state;
+    struct id128 none = {{0}};
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 10);
+    world_tail('P', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none);
+    struct msg m = {.type = MSG_TAIL};
+    m.tail = (struct msg_tail){
+        .seq = journal_seq(w.c->journal) + 1, .event = w.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
+    uint64_t number = world_say('P', &m);
+    for (uint32_t i = 0; i < 10; i++) { /* a round each, 1 ms apart */
+        world_done('U', world_ref(JOB_CHUNK, id, i), "H");
+        assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
+        world_pass(1);
+    }
+    world_pass(10);
+    assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
+    assert_int_equal(world_last('P', MSG_RECORDS)->records.line_count, 10);
+}
+
+UNIT_MAIN(WORLD_TEST(test_what_came_together_is_synced_once), WORLD_TEST(test_a_round_without_records_syncs_nothing),
+          WORLD_TEST(test_a_result_comes_before_a_claim_that_was_there_first),
+          WORLD_TEST(test_a_release_comes_before_a_claim_that_was_there_first),
+          WORLD_TEST(test_a_heartbeat_comes_before_a_claim_that_was_there_first),
+          WORLD_TEST(test_a_plan_shows_results_that_came_after_it), WORLD_TEST(test_many_records_are_one_piece_of_news))
