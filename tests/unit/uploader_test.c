@@ -411,7 +411,8 @@ static void test_invalid_lease_is_dropped(void **state) {
     while (fake.leases != 0);
 }
 
-/* Everything the consumer said is read before a byte moves: here a grant, and behind it that the lease is lost. */
+/* All that the consumer said is read before a byte moves: here a grant, and some way behind it that the lease is lost.
+ */
 static void test_what_the_consumer_says_comes_before_the_bytes(void **state) {
     (void)state;
     struct job put = make_job(JOB_PUT, 1);
@@ -425,8 +426,12 @@ static void test_what_the_consumer_says_comes_before_the_bytes(void **state) {
     struct msg grant = {.type = MSG_VERDICT, .number = claim_number, .verdict = {fake.lease_ms, &v, 1}};
     struct msg beat = {.type = MSG_BEAT, .number = beat_number, .beat = {.invalid = &put.ref, .invalid_count = 1}};
     say(&grant);
+    for (uint64_t i = 0; i < 8; i++) {
+        struct msg nothing = {.type = MSG_BEAT, .number = beat_number + 1000 + i};
+        say(&nothing);
+    }
     say(&beat);
-    next(MSG_BYE, clock_ms() + 300); /* both have left */
+    next(MSG_BYE, clock_ms() + 300); /* all have left */
     kill(child, SIGCONT);
     assert_null(next(MSG_COMPLETE, clock_ms() + 1500));
     assert_int_equal(fake.leases, 0);
