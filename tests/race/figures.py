@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3 -B
 """Puts the figures that `./check race` wrote (figures.json in the build's directory race/) into docs/WHY-A-QUEUE.md, between its two marks, and the plot
 beside it:
 

@@ -4,7 +4,6 @@ import json
 import math
 from html import escape
 
-from race import grouping
 from support.box import BUILD
 
 PLACE = BUILD / "race"
@@ -67,7 +66,7 @@ def grouping_table(rows):
     def told(x):
         return f"{x['seconds']:.2f} s" + (f", {x['undone']} chunks never" if x["undone"] else "")
 
-    return table([f"{grouping.CHUNKS} chunks of {grouping.WORK_US // 1000} ms, {grouping.WORKERS} workers", "ideal", "contiguous groups", "queue",
+    return table([f"{rows[0]['chunks']} chunks of {rows[0]['work_ms']} ms, {rows[0]['workers']} workers", "ideal", "contiguous groups", "queue",
                   "chunks by each worker, queue"],
                  [(r["case"], f"{r['ideal_s']:.2f} s", told(r["groups"]), told(r["queue"]), " · ".join(map(str, r["queue"]["by_worker"]))) for r in rows])
 

@@ -113,7 +113,8 @@ def test_a_killed_worker(box, first_seed, figures):
 def test_groups_against_the_queue(box, first_seed, figures):
     jobs = [lambda c=c: grouping.in_groups(box, c, first_seed) for c in grouping.CASES] + [lambda c=c: grouping.in_queue(c) for c in grouping.CASES]
     done = in_parallel(jobs)
-    figures["grouping"] = [{"case": case, "ideal_s": grouping.ideal_s(case), "groups": groups, "queue": queue}
+    work = {"chunks": grouping.CHUNKS, "work_ms": grouping.WORK_US // 1000, "workers": grouping.WORKERS}
+    figures["grouping"] = [{**work, "case": case, "ideal_s": grouping.ideal_s(case), "groups": groups, "queue": queue}
                            for case, groups, queue in zip(grouping.CASES, done, done[len(grouping.CASES):])]
     by_case = {row["case"]: row for row in figures["grouping"]}
     for row in figures["grouping"]:
