@@ -261,6 +261,7 @@ static void work(struct worker *w) {
     if (!m.states || !m.since_ns)
         fail("no memory");
     open_client(&m.client, w->o, ROLE_UPLOADER);
+    worker_begins(w);
     while (m.acked < mark_count(&m))
         turn(&m);
     close_client(&m.client);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -74,6 +75,10 @@ void worker_may_die(struct worker *w, const char *point) {
         return;
     sleep_us(LEAVES_US); /* what was sent leaves the process by another thread */
     raise(SIGKILL);
+}
+
+void worker_begins(struct worker *w) {
+    board->began_ns[w->id] = worker_now_ns();
 }
 
 void worker_acked(struct worker *w, uint32_t mark, uint64_t since_ns) {
@@ -227,6 +232,7 @@ static int worker_run(uint32_t id) {
     }
     void *context = zmq_ctx_new();
     connect_to_owner(&w, context);
+    worker_begins(&w);
     if (cure.question && !o.group)
         mark_many(&w);
     else
@@ -391,6 +397,22 @@ static void write_acked(void) {
         fail("%s: %s", path, strerror(errno));
 }
 
+static uint64_t first_begin_ns(void) {
+    uint64_t first = UINT64_MAX;
+    for (uint32_t i = 0; i < o.workers; i++)
+        if (board->began_ns[i] < first)
+            first = board->began_ns[i];
+    return first;
+}
+
+/* Of all processes of the run. */
+static uint64_t cpu_us(void) {
+    struct rusage r;
+    getrusage(RUSAGE_CHILDREN, &r);
+    return (uint64_t)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1000000 +
+           (uint64_t)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
+}
+
 static void print_account(void) {
     uint64_t *times = calloc(o.marks + 1, sizeof *times), sent = 0, received = 0, retries = 0;
     if (!times)
@@ -401,7 +423,7 @@ static void print_account(void) {
     uint64_t gap = longest_gap_ns(times, acked);
     take_acked(board->took_ns, times);
     qsort(times, acked, sizeof *times, compare);
-    double seconds = (double)(board->ended_ns - board->began_ns) / 1e9;
+    double seconds = (double)(board->ended_ns - first_begin_ns()) / 1e9;
     printf("{\"cure\":\"%s\",\"seed\":%" PRIu64 ",\"marks\":%u,\"workers\":%u,\"window\":%u", cure.name, o.seed,
            o.marks, o.workers, o.window);
     printf(",\"acked\":%u,\"undone\":%u,\"killed\":%u", acked, o.marks - acked, killed_workers);
@@ -412,8 +434,8 @@ static void print_account(void) {
     printf(",\"seconds\":%.6f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"gap_ms\":%.1f", seconds,
            acked ? (double)times[acked / 2] / 1e3 : 0, acked ? (double)times[(uint64_t)acked * 99 / 100] / 1e3 : 0,
            (double)gap / 1e6);
-    printf(",\"messages\":%" PRIu64 ",\"syncs\":%" PRIu64 ",\"retries\":%" PRIu64 "}\n", sent + received, board->syncs,
-           retries);
+    printf(",\"messages\":%" PRIu64 ",\"syncs\":%" PRIu64 ",\"retries\":%" PRIu64 ",\"cpu_us\":%" PRIu64 "}\n",
+           sent + received, board->syncs, retries, cpu_us());
     free(times);
 }
 
@@ -499,7 +521,6 @@ int main(int argc, char **argv) {
         prepare();
     if (!cure.work)
         start_owner();
-    board->began_ns = worker_now_ns();
     for (uint32_t i = 0; i < o.workers; i++)
         start(worker_run, i);
     wait_for_workers();

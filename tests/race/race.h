@@ -29,8 +29,8 @@ struct options {
     uint32_t workers, marks;
     uint32_t window;            /* marks a worker has under way, where a mark is one question */
     uint64_t pause_us, hold_us; /* at most: before a mark; between its get and its set */
-    uint64_t work_us;     /* what a mark stands for takes so long … */
-    uint32_t slow_worker; /* … and ten times as long for this one, from 1; 0: for none */
+    uint64_t work_us;           /* what a mark stands for takes so long … */
+    uint32_t slow_worker;       /* … and ten times as long for this one, from 1; 0: for none */
     uint64_t seed, lease_ms;
     enum sync_mode sync;
     bool fair, restart, group, claim;
@@ -48,7 +48,7 @@ struct note {
 
 /* Memory that all processes of a run see. Each field has one writer at a time. */
 struct board {
-    uint64_t began_ns, ended_ns, syncs, sent[WORKERS_MAX], received[WORKERS_MAX], retries[WORKERS_MAX];
+    uint64_t ended_ns, syncs, began_ns[WORKERS_MAX], sent[WORKERS_MAX], received[WORKERS_MAX], retries[WORKERS_MAX];
     uint32_t acked[WORKERS_MAX];
     pid_t owner;
     uint8_t upload[16];           /* cure 5 */
@@ -97,6 +97,7 @@ uint32_t *marks_and(const struct note *answer, uint32_t mark);
 bool marks_have(const uint32_t *marks, uint32_t count, uint32_t mark);
 void worker_pause(struct worker *w, uint64_t max_us);
 void worker_may_die(struct worker *w, const char *point);
+void worker_begins(struct worker *w); /* its first mark is next */
 void worker_acked(struct worker *w, uint32_t mark, uint64_t since_ns);
 void worker_retries(struct worker *w);
 uint64_t worker_now_ns(void);

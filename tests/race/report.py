@@ -35,9 +35,9 @@ def seeded_table(rows):
 
 
 def costs_table(rows):
-    return table(["8 workers", "kept in", "under way", "marks", "lost", "marks/s", "p50", "p99", "messages/mark", "fsyncs/mark", "tried again/mark"],
+    return table(["8 workers", "kept in", "under way", "marks", "lost", "marks/s", "p50", "p99", "messages/mark", "fsyncs/mark", "tried again/mark", "CPU/mark"],
                  [(r["way"], SYNCS[r["sync"]], r["window"], f"{r['marks']:,}", f"{r['lost']:,}", number(r["rate"]), us(r["p50_us"]), us(r["p99_us"]),
-                   number(r["messages"]), number(r["syncs"]), number(r["retries"])) for r in rows])
+                   number(r["messages"]), number(r["syncs"]), number(r["retries"]), us(r["cpu_us"])) for r in rows])
 
 
 def owner_table(rows):
@@ -72,6 +72,16 @@ def grouping_table(rows):
 
 
 
+def behind(rows):
+    """Where the queue is not the first."""
+    queue = next((r for r in rows if r["way"] == "5 queue"), None)
+    if not queue:
+        return ""
+    if rows[0] is queue:
+        return " Here the queue is the first."
+    return f" The queue is not the fastest here: {rows[0]['way']} makes {rows[0]['rate'] / queue['rate']:.1f} times as many."
+
+
 def findings(f):
     """The ways in their order, so that nobody has to look for it in the table."""
     right = [r for r in f["costs"] if r["way"] != "bug"]
@@ -81,7 +91,11 @@ def findings(f):
                                ("group", 64, "On disk with syncs in groups, 64 under way")):
         rows = sorted((r for r in right if r["sync"] == sync and r["window"] == window), key=lambda r: -r["rate"])
         if rows:
-            out.append(f"- {what}: " + " · ".join(f"{r['way']} {number(r['rate'])}" for r in rows) + " marks/s.")
+            out.append(f"- {what}: " + " · ".join(f"{r['way']} {number(r['rate'])}" for r in rows) + " marks/s." + behind(rows))
+    for sync, what in (("none", "in memory"), ("group", "on disk with syncs in groups")):
+        rows = sorted((r for r in right if r["sync"] == sync), key=lambda r: r["cpu_us"])
+        out.append(f"- Processor time of all processes for a mark, {what}: " +
+                   " · ".join(f"{r['way']}{', 64 under way' if r['window'] > 1 else ''} {us(r['cpu_us'])}" for r in rows) + ".")
     return "\n".join(out)
 
 

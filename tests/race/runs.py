@@ -115,6 +115,10 @@ class Consumer:
         except (OSError, IndexError, ValueError):
             return False
 
+    def cpu_us(self):
+        fields = Path(f"/proc/{self.child.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) * 1_000_000 // os.sysconf("SC_CLK_TCK")
+
     def kill(self):
         self.child.kill()
         self.child.wait(10)
@@ -178,6 +182,7 @@ def run(box, way, seed, *, marks=30, workers=3, window=1, sync="none", pause_us=
         assert len(acked) == account["acked"]
         if consumer:
             kept = kept_in_journal(journal)
+            account["cpu_us"] += consumer.cpu_us()
             account.update(lost=sorted(acked - kept)[:40], lost_count=len(acked - kept), syncs=syncs_of_journal(journal), kept_unacked=len(kept - acked))
         elif sync != "none" and marks <= 5000:
             assert account["lost_count"] == len(acked - kept_in_log(where / "log")), f"{way.name}: two readers of one log differ"
