@@ -37,6 +37,22 @@ class Apart:
         assert self.box.records("chunk") + self.box.records("put") == []
 
 
+def test_files_outside_the_roots_are_not_opened(box):
+    """What lies there comes from the producer, which may read it, or not at all."""
+    src = box.dir / "src"
+    inside = random_file(src / "inside", 1000)
+    outside = random_file(box.dir / "private", 1000, seed=2)
+    beside = random_file(box.dir / "src2/f", 1000, seed=3)  # the root's name is only the start of its own
+    os.symlink(outside, src / "link")
+    apart = Apart(box, src)
+    paths = [outside, beside, src / "link", inside]
+    for i, path in enumerate(paths):
+        child = apart.produce(path, apart.out / str(i))
+        assert child.wait(30) == 0, child.log.read_text()
+        assert (apart.out / str(i)).read_bytes() == path.read_bytes()
+    assert [r.get("via") for r in box.records("put")] == ["fetch", "fetch", "fetch", None]
+
+
 def test_destinations_that_are_not_allowed(box):
     src = random_file(box.dir / "src/f", 1000)
     apart = Apart(box, box.dir / "src")

@@ -309,7 +309,7 @@ static void test_each_may_end_it(void **state) {
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-UNIT_MAIN(TEST(test_life_of_an_upload), TEST(test_ended_ones_first_then_the_rest),
-          TEST(test_a_failure_names_its_file), TEST(test_a_failed_upload_that_goes_on), TEST(test_many_open_uploads),
+UNIT_MAIN(TEST(test_life_of_an_upload), TEST(test_ended_ones_first_then_the_rest), TEST(test_a_failure_names_its_file),
+          TEST(test_a_failed_upload_that_goes_on), TEST(test_many_open_uploads),
           TEST(test_carried_state_counts_once_segments_are_gone), TEST(test_damage_is_passed_over_and_told),
           TEST(test_each_may_end_it))
