@@ -180,7 +180,7 @@ static void send_mark(struct worker *w, uint32_t mark) {
 /* Up to `window` questions under way. All are asked again when nothing is answered. */
 static void mark_many(struct worker *w) {
     uint32_t count = w->end - w->first, next = w->first, under_way = 0;
-    uint64_t *since = calloc(count, sizeof *since);
+    uint64_t *since = calloc(count + 1, sizeof *since);
     if (!since)
         fail("no memory");
     while (next < w->end || under_way > 0) {
@@ -405,6 +405,12 @@ static uint64_t first_begin_ns(void) {
     return first;
 }
 
+/* What `percent` of the sorted times are not longer than. */
+static double part_us(const uint64_t *times, uint32_t count, uint64_t percent) {
+    uint64_t at = count * percent / 100;
+    return count ? (double)times[at] / 1e3 : 0;
+}
+
 /* Of all processes of the run. */
 static uint64_t cpu_us(void) {
     struct rusage r;
@@ -431,9 +437,8 @@ static void print_account(void) {
         printf(",\"lost_count\":%u,\"kept_unacked\":%u", count_of(true, false), count_of(false, true));
         print_list("lost", true, false);
     }
-    printf(",\"seconds\":%.6f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"gap_ms\":%.1f", seconds,
-           acked ? (double)times[acked / 2] / 1e3 : 0, acked ? (double)times[(uint64_t)acked * 99 / 100] / 1e3 : 0,
-           (double)gap / 1e6);
+    printf(",\"seconds\":%.6f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"gap_ms\":%.1f", seconds, part_us(times, acked, 50),
+           part_us(times, acked, 99), (double)gap / 1e6);
     printf(",\"messages\":%" PRIu64 ",\"syncs\":%" PRIu64 ",\"retries\":%" PRIu64 ",\"cpu_us\":%" PRIu64 "}\n",
            sent + received, board->syncs, retries, cpu_us());
     free(times);
