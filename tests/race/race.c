@@ -288,6 +288,8 @@ static uint32_t acked_count(void) {
     return count;
 }
 
+static bool was_told;
+
 /* Whoever drives the test may want to kill something now: it is told where we are. */
 static void tell_when_due(void) {
     if (o.tell == 0 || acked_count() < o.tell)
@@ -295,6 +297,7 @@ static void tell_when_due(void) {
     printf("owner %d\n", (int)board->owner);
     fflush(stdout);
     o.tell = 0;
+    was_told = true;
 }
 
 /* The next child that ended; looks in between at how far the others are. */
@@ -302,14 +305,30 @@ static pid_t next_end(int *status) {
     const struct timespec ms = {.tv_nsec = 1000000};
     for (;;) {
         pid_t pid = waitpid(-1, status, o.tell ? WNOHANG : 0);
+        tell_when_due();
         if (pid != 0)
             return pid;
-        tell_when_due();
         nanosleep(&ms, NULL);
     }
 }
 
 static uint32_t killed_workers;
+static bool owner_restarted;
+
+static void restart_owner(void) {
+    start_owner();
+    owner_restarted = true;
+}
+
+/* Who was told which process to kill may be slower than the workers: the process stays until then. */
+static void wait_for_kill(void) {
+    int status = 0;
+    if (!was_told || owner_restarted || !o.restart || cure.work)
+        return;
+    if (waitpid(board->owner, &status, 0) < 0 || !WIFSIGNALED(status))
+        fail("the owner ended, status %x", (unsigned)status);
+    restart_owner();
+}
 
 static void wait_for_workers(void) {
     for (uint32_t left = o.workers; left > 0;) {
@@ -319,7 +338,7 @@ static void wait_for_workers(void) {
             fail("wait: %s", strerror(errno));
         bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
         if (pid == board->owner && killed && o.restart)
-            start_owner();
+            restart_owner();
         else if (pid == board->owner)
             fail("the owner ended, status %x", (unsigned)status);
         else if (killed || status == 0)
@@ -530,6 +549,7 @@ int main(int argc, char **argv) {
         start(worker_run, i);
     wait_for_workers();
     board->ended_ns = worker_now_ns();
+    wait_for_kill();
     if (!cure.work)
         stop_owner();
     write_acked();

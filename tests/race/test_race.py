@@ -77,10 +77,10 @@ def test_fifty_seeded_runs(box, first_seed, figures):
 def test_a_killed_owner(box, first_seed, figures):
     """kill -9 in the middle: a durable owner's successor has all that was acknowledged; a volatile one's has none of it."""
     rng = random.Random(first_seed)
-    plan = [(way, sync, rng.randrange(100, KILL_MARKS - 100), rng.randrange(1 << 30))
+    plan = [(way, sync, rng.randrange(50, KILL_MARKS // 2), rng.randrange(1 << 30))
             for way in runs.CURES for sync in ("none", "each", "group") for _ in range(1 if sync == "none" else 2)
             if not (sync == "none" and way.is_queue) and not (sync == "each" and way.is_queue) and not (sync == "group" and way.durable == "each")]
-    done = in_parallel([lambda w=w, s=s, a=a, n=n: runs.run(box, w, n, marks=KILL_MARKS, workers=4, sync=s, kill_owner_at=a) for w, s, a, n in plan], 6)
+    done = in_parallel([lambda w=w, s=s, a=a, n=n: runs.run(box, w, n, marks=KILL_MARKS, workers=4, sync=s, kill_owner_at=a, pause_us=1000) for w, s, a, n in plan], 6)
     figures["owner_killed"] = [{"way": way.name, "sync": sync, "at": at, "acked": a["acked"], "lost": a["lost_count"], "still_ms": a["gap_ms"]}
                                for (way, sync, at, _), a in zip(plan, done)]
     for row in figures["owner_killed"]:
