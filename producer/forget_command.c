@@ -8,11 +8,10 @@
 #include "producer/journal_summary.h"
 #include "producer/json_line.h"
 #include "producer/output.h"
+#include "producer/question.h"
 #include "producer/reader_options.h"
 #include "pure/dest.h"
 #include "pure/text.h"
-#include "runtime/session.h"
-#include "system/clock.h"
 #include "system/log.h"
 #include "system/signals.h"
 #include <stdio.h>
@@ -21,7 +20,6 @@
 
 #define USAGE "chunklift journal forget --consumer EP [options] UPLOAD|DEST…"
 #define ANSWER_MS 10000
-#define ASK_AGAIN_MS 2000 /* a question lost with a connection: what is forgotten cannot be forgotten twice */
 
 struct found {
     struct id128 upload;
@@ -84,43 +82,6 @@ static int find(struct forgetting *f, const char *dir) {
 
 /* ---- asking ---- */
 
-static int wait_for_answer(struct session *s, uint64_t deadline_ms) {
-    struct wait_item items[2] = {{.fd = signals_fd(), .want = ENDPOINT_IN}};
-    size_t count = 1;
-    struct endpoint *e = session_endpoint(s);
-    if (e)
-        items[count++] = (struct wait_item){.endpoint = e, .fd = -1, .want = ENDPOINT_IN};
-    uint64_t now_ms = clock_ms();
-    return endpoint_wait(items, count, deadline_ms > now_ms ? (int)(deadline_ms - now_ms) : 0);
-}
-
-/* The answer lies in the session until its next call. */
-static int ask(struct session *s, struct msg *question, struct msg **answer) {
-    uint64_t number = 0, asked_ms = 0, give_up_ms = clock_ms() + ANSWER_MS;
-    for (;;) {
-        uint64_t now = clock_ms(), deadline = now + 100;
-        int err = session_step(s, now, &deadline);
-        while (!err && !(err = session_recv(s, answer)))
-            if ((*answer)->number == number && number &&
-                ((*answer)->type == MSG_FORGOTTEN || (*answer)->type == MSG_ERROR))
-                return 0;
-        if (err != ERR_AGAIN)
-            return err;
-        if (signals_stop_count() > 0)
-            return ERR_AGAIN;
-        if (now > give_up_ms)
-            return ERR_UNREACHABLE;
-        if (session_is_connected(s) && (!number || now - asked_ms > ASK_AGAIN_MS)) {
-            err = session_send(s, question, &number);
-            asked_ms = now;
-            if (err && err != ERR_AGAIN)
-                return err;
-        }
-        if ((err = wait_for_answer(s, deadline)))
-            return err;
-    }
-}
-
 static int print(const struct forgetting *f, const struct found *found) {
     char id[ID_HEX_SIZE];
     struct buf text = BUF_INIT;
@@ -139,22 +100,21 @@ static int print(const struct forgetting *f, const struct found *found) {
     return err;
 }
 
-static int take(const struct forgetting *f, const char *endpoint, const struct msg *m) {
-    struct slice error = m->type == MSG_ERROR ? m->error.text : m->forgotten.error;
-    if (error.len) {
-        log_error("%s: the consumer refuses: %.*s; nothing was forgotten", endpoint, (int)error.len, error.ptr);
-        return m->type == MSG_ERROR ? ERR_UNREACHABLE : ERR_DAMAGED;
+static int take(const struct forgetting *f, const char *endpoint, const struct msg_forgotten *m) {
+    if (m->error.len) {
+        log_error("%s: %.*s; nothing was forgotten", endpoint, (int)m->error.len, m->error.ptr);
+        return ERR_DAMAGED;
     }
     int err = 0;
     for (size_t i = 0; !err && i < f->count; i++)
-        for (size_t k = 0; !err && k + 16 <= m->forgotten.uploads.len; k += 16)
-            if (memcmp(m->forgotten.uploads.ptr + k, f->found[i].upload.b, 16) == 0)
+        for (size_t k = 0; !err && k + sizeof(struct id128) <= m->uploads.len; k += sizeof(struct id128))
+            if (memcmp(m->uploads.ptr + k, f->found[i].upload.b, sizeof(struct id128)) == 0)
                 err = print(f, &f->found[i]);
     return err;
 }
 
+/* What is forgotten cannot be forgotten twice. */
 static int tell(const struct forgetting *f, const char *endpoint) {
-    struct session_options o = {.role = ROLE_READER, .consumer = endpoint};
     struct session *s = NULL;
     struct buf ids = BUF_INIT;
     struct msg question = {.type = MSG_FORGET}, *answer;
@@ -164,16 +124,15 @@ static int tell(const struct forgetting *f, const char *endpoint) {
     question.forget.uploads = buf_slice(&ids);
     question.forget.unfinished = f->unfinished;
     if (!err)
-        err = session_new(&s, &o);
+        err = questions_open(&s, endpoint);
     if (!err)
-        err = ask(s, &question, &answer);
+        err = question_ask(s, &question, MSG_FORGOTTEN, ANSWER_MS, &answer);
     if (err == ERR_UNREACHABLE)
         log_error("%s: the consumer does not answer", endpoint);
     if (!err)
-        err = take(f, endpoint, answer);
-    session_destroy(&s);
+        err = take(f, endpoint, &answer->forgotten);
+    questions_close(&s);
     buf_release(&ids);
-    endpoint_shutdown_all();
     return err;
 }
 

@@ -2,10 +2,9 @@
 
 #include "producer/json_line.h"
 #include "producer/output.h"
+#include "producer/question.h"
 #include "producer/reader_options.h"
 #include "pure/units.h"
-#include "runtime/session.h"
-#include "system/clock.h"
 #include "system/dirs.h"
 #include "system/log.h"
 #include "system/signals.h"
@@ -13,15 +12,7 @@
 #include <stdio.h>
 
 #define ANSWER_MS 3000
-#define ASK_AGAIN_MS 700 /* a question lost with a connection: to set something twice does no harm */
 #define NOT_GIVEN UINT64_MAX
-
-struct set {
-    struct session *session;
-    struct msg_set wish;
-    bool json, asked, answered;
-    uint64_t number, asked_ms;
-};
 
 /* ---- what is shown ---- */
 
@@ -57,98 +48,37 @@ static int show_json(const struct msg_settings *s) {
 
 /* ---- the conversation ---- */
 
-static int take(struct set *s, const struct msg *m) {
-    if (m->type == MSG_ERROR) {
-        log_error("the consumer refuses: %.*s", (int)m->error.text.len, m->error.text.len ? m->error.text.ptr : "");
-        return ERR_IO;
-    }
-    if (m->type != MSG_SETTINGS || !s->asked || m->number != s->number)
-        return 0;
-    s->answered = true;
-    int err = s->json ? show_json(&m->settings) : show_text(&m->settings);
-    if (!err && m->settings.error.len) {
-        log_error("not changed, for it cannot be written down beside the journal: %.*s", (int)m->settings.error.len,
-                  m->settings.error.ptr);
+/* To set something twice does no harm. */
+static int with_consumer(const char *endpoint, const struct msg_set *wish, bool json) {
+    struct session *session = NULL;
+    struct msg question = {.type = MSG_SET, .set = *wish}, *answer;
+    int err = questions_open(&session, endpoint);
+    if (!err)
+        err = question_ask(session, &question, MSG_SETTINGS, ANSWER_MS, &answer);
+    if (!err)
+        err = json ? show_json(&answer->settings) : show_text(&answer->settings);
+    if (!err && answer->settings.error.len) {
+        log_error("not changed, for it cannot be written down beside the journal: %.*s",
+                  (int)answer->settings.error.len, answer->settings.error.ptr);
         err = ERR_IO;
     }
+    questions_close(&session);
     return err;
 }
 
-static int receive(struct set *s) {
-    struct msg *m;
-    int err = 0;
-    while (!err && !s->answered) {
-        err = session_recv(s->session, &m);
-        if (err == ERR_AGAIN)
-            return 0;
-        if (!err)
-            err = take(s, m);
-    }
-    return err;
-}
-
-static int ask(struct set *s, uint64_t now_ms) {
-    if (!session_is_connected(s->session) || (s->asked && now_ms - s->asked_ms < ASK_AGAIN_MS))
-        return 0;
-    struct msg m = {.type = MSG_SET, .set = s->wish};
-    int err = session_send(s->session, &m, &s->number);
-    if (err)
-        return err == ERR_AGAIN ? 0 : err;
-    s->asked = true;
-    s->asked_ms = now_ms;
-    return 0;
-}
-
-static int wait(struct set *s, uint64_t now_ms, uint64_t deadline_ms) {
-    struct wait_item items[2] = {{.fd = signals_fd(), .want = ENDPOINT_IN}};
-    size_t count = 1;
-    struct endpoint *e = session_endpoint(s->session);
-    if (e)
-        items[count++] = (struct wait_item){.endpoint = e, .fd = -1, .want = ENDPOINT_IN};
-    return endpoint_wait(items, count, deadline_ms > now_ms ? (int)(deadline_ms - now_ms) : 0);
-}
-
-static int converse(struct set *s) {
-    uint64_t give_up_ms = clock_ms() + ANSWER_MS;
-    for (;;) {
-        uint64_t now = clock_ms(), deadline = now + 100;
-        int err = session_step(s->session, now, &deadline);
-        if (!err)
-            err = receive(s);
-        if (err || s->answered || signals_stop_count() > 0)
-            return err;
-        if ((err = ask(s, now)))
-            return err;
-        if (now > give_up_ms)
-            return ERR_UNREACHABLE;
-        if ((err = wait(s, now, deadline)))
-            return err;
-    }
-}
-
-static int with_consumer(struct set *s, const char *endpoint) {
-    struct session_options o = {.role = ROLE_READER, .consumer = endpoint};
-    int err = session_new(&s->session, &o);
-    if (!err)
-        err = converse(s);
-    session_destroy(&s->session);
-    endpoint_shutdown_all();
-    return err;
-}
-
-static int of_dir(struct set *s, const char *dir) {
+static int of_dir(const char *dir, const struct msg_set *wish, bool json) {
     struct consumer_file f;
     int err = consumer_file_read(dir, &f);
     if (!err)
-        err = with_consumer(s, f.endpoint);
+        err = with_consumer(f.endpoint, wish, json);
     if (err == ERR_UNREACHABLE || err == ERR_NOT_FOUND || err == ERR_INVALID)
         log_error("%s: no consumer serves this journal now; start 'chunklift cp' or 'chunklift consumer' first", dir);
     consumer_file_release(&f);
     return err;
 }
 
-static int of_endpoint(struct set *s, const char *endpoint) {
-    int err = with_consumer(s, endpoint);
+static int of_endpoint(const char *endpoint, const struct msg_set *wish, bool json) {
+    int err = with_consumer(endpoint, wish, json);
     if (err == ERR_UNREACHABLE)
         log_error("%s: no consumer answers there; is it running?", endpoint);
     return err;
@@ -165,7 +95,7 @@ static uint32_t given(uint64_t value, enum set_flags flag, struct msg_set *wish)
 
 int set_command(int argc, char **argv) {
     struct reader_options o = {0};
-    struct set s = {0};
+    struct msg_set wish = {0};
     uint64_t uploaders = NOT_GIVEN, slots = NOT_GIVEN, bwlimit = NOT_GIVEN;
     const struct option_spec specs[] = {
         {"uploaders", 0, OPTION_COUNT, &uploaders, "N", "uploader processes of each running cp; 0: as it was started",
@@ -187,15 +117,14 @@ int set_command(int argc, char **argv) {
         err = reader_options_dir(&o, false);
     if (!err)
         err = signals_init(false);
-    s.json = o.json;
-    s.wish.local_uploaders = given(uploaders, SET_UPLOADERS, &s.wish);
-    s.wish.slots = given(slots, SET_SLOTS, &s.wish);
+    wish.local_uploaders = given(uploaders, SET_UPLOADERS, &wish);
+    wish.slots = given(slots, SET_SLOTS, &wish);
     if (bwlimit != NOT_GIVEN) {
-        s.wish.flags |= SET_BWLIMIT;
-        s.wish.bwlimit = bwlimit;
+        wish.flags |= SET_BWLIMIT;
+        wish.bwlimit = bwlimit;
     }
     if (!err)
-        err = o.consumer ? of_endpoint(&s, o.consumer) : of_dir(&s, o.dir.data);
+        err = o.consumer ? of_endpoint(o.consumer, &wish, o.json) : of_dir(o.dir.data, &wish, o.json);
     if (err == ERR_NOMEM)
         log_error("out of memory");
     reader_options_release(&o);

@@ -1,10 +1,9 @@
 #include "producer/status_command.h"
 
 #include "producer/output.h"
+#include "producer/question.h"
 #include "producer/reader_options.h"
 #include "producer/status_view.h"
-#include "runtime/session.h"
-#include "system/clock.h"
 #include "system/dirs.h"
 #include "system/fileid.h"
 #include "system/log.h"
@@ -13,97 +12,33 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ANSWER_MS 3000   /* for every page */
-#define ASK_AGAIN_MS 700 /* a question lost with a connection */
+#define ANSWER_MS 3000 /* for every page */
 
-struct status {
-    struct session *session;
-    bool json, asked, first_shown, finished;
-    uint64_t from, number, asked_ms;
-    uint64_t give_up_ms; /* clock_ms */
-};
-
-static int ask(struct status *s, uint64_t now_ms) {
-    if (!session_is_connected(s->session) || (s->asked && now_ms - s->asked_ms < ASK_AGAIN_MS))
-        return 0;
-    struct msg m = {.type = MSG_STATUS, .status = {.from = s->from}};
-    int err = session_send(s->session, &m, &s->number);
-    if (err)
-        return err == ERR_AGAIN ? 0 : err;
-    s->asked = true;
-    s->asked_ms = now_ms;
+/* Page after page. */
+static int show(struct session *session, bool json) {
+    uint64_t from = 0;
+    do {
+        struct msg question = {.type = MSG_STATUS, .status = {.from = from}}, *answer;
+        int err = question_ask(session, &question, MSG_STATE, ANSWER_MS, &answer);
+        if (!err && from == 0)
+            err = status_view_consumer(&answer->state, json);
+        if (!err)
+            err = status_view_uploads(&answer->state, json);
+        if (err)
+            return err;
+        if (answer->state.next <= from) /* 0 on the last; and never backwards */
+            return 0;
+        from = answer->state.next;
+    } while (signals_stop_count() == 0);
     return 0;
 }
 
-static int take_page(struct status *s, const struct msg_state *page) {
-    int err = s->first_shown ? 0 : status_view_consumer(page, s->json);
-    s->first_shown = true;
-    if (!err)
-        err = status_view_uploads(page, s->json);
-    s->finished = page->next <= s->from; /* 0 on the last; and never backwards */
-    s->from = page->next;
-    s->asked = false;
-    s->give_up_ms = clock_ms() + ANSWER_MS;
-    return err;
-}
-
-static int take(struct status *s, const struct msg *m) {
-    if (m->type == MSG_STATE && s->asked && m->number == s->number)
-        return take_page(s, &m->state);
-    if (m->type != MSG_ERROR)
-        return 0;
-    log_error("the consumer refuses: %.*s", (int)m->error.text.len, m->error.text.len ? m->error.text.ptr : "");
-    return ERR_IO;
-}
-
-static int receive(struct status *s) {
-    struct msg *m;
-    int err = 0;
-    while (!err && !s->finished) {
-        err = session_recv(s->session, &m);
-        if (err == ERR_AGAIN)
-            return 0;
-        if (!err)
-            err = take(s, m);
-    }
-    return err;
-}
-
-static int wait(struct status *s, uint64_t now_ms, uint64_t deadline_ms) {
-    struct wait_item items[2] = {{.fd = signals_fd(), .want = ENDPOINT_IN}};
-    size_t count = 1;
-    struct endpoint *e = session_endpoint(s->session);
-    if (e)
-        items[count++] = (struct wait_item){.endpoint = e, .fd = -1, .want = ENDPOINT_IN};
-    return endpoint_wait(items, count, deadline_ms > now_ms ? (int)(deadline_ms - now_ms) : 0);
-}
-
-static int converse(struct status *s) {
-    s->give_up_ms = clock_ms() + ANSWER_MS;
-    for (;;) {
-        uint64_t now = clock_ms(), deadline = now + 100;
-        int err = session_step(s->session, now, &deadline);
-        if (!err)
-            err = receive(s);
-        if (err || s->finished || signals_stop_count() > 0)
-            return err;
-        if ((err = ask(s, now)))
-            return err;
-        if (now > s->give_up_ms)
-            return ERR_UNREACHABLE;
-        if ((err = wait(s, now, deadline)))
-            return err;
-    }
-}
-
 static int from_consumer(const char *endpoint, bool json) {
-    struct status s = {.json = json};
-    struct session_options o = {.role = ROLE_READER, .consumer = endpoint};
-    int err = session_new(&s.session, &o);
+    struct session *session = NULL;
+    int err = questions_open(&session, endpoint);
     if (!err)
-        err = converse(&s);
-    session_destroy(&s.session);
-    endpoint_shutdown_all();
+        err = show(session, json);
+    questions_close(&session);
     return err;
 }
 
