@@ -95,6 +95,7 @@ bool claim_is_slow(const struct consumer *c, const struct lease *l) {
                           .bytes = l->bytes,
                           .age_ms = core_time(c) - l->granted_ms,
                           .still_ms = core_time(c) - l->moved_ms,
+                          .holder_ms_per_byte = l->peer->ms_per_byte,
                           .lease_ms = c->leases.lease_ms};
     return stragglers_is_slow(&c->stragglers, &s);
 }

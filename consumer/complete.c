@@ -122,11 +122,16 @@ static int done_begin(struct verdict_on *v) {
     return rc;
 }
 
-/* Rule 12: how long such jobs take. */
+/* Rule 12: how long such jobs take, everybody and this one. */
+#define PACE_WEIGHT 0.25
 static void note_pace(const struct verdict_on *v, uint64_t length) {
     const struct lease *l = leases_find_of(&v->c->leases, &v->result->ref, v->peer);
-    if (l)
-        stragglers_note(&v->c->stragglers, length, core_time(v->c) - l->granted_ms);
+    if (!l || length == 0)
+        return;
+    uint64_t took_ms = core_time(v->c) - l->granted_ms;
+    double now = (double)(took_ms ? took_ms : 1) / (double)length, *mean = &v->peer->ms_per_byte;
+    *mean = *mean > 0 ? *mean + PACE_WEIGHT * (now - *mean) : now;
+    stragglers_note(&v->c->stragglers, length, took_ms);
 }
 
 static int done_chunk(struct verdict_on *v) {

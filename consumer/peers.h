@@ -46,6 +46,7 @@ struct peer {
     struct list leases;
     uint32_t slots, active, free;
     uint64_t sent_bytes, retries, fetched_bytes;
+    double ms_per_byte; /* of its recorded chunks, from grant to result, the last ones counting most; 0: none yet */
     uint64_t rate, rate_ms, rate_bytes; /* bytes a second; when and at what count it was last taken */
     uint64_t unable;                    /* bits of producers it released something of as not-here */
     bool beaten;                        /* a HEARTBEAT of it was read */

@@ -40,9 +40,11 @@ bool stragglers_is_slow(const struct stragglers *s, const struct straggler *l) {
     uint64_t usual_ms = stragglers_usual_ms(s, l->length), still_ms = BEATS * beat_ms;
     if (l->still_ms >= (still_ms > SLOWER * usual_ms ? still_ms : SLOWER * usual_ms))
         return true;
+    uint64_t left = l->length > l->bytes ? l->length - l->bytes : 0;
+    if (s->count > 0 && l->holder_ms_per_byte * (double)left > (double)(SLOWER * usual_ms + STRAGGLER_MARGIN_MS))
+        return true;
     if (s->count == 0 || l->age_ms < usual_ms + STRAGGLER_MARGIN_MS)
         return false;
-    uint64_t left = l->length > l->bytes ? l->length - l->bytes : 0;
     /* left / (bytes / age) > 2 × usual + margin */
     return (double)left * (double)l->age_ms > (double)l->bytes * (double)(SLOWER * usual_ms + STRAGGLER_MARGIN_MS);
 }

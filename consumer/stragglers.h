@@ -6,8 +6,9 @@
  * result. A lease is slow when
  *   - what is left of it, at the rate it has moved so far, takes longer than twice what such a chunk usually takes and
  *     STRAGGLER_MARGIN_MS, and it has had its fair time and that margin; or
+ *   - what is left of it, at the pace of its holder's other chunks, takes that long: then it need not be waited for; or
  *   - no byte of it moved for three heartbeats, and twice the usual time of such a chunk.
- * While nothing was recorded yet only the second can be said.
+ * While nothing was recorded yet only the last can be said.
  *
  * It decides, and knows no leases: tests call it with times of their own. Who gets a second lease: claim.c.
  */
@@ -34,6 +35,7 @@ struct straggler {
     uint64_t age_ms;   /* since it was granted */
     uint64_t still_ms; /* since bytes moved last */
     uint32_t lease_ms;
+    double holder_ms_per_byte; /* what its holder needed for others; 0: not known */
 };
 
 /* A chunk was recorded, ms after it was granted. */

@@ -58,7 +58,6 @@ class Fleet:
         check_one_record_each(self.box.records())
 
 
-@pytest.mark.xfail(reason="without second leases (rule 12) the slow host's last chunks are waited for", strict=False)
 def test_a_slow_host_costs_little(box, strongest, capsys):
     with Fleet(box, strongest, 740, "u1", "u2", "u3", "u4") as fleet:
         fleet.hosts["u4"].limit("10mbit")

@@ -53,6 +53,23 @@ static void test_everybody_has_the_usual_time_and_the_margin(void **state) {
     assert_true(slow(0, 500 + STRAGGLER_MARGIN_MS + 1, 0));
 }
 
+/* A holder that is known to be slow is not waited for; one that was fast so far gets its time. */
+static void test_slow_by_what_its_holder_needed_before(void **state) {
+    (void)state;
+    usual(500);
+    struct straggler l = {.length = CHUNK, .age_ms = 10, .lease_ms = LEASE};
+    l.holder_ms_per_byte = 2100.0 / (double)CHUNK;
+    assert_true(stragglers_is_slow(&fleet, &l));
+    l.bytes = CHUNK / 10;
+    assert_false(stragglers_is_slow(&fleet, &l));
+    l.bytes = 0;
+    l.holder_ms_per_byte = 1900.0 / (double)CHUNK;
+    assert_false(stragglers_is_slow(&fleet, &l));
+    fleet = (struct stragglers){0}; /* nothing to compare with */
+    l.holder_ms_per_byte = 60000.0 / (double)CHUNK;
+    assert_false(stragglers_is_slow(&fleet, &l));
+}
+
 static void test_no_byte_for_three_heartbeats(void **state) {
     (void)state;
     usual(100);
@@ -83,6 +100,7 @@ static void test_short_leases_have_short_beats(void **state) {
 UNIT_MAIN(cmocka_unit_test(test_what_is_usual_is_the_median_for_each_byte),
           cmocka_unit_test(test_slow_when_the_rest_takes_longer_than_twice_the_usual_time_and_a_margin),
           cmocka_unit_test(test_everybody_has_the_usual_time_and_the_margin),
+          cmocka_unit_test(test_slow_by_what_its_holder_needed_before),
           cmocka_unit_test(test_no_byte_for_three_heartbeats),
           cmocka_unit_test(test_before_anything_was_recorded_only_stillness_counts),
           cmocka_unit_test(test_short_leases_have_short_beats))
