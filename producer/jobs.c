@@ -118,7 +118,7 @@ static int refill_bulk(struct core *c, size_t *room) {
 }
 
 int jobs_refill(struct core *c, uint64_t now_ms) {
-    c->ran_out = false;
+    c->offers.last_ones = c->ran_out = false;
     if (c->draining)
         return 0;
     offers_collect_due(&c->offers, now_ms, c->fleet.free > 0);
@@ -126,7 +126,7 @@ int jobs_refill(struct core *c, uint64_t now_ms) {
     int err = room > 0 ? refill_urgent(c, &room) : 0;
     if (err == 0 && room > 0)
         err = refill_bulk(c, &room);
-    c->ran_out = err == 0 && room > 0;
+    c->offers.last_ones = c->ran_out = err == 0 && room > 0;
     return err == ERR_LIMIT ? 0 : err; /* the table is full: later */
 }
 

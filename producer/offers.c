@@ -170,9 +170,9 @@ static void note_grant(struct offers *o, const struct offer *offer, uint64_t now
 }
 
 /* Rule 4: how long an offer may lie before it is repeated. */
-static uint64_t patience_ms(uint64_t median, uint32_t times) {
-    uint64_t ms = 4 * median > OFFERS_AGAIN_MIN_MS ? 4 * median : OFFERS_AGAIN_MIN_MS;
-    for (uint32_t i = 1; i < times && ms < OFFERS_AGAIN_MAX_MS; i++)
+static uint64_t patience_ms(const struct offers *o, uint32_t times) {
+    uint64_t ms = 4 * o->median_ms > OFFERS_AGAIN_MIN_MS ? 4 * o->median_ms : OFFERS_AGAIN_MIN_MS;
+    for (uint32_t i = 1; i < times && !o->last_ones && ms < OFFERS_AGAIN_MAX_MS; i++)
         ms *= 2;
     return ms < OFFERS_AGAIN_MAX_MS ? ms : OFFERS_AGAIN_MAX_MS;
 }
@@ -208,7 +208,7 @@ void offers_sent(struct offers *o, struct offer *offer, uint64_t now_ms) {
     leave_state(o, offer);
     offer->times += offer->times < UINT32_MAX;
     offer->offered_ms = now_ms;
-    offer->due_ms = now_ms + patience_ms(o->median_ms, offer->times);
+    offer->due_ms = now_ms + patience_ms(o, offer->times);
     enter_state(o, offer, OFFER_OPEN);
 }
 

@@ -13,8 +13,9 @@
  * OFFERS_WINDOW_MAX. T is the smallest offer-to-grant time of the last 10 s plus TAIL_PACE_MS: a grant is learned
  * from a tail that is answered once in that time, so an offer stays outstanding that much longer than it is in truth.
  *
- * Rule 4. An OPEN offer is repeated after max(1 s, 4 × median offer-to-grant), doubling to 30 s, while the fleet shows
- * a free place. (A new epoch has every file planned again, its entries forgotten, and so resets the doubling.)
+ * Rule 4. An OPEN offer is repeated after max(1 s, 4 × median offer-to-grant), doubling to 30 s (not while nothing else
+ * is left to offer), while the fleet shows a free place. (A new epoch has every file planned again, its entries
+ * forgotten, and so resets the doubling.)
  */
 #ifndef CHUNKLIFT_OFFERS_H
 #define CHUNKLIFT_OFFERS_H
@@ -70,6 +71,7 @@ struct offers {
     uint32_t times_ms[OFFERS_TIMES]; /* the last offer-to-grant times */
     size_t times_count, times_at;
     uint64_t median_ms; /* of them */
+    bool last_ones;     /* there is nothing else to offer: repeated without doubling, for the end waits for them */
     size_t top;         /* entries of the pool from here on were never used */
 };
 

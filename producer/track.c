@@ -140,7 +140,8 @@ static int on_event(struct core *c, const struct event *e, uint64_t now_ms) {
     case EVENT_RELEASED:
         on_released(c, offer, e, now_ms);
         break;
-    case EVENT_EXPIRED:
+    case EVENT_EXPIRED: /* the one it was taken from may be stuck: not to that one alone */
+        offer->refused++;
         offers_wait(&c->offers, offer, now_ms, now_ms);
         break;
     case EVENT_DENIED:

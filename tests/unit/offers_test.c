@@ -113,6 +113,21 @@ static void test_offers_are_repeated_with_doubling(void **state) {
     }
 }
 
+/* "not while nothing else is left to offer": the end waits for them. */
+static void test_the_last_ones_are_repeated_without_doubling(void **state) {
+    uint64_t now = 50000;
+    (void)state;
+    o.last_ones = true;
+    struct offer *a = add_sent(0, now);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(offers_deadline(&o), now + 1000);
+        now += 1000;
+        offers_collect_due(&o, now, true);
+        assert_int_equal(a->state, OFFER_READY);
+        offers_sent(&o, a, now);
+    }
+}
+
 static void test_patience_is_four_medians(void **state) {
     (void)state;
     for (uint32_t i = 0; i < 40; i++)
@@ -204,6 +219,7 @@ UNIT_MAIN(cmocka_unit_test_setup_teardown(test_open_offers_are_repeated_when_som
           cmocka_unit_test_setup_teardown(test_window_follows_rate_and_smallest_time, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_outstanding_takes_room_until_answered, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_offers_are_repeated_with_doubling, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_the_last_ones_are_repeated_without_doubling, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_patience_is_four_medians, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_repeated_offers_do_not_count_as_times, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_denied_jobs_wait_their_time, set_up, tear_down),

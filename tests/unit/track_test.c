@@ -110,6 +110,8 @@ static void test_events_decide_what_is_offered_again(void **state) {
     receive_event(822, EVENT_DENIED, &ref[3], WHY_HELD, 3000); /* a copy; the lease stands */
     assert_int_equal(core.offers.leased, 3);
     receive_event(900, EVENT_EXPIRED, &ref[0], WHY_NONE, 0);
+    core.fleet.uploaders = 5;
+    assert_int_equal(jobs_copies(&core, offers_find(&core.offers, &ref[0])), 2); /* its holder may be stuck */
     assert_int_equal(offer_all(900, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.chunk, 0);
     receive_event(5200, EVENT_GRANTED, &ref[0], WHY_NONE, 0);
