@@ -457,6 +457,8 @@ def resumed(box, store, size, chunks):
     files.change_all()
     # Nobody plans the removed file again, so what was uploaded of it stays, known to the journal, until its destination is uploaded to.
     gone = [r for r in box.records("begin") if name_of(r) == "remove" and r["upload"] not in {f["upload"] for f in box.records("finish")}]
+    if store.sha("remove") == files.old["remove"]:  # the kill came between the store's finish and its record
+        gone = []
     again(box, store, files, [store.left_name(r) for r in gone])
     later = {name_of(r): r["upload"] for r in box.records("begin") + box.records("put")}
     for name in files.names:
