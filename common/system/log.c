@@ -113,8 +113,9 @@ static void write_json(enum log_level level, const char *text, size_t len) {
             line[used++] = '\\';
         line[used++] = text[i];
     }
-    memcpy(line + used, "\"}\n", 3);
-    write_line(STDOUT_FILENO, line, used + 3);
+    for (const char *end = "\"}\n"; *end; end++)
+        line[used++] = *end;
+    write_line(STDOUT_FILENO, line, used);
 }
 
 __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level, const char *format, va_list args) {

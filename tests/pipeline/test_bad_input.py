@@ -1,6 +1,7 @@
 """Bad input: one clear line, the right exit status, and the other files go on."""
 
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -227,11 +228,16 @@ def test_torn_tail_is_cut_and_kept(box):
 
 
 def test_unreachable_endpoint_is_exit_3_after_ten_seconds(box):
+    """A store, and meanwhile a consumer."""
     port = free_port()
     a = random_file(box.dir / "a", 10)
+    verify = box.start("journal", "verify", "--consumer", f"ipc://{box.dir}/run/nobody")
     done = box.cp("--endpoint-url", f"http://127.0.0.1:{port}", a, "s3://bucket/a", status=3, timeout=40,
                   env={"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"})
     one_line(done, f"127.0.0.1:{port}", "connect")
+    assert verify.wait(20) == 3
+    assert re.fullmatch(r"chunklift: .*/nobody: no consumer answers there; is it running\?\n", verify.log.read_text())
+    assert list(box.dir.glob("chunklift-journal-*")) == []
 
 
 def test_no_credentials_is_exit_2_and_names_the_sources(box):

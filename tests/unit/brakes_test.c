@@ -151,7 +151,7 @@ static void run_against(double takes) {
         tokens = tokens + takes / 1000 < depth ? tokens + takes / 1000 : depth;
         owed += (b->on ? brake_limit(b, now) : takes * 20) / 1000;
         /* they are not in step: some come early, some late */
-        for (double due = owed; due >= 1 || (due > 0 && (double)rand() / RAND_MAX < due); due = owed) {
+        while (owed >= 1 || (owed > 0 && (double)rand() / RAND_MAX < owed)) {
             owed--;
             if (tokens >= 1)
                 tokens--, served++, all += t >= 5000;

@@ -37,7 +37,8 @@ static void test_ten_seconds_give_ten_times_the_rate(void **state) {
             struct bucket b = {0};
             bucket_set_bytes(&b, rates[i], SECOND_NS);
             uint64_t sum = drain(&b, SECOND_NS, (unsigned)(10000 / turn_ms), turn_ms, NULL);
-            double wanted = (double)rates[i] * (double)(10000 / turn_ms * turn_ms) / 1000;
+            uint64_t turns = 10000 / turn_ms;
+            double wanted = (double)rates[i] * (double)(turns * turn_ms) / 1000;
             assert_true((double)sum <= wanted + 1);
             assert_true((double)sum >= wanted * 0.95 - (double)bucket_piece(&b));
         }
