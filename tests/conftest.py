@@ -16,6 +16,7 @@ from servers.swift import Swift  # noqa: E402
 from support.box import BUILD, Box  # noqa: E402
 
 NAMED = {"bench", "interop", "crash", "powercut", "soak", "strangers", "model", "fleet", "hosts", "fair", "fetch", "race"}  # sets of their own
+TIMED = {"fair", "fleet", "hosts"}  # folders whose tests measure times: last, when the other lanes of ./check are through
 SETS = {
     # set: (unit programs, markers that must be there, markers that must not)
     "default": (True, None, NAMED),
@@ -99,7 +100,7 @@ def pytest_collection_modifyitems(config, items):
         marks = {m.name for m in item.iter_markers()}
         ok = (wanted is None or wanted in marks) and not (marks & unwanted)
         (keep if ok else drop).append(item)
-    items[:] = keep
+    items[:] = sorted(keep, key=lambda item: Path(item.path).parent.name in TIMED)
     config.hook.pytest_deselected(items=drop)
 
 
