@@ -469,6 +469,10 @@ static int run_process(const struct plan *plan, struct shared *shared, int index
         session_destroy(&s.uploaders[i].session);
     session_destroy(&s.producer);
     endpoint_shutdown_all();
+    for (uint64_t i = 0; i < plan->files; i++)
+        free(s.files[i].again);
+    free(s.uploaders);
+    close(s.epoll);
     return status;
 }
 

@@ -395,7 +395,8 @@ static void test_paced_transfers_share_the_limit(void **state) {
     unsigned turns = paced_run(&p, 1000);
     uint64_t given = paced_given(&p), wanted = (clock_ns() - began_ns) / 1000;
     assert_true(p.bucket.refused);
-    assert_in_range(given, wanted * 60 / 100, wanted + 1000); /* less only where the machine is busy */
+    /* less only where the machine is busy; more by what a bucket holds and makes up for */
+    assert_in_range(given, wanted * 60 / 100, wanted * 12 / 10 + 100000);
     for (int i = 0; i < PACED_COUNT; i++)
         assert_in_range(p.calls[i].position, given / PACED_COUNT / 2, given / PACED_COUNT * 2);
     assert_true(turns < 1000);
