@@ -20,8 +20,9 @@ def way(request):
     return request.param
 
 
-@pytest.fixture(params=[WAYS[0], WAYS[-1]], ids="-".join)
-def least_and_most(request):
+@pytest.fixture(params=[w for w in WAYS if w[1] == "insecure"], ids="-".join)
+def plain(request):
+    """Without keys: eight hosts on two cores have no processor time left for so much encryption, which is no host's wire."""
     if reason := cannot(*request.param):
         pytest.skip(reason)
     return request.param
