@@ -14,9 +14,10 @@
 #include <sys/socket.h>
 #include <zmq.h>
 
-#define COUNT_MAX 5000 /* 4,096 peers, and room for those that are about to say HELLO or to go */
-#define SCAN_EVERY_MS 50
-#define MUTE_MS 2000 /* whoever connected has said something by then */
+#define COUNT_MAX 5000       /* 4,096 peers, and room for those that are about to say HELLO or to go */
+#define SCAN_EVERY_MS 50     /* of a bound socket: it may have thousands */
+#define SCAN_ONE_EVERY_MS 20 /* of one that connects */
+#define MUTE_MS 2000         /* whoever connected has said something by then */
 #define SAY_AGAIN_MS 60000
 #define FRAME_HEADER_SHORT 2 /* ZMTP 3.1: flags and length in front of each part */
 #define FRAME_HEADER_LONG 9
@@ -247,7 +248,7 @@ static struct connection *heaviest(struct connections *c) {
 
 static void keep_unread(struct connections *c, bool drained) {
     uint64_t now_ms = clock_ms();
-    if (!connections_are_watched(c) || now_ms < c->scanned_ms + SCAN_EVERY_MS)
+    if (!connections_are_watched(c) || now_ms < c->scanned_ms + (c->o.binds ? SCAN_EVERY_MS : SCAN_ONE_EVERY_MS))
         return;
     c->scanned_ms = now_ms;
     uint64_t sum = scan(c, drained);

@@ -55,7 +55,8 @@
 #define WAIT_ITEMS_ON_STACK 64
 #define DROPPED_IN_A_ROW_MAX 1000 /* by one endpoint_recv, so that a flood of bad messages cannot hold it */
 #define TEND_EVERY 256            /* messages, while there is no end of them */
-#define WATCH_MS 100              /* the longest wait while connections are watched */
+#define WATCH_MS 100              /* the longest wait while the connections of a bound socket are watched */
+#define WATCH_ONE_MS 25           /* while the one of a socket that connects is: a fast peer brings 1 GiB a second */
 #define ALONE_MS 2000             /* without a connection: time to connect anew */
 #define ZAP_WATCH_MS 20           /* how long who wants to connect may have to wait for a loop without endpoint_wait */
 
@@ -643,10 +644,14 @@ static void to_zmq_item(const struct wait_item *item, zmq_pollitem_t *z) {
     z->events = (short)((item->want & ENDPOINT_IN ? ZMQ_POLLIN : 0) | (item->want & ENDPOINT_OUT ? ZMQ_POLLOUT : 0));
 }
 
+static int watch_ms(const struct endpoint *e) {
+    if (!connections_are_watched(e->connections))
+        return INT_MAX;
+    return kind_binds(e->kind) ? WATCH_MS : WATCH_ONE_MS;
+}
+
 int endpoint_wait_max_ms(const struct endpoint *e) {
-    if (e->curve && kind_binds(e->kind))
-        return ZAP_WATCH_MS;
-    return connections_are_watched(e->connections) ? WATCH_MS : INT_MAX;
+    return e->curve && kind_binds(e->kind) ? ZAP_WATCH_MS : watch_ms(e);
 }
 
 /* Behind the items, the sockets that tell of connections, and the one that asks about keys. Returns how many;
@@ -659,7 +664,7 @@ static size_t add_watches(struct wait_item *items, size_t count, zmq_pollitem_t 
             continue;
         tend(items[i].endpoint, false);
         z[n++] = (zmq_pollitem_t){.socket = connections_waitable(items[i].endpoint->connections), .events = ZMQ_POLLIN};
-        int max_ms = connections_are_watched(items[i].endpoint->connections) ? WATCH_MS : INT_MAX;
+        int max_ms = watch_ms(items[i].endpoint);
         *slice_ms = max_ms < *slice_ms ? max_ms : *slice_ms;
     }
     zap_serve();

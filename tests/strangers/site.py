@@ -14,7 +14,7 @@ SANITIZED = "asan" in os.environ.get("CHUNKLIFT_BUILD", "")
 # What docs/ARCHITECTURE.md states: 256 MiB unread, 64 MiB unsent, 32 MiB of a round, 64 MiB for everything else, and what may arrive in between
 # two looks at the connections (0.1 s of a loopback). AddressSanitizer keeps what was freed for a while, and its shadow.
 CONSUMER_MIB = 600 if not SANITIZED else 2400
-CLIENT_MIB = 400 if not SANITIZED else 1200
+CLIENT_MIB = 250 if not SANITIZED else 1200
 
 
 class Process:
