@@ -63,6 +63,13 @@ static void test_a_role_for_each_message(void **state) {
     };
     for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++)
         refused('R', &questions[i]);
+    struct msg tells = {.type = MSG_SET};
+    struct msg changes = {.type = MSG_SET, .set = {.flags = SET_SLOTS, .slots = 3}};
+    struct msg forgets = {.type = MSG_FORGET, .forget = {.uploads = slice_make("0123456789abcdef", 16)}};
+    refused('R', &changes);
+    refused('R', &forgets);
+    world_say('R', &tells);
+    assert_int_equal(world_answer('R', MSG_SETTINGS)->settings.slots, 0);
     world_tail('R', 1, 0, TAIL_ALL, (struct id128){{0}});
     roles_a = TRUST_UPLOADER;
     w.key = key_a;
