@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #define ERROR_TEXT_MAX 768
+#define REDOS_MAX 3 /* of one chunk; then the file fails, because its store does not keep what it accepts */
 
 struct verdict_on { /* a result being judged */
     struct consumer *c;
@@ -272,15 +273,9 @@ static int judge_done(struct verdict_on *v) {
 
 /* Ends nothing: another plan goes on with the chunks that are there. Recorded once for each class, until the upload is
  * planned again. */
-static int judge_failed(struct verdict_on *v) {
-    enum fail_class klass = v->result->klass;
-    struct ended_entry *ended = v->u ? NULL : ended_find(&v->c->state.ended, &v->result->ref.upload);
-    uint32_t *failed = v->u ? &v->u->failed : ended && v->result->ref.kind == JOB_HEAD ? &ended->failed : NULL;
-    if (!failed)
-        return judge_absent(v);
+static int record_failure(struct verdict_on *v, uint32_t *failed, enum fail_class klass, struct slice error) {
     if (*failed & (UINT32_C(1) << klass))
         return again(v, 0);
-    struct slice error = v->result->error;
     error.len = error.len < ERROR_TEXT_MAX ? error.len : ERROR_TEXT_MAX;
     struct buf text = BUF_INIT;
     struct record r = {.ev = EV_FAIL, .has = HAS_UPLOAD, .upload = v->result->ref.upload};
@@ -294,6 +289,24 @@ static int judge_failed(struct verdict_on *v) {
         r.error = buf_slice(&text);
     *failed |= UINT32_C(1) << klass;
     int rc = record(v, &r, 0);
+    buf_release(&text);
+    return rc;
+}
+
+static int judge_failed(struct verdict_on *v) {
+    struct ended_entry *ended = v->u ? NULL : ended_find(&v->c->state.ended, &v->result->ref.upload);
+    uint32_t *failed = v->u ? &v->u->failed : ended && v->result->ref.kind == JOB_HEAD ? &ended->failed : NULL;
+    return failed ? record_failure(v, failed, v->result->klass, v->result->error) : judge_absent(v);
+}
+
+/* The chunk was sent 1 + REDOS_MAX times, and its store still has something else. */
+static int fail_redo(struct verdict_on *v) {
+    struct buf text = BUF_INIT;
+    struct slice words = v->result->error;
+    words.len = words.len < ERROR_TEXT_MAX ? words.len : ERROR_TEXT_MAX;
+    int err = buf_addf(&text, "chunk %u was sent %d times and the store does not have it: %.*s", v->result->ref.chunk,
+                       REDOS_MAX + 1, (int)words.len, words.len ? words.ptr : "");
+    int rc = err ? unanswered(v) : record_failure(v, &v->u->failed, FAIL_DEST, buf_slice(&text));
     buf_release(&text);
     return rc;
 }
@@ -313,6 +326,10 @@ static int judge_redo(struct verdict_on *v) {
     const struct lease *finish = leases_find(&v->c->leases, &finish_ref);
     if (finish && finish->peer != v->peer)
         return refused(v, WHY_STALE);
+    if (upload_redos(v->u, chunk) >= REDOS_MAX)
+        return fail_redo(v);
+    if (upload_count_redo(v->u, chunk))
+        return unanswered(v);
     const struct geometry shape = {.size = v->u->is.size, .chunk_size = v->u->chunk_size, .chunks = v->u->chunks};
     core_note_again(v->c, v->u->producers, geometry_length(&shape, chunk));
     struct record r = {.ev = EV_REDO, .has = HAS_UPLOAD | HAS_CHUNK, .upload = v->u->id, .chunk = chunk};

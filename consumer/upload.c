@@ -47,6 +47,7 @@ void upload_destroy(struct upload **u) {
     CHECK(list_is_empty(&old->leases));
     for (uint32_t i = 0; old->info && i < old->chunks; i++)
         drop_etag(&old->info[i]);
+    free(old->redone);
     free(old->info);
     free(old->done);
     free(old->handle);
@@ -133,6 +134,23 @@ void upload_clear_chunk(struct upload *u, uint32_t chunk) {
     u->done[chunk / 8] &= (uint8_t) ~(1u << (chunk % 8));
     u->done_count--;
     u->done_bytes -= geometry_length(&g, chunk);
+}
+
+int upload_count_redo(struct upload *u, uint32_t chunk) {
+    if (!u->redone && !(u->redone = calloc(u->chunks, 1)))
+        return ERR_NOMEM;
+    if (u->redone[chunk] < UINT8_MAX)
+        u->redone[chunk]++;
+    return 0;
+}
+
+unsigned upload_redos(const struct upload *u, uint32_t chunk) {
+    return u->redone ? u->redone[chunk] : 0;
+}
+
+void upload_forget_redos(struct upload *u) {
+    free(u->redone);
+    u->redone = NULL;
 }
 
 struct slice upload_etag(const struct upload *u, uint32_t chunk, char room[ID_HEX_SIZE]) {

@@ -74,6 +74,7 @@ struct upload {
     uint64_t producers;      /* bit of every producer that planned it */
     uint64_t made_by;        /* the producers whose plan made this id */
     uint32_t failed;         /* classes recorded since it was planned last */
+    uint8_t *redone;         /* redos of each chunk since it was planned last; NULL: none */
     struct id128 supersedes; /* must end first; zero: nothing */
     struct id128 superseded_by;
     struct list leases;
@@ -103,6 +104,10 @@ bool upload_has_chunk(const struct upload *u, uint32_t chunk);
 /* ERR_INVALID: not begun, or no such chunk. A chunk that is done already stays as it is. */
 int upload_set_chunk(struct upload *u, uint32_t chunk, uint32_t crc, struct slice etag, uint64_t seq) MUST_CHECK;
 void upload_clear_chunk(struct upload *u, uint32_t chunk);
+/* Counts one redo of the chunk. ERR_NOMEM: nothing was counted. */
+int upload_count_redo(struct upload *u, uint32_t chunk) MUST_CHECK;
+unsigned upload_redos(const struct upload *u, uint32_t chunk);
+void upload_forget_redos(struct upload *u);
 /* The etag of a done chunk; room is where one kept as bytes is spelled out. */
 struct slice upload_etag(const struct upload *u, uint32_t chunk, char room[ID_HEX_SIZE]);
 

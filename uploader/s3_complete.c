@@ -13,15 +13,19 @@
  *                           may have been completed in between
  *        anything else ──── fails
  *
- * Size alone is never a proof. A part is "as recorded" when size and checksum agree, or, where the store lists no
- * checksum, size and etag.
+ * Size alone never proves that an object is ours. A part is "as recorded" when size and checksum agree, or, where the
+ * store lists no checksum, size and etag. A part whose reply had no ETag has none to compare: the upload id is known to
+ * this upload alone, and all its attempts at a part send the same bytes, so its size is enough. ListParts gives the
+ * etags of such parts before Complete is tried.
  */
 #include "system/fault.h"
 #include "uploader/s3.h"
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define PART_BYTES 160 /* of XML, about */
+#define ETAG_MIN 16    /* a shorter one is not told apart from the start of another */
 
 static void complete(struct s3_op *op);
 static void list_parts(struct s3_op *op);
@@ -208,13 +212,20 @@ static void complete(struct s3_op *op) {
 
 /* --- parts that do not fit --- */
 
+/* A proxy that compresses replies appends to their ETag ("-gzip"); the list shows the store's own. */
+static bool etag_fits(struct slice ours, struct slice theirs) {
+    if (theirs.len < ETAG_MIN || ours.len <= theirs.len)
+        return slice_equal(ours, theirs);
+    return memcmp(ours.ptr, theirs.ptr, theirs.len) == 0 && !isalnum((unsigned char)ours.ptr[theirs.len]);
+}
+
 static bool is_as_recorded(const struct part *ours, const struct s3_part *theirs) {
     uint32_t crc;
-    if (ours->length != theirs->size || !theirs->etag[0])
+    if (ours->length != theirs->size || (ours->etag.len && !theirs->etag[0]))
         return false;
     if (crc32c_from_base64(slice_of(theirs->crc32c), &crc) == 0)
         return crc == ours->crc;
-    return slice_equal(ours->etag, slice_of(theirs->etag));
+    return ours->etag.len == 0 || etag_fits(ours->etag, slice_of(theirs->etag));
 }
 
 /* Takes etags from a page; both lists ascend. */
@@ -252,8 +263,8 @@ static void end_listed(struct s3_op *op) {
     for (size_t i = 0; i < t->part_count; i++)
         if (!op->etags[i])
             result->redo[result->redo_count++] = t->parts[i].chunk;
-    snprintf(result->error, sizeof result->error, "%zu of %zu parts are not at the store as recorded", missing,
-             t->part_count);
+    snprintf(result->error, sizeof result->error, "%.300s (%zu of %zu parts are not at the store as recorded)",
+             op->doubt.text, missing, t->part_count);
     s3_end(op, OUTCOME_REDO);
 }
 
@@ -275,7 +286,8 @@ static void on_parts(struct s3_op *op, const struct http_reply *r, const struct 
         return;
     }
     err = take_page(op, &page);
-    bool more = page.truncated && page.next > op->part_marker;
+    uint32_t last = op->task->parts[op->task->part_count - 1].chunk + 1;
+    bool more = page.truncated && page.next > op->part_marker && page.next < last;
     op->part_marker = page.next;
     s3_xml_parts_release(&page);
     if (err)
@@ -304,6 +316,7 @@ static void list_parts(struct s3_op *op) {
 
 void s3_finish_start(struct s3_op *op) {
     const struct task *t = op->task;
+    size_t without_etag = 0;
     if (t->part_count == 0) {
         s3_end_failed(op, FAIL_REQUEST, false, "an upload without parts cannot be finished");
         return;
@@ -316,6 +329,12 @@ void s3_finish_start(struct s3_op *op) {
         }
         op->crc = i ? crc32c_combine(op->crc, p->crc, p->length) : p->crc;
         op->size += p->length;
+        without_etag += p->etag.len == 0;
     }
-    complete(op);
+    if (without_etag) {
+        s3_error_set(&op->doubt, FAIL_DEST, false, "the store answered a part without an ETag");
+        list_parts(op);
+    } else {
+        complete(op);
+    }
 }

@@ -120,6 +120,7 @@ static void report_redo(struct uploader *u, struct entry *e) {
         CHECK(t->redo[i] < e->task.part_count); /* parts are complete and in order */
         struct result r = {.ref = {.kind = JOB_CHUNK, .upload = e->task.job.ref.upload, .chunk = t->redo[i]},
                            .outcome = OUTCOME_REDO,
+                           .error = slice_of(t->error),
                            .handle = e->task.job.handle,
                            .seq = e->task.parts[t->redo[i]].seq};
         add_report(u, &r);
@@ -141,9 +142,11 @@ static void give_up(struct uploader *u, struct entry *e, enum retry_action actio
     else
         snprintf(error, sizeof error, "no success for %llu %s: %s",
                  (unsigned long long)(minutes ? seconds / 60 : seconds), minutes ? "min" : "s", last);
+    trials_forget(&u->trials, &e->task.job.ref);
     fail_entry(u, e, action == RETRY_UNREACHABLE ? FAIL_UNREACHABLE : FAIL_OUTAGE, error);
 }
 
+/* The endpoint's --retry-for, and the job's own: an endpoint that serves others must not keep it going without end. */
 static struct retry_decision decide(struct uploader *u, const struct entry *e, struct retry_endpoint *endpoint) {
     const struct task_result *t = &e->task.result;
     struct retry_failure f = {.failures = e->attempts,
@@ -154,7 +157,11 @@ static struct retry_decision decide(struct uploader *u, const struct entry *e, s
                               .shared = shared_is_braking(u, endpoint),
                               .retry_after_ms = t->retry_after_ms};
     struct retry_limits limits = {u->settings->retry_for_ms, session_lease_ms(u->session)};
-    return retry_decide(endpoint, &u->budget, &f, &limits, u->now_ms, &u->random_state);
+    struct retry_decision d = retry_decide(endpoint, &u->budget, &f, &limits, u->now_ms, &u->random_state);
+    bool again = d.action == RETRY_AGAIN || d.action == RETRY_RELEASE;
+    if (again && !t->throttled && trials_fail(&u->trials, &e->task.job.ref, u->now_ms, limits.retry_for_ms))
+        d.action = RETRY_OUTAGE;
+    return d;
 }
 
 /* Its producer is silent: somebody else may reach it, or it comes back. Who never heard of it cannot do the job. */
@@ -233,6 +240,7 @@ static void end_entry(struct uploader *u, struct entry *e) {
         transfers_drop(u, &e, WHY_NO_PROGRESS, 0, t->error); /* rule 5: somebody else may be doing it well */
         return;
     }
+    trials_forget(&u->trials, &e->task.job.ref);
     if (e->own_abort)
         log_debug("aborting an upload that lost: %s", t->outcome == OUTCOME_FAILED ? t->error : "done");
     else if (t->outcome == OUTCOME_DONE)

@@ -26,6 +26,7 @@
 #include "uploader/settings.h"
 #include "uploader/source.h"
 #include "uploader/tasks.h"
+#include "uploader/trials.h"
 
 #define UNKNOWN_MAX 32
 
@@ -49,6 +50,7 @@ struct uploader {
     enum job_kind last_kind; /* offered */
     struct retry_endpoints endpoints;
     struct retry_budget budget;
+    struct trials trials;
     uint64_t random_state;
 
     struct bucket bucket; /* body bytes, of all backends */

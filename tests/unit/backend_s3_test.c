@@ -685,6 +685,45 @@ static void test_finish_invalid_part_taken_by_its_checksum(void **state) {
     assert_true(saw(f, 2, "<ETag>\"n2\"</ETag>"));
 }
 
+static const char plain_list[] = "<ListPartsResult>"
+                                 "<Part><PartNumber>1</PartNumber><ETag>s0</ETag><Size>1</Size></Part>"
+                                 "<Part><PartNumber>2</PartNumber><ETag>0123456789abcdef</ETag><Size>1</Size></Part>"
+                                 "<Part><PartNumber>3</PartNumber><ETag>s2</ETag><Size>%u</Size></Part>"
+                                 "</ListPartsResult>";
+
+/* A proxy drops or changes the ETag header of parts; the list has the store's own. */
+static void test_finish_parts_without_etag_are_listed_first(void **state) {
+    struct fixture *f = *state;
+    char list[512];
+    snprintf(list, sizeof list, plain_list, 1);
+    const char *const replies[] = {with_body(f, "200 OK", "", list), with_body(f, "200 OK", "", completed), NULL};
+    open_backend(f, replies);
+    prepare_finish(f);
+    f->parts[0].etag = f->parts[2].etag = slice_of("");
+    f->parts[1].etag = slice_of("0123456789abcdef-gzip");
+    assert_int_equal(run(f)->outcome, OUTCOME_DONE);
+    assert_true(saw(f, 1, "<ETag>\"s0\"</ETag>"));
+    assert_true(saw(f, 1, "<ETag>\"0123456789abcdef\"</ETag>"));
+    assert_true(saw(f, 1, "<ETag>\"s2\"</ETag>"));
+}
+
+static void test_finish_part_without_etag_of_another_size_is_redone(void **state) {
+    struct fixture *f = *state;
+    char list[512];
+    snprintf(list, sizeof list, plain_list, 2);
+    const char *const replies[] = {with_body(f, "200 OK", "", list), NULL};
+    open_backend(f, replies);
+    prepare_finish(f);
+    f->parts[0].etag = f->parts[2].etag = slice_of("");
+    f->parts[1].etag = slice_of("0123456789abcdef0"); /* not the listed one with something added */
+    const struct task_result *r = run(f);
+    assert_int_equal(r->outcome, OUTCOME_REDO);
+    assert_int_equal(r->redo_count, 2);
+    assert_int_equal(r->redo[0], 1);
+    assert_int_equal(r->redo[1], 2);
+    assert_non_null(strstr(r->error, "the store answered a part without an ETag (2 of 3 parts"));
+}
+
 static void test_finish_too_small_parts(void **state) {
     struct fixture *f = *state;
     const char *const replies[] = {error_reply(f, "400 Bad Request", "EntityTooSmall"), NULL};
@@ -807,5 +846,7 @@ UNIT_MAIN(TEST(test_begin_store_that_verifies), TEST(test_begin_store_that_ignor
           TEST(test_finish_doubt_and_the_upload_is_still_there), TEST(test_finish_doubt_and_the_upload_is_gone),
           TEST(test_finish_empty_etag_is_looked_up), TEST(test_finish_throttled_is_no_doubt),
           TEST(test_finish_invalid_part_listed_and_redone), TEST(test_finish_invalid_part_taken_by_its_checksum),
-          TEST(test_finish_too_small_parts), TEST(test_abort_until_nothing_is_left), TEST(test_abort_of_nothing),
-          TEST(test_head), TEST(test_cancel), TEST(test_never_connected), TEST(test_check))
+          TEST(test_finish_parts_without_etag_are_listed_first),
+          TEST(test_finish_part_without_etag_of_another_size_is_redone), TEST(test_finish_too_small_parts),
+          TEST(test_abort_until_nothing_is_left), TEST(test_abort_of_nothing), TEST(test_head), TEST(test_cancel),
+          TEST(test_never_connected), TEST(test_check))

@@ -258,6 +258,51 @@ static struct result redo_of(struct id128 id, uint32_t chunk) {
     return r;
 }
 
+/* Rule 11: "at most three times; then the file fails with the store's words" */
+static void test_redo_has_an_end(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    world_chunk('U', id, 0);
+    world_chunk('U', id, 1);
+    struct result r = redo_of(id, 1), other = redo_of(id, 0);
+    r.error = other.error = slice_of("400 InvalidPart: no such part");
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+        assert_int_equal(world_count("redo"), i);
+        world_chunk('U', id, 1);
+    }
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    assert_int_equal(world_count("redo"), 3);
+    assert_int_equal(world_count("fail"), 1);
+    assert_int_equal(world_occurrences("\"class\":\"dest\",\"error\":\"chunk 1 was sent 4 times and the store does not "
+                                       "have it: 400 InvalidPart: no such part\""),
+                     1);
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED); /* said again: one record */
+    assert_int_equal(world_count("fail"), 1);
+    assert_int_equal(world_complete('U', &other).kind, ACK_RECORDED);
+    assert_int_equal(world_count("redo"), 4); /* each chunk has its own count */
+}
+
+/* The same command again may succeed: the store or the way to it may have been mended. */
+static void test_redo_counts_from_the_last_plan(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    world_chunk('U', id, 0);
+    struct result r = redo_of(id, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        world_complete('U', &r);
+        world_chunk('U', id, 0);
+    }
+    world_complete('U', &r);
+    assert_int_equal(world_count("fail"), 1);
+    struct plan_file file = world_file("/src/a", S3, PART);
+    assert_int_equal(world_plan('P', &file).state, PLANNED_OPEN);
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    assert_int_equal(world_count("redo"), 4);
+}
+
 /* A `redo` that comes late or twice does no harm to what followed it. */
 static void test_redo_leaves_leases_alone(void **state) {
     (void)state;
@@ -418,6 +463,7 @@ UNIT_MAIN(WORLD_TEST(test_one_record_per_chunk), WORLD_TEST(test_ack_leaves_afte
           WORLD_TEST(test_put_that_names_nonsense_is_refused),
           WORLD_TEST(test_a_failure_is_recorded_once_and_ends_nothing), WORLD_TEST(test_redo_takes_the_record_back),
           WORLD_TEST(test_redo_of_an_older_record_takes_nothing_back), WORLD_TEST(test_redo_leaves_leases_alone),
+          WORLD_TEST(test_redo_has_an_end), WORLD_TEST(test_redo_counts_from_the_last_plan),
           WORLD_TEST(test_redo_does_not_spoil_anothers_finish), WORLD_TEST(test_gone_starts_anew),
           WORLD_TEST(test_head_is_an_event_and_no_record), WORLD_TEST(test_the_loser_hears_it_in_its_beat),
           WORLD_TEST(test_bytes_sent_twice_are_counted), WORLD_TEST(test_parts_are_what_was_recorded),

@@ -311,12 +311,10 @@ UNUSED static const struct msg_records *world_tail(char peer, uint64_t seq, uint
 }
 
 /* How many lines of the journal have this ev. */
-UNUSED static unsigned world_count(const char *ev) {
+UNUSED static unsigned world_occurrences(const char *match) {
     struct buf all = BUF_INIT;
     uint64_t seq = 1, next;
-    char match[32];
     unsigned count = 0;
-    snprintf(match, sizeof match, "\"ev\":\"%s\"", ev);
     while (seq <= journal_seq(w.c->journal)) {
         assert_int_equal(journal_read(w.c->journal, seq, 1 << 20, &all, &next), 0);
         seq = next;
@@ -325,6 +323,12 @@ UNUSED static unsigned world_count(const char *ev) {
         count++;
     buf_release(&all);
     return count;
+}
+
+UNUSED static unsigned world_count(const char *ev) {
+    char match[32];
+    snprintf(match, sizeof match, "\"ev\":\"%s\"", ev);
+    return world_occurrences(match);
 }
 
 #define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)

@@ -1,0 +1,90 @@
+"""cp into stores that answer oddly, and through proxies and networks that change what passes."""
+
+import time
+
+import pytest
+
+from servers.memory_store import MemoryStore, refuse
+from support.box import check_chain, check_one_record_each, random_file
+
+MIB = 1 << 20
+
+
+def cp(box, store, *args, **kw):
+    return box.cp("--endpoint-url", store.endpoint, "--no-progress", "--chunk-size", "5MiB", *args, env={**store.env, **kw.pop("env", {})}, **kw)
+
+
+def test_parts_answered_without_an_etag(box):
+    """A proxy drops the header; ListParts has the etags."""
+    src = random_file(box.dir / "f", 12 * MIB)
+
+    def before(request):
+        if request.kind == "chunk":
+            answer = store.answer(request)
+            answer.headers.pop("ETag", None)
+            return answer
+
+    with MemoryStore(before) as store:
+        cp(box, store, src, "s3://bucket/k")
+        assert store.objects["k"]["body"] == src.read_bytes()
+        assert store.count("chunk") == 3 and store.count("finish") == 1
+    assert not box.records("redo")
+
+
+def test_etags_that_a_proxy_appends_to(box):
+    src = random_file(box.dir / "f", 12 * MIB)
+
+    def before(request):
+        if request.kind == "chunk":
+            answer = store.answer(request)
+            answer.headers["ETag"] = answer.headers["ETag"][:-1] + '-gzip"'
+            return answer
+
+    with MemoryStore(before) as store:
+        cp(box, store, src, "s3://bucket/k")
+        assert store.objects["k"]["body"] == src.read_bytes()
+        assert store.count("chunk") == 3
+
+
+def test_a_part_that_the_store_loses_each_time(box):
+    """Three redos, then the file fails with the store's words; the same command again tries again, and can succeed."""
+    src = random_file(box.dir / "f", 12 * MIB)
+    loses = [True]
+
+    def before(request):
+        if request.kind == "chunk" and request.part == 2 and loses[0]:
+            answer = store.answer(request)
+            del store.upload(request)["parts"][2]
+            return answer
+
+    with MemoryStore(before) as store:
+        done = cp(box, store, src, "s3://bucket/k", status=1)
+        assert "chunk 1 was sent 4 times and the store does not have it: 400 InvalidPart: part 2 is not there" in done.stderr
+        assert [r.part for r in store.requests if r.kind == "chunk"].count(2) == 4
+        assert [r["chunk"] for r in box.records("redo")] == [1, 1, 1] and not box.records("finish")
+        loses[0] = False
+        cp(box, store, src, "s3://bucket/k")
+        assert store.objects["k"]["body"] == src.read_bytes()
+    check_one_record_each(box.records())
+    check_chain(box.journal)
+
+
+@pytest.mark.slow
+def test_retry_for_bounds_a_job_beside_others_that_succeed(box):
+    """Each success of another file starts the endpoint's time again; the job has its own."""
+    src = box.dir / "src"
+    for i in range(500):
+        random_file(src / f"{i:03}", 100, seed=i)
+
+    def before(request):
+        if request.key == "000":
+            return refuse(500, "InternalError")
+        if request.kind == "put" and not box.records("fail"):
+            time.sleep(0.3)  # the others last until it has failed
+
+    with MemoryStore(before) as store:
+        done = cp(box, store, "-r", "--retry-for", "1s", "--lease", "1s", "--uploaders", "1", src, "s3://bucket/", status=1)
+        assert len(store.objects) == 499
+    failed = box.records("fail")
+    assert len(failed) == 1 and "no success for 1 s: 500 InternalError" in failed[0]["error"], done.stderr
+    assert sum(r["seq"] > failed[0]["seq"] for r in box.records("put")) > 8
