@@ -7,12 +7,7 @@ static char *document;
 
 static int read_document(void **state) {
     (void)state;
-    char path[4096];
-    const char *end = strstr(__FILE__, "tests/unit/");
-    if (!end)
-        return -1;
-    snprintf(path, sizeof path, "%.*sdocs/PROTOCOL.md", (int)(end - __FILE__), __FILE__);
-    FILE *f = fopen(path, "rb");
+    FILE *f = fopen(SOURCE_DIR "/docs/PROTOCOL.md", "rb");
     if (!f)
         return -1;
     document = calloc(1, 1 << 20);
