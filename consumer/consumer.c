@@ -53,6 +53,7 @@ static void leaving(void *arg, struct upload *u, struct ended_entry *ended) {
 
 static int open_journal(struct consumer *c) {
     struct journal_options jo = {.dir = c->o.dir,
+                                 .expected = c->o.journal,
                                  .rotate_bytes = c->o.rotate_bytes,
                                  .io = c->o.io,
                                  .apply = apply,
@@ -314,6 +315,12 @@ int consumer_take(struct consumer *c, struct frame *f, uint64_t now_ms) {
 
 bool consumer_is_full(const struct consumer *c) {
     return c->taken_frames >= ROUND_FRAMES || c->taken_bytes >= ROUND_BYTES;
+}
+
+int consumer_check_journal(struct consumer *c) {
+    int rc = c->failed ? ERR_IO : journal_check(c->journal);
+    c->failed = rc != 0;
+    return rc;
 }
 
 /* ---- the round ---- */

@@ -39,6 +39,7 @@ enum happening {
 
 struct consumer_options {
     const char *dir;
+    struct id128 journal; /* the only one to serve; zero: any, also a new one */
     uint32_t lease_ms;
     uint64_t rotate_bytes;       /* 0: the journal's default */
     bool no_brakes;              /* each uploader brakes for itself */
@@ -69,6 +70,9 @@ void consumer_skip_grace(struct consumer *c);
 int consumer_take(struct consumer *c, struct frame *f, uint64_t now_ms) MUST_CHECK;
 /* True when this round took what it may: finish it first. */
 bool consumer_is_full(const struct consumer *c);
+/* Is the journal on disk still the one that was opened? Otherwise ERR_LOST or what the system said, logged: the process
+ * must end. */
+int consumer_check_journal(struct consumer *c) MUST_CHECK;
 /* drained_ms: when the reading began that left the socket empty, 0 when it was not read until empty. Only leases that
  * were over before that expire. */
 int consumer_round(struct consumer *c, uint64_t drained_ms, uint64_t now_ms) MUST_CHECK;

@@ -71,8 +71,12 @@ static void batch_is_committed(struct journal *j) {
     buf_clear(&j->gathered);
 }
 
+/* The file is checked before the write, so that no line goes to a file of another program, and again after the sync:
+ * what is acknowledged is in the file that the next start reads. */
 static int write_batch(struct journal *j) {
-    int err = disk_mark_in_flight(j, true);
+    int err = disk_check_active(j, j->size);
+    if (!err)
+        err = disk_mark_in_flight(j, true);
     if (err)
         return err;
     FAULT_POINT_AS(journal_marked, record_ev_name(j->gathered_ev));
@@ -83,7 +87,8 @@ static int write_batch(struct journal *j) {
     if (FAULT_FAILS(journal_written, record_ev_name(j->gathered_ev)) || j->io->fdatasync(j->fd) != 0)
         return disk_error(j->dir, JOURNAL_ACTIVE, "fdatasync");
     FAULT_POINT_AS(journal_synced, record_ev_name(j->gathered_ev));
-    return disk_mark_in_flight(j, false);
+    err = disk_check_active(j, j->size + j->gathered.len);
+    return err ? err : disk_mark_in_flight(j, false);
 }
 
 int journal_add_sealed(struct journal *j, uint64_t first_seq) {
@@ -185,6 +190,13 @@ int journal_commit(struct journal *j) {
     return 0;
 }
 
+int journal_check(struct journal *j) {
+    if (j->failed)
+        return ERR_IO;
+    int err = disk_check_active(j, j->size);
+    return err ? fail(j, err) : 0;
+}
+
 void journal_close(struct journal **jp) {
     struct journal *j = *jp;
     if (!j)
@@ -197,6 +209,7 @@ void journal_close(struct journal **jp) {
     chain_release(&j->chain);
     buf_release(&j->gathered);
     free(j->sealed);
+    free(j->active_path);
     free(j->dir);
     free(j);
     *jp = NULL;

@@ -48,6 +48,7 @@ struct journal_options {
     const char *dir;             /* made when missing (0700) */
     uint64_t rotate_bytes;       /* 0: JOURNAL_ROTATE_BYTES */
     const struct journal_io *io; /* NULL: the real calls */
+    struct id128 expected;       /* the id the journal must have: a new one is not begun. Zero: any, or a new one */
     struct journal_position known;
     /* Called for every record found after `known` (all, when known does not fit this journal: then known_rejected() is
      * called first), in order; not for the epoch and segment records journal_open itself adds. A negative value ends
@@ -61,7 +62,7 @@ struct journal_options {
  * Takes the lock (ERR_BUSY, logged with the holder's pid when known), reads and verifies: the whole active file, sealed
  * files as far as needed for apply. A torn tail is cut and kept in DIR/torn-SEQ-TIME (said once). Damage that is not a
  * torn tail: ERR_DAMAGED, logged as "FILE:LINE: reason; what to do". A new epoch record is appended and committed
- * before it returns. ERR_DENIED, ERR_FULL, ERR_IO, ERR_NOT_FOUND logged.
+ * before it returns. ERR_LOST (not the expected one), ERR_DENIED, ERR_FULL, ERR_IO, ERR_NOT_FOUND logged.
  */
 int journal_open(struct journal **j, const struct journal_options *o) MUST_CHECK;
 /* Drops what was not committed, gives the lock back. */
@@ -76,6 +77,11 @@ struct slice journal_gathered(const struct journal *j);
  * enough (the segment line is part of the new file, with the next seq), but never after a `stop`. ERR_FULL, ERR_IO or
  * what else the system said: logged, failed for good, nothing of this batch may be told to anybody. */
 int journal_commit(struct journal *j) MUST_CHECK;
+
+/* Is the active file still the one that was opened, with the bytes that were written, under its name? journal_commit
+ * asks this before each write and after each sync. Two system calls. ERR_LOST, or what the system said: logged, failed
+ * for good. */
+int journal_check(struct journal *j) MUST_CHECK;
 
 bool journal_has_failed(const struct journal *j);  /* invariant 3; why was logged */
 uint64_t journal_seq(const struct journal *j);     /* last committed */

@@ -12,6 +12,7 @@
 
 #include "system/dirs.h"
 #include "system/fault.h"
+#include "system/journal_dir.h"
 #include "system/log.h"
 #include "system/oserr.h"
 #include <errno.h>
@@ -190,4 +191,38 @@ int disk_rename(const struct journal *j, const char *from, const char *to) {
 
 int disk_sync_dir(const struct journal *j) {
     return j->io->fsync(j->dir_fd) == 0 ? 0 : disk_error(j->dir, "", "fsync");
+}
+
+/* ---- is it still there? ---- */
+
+static int lost(const struct journal *j, const char *what, const char *remedy) {
+    log_error("%s: %s; nothing more is acknowledged; %s", j->active_path, what, remedy);
+    return ERR_LOST;
+}
+
+static int lost_by_errno(const struct journal *j) {
+    if (errno == ENOENT || errno == ENOTDIR || errno == ESTALE || errno == ELOOP)
+        return lost(j, "was removed, or its directory was", "bring it back before the next start");
+    return disk_error(j->dir, JOURNAL_ACTIVE, "stat");
+}
+
+static int check_size(const struct journal *j, uint64_t have, uint64_t size) {
+    char what[160];
+    if (have == size)
+        return 0;
+    snprintf(what, sizeof what, "has %llu bytes instead of %llu: another program %s", (unsigned long long)have,
+             (unsigned long long)size, have < size ? "truncated it" : "writes to it");
+    return lost(j, what,
+                have < size ? "keep a copy of the directory, and do not rotate or truncate this file (logrotate?)"
+                            : "a file system without locks can let a second consumer start: end one of the two");
+}
+
+int disk_check_active(const struct journal *j, uint64_t size) {
+    struct stat open_file, named;
+    if (fstat(j->fd, &open_file) != 0 || stat(j->active_path, &named) != 0)
+        return lost_by_errno(j);
+    if (open_file.st_ino != named.st_ino || open_file.st_dev != named.st_dev)
+        return lost(j, "is another file now: it or its directory was replaced",
+                    "put the original back before the next start");
+    return check_size(j, (uint64_t)open_file.st_size, size);
 }

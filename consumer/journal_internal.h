@@ -21,6 +21,7 @@ struct journal {
     char *dir;
     const struct journal_io *io;
     uint64_t rotate_bytes;
+    char *active_path;
     int dir_fd, lock_fd, fd; /* fd: the active file, O_RDWR | O_APPEND; -1 before there is one */
     struct id128 id;
     uint64_t epoch, rotations;
@@ -70,6 +71,9 @@ int disk_write_all(const struct journal_io *io, int fd, const void *bytes, size_
 int disk_create(const char *dir, const char *name, bool exclusive, int *fd) MUST_CHECK;            /* logged */
 int disk_rename(const struct journal *j, const char *from, const char *to) MUST_CHECK;             /* logged */
 int disk_sync_dir(const struct journal *j) MUST_CHECK;                                             /* logged */
+/* The active file has `size` bytes and is the one that its path names. ERR_LOST, logged: another program truncated,
+ * wrote, moved or removed it, or its directory. */
+int disk_check_active(const struct journal *j, uint64_t size) MUST_CHECK;
 
 /* --- journal_damage.c --- */
 /* What stood before the first line that is not valid. */

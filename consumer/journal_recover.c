@@ -324,6 +324,18 @@ static int check_not_lost(const struct walk *w) {
     return ERR_DAMAGED;
 }
 
+/* A consumer that goes on for others must not begin an empty journal in the place of theirs. */
+static int check_expected(const struct journal *j, const struct journal_options *o, const struct id128 *found) {
+    char hex[ID_HEX_SIZE];
+    if (id_is_zero(&o->expected) || id_equal(&o->expected, found))
+        return 0;
+    id_to_hex(&o->expected, hex);
+    log_error("%s: journal %s, which was in use here, was removed or replaced; bring it back, or start again for a new "
+              "journal",
+              j->dir, hex);
+    return ERR_LOST;
+}
+
 /* The journal stands after the last valid line. */
 static int adopt(struct journal *j, struct walk *w) {
     for (size_t i = 0; i < w->files.count; i++) {
@@ -399,6 +411,8 @@ static int recover(struct journal *j, const struct journal_options *o) {
     if (!err)
         err = check_not_lost(&w);
     if (!err)
+        err = check_expected(j, o, &w.id);
+    if (!err)
         err = adopt(j, &w);
     if (!err)
         err = settle(j, &w);
@@ -419,7 +433,10 @@ int journal_open(struct journal **out, const struct journal_options *o) {
     j->io = o->io ? o->io : &journal_real_io;
     j->rotate_bytes = o->rotate_bytes ? o->rotate_bytes : JOURNAL_ROTATE_BYTES;
     j->dir = strdup(o->dir);
-    int err = j->dir ? chain_init(&j->chain) : ERR_NOMEM;
+    j->active_path = disk_path(o->dir, JOURNAL_ACTIVE);
+    int err = j->dir && j->active_path ? chain_init(&j->chain) : ERR_NOMEM;
+    if (!err && access(o->dir, F_OK) != 0)
+        err = check_expected(j, o, &(struct id128){0});
     if (!err)
         err = disk_open_dir(j);
     if (!err)

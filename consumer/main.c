@@ -8,8 +8,14 @@
 enum { EXIT_USAGE = 2, EXIT_UNUSABLE = 3 };
 
 static int exit_status(int rc, bool for_cp) {
-    if (for_cp && (rc == ERR_FULL || rc == ERR_IO))
-        return rc == ERR_FULL ? CONSUMER_EXIT_FULL : CONSUMER_EXIT_DISK;
+    if (for_cp && rc == ERR_FULL)
+        return CONSUMER_EXIT_FULL;
+    if (for_cp && rc == ERR_IO)
+        return CONSUMER_EXIT_DISK;
+    if (for_cp && rc == ERR_LOST)
+        return CONSUMER_EXIT_LOST;
+    if (for_cp && rc == ERR_BUSY)
+        return CONSUMER_EXIT_BUSY;
     return rc == 0 ? 0 : rc == ERR_USAGE ? EXIT_USAGE : EXIT_UNUSABLE;
 }
 

@@ -67,6 +67,7 @@ static int of_socket(int rc) {
 static int open_all(struct server *s) {
     descriptors_raise(); /* before the endpoint sees how many connections it may take */
     struct consumer_options o = {.dir = s->settings->dir.data,
+                                 .journal = s->settings->journal,
                                  .lease_ms = (uint32_t)s->settings->lease_ms,
                                  .rotate_bytes = FAULT_SETTING(rotate_bytes, s->settings->rotate_bytes),
                                  .no_brakes = s->settings->no_brakes,
@@ -162,6 +163,8 @@ static int turn(struct server *s, bool *drained) {
     int rc = heed_hangup(s);
     if (!rc)
         rc = read_frames(s, &drained_ms);
+    if (!rc) /* before anything is written beside it, or answered from memory */
+        rc = consumer_check_journal(s->consumer);
     if (!rc && s->holders_changed)
         rc = write_holders(s); /* without it the next consumer might take a living holder for dead: no WELCOME leaves */
     consumer_be_brief(s->consumer, endpoint_is_pressed(s->endpoint));

@@ -6,7 +6,7 @@
 #include "system/log.h"
 #include "system/options.h"
 
-static const char *journal, *bind_to;
+static const char *journal, *only_journal, *bind_to;
 static struct key_options keys;
 static uint64_t lease_ms, rotate_bytes;
 static struct config_file config;
@@ -32,6 +32,7 @@ static const struct option_spec specs[] = {
     {"verbose", 'v', OPTION_FLAG, &verbose, NULL, "more"},
     {"config", 0, OPTION_CONFIG, &config, "FILE", "more options, one 'name = value' a line"},
     {"for-cp", 0, OPTION_FLAG, &for_cp, NULL, NULL},
+    {"journal-id", 0, OPTION_TEXT, &only_journal, NULL, NULL},
     {"help", 'h', OPTION_FLAG, &help, NULL, "this text"},
     {"version", 0, OPTION_FLAG, &version, NULL, "the version"},
     {0},
@@ -62,7 +63,11 @@ static int fill(struct settings *s) {
                            .json = json,
                            .quiet = quiet,
                            .verbose = verbose};
-    int rc = journal ? buf_add_text(&s->dir, journal) : default_journal_dir(&s->dir);
+    int rc = only_journal && id_from_hex(&s->journal, slice_of(only_journal)) ? ERR_USAGE : 0;
+    if (rc)
+        log_error("--journal-id %s: not 32 hex digits", only_journal);
+    if (!rc)
+        rc = journal ? buf_add_text(&s->dir, journal) : default_journal_dir(&s->dir);
     if (!rc)
         rc = bind_to ? buf_add_text(&s->bind, bind_to) : fresh_ipc_endpoint("consumer", &s->bind);
     return rc;

@@ -4,6 +4,7 @@
 
 #include "pure/buf.h"
 #include "pure/err.h"
+#include "pure/ids.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,6 +14,7 @@ struct settings {
     uint64_t lease_ms;
     uint64_t rotate_bytes;
     bool for_cp;          /* started by cp: ends when nobody needs it */
+    struct id128 journal; /* the only one to serve; zero: any, also a new one */
     bool rereads;         /* its trust file, on SIGHUP */
     bool no_brakes;       /* each uploader goes easy on a store by itself */
     bool no_second_lease; /* rule 12 is off */

@@ -122,6 +122,7 @@ static int run(struct cp *cp) {
             return 128 + signals_stop_signal();
         }
         supervisor_set_uploaders(cp->supervisor, producer_counts(cp->producer)->local_uploaders);
+        supervisor_set_journal(cp->supervisor, producer_journal(cp->producer));
         int err = supervisor_step(cp->supervisor, producer_counts(cp->producer)->connected, now, &deadline);
         cp->explained = err != 0;
         if (err == 0)
@@ -208,8 +209,8 @@ int cp_command(int argc, char **argv) {
     producer_destroy(&cp.producer);
     endpoint_shutdown_all(); /* its BYE leaves */
     FAULT_POINT_IF(err == 0, cp_said_bye, "");
-    if (cp.supervisor)
-        supervisor_stop(cp.supervisor);
+    if (cp.supervisor && supervisor_stop(cp.supervisor) != 0 && status < 2)
+        status = 3;
     log_set_before_line(NULL, NULL);
     supervisor_destroy(&cp.supervisor);
     cp_options_release(&cp.o);

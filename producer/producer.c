@@ -179,6 +179,10 @@ const char *producer_allow(const struct producer *p) {
     return p->core.sources.allow;
 }
 
+const struct id128 *producer_journal(const struct producer *p) {
+    return session_journal(p->session);
+}
+
 const struct producer_counts *producer_counts(const struct producer *p) {
     return &p->core.counts;
 }

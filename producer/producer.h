@@ -86,6 +86,7 @@ int producer_exit_status(const struct producer *p);
 const char *producer_trouble(const struct producer *p);
 
 const struct producer_counts *producer_counts(const struct producer *p);
+const struct id128 *producer_journal(const struct producer *p); /* zero before the consumer answered */
 /* Files being uploaded, oldest first, at most max; pointers valid until the next step. */
 size_t producer_files(const struct producer *p, struct producer_file_view *views, size_t max);
 

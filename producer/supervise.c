@@ -17,6 +17,7 @@
  */
 #include "producer/supervise.h"
 #include "pure/buf.h"
+#include "pure/ids.h"
 #include "pure/proto.h"
 #include "system/clock.h"
 #include "system/dirs.h"
@@ -67,7 +68,9 @@ struct supervisor {
     uint64_t consumer_look_ms, silent_since_ms;
     uint64_t outage_since_ms; /* the journal's disk failed; 0: it did not */
     bool was_connected;
-    bool given_up;   /* nothing will be acknowledged any more */
+    char journal[ID_HEX_SIZE]; /* the journal this run uses; empty: not known yet */
+    bool given_up;             /* nothing will be acknowledged any more */
+    bool journal_is_lost;
     off_t log_start; /* of consumer.log when our consumer was started */
     struct child uploaders[PLACES];
     bool draining; /* uploaders end, and no other is started */
@@ -129,6 +132,7 @@ static int start_consumer(struct supervisor *s, uint64_t now_ms) {
     add(&a, text(&s->consumer_program));
     add(&a, "--for-cp");
     add_option(&a, "--journal", s->o.journal_dir);
+    add_option(&a, "--journal-id", s->journal);
     add_number(&a, "--lease", s->o.lease_ms, "ms");
     if (s->o.no_second_lease)
         add(&a, "--no-second-lease");
@@ -218,11 +222,30 @@ static int outage(struct supervisor *s, const char *reason, uint64_t now_ms) {
     return now_ms - s->outage_since_ms < outage_limit_ms(s) ? 0 : give_up(s, reason);
 }
 
-/* Our consumer ended while it was needed. */
+static bool exited_with(int status, int code) {
+    return WIFEXITED(status) && WEXITSTATUS(status) == code;
+}
+
+/* Its log may be gone with the directory. No other consumer is started: it would begin an empty journal. */
+static int journal_lost(struct supervisor *s, char *words, size_t size) {
+    s->journal_is_lost = true;
+    if (!words[0])
+        snprintf(words, size,
+                 "%s: the journal was removed or replaced while it was in use; nothing more is acknowledged; bring it "
+                 "back before the next start",
+                 s->o.journal_dir);
+    return give_up(s, words);
+}
+
+/* Our consumer ended. */
 static int consumer_ended(struct supervisor *s, int status, uint64_t now_ms) {
     char words[512];
     s->consumer.pid = 0;
-    if (s->stopping || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
+    if (exited_with(status, CONSUMER_EXIT_LOST)) {
+        consumer_last_words(s, words, sizeof words);
+        return journal_lost(s, words, sizeof words);
+    }
+    if (s->stopping || exited_with(status, 0))
         return 0;
     if (WIFSIGNALED(status)) {
         log_warn("journal consumer was killed by signal %d; starting it again", WTERMSIG(status));
@@ -230,17 +253,17 @@ static int consumer_ended(struct supervisor *s, int status, uint64_t now_ms) {
         return 0;
     }
     consumer_last_words(s, words, sizeof words);
-    if (somebody_serves(s) || strstr(words, "in use")) { /* another one was faster */
+    if (exited_with(status, CONSUMER_EXIT_BUSY) || somebody_serves(s)) { /* another one was faster */
         s->consumer_tries = 0;
         return 0;
     }
-    bool full = WIFEXITED(status) && WEXITSTATUS(status) == CONSUMER_EXIT_FULL;
+    bool full = exited_with(status, CONSUMER_EXIT_FULL);
     if (full)
         say_full(s, words, sizeof words);
     else if (!words[0])
         snprintf(words, sizeof words, "%s: the journal consumer ended without a word; see consumer.log there",
                  s->o.journal_dir);
-    bool may_pass = full || (WIFEXITED(status) && WEXITSTATUS(status) == CONSUMER_EXIT_DISK);
+    bool may_pass = full || exited_with(status, CONSUMER_EXIT_DISK);
     return may_pass && s->was_connected ? outage(s, words, now_ms) : give_up(s, words);
 }
 
@@ -447,6 +470,11 @@ void supervisor_set_uploaders(struct supervisor *s, uint32_t wanted) {
         now++;
 }
 
+void supervisor_set_journal(struct supervisor *s, const struct id128 *journal) {
+    if (!s->journal[0] && !id_is_zero(journal))
+        id_to_hex(journal, s->journal);
+}
+
 /* ---- all ---- */
 
 static int reap(struct supervisor *s, uint64_t now_ms) {
@@ -551,7 +579,7 @@ static bool consumer_gone(const struct supervisor *s) {
     return s->consumer.pid == 0;
 }
 
-void supervisor_stop(struct supervisor *s) {
+int supervisor_stop(struct supervisor *s) {
     s->stopping = true;
     supervisor_drain(s);
     if (!s->o.consumer && !somebody_serves(s)) /* nobody is left to acknowledge what they hold */
@@ -564,6 +592,7 @@ void supervisor_stop(struct supervisor *s) {
     /* It ends at the last BYE; when it does not, others use it. One that nobody spoke to ends by itself, later. */
     if (s->was_connected)
         wait_until(s, consumer_gone, OTHERS_WAIT_MS);
+    return s->journal_is_lost ? ERR_LOST : 0;
 }
 
 void supervisor_destroy(struct supervisor **sp) {

@@ -9,6 +9,7 @@
 #define CHUNKLIFT_SUPERVISE_H
 
 #include "pure/err.h"
+#include "pure/ids.h"
 #include "runtime/keys.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,6 +49,8 @@ int supervisor_step(struct supervisor *s, bool connected, uint64_t now_ms, uint6
 /* How many uploaders are to run from now on; 0: as many as it was started with. Surplus ones finish what is in flight
  * and end. */
 void supervisor_set_uploaders(struct supervisor *s, uint32_t wanted);
+/* The journal that the run uses, zero while it is not known: a consumer that is started again serves no other. */
+void supervisor_set_journal(struct supervisor *s, const struct id128 *journal);
 /* Uploaders finish what is in flight and end; none is started again. */
 void supervisor_drain(struct supervisor *s);
 /* At once: kills the uploaders. */
@@ -55,8 +58,9 @@ void supervisor_kill(struct supervisor *s);
 /* How many uploaders live. */
 size_t supervisor_uploaders(const struct supervisor *s);
 /* After the producer said BYE: waits for the uploaders' end (10 s, then kills them), and for our consumer unless others
- * use it. */
-void supervisor_stop(struct supervisor *s);
+ * use it. ERR_LOST: our consumer found the journal removed or changed by another program (logged), so what was told to
+ * be uploaded may have no record. */
+int supervisor_stop(struct supervisor *s) MUST_CHECK;
 void supervisor_destroy(struct supervisor **s);
 
 #endif

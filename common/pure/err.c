@@ -32,6 +32,8 @@ const char *err_text(int err) {
         return "wrong usage";
     case ERR_DAMAGED:
         return "damaged";
+    case ERR_LOST:
+        return "taken away or changed by another program";
     }
     return "unknown error";
 }

@@ -78,7 +78,7 @@ static void begin(uint64_t uploaders) {
 
 static void end(void) {
     supervisor_kill(s);
-    supervisor_stop(s);
+    assert_int_equal(supervisor_stop(s), 0);
     supervisor_destroy(&s);
 }
 
