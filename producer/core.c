@@ -1,4 +1,6 @@
 #include "producer/core.h"
+#include "pure/s3_endpoint.h"
+#include "system/aws_settings.h"
 #include "system/log.h"
 #include <errno.h>
 #include <stdio.h>
@@ -9,34 +11,36 @@
 #define NOBODY_ROUNDS 3u
 #define SETTLE_LOOKS 100 /* a millisecond apart */
 
-static const char *first_env(const char *a, const char *b) {
-    const char *value = getenv(a);
-    return value && *value ? value : getenv(b);
-}
-
 static char *copy_or_empty(const char *text) {
     return slice_dup(slice_of(text ? text : ""));
 }
 
-/* As in the AWS CLI: option, then environment, then the default; trailing slashes do not count. */
-static int settle_endpoint(struct core *c, const char *given) {
-    const char *url = given ? given : first_env("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL");
-    if (c->sources.scheme == DEST_FILE || !url || !*url)
-        url = c->sources.scheme == DEST_FILE ? "" : S3_DEFAULT_ENDPOINT;
-    else if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) ||
-             strspn(strchr(url, '/'), "/") == strlen(strchr(url, '/'))) {
-        log_error("--endpoint-url %s: not a URL; write http://host:port or https://host", url);
+/* A directory has no endpoint. */
+static int settle_endpoint(struct core *c, const struct producer_config *config) {
+    struct buf url = BUF_INIT;
+    int err = 0;
+    if (c->sources.scheme == DEST_S3)
+        err = aws_endpoint_settle(config->endpoint_url, config->profile, &url);
+    c->endpoint = err ? NULL : copy_or_empty(url.data);
+    buf_release(&url);
+    return err ? err : c->endpoint ? 0 : ERR_NOMEM;
+}
+
+/* Option and environment; a profile's region is left to the uploaders. */
+static int settle_region(struct core *c, const struct producer_config *config) {
+    const char *names[] = {"--region", "AWS_REGION", "AWS_DEFAULT_REGION"};
+    const char *values[] = {config->region, aws_environment("AWS_REGION"), aws_environment("AWS_DEFAULT_REGION")};
+    struct slice region = {NULL, 0};
+    size_t i = 0;
+    while (c->sources.scheme == DEST_S3 && i < 3 && region.len == 0)
+        region = s3_region_trim(slice_of(values[i++]));
+    if (region.len && !s3_region_is_valid(region)) {
+        log_error("%s %s: not the name of a region; it is made of letters, digits, '-', '_' and '.'", names[i - 1],
+                  values[i - 1]);
         return ERR_USAGE;
     }
-    size_t n = strlen(url);
-    while (n > 0 && url[n - 1] == '/')
-        n--;
-    if (n > PROTO_TEXT_MAX) {
-        log_error("--endpoint-url: longer than %d bytes", PROTO_TEXT_MAX);
-        return ERR_USAGE;
-    }
-    c->endpoint = slice_dup(slice_make(url, n));
-    return c->endpoint ? 0 : ERR_NOMEM;
+    c->region = slice_dup(region);
+    return c->region ? 0 : ERR_NOMEM;
 }
 
 static int settle_chunk_size(struct core *c, uint64_t wanted) {
@@ -65,18 +69,17 @@ int core_init(struct core *c, const struct producer_config *config, const struct
     c->counts.walking = true;
     int err = sources_init(&c->sources, config->sources, config->source_count, config->dest, config->recursive);
     if (err == 0)
-        err = settle_endpoint(c, config->endpoint_url);
+        err = settle_endpoint(c, config);
+    if (err == 0)
+        err = settle_region(c, config);
     if (err == 0)
         err = settle_chunk_size(c, config->chunk_size);
     if (err == 0) {
-        const char *region = config->region ? config->region : first_env("AWS_REGION", "AWS_DEFAULT_REGION");
         c->source_name = copy_or_empty(config->source_name);
-        c->region = copy_or_empty(c->sources.scheme == DEST_S3 ? region : "");
-        err = c->source_name && c->region ? 0 : ERR_NOMEM;
+        err = c->source_name ? 0 : ERR_NOMEM;
     }
-    if (err == 0 && (strlen(c->source_name) > PROTO_TEXT_MAX || strlen(c->region) > PROTO_TEXT_MAX ||
-                     !utf8_is_valid(slice_of(c->source_name)))) {
-        log_error("--source-name, --region: at most %d bytes of UTF-8", PROTO_TEXT_MAX);
+    if (err == 0 && (strlen(c->source_name) > PROTO_TEXT_MAX || !utf8_is_valid(slice_of(c->source_name)))) {
+        log_error("--source-name: at most %d bytes of UTF-8", PROTO_TEXT_MAX);
         err = ERR_USAGE;
     }
     if (err == 0)

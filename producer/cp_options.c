@@ -24,7 +24,7 @@ static void share(struct cp_options *o) {
     o->supervise.consumer = b->config.consumer;
     o->supervise.endpoint_url = b->config.endpoint_url;
     o->supervise.region = b->config.region;
-    o->supervise.profile = b->profile;
+    o->supervise.profile = b->config.profile;
     o->supervise.retry_for_ms = b->config.retry_for_ms;
     o->supervise.keys = b->keys;
     o->supervise.verbose = b->verbose;

@@ -35,7 +35,8 @@ struct producer_config {
     enum on_change on_change;
     uint64_t chunk_size;       /* bytes wanted; 0: CHUNK_SIZE_DEFAULT */
     const char *source_name;   /* NULL: empty */
-    const char *endpoint_url;  /* S3; NULL: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else the default */
+    const char *endpoint_url;  /* S3; NULL: as aws_endpoint_settle finds it */
+    const char *profile;       /* of ~/.aws; the producer only takes the endpoint from it; NULL: AWS_PROFILE */
     const char *region;        /* NULL: AWS_REGION, AWS_DEFAULT_REGION, else empty */
     const char *journal_dir;   /* its file `consumer` tells where the consumer is; also for people */
     const char *consumer;      /* its endpoint; NULL: through journal_dir */

@@ -15,7 +15,6 @@ struct producer_options {
     struct producer_config config;
     bool json, quiet, no_progress, verbose, help, version;
     struct key_options keys;
-    const char *profile; /* of the uploaders; a producer needs no credentials */
     const char *journal_argument;
     int on_change;
     /* memory of the above */
@@ -49,7 +48,7 @@ extern const char *const on_change_names[];
         {"source-name", 0, OPTION_TEXT, &(o)->config.source_name, "NAME", "part of the identity of the source (empty)"}, \
         {"endpoint-url", 0, OPTION_TEXT, &(o)->config.endpoint_url, "URL", "S3 server, as in the AWS CLI"},              \
         {"region", 0, OPTION_TEXT, &(o)->config.region, "NAME", "S3 region"},                                            \
-        {"profile", 0, OPTION_TEXT, &(o)->profile, "NAME", "profile in ~/.aws"},                                         \
+        {"profile", 0, OPTION_TEXT, &(o)->config.profile, "NAME", "profile in ~/.aws"},                                  \
         {"retry-for", 0, OPTION_TIME, &(o)->config.retry_for_ms, "TIME", "how long an outage is retried (10min)", 1,     \
          30 * DAY_MS},                                                                                                   \
         {"journal",   0,                                                                                                 \

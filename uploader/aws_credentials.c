@@ -1,9 +1,10 @@
 #include "uploader/aws_credentials.h"
 #include "pure/check.h"
 #include "pure/text.h"
+#include "system/aws_config.h"
+#include "system/aws_settings.h"
 #include "system/clock.h"
 #include "system/log.h"
-#include "uploader/aws_config.h"
 #include "uploader/aws_process.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,22 +16,18 @@
 enum source { SOURCE_NONE, SOURCE_ENVIRONMENT, SOURCE_FILE, SOURCE_PROCESS };
 
 struct aws_credentials {
-    char *named;   /* --profile */
-    char *profile; /* the one in force */
+    char *profile;          /* the one in force */
+    bool profile_is_option; /* by --profile: the keys of the environment do not count */
+    bool profile_is_named;  /* by --profile or the environment: a profile that is missing is an error */
     enum source source;
     struct aws_process_result keys; /* whatever the source */
     uint64_t generation;            /* of keys */
     char *command;                  /* credential_process */
-    char *region, *addressing_style;
     struct aws_process *process;
     uint64_t looked_ms, process_ms; /* when files were read; when the last process was started; 0 never */
     char problem[640];
     char process_problem[256];
 };
-
-static const char *text_or_null(const char *text) {
-    return text && *text ? text : NULL;
-}
 
 static int replace(char **place, const char *value) {
     char *copy = NULL;
@@ -84,8 +81,9 @@ static void say_nothing_found(struct aws_credentials *c) {
     snprintf(c->problem, sizeof c->problem,
              "no credentials: looked in %s%.200s [%.60s], credential_process and %.200s; set AWS_ACCESS_KEY_ID and "
              "AWS_SECRET_ACCESS_KEY or name a --profile",
-             c->named ? "" : "AWS_ACCESS_KEY_ID, ", credentials.data ? credentials.data : "~/.aws/credentials",
-             c->profile, config.data ? config.data : "~/.aws/config");
+             c->profile_is_option ? "" : "AWS_ACCESS_KEY_ID, ",
+             credentials.data ? credentials.data : "~/.aws/credentials", c->profile,
+             config.data ? config.data : "~/.aws/config");
     buf_release(&credentials);
     buf_release(&config);
 }
@@ -94,10 +92,12 @@ static void say_nothing_found(struct aws_credentials *c) {
 
 /* True when the environment decides, well or not. */
 static bool from_environment(struct aws_credentials *c, int *err) {
-    const char *access_key = text_or_null(getenv("AWS_ACCESS_KEY_ID"));
-    const char *secret_key = text_or_null(getenv("AWS_SECRET_ACCESS_KEY"));
-    const char *token = text_or_null(getenv("AWS_SESSION_TOKEN"));
-    if (!access_key || c->named)
+    const char *access_key = aws_environment("AWS_ACCESS_KEY_ID");
+    const char *secret_key = aws_environment("AWS_SECRET_ACCESS_KEY");
+    const char *token = aws_environment("AWS_SECURITY_TOKEN"); /* the older name comes first, as in botocore */
+    if (!token)
+        token = aws_environment("AWS_SESSION_TOKEN");
+    if (!access_key || c->profile_is_option)
         return false;
     if (secret_key)
         *err = take_keys(c, SOURCE_ENVIRONMENT, access_key, secret_key, token);
@@ -111,9 +111,9 @@ static bool from_environment(struct aws_credentials *c, int *err) {
 static bool from_profile(struct aws_credentials *c, const struct aws_profile *p, int *err) {
     if (!p->value[AWS_ACCESS_KEY])
         return false;
+    const char *token = p->value[AWS_SECURITY_TOKEN] ? p->value[AWS_SECURITY_TOKEN] : p->value[AWS_SESSION_TOKEN];
     if (p->value[AWS_SECRET_KEY])
-        *err =
-            take_keys(c, SOURCE_FILE, p->value[AWS_ACCESS_KEY], p->value[AWS_SECRET_KEY], p->value[AWS_SESSION_TOKEN]);
+        *err = take_keys(c, SOURCE_FILE, p->value[AWS_ACCESS_KEY], p->value[AWS_SECRET_KEY], token);
     else
         say_profile(c, "has aws_access_key_id but no aws_secret_access_key");
     return true;
@@ -136,11 +136,6 @@ static const char *unsupported(const struct aws_profile *config, const struct aw
     return NULL;
 }
 
-/* botocore's merged view of a profile: the credentials file wins. */
-static const char *merged(const struct aws_profile *config, const struct aws_profile *credentials, enum aws_key key) {
-    return credentials->value[key] ? credentials->value[key] : config->value[key];
-}
-
 static int from_files(struct aws_credentials *c, const struct aws_profile *config,
                       const struct aws_profile *credentials) {
     const char *refused = unsupported(config, credentials);
@@ -151,43 +146,29 @@ static int from_files(struct aws_credentials *c, const struct aws_profile *confi
     }
     if (from_profile(c, credentials, &err))
         return err;
-    if (merged(config, credentials, AWS_CREDENTIAL_PROCESS)) {
-        err = replace(&c->command, merged(config, credentials, AWS_CREDENTIAL_PROCESS));
+    if (aws_profiles_value(config, credentials, AWS_CREDENTIAL_PROCESS)) {
+        err = replace(&c->command, aws_profiles_value(config, credentials, AWS_CREDENTIAL_PROCESS));
         c->source = SOURCE_PROCESS;
         return err;
     }
     if (from_profile(c, config, &err))
         return err;
-    if (strcmp(c->profile, "default") != 0 && !config->found && !credentials->found)
-        say_profile(c, "is neither in ~/.aws/config nor in ~/.aws/credentials; name another --profile");
-    else
-        say_nothing_found(c);
+    say_nothing_found(c);
     return 0;
 }
 
-static int read_file(struct aws_profile *p, enum aws_file kind, const char *profile) {
-    struct buf path = BUF_INIT;
-    int err = aws_file_path(kind, &path);
-    if (!err)
-        err = aws_profile_read(p, path.data, kind, profile);
-    buf_release(&path);
-    return err == ERR_NOMEM ? err : 0; /* a file that is not there or not readable holds nothing for us */
-}
-
-/* Looks at all sources anew. What was there stays in force only if it is found again. */
+/* Looks at all sources again. What was there stays in force only if it is found again. */
 static int look(struct aws_credentials *c) {
     struct aws_profile config = {.found = false}, credentials = {.found = false};
     c->looked_ms = clock_ms();
-    int err = read_file(&config, AWS_FILE_CONFIG, c->profile);
+    int err = aws_file_read(&config, AWS_FILE_CONFIG, c->profile);
     if (!err)
-        err = read_file(&credentials, AWS_FILE_CREDENTIALS, c->profile);
-    if (!err)
-        err = replace(&c->region, merged(&config, &credentials, AWS_PROFILE_REGION));
-    if (!err)
-        err = replace(&c->addressing_style, merged(&config, &credentials, AWS_ADDRESSING_STYLE));
+        err = aws_file_read(&credentials, AWS_FILE_CREDENTIALS, c->profile);
     c->source = SOURCE_NONE;
     c->problem[0] = 0;
-    if (!err && !from_environment(c, &err))
+    if (!err && c->profile_is_named && !config.found && !credentials.found)
+        say_profile(c, "is neither in ~/.aws/config nor in ~/.aws/credentials; name another --profile");
+    else if (!err && !from_environment(c, &err))
         err = from_files(c, &config, &credentials);
     aws_profile_release(&config);
     aws_profile_release(&credentials);
@@ -198,17 +179,11 @@ static int look(struct aws_credentials *c) {
 
 int aws_credentials_new(struct aws_credentials **out, const char *profile) {
     struct aws_credentials *c = calloc(1, sizeof *c);
-    int err = c ? 0 : ERR_NOMEM;
-    const char *name = text_or_null(profile);
     *out = NULL;
-    if (!err)
-        err = replace(&c->named, name);
-    if (!name)
-        name = text_or_null(getenv("AWS_PROFILE"));
-    if (!name)
-        name = text_or_null(getenv("AWS_DEFAULT_PROFILE"));
-    if (!err)
-        err = replace(&c->profile, name ? name : "default");
+    if (!c)
+        return ERR_NOMEM;
+    c->profile_is_option = profile && *profile;
+    int err = replace(&c->profile, aws_profile_in_force(profile, &c->profile_is_named));
     if (!err)
         err = look(c);
     if (err)
@@ -223,11 +198,8 @@ void aws_credentials_destroy(struct aws_credentials **cp) {
         return;
     aws_process_destroy(&c->process);
     aws_process_result_release(&c->keys);
-    free(c->named);
     free(c->profile);
     free(c->command);
-    free(c->region);
-    free(c->addressing_style);
     free(c);
     *cp = NULL;
 }
@@ -310,12 +282,4 @@ bool aws_credentials_expired(struct aws_credentials *c, uint64_t generation) {
         return true;
     }
     return c->source == SOURCE_FILE && !look(c) && c->source != SOURCE_NONE && c->generation != generation;
-}
-
-const char *aws_credentials_region(const struct aws_credentials *c) {
-    return c->region;
-}
-
-const char *aws_credentials_addressing_style(const struct aws_credentials *c) {
-    return c->addressing_style;
 }

@@ -42,8 +42,4 @@ uint64_t aws_credentials_generation(const struct aws_credentials *c);
 /* The store said that those of that generation have expired: true when there are or may soon be others (try again). */
 bool aws_credentials_expired(struct aws_credentials *c, uint64_t generation);
 
-/* Of the profile; NULL when it does not say. */
-const char *aws_credentials_region(const struct aws_credentials *c);
-const char *aws_credentials_addressing_style(const struct aws_credentials *c);
-
 #endif

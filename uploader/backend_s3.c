@@ -5,6 +5,7 @@
  * so nothing here keeps a pointer into the list across it.
  */
 #include "pure/check.h"
+#include "pure/text.h"
 #include "system/fault.h"
 #include "system/log.h"
 #include "uploader/s3.h"
@@ -101,33 +102,67 @@ bool s3_take_etag(struct s3_op *op, const struct http_reply *r) {
 
 /* --- the backend --- */
 
-static void pick_region(struct s3_op *op) {
-    const struct s3 *s3 = op->s3;
-    const struct target *t = &op->task->job.target;
-    const char *known = s3_memory_region(s3->memory, op->place.endpoint, op->place.bucket);
-    struct slice wishes[] = {slice_of(known),
-                             t->region,
-                             slice_of(s3->region),
-                             slice_of(getenv("AWS_REGION")),
-                             slice_of(getenv("AWS_DEFAULT_REGION")),
-                             slice_of(aws_credentials_region(s3->credentials)),
-                             slice_of(S3_DEFAULT_REGION)};
-    size_t i = 0;
-    while (!s3_region_is_valid(wishes[i]))
-        i++;
-    CHECK(wishes[i].ptr);
-    memcpy(op->region, wishes[i].ptr, wishes[i].len);
-    op->region[wishes[i].len] = 0;
+struct region_wish {
+    struct slice name;
+    const char *from;
+};
+
+/* The first that is there, in this order; one that is not valid is not passed over. */
+static struct region_wish wished_region(const struct s3 *s3, const struct target *t, const char *known) {
+    const struct region_wish wishes[] = {
+        {slice_of(known), "the store"},
+        {t->region, "the job"},
+        {slice_of(s3->region), "--region"},
+        {slice_of(s3->aws.region), s3->aws.region_from},
+    };
+    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++) {
+        struct slice name = s3_region_trim(wishes[i].name);
+        if (name.len)
+            return (struct region_wish){name, wishes[i].from};
+    }
+    return (struct region_wish){slice_of(S3_DEFAULT_REGION), ""};
+}
+
+static int check_region(const struct region_wish *wish, char *why, size_t why_size) {
+    struct buf shown = BUF_INIT;
+    if (s3_region_is_valid(wish->name))
+        return 0;
+    int err = text_add_printable(&shown, wish->name);
+    snprintf(why, why_size,
+             "%s names the region '%.100s', which is not the name of a region; it is made of letters, "
+             "digits, '-', '_' and '.'",
+             wish->from, err ? "" : shown.data);
+    buf_release(&shown);
+    return ERR_INVALID;
+}
+
+static int pick_region(struct s3_op *op, char *why, size_t why_size) {
+    const char *known = s3_memory_region(op->s3->memory, op->place.endpoint, op->place.bucket);
+    struct region_wish wish = wished_region(op->s3, &op->task->job.target, known);
+    int err = check_region(&wish, why, why_size);
+    if (err)
+        return err;
+    memcpy(op->region, wish.name.ptr, wish.name.len);
+    op->region[wish.name.len] = 0;
+    return 0;
 }
 
 static enum s3_addressing addressing(const struct s3 *s3) {
-    return s3_addressing_from_text(aws_credentials_addressing_style(s3->credentials));
+    return s3_addressing_from_text(s3->aws.addressing_style);
 }
 
 static int check(struct backend *b, const struct target *target, char *reason, size_t reason_size) {
     struct s3 *s3 = s3_of(b);
     struct s3_place place;
     int err = s3_place_init(&place, target, addressing(s3), false, reason, reason_size);
+    if (err)
+        return err;
+    struct region_wish wish = wished_region(s3, target, NULL);
+    err = check_region(&wish, reason, reason_size);
+    if (!err && s3->aws.problem[0]) {
+        snprintf(reason, reason_size, "%s", s3->aws.problem);
+        err = ERR_DENIED;
+    }
     if (!err && aws_credentials_step(s3->credentials, 0) == AWS_MISSING) {
         snprintf(reason, reason_size, "%s", aws_credentials_problem(s3->credentials));
         err = ERR_DENIED;
@@ -172,12 +207,13 @@ static int start(struct backend *b, struct task *t) {
     t->backend_state = op;
     op_link(s3, op);
     id_to_hex(&t->job.ref.upload, op->owner);
-    if (s3_place_init(&op->place, &t->job.target, addressing(s3), true, why, sizeof why)) {
+    int err = s3_place_init(&op->place, &t->job.target, addressing(s3), true, why, sizeof why);
+    if (!err)
+        err = pick_region(op, why, sizeof why);
+    if (err)
         s3_end_failed(op, FAIL_REQUEST, false, why);
-    } else {
-        pick_region(op);
+    else
         start_kind(op);
-    }
     op->starting = false;
     return 0;
 }
@@ -253,6 +289,7 @@ static void destroy(struct backend *b) {
         op_destroy(s3->ops);
     aws_credentials_destroy(&s3->credentials);
     s3_memory_destroy(&s3->memory);
+    aws_settings_release(&s3->aws);
     free(s3->region);
     free(s3->scratch);
     free(s3);
@@ -280,7 +317,9 @@ int backend_s3_new(struct backend **b, struct http *http, const struct s3_option
                       .content_md5 = o->content_md5,
                       .response_timeout_ms = o->response_timeout_ms,
                       .last = &s3->ops};
-    int err = aws_credentials_new(&s3->credentials, o->profile);
+    int err = aws_settings_read(&s3->aws, o->profile);
+    if (!err)
+        err = aws_credentials_new(&s3->credentials, o->profile);
     if (!err)
         err = s3_memory_new(&s3->memory);
     if (!err && o->region && !(s3->region = strdup(o->region)))

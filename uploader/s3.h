@@ -18,6 +18,7 @@
 #define CHUNKLIFT_S3_H
 
 #include "pure/digest.h"
+#include "system/aws_settings.h"
 #include "uploader/aws_credentials.h"
 #include "uploader/backend.h"
 #include "uploader/http.h"
@@ -56,7 +57,8 @@ bool s3_memory_take_failed(struct s3_memory *m, const struct ref *job);
 struct s3 {
     struct backend base; /* first */
     struct http *http;
-    char *region; /* --region; NULL */
+    char *region;            /* --region; NULL */
+    struct aws_settings aws; /* environment and profile, as they were at the start */
     bool content_md5;
     uint32_t response_timeout_ms;
     struct aws_credentials *credentials;

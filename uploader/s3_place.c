@@ -1,6 +1,7 @@
 #include "uploader/s3_place.h"
 #include "pure/check.h"
 #include "pure/dest.h"
+#include "pure/s3_endpoint.h"
 #include "pure/text.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -61,15 +62,6 @@ int s3_unescape_add(struct buf *out, struct slice text) {
     return err;
 }
 
-bool s3_region_is_valid(struct slice region) {
-    if (region.len == 0 || region.len > S3_REGION_MAX)
-        return false;
-    for (size_t i = 0; i < region.len; i++)
-        if (!isalnum((unsigned char)region.ptr[i]) && region.ptr[i] != '-' && region.ptr[i] != '_')
-            return false;
-    return true;
-}
-
 static bool ends_with(struct slice text, const char *end) {
     size_t len = strlen(end);
     return text.len >= len && strncasecmp(text.ptr + text.len - len, end, len) == 0;
@@ -124,23 +116,6 @@ static bool is_plain(struct slice text, const char *extra) {
     return true;
 }
 
-/* scheme://host[:port][/base]; no user, query or fragment. */
-static int parse_endpoint(struct s3_place *p) {
-    struct slice rest = p->endpoint;
-    if (rest.len >= 8 && strncasecmp(rest.ptr, "https://", 8) == 0)
-        p->https = true;
-    else if (rest.len < 7 || strncasecmp(rest.ptr, "http://", 7) != 0)
-        return ERR_INVALID;
-    size_t scheme = p->https ? 8 : 7;
-    rest = slice_make(rest.ptr + scheme, rest.len - scheme);
-    const char *slash = rest.len ? memchr(rest.ptr, '/', rest.len) : NULL;
-    p->authority = slash ? slice_make(rest.ptr, (size_t)(slash - rest.ptr)) : rest;
-    p->base = slash ? slice_make(slash, rest.len - p->authority.len) : slice_make("", 0);
-    while (p->base.len && p->base.ptr[p->base.len - 1] == '/')
-        p->base.len--;
-    return p->authority.len && is_plain(p->authority, "[]:") && is_plain(p->base, "/%") ? 0 : ERR_INVALID;
-}
-
 static int explain(char *why, size_t why_size, const char *text, struct slice name) {
     struct buf shown = BUF_INIT;
     if (text_add_printable(&shown, name) == 0)
@@ -169,8 +144,15 @@ int s3_place_init(struct s3_place *p, const struct target *t, enum s3_addressing
         return explain(why, why_size, "the name is not UTF-8, which S3 keys must be", p->key);
     if (p->endpoint.len == 0)
         p->endpoint = slice_of(S3_DEFAULT_ENDPOINT);
-    if (parse_endpoint(p))
-        return explain(why, why_size, "not an endpoint URL (http://HOST[:PORT] or https://HOST[:PORT])", p->endpoint);
+    struct s3_url url;
+    const char *wrong = s3_url_parse(p->endpoint, &url);
+    if (wrong) {
+        snprintf(why, why_size, "the endpoint URL: %s", wrong);
+        return ERR_INVALID;
+    }
+    p->https = url.https;
+    p->authority = url.authority;
+    p->base = url.base;
     p->standard_endpoint = slice_equal(p->endpoint, slice_of(S3_DEFAULT_ENDPOINT));
     p->virtual_host = use_virtual_host(p, style);
     return 0;

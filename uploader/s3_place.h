@@ -9,10 +9,8 @@
 #include "pure/buf.h"
 #include "pure/err.h"
 #include "pure/proto.h"
+#include "pure/s3_endpoint.h"
 #include <stdbool.h>
-
-#define S3_REGION_MAX 63 /* bytes; what libcurl's signer takes */
-#define S3_DEFAULT_REGION "us-east-1"
 
 enum s3_addressing { S3_ADDRESSING_AUTO, S3_ADDRESSING_PATH, S3_ADDRESSING_VIRTUAL };
 /* "path", "virtual", anything else and NULL: auto. As `s3 = addressing_style` in the AWS configuration. */
@@ -42,8 +40,5 @@ int s3_place_url(const struct s3_place *p, const char *region, bool with_key, co
 int s3_escape_add(struct buf *out, struct slice text, bool keep_slash) MUST_CHECK;
 /* Undoes %XX (encoding-type=url); ERR_INVALID for a broken one. '+' is a space, as Amazon S3 writes it there. */
 int s3_unescape_add(struct buf *out, struct slice text) MUST_CHECK;
-
-/* A region's name as anybody may send it: letters, digits, '-', '_', 1 to S3_REGION_MAX. */
-bool s3_region_is_valid(struct slice region);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "pure/dest.h"
 #include "runtime/keys.h"
+#include "system/aws_settings.h"
 #include "system/dirs.h"
 #include "system/log.h"
 #include <stdlib.h>
@@ -31,8 +32,7 @@ static int parse_table(struct settings *s, struct extras *x, int argc, char **ar
          "directory that files may be read from; repeated (others are fetched from the producer)"},
         {"allow", 0, OPTION_LIST, &s->allow, "DEST", "destination it may serve, with all beneath it; repeated"},
         {"endpoint-url", 0, OPTION_TEXT, &s->endpoint_url, "URL",
-         "S3 endpoint (default: AWS_ENDPOINT_URL_S3, "
-         "AWS_ENDPOINT_URL, Amazon)"},
+         "S3 endpoint (default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, endpoint_url of the profile, Amazon)"},
         {"region", 0, OPTION_TEXT, &s->region, "NAME", "S3 region (default: environment, configuration)"},
         {"profile", 0, OPTION_TEXT, &s->profile, "NAME", "profile of ~/.aws (default: AWS_PROFILE, \"default\")"},
         {"retry-for", 0, OPTION_TIME, &s->retry_for_ms, "TIME", "how long an outage is retried (10 min)"},
@@ -109,18 +109,22 @@ static int allow_to_urls(struct settings *s) {
     return err;
 }
 
-static const char *environment(const char *name) {
-    const char *value = getenv(name);
-    return value && *value ? value : NULL;
+static bool serves_s3(const struct settings *s) {
+    for (size_t i = 0; i < s->allow.count; i++) {
+        struct dest d;
+        if (dest_parse(slice_of(s->allow_urls[i]), &d) == 0 && d.scheme == DEST_S3)
+            return true;
+    }
+    return false;
+}
+
+static int settle_endpoint(struct settings *s) {
+    int err = serves_s3(s) ? aws_endpoint_settle(s->endpoint_url, s->profile, &s->endpoint) : 0;
+    s->endpoint_url = s->endpoint.data ? s->endpoint.data : "";
+    return err;
 }
 
 static int fill_defaults(struct settings *s) {
-    if (!s->endpoint_url)
-        s->endpoint_url = environment("AWS_ENDPOINT_URL_S3");
-    if (!s->endpoint_url)
-        s->endpoint_url = environment("AWS_ENDPOINT_URL");
-    if (!s->endpoint_url)
-        s->endpoint_url = S3_DEFAULT_ENDPOINT;
     if (s->consumer || s->journal_dir)
         return 0;
     int err = default_journal_dir(&s->default_dir);
@@ -141,6 +145,8 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     err = check_endpoints(s);
     if (!err)
         err = allow_to_urls(s);
+    if (!err)
+        err = settle_endpoint(s);
     return err ? err : fill_defaults(s);
 }
 
@@ -152,5 +158,6 @@ void settings_release(struct settings *s) {
     free(s->allow_urls);
     text_list_release(&s->allow);
     buf_release(&s->default_dir);
+    buf_release(&s->endpoint);
     buf_release(&s->config.text);
 }

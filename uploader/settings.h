@@ -15,8 +15,9 @@
 
 struct settings {
     struct text_list jobs, roots, allow;
-    const char *consumer, *journal_dir;          /* consumer NULL: the one that serves journal_dir */
-    const char *endpoint_url, *region, *profile; /* region, profile NULL: from environment and configuration */
+    const char *consumer, *journal_dir; /* consumer NULL: the one that serves journal_dir */
+    const char *endpoint_url;           /* in its normal form; "" without an S3 destination */
+    const char *region, *profile;       /* NULL: from environment and configuration */
     uint64_t slots, retry_for_ms, response_timeout_ms;
     uint64_t bwlimit; /* bytes a second; 0: no limit of its own */
     struct key_options keys;
@@ -25,7 +26,7 @@ struct settings {
     bool check_only; /* end after the settings and credentials were found usable */
     /* held for the above */
     struct config_file config;
-    struct buf default_dir;
+    struct buf default_dir, endpoint;
     char **allow_urls; /* allow as URLs, as many */
 };
 

@@ -5,9 +5,10 @@
  */
 #include "pure/check.h"
 #include "pure/json_reader.h"
+#include "pure/s3_endpoint.h"
 #include "pure/text.h"
+#include "system/aws_config.h"
 #include "system/log.h"
-#include "uploader/aws_config.h"
 #include "uploader/aws_process.h"
 #include "uploader/aws_time.h"
 #include <ctype.h>
@@ -94,6 +95,26 @@ static void check_json(struct slice text) {
     aws_process_result_release(&r);
 }
 
+/* --- endpoint URLs and regions --- */
+
+static void check_url(struct slice text) {
+    struct s3_url parts, again;
+    struct buf normal = BUF_INIT, shown = BUF_INIT, twice = BUF_INIT;
+    CHECK(s3_url_add_shown(&shown, text) == 0);
+    CHECK(text.len == 0 || !memchr(text.ptr, '@', text.len) || strstr(shown.data, "***@"));
+    if (!s3_url_parse(text, &parts)) {
+        CHECK(s3_url_add_normal(&normal, &parts) == 0);
+        CHECK(!s3_url_parse(buf_slice(&normal), &again) && again.https == parts.https);
+        CHECK(s3_url_add_normal(&twice, &again) == 0 && strcmp(normal.data, twice.data) == 0);
+        CHECK(!strpbrk(normal.data, "@?#\n "));
+    }
+    buf_release(&normal);
+    buf_release(&shown);
+    buf_release(&twice);
+    struct slice region = s3_region_trim(text);
+    CHECK(region.len <= text.len && (!s3_region_is_valid(text) || slice_equal(region, text)));
+}
+
 /* --- times --- */
 
 /* strptime and the shape of the text say the same. */
@@ -149,15 +170,35 @@ static void check_times(struct slice text) {
 
 /* --- the files --- */
 
-static const char *const keys[AWS_KEYS] = {
-    "aws_access_key_id", "aws_secret_access_key",   "aws_session_token", "region",        "credential_process",
-    "role_arn",          "web_identity_token_file", "sso_session",       "sso_start_url", "addressing_style"};
+static const struct {
+    const char *block, *name; /* block NULL: the key stands in the profile itself */
+} keys[AWS_KEYS] = {
+    [AWS_ACCESS_KEY] = {NULL, "aws_access_key_id"},
+    [AWS_SECRET_KEY] = {NULL, "aws_secret_access_key"},
+    [AWS_SESSION_TOKEN] = {NULL, "aws_session_token"},
+    [AWS_SECURITY_TOKEN] = {NULL, "AWS_SECURITY_TOKEN"},
+    [AWS_PROFILE_REGION] = {NULL, "region"},
+    [AWS_CREDENTIAL_PROCESS] = {NULL, "credential_process"},
+    [AWS_ROLE_ARN] = {NULL, "role_arn"},
+    [AWS_ROLE_SESSION_NAME] = {NULL, "role_session_name"},
+    [AWS_WEB_IDENTITY] = {NULL, "web_identity_token_file"},
+    [AWS_SSO_SESSION] = {NULL, "sso_session"},
+    [AWS_SSO_START_URL] = {NULL, "sso_start_url"},
+    [AWS_CA_FILE] = {NULL, "ca_bundle"},
+    [AWS_ENDPOINT_URL] = {NULL, "endpoint_url"},
+    [AWS_IGNORE_ENDPOINT_URLS] = {NULL, "ignore_configured_endpoint_urls"},
+    [AWS_SERVICES] = {NULL, "services"},
+    [AWS_ADDRESSING_STYLE] = {"s3", "addressing_style"},
+    [AWS_S3_ENDPOINT_URL] = {"s3", "endpoint_url"},
+    [AWS_STS_ENDPOINT_URL] = {"sts", "endpoint_url"},
+};
 
 static bool may_stand_in_a_file(const char *value) {
     return value[0] && !isspace((unsigned char)value[0]) && !isspace((unsigned char)value[strlen(value) - 1]);
 }
 
 static void check_profile(struct slice text, enum aws_file kind) {
+    static const char *const words[] = {"profile ", "", "services "};
     struct aws_profile p, again;
     struct buf plain = BUF_INIT;
     int err = aws_profile_parse(&p, text, kind, "work", "fuzz");
@@ -166,15 +207,16 @@ static void check_profile(struct slice text, enum aws_file kind) {
         return;
     }
     bool writable = true;
-    CHECK(buf_addf(&plain, "[%swork]\n", kind == AWS_FILE_CONFIG ? "profile " : "") == 0);
+    CHECK(buf_addf(&plain, "[%swork]\n", words[kind]) == 0);
     for (int i = 0; i < AWS_KEYS; i++) {
         CHECK(p.found || !p.value[i]);
         if (!p.value[i])
             continue;
         CHECK(!strchr(p.value[i], '\n') && strlen(p.value[i]) <= AWS_LINE_MAX);
         writable = writable && may_stand_in_a_file(p.value[i]);
-        const char *before = i == AWS_ADDRESSING_STYLE ? "s3 =\n  " : "";
-        CHECK(buf_addf(&plain, "%s%s = %s\n", before, keys[i], p.value[i]) == 0);
+        if (keys[i].block)
+            CHECK(buf_addf(&plain, "%s =\n  ", keys[i].block) == 0);
+        CHECK(buf_addf(&plain, "%s = %s\n", keys[i].name, p.value[i]) == 0);
     }
     if (p.found && writable && plain.len < AWS_LINE_MAX) {
         CHECK(aws_profile_parse(&again, buf_slice(&plain), kind, "work", "fuzz") == 0 && again.found);
@@ -191,6 +233,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     if (size == 0)
         return 0;
     struct slice text = slice_make(bytes + 1, size - 1);
+    check_url(text);
     if (bytes[0] % 4 == 0)
         check_command(text);
     else if (bytes[0] % 4 == 1)
@@ -198,6 +241,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     else if (bytes[0] % 4 == 2)
         check_times(text);
     else
-        check_profile(text, bytes[0] & 4 ? AWS_FILE_CONFIG : AWS_FILE_CREDENTIALS);
+        check_profile(text, bytes[0] / 4 % 3 == 0   ? AWS_FILE_CREDENTIALS
+                            : bytes[0] / 4 % 3 == 1 ? AWS_FILE_CONFIG
+                                                    : AWS_FILE_SERVICES);
     return 0;
 }

@@ -89,11 +89,15 @@ def test_no_core_of_an_uploader(box):
     wait_for(lambda: resource.prlimit(apart.uploader.pid, resource.RLIMIT_CORE) == (0, 0), what="core files are off")
 
 
-@pytest.mark.parametrize("how", ["argument", "environment"])
+@pytest.mark.parametrize("how", ["file", "environment"])
 def test_credentials_are_in_no_process_title(box, rgw, how):
     src = random_file(box.dir / "f", 9 * MIB)
-    child = box.start_cp("--no-progress", "--endpoint-url", rgw.endpoint, src, f"s3://bucket/title-{how}",
-                         env=rgw.env if how == "environment" else {**rgw.env, "AWS_PROFILE": "default"})
+    env = dict(rgw.env)
+    if how == "file":
+        (box.dir / "home" / ".aws").mkdir()
+        keys = env.pop("AWS_ACCESS_KEY_ID"), env.pop("AWS_SECRET_ACCESS_KEY")
+        (box.dir / "home" / ".aws" / "credentials").write_text("[default]\naws_access_key_id=%s\naws_secret_access_key=%s\n" % keys)
+    child = box.start_cp("--no-progress", "--endpoint-url", rgw.endpoint, src, f"s3://bucket/title-{how}", env=env)
     titles = set()
 
     def ended():

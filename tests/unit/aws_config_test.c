@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "uploader/aws_config.h"
+#include "system/aws_config.h"
 #include <stdlib.h>
 
 static struct aws_profile parse(const char *text, enum aws_file kind, const char *profile) {
@@ -81,6 +81,68 @@ static void test_nested_s3_block(void **state) {
     value_is(&p, AWS_PROFILE_REGION, NULL);
     value_is(&p, AWS_ADDRESSING_STYLE, NULL);
     aws_profile_release(&p);
+}
+
+static void test_indented_keys_and_sections(void **state) {
+    (void)state;
+    struct aws_profile p = parse("[default]\n  aws_access_key_id = A\n  aws_secret_access_key = S\n"
+                                 "  [work]\n    aws_access_key_id = B\n\n    # comment\n    region = r\n",
+                                 AWS_FILE_CREDENTIALS, "default");
+    value_is(&p, AWS_ACCESS_KEY, "A");
+    value_is(&p, AWS_SECRET_KEY, "S");
+    value_is(&p, AWS_PROFILE_REGION, NULL);
+    aws_profile_release(&p);
+    /* a key that is indented deeper than the one before it belongs to that one's value */
+    p = parse("[default]\nregion = r\n  aws_access_key_id = A\n\taws_secret_access_key = S\nca_bundle = c\n",
+              AWS_FILE_CREDENTIALS, "default");
+    value_is(&p, AWS_PROFILE_REGION, "r");
+    value_is(&p, AWS_ACCESS_KEY, NULL);
+    value_is(&p, AWS_SECRET_KEY, NULL);
+    value_is(&p, AWS_CA_FILE, "c");
+    aws_profile_release(&p);
+    /* a block is deeper than its key, whatever the key's own depth is */
+    p = parse("[default]\n  s3 =\n     addressing_style = path\n  region : r\n", AWS_FILE_CONFIG, "default");
+    value_is(&p, AWS_ADDRESSING_STYLE, "path");
+    value_is(&p, AWS_PROFILE_REGION, "r");
+    aws_profile_release(&p);
+}
+
+static void test_keys_in_capitals(void **state) {
+    (void)state;
+    struct aws_profile p = parse("[default]\nAWS_ACCESS_KEY_ID = A\nAws_Secret_Access_Key = S\n[DEFAULT]\nregion = r\n",
+                                 AWS_FILE_CREDENTIALS, "default");
+    value_is(&p, AWS_ACCESS_KEY, "A");
+    value_is(&p, AWS_SECRET_KEY, "S");
+    value_is(&p, AWS_PROFILE_REGION, NULL);
+    aws_profile_release(&p);
+}
+
+static void test_command_in_several_lines(void **state) {
+    (void)state;
+    struct aws_profile p = parse("[default]\ncredential_process = /bin/helper\n   --user 'a b'\n   # no\n   -v\n",
+                                 AWS_FILE_CONFIG, "default");
+    value_is(&p, AWS_CREDENTIAL_PROCESS, "/bin/helper --user 'a b' -v");
+    aws_profile_release(&p);
+}
+
+static void test_services_sections(void **state) {
+    (void)state;
+    const char *text =
+        "[profile a]\nservices = minio\nendpoint_url = http://p\n"
+        "[services minio]\ns3 =\n  endpoint_url = http://s3\nsts =\n  endpoint_url = http://sts\n"
+        "[services other]\ns3 =\n  endpoint_url = http://no\n[minio]\ns3 =\n  endpoint_url = http://no\n";
+    struct aws_profile p = parse(text, AWS_FILE_SERVICES, "minio");
+    assert_true(p.found);
+    value_is(&p, AWS_S3_ENDPOINT_URL, "http://s3");
+    value_is(&p, AWS_STS_ENDPOINT_URL, "http://sts");
+    aws_profile_release(&p);
+    p = parse(text, AWS_FILE_CONFIG, "a");
+    value_is(&p, AWS_SERVICES, "minio");
+    value_is(&p, AWS_ENDPOINT_URL, "http://p");
+    value_is(&p, AWS_S3_ENDPOINT_URL, NULL);
+    aws_profile_release(&p);
+    p = parse(text, AWS_FILE_SERVICES, "none");
+    assert_false(p.found);
 }
 
 static void test_long_names_and_lines(void **state) {
@@ -166,5 +228,7 @@ static void test_paths(void **state) {
 
 UNIT_MAIN(cmocka_unit_test(test_credentials_file), cmocka_unit_test(test_config_sections),
           cmocka_unit_test(test_crlf_bom_comments_and_blanks), cmocka_unit_test(test_nested_s3_block),
+          cmocka_unit_test(test_indented_keys_and_sections), cmocka_unit_test(test_keys_in_capitals),
+          cmocka_unit_test(test_command_in_several_lines), cmocka_unit_test(test_services_sections),
           cmocka_unit_test(test_long_names_and_lines), cmocka_unit_test(test_odd_files), cmocka_unit_test(test_reading),
           cmocka_unit_test(test_paths))

@@ -19,7 +19,7 @@ static void write_file(const char *path, const char *text) {
 static int clean(void **state) {
     (void)state;
     static const char *const names[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-                                        "AWS_PROFILE", "AWS_DEFAULT_PROFILE"};
+                                        "AWS_PROFILE",       "AWS_DEFAULT_PROFILE",   "AWS_SECURITY_TOKEN"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
     setenv("AWS_CONFIG_FILE", "config", 1);
@@ -83,6 +83,30 @@ static void test_nothing_found_names_the_sources(void **state) {
     lacks("half", "no aws_secret_access_key");
 }
 
+static void test_a_profile_that_is_named_must_exist(void **state) {
+    (void)state;
+    setenv("AWS_ACCESS_KEY_ID", "EA", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "ES", 1);
+    gives(NULL, "EA", "ES", ""); /* nothing is named: "default" may be missing */
+    setenv("AWS_PROFILE", "ghost", 1);
+    lacks(NULL, "profile ghost is neither in");
+    setenv("AWS_PROFILE", "", 1);
+    setenv("AWS_DEFAULT_PROFILE", "ghost", 1);
+    lacks(NULL, "profile ghost is neither in");
+    lacks("other", "profile other is neither in");
+    write_file("config", "[profile ghost]\n");
+    gives(NULL, "EA", "ES", "");
+    write_file("config", "");
+    write_file("credentials", "[ghost]\naws_security_token = GT\n");
+    gives(NULL, "EA", "ES", "");
+    setenv("AWS_SESSION_TOKEN", "ET", 1);
+    setenv("AWS_SECURITY_TOKEN", "ST", 1);
+    gives(NULL, "EA", "ES", "ST");
+    write_file("credentials", "[ghost]\naws_access_key_id=GA\naws_secret_access_key=GS\naws_session_token=no\n"
+                              "aws_security_token = GT\n");
+    gives("ghost", "GA", "GS", "GT");
+}
+
 static void test_other_kinds_are_refused_by_name(void **state) {
     (void)state;
     write_file("config", "[profile role]\nrole_arn=arn:x\nsource_profile=default\naws_access_key_id=A\n"
@@ -91,19 +115,6 @@ static void test_other_kinds_are_refused_by_name(void **state) {
     lacks("role", "assumes a role");
     lacks("sso", "SSO");
     lacks("web", "web identity");
-}
-
-static void test_region_and_style(void **state) {
-    (void)state;
-    write_file("config", "[default]\nregion=r1\ns3 =\n  addressing_style = virtual\n");
-    struct aws_credentials *c = make(NULL);
-    assert_string_equal(aws_credentials_region(c), "r1");
-    assert_string_equal(aws_credentials_addressing_style(c), "virtual");
-    aws_credentials_destroy(&c);
-    write_file("credentials", "[default]\nregion=r2\n");
-    c = make(NULL);
-    assert_string_equal(aws_credentials_region(c), "r2");
-    aws_credentials_destroy(&c);
 }
 
 static enum aws_state wait_for(struct aws_credentials *c) {
@@ -227,7 +238,7 @@ static void test_splitting(void **state) {
 UNIT_MAIN(cmocka_unit_test_setup(test_order, clean),
           cmocka_unit_test_setup(test_nothing_found_names_the_sources, clean),
           cmocka_unit_test_setup(test_other_kinds_are_refused_by_name, clean),
-          cmocka_unit_test_setup(test_region_and_style, clean), cmocka_unit_test_setup(test_process, clean),
-          cmocka_unit_test_setup(test_process_failures, clean),
+          cmocka_unit_test_setup(test_a_profile_that_is_named_must_exist, clean),
+          cmocka_unit_test_setup(test_process, clean), cmocka_unit_test_setup(test_process_failures, clean),
           cmocka_unit_test_setup(test_process_is_ended_with_its_owner, clean),
           cmocka_unit_test_setup(test_expired_files_are_read_again, clean), cmocka_unit_test(test_splitting))

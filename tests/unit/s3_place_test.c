@@ -117,19 +117,6 @@ static void test_unescape(void **state) {
     buf_release(&out);
 }
 
-static void test_region_names(void **state) {
-    (void)state;
-    char longest[65];
-    memset(longest, 'r', 64);
-    longest[64] = 0;
-    assert_true(s3_region_is_valid(slice_of("us-gov-east-1")));
-    assert_true(s3_region_is_valid(slice_make(longest, 63)));
-    assert_false(s3_region_is_valid(slice_make(longest, 64)));
-    assert_false(s3_region_is_valid(slice_of("")));
-    assert_false(s3_region_is_valid(slice_of("a:b")));
-    assert_false(s3_region_is_valid(slice_of("a/b")));
-}
-
 UNIT_MAIN(cmocka_unit_test(test_path_style_for_custom_endpoints), cmocka_unit_test(test_virtual_host_style),
           cmocka_unit_test(test_keys_are_escaped_by_byte), cmocka_unit_test(test_query_is_sorted_and_escaped),
-          cmocka_unit_test(test_what_is_refused), cmocka_unit_test(test_unescape), cmocka_unit_test(test_region_names))
+          cmocka_unit_test(test_what_is_refused), cmocka_unit_test(test_unescape))
