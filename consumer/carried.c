@@ -14,8 +14,9 @@ uint64_t carried_first_seq(const struct upload *u) {
 bool carried_needs(const struct upload *u, uint64_t seq) {
     if (!u->opened || carried_first_seq(u) <= seq)
         return u->opened;
-    for (uint32_t i = 0; u->begun && i < u->chunks; i++)
-        if (upload_has_chunk(u, i) && u->info[i].seq <= seq)
+    const struct chunk_info *info;
+    for (uint32_t i = 0; (info = upload_next_chunk(u, &i)); i++)
+        if (info->seq <= seq)
             return true;
     return false;
 }
@@ -46,8 +47,9 @@ void carried_chunk(const struct upload *u, uint32_t chunk, struct record *r, cha
     r->has = HAS_UPLOAD | HAS_CHUNK | HAS_CRC | HAS_ETAG;
     r->offset = geometry_offset(&g, chunk);
     r->length = geometry_length(&g, chunk);
-    r->crc = u->info[chunk].crc;
-    r->etag = upload_etag(u, chunk, room);
+    const struct chunk_info *info = upload_chunk(u, chunk);
+    r->crc = info->crc;
+    r->etag = chunk_etag(info, room);
 }
 
 /* ---- finished ---- */

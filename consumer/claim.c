@@ -47,7 +47,7 @@ static struct verdict judge_for_good(const struct upload *u, const struct claim 
         if (u->begun && (!fits || ref->chunk >= u->chunks))
             return deny(WHY_STALE, 0);
         if (upload_has_chunk(u, ref->chunk))
-            return done(u->info[ref->chunk].seq);
+            return done(upload_chunk(u, ref->chunk)->seq);
         break;
     case JOB_FINISH:
     case JOB_ABORT:

@@ -142,8 +142,9 @@ static int done_chunk(struct verdict_on *v) {
         return judge_absent(v);
     if (!handle_fits(v) || chunk >= v->u->chunks)
         return refused(v, WHY_STALE);
-    if (upload_has_chunk(v->u, chunk))
-        return again(v, v->u->info[chunk].seq);
+    const struct chunk_info *old = upload_chunk(v->u, chunk);
+    if (old)
+        return again(v, old->seq);
     struct geometry g = upload_geometry(v->u);
     uint64_t length = geometry_length(&g, chunk);
     if (result->length != length || result->offset != geometry_offset(&g, chunk))
@@ -317,8 +318,8 @@ static int judge_redo(struct verdict_on *v) {
         return refused(v, WHY_STALE);
     if (!v->u)
         return judge_absent(v);
-    bool newer = v->result->seq && upload_has_chunk(v->u, chunk) && v->u->info[chunk].seq != v->result->seq;
-    if (newer || !upload_has_chunk(v->u, chunk))
+    const struct chunk_info *old = upload_chunk(v->u, chunk);
+    if (!old || (v->result->seq && old->seq != v->result->seq))
         return recorded(v, 0); /* said before, and maybe made good since */
     /* Who finishes it now looks at the parts itself; taken away under its feet, a record would spoil a finish that
      * succeeds. */
@@ -341,9 +342,9 @@ static int judge_gone(struct verdict_on *v) {
         return judge_absent(v);
     if (!handle_fits(v))
         return refused(v, WHY_STALE);
-    uint32_t chunk = v->result->ref.chunk;
-    if (v->result->ref.kind == JOB_CHUNK && chunk < v->u->chunks && upload_has_chunk(v->u, chunk))
-        return again(v, v->u->info[chunk].seq); /* a late loser: the object may be complete by now */
+    const struct chunk_info *old = v->result->ref.kind == JOB_CHUNK ? upload_chunk(v->u, v->result->ref.chunk) : NULL;
+    if (old)
+        return again(v, old->seq); /* a late loser: the object may be complete by now */
     struct record r = {.ev = EV_ABORT, .has = HAS_UPLOAD, .upload = v->u->id};
     r.reason = slice_of(upload_is_superseded(v->u) ? "superseded" : "gone: the store no longer knows it");
     return record(v, &r, 0);

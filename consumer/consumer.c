@@ -27,24 +27,29 @@ static void start_empty(void *arg) {
     c->failed = state_clear(&c->state) != 0;
 }
 
+static int read_snapshot(void *file, char *to, size_t len) {
+    return snapshot_next(file, to, len);
+}
+
 static void load_snapshot(struct consumer *c, struct journal_position *pos) {
-    struct buf body = BUF_INIT;
+    struct snapshot_reading file;
     struct stat st;
     if (stat(c->o.dir, &st) != 0 || !S_ISDIR(st.st_mode))
         return; /* journal_open says what is wrong */
-    int rc = snapshot_read(c->o.dir, pos, &body);
+    int rc = snapshot_open(c->o.dir, pos, &file);
     if (!rc)
-        rc = snapshot_decode(buf_slice(&body), &c->state);
+        rc = snapshot_decode_from(read_snapshot, &file, file.length, &c->state);
+    snapshot_close(&file);
     if (rc)
         *pos = (struct journal_position){0};
     if (rc && rc != ERR_NOT_FOUND)
         log_debug("%s: the snapshot is not used: %s", c->o.dir, err_text(rc));
-    buf_release(&body);
 }
 
 static void leaving(void *arg, struct upload *u, struct ended_entry *ended) {
     struct consumer *c = arg;
     (void)ended;
+    plans_remove(&c->planned, u);
     while (!list_is_empty(&u->leases))
         leases_end(&c->leases, list_entry(u->leases.next, struct lease, of_upload));
     for (uint64_t p = u->producers; p; p &= p - 1)
@@ -104,6 +109,7 @@ int consumer_new(struct consumer **out, const struct consumer_options *o, uint64
         return ERR_NOMEM;
     c->o = *o;
     list_init(&c->leases.by_age);
+    plans_init(&c->planned);
     int rc = init(c, now_ms);
     if (rc)
         consumer_destroy(&c);

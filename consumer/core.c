@@ -43,6 +43,9 @@ int core_append(struct consumer *c, struct record *r, uint64_t producers) {
         recent_add(&c->recent, r->seq, producers, slice_make(all.ptr + before, all.len - before));
         note_record(c, r->seq, producers);
         rc = state_apply(&c->state, r);
+        struct upload *u = rc ? NULL : state_find(&c->state, &r->upload);
+        if (u && u->opened)
+            plans_remove(&c->planned, u);
     }
     c->failed = c->failed || rc;
     return rc;

@@ -13,6 +13,7 @@
 #include "consumer/fleet.h"
 #include "consumer/leases.h"
 #include "consumer/peers.h"
+#include "consumer/plans.h"
 #include "consumer/recent.h"
 #include "consumer/saver.h"
 #include "consumer/snapshot.h"
@@ -56,6 +57,7 @@ struct consumer {
     struct saver saver;
     struct outbox outbox;
     struct book books[PRODUCERS_MAX];
+    struct plans planned;
     struct fleet_limits fleet;
     struct waiting_list plans, claims;
     uint64_t now_ms;         /* of the message being handled */

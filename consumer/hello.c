@@ -158,6 +158,7 @@ static int drop_plans(struct consumer *c, const struct peer *producer) {
         if (rc)
             return rc;
     }
+    plans_clear(&c->planned, producer->place);
     c->books[producer->place] = (struct book){0};
     return 0;
 }

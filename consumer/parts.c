@@ -12,13 +12,14 @@ struct etag_room {
 static size_t collect(const struct upload *u, size_t room, uint32_t from, struct part *parts, struct etag_room *rooms) {
     struct geometry g = upload_geometry(u);
     size_t count = 0, bytes = 0;
-    for (uint32_t chunk = from; count < PARTS_MAX && upload_has_chunk(u, chunk); chunk++) {
+    const struct chunk_info *info;
+    for (uint32_t chunk = from; count < PARTS_MAX && (info = upload_chunk(u, chunk)); chunk++) {
         struct part *p = &parts[count];
         p->chunk = chunk;
-        p->crc = u->info[chunk].crc;
+        p->crc = info->crc;
         p->length = geometry_length(&g, chunk);
-        p->seq = u->info[chunk].seq;
-        p->etag = upload_etag(u, chunk, rooms[count].text);
+        p->seq = info->seq;
+        p->etag = chunk_etag(info, rooms[count].text);
         bytes += PART_BYTES + p->etag.len;
         if (count > 0 && bytes > room)
             break;

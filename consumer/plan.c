@@ -27,7 +27,8 @@ struct question {
     const struct plan_file *file;
     struct upload_identity is;
     struct id128 key, place;
-    bool forced; /* --force, or the object is gone */
+    bool forced;        /* --force, or the object is gone */
+    struct buf *bitmap; /* what the answer's `done` points to */
 };
 
 static bool is_same_file(const struct upload *u, const struct upload_identity *is) {
@@ -115,6 +116,7 @@ static int make_new(struct question *q, struct upload **out) {
         return rc == ERR_NOMEM ? 0 : rc;
     struct upload *u = *out, *old = state_find(&q->c->state, &old_id);
     u->made_by = peer_bit(q->peer);
+    plans_add(&q->c->planned, u, q->peer->place);
     u->inherited = id_equal(&u->id, &q->file->upload); /* planned with a consumer before us: somebody may hold it */
     if (old) {
         u->supersedes = old->id;
@@ -135,6 +137,18 @@ static void shape(struct upload *u, const struct plan_file *file, const struct p
 
 /* ---- the answer ---- */
 
+/* Without memory for the bitmap the file counts as not planned: the producer asks again. */
+static void describe_begun(struct question *q, const struct upload *u, struct planned_file *out) {
+    if (upload_add_bitmap(u, q->bitmap)) {
+        out->upload = (struct id128){{0}};
+        return;
+    }
+    out->handle = upload_handle(u);
+    out->checksum = u->checksum;
+    out->done = buf_slice(q->bitmap);
+    out->done_bytes = u->done_bytes;
+}
+
 static int describe(struct question *q, struct upload *u, struct planned_file *out) {
     struct upload *old = state_find(&q->c->state, &u->supersedes);
     if (old) { /* a lease or the grace that stood in the way may be over by now */
@@ -147,12 +161,8 @@ static int describe(struct question *q, struct upload *u, struct planned_file *o
     out->state = u->begun ? PLANNED_OPEN : u->opened ? PLANNED_OPENING : PLANNED_NEW;
     out->chunk_size = u->chunk_size;
     out->chunks = u->chunks;
-    if (u->begun) {
-        out->handle = upload_handle(u);
-        out->checksum = u->checksum;
-        out->done = slice_make(u->done, upload_bitmap_size(u));
-        out->done_bytes = u->done_bytes;
-    }
+    if (u->begun)
+        describe_begun(q, u, out);
     if (old) {
         out->superseded = old->id;
         out->superseded_handle = upload_handle(old);
@@ -195,10 +205,20 @@ static bool was_superseded(const struct question *q, const struct upload *asked)
     return ended && ended->how == ENDED_SUPERSEDED;
 }
 
+/* The oldest plans of this producer make room for its next one. */
+static bool has_room(struct question *q) {
+    struct plans *planned = &q->c->planned;
+    unsigned place = q->peer->place;
+    struct upload *oldest;
+    while (!plans_has_room(planned, place, &q->is) && (oldest = plans_oldest_idle(planned, place)))
+        state_remove(&q->c->state, oldest);
+    return q->c->state.count < UPLOADS_MAX && plans_has_room(planned, place, &q->is);
+}
+
 /* Leaves out->upload zero when there is no room now: the producer asks again. */
 static int plan_upload(struct question *q, const struct upload *asked, struct planned_file *out) {
     struct upload *u = find_unfinished(q, asked);
-    if (!u && q->c->state.count >= UPLOADS_MAX)
+    if (!u && !has_room(q))
         return 0;
     int rc = u ? 0 : make_new(q, &u);
     if (rc || !u)
@@ -251,10 +271,12 @@ static size_t encoded_size(const struct planned_file *p) {
 
 /* As many files as fit into an answer, in order; the rest is asked again. What is planned for the first file that does
  * not fit stays planned. */
-static int plan_files(struct consumer *c, struct peer *peer, const struct msg_plan *plan, struct msg_planned *out) {
+static int plan_files(struct consumer *c, struct peer *peer, const struct msg_plan *plan, struct buf *bitmaps,
+                      struct msg_planned *out) {
     size_t bytes = 0;
     while (out->file_count < plan->file_count) {
-        struct question q = {.c = c, .peer = peer, .file = &plan->files[out->file_count]};
+        struct question q = {
+            .c = c, .peer = peer, .file = &plan->files[out->file_count], .bitmap = &bitmaps[out->file_count]};
         struct planned_file *p = &out->files[out->file_count];
         int rc = plan_one(&q, p);
         if (rc) {
@@ -274,16 +296,22 @@ static int plan_files(struct consumer *c, struct peer *peer, const struct msg_pl
 int plan_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     struct msg answer = {.type = MSG_PLANNED, .number = m->number};
     struct planned_file *files = calloc(m->plan.file_count + 1, sizeof *files);
-    if (!files)
-        return 0; /* asked again */
+    struct buf *bitmaps = calloc(m->plan.file_count + 1, sizeof *bitmaps);
+    int rc = 0;
+    if (!files || !bitmaps)
+        goto out; /* asked again */
     answer.planned.files = files;
-    int rc = plan_files(c, peer, &m->plan, &answer.planned);
+    rc = plan_files(c, peer, &m->plan, bitmaps, &answer.planned);
     answer.planned.seq = journal_seq(c->journal);
     if (!rc)
         rc = core_answer(c, &peer->route, &answer);
     FAULT_POINT_IF(!rc, plan_judged, "");
-    for (size_t i = 0; i < answer.planned.file_count; i++)
+out:
+    for (size_t i = 0; files && i < answer.planned.file_count; i++)
         free(files[i].leases);
+    for (size_t i = 0; bitmaps && i < m->plan.file_count; i++)
+        buf_release(&bitmaps[i]);
+    free(bitmaps);
     free(files);
     return rc;
 }

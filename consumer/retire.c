@@ -18,10 +18,8 @@ static int carry_upload(struct retire *r, const struct upload *u) {
     carried_upload(u, &record);
     int err = upkeep_append(&r->u, &record);
     r->carried_uploads++;
-    for (uint32_t i = 0; !err && u->begun && i < u->chunks; i++) {
+    for (uint32_t i = 0; !err && upload_next_chunk(u, &i); i++) {
         char room[ID_HEX_SIZE];
-        if (!upload_has_chunk(u, i))
-            continue;
         carried_chunk(u, i, &record, room);
         err = upkeep_append(&r->u, &record);
         r->carried_chunks++;

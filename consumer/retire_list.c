@@ -44,10 +44,9 @@ static int name_upload(const struct retire *r, struct need *n, const struct uplo
 static int needs_of_upload(struct retire *r, const struct upload *u) {
     size_t file = file_of(r, carried_first_seq(u));
     int err = file < r->u.sealed ? name_upload(r, &r->needs[file], u) : 0;
-    for (uint32_t i = 0; !err && u->begun && i < u->chunks; i++) {
-        if (!upload_has_chunk(u, i))
-            continue;
-        file = file_of(r, u->info[i].seq);
+    const struct chunk_info *info;
+    for (uint32_t i = 0; !err && (info = upload_next_chunk(u, &i)); i++) {
+        file = file_of(r, info->seq);
         if (file < r->u.sealed)
             err = name_upload(r, &r->needs[file], u);
     }

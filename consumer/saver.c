@@ -13,13 +13,10 @@
 #define NICENESS 10
 
 void saver_write(const char *dir, const struct journal_position *pos, const struct state *s) {
-    struct buf body = BUF_INIT;
-    int rc = snapshot_encode(s, &body);
-    if (!rc)
-        rc = snapshot_write(dir, pos, buf_slice(&body));
+    const struct snapshot_body body = {.produce = snapshot_produce, .of = s};
+    int rc = snapshot_write_body(NULL, dir, pos, &body);
     if (rc)
         log_debug("%s: no snapshot: %s", dir, err_text(rc));
-    buf_release(&body);
 }
 
 /* Signals are blocked: the parent's handlers write to a descriptor that is another file's here, or nobody's. */

@@ -15,6 +15,10 @@
 
 #define MAGIC "CLs1"
 #define MAGIC_LEN 4
+#define CRC_LEN 4
+#define PIECE ((size_t)256 << 10)
+#define ENTRY_MAX ((size_t)128 << 10) /* a line of the journal has 64 KiB at most */
+#define WINDOW (2 * ENTRY_MAX)
 #define FLAG_BEGUN 1u
 #define FLAG_REOPENED 2u
 #define FLAG_SPOILED 4u
@@ -22,23 +26,40 @@
 
 /* ---- writing ---- */
 
-static int add_number(struct buf *out, uint64_t value, unsigned bytes) {
+struct writer {
+    struct buf buf; /* not handed over yet */
+    uint32_t crc;   /* of what was */
+    snapshot_put *put;
+    void *arg;
+};
+
+/* Hands over what was gathered, when it is more than `bytes`. */
+static int spill(struct writer *w, size_t bytes) {
+    if (w->buf.len <= bytes)
+        return 0;
+    w->crc = crc32c_add(w->crc, w->buf.data, w->buf.len);
+    int rc = w->put(w->arg, buf_slice(&w->buf));
+    buf_clear(&w->buf);
+    return rc;
+}
+
+static int add_number(struct writer *out, uint64_t value, unsigned bytes) {
     char raw[8];
     for (unsigned i = 0; i < bytes; i++)
         raw[i] = (char)(value >> (8 * i));
-    return buf_add(out, raw, bytes);
+    return buf_add(&out->buf, raw, bytes);
 }
 
-static int add_text(struct buf *out, struct slice s) {
+static int add_text(struct writer *out, struct slice s) {
     int rc = add_number(out, s.len, 4);
-    return rc ? rc : buf_add_slice(out, s);
+    return rc ? rc : buf_add_slice(&out->buf, s);
 }
 
-static int add_id(struct buf *out, const struct id128 *id) {
-    return buf_add(out, id->b, sizeof id->b);
+static int add_id(struct writer *out, const struct id128 *id) {
+    return buf_add(&out->buf, id->b, sizeof id->b);
 }
 
-static int save_finished(const struct finished *f, struct buf *out) {
+static int save_finished(const struct finished *f, struct writer *out) {
     int rc = add_number(out, f->total, 8);
     if (!rc)
         rc = add_number(out, f->count, 8);
@@ -51,11 +72,13 @@ static int save_finished(const struct finished *f, struct buf *out) {
             rc = add_id(out, &e->upload);
         if (!rc)
             rc = add_number(out, e->seq, 8);
+        if (!rc)
+            rc = spill(out, PIECE);
     }
     return rc;
 }
 
-static int save_ended(const struct ended *ended, struct buf *out) {
+static int save_ended(const struct ended *ended, struct writer *out) {
     int rc = add_number(out, ended->count, 8);
     for (size_t i = 0; !rc && i < ended->count; i++) {
         const struct ended_entry *e = ended_at(ended, i);
@@ -64,28 +87,31 @@ static int save_ended(const struct ended *ended, struct buf *out) {
             rc = add_number(out, e->seq, 8);
         if (!rc)
             rc = add_number(out, e->how, 1);
+        if (!rc)
+            rc = spill(out, PIECE);
     }
     return rc;
 }
 
-static int save_chunks(const struct upload *u, struct buf *out) {
+static int save_chunks(const struct upload *u, struct writer *out) {
     int rc = add_number(out, u->done_count, 4);
-    for (uint32_t i = 0; !rc && i < u->chunks; i++) {
+    const struct chunk_info *info;
+    for (uint32_t i = 0; !rc && (info = upload_next_chunk(u, &i)); i++) {
         char room[ID_HEX_SIZE];
-        if (!upload_has_chunk(u, i))
-            continue;
         rc = add_number(out, i, 4);
         if (!rc)
-            rc = add_number(out, u->info[i].crc, 4);
+            rc = add_number(out, info->crc, 4);
         if (!rc)
-            rc = add_number(out, u->info[i].seq, 8);
+            rc = add_number(out, info->seq, 8);
         if (!rc)
-            rc = add_text(out, upload_etag(u, i, room));
+            rc = add_text(out, chunk_etag(info, room));
+        if (!rc)
+            rc = spill(out, PIECE);
     }
     return rc;
 }
 
-static int save_begun(const struct upload *u, struct buf *out) {
+static int save_begun(const struct upload *u, struct writer *out) {
     int rc = add_number(out, u->begin_seq, 8);
     if (!rc)
         rc = add_text(out, upload_handle(u));
@@ -98,7 +124,7 @@ static int save_begun(const struct upload *u, struct buf *out) {
     return rc ? rc : save_chunks(u, out);
 }
 
-static int save_upload(const struct upload *u, struct buf *out) {
+static int save_upload(const struct upload *u, struct writer *out) {
     const struct slice texts[] = {u->is.src, u->is.source, u->is.dest, u->is.endpoint};
     const uint64_t numbers[] = {u->is.size, (uint64_t)u->is.mtime_ns, (uint64_t)u->is.ctime_ns, u->is.ino,
                                 (uint64_t)u->open_us};
@@ -118,7 +144,7 @@ static int compare_ids(const void *a, const void *b) {
     return memcmp((*x)->id.b, (*y)->id.b, sizeof(*x)->id.b);
 }
 
-static int save_uploads(const struct state *s, struct buf *out) {
+static int save_uploads(const struct state *s, struct writer *out) {
     struct upload **sorted = calloc(s->count + 1, sizeof *sorted);
     if (!sorted)
         return ERR_NOMEM;
@@ -129,30 +155,74 @@ static int save_uploads(const struct state *s, struct buf *out) {
     qsort(sorted, count, sizeof *sorted, compare_ids);
     int rc = add_number(out, count, 8);
     for (size_t i = 0; !rc && i < count; i++)
-        rc = save_upload(sorted[i], out);
+        if (!(rc = save_upload(sorted[i], out)))
+            rc = spill(out, PIECE);
     free(sorted);
     return rc;
 }
 
-int snapshot_encode(const struct state *s, struct buf *out) {
-    size_t start = out->len;
-    int rc = buf_add(out, MAGIC, MAGIC_LEN);
+static int save_state(const struct state *s, struct writer *out) {
+    int rc = buf_add(&out->buf, MAGIC, MAGIC_LEN);
     if (!rc)
         rc = save_finished(&s->finished, out);
     if (!rc)
         rc = save_ended(&s->ended, out);
     if (!rc)
         rc = save_uploads(s, out);
-    return rc ? rc : add_number(out, crc32c_add(0, out->data + start, out->len - start), 4);
+    if (!rc)
+        rc = spill(out, 0);
+    if (!rc)
+        rc = add_number(out, out->crc, 4);
+    return rc ? rc : spill(out, 0);
+}
+
+int snapshot_produce(const void *state, snapshot_put *put, void *arg) {
+    struct writer w = {.put = put, .arg = arg};
+    int rc = save_state(state, &w);
+    buf_release(&w.buf);
+    return rc;
+}
+
+static int put_in_memory(void *arg, struct slice piece) {
+    return buf_add_slice(arg, piece);
+}
+
+int snapshot_encode(const struct state *s, struct buf *out) {
+    return snapshot_produce(s, put_in_memory, out);
 }
 
 /* ---- reading ---- */
 
-/* What was not there reads as zero and marks the reader bad. */
+/*
+ * A window of the body. What was not there reads as zero and marks the reader bad. What take() returned is valid until
+ * the next refill(): it is called before each entry, and an entry is never longer than ENTRY_MAX, for it came from a
+ * line of the journal.
+ */
 struct reader {
+    snapshot_fill *fill;
+    void *arg;
+    uint64_t rest; /* of the body, without its checksum; not in the window yet */
+    uint32_t crc;
+    char *window;
     struct slice left;
     bool bad;
+    int err; /* of fill */
 };
+
+static void refill(struct reader *r) {
+    if (r->bad || r->left.len >= ENTRY_MAX || r->rest == 0)
+        return;
+    memmove(r->window, r->left.ptr, r->left.len);
+    size_t room = WINDOW - r->left.len, len = r->rest < room ? (size_t)r->rest : room;
+    r->err = r->fill(r->arg, r->window + r->left.len, len);
+    if (r->err) {
+        r->bad = true;
+        return;
+    }
+    r->crc = crc32c_add(r->crc, r->window + r->left.len, len);
+    r->left = slice_make(r->window, r->left.len + len);
+    r->rest -= len;
+}
 
 static const char *take(struct reader *r, size_t len) {
     if (r->bad || r->left.len < len) {
@@ -191,6 +261,7 @@ static int load_finished(struct reader *r, struct state *s) {
     uint64_t total = take_number(r, 8), count = take_number(r, 8);
     for (uint64_t i = 0; i < count && !r->bad; i++) {
         struct finished_entry e;
+        refill(r);
         e.dest = take_id(r);
         e.key = take_id(r);
         e.upload = take_id(r);
@@ -210,6 +281,7 @@ static void load_ended(struct reader *r, struct state *s) {
     if (count > ENDED_MAX)
         r->bad = true;
     for (uint64_t i = 0; i < count && !r->bad; i++) {
+        refill(r);
         struct id128 upload = take_id(r);
         uint64_t seq = take_number(r, 8), how = take_number(r, 1);
         if (how < ENDED_FINISHED || how > ENDED_ABORTED)
@@ -222,6 +294,7 @@ static void load_ended(struct reader *r, struct state *s) {
 static int load_chunks(struct reader *r, struct upload *u) {
     uint32_t count = (uint32_t)take_number(r, 4);
     for (uint32_t i = 0; i < count && !r->bad; i++) {
+        refill(r);
         uint32_t chunk = (uint32_t)take_number(r, 4), crc = (uint32_t)take_number(r, 4);
         uint64_t seq = take_number(r, 8);
         struct slice etag = take_text(r);
@@ -237,6 +310,7 @@ static int load_chunks(struct reader *r, struct upload *u) {
 }
 
 static int load_begun(struct reader *r, struct upload *u) {
+    refill(r);
     u->begin_seq = take_number(r, 8);
     struct slice handle = take_text(r);
     uint64_t checksum = take_number(r, 1), chunk_size = take_number(r, 8);
@@ -251,6 +325,7 @@ static int load_begun(struct reader *r, struct upload *u) {
 
 static int load_upload(struct reader *r, struct state *s) {
     struct upload *u;
+    refill(r);
     struct id128 id = take_id(r);
     struct upload_identity is = {.src = take_text(r)};
     is.source = take_text(r);
@@ -277,29 +352,56 @@ static int load_upload(struct reader *r, struct state *s) {
 }
 
 static int load(struct reader *r, struct state *s) {
+    refill(r);
+    const char *magic = take(r, MAGIC_LEN);
+    if (!magic || memcmp(magic, MAGIC, MAGIC_LEN) != 0)
+        return ERR_DAMAGED;
     int rc = load_finished(r, s);
     if (rc)
         return rc;
     load_ended(r, s);
+    refill(r);
     uint64_t count = take_number(r, 8);
     for (uint64_t i = 0; i < count && !r->bad && !rc; i++)
         rc = load_upload(r, s);
-    if (r->left.len)
+    if (r->left.len || r->rest)
         r->bad = true;
-    return rc ? rc : r->bad ? ERR_DAMAGED : 0;
+    return rc ? rc : r->err ? r->err : r->bad ? ERR_DAMAGED : 0;
 }
 
-int snapshot_decode(struct slice body, struct state *s) {
-    if (body.len < MAGIC_LEN + 4 || memcmp(body.ptr, MAGIC, MAGIC_LEN) != 0)
+static int check_crc(const struct reader *r) {
+    char raw[CRC_LEN];
+    int rc = r->fill(r->arg, raw, sizeof raw);
+    struct reader tail = {.left = slice_make(raw, sizeof raw)};
+    return rc ? rc : (uint32_t)take_number(&tail, CRC_LEN) == r->crc ? 0 : ERR_DAMAGED;
+}
+
+int snapshot_decode_from(snapshot_fill *fill, void *arg, uint64_t length, struct state *s) {
+    if (length < MAGIC_LEN + CRC_LEN)
         return ERR_DAMAGED;
-    struct reader tail = {.left = slice_make(body.ptr + body.len - 4, 4)};
-    if (crc32c_add(0, body.ptr, body.len - 4) != (uint32_t)take_number(&tail, 4))
-        return ERR_DAMAGED;
-    struct reader r = {.left = slice_make(body.ptr + MAGIC_LEN, body.len - MAGIC_LEN - 4)};
-    int rc = load(&r, s);
+    struct reader r = {.fill = fill, .arg = arg, .rest = length - CRC_LEN, .window = malloc(WINDOW)};
+    r.left = slice_make(r.window, 0);
+    int rc = r.window ? load(&r, s) : ERR_NOMEM;
+    if (!rc)
+        rc = check_crc(&r);
+    free(r.window);
     if (rc) {
         int cleared = state_clear(s);
         return cleared ? cleared : rc;
     }
     return 0;
+}
+
+static int fill_from_slice(void *arg, char *to, size_t len) {
+    struct slice *rest = arg;
+    if (len > rest->len)
+        return ERR_DAMAGED;
+    memcpy(to, rest->ptr, len);
+    *rest = slice_make(rest->ptr + len, rest->len - len);
+    return 0;
+}
+
+int snapshot_decode(struct slice body, struct state *s) {
+    struct slice rest = body;
+    return snapshot_decode_from(fill_from_slice, &rest, body.len, s);
 }

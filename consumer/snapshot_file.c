@@ -17,33 +17,22 @@
 #define HEADER_MAX 256
 #define SHA256_HEX ((size_t)2 * SHA256_SIZE)
 
-/* Hex of SHA-256(header ‖ body). */
-static int digest_of(struct slice header, struct slice body, char hex[SHA256_HEX + 1]) {
-    struct digest *sha = NULL;
+#define PIECE ((size_t)256 << 10)
+
+static int hex_of(struct digest *sha, char hex[SHA256_HEX + 1]) {
     uint8_t sum[SHA256_SIZE];
-    int err = digest_new(&sha, DIGEST_SHA256);
-    if (!err)
-        err = digest_begin(sha);
-    if (!err)
-        err = digest_add(sha, header.ptr, header.len);
-    if (!err)
-        err = digest_add(sha, body.ptr, body.len);
-    if (!err)
-        err = digest_end(sha, sum);
+    int err = digest_end(sha, sum);
     if (!err)
         hex_encode(sum, sizeof sum, hex);
-    digest_destroy(&sha);
     return err;
 }
 
-static int make_header(const struct journal_position *pos, struct slice body, struct buf *header) {
-    char journal[ID_HEX_SIZE], sum[SHA256_HEX + 1];
+/* All of the first line that the digest covers. */
+static int make_prefix(const struct journal_position *pos, uint64_t length, struct buf *header) {
+    char journal[ID_HEX_SIZE];
     id_to_hex(&pos->journal, journal);
-    int err = buf_addf(header, MAGIC " %d %s %" PRIu64 " %" PRIu64 " %.32s %zu ", SNAPSHOT_VERSION, journal, pos->epoch,
-                       pos->seq, pos->h, body.len);
-    if (!err)
-        err = digest_of(buf_slice(header), body, sum);
-    return err ? err : buf_addf(header, "%s\n", sum);
+    return buf_addf(header, MAGIC " %d %s %" PRIu64 " %" PRIu64 " %.32s %" PRIu64 " ", SNAPSHOT_VERSION, journal,
+                    pos->epoch, pos->seq, pos->h, length);
 }
 
 static int warn(const char *dir, const char *operation) {
@@ -52,19 +41,70 @@ static int warn(const char *dir, const char *operation) {
     return err_from_errno(error);
 }
 
-static int write_temp(const struct journal_io *io, const char *dir, const char *path, struct slice header,
-                      struct slice body) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
+struct writing {
+    const struct journal_io *io;
+    int fd;
+    struct digest *sha;
+    uint64_t length;
+    bool failed; /* to write; errno says why */
+};
+
+static int count_piece(void *arg, struct slice piece) {
+    struct writing *w = arg;
+    w->length += piece.len;
+    return w->length > SNAPSHOT_BODY_MAX ? ERR_LIMIT : 0;
+}
+
+static int write_piece(void *arg, struct slice piece) {
+    struct writing *w = arg;
+    w->length += piece.len;
+    int err = digest_add(w->sha, piece.ptr, piece.len);
+    if (err)
+        return err;
+    w->failed = disk_write_all(w->io, w->fd, piece.ptr, piece.len) != 0;
+    return w->failed ? ERR_IO : 0;
+}
+
+/* The digest is known last and is written first: until then its place holds zeros. */
+static int write_all(struct writing *w, struct slice prefix, const struct snapshot_body *body) {
+    char sum[SHA256_HEX + 1];
+    struct buf header = BUF_INIT;
+    memset(sum, '0', SHA256_HEX);
+    sum[SHA256_HEX] = '\0';
+    uint64_t length = w->length;
+    w->length = 0;
+    int err = digest_begin(w->sha);
+    if (!err)
+        err = buf_addf(&header, "%.*s%s\n", (int)prefix.len, prefix.ptr, sum);
+    if (!err && disk_write_all(w->io, w->fd, header.data, header.len) != 0)
+        w->failed = true;
+    if (!err && !w->failed)
+        err = digest_add(w->sha, prefix.ptr, prefix.len);
+    if (!err && !w->failed)
+        err = body->produce(body->of, write_piece, w);
+    if (!err && !w->failed)
+        err = w->length == length ? hex_of(w->sha, sum) : ERR_INVALID;
+    if (!err && !w->failed)
+        w->failed = lseek(w->fd, (off_t)prefix.len, SEEK_SET) < 0 || disk_write_all(w->io, w->fd, sum, SHA256_HEX) != 0;
+    int error = errno;
+    buf_release(&header);
+    errno = error;
+    return err;
+}
+
+static int write_temp(struct writing *w, const char *dir, const char *path, struct slice prefix,
+                      const struct snapshot_body *body) {
+    w->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (w->fd < 0)
         return warn(dir, "create");
-    int err = 0;
-    if (disk_write_all(io, fd, header.ptr, header.len) || disk_write_all(io, fd, body.ptr, body.len))
+    int err = write_all(w, prefix, body);
+    if (w->failed)
         err = warn(dir, "write");
     FAULT_POINT_IF(!err, snapshot_written, "");
-    if (!err && io->fsync(fd) != 0)
+    if (!err && w->io->fsync(w->fd) != 0)
         err = warn(dir, "fsync");
     FAULT_POINT_IF(!err, snapshot_synced, "");
-    close(fd);
+    close(w->fd);
     return err;
 }
 
@@ -77,28 +117,41 @@ static int sync_dir(const struct journal_io *io, const char *dir) {
     return err;
 }
 
-int snapshot_write_by(const struct journal_io *io, const char *dir, const struct journal_position *pos,
-                      struct slice body) {
-    if (body.len > SNAPSHOT_BODY_MAX)
-        return ERR_LIMIT;
-    struct buf header = BUF_INIT;
+int snapshot_write_body(const struct journal_io *io, const char *dir, const struct journal_position *pos,
+                        const struct snapshot_body *body) {
+    struct writing w = {.io = io ? io : &journal_real_io};
+    struct buf prefix = BUF_INIT;
     char *temp = disk_path(dir, SNAPSHOT_TEMP), *final = disk_path(dir, SNAPSHOT_NAME);
-    int err = temp && final ? make_header(pos, body, &header) : ERR_NOMEM;
+    int err = temp && final ? body->produce(body->of, count_piece, &w) : ERR_NOMEM;
+    if (!err)
+        err = make_prefix(pos, w.length, &prefix);
+    if (!err)
+        err = digest_new(&w.sha, DIGEST_SHA256);
     if (!err) {
-        err = write_temp(io, dir, temp, buf_slice(&header), body);
-        if (!err && io->rename(temp, final) != 0)
+        err = write_temp(&w, dir, temp, buf_slice(&prefix), body);
+        if (!err && w.io->rename(temp, final) != 0)
             err = warn(dir, "rename");
         FAULT_POINT_IF(!err, snapshot_named, "");
         if (err)
             unlink(temp);
         else
-            err = sync_dir(io, dir);
+            err = sync_dir(w.io, dir);
         FAULT_POINT_IF(!err, snapshot_done, "");
     }
-    buf_release(&header);
+    digest_destroy(&w.sha);
+    buf_release(&prefix);
     free(temp);
     free(final);
     return err;
+}
+
+static int produce_slice(const void *of, snapshot_put *put, void *arg) {
+    return put(arg, *(const struct slice *)of);
+}
+
+int snapshot_write_by(const struct journal_io *io, const char *dir, const struct journal_position *pos,
+                      struct slice body) {
+    return snapshot_write_body(io, dir, pos, &(struct snapshot_body){.produce = produce_slice, .of = &body});
 }
 
 int snapshot_write(const char *dir, const struct journal_position *pos, struct slice body) {
@@ -167,64 +220,104 @@ static ssize_t read_full(int fd, char *to, size_t len, uint64_t offset) {
     return (ssize_t)have;
 }
 
-static int read_body(int fd, uint64_t offset, uint64_t length, const char *dir, struct buf *body) {
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return warn(dir, "stat");
-    if (length > SNAPSHOT_BODY_MAX || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != offset + length)
-        return ERR_DAMAGED;
-    int err = buf_reserve(body, length);
-    if (err)
-        return err;
-    ssize_t n = length ? read_full(fd, body->data, length, offset) : 0;
+int snapshot_next(struct snapshot_reading *r, char *to, size_t len) {
+    ssize_t n = len <= r->length ? read_full(r->fd, to, len, r->offset) : 0;
     if (n < 0)
-        return warn(dir, "read");
-    if ((uint64_t)n != length)
+        return warn(r->dir, "read");
+    if ((size_t)n != len)
         return ERR_DAMAGED;
-    body->len = length;
-    if (body->data)
-        body->data[length] = '\0';
+    r->offset += len;
+    r->length -= len;
     return 0;
 }
 
-static int read_open(int fd, const char *dir, struct journal_position *pos, struct buf *body) {
-    char text[HEADER_MAX], wanted[SHA256_HEX + 1];
-    ssize_t n = read_full(fd, text, sizeof text, 0);
+/* Reads all of it once. The reading stays at the start of the body. */
+static int verify(const struct snapshot_reading *r, struct digest *sha, struct slice covered, struct slice sum) {
+    struct snapshot_reading rest = *r;
+    char hex[SHA256_HEX + 1], *piece = malloc(PIECE);
+    int err = piece ? digest_begin(sha) : ERR_NOMEM;
+    if (!err)
+        err = digest_add(sha, covered.ptr, covered.len);
+    while (!err && rest.length > 0) {
+        size_t len = rest.length < PIECE ? (size_t)rest.length : PIECE;
+        err = snapshot_next(&rest, piece, len);
+        if (!err)
+            err = digest_add(sha, piece, len);
+    }
+    free(piece);
+    if (!err)
+        err = hex_of(sha, hex);
+    return err ? err : slice_equal(sum, slice_of(hex)) ? 0 : ERR_DAMAGED;
+}
+
+static int check_length(const struct snapshot_reading *r) {
+    struct stat st;
+    if (fstat(r->fd, &st) != 0)
+        return warn(r->dir, "stat");
+    bool fits = r->length <= SNAPSHOT_BODY_MAX && S_ISREG(st.st_mode) && (uint64_t)st.st_size == r->offset + r->length;
+    return fits ? 0 : ERR_DAMAGED;
+}
+
+static int read_header(struct snapshot_reading *r, struct journal_position *pos) {
+    char text[HEADER_MAX];
+    struct digest *sha = NULL;
+    ssize_t n = read_full(r->fd, text, sizeof text, 0);
     if (n < 0)
-        return warn(dir, "read");
+        return warn(r->dir, "read");
     const char *newline = memchr(text, '\n', (size_t)n);
     if (!newline)
         return ERR_DAMAGED;
     struct slice covered, sum, line = slice_make(text, (size_t)(newline - text));
-    uint64_t length;
-    int err = parse_header(line, pos, &length, &covered, &sum);
+    int err = parse_header(line, pos, &r->length, &covered, &sum);
+    r->offset = line.len + 1;
     if (!err)
-        err = read_body(fd, line.len + 1, length, dir, body);
+        err = check_length(r);
     if (!err)
-        err = digest_of(covered, buf_slice(body), wanted);
-    if (!err && !slice_equal(sum, slice_of(wanted)))
-        err = ERR_DAMAGED;
+        err = digest_new(&sha, DIGEST_SHA256);
+    if (!err)
+        err = verify(r, sha, covered, sum);
+    digest_destroy(&sha);
     return err;
 }
 
-int snapshot_read(const char *dir, struct journal_position *pos, struct buf *body) {
+int snapshot_open(const char *dir, struct journal_position *pos, struct snapshot_reading *r) {
+    *r = (struct snapshot_reading){.dir = dir, .fd = -1};
     *pos = (struct journal_position){0};
-    buf_clear(body);
     char *path = disk_path(dir, SNAPSHOT_NAME);
     if (!path)
         return ERR_NOMEM;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    int err = 0;
-    if (fd < 0)
-        err = errno == ENOENT ? ERR_NOT_FOUND : warn(dir, "open");
-    else
-        err = read_open(fd, dir, pos, body);
-    if (fd >= 0)
-        close(fd);
+    r->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int err = r->fd >= 0 ? read_header(r, pos) : errno == ENOENT ? ERR_NOT_FOUND : warn(dir, "open");
     free(path);
     if (err) {
         *pos = (struct journal_position){0};
-        buf_clear(body);
+        snapshot_close(r);
     }
     return err;
+}
+
+void snapshot_close(struct snapshot_reading *r) {
+    if (r->fd >= 0)
+        close(r->fd);
+    r->fd = -1;
+}
+
+int snapshot_read(const char *dir, struct journal_position *pos, struct buf *body) {
+    struct snapshot_reading r;
+    buf_clear(body);
+    int err = snapshot_open(dir, pos, &r);
+    size_t length = err ? 0 : (size_t)r.length;
+    if (!err)
+        err = buf_reserve(body, length);
+    if (!err && length)
+        err = snapshot_next(&r, body->data, length);
+    snapshot_close(&r);
+    if (err) {
+        *pos = (struct journal_position){0};
+        return err;
+    }
+    body->len = length;
+    if (body->data)
+        body->data[length] = '\0';
+    return 0;
 }

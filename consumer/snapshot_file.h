@@ -25,9 +25,31 @@ int snapshot_write(const char *dir, const struct journal_position *pos, struct s
 int snapshot_write_by(const struct journal_io *io, const char *dir, const struct journal_position *pos,
                       struct slice body) MUST_CHECK;
 
+/* A body that is never in memory as a whole. produce() hands it to put() piece by piece. It is called twice, for the
+ * length and for the bytes, and must produce the same bytes both times. io NULL: the real calls. */
+typedef int snapshot_put(void *arg, struct slice piece);
+struct snapshot_body {
+    int (*produce)(const void *of, snapshot_put *put, void *arg);
+    const void *of;
+};
+int snapshot_write_body(const struct journal_io *io, const char *dir, const struct journal_position *pos,
+                        const struct snapshot_body *body) MUST_CHECK;
+
 /* body is replaced. ERR_NOT_FOUND: there is none. ERR_VERSION: of another version. ERR_DAMAGED: not whole. In all cases
  * the caller goes on without; pos->seq is then 0 and body empty. Whether pos fits the journal is journal_open's to say
  * (options.known). */
 int snapshot_read(const char *dir, struct journal_position *pos, struct buf *body) MUST_CHECK;
+
+/* The body piece by piece. snapshot_open verifies the whole file first, with the same errors as snapshot_read; then
+ * `length` bytes can be read. snapshot_close is always allowed. */
+struct snapshot_reading {
+    const char *dir;
+    int fd;
+    uint64_t offset, length;
+};
+int snapshot_open(const char *dir, struct journal_position *pos, struct snapshot_reading *r) MUST_CHECK;
+/* Exactly len bytes. ERR_DAMAGED: the file is shorter now. */
+int snapshot_next(struct snapshot_reading *r, char *to, size_t len) MUST_CHECK;
+void snapshot_close(struct snapshot_reading *r);
 
 #endif

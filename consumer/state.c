@@ -277,7 +277,7 @@ static int apply_carried_chunk(struct state *s, const struct record *r) {
     struct upload *u = state_find(s, &r->upload);
     if (!u || !upload_has_chunk(u, r->chunk))
         return apply_chunk(s, r);
-    u->info[r->chunk].seq = r->seq;
+    upload_move_chunk(u, r->chunk, r->seq);
     return 0;
 }
 

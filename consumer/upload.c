@@ -1,9 +1,6 @@
 #include "consumer/upload.h"
 #include "pure/check.h"
-#include <assert.h>
 #include <stdlib.h>
-
-static_assert(sizeof(struct chunk_info) == 32, "one of these is kept for every recorded chunk");
 
 static struct slice keep(char **at, struct slice s) {
     char *start = *at;
@@ -30,14 +27,9 @@ struct upload *upload_new(const struct id128 *id, const struct upload_identity *
     u->is.source = keep(&at, is->source);
     u->is.dest = keep(&at, is->dest);
     u->is.endpoint = keep(&at, is->endpoint);
+    list_init(&u->planned);
     list_init(&u->leases);
     return u;
-}
-
-static void drop_etag(struct chunk_info *info) {
-    if (info->etag_form == ETAG_TEXT)
-        free(info->text);
-    info->etag_form = ETAG_NONE;
 }
 
 void upload_destroy(struct upload **u) {
@@ -45,11 +37,8 @@ void upload_destroy(struct upload **u) {
         return;
     struct upload *old = *u;
     CHECK(list_is_empty(&old->leases));
-    for (uint32_t i = 0; old->info && i < old->chunks; i++)
-        drop_etag(&old->info[i]);
-    free(old->redone);
-    free(old->info);
-    free(old->done);
+    chunks_release(&old->done);
+    chunks_release(&old->redone);
     free(old->handle);
     free(old->names);
     free(old);
@@ -69,18 +58,9 @@ int upload_begin(struct upload *u, struct slice handle, enum checksum_kind check
     struct geometry g = {.size = u->is.size, .chunk_size = chunk_size, .chunks = chunks};
     if (u->begun || handle.len == 0 || chunks == 0 || !geometry_is_valid(&g))
         return ERR_INVALID;
-    char *copy = slice_dup(handle);
-    uint8_t *done = calloc(((size_t)chunks + 7) / 8, 1);
-    struct chunk_info *info = calloc(chunks, sizeof *info);
-    if (!copy || !done || !info) {
-        free(copy);
-        free(done);
-        free(info);
+    u->handle = slice_dup(handle);
+    if (!u->handle)
         return ERR_NOMEM;
-    }
-    u->handle = copy;
-    u->done = done;
-    u->info = info;
     u->checksum = checksum;
     u->chunk_size = chunk_size;
     u->chunks = chunks;
@@ -89,12 +69,36 @@ int upload_begin(struct upload *u, struct slice handle, enum checksum_kind check
     return 0;
 }
 
-bool upload_has_chunk(const struct upload *u, uint32_t chunk) {
-    return u->begun && chunk < u->chunks && (u->done[chunk / 8] >> (chunk % 8) & 1);
+const struct chunk_info *upload_chunk(const struct upload *u, uint32_t chunk) {
+    return chunks_find(&u->done, chunk);
+}
+
+const struct chunk_info *upload_next_chunk(const struct upload *u, uint32_t *chunk) {
+    return chunks_next(&u->done, chunk);
+}
+
+int upload_add_bitmap(const struct upload *u, struct buf *out) {
+    if (!u->done.page_count)
+        return 0;
+    const struct chunk_page *last = &u->done.pages[u->done.page_count - 1];
+    size_t bytes = (size_t)last->number * sizeof last->recorded + sizeof last->recorded;
+    size_t unused = (size_t)__builtin_clzll(last->recorded) / 8;
+    int err = buf_reserve(out, bytes);
+    if (err)
+        return err;
+    uint8_t *to = (uint8_t *)out->data + out->len;
+    memset(to, 0, bytes);
+    for (uint32_t i = 0; i < u->done.page_count; i++) {
+        const struct chunk_page *page = &u->done.pages[i];
+        for (unsigned byte = 0; byte < sizeof page->recorded; byte++)
+            to[(size_t)page->number * sizeof page->recorded + byte] = (uint8_t)(page->recorded >> (8 * byte));
+    }
+    out->len += bytes - unused;
+    out->data[out->len] = '\0';
+    return 0;
 }
 
 static int keep_etag(struct chunk_info *info, struct slice etag) {
-    info->etag_form = ETAG_NONE;
     if (etag.len == 0)
         return 0;
     if (etag.len == 2 * sizeof info->hex && hex_decode(etag, info->hex, sizeof info->hex) == 0) {
@@ -114,52 +118,68 @@ int upload_set_chunk(struct upload *u, uint32_t chunk, uint32_t crc, struct slic
     if (upload_has_chunk(u, chunk))
         return 0;
     struct geometry g = upload_geometry(u);
-    struct chunk_info *info = &u->info[chunk];
-    int rc = keep_etag(info, etag);
-    if (rc)
-        return rc;
+    struct chunk_info *info;
+    int err = chunks_add(&u->done, chunk, &info);
+    if (err)
+        return err;
+    err = keep_etag(info, etag);
+    if (err) {
+        chunks_remove(&u->done, chunk);
+        return err;
+    }
     info->crc = crc;
     info->seq = seq;
-    u->done[chunk / 8] |= (uint8_t)(1u << (chunk % 8));
     u->done_count++;
     u->done_bytes += geometry_length(&g, chunk);
     return 0;
 }
 
+void upload_move_chunk(struct upload *u, uint32_t chunk, uint64_t seq) {
+    struct chunk_info *info = chunks_find(&u->done, chunk);
+    CHECK(info);
+    info->seq = seq;
+}
+
 void upload_clear_chunk(struct upload *u, uint32_t chunk) {
-    if (!upload_has_chunk(u, chunk))
+    struct chunk_info *info = chunks_find(&u->done, chunk);
+    if (!info)
         return;
     struct geometry g = upload_geometry(u);
-    drop_etag(&u->info[chunk]);
-    u->done[chunk / 8] &= (uint8_t) ~(1u << (chunk % 8));
+    if (info->etag_form == ETAG_TEXT)
+        free(info->text);
+    chunks_remove(&u->done, chunk);
     u->done_count--;
     u->done_bytes -= geometry_length(&g, chunk);
 }
 
 int upload_count_redo(struct upload *u, uint32_t chunk) {
-    if (!u->redone && !(u->redone = calloc(u->chunks, 1)))
-        return ERR_NOMEM;
-    if (u->redone[chunk] < UINT8_MAX)
-        u->redone[chunk]++;
-    return 0;
+    struct chunk_info *info = chunks_find(&u->redone, chunk);
+    int err = info ? 0 : chunks_add(&u->redone, chunk, &info);
+    if (!err)
+        info->seq++;
+    return err;
 }
 
 unsigned upload_redos(const struct upload *u, uint32_t chunk) {
-    return u->redone ? u->redone[chunk] : 0;
+    const struct chunk_info *info = chunks_find(&u->redone, chunk);
+    return info ? (unsigned)info->seq : 0;
 }
 
 void upload_forget_redos(struct upload *u) {
-    free(u->redone);
-    u->redone = NULL;
+    chunks_release(&u->redone);
 }
 
-struct slice upload_etag(const struct upload *u, uint32_t chunk, char room[ID_HEX_SIZE]) {
-    CHECK(upload_has_chunk(u, chunk));
-    const struct chunk_info *info = &u->info[chunk];
+struct slice chunk_etag(const struct chunk_info *info, char room[ID_HEX_SIZE]) {
     if (info->etag_form == ETAG_TEXT)
         return slice_of(info->text);
     if (info->etag_form == ETAG_NONE)
         return slice_of("");
     hex_encode(info->hex, sizeof info->hex, room);
     return slice_make(room, ID_HEX_LEN);
+}
+
+struct slice upload_etag(const struct upload *u, uint32_t chunk, char room[ID_HEX_SIZE]) {
+    const struct chunk_info *info = upload_chunk(u, chunk);
+    CHECK(info);
+    return chunk_etag(info, room);
 }

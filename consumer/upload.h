@@ -5,36 +5,26 @@
  * Life: planned (memory only) → opened (`open` record: something may exist at the destination) → begun (`begin` record:
  * handle and geometry are fixed, chunks get records) → gone by finish, put or abort. A put is never begun.
  *
- * Memory: about 750 bytes with names of 50 bytes, 32 for each chunk (struct chunk_info, recorded or not), one bit for
- * each chunk, and etags that are not 32 hex digits; 100,000 uploads of 100 chunks take 380 MB. Measured:
- * tests/bench/test_growth.py.
+ * Memory: about 650 bytes with names of 50 bytes, 33 for each chunk that has a record (chunks.h), and etags that are
+ * not 32 hex digits. A chunk without a record takes nothing. Measured: tests/bench/test_growth.py.
  *
  * Invariants
- *  1. done, info and handle are there if and only if begun; chunk_size and chunks never change after that.
- *  2. done_count and done_bytes always agree with the bitmap.
+ *  1. handle is there if and only if begun; chunk_size and chunks never change after that. Without it no chunk has a
+ *     record.
+ *  2. done_count and done_bytes always agree with the records.
  *  3. An upload with neither opened nor begun has no record: losing it loses nothing.
  */
 #ifndef CHUNKLIFT_CONSUMER_UPLOAD_H
 #define CHUNKLIFT_CONSUMER_UPLOAD_H
 
+#include "consumer/chunks.h"
 #include "consumer/hash.h"
+#include "pure/buf.h"
 #include "pure/geometry.h"
 #include "pure/list.h"
 #include "pure/proto.h"
 #include <stdbool.h>
 #include <stdint.h>
-
-/* A recorded chunk: 32 bytes. An etag of 32 lower-case hex digits (nearly all are) is kept as its 16 bytes. */
-enum etag_form { ETAG_NONE, ETAG_HEX, ETAG_TEXT };
-struct chunk_info {
-    uint64_t seq;
-    uint32_t crc;
-    uint32_t etag_form;
-    union {
-        uint8_t hex[16];
-        char *text;
-    };
-};
 
 struct upload_identity {
     struct slice src, source, dest, endpoint;
@@ -62,8 +52,7 @@ struct upload {
     enum checksum_kind checksum;
     uint64_t chunk_size; /* before begun: as last planned, 0 when not known */
     uint32_t chunks;
-    uint8_t *done; /* bit i%8 of byte i/8 */
-    struct chunk_info *info;
+    struct chunks done;
     uint32_t done_count;
     uint64_t done_bytes;
 
@@ -74,9 +63,11 @@ struct upload {
     uint64_t producers;      /* bit of every producer that planned it */
     uint64_t made_by;        /* the producers whose plan made this id */
     uint32_t failed;         /* classes recorded since it was planned last */
-    uint8_t *redone;         /* redos of each chunk since it was planned last; NULL: none */
+    struct chunks redone;    /* chunks that were redone since it was planned last; `seq` counts how often */
     struct id128 supersedes; /* must end first; zero: nothing */
     struct id128 superseded_by;
+    struct list planned; /* plans.h; in no list once it has a record */
+    unsigned planner;    /* the place of the producer whose list that is */
     struct list leases;
     uint32_t lease_count;
 };
@@ -93,16 +84,23 @@ static inline bool upload_is_superseded(const struct upload *u) {
 static inline struct slice upload_handle(const struct upload *u) {
     return slice_of(u->handle);
 }
-static inline size_t upload_bitmap_size(const struct upload *u) {
-    return ((size_t)u->chunks + 7) / 8;
-}
 
 /* Fixes handle and geometry. ERR_INVALID when the geometry cannot be the file's; ERR_NOMEM: u as before. */
 int upload_begin(struct upload *u, struct slice handle, enum checksum_kind checksum, uint64_t chunk_size,
                  uint32_t chunks) MUST_CHECK;
-bool upload_has_chunk(const struct upload *u, uint32_t chunk);
+/* The record of a chunk; NULL where it has none. Valid until a chunk is set or cleared. */
+const struct chunk_info *upload_chunk(const struct upload *u, uint32_t chunk);
+static inline bool upload_has_chunk(const struct upload *u, uint32_t chunk) {
+    return upload_chunk(u, chunk) != NULL;
+}
+/* The first record at *chunk or after it; *chunk becomes its number. NULL: there is none. */
+const struct chunk_info *upload_next_chunk(const struct upload *u, uint32_t *chunk);
+/* Appends a bitmap: bit i%8 of byte i/8 for a recorded chunk i, up to the last one. */
+int upload_add_bitmap(const struct upload *u, struct buf *out) MUST_CHECK;
 /* ERR_INVALID: not begun, or no such chunk. A chunk that is done already stays as it is. */
 int upload_set_chunk(struct upload *u, uint32_t chunk, uint32_t crc, struct slice etag, uint64_t seq) MUST_CHECK;
+/* The record of a done chunk is at seq now. */
+void upload_move_chunk(struct upload *u, uint32_t chunk, uint64_t seq);
 void upload_clear_chunk(struct upload *u, uint32_t chunk);
 /* Counts one redo of the chunk. ERR_NOMEM: nothing was counted. */
 int upload_count_redo(struct upload *u, uint32_t chunk) MUST_CHECK;
@@ -110,5 +108,6 @@ unsigned upload_redos(const struct upload *u, uint32_t chunk);
 void upload_forget_redos(struct upload *u);
 /* The etag of a done chunk; room is where one kept as bytes is spelled out. */
 struct slice upload_etag(const struct upload *u, uint32_t chunk, char room[ID_HEX_SIZE]);
+struct slice chunk_etag(const struct chunk_info *info, char room[ID_HEX_SIZE]);
 
 #endif

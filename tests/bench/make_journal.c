@@ -1,11 +1,11 @@
 /*
  * Makes a journal of any size with the code that writes real ones, for the tests of growth:
  *
- *     make_journal DIR [unfinished=N] [finished=N] [chunks=N] [puts=N] [rotate=BYTES]
+ *     make_journal DIR [unfinished=N] [finished=N] [chunks=N] [of=N] [puts=N] [rotate=BYTES]
  *
  * First the puts, then the finished uploads, then the unfinished ones, each with `chunks` recorded chunks of 8 MiB (an
- * unfinished one has one chunk to go). It ends with a clean stop and prints the records, the bytes and the head.
- * Nothing is synced: what a power cut leaves is not the matter here.
+ * unfinished one has one chunk to go, or `of` chunks in all). It ends with a clean stop and prints the records, the
+ * bytes and the head. Nothing is synced: what a power cut leaves is not the matter here.
  */
 #include "consumer/journal.h"
 #include "sample_ids.h"
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static uint64_t unfinished, finished, chunks = 100, small, rotate_bytes, number;
+static uint64_t unfinished, finished, chunks = 100, of, small, rotate_bytes, number;
 
 static int no_sync(int fd) {
     (void)fd;
@@ -82,7 +82,7 @@ static int begin(struct journal *j, uint64_t total, struct id128 *id, char dest[
 static int upload(struct journal *j, bool ends) {
     char dest[96], etag[ID_HEX_SIZE];
     struct id128 id;
-    int err = begin(j, chunks + !ends, &id, dest);
+    int err = begin(j, ends ? chunks : of ? of : chunks + 1, &id, dest);
     for (uint64_t i = 0; !err && i < chunks; i++) {
         struct record r = {.ev = EV_CHUNK, .has = HAS_UPLOAD | HAS_CHUNK, .upload = id, .chunk = (uint32_t)i};
         r.offset = i * SAMPLE_CHUNK;
@@ -118,11 +118,9 @@ static bool understand(const char *word) {
     static const struct {
         const char *name;
         uint64_t *value;
-    } names[] = {{"unfinished", &unfinished},
-                 {"finished", &finished},
-                 {"chunks", &chunks},
-                 {"puts", &small},
-                 {"rotate", &rotate_bytes}};
+    } names[] = {
+        {"unfinished", &unfinished}, {"finished", &finished}, {"chunks", &chunks}, {"of", &of}, {"puts", &small},
+        {"rotate", &rotate_bytes}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t len = strlen(names[i].name);
         if (strncmp(word, names[i].name, len) == 0 && word[len] == '=') {

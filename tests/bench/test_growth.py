@@ -120,6 +120,19 @@ def test_memory_for_each_upload(box, say):
         say(f"  {puts:7} finished:   {(memory(box, 'm', puts=puts) - empty) / puts:5.0f} bytes")
 
 
+def test_chunks_without_a_record_take_no_memory(box, say):
+    """The most that journal lines can announce: uploads of 524,288 chunks, none of them recorded."""
+    uploads = 75_000
+    directory, _, _ = make(box, "journal", unfinished=uploads, chunks=0, of=524_288)
+    size = sum(f.stat().st_size for f in directory.iterdir())
+    from_journal = Serving(box, directory)
+    stop = from_journal.end()
+    from_snapshot = start_and_end(box, directory, signal.SIGKILL)
+    say(f"\n{uploads} uploads of 524,288 chunks, {size >> 20} MiB of journal: {from_journal.peak:.0f} MiB, from the snapshot {from_snapshot.peak:.0f} MiB, "
+        f"SIGTERM {stop:.2f} s")
+    assert max(from_journal.peak, from_snapshot.peak) < 200 and stop < 10
+
+
 def test_nobody_waits_for_a_snapshot(box, say):
     directory, records, _ = make(box, "journal", puts=1_000_000, unfinished=100_000, chunks=10)
     out = subprocess.run([BUILD / "bench" / "rounds", directory, "1000000", "100000", "10", "2000000"], check=True, capture_output=True, text=True,

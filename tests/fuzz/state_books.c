@@ -8,12 +8,11 @@ static void check_upload(const struct state *s, const struct upload *u) {
     uint64_t bytes = 0;
     struct geometry g = upload_geometry(u);
     CHECK(state_find(s, &u->id) == u && u->opened);
-    CHECK(u->begun == (u->done != NULL) && u->begun == (u->info != NULL) && u->begun == (u->handle != NULL));
+    CHECK(u->begun == (u->handle != NULL) && (u->begun || !u->done.count) && u->done.count == u->done_count);
     CHECK(!u->begun || (geometry_is_valid(&g) && u->handle[0]));
     CHECK(u->checksum == CHECKSUM_NONE || u->checksum == CHECKSUM_CRC32C_FULL);
-    for (uint32_t i = 0; u->begun && i < u->chunks; i++) {
-        if (!upload_has_chunk(u, i))
-            continue;
+    for (uint32_t i = 0; upload_next_chunk(u, &i); i++) {
+        CHECK(i < u->chunks);
         done++;
         bytes += geometry_length(&g, i);
     }
@@ -38,13 +37,13 @@ void check_books(const struct state *s) {
 static void check_same_chunks(const struct upload *a, const struct upload *b) {
     CHECK(slice_equal(upload_handle(a), upload_handle(b)) && a->checksum == b->checksum);
     CHECK(a->begin_seq == b->begin_seq && a->chunk_size == b->chunk_size && a->chunks == b->chunks);
-    for (uint32_t i = 0; i < a->chunks; i++) {
+    CHECK(a->done_count == b->done_count);
+    const struct chunk_info *x, *y;
+    for (uint32_t i = 0; (x = upload_next_chunk(a, &i)); i++) {
         char room_a[ID_HEX_SIZE], room_b[ID_HEX_SIZE];
-        CHECK(upload_has_chunk(a, i) == upload_has_chunk(b, i));
-        if (!upload_has_chunk(a, i))
-            continue;
-        CHECK(a->info[i].crc == b->info[i].crc && a->info[i].seq == b->info[i].seq);
-        CHECK(slice_equal(upload_etag(a, i, room_a), upload_etag(b, i, room_b)));
+        CHECK((y = upload_chunk(b, i)));
+        CHECK(x->crc == y->crc && x->seq == y->seq);
+        CHECK(slice_equal(chunk_etag(x, room_a), chunk_etag(y, room_b)));
     }
 }
 

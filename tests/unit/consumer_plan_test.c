@@ -301,6 +301,10 @@ static void test_a_prefix_is_answered_when_not_all_fits(void **state) {
         struct id128 id = world_plan('P', &files[i]).upload;
         world_claim('U', world_ref(JOB_BEGIN, id, 0), "");
         world_done('U', world_ref(JOB_BEGIN, id, 0), "H");
+        struct result last = world_result(world_ref(JOB_CHUNK, id, CHUNKS_MAX - 1), "H");
+        last.offset = last.ref.chunk * UINT64_C(65536); /* the bitmap ends with the last recorded chunk */
+        last.length = last.sent_bytes = 65536;
+        assert_int_equal(world_complete('U', &last).kind, ACK_RECORDED);
     }
     struct msg m = {.type = MSG_PLAN};
     m.plan = (struct msg_plan){.files = files, .file_count = FILES};
@@ -309,8 +313,44 @@ static void test_a_prefix_is_answered_when_not_all_fits(void **state) {
     assert_true(count >= 4 && count < FILES);
 }
 
-UNIT_MAIN(WORLD_TEST(test_a_plan_asked_twice_is_one_upload), WORLD_TEST(test_a_half_done_one_goes_on),
-          WORLD_TEST(test_nothing_goes_on_with_a_source_that_changed),
+static struct id128 plan_number(char producer, int number) {
+    char path[32], dest[32];
+    snprintf(path, sizeof path, "/src/%d", number);
+    snprintf(dest, sizeof dest, "s3://bucket/%d", number);
+    struct plan_file file = world_file(path, dest, 2 * PART);
+    return world_plan(producer, &file).upload;
+}
+
+/* What was planned and never begun costs its producer nothing, so it has a quota of it. */
+static void test_plans_without_a_record_have_a_quota(void **state) {
+    (void)state;
+    everybody();
+    struct id128 opened = plan_number('P', 0), idle = plan_number('P', 1), others = plan_number('Q', 2);
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, opened, 0), "").kind, VERDICT_GRANT);
+    struct plan_file put = world_file("/src/put", "s3://bucket/put", 100);
+    put.flags = PLAN_PUT;
+    struct id128 leased = world_plan('P', &put).upload;
+    assert_int_equal(world_claim('U', world_ref(JOB_PUT, leased, 0), "").kind, VERDICT_GRANT);
+    size_t before = w.c->state.count;
+    for (int i = 0; i < (int)PLANS_MAX; i++) {
+        struct id128 id = plan_number('P', 100 + i);
+        assert_false(id_is_zero(&id));
+        world_forget();
+    }
+    assert_int_equal(w.c->state.count, before + PLANS_MAX - 2); /* `idle` and the first of these are gone */
+    assert_int_equal(w.c->planned.of[w.c->peers.producers[0]->place].count, PLANS_MAX);
+    assert_null(state_find(&w.c->state, &idle));
+    assert_non_null(state_find(&w.c->state, &opened));
+    assert_non_null(state_find(&w.c->state, &leased));
+    assert_non_null(state_find(&w.c->state, &others));
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, idle, 0), "").why, WHY_UNKNOWN);
+    world_bye('P');
+    assert_int_equal(w.c->state.count, 3); /* what is open or under way, and Q's */
+    assert_true(w.c->planned.bytes < 2048);
+}
+
+UNIT_MAIN(WORLD_TEST(test_plans_without_a_record_have_a_quota), WORLD_TEST(test_a_plan_asked_twice_is_one_upload),
+          WORLD_TEST(test_a_half_done_one_goes_on), WORLD_TEST(test_nothing_goes_on_with_a_source_that_changed),
           WORLD_TEST(test_finished_is_done_until_something_else_goes_there),
           WORLD_TEST(test_force_starts_a_new_id_once), WORLD_TEST(test_missing_starts_a_new_id),
           WORLD_TEST(test_another_identity_supersedes), WORLD_TEST(test_a_superseded_one_may_finish_instead),

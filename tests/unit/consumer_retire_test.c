@@ -167,8 +167,8 @@ static void dump(const struct state *s, int what, struct buf *out) {
         for (uint32_t c = 0; u->begun && c < u->chunks; c++)
             if (upload_has_chunk(u, c)) {
                 struct slice etag = upload_etag(u, c, room);
-                assert_int_equal(buf_addf(&b, " %u:%08x:%.*s:%llu", c, u->info[c].crc, (int)etag.len, etag.ptr,
-                                          what & PLACES ? (unsigned long long)u->info[c].seq : 0),
+                assert_int_equal(buf_addf(&b, " %u:%08x:%.*s:%llu", c, upload_chunk(u, c)->crc, (int)etag.len, etag.ptr,
+                                          what & PLACES ? (unsigned long long)upload_chunk(u, c)->seq : 0),
                                  0);
             }
         lines[count++] = b.data;
