@@ -187,6 +187,8 @@ static int grant(struct consumer *c, struct peer *peer, const struct claim *clai
     } else if (peer->free > 0) {
         peer->free--; /* until its next heartbeat */
     }
+    if (u && claim->ref.kind == JOB_PUT)
+        u->put_holder = peer->incarnation;
     if (fresh && l->second && c->o.happened)
         c->o.happened(c->o.arg, HAPPENED_SECOND, peer, &l->ref);
     if (u && looks_back(u, claim->ref.kind))

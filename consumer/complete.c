@@ -1,10 +1,11 @@
 /*
  * COMPLETE: what came of jobs, into records, and the ACK for each.
  *
- * Judged by upload and handle, never by whether the lease is still known (rule 7): a result that arrives late is as
- * good as one in time. What is recorded already is acknowledged again without a second record; what cannot count any
- * more is refused. Either ends the resending (rule 8). Every ACK leaves after the commit of the round, so it names only
- * what is on disk.
+ * Judged by upload and handle, not by whether the lease is still known (rule 7): a result that arrives late is as good
+ * as one in time. With keys, four results need more, because a lie in them harms uploads of others: `put`, `failed`,
+ * `redo` and `gone` (rule 15). What is recorded already is acknowledged again without a second record; what cannot
+ * count any more is refused. Either ends the resending (rule 8). Every ACK leaves after the commit of the round, so it
+ * names only what is on disk.
  */
 #include "consumer/core.h"
 #include "pure/text.h"
@@ -61,6 +62,24 @@ static int record(struct verdict_on *v, struct record *r, uint64_t useful_bytes)
 
 static bool handle_fits(const struct verdict_on *v) {
     return v->u->begun && slice_equal(upload_handle(v->u), v->result->handle);
+}
+
+/* Rule 15. Refusing one that is true costs a repetition, for the next holder finds the same. */
+static bool holds_lease(const struct verdict_on *v, const struct ref *ref) {
+    if (!curve_key_is_set(&v->peer->key))
+        return true;
+    const struct lease *l = leases_find_of(&v->c->leases, ref, v->peer);
+    return l && !l->lost;
+}
+
+/* Rule 15: a put is recorded on its sender's word alone. It counts from the holder, from the last one there was, and in
+ * the first lease time after a restart, when nobody knows who that was, from any uploader that no other one excludes.
+ */
+static bool may_have_put(const struct verdict_on *v) {
+    const struct ref *ref = &v->result->ref;
+    if (holds_lease(v, ref) || (v->u && id_equal(&v->u->put_holder, &v->peer->incarnation)))
+        return true;
+    return core_may_adopt(v->c) && !leases_find(&v->c->leases, ref);
 }
 
 /* No open upload of this id: it ended, or nobody here ever heard of it. */
@@ -230,6 +249,8 @@ static int done_put(struct verdict_on *v) {
         return again_if_finished(v);
     if (v->u && v->u->begun)
         return refused(v, WHY_STALE);
+    if (!may_have_put(v))
+        return v->u ? refused(v, WHY_STALE) : judge_absent(v);
     if (v->u)
         is = v->u->is;
     else if (!put_identity(v->result, &is))
@@ -297,7 +318,11 @@ static int record_failure(struct verdict_on *v, uint32_t *failed, enum fail_clas
 static int judge_failed(struct verdict_on *v) {
     struct ended_entry *ended = v->u ? NULL : ended_find(&v->c->state.ended, &v->result->ref.upload);
     uint32_t *failed = v->u ? &v->u->failed : ended && v->result->ref.kind == JOB_HEAD ? &ended->failed : NULL;
-    return failed ? record_failure(v, failed, v->result->klass, v->result->error) : judge_absent(v);
+    if (!failed)
+        return judge_absent(v);
+    if (!holds_lease(v, &v->result->ref))
+        return refused(v, WHY_STALE);
+    return record_failure(v, failed, v->result->klass, v->result->error);
 }
 
 /* The chunk was sent 1 + REDOS_MAX times, and its store still has something else. */
@@ -325,7 +350,7 @@ static int judge_redo(struct verdict_on *v) {
      * succeeds. */
     const struct ref finish_ref = {.kind = JOB_FINISH, .upload = v->u->id};
     const struct lease *finish = leases_find(&v->c->leases, &finish_ref);
-    if (finish && finish->peer != v->peer)
+    if ((finish && finish->peer != v->peer) || !holds_lease(v, &finish_ref))
         return refused(v, WHY_STALE);
     if (upload_redos(v->u, chunk) >= REDOS_MAX)
         return fail_redo(v);
@@ -345,6 +370,8 @@ static int judge_gone(struct verdict_on *v) {
     const struct chunk_info *old = v->result->ref.kind == JOB_CHUNK ? upload_chunk(v->u, v->result->ref.chunk) : NULL;
     if (old)
         return again(v, old->seq); /* a late loser: the object may be complete by now */
+    if (!holds_lease(v, &v->result->ref))
+        return refused(v, WHY_STALE);
     struct record r = {.ev = EV_ABORT, .has = HAS_UPLOAD, .upload = v->u->id};
     r.reason = slice_of(upload_is_superseded(v->u) ? "superseded" : "gone: the store no longer knows it");
     return record(v, &r, 0);

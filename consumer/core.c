@@ -180,6 +180,17 @@ bool core_may_adopt(const struct consumer *c) {
     return core_time(c) < c->adopt_until_ms;
 }
 
+bool core_is_anothers(const struct consumer *c, const struct upload *u, const struct peer *producer) {
+    if (!curve_key_is_set(&producer->key))
+        return false;
+    for (uint64_t bits = u->producers; bits; bits &= bits - 1) {
+        const struct peer *owner = c->peers.producers[__builtin_ctzll(bits)];
+        if (owner && !curve_key_equal(&owner->key, &producer->key))
+            return true;
+    }
+    return false;
+}
+
 int core_settle(struct consumer *c, struct upload *u) {
     if (u->lease_count || core_in_grace(c, u))
         return 0;

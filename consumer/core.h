@@ -99,12 +99,19 @@ static inline bool core_is_deaf(const struct consumer *c, const struct peer *pee
 
 /* Who is behind a key may do so much, whatever it says about itself. */
 static inline unsigned core_key_roles(const struct consumer *c, const struct curve_key *key) {
-    return c->o.roles ? c->o.roles(key) : TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER;
+    return c->o.roles ? c->o.roles(key) : TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER | TRUST_OPERATOR;
 }
 
 static inline bool core_key_may_be(const struct consumer *c, const struct curve_key *key, enum role role) {
-    unsigned wanted = role == ROLE_PRODUCER ? TRUST_PRODUCER : role == ROLE_UPLOADER ? TRUST_UPLOADER : TRUST_READER;
+    unsigned wanted = role == ROLE_PRODUCER   ? TRUST_PRODUCER
+                      : role == ROLE_UPLOADER ? TRUST_UPLOADER
+                                              : TRUST_READER | TRUST_OPERATOR; /* an operator is a reader that acts */
     return (core_key_roles(c, key) & wanted) != 0;
+}
+
+/* Limits of the whole fleet, and what the journal forgets. */
+static inline bool core_key_may_operate(const struct consumer *c, const struct curve_key *key) {
+    return (core_key_roles(c, key) & TRUST_OPERATOR) != 0;
 }
 
 /* Others see what is theirs. */
@@ -134,6 +141,8 @@ void core_note_again(struct consumer *c, uint64_t producers, uint64_t bytes);
 void core_own(struct consumer *c, struct upload *u, const struct peer *producer);
 bool core_in_grace(const struct consumer *c, const struct upload *u);
 bool core_may_adopt(const struct consumer *c);
+/* With keys: does a present producer of another key want u? */
+bool core_is_anothers(const struct consumer *c, const struct upload *u, const struct peer *producer);
 
 /* Ends a lease that was given back or ran out: the event, and what it was the last obstacle for (core_settle). */
 int core_lease_lost(struct consumer *c, struct lease *l, const struct event *e) MUST_CHECK;

@@ -324,9 +324,9 @@ int set_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     struct dials d = wished(&f->dials, &m->set);
     struct msg answer = {.type = MSG_SETTINGS, .number = m->number};
     bool other = memcmp(&d, &f->dials, sizeof d) != 0;
-    if (other && !core_key_may_be(c, &peer->key, ROLE_PRODUCER))
+    if (other && !core_key_may_operate(c, &peer->key))
         return core_answer_error(c, &peer->route, m->number, PROTOCOL_ROLE,
-                                 "your key needs the role 'producer' to change what runs");
+                                 "this key needs the role 'operator' in the consumer's trust file to change limits");
     int rc = other ? dials_save(c->o.dir, &d) : 0;
     if (rc) {
         answer.settings.error = slice_of(err_text(rc));

@@ -62,9 +62,9 @@ static int forget_all(struct consumer *c, struct slice ids, struct buf *done) {
 /* All or nothing. */
 int forget_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     struct slice ids = m->forget.uploads;
-    if (!core_key_may_be(c, &peer->key, ROLE_PRODUCER))
+    if (!core_key_may_operate(c, &peer->key))
         return core_answer_error(c, &peer->route, m->number, PROTOCOL_ROLE,
-                                 "your key needs the role 'producer' to have uploads forgotten");
+                                 "this key needs the role 'operator' in the consumer's trust file to forget uploads");
     if (ids.len % sizeof(struct id128))
         return core_answer_error(c, &peer->route, m->number, PROTOCOL_MALFORMED, "not a list of ids");
     for (size_t i = 0; i < ids.len / sizeof(struct id128); i++) {

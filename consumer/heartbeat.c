@@ -44,6 +44,8 @@ static bool keep_alive(struct consumer *c, struct peer *peer, const struct lease
         if (!claim_is_adoptable(u, &mark->ref) ||
             leases_grant(&c->leases, &mark->ref, peer, &peer->leases, u, c->now_ms, &l))
             return false;
+        if (mark->ref.kind == JOB_PUT)
+            u->put_holder = peer->incarnation;
     }
     leases_renew(&c->leases, l, c->now_ms);
     if (l->bytes != mark->bytes)

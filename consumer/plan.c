@@ -215,10 +215,19 @@ static bool has_room(struct question *q) {
     return q->c->state.count < UPLOADS_MAX && plans_has_room(planned, place, &q->is);
 }
 
+/* With keys, after a restart: the producer of what is open there may not have planned it again yet. */
+static bool owner_may_come(const struct question *q, const struct upload *there) {
+    return curve_key_is_set(&q->peer->key) && there->inherited && !there->producers && core_may_adopt(q->c);
+}
+
 /* Leaves out->upload zero when there is no room now: the producer asks again. */
 static int plan_upload(struct question *q, const struct upload *asked, struct planned_file *out) {
     struct upload *u = find_unfinished(q, asked);
-    if (!u && !has_room(q))
+    const struct upload *there = u ? NULL : state_find_dest(&q->c->state, &q->place);
+    if (there && core_is_anothers(q->c, there, q->peer))
+        return refuse(out, "a producer with another key uploads to this destination; run again when it has ended, or "
+                           "choose another destination");
+    if (!u && ((there && owner_may_come(q, there)) || !has_room(q)))
         return 0;
     int rc = u ? 0 : make_new(q, &u);
     if (rc || !u)

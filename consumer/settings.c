@@ -43,7 +43,7 @@ static int check(const struct text_list *arguments) {
         log_error("%s: unexpected argument; see 'chunklift consumer --help'", arguments->items[0]);
         return ERR_USAGE;
     }
-    int err = keys_setup(&keys, TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER);
+    int err = keys_setup(&keys, TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER | TRUST_OPERATOR);
     if (err || !bind_to)
         return err;
     if (strncmp(bind_to, "tcp://", 6) != 0 && strncmp(bind_to, "ipc://", 6) != 0) {

@@ -66,8 +66,9 @@ struct upload {
     struct chunks redone;    /* chunks that were redone since it was planned last; `seq` counts how often */
     struct id128 supersedes; /* must end first; zero: nothing */
     struct id128 superseded_by;
-    struct list planned; /* plans.h; in no list once it has a record */
-    unsigned planner;    /* the place of the producer whose list that is */
+    struct id128 put_holder; /* incarnation of the uploader that was granted the put last */
+    struct list planned;     /* plans.h; in no list once it has a record */
+    unsigned planner;        /* the place of the producer whose list that is */
     struct list leases;
     uint32_t lease_count;
 };

@@ -174,7 +174,8 @@ int keygen_command(int argc, char **argv) {
     bool quiet = false, help = false, version = false;
     struct text_list arguments;
     const struct option_spec specs[] = {
-        {"roles", 0, OPTION_TEXT, &roles, "ROLES", "write them into FILE.pub: producer, uploader, reader, consumer"},
+        {"roles", 0, OPTION_TEXT, &roles, "ROLES",
+         "write them into FILE.pub: producer, uploader, reader, operator, consumer"},
         {"quiet", 'q', OPTION_FLAG, &quiet, NULL, "nothing but errors"},
         {"help", 'h', OPTION_FLAG, &help, NULL, "this text"},
         {"version", 0, OPTION_FLAG, &version, NULL, "the version"},

@@ -298,6 +298,12 @@ static int on_settings(struct producer *p, const struct msg *m) {
     return ERR_IO;
 }
 
+static int on_set_refused(const struct msg_error *e) {
+    log_error("--bwlimit: the consumer says: %.*s; or leave --bwlimit out", (int)e->text.len,
+              e->text.len ? e->text.ptr : "");
+    return ERR_DENIED;
+}
+
 static int on_message(struct producer *p, const struct msg *m, uint64_t now_ms) {
     switch (m->type) {
     case MSG_WELCOME:
@@ -310,6 +316,8 @@ static int on_message(struct producer *p, const struct msg *m, uint64_t now_ms) 
     case MSG_SETTINGS:
         return on_settings(p, m);
     case MSG_ERROR:
+        if (p->set_wanted && m->number == p->set_number && m->error.code == PROTOCOL_ROLE)
+            return on_set_refused(&m->error);
         return on_error(p, &m->error);
     default:
         return 0;

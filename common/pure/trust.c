@@ -4,8 +4,11 @@
 static const struct {
     const char *name;
     enum trust_role role;
-} roles[] = {
-    {"producer", TRUST_PRODUCER}, {"uploader", TRUST_UPLOADER}, {"reader", TRUST_READER}, {"consumer", TRUST_CONSUMER}};
+} roles[] = {{"producer", TRUST_PRODUCER},
+             {"uploader", TRUST_UPLOADER},
+             {"reader", TRUST_READER},
+             {"operator", TRUST_OPERATOR},
+             {"consumer", TRUST_CONSUMER}};
 #define ROLE_COUNT (sizeof roles / sizeof roles[0])
 
 const char *trust_role_name(enum trust_role role) {
@@ -73,7 +76,8 @@ unsigned trust_roles_parse(struct slice text, const char **what) {
             if (word_is(one, roles[i].name))
                 role = roles[i].role;
         if (!role) {
-            *what = "not a role; write producer, uploader, reader or consumer, several with commas and without blanks";
+            *what = "not a role; write producer, uploader, reader, operator or consumer, several with commas and "
+                    "without blanks";
             return 0;
         }
         all |= role;
@@ -112,7 +116,7 @@ static int parse_line(struct trust_line *l, struct cursor line, struct text_erro
         return wrong(e, "does not begin with a key (40 characters, as in the .pub file of 'chunklift keygen')");
     word = next_word(&line, false);
     if (word.len == 0)
-        return wrong(e, "no roles; write producer, uploader, reader or consumer after the key");
+        return wrong(e, "no roles; write producer, uploader, reader, operator or consumer after the key");
     l->roles = trust_roles_parse(word, &e->what);
     if (!l->roles)
         return ERR_INVALID;

@@ -5,11 +5,11 @@
  *
  *     KEY roles [endpoint] # comment
  *
- * KEY: 40 characters of Z85, the first of the line. roles: one or more of producer, uploader, reader, consumer, with
- * commas and no blanks. endpoint: tcp://…, for a producer or a consumer: who connects to exactly this address expects
- * this key there. A key may have several lines; it has the roles of all. A comment begins with white space and '#', for
- * keys have that character too; or at the start of a line, where no key has it (its first five characters would be more
- * than 32 bits).
+ * KEY: 40 characters of Z85, the first of the line. roles: one or more of producer, uploader, reader, operator,
+ * consumer, with commas and no blanks. endpoint: tcp://…, for a producer or a consumer: who connects to exactly this
+ * address expects this key there. A key may have several lines; it has the roles of all. A comment begins with white
+ * space and '#', for keys have that character too; or at the start of a line, where no key has it (its first five
+ * characters would be more than 32 bits).
  *
  * A key file has two lines besides comments and empty ones:
  *
@@ -21,7 +21,7 @@
 
 #include "pure/z85.h"
 
-enum trust_role { TRUST_PRODUCER = 1, TRUST_UPLOADER = 2, TRUST_READER = 4, TRUST_CONSUMER = 8 };
+enum trust_role { TRUST_PRODUCER = 1, TRUST_UPLOADER = 2, TRUST_READER = 4, TRUST_CONSUMER = 8, TRUST_OPERATOR = 16 };
 
 #define TRUST_TEXT_MAX ((size_t)1 << 20)
 #define TRUST_LINES_MAX 16384u

@@ -213,7 +213,7 @@ int keys_check(const char *option, const char *address, enum trust_role server) 
 }
 
 unsigned keys_roles(const struct curve_key *key) {
-    static const unsigned all = TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER | TRUST_CONSUMER;
+    static const unsigned all = TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER | TRUST_OPERATOR | TRUST_CONSUMER;
     if (!curve_key_is_set(key))
         return all; /* ipc, or --insecure: a tcp socket with keys takes nobody without one */
     return trust_roles(&keys.trust, key);

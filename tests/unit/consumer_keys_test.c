@@ -5,14 +5,14 @@
 static const struct curve_key key_a = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
                               key_b = {"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"},
                               key_r = {"rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr"};
-static unsigned roles_a, roles_b;
+static unsigned roles_a, roles_b, roles_r;
 
 static unsigned roles(const struct curve_key *key) {
     if (curve_key_equal(key, &key_a))
         return roles_a;
     if (curve_key_equal(key, &key_b))
         return roles_b;
-    return curve_key_equal(key, &key_r) ? TRUST_READER : 0;
+    return curve_key_equal(key, &key_r) ? roles_r : 0;
 }
 
 static int setup(void **state) {
@@ -22,6 +22,7 @@ static int setup(void **state) {
     world_start();
     roles_a = TRUST_PRODUCER | TRUST_UPLOADER;
     roles_b = TRUST_PRODUCER | TRUST_UPLOADER;
+    roles_r = TRUST_READER;
     w.key = key_a;
     return rc;
 }
@@ -239,6 +240,198 @@ static void test_revoked(void **state) {
     world_hello('U', ROLE_UPLOADER);
 }
 
+/* An operator is a reader that may also set and forget; a producer may not. */
+static void test_an_operator_sets_and_forgets(void **state) {
+    (void)state;
+    struct msg changes = {.type = MSG_SET, .set = {.flags = SET_SLOTS, .slots = 3}};
+    struct msg forgets = {.type = MSG_FORGET, .forget = {.uploads = slice_make("0123456789abcdef", 16)}};
+    world_hello('P', ROLE_PRODUCER);
+    refused('P', &changes);
+    refused('P', &forgets);
+    w.key = key_r;
+    roles_r = TRUST_OPERATOR;
+    world_hello('R', ROLE_READER);
+    world_say('R', &changes);
+    assert_int_equal(world_answer('R', MSG_SETTINGS)->settings.slots, 3);
+    world_say('R', &forgets);
+    assert_int_equal(world_answer('R', MSG_FORGOTTEN)->forgotten.uploads.len, 0);
+    world_tail('R', 1, 0, TAIL_ALL, (struct id128){{0}});
+    hello_refused('Q', ROLE_PRODUCER);
+    hello_refused('V', ROLE_UPLOADER);
+}
+
+/* ---- lies ---- */
+
+static void assert_not_taken(char uploader, const struct result *result, enum why why) {
+    uint64_t seq = journal_seq(w.c->journal);
+    struct ack ack = world_complete(uploader, result);
+    assert_int_equal(ack.kind, ACK_REFUSED);
+    assert_int_equal(ack.why, why);
+    assert_int_equal(journal_seq(w.c->journal), seq);
+}
+
+static bool is_id(struct id128 a, struct id128 b) {
+    return id_equal(&a, &b);
+}
+
+/* 'U' of key a, 'V' of key b, both uploaders; 'P' is a's producer. */
+static void two_uploaders(void) {
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    w.key = key_b;
+    world_hello('V', ROLE_UPLOADER);
+    w.key = key_a;
+}
+
+static void test_who_fails_a_job_has_its_lease(void **state) {
+    (void)state;
+    two_uploaders();
+    struct id128 id = world_begun('P', 'U', "/src", "s3://bucket/key", 3);
+    struct result failed = world_result(world_ref(JOB_CHUNK, id, 0), "H");
+    failed.outcome = OUTCOME_FAILED;
+    failed.klass = FAIL_DENIED;
+    assert_int_equal(world_claim('U', failed.ref, "H").kind, VERDICT_GRANT);
+    w.key = key_b;
+    assert_not_taken('V', &failed, WHY_STALE);
+    assert_int_equal(consumer_lease_count(w.c), 1);
+    w.key = key_a;
+    assert_int_equal(world_complete('U', &failed).kind, ACK_RECORDED);
+    assert_int_equal(world_count("fail"), 1);
+}
+
+static void test_who_takes_a_record_back_has_the_lease(void **state) {
+    (void)state;
+    two_uploaders();
+    struct id128 id = world_begun('P', 'U', "/src", "s3://bucket/key", 2);
+    world_chunk('U', id, 0);
+    struct result redo = world_result(world_ref(JOB_CHUNK, id, 0), "H");
+    struct result unsent = world_result(world_ref(JOB_CHUNK, id, 1), "H"), gone_at_finish;
+    redo.outcome = OUTCOME_REDO;
+    unsent.outcome = OUTCOME_GONE;
+    gone_at_finish = unsent;
+    gone_at_finish.ref = world_ref(JOB_FINISH, id, 0);
+    w.key = key_b;
+    assert_not_taken('V', &redo, WHY_STALE);
+    assert_not_taken('V', &unsent, WHY_STALE);
+    assert_not_taken('V', &gone_at_finish, WHY_STALE);
+    w.key = key_a;
+    world_chunk('U', id, 1);
+    assert_not_taken('U', &redo, WHY_STALE); /* its own word, and no lease */
+    assert_int_equal(world_claim('U', gone_at_finish.ref, "H").kind, VERDICT_GRANT);
+    assert_int_equal(world_complete('U', &redo).kind, ACK_RECORDED);
+    assert_int_equal(world_count("redo"), 1);
+    assert_int_equal(world_complete('U', &gone_at_finish).kind, ACK_RECORDED);
+    assert_int_equal(world_count("abort"), 1);
+}
+
+static struct result put_of(const struct plan_file *file, struct id128 id) {
+    struct result r = world_result(world_ref(JOB_PUT, id, 0), "");
+    r.source = file->source;
+    r.target = file->target;
+    return r;
+}
+
+static void test_a_put_counts_from_its_holder(void **state) {
+    (void)state;
+    world_pass(w.o.lease_ms + 1); /* after the start */
+    two_uploaders();
+    struct plan_file file = world_file("/src", "s3://bucket/key", 100);
+    file.flags = PLAN_PUT;
+    struct id128 id = world_plan('P', &file).upload;
+    struct result put = put_of(&file, id), stray = put_of(&file, world_incarnation('x'));
+    w.key = key_b;
+    assert_not_taken('V', &put, WHY_STALE);
+    assert_not_taken('V', &stray, WHY_UNKNOWN);
+    w.key = key_a;
+    assert_int_equal(world_claim('U', put.ref, "").kind, VERDICT_GRANT);
+    w.key = key_b;
+    assert_not_taken('V', &put, WHY_STALE);
+    assert_int_equal(consumer_lease_count(w.c), 1);
+    world_pass(w.o.lease_ms + 1); /* who had it last may be late */
+    assert_int_equal(consumer_lease_count(w.c), 0);
+    assert_not_taken('V', &put, WHY_STALE);
+    w.key = key_a;
+    assert_int_equal(world_complete('U', &put).kind, ACK_RECORDED);
+    assert_int_equal(world_count("put"), 1);
+}
+
+/* A restart forgets who had leases: for one lease time a put counts from whoever brings it. */
+static void test_a_put_after_a_restart(void **state) {
+    (void)state;
+    two_uploaders();
+    struct plan_file first = world_file("/src/1", "s3://bucket/1", 100),
+                     second = world_file("/src/2", "s3://bucket/2", 100);
+    first.flags = second.flags = PLAN_PUT;
+    struct result put = put_of(&first, world_plan('P', &first).upload),
+                  late = put_of(&second, world_plan('P', &second).upload);
+    assert_int_equal(world_claim('U', put.ref, "").kind, VERDICT_GRANT);
+    assert_int_equal(world_claim('U', late.ref, "").kind, VERDICT_GRANT);
+    world_kill();
+    world_start();
+    world_hello('U', ROLE_UPLOADER);
+    assert_int_equal(world_complete('U', &put).kind, ACK_RECORDED);
+    world_pass(w.o.lease_ms + 1);
+    assert_not_taken('U', &late, WHY_UNKNOWN);
+    world_hello('P', ROLE_PRODUCER); /* and is sent again */
+    second.upload = late.ref.upload;
+    assert_true(is_id(world_plan('P', &second).upload, late.ref.upload));
+    assert_int_equal(world_claim('U', late.ref, "").kind, VERDICT_GRANT);
+    assert_int_equal(world_complete('U', &late).kind, ACK_RECORDED);
+    assert_int_equal(world_count("put"), 2);
+}
+
+/* "a destination open under another key is refused until its owner is gone" */
+static void test_anothers_destination(void **state) {
+    (void)state;
+    two_uploaders();
+    struct id128 id = world_begun('P', 'U', "/src", "s3://bucket/key", 3);
+    struct plan_file own = world_file("/src", "s3://bucket/key", 3 * PART), other = own, newer = own;
+    other.source.path = slice_of("/etc/passwd");
+    newer.source.mtime_ns++;
+    w.key = key_b;
+    world_hello('Q', ROLE_PRODUCER);
+    struct planned_file p = world_plan('Q', &other);
+    assert_int_equal(p.state, PLANNED_REFUSED);
+    assert_true(p.error.len > 0);
+    own.flags = PLAN_FORCE; /* joins the same file's upload, and starts nothing new */
+    assert_true(is_id(world_plan('Q', &own).upload, id));
+    world_bye('Q');
+    w.key = key_a; /* one key's producers may replace each other's */
+    world_hello('R', ROLE_PRODUCER);
+    assert_true(is_id(world_plan('R', &newer).superseded, id));
+    world_bye('R');
+    world_bye('P'); /* its owner is gone */
+    w.key = key_b;
+    world_hello('Q', ROLE_PRODUCER);
+    assert_int_equal(world_plan('Q', &other).state, PLANNED_NEW);
+}
+
+/* A restart forgets the owners: they have a lease time to come back. */
+static void test_anothers_destination_after_a_restart(void **state) {
+    (void)state;
+    two_uploaders();
+    struct id128 id = world_begun('P', 'U', "/src", "s3://bucket/key", 3);
+    struct plan_file own = world_file("/src", "s3://bucket/key", 3 * PART), other = own;
+    other.source.path = slice_of("/etc/passwd");
+    world_kill();
+    world_start();
+    w.key = key_b;
+    world_hello('Q', ROLE_PRODUCER);
+    struct planned_file p = world_plan('Q', &other);
+    assert_int_equal(p.state, PLANNED_NEW);
+    assert_true(id_is_zero(&p.upload)); /* asks again */
+    w.key = key_a;
+    world_hello('P', ROLE_PRODUCER);
+    assert_true(is_id(world_plan('P', &own).upload, id));
+    world_pass(w.o.lease_ms + 1);
+    w.key = key_b;
+    assert_int_equal(world_plan('Q', &other).state, PLANNED_REFUSED);
+    w.key = key_a;
+    world_bye('P');
+    w.key = key_b;
+    assert_true(is_id(world_plan('Q', &other).superseded, id));
+}
+
 /* Peers without keys (ipc) are what they always were. */
 static void test_without_keys(void **state) {
     (void)state;
@@ -258,4 +451,8 @@ static void test_without_keys(void **state) {
 
 UNIT_MAIN(KEYS_TEST(test_a_role_for_each_message), KEYS_TEST(test_an_unknown_key_hears_nothing),
           KEYS_TEST(test_anothers_incarnation), KEYS_TEST(test_a_claim_between_bye_and_hello),
-          KEYS_TEST(test_only_its_own), KEYS_TEST(test_revoked), KEYS_TEST(test_without_keys))
+          KEYS_TEST(test_only_its_own), KEYS_TEST(test_revoked), KEYS_TEST(test_an_operator_sets_and_forgets),
+          KEYS_TEST(test_who_fails_a_job_has_its_lease), KEYS_TEST(test_who_takes_a_record_back_has_the_lease),
+          KEYS_TEST(test_a_put_counts_from_its_holder), KEYS_TEST(test_a_put_after_a_restart),
+          KEYS_TEST(test_anothers_destination), KEYS_TEST(test_anothers_destination_after_a_restart),
+          KEYS_TEST(test_without_keys))
