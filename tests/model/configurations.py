@@ -22,6 +22,9 @@ CONFIGURATIONS = [
     C("finish-timeout", "jobs", "-DFINISH -DUC=1 -DFT=1"),
     C("redo", "jobs", "-DFINISH -DLOSEPART=1 -DUC=1"),
     C("redo-break", "jobs", "-DFINISH -DLOSEPART=1 -DBR=1"),
+    # rule 15
+    C("keys-redo", "jobs", "-DKEYS -DFINISH -DLOSEPART=1 -DUC=1"),
+    C("keys-gone", "jobs", "-DKEYS -DBEGIN -DFORGETS=1 -DDB=1"),
     # rule 10
     C("begin", "jobs", f"{BEGIN_ONLY} -DUC=1 -DCC=1 -DFT=1"),
     C("begin-foreign", "jobs", f"{BEGIN_ONLY} -DUC=1 -DFOREIGN"),

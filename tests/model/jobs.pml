@@ -271,6 +271,12 @@ inline answer(who, type, j, h, g) {
 #define OTHER_FINISHES (owner[JFIN] != 0 && owner[JFIN] != a_who) /* who looks at the parts itself */
 #endif
 
+#ifdef KEYS
+#define HOLDS(j) (owner[j] == a_who || second[j] == a_who) /* rule 15 */
+#else
+#define HOLDS(j) 1
+#endif
+
 /* a_rec: recorded or refused */
 inline judge_result() {
     a_rec = 0;
@@ -302,13 +308,13 @@ inline judge_result() {
             if :: a_rec -> append(JFIN, 0) :: else fi
         :: a_o == OK && a_j == JABT -> a_rec = 1; append(JABT, 0)
         :: a_o == AGAIN ->
-            a_rec = (a_h == mbeg && !OTHER_FINISHES);
+            a_rec = (a_h == mbeg && !OTHER_FINISHES && HOLDS(JFIN));
             if
             :: a_rec && (mrec & BIT(a_j)) && NAMES_THE_LAST -> append(REDO(a_j), a_q)
             :: else
             fi
         :: a_o == GONE ->
-            a_rec = (a_h == mbeg);
+            a_rec = (a_h == mbeg && HOLDS(a_j));
             if
             :: a_rec && !LATE_LOSER -> append(JABT, 0); end_leases()
             :: else
