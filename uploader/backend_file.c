@@ -4,7 +4,7 @@
  *   begin   creates .chunklift-<upload id>.part beside the destination (an existing one is taken as it is: the second
  *           begin of the same upload finds the first one's file) and gives it its size. The handle is NAME:INODE.
  *   chunk   writes its range there and is done only after fdatasync.
- *   finish  checks inode and size, fsync, rename, fsync of the directory.
+ *   finish  checks inode and size, sets the mode, fsync, rename, fsync of the directory (file_close.c).
  *   put     .chunklift-<upload id>.put, locked by flock(2) while it is written, then as finish.
  *
  * Doubt at finish (rule 11): when the temporary name is gone, only a file at the destination that has the handle's
@@ -130,7 +130,7 @@ static void sync_done(struct file_job *j, int error) {
 /* One sync for all of the list that wait for the same file or directory as its first. */
 static void sync_group(struct list *waiting, bool directory) {
     struct file_job *first = list_entry(waiting->next, struct file_job, node);
-    int error = (directory ? fsync(first->place.dir_fd) : fdatasync(first->fd)) == 0 ? 0 : errno;
+    int error = directory ? file_sync_dir(first->place.dir_fd) : fdatasync(first->fd) == 0 ? 0 : errno;
     dev_t dev = first->dev;
     ino_t ino = first->ino;
     for (struct list *next, *n = waiting->next; n != waiting; n = next) {
@@ -259,6 +259,8 @@ int backend_file_new(struct backend **b, const char *const *allow, size_t allow_
     list_init(&n->dir_syncing);
     list_init(&n->parked);
     n->piece_bytes = FILE_PIECE_MIN_BYTES;
+    n->umask = umask(0);
+    (void)umask(n->umask);
     if (!(n->piece = malloc(FILE_PIECE_BYTES)) || file_allow_new(&n->allow, allow, allow_count)) {
         file_destroy(&n->backend);
         return ERR_NOMEM;

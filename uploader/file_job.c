@@ -7,6 +7,7 @@
 #include "system/fault.h"
 #include "system/oserr.h"
 #include "uploader/bucket.h"
+#include "uploader/file_holes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -82,8 +83,18 @@ void file_temp_name(const struct id128 *upload, const char *suffix, char out[FIL
 int file_open_retrying(int dir_fd, const char *name, int flags) {
     int fd;
     do
-        fd = openat(dir_fd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0666);
+        fd = openat(dir_fd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, FILE_TEMP_MODE);
     while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+int file_open_temp(int dir_fd, const char *name, int flags) {
+    int fd = file_open_retrying(dir_fd, name, flags);
+    if (fd < 0 && errno == EACCES && fchmodat(dir_fd, name, FILE_TEMP_MODE, 0) == 0)
+        fd = file_open_retrying(dir_fd, name, flags);
+    struct stat st;
+    if (fd >= 0 && flags & O_CREAT && fstat(fd, &st) == 0 && st.st_mode & 077 && S_ISREG(st.st_mode))
+        (void)fchmod(fd, FILE_TEMP_MODE); /* a file system without modes refuses */
     return fd;
 }
 
@@ -127,13 +138,13 @@ void file_job_wait_sync(struct backend_file *b, struct file_job *j) {
     list_add(&b->syncing, &j->node);
 }
 
-/* The piece. Rule 5: the deadline is looked at before each write, for reading may have taken long, and the process may
- * have been stopped meanwhile. False: the job is parked or has ended. */
-static bool write_piece(struct backend_file *b, struct file_job *j, size_t len, uint64_t offset) {
-    for (size_t done = 0; done < len;) {
+/* Rule 5: the deadline is looked at before each write, for reading may have taken long, and the process may have been
+ * stopped since. False: the job is parked or has ended. */
+static bool write_run(struct backend_file *b, struct file_job *j, struct file_run run, uint64_t offset) {
+    for (size_t done = 0; done < run.len;) {
         if (file_job_park_when_late(b, j))
             return false;
-        ssize_t put = pwrite(j->fd, b->piece + done, len - done, (off_t)(offset + done));
+        ssize_t put = pwrite(j->fd, b->piece + run.from + done, run.len - done, (off_t)(offset + run.from + done));
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0) {
@@ -142,6 +153,15 @@ static bool write_piece(struct backend_file *b, struct file_job *j, size_t len, 
         }
         done += (size_t)put;
     }
+    return true;
+}
+
+/* The piece, but for zeros where the file has a hole. False: the job is parked or has ended. */
+static bool write_piece(struct backend_file *b, struct file_job *j, size_t len, uint64_t offset) {
+    struct file_run run = {0};
+    while (file_run_next(j->fd, slice_make(b->piece, len), offset, &run))
+        if (!write_run(b, j, run, offset))
+            return false;
     return true;
 }
 
@@ -258,21 +278,4 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
             return;
         }
     }
-}
-
-void file_job_close(struct backend_file *b, struct file_job *j) {
-    if (fsync(j->fd) != 0) {
-        file_job_fail_errno(j, "cannot sync", errno);
-        return;
-    }
-    FAULT_POINT_AS(bytes_synced, job_kind_name(j->task->job.ref.kind));
-    if (file_job_park_when_late(b, j) || !file_job_final_is_usable(j))
-        return;
-    if (renameat(j->place.dir_fd, j->temp, j->place.dir_fd, j->place.name) != 0) {
-        file_job_fail_errno(j, "cannot rename its temporary file", errno);
-        return;
-    }
-    j->temp[0] = 0;
-    FAULT_POINT_AS(temp_renamed, job_kind_name(j->task->job.ref.kind));
-    file_job_wait_dir_sync(b, j);
 }

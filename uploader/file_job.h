@@ -1,11 +1,13 @@
-/* One task of the file:// backend while it is worked on. For backend_file.c, file_job.c, file_upload.c and file_put.c
- * alone; backend_file.c tells the whole story. Functions that can end the job say so: it must not be used after. */
+/* One task of the file:// backend while it is worked on. For backend_file.c, file_job.c, file_upload.c, file_put.c
+ * and file_close.c alone; backend_file.c tells the whole story. Functions that can end the job say so: it must not be
+ * used after. */
 #ifndef CHUNKLIFT_FILE_JOB_H
 #define CHUNKLIFT_FILE_JOB_H
 
 #include "pure/list.h"
 #include "uploader/backend.h"
 #include "uploader/file_place.h"
+#include "uploader/file_spelling.h"
 #include <stddef.h>
 #include <sys/stat.h>
 
@@ -14,6 +16,7 @@
 #define FILE_STEP_BYTES (2u << 20)
 #define FILE_STEP_MS 20
 #define FILE_TEMP_SIZE 64
+#define FILE_TEMP_MODE 0600 /* until the file has its name */
 
 enum phase { PHASE_OPEN, PHASE_WRITE, PHASE_CLOSE, PHASE_VERIFY };
 
@@ -34,6 +37,8 @@ struct file_job {
 struct backend_file {
     struct backend backend;
     struct file_allow *allow;
+    mode_t umask;
+    struct file_spelling spelling;
     struct list ready, waiting, syncing, dir_syncing, parked; /* waiting: for bytes that are fetched */
     uint64_t unsynced_bytes;
     char *piece;           /* FILE_PIECE_BYTES */
@@ -60,14 +65,14 @@ bool file_job_park_when_late(struct backend_file *b, struct file_job *j);
 bool file_job_is_held_back(const struct backend_file *b, const struct file_job *j);
 /* The next bytes from source to fd, at most FILE_STEP_BYTES; may end the job. */
 void file_job_write(struct backend_file *b, struct file_job *j);
-/* The temporary file becomes the file: sync, rename; may end the job. */
-void file_job_close(struct backend_file *b, struct file_job *j);
 /* What stands at the final name: 0, or errno. */
 int file_job_look_at_final(const struct file_job *j, struct stat *st);
 /* False: the job ended. */
 bool file_job_final_is_usable(struct file_job *j);
 void file_temp_name(const struct id128 *upload, const char *suffix, char out[FILE_TEMP_SIZE]);
 int file_open_retrying(int dir_fd, const char *name, int flags); /* a descriptor, or -1 and errno */
+/* The same for a temporary file: one that was left by a job cut off at its end may have its final mode already. */
+int file_open_temp(int dir_fd, const char *name, int flags);
 
 /* --- file_upload.c; all may end the job --- */
 /* A handle is only trusted as far as it is the name that this upload must have. */
@@ -78,6 +83,12 @@ void file_upload_finish(struct file_job *j);
 void file_upload_verify(struct backend_file *b, struct file_job *j);
 void file_upload_abort(struct backend_file *b, struct file_job *j);
 void file_upload_head(struct file_job *j);
+
+/* --- file_close.c --- */
+/* The temporary file becomes the file: its source's permission bits, sync, rename; may end the job. */
+void file_job_close(struct backend_file *b, struct file_job *j);
+/* False: what is at the final name was made under another spelling of it; the job ended. temp must exist. */
+bool file_close_may_replace(struct backend_file *b, struct file_job *j);
 
 /* --- file_put.c; both may end the job --- */
 void file_put_open(struct file_job *j);

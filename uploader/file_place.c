@@ -1,10 +1,12 @@
 #include "uploader/file_place.h"
 
 #include "pure/dest.h"
+#include "system/log.h"
 #include "system/oserr.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -95,11 +97,47 @@ static int open_dir_beneath(int base, const char *path) {
     return fd;
 }
 
+/* True when this file system is not in the list yet; a full list says nothing more. */
+static bool is_first_of_its_kind(dev_t dev) {
+    static dev_t said[16];
+    static size_t count;
+    for (size_t i = 0; i < count; i++)
+        if (said[i] == dev)
+            return false;
+    if (count == sizeof said / sizeof said[0])
+        return false;
+    said[count++] = dev;
+    return true;
+}
+
+static void warn_unsynced(int dir_fd, int error) {
+    char link[64], path[PATH_MAX];
+    struct stat st;
+    if (fstat(dir_fd, &st) != 0 || !is_first_of_its_kind(st.st_dev))
+        return;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", dir_fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    path[len > 0 ? len : 0] = 0;
+    log_warn("%s: this file system cannot sync a directory (%s); after a power cut names of files may be missing there",
+             path, strerror(error));
+}
+
+int file_sync_dir(int dir_fd) {
+    if (fsync(dir_fd) == 0)
+        return 0;
+    int error = errno;
+    if (error != EINVAL && error != EOPNOTSUPP)
+        return error;
+    warn_unsynced(dir_fd, error);
+    return 0;
+}
+
 /* The name is durable afterwards, whoever made it. */
 static int make_dir(int parent_fd, const char *name) {
     if (mkdirat(parent_fd, name, 0777) != 0 && errno != EEXIST)
         return -1;
-    return fsync(parent_fd);
+    errno = file_sync_dir(parent_fd);
+    return errno ? -1 : 0;
 }
 
 /* mkdir -p of an absolute path as the operator wrote it. path is changed while at work. */
@@ -225,4 +263,33 @@ void file_place_close(struct file_place *place) {
     if (place->dir_fd >= 0)
         close(place->dir_fd);
     place->dir_fd = -1;
+}
+
+int file_place_visit(const struct file_allow *a, struct slice dest,
+                     int (*visit)(void *arg, int dir_fd, struct slice name), void *arg) {
+    struct split s;
+    int err = split_by_allow(a, dest, &s);
+    int base = err ? -1 : open_base(s.base, false);
+    char *path = err ? NULL : slice_dup(s.rest);
+    int dir = base >= 0 ? dup(base) : -1;
+    err = err ? err : !path ? ERR_NOMEM : dir < 0 ? err_from_errno(errno) : 0;
+    for (char *name = path; !err && *name;) {
+        char *end = strchrnul(name, '/');
+        bool last = !*end;
+        err = end > name ? visit(arg, dir, slice_make(name, (size_t)(end - name))) : 0;
+        if (err || last)
+            break;
+        *end = 0;
+        close(dir);
+        dir = open_dir_beneath(base, path);
+        err = dir < 0 ? err_from_errno(errno) : 0;
+        *end = '/';
+        name = end + 1;
+    }
+    if (dir >= 0)
+        close(dir);
+    if (base >= 0)
+        close(base);
+    free(path);
+    return err;
 }

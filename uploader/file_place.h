@@ -31,4 +31,13 @@ struct file_place {
 int file_place_open(const struct file_allow *a, struct slice dest, bool create, struct file_place *place) MUST_CHECK;
 void file_place_close(struct file_place *place);
 
+/* Calls visit with each name of dest beneath what is allowed and the directory it is in, from the top; ends at the
+ * first that returns other than 0, with that. A negative err when a directory cannot be opened. */
+int file_place_visit(const struct file_allow *a, struct slice dest,
+                     int (*visit)(void *arg, int dir_fd, struct slice name), void *arg) MUST_CHECK;
+
+/* fsync of a directory: 0 or errno. A file system that cannot sync directories (EINVAL, ENOTSUP) is named once, and the
+ * answer is 0: what a program does there has always the durability that the file system gives. */
+int file_sync_dir(int dir_fd) MUST_CHECK;
+
 #endif

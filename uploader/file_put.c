@@ -9,7 +9,7 @@
 /* Takes the temporary name for us alone. 0, EBUSY: another uploader is writing it, or errno. */
 static int lock_put(struct file_job *j) {
     for (int tries = 0; tries < 8; tries++) {
-        j->fd = file_open_retrying(j->place.dir_fd, j->temp, O_RDWR | O_CREAT);
+        j->fd = file_open_temp(j->place.dir_fd, j->temp, O_RDWR | O_CREAT);
         if (j->fd < 0)
             return errno;
         struct stat st, named;
@@ -54,5 +54,10 @@ void file_put_close(struct backend_file *b, struct file_job *j) {
     }
     j->task->result.crc = source_crc(j->task->source);
     j->task->result.size = source_length(j->task->source);
+    if (lseek(j->fd, 0, SEEK_END) < (off_t)source_length(j->task->source) && /* it ends in a hole */
+        ftruncate(j->fd, (off_t)source_length(j->task->source)) != 0) {
+        file_job_fail_errno(j, "cannot give its temporary file its size", errno);
+        return;
+    }
     file_job_close(b, j);
 }

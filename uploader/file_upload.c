@@ -31,7 +31,7 @@ bool file_upload_parse_handle(const struct task *t, uint64_t *ino) {
 
 /* The temporary file, opened and checked to be the handle's. 0, ENOENT when it is not there (any more), or errno. */
 static int open_temp(struct file_job *j, int flags, struct stat *st) {
-    j->fd = file_open_retrying(j->place.dir_fd, j->temp, flags);
+    j->fd = file_open_temp(j->place.dir_fd, j->temp, flags);
     if (j->fd < 0)
         return errno;
     if (fstat(j->fd, st) != 0)
@@ -46,7 +46,7 @@ void file_upload_begin(struct backend_file *b, struct file_job *j) {
     if (!file_job_final_is_usable(j))
         return;
     struct stat st;
-    j->fd = file_open_retrying(j->place.dir_fd, j->temp, O_RDWR | O_CREAT);
+    j->fd = file_open_temp(j->place.dir_fd, j->temp, O_RDWR | O_CREAT);
     if (j->fd < 0 || fstat(j->fd, &st) != 0) {
         file_job_fail_errno(j, "cannot create its temporary file", errno);
         return;
@@ -56,6 +56,8 @@ void file_upload_begin(struct backend_file *b, struct file_job *j) {
         return;
     }
     FAULT_POINT_AS(temp_created, "begin");
+    if (!file_close_may_replace(b, j)) /* before its bytes are sent; nothing is left there */
+        return;
     if ((uint64_t)st.st_size < t->job.source.size && ftruncate(j->fd, (off_t)t->job.source.size) != 0) {
         file_job_fail_errno(j, "cannot give its temporary file its size", errno);
         return;

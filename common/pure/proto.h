@@ -96,6 +96,7 @@ struct source_ref {    /* a file as its producer saw it */
     int64_t mtime_ns, ctime_ns;
     uint64_t ino, dev;
     struct slice boot; /* boot id of the producer's host: dev counts only there */
+    uint32_t mode;     /* st_mode: type and permission bits; 0: not known */
 };
 
 struct target {            /* where it goes */

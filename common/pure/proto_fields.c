@@ -87,6 +87,7 @@ static const struct field source_fields[] = {
     NUMBER(source_ref, 6, ino, OPTIONAL, ANY64),
     NUMBER(source_ref, 7, dev, OPTIONAL, ANY64),
     TEXT(source_ref, 8, boot, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(source_ref, 90, mode, OPTIONAL, 0177777),
 };
 static const struct shape source_shape = SHAPE("source", source_ref, source_fields);
 

@@ -21,6 +21,7 @@ void fileid_from_stat(const struct stat *st, struct fileid *id) {
         .ctime_ns = nanoseconds(st->st_ctim),
         .ino = st->st_ino,
         .dev = st->st_dev,
+        .mode = st->st_mode,
     };
 }
 

@@ -13,6 +13,7 @@ struct fileid {
     uint64_t size;
     int64_t mtime_ns, ctime_ns;
     uint64_t ino, dev;
+    uint32_t mode; /* not compared: a change of it moves ctime */
 };
 
 void fileid_from_stat(const struct stat *st, struct fileid *id);

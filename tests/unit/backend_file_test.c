@@ -80,7 +80,8 @@ static struct source_ref planned(void) {
                                .ctime_ns = id.ctime_ns,
                                .ino = id.ino,
                                .dev = id.dev,
-                               .boot = slice_of(boot_id())};
+                               .boot = slice_of(boot_id()),
+                               .mode = id.mode};
 }
 
 static struct task make(enum job_kind kind, const char *handle, uint32_t chunk) {
@@ -205,11 +206,61 @@ static void test_chunks_out_of_order_make_the_file(void **state) {
     char path[400];
     dest_dir(path);
     assert_int_equal(count_files(path), 1);
+}
+
+static mode_t mode_of(const char *path) {
     struct stat st;
-    assert_int_equal(stat(final_path(), &st), 0);
-    mode_t mask = umask(0);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 0777;
+}
+
+static mode_t temp_mode(void) {
+    char path[700];
+    temp_path(path);
+    return mode_of(path);
+}
+
+static void test_no_more_permissions_than_the_source(void **state) {
+    (void)state;
+    static const mode_t modes[] = {0600, 0640, 0644, 0755, 0400, 04755, 0};
+    mode_t mask = umask(022);
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        assert_int_equal(chmod(source_path, modes[i] ? modes[i] : 0644), 0);
+        begin();
+        assert_int_equal(temp_mode(), 0600);
+        for (uint32_t chunk = 0; chunk < CHUNKS; chunk++)
+            send_chunk(chunk);
+        struct task t = make(JOB_FINISH, handle, 0);
+        t.parts = parts;
+        t.part_count = CHUNKS;
+        if (modes[i] == 0)
+            t.job.source.mode = 0; /* not known: from a program that does not say it */
+        run(&t);
+        assert_int_equal(t.result.outcome, OUTCOME_DONE);
+        assert_int_equal(mode_of(final_path()), modes[i] ? modes[i] & 0777 : 0600);
+    }
+    umask(027);
+    backend->ops->destroy(backend);
+    const char *allows[] = {allow};
+    assert_int_equal(backend_file_new(&backend, allows, 1), 0);
     umask(mask);
-    assert_int_equal(st.st_mode & 0777, 0666 & ~mask); /* not the source's 0600 */
+    assert_int_equal(chmod(source_path, 0666), 0);
+    struct task put = make(JOB_PUT, "", 0);
+    run(&put);
+    assert_int_equal(put.result.outcome, OUTCOME_DONE);
+    assert_int_equal(mode_of(final_path()), 0640);
+}
+
+static void test_finish_cut_off_after_its_mode(void **state) {
+    (void)state;
+    begin();
+    for (uint32_t chunk = 0; chunk < CHUNKS; chunk++)
+        send_chunk(chunk);
+    char path[700];
+    temp_path(path);
+    assert_int_equal(chmod(path, 0), 0);
+    assert_int_equal(finish().result.outcome, OUTCOME_DONE);
+    assert_final(SIZE);
 }
 
 static void test_second_begin_takes_the_first_ones_file(void **state) {
@@ -648,7 +699,8 @@ static void test_full_file_system(void **state) {
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-UNIT_MAIN(TEST(test_chunks_out_of_order_make_the_file), TEST(test_second_begin_takes_the_first_ones_file),
+UNIT_MAIN(TEST(test_no_more_permissions_than_the_source), TEST(test_finish_cut_off_after_its_mode),
+          TEST(test_chunks_out_of_order_make_the_file), TEST(test_second_begin_takes_the_first_ones_file),
           TEST(test_several_chunks_at_a_time_share_a_sync), TEST(test_finish_again_after_a_crash_before_its_record),
           TEST(test_finish_never_takes_a_foreign_file), TEST(test_finish_again_compares_the_bytes),
           TEST(test_finish_wants_every_part), TEST(test_finish_checks_the_size), TEST(test_handle_that_is_gone),
