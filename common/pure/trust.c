@@ -219,27 +219,37 @@ static bool fits_address(const struct trust_line *l, enum fit fit, const char *e
     return len && strncmp(l->endpoint, endpoint, len) == 0 && !strchr(l->endpoint + len, ':');
 }
 
-/* How many different keys fit. */
-static size_t fitting(const struct trust *t, enum trust_role role, enum fit fit, const char *endpoint,
-                      struct curve_key *key) {
-    size_t count = 0;
-    for (size_t i = 0; i < t->line_count; i++) {
-        const struct trust_line *l = &t->lines[i];
-        if (!(l->roles & role) || !fits_address(l, fit, endpoint) || (count && curve_key_equal(key, &l->key)))
-            continue;
-        *key = l->key;
-        count++;
-    }
-    return count;
+static bool server_keys_have(const struct trust_server_keys *k, const struct curve_key *key) {
+    for (size_t i = 0; i < k->count && i < TRUST_SERVER_KEYS_MAX; i++)
+        if (curve_key_equal(&k->keys[i], key))
+            return true;
+    return false;
 }
 
-int trust_server(const struct trust *t, enum trust_role role, const char *endpoint, struct curve_key *key) {
-    size_t count = fitting(t, role, FIT_ADDRESS, endpoint, key);
-    if (count == 0 && role == TRUST_PRODUCER) /* its jobs and its data have a port each */
-        count = fitting(t, role, FIT_HOST, endpoint, key);
-    if (count == 0)
-        count = fitting(t, role, FIT_WITHOUT, endpoint, key);
-    return count == 1 ? 0 : count == 0 ? ERR_NOT_FOUND : ERR_LIMIT;
+/* The different keys that fit. count is one more than there is room for when there are too many. */
+static size_t server_keys_fit(const struct trust *t, enum trust_role role, enum fit fit, const char *endpoint,
+                              struct trust_server_keys *k) {
+    *k = (struct trust_server_keys){.count = 0};
+    for (size_t i = 0; i < t->line_count && k->count <= TRUST_SERVER_KEYS_MAX; i++) {
+        const struct trust_line *l = &t->lines[i];
+        if (!(l->roles & role) || !fits_address(l, fit, endpoint) || server_keys_have(k, &l->key))
+            continue;
+        if (k->count < TRUST_SERVER_KEYS_MAX)
+            k->keys[k->count] = l->key;
+        k->count++;
+    }
+    return k->count;
+}
+
+int trust_server(const struct trust *t, enum trust_role role, const char *endpoint, struct trust_server_keys *k) {
+    size_t most = role == TRUST_CONSUMER ? TRUST_SERVER_KEYS_MAX : 1;
+    if (server_keys_fit(t, role, FIT_ADDRESS, endpoint, k) == 0)
+        most = 1;                                 /* a line without an endpoint does not say which server it is for */
+    if (k->count == 0 && role == TRUST_PRODUCER) /* its jobs and its data have a port each */
+        server_keys_fit(t, role, FIT_HOST, endpoint, k);
+    if (k->count == 0)
+        server_keys_fit(t, role, FIT_WITHOUT, endpoint, k);
+    return k->count == 0 ? ERR_NOT_FOUND : k->count > most ? ERR_LIMIT : 0;
 }
 
 /* ---- a key of one's own ---- */

@@ -54,10 +54,17 @@ void trust_release(struct trust *t);
 /* The roles of a key, 0 for one that is not there. */
 unsigned trust_roles(const struct trust *t, const struct curve_key *key);
 
-/* The key to expect of a server: that of the line with this role and endpoint; for a producer, else that of the
- * lines with its host and another port; else that of the one line of the role without an endpoint. ERR_NOT_FOUND: there
- * is none; ERR_LIMIT: several keys fit. */
-int trust_server(const struct trust *t, enum trust_role role, const char *endpoint, struct curve_key *key) MUST_CHECK;
+/* The keys to expect of a server: those of the lines with this role and endpoint; for a producer, else those of the
+ * lines with its host and another port; else those of the lines of the role without an endpoint. One key, or two where
+ * a consumer's endpoint has two lines: its key is being replaced, and either may be in use. ERR_NOT_FOUND: there is
+ * none; ERR_LIMIT: too many keys fit. */
+#define TRUST_SERVER_KEYS_MAX 2
+struct trust_server_keys {
+    struct curve_key keys[TRUST_SERVER_KEYS_MAX]; /* in the order of the file */
+    size_t count;
+};
+int trust_server(const struct trust *t, enum trust_role role, const char *endpoint,
+                 struct trust_server_keys *k) MUST_CHECK;
 
 const char *trust_role_name(enum trust_role role);
 /* "uploader" or "producer,reader"; 0 and *what when it is not that. */

@@ -404,21 +404,43 @@ static bool is_admitted(const struct curve_key *key) {
     return curve_key_is_set(key) && keys_admit(key);
 }
 
+/* Drops the connection and makes another one that expects `key`. */
+static void client_expect(struct endpoint *e, const struct curve_key *key, bool known) {
+    if (!e->cut)
+        (void)zmq_disconnect(e->socket, e->address);
+    e->cut = !known;
+    e->expected = *key;
+    e->alone_ms = clock_ms();
+    if (known && (set_keys(e) != 0 || zmq_connect(e->socket, e->address) != 0))
+        log_warn("%s: cannot connect: %s", e->address, zmq_strerror(errno));
+}
+
+/* One of the two keys that a consumer may have. */
+static bool client_still_expects(const struct endpoint *e) {
+    struct curve_key first, other;
+    return keys_expected(e->address, e->server, &first) == 0 &&
+           (curve_key_equal(&first, &e->expected) ||
+            (keys_expected_other(e->address, e->server, &first, &other) == 0 && curve_key_equal(&other, &e->expected)));
+}
+
 /* The server's key may have changed, gone, or come back. */
 static void client_reread(struct endpoint *e) {
     struct curve_key now;
     bool known = keys_expected(e->address, e->server, &now) == 0;
-    if (known && !e->cut && curve_key_equal(&now, &e->expected))
+    if (known && !e->cut && client_still_expects(e))
         return;
     if (!known && !e->cut)
-        log_warn("%s: disconnected: nobody is trusted to be there any more", e->address);
-    if (!e->cut)
-        (void)zmq_disconnect(e->socket, e->address);
-    e->cut = !known;
-    e->expected = now;
-    e->alone_ms = clock_ms();
-    if (known && (set_keys(e) != 0 || zmq_connect(e->socket, e->address) != 0))
-        log_warn("%s: cannot connect: %s", e->address, zmq_strerror(errno));
+        log_warn("%s: disconnected: no key is trusted there any more", e->address);
+    client_expect(e, &now, known);
+}
+
+void endpoint_try_other_key(struct endpoint *e) {
+    struct curve_key other;
+    if (!e->curve || e->cut || keys_expected_other(e->address, e->server, &e->expected, &other) != 0 ||
+        curve_key_equal(&other, &e->expected))
+        return;
+    log_debug("%s: no answer; trying the other key that the trust file has for it", e->address);
+    client_expect(e, &other, true);
 }
 
 int endpoint_reread_keys(void) {

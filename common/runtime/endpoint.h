@@ -42,6 +42,9 @@ int endpoint_open_consumer(struct endpoint **e, const char *address) MUST_CHECK;
 /* The trust file is read again, and every socket acts on it: whoever lost what it had is disconnected before this
  * returns, and nothing more of it is handed up. An error, logged: everything is as before. */
 int endpoint_reread_keys(void) MUST_CHECK;
+/* Connected by endpoint_open_consumer: no answer came with the key that was expected. Connects again with the other one
+ * where the trust file has two for this address; else does nothing. */
+void endpoint_try_other_key(struct endpoint *e);
 /* What it is bound to, wildcard resolved, or connected to. */
 const char *endpoint_address(const struct endpoint *e);
 void endpoint_close(struct endpoint **e); /* drops what was not sent; removes the file of a bound ipc socket */

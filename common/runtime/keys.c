@@ -176,17 +176,27 @@ static bool is_tcp(const char *address) {
     return strncmp(address, "tcp://", 6) == 0;
 }
 
-int keys_expected(const char *address, enum trust_role server, struct curve_key *key) {
+int keys_expected_other(const char *address, enum trust_role server, const struct curve_key *not_this,
+                        struct curve_key *key) {
+    struct trust_server_keys all;
     *key = (struct curve_key){{0}};
     if (!is_tcp(address))
         return 0;
     if (!keys_are_there())
         return keys.o.insecure ? 0 : ERR_DENIED;
-    if (server == TRUST_PRODUCER && keys.own_producer)
+    if (server == TRUST_PRODUCER && keys.own_producer) {
         *key = keys.own.public;
-    else if (server)
-        return trust_server(&keys.trust, server, address, key);
-    return 0;
+        return 0;
+    }
+    int err = server ? trust_server(&keys.trust, server, address, &all) : 0;
+    if (server && !err)
+        *key = all.count > 1 && curve_key_equal(&all.keys[0], not_this) ? all.keys[1] : all.keys[0];
+    return err;
+}
+
+int keys_expected(const char *address, enum trust_role server, struct curve_key *key) {
+    const struct curve_key none = {{0}};
+    return keys_expected_other(address, server, &none, key);
 }
 
 int keys_check(const char *option, const char *address, enum trust_role server) {
@@ -202,8 +212,9 @@ int keys_check(const char *option, const char *address, enum trust_role server) 
                   option, gap, address);
         return ERR_USAGE;
     case ERR_LIMIT:
-        log_error("%s%s%s: %s has several keys for it; add one line 'KEY %s %s'", option, gap, address, keys.o.trust,
-                  role, address);
+        log_error("%s%s%s: %s has several keys for it; keep one line 'KEY %s %s' (or two, of a consumer whose key is "
+                  "being replaced)",
+                  option, gap, address, keys.o.trust, role, address);
         return ERR_USAGE;
     default:
         log_error("%s%s%s: %s does not say whose key is to be expected there; add a line 'KEY %s %s'", option, gap,

@@ -42,6 +42,10 @@ bool keys_are_there(void);
 int keys_check(const char *option, const char *address, enum trust_role server) MUST_CHECK;
 /* The same, nothing is logged; *key is empty where there are no keys. */
 int keys_expected(const char *address, enum trust_role server, struct curve_key *key) MUST_CHECK;
+/* While a consumer's key is being replaced its address has two. *key: the other one than `not_this`, or the only one.
+ * Errors as in keys_expected. */
+int keys_expected_other(const char *address, enum trust_role server, const struct curve_key *not_this,
+                        struct curve_key *key) MUST_CHECK;
 
 /* The roles of a peer's key now; all without keys, for those that have none. */
 unsigned keys_roles(const struct curve_key *key);

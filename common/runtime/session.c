@@ -34,6 +34,7 @@
 #define LOOK_SILENCE_MS 1000 /* a welcomed session looks after this silence */
 #define SILENT_MS 3000
 #define BYE_LINGER_MS 200
+#define KEY_TRY_MS 2000 /* without an answer: the consumer may have its other key (trust.h) */
 
 struct session {
     enum role role;
@@ -49,6 +50,7 @@ struct session {
     bool hello_now; /* said HELLO_FIRST */
     uint64_t heard_ms, looked_ms, hello_ms;
     uint64_t hello_retry_ms;
+    uint64_t key_ms; /* when the present key was tried first */
     uint64_t number;         /* of the last question */
     uint64_t hello_number;   /* of the last HELLO that left; 0 none on this endpoint */
     uint64_t welcomed_up_to; /* WELCOMEs to HELLOs up to this number say nothing new */
@@ -204,6 +206,7 @@ static int connect_to(struct session *s, const char *address) {
     s->hello_now = false;
     s->hello_ms = 0;
     s->hello_retry_ms = HELLO_RETRY_FIRST_MS;
+    s->key_ms = clock_ms();
     return err;
 }
 
@@ -278,10 +281,18 @@ static int greet(struct session *s, uint64_t now_ms, uint64_t *deadline_ms) {
     return err;
 }
 
+static void try_other_key(struct session *s, uint64_t now_ms) {
+    if (session_is_connected(s) || now_ms < s->key_ms + KEY_TRY_MS || now_ms < s->heard_ms + KEY_TRY_MS)
+        return;
+    s->key_ms = now_ms;
+    endpoint_try_other_key(s->endpoint);
+}
+
 int session_step(struct session *s, uint64_t now_ms, uint64_t *deadline_ms) {
     int err = find_consumer(s, now_ms, deadline_ms);
     if (err || !s->endpoint)
         return err;
+    try_other_key(s, now_ms); /* the HELLOs of greet make this come again */
     return greet(s, now_ms, deadline_ms);
 }
 

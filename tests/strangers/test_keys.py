@@ -410,6 +410,29 @@ def test_added_while_it_waits(fleet):
     assert uploader.child.wait(20) == 0
 
 
+def test_a_consumer_changes_its_key_under_load(fleet):
+    """Two lines for its endpoint while the key is replaced: peers go on with the new key, and the old line can go."""
+    fresh = fleet.keys.make("consumer-fresh", "consumer", fleet.at)
+    uploader = fleet.start_uploader(None, "--bwlimit", "1MiB")
+    producer = fleet.start_producer("file", 12 * MIB)
+    wait_for(lambda: len(fleet.box.records("chunk")) > 8, what="work is under way with the old key")
+    assert "uploader" in fleet.read("status").stdout
+    fleet.consumer.child.terminate()
+    assert fleet.consumer.child.wait(20) == 0, fleet.consumer.log()
+    fleet.consumer_host = fresh
+    fleet.start_consumer()
+    before = len(fleet.box.records("chunk"))
+    wait_for(lambda: len(fleet.box.records("chunk")) > before + 8, what="work goes on with the new key")
+    assert "uploader" in fleet.read("status").stdout
+    fleet.keys.lines = {k: v for k, v in fleet.keys.lines.items() if k[0] != "consumer"}  # the old line
+    fleet.keys.write()
+    for process in (uploader, producer):
+        fleet.keys.reread(process.child)
+    fleet.ended(producer, "file")
+    fleet.check()
+    uploader.child.kill()
+
+
 @pytest.mark.strangers
 def test_jobs_of_an_unknown_producer(fleet):
     """A producer of this host that the consumer names and this uploader's file does not: said once."""

@@ -110,31 +110,41 @@ static void test_only_comments_is_nobody(void **state) {
 
 static void test_servers(void **state) {
     struct trust t;
-    struct curve_key k;
+    struct trust_server_keys k;
     (void)state;
     parsed(&t, KEY_A " consumer tcp://a:1\n" KEY_B " consumer\n" KEY_C " producer tcp://c:1\n" KEY_C
                      " producer tcp://c:2\n" KEY_A " producer\n" KEY_B " producer\n");
     assert_int_equal(trust_server(&t, TRUST_CONSUMER, "tcp://a:1", &k), 0);
-    assert_string_equal(k.text, KEY_A);
+    assert_string_equal(k.keys[0].text, KEY_A);
     assert_int_equal(trust_server(&t, TRUST_CONSUMER, "tcp://a:12", &k), 0); /* the one without an endpoint */
-    assert_string_equal(k.text, KEY_B);
+    assert_string_equal(k.keys[0].text, KEY_B);
     assert_int_equal(trust_server(&t, TRUST_PRODUCER, "tcp://c:2", &k), 0);
-    assert_string_equal(k.text, KEY_C);
+    assert_string_equal(k.keys[0].text, KEY_C);
     assert_int_equal(trust_server(&t, TRUST_PRODUCER, "tcp://c:7702", &k), 0); /* another port of its host */
-    assert_string_equal(k.text, KEY_C);
+    assert_string_equal(k.keys[0].text, KEY_C);
     assert_int_equal(trust_server(&t, TRUST_PRODUCER, "tcp://cc:1", &k), ERR_LIMIT);
     assert_int_equal(trust_server(&t, TRUST_PRODUCER, "tcp://other:1", &k), ERR_LIMIT);
     trust_release(&t);
     parsed(&t,
            KEY_A " producer tcp://[::1]:7700\n" KEY_B " producer tcp://[::1:2]:7700\n" KEY_C " consumer tcp://a:1\n");
     assert_int_equal(trust_server(&t, TRUST_PRODUCER, "tcp://[::1]:7702", &k), 0);
-    assert_string_equal(k.text, KEY_A);
+    assert_string_equal(k.keys[0].text, KEY_A);
     assert_int_equal(trust_server(&t, TRUST_CONSUMER, "tcp://a:2", &k), ERR_NOT_FOUND);
     trust_release(&t);
     parsed(&t, KEY_A " consumer tcp://a:1\n" KEY_B " producer,consumer tcp://a:1\n" KEY_C " uploader\n");
-    assert_int_equal(trust_server(&t, TRUST_CONSUMER, "tcp://a:1", &k), ERR_LIMIT); /* two keys for one address */
+    assert_int_equal(trust_server(&t, TRUST_CONSUMER, "tcp://a:1", &k), 0);
+    assert_int_equal(k.count, 2); /* its key is being replaced */
+    assert_string_equal(k.keys[0].text, KEY_A);
+    assert_string_equal(k.keys[1].text, KEY_B);
     assert_int_equal(trust_server(&t, TRUST_PRODUCER, "tcp://b:1", &k), ERR_NOT_FOUND);
     assert_int_equal(trust_server(&t, TRUST_PRODUCER, "tcp://a:1", &k), 0);
+    trust_release(&t);
+    parsed(&t, KEY_A " consumer tcp://a:1\n" KEY_B " consumer tcp://a:1\n" KEY_A " consumer tcp://a:1\n" KEY_C
+                     " consumer tcp://a:1\n");
+    assert_int_equal(trust_server(&t, TRUST_CONSUMER, "tcp://a:1", &k), ERR_LIMIT); /* three different keys */
+    trust_release(&t);
+    parsed(&t, KEY_A " consumer\n" KEY_B " consumer\n");
+    assert_int_equal(trust_server(&t, TRUST_CONSUMER, "tcp://a:1", &k), ERR_LIMIT); /* no line names the address */
     trust_release(&t);
 }
 
