@@ -136,6 +136,13 @@ def server(kind):
         yield running
 
 
+@pytest.fixture(autouse=True)
+def servers_are_alive(request):
+    """A server that died fails every further test that wants it at once, with the end of its log."""
+    for name in {"rgw", "swift", "minio"} & set(request.fixturenames):
+        request.getfixturevalue(name).alive()
+
+
 @pytest.fixture(scope="session")
 def rgw():
     yield from server(CephRgw)

@@ -30,6 +30,7 @@ def ordinary(box):
     if os.geteuid() != 0:
         return {}
     os.chmod(box.dir, 0o755)
+    box.share_programs()
     for name in ("home", "run", "state"):
         os.chown(box.dir / name, 65534, 65534)
     work = box.dir / "work"
