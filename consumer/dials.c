@@ -4,6 +4,7 @@
 #include "pure/units.h"
 #include "system/log.h"
 #include "system/oserr.h"
+#include "system/owner.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -66,6 +67,7 @@ static int write_temp(const char *dir, const char *text, size_t len) {
     int fd = open_in(dir, "set.new", O_WRONLY | O_CREAT | O_TRUNC); /* one writer: who holds the directory's lock */
     if (fd < 0)
         return errno;
+    owner_inherit(fd, dir);
     int error = 0;
     ssize_t n = write(fd, text, len);
     if (n != (ssize_t)len)

@@ -15,6 +15,7 @@
 #include "system/journal_dir.h"
 #include "system/log.h"
 #include "system/oserr.h"
+#include "system/owner.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -91,6 +92,7 @@ static int take_lock(struct journal *j) {
     j->lock_fd = openat(j->dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (j->lock_fd < 0)
         return disk_error(j->dir, LOCK_FILE, "open");
+    owner_inherit(j->lock_fd, j->dir);
     for (int tries = 0; flock(j->lock_fd, LOCK_EX | LOCK_NB) != 0;) {
         if (errno == EWOULDBLOCK && tries++ == LOCK_TRIES)
             return log_busy(j);
@@ -170,6 +172,7 @@ int disk_create(const char *dir, const char *name, bool exclusive, int *fd) {
     int flags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | (exclusive ? O_EXCL : O_TRUNC);
     *fd = open(path, flags, 0600);
     int error = errno;
+    owner_inherit(*fd, dir);
     free(path);
     errno = error;
     if (*fd >= 0)

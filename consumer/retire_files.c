@@ -4,6 +4,7 @@
 #include "system/dirs.h"
 #include "system/log.h"
 #include "system/oserr.h"
+#include "system/owner.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -100,6 +101,7 @@ static int put_copy(const struct retire *r, int from, const char *temp, const ch
     int to = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (to < 0)
         return failed(temp, "create");
+    owner_inherit(to, r->o->archive);
     int err = copy(io, from, to, block, temp);
     close(to);
     if (!err && io->journal.rename(temp, path) != 0)

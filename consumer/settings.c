@@ -80,7 +80,11 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     rotate_bytes = JOURNAL_ROTATE_BYTES;
     int rc = options_parse("consumer", specs, argc, argv, &arguments);
     /* cp looks for this name in the log file */
-    log_setup(for_cp ? "chunklift-consumer" : "chunklift", quiet ? LOG_ERROR : verbose ? LOG_DEBUG : LOG_INFO, for_cp);
+    log_setup(for_cp ? "chunklift-consumer" : "chunklift",
+              quiet     ? LOG_ERROR
+              : verbose ? LOG_DEBUG
+                        : LOG_INFO,
+              for_cp || log_goes_to_file());
     log_set_json(json);
     if (!rc && help)
         options_help(stdout, "chunklift consumer [options]",

@@ -5,6 +5,7 @@
 #include "system/fault.h"
 #include "system/log.h"
 #include "system/oserr.h"
+#include "system/owner.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -97,6 +98,7 @@ static int write_temp(struct writing *w, const char *dir, const char *path, stru
     w->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (w->fd < 0)
         return warn(dir, "create");
+    owner_inherit(w->fd, dir);
     int err = write_all(w, prefix, body);
     if (w->failed)
         err = warn(dir, "write");

@@ -8,6 +8,7 @@
 #include "system/options.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -46,12 +47,20 @@ static int sync_directory_of(const char *path) {
     return rc;
 }
 
+struct file_kind {
+    mode_t mode;
+    const struct passwd *owner; /* NULL: who runs this */
+};
+
 /* Under a name of its own, which O_EXCL makes sure of; whole and durable before it gets the other name. */
-static int write_temporary(const char *temporary, mode_t mode, struct slice text) {
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+static int write_temporary(const char *temporary, const struct file_kind *kind, struct slice text) {
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kind->mode);
     if (fd < 0)
         return -1;
-    int rc = fchmod(fd, mode) != 0 || write_all(fd, text) != 0 || fsync(fd) != 0 ? -1 : 0; /* whatever the umask says */
+    bool ok = fchmod(fd, kind->mode) == 0 && /* the umask does not count */
+              (!kind->owner || fchown(fd, kind->owner->pw_uid, kind->owner->pw_gid) == 0) && write_all(fd, text) == 0 &&
+              fsync(fd) == 0;
+    int rc = ok ? 0 : -1;
     int error = errno;
     close(fd);
     if (rc != 0)
@@ -70,7 +79,7 @@ static int say_failed(const char *path) {
 }
 
 /* link(2) overwrites nothing. */
-static int create(const char *path, mode_t mode, struct slice text) {
+static int create(const char *path, const struct file_kind *kind, struct slice text) {
     struct buf temporary = BUF_INIT;
     uint8_t bits[8];
     char hex[2 * sizeof bits + 1];
@@ -80,7 +89,7 @@ static int create(const char *path, mode_t mode, struct slice text) {
     int err = buf_addf(&temporary, "%s.%s", path, hex);
     if (err)
         return err;
-    if (write_temporary(temporary.data, mode, text) != 0) {
+    if (write_temporary(temporary.data, kind, text) != 0) {
         err = say_failed(path);
     } else {
         if (link(temporary.data, path) != 0)
@@ -121,7 +130,7 @@ static bool exists(const char *path) {
     return lstat(path, &st) == 0;
 }
 
-static int make(const char *path, const char *roles) {
+static int make(const char *path, const char *roles, const struct passwd *owner) {
     struct key_pair pair;
     struct buf public_path = BUF_INIT, secret = BUF_INIT, public = BUF_INIT;
     int err = buf_reserve(&secret, 1024); /* not moved while it grows: nothing of it stays behind */
@@ -138,9 +147,9 @@ static int make(const char *path, const char *roles) {
     if (!err)
         err = public_text(&pair, roles, &public);
     if (!err)
-        err = create(path, 0600, buf_slice(&secret));
+        err = create(path, &(struct file_kind){0600, owner}, buf_slice(&secret));
     if (!err) {
-        err = create(public_path.data, 0644, buf_slice(&public));
+        err = create(public_path.data, &(struct file_kind){0644, NULL}, buf_slice(&public));
         if (err)
             unlink(path); /* made just now */
     }
@@ -169,13 +178,25 @@ static int check(const struct text_list *arguments, const char *roles) {
     return 0;
 }
 
+/* *owner: NULL without --owner. */
+static int find_owner(const char *name, const struct passwd **owner) {
+    *owner = name ? getpwnam(name) : NULL;
+    if (!name || *owner)
+        return 0;
+    log_error("--owner %s: there is no such user; make it first, for example with useradd", name);
+    return ERR_USAGE;
+}
+
 int keygen_command(int argc, char **argv) {
-    const char *roles = NULL;
+    const char *roles = NULL, *owner_name = NULL;
+    const struct passwd *owner = NULL;
     bool quiet = false, help = false, version = false;
     struct text_list arguments;
     const struct option_spec specs[] = {
         {"roles", 0, OPTION_TEXT, &roles, "ROLES",
          "write them into FILE.pub: producer, uploader, reader, operator, consumer"},
+        {"owner", 0, OPTION_TEXT, &owner_name, "USER",
+         "give FILE to this user (needs root); a service runs as that user"},
         {"quiet", 'q', OPTION_FLAG, &quiet, NULL, "nothing but errors"},
         {"help", 'h', OPTION_FLAG, &help, NULL, "this text"},
         {"version", 0, OPTION_FLAG, &version, NULL, "the version"},
@@ -188,7 +209,8 @@ int keygen_command(int argc, char **argv) {
         options_help(stdout, USAGE, ABOUT, specs);
     else if (version)
         puts("chunklift " CHUNKLIFT_VERSION);
-    else if (!(err = check(&arguments, roles)) && !(err = make(arguments.items[0], roles)) && !quiet)
+    else if (!(err = check(&arguments, roles)) && !(err = find_owner(owner_name, &owner)) &&
+             !(err = make(arguments.items[0], roles, owner)) && !quiet)
         log_info("%s stays here; %s.pub, %s, goes into the --trust file of those who trust this host",
                  arguments.items[0], arguments.items[0], roles ? "one line" : "with the roles added after the key");
     if (err == ERR_NOMEM)

@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
     no_core_files();
     int err = settings_parse(&settings, argc, argv);
     if (err == 0) {
-        log_setup("chunklift", level_of(&settings), false);
+        log_setup("chunklift", level_of(&settings), !settings.for_cp && log_goes_to_file());
         log_set_json(settings.json);
     }
     if (err == 0)

@@ -244,7 +244,7 @@ static size_t server_keys_fit(const struct trust *t, enum trust_role role, enum 
 int trust_server(const struct trust *t, enum trust_role role, const char *endpoint, struct trust_server_keys *k) {
     size_t most = role == TRUST_CONSUMER ? TRUST_SERVER_KEYS_MAX : 1;
     if (server_keys_fit(t, role, FIT_ADDRESS, endpoint, k) == 0)
-        most = 1;                                 /* a line without an endpoint does not say which server it is for */
+        most = 1;                                /* a line without an endpoint does not say which server it is for */
     if (k->count == 0 && role == TRUST_PRODUCER) /* its jobs and its data have a port each */
         server_keys_fit(t, role, FIT_HOST, endpoint, k);
     if (k->count == 0)

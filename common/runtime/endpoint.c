@@ -32,6 +32,7 @@
 #include "system/dirs.h"
 #include "system/log.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -225,6 +226,17 @@ static int address_check(const char *address) {
     return 0;
 }
 
+/* libzmq tries a local socket that it may not open again and again without a word. */
+static int consumer_is_admitting(const char *address) {
+    static const char scheme[] = "ipc://";
+    const char *path = strncmp(address, scheme, sizeof scheme - 1) == 0 ? address + sizeof scheme - 1 : NULL;
+    if (!path || faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) == 0 || errno != EACCES)
+        return 0;
+    log_error("%s: permission denied; the socket is open to its owner and group: join that group, or run as its owner",
+              address);
+    return ERR_DENIED;
+}
+
 static int attach(struct endpoint *e, const char *address) {
     int rc = kind_binds(e->kind) ? zmq_bind(e->socket, address) : zmq_connect(e->socket, address);
     if (rc == 0) {
@@ -325,6 +337,8 @@ static int open_to(struct endpoint **out, enum endpoint_kind kind, const char *a
     int err = address_check(address);
     if (err == 0 && kind_binds(kind))
         err = ipc_path_is_free(address);
+    if (err == 0 && server == TRUST_CONSUMER)
+        err = consumer_is_admitting(address);
     if (err == 0)
         err = context_get();
     if (err)

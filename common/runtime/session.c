@@ -50,7 +50,7 @@ struct session {
     bool hello_now; /* said HELLO_FIRST */
     uint64_t heard_ms, looked_ms, hello_ms;
     uint64_t hello_retry_ms;
-    uint64_t key_ms; /* when the present key was tried first */
+    uint64_t key_ms;         /* when the present key was tried first */
     uint64_t number;         /* of the last question */
     uint64_t hello_number;   /* of the last HELLO that left; 0 none on this endpoint */
     uint64_t welcomed_up_to; /* WELCOMEs to HELLOs up to this number say nothing new */

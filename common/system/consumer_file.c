@@ -14,6 +14,7 @@
 #include "system/fault.h"
 #include "system/log.h"
 #include "system/oserr.h"
+#include "system/owner.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -163,8 +164,9 @@ static int write_all(int fd, const char *bytes, size_t len) {
 }
 
 /* Everything or nothing under `path`: through a temporary name and rename(2). */
-static int publish(const char *path, const char *temp, const struct buf *text) {
+static int publish(const char *dir, const char *path, const char *temp, const struct buf *text) {
     int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    owner_inherit(fd, dir);
     bool ok = fd >= 0 && write_all(fd, text->data, text->len) == 0;
     int error = errno;
     if (fd >= 0 && close(fd) != 0 && ok) {
@@ -193,7 +195,7 @@ int consumer_file_write(const char *dir, const struct consumer_file *f) {
     if (!err)
         err = format_file(f, &text);
     if (!err)
-        err = publish(path.data, temp.data, &text);
+        err = publish(dir, path.data, temp.data, &text);
     buf_release(&path);
     buf_release(&temp);
     buf_release(&text);

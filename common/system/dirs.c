@@ -3,8 +3,10 @@
 #include "pure/ids.h"
 #include "system/log.h"
 #include "system/oserr.h"
+#include "system/owner.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,9 +147,18 @@ out:
     return err;
 }
 
+/* A directory that root makes in another user's directory is that user's. */
+static int made_dir(const char *path) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    owner_inherit_at(fd, path);
+    if (fd >= 0)
+        close(fd);
+    return 0;
+}
+
 static int make_dir(const char *path) {
     if (mkdir(path, 0700) == 0)
-        return 0;
+        return made_dir(path);
     int error = errno;
     struct stat st;
     if (stat(path, &st) == 0) { /* whatever mkdir said (EEXIST, EROFS, EACCES): it is there */

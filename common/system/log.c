@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TEXT_MAX 20480 /* a name of 4,096 bytes, every one of them escaped, and a sentence around it */
@@ -31,6 +32,11 @@ void log_setup(const char *program, enum log_level level, bool timestamps) {
 
 void log_set_json(bool on) {
     state.json = on;
+}
+
+bool log_goes_to_file(void) {
+    struct stat st;
+    return fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 enum log_level log_level(void) {

@@ -12,6 +12,8 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 /* program: the prefix ("chunklift"); level: the most detailed that is printed; timestamps: for log files. */
 void log_setup(const char *program, enum log_level level, bool timestamps);
 enum log_level log_level(void);
+/* stderr is a file: its lines are read later, and need their time. A terminal or systemd's journal has its own. */
+bool log_goes_to_file(void);
 /* Each line is an event on stdout too: {"event":"log","ts":…,"level":"error","text":…}. */
 void log_set_json(bool on);
 /* Called before each line so that a progress bar can get out of the way; NULL for none. */

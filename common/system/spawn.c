@@ -7,6 +7,7 @@
 
 #include "system/log.h"
 #include "system/oserr.h"
+#include "system/owner.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -154,6 +155,8 @@ int spawn(const struct spawn_options *o, pid_t *pid) {
         err = err_from_errno(errno);
         goto out;
     }
+    if (o->log_path)
+        owner_inherit_at(p.log_fd, o->log_path);
     if (pipe2(fds, O_CLOEXEC) != 0 || (fds[0] = keep_high(fds[0])) < 0 || (fds[1] = keep_high(fds[1])) < 0) {
         log_error("pipe: %s", strerror(errno));
         goto out;

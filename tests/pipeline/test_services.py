@@ -20,10 +20,7 @@ def installed(box):
     prefix = box.dir / "usr"
     subprocess.run(["cmake", "--install", str(BUILD), "--prefix", str(prefix)], check=True, capture_output=True, timeout=60)
     for name in UNITS.values():
-        unit = prefix / "lib/systemd/system" / name
-        text = unit.read_text()
-        assert "/usr/local/bin/" in text
-        unit.write_text(text.replace("/usr/local/bin/", f"{prefix}/bin/"))
+        assert f"ExecStart={prefix}/bin/chunklift-" in (prefix / "lib/systemd/system" / name).read_text()
     return prefix
 
 
@@ -117,3 +114,15 @@ def test_example_files_name_real_options(box):
         known = set(re.findall(r"--([a-z-]+)", box.run(kind, "--help").stdout))
         named = re.findall(r"^#?([a-z-]+)(?: = .*)?$", (ROOT / kind / f"{kind}.conf").read_text(), re.M)
         assert named and set(named) <= known, f"{kind}.conf: {set(named) - known}"
+
+
+def test_a_log_file_has_times(box):
+    """What goes to a file is read later; what goes to a terminal or to systemd's journal is not stamped twice."""
+    stamped = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z chunklift: "
+    to_file = box.start("consumer", "--bind", f"ipc://{box.dir}/run/c", "--journal", box.journal)
+    wait_for(lambda: to_file.log.read_text().count("\n"), what="a line in the log file")
+    to_file.terminate()
+    assert to_file.wait(20) == 0
+    found = to_file.log.read_text().splitlines()
+    assert found and all(re.match(stamped, line) for line in found), found
+    assert box.run("consumer", "--no-such-option", status=2).stderr.startswith("chunklift: ")
