@@ -115,18 +115,19 @@ def test_small_files_beside_a_large_one(box):
 
 @pytest.mark.fair
 def test_a_producer_without_work_takes_nothing(box):
-    """It waits for a file that nobody may read; the other one has all places."""
+    """It waits for an uploader that may write where its file goes; the other producer has all places."""
     site = Site(box)
     site.uploader(4, 0)
-    elsewhere = random_file(box.dir / "elsewhere" / "f", MIB)
-    idle = site.producer(elsewhere, site.out / "idle", "--retry-for", "60s")
-    wait_for(lambda: "no uploader can do it" in idle.log.read_text(), 20, "it waits")
     source = random_file(site.source / "f", 64 * MIB)
+    idle = site.producer(source, box.dir / "elsewhere" / "idle", "--retry-for", "60s")
+    wait_for(lambda: "no uploader can do it: beneath no --allow" in idle.log.read_text(), 20, "it waits")
     began = time.monotonic()
     child = site.producer(source, site.out / "f")
     assert child.wait(60) == 0
     print(f"64 MiB beside a producer that waits: {time.monotonic() - began:.1f} s")
     site.check(source, "f")
+    assert idle.poll() is None and not events(idle, "second_lease")
+    assert all(u["leases"] == 0 for u in site.status()["upload"])
     idle.kill()
     site.end()
 
