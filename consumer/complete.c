@@ -11,7 +11,6 @@
 #include "pure/text.h"
 #include <stdlib.h>
 
-#define ERROR_TEXT_MAX 768
 #define REDOS_MAX 3 /* of one chunk; then the file fails, because its store does not keep what it accepts */
 
 struct verdict_on { /* a result being judged */
@@ -57,6 +56,8 @@ static int record(struct verdict_on *v, struct record *r, uint64_t useful_bytes)
     if (rc)
         return rc;
     core_note_again(v->c, v->producers, sent > useful_bytes ? sent - useful_bytes : 0);
+    if (v->result->outcome == OUTCOME_DONE)
+        refusals_forget(&v->c->refusals, &v->result->ref.upload); /* somebody can do it */
     return recorded(v, r->seq);
 }
 
@@ -293,36 +294,55 @@ static int judge_done(struct verdict_on *v) {
 
 /* ---- not done ---- */
 
+/* Another uploader may do it (rule 2): its producer offers the job again. */
+static int given_back(struct verdict_on *v) {
+    const struct result *result = v->result;
+    bool of_source = result->klass == FAIL_CHANGED || result->klass == FAIL_SOURCE;
+    struct event e = {.ref = result->ref,
+                      .kind = EVENT_RELEASED,
+                      .why = of_source ? WHY_NO_SOURCE : WHY_NOT_HERE,
+                      .klass = result->klass ? result->klass : FAIL_DEST,
+                      .worker = slice_of(v->peer->worker),
+                      .detail = result->error};
+    struct lease *l = leases_find_of(&v->c->leases, &result->ref, v->peer);
+    core_note_again(v->c, v->producers, result->sent_bytes);
+    if (l) {
+        int rc = core_lease_lost(v->c, l, &e);
+        return rc ? rc : recorded(v, 0);
+    }
+    if (!leases_find(&v->c->leases, &result->ref))
+        core_event(v->c, &e, v->producers);
+    return recorded(v, 0);
+}
+
+/* True: the failure can be this uploader's own, and another one is left that may do the job. */
+static bool another_may(struct verdict_on *v) {
+    const struct result *result = v->result;
+    bool over = true;
+    if (!result->own)
+        return false;
+    enum fail_class klass = result->klass ? result->klass : FAIL_DEST;
+    (void)able_refused(v->c, &result->ref.upload, v->u, v->peer, klass, result->error, &over);
+    return !over;
+}
+
 /* Ends nothing: another plan goes on with the chunks that are there. Recorded once for each class, until the upload is
  * planned again. */
-static int record_failure(struct verdict_on *v, uint32_t *failed, enum fail_class klass, struct slice error) {
-    if (*failed & (UINT32_C(1) << klass))
-        return again(v, 0);
-    error.len = error.len < ERROR_TEXT_MAX ? error.len : ERROR_TEXT_MAX;
-    struct buf text = BUF_INIT;
-    struct record r = {.ev = EV_FAIL, .has = HAS_UPLOAD, .upload = v->result->ref.upload};
-    if (v->u) { /* it may have no other record that names its file */
-        r.has |= HAS_SRC | HAS_DEST;
-        r.src = v->u->is.src;
-        r.dest = v->u->is.dest;
-    }
-    r.klass = slice_of(fail_class_name(klass));
-    if (text_add_printable(&text, error) == 0)
-        r.error = buf_slice(&text);
-    *failed |= UINT32_C(1) << klass;
-    int rc = record(v, &r, 0);
-    buf_release(&text);
-    return rc;
+static int record_failure(struct verdict_on *v, enum fail_class klass, struct slice error) {
+    uint64_t seq;
+    int rc = core_record_fail(v->c, &v->result->ref.upload, klass, error, &seq);
+    if (rc == ERR_INVALID)
+        return refused(v, WHY_JOURNAL);
+    refusals_forget(&v->c->refusals, &v->result->ref.upload);
+    return rc ? rc : again(v, seq);
 }
 
 static int judge_failed(struct verdict_on *v) {
-    struct ended_entry *ended = v->u ? NULL : ended_find(&v->c->state.ended, &v->result->ref.upload);
-    uint32_t *failed = v->u ? &v->u->failed : ended && v->result->ref.kind == JOB_HEAD ? &ended->failed : NULL;
-    if (!failed)
+    if (!v->u && !(v->result->ref.kind == JOB_HEAD && ended_find(&v->c->state.ended, &v->result->ref.upload)))
         return judge_absent(v);
     if (!holds_lease(v, &v->result->ref))
         return refused(v, WHY_STALE);
-    return record_failure(v, failed, v->result->klass, v->result->error);
+    return another_may(v) ? given_back(v) : record_failure(v, v->result->klass, v->result->error);
 }
 
 /* The chunk was sent 1 + REDOS_MAX times, and its store still has something else. */
@@ -332,7 +352,7 @@ static int fail_redo(struct verdict_on *v) {
     words.len = words.len < ERROR_TEXT_MAX ? words.len : ERROR_TEXT_MAX;
     int err = buf_addf(&text, "chunk %u was sent %d times and the store does not have it: %.*s", v->result->ref.chunk,
                        REDOS_MAX + 1, (int)words.len, words.len ? words.ptr : "");
-    int rc = err ? unanswered(v) : record_failure(v, &v->u->failed, FAIL_DEST, buf_slice(&text));
+    int rc = err ? unanswered(v) : record_failure(v, FAIL_DEST, buf_slice(&text));
     buf_release(&text);
     return rc;
 }
@@ -372,6 +392,8 @@ static int judge_gone(struct verdict_on *v) {
         return again(v, old->seq); /* a late loser: the object may be complete by now */
     if (!holds_lease(v, &v->result->ref))
         return refused(v, WHY_STALE);
+    if (another_may(v))
+        return given_back(v);
     struct record r = {.ev = EV_ABORT, .has = HAS_UPLOAD, .upload = v->u->id};
     r.reason = slice_of(upload_is_superseded(v->u) ? "superseded" : "gone: the store no longer knows it");
     return record(v, &r, 0);
@@ -379,32 +401,36 @@ static int judge_gone(struct verdict_on *v) {
 
 /* ---- all ---- */
 
-/* What others hold of it. A chunk's loser hears it in its BEAT and stops; until it says so, or its time is over, it may
- * be writing, and rules 9's finish waits for it. */
-static void lose_others(struct verdict_on *v) {
+/* What others hold of it. A chunk's loser is told at once by a BEAT, and stops; until it says so, or its time is over,
+ * it may be writing, and rules 9's finish waits for it. */
+static int lose_others(struct verdict_on *v) {
     struct leases *t = &v->c->leases;
     struct lease *own = leases_find_of(t, &v->result->ref, v->peer), *l;
     while ((l = own && !own->lost ? leases_twin(t, own) : leases_find(t, &v->result->ref))) {
         if (v->result->ref.kind == JOB_CHUNK) {
             leases_lose(t, l);
+            int rc = fleet_tell_lost(v->c, l->peer, &l->ref);
+            if (rc)
+                return rc;
             continue;
         }
         core_note_again(v->c, v->producers, l->bytes);
         leases_end(t, l);
     }
+    return 0;
 }
 
 /* The job is over for whoever held it: its holder is done, another one lost it. A `redo`, said again, says nothing
  * about the lease of the chunk's next attempt. */
-static void end_leases(struct verdict_on *v) {
+static int end_leases(struct verdict_on *v) {
     bool settled = v->result->outcome == OUTCOME_DONE || v->result->outcome == OUTCOME_GONE;
     if (v->result->outcome == OUTCOME_REDO)
-        return;
-    if (settled && v->ack->kind == ACK_RECORDED)
-        lose_others(v);
+        return 0;
+    bool ended = v->ack->seq || v->result->outcome == OUTCOME_DONE; /* a `gone` that was given back ended nothing */
+    int rc = settled && ended && v->ack->kind == ACK_RECORDED ? lose_others(v) : 0;
     struct lease *l = leases_find_of(&v->c->leases, &v->result->ref, v->peer);
     if (!l)
-        return;
+        return rc;
     if (v->ack->kind == ACK_REFUSED && !l->lost) { /* its producer would wait for a record that never comes */
         struct event e = {.ref = l->ref,
                           .kind = EVENT_RELEASED,
@@ -414,6 +440,7 @@ static void end_leases(struct verdict_on *v) {
         core_event(v->c, &e, v->producers);
     }
     leases_end(&v->c->leases, l);
+    return rc;
 }
 
 static int judge(struct verdict_on *v) {
@@ -441,7 +468,9 @@ static int complete_one(struct consumer *c, struct peer *peer, const struct resu
         return rc;
     if (!ack->kind)
         return 0;
-    end_leases(&v);
+    rc = end_leases(&v);
+    if (rc)
+        return rc;
     struct upload *u = state_find(&c->state, &result->ref.upload);
     return u ? core_settle(c, u) : 0;
 }

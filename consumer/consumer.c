@@ -98,6 +98,8 @@ static int init(struct consumer *c, uint64_t now_ms) {
     rc = fleet_init(c);
     if (!rc)
         rc = events_init(&c->events, journal_epoch(c->journal));
+    if (!rc)
+        rc = refusals_init(&c->refusals);
     return rc ? rc : recent_init(&c->recent, journal_seq(c->journal) + 1);
 }
 
@@ -145,6 +147,7 @@ void consumer_destroy(struct consumer **out) {
     fleet_release(c);
     events_release(&c->events);
     recent_release(&c->recent);
+    refusals_release(&c->refusals);
     outbox_release(&c->outbox);
     buf_release(&c->lines);
     free(c->event_list);

@@ -83,6 +83,32 @@ int core_record_open(struct consumer *c, struct upload *u) {
     return core_append(c, &r, u->producers);
 }
 
+int core_record_fail(struct consumer *c, const struct id128 *upload, enum fail_class klass, struct slice error,
+                     uint64_t *seq) {
+    struct upload *u = state_find(&c->state, upload);
+    struct ended_entry *ended = u ? NULL : ended_find(&c->state.ended, upload);
+    uint32_t *failed = u ? &u->failed : ended ? &ended->failed : NULL;
+    *seq = 0;
+    if (!failed || *failed & (UINT32_C(1) << klass))
+        return 0;
+    error.len = error.len < ERROR_TEXT_MAX ? error.len : ERROR_TEXT_MAX;
+    struct buf text = BUF_INIT;
+    struct record r = {.ev = EV_FAIL, .has = HAS_UPLOAD, .upload = *upload};
+    if (u) { /* it may have no other record that names its file */
+        r.has |= HAS_SRC | HAS_DEST;
+        r.src = u->is.src;
+        r.dest = u->is.dest;
+    }
+    r.klass = slice_of(fail_class_name(klass));
+    if (text_add_printable(&text, error) == 0)
+        r.error = buf_slice(&text);
+    *failed |= UINT32_C(1) << klass;
+    int rc = core_append(c, &r, u ? core_concerned(c, u) : core_producers_of(c, upload));
+    buf_release(&text);
+    *seq = rc ? 0 : r.seq;
+    return rc;
+}
+
 uint64_t core_concerned(const struct consumer *c, const struct upload *u) {
     const struct upload *next = state_find(&c->state, &u->superseded_by);
     return u->producers | (next ? next->producers : 0);

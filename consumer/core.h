@@ -15,6 +15,7 @@
 #include "consumer/peers.h"
 #include "consumer/plans.h"
 #include "consumer/recent.h"
+#include "consumer/refusals.h"
 #include "consumer/saver.h"
 #include "consumer/snapshot.h"
 #include "consumer/snapshot_file.h"
@@ -27,6 +28,7 @@
 #define ANSWER_BYTES ((size_t)700 << 10)
 #define LINES_BYTES ((size_t)256 << 10)
 #define EVENTS_BYTES ((size_t)256 << 10)
+#define ERROR_TEXT_MAX 768 /* bytes of a `fail` record's error */
 #define BRIEF_BYTES ((size_t)14 << 10)
 
 struct waiting { /* a message that waits for its turn in the round */
@@ -54,6 +56,7 @@ struct consumer {
     struct peers peers;
     struct events events;
     struct recent recent;
+    struct refusals refusals;
     struct saver saver;
     struct outbox outbox;
     struct book books[PRODUCERS_MAX];
@@ -156,6 +159,10 @@ const char *core_identity_error(const struct upload_identity *is);
 void core_fill_identity(struct record *r, const struct upload_identity *is);
 /* Rule 10: the intent; the round's commit stands before anything may be made at the destination. */
 int core_record_open(struct consumer *c, struct upload *u) MUST_CHECK;
+/* The `fail` record of an upload, once for each class until it is planned again; *seq is 0 when there was one. An error
+ * as core_append's. */
+int core_record_fail(struct consumer *c, const struct id128 *upload, enum fail_class klass, struct slice error,
+                     uint64_t *seq) MUST_CHECK;
 int core_append_abort(struct consumer *c, const struct upload *u, const char *reason) MUST_CHECK;
 
 /* ---- one handler a message ---- */

@@ -150,11 +150,23 @@ void fleet_fill_beat(struct consumer *c, struct peer *peer, struct msg_beat *bea
 static int tell(struct consumer *c, struct peer *peer) {
     struct slice jobs[PRODUCERS_MAX];
     struct brake brakes[BRAKES_MAX];
-    struct msg m = {.type = MSG_BEAT, .beat = {.jobs = jobs}};
+    struct slice relieved[PROTO_TROUBLES_MAX];
+    struct msg m = {.type = MSG_BEAT, .beat = {.jobs = jobs, .relieved = relieved}};
+    m.beat.relieved_count = able_relieved(c, peer, relieved);
     if (core_is_deaf(c, peer))
         return 0;
     m.beat.jobs_count = hello_local_jobs(c, peer, jobs);
     fleet_fill_beat(c, peer, &m.beat, brakes);
+    return core_answer(c, &peer->route, &m);
+}
+
+int fleet_tell_lost(struct consumer *c, struct peer *peer, const struct ref *ref) {
+    struct slice jobs[PRODUCERS_MAX];
+    struct ref lost = *ref;
+    struct msg m = {.type = MSG_BEAT, .beat = {.jobs = jobs, .lost = &lost, .lost_count = 1}};
+    if (core_is_deaf(c, peer))
+        return 0;
+    m.beat.jobs_count = hello_local_jobs(c, peer, jobs);
     return core_answer(c, &peer->route, &m);
 }
 

@@ -58,6 +58,8 @@ void fleet_release(struct consumer *c);
 void fleet_note(struct consumer *c, struct peer *peer, const struct msg_heartbeat *h);
 /* brakes has room for BRAKES_MAX. */
 void fleet_fill_beat(struct consumer *c, struct peer *peer, struct msg_beat *beat, struct brake *brakes);
+/* A BEAT that peer did not ask for: another one's record ended its lease. */
+int fleet_tell_lost(struct consumer *c, struct peer *peer, const struct ref *ref) MUST_CHECK;
 /* An uploader came: it hears its limits before its first lease. */
 int fleet_joined(struct consumer *c, struct peer *peer) MUST_CHECK;
 /* It has just come: what is offered now would go to others, who may be busy. */

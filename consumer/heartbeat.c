@@ -58,18 +58,22 @@ int heartbeat_handle(struct consumer *c, struct peer *peer, const struct msg *m)
     const struct msg_heartbeat *h = &m->heartbeat;
     struct slice jobs[PRODUCERS_MAX];
     struct brake brakes[BRAKES_MAX];
+    struct slice relieved[PROTO_TROUBLES_MAX];
     struct ref *invalid = calloc(h->lease_count + 1, sizeof *invalid);
     if (!invalid)
         return 0; /* no BEAT: it beats again */
     size_t count = 0;
     note_counters(c, peer, h);
     fleet_note(c, peer, h);
+    able_note(c, peer, h);
     for (size_t i = 0; i < h->lease_count; i++)
         if (!keep_alive(c, peer, &h->leases[i]))
             invalid[count++] = h->leases[i].ref;
     struct msg beat = {.type = MSG_BEAT, .number = m->number};
     beat.beat = (struct msg_beat){.invalid = invalid, .invalid_count = count, .jobs = jobs};
     beat.beat.jobs_count = hello_local_jobs(c, peer, jobs);
+    beat.beat.relieved = relieved;
+    beat.beat.relieved_count = able_relieved(c, peer, relieved);
     int rc = c->fleet.changed ? fleet_step(c) : 0;
     fleet_fill_beat(c, peer, &beat.beat, brakes);
     if (!rc)
@@ -80,6 +84,22 @@ int heartbeat_handle(struct consumer *c, struct peer *peer, const struct msg *m)
 
 /* ---- RELEASE ---- */
 
+/* Rule 2: it declined the upload for good, or is out for its place. When it was the last one that could serve it, the
+ * file fails. */
+static int note_refusal(struct consumer *c, const struct peer *peer, const struct released *job) {
+    const struct upload *u = state_find(&c->state, &job->ref.upload);
+    bool over;
+    uint64_t seq;
+    if (job->own == OWN_MAYBE) /* it left the job to others without a try */
+        return 0;
+    struct refusal *refusal = able_refused(c, &job->ref.upload, u, peer, job->klass, job->detail, &over);
+    if (!over)
+        return 0;
+    int rc = core_record_fail(c, &job->ref.upload, refusal->klass, slice_of(refusal->error), &seq);
+    refusals_forget(&c->refusals, &job->ref.upload);
+    return rc == ERR_INVALID ? 0 : rc;
+}
+
 /* Also what was offered and never claimed comes back this way: producers learn of it at once. */
 static int release_one(struct consumer *c, struct peer *peer, const struct released *job) {
     struct event e = {.ref = job->ref,
@@ -87,11 +107,15 @@ static int release_one(struct consumer *c, struct peer *peer, const struct relea
                       .why = job->why,
                       .after_ms = job->after_ms,
                       .worker = slice_of(peer->worker),
-                      .detail = job->detail};
+                      .detail = job->detail,
+                      .klass = job->own ? job->klass : FAIL_NONE};
     struct lease *l = leases_find_of(&c->leases, &job->ref, peer);
     uint64_t producers = core_producers_of(c, &job->ref.upload);
-    if (job->why == WHY_NOT_HERE)
+    if (job->why == WHY_NOT_HERE && !job->own)
         peer->unable |= producers;
+    int rc = job->why == WHY_NOT_HERE ? note_refusal(c, peer, job) : 0;
+    if (rc)
+        return rc;
     if (!l && (job->why == WHY_HELD || leases_find(&c->leases, &job->ref)))
         return 0; /* a copy of an offer that another holds, or what it lost */
     if (!l) {

@@ -32,6 +32,7 @@ static void peer_free(struct peer *peer) {
     free(peer->worker);
     free(peer->boot);
     free(peer->jobs);
+    able_release(&peer->able);
     free(peer);
 }
 
@@ -61,6 +62,7 @@ static struct peer *peer_make(const struct id128 *incarnation, const struct msg_
     peer->worker = make_worker(hello);
     peer->boot = slice_dup(hello->boot);
     peer->jobs = hello->jobs.len ? slice_dup(hello->jobs) : NULL;
+    able_take_allow(&peer->able, hello->allow, hello->allow_count);
     if (peer->worker && peer->boot && (peer->jobs || !hello->jobs.len))
         return peer;
     peer_free(peer);

@@ -8,6 +8,7 @@
 #ifndef CHUNKLIFT_CONSUMER_PEERS_H
 #define CHUNKLIFT_CONSUMER_PEERS_H
 
+#include "consumer/able.h"
 #include "consumer/fleet.h"
 #include "consumer/hash.h"
 #include "pure/list.h"
@@ -52,6 +53,7 @@ struct peer {
     bool beaten;                        /* a HEARTBEAT of it was read */
     uint64_t joined_ms;                 /* when it said HELLO first */
     struct peer_limits limits;
+    struct peer_able able;
 
     /* producer */
     unsigned place; /* below PRODUCERS_MAX */

@@ -49,6 +49,16 @@ static void add_uploads(const struct consumer *c, const struct peer *peer, uint6
     }
 }
 
+/* Of the uploaders that have some; as many as fit. */
+static void add_troubles(const struct consumer *c, const struct peer *p, struct msg_state *page, size_t *bytes) {
+    struct worker_status *w = &page->workers[page->worker_count - 1];
+    if (!p->able.trouble_count || !(w->troubles = calloc(PROTO_TROUBLES_MAX, sizeof *w->troubles)))
+        return;
+    w->trouble_count = able_describe(c, p, w->troubles);
+    for (size_t i = 0; i < w->trouble_count; i++)
+        *bytes += ENTRY_BYTES + w->troubles[i].place.len + w->troubles[i].error.len;
+}
+
 static void add_workers(const struct consumer *c, const struct peer *peer, struct msg_state *page) {
     size_t bytes = 0, room = core_room(c, ANSWER_BYTES / 2);
     uint64_t now = core_time(c);
@@ -72,6 +82,7 @@ static void add_workers(const struct consumer *c, const struct peer *peer, struc
             .fetched_bytes = p->fetched_bytes,
             .silent_ms = now > p->heard_ms ? now - p->heard_ms : 0,
         };
+        add_troubles(c, p, page, &bytes);
     }
 }
 
@@ -100,6 +111,8 @@ int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
         fleet_describe(c, &answer.state, brakes);
         rc = core_answer(c, &peer->route, &answer);
     }
+    for (size_t i = 0; workers && i < WORKERS_PER_PAGE; i++)
+        free(workers[i].troubles);
     free(uploads);
     free(workers);
     return rc;

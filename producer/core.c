@@ -3,13 +3,15 @@
 #include "system/aws_settings.h"
 #include "system/log.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #define NOBODY_ROUNDS 3u
-#define SETTLE_LOOKS 100 /* a millisecond apart */
+#define RETRY_FOR_MS 600000u /* as --retry-for has it when it is not given */
+#define SETTLE_LOOKS 100     /* a millisecond apart */
 
 static char *copy_or_empty(const char *text) {
     return slice_dup(slice_of(text ? text : ""));
@@ -64,7 +66,8 @@ int core_init(struct core *c, const struct producer_config *config, const struct
     c->on_change = config->on_change;
     c->nobody_wait_ms = config->nobody_wait_ms ? config->nobody_wait_ms : config->retry_for_ms;
     if (c->nobody_wait_ms == 0)
-        c->nobody_wait_ms = 600000;
+        c->nobody_wait_ms = RETRY_FOR_MS;
+    c->retry_for_ms = config->retry_for_ms ? config->retry_for_ms : RETRY_FOR_MS;
     c->nobody_due_ms = UINT64_MAX;
     c->counts.walking = true;
     int err = sources_init(&c->sources, config->sources, config->source_count, config->dest, config->recursive);
@@ -98,6 +101,7 @@ void core_release(struct core *c) {
     free(c->source_name);
     free(c->endpoint);
     free(c->region);
+    free(c->no_bucket);
     memset(c, 0, sizeof *c);
 }
 
@@ -168,10 +172,24 @@ void core_file_skipped(struct core *c, struct file *f) {
     remove_file(c, f);
 }
 
+static void note_no_bucket(struct core *c, const struct file *f) {
+    struct dest d;
+    struct buf name = BUF_INIT;
+    if (dest_parse(slice_of(f->dest), &d) || buf_addf(&name, "s3://%.*s", (int)d.bucket.len, d.bucket.ptr))
+        buf_release(&name);
+    c->no_bucket = name.data;
+}
+
 static void tell_failed(struct core *c, const struct file *f, enum fail_class klass, const char *reason) {
     take_bytes_out(c, f);
     c->counts.files_failed++;
     c->unreachable |= klass == FAIL_UNREACHABLE;
+    if (c->no_bucket) { /* whatever else a store says about a bucket that is missing */
+        c->no_bucket_files++;
+        return;
+    }
+    if (klass == FAIL_NO_BUCKET)
+        note_no_bucket(c, f);
     core_report_error(c, f->path, klass, reason);
 }
 
@@ -332,14 +350,47 @@ void core_source_changed(struct core *c, struct file *f, const char *what, uint6
 
 /* --- rule 2 --- */
 
+void core_judge_bucket(struct core *c, uint64_t now_ms) {
+    if (!c->no_bucket)
+        return;
+    for (struct file *next, *f = c->files.first; f; f = next) {
+        next = f->next;
+        if (f->dropping)
+            core_drop_ended(c, f, NULL, now_ms); /* nothing is there to drop */
+        else
+            core_file_failed(c, f, FAIL_NO_BUCKET, "no such bucket");
+    }
+    bool ended = c->files.count == 0 && (!c->counts.walking || c->draining);
+    if (!ended || c->no_bucket_files == 0)
+        return;
+    char text[128];
+    snprintf(text, sizeof text, "no such bucket; %" PRIu64 " more file%s not sent", c->no_bucket_files,
+             c->no_bucket_files == 1 ? " was" : "s were");
+    core_report_error(c, c->no_bucket, FAIL_NO_BUCKET, text);
+    c->no_bucket_files = 0;
+}
+
+/* Uploaders failed it for reasons of their own, and another one may do it: it waits for that one, as long as that one
+ * does anything. */
+static bool waits_for_another(const struct file *f) {
+    return f->nobody_since_ms && !f->nobody_count;
+}
+
+static uint64_t nobody_due_ms(const struct core *c, const struct file *f) {
+    if (!waits_for_another(f))
+        return f->nobody_since_ms + c->nobody_wait_ms;
+    uint64_t since_ms = f->nobody_since_ms > c->progress_ms ? f->nobody_since_ms : c->progress_ms;
+    return since_ms + c->retry_for_ms;
+}
+
 static void judge_one(struct core *c, struct file *f, uint64_t now_ms) {
     const char *detail = f->nobody_detail ? f->nobody_detail : "no reason was given";
-    uint64_t due_ms = f->nobody_since_ms + c->nobody_wait_ms;
+    uint64_t due_ms = nobody_due_ms(c, f);
     if (now_ms >= due_ms) {
-        core_file_failed(c, f, FAIL_NOBODY, "no uploader can do it: %s", detail);
+        core_file_failed(c, f, f->nobody_klass ? f->nobody_klass : FAIL_NOBODY, "no uploader can do it: %s", detail);
         return;
     }
-    if (!f->nobody_said) {
+    if (!f->nobody_said && !waits_for_another(f)) {
         char wait[UNITS_TEXT_SIZE];
         core_notice(c, "%s: no uploader can do it: %s; waiting up to %s for one that can", f->path, detail,
                     format_duration((due_ms - now_ms + 999) / 1000, wait));
@@ -357,7 +408,8 @@ void core_judge_nobody(struct core *c, uint64_t now_ms) {
         if (f->nobody_since_ms == 0)
             continue;
         /* who lacks only this file is not unable for the fleet's counters: every one was asked several times */
-        if (fleet_is_unable || (c->fleet.uploaders > 0 && f->nobody_count >= NOBODY_ROUNDS * c->fleet.uploaders))
+        if (waits_for_another(f) || fleet_is_unable ||
+            (c->fleet.uploaders > 0 && f->nobody_count >= NOBODY_ROUNDS * c->fleet.uploaders))
             judge_one(c, f, now_ms);
         else if (now_ms + 1000 < c->nobody_due_ms)
             c->nobody_due_ms = now_ms + 1000;

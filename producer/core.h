@@ -35,7 +35,7 @@ struct core {
     /* settings */
     char *source_name, *endpoint, *region; /* never NULL */
     const struct geometry_limits *limits;
-    uint64_t chunk_size, nobody_wait_ms;
+    uint64_t chunk_size, nobody_wait_ms, retry_for_ms;
     bool force;
     enum on_change on_change;
     struct producer_events events;
@@ -48,11 +48,14 @@ struct core {
     struct offers offers;
     struct fleet fleet;
     struct producer_counts counts;
-    bool unreachable; /* a file failed with class unreachable: exit 3 */
+    bool unreachable;         /* a file failed with class unreachable: exit 3 */
+    char *no_bucket;          /* s3://bucket of the first file that failed because there is none: no other is sent */
+    uint64_t no_bucket_files; /* that failed after the first, and were not told */
     bool draining;
     bool ran_out; /* at the last look there was nothing new to offer, and room for it */
     struct ref slow[SLOW_MAX];
     size_t slow_count;
+    uint64_t progress_ms;   /* last record of a job */
     uint64_t nobody_due_ms; /* rule 2: when to look again; UINT64_MAX: nobody waits */
     struct buf scratch;     /* of record_parse */
     struct {                /* the fleet's counters start with the consumer, ours with the run */
@@ -87,6 +90,8 @@ void core_drop_ended(struct core *c, struct file *f, const char *why, uint64_t n
 /* Waits until a change of the file that comes now has another time stamp than its last one: a few milliseconds, only
  * for a file that changed just now. Without that a change in the same tick would not show. */
 void core_let_settle(const struct stat *st);
+/* Rule 2: once a file failed because there is no such bucket, all others fail; they are told in one line at the end. */
+void core_judge_bucket(struct core *c, uint64_t now_ms);
 /* Rule 2: files nobody can do; called when nobody_due_ms has come. */
 void core_judge_nobody(struct core *c, uint64_t now_ms);
 

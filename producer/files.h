@@ -68,8 +68,9 @@ struct file {
     uint64_t plan_due_ms;               /* not asked before */
     uint32_t aborts, changes, refusals; /* how often it had to be planned again, by reason */
 
-    uint64_t nobody_since_ms; /* rule 2; 0: somebody can */
-    uint32_t nobody_count;    /* releases in a row that said so */
+    uint64_t nobody_since_ms;     /* rule 2; 0: somebody can */
+    uint32_t nobody_count;        /* releases in a row that said so */
+    enum fail_class nobody_klass; /* of the last one that tried */
     bool nobody_said;
     char *nobody_detail;
 

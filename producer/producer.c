@@ -556,6 +556,8 @@ int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
     if (err == 0 && connected)
         err = keep_tail(p, now_ms, deadline_ms);
     if (err == 0)
+        core_judge_bucket(&p->core, now_ms);
+    if (err == 0)
         judge_nobody(p, now_ms, deadline_ms);
     if (err == 0 && connected && p->tail_answered)
         err = offer_jobs(p, now_ms, deadline_ms);

@@ -23,6 +23,18 @@ static int json_consumer(const struct msg_state *s) {
     return json_line_end(&l);
 }
 
+static int json_trouble(const struct worker_status *w, const struct trouble *t) {
+    struct json_line l;
+    json_line_begin(&l, "trouble");
+    json_line_text(&l, "worker", w->worker);
+    json_line_name(&l, "place", t->place);
+    json_line_text(&l, "class", slice_of(fail_class_name(t->klass)));
+    json_line_text(&l, "error", t->error);
+    json_line_number(&l, "since_ms", t->since_ms);
+    json_line_number(&l, "out_ms", t->out_ms);
+    return json_line_end(&l);
+}
+
 static int json_worker(const struct worker_status *w) {
     struct json_line l;
     json_line_begin(&l, role_name(w->role));
@@ -38,7 +50,10 @@ static int json_worker(const struct worker_status *w) {
         json_line_number(&l, "fetched_bytes", w->fetched_bytes);
     }
     json_line_number(&l, "silent_ms", w->silent_ms);
-    return json_line_end(&l);
+    int err = json_line_end(&l);
+    for (size_t i = 0; !err && i < w->trouble_count; i++)
+        err = json_trouble(w, &w->troubles[i]);
+    return err;
 }
 
 static int json_limits(const struct msg_state *s) {
@@ -87,6 +102,17 @@ static int print_printable(const char *before, struct slice text, const char *af
     return err;
 }
 
+static int print_trouble(const struct trouble *t) {
+    int err = print_printable("           cannot serve ", t->place, ": ");
+    if (!err)
+        err = print_printable("", t->error, "");
+    printf(" (for %" PRIu64 " s", t->since_ms / 1000);
+    if (t->out_ms)
+        printf(", next trial in %" PRIu32 " s", t->out_ms / 1000 + 1);
+    puts(")");
+    return err;
+}
+
 static int print_worker(const struct worker_status *w) {
     char rate[UNITS_TEXT_SIZE], sent[UNITS_TEXT_SIZE], fetched[UNITS_TEXT_SIZE];
     printf("%-9s ", role_name(w->role));
@@ -101,6 +127,8 @@ static int print_worker(const struct worker_status *w) {
     if (w->silent_ms >= 3000)
         printf(", silent for %" PRIu64 " s", w->silent_ms / 1000);
     putchar('\n');
+    for (size_t i = 0; !err && i < w->trouble_count; i++)
+        err = print_trouble(&w->troubles[i]);
     return err;
 }
 

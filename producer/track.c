@@ -43,7 +43,10 @@ static bool note_nobody(struct core *c, struct file *f, const struct event *e, u
     }
     if (f->nobody_since_ms == 0)
         f->nobody_since_ms = now_ms;
-    f->nobody_count++;
+    if (e->klass)
+        f->nobody_klass = e->klass;
+    f->nobody_count +=
+        !e->klass; /* what failed there may be done by another one: the consumer knows when none is left */
     struct buf text = BUF_INIT;
     struct slice detail = e->detail.len > 0 ? e->detail : slice_of(why_text(e->why));
     if (text_add_printable(&text, detail) == 0 &&
@@ -70,7 +73,7 @@ static void on_released(struct core *c, struct offer *offer, const struct event 
     case WHY_NO_SOURCE:
         if (!note_nobody(c, offer->file, e, now_ms))
             return;
-        wait_ms = nobody_pause_ms(offer->file, now_ms);
+        wait_ms = e->klass ? growing_ms(offer->refused, LATER_MAX_MS) : nobody_pause_ms(offer->file, now_ms);
         break;
     case WHY_BACKOFF:
         wait_ms = e->after_ms;
@@ -168,6 +171,7 @@ static void drop_job(struct core *c, const struct file *f, enum job_kind kind, u
 static void note_progress(struct file *f) {
     f->nobody_since_ms = 0;
     f->nobody_count = 0;
+    f->nobody_klass = FAIL_NONE;
     f->nobody_said = false;
     f->refusals = 0;
 }
@@ -289,6 +293,8 @@ static int on_record(struct core *c, const struct record *r, uint64_t now_ms) {
     struct file *f = r->has & HAS_UPLOAD ? files_find(&c->files, &r->upload) : NULL;
     if (!f)
         return 0;
+    if (r->ev != EV_FAIL)
+        c->progress_ms = now_ms;
     if (f->dropping) {
         on_dropping(c, f, r, now_ms);
         return 0;

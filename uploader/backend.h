@@ -30,6 +30,7 @@ struct task_result {
     bool source_lost;         /* transient: the producer does not send the bytes; nobody's fault here */
     uint32_t retry_after_ms;  /* the store's wish; 0 none */
     enum fail_class klass;
+    enum own_failure own;            /* FAILED and not transient, GONE: it can be this host's own */
     char error[512];                 /* for people: what the store or the system said; one line, never credentials */
     char handle[PROTO_TEXT_MAX + 1]; /* begin */
     enum checksum_kind checksum;     /* begin */

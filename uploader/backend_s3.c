@@ -78,7 +78,12 @@ void s3_end_error(struct s3_op *op, const struct s3_error *e) {
     if (e->transient && !e->throttled && !e->expired)
         s3_memory_set_failed(op->s3->memory, &op->task->job.ref);
     r->klass = e->klass;
-    snprintf(r->error, sizeof r->error, "%s", e->text);
+    r->own = e->own;
+    if (e->klass == FAIL_NO_BUCKET)
+        snprintf(r->error, sizeof r->error, "%.400s (bucket '%.*s')", e->text, (int)op->place.bucket.len,
+                 op->place.bucket.ptr);
+    else
+        snprintf(r->error, sizeof r->error, "%s", e->text);
     s3_end(op, e->gone && (kind == JOB_CHUNK || kind == JOB_FINISH) ? OUTCOME_GONE : OUTCOME_FAILED);
 }
 

@@ -110,6 +110,14 @@ void event_drop(const struct uploader *u, const struct entry *e, enum why why, c
     json_end(&line, err);
 }
 
+void event_trouble(const struct uploader *u, struct slice place) {
+    const struct trouble_entry *t = troubles_block(&u->troubles, place, u->now_ms);
+    if (!t || u->settings->for_cp) /* cp says what its files failed for */
+        return;
+    log_warn("%s: this host cannot serve it: %s; trying again in %u s", t->place, t->error ? t->error : "",
+             t->out_ms / 1000);
+}
+
 #define LOST_NAMED_MAX 20
 
 static void name_lost(const struct list *list, size_t *named) {

@@ -53,10 +53,35 @@ void file_job_fail(struct file_job *j, enum fail_class klass, const char *what, 
     file_job_end(j, OUTCOME_FAILED);
 }
 
+/* What another host, with another view of the file system, may not meet. */
+static enum own_failure own_of_errno(int error) {
+    switch (error) {
+    case EROFS:
+        return OWN_SURE;
+    case ENOSPC:
+    case EDQUOT:
+    case EACCES:
+    case EPERM:
+    case EIO:
+    case ENODEV:
+    case ENXIO:
+    case ENOENT:
+    case ENOTCONN:
+    case ESTALE:
+    case ETIMEDOUT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+        return OWN_MAYBE;
+    default:
+        return OWN_NO;
+    }
+}
+
 void file_job_fail_errno(struct file_job *j, const char *what, int error) {
     enum fail_class klass = error == ENOSPC || error == EDQUOT ? FAIL_FULL : FAIL_DEST;
     j->task->result.transient =
         error == EINTR || error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
+    j->task->result.own = own_of_errno(error);
     file_job_fail(j, klass, what, confined_error_text(error));
 }
 
@@ -122,6 +147,7 @@ bool file_job_final_is_usable(struct file_job *j) {
 
 void file_job_gone(struct file_job *j) {
     snprintf(j->task->result.error, sizeof j->task->result.error, "its temporary file is gone");
+    j->task->result.own = OWN_MAYBE; /* this host may see another file system under the path */
     file_job_end(j, OUTCOME_GONE);
 }
 

@@ -65,6 +65,12 @@ static void decline(struct uploader *u, const struct job *j, enum why why, uint3
     releases_add(&u->releases, &j->ref, why, after_ms, detail, 0);
 }
 
+/* Rule 2. Where no other uploader can serve the place, the feed stays: each file there has to be told. */
+static bool decline_for_trouble(struct uploader *u, const struct job *j, const struct trouble_entry *t) {
+    releases_add_trouble(&u->releases, &j->ref, t->sure ? OWN_SURE : OWN_MAYBE, t->klass, 0, t->error, 0);
+    return !t->relieved;
+}
+
 static bool take(struct uploader *u, const struct job *j, const char *data) {
     struct entry *e = uploader_places(u, j->ref.kind) > 0 ? tasks_add(&u->tasks, j, false) : NULL;
     if (e && data)
@@ -83,10 +89,15 @@ static bool consider(struct uploader *u, const struct job *j, const char *data, 
     if (tasks_find(&u->tasks, &j->ref) || reports_has(&u->reports, &j->ref))
         return true; /* offered again while it is being done */
     const char *why_not = not_here(u, j, data != NULL);
+    struct slice place = transfers_place(u, j);
     if (why_not) {
+        troubles_note_declined(&u->troubles, place, why_not, u->now_ms);
         decline(u, j, WHY_NOT_HERE, 0, why_not);
         return false;
     }
+    const struct trouble_entry *trouble = troubles_block(&u->troubles, place, u->now_ms);
+    if (trouble)
+        return decline_for_trouble(u, j, trouble);
     struct retry_endpoint *endpoint = transfers_endpoint(u, j);
     if (endpoint && retry_endpoint_is_braked(endpoint, u->now_ms)) { /* rule 5 */
         decline(u, j, WHY_BACKOFF, (uint32_t)(retry_endpoint_braked_until(endpoint, u->now_ms) - u->now_ms), NULL);
@@ -95,6 +106,8 @@ static bool consider(struct uploader *u, const struct job *j, const char *data, 
     bool taken = take(u, j, data);
     if (!taken)
         decline(u, j, WHY_FULL_SLOTS, 0, NULL);
+    else
+        troubles_taken(&u->troubles, place, u->now_ms);
     *jobs += taken;
     *bytes += taken ? j->length : 0;
     FAULT_POINT_IF(taken, offer_taken, job_kind_name(j->ref.kind));
@@ -278,6 +291,13 @@ static void take_beat(struct uploader *u, uint64_t number, const struct msg_beat
     uint64_t asked_ms;
     take_jobs(u, b->jobs, b->jobs_count);
     shared_take(u, b);
+    if (b->limits && troubles_relieve(&u->troubles, b->relieved, b->relieved_count))
+        u->tick_ms = u->now_ms; /* what waits for another attempt goes to another uploader */
+    for (size_t i = 0; i < b->lost_count; i++) {
+        struct entry *e = tasks_find(&u->tasks, &b->lost[i]);
+        if (e && lease_is_held(&e->lease) && !e->ask_again)
+            transfers_drop(u, &e, WHY_HELD, 0, "another uploader sent it first"); /* rule 7 */
+    }
     if (!sent_log_find(&u->sent, number, &asked_ms)) /* also one that was not asked for: only limits changed */
         return;
     for (size_t i = 0; i < b->invalid_count; i++) {

@@ -181,7 +181,8 @@ static bool send_heartbeat(struct uploader *u) {
         return true;
     size_t count = collect_leases(u, marks, entries);
     struct endpoint_use uses[PROTO_ENDPOINTS_MAX];
-    size_t use_count = shared_report(u, uses);
+    struct trouble troubles[PROTO_TROUBLES_MAX];
+    size_t use_count = shared_report(u, uses), trouble_count = troubles_report(&u->troubles, troubles, u->now_ms);
     struct msg m = {.type = MSG_HEARTBEAT,
                     .heartbeat = {.slots = u->limiter.limit,
                                   .active = u->limiter.active,
@@ -195,7 +196,9 @@ static bool send_heartbeat(struct uploader *u) {
                                   .held_back = u->bucket.refused,
                                   .endpoints = uses,
                                   .endpoint_count = use_count,
-                                  .fetched_bytes = fetches_bytes(u->fetches)}};
+                                  .fetched_bytes = fetches_bytes(u->fetches),
+                                  .troubles = troubles,
+                                  .trouble_count = trouble_count}};
     uint64_t number, sent_ms = clock_ms();
     int err = session_send(u->session, &m, &number);
     if (err)

@@ -18,13 +18,25 @@ static bool grow(struct releases *r) {
     return true;
 }
 
-void releases_add(struct releases *r, const struct ref *ref, enum why why, uint32_t after_ms, const char *detail,
-                  uint64_t bytes) {
+static void add(struct releases *r, const struct released *released, const char *detail) {
     if (!grow(r))
         return;
     char *copy = detail && *detail ? strndup(detail, RELEASE_DETAIL_MAX) : NULL;
-    r->items[r->count++] =
-        (struct released){.ref = *ref, .why = why, .after_ms = after_ms, .detail = slice_of(copy), .bytes = bytes};
+    r->items[r->count] = *released;
+    r->items[r->count++].detail = slice_of(copy);
+}
+
+void releases_add(struct releases *r, const struct ref *ref, enum why why, uint32_t after_ms, const char *detail,
+                  uint64_t bytes) {
+    const struct released released = {.ref = *ref, .why = why, .after_ms = after_ms, .bytes = bytes};
+    add(r, &released, detail);
+}
+
+void releases_add_trouble(struct releases *r, const struct ref *ref, enum own_failure own, enum fail_class klass,
+                          uint32_t after_ms, const char *detail, uint64_t bytes) {
+    const struct released released = {
+        .ref = *ref, .why = WHY_NOT_HERE, .after_ms = after_ms, .bytes = bytes, .own = own, .klass = klass};
+    add(r, &released, detail);
 }
 
 void releases_drop(struct releases *r, size_t count) {

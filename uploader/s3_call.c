@@ -124,7 +124,10 @@ void s3_call_step(struct s3_op *op, enum aws_state keys) {
     if (op->state != S3_OP_KEYS || keys == AWS_PENDING)
         return;
     if (keys == AWS_MISSING) {
-        s3_end_failed(op, FAIL_DENIED, false, aws_credentials_problem(op->s3->credentials));
+        struct s3_error e;
+        s3_error_set(&e, FAIL_DENIED, false, aws_credentials_problem(op->s3->credentials));
+        e.own = OWN_SURE;
+        s3_end_error(op, &e);
         return;
     }
     int err = send_now(op);

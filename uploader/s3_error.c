@@ -13,6 +13,8 @@ enum {
     GONE = 8,
     DOUBT = 16 | TRANSIENT, /* may have been carried out */
     CHECKSUM = 32 | TRANSIENT,
+    HOST = 64,        /* of this host: other hosts may be served */
+    HOST_MAYBE = 128, /* of this host, or of the object */
 };
 
 static const struct code_meaning {
@@ -20,43 +22,44 @@ static const struct code_meaning {
     enum fail_class klass;
     unsigned flags;
 } codes[] = {
-    {"AccessDenied", FAIL_DENIED, 0},
-    {"AccountProblem", FAIL_DENIED, 0},
-    {"AllAccessDisabled", FAIL_DENIED, 0},
+    {"AccessDenied", FAIL_DENIED, HOST_MAYBE},
+    {"AccountProblem", FAIL_DENIED, HOST},
+    {"AllAccessDisabled", FAIL_DENIED, HOST},
     {"BadDigest", FAIL_INTEGRITY, CHECKSUM},
     {"BandwidthLimitExceeded", FAIL_OUTAGE, THROTTLED},
     {"EntityTooLarge", FAIL_REQUEST, 0},
     {"EntityTooSmall", FAIL_REQUEST, 0},
-    {"ExpiredToken", FAIL_DENIED, EXPIRED},
-    {"ExpiredTokenException", FAIL_DENIED, EXPIRED},
+    {"ExpiredToken", FAIL_DENIED, EXPIRED | HOST},
+    {"ExpiredTokenException", FAIL_DENIED, EXPIRED | HOST},
     {"IncompleteBody", FAIL_OUTAGE, TRANSIENT},
     {"InternalError", FAIL_OUTAGE, DOUBT},
-    {"InvalidAccessKeyId", FAIL_DENIED, 0},
+    {"InvalidAccessKeyId", FAIL_DENIED, HOST},
     {"InvalidDigest", FAIL_INTEGRITY, CHECKSUM},
-    {"InvalidSecurity", FAIL_DENIED, 0},
-    {"InvalidToken", FAIL_DENIED, 0},
+    {"InvalidSecurity", FAIL_DENIED, HOST},
+    {"InvalidToken", FAIL_DENIED, HOST},
     {"NoSuchBucket", FAIL_NO_BUCKET, 0},
     {"NoSuchUpload", FAIL_DEST, GONE},
-    {"NotSignedUp", FAIL_DENIED, 0},
+    {"NotSignedUp", FAIL_DENIED, HOST},
     {"OperationAborted", FAIL_OUTAGE, DOUBT},
     {"PriorRequestNotComplete", FAIL_OUTAGE, TRANSIENT},
     {"ProvisionedThroughputExceededException", FAIL_OUTAGE, THROTTLED},
-    {"QuotaExceeded", FAIL_FULL, 0},
+    {"QuotaExceeded", FAIL_FULL, HOST_MAYBE},
     {"RequestLimitExceeded", FAIL_OUTAGE, THROTTLED},
     {"RequestThrottled", FAIL_OUTAGE, THROTTLED},
     {"RequestThrottledException", FAIL_OUTAGE, THROTTLED},
-    {"RequestTimeTooSkewed", FAIL_CLOCK, 0},
+    {"RequestTimeTooSkewed", FAIL_CLOCK, HOST},
+    {"RequestExpired", FAIL_CLOCK, HOST},
     {"RequestTimeout", FAIL_OUTAGE, TRANSIENT},
     {"RequestTimeoutException", FAIL_OUTAGE, TRANSIENT},
     {"ServiceUnavailable", FAIL_OUTAGE, THROTTLED},
-    {"SignatureDoesNotMatch", FAIL_DENIED, 0},
+    {"SignatureDoesNotMatch", FAIL_DENIED, HOST},
     {"SlowDown", FAIL_OUTAGE, THROTTLED},
     {"SlowDownRead", FAIL_OUTAGE, THROTTLED},
     {"SlowDownWrite", FAIL_OUTAGE, THROTTLED},
     {"Throttling", FAIL_OUTAGE, THROTTLED},
     {"ThrottlingException", FAIL_OUTAGE, THROTTLED},
     {"ThrottledException", FAIL_OUTAGE, THROTTLED},
-    {"TokenRefreshRequired", FAIL_DENIED, EXPIRED},
+    {"TokenRefreshRequired", FAIL_DENIED, EXPIRED | HOST},
     {"TooManyRequestsException", FAIL_OUTAGE, THROTTLED},
     {"XAmzContentChecksumMismatch", FAIL_INTEGRITY, CHECKSUM},
     {"XAmzContentSHA256Mismatch", FAIL_INTEGRITY, CHECKSUM},
@@ -69,9 +72,11 @@ static const struct status_meaning {
     enum fail_class klass;
     unsigned flags;
 } statuses[] = {
-    {401, FAIL_DENIED, 0},         {403, FAIL_DENIED, 0},         {408, FAIL_OUTAGE, TRANSIENT},
-    {425, FAIL_OUTAGE, TRANSIENT}, {429, FAIL_OUTAGE, THROTTLED}, {500, FAIL_OUTAGE, DOUBT},
-    {502, FAIL_OUTAGE, DOUBT},     {503, FAIL_OUTAGE, THROTTLED}, {504, FAIL_OUTAGE, DOUBT},
+    {401, FAIL_DENIED, HOST},      {403, FAIL_DENIED, HOST_MAYBE},
+    {407, FAIL_DENIED, HOST},      {408, FAIL_OUTAGE, TRANSIENT},
+    {425, FAIL_OUTAGE, TRANSIENT}, {429, FAIL_OUTAGE, THROTTLED},
+    {500, FAIL_OUTAGE, DOUBT},     {502, FAIL_OUTAGE, DOUBT},
+    {503, FAIL_OUTAGE, THROTTLED}, {504, FAIL_OUTAGE, DOUBT},
     {507, FAIL_FULL, 0},
 };
 
@@ -92,6 +97,7 @@ static void classify(struct s3_error *e) {
             e->klass = codes[i].klass;
             flags = codes[i].flags;
         }
+    e->own = flags & HOST ? OWN_SURE : flags & HOST_MAYBE ? OWN_MAYBE : OWN_NO;
     e->transient = flags & TRANSIENT;
     e->throttled = (flags & THROTTLED) == THROTTLED;
     e->expired = (flags & EXPIRED) == EXPIRED;
@@ -187,6 +193,7 @@ static void no_reply(struct s3_error *e, const struct http_reply *r) {
     e->never_connected = r->error == ERR_UNREACHABLE;
     e->klass = e->never_connected || tls ? FAIL_UNREACHABLE : ours ? FAIL_REQUEST : FAIL_OUTAGE;
     e->transient = !tls && !ours;
+    e->own = tls ? OWN_SURE : OWN_NO;
     e->timed_out = r->timed_out;
     e->doubt = r->connected;
     struct buf text = BUF_INIT;

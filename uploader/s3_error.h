@@ -14,6 +14,7 @@ struct s3_error {
     char code[64];  /* the store's; empty where it gave none */
     char text[512]; /* one line */
     enum fail_class klass;
+    enum own_failure own; /* it can be this host's own: credentials, clock, TLS, proxy */
     bool transient, throttled, never_connected, timed_out, expired;
     bool gone;         /* NoSuchUpload */
     bool doubt;        /* the request may have been carried out: no reply, or a reply that does not tell */

@@ -4,6 +4,7 @@
 #include "pure/dest.h"
 #include "system/clock.h"
 #include "system/fault.h"
+#include "system/fileid.h"
 #include "system/log.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,20 @@ static struct backend *backend_of(const struct uploader *u, const struct job *jo
     return d.scheme == DEST_S3 ? u->s3 : u->file;
 }
 
+static const char *allow_of(const struct uploader *u, struct slice dest) {
+    for (size_t i = 0; i < u->settings->allow.count; i++)
+        if (dest_is_beneath(dest, slice_of(u->settings->allow_urls[i])))
+            return u->settings->allow_urls[i];
+    return NULL;
+}
+
+struct slice transfers_place(const struct uploader *u, const struct job *job) {
+    struct dest d;
+    if (dest_parse(job->target.dest, &d))
+        return slice_of(NULL);
+    return d.scheme == DEST_S3 ? job->target.endpoint : slice_of(allow_of(u, job->target.dest));
+}
+
 /* --- leaving --- */
 
 /* A task in QUEUED that has a source fetches ahead of its slot; called before it is there and before it leaves. */
@@ -48,16 +63,32 @@ static void remove_entry(struct uploader *u, struct entry **e) {
     tasks_remove(&u->tasks, e);
 }
 
+static void stop_running(struct uploader *u, struct entry *e) {
+    if (e->state != TASK_RUNNING)
+        return;
+    e->backend->ops->cancel(e->backend, &e->task);
+    u->sent_bytes += e->task.moved_bytes;
+}
+
 void transfers_drop(struct uploader *u, struct entry **e, enum why why, uint32_t after_ms, const char *detail) {
-    if ((*e)->state == TASK_RUNNING) {
-        (*e)->backend->ops->cancel((*e)->backend, &(*e)->task);
-        u->sent_bytes += (*e)->task.moved_bytes;
-    }
+    stop_running(u, *e);
     event_drop(u, *e, why, detail);
     if (why != WHY_NONE && !(*e)->own_abort)
         releases_add(&u->releases, &(*e)->task.job.ref, why, after_ms, detail,
                      (*e)->sent_bytes + (*e)->task.moved_bytes);
     remove_entry(u, e);
+}
+
+/* True: this host is out for its place, and another uploader gets the job. */
+static bool drop_for_trouble(struct uploader *u, struct entry **e) {
+    const struct trouble_entry *t = troubles_block(&u->troubles, transfers_place(u, &(*e)->task.job), u->now_ms);
+    if (!t || (*e)->own_abort)
+        return false;
+    event_drop(u, *e, WHY_NOT_HERE, t->error);
+    releases_add_trouble(&u->releases, &(*e)->task.job.ref, t->sure ? OWN_SURE : OWN_MAYBE, t->klass, 0, t->error,
+                         (*e)->sent_bytes);
+    remove_entry(u, e);
+    return true;
 }
 
 /* --- reports --- */
@@ -86,6 +117,7 @@ static struct result result_of(const struct entry *e) {
     if (j->ref.kind == JOB_PUT)
         r.source = j->source;
     r.doubt = j->ref.kind == JOB_BEGIN && e->task.since_us != 0;
+    r.own = t->outcome == OUTCOME_FAILED || t->outcome == OUTCOME_GONE ? t->own : OWN_NO;
     if (t->outcome == OUTCOME_FAILED) {
         r.klass = t->klass;
         r.error = slice_of(t->error);
@@ -143,6 +175,7 @@ static void give_up(struct uploader *u, struct entry *e, enum retry_action actio
         snprintf(error, sizeof error, "no success for %llu %s: %s",
                  (unsigned long long)(minutes ? seconds / 60 : seconds), minutes ? "min" : "s", last);
     trials_forget(&u->trials, &e->task.job.ref);
+    e->task.result.own = action == RETRY_UNREACHABLE ? OWN_MAYBE : OWN_NO;
     fail_entry(u, e, action == RETRY_UNREACHABLE ? FAIL_UNREACHABLE : FAIL_OUTAGE, error);
 }
 
@@ -173,11 +206,34 @@ static void drop_lost(struct uploader *u, struct entry **e, const char *why) {
     transfers_drop(u, e, reason, SOURCE_LOST_MS, copy);
 }
 
+#define KNOWN_GOOD_MS 60000 /* a success so long ago says that credentials, clock and route were right */
+
+/* A failure at e's place that can be this host's own. */
+static void note_trouble(struct uploader *u, struct entry *e, bool at_once) {
+    struct task_result *t = &e->task.result;
+    const struct retry_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
+    if (t->own == OWN_SURE && endpoint && endpoint->success_ms && u->now_ms < endpoint->success_ms + KNOWN_GOOD_MS)
+        t->own = OWN_MAYBE; /* the place served this host just now */
+    const struct trouble_failure f = {.own = t->own, .klass = t->klass, .error = t->error, .at_once = at_once};
+    struct slice place = transfers_place(u, &e->task.job);
+    troubles_note(&u->troubles, place, &f, u->now_ms);
+    if (!u->troubles.changed)
+        return;
+    u->beat_wanted = true;
+    event_trouble(u, place);
+}
+
 /* An attempt failed in a way that can pass. */
 static void retry(struct uploader *u, struct entry **e) {
     if ((*e)->task.result.source_lost) {
         drop_lost(u, e, (*e)->task.result.error);
         return;
+    }
+    if ((*e)->task.result.never_connected) {
+        (*e)->task.result.own = OWN_MAYBE;
+        note_trouble(u, *e, true);
+        if (drop_for_trouble(u, e))
+            return;
     }
     struct retry_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
     if (!endpoint || u->draining || (*e)->own_abort) {
@@ -212,6 +268,8 @@ static void succeed(struct uploader *u, struct entry *e) {
     struct retry_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
     if (endpoint)
         retry_endpoint_success(endpoint, u->now_ms);
+    troubles_success(&u->troubles, transfers_place(u, &e->task.job));
+    u->beat_wanted |= u->troubles.changed;
     retry_budget_refill(&u->budget, e->attempts);
     pace_note(&u->pace, e->task.job.ref.kind, (clock_ns() - e->started_ns) / 1000);
     char why[160] = "";
@@ -241,6 +299,8 @@ static void end_entry(struct uploader *u, struct entry *e) {
         return;
     }
     trials_forget(&u->trials, &e->task.job.ref);
+    if (t->own && !e->own_abort && (t->outcome == OUTCOME_FAILED || t->outcome == OUTCOME_GONE))
+        note_trouble(u, e, false);
     if (e->own_abort)
         log_debug("aborting an upload that lost: %s", t->outcome == OUTCOME_FAILED ? t->error : "done");
     else if (t->outcome == OUTCOME_DONE)
@@ -294,6 +354,8 @@ static void fail_source(struct uploader *u, struct entry **e, int err, const cha
     char error[300];
     snprintf(error, sizeof error, err == ERR_CHANGED ? "changed while it was uploaded (%s)" : "cannot be read: %s",
              why[0] ? why : err_text(err));
+    /* another host may see another file under this path; the producer's own host sees the one that is meant */
+    (*e)->task.result.own = slice_equal((*e)->task.job.source.boot, slice_of(boot_id())) ? OWN_NO : OWN_MAYBE;
     fail_entry(u, *e, err == ERR_CHANGED ? FAIL_CHANGED : FAIL_SOURCE, error);
     remove_entry(u, e);
 }
@@ -466,6 +528,8 @@ static bool may_start(struct uploader *u, struct entry **e) {
         transfers_drop(u, e, WHY_NO_PROGRESS, 0, NULL);
         return false;
     }
+    if (drop_for_trouble(u, e))
+        return false;
     struct retry_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
     if (endpoint && retry_endpoint_is_braked(endpoint, u->now_ms)) {
         transfers_drop(u, e, WHY_BACKOFF, (uint32_t)(retry_endpoint_braked_until(endpoint, u->now_ms) - u->now_ms),
@@ -548,6 +612,8 @@ static uint64_t tick_waiting(struct uploader *u, struct entry *e) {
 static uint64_t tick_backoff(struct uploader *u, struct entry *e) {
     if (lease_is_over(&e->lease, u->now_ms))
         return tick_waiting(u, e);
+    if (drop_for_trouble(u, &e))
+        return UINT64_MAX;
     if (u->now_ms < e->again_ms)
         return e->again_ms < e->lease.deadline_ms ? e->again_ms : e->lease.deadline_ms;
     if (!passes_brake(u, &e, transfers_endpoint(u, &e->task.job)))

@@ -158,6 +158,7 @@ void uploader_destroy(struct uploader **u) {
     reports_release(&(*u)->reports);
     releases_release(&(*u)->releases);
     retry_endpoints_release(&(*u)->endpoints);
+    troubles_release(&(*u)->troubles);
     free(*u);
     *u = NULL;
 }

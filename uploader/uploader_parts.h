@@ -27,6 +27,7 @@
 #include "uploader/source.h"
 #include "uploader/tasks.h"
 #include "uploader/trials.h"
+#include "uploader/troubles.h"
 
 #define UNKNOWN_MAX 32
 
@@ -51,6 +52,7 @@ struct uploader {
     struct retry_endpoints endpoints;
     struct retry_budget budget;
     struct trials trials;
+    struct troubles troubles;
     uint64_t random_state;
 
     struct bucket bucket; /* body bytes, of all backends */
@@ -110,6 +112,8 @@ void transfers_look(struct uploader *u, struct entry *e);
 uint64_t transfers_tick(struct uploader *u);
 void transfers_drain(struct uploader *u);
 struct retry_endpoint *transfers_endpoint(struct uploader *u, const struct job *job);
+/* Where the job goes, as troubles.h has it; empty: nowhere that is allowed here. */
+struct slice transfers_place(const struct uploader *u, const struct job *job);
 
 /* --- shared.c --- */
 void shared_init(struct uploader *u);
@@ -131,6 +135,8 @@ void shared_reported(struct uploader *u);
 void event_report(const struct uploader *u, const struct result *r);
 void event_ack(const struct ack *a);
 void event_retry(const struct uploader *u, const struct entry *e, uint32_t wait_ms);
+/* What is known of a place changed: this host may be out for it. */
+void event_trouble(const struct uploader *u, struct slice place);
 void event_drop(const struct uploader *u, const struct entry *e, enum why why, const char *detail);
 /* The results nobody acknowledged, named before an end without the consumer. */
 void event_lost(const struct uploader *u);

@@ -266,6 +266,20 @@ struct lease_mark {
     struct ref ref;
     uint64_t bytes; /* moved so far */
 };
+enum own_failure { /* can a failure be this host's own? */
+                   OWN_NO = 0,
+                   OWN_MAYBE, /* another host may do this job; this one may do others */
+                   OWN_SURE,  /* this host can do no job at that place */
+};
+struct trouble {        /* a place that an uploader fails to serve, and why */
+    struct slice place; /* an S3 endpoint, or one of its allowed file:// destinations */
+    enum fail_class klass;
+    struct slice error; /* for people */
+    uint64_t since_ms;  /* how long ago it began */
+    uint32_t out_ms;    /* it takes no job there for so long; 0: it takes the next one as a trial */
+    bool sure;          /* as OWN_SURE; else it goes on trying while no other uploader can serve the place */
+};
+#define PROTO_TROUBLES_MAX 8
 struct endpoint_use {           /* one store's endpoint, as an uploader sees it; counts since its start */
     struct slice endpoint;      /* as in the jobs' target */
     uint64_t served, throttles; /* requests it took; refused because there were too many */
@@ -283,6 +297,8 @@ struct msg_heartbeat {
     bool held_back;               /* bytes waited for that limit since the last HEARTBEAT */
     struct endpoint_use *endpoints;
     size_t endpoint_count;
+    struct trouble *troubles;
+    size_t trouble_count;
 };
 struct brake { /* what an uploader may ask of one store's endpoint */
     struct slice endpoint;
@@ -299,14 +315,20 @@ struct msg_beat {
     uint64_t bwlimit; /* its share of the fleet's budget, bytes a second; 0: no limit */
     struct brake *brakes;
     size_t brake_count;
+    struct slice *relieved; /* places of its troubles that another uploader can serve */
+    size_t relieved_count;
+    struct ref *lost; /* leases of chunks that were recorded for another uploader: stop */
+    size_t lost_count;
 };
 
 struct released {
     struct ref ref;
     enum why why;
-    uint32_t after_ms;   /* backoff: offer again after this */
-    struct slice detail; /* for people */
-    uint64_t bytes;      /* moved in vain */
+    uint32_t after_ms;    /* backoff: offer again after this */
+    struct slice detail;  /* for people */
+    uint64_t bytes;       /* moved in vain */
+    enum own_failure own; /* not-here because of a trouble */
+    enum fail_class klass;
 };
 struct msg_release {
     struct released *jobs;
@@ -356,6 +378,7 @@ struct result {
     uint64_t seq;             /* redo: the record that must not count; a newer one of this chunk stays. 0: whichever */
     bool doubt;               /* begin: an attempt whose reply was lost may have created another one (rule 10) */
     bool fetched;             /* chunk, put: the bytes came from the producer */
+    enum own_failure own;     /* failed, gone: it can be this host's own; another one may do the job */
 };
 struct msg_complete { /* COMPLETE and FAIL */
     struct result *results;
@@ -399,9 +422,10 @@ struct event {
     uint32_t after_ms;
     uint64_t bytes; /* expired: moved in vain, as far as known */
     struct slice worker, detail;
-    bool exists;   /* checked */
-    uint64_t size; /* checked */
-    bool second;   /* granted: a second lease; released, expired: the other one of the two stands (rule 12) */
+    bool exists;           /* checked */
+    uint64_t size;         /* checked */
+    enum fail_class klass; /* released as not-here or no-source: what failed there; 0: it was not tried */
+    bool second;           /* granted: a second lease; released, expired: the other one of the two stands (rule 12) */
 };
 struct fleet {
     uint32_t uploaders, slots, free;
@@ -446,6 +470,8 @@ struct worker_status {
     uint64_t sent_bytes, rate, retries, silent_ms; /* rate: bytes a second over the last seconds */
     uint64_t fetched_bytes;                        /* from producers */
     uint64_t bwlimit;                              /* that it keeps to; 0 none */
+    struct trouble *troubles;
+    size_t trouble_count;
 };
 struct brake_status { /* a store's endpoint that the fleet goes easy on */
     struct slice endpoint;

@@ -167,10 +167,18 @@ static const struct field lease_mark_fields[] = {
 };
 static const struct shape lease_mark_shape = SHAPE("lease_mark", lease_mark, lease_mark_fields);
 
+static const struct field trouble_fields[] = {
+    TEXT(trouble, 1, place, REQUIRED, PROTO_NAME_MAX), ENUM(trouble, 2, klass, OPTIONAL, FAIL_NOBODY),
+    TEXT(trouble, 3, error, OPTIONAL, PROTO_TEXT_MAX), NUMBER(trouble, 4, since_ms, OPTIONAL, ANY64),
+    NUMBER(trouble, 5, out_ms, OPTIONAL, ANY32),       FLAG(trouble, 6, sure),
+};
+static const struct shape trouble_shape = SHAPE("trouble", trouble, trouble_fields);
+
 static const struct field released_fields[] = {
     STRUCT(released, 1, ref, REQUIRED, ref_shape),     ENUM(released, 2, why, OPTIONAL, WHY_JOURNAL),
     NUMBER(released, 3, after_ms, OPTIONAL, ANY32),    TEXT(released, 4, detail, OPTIONAL, PROTO_TEXT_MAX),
-    NUMBER(released, 40, bytes, OPTIONAL, SIZE_LIMIT),
+    NUMBER(released, 40, bytes, OPTIONAL, SIZE_LIMIT), ENUM(released, 110, own, OPTIONAL, OWN_SURE),
+    ENUM(released, 111, klass, OPTIONAL, FAIL_NOBODY),
 };
 static const struct shape released_shape = SHAPE("released", released, released_fields);
 
@@ -203,6 +211,7 @@ static const struct field result_fields[] = {
     FLAG(result, 17, doubt),
     NUMBER(result, 18, seq, OPTIONAL, ANY64),
     FLAG(result, 19, fetched),
+    ENUM(result, 110, own, OPTIONAL, OWN_SURE),
 };
 static const struct shape result_shape = SHAPE("result", result, result_fields);
 
@@ -219,6 +228,7 @@ static const struct field event_fields[] = {
     NUMBER(event, 5, bytes, OPTIONAL, SIZE_LIMIT),    TEXT(event, 6, worker, OPTIONAL, PROTO_TEXT_MAX),
     TEXT(event, 7, detail, OPTIONAL, PROTO_TEXT_MAX), FLAG(event, 8, exists),
     NUMBER(event, 9, size, OPTIONAL, SIZE_LIMIT),     FLAG(event, 40, second),
+    ENUM(event, 110, klass, OPTIONAL, FAIL_NOBODY),
 };
 static const struct shape event_shape = SHAPE("event", event, event_fields);
 
@@ -250,12 +260,18 @@ static const struct field upload_status_fields[] = {
 static const struct shape upload_status_shape = SHAPE("upload_status", upload_status, upload_status_fields);
 
 static const struct field worker_status_fields[] = {
-    ENUM(worker_status, 1, role, REQUIRED, ROLE_READER),  TEXT(worker_status, 2, worker, OPTIONAL, PROTO_TEXT_MAX),
-    NUMBER(worker_status, 3, slots, OPTIONAL, ANY32),     NUMBER(worker_status, 4, active, OPTIONAL, ANY32),
-    NUMBER(worker_status, 5, free, OPTIONAL, ANY32),      NUMBER(worker_status, 6, sent_bytes, OPTIONAL, ANY64),
-    NUMBER(worker_status, 7, rate, OPTIONAL, ANY64),      NUMBER(worker_status, 8, retries, OPTIONAL, ANY64),
-    NUMBER(worker_status, 9, silent_ms, OPTIONAL, ANY64), NUMBER(worker_status, 10, fetched_bytes, OPTIONAL, ANY64),
+    ENUM(worker_status, 1, role, REQUIRED, ROLE_READER),
+    TEXT(worker_status, 2, worker, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(worker_status, 3, slots, OPTIONAL, ANY32),
+    NUMBER(worker_status, 4, active, OPTIONAL, ANY32),
+    NUMBER(worker_status, 5, free, OPTIONAL, ANY32),
+    NUMBER(worker_status, 6, sent_bytes, OPTIONAL, ANY64),
+    NUMBER(worker_status, 7, rate, OPTIONAL, ANY64),
+    NUMBER(worker_status, 8, retries, OPTIONAL, ANY64),
+    NUMBER(worker_status, 9, silent_ms, OPTIONAL, ANY64),
+    NUMBER(worker_status, 10, fetched_bytes, OPTIONAL, ANY64),
     NUMBER(worker_status, 20, bwlimit, OPTIONAL, ANY64),
+    LIST(worker_status, 110, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
 };
 static const struct shape worker_status_shape = SHAPE("worker_status", worker_status, worker_status_fields);
 
@@ -335,6 +351,7 @@ static const struct field heartbeat_fields[] = {
     FLAG(msg_heartbeat, 22, held_back),
     LIST(msg_heartbeat, 23, endpoints, endpoint_count, PROTO_ENDPOINTS_MAX, endpoint_use_shape),
     NUMBER(msg_heartbeat, 30, fetched_bytes, OPTIONAL, ANY64),
+    LIST(msg_heartbeat, 110, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
 };
 static const struct field beat_fields[] = {
     LIST(msg_beat, 1, invalid, invalid_count, PROTO_LIST_MAX, ref_shape),
@@ -343,6 +360,8 @@ static const struct field beat_fields[] = {
     NUMBER(msg_beat, 21, slots, OPTIONAL, PROTO_SLOTS_MAX),
     NUMBER(msg_beat, 22, bwlimit, OPTIONAL, ANY64),
     LIST(msg_beat, 23, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_shape),
+    TEXTS(msg_beat, 110, relieved, relieved_count, PROTO_TROUBLES_MAX, PROTO_NAME_MAX),
+    LIST(msg_beat, 111, lost, lost_count, PROTO_LIST_MAX, ref_shape),
 };
 static const struct field release_fields[] = {
     LIST(msg_release, 1, jobs, job_count, PROTO_LIST_MAX, released_shape),

@@ -177,6 +177,10 @@ static void finish_waits_for(char winner, char loser) {
     struct ref finish = world_ref(JOB_FINISH, chunk.upload, 0);
     assert_int_equal(claim_second('V', chunk).kind, VERDICT_GRANT);
     assert_int_equal(world_done(winner, chunk, "H").kind, ACK_RECORDED);
+    const struct msg *told = world_last(loser, MSG_BEAT); /* at once, without a question */
+    assert_int_equal(told->number, 0);
+    assert_int_equal(told->beat.lost_count, 1);
+    assert_int_equal(told->beat.lost[0].chunk, chunk.chunk);
     world_chunk('V', chunk.upload, 1);
     assert_int_equal(status().second, 0);
     assert_int_equal(world_claim('V', finish, "H").why, WHY_LATER);

@@ -325,6 +325,54 @@ static void test_nobody_can_is_said_and_then_fails(void **state) {
     assert_int_equal(told.klass, FAIL_NOBODY);
 }
 
+/* One host's own failure: the job waits for another one, nothing is said, and no time ends it while records come. */
+static void test_what_another_uploader_may_do_waits_for_it(void **state) {
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_FAIL);
+    struct event e = {.ref = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 0},
+                      .kind = EVENT_RELEASED,
+                      .why = WHY_NOT_HERE,
+                      .klass = FAIL_CLOCK,
+                      .worker = slice_of("host/7"),
+                      .detail = slice_of("RequestTimeTooSkewed")};
+    core.retry_for_ms = 60000;
+    core.fleet.uploaders = 2;
+    for (int i = 0; i < 20; i++) {
+        receive(1000, &e, 1, NULL, 0);
+        core_judge_nobody(&core, 1000);
+    }
+    receive_record(50000, chunk_record(f, 1));
+    receive(51000, &e, 1, NULL, 0);
+    core_judge_nobody(&core, 109999);
+    assert_int_equal(told.notices + told.failed, 0);
+    core_judge_nobody(&core, 111000);
+    assert_int_equal(told.failed, 1);
+    assert_int_equal(told.klass, FAIL_CLOCK);
+    assert_non_null(strstr(told.reason, "RequestTimeTooSkewed (host/7)"));
+}
+
+static void test_a_missing_bucket_is_told_once(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("src", 0700), 0);
+    make_file("src/a", 10);
+    make_file("src/b", 10);
+    make_file("src/c", 10);
+    start_core("s3://nowhere/x/", false, ON_CHANGE_FAIL);
+    assert_int_equal(core.files.count, 3);
+    core_judge_bucket(&core, 100);
+    assert_int_equal(core.files.count, 3);
+    core_file_failed(&core, core.files.first, FAIL_NO_BUCKET, "404 NoSuchBucket");
+    assert_string_equal(told.reason, "404 NoSuchBucket");
+    core_judge_bucket(&core, 100);
+    assert_int_equal(core.files.count, 0);
+    assert_int_equal(core.counts.files_failed, 3);
+    assert_int_equal(told.failed, 2);
+    assert_string_equal(told.failed_path, "s3://nowhere");
+    assert_string_equal(told.reason, "no such bucket; 2 more files were not sent");
+    core_judge_bucket(&core, 200);
+    assert_int_equal(told.failed, 2);
+}
+
 /* The fleet's counters know nothing of a file that only cannot be opened. */
 static void test_nobody_finds_the_source(void **state) {
     (void)state;
@@ -441,7 +489,8 @@ UNIT_MAIN(CORE_TEST(test_a_file_from_begin_to_finish), CORE_TEST(test_a_put_is_d
           CORE_TEST(test_a_restart_without_visible_change_drops_the_upload_first),
           CORE_TEST(test_a_source_that_is_gone_counts_as_changed), CORE_TEST(test_changed_source_restarts_a_few_times),
           CORE_TEST(test_abort_begins_anew_or_fails), CORE_TEST(test_superseded_by_another_producer_fails),
-          CORE_TEST(test_nobody_can_is_said_and_then_fails), CORE_TEST(test_nobody_finds_the_source),
+          CORE_TEST(test_nobody_can_is_said_and_then_fails), CORE_TEST(test_what_another_uploader_may_do_waits_for_it),
+          CORE_TEST(test_a_missing_bucket_is_told_once), CORE_TEST(test_nobody_finds_the_source),
           CORE_TEST(test_new_epoch_forgets_offers_and_plans_again), CORE_TEST(test_unknown_upload_is_planned_again),
           CORE_TEST(test_the_window_bounds_what_is_offered),
           CORE_TEST(test_urgent_jobs_come_before_chunks_and_few_files_are_open))

@@ -411,6 +411,18 @@ static void test_invalid_lease_is_dropped(void **state) {
     while (fake.leases != 0);
 }
 
+/* Rule 12: another one's record ended it, which a BEAT says that answers nothing. */
+static void test_a_lost_lease_is_given_back_at_once(void **state) {
+    (void)state;
+    hold_a_finish();
+    struct ref ref = {.kind = JOB_FINISH, .upload = {{7}}};
+    struct msg m = {.type = MSG_BEAT, .number = 0, .beat = {.lost = &ref, .lost_count = 1}};
+    say(&m);
+    const struct msg *release = expect(MSG_RELEASE);
+    assert_int_equal(release->release.job_count, 1);
+    assert_int_equal(release->release.jobs[0].why, WHY_HELD);
+}
+
 /* All that the consumer said is read before a byte moves: here a grant, and some way behind it that the lease is lost.
  */
 static void test_what_the_consumer_says_comes_before_the_bytes(void **state) {
@@ -715,11 +727,11 @@ UNIT_MAIN(TEST(test_claims_moves_reports_and_drains), TEST(test_what_is_not_its_
           TEST(test_offers_that_make_no_sense_are_dropped), TEST(test_denied_is_forgotten_and_may_be_offered_again),
           TEST(test_unanswered_claim_is_asked_again_then_forgotten),
           TEST(test_grant_that_comes_after_its_deadline_starts_nothing), TEST(test_leases_are_told_and_renewed),
-          TEST(test_invalid_lease_is_dropped), TEST(test_what_the_consumer_says_comes_before_the_bytes),
-          TEST(test_held_leases_are_claimed_after_a_restart), TEST(test_results_are_told_again_after_a_restart),
-          TEST(test_chunks_and_finish), TEST(test_work_never_waits_for_a_timer),
-          TEST(test_changed_source_fails_before_a_byte_is_sent), TEST(test_a_finish_looks_at_the_source),
-          TEST(test_begin_that_lost_is_aborted), TEST(test_drain_gives_back_what_has_not_started),
-          TEST(test_drain_waits_for_the_ack_a_second_signal_does_not), TEST(test_slots_change_while_it_runs),
-          TEST(test_fewer_slots_give_leases_back_at_once), TEST(test_a_budget_is_kept_to),
-          TEST(test_offers_of_another_journal_are_dropped))
+          TEST(test_invalid_lease_is_dropped), TEST(test_a_lost_lease_is_given_back_at_once),
+          TEST(test_what_the_consumer_says_comes_before_the_bytes), TEST(test_held_leases_are_claimed_after_a_restart),
+          TEST(test_results_are_told_again_after_a_restart), TEST(test_chunks_and_finish),
+          TEST(test_work_never_waits_for_a_timer), TEST(test_changed_source_fails_before_a_byte_is_sent),
+          TEST(test_a_finish_looks_at_the_source), TEST(test_begin_that_lost_is_aborted),
+          TEST(test_drain_gives_back_what_has_not_started), TEST(test_drain_waits_for_the_ack_a_second_signal_does_not),
+          TEST(test_slots_change_while_it_runs), TEST(test_fewer_slots_give_leases_back_at_once),
+          TEST(test_a_budget_is_kept_to), TEST(test_offers_of_another_journal_are_dropped))

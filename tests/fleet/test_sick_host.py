@@ -1,0 +1,110 @@
+"""Rule 2: one host that cannot serve the destination, beside two that can. No file fails, and `status` names that host and says why."""
+
+import errno
+import json
+import random
+import time
+
+import pytest
+
+from support.box import preloaded, random_file, sha256_of, wait_for
+from support.site import Site
+
+KIB, MIB, DAY = 1 << 10, 1 << 20, 86400
+BATCHES = 8  # files are sent until status names the sick host
+
+
+def disk_fault(box, error):
+    """From its first change on, each one under out/ fails at this host."""
+    return {**preloaded("disk_faults"), "DISK_FAULTS": f"{box.dir}/out:1:{error}:stay:{box.dir}/faults"}
+
+
+# kind: (the destination is a store, environment of the sick host, what status says)
+SICK = {
+    "wrong-secret": (True, lambda box: {"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
+    "clock": (True, lambda box: {**preloaded("other_clock"), "OTHER_CLOCK_S": str(DAY)}, "RequestTimeTooSkewed"),
+    "clock-behind": (True, lambda box: {**preloaded("other_clock"), "OTHER_CLOCK_S": str(-DAY)}, "RequestTimeTooSkewed"),
+    "no-route": (True, lambda box: preloaded("no_route"), "onnect"),
+    "read-only": (False, lambda box: disk_fault(box, errno.EROFS), "Read-only file system"),
+    "full": (False, lambda box: disk_fault(box, errno.ENOSPC), "No space left"),
+    "wrong-root": (False, lambda box: {}, "beneath no --root"),
+}
+
+
+class Fleet:
+    """A consumer, a sick uploader and two healthy ones. Files are read by reference: the producer's data socket is out of their reach."""
+
+    def __init__(self, box, kind, store):
+        self.box, self.kind = box, kind
+        of_store, env, self.said = SICK[kind]
+        self.site = Site(box, store=store if of_store else None)
+        self.source = box.dir / "src"
+        self.source.mkdir()
+        wrong = box.dir / "elsewhere"
+        wrong.mkdir()
+        self.sick = self.site.uploader(root=wrong if kind == "wrong-root" else self.source, env=env(box))
+        self.healthy = [self.site.uploader(root=self.source) for _ in range(2)]
+        wait_for(lambda: len(self.status("uploader")) == 3, what="three uploaders joined")
+
+    def status(self, event):
+        said = self.box.run("status", "--consumer", self.site.at, "--json").stdout
+        return [line for line in map(json.loads, said.splitlines()) if line["event"] == event]
+
+    def is_named(self):
+        return any(t["worker"].endswith(f"/{self.sick.pid}") and self.said in t["error"] for t in self.status("trouble"))
+
+    def upload(self, name, sizes):
+        folder = self.source / name
+        for i, size in enumerate(sizes):
+            random_file(folder / str(i), size, seed=f"{name}/{i}")
+        dest = f"s3://bucket/{self.box.mark}/{name}/" if self.site.store else f"{self.box.dir}/out/{name}/"
+        child = self.site.producer("-r", "--chunk-size", "5MiB" if self.site.store else "256KiB", "--insecure", folder, dest,
+                                   data="tcp://127.0.0.1:*")
+        assert child.wait(60) == 0, child.log.read_text()
+
+    def check(self, batches):
+        assert not self.box.records("fail")
+        done = self.box.records("put") + self.box.records("finish")
+        assert len(done) == batches
+        sent = self.box.records("put") + self.box.records("chunk")
+        assert not any(r["worker"].endswith(f"/{self.sick.pid}") for r in sent)
+        for path in self.source.rglob("*"):
+            if path.is_file() and not self.site.store:
+                assert sha256_of(path) == sha256_of(self.box.dir / "out" / path.relative_to(self.source)), path
+        healthy = [t for t in self.status("trouble") if not t["worker"].endswith(f"/{self.sick.pid}")]
+        assert not healthy, healthy
+
+
+def sizes_of(dice, store):
+    small = [dice.randrange(0, 100 * KIB) for _ in range(dice.randrange(4, 20))]
+    large = [dice.randrange(9 * MIB, 17 * MIB)] if store else [dice.randrange(300 * KIB, 3 * MIB) for _ in range(dice.randrange(1, 4))]
+    sizes = small + large
+    dice.shuffle(sizes)
+    return sizes
+
+
+def run(box, rgw, seed):
+    dice = random.Random(seed)
+    kind = dice.choice(sorted(SICK))
+    print(f"seed {seed}: {kind}")
+    fleet, files, began = Fleet(box, kind, rgw), 0, time.monotonic()
+    for batch in range(BATCHES):
+        sizes = sizes_of(dice, fleet.site.store)
+        files += len(sizes)
+        fleet.upload(f"b{batch}", sizes)
+        if fleet.is_named():
+            break
+    wait_for(fleet.is_named, 3, f"status names the sick host: {fleet.status('trouble')}")
+    fleet.check(files)
+    print(f"{files} files in {batch + 1} batches, {time.monotonic() - began:.1f} s: none failed")
+
+
+@pytest.mark.parametrize("seed", [0, 1, 5, 9])  # wrong-secret, clock-behind, read-only, no-route
+def test_a_sick_host_fails_no_file(box, rgw, seed):
+    run(box, rgw, seed)
+
+
+@pytest.mark.fleet
+@pytest.mark.parametrize("seed", range(100))
+def test_a_sick_host_of_any_kind_fails_no_file(box, rgw, seed):
+    run(box, rgw, seed)

@@ -1,0 +1,47 @@
+"""What no uploader can do fails at once, in the store's words, and a bucket that is missing is one error."""
+
+import time
+
+from support.box import preloaded, random_file
+
+FORTY = 40
+
+
+def forty(box):
+    for i in range(FORTY):
+        random_file(box.dir / "src" / f"{i:02}", 100 + i, seed=i)
+    return box.dir / "src"
+
+
+def errors(done):
+    return [line for line in done.stderr.splitlines() if line.startswith("chunklift: ")]
+
+
+def fail_all(box, rgw, dest, **env):
+    began = time.monotonic()
+    done = box.cp("--no-progress", "-r", "--endpoint-url", rgw.endpoint, forty(box), dest, status=1, env={**rgw.env, **env})
+    print(f"{FORTY} files failed in {time.monotonic() - began:.1f} s")
+    assert f"{FORTY} failed" in done.stderr, done.stderr
+    return done, time.monotonic() - began
+
+
+def test_a_wrong_secret_fails_all_files_promptly(box, rgw):
+    """Both uploaders are this host's: nothing waits for a better one, nor for the end of a pause."""
+    done, seconds = fail_all(box, rgw, "s3://bucket/alone/", AWS_SECRET_ACCESS_KEY="wrong")
+    assert len([e for e in errors(done) if "SignatureDoesNotMatch" in e]) == FORTY, done.stderr
+    assert seconds < 15
+    assert {r["class"] for r in box.records("fail")} == {"denied"}
+
+
+def test_a_clock_that_is_off_fails_all_files_promptly(box, rgw):
+    done, seconds = fail_all(box, rgw, "s3://bucket/alone/", **preloaded("other_clock"), OTHER_CLOCK_S="86400")
+    assert len([e for e in errors(done) if "RequestTimeTooSkewed" in e]) == FORTY, done.stderr
+    assert seconds < 15
+
+
+def test_forty_files_for_a_missing_bucket_are_one_error(box, rgw):
+    done, _ = fail_all(box, rgw, "s3://no-such-bucket/x/")
+    first, more = errors(done)
+    assert "NoSuchBucket" in first and "bucket 'no-such-bucket'" in first, first
+    assert f"s3://no-such-bucket: no such bucket; {FORTY - 1} more files were not sent" in more, more
+    assert len(box.records("fail")) < FORTY / 2  # those that were under way

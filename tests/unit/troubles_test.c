@@ -1,0 +1,126 @@
+/* A place that this host fails to serve: when it is out, for how long, and how that ends. */
+#include "unit.h"
+
+#include "uploader/troubles.h"
+
+static struct troubles t;
+static const struct slice place = {"https://s3.example", 18}, other = {"file:///out/", 12};
+
+static int setup(void **state) {
+    (void)state;
+    t = (struct troubles){0};
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    troubles_release(&t);
+    return 0;
+}
+
+static void fails(struct slice at, enum own_failure own, uint64_t now_ms) {
+    const struct trouble_failure f = {.own = own, .klass = FAIL_DENIED, .error = "403"};
+    troubles_note(&t, at, &f, now_ms);
+}
+
+static void test_a_sure_failure_takes_the_host_out_at_once(void **state) {
+    (void)state;
+    assert_null(troubles_block(&t, place, 1000));
+    fails(place, OWN_SURE, 1000);
+    assert_non_null(troubles_block(&t, place, 1000));
+    assert_non_null(troubles_block(&t, place, 1999));
+    assert_null(troubles_block(&t, place, 2000));
+    assert_null(troubles_block(&t, other, 1000));
+}
+
+static void test_the_pause_doubles_with_each_failed_trial(void **state) {
+    (void)state;
+    uint64_t now = 1000, pause = TROUBLE_OUT_MIN_MS;
+    for (int i = 0; i < 12; i++) {
+        fails(place, OWN_SURE, now);
+        assert_non_null(troubles_block(&t, place, now + pause - 1));
+        now += pause;
+        assert_null(troubles_block(&t, place, now));
+        pause = pause * 2 < TROUBLE_OUT_MAX_MS ? pause * 2 : TROUBLE_OUT_MAX_MS;
+    }
+}
+
+/* Many jobs run when the first one fails. */
+static void test_failures_of_jobs_that_began_earlier_do_not_prolong_it(void **state) {
+    (void)state;
+    for (int i = 0; i < 8; i++)
+        fails(place, OWN_SURE, 1000 + (uint64_t)i);
+    assert_null(troubles_block(&t, place, 2000));
+}
+
+static void test_one_trial_at_a_time(void **state) {
+    (void)state;
+    fails(place, OWN_SURE, 1000);
+    assert_null(troubles_block(&t, place, 2000));
+    troubles_taken(&t, place, 2000);
+    assert_non_null(troubles_block(&t, place, 2001));
+    assert_null(troubles_block(&t, place, 2000 + TROUBLE_TRIAL_MS)); /* it was never granted */
+    troubles_success(&t, place);
+    assert_null(troubles_block(&t, place, 2001));
+    assert_int_equal(t.count, 0);
+}
+
+static void test_a_doubtful_one_takes_it_out_after_three_in_a_row_and_with_another_uploader(void **state) {
+    (void)state;
+    fails(place, OWN_MAYBE, 1000);
+    fails(place, OWN_MAYBE, 1000);
+    troubles_success(&t, place);
+    for (int i = 0; i < TROUBLE_ROW; i++) {
+        assert_true(troubles_relieve(&t, &place, 1) == (i == 1));
+        assert_null(troubles_block(&t, place, 1000));
+        fails(place, OWN_MAYBE, 1000);
+    }
+    assert_non_null(troubles_block(&t, place, 1000));
+    assert_true(troubles_relieve(&t, &other, 1)); /* now it is the only one */
+    assert_null(troubles_block(&t, place, 1000));
+}
+
+static void test_no_failure_of_its_own_is_no_trouble(void **state) {
+    (void)state;
+    for (int i = 0; i < 2 * TROUBLE_ROW; i++)
+        fails(place, OWN_NO, 1000);
+    assert_int_equal(t.count, 0);
+}
+
+static void test_what_is_told(void **state) {
+    (void)state;
+    struct trouble told[PROTO_TROUBLES_MAX];
+    fails(place, OWN_SURE, 1000);
+    troubles_note_declined(&t, other, "beneath no --root", 1000);
+    assert_true(t.changed);
+    assert_int_equal(troubles_report(&t, told, 1400), 2);
+    assert_false(t.changed);
+    assert_true(slice_equal(told[0].place, place) && told[0].sure && told[0].klass == FAIL_DENIED);
+    assert_int_equal(told[0].since_ms, 400);
+    assert_int_equal(told[0].out_ms, 600);
+    assert_true(slice_equal(told[1].error, slice_of("beneath no --root")));
+    assert_int_equal(told[1].out_ms, 0);
+    assert_null(troubles_block(&t, other, 1400));
+    assert_int_equal(troubles_report(&t, told, 1001 + TROUBLE_NOTE_MS), 1); /* a note gets old, a failure does not */
+    assert_int_equal(told[0].out_ms, 0);
+}
+
+static void test_the_place_noted_least_lately_makes_room(void **state) {
+    (void)state;
+    char name[PROTO_TROUBLES_MAX + 1][16];
+    for (unsigned i = 0; i <= PROTO_TROUBLES_MAX; i++) {
+        snprintf(name[i], sizeof name[i], "http://s%u", i);
+        fails(slice_of(name[i]), OWN_SURE, 1000 + i);
+    }
+    assert_int_equal(t.count, PROTO_TROUBLES_MAX);
+    assert_null(troubles_block(&t, slice_of(name[0]), 1100));
+    assert_non_null(troubles_block(&t, slice_of(name[PROTO_TROUBLES_MAX]), 1100));
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+UNIT_MAIN(TEST(test_a_sure_failure_takes_the_host_out_at_once), TEST(test_the_pause_doubles_with_each_failed_trial),
+          TEST(test_failures_of_jobs_that_began_earlier_do_not_prolong_it), TEST(test_one_trial_at_a_time),
+          TEST(test_a_doubtful_one_takes_it_out_after_three_in_a_row_and_with_another_uploader),
+          TEST(test_no_failure_of_its_own_is_no_trouble), TEST(test_what_is_told),
+          TEST(test_the_place_noted_least_lately_makes_room))
