@@ -54,7 +54,7 @@ struct task {
     size_t part_count;
     uint64_t moved_bytes;       /* the backend keeps it up to date; heartbeats report it */
     uint64_t checked_bytes;     /* read ahead or read again without being moved: shows that the task lives */
-    bool awaiting_reply;        /* all bytes sent; lease is renewed up to --response-timeout */
+    bool awaiting_reply;        /* all bytes sent; lease is renewed up to --response-timeout after the last byte */
     uint64_t lease_deadline_ms; /* clock_ms: no byte is written after it (rule 5) */
     struct task_result result;
     void *backend_state;

@@ -234,6 +234,9 @@ static void look_at_progress(struct s3_op *op) {
     if (!op->transfer)
         return;
     op->task->awaiting_reply = http_all_sent(op->transfer);
+    uint64_t received_bytes = http_received(op->transfer);
+    op->task->checked_bytes += received_bytes != op->received_bytes; /* the store lives */
+    op->received_bytes = received_bytes;
     op->task->checked_bytes += http_is_held_back(op->transfer); /* it waits because we want it to */
     if (s3_carries_file(op))
         op->task->moved_bytes = http_sent(op->transfer);

@@ -8,7 +8,8 @@
  *
  * Time limits. libcurl watches the connecting. The rest is watched here, in http_perform, at most every CHECK_MS:
  *   sending   no body byte left for STALL_MS, while there were some to send
- *   awaiting  all bytes left, the reply is not complete within the response timeout
+ *   awaiting  all bytes left, and no byte of the reply came for the response timeout. Each byte starts it again: a
+ * store may send white space while it works (CompleteMultipartUpload). REPLY_WHOLE_MS bounds the whole reply
  * CURLOPT_LOW_SPEED_* cannot do this: it also counts the silence of a store that thinks about its reply.
  *
  * A transfer is in exactly one list: idle (free list) or active (added to the multi handle).
@@ -28,6 +29,7 @@
 
 #define CHECK_MS 100
 #define STALL_MS 60000
+#define REPLY_WHOLE_MS 3600000
 #define WAIT_MAX_MS 1000
 #define IDLE_TRANSFERS_MAX 64
 #define REPLY_MAX (1u << 20)
@@ -53,8 +55,10 @@ struct http_transfer {
     int read_error;                 /* what read() or rewind() gave */
     bool paused;                    /* until ready() */
     bool out_of_memory;
-    uint64_t left_bytes, left_ms; /* how many had left when, at the last look that saw a difference */
-    uint64_t awaiting_ms;         /* since when a reply is awaited; 0 not yet */
+    uint64_t left_bytes, left_ms;   /* how many had left when, at the last look that saw a difference */
+    uint64_t awaiting_ms;           /* since when a reply is awaited; 0 not yet */
+    uint64_t received_bytes;        /* of replies, headers included */
+    uint64_t heard_bytes, heard_ms; /* how many had come when, at the last look that saw a difference */
     uint32_t response_timeout_ms;
     size_t reply_max;
     struct buf body, reply_headers;
@@ -261,6 +265,7 @@ static int rewind_body(void *arg, curl_off_t offset, int origin) {
 static size_t take_body(char *bytes, size_t size, size_t count, void *arg) {
     struct http_transfer *t = arg;
     size_t len = size * count, room = t->reply_max - t->body.len;
+    t->received_bytes += len;
     if (buf_add(&t->body, bytes, len < room ? len : room)) {
         t->out_of_memory = true;
         return CURL_WRITEFUNC_ERROR;
@@ -271,6 +276,7 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *arg) {
 static size_t take_header(char *bytes, size_t size, size_t count, void *arg) {
     struct http_transfer *t = arg;
     size_t len = size * count;
+    t->received_bytes += len;
     if (len >= 5 && memcmp(bytes, "HTTP/", 5) == 0) /* a new reply: what came before was "100 Continue" */
         buf_clear(&t->reply_headers);
     if (t->reply_headers.len + len > HEADERS_MAX)
@@ -440,6 +446,7 @@ int http_start(struct http *h, const struct http_request *r, struct http_transfe
     t->text = r->text;
     t->body_length = r->body_length;
     t->position = t->given_bytes = t->left_bytes = t->awaiting_ms = 0;
+    t->received_bytes = t->heard_bytes = t->heard_ms = 0;
     t->left_ms = clock_ms();
     t->read_error = 0;
     t->out_of_memory = t->paused = false;
@@ -481,6 +488,10 @@ static uint64_t bytes_left(const struct http_transfer *t) {
 uint64_t http_sent(const struct http_transfer *t) {
     uint64_t n = bytes_left(t);
     return n < t->body_length ? n : t->body_length;
+}
+
+uint64_t http_received(const struct http_transfer *t) {
+    return t->received_bytes;
 }
 
 bool http_all_sent(const struct http_transfer *t) {
@@ -545,13 +556,26 @@ static void transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, c
     transfer_put(h, t);
 }
 
+static const char *reply_overdue(struct http_transfer *t, uint64_t now_ms) {
+    if (!t->awaiting_ms) { /* what came before was "100 Continue" */
+        t->awaiting_ms = t->heard_ms = now_ms;
+        t->heard_bytes = t->received_bytes;
+    }
+    if (t->received_bytes != t->heard_bytes) {
+        t->heard_bytes = t->received_bytes;
+        t->heard_ms = now_ms;
+    }
+    if (now_ms - t->awaiting_ms > REPLY_WHOLE_MS)
+        return "the reply did not end within an hour";
+    if (now_ms - t->heard_ms <= t->response_timeout_ms)
+        return NULL;
+    return t->heard_ms > t->awaiting_ms ? "the reply stopped for the response timeout" : "no reply within the response timeout";
+}
+
 static const char *overdue(struct http_transfer *t, uint64_t now_ms) {
     uint64_t left = bytes_left(t);
-    if (left >= t->body_length) {
-        if (!t->awaiting_ms)
-            t->awaiting_ms = now_ms;
-        return now_ms - t->awaiting_ms > t->response_timeout_ms ? "no reply within the response timeout" : NULL;
-    }
+    if (left >= t->body_length)
+        return reply_overdue(t, now_ms);
     t->awaiting_ms = 0;
     if (left != t->left_bytes || t->paused || http_is_held_back(t)) { /* that is our own doing */
         t->left_bytes = left;

@@ -16,7 +16,7 @@ struct http;
 struct http_reply;
 struct http_options {
     uint32_t connect_timeout_ms;  /* default 5,000 */
-    uint32_t response_timeout_ms; /* --response-timeout */
+    uint32_t response_timeout_ms; /* --response-timeout: from the last byte sent or received */
     uint32_t idle_max;            /* connections kept */
     struct bucket *bucket;        /* body bytes of requests that are `paced` come from here; NULL: no limit */
 };
@@ -64,7 +64,8 @@ struct http_transfer;
 int http_start(struct http *h, const struct http_request *r,
                struct http_transfer **t) MUST_CHECK; /* strings copied; *t valid until done */
 void http_cancel(struct http *h, struct http_transfer *t);
-uint64_t http_sent(const struct http_transfer *t); /* body bytes so far */
+uint64_t http_sent(const struct http_transfer *t);     /* body bytes so far */
+uint64_t http_received(const struct http_transfer *t); /* bytes of the reply so far, headers included */
 bool http_all_sent(const struct http_transfer *t);
 bool http_is_held_back(const struct http_transfer *t); /* waits for the bucket */
 void http_set_idle_max(struct http *h, uint32_t idle_max);

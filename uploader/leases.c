@@ -37,7 +37,8 @@ void lease_look(struct lease *l, uint64_t moved_bytes, bool awaiting_reply, uint
 bool lease_has_progress(const struct lease *l, uint64_t now_ms, uint32_t lease_ms, uint64_t response_timeout_ms) {
     if (now_ms - l->moved_ms <= lease_ms)
         return true;
-    return l->awaiting_ms != 0 && now_ms - l->awaiting_ms <= response_timeout_ms;
+    uint64_t heard_ms = l->moved_ms > l->awaiting_ms ? l->moved_ms : l->awaiting_ms; /* a reply may come slowly */
+    return l->awaiting_ms != 0 && now_ms - heard_ms <= response_timeout_ms;
 }
 
 void sent_log_add(struct sent_log *log, uint64_t number, uint64_t sent_ms) {

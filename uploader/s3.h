@@ -111,9 +111,10 @@ struct s3_op {
     struct s3_request request;
     s3_handler *on_reply;
     struct http_transfer *transfer;
-    struct buf body;       /* of the request: XML or a small file */
-    char number[16];       /* text of a number among the params */
-    struct s3_error doubt; /* finish: what put the reply in doubt */
+    uint64_t received_bytes; /* of its reply, at the last look */
+    struct buf body;         /* of the request: XML or a small file */
+    char number[16];         /* text of a number among the params */
+    struct s3_error doubt;   /* finish: what put the reply in doubt */
 
     /* begin */
     bool plain; /* without checksum headers */

@@ -36,7 +36,7 @@ static int parse_table(struct settings *s, struct extras *x, int argc, char **ar
         {"region", 0, OPTION_TEXT, &s->region, "NAME", "S3 region (default: environment, configuration)"},
         {"profile", 0, OPTION_TEXT, &s->profile, "NAME", "profile of ~/.aws (default: AWS_PROFILE, \"default\")"},
         {"retry-for", 0, OPTION_TIME, &s->retry_for_ms, "TIME", "how long an outage is retried (10 min)"},
-        {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME", "how long a reply may take (5 min)",
+        {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME", "how long a reply may stand still (5 min)",
          .min = 1, .max = UINT32_MAX},
         {"content-md5", 0, OPTION_FLAG, &s->content_md5, NULL, "send Content-MD5 too"},
         KEY_OPTION_ROWS(&s->keys),

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from servers.memory_store import MemoryStore, refuse
+from servers.memory_store import SENT, MemoryStore, refuse
 from support.box import check_chain, check_one_record_each, random_file
 
 MIB = 1 << 20
@@ -88,3 +88,26 @@ def test_retry_for_bounds_a_job_beside_others_that_succeed(box):
     failed = box.records("fail")
     assert len(failed) == 1 and "no success for 1 s: 500 InternalError" in failed[0]["error"], done.stderr
     assert sum(r["seq"] > failed[0]["seq"] for r in box.records("put")) > 8
+
+
+def test_a_complete_that_sends_white_space_while_it_works(box):
+    """The reply's bytes show that the store works: the Complete is not repeated, and its lease goes on."""
+    src = random_file(box.dir / "f", 12 * MIB)
+
+    def before(request):
+        if request.kind == "finish":
+            answer, h = store.answer(request), request.handler
+            h.send_response_only(200)
+            h.send_header("Transfer-Encoding", "chunked")
+            h.end_headers()
+            for _ in range(10):  # longer than two leases, and than two response timeouts
+                time.sleep(0.3)
+                h.wfile.write(b"1\r\n \r\n")
+            h.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(answer.body), answer.body))
+            return SENT
+
+    with MemoryStore(before) as store:
+        cp(box, store, "--response-timeout", "1s", "--lease", "1s", src, "s3://bucket/k")
+        assert store.objects["k"]["body"] == src.read_bytes()
+        assert store.count("finish") == 1 and store.count("head") == 0
+    assert box.records("finish")[0]["ms"] >= 3000

@@ -21,12 +21,14 @@
 
 #define SERVER_REQUESTS_MAX 64
 #define SERVER_CONNECTIONS_MAX 8
+#define SERVER_TRICKLE_MS 250 /* between two blanks */
 
 #define REPLY_CUT "cut"     /* closes without a word */
 #define REPLY_SILENCE "sil" /* keeps the connection and says nothing */
 
 struct http_server {
     const char *const *replies; /* NULL-terminated; after the last one: 500 */
+    unsigned trickle;           /* so many blanks follow each reply, one after the other */
     int listener, stop[2];
     unsigned short port;
     char url[64];
@@ -71,6 +73,11 @@ static inline void server_answer(struct http_server *s, struct connection *c, si
         server_close(c);
     else if (strcmp(reply, REPLY_SILENCE) != 0 && send(c->fd, reply, strlen(reply), MSG_NOSIGNAL) < 0)
         server_close(c);
+    for (unsigned i = 0; i < s->trickle && c->fd >= 0; i++) {
+        poll(NULL, 0, SERVER_TRICKLE_MS);
+        if (send(c->fd, " ", 1, MSG_NOSIGNAL) < 0)
+            server_close(c);
+    }
 }
 
 static inline void server_read(struct http_server *s, struct connection *c) {

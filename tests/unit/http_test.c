@@ -277,6 +277,27 @@ static void test_response_timeout(void **state) {
     server_stop(&s);
 }
 
+/* White space every now and then is a sign of life; a reply that stops is given up. */
+static void test_response_timeout_counts_from_the_last_byte(void **state) {
+    (void)state;
+    struct http_server s;
+    const char *const replies[] = {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n ", NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    struct call c = {.length = 10};
+    uint64_t begun_ms = clock_ms();
+    s.trickle = 4;
+    run(h,
+        &(struct http_request){
+            .method = "PUT", .url = s.url, .body_length = 10, .read = make_body, .response_timeout_ms = 400},
+        &c);
+    assert_int_equal(c.error, ERR_IO);
+    assert_non_null(strstr(c.message, "the reply stopped"));
+    assert_true(clock_ms() - begun_ms > 4 * SERVER_TRICKLE_MS);
+    http_destroy(&h);
+    server_stop(&s);
+}
+
 static void test_cancel(void **state) {
     (void)state;
     struct http_server s;
@@ -462,8 +483,8 @@ UNIT_MAIN(cmocka_unit_test(test_get_and_keep_alive), cmocka_unit_test(test_put_s
           cmocka_unit_test(test_body_that_comes_later), cmocka_unit_test(test_post_without_body_says_length),
           cmocka_unit_test(test_read_error_is_handed_up), cmocka_unit_test(test_no_connection),
           cmocka_unit_test(test_connection_that_breaks), cmocka_unit_test(test_dead_kept_connection_rewinds),
-          cmocka_unit_test(test_response_timeout), cmocka_unit_test(test_cancel),
-          cmocka_unit_test(test_reply_is_bounded), cmocka_unit_test(test_signed_request),
+          cmocka_unit_test(test_response_timeout), cmocka_unit_test(test_response_timeout_counts_from_the_last_byte),
+          cmocka_unit_test(test_cancel), cmocka_unit_test(test_reply_is_bounded), cmocka_unit_test(test_signed_request),
           cmocka_unit_test(test_paced_transfers_share_the_limit), cmocka_unit_test(test_a_tiny_limit_moves_all_in_turn),
           cmocka_unit_test(test_a_raised_limit_counts_at_once),
           cmocka_unit_test(test_who_is_cancelled_in_line_leaves_it))

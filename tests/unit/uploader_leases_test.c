@@ -50,6 +50,17 @@ static void test_awaiting_a_reply_holds_for_the_response_timeout(void **state) {
     assert_false(lease_has_progress(&l, 5600, 1000, 5000));
 }
 
+static void test_a_reply_that_comes_slowly_holds_longer(void **state) {
+    (void)state;
+    struct lease l = {0};
+    lease_grant(&l, 0, 1000);
+    lease_run(&l, 0);
+    lease_look(&l, 8192, true, 500);
+    lease_look(&l, 8193, true, 4000);
+    assert_true(lease_has_progress(&l, 9000, 1000, 5000));
+    assert_false(lease_has_progress(&l, 9001, 1000, 5000));
+}
+
 static void test_new_attempt_starts_anew(void **state) {
     (void)state;
     struct lease l = {0};
@@ -94,5 +105,6 @@ static void test_pace_claims_ahead_what_starts_within_200_ms(void **state) {
 UNIT_MAIN(cmocka_unit_test(test_lease_counts_from_when_it_was_asked_for), cmocka_unit_test(test_renewal_never_shortens),
           cmocka_unit_test(test_progress_is_bytes_within_a_lease_time),
           cmocka_unit_test(test_awaiting_a_reply_holds_for_the_response_timeout),
-          cmocka_unit_test(test_new_attempt_starts_anew), cmocka_unit_test(test_sent_log_knows_only_what_it_kept),
+          cmocka_unit_test(test_a_reply_that_comes_slowly_holds_longer), cmocka_unit_test(test_new_attempt_starts_anew),
+          cmocka_unit_test(test_sent_log_knows_only_what_it_kept),
           cmocka_unit_test(test_pace_claims_ahead_what_starts_within_200_ms))
