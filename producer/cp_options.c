@@ -44,8 +44,8 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
          HOUR_MS},
         {"no-second-lease", 0, OPTION_FLAG, &s->no_second_lease, NULL,
          "never give a slow chunk to a second uploader, when this command starts the consumer"},
-        {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME", "how long a reply may stand still (5min)", 1000,
-         DAY_MS},
+        {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME", "how long a reply may stand still (5min)",
+         1000, DAY_MS},
         {"content-md5", 0, OPTION_FLAG, &s->content_md5, NULL, "send Content-MD5 too (a second of CPU per GiB)"},
         PRODUCER_OPTION_ROWS(&o->base),
     };

@@ -569,7 +569,8 @@ static const char *reply_overdue(struct http_transfer *t, uint64_t now_ms) {
         return "the reply did not end within an hour";
     if (now_ms - t->heard_ms <= t->response_timeout_ms)
         return NULL;
-    return t->heard_ms > t->awaiting_ms ? "the reply stopped for the response timeout" : "no reply within the response timeout";
+    return t->heard_ms > t->awaiting_ms ? "the reply stopped for the response timeout"
+                                        : "no reply within the response timeout";
 }
 
 static const char *overdue(struct http_transfer *t, uint64_t now_ms) {

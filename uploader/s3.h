@@ -35,9 +35,17 @@
 /* --- what is known about endpoints and buckets (s3_memory.c) --- */
 
 enum s3_knowledge { S3_UNKNOWN, S3_YES, S3_NO };
+/* Headers that a request can do without. */
+enum s3_optional {
+    S3_CREATE_CHECKSUM = 1, /* which checksum the parts and the object will have */
+    S3_BODY_CHECKSUM = 2,   /* x-amz-checksum-crc32c of a part or put */
+    S3_BODY_MD5 = 4,        /* Content-MD5 */
+    S3_CHECKSUM_MODE = 8,   /* HEAD: show the checksum */
+};
 struct s3_endpoint {
     char *url;
     enum s3_knowledge multipart_crc32c, put_crc32c; /* does it verify them? */
+    unsigned refused;                               /* enum s3_optional: it takes the requests only without them */
 };
 struct s3_memory; /* opaque */
 int s3_memory_new(struct s3_memory **m) MUST_CHECK;
@@ -46,6 +54,7 @@ void s3_memory_destroy(struct s3_memory **m);
 struct s3_endpoint *s3_memory_endpoint(struct s3_memory *m, struct slice url);
 /* Notes what an answer showed; says it once with -v. */
 void s3_memory_learn(struct s3_endpoint *e, enum s3_knowledge *what, bool verifies);
+void s3_memory_refuses(struct s3_endpoint *e, unsigned optional);
 const char *s3_memory_region(const struct s3_memory *m, struct slice endpoint, struct slice bucket); /* NULL unknown */
 void s3_memory_set_region(struct s3_memory *m, struct slice endpoint, struct slice bucket, const char *region);
 /* Jobs whose last attempt broke: the next one gets a new connection and fresh DNS. take: was it one? Forgotten then. */
@@ -91,8 +100,9 @@ struct s3_request {
     size_t param_count;
     struct buf headers[S3_HEADERS_MAX];
     size_t header_count;
-    bool source_body; /* body is the task's source, else op->body */
-    int err;          /* the first that happened while it was put together */
+    unsigned optional, optional_headers; /* enum s3_optional; which of headers they are, as bits */
+    bool source_body;                    /* body is the task's source, else op->body */
+    int err;                             /* the first that happened while it was put together */
 };
 
 struct s3_op {
@@ -100,10 +110,11 @@ struct s3_op {
     struct task *task;
     struct s3_op *next, **link;
     enum s3_state state;
-    bool starting;  /* inside start() */
-    bool fresh;     /* the attempt before broke: new connection, fresh DNS */
-    int read_error; /* of the source, or ERR_BUSY: the lease ended; 0 none */
-    bool moved;     /* signed again for the bucket's region already */
+    bool starting;    /* inside start() */
+    bool fresh;       /* the attempt before broke: new connection, fresh DNS */
+    int read_error;   /* of the source, or ERR_BUSY: the lease ended; 0 none */
+    bool moved;       /* signed again for the bucket's region already */
+    unsigned dropped; /* enum s3_optional: the request under way is the one before without them */
     struct s3_place place;
     char region[S3_REGION_MAX + 1];
     char owner[ID_HEX_SIZE]; /* the upload's id */
@@ -117,7 +128,7 @@ struct s3_op {
     struct s3_error doubt;   /* finish: what put the reply in doubt */
 
     /* begin */
-    bool plain; /* without checksum headers */
+    bool plain; /* begin, finish: without checksums */
 
     /* begin, finish, abort: leftovers */
     s3_leftover_found *found;
@@ -153,12 +164,18 @@ struct s3_op {
 void s3_request_begin(struct s3_op *op, const char *method);
 void s3_request_param(struct s3_op *op, const char *name, struct slice value);
 void s3_request_header(struct s3_op *op, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* One that the store may refuse: the request is then sent once without all of these, and when that helps the endpoint
+ * never gets them again. */
+void s3_request_optional(struct s3_op *op, enum s3_optional which, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Sends it as soon as there are credentials. Ends the op by itself when that is impossible. */
 void s3_send(struct s3_op *op, s3_handler *on_reply);
 /* The same request again, its body from the start. */
 void s3_send_again(struct s3_op *op);
 /* For ops that wait (S3_OP_KEYS): sends if state allows. */
 void s3_call_step(struct s3_op *op, enum aws_state keys);
+/* Headers with CRC32C checksums may be sent. */
+bool s3_sends_checksums(const struct s3 *s3);
 /* Its request bodies are bytes of the file, not XML. */
 bool s3_carries_file(const struct s3_op *op);
 /* No byte leaves after the lease (rule 5). */
@@ -195,8 +212,6 @@ void s3_head_start(struct s3_op *op);
 bool s3_wants_checksum(struct s3 *s3, const struct task *t);
 /* S3_OP_AHEAD: reads some of the range, at the end sends the request. */
 void s3_ahead_step(struct s3_op *op);
-/* A store may not know the checksum headers: is e such a refusal, worth one more try without them? */
-bool s3_refuses_checksums(const struct s3_error *e);
 /* Body bytes for s3_call.c. */
 ssize_t s3_body_read(void *op, void *out, size_t max);
 bool s3_body_ready(void *op);

@@ -30,11 +30,6 @@ static void drop_stray(struct s3_op *op) {
 
 static void on_created(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
     struct s3_endpoint *endpoint = s3_memory_endpoint(op->s3->memory, op->place.endpoint);
-    if (e && !op->plain && s3_refuses_checksums(e)) {
-        op->plain = true;
-        create(op);
-        return;
-    }
     if (e) {
         s3_end_error(op, e);
         return;
@@ -48,7 +43,8 @@ static void on_created(struct s3_op *op, const struct http_reply *r, const struc
     struct slice algorithm = http_header(r, "x-amz-checksum-algorithm");
     bool full = slice_equal(algorithm, slice_of("CRC32C")) &&
                 slice_equal(http_header(r, "x-amz-checksum-type"), slice_of("FULL_OBJECT"));
-    s3_memory_learn(endpoint, &endpoint->multipart_crc32c, full);
+    if (full || s3_sends_checksums(op->s3))
+        s3_memory_learn(endpoint, &endpoint->multipart_crc32c, full);
     if (algorithm.len && !full && !op->plain) {
         op->plain = true;
         drop_stray(op);
@@ -58,15 +54,16 @@ static void on_created(struct s3_op *op, const struct http_reply *r, const struc
 }
 
 static void create(struct s3_op *op) {
-    if (s3_memory_endpoint(op->s3->memory, op->place.endpoint)->multipart_crc32c == S3_NO)
+    if (s3_memory_endpoint(op->s3->memory, op->place.endpoint)->multipart_crc32c == S3_NO ||
+        !s3_sends_checksums(op->s3))
         op->plain = true;
     s3_request_begin(op, "POST");
     s3_request_param(op, "uploads", slice_of(""));
     s3_request_header(op, "content-type: application/octet-stream");
     s3_request_header(op, S3_OWNER_HEADER ": %s", op->owner);
     if (!op->plain) {
-        s3_request_header(op, "x-amz-checksum-algorithm: CRC32C");
-        s3_request_header(op, "x-amz-checksum-type: FULL_OBJECT");
+        s3_request_optional(op, S3_CREATE_CHECKSUM, "x-amz-checksum-algorithm: CRC32C");
+        s3_request_optional(op, S3_CREATE_CHECKSUM, "x-amz-checksum-type: FULL_OBJECT");
     }
     s3_send(op, on_created);
 }

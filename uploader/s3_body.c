@@ -118,12 +118,12 @@ static int md5_end(struct s3_op *op) {
 
 static void add_checksum_headers(struct s3_op *op) {
     char base64[CRC_BASE64_SIZE];
-    if (op->announced && !op->plain) {
+    if (op->announced) {
         crc32c_to_base64(op->crc, base64);
-        s3_request_header(op, "x-amz-checksum-crc32c: %s", base64);
+        s3_request_optional(op, S3_BODY_CHECKSUM, "x-amz-checksum-crc32c: %s", base64);
     }
     if (op->md5_base64[0])
-        s3_request_header(op, "content-md5: %s", op->md5_base64);
+        s3_request_optional(op, S3_BODY_MD5, "content-md5: %s", op->md5_base64);
 }
 
 static void chunk_send(struct s3_op *op);
@@ -139,7 +139,7 @@ static void send_body(struct s3_op *op) {
 bool s3_wants_checksum(struct s3 *s3, const struct task *t) {
     if (t->job.ref.kind == JOB_CHUNK)
         return t->job.checksum == CHECKSUM_CRC32C_FULL;
-    return t->job.length > S3_WHOLE_BODY_MAX &&
+    return t->job.length > S3_WHOLE_BODY_MAX && s3_sends_checksums(s3) &&
            s3_memory_endpoint(s3->memory, t->job.target.endpoint)->put_crc32c != S3_NO;
 }
 
@@ -264,22 +264,8 @@ void s3_chunk_start(struct s3_op *op) {
 
 /* --- put --- */
 
-bool s3_refuses_checksums(const struct s3_error *e) {
-    static const char *const others[] = {"EntityTooLarge", "InvalidBucketName", "KeyTooLongError", "KeyTooLong",
-                                         "AuthorizationHeaderMalformed"};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (strcmp(e->code, others[i]) == 0)
-            return false;
-    return e->klass == FAIL_REQUEST && !e->transient && (e->status == 400 || e->status == 501);
-}
-
 static void on_put(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
     struct s3_endpoint *endpoint = s3_memory_endpoint(op->s3->memory, op->place.endpoint);
-    if (e && op->announced && !op->plain && endpoint->put_crc32c != S3_YES && s3_refuses_checksums(e)) {
-        op->plain = true;
-        put_send(op);
-        return;
-    }
     if (e) {
         if (!end_for_source(op, e))
             s3_end_error(op, e);
@@ -288,7 +274,7 @@ static void on_put(struct s3_op *op, const struct http_reply *r, const struct s3
     if (op->announced) {
         bool present;
         crc_header_differs(r, 0, &present);
-        s3_memory_learn(endpoint, &endpoint->put_crc32c, present && !op->plain);
+        s3_memory_learn(endpoint, &endpoint->put_crc32c, present && !op->dropped);
     }
     end_sent(op, r);
 }
@@ -331,7 +317,8 @@ static void put_send(struct s3_op *op) {
 
 void s3_put_start(struct s3_op *op) {
     CHECK(op->task->source);
-    op->announced = s3_memory_endpoint(op->s3->memory, op->place.endpoint)->put_crc32c != S3_NO;
+    op->announced =
+        s3_memory_endpoint(op->s3->memory, op->place.endpoint)->put_crc32c != S3_NO && s3_sends_checksums(op->s3);
     if (is_small(op))
         put_send(op);
     else

@@ -1,6 +1,7 @@
 /*
  * One request of an op: put together, signed by libcurl for the bucket's region, sent when there are credentials.
- * A reply that names another region is answered by signing once more for that one; nothing else is repeated here.
+ * A reply that names another region is answered by signing once more for that one, and one that refuses a request with
+ * optional headers by sending it once without; nothing else is repeated here.
  */
 #include "pure/check.h"
 #include "system/clock.h"
@@ -15,6 +16,8 @@ void s3_request_begin(struct s3_op *op, const char *method) {
     q->method = method;
     q->bucket_only = q->source_body = false;
     q->param_count = q->header_count = 0;
+    q->optional = q->optional_headers = 0;
+    op->dropped = 0;
     q->err = 0;
     buf_clear(&op->body);
     s3_request_header(op, "x-amz-content-sha256: UNSIGNED-PAYLOAD");
@@ -25,19 +28,38 @@ void s3_request_param(struct s3_op *op, const char *name, struct slice value) {
     op->request.params[op->request.param_count++] = (struct s3_param){name, value};
 }
 
-void s3_request_header(struct s3_op *op, const char *format, ...) {
+__attribute__((format(printf, 2, 0))) static void add_header(struct s3_op *op, const char *format, va_list args) {
     struct s3_request *q = &op->request;
     char line[256];
-    va_list args;
     CHECK(q->header_count < S3_HEADERS_MAX);
-    va_start(args, format);
     int len = vsnprintf(line, sizeof line, format, args);
-    va_end(args);
     struct buf *header = &q->headers[q->header_count++];
     buf_clear(header);
     int err = len < 0 || (size_t)len >= sizeof line ? ERR_LIMIT : buf_add(header, line, (size_t)len);
     if (!q->err)
         q->err = err;
+}
+
+void s3_request_header(struct s3_op *op, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    add_header(op, format, args);
+    va_end(args);
+}
+
+void s3_request_optional(struct s3_op *op, enum s3_optional which, const char *format, ...) {
+    va_list args;
+    if (s3_memory_endpoint(op->s3->memory, op->place.endpoint)->refused & which)
+        return;
+    op->request.optional |= which;
+    op->request.optional_headers |= 1u << op->request.header_count;
+    va_start(args, format);
+    add_header(op, format, args);
+    va_end(args);
+}
+
+bool s3_sends_checksums(const struct s3 *s3) {
+    return !s3->aws.checksums_when_required;
 }
 
 bool s3_carries_file(const struct s3_op *op) {
@@ -59,6 +81,16 @@ static bool follow_region(struct s3_op *op, const struct s3_error *e) {
     return true;
 }
 
+/* True when the request is under way again, without its optional headers. */
+static bool drop_optional(struct s3_op *op, const struct s3_error *e) {
+    if (!op->request.optional || op->read_error || !s3_error_may_be_a_header(e))
+        return false;
+    op->dropped = op->request.optional;
+    op->request.optional = 0;
+    s3_send_again(op);
+    return true;
+}
+
 static void on_done(void *arg, const struct http_reply *r) {
     struct s3_op *op = arg;
     struct s3_error e;
@@ -72,6 +104,8 @@ static void on_done(void *arg, const struct http_reply *r) {
         op->task->result.sent_bytes += r->sent_bytes;
     op->task->awaiting_reply = false;
     if (!s3_error_of(r, clock_real_us() / 1000000, &e)) {
+        if (op->dropped)
+            s3_memory_refuses(s3_memory_endpoint(op->s3->memory, op->place.endpoint), op->dropped);
         op->on_reply(op, r, NULL);
         return;
     }
@@ -79,6 +113,8 @@ static void on_done(void *arg, const struct http_reply *r) {
         return;
     if (e.expired && !aws_credentials_expired(op->s3->credentials, op->generation))
         e.expired = e.transient = false;
+    if (drop_optional(op, &e))
+        return;
     op->on_reply(op, r, &e);
 }
 
@@ -90,8 +126,10 @@ static int send_now(struct s3_op *op) {
     int err = s3_place_url(&op->place, op->region, !q->bucket_only, q->params, q->param_count, &url);
     if (err)
         goto out;
+    size_t count = 0;
     for (size_t i = 0; i < q->header_count; i++)
-        headers[i] = q->headers[i].data;
+        if (q->optional || !(q->optional_headers & (1u << i)))
+            headers[count++] = q->headers[i].data;
     struct aws_keys keys = aws_credentials_keys(s3->credentials);
     op->generation = aws_credentials_generation(s3->credentials);
     struct http_credentials credentials = {keys.access_key, keys.secret_key, keys.session_token, op->region};

@@ -6,6 +6,7 @@
  *        200, no etag ───── HEAD for it
  *        InvalidPart ────── ListParts: parts that are there as recorded are taken with the store's etag and Complete
  *                           is tried once more; others are REDO
+ *        refused with checksums: once without; when the checksum is called wrong, after ListParts
  *        no reply, 5xx, <Error> that does not tell, NoSuchUpload
  *                      ──── HEAD: an object with this upload's id and size is success; otherwise NoSuchUpload is GONE,
  *                           and for another error ListParts tells whether the upload is still there (Ceph answers 500
@@ -123,7 +124,8 @@ static void on_etag_head(struct s3_op *op, const struct http_reply *r, const str
 
 static void head(struct s3_op *op, s3_handler *on_reply) {
     s3_request_begin(op, "HEAD");
-    s3_request_header(op, "x-amz-checksum-mode: ENABLED");
+    if (s3_sends_checksums(op->s3))
+        s3_request_optional(op, S3_CHECKSUM_MODE, "x-amz-checksum-mode: ENABLED");
     s3_send(op, on_reply);
 }
 
@@ -148,9 +150,29 @@ static void on_completed(struct s3_op *op, const struct http_reply *r) {
         head(op, on_etag_head); /* Ceph */
 }
 
+/* The store promised to verify the whole object and refuses what it asked for. Once without: its parts were verified
+ * one by one. Where it says that the checksum is wrong, they must all be there as recorded. */
+static bool try_plain(struct s3_op *op, const struct s3_error *e) {
+    if (op->task->job.checksum != CHECKSUM_CRC32C_FULL || op->plain ||
+        !(e->bad_checksum || s3_error_may_be_a_header(e)))
+        return false;
+    op->plain = true;
+    op->doubt = *e;
+    if (e->bad_checksum && !op->reconciled)
+        list_parts(op);
+    else
+        complete(op);
+    return true;
+}
+
 static void on_complete(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
     if (!e) {
+        struct s3_endpoint *endpoint = s3_memory_endpoint(op->s3->memory, op->place.endpoint);
+        if (op->plain)
+            s3_memory_learn(endpoint, &endpoint->multipart_crc32c, false);
         on_completed(op, r);
+    } else if (try_plain(op, e)) {
+        return;
     } else if (strcmp(e->code, "InvalidPart") == 0 || strcmp(e->code, "InvalidPartOrder") == 0) {
         op->doubt = *e;
         if (op->reconciled) { /* the store lists them all as recorded and still refuses */
@@ -168,6 +190,10 @@ static void on_complete(struct s3_op *op, const struct http_reply *r, const stru
     }
 }
 
+static bool with_checksums(const struct s3_op *op) {
+    return op->task->job.checksum == CHECKSUM_CRC32C_FULL && !op->plain;
+}
+
 static int add_part(struct s3_op *op, size_t i) {
     const struct part *p = &op->task->parts[i];
     struct slice etag = op->etags && op->etags[i] ? slice_of(op->etags[i]) : p->etag;
@@ -177,7 +203,7 @@ static int add_part(struct s3_op *op, size_t i) {
         err = s3_xml_escape_add(&op->body, etag);
     if (!err)
         err = buf_add_text(&op->body, "\"</ETag>");
-    if (!err && op->task->job.checksum == CHECKSUM_CRC32C_FULL) {
+    if (!err && with_checksums(op)) {
         crc32c_to_base64(p->crc, crc);
         err = buf_addf(&op->body, "<ChecksumCRC32C>%s</ChecksumCRC32C>", crc);
     }
@@ -198,7 +224,7 @@ static void complete(struct s3_op *op) {
     s3_request_begin(op, "POST");
     s3_request_param(op, "uploadId", op->task->job.handle);
     s3_request_header(op, "content-type: application/xml");
-    if (op->task->job.checksum == CHECKSUM_CRC32C_FULL) {
+    if (with_checksums(op)) {
         crc32c_to_base64(op->crc, crc);
         s3_request_header(op, "x-amz-checksum-crc32c: %s", crc);
         s3_request_header(op, "x-amz-checksum-type: FULL_OBJECT");

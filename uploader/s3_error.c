@@ -224,3 +224,30 @@ void s3_error_set(struct s3_error *e, enum fail_class klass, bool transient, con
     *e = (struct s3_error){.klass = klass, .transient = transient};
     snprintf(e->text, sizeof e->text, "%s", text);
 }
+
+static bool is_code(const struct s3_error *e, const char *const *list, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(e->code, list[i]) == 0)
+            return true;
+    return false;
+}
+
+bool s3_error_may_be_a_header(const struct s3_error *e) {
+    static const char *const others[] = {"AuthorizationHeaderMalformed",
+                                         "EntityTooLarge",
+                                         "EntityTooSmall",
+                                         "InvalidBucketName",
+                                         "InvalidPart",
+                                         "InvalidPartOrder",
+                                         "KeyTooLong",
+                                         "KeyTooLongError",
+                                         "PreconditionFailed"};
+    static const char *const denials[] = {"", "AccessDenied", "SignatureDoesNotMatch"}; /* not of the keys */
+    if (e->transient || e->gone || e->klass == FAIL_NO_BUCKET || e->klass == FAIL_CLOCK || e->klass == FAIL_FULL)
+        return false;
+    if (e->klass == FAIL_DENIED && !is_code(e, denials, sizeof denials / sizeof *denials))
+        return false;
+    if (is_code(e, others, sizeof others / sizeof *others))
+        return false;
+    return (e->status / 100 == 4 && e->status != 404) || e->status == 501;
+}

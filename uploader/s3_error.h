@@ -26,6 +26,9 @@ struct s3_error {
 /* True when the reply is an error: no reply, a status other than 2xx, or <Error> under 200. *e is filled in then,
  * zeroed otherwise. now_s: CLOCK_REALTIME, for a Retry-After date of a store that sends no Date. */
 bool s3_error_of(const struct http_reply *r, int64_t now_s, struct s3_error *e);
+/* May the request succeed without a header that it can do without? True for any 4xx and 501 but those that are plainly
+ * about something else. */
+bool s3_error_may_be_a_header(const struct s3_error *e);
 /* An error of our own making. */
 void s3_error_set(struct s3_error *e, enum fail_class klass, bool transient, const char *text);
 

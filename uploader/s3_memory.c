@@ -48,12 +48,12 @@ struct s3_endpoint *s3_memory_endpoint(struct s3_memory *m, struct slice url) {
             return &m->endpoints[i];
     char *copy = slice_dup(url);
     if (!copy) {
-        m->unknown = (struct s3_endpoint){NULL, S3_UNKNOWN, S3_UNKNOWN};
+        m->unknown = (struct s3_endpoint){.url = NULL};
         return &m->unknown;
     }
     struct s3_endpoint *e = &m->endpoints[m->endpoint_next++ % ENDPOINTS_MAX];
     free(e->url);
-    *e = (struct s3_endpoint){copy, S3_UNKNOWN, S3_UNKNOWN};
+    *e = (struct s3_endpoint){.url = copy};
     return e;
 }
 
@@ -68,6 +68,15 @@ void s3_memory_learn(struct s3_endpoint *e, enum s3_knowledge *what, bool verifi
     else
         log_debug("%s does not verify checksums of %s; chunklift's own are in the journal",
                   e->url ? e->url : "the endpoint", of);
+}
+
+void s3_memory_refuses(struct s3_endpoint *e, unsigned optional) {
+    static const char *const names[] = {"x-amz-checksum-algorithm", "x-amz-checksum-crc32c", "Content-MD5",
+                                        "x-amz-checksum-mode"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (optional & ~e->refused & (1u << i))
+            log_debug("%s refuses requests with %s; they are sent without", e->url ? e->url : "the endpoint", names[i]);
+    e->refused |= optional;
 }
 
 static struct bucket_region *find_bucket(const struct s3_memory *m, struct slice endpoint, struct slice bucket) {

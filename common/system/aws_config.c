@@ -38,6 +38,7 @@ static const struct {
     {"sso_session", AWS_SSO_SESSION},
     {"sso_start_url", AWS_SSO_START_URL},
     {"ca_bundle", AWS_CA_FILE},
+    {"request_checksum_calculation", AWS_CHECKSUM_CALCULATION},
     {"endpoint_url", AWS_ENDPOINT_URL},
     {"ignore_configured_endpoint_urls", AWS_IGNORE_ENDPOINT_URLS},
     {"services", AWS_SERVICES},

@@ -28,6 +28,7 @@ enum aws_key {
     AWS_CA_FILE,
     AWS_ENDPOINT_URL,
     AWS_IGNORE_ENDPOINT_URLS,
+    AWS_CHECKSUM_CALCULATION,
     AWS_SERVICES,         /* name of the [services NAME] section */
     AWS_ADDRESSING_STYLE, /* in the block `s3 =` */
     AWS_S3_ENDPOINT_URL,  /* in the block `s3 =`; counts in a [services NAME] section only */

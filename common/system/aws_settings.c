@@ -142,6 +142,10 @@ int aws_settings_read(struct aws_settings *s, const char *profile) {
     }
     if (!err)
         err = copy(&s->addressing_style, of_profile(&f, AWS_ADDRESSING_STYLE));
+    const char *calculation = aws_environment("AWS_REQUEST_CHECKSUM_CALCULATION");
+    if (!calculation)
+        calculation = of_profile(&f, AWS_CHECKSUM_CALCULATION);
+    s->checksums_when_required = calculation && strcasecmp(calculation, "when_required") == 0;
     aws_profile_release(&f.config);
     aws_profile_release(&f.credentials);
     aws_profile_release(&f.services);

@@ -19,6 +19,7 @@ struct aws_settings {
     const char *region_from;
     char *ca_bundle; /* AWS_CA_BUNDLE, profile; NULL: none */
     char *addressing_style;
+    bool checksums_when_required; /* AWS_REQUEST_CHECKSUM_CALCULATION, profile: only where a request requires them */
     /* One line each, empty: nothing is wrong. */
     char problem[640];          /* the profile cannot be used */
     char endpoint_problem[640]; /* the same where no --endpoint-url is given */

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from servers.memory_store import SENT, MemoryStore, refuse
+from servers.memory_store import CUT, SENT, Answer, MemoryStore, refuse
 from support.box import check_chain, check_one_record_each, random_file
 
 MIB = 1 << 20
@@ -111,3 +111,22 @@ def test_a_complete_that_sends_white_space_while_it_works(box):
         assert store.objects["k"]["body"] == src.read_bytes()
         assert store.count("finish") == 1 and store.count("head") == 0
     assert box.records("finish")[0]["ms"] >= 3000
+
+
+def test_a_store_that_refuses_every_checksum_header(box):
+    """Also that of the HEAD by which a Complete whose answer was lost is found to be done."""
+    src = random_file(box.dir / "f", 12 * MIB)
+
+    def before(request):
+        if any(h.startswith("x-amz-checksum") for h in request.headers):
+            return Answer(400) if request.kind == "head" else refuse(400, "InvalidArgument", "Unsupported header")
+        if request.kind == "finish" and store.count("finish") == 1:
+            store.answer(request)
+            return CUT
+
+    with MemoryStore(before) as store:
+        cp(box, store, "--retry-for", "10s", src, "s3://bucket/k")
+        assert store.objects["k"]["body"] == src.read_bytes()
+        assert store.count("finish") == 1
+        cp(box, store, box.dir / "f", "s3://bucket/small")
+    assert len(box.records("finish")) == 2

@@ -85,6 +85,24 @@ static void region_is(const char *profile, const char *expected) {
     aws_settings_release(&s);
 }
 
+static bool when_required(void) {
+    struct aws_settings s;
+    assert_int_equal(aws_settings_read(&s, NULL), 0);
+    bool set = s.checksums_when_required;
+    aws_settings_release(&s);
+    return set;
+}
+
+static void test_checksums_when_required(void **state) {
+    (void)state;
+    assert_false(when_required());
+    write_file("config", "[default]\nrequest_checksum_calculation = when_required\n");
+    assert_true(when_required());
+    setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported", 1); /* the environment goes first */
+    assert_false(when_required());
+    unsetenv("AWS_REQUEST_CHECKSUM_CALCULATION");
+}
+
 static void test_region_bundle_and_style(void **state) {
     (void)state;
     struct aws_settings s;
@@ -111,4 +129,5 @@ static void test_region_bundle_and_style(void **state) {
 UNIT_MAIN(cmocka_unit_test_setup(test_order_of_endpoints, clean),
           cmocka_unit_test_setup(test_endpoint_in_the_credentials_file, clean),
           cmocka_unit_test_setup(test_configuration_without_an_endpoint_is_an_error, clean),
+          cmocka_unit_test_setup(test_checksums_when_required, clean),
           cmocka_unit_test_setup(test_region_bundle_and_style, clean))

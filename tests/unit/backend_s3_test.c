@@ -73,6 +73,7 @@ static int setup(void **state) {
     setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
     setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent", 1);
     unsetenv("AWS_REGION");
+    unsetenv("AWS_REQUEST_CHECKSUM_CALCULATION");
     unsetenv("AWS_DEFAULT_REGION");
     *state = f;
     return 0;
@@ -724,6 +725,106 @@ static void test_finish_part_without_etag_of_another_size_is_redone(void **state
     assert_non_null(strstr(r->error, "the store answered a part without an ETag (2 of 3 parts"));
 }
 
+/* Optional headers: a store that refuses them gets the request once without, and is remembered. */
+static void test_finish_head_without_checksum_mode(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {
+        error_reply(f, "500 Oops", "InternalError"), EMPTY("400 Bad Request", ""), OBJECT(OWNER, "3", ""),
+        error_reply(f, "500 Oops", "InternalError"), OBJECT(OWNER, "3", ""),       NULL};
+    open_backend(f, replies);
+    prepare_finish(f);
+    assert_int_equal(run(f)->outcome, OUTCOME_DONE);
+    assert_true(saw(f, 1, "x-amz-checksum-mode: ENABLED\r\n"));
+    assert_false(saw(f, 2, "x-amz-checksum-mode"));
+    prepare_finish(f);
+    assert_int_equal(run(f)->outcome, OUTCOME_DONE);
+    assert_false(saw(f, 4, "x-amz-checksum-mode"));
+}
+
+static void test_chunk_without_the_refused_checksum(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {error_reply(f, "400 Bad Request", "InvalidArgument"), EMPTY("200 OK", "ETag: e\r\n"),
+                                   NULL};
+    open_backend(f, replies);
+    prepare_file(f, JOB_CHUNK, 100000);
+    f->task.job.checksum = CHECKSUM_CRC32C_FULL;
+    const struct task_result *r = run(f);
+    assert_int_equal(r->outcome, OUTCOME_DONE);
+    assert_true(saw(f, 0, "x-amz-checksum-crc32c"));
+    assert_false(saw(f, 1, "x-amz-checksum-crc32c"));
+}
+
+/* A refusal that the headers have nothing to do with stands, and nothing is remembered. */
+static void test_refusal_of_something_else_is_not_blamed_on_headers(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {error_reply(f, "403 Forbidden", "AccessDenied"),
+                                   error_reply(f, "403 Forbidden", "AccessDenied"), with_body(f, "200 OK", "", CREATED),
+                                   NULL};
+    open_backend(f, replies);
+    prepare(f, JOB_BEGIN);
+    assert_int_equal(run(f)->klass, FAIL_DENIED);
+    assert_false(saw(f, 1, "x-amz-checksum"));
+    prepare(f, JOB_BEGIN);
+    assert_int_equal(run(f)->outcome, OUTCOME_DONE);
+    assert_true(saw(f, 2, "x-amz-checksum-algorithm"));
+}
+
+static void finish_that_falls_back(struct fixture *f, const char *const *replies, unsigned last) {
+    open_backend(f, replies);
+    prepare_finish(f);
+    f->task.job.checksum = CHECKSUM_CRC32C_FULL;
+    assert_int_equal(run(f)->outcome, OUTCOME_DONE);
+    assert_true(saw(f, 0, "<ChecksumCRC32C>"));
+    assert_true(saw(f, last, "POST "));
+    assert_false(saw(f, last, "ChecksumCRC32C"));
+    assert_false(saw(f, last, "x-amz-checksum"));
+    prepare(f, JOB_BEGIN); /* remembered: the next upload does not ask for it */
+    assert_int_equal(run(f)->checksum, CHECKSUM_NONE);
+    assert_false(saw(f, last + 1, "x-amz-checksum"));
+}
+
+static void test_finish_falls_back_to_plain_once(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {error_reply(f, "400 Bad Request", "InvalidRequest"),
+                                   with_body(f, "200 OK", "", completed), with_body(f, "200 OK", "", CREATED), NULL};
+    finish_that_falls_back(f, replies, 1);
+}
+
+/* "The checksum is wrong" may be true: only with all parts as recorded is it tried without. */
+static void test_finish_of_a_checksum_called_wrong_looks_at_the_parts(void **state) {
+    struct fixture *f = *state;
+    const char *list = "<ListPartsResult><Part><PartNumber>1</PartNumber><ETag>e&lt;0</ETag><Size>1</Size></Part>"
+                       "<Part><PartNumber>2</PartNumber><ETag>e1</ETag><Size>1</Size></Part>"
+                       "<Part><PartNumber>3</PartNumber><ETag>e2</ETag><Size>1</Size></Part></ListPartsResult>";
+    const char *const replies[] = {error_reply(f, "400 Bad Request", "BadDigest"), with_body(f, "200 OK", "", list),
+                                   with_body(f, "200 OK", "", completed), with_body(f, "200 OK", "", CREATED), NULL};
+    finish_that_falls_back(f, replies, 2);
+}
+
+static void test_finish_of_a_wrong_checksum_redoes_the_wrong_parts(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {error_reply(f, "400 Bad Request", "BadDigest"), with_body(f, "200 OK", "", one_part),
+                                   NULL};
+    open_backend(f, replies);
+    prepare_finish(f);
+    f->task.job.checksum = CHECKSUM_CRC32C_FULL;
+    assert_int_equal(run(f)->outcome, OUTCOME_REDO);
+    assert_int_equal(f->task.result.redo_count, 3);
+}
+
+static void test_checksums_only_when_required(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {with_body(f, "200 OK", "", CREATED), EMPTY("200 OK", "ETag: e\r\n"), NULL};
+    setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "WHEN_REQUIRED", 1);
+    open_backend(f, replies);
+    prepare(f, JOB_BEGIN);
+    assert_int_equal(run(f)->outcome, OUTCOME_DONE);
+    prepare_file(f, JOB_PUT, 70000);
+    assert_int_equal(run(f)->outcome, OUTCOME_DONE);
+    assert_false(saw(f, 0, "x-amz-checksum"));
+    assert_false(saw(f, 1, "x-amz-checksum"));
+}
+
 static void test_finish_too_small_parts(void **state) {
     struct fixture *f = *state;
     const char *const replies[] = {error_reply(f, "400 Bad Request", "EntityTooSmall"), NULL};
@@ -848,5 +949,9 @@ UNIT_MAIN(TEST(test_begin_store_that_verifies), TEST(test_begin_store_that_ignor
           TEST(test_finish_invalid_part_listed_and_redone), TEST(test_finish_invalid_part_taken_by_its_checksum),
           TEST(test_finish_parts_without_etag_are_listed_first),
           TEST(test_finish_part_without_etag_of_another_size_is_redone), TEST(test_finish_too_small_parts),
+          TEST(test_finish_head_without_checksum_mode), TEST(test_chunk_without_the_refused_checksum),
+          TEST(test_refusal_of_something_else_is_not_blamed_on_headers), TEST(test_finish_falls_back_to_plain_once),
+          TEST(test_finish_of_a_checksum_called_wrong_looks_at_the_parts),
+          TEST(test_finish_of_a_wrong_checksum_redoes_the_wrong_parts), TEST(test_checksums_only_when_required),
           TEST(test_abort_until_nothing_is_left), TEST(test_abort_of_nothing), TEST(test_head), TEST(test_cancel),
           TEST(test_never_connected), TEST(test_check))

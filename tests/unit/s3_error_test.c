@@ -129,5 +129,45 @@ static void test_no_reply(void **state) {
     assert_false(e.transient);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_table), cmocka_unit_test(test_good_replies), cmocka_unit_test(test_text),
-          cmocka_unit_test(test_waiting), cmocka_unit_test(test_region), cmocka_unit_test(test_no_reply))
+/* Only then is a request with optional headers sent once more without. */
+static void test_what_may_be_a_headers_fault(void **state) {
+    (void)state;
+    static const struct {
+        long status;
+        const char *code;
+        bool may;
+    } cases[] = {
+        {400, "InvalidArgument", true},
+        {400, "SomethingNew", true},
+        {400, "MalformedXML", true},
+        {403, "AccessDenied", true},
+        {403, "", true},
+        {403, "SignatureDoesNotMatch", true},
+        {405, "", true},
+        {501, "NotImplemented", true},
+        {404, "", false},
+        {404, "NoSuchUpload", false},
+        {404, "NoSuchBucket", false},
+        {400, "BadDigest", false},
+        {400, "EntityTooSmall", false},
+        {400, "InvalidPart", false},
+        {400, "ExpiredToken", false},
+        {403, "InvalidAccessKeyId", false},
+        {403, "QuotaExceeded", false},
+        {403, "RequestTimeTooSkewed", false},
+        {400, "XAmzContentSHA256Mismatch", false},
+        {429, "", false},
+        {500, "InternalError", false},
+        {503, "SlowDown", false},
+        {412, "PreconditionFailed", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct s3_error e = of_code(cases[i].status, cases[i].code);
+        if (s3_error_may_be_a_header(&e) != cases[i].may)
+            fail_msg("%ld %s", cases[i].status, cases[i].code);
+    }
+}
+
+UNIT_MAIN(cmocka_unit_test(test_what_may_be_a_headers_fault), cmocka_unit_test(test_table),
+          cmocka_unit_test(test_good_replies), cmocka_unit_test(test_text), cmocka_unit_test(test_waiting),
+          cmocka_unit_test(test_region), cmocka_unit_test(test_no_reply))
