@@ -9,6 +9,7 @@ import pytest
 
 from support.box import preloaded, random_file, sha256_of, wait_for
 from support.site import Site
+from support.toy_store import ToyStore, error, make_tls
 
 KIB, MIB, DAY = 1 << 10, 1 << 20, 86400
 BATCHES = 8  # files are sent until status names the sick host
@@ -108,3 +109,71 @@ def test_a_sick_host_fails_no_file(box, rgw, seed):
 @pytest.mark.parametrize("seed", range(100))
 def test_a_sick_host_of_any_kind_fails_no_file(box, rgw, seed):
     run(box, rgw, seed)
+
+
+class ToySite(Site):
+    """Uploaders with keys of their own, at a store that answers as the test says."""
+
+    def __init__(self, box, store):
+        self.endpoint, self.env = store.url, {"AWS_SECRET_ACCESS_KEY": "secret"}
+        super().__init__(box, store=self)
+
+    def uploader_as(self, key, **env):
+        self.uploader(root=self.box.dir / "src", env={"AWS_ACCESS_KEY_ID": key, **env})
+
+    def upload_tree(self, status):
+        return self.upload("--chunk-size", "5MiB", "-r", self.box.dir / "src", "s3://bucket/", status=status)
+
+    def troubles(self):
+        lines = map(json.loads, self.box.run("status", "--consumer", self.at, "--json").stdout.splitlines())
+        return [line for line in lines if line["event"] == "trouble"]
+
+
+def small_files(box, *folders, count=30):
+    for folder in folders:
+        for i in range(count):
+            random_file(box.dir / "src" / folder / f"{i:02}", 200, seed=f"{folder}{i}")
+
+
+@pytest.mark.parametrize("status, code", [(403, "AccessDenied"), (400, "ExpiredToken"), (507, "QuotaExceeded")])
+def test_a_host_that_is_refused_takes_few_jobs(box, status, code):
+    """It fails faster than the other one works, and yet it gets only its trials."""
+    small_files(box, "a", "b", "c")
+    with ToyStore(lambda r: error(status, code) if r.signed_for and r.signed_for[0] == "refused" else None) as store:
+        site = ToySite(box, store)
+        site.uploader_as("refused")
+        site.uploader_as("allowed")
+        site.upload_tree(0)
+        wait_for(site.troubles, 5, "status names it")
+        assert code in site.troubles()[0]["error"]
+        tried = sum(bool(r.signed_for) and r.signed_for[0] == "refused" for r in store.requests)
+        print(f"{code}: {tried} requests by the host that is refused, {len(store.requests) - tried} by the other one")
+        assert 0 < tried < 20
+    assert not box.records("fail") and len(box.records("put")) == 90
+
+
+def test_a_host_that_does_not_know_the_stores_ca(box):
+    small_files(box, "a")
+    ca, context = make_tls(box.dir)
+    with ToyStore(tls=context) as store:
+        site = ToySite(box, store)
+        site.uploader_as("no-ca")
+        site.uploader_as("ca", AWS_CA_BUNDLE=str(ca))
+        site.upload_tree(0)
+        wait_for(site.troubles, 5, "status names it")
+        assert "certificate" in site.troubles()[0]["error"], site.troubles()
+    assert not box.records("fail") and len(box.records("put")) == 30
+
+
+def test_objects_that_every_host_is_refused_fail_and_no_others(box):
+    """Both hosts try each of them; what may be written is written, before and after."""
+    small_files(box, "a", "closed", "z")
+    with ToyStore(lambda r: error(403, "AccessDenied") if "/closed/" in r.path else None) as store:
+        site = ToySite(box, store)
+        site.uploader_as("one")
+        site.uploader_as("two")
+        log = site.upload_tree(1)
+        hosts = {(r.path, r.signed_for[0]) for r in store.requests if "/closed/" in r.path}
+    assert len(box.records("put")) == 60 and len(box.records("fail")) == 30
+    assert log.count("403 AccessDenied") >= 30
+    assert len(hosts) == 60

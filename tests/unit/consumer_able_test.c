@@ -194,6 +194,24 @@ static void test_status_names_it(void **state) {
     assert_true(s->workers[0].troubles[0].sure);
 }
 
+/* A host that sees another file system under the path takes no upload away from those that see it. */
+static void test_a_temporary_file_that_one_host_misses_ends_nothing(void **state) {
+    (void)state;
+    hello_allowing('U', "file:///out/");
+    hello_allowing('V', "file:///out/");
+    world_hello('P', ROLE_PRODUCER);
+    struct id128 id = world_begun('P', 'V', "/src/a", "file:///out/a", 2);
+    struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
+    r.outcome = OUTCOME_GONE;
+    r.own = OWN_MAYBE;
+    world_claim('U', r.ref, "H");
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    assert_int_equal(world_count("abort"), 0);
+    assert_int_equal(world_claim('V', r.ref, "H").kind, VERDICT_GRANT);
+    assert_int_equal(world_complete('V', &r).kind, ACK_RECORDED);
+    assert_int_equal(world_count("abort"), 1);
+}
+
 static void test_the_oldest_refusal_makes_room(void **state) {
     (void)state;
     struct refusals r;
@@ -215,4 +233,5 @@ UNIT_MAIN(WORLD_TEST(test_another_uploader_gets_the_job), WORLD_TEST(test_the_la
           WORLD_TEST(test_one_that_is_surely_out_counts_as_failed), WORLD_TEST(test_its_pause_is_over_it_is_asked),
           WORLD_TEST(test_declined_by_the_last_one_it_fails_with_what_was_tried),
           WORLD_TEST(test_progress_forgets_what_was_refused), WORLD_TEST(test_an_uploader_hears_who_relieves_it),
-          WORLD_TEST(test_status_names_it), WORLD_TEST(test_the_oldest_refusal_makes_room))
+          WORLD_TEST(test_status_names_it), WORLD_TEST(test_a_temporary_file_that_one_host_misses_ends_nothing),
+          WORLD_TEST(test_the_oldest_refusal_makes_room))
