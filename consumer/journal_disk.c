@@ -39,7 +39,13 @@ int disk_error(const char *dir, const char *name, const char *operation) {
     const char *slash = *name ? "/" : "";
     if (err == ERR_FULL)
         log_error("%s: no space left for the journal; nothing was acknowledged; free some space and start again", dir);
-    else if (err == ERR_DENIED && error != EROFS) /* a file system that failed is often made read-only */
+    else if (error == EFBIG) {
+        log_error(
+            "%s%s%s: %s: %s; nothing more is acknowledged; raise the limit of file sizes (ulimit -f), or seal the "
+            "journal's file earlier (--rotate)",
+            dir, slash, name, operation, strerror(error));
+        return ERR_DENIED;                          /* the same write fails again */
+    } else if (err == ERR_DENIED && error != EROFS) /* a file system that failed is often made read-only */
         log_error("%s%s%s: %s: %s; the journal's directory must be this user's and writable", dir, slash, name,
                   operation, strerror(error));
     else

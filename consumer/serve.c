@@ -65,7 +65,10 @@ static int of_socket(int rc) {
 }
 
 static int open_all(struct server *s) {
-    descriptors_raise(); /* before the endpoint sees how many connections it may take */
+    int rc =
+        descriptors_require(DESCRIPTORS_OF_CONSUMER); /* before the endpoint sees how many connections it may take */
+    if (rc)
+        return rc;
     struct consumer_options o = {.dir = s->settings->dir.data,
                                  .journal = s->settings->journal,
                                  .lease_ms = (uint32_t)s->settings->lease_ms,
@@ -77,7 +80,7 @@ static int open_all(struct server *s) {
                                  .roles = keys_roles,
                                  .no_second_lease = s->settings->no_second_lease,
                                  .arg = s};
-    int rc = consumer_new(&s->consumer, &o, clock_ms());
+    rc = consumer_new(&s->consumer, &o, clock_ms());
     if (rc)
         return rc;
     holders_init(&s->holders, o.dir, journal_stopped_cleanly(consumer_journal(s->consumer)));

@@ -1,12 +1,14 @@
 #include "producer/data_files.h"
 
+#include "system/descriptors.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 void data_files_init(struct data_files *d) {
-    *d = (struct data_files){0};
+    size_t share = descriptors_free() / 4;
+    *d = (struct data_files){.count = share < 1 ? 1 : share < DATA_FILES_MAX ? share : DATA_FILES_MAX};
 }
 
 static void item_close(struct data_file *item) {
@@ -16,12 +18,12 @@ static void item_close(struct data_file *item) {
 }
 
 void data_files_release(struct data_files *d) {
-    for (size_t i = 0; i < DATA_FILES_MAX; i++)
+    for (size_t i = 0; i < d->count; i++)
         item_close(&d->items[i]);
 }
 
 void data_files_tick(struct data_files *d, uint64_t now_ms) {
-    for (size_t i = 0; i < DATA_FILES_MAX; i++)
+    for (size_t i = 0; i < d->count; i++)
         if (now_ms >= d->items[i].used_ms + DATA_FILE_IDLE_MS)
             item_close(&d->items[i]);
 }
@@ -60,7 +62,7 @@ static int open_and_compare(const struct file *f, int *fd, char *why, size_t why
 /* Its own place, or the one to be used for it. */
 static struct data_file *place_of(struct data_files *d, const struct id128 *upload) {
     struct data_file *oldest = &d->items[0];
-    for (size_t i = 0; i < DATA_FILES_MAX; i++) {
+    for (size_t i = 0; i < d->count; i++) {
         if (id_equal(&d->items[i].upload, upload))
             return &d->items[i];
         if (d->items[i].used_ms < oldest->used_ms)

@@ -19,6 +19,7 @@ struct data_files {
         int fd;
         uint64_t used_ms;
     } items[DATA_FILES_MAX];
+    size_t count; /* of them that are used: no more than a quarter of the descriptors that were free */
 };
 
 void data_files_init(struct data_files *d);

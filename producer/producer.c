@@ -79,7 +79,6 @@ static int open_jobs(struct producer *p, const char *address) {
     if (address)
         remove_dead_socket(address);
     int err = address ? 0 : fresh_ipc_endpoint("jobs", &fresh);
-    descriptors_raise(); /* before the endpoint sees how many connections it may take */
     if (err == 0)
         err = endpoint_open(&p->jobs, ENDPOINT_PUSH, address ? address : fresh.data);
     buf_release(&fresh);
@@ -116,13 +115,17 @@ int producer_new(struct producer **out, const struct producer_config *config, co
         log_error("--consumer or --journal is needed to find the consumer");
         return ERR_USAGE;
     }
+    int err =
+        descriptors_require(DESCRIPTORS_OF_PRODUCER); /* before endpoints see how many connections they may take */
+    if (err)
+        return err;
     struct producer *p = calloc(1, sizeof *p);
     if (!p)
         return ERR_NOMEM;
     p->consumer_wait_ms = config->consumer_wait_ms;
     p->set_wanted = config->set_bwlimit;
     p->bwlimit = config->bwlimit;
-    int err = core_init(&p->core, config, e);
+    err = core_init(&p->core, config, e);
     if (err == 0)
         err = copy_text(&p->journal_dir, config->journal_dir);
     if (err == 0)

@@ -9,6 +9,7 @@
 #include "pure/buf.h"
 #include "pure/check.h"
 #include "pure/proto.h"
+#include "system/descriptors.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +37,7 @@ struct walk {
     struct buf arena;
     uint32_t *order; /* offsets into the arena */
     size_t order_len, order_cap;
-    size_t fds_open;
+    size_t fds_open, fds_max;
     bool started;
     char error[160];
     struct walk_counts counts;
@@ -56,6 +57,8 @@ int walk_new(struct walk **out, const char *root) {
     while (w->path.len > 0 && w->path.data[w->path.len - 1] == '/') /* "/" becomes "" */
         w->path.data[--w->path.len] = 0;
     w->root_len = w->path.len;
+    size_t share = descriptors_free() / 4;
+    w->fds_max = share < 2 ? 2 : share < WALK_FDS ? share : WALK_FDS;
     *out = w;
     return 0;
 }
@@ -184,7 +187,7 @@ static int list_frame(struct walk *w, struct frame *f) {
 
 /* Keeps at most WALK_FDS descriptors: the farthest sorted frame's goes first; streams must stay. */
 static void spare_descriptors(struct walk *w) {
-    for (size_t i = 0; w->fds_open >= WALK_FDS && i + 1 < w->depth; i++)
+    for (size_t i = 0; w->fds_open >= w->fds_max && i + 1 < w->depth; i++)
         if (w->frames[i].fd >= 0 && !w->frames[i].stream)
             close_frame(w, &w->frames[i]);
 }

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 
 #define WALK_SORT_BYTES ((size_t)4 << 20)
-#define WALK_FDS 32
+#define WALK_FDS 32 /* at most; a quarter of what is free when it begins */
 
 enum walk_kind {
     WALK_FILE = 1, /* a regular file that can be opened for reading; st is set */

@@ -200,6 +200,10 @@ static void adapt_piece(struct backend_file *b, uint64_t took_ms) {
 }
 
 void file_job_source_failed(struct file_job *j, int err) {
+    if (err == ERR_DESCRIPTORS) {
+        file_job_fail_errno(j, "its source cannot be opened again", EMFILE);
+        return;
+    }
     if (err == ERR_UNREACHABLE || err == ERR_DAMAGED) {
         struct task_result *result = &j->task->result;
         result->transient = true;

@@ -31,13 +31,13 @@ void shared_init(struct uploader *u) {
 /* ---- slots ---- */
 
 static void set_slots(struct uploader *u, uint32_t wanted) {
-    uint32_t slots = wanted ? wanted : (uint32_t)u->settings->slots;
+    uint32_t slots = uploader_slots(u, wanted);
     if (slots == u->limiter.limit)
         return;
     log_debug("%u transfers at a time from now on", slots);
     u->too_many = slots < u->limiter.limit;
     limiter_set_limit(&u->limiter, slots);
-    http_set_idle_max(u->http, slots + 8);
+    http_set_idle_max(u->http, uploader_idle_connections(u));
     u->beat_wanted = true;
     u->tick_ms = u->now_ms;
 }

@@ -12,6 +12,7 @@
 #define ASK_AGAIN_MS 1000
 #define ASKS_MAX 3
 #define OWN_ABORT_MS 60000
+#define DESCRIPTOR_WAIT_MS 100
 #define EXPIRED_FREE_RETRIES 3
 #define BRAKE_LOOK_MS 50
 #define BRAKE_RELEASE_MS 1000    /* a brake changes every moment, and others may start more */
@@ -360,6 +361,13 @@ static void fail_source(struct uploader *u, struct entry **e, int err, const cha
     remove_entry(u, e);
 }
 
+/* No descriptor is free now: it keeps its slot and tries again. */
+static void wait_for_descriptor(struct uploader *u, struct entry *e) {
+    e->again_ms = u->now_ms + DESCRIPTOR_WAIT_MS;
+    tasks_move(&u->tasks, e, TASK_BACKOFF);
+    u->tick_ms = u->now_ms;
+}
+
 /* By reference where the file can be opened here and is the planned one, else from the producer where it serves bytes.
  * Before a finish it is looked at where it can be seen: a file that changed since its last chunk was read is not put in
  * place any more. false: the task has ended. */
@@ -373,6 +381,10 @@ static bool open_source(struct uploader *u, struct entry **e) {
     if (err)
         err =
             source_open(&(*e)->task.source, u->roots, &j->source, j->offset, finishes ? 0 : j->length, why, sizeof why);
+    if (err == ERR_DESCRIPTORS) {
+        wait_for_descriptor(u, *e);
+        return false;
+    }
     if (err && err != ERR_NOMEM && (*e)->data) {
         err = open_fetched(u, *e);
         if (err)

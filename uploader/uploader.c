@@ -20,6 +20,16 @@
 
 /* --- life --- */
 
+uint32_t uploader_slots(const struct uploader *u, uint32_t wanted) {
+    uint32_t slots = wanted ? wanted : (uint32_t)u->settings->slots;
+    return slots < u->slots_max ? slots : u->slots_max;
+}
+
+uint32_t uploader_idle_connections(const struct uploader *u) {
+    uint32_t slots = u->limiter.limit;
+    return slots + 8 < u->slots_max ? slots + 8 : slots;
+}
+
 /* Pieces that are fetched and buffers of transfers come and go all the time: given back to the system each time, their
  * pages cost more than what is copied into them. */
 static void keep_freed_memory(void) {
@@ -29,7 +39,7 @@ static void keep_freed_memory(void) {
 
 static int make_http(struct uploader *u) {
     struct http_options o = {.response_timeout_ms = (uint32_t)u->settings->response_timeout_ms,
-                             .idle_max = (uint32_t)u->settings->slots + 8,
+                             .idle_max = uploader_idle_connections(u),
                              .bucket = &u->bucket};
     return http_new(&u->http, &o);
 }
@@ -75,7 +85,7 @@ static int make_session(struct uploader *u) {
     struct session_options o = {.role = ROLE_UPLOADER,
                                 .consumer = s->consumer,
                                 .journal_dir = s->consumer ? NULL : s->journal_dir,
-                                .slots = (uint32_t)s->slots,
+                                .slots = u->limiter.limit,
                                 .allow = (const char *const *)s->allow_urls,
                                 .allow_count = s->allow.count};
     return session_new(&u->session, &o);
@@ -94,23 +104,40 @@ static int connect_jobs(struct uploader *u) {
     return 0;
 }
 
+/* As many transfers at a time as descriptors allow. */
+static int count_slots(const struct settings *s, uint32_t *slots) {
+    size_t fixed = DESCRIPTORS_OF_UPLOADER + s->roots.count;
+    int err = descriptors_require(fixed);
+    if (err)
+        return err;
+    size_t most = 1 + (descriptors_free() - fixed) / DESCRIPTORS_OF_TRANSFER;
+    *slots = most < SLOTS_MAX ? (uint32_t)most : SLOTS_MAX;
+    if (*slots < s->slots)
+        log_debug("%u transfers at a time: the limit of open files allows no more", *slots);
+    return 0;
+}
+
 int uploader_new(struct uploader **out, const struct settings *s) {
     *out = NULL;
+    uint32_t slots_max;
+    int err = count_slots(s, &slots_max);
+    if (err)
+        return err;
     struct uploader *u = calloc(1, sizeof *u);
     if (!u)
         return ERR_NOMEM;
     keep_freed_memory();
-    descriptors_raise(); /* a transfer needs up to three */
     u->settings = s;
+    u->slots_max = slots_max;
     u->last_kind = JOB_PUT;
     tasks_init(&u->tasks);
-    limiter_init(&u->limiter, (uint32_t)s->slots);
+    limiter_init(&u->limiter, uploader_slots(u, 0));
     reports_init(&u->reports);
     retry_budget_init(&u->budget);
     shared_init(u);
     if (getrandom(&u->random_state, sizeof u->random_state, 0) < 0)
         u->random_state = clock_ns();
-    int err = roots_new(&u->roots, s->roots.items, s->roots.count);
+    err = roots_new(&u->roots, s->roots.items, s->roots.count);
     if (err == ERR_NOT_FOUND || err == ERR_DENIED || err == ERR_INVALID)
         err = ERR_USAGE;
     if (!err)

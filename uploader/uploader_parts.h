@@ -44,6 +44,7 @@ struct uploader {
     struct frame frame;
     struct tasks tasks;
     struct limiter limiter;
+    uint32_t slots_max; /* by the limit of open files */
     struct reports reports;
     struct releases releases;
 
@@ -80,6 +81,10 @@ struct uploader {
 };
 
 /* --- uploader.c --- */
+/* wanted, 0 for what the settings say, as far as descriptors allow. */
+uint32_t uploader_slots(const struct uploader *u, uint32_t wanted);
+/* Connections to stores that may stay open without a transfer. */
+uint32_t uploader_idle_connections(const struct uploader *u);
 /* How many jobs of this kind it would claim now. */
 uint32_t uploader_places(const struct uploader *u, enum job_kind kind);
 void uploader_end(struct uploader *u, int status);

@@ -34,6 +34,8 @@ const char *err_text(int err) {
         return "damaged";
     case ERR_LOST:
         return "taken away or changed by another program";
+    case ERR_DESCRIPTORS:
+        return "too many open files";
     }
     return "unknown error";
 }

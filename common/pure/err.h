@@ -26,6 +26,7 @@ enum err {
     ERR_USAGE = -13,       /* the user's words are off */
     ERR_DAMAGED = -14,     /* a journal or snapshot is damaged */
     ERR_LOST = -15,        /* a file in use was taken away or changed by another program */
+    ERR_DESCRIPTORS = -16, /* no descriptor is free */
 };
 
 /* A short lower-case phrase, never NULL; static storage. */

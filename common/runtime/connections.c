@@ -1,6 +1,7 @@
 #include "runtime/connections.h"
 #include "runtime/zap.h"
 #include "system/clock.h"
+#include "system/descriptors.h"
 #include "system/log.h"
 #include <errno.h>
 #include <linux/tcp.h> /* glibc's tcp_info lacks tcpi_bytes_received */
@@ -10,11 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <zmq.h>
 
-#define COUNT_MAX 5000       /* 4,096 peers, and room for those that are about to say HELLO or to go */
+#define COUNT_MAX 5000 /* 4,096 peers, and room for those that are about to say HELLO or to go */
+#define COUNT_MIN 4
+#define OTHERS_MAX 16        /* descriptors that connections leave to the rest of the process */
 #define SCAN_EVERY_MS 50     /* of a bound socket: it may have thousands */
 #define SCAN_ONE_EVERY_MS 20 /* of one that connects */
 #define MUTE_MS 2000         /* whoever connected has said something by then */
@@ -51,12 +53,11 @@ struct connections {
 /* ---- life ---- */
 
 /* libzmq's thread accepts until we look, and dies when an ipc connection finds no descriptor left: as many as are taken
- * stay free for those that come while this thread is busy. */
+ * stay free for those that come while this thread is busy, and a few for what this process opens. */
 size_t connections_max(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur / 2 > COUNT_MAX)
-        return COUNT_MAX;
-    return (size_t)limit.rlim_cur / 2;
+    size_t available = descriptors_free();
+    size_t half = available > OTHERS_MAX ? (available - OTHERS_MAX) / 2 : 0;
+    return half > COUNT_MAX ? COUNT_MAX : half < COUNT_MIN ? COUNT_MIN : half;
 }
 
 static int listen_to_events(struct connections *c) {

@@ -1,7 +1,11 @@
 #include "system/descriptors.h"
+
+#include "system/log.h"
+#include <dirent.h>
 #include <sys/resource.h>
 
 #define DESCRIPTORS_MAX 65536
+#define DESCRIPTORS_INHERITED 8 /* as many are open, when it cannot be found out */
 
 void descriptors_raise(void) {
     struct rlimit limit;
@@ -9,4 +13,36 @@ void descriptors_raise(void) {
         limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+static size_t count_open(void) {
+    DIR *dir = opendir("/proc/self/fd");
+    size_t count = 0;
+    if (!dir)
+        return DESCRIPTORS_INHERITED;
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count > 3 ? count - 3 : 0; /* ".", ".." and the directory itself */
+}
+
+static size_t limit_now(void) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS_MAX ? (size_t)limit.rlim_cur
+                                                                                     : DESCRIPTORS_MAX;
+}
+
+size_t descriptors_free(void) {
+    size_t limit = limit_now(), used = count_open();
+    return limit > used ? limit - used : 0;
+}
+
+int descriptors_require(size_t needed) {
+    descriptors_raise();
+    size_t available = descriptors_free();
+    if (available >= needed)
+        return 0;
+    log_error("the limit of open files is %zu, and at least %zu are needed; raise it (ulimit -n, LimitNOFILE=)",
+              limit_now(), limit_now() - available + needed);
+    return ERR_DESCRIPTORS;
 }

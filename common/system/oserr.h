@@ -20,6 +20,9 @@ static inline int err_from_errno(int error) {
     case ENOSPC:
     case EDQUOT:
         return ERR_FULL;
+    case EMFILE:
+    case ENFILE:
+        return ERR_DESCRIPTORS;
     case ENAMETOOLONG:
         return ERR_LIMIT;
     default:

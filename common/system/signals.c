@@ -63,6 +63,8 @@ int signals_init(bool children) {
     hangup_is_news = false;
     signals_drain();
     int err = install(SIGPIPE, SIG_IGN);
+    if (!err) /* RLIMIT_FSIZE: write says EFBIG, which is an error of that file */
+        err = install(SIGXFSZ, SIG_IGN);
     if (!err)
         err = install(SIGINT, on_signal);
     if (!err)
