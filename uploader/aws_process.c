@@ -1,9 +1,7 @@
 #include "uploader/aws_process.h"
 #include "system/clock.h"
-#include "uploader/aws_time.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -13,7 +11,6 @@
 #include <unistd.h>
 
 #define TIMEOUT_MS 30000
-#define OUTPUT_MAX (64u << 10)
 
 extern char **environ;
 
@@ -80,68 +77,6 @@ int split_command(const char *command, char ***words) {
     }
     *words = list;
     return 0;
-}
-
-/* --- what it prints --- */
-
-static char *text_member(struct json_object *object, const char *name) {
-    struct json_object *member;
-    if (!json_object_object_get_ex(object, name, &member) || !json_object_is_type(member, json_type_string))
-        return NULL;
-    const char *text = json_object_get_string(member);
-    return *text ? strdup(text) : NULL;
-}
-
-static int read_object(struct json_object *object, struct aws_process_result *r, char *why, size_t why_size) {
-    struct json_object *version;
-    if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, "Version", &version) ||
-        !json_object_is_type(version, json_type_int) || json_object_get_int64(version) != 1) {
-        snprintf(why, why_size, "what it prints is not JSON with \"Version\": 1");
-        return ERR_INVALID;
-    }
-    r->access_key = text_member(object, "AccessKeyId");
-    r->secret_key = text_member(object, "SecretAccessKey");
-    r->session_token = text_member(object, "SessionToken");
-    if (!r->access_key || !r->secret_key) {
-        snprintf(why, why_size, "what it prints has no AccessKeyId or no SecretAccessKey");
-        return ERR_INVALID;
-    }
-    char *expires = text_member(object, "Expiration");
-    int err = expires ? iso8601_parse(slice_of(expires), &r->expires_us) : 0;
-    free(expires);
-    if (err)
-        snprintf(why, why_size, "its Expiration is not an ISO 8601 time");
-    return err;
-}
-
-int aws_process_parse(struct slice json, struct aws_process_result *r, char *why, size_t why_size) {
-    *r = (struct aws_process_result){0};
-    struct json_tokener *tokener = json_tokener_new();
-    if (!tokener)
-        return ERR_NOMEM;
-    json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
-    struct json_object *object =
-        json.len && json.len <= OUTPUT_MAX ? json_tokener_parse_ex(tokener, json.ptr, (int)json.len) : NULL;
-    int err = read_object(object, r, why, why_size);
-    json_object_put(object);
-    json_tokener_free(tokener);
-    if (err)
-        aws_process_result_release(r);
-    return err;
-}
-
-static void forget(char **secret) {
-    if (*secret)
-        explicit_bzero(*secret, strlen(*secret));
-    free(*secret);
-    *secret = NULL;
-}
-
-void aws_process_result_release(struct aws_process_result *r) {
-    forget(&r->access_key);
-    forget(&r->secret_key);
-    forget(&r->session_token);
-    r->expires_us = 0;
 }
 
 /* --- running it --- */
@@ -221,11 +156,11 @@ int aws_process_start(struct aws_process **out, const char *command, char *why, 
 /* 0 at the end of its output. */
 static int drain(struct aws_process *p) {
     while (p->fd >= 0) {
-        if (p->output.len >= OUTPUT_MAX)
+        if (p->output.len >= AWS_JSON_MAX)
             return ERR_LIMIT;
-        if (buf_reserve(&p->output, OUTPUT_MAX + 1)) /* at once: nothing secret is left behind by growing */
+        if (buf_reserve(&p->output, AWS_JSON_MAX + 1)) /* at once: nothing secret is left behind by growing */
             return ERR_NOMEM;
-        ssize_t n = read(p->fd, p->output.data + p->output.len, OUTPUT_MAX - p->output.len);
+        ssize_t n = read(p->fd, p->output.data + p->output.len, AWS_JSON_MAX - p->output.len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -257,8 +192,8 @@ static int reap(struct aws_process *p, char *why, size_t why_size) {
     return ERR_IO;
 }
 
-int aws_process_poll(struct aws_process *p, int wait_ms, struct aws_process_result *r, char *why, size_t why_size) {
-    *r = (struct aws_process_result){0};
+int aws_process_poll(struct aws_process *p, int wait_ms, struct aws_fresh_keys *r, char *why, size_t why_size) {
+    *r = (struct aws_fresh_keys){0};
     struct pollfd watch = {.fd = p->fd, .events = POLLIN};
     if (wait_ms > 0 && poll(&watch, 1, wait_ms) < 0 && errno != EINTR)
         return ERR_IO;
@@ -270,7 +205,7 @@ int aws_process_poll(struct aws_process *p, int wait_ms, struct aws_process_resu
         return ERR_UNREACHABLE;
     }
     if (err == ERR_LIMIT)
-        snprintf(why, why_size, "prints more than %u bytes", OUTPUT_MAX);
+        snprintf(why, why_size, "prints more than %u bytes", AWS_JSON_MAX);
     if (err == ERR_NOMEM)
         snprintf(why, why_size, "%s", err_text(err));
     return err ? err : aws_process_parse(buf_slice(&p->output), r, why, why_size);
@@ -292,4 +227,49 @@ void aws_process_destroy(struct aws_process **pp) {
     buf_release(&p->output);
     free(p);
     *pp = NULL;
+}
+
+/* --- as a source --- */
+
+struct process_source {
+    struct aws_source base; /* first */
+    char *command;
+    struct aws_process *process; /* NULL: none runs */
+};
+
+static int process_source_step(struct aws_source *base, int wait_ms, struct aws_fresh_keys *keys, char *why,
+                               size_t why_size) {
+    struct process_source *s = (struct process_source *)base;
+    *keys = (struct aws_fresh_keys){0};
+    if (!s->process) {
+        int err = aws_process_start(&s->process, s->command, why, why_size);
+        if (err)
+            return err;
+    }
+    int err = aws_process_poll(s->process, wait_ms, keys, why, why_size);
+    if (err != ERR_AGAIN)
+        aws_process_destroy(&s->process);
+    return err;
+}
+
+static void process_source_destroy(struct aws_source *base) {
+    struct process_source *s = (struct process_source *)base;
+    aws_process_destroy(&s->process);
+    free(s->command);
+    free(s);
+}
+
+int aws_process_source_new(struct aws_source **out, const char *command) {
+    static const struct aws_source_ops ops = {"the credential_process", process_source_step, process_source_destroy};
+    struct process_source *s = calloc(1, sizeof *s);
+    *out = NULL;
+    if (!s)
+        return ERR_NOMEM;
+    s->base.ops = &ops;
+    if (!(s->command = strdup(command))) {
+        free(s);
+        return ERR_NOMEM;
+    }
+    *out = &s->base;
+    return 0;
 }

@@ -6,29 +6,17 @@
 #ifndef CHUNKLIFT_AWS_PROCESS_H
 #define CHUNKLIFT_AWS_PROCESS_H
 
-#include "pure/buf.h"
-#include "pure/err.h"
-#include <stdbool.h>
-#include <stdint.h>
+#include "uploader/aws_source.h"
 
 struct aws_process; /* opaque: a running one */
-
-struct aws_process_result {
-    char *access_key, *secret_key, *session_token; /* session_token may be NULL */
-    int64_t expires_us;                            /* CLOCK_REALTIME; 0: never */
-};
-void aws_process_result_release(struct aws_process_result *r); /* overwrites, then frees */
 
 /* ERR_INVALID: the command line cannot be split; ERR_NOT_FOUND, ERR_IO: it cannot be started (why says). */
 int aws_process_start(struct aws_process **p, const char *command, char *why, size_t why_size) MUST_CHECK;
 /* ERR_AGAIN while it runs, after having waited up to wait_ms; 0 with the result; else it failed and why says how
  * (never what it printed). */
-int aws_process_poll(struct aws_process *p, int wait_ms, struct aws_process_result *r, char *why,
+int aws_process_poll(struct aws_process *p, int wait_ms, struct aws_fresh_keys *r, char *why,
                      size_t why_size) MUST_CHECK;
 void aws_process_destroy(struct aws_process **p); /* kills its group if it still runs */
-
-/* The JSON text. */
-int aws_process_parse(struct slice json, struct aws_process_result *r, char *why, size_t why_size) MUST_CHECK;
 
 /* Splits like a POSIX shell would, without expanding anything: quotes and backslashes. NULL-terminated; one block of
  * memory to free(). ERR_INVALID: a quote is not closed, or there is no word. */

@@ -65,7 +65,8 @@ void task_done(struct task *t); /* backend → core, result filled in */
 
 struct backend_ops {
     const char *name; /* "file", "s3" */
-    /* Can this uploader serve the target at all (credentials there, scheme right)? reason gets one line if not. */
+    /* Can this uploader serve the target at all (credentials there, scheme right)? reason gets one line if not.
+     * ERR_AGAIN: not known yet, the credentials are being fetched; time to call it and http_perform again. */
     int (*check)(struct backend *b, const struct target *target, char *reason, size_t reason_size);
     int (*start)(struct backend *b, struct task *t);
     void (*cancel)(struct backend *b, struct task *t);

@@ -168,7 +168,10 @@ static int check(struct backend *b, const struct target *target, char *reason, s
         snprintf(reason, reason_size, "%s", s3->aws.problem);
         err = ERR_DENIED;
     }
-    if (!err && aws_credentials_step(s3->credentials, 0) == AWS_MISSING) {
+    enum aws_state keys = err ? AWS_READY : aws_credentials_step(s3->credentials, 0);
+    if (keys == AWS_PENDING)
+        return ERR_AGAIN;
+    if (keys == AWS_MISSING) {
         snprintf(reason, reason_size, "%s", aws_credentials_problem(s3->credentials));
         err = ERR_DENIED;
     }
@@ -297,6 +300,9 @@ static void destroy(struct backend *b) {
         op_destroy(s3->ops);
     aws_credentials_destroy(&s3->credentials);
     s3_memory_destroy(&s3->memory);
+    if (s3->probe)
+        http_cancel(s3->http, s3->probe);
+    free(s3->probed);
     aws_settings_release(&s3->aws);
     free(s3->region);
     free(s3->scratch);
@@ -327,7 +333,7 @@ int backend_s3_new(struct backend **b, struct http *http, const struct s3_option
                       .last = &s3->ops};
     int err = aws_settings_read(&s3->aws, o->profile);
     if (!err)
-        err = aws_credentials_new(&s3->credentials, o->profile);
+        err = aws_credentials_new(&s3->credentials, o->profile, http);
     if (!err)
         err = s3_memory_new(&s3->memory);
     if (!err && o->region && !(s3->region = strdup(o->region)))

@@ -4,7 +4,8 @@
  *
  * What libcurl 7.88 needs when it signs for S3 is kept here and nowhere else: paths as they are, no redirects (they
  * lose the signature), no headers removed (a removed header is signed all the same; a short wait for "100 Continue"
- * instead), user and password apart (keys may hold a colon), a length with every body.
+ * instead; HTTP/1.0, which has no Expect, where even that is refused), user and password apart (keys may hold a colon),
+ * a length with every body.
  *
  * Time limits. libcurl watches the connecting. The rest is watched here, in http_perform, at most every CHECK_MS:
  *   sending   no body byte left for STALL_MS, while there were some to send
@@ -22,6 +23,7 @@
 #include "pure/check.h"
 #include "pure/list.h"
 #include "system/clock.h"
+#include "system/log.h"
 #include "uploader/bucket.h"
 #include <curl/curl.h>
 #include <stdlib.h>
@@ -37,6 +39,11 @@
 #define WAIT_FDS_MAX 96
 #define LARGE_BODY (1u << 20)
 #define CONNECT_TIMEOUT_MS 5000
+/* Results of OpenSSL's verification (X509_verify_cert_error_string(3)): 18 to 21 say that no trusted issuer was found.
+ */
+#define X509_OK 0
+#define X509_SELF_SIGNED 18
+#define X509_UNVERIFIABLE_LEAF 21
 #define RESPONSE_TIMEOUT_MS 300000
 
 struct http_transfer {
@@ -71,7 +78,8 @@ struct http_transfer {
 struct http {
     CURLM *multi;
     struct http_options options;
-    char *ca_bundle;
+    char *ca_file, *ca_directory;
+    const char *capital_proxy; /* HTTP_PROXY, for http:// URLs; NULL: not to be used */
     struct http_transfer *active, *idle;
     size_t idle_count, active_count;
     uint64_t checked_ms;
@@ -87,6 +95,20 @@ static void transfer_destroy(struct http_transfer *t) {
     free(t);
 }
 
+/*
+ * libcurl reads http_proxy, https_proxy, HTTPS_PROXY and no_proxy itself, but not HTTP_PROXY, which other S3 programs
+ * use: in a CGI program it is the header "Proxy:" of a request (httpoxy). REQUEST_METHOD tells a CGI program.
+ */
+static const char *find_capital_proxy(void) {
+    const char *small = getenv("http_proxy"), *capital = getenv("HTTP_PROXY");
+    if ((small && *small) || !capital || !*capital)
+        return NULL;
+    if (!getenv("REQUEST_METHOD"))
+        return capital;
+    log_warn("HTTP_PROXY is ignored because REQUEST_METHOD is set, as in a CGI program; set http_proxy");
+    return NULL;
+}
+
 int http_new(struct http **h, const struct http_options *o) {
     *h = NULL;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
@@ -100,9 +122,11 @@ int http_new(struct http **h, const struct http_options *o) {
         n->options.connect_timeout_ms = CONNECT_TIMEOUT_MS;
     if (n->options.response_timeout_ms == 0)
         n->options.response_timeout_ms = RESPONSE_TIMEOUT_MS;
-    const char *bundle = getenv("AWS_CA_BUNDLE");
-    if (bundle && *bundle && !(n->ca_bundle = strdup(bundle)))
+    if (o->ca_file && !(n->ca_file = strdup(o->ca_file)))
         goto out;
+    if (o->ca_directory && !(n->ca_directory = strdup(o->ca_directory)))
+        goto out;
+    n->capital_proxy = find_capital_proxy();
     if (!(n->multi = curl_multi_init()))
         goto out;
     if (o->idle_max > 0)
@@ -110,8 +134,10 @@ int http_new(struct http **h, const struct http_options *o) {
     *h = n;
     return 0;
 out:
-    if (n)
-        free(n->ca_bundle);
+    if (n) {
+        free(n->ca_file);
+        free(n->ca_directory);
+    }
     free(n);
     curl_global_cleanup();
     return ERR_NOMEM;
@@ -132,7 +158,8 @@ void http_destroy(struct http **h) {
         transfer_destroy(t);
     }
     curl_multi_cleanup((*h)->multi);
-    free((*h)->ca_bundle);
+    free((*h)->ca_file);
+    free((*h)->ca_directory);
     free(*h);
     *h = NULL;
     curl_global_cleanup();
@@ -378,7 +405,7 @@ static void set_limits(struct http_transfer *t, const struct http_request *r) {
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, r->without_expect ? CURL_HTTP_VERSION_1_0 : CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_EXPECT_100_TIMEOUT_MS, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -399,14 +426,31 @@ static void set_limits(struct http_transfer *t, const struct http_request *r) {
     }
 }
 
+/* Proxies and certificate authorities. */
+static int set_ways(struct http_transfer *t, const struct http_request *r) {
+    const struct http *h = t->http;
+    bool plain = strncasecmp(r->url, "http://", 7) == 0;
+    CURLcode rc = CURLE_OK;
+    if (h->ca_file)
+        rc = curl_easy_setopt(t->easy, CURLOPT_CAINFO, h->ca_file);
+    if (!rc && h->ca_directory)
+        rc = curl_easy_setopt(t->easy, CURLOPT_CAPATH, h->ca_directory);
+    if (!rc && r->direct)
+        rc = curl_easy_setopt(t->easy, CURLOPT_PROXY, "");
+    else if (!rc && plain && h->capital_proxy)
+        rc = curl_easy_setopt(t->easy, CURLOPT_PROXY, h->capital_proxy);
+    return rc ? ERR_NOMEM : 0;
+}
+
 static int set_request(struct http_transfer *t, const struct http_request *r) {
     set_limits(t, r);
     if (curl_easy_setopt(t->easy, CURLOPT_URL, r->url) != CURLE_OK ||
         curl_easy_setopt(t->easy, CURLOPT_USERAGENT, "chunklift/" CHUNKLIFT_VERSION) != CURLE_OK)
         return ERR_NOMEM;
-    if (t->http->ca_bundle && curl_easy_setopt(t->easy, CURLOPT_CAINFO, t->http->ca_bundle) != CURLE_OK)
-        return ERR_NOMEM;
-    int err = set_method(t, r);
+    int err = set_ways(t, r);
+    if (err)
+        return err;
+    err = set_method(t, r);
     for (const char *const *line = r->headers; !err && line && *line; line++)
         err = add_header(t, *line);
     if (!err && r->credentials)
@@ -531,6 +575,17 @@ static int error_of(const struct http_transfer *t, CURLcode rc, bool connected) 
     }
 }
 
+static void note_failure(const struct http_transfer *t, CURLcode rc, struct http_reply *reply) {
+    long verified = X509_OK;
+    curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &reply->proxy_status);
+    if (reply->proxy_status / 100 == 2)
+        reply->proxy_status = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_SSL_VERIFYRESULT, &verified);
+    reply->tls_failed = rc == CURLE_SSL_CONNECT_ERROR;
+    reply->unknown_issuer =
+        reply->error == ERR_DENIED && verified >= X509_SELF_SIGNED && verified <= X509_UNVERIFIABLE_LEAF;
+}
+
 /* Takes t out of the multi handle, then tells; the callback may start others. */
 static void transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, const char *why) {
     bool connected = was_connected(t);
@@ -545,6 +600,8 @@ static void transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, c
     if (reply.error == 0)
         curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &reply.status);
     else
+        note_failure(t, rc, &reply);
+    if (reply.error)
         snprintf(reply.message, sizeof reply.message, "%s",
                  why           ? why
                  : t->error[0] ? t->error

@@ -18,7 +18,9 @@ struct http_options {
     uint32_t connect_timeout_ms;  /* default 5,000 */
     uint32_t response_timeout_ms; /* --response-timeout: from the last byte sent or received */
     uint32_t idle_max;            /* connections kept */
-    struct bucket *bucket;        /* body bytes of requests that are `paced` come from here; NULL: no limit */
+    const char *ca_file;          /* certificate authorities; NULL: the system's */
+    const char *ca_directory;
+    struct bucket *bucket; /* body bytes of requests that are `paced` come from here; NULL: no limit */
 };
 int http_new(struct http **h, const struct http_options *o) MUST_CHECK;
 void http_destroy(struct http **h);
@@ -40,6 +42,8 @@ struct http_request {
     int (*rewind)(void *arg);
     struct slice text;                                       /* small body, must live until done */
     bool fresh_connection;                                   /* retries: new connection, fresh DNS */
+    bool without_expect;                                     /* no "Expect: 100-continue"; costs a connection each */
+    bool direct;                                             /* past any proxy of the environment */
     bool paced;                                              /* its body waits for the bucket */
     uint32_t response_timeout_ms;                            /* 0: the engine's */
     size_t reply_max;                                        /* bytes of reply body kept (1 MiB at most) */
@@ -49,8 +53,11 @@ struct http_request {
 struct http_reply {
     int error; /* 0: a reply came; ERR_UNREACHABLE: no connection; ERR_IO: broke or timed out; ERR_CHANGED…: what read()
                   gave */
-    bool connected; /* a connection was made */
-    bool timed_out; /* with error: it took too long */
+    bool connected;      /* a connection was made */
+    bool timed_out;      /* with error: it took too long */
+    bool tls_failed;     /* with error: the TLS handshake, but not because of a certificate */
+    bool unknown_issuer; /* with ERR_DENIED: no trusted authority has signed the server's certificate */
+    long proxy_status;   /* with error: what a proxy answered to CONNECT; 0: nothing */
     long status;
     struct slice body;
     const struct buf *headers; /* raw header lines of the last reply; http_header finds one */

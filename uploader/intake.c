@@ -2,6 +2,7 @@
 
 #include "pure/dest.h"
 #include "pure/geometry.h"
+#include "pure/s3_endpoint.h"
 #include "system/fault.h"
 #include "system/log.h"
 #include <stdlib.h>
@@ -42,8 +43,21 @@ static struct slice without_end_slash(struct slice url) {
     return url;
 }
 
+/* Credentials go to the endpoint this uploader was given, never to one that a message names. why gets both. */
+static bool is_own_endpoint(const struct uploader *u, struct slice endpoint, char *why, size_t why_size) {
+    struct buf shown = BUF_INIT;
+    if (slice_equal(without_end_slash(endpoint), without_end_slash(slice_of(u->settings->endpoint_url))))
+        return true;
+    int err = s3_url_add_shown(&shown, endpoint);
+    snprintf(why, why_size, "the file goes to endpoint %.110s, this uploader's --endpoint-url is %.110s",
+             err || !shown.data ? "" : shown.data, u->settings->endpoint_url);
+    buf_release(&shown);
+    return false;
+}
+
 /* NULL, or why this uploader cannot do the job at all. data: its bytes can be fetched. */
 static const char *not_here(const struct uploader *u, const struct job *j, bool data) {
+    static char why[PROTO_TEXT_MAX];
     bool allowed = false;
     for (size_t i = 0; !allowed && i < u->settings->allow.count; i++)
         allowed = dest_is_beneath(j->target.dest, slice_of(u->settings->allow_urls[i]));
@@ -52,10 +66,8 @@ static const char *not_here(const struct uploader *u, const struct job *j, bool 
     struct dest d;
     if (dest_parse(j->target.dest, &d))
         return "not a destination";
-    /* credentials go to the endpoint this uploader was given, never to one that a message names */
-    if (d.scheme == DEST_S3 &&
-        !slice_equal(without_end_slash(j->target.endpoint), without_end_slash(slice_of(u->settings->endpoint_url))))
-        return "not this uploader's --endpoint-url";
+    if (d.scheme == DEST_S3 && !is_own_endpoint(u, j->target.endpoint, why, sizeof why))
+        return why;
     if ((j->ref.kind == JOB_CHUNK || j->ref.kind == JOB_PUT) && !data && !roots_contain(u->roots, j->source.path))
         return "beneath no --root of this uploader";
     return NULL;

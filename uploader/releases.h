@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define RELEASES_MAX 4096
-#define RELEASE_DETAIL_MAX 200 /* bytes; longer is cut */
+#define RELEASE_DETAIL_MAX 320 /* bytes; longer is cut */
 
 struct releases {
     struct released *items; /* detail: heap copies, ours */

@@ -9,6 +9,7 @@
  *   s3_body.c      chunk and put: checksums ahead, bytes
  *   s3_complete.c  finish: complete, doubt (rule 11), parts that do not fit
  *   s3_object.c    abort and head
+ *   s3_scheme.c    http:// that should be https://, and the other way round
  *
  * One struct s3_op lives for each task from start() to s3_end() or cancel(). It has at most one request under way; the
  * reply goes to op->on_reply, which ends the op or sends the next request. Ends that come up inside start() are kept
@@ -46,6 +47,8 @@ struct s3_endpoint {
     char *url;
     enum s3_knowledge multipart_crc32c, put_crc32c; /* does it verify them? */
     unsigned refused;                               /* enum s3_optional: it takes the requests only without them */
+    enum s3_knowledge scheme;                       /* is http:// or https:// right? NO: the other one is */
+    bool refuses_expect;                            /* it answered 417 to Expect: 100-continue */
 };
 struct s3_memory; /* opaque */
 int s3_memory_new(struct s3_memory **m) MUST_CHECK;
@@ -71,6 +74,8 @@ struct s3 {
     bool content_md5;
     uint32_t response_timeout_ms;
     struct aws_credentials *credentials;
+    struct http_transfer *probe; /* s3_scheme.c: under way; NULL: none */
+    char *probed;                /* the endpoint it is or was about */
     struct s3_memory *memory;
     struct s3_op *ops;
     struct s3_op **last; /* where the next op is linked in: they are served in order */
@@ -115,6 +120,7 @@ struct s3_op {
     int read_error;   /* of the source, or ERR_BUSY: the lease ended; 0 none */
     bool moved;       /* signed again for the bucket's region already */
     unsigned dropped; /* enum s3_optional: the request under way is the one before without them */
+    bool without_expect;
     struct s3_place place;
     char region[S3_REGION_MAX + 1];
     char owner[ID_HEX_SIZE]; /* the upload's id */
@@ -180,6 +186,14 @@ bool s3_sends_checksums(const struct s3 *s3);
 bool s3_carries_file(const struct s3_op *op);
 /* No byte leaves after the lease (rule 5). */
 bool s3_lease_ended(const struct s3_op *op);
+
+/* --- the right scheme (s3_scheme.c) --- */
+
+/* Looks at every reply; e is NULL for a good one. A failure that a wrong scheme may explain is made transient until it
+ * is found out. */
+void s3_scheme_look(struct s3_op *op, const struct http_reply *r, struct s3_error *e);
+/* True, and why, when the endpoint is known to speak the other scheme. */
+bool s3_scheme_is_wrong(const struct s3_op *op, char *why, size_t why_size);
 
 /* --- ends (backend_s3.c): each is the last thing done with op --- */
 

@@ -91,6 +91,46 @@ static bool drop_optional(struct s3_op *op, const struct s3_error *e) {
     return true;
 }
 
+/* RFC 9110 10.1.1: a request that got 417 is repeated without Expect; so are all later ones to this endpoint. True when
+ * it is under way again. */
+static bool repeat_without_expect(struct s3_op *op, const struct s3_error *e) {
+    struct s3_endpoint *known = s3_memory_endpoint(op->s3->memory, op->place.endpoint);
+    if (e->status != 417 || op->without_expect)
+        return false;
+    if (!known->refuses_expect)
+        log_debug("%.*s: 417 to Expect: 100-continue; requests go without it", (int)op->place.endpoint.len,
+                  op->place.endpoint.ptr);
+    known->refuses_expect = op->without_expect = true;
+    s3_send_again(op);
+    return true;
+}
+
+static void add_advice(struct s3_error *e, const char *a, const char *b, const char *c) {
+    size_t len = strlen(e->text);
+    snprintf(e->text + len, sizeof e->text - len, "%s%s%s", a, b, c);
+}
+
+/*
+ * Keys that have expired are an outage like any other where others can come: of a file that is written again a little
+ * later, of a program. Keys that were refused may have been replaced in the file. HEAD has no error code: Amazon
+ * answers 400 to an expired token.
+ */
+static void look_for_other_keys(struct s3_op *op, struct s3_error *e) {
+    struct aws_credentials *keys = op->s3->credentials;
+    bool wordless = (e->status == 400 || e->status == 403) && strcmp(op->request.method, "HEAD") == 0;
+    if (e->expired && !aws_credentials_expired(keys, op->generation)) {
+        const char *from = aws_credentials_renewed_from(keys);
+        e->expired = false;
+        e->transient = from != NULL;
+        if (from)
+            add_advice(e, "; new keys are read from ", from, " as soon as they are there");
+        else
+            add_advice(e, "; set new keys and run the same command again", "", "");
+    } else if ((e->keys_refused || wordless) && aws_credentials_replaced(keys, op->generation)) {
+        e->expired = e->transient = true;
+    }
+}
+
 static void on_done(void *arg, const struct http_reply *r) {
     struct s3_op *op = arg;
     struct s3_error e;
@@ -103,17 +143,18 @@ static void on_done(void *arg, const struct http_reply *r) {
     if (s3_carries_file(op))
         op->task->result.sent_bytes += r->sent_bytes;
     op->task->awaiting_reply = false;
-    if (!s3_error_of(r, clock_real_us() / 1000000, &e)) {
+    bool failed = s3_error_of(r, clock_real_us() / 1000000, &e);
+    s3_scheme_look(op, r, failed ? &e : NULL);
+    if (!failed) {
         if (op->dropped)
             s3_memory_refuses(s3_memory_endpoint(op->s3->memory, op->place.endpoint), op->dropped);
         op->on_reply(op, r, NULL);
         return;
     }
-    if (follow_region(op, &e))
+    if (follow_region(op, &e) || repeat_without_expect(op, &e))
         return;
-    if (e.expired && !aws_credentials_expired(op->s3->credentials, op->generation))
-        e.expired = e.transient = false;
-    if (drop_optional(op, &e))
+    look_for_other_keys(op, &e);
+    if (!e.expired && drop_optional(op, &e))
         return;
     op->on_reply(op, r, &e);
 }
@@ -132,6 +173,7 @@ static int send_now(struct s3_op *op) {
             headers[count++] = q->headers[i].data;
     struct aws_keys keys = aws_credentials_keys(s3->credentials);
     op->generation = aws_credentials_generation(s3->credentials);
+    op->without_expect = op->without_expect || s3_memory_endpoint(s3->memory, op->place.endpoint)->refuses_expect;
     struct http_credentials credentials = {keys.access_key, keys.secret_key, keys.session_token, op->region};
     struct http_request r = {
         .method = q->method,
@@ -146,6 +188,7 @@ static int send_now(struct s3_op *op) {
         .response_timeout_ms = s3->response_timeout_ms,
         .reply_max = S3_REPLY_MAX,
         .fresh_connection = op->fresh,
+        .without_expect = op->without_expect,
         .paced = s3_carries_file(op),
         .done = on_done,
         .arg = op,
@@ -163,9 +206,15 @@ void s3_call_step(struct s3_op *op, enum aws_state keys) {
         return;
     if (keys == AWS_MISSING) {
         struct s3_error e;
-        s3_error_set(&e, FAIL_DENIED, false, aws_credentials_problem(op->s3->credentials));
+        bool renewable = aws_credentials_renewed_from(op->s3->credentials) != NULL;
+        s3_error_set(&e, FAIL_DENIED, renewable, aws_credentials_problem(op->s3->credentials));
         e.own = OWN_SURE;
         s3_end_error(op, &e);
+        return;
+    }
+    char why[S3_URL_MAX];
+    if (s3_scheme_is_wrong(op, why, sizeof why)) {
+        s3_end_failed(op, FAIL_UNREACHABLE, false, why);
         return;
     }
     int err = send_now(op);

@@ -1,10 +1,13 @@
 /* The table is by code first (a proxy in between may change the status), then by status. Sources: "Error responses" in
  * the Amazon S3 API reference; Ceph's rgw_common.cc and MinIO's api-errors.go for what they add. */
 #include "uploader/s3_error.h"
+#include "pure/s3_endpoint.h"
 #include "pure/text.h"
 #include "uploader/aws_time.h"
 #include "uploader/s3_xml.h"
 #include <stdio.h>
+
+#define PROXY_ADVICE "the proxy wants a user name and a password: https_proxy=http://USER:PASSWORD@HOST:PORT"
 
 enum {
     TRANSIENT = 1,
@@ -15,6 +18,7 @@ enum {
     CHECKSUM = 32 | TRANSIENT,
     HOST = 64,        /* of this host: other hosts may be served */
     HOST_MAYBE = 128, /* of this host, or of the object */
+    KEYS = 256,       /* other keys may be accepted */
 };
 
 static const struct code_meaning {
@@ -33,10 +37,10 @@ static const struct code_meaning {
     {"ExpiredTokenException", FAIL_DENIED, EXPIRED | HOST},
     {"IncompleteBody", FAIL_OUTAGE, TRANSIENT},
     {"InternalError", FAIL_OUTAGE, DOUBT},
-    {"InvalidAccessKeyId", FAIL_DENIED, HOST},
+    {"InvalidAccessKeyId", FAIL_DENIED, KEYS | HOST},
     {"InvalidDigest", FAIL_INTEGRITY, CHECKSUM},
     {"InvalidSecurity", FAIL_DENIED, HOST},
-    {"InvalidToken", FAIL_DENIED, HOST},
+    {"InvalidToken", FAIL_DENIED, KEYS | HOST},
     {"NoSuchBucket", FAIL_NO_BUCKET, 0},
     {"NoSuchUpload", FAIL_DEST, GONE},
     {"NotSignedUp", FAIL_DENIED, HOST},
@@ -52,7 +56,7 @@ static const struct code_meaning {
     {"RequestTimeout", FAIL_OUTAGE, TRANSIENT},
     {"RequestTimeoutException", FAIL_OUTAGE, TRANSIENT},
     {"ServiceUnavailable", FAIL_OUTAGE, THROTTLED},
-    {"SignatureDoesNotMatch", FAIL_DENIED, HOST},
+    {"SignatureDoesNotMatch", FAIL_DENIED, KEYS | HOST},
     {"SlowDown", FAIL_OUTAGE, THROTTLED},
     {"SlowDownRead", FAIL_OUTAGE, THROTTLED},
     {"SlowDownWrite", FAIL_OUTAGE, THROTTLED},
@@ -101,6 +105,7 @@ static void classify(struct s3_error *e) {
     e->transient = flags & TRANSIENT;
     e->throttled = (flags & THROTTLED) == THROTTLED;
     e->expired = (flags & EXPIRED) == EXPIRED;
+    e->keys_refused = flags & KEYS;
     e->gone = flags & GONE;
     e->doubt = (flags & DOUBT) == DOUBT;
     e->bad_checksum = (flags & CHECKSUM) == CHECKSUM;
@@ -110,8 +115,14 @@ static const char *status_phrase(long status) {
     switch (status) {
     case 301:
         return "Moved Permanently";
+    case 302:
+        return "Found";
+    case 303:
+        return "See Other";
     case 307:
         return "Temporary Redirect";
+    case 308:
+        return "Permanent Redirect";
     case 400:
         return "Bad Request";
     case 401:
@@ -122,12 +133,16 @@ static const char *status_phrase(long status) {
         return "Not Found";
     case 405:
         return "Method Not Allowed";
+    case 407:
+        return "Proxy Authentication Required";
     case 411:
         return "Length Required";
     case 412:
         return "Precondition Failed";
     case 413:
         return "Content Too Large";
+    case 417:
+        return "Expectation Failed";
     case 429:
         return "Too Many Requests";
     case 500:
@@ -145,8 +160,28 @@ static const char *status_phrase(long status) {
     }
 }
 
+/* Where a redirect leads: scheme and host only, because the rest may hold a signature. */
+static int add_target(struct buf *text, const struct http_reply *r) {
+    struct slice url = http_header(r, "location");
+    const char *host = url.len ? memmem(url.ptr, url.len, "://", 3) : NULL;
+    const char *slash = host ? memchr(host + 3, '/', url.len - (size_t)(host + 3 - url.ptr)) : NULL;
+    if (slash)
+        url.len = (size_t)(slash - url.ptr);
+    int err = buf_add_text(text, host ? ", to " : "");
+    if (!err && host)
+        err = s3_url_add_shown(text, url);
+    return err ? err : buf_add_text(text, ": redirects are not followed; is the --endpoint-url right?");
+}
+
+/* What the user can do about it, where the status alone tells. */
+static int add_advice(struct buf *text, const struct s3_error *e, const struct http_reply *r) {
+    if (e->status == 407)
+        return buf_add_text(text, ": " PROXY_ADVICE);
+    return e->status / 100 == 3 ? add_target(text, r) : 0;
+}
+
 /* "403 AccessDenied: Access Denied", printable whatever the store wrote. */
-static void describe(struct s3_error *e, const struct s3_xml_error *xml) {
+static void describe(struct s3_error *e, const struct s3_xml_error *xml, const struct http_reply *r) {
     struct buf text = BUF_INIT;
     int err = buf_addf(&text, "%ld ", e->status);
     if (!err)
@@ -160,6 +195,8 @@ static void describe(struct s3_error *e, const struct s3_xml_error *xml) {
         if (!err)
             err = text_add_printable(&text, slice_of(xml->server_time));
     }
+    if (!err)
+        err = add_advice(&text, e, r);
     snprintf(e->text, sizeof e->text, "%s", err ? "error, and out of memory while reading it" : text.data);
     buf_release(&text);
 }
@@ -188,16 +225,29 @@ static void read_region(struct s3_error *e, const struct http_reply *r, const st
     }
 }
 
+static const char *no_reply_advice(const struct http_reply *r) {
+    if (r->unknown_issuer)
+        return "; a private certificate authority is named with AWS_CA_BUNDLE=FILE or ca_bundle in ~/.aws/config";
+    if (r->proxy_status == 407)
+        return ": " PROXY_ADVICE;
+    return r->proxy_status ? " (of the proxy in https_proxy; no_proxy names hosts to reach without it)" : "";
+}
+
 static void no_reply(struct s3_error *e, const struct http_reply *r) {
-    bool tls = r->error == ERR_DENIED, ours = r->error == ERR_INVALID;
+    bool tls = r->error == ERR_DENIED;
+    bool barred =
+        (r->proxy_status / 100 == 4 && r->proxy_status != 408 && r->proxy_status != 429) || r->proxy_status == 501;
+    bool ours = r->error == ERR_INVALID || barred; /* by a proxy */
     e->never_connected = r->error == ERR_UNREACHABLE;
     e->klass = e->never_connected || tls ? FAIL_UNREACHABLE : ours ? FAIL_REQUEST : FAIL_OUTAGE;
     e->transient = !tls && !ours;
-    e->own = tls ? OWN_SURE : OWN_NO;
+    e->own = tls || barred ? OWN_SURE : OWN_NO;
     e->timed_out = r->timed_out;
     e->doubt = r->connected;
     struct buf text = BUF_INIT;
     int err = text_add_printable(&text, slice_of(r->message));
+    if (!err && text.data)
+        err = buf_add_text(&text, no_reply_advice(r));
     snprintf(e->text, sizeof e->text, "%s", err || !text.data ? err_text(r->error) : text.data);
     buf_release(&text);
 }
@@ -214,7 +264,7 @@ bool s3_error_of(const struct http_reply *r, int64_t now_s, struct s3_error *e) 
         return false;
     snprintf(e->code, sizeof e->code, "%s", xml.code);
     classify(e);
-    describe(e, &xml);
+    describe(e, &xml, r);
     read_headers(e, r, now_s);
     read_region(e, r, &xml);
     return true;

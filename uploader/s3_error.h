@@ -16,6 +16,7 @@ struct s3_error {
     enum fail_class klass;
     enum own_failure own; /* it can be this host's own: credentials, clock, TLS, proxy */
     bool transient, throttled, never_connected, timed_out, expired;
+    bool keys_refused; /* others may be accepted */
     bool gone;         /* NoSuchUpload */
     bool doubt;        /* the request may have been carried out: no reply, or a reply that does not tell */
     bool bad_checksum; /* the store got other bytes than were announced */

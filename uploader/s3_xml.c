@@ -3,6 +3,7 @@
  * at each end it calls leaf(path, text). What an answer consists of is a table of paths.
  */
 #include "uploader/s3_xml.h"
+#include "uploader/aws_source.h"
 #include "uploader/aws_time.h"
 #include "uploader/s3_place.h"
 #include <expat.h>
@@ -408,4 +409,53 @@ void s3_xml_uploads_release(struct s3_xml_uploads *u) {
     free(u->uploads);
     buf_release(&u->next_key);
     *u = (struct s3_xml_uploads){0};
+}
+
+/* --- STS --- */
+
+#define STS_KEYS "AssumeRoleWithWebIdentityResponse/AssumeRoleWithWebIdentityResult/Credentials/"
+
+static int sts_leaf(void *arg, const char *path, struct slice text) {
+    struct aws_fresh_keys *k = arg;
+    const char *name = path + sizeof STS_KEYS - 1;
+    if (strncmp(path, STS_KEYS, sizeof STS_KEYS - 1) != 0)
+        return 0;
+    if (strcmp(name, "Expiration") == 0)
+        return iso8601_parse(text, &k->expires_us);
+    char **place = strcmp(name, "AccessKeyId") == 0       ? &k->access_key
+                   : strcmp(name, "SecretAccessKey") == 0 ? &k->secret_key
+                   : strcmp(name, "SessionToken") == 0    ? &k->session_token
+                                                          : NULL;
+    if (!place || *place)
+        return 0;
+    if (text.len == 0 || memchr(text.ptr, '\n', text.len))
+        return ERR_INVALID;
+    *place = slice_dup(text);
+    return *place ? 0 : ERR_NOMEM;
+}
+
+int sts_xml_keys(struct slice body, struct aws_fresh_keys *keys) {
+    struct aws_fresh_keys k = {0};
+    int err = read_document(body, "AssumeRoleWithWebIdentityResponse", sts_leaf, &k);
+    if (!err && (!k.access_key || !k.secret_key))
+        err = ERR_INVALID;
+    if (err)
+        aws_fresh_keys_release(&k);
+    else
+        *keys = k;
+    return err;
+}
+
+static int sts_error_leaf(void *arg, const char *path, struct slice text) {
+    struct s3_xml_error *e = arg;
+    if (strcmp(path, "ErrorResponse/Error/Code") == 0)
+        copy_cut(text, e->code, sizeof e->code);
+    else if (strcmp(path, "ErrorResponse/Error/Message") == 0)
+        copy_cut(text, e->message, sizeof e->message);
+    return 0;
+}
+
+int sts_xml_error(struct slice body, struct s3_xml_error *e) {
+    *e = (struct s3_xml_error){{0}};
+    return read_document(body, "ErrorResponse", sts_error_leaf, e);
 }

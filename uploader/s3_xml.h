@@ -67,6 +67,11 @@ void s3_xml_uploads_release(struct s3_xml_uploads *u);
  * same (`a%20b` and `a b`); the upload's own parts tell them apart. */
 bool s3_upload_has_key(const struct s3_upload *u, struct slice key);
 
+struct aws_fresh_keys; /* uploader/aws_source.h */
+/* <AssumeRoleWithWebIdentityResponse>; *keys as it was on error. */
+int sts_xml_keys(struct slice body, struct aws_fresh_keys *keys) MUST_CHECK;
+int sts_xml_error(struct slice body, struct s3_xml_error *e) MUST_CHECK; /* <ErrorResponse>: code and message */
+
 /* An etag as it is kept: surrounding quotes and a W/ before them gone. ERR_LIMIT when it does not fit. */
 int s3_etag_copy(struct slice etag, char *out, size_t size) MUST_CHECK;
 /* Appends text with & < > escaped; ERR_INVALID for control characters XML cannot carry. */

@@ -6,6 +6,7 @@
 #include "system/descriptors.h"
 #include "system/log.h"
 #include "system/signals.h"
+#include "uploader/tls_trust.h"
 #include "uploader/uploader_parts.h"
 #include <malloc.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #define WAIT_MAX_MS 1000
 #define FREED_KEPT (16 << 20) /* bytes, in each thread's heap */
 #define STEPS_NS 1000000
+#define CHECK_WAIT_MS 20
 #define DRAIN_SILENCE_MS 60000
 #define SILENCE_MIN_MS 5000 /* a healthy consumer may take a second between two answers */
 
@@ -38,20 +40,43 @@ static void keep_freed_memory(void) {
 }
 
 static int make_http(struct uploader *u) {
-    struct http_options o = {.response_timeout_ms = (uint32_t)u->settings->response_timeout_ms,
+    const struct settings *s = u->settings;
+    struct tls_trust trust = {.file = NULL};
+    struct aws_settings aws = {.profile = NULL};
+    int err = s->endpoint_url[0] ? aws_settings_read(&aws, s->profile) : 0; /* without S3 nothing speaks HTTP */
+    if (!err)
+        err = tls_trust_find(&trust, &aws);
+    if (!err && trust.problem[0] && strncmp(s->endpoint_url, "https:", 6) == 0) {
+        log_error("%s", trust.problem);
+        err = ERR_USAGE;
+    }
+    struct http_options o = {.response_timeout_ms = (uint32_t)s->response_timeout_ms,
                              .idle_max = uploader_idle_connections(u),
+                             .ca_file = trust.file,
+                             .ca_directory = trust.directory,
                              .bucket = &u->bucket};
-    return http_new(&u->http, &o);
+    if (!err)
+        err = http_new(&u->http, &o);
+    tls_trust_release(&trust);
+    aws_settings_release(&aws);
+    return err;
 }
 
-/* One S3 destination: are there credentials? Nothing is asked of the store. */
+/* One S3 destination: are there credentials? Nothing is asked of the store. With --check-only their source is waited
+ * for, so that what is wrong with it is said once, before anything starts. */
 static int check_s3(struct uploader *u, const char *url) {
     char reason[1024] = "";
     struct target target = {.dest = slice_of(url),
                             .endpoint = slice_of(u->settings->endpoint_url),
                             .region = slice_of(u->settings->region)};
     int err = u->s3->ops->check(u->s3, &target, reason, sizeof reason);
-    if (!err)
+    while (err == ERR_AGAIN && u->settings->check_only && signals_stop_count() == 0) {
+        http_perform(u->http);
+        http_wait(u->http, NULL, 0, CHECK_WAIT_MS);
+        signals_drain();
+        err = u->s3->ops->check(u->s3, &target, reason, sizeof reason);
+    }
+    if (!err || err == ERR_AGAIN)
         return 0;
     log_error("%s: %s", url, reason[0] ? reason : err_text(err));
     return ERR_USAGE;

@@ -138,6 +138,7 @@ int aws_settings_read(struct aws_settings *s, const char *profile) {
         err = take_region(s, &f);
     if (!err) {
         const char *bundle = aws_environment("AWS_CA_BUNDLE");
+        s->ca_bundle_from = bundle ? "AWS_CA_BUNDLE" : "ca_bundle of the profile";
         err = copy(&s->ca_bundle, bundle ? bundle : of_profile(&f, AWS_CA_FILE));
     }
     if (!err)

@@ -18,6 +18,7 @@ struct aws_settings {
     char *region;              /* AWS_REGION, AWS_DEFAULT_REGION, profile; without blanks around it; NULL: none */
     const char *region_from;
     char *ca_bundle; /* AWS_CA_BUNDLE, profile; NULL: none */
+    const char *ca_bundle_from;
     char *addressing_style;
     bool checksums_when_required; /* AWS_REQUEST_CHECKSUM_CALCULATION, profile: only where a request requires them */
     /* One line each, empty: nothing is wrong. */

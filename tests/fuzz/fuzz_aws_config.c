@@ -65,8 +65,16 @@ static bool same_text(const char *a, const char *b) {
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+static void check_metadata(struct slice text) {
+    struct aws_fresh_keys r;
+    char why[100] = "";
+    int err = aws_metadata_parse(text, &r, why, sizeof why);
+    CHECK(err ? !r.access_key && !r.secret_key && why[0] : r.access_key[0] && r.secret_key[0]);
+    aws_fresh_keys_release(&r);
+}
+
 static void check_json(struct slice text) {
-    struct aws_process_result r, again;
+    struct aws_fresh_keys r, again;
     char why[100] = "";
     int err = aws_process_parse(text, &r, why, sizeof why);
     if (err) {
@@ -88,11 +96,11 @@ static void check_json(struct slice text) {
             CHECK(aws_process_parse(buf_slice(&out), &again, why, sizeof why) == 0);
             CHECK(same_text(r.access_key, again.access_key) && same_text(r.secret_key, again.secret_key));
             CHECK(same_text(r.session_token, again.session_token) && again.expires_us == 0);
-            aws_process_result_release(&again);
+            aws_fresh_keys_release(&again);
         }
         buf_release(&out);
     }
-    aws_process_result_release(&r);
+    aws_fresh_keys_release(&r);
 }
 
 /* --- endpoint URLs and regions --- */
@@ -237,7 +245,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     if (bytes[0] % 4 == 0)
         check_command(text);
     else if (bytes[0] % 4 == 1)
-        check_json(text);
+        check_json(text), check_metadata(text);
     else if (bytes[0] % 4 == 2)
         check_times(text);
     else

@@ -4,6 +4,7 @@
  */
 #include "pure/check.h"
 #include "pure/text.h"
+#include "uploader/aws_source.h"
 #include "uploader/s3_xml.h"
 #include <stdio.h>
 
@@ -157,8 +158,20 @@ static void check_uploads(struct slice body) {
     buf_release(&out);
 }
 
+static void check_sts(struct slice body) {
+    struct aws_fresh_keys keys = {0};
+    struct s3_xml_error e;
+    if (sts_xml_keys(body, &keys) == 0)
+        CHECK(keys.access_key[0] && keys.secret_key[0] && !strpbrk(keys.secret_key, "\n"));
+    else
+        CHECK(!keys.access_key && !keys.secret_key && !keys.session_token);
+    aws_fresh_keys_release(&keys);
+    CHECK(sts_xml_error(body, &e) != 0 || strlen(e.code) < sizeof e.code);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct slice body = slice_make(bytes, size);
+    check_sts(body);
     check_error(body);
     check_created(body);
     check_completed(body);

@@ -1,9 +1,12 @@
 """Endpoint, profile, region and keys as the AWS CLI finds them: environment first, then ~/.aws."""
 
+import json
+import time
+
 import pytest
 
-from support.box import random_file
-from support.toy_store import ToyStore
+from support.box import random_file, wait_for
+from support.toy_store import Reply, ToyStore, error
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "env-secret"}
 
@@ -116,3 +119,88 @@ def test_a_password_in_the_endpoint_is_refused_and_not_shown(box, src, program, 
         assert "must not hold a user name or password" in done.stderr and "http://***@127.0.0.1:9/" in done.stderr, done.stderr
         assert "hunter2pw" not in done.stdout + done.stderr
     assert not box.journal.exists()
+
+
+def keys_file(token):
+    return f"[default]\naws_access_key_id = A\naws_secret_access_key = S\naws_session_token = {token}\n"
+
+
+def test_keys_renewed_after_their_end_are_waited_for(box):
+    """The file is written a while after the store has begun to refuse the old token; nothing is sent with that one until then."""
+    big = random_file(box.dir / "big", 12 << 20)
+    refused = []
+
+    def answer(request):
+        if request.headers["x-amz-security-token"] == "old" and request.query.get("partNumber", "1") != "1":
+            refused.append(request)
+            return error(400, "ExpiredToken")
+        return None
+
+    with ToyStore(answer) as store:
+        aws_files(box, credentials=keys_file("old"))
+        child = box.start_cp("--no-progress", "--endpoint-url", store.url, "--chunk-size", "5MiB", "--uploaders", 1, big, "s3://bucket/k")
+        wait_for(lambda: refused, what="the store refuses the old token")
+        first = len(refused)
+        wait_for(lambda: box.records("chunk") and child.poll() is None, what="the first chunk is recorded")
+        aws_files(box, credentials=keys_file("new"))
+        assert child.wait(60) == 0, child.log.read_text()
+        assert len(refused) - first <= 2
+        assert store.body("/bucket/k") == big.read_bytes()
+
+
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId", "ExpiredToken"])
+def test_keys_of_the_environment_that_are_refused_are_final(box, store, src, code):
+    store.answer = lambda request: error(403, code)
+    done = box.cp("--no-progress", "--endpoint-url", store.url, src, "s3://bucket/k", env=KEYS, status=1)
+    assert code in done.stderr.splitlines()[0] and ("run the same command again" in done.stderr) == (code == "ExpiredToken")
+
+
+def test_a_credential_process_that_fails_is_said_once_before_anything_starts(box, store):
+    tree = box.dir / "tree"
+    for i in range(20):
+        random_file(tree / str(i), 10)
+    aws_files(box, "[default]\ncredential_process = /bin/sh -c 'sleep 0.1; exit 7'\n")
+    done = box.cp("-r", "--endpoint-url", store.url, tree, "s3://bucket/p", status=2)
+    assert done.stderr.count("\n") == 1 and "credential_process of profile default ended with exit status 7" in done.stderr, done.stderr
+    assert store.requests == [] and not box.journal.exists()
+
+
+def test_an_uploader_for_another_endpoint_names_both(box, store, src):
+    box.start("consumer", "--journal", box.journal)
+    box.start("uploader", "--journal", box.journal, "--allow", "s3://bucket/", "--root", box.dir, "--endpoint-url", "http://127.0.0.1:9/other", env=KEYS)
+    done = box.run("producer", "--no-progress", "--journal", box.journal, "--endpoint-url", store.url, "--retry-for", "1s", src, "s3://bucket/k", status=1)
+    assert f"the file goes to endpoint {store.url}, this uploader's --endpoint-url is http://127.0.0.1:9/other" in done.stderr, done.stderr
+
+
+STS_KEYS = b"""<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIAWEB</AccessKeyId>
+<SecretAccessKey>S</SecretAccessKey><SessionToken>web-token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>
+</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"""
+
+
+@pytest.mark.parametrize("sts_works", [True, False])
+def test_web_identity(box, store, src, sts_works):
+    (box.dir / "token").write_text("hunter2pw\n")
+    with ToyStore(lambda request: Reply(body=STS_KEYS) if sts_works else Reply(503)) as sts:
+        env = {"AWS_WEB_IDENTITY_TOKEN_FILE": str(box.dir / "token"), "AWS_ROLE_ARN": "arn:aws:iam::1:role/x", "AWS_ENDPOINT_URL_STS": sts.url}
+        done = box.cp("-v", "--endpoint-url", store.url, src, "s3://bucket/k", env=env, status=0 if sts_works else 2)
+        assert b"WebIdentityToken=hunter2pw" in sts.requests[0].body
+    if sts_works:
+        assert store.requests[-1].signed_for[0] == "ASIAWEB" and store.requests[-1].headers["x-amz-security-token"] == "web-token"
+    else:
+        assert [line for line in done.stderr.splitlines() if "web identity answers with HTTP status 503" in line] != [] and store.requests == []
+    assert "hunter2pw" not in done.stdout + done.stderr
+
+
+def test_keys_of_a_container_that_end_soon(box, store, src):
+    """They end within the five minutes before the end in which new ones are fetched."""
+    asked = []
+
+    def answer(request):
+        asked.append(request)
+        soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))
+        return Reply(body=json.dumps({"AccessKeyId": f"ASIA{len(asked)}", "SecretAccessKey": "S", "Token": "T", "Expiration": soon}).encode())
+
+    with ToyStore(answer) as agent:
+        box.cp("--endpoint-url", store.url, src, "s3://bucket/k", env={"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{agent.url}/keys"})
+    assert store.requests[-1].signed_for[0].startswith("ASIA") and asked[0].target == "/keys"
+    assert len(asked) <= 3  # by each program once: cp's look before it starts anything, and two uploaders

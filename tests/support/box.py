@@ -79,6 +79,7 @@ class Box:
             XDG_RUNTIME_DIR=str(self.dir / "run"),
             XDG_STATE_HOME=str(self.dir / "state"),
             TMPDIR=str(self.dir),
+            AWS_EC2_METADATA_DISABLED="true",
             CHUNKLIFT_BOX=self.mark,
         )
         self.journal = self.dir / "journal"

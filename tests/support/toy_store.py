@@ -66,10 +66,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for k, v in reply.headers.items():
             self.send_header(k, v)
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command not in ("HEAD", "CONNECT"):
             self.wfile.write(reply.body)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = serve
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_CONNECT = serve
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -105,7 +105,7 @@ class ToyStore:
         if r.method == "POST" and "uploads" in r.query:
             name = f"upload-{len(self.uploads)}"
             self.uploads[name] = {"parts": {}, "headers": r.headers}
-            return Reply(body=f"<R><Bucket>b</Bucket><Key>k</Key><UploadId>{name}</UploadId></R>".encode())
+            return Reply(body=f"<InitiateMultipartUploadResult><UploadId>{name}</UploadId></InitiateMultipartUploadResult>".encode())
         if r.method == "PUT" and upload is not None:
             upload["parts"][int(r.query["partNumber"])] = r.body
             return Reply(headers={"ETag": '"%s"' % hashlib.md5(r.body).hexdigest()})
@@ -117,7 +117,7 @@ class ToyStore:
             self.uploads.pop(r.query.get("uploadId"), None)
             return Reply(204)
         if r.method == "GET" and "uploads" in r.query:
-            return Reply(body=b"<R><IsTruncated>false</IsTruncated></R>")
+            return Reply(body=b"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>")
         if r.path in self.objects:
             body, headers = self.objects[r.path]
             meta = {k: v for k, v in headers.items() if k.startswith("x-amz-meta-")}
@@ -127,7 +127,7 @@ class ToyStore:
     def store(self, path, body, headers, complete=False):
         self.objects[path] = (body, headers)
         etag = '"%s"' % hashlib.md5(body).hexdigest()
-        return Reply(body=f"<R><ETag>{etag}</ETag></R>".encode()) if complete else Reply(headers={"ETag": etag})
+        return Reply(body=f"<CompleteMultipartUploadResult><ETag>{etag}</ETag></CompleteMultipartUploadResult>".encode()) if complete else Reply(headers={"ETag": etag})
 
     def body(self, path):
         return self.objects.get(path, (None,))[0]

@@ -31,7 +31,7 @@ static int clean(void **state) {
 
 static struct aws_credentials *make(const char *profile) {
     struct aws_credentials *c;
-    assert_int_equal(aws_credentials_new(&c, profile), 0);
+    assert_int_equal(aws_credentials_new(&c, profile, NULL), 0);
     return c;
 }
 
@@ -111,10 +111,10 @@ static void test_other_kinds_are_refused_by_name(void **state) {
     (void)state;
     write_file("config", "[profile role]\nrole_arn=arn:x\nsource_profile=default\naws_access_key_id=A\n"
                          "aws_secret_access_key=S\n[profile sso]\nsso_session=x\n"
-                         "[profile web]\nrole_arn=arn:x\nweb_identity_token_file=/f\n");
+                         "[profile web]\nweb_identity_token_file=/f\n");
     lacks("role", "assumes a role");
     lacks("sso", "SSO");
-    lacks("web", "web identity");
+    lacks("web", "has web_identity_token_file but no role_arn");
 }
 
 static enum aws_state wait_for(struct aws_credentials *c) {
@@ -196,8 +196,14 @@ static void test_expired_files_are_read_again(void **state) {
     struct aws_credentials *c = make(NULL);
     assert_int_equal(aws_credentials_step(c, 0), AWS_READY);
     uint64_t used = aws_credentials_generation(c);
+    assert_non_null(aws_credentials_renewed_from(c));
     assert_false(aws_credentials_expired(c, used));
+    assert_int_equal(aws_credentials_step(c, 0), AWS_MISSING); /* they are not used until the file holds others */
+    assert_non_null(strstr(aws_credentials_problem(c), "profile default has keys that have expired"));
     write_file("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=S\naws_session_token=new\n");
+    uint64_t deadline_ms = clock_ms() + 10000;
+    while (aws_credentials_step(c, 0) != AWS_READY)
+        assert_true(clock_ms() < deadline_ms);
     assert_true(aws_credentials_expired(c, used));
     assert_string_equal(aws_credentials_keys(c).session_token, "new");
     assert_true(aws_credentials_expired(c, used)); /* another request signed with the old ones */
@@ -206,7 +212,23 @@ static void test_expired_files_are_read_again(void **state) {
     setenv("AWS_ACCESS_KEY_ID", "EA", 1);
     setenv("AWS_SECRET_ACCESS_KEY", "ES", 1);
     c = make(NULL);
+    assert_null(aws_credentials_renewed_from(c));
     assert_false(aws_credentials_expired(c, aws_credentials_generation(c)));
+    assert_int_equal(aws_credentials_step(c, 0), AWS_READY);
+    aws_credentials_destroy(&c);
+}
+
+static void test_refused_keys_are_looked_up_again(void **state) {
+    (void)state;
+    write_file("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=old\n");
+    struct aws_credentials *c = make(NULL);
+    uint64_t used = aws_credentials_generation(c);
+    assert_false(aws_credentials_replaced(c, used));
+    assert_int_equal(aws_credentials_step(c, 0), AWS_READY);
+    write_file("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=new\n");
+    assert_true(aws_credentials_replaced(c, used));
+    assert_string_equal(aws_credentials_keys(c).secret_key, "new");
+    assert_false(aws_credentials_replaced(c, aws_credentials_generation(c)));
     aws_credentials_destroy(&c);
 }
 
@@ -241,4 +263,5 @@ UNIT_MAIN(cmocka_unit_test_setup(test_order, clean),
           cmocka_unit_test_setup(test_a_profile_that_is_named_must_exist, clean),
           cmocka_unit_test_setup(test_process, clean), cmocka_unit_test_setup(test_process_failures, clean),
           cmocka_unit_test_setup(test_process_is_ended_with_its_owner, clean),
-          cmocka_unit_test_setup(test_expired_files_are_read_again, clean), cmocka_unit_test(test_splitting))
+          cmocka_unit_test_setup(test_expired_files_are_read_again, clean),
+          cmocka_unit_test_setup(test_refused_keys_are_looked_up_again, clean), cmocka_unit_test(test_splitting))

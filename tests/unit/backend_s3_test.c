@@ -71,6 +71,7 @@ static int setup(void **state) {
     setenv("AWS_ACCESS_KEY_ID", "AK", 1);
     setenv("AWS_SECRET_ACCESS_KEY", "SK", 1);
     setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
+    setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
     setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent", 1);
     unsetenv("AWS_REGION");
     unsetenv("AWS_REQUEST_CHECKSUM_CALCULATION");

@@ -168,6 +168,36 @@ static void test_what_may_be_a_headers_fault(void **state) {
     }
 }
 
+static void test_what_stands_between_is_named(void **state) {
+    (void)state;
+    struct s3_error e = read_reply(407, "", "<html>no</html>");
+    assert_int_equal(e.klass, FAIL_DENIED);
+    assert_non_null(strstr(e.text, "407 Proxy Authentication Required: the proxy wants a user name"));
+    e = read_reply(307, "location: http://u:p@other.example:8080/b/k?X-Amz-Signature=s\r\n", "");
+    assert_false(e.transient);
+    assert_string_equal(e.text,
+                        "307 Temporary Redirect, to http://***@other.example:8080: redirects are not followed; is "
+                        "the --endpoint-url right?");
+    e = read_reply(302, "location: /login\r\n", "");
+    assert_string_equal(e.text, "302 Found: redirects are not followed; is the --endpoint-url right?");
+    struct http_reply r = {.error = ERR_IO, .message = "CONNECT tunnel failed, response 407", .proxy_status = 407};
+    assert_true(s3_error_of(&r, 0, &e));
+    assert_false(e.transient);
+    assert_non_null(strstr(e.text, "user name and a password"));
+    r.proxy_status = 502;
+    assert_true(s3_error_of(&r, 0, &e));
+    assert_true(e.transient);
+    assert_non_null(strstr(e.text, "of the proxy in https_proxy"));
+    r = (struct http_reply){.error = ERR_DENIED, .message = "SSL certificate problem", .unknown_issuer = true};
+    assert_true(s3_error_of(&r, 0, &e));
+    assert_false(e.transient);
+    assert_non_null(strstr(e.text, "AWS_CA_BUNDLE=FILE"));
+    r.unknown_issuer = false; /* expired, or for another host: its issuer is not the matter */
+    assert_true(s3_error_of(&r, 0, &e));
+    assert_null(strstr(e.text, "AWS_CA_BUNDLE"));
+}
+
 UNIT_MAIN(cmocka_unit_test(test_what_may_be_a_headers_fault), cmocka_unit_test(test_table),
           cmocka_unit_test(test_good_replies), cmocka_unit_test(test_text), cmocka_unit_test(test_waiting),
-          cmocka_unit_test(test_region), cmocka_unit_test(test_no_reply))
+          cmocka_unit_test(test_region), cmocka_unit_test(test_no_reply),
+          cmocka_unit_test(test_what_stands_between_is_named))

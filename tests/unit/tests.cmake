@@ -2,6 +2,7 @@
 unit_test(aws_config uploader_core)
 unit_test(aws_credentials uploader_core)
 unit_test(aws_settings common)
+unit_test(aws_source uploader_core)
 unit_test(aws_time uploader_core)
 unit_test(backend_file uploader_core)
 unit_test(backend_s3 uploader_core)
