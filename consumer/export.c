@@ -11,7 +11,7 @@
 #include <string.h>
 
 static int print(void *arg, struct record *r, uint64_t first_seq) {
-    char id[ID_HEX_SIZE], crc[CRC_TEXT_SIZE], when[RFC3339_SIZE];
+    char id[ID_HEX_SIZE], crc[CRC_TEXT_SIZE], when[RFC3339_SIZE], mtime[NANOTIME_TEXT_SIZE];
     (void)arg, (void)first_seq;
     id_to_hex(&r->upload, id);
     crc32c_to_text(r->crc, crc);
@@ -26,7 +26,8 @@ static int print(void *arg, struct record *r, uint64_t first_seq) {
     printf(",\"size\":%" PRIu64 ",\"crc\":\"%s\"", r->size, crc);
     if (r->etag.len)
         json_out_name("etag", r->etag);
-    printf(",\"mtime_ns\":\"%" PRId64 "\",\"finished\":\"%s\",\"seq\":%" PRIu64 "}\n", r->mtime_ns, when, r->seq);
+    printf(",\"mtime_ns\":\"%s\",\"finished\":\"%s\",\"seq\":%" PRIu64 "}\n", nanotime_format(r->mtime_ns, mtime), when,
+           r->seq);
     return ferror(stdout) ? ERR_IO : 0;
 }
 

@@ -9,13 +9,14 @@
 #include "pure/digest.h"
 #include "pure/err.h"
 #include "pure/ids.h"
+#include "pure/nanotime.h"
 #include <stdint.h>
 
 /* What makes two plans the same upload (together with inode and ctime, which are compared apart). */
 struct identity {
     struct slice source, path; /* --source-name, absolute path */
     uint64_t size;
-    int64_t mtime_ns;
+    nanotime mtime_ns;
     struct slice endpoint, dest;
 };
 

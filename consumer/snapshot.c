@@ -1,7 +1,7 @@
 /*
  * Little-endian numbers, texts with a 32-bit length in front, no padding:
  *
- *     "CLs1"
+ *     "CLs2"
  *     u64 finished records ever   u64 entries   each: dest, key, upload (16 bytes each), u64 seq
  *     u64 ended                   each, oldest first: upload, u64 seq, u8 how
  *     u64 uploads                 each, by id: see save_upload
@@ -13,7 +13,7 @@
 #include "consumer/snapshot.h"
 #include <stdlib.h>
 
-#define MAGIC "CLs1"
+#define MAGIC "CLs2"
 #define MAGIC_LEN 4
 #define CRC_LEN 4
 #define PIECE ((size_t)256 << 10)
@@ -48,6 +48,11 @@ static int add_number(struct writer *out, uint64_t value, unsigned bytes) {
     for (unsigned i = 0; i < bytes; i++)
         raw[i] = (char)(value >> (8 * i));
     return buf_add(&out->buf, raw, bytes);
+}
+
+static int add_time(struct writer *out, nanotime t) {
+    int rc = add_number(out, (uint64_t)t, 8);
+    return rc ? rc : add_number(out, (uint64_t)(t >> 64), 8);
 }
 
 static int add_text(struct writer *out, struct slice s) {
@@ -126,14 +131,20 @@ static int save_begun(const struct upload *u, struct writer *out) {
 
 static int save_upload(const struct upload *u, struct writer *out) {
     const struct slice texts[] = {u->is.src, u->is.source, u->is.dest, u->is.endpoint};
-    const uint64_t numbers[] = {u->is.size, (uint64_t)u->is.mtime_ns, (uint64_t)u->is.ctime_ns, u->is.ino,
-                                (uint64_t)u->open_us};
     unsigned flags = (u->begun ? FLAG_BEGUN : 0) | (u->reopened ? FLAG_REOPENED : 0) | (u->spoiled ? FLAG_SPOILED : 0);
     int rc = add_id(out, &u->id);
     for (size_t i = 0; !rc && i < sizeof texts / sizeof *texts; i++)
         rc = add_text(out, texts[i]);
-    for (size_t i = 0; !rc && i < sizeof numbers / sizeof *numbers; i++)
-        rc = add_number(out, numbers[i], 8);
+    if (!rc)
+        rc = add_number(out, u->is.size, 8);
+    if (!rc)
+        rc = add_time(out, u->is.mtime_ns);
+    if (!rc)
+        rc = add_time(out, u->is.ctime_ns);
+    if (!rc)
+        rc = add_number(out, u->is.ino, 8);
+    if (!rc)
+        rc = add_number(out, (uint64_t)u->open_us, 8);
     if (!rc)
         rc = add_number(out, flags, 1);
     return rc || !u->begun ? rc : save_begun(u, out);
@@ -243,6 +254,13 @@ static uint64_t take_number(struct reader *r, unsigned bytes) {
     return value;
 }
 
+static nanotime take_time(struct reader *r) {
+    uint64_t low = take_number(r, 8);
+    nanotime t = (nanotime)(int64_t)take_number(r, 8) * ((nanotime)1 << 64) + low;
+    r->bad = r->bad || !nanotime_is_valid(t);
+    return r->bad ? 0 : t;
+}
+
 static struct slice take_text(struct reader *r) {
     size_t len = take_number(r, 4);
     const char *at = take(r, len);
@@ -332,8 +350,8 @@ static int load_upload(struct reader *r, struct state *s) {
     is.dest = take_text(r);
     is.endpoint = take_text(r);
     is.size = take_number(r, 8);
-    is.mtime_ns = (int64_t)take_number(r, 8);
-    is.ctime_ns = (int64_t)take_number(r, 8);
+    is.mtime_ns = take_time(r);
+    is.ctime_ns = take_time(r);
     is.ino = take_number(r, 8);
     int64_t open_us = (int64_t)take_number(r, 8);
     uint64_t flags = take_number(r, 1);

@@ -22,6 +22,7 @@
 #include "pure/buf.h"
 #include "pure/geometry.h"
 #include "pure/list.h"
+#include "pure/nanotime.h"
 #include "pure/proto.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,7 +30,7 @@
 struct upload_identity {
     struct slice src, source, dest, endpoint;
     uint64_t size;
-    int64_t mtime_ns, ctime_ns;
+    nanotime mtime_ns, ctime_ns;
     uint64_t ino;
 };
 

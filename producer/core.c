@@ -79,7 +79,8 @@ int core_init(struct core *c, const struct producer_config *config, const struct
         err = settle_chunk_size(c, config->chunk_size);
     if (err == 0) {
         c->source_name = copy_or_empty(config->source_name);
-        err = c->source_name ? 0 : ERR_NOMEM;
+        c->journal_dir = copy_or_empty(config->journal_dir);
+        err = c->source_name && c->journal_dir ? 0 : ERR_NOMEM;
     }
     if (err == 0 && (strlen(c->source_name) > PROTO_TEXT_MAX || !utf8_is_valid(slice_of(c->source_name)))) {
         log_error("--source-name: at most %d bytes of UTF-8", PROTO_TEXT_MAX);
@@ -99,6 +100,7 @@ void core_release(struct core *c) {
     sources_release(&c->sources);
     buf_release(&c->scratch);
     free(c->source_name);
+    free(c->journal_dir);
     free(c->endpoint);
     free(c->region);
     free(c->no_bucket);

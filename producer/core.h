@@ -34,6 +34,7 @@
 struct core {
     /* settings */
     char *source_name, *endpoint, *region; /* never NULL */
+    char *journal_dir;                     /* left out of every tree; empty: not known */
     const struct geometry_limits *limits;
     uint64_t chunk_size, nobody_wait_ms, retry_for_ms;
     bool force;
@@ -52,6 +53,7 @@ struct core {
     char *no_bucket;          /* s3://bucket of the first file that failed because there is none: no other is sent */
     uint64_t no_bucket_files; /* that failed after the first, and were not told */
     bool draining;
+    bool own_journal_said;
     bool ran_out; /* at the last look there was nothing new to offer, and room for it */
     struct ref slow[SLOW_MAX];
     size_t slow_count;

@@ -165,18 +165,21 @@ static enum turn end_failed(struct data *d, struct transfer *t, int err, const c
 
 /* --- reading --- */
 
-/* All of it; ERR_CHANGED when the file is shorter. */
-static int read_fully(const struct file *f, int fd, char *out, size_t len, uint64_t offset) {
+/* All of it; ERR_CHANGED when the file is shorter. With why. */
+static int read_fully(const struct file *f, int fd, char *out, size_t len, uint64_t offset, char *why,
+                      size_t why_size) {
     while (len > 0) {
         ssize_t got = pread(fd, out, len, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
-            log_error("%s: cannot read: %s", f->path, strerror(errno));
+            snprintf(why, why_size, "%s", strerror(errno));
             return ERR_IO;
         }
-        if (got == 0)
+        if (got == 0) {
+            fileid_explain_short(offset, f->id.size, why, why_size);
             return ERR_CHANGED;
+        }
         out += got;
         len -= (size_t)got;
         offset += (uint64_t)got;
@@ -184,20 +187,23 @@ static int read_fully(const struct file *f, int fd, char *out, size_t len, uint6
     return 0;
 }
 
-static enum turn end_unread(struct data *d, struct transfer *t, const struct file *f, int fd, int err) {
-    char why[160] = "";
-    if (err == ERR_CHANGED && data_file_check(f, fd, why, sizeof why) == 0)
-        snprintf(why, sizeof why, "it became shorter");
-    return end_failed(d, t, err, why);
+static enum turn end_unread(struct data *d, struct transfer *t, const struct file *f, int fd, int err,
+                            const char *why) {
+    char difference[160] = "";
+    int now = err == ERR_CHANGED ? data_file_check(f, fd, difference, sizeof difference) : err;
+    if (now == ERR_CHANGED)
+        return end_failed(d, t, now, difference);
+    return end_failed(d, t, ERR_IO, why); /* its size was never true */
 }
 
 /* Some more of the checksum that goes ahead; at the end it is sent. */
 static enum turn read_ahead(struct data *d, struct transfer *t, const struct file *f, int fd) {
     uint64_t left = t->length - t->ahead_position;
     size_t n = left < PROTO_PIECE_MAX ? (size_t)left : PROTO_PIECE_MAX;
-    int err = read_fully(f, fd, d->scratch, n, t->offset + t->ahead_position);
+    char why[160] = "";
+    int err = read_fully(f, fd, d->scratch, n, t->offset + t->ahead_position, why, sizeof why);
     if (err)
-        return end_unread(d, t, f, fd, err);
+        return end_unread(d, t, f, fd, err, why);
     t->ahead_crc = crc32c_add(t->ahead_crc, d->scratch, n);
     t->ahead_position += n;
     d->served_bytes += n / 2; /* a look at memory, mostly */
@@ -236,10 +242,10 @@ static enum turn send_bytes(struct data *d, struct transfer *t, const struct fil
     struct piece *piece = piece_get(d->pieces, n);
     if (!piece)
         return TURN_BLOCKED;
-    int err = read_fully(f, fd, piece_bytes(piece), n, t->offset + t->position);
+    int err = read_fully(f, fd, piece_bytes(piece), n, t->offset + t->position, why, sizeof why);
     if (err) {
         piece_free(piece);
-        return end_unread(d, t, f, fd, err);
+        return end_unread(d, t, f, fd, err, why);
     }
     if (last && (err = data_file_check(f, fd, why, sizeof why)) != 0) {
         piece_free(piece);

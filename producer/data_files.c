@@ -88,13 +88,17 @@ int data_files_get(struct data_files *d, const struct file *f, uint64_t now_ms, 
 }
 
 int data_file_check(const struct file *f, int fd, char *why, size_t why_size) {
-    int again, err = compare(f, fd, why, why_size);
+    char more[160];
+    int again, longer = fileid_check_end(fd, f->id.size, more, sizeof more), err = compare(f, fd, why, why_size);
     if (err)
         return err;
     err = open_and_compare(f, &again, why, why_size);
     if (err == ERR_NOT_FOUND) /* why says so */
         return ERR_CHANGED;
-    if (!err)
-        close(again);
-    return err;
+    if (err)
+        return err;
+    close(again);
+    if (longer)
+        snprintf(why, why_size, "%s", more);
+    return longer;
 }

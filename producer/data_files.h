@@ -30,7 +30,8 @@ void data_files_tick(struct data_files *d, uint64_t now_ms);
  * The descriptor is valid until the next call. */
 int data_files_get(struct data_files *d, const struct file *f, uint64_t now_ms, int *fd, char *why,
                    size_t why_size) MUST_CHECK;
-/* Is f still what was planned: what fd shows, and what its path does when opened anew? ERR_CHANGED, ERR_IO; why. */
+/* Is f still what was planned: what fd shows, and what its path does when opened again? ERR_CHANGED; ERR_IO: it cannot
+ * be read, or has more content than its size. With why. */
 int data_file_check(const struct file *f, int fd, char *why, size_t why_size) MUST_CHECK;
 
 #endif

@@ -44,6 +44,13 @@ static void on_notice(void *arg, const char *text) {
         log_info("%s", text);
 }
 
+static void on_entry_skipped(void *arg, const char *path, const char *what) {
+    if (is_json(arg))
+        json_skipped_event(path, what);
+    else
+        log_debug("%s: %s, skipped", path, what);
+}
+
 static void on_second_lease(void *arg, const struct producer_file_view *file, uint32_t chunk, struct slice worker) {
     uint64_t chunk_size = file->chunks ? (file->size + file->chunks - 1) / file->chunks : 0;
     if (is_json(arg))
@@ -53,6 +60,6 @@ static void on_second_lease(void *arg, const struct producer_file_view *file, ui
 }
 
 struct producer_events event_output(const bool *json) {
-    return (struct producer_events){(void *)json, on_started, on_progress, on_done,
-                                    on_skipped,   on_failed,  on_notice,   on_second_lease};
+    return (struct producer_events){(void *)json, on_started, on_progress,      on_done,        on_skipped,
+                                    on_failed,    on_notice,  on_entry_skipped, on_second_lease};
 }

@@ -116,6 +116,15 @@ static void leave_tree(struct core *c) {
     c->source_at++;
 }
 
+static void leave_out(struct core *c, const struct walk_entry *e) {
+    if (c->events.entry_skipped)
+        c->events.entry_skipped(c->events.arg, e->path, e->left_out);
+    if (strcmp(e->left_out, WALK_OWN) == 0 && !c->own_journal_said) {
+        core_notice(c, "%s: is the journal of this command; it is left out", e->path);
+        c->own_journal_said = true;
+    }
+}
+
 static int walk_on(struct core *c, const struct source_item *item) {
     struct walk_entry e;
     int err = walk_next(c->walk, &e);
@@ -134,6 +143,8 @@ static int walk_on(struct core *c, const struct source_item *item) {
         leave_tree(c);
         break;
     case WALK_SKIPPED:
+        if (e.left_out)
+            leave_out(c, &e);
         break;
     }
     return 0;
@@ -143,9 +154,12 @@ static int next_source(struct core *c) {
     const struct source_item *item = &c->sources.items[c->source_at];
     if (item->error)
         source_error(c, item->given, item->error);
-    else if (item->directory)
-        return walk_new(&c->walk, item->path);
-    else {
+    else if (item->directory) {
+        int err = walk_new(&c->walk, item->path);
+        if (!err)
+            walk_leave_out(c->walk, c->journal_dir);
+        return err;
+    } else {
         int err = take_single_file(c, item);
         if (err)
             return err;

@@ -62,6 +62,14 @@ void json_failed_event(const char *path, const char *klass, const char *reason) 
     end(&l);
 }
 
+void json_skipped_event(const char *path, const char *what) {
+    struct json_line l;
+    begin(&l, "entry_skipped");
+    json_line_name(&l, "path", slice_of(path));
+    json_line_text(&l, "what", slice_of(what));
+    end(&l);
+}
+
 void json_notice_event(const char *text) {
     struct json_line l;
     begin(&l, "notice");

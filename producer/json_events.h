@@ -12,6 +12,8 @@ void json_file_event(const char *event, const struct producer_file_view *file, d
 void json_chunk_event(const char *event, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
                       struct slice worker);
 void json_failed_event(const char *path, const char *klass, const char *reason);
+/* An entry of a tree that is no file to upload. */
+void json_skipped_event(const char *path, const char *what);
 void json_notice_event(const char *text);
 /* "progress" each second, "summary" at the end with the exit status; status < 0: none. */
 void json_counts_event(const char *event, const struct producer_counts *counts, double seconds, int status,

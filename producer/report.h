@@ -62,6 +62,9 @@ struct producer_events {
     /* One line for people: "PATH: REASON". Also for SRC arguments and directories (klass FAIL_SOURCE). */
     void (*file_failed)(void *arg, const char *path, enum fail_class klass, const char *reason);
     void (*notice)(void *arg, const char *text); /* one line, not an error */
+    /* An entry of a tree that is no file to upload: what is "symbolic link", "fifo", "socket", "device", "empty
+     * directory" or "own journal". */
+    void (*entry_skipped)(void *arg, const char *path, const char *what);
     void (*second_lease)(void *arg, const struct producer_file_view *file, uint32_t chunk,
                          struct slice worker); /* a slow chunk was given to a second uploader (rule 12) */
 };

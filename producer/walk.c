@@ -30,6 +30,7 @@ struct frame {
 };
 
 struct walk {
+    const char *own;        /* walk_leave_out */
     struct buf path, shown; /* shown: the path of the entry handed out */
     size_t root_len;
     struct frame *frames;
@@ -87,6 +88,10 @@ void walk_destroy(struct walk **pw) {
     buf_release(&w->shown);
     free(w);
     *pw = NULL;
+}
+
+void walk_leave_out(struct walk *w, const char *path) {
+    w->own = path;
 }
 
 const struct walk_counts *walk_counts(const struct walk *w) {
@@ -316,6 +321,21 @@ void walk_probe_file(int dir_fd, const char *name, struct stat *st, const char *
         close(fd);
 }
 
+static void skip_entry(struct walk_entry *e, const char *what) {
+    e->kind = WALK_SKIPPED;
+    e->left_out = what;
+}
+
+/* Looked up each time: it may be made while the tree is walked. */
+static bool is_own(const struct walk *w, const struct stat *st) {
+    struct stat own;
+    return w->own && stat(w->own, &own) == 0 && own.st_dev == st->st_dev && own.st_ino == st->st_ino;
+}
+
+static const char *special_kind(mode_t mode) {
+    return S_ISFIFO(mode) ? "fifo" : S_ISSOCK(mode) ? "socket" : "device";
+}
+
 static int enter_directory(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
     size_t before = w->path.len;
     if (w->shown.len > PROTO_NAME_MAX) {
@@ -349,14 +369,17 @@ static int judge_entry(struct walk *w, struct frame *f, const char *name, struct
         bad_entry(w, e, WALK_BAD_FILE, "cannot be read", errno);
         return 0;
     }
-    if (S_ISDIR(e->st.st_mode))
+    if (S_ISDIR(e->st.st_mode) && is_own(w, &e->st))
+        skip_entry(e, WALK_OWN);
+    else if (S_ISDIR(e->st.st_mode))
         return enter_directory(w, f, name, e);
-    e->kind = WALK_SKIPPED;
-    if (S_ISLNK(e->st.st_mode))
+    else if (S_ISLNK(e->st.st_mode)) {
         w->counts.links++;
-    else if (!S_ISREG(e->st.st_mode))
+        skip_entry(e, "symbolic link");
+    } else if (!S_ISREG(e->st.st_mode)) {
         w->counts.others++;
-    else {
+        skip_entry(e, special_kind(e->st.st_mode));
+    } else {
         e->kind = WALK_FILE;
         walk_probe_file(f->fd, name, &e->st, &error);
         if (error) {
@@ -384,14 +407,17 @@ static int start(struct walk *w, struct walk_entry *e) {
 
 /* Leaves the deepest directory: at its end, or because it can be read no further (error). */
 static int leave(struct walk *w, int error, struct walk_entry *e) {
+    struct frame *f = &w->frames[w->depth - 1];
+    buf_clear(&w->shown);
+    if (buf_add(&w->shown, w->path.data, w->path.len) != 0)
+        return ERR_NOMEM;
     e->kind = WALK_SKIPPED;
+    e->path = w->shown.len > 0 ? w->shown.data : "/";
     if (error != 0) {
-        w->frames[w->depth - 1].entries++; /* not an empty one */
-        buf_clear(&w->shown);
-        if (buf_add(&w->shown, w->path.data, w->path.len) != 0)
-            return ERR_NOMEM;
+        f->entries++; /* not an empty one */
         bad_entry(w, e, WALK_BAD_DIR, "cannot be listed to its end", error);
-    }
+    } else if (f->entries == 0)
+        skip_entry(e, "empty directory");
     pop_frame(w);
     return 0;
 }

@@ -18,7 +18,7 @@
 
 enum walk_kind {
     WALK_FILE = 1, /* a regular file that can be opened for reading; st is set */
-    WALK_SKIPPED,  /* a symlink, fifo, socket, device or subdirectory: counted; nothing to do */
+    WALK_SKIPPED,  /* nothing to do. left_out says what it is, when it is neither a directory to be read nor its end */
     WALK_BAD_FILE, /* cannot be read: error says why */
     WALK_BAD_DIR,  /* cannot be listed: what is below is missing */
     WALK_END,
@@ -29,7 +29,10 @@ struct walk_entry { /* strings are valid until the next call */
     const char *name; /* below the tree's root */
     struct stat st;
     const char *error;
+    const char *left_out; /* "symbolic link", "fifo", "socket", "device", "empty directory", WALK_OWN; static storage */
 };
+#define WALK_OWN "own journal"
+
 struct walk_counts {
     uint64_t links, empty_dirs, others;
 };
@@ -39,6 +42,9 @@ struct walk;
 /* root: absolute. A root that cannot be opened is reported by the first walk_next as WALK_BAD_DIR. */
 int walk_new(struct walk **w, const char *root) MUST_CHECK;
 void walk_destroy(struct walk **w);
+/* A directory that is not entered wherever the tree holds it, as WALK_OWN; it need not exist. The root itself is read.
+ * path stays the caller's and must outlive the walk; NULL: none. */
+void walk_leave_out(struct walk *w, const char *path);
 /* ERR_NOMEM only; everything else is an entry. Work of one call is bounded by the size of one directory. */
 int walk_next(struct walk *w, struct walk_entry *e) MUST_CHECK;
 const struct walk_counts *walk_counts(const struct walk *w);

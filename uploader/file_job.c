@@ -210,15 +210,13 @@ void file_job_source_failed(struct file_job *j, int err) {
         result->source_lost = err == ERR_UNREACHABLE;
         result->klass = err == ERR_UNREACHABLE ? FAIL_OUTAGE : FAIL_INTEGRITY;
         (void)!source_check(j->task->source, result->error, sizeof result->error);
-    } else if (err == ERR_CHANGED) {
-        char why[128] = "it shrank";
-        if (source_check(j->task->source, why, sizeof why) == 0)
-            snprintf(why, sizeof why, "it shrank and grew");
-        j->task->result.klass = FAIL_CHANGED;
-        snprintf(j->task->result.error, sizeof j->task->result.error, "changed while it was uploaded (%s)", why);
     } else {
-        j->task->result.klass = FAIL_SOURCE;
-        snprintf(j->task->result.error, sizeof j->task->result.error, "cannot be read");
+        char why[160] = "";
+        int now = source_check(j->task->source, why, sizeof why);
+        if (!now && err == ERR_CHANGED)
+            snprintf(why, sizeof why, "it shrank and grew");
+        j->task->result.klass =
+            source_failure(now ? now : err, why, j->task->result.error, sizeof j->task->result.error);
     }
     file_job_end(j, OUTCOME_FAILED);
 }

@@ -51,27 +51,31 @@ int s3_body_rewind(void *arg) {
     return err;
 }
 
-static void end_changed(struct s3_op *op, const char *otherwise) {
+/* otherwise: when a new look finds nothing wrong any more. */
+static void end_source_failed(struct s3_op *op, int err, const char *otherwise) {
     char why[200] = "", text[256];
-    if (source_check(op->task->source, why, sizeof why) == 0 || !why[0])
+    int now = source_check(op->task->source, why, sizeof why);
+    if (!now || !why[0])
         snprintf(why, sizeof why, "%s", otherwise);
-    snprintf(text, sizeof text, "changed while it was uploaded (%s)", why);
-    s3_end_failed(op, FAIL_CHANGED, false, text);
+    enum fail_class klass = source_failure(now ? now : err, why, text, sizeof text);
+    s3_end_failed(op, klass, false, text);
 }
 
 static void end_read_error(struct s3_op *op, int err) {
     char why[200] = "the source cannot be read";
     op->task->result.source_lost = err == ERR_UNREACHABLE;
     if (err == ERR_CHANGED)
-        end_changed(op, "it became shorter");
+        end_source_failed(op, err, "it became shorter");
     else if (err == ERR_BUSY)
         s3_end_failed(op, FAIL_OUTAGE, true, "the lease ended before all bytes were sent");
     else if (err == ERR_UNREACHABLE && source_check(op->task->source, why, sizeof why))
         s3_end_failed(op, FAIL_OUTAGE, true, why);
     else if (err == ERR_DAMAGED && source_check(op->task->source, why, sizeof why))
         s3_end_failed(op, FAIL_INTEGRITY, true, why);
+    else if (err == ERR_NOMEM)
+        s3_end_failed(op, FAIL_OUTAGE, true, why);
     else
-        s3_end_failed(op, err == ERR_NOMEM ? FAIL_OUTAGE : FAIL_SOURCE, err == ERR_NOMEM, "the source cannot be read");
+        end_source_failed(op, err, err_text(err));
 }
 
 /* ERR_AGAIN: the rest is still to come; what there is stays. */
@@ -207,7 +211,7 @@ static bool end_for_source(struct s3_op *op, const struct s3_error *e) {
     struct source *source = op->task->source;
     bool all_read = op->request.source_body && source_position(source) == op->task->job.length;
     if (e->bad_checksum && op->announced && all_read && source_crc(source) != op->crc) {
-        end_changed(op, "it was not the same when read again");
+        end_source_failed(op, ERR_CHANGED, "it was not the same when read again");
         return true;
     }
     return false;
@@ -225,7 +229,7 @@ static void end_sent(struct s3_op *op, const struct http_reply *r) {
     }
     result->crc = source_crc(source);
     if (op->announced && result->crc != op->crc) {
-        end_changed(op, "it was not the same when read again");
+        end_source_failed(op, ERR_CHANGED, "it was not the same when read again");
         return;
     }
     if (crc_header_differs(r, result->crc, &present)) {

@@ -88,6 +88,12 @@ int source_check(struct source *s, char *why, size_t why_size) {
     return err;
 }
 
+enum fail_class source_failure(int err, const char *why, char *text, size_t text_size) {
+    snprintf(text, text_size, err == ERR_CHANGED ? "changed while it was uploaded (%s)" : "cannot be read: %s",
+             why[0] ? why : err_text(err));
+    return err == ERR_CHANGED ? FAIL_CHANGED : FAIL_SOURCE;
+}
+
 void source_close(struct source **s) {
     if (*s)
         (*s)->ops->close(*s);

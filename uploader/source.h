@@ -50,8 +50,12 @@ uint32_t source_crc(const struct source *s); /* of what was read since position 
  * remembers the value, so that a difference at the second reading is ERR_CHANGED from source_check. */
 int source_precompute_crc(struct source *s, uint32_t *crc) MUST_CHECK;
 /* Is the file still what was planned? ERR_CHANGED with why. By reference: a new look at its path and at the descriptor.
- * Fetched: what the producer said last; nothing is known, and 0, before the end of the range. */
+ * ERR_IO with why: it could not be read, or its content is shorter or longer than its size. Fetched: what the producer
+ * said last; nothing is known, and 0, before the end of the range. */
 int source_check(struct source *s, char *why, size_t why_size) MUST_CHECK;
 void source_close(struct source **s);
+/* What an error of source_open, source_read or source_check (with its why) means for the file: the sentence for people,
+ * and the class. */
+enum fail_class source_failure(int err, const char *why, char *text, size_t text_size);
 
 #endif

@@ -38,6 +38,7 @@ struct local {
     char *path; /* beneath root->dir */
     struct fileid planned;
     bool same_boot;
+    char read_error[160]; /* why it cannot be read; empty: it can */
 };
 
 /* --- roots --- */
@@ -90,7 +91,7 @@ static int root_init(struct root *r, const char *path) {
     r->dir = S_ISDIR(st.st_mode) ? strdup(r->real) : parent_of(r->real);
     if (!r->given || !r->dir)
         return ERR_NOMEM;
-    r->fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    r->fd = open(r->dir, O_PATH | O_DIRECTORY | O_CLOEXEC); /* to search it is enough */
     return r->fd < 0 ? root_fail(path, errno) : 0;
 }
 
@@ -196,6 +197,16 @@ static struct local *local_of(struct source *s) {
     return (struct local *)s;
 }
 
+/* Nothing is left to read before the end of the range: it shrank, or its size was never true. */
+static int end_early(struct local *s) {
+    char ignored[160];
+    int err = compare(s, s->fd, ignored, sizeof ignored);
+    if (!err)
+        fileid_explain_short(s->source.offset + s->source.position, s->planned.size, s->read_error,
+                             sizeof s->read_error);
+    return err == ERR_CHANGED ? err : ERR_IO;
+}
+
 static ssize_t local_read(struct source *source, void *out, size_t max) {
     struct local *s = local_of(source);
     ssize_t got;
@@ -203,17 +214,16 @@ static ssize_t local_read(struct source *source, void *out, size_t max) {
         got = pread(s->fd, out, max, (off_t)(source->offset + source->position));
     while (got < 0 && errno == EINTR);
     if (got < 0) {
-        log_error("%s: cannot read: %s", s->path, strerror(errno));
+        snprintf(s->read_error, sizeof s->read_error, "%s", strerror(errno));
         return ERR_IO;
     }
-    if (got == 0) /* it shrank */
-        return ERR_CHANGED;
+    if (got == 0)
+        return end_early(s);
     source->crc = crc32c_add(source->crc, out, (size_t)got);
     return got;
 }
 
-static int local_check(struct source *source, char *why, size_t why_size) {
-    struct local *s = local_of(source);
+static int compare_again(const struct local *s, char *why, size_t why_size) {
     int fd, err = compare(s, s->fd, why, why_size);
     if (err)
         return err;
@@ -223,6 +233,21 @@ static int local_check(struct source *source, char *why, size_t why_size) {
     if (!err)
         close(fd);
     return err;
+}
+
+static bool was_read_to_its_end(const struct local *s) {
+    return s->source.position == s->source.length && s->source.offset + s->source.length == s->planned.size;
+}
+
+static int local_check(struct source *source, char *why, size_t why_size) {
+    struct local *s = local_of(source);
+    if (!s->read_error[0] && was_read_to_its_end(s))
+        (void)!fileid_check_end(s->fd, s->planned.size, s->read_error, sizeof s->read_error);
+    int err = compare_again(s, why, why_size); /* after the look past the end: it may have grown */
+    if (err || !s->read_error[0])
+        return err;
+    snprintf(why, why_size, "%s", s->read_error);
+    return ERR_IO;
 }
 
 static void local_close(struct source *source) {

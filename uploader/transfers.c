@@ -279,9 +279,8 @@ static void succeed(struct uploader *u, struct entry *e) {
         report_entry(u, e);
     } else {
         char error[256];
-        snprintf(error, sizeof error, err == ERR_CHANGED ? "changed while it was uploaded (%s)" : "cannot be read: %s",
-                 why);
-        fail_entry(u, e, err == ERR_CHANGED ? FAIL_CHANGED : FAIL_SOURCE, error);
+        enum fail_class klass = source_failure(err, why, error, sizeof error);
+        fail_entry(u, e, klass, error);
     }
 }
 
@@ -353,11 +352,10 @@ static void prefetch(struct uploader *u, struct entry *e) {
 
 static void fail_source(struct uploader *u, struct entry **e, int err, const char *why) {
     char error[300];
-    snprintf(error, sizeof error, err == ERR_CHANGED ? "changed while it was uploaded (%s)" : "cannot be read: %s",
-             why[0] ? why : err_text(err));
+    enum fail_class klass = source_failure(err, why, error, sizeof error);
     /* another host may see another file under this path; the producer's own host sees the one that is meant */
     (*e)->task.result.own = slice_equal((*e)->task.job.source.boot, slice_of(boot_id())) ? OWN_NO : OWN_MAYBE;
-    fail_entry(u, *e, err == ERR_CHANGED ? FAIL_CHANGED : FAIL_SOURCE, error);
+    fail_entry(u, *e, klass, error);
     remove_entry(u, e);
 }
 

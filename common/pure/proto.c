@@ -61,6 +61,12 @@ static uint64_t member_number(const struct field *f, const void *base) {
     return wide;
 }
 
+static nanotime member_time(const struct field *f, const void *base) {
+    nanotime t;
+    memcpy(&t, (const char *)base + f->offset, sizeof t);
+    return t;
+}
+
 /* ERR_LIMIT for too long, ERR_INVALID for a NUL where a C string will be made of it. */
 static int text_check(struct slice text, uint64_t max, bool nul_allowed) {
     if (text.len > max)
@@ -81,6 +87,8 @@ static bool field_is_empty(const struct field *f, const void *base) {
     case FIELD_I64:
     case FIELD_BOOL:
         return member_number(f, base) == 0;
+    case FIELD_TIME:
+        return member_time(f, base) == 0;
     case FIELD_ID:
         return id_is_zero((const struct id128 *)at);
     case FIELD_TEXT:
@@ -125,6 +133,19 @@ static void encode_bytes(struct encoder *e, const void *bytes, size_t len) {
     msgpack_pack_bin(&e->packer, len);
     if (len > 0)
         msgpack_pack_bin_body(&e->packer, bytes, len);
+}
+
+#define TIME_BYTES 16
+
+static void encode_time(struct encoder *e, nanotime t) {
+    uint8_t bytes[TIME_BYTES];
+    if (t >= INT64_MIN && t <= INT64_MAX) {
+        msgpack_pack_int64(&e->packer, (int64_t)t);
+        return;
+    }
+    for (size_t i = TIME_BYTES; i-- > 0; t >>= 8)
+        bytes[i] = (uint8_t)t;
+    encode_bytes(e, bytes, sizeof bytes);
 }
 
 static int encode_shape(struct encoder *e, const struct shape *s, const void *base);
@@ -175,6 +196,9 @@ static int encode_value(struct encoder *e, const struct field *f, const void *ba
         return e->err;
     case FIELD_I64:
         msgpack_pack_int64(&e->packer, (int64_t)member_number(f, base));
+        return e->err;
+    case FIELD_TIME:
+        encode_time(e, member_time(f, base));
         return e->err;
     case FIELD_BOOL:
         msgpack_pack_true(&e->packer);
@@ -413,6 +437,25 @@ static int decode_signed(const msgpack_object *o, char *at) {
     return 0;
 }
 
+static int decode_time(const msgpack_object *o, char *at) {
+    int64_t narrow;
+    nanotime t;
+    if (o->type == MSGPACK_OBJECT_BIN) {
+        const uint8_t *bytes = (const uint8_t *)o->via.bin.ptr;
+        if (o->via.bin.size != TIME_BYTES)
+            return ERR_INVALID;
+        t = (nanotime)(int64_t)read_big_endian(bytes, 8) * ((nanotime)1 << 64) + read_big_endian(bytes + 8, 8);
+        if (!nanotime_is_valid(t))
+            return ERR_INVALID;
+    } else {
+        if (decode_signed(o, (char *)&narrow))
+            return ERR_INVALID;
+        t = narrow;
+    }
+    memcpy(at, &t, sizeof t);
+    return 0;
+}
+
 static int decode_list(struct decoder *d, const struct field *f, const msgpack_object *o, void *base) {
     if (o->type != MSGPACK_OBJECT_ARRAY || o->via.array.size > f->maximum)
         return ERR_INVALID;
@@ -450,6 +493,8 @@ static int decode_value(struct decoder *d, const struct field *f, const msgpack_
         return decode_number(f, o, at);
     case FIELD_I64:
         return decode_signed(o, at);
+    case FIELD_TIME:
+        return decode_time(o, at);
     case FIELD_BOOL:
         if (o->type != MSGPACK_OBJECT_BOOLEAN)
             return ERR_INVALID;

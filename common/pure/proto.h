@@ -16,6 +16,7 @@
 #include "pure/buf.h"
 #include "pure/err.h"
 #include "pure/ids.h"
+#include "pure/nanotime.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -93,7 +94,7 @@ struct source_ref {    /* a file as its producer saw it */
     struct slice name; /* --source-name */
     struct slice path; /* absolute; any bytes but NUL */
     uint64_t size;
-    int64_t mtime_ns, ctime_ns;
+    nanotime mtime_ns, ctime_ns;
     uint64_t ino, dev;
     struct slice boot; /* boot id of the producer's host: dev counts only there */
     uint32_t mode;     /* st_mode: type and permission bits; 0: not known */

@@ -19,6 +19,7 @@
         const uint32_t *: FIELD_U32,                                                                                   \
         const uint64_t *: FIELD_U64,                                                                                   \
         const int64_t *: FIELD_I64,                                                                                    \
+        const nanotime *: FIELD_TIME,                                                                                  \
         const bool *: FIELD_BOOL,                                                                                      \
         const struct id128 *: FIELD_ID)
 #define SLICE_KIND(st, m, k) _Generic(&MEMBER(st, m), const struct slice * : (k))

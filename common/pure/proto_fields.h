@@ -21,6 +21,7 @@ enum field_kind {
     FIELD_U32, /* uint32_t and every enum; msgpack unsigned integer */
     FIELD_U64,
     FIELD_I64,
+    FIELD_TIME, /* nanotime; msgpack integer, or bin of 16 bytes beyond 64 bits */
     FIELD_BOOL,
     FIELD_ID,     /* struct id128; msgpack bin of 16 bytes */
     FIELD_TEXT,   /* struct slice without NUL bytes; msgpack bin, for names may be any bytes */

@@ -18,8 +18,8 @@ const struct record_field_def record_fields[F_COUNT] = {
     FIELD(F_SRC, "src", FIELD_NAME, src, HAS_SRC),
     FIELD(F_SOURCE, "source", FIELD_TEXT, source, 0),
     FIELD(F_SIZE, "size", FIELD_U64, size, 0),
-    FIELD(F_MTIME_NS, "mtime_ns", FIELD_I64, mtime_ns, 0),
-    FIELD(F_CTIME_NS, "ctime_ns", FIELD_I64, ctime_ns, 0),
+    FIELD(F_MTIME_NS, "mtime_ns", FIELD_TIME, mtime_ns, 0),
+    FIELD(F_CTIME_NS, "ctime_ns", FIELD_TIME, ctime_ns, 0),
     FIELD(F_INO, "ino", FIELD_U64, ino, 0),
     FIELD(F_DEST, "dest", FIELD_NAME, dest, HAS_DEST),
     FIELD(F_ENDPOINT, "endpoint", FIELD_TEXT, endpoint, 0),
@@ -189,6 +189,12 @@ static int add_i64(struct buf *out, int64_t value) {
     return err ? err : buf_add_byte(out, '"');
 }
 
+static int add_time_ns(struct buf *out, const nanotime *value) {
+    char text[NANOTIME_TEXT_SIZE];
+    nanotime_format(*value, text);
+    return add_quoted(out, text, strlen(text));
+}
+
 static int add_base64(struct buf *out, struct slice bytes) {
     int err = buf_add_byte(out, '"');
     if (!err)
@@ -213,6 +219,8 @@ static int add_field(struct buf *out, const struct record *r, const struct recor
         return buf_add_u64(out, *(const uint64_t *)value);
     case FIELD_U32:
         return buf_add_u64(out, *(const uint32_t *)value);
+    case FIELD_TIME:
+        return add_time_ns(out, value);
     case FIELD_I64:
         return add_i64(out, *(const int64_t *)value);
     case FIELD_ID:

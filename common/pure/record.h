@@ -15,6 +15,7 @@
 #include "pure/digest.h"
 #include "pure/err.h"
 #include "pure/ids.h"
+#include "pure/nanotime.h"
 #include <stdint.h>
 
 #define JOURNAL_VERSION 1
@@ -66,7 +67,7 @@ struct record {
     /* open, begin, put (and finish: dest, size) */
     struct slice src, source, dest, endpoint;
     uint64_t size;
-    int64_t mtime_ns, ctime_ns;
+    nanotime mtime_ns, ctime_ns;
     uint64_t ino;
     /* begin */
     uint64_t chunk_size;

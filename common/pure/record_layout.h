@@ -12,6 +12,7 @@ enum field_type {
     FIELD_U64,
     FIELD_U32,
     FIELD_I64,  /* a decimal number in a JSON string */
+    FIELD_TIME, /* nanotime; the same */
     FIELD_ID,   /* 32 hex digits */
     FIELD_CRC,  /* "crc32c:1a2b3c4d" */
     FIELD_TEXT, /* any text; what is not UTF-8 is lost */

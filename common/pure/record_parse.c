@@ -64,6 +64,9 @@ static int read_value(struct json_reader *in, const struct record_field_def *f, 
         return 0;
     case FIELD_I64:
         return json_read_quoted_i64(in, value);
+    case FIELD_TIME:
+        err = json_read_unescaped(in, &text);
+        return err ? err : nanotime_parse(text, value);
     case FIELD_ID:
         err = json_read_fixed(in, ID_HEX_LEN, &text);
         return err ? err : id_from_hex(value, text);

@@ -5,20 +5,18 @@
 #include "system/oserr.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int64_t nanoseconds(struct timespec t) {
-    return (int64_t)((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec); /* wraps for years past 2262 */
-}
-
 void fileid_from_stat(const struct stat *st, struct fileid *id) {
     *id = (struct fileid){
         .size = (uint64_t)st->st_size,
-        .mtime_ns = nanoseconds(st->st_mtim),
-        .ctime_ns = nanoseconds(st->st_ctim),
+        .mtime_ns = nanotime_of(st->st_mtim),
+        .ctime_ns = nanotime_of(st->st_ctim),
         .ino = st->st_ino,
         .dev = st->st_dev,
         .mode = st->st_mode,
@@ -35,6 +33,28 @@ const char *fileid_difference(const struct fileid *planned, const struct fileid 
     if (planned->ctime_ns != now->ctime_ns)
         return "ctime moved"; /* written and mtime restored, or mode, owner or links changed */
     return NULL;
+}
+
+int fileid_check_end(int fd, uint64_t size, char *why, size_t why_size) {
+    char byte;
+    ssize_t got;
+    do
+        got = pread(fd, &byte, 1, (off_t)size);
+    while (got < 0 && errno == EINTR);
+    if (got == 0)
+        return 0;
+    if (got < 0)
+        snprintf(why, why_size, "%s", strerror(errno));
+    else
+        snprintf(why, why_size,
+                 "it has more content than its size of %" PRIu64 " bytes; copy it to a regular file first", size);
+    return ERR_IO;
+}
+
+void fileid_explain_short(uint64_t end, uint64_t size, char *why, size_t why_size) {
+    snprintf(why, why_size,
+             "its content is shorter than its size (%" PRIu64 " of %" PRIu64 " bytes); copy it to a regular file first",
+             end, size);
 }
 
 /* "01234567-89ab-…\n" without its dashes. All zeros when the kernel does not tell: then device numbers of hosts are

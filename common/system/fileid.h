@@ -6,12 +6,13 @@
 #define CHUNKLIFT_FILEID_H
 
 #include "pure/err.h"
+#include "pure/nanotime.h"
 #include <stdint.h>
 #include <sys/stat.h>
 
 struct fileid {
     uint64_t size;
-    int64_t mtime_ns, ctime_ns;
+    nanotime mtime_ns, ctime_ns;
     uint64_t ino, dev;
     uint32_t mode; /* not compared: a change of it moves ctime */
 };
@@ -20,6 +21,15 @@ void fileid_from_stat(const struct stat *st, struct fileid *id);
 /* NULL when equal, else what differs, for people: "size changed", "mtime moved", "replaced by another file", … dev is
  * compared when same_boot is true. Static storage. */
 const char *fileid_difference(const struct fileid *planned, const struct fileid *now, bool same_boot);
+
+/*
+ * Content and size can disagree: files of /proc have size 0, those of /sys one page, and a FUSE file system may say
+ * anything. These make the sentence for people about a file that still has the planned identity.
+ */
+/* Reads past the end. 0: nothing is there. ERR_IO with why: there is more, or it cannot be read. */
+int fileid_check_end(int fd, uint64_t size, char *why, size_t why_size) MUST_CHECK;
+/* why: the content ends at `end`, before size. */
+void fileid_explain_short(uint64_t end, uint64_t size, char *why, size_t why_size);
 
 /* /proc/sys/kernel/random/boot_id without dashes (32 hex digits and a NUL). Read once. */
 const char *boot_id(void);

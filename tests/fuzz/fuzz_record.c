@@ -31,6 +31,8 @@ static bool same_field(const struct record_field_def *f, const struct record *a,
     case FIELD_U64:
     case FIELD_I64:
         return memcmp(x, y, 8) == 0;
+    case FIELD_TIME:
+        return memcmp(x, y, sizeof(nanotime)) == 0;
     case FIELD_U32:
     case FIELD_CRC:
         return memcmp(x, y, 4) == 0;

@@ -25,8 +25,9 @@ static int free_document(void **state) {
 /* A field's kind the way the document writes it. */
 static void describe(const struct field *f, char *out, size_t size) {
     static const char *const kinds[] = {
-        [FIELD_U32] = "u32",   [FIELD_U64] = "u64",     [FIELD_I64] = "i64",   [FIELD_BOOL] = "bool", [FIELD_ID] = "id",
-        [FIELD_TEXT] = "text", [FIELD_BYTES] = "bytes", [FIELD_LIST] = "list", [FIELD_TEXTS] = "list"};
+        [FIELD_U32] = "u32",   [FIELD_U64] = "u64",   [FIELD_I64] = "i64",   [FIELD_BOOL] = "bool",
+        [FIELD_ID] = "id",     [FIELD_TIME] = "time", [FIELD_TEXT] = "text", [FIELD_BYTES] = "bytes",
+        [FIELD_LIST] = "list", [FIELD_TEXTS] = "list"};
     const char *required = f->required ? ", required" : "";
     char max[32];
     if (f->maximum == INT64_MAX)

@@ -146,6 +146,37 @@ static void test_shrunk_while_read(void **state) {
     source_close(&s);
 }
 
+/* Pseudo files: what stat(2) says of them is not how much can be read. */
+static void check_pseudo_file(const char *name, int read_result, const char *expected) {
+    struct roots *own;
+    struct source *s;
+    const char *paths[] = {name};
+    if (access(name, R_OK) != 0)
+        skip();
+    assert_int_equal(roots_new(&own, paths, 1), 0);
+    struct source_ref ref = plan(name);
+    char bytes[64];
+    assert_int_equal(source_open(&s, own, &ref, 0, ref.size, why, sizeof why), 0);
+    ssize_t got;
+    while ((got = source_read(s, bytes, sizeof bytes)) > 0)
+        ;
+    assert_int_equal(got, read_result);
+    assert_int_equal(source_check(s, why, sizeof why), ERR_IO);
+    assert_non_null(strstr(why, expected));
+    source_close(&s);
+    roots_destroy(&own);
+}
+
+static void test_content_without_a_size(void **state) {
+    (void)state;
+    check_pseudo_file("/proc/version", 0, "more content than its size of 0 bytes");
+}
+
+static void test_content_shorter_than_its_size(void **state) {
+    (void)state;
+    check_pseudo_file("/sys/kernel/uevent_seqnum", ERR_IO, "shorter than its size");
+}
+
 static void test_replaced_by_another_file(void **state) {
     (void)state;
     struct source *s;
@@ -169,6 +200,26 @@ static void test_removed_while_read(void **state) {
     assert_true(why[0]);
     source_close(&s);
     assert_int_equal(open_all(&s, &ref), ERR_NOT_FOUND);
+}
+
+static void test_a_root_that_can_only_be_searched(void **state) {
+    (void)state;
+    struct source *s;
+    struct roots *own;
+    const char *paths[] = {dir};
+    assert_int_equal(chmod(dir, 0311), 0);
+    bool root = geteuid() == 0;
+    if (root)
+        assert_int_equal(seteuid(65534), 0);
+    int err = roots_new(&own, paths, 1);
+    if (root)
+        assert_int_equal(seteuid(0), 0);
+    assert_int_equal(chmod(dir, 0700), 0);
+    assert_int_equal(err, 0);
+    struct source_ref ref = plan(path);
+    assert_int_equal(source_open(&s, own, &ref, 0, ref.size, why, sizeof why), 0);
+    source_close(&s);
+    roots_destroy(&own);
 }
 
 static void test_symlink_does_not_lead_out(void **state) {
@@ -258,7 +309,8 @@ static void test_not_a_regular_file(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_reads_a_range_and_its_checksum), TEST(test_rewinds_only_to_the_start),
           TEST(test_a_changed_byte_between_two_readings_is_found), TEST(test_changed_before_the_first_byte),
-          TEST(test_grown_after_the_last_byte), TEST(test_shrunk_while_read), TEST(test_replaced_by_another_file),
-          TEST(test_removed_while_read), TEST(test_symlink_does_not_lead_out), TEST(test_only_beneath_a_root),
-          TEST(test_a_root_by_its_link_and_a_root_that_is_a_file), TEST(test_range_must_lie_in_the_file),
-          TEST(test_not_a_regular_file))
+          TEST(test_grown_after_the_last_byte), TEST(test_shrunk_while_read), TEST(test_content_without_a_size),
+          TEST(test_content_shorter_than_its_size), TEST(test_replaced_by_another_file), TEST(test_removed_while_read),
+          TEST(test_a_root_that_can_only_be_searched), TEST(test_symlink_does_not_lead_out),
+          TEST(test_only_beneath_a_root), TEST(test_a_root_by_its_link_and_a_root_that_is_a_file),
+          TEST(test_range_must_lie_in_the_file), TEST(test_not_a_regular_file))

@@ -56,6 +56,7 @@ unit_test(options common)
 unit_test(plan producer_core)
 unit_test(producer producer_core)
 unit_test(progress producer_core)
+unit_test(nanotime common)
 unit_test(proto common)
 unit_test(proto_doc common)
 foreach(test proto_test proto_doc_test) # they read files of the source tree

@@ -38,16 +38,25 @@ static int tear_down(void **state) {
 }
 
 struct seen {
-    struct buf names; /* each with a newline */
+    struct buf names;    /* each with a bar */
+    struct buf left_out; /* "what path" below the root, each with a bar */
     size_t files, bad_files, bad_dirs;
     struct walk_counts counts;
 };
 
+static void seen_release(struct seen *s) {
+    buf_release(&s->names);
+    buf_release(&s->left_out);
+}
+
+static const char *own; /* a directory that is left out */
+
 static struct seen walk_all(const char *where) {
-    struct seen s = {.names = BUF_INIT};
+    struct seen s = {.names = BUF_INIT, .left_out = BUF_INIT};
     struct walk *w;
     struct walk_entry e;
     assert_int_equal(walk_new(&w, where), 0);
+    walk_leave_out(w, own);
     do {
         assert_int_equal(walk_next(w, &e), 0);
         s.files += e.kind == WALK_FILE;
@@ -58,6 +67,10 @@ static struct seen walk_all(const char *where) {
             assert_int_equal(access(e.path, F_OK), 0);
             assert_int_equal(buf_add_text(&s.names, e.name), 0);
             assert_int_equal(buf_add_byte(&s.names, '|'), 0);
+        }
+        if (e.left_out) {
+            assert_int_equal(e.kind, WALK_SKIPPED);
+            assert_int_equal(buf_addf(&s.left_out, "%s %s|", e.left_out, e.path + strlen(root) + 1), 0);
         }
         if (e.kind == WALK_BAD_FILE || e.kind == WALK_BAD_DIR) {
             assert_non_null(e.error);
@@ -81,7 +94,7 @@ static void test_names_come_sorted_and_relative(void **state) {
     make_file("\xff\xfe", "");
     struct seen s = walk_all(root);
     assert_string_equal(s.names.data, "a|b/1|b/2|c|line\nbreak|\xff\xfe|");
-    buf_release(&s.names);
+    seen_release(&s);
 }
 
 static void test_links_fifos_sockets_are_counted_not_followed(void **state) {
@@ -101,7 +114,7 @@ static void test_links_fifos_sockets_are_counted_not_followed(void **state) {
     assert_int_equal(s.counts.links, 4);
     assert_int_equal(s.counts.others, 2);
     assert_int_equal(s.counts.empty_dirs, 0);
-    buf_release(&s.names);
+    seen_release(&s);
     close(fd);
 }
 
@@ -113,10 +126,23 @@ static void test_empty_directories_are_counted(void **state) {
     struct seen s = walk_all(root);
     assert_int_equal(s.files, 0);
     assert_int_equal(s.counts.empty_dirs, 2);
-    buf_release(&s.names);
+    seen_release(&s);
     s = walk_all("/nowhere-at-all");
     assert_int_equal(s.bad_dirs, 1);
-    buf_release(&s.names);
+    seen_release(&s);
+}
+
+static void test_what_is_left_out_is_named(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("dir", 0700) | mkdir("mine", 0700) | mkdir("mine/deep", 0700), 0);
+    make_file("mine/file", "");
+    assert_int_equal(symlink("nowhere", "link") | mkfifo("fifo", 0600), 0);
+    own = "mine";
+    struct seen s = walk_all(root);
+    own = NULL;
+    assert_int_equal(s.files, 0);
+    assert_string_equal(s.left_out.data, "empty directory dir|fifo fifo|symbolic link link|own journal mine|");
+    seen_release(&s);
 }
 
 static void test_unreadable_things_fail_alone(void **state) {
@@ -146,7 +172,7 @@ static void test_unreadable_things_fail_alone(void **state) {
     assert_int_equal(s.files, 1);
     assert_int_equal(s.bad_files, 1);
     assert_int_equal(s.bad_dirs, 1);
-    buf_release(&s.names);
+    seen_release(&s);
 }
 
 /* Farther than the descriptors that are kept, with names to come back to on every level. */
@@ -169,7 +195,7 @@ static void test_deep_tree_needs_few_descriptors(void **state) {
     assert_int_equal(s.files, DEPTH);
     assert_int_equal(s.bad_dirs, 0);
     assert_int_equal(s.counts.empty_dirs, 1);
-    buf_release(&s.names);
+    seen_release(&s);
 }
 
 /* A directory that was replaced while the walk was below it is not entered again under its old name. */
@@ -218,12 +244,13 @@ static void test_a_huge_directory_is_read_unsorted(void **state) {
     struct seen s = walk_all(root);
     assert_int_equal(s.files, FILES + 1);
     assert_int_equal(s.counts.empty_dirs, 0);
-    buf_release(&s.names);
+    seen_release(&s);
 }
 
 UNIT_MAIN(cmocka_unit_test_setup_teardown(test_names_come_sorted_and_relative, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_links_fifos_sockets_are_counted_not_followed, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_empty_directories_are_counted, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_what_is_left_out_is_named, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_unreadable_things_fail_alone, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_deep_tree_needs_few_descriptors, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_replaced_directory_is_not_walked_on, set_up, tear_down),

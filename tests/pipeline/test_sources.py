@@ -1,0 +1,87 @@
+"""Sources with something odd about them: their stamps, their size, what lies between the files."""
+
+import json
+import os
+
+import pytest
+
+from support.box import check_chain, random_file
+from support.site import Site
+
+
+def test_stamps_beyond_64_bits_of_nanoseconds_are_recorded_as_they_are(box):
+    """Of a far year: in the records, over a restart of the consumer, in the export; and they are no reason to send again."""
+    stamps = {"2300": 10413792000, "2446": 15032385535}
+    for year, stamp in stamps.items():
+        os.utime(random_file(box.dir / "src" / year, 9), (stamp, stamp))
+    os.utime(random_file(box.dir / "src" / "big-2300", 9 << 20), (10413792000, 10413792000))
+    if os.stat(box.dir / "src" / "2300").st_mtime != stamps["2300"]:
+        pytest.skip("this file system has no such stamps")
+    box.cp("-r", box.dir / "src", f"{box.dir}/out/")
+    for name in (*stamps, "big-2300"):
+        expected = str(os.stat(box.dir / "src" / name).st_mtime_ns)
+        found = [r["mtime_ns"] for r in box.records() if r.get("src", "").endswith(f"/{name}") and "mtime_ns" in r]
+        assert found and set(found) == {expected}
+    assert "3 skipped" in box.cp("-r", box.dir / "src", f"{box.dir}/out/").stderr
+    exported = [json.loads(line) for line in box.run("journal", "export", box.journal).stdout.splitlines()]
+    assert {e["mtime_ns"] for e in exported} == {str(os.stat(p).st_mtime_ns) for p in (box.dir / "src").iterdir()}
+    check_chain(box.journal)
+
+
+@pytest.mark.parametrize("fetched", [False, True], ids=["read", "fetched"])
+def test_content_that_is_not_as_long_as_the_size_says(box, fetched):
+    """Files of /proc are of size 0 and have content, those of /sys are of a page and have less: no object, and a true reason."""
+    sources = {"/proc/version": "more content than its size of 0 bytes", "/sys/kernel/uevent_seqnum": "shorter than its size"}
+    site = Site(box) if fetched else None
+    if site:
+        site.uploader()
+    for source, reason in sources.items():
+        if not os.access(source, os.R_OK):
+            continue
+        done = site.upload(source, box.dir / "out" / "f", status=1) if site else box.cp(source, box.dir / "out" / "f", status=1)
+        text = done.stderr if not site else done
+        lines = [line for line in text.splitlines() if line.startswith(f"chunklift: {source}: ")]
+        assert len(lines) == 1 and reason in lines[0] and "re-run" not in text, text
+        assert [p.name for p in (box.dir / "out").glob("*")] == []
+
+
+def test_what_is_left_out_of_a_tree_is_named(box):
+    src = box.dir / "src"
+    random_file(src / "file", 9)
+    (src / "empty").mkdir()
+    (src / "link").symlink_to("file")
+    os.mkfifo(src / "fifo")
+    kinds = {"empty": "empty directory", "link": "symbolic link", "fifo": "fifo"}
+    quiet = box.cp("-r", src, f"{box.dir}/out/").stderr
+    assert not [name for name in kinds if f"{src}/{name}" in quiet] and "1 link not followed" in quiet
+    verbose = box.cp("-v", "-r", src, f"{box.dir}/out/").stderr.splitlines()
+    events = [json.loads(line) for line in box.cp("--json", "-r", src, f"{box.dir}/out/").stdout.splitlines()]
+    assert {e["path"]: e["what"] for e in events if e["event"] == "entry_skipped"} == {f"{src}/{n}": k for n, k in kinds.items()}
+    for name, kind in kinds.items():
+        assert len([line for line in verbose if f"{src}/{name}: {kind}, skipped" in line]) == 1, verbose
+
+
+def test_the_journal_below_the_source_is_left_out(box):
+    home = box.dir / "home"
+    random_file(home / "work" / "file", 9)
+    random_file(home / ".local" / "state" / "other", 9)
+    box.journal = home / ".local" / "state" / "chunklift" / "journal"
+    for skipped in (0, 2):
+        done = box.cp("-r", home, f"{box.dir}/out/")
+        assert done.stderr.count("is the journal of this command; it is left out") == 1
+        assert f"{2 - skipped} files uploaded" in done.stderr
+        box.gone()
+    assert sorted(p.name for p in (box.dir / "out").rglob("*") if p.is_file()) == ["file", "other"]
+
+
+def test_a_file_in_a_directory_that_can_only_be_searched(box):
+    folder = box.dir / "folder"
+    source = random_file(folder / "file", 9)
+    user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    for path in (box.dir / "home", box.dir / "run", box.dir / "state", box.dir):
+        if user:
+            os.chown(path, 65534, 65534)
+    folder.chmod(0o311 if not user else 0o711)
+    box.cp(source, box.dir / "out", **user)
+    assert (box.dir / "out").read_bytes() == source.read_bytes()
+    folder.chmod(0o755)
