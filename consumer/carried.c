@@ -155,6 +155,17 @@ static int take_whole(const struct search *s, const struct record *r) {
     return say_again(s, r, r, r->seq);
 }
 
+/* The source that the state has now: said again after what finished, as often as the same was found. */
+static int take_same(const struct search *s, const struct record *r) {
+    const struct finished_entry *e;
+    int err = find_finished(s, r, &e);
+    if (err || !e || (e->seq > s->up_to && e->seq <= s->last_seq) || finished_differs(e, r->ino, r->ctime_ns) ||
+        !e->inode != !r->ino)
+        return err;
+    struct record again = *r;
+    return s->each(s->arg, &again, r->seq);
+}
+
 static int take(struct search *s, const struct record *r, struct slice line) {
     struct held *h;
     switch (r->ev) {
@@ -167,6 +178,8 @@ static int take(struct search *s, const struct record *r, struct slice line) {
         if ((h = find_held(s, &r->upload))) /* the intent of a put to a file */
             let_go(s, h);
         return take_whole(s, r);
+    case EV_SAME:
+        return take_same(s, r);
     case EV_CARRY:
         if (slice_equal(r->kind, slice_of("upload")))
             return hold(s, r, line);

@@ -233,7 +233,7 @@ static int judge_stray_put(struct verdict_on *v, const struct upload_identity *i
     if (rc)
         return rc;
     const struct finished_entry *finished = finished_find(&s->finished, &dest);
-    if (finished && id_equal(&finished->key, &key))
+    if (finished && id_equal(&finished->key, &key) && !finished_differs(finished, is->ino, is->ctime_ns))
         return again(v, finished->seq);
     struct upload *planned = state_find_key(s, &key);
     if (planned && (planned->lease_count > 0 || planned->opened))

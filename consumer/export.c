@@ -13,6 +13,8 @@
 static int print(void *arg, struct record *r, uint64_t first_seq) {
     char id[ID_HEX_SIZE], crc[CRC_TEXT_SIZE], when[RFC3339_SIZE], mtime[NANOTIME_TEXT_SIZE];
     (void)arg, (void)first_seq;
+    if (r->ev == EV_SAME) /* its carry was printed */
+        return 0;
     id_to_hex(&r->upload, id);
     crc32c_to_text(r->crc, crc);
     rfc3339_format(r->since_ns / 1000, when);

@@ -1,6 +1,8 @@
 #include "consumer/finished.h"
 #include <stdlib.h>
 
+#include "pure/proto.h"
+
 #define TABLE_MIN 64
 
 int finished_init(struct finished *f) {
@@ -72,6 +74,35 @@ int finished_put(struct finished *f, const struct finished_entry *e) {
 const struct finished_entry *finished_find(const struct finished *f, const struct id128 *dest) {
     uint32_t at = *cell(f, dest);
     return at ? &f->entries[at - 1] : NULL;
+}
+
+/* Any change of value changes about half of the result's bits (the finalizer of splitmix64). */
+static uint64_t mix(uint64_t value) {
+    value = (value ^ (value >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    value = (value ^ (value >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return value ^ (value >> 31);
+}
+
+void finished_identify(struct finished_entry *e, uint64_t ino, nanotime ctime_ns) {
+    uint64_t inode = mix(ino) & UINT16_MAX;
+    e->inode = ino == 0 ? 0 : inode ? inode : 1;
+    e->ctime = (uint32_t)mix((uint64_t)ctime_ns ^ mix((uint64_t)(ctime_ns >> 64)));
+}
+
+uint32_t finished_differs(const struct finished_entry *e, uint64_t ino, nanotime ctime_ns) {
+    struct finished_entry now;
+    finished_identify(&now, ino, ctime_ns);
+    bool inode = e->inode && now.inode && e->inode != now.inode;
+    return (inode ? DIFFERS_INODE : 0u) | (e->ctime != now.ctime ? DIFFERS_CTIME : 0u);
+}
+
+void finished_update(struct finished *f, const struct finished_entry *same) {
+    uint32_t at = *cell(f, &same->dest);
+    struct finished_entry *e = at ? &f->entries[at - 1] : NULL;
+    if (!e || !id_equal(&e->upload, &same->upload) || !id_equal(&e->key, &same->key) || e->crc != same->crc)
+        return;
+    e->inode = same->inode;
+    e->ctime = same->ctime;
 }
 
 void finished_move(struct finished *f, const struct id128 *dest, const struct id128 *upload, uint64_t seq) {

@@ -2,7 +2,8 @@
  * PLAN: which upload a file is. In this order:
  *
  *   it was superseded already                     SUPERSEDED: its file fails at this producer
- *   its key finished last at its destination      DONE, unless --force or a failed look says otherwise
+ *   its key finished last at its destination      DONE, unless --force or a failed look says otherwise; with what
+ *                                                 differs when inode or ctime are not the recorded ones
  *   an unfinished upload with its key, inode and ctime      that one goes on, unless its source was seen to change
  *   anything else                                 a new upload; what is unfinished at the destination is superseded by
  * it
@@ -31,8 +32,16 @@ struct question {
     struct buf *bitmap; /* what the answer's `done` points to */
 };
 
-static bool is_same_file(const struct upload *u, const struct upload_identity *is) {
-    return u->is.ino == is->ino && u->is.ctime_ns == is->ctime_ns; /* dev: not beyond one boot */
+/* dev is not compared: it does not last beyond one boot. */
+static bool is_same_file(const struct question *q, const struct upload *u) {
+    bool inode_counts = q->file->inodes == INODES_STABLE && u->is.ino && q->is.ino;
+    return u->is.ctime_ns == q->is.ctime_ns && (!inode_counts || u->is.ino == q->is.ino);
+}
+
+static int refuse(struct planned_file *out, const char *why) {
+    out->state = PLANNED_REFUSED;
+    out->error = slice_of(why);
+    return 0;
 }
 
 /* ---- finished ---- */
@@ -60,11 +69,38 @@ static const struct finished_entry *find_finished(const struct question *q) {
     return own && ended && (ended->made_by & peer_bit(q->peer)) ? e : NULL;
 }
 
+/* The source is the one that finished, with another inode number or ctime: its producer has read all of it, or saw that
+ * inode numbers mean nothing where it is. Recorded, so that nobody has to find it out again. */
+static int note_same(struct question *q, const struct finished_entry *e) {
+    struct record r = {.ev = EV_SAME, .has = HAS_CRC, .upload = e->upload, .crc = e->crc};
+    core_fill_identity(&r, &q->is);
+    return core_append(q->c, &r, peer_bit(q->peer));
+}
+
+static int answer_finished(struct question *q, const struct finished_entry *found, struct planned_file *out) {
+    struct finished_entry e = *found;                 /* appending may move it */
+    bool own = id_equal(&e.upload, &q->file->upload); /* judged when it was planned first */
+    uint32_t differs = own ? 0 : finished_differs(&e, q->is.ino, q->is.ctime_ns);
+    bool same = differs ? q->file->verified && q->file->crc == e.crc
+                        : !own && q->file->inodes == INODES_UNSTABLE && e.inode && !q->is.ino;
+    int rc = same ? note_same(q, &e) : 0;
+    if (rc == ERR_INVALID)
+        return refuse(out, "its record cannot be written");
+    if (rc)
+        return rc;
+    watch_finished(q, &e);
+    out->upload = e.upload;
+    out->state = PLANNED_DONE;
+    out->differs = same ? 0 : differs;
+    out->crc = out->differs ? e.crc : 0;
+    return 0;
+}
+
 /* ---- unfinished ---- */
 
 static struct upload *find_unfinished(const struct question *q, const struct upload *asked) {
     struct upload *u = state_find_key(&q->c->state, &q->key);
-    if (!u || !is_same_file(u, &q->is) || u->spoiled)
+    if (!u || !is_same_file(q, u) || u->spoiled)
         return NULL;
     /* --force is about what was finished: what was begun since, by whatever command, goes on. */
     if (q->forced && u != asked && !u->opened && !u->begun && !(u->made_by & peer_bit(q->peer)))
@@ -184,12 +220,6 @@ static int describe_leases(struct question *q, const struct upload *u, struct pl
     return 0;
 }
 
-static int refuse(struct planned_file *out, const char *why) {
-    out->state = PLANNED_REFUSED;
-    out->error = slice_of(why);
-    return 0;
-}
-
 static const char *file_error(const struct plan_file *file, const struct upload_identity *is) {
     struct geometry g = {.size = is->size, .chunk_size = file->chunk_size, .chunks = file->chunks};
     const char *error = core_identity_error(is);
@@ -267,10 +297,7 @@ static int plan_one(struct question *q, struct planned_file *out) {
     const struct finished_entry *e = is_unsettled(q) ? NULL : find_finished(q);
     if (!e)
         return plan_upload(q, asked, out);
-    watch_finished(q, e);
-    out->upload = e->upload;
-    out->state = PLANNED_DONE;
-    return 0;
+    return answer_finished(q, e, out);
 }
 
 static size_t encoded_size(const struct planned_file *p) {

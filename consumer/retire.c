@@ -32,6 +32,8 @@ static int carry_upload(struct retire *r, const struct upload *u) {
 static int carry_finished(void *arg, struct record *record, uint64_t first_seq) {
     struct retire *r = arg;
     (void)first_seq;
+    if (record->ev == EV_SAME)
+        return r->o->forget_finished ? 0 : upkeep_append(&r->u, record);
     if (r->o->forget_finished && record->seq <= r->up_to) /* of another the end would stay: half forgotten */
         return 0;
     r->carried_finished++;

@@ -55,7 +55,8 @@ static int needs_of_upload(struct retire *r, const struct upload *u) {
 
 static int count_finished(void *arg, struct record *record, uint64_t first_seq) {
     struct retire *r = arg;
-    (void)record;
+    if (record->ev == EV_SAME)
+        return 0;
     size_t file = file_of(r, first_seq);
     if (file < r->u.sealed)
         r->needs[file].finished++;

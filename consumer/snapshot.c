@@ -2,7 +2,8 @@
  * Little-endian numbers, texts with a 32-bit length in front, no padding:
  *
  *     "CLs2"
- *     u64 finished records ever   u64 entries   each: dest, key, upload (16 bytes each), u64 seq
+ *     u64 finished records ever   u64 entries   each: dest, key, upload (16 bytes each), u64 seq, u16 inode,
+ *                                                     u32 ctime (fingerprints), u32 crc
  *     u64 ended                   each, oldest first: upload, u64 seq, u8 how
  *     u64 uploads                 each, by id: see save_upload
  *     u32 crc32c of everything before it
@@ -77,6 +78,12 @@ static int save_finished(const struct finished *f, struct writer *out) {
             rc = add_id(out, &e->upload);
         if (!rc)
             rc = add_number(out, e->seq, 8);
+        if (!rc)
+            rc = add_number(out, e->inode, 2);
+        if (!rc)
+            rc = add_number(out, e->ctime, 4);
+        if (!rc)
+            rc = add_number(out, e->crc, 4);
         if (!rc)
             rc = spill(out, PIECE);
     }
@@ -283,7 +290,12 @@ static int load_finished(struct reader *r, struct state *s) {
         e.dest = take_id(r);
         e.key = take_id(r);
         e.upload = take_id(r);
-        e.seq = take_number(r, 8);
+        uint64_t seq = take_number(r, 8);
+        r->bad = r->bad || seq > FINISHED_SEQ_MAX;
+        e.seq = seq & FINISHED_SEQ_MAX;
+        e.inode = take_number(r, 2) & UINT16_MAX;
+        e.ctime = (uint32_t)take_number(r, 4);
+        e.crc = (uint32_t)take_number(r, 4);
         int rc = r->bad ? 0 : finished_put(&s->finished, &e);
         if (rc)
             return rc;

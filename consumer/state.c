@@ -228,19 +228,34 @@ static int apply_finish(struct state *s, const struct record *r) {
         end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
         return 0;
     }
-    struct finished_entry e = {.dest = u->place, .key = u->key, .upload = u->id, .seq = r->seq};
+    struct finished_entry e = {.dest = u->place, .key = u->key, .upload = u->id, .seq = r->seq, .crc = r->crc};
+    finished_identify(&e, u->is.ino, u->is.ctime_ns);
     int rc = finished_put(&s->finished, &e);
     if (!rc)
         end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
     return rc;
 }
 
-/* A put, or a finished upload carried over: the record has the whole identity. */
-static int apply_put(struct state *s, const struct record *r) {
+/* Of a put, of a finished upload carried over, of a source found to be the same: the record has the whole identity. */
+static int entry_of_record(struct state *s, const struct record *r, struct finished_entry *e) {
     struct upload_identity is;
-    struct finished_entry e = {.upload = r->upload, .seq = r->seq};
+    *e = (struct finished_entry){.upload = r->upload, .seq = r->seq, .crc = r->crc};
     upload_identity_of_record(r, &is);
-    int rc = state_fingerprints(s, &is, &e.key, &e.dest);
+    finished_identify(e, is.ino, is.ctime_ns);
+    return state_fingerprints(s, &is, &e->key, &e->dest);
+}
+
+static int apply_same(struct state *s, const struct record *r) {
+    struct finished_entry e;
+    int rc = entry_of_record(s, r, &e);
+    if (!rc)
+        finished_update(&s->finished, &e);
+    return rc;
+}
+
+static int apply_put(struct state *s, const struct record *r) {
+    struct finished_entry e;
+    int rc = entry_of_record(s, r, &e);
     if (!rc)
         rc = finished_put(&s->finished, &e);
     if (!rc)
@@ -283,10 +298,8 @@ static int apply_carried_chunk(struct state *s, const struct record *r) {
 
 /* What is said again counts once. That it ended long ago is nothing that anybody could still ask about. */
 static int apply_carried_finish(struct state *s, const struct record *r) {
-    struct upload_identity is;
-    struct finished_entry e = {.upload = r->upload, .seq = r->seq};
-    upload_identity_of_record(r, &is);
-    int rc = state_fingerprints(s, &is, &e.key, &e.dest);
+    struct finished_entry e;
+    int rc = entry_of_record(s, r, &e);
     const struct finished_entry *old = rc ? NULL : finished_find(&s->finished, &e.dest);
     if (old && id_equal(&old->upload, &r->upload))
         finished_move(&s->finished, &e.dest, &r->upload, r->seq);
@@ -345,6 +358,8 @@ int state_apply(struct state *s, const struct record *r) {
         return apply_drop(s, r);
     case EV_FORGET:
         return apply_forget(s, r);
+    case EV_SAME:
+        return apply_same(s, r);
     case EV_FAIL: /* ends nothing: the next plan goes on with what is there, if it is of one version */
         u = slice_equal(r->klass, slice_of("changed")) ? state_find(s, &r->upload) : NULL;
         if (u)

@@ -3,11 +3,13 @@
 #include "system/aws_settings.h"
 #include "system/log.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define NOBODY_ROUNDS 3u
 #define RETRY_FOR_MS 600000u /* as --retry-for has it when it is not given */
@@ -63,6 +65,8 @@ int core_init(struct core *c, const struct producer_config *config, const struct
     if (e)
         c->events = *e;
     c->force = config->force;
+    c->ignore_inode = config->ignore_inode;
+    verify_init(&c->verify);
     c->on_change = config->on_change;
     c->nobody_wait_ms = config->nobody_wait_ms ? config->nobody_wait_ms : config->retry_for_ms;
     if (c->nobody_wait_ms == 0)
@@ -95,6 +99,7 @@ int core_init(struct core *c, const struct producer_config *config, const struct
 
 void core_release(struct core *c) {
     walk_destroy(&c->walk);
+    verify_release(&c->verify);
     files_release(&c->files);
     offers_release(&c->offers);
     sources_release(&c->sources);
@@ -120,6 +125,7 @@ void core_view(const struct file *f, struct producer_file_view *view) {
         .chunks = f->done ? f->shape.chunks : f->wish.chunks,
         .chunks_done = f->chunks_done,
         .resumed = f->resumed,
+        .verified = f->verified,
         .started_ms = f->started_ms,
     };
 }
@@ -146,8 +152,21 @@ static void remove_file(struct core *c, struct file *f) {
     files_remove(&c->files, f);
 }
 
+/* Where inode numbers are not known to be stable, each file that ends is a chance to find out. */
+static void watch_inode(struct core *c, struct file *f) {
+    struct stat st;
+    struct fileid now, planned = f->id;
+    if (f->inodes != INODES_WEAK || f->id.ino == 0 || stat(f->path, &st) != 0)
+        return;
+    fileid_from_stat(&st, &now);
+    planned.ino = 0;
+    if (now.ino != f->id.ino && !fileid_difference(&planned, &now, true))
+        core_found_unstable(c, f);
+}
+
 void core_file_done(struct core *c, struct file *f, uint64_t now_ms) {
     struct producer_file_view view;
+    watch_inode(c, f);
     c->counts.bytes_done += f->id.size - f->done_bytes;
     f->done_bytes = f->id.size;
     if (f->done)
@@ -168,6 +187,7 @@ void core_file_skipped(struct core *c, struct file *f) {
     struct producer_file_view view;
     take_bytes_out(c, f);
     c->counts.files_skipped++;
+    c->counts.files_verified += f->verified;
     core_view(f, &view);
     if (c->events.file_skipped)
         c->events.file_skipped(c->events.arg, &view);
@@ -224,7 +244,7 @@ void core_start_over(struct core *c, struct file *f, uint64_t due_ms) {
     file_clear_shape(&c->files, f);
     free(f->handle);
     f->handle = NULL;
-    f->resumed = f->checking = false;
+    f->resumed = f->checking = f->verified = false;
 }
 
 void core_plan_all_again(struct core *c, uint64_t now_ms) {
@@ -238,18 +258,43 @@ void core_plan_all_again(struct core *c, uint64_t now_ms) {
     }
 }
 
+void core_identify(struct core *c, const char *path, const struct stat *st, struct fileid *id, enum inodes *inodes) {
+    fileid_from_stat(st, id);
+    *inodes = c->ignore_inode ? INODES_WEAK : mounts_look(&c->mounts, id->dev, path);
+    if (c->ignore_inode || *inodes == INODES_UNSTABLE)
+        id->ino = 0;
+}
+
+void core_found_unstable(struct core *c, struct file *f) {
+    if (mounts_found_unstable(&c->mounts, f->id.dev))
+        core_notice(c,
+                    "%s: inode numbers of unchanged files differ on this file system; files there are told apart by "
+                    "size, mtime and ctime (--ignore-inode from the start)",
+                    f->path);
+    if (mounts_look(&c->mounts, f->id.dev, f->path) != INODES_UNSTABLE)
+        return;
+    f->inodes = INODES_UNSTABLE;
+    f->id.ino = 0;
+}
+
+static const char *difference_of_open(const struct file *f, int fd) {
+    struct stat st;
+    const char *difference;
+    if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
+        return "replaced by something that is not a file";
+    return fileid_compare(&f->id, fd, true, &difference) == 0 ? difference : strerror(errno);
+}
+
 const char *core_source_difference(const struct file *f) {
     static char text[128];
-    struct stat st;
-    struct fileid now;
-    if (stat(f->path, &st) != 0) {
+    int fd = open(f->path, O_PATH | O_CLOEXEC);
+    if (fd < 0) {
         snprintf(text, sizeof text, "it cannot be looked at any more: %s", strerror(errno));
         return text;
     }
-    if (!S_ISREG(st.st_mode))
-        return "replaced by something that is not a file";
-    fileid_from_stat(&st, &now);
-    return fileid_difference(&f->id, &now, true);
+    const char *difference = difference_of_open(f, fd);
+    close(fd);
+    return difference;
 }
 
 void core_let_settle(const struct stat *st) {
@@ -268,19 +313,26 @@ void core_let_settle(const struct stat *st) {
 static bool plan_as_it_is_now(struct core *c, struct file *f, uint64_t now_ms) {
     struct stat st;
     struct fileid id;
+    enum inodes inodes;
     struct geometry wish;
     if (stat(f->path, &st) != 0 || !S_ISREG(st.st_mode))
         return false;
     core_let_settle(&st);
-    fileid_from_stat(&st, &id);
+    core_identify(c, f->path, &st, &id, &inodes);
     if (geometry_plan(c->limits, id.size, c->chunk_size, &wish) != 0)
         return false;
     core_start_over(c, f, now_ms);
     c->counts.bytes_total = c->counts.bytes_total - f->id.size + id.size;
     files_set_identity(&c->files, f, &id, &wish);
+    f->inodes = inodes;
     f->forced = c->force;
     f->missing = false;
     return true;
+}
+
+void core_changed_before(struct core *c, struct file *f, const char *what, uint64_t now_ms) {
+    if (f->changes++ >= RESTARTS_MAX || !plan_as_it_is_now(c, f, now_ms))
+        core_file_failed(c, f, FAIL_CHANGED, "changed while it was compared with its record (%s)", what);
 }
 
 static void forget_superseded(struct file *f) {

@@ -5,15 +5,18 @@
  *   intake.c  arguments and trees → files      plan.c   files ↔ PLAN, PLANNED
  *   jobs.c    files → jobs → OFFER             track.c  RECORDS → files, offers, counts
  *   second.c second offers
+ *   verify.c  is the content the recorded one?
  *   core.c    how a file leaves: done, skipped, failed; or is planned again
  */
 #ifndef CHUNKLIFT_PRODUCER_CORE_H
 #define CHUNKLIFT_PRODUCER_CORE_H
 
 #include "producer/files.h"
+#include "producer/mounts.h"
 #include "producer/offers.h"
 #include "producer/producer.h"
 #include "producer/sources.h"
+#include "producer/verify.h"
 #include "producer/walk.h"
 #include "pure/text.h"
 #include "pure/units.h"
@@ -37,7 +40,7 @@ struct core {
     char *journal_dir;                     /* left out of every tree; empty: not known */
     const struct geometry_limits *limits;
     uint64_t chunk_size, nobody_wait_ms, retry_for_ms;
-    bool force;
+    bool force, ignore_inode;
     enum on_change on_change;
     struct producer_events events;
 
@@ -46,6 +49,8 @@ struct core {
     struct walk *walk; /* of sources.items[source_at], or NULL */
 
     struct files files;
+    struct mounts mounts;
+    struct verify verify;
     struct offers offers;
     struct fleet fleet;
     struct producer_counts counts;
@@ -83,6 +88,13 @@ void core_plan_again(struct core *c, struct file *f, uint64_t due_ms);
 void core_start_over(struct core *c, struct file *f, uint64_t due_ms);
 /* All unfinished files (new epoch, RESYNC). */
 void core_plan_all_again(struct core *c, uint64_t now_ms);
+/* What a source is, for a plan of it: inode numbers that mean nothing are 0. */
+void core_identify(struct core *c, const char *path, const struct stat *st, struct fileid *id, enum inodes *inodes);
+/* f has another inode number than an unchanged file may have: its file system is known for that from now on. */
+void core_found_unstable(struct core *c, struct file *f);
+/* The source is not what was planned, before anything was done with it: f is planned as it is now, or fails when that
+ * happens too often. f may be gone afterwards. */
+void core_changed_before(struct core *c, struct file *f, const char *what, uint64_t now_ms);
 /* What differs between the source and the plan, NULL when nothing; static storage or valid until the next call. */
 const char *core_source_difference(const struct file *f);
 /* The source is not what was planned: fails f, or has it planned anew (--on-change). f may be gone afterwards. */

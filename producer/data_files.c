@@ -29,18 +29,12 @@ void data_files_tick(struct data_files *d, uint64_t now_ms) {
 }
 
 static int compare(const struct file *f, int fd, char *why, size_t why_size) {
-    struct stat st;
-    struct fileid now;
-    if (fstat(fd, &st) != 0) {
-        snprintf(why, why_size, "%s", strerror(errno));
-        return ERR_IO;
-    }
-    fileid_from_stat(&st, &now);
-    const char *difference = fileid_difference(&f->id, &now, true);
-    if (!difference)
+    const char *difference;
+    int err = fileid_compare(&f->id, fd, true, &difference);
+    if (!err && !difference)
         return 0;
-    snprintf(why, why_size, "%s", difference);
-    return ERR_CHANGED;
+    snprintf(why, why_size, "%s", err ? strerror(errno) : difference);
+    return err ? err : ERR_CHANGED;
 }
 
 /* *fd is -1 on error. */

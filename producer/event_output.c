@@ -28,7 +28,8 @@ static void on_skipped(void *arg, const struct producer_file_view *file) {
     if (is_json(arg))
         json_file_event("file_skipped", file, -1);
     else
-        log_debug("%s: the journal shows it uploaded", file->path);
+        log_debug("%s: the journal shows it uploaded%s", file->path,
+                  file->verified ? "; its content was compared" : "");
 }
 
 static void on_failed(void *arg, const char *path, enum fail_class klass, const char *reason) {

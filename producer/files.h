@@ -22,6 +22,7 @@
 
 /*
  *   PLAN ──▶ CHECK ─(gone)─▶ PLAN          finished earlier: does the destination still hold it?
+ *     ├────▶ VERIFY ──▶ PLAN               finished earlier, inode or ctime differ: is the content the recorded one?
  *     ├────▶ CLEAR ──▶ BEGIN | PUT         another upload to the destination must be aborted first
  *     ├────▶ BEGIN ──▶ CHUNKS ◀──▶ FINISH ──▶ (done)
  *     └────▶ PUT ──▶ (done)
@@ -32,6 +33,7 @@
 enum file_state {
     FILE_PLAN = 1,
     FILE_CHECK,
+    FILE_VERIFY,
     FILE_CLEAR,
     FILE_BEGIN,
     FILE_CHUNKS,
@@ -44,13 +46,16 @@ struct file {
     char *path, *dest;
     struct fileid id;
     enum file_state state;
-    bool put;              /* planned as one request */
-    bool forced, missing;  /* why a new id is wanted although the journal shows the file uploaded */
-    bool checking;         /* upload is the finished one, whose object is looked for */
-    struct geometry wish;  /* what is asked for in PLAN */
-    struct geometry shape; /* what counts: the begin record's */
-    struct id128 upload;   /* zero before the first PLANNED */
-    char *handle;          /* NULL: none */
+    bool put;                            /* planned as one request */
+    bool forced, missing;                /* why a new id is wanted although the journal shows the file uploaded */
+    bool verified;                       /* its content is the recorded one; record_crc stays valid */
+    enum inodes inodes;                  /* of its file system */
+    uint32_t record_differs, record_crc; /* VERIFY: what PLANNED said */
+    bool checking;                       /* upload is the finished one, whose object is looked for */
+    struct geometry wish;                /* what is asked for in PLAN */
+    struct geometry shape;               /* what counts: the begin record's */
+    struct id128 upload;                 /* zero before the first PLANNED */
+    char *handle;                        /* NULL: none */
     enum checksum_kind checksum;
     struct id128 superseded; /* CLEAR: the upload to abort */
     char *superseded_handle;

@@ -54,9 +54,10 @@ static int plan_file(struct core *c, const char *path, const char *name, const s
     struct buf dest = BUF_INIT;
     struct geometry wish;
     struct fileid id;
+    enum inodes inodes;
     struct file *f;
     core_let_settle(st);
-    fileid_from_stat(st, &id);
+    core_identify(c, path, st, &id, &inodes);
     int err = make_dest(c, name, &dest);
     if (err)
         goto out;
@@ -72,6 +73,7 @@ static int plan_file(struct core *c, const char *path, const char *name, const s
     if (err)
         goto out;
     f->forced = c->force;
+    f->inodes = inodes;
     c->counts.files_seen++;
     c->counts.bytes_total += id.size;
 out:

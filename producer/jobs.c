@@ -29,6 +29,7 @@ bool jobs_is_current(const struct file *f, const struct ref *ref) {
     case FILE_PUT:
         return ref->kind == JOB_PUT;
     case FILE_PLAN:
+    case FILE_VERIFY:
     case FILE_CLEAR:
         break;
     }

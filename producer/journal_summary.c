@@ -244,7 +244,7 @@ static int apply(struct reading *in, const struct record *r) {
     memcpy(t->head, r->h, sizeof t->head);
     if (r->ev == EV_EPOCH)
         t->epoch = r->epoch;
-    if (!(r->has & HAS_UPLOAD) || r->ev == EV_FORGET || (r->ev == EV_CARRY && !in->dropped))
+    if (!(r->has & HAS_UPLOAD) || r->ev == EV_FORGET || r->ev == EV_SAME || (r->ev == EV_CARRY && !in->dropped))
         return 0;
     struct entry *e = find(&in->table, &r->upload);
     if (!e && !introduces(r))

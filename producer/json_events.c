@@ -35,6 +35,8 @@ void json_file_event(const char *event, const struct producer_file_view *file, d
     struct json_line l;
     begin(&l, event);
     put_file(&l, file);
+    if (file->verified && l.err == 0)
+        l.err = buf_add_text(&l.text, ",\"verified\":true");
     if (file->resumed && l.err == 0)
         l.err = buf_add_text(&l.text, ",\"resumed\":true");
     if (seconds >= 0)
@@ -86,6 +88,7 @@ void json_counts_event(const char *event, const struct producer_counts *c, doubl
     json_line_number(&l, "files_done", c->files_done);
     json_line_number(&l, "files_failed", c->files_failed + c->source_errors);
     json_line_number(&l, "files_skipped", c->files_skipped);
+    json_line_number(&l, "files_verified", c->files_verified);
     json_line_number(&l, "links_skipped", c->links_skipped);
     json_line_number(&l, "empty_dirs", c->empty_dirs);
     json_line_number(&l, "other_skipped", c->other_skipped);

@@ -26,6 +26,9 @@ static void describe(const struct core *c, const struct file *f, struct plan_fil
         .target = {.dest = slice_of(f->dest), .endpoint = slice_of(c->endpoint), .region = slice_of(c->region)},
         .chunk_size = f->wish.chunk_size,
         .chunks = f->wish.chunks,
+        .inodes = f->inodes,
+        .verified = f->verified,
+        .crc = f->verified ? f->record_crc : 0,
         .flags = (f->put ? PLAN_PUT : 0u) | (f->forced ? PLAN_FORCE : 0u) | (f->missing ? PLAN_MISSING : 0u),
     };
 }
@@ -149,6 +152,19 @@ static int adopt_new(struct core *c, struct file *f, const struct planned_file *
     return take_over_leases(c, f, p, now_ms);
 }
 
+/* Its inode number or ctime is not the recorded one. */
+static void compare_with_record(struct core *c, struct file *f, const struct planned_file *p, uint64_t now_ms) {
+    f->record_differs = p->differs;
+    f->record_crc = p->crc;
+    f->verified = false;
+    f->state = FILE_VERIFY;
+    bool unstable = mounts_look(&c->mounts, f->id.dev, f->path) == INODES_UNSTABLE;
+    if (p->differs != DIFFERS_INODE || !unstable)
+        return;
+    core_found_unstable(c, f); /* known since it was planned: nothing to read */
+    core_plan_again(c, f, now_ms);
+}
+
 static void adopt_finished(struct core *c, struct file *f, const struct planned_file *p, uint64_t now_ms) {
     bool own = !id_is_zero(&f->upload) && id_equal(&f->upload, &p->upload);
     if (own && !f->checking) { /* its finish or put record was missed */
@@ -157,6 +173,8 @@ static void adopt_finished(struct core *c, struct file *f, const struct planned_
     } else if (c->force && !f->forced) {
         core_start_over(c, f, now_ms);
         f->forced = true;
+    } else if (p->differs) {
+        compare_with_record(c, f, p, now_ms);
     } else if (c->sources.scheme == DEST_FILE) {
         files_set_upload(&c->files, f, &p->upload);
         f->checking = true;

@@ -524,6 +524,14 @@ static int look_at_sources(struct producer *p, uint64_t now_ms, uint64_t *deadli
     return err;
 }
 
+static int verify_sources(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
+    bool more = false;
+    int err = verify_step(&p->core, now_ms, &more);
+    if (more)
+        *deadline_ms = now_ms;
+    return err;
+}
+
 static void update_counts(struct producer *p) {
     struct producer_counts *n = &p->core.counts;
     n->files_active = (uint32_t)p->core.files.count;
@@ -551,6 +559,8 @@ int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
         err = watch_silence(p, now_ms, deadline_ms);
     if (err == 0)
         err = look_at_sources(p, now_ms, deadline_ms);
+    if (err == 0)
+        err = verify_sources(p, now_ms, deadline_ms);
     bool connected = p->welcomed && session_is_connected(p->session);
     if (err == 0 && connected && p->set_wanted)
         err = ask_to_set(p, now_ms, deadline_ms);

@@ -32,6 +32,7 @@ struct producer_config {
     size_t source_count;
     const char *dest; /* DEST argument as given */
     bool recursive, force;
+    bool ignore_inode; /* inode numbers are no part of a file's identity */
     enum on_change on_change;
     uint64_t chunk_size;       /* bytes wanted; 0: CHUNK_SIZE_DEFAULT */
     const char *source_name;   /* NULL: empty */

@@ -36,6 +36,9 @@ extern const char *const on_change_names[];
          1,                                                                                                              \
          5 * GIB},                                                                                                       \
         {"force", 0, OPTION_FLAG, &(o)->config.force, NULL, "send again what the journal shows as uploaded"},            \
+        {"ignore-inode", 0,                                                                                              \
+         OPTION_FLAG,    &(o)->config.ignore_inode,                                                                      \
+         NULL,           "inode numbers are no part of a file's identity"},                                              \
         {"on-change",                                                                                                    \
          0,                                                                                                              \
          OPTION_CHOICE,                                                                                                  \

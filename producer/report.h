@@ -13,14 +13,15 @@
 
 struct producer_counts {
     /* files, of this run's arguments */
-    uint64_t files_seen;    /* regular files met so far (final once walking is false) */
-    uint64_t files_done;    /* uploaded in this run */
-    uint64_t files_failed;  /* each one was handed to file_failed */
-    uint64_t files_skipped; /* the journal shows them uploaded */
-    uint64_t links_skipped; /* symlinks inside trees */
-    uint64_t empty_dirs;    /* not kept */
-    uint64_t other_skipped; /* fifos, sockets, devices inside trees */
-    uint64_t source_errors; /* SRC arguments and directories that could not be used; each was handed to file_failed */
+    uint64_t files_seen;     /* regular files met so far (final once walking is false) */
+    uint64_t files_done;     /* uploaded in this run */
+    uint64_t files_failed;   /* each one was handed to file_failed */
+    uint64_t files_skipped;  /* the journal shows them uploaded */
+    uint64_t files_verified; /* of these: inode or ctime differed, and the content was compared */
+    uint64_t links_skipped;  /* symlinks inside trees */
+    uint64_t empty_dirs;     /* not kept */
+    uint64_t other_skipped;  /* fifos, sockets, devices inside trees */
+    uint64_t source_errors;  /* SRC arguments and directories that could not be used; each was handed to file_failed */
     /* bytes */
     uint64_t bytes_total;    /* of files_seen, without the skipped and failed ones */
     uint64_t bytes_done;     /* of bytes_total: recorded, whoever recorded them and when */
@@ -48,6 +49,7 @@ struct producer_file_view {
     const char *dest;
     uint64_t size, done_bytes;
     uint32_t chunks, chunks_done;
+    bool verified;       /* skipped because its content was compared */
     bool resumed;        /* some chunks were recorded before this run */
     uint64_t started_ms; /* clock_ms; 0 while it is only planned */
 };

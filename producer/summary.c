@@ -9,6 +9,9 @@ static const char *plural(uint64_t count) {
 static void print_skipped(FILE *out, const struct producer_counts *c) {
     if (c->files_skipped > 0)
         fprintf(out, "%" PRIu64 " skipped: the journal shows them uploaded (--force sends again)\n", c->files_skipped);
+    if (c->files_verified > 0)
+        fprintf(out, "%" PRIu64 " of them verified by content: other inode or ctime than recorded, the same bytes\n",
+                c->files_verified);
     if (c->links_skipped > 0)
         fprintf(out, "%" PRIu64 " link%s not followed\n", c->links_skipped, plural(c->links_skipped));
     if (c->empty_dirs > 0)

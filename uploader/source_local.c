@@ -163,18 +163,12 @@ static void planned_from_ref(struct local *s, const struct source_ref *ref) {
 }
 
 static int compare(const struct local *s, int fd, char *why, size_t why_size) {
-    struct stat st;
-    if (fstat(fd, &st) != 0) {
-        snprintf(why, why_size, "%s", strerror(errno));
-        return ERR_IO;
-    }
-    struct fileid now;
-    fileid_from_stat(&st, &now);
-    const char *difference = fileid_difference(&s->planned, &now, s->same_boot);
-    if (!difference)
+    const char *difference;
+    int err = fileid_compare(&s->planned, fd, s->same_boot, &difference);
+    if (!err && !difference)
         return 0;
-    snprintf(why, why_size, "%s", difference);
-    return ERR_CHANGED;
+    snprintf(why, why_size, "%s", err ? strerror(errno) : difference);
+    return err ? err : ERR_CHANGED;
 }
 
 /* Opens by path and compares; *fd is -1 on error. */

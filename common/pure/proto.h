@@ -172,6 +172,11 @@ enum plan_flags {
     PLAN_PUT = 2 /* one request */,
     PLAN_MISSING = 4 /* the finished object was looked for and is gone: new id */
 };
+enum inodes {                /* of the file system that the source is on */
+              INODES_STABLE, /* a file keeps its inode number: another number is another file */
+              INODES_WEAK,   /* not known to be so: size, mtime and ctime decide whether an unfinished upload goes on */
+              INODES_UNSTABLE /* numbers of unchanged files were seen to differ: they are recorded as 0 */
+};
 struct plan_file {
     uint64_t index;      /* the producer's own number, comes back */
     struct id128 upload; /* zero, or the id it had before the consumer restarted: kept if the consumer knows no other */
@@ -179,6 +184,9 @@ struct plan_file {
     struct target target;
     uint64_t chunk_size; /* wanted geometry; an open upload keeps its own */
     uint32_t chunks, flags;
+    enum inodes inodes;
+    bool verified; /* its content was read: crc is that of all of it */
+    uint32_t crc;
 };
 struct msg_plan {
     struct plan_file *files;
@@ -192,6 +200,10 @@ enum planned_state {
     PLANNED_DONE,       /* finished earlier, same source, still the last at its destination */
     PLANNED_REFUSED,    /* cannot be planned: error says why */
     PLANNED_SUPERSEDED, /* this source was superseded at its destination by another producer: fails */
+};
+enum differs { /* bits: what of a finished file's record its source does not have any more */
+               DIFFERS_INODE = 1,
+               DIFFERS_CTIME = 2
 };
 struct job_lease {
     struct ref ref;
@@ -212,6 +224,8 @@ struct planned_file {
     struct job_lease *leases; /* live ones of this upload */
     size_t lease_count;
     struct slice error;
+    uint32_t differs; /* DONE: bits of enum differs; 0: it is the recorded file */
+    uint32_t crc;     /* DONE, when it differs: of the recorded content */
 };
 struct msg_planned { /* answers a prefix of the files asked, as many as fit into a frame; the rest is asked again */
     uint64_t seq;    /* the records this picture contains */

@@ -107,6 +107,9 @@ static const struct field plan_file_fields[] = {
     NUMBER(plan_file, 5, chunk_size, OPTIONAL, SIZE_LIMIT),
     NUMBER(plan_file, 6, chunks, OPTIONAL, CHUNKS_MAX),
     NUMBER(plan_file, 7, flags, OPTIONAL, PLAN_FORCE | PLAN_PUT | PLAN_MISSING),
+    ENUM(plan_file, 80, inodes, OPTIONAL, INODES_UNSTABLE),
+    FLAG(plan_file, 81, verified),
+    NUMBER(plan_file, 82, crc, OPTIONAL, ANY32),
 };
 static const struct shape plan_file_shape = SHAPE("plan_file", plan_file, plan_file_fields);
 
@@ -130,6 +133,8 @@ static const struct field planned_file_fields[] = {
     TEXT(planned_file, 11, superseded_handle, OPTIONAL, PROTO_TEXT_MAX),
     LIST(planned_file, 12, leases, lease_count, PROTO_LIST_MAX, job_lease_shape),
     TEXT(planned_file, 13, error, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(planned_file, 80, differs, OPTIONAL, DIFFERS_INODE | DIFFERS_CTIME),
+    NUMBER(planned_file, 81, crc, OPTIONAL, ANY32),
 };
 static const struct shape planned_file_shape = SHAPE("planned_file", planned_file, planned_file_fields);
 

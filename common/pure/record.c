@@ -81,6 +81,7 @@ static const struct record_layout layouts[EV_COUNT] = {
     [EV_CARRY] = {"carry", 0, 0, {0}}, /* see carry_layouts */
     [EV_DROP] = {"drop", B(F_FILE) | B(F_FROM) | B(F_TO), 3, {F_FILE, F_FROM, F_TO}},
     [EV_FORGET] = {"forget", B(F_UPLOAD), 1, {F_UPLOAD}},
+    [EV_SAME] = {"same", IDENTITY | B(F_CRC), 10, {IDENTITY_ORDER, F_CRC}},
 };
 
 /* Kept state need not know everything: an upload may be only intended (no geometry and handle yet), and who sent a

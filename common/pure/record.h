@@ -36,6 +36,7 @@ enum record_ev {
     EV_CARRY,
     EV_DROP,
     EV_FORGET,
+    EV_SAME,
     EV_COUNT
 };
 const char *record_ev_name(enum record_ev ev);

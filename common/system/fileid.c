@@ -6,11 +6,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#define ZFS_MAGIC 0x2fc12fc1u /* not in linux/magic.h */
+#define BCACHEFS_MAGIC 0xca451a4eu
 
 void fileid_from_stat(const struct stat *st, struct fileid *id) {
     *id = (struct fileid){
@@ -24,7 +29,7 @@ void fileid_from_stat(const struct stat *st, struct fileid *id) {
 }
 
 const char *fileid_difference(const struct fileid *planned, const struct fileid *now, bool same_boot) {
-    if (planned->ino != now->ino || (same_boot && planned->dev != now->dev))
+    if ((planned->ino && planned->ino != now->ino) || (same_boot && planned->dev != now->dev))
         return "replaced by another file";
     if (planned->size != now->size)
         return "size changed";
@@ -33,6 +38,32 @@ const char *fileid_difference(const struct fileid *planned, const struct fileid 
     if (planned->ctime_ns != now->ctime_ns)
         return "ctime moved"; /* written and mtime restored, or mode, owner or links changed */
     return NULL;
+}
+
+bool fileid_inodes_are_stable(int fd) {
+    static const uint32_t stable[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC,
+                                      F2FS_SUPER_MAGIC, ZFS_MAGIC,       BCACHEFS_MAGIC};
+    struct statfs fs;
+    if (fstatfs(fd, &fs) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof stable / sizeof *stable; i++)
+        if ((uint32_t)fs.f_type == stable[i])
+            return true;
+    return false;
+}
+
+int fileid_compare(const struct fileid *planned, int fd, bool same_boot, const char **difference) {
+    struct stat st;
+    struct fileid now, without_inode = *planned;
+    *difference = NULL;
+    if (fstat(fd, &st) != 0)
+        return ERR_IO;
+    fileid_from_stat(&st, &now);
+    *difference = fileid_difference(planned, &now, same_boot);
+    without_inode.ino = 0;
+    if (*difference && !fileid_difference(&without_inode, &now, same_boot) && !fileid_inodes_are_stable(fd))
+        *difference = NULL;
+    return 0;
 }
 
 int fileid_check_end(int fd, uint64_t size, char *why, size_t why_size) {

@@ -19,8 +19,14 @@ struct fileid {
 
 void fileid_from_stat(const struct stat *st, struct fileid *id);
 /* NULL when equal, else what differs, for people: "size changed", "mtime moved", "replaced by another file", … dev is
- * compared when same_boot is true. Static storage. */
+ * compared when same_boot is true; an inode number of 0 in planned is not compared. Static storage. */
 const char *fileid_difference(const struct fileid *planned, const struct fileid *now, bool same_boot);
+/* Do files of the file system of fd keep their inode numbers? True for local file systems that are known to; FUSE and
+ * network file systems may give an unchanged file another number once the kernel has forgotten it. */
+bool fileid_inodes_are_stable(int fd);
+/* The open file against the plan. As fileid_difference, but an inode number that differs alone counts only where
+ * numbers are stable. ERR_IO: fd cannot be looked at, errno. */
+int fileid_compare(const struct fileid *planned, int fd, bool same_boot, const char **difference) MUST_CHECK;
 
 /*
  * Content and size can disagree: files of /proc have size 0, those of /sys one page, and a FUSE file system may say

@@ -5,8 +5,10 @@ import os
 
 import pytest
 
-from support.box import check_chain, random_file
+from support.box import check_chain, preloaded, random_file
 from support.site import Site
+
+ODD_MTIME = 1234567890  # files that tests/faults/odd_source.c is about
 
 
 def test_stamps_beyond_64_bits_of_nanoseconds_are_recorded_as_they_are(box):
@@ -85,3 +87,85 @@ def test_a_file_in_a_directory_that_can_only_be_searched(box):
     box.cp(source, box.dir / "out", **user)
     assert (box.dir / "out").read_bytes() == source.read_bytes()
     folder.chmod(0o755)
+
+
+def verified(done):
+    found = [line for line in done.stderr.splitlines() if "verified by content" in line]
+    return int(found[0].split()[0]) if found else 0
+
+
+def test_files_of_the_same_size_and_mtime_that_change_names(box):
+    src = box.dir / "src"
+    for n, name in enumerate(("a", "b", "big-a", "big-b", "still")):
+        random_file(src / name, 9 << 20 if "big" in name else 100, seed=n)
+        os.utime(src / name, (1577836800, 1577836800))
+    box.cp("-r", src, f"{box.dir}/out/")
+    for one, other in (("a", "b"), ("big-a", "big-b")):
+        (src / one).rename(src / "t")
+        (src / other).rename(src / one)
+        (src / "t").rename(src / other)
+    done = box.cp("-r", src, f"{box.dir}/out/")
+    assert "4 files uploaded" in done.stderr and "1 skipped" in done.stderr and verified(done) == 0
+    for name in ("a", "b", "big-a", "big-b", "still"):
+        assert (box.dir / "out" / name).read_bytes() == (src / name).read_bytes(), name
+    check_chain(box.journal)
+
+
+def test_a_file_with_another_ctime_is_read_once(box):
+    """Its content is compared with the record, and that is remembered: by the running consumer, a snapshot, the journal, a retired one."""
+    src = box.dir / "src"
+    random_file(src / "small", 100)
+    random_file(src / "big", 9 << 20)
+    box.cp("-r", src, f"{box.dir}/out/")
+    box.gone()
+    for path in src.iterdir():
+        path.chmod(0o600)
+    done = box.cp("-r", src, f"{box.dir}/out/")
+    assert "0 files uploaded" in done.stderr and "2 skipped" in done.stderr and verified(done) == 2
+    box.gone()
+    same = box.records("same")
+    assert {r["src"] for r in same} == {f"{src}/small", f"{src}/big"}
+    assert {r["ctime_ns"] for r in same} == {str(os.stat(p).st_ctime_ns) for p in src.iterdir()}
+    assert {r["crc"] for r in same} == {r["crc"] for r in box.records() if r["ev"] in ("put", "finish")}
+    for snapshot in (True, False):
+        if not snapshot:
+            (box.journal / "snapshot").unlink()
+        done = box.cp("-r", src, f"{box.dir}/out/")
+        assert "2 skipped" in done.stderr and verified(done) == 0
+        box.gone()
+    assert len(box.records("same")) == 2
+    assert len(box.run("journal", "export", box.journal).stdout.splitlines()) == 2
+    box.run("journal", "verify", box.journal)
+
+
+def test_inode_numbers_that_change_at_each_look(box):
+    """As on FUSE: nothing is called changed, an upload goes on, and each file is read at most once again."""
+    src = box.dir / "src"
+    for n in range(3):
+        os.utime(random_file(src / f"odd{n}", (9 << 20) + n, seed=n), (ODD_MTIME, ODD_MTIME))
+    odd = {**preloaded("odd_source"), "ODD_MTIME": str(ODD_MTIME)}
+    first = box.cp("-r", src, f"{box.dir}/out/", env=odd)
+    assert "3 files uploaded" in first.stderr
+    assert first.stderr.count("inode numbers of unchanged files differ") == 1
+    box.gone()
+    second = box.cp("-r", src, f"{box.dir}/out/", env=odd)
+    assert "3 skipped" in second.stderr and "0 files uploaded" in second.stderr
+    box.gone()
+    third = box.cp("-r", src, f"{box.dir}/out/", env=odd)
+    assert "3 skipped" in third.stderr and verified(third) == 0 and "inode" not in third.stderr
+    box.gone()
+    os.utime(random_file(src / "new", 99, seed=9), (ODD_MTIME, ODD_MTIME))
+    done = box.cp("--ignore-inode", "-r", src, f"{box.dir}/out/", env=odd)
+    assert "1 file uploaded" in done.stderr and "inode" not in done.stderr
+    assert {r["ino"] for r in box.records() if r.get("src", "").endswith("/new")} == {0}
+    for path in src.iterdir():
+        assert (box.dir / "out" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_read_error_is_told_once(box):
+    source = random_file(box.dir / "src" / "bad", 4242)
+    os.utime(source, (ODD_MTIME, ODD_MTIME))
+    for target in ("out", "out/"):
+        done = box.cp(source, f"{box.dir}/{target}", status=1, env={**preloaded("odd_source"), "ODD_MTIME": str(ODD_MTIME), "ODD_READ_ERROR": "1"})
+        lines = [line for line in done.stderr.splitlines() if line.startswith("chunklift: ")]
+        assert lines == [f"chunklift: {source}: cannot be read: Input/output error"]

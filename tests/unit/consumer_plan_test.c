@@ -349,6 +349,103 @@ static void test_plans_without_a_record_have_a_quota(void **state) {
     assert_true(w.c->planned.bytes < 2048);
 }
 
+static struct id128 finished_file(void) {
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    world_chunk('U', id, 0);
+    world_finish('U', id);
+    return id;
+}
+
+static struct planned_file plan_as(uint64_t ino, nanotime ctime_ns, enum inodes inodes) {
+    struct plan_file file = world_file("/src/a", S3, PART);
+    file.source.ino = ino;
+    file.source.ctime_ns = ctime_ns;
+    file.inodes = inodes;
+    return world_plan('Q', &file);
+}
+
+static void check_differs(const struct planned_file *p, uint32_t differs) {
+    assert_int_equal(p->state, PLANNED_DONE);
+    assert_int_equal(p->differs, differs);
+}
+
+static struct planned_file plan_verified(uint64_t ino, nanotime ctime_ns, uint32_t crc) {
+    struct plan_file file = world_file("/src/a", S3, PART);
+    file.source.ino = ino;
+    file.source.ctime_ns = ctime_ns;
+    file.verified = true;
+    file.crc = crc;
+    return world_plan('Q', &file);
+}
+
+static void test_a_finished_file_with_another_inode_or_ctime_is_told(void **state) {
+    (void)state;
+    everybody();
+    finished_file();
+    struct planned_file p = plan_as(3333, 2222, INODES_STABLE);
+    check_differs(&p, 0);
+    p = plan_as(3334, 2222, INODES_STABLE);
+    check_differs(&p, DIFFERS_INODE);
+    uint32_t crc = p.crc;
+    p = plan_as(3333, 2222 + ((nanotime)1 << 64), INODES_STABLE);
+    check_differs(&p, DIFFERS_CTIME);
+    p = plan_as(3334, 2223, INODES_WEAK);
+    check_differs(&p, DIFFERS_INODE | DIFFERS_CTIME);
+    p = plan_as(0, 2222, INODES_WEAK); /* not compared */
+    check_differs(&p, 0);
+    p = plan_verified(3334, 2223, crc + 1); /* of another version */
+    check_differs(&p, DIFFERS_INODE | DIFFERS_CTIME);
+}
+
+/* By the running consumer, and by the next one. */
+static void test_content_that_was_compared_is_remembered(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = finished_file();
+    uint32_t crc = plan_as(3334, 2223, INODES_STABLE).crc;
+    uint64_t seq = journal_seq(w.c->journal);
+    struct planned_file p = plan_verified(3334, 2223, crc);
+    check_differs(&p, 0);
+    assert_true(id_equal(&p.upload, &id));
+    assert_int_equal(journal_seq(w.c->journal), seq + 1);
+    for (int restarts = 0; restarts < 2; restarts++) {
+        p = plan_verified(3334, 2223, crc); /* asked again */
+        check_differs(&p, 0);
+        p = plan_as(3333, 2222, INODES_STABLE);
+        check_differs(&p, DIFFERS_INODE | DIFFERS_CTIME);
+        world_kill();
+        world_start();
+        everybody();
+    }
+    assert_int_equal(w.c->state.finished.total, 1);
+}
+
+static void test_unstable_inode_numbers_are_recorded_once_as_none(void **state) {
+    (void)state;
+    everybody();
+    finished_file();
+    uint64_t seq = journal_seq(w.c->journal);
+    struct planned_file p = plan_as(0, 2222, INODES_UNSTABLE);
+    check_differs(&p, 0);
+    assert_int_equal(journal_seq(w.c->journal), seq + 1);
+    p = plan_as(0, 2222, INODES_UNSTABLE);
+    assert_int_equal(journal_seq(w.c->journal), seq + 1);
+    p = plan_as(4444, 2222, INODES_WEAK);
+    check_differs(&p, 0);
+}
+
+static void test_an_unfinished_upload_goes_on_where_inode_numbers_are_weak(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
+    struct planned_file p = plan_as(4444, 2222, INODES_WEAK);
+    assert_true(p.state == PLANNED_OPEN && id_equal(&p.upload, &id));
+    p = plan_as(0, 2222, INODES_STABLE);
+    assert_true(p.state == PLANNED_OPEN && id_equal(&p.upload, &id));
+    p = plan_as(4444, 2222, INODES_STABLE);
+    assert_int_equal(p.state, PLANNED_NEW);
+}
+
 UNIT_MAIN(WORLD_TEST(test_plans_without_a_record_have_a_quota), WORLD_TEST(test_a_plan_asked_twice_is_one_upload),
           WORLD_TEST(test_a_half_done_one_goes_on), WORLD_TEST(test_nothing_goes_on_with_a_source_that_changed),
           WORLD_TEST(test_finished_is_done_until_something_else_goes_there),
@@ -358,4 +455,9 @@ UNIT_MAIN(WORLD_TEST(test_plans_without_a_record_have_a_quota), WORLD_TEST(test_
           WORLD_TEST(test_a_superseded_one_without_handle_ends_with_its_lease),
           WORLD_TEST(test_a_begin_that_arrives_late_is_known_by_its_handle),
           WORLD_TEST(test_a_plan_without_producers_is_forgotten), WORLD_TEST(test_an_id_from_before_a_restart_is_kept),
-          WORLD_TEST(test_what_cannot_be_planned_is_refused), WORLD_TEST(test_a_prefix_is_answered_when_not_all_fits))
+          WORLD_TEST(test_what_cannot_be_planned_is_refused),
+          WORLD_TEST(test_a_finished_file_with_another_inode_or_ctime_is_told),
+          WORLD_TEST(test_content_that_was_compared_is_remembered),
+          WORLD_TEST(test_unstable_inode_numbers_are_recorded_once_as_none),
+          WORLD_TEST(test_an_unfinished_upload_goes_on_where_inode_numbers_are_weak),
+          WORLD_TEST(test_a_prefix_is_answered_when_not_all_fits))

@@ -67,6 +67,19 @@ static void many_chunks(void) {
     }
 }
 
+/* A put whose source got another inode number and ctime, and kept its content. */
+static void find_same(const char *path, const char *dest) {
+    struct plan_file put = world_file(path, dest, 100);
+    put.flags = PLAN_PUT;
+    put.source.ino++;
+    put.source.ctime_ns++;
+    put.crc = world_plan('P', &put).crc;
+    put.verified = true;
+    struct planned_file p = world_plan('P', &put);
+    assert_int_equal(p.state, PLANNED_DONE);
+    assert_int_equal(p.differs, 0);
+}
+
 static bool with_many_chunks;
 static uint64_t rotate_bytes = ROTATE;
 
@@ -102,6 +115,7 @@ static void everything(void) {
             world_complete('U', &redo);
         }
     }
+    find_same("/src/8", "s3://bucket/8");
     put_file("/src/put", "file:///dst/put");
     half_file("/src/late", "s3://bucket/late", 2);
     world_chunk('U', long_one, 3);
@@ -179,8 +193,8 @@ static void dump(const struct state *s, int what, struct buf *out) {
         id_to_hex(&e->dest, hex[0]);
         id_to_hex(&e->key, hex[1]);
         id_to_hex(&e->upload, hex[2]);
-        assert_true(asprintf(&lines[count++], "f %s %s %s %llu", hex[0], hex[1], hex[2],
-                             what & PLACES ? (unsigned long long)e->seq : 0) > 0);
+        assert_true(asprintf(&lines[count++], "f %s %s %s %u %u %u %llu", hex[0], hex[1], hex[2], (unsigned)e->inode,
+                             e->ctime, e->crc, what & PLACES ? (unsigned long long)e->seq : 0) > 0);
     }
     for (size_t i = 0; (what & PLACES) && i < s->ended.count; i++) {
         const struct ended_entry *e = ended_at(&s->ended, i);

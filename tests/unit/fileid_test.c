@@ -165,6 +165,34 @@ static void test_difference(void **state) {
     assert_string_equal(fileid_difference(&a, &b, true), "replaced by another file");
 }
 
+/* Files of /proc stand for FUSE: nothing is known of their inode numbers. */
+static void test_an_inode_number_alone_counts_where_they_are_stable(void **state) {
+    (void)state;
+    struct stat st;
+    struct fileid planned;
+    const char *difference;
+    int fd = open("/proc/version", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        skip();
+    assert_int_equal(fstat(fd, &st), 0);
+    fileid_from_stat(&st, &planned);
+    assert_false(fileid_inodes_are_stable(fd));
+    planned.ino++;
+    assert_int_equal(fileid_compare(&planned, fd, true, &difference), 0);
+    assert_null(difference);
+    planned.ctime_ns++;
+    assert_int_equal(fileid_compare(&planned, fd, true, &difference), 0);
+    assert_string_equal(difference, "replaced by another file");
+    planned.ino = 0; /* not compared */
+    planned.ctime_ns--;
+    assert_null(fileid_difference(&planned, &planned, true));
+    planned.ctime_ns++;
+    assert_int_equal(fileid_compare(&planned, fd, true, &difference), 0);
+    assert_string_equal(difference, "ctime moved");
+    close(fd);
+    assert_int_equal(fileid_compare(&planned, fd, true, &difference), ERR_IO);
+}
+
 static void test_boot_id(void **state) {
     (void)state;
     const char *id = boot_id();
@@ -177,4 +205,5 @@ static void test_boot_id(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_opens_regular_files_beneath_the_root), TEST(test_nothing_leads_out_of_the_root),
           TEST(test_path_must_be_beneath_by_its_text), TEST(test_only_regular_files), TEST(test_missing_and_unreadable),
-          TEST(test_other_forms_of_root), TEST(test_difference), TEST(test_boot_id))
+          TEST(test_other_forms_of_root), TEST(test_difference),
+          TEST(test_an_inode_number_alone_counts_where_they_are_stable), TEST(test_boot_id))

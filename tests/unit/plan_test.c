@@ -144,6 +144,74 @@ static void test_done_on_s3_is_skipped(void **state) {
     assert_int_equal(core.counts.bytes_total, 0);
 }
 
+/* The record says crc; what the producer asks for after it has read the file. */
+static struct plan_file verified_plan(uint32_t differs, uint32_t crc) {
+    struct plan_file list[PLAN_FILES_MAX];
+    bool more = true;
+    make_file("src", 3 * VERIFY_PIECE + 10);
+    start_core("s3://bucket/x", false, ON_CHANGE_FAIL);
+    plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_DONE, .differs = differs, .crc = crc});
+    assert_int_equal(told.skipped, 0);
+    assert_int_equal(ask(10000, 4, list), 0); /* not before it is read */
+    while (more)
+        assert_int_equal(verify_step(&core, 200, &more), 0);
+    assert_int_equal(ask(200, 5, list), 1);
+    assert_true(id_is_zero(&list[0].upload));
+    return list[0];
+}
+
+static uint32_t crc_of_zeros(size_t size) {
+    char *zeros = calloc(1, size);
+    uint32_t crc = crc32c_add(0, zeros, size);
+    free(zeros);
+    return crc;
+}
+
+static void test_a_finished_file_with_another_ctime_is_compared_by_content(void **state) {
+    (void)state;
+    uint32_t crc = crc_of_zeros(3 * VERIFY_PIECE + 10);
+    struct plan_file plan = verified_plan(DIFFERS_CTIME, crc);
+    assert_true(plan.verified && plan.crc == crc);
+    assert_int_equal(plan.flags, PLAN_PUT);
+    struct planned_file p = {.index = plan.index, .upload = make_id(1), .state = PLANNED_DONE};
+    answer(201, 5, &p, 1);
+    assert_int_equal(told.skipped, 1);
+    assert_int_equal(core.counts.files_verified, 1);
+}
+
+static void test_other_content_is_uploaded(void **state) {
+    (void)state;
+    struct plan_file plan = verified_plan(DIFFERS_CTIME | DIFFERS_INODE, 1);
+    assert_false(plan.verified);
+    assert_int_equal(plan.flags, PLAN_PUT | PLAN_FORCE);
+    struct planned_file p = {.index = plan.index, .upload = make_id(2), .state = PLANNED_NEW};
+    answer(201, 5, &p, 1);
+    assert_int_equal(core.files.first->state, FILE_PUT);
+    assert_int_equal(core.counts.files_verified, 0);
+}
+
+static void test_a_file_that_changes_while_it_is_compared_is_planned_again(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    bool more;
+    (void)state;
+    make_file("src", 100);
+    start_core("s3://bucket/x", false, ON_CHANGE_FAIL);
+    plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_DONE, .differs = DIFFERS_CTIME});
+    make_file("src", 200);
+    assert_int_equal(verify_step(&core, 200, &more), 0);
+    assert_int_equal(ask(200, 5, list), 1);
+    assert_int_equal(list[0].source.size, 200);
+    assert_false(list[0].verified);
+    core_plan_again(&core, core.files.first, 300);
+    assert_int_equal(ask(300, 6, list), 1);
+    struct planned_file p = {.index = list[0].index, .state = PLANNED_DONE, .upload = make_id(1), .differs = 2};
+    answer(301, 6, &p, 1);
+    assert_int_equal(unlink("src"), 0);
+    assert_int_equal(verify_step(&core, 302, &more), 0);
+    assert_int_equal(told.failed, 1);
+    assert_int_equal(core.files.count, 0);
+}
+
 static void offers_the_check(uint64_t now_ms, const struct id128 *id) {
     struct job jobs[4];
     assert_int_equal(offer_all(now_ms, jobs, 4), 1);
@@ -279,6 +347,9 @@ UNIT_MAIN(CORE_TEST(test_small_files_are_puts_and_large_ones_chunks), CORE_TEST(
           CORE_TEST(test_a_file_onto_itself_fails), CORE_TEST(test_planned_answers_a_prefix),
           CORE_TEST(test_an_open_upload_without_a_handle_fails), CORE_TEST(test_open_uploads_go_on_where_they_were),
           CORE_TEST(test_geometry_that_does_not_fit_fails_the_file), CORE_TEST(test_done_on_s3_is_skipped),
+          CORE_TEST(test_a_finished_file_with_another_ctime_is_compared_by_content),
+          CORE_TEST(test_other_content_is_uploaded),
+          CORE_TEST(test_a_file_that_changes_while_it_is_compared_is_planned_again),
           CORE_TEST(test_done_on_file_is_looked_for_first), CORE_TEST(test_force_is_asked_once),
           CORE_TEST(test_superseded_upload_is_aborted_first), CORE_TEST(test_clearing_asks_again_when_no_record_comes),
           CORE_TEST(test_refused_and_superseded_plans_fail_the_file), CORE_TEST(test_the_table_stays_bounded))

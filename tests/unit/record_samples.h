@@ -97,6 +97,11 @@ static inline void sample_record(unsigned number, struct record *r) {
     case EV_OPEN:
         sample_identity(r);
         break;
+    case EV_SAME:
+        sample_identity(r);
+        r->has |= HAS_CRC;
+        r->crc = 0x1a2b3c4d;
+        break;
     case EV_CHUNK:
         sample_chunk(r);
         break;

@@ -153,6 +153,7 @@ static void test_record_field_order_of_begin_and_put(void **state) {
         {EV_ABORT, "seq batch ts ev upload reason h "},
         {EV_DROP, "seq batch ts ev file from to h "},
         {EV_FORGET, "seq batch ts ev upload h "},
+        {EV_SAME, "seq batch ts ev upload src source size mtime_ns ctime_ns ino dest endpoint crc h "},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct buf line = encode_sample(cases[i].ev - 1), names = BUF_INIT;

@@ -1,0 +1,40 @@
+#include "producer/mounts.h"
+
+#include "system/fileid.h"
+#include <fcntl.h>
+#include <unistd.h>
+
+static struct mount *mounts_find(struct mounts *m, uint64_t dev) {
+    for (unsigned i = 0; i < m->count; i++)
+        if (m->items[i].dev == dev)
+            return &m->items[i];
+    return NULL;
+}
+
+static enum inodes ask_system(const char *path) {
+    int fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return INODES_WEAK;
+    bool stable = fileid_inodes_are_stable(fd);
+    close(fd);
+    return stable ? INODES_STABLE : INODES_WEAK;
+}
+
+enum inodes mounts_look(struct mounts *m, uint64_t dev, const char *path) {
+    struct mount *known = mounts_find(m, dev);
+    if (known)
+        return known->inodes;
+    struct mount *place = &m->items[m->next];
+    m->next = (m->next + 1) % MOUNTS_MAX;
+    m->count = m->count < MOUNTS_MAX ? m->count + 1 : MOUNTS_MAX;
+    *place = (struct mount){.dev = dev, .inodes = ask_system(path)};
+    return place->inodes;
+}
+
+bool mounts_found_unstable(struct mounts *m, uint64_t dev) {
+    struct mount *known = mounts_find(m, dev);
+    if (!known || known->inodes != INODES_WEAK)
+        return false;
+    known->inodes = INODES_UNSTABLE;
+    return true;
+}
