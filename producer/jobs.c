@@ -71,7 +71,7 @@ static bool single_ref(const struct file *f, struct ref *ref) {
         [FILE_CHECK] = JOB_HEAD,    [FILE_CLEAR] = JOB_ABORT, [FILE_BEGIN] = JOB_BEGIN,
         [FILE_FINISH] = JOB_FINISH, [FILE_PUT] = JOB_PUT,
     };
-    if (f->state == FILE_PLAN || f->state == FILE_CHUNKS || f->taken_single)
+    if (f->state == FILE_PLAN || f->state == FILE_VERIFY || f->state == FILE_CHUNKS || f->taken_single)
         return false;
     if (f->state == FILE_CLEAR && !f->superseded_handle)
         return false; /* nothing at the destination to abort */

@@ -147,12 +147,14 @@ static void test_done_on_s3_is_skipped(void **state) {
 /* The record says crc; what the producer asks for after it has read the file. */
 static struct plan_file verified_plan(uint32_t differs, uint32_t crc) {
     struct plan_file list[PLAN_FILES_MAX];
+    struct job jobs[4];
     bool more = true;
     make_file("src", 3 * VERIFY_PIECE + 10);
     start_core("s3://bucket/x", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_DONE, .differs = differs, .crc = crc});
     assert_int_equal(told.skipped, 0);
     assert_int_equal(ask(10000, 4, list), 0); /* not before it is read */
+    assert_int_equal(offer_all(150, jobs, 4), 0);
     while (more)
         assert_int_equal(verify_step(&core, 200, &more), 0);
     assert_int_equal(ask(200, 5, list), 1);
