@@ -1,6 +1,7 @@
 /* HEARTBEAT, RELEASE, and leases that run out: how leases live on and end. */
 #include "consumer/core.h"
 #include "system/fault.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #define RATE_MS 1000 /* the rate is taken over at least so long */
@@ -17,6 +18,9 @@ static void note_counters(struct consumer *c, struct peer *peer, const struct ms
     peer->sent_bytes = h->sent_bytes;
     peer->retries = h->retries;
     peer->fetched_bytes = h->fetched_bytes;
+    peer->outage_ms = h->outage_ms;
+    snprintf(peer->outage, sizeof peer->outage, "%.*s", (int)(h->outage.len < 255 ? h->outage.len : 255),
+             h->outage.len ? h->outage.ptr : "");
     if (peer->rate_ms == 0 || h->sent_bytes < peer->rate_bytes) {
         peer->rate_ms = now;
         peer->rate_bytes = h->sent_bytes;

@@ -49,6 +49,8 @@ struct peer {
     uint64_t sent_bytes, retries, fetched_bytes;
     double ms_per_byte; /* of its recorded chunks, from grant to result, the last ones counting most; 0: none yet */
     uint64_t rate, rate_ms, rate_bytes; /* bytes a second; when and at what count it was last taken */
+    char outage[256];                   /* what it retries and what keeps failing; empty: nothing */
+    uint64_t outage_ms;                 /* for how long, as it said last */
     uint64_t unable;                    /* bits of producers it released something of as not-here */
     bool beaten;                        /* a HEARTBEAT of it was read */
     uint64_t joined_ms;                 /* when it said HELLO first */

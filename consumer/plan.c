@@ -264,6 +264,7 @@ static int plan_upload(struct question *q, const struct upload *asked, struct pl
         return rc;
     core_own(q->c, u, q->peer);
     u->failed = 0;
+    upload_forget_failure(u);
     upload_forget_redos(u);
     shape(u, q->file, q->peer);
     rc = describe(q, u, out);

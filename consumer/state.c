@@ -361,9 +361,11 @@ int state_apply(struct state *s, const struct record *r) {
     case EV_SAME:
         return apply_same(s, r);
     case EV_FAIL: /* ends nothing: the next plan goes on with what is there, if it is of one version */
-        u = slice_equal(r->klass, slice_of("changed")) ? state_find(s, &r->upload) : NULL;
-        if (u)
+        u = state_find(s, &r->upload);
+        if (u && slice_equal(r->klass, slice_of("changed")))
             u->spoiled = true;
+        if (u)
+            upload_note_failure(u, r->klass, r->error);
         return 0;
     default:
         return 0;

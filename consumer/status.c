@@ -17,6 +17,8 @@ static void describe_upload(const struct upload *u, struct upload_status *out) {
         .chunks = u->chunks,
         .chunks_done = u->done_count,
         .leases = u->lease_count,
+        .klass = u->failed_as,
+        .error = slice_of(u->failure ? u->failure : ""),
     };
     for (struct list *n = u->leases.next; n != &u->leases; n = n->next) {
         const struct lease *l = list_entry(n, struct lease, of_upload);
@@ -40,7 +42,7 @@ static void add_uploads(const struct consumer *c, const struct peer *peer, uint6
         const struct upload *u = c->state.uploads[i];
         if (!sees_upload(c, peer, u))
             continue;
-        bytes += ENTRY_BYTES + u->is.src.len + u->is.dest.len;
+        bytes += ENTRY_BYTES + u->is.src.len + u->is.dest.len + (u->failure ? strlen(u->failure) : 0);
         if (page->upload_count == UPLOADS_PER_PAGE || (page->upload_count > 0 && bytes > room)) {
             page->next = i;
             return;
@@ -66,7 +68,7 @@ static void add_workers(const struct consumer *c, const struct peer *peer, struc
         const struct peer *p = c->peers.all[i];
         if (!sees_worker(c, peer, p))
             continue;
-        bytes += ENTRY_BYTES + strlen(p->worker);
+        bytes += ENTRY_BYTES + strlen(p->worker) + strlen(p->outage);
         if (bytes > room)
             return;
         page->workers[page->worker_count++] = (struct worker_status){
@@ -79,6 +81,8 @@ static void add_workers(const struct consumer *c, const struct peer *peer, struc
             .rate = p->rate,
             .retries = p->retries,
             .bwlimit = p->limits.kept_bwlimit,
+            .outage = slice_of(p->outage),
+            .outage_ms = p->outage_ms,
             .fetched_bytes = p->fetched_bytes,
             .silent_ms = now > p->heard_ms ? now - p->heard_ms : 0,
         };

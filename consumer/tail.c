@@ -187,6 +187,14 @@ static uint32_t share(const struct consumer *c, uint32_t free_places) {
     return part || !free_places ? part : 1;
 }
 
+static void note_outage(const struct peer *p, struct fleet *f) {
+    f->outage_uploaders += p->outage_ms > 0;
+    if (p->outage_ms <= f->outage_ms)
+        return;
+    f->outage_ms = p->outage_ms;
+    f->outage = slice_of(p->outage);
+}
+
 static void describe_fleet(struct consumer *c, const struct peer *peer, struct fleet *f) {
     uint64_t bit = peer_bit(peer), free_places = 0, fresh_places = 0, slots = 0;
     uint32_t fresh = 0;
@@ -198,6 +206,7 @@ static void describe_fleet(struct consumer *c, const struct peer *peer, struct f
         f->uploaders++;
         f->unable += (p->unable & bit) != 0;
         slots += p->slots;
+        note_outage(p, f);
         fresh += fleet_is_fresh(c, p);
         *(fleet_is_fresh(c, p) ? &fresh_places : &free_places) += p->free;
     }

@@ -39,10 +39,30 @@ void upload_destroy(struct upload **u) {
     CHECK(list_is_empty(&old->leases));
     chunks_release(&old->done);
     chunks_release(&old->redone);
+    free(old->failure);
     free(old->handle);
     free(old->names);
     free(old);
     *u = NULL;
+}
+
+#define FAILURE_MAX 200
+
+void upload_note_failure(struct upload *u, struct slice klass, struct slice error) {
+    upload_forget_failure(u);
+    for (enum fail_class c = FAIL_NONE + 1; c <= FAIL_NOBODY; c++)
+        if (slice_equal(klass, slice_of(fail_class_name(c))))
+            u->failed_as = c;
+    size_t len = error.len < FAILURE_MAX ? error.len : FAILURE_MAX;
+    while (len > 0 && len < error.len && ((unsigned char)error.ptr[len] & 0xc0) == 0x80)
+        len--; /* not within a character */
+    u->failure = slice_dup(slice_make(error.ptr, len));
+}
+
+void upload_forget_failure(struct upload *u) {
+    free(u->failure);
+    u->failure = NULL;
+    u->failed_as = FAIL_NONE;
 }
 
 struct geometry upload_geometry(const struct upload *u) {

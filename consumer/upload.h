@@ -49,6 +49,8 @@ struct upload {
     int64_t open_us;   /* ts of the first `open`, once begun of the `begin` unless reopened */
     uint64_t open_seq; /* of the first `open`; 0 when all that is known came from a snapshot */
     uint64_t begin_seq;
+    enum fail_class failed_as; /* of the last `fail`, until it is planned again; not in a snapshot */
+    char *failure;             /* its error, shortened; NULL: none */
     char *handle;
     enum checksum_kind checksum;
     uint64_t chunk_size; /* before begun: as last planned, 0 when not known */
@@ -87,6 +89,9 @@ static inline struct slice upload_handle(const struct upload *u) {
     return slice_of(u->handle);
 }
 
+/* Keeps the class and a shortened error of a `fail`. Without memory only the class. */
+void upload_note_failure(struct upload *u, struct slice klass, struct slice error);
+void upload_forget_failure(struct upload *u);
 /* Fixes handle and geometry. ERR_INVALID when the geometry cannot be the file's; ERR_NOMEM: u as before. */
 int upload_begin(struct upload *u, struct slice handle, enum checksum_kind checksum, uint64_t chunk_size,
                  uint32_t chunks) MUST_CHECK;

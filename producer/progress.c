@@ -14,6 +14,7 @@
 #define RATE_SPAN_MS 6000
 #define COLUMNS_DEFAULT 80
 #define COLUMNS_MAX 160
+#define OUTAGE_MS 2000   /* what fails for less is not shown */
 #define FILE_LINE_MIN 52 /* columns: a name of 15 and the figures */
 
 void progress_init(struct progress *p, uint64_t now_ms) {
@@ -144,6 +145,20 @@ static int add_total_line(struct buf *out, const struct progress *p, const struc
     return err;
 }
 
+/* An outage that is retried. */
+static int add_outage_line(struct buf *out, const struct producer_counts *c) {
+    char text[UNITS_TEXT_SIZE];
+    int err = text_add_printable(out, slice_of(c->outage));
+    return err ? err
+               : buf_addf(out, "; retried for %s (%" PRIu32 " of %" PRIu32 " uploader%s)\n",
+                          format_duration(c->outage_ms / 1000, text), c->outage_uploaders, c->uploaders,
+                          c->uploaders == 1 ? "" : "s");
+}
+
+static bool has_outage(const struct producer_counts *c) {
+    return c->outage_ms >= OUTAGE_MS && c->outage[0];
+}
+
 static void write_all(const struct buf *out) {
     size_t at = 0;
     while (at < out->len) {
@@ -173,6 +188,20 @@ static void cut_line(struct buf *out, size_t start, int columns) {
         out->len = start + (size_t)columns - 1;
 }
 
+/* The same for text of any characters, which ends with a newline. */
+static int cut_text_line(struct buf *out, size_t start, int columns) {
+    size_t at = start, n;
+    int used = 0;
+    while (at + 1 < out->len) {
+        used += character_columns(out->data + at, out->len - at, &n);
+        if (used > columns)
+            break;
+        at += n;
+    }
+    out->len = at;
+    return buf_add_byte(out, '\n');
+}
+
 void progress_draw(struct progress *p, const struct producer_counts *c, const struct producer_file_view *files,
                    size_t count, uint64_t now_ms) {
     struct buf out = BUF_INIT;
@@ -183,6 +212,13 @@ void progress_draw(struct progress *p, const struct producer_counts *c, const st
     progress_erase(p);
     for (size_t i = 0; p->terminal && wide && i < count && i < PROGRESS_FILES && err == 0; i++, lines++)
         err = add_file_line(&out, &files[i], columns - 1);
+    size_t outage = out.len;
+    if (err == 0 && has_outage(c)) {
+        err = add_outage_line(&out, c);
+        lines++;
+        if (p->terminal && err == 0)
+            err = cut_text_line(&out, outage, columns - 1);
+    }
     size_t total = out.len;
     if (err == 0)
         err = add_total_line(&out, p, c);

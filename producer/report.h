@@ -35,6 +35,9 @@ struct producer_counts {
     uint64_t lease_bytes;  /* the bytes of these transfers; less bytes_moving is what is left of them */
     uint32_t outstanding;  /* offers nobody answered yet */
     uint32_t uploaders, slots, free;
+    char outage[256];   /* what uploaders retry and what keeps failing; empty: nothing */
+    uint64_t outage_ms; /* for how long */
+    uint32_t outage_uploaders;
     uint32_t local_uploaders; /* that `set` wants each cp to run; 0: as it was started */
     bool walking;             /* more files may come */
     bool connected;           /* to a consumer */

@@ -16,21 +16,22 @@
 
 /* Page after page. */
 static int show(struct session *session, bool json) {
+    struct status_groups groups = {.rate = 0};
     uint64_t from = 0;
     do {
         struct msg question = {.type = MSG_STATUS, .status = {.from = from}}, *answer;
         int err = question_ask(session, &question, MSG_STATE, ANSWER_MS, &answer);
         if (!err && from == 0)
-            err = status_view_consumer(&answer->state, json);
+            err = status_view_consumer(&answer->state, json, &groups);
         if (!err)
-            err = status_view_uploads(&answer->state, json);
+            err = status_view_uploads(&answer->state, json, &groups);
         if (err)
             return err;
         if (answer->state.next <= from) /* 0 on the last; and never backwards */
-            return 0;
+            break;
         from = answer->state.next;
     } while (signals_stop_count() == 0);
-    return 0;
+    return json ? 0 : status_view_groups(&groups);
 }
 
 static int from_consumer(const char *endpoint, bool json) {
@@ -44,20 +45,24 @@ static int from_consumer(const char *endpoint, bool json) {
 
 struct stored {
     bool json;
+    struct status_groups groups;
 };
 
 static int each_stored(void *arg, const struct upload_summary *u) {
-    const struct stored *s = arg;
+    struct stored *s = arg;
     if (u->state != UPLOAD_UNFINISHED && u->state != UPLOAD_FAILED)
         return 0;
-    return status_view_stored(u, s->json);
+    return status_view_stored(u, s->json, &s->groups);
 }
 
 static int from_disk(const char *dir, bool json) {
     struct stored s = {.json = json};
     struct journal_totals totals;
     int err = journal_summary_read(dir, each_stored, &s, &totals);
-    return err && err != ERR_DAMAGED ? err : status_view_totals(&totals, dir, json);
+    if (err && err != ERR_DAMAGED)
+        return err;
+    err = json ? 0 : status_view_groups(&s.groups);
+    return err ? err : status_view_totals(&totals, dir, json);
 }
 
 /* Does the process that wrote the file still live? A file from before the last boot says nothing of processes now; one

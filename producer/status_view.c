@@ -7,6 +7,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define OUTAGE_MS 2000 /* what fails for less is not shown */
+#define NAMED_MAX 10   /* uploads of a group that are shown with their names */
+#define EXAMPLES_MAX 2 /* the same of failed ones, for each reason */
+
 static const char *role_name(enum role role) {
     return role == ROLE_PRODUCER ? "producer" : role == ROLE_UPLOADER ? "uploader" : "reader";
 }
@@ -48,6 +52,10 @@ static int json_worker(const struct worker_status *w) {
         json_line_number(&l, "retries", w->retries);
         json_line_number(&l, "bwlimit", w->bwlimit);
         json_line_number(&l, "fetched_bytes", w->fetched_bytes);
+        if (w->outage_ms) {
+            json_line_text(&l, "outage", w->outage);
+            json_line_number(&l, "outage_ms", w->outage_ms);
+        }
     }
     json_line_number(&l, "silent_ms", w->silent_ms);
     int err = json_line_end(&l);
@@ -90,6 +98,10 @@ static int json_upload(const struct upload_status *u) {
     json_line_number(&l, "chunks_done", u->chunks_done);
     json_line_number(&l, "leases", u->leases);
     json_line_number(&l, "second", u->second);
+    if (u->klass) {
+        json_line_text(&l, "class", slice_of(fail_class_name(u->klass)));
+        json_line_text(&l, "error", u->error);
+    }
     return json_line_end(&l);
 }
 
@@ -113,6 +125,16 @@ static int print_trouble(const struct trouble *t) {
     return err;
 }
 
+/* An outage that is retried. */
+static int print_outage(const struct worker_status *w) {
+    char text[UNITS_TEXT_SIZE];
+    int err = print_printable("retrying  ", w->worker, ": ");
+    if (!err)
+        err = print_printable("", w->outage, "");
+    printf("; for %s\n", format_duration(w->outage_ms / 1000, text));
+    return err;
+}
+
 static int print_worker(const struct worker_status *w) {
     char rate[UNITS_TEXT_SIZE], sent[UNITS_TEXT_SIZE], fetched[UNITS_TEXT_SIZE];
     printf("%-9s ", role_name(w->role));
@@ -129,7 +151,7 @@ static int print_worker(const struct worker_status *w) {
     putchar('\n');
     for (size_t i = 0; !err && i < w->trouble_count; i++)
         err = print_trouble(&w->troubles[i]);
-    return err;
+    return err || w->outage_ms < OUTAGE_MS ? err : print_outage(w);
 }
 
 static int print_brake(const struct brake_status *b) {
@@ -161,8 +183,10 @@ static int print_limits(const struct msg_state *s) {
     return err;
 }
 
-int status_view_consumer(const struct msg_state *s, bool json) {
+int status_view_consumer(const struct msg_state *s, bool json, struct status_groups *g) {
     int err = 0;
+    for (size_t i = 0; i < s->worker_count; i++)
+        g->rate += s->workers[i].rate;
     if (json) {
         err = json_consumer(s);
     } else {
@@ -190,43 +214,92 @@ static int print_names(struct slice src, struct slice dest) {
     return err ? err : print_printable("", dest, "\n");
 }
 
-static int print_upload(const struct upload_status *u) {
+static int print_upload(const struct upload_status *u, const char *word) {
     char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE], moving[UNITS_TEXT_SIZE];
-    printf("upload    %3u%%  %s of %s", percent(u->done_bytes, u->size), format_size(u->done_bytes, done),
+    printf("%-9s %3u%%  %s of %s", word, percent(u->done_bytes, u->size), format_size(u->done_bytes, done),
            format_size(u->size, size));
     if (u->leases)
         printf(", %s moving in %" PRIu32 " transfer%s", format_size(u->moving_bytes, moving), u->leases,
                u->leases == 1 ? "" : "s");
     if (u->second)
         printf(" (%" PRIu32 " of them second ones, for slow chunks)", u->second);
-    return print_names(u->path, u->dest);
+    int err = print_names(u->path, u->dest);
+    if (!err && u->klass)
+        err = print_printable("               ", u->error, "\n");
+    return err;
 }
 
-int status_view_uploads(const struct msg_state *s, bool json) {
+/* ---- groups ---- */
+
+static struct status_group *group_of(struct status_groups *g, const struct upload_status *u) {
+    return u->leases ? &g->moving : u->klass ? &g->failed[u->klass <= FAIL_NOBODY ? u->klass : 0] : &g->waiting;
+}
+
+static int view_upload(struct status_groups *g, const struct upload_status *u, const char *word) {
+    struct status_group *group = group_of(g, u);
+    bool named = group->count < (u->klass && !u->leases ? EXAMPLES_MAX : NAMED_MAX);
+    group->count++;
+    group->size += u->size;
+    group->done_bytes += u->done_bytes;
+    return named ? print_upload(u, u->klass && !u->leases ? "failed" : word) : 0;
+}
+
+static void print_rest(const struct status_group *group, uint64_t named, const char *word, const char *why) {
+    char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE];
+    if (group->count <= named)
+        return;
+    printf("%-9s %" PRIu64 " uploads in all%s%s", word, group->count, why[0] ? ": " : "", why);
+    if (group->size) /* a `fail` line of the journal does not say it */
+        printf(", %s of %s", format_size(group->done_bytes, done), format_size(group->size, size));
+    putchar('\n');
+}
+
+/* What is left of the uploads that can go on, at the rate of now. */
+static void print_eta(const struct status_groups *g) {
+    char left[UNITS_TEXT_SIZE], rate[UNITS_TEXT_SIZE], eta[UNITS_TEXT_SIZE];
+    uint64_t bytes = g->moving.size - g->moving.done_bytes + g->waiting.size - g->waiting.done_bytes;
+    if (g->rate && bytes)
+        printf("left      %s at %s, ETA %s\n", format_size(bytes, left), format_rate((double)g->rate, rate),
+               format_duration(bytes / g->rate, eta));
+}
+
+int status_view_groups(const struct status_groups *g) {
+    print_rest(&g->moving, NAMED_MAX, "moving", "");
+    print_rest(&g->waiting, NAMED_MAX, "waiting", "");
+    for (enum fail_class c = FAIL_NONE; c <= FAIL_NOBODY; c++)
+        print_rest(&g->failed[c], EXAMPLES_MAX, "failed", fail_class_name(c));
+    print_eta(g);
+    return output_check();
+}
+
+int status_view_uploads(const struct msg_state *s, bool json, struct status_groups *g) {
     int err = 0;
     for (size_t i = 0; !err && i < s->upload_count; i++)
-        err = json ? json_upload(&s->uploads[i]) : print_upload(&s->uploads[i]);
+        err = json ? json_upload(&s->uploads[i]) : view_upload(g, &s->uploads[i], "upload");
     return err ? err : output_check();
 }
 
-int status_view_stored(const struct upload_summary *u, bool json) {
-    if (json) {
-        struct upload_status now = {
-            .upload = u->id,
-            .path = u->src,
-            .dest = u->dest,
-            .size = u->size,
-            .done_bytes = u->done_bytes,
-            .chunks = u->geometry.chunks,
-            .chunks_done = u->chunks_done,
-        };
-        int err = json_upload(&now);
-        return err ? err : output_check();
-    }
-    char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE];
-    printf("%s  %3u%%  %s of %s", u->state == UPLOAD_FAILED ? "failed    " : "unfinished",
-           percent(u->done_bytes, u->size), format_size(u->done_bytes, done), format_size(u->size, size));
-    int err = print_names(u->src, u->dest);
+static enum fail_class class_of(struct slice name) {
+    for (enum fail_class c = FAIL_NONE + 1; c <= FAIL_NOBODY; c++)
+        if (slice_equal(name, slice_of(fail_class_name(c))))
+            return c;
+    return FAIL_NONE;
+}
+
+int status_view_stored(const struct upload_summary *u, bool json, struct status_groups *g) {
+    bool failed = u->state == UPLOAD_FAILED;
+    struct upload_status now = {
+        .upload = u->id,
+        .path = u->src,
+        .dest = u->dest,
+        .size = u->size,
+        .done_bytes = u->done_bytes,
+        .chunks = u->geometry.chunks,
+        .chunks_done = u->chunks_done,
+        .klass = failed ? class_of(u->klass) : FAIL_NONE,
+        .error = failed ? u->error : slice_of(""),
+    };
+    int err = json ? json_upload(&now) : view_upload(g, &now, failed ? "failed" : "unfinished");
     return err ? err : output_check();
 }
 

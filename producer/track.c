@@ -382,6 +382,12 @@ static void note_fleet(struct core *c, const struct msg_records *m, uint64_t now
     c->counts.slots = m->fleet.slots;
     c->counts.free = m->fleet.free;
     c->counts.local_uploaders = m->fleet.local_uploaders;
+    c->counts.outage_ms = m->fleet.outage_ms;
+    c->counts.outage_uploaders = m->fleet.outage_uploaders;
+    snprintf(c->counts.outage, sizeof c->counts.outage, "%.*s",
+             (int)(m->fleet.outage.len < 255 ? m->fleet.outage.len : 255),
+             m->fleet.outage.len ? m->fleet.outage.ptr : "");
+    c->fleet.outage = slice_of(""); /* the message is gone when this returns */
 }
 
 int track_records(struct core *c, uint64_t now_ms, const struct msg_records *m) {

@@ -183,6 +183,8 @@ static bool send_heartbeat(struct uploader *u) {
     struct endpoint_use uses[PROTO_ENDPOINTS_MAX];
     struct trouble troubles[PROTO_TROUBLES_MAX];
     size_t use_count = shared_report(u, uses), trouble_count = troubles_report(&u->troubles, troubles, u->now_ms);
+    char outage[SHARED_OUTAGE_SIZE];
+    uint64_t outage_ms = shared_outage(u, outage);
     struct msg m = {.type = MSG_HEARTBEAT,
                     .heartbeat = {.slots = u->limiter.limit,
                                   .active = u->limiter.active,
@@ -198,7 +200,9 @@ static bool send_heartbeat(struct uploader *u) {
                                   .endpoint_count = use_count,
                                   .fetched_bytes = fetches_bytes(u->fetches),
                                   .troubles = troubles,
-                                  .trouble_count = trouble_count}};
+                                  .trouble_count = trouble_count,
+                                  .outage = slice_of(outage),
+                                  .outage_ms = outage_ms}};
     uint64_t number, sent_ms = clock_ms();
     int err = session_send(u->session, &m, &number);
     if (err)

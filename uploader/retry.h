@@ -51,6 +51,7 @@ struct retry_endpoint {
         failing_ms;    /* first failure since the last success, or since it was last tried after a long pause; 0 none */
     uint64_t again_ms; /* when the last failure's wait ends */
     uint64_t success_ms;         /* last success; 0 none yet */
+    char failure[160];           /* the last failure that is retried, for people */
     uint64_t brake_until_ms;     /* 0 not braked */
     uint64_t throttled_until_ms; /* the same after a reply that asked for less; the fleet's brake takes its place */
 

@@ -10,6 +10,8 @@
 #include "system/log.h"
 #include "uploader/uploader_parts.h"
 
+#include <stdio.h>
+
 #define CLAIMED_FOR_MS 1000 /* so much of what the brake lets start is claimed ahead */
 #define STARTS_DEPTH 0.1    /* of a second, but at least: */
 #define LEAST_DEPTH 1500    /* one request, and what comes while somebody is a little late to take it */
@@ -152,6 +154,21 @@ size_t shared_report(struct uploader *u, struct endpoint_use uses[PROTO_ENDPOINT
         };
     }
     return count;
+}
+
+uint64_t shared_outage(const struct uploader *u, char text[SHARED_OUTAGE_SIZE]) {
+    const struct retry_endpoint *worst = NULL;
+    for (size_t i = 0; i < u->endpoints.count; i++) {
+        const struct retry_endpoint *e = &u->endpoints.items[i];
+        bool down = e->failing_ms && e->failure[0] && u->now_ms <= e->again_ms + RETRY_IDLE_MS;
+        if (down && (!worst || e->failing_ms < worst->failing_ms))
+            worst = e;
+    }
+    text[0] = '\0';
+    if (!worst)
+        return 0;
+    snprintf(text, SHARED_OUTAGE_SIZE, "%.150s%s%s", worst->name, worst->name[0] ? ": " : "", worst->failure);
+    return u->now_ms > worst->failing_ms ? u->now_ms - worst->failing_ms : 1;
 }
 
 /* That it could use more is told at once, when the last HEARTBEAT said it could not. */

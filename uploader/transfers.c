@@ -242,6 +242,8 @@ static void retry(struct uploader *u, struct entry **e) {
         return;
     }
     struct retry_decision d = decide(u, *e, endpoint);
+    snprintf(endpoint->failure, sizeof endpoint->failure, "%.*s", (int)sizeof endpoint->failure - 1,
+             (*e)->task.result.error);
     switch (d.action) {
     case RETRY_AGAIN:
         u->retries++;

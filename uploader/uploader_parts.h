@@ -132,6 +132,9 @@ uint64_t shared_start_ms(struct uploader *u, struct retry_endpoint *e);
 uint32_t shared_room(const struct uploader *u);
 /* Jobs that wait for a slot and are more than there will be slots for soon go back at once. */
 void shared_trim(struct uploader *u);
+/* What fails for longest while it is retried, with its cause, and for how long. 0: nothing is, text is empty. */
+#define SHARED_OUTAGE_SIZE 320
+uint64_t shared_outage(const struct uploader *u, char text[SHARED_OUTAGE_SIZE]);
 size_t shared_report(struct uploader *u, struct endpoint_use uses[PROTO_ENDPOINTS_MAX]);
 void shared_watch(struct uploader *u);
 void shared_reported(struct uploader *u);

@@ -314,6 +314,8 @@ struct msg_heartbeat {
     size_t endpoint_count;
     struct trouble *troubles;
     size_t trouble_count;
+    struct slice outage; /* what is retried and keeps failing, for people; empty: nothing */
+    uint64_t outage_ms;  /* for how long */
 };
 struct brake { /* what an uploader may ask of one store's endpoint */
     struct slice endpoint;
@@ -451,6 +453,9 @@ struct fleet {
     uint64_t retries;
     uint32_t unable;          /* uploaders of the fleet that released something of this producer as not-here */
     uint32_t local_uploaders; /* SET: processes that each `cp` runs; 0: as it was started */
+    struct slice outage;      /* of the uploader that fails for longest */
+    uint64_t outage_ms;
+    uint32_t outage_uploaders; /* that have an outage */
 };
 struct msg_records {
     uint64_t epoch;
@@ -476,7 +481,9 @@ struct upload_status {
     struct slice path, dest;
     uint64_t size, done_bytes, moving_bytes;
     uint32_t chunks, chunks_done, leases;
-    uint32_t second; /* of the leases: second ones */
+    uint32_t second;       /* of the leases: second ones */
+    enum fail_class klass; /* it failed and was not planned again since; FAIL_NONE: it did not */
+    struct slice error;
 };
 struct worker_status {
     enum role role;
@@ -487,6 +494,8 @@ struct worker_status {
     uint64_t bwlimit;                              /* that it keeps to; 0 none */
     struct trouble *troubles;
     size_t trouble_count;
+    struct slice outage; /* as in HEARTBEAT */
+    uint64_t outage_ms;
 };
 struct brake_status { /* a store's endpoint that the fleet goes easy on */
     struct slice endpoint;

@@ -248,6 +248,9 @@ static const struct field fleet_fields[] = {
     NUMBER(fleet, 7, retries, OPTIONAL, ANY64),
     NUMBER(fleet, 8, unable, OPTIONAL, ANY32),
     NUMBER(fleet, 20, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),
+    TEXT(fleet, 120, outage, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(fleet, 121, outage_ms, OPTIONAL, ANY64),
+    NUMBER(fleet, 122, outage_uploaders, OPTIONAL, ANY32),
 };
 static const struct shape fleet_shape = SHAPE("fleet", fleet, fleet_fields);
 
@@ -262,6 +265,8 @@ static const struct field upload_status_fields[] = {
     NUMBER(upload_status, 8, chunks_done, OPTIONAL, CHUNKS_MAX),
     NUMBER(upload_status, 9, leases, OPTIONAL, ANY32),
     NUMBER(upload_status, 40, second, OPTIONAL, ANY32),
+    ENUM(upload_status, 120, klass, OPTIONAL, FAIL_NOBODY),
+    TEXT(upload_status, 121, error, OPTIONAL, PROTO_TEXT_MAX),
 };
 static const struct shape upload_status_shape = SHAPE("upload_status", upload_status, upload_status_fields);
 
@@ -278,6 +283,8 @@ static const struct field worker_status_fields[] = {
     NUMBER(worker_status, 10, fetched_bytes, OPTIONAL, ANY64),
     NUMBER(worker_status, 20, bwlimit, OPTIONAL, ANY64),
     LIST(worker_status, 110, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
+    TEXT(worker_status, 120, outage, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(worker_status, 121, outage_ms, OPTIONAL, ANY64),
 };
 static const struct shape worker_status_shape = SHAPE("worker_status", worker_status, worker_status_fields);
 
@@ -358,6 +365,8 @@ static const struct field heartbeat_fields[] = {
     LIST(msg_heartbeat, 23, endpoints, endpoint_count, PROTO_ENDPOINTS_MAX, endpoint_use_shape),
     NUMBER(msg_heartbeat, 30, fetched_bytes, OPTIONAL, ANY64),
     LIST(msg_heartbeat, 110, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
+    TEXT(msg_heartbeat, 120, outage, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(msg_heartbeat, 121, outage_ms, OPTIONAL, ANY64),
 };
 static const struct field beat_fields[] = {
     LIST(msg_beat, 1, invalid, invalid_count, PROTO_LIST_MAX, ref_shape),

@@ -24,10 +24,22 @@ static struct {
     void *before_arg;
 } state = {.program = "chunklift", .level = LOG_INFO};
 
+/* The last lines, by hash. A line is written SAME_MAX times in SAME_MS, then counted; when it comes again after that
+ * time it says how many were left out. */
+#define SAME_LINES 16
+#define SAME_MAX 3
+#define SAME_MS 5000
+
+static struct same_line {
+    uint64_t hash, since_ms;
+    unsigned count;
+} same_lines[SAME_LINES];
+
 void log_setup(const char *program, enum log_level level, bool timestamps) {
     snprintf(state.program, sizeof state.program, "%s", program);
     state.level = level;
     state.timestamps = timestamps;
+    memset(same_lines, 0, sizeof same_lines);
 }
 
 void log_set_json(bool on) {
@@ -124,6 +136,40 @@ static void write_json(enum log_level level, const char *text, size_t len) {
     write_line(STDOUT_FILENO, line, used);
 }
 
+/* ---- the same line again and again ---- */
+
+/* FNV-1a */
+static uint64_t hash_text(const char *text) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static struct same_line *same_line_of(uint64_t hash) {
+    struct same_line *oldest = same_lines;
+    for (size_t i = 0; i < SAME_LINES; i++) {
+        if (same_lines[i].count && same_lines[i].hash == hash)
+            return &same_lines[i];
+        if (same_lines[i].since_ms < oldest->since_ms)
+            oldest = &same_lines[i];
+    }
+    *oldest = (struct same_line){.hash = hash};
+    return oldest;
+}
+
+/* false: leave it out. *left_out: how many were, before this one. */
+static bool may_repeat(const char *text, unsigned *left_out) {
+    uint64_t now = clock_ms();
+    struct same_line *same = same_line_of(hash_text(text));
+    *left_out = 0;
+    if (same->count && now < same->since_ms + SAME_MS)
+        return ++same->count <= SAME_MAX;
+    *left_out = same->count > SAME_MAX ? same->count - SAME_MAX : 0;
+    *same = (struct same_line){.hash = same->hash, .since_ms = now, .count = 1};
+    return true;
+}
+
 __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level, const char *format, va_list args) {
     if (level > state.level)
         return;
@@ -134,6 +180,14 @@ __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level,
         len = 0;
     if ((size_t)len >= sizeof text)
         len = (int)sizeof text - 1;
+    unsigned left_out = 0;
+    if (level < LOG_DEBUG && !may_repeat(text, &left_out)) {
+        errno = saved;
+        return;
+    }
+    if (left_out)
+        len += snprintf(text + len, sizeof text - (size_t)len, " (%u more like this were left out)", left_out);
+    len = (size_t)len >= sizeof text ? (int)sizeof text - 1 : len;
     char when[RFC3339_SIZE] = "";
     if (state.timestamps)
         rfc3339_format(clock_real_us(), when);

@@ -498,8 +498,48 @@ static void test_deserted_after_the_last_bye(void **state) {
     assert_false(consumer_is_deserted(w.c, 5000, w.now));
 }
 
-UNIT_MAIN(WORLD_TEST(test_a_producer_follows_its_own), WORLD_TEST(test_a_reader_follows_all_or_one),
-          WORLD_TEST(test_lines_come_in_pages), WORLD_TEST(test_a_cursor_from_before_hello_is_gone),
+/* STATE says why an upload failed, until it is planned again, and what an uploader retries; producers hear of the
+ * latter. */
+static void test_failures_and_outages_are_told(void **state) {
+    (void)state;
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    struct plan_file file = world_file("/src", "s3://bucket/key", 3 * PART);
+    struct id128 id = world_plan('P', &file).upload;
+    struct result failed = world_result(world_ref(JOB_BEGIN, id, 0), "");
+    failed.outcome = OUTCOME_FAILED;
+    failed.klass = FAIL_DENIED;
+    failed.error = slice_of("403 AccessDenied");
+    world_claim('U', failed.ref, "");
+    assert_int_equal(world_complete('U', &failed).kind, ACK_RECORDED);
+    struct msg beat = {.type = MSG_HEARTBEAT};
+    beat.heartbeat = (struct msg_heartbeat){.slots = 8, .outage = slice_of("https://s3: refused"), .outage_ms = 2500};
+    world_say('U', &beat);
+    struct msg status = {.type = MSG_STATUS};
+    world_say('P', &status);
+    const struct msg_state *s = &world_answer('P', MSG_STATE)->state;
+    assert_int_equal(s->uploads[0].klass, FAIL_DENIED);
+    assert_true(slice_equal(s->uploads[0].error, slice_of("403 AccessDenied")));
+    const struct worker_status *u = &s->workers[s->workers[0].role == ROLE_UPLOADER ? 0 : 1];
+    assert_true(slice_equal(u->outage, slice_of("https://s3: refused")));
+    assert_int_equal(u->outage_ms, 2500);
+    const struct fleet *fleet = &world_tail('P', 1, 0, TAIL_MINE, id)->fleet;
+    assert_int_equal(fleet->outage_ms, 2500);
+    assert_int_equal(fleet->outage_uploaders, 1);
+    assert_true(slice_equal(fleet->outage, slice_of("https://s3: refused")));
+    world_plan('P', &file);
+    beat.heartbeat = (struct msg_heartbeat){.slots = 8};
+    world_say('U', &beat);
+    world_say('P', &status);
+    s = &world_answer('P', MSG_STATE)->state;
+    assert_int_equal(s->uploads[0].klass, FAIL_NONE);
+    assert_int_equal(s->uploads[0].error.len, 0);
+    assert_int_equal(s->workers[0].outage_ms + s->workers[1].outage_ms, 0);
+}
+
+UNIT_MAIN(WORLD_TEST(test_failures_and_outages_are_told), WORLD_TEST(test_a_producer_follows_its_own),
+          WORLD_TEST(test_a_reader_follows_all_or_one), WORLD_TEST(test_lines_come_in_pages),
+          WORLD_TEST(test_a_cursor_from_before_hello_is_gone),
           WORLD_TEST(test_an_event_cursor_of_another_epoch_is_gone), WORLD_TEST(test_events_too_old_are_gone),
           cmocka_unit_test(test_lines_too_old_are_gone), WORLD_TEST(test_waiting),
           WORLD_TEST(test_a_new_question_takes_the_place_of_the_old), WORLD_TEST(test_the_fleet_is_shared),

@@ -126,6 +126,27 @@ static void test_errno_is_kept(void **state) {
     assert_int_equal(after, ENOSPC);
 }
 
+static size_t lines_of(const char *text) {
+    size_t count = 0;
+    for (; *text; text++)
+        count += *text == '\n';
+    return count;
+}
+
+static void test_the_same_line_is_written_three_times(void **state) {
+    (void)state;
+    capture_begin(&out, 2);
+    for (int i = 0; i < 50; i++) {
+        log_warn("s3://b: the store does not answer");
+        log_info("another line");
+    }
+    assert_int_equal(lines_of(capture_end(&out)), 6);
+    capture_begin(&out, 2);
+    for (int i = 0; i < 50; i++)
+        log_error("file %d: cannot be read", i); /* no two of these are the same */
+    assert_int_equal(lines_of(capture_end(&out)), 50);
+}
+
 /* {"event":"log","ts":…,"level":…,"text":…} on stdout, besides the line on stderr. */
 static void test_json(void **state) {
     (void)state;
@@ -150,4 +171,6 @@ UNIT_MAIN(cmocka_unit_test_setup(test_one_line_with_the_program, setup),
           cmocka_unit_test_setup(test_level_hides_the_less_important, setup),
           cmocka_unit_test_setup(test_timestamp, setup),
           cmocka_unit_test_setup(test_before_line_is_called_only_for_lines_shown, setup),
-          cmocka_unit_test_setup(test_errno_is_kept, setup), cmocka_unit_test_setup(test_json, setup))
+          cmocka_unit_test_setup(test_errno_is_kept, setup),
+          cmocka_unit_test_setup(test_the_same_line_is_written_three_times, setup),
+          cmocka_unit_test_setup(test_json, setup))

@@ -67,6 +67,29 @@ static void test_many_changes_are_one_drawing(void **state) {
     assert_int_equal(shown, 3000);
 }
 
+/* What fails and is retried is named after 2 s. */
+static void test_an_outage_is_shown_with_its_cause(void **state) {
+    static struct capture seen;
+    struct progress p;
+    struct producer_counts c = {.bytes_total = 1 << 20, .connected = true, .uploaders = 2, .outage_uploaders = 1};
+    (void)state;
+    snprintf(c.outage, sizeof c.outage, "https://s3.example: Connection refused");
+    for (int terminal = 0; terminal <= 1; terminal++) {
+        progress_init(&p, 1000);
+        p.terminal = terminal;
+        c.outage_ms = 1900;
+        capture_begin(&seen, STDERR_FILENO);
+        progress_draw(&p, &c, NULL, 0, 2000);
+        assert_null(strstr(capture_end(&seen), "refused"));
+        c.outage_ms = 2100;
+        capture_begin(&seen, STDERR_FILENO);
+        progress_draw(&p, &c, NULL, 0, 7000);
+        assert_non_null(
+            strstr(capture_end(&seen), "https://s3.example: Connection refused; retried for 00:02 (1 of 2"));
+        assert_int_equal(p.lines, terminal ? 2 : 0);
+    }
+}
+
 static void test_elsewhere_than_on_a_terminal_it_is_a_line_every_five_seconds(void **state) {
     static struct capture seen;
     struct progress p;
@@ -84,7 +107,8 @@ static void test_elsewhere_than_on_a_terminal_it_is_a_line_every_five_seconds(vo
     assert_int_equal(shown, 21000);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_rate_is_that_of_the_last_seconds),
+UNIT_MAIN(cmocka_unit_test(test_an_outage_is_shown_with_its_cause),
+          cmocka_unit_test(test_rate_is_that_of_the_last_seconds),
           cmocka_unit_test(test_rate_survives_bytes_that_were_lost), cmocka_unit_test(test_eta),
           cmocka_unit_test(test_many_changes_are_one_drawing),
           cmocka_unit_test(test_elsewhere_than_on_a_terminal_it_is_a_line_every_five_seconds))
