@@ -171,6 +171,23 @@ static int compare(const struct local *s, int fd, char *why, size_t why_size) {
     return err ? err : ERR_CHANGED;
 }
 
+/* By its path alone, without a descriptor. */
+static int compare_path(const struct local *s, char *why, size_t why_size) {
+    struct stat st;
+    struct fileid now, planned = s->planned;
+    if (stat(s->path, &st) != 0) {
+        snprintf(why, why_size, "%s", strerror(errno));
+        return ERR_CHANGED;
+    }
+    fileid_from_stat(&st, &now);
+    if (!fileid_inodes_are_stable(s->fd))
+        planned.ino = 0;
+    const char *difference = fileid_difference(&planned, &now, s->same_boot);
+    if (difference)
+        snprintf(why, why_size, "%s", difference);
+    return difference ? ERR_CHANGED : 0;
+}
+
 /* Opens by path and compares; *fd is -1 on error. */
 static int open_and_compare(const struct local *s, int *fd, char *why, size_t why_size) {
     int err = open_beneath(s->root->fd, s->root->dir, s->path, fd);
@@ -222,6 +239,8 @@ static int compare_again(const struct local *s, char *why, size_t why_size) {
     if (err)
         return err;
     err = open_and_compare(s, &fd, why, why_size);
+    if (err == ERR_DESCRIPTORS) /* only its identity is wanted: it was opened beneath its root */
+        return compare_path(s, why, why_size);
     if (err == ERR_NOT_FOUND) /* why says so */
         return ERR_CHANGED;
     if (!err)

@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from support.box import random_file, sha256_of
+from support.box import preloaded, random_file, sha256_of, wait_for
 
 MIB = 1 << 20
 NEEDED = re.compile(r"the limit of open files is (\d+), and at least (\d+) are needed")
@@ -65,6 +65,22 @@ def test_the_soft_limit_is_raised(box):
 def test_each_program_says_what_it_needs(box, program, args):
     done = box.run("--journal", box.journal, *args, program=program, status=3, preexec_fn=limited(resource.RLIMIT_NOFILE, 20))
     assert NEEDED.search(done.stderr) and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_an_open_without_a_descriptor_is_tried_again(box):
+    """Of an uploader that finds none at each seventh open, no file fails."""
+    src, out = box.dir / "src", box.dir / "out"
+    for n in range(25):
+        random_file(src / f"f{n}", 100 + n, seed=n)
+    random_file(src / "big", 3 * MIB)
+    consumer, jobs = (f"ipc://{box.dir}/run/{name}" for name in ("consumer", "jobs"))
+    child = box.start("--journal", box.journal, "--bind", consumer, program="chunklift-consumer")
+    wait_for(lambda: "serving" in child.log.read_text(), what="a consumer that serves")
+    box.start("--consumer", consumer, "--jobs", jobs, "--root", src, "--allow", f"file://{out}/", program="chunklift-uploader",
+              env={**preloaded("few_files"), "FEW_FILES": "7"})
+    box.run("--consumer", consumer, "--jobs", jobs, "--chunk-size", "1MiB", "-r", src, f"{out}/", program="chunklift-producer")
+    for path in src.iterdir():
+        assert sha256_of(path) == sha256_of(out / path.name), path
 
 
 def test_a_file_that_may_not_be_so_large_fails_by_name(box):
