@@ -3,7 +3,7 @@
  *
  * Order of judgement: what is over (DONE, ENDED, UNKNOWN) · what can never be (STALE) · whose it is already (own again,
  * HELD, or a second lease by rule 12) · what must come first (LATER, rules 9 and 10) · whom a restart owes the first
- * word (GRACE, rule 6).
+ * word (GRACE, rule 6). Nothing new begins of an upload whose producers were told to stop (DRAIN).
  */
 #include "consumer/core.h"
 #include "system/fault.h"
@@ -113,8 +113,9 @@ static bool another_host_is_free(const struct consumer *c, const struct lease *l
 
 static bool may_be_second(const struct consumer *c, const struct peer *peer, const struct claim *claim,
                           const struct upload *u, const struct lease *l) {
-    if (c->o.no_second_lease || !claim->second || !u || c->draining || c->leases.seconds >= SECOND_LEASES_MAX ||
-        core_in_grace(c, u) || is_too_early(c, u, claim->ref.kind) || !claim_is_slow(c, l))
+    if (c->o.no_second_lease || !claim->second || !u || c->draining || stops_upload(c, u) ||
+        c->leases.seconds >= SECOND_LEASES_MAX || core_in_grace(c, u) || is_too_early(c, u, claim->ref.kind) ||
+        !claim_is_slow(c, l))
         return false;
     return strcmp(peer->boot, l->peer->boot) != 0 || !another_host_is_free(c, l);
 }
@@ -133,6 +134,8 @@ static struct verdict judge(const struct consumer *c, const struct peer *peer, c
     l = l && !l->lost ? l : other; /* what stands in nobody's way */
     if (!l && c->draining)
         return deny(WHY_LATER, DRAINING_MS);
+    if (!l && u && !claim->held && stops_upload(c, u))
+        return deny(WHY_DRAIN, DRAINING_MS);
     if (!l && u && !(claim->held && core_may_adopt(c) && claim_is_adoptable(u, &claim->ref)) &&
         is_too_early(c, u, claim->ref.kind))
         return deny(WHY_LATER, LATER_MS);

@@ -189,6 +189,11 @@ int parts_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUS
 int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK; /* status.c */
 int forget_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK;
 
+/* stops.c: every producer of u was told to stop. */
+bool stops_upload(const struct consumer *c, const struct upload *u);
+/* This one was; uploaders hear which of their leases must not begin. */
+int stops_begin(struct consumer *c, struct peer *producer) MUST_CHECK;
+
 int tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK; /* tail.c */
 /* Answers those whose time has come, a bounded amount of disk reads; c->more when some must wait for the next round. */
 int tail_answer_due(struct consumer *c) MUST_CHECK;

@@ -61,6 +61,7 @@ struct peer {
     unsigned place; /* below PRODUCERS_MAX */
     uint64_t since_seq, since_event;
     uint64_t fleet_version; /* of what was set, as it was last told */
+    bool stops;             /* it said so in a TAIL: no job of its uploads begins any more */
 
     /* the one outstanding TAIL */
     bool tailing;

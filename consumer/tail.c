@@ -34,7 +34,7 @@ int tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     peer->tail_asked_ms = core_time(c);
     if (peer->tail.wait_ms > WAIT_MAX_MS)
         peer->tail.wait_ms = WAIT_MAX_MS;
-    return 0;
+    return m->tail.stops && peer->role == ROLE_PRODUCER && !peer->stops ? stops_begin(c, peer) : 0;
 }
 
 static bool has_news(const struct consumer *c, const struct peer *peer) {

@@ -26,6 +26,7 @@ static void share(struct cp_options *o) {
     o->supervise.region = b->config.region;
     o->supervise.profile = b->config.profile;
     o->supervise.retry_for_ms = b->config.retry_for_ms;
+    o->supervise.drain_for_ms = b->config.drain_for_ms ? b->config.drain_for_ms : DRAIN_FOR_MS;
     o->supervise.keys = b->keys;
     o->supervise.verbose = b->verbose;
     o->supervise.quiet = b->quiet;

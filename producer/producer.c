@@ -49,7 +49,10 @@ struct producer {
     uint64_t tail_seq, tail_event;
     bool set_wanted; /* bwlimit is to be SET: nothing is planned before it was answered */
     uint64_t bwlimit, set_number, set_asked_ms;
-    bool drain_confirmed; /* a tail was answered since producer_drain */
+    bool drain_told;                  /* the outstanding TAIL says that we stop */
+    bool drain_confirmed;             /* it was answered: the consumer grants nothing of ours any more */
+    bool drain_is_over;               /* the consumer did not answer for drain_for_ms */
+    uint64_t drain_for_ms, absent_ms; /* absent_ms: draining: since when it does not answer; 0: it does */
     struct buf frame;
     char trouble[256];
 };
@@ -125,6 +128,7 @@ int producer_new(struct producer **out, const struct producer_config *config, co
     p->consumer_wait_ms = config->consumer_wait_ms;
     p->set_wanted = config->set_bwlimit;
     p->bwlimit = config->bwlimit;
+    p->drain_for_ms = config->drain_for_ms ? config->drain_for_ms : DRAIN_FOR_MS;
     err = core_init(&p->core, config, e);
     if (err == 0)
         err = copy_text(&p->journal_dir, config->journal_dir);
@@ -205,13 +209,17 @@ const char *producer_trouble(const struct producer *p) {
 void producer_drain(struct producer *p) {
     p->core.draining = true;
     p->core.counts.draining = true;
-    p->drain_confirmed = false;
+    p->drain_told = p->drain_confirmed = false;
+    p->tail_number = 0; /* the next one says so, at once */
 }
 
+/* A consumer that does not answer is waited for as long as results may be on their way to it. */
 static bool is_drained(const struct producer *p) {
-    if (!p->welcomed || p->core.files.count == 0 || !session_is_connected(p->session))
+    if (!p->welcomed || p->core.files.count == 0)
         return true;
-    return p->core.offers.leased == 0 && p->drain_confirmed;
+    if (session_is_connected(p->session))
+        return p->core.offers.leased == 0 && p->drain_confirmed;
+    return p->core.offers.leased == 0 || p->drain_is_over;
 }
 
 bool producer_is_finished(const struct producer *p) {
@@ -261,7 +269,8 @@ static int on_records(struct producer *p, const struct msg *m, uint64_t now_ms) 
         return 0; /* the answer to an earlier asking */
     p->tail_number = 0;
     p->tail_answered = true;
-    p->drain_confirmed = true;
+    if (p->drain_told && m->records.event_count == 0) /* else grants from before may be in the next page */
+        p->drain_confirmed = true;
     p->tail_seq = m->records.next;
     p->tail_event = m->records.event_next;
     int err = track_records(&p->core, now_ms, &m->records);
@@ -413,19 +422,24 @@ static int keep_tail(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms)
     }
     if (p->conversation_blocked)
         return 0;
-    p->tail_wait_ms = !p->tail_answered ? 0 : p->core.fleet.uploaders == 0 ? TAIL_WAIT_NOBODY_MS : TAIL_WAIT_MS;
+    bool stops = p->core.draining;
+    p->tail_wait_ms = !p->tail_answered || (stops && !p->drain_confirmed) ? 0
+                      : p->core.fleet.uploaders == 0                      ? TAIL_WAIT_NOBODY_MS
+                                                                          : TAIL_WAIT_MS;
     struct msg m = {.type = MSG_TAIL,
                     .tail = {.seq = p->tail_seq,
                              .event = p->tail_event,
                              .filter = TAIL_MINE,
                              .max_records = TAIL_RECORDS_MAX,
-                             .wait_ms = (uint32_t)p->tail_wait_ms}};
+                             .wait_ms = (uint32_t)p->tail_wait_ms,
+                             .stops = stops}};
     uint64_t number = 0;
     int err = session_send(p->session, &m, &number);
     if (err)
         return sent(p, err, now_ms, deadline_ms);
     p->tail_number = number;
     p->tail_asked_ms = now_ms;
+    p->drain_told = stops;
     return 0;
 }
 
@@ -516,6 +530,17 @@ static int offer_jobs(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms
 
 /* --- the step --- */
 
+static void watch_drain(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
+    if (!p->core.draining || session_is_connected(p->session)) {
+        p->absent_ms = 0;
+        return;
+    }
+    p->absent_ms = p->absent_ms ? p->absent_ms : now_ms;
+    uint64_t end_ms = p->absent_ms + p->drain_for_ms;
+    p->drain_is_over = now_ms >= end_ms;
+    *deadline_ms = end_ms < *deadline_ms ? end_ms : *deadline_ms;
+}
+
 static int look_at_sources(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
     bool more = false;
     int err = intake_step(&p->core, ENTRIES_A_STEP, &more);
@@ -561,6 +586,7 @@ int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
         err = look_at_sources(p, now_ms, deadline_ms);
     if (err == 0)
         err = verify_sources(p, now_ms, deadline_ms);
+    watch_drain(p, now_ms, deadline_ms);
     bool connected = p->welcomed && session_is_connected(p->session);
     if (err == 0 && connected && p->set_wanted)
         err = ask_to_set(p, now_ms, deadline_ms);

@@ -26,6 +26,8 @@
 
 enum on_change { ON_CHANGE_FAIL, ON_CHANGE_RESTART };
 
+#define DRAIN_FOR_MS UINT64_C(30000)
+
 /* Strings are copied by producer_new. */
 struct producer_config {
     const char *const *sources; /* SRC arguments as given */
@@ -44,6 +46,7 @@ struct producer_config {
     const char *jobs_endpoint; /* to bind; NULL: a fresh ipc name */
     const char *data_endpoint; /* to bind; NULL: beside the jobs (data_address_beside), or a fresh ipc name */
     uint64_t retry_for_ms;     /* 0: 10 min */
+    uint64_t drain_for_ms;     /* how long producer_drain waits for a consumer that does not answer; 0: DRAIN_FOR_MS */
     bool set_bwlimit;          /* SET before anything is planned: */
     uint64_t bwlimit;          /* the fleet's budget in bytes a second; 0: none */
     uint64_t nobody_wait_ms;   /* how long a file waits for an uploader that can do it (rule 2); 0: retry_for_ms */
@@ -79,7 +82,8 @@ size_t producer_wait_items(struct producer *p, struct wait_item items[PRODUCER_W
  */
 int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) MUST_CHECK;
 
-/* First stop request: nothing new is offered; finished once no lease of it lives (or the consumer says so). */
+/* First stop request: no job of this producer begins any more, the consumer and the uploaders hear of it. Finished once
+ * no transfer of it is in flight, or the consumer did not answer for drain_for_ms. */
 void producer_drain(struct producer *p);
 bool producer_is_finished(const struct producer *p);
 /* 0 all done; 1 some files failed; 3 an endpoint was never reached. A driver that was interrupted says 128+signal. */

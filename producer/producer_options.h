@@ -54,6 +54,10 @@ extern const char *const on_change_names[];
         {"profile", 0, OPTION_TEXT, &(o)->config.profile, "NAME", "profile in ~/.aws"},                                  \
         {"retry-for", 0, OPTION_TIME, &(o)->config.retry_for_ms, "TIME", "how long an outage is retried (10min)", 1,     \
          30 * DAY_MS},                                                                                                   \
+        {"drain-for", 0,                                                                                                 \
+         OPTION_TIME, &(o)->config.drain_for_ms,                                                                         \
+         "TIME",      "when told to stop: how long results wait for acknowledgement (30s)",                              \
+         1,           DAY_MS},                                                                                           \
         {"journal",   0,                                                                                                 \
          OPTION_TEXT, &(o)->journal_argument,                                                                            \
          "DIR",       "the journal's directory (~/.local/state/chunklift/journal)"},                                     \

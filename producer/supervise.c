@@ -44,12 +44,13 @@
 #define RESTART_PAUSE_MS 200u /* so that a program that dies at once does not spin */
 #define CONSUMER_TRIES_MAX 5  /* starts in a row without an answer */
 #define CONSUMER_PAUSE_MS 500u
-#define CONSUMER_LOOK_MS 250u     /* how often DIR/consumer is looked at */
-#define CONSUMER_SETTLED_MS 5000u /* one that ran for so long counts as a success */
-#define CONSUMER_SILENT_MS 15000u /* a live process that does not answer for so long */
-#define OUTAGE_PAUSE_MS 1000u     /* between two tries on a disk that failed */
-#define OUTAGE_FOR_MS 600000u     /* --retry-for, when it is not given */
-#define STOP_WAIT_MS 10000u
+#define CONSUMER_LOOK_MS 250u            /* how often DIR/consumer is looked at */
+#define CONSUMER_SETTLED_MS 5000u        /* one that ran for so long counts as a success */
+#define CONSUMER_SILENT_MS 15000u        /* a live process that does not answer for so long */
+#define OUTAGE_PAUSE_MS 1000u            /* between two tries on a disk that failed */
+#define OUTAGE_FOR_MS 600000u            /* --retry-for, when it is not given */
+#define STOP_WAIT_MS 2000u               /* for uploaders, beyond --drain-for */
+#define KILL_WAIT_MS 1000u               /* for a killed process; longer means that it hangs in the kernel */
 #define PLACES (2 * PROTO_UPLOADERS_MAX) /* for uploaders: as many may still be leaving as run */
 #define OTHERS_WAIT_MS 1500u
 
@@ -75,6 +76,7 @@ struct supervisor {
     struct child uploaders[PLACES];
     bool draining; /* uploaders end, and no other is started */
     bool stopping; /* nor a consumer */
+    bool killed;   /* uploaders were told to end at once */
 };
 
 static const char *text(const struct buf *b) {
@@ -334,6 +336,7 @@ static void uploader_argv(const struct supervisor *s, struct argv *a) {
     add_option(a, "--region", s->o.region);
     add_option(a, "--profile", s->o.profile);
     add_number(a, "--retry-for", s->o.retry_for_ms, "ms");
+    add_number(a, "--drain-for", s->o.drain_for_ms, "ms");
     add_number(a, "--response-timeout", s->o.response_timeout_ms, "ms");
     if (s->o.content_md5)
         add(a, "--content-md5");
@@ -547,7 +550,7 @@ void supervisor_drain(struct supervisor *s) {
 }
 
 void supervisor_kill(struct supervisor *s) {
-    s->draining = s->stopping = true;
+    s->draining = s->stopping = s->killed = true;
     signal_uploaders(s, SIGKILL);
 }
 
@@ -579,18 +582,33 @@ static bool consumer_gone(const struct supervisor *s) {
     return s->consumer.pid == 0;
 }
 
+/* Whatever it waits for in the kernel: it ends when that lets it go. */
+static void leave_behind(struct supervisor *s) {
+    for (size_t i = 0; i < PLACES; i++)
+        if (s->uploaders[i].pid > 0)
+            log_warn(
+                "uploader %d does not end, it waits for a disk or a file system that does not answer; it was killed "
+                "and ends once that answers",
+                (int)s->uploaders[i].pid);
+}
+
+static void stop_uploaders(struct supervisor *s) {
+    if (!s->o.consumer && !somebody_serves(s)) /* nothing acknowledges what they hold */
+        signal_uploaders(s, SIGTERM);
+    if (!s->killed && wait_until(s, uploaders_ended, s->given_up ? OTHERS_WAIT_MS : s->o.drain_for_ms + STOP_WAIT_MS))
+        return;
+    signal_uploaders(s, SIGKILL);
+    if (!wait_until(s, uploaders_ended, KILL_WAIT_MS))
+        leave_behind(s);
+}
+
 int supervisor_stop(struct supervisor *s) {
     s->stopping = true;
     supervisor_drain(s);
-    if (!s->o.consumer && !somebody_serves(s)) /* nobody is left to acknowledge what they hold */
-        signal_uploaders(s, SIGTERM);
-    if (!wait_until(s, uploaders_ended, s->given_up ? OTHERS_WAIT_MS : STOP_WAIT_MS)) {
-        signal_uploaders(s, SIGKILL);
-        wait_until(s, uploaders_ended, STOP_WAIT_MS);
-    }
+    stop_uploaders(s);
     FAULT_POINT(cp_uploaders_ended);
     /* It ends at the last BYE; when it does not, others use it. One that nobody spoke to ends by itself, later. */
-    if (s->was_connected)
+    if (s->was_connected && !s->killed)
         wait_until(s, consumer_gone, OTHERS_WAIT_MS);
     return s->journal_is_lost ? ERR_LOST : 0;
 }

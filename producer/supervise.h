@@ -22,6 +22,7 @@ struct supervise_options {
     uint64_t uploaders, slots;
     bool no_second_lease;                                 /* of the consumer */
     uint64_t lease_ms, retry_for_ms, response_timeout_ms; /* 0: the programs' defaults */
+    uint64_t drain_for_ms;                                /* of the uploaders */
     const char *endpoint_url, *region, *profile;          /* NULL: not passed on */
     struct key_options keys;                              /* of the uploaders, for tcp endpoints */
     bool content_md5, verbose, quiet;
@@ -57,9 +58,10 @@ void supervisor_drain(struct supervisor *s);
 void supervisor_kill(struct supervisor *s);
 /* How many uploaders live. */
 size_t supervisor_uploaders(const struct supervisor *s);
-/* After the producer said BYE: waits for the uploaders' end (10 s, then kills them), and for our consumer unless others
- * use it. ERR_LOST: our consumer found the journal removed or changed by another program (logged), so what was told to
- * be uploaded may have no record. */
+/* After the producer said BYE: waits for the uploaders' end (drain_for_ms and 2 s, then kills them), and for our
+ * consumer unless others use it. After supervisor_kill it waits a second at most: a process that hangs in the kernel is
+ * left behind, with a line. ERR_LOST: our consumer found the journal removed or changed by another program (logged), so
+ * what was told to be uploaded may have no record. */
 int supervisor_stop(struct supervisor *s) MUST_CHECK;
 void supervisor_destroy(struct supervisor **s);
 

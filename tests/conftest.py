@@ -2,6 +2,7 @@
 processes), real servers are started once a run, and the counts go to the file that ./check adds up."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ from servers.ceph import CephRgw  # noqa: E402
 from servers.minio import Minio  # noqa: E402
 from servers.swift import Swift  # noqa: E402
 from support.box import BUILD, Box  # noqa: E402
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # ./check as a background job; what the tests start would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NAMED = {"bench", "interop", "crash", "powercut", "soak", "strangers", "model", "fleet", "hosts", "fair", "fetch", "race"}  # sets of their own
 TIMED = {"fair", "fleet", "hosts"}  # folders whose tests measure times: last, when the other lanes of ./check are through

@@ -303,6 +303,11 @@ static void take_beat(struct uploader *u, uint64_t number, const struct msg_beat
     uint64_t asked_ms;
     take_jobs(u, b->jobs, b->jobs_count);
     shared_take(u, b);
+    for (size_t i = 0; i < b->unwanted_count; i++) {
+        struct entry *e = tasks_find(&u->tasks, &b->unwanted[i]);
+        if (e)
+            transfers_unwanted(u, e);
+    }
     if (b->limits && troubles_relieve(&u->troubles, b->relieved, b->relieved_count))
         u->tick_ms = u->now_ms; /* what waits for another attempt goes to another uploader */
     for (size_t i = 0; i < b->lost_count; i++) {

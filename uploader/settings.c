@@ -36,6 +36,8 @@ static int parse_table(struct settings *s, struct extras *x, int argc, char **ar
         {"region", 0, OPTION_TEXT, &s->region, "NAME", "S3 region (default: environment, configuration)"},
         {"profile", 0, OPTION_TEXT, &s->profile, "NAME", "profile of ~/.aws (default: AWS_PROFILE, \"default\")"},
         {"retry-for", 0, OPTION_TIME, &s->retry_for_ms, "TIME", "how long an outage is retried (10 min)"},
+        {"drain-for", 0, OPTION_TIME, &s->drain_for_ms, "TIME",
+         "when told to stop: how long results wait for acknowledgement (30s)", .min = 1, .max = UINT32_MAX},
         {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME",
          "how long a reply may stand still (5 min)", .min = 1, .max = UINT32_MAX},
         {"content-md5", 0, OPTION_FLAG, &s->content_md5, NULL, "send Content-MD5 too"},
@@ -133,7 +135,8 @@ static int fill_defaults(struct settings *s) {
 }
 
 int settings_parse(struct settings *s, int argc, char **argv) {
-    *s = (struct settings){.slots = 8, .retry_for_ms = 10 * 60 * 1000, .response_timeout_ms = 5 * 60 * 1000};
+    *s = (struct settings){
+        .slots = 8, .retry_for_ms = 10 * 60 * 1000, .drain_for_ms = 30 * 1000, .response_timeout_ms = 5 * 60 * 1000};
     struct extras x = {0};
     int err = parse_table(s, &x, argc, argv);
     if (err || x.help)

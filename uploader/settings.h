@@ -18,7 +18,7 @@ struct settings {
     const char *consumer, *journal_dir; /* consumer NULL: the one that serves journal_dir */
     const char *endpoint_url;           /* in its normal form; "" without an S3 destination */
     const char *region, *profile;       /* NULL: from environment and configuration */
-    uint64_t slots, retry_for_ms, response_timeout_ms;
+    uint64_t slots, retry_for_ms, response_timeout_ms, drain_for_ms;
     uint64_t bwlimit; /* bytes a second; 0: no limit of its own */
     struct key_options keys;
     bool content_md5, json, quiet, verbose;

@@ -673,14 +673,24 @@ uint64_t transfers_tick(struct uploader *u) {
     return next_ms;
 }
 
+static const enum task_state not_started[] = {TASK_WANTED, TASK_ASKED,  TASK_PARTS,
+                                              TASK_QUEUED, TASK_SOURCE, TASK_BACKOFF};
+#define NOT_STARTED (sizeof not_started / sizeof *not_started)
+
 void transfers_drain(struct uploader *u) {
-    static const enum task_state not_started[] = {TASK_WANTED, TASK_ASKED,  TASK_PARTS,
-                                                  TASK_QUEUED, TASK_SOURCE, TASK_BACKOFF};
-    for (size_t i = 0; i < sizeof not_started / sizeof *not_started; i++) {
+    for (size_t i = 0; i < NOT_STARTED; i++) {
         struct list *list = &u->tasks.lists[not_started[i]];
         while (!list_is_empty(list)) {
             struct entry *e = list_entry(list->next, struct entry, node);
             transfers_drop(u, &e, WHY_DRAIN, 0, NULL);
         }
     }
+}
+
+void transfers_unwanted(struct uploader *u, struct entry *e) {
+    for (size_t i = 0; i < NOT_STARTED; i++)
+        if (e->state == not_started[i] && !e->own_abort) {
+            transfers_drop(u, &e, WHY_DRAIN, 0, "its producer stops");
+            return;
+        }
 }

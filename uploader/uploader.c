@@ -17,7 +17,6 @@
 #define FREED_KEPT (16 << 20) /* bytes, in each thread's heap */
 #define STEPS_NS 1000000
 #define CHECK_WAIT_MS 20
-#define DRAIN_SILENCE_MS 60000
 #define SILENCE_MIN_MS 5000 /* a healthy consumer may take a second between two answers */
 
 /* --- life --- */
@@ -265,14 +264,20 @@ static void check_signals(struct uploader *u) {
     }
 }
 
+static void end_without_acks(struct uploader *u) {
+    log_error("%zu result%s not acknowledged within %g s of --drain-for; what they stand for is sent again next time",
+              u->reports.count, u->reports.count == 1 ? " was" : "s were", (double)u->settings->drain_for_ms / 1000);
+    event_lost(u);
+    uploader_end(u, 3);
+}
+
+/* Transfers in flight end by themselves, at the latest with their leases; --drain-for begins after the last one. */
 static void check_drained(struct uploader *u) {
     if (tasks_count(&u->tasks) > 0)
         u->idle_ms = u->now_ms;
-    if (u->reports.count > 0 && u->now_ms > u->idle_ms + DRAIN_SILENCE_MS) {
-        log_error("%zu result%s not acknowledged; ending without", u->reports.count,
-                  u->reports.count == 1 ? " was" : "s were");
-        event_lost(u);
-        uploader_end(u, 3);
+    if (u->reports.count > 0 && u->now_ms >= u->idle_ms + u->settings->drain_for_ms) {
+        end_without_acks(u);
+        return;
     }
     if (tasks_count(&u->tasks) > 0 || u->reports.count > 0 || u->feeds.count > 0)
         return;
@@ -284,11 +289,9 @@ static void check_drained(struct uploader *u) {
 static void check_silence(struct uploader *u) {
     uint64_t silence_ms = session_silence_ms(u->session, u->now_ms);
     uint64_t limit_ms = u->settings->retry_for_ms;
-    if (u->draining && limit_ms > DRAIN_SILENCE_MS)
-        limit_ms = DRAIN_SILENCE_MS;
     if (limit_ms < SILENCE_MIN_MS)
         limit_ms = SILENCE_MIN_MS;
-    if (silence_ms < limit_ms)
+    if (u->draining || silence_ms < limit_ms) /* draining: check_drained */
         return;
     log_error("%s: the journal's consumer has not answered for %llu s",
               u->settings->consumer ? u->settings->consumer : u->settings->journal_dir,

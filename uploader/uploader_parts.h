@@ -116,6 +116,8 @@ void transfers_look(struct uploader *u, struct entry *e);
 /* Deadlines and waits; returns when it wants to be called again. */
 uint64_t transfers_tick(struct uploader *u);
 void transfers_drain(struct uploader *u);
+/* Gives e back (WHY_DRAIN) when its transfer has not begun. */
+void transfers_unwanted(struct uploader *u, struct entry *e);
 struct retry_endpoint *transfers_endpoint(struct uploader *u, const struct job *job);
 /* Where the job goes, as troubles.h has it; empty: nowhere that is allowed here. */
 struct slice transfers_place(const struct uploader *u, const struct job *job);

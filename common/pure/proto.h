@@ -332,6 +332,8 @@ struct msg_beat {
     uint64_t bwlimit; /* its share of the fleet's budget, bytes a second; 0: no limit */
     struct brake *brakes;
     size_t brake_count;
+    struct ref *unwanted; /* leases whose producers stop: those that have not begun are given back */
+    size_t unwanted_count;
     struct slice *relieved; /* places of its troubles that another uploader can serve */
     size_t relieved_count;
     struct ref *lost; /* leases of chunks that were recorded for another uploader: stop */
@@ -423,6 +425,7 @@ struct msg_tail {
     enum tail_filter filter;
     struct id128 upload;
     uint32_t max_records, wait_ms;
+    bool stops; /* a producer that was told to stop: no job of its uploads begins any more */
 };
 
 enum event_kind {

@@ -375,6 +375,7 @@ static const struct field beat_fields[] = {
     NUMBER(msg_beat, 21, slots, OPTIONAL, PROTO_SLOTS_MAX),
     NUMBER(msg_beat, 22, bwlimit, OPTIONAL, ANY64),
     LIST(msg_beat, 23, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_shape),
+    LIST(msg_beat, 100, unwanted, unwanted_count, PROTO_LIST_MAX, ref_shape),
     TEXTS(msg_beat, 110, relieved, relieved_count, PROTO_TROUBLES_MAX, PROTO_NAME_MAX),
     LIST(msg_beat, 111, lost, lost_count, PROTO_LIST_MAX, ref_shape),
 };
@@ -399,9 +400,13 @@ static const struct field ack_fields[] = {
     LIST(msg_ack, 1, acks, ack_count, PROTO_LIST_MAX, ack_item_shape),
 };
 static const struct field tail_fields[] = {
-    NUMBER(msg_tail, 1, seq, OPTIONAL, ANY64),         NUMBER(msg_tail, 2, event, OPTIONAL, ANY64),
-    ENUM(msg_tail, 3, filter, REQUIRED, TAIL_UPLOAD),  ID(msg_tail, 4, upload, OPTIONAL),
-    NUMBER(msg_tail, 5, max_records, OPTIONAL, ANY32), NUMBER(msg_tail, 6, wait_ms, OPTIONAL, ANY32),
+    NUMBER(msg_tail, 1, seq, OPTIONAL, ANY64),
+    NUMBER(msg_tail, 2, event, OPTIONAL, ANY64),
+    ENUM(msg_tail, 3, filter, REQUIRED, TAIL_UPLOAD),
+    ID(msg_tail, 4, upload, OPTIONAL),
+    NUMBER(msg_tail, 5, max_records, OPTIONAL, ANY32),
+    NUMBER(msg_tail, 6, wait_ms, OPTIONAL, ANY32),
+    FLAG(msg_tail, 100, stops),
 };
 static const struct field records_fields[] = {
     NUMBER(msg_records, 1, epoch, OPTIONAL, ANY64),

@@ -62,15 +62,13 @@ int signals_init(bool children) {
     stop_count = stop_signal = child_exited = hung_up = 0;
     hangup_is_news = false;
     signals_drain();
+    static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
     int err = install(SIGPIPE, SIG_IGN);
     if (!err) /* RLIMIT_FSIZE: write says EFBIG, which is an error of that file */
         err = install(SIGXFSZ, SIG_IGN);
-    if (!err)
-        err = install(SIGINT, on_signal);
-    if (!err)
-        err = install(SIGTERM, on_signal);
-    if (!err && !is_ignored(SIGHUP)) /* nohup(1) has asked for that */
-        err = install(SIGHUP, on_signal);
+    for (size_t i = 0; !err && i < sizeof stops / sizeof *stops; i++)
+        if (!is_ignored(stops[i])) /* a background job of a script, nohup(1) */
+            err = install(stops[i], on_signal);
     if (!err && children)
         err = install(SIGCHLD, on_signal);
     return err ? err : unblock();

@@ -5,8 +5,8 @@
 #include "pure/err.h"
 #include <stdbool.h>
 
-/* Installs handlers for SIGINT, SIGTERM, SIGHUP (all stop requests), and SIGCHLD when children is true; ignores
- * SIGPIPE. */
+/* Installs handlers for SIGINT, SIGTERM, SIGHUP (all stop requests; one that was ignored at start stays ignored), and
+ * SIGCHLD when children is true; ignores SIGPIPE. */
 int signals_init(bool children) MUST_CHECK;
 /* From now on SIGHUP is news (signals_hung_up), no stop request; also under nohup(1). After signals_init. */
 int signals_hangup_is_news(void) MUST_CHECK;

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,8 +142,44 @@ static void draining_leaves_the_leaving_alone(void) {
     end();
 }
 
+/* A process whose end its parent cannot see, as one that hangs in the kernel: another process traces it and looks away.
+ * false: tracing is not allowed here. */
+static bool hold_on_to(pid_t victim, pid_t *tracer) {
+    int fds[2];
+    char answer = 0;
+    assert_int_equal(pipe(fds), 0);
+    *tracer = fork();
+    if (*tracer == 0) {
+        bool held = ptrace(PTRACE_SEIZE, victim, NULL, NULL) == 0;
+        (void)!write(fds[1], held ? "y" : "n", 1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(fds[0], &answer, 1), 1);
+    close(fds[0]);
+    close(fds[1]);
+    return answer == 'y';
+}
+
+static void killed_is_left_behind(void) {
+    pid_t pids[64], tracer;
+    begin(2);
+    until(2);
+    until_started(2, pids);
+    if (hold_on_to(pids[0], &tracer)) {
+        uint64_t began_ms = clock_ms();
+        supervisor_kill(s);
+        assert_int_equal(supervisor_stop(s), 0);
+        assert_int_equal(supervisor_uploaders(s), 1);
+        assert_in_range(clock_ms() - began_ms, 0, 3000);
+    }
+    kill(tracer, SIGKILL);
+    waitpid(tracer, NULL, 0);
+    end();
+}
+
 static void (*const insides[])(void) = {more_and_fewer, more_while_some_leave, one_that_dies_comes_again,
-                                        draining_leaves_the_leaving_alone};
+                                        draining_leaves_the_leaving_alone, killed_is_left_behind};
 
 /* ---- outside ---- */
 
@@ -186,6 +223,11 @@ static void test_draining_leaves_the_leaving_alone(void **state) {
     run_inside("3");
 }
 
+static void test_killed_is_left_behind(void **state) {
+    (void)state;
+    run_inside("4");
+}
+
 static size_t inside;
 static void test_inside(void **state) {
     (void)state;
@@ -195,7 +237,8 @@ static void test_inside(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_more_and_fewer), cmocka_unit_test(test_more_while_some_leave),
-        cmocka_unit_test(test_one_that_dies_comes_again), cmocka_unit_test(test_draining_leaves_the_leaving_alone)};
+        cmocka_unit_test(test_one_that_dies_comes_again), cmocka_unit_test(test_draining_leaves_the_leaving_alone),
+        cmocka_unit_test(test_killed_is_left_behind)};
     const struct CMUnitTest itself[] = {cmocka_unit_test(test_inside)};
     if (argc == 3 && strcmp(argv[1], "--inside") == 0) {
         inside = strtoul(argv[2], NULL, 10) % (sizeof insides / sizeof *insides);

@@ -1,0 +1,111 @@
+"""SIGINT and SIGTERM: the first one finishes what is in flight and nothing else, in every program; nothing waits without an end."""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from fair.site import MIB, Site
+from support.box import preloaded, random_file, wait_for
+
+KIB = 1 << 10
+
+
+def slow(box, rate):
+    """The environment in which writes below out/ take so many bytes a second."""
+    (box.dir / "rate").write_text(f"{rate}\n")
+    return {**preloaded("slow_disk"), "SLOW_DISK": f"{box.dir / 'out'}:{box.dir / 'rate'}"}
+
+
+def chunks(box):
+    return len(box.records("chunk")) if (box.journal / "journal.jsonl").exists() else 0
+
+
+def finishing(text):
+    """How many transfers it says it finishes."""
+    said = re.findall(r"^chunklift: finishing (\d+) transfers? \(.* left\); again to stop now$", text, re.M)
+    assert len(said) == 1, text
+    return int(said[0])
+
+
+def test_a_stopped_producer_begins_nothing_more(box):
+    """Offers on the way, and leases for what waits in an uploader's queue, are given back."""
+    site = Site(box)
+    for _ in range(2):
+        site.uploader(2, 4 * MIB)
+    source = random_file(site.source / "f", 24 * MIB)
+    producer = box.start("producer", "--consumer", site.at, "--chunk-size", "256KiB", source, site.out / "f")
+    wait_for(lambda: chunks(box) > 16, what="work goes on")
+    before = chunks(box)
+    producer.send_signal(signal.SIGINT)
+    assert producer.wait(20) == 128 + signal.SIGINT, producer.log.read_text()
+    at_end = chunks(box)
+    in_flight = finishing(producer.log.read_text())
+    assert in_flight <= 4 and at_end - before <= 2 * 4  # of 2 uploaders with 2 slots each; some ended while the signal was on its way
+    assert "interrupted; the same command goes on from here" in producer.log.read_text()
+    assert not any(u["active"] for u in site.status()["uploader"])
+    for u in site.uploaders:
+        u.rate(256 * MIB)
+    again = site.producer(source, site.out / "f", "--chunk-size", "256KiB")
+    assert again.wait(60) == 0, again.log.read_text()
+    site.check(source, "f")
+    site.end()
+
+
+def test_cp_says_the_same(box):
+    (box.dir / "out").mkdir()
+    source = random_file(box.dir / "f", 48 * MIB)
+    child = box.start_cp("--chunk-size", "256KiB", "--slots", "2", source, box.dir / "out" / "f", env=slow(box, 4 * MIB))
+    wait_for(lambda: chunks(box) > 8, what="work goes on")
+    before = chunks(box)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(20) == 128 + signal.SIGTERM, child.log.read_text()
+    assert finishing(child.log.read_text()) <= 4 and chunks(box) - before <= 2 * 4
+
+
+def test_another_producer_of_the_same_file_goes_on(box):
+    site = Site(box)
+    site.uploader(2, 4 * MIB)
+    source = random_file(site.source / "f", 8 * MIB)
+    stops, stays = (site.producer(source, site.out / "f", "--chunk-size", "256KiB") for _ in range(2))
+    wait_for(lambda: chunks(box) > 8, what="work goes on")
+    stops.send_signal(signal.SIGINT)
+    assert stops.wait(20) == 128 + signal.SIGINT, stops.log.read_text()
+    assert stays.wait(60) == 0, stays.log.read_text()
+    site.check(source, "f")
+    site.end()
+
+
+def test_an_uploader_whose_consumer_is_away_ends_after_drain_for(box):
+    """It says how many results were not acknowledged."""
+    site = Site(box)
+    uploader = site.uploader(2, 1 * MIB, "--drain-for", "1500ms")
+    source = random_file(site.source / "f", 12 * MIB)
+    producer = site.producer(source, site.out / "f")
+    wait_for(lambda: chunks(box) >= 1, what="work goes on")
+    os.kill(site.consumer.pid, signal.SIGKILL)
+    uploader.rate(64 * MIB)  # what is in flight ends now, and nothing takes the results
+    began = time.monotonic()
+    uploader.signal(signal.SIGTERM)
+    assert uploader.child.wait(20) == 3, uploader.child.log.read_text()
+    took = time.monotonic() - began
+    text = uploader.child.log.read_text()
+    assert re.search(r"\d+ results? (was|were) not acknowledged within 1\.5 s of --drain-for", text), text
+    assert "not acknowledged: chunk" in text
+    assert 1 < took < 8
+    producer.kill()
+    producer.wait(20)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ignored_at_start_stays_ignored(box, number):
+    (box.dir / "out").mkdir()
+    source = random_file(box.dir / "f", 4 * MIB)
+    child = box.start_cp("--chunk-size", "256KiB", "--slots", "1", source, box.dir / "out" / "f", env=slow(box, 2 * MIB),
+                         preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
+    wait_for(lambda: chunks(box) > 2, what="work goes on")
+    child.send_signal(number)
+    assert child.wait(60) == 0, child.log.read_text()
+    assert chunks(box) == 16

@@ -1,0 +1,58 @@
+/* TAIL `stops`: a producer that was told to stop. Leases in flight go on, nothing else of its uploads begins. */
+#include "consumer_world.h"
+
+static void stop(char producer) {
+    struct msg m = {.type = MSG_TAIL, .tail = {.seq = 1, .event = 1, .filter = TAIL_MINE, .stops = true}};
+    world_say(producer, &m);
+    world_answer(producer, MSG_RECORDS);
+}
+
+static struct ref two_chunks(void) {
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    return world_ref(JOB_CHUNK, world_begun('P', 'U', "/src/a", "file:///dst/a", 2), 0);
+}
+
+static void test_nothing_new_is_granted(void **state) {
+    (void)state;
+    struct ref first = two_chunks(), other = first;
+    other.chunk = 1;
+    assert_int_equal(world_claim('U', first, "H").kind, VERDICT_GRANT);
+    stop('P');
+    struct verdict v = world_claim('U', other, "H");
+    assert_int_equal(v.kind, VERDICT_DENY);
+    assert_int_equal(v.why, WHY_DRAIN);
+    assert_int_equal(world_claim('U', first, "H").kind, VERDICT_GRANT); /* its own, asked for again */
+    assert_int_equal(world_done('U', first, "H").kind, ACK_RECORDED);
+}
+
+static void test_holders_hear_of_it_at_once(void **state) {
+    (void)state;
+    struct ref first = two_chunks();
+    assert_int_equal(world_claim('U', first, "H").kind, VERDICT_GRANT);
+    stop('P');
+    const struct msg *beat = world_last('U', MSG_BEAT);
+    assert_non_null(beat);
+    assert_int_equal(beat->number, 0);
+    assert_int_equal(beat->beat.unwanted_count, 1);
+    assert_int_equal(beat->beat.unwanted[0].chunk, first.chunk);
+    assert_false(beat->beat.limits);
+    assert_int_equal(beat->beat.invalid_count, 0);
+}
+
+static void test_another_producer_of_the_upload_keeps_it_going(void **state) {
+    (void)state;
+    struct ref first = two_chunks(), other = first;
+    other.chunk = 1;
+    struct plan_file file = world_file("/src/a", "file:///dst/a", 2 * PART);
+    world_hello('Q', ROLE_PRODUCER);
+    struct planned_file planned = world_plan('Q', &file);
+    assert_true(id_equal(&planned.upload, &first.upload));
+    stop('P');
+    assert_int_equal(world_claim('U', other, "H").kind, VERDICT_GRANT);
+    stop('Q');
+    assert_int_equal(world_claim('U', first, "H").kind, VERDICT_DENY);
+}
+
+UNIT_MAIN(WORLD_TEST(test_nothing_new_is_granted), WORLD_TEST(test_holders_hear_of_it_at_once),
+          WORLD_TEST(test_another_producer_of_the_upload_keeps_it_going))
