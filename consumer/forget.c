@@ -70,6 +70,16 @@ static int find(struct forgetting *f) {
     return err;
 }
 
+/* As it stands on the command line: an upload's id, or a destination. */
+static int forget_dest(const char *argument, const char *cwd, struct buf *url) {
+    char reason[DEST_PROBLEM_SIZE];
+    if (dest_problem(argument, reason, sizeof reason)) {
+        log_error("%s: %s", argument, reason);
+        return ERR_USAGE;
+    }
+    return dest_from_argument(argument, cwd, url);
+}
+
 static int prepare(struct forgetting *f) {
     size_t count = f->o->wanted_count;
     f->dests = calloc(count + 1, sizeof *f->dests);
@@ -77,7 +87,7 @@ static int prepare(struct forgetting *f) {
     char *cwd = getcwd(NULL, 0);
     int err = f->dests && f->met ? 0 : ERR_NOMEM;
     for (size_t i = 0; !err && i < count; i++)
-        err = dest_from_argument(f->o->wanted[i], cwd ? cwd : "/", &f->dests[i]);
+        err = forget_dest(f->o->wanted[i], cwd ? cwd : "/", &f->dests[i]);
     free(cwd);
     return err;
 }

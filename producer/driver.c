@@ -35,7 +35,7 @@ static void display(struct driver *d, uint64_t now_ms, uint64_t *deadline_ms) {
     }
     if (d->options->json) {
         if (now_ms >= d->json_due_ms) {
-            json_counts_event("progress", producer_counts(d->producer), seconds_since(d->began_ms), -1, NULL);
+            json_counts_event("progress", producer_counts(d->producer), seconds_since(d->began_ms), -1, NULL, NULL);
             d->json_due_ms = now_ms + JSON_EVERY_MS;
         }
         sooner(deadline_ms, d->json_due_ms);
@@ -152,9 +152,9 @@ void driver_report(struct driver *d, int status) {
     d->show_progress = false;
     say_why(d, status);
     if (o->json)
-        json_counts_event("summary", counts, seconds, status, journal);
+        json_counts_event("summary", counts, seconds, status, producer_dest(d->producer), journal);
     else if (!o->quiet && status != 2)
-        summary_print(stderr, counts, seconds, journal);
+        summary_print(stderr, counts, seconds, producer_dest(d->producer), journal);
     if (status > 128)
         log_info("interrupted; the same command goes on from here");
 }

@@ -69,13 +69,23 @@ static int note(void *arg, const struct upload_summary *u) {
     return 0;
 }
 
+/* As it stands on the command line: an upload's id, or a destination. */
+static int forget_dest(const char *argument, const char *cwd, struct buf *url) {
+    char reason[DEST_PROBLEM_SIZE];
+    if (dest_problem(argument, reason, sizeof reason)) {
+        log_error("%s: %s", argument, reason);
+        return ERR_USAGE;
+    }
+    return dest_from_argument(argument, cwd, url);
+}
+
 static int find(struct forgetting *f, const char *dir) {
     struct journal_totals totals;
     char *cwd = getcwd(NULL, 0);
     f->dests = calloc(f->wanted->count + 1, sizeof *f->dests);
     int err = f->dests ? 0 : ERR_NOMEM;
     for (size_t i = 0; !err && i < f->wanted->count; i++)
-        err = dest_from_argument(f->wanted->items[i], cwd ? cwd : "/", &f->dests[i]);
+        err = forget_dest(f->wanted->items[i], cwd ? cwd : "/", &f->dests[i]);
     free(cwd);
     return err ? err : journal_summary_read(dir, note, f, &totals);
 }

@@ -79,7 +79,7 @@ void json_notice_event(const char *text) {
     end(&l);
 }
 
-void json_counts_event(const char *event, const struct producer_counts *c, double seconds, int status,
+void json_counts_event(const char *event, const struct producer_counts *c, double seconds, int status, const char *dest,
                        const char *journal_dir) {
     struct json_line l;
     begin(&l, event);
@@ -101,6 +101,8 @@ void json_counts_event(const char *event, const struct producer_counts *c, doubl
     json_line_number(&l, "uploaders", c->uploaders);
     if (status >= 0)
         json_line_number(&l, "status", (uint64_t)status);
+    if (dest)
+        json_line_name(&l, "dest", slice_of(dest));
     if (journal_dir)
         json_line_name(&l, "journal", slice_of(journal_dir));
     end(&l);

@@ -17,6 +17,6 @@ void json_skipped_event(const char *path, const char *what);
 void json_notice_event(const char *text);
 /* "progress" each second, "summary" at the end with the exit status; status < 0: none. */
 void json_counts_event(const char *event, const struct producer_counts *counts, double seconds, int status,
-                       const char *journal_dir);
+                       const char *dest, const char *journal_dir);
 
 #endif

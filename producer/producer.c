@@ -190,6 +190,10 @@ const struct id128 *producer_journal(const struct producer *p) {
     return session_journal(p->session);
 }
 
+const char *producer_dest(const struct producer *p) {
+    return p->core.sources.dest;
+}
+
 const struct producer_counts *producer_counts(const struct producer *p) {
     return &p->core.counts;
 }

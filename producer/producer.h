@@ -70,6 +70,7 @@ const char *producer_jobs_endpoint(const struct producer *p); /* for uploaders' 
 size_t producer_root_count(const struct producer *p);
 const char *producer_root(const struct producer *p, size_t i);
 const char *producer_allow(const struct producer *p);
+const char *producer_dest(const struct producer *p); /* for people: the prefix or the name that everything goes to */
 
 /* At most PRODUCER_WAIT_ITEMS; returns how many were filled in. They may change in every step. */
 #define PRODUCER_WAIT_ITEMS 3

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -174,19 +175,24 @@ static int url_of_argument(const char *argument, struct buf *url) {
     return err ? err : buf_add_text(url, argument);
 }
 
+/* A URL with a name and a password before its host is not repeated. */
+static const char *shown(const char *argument) {
+    return strchr(argument, '@') && strncasecmp(argument, "http", 4) == 0 ? "DEST" : argument;
+}
+
 static int settle_dest(struct sources *s, const char *argument) {
     struct buf url = BUF_INIT;
     struct dest d;
+    char reason[DEST_PROBLEM_SIZE];
+    if (dest_problem(argument, reason, sizeof reason)) {
+        log_error("%s: %s", shown(argument), reason);
+        return ERR_USAGE;
+    }
     int err = url_of_argument(argument, &url);
     if (err == 0)
         err = dest_parse(buf_slice(&url), &d);
     bool single = s->count == 1 && !s->items[0].directory;
-    if (err == ERR_USAGE)
-        log_error("%s: no such kind of destination; name a path, file:///dir/ or s3://bucket/prefix", argument);
-    else if (err == ERR_INVALID) {
-        log_error("%s: not a valid destination; write file:///absolute/path or s3://bucket/prefix", argument);
-        err = ERR_USAGE;
-    } else if (err == 0 && d.scheme == DEST_S3) {
+    if (err == 0 && d.scheme == DEST_S3) {
         s->scheme = DEST_S3;
         err = settle_s3_dest(s, &d, url.data, single && argument[strlen(argument) - 1] != '/');
     } else if (err == 0) {

@@ -1,4 +1,5 @@
 #include "producer/summary.h"
+#include "pure/text.h"
 #include "pure/units.h"
 #include <inttypes.h>
 
@@ -8,7 +9,10 @@ static const char *plural(uint64_t count) {
 
 static void print_skipped(FILE *out, const struct producer_counts *c) {
     if (c->files_skipped > 0)
-        fprintf(out, "%" PRIu64 " skipped: the journal shows them uploaded (--force sends again)\n", c->files_skipped);
+        fprintf(out,
+                "%" PRIu64 " skipped: the journal shows %s uploaded; not looked at in the destination (--force sends "
+                "again)\n",
+                c->files_skipped, c->files_skipped == 1 ? "it" : "them");
     if (c->files_verified > 0)
         fprintf(out, "%" PRIu64 " of them verified by content: other inode or ctime than recorded, the same bytes\n",
                 c->files_verified);
@@ -21,7 +25,15 @@ static void print_skipped(FILE *out, const struct producer_counts *c) {
                 plural(c->other_skipped));
 }
 
-void summary_print(FILE *out, const struct producer_counts *c, double seconds, const char *journal_dir) {
+static void print_name(FILE *out, const char *what, const char *name) {
+    struct buf shown = BUF_INIT;
+    if (name && text_add_printable(&shown, slice_of(name)) == 0)
+        fprintf(out, "%s: %s\n", what, shown.len > 0 ? shown.data : "");
+    buf_release(&shown);
+}
+
+void summary_print(FILE *out, const struct producer_counts *c, double seconds, const char *dest,
+                   const char *journal_dir) {
     char sent[UNITS_TEXT_SIZE], again[UNITS_TEXT_SIZE], rate[UNITS_TEXT_SIZE];
     fprintf(out, "%" PRIu64 " file%s uploaded, %s in %.1f s (%s), %s sent twice", c->files_done, plural(c->files_done),
             format_size(c->bytes_sent_now, sent), seconds,
@@ -34,6 +46,6 @@ void summary_print(FILE *out, const struct producer_counts *c, double seconds, c
         fprintf(out, ", %" PRIu64 " retr%s", c->retries, c->retries == 1 ? "y" : "ies");
     fputc('\n', out);
     print_skipped(out, c);
-    if (journal_dir)
-        fprintf(out, "journal: %s\n", journal_dir);
+    print_name(out, "destination", dest);
+    print_name(out, "journal", journal_dir);
 }

@@ -95,14 +95,15 @@ static int allow_to_urls(struct settings *s) {
     for (size_t i = 0; !err && i < s->allow.count; i++) {
         struct buf url = BUF_INIT;
         struct dest d;
-        err = dest_from_argument(s->allow.items[i], cwd, &url);
-        if (!err)
-            err = dest_parse(buf_slice(&url), &d);
-        if (err == ERR_USAGE || err == ERR_INVALID) {
-            log_error("--allow %s: not a destination; use a path, file:///dir/ or s3://bucket/prefix",
-                      s->allow.items[i]);
+        char reason[DEST_PROBLEM_SIZE];
+        if (dest_problem(s->allow.items[i], reason, sizeof reason)) {
+            log_error("--allow %s: %s", s->allow.items[i], reason);
             err = ERR_USAGE;
         }
+        if (!err)
+            err = dest_from_argument(s->allow.items[i], cwd, &url);
+        if (!err)
+            err = dest_parse(buf_slice(&url), &d);
         s->allow_urls[i] = url.data;
         if (err)
             buf_release(&url), s->allow_urls[i] = NULL;

@@ -5,8 +5,6 @@
  */
 #include "pure/dest.h"
 
-#define BUCKET_MIN 3
-#define BUCKET_MAX 255
 #define FILE_PREFIX "file://"
 #define S3_PREFIX "s3://"
 #define FILE_PREFIX_LEN (sizeof FILE_PREFIX - 1)
@@ -37,8 +35,8 @@ static size_t scheme_length(struct slice url) {
     return letter_first && starts_with(without(url, at), "://", 3) ? at + 3 : 0;
 }
 
-static bool bucket_is_valid(struct slice bucket) {
-    if (bucket.len < BUCKET_MIN || bucket.len > BUCKET_MAX || !is_alnum(bucket.ptr[0]))
+bool dest_bucket_is_valid(struct slice bucket) {
+    if (bucket.len < S3_BUCKET_MIN || bucket.len > S3_BUCKET_MAX || !is_alnum(bucket.ptr[0]))
         return false;
     for (size_t i = 0; i < bucket.len; i++)
         if (!is_alnum(bucket.ptr[i]) && !is_one_of(bucket.ptr[i], "._-"))
@@ -58,7 +56,7 @@ int dest_parse(struct slice url, struct dest *d) {
         struct slice rest = without(url, S3_PREFIX_LEN);
         const char *slash = memchr(rest.ptr, '/', rest.len);
         struct slice bucket = slash ? slice_make(rest.ptr, (size_t)(slash - rest.ptr)) : rest;
-        if (!bucket_is_valid(bucket))
+        if (!dest_bucket_is_valid(bucket))
             return ERR_INVALID;
         *d = (struct dest){.scheme = DEST_S3, .bucket = bucket, .key = without(rest, bucket.len + (slash ? 1 : 0))};
         return 0;
@@ -135,6 +133,8 @@ int dest_from_argument(const char *argument, const char *cwd, struct buf *url) {
     struct slice text = slice_of(argument);
     struct dest d;
     if (text.len == 0)
+        return ERR_USAGE;
+    if (scheme_length(text) == 0 && dest_names_a_scheme(argument))
         return ERR_USAGE;
     if (scheme_length(text) == 0)
         return hand_over(&made, url, url_from_path(text, slice_of(cwd), &made));

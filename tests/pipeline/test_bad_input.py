@@ -53,6 +53,25 @@ def test_wrong_usage_is_exit_2(box, args, word):
     assert not box.journal.exists()
 
 
+@pytest.mark.parametrize("dest, right", [
+    ("s3:/bucket/key", "s3://bucket/key"), ("S3://bucket/key", "s3://bucket/key"), ("file:/tmp/x", "file:///tmp/x"), ("minio:bucket/x", "./minio:bucket/x"),
+    ("http://host/bucket", "--endpoint-url http://host"), ("s3://b/k", "too short"), ("s3://bucket/" + 1025 * "k", "1025 bytes"),
+])
+def test_mistyped_destination_is_no_local_directory(box, dest, right):
+    random_file(box.dir / "a", 10)
+    before = sorted(os.listdir(box.dir))
+    for args in (["cp", "a", dest], ["uploader", "--allow", dest]):
+        one_line(box.run(*args, status=2), dest, right)
+    assert not box.journal.exists() and set(os.listdir(box.dir)) == set(before)
+
+
+def test_a_local_name_with_a_colon_is_written_with_a_dot(box):
+    random_file(box.dir / "a", 10)
+    done = box.cp("a", "./minio:bucket")
+    assert (box.dir / "minio:bucket").exists()
+    assert f"destination: file://{box.dir}/minio:bucket\n" in done.stderr
+
+
 def test_help_and_version(box):
     for command in ([], ["cp"], ["producer"], ["uploader"], ["consumer"], ["journal"], ["status"]):
         done = box.run(*command, "--help")

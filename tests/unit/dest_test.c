@@ -41,6 +41,58 @@ static void test_dest_parse_file(void **state) {
     assert_int_equal(dest_parse(slice_make("file:///a\0b", 11), &d), ERR_INVALID);
 }
 
+/* Each line says which rule and what to write. */
+static void test_dest_problem_says_which_rule(void **state) {
+    (void)state;
+    static const struct {
+        const char *argument, *words;
+    } cases[] = {
+        {"s3:/bucket/key", "write s3://bucket/key (or ./s3:/bucket/key for a local path)"},
+        {"s3:bucket/key", "write s3://bucket/key"},
+        {"S3://bucket/key", "write s3://bucket/key"},
+        {"s3:///key", "the bucket is missing"},
+        {"s3://", "the bucket is missing"},
+        {"s3://b/k", "bucket name 'b' is too short (3 to 63 characters)"},
+        {"s3://buck et/k", "bucket name 'buck et' is not allowed"},
+        {"s3://-abc", "a letter or digit first"},
+        {"file:/x/y", "write file:///x/y"},
+        {"File:///x", "write file:///x"},
+        {"file:x", "write file:///x"},
+        {"file://", "the path is missing"},
+        {"file://host/share", "not absolute"},
+        {"http://host:80/b/k", "--endpoint-url http://host:80"},
+        {"HTTPS://user:secret@host/b", "--endpoint-url HTTPS://host"},
+        {"minio:bucket/x", "'minio:' is no kind of destination; write s3://bucket/x"},
+        {"my_minio:bucket/x", "./my_minio:bucket/x for a local path"},
+        {"user@host:dir", "no kind of destination"},
+        {"gs://bucket/key", "no such kind of destination"},
+        {"", "empty"},
+    };
+    char reason[DEST_PROBLEM_SIZE];
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const char *problem = dest_problem(cases[i].argument, reason, sizeof reason);
+        if (!problem || !strstr(problem, cases[i].words))
+            fail_msg("%s: %s", cases[i].argument, problem ? problem : "no problem");
+        assert_null(strstr(problem, "secret"));
+    }
+    char key[S3_KEY_MAX + 32] = "s3://bucket/", bucket[5 + S3_BUCKET_MAX + 2] = "s3://";
+    memset(key + strlen(key), 'k', S3_KEY_MAX + 1);
+    assert_non_null(dest_problem(key, reason, sizeof reason));
+    assert_non_null(strstr(reason, "1025 bytes; S3 takes 1024"));
+    memset(bucket + 5, 'b', S3_BUCKET_MAX + 1);
+    assert_non_null(strstr(dest_problem(bucket, reason, sizeof reason), "256 characters"));
+}
+
+static void test_dest_problem_lets_through(void **state) {
+    (void)state;
+    static const char *const good[] = {"s3://bucket", "s3://Old_Bucket/a:b", "file:///x", "/a:b/c", "dir/a:b",
+                                       "./s3:/x",     "2026-11-29T10:30",    "~/x",       ":x",     "plain"};
+    char reason[DEST_PROBLEM_SIZE];
+    for (size_t i = 0; i < COUNT(good); i++)
+        if (dest_problem(good[i], reason, sizeof reason))
+            fail_msg("%s: %s", good[i], reason);
+}
+
 static void test_dest_parse_refuses(void **state) {
     (void)state;
     static const struct {
@@ -106,7 +158,7 @@ static void test_dest_from_argument(void **state) {
         {"x", "/", "file:///x"},
         {"..x/.y", "/home/me", "file:///home/me/..x/.y"},
         {"100%", "/home/me", "file:///home/me/100%"},
-        {"a:b", "/home/me", "file:///home/me/a:b"},
+        {"./a:b", "/home/me", "file:///home/me/a:b"},
         {"file:///a/../b/", "/home/me", "file:///a/../b/"},
         {"s3://bucket", "/home/me", "s3://bucket/"},
         {"s3://bucket/", "/home/me", "s3://bucket/"},
@@ -194,6 +246,7 @@ static void test_dest_is_beneath_whole_components(void **state) {
 }
 
 UNIT_MAIN(cmocka_unit_test(test_dest_parse_s3), cmocka_unit_test(test_dest_parse_file),
-          cmocka_unit_test(test_dest_parse_refuses), cmocka_unit_test(test_dest_from_argument),
+          cmocka_unit_test(test_dest_parse_refuses), cmocka_unit_test(test_dest_problem_says_which_rule),
+          cmocka_unit_test(test_dest_problem_lets_through), cmocka_unit_test(test_dest_from_argument),
           cmocka_unit_test(test_dest_join_by_exactly_one_slash),
           cmocka_unit_test(test_dest_is_beneath_whole_components))
