@@ -5,10 +5,9 @@
 #include "consumer/upkeep.h"
 #include "system/clock.h"
 #include "system/log.h"
-#include <errno.h>
+#include "system/output.h"
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 static int print(void *arg, struct record *r, uint64_t first_seq) {
     char id[ID_HEX_SIZE], crc[CRC_TEXT_SIZE], when[RFC3339_SIZE], mtime[NANOTIME_TEXT_SIZE];
@@ -30,7 +29,7 @@ static int print(void *arg, struct record *r, uint64_t first_seq) {
         json_out_name("etag", r->etag);
     printf(",\"mtime_ns\":\"%s\",\"finished\":\"%s\",\"seq\":%" PRIu64 "}\n", nanotime_format(r->mtime_ns, mtime), when,
            r->seq);
-    return ferror(stdout) ? ERR_IO : 0;
+    return output_check();
 }
 
 int export(const char *dir) {
@@ -38,10 +37,8 @@ int export(const char *dir) {
     int err = upkeep_read(&u, dir);
     if (!err)
         err = carried_finished(dir, &u.state, UINT64_MAX, u.last_seq, print, NULL);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        log_error("standard output: %s", strerror(errno));
-        err = ERR_IO;
-    }
+    int written = output_flush();
+    err = written ? written : err;
     if (err == ERR_NOMEM)
         log_error("out of memory");
     upkeep_release(&u);

@@ -3,6 +3,7 @@
 #include "consumer/upkeep_command.h"
 #include "runtime/endpoint.h"
 #include "system/dirs.h"
+#include "system/output.h"
 #include "system/signals.h"
 
 enum { EXIT_USAGE = 2, EXIT_UNUSABLE = 3 };
@@ -22,12 +23,13 @@ static int exit_status(int rc, bool for_cp) {
 int main(int argc, char **argv) {
     struct settings settings;
     struct server *server = NULL;
+    output_setup();
     if (argc > 1 && upkeep_command_exists(argv[1]))
-        return upkeep_command(argc - 1, argv + 1);
+        return output_end(upkeep_command(argc - 1, argv + 1));
     int rc = settings_parse(&settings, argc, argv);
     if (rc == ERR_AGAIN) {
         settings_release(&settings);
-        return 0;
+        return output_end(0);
     }
     if (!rc)
         rc = signals_init(false);
@@ -41,5 +43,5 @@ int main(int argc, char **argv) {
     endpoint_shutdown_all();
     rc = exit_status(rc, settings.for_cp);
     settings_release(&settings);
-    return rc;
+    return output_end(rc);
 }

@@ -2,6 +2,7 @@
 #include "pure/text.h"
 #include "system/clock.h"
 #include "system/log.h"
+#include "system/output.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -31,7 +32,7 @@ static void begin_line(const char *event) {
 
 static void end_line(void) {
     puts("}");
-    fflush(stdout); /* a reader that is gone must not stop the journal: errors are ignored */
+    output_event(); /* a reader that is gone does not stop the journal */
 }
 
 void report_listening(bool json, const char *endpoint, const struct journal *j) {

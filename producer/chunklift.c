@@ -6,6 +6,7 @@
 #include "producer/status_command.h"
 #include "pure/buf.h"
 #include "system/log.h"
+#include "system/output.h"
 #include "system/spawn.h"
 #include <errno.h>
 #include <stdio.h>
@@ -52,8 +53,7 @@ static const struct {
     {"status", status_command}, {"journal", journal_command}, {"set", set_command}, {"keygen", keygen_command},
 };
 
-int main(int argc, char **argv) {
-    log_setup("chunklift", LOG_INFO, false);
+static int run(int argc, char **argv) {
     if (argc < 2) {
         fputs(usage, stderr);
         return 2;
@@ -71,4 +71,10 @@ int main(int argc, char **argv) {
             return commands[i].run(argc - 1, argv + 1);
     log_error("%s: no such command; see 'chunklift --help'", argv[1]);
     return 2;
+}
+
+int main(int argc, char **argv) {
+    output_setup();
+    log_setup("chunklift", LOG_INFO, false);
+    return output_end(run(argc, argv));
 }

@@ -1,18 +1,17 @@
 #include "producer/json_events.h"
 #include "producer/json_line.h"
 #include "system/clock.h"
-#include <stdio.h>
+#include "system/output.h"
 
 static void begin(struct json_line *l, const char *event) {
     json_line_begin(l, event);
     json_line_time(l, "ts", clock_real_us());
 }
 
-/* Events are for programs that react while it runs: each leaves at once. A reader that went away is no error of the
- * upload. */
+/* Events are for programs that react while it runs: each leaves at once. */
 static void end(struct json_line *l) {
     if (json_line_end(l) == 0)
-        fflush(stdout);
+        output_event();
 }
 
 static void put_seconds(struct json_line *l, double seconds) {

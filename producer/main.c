@@ -3,6 +3,7 @@
 #include "producer/event_output.h"
 #include "system/clock.h"
 #include "system/log.h"
+#include "system/output.h"
 #include "system/signals.h"
 #include <locale.h>
 
@@ -28,6 +29,7 @@ int main(int argc, char **argv) {
     struct producer *producer = NULL;
     struct driver driver;
     uint64_t began_ms = clock_ms();
+    output_setup();
     log_setup("chunklift", LOG_INFO, false);
     const struct option_spec specs[] = {PRODUCER_OPTION_ROWS(&o)};
     int status = producer_options_parse(&o, &command, specs, argc, argv);
@@ -46,5 +48,5 @@ int main(int argc, char **argv) {
     producer_destroy(&producer);
     endpoint_shutdown_all();
     producer_options_release(&o);
-    return status;
+    return output_end(status);
 }

@@ -3,6 +3,7 @@
 #include "pure/text.h"
 #include "system/clock.h"
 #include "system/log.h"
+#include "system/output.h"
 #include <stdio.h>
 
 static const char *outcome_name(enum outcome outcome) {
@@ -41,7 +42,7 @@ static int json_text(struct buf *line, const char *name, struct slice text) {
 static void json_end(struct buf *line, int err) {
     if (!err && !buf_add_text(line, "}\n")) {
         (void)!fwrite(line->data, 1, line->len, stdout);
-        fflush(stdout);
+        output_event();
     }
     buf_release(line);
 }

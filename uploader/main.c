@@ -1,5 +1,6 @@
 #include "runtime/endpoint.h"
 #include "system/log.h"
+#include "system/output.h"
 #include "system/signals.h"
 #include "uploader/settings.h"
 #include "uploader/uploader.h"
@@ -19,6 +20,7 @@ static void no_core_files(void) {
 int main(int argc, char **argv) {
     struct settings settings;
     struct uploader *uploader = NULL;
+    output_setup();
     log_setup("chunklift", LOG_INFO, false);
     no_core_files();
     int err = settings_parse(&settings, argc, argv);
@@ -40,5 +42,5 @@ int main(int argc, char **argv) {
     uploader_destroy(&uploader);
     endpoint_shutdown_all();
     settings_release(&settings);
-    return status;
+    return output_end(status);
 }

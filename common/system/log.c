@@ -20,6 +20,7 @@ static struct {
     char program[32];
     enum log_level level;
     bool timestamps, json;
+    int json_error;
     void (*before)(void *arg);
     void *before_arg;
 } state = {.program = "chunklift", .level = LOG_INFO};
@@ -49,6 +50,10 @@ void log_set_json(bool on) {
 bool log_goes_to_file(void) {
     struct stat st;
     return fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+int log_json_error(void) {
+    return state.json_error;
 }
 
 enum log_level log_level(void) {
@@ -106,16 +111,18 @@ static size_t add_printable(char *line, size_t used, size_t size, const char *te
     return used;
 }
 
-static void write_line(int fd, const char *line, size_t len) {
+/* 0 or errno. */
+static int write_line(int fd, const char *line, size_t len) {
     while (len > 0) {
         ssize_t n = write(fd, line, len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return; /* nobody is left who could be told */
+            return n < 0 ? errno : EIO;
         line += n;
         len -= (size_t)n;
     }
+    return 0;
 }
 
 /* text is printable UTF-8. */
@@ -133,7 +140,9 @@ static void write_json(enum log_level level, const char *text, size_t len) {
     }
     for (const char *end = "\"}\n"; *end; end++)
         line[used++] = *end;
-    write_line(STDOUT_FILENO, line, used);
+    int error = write_line(STDOUT_FILENO, line, used);
+    if (state.json_error == 0)
+        state.json_error = error;
 }
 
 /* ---- the same line again and again ---- */
@@ -197,7 +206,7 @@ __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level,
     line[used++] = '\n';
     if (state.before)
         state.before(state.before_arg);
-    write_line(STDERR_FILENO, line, used);
+    (void)write_line(STDERR_FILENO, line, used); /* there is no other place to say it */
     if (state.json)
         write_json(level, line + head, used - head - 1);
     errno = saved;

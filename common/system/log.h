@@ -16,6 +16,8 @@ enum log_level log_level(void);
 bool log_goes_to_file(void);
 /* Each line is an event on stdout too: {"event":"log","ts":…,"level":"error","text":…}. */
 void log_set_json(bool on);
+/* errno of the first such event that could not be written; 0: none. */
+int log_json_error(void);
 /* Called before each line so that a progress bar can get out of the way; NULL for none. */
 void log_set_before_line(void (*before)(void *arg), void *arg);
 

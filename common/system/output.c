@@ -1,0 +1,96 @@
+#include "system/output.h"
+
+#include "system/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int first_error; /* errno of the first write that failed */
+static bool told, has_events;
+
+/* Opened the wrong way round: what uses it gets EBADF, as with a closed one. */
+static void occupy_standard_descriptors(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) /* NOLINT: for children too */
+            _exit(3);                                                          /* there is no way to say why */
+}
+
+void output_setup(void) {
+    static bool done;
+    if (done)
+        return;
+    done = true;
+    occupy_standard_descriptors();
+    signal(SIGPIPE, SIG_IGN);
+    setvbuf(stdout, NULL, _IOFBF, 65536);
+}
+
+/* Remembers errno of the first failure. */
+static bool output_failed(bool failed) {
+    if (failed && first_error == 0)
+        first_error = errno ? errno : EIO;
+    return first_error != 0;
+}
+
+static int judge(bool failed) {
+    if (!output_failed(failed))
+        return 0;
+    if (first_error == EPIPE)
+        return ERR_AGAIN;
+    if (!told)
+        log_error("standard output: %s", strerror(first_error));
+    told = true;
+    return ERR_IO;
+}
+
+int output_check(void) {
+    return judge(ferror(stdout) != 0);
+}
+
+int output_flush(void) {
+    return judge(fflush(stdout) != 0 || ferror(stdout) != 0);
+}
+
+int output_status(int err) {
+    int written = output_flush();
+    if (written == ERR_IO)
+        return 3;
+    switch (err) {
+    case 0:
+    case ERR_AGAIN:
+        return 0;
+    case ERR_DAMAGED:
+        return 1;
+    case ERR_USAGE:
+        return 2;
+    default:
+        return 3;
+    }
+}
+
+static void tell_lost_events(int error) {
+    if (!told)
+        log_error("standard output: %s; events are lost", strerror(error));
+    told = true;
+}
+
+void output_event(void) {
+    has_events = true;
+    errno = 0;
+    (void)output_failed(fflush(stdout) != 0 || ferror(stdout) != 0);
+    if (first_error)
+        tell_lost_events(first_error);
+}
+
+int output_end(int status) {
+    int written = output_flush(), log_error_number = log_json_error();
+    if (log_error_number)
+        tell_lost_events(log_error_number);
+    bool failed = written == ERR_IO || log_error_number || (has_events && first_error);
+    return failed && status < 2 ? 3 : status;
+}
