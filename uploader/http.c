@@ -300,12 +300,23 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *arg) {
     return len;
 }
 
+/* A server may refuse a request without reading its body and take those bytes for the next request (Ceph does, and
+ * answers 400 to that): the connection is not used again. */
+static void leave_connection_if_refused(struct http_transfer *t, const char *line, size_t len) {
+    const char *space = memchr(line, ' ', len);
+    bool refused = space && space + 1 < line + len && space[1] == '4';
+    if (refused && t->body_length > 0)
+        curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
+}
+
 static size_t take_header(char *bytes, size_t size, size_t count, void *arg) {
     struct http_transfer *t = arg;
     size_t len = size * count;
     t->received_bytes += len;
-    if (len >= 5 && memcmp(bytes, "HTTP/", 5) == 0) /* a new reply: what came before was "100 Continue" */
+    if (len >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* a new reply: what came before was "100 Continue" */
         buf_clear(&t->reply_headers);
+        leave_connection_if_refused(t, bytes, len);
+    }
     if (t->reply_headers.len + len > HEADERS_MAX)
         return len;
     if (buf_add(&t->reply_headers, bytes, len)) {

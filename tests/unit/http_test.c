@@ -103,6 +103,30 @@ static void test_get_and_keep_alive(void **state) {
     server_stop(&s);
 }
 
+static void test_connection_of_a_refused_body_is_not_used_again(void **state) {
+    (void)state;
+    struct http_server s;
+    const char *const replies[] = {OK_EMPTY, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+                                   OK_EMPTY, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+                                   OK_EMPTY, NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    struct http_request put = {.method = "PUT", .url = s.url, .text = slice_of("body"), .body_length = 4};
+    struct call calls[5] = {{0}};
+    run(h, &put, &calls[0]);
+    run(h, &put, &calls[1]);
+    assert_int_equal(calls[1].status, 403);
+    assert_int_equal(s.connection_count, 1);
+    run(h, &put, &calls[2]);
+    assert_int_equal(s.connection_count, 2);
+    run(h, &(struct http_request){.method = "GET", .url = s.url}, &calls[3]); /* nothing of it can be left over */
+    run(h, &put, &calls[4]);
+    assert_int_equal(calls[4].status, 200);
+    assert_int_equal(s.connection_count, 2);
+    http_destroy(&h);
+    server_stop(&s);
+}
+
 static void put_of(uint64_t length) {
     struct http_server s;
     const char *const replies[] = {"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 0\r\n\r\n", NULL};
@@ -479,12 +503,14 @@ static void test_who_is_cancelled_in_line_leaves_it(void **state) {
     paced_stop(&p);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_get_and_keep_alive), cmocka_unit_test(test_put_small_empty_and_large),
-          cmocka_unit_test(test_body_that_comes_later), cmocka_unit_test(test_post_without_body_says_length),
-          cmocka_unit_test(test_read_error_is_handed_up), cmocka_unit_test(test_no_connection),
-          cmocka_unit_test(test_connection_that_breaks), cmocka_unit_test(test_dead_kept_connection_rewinds),
-          cmocka_unit_test(test_response_timeout), cmocka_unit_test(test_response_timeout_counts_from_the_last_byte),
-          cmocka_unit_test(test_cancel), cmocka_unit_test(test_reply_is_bounded), cmocka_unit_test(test_signed_request),
+UNIT_MAIN(cmocka_unit_test(test_get_and_keep_alive),
+          cmocka_unit_test(test_connection_of_a_refused_body_is_not_used_again),
+          cmocka_unit_test(test_put_small_empty_and_large), cmocka_unit_test(test_body_that_comes_later),
+          cmocka_unit_test(test_post_without_body_says_length), cmocka_unit_test(test_read_error_is_handed_up),
+          cmocka_unit_test(test_no_connection), cmocka_unit_test(test_connection_that_breaks),
+          cmocka_unit_test(test_dead_kept_connection_rewinds), cmocka_unit_test(test_response_timeout),
+          cmocka_unit_test(test_response_timeout_counts_from_the_last_byte), cmocka_unit_test(test_cancel),
+          cmocka_unit_test(test_reply_is_bounded), cmocka_unit_test(test_signed_request),
           cmocka_unit_test(test_paced_transfers_share_the_limit), cmocka_unit_test(test_a_tiny_limit_moves_all_in_turn),
           cmocka_unit_test(test_a_raised_limit_counts_at_once),
           cmocka_unit_test(test_who_is_cancelled_in_line_leaves_it))
