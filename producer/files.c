@@ -136,9 +136,6 @@ int file_set_shape(struct files *fs, struct file *f, const struct geometry *shap
     if (shape->size != f->id.size || shape->chunks == 0 || !geometry_is_valid(shape))
         return ERR_INVALID;
     size_t size = bitmap_size(shape->chunks);
-    const char *bits = done.len > 0 ? done.ptr : NULL;
-    if (bits && done.len < size)
-        return ERR_INVALID;
     uint8_t *done_bits = calloc(1, size), *taken_bits = calloc(1, size);
     if (!done_bits || !taken_bits) {
         free(done_bits);
@@ -154,8 +151,8 @@ int file_set_shape(struct files *fs, struct file *f, const struct geometry *shap
     fs->bitmap_bytes += bitmap_cost(f);
     f->chunks_done = f->next_chunk = 0;
     f->done_bytes = 0;
-    for (uint32_t i = 0; bits && i < shape->chunks; i++)
-        if ((uint8_t)bits[i / 8] >> (i % 8) & 1)
+    for (uint32_t i = 0; i < shape->chunks && i / 8 < done.len; i++) /* it ends with the last chunk that is recorded */
+        if ((uint8_t)done.ptr[i / 8] >> (i % 8) & 1)
             (void)file_chunk_set_done(f, i);
     return 0;
 }

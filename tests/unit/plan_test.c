@@ -124,6 +124,26 @@ static void test_open_uploads_go_on_where_they_were(void **state) {
     assert_int_equal(jobs[0].ref.chunk, 1);
 }
 
+static void test_a_bitmap_ends_with_the_last_recorded_chunk(void **state) {
+    static const uint8_t done[] = {0x02};
+    struct job jobs[32];
+    (void)state;
+    make_file("src", 20 * CHUNK);
+    start_core("out", false, ON_CHANGE_FAIL);
+    plan_one(100, (struct planned_file){.upload = make_id(1),
+                                        .state = PLANNED_OPEN,
+                                        .handle = slice_of("h"),
+                                        .chunk_size = CHUNK,
+                                        .chunks = 20,
+                                        .done = slice_make(done, 1)});
+    assert_int_equal(told.failed, 0);
+    assert_int_equal(core.counts.bytes_done, CHUNK);
+    assert_true(core.files.first->resumed);
+    assert_true(offer_all(101, jobs, 32) > 0);
+    assert_int_equal(jobs[0].ref.chunk, 0);
+    assert_int_equal(jobs[1].ref.chunk, 2);
+}
+
 static void test_geometry_that_does_not_fit_fails_the_file(void **state) {
     (void)state;
     make_file("src", 4 * CHUNK);
@@ -348,6 +368,7 @@ UNIT_MAIN(CORE_TEST(test_small_files_are_puts_and_large_ones_chunks), CORE_TEST(
           CORE_TEST(test_a_file_that_changed_just_now_is_planned_in_the_next_tick),
           CORE_TEST(test_a_file_onto_itself_fails), CORE_TEST(test_planned_answers_a_prefix),
           CORE_TEST(test_an_open_upload_without_a_handle_fails), CORE_TEST(test_open_uploads_go_on_where_they_were),
+          CORE_TEST(test_a_bitmap_ends_with_the_last_recorded_chunk),
           CORE_TEST(test_geometry_that_does_not_fit_fails_the_file), CORE_TEST(test_done_on_s3_is_skipped),
           CORE_TEST(test_a_finished_file_with_another_ctime_is_compared_by_content),
           CORE_TEST(test_other_content_is_uploaded),
