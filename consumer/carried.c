@@ -50,6 +50,10 @@ void carried_chunk(const struct upload *u, uint32_t chunk, struct record *r, cha
     const struct chunk_info *info = upload_chunk(u, chunk);
     r->crc = info->crc;
     r->etag = chunk_etag(info, room);
+    if (u->integrity) {
+        r->has |= HAS_INTEGRITY;
+        r->integrity = slice_of(integrity_name(u->integrity));
+    }
 }
 
 /* ---- finished ---- */

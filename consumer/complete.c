@@ -89,6 +89,13 @@ static int judge_absent(struct verdict_on *v) {
     return refused(v, ended ? WHY_ENDED : WHY_UNKNOWN);
 }
 
+static void fill_integrity(struct record *r, enum integrity integrity) {
+    if (!integrity)
+        return;
+    r->has |= HAS_INTEGRITY;
+    r->integrity = slice_of(integrity_name(integrity));
+}
+
 static void fill_result(const struct verdict_on *v, struct record *r) {
     r->has |= HAS_CRC | HAS_MS | HAS_WORKER;
     r->crc = v->result->crc;
@@ -102,6 +109,7 @@ static void fill_result(const struct verdict_on *v, struct record *r) {
         r->has |= HAS_VIA;
         r->via = slice_of("fetch");
     }
+    fill_integrity(r, v->result->ref.kind == JOB_FINISH ? v->u->integrity : v->result->integrity);
 }
 
 /* ---- done ---- */

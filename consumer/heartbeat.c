@@ -21,6 +21,7 @@ static void note_counters(struct consumer *c, struct peer *peer, const struct ms
     peer->outage_ms = h->outage_ms;
     snprintf(peer->outage, sizeof peer->outage, "%.*s", (int)(h->outage.len < 255 ? h->outage.len : 255),
              h->outage.len ? h->outage.ptr : "");
+    peer->integrity = h->integrity;
     if (peer->rate_ms == 0 || h->sent_bytes < peer->rate_bytes) {
         peer->rate_ms = now;
         peer->rate_bytes = h->sent_bytes;

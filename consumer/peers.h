@@ -47,6 +47,7 @@ struct peer {
     struct list leases;
     uint32_t slots, active, free;
     uint64_t sent_bytes, retries, fetched_bytes;
+    enum integrity integrity;
     double ms_per_byte; /* of its recorded chunks, from grant to result, the last ones counting most; 0: none yet */
     uint64_t rate, rate_ms, rate_bytes; /* bytes a second; when and at what count it was last taken */
     char outage[256];                   /* what it retries and what keeps failing; empty: nothing */

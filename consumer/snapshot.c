@@ -24,6 +24,7 @@
 #define FLAG_REOPENED 2u
 #define FLAG_SPOILED 4u
 #define FLAGS (FLAG_BEGUN | FLAG_REOPENED | FLAG_SPOILED)
+#define INTEGRITY_SHIFT 4 /* above the flags */
 
 /* ---- writing ---- */
 
@@ -153,7 +154,7 @@ static int save_upload(const struct upload *u, struct writer *out) {
     if (!rc)
         rc = add_number(out, (uint64_t)u->open_us, 8);
     if (!rc)
-        rc = add_number(out, flags, 1);
+        rc = add_number(out, flags | (unsigned)u->integrity << INTEGRITY_SHIFT, 1);
     return rc || !u->begun ? rc : save_begun(u, out);
 }
 
@@ -366,8 +367,9 @@ static int load_upload(struct reader *r, struct state *s) {
     is.ctime_ns = take_time(r);
     is.ino = take_number(r, 8);
     int64_t open_us = (int64_t)take_number(r, 8);
-    uint64_t flags = take_number(r, 1);
-    if (r->bad || flags > FLAGS || state_find(s, &id)) {
+    uint64_t flags = take_number(r, 1), integrity = flags >> INTEGRITY_SHIFT;
+    flags &= (1u << INTEGRITY_SHIFT) - 1;
+    if (r->bad || flags > FLAGS || integrity > INTEGRITY_SHA256 || state_find(s, &id)) {
         r->bad = true;
         return 0;
     }
@@ -378,6 +380,7 @@ static int load_upload(struct reader *r, struct state *s) {
     u->open_us = open_us;
     u->reopened = flags & FLAG_REOPENED;
     u->spoiled = flags & FLAG_SPOILED;
+    u->integrity = (enum integrity)integrity;
     return flags & FLAG_BEGUN ? load_begun(r, u) : 0;
 }
 

@@ -211,6 +211,7 @@ static int apply_chunk(struct state *s, const struct record *r) {
     struct upload *u = state_find(s, &r->upload);
     if (!u)
         return 0;
+    upload_note_integrity(u, r->chunk, r->has & HAS_INTEGRITY ? integrity_from_name(r->integrity) : INTEGRITY_UNKNOWN);
     int rc = upload_set_chunk(u, r->chunk, r->crc, r->has & HAS_ETAG ? r->etag : slice_of(""), r->seq);
     return rc == ERR_INVALID ? 0 : rc;
 }

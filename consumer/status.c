@@ -84,6 +84,7 @@ static void add_workers(const struct consumer *c, const struct peer *peer, struc
             .outage = slice_of(p->outage),
             .outage_ms = p->outage_ms,
             .fetched_bytes = p->fetched_bytes,
+            .integrity = p->integrity,
             .silent_ms = now > p->heard_ms ? now - p->heard_ms : 0,
         };
         add_troubles(c, p, page, &bytes);

@@ -160,6 +160,13 @@ void upload_move_chunk(struct upload *u, uint32_t chunk, uint64_t seq) {
     info->seq = seq;
 }
 
+void upload_note_integrity(struct upload *u, uint32_t chunk, enum integrity integrity) {
+    if (!u->begun || chunk >= u->chunks || upload_has_chunk(u, chunk))
+        return;
+    if (u->done_count == 0 || integrity < u->integrity)
+        u->integrity = integrity;
+}
+
 void upload_clear_chunk(struct upload *u, uint32_t chunk) {
     struct chunk_info *info = chunks_find(&u->done, chunk);
     if (!info)

@@ -58,6 +58,7 @@ struct upload {
     struct chunks done;
     uint32_t done_count;
     uint64_t done_bytes;
+    enum integrity integrity; /* the weakest of its chunks; counts once there is one */
 
     /* this process's own */
     bool shaped;             /* planned in this epoch: put, and before begun chunk_size and chunks, mean something */
@@ -108,6 +109,8 @@ int upload_add_bitmap(const struct upload *u, struct buf *out) MUST_CHECK;
 int upload_set_chunk(struct upload *u, uint32_t chunk, uint32_t crc, struct slice etag, uint64_t seq) MUST_CHECK;
 /* The record of a done chunk is at seq now. */
 void upload_move_chunk(struct upload *u, uint32_t chunk, uint64_t seq);
+/* Before the chunk is set: what shows that the store has it. */
+void upload_note_integrity(struct upload *u, uint32_t chunk, enum integrity integrity);
 void upload_clear_chunk(struct upload *u, uint32_t chunk);
 /* Counts one redo of the chunk. ERR_NOMEM: nothing was counted. */
 int upload_count_redo(struct upload *u, uint32_t chunk) MUST_CHECK;

@@ -68,6 +68,7 @@ int core_init(struct core *c, const struct producer_config *config, const struct
     c->ignore_inode = config->ignore_inode;
     verify_init(&c->verify);
     c->on_change = config->on_change;
+    c->integrity = config->integrity;
     c->nobody_wait_ms = config->nobody_wait_ms ? config->nobody_wait_ms : config->retry_for_ms;
     if (c->nobody_wait_ms == 0)
         c->nobody_wait_ms = RETRY_FOR_MS;

@@ -42,6 +42,7 @@ struct core {
     uint64_t chunk_size, nobody_wait_ms, retry_for_ms;
     bool force, ignore_inode;
     enum on_change on_change;
+    enum integrity integrity;
     struct producer_events events;
 
     struct sources sources;

@@ -47,7 +47,6 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
          "never give a slow chunk to a second uploader, when this command starts the consumer"},
         {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME", "how long a reply may stand still (5min)",
          1000, DAY_MS},
-        {"content-md5", 0, OPTION_FLAG, &s->content_md5, NULL, "send Content-MD5 too (a second of CPU per GiB)"},
         PRODUCER_OPTION_ROWS(&o->base),
     };
     int status = producer_options_parse(&o->base, &text, specs, argc, argv);

@@ -194,6 +194,7 @@ void jobs_build(const struct core *c, const struct offer *offer, struct job *job
         .checksum = f->checksum,
         .chunk_size = shape->chunk_size,
         .chunks = shape->chunks,
+        .integrity = c->integrity,
     };
     if (offer->ref.kind == JOB_CHUNK) {
         job->offset = geometry_offset(&f->shape, offer->ref.chunk);

@@ -36,6 +36,7 @@ struct producer_config {
     bool recursive, force;
     bool ignore_inode; /* inode numbers are no part of a file's identity */
     enum on_change on_change;
+    enum integrity integrity;  /* INTEGRITY_UNKNOWN: auto */
     uint64_t chunk_size;       /* bytes wanted; 0: CHUNK_SIZE_DEFAULT */
     const char *source_name;   /* NULL: empty */
     const char *endpoint_url;  /* S3; NULL: as aws_endpoint_settle finds it */

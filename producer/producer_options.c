@@ -38,6 +38,9 @@ static int settle(struct producer_options *o) {
     o->config.source_count = o->arguments.count - 1;
     o->config.dest = o->arguments.items[o->arguments.count - 1];
     o->config.on_change = o->on_change ? ON_CHANGE_RESTART : ON_CHANGE_FAIL;
+    o->config.integrity = integrity_from_name(slice_of(integrity_wishes[o->integrity]));
+    if (!o->config.integrity && o->content_md5)
+        o->config.integrity = INTEGRITY_MD5;
     o->config.journal_dir = o->journal.data;
     if (o->config.chunk_size == 0)
         o->config.chunk_size = CHUNK_SIZE_DEFAULT;

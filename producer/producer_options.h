@@ -16,7 +16,8 @@ struct producer_options {
     bool json, quiet, no_progress, verbose, help, version;
     struct key_options keys;
     const char *journal_argument;
-    int on_change;
+    int on_change, integrity;
+    bool content_md5;
     /* memory of the above */
     struct text_list arguments;
     struct buf journal;
@@ -48,6 +49,16 @@ extern const char *const on_change_names[];
          0,                                                                                                              \
          0,                                                                                                              \
          on_change_names},                                                                                               \
+        {"integrity",                                                                                                    \
+         0,                                                                                                              \
+         OPTION_CHOICE,                                                                                                  \
+         &(o)->integrity,                                                                                                \
+         "WAY",                                                                                                          \
+         "what shows that a store has the bytes: auto, crc32c, sha256, md5 or none (auto)",                              \
+         0,                                                                                                              \
+         0,                                                                                                              \
+         integrity_wishes},                                                                                              \
+        {"content-md5", 0, OPTION_FLAG, &(o)->content_md5, NULL, "the same as --integrity md5"},                         \
         {"source-name", 0, OPTION_TEXT, &(o)->config.source_name, "NAME", "part of the identity of the source (empty)"}, \
         {"endpoint-url", 0, OPTION_TEXT, &(o)->config.endpoint_url, "URL", "S3 server, as in the AWS CLI"},              \
         {"region", 0, OPTION_TEXT, &(o)->config.region, "NAME", "S3 region"},                                            \

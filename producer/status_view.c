@@ -56,6 +56,8 @@ static int json_worker(const struct worker_status *w) {
             json_line_text(&l, "outage", w->outage);
             json_line_number(&l, "outage_ms", w->outage_ms);
         }
+        if (w->integrity)
+            json_line_text(&l, "integrity", slice_of(integrity_name(w->integrity)));
     }
     json_line_number(&l, "silent_ms", w->silent_ms);
     int err = json_line_end(&l);
@@ -146,6 +148,8 @@ static int print_worker(const struct worker_status *w) {
         printf(", limited to %s", format_rate((double)w->bwlimit, rate));
     if (w->fetched_bytes)
         printf(", %s fetched from producers", format_size(w->fetched_bytes, fetched));
+    if (w->integrity)
+        printf(", integrity %s", integrity_name(w->integrity));
     if (w->silent_ms >= 3000)
         printf(", silent for %" PRIu64 " s", w->silent_ms / 1000);
     putchar('\n');

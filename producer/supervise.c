@@ -338,8 +338,6 @@ static void uploader_argv(const struct supervisor *s, struct argv *a) {
     add_number(a, "--retry-for", s->o.retry_for_ms, "ms");
     add_number(a, "--drain-for", s->o.drain_for_ms, "ms");
     add_number(a, "--response-timeout", s->o.response_timeout_ms, "ms");
-    if (s->o.content_md5)
-        add(a, "--content-md5");
     add_option(a, "--key", s->o.keys.key);
     add_option(a, "--trust", s->o.keys.trust);
     if (s->o.keys.insecure)

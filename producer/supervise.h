@@ -25,7 +25,7 @@ struct supervise_options {
     uint64_t drain_for_ms;                                /* of the uploaders */
     const char *endpoint_url, *region, *profile;          /* NULL: not passed on */
     struct key_options keys;                              /* of the uploaders, for tcp endpoints */
-    bool content_md5, verbose, quiet;
+    bool verbose, quiet;
     const char *jobs;  /* the producer's endpoint */
     const char *allow; /* its destination */
     const char *const *roots;

@@ -35,6 +35,7 @@ struct task_result {
     char handle[PROTO_TEXT_MAX + 1]; /* begin */
     enum checksum_kind checksum;     /* begin */
     char etag[256];                  /* chunk, put, finish; empty where there is none */
+    enum integrity integrity;        /* chunk, put to a store */
     uint32_t crc;                    /* chunk, put: of the bytes sent; finish: of the whole file */
     uint64_t size;                   /* head, finish, put */
     bool exists;                     /* head */
@@ -84,13 +85,14 @@ struct backend {
 struct http; /* uploader/http.h */
 struct s3_options {
     const char *region, *profile; /* NULL: from environment and configuration */
-    bool content_md5;
+    enum integrity integrity;     /* INTEGRITY_UNKNOWN: auto */
     uint32_t response_timeout_ms;
 };
 struct bucket;                                                          /* uploader/bucket.h */
 void backend_file_set_bucket(struct backend *b, struct bucket *bucket); /* bytes to write come from there */
 bool backend_file_is_held_back(const struct backend *b); /* after a step: only the bucket is waited for */
 int backend_file_new(struct backend **b, const char *const *allow, size_t allow_count) MUST_CHECK;
+enum integrity backend_s3_integrity(const struct backend *b); /* of the bytes sent last */
 int backend_s3_new(struct backend **b, struct http *http, const struct s3_options *o) MUST_CHECK;
 
 #endif

@@ -46,7 +46,8 @@ static void op_destroy(struct s3_op *op) {
     buf_release(&op->small);
     buf_release(&op->key_marker);
     s3_xml_uploads_release(&op->uploads);
-    digest_destroy(&op->md5);
+    digest_destroy(&op->digest);
+    s3_memory_probe_over(s3->memory, op);
     op->task->backend_state = NULL;
     free(op);
 }
@@ -241,11 +242,11 @@ static void look_at_progress(struct s3_op *op) {
     op->task->checked_bytes += received_bytes != op->received_bytes; /* the store lives */
     op->received_bytes = received_bytes;
     op->task->checked_bytes += http_is_held_back(op->transfer); /* it waits because we want it to */
-    if (s3_carries_file(op))
+    if (s3_carries_file(op) && !op->probing)
         op->task->moved_bytes = http_sent(op->transfer);
     FAULT_POINT_IF(op->task->moved_bytes > 0 && op->task->moved_bytes < op->task->job.length, bytes_half,
                    job_kind_name(op->task->job.ref.kind));
-    FAULT_POINT_IF(op->task->awaiting_reply && http_request_left(op->transfer), s3_sent,
+    FAULT_POINT_IF(!op->probing && op->task->awaiting_reply && http_request_left(op->transfer), s3_sent,
                    job_kind_name(op->task->job.ref.kind));
 }
 
@@ -253,10 +254,15 @@ static bool can_read_ahead(const struct s3_op *op) {
     return op->state == S3_OP_AHEAD && source_is_ready(op->task->source);
 }
 
+static bool can_go_on(const struct s3_op *op) {
+    return op->state == S3_OP_WAIT && !s3_integrity_is_awaited(op);
+}
+
 /* The first op that can go on by itself. */
 static struct s3_op *find_ready(const struct s3 *s3, enum aws_state keys) {
     for (struct s3_op *op = s3->ops; op; op = op->next)
-        if (op->state == S3_OP_ENDED || can_read_ahead(op) || (op->state == S3_OP_KEYS && keys != AWS_PENDING))
+        if (op->state == S3_OP_ENDED || can_read_ahead(op) || can_go_on(op) ||
+            (op->state == S3_OP_KEYS && keys != AWS_PENDING))
             return op;
     return NULL;
 }
@@ -274,6 +280,7 @@ static bool step(struct backend *b) {
     bool waiting = false;
     for (struct s3_op *op = s3->ops; op; op = op->next) {
         look_at_progress(op);
+        op->task->checked_bytes += op->state == S3_OP_WAIT; /* the op that asks shows whether the store lives */
         waiting |= op->state == S3_OP_KEYS;
     }
     enum aws_state keys = aws_credentials_step(s3->credentials, waiting ? KEYS_WAIT_MS : 0);
@@ -283,13 +290,16 @@ static bool step(struct backend *b) {
             tell(op);
         else if (op->state == S3_OP_KEYS)
             s3_call_step(op, keys);
+        else if (op->state == S3_OP_WAIT)
+            s3_body_begin(op);
         else if (ahead++ < AHEAD_PER_STEP)
             read_ahead(s3, op);
         else
             break;
     }
     for (op = s3->ops; op; op = op->next)
-        if (op->state != S3_OP_REQUEST && (op->state != S3_OP_AHEAD || can_read_ahead(op)))
+        if (op->state != S3_OP_REQUEST && (op->state != S3_OP_AHEAD || can_read_ahead(op)) &&
+            (op->state != S3_OP_WAIT || can_go_on(op)))
             return true;
     return false;
 }
@@ -304,6 +314,7 @@ static void destroy(struct backend *b) {
         http_cancel(s3->http, s3->probe);
     free(s3->probed);
     aws_settings_release(&s3->aws);
+    digest_destroy(&s3->sha256);
     free(s3->region);
     free(s3->scratch);
     free(s3);
@@ -328,7 +339,7 @@ int backend_s3_new(struct backend **b, struct http *http, const struct s3_option
         return ERR_NOMEM;
     *s3 = (struct s3){.base = {&ops},
                       .http = http,
-                      .content_md5 = o->content_md5,
+                      .integrity = o->integrity,
                       .response_timeout_ms = o->response_timeout_ms,
                       .last = &s3->ops};
     int err = aws_settings_read(&s3->aws, o->profile);
@@ -344,4 +355,8 @@ int backend_s3_new(struct backend **b, struct http *http, const struct s3_option
     }
     *b = &s3->base;
     return 0;
+}
+
+enum integrity backend_s3_integrity(const struct backend *b) {
+    return ((const struct s3 *)b)->last_integrity;
 }

@@ -202,7 +202,8 @@ static bool send_heartbeat(struct uploader *u) {
                                   .troubles = troubles,
                                   .trouble_count = trouble_count,
                                   .outage = slice_of(outage),
-                                  .outage_ms = outage_ms}};
+                                  .outage_ms = outage_ms,
+                                  .integrity = u->s3 ? backend_s3_integrity(u->s3) : INTEGRITY_UNKNOWN}};
     uint64_t number, sent_ms = clock_ms();
     int err = session_send(u->session, &m, &number);
     if (err)

@@ -7,6 +7,7 @@
  *   s3_begin.c     begin: create a multipart upload, or adopt one (rule 10)
  *   s3_leftovers.c what earlier holders of a begin left at the store (rule 10)
  *   s3_body.c      chunk and put: checksums ahead, bytes
+ *   s3_integrity.c chunk and put: what shows that the store has the bytes (rule 16)
  *   s3_complete.c  finish: complete, doubt (rule 11), parts that do not fit
  *   s3_object.c    abort and head
  *   s3_scheme.c    http:// that should be https://, and the other way round
@@ -45,18 +46,24 @@ enum s3_optional {
 };
 struct s3_endpoint {
     char *url;
-    enum s3_knowledge multipart_crc32c, put_crc32c; /* does it verify them? */
-    unsigned refused;                               /* enum s3_optional: it takes the requests only without them */
-    enum s3_knowledge scheme;                       /* is http:// or https:// right? NO: the other one is */
-    bool refuses_expect;                            /* it answered 417 to Expect: 100-continue */
+    enum s3_knowledge multipart_crc32c;               /* does it promise to verify them for the whole object? */
+    enum s3_knowledge verifies[INTEGRITY_SHA256 + 1]; /* crc32c, md5, sha256: was it seen to refuse a wrong one? */
+    enum s3_knowledge md5_etags;                      /* an ETag of a part or put is the MD5 of its bytes */
+    unsigned etag_misses;                             /* in a row */
+    const struct s3_op *prober;                       /* asks what it verifies; the others wait */
+    enum integrity said;                              /* in the log */
+    unsigned refused;                                 /* enum s3_optional: it takes the requests only without them */
+    enum s3_knowledge scheme;                         /* is http:// or https:// right? NO: the other one is */
+    bool refuses_expect;                              /* it answered 417 to Expect: 100-continue */
 };
 struct s3_memory; /* opaque */
 int s3_memory_new(struct s3_memory **m) MUST_CHECK;
 void s3_memory_destroy(struct s3_memory **m);
 /* Never NULL: what does not fit shares one entry that knows nothing. Valid until the next call. */
 struct s3_endpoint *s3_memory_endpoint(struct s3_memory *m, struct slice url);
-/* Notes what an answer showed; says it once with -v. */
-void s3_memory_learn(struct s3_endpoint *e, enum s3_knowledge *what, bool verifies);
+/* Notes what an answer to CreateMultipartUpload showed; says it once with -v. */
+void s3_memory_learn(struct s3_endpoint *e, bool verifies);
+void s3_memory_probe_over(struct s3_memory *m, const struct s3_op *prober);
 void s3_memory_refuses(struct s3_endpoint *e, unsigned optional);
 const char *s3_memory_region(const struct s3_memory *m, struct slice endpoint, struct slice bucket); /* NULL unknown */
 void s3_memory_set_region(struct s3_memory *m, struct slice endpoint, struct slice bucket, const char *region);
@@ -69,9 +76,12 @@ bool s3_memory_take_failed(struct s3_memory *m, const struct ref *job);
 struct s3 {
     struct backend base; /* first */
     struct http *http;
-    char *region;            /* --region; NULL */
-    struct aws_settings aws; /* environment and profile, as they were at the start */
-    bool content_md5;
+    char *region;                  /* --region; NULL */
+    struct aws_settings aws;       /* environment and profile, as they were at the start */
+    enum integrity integrity;      /* wanted; INTEGRITY_UNKNOWN: auto */
+    enum integrity faster;         /* of md5 and sha256 on this CPU; INTEGRITY_UNKNOWN: not measured yet */
+    enum integrity last_integrity; /* of what was sent last */
+    struct digest *sha256;         /* for XML bodies; NULL until needed */
     uint32_t response_timeout_ms;
     struct aws_credentials *credentials;
     struct http_transfer *probe; /* s3_scheme.c: under way; NULL: none */
@@ -93,6 +103,7 @@ typedef void s3_leftover_none(struct s3_op *op, const struct s3_error *e);
 
 enum s3_state {
     S3_OP_KEYS,    /* its request waits for credentials */
+    S3_OP_WAIT,    /* another op asks the endpoint what it verifies */
     S3_OP_AHEAD,   /* reads its range for the checksum that goes ahead of the body */
     S3_OP_REQUEST, /* a request is under way */
     S3_OP_ENDED,   /* result filled in, not told yet */
@@ -151,8 +162,13 @@ struct s3_op {
     struct buf small; /* the whole of a small put */
     bool loaded;      /* it is complete */
     uint32_t crc;     /* announced; finish: of the whole */
-    struct digest *md5;
-    char md5_base64[32];
+    enum integrity method;
+    bool probing; /* the request has a wrong digest on purpose */
+    bool hashed;  /* the range was read ahead for this method: crc and sum are its */
+    bool streams; /* its MD5 is made while it is sent, for comparing with the ETag */
+    struct digest *digest;
+    enum digest_kind digest_kind;
+    uint8_t sum[SHA256_SIZE]; /* md5 or sha256 of the range */
 
     /* finish */
     char **etags;    /* as the store lists them, task->part_count of them; NULL where a part does not fit its record */
@@ -174,6 +190,8 @@ void s3_request_header(struct s3_op *op, const char *format, ...) __attribute__(
  * never gets them again. */
 void s3_request_optional(struct s3_op *op, enum s3_optional which, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Instead of UNSIGNED-PAYLOAD: the SHA-256 of the body in hex. */
+void s3_request_sign(struct s3_op *op, const char *sha256_hex);
 /* Sends it as soon as there are credentials. Ends the op by itself when that is impossible. */
 void s3_send(struct s3_op *op, s3_handler *on_reply);
 /* The same request again, its body from the start. */
@@ -181,7 +199,7 @@ void s3_send_again(struct s3_op *op);
 /* For ops that wait (S3_OP_KEYS): sends if state allows. */
 void s3_call_step(struct s3_op *op, enum aws_state keys);
 /* Headers with CRC32C checksums may be sent. */
-bool s3_sends_checksums(const struct s3 *s3);
+bool s3_sends_checksums(const struct s3 *s3, const struct job *job);
 /* Its request bodies are bytes of the file, not XML. */
 bool s3_carries_file(const struct s3_op *op);
 /* No byte leaves after the lease (rule 5). */
@@ -230,6 +248,28 @@ void s3_ahead_step(struct s3_op *op);
 ssize_t s3_body_read(void *op, void *out, size_t max);
 bool s3_body_ready(void *op);
 int s3_body_rewind(void *op);
+/* Goes on with a chunk or put once its check is known. */
+void s3_body_begin(struct s3_op *op);
+
+/* --- integrity (s3_integrity.c) --- */
+
+/* --integrity: of the uploader, else of the job. INTEGRITY_UNKNOWN: auto. */
+enum integrity s3_integrity_wish(const struct s3 *s3, const struct job *job);
+/* Chooses op->method. False: the op ended, waits, or asks the store first; s3_body_begin follows. */
+bool s3_integrity_choose(struct s3_op *op);
+bool s3_integrity_is_awaited(const struct s3_op *op); /* S3_OP_WAIT: not known yet */
+/* The digest of the range, for methods that have one; else these do nothing. */
+int s3_digest_begin(struct s3_op *op) MUST_CHECK;
+int s3_digest_add(struct s3_op *op, const void *bytes, size_t len) MUST_CHECK;
+int s3_digest_end(struct s3_op *op) MUST_CHECK;
+void s3_integrity_add_headers(struct s3_op *op);
+/* Signs op->body. */
+int s3_integrity_sign_body(struct s3_op *op) MUST_CHECK;
+/* The answer to a request with a wrong digest. False: the op ended. */
+bool s3_integrity_probed(struct s3_op *op, const struct http_reply *r, const struct s3_error *e);
+/* The answer to the bytes was good, result.etag is set: fills in result.integrity. False: the op ended. */
+bool s3_integrity_proved(struct s3_op *op);
+
 /* HEAD replies: does the object carry this upload's id? (rule 11) */
 enum s3_knowledge s3_is_owned(const struct s3_op *op, const struct http_reply *r);
 

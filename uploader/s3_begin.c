@@ -43,8 +43,8 @@ static void on_created(struct s3_op *op, const struct http_reply *r, const struc
     struct slice algorithm = http_header(r, "x-amz-checksum-algorithm");
     bool full = slice_equal(algorithm, slice_of("CRC32C")) &&
                 slice_equal(http_header(r, "x-amz-checksum-type"), slice_of("FULL_OBJECT"));
-    if (full || s3_sends_checksums(op->s3))
-        s3_memory_learn(endpoint, &endpoint->multipart_crc32c, full);
+    if (full || s3_sends_checksums(op->s3, &op->task->job))
+        s3_memory_learn(endpoint, full);
     if (algorithm.len && !full && !op->plain) {
         op->plain = true;
         drop_stray(op);
@@ -55,7 +55,7 @@ static void on_created(struct s3_op *op, const struct http_reply *r, const struc
 
 static void create(struct s3_op *op) {
     if (s3_memory_endpoint(op->s3->memory, op->place.endpoint)->multipart_crc32c == S3_NO ||
-        !s3_sends_checksums(op->s3))
+        !s3_sends_checksums(op->s3, &op->task->job))
         op->plain = true;
     s3_request_begin(op, "POST");
     s3_request_param(op, "uploads", slice_of(""));

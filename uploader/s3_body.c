@@ -31,6 +31,8 @@ ssize_t s3_body_read(void *arg, void *out, size_t max) {
     ssize_t n = source_read(source, out, max);
     if (n == ERR_AGAIN)
         return n;
+    if (n > 0 && op->streams && s3_digest_add(op, out, (size_t)n))
+        n = ERR_NOMEM;
     if (n <= 0)
         op->read_error = n < 0 ? (int)n : ERR_CHANGED;
     else if (op->task->job.ref.kind == JOB_PUT && source_position(source) == source_length(source) &&
@@ -47,6 +49,8 @@ bool s3_body_ready(void *arg) {
 int s3_body_rewind(void *arg) {
     struct s3_op *op = arg;
     int err = source_rewind(op->task->source, 0);
+    if (!err && op->streams)
+        err = s3_digest_begin(op);
     op->read_error = err;
     return err;
 }
@@ -99,37 +103,6 @@ static bool is_small(const struct s3_op *op) {
 
 /* --- checksums ahead --- */
 
-static int md5_begin(struct s3_op *op) {
-    if (!op->s3->content_md5)
-        return 0;
-    int err = op->md5 ? 0 : digest_new(&op->md5, DIGEST_MD5);
-    return err ? err : digest_begin(op->md5);
-}
-
-static int md5_end(struct s3_op *op) {
-    uint8_t sum[MD5_SIZE];
-    struct buf text = BUF_INIT;
-    if (!op->s3->content_md5)
-        return 0;
-    int err = digest_end(op->md5, sum);
-    if (!err)
-        err = base64_add(&text, slice_make(sum, sizeof sum));
-    if (!err)
-        snprintf(op->md5_base64, sizeof op->md5_base64, "%s", text.data);
-    buf_release(&text);
-    return err;
-}
-
-static void add_checksum_headers(struct s3_op *op) {
-    char base64[CRC_BASE64_SIZE];
-    if (op->announced) {
-        crc32c_to_base64(op->crc, base64);
-        s3_request_optional(op, S3_BODY_CHECKSUM, "x-amz-checksum-crc32c: %s", base64);
-    }
-    if (op->md5_base64[0])
-        s3_request_optional(op, S3_BODY_MD5, "content-md5: %s", op->md5_base64);
-}
-
 static void chunk_send(struct s3_op *op);
 static void put_send(struct s3_op *op);
 
@@ -143,23 +116,33 @@ static void send_body(struct s3_op *op) {
 bool s3_wants_checksum(struct s3 *s3, const struct task *t) {
     if (t->job.ref.kind == JOB_CHUNK)
         return t->job.checksum == CHECKSUM_CRC32C_FULL;
-    return t->job.length > S3_WHOLE_BODY_MAX && s3_sends_checksums(s3) &&
-           s3_memory_endpoint(s3->memory, t->job.target.endpoint)->put_crc32c != S3_NO;
+    const struct s3_endpoint *e = s3_memory_endpoint(s3->memory, t->job.target.endpoint);
+    return t->job.length > S3_WHOLE_BODY_MAX && s3_sends_checksums(s3, &t->job) &&
+           e->verifies[INTEGRITY_CRC32C] != S3_NO;
 }
 
 static void read_ahead_or_send(struct s3_op *op) {
-    int err = md5_begin(op);
+    bool digest = !op->streams && (op->method == INTEGRITY_MD5 || op->method == INTEGRITY_SHA256);
+    if (op->hashed || (!digest && (!op->announced || source_announced_crc(op->task->source, &op->crc)))) {
+        send_body(op);
+        return;
+    }
+    int err = digest ? s3_digest_begin(op) : 0;
     if (!err)
         err = s3_body_rewind(op);
-    if (err) {
+    if (err)
         s3_end_err(op, err);
-    } else if (!op->s3->content_md5 && source_announced_crc(op->task->source, &op->crc)) {
-        send_body(op);
-    } else if (op->announced || op->s3->content_md5) {
+    else
         op->state = S3_OP_AHEAD;
-    } else {
-        send_body(op);
-    }
+}
+
+void s3_body_begin(struct s3_op *op) {
+    if (!s3_integrity_choose(op))
+        return;
+    if (op->task->job.ref.kind == JOB_PUT && is_small(op))
+        put_send(op);
+    else
+        read_ahead_or_send(op);
 }
 
 void s3_ahead_step(struct s3_op *op) {
@@ -178,8 +161,8 @@ void s3_ahead_step(struct s3_op *op) {
     if (n == ERR_AGAIN)
         return;
     int err = n < 0 ? (int)n : n == 0 && left ? ERR_CHANGED : 0;
-    if (!err && n && op->md5)
-        err = digest_add(op->md5, s3->scratch, (size_t)n);
+    if (!err)
+        err = s3_digest_add(op, s3->scratch, (size_t)n);
     if (err) {
         end_read_error(op, err);
         return;
@@ -187,7 +170,8 @@ void s3_ahead_step(struct s3_op *op) {
     if ((uint64_t)n < left)
         return;
     op->crc = source_crc(source);
-    if ((err = md5_end(op)))
+    op->hashed = true;
+    if ((err = s3_digest_end(op)))
         s3_end_err(op, err);
     else
         send_body(op);
@@ -210,7 +194,7 @@ static bool end_for_source(struct s3_op *op, const struct s3_error *e) {
     }
     struct source *source = op->task->source;
     bool all_read = op->request.source_body && source_position(source) == op->task->job.length;
-    if (e->bad_checksum && op->announced && all_read && source_crc(source) != op->crc) {
+    if (e->bad_checksum && (op->announced || op->hashed) && all_read && source_crc(source) != op->crc) {
         end_source_failed(op, ERR_CHANGED, "it was not the same when read again");
         return true;
     }
@@ -228,7 +212,7 @@ static void end_sent(struct s3_op *op, const struct http_reply *r) {
         return;
     }
     result->crc = source_crc(source);
-    if (op->announced && result->crc != op->crc) {
+    if ((op->announced || op->hashed) && result->crc != op->crc) {
         end_source_failed(op, ERR_CHANGED, "it was not the same when read again");
         return;
     }
@@ -237,7 +221,7 @@ static void end_sent(struct s3_op *op, const struct http_reply *r) {
         return;
     }
     result->size = op->task->job.length;
-    if (s3_take_etag(op, r))
+    if (s3_take_etag(op, r) && s3_integrity_proved(op))
         s3_end(op, OUTCOME_DONE);
 }
 
@@ -255,32 +239,29 @@ static void chunk_send(struct s3_op *op) {
     snprintf(op->number, sizeof op->number, "%u", op->task->job.ref.chunk + 1);
     s3_request_param(op, "partNumber", slice_of(op->number));
     s3_request_param(op, "uploadId", op->task->job.handle);
-    add_checksum_headers(op);
+    s3_integrity_add_headers(op);
     op->request.source_body = true;
     s3_send(op, on_chunk);
 }
 
 void s3_chunk_start(struct s3_op *op) {
     CHECK(op->task->source);
-    op->announced = op->task->job.checksum == CHECKSUM_CRC32C_FULL;
-    read_ahead_or_send(op);
+    s3_body_begin(op);
 }
 
 /* --- put --- */
 
 static void on_put(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
-    struct s3_endpoint *endpoint = s3_memory_endpoint(op->s3->memory, op->place.endpoint);
-    if (e) {
-        if (!end_for_source(op, e))
-            s3_end_error(op, e);
-        return;
+    if (e && op->read_error) {
+        end_read_error(op, op->read_error);
+    } else if (op->probing) {
+        if (s3_integrity_probed(op, r, e))
+            s3_body_begin(op);
+    } else if (!e) {
+        end_sent(op, r);
+    } else if (!end_for_source(op, e)) {
+        s3_end_error(op, e);
     }
-    if (op->announced) {
-        bool present;
-        crc_header_differs(r, 0, &present);
-        s3_memory_learn(endpoint, &endpoint->put_crc32c, present && !op->dropped);
-    }
-    end_sent(op, r);
 }
 
 /* A small body is kept in op->small: neither its checksums nor another request need a second reading. */
@@ -288,17 +269,20 @@ static int load_small(struct s3_op *op) {
     int err = op->loaded ? 0 : read_whole(op);
     if (!err)
         err = look_again(op);
-    if (!err && !op->loaded)
-        err = md5_begin(op);
-    if (!err && !op->loaded && op->md5)
-        err = digest_add(op->md5, op->small.data, op->small.len);
-    if (!err && !op->loaded)
-        err = md5_end(op);
     if (err)
         return err;
+    if (!op->loaded)
+        op->crc = source_crc(op->task->source);
     op->loaded = true;
-    op->crc = source_crc(op->task->source);
-    return buf_add_slice(&op->body, buf_slice(&op->small));
+    if (!op->hashed) {
+        err = s3_digest_begin(op);
+        if (!err)
+            err = s3_digest_add(op, op->small.data, op->small.len);
+        if (!err)
+            err = s3_digest_end(op);
+        op->hashed = !err;
+    }
+    return err ? err : buf_add_slice(&op->body, buf_slice(&op->small));
 }
 
 static void put_send(struct s3_op *op) {
@@ -315,16 +299,11 @@ static void put_send(struct s3_op *op) {
     }
     s3_request_header(op, "content-type: application/octet-stream");
     s3_request_header(op, S3_OWNER_HEADER ": %s", op->owner);
-    add_checksum_headers(op);
+    s3_integrity_add_headers(op);
     s3_send(op, on_put);
 }
 
 void s3_put_start(struct s3_op *op) {
     CHECK(op->task->source);
-    op->announced =
-        s3_memory_endpoint(op->s3->memory, op->place.endpoint)->put_crc32c != S3_NO && s3_sends_checksums(op->s3);
-    if (is_small(op))
-        put_send(op);
-    else
-        read_ahead_or_send(op);
+    s3_body_begin(op);
 }

@@ -58,7 +58,18 @@ void s3_request_optional(struct s3_op *op, enum s3_optional which, const char *f
     va_end(args);
 }
 
-bool s3_sends_checksums(const struct s3 *s3) {
+void s3_request_sign(struct s3_op *op, const char *sha256_hex) {
+    struct s3_request *q = &op->request;
+    buf_clear(&q->headers[0]);
+    int err = buf_addf(&q->headers[0], "x-amz-content-sha256: %s", sha256_hex);
+    if (!q->err)
+        q->err = err;
+}
+
+bool s3_sends_checksums(const struct s3 *s3, const struct job *job) {
+    enum integrity wish = s3_integrity_wish(s3, job);
+    if (wish)
+        return wish == INTEGRITY_CRC32C;
     return !s3->aws.checksums_when_required;
 }
 
@@ -136,11 +147,11 @@ static void on_done(void *arg, const struct http_reply *r) {
     struct s3_error e;
     op->transfer = NULL;
     FAULT_ONLY(struct http_reply lost = *r;
-               if (!r->error && FAULT_FAILS(s3_replied, job_kind_name(op->task->job.ref.kind))) {
+               if (!r->error && !op->probing && FAULT_FAILS(s3_replied, job_kind_name(op->task->job.ref.kind))) {
                    lost.error = ERR_IO;
                    r = &lost;
                })
-    if (s3_carries_file(op))
+    if (s3_carries_file(op) && !op->probing)
         op->task->result.sent_bytes += r->sent_bytes;
     op->task->awaiting_reply = false;
     bool failed = s3_error_of(r, clock_real_us() / 1000000, &e);
@@ -194,7 +205,7 @@ static int send_now(struct s3_op *op) {
         .arg = op,
     };
     op->state = S3_OP_REQUEST;
-    FAULT_POINT_AS(s3_asking, job_kind_name(op->task->job.ref.kind));
+    FAULT_POINT_IF(!op->probing, s3_asking, job_kind_name(op->task->job.ref.kind));
     err = http_start(s3->http, &r, &op->transfer);
 out:
     buf_release(&url);

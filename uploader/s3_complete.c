@@ -124,7 +124,7 @@ static void on_etag_head(struct s3_op *op, const struct http_reply *r, const str
 
 static void head(struct s3_op *op, s3_handler *on_reply) {
     s3_request_begin(op, "HEAD");
-    if (s3_sends_checksums(op->s3))
+    if (!op->s3->aws.checksums_when_required)
         s3_request_optional(op, S3_CHECKSUM_MODE, "x-amz-checksum-mode: ENABLED");
     s3_send(op, on_reply);
 }
@@ -169,7 +169,7 @@ static void on_complete(struct s3_op *op, const struct http_reply *r, const stru
     if (!e) {
         struct s3_endpoint *endpoint = s3_memory_endpoint(op->s3->memory, op->place.endpoint);
         if (op->plain)
-            s3_memory_learn(endpoint, &endpoint->multipart_crc32c, false);
+            s3_memory_learn(endpoint, false);
         on_completed(op, r);
     } else if (try_plain(op, e)) {
         return;
@@ -230,6 +230,8 @@ static void complete(struct s3_op *op) {
         s3_request_header(op, "x-amz-checksum-type: FULL_OBJECT");
     }
     int err = add_parts(op);
+    if (!err)
+        err = s3_integrity_sign_body(op); /* a list of parts that a bit is wrong in makes another object */
     if (err)
         s3_end_err(op, err);
     else

@@ -57,17 +57,21 @@ struct s3_endpoint *s3_memory_endpoint(struct s3_memory *m, struct slice url) {
     return e;
 }
 
-void s3_memory_learn(struct s3_endpoint *e, enum s3_knowledge *what, bool verifies) {
+void s3_memory_learn(struct s3_endpoint *e, bool verifies) {
     enum s3_knowledge now = verifies ? S3_YES : S3_NO;
-    if (*what == now)
+    if (e->multipart_crc32c == now)
         return;
-    *what = now;
-    const char *of = what == &e->put_crc32c ? "single puts" : "multipart uploads";
-    if (verifies)
-        log_debug("%s verifies crc32c of %s", e->url ? e->url : "the endpoint", of);
-    else
-        log_debug("%s does not verify checksums of %s; chunklift's own are in the journal",
-                  e->url ? e->url : "the endpoint", of);
+    e->multipart_crc32c = now;
+    log_debug("%s %s crc32c of whole multipart uploads", e->url ? e->url : "the endpoint",
+              verifies ? "verifies" : "does not verify");
+}
+
+void s3_memory_probe_over(struct s3_memory *m, const struct s3_op *prober) {
+    for (size_t i = 0; i < ENDPOINTS_MAX; i++)
+        if (m->endpoints[i].prober == prober)
+            m->endpoints[i].prober = NULL;
+    if (m->unknown.prober == prober)
+        m->unknown.prober = NULL;
 }
 
 void s3_memory_refuses(struct s3_endpoint *e, unsigned optional) {

@@ -15,7 +15,8 @@
     "its --root directories and serves only the destinations it was --allow'ed."
 
 struct extras { /* understood, not kept */
-    bool help, version, no_progress;
+    bool help, version, no_progress, content_md5;
+    int integrity;
 };
 
 static int parse_table(struct settings *s, struct extras *x, int argc, char **argv) {
@@ -40,7 +41,10 @@ static int parse_table(struct settings *s, struct extras *x, int argc, char **ar
          "when told to stop: how long results wait for acknowledgement (30s)", .min = 1, .max = UINT32_MAX},
         {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME",
          "how long a reply may stand still (5 min)", .min = 1, .max = UINT32_MAX},
-        {"content-md5", 0, OPTION_FLAG, &s->content_md5, NULL, "send Content-MD5 too"},
+        {"integrity", 0, OPTION_CHOICE, &x->integrity, "WAY",
+         "what shows that a store has the bytes: auto, crc32c, sha256, md5 or none (what the producer asks for)",
+         .choices = integrity_wishes},
+        {"content-md5", 0, OPTION_FLAG, &x->content_md5, NULL, "the same as --integrity md5"},
         KEY_OPTION_ROWS(&s->keys),
         {"json", 0, OPTION_FLAG, &s->json, NULL, "one JSON object per line on stdout for every event"},
         {"quiet", 'q', OPTION_FLAG, &s->quiet, NULL, "nothing but errors"},
@@ -146,6 +150,9 @@ int settings_parse(struct settings *s, int argc, char **argv) {
         printf("chunklift-uploader %s\n", CHUNKLIFT_VERSION);
         return SETTINGS_DONE;
     }
+    s->integrity = integrity_from_name(slice_of(integrity_wishes[x.integrity]));
+    if (!s->integrity && x.content_md5)
+        s->integrity = INTEGRITY_MD5;
     err = check_endpoints(s);
     if (!err)
         err = allow_to_urls(s);

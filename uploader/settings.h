@@ -4,6 +4,7 @@
 
 #include "pure/buf.h"
 #include "pure/err.h"
+#include "pure/proto.h"
 #include "runtime/keys.h"
 #include "system/config_file.h"
 #include "system/options.h"
@@ -21,7 +22,8 @@ struct settings {
     uint64_t slots, retry_for_ms, response_timeout_ms, drain_for_ms;
     uint64_t bwlimit; /* bytes a second; 0: no limit of its own */
     struct key_options keys;
-    bool content_md5, json, quiet, verbose;
+    enum integrity integrity; /* INTEGRITY_UNKNOWN: as the producer asks */
+    bool json, quiet, verbose;
     bool for_cp;     /* started by `cp`, which speaks for it */
     bool check_only; /* end after the settings and credentials were found usable */
     /* held for the above */

@@ -130,6 +130,7 @@ static struct result result_of(const struct entry *e) {
     r.crc = t->crc;
     r.etag = slice_of(t->etag);
     r.exists = t->exists;
+    r.integrity = t->integrity;
     r.fetched = e->task.source && source_is_fetched(e->task.source) && (j->ref.kind != JOB_FINISH);
     return r;
 }

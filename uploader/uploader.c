@@ -94,7 +94,7 @@ static int make_backends(struct uploader *u) {
         if (!err && d.scheme == DEST_S3 && !u->s3) {
             struct s3_options o = {.region = s->region,
                                    .profile = s->profile,
-                                   .content_md5 = s->content_md5,
+                                   .integrity = s->integrity,
                                    .response_timeout_ms = (uint32_t)s->response_timeout_ms};
             err = backend_s3_new(&u->s3, u->http, &o);
         }

@@ -83,6 +83,21 @@ enum checksum_kind {
     CHECKSUM_CRC32C_FULL = 1
 }; /* what the store verifies; "crc32c/FULL_OBJECT" in the journal */
 
+/* What shows that a store has the bytes that were sent, the weakest first. crc32c, md5, sha256: the store compared, and
+ * it was seen to refuse wrong bytes (md5 also: its ETag is the MD5 of what was sent). tls: the connection protected
+ * them. UNKNOWN: of before, and of file://. */
+enum integrity {
+    INTEGRITY_UNKNOWN = 0,
+    INTEGRITY_NONE,
+    INTEGRITY_TLS,
+    INTEGRITY_CRC32C,
+    INTEGRITY_MD5,
+    INTEGRITY_SHA256,
+};
+const char *integrity_name(enum integrity i); /* as in the journal; "" for unknown */
+enum integrity integrity_from_name(struct slice name);
+extern const char *const integrity_wishes[]; /* what --integrity takes, "auto" first; NULL at the end */
+
 /* Names a job: (kind, upload, chunk). chunk is 0 where the kind has none. */
 struct ref {
     enum job_kind kind;
@@ -242,7 +257,8 @@ struct job {
     enum checksum_kind checksum;
     uint64_t chunk_size;
     uint32_t chunks;
-    bool second; /* for a second lease (rule 12) */
+    bool second;              /* for a second lease (rule 12) */
+    enum integrity integrity; /* --integrity of the producer; UNKNOWN: auto, TLS is none of them */
 };
 struct msg_offer {
     struct job *jobs;
@@ -307,6 +323,7 @@ struct msg_heartbeat {
     size_t lease_count;
     uint64_t sent_bytes, retries; /* since its start */
     uint64_t fetched_bytes;       /* likewise: from producers */
+    enum integrity integrity;     /* of what it last sent to a store */
     uint64_t bwlimit;             /* bytes a second it keeps to now; 0 none */
     uint64_t own_bwlimit;         /* its --bwlimit; 0 none */
     bool held_back;               /* bytes waited for that limit since the last HEARTBEAT */
@@ -398,6 +415,7 @@ struct result {
     bool doubt;               /* begin: an attempt whose reply was lost may have created another one (rule 10) */
     bool fetched;             /* chunk, put: the bytes came from the producer */
     enum own_failure own;     /* failed, gone: it can be this host's own; another one may do the job */
+    enum integrity integrity; /* chunk, put */
 };
 struct msg_complete { /* COMPLETE and FAIL */
     struct result *results;
@@ -494,6 +512,7 @@ struct worker_status {
     uint32_t slots, active, free;
     uint64_t sent_bytes, rate, retries, silent_ms; /* rate: bytes a second over the last seconds */
     uint64_t fetched_bytes;                        /* from producers */
+    enum integrity integrity;                      /* of what it last sent to a store */
     uint64_t bwlimit;                              /* that it keeps to; 0 none */
     struct trouble *troubles;
     size_t trouble_count;

@@ -149,6 +149,7 @@ static const struct field job_fields[] = {
     NUMBER(job, 8, chunk_size, OPTIONAL, SIZE_LIMIT),
     NUMBER(job, 9, chunks, OPTIONAL, CHUNKS_MAX),
     FLAG(job, 40, second),
+    ENUM(job, 50, integrity, OPTIONAL, INTEGRITY_SHA256),
 };
 static const struct shape job_shape = SHAPE("job", job, job_fields);
 
@@ -218,6 +219,7 @@ static const struct field result_fields[] = {
     NUMBER(result, 18, seq, OPTIONAL, ANY64),
     FLAG(result, 19, fetched),
     ENUM(result, 110, own, OPTIONAL, OWN_SURE),
+    ENUM(result, 50, integrity, OPTIONAL, INTEGRITY_SHA256),
 };
 static const struct shape result_shape = SHAPE("result", result, result_fields);
 
@@ -285,6 +287,7 @@ static const struct field worker_status_fields[] = {
     LIST(worker_status, 110, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
     TEXT(worker_status, 120, outage, OPTIONAL, PROTO_TEXT_MAX),
     NUMBER(worker_status, 121, outage_ms, OPTIONAL, ANY64),
+    ENUM(worker_status, 50, integrity, OPTIONAL, INTEGRITY_SHA256),
 };
 static const struct shape worker_status_shape = SHAPE("worker_status", worker_status, worker_status_fields);
 
@@ -367,6 +370,7 @@ static const struct field heartbeat_fields[] = {
     LIST(msg_heartbeat, 110, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
     TEXT(msg_heartbeat, 120, outage, OPTIONAL, PROTO_TEXT_MAX),
     NUMBER(msg_heartbeat, 121, outage_ms, OPTIONAL, ANY64),
+    ENUM(msg_heartbeat, 50, integrity, OPTIONAL, INTEGRITY_SHA256),
 };
 static const struct field beat_fields[] = {
     LIST(msg_beat, 1, invalid, invalid_count, PROTO_LIST_MAX, ref_shape),
@@ -574,4 +578,19 @@ const char *fail_class_name(enum fail_class c) {
         [FAIL_NOBODY] = "nobody",
     };
     return name_of(names, NAMES_COUNT(names), c);
+}
+
+static const char *const integrity_names[] = {"", "none", "tls", "crc32c", "md5", "sha256"};
+const char *const integrity_wishes[] = {"auto", "crc32c", "sha256", "md5", "none", NULL};
+#define INTEGRITIES (sizeof integrity_names / sizeof *integrity_names)
+
+const char *integrity_name(enum integrity i) {
+    return (unsigned)i < INTEGRITIES ? integrity_names[i] : "";
+}
+
+enum integrity integrity_from_name(struct slice name) {
+    for (size_t i = 1; i < INTEGRITIES; i++)
+        if (slice_equal(name, slice_of(integrity_names[i])))
+            return (enum integrity)i;
+    return INTEGRITY_UNKNOWN;
 }

@@ -48,6 +48,7 @@ const struct record_field_def record_fields[F_COUNT] = {
     FIELD(F_SINCE_NS, "since_ns", FIELD_I64, since_ns, HAS_SINCE),
     FIELD(F_OPENS, "opens", FIELD_U64, opens, HAS_OPENS),
     FIELD(F_VIA, "via", FIELD_TEXT, via, HAS_VIA),
+    FIELD(F_INTEGRITY, "integrity", FIELD_TEXT, integrity, HAS_INTEGRITY),
 };
 
 #define B FIELD_BIT
@@ -66,16 +67,16 @@ static const struct record_layout layouts[EV_COUNT] = {
                   IDENTITY | B(F_CHUNK_SIZE) | B(F_CHUNKS) | B(F_HANDLE),
                   13,
                   {IDENTITY_ORDER, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM}},
-    [EV_CHUNK] = {"chunk", CHUNK_BASE | B(F_WORKER) | B(F_MS), 9, {CHUNK_ORDER, F_VIA}},
+    [EV_CHUNK] = {"chunk", CHUNK_BASE | B(F_WORKER) | B(F_MS), 10, {CHUNK_ORDER, F_VIA, F_INTEGRITY}},
     [EV_REDO] = {"redo", B(F_UPLOAD) | B(F_CHUNK), 2, {F_UPLOAD, F_CHUNK}},
     [EV_FINISH] = {"finish",
                    B(F_UPLOAD) | B(F_DEST) | B(F_SIZE) | B(F_CRC) | B(F_MS),
-                   6,
-                   {F_UPLOAD, F_DEST, F_SIZE, F_CRC, F_ETAG, F_MS}},
+                   7,
+                   {F_UPLOAD, F_DEST, F_SIZE, F_CRC, F_ETAG, F_MS, F_INTEGRITY}},
     [EV_PUT] = {"put",
                 IDENTITY | B(F_CRC) | B(F_WORKER) | B(F_MS),
-                14,
-                {IDENTITY_ORDER, F_CRC, F_ETAG, F_WORKER, F_MS, F_VIA}},
+                15,
+                {IDENTITY_ORDER, F_CRC, F_ETAG, F_WORKER, F_MS, F_VIA, F_INTEGRITY}},
     [EV_FAIL] = {"fail", B(F_UPLOAD) | B(F_CLASS) | B(F_ERROR), 5, {F_UPLOAD, F_SRC, F_DEST, F_CLASS, F_ERROR}},
     [EV_ABORT] = {"abort", B(F_UPLOAD) | B(F_REASON), 2, {F_UPLOAD, F_REASON}},
     [EV_CARRY] = {"carry", 0, 0, {0}}, /* see carry_layouts */
@@ -91,7 +92,7 @@ static const struct record_layout carry_layouts[] = {
      B(F_KIND) | IDENTITY,
      16,
      {F_KIND, IDENTITY_ORDER, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM, F_SINCE_NS, F_OPENS}},
-    {"chunk", B(F_KIND) | CHUNK_BASE, 9, {F_KIND, CHUNK_ORDER}},
+    {"chunk", B(F_KIND) | CHUNK_BASE, 10, {F_KIND, CHUNK_ORDER, F_INTEGRITY}},
     {"finished",
      B(F_KIND) | IDENTITY | B(F_CRC),
      15,

@@ -56,6 +56,7 @@ enum record_field { /* bits of record.has, for what is not always there */
                     HAS_SINCE = 1 << 11,
                     HAS_OPENS = 1 << 12,
                     HAS_VIA = 1 << 13,
+                    HAS_INTEGRITY = 1 << 14,
 };
 
 /* Slices point into the parsed line or into the scratch buffer of record_parse; when encoding, to anything. */
@@ -81,7 +82,8 @@ struct record {
     uint32_t crc; /* crc32c */
     struct slice etag, worker;
     uint64_t ms;
-    struct slice via; /* chunk, put: "fetch" when the bytes came from the producer */
+    struct slice via;       /* chunk, put: "fetch" when the bytes came from the producer */
+    struct slice integrity; /* chunk, finish, put: enum integrity by name */
     /* fail: class, error; abort: reason */
     struct slice klass, error, reason;
     /* epoch: epoch, journal, version; segment: prev; drop: file, from, to */
@@ -112,9 +114,9 @@ void chain_release(struct chain *c);
  * and dest: in base64), so any bytes a peer sent can be given.
  *
  * CHECKs that the fields of r's event are there: the HAS_ bits of every field in the event's row of docs/JOURNAL.md but
- * etag, checksum and via, which are left out without their bit or when empty, as endpoint is when empty; in a carry
- * also worker, ms, geometry, handle, since_ns and opens. An epoch has version JOURNAL_VERSION, a segment's prev is an
- * h.
+ * etag, checksum, via and integrity, which are left out without their bit or when empty, as endpoint is when empty; in
+ * a carry also worker, ms, geometry, handle, since_ns and opens. An epoch has version JOURNAL_VERSION, a segment's prev
+ * is an h.
  */
 int record_encode(const struct record *r, struct chain *c, struct buf *out) MUST_CHECK;
 

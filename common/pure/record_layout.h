@@ -54,6 +54,7 @@ enum field_id {
     F_SINCE_NS,
     F_OPENS,
     F_VIA,
+    F_INTEGRITY,
     F_COUNT
 };
 

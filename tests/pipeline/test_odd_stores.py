@@ -14,6 +14,11 @@ def cp(box, store, *args, **kw):
     return box.cp("--endpoint-url", store.endpoint, "--no-progress", "--chunk-size", "5MiB", *args, env={**store.env, **kw.pop("env", {})}, **kw)
 
 
+def sent_parts(store):
+    """Without the one behind the last, by which the uploader finds out what the store verifies."""
+    return sorted(r.part for r in store.requests if r.kind == "chunk" and r.part < 4)
+
+
 def test_parts_answered_without_an_etag(box):
     """A proxy drops the header; ListParts has the etags."""
     src = random_file(box.dir / "f", 12 * MIB)
@@ -27,7 +32,7 @@ def test_parts_answered_without_an_etag(box):
     with MemoryStore(before) as store:
         cp(box, store, src, "s3://bucket/k")
         assert store.objects["k"]["body"] == src.read_bytes()
-        assert store.count("chunk") == 3 and store.count("finish") == 1
+        assert sent_parts(store) == [1, 2, 3] and store.count("finish") == 1
     assert not box.records("redo")
 
 
@@ -43,7 +48,7 @@ def test_etags_that_a_proxy_appends_to(box):
     with MemoryStore(before) as store:
         cp(box, store, src, "s3://bucket/k")
         assert store.objects["k"]["body"] == src.read_bytes()
-        assert store.count("chunk") == 3
+        assert sent_parts(store) == [1, 2, 3]
 
 
 def test_a_part_that_the_store_loses_each_time(box):

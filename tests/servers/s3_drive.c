@@ -369,7 +369,8 @@ int main(int argc, char **argv) {
     }
     log_setup("s3_drive", verbose ? LOG_DEBUG : LOG_INFO, false);
     d.endpoint = argv[1];
-    struct s3_options o = {.content_md5 = getenv("S3_DRIVE_MD5") != NULL, .profile = getenv("S3_DRIVE_PROFILE")};
+    struct s3_options o = {.integrity = getenv("S3_DRIVE_MD5") ? INTEGRITY_MD5 : INTEGRITY_UNKNOWN,
+                           .profile = getenv("S3_DRIVE_PROFILE")};
     if (http_new(&d.http, &(struct http_options){.idle_max = 8}) || backend_s3_new(&d.s3, d.http, &o) ||
         roots_new(&d.roots, everywhere, 1))
         return 1;

@@ -44,10 +44,10 @@ class Request:
 
 class Gate:
     """with Gate(port of the server) as gate: gate.endpoint. `moment` is called with every Request at every stage, in the thread of its connection;
-    what it raises is raised again by close(). A number it returns is the status that is answered in the server's place (stage "head" only)."""
+    what it raises is raised again by close(). `change`, called with a request and a piece of its body, returns what is passed on. A number `moment` returns is the status that is answered in the server's place (stage "head" only)."""
 
-    def __init__(self, port, moment=None):
-        self.port, self.moment = port, moment
+    def __init__(self, port, moment=None, change=None):
+        self.port, self.moment, self.change = port, moment, change
         self.errors, self.threads, self.open = [], [], set()
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE)  # so that a stopped body stops its reader soon
@@ -123,7 +123,7 @@ class Gate:
                 piece = incoming.read1(min(PIECE, request.length - request.passed))
                 if not piece:
                     return False
-                server.sendall(piece)
+                server.sendall(self.change(request, piece) if self.change else piece)
                 request.passed += len(piece)
                 self.ask(request, "body")
             self.ask(request, "sent")

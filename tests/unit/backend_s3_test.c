@@ -5,6 +5,7 @@
 #include "system/fileid.h"
 #include "uploader/backend.h"
 #include "uploader/http.h"
+#include "uploader/s3.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -55,6 +56,13 @@ static const char *error_reply(struct fixture *f, const char *status, const char
     return with_body(f, status, "", body);
 }
 
+/* What a probe would show, so that the scripts of tests about something else need no replies to it. */
+static void teach(struct fixture *f) {
+    struct s3_endpoint *e = s3_memory_endpoint(((struct s3 *)f->s3)->memory, slice_of(f->server.url));
+    e->verifies[INTEGRITY_CRC32C] = S3_YES;
+    e->verifies[INTEGRITY_SHA256] = e->verifies[INTEGRITY_MD5] = S3_NO;
+}
+
 static void open_backend(struct fixture *f, const char *const *replies) {
     const char *const roots[] = {"/"};
     struct s3_options o = {.response_timeout_ms = 5000};
@@ -62,6 +70,7 @@ static void open_backend(struct fixture *f, const char *const *replies) {
     assert_int_equal(http_new(&f->http, &(struct http_options){.idle_max = 4}), 0);
     assert_int_equal(backend_s3_new(&f->s3, f->http, &o), 0);
     assert_int_equal(roots_new(&f->roots, roots, 1), 0);
+    teach(f);
 }
 
 static int setup(void **state) {
@@ -431,6 +440,97 @@ static void test_chunk_reply_that_does_not_come(void **state) {
     prepare_file(f, JOB_CHUNK, 10);
     const struct task_result *r = run(f);
     assert_true(r->transient && r->timed_out && !r->never_connected);
+}
+
+/* --- integrity (rule 16) --- */
+
+#define TAKEN EMPTY("200 OK", "ETag: \"opaque\"\r\n")
+
+/* Nothing is known of the endpoint. */
+static void open_unknown(struct fixture *f, const char *const *replies, enum integrity wish) {
+    open_backend(f, replies);
+    struct s3 *s3 = (struct s3 *)f->s3;
+    struct s3_endpoint *e = s3_memory_endpoint(s3->memory, slice_of(f->server.url));
+    memset(e->verifies, 0, sizeof e->verifies);
+    s3->integrity = wish;
+    s3->faster = INTEGRITY_SHA256;
+}
+
+static void prepare_first_chunk(struct fixture *f) {
+    source_close(&f->task.source);
+    prepare_file(f, JOB_CHUNK, 10);
+    f->task.job.chunks = 2;
+}
+
+static void test_a_digest_is_relied_on_once_a_wrong_one_was_refused(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {error_reply(f, "400 Bad Request", "XAmzContentSHA256Mismatch"), TAKEN, TAKEN, NULL};
+    open_unknown(f, replies, INTEGRITY_UNKNOWN);
+    prepare_first_chunk(f);
+    const struct task_result *r = run(f);
+    assert_int_equal(r->outcome, OUTCOME_DONE);
+    assert_int_equal(r->integrity, INTEGRITY_SHA256);
+    assert_int_equal(r->sent_bytes, 10); /* the probe's do not count */
+    assert_true(saw(f, 0, "?partNumber=3&uploadId="));
+    assert_true(saw(f, 1, "?partNumber=1&uploadId="));
+    /* of "aaaaaaaaaa" */
+    assert_true(
+        saw(f, 1, "x-amz-content-sha256: bf2cb58a68f684d95a3b78ef8f661c9a4e5b09e82cc8f9cc88cce90528caeb27\r\n"));
+    prepare_first_chunk(f);
+    assert_int_equal(run(f)->integrity, INTEGRITY_SHA256);
+    requests_are(f, 3); /* it was asked once */
+}
+
+static void test_a_store_that_takes_every_wrong_digest_proves_nothing(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {TAKEN, TAKEN, TAKEN, NULL};
+    open_unknown(f, replies, INTEGRITY_UNKNOWN);
+    prepare_first_chunk(f);
+    assert_int_equal(run(f)->integrity, INTEGRITY_NONE);
+    assert_true(saw(f, 1, "content-md5: "));
+    assert_true(saw(f, 2, "x-amz-content-sha256: UNSIGNED-PAYLOAD\r\n"));
+    assert_false(saw(f, 2, "content-md5"));
+}
+
+static void test_a_put_asks_with_the_file_itself(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {TAKEN, error_reply(f, "400 Bad Request", "BadDigest"), TAKEN, NULL};
+    open_unknown(f, replies, INTEGRITY_UNKNOWN);
+    prepare_file(f, JOB_PUT, 3);
+    const struct task_result *r = run(f);
+    assert_int_equal(r->outcome, OUTCOME_DONE);
+    assert_int_equal(r->integrity, INTEGRITY_SHA256);
+    assert_true(saw(f, 0, "x-amz-checksum-crc32c: ")); /* taken though it is wrong: not relied on */
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(saw(f, i, "\r\n\r\naaa"));
+    assert_false(saw(f, 2, "x-amz-checksum-crc32c"));
+}
+
+static void test_an_answer_that_tells_nothing_is_asked_again(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {error_reply(f, "503 Slow Down", "SlowDown"),
+                                   error_reply(f, "403 Forbidden", "AccessDenied"),
+                                   error_reply(f, "400 Bad Request", "BadDigest"), TAKEN, NULL};
+    open_unknown(f, replies, INTEGRITY_MD5);
+    prepare_first_chunk(f);
+    assert_true(run(f)->throttled);
+    prepare_first_chunk(f);
+    assert_int_equal(run(f)->klass, FAIL_DENIED);
+    prepare_first_chunk(f);
+    assert_int_equal(run(f)->integrity, INTEGRITY_MD5);
+    requests_are(f, 4);
+}
+
+static void test_a_wished_check_that_is_not_used_fails(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {TAKEN, NULL};
+    open_unknown(f, replies, INTEGRITY_SHA256);
+    prepare_first_chunk(f);
+    const struct task_result *r = run(f);
+    assert_int_equal(r->outcome, OUTCOME_FAILED);
+    assert_int_equal(r->klass, FAIL_INTEGRITY);
+    assert_false(r->transient);
+    requests_are(f, 1);
 }
 
 /* --- put --- */
@@ -938,6 +1038,9 @@ UNIT_MAIN(TEST(test_begin_store_that_verifies), TEST(test_begin_store_that_ignor
           TEST(test_chunk_source_that_changes_after_its_checksum), TEST(test_chunk_source_that_shrinks),
           TEST(test_put_of_a_source_that_changes_is_never_whole),
           TEST(test_attempt_after_a_broken_one_gets_a_new_connection), TEST(test_chunk_reply_that_does_not_come),
+          TEST(test_a_digest_is_relied_on_once_a_wrong_one_was_refused),
+          TEST(test_a_store_that_takes_every_wrong_digest_proves_nothing), TEST(test_a_put_asks_with_the_file_itself),
+          TEST(test_an_answer_that_tells_nothing_is_asked_again), TEST(test_a_wished_check_that_is_not_used_fails),
           TEST(test_put_small), TEST(test_put_large), TEST(test_put_empty), TEST(test_put_denied),
           TEST(test_expired_credentials_of_the_environment_are_final), TEST(test_key_that_is_not_utf8),
           TEST(test_finish), TEST(test_finish_of_an_upload_begun_twice_leaves_nothing),
