@@ -51,8 +51,10 @@ static struct verdict judge_for_good(const struct upload *u, const struct claim 
         break;
     case JOB_FINISH:
     case JOB_ABORT:
-        if (u->begun && !fits)
+        if (u->begun ? !fits : claim->handle.len > 0)
             return deny(WHY_STALE, 0);
+        if (!u->opened && u->lease_count == 0)
+            return deny(WHY_UNKNOWN, 0); /* it has left nothing */
         break;
     case JOB_HEAD:
         return (struct verdict){0};
@@ -78,7 +80,7 @@ static bool is_too_early(const struct consumer *c, const struct upload *u, enum 
     case JOB_FINISH:
         return !u->begun || u->done_count != u->chunks || u->lease_count > 0;
     case JOB_ABORT:
-        return !u->begun || u->lease_count > 0;
+        return !u->opened || u->lease_count > 0;
     case JOB_HEAD:
         break;
     }
@@ -154,7 +156,7 @@ bool claim_is_adoptable(const struct upload *u, const struct ref *ref) {
     case JOB_FINISH:
         return u->begun && u->done_count == u->chunks;
     case JOB_ABORT:
-        return u->begun;
+        return u->opened;
     case JOB_HEAD:
         break;
     }
@@ -169,9 +171,11 @@ static bool needs_intent(const struct upload *u, enum job_kind kind, bool fresh)
     return !u->opened && (kind == JOB_BEGIN || (kind == JOB_PUT && upload_is_file(u)));
 }
 
-/* Who must look for what earlier holders of begin left: the next one, and whoever ends an upload begun twice. */
+/* Who must look for what earlier holders of begin left: the next one, who aborts an upload that has an intent and no
+ * handle, and who ends one begun twice. */
 static bool looks_back(const struct upload *u, enum job_kind kind) {
-    return (kind == JOB_BEGIN && u->opened) || ((kind == JOB_FINISH || kind == JOB_ABORT) && u->reopened);
+    return (kind == JOB_BEGIN && u->opened) || (kind == JOB_ABORT && !u->begun) ||
+           ((kind == JOB_FINISH || kind == JOB_ABORT) && u->reopened);
 }
 
 static int grant(struct consumer *c, struct peer *peer, const struct claim *claim, struct upload *u,

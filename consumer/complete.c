@@ -209,7 +209,8 @@ static int done_abort(struct verdict_on *v) {
         const struct ended_entry *ended = ended_find(&v->c->state.ended, &v->result->ref.upload);
         return ended && ended->how != ENDED_FINISHED ? again(v, ended->seq) : judge_absent(v);
     }
-    if (!handle_fits(v))
+    bool looked = !v->u->begun && v->u->opened && v->result->handle.len == 0;
+    if (!handle_fits(v) && !looked)
         return refused(v, WHY_STALE);
     struct record r = {.ev = EV_ABORT, .has = HAS_UPLOAD, .upload = v->u->id};
     r.reason = slice_of(upload_is_superseded(v->u) ? "superseded" : "dropped");

@@ -220,7 +220,7 @@ bool core_is_anothers(const struct consumer *c, const struct upload *u, const st
 int core_settle(struct consumer *c, struct upload *u) {
     if (u->lease_count || core_in_grace(c, u))
         return 0;
-    if (upload_is_superseded(u) && !u->begun)
+    if (upload_is_superseded(u) && !u->opened)
         return core_append_abort(c, u, "superseded");
     if (!u->opened && !u->producers)
         state_remove(&c->state, u);

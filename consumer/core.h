@@ -149,8 +149,8 @@ bool core_is_anothers(const struct consumer *c, const struct upload *u, const st
 
 /* Ends a lease that was given back or ran out: the event, and what it was the last obstacle for (core_settle). */
 int core_lease_lost(struct consumer *c, struct lease *l, const struct event *e) MUST_CHECK;
-/* u lost a lease or a producer: a superseded upload that never got a handle is aborted, a plan that nobody wants any
- * more is dropped. u may be gone afterwards. */
+/* u lost a lease or a producer: a superseded upload without an intent is aborted, a plan that nobody wants any more is
+ * dropped. u may be gone afterwards. */
 int core_settle(struct consumer *c, struct upload *u) MUST_CHECK;
 /* The producers of u, and those of the upload that waits for u to end. */
 uint64_t core_concerned(const struct consumer *c, const struct upload *u);

@@ -101,8 +101,8 @@ static int judge(const struct forgetting *f) {
         }
     for (size_t i = 0; i < f->count; i++)
         if (f->found[i].unfinished && !f->o->unfinished) {
-            log_error("%s: its upload is not finished, and what was sent would stay at the destination unknown to "
-                      "anybody; finish it, or say --unfinished; nothing was forgotten",
+            log_error("%s: its upload is not finished; finish it, or use --unfinished, which aborts it; nothing was "
+                      "forgotten",
                       f->found[i].dest);
             return ERR_DAMAGED;
         }

@@ -4,7 +4,8 @@
  *   it was superseded already                     SUPERSEDED: its file fails at this producer
  *   its key finished last at its destination      DONE, unless --force or a failed look says otherwise; with what
  *                                                 differs when inode or ctime are not the recorded ones
- *   an unfinished upload with its key, inode and ctime      that one goes on, unless its source was seen to change
+ *   an unfinished upload with its key, inode and ctime      that one goes on, unless it is spoiled, or failed and
+ *                                                           --force or another --chunk-size asks for a new one
  *   anything else                                 a new upload; what is unfinished at the destination is superseded by
  * it
  *
@@ -98,9 +99,18 @@ static int answer_finished(struct question *q, const struct finished_entry *foun
 
 /* ---- unfinished ---- */
 
+/* It failed, nobody else is at it, and this command asks for what going on cannot give: a new start, another size of
+ * chunks. */
+static bool is_given_up(const struct question *q, const struct upload *u) {
+    bool other_size = q->file->resize && u->begun && u->chunk_size != q->file->chunk_size;
+    return u->has_failed && (q->forced || other_size) && u->lease_count == 0 && !(u->producers & ~peer_bit(q->peer));
+}
+
 static struct upload *find_unfinished(const struct question *q, const struct upload *asked) {
     struct upload *u = state_find_key(&q->c->state, &q->key);
     if (!u || !is_same_file(q, u) || u->spoiled)
+        return NULL;
+    if (u != asked && !(u->made_by & peer_bit(q->peer)) && is_given_up(q, u))
         return NULL;
     /* --force is about what was finished: what was begun since, by whatever command, goes on. */
     if (q->forced && u != asked && !u->opened && !u->begun && !(u->made_by & peer_bit(q->peer)))
@@ -115,9 +125,10 @@ static bool is_unsettled(const struct question *q) {
     return there && (there->opened || there->begun);
 }
 
-/* A superseded upload that nobody can be working on ends at once (its intent, if any, left nothing with a handle). */
+/* A superseded upload that nobody can be working on and that has no intent ends at once. After an intent something may
+ * be at the destination, also without a handle: it ends when somebody has looked (rule 10). */
 static bool can_end_now(const struct consumer *c, const struct upload *u) {
-    return !u->begun && u->lease_count == 0 && !core_in_grace(c, u);
+    return !u->opened && u->lease_count == 0 && !core_in_grace(c, u);
 }
 
 static int supersede(struct question *q, struct id128 *old_id) {
@@ -202,7 +213,27 @@ static int describe(struct question *q, struct upload *u, struct planned_file *o
     if (old) {
         out->superseded = old->id;
         out->superseded_handle = upload_handle(old);
+        out->superseded_opened = old->opened;
     }
+    return 0;
+}
+
+/* Its abort is wanted and nothing else. While another producer is at it, that one would only begin again. */
+static int plan_drop(struct question *q, struct upload *u, struct planned_file *out) {
+    out->upload = q->file->upload;
+    out->state = PLANNED_DONE;
+    if (!u || !u->opened)
+        return 0;
+    if (!core_key_may_operate(q->c, &q->peer->key))
+        return refuse(out, "this key needs the role 'operator' in the consumer's trust file to have uploads aborted");
+    if (u->producers & ~peer_bit(q->peer))
+        return refuse(out, "is being uploaded");
+    core_own(q->c, u, q->peer);
+    u->failed = 0;
+    out->state = u->begun ? PLANNED_OPEN : PLANNED_OPENING;
+    out->superseded = u->id;
+    out->superseded_handle = upload_handle(u);
+    out->superseded_opened = true;
     return 0;
 }
 
@@ -283,13 +314,15 @@ static int plan_one(struct question *q, struct planned_file *out) {
                                      .ctime_ns = file->source.ctime_ns,
                                      .ino = file->source.ino};
     q->forced = (file->flags & (PLAN_FORCE | PLAN_MISSING)) != 0;
+    struct upload *asked = state_find(&q->c->state, &file->upload);
+    if (file->drop)
+        return plan_drop(q, asked, out);
     const char *error = file_error(file, &q->is);
     if (error)
         return refuse(out, error);
     int rc = state_fingerprints(&q->c->state, &q->is, &q->key, &q->place);
     if (rc)
         return rc;
-    const struct upload *asked = state_find(&q->c->state, &file->upload);
     if (was_superseded(q, asked)) {
         out->upload = file->upload;
         out->state = PLANNED_SUPERSEDED;

@@ -24,9 +24,11 @@ static int carry_upload(struct retire *r, const struct upload *u) {
         err = upkeep_append(&r->u, &record);
         r->carried_chunks++;
     }
-    record = (struct record){.ev = EV_FAIL, .has = HAS_UPLOAD, .upload = u->id, .klass = slice_of("changed")};
-    record.error = slice_of("changed while it was uploaded (carried)");
-    return err || !u->spoiled ? err : upkeep_append(&r->u, &record);
+    enum fail_class klass = u->spoiled ? FAIL_CHANGED : FAIL_OUTAGE; /* which one spoiled it makes no difference */
+    record = (struct record){.ev = EV_FAIL, .has = HAS_UPLOAD, .upload = u->id};
+    record.klass = slice_of(fail_class_name(klass));
+    record.error = slice_of("failed (carried)");
+    return err || !(u->spoiled || u->has_failed) ? err : upkeep_append(&r->u, &record);
 }
 
 static int carry_finished(void *arg, struct record *record, uint64_t first_seq) {

@@ -23,7 +23,8 @@
 #define FLAG_BEGUN 1u
 #define FLAG_REOPENED 2u
 #define FLAG_SPOILED 4u
-#define FLAGS (FLAG_BEGUN | FLAG_REOPENED | FLAG_SPOILED)
+#define FLAG_HAS_FAILED 8u
+#define FLAGS (FLAG_BEGUN | FLAG_REOPENED | FLAG_SPOILED | FLAG_HAS_FAILED)
 #define INTEGRITY_SHIFT 4 /* above the flags */
 
 /* ---- writing ---- */
@@ -139,7 +140,8 @@ static int save_begun(const struct upload *u, struct writer *out) {
 
 static int save_upload(const struct upload *u, struct writer *out) {
     const struct slice texts[] = {u->is.src, u->is.source, u->is.dest, u->is.endpoint};
-    unsigned flags = (u->begun ? FLAG_BEGUN : 0) | (u->reopened ? FLAG_REOPENED : 0) | (u->spoiled ? FLAG_SPOILED : 0);
+    unsigned flags = (u->begun ? FLAG_BEGUN : 0) | (u->reopened ? FLAG_REOPENED : 0) | (u->spoiled ? FLAG_SPOILED : 0) |
+                     (u->has_failed ? FLAG_HAS_FAILED : 0);
     int rc = add_id(out, &u->id);
     for (size_t i = 0; !rc && i < sizeof texts / sizeof *texts; i++)
         rc = add_text(out, texts[i]);
@@ -381,6 +383,7 @@ static int load_upload(struct reader *r, struct state *s) {
     u->reopened = flags & FLAG_REOPENED;
     u->spoiled = flags & FLAG_SPOILED;
     u->integrity = (enum integrity)integrity;
+    u->has_failed = flags & FLAG_HAS_FAILED;
     return flags & FLAG_BEGUN ? load_begun(r, u) : 0;
 }
 

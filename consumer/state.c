@@ -333,6 +333,18 @@ static int apply_forget(struct state *s, const struct record *r) {
     return finished_forget(&s->finished, &r->upload);
 }
 
+/* Ends nothing: the next plan goes on with what is there, unless that would fail again. A planned upload without an
+ * intent left nothing that could be spoiled; only a changed source makes another upload of it. */
+static void apply_fail(struct state *s, const struct record *r) {
+    struct upload *u = state_find(s, &r->upload);
+    enum fail_class klass = fail_class_of(r->klass);
+    if (!u)
+        return;
+    upload_note_failure(u, r->klass, r->error);
+    u->has_failed = true;
+    u->spoiled |= klass == FAIL_CHANGED || (u->opened && fail_class_spoils(klass));
+}
+
 int state_apply(struct state *s, const struct record *r) {
     struct upload *u;
     switch (r->ev) {
@@ -361,12 +373,8 @@ int state_apply(struct state *s, const struct record *r) {
         return apply_forget(s, r);
     case EV_SAME:
         return apply_same(s, r);
-    case EV_FAIL: /* ends nothing: the next plan goes on with what is there, if it is of one version */
-        u = state_find(s, &r->upload);
-        if (u && slice_equal(r->klass, slice_of("changed")))
-            u->spoiled = true;
-        if (u)
-            upload_note_failure(u, r->klass, r->error);
+    case EV_FAIL:
+        apply_fail(s, r);
         return 0;
     default:
         return 0;

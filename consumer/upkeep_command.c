@@ -124,9 +124,10 @@ static int run_retire(int argc, char **argv) {
 static int run_forget(int argc, char **argv) {
     struct common o = {0};
     struct forget_options f = {0};
+    bool keep_parts = false;
     const struct option_spec specs[] = {
-        {"unfinished", 0, OPTION_FLAG, &f.unfinished, NULL,
-         "unfinished uploads too; what they left at the destination has to be removed there"},
+        {"unfinished", 0, OPTION_FLAG, &f.unfinished, NULL, "unfinished uploads too; with --keep-parts"},
+        {"keep-parts", 0, OPTION_FLAG, &keep_parts, NULL, "what they left at the destination stays there"},
         COMMON_ROWS(&o),
     };
     int err = parse(&o, "journal forget", FORGET_USAGE, FORGET_ABOUT, specs, argc, argv);
@@ -134,6 +135,10 @@ static int run_forget(int argc, char **argv) {
         err = find_dir(&o, true);
     if (!err && o.arguments.count == 0) {
         log_error("journal forget: which? an upload's id, or a destination; see 'chunklift journal forget --help'");
+        err = ERR_USAGE;
+    }
+    if (!err && f.unfinished && !keep_parts) {
+        log_error("--unfinished: this program cannot abort them; use 'chunklift journal forget --unfinished'");
         err = ERR_USAGE;
     }
     f.dir = o.dir.data;

@@ -44,7 +44,8 @@ struct upload {
 
     /* from records */
     bool opened, begun;
-    bool spoiled;      /* its source changed (a `fail`): nothing goes on with what is there */
+    bool spoiled;      /* a `fail` of a class that spoils it: it is aborted, nothing goes on with what is there */
+    bool has_failed;   /* a `fail` was recorded of it */
     bool reopened;     /* begin was granted more than once: more than one may have been created (rule 10) */
     int64_t open_us;   /* ts of the first `open`, once begun of the `begin` unless reopened */
     uint64_t open_seq; /* of the first `open`; 0 when all that is known came from a snapshot */

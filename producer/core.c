@@ -60,6 +60,22 @@ static int settle_chunk_size(struct core *c, uint64_t wanted) {
     return 0;
 }
 
+/* It has no bytes and no source: only its upload is asked for. */
+static int add_drop(struct core *c, const struct producer_drop *drop) {
+    struct fileid none = {0};
+    struct geometry wish;
+    struct file *f;
+    int err = geometry_plan(c->limits, 0, c->chunk_size, &wish);
+    if (err == 0)
+        err = files_add(&c->files, drop->src, drop->dest, &none, &wish, &f);
+    if (err)
+        return err;
+    f->drop = true;
+    files_set_upload(&c->files, f, &drop->upload);
+    c->counts.files_seen++;
+    return 0;
+}
+
 int core_init(struct core *c, const struct producer_config *config, const struct producer_events *e) {
     memset(c, 0, sizeof *c);
     if (e)
@@ -67,6 +83,7 @@ int core_init(struct core *c, const struct producer_config *config, const struct
     c->force = config->force;
     c->ignore_inode = config->ignore_inode;
     verify_init(&c->verify);
+    c->resize = config->resize;
     c->on_change = config->on_change;
     c->integrity = config->integrity;
     c->nobody_wait_ms = config->nobody_wait_ms ? config->nobody_wait_ms : config->retry_for_ms;
@@ -75,7 +92,9 @@ int core_init(struct core *c, const struct producer_config *config, const struct
     c->retry_for_ms = config->retry_for_ms ? config->retry_for_ms : RETRY_FOR_MS;
     c->nobody_due_ms = UINT64_MAX;
     c->counts.walking = true;
-    int err = sources_init(&c->sources, config->sources, config->source_count, config->dest, config->recursive);
+    int err = config->drop_count
+                  ? sources_init_drops(&c->sources, config->drops[0].dest)
+                  : sources_init(&c->sources, config->sources, config->source_count, config->dest, config->recursive);
     if (err == 0)
         err = settle_endpoint(c, config);
     if (err == 0)
@@ -93,6 +112,8 @@ int core_init(struct core *c, const struct producer_config *config, const struct
     }
     if (err == 0)
         err = offers_init(&c->offers);
+    for (size_t i = 0; err == 0 && i < config->drop_count; i++)
+        err = add_drop(c, &config->drops[i]);
     if (err)
         core_release(c);
     return err;
@@ -232,6 +253,7 @@ void core_plan_again(struct core *c, struct file *f, uint64_t due_ms) {
     offers_forget_file(&c->offers, f);
     file_give_back_all(f);
     f->state = FILE_PLAN;
+    f->dropping = f->dropping && !f->drop;
     f->plan_number = 0;
     f->plan_asked_ms = 0;
     f->plan_due_ms = due_ms;
@@ -250,7 +272,7 @@ void core_start_over(struct core *c, struct file *f, uint64_t due_ms) {
 
 void core_plan_all_again(struct core *c, uint64_t now_ms) {
     for (struct file *f = c->files.first; f; f = f->next) {
-        if (!f->dropping) {
+        if (!f->dropping || f->drop) {
             core_plan_again(c, f, now_ms);
             continue;
         }
@@ -340,6 +362,7 @@ static void forget_superseded(struct file *f) {
     memset(&f->superseded, 0, sizeof f->superseded);
     free(f->superseded_handle);
     f->superseded_handle = NULL;
+    f->superseded_opened = false;
 }
 
 /* What its upload made at the destination is of no use: an abort of it is offered (rule 9), and f waits for that. */
@@ -351,6 +374,7 @@ static void drop_upload(struct core *c, struct file *f, bool restart, uint64_t n
     forget_superseded(f);
     f->superseded = upload;
     f->superseded_handle = handle;
+    f->superseded_opened = true;
     f->state = FILE_CLEAR;
     f->dropping = true;
     f->restarting = restart;
@@ -361,9 +385,18 @@ static void drop_upload(struct core *c, struct file *f, bool restart, uint64_t n
 
 void core_drop_ended(struct core *c, struct file *f, const char *why, uint64_t now_ms) {
     bool restart = f->restarting && !why;
+    if (f->drop) {
+        if (why)
+            core_file_failed(c, f, FAIL_DEST, "%s", why);
+        else
+            core_file_done(c, f, now_ms);
+        return;
+    }
     if (why)
-        core_notice(c, "%s: what was uploaded of it is left at %s: %s; uploading it again removes that", f->path,
-                    f->dest, why);
+        core_notice(c,
+                    "%s: what was uploaded of it is left at %s: %s; uploading it again, or 'chunklift journal forget "
+                    "--unfinished', removes that",
+                    f->path, f->dest, why);
     f->dropping = false;
     if (restart && plan_as_it_is_now(c, f, now_ms)) {
         forget_superseded(f);
@@ -375,6 +408,32 @@ void core_drop_ended(struct core *c, struct file *f, const char *why, uint64_t n
         remove_file(c, f);
 }
 
+/* Something of its upload may be at the destination. */
+static bool has_left_something(const struct core *c, const struct file *f) {
+    switch (f->state) {
+    case FILE_BEGIN:
+    case FILE_CHUNKS:
+    case FILE_FINISH:
+        return true;
+    case FILE_PUT:
+        return c->sources.scheme == DEST_FILE;
+    case FILE_VERIFY:
+    case FILE_PLAN:
+    case FILE_CHECK:
+    case FILE_CLEAR:
+        break;
+    }
+    return false;
+}
+
+void core_file_spoiled(struct core *c, struct file *f, enum fail_class klass, const char *reason, uint64_t now_ms) {
+    tell_failed(c, f, klass, reason);
+    if (has_left_something(c, f))
+        drop_upload(c, f, false, now_ms);
+    else
+        remove_file(c, f);
+}
+
 /* Not as the file is now: its bytes changed, and nothing else shows it. The consumer would take it for the same. */
 static bool looks_the_same(const struct file *f) {
     return core_source_difference(f) == NULL;
@@ -382,7 +441,7 @@ static bool looks_the_same(const struct file *f) {
 
 void core_source_changed(struct core *c, struct file *f, const char *what, uint64_t now_ms) {
     char reason[PROTO_TEXT_MAX];
-    bool begun = f->handle && (f->state == FILE_CHUNKS || f->state == FILE_FINISH);
+    bool begun = has_left_something(c, f);
     bool drop_first = begun && looks_the_same(f);
     struct stat st;
     snprintf(reason, sizeof reason, "changed while it was uploaded (%s); re-run to start it again", what);

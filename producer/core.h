@@ -25,7 +25,7 @@
 #define PLAN_BYTES_MAX ((size_t)256 << 10)
 #define PLAN_AGAIN_MS 2000u
 #define CLEAR_RECHECK_MS 3000u
-#define CLEAR_UNBEGUN_MS 250u
+#define CLEAR_UNOPENED_MS 250u
 #define DROP_WAIT_MS 60000u /* for the abort of an upload whose source changed: leases of its chunks end first */
 #define RESTARTS_MAX 3u     /* aborts, and changes of the source, after which a file is planned again */
 #define REFUSALS_MAX 30u    /* denials in a row that say the plan is wrong */
@@ -41,6 +41,7 @@ struct core {
     const struct geometry_limits *limits;
     uint64_t chunk_size, nobody_wait_ms, retry_for_ms;
     bool force, ignore_inode;
+    bool resize; /* the user named a chunk size */
     enum on_change on_change;
     enum integrity integrity;
     struct producer_events events;
@@ -83,6 +84,8 @@ void core_file_done(struct core *c, struct file *f, uint64_t now_ms);
 void core_file_skipped(struct core *c, struct file *f);
 void core_file_failed(struct core *c, struct file *f, enum fail_class klass, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* The same; what its upload left at the destination is aborted first, so f may stay for a while. */
+void core_file_spoiled(struct core *c, struct file *f, enum fail_class klass, const char *reason, uint64_t now_ms);
 /* Asks for the file anew from due_ms on, with its id; what was offered of it is forgotten. */
 void core_plan_again(struct core *c, struct file *f, uint64_t due_ms);
 /* As a new upload: its id, handle and done chunks are given up. */

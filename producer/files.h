@@ -58,9 +58,11 @@ struct file {
     char *handle;                        /* NULL: none */
     enum checksum_kind checksum;
     struct id128 superseded; /* CLEAR: the upload to abort */
-    char *superseded_handle;
-    bool dropping;   /* CLEAR: that upload was its own */
-    bool restarting; /* dropping, to be planned again afterwards; else its failure was told */
+    char *superseded_handle; /* NULL: none is known */
+    bool superseded_opened;  /* it may have left something: its abort is offered, with or without a handle */
+    bool drop;               /* no file: only the abort of this upload is wanted */
+    bool dropping;           /* CLEAR: that upload was its own */
+    bool restarting;         /* dropping, to be planned again afterwards; else its failure was told */
 
     uint8_t *done, *taken; /* bitmaps of shape.chunks bits; NULL for puts */
     uint32_t chunks_done, next_chunk;

@@ -1,29 +1,43 @@
 /*
- * Which uploads are meant is found in a copy of the journal; their ids go to the consumer, which looks whether they can
- * be forgotten now, and forgets all of them or none.
+ * Which uploads are meant is found in the journal, or with --consumer in a copy of it. Unfinished ones are aborted at
+ * their destination, unless --keep-parts is given: an abort record ends an upload, so there is nothing to forget of it.
+ * The others are forgotten by the consumer that is named, or by the consumer program on a journal at rest.
  */
 #include "producer/forget_command.h"
 
+#include "producer/forget_abort.h"
 #include "producer/journal_mirror.h"
 #include "producer/journal_summary.h"
 #include "producer/json_line.h"
 #include "producer/output.h"
+#include "producer/producer_options.h"
 #include "producer/question.h"
 #include "producer/reader_options.h"
 #include "pure/dest.h"
+#include "pure/record.h"
 #include "pure/text.h"
+#include "system/dirs.h"
+#include "system/journal_walk.h"
 #include "system/log.h"
 #include "system/signals.h"
+#include "system/spawn.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-#define USAGE "chunklift journal forget --consumer EP [options] UPLOAD|DEST…"
+#define USAGE "chunklift journal forget [options] UPLOAD|DEST… [DIR]"
+#define ABOUT                                                                                                          \
+    "Makes the journal forget uploads, so that the next cp sends their files again. Named by id or by destination.\n"  \
+    "Finished objects stay where they are. With --unfinished, unfinished uploads are aborted at their destination,\n"  \
+    "which takes the credentials that cp takes; --keep-parts leaves what is there."
 #define ANSWER_MS 10000
 
 struct found {
     struct id128 upload;
-    char *dest;
+    char *src, *dest, *endpoint;
+    bool finished;
     size_t wanted; /* which argument */
 };
 
@@ -32,7 +46,7 @@ struct forgetting {
     struct buf *dests; /* the wanted ones as URLs */
     struct found *found;
     size_t count, cap;
-    bool unfinished, json;
+    bool unfinished, keep_parts, json;
 };
 
 /* ---- which ---- */
@@ -62,11 +76,45 @@ static int note(void *arg, const struct upload_summary *u) {
         f->found = grown;
         f->cap = cap;
     }
-    char *dest = slice_dup(u->dest);
-    if (!dest)
-        return ERR_NOMEM;
-    f->found[f->count++] = (struct found){.upload = u->id, .dest = dest, .wanted = wanted};
-    return 0;
+    struct found *found = &f->found[f->count++];
+    *found = (struct found){.upload = u->id, .wanted = wanted, .finished = u->state == UPLOAD_FINISHED};
+    found->src = slice_dup(u->src);
+    found->dest = slice_dup(u->dest);
+    found->endpoint = slice_dup(u->endpoint);
+    return found->src && found->dest && found->endpoint ? 0 : ERR_NOMEM;
+}
+
+static void release_found(struct found *found) {
+    free(found->src);
+    free(found->dest);
+    free(found->endpoint);
+}
+
+static void leave_out(struct forgetting *f, const struct id128 *upload) {
+    size_t kept = 0;
+    for (size_t i = 0; i < f->count; i++)
+        if (id_equal(&f->found[i].upload, upload))
+            release_found(&f->found[i]);
+        else
+            f->found[kept++] = f->found[i];
+    f->count = kept;
+}
+
+/* What was forgotten before is known no more. */
+static int leave_out_forgotten(struct forgetting *f, const char *dir) {
+    struct journal_walk *walk;
+    struct slice line;
+    struct record r;
+    struct buf scratch = BUF_INIT;
+    int err = journal_walk_open(&walk, dir);
+    if (err)
+        return err;
+    while (!(err = journal_walk_next(walk, &line)))
+        if (record_parse(line, &r, &scratch) == 0 && r.ev == EV_FORGET)
+            leave_out(f, &r.upload);
+    journal_walk_close(&walk);
+    buf_release(&scratch);
+    return err == ERR_NOT_FOUND ? 0 : err;
 }
 
 /* As it stands on the command line: an upload's id, or a destination. */
@@ -87,7 +135,9 @@ static int find(struct forgetting *f, const char *dir) {
     for (size_t i = 0; !err && i < f->wanted->count; i++)
         err = forget_dest(f->wanted->items[i], cwd ? cwd : "/", &f->dests[i]);
     free(cwd);
-    return err ? err : journal_summary_read(dir, note, f, &totals);
+    if (!err)
+        err = journal_summary_read(dir, note, f, &totals);
+    return err ? err : leave_out_forgotten(f, dir);
 }
 
 /* ---- asking ---- */
@@ -130,7 +180,8 @@ static int tell(const struct forgetting *f, const char *endpoint) {
     struct msg question = {.type = MSG_FORGET}, *answer;
     int err = 0;
     for (size_t i = 0; !err && i < f->count; i++)
-        err = buf_add(&ids, f->found[i].upload.b, sizeof f->found[i].upload.b);
+        if (f->found[i].finished || f->keep_parts || !f->unfinished)
+            err = buf_add(&ids, f->found[i].upload.b, sizeof f->found[i].upload.b);
     question.forget.uploads = buf_slice(&ids);
     question.forget.unfinished = f->unfinished;
     if (!err)
@@ -164,40 +215,158 @@ static int judge(const struct forgetting *f) {
     return 0;
 }
 
+/* ---- unfinished ones ---- */
+
+/* One uploader does them all: it has one endpoint and, on S3, is allowed one bucket. */
+static bool is_one_store(const struct found *a, const struct found *b) {
+    struct dest x, y;
+    return dest_parse(slice_of(a->dest), &x) == 0 && dest_parse(slice_of(b->dest), &y) == 0 && x.scheme == y.scheme &&
+           slice_equal(x.bucket, y.bucket) && strcmp(a->endpoint, b->endpoint) == 0;
+}
+
+/* Takes those that are not finished out of the list and has them aborted. Exit status. */
+static int abort_unfinished(struct forgetting *f, struct forget_abort_options *a) {
+    struct producer_drop *drops = calloc(f->count + 1, sizeof *drops);
+    const struct found *first = NULL;
+    int status = drops ? 0 : 3;
+    for (size_t i = 0; !status && i < f->count; i++) {
+        const struct found *found = &f->found[i];
+        if (found->finished)
+            continue;
+        first = first ? first : found;
+        if (!is_one_store(first, found)) {
+            log_error("%s and %s are at different stores; name the uploads of one store at a time", first->dest,
+                      found->dest);
+            status = 2;
+        }
+        drops[a->count++] = (struct producer_drop){found->upload, found->src, found->dest};
+    }
+    if (!status && a->count) {
+        a->drops = drops;
+        a->endpoint_url = first->endpoint;
+        status = forget_abort(a);
+    }
+    free(drops);
+    return status;
+}
+
+static size_t count_finished(const struct forgetting *f) {
+    size_t count = 0;
+    for (size_t i = 0; i < f->count; i++)
+        count += f->found[i].finished;
+    return count;
+}
+
+/* The journal is at rest: the consumer program writes to it. Returns only when that cannot be started. */
+static int forget_at_rest(const struct forgetting *f, const char *dir) {
+    struct buf path = BUF_INIT;
+    size_t count = count_finished(f), n = 0;
+    const char **words = calloc(count + 6, sizeof *words);
+    char(*ids)[ID_HEX_SIZE] = calloc(count + 1, sizeof *ids);
+    if (words && ids && sibling_program("chunklift-consumer", &path) == 0) {
+        words[n++] = path.data;
+        words[n++] = "forget";
+        words[n++] = "--journal";
+        words[n++] = dir;
+        if (f->json)
+            words[n++] = "--json";
+        for (size_t i = 0, k = 0; i < f->count; i++)
+            if (f->found[i].finished) {
+                id_to_hex(&f->found[i].upload, ids[k]);
+                words[n++] = ids[k++];
+            }
+        fflush(stdout);
+        execv(path.data, (char **)words);
+    }
+    log_error("chunklift-consumer: cannot be started: %s", strerror(errno));
+    free(ids);
+    free(words);
+    buf_release(&path);
+    return ERR_IO;
+}
+
 static void release(struct forgetting *f) {
     for (size_t i = 0; f->dests && i < f->wanted->count; i++)
         buf_release(&f->dests[i]);
     free(f->dests);
     for (size_t i = 0; i < f->count; i++)
-        free(f->found[i].dest);
+        release_found(&f->found[i]);
     free(f->found);
+}
+
+bool forget_command_aborts(int argc, char **argv) {
+    bool unfinished = false, keep_parts = false, help = false;
+    for (int i = 1; i < argc; i++) {
+        unfinished |= strcmp(argv[i], "--unfinished") == 0;
+        keep_parts |= strcmp(argv[i], "--keep-parts") == 0;
+        help |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+    }
+    return help || (unfinished && !keep_parts);
+}
+
+/* The journal, or a copy of it. */
+static int open_journal(struct reader_options *o) {
+    return o->consumer ? journal_mirror(o->consumer, &o->dir) : reader_options_dir(o, false);
+}
+
+static int check_arguments(const struct reader_options *o) {
+    if (o->arguments.count > 0)
+        return 0;
+    log_error("journal forget: which? an upload's id, or a destination; see 'chunklift journal forget --help'");
+    return ERR_USAGE;
+}
+
+/* Exit status. */
+static int carry_out(struct forgetting *f, const struct reader_options *o, struct forget_abort_options *a) {
+    struct buf home = BUF_INIT;
+    bool aborts = f->unfinished && !f->keep_parts;
+    a->consumer = o->consumer;
+    a->keys = o->keys;
+    a->json = o->json;
+    a->quiet = o->quiet;
+    a->verbose = o->verbose;
+    int status = 0, err = o->consumer ? default_journal_dir(&home) : buf_add_text(&home, o->dir.data);
+    a->journal_dir = home.data;
+    if (!err && aborts)
+        err = keys_setup(&o->keys, TRUST_UPLOADER);
+    if (!err && aborts)
+        status = abort_unfinished(f, a);
+    if (!err && !status && (!aborts || count_finished(f)) && o->consumer)
+        err = aborts ? keys_setup(&o->keys, 0) : 0;
+    if (!err && !status && (!aborts || count_finished(f)))
+        err = o->consumer ? tell(f, o->consumer) : forget_at_rest(f, o->dir.data);
+    buf_release(&home);
+    return status ? status : output_status(err);
 }
 
 int forget_command(int argc, char **argv) {
     struct reader_options o = {0};
     struct forgetting f = {.wanted = &o.arguments};
+    struct forget_abort_options a = {0};
     const struct option_spec specs[] = {
-        {"unfinished", 0, OPTION_FLAG, &f.unfinished, NULL, "unfinished uploads too"},
+        {"unfinished", 0, OPTION_FLAG, &f.unfinished, NULL, "unfinished uploads too: they are aborted there"},
+        {"keep-parts", 0, OPTION_FLAG, &f.keep_parts, NULL,
+         "with --unfinished: abort nothing; what was sent stays at the destination, unknown to the journal"},
+        {"region", 0, OPTION_TEXT, &a.region, "NAME", "S3 region, as in the AWS CLI"},
+        {"profile", 0, OPTION_TEXT, &a.profile, "NAME", "profile in the AWS configuration"},
+        {"retry-for", 0, OPTION_TIME, &a.retry_for_ms, "TIME",
+         "how long to try when the store is out of service (10min)", 1000, DAY_MS},
         READER_OPTION_ROWS(&o),
     };
-    int err = reader_options_parse(&o, "journal forget", USAGE,
-                                   "Makes the journal forget uploads, so that the next cp sends their files again.",
-                                   specs, argc, argv);
-    if (!err && o.arguments.count == 0) {
-        log_error("journal forget: which? an upload's id, or a destination; see 'chunklift journal forget --help'");
-        err = ERR_USAGE;
-    }
+    int err = reader_options_parse(&o, "journal forget", USAGE, ABOUT, specs, argc, argv);
     f.json = o.json;
     if (!err)
-        err = journal_mirror(o.consumer, &o.dir);
+        err = open_journal(&o);
+    if (!err)
+        err = check_arguments(&o);
     if (!err)
         err = find(&f, o.dir.data);
     if (!err)
         err = judge(&f);
-    if (!err)
-        err = tell(&f, o.consumer);
+    int status = err ? output_status(err) : carry_out(&f, &o, &a);
     release(&f);
-    journal_mirror_remove(&o.dir);
+    if (o.consumer)
+        journal_mirror_remove(&o.dir);
     reader_options_release(&o);
-    return err == ERR_AGAIN && signals_stop_signal() ? 128 + signals_stop_signal() : output_status(err);
+    return err == ERR_AGAIN && signals_stop_signal() ? 128 + signals_stop_signal() : status;
 }

@@ -73,7 +73,7 @@ static bool single_ref(const struct file *f, struct ref *ref) {
     };
     if (f->state == FILE_PLAN || f->state == FILE_VERIFY || f->state == FILE_CHUNKS || f->taken_single)
         return false;
-    if (f->state == FILE_CLEAR && !f->superseded_handle)
+    if (f->state == FILE_CLEAR && !f->superseded_opened)
         return false; /* nothing at the destination to abort */
     *ref = (struct ref){.kind = kinds[f->state], .upload = f->state == FILE_CLEAR ? f->superseded : f->upload};
     return true;

@@ -204,7 +204,8 @@ static bool is_from_afar(int argc, char **argv) {
 }
 
 static int forget(int argc, char **argv) {
-    return is_from_afar(argc, argv) ? forget_command(argc, argv) : hand_over(argc, argv);
+    bool here = is_from_afar(argc, argv) || forget_command_aborts(argc, argv);
+    return here ? forget_command(argc, argv) : hand_over(argc, argv);
 }
 
 /* The same program on the copy, which has to be removed after it. */

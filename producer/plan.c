@@ -4,8 +4,8 @@
  * A file in FILE_PLAN is asked for from plan_due_ms on, and again every PLAN_AGAIN_MS until an answer to the last
  * asking names it; an answer to an earlier asking is stale and ignored. PLANNED answers a prefix of what was asked:
  * the rest is asked again at once. A file in FILE_CLEAR is asked for again from time to time: the record of an upload
- * that was another producer's need not come our way. One that was never begun has no handle and nothing to abort; the
- * consumer ends it by itself.
+ * that was another producer's need not come our way. One that was never opened has nothing to abort; the consumer ends
+ * it by itself.
  */
 #include "producer/core.h"
 #include <stdlib.h>
@@ -30,6 +30,8 @@ static void describe(const struct core *c, const struct file *f, struct plan_fil
         .verified = f->verified,
         .crc = f->verified ? f->record_crc : 0,
         .flags = (f->put ? PLAN_PUT : 0u) | (f->forced ? PLAN_FORCE : 0u) | (f->missing ? PLAN_MISSING : 0u),
+        .resize = c->resize,
+        .drop = f->drop,
     };
 }
 
@@ -105,7 +107,9 @@ static int adopt_open(struct core *c, struct file *f, const struct planned_file 
     bool known = f->done != NULL;
     uint64_t before = f->done_bytes;
     if (p->handle.len == 0) { /* no uploader would take its jobs */
-        core_file_failed(c, f, FAIL_INTEGRITY, "the consumer names no handle of its upload; use --force");
+        core_file_failed(c, f, FAIL_INTEGRITY,
+                         "the consumer names no handle of its upload; remove it with "
+                         "'chunklift journal forget --unfinished'");
         return 0;
     }
     int err = file_set_handle(f, p->handle);
@@ -113,7 +117,8 @@ static int adopt_open(struct core *c, struct file *f, const struct planned_file 
         err = file_set_shape(&c->files, f, &shape, p->done);
     if (err == ERR_INVALID) {
         core_file_failed(c, f, FAIL_INTEGRITY,
-                         "what the journal knows of its upload does not fit the file; use --force");
+                         "what the journal knows of its upload does not fit the file; remove it with "
+                         "'chunklift journal forget --unfinished'");
         return 0;
     }
     if (err)
@@ -146,8 +151,9 @@ static int adopt_new(struct core *c, struct file *f, const struct planned_file *
         if (p->superseded_handle.len > 0 && !(f->superseded_handle = slice_dup(p->superseded_handle)))
             return ERR_NOMEM;
         f->superseded = p->superseded;
+        f->superseded_opened = p->superseded_opened;
         f->state = FILE_CLEAR;
-        f->plan_due_ms = now_ms + (f->superseded_handle ? CLEAR_RECHECK_MS : CLEAR_UNBEGUN_MS);
+        f->plan_due_ms = now_ms + (f->superseded_opened ? CLEAR_RECHECK_MS : CLEAR_UNOPENED_MS);
     }
     return take_over_leases(c, f, p, now_ms);
 }
@@ -183,8 +189,31 @@ static void adopt_finished(struct core *c, struct file *f, const struct planned_
         core_file_skipped(c, f);
 }
 
+/* An upload that is only to be aborted. */
+static int adopt_drop(struct core *c, struct file *f, const struct planned_file *p) {
+    if (p->state == PLANNED_REFUSED) {
+        core_file_failed(c, f, FAIL_REQUEST, "%.*s", (int)p->error.len, p->error.len ? p->error.ptr : "");
+        return 0;
+    }
+    if (id_is_zero(&p->superseded)) { /* it left nothing, or ended meanwhile */
+        core_file_skipped(c, f);
+        return 0;
+    }
+    free(f->superseded_handle);
+    f->superseded_handle = NULL;
+    if (p->superseded_handle.len > 0 && !(f->superseded_handle = slice_dup(p->superseded_handle)))
+        return ERR_NOMEM;
+    f->superseded = p->superseded;
+    f->superseded_opened = f->dropping = true;
+    f->state = FILE_CLEAR;
+    f->plan_due_ms = UINT64_MAX; /* --retry-for is its uploader's */
+    return 0;
+}
+
 static int adopt(struct core *c, struct file *f, const struct planned_file *p, uint64_t now_ms) {
     f->plan_number = 0;
+    if (f->drop)
+        return adopt_drop(c, f, p);
     if (p->state == PLANNED_REFUSED) {
         core_file_failed(c, f, FAIL_REQUEST, "%.*s", (int)p->error.len, p->error.len ? p->error.ptr : "");
         return 0;

@@ -28,6 +28,12 @@ enum on_change { ON_CHANGE_FAIL, ON_CHANGE_RESTART };
 
 #define DRAIN_FOR_MS UINT64_C(30000)
 
+/* An unfinished upload that is to be aborted at its destination. */
+struct producer_drop {
+    struct id128 upload;
+    const char *src, *dest; /* as its records name them */
+};
+
 /* Strings are copied by producer_new. */
 struct producer_config {
     const char *const *sources; /* SRC arguments as given */
@@ -36,8 +42,11 @@ struct producer_config {
     bool recursive, force;
     bool ignore_inode; /* inode numbers are no part of a file's identity */
     enum on_change on_change;
+    const struct producer_drop *drops; /* instead of sources: uploads of one endpoint and, on S3, one bucket */
+    size_t drop_count;
     enum integrity integrity;  /* INTEGRITY_UNKNOWN: auto */
     uint64_t chunk_size;       /* bytes wanted; 0: CHUNK_SIZE_DEFAULT */
+    bool resize;               /* chunk_size is the user's: a failed upload with another one does not go on */
     const char *source_name;   /* NULL: empty */
     const char *endpoint_url;  /* S3; NULL: as aws_endpoint_settle finds it */
     const char *profile;       /* of ~/.aws; the producer only takes the endpoint from it; NULL: AWS_PROFILE */

@@ -42,6 +42,7 @@ static int settle(struct producer_options *o) {
     if (!o->config.integrity && o->content_md5)
         o->config.integrity = INTEGRITY_MD5;
     o->config.journal_dir = o->journal.data;
+    o->config.resize = o->config.chunk_size != 0;
     if (o->config.chunk_size == 0)
         o->config.chunk_size = CHUNK_SIZE_DEFAULT;
     return 0;

@@ -392,6 +392,27 @@ int sources_init(struct sources *s, const char *const *given, size_t count, cons
     return err;
 }
 
+int sources_init_drops(struct sources *s, const char *dest) {
+    struct dest d;
+    struct buf allow = BUF_INIT;
+    memset(s, 0, sizeof *s);
+    if (dest_parse(slice_of(dest), &d)) {
+        log_error("%s: not a valid destination", dest);
+        return ERR_USAGE;
+    }
+    s->scheme = d.scheme;
+    s->dest_is_name = true;
+    s->dest = slice_dup(slice_of(dest));
+    int err = d.scheme == DEST_FILE ? buf_add_text(&allow, "file:///")
+                                    : buf_addf(&allow, "s3://%.*s/", (int)d.bucket.len, d.bucket.ptr);
+    s->allow = err ? NULL : slice_dup(buf_slice(&allow));
+    buf_release(&allow);
+    if (s->dest && s->allow)
+        return 0;
+    sources_release(s);
+    return ERR_NOMEM;
+}
+
 void sources_release(struct sources *s) {
     for (size_t i = 0; i < s->count; i++) {
         free(s->items[i].given);

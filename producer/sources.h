@@ -35,6 +35,8 @@ struct sources {
 /* ERR_USAGE (logged): DEST or a SRC cannot be meant so. ERR_NOMEM, ERR_IO (logged). On error nothing is kept. */
 int sources_init(struct sources *s, const char *const *given, size_t count, const char *dest,
                  bool recursive) MUST_CHECK;
+/* No sources: destinations of uploads that are to be aborted, all of them like this one. */
+int sources_init_drops(struct sources *s, const char *dest) MUST_CHECK;
 void sources_release(struct sources *s);
 
 #endif

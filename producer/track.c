@@ -24,7 +24,7 @@ static uint64_t growing_ms(uint32_t times, uint64_t max_ms) {
 
 /* The plan is not what the consumer knows: ask again, in growing steps. */
 static void refused(struct core *c, struct file *f, enum why why, uint64_t now_ms) {
-    if (f->dropping)
+    if (f->dropping && !f->drop)
         core_drop_ended(c, f, NULL, now_ms);
     else if (++f->refusals > REFUSALS_MAX)
         core_file_failed(c, f, FAIL_REQUEST, "the consumer keeps refusing its jobs: %s", why_text(why));
@@ -227,13 +227,6 @@ static void on_redo(struct core *c, struct file *f, const struct record *r) {
     }
 }
 
-static enum fail_class class_from_name(struct slice name) {
-    for (enum fail_class k = FAIL_CHANGED; k <= FAIL_NOBODY; k++)
-        if (slice_equal(name, slice_of(fail_class_name(k))))
-            return k;
-    return FAIL_REQUEST;
-}
-
 /* What changed, of an uploader's sentence "changed while it was uploaded (mtime moved)". */
 static struct slice reason_of(struct slice error) {
     static const char start[] = "changed while it was uploaded (";
@@ -244,28 +237,36 @@ static struct slice reason_of(struct slice error) {
 }
 
 static void on_fail(struct core *c, struct file *f, const struct record *r, uint64_t now_ms) {
-    enum fail_class klass = class_from_name(r->klass);
+    enum fail_class klass = fail_class_of(r->klass);
     bool of_source = klass == FAIL_CHANGED || klass == FAIL_SOURCE;
     const char *difference = of_source ? core_source_difference(f) : NULL;
+    char reason[PROTO_TEXT_MAX];
+    snprintf(reason, sizeof reason, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");
     if (klass == FAIL_CHANGED || difference) { /* a file that is gone cannot be read either */
         char what[128];
-        struct slice reason = reason_of(r->error);
-        snprintf(what, sizeof what, "%.*s", (int)reason.len, reason.len ? reason.ptr : "");
+        struct slice why = reason_of(r->error);
+        snprintf(what, sizeof what, "%.*s", (int)why.len, why.len ? why.ptr : "");
         core_source_changed(c, f, difference ? difference : what, now_ms);
-    } else
-        core_file_failed(c, f, klass, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");
+    } else if (fail_class_spoils(klass)) {
+        core_file_spoiled(c, f, klass, reason, now_ms);
+    } else {
+        core_file_failed(c, f, klass ? klass : FAIL_REQUEST, "%s", reason);
+    }
 }
 
 /* Records of the upload that is being dropped. Its last chunks may still come in, or fail for the same reason. */
 static void on_dropping(struct core *c, struct file *f, const struct record *r, uint64_t now_ms) {
+    enum fail_class klass = r->ev == EV_FAIL ? fail_class_of(r->klass) : FAIL_NONE;
+    char why[PROTO_TEXT_MAX];
+    snprintf(why, sizeof why, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");
     if (r->ev == EV_ABORT || r->ev == EV_FINISH)
         core_drop_ended(c, f, NULL, now_ms);
-    else if (r->ev == EV_FAIL && class_from_name(r->klass) != FAIL_CHANGED &&
-             class_from_name(r->klass) != FAIL_SOURCE) {
-        char why[256];
-        snprintf(why, sizeof why, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");
+    else if (r->ev != EV_FAIL || klass == FAIL_CHANGED || klass == FAIL_SOURCE)
+        return;
+    else if (f->drop)
+        core_file_failed(c, f, klass, "%s", why);
+    else
         core_drop_ended(c, f, why, now_ms);
-    }
 }
 
 /* The upload this file waited for is gone: its own can begin. */
@@ -275,6 +276,7 @@ static void superseded_ended(struct core *c, struct file *f) {
     memset(&f->superseded, 0, sizeof f->superseded);
     free(f->superseded_handle);
     f->superseded_handle = NULL;
+    f->superseded_opened = false;
     f->state = f->put ? FILE_PUT : FILE_BEGIN;
     note_progress(f);
 }
@@ -295,7 +297,7 @@ static int on_record(struct core *c, const struct record *r, uint64_t now_ms) {
         return 0;
     if (r->ev != EV_FAIL)
         c->progress_ms = now_ms;
-    if (f->dropping) {
+    if (f->dropping || f->drop) {
         on_dropping(c, f, r, now_ms);
         return 0;
     }

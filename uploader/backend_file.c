@@ -58,7 +58,8 @@ static void open_job(struct backend_file *b, struct file_job *j) {
     struct task *t = j->task;
     enum job_kind kind = t->job.ref.kind;
     bool has_handle = kind == JOB_CHUNK || kind == JOB_FINISH || kind == JOB_ABORT;
-    if (has_handle && !file_upload_parse_handle(t, &j->handle_ino)) {
+    bool looks = kind == JOB_ABORT && t->job.handle.len == 0; /* opened, never begun */
+    if (has_handle && !looks && !file_upload_parse_handle(t, &j->handle_ino)) {
         file_job_fail(j, FAIL_REQUEST, "its handle is not one of a directory", NULL);
         return;
     }

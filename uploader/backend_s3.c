@@ -67,6 +67,22 @@ void s3_end(struct s3_op *op, enum outcome outcome) {
         tell(op);
 }
 
+static void on_gone_aborted(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
+    (void)r;
+    if (e && e->transient)
+        s3_end_error(op, e);
+    else
+        s3_end(op, OUTCOME_GONE);
+}
+
+/* A new upload takes the place of one that the store says it does not know. A store that says so and is wrong would
+ * keep the old one open: it is aborted first. */
+static void end_gone(struct s3_op *op) {
+    s3_request_begin(op, "DELETE");
+    s3_request_param(op, "uploadId", op->task->job.handle);
+    s3_send(op, on_gone_aborted);
+}
+
 void s3_end_error(struct s3_op *op, const struct s3_error *e) {
     struct task_result *r = &op->task->result;
     enum job_kind kind = op->task->job.ref.kind;
@@ -85,7 +101,10 @@ void s3_end_error(struct s3_op *op, const struct s3_error *e) {
                  op->place.bucket.ptr);
     else
         snprintf(r->error, sizeof r->error, "%s", e->text);
-    s3_end(op, e->gone && (kind == JOB_CHUNK || kind == JOB_FINISH) ? OUTCOME_GONE : OUTCOME_FAILED);
+    if (e->gone && (kind == JOB_CHUNK || kind == JOB_FINISH))
+        end_gone(op);
+    else
+        s3_end(op, OUTCOME_FAILED);
 }
 
 void s3_end_failed(struct s3_op *op, enum fail_class klass, bool transient, const char *text) {

@@ -145,7 +145,10 @@ bool file_job_final_is_usable(struct file_job *j) {
     return true;
 }
 
+/* A file under the temporary name that is not the handle's is of no use to the upload that begins now. */
 void file_job_gone(struct file_job *j) {
+    if (j->place.dir_fd >= 0 && j->temp[0])
+        (void)unlinkat(j->place.dir_fd, j->temp, 0);
     snprintf(j->task->result.error, sizeof j->task->result.error, "its temporary file is gone");
     j->task->result.own = OWN_MAYBE; /* this host may see another file system under the path */
     file_job_end(j, OUTCOME_GONE);

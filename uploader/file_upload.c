@@ -68,17 +68,24 @@ void file_upload_begin(struct backend_file *b, struct file_job *j) {
     file_job_wait_dir_sync(b, j);
 }
 
+/* Both names carry the upload's id, so whatever is there under them is this upload's, begun or not. */
 void file_upload_abort(struct backend_file *b, struct file_job *j) {
-    struct stat st;
-    int error = open_temp(j, O_RDONLY, &st);
-    if (error == ENOENT) { /* nothing of ours there */
-        file_job_end(j, OUTCOME_DONE);
-    } else if (error || unlinkat(j->place.dir_fd, j->temp, 0) != 0) {
-        file_job_fail_errno(j, "cannot remove its temporary file", error ? error : errno);
-    } else {
-        FAULT_POINT_AS(temp_unlinked, "abort");
-        file_job_wait_dir_sync(b, j);
+    static const char *const suffixes[] = {"part", "put"};
+    bool removed = false;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        file_temp_name(&j->task->job.ref.upload, suffixes[i], j->temp);
+        if (unlinkat(j->place.dir_fd, j->temp, 0) == 0) {
+            removed = true;
+        } else if (errno != ENOENT) {
+            file_job_fail_errno(j, "cannot remove its temporary file", errno);
+            return;
+        }
     }
+    FAULT_POINT_IF(removed, temp_unlinked, "abort");
+    if (removed)
+        file_job_wait_dir_sync(b, j);
+    else
+        file_job_end(j, OUTCOME_DONE);
 }
 
 void file_upload_head(struct file_job *j) {

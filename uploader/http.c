@@ -62,6 +62,8 @@ struct http_transfer {
     int read_error;                 /* what read() or rewind() gave */
     bool paused;                    /* until ready() */
     bool out_of_memory;
+    bool once, was_sent;            /* once: libcurl must not send it a second time */
+    bool repeated;                  /* it wanted to */
     uint64_t left_bytes, left_ms;   /* how many had left when, at the last look that saw a difference */
     uint64_t awaiting_ms;           /* since when a reply is awaited; 0 not yet */
     uint64_t received_bytes;        /* of replies, headers included */
@@ -273,6 +275,17 @@ static size_t give_body(char *out, size_t size, size_t count, void *arg) {
     return (size_t)n;
 }
 
+/* libcurl repeats a request by itself when a reused connection closes before the first byte of a reply
+ * (Curl_retry_request). The server may have carried it out. A request that must not be doubled ends here instead: its
+ * sender decides with the knowledge that the reply is lost. After 417 the repetition is harmless and stays. */
+static int allow_request(void *arg, char *to, char *from, int to_port, int from_port) {
+    struct http_transfer *t = arg;
+    (void)to, (void)from, (void)to_port, (void)from_port;
+    t->repeated = t->once && t->was_sent;
+    t->was_sent = true;
+    return t->repeated ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 /* libcurl starts a body again when a kept connection turns out to be dead. */
 static int rewind_body(void *arg, curl_off_t offset, int origin) {
     struct http_transfer *t = arg;
@@ -316,6 +329,7 @@ static size_t take_header(char *bytes, size_t size, size_t count, void *arg) {
     if (len >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* a new reply: what came before was "100 Continue" */
         buf_clear(&t->reply_headers);
         leave_connection_if_refused(t, bytes, len);
+        t->was_sent = len < 12 || memcmp(bytes + 8, " 417", 4) != 0;
     }
     if (t->reply_headers.len + len > HEADERS_MAX)
         return len;
@@ -431,6 +445,8 @@ static void set_limits(struct http_transfer *t, const struct http_request *r) {
     curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, allow_request);
+    curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
     if (r->fresh_connection) {
         curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
         curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
@@ -506,6 +522,8 @@ int http_start(struct http *h, const struct http_request *r, struct http_transfe
     t->read_error = 0;
     t->out_of_memory = t->paused = false;
     t->paced = r->paced;
+    t->once = r->once;
+    t->was_sent = t->repeated = false;
     t->allowance = 0;
     t->response_timeout_ms = r->response_timeout_ms ? r->response_timeout_ms : h->options.response_timeout_ms;
     t->reply_max = r->reply_max < REPLY_MAX ? r->reply_max : REPLY_MAX;
@@ -599,11 +617,14 @@ static void note_failure(const struct http_transfer *t, CURLcode rc, struct http
 
 /* Takes t out of the multi handle, then tells; the callback may start others. */
 static void transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, const char *why) {
-    bool connected = was_connected(t);
+    bool connected = was_connected(t) || t->was_sent;
+    bool timed_out = why || rc == CURLE_OPERATION_TIMEDOUT;
+    if (t->repeated)
+        why = "the connection was closed before the reply";
     struct http_reply reply = {
         .error = why ? ERR_IO : error_of(t, rc, connected),
         .connected = connected,
-        .timed_out = why || rc == CURLE_OPERATION_TIMEDOUT,
+        .timed_out = timed_out,
         .body = buf_slice(&t->body),
         .headers = &t->reply_headers,
         .sent_bytes = t->given_bytes,

@@ -44,6 +44,7 @@ struct http_request {
     bool fresh_connection;                                   /* retries: new connection, fresh DNS */
     bool without_expect;                                     /* no "Expect: 100-continue"; costs a connection each */
     bool direct;                                             /* past any proxy of the environment */
+    bool once;                                               /* libcurl must not repeat it by itself */
     bool paced;                                              /* its body waits for the bucket */
     uint32_t response_timeout_ms;                            /* 0: the engine's */
     size_t reply_max;                                        /* bytes of reply body kept (1 MiB at most) */

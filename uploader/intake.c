@@ -27,7 +27,7 @@ static bool job_is_valid(const struct job *j) {
         return false;
     if (has_geometry(kind) && !geometry_is_valid(&g))
         return false;
-    if ((kind == JOB_CHUNK || kind == JOB_FINISH || kind == JOB_ABORT) && j->handle.len == 0)
+    if ((kind == JOB_CHUNK || kind == JOB_FINISH) && j->handle.len == 0)
         return false;
     if (kind == JOB_PUT)
         return j->ref.chunk == 0 && j->offset == 0 && j->length == j->source.size;

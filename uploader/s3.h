@@ -231,6 +231,8 @@ void s3_leftovers_next(struct s3_op *op);
 /* True, and *kind, when it is known how the store checks this upload. */
 bool s3_leftover_kind(const struct s3_op *op, const struct s3_upload *u, const struct s3_xml_parts *parts,
                       enum checksum_kind *kind);
+/* Aborts all leftovers, if the task names a time since when; then done(), with the error that stopped it or NULL. */
+void s3_sweep_start(struct s3_op *op, s3_leftover_none *done);
 /* Ends the op as done; where the task says so, leftovers are aborted first. */
 void s3_end_swept(struct s3_op *op);
 

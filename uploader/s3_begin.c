@@ -15,10 +15,14 @@ static void begun(struct s3_op *op, enum checksum_kind checksum) {
     s3_end(op, OUTCOME_DONE);
 }
 
-/* The one with the wrong kind of checksum is gone or as good as gone. */
+/* The one with the wrong kind of checksum is gone, or cannot be aborted. */
 static void on_stray_aborted(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
-    (void)r, (void)e;
+    (void)r;
     op->task->result.handle[0] = 0;
+    if (e && e->transient) { /* the next attempt has an earlier one to doubt: its finish aborts what was left */
+        s3_end_error(op, e);
+        return;
+    }
     create(op);
 }
 

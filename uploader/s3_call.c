@@ -200,6 +200,7 @@ static int send_now(struct s3_op *op) {
         .reply_max = S3_REPLY_MAX,
         .fresh_connection = op->fresh,
         .without_expect = op->without_expect,
+        .once = strcmp(q->method, "POST") == 0, /* Create and Complete */
         .paced = s3_carries_file(op),
         .done = on_done,
         .arg = op,

@@ -8,6 +8,7 @@
  *
  *   begin           adopts the first, or creates one
  *   finish, abort   abort them all: a request whose sender died may have taken effect after the next holder looked
+ *   abort without a handle   aborts them all: that is its whole work
  */
 #include "system/clock.h"
 #include "system/fault.h"
@@ -117,11 +118,14 @@ void s3_leftovers_next(struct s3_op *op) {
     try_next(op);
 }
 
-/* --- finish and abort: away with them. The task is done already, whatever comes of this. --- */
+/* --- finish and abort: away with them --- */
 
 static void on_swept(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
-    (void)r, (void)e;
-    s3_leftovers_next(op);
+    (void)r;
+    if (e && !e->gone && e->status != 404)
+        op->none(op, e);
+    else
+        s3_leftovers_next(op);
 }
 
 static void sweep(struct s3_op *op, const struct s3_upload *u, const struct s3_xml_parts *parts) {
@@ -131,14 +135,19 @@ static void sweep(struct s3_op *op, const struct s3_upload *u, const struct s3_x
     s3_send(op, on_swept);
 }
 
+/* The task is done already, whatever comes of this. */
 static void on_all_swept(struct s3_op *op, const struct s3_error *e) {
     (void)e;
     s3_end(op, OUTCOME_DONE);
 }
 
-void s3_end_swept(struct s3_op *op) {
+void s3_sweep_start(struct s3_op *op, s3_leftover_none *done) {
     if (op->task->since_us != 0)
-        s3_leftovers_start(op, sweep, on_all_swept);
+        s3_leftovers_start(op, sweep, done);
     else
-        s3_end(op, OUTCOME_DONE);
+        done(op, NULL);
+}
+
+void s3_end_swept(struct s3_op *op) {
+    s3_sweep_start(op, on_all_swept);
 }

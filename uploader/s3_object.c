@@ -5,6 +5,7 @@
  * multiple times" (Amazon S3 API reference). So it is repeated until ListParts says that there is no such upload
  * (rule 9), TRIES_MAX times at once, then with the backoff of a transient failure.
  */
+#include "system/log.h"
 #include "uploader/s3.h"
 #include <stdlib.h>
 
@@ -37,10 +38,23 @@ static void on_aborted(struct s3_op *op, const struct http_reply *r, const struc
     }
 }
 
+/* An upload that has an intent and no handle: what its begin may have created is looked for. A store that does not let
+ * us look stands in nobody's way; an empty upload may stay there, and that is said. */
+static void on_looked(struct s3_op *op, const struct s3_error *e) {
+    if (e && e->transient) {
+        s3_end_error(op, e);
+        return;
+    }
+    if (e)
+        log_warn("%.*s: cannot look for a multipart upload that an interrupted run may have left there: %s",
+                 (int)op->task->job.target.dest.len, op->task->job.target.dest.ptr, e->text);
+    s3_end(op, OUTCOME_DONE);
+}
+
 void s3_abort_start(struct s3_op *op) {
     op->tries++;
-    if (op->task->job.handle.len == 0) { /* nothing was ever created */
-        s3_end_swept(op);
+    if (op->task->job.handle.len == 0) {
+        s3_sweep_start(op, on_looked);
         return;
     }
     s3_request_begin(op, "DELETE");

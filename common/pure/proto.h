@@ -157,6 +157,10 @@ enum fail_class { /* of a failed job; names in the journal's `class` */
                   FAIL_NOBODY,      /* "nobody": no uploader of the fleet can do it */
 };
 const char *fail_class_name(enum fail_class c);
+/* FAIL_NONE: no such name. */
+enum fail_class fail_class_of(struct slice name);
+/* Going on with what was sent would fail again in the same way: such an upload is aborted, never resumed. */
+bool fail_class_spoils(enum fail_class c);
 
 struct msg_hello {
     enum role role;
@@ -202,6 +206,8 @@ struct plan_file {
     enum inodes inodes;
     bool verified; /* its content was read: crc is that of all of it */
     uint32_t crc;
+    bool resize; /* chunk_size was asked for: an upload that failed with another one does not go on */
+    bool drop;   /* upload is to be aborted: nothing is planned; the answer names it as superseded */
 };
 struct msg_plan {
     struct plan_file *files;
@@ -236,6 +242,7 @@ struct planned_file {
     uint64_t done_bytes;
     struct id128 superseded; /* not zero: an unfinished upload to the same destination that must be aborted first */
     struct slice superseded_handle;
+    bool superseded_opened;   /* it may have left something, with or without a handle: its abort is to be offered */
     struct job_lease *leases; /* live ones of this upload */
     size_t lease_count;
     struct slice error;

@@ -107,6 +107,8 @@ static const struct field plan_file_fields[] = {
     NUMBER(plan_file, 5, chunk_size, OPTIONAL, SIZE_LIMIT),
     NUMBER(plan_file, 6, chunks, OPTIONAL, CHUNKS_MAX),
     NUMBER(plan_file, 7, flags, OPTIONAL, PLAN_FORCE | PLAN_PUT | PLAN_MISSING),
+    FLAG(plan_file, 60, resize),
+    FLAG(plan_file, 61, drop),
     ENUM(plan_file, 80, inodes, OPTIONAL, INODES_UNSTABLE),
     FLAG(plan_file, 81, verified),
     NUMBER(plan_file, 82, crc, OPTIONAL, ANY32),
@@ -133,6 +135,7 @@ static const struct field planned_file_fields[] = {
     TEXT(planned_file, 11, superseded_handle, OPTIONAL, PROTO_TEXT_MAX),
     LIST(planned_file, 12, leases, lease_count, PROTO_LIST_MAX, job_lease_shape),
     TEXT(planned_file, 13, error, OPTIONAL, PROTO_TEXT_MAX),
+    FLAG(planned_file, 60, superseded_opened),
     NUMBER(planned_file, 80, differs, OPTIONAL, DIFFERS_INODE | DIFFERS_CTIME),
     NUMBER(planned_file, 81, crc, OPTIONAL, ANY32),
 };
@@ -593,4 +596,15 @@ enum integrity integrity_from_name(struct slice name) {
         if (slice_equal(name, slice_of(integrity_names[i])))
             return (enum integrity)i;
     return INTEGRITY_UNKNOWN;
+}
+
+enum fail_class fail_class_of(struct slice name) {
+    for (enum fail_class c = FAIL_CHANGED; c <= FAIL_NOBODY; c++)
+        if (slice_equal(name, slice_of(fail_class_name(c))))
+            return c;
+    return FAIL_NONE;
+}
+
+bool fail_class_spoils(enum fail_class c) {
+    return c == FAIL_CHANGED || c == FAIL_REQUEST || c == FAIL_INTEGRITY;
 }

@@ -31,6 +31,7 @@ CONFIGURATIONS = [
     C("gone", "jobs", "-DBEGIN -DFORGETS=1 -DDB=1"),
     C("whole", "jobs", "-DBEGIN -DFINISH -DUC=1"),
     C("supersede", "jobs", "-DSUPERSEDE -DUC=1 -DCC=1"),
+    C("supersede-begin", "jobs", f"{BEGIN_ONLY} -DSUPERSEDE -DUC=1 -DCC=1"),
     # rule 12
     C("speculation", "jobs", "-DSP=1 -DFINISH -DUC=1"),
     C("speculation-kill", "jobs", "-DSP=1 -DFINISH -DCC=1"),
@@ -77,6 +78,7 @@ MUTANTS = [
     _mutant("FINISH_LEASE", "9", "jobs", "-DFINISH -DSP=1"),
     _mutant("ABORT_EARLY", "9", "jobs", "-DSUPERSEDE"),
     _mutant("NO_INTENT", "10", "jobs", f"{BEGIN_ONLY} -DUC=1 -DCC=1"),
+    _mutant("NO_LOOK", "10", "jobs", f"{BEGIN_ONLY} -DSUPERSEDE -DUC=1"),
     _mutant("NO_ADOPT", "10", "jobs", f"{BEGIN_ONLY} -DUC=1"),
     _mutant("ADOPT_PARTS", "10", "jobs", f"{BEGIN_ONLY} -DUC=1 -DFOREIGN"),
     _mutant("NO_OWN_ABORT", "10", "jobs", f"{BEGIN_ONLY} -DFT=1"),

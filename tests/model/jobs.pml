@@ -306,7 +306,9 @@ inline judge_result() {
         :: a_o == OK && a_j == JFIN ->
             a_rec = (a_h == mbeg && mrec == ALL);
             if :: a_rec -> append(JFIN, 0) :: else fi
-        :: a_o == OK && a_j == JABT -> a_rec = 1; append(JABT, 0)
+        :: a_o == OK && a_j == JABT ->
+            a_rec = (a_h == mbeg && mopen);
+            if :: a_rec -> append(JABT, 0) :: else fi
         :: a_o == AGAIN ->
             a_rec = (a_h == mbeg && !OTHER_FINISHES && HOLDS(JFIN));
             if
@@ -379,9 +381,9 @@ inline take_result() {
 #endif
 #endif
 #ifdef MUTANT_ABORT_EARLY
-#define EARLY_ABORT (mbeg == 0)
+#define EARLY_ABORT (!mopen)
 #else
-#define EARLY_ABORT (mbeg == 0 || CHUNK_LEASED || LEASED(JFIN))
+#define EARLY_ABORT (!mopen || CHUNK_LEASED || LEASED(JFIN) || LEASED(JBEG))
 #endif
 
 inline grant_to(who) {
@@ -415,6 +417,7 @@ inline judge_claim() {
     :: else -> if
     :: owner[a_j] == a_who || second[a_j] == a_who -> grant_to(a_who) /* its own, again */
     :: superseded && a_j != JABT && owner[a_j] != a_who -> answer(a_who, DENY, a_j, 0, a_g)
+    :: a_j == JABT && a_h != mbeg && owner[a_j] != a_who -> answer(a_who, DENY, a_j, 0, a_g) /* begun since it was offered */
     :: else -> if
     :: owner[a_j] != 0 && owner[a_j] != a_who && second[a_j] != a_who ->
         if
@@ -619,6 +622,15 @@ inline work(k) {
         fi
     :: sj[k] == JABT ->
         if :: hs[sh[k]] == 1 -> hs[sh[k]] = 3 :: else fi;
+#ifndef MUTANT_NO_LOOK
+        x = 1;                                          /* rule 10: its begin was granted, and what came of that is not known */
+        do
+        :: x <= NH && sh[k] == 0 ->
+            if :: hs[x] == 1 && hp[x] == 0 && hg[x] == sg[k] -> hs[x] = 3 :: else fi;
+            x++
+        :: else -> break
+        od;
+#endif
         so[k] = OK; st[k] = REPORT
     fi
 }
@@ -833,8 +845,8 @@ end:
 #else
 #define NEEDS_BEGIN 0
 #endif
-#define WANTS(j) (pconn && !KNOWN(j) && !OUT(j) && ((j) == JBEG && NEEDS_BEGIN || CHUNK(j) && ph != 0 && !superseded || \
-                  (j) == JFIN && ph != 0 && (pk & ALL) == ALL && !superseded || (j) == JABT && superseded && ph != 0))
+#define WANTS(j) (pconn && !KNOWN(j) && !OUT(j) && ((j) == JBEG && NEEDS_BEGIN && !superseded || CHUNK(j) && ph != 0 && !superseded || \
+                  (j) == JFIN && ph != 0 && (pk & ALL) == ALL && !superseded || (j) == JABT && superseded && dopen))
 #define NOBODY_HAS(j) (!QUEUED(j) && !ANY(HAS, j) && owner[j] == 0 && second[j] == 0)
 
 inline push(j) {
@@ -847,7 +859,7 @@ inline push(j) {
 
 #define FACTS (drec | (dbeg != 0) << JBEG | (dfin != 0) << JFIN)
 #ifdef SUPERSEDE
-#define FINISHED (dabt || dfin)
+#define FINISHED (dabt || dfin || superseded && !mopen && !dopen) /* without an intent it ends by itself */
 #else
 #ifdef FINISH
 #define FINISHED (KNOWN(JFIN))
@@ -939,7 +951,7 @@ proctype Producer() {
         od;
         assert(y <= excused);                           /* nothing open that the journal does not know */
 #ifdef SUPERSEDE
-        assert(dfin || hs[1] != 1);
+        assert(dfin || hs[1] != 1 || excused);
 #endif
         assert(KEPT == 0 || hs[KEPT] == 1);             /* somebody else's is as it was */
         assert(objects <= 1)

@@ -44,7 +44,8 @@ class Request:
 
 class Gate:
     """with Gate(port of the server) as gate: gate.endpoint. `moment` is called with every Request at every stage, in the thread of its connection;
-    what it raises is raised again by close(). `change`, called with a request and a piece of its body, returns what is passed on. A number `moment` returns is the status that is answered in the server's place (stage "head" only)."""
+    what it raises is raised again by close(), but OSError, which closes the connection. `change`, called with a request and a piece of its body, returns
+    what is passed on. At stage "head" `moment` may return what is answered in the server's place: a status, or a status and the code of an S3 error."""
 
     def __init__(self, port, moment=None, change=None):
         self.port, self.moment, self.change = port, moment, change
@@ -112,7 +113,9 @@ class Gate:
         status = self.ask(request, "head")
         if status:
             incoming.read(request.length)
-            client.sendall(f"HTTP/1.1 {status} Gate\r\nContent-Length: 0\r\n\r\n".encode())
+            status, code = status if isinstance(status, tuple) else (status, None)
+            body = f"<Error><Code>{code}</Code><Message>said the gate</Message></Error>" if code else ""
+            client.sendall(f"HTTP/1.1 {status} Gate\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
             return True
         if "expect" in request.headers:
             client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -389,7 +389,7 @@ static void test_handle_that_is_gone(void **state) { /* rule 10 */
 
 static void test_handles_are_not_trusted(void **state) {
     (void)state;
-    static const char *const bad[] = {"", "x", "../../etc/passwd:1", ".chunklift-00.part:5", ":", "a:b"};
+    static const char *const bad[] = {"x", "../../etc/passwd:1", ".chunklift-00.part:5", ":", "a:b"};
     begin();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct task t = make(JOB_ABORT, bad[i], 0);
@@ -411,6 +411,39 @@ static void test_abort_removes_and_may_be_repeated(void **state) {
         dest_dir(path);
         assert_int_equal(count_files(path), 0);
     }
+}
+
+/* Its begin or put was granted and its result is not known: both names are its own. */
+static void test_abort_without_a_handle_removes_both_names(void **state) {
+    (void)state;
+    char path[400], put[700];
+    begin();
+    dest_dir(path);
+    temp_path(put);
+    assert_string_equal(put + strlen(put) - 5, ".part");
+    memcpy(put + strlen(put) - 4, "put", 4);
+    close(open(put, O_CREAT | O_WRONLY, 0600));
+    assert_int_equal(count_files(path), 2);
+    struct task t = make(JOB_ABORT, "", 0);
+    run(&t);
+    assert_int_equal(t.result.outcome, OUTCOME_DONE);
+    assert_int_equal(count_files(path), 0);
+}
+
+/* The temporary file was replaced: what stands under its name now is of no use to anybody. */
+static void test_gone_leaves_nothing(void **state) {
+    (void)state;
+    char path[400], aside[500], temp[700];
+    begin();
+    dest_dir(path);
+    temp_path(temp);
+    snprintf(aside, sizeof aside, "%s/aside", path);
+    assert_int_equal(rename(temp, aside), 0);
+    close(open(temp, O_CREAT | O_WRONLY, 0600));
+    struct task t = make(JOB_CHUNK, handle, 0);
+    run(&t);
+    assert_int_equal(t.result.outcome, OUTCOME_GONE);
+    assert_int_equal(count_files(path), 1);
 }
 
 static void test_no_byte_after_the_deadline(void **state) { /* rule 5 */
@@ -705,6 +738,7 @@ UNIT_MAIN(TEST(test_no_more_permissions_than_the_source), TEST(test_finish_cut_o
           TEST(test_finish_never_takes_a_foreign_file), TEST(test_finish_again_compares_the_bytes),
           TEST(test_finish_wants_every_part), TEST(test_finish_checks_the_size), TEST(test_handle_that_is_gone),
           TEST(test_handles_are_not_trusted), TEST(test_abort_removes_and_may_be_repeated),
+          TEST(test_abort_without_a_handle_removes_both_names), TEST(test_gone_leaves_nothing),
           TEST(test_no_byte_after_the_deadline), TEST(test_cancel_in_the_middle),
           TEST(test_put_makes_directories_and_file), TEST(test_put_replaces_and_empty_files_are_put),
           TEST(test_put_of_a_file_that_changed_replaces_nothing), TEST(test_put_that_shrinks_while_read),

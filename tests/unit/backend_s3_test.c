@@ -343,10 +343,28 @@ static void test_chunk_store_got_other_bytes(void **state) {
 
 static void test_chunk_of_an_upload_that_is_gone(void **state) {
     struct fixture *f = *state;
-    const char *const replies[] = {error_reply(f, "404 Not Found", "NoSuchUpload"), NULL};
+    const char *const replies[] = {error_reply(f, "404 Not Found", "NoSuchUpload"),
+                                   error_reply(f, "404 Not Found", "NoSuchUpload"), NULL};
     open_backend(f, replies);
     prepare_file(f, JOB_CHUNK, 10);
     assert_int_equal(run(f)->outcome, OUTCOME_GONE);
+    assert_true(saw(f, 1, "DELETE /bucket/a%20key?uploadId=U%2B%2F1"));
+    requests_are(f, 2);
+}
+
+/* What the store denies to know and knows all the same must not stay there. */
+static void test_gone_is_said_when_the_upload_is_away(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {error_reply(f, "404 Not Found", "NoSuchUpload"), EMPTY("503 Slow Down", ""),
+                                   error_reply(f, "404 Not Found", "NoSuchUpload"), EMPTY("204 No Content", ""), NULL};
+    open_backend(f, replies);
+    prepare_file(f, JOB_CHUNK, 10);
+    const struct task_result *r = run(f);
+    assert_int_equal(r->outcome, OUTCOME_FAILED);
+    assert_true(r->transient);
+    prepare_file(f, JOB_CHUNK, 10);
+    assert_int_equal(run(f)->outcome, OUTCOME_GONE);
+    requests_are(f, 4);
 }
 
 static void test_chunk_lease_that_ended_sends_nothing(void **state) {
@@ -721,12 +739,13 @@ static void test_finish_doubt_and_the_upload_is_still_there(void **state) {
 /* Ceph answers 500 for an upload that is gone. */
 static void test_finish_doubt_and_the_upload_is_gone(void **state) {
     struct fixture *f = *state;
-    const char *const replies[] = {error_reply(f, "500 Oops", "InternalError"), EMPTY("404 Not Found", ""),
-                                   error_reply(f, "404 Not Found", "NoSuchKey"), EMPTY("404 Not Found", ""), NULL};
+    const char *const replies[] = {error_reply(f, "500 Oops", "InternalError"),     EMPTY("404 Not Found", ""),
+                                   error_reply(f, "404 Not Found", "NoSuchKey"),    EMPTY("404 Not Found", ""),
+                                   error_reply(f, "404 Not Found", "NoSuchUpload"), NULL};
     open_backend(f, replies);
     prepare_finish(f);
     assert_int_equal(run(f)->outcome, OUTCOME_GONE);
-    requests_are(f, 4);
+    requests_are(f, 5);
 }
 
 static void test_finish_empty_etag_is_looked_up(void **state) {
@@ -961,6 +980,49 @@ static void test_abort_of_nothing(void **state) {
     requests_are(f, 1);
 }
 
+/* Its begin was granted and nobody knows the reply: what is there without parts goes, what has parts stays. */
+static void test_abort_without_a_handle_looks(void **state) {
+    struct fixture *f = *state;
+    const char *list =
+        "<ListMultipartUploadsResult>"
+        "<Upload><Key>a key</Key><UploadId>U1</UploadId><Initiated>2100-01-01T00:00:00Z</Initiated></Upload>"
+        "<Upload><Key>a key</Key><UploadId>U2</UploadId><Initiated>2100-01-01T00:00:00Z</Initiated></Upload>"
+        "</ListMultipartUploadsResult>";
+    const char *const replies[] = {
+        EMPTY("503 Slow Down", ""),
+        with_body(f, "200 OK", "", list),
+        with_body(f, "200 OK", "", "<ListPartsResult></ListPartsResult>"),
+        EMPTY("204 No Content", ""),
+        with_body(f, "200 OK", "", one_part),
+        error_reply(f, "403 Forbidden", "AccessDenied"),
+        NULL,
+    };
+    open_backend(f, replies);
+    for (int i = 0; i < 3; i++) {
+        prepare(f, JOB_ABORT);
+        f->task.job.handle = slice_of("");
+        f->task.since_us = 1;
+        const struct task_result *r = run(f);
+        assert_int_equal(r->outcome, i == 0 ? OUTCOME_FAILED : OUTCOME_DONE); /* a busy store is asked again */
+        assert_int_equal(r->transient, i == 0);
+    }
+    assert_true(saw(f, 3, "DELETE /bucket/a%20key?uploadId=U1 "));
+    requests_are(f, 6); /* the last: it may not look, and stands in nobody's way */
+}
+
+static void test_begin_whose_stray_stays_is_not_done(void **state) {
+    struct fixture *f = *state;
+    const char *const replies[] = {
+        with_body(f, "200 OK", "x-amz-checksum-algorithm: CRC32C\r\nx-amz-checksum-type: COMPOSITE\r\n", CREATED),
+        EMPTY("503 Slow Down", ""), NULL};
+    open_backend(f, replies);
+    prepare(f, JOB_BEGIN);
+    const struct task_result *r = run(f);
+    assert_int_equal(r->outcome, OUTCOME_FAILED);
+    assert_true(r->transient);
+    requests_are(f, 2);
+}
+
 static void test_head(void **state) {
     struct fixture *f = *state;
     const char *const replies[] = {"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 123456789012\r\n\r\n",
@@ -1034,9 +1096,10 @@ UNIT_MAIN(TEST(test_begin_store_that_verifies), TEST(test_begin_store_that_ignor
           TEST(test_region_of_the_bucket_is_found_and_remembered), TEST(test_region_is_followed_once),
           TEST(test_begin_adopts_an_empty_upload_of_this_key), TEST(test_begin_creates_when_nothing_can_be_adopted),
           TEST(test_chunk), TEST(test_chunk_throttled), TEST(test_chunk_store_got_other_bytes),
-          TEST(test_chunk_of_an_upload_that_is_gone), TEST(test_chunk_lease_that_ended_sends_nothing),
-          TEST(test_chunk_source_that_changes_after_its_checksum), TEST(test_chunk_source_that_shrinks),
-          TEST(test_put_of_a_source_that_changes_is_never_whole),
+          TEST(test_chunk_of_an_upload_that_is_gone), TEST(test_gone_is_said_when_the_upload_is_away),
+          TEST(test_abort_without_a_handle_looks), TEST(test_begin_whose_stray_stays_is_not_done),
+          TEST(test_chunk_lease_that_ended_sends_nothing), TEST(test_chunk_source_that_changes_after_its_checksum),
+          TEST(test_chunk_source_that_shrinks), TEST(test_put_of_a_source_that_changes_is_never_whole),
           TEST(test_attempt_after_a_broken_one_gets_a_new_connection), TEST(test_chunk_reply_that_does_not_come),
           TEST(test_a_digest_is_relied_on_once_a_wrong_one_was_refused),
           TEST(test_a_store_that_takes_every_wrong_digest_proves_nothing), TEST(test_a_put_asks_with_the_file_itself),

@@ -205,8 +205,8 @@ static void test_the_chain_of_superseded_ones_is_short(void **state) {
     assert_int_equal(w.c->state.count, 2);
 }
 
-/* A begin in flight: the old one ends when its holder is gone, without anybody asking. */
-static void test_a_superseded_one_without_handle_ends_with_its_lease(void **state) {
+/* A begin was granted, its reply may be lost: the new one waits until somebody has looked at the destination. */
+static void test_a_superseded_intent_is_looked_for(void **state) {
     (void)state;
     everybody();
     struct plan_file file = world_file("/src/a", S3, PART);
@@ -217,9 +217,115 @@ static void test_a_superseded_one_without_handle_ends_with_its_lease(void **stat
     assert_true(id_equal(&p.superseded, &old));
     assert_int_equal(p.superseded_handle.len, 0);
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, p.upload, 0), "").why, WHY_LATER);
+    assert_true(p.superseded_opened);
+    struct ref abort = world_ref(JOB_ABORT, old, 0);
+    assert_int_equal(world_claim('U', abort, "").why, WHY_LATER); /* the holder of begin is at work */
     world_pass(w.o.lease_ms + 1);
+    assert_int_equal(world_count("abort"), 0);
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, p.upload, 0), "").why, WHY_LATER);
+    assert_int_equal(world_claim('U', abort, "H").why, WHY_STALE);
+    struct verdict v = world_claim('U', abort, "");
+    assert_int_equal(v.kind, VERDICT_GRANT);
+    assert_int_equal(v.since_us, state_find(&w.c->state, &old)->open_us);
+    assert_int_equal(world_done('U', abort, "H").why, WHY_STALE);
+    assert_int_equal(world_done('U', abort, "").kind, ACK_RECORDED);
     assert_int_equal(world_count("abort"), 1);
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, p.upload, 0), "").kind, VERDICT_GRANT);
+}
+
+/* A put to a store has no intent: what is sent of it is nothing until all of it has arrived. */
+static void test_a_superseded_put_ends_with_its_lease(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, PART);
+    file.flags = PLAN_PUT;
+    struct id128 old = world_plan('P', &file).upload;
+    world_claim('U', world_ref(JOB_PUT, old, 0), "");
+    file.source.path = slice_of("/src/b");
+    struct planned_file p = world_plan('Q', &file);
+    assert_true(id_equal(&p.superseded, &old));
+    assert_false(p.superseded_opened);
+    world_pass(w.o.lease_ms + 1);
+    assert_int_equal(world_count("abort"), 1);
+    assert_int_equal(world_claim('U', world_ref(JOB_PUT, p.upload, 0), "").kind, VERDICT_GRANT);
+}
+
+static struct planned_file plan_after_fail(enum fail_class klass, uint32_t flags, bool resize) {
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    struct result r = world_result(world_ref(JOB_CHUNK, id, 2), "H");
+    world_chunk('U', id, 1);
+    r.outcome = OUTCOME_FAILED;
+    r.klass = klass;
+    world_complete('U', &r);
+    world_kill();
+    w.now += 1000;
+    world_start();
+    everybody();
+    struct plan_file file = world_file("/src/a", S3, 3 * PART);
+    file.flags = flags;
+    file.resize = resize;
+    if (resize) {
+        file.chunk_size = 3 * PART;
+        file.chunks = 1;
+    }
+    struct planned_file p = world_plan('Q', &file);
+    assert_int_equal(p.state == PLANNED_OPEN, id_equal(&p.upload, &id));
+    assert_int_equal(p.state == PLANNED_NEW, id_equal(&p.superseded, &id));
+    return p;
+}
+
+/* What the store refuses in one geometry it refuses for ever; what waits for a disk or a network does not. */
+static void test_a_fail_that_would_come_again_spoils(void **state) {
+    (void)state;
+    everybody();
+    assert_int_equal(plan_after_fail(FAIL_REQUEST, 0, false).state, PLANNED_NEW);
+}
+
+static void test_a_fail_that_can_pass_goes_on(void **state) {
+    (void)state;
+    everybody();
+    assert_int_equal(plan_after_fail(FAIL_DENIED, 0, false).state, PLANNED_OPEN);
+}
+
+static void test_another_chunk_size_begins_a_failed_one_again(void **state) {
+    (void)state;
+    everybody();
+    assert_int_equal(plan_after_fail(FAIL_OUTAGE, 0, true).state, PLANNED_NEW);
+}
+
+static void test_force_begins_a_failed_one_again(void **state) {
+    (void)state;
+    everybody();
+    struct planned_file p = plan_after_fail(FAIL_OUTAGE, PLAN_FORCE, false);
+    assert_int_equal(p.state, PLANNED_NEW);
+    struct plan_file file = world_file("/src/a", S3, 3 * PART);
+    file.flags = PLAN_FORCE;
+    struct planned_file again = world_plan('Q', &file); /* once */
+    assert_true(id_equal(&again.upload, &p.upload));
+}
+
+/* The producer of `journal forget --unfinished` is told what to abort, unless another one is at it. */
+static void test_drop_names_what_is_to_be_aborted(void **state) {
+    (void)state;
+    everybody();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    struct plan_file file = world_file("/src/a", S3, 0);
+    file.upload = id;
+    file.drop = true;
+    struct planned_file busy = world_plan('Q', &file);
+    assert_int_equal(busy.state, PLANNED_REFUSED);
+    assert_true(slice_equal(busy.error, slice_of("is being uploaded")));
+    world_bye('P');
+    struct planned_file p = world_plan('Q', &file);
+    assert_true(id_equal(&p.superseded, &id));
+    assert_true(slice_equal(p.superseded_handle, slice_of("H")));
+    assert_true(p.superseded_opened);
+    struct ref abort = world_ref(JOB_ABORT, id, 0);
+    assert_int_equal(world_claim('U', abort, "H").kind, VERDICT_GRANT);
+    assert_int_equal(world_done('U', abort, "H").kind, ACK_RECORDED);
+    assert_int_equal(world_plan('Q', &file).state, PLANNED_DONE);
+    file.upload = world_incarnation('x');
+    assert_int_equal(world_plan('Q', &file).state, PLANNED_DONE);
 }
 
 static void test_a_begin_that_arrives_late_is_known_by_its_handle(void **state) {
@@ -452,7 +558,10 @@ UNIT_MAIN(WORLD_TEST(test_plans_without_a_record_have_a_quota), WORLD_TEST(test_
           WORLD_TEST(test_force_starts_a_new_id_once), WORLD_TEST(test_missing_starts_a_new_id),
           WORLD_TEST(test_another_identity_supersedes), WORLD_TEST(test_a_superseded_one_may_finish_instead),
           WORLD_TEST(test_superseding_what_was_never_begun), WORLD_TEST(test_the_chain_of_superseded_ones_is_short),
-          WORLD_TEST(test_a_superseded_one_without_handle_ends_with_its_lease),
+          WORLD_TEST(test_a_superseded_intent_is_looked_for), WORLD_TEST(test_a_superseded_put_ends_with_its_lease),
+          WORLD_TEST(test_a_fail_that_would_come_again_spoils), WORLD_TEST(test_a_fail_that_can_pass_goes_on),
+          WORLD_TEST(test_another_chunk_size_begins_a_failed_one_again),
+          WORLD_TEST(test_force_begins_a_failed_one_again), WORLD_TEST(test_drop_names_what_is_to_be_aborted),
           WORLD_TEST(test_a_begin_that_arrives_late_is_known_by_its_handle),
           WORLD_TEST(test_a_plan_without_producers_is_forgotten), WORLD_TEST(test_an_id_from_before_a_restart_is_kept),
           WORLD_TEST(test_what_cannot_be_planned_is_refused),

@@ -143,8 +143,12 @@ static void test_a_superseded_intent_waits_for_the_grace(void **state) {
     restart();
     file.source.path = slice_of("/src/b");
     struct planned_file p = world_plan('P', &file);
-    assert_false(id_is_zero(&p.superseded)); /* its begin may be under way */
+    struct ref abort = world_ref(JOB_ABORT, p.superseded, 0);
+    assert_true(p.superseded_opened);
+    assert_int_equal(world_claim('V', abort, "").why, WHY_GRACE); /* its begin may be under way */
     world_pass(w.o.lease_ms);
+    assert_int_equal(world_claim('V', abort, "").kind, VERDICT_GRANT);
+    assert_int_equal(world_done('V', abort, "").kind, ACK_RECORDED);
     p = world_plan('P', &file);
     assert_true(id_is_zero(&p.superseded));
     assert_int_equal(world_count("abort"), 1);

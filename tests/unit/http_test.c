@@ -284,6 +284,27 @@ static void test_dead_kept_connection_rewinds(void **state) {
     server_stop(&s);
 }
 
+/* The server may have carried the first one out: libcurl's own repetition would double it. */
+static void test_once_is_not_repeated_on_a_new_connection(void **state) {
+    (void)state;
+    struct http_server s;
+    const char *const replies[] = {OK_EMPTY, REPLY_CUT, OK_EMPTY, NULL};
+    server_start(&s, replies);
+    struct http *h = new_http();
+    struct call first = {0}, lost = {0}, next = {0};
+    run(h, &(struct http_request){.method = "POST", .url = s.url, .once = true}, &first);
+    assert_int_equal(first.status, 200);
+    run(h, &(struct http_request){.method = "POST", .url = s.url, .once = true}, &lost);
+    assert_int_equal(lost.error, ERR_IO);
+    assert_true(lost.connected);
+    assert_string_equal(lost.message, "the connection was closed before the reply");
+    assert_int_equal(s.request_count, 2);
+    run(h, &(struct http_request){.method = "POST", .url = s.url, .once = true}, &next);
+    assert_int_equal(next.status, 200);
+    http_destroy(&h);
+    server_stop(&s);
+}
+
 static void test_response_timeout(void **state) {
     (void)state;
     struct http_server s;
@@ -458,13 +479,18 @@ static void test_a_tiny_limit_moves_all_in_turn(void **state) {
     for (int i = 0; i < PACED_COUNT; i++)
         before[i] = p.calls[i].position;
     unsigned turns = paced_run(&p, 1000), held_back = 0;
-    for (int i = 0; i < PACED_COUNT; i++) {
+    uint64_t given = paced_given(&p), deadline_ms = clock_ms() + 10000;
+    for (int i = 0; i < PACED_COUNT; i++)
         assert_true(p.calls[i].position > before[i]);
-        held_back += http_is_held_back(p.transfers[i]);
-    }
+    do { /* where the machine is busy, what gathered in the bucket lets several go on at once */
+        held_back = 0;
+        for (int i = 0; i < PACED_COUNT; i++)
+            held_back += http_is_held_back(p.transfers[i]);
+        paced_run(&p, 1);
+    } while (held_back < PACED_COUNT - 1 && clock_ms() < deadline_ms);
     assert_true(held_back >= PACED_COUNT - 1);
     assert_true(turns < 1000);
-    assert_in_range(paced_given(&p), 3000, 4096 * 14 / 10 + 1000);
+    assert_in_range(given, 3000, 4096 * 14 / 10 + 1000);
     paced_stop(&p);
 }
 
@@ -509,6 +535,7 @@ UNIT_MAIN(cmocka_unit_test(test_get_and_keep_alive),
           cmocka_unit_test(test_post_without_body_says_length), cmocka_unit_test(test_read_error_is_handed_up),
           cmocka_unit_test(test_no_connection), cmocka_unit_test(test_connection_that_breaks),
           cmocka_unit_test(test_dead_kept_connection_rewinds), cmocka_unit_test(test_response_timeout),
+          cmocka_unit_test(test_once_is_not_repeated_on_a_new_connection),
           cmocka_unit_test(test_response_timeout_counts_from_the_last_byte), cmocka_unit_test(test_cancel),
           cmocka_unit_test(test_reply_is_bounded), cmocka_unit_test(test_signed_request),
           cmocka_unit_test(test_paced_transfers_share_the_limit), cmocka_unit_test(test_a_tiny_limit_moves_all_in_turn),

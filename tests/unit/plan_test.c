@@ -295,7 +295,8 @@ static void test_superseded_upload_is_aborted_first(void **state) {
                                         .chunk_size = CHUNK,
                                         .chunks = 2,
                                         .superseded = old,
-                                        .superseded_handle = slice_of("old-handle")});
+                                        .superseded_handle = slice_of("old-handle"),
+                                        .superseded_opened = true});
     assert_int_equal(offer_all(101, jobs, 4), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
     assert_true(id_equal(&jobs[0].ref.upload, &old));
@@ -316,16 +317,22 @@ static void test_clearing_asks_again_when_no_record_comes(void **state) {
     plan_one(100, (struct planned_file){.upload = make_id(1),
                                         .state = PLANNED_NEW,
                                         .superseded = make_id(9),
-                                        .superseded_handle = slice_of("h")});
+                                        .superseded_handle = slice_of("h"),
+                                        .superseded_opened = true});
     assert_int_equal(core.files.first->state, FILE_CLEAR);
     assert_int_equal(ask(100 + CLEAR_RECHECK_MS - 1, 7, list), 0);
     assert_int_equal(ask(100 + CLEAR_RECHECK_MS, 7, list), 1);
     assert_int_equal(core.offers.used, 0);
     struct planned_file p = {
         .index = list[0].index, .upload = make_id(1), .state = PLANNED_NEW, .superseded = make_id(9)};
-    answer(5000, 7, &p, 1); /* one without a handle is not offered */
+    answer(5000, 7, &p, 1); /* one without an intent ends by itself */
     assert_int_equal(offer_all(5000, &job, 1), 0);
-    assert_int_equal(ask(5000 + CLEAR_UNBEGUN_MS, 8, list), 1);
+    assert_int_equal(ask(5000 + CLEAR_UNOPENED_MS, 8, list), 1);
+    p.superseded_opened = true;
+    answer(6000, 8, &p, 1); /* one without a handle may have left something all the same */
+    assert_int_equal(offer_all(6000, &job, 1), 1);
+    assert_int_equal(job.ref.kind, JOB_ABORT);
+    assert_int_equal(job.handle.len, 0);
 }
 
 static void test_refused_and_superseded_plans_fail_the_file(void **state) {

@@ -292,6 +292,77 @@ static void test_abort_begins_anew_or_fails(void **state) {
     assert_int_equal(told.failed, 1);
 }
 
+/* What the store refuses for good is aborted there; the file has failed, and stays for that alone. */
+static void test_a_spoiled_upload_is_aborted(void **state) {
+    struct job jobs[16];
+    (void)state;
+    struct file *f = begun_file(2, ON_CHANGE_FAIL);
+    struct id128 id = f->upload;
+    receive_record(120, fail_record(f, "request", "413 EntityTooLarge"));
+    assert_int_equal(told.failed, 1);
+    assert_int_equal(told.klass, FAIL_REQUEST);
+    assert_string_equal(told.reason, "413 EntityTooLarge");
+    assert_int_equal(core.counts.files_failed, 1);
+    assert_int_equal(offer_all(121, jobs, 16), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
+    assert_true(id_equal(&jobs[0].ref.upload, &id));
+    assert_true(slice_equal(jobs[0].handle, slice_of("handle-1")));
+    receive_record(130, abort_record(&id, "dropped"));
+    assert_int_equal(core.files.count, 0);
+    assert_int_equal(told.failed, 1);
+}
+
+static void test_a_failure_that_can_pass_leaves_the_upload(void **state) {
+    struct job jobs[16];
+    (void)state;
+    receive_record(120, fail_record(begun_file(2, ON_CHANGE_FAIL), "denied", "403 AccessDenied"));
+    assert_int_equal(told.klass, FAIL_DENIED);
+    assert_int_equal(core.files.count, 0);
+    assert_int_equal(offer_all(121, jobs, 16), 0);
+}
+
+/* `journal forget --unfinished`: no sources, only uploads to be aborted. */
+static void test_drops_are_aborted(void **state) {
+    static const struct producer_events events = {NULL,         tell_started, tell_progress, tell_done,
+                                                  tell_skipped, tell_failed,  tell_notice};
+    struct producer_drop drops[3] = {{make_id(1), "/gone/a", "s3://bucket/a"},
+                                     {make_id(2), "/gone/b", "s3://bucket/b"},
+                                     {make_id(3), "/gone/c", "s3://bucket/c"}};
+    const struct producer_config config = {.drops = drops, .drop_count = 3, .endpoint_url = "http://store"};
+    struct plan_file list[PLAN_FILES_MAX];
+    struct job jobs[4];
+    bool more;
+    (void)state;
+    assert_int_equal(core_init(&core, &config, &events), 0);
+    assert_int_equal(intake_step(&core, 10, &more), 0);
+    assert_string_equal(core.sources.allow, "s3://bucket/");
+    core.fleet = (struct fleet){.uploaders = 1, .slots = 8, .free = 8, .share = 8};
+    assert_int_equal(ask(100, 1, list), 3);
+    assert_true(list[0].drop && id_equal(&list[0].upload, &drops[0].upload));
+    struct planned_file p[3] = {
+        {.index = list[0].index, .upload = make_id(1), .state = PLANNED_OPEN, .superseded = make_id(1)},
+        {.index = list[1].index, .upload = make_id(2), .state = PLANNED_DONE},
+        {.index = list[2].index,
+         .upload = make_id(3),
+         .state = PLANNED_REFUSED,
+         .error = slice_of("is being uploaded")}};
+    p[0].superseded_handle = slice_of("h");
+    answer(110, 1, p, 3);
+    assert_int_equal(told.skipped, 1);
+    assert_int_equal(told.failed, 1);
+    assert_string_equal(told.reason, "is being uploaded");
+    assert_int_equal(offer_all(111, jobs, 4), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
+    assert_true(slice_equal(jobs[0].handle, slice_of("h")));
+    core_plan_all_again(&core, 200); /* another consumer: it has to be asked again who this is */
+    assert_int_equal(ask(200, 2, list), 1);
+    answer(210, 2, p, 1);
+    assert_int_equal(offer_all(211, jobs, 4), 1);
+    receive_record(220, abort_record(&drops[0].upload, "dropped"));
+    assert_int_equal(told.done, 1);
+    assert_int_equal(core.files.count, 0);
+}
+
 static void test_superseded_by_another_producer_fails(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
@@ -489,8 +560,9 @@ UNIT_MAIN(CORE_TEST(test_a_file_from_begin_to_finish), CORE_TEST(test_a_put_is_d
           CORE_TEST(test_a_restart_without_visible_change_drops_the_upload_first),
           CORE_TEST(test_a_source_that_is_gone_counts_as_changed), CORE_TEST(test_changed_source_restarts_a_few_times),
           CORE_TEST(test_abort_begins_anew_or_fails), CORE_TEST(test_superseded_by_another_producer_fails),
-          CORE_TEST(test_nobody_can_is_said_and_then_fails), CORE_TEST(test_what_another_uploader_may_do_waits_for_it),
-          CORE_TEST(test_a_missing_bucket_is_told_once), CORE_TEST(test_nobody_finds_the_source),
-          CORE_TEST(test_new_epoch_forgets_offers_and_plans_again), CORE_TEST(test_unknown_upload_is_planned_again),
-          CORE_TEST(test_the_window_bounds_what_is_offered),
+          CORE_TEST(test_a_spoiled_upload_is_aborted), CORE_TEST(test_a_failure_that_can_pass_leaves_the_upload),
+          CORE_TEST(test_drops_are_aborted), CORE_TEST(test_nobody_can_is_said_and_then_fails),
+          CORE_TEST(test_what_another_uploader_may_do_waits_for_it), CORE_TEST(test_a_missing_bucket_is_told_once),
+          CORE_TEST(test_nobody_finds_the_source), CORE_TEST(test_new_epoch_forgets_offers_and_plans_again),
+          CORE_TEST(test_unknown_upload_is_planned_again), CORE_TEST(test_the_window_bounds_what_is_offered),
           CORE_TEST(test_urgent_jobs_come_before_chunks_and_few_files_are_open))
