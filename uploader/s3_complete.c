@@ -117,6 +117,10 @@ static void on_doubt_head(struct s3_op *op, const struct http_reply *r, const st
 }
 
 static void on_etag_head(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
+    if (!e && s3_is_owned(op, r) == S3_YES && !size_agrees(op, r)) {
+        s3_end_failed(op, FAIL_INTEGRITY, false, "the object at the store has another size than the file");
+        return;
+    }
     /* Complete was answered well: an etag that cannot be had, or is another object's by now, is no failure. */
     if (e || s3_is_owned(op, r) == S3_NO || s3_take_etag(op, r))
         done(op);

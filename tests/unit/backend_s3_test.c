@@ -755,6 +755,13 @@ static void test_finish_empty_etag_is_looked_up(void **state) {
     assert_string_equal(f->task.result.etag, "h-3");
 }
 
+static void test_finish_object_of_another_size_is_no_success(void **state) {
+    struct fixture *f = *state;
+    const char *empty = "<CompleteMultipartUploadResult><ETag></ETag></CompleteMultipartUploadResult>";
+    finish_with_head(f, with_body(f, "200 OK", "", empty), OBJECT(OWNER, "2", ""), OUTCOME_FAILED);
+    assert_int_equal(f->task.result.klass, FAIL_INTEGRITY);
+}
+
 static void test_finish_throttled_is_no_doubt(void **state) {
     struct fixture *f = *state;
     const char *const replies[] = {error_reply(f, "503 Slow", "SlowDown"), NULL};
@@ -1112,9 +1119,9 @@ UNIT_MAIN(TEST(test_begin_store_that_verifies), TEST(test_begin_store_that_ignor
           TEST(test_finish_object_of_somebody_else), TEST(test_finish_size_alone_is_no_proof),
           TEST(test_finish_ours_by_name_but_not_by_size), TEST(test_finish_store_without_metadata_by_checksum),
           TEST(test_finish_doubt_and_the_upload_is_still_there), TEST(test_finish_doubt_and_the_upload_is_gone),
-          TEST(test_finish_empty_etag_is_looked_up), TEST(test_finish_throttled_is_no_doubt),
-          TEST(test_finish_invalid_part_listed_and_redone), TEST(test_finish_invalid_part_taken_by_its_checksum),
-          TEST(test_finish_parts_without_etag_are_listed_first),
+          TEST(test_finish_empty_etag_is_looked_up), TEST(test_finish_object_of_another_size_is_no_success),
+          TEST(test_finish_throttled_is_no_doubt), TEST(test_finish_invalid_part_listed_and_redone),
+          TEST(test_finish_invalid_part_taken_by_its_checksum), TEST(test_finish_parts_without_etag_are_listed_first),
           TEST(test_finish_part_without_etag_of_another_size_is_redone), TEST(test_finish_too_small_parts),
           TEST(test_finish_head_without_checksum_mode), TEST(test_chunk_without_the_refused_checksum),
           TEST(test_refusal_of_something_else_is_not_blamed_on_headers), TEST(test_finish_falls_back_to_plain_once),
