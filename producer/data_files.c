@@ -71,6 +71,10 @@ int data_files_get(struct data_files *d, const struct file *f, uint64_t now_ms, 
     if (!id_equal(&item->upload, &f->upload)) {
         item_close(item);
         err = open_and_compare(f, &item->fd, why, why_size);
+        if (err == ERR_DESCRIPTORS) { /* the others are opened again when they are asked for */
+            data_files_release(d);
+            err = open_and_compare(f, &item->fd, why, why_size);
+        }
         if (!err)
             item->upload = f->upload;
     } else {

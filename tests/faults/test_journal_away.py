@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from support.box import journal_lines, preloaded, random_file, wait_for
+from support.faults import Faults
 
 MIB = 1 << 20
 
@@ -60,6 +61,18 @@ def test_cp_ends_with_3_and_begins_no_other_journal(box, happens):
     active = box.journal / "journal.jsonl"
     assert not active.exists() or active.stat().st_size == 0
     assert not (box.dir / "out").exists()
+
+
+def test_a_loss_that_the_consumer_finds_at_its_end_is_no_success(box):
+    """All files were acknowledged; the line `stop` finds no journal, and cp waits for it."""
+    faults = Faults(box)
+    faults.arm("stop_decided", action="stop")
+    child = box.start_cp("--no-progress", random_file(box.dir / "src", 1000), box.dir / "out")
+    faults.wait("stop_decided", meanwhile=lambda: child.poll() is None)
+    truncate(box.journal)
+    box.kill_all("chunklift-consumer", signal.SIGCONT)
+    assert child.wait(20) == 3, child.log.read_text()
+    assert "another program truncated it" in child.log.read_text()
 
 
 def test_cp_that_lost_its_consumer_and_the_journal_begins_no_other(box):
