@@ -397,6 +397,8 @@ bool aws_credentials_replaced(struct aws_credentials *c, uint64_t generation) {
 }
 
 const char *aws_credentials_renewed_from(const struct aws_credentials *c) {
+    if (!c->keys.access_key) /* what never gave keys is not set up right: that is no outage */
+        return NULL;
     if (c->source == SOURCE_FETCHED)
         return c->fetcher->ops->name;
     return c->source == SOURCE_FILE ? "~/.aws/credentials" : NULL;

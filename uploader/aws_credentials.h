@@ -45,7 +45,8 @@ uint64_t aws_credentials_generation(const struct aws_credentials *c);
 bool aws_credentials_expired(struct aws_credentials *c, uint64_t generation);
 /* The store refused those of that generation: true when their file holds others by now. */
 bool aws_credentials_replaced(struct aws_credentials *c, uint64_t generation);
-/* NULL when the keys cannot change while the program runs; else where new ones come from, for people. */
+/* NULL when there never were keys, or they cannot change while the program runs; else where new ones come from, for
+ * people. */
 const char *aws_credentials_renewed_from(const struct aws_credentials *c);
 
 #endif
