@@ -90,10 +90,22 @@ static int add_peer(struct consumer *c, const struct msg *m, struct peer **peer)
     return rc ? rc : peers_add(&c->peers, &m->sender, &m->hello, peer);
 }
 
+static const char *role_missing(enum role role) {
+    switch (role) {
+    case ROLE_PRODUCER:
+        return "this host's key has not the role 'producer' in the consumer's trust file; add it to its line there";
+    case ROLE_UPLOADER:
+        return "this host's key has not the role 'uploader' in the consumer's trust file; add it to its line there";
+    case ROLE_READER:
+        break;
+    }
+    return "this host's key has not the role 'reader' in the consumer's trust file; add it to its line there";
+}
+
 int hello_handle(struct consumer *c, const struct msg *m, const struct route *from, const struct curve_key *key) {
     struct peer *peer = peers_find(&c->peers, &m->sender);
     if (!core_key_may_be(c, key, m->hello.role))
-        return core_answer_error(c, from, m->number, PROTOCOL_ROLE, "its key may not be that here");
+        return core_answer_error(c, from, m->number, PROTOCOL_ROLE, role_missing(m->hello.role));
     bool anothers = peer ? !curve_key_equal(&peer->key, key) : peers_was_anothers(&c->peers, &m->sender, key);
     if (anothers)
         return core_answer_error(c, from, m->number, PROTOCOL_ROLE, "another key's incarnation");

@@ -16,6 +16,7 @@
 #include "system/dirs.h"
 #include "system/fault.h"
 #include "system/log.h"
+#include "system/resolve.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -359,10 +360,12 @@ static int watch_silence(struct producer *p, uint64_t now_ms, uint64_t *deadline
     if (!p->welcomed && p->consumer_wait_ms > 0) {
         uint64_t end_ms = p->started_ms + p->consumer_wait_ms;
         if (now_ms >= end_ms) {
-            log_error("%s: no consumer answers; start one with 'chunklift consumer', or use 'chunklift cp'",
-                      p->consumer      ? p->consumer
-                      : p->journal_dir ? p->journal_dir
-                                       : "consumer");
+            const char *where = p->consumer ? p->consumer : p->journal_dir ? p->journal_dir : "consumer";
+            char reason[RESOLVE_REASON_SIZE];
+            log_error("%s: %s", where,
+                      resolve_reason(where,
+                                     "no consumer answers; start one with 'chunklift consumer', or use 'chunklift cp'",
+                                     reason, sizeof reason));
             return ERR_UNREACHABLE;
         }
         *deadline_ms = end_ms < *deadline_ms ? end_ms : *deadline_ms;

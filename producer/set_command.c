@@ -7,6 +7,7 @@
 #include "pure/units.h"
 #include "system/dirs.h"
 #include "system/log.h"
+#include "system/resolve.h"
 #include "system/signals.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -78,9 +79,11 @@ static int of_dir(const char *dir, const struct msg_set *wish, bool json) {
 }
 
 static int of_endpoint(const char *endpoint, const struct msg_set *wish, bool json) {
+    char reason[RESOLVE_REASON_SIZE];
     int err = with_consumer(endpoint, wish, json);
     if (err == ERR_UNREACHABLE)
-        log_error("%s: no consumer answers there; is it running?", endpoint);
+        log_error("%s: %s", endpoint,
+                  resolve_reason(endpoint, "no consumer answers there; is it running?", reason, sizeof reason));
     return err;
 }
 

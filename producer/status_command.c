@@ -7,6 +7,7 @@
 #include "system/dirs.h"
 #include "system/fileid.h"
 #include "system/log.h"
+#include "system/resolve.h"
 #include "system/signals.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -93,9 +94,11 @@ static int status_of_dir(const char *dir, bool json) {
 }
 
 static int status_of_endpoint(const char *endpoint, bool json) {
+    char reason[RESOLVE_REASON_SIZE];
     int err = from_consumer(endpoint, json);
     if (err == ERR_UNREACHABLE)
-        log_error("%s: no consumer answers there; is it running?", endpoint);
+        log_error("%s: %s", endpoint,
+                  resolve_reason(endpoint, "no consumer answers there; is it running?", reason, sizeof reason));
     return err;
 }
 

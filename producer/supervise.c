@@ -304,9 +304,9 @@ static int tend_consumer(struct supervisor *s, bool connected, uint64_t now_ms, 
     }
     s->was_connected = s->was_connected || connected;
     if (err == 0 && now_ms - s->silent_since_ms > CONSUMER_SILENT_MS && !s->was_connected) {
-        log_error("%s: is in use by a process that does not answer; end it (DIR/lock names its pid) or name another "
+        log_error("%s: is in use by a process that does not answer; end it (%s/lock names its pid) or name another "
                   "--journal",
-                  s->o.journal_dir);
+                  s->o.journal_dir, s->o.journal_dir);
         err = ERR_UNREACHABLE;
     } else if (err == 0 && now_ms - s->silent_since_ms > CONSUMER_SILENT_MS) {
         log_warn("%s: its consumer has not answered for %u s; still trying", s->o.journal_dir,

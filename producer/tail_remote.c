@@ -6,6 +6,7 @@
 #include "runtime/session.h"
 #include "system/clock.h"
 #include "system/log.h"
+#include "system/resolve.h"
 #include "system/signals.h"
 #include <inttypes.h>
 #include <poll.h>
@@ -184,7 +185,9 @@ static int run(struct remote *r) {
         if (err)
             return err;
         if (!r->started && now - begun_ms > FIRST_ANSWER_MS) {
-            log_error("%s: no consumer answers there; is it running?", r->endpoint);
+            char reason[RESOLVE_REASON_SIZE];
+            log_error("%s: %s", r->endpoint,
+                      resolve_reason(r->endpoint, "no consumer answers there; is it running?", reason, sizeof reason));
             return ERR_UNREACHABLE;
         }
         if (!r->follow && r->started && session_silence_ms(r->session, now) > FIRST_ANSWER_MS) {

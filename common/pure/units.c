@@ -110,11 +110,42 @@ int parse_rate(const char *text, uint64_t *bytes_per_second) {
     return err;
 }
 
-int parse_time_ms(const char *text, uint64_t *ms) {
+#define TIME_MAX_MS (UINT64_C(365) * 86400000)
+
+/* One number and its unit; *text is left after them. alone: nothing came before, and a number alone is seconds. */
+static int read_time_part(const char **text, bool alone, uint64_t *ms) {
     static const struct unit units[] = {
-        {"", 1000}, {"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000},
+        {"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000},
     };
-    return parse_with_units(text, units, sizeof units / sizeof units[0], UINT64_C(365) * 86400000, ms);
+    struct number n;
+    char name[8];
+    int err = read_number(text, &n);
+    if (err)
+        return err;
+    *text += alone && **text == ' ';
+    size_t len = strspn(*text, "dhimns");
+    if (len >= sizeof name || (len == 0 && (!alone || **text)))
+        return ERR_INVALID;
+    memcpy(name, *text, len);
+    name[len] = '\0';
+    *text += len;
+    return apply_unit(&n, name, units, sizeof units / sizeof units[0], TIME_MAX_MS, ms);
+}
+
+int parse_time_ms(const char *text, uint64_t *ms) {
+    uint64_t sum = 0, part;
+    bool first = true;
+    do {
+        int err = read_time_part(&text, first, &part);
+        if (err)
+            return err;
+        sum += part; /* a year at most each, and few fit into an argument's length */
+        first = false;
+        if (sum > TIME_MAX_MS)
+            return ERR_LIMIT;
+    } while (*text);
+    *ms = sum;
+    return 0;
 }
 
 int parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *value) {

@@ -18,7 +18,8 @@ int parse_size(const char *text, uint64_t *bytes) MUST_CHECK;
  * ERR_LIMIT below RATE_MIN: surely a unit was forgotten. */
 #define RATE_MIN KIB
 int parse_rate(const char *text, uint64_t *bytes_per_second) MUST_CHECK;
-/* "10 min", "10min", "300s", "500ms", "2h", "10" (seconds); result in milliseconds, at most 365 days. */
+/* "10 min", "10m", "300s", "500ms", "2h", "1h30m", "10" (seconds); units ms, s, m or min, h, d, as sleep(1) and Go have
+ * them. Result in milliseconds, at most 365 days. */
 int parse_time_ms(const char *text, uint64_t *ms) MUST_CHECK;
 /* A whole decimal number within [min, max], nothing else around it. */
 int parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *value) MUST_CHECK;

@@ -41,11 +41,11 @@ static int read_all(int fd, struct buf *text) {
     return n < 0 ? err_from_errno(errno) : 0;
 }
 
-static int read_file(const char *path, mode_t forbidden, struct buf *text) {
+static int read_file(const char *option, const char *path, mode_t forbidden, struct buf *text) {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) != 0) {
-        log_error("%s: %s", path, strerror(errno));
+        log_error("--%s %s: %s", option, path, strerror(errno));
         if (fd >= 0)
             close(fd);
         return ERR_USAGE;
@@ -53,7 +53,7 @@ static int read_file(const char *path, mode_t forbidden, struct buf *text) {
     const char *wrong = mode_error(&st, forbidden);
     int err = wrong ? ERR_USAGE : read_all(fd, text);
     if (err)
-        log_error("%s: %s", path, wrong ? wrong : err_text(err));
+        log_error("--%s %s: %s", option, path, wrong ? wrong : err_text(err));
     close(fd);
     return err ? ERR_USAGE : 0;
 }
@@ -78,7 +78,7 @@ static int read_key(const char *path, struct key_pair *k) {
     struct buf text = BUF_INIT;
     struct text_error e;
     char public[CURVE_TEXT_LEN + 1];
-    int err = read_file(path, 077, &text);
+    int err = read_file("key", path, 077, &text);
     if (err)
         goto out;
     err = key_pair_parse(k, buf_slice(&text), &e);
@@ -97,7 +97,7 @@ out:
 static int read_trust(const char *path, struct trust *t) {
     struct buf text = BUF_INIT;
     struct text_error e;
-    int err = read_file(path, 022, &text);
+    int err = read_file("trust", path, 022, &text);
     if (!err) {
         err = trust_parse(t, buf_slice(&text), &e);
         if (err)

@@ -63,7 +63,8 @@ static int set_size(const struct option_spec *s, const char *option, const char 
 static int set_time(const struct option_spec *s, const char *option, const char *value) {
     uint64_t ms;
     if (parse_time_ms(value, &ms)) {
-        log_error("%s %s: not a time; use for example 500ms, 10s or 10min", option, value);
+        log_error("%s %s: not a time; use for example 500ms, 10s, 5m or 1h30m (units ms, s, m or min, h, d)", option,
+                  value);
         return ERR_USAGE;
     }
     if (s->max && (ms < s->min || ms > s->max)) {

@@ -65,6 +65,13 @@ def test_mistyped_destination_is_no_local_directory(box, dest, right):
     assert not box.journal.exists() and set(os.listdir(box.dir)) == set(before)
 
 
+def test_messages_name_the_option_and_the_host(box):
+    (box.dir / "trust").write_text("")
+    one_line(box.run("status", "--key", "nokey", "--trust", "trust", status=2), "--key nokey: No such file")
+    one_line(box.run("status", "--consumer", "tcp://no-such-host.invalid:7701", "--insecure", status=3, timeout=60), "host name 'no-such-host.invalid' does not resolve")
+    one_line(box.run("cp", "--retry-for", "5x", "a", "b", status=2), "--retry-for 5x", "1h30m")
+
+
 def test_a_local_name_with_a_colon_is_written_with_a_dot(box):
     random_file(box.dir / "a", 10)
     done = box.cp("a", "./minio:bucket")

@@ -154,7 +154,9 @@ static void test_bad_values_say_what_would_be_right(void **state) {
     (void)state;
     assert_refused("chunklift: --size 3x: not a size; use for example 8MiB\n", "--size", "3x");
     assert_refused("chunklift: --size 2GiB: out of range; use 1 B to 1 GiB\n", "--size", "2GiB");
-    assert_refused("chunklift: --time soon: not a time; use for example 500ms, 10s or 10min\n", "--time", "soon");
+    assert_refused(
+        "chunklift: --time soon: not a time; use for example 500ms, 10s, 5m or 1h30m (units ms, s, m or min, h, d)\n",
+        "--time", "soon");
     assert_refused("chunklift: --time 2min: out of range; use 0.1s to 60s\n", "--time", "2min");
     assert_refused("chunklift: --count 0: not a whole number from 1 to 64\n", "--count=0");
     assert_refused("chunklift: --count : not a whole number from 1 to 64\n", "--count=");

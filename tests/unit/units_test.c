@@ -79,16 +79,20 @@ static void test_units_times(void **state) {
     static const struct {
         const char *text;
         uint64_t ms;
-    } good[] = {
-        {"10 min", 600000}, {"10min", 600000}, {"300s", 300000},  {"500ms", 500}, {"2h", 7200000},
-        {"10", 10000},      {"0", 0},          {"1.5h", 5400000}, {"0.25s", 250}, {"365d", UINT64_C(31536000000)}};
+    } good[] = {{"10 min", 600000}, {"10min", 600000},
+                {"5m", 300000},     {"10 m", 600000},
+                {"1h30m", 5400000}, {"1m30.5s", 90500},
+                {"300s", 300000},   {"500ms", 500},
+                {"2h", 7200000},    {"10", 10000},
+                {"0", 0},           {"1.5h", 5400000},
+                {"0.25s", 250},     {"365d", UINT64_C(31536000000)}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         uint64_t ms = 1;
         assert_int_equal(parse_time_ms(good[i].text, &ms), 0);
         assert_int_equal(ms, good[i].ms);
     }
     uint64_t ms = 77;
-    static const char *const bad[] = {"", "min", "10 m", "10 minutes", "-1s", "1.5ms", "1 h 2", "1h30min", "s10"};
+    static const char *const bad[] = {"", "min", "10 minutes", "-1s", "1.5ms", "1 h 2", "1h30", "1h 30m", "s10", "5M"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(parse_time_ms(bad[i], &ms), ERR_INVALID);
     assert_int_equal(parse_time_ms("366d", &ms), ERR_LIMIT);
