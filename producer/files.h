@@ -112,8 +112,8 @@ struct file *files_find(const struct files *fs, const struct id128 *upload);
 /* By its upload id alone. */
 struct file *files_find_planned(const struct files *fs, const struct id128 *upload);
 
-/* Takes over geometry and a bitmap of done chunks (NULL: none done); nothing is taken afterwards. ERR_INVALID when they
- * do not fit the file, ERR_NOMEM: the file is as before. */
+/* Takes over geometry and a bitmap of done chunks (what is missing at its end is not done); nothing is taken
+ * afterwards. ERR_INVALID when they do not fit the file, ERR_NOMEM: the file is as before. */
 int file_set_shape(struct files *fs, struct file *f, const struct geometry *shape, struct slice done) MUST_CHECK;
 /* Back to no geometry at all. */
 void file_clear_shape(struct files *fs, struct file *f);

@@ -303,7 +303,7 @@ int status_view_stored(const struct upload_summary *u, bool json, struct status_
         .klass = failed ? class_of(u->klass) : FAIL_NONE,
         .error = failed ? u->error : slice_of(""),
     };
-    int err = json ? json_upload(&now) : view_upload(g, &now, failed ? "failed" : "unfinished");
+    int err = json ? json_upload(&now) : view_upload(g, &now, failed ? "failed" : "unfinished ");
     return err ? err : output_check();
 }
 

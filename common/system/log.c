@@ -28,7 +28,7 @@ static struct {
 /* The last lines, by hash. A line is written SAME_MAX times in SAME_MS, then counted; when it comes again after that
  * time it says how many were left out. */
 #define SAME_LINES 16
-#define SAME_MAX 3
+#define SAME_MAX 10
 #define SAME_MS 5000
 
 static struct same_line {

@@ -21,7 +21,7 @@ int log_json_error(void);
 /* Called before each line so that a progress bar can get out of the way; NULL for none. */
 void log_set_before_line(void (*before)(void *arg), void *arg);
 
-/* A line that comes more often than three times in 5 s is left out, and counted when it comes again later. Debug lines
+/* A line that comes more often than ten times in 5 s is left out, and counted when it comes again later. Debug lines
  * are never left out.
  * A newline is added; control characters and bytes that are not UTF-8 in the text are made printable. */
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
