@@ -209,7 +209,7 @@ def test_an_uploader_whose_credential_process_fails_does_not_hold_files_up(box, 
     tree = box.dir / "tree"
     for i in range(3):
         random_file(tree / str(i), 10)
-    aws_files(box, "[default]\ncredential_process = /bin/false\n")
+    aws_files(box, "[default]\ncredential_process = /bin/sh -c 'sleep 0.3; exit 1'\n")  # not before the uploader has started
     box.start("consumer", "--journal", box.journal)
     box.start("uploader", "--journal", box.journal, "--allow", "s3://bucket/", "--root", box.dir, "--endpoint-url", store.url)
     done = box.run("producer", "-r", "--no-progress", "--journal", box.journal, "--endpoint-url", store.url, tree, "s3://bucket/p", status=None, timeout=50)
