@@ -161,7 +161,8 @@ bool s3_integrity_choose(struct s3_op *op) {
     op->hashed = op->hashed && method == op->method;
     op->method = method;
     op->announced = chunk ? op->task->job.checksum == CHECKSUM_CRC32C_FULL : method == INTEGRITY_CRC32C;
-    op->streams = method == INTEGRITY_MD5 && e->md5_etags == S3_YES && source_is_fetched(op->task->source);
+    bool whole = !chunk && op->task->job.length <= S3_WHOLE_BODY_MAX; /* digested before it is sent, once */
+    op->streams = method == INTEGRITY_MD5 && e->md5_etags == S3_YES && !whole && source_is_fetched(op->task->source);
     op->probing = false;
     unsigned number = op->task->job.chunks ? op->task->job.chunks + 1 : PART_NUMBER_MAX;
     if (!needs_probe(op, e) || (chunk && number > PART_NUMBER_MAX))
