@@ -302,6 +302,21 @@ static int plan_upload(struct question *q, const struct upload *asked, struct pl
     return rc ? rc : describe_leases(q, u, out);
 }
 
+/* Its producer cannot even plan it: the journal names it all the same. Once, however often it is asked. */
+static int record_failed(struct question *q, struct planned_file *out) {
+    const struct plan_file *file = q->file;
+    struct record r = {.ev = EV_FAIL, .has = HAS_UPLOAD | HAS_SRC | HAS_DEST, .upload = file->upload};
+    r.src = q->is.src;
+    r.dest = q->is.dest;
+    r.klass = slice_of(fail_class_name(FAIL_SOURCE));
+    r.error = file->error;
+    bool known = state_find(&q->c->state, &file->upload) || ended_find(&q->c->state.ended, &file->upload);
+    int rc = known || id_is_zero(&file->upload) ? 0 : core_append(q->c, &r, peer_bit(q->peer));
+    if (!rc && r.seq)
+        ended_add(&q->c->state.ended, &file->upload, ENDED_ABORTED, r.seq);
+    return rc && rc != ERR_INVALID ? rc : refuse(out, "it cannot be uploaded");
+}
+
 static int plan_one(struct question *q, struct planned_file *out) {
     const struct plan_file *file = q->file;
     *out = (struct planned_file){.index = file->index, .state = PLANNED_NEW};
@@ -317,6 +332,8 @@ static int plan_one(struct question *q, struct planned_file *out) {
     struct upload *asked = state_find(&q->c->state, &file->upload);
     if (file->drop)
         return plan_drop(q, asked, out);
+    if (file->error.len > 0)
+        return record_failed(q, out);
     const char *error = file_error(file, &q->is);
     if (error)
         return refuse(out, error);

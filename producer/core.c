@@ -247,6 +247,20 @@ void core_file_failed(struct core *c, struct file *f, enum fail_class klass, con
     remove_file(c, f);
 }
 
+int core_refuse(struct core *c, struct file *f, const char *reason) {
+    f->refusal = slice_dup(slice_of(reason));
+    int err = f->refusal ? id_random(&f->refusal_id) : ERR_NOMEM;
+    if (err)
+        return err;
+    c->counts.files_failed++;
+    core_report_error(c, f->path, FAIL_SOURCE, reason);
+    return 0;
+}
+
+void core_refusal_recorded(struct core *c, struct file *f) {
+    remove_file(c, f);
+}
+
 /* --- or is planned again --- */
 
 void core_plan_again(struct core *c, struct file *f, uint64_t due_ms) {

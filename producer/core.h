@@ -86,6 +86,9 @@ void core_file_failed(struct core *c, struct file *f, enum fail_class klass, con
     __attribute__((format(printf, 4, 5)));
 /* The same; what its upload left at the destination is aborted first, so f may stay for a while. */
 void core_file_spoiled(struct core *c, struct file *f, enum fail_class klass, const char *reason, uint64_t now_ms);
+/* f cannot be uploaded: told and counted, and it stays until the consumer has recorded that. ERR_NOMEM, ERR_IO. */
+int core_refuse(struct core *c, struct file *f, const char *reason) MUST_CHECK;
+void core_refusal_recorded(struct core *c, struct file *f);
 /* Asks for the file anew from due_ms on, with its id; what was offered of it is forgotten. */
 void core_plan_again(struct core *c, struct file *f, uint64_t due_ms);
 /* As a new upload: its id, handle and done chunks are given up. */

@@ -99,6 +99,7 @@ static void free_file(struct file *f) {
     free(f->handle);
     free(f->superseded_handle);
     free(f->nobody_detail);
+    free(f->refusal);
     free(f->done);
     free(f->taken);
     free(f);

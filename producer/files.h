@@ -46,8 +46,10 @@ struct file {
     char *path, *dest;
     struct fileid id;
     enum file_state state;
-    bool put;                            /* planned as one request */
-    bool forced, missing;                /* why a new id is wanted although the journal shows the file uploaded */
+    bool put;             /* planned as one request */
+    bool forced, missing; /* why a new id is wanted although the journal shows the file uploaded */
+    char *refusal;        /* why it cannot be uploaded: told already, and to be recorded; NULL: it can */
+    struct id128 refusal_id;
     bool verified;                       /* its content is the recorded one; record_crc stays valid */
     enum inodes inodes;                  /* of its file system */
     uint32_t record_differs, record_crc; /* VERIFY: what PLANNED said */

@@ -8,10 +8,19 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-static void refuse(struct core *c, const char *path, const char *reason) {
+/* A file that cannot be planned. The journal hears of it where its names fit a PLAN. */
+static int refuse(struct core *c, const char *path, const char *dest, const char *reason) {
+    static const struct fileid none;
+    static const struct geometry nothing;
+    struct file *f;
     c->counts.files_seen++;
-    c->counts.files_failed++;
-    core_report_error(c, path, FAIL_SOURCE, reason);
+    if (strlen(path) > PROTO_NAME_MAX || strlen(dest) > PROTO_NAME_MAX || strlen(reason) > PROTO_TEXT_MAX) {
+        c->counts.files_failed++;
+        core_report_error(c, path, FAIL_SOURCE, reason);
+        return 0;
+    }
+    int err = files_add(&c->files, path, dest, &none, &nothing, &f);
+    return err ? err : core_refuse(c, f, reason);
 }
 
 static void source_error(struct core *c, const char *path, const char *reason) {
@@ -66,7 +75,7 @@ static int plan_file(struct core *c, const char *path, const char *name, const s
     if (!objection && geometry_plan(c->limits, id.size, c->chunk_size, &wish) != 0)
         objection = "it is larger than the destination takes";
     if (objection) {
-        refuse(c, path, objection);
+        err = refuse(c, path, dest.data, objection);
         goto out;
     }
     err = files_add(&c->files, path, dest.data, &id, &wish, &f);
@@ -81,6 +90,15 @@ out:
     return err;
 }
 
+static int refuse_named(struct core *c, const char *path, const char *name, const char *reason) {
+    struct buf dest = BUF_INIT;
+    int err = make_dest(c, name, &dest);
+    if (!err)
+        err = refuse(c, path, dest.data, reason);
+    buf_release(&dest);
+    return err;
+}
+
 static int take_single_file(struct core *c, const struct source_item *item) {
     struct stat st;
     const char *error;
@@ -89,8 +107,7 @@ static int take_single_file(struct core *c, const struct source_item *item) {
     if (!error)
         return plan_file(c, item->path, item->name, &st);
     snprintf(reason, sizeof reason, "cannot be read: %s", error);
-    refuse(c, item->given, reason);
-    return 0;
+    return refuse_named(c, item->path, item->name, reason);
 }
 
 static int take_tree_file(struct core *c, const struct source_item *item, const struct walk_entry *e) {
@@ -104,7 +121,8 @@ static int take_tree_file(struct core *c, const struct source_item *item, const 
     if (err == 0)
         err = buf_add_text(&name, e->name);
     if (err == 0)
-        err = plan_file(c, e->path, name.data, &e->st);
+        err = e->kind == WALK_BAD_FILE ? refuse_named(c, e->path, name.data, e->error)
+                                       : plan_file(c, e->path, name.data, &e->st);
     buf_release(&name);
     return err;
 }
@@ -134,10 +152,8 @@ static int walk_on(struct core *c, const struct source_item *item) {
         return err;
     switch (e.kind) {
     case WALK_FILE:
-        return take_tree_file(c, item, &e);
     case WALK_BAD_FILE:
-        refuse(c, e.path, e.error);
-        break;
+        return take_tree_file(c, item, &e);
     case WALK_BAD_DIR:
         source_error(c, e.path, e.error);
         break;

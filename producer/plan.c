@@ -13,7 +13,8 @@
 static void describe(const struct core *c, const struct file *f, struct plan_file *out) {
     *out = (struct plan_file){
         .index = f->index,
-        .upload = f->upload,
+        .upload = f->refusal ? f->refusal_id : f->upload,
+        .error = slice_of(f->refusal),
         .source = {.name = slice_of(c->source_name),
                    .path = slice_of(f->path),
                    .size = f->id.size,
@@ -214,6 +215,10 @@ static int adopt(struct core *c, struct file *f, const struct planned_file *p, u
     f->plan_number = 0;
     if (f->drop)
         return adopt_drop(c, f, p);
+    if (f->refusal) {
+        core_refusal_recorded(c, f);
+        return 0;
+    }
     if (p->state == PLANNED_REFUSED) {
         core_file_failed(c, f, FAIL_REQUEST, "%.*s", (int)p->error.len, p->error.len ? p->error.ptr : "");
         return 0;

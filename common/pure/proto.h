@@ -206,8 +206,9 @@ struct plan_file {
     enum inodes inodes;
     bool verified; /* its content was read: crc is that of all of it */
     uint32_t crc;
-    bool resize; /* chunk_size was asked for: an upload that failed with another one does not go on */
-    bool drop;   /* upload is to be aborted: nothing is planned; the answer names it as superseded */
+    bool resize;        /* chunk_size was asked for: an upload that failed with another one does not go on */
+    bool drop;          /* upload is to be aborted: nothing is planned; the answer names it as superseded */
+    struct slice error; /* it cannot be uploaded: to be recorded as failed, under the id `upload` of the producer's */
 };
 struct msg_plan {
     struct plan_file *files;

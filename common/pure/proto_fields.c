@@ -112,6 +112,7 @@ static const struct field plan_file_fields[] = {
     ENUM(plan_file, 80, inodes, OPTIONAL, INODES_UNSTABLE),
     FLAG(plan_file, 81, verified),
     NUMBER(plan_file, 82, crc, OPTIONAL, ANY32),
+    TEXT(plan_file, 83, error, OPTIONAL, PROTO_TEXT_MAX),
 };
 static const struct shape plan_file_shape = SHAPE("plan_file", plan_file, plan_file_fields);
 

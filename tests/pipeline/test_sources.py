@@ -1,5 +1,6 @@
 """Sources with something odd about them: their stamps, their size, what lies between the files."""
 
+import base64
 import json
 import os
 
@@ -169,3 +170,19 @@ def test_a_read_error_is_told_once(box):
         done = box.cp(source, f"{box.dir}/{target}", status=1, env={**preloaded("odd_source"), "ODD_MTIME": str(ODD_MTIME), "ODD_READ_ERROR": "1"})
         lines = [line for line in done.stderr.splitlines() if line.startswith("chunklift: ")]
         assert lines == [f"chunklift: {source}: cannot be read: Input/output error"]
+
+
+def test_files_that_cannot_be_planned_are_in_the_journal(box):
+    src = box.dir / "src"
+    src.mkdir()
+    for name in (b"caf\xe9", b"other\xff"):
+        open(os.path.join(os.fsencode(src), name), "wb").close()
+    done = box.cp("-r", "--endpoint-url", "http://127.0.0.1:9", src, "s3://bucket/x/", status=1, timeout=30,
+                  env={"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"})
+    assert done.stderr.count("not UTF-8") == 2
+    box.gone()
+    failed = box.records("fail")
+    assert {base64.b64decode(r["src_b64"]) for r in failed} == {os.fsencode(src) + b"/caf\xe9", os.fsencode(src) + b"/other\xff"}
+    assert {base64.b64decode(r["dest_b64"]) for r in failed} == {b"s3://bucket/x/caf\xe9", b"s3://bucket/x/other\xff"}
+    assert all(r["class"] == "source" and "not UTF-8" in r["error"] for r in failed) and len(failed) == 2
+    check_chain(box.journal)

@@ -455,6 +455,20 @@ static void test_plans_without_a_record_have_a_quota(void **state) {
     assert_true(w.c->planned.bytes < 2048);
 }
 
+static void test_a_file_that_cannot_be_planned_is_recorded_once(void **state) {
+    (void)state;
+    everybody();
+    struct plan_file file = world_file("/src/\xff", "s3://bucket/\xff", 0);
+    file.upload = (struct id128){{7}};
+    file.error = slice_of("its name is not UTF-8");
+    uint64_t seq = journal_seq(w.c->journal);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(world_plan('P', &file).state, PLANNED_REFUSED);
+        assert_int_equal(journal_seq(w.c->journal), seq + 1);
+    }
+    assert_int_equal(w.c->state.count, 0);
+}
+
 static struct id128 finished_file(void) {
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
@@ -565,6 +579,7 @@ UNIT_MAIN(WORLD_TEST(test_plans_without_a_record_have_a_quota), WORLD_TEST(test_
           WORLD_TEST(test_a_begin_that_arrives_late_is_known_by_its_handle),
           WORLD_TEST(test_a_plan_without_producers_is_forgotten), WORLD_TEST(test_an_id_from_before_a_restart_is_kept),
           WORLD_TEST(test_what_cannot_be_planned_is_refused),
+          WORLD_TEST(test_a_file_that_cannot_be_planned_is_recorded_once),
           WORLD_TEST(test_a_finished_file_with_another_inode_or_ctime_is_told),
           WORLD_TEST(test_content_that_was_compared_is_remembered),
           WORLD_TEST(test_unstable_inode_numbers_are_recorded_once_as_none),

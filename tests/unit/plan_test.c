@@ -49,8 +49,15 @@ static void test_names_that_fit_no_key_fail_alone(void **state) {
     make_file("deep", 1);
     assert_int_equal(chdir(root), 0);
     start_core("s3://bucket/prefix", false, ON_CHANGE_FAIL);
+    struct plan_file list[PLAN_FILES_MAX];
+    assert_int_equal(ask(1, 1, list), 3); /* two only to be recorded as failed, the file with the long name first */
+    assert_true(list[0].error.len > 0 && list[1].error.len == 0 && list[2].error.len > 0);
+    assert_false(id_is_zero(&list[0].upload) || id_equal(&list[0].upload, &list[2].upload));
+    assert_true(slice_equal(list[1].target.dest, slice_of("s3://bucket/prefix/ok")));
+    struct planned_file refused[] = {{.index = list[0].index, .state = PLANNED_REFUSED},
+                                     {.index = list[2].index, .state = PLANNED_REFUSED}};
+    answer(2, 1, refused, 2);
     assert_int_equal(core.files.count, 1);
-    assert_string_equal(core.files.first->dest, "s3://bucket/prefix/ok");
     assert_int_equal(told.failed, 2);
     assert_int_equal(core.counts.files_failed, 2);
     assert_int_equal(core.counts.files_seen, 3);
