@@ -41,8 +41,9 @@ def test_the_endpoint_of_the_profile_is_used(box, store, src, config):
         box.cp(src, "s3://bucket/k", env={"https_proxy": amazon.url})
         assert amazon.requests == []
     stored(store, "k", src)
+    sent = len(store.requests)
     box.cp(src, "s3://bucket/k", env={"https_proxy": "http://127.0.0.1:1"})  # the same endpoint: nothing is sent again
-    assert len([r for r in store.requests if r.method == "PUT" and r.body == src.read_bytes()]) == 1
+    assert len(store.requests) == sent
 
 
 def test_a_producer_and_an_uploader_of_their_own_find_the_same_endpoint(box, store, src):
