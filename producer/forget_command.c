@@ -241,7 +241,7 @@ static int abort_unfinished(struct forgetting *f, struct forget_abort_options *a
         }
         drops[a->count++] = (struct producer_drop){found->upload, found->src, found->dest};
     }
-    if (!status && a->count) {
+    if (!status && first) {
         a->drops = drops;
         a->endpoint_url = first->endpoint;
         status = forget_abort(a);
