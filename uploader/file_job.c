@@ -115,8 +115,12 @@ int file_open_retrying(int dir_fd, const char *name, int flags) {
 
 int file_open_temp(int dir_fd, const char *name, int flags) {
     int fd = file_open_retrying(dir_fd, name, flags);
-    if (fd < 0 && errno == EACCES && fchmodat(dir_fd, name, FILE_TEMP_MODE, 0) == 0)
-        fd = file_open_retrying(dir_fd, name, flags);
+    if (fd < 0 && errno == EACCES) {
+        if (fchmodat(dir_fd, name, FILE_TEMP_MODE, 0) == 0)
+            fd = file_open_retrying(dir_fd, name, flags);
+        else
+            errno = EACCES; /* of the open: the name may not even be there */
+    }
     struct stat st;
     if (fd >= 0 && flags & O_CREAT && fstat(fd, &st) == 0 && st.st_mode & 077 && S_ISREG(st.st_mode))
         (void)fchmod(fd, FILE_TEMP_MODE); /* a file system without modes refuses */
