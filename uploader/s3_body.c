@@ -227,31 +227,8 @@ static void end_sent(struct s3_op *op, const struct http_reply *r) {
 
 /* --- chunk --- */
 
-static void on_chunk(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
-    if (!e)
-        end_sent(op, r);
-    else if (!end_for_source(op, e))
-        s3_end_error(op, e);
-}
-
-static void chunk_send(struct s3_op *op) {
-    s3_request_begin(op, "PUT");
-    snprintf(op->number, sizeof op->number, "%u", op->task->job.ref.chunk + 1);
-    s3_request_param(op, "partNumber", slice_of(op->number));
-    s3_request_param(op, "uploadId", op->task->job.handle);
-    s3_integrity_add_headers(op);
-    op->request.source_body = true;
-    s3_send(op, on_chunk);
-}
-
-void s3_chunk_start(struct s3_op *op) {
-    CHECK(op->task->source);
-    s3_body_begin(op);
-}
-
-/* --- put --- */
-
-static void on_put(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
+/* Of a chunk, and of a put. */
+static void on_bytes_sent(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
     if (e && op->read_error) {
         end_read_error(op, op->read_error);
     } else if (op->probing) {
@@ -263,6 +240,23 @@ static void on_put(struct s3_op *op, const struct http_reply *r, const struct s3
         s3_end_error(op, e);
     }
 }
+
+static void chunk_send(struct s3_op *op) {
+    s3_request_begin(op, "PUT");
+    snprintf(op->number, sizeof op->number, "%u", op->task->job.ref.chunk + 1);
+    s3_request_param(op, "partNumber", slice_of(op->number));
+    s3_request_param(op, "uploadId", op->task->job.handle);
+    s3_integrity_add_headers(op);
+    op->request.source_body = true;
+    s3_send(op, on_bytes_sent);
+}
+
+void s3_chunk_start(struct s3_op *op) {
+    CHECK(op->task->source);
+    s3_body_begin(op);
+}
+
+/* --- put --- */
 
 /* A small body is kept in op->small: neither its checksums nor another request need a second reading. */
 static int load_small(struct s3_op *op) {
@@ -300,7 +294,7 @@ static void put_send(struct s3_op *op) {
     s3_request_header(op, "content-type: application/octet-stream");
     s3_request_header(op, S3_OWNER_HEADER ": %s", op->owner);
     s3_integrity_add_headers(op);
-    s3_send(op, on_put);
+    s3_send(op, on_bytes_sent);
 }
 
 void s3_put_start(struct s3_op *op) {

@@ -6,9 +6,9 @@
  * Content-MD5, whichever this CPU computes faster; an ETag that is the MD5 of the bytes; nothing, which is said.
  *
  * No store is taken at its word. The first op that needs a check the endpoint was not seen to use sends a request with
- * a wrong digest; the others wait for its answer. A chunk sends a few bytes as a part behind the last one, which no
- * Complete names. A put sends the file itself, so a store that ignores the digest has the object that was to be put.
- * Neither creates or replaces anything else.
+ * a wrong digest; the others wait for its answer. A put or a chunk of up to 16 MiB sends its own bytes, so a store that
+ * ignores the digest has the object or part that was to be sent. A larger chunk sends a few bytes as a part behind the
+ * last one, which no Complete names. Neither creates or replaces anything else.
  */
 #include "pure/text.h"
 #include "system/log.h"
@@ -19,6 +19,7 @@
 #include <time.h>
 
 #define PART_NUMBER_MAX 10000
+#define PROBE_CHUNK_MAX (UINT64_C(16) << 20) /* a larger chunk is not sent twice for a probe */
 #define MEASURED_BYTES (256u << 10)
 #define ETAG_MISSES_MAX 3 /* in a row; then this endpoint's ETags are something else */
 
@@ -164,8 +165,9 @@ bool s3_integrity_choose(struct s3_op *op) {
     bool whole = !chunk && op->task->job.length <= S3_WHOLE_BODY_MAX; /* digested before it is sent, once */
     op->streams = method == INTEGRITY_MD5 && e->md5_etags == S3_YES && !whole && source_is_fetched(op->task->source);
     op->probing = false;
+    bool behind = chunk && op->task->job.length > PROBE_CHUNK_MAX; /* a part of its own, behind the last one */
     unsigned number = op->task->job.chunks ? op->task->job.chunks + 1 : PART_NUMBER_MAX;
-    if (!needs_probe(op, e) || (chunk && number > PART_NUMBER_MAX))
+    if (!needs_probe(op, e) || (behind && number > PART_NUMBER_MAX))
         return true;
     if (e->prober && e->prober != op) {
         op->state = S3_OP_WAIT;
@@ -173,9 +175,9 @@ bool s3_integrity_choose(struct s3_op *op) {
     }
     e->prober = op;
     op->probing = true;
-    if (chunk)
+    if (behind)
         probe_part(op, number);
-    return !chunk;
+    return !behind;
 }
 
 bool s3_integrity_is_awaited(const struct s3_op *op) {

@@ -319,7 +319,7 @@ class Gateway:
     def __init__(self, box, rgw):
         self.box, self.rgw, self.prefix = box, rgw, f"checker/{box.mark}/"
         self.source = random_file(box.dir / "src" / "it", 11 << 20)
-        box.cp("--no-progress", "--chunk-size", "5MiB", "--endpoint-url", rgw.endpoint, self.source, f"s3://bucket/{self.prefix}it", env=rgw.env)
+        box.cp("--no-progress", "--chunk-size", "5MiB", "--integrity", "none", "--endpoint-url", rgw.endpoint, self.source, f"s3://bucket/{self.prefix}it", env=rgw.env)
         box.gone()
         self.log = box.dir / "access.log"
         real = rgw.dir / "log" / "client.rgw.log"

@@ -102,6 +102,6 @@ long syscall(long number, ...) {
         a[i] = va_arg(args, long);
     va_end(args);
     if (number == SYS_openat2)
-        a[1] = (long)fold((int)a[0], (const char *)a[1], to);
+        a[1] = (long)fold((int)a[0], (const char *)a[1], to); /* NOLINT(performance-no-int-to-ptr) */
     return ((long (*)(long, ...))dlsym(RTLD_NEXT, "syscall"))(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

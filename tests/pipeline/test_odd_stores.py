@@ -11,12 +11,12 @@ MIB = 1 << 20
 
 
 def cp(box, store, *args, **kw):
-    return box.cp("--endpoint-url", store.endpoint, "--no-progress", "--chunk-size", "5MiB", *args, env={**store.env, **kw.pop("env", {})}, **kw)
+    """Without the requests by which an uploader finds out what the store verifies."""
+    return box.cp("--endpoint-url", store.endpoint, "--no-progress", "--chunk-size", "5MiB", "--integrity", "none", *args, env={**store.env, **kw.pop("env", {})}, **kw)
 
 
 def sent_parts(store):
-    """Without the one behind the last, by which the uploader finds out what the store verifies."""
-    return sorted(r.part for r in store.requests if r.kind == "chunk" and r.part < 4)
+    return sorted(r.part for r in store.requests if r.kind == "chunk")
 
 
 def test_parts_answered_without_an_etag(box):
