@@ -219,7 +219,8 @@ void core_file_skipped(struct core *c, struct file *f) {
 static void note_no_bucket(struct core *c, const struct file *f) {
     struct dest d;
     struct buf name = BUF_INIT;
-    if (dest_parse(slice_of(f->dest), &d) || buf_addf(&name, "s3://%.*s", (int)d.bucket.len, d.bucket.ptr))
+    if (dest_parse(slice_of(f->dest), &d) || d.scheme != DEST_S3 ||
+        buf_addf(&name, "s3://%.*s", (int)d.bucket.len, d.bucket.ptr))
         buf_release(&name);
     c->no_bucket = name.data;
 }

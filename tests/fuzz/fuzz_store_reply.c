@@ -151,10 +151,11 @@ static void check_etag(struct slice etag) {
 }
 
 static void check_region(struct slice region) {
+    static const char inside[] = "-_.ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+                      *ends = inside + 3;
     bool valid = region.len >= 1 && region.len <= S3_REGION_MAX;
     for (size_t i = 0; valid && i < region.len; i++)
-        valid =
-            region.ptr[i] && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", region.ptr[i]);
+        valid = region.ptr[i] && strchr(i == 0 || i + 1 == region.len ? ends : inside, region.ptr[i]);
     CHECK(s3_region_is_valid(region) == valid);
 }
 
