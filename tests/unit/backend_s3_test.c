@@ -362,6 +362,7 @@ static void test_gone_is_said_when_the_upload_is_away(void **state) {
     const struct task_result *r = run(f);
     assert_int_equal(r->outcome, OUTCOME_FAILED);
     assert_true(r->transient);
+    source_close(&f->task.source);
     prepare_file(f, JOB_CHUNK, 10);
     assert_int_equal(run(f)->outcome, OUTCOME_GONE);
     requests_are(f, 4);
