@@ -139,7 +139,8 @@ def test_keys_renewed_after_their_end_are_waited_for(box):
 
     with ToyStore(answer) as store:
         aws_files(box, credentials=keys_file("old"))
-        child = box.start_cp("-v", "--no-progress", "--endpoint-url", store.url, "--chunk-size", "5MiB", "--uploaders", 1, big, "s3://bucket/k")
+        child = box.start_cp("-v", "--no-progress", "--endpoint-url", store.url, "--chunk-size", "5MiB", "--integrity", "none", "--uploaders", 1, big,
+                             "s3://bucket/k")
         wait_for(lambda: "profile default has keys that have expired" in child.log.read_text(), what="an attempt is made without a request")
         first = len(refused)
         aws_files(box, credentials=keys_file("new"))

@@ -81,6 +81,7 @@ def test_a_file_in_a_directory_that_can_only_be_searched(box):
     folder = box.dir / "folder"
     source = random_file(folder / "file", 9)
     user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    box.share_programs()
     for path in (box.dir / "home", box.dir / "run", box.dir / "state", box.dir):
         if user:
             os.chown(path, 65534, 65534)
