@@ -57,7 +57,7 @@ static int record(struct verdict_on *v, struct record *r, uint64_t useful_bytes)
         return rc;
     core_note_again(v->c, v->producers, sent > useful_bytes ? sent - useful_bytes : 0);
     if (v->result->outcome == OUTCOME_DONE)
-        refusals_forget(&v->c->refusals, &v->result->ref.upload); /* somebody can do it */
+        refusals_forget(&v->c->refusals, &v->result->ref.upload); /* an uploader can do it */
     return recorded(v, r->seq);
 }
 

@@ -1,4 +1,4 @@
-/* Whose the files are that root makes in another user's journal directory. */
+/* Ownership of the files that root makes in another user's journal directory. */
 #ifndef CHUNKLIFT_OWNER_H
 #define CHUNKLIFT_OWNER_H
 
