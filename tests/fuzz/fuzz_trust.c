@@ -6,7 +6,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-#define ALL (TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER | TRUST_CONSUMER)
+#define ALL (TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER | TRUST_CONSUMER | TRUST_OPERATOR)
 
 static void check_key(const struct curve_key *key) {
     struct curve_key again;
@@ -30,7 +30,7 @@ static void check_taken(const struct trust *t) {
 
 static void write_roles(struct buf *out, unsigned roles) {
     const char *comma = " ";
-    for (unsigned role = 1; role <= TRUST_CONSUMER; role <<= 1)
+    for (unsigned role = 1; role <= ALL; role <<= 1)
         if (roles & role) {
             CHECK(buf_addf(out, "%s%s", comma, trust_role_name(role)) == 0);
             comma = ",";
