@@ -1,4 +1,4 @@
-#include "consumer/core.h"
+#include "consumer/consumer_internal.h"
 #include "pure/check.h"
 #include "system/fault.h"
 #include "system/log.h"

@@ -14,7 +14,7 @@
 #ifndef CHUNKLIFT_CONSUMER_H
 #define CHUNKLIFT_CONSUMER_H
 
-#include "consumer/journal.h"
+#include "consumer/journal/journal.h"
 #include "consumer/outbox.h"
 #include "pure/err.h"
 #include "runtime/endpoint.h"

@@ -1,6 +1,6 @@
 /* chunklift-consumer: the journal consumer, and the commands that change a journal while none runs. */
+#include "consumer/offline/command.h"
 #include "consumer/serve.h"
-#include "consumer/upkeep_command.h"
 #include "runtime/endpoint.h"
 #include "system/dirs.h"
 #include "system/output.h"

@@ -8,9 +8,9 @@
 #ifndef CHUNKLIFT_CONSUMER_PEERS_H
 #define CHUNKLIFT_CONSUMER_PEERS_H
 
-#include "consumer/able.h"
-#include "consumer/fleet.h"
-#include "consumer/hash.h"
+#include "consumer/fleet/fleet.h"
+#include "consumer/jobs/eligible.h"
+#include "pure/hash.h"
 #include "pure/list.h"
 #include "pure/proto.h"
 #include "pure/z85.h"

@@ -8,7 +8,7 @@
  */
 #include "consumer/serve.h"
 #include "consumer/consumer.h"
-#include "consumer/dials.h"
+#include "consumer/fleet/fleet_settings.h"
 #include "consumer/holders.h"
 #include "consumer/report.h"
 #include "runtime/keys.h"

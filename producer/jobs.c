@@ -6,7 +6,7 @@
  * At most max(OPEN_FILES_MIN, slots of the fleet) files are begun and not finished at a time: that keeps every slot
  * busy and leaves few half-done uploads behind after a crash.
  */
-#include "producer/core.h"
+#include "producer/planner.h"
 #include "pure/check.h"
 
 #define OPEN_FILES_MIN 4u

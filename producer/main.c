@@ -1,6 +1,6 @@
 /* chunklift-producer: plans, offers and tracks; uploaders and consumer are started separately. */
-#include "producer/driver.h"
-#include "producer/event_output.h"
+#include "producer/cli/driver.h"
+#include "producer/show/event_output.h"
 #include "system/clock.h"
 #include "system/log.h"
 #include "system/output.h"

@@ -7,7 +7,7 @@
  * that was another producer's need not come our way. One that was never opened has nothing to abort; the consumer ends
  * it by itself.
  */
-#include "producer/core.h"
+#include "producer/planner.h"
 #include <stdlib.h>
 
 static void describe(const struct core *c, const struct file *f, struct plan_file *out) {

@@ -9,8 +9,8 @@
  * READY (their number is bounded by the window) and the loop waits for ENDPOINT_OUT.
  */
 #include "producer/producer.h"
-#include "producer/core.h"
-#include "producer/data.h"
+#include "producer/data/server.h"
+#include "producer/planner.h"
 #include "runtime/session.h"
 #include "system/descriptors.h"
 #include "system/dirs.h"

@@ -17,7 +17,7 @@
 #ifndef CHUNKLIFT_PRODUCER_H
 #define CHUNKLIFT_PRODUCER_H
 
-#include "producer/report.h"
+#include "producer/producer_events.h"
 #include "pure/err.h"
 #include "runtime/endpoint.h"
 #include <stdbool.h>

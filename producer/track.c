@@ -3,8 +3,8 @@
  * lines, then the fleet. Everything is idempotent: a record or event may come twice, early, late, or for a file that is
  * gone, and changes nothing then.
  */
-#include "producer/core.h"
-#include "pure/record.h"
+#include "journal/record.h"
+#include "producer/planner.h"
 #include "system/fault.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "producer/verify.h"
 
-#include "producer/core.h"
+#include "producer/planner.h"
 #include "pure/digest.h"
 #include "system/clock.h"
 #include <errno.h>

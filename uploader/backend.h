@@ -12,7 +12,7 @@
 
 #include "pure/geometry.h"
 #include "pure/proto.h"
-#include "uploader/source.h"
+#include "uploader/source/source.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -82,13 +82,13 @@ struct backend {
     const struct backend_ops *ops;
 };
 
-struct http; /* uploader/http.h */
+struct http; /* uploader/http/http.h */
 struct s3_options {
     const char *region, *profile; /* NULL: from environment and configuration */
     enum integrity integrity;     /* INTEGRITY_UNKNOWN: auto */
     uint32_t response_timeout_ms;
 };
-struct bucket;                                                          /* uploader/bucket.h */
+struct bucket;                                                          /* uploader/token_bucket.h */
 void backend_file_set_bucket(struct backend *b, struct bucket *bucket); /* bytes to write come from there */
 bool backend_file_is_held_back(const struct backend *b); /* after a step: only the bucket is waited for */
 int backend_file_new(struct backend **b, const char *const *allow, size_t allow_count) MUST_CHECK;

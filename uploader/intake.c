@@ -1,4 +1,4 @@
-#include "uploader/uploader_parts.h"
+#include "uploader/uploader_internal.h"
 
 #include "pure/dest.h"
 #include "pure/geometry.h"

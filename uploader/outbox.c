@@ -1,4 +1,4 @@
-#include "uploader/uploader_parts.h"
+#include "uploader/uploader_internal.h"
 
 #include "pure/check.h"
 #include "system/clock.h"

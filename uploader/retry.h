@@ -19,7 +19,7 @@
 
 #include "pure/buf.h"
 #include "pure/err.h"
-#include "uploader/bucket.h"
+#include "uploader/token_bucket.h"
 #include <stdbool.h>
 #include <stdint.h>
 

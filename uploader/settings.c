@@ -1,8 +1,8 @@
 #include "uploader/settings.h"
 
+#include "aws/aws_settings.h"
 #include "pure/dest.h"
 #include "runtime/keys.h"
-#include "system/aws_settings.h"
 #include "system/dirs.h"
 #include "system/log.h"
 #include <stdlib.h>

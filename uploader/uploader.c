@@ -6,8 +6,8 @@
 #include "system/descriptors.h"
 #include "system/log.h"
 #include "system/signals.h"
-#include "uploader/tls_trust.h"
-#include "uploader/uploader_parts.h"
+#include "uploader/http/tls_trust.h"
+#include "uploader/uploader_internal.h"
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,7 @@
  * unfinished one has one chunk to go, or `of` chunks in all). It ends with a clean stop and prints the records, the
  * bytes and the head. Nothing is synced: what a power cut leaves is not the matter here.
  */
-#include "consumer/journal.h"
+#include "consumer/journal/journal.h"
 #include "sample_ids.h"
 #include "system/log.h"
 #include <inttypes.h>

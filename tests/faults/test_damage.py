@@ -1,6 +1,6 @@
 """A journal that real runs wrote, damaged behind the programs' back: what `chunklift consumer` and `journal verify` make of it.
 
-Every position and every kind of damage is tried in process by tests/unit/journal_damage_test.c; here the programs are shown a sample of them, and the
+Every position and every kind of damage is tried in process by tests/unit/consumer/journal/journal_damage_test.c; here the programs are shown a sample of them, and the
 lines that a start takes in are read by code that shares nothing with theirs.
 """
 

@@ -3,14 +3,14 @@
  * in them. The first byte chooses. What was read is written down in its plainest form and read again; times are
  * calculated a second time. Seeds: corpus/aws_config.
  */
+#include "aws/aws_config.h"
 #include "pure/check.h"
 #include "pure/json_reader.h"
 #include "pure/s3_endpoint.h"
 #include "pure/text.h"
-#include "system/aws_config.h"
 #include "system/log.h"
-#include "uploader/aws_process.h"
-#include "uploader/aws_time.h"
+#include "uploader/aws/aws_process.h"
+#include "uploader/aws/aws_time.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,11 +8,11 @@
  *   - a consumer started on it finds the same uploads.
  * Seeds: corpus/consumer, conversations of honest peers.
  */
-#include "consumer/core.h"
+#include "consumer/consumer_internal.h"
+#include "journal/files.h"
 #include "pure/check.h"
 #include "scratch.h"
 #include "state_books.h"
-#include "system/journal_dir.h"
 #include "system/log.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,11 +8,11 @@
  *   - what it leaves is a valid journal, that can be read, appended to, and opened again.
  * Seeds: corpus/journal_dir.
  */
-#include "consumer/journal.h"
+#include "consumer/journal/journal.h"
+#include "journal/files.h"
 #include "journal_model.h"
 #include "pure/check.h"
 #include "scratch.h"
-#include "system/journal_dir.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

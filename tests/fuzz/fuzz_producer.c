@@ -8,9 +8,9 @@
  *   - its counts agree with each other.
  * Seeds: corpus/producer.
  */
-#include "producer/core.h"
+#include "journal/record.h"
+#include "producer/planner.h"
 #include "pure/check.h"
-#include "pure/record.h"
 #include "scratch.h"
 #include "system/log.h"
 #include <fcntl.h>

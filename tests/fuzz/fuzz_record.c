@@ -3,9 +3,9 @@
  * The bytes are tried as they are and with a tail (`,"h":"…"}`) behind them, without which nothing is a line. Seeds:
  * corpus/record, a line of each event.
  */
+#include "journal/record.h"
+#include "journal/record_layout.h"
 #include "pure/check.h"
-#include "pure/record.h"
-#include "pure/record_layout.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -7,7 +7,7 @@
 #include "pure/check.h"
 #include "pure/dest.h"
 #include "pure/text.h"
-#include "uploader/s3_place.h"
+#include "uploader/s3/url.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>

@@ -4,8 +4,8 @@
  */
 #include "pure/check.h"
 #include "pure/text.h"
-#include "uploader/aws_source.h"
-#include "uploader/s3_xml.h"
+#include "uploader/aws/aws_source.h"
+#include "uploader/s3/xml.h"
 #include <stdio.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);

@@ -4,8 +4,8 @@
  * Whatever the records say (chunks of no upload, a geometry that cannot be), the state's own books agree with each
  * other, and what it saves is what it reads. Seeds: corpus/state.
  */
-#include "consumer/snapshot.h"
-#include "consumer/state.h"
+#include "consumer/state/snapshot.h"
+#include "consumer/state/state.h"
 #include "pure/check.h"
 #include "state_books.h"
 

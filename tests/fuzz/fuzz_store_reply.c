@@ -7,9 +7,9 @@
 #include "pure/check.h"
 #include "pure/digest.h"
 #include "pure/text.h"
-#include "uploader/aws_time.h"
-#include "uploader/s3_error.h"
-#include "uploader/s3_xml.h"
+#include "uploader/aws/aws_time.h"
+#include "uploader/s3/error.h"
+#include "uploader/s3/xml.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,9 +12,9 @@
 #ifndef CHUNKLIFT_FUZZ_JOURNAL_MODEL_H
 #define CHUNKLIFT_FUZZ_JOURNAL_MODEL_H
 
+#include "journal/record.h"
 #include "pure/buf.h"
 #include "pure/digest.h"
-#include "pure/record.h"
 #include <stdbool.h>
 
 #define MODEL_FILES 4

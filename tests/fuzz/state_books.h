@@ -2,7 +2,7 @@
 #ifndef CHUNKLIFT_FUZZ_STATE_BOOKS_H
 #define CHUNKLIFT_FUZZ_STATE_BOOKS_H
 
-#include "consumer/state.h"
+#include "consumer/state/state.h"
 
 /* The state's own books agree with each other: bitmaps with counts, tables with lists. */
 void check_books(const struct state *s);

@@ -13,8 +13,8 @@
  *
  * K 0: never. Exit status 0; 1 when what was read is not what was written.
  */
-#include "consumer/journal.h"
-#include "consumer/snapshot_file.h"
+#include "consumer/journal/journal.h"
+#include "consumer/state/snapshot_file.h"
 #include "system/log.h"
 #include <fcntl.h>
 #include <stdio.h>

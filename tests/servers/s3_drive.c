@@ -15,7 +15,7 @@
 #include "system/fileid.h"
 #include "system/log.h"
 #include "uploader/backend.h"
-#include "uploader/http.h"
+#include "uploader/http/http.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>

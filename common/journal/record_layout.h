@@ -1,0 +1,95 @@
+/* Which fields a journal line of each event has, in which order: the one table that both record.c (writing) and
+ * record_parse.c (reading) go by. For these two files only. */
+#ifndef CHUNKLIFT_RECORD_LAYOUT_H
+#define CHUNKLIFT_RECORD_LAYOUT_H
+
+#include "journal/record.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum field_type {
+    FIELD_U64,
+    FIELD_U32,
+    FIELD_I64,  /* a decimal number in a JSON string */
+    FIELD_TIME, /* nanotime; the same */
+    FIELD_ID,   /* 32 hex digits */
+    FIELD_CRC,  /* "crc32c:1a2b3c4d" */
+    FIELD_TEXT, /* any text; what is not UTF-8 is lost */
+    FIELD_NAME, /* any bytes; what is not UTF-8 stands in NAME_b64 */
+};
+
+enum field_id {
+    F_UPLOAD,
+    F_SRC,
+    F_SOURCE,
+    F_SIZE,
+    F_MTIME_NS,
+    F_CTIME_NS,
+    F_INO,
+    F_DEST,
+    F_ENDPOINT,
+    F_CHUNK_SIZE,
+    F_CHUNKS,
+    F_HANDLE,
+    F_CHECKSUM,
+    F_CHUNK,
+    F_OFFSET,
+    F_LENGTH,
+    F_CRC,
+    F_ETAG,
+    F_WORKER,
+    F_MS,
+    F_CLASS,
+    F_ERROR,
+    F_REASON,
+    F_EPOCH,
+    F_JOURNAL,
+    F_VERSION,
+    F_PREV,
+    F_FILE,
+    F_FROM,
+    F_TO,
+    F_KIND,
+    F_SINCE_NS,
+    F_OPENS,
+    F_VIA,
+    F_INTEGRITY,
+    F_COUNT
+};
+
+#define FIELD_BIT(id) ((uint64_t)1 << (id))
+
+struct record_field_def {
+    const char *name;
+    uint8_t name_len;
+    uint8_t type;
+    uint16_t offset; /* in struct record */
+    uint16_t has;    /* its bit in record.has, 0: none */
+};
+
+#define LAYOUT_FIELDS_MAX 16
+struct record_layout {
+    const char *name;  /* of the event; for carry of the kind */
+    uint64_t required; /* FIELD_BITs */
+    uint8_t count;
+    uint8_t order[LAYOUT_FIELDS_MAX];
+};
+
+extern const struct record_field_def record_fields[F_COUNT];
+
+/* The layout of an event; for EV_CARRY that of its kind. NULL for an event or kind that is not known. */
+const struct record_layout *record_layout_of(enum record_ev ev, struct slice kind);
+
+/* The length of `,"h":"…32 digits…"}`, which ends every line. */
+#define RECORD_TAIL_LEN 40
+/* True when line has that form; *h then points to the digits. */
+bool record_split_tail(struct slice line, const char **h);
+
+/* Every field that r's event must have is there and in range: true of every record written and of every record read. */
+bool record_is_valid(const struct record *r);
+
+/* The span of ts_us that four digits of year can show: 1970-01-01 up to the end of 9999. */
+#define RECORD_TS_MAX INT64_C(253402300799999999)
+
+#endif

@@ -1,0 +1,223 @@
+/*
+ * Reading the journal's lines: one pass, no allocation but for strings with escapes, nothing accepted that record.c
+ * would not write, with two exceptions: the fields of an event may come in any order, and fields this version does not
+ * know are skipped, whatever their type.
+ *
+ * The line is taken apart from both ends: its last 40 bytes are `,"h":"…"}`, and the fields before them must end
+ * exactly there. So h is the last field, and no string can swallow it.
+ */
+#include "journal/record_layout.h"
+#include "pure/check.h"
+#include "pure/json_reader.h"
+
+#define UNKNOWN_MAX 32
+
+struct line_reader {
+    struct json_reader json;
+    uint64_t seen; /* FIELD_BITs */
+    struct slice unknown[UNKNOWN_MAX];
+    unsigned unknown_count;
+};
+
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+/* A field's name and the colon. */
+static int read_name(struct json_reader *in, struct slice *name) {
+    int err = json_read_unescaped(in, name);
+    return err || !json_take_byte(in, ':') ? ERR_INVALID : 0;
+}
+
+static bool name_is_reserved(struct slice name) {
+    static const char *const reserved[] = {"seq", "batch", "ts", "ev", "h"};
+    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
+        if (slice_equal(name, slice_of(reserved[i])))
+            return true;
+    return false;
+}
+
+static int skip_unknown(struct line_reader *in, struct slice name) {
+    if (name_is_reserved(name))
+        return ERR_INVALID;
+    for (unsigned i = 0; i < in->unknown_count; i++)
+        if (slice_equal(name, in->unknown[i]))
+            return ERR_INVALID;
+    if (in->unknown_count == UNKNOWN_MAX)
+        return ERR_LIMIT;
+    in->unknown[in->unknown_count++] = name;
+    return json_skip_value(&in->json);
+}
+
+static int read_value(struct json_reader *in, const struct record_field_def *f, bool base64, void *value) {
+    struct slice text;
+    uint64_t number;
+    int err;
+    switch ((enum field_type)f->type) {
+    case FIELD_U64:
+        return json_read_u64(in, value);
+    case FIELD_U32:
+        err = json_read_u64(in, &number);
+        if (err || number > UINT32_MAX)
+            return ERR_INVALID;
+        *(uint32_t *)value = (uint32_t)number;
+        return 0;
+    case FIELD_I64:
+        return json_read_quoted_i64(in, value);
+    case FIELD_TIME:
+        err = json_read_unescaped(in, &text);
+        return err ? err : nanotime_parse(text, value);
+    case FIELD_ID:
+        err = json_read_fixed(in, ID_HEX_LEN, &text);
+        return err ? err : id_from_hex(value, text);
+    case FIELD_CRC:
+        err = json_read_fixed(in, CRC_TEXT_SIZE - 1, &text);
+        return err ? err : crc32c_from_text(text, value);
+    case FIELD_NAME:
+        return base64 ? json_read_base64(in, value) : json_read_string(in, value);
+    case FIELD_TEXT:
+        return json_read_string(in, value);
+    }
+    CHECK(!"a field's type is one of the above");
+    return ERR_INVALID;
+}
+
+static bool name_matches(struct slice name, const struct record_field_def *f, bool *base64) {
+    *base64 = false;
+    if (name.len < f->name_len || memcmp(name.ptr, f->name, f->name_len) != 0)
+        return false;
+    if (name.len == f->name_len)
+        return true;
+    *base64 = f->type == FIELD_NAME && name.len == f->name_len + 4u && memcmp(name.ptr + f->name_len, "_b64", 4) == 0;
+    return *base64;
+}
+
+/* The place of name in the layout's order, looked for from *next on, where it almost always is; count when unknown. */
+static unsigned find_field(const struct record_layout *layout, unsigned next, struct slice name, bool *base64) {
+    for (unsigned tried = 0; tried < layout->count; tried++) {
+        unsigned place = next + tried < layout->count ? next + tried : next + tried - layout->count;
+        if (name_matches(name, &record_fields[layout->order[place]], base64))
+            return place;
+    }
+    return layout->count;
+}
+
+static int read_field(struct line_reader *in, const struct record_layout *layout, unsigned *next, struct record *r) {
+    struct slice name;
+    bool base64;
+    if (!json_take_byte(&in->json, ','))
+        return ERR_INVALID;
+    int err = read_name(&in->json, &name);
+    if (err)
+        return err;
+    unsigned place = find_field(layout, *next, name, &base64);
+    if (place == layout->count)
+        return skip_unknown(in, name);
+    unsigned id = layout->order[place];
+    const struct record_field_def *f = &record_fields[id];
+    if (in->seen & FIELD_BIT(id))
+        return ERR_INVALID;
+    in->seen |= FIELD_BIT(id);
+    r->has |= f->has;
+    *next = place + 1 == layout->count ? 0 : place + 1;
+    return read_value(&in->json, f, base64, (char *)r + f->offset);
+}
+
+/* width digits at *at, which moves on; they are known to be digits. */
+static int digits(const char **at, int width) {
+    int value = 0;
+    while (width--)
+        value = value * 10 + (*(*at)++ - '0');
+    return value;
+}
+
+static int64_t days_before(int year, int month) { /* since 1970-01-01; the inverse of civil_date() in record.c */
+    int64_t shifted = month <= 2 ? year - 1 : year, era = shifted / 400, year_of_era = shifted % 400;
+    int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5;
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+}
+
+/* RFC 3339 as record.c writes it: UTC, microseconds, nothing left out. */
+static int read_time(struct json_reader *in, int64_t *ts_us) {
+    static const char shape[] = "dddd-dd-ddTdd:dd:dd.ddddddZ";
+    struct slice text;
+    if (json_read_fixed(in, sizeof shape - 1, &text))
+        return ERR_INVALID;
+    for (size_t i = 0; i < text.len; i++)
+        if (shape[i] == 'd' ? !is_digit(text.ptr[i]) : text.ptr[i] != shape[i])
+            return ERR_INVALID;
+    const char *at = text.ptr;
+    int part[7];
+    for (int i = 0; i < 7; i++, at++)
+        part[i] = digits(&at, i == 0 ? 4 : i == 6 ? 6 : 2);
+    if (part[0] < 1970 || part[1] < 1 || part[1] > 12 || part[3] > 23 || part[4] > 59 || part[5] > 59)
+        return ERR_INVALID;
+    int64_t day = days_before(part[0], part[1]);
+    int64_t month_end = part[1] == 12 ? days_before(part[0] + 1, 1) : days_before(part[0], part[1] + 1);
+    if (part[2] < 1 || day + part[2] > month_end)
+        return ERR_INVALID;
+    int64_t seconds = (day + part[2] - 1) * 86400 + (int64_t)part[3] * 3600 + (int64_t)part[4] * 60 + part[5];
+    *ts_us = seconds * 1000000 + part[6];
+    return 0;
+}
+
+static int ev_from_name(struct slice name, enum record_ev *ev) {
+    for (enum record_ev e = EV_EPOCH; e < EV_COUNT; e++)
+        if (slice_equal(name, slice_of(record_ev_name(e)))) {
+            *ev = e;
+            return 0;
+        }
+    return ERR_VERSION;
+}
+
+/* seq, batch, ts, ev and, of a carry, kind: always these, always first. */
+static int read_head(struct line_reader *in, struct record *r) {
+    struct json_reader *json = &in->json;
+    struct slice ev;
+    if (!JSON_TAKE(json, "{\"seq\":") || json_read_u64(json, &r->seq) || !JSON_TAKE(json, ",\"batch\":") ||
+        json_read_u64(json, &r->batch) || !JSON_TAKE(json, ",\"ts\":") || read_time(json, &r->ts_us) ||
+        !JSON_TAKE(json, ",\"ev\":"))
+        return ERR_INVALID;
+    int err = json_read_unescaped(json, &ev);
+    if (!err)
+        err = ev_from_name(ev, &r->ev);
+    if (err || r->ev != EV_CARRY)
+        return err;
+    if (!JSON_TAKE(json, ",\"kind\":"))
+        return ERR_INVALID;
+    in->seen |= FIELD_BIT(F_KIND);
+    return json_read_unescaped(json, &r->kind);
+}
+
+/* Both halves of a geometry or none. */
+static bool geometry_is_whole(uint64_t seen) {
+    return !(seen & FIELD_BIT(F_CHUNK_SIZE)) == !(seen & FIELD_BIT(F_CHUNKS));
+}
+
+int record_parse(struct slice line, struct record *r, struct buf *scratch) {
+    const char *h;
+    memset(r, 0, sizeof *r);
+    buf_clear(scratch);
+    if (line.len >= RECORD_LINE_MAX)
+        return ERR_LIMIT;
+    if (!record_split_tail(line, &h))
+        return ERR_INVALID;
+    struct line_reader in;
+    in.json = json_reader_of(slice_make(line.ptr, line.len - RECORD_TAIL_LEN), scratch);
+    in.seen = 0;
+    in.unknown_count = 0; /* unknown itself needs no start value */
+    int err = read_head(&in, r);
+    const struct record_layout *layout = err ? NULL : record_layout_of(r->ev, r->kind);
+    if (!err && !layout)
+        err = ERR_VERSION;
+    for (unsigned next = r->ev == EV_CARRY; !err && in.json.at < in.json.end;)
+        err = read_field(&in, layout, &next, r);
+    if (err)
+        return err;
+    if (r->ev == EV_EPOCH && r->version > JOURNAL_VERSION)
+        return ERR_VERSION;
+    if ((in.seen & layout->required) != layout->required || !geometry_is_whole(in.seen) || !record_is_valid(r))
+        return ERR_INVALID;
+    memcpy(r->h, h, ID_HEX_LEN);
+    return 0;
+}

@@ -1,0 +1,66 @@
+#include "system/json_line.h"
+
+#include "pure/text.h"
+#include "system/clock.h"
+#include <stdio.h>
+
+static void keep(struct json_line *l, int err) {
+    if (!l->err)
+        l->err = err;
+}
+
+static void add_key(struct json_line *l, const char *key) {
+    keep(l, buf_addf(&l->text, ",\"%s\":", key));
+}
+
+void json_line_begin(struct json_line *l, const char *event) {
+    *l = (struct json_line){0};
+    keep(l, buf_addf(&l->text, "{\"event\":\"%s\"", event));
+}
+
+void json_line_text(struct json_line *l, const char *key, struct slice value) {
+    add_key(l, key);
+    if (utf8_is_valid(value)) {
+        keep(l, json_add_string(&l->text, value));
+        return;
+    }
+    struct buf printable = BUF_INIT;
+    keep(l, text_add_printable(&printable, value));
+    keep(l, json_add_string(&l->text, buf_slice(&printable)));
+    buf_release(&printable);
+}
+
+void json_line_name(struct json_line *l, const char *key, struct slice name) {
+    if (utf8_is_valid(name)) {
+        json_line_text(l, key, name);
+        return;
+    }
+    keep(l, buf_addf(&l->text, ",\"%s_b64\":\"", key));
+    keep(l, base64_add(&l->text, name));
+    keep(l, buf_add_byte(&l->text, '"'));
+}
+
+void json_line_id(struct json_line *l, const char *key, const struct id128 *id) {
+    char hex[ID_HEX_SIZE];
+    id_to_hex(id, hex);
+    keep(l, buf_addf(&l->text, ",\"%s\":\"%s\"", key, hex));
+}
+
+void json_line_number(struct json_line *l, const char *key, uint64_t value) {
+    add_key(l, key);
+    keep(l, buf_add_u64(&l->text, value));
+}
+
+void json_line_time(struct json_line *l, const char *key, int64_t real_us) {
+    char text[RFC3339_SIZE];
+    rfc3339_format(real_us, text);
+    keep(l, buf_addf(&l->text, ",\"%s\":\"%s\"", key, text));
+}
+
+int json_line_end(struct json_line *l) {
+    keep(l, buf_add_text(&l->text, "}\n"));
+    if (!l->err)
+        fwrite(l->text.data, 1, l->text.len, stdout);
+    buf_release(&l->text);
+    return l->err;
+}

@@ -1,0 +1,169 @@
+#include "consumer/fleet/brakes.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOT_MS 100
+#define SPAN_MS 1000 /* what the store takes is measured over so much */
+#define FEW 5        /* if that was less than so many requests, over: */
+#define SPAN_FEW_MS 3000
+#define SPAN_MIN_MS 200 /* or less, when it was first heard of so short ago */
+#define DOUBT_MS 2000
+#define UNUSED_MS 60000
+#define PROBE_MAX 1000.0 /* times the peak: as good as no limit */
+
+void brakes_release(struct brakes *b) {
+    for (size_t i = 0; i < BRAKES_MAX; i++)
+        free(b->items[i].endpoint);
+    memset(b, 0, sizeof *b);
+}
+
+static struct fleet_brake *find_room(struct brakes *b, uint64_t now_ms) {
+    struct fleet_brake *old = NULL;
+    for (size_t i = 0; i < BRAKES_MAX; i++) {
+        struct fleet_brake *item = &b->items[i];
+        if (!item->endpoint)
+            return item;
+        if (!item->on && now_ms >= item->used_ms + UNUSED_MS && (!old || item->used_ms < old->used_ms))
+            old = item;
+    }
+    return old;
+}
+
+struct fleet_brake *brakes_get(struct brakes *b, struct slice endpoint, uint64_t now_ms, bool *reused) {
+    *reused = false;
+    for (size_t i = 0; i < BRAKES_MAX; i++)
+        if (b->items[i].endpoint && slice_equal(slice_of(b->items[i].endpoint), endpoint))
+            return &b->items[i];
+    struct fleet_brake *room = find_room(b, now_ms);
+    char *name = room ? slice_dup(endpoint) : NULL;
+    if (!name)
+        return NULL;
+    *reused = room->endpoint != NULL;
+    free(room->endpoint);
+    *room = (struct fleet_brake){.endpoint = name, .first_ms = now_ms, .used_ms = now_ms};
+    return room;
+}
+
+/* ---- what the store takes ---- */
+
+static uint32_t add_up(uint32_t a, uint64_t b) {
+    return b < UINT32_MAX - a ? a + (uint32_t)b : UINT32_MAX;
+}
+
+static void count(struct fleet_brake *b, uint64_t served, uint64_t refused, uint64_t now_ms) {
+    uint64_t slot = now_ms / SLOT_MS;
+    size_t at = slot % BRAKE_SLOTS;
+    if (b->ring[at].slot != slot) {
+        b->ring[at].slot = slot;
+        b->ring[at].served = b->ring[at].refused = 0;
+    }
+    b->ring[at].served = add_up(b->ring[at].served, served);
+    b->ring[at].refused = add_up(b->ring[at].refused, refused);
+}
+
+static uint64_t count_since(const struct fleet_brake *b, uint64_t span_ms, uint64_t now_ms, uint64_t *refused) {
+    uint64_t slot = now_ms / SLOT_MS, served = 0;
+    *refused = 0;
+    for (size_t i = 0; i < BRAKE_SLOTS; i++)
+        if (b->ring[i].slot <= slot && b->ring[i].slot + span_ms / SLOT_MS > slot) {
+            served += b->ring[i].served;
+            *refused += b->ring[i].refused;
+        }
+    return served;
+}
+
+double brake_served(const struct fleet_brake *b, uint64_t now_ms) {
+    uint64_t span_ms = SPAN_MS, refused, sum = count_since(b, span_ms, now_ms, &refused);
+    if (sum < FEW) /* one more or less would be much */
+        sum = count_since(b, span_ms = SPAN_FEW_MS, now_ms, &refused);
+    uint64_t passed_ms = span_ms - SLOT_MS + now_ms % SLOT_MS, known_ms = now_ms - b->first_ms;
+    passed_ms = known_ms < passed_ms ? known_ms : passed_ms;
+    return (double)sum * 1000 / (double)(passed_ms > SPAN_MIN_MS ? passed_ms : SPAN_MIN_MS);
+}
+
+/* ---- the limit ---- */
+
+double brake_limit(const struct fleet_brake *b, uint64_t now_ms) {
+    if (b->doubling) {
+        double times = exp2((double)(now_ms - b->cut_ms) / BRAKE_DOUBLE_MS);
+        return b->peak * BRAKE_CUT * (times < PROBE_MAX ? times : PROBE_MAX);
+    }
+    double x = ((double)(now_ms - b->cut_ms) - BRAKE_BACK_MS) / BRAKE_BACK_MS; /* -1 at the cut, 0 when it is back */
+    double times = 1 + (1 - BRAKE_CUT) * x * x * x;
+    double limit = b->peak * (times < PROBE_MAX ? times : PROBE_MAX);
+    return limit > BRAKE_FLOOR ? limit : BRAKE_FLOOR;
+}
+
+static void begin(struct fleet_brake *b, uint64_t now_ms) {
+    b->on = true;
+    b->doubling = now_ms < b->first_ms + DOUBT_MS;
+    b->begun_ms = b->waited_ms = b->cut_ms = now_ms;
+    b->refused = 0;
+    double served = brake_served(b, now_ms), least = b->doubling ? BRAKE_FIRST : BRAKE_FLOOR;
+    b->peak = served > least ? served : least;
+}
+
+static bool were_few_refused(const struct fleet_brake *b, uint64_t now_ms) {
+    uint64_t refused, served = count_since(b, SPAN_MS, now_ms, &refused);
+    return refused <= 1 || (double)refused <= BRAKE_FEW * (double)(served + refused);
+}
+
+static void cut(struct fleet_brake *b, uint64_t now_ms) {
+    double served = brake_served(b, now_ms), limit = brake_limit(b, now_ms), least = b->peak / 2;
+    if (!b->doubling && limit < 2 * b->peak && were_few_refused(b, now_ms)) {
+        b->peak = served < least ? least : served < limit ? served : limit;
+        b->cut_ms = now_ms - BRAKE_BACK_MS; /* back where it was cut: level for a while */
+        return;
+    }
+    if (b->doubling) /* over a second in which it doubled twice, the mean is half of the last */
+        served *= 2;
+    b->doubling = false;
+    b->peak = served < limit ? served : limit;
+    if (b->peak < least)
+        b->peak = least;
+    if (b->peak < BRAKE_FLOOR)
+        b->peak = BRAKE_FLOOR;
+    b->cut_ms = now_ms;
+}
+
+/* True when the limit is another one now. */
+static bool refuse(struct fleet_brake *b, uint64_t refused, uint64_t now_ms) {
+    bool news = !b->on || now_ms >= b->changed_ms + BRAKE_WINDOW_MS;
+    if (!b->on)
+        begin(b, now_ms);
+    else if (news)
+        cut(b, now_ms);
+    if (news)
+        b->changed_ms = now_ms;
+    b->refused += refused;
+    b->refused_ms = now_ms;
+    return news;
+}
+
+bool brake_note(struct fleet_brake *b, uint64_t served, uint64_t refused, uint32_t pause_ms, bool waited,
+                uint64_t now_ms) {
+    b->used_ms = now_ms;
+    count(b, served, refused, now_ms);
+    if (waited)
+        b->waited_ms = now_ms;
+    bool news = refused && refuse(b, refused, now_ms);
+    uint64_t until_ms = now_ms + (pause_ms < BRAKE_PAUSE_MAX_MS ? pause_ms : BRAKE_PAUSE_MAX_MS);
+    if (b->on && pause_ms && until_ms > b->pause_until_ms) {
+        news = news || until_ms > b->pause_until_ms + SLOT_MS; /* the same wish is told by each that heard it */
+        b->pause_until_ms = until_ms;
+    }
+    return news;
+}
+
+uint32_t brake_pause_ms(const struct fleet_brake *b, uint64_t now_ms) {
+    return b->pause_until_ms > now_ms ? (uint32_t)(b->pause_until_ms - now_ms) : 0;
+}
+
+bool brake_tick(struct fleet_brake *b, uint64_t now_ms) {
+    if (!b->on || now_ms < b->refused_ms + BRAKE_CALM_MS || now_ms < b->waited_ms + BRAKE_FREE_MS ||
+        now_ms < b->pause_until_ms)
+        return false;
+    b->on = false;
+    return true;
+}

@@ -1,0 +1,50 @@
+#include "consumer/fleet/stragglers.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define MEDIAN_EVERY 8u /* once the ring is full */
+#define BEATS 3u
+#define BEAT_MAX_MS 1000u /* uploaders beat every min(1 s, lease/4) */
+#define SLOWER 2u
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(const struct stragglers *s) {
+    double sorted[STRAGGLER_TIMES];
+    memcpy(sorted, s->ms_per_byte, s->count * sizeof *sorted);
+    qsort(sorted, s->count, sizeof *sorted, compare);
+    return sorted[s->count / 2];
+}
+
+void stragglers_note(struct stragglers *s, uint64_t length, uint64_t ms) {
+    if (length == 0)
+        return;
+    s->ms_per_byte[s->at++ % STRAGGLER_TIMES] = (double)(ms ? ms : 1) / (double)length;
+    if (s->count < STRAGGLER_TIMES)
+        s->count++;
+    else if (s->at % MEDIAN_EVERY)
+        return;
+    s->median = median(s);
+}
+
+uint64_t stragglers_usual_ms(const struct stragglers *s, uint64_t length) {
+    double ms = s->median * (double)length;
+    return ms < (double)UINT32_MAX ? (uint64_t)ms : UINT32_MAX;
+}
+
+bool stragglers_is_slow(const struct stragglers *s, const struct straggler *l) {
+    uint64_t beat_ms = l->lease_ms / 4 < BEAT_MAX_MS ? l->lease_ms / 4 : BEAT_MAX_MS;
+    uint64_t usual_ms = stragglers_usual_ms(s, l->length), still_ms = BEATS * beat_ms;
+    if (l->still_ms >= (still_ms > SLOWER * usual_ms ? still_ms : SLOWER * usual_ms))
+        return true;
+    uint64_t left = l->length > l->bytes ? l->length - l->bytes : 0;
+    if (s->count > 0 && l->holder_ms_per_byte * (double)left > (double)(SLOWER * usual_ms + STRAGGLER_MARGIN_MS))
+        return true;
+    if (s->count == 0 || l->age_ms < usual_ms + STRAGGLER_MARGIN_MS)
+        return false;
+    /* left / (bytes / age) > 2 × usual + margin */
+    return (double)left * (double)l->age_ms > (double)l->bytes * (double)(SLOWER * usual_ms + STRAGGLER_MARGIN_MS);
+}

@@ -1,0 +1,128 @@
+#include "consumer/jobs/leases.h"
+#include "pure/check.h"
+#include <stdlib.h>
+
+int leases_init(struct leases *t, uint32_t lease_ms) {
+    *t = (struct leases){.lease_ms = lease_ms};
+    list_init(&t->by_age);
+    return hash_init(&t->by_ref);
+}
+
+void leases_release(struct leases *t) {
+    if (t->by_age.next)
+        while (!list_is_empty(&t->by_age))
+            leases_end(t, list_entry(t->by_age.next, struct lease, by_age));
+    hash_release(&t->by_ref);
+}
+
+/* Ids are random bits; kind and chunk are spread over them by an odd constant (2^64 / golden ratio). */
+uint64_t ref_hash(const struct ref *ref) {
+    uint64_t job = (uint64_t)ref->kind << 32 | ref->chunk;
+    return id_hash(&ref->upload) ^ (job * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+static bool ref_equal(const struct ref *a, const struct ref *b) {
+    return a->kind == b->kind && a->chunk == b->chunk && id_equal(&a->upload, &b->upload);
+}
+
+struct lease *leases_find(const struct leases *t, const struct ref *ref) {
+    for (struct hash_node *n = hash_first(&t->by_ref, ref_hash(ref)); n; n = hash_next(n)) {
+        struct lease *l = list_entry(n, struct lease, node);
+        if (!l->lost && ref_equal(&l->ref, ref))
+            return l;
+    }
+    return NULL;
+}
+
+struct lease *leases_find_of(const struct leases *t, const struct ref *ref, const struct peer *peer) {
+    for (struct hash_node *n = hash_first(&t->by_ref, ref_hash(ref)); n; n = hash_next(n)) {
+        struct lease *l = list_entry(n, struct lease, node);
+        if (l->peer == peer && ref_equal(&l->ref, ref))
+            return l;
+    }
+    return NULL;
+}
+
+struct lease *leases_twin(const struct leases *t, const struct lease *one) {
+    for (struct hash_node *n = hash_first(&t->by_ref, ref_hash(&one->ref)); n; n = hash_next(n)) {
+        struct lease *l = list_entry(n, struct lease, node);
+        if (l != one && !l->lost && ref_equal(&l->ref, &one->ref))
+            return l;
+    }
+    return NULL;
+}
+
+int leases_grant(struct leases *t, const struct ref *ref, struct peer *peer, struct list *peer_list, struct upload *u,
+                 uint64_t now_ms, struct lease **lease) {
+    *lease = NULL;
+    const struct lease *first = leases_find(t, ref);
+    CHECK(!leases_find_of(t, ref, peer) && !(first && leases_twin(t, first)));
+    if (t->by_ref.count >= LEASES_MAX)
+        return ERR_LIMIT;
+    struct lease *l = calloc(1, sizeof *l);
+    if (!l)
+        return ERR_NOMEM;
+    l->ref = *ref;
+    l->peer = peer;
+    l->upload = ref->kind == JOB_HEAD ? NULL : u;
+    list_init(&l->of_upload);
+    list_add(peer_list, &l->of_peer);
+    list_add(&t->by_age, &l->by_age);
+    if (l->upload) {
+        list_add(&l->upload->leases, &l->of_upload);
+        l->upload->lease_count++;
+    }
+    l->granted_ms = l->moved_ms = leases_time(t, now_ms);
+    l->deadline_ms = l->granted_ms + t->lease_ms;
+    l->second = first != NULL;
+    t->seconds += l->second;
+    hash_insert(&t->by_ref, &l->node, ref_hash(ref));
+    *lease = l;
+    return 0;
+}
+
+void leases_renew(struct leases *t, struct lease *l, uint64_t now_ms) {
+    l->deadline_ms = leases_time(t, now_ms) + t->lease_ms;
+    list_remove(&l->by_age);
+    list_add(&t->by_age, &l->by_age);
+}
+
+void leases_lose(struct leases *t, struct lease *l) {
+    t->seconds -= l->second;
+    l->second = false;
+    l->lost = true;
+}
+
+void leases_end(struct leases *t, struct lease *l) {
+    struct lease *other = l->second || l->lost ? NULL : leases_twin(t, l);
+    if (other) { /* it stands alone now */
+        t->seconds -= other->second;
+        other->second = false;
+    }
+    t->seconds -= l->second;
+    hash_remove(&t->by_ref, &l->node);
+    list_remove(&l->by_age);
+    list_remove(&l->of_upload);
+    list_remove(&l->of_peer);
+    if (l->upload)
+        l->upload->lease_count--;
+    free(l);
+}
+
+struct lease *leases_first_over(const struct leases *t, uint64_t now_ms) {
+    if (list_is_empty(&t->by_age))
+        return NULL;
+    struct lease *l = list_entry(t->by_age.next, struct lease, by_age);
+    return l->deadline_ms <= leases_time(t, now_ms) ? l : NULL;
+}
+
+uint32_t lease_remaining_ms(const struct leases *t, const struct lease *l, uint64_t now_ms) {
+    uint64_t now = leases_time(t, now_ms);
+    return l->deadline_ms > now ? (uint32_t)(l->deadline_ms - now) : 0;
+}
+
+uint64_t leases_next_ms(const struct leases *t) {
+    if (list_is_empty(&t->by_age))
+        return UINT64_MAX;
+    return list_entry(t->by_age.next, struct lease, by_age)->deadline_ms + t->stood_still_ms;
+}

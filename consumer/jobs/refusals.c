@@ -1,0 +1,96 @@
+#include "consumer/jobs/refusals.h"
+
+#include <stdlib.h>
+
+int refusals_init(struct refusals *r) {
+    *r = (struct refusals){0};
+    list_init(&r->by_age);
+    return hash_init(&r->by_upload);
+}
+
+static void refusal_remove(struct refusals *r, struct refusal *refusal) {
+    hash_remove(&r->by_upload, &refusal->node);
+    list_remove(&refusal->by_age);
+    r->count--;
+    free(refusal->peers);
+    free(refusal->error);
+    free(refusal);
+}
+
+void refusals_release(struct refusals *r) {
+    while (r->count)
+        refusal_remove(r, list_entry(r->by_age.next, struct refusal, by_age));
+    if (r->by_upload.buckets)
+        hash_release(&r->by_upload);
+}
+
+struct refusal *refusals_find(const struct refusals *r, const struct id128 *upload) {
+    for (struct hash_node *n = hash_first(&r->by_upload, id_hash(upload)); n; n = hash_next(n)) {
+        struct refusal *refusal = list_entry(n, struct refusal, node);
+        if (id_equal(&refusal->upload, upload))
+            return refusal;
+    }
+    return NULL;
+}
+
+bool refusal_is_by(const struct refusal *refusal, const struct id128 *peer) {
+    if (refusal->count >= REFUSALS_PEERS_MAX)
+        return true;
+    for (uint32_t i = 0; i < refusal->count; i++)
+        if (id_equal(&refusal->peers[i], peer))
+            return true;
+    return false;
+}
+
+static struct refusal *refusal_new(struct refusals *r, const struct id128 *upload) {
+    struct refusal *refusal = calloc(1, sizeof *refusal);
+    if (!refusal)
+        return NULL;
+    if (r->count == REFUSALS_UPLOADS_MAX)
+        refusal_remove(r, list_entry(r->by_age.next, struct refusal, by_age));
+    refusal->upload = *upload;
+    hash_insert(&r->by_upload, &refusal->node, id_hash(upload));
+    list_add(&r->by_age, &refusal->by_age);
+    r->count++;
+    return refusal;
+}
+
+static bool refusal_add_peer(struct refusal *refusal, const struct id128 *peer) {
+    if (refusal_is_by(refusal, peer))
+        return true;
+    if (refusal->count == refusal->cap) {
+        uint32_t cap = refusal->cap ? refusal->cap * 2 : 4;
+        struct id128 *peers = reallocarray(refusal->peers, cap, sizeof *peers);
+        if (!peers)
+            return false;
+        refusal->peers = peers;
+        refusal->cap = cap;
+    }
+    refusal->peers[refusal->count++] = *peer;
+    return true;
+}
+
+struct refusal *refusals_add(struct refusals *r, const struct id128 *upload, const struct id128 *peer,
+                             enum fail_class klass, struct slice error) {
+    struct refusal *refusal = refusals_find(r, upload);
+    if (!refusal)
+        refusal = refusal_new(r, upload);
+    if (!refusal || !refusal_add_peer(refusal, peer))
+        return NULL;
+    if (klass == FAIL_NONE)
+        return refusal;
+    error.len = error.len < REFUSAL_ERROR_MAX ? error.len : REFUSAL_ERROR_MAX;
+    char *copy = slice_dup(error);
+    if (copy) {
+        free(refusal->error);
+        refusal->error = copy;
+    }
+    refusal->klass = klass;
+    return refusal;
+}
+
+void refusals_forget(struct refusals *r, const struct id128 *upload) {
+    struct refusal *refusal = refusals_find(r, upload);
+    if (refusal)
+        refusal_remove(r, refusal);
+}

@@ -1,0 +1,294 @@
+/*
+ * The first line of the active file that is not valid: a torn tail, or damage?
+ *
+ * A batch is synced before the next is written, so a crash can only spoil the last one. Every byte from the bad line on
+ * may be cut if, and only if, nothing after it belongs to a later batch than the bad line itself; otherwise the lines
+ * cut would be acknowledged ones. The trouble is that a bad line need not tell its batch: with L the batch of the last
+ * valid line it is L or L + 1. In this order:
+ *   - the first bytes it should have for L, for L + 1, make its h right: it is that batch, and the damage is there;
+ *   - its first bytes are those of L, of L + 1: it is that batch;
+ *   - else L, the careful answer: with a line of L + 1 behind it the journal refuses to start.
+ * Lines are looked for wherever `{"seq":` stands, not only after newlines: the newline may be what is damaged. (Inside
+ * a string a quote is escaped, so these bytes never stand in the middle of a line.) More than one batch of bytes after
+ * the bad line is never a torn tail.
+ *
+ * Nothing is ever cut in place. The valid part is copied to a new file, because pages whose write failed look valid as
+ * long as the kernel keeps them; the rest goes to a side file; then the copy takes the name.
+ */
+#include "consumer/journal/journal_internal.h"
+
+#include "journal/files.h"
+#include "system/fault.h"
+#include "system/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_START "{\"seq\":"
+#define LINE_START_LEN (sizeof LINE_START - 1)
+#define COPY_STEP ((size_t)256 << 10)
+
+bool line_names_seq(struct slice line, uint64_t *seq) {
+    if (line.len <= LINE_START_LEN || memcmp(line.ptr, LINE_START, LINE_START_LEN) != 0)
+        return false;
+    uint64_t value = 0;
+    size_t i = LINE_START_LEN;
+    for (; i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9'; i++) {
+        uint64_t digit = (uint64_t)(line.ptr[i] - '0');
+        if (value > (UINT64_MAX - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    *seq = value;
+    return value > 0 && i < line.len && line.ptr[i] == ',';
+}
+
+/* bytes [from, to) of an open file, appended to out; ERR_IO with errno when they are not all there. */
+static int read_range(int fd, uint64_t from, uint64_t to, struct buf *out) {
+    int err = buf_reserve(out, to - from);
+    while (!err && from < to) {
+        ssize_t n = pread(fd, out->data + out->len, to - from, (off_t)from);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0)
+            errno = EIO;
+        if (n <= 0)
+            return ERR_IO;
+        out->len += (size_t)n;
+        from += (uint64_t)n;
+    }
+    if (!err)
+        out->data[out->len] = '\0';
+    return err;
+}
+
+static int open_active(const struct journal *j, int *fd, uint64_t *size) {
+    struct stat st;
+    *fd = openat(j->dir_fd, JOURNAL_ACTIVE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (*fd >= 0 && fstat(*fd, &st) == 0) {
+        *size = (uint64_t)st.st_size;
+        return 0;
+    }
+    return disk_error(j->dir, JOURNAL_ACTIVE, "open");
+}
+
+static struct slice line_at(struct slice tail, size_t at) {
+    const char *newline = memchr(tail.ptr + at, '\n', tail.len - at);
+    return slice_make(tail.ptr + at, newline ? (size_t)(newline - tail.ptr) - at : tail.len - at);
+}
+
+/* Judging one tail: everything from the bad line on. */
+struct verdict {
+    const struct damage *d;
+    struct slice tail;
+    struct chain chain;
+    struct buf scratch;
+    uint64_t batch; /* of the bad line, as above */
+    bool repaired;  /* known from its own h */
+};
+
+static size_t line_prefix(char out[96], uint64_t seq, uint64_t batch) {
+    return (size_t)snprintf(out, 96, "{\"seq\":%" PRIu64 ",\"batch\":%" PRIu64 ",\"ts\":\"", seq, batch);
+}
+
+/* Is the bad line's h right with the first bytes it should have in `batch`? (One of them may be a newline now.) */
+static int repair(struct verdict *v, uint64_t batch) {
+    char prefix[96];
+    size_t len = line_prefix(prefix, v->d->seq + 1, batch);
+    if (v->tail.len <= len)
+        return 0;
+    struct slice rest = line_at(v->tail, len);
+    if (len + rest.len > RECORD_LINE_MAX)
+        return 0;
+    buf_clear(&v->scratch);
+    int err = buf_add(&v->scratch, prefix, len);
+    if (!err)
+        err = buf_add(&v->scratch, rest.ptr, rest.len);
+    if (err)
+        return err;
+    memcpy(v->chain.h, v->d->h, sizeof v->chain.h);
+    err = record_verify(buf_slice(&v->scratch), &v->chain);
+    if (err == 0) {
+        v->batch = batch;
+        v->repaired = true;
+    }
+    return err == ERR_NOMEM ? err : 0;
+}
+
+static int find_batch(struct verdict *v) {
+    uint64_t last = v->d->batch;
+    v->batch = last;
+    for (uint64_t next = 0; next <= 1 && !v->repaired; next++) {
+        int err = repair(v, last + next);
+        if (err)
+            return err;
+    }
+    char prefix[96];
+    size_t len = line_prefix(prefix, v->d->seq + 1, last + 1);
+    if (!v->repaired && v->tail.len >= len && memcmp(v->tail.ptr, prefix, len) == 0)
+        v->batch = last + 1;
+    return 0;
+}
+
+/* *found: some line from `at` on parses and names a later batch, its h right or not. */
+static int find_later_batch(struct verdict *v, bool *found) {
+    *found = false;
+    for (size_t at = 0; at < v->tail.len; at++) {
+        const char *start = memmem(v->tail.ptr + at, v->tail.len - at, LINE_START, LINE_START_LEN);
+        if (!start)
+            return 0;
+        at = (size_t)(start - v->tail.ptr);
+        if (at == 0 && v->repaired)
+            continue; /* whatever it says, its batch is known */
+        struct record r;
+        int err = record_parse(line_at(v->tail, at), &r, &v->scratch);
+        if (err == ERR_NOMEM)
+            return err;
+        if ((!err || err == ERR_VERSION) && r.batch > v->batch) {
+            *found = true;
+            return 0;
+        }
+    }
+    return 0;
+}
+
+/* A journal's first line is on the disk before the file has its name, so a file without one good line is hardly ours.
+ * What a file system may have left of it is ours all the same. */
+static bool could_be_first_line(struct slice tail) {
+    static const char start[] = "{\"seq\":1,\"batch\":1,";
+    size_t len = tail.len < sizeof start - 1 ? tail.len : sizeof start - 1;
+    if (memcmp(tail.ptr, start, len) == 0)
+        return true;
+    for (size_t i = 0; i < tail.len; i++)
+        if (tail.ptr[i] != 0)
+            return false;
+    return true;
+}
+
+static int judge_tail(struct verdict *v, bool *torn) {
+    *torn = false;
+    if (v->d->seq == 0 && !could_be_first_line(v->tail))
+        return 0;
+    bool later;
+    int err = find_batch(v);
+    if (!err)
+        err = find_later_batch(v, &later);
+    if (!err)
+        *torn = !later;
+    return err;
+}
+
+int damage_judge(const struct journal *j, const struct damage *d) {
+    struct buf tail = BUF_INIT;
+    struct verdict v = {.d = d};
+    bool torn = false;
+    uint64_t size = 0;
+    int fd = -1, err = 0;
+    if (strcmp(d->name, JOURNAL_ACTIVE) == 0) {
+        err = open_active(j, &fd, &size);
+        if (!err && size - d->offset <= JOURNAL_BATCH_MAX) {
+            if ((err = read_range(fd, d->offset, size, &tail)) == ERR_IO)
+                err = disk_error(j->dir, d->name, "read");
+            v.tail = buf_slice(&tail);
+            if (!err)
+                err = chain_init(&v.chain);
+            if (!err)
+                err = judge_tail(&v, &torn);
+        }
+    }
+    if (!err && !torn) {
+        log_error("%s/%s:%" PRIu64 ": %s; see 'chunklift journal verify', restore the file from a copy, or start a new "
+                  "journal directory",
+                  j->dir, d->name, d->line, d->reason);
+        err = ERR_DAMAGED;
+    }
+    if (fd >= 0)
+        close(fd);
+    chain_release(&v.chain);
+    buf_release(&v.scratch);
+    buf_release(&tail);
+    return err;
+}
+
+/* DIR/torn-SEQ-TIME, fsynced; a name that is taken gets -2, -3, … */
+static int keep_tail(const struct journal *j, struct slice tail, uint64_t next_seq, const char *reason) {
+    char name[96], when[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    if (!gmtime_r(&now, &utc) || !strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", &utc))
+        snprintf(when, sizeof when, "19700101T000000Z");
+    int fd = -1, err = ERR_BUSY;
+    for (int i = 1; err == ERR_BUSY && i < 1000; i++) {
+        int len = snprintf(name, sizeof name, "torn-%" PRIu64 "-%s", next_seq, when);
+        if (i > 1)
+            snprintf(name + len, sizeof name - (size_t)len, "-%d", i);
+        err = disk_create(j->dir, name, true, &fd);
+    }
+    if (err)
+        return err;
+    if (disk_write_all(j->io, fd, tail.ptr, tail.len))
+        err = disk_error(j->dir, name, "write");
+    if (!err && j->io->fsync(fd) != 0)
+        err = disk_error(j->dir, name, "fsync");
+    close(fd);
+    if (!err)
+        err = disk_sync_dir(j); /* its name before the tail loses its own */
+    if (!err)
+        log_warn("%s/%s: the last %zu bytes were cut, from a batch that was not written whole (%s); "
+                 "they are kept in %s",
+                 j->dir, JOURNAL_ACTIVE, tail.len, reason, name);
+    return err;
+}
+
+static int copy_bytes(const struct journal *j, int from, int to, uint64_t end, struct buf *step) {
+    for (uint64_t at = 0; at < end;) {
+        uint64_t next = end - at > COPY_STEP ? at + COPY_STEP : end;
+        buf_clear(step);
+        int err = read_range(from, at, next, step);
+        if (err)
+            return err == ERR_IO ? disk_error(j->dir, JOURNAL_ACTIVE, "read") : err;
+        if (disk_write_all(j->io, to, step->data, step->len))
+            return disk_error(j->dir, JOURNAL_TEMP, "write");
+        at = next;
+    }
+    return j->io->fsync(to) == 0 ? 0 : disk_error(j->dir, JOURNAL_TEMP, "fsync");
+}
+
+int damage_copy_prefix(struct journal *j, uint64_t end, uint64_t next_seq, const char *reason) {
+    struct buf step = BUF_INIT;
+    uint64_t size = 0;
+    int from = -1, to = -1;
+    int err = open_active(j, &from, &size);
+    if (!err)
+        err = disk_create(j->dir, JOURNAL_TEMP, false, &to);
+    if (!err)
+        err = copy_bytes(j, from, to, end, &step);
+    FAULT_POINT_IF(!err, recovery_copied, size > end ? "torn" : "sync");
+    if (!err && size > end) {
+        buf_clear(&step);
+        if ((err = read_range(from, end, size, &step)) == ERR_IO)
+            err = disk_error(j->dir, JOURNAL_ACTIVE, "read");
+        if (!err)
+            err = keep_tail(j, buf_slice(&step), next_seq, reason);
+        FAULT_POINT_IF(!err, recovery_tail_kept, "torn");
+    }
+    /* With nothing valid in it the copy is an empty file: whoever called begins a new one in its place. */
+    if (!err && (err = disk_rename(j, JOURNAL_TEMP, JOURNAL_ACTIVE)) == 0) {
+        FAULT_POINT_AS(recovery_renamed, size > end ? "torn" : "sync");
+        err = disk_sync_dir(j);
+    }
+    FAULT_POINT_IF(!err, recovery_done, size > end ? "torn" : "sync");
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
+    if (err && to >= 0)
+        (void)unlinkat(j->dir_fd, JOURNAL_TEMP, 0); /* on a full disk half a copy would only be in the way */
+    buf_release(&step);
+    return err;
+}

@@ -1,0 +1,236 @@
+/*
+ * Committed lines, from any seq on, for tails.
+ *
+ * No index is kept: lines are in the order of their seq and every one names it in its first bytes, so the place is
+ * found by bisecting the file's offsets, about ten short reads in 64 MiB. Who reads on where an earlier call ended
+ * finds his place in a handful of remembered cursors. Cursors and places are named by the first seq of their file,
+ * which stays when the file is sealed.
+ */
+#include "consumer/journal/journal_internal.h"
+
+#include "journal/files.h"
+#include "system/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WINDOW ((uint64_t)65536)              /* narrower is searched line by line */
+#define PROBE 4096                            /* most lines are far shorter */
+#define SEARCH_MAX (WINDOW + RECORD_LINE_MAX) /* a window and the end of its last line */
+#define READ_MAX ((size_t)1 << 20)
+
+/* A file being read; only its committed bytes [0, limit). */
+struct segment {
+    const struct journal *j;
+    int fd;
+    bool own_fd;
+    uint64_t first_seq, limit;
+    char name[48];
+};
+
+static int segment_error(const struct segment *s, const char *operation) {
+    log_error("%s/%s: %s: %s", s->j->dir, s->name, operation, strerror(errno));
+    return ERR_IO;
+}
+
+static int segment_damaged(const struct segment *s, uint64_t offset) {
+    log_error("%s/%s: no line that fits at byte %" PRIu64 "; see 'chunklift journal verify'", s->j->dir, s->name,
+              offset);
+    return ERR_DAMAGED;
+}
+
+static int open_sealed(struct segment *s, uint64_t seq) {
+    const struct journal *j = s->j;
+    size_t low = 0, high = j->sealed_count; /* files before low begin at or before seq, from high on after it */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (j->sealed[middle] <= seq)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0)
+        return ERR_NOT_FOUND;
+    s->first_seq = j->sealed[low - 1];
+    disk_sealed_name(s->first_seq, s->name);
+    s->fd = openat(j->dir_fd, s->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (s->fd < 0)
+        return errno == ENOENT ? ERR_NOT_FOUND : segment_error(s, "open");
+    s->own_fd = true;
+    struct stat st;
+    if (fstat(s->fd, &st) != 0)
+        return segment_error(s, "stat");
+    s->limit = (uint64_t)st.st_size;
+    return 0;
+}
+
+static int segment_open(struct segment *s, const struct journal *j, uint64_t seq) {
+    *s = (struct segment){.j = j, .fd = -1};
+    if (seq == 0 || seq > j->seq)
+        return ERR_NOT_FOUND;
+    if (seq < j->first_seq)
+        return open_sealed(s, seq);
+    s->fd = j->fd;
+    s->first_seq = j->first_seq;
+    s->limit = j->size;
+    snprintf(s->name, sizeof s->name, "%s", JOURNAL_ACTIVE);
+    return 0;
+}
+
+static void segment_release(struct segment *s) {
+    if (s->own_fd)
+        close(s->fd);
+}
+
+/* Appends up to max bytes from offset; fewer only at the limit. */
+static int segment_read(const struct segment *s, uint64_t offset, size_t max, struct buf *out) {
+    uint64_t left = offset < s->limit ? s->limit - offset : 0;
+    size_t want = left < max ? (size_t)left : max;
+    int err = buf_reserve(out, want);
+    if (err)
+        return err;
+    while (want > 0) {
+        ssize_t n = pread(s->fd, out->data + out->len, want, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return segment_error(s, "read");
+        if (n == 0)
+            return segment_damaged(s, offset);
+        out->len += (size_t)n;
+        want -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    if (out->data)
+        out->data[out->len] = '\0';
+    return 0;
+}
+
+/* The first line that starts at or after `from` (> 0): its offset and seq; *offset == limit when there is none. */
+static int next_line(const struct segment *s, uint64_t from, struct buf *scratch, uint64_t *offset, uint64_t *seq) {
+    buf_clear(scratch);
+    uint64_t base = from - 1; /* the newline before may be the last byte in front of us */
+    for (;;) {
+        uint64_t at = base + scratch->len;
+        int err = segment_read(s, at, PROBE, scratch);
+        if (err)
+            return err;
+        const char *newline = scratch->len ? memchr(scratch->data, '\n', scratch->len) : NULL;
+        size_t start = newline ? (size_t)(newline - scratch->data) + 1 : scratch->len;
+        *offset = base + start;
+        if (newline && line_names_seq(slice_make(scratch->data + start, scratch->len - start), seq))
+            return 0;
+        bool at_end = base + scratch->len >= s->limit;
+        if (at_end && newline && *offset == s->limit)
+            return 0;
+        /* A line is no longer than RECORD_LINE_MAX, and its seq stands in the first few bytes of the next one. */
+        if (at_end || scratch->len > RECORD_LINE_MAX + PROBE)
+            return segment_damaged(s, *offset);
+    }
+}
+
+/* Narrows [low, high) until it is a window: low is the start of line *low_seq <= seq, which starts before high. */
+static int bisect(const struct segment *s, uint64_t seq, struct buf *scratch, uint64_t *low, uint64_t *low_seq) {
+    uint64_t high = s->limit;
+    *low = 0;
+    *low_seq = s->first_seq;
+    while (high - *low > WINDOW) {
+        uint64_t middle = *low + (high - *low) / 2, offset, found;
+        int err = next_line(s, middle, scratch, &offset, &found);
+        if (err)
+            return err;
+        if (offset < high && found <= seq) {
+            *low = offset;
+            *low_seq = found;
+        } else {
+            high = middle;
+        }
+    }
+    return 0;
+}
+
+static int find(const struct segment *s, uint64_t seq, uint64_t *offset) {
+    for (unsigned i = 0; i < READ_CURSORS; i++) {
+        const struct read_cursor *c = &s->j->cursors[i];
+        if (c->seq == seq && c->first_seq == s->first_seq) {
+            *offset = c->offset;
+            return 0;
+        }
+    }
+    struct buf scratch = BUF_INIT;
+    uint64_t low, at;
+    int err = bisect(s, seq, &scratch, &low, &at);
+    buf_clear(&scratch);
+    if (!err)
+        err = segment_read(s, low, SEARCH_MAX, &scratch);
+    size_t start = 0;
+    for (; !err && at < seq; at++) {
+        const char *newline = memchr(scratch.data + start, '\n', scratch.len - start);
+        if (newline)
+            start = (size_t)(newline - scratch.data) + 1;
+        else
+            err = segment_damaged(s, low + start);
+    }
+    *offset = low + start;
+    buf_release(&scratch);
+    return err;
+}
+
+/* Cuts what was read, from `start` on, to whole lines; *lines counts them. */
+static void keep_whole_lines(struct buf *out, size_t start, uint64_t *lines) {
+    size_t end = start;
+    *lines = 0;
+    for (const char *newline; out->len > end && (newline = memchr(out->data + end, '\n', out->len - end)); ++*lines)
+        end = (size_t)(newline - out->data) + 1;
+    out->len = end;
+    if (out->data)
+        out->data[end] = '\0';
+}
+
+static int read_lines(const struct segment *s, uint64_t offset, uint64_t seq, size_t max, struct buf *out,
+                      uint64_t *lines) {
+    size_t start = out->len;
+    int err = segment_read(s, offset, max, out);
+    if (!err && out->len > start && !memchr(out->data + start, '\n', out->len - start)) /* max was less than a line */
+        err = segment_read(s, offset + (out->len - start), RECORD_LINE_MAX, out);
+    if (err)
+        return err;
+    if (out->len - start > max) { /* only that one line was asked for */
+        const char *newline = memchr(out->data + start, '\n', out->len - start);
+        out->len = newline ? (size_t)(newline - out->data) + 1 : start;
+    }
+    uint64_t named;
+    bool fits = line_names_seq(slice_make(out->data + start, out->len - start), &named) && named == seq;
+    keep_whole_lines(out, start, lines);
+    return fits && *lines > 0 ? 0 : segment_damaged(s, offset);
+}
+
+int journal_read(struct journal *j, uint64_t seq, size_t max, struct buf *out, uint64_t *next) {
+    if (j->failed)
+        return ERR_IO;
+    struct segment s;
+    uint64_t offset, lines;
+    size_t start = out->len;
+    if (max == 0 || max > READ_MAX)
+        max = max ? READ_MAX : 1;
+    int err = segment_open(&s, j, seq);
+    if (!err)
+        err = find(&s, seq, &offset);
+    if (!err)
+        err = read_lines(&s, offset, seq, max, out, &lines);
+    if (err) {
+        if (out->data) {
+            out->len = start;
+            out->data[start] = '\0';
+        }
+    } else {
+        *next = seq + lines;
+        j->cursors[j->cursor_next++ % READ_CURSORS] =
+            (struct read_cursor){.first_seq = s.first_seq, .seq = *next, .offset = offset + (out->len - start)};
+    }
+    segment_release(&s);
+    return err;
+}

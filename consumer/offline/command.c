@@ -1,0 +1,192 @@
+#include "consumer/offline/command.h"
+
+#include "consumer/offline/export.h"
+#include "consumer/offline/forget.h"
+#include "consumer/offline/retire.h"
+#include "system/dirs.h"
+#include "system/log.h"
+#include "system/options.h"
+#include <string.h>
+#include <unistd.h>
+
+#define RETIRE_USAGE "chunklift journal retire [--remove | --archive DIR] [options] [DIR]"
+#define RETIRE_ABOUT                                                                                                   \
+    "Lists the sealed files of the journal and what still needs them. With --remove or --archive the journal gets\n"   \
+    "shorter at its beginning: what is needed of those files is written again at its end, then they go. No consumer\n" \
+    "may run meanwhile."
+#define FORGET_USAGE "chunklift journal forget [options] UPLOAD|DEST… [DIR]"
+#define FORGET_ABOUT                                                                                                   \
+    "Makes the journal forget uploads, so that the next cp sends their files again. Named by id or by destination.\n"  \
+    "What lies at the destination stays there. No consumer may run meanwhile."
+#define EXPORT_USAGE "chunklift journal export [options] [DIR]"
+#define EXPORT_ABOUT                                                                                                   \
+    "Prints a manifest: for every destination what arrived there last, one JSON object a line, in the order in "       \
+    "which\n"                                                                                                          \
+    "it arrived: dest, endpoint, src, source, size, crc, etag, mtime_ns, finished, upload, seq. Reads beside a "       \
+    "running\n"                                                                                                        \
+    "consumer."
+
+struct common {
+    const char *journal;
+    bool json, quiet, verbose, help, version;
+    struct text_list arguments;
+    struct buf dir;
+};
+
+#define COMMON_ROWS(o)                                                                                                 \
+    {"journal", 0, OPTION_TEXT, &(o)->journal, "DIR", "the journal directory"},                                        \
+        {"json", 0, OPTION_FLAG, &(o)->json, NULL, "one JSON object a line"},                                          \
+        {"quiet", 'q', OPTION_FLAG, &(o)->quiet, NULL, "nothing but errors on stderr"},                                \
+        {"verbose", 'v', OPTION_FLAG, &(o)->verbose, NULL, "say more"},                                                \
+        {"help", 'h', OPTION_FLAG, &(o)->help, NULL, "show this and end"},                                             \
+        {"version", 0, OPTION_FLAG, &(o)->version, NULL, "show the version and end"}, {                                \
+        0                                                                                                              \
+    }
+
+/* ERR_AGAIN: --help or --version was answered. */
+static int parse(struct common *o, const char *command, const char *usage, const char *about,
+                 const struct option_spec *specs, int argc, char **argv) {
+    int err = options_parse(command, specs, argc, argv, &o->arguments);
+    if (err)
+        return err;
+    log_setup("chunklift", o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : LOG_INFO, false);
+    if (o->help)
+        options_help(stdout, usage, about, specs);
+    else if (o->version)
+        printf("chunklift %s\n", CHUNKLIFT_VERSION);
+    return o->help || o->version ? ERR_AGAIN : 0;
+}
+
+/* It has a lock file, which the first consumer there made. */
+static bool is_journal_dir(const char *path) {
+    struct buf lock = BUF_INIT;
+    bool is = buf_addf(&lock, "%s/lock", path) == 0 && access(lock.data, F_OK) == 0;
+    buf_release(&lock);
+    return is;
+}
+
+/* From --journal, else from the last argument, which next to others has to look like one; else the default. */
+static int find_dir(struct common *o, bool others) {
+    struct text_list *words = &o->arguments;
+    if (o->journal)
+        return buf_add_text(&o->dir, o->journal);
+    if (words->count > others && (!others || is_journal_dir(words->items[words->count - 1])))
+        return buf_add_text(&o->dir, words->items[--words->count]);
+    return default_journal_dir(&o->dir);
+}
+
+static int too_many(const char *command, const struct common *o) {
+    log_error("%s: one directory at most; see 'chunklift journal %s --help'", o->arguments.items[0], command);
+    return ERR_USAGE;
+}
+
+static void release(struct common *o) {
+    text_list_release(&o->arguments);
+    buf_release(&o->dir);
+}
+
+static int run_retire(int argc, char **argv) {
+    struct common o = {0};
+    struct retire_options r = {0};
+    bool list = false, dry_run = false;
+    const struct option_spec specs[] = {
+        {"list", 0, OPTION_FLAG, &list, NULL, "only list (the default)"},
+        {"dry-run", 0, OPTION_FLAG, &dry_run, NULL, "with --remove or --archive: only list what would go"},
+        {"remove", 0, OPTION_FLAG, &r.remove, NULL, "delete the files"},
+        {"archive", 0, OPTION_TEXT, &r.archive, "DIR", "move the files there"},
+        {"keep", 0, OPTION_COUNT, &r.keep, "N", "leave the newest N sealed files (0)", 0, UINT64_MAX},
+        {"forget-finished", 0, OPTION_FLAG, &r.forget_finished, NULL,
+         "do not write finished uploads again: a later cp sends those files anew"},
+        COMMON_ROWS(&o),
+    };
+    int err = parse(&o, "journal retire", RETIRE_USAGE, RETIRE_ABOUT, specs, argc, argv);
+    if (!err)
+        err = find_dir(&o, false);
+    if (!err && o.arguments.count)
+        err = too_many("retire", &o);
+    if (!err && ((r.remove && r.archive) || (list && (r.remove || r.archive)))) {
+        log_error("--list, --remove and --archive: use one of them");
+        err = ERR_USAGE;
+    }
+    if (dry_run || list) {
+        r.remove = false;
+        r.archive = NULL;
+    }
+    r.dir = o.dir.data;
+    r.json = o.json;
+    r.verbose = o.verbose;
+    if (!err)
+        err = retire(&r);
+    release(&o);
+    return err;
+}
+
+static int run_forget(int argc, char **argv) {
+    struct common o = {0};
+    struct forget_options f = {0};
+    bool keep_parts = false;
+    const struct option_spec specs[] = {
+        {"unfinished", 0, OPTION_FLAG, &f.unfinished, NULL, "unfinished uploads too; with --keep-parts"},
+        {"keep-parts", 0, OPTION_FLAG, &keep_parts, NULL, "what they left at the destination stays there"},
+        COMMON_ROWS(&o),
+    };
+    int err = parse(&o, "journal forget", FORGET_USAGE, FORGET_ABOUT, specs, argc, argv);
+    if (!err)
+        err = find_dir(&o, true);
+    if (!err && o.arguments.count == 0) {
+        log_error("journal forget: which? an upload's id, or a destination; see 'chunklift journal forget --help'");
+        err = ERR_USAGE;
+    }
+    if (!err && f.unfinished && !keep_parts) {
+        log_error("--unfinished: this program cannot abort them; use 'chunklift journal forget --unfinished'");
+        err = ERR_USAGE;
+    }
+    f.dir = o.dir.data;
+    f.wanted = o.arguments.items;
+    f.wanted_count = o.arguments.count;
+    f.json = o.json;
+    if (!err)
+        err = forget(&f);
+    release(&o);
+    return err;
+}
+
+static int run_export(int argc, char **argv) {
+    struct common o = {0};
+    const char *elsewhere; /* `chunklift journal export` does that, with a copy */
+    const struct option_spec specs[] = {
+        {"consumer", 0, OPTION_TEXT, &elsewhere, "EP", "ask the consumer at this endpoint"},
+        COMMON_ROWS(&o),
+    };
+    int err = parse(&o, "journal export", EXPORT_USAGE, EXPORT_ABOUT, specs, argc, argv);
+    if (!err)
+        err = find_dir(&o, false);
+    if (!err && o.arguments.count)
+        err = too_many("export", &o);
+    if (!err)
+        err = export(o.dir.data);
+    release(&o);
+    return err;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {{"retire", run_retire}, {"forget", run_forget}, {"export", run_export}};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+bool upkeep_command_exists(const char *name) {
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return true;
+    return false;
+}
+
+int upkeep_command(int argc, char **argv) {
+    int err = ERR_USAGE;
+    log_setup("chunklift", LOG_INFO, false);
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[0], commands[i].name) == 0)
+            err = commands[i].run(argc, argv);
+    return err == 0 || err == ERR_AGAIN ? 0 : err == ERR_DAMAGED ? 1 : err == ERR_USAGE ? 2 : 3;
+}

@@ -1,0 +1,162 @@
+#include "consumer/offline/forget.h"
+
+#include "consumer/offline/carry.h"
+#include "consumer/offline/offline_journal.h"
+#include "pure/dest.h"
+#include "pure/text.h"
+#include "system/log.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct found {
+    struct id128 upload;
+    char *dest; /* printable */
+    bool unfinished;
+};
+
+struct forgetting {
+    const struct forget_options *o;
+    struct upkeep u;
+    struct buf *dests; /* the wanted ones as URLs */
+    bool *met;
+    struct found *found;
+    size_t count, cap;
+};
+
+static bool is_wanted(struct forgetting *f, const struct id128 *upload, struct slice dest) {
+    bool wanted = false;
+    for (size_t i = 0; i < f->o->wanted_count; i++) {
+        struct id128 id;
+        bool same = id_from_hex(&id, slice_of(f->o->wanted[i])) == 0 && id_equal(&id, upload);
+        if (!same && !slice_equal(dest, buf_slice(&f->dests[i])))
+            continue;
+        wanted = f->met[i] = true;
+    }
+    return wanted;
+}
+
+static int note(struct forgetting *f, const struct id128 *upload, struct slice dest, bool unfinished) {
+    if (!is_wanted(f, upload, dest))
+        return 0;
+    if (f->count == f->cap) {
+        size_t cap = f->cap ? 2 * f->cap : 16;
+        struct found *grown = reallocarray(f->found, cap, sizeof *grown);
+        if (!grown)
+            return ERR_NOMEM;
+        f->found = grown;
+        f->cap = cap;
+    }
+    struct buf text = BUF_INIT;
+    int err = text_add_printable(&text, dest);
+    if (err)
+        buf_release(&text);
+    else
+        f->found[f->count++] = (struct found){.upload = *upload, .dest = text.data, .unfinished = unfinished};
+    return err;
+}
+
+static int note_finished(void *arg, struct record *r, uint64_t first_seq) {
+    (void)first_seq;
+    return note(arg, &r->upload, r->dest, false);
+}
+
+static int find(struct forgetting *f) {
+    const struct state *s = &f->u.state;
+    int err = carried_finished(f->u.dir, &f->u.state, UINT64_MAX, f->u.last_seq, note_finished, f);
+    for (size_t i = 0; !err && i < s->count; i++)
+        if (s->uploads[i]->opened)
+            err = note(f, &s->uploads[i]->id, s->uploads[i]->is.dest, true);
+    return err;
+}
+
+/* As it stands on the command line: an upload's id, or a destination. */
+static int forget_dest(const char *argument, const char *cwd, struct buf *url) {
+    char reason[DEST_PROBLEM_SIZE];
+    if (dest_problem(argument, reason, sizeof reason)) {
+        log_error("%s: %s", argument, reason);
+        return ERR_USAGE;
+    }
+    return dest_from_argument(argument, cwd, url);
+}
+
+static int prepare(struct forgetting *f) {
+    size_t count = f->o->wanted_count;
+    f->dests = calloc(count + 1, sizeof *f->dests);
+    f->met = calloc(count + 1, sizeof *f->met);
+    char *cwd = getcwd(NULL, 0);
+    int err = f->dests && f->met ? 0 : ERR_NOMEM;
+    for (size_t i = 0; !err && i < count; i++)
+        err = forget_dest(f->o->wanted[i], cwd ? cwd : "/", &f->dests[i]);
+    free(cwd);
+    return err;
+}
+
+/* Everything that was asked for can be done. */
+static int judge(const struct forgetting *f) {
+    for (size_t i = 0; i < f->o->wanted_count; i++)
+        if (!f->met[i]) {
+            log_error("%s: the journal knows no such upload; nothing was forgotten", f->o->wanted[i]);
+            return ERR_DAMAGED;
+        }
+    for (size_t i = 0; i < f->count; i++)
+        if (f->found[i].unfinished && !f->o->unfinished) {
+            log_error("%s: its upload is not finished; finish it, or use --unfinished, which aborts it; nothing was "
+                      "forgotten",
+                      f->found[i].dest);
+            return ERR_DAMAGED;
+        }
+    return 0;
+}
+
+static void say(const struct forgetting *f, const struct found *found) {
+    char id[ID_HEX_SIZE];
+    struct buf text = BUF_INIT;
+    id_to_hex(&found->upload, id);
+    if (!f->o->json)
+        printf("forgotten: %s  %s\n", id, found->dest);
+    else if (json_add_string(&text, slice_of(found->dest)) == 0)
+        printf("{\"event\":\"forgotten\",\"upload\":\"%s\",\"dest\":%s}\n", id, text.data);
+    buf_release(&text);
+}
+
+static int append(struct forgetting *f) {
+    int err = 0;
+    for (size_t i = 0; !err && i < f->count; i++) {
+        struct record r = {.ev = EV_FORGET, .has = HAS_UPLOAD, .upload = f->found[i].upload};
+        err = upkeep_append(&f->u, &r);
+    }
+    if (!err)
+        err = upkeep_end(&f->u);
+    for (size_t i = 0; !err && i < f->count; i++)
+        say(f, &f->found[i]);
+    return err;
+}
+
+int forget(const struct forget_options *o) {
+    struct forgetting f = {.o = o};
+    int err = prepare(&f);
+    if (!err)
+        err = upkeep_read(&f.u, o->dir); /* who names nothing leaves no trace in the journal */
+    if (!err)
+        err = find(&f);
+    if (!err)
+        err = judge(&f);
+    if (!err) {
+        upkeep_release(&f.u);
+        err = upkeep_open(&f.u, o->dir, 0, NULL);
+        if (!err)
+            err = append(&f);
+    }
+    if (err == ERR_NOMEM)
+        log_error("out of memory");
+    upkeep_release(&f.u);
+    for (size_t i = 0; f.dests && i < o->wanted_count; i++)
+        buf_release(&f.dests[i]);
+    for (size_t i = 0; i < f.count; i++)
+        free(f.found[i].dest);
+    free(f.found);
+    free(f.dests);
+    free(f.met);
+    return err;
+}

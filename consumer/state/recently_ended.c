@@ -1,0 +1,71 @@
+#include "consumer/state/recently_ended.h"
+#include "pure/check.h"
+#include "pure/list.h"
+#include <stdlib.h>
+
+int ended_init(struct ended *e) {
+    *e = (struct ended){0};
+    int rc = hash_init(&e->by_id);
+    if (rc)
+        return rc;
+    e->ring = calloc(ENDED_MAX, sizeof *e->ring);
+    return e->ring ? 0 : ERR_NOMEM;
+}
+
+void ended_release(struct ended *e) {
+    hash_release(&e->by_id);
+    free(e->ring);
+    *e = (struct ended){0};
+}
+
+void ended_clear(struct ended *e) {
+    for (size_t i = 0; i < e->count; i++)
+        hash_remove(&e->by_id, &e->ring[(e->first + i) % ENDED_MAX].node);
+    e->first = e->count = 0;
+}
+
+struct ended_entry *ended_find(const struct ended *e, const struct id128 *upload) {
+    for (struct hash_node *n = hash_first(&e->by_id, id_hash(upload)); n; n = hash_next(n)) {
+        struct ended_entry *entry = list_entry(n, struct ended_entry, node);
+        if (id_equal(&entry->upload, upload))
+            return entry;
+    }
+    return NULL;
+}
+
+struct ended_entry *ended_add(struct ended *e, const struct id128 *upload, enum ended_how how, uint64_t seq) {
+    struct ended_entry *entry = ended_find(e, upload);
+    if (!entry) {
+        if (e->count == ENDED_MAX) {
+            hash_remove(&e->by_id, &e->ring[e->first].node);
+            e->first = (e->first + 1) % ENDED_MAX;
+            e->count--;
+        }
+        entry = &e->ring[(e->first + e->count++) % ENDED_MAX];
+        *entry = (struct ended_entry){.upload = *upload};
+        hash_insert(&e->by_id, &entry->node, id_hash(upload));
+    }
+    entry->how = how;
+    entry->seq = seq;
+    return entry;
+}
+
+void ended_drop(struct ended *e, uint64_t seq) {
+    size_t count = e->count;
+    e->count = 0;
+    for (size_t i = 0; i < count; i++) { /* kept ones move to the front, each to its own place or before it */
+        struct ended_entry *from = &e->ring[(e->first + i) % ENDED_MAX];
+        hash_remove(&e->by_id, &from->node);
+        if (from->seq <= seq)
+            continue;
+        struct ended_entry *to = &e->ring[(e->first + e->count++) % ENDED_MAX];
+        if (to != from)
+            *to = *from;
+        hash_insert(&e->by_id, &to->node, id_hash(&to->upload));
+    }
+}
+
+const struct ended_entry *ended_at(const struct ended *e, size_t i) {
+    CHECK(i < e->count);
+    return &e->ring[(e->first + i) % ENDED_MAX];
+}

@@ -1,0 +1,76 @@
+#include "consumer/state/snapshot_writer.h"
+
+#include "consumer/state/snapshot.h"
+#include "consumer/state/snapshot_file.h"
+#include "system/log.h"
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NICENESS 10
+
+void saver_write(const char *dir, const struct journal_position *pos, const struct state *s) {
+    const struct snapshot_body body = {.produce = snapshot_produce, .of = s};
+    int rc = snapshot_write_body(NULL, dir, pos, &body);
+    if (rc)
+        log_debug("%s: no snapshot: %s", dir, err_text(rc));
+}
+
+/* Signals are blocked: the parent's handlers write to a descriptor that is another file's here, or nobody's. */
+static void become_child(pid_t parent, const sigset_t *before) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    close_range(STDERR_FILENO + 1, ~0u, 0);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+    sigprocmask(SIG_SETMASK, before, NULL);
+    if (nice(NICENESS) < 0)
+        log_debug("nice: %s", strerror(errno));
+}
+
+void saver_start(struct saver *v, const char *dir, const struct journal_position *pos, const struct state *s) {
+    v->due = v->child > 0;
+    if (v->due)
+        return;
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    pid_t parent = getpid(), child = fork();
+    if (child == 0) {
+        become_child(parent, &before);
+        saver_write(dir, pos, s);
+        _exit(0);
+    }
+    int error = errno;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (child < 0)
+        log_debug("%s: no snapshot: fork: %s", dir, strerror(error));
+    v->child = child > 0 ? child : 0;
+}
+
+static bool collect(struct saver *v, int flags) {
+    pid_t ended;
+    do
+        ended = waitpid(v->child, NULL, flags);
+    while (ended < 0 && errno == EINTR);
+    if (ended != 0) /* an error: somebody else collected it */
+        v->child = 0;
+    return ended != 0;
+}
+
+bool saver_poll(struct saver *v) {
+    return v->child > 0 && collect(v, WNOHANG) && v->due;
+}
+
+void saver_stop(struct saver *v) {
+    if (v->child > 0) {
+        kill(v->child, SIGKILL);
+        (void)collect(v, 0);
+    }
+    v->due = false;
+}

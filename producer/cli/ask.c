@@ -1,0 +1,85 @@
+#include "producer/cli/ask.h"
+
+#include "runtime/endpoint.h"
+#include "system/clock.h"
+#include "system/log.h"
+#include "system/signals.h"
+
+#define ASK_AGAIN_MS 700
+
+struct asking {
+    struct session *session;
+    struct msg *question, *answer;
+    enum msg_type wanted;
+    bool asked;
+    uint64_t number, asked_ms;
+};
+
+int questions_open(struct session **s, const char *endpoint) {
+    struct session_options o = {.role = ROLE_READER, .consumer = endpoint};
+    return session_new(s, &o);
+}
+
+void questions_close(struct session **s) {
+    session_destroy(s);
+    endpoint_shutdown_all();
+}
+
+static int send_when_due(struct asking *a, uint64_t now_ms) {
+    if (!session_is_connected(a->session) || (a->asked && now_ms - a->asked_ms < ASK_AGAIN_MS))
+        return 0;
+    int err = session_send(a->session, a->question, &a->number);
+    if (err)
+        return err == ERR_AGAIN ? 0 : err;
+    a->asked = true;
+    a->asked_ms = now_ms;
+    return 0;
+}
+
+/* 0: the answer is here; ERR_AGAIN: not yet. */
+static int receive(struct asking *a) {
+    for (;;) {
+        int err = session_recv(a->session, &a->answer);
+        if (err)
+            return err;
+        const struct msg *m = a->answer;
+        if (m->type == MSG_ERROR) {
+            log_error("the consumer refuses: %.*s", (int)m->error.text.len, m->error.text.len ? m->error.text.ptr : "");
+            return ERR_IO;
+        }
+        if (m->type == a->wanted && a->asked && m->number == a->number)
+            return 0;
+    }
+}
+
+static int wait(const struct asking *a, uint64_t now_ms, uint64_t deadline_ms) {
+    struct wait_item items[2] = {{.fd = signals_fd(), .want = ENDPOINT_IN}};
+    size_t count = 1;
+    struct endpoint *e = session_endpoint(a->session);
+    if (e)
+        items[count++] = (struct wait_item){.endpoint = e, .fd = -1, .want = ENDPOINT_IN};
+    return endpoint_wait(items, count, deadline_ms > now_ms ? (int)(deadline_ms - now_ms) : 0);
+}
+
+int question_ask(struct session *s, struct msg *question, enum msg_type wanted, uint64_t patience_ms,
+                 struct msg **answer) {
+    struct asking a = {.session = s, .question = question, .wanted = wanted};
+    uint64_t give_up_ms = clock_ms() + patience_ms;
+    for (;;) {
+        uint64_t now = clock_ms(), deadline = now + 100;
+        int err = session_step(s, now, &deadline);
+        if (!err)
+            err = receive(&a);
+        *answer = a.answer;
+        if (err != ERR_AGAIN)
+            return err;
+        if (signals_stop_count() > 0)
+            return ERR_AGAIN;
+        if ((err = send_when_due(&a, now)))
+            return err;
+        if (now > give_up_ms)
+            return ERR_UNREACHABLE;
+        if ((err = wait(&a, now, deadline)))
+            return err;
+    }
+}

@@ -1,0 +1,65 @@
+#include "producer/cli/cp_options.h"
+#include <stdlib.h>
+
+#define HOUR_MS ((uint64_t)3600 * 1000) /* the longest lease a consumer gives */
+#define UPLOADERS_DEFAULT 2
+#define UPLOADERS_MAX PROTO_UPLOADERS_MAX
+#define NOT_GIVEN UINT64_MAX
+#define SLOTS_DEFAULT 8
+#define SLOTS_MAX 256
+#define NOBODY_WAIT_MS 10000 /* our own uploaders are all there is: who cannot do a file now will not learn it */
+
+static const struct command_text text = {
+    "cp",
+    "chunklift cp [options] SRC… DEST",
+    "Uploads files, and directories with -r, to DEST: a path, file:///dir/ or s3://bucket/prefix.\n"
+    "Interrupted at any point, the same command goes on where it was.",
+};
+
+/* What producer and uploaders both have to know. */
+static void share(struct cp_options *o) {
+    const struct producer_options *b = &o->base;
+    o->base.config.nobody_wait_ms = NOBODY_WAIT_MS;
+    o->supervise.journal_dir = b->config.journal_dir;
+    o->supervise.consumer = b->config.consumer;
+    o->supervise.endpoint_url = b->config.endpoint_url;
+    o->supervise.region = b->config.region;
+    o->supervise.profile = b->config.profile;
+    o->supervise.retry_for_ms = b->config.retry_for_ms;
+    o->supervise.drain_for_ms = b->config.drain_for_ms ? b->config.drain_for_ms : DRAIN_FOR_MS;
+    o->supervise.keys = b->keys;
+    o->supervise.verbose = b->verbose;
+    o->supervise.quiet = b->quiet;
+}
+
+int cp_options_parse(struct cp_options *o, int argc, char **argv) {
+    *o = (struct cp_options){.supervise = {.uploaders = UPLOADERS_DEFAULT, .slots = SLOTS_DEFAULT}};
+    struct supervise_options *s = &o->supervise;
+    uint64_t bwlimit = NOT_GIVEN;
+    const struct option_spec specs[] = {
+        {"uploaders", 0, OPTION_COUNT, &s->uploaders, "N", "uploader processes (2)", 1, UPLOADERS_MAX},
+        {"slots", 0, OPTION_COUNT, &s->slots, "N", "transfers at a time in each uploader (8)", 1, SLOTS_MAX},
+        {"bwlimit", 0, OPTION_RATE, &bwlimit, "RATE",
+         "bytes a second of the whole fleet, 10MiB for example; as 'chunklift set' at its start"},
+        {"lease", 0, OPTION_TIME, &s->lease_ms, "TIME", "lease time, when this command starts the consumer (10s)", 200,
+         HOUR_MS},
+        {"no-second-lease", 0, OPTION_FLAG, &s->no_second_lease, NULL,
+         "never give a slow chunk to a second uploader, when this command starts the consumer"},
+        {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME", "how long a reply may stand still (5min)",
+         1000, DAY_MS},
+        PRODUCER_OPTION_ROWS(&o->base),
+    };
+    int status = producer_options_parse(&o->base, &text, specs, argc, argv);
+    if (bwlimit != NOT_GIVEN) {
+        o->base.config.set_bwlimit = true;
+        o->base.config.bwlimit = bwlimit;
+    }
+    if (status < 0)
+        share(o);
+    return status;
+}
+
+void cp_options_release(struct cp_options *o) {
+    producer_options_release(&o->base);
+    free(o->roots);
+}

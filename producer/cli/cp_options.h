@@ -1,0 +1,18 @@
+/* Options of `chunklift cp`: a producer's, and those of the processes it starts. */
+#ifndef CHUNKLIFT_CP_OPTIONS_H
+#define CHUNKLIFT_CP_OPTIONS_H
+
+#include "producer/cli/producer_options.h"
+#include "producer/cli/supervise.h"
+
+struct cp_options {
+    struct producer_options base;
+    struct supervise_options supervise; /* but for jobs, allow and roots, which the producer tells */
+    const char **roots;                 /* memory of supervise.roots */
+};
+
+/* Returns -1 to go on, else the exit status (0 after --help or --version, 2 or 3 after a line on stderr). */
+int cp_options_parse(struct cp_options *o, int argc, char **argv) MUST_CHECK;
+void cp_options_release(struct cp_options *o);
+
+#endif

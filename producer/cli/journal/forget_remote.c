@@ -1,0 +1,372 @@
+/*
+ * Which uploads are meant is found in the journal, or with --consumer in a copy of it. Unfinished ones are aborted at
+ * their destination, unless --keep-parts is given: an abort record ends an upload, so there is nothing to forget of it.
+ * The others are forgotten by the consumer that is named, or by the consumer program on a journal at rest.
+ */
+#include "producer/cli/journal/forget_remote.h"
+
+#include "journal/record.h"
+#include "journal/walk.h"
+#include "producer/cli/ask.h"
+#include "producer/cli/journal/forget_abort.h"
+#include "producer/cli/journal/journal_copy.h"
+#include "producer/cli/journal/journal_summary.h"
+#include "producer/cli/producer_options.h"
+#include "producer/cli/reader_options.h"
+#include "pure/dest.h"
+#include "pure/text.h"
+#include "system/dirs.h"
+#include "system/json_line.h"
+#include "system/log.h"
+#include "system/output.h"
+#include "system/signals.h"
+#include "system/spawn.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define USAGE "chunklift journal forget [options] UPLOAD|DEST… [DIR]"
+#define ABOUT                                                                                                          \
+    "Makes the journal forget uploads, so that the next cp sends their files again. Named by id or by destination.\n"  \
+    "Finished objects stay where they are. With --unfinished, unfinished uploads are aborted at their destination,\n"  \
+    "which takes the credentials that cp takes; --keep-parts leaves what is there."
+#define ANSWER_MS 10000
+
+struct found {
+    struct id128 upload;
+    char *src, *dest, *endpoint;
+    bool finished;
+    size_t wanted; /* which argument */
+};
+
+struct forgetting {
+    const struct text_list *wanted;
+    struct buf *dests; /* the wanted ones as URLs */
+    struct found *found;
+    size_t count, cap;
+    bool unfinished, keep_parts, json;
+};
+
+/* ---- which ---- */
+
+static bool is_wanted(const struct forgetting *f, const struct upload_summary *u, size_t *which) {
+    for (size_t i = 0; i < f->wanted->count; i++) {
+        struct id128 id;
+        bool same = id_from_hex(&id, slice_of(f->wanted->items[i])) == 0 && id_equal(&id, &u->id);
+        if (!same && !slice_equal(u->dest, buf_slice(&f->dests[i])))
+            continue;
+        *which = i;
+        return true;
+    }
+    return false;
+}
+
+static int note(void *arg, const struct upload_summary *u) {
+    struct forgetting *f = arg;
+    size_t wanted;
+    if (u->state == UPLOAD_ABORTED || !is_wanted(f, u, &wanted))
+        return 0;
+    if (f->count == f->cap) {
+        size_t cap = f->cap ? 2 * f->cap : 16;
+        struct found *grown = reallocarray(f->found, cap, sizeof *grown);
+        if (!grown)
+            return ERR_NOMEM;
+        f->found = grown;
+        f->cap = cap;
+    }
+    struct found *found = &f->found[f->count++];
+    *found = (struct found){.upload = u->id, .wanted = wanted, .finished = u->state == UPLOAD_FINISHED};
+    found->src = slice_dup(u->src);
+    found->dest = slice_dup(u->dest);
+    found->endpoint = slice_dup(u->endpoint);
+    return found->src && found->dest && found->endpoint ? 0 : ERR_NOMEM;
+}
+
+static void release_found(struct found *found) {
+    free(found->src);
+    free(found->dest);
+    free(found->endpoint);
+}
+
+static void leave_out(struct forgetting *f, const struct id128 *upload) {
+    size_t kept = 0;
+    for (size_t i = 0; i < f->count; i++)
+        if (id_equal(&f->found[i].upload, upload))
+            release_found(&f->found[i]);
+        else
+            f->found[kept++] = f->found[i];
+    f->count = kept;
+}
+
+/* What was forgotten before is known no more. */
+static int leave_out_forgotten(struct forgetting *f, const char *dir) {
+    struct journal_walk *walk;
+    struct slice line;
+    struct record r;
+    struct buf scratch = BUF_INIT;
+    int err = journal_walk_open(&walk, dir);
+    if (err)
+        return err;
+    while (!(err = journal_walk_next(walk, &line)))
+        if (record_parse(line, &r, &scratch) == 0 && r.ev == EV_FORGET)
+            leave_out(f, &r.upload);
+    journal_walk_close(&walk);
+    buf_release(&scratch);
+    return err == ERR_NOT_FOUND ? 0 : err;
+}
+
+/* As it stands on the command line: an upload's id, or a destination. */
+static int forget_dest(const char *argument, const char *cwd, struct buf *url) {
+    char reason[DEST_PROBLEM_SIZE];
+    if (dest_problem(argument, reason, sizeof reason)) {
+        log_error("%s: %s", argument, reason);
+        return ERR_USAGE;
+    }
+    return dest_from_argument(argument, cwd, url);
+}
+
+static int find(struct forgetting *f, const char *dir) {
+    struct journal_totals totals;
+    char *cwd = getcwd(NULL, 0);
+    f->dests = calloc(f->wanted->count + 1, sizeof *f->dests);
+    int err = f->dests ? 0 : ERR_NOMEM;
+    for (size_t i = 0; !err && i < f->wanted->count; i++)
+        err = forget_dest(f->wanted->items[i], cwd ? cwd : "/", &f->dests[i]);
+    free(cwd);
+    if (!err)
+        err = journal_summary_read(dir, note, f, &totals);
+    return err ? err : leave_out_forgotten(f, dir);
+}
+
+/* ---- asking ---- */
+
+static int print(const struct forgetting *f, const struct found *found) {
+    char id[ID_HEX_SIZE];
+    struct buf text = BUF_INIT;
+    struct json_line l;
+    int err = 0;
+    id_to_hex(&found->upload, id);
+    if (f->json) {
+        json_line_begin(&l, "forgotten");
+        json_line_id(&l, "upload", &found->upload);
+        json_line_name(&l, "dest", slice_of(found->dest));
+        err = json_line_end(&l);
+    } else if (!(err = text_add_printable(&text, slice_of(found->dest)))) {
+        printf("forgotten: %s  %s\n", id, text.data);
+    }
+    buf_release(&text);
+    return err;
+}
+
+static int take(const struct forgetting *f, const char *endpoint, const struct msg_forgotten *m) {
+    if (m->error.len) {
+        log_error("%s: %.*s; nothing was forgotten", endpoint, (int)m->error.len, m->error.ptr);
+        return ERR_DAMAGED;
+    }
+    int err = 0;
+    for (size_t i = 0; !err && i < f->count; i++)
+        for (size_t k = 0; !err && k + sizeof(struct id128) <= m->uploads.len; k += sizeof(struct id128))
+            if (memcmp(m->uploads.ptr + k, f->found[i].upload.b, sizeof(struct id128)) == 0)
+                err = print(f, &f->found[i]);
+    return err;
+}
+
+/* What is forgotten cannot be forgotten twice. */
+static int tell(const struct forgetting *f, const char *endpoint) {
+    struct session *s = NULL;
+    struct buf ids = BUF_INIT;
+    struct msg question = {.type = MSG_FORGET}, *answer;
+    int err = 0;
+    for (size_t i = 0; !err && i < f->count; i++)
+        if (f->found[i].finished || f->keep_parts || !f->unfinished)
+            err = buf_add(&ids, f->found[i].upload.b, sizeof f->found[i].upload.b);
+    question.forget.uploads = buf_slice(&ids);
+    question.forget.unfinished = f->unfinished;
+    if (!err)
+        err = questions_open(&s, endpoint);
+    if (!err)
+        err = question_ask(s, &question, MSG_FORGOTTEN, ANSWER_MS, &answer);
+    if (err == ERR_UNREACHABLE)
+        log_error("%s: the consumer does not answer", endpoint);
+    if (!err)
+        err = take(f, endpoint, &answer->forgotten);
+    questions_close(&s);
+    buf_release(&ids);
+    return err;
+}
+
+/* Everything that was asked for is there, and not too much of it. */
+static int judge(const struct forgetting *f) {
+    for (size_t i = 0; i < f->wanted->count; i++) {
+        bool met = false;
+        for (size_t k = 0; k < f->count; k++)
+            met |= f->found[k].wanted == i;
+        if (!met) {
+            log_error("%s: the journal knows no such upload; nothing was forgotten", f->wanted->items[i]);
+            return ERR_DAMAGED;
+        }
+    }
+    if (f->count > PROTO_FORGET_MAX) {
+        log_error("%zu uploads are too many at once; name at most %d", f->count, PROTO_FORGET_MAX);
+        return ERR_USAGE;
+    }
+    return 0;
+}
+
+/* ---- unfinished ones ---- */
+
+/* One uploader does them all: it has one endpoint and, on S3, is allowed one bucket. */
+static bool is_one_store(const struct found *a, const struct found *b) {
+    struct dest x, y;
+    return dest_parse(slice_of(a->dest), &x) == 0 && dest_parse(slice_of(b->dest), &y) == 0 && x.scheme == y.scheme &&
+           slice_equal(x.bucket, y.bucket) && strcmp(a->endpoint, b->endpoint) == 0;
+}
+
+/* Takes those that are not finished out of the list and has them aborted. Exit status. */
+static int abort_unfinished(struct forgetting *f, struct forget_abort_options *a) {
+    struct producer_drop *drops = calloc(f->count + 1, sizeof *drops);
+    const struct found *first = NULL;
+    int status = drops ? 0 : 3;
+    for (size_t i = 0; !status && i < f->count; i++) {
+        const struct found *found = &f->found[i];
+        if (found->finished)
+            continue;
+        first = first ? first : found;
+        if (!is_one_store(first, found)) {
+            log_error("%s and %s are at different stores; name the uploads of one store at a time", first->dest,
+                      found->dest);
+            status = 2;
+        }
+        drops[a->count++] = (struct producer_drop){found->upload, found->src, found->dest};
+    }
+    if (!status && first) {
+        a->drops = drops;
+        a->endpoint_url = first->endpoint;
+        status = forget_abort(a);
+    }
+    free(drops);
+    return status;
+}
+
+static size_t count_finished(const struct forgetting *f) {
+    size_t count = 0;
+    for (size_t i = 0; i < f->count; i++)
+        count += f->found[i].finished;
+    return count;
+}
+
+/* The journal is at rest: the consumer program writes to it. Returns only when that cannot be started. */
+static int forget_at_rest(const struct forgetting *f, const char *dir) {
+    struct buf path = BUF_INIT;
+    size_t count = count_finished(f), n = 0;
+    const char **words = calloc(count + 6, sizeof *words);
+    char(*ids)[ID_HEX_SIZE] = calloc(count + 1, sizeof *ids);
+    if (words && ids && sibling_program("chunklift-consumer", &path) == 0) {
+        words[n++] = path.data;
+        words[n++] = "forget";
+        words[n++] = "--journal";
+        words[n++] = dir;
+        if (f->json)
+            words[n++] = "--json";
+        for (size_t i = 0, k = 0; i < f->count; i++)
+            if (f->found[i].finished) {
+                id_to_hex(&f->found[i].upload, ids[k]);
+                words[n++] = ids[k++];
+            }
+        fflush(stdout);
+        execv(path.data, (char **)words);
+    }
+    log_error("chunklift-consumer: cannot be started: %s", strerror(errno));
+    free(ids);
+    free(words);
+    buf_release(&path);
+    return ERR_IO;
+}
+
+static void release(struct forgetting *f) {
+    for (size_t i = 0; f->dests && i < f->wanted->count; i++)
+        buf_release(&f->dests[i]);
+    free(f->dests);
+    for (size_t i = 0; i < f->count; i++)
+        release_found(&f->found[i]);
+    free(f->found);
+}
+
+bool forget_command_aborts(int argc, char **argv) {
+    bool unfinished = false, keep_parts = false, help = false;
+    for (int i = 1; i < argc; i++) {
+        unfinished |= strcmp(argv[i], "--unfinished") == 0;
+        keep_parts |= strcmp(argv[i], "--keep-parts") == 0;
+        help |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+    }
+    return help || (unfinished && !keep_parts);
+}
+
+/* The journal, or a copy of it. */
+static int open_journal(struct reader_options *o) {
+    return o->consumer ? journal_mirror(o->consumer, &o->dir) : reader_options_dir(o, false);
+}
+
+static int check_arguments(const struct reader_options *o) {
+    if (o->arguments.count > 0)
+        return 0;
+    log_error("journal forget: which? an upload's id, or a destination; see 'chunklift journal forget --help'");
+    return ERR_USAGE;
+}
+
+/* Exit status. */
+static int carry_out(struct forgetting *f, const struct reader_options *o, struct forget_abort_options *a) {
+    struct buf home = BUF_INIT;
+    bool aborts = f->unfinished && !f->keep_parts;
+    a->consumer = o->consumer;
+    a->keys = o->keys;
+    a->json = o->json;
+    a->quiet = o->quiet;
+    a->verbose = o->verbose;
+    int status = 0, err = o->consumer ? default_journal_dir(&home) : buf_add_text(&home, o->dir.data);
+    a->journal_dir = home.data;
+    if (!err && aborts)
+        err = keys_setup(&o->keys, TRUST_UPLOADER);
+    if (!err && aborts)
+        status = abort_unfinished(f, a);
+    if (!err && !status && (!aborts || count_finished(f)) && o->consumer)
+        err = aborts ? keys_setup(&o->keys, 0) : 0;
+    if (!err && !status && (!aborts || count_finished(f)))
+        err = o->consumer ? tell(f, o->consumer) : forget_at_rest(f, o->dir.data);
+    buf_release(&home);
+    return status ? status : output_status(err);
+}
+
+int forget_command(int argc, char **argv) {
+    struct reader_options o = {0};
+    struct forgetting f = {.wanted = &o.arguments};
+    struct forget_abort_options a = {0};
+    const struct option_spec specs[] = {
+        {"unfinished", 0, OPTION_FLAG, &f.unfinished, NULL, "unfinished uploads too: they are aborted there"},
+        {"keep-parts", 0, OPTION_FLAG, &f.keep_parts, NULL,
+         "with --unfinished: abort nothing; what was sent stays at the destination, unknown to the journal"},
+        {"region", 0, OPTION_TEXT, &a.region, "NAME", "S3 region, as in the AWS CLI"},
+        {"profile", 0, OPTION_TEXT, &a.profile, "NAME", "profile in the AWS configuration"},
+        {"retry-for", 0, OPTION_TIME, &a.retry_for_ms, "TIME",
+         "how long to try when the store is out of service (10min)", 1000, DAY_MS},
+        READER_OPTION_ROWS(&o),
+    };
+    int err = reader_options_parse(&o, "journal forget", USAGE, ABOUT, specs, argc, argv);
+    f.json = o.json;
+    if (!err)
+        err = open_journal(&o);
+    if (!err)
+        err = check_arguments(&o);
+    if (!err)
+        err = find(&f, o.dir.data);
+    if (!err)
+        err = judge(&f);
+    int status = err ? output_status(err) : carry_out(&f, &o, &a);
+    release(&f);
+    if (o.consumer)
+        journal_mirror_remove(&o.dir);
+    reader_options_release(&o);
+    return err == ERR_AGAIN && signals_stop_signal() ? 128 + signals_stop_signal() : status;
+}

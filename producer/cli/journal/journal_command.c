@@ -1,0 +1,278 @@
+#include "producer/cli/journal/journal_command.h"
+
+#include "journal/files.h"
+#include "producer/cli/journal/forget_remote.h"
+#include "producer/cli/journal/journal_copy.h"
+#include "producer/cli/journal/journal_show.h"
+#include "producer/cli/journal/journal_tail.h"
+#include "producer/cli/reader_options.h"
+#include "pure/ids.h"
+#include "system/json_line.h"
+#include "system/log.h"
+#include "system/output.h"
+#include "system/signals.h"
+#include "system/spawn.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TAIL_USAGE "chunklift journal tail [options] [DIR]"
+#define SHOW_USAGE "chunklift journal show [options] [UPLOAD|SRC|DEST]… [DIR]"
+#define VERIFY_USAGE "chunklift journal verify [options] [DIR]"
+
+static int too_many(const char *command, const struct reader_options *o) {
+    log_error("%s: one directory at most; see 'chunklift journal %s --help'", o->arguments.items[0], command);
+    return ERR_USAGE;
+}
+
+/* The directory to read from: the journal's, or with --consumer a copy that goes when the command ends. */
+static int find_journal(struct reader_options *o, bool last_is_dir) {
+    return o->consumer ? journal_mirror(o->consumer, &o->dir) : reader_options_dir(o, last_is_dir);
+}
+
+static void leave_journal(struct reader_options *o) {
+    if (o->consumer)
+        journal_mirror_remove(&o->dir);
+    reader_options_release(o);
+}
+
+/* Interrupted while the copy was made: the exit status says so. */
+static int status_of(int err) {
+    return err == ERR_AGAIN && signals_stop_signal() ? 128 + signals_stop_signal() : output_status(err);
+}
+
+static int tail(int argc, char **argv) {
+    struct reader_options o = {0};
+    uint64_t lines = 10;
+    bool follow = false;
+    const struct option_spec specs[] = {
+        {"follow", 'f', OPTION_FLAG, &follow, NULL, "go on with what is appended, until interrupted"},
+        {"lines", 'n', OPTION_COUNT, &lines, "N", "begin with the last N lines (10)", 0, UINT64_MAX},
+        READER_OPTION_ROWS(&o),
+    };
+    int err = reader_options_parse(&o, "journal tail", TAIL_USAGE, "Prints the journal's last lines, as they stand.",
+                                   specs, argc, argv);
+    if (!err && !o.consumer)
+        err = reader_options_dir(&o, true);
+    if (!err && o.arguments.count)
+        err = too_many("tail", &o);
+    struct journal_tail_options t = {.dir = o.dir.data, .consumer = o.consumer, .lines = lines, .follow = follow};
+    int status = err ? output_status(err) : journal_tail(&t);
+    reader_options_release(&o);
+    return status;
+}
+
+static int show(int argc, char **argv) {
+    struct reader_options o = {0};
+    const struct option_spec specs[] = {READER_OPTION_ROWS(&o)};
+    int err = reader_options_parse(
+        &o, "journal show", SHOW_USAGE,
+        "Lists the uploads in the journal: those that ended, then those that did not. With arguments only the\n"
+        "uploads they name, in detail: an upload id (or its first digits), a source or a directory above it, a\n"
+        "destination or a prefix of it.",
+        specs, argc, argv);
+    if (!err)
+        err = find_journal(&o, false);
+    struct journal_show_options s = {
+        .dir = o.dir.data,
+        .wanted = o.arguments.items,
+        .wanted_count = o.arguments.count,
+        .json = o.json,
+    };
+    int status = err ? status_of(err) : journal_show(&s);
+    leave_journal(&o);
+    return status;
+}
+
+static void say_damage(const char *dir, const struct verify_report *r) {
+    static const char advice[] = "keep a copy of the directory; the lines before this are good";
+    if (r->line)
+        log_error("%s/%s:%" PRIu64 ": %s; %s", dir, r->file, r->line, r->reason, advice);
+    else
+        log_error("%s/%s: %s; %s", dir, r->file, r->reason, advice);
+}
+
+/* On stdout: what was found, for a program. error: what is wrong beside a damaged line; NULL. */
+static int verified_json(const char *dir, const struct verify_report *r, bool ok, const char *error) {
+    struct json_line l;
+    json_line_begin(&l, "verify");
+    json_line_text(&l, "result", slice_of(ok ? "ok" : "damaged"));
+    json_line_name(&l, "journal", slice_of(dir));
+    json_line_number(&l, "seq", r->seq);
+    json_line_text(&l, "head", slice_of(r->head));
+    if (r->from)
+        json_line_number(&l, "from", r->from);
+    if (!ok && r->file[0]) {
+        json_line_text(&l, "file", slice_of(r->file));
+        if (r->line)
+            json_line_number(&l, "line", r->line);
+        error = r->reason;
+    }
+    if (error)
+        json_line_text(&l, "error", slice_of(error));
+    return json_line_end(&l);
+}
+
+static void verified_text(const struct verify_report *r) {
+    printf("ok seq=%" PRIu64 " head=%s", r->seq, r->head);
+    if (r->from)
+        printf(" from=%" PRIu64, r->from);
+    putchar('\n');
+}
+
+static int verify_dir(const struct reader_options *o, const char *wanted_head) {
+    struct verify_report r;
+    const char *dir = o->consumer ? o->consumer : o->dir.data, *missing = NULL;
+    int err = journal_verify(o->dir.data, wanted_head, &r);
+    if (err == ERR_DAMAGED)
+        say_damage(dir, &r);
+    else if (err == ERR_NOMEM)
+        log_error("out of memory");
+    else if (err == ERR_CHANGED)
+        log_error("%s: was repaired again and again while it was read; run it again when its consumer stays", dir);
+    if (err && err != ERR_DAMAGED)
+        return err;
+    if (!err && wanted_head && !r.has_head) {
+        missing = "no line has the wanted head; lines were lost at the end, or this is another journal";
+        log_error("%s: no line has the head %s; lines were lost at the end, or this is another journal", dir,
+                  wanted_head);
+        err = ERR_DAMAGED;
+    }
+    int printed = o->json ? verified_json(dir, &r, !err, missing) : 0;
+    if (!err && !o->json && !o->quiet)
+        verified_text(&r);
+    return err ? err : printed;
+}
+
+static int check_head(const char *head) {
+    struct id128 ignored;
+    if (!head || id_from_hex(&ignored, slice_of(head)) == 0)
+        return 0;
+    log_error("--head %s: not a head; it has 32 hex digits, as 'journal verify' prints them", head);
+    return ERR_USAGE;
+}
+
+static int verify(int argc, char **argv) {
+    struct reader_options o = {0};
+    const char *head = NULL;
+    const struct option_spec specs[] = {
+        {"head", 0, OPTION_TEXT, &head, "H", "the journal must contain this head, kept elsewhere"},
+        READER_OPTION_ROWS(&o),
+    };
+    int err = reader_options_parse(&o, "journal verify", VERIFY_USAGE,
+                                   "Checks every line of every file of the journal and the chain over them.", specs,
+                                   argc, argv);
+    if (!err)
+        err = check_head(head);
+    if (!err && !o.consumer)
+        err = reader_options_dir(&o, true);
+    if (!err && o.arguments.count)
+        err = too_many("verify", &o);
+    if (!err && o.consumer)
+        err = journal_mirror(o.consumer, &o.dir);
+    if (!err)
+        err = verify_dir(&o, head);
+    leave_journal(&o);
+    return status_of(err);
+}
+
+/* What writes to the journal, or needs the whole state rebuilt, is the consumer's: it becomes that program. */
+static int hand_over(int argc, char **argv) {
+    struct buf path = BUF_INIT;
+    const char **words = calloc((size_t)argc + 2, sizeof *words);
+    if (words && sibling_program("chunklift-consumer", &path) == 0) {
+        words[0] = path.data;
+        memcpy(words + 1, argv, (size_t)argc * sizeof *words);
+        execv(path.data, (char **)words);
+    }
+    log_error("chunklift-consumer: cannot be started: %s", strerror(errno));
+    free(words);
+    buf_release(&path);
+    return 3;
+}
+
+static bool is_from_afar(int argc, char **argv) {
+    bool is = false;
+    for (int i = 1; i < argc; i++)
+        is |= strncmp(argv[i], "--consumer", 10) == 0;
+    return is;
+}
+
+static int forget(int argc, char **argv) {
+    bool here = is_from_afar(argc, argv) || forget_command_aborts(argc, argv);
+    return here ? forget_command(argc, argv) : hand_over(argc, argv);
+}
+
+/* The same program on the copy, which has to be removed after it. */
+static int export_copy(struct reader_options *o) {
+    struct buf path = BUF_INIT;
+    int status = 0, err = sibling_program("chunklift-consumer", &path);
+    const char *words[] = {path.data, "export", "--journal", o->dir.data, NULL};
+    pid_t pid = -1;
+    fflush(stdout);
+    if (!err)
+        err = spawn(&(struct spawn_options){.argv = words, .death_signal = SIGKILL}, &pid);
+    while (!err && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    buf_release(&path);
+    return err ? output_status(err) : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int export(int argc, char **argv) {
+    struct reader_options o = {0};
+    const struct option_spec specs[] = {READER_OPTION_ROWS(&o)};
+    if (!is_from_afar(argc, argv))
+        return hand_over(argc, argv);
+    int err = reader_options_parse(&o, "journal export", "chunklift journal export [options]",
+                                   "Prints a manifest of what arrived: a JSON object for each destination.", specs,
+                                   argc, argv);
+    if (!err && o.arguments.count)
+        err = too_many("export", &o);
+    if (!err)
+        err = journal_mirror(o.consumer, &o.dir);
+    int status = err ? status_of(err) : export_copy(&o);
+    leave_journal(&o);
+    return status;
+}
+
+static void help(void) {
+    printf("Usage: chunklift journal tail|show|verify|export|forget|retire [options] [DIR]\n\n"
+           "  tail    print the last lines, with -f also what is appended\n"
+           "  show    list the uploads\n"
+           "  verify  check every line and the chain over them\n"
+           "  export  print a manifest of what arrived: a JSON object for each destination\n"
+           "  forget  make it forget uploads, so that the next cp sends their files again\n"
+           "  retire  list, remove or archive the oldest files\n\n"
+           "'chunklift journal COMMAND --help' tells more.\n");
+}
+
+int journal_command(int argc, char **argv) {
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {{"tail", tail},     {"show", show},     {"verify", verify},
+                    {"export", export}, {"forget", forget}, {"retire", hand_over}};
+    output_setup();
+    if (argc < 2) {
+        log_error("journal: what? tail, show, verify, export, forget or retire; see 'chunklift journal --help'");
+        return 2;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        help();
+        return output_status(0);
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("chunklift %s\n", CHUNKLIFT_VERSION);
+        return output_status(0);
+    }
+    log_error("journal %s: unknown; see 'chunklift journal --help'", argv[1]);
+    return 2;
+}

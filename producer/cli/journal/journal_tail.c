@@ -1,0 +1,120 @@
+#include "producer/cli/journal/journal_tail.h"
+
+#include "journal/walk.h"
+#include "producer/cli/journal/tail_remote.h"
+#include "system/log.h"
+#include "system/output.h"
+#include "system/signals.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#define LOOK_MS 1000      /* inotify tells of changes; a network file system may not */
+#define LOOK_OFTEN_MS 200 /* without inotify */
+
+struct tail {
+    struct journal_walk *walk;
+    int watch;    /* inotify; -1: none */
+    uint64_t seq; /* of the last line printed */
+};
+
+/* The seq at the start of a line, 0 when it does not look like a record. */
+static uint64_t seq_of(struct slice line) {
+    static const char start[] = "{\"seq\":";
+    if (line.len < sizeof start || memcmp(line.ptr, start, sizeof start - 1) != 0)
+        return 0;
+    uint64_t seq = 0;
+    for (size_t i = sizeof start - 1; i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9'; i++)
+        seq = seq * 10 + (uint64_t)(line.ptr[i] - '0');
+    return seq;
+}
+
+/* Prints what there is. */
+static int print_lines(struct tail *t) {
+    struct slice line;
+    int err;
+    while (!(err = journal_walk_next(t->walk, &line))) {
+        uint64_t seq = seq_of(line);
+        if (seq && seq <= t->seq) /* the file was replaced by a repaired copy of itself */
+            continue;
+        if (seq)
+            t->seq = seq;
+        fwrite(line.ptr, 1, line.len, stdout);
+        putc('\n', stdout);
+        int written = output_check();
+        if (written)
+            return written;
+    }
+    if (err == ERR_LIMIT)
+        log_error("%s: a line that is too long; 'chunklift journal verify' tells more", journal_walk_file(t->walk));
+    return err == ERR_NOT_FOUND ? output_flush() : err;
+}
+
+static void drain_watch(int fd) {
+    char events[4096] __attribute__((aligned(8)));
+    ssize_t n;
+    do
+        n = read(fd, events, sizeof events);
+    while (n > 0 || (n < 0 && errno == EINTR));
+}
+
+/* Sleeps until the directory changed, a signal came or the reader of stdout went away (ERR_AGAIN). */
+static int wait_for_change(struct tail *t) {
+    struct pollfd fds[] = {
+        {.fd = signals_fd(), .events = POLLIN},
+        {.fd = STDOUT_FILENO, .events = 0},
+        {.fd = t->watch, .events = POLLIN}, /* negative: ignored */
+    };
+    if (poll(fds, 3, t->watch < 0 ? LOOK_OFTEN_MS : LOOK_MS) < 0)
+        return errno == EINTR ? 0 : ERR_IO;
+    if (fds[0].revents)
+        signals_drain();
+    if (fds[2].revents)
+        drain_watch(t->watch);
+    return fds[1].revents & (POLLERR | POLLHUP | POLLNVAL) ? ERR_AGAIN : 0;
+}
+
+static int open_watch(const char *dir) {
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (fd >= 0 && inotify_add_watch(fd, dir, IN_MODIFY | IN_MOVED_TO) < 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static int tail_disk(const struct journal_tail_options *o) {
+    struct tail t = {.watch = -1};
+    if (o->follow)
+        t.watch = open_watch(o->dir); /* before the first look, so that no change goes unseen */
+    int err = journal_walk_open_last(&t.walk, o->dir, o->lines);
+    if (!err)
+        err = print_lines(&t);
+    if (!err && !o->follow && journal_walk_files(t.walk) == 0) {
+        log_error("%s: no journal in this directory", o->dir);
+        err = ERR_NOT_FOUND;
+    }
+    while (!err && o->follow && signals_stop_count() == 0) {
+        err = wait_for_change(&t);
+        if (!err)
+            err = print_lines(&t);
+    }
+    if (err == ERR_NOMEM)
+        log_error("out of memory");
+    journal_walk_close(&t.walk);
+    if (t.watch >= 0)
+        close(t.watch);
+    return err;
+}
+
+int journal_tail(const struct journal_tail_options *o) {
+    if (signals_init(false))
+        return 3;
+    int err = o->consumer ? tail_remote(o->consumer, o->lines, o->follow) : tail_disk(o);
+    int status = output_status(err);
+    return status == 0 && signals_stop_signal() ? 128 + signals_stop_signal() : status;
+}

@@ -1,0 +1,220 @@
+#include "producer/cli/keygen_command.h"
+
+#include "pure/buf.h"
+#include "pure/ids.h"
+#include "pure/text.h"
+#include "runtime/keys.h"
+#include "system/log.h"
+#include "system/options.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define USAGE "chunklift keygen [options] FILE"
+#define ABOUT                                                                                                          \
+    "Makes a key pair for this host: FILE holds both keys and stays here, FILE.pub holds a line for the --trust "      \
+    "file\n"                                                                                                           \
+    "of every host that is to trust this one: KEY roles [endpoint] # comment."
+
+/* ---- files ---- */
+
+static int write_all(int fd, struct slice text) {
+    while (text.len > 0) {
+        ssize_t n = write(fd, text.ptr, text.len);
+        if (n < 0 && errno != EINTR)
+            return -1;
+        if (n > 0)
+            text = slice_make(text.ptr + n, text.len - (size_t)n);
+    }
+    return 0;
+}
+
+static int sync_directory_of(const char *path) {
+    struct buf dir = BUF_INIT;
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
+    int err = len ? buf_add(&dir, path, len) : buf_add_text(&dir, ".");
+    int fd = err ? -1 : open(dir.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 ? -1 : fsync(fd);
+    if (fd >= 0)
+        close(fd);
+    buf_release(&dir);
+    return rc;
+}
+
+struct file_kind {
+    mode_t mode;
+    const struct passwd *owner; /* NULL: who runs this */
+};
+
+/* Under a name of its own, which O_EXCL makes sure of; whole and durable before it gets the other name. */
+static int write_temporary(const char *temporary, const struct file_kind *kind, struct slice text) {
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kind->mode);
+    if (fd < 0)
+        return -1;
+    bool ok = fchmod(fd, kind->mode) == 0 && /* the umask does not count */
+              (!kind->owner || fchown(fd, kind->owner->pw_uid, kind->owner->pw_gid) == 0) && write_all(fd, text) == 0 &&
+              fsync(fd) == 0;
+    int rc = ok ? 0 : -1;
+    int error = errno;
+    close(fd);
+    if (rc != 0)
+        unlink(temporary);
+    errno = error;
+    return rc;
+}
+
+static int say_failed(const char *path) {
+    if (errno == EEXIST) {
+        log_error("%s: exists, and is not overwritten; choose another name or remove it", path);
+        return ERR_USAGE;
+    }
+    log_error("%s: cannot be written: %s", path, strerror(errno));
+    return ERR_IO;
+}
+
+/* link(2) overwrites nothing. */
+static int create(const char *path, const struct file_kind *kind, struct slice text) {
+    struct buf temporary = BUF_INIT;
+    uint8_t bits[8];
+    char hex[2 * sizeof bits + 1];
+    if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits)
+        return say_failed(path);
+    hex_encode(bits, sizeof bits, hex);
+    int err = buf_addf(&temporary, "%s.%s", path, hex);
+    if (err)
+        return err;
+    if (write_temporary(temporary.data, kind, text) != 0) {
+        err = say_failed(path);
+    } else {
+        if (link(temporary.data, path) != 0)
+            err = say_failed(path);
+        unlink(temporary.data);
+        if (!err && sync_directory_of(path) != 0)
+            err = say_failed(path);
+    }
+    buf_release(&temporary);
+    return err;
+}
+
+/* ---- what stands in them ---- */
+
+static int add_host(struct buf *text) {
+    struct utsname host;
+    return text_add_printable(text, slice_of(uname(&host) == 0 ? host.nodename : "unknown"));
+}
+
+static int secret_text(const struct key_pair *k, struct buf *text) {
+    int err = buf_add_text(text, "# chunklift key of ");
+    if (!err)
+        err = add_host(text);
+    return err ? err
+               : buf_addf(text, "; secret: who reads this file is this host\npublic %s\nsecret %s\n", k->public.text,
+                          k->secret.text);
+}
+
+static int public_text(const struct key_pair *k, const char *roles, struct buf *text) {
+    int err = buf_addf(text, "%s%s%s # ", k->public.text, roles ? " " : "", roles ? roles : "");
+    if (!err)
+        err = add_host(text);
+    return err ? err : buf_add_byte(text, '\n');
+}
+
+static bool exists(const char *path) {
+    struct stat st;
+    return lstat(path, &st) == 0;
+}
+
+static int make(const char *path, const char *roles, const struct passwd *owner) {
+    struct key_pair pair;
+    struct buf public_path = BUF_INIT, secret = BUF_INIT, public = BUF_INIT;
+    int err = buf_reserve(&secret, 1024); /* not moved while it grows: nothing of it stays behind */
+    if (!err)
+        err = buf_addf(&public_path, "%s.pub", path);
+    if (!err && exists(public_path.data)) {
+        errno = EEXIST;
+        err = say_failed(public_path.data);
+    }
+    if (!err)
+        err = key_pair_generate(&pair);
+    if (!err)
+        err = secret_text(&pair, &secret);
+    if (!err)
+        err = public_text(&pair, roles, &public);
+    if (!err)
+        err = create(path, &(struct file_kind){0600, owner}, buf_slice(&secret));
+    if (!err) {
+        err = create(public_path.data, &(struct file_kind){0644, NULL}, buf_slice(&public));
+        if (err)
+            unlink(path); /* made just now */
+    }
+    if (secret.data)
+        explicit_bzero(secret.data, secret.cap);
+    explicit_bzero(&pair, sizeof pair);
+    buf_release(&secret);
+    buf_release(&public);
+    buf_release(&public_path);
+    return err;
+}
+
+/* ---- the command ---- */
+
+static int check(const struct text_list *arguments, const char *roles) {
+    const char *what;
+    if (arguments->count != 1 || !arguments->items[0][0]) {
+        log_error("keygen: %s; see 'chunklift keygen --help'",
+                  arguments->count > 1 ? "one FILE at a time" : "which FILE?");
+        return ERR_USAGE;
+    }
+    if (roles && !trust_roles_parse(slice_of(roles), &what)) {
+        log_error("--roles %s: %s", roles, what);
+        return ERR_USAGE;
+    }
+    return 0;
+}
+
+/* *owner: NULL without --owner. */
+static int find_owner(const char *name, const struct passwd **owner) {
+    *owner = name ? getpwnam(name) : NULL;
+    if (!name || *owner)
+        return 0;
+    log_error("--owner %s: there is no such user; make it first, for example with useradd", name);
+    return ERR_USAGE;
+}
+
+int keygen_command(int argc, char **argv) {
+    const char *roles = NULL, *owner_name = NULL;
+    const struct passwd *owner = NULL;
+    bool quiet = false, help = false, version = false;
+    struct text_list arguments;
+    const struct option_spec specs[] = {
+        {"roles", 0, OPTION_TEXT, &roles, "ROLES",
+         "write them into FILE.pub: producer, uploader, reader, operator, consumer"},
+        {"owner", 0, OPTION_TEXT, &owner_name, "USER",
+         "give FILE to this user (needs root); a service runs as that user"},
+        {"quiet", 'q', OPTION_FLAG, &quiet, NULL, "nothing but errors"},
+        {"help", 'h', OPTION_FLAG, &help, NULL, "this text"},
+        {"version", 0, OPTION_FLAG, &version, NULL, "the version"},
+        {0},
+    };
+    int err = options_parse("keygen", specs, argc, argv, &arguments);
+    if (err)
+        return 2;
+    if (help)
+        options_help(stdout, USAGE, ABOUT, specs);
+    else if (version)
+        puts("chunklift " CHUNKLIFT_VERSION);
+    else if (!(err = check(&arguments, roles)) && !(err = find_owner(owner_name, &owner)) &&
+             !(err = make(arguments.items[0], roles, owner)) && !quiet)
+        log_info("%s stays here; %s.pub, %s, goes into the --trust file of those who trust this host",
+                 arguments.items[0], arguments.items[0], roles ? "one line" : "with the roles added after the key");
+    if (err == ERR_NOMEM)
+        log_error("out of memory");
+    text_list_release(&arguments);
+    return err == 0 ? 0 : err == ERR_USAGE ? 2 : 3;
+}

@@ -1,0 +1,72 @@
+#include "producer/cli/producer_options.h"
+#include "pure/geometry.h"
+#include "system/dirs.h"
+#include "system/log.h"
+#include <stdio.h>
+#include <string.h>
+
+const char *const on_change_names[] = {"fail", "restart", NULL};
+
+static int refuse(const struct command_text *text, const char *option, const char *why) {
+    log_error("%s: %s; see 'chunklift %s --help'", option, why, text->name);
+    return ERR_USAGE;
+}
+
+static int check_keys(const struct producer_options *o) {
+    int err = keys_setup(&o->keys, TRUST_UPLOADER);
+    if (!err && o->config.jobs_endpoint)
+        err = keys_check("--jobs", o->config.jobs_endpoint, 0);
+    if (!err && o->config.data_endpoint)
+        err = keys_check("--data", o->config.data_endpoint, 0);
+    if (!err && o->config.consumer)
+        err = keys_check("--consumer", o->config.consumer, TRUST_CONSUMER);
+    return err;
+}
+
+static int check(const struct producer_options *o, const struct command_text *text) {
+    if (o->arguments.count < 2)
+        return refuse(text, text->name, o->arguments.count == 0 ? "SRC and DEST are missing" : "DEST is missing");
+    return check_keys(o);
+}
+
+/* What was parsed, put where the producer looks for it. */
+static int settle(struct producer_options *o) {
+    int err = o->journal_argument ? buf_add_text(&o->journal, o->journal_argument) : default_journal_dir(&o->journal);
+    if (err)
+        return err;
+    o->config.sources = o->arguments.items;
+    o->config.source_count = o->arguments.count - 1;
+    o->config.dest = o->arguments.items[o->arguments.count - 1];
+    o->config.on_change = o->on_change ? ON_CHANGE_RESTART : ON_CHANGE_FAIL;
+    o->config.integrity = integrity_from_name(slice_of(integrity_wishes[o->integrity]));
+    if (!o->config.integrity && o->content_md5)
+        o->config.integrity = INTEGRITY_MD5;
+    o->config.journal_dir = o->journal.data;
+    o->config.resize = o->config.chunk_size != 0;
+    if (o->config.chunk_size == 0)
+        o->config.chunk_size = CHUNK_SIZE_DEFAULT;
+    return 0;
+}
+
+int producer_options_parse(struct producer_options *o, const struct command_text *text, const struct option_spec *specs,
+                           int argc, char **argv) {
+    int err = options_parse(text->name, specs, argc, argv, &o->arguments);
+    if (err == 0 && o->help) {
+        options_help(stdout, text->usage, text->about, specs);
+        return 0;
+    }
+    if (err == 0 && o->version) {
+        puts("chunklift " CHUNKLIFT_VERSION);
+        return 0;
+    }
+    if (err == 0)
+        err = check(o, text);
+    if (err == 0)
+        err = settle(o);
+    return err == 0 ? -1 : err == ERR_USAGE ? 2 : 3;
+}
+
+void producer_options_release(struct producer_options *o) {
+    text_list_release(&o->arguments);
+    buf_release(&o->journal);
+}

@@ -1,0 +1,63 @@
+#include "producer/cli/reader_options.h"
+
+#include "journal/files.h"
+#include "system/dirs.h"
+#include "system/log.h"
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+int reader_options_parse(struct reader_options *o, const char *command, const char *usage, const char *about,
+                         const struct option_spec *specs, int argc, char **argv) {
+    int err = options_parse(command, specs, argc, argv, &o->arguments);
+    if (err)
+        return err;
+    if (o->help) {
+        options_help(stdout, usage, about, specs);
+        return ERR_AGAIN;
+    }
+    if (o->version) {
+        printf("chunklift %s\n", CHUNKLIFT_VERSION);
+        return ERR_AGAIN;
+    }
+    log_setup("chunklift", o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : LOG_INFO, false);
+    err = keys_setup(&o->keys, 0);
+    if (err || !o->consumer)
+        return err;
+    if (o->journal) {
+        log_error("--journal and --consumer: use one of them");
+        return ERR_USAGE;
+    }
+    if (strncmp(o->consumer, "tcp://", 6) != 0 && strncmp(o->consumer, "ipc://", 6) != 0) {
+        log_error("--consumer %s: not an endpoint; use for example tcp://host:7701", o->consumer);
+        return ERR_USAGE;
+    }
+    return keys_check("--consumer", o->consumer, TRUST_CONSUMER);
+}
+
+static bool has_journal(const char *path) {
+    DIR *d = opendir(path);
+    bool found = false;
+    struct dirent *entry;
+    while (d && !found && (entry = readdir(d)))
+        found = journal_file_name_is_valid(entry->d_name);
+    if (d)
+        closedir(d);
+    return found;
+}
+
+int reader_options_dir(struct reader_options *o, bool last_is_dir) {
+    buf_clear(&o->dir);
+    if (o->journal)
+        return buf_add_text(&o->dir, o->journal);
+    const char *last = o->arguments.count ? o->arguments.items[o->arguments.count - 1] : NULL;
+    if (!last || (!last_is_dir && !has_journal(last)))
+        return default_journal_dir(&o->dir);
+    o->arguments.count--;
+    return buf_add_text(&o->dir, last);
+}
+
+void reader_options_release(struct reader_options *o) {
+    text_list_release(&o->arguments);
+    buf_release(&o->dir);
+}

@@ -1,0 +1,136 @@
+#include "producer/cli/set_command.h"
+
+#include "producer/cli/ask.h"
+#include "producer/cli/reader_options.h"
+#include "pure/units.h"
+#include "system/dirs.h"
+#include "system/json_line.h"
+#include "system/log.h"
+#include "system/output.h"
+#include "system/resolve.h"
+#include "system/signals.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+#define ANSWER_MS 3000
+#define NOT_GIVEN UINT64_MAX
+
+/* ---- what is shown ---- */
+
+static void print_number(const char *name, uint32_t value, const char *unset, uint32_t now, const char *of) {
+    if (value)
+        printf("%-10s %" PRIu32, name, value);
+    else
+        printf("%-10s %s", name, unset);
+    printf(" (%" PRIu32 " %s)\n", now, of);
+}
+
+static int show_text(const struct msg_settings *s) {
+    char rate[UNITS_TEXT_SIZE] = "none";
+    if (s->bwlimit)
+        format_rate((double)s->bwlimit, rate);
+    print_number("uploaders", s->local_uploaders, "as each cp was started", s->uploaders, "run in the fleet");
+    print_number("slots", s->slots, "as each uploader was started", s->fleet_slots, "in the fleet");
+    printf("%-10s %s\n", "bwlimit", rate);
+    return output_check();
+}
+
+static int show_json(const struct msg_settings *s) {
+    struct json_line l;
+    json_line_begin(&l, "settings");
+    json_line_number(&l, "uploaders", s->local_uploaders);
+    json_line_number(&l, "slots", s->slots);
+    json_line_number(&l, "bwlimit", s->bwlimit);
+    json_line_number(&l, "fleet_uploaders", s->uploaders);
+    json_line_number(&l, "fleet_slots", s->fleet_slots);
+    int err = json_line_end(&l);
+    return err ? err : output_check();
+}
+
+/* ---- the conversation ---- */
+
+/* To set something twice does no harm. */
+static int with_consumer(const char *endpoint, const struct msg_set *wish, bool json) {
+    struct session *session = NULL;
+    struct msg question = {.type = MSG_SET, .set = *wish}, *answer;
+    int err = questions_open(&session, endpoint);
+    if (!err)
+        err = question_ask(session, &question, MSG_SETTINGS, ANSWER_MS, &answer);
+    if (!err)
+        err = json ? show_json(&answer->settings) : show_text(&answer->settings);
+    if (!err && answer->settings.error.len) {
+        log_error("not changed, for it cannot be written down beside the journal: %.*s",
+                  (int)answer->settings.error.len, answer->settings.error.ptr);
+        err = ERR_IO;
+    }
+    questions_close(&session);
+    return err;
+}
+
+static int of_dir(const char *dir, const struct msg_set *wish, bool json) {
+    struct consumer_file f;
+    int err = consumer_file_read(dir, &f);
+    if (!err)
+        err = with_consumer(f.endpoint, wish, json);
+    if (err == ERR_UNREACHABLE || err == ERR_NOT_FOUND || err == ERR_INVALID)
+        log_error("%s: no consumer serves this journal now; start 'chunklift cp' or 'chunklift consumer' first", dir);
+    consumer_file_release(&f);
+    return err;
+}
+
+static int of_endpoint(const char *endpoint, const struct msg_set *wish, bool json) {
+    char reason[RESOLVE_REASON_SIZE];
+    int err = with_consumer(endpoint, wish, json);
+    if (err == ERR_UNREACHABLE)
+        log_error("%s: %s", endpoint,
+                  resolve_reason(endpoint, "no consumer answers there; is it running?", reason, sizeof reason));
+    return err;
+}
+
+/* ---- options ---- */
+
+static uint32_t given(uint64_t value, enum set_flags flag, struct msg_set *wish) {
+    if (value == NOT_GIVEN)
+        return 0;
+    wish->flags |= flag;
+    return (uint32_t)value;
+}
+
+int set_command(int argc, char **argv) {
+    struct reader_options o = {0};
+    struct msg_set wish = {0};
+    uint64_t uploaders = NOT_GIVEN, slots = NOT_GIVEN, bwlimit = NOT_GIVEN;
+    const struct option_spec specs[] = {
+        {"uploaders", 0, OPTION_COUNT, &uploaders, "N", "uploader processes of each running cp; 0: as it was started",
+         0, PROTO_UPLOADERS_MAX},
+        {"slots", 0, OPTION_COUNT, &slots, "N", "transfers at a time in each uploader; 0: as it was started", 0,
+         PROTO_SLOTS_MAX},
+        {"bwlimit", 0, OPTION_RATE, &bwlimit, "RATE",
+         "bytes a second of the whole fleet, 10MiB or 100MB for example; none: no limit"},
+        READER_OPTION_ROWS(&o)};
+    output_setup();
+    int err = reader_options_parse(&o, "set", "chunklift set [options]",
+                                   "Changes what runs, at once; without a change it shows what is in force.", specs,
+                                   argc, argv);
+    if (!err && o.arguments.count) {
+        log_error("%s: unexpected argument; see 'chunklift set --help'", o.arguments.items[0]);
+        err = ERR_USAGE;
+    }
+    if (!err && !o.consumer)
+        err = reader_options_dir(&o, false);
+    if (!err)
+        err = signals_init(false);
+    wish.local_uploaders = given(uploaders, SET_UPLOADERS, &wish);
+    wish.slots = given(slots, SET_SLOTS, &wish);
+    if (bwlimit != NOT_GIVEN) {
+        wish.flags |= SET_BWLIMIT;
+        wish.bwlimit = bwlimit;
+    }
+    if (!err)
+        err = o.consumer ? of_endpoint(o.consumer, &wish, o.json) : of_dir(o.dir.data, &wish, o.json);
+    if (err == ERR_NOMEM)
+        log_error("out of memory");
+    reader_options_release(&o);
+    int status = output_status(err);
+    return status == 0 && signals_stop_signal() ? 128 + signals_stop_signal() : status;
+}

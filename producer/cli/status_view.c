@@ -1,0 +1,332 @@
+#include "producer/cli/status_view.h"
+
+#include "pure/text.h"
+#include "pure/units.h"
+#include "system/json_line.h"
+#include "system/output.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+#define OUTAGE_MS 2000 /* what fails for less is not shown */
+#define NAMED_MAX 10   /* uploads of a group that are shown with their names */
+#define EXAMPLES_MAX 2 /* the same of failed ones, for each reason */
+
+static const char *role_name(enum role role) {
+    return role == ROLE_PRODUCER ? "producer" : role == ROLE_UPLOADER ? "uploader" : "reader";
+}
+
+static int json_consumer(const struct msg_state *s) {
+    struct json_line l;
+    json_line_begin(&l, "consumer");
+    json_line_number(&l, "pid", s->pid);
+    json_line_number(&l, "epoch", s->epoch);
+    json_line_number(&l, "seq", s->head_seq);
+    json_line_text(&l, "head", s->head);
+    json_line_name(&l, "journal", s->journal_dir);
+    json_line_number(&l, "finished", s->finished);
+    return json_line_end(&l);
+}
+
+static int json_trouble(const struct worker_status *w, const struct trouble *t) {
+    struct json_line l;
+    json_line_begin(&l, "trouble");
+    json_line_text(&l, "worker", w->worker);
+    json_line_name(&l, "place", t->place);
+    json_line_text(&l, "class", slice_of(fail_class_name(t->klass)));
+    json_line_text(&l, "error", t->error);
+    json_line_number(&l, "since_ms", t->since_ms);
+    json_line_number(&l, "out_ms", t->out_ms);
+    return json_line_end(&l);
+}
+
+static int json_worker(const struct worker_status *w) {
+    struct json_line l;
+    json_line_begin(&l, role_name(w->role));
+    json_line_text(&l, "worker", w->worker);
+    if (w->role == ROLE_UPLOADER) {
+        json_line_number(&l, "slots", w->slots);
+        json_line_number(&l, "active", w->active);
+        json_line_number(&l, "free", w->free);
+        json_line_number(&l, "sent_bytes", w->sent_bytes);
+        json_line_number(&l, "rate", w->rate);
+        json_line_number(&l, "retries", w->retries);
+        json_line_number(&l, "bwlimit", w->bwlimit);
+        json_line_number(&l, "fetched_bytes", w->fetched_bytes);
+        if (w->outage_ms) {
+            json_line_text(&l, "outage", w->outage);
+            json_line_number(&l, "outage_ms", w->outage_ms);
+        }
+        if (w->integrity)
+            json_line_text(&l, "integrity", slice_of(integrity_name(w->integrity)));
+    }
+    json_line_number(&l, "silent_ms", w->silent_ms);
+    int err = json_line_end(&l);
+    for (size_t i = 0; !err && i < w->trouble_count; i++)
+        err = json_trouble(w, &w->troubles[i]);
+    return err;
+}
+
+static int json_limits(const struct msg_state *s) {
+    struct json_line l;
+    json_line_begin(&l, "settings");
+    json_line_number(&l, "uploaders", s->local_uploaders);
+    json_line_number(&l, "slots", s->slots);
+    json_line_number(&l, "bwlimit", s->bwlimit);
+    int err = json_line_end(&l);
+    for (size_t i = 0; !err && i < s->brake_count; i++) {
+        const struct brake_status *b = &s->brakes[i];
+        json_line_begin(&l, "brake");
+        json_line_text(&l, "endpoint", b->endpoint);
+        json_line_number(&l, "requests_per_1000s", b->rate_milli);
+        json_line_number(&l, "pause_ms", b->pause_ms);
+        json_line_number(&l, "refused", b->throttles);
+        json_line_number(&l, "since_ms", b->since_ms);
+        json_line_number(&l, "last_refused_ms", b->last_ms);
+        err = json_line_end(&l);
+    }
+    return err;
+}
+
+static int json_upload(const struct upload_status *u) {
+    struct json_line l;
+    json_line_begin(&l, "upload");
+    json_line_id(&l, "upload", &u->upload);
+    json_line_name(&l, "path", u->path);
+    json_line_name(&l, "dest", u->dest);
+    json_line_number(&l, "size", u->size);
+    json_line_number(&l, "done_bytes", u->done_bytes);
+    json_line_number(&l, "moving_bytes", u->moving_bytes);
+    json_line_number(&l, "chunks", u->chunks);
+    json_line_number(&l, "chunks_done", u->chunks_done);
+    json_line_number(&l, "leases", u->leases);
+    json_line_number(&l, "second", u->second);
+    if (u->klass) {
+        json_line_text(&l, "class", slice_of(fail_class_name(u->klass)));
+        json_line_text(&l, "error", u->error);
+    }
+    return json_line_end(&l);
+}
+
+static int print_printable(const char *before, struct slice text, const char *after) {
+    struct buf b = BUF_INIT;
+    int err = text_add_printable(&b, text);
+    if (!err)
+        printf("%s%s%s", before, b.len ? b.data : "", after);
+    buf_release(&b);
+    return err;
+}
+
+static int print_trouble(const struct trouble *t) {
+    int err = print_printable("           cannot serve ", t->place, ": ");
+    if (!err)
+        err = print_printable("", t->error, "");
+    printf(" (for %" PRIu64 " s", t->since_ms / 1000);
+    if (t->out_ms)
+        printf(", next trial in %" PRIu32 " s", t->out_ms / 1000 + 1);
+    puts(")");
+    return err;
+}
+
+/* An outage that is retried. */
+static int print_outage(const struct worker_status *w) {
+    char text[UNITS_TEXT_SIZE];
+    int err = print_printable("retrying  ", w->worker, ": ");
+    if (!err)
+        err = print_printable("", w->outage, "");
+    printf("; for %s\n", format_duration(w->outage_ms / 1000, text));
+    return err;
+}
+
+static int print_worker(const struct worker_status *w) {
+    char rate[UNITS_TEXT_SIZE], sent[UNITS_TEXT_SIZE], fetched[UNITS_TEXT_SIZE];
+    printf("%-9s ", role_name(w->role));
+    int err = print_printable("", w->worker, "");
+    if (w->role == ROLE_UPLOADER)
+        printf(": %" PRIu32 " of %" PRIu32 " slots busy, %s, %s sent, %" PRIu64 " retries", w->active, w->slots,
+               format_rate((double)w->rate, rate), format_size(w->sent_bytes, sent), w->retries);
+    if (w->role == ROLE_UPLOADER && w->bwlimit)
+        printf(", limited to %s", format_rate((double)w->bwlimit, rate));
+    if (w->fetched_bytes)
+        printf(", %s fetched from producers", format_size(w->fetched_bytes, fetched));
+    if (w->integrity)
+        printf(", integrity %s", integrity_name(w->integrity));
+    if (w->silent_ms >= 3000)
+        printf(", silent for %" PRIu64 " s", w->silent_ms / 1000);
+    putchar('\n');
+    for (size_t i = 0; !err && i < w->trouble_count; i++)
+        err = print_trouble(&w->troubles[i]);
+    return err || w->outage_ms < OUTAGE_MS ? err : print_outage(w);
+}
+
+static int print_brake(const struct brake_status *b) {
+    int err = print_printable("brake     ", b->endpoint, ": ");
+    double rate = (double)b->rate_milli / 1000;
+    printf("%.*f requests a second, for the store refused %" PRIu64 " in %" PRIu64 " s", rate < 10 ? 1 : 0, rate,
+           b->throttles, b->since_ms / 1000);
+    if (b->pause_ms)
+        printf("; it wants a pause of %" PRIu32 " s more", b->pause_ms / 1000 + 1);
+    putchar('\n');
+    return err;
+}
+
+static int print_limits(const struct msg_state *s) {
+    char rate[UNITS_TEXT_SIZE];
+    int err = 0;
+    if (s->local_uploaders || s->slots || s->bwlimit) {
+        printf("set      ");
+        if (s->local_uploaders)
+            printf(" uploaders %" PRIu32, s->local_uploaders);
+        if (s->slots)
+            printf(" slots %" PRIu32, s->slots);
+        if (s->bwlimit)
+            printf(" bwlimit %s", format_rate((double)s->bwlimit, rate));
+        putchar('\n');
+    }
+    for (size_t i = 0; !err && i < s->brake_count; i++)
+        err = print_brake(&s->brakes[i]);
+    return err;
+}
+
+int status_view_consumer(const struct msg_state *s, bool json, struct status_groups *g) {
+    int err = 0;
+    for (size_t i = 0; i < s->worker_count; i++)
+        g->rate += s->workers[i].rate;
+    if (json) {
+        err = json_consumer(s);
+    } else {
+        printf("consumer  pid %" PRIu64 ", epoch %" PRIu64 ", %" PRIu64 " uploads finished\n", s->pid, s->epoch,
+               s->finished);
+        err = print_printable("journal   ", s->journal_dir, "\n");
+        if (!err)
+            err = print_printable("head      ", s->head, "");
+        printf(", seq %" PRIu64 "\n", s->head_seq);
+    }
+    if (!err)
+        err = json ? json_limits(s) : print_limits(s);
+    for (size_t i = 0; !err && i < s->worker_count; i++)
+        if (s->workers[i].role != ROLE_READER)
+            err = json ? json_worker(&s->workers[i]) : print_worker(&s->workers[i]);
+    return err ? err : output_check();
+}
+
+static unsigned percent(uint64_t done, uint64_t size) {
+    return size ? (unsigned)((double)done * 100 / (double)size) : 0;
+}
+
+static int print_names(struct slice src, struct slice dest) {
+    int err = print_printable("  ", src, " → ");
+    return err ? err : print_printable("", dest, "\n");
+}
+
+static int print_upload(const struct upload_status *u, const char *word) {
+    char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE], moving[UNITS_TEXT_SIZE];
+    printf("%-9s %3u%%  %s of %s", word, percent(u->done_bytes, u->size), format_size(u->done_bytes, done),
+           format_size(u->size, size));
+    if (u->leases)
+        printf(", %s moving in %" PRIu32 " transfer%s", format_size(u->moving_bytes, moving), u->leases,
+               u->leases == 1 ? "" : "s");
+    if (u->second)
+        printf(" (%" PRIu32 " of them second ones, for slow chunks)", u->second);
+    int err = print_names(u->path, u->dest);
+    if (!err && u->klass)
+        err = print_printable("               ", u->error, "\n");
+    return err;
+}
+
+/* ---- groups ---- */
+
+static struct status_group *group_of(struct status_groups *g, const struct upload_status *u) {
+    return u->leases ? &g->moving : u->klass ? &g->failed[u->klass <= FAIL_NOBODY ? u->klass : 0] : &g->waiting;
+}
+
+static int view_upload(struct status_groups *g, const struct upload_status *u, const char *word) {
+    struct status_group *group = group_of(g, u);
+    bool named = group->count < (u->klass && !u->leases ? EXAMPLES_MAX : NAMED_MAX);
+    group->count++;
+    group->size += u->size;
+    group->done_bytes += u->done_bytes;
+    return named ? print_upload(u, u->klass && !u->leases ? "failed" : word) : 0;
+}
+
+static void print_rest(const struct status_group *group, uint64_t named, const char *word, const char *why) {
+    char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE];
+    if (group->count <= named)
+        return;
+    printf("%-9s %" PRIu64 " uploads in all%s%s", word, group->count, why[0] ? ": " : "", why);
+    if (group->size) /* a `fail` line of the journal does not say it */
+        printf(", %s of %s", format_size(group->done_bytes, done), format_size(group->size, size));
+    putchar('\n');
+}
+
+/* What is left of the uploads that can go on, at the rate of now. */
+static void print_eta(const struct status_groups *g) {
+    char left[UNITS_TEXT_SIZE], rate[UNITS_TEXT_SIZE], eta[UNITS_TEXT_SIZE];
+    uint64_t bytes = g->moving.size - g->moving.done_bytes + g->waiting.size - g->waiting.done_bytes;
+    if (g->rate && bytes)
+        printf("left      %s at %s, ETA %s\n", format_size(bytes, left), format_rate((double)g->rate, rate),
+               format_duration(bytes / g->rate, eta));
+}
+
+int status_view_groups(const struct status_groups *g) {
+    print_rest(&g->moving, NAMED_MAX, "moving", "");
+    print_rest(&g->waiting, NAMED_MAX, "waiting", "");
+    for (enum fail_class c = FAIL_NONE; c <= FAIL_NOBODY; c++)
+        print_rest(&g->failed[c], EXAMPLES_MAX, "failed", fail_class_name(c));
+    print_eta(g);
+    return output_check();
+}
+
+int status_view_uploads(const struct msg_state *s, bool json, struct status_groups *g) {
+    int err = 0;
+    for (size_t i = 0; !err && i < s->upload_count; i++)
+        err = json ? json_upload(&s->uploads[i]) : view_upload(g, &s->uploads[i], "upload");
+    return err ? err : output_check();
+}
+
+static enum fail_class class_of(struct slice name) {
+    for (enum fail_class c = FAIL_NONE + 1; c <= FAIL_NOBODY; c++)
+        if (slice_equal(name, slice_of(fail_class_name(c))))
+            return c;
+    return FAIL_NONE;
+}
+
+int status_view_stored(const struct upload_summary *u, bool json, struct status_groups *g) {
+    bool failed = u->state == UPLOAD_FAILED;
+    struct upload_status now = {
+        .upload = u->id,
+        .path = u->src,
+        .dest = u->dest,
+        .size = u->size,
+        .done_bytes = u->done_bytes,
+        .chunks = u->geometry.chunks,
+        .chunks_done = u->chunks_done,
+        .klass = failed ? class_of(u->klass) : FAIL_NONE,
+        .error = failed ? u->error : slice_of(""),
+    };
+    int err = json ? json_upload(&now) : view_upload(g, &now, failed ? "failed" : "unfinished ");
+    return err ? err : output_check();
+}
+
+int status_view_totals(const struct journal_totals *t, const char *dir, bool json) {
+    int err;
+    if (json) {
+        struct json_line l;
+        json_line_begin(&l, "stored");
+        json_line_name(&l, "journal", slice_of(dir));
+        json_line_number(&l, "epoch", t->epoch);
+        json_line_number(&l, "seq", t->seq);
+        json_line_text(&l, "head", slice_of(t->head));
+        json_line_number(&l, "finished", t->finished);
+        json_line_number(&l, "unfinished", t->unfinished);
+        json_line_number(&l, "failed", t->failed);
+        err = json_line_end(&l);
+    } else {
+        printf("no consumer runs; %" PRIu64 " uploads finished, %" PRIu64 " unfinished, %" PRIu64 " failed",
+               t->finished, t->unfinished, t->failed);
+        if (t->unfinished)
+            printf(" (the same command again resumes)");
+        putchar('\n');
+        err = print_printable("journal   ", slice_of(dir), "\n");
+    }
+    return err ? err : output_check();
+}

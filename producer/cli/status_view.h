@@ -1,0 +1,29 @@
+/* How `chunklift status` looks: lines for people, or one JSON object a line. Everything goes to stdout. */
+#ifndef CHUNKLIFT_STATUS_VIEW_H
+#define CHUNKLIFT_STATUS_VIEW_H
+
+#include "producer/cli/journal/journal_summary.h"
+#include "pure/err.h"
+#include "pure/proto.h"
+#include <stdbool.h>
+
+/* Uploads of one kind. For people, the first ones are shown with their names and the others are counted. */
+struct status_group {
+    uint64_t count, size, done_bytes;
+};
+struct status_groups {
+    struct status_group moving, waiting, failed[FAIL_NOBODY + 1]; /* failed: by class */
+    uint64_t rate;                                                /* of all uploaders, bytes a second */
+};
+
+/* From the running consumer: its own line and its peers, once; then its uploads, page by page; then what was counted.
+ */
+int status_view_consumer(const struct msg_state *s, bool json, struct status_groups *g) MUST_CHECK;
+int status_view_uploads(const struct msg_state *s, bool json, struct status_groups *g) MUST_CHECK;
+int status_view_groups(const struct status_groups *g) MUST_CHECK;
+
+/* From disk, when no consumer runs: each unfinished upload, then status_view_groups, then the totals. */
+int status_view_stored(const struct upload_summary *u, bool json, struct status_groups *g) MUST_CHECK;
+int status_view_totals(const struct journal_totals *t, const char *dir, bool json) MUST_CHECK;
+
+#endif

@@ -1,0 +1,455 @@
+#include "producer/data/server.h"
+
+#include "producer/data/open_files.h"
+#include "producer/data/piece_pool.h"
+#include "pure/check.h"
+#include "pure/digest.h"
+#include "pure/list.h"
+#include "pure/proto.h"
+#include "runtime/unsent.h"
+#include "system/log.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BUCKETS 1024
+#define FETCHES_A_STEP 256u
+#define TURNS_A_STEP 128u /* of transfers: small files cost more than their bytes */
+#define BLOCKED_MS 5u     /* until there may be room in a connection again */
+#define TICK_MS 1000u
+#define SMALL_PIECE (UNSENT_SMALL - UNSENT_OVERHEAD - PIECE_HEAD_MAX)
+
+struct transfer {
+    struct list node; /* in active or parked */
+    struct transfer *next_in_bucket;
+    uint8_t peer[16];
+    uint8_t peer_len;
+    uint64_t number;
+    struct id128 upload;
+    uint64_t offset, length;
+    uint64_t position, credit; /* of the next byte; up to where */
+    bool ahead;                /* its checksum is still to be sent */
+    uint64_t ahead_position;
+    uint32_t ahead_crc;
+    uint64_t asked_ms, said_ms;
+};
+
+struct data {
+    struct endpoint *endpoint;
+    const struct files *files;
+    struct transfer *buckets[BUCKETS];
+    struct list active, parked; /* parked: out of credit */
+    size_t count;
+    struct data_files open;
+    struct pieces *pieces;
+    char *scratch; /* PROTO_PIECE_MAX */
+    struct frame frame;
+    struct buf head;
+    uint64_t ticked_ms;
+    /* of this step */
+    struct id128 journal, self;
+    uint64_t now_ms;
+    size_t served_bytes;
+};
+
+/* --- transfers --- */
+
+static struct transfer **bucket_of(struct data *d, const uint8_t *peer, size_t len, uint64_t number) {
+    uint64_t hash = number * UINT64_C(0x9e3779b97f4a7c15);
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ peer[i]) * UINT64_C(0x100000001b3);
+    return &d->buckets[(hash >> 20) % BUCKETS];
+}
+
+static struct transfer *find(struct data *d, const struct frame *f, uint64_t number) {
+    struct transfer *t = *bucket_of(d, f->peer, f->peer_len, number);
+    while (t && (t->number != number || t->peer_len != f->peer_len || memcmp(t->peer, f->peer, f->peer_len) != 0))
+        t = t->next_in_bucket;
+    return t;
+}
+
+static void transfer_remove(struct data *d, struct transfer *t) {
+    struct transfer **at = bucket_of(d, t->peer, t->peer_len, t->number);
+    while (*at != t)
+        at = &(*at)->next_in_bucket;
+    *at = t->next_in_bucket;
+    list_remove(&t->node);
+    free(t);
+    d->count--;
+}
+
+static void forget_oldest(struct data *d) {
+    struct list *from = list_is_empty(&d->parked) ? &d->active : &d->parked;
+    /* NOLINTNEXTLINE: the analyzer loses track of the list */
+    transfer_remove(d, list_entry(from->next, struct transfer, node));
+}
+
+static struct transfer *transfer_add(struct data *d, const struct frame *f, const struct msg *m) {
+    if (d->count >= DATA_TRANSFERS_MAX)
+        forget_oldest(d);
+    struct transfer *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL; /* it asks again */
+    const struct msg_fetch *q = &m->fetch;
+    *t = (struct transfer){.peer_len = f->peer_len,
+                           .number = m->number,
+                           .upload = q->upload,
+                           .offset = q->offset,
+                           .length = q->length,
+                           .position = q->position,
+                           .ahead = q->ahead,
+                           .said_ms = d->now_ms};
+    memcpy(t->peer, f->peer, f->peer_len);
+    struct transfer **bucket = bucket_of(d, t->peer, t->peer_len, t->number);
+    t->next_in_bucket = *bucket;
+    *bucket = t;
+    list_init(&t->node);
+    list_add(&d->active, &t->node);
+    d->count++;
+    return t;
+}
+
+static void move(struct transfer *t, struct list *list) {
+    list_remove(&t->node);
+    list_add(list, &t->node);
+}
+
+/* --- answers --- */
+
+static struct msg message_to(const struct data *d, const struct transfer *t, enum data_state state) {
+    return (struct msg){
+        .type = MSG_DATA, .journal = d->journal, .sender = d->self, .number = t->number, .data = {.state = state}};
+}
+
+/* One without bytes. ERR_AGAIN: no room for it now; ERR_NOT_FOUND: nobody is there. */
+static int say(struct data *d, struct transfer *t, const struct msg *m) {
+    buf_clear(&d->head);
+    int err = msg_encode(m, &d->head);
+    CHECK(err == 0 || err == ERR_NOMEM);
+    if (!err)
+        err = endpoint_send(d->endpoint, t->peer, t->peer_len, buf_slice(&d->head));
+    t->said_ms = d->now_ms;
+    return err;
+}
+
+static int say_waiting(struct data *d, struct transfer *t) {
+    struct msg m = message_to(d, t, DATA_WAITING);
+    m.data.position = t->ahead_position;
+    return say(d, t, &m);
+}
+
+/* What may happen to a transfer in its turn. */
+enum turn {
+    TURN_SERVED,
+    TURN_PARKED,  /* no credit: until it is asked about */
+    TURN_BLOCKED, /* its connection takes no more now */
+    TURN_OVER,
+};
+
+static enum turn turn_of(int err, enum turn good) {
+    return err == 0 ? good : err == ERR_AGAIN ? TURN_BLOCKED : TURN_OVER;
+}
+
+static enum turn end_with(struct data *d, struct transfer *t, enum data_state state, const char *why) {
+    struct msg m = message_to(d, t, state);
+    m.data.position = t->position;
+    m.data.why = slice_of(why);
+    return turn_of(say(d, t, &m), TURN_OVER);
+}
+
+static enum turn end_failed(struct data *d, struct transfer *t, int err, const char *why) {
+    return end_with(d, t, err == ERR_CHANGED ? DATA_CHANGED : DATA_UNREADABLE, why[0] ? why : err_text(err));
+}
+
+/* --- reading --- */
+
+/* All of it; ERR_CHANGED when the file is shorter. With why. */
+static int read_fully(const struct file *f, int fd, char *out, size_t len, uint64_t offset, char *why,
+                      size_t why_size) {
+    while (len > 0) {
+        ssize_t got = pread(fd, out, len, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            snprintf(why, why_size, "%s", strerror(errno));
+            return ERR_IO;
+        }
+        if (got == 0) {
+            fileid_explain_short(offset, f->id.size, why, why_size);
+            return ERR_CHANGED;
+        }
+        out += got;
+        len -= (size_t)got;
+        offset += (uint64_t)got;
+    }
+    return 0;
+}
+
+static enum turn end_unread(struct data *d, struct transfer *t, const struct file *f, int fd, int err,
+                            const char *why) {
+    char difference[160] = "";
+    int now = err == ERR_CHANGED ? data_file_check(f, fd, difference, sizeof difference) : err;
+    if (now == ERR_CHANGED)
+        return end_failed(d, t, now, difference);
+    return end_failed(d, t, ERR_IO, why); /* its size was never true */
+}
+
+/* Some more of the checksum that goes ahead; at the end it is sent. */
+static enum turn read_ahead(struct data *d, struct transfer *t, const struct file *f, int fd) {
+    uint64_t left = t->length - t->ahead_position;
+    size_t n = left < PROTO_PIECE_MAX ? (size_t)left : PROTO_PIECE_MAX;
+    char why[160] = "";
+    int err = read_fully(f, fd, d->scratch, n, t->offset + t->ahead_position, why, sizeof why);
+    if (err)
+        return end_unread(d, t, f, fd, err, why);
+    t->ahead_crc = crc32c_add(t->ahead_crc, d->scratch, n);
+    t->ahead_position += n;
+    d->served_bytes += n / 2; /* a look at memory, mostly */
+    if (n < left) {
+        if (d->now_ms >= t->said_ms + TICK_MS)
+            (void)!say_waiting(d, t);
+        return TURN_SERVED;
+    }
+    struct msg m = message_to(d, t, DATA_AHEAD);
+    m.data.crc = t->ahead_crc;
+    err = say(d, t, &m);
+    t->ahead = err == ERR_AGAIN; /* then only this is left to do */
+    return turn_of(err, TURN_SERVED);
+}
+
+/* --- bytes --- */
+
+static int send_piece(struct data *d, struct transfer *t, struct piece *piece, const struct msg *m) {
+    size_t len = m->data.bytes.len;
+    buf_clear(&d->head);
+    int err = msg_encode_data_head(m, &d->head);
+    if (err) {
+        piece_free(piece);
+        return err;
+    }
+    CHECK(d->head.len <= PIECE_HEAD_MAX);
+    char *start = piece_bytes(piece) - d->head.len;
+    memcpy(start, d->head.data, d->head.len);
+    struct loan loan = {.bytes = start, .len = d->head.len + len, .release = piece_free, .arg = piece};
+    return endpoint_lend(d->endpoint, t->peer, t->peer_len, &loan);
+}
+
+static enum turn send_bytes(struct data *d, struct transfer *t, const struct file *f, int fd, size_t n) {
+    char why[160] = "";
+    bool last = t->position + n == t->length;
+    struct piece *piece = piece_get(d->pieces, n);
+    if (!piece)
+        return TURN_BLOCKED;
+    int err = read_fully(f, fd, piece_bytes(piece), n, t->offset + t->position, why, sizeof why);
+    if (err) {
+        piece_free(piece);
+        return end_unread(d, t, f, fd, err, why);
+    }
+    if (last && (err = data_file_check(f, fd, why, sizeof why)) != 0) {
+        piece_free(piece);
+        return end_failed(d, t, err, why);
+    }
+    struct msg m = message_to(d, t, last ? DATA_UNCHANGED : DATA_BYTES);
+    m.data.position = t->position;
+    m.data.crc = crc32c_add(0, piece_bytes(piece), n);
+    m.data.bytes = slice_make(piece_bytes(piece), n);
+    err = send_piece(d, t, piece, &m);
+    if (err)
+        return turn_of(err, TURN_OVER);
+    t->position += n;
+    t->said_ms = d->now_ms;
+    d->served_bytes += n;
+    return last ? TURN_OVER : TURN_SERVED;
+}
+
+/* How many bytes can be sent in one message now; 0: none. */
+static size_t room_for(const struct data *d, const struct transfer *t) {
+    uint64_t most = t->credit - t->position;
+    size_t n = most < PROTO_PIECE_MAX ? (size_t)most : PROTO_PIECE_MAX;
+    if (endpoint_has_room(d->endpoint, t->peer, t->peer_len, n + PIECE_HEAD_MAX))
+        return n;
+    n = n < SMALL_PIECE ? n : SMALL_PIECE;
+    return endpoint_has_room(d->endpoint, t->peer, t->peer_len, n + PIECE_HEAD_MAX) ? n : 0;
+}
+
+static bool is_served(const struct file *f) {
+    return f && (f->state == FILE_CHUNKS || f->state == FILE_FINISH || f->state == FILE_PUT);
+}
+
+static enum turn serve(struct data *d, struct transfer *t) {
+    const struct file *f = files_find_planned(d->files, &t->upload);
+    char why[160] = "";
+    int fd;
+    if (!is_served(f) || t->length > f->id.size || t->offset > f->id.size - t->length)
+        return end_with(d, t, DATA_UNKNOWN, NULL);
+    bool done = t->position == t->length;
+    if (!done && !t->ahead && t->position >= t->credit)
+        return TURN_PARKED;
+    size_t n = done || t->ahead ? 0 : room_for(d, t);
+    if (!done && !t->ahead && n == 0)
+        return TURN_BLOCKED;
+    int err = data_files_get(&d->open, f, d->now_ms, &fd, why, sizeof why);
+    if (!err && done)
+        err = data_file_check(f, fd, why, sizeof why);
+    if (err)
+        return end_failed(d, t, err, why);
+    if (done)
+        return end_with(d, t, DATA_UNCHANGED, NULL);
+    return t->ahead ? read_ahead(d, t, f, fd) : send_bytes(d, t, f, fd, n);
+}
+
+/* Each in its turn, until enough is served or nobody can be served. True: some wait for room. */
+static bool serve_all(struct data *d, uint64_t *deadline_ms) {
+    const struct transfer *stuck = NULL; /* the first one blocked since something went */
+    d->served_bytes = 0;
+    for (unsigned turns = 0; !list_is_empty(&d->active);) {
+        if (turns == TURNS_A_STEP || d->served_bytes >= DATA_STEP_BYTES) {
+            *deadline_ms = d->now_ms; /* there is more */
+            return false;
+        }
+        struct transfer *t = list_entry(d->active.next, struct transfer, node);
+        if (t == stuck)
+            return true;
+        enum turn turn = serve(d, t);
+        turns += turn != TURN_BLOCKED;
+        stuck = turn == TURN_SERVED ? NULL : turn == TURN_BLOCKED && !stuck ? t : stuck;
+        if (turn == TURN_OVER)
+            transfer_remove(d, t);
+        else
+            move(t, turn == TURN_PARKED ? &d->parked : &d->active);
+    }
+    return false;
+}
+
+/* --- questions --- */
+
+static bool is_sound(const struct msg *m) {
+    const struct msg_fetch *q = &m->fetch;
+    return m->number != 0 && q->position <= q->length && q->credit <= q->length;
+}
+
+static void take_fetch(struct data *d, const struct msg *m) {
+    const struct msg_fetch *q = &m->fetch;
+    struct transfer *t = find(d, &d->frame, m->number);
+    bool same = t && id_equal(&t->upload, &q->upload) && t->offset == q->offset && t->length == q->length;
+    if (t && (q->cancel || !same)) {
+        transfer_remove(d, t);
+        t = NULL;
+    }
+    if (q->cancel)
+        return;
+    bool known = t != NULL;
+    if (!t && !(t = transfer_add(d, &d->frame, m)))
+        return;
+    bool more = q->credit > t->credit;
+    if (more)
+        t->credit = q->credit;
+    t->asked_ms = d->now_ms;
+    if (known && more)
+        move(t, &d->active);
+    else if (known)
+        (void)!say_waiting(d, t);
+}
+
+static int read_fetches(struct data *d, uint64_t *deadline_ms) {
+    for (unsigned i = 0; i < FETCHES_A_STEP; i++) {
+        struct msg m;
+        int err = endpoint_recv(d->endpoint, &d->frame);
+        if (err)
+            return err == ERR_AGAIN ? 0 : err;
+        if (d->frame.peer_len == 0 || d->frame.data.len > PROTO_FETCH_MAX || msg_decode(d->frame.data, &m))
+            continue;
+        if (m.type == MSG_FETCH && !id_is_zero(&d->journal) && id_equal(&m.journal, &d->journal) && is_sound(&m))
+            take_fetch(d, &m);
+        msg_release(&m);
+    }
+    *deadline_ms = d->now_ms;
+    return 0;
+}
+
+static void forget_idle(struct data *d, struct list *list) {
+    for (struct list *next, *n = list->next; n != list; n = next) {
+        next = n->next;
+        struct transfer *t = list_entry(n, struct transfer, node);
+        if (d->now_ms >= t->asked_ms + DATA_TRANSFER_IDLE_MS)
+            transfer_remove(d, t);
+    }
+}
+
+int data_step(struct data *d, const struct id128 *journal, const struct id128 *self, uint64_t now_ms,
+              uint64_t *deadline_ms) {
+    d->journal = *journal;
+    d->self = *self;
+    d->now_ms = now_ms;
+    int err = read_fetches(d, deadline_ms);
+    if (!err && serve_all(d, deadline_ms) && now_ms + BLOCKED_MS < *deadline_ms)
+        *deadline_ms = now_ms + BLOCKED_MS;
+    if (now_ms >= d->ticked_ms + TICK_MS) {
+        d->ticked_ms = now_ms;
+        data_files_tick(&d->open, now_ms);
+        forget_idle(d, &d->active);
+        forget_idle(d, &d->parked);
+    }
+    return err;
+}
+
+/* --- life --- */
+
+int data_new(struct data **out, const char *address, const struct files *files) {
+    *out = NULL;
+    struct data *d = calloc(1, sizeof *d);
+    if (!d)
+        return ERR_NOMEM;
+    d->files = files;
+    list_init(&d->active);
+    list_init(&d->parked);
+    data_files_init(&d->open);
+    int err = pieces_new(&d->pieces);
+    if (!err && !(d->scratch = malloc(PROTO_PIECE_MAX)))
+        err = ERR_NOMEM;
+    if (!err)
+        err = endpoint_open(&d->endpoint, ENDPOINT_DATA, address);
+    if (err)
+        data_destroy(&d);
+    *out = d;
+    return err;
+}
+
+void data_destroy(struct data **out) {
+    struct data *d = *out;
+    if (!d)
+        return;
+    while (d->count > 0)
+        forget_oldest(d);
+    data_files_release(&d->open);
+    frame_release(&d->frame);
+    endpoint_close(&d->endpoint);
+    pieces_destroy(&d->pieces);
+    buf_release(&d->head);
+    free(d->scratch);
+    free(d);
+    *out = NULL;
+}
+
+struct endpoint *data_endpoint(const struct data *d) {
+    return d->endpoint;
+}
+
+size_t data_transfers(const struct data *d) {
+    return d->count;
+}
+
+int data_address_beside(const char *jobs, struct buf *address) {
+    if (strncmp(jobs, "tcp://", 6) != 0)
+        return ERR_NOT_FOUND;
+    const char *colon = strrchr(jobs, ':');
+    if (strcmp(colon, ":*") == 0)
+        return buf_add_text(address, jobs);
+    char *end;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    if (end == colon + 1 || *end || port == 0 || port > 65535 - 2)
+        return ERR_INVALID;
+    return buf_addf(address, "%.*s:%lu", (int)(colon - jobs), jobs, port + 2);
+}

@@ -1,0 +1,108 @@
+#include "producer/show/json_events.h"
+#include "system/clock.h"
+#include "system/json_line.h"
+#include "system/output.h"
+
+static void begin(struct json_line *l, const char *event) {
+    json_line_begin(l, event);
+    json_line_time(l, "ts", clock_real_us());
+}
+
+/* Events are for programs that react while it runs: each leaves at once. */
+static void end(struct json_line *l) {
+    if (json_line_end(l) == 0)
+        output_event();
+}
+
+static void put_seconds(struct json_line *l, double seconds) {
+    if (l->err == 0)
+        l->err = buf_addf(&l->text, ",\"seconds\":%.3f", seconds);
+}
+
+static void put_file(struct json_line *l, const struct producer_file_view *file) {
+    json_line_name(l, "path", slice_of(file->path));
+    json_line_name(l, "dest", slice_of(file->dest));
+    if (!id_is_zero(&file->upload))
+        json_line_id(l, "upload", &file->upload);
+    json_line_number(l, "size", file->size);
+    json_line_number(l, "done_bytes", file->done_bytes);
+    json_line_number(l, "chunks", file->chunks);
+    json_line_number(l, "chunks_done", file->chunks_done);
+}
+
+void json_file_event(const char *event, const struct producer_file_view *file, double seconds) {
+    struct json_line l;
+    begin(&l, event);
+    put_file(&l, file);
+    if (file->verified && l.err == 0)
+        l.err = buf_add_text(&l.text, ",\"verified\":true");
+    if (file->resumed && l.err == 0)
+        l.err = buf_add_text(&l.text, ",\"resumed\":true");
+    if (seconds >= 0)
+        put_seconds(&l, seconds);
+    end(&l);
+}
+
+void json_chunk_event(const char *event, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
+                      struct slice worker) {
+    struct json_line l;
+    begin(&l, event);
+    put_file(&l, file);
+    json_line_number(&l, "chunk", chunk);
+    json_line_number(&l, "length", length);
+    json_line_text(&l, "worker", worker);
+    end(&l);
+}
+
+void json_failed_event(const char *path, const char *klass, const char *reason) {
+    struct json_line l;
+    begin(&l, "file_failed");
+    json_line_name(&l, "path", slice_of(path));
+    json_line_text(&l, "class", slice_of(klass));
+    json_line_text(&l, "error", slice_of(reason));
+    end(&l);
+}
+
+void json_skipped_event(const char *path, const char *what) {
+    struct json_line l;
+    begin(&l, "entry_skipped");
+    json_line_name(&l, "path", slice_of(path));
+    json_line_text(&l, "what", slice_of(what));
+    end(&l);
+}
+
+void json_notice_event(const char *text) {
+    struct json_line l;
+    begin(&l, "notice");
+    json_line_text(&l, "text", slice_of(text));
+    end(&l);
+}
+
+void json_counts_event(const char *event, const struct producer_counts *c, double seconds, int status, const char *dest,
+                       const char *journal_dir) {
+    struct json_line l;
+    begin(&l, event);
+    put_seconds(&l, seconds);
+    json_line_number(&l, "files", c->files_seen);
+    json_line_number(&l, "files_done", c->files_done);
+    json_line_number(&l, "files_failed", c->files_failed + c->source_errors);
+    json_line_number(&l, "files_skipped", c->files_skipped);
+    json_line_number(&l, "files_verified", c->files_verified);
+    json_line_number(&l, "links_skipped", c->links_skipped);
+    json_line_number(&l, "empty_dirs", c->empty_dirs);
+    json_line_number(&l, "other_skipped", c->other_skipped);
+    json_line_number(&l, "bytes", c->bytes_total);
+    json_line_number(&l, "bytes_done", c->bytes_done);
+    json_line_number(&l, "bytes_sent", c->bytes_sent_now);
+    json_line_number(&l, "bytes_moving", c->bytes_moving);
+    json_line_number(&l, "bytes_twice", c->bytes_again);
+    json_line_number(&l, "retries", c->retries);
+    json_line_number(&l, "uploaders", c->uploaders);
+    if (status >= 0)
+        json_line_number(&l, "status", (uint64_t)status);
+    if (dest)
+        json_line_name(&l, "dest", slice_of(dest));
+    if (journal_dir)
+        json_line_name(&l, "journal", slice_of(journal_dir));
+    end(&l);
+}

@@ -1,0 +1,233 @@
+#include "producer/show/progress.h"
+#include "pure/text.h"
+#include "pure/units.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#define TERMINAL_EVERY_MS 200
+#define PLAIN_EVERY_MS 5000
+#define RATE_SPAN_MS 6000
+#define COLUMNS_DEFAULT 80
+#define COLUMNS_MAX 160
+#define OUTAGE_MS 2000   /* what fails for less is not shown */
+#define FILE_LINE_MIN 52 /* columns: a name of 15 and the figures */
+
+void progress_init(struct progress *p, uint64_t now_ms) {
+    const char *term = getenv("TERM");
+    *p = (struct progress){.terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0};
+    p->drawn_ms = now_ms;
+    progress_sample(p, now_ms, 0);
+}
+
+uint64_t progress_due_ms(const struct progress *p) {
+    return p->drawn_ms + (p->terminal ? TERMINAL_EVERY_MS : PLAIN_EVERY_MS);
+}
+
+void progress_sample(struct progress *p, uint64_t now_ms, uint64_t bytes) {
+    p->samples[p->sample_next].ms = now_ms;
+    p->samples[p->sample_next].bytes = bytes;
+    p->sample_next = (p->sample_next + 1) % PROGRESS_SAMPLES;
+    if (p->sample_count < PROGRESS_SAMPLES)
+        p->sample_count++;
+}
+
+double progress_rate(const struct progress *p) {
+    if (p->sample_count < 2)
+        return 0;
+    size_t last = (p->sample_next + PROGRESS_SAMPLES - 1) % PROGRESS_SAMPLES, first = last;
+    for (size_t i = 1; i < p->sample_count; i++) {
+        size_t at = (last + PROGRESS_SAMPLES - i) % PROGRESS_SAMPLES;
+        if (p->samples[last].ms - p->samples[at].ms > RATE_SPAN_MS)
+            break;
+        first = at;
+    }
+    uint64_t ms = p->samples[last].ms - p->samples[first].ms;
+    if (ms == 0 || p->samples[last].bytes < p->samples[first].bytes)
+        return 0;
+    return (double)(p->samples[last].bytes - p->samples[first].bytes) * 1000 / (double)ms;
+}
+
+uint64_t progress_eta_s(const struct producer_counts *c, double rate) {
+    uint64_t there = c->bytes_done + c->bytes_moving;
+    if (c->walking || rate < 1)
+        return UINT64_MAX;
+    return there >= c->bytes_total ? 0 : (uint64_t)((double)(c->bytes_total - there) / rate + 0.5);
+}
+
+static int terminal_columns(void) {
+    struct winsize w;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_col == 0)
+        return COLUMNS_DEFAULT;
+    return w.ws_col > COLUMNS_MAX ? COLUMNS_MAX : w.ws_col;
+}
+
+static int percent(uint64_t part, uint64_t whole) {
+    return whole == 0 ? 100 : part >= whole ? 100 : (int)((double)part * 100 / (double)whole);
+}
+
+/* Columns of the character at text, and its length in bytes. The locale may be C: then every character counts as one
+ * column. */
+static int character_columns(const char *text, size_t left, size_t *bytes) {
+    wchar_t wide;
+    mbstate_t state = {0};
+    size_t n = mbrtowc(&wide, text, left, &state);
+    if (n == (size_t)-1 || n == (size_t)-2 || n == 0) {
+        *bytes = 1;
+        while (*bytes < left && ((unsigned char)text[*bytes] & 0xc0) == 0x80)
+            (*bytes)++;
+        return 1;
+    }
+    *bytes = n;
+    int columns = wcwidth(wide);
+    return columns < 0 ? 1 : columns;
+}
+
+static int text_columns(const char *text, size_t len) {
+    int columns = 0;
+    for (size_t at = 0, n; at < len; at += n)
+        columns += character_columns(text + at, len - at, &n);
+    return columns;
+}
+
+/* The name's end, at most `room` columns, padded to them; "…" stands for what was left out. */
+static int add_name(struct buf *out, const char *name, int room) {
+    struct buf shown = BUF_INIT;
+    int err = text_add_printable(&shown, slice_of(name));
+    if (err == 0) {
+        const char *at = shown.data ? shown.data : "";
+        size_t left = shown.len, n;
+        int columns = text_columns(at, left);
+        bool cut = columns > room;
+        while (columns > room - (cut ? 1 : 0) && left > 0) {
+            columns -= character_columns(at, left, &n);
+            at += n, left -= n;
+        }
+        err = buf_addf(out, "%s%.*s%*s", cut ? "…" : "", (int)left, at, room - columns - (cut ? 1 : 0), "");
+    }
+    buf_release(&shown);
+    return err;
+}
+
+static int add_file_line(struct buf *out, const struct producer_file_view *f, int columns) {
+    char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE];
+    int room = columns - 36 > 12 ? columns - 36 : 12;
+    int err = add_name(out, f->path, room);
+    if (err == 0)
+        err = buf_addf(out, " %10s of %10s %3d%%\n", format_size(f->done_bytes, done), format_size(f->size, size),
+                       percent(f->done_bytes, f->size));
+    return err;
+}
+
+static int add_total_line(struct buf *out, const struct progress *p, const struct producer_counts *c) {
+    char done[UNITS_TEXT_SIZE], total[UNITS_TEXT_SIZE], rate_text[UNITS_TEXT_SIZE], eta_text[UNITS_TEXT_SIZE] = "--:--";
+    double rate = progress_rate(p);
+    uint64_t eta = progress_eta_s(c, rate);
+    if (eta != UINT64_MAX)
+        format_duration(eta, eta_text);
+    int err =
+        buf_addf(out, "%s of %s%s %d%%, %s, ETA %s, %" PRIu64 " of %" PRIu64 "%s files, %u uploader%s",
+                 format_size(c->bytes_done, done), format_size(c->bytes_total, total), c->walking ? "+" : "",
+                 percent(c->bytes_done, c->bytes_total), format_rate(rate, rate_text), eta_text, c->files_done,
+                 c->files_seen - c->files_skipped, c->walking ? "+" : "", c->uploaders, c->uploaders == 1 ? "" : "s");
+    if (err == 0 && c->files_skipped > 0)
+        err = buf_addf(out, ", %" PRIu64 " skipped", c->files_skipped);
+    if (err == 0 && c->files_failed + c->source_errors > 0)
+        err = buf_addf(out, ", %" PRIu64 " failed", c->files_failed + c->source_errors);
+    if (err == 0 && c->retries > 0)
+        err = buf_addf(out, ", %" PRIu64 " retr%s", c->retries, c->retries == 1 ? "y" : "ies");
+    if (err == 0 && !c->connected)
+        err = buf_add_text(out, ", waiting for the journal consumer");
+    return err;
+}
+
+/* An outage that is retried. */
+static int add_outage_line(struct buf *out, const struct producer_counts *c) {
+    char text[UNITS_TEXT_SIZE];
+    int err = text_add_printable(out, slice_of(c->outage));
+    return err ? err
+               : buf_addf(out, "; retried for %s (%" PRIu32 " of %" PRIu32 " uploader%s)\n",
+                          format_duration(c->outage_ms / 1000, text), c->outage_uploaders, c->uploaders,
+                          c->uploaders == 1 ? "" : "s");
+}
+
+static bool has_outage(const struct producer_counts *c) {
+    return c->outage_ms >= OUTAGE_MS && c->outage[0];
+}
+
+static void write_all(const struct buf *out) {
+    size_t at = 0;
+    while (at < out->len) {
+        ssize_t n = write(STDERR_FILENO, out->data + at, out->len - at);
+        if (n <= 0)
+            return; /* a display; nothing depends on it */
+        at += (size_t)n;
+    }
+}
+
+void progress_erase(struct progress *p) {
+    struct buf out = BUF_INIT;
+    if (p->lines == 0)
+        return;
+    int err = buf_add_text(&out, "\r");
+    for (int i = 1; i < p->lines && err == 0; i++)
+        err = buf_add_text(&out, "\033[K\033[A");
+    if (err == 0 && buf_add_text(&out, "\033[K") == 0)
+        write_all(&out);
+    p->lines = 0;
+    buf_release(&out);
+}
+
+/* Keeps a line from wrapping: what does not fit is cut (the total line is plain ASCII). */
+static void cut_line(struct buf *out, size_t start, int columns) {
+    if (out->len - start > (size_t)columns - 1)
+        out->len = start + (size_t)columns - 1;
+}
+
+/* The same for text of any characters, which ends with a newline. */
+static int cut_text_line(struct buf *out, size_t start, int columns) {
+    size_t at = start, n;
+    int used = 0;
+    while (at + 1 < out->len) {
+        used += character_columns(out->data + at, out->len - at, &n);
+        if (used > columns)
+            break;
+        at += n;
+    }
+    out->len = at;
+    return buf_add_byte(out, '\n');
+}
+
+void progress_draw(struct progress *p, const struct producer_counts *c, const struct producer_file_view *files,
+                   size_t count, uint64_t now_ms) {
+    struct buf out = BUF_INIT;
+    int err = 0, columns = terminal_columns(), lines = 1;
+    bool wide = columns >= FILE_LINE_MIN; /* narrower ones show the total alone */
+    progress_sample(p, now_ms, c->bytes_sent_now + c->bytes_moving);
+    p->drawn_ms = now_ms;
+    progress_erase(p);
+    for (size_t i = 0; p->terminal && wide && i < count && i < PROGRESS_FILES && err == 0; i++, lines++)
+        err = add_file_line(&out, &files[i], columns - 1);
+    size_t outage = out.len;
+    if (err == 0 && has_outage(c)) {
+        err = add_outage_line(&out, c);
+        lines++;
+        if (p->terminal && err == 0)
+            err = cut_text_line(&out, outage, columns - 1);
+    }
+    size_t total = out.len;
+    if (err == 0)
+        err = add_total_line(&out, p, c);
+    if (p->terminal)
+        cut_line(&out, total, columns);
+    else if (err == 0)
+        err = buf_add_byte(&out, '\n');
+    if (err == 0)
+        write_all(&out);
+    p->lines = p->terminal && err == 0 ? lines : 0;
+    buf_release(&out);
+}

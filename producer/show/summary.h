@@ -1,0 +1,12 @@
+/* The last lines of a run, for people: files, bytes, seconds, rate, bytes sent twice, what was skipped, the
+ * destination, where the journal is. */
+#ifndef CHUNKLIFT_SUMMARY_H
+#define CHUNKLIFT_SUMMARY_H
+
+#include "producer/producer_events.h"
+#include <stdio.h>
+
+void summary_print(FILE *out, const struct producer_counts *counts, double seconds, const char *dest,
+                   const char *journal_dir);
+
+#endif

@@ -1,0 +1,248 @@
+/*
+ * How many uploaders run, changed while they run. The supervisor looks for its programs beside its own, so each test
+ * runs in a copy of this program in ./bin, where chunklift-uploader is a shell script that takes a while to leave.
+ */
+#include "unit.h"
+
+#include "producer/cli/supervise.h"
+#include "system/clock.h"
+#include "system/log.h"
+#include "system/signals.h"
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PATIENCE_MS 20000
+
+static const char script[] = "#!/bin/sh\n"
+                             "case \"$*\" in *--check-only*) exit 0;; esac\n"
+                             "left=-1\n"
+                             "trap 'left=8; echo $$ >>told' TERM\n"
+                             "echo $$ >>started\n"
+                             "while [ $left -ne 0 ]; do sleep 0.05; left=$((left - 1)); done\n";
+
+static struct supervisor *s;
+
+static void until(size_t alive) {
+    uint64_t end_ms = clock_ms() + PATIENCE_MS;
+    for (;;) {
+        uint64_t now = clock_ms(), deadline = now + 20;
+        assert_int_equal(supervisor_step(s, true, now, &deadline), 0);
+        if (supervisor_uploaders(s) == alive)
+            return;
+        if (now > end_ms)
+            fail_msg("%zu uploaders, not %zu", supervisor_uploaders(s), alive);
+        poll(NULL, 0, 5);
+    }
+}
+
+/* The pids in a file: of all that were ever started, or told to leave. */
+static size_t noted(const char *file, pid_t pids[64]) {
+    size_t count = 0;
+    long pid;
+    FILE *f = fopen(file, "r");
+    while (f && count < 64 && fscanf(f, "%ld", &pid) == 1) /* NOLINT: our own script wrote it */
+        pids[count++] = (pid_t)pid;
+    if (f)
+        fclose(f);
+    return count;
+}
+
+static size_t started(pid_t pids[64]) {
+    return noted("started", pids);
+}
+
+static size_t until_started(size_t count, pid_t pids[64]) {
+    uint64_t end_ms = clock_ms() + PATIENCE_MS;
+    while (started(pids) < count) {
+        assert_true(clock_ms() < end_ms);
+        poll(NULL, 0, 5);
+    }
+    return started(pids);
+}
+
+static void begin(uint64_t uploaders) {
+    struct supervise_options o = {.journal_dir = ".",
+                                  .consumer = "ipc:///nowhere",
+                                  .uploaders = uploaders,
+                                  .slots = 1,
+                                  .jobs = "ipc:///nowhere",
+                                  .allow = "file:///nowhere/"};
+    log_setup("test", LOG_ERROR, false);
+    assert_int_equal(signals_init(true), 0);
+    assert_int_equal(supervisor_new(&s, &o), 0);
+}
+
+static void end(void) {
+    supervisor_kill(s);
+    assert_int_equal(supervisor_stop(s), 0);
+    supervisor_destroy(&s);
+}
+
+static void more_and_fewer(void) {
+    pid_t pids[64];
+    begin(2);
+    until(2);
+    assert_int_equal(until_started(2, pids), 2);
+    supervisor_set_uploaders(s, 5);
+    until(5);
+    assert_int_equal(until_started(5, pids), 5);
+    supervisor_set_uploaders(s, 1);
+    until(1);
+    assert_true(kill(pids[0], 0) == 0 || kill(pids[1], 0) == 0); /* who came last leaves first */
+    supervisor_set_uploaders(s, 0);                              /* as it was started */
+    until(2);
+    assert_int_equal(until_started(6, pids), 6); /* and nobody was started in place of one that was to leave */
+    end();
+}
+
+static void more_while_some_leave(void) {
+    pid_t pids[64];
+    begin(4);
+    until(4);
+    until_started(4, pids);
+    supervisor_set_uploaders(s, 1);
+    supervisor_set_uploaders(s, 3); /* the three are leaving still */
+    until(3);
+    assert_int_equal(until_started(6, pids), 6);
+    end();
+}
+
+static void one_that_dies_comes_again(void) {
+    pid_t pids[64];
+    begin(1);
+    supervisor_set_uploaders(s, 2);
+    until(2);
+    until_started(2, pids);
+    assert_int_equal(kill(pids[1], SIGKILL), 0);
+    until(1);
+    until(2);
+    assert_int_equal(until_started(3, pids), 3);
+    end();
+}
+
+/* The second signal would cut off what those that leave have in hand. */
+static void draining_leaves_the_leaving_alone(void) {
+    pid_t pids[64];
+    begin(2);
+    until(2);
+    until_started(2, pids);
+    supervisor_set_uploaders(s, 1);
+    for (uint64_t end_ms = clock_ms() + PATIENCE_MS; noted("told", pids) < 1; poll(NULL, 0, 5))
+        assert_true(clock_ms() < end_ms);
+    supervisor_drain(s);
+    supervisor_set_uploaders(s, 5); /* nobody is started any more */
+    until(0);
+    assert_int_equal(started(pids), 2);
+    assert_int_equal(noted("told", pids), 2); /* each once */
+    end();
+}
+
+/* A process whose end its parent cannot see, as one that hangs in the kernel: another process traces it and looks away.
+ * false: tracing is not allowed here. */
+static bool hold_on_to(pid_t victim, pid_t *tracer) {
+    int fds[2];
+    char answer = 0;
+    assert_int_equal(pipe(fds), 0);
+    *tracer = fork();
+    if (*tracer == 0) {
+        bool held = ptrace(PTRACE_SEIZE, victim, NULL, NULL) == 0;
+        (void)!write(fds[1], held ? "y" : "n", 1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(fds[0], &answer, 1), 1);
+    close(fds[0]);
+    close(fds[1]);
+    return answer == 'y';
+}
+
+static void killed_is_left_behind(void) {
+    pid_t pids[64], tracer;
+    begin(2);
+    until(2);
+    until_started(2, pids);
+    if (hold_on_to(pids[0], &tracer)) {
+        uint64_t began_ms = clock_ms();
+        supervisor_kill(s);
+        assert_int_equal(supervisor_stop(s), 0);
+        assert_int_equal(supervisor_uploaders(s), 1);
+        assert_in_range(clock_ms() - began_ms, 0, 3000);
+    }
+    kill(tracer, SIGKILL);
+    waitpid(tracer, NULL, 0);
+    end();
+}
+
+static void (*const insides[])(void) = {more_and_fewer, more_while_some_leave, one_that_dies_comes_again,
+                                        draining_leaves_the_leaving_alone, killed_is_left_behind};
+
+/* ---- outside ---- */
+
+static void write_script(void) {
+    FILE *f = fopen("bin/chunklift-uploader", "w");
+    assert_non_null(f);
+    fputs(script, f);
+    fclose(f);
+    assert_int_equal(chmod("bin/chunklift-uploader", 0700), 0);
+}
+
+static void run_inside(const char *number) {
+    assert_int_equal(system("rm -rf bin started told && mkdir bin && cp /proc/$PPID/exe bin/supervise_test && "
+                            "cp bin/supervise_test bin/chunklift-consumer"),
+                     0);
+    write_script();
+    pid_t child = fork();
+    if (child == 0) {
+        execl("bin/supervise_test", "supervise_test", "--inside", number, (char *)NULL);
+        _exit(98);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_more_and_fewer(void **state) {
+    (void)state;
+    run_inside("0");
+}
+static void test_more_while_some_leave(void **state) {
+    (void)state;
+    run_inside("1");
+}
+static void test_one_that_dies_comes_again(void **state) {
+    (void)state;
+    run_inside("2");
+}
+static void test_draining_leaves_the_leaving_alone(void **state) {
+    (void)state;
+    run_inside("3");
+}
+
+static void test_killed_is_left_behind(void **state) {
+    (void)state;
+    run_inside("4");
+}
+
+static size_t inside;
+static void test_inside(void **state) {
+    (void)state;
+    insides[inside]();
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_more_and_fewer), cmocka_unit_test(test_more_while_some_leave),
+        cmocka_unit_test(test_one_that_dies_comes_again), cmocka_unit_test(test_draining_leaves_the_leaving_alone),
+        cmocka_unit_test(test_killed_is_left_behind)};
+    const struct CMUnitTest itself[] = {cmocka_unit_test(test_inside)};
+    if (argc == 3 && strcmp(argv[1], "--inside") == 0) {
+        inside = strtoul(argv[2], NULL, 10) % (sizeof insides / sizeof *insides);
+        return cmocka_run_group_tests(itself, NULL, NULL);
+    }
+    return unit_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
+}

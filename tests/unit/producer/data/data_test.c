@@ -1,0 +1,360 @@
+/* The producer's end of FETCH, asked over real sockets by an uploader the test plays: what is served, in which order,
+ * how far, and what is not. */
+#include "insecure.h"
+#include "producer/data/server.h"
+#include "pure/digest.h"
+#include "pure/proto.h"
+#include "system/clock.h"
+#include "unit.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PATIENCE_MS 20000
+#define SIZE (3u * PROTO_PIECE_MAX + 100)
+
+static struct files files;
+static struct file *file;
+static struct data *data;
+static struct endpoint *peer;
+static struct frame frame;
+static struct msg answer;
+static uint64_t now_ms, deadline_ms;
+static const struct id128 journal = {{1}}, self = {{2}}, upload = {{3}}, stranger = {{9}};
+static char bytes[SIZE], path[4096];
+
+static void write_file(void) {
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (char)(i * 7 + i / 251);
+    int fd = open("d/f", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, SIZE), SIZE);
+    close(fd);
+}
+
+static int set_up(void **state) {
+    (void)state;
+    struct stat st;
+    struct fileid id;
+    struct geometry wish = {.size = SIZE, .chunk_size = 1u << 20, .chunks = 1};
+    (void)mkdir("d", 0700);
+    write_file();
+    assert_non_null(realpath("d/f", path));
+    assert_int_equal(stat(path, &st), 0);
+    fileid_from_stat(&st, &id);
+    memset(&files, 0, sizeof files);
+    assert_int_equal(files_add(&files, path, "file:///out/f", &id, &wish, &file), 0);
+    files_set_upload(&files, file, &upload);
+    file->state = FILE_PUT;
+    now_ms = clock_ms();
+    assert_int_equal(data_new(&data, "tcp://127.0.0.1:*", &files), 0);
+    assert_int_equal(endpoint_open(&peer, ENDPOINT_FETCH, endpoint_address(data_endpoint(data))), 0);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    msg_release(&answer);
+    frame_release(&frame);
+    endpoint_close(&peer);
+    data_destroy(&data);
+    files_release(&files);
+    endpoint_shutdown_all();
+    unlink("d/f");
+    rmdir("d");
+    return 0;
+}
+
+static void step(void) {
+    deadline_ms = now_ms + 1000;
+    assert_int_equal(data_step(data, &journal, &self, now_ms, &deadline_ms), 0);
+}
+
+static void ask_as(uint64_t number, const struct id128 *of, struct msg_fetch q) {
+    struct buf out = BUF_INIT;
+    struct msg m = {.type = MSG_FETCH, .journal = *of, .sender = self, .number = number, .fetch = q};
+    struct wait_item item = {.endpoint = peer, .want = ENDPOINT_OUT};
+    assert_int_equal(msg_encode(&m, &out), 0);
+    assert_int_equal(endpoint_wait(&item, 1, PATIENCE_MS), 0);
+    assert_int_equal(endpoint_send(peer, NULL, 0, buf_slice(&out)), 0);
+    buf_release(&out);
+}
+
+static void ask(uint64_t number, struct msg_fetch q) {
+    ask_as(number, &journal, q);
+}
+
+/* The next DATA into `answer`; false when nothing comes for wait_ms of the server's turns. */
+static bool next(int wait_ms) {
+    uint64_t end = clock_ms() + (uint64_t)wait_ms;
+    msg_release(&answer);
+    for (;;) {
+        step();
+        struct wait_item item = {.endpoint = peer, .want = ENDPOINT_IN};
+        assert_int_equal(endpoint_wait(&item, 1, 2), 0);
+        if (endpoint_recv(peer, &frame) == 0)
+            break;
+        if (clock_ms() > end)
+            return false;
+    }
+    assert_int_equal(msg_decode(frame.data, &answer), 0);
+    assert_int_equal(answer.type, MSG_DATA);
+    assert_true(id_equal(&answer.journal, &journal) && id_equal(&answer.sender, &self));
+    return true;
+}
+
+static void expect(enum data_state state) {
+    assert_true(next(PATIENCE_MS));
+    assert_int_equal(answer.data.state, state);
+}
+
+/* The piece from `from` on, len bytes. */
+static void expect_bytes(enum data_state state, uint64_t offset, uint64_t from, size_t len) {
+    expect(state);
+    assert_int_equal(answer.data.position, from);
+    assert_int_equal(answer.data.bytes.len, len);
+    assert_memory_equal(answer.data.bytes.ptr, bytes + offset + from, len);
+    assert_int_equal(answer.data.crc, crc32c_add(0, bytes + offset + from, len));
+}
+
+static void test_serves_as_far_as_the_credit_goes(void **state) {
+    (void)state;
+    struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = PROTO_PIECE_MAX};
+    ask(1, q);
+    expect_bytes(DATA_BYTES, 0, 0, PROTO_PIECE_MAX);
+    assert_false(next(100));
+    q.credit = SIZE;
+    ask(1, q);
+    expect_bytes(DATA_BYTES, 0, PROTO_PIECE_MAX, PROTO_PIECE_MAX);
+    expect_bytes(DATA_BYTES, 0, 2u * PROTO_PIECE_MAX, PROTO_PIECE_MAX);
+    expect_bytes(DATA_UNCHANGED, 0, 3u * PROTO_PIECE_MAX, 100);
+    assert_int_equal(data_transfers(data), 0);
+}
+
+static void test_a_range_from_a_position(void **state) {
+    (void)state;
+    ask(1, (struct msg_fetch){.upload = upload, .offset = 1000, .length = 5000, .position = 2000, .credit = 5000});
+    expect_bytes(DATA_UNCHANGED, 1000, 2000, 3000);
+}
+
+static void test_the_checksum_goes_ahead(void **state) {
+    (void)state;
+    ask(1, (struct msg_fetch){.upload = upload, .length = SIZE, .credit = 10, .ahead = true});
+    expect(DATA_AHEAD);
+    assert_int_equal(answer.data.crc, crc32c_add(0, bytes, SIZE));
+    expect_bytes(DATA_BYTES, 0, 0, 10);
+}
+
+static void test_length_zero_asks_whether_it_is_unchanged(void **state) {
+    (void)state;
+    struct msg_fetch q = {.upload = upload};
+    ask(1, q);
+    expect(DATA_UNCHANGED);
+    assert_int_equal(truncate("d/f", 10), 0);
+    ask(2, q);
+    expect(DATA_CHANGED);
+    assert_true(slice_equal(answer.data.why, slice_of("size changed")));
+}
+
+static void test_repeated_questions(void **state) {
+    (void)state;
+    struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = PROTO_PIECE_MAX};
+    ask(1, q);
+    expect_bytes(DATA_BYTES, 0, 0, PROTO_PIECE_MAX);
+    ask(1, q); /* nothing is sent twice, but it is told that somebody is there */
+    expect(DATA_WAITING);
+    q.cancel = true;
+    ask(1, q);
+    q.cancel = false;
+    q.position = PROTO_PIECE_MAX / 2;
+    ask(1, q); /* now it is not known any more, and begins where the question says */
+    expect_bytes(DATA_BYTES, 0, PROTO_PIECE_MAX / 2, PROTO_PIECE_MAX / 2);
+}
+
+static void test_changed_while_it_is_fetched(void **state) {
+    (void)state;
+    struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = PROTO_PIECE_MAX};
+    ask(1, q);
+    expect_bytes(DATA_BYTES, 0, 0, PROTO_PIECE_MAX);
+    assert_int_equal(rename("d/f", "d/g"), 0);
+    write_file(); /* another file under its name */
+    q.credit = 2u * PROTO_PIECE_MAX;
+    ask(1, q);
+    expect(DATA_CHANGED);
+    assert_int_equal(answer.data.bytes.len, 0);
+    unlink("d/g");
+}
+
+/* Its directory was moved and another one put there: the descriptor shows nothing of it. */
+static void test_another_file_at_its_path(void **state) {
+    (void)state;
+    struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = PROTO_PIECE_MAX};
+    ask(1, q);
+    expect_bytes(DATA_BYTES, 0, 0, PROTO_PIECE_MAX);
+    assert_int_equal(rename("d", "moved"), 0);
+    assert_int_equal(mkdir("d", 0700), 0);
+    write_file();
+    q.credit = SIZE;
+    ask(1, q);
+    expect_bytes(DATA_BYTES, 0, PROTO_PIECE_MAX, PROTO_PIECE_MAX);
+    expect_bytes(DATA_BYTES, 0, 2u * PROTO_PIECE_MAX, PROTO_PIECE_MAX);
+    expect(DATA_CHANGED); /* in the place of the last bytes */
+    assert_int_equal(answer.data.bytes.len, 0);
+    assert_true(slice_equal(answer.data.why, slice_of("replaced by another file")));
+    unlink("moved/f");
+    rmdir("moved");
+}
+
+static void test_gone_files(void **state) {
+    (void)state;
+    struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = SIZE};
+    assert_int_equal(unlink("d/f"), 0);
+    ask(1, q);
+    expect(DATA_UNREADABLE);
+    assert_true(slice_equal(answer.data.why, slice_of("No such file or directory")));
+}
+
+static void test_only_planned_files_and_their_ranges(void **state) {
+    (void)state;
+    const struct msg_fetch odd[] = {
+        {.upload = stranger, .length = 10, .credit = 10},
+        {.upload = upload, .length = SIZE + 1, .credit = 10},
+        {.upload = upload, .offset = SIZE, .length = 1, .credit = 1},
+        {.upload = upload, .offset = INT64_MAX, .length = INT64_MAX, .credit = 1},
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        ask(10 + i, odd[i]);
+        expect(DATA_UNKNOWN);
+    }
+    file->state = FILE_PLAN;
+    ask(20, (struct msg_fetch){.upload = upload, .length = 10, .credit = 10});
+    expect(DATA_UNKNOWN);
+    assert_int_equal(data_transfers(data), 0);
+}
+
+static void test_strangers_get_nothing(void **state) {
+    (void)state;
+    struct msg_fetch q = {.upload = upload, .length = 10, .credit = 10};
+    ask_as(1, &stranger, q); /* of another journal */
+    ask(0, q);               /* no number */
+    q.credit = 11;
+    ask(2, q); /* more credit than range */
+    q.credit = 10, q.position = 11;
+    ask(3, q);
+    char garbage[PROTO_FETCH_MAX];
+    uint32_t random = 12345;
+    for (int i = 0; i < 2000; i++) {
+        size_t len = random % sizeof garbage;
+        for (size_t at = 0; at < len; at++)
+            garbage[at] = (char)((random = random * 1664525u + 1013904223u) >> 24);
+        (void)!endpoint_send(peer, NULL, 0, slice_make(garbage, len));
+        random = random * 1664525u + 1013904223u;
+        if (i % 16 == 0)
+            step();
+    }
+    assert_false(next(200));
+    assert_int_equal(data_transfers(data), 0);
+}
+
+static void test_no_conversation_no_bytes(void **state) {
+    (void)state;
+    static const struct id128 none;
+    ask_as(1, &none, (struct msg_fetch){.upload = upload, .length = 10, .credit = 10});
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(data_step(data, &none, &self, now_ms, &deadline_ms), 0);
+        usleep(1000);
+    }
+    assert_int_equal(endpoint_recv(peer, &frame), ERR_AGAIN);
+}
+
+static void test_what_is_not_asked_about_is_forgotten(void **state) {
+    (void)state;
+    ask(1, (struct msg_fetch){.upload = upload, .length = SIZE, .credit = 10});
+    expect_bytes(DATA_BYTES, 0, 0, 10);
+    assert_int_equal(data_transfers(data), 1);
+    now_ms += DATA_TRANSFER_IDLE_MS - 1;
+    step();
+    assert_int_equal(data_transfers(data), 1);
+    now_ms += 2000;
+    step();
+    assert_int_equal(data_transfers(data), 0);
+}
+
+static void test_transfers_are_bounded(void **state) {
+    (void)state;
+    struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = 1};
+    for (uint64_t n = 1; n <= DATA_TRANSFERS_MAX + 100; n++) {
+        ask(n, q);
+        if (n % 64 == 0)
+            while (next(1))
+                ;
+    }
+    while (next(50))
+        ;
+    assert_int_equal(data_transfers(data), DATA_TRANSFERS_MAX);
+}
+
+/* One that asks for everything and reads nothing: what waits for it is bounded, and others are served. */
+static void test_who_does_not_read_holds_nobody_up(void **state) {
+    (void)state;
+    struct endpoint *deaf;
+    assert_int_equal(endpoint_open(&deaf, ENDPOINT_FETCH, endpoint_address(data_endpoint(data))), 0);
+    struct buf out = BUF_INIT;
+    for (uint64_t n = 1; n <= 200; n++) {
+        struct msg m = {.type = MSG_FETCH,
+                        .journal = journal,
+                        .sender = self,
+                        .number = n,
+                        .fetch = {.upload = upload, .length = SIZE, .credit = SIZE}};
+        struct wait_item item = {.endpoint = deaf, .want = ENDPOINT_OUT};
+        buf_clear(&out);
+        assert_int_equal(msg_encode(&m, &out), 0);
+        assert_int_equal(endpoint_wait(&item, 1, PATIENCE_MS), 0);
+        assert_int_equal(endpoint_send(deaf, NULL, 0, buf_slice(&out)), 0);
+        step();
+    }
+    for (int i = 0; i < 200; i++) {
+        step();
+        usleep(1000);
+    }
+    assert_true(data_transfers(data) > 100); /* 150 MiB were asked for */
+    assert_true(deadline_ms > now_ms);       /* it sleeps meanwhile */
+    ask(1, (struct msg_fetch){.upload = upload, .length = 5000, .credit = 5000});
+    expect_bytes(DATA_UNCHANGED, 0, 0, 5000);
+    buf_release(&out);
+    endpoint_close(&deaf);
+}
+
+static void test_addresses_beside_the_jobs(void **state) {
+    (void)state;
+    static const struct {
+        const char *jobs, *beside;
+        int err;
+    } cases[] = {
+        {"tcp://10.0.0.1:7700", "tcp://10.0.0.1:7702", 0},
+        {"tcp://0.0.0.0:7700", "tcp://0.0.0.0:7702", 0},
+        {"tcp://[::1]:7700", "tcp://[::1]:7702", 0},
+        {"tcp://127.0.0.1:*", "tcp://127.0.0.1:*", 0},
+        {"tcp://host:65533", "tcp://host:65535", 0},
+        {"tcp://host:65534", NULL, ERR_INVALID},
+        {"tcp://host:", NULL, ERR_INVALID},
+        {"ipc:///run/jobs", NULL, ERR_NOT_FOUND},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf out = BUF_INIT;
+        assert_int_equal(data_address_beside(cases[i].jobs, &out), cases[i].err);
+        if (cases[i].beside)
+            assert_string_equal(out.data, cases[i].beside);
+        buf_release(&out);
+    }
+}
+
+#define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+
+UNIT_MAIN(TEST(test_serves_as_far_as_the_credit_goes), TEST(test_a_range_from_a_position),
+          TEST(test_the_checksum_goes_ahead), TEST(test_length_zero_asks_whether_it_is_unchanged),
+          TEST(test_repeated_questions), TEST(test_changed_while_it_is_fetched), TEST(test_another_file_at_its_path),
+          TEST(test_gone_files), TEST(test_only_planned_files_and_their_ranges), TEST(test_strangers_get_nothing),
+          TEST(test_no_conversation_no_bytes), TEST(test_what_is_not_asked_about_is_forgotten),
+          TEST(test_transfers_are_bounded), TEST(test_who_does_not_read_holds_nobody_up),
+          cmocka_unit_test(test_addresses_beside_the_jobs))

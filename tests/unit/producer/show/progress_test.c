@@ -1,0 +1,114 @@
+#include "capture.h"
+#include "unit.h"
+
+#include "producer/show/progress.h"
+
+static void test_rate_is_that_of_the_last_seconds(void **state) {
+    struct progress p;
+    (void)state;
+    progress_init(&p, 1000);
+    assert_true(progress_rate(&p) == 0);
+    for (uint64_t i = 1; i <= 100; i++) /* 1,000 bytes every 200 ms for 20 s, then 4,000 */
+        progress_sample(&p, 1000 + i * 200, i * 1000);
+    assert_int_equal((int)progress_rate(&p), 5000);
+    for (uint64_t i = 1; i <= 30; i++)
+        progress_sample(&p, 21000 + i * 200, 100000 + i * 4000);
+    assert_int_equal((int)progress_rate(&p), 20000);
+}
+
+static void test_rate_survives_bytes_that_were_lost(void **state) {
+    struct progress p;
+    (void)state;
+    progress_init(&p, 1000);
+    progress_sample(&p, 2000, 5000);
+    progress_sample(&p, 3000, 0); /* a transfer that was moving is gone */
+    assert_true(progress_rate(&p) == 0);
+}
+
+static void test_eta(void **state) {
+    struct producer_counts c = {.bytes_total = 1000, .bytes_done = 400, .bytes_moving = 100};
+    (void)state;
+    assert_int_equal(progress_eta_s(&c, 100), 5);
+    assert_true(progress_eta_s(&c, 0) == UINT64_MAX);
+    c.walking = true;
+    assert_true(progress_eta_s(&c, 100) == UINT64_MAX);
+    c = (struct producer_counts){.bytes_total = 1000, .bytes_done = 1000, .bytes_moving = 5};
+    assert_int_equal(progress_eta_s(&c, 100), 0);
+}
+
+/* Counts change every millisecond for ms; whoever shows them looks whenever something happens, as cp does. Returns how
+ * often they were drawn; shown gets the bytes of the last drawing. */
+static unsigned draw_changes(struct progress *p, uint64_t ms, uint64_t *shown) {
+    struct producer_counts c = {.bytes_total = 1 << 20};
+    unsigned drawn = 0;
+    for (uint64_t now = 1001; now <= 1000 + ms; now++) {
+        c.bytes_done = now;
+        if (now < progress_due_ms(p))
+            continue;
+        progress_draw(p, &c, NULL, 0, now);
+        *shown = c.bytes_done;
+        drawn++;
+    }
+    return drawn;
+}
+
+/* Debounced: what changes a thousand times a second is drawn five times, and what is drawn is the state of then. */
+static void test_many_changes_are_one_drawing(void **state) {
+    static struct capture seen;
+    struct progress p;
+    uint64_t shown = 0;
+    (void)state;
+    progress_init(&p, 1000);
+    p.terminal = true;
+    capture_begin(&seen, STDERR_FILENO);
+    unsigned drawn = draw_changes(&p, 2000, &shown);
+    capture_end(&seen);
+    assert_int_equal(drawn, 10);
+    assert_int_equal(shown, 3000);
+}
+
+/* What fails and is retried is named after 2 s. */
+static void test_an_outage_is_shown_with_its_cause(void **state) {
+    static struct capture seen;
+    struct progress p;
+    struct producer_counts c = {.bytes_total = 1 << 20, .connected = true, .uploaders = 2, .outage_uploaders = 1};
+    (void)state;
+    snprintf(c.outage, sizeof c.outage, "https://s3.example: Connection refused");
+    for (int terminal = 0; terminal <= 1; terminal++) {
+        progress_init(&p, 1000);
+        p.terminal = terminal;
+        c.outage_ms = 1900;
+        capture_begin(&seen, STDERR_FILENO);
+        progress_draw(&p, &c, NULL, 0, 2000);
+        assert_null(strstr(capture_end(&seen), "refused"));
+        c.outage_ms = 2100;
+        capture_begin(&seen, STDERR_FILENO);
+        progress_draw(&p, &c, NULL, 0, 7000);
+        assert_non_null(
+            strstr(capture_end(&seen), "https://s3.example: Connection refused; retried for 00:02 (1 of 2"));
+        assert_int_equal(p.lines, terminal ? 2 : 0);
+    }
+}
+
+static void test_elsewhere_than_on_a_terminal_it_is_a_line_every_five_seconds(void **state) {
+    static struct capture seen;
+    struct progress p;
+    uint64_t shown = 0;
+    unsigned lines = 0;
+    (void)state;
+    progress_init(&p, 1000);
+    p.terminal = false;
+    capture_begin(&seen, STDERR_FILENO);
+    unsigned drawn = draw_changes(&p, 20000, &shown);
+    for (const char *at = capture_end(&seen); (at = strchr(at, '\n')); at++)
+        lines++;
+    assert_int_equal(drawn, 4);
+    assert_int_equal(lines, 4);
+    assert_int_equal(shown, 21000);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_an_outage_is_shown_with_its_cause),
+          cmocka_unit_test(test_rate_is_that_of_the_last_seconds),
+          cmocka_unit_test(test_rate_survives_bytes_that_were_lost), cmocka_unit_test(test_eta),
+          cmocka_unit_test(test_many_changes_are_one_drawing),
+          cmocka_unit_test(test_elsewhere_than_on_a_terminal_it_is_a_line_every_five_seconds))

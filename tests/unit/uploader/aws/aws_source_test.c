@@ -1,0 +1,214 @@
+#include "http_server.h"
+
+#include "system/clock.h"
+#include "uploader/aws/aws_credentials.h"
+#include "uploader/aws/aws_source.h"
+
+static struct http *http;
+static struct http_server server;
+
+static void write_file(const char *path, const char *text) {
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static int setup(void **state) {
+    (void)state;
+    static const char *const names[] = {"AWS_ACCESS_KEY_ID",
+                                        "AWS_SECRET_ACCESS_KEY",
+                                        "AWS_PROFILE",
+                                        "AWS_DEFAULT_PROFILE",
+                                        "AWS_WEB_IDENTITY_TOKEN_FILE",
+                                        "AWS_ROLE_ARN",
+                                        "AWS_ROLE_SESSION_NAME",
+                                        "AWS_ENDPOINT_URL_STS",
+                                        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                                        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                                        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+                                        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+                                        "AWS_EC2_METADATA_SERVICE_ENDPOINT"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unsetenv(names[i]);
+    setenv("AWS_CONFIG_FILE", "config", 1);
+    setenv("AWS_SHARED_CREDENTIALS_FILE", "credentials", 1);
+    setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
+    setenv("http_proxy", "http://127.0.0.1:1", 1); /* metadata is asked past it */
+    unlink("config");
+    unlink("credentials");
+    assert_int_equal(http_new(&http, &(struct http_options){.idle_max = 4}), 0);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    http_destroy(&http);
+    server_stop(&server);
+    return 0;
+}
+
+static enum aws_state wait_for(struct aws_credentials *c) {
+    uint64_t deadline_ms = clock_ms() + 10000;
+    enum aws_state s;
+    while ((s = aws_credentials_step(c, 10)) == AWS_PENDING) {
+        http_perform(http);
+        assert_true(clock_ms() < deadline_ms);
+    }
+    return s;
+}
+
+static struct aws_credentials *make(const char *profile, enum aws_state expected) {
+    struct aws_credentials *c;
+    assert_int_equal(aws_credentials_new(&c, profile, http), 0);
+    assert_int_equal(wait_for(c), expected);
+    return c;
+}
+
+static void gives(const char *profile, const char *access_key, const char *token) {
+    struct aws_credentials *c = make(profile, AWS_READY);
+    assert_string_equal(aws_credentials_keys(c).access_key, access_key);
+    assert_string_equal(aws_credentials_keys(c).session_token, token);
+    aws_credentials_destroy(&c);
+}
+
+static void lacks(const char *part) {
+    struct aws_credentials *c = make(NULL, AWS_MISSING);
+    if (!strstr(aws_credentials_problem(c), part))
+        fail_msg("%s", aws_credentials_problem(c));
+    assert_null(strstr(aws_credentials_problem(c), "hunter2"));
+    aws_credentials_destroy(&c);
+}
+
+static const char *reply(char *out, size_t size, const char *status, const char *body) {
+    snprintf(out, size, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(body), body);
+    return out;
+}
+
+#define STS_ANSWER                                                                                                     \
+    "<AssumeRoleWithWebIdentityResponse xmlns='https://sts.amazonaws.com/doc/2011-06-15/'>"                            \
+    "<AssumeRoleWithWebIdentityResult><SubjectFromWebIdentityToken>s</SubjectFromWebIdentityToken><Credentials>"       \
+    "<AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>S</SecretAccessKey><SessionToken>T</SessionToken>"                \
+    "<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>"                    \
+    "</AssumeRoleWithWebIdentityResponse>"
+
+static void test_web_identity(void **state) {
+    (void)state;
+    char text[2][1024];
+    const char *const replies[] = {reply(text[0], sizeof text[0], "200 OK", STS_ANSWER),
+                                   reply(text[1], sizeof text[1], "200 OK", STS_ANSWER), NULL};
+    server_start(&server, replies);
+    unsetenv("http_proxy");
+    write_file("token", "hunter2/+=\n");
+    setenv("AWS_ENDPOINT_URL_STS", server.url, 1);
+    setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "token", 1);
+    setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/x", 1);
+    gives(NULL, "ASIA", "T");
+    assert_true(server_saw(&server, 0, "POST / HTTP/1.1\r\n"));
+    assert_true(server_saw(&server, 0,
+                           "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&"
+                           "RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx&RoleSessionName=chunklift-"));
+    assert_true(server_saw(&server, 0, "&WebIdentityToken=hunter2%2F%2B%3D"));
+    assert_false(server_saw(&server, 0, "Authorization"));
+    /* of a profile: its own, though the environment says otherwise */
+    write_file("config", "[profile p]\nrole_arn = arn:p\nweb_identity_token_file = token\nrole_session_name = mine\n");
+    gives("p", "ASIA", "T");
+    assert_true(server_saw(&server, 1, "RoleArn=arn%3Ap&RoleSessionName=mine&"));
+}
+
+static void test_web_identity_that_fails(void **state) {
+    (void)state;
+    char text[2][1024];
+    const char *const replies[] = {
+        reply(text[0], sizeof text[0], "400 Bad Request",
+              "<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>no</Message></Error></ErrorResponse>"),
+        reply(text[1], sizeof text[1], "200 OK", "<html/>"), NULL};
+    server_start(&server, replies);
+    unsetenv("http_proxy");
+    setenv("AWS_ENDPOINT_URL_STS", server.url, 1);
+    setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "no-token", 1);
+    lacks("AWS_ROLE_ARN is not");
+    setenv("AWS_ROLE_ARN", "arn:x", 1);
+    unlink("no-token");
+    lacks("token file that cannot be read");
+    write_file("no-token", " \n");
+    lacks("token file that is empty");
+    write_file("no-token", "hunter2");
+    lacks("web identity is refused by STS: 400 InvalidIdentityToken: no");
+    lacks("cannot be read");
+}
+
+#define METADATA                                                                                                       \
+    "{\"Code\":\"Success\",\"AccessKeyId\":\"ASIA\",\"SecretAccessKey\":\"S\",\"Token\":\"T\","                        \
+    "\"Expiration\":\"2099-01-01T00:00:00Z\"}"
+
+static void test_container(void **state) {
+    (void)state;
+    char text[3][1024], url[128];
+    const char *const replies[] = {reply(text[0], sizeof text[0], "200 OK", METADATA),
+                                   reply(text[1], sizeof text[1], "200 OK", "{\"Code\":\"NoRole\"}"),
+                                   reply(text[2], sizeof text[2], "403 Forbidden", "hunter2"), NULL};
+    server_start(&server, replies);
+    snprintf(url, sizeof url, "%s/v1/keys?a=b", server.url);
+    write_file("token", "hunter2\n");
+    setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
+    setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "no", 1);
+    setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "token", 1);
+    gives(NULL, "ASIA", "T");
+    assert_true(server_saw(&server, 0, "GET /v1/keys?a=b HTTP/1.1\r\n"));
+    assert_true(server_saw(&server, 0, "Authorization: hunter2\r\n"));
+    lacks("the container's credentials endpoint says Code NoRole");
+    lacks("answers with HTTP status 403");
+    setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://example.org/keys", 1);
+    lacks("of this host only");
+    setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1.example.org/keys", 1);
+    lacks("of this host only");
+    setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://user:hunter2@127.0.0.1/keys", 1);
+    lacks("must not hold a user name");
+    write_file("token", "a\r\nb");
+    setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
+    lacks("more than one line");
+}
+
+static void test_instance_metadata(void **state) {
+    (void)state;
+    char text[3][1024];
+    const char *const replies[] = {reply(text[0], sizeof text[0], "200 OK", "TOKEN=="),
+                                   reply(text[1], sizeof text[1], "200 OK", "role-x\nrole-y\n"),
+                                   reply(text[2], sizeof text[2], "200 OK", METADATA), NULL};
+    server_start(&server, replies);
+    setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url, 1);
+    lacks("no credentials: looked in");
+    assert_int_equal(server.request_count, 0); /* disabled */
+    unsetenv("AWS_EC2_METADATA_DISABLED");
+    gives(NULL, "ASIA", "T");
+    assert_true(server_saw(&server, 0, "PUT /latest/api/token HTTP/1.1\r\n"));
+    assert_true(server_saw(&server, 0, "x-aws-ec2-metadata-token-ttl-seconds: 21600\r\n"));
+    assert_true(server_saw(&server, 1, "GET /latest/meta-data/iam/security-credentials/ HTTP/1.1\r\n"));
+    assert_true(server_saw(&server, 1, "x-aws-ec2-metadata-token: TOKEN==\r\n"));
+    assert_true(server_saw(&server, 2, "GET /latest/meta-data/iam/security-credentials/role-x HTTP/1.1\r\n"));
+}
+
+/* Most hosts have none: what is missing is the keys, and the files are read again. */
+static void test_no_instance_metadata(void **state) {
+    (void)state;
+    const char *const replies[] = {REPLY_SILENCE, NULL};
+    server_start(&server, replies);
+    setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url, 1);
+    unsetenv("AWS_EC2_METADATA_DISABLED");
+    uint64_t began_ms = clock_ms();
+    lacks("no credentials: looked in");
+    assert_true(clock_ms() - began_ms < 5000);
+    assert_int_equal(server.request_count, 1);
+    setenv("AWS_ACCESS_KEY_ID", "E", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "S", 1);
+    struct aws_credentials *c = make(NULL, AWS_READY); /* any other source comes first */
+    assert_string_equal(aws_credentials_keys(c).access_key, "E");
+    aws_credentials_destroy(&c);
+    assert_int_equal(server.request_count, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+UNIT_MAIN(TEST(test_web_identity), TEST(test_web_identity_that_fails), TEST(test_container),
+          TEST(test_instance_metadata), TEST(test_no_instance_metadata))

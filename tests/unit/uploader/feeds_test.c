@@ -1,0 +1,159 @@
+/* Offers of several producers: whose is taken next, and when an uploader leaves one. */
+#include "unit.h"
+
+#include "system/clock.h"
+#include "uploader/offer_sockets.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PRODUCERS 3
+#define WAIT_MS 5000
+
+static struct feeds feeds;
+static struct endpoint *producers[PRODUCERS];
+static struct frame frame;
+
+/* Producers at ipc sockets in the test's directory, all served. */
+static int set_up(void **state) {
+    struct slice addresses[PRODUCERS];
+    char dir[1024], text[PRODUCERS][1100];
+    (void)state;
+    assert_non_null(getcwd(dir, sizeof dir));
+    for (int i = 0; i < PRODUCERS; i++) {
+        snprintf(text[i], sizeof text[i], "ipc://%s/p%d-%d", dir, i, (int)getpid());
+        assert_int_equal(endpoint_open(&producers[i], ENDPOINT_PUSH, text[i]), 0);
+        addresses[i] = slice_of(endpoint_address(producers[i]));
+    }
+    feeds = (struct feeds){0};
+    feeds_set(&feeds, addresses, PRODUCERS, clock_ms());
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    feeds_release(&feeds);
+    frame_release(&frame);
+    for (int i = 0; i < PRODUCERS; i++)
+        endpoint_close(&producers[i]);
+    return 0;
+}
+
+static void offer(int producer) {
+    char text[] = {(char)('0' + producer)};
+    uint64_t end_ms = clock_ms() + WAIT_MS;
+    while (endpoint_send(producers[producer], NULL, 0, slice_make(text, 1)) != 0) { /* it connects meanwhile */
+        struct wait_item item = {.endpoint = producers[producer], .fd = -1, .want = ENDPOINT_OUT};
+        assert_true(clock_ms() < end_ms);
+        assert_int_equal(endpoint_wait(&item, 1, 100), 0);
+    }
+}
+
+/* They are there to be read. */
+static void wait_offered(const char *whose) {
+    for (; *whose; whose++) {
+        struct wait_item item = {.endpoint = feeds.items[*whose - '0'].endpoint, .fd = -1, .want = ENDPOINT_IN};
+        assert_int_equal(endpoint_wait(&item, 1, WAIT_MS), 0);
+        assert_true(item.ready & ENDPOINT_IN);
+    }
+}
+
+/* Who has no offer to be read makes one. */
+static void keep_offered(const char *whose) {
+    for (const char *p = whose; *p; p++)
+        if (!(endpoint_events(feeds.items[*p - '0'].endpoint) & ENDPOINT_IN))
+            offer(*p - '0');
+    wait_offered(whose);
+}
+
+/* Takes the next one and accepts one job of so many bytes. */
+static int take(uint64_t bytes) {
+    struct feed *feed;
+    assert_int_equal(feeds_recv(&feeds, &frame, &feed), 0);
+    feed_accepted(feed, 1, bytes);
+    return frame.data.ptr[0] - '0';
+}
+
+static void test_who_had_least_comes_next(void **state) {
+    (void)state;
+    uint64_t large = 8 << 20, taken[2] = {0};
+    unsigned jobs[2] = {0};
+    for (int i = 0; i < 400; i++) {
+        keep_offered("01");
+        struct feed *feed;
+        assert_int_equal(feeds_recv(&feeds, &frame, &feed), 0);
+        int whose = frame.data.ptr[0] - '0';
+        uint64_t bytes = whose == 0 ? large : 4096;
+        feed_accepted(feed, 1, bytes);
+        jobs[whose]++;
+        taken[whose] += bytes + FEED_JOB_COST;
+    }
+    uint64_t difference = taken[0] > taken[1] ? taken[0] - taken[1] : taken[1] - taken[0];
+    assert_true(jobs[1] > 20 * jobs[0]); /* small jobs against large ones, by what they cost */
+    assert_true(difference <= large + FEED_JOB_COST);
+}
+
+static void test_who_offers_nothing_saves_nothing_up(void **state) {
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        offer(0);
+        wait_offered("0");
+        assert_int_equal(take(1 << 20), 0);
+    }
+    unsigned late = 0;
+    for (int i = 0; i < 20; i++) { /* the other one comes: from here on they are equal */
+        keep_offered("01");
+        late += take(1 << 20) == 1;
+    }
+    assert_in_range(late, 9, 11);
+}
+
+static void test_nothing_is_lost_when_one_is_silent(void **state) {
+    struct feed *feed;
+    (void)state;
+    assert_int_equal(feeds_recv(&feeds, &frame, &feed), ERR_AGAIN);
+    offer(2);
+    wait_offered("2");
+    assert_int_equal(take(0), 2);
+    assert_int_equal(feeds_recv(&feeds, &frame, &feed), ERR_AGAIN);
+}
+
+/* "An uploader that declined 8 offers of one producer in a row disconnects from it for a growing time." */
+static void test_eight_declined_in_a_row(void **state) {
+    struct feed *feed = &feeds.items[1];
+    (void)state;
+    uint64_t now_ms = 1000;
+    for (uint32_t away_ms = 500, times = 0; times < 9; times++) {
+        for (int i = 0; i < 7; i++)
+            feed_declined(feed, now_ms);
+        assert_non_null(feed->endpoint);
+        feed_declined(feed, now_ms);
+        assert_null(feed->endpoint);
+        assert_int_equal(feeds_tick(&feeds, now_ms + away_ms - 1), now_ms + away_ms);
+        assert_null(feed->endpoint);
+        now_ms += away_ms;
+        feeds_tick(&feeds, now_ms);
+        assert_non_null(feed->endpoint);
+        away_ms = away_ms * 2 < 30000 ? away_ms * 2 : 30000;
+    }
+    feed_accepted(feed, 1, 1); /* all is well again */
+    for (int i = 0; i < 8; i++)
+        feed_declined(feed, now_ms);
+    assert_int_equal(feeds_tick(&feeds, now_ms), now_ms + 500);
+}
+
+static void test_one_accepted_between_is_no_row(void **state) {
+    struct feed *feed = &feeds.items[0];
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        if (i % 7 == 0)
+            feed_accepted(feed, 1, 1);
+        feed_declined(feed, 1000);
+    }
+    assert_non_null(feed->endpoint);
+}
+
+#define FEEDS_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+UNIT_MAIN(FEEDS_TEST(test_who_had_least_comes_next), FEEDS_TEST(test_who_offers_nothing_saves_nothing_up),
+          FEEDS_TEST(test_nothing_is_lost_when_one_is_silent), FEEDS_TEST(test_eight_declined_in_a_row),
+          FEEDS_TEST(test_one_accepted_between_is_no_row))

@@ -1,0 +1,203 @@
+#include "unit.h"
+
+#include "uploader/s3/error.h"
+
+static struct s3_error read_reply(long status, const char *headers, const char *body) {
+    struct buf lines = BUF_INIT;
+    struct s3_error e;
+    assert_int_equal(buf_addf(&lines, "HTTP/1.1 %ld x\r\n%s\r\n", status, headers), 0);
+    struct http_reply r = {.connected = true, .status = status, .body = slice_of(body), .headers = &lines};
+    bool is_error = s3_error_of(&r, 784111770, &e);
+    assert_true(is_error == (e.text[0] != 0));
+    buf_release(&lines);
+    return e;
+}
+
+static struct s3_error of_code(long status, const char *code) {
+    char body[256];
+    snprintf(body, sizeof body, "<Error><Code>%s</Code><Message>m</Message></Error>", code);
+    return read_reply(status, "", body);
+}
+
+static void test_table(void **state) {
+    (void)state;
+    static const struct {
+        long status;
+        const char *code;
+        enum fail_class klass;
+        bool transient, throttled;
+    } cases[] = {
+        {500, "InternalError", FAIL_OUTAGE, true, false},
+        {502, "", FAIL_OUTAGE, true, false},
+        {503, "", FAIL_OUTAGE, true, true},
+        {504, "", FAIL_OUTAGE, true, false},
+        {503, "SlowDown", FAIL_OUTAGE, true, true},
+        {429, "TooManyRequests", FAIL_OUTAGE, true, true},
+        {400, "ThrottlingException", FAIL_OUTAGE, true, true},
+        {400, "RequestTimeout", FAIL_OUTAGE, true, false},
+        {409, "OperationAborted", FAIL_OUTAGE, true, false},
+        {403, "AccessDenied", FAIL_DENIED, false, false},
+        {403, "InvalidAccessKeyId", FAIL_DENIED, false, false},
+        {403, "SignatureDoesNotMatch", FAIL_DENIED, false, false},
+        {403, "", FAIL_DENIED, false, false},
+        {403, "RequestTimeTooSkewed", FAIL_CLOCK, false, false},
+        {403, "QuotaExceeded", FAIL_FULL, false, false},
+        {507, "XMinioStorageFull", FAIL_FULL, false, false},
+        {404, "NoSuchBucket", FAIL_NO_BUCKET, false, false},
+        {400, "EntityTooLarge", FAIL_REQUEST, false, false},
+        {400, "EntityTooSmall", FAIL_REQUEST, false, false},
+        {400, "InvalidArgument", FAIL_REQUEST, false, false},
+        {400, "KeyTooLongError", FAIL_REQUEST, false, false},
+        {400, "BadDigest", FAIL_INTEGRITY, true, false},
+        {400, "XAmzContentChecksumMismatch", FAIL_INTEGRITY, true, false},
+        {200, "InternalError", FAIL_OUTAGE, true, false},
+        {200, "SomethingNew", FAIL_OUTAGE, true, false},
+        {418, "", FAIL_REQUEST, false, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct s3_error e = of_code(cases[i].status, cases[i].code);
+        assert_int_equal(e.klass, cases[i].klass);
+        assert_true(e.transient == cases[i].transient);
+        assert_true(e.throttled == cases[i].throttled);
+    }
+    assert_true(of_code(400, "ExpiredToken").expired);
+    assert_true(of_code(404, "NoSuchUpload").gone);
+    assert_false(of_code(404, "NoSuchUpload").transient);
+    assert_true(of_code(400, "BadDigest").bad_checksum);
+    assert_true(of_code(500, "InternalError").doubt);
+    assert_true(of_code(200, "InternalError").doubt);
+    assert_false(of_code(503, "SlowDown").doubt);
+}
+
+static void test_good_replies(void **state) {
+    (void)state;
+    assert_string_equal(read_reply(200, "", "").text, "");
+    assert_string_equal(read_reply(204, "", "").text, "");
+    assert_string_equal(read_reply(200, "", "<ListPartsResult/>").text, "");
+}
+
+static void test_text(void **state) {
+    (void)state;
+    assert_string_equal(
+        read_reply(503, "", "<Error><Code>SlowDown</Code><Message>Please reduce.</Message></Error>").text,
+        "503 SlowDown: Please reduce.");
+    assert_string_equal(read_reply(403, "", "").text, "403 Forbidden");
+    assert_string_equal(read_reply(502, "", "<html>oops</html>").text, "502 Bad Gateway");
+    assert_string_equal(read_reply(400, "", "<Error><Code>X</Code><Message>a\nb</Message></Error>").text,
+                        "400 X: a\\nb");
+    const char *skewed = "<Error><Code>RequestTimeTooSkewed</Code><Message>Too far.</Message>"
+                         "<ServerTime>2026-11-21T08:40:00Z</ServerTime></Error>";
+    assert_string_equal(read_reply(403, "", skewed).text,
+                        "403 RequestTimeTooSkewed: Too far. Its clock says 2026-11-21T08:40:00Z");
+}
+
+static void test_waiting(void **state) {
+    (void)state;
+    assert_int_equal(read_reply(503, "Retry-After: 3\r\n", "").retry_after_ms, 3000);
+    assert_int_equal(read_reply(503, "retry-after: Sun, 06 Nov 1994 08:49:37 GMT\r\n", "").retry_after_ms, 7000);
+    assert_int_equal(read_reply(503,
+                                "Date: Sun, 06 Nov 1994 08:49:35 GMT\r\n"
+                                "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+                                "")
+                         .retry_after_ms,
+                     2000);
+    assert_int_equal(read_reply(503, "Retry-After: 3\r\nx-amz-retry-after: 250\r\n", "").retry_after_ms, 250);
+}
+
+static void test_region(void **state) {
+    (void)state;
+    const char *body = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
+    assert_string_equal(read_reply(400, "", body).region, "eu-west-1");
+    assert_string_equal(read_reply(301, "x-amz-bucket-region: ap-south-1\r\n", "").region, "ap-south-1");
+    assert_string_equal(read_reply(403, "x-amz-bucket-region: ap-south-1\r\n", "").region, "");
+    assert_string_equal(read_reply(301, "x-amz-bucket-region: a:b\r\n", "").region, "");
+}
+
+static void test_no_reply(void **state) {
+    (void)state;
+    struct s3_error e;
+    struct http_reply r = {.error = ERR_UNREACHABLE, .message = "Could not resolve host: x"};
+    assert_true(s3_error_of(&r, 0, &e));
+    assert_true(e.transient && e.never_connected && !e.doubt);
+    assert_int_equal(e.klass, FAIL_UNREACHABLE);
+    assert_string_equal(e.text, "Could not resolve host: x");
+    r = (struct http_reply){.error = ERR_IO, .connected = true, .message = "Recv failure"};
+    assert_true(s3_error_of(&r, 0, &e));
+    assert_true(e.transient && !e.never_connected && e.doubt);
+    r = (struct http_reply){.error = ERR_DENIED, .message = "certificate problem"};
+    assert_true(s3_error_of(&r, 0, &e));
+    assert_false(e.transient);
+}
+
+/* Only then is a request with optional headers sent once more without. */
+static void test_what_may_be_a_headers_fault(void **state) {
+    (void)state;
+    static const struct {
+        long status;
+        const char *code;
+        bool may;
+    } cases[] = {
+        {400, "InvalidArgument", true},
+        {400, "SomethingNew", true},
+        {400, "MalformedXML", true},
+        {403, "AccessDenied", true},
+        {403, "", true},
+        {403, "SignatureDoesNotMatch", true},
+        {405, "", true},
+        {501, "NotImplemented", true},
+        {404, "", false},
+        {404, "NoSuchUpload", false},
+        {404, "NoSuchBucket", false},
+        {400, "BadDigest", false},
+        {400, "EntityTooSmall", false},
+        {400, "InvalidPart", false},
+        {400, "ExpiredToken", false},
+        {403, "InvalidAccessKeyId", false},
+        {403, "QuotaExceeded", false},
+        {403, "RequestTimeTooSkewed", false},
+        {400, "XAmzContentSHA256Mismatch", false},
+        {429, "", false},
+        {500, "InternalError", false},
+        {503, "SlowDown", false},
+        {412, "PreconditionFailed", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct s3_error e = of_code(cases[i].status, cases[i].code);
+        if (s3_error_may_be_a_header(&e) != cases[i].may)
+            fail_msg("%ld %s", cases[i].status, cases[i].code);
+    }
+}
+
+static void test_what_stands_between_is_named(void **state) {
+    (void)state;
+    struct s3_error e = read_reply(407, "", "<html>no</html>");
+    assert_int_equal(e.klass, FAIL_DENIED);
+    assert_non_null(strstr(e.text, "407 Proxy Authentication Required: the proxy wants a user name"));
+    e = read_reply(307, "location: http://u:p@other.example:8080/b/k?X-Amz-Signature=s\r\n", "");
+    assert_false(e.transient);
+    assert_string_equal(e.text,
+                        "307 Temporary Redirect, to http://***@other.example:8080: redirects are not followed; is "
+                        "the --endpoint-url right?");
+    e = read_reply(302, "location: /login\r\n", "");
+    assert_string_equal(e.text, "302 Found: redirects are not followed; is the --endpoint-url right?");
+    struct http_reply r = {.error = ERR_IO, .message = "CONNECT tunnel failed, response 407", .proxy_status = 407};
+    assert_true(s3_error_of(&r, 0, &e));
+    assert_false(e.transient);
+    assert_non_null(strstr(e.text, "user name and a password"));
+    r.proxy_status = 502;
+    assert_true(s3_error_of(&r, 0, &e));
+    assert_true(e.transient);
+    assert_non_null(strstr(e.text, "of the proxy in https_proxy"));
+    r = (struct http_reply){.error = ERR_DENIED, .message = "SSL certificate problem", .unknown_issuer = true};
+    assert_true(s3_error_of(&r, 0, &e));
+    assert_false(e.transient);
+    assert_non_null(strstr(e.text, "AWS_CA_BUNDLE=FILE"));
+    r.unknown_issuer = false; /* expired, or for another host: its issuer is not the matter */
+    assert_true(s3_error_of(&r, 0, &e));
+    assert_null(strstr(e.text, "AWS_CA_BUNDLE"));
+}
+
+UNIT_MAIN(cmocka_unit_test(test_what_may_be_a_headers_fault), cmocka_unit_test(test_table),
+          cmocka_unit_test(test_good_replies), cmocka_unit_test(test_text), cmocka_unit_test(test_waiting),
+          cmocka_unit_test(test_region), cmocka_unit_test(test_no_reply),
+          cmocka_unit_test(test_what_stands_between_is_named))

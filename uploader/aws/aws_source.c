@@ -1,0 +1,109 @@
+#include "uploader/aws/aws_source.h"
+#include "pure/text.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void forget(char **secret) {
+    if (*secret)
+        explicit_bzero(*secret, strlen(*secret));
+    free(*secret);
+    *secret = NULL;
+}
+
+void aws_fresh_keys_release(struct aws_fresh_keys *k) {
+    forget(&k->access_key);
+    forget(&k->secret_key);
+    forget(&k->session_token);
+    k->expires_us = 0;
+}
+
+/* --- one request --- */
+
+static void forget_body(struct aws_call *c) {
+    if (c->body.data)
+        explicit_bzero(c->body.data, c->body.cap);
+    buf_release(&c->body);
+}
+
+static void call_done(void *arg, const struct http_reply *r) {
+    struct aws_call *c = arg;
+    c->transfer = NULL;
+    c->ended = true;
+    c->error = r->error ? r->error : buf_add_slice(&c->body, r->body);
+    c->status = r->status;
+    snprintf(c->message, sizeof c->message, "%.*s", (int)sizeof c->message - 1, r->message);
+}
+
+int aws_call_start(struct aws_call *c, struct http *http, struct http_request *r) {
+    forget_body(c);
+    c->ended = false;
+    r->body_length = r->text.len;
+    r->fresh_connection = true;
+    r->reply_max = AWS_JSON_MAX;
+    r->done = call_done;
+    r->arg = c;
+    return http_start(http, r, &c->transfer);
+}
+
+int aws_call_wait(struct aws_call *c, struct http *http, int wait_ms, char *why, size_t why_size) {
+    if (!c->ended && wait_ms > 0)
+        http_wait(http, NULL, 0, wait_ms);
+    if (!c->ended)
+        return ERR_AGAIN;
+    if (c->error) {
+        struct buf text = BUF_INIT;
+        int err = text_add_printable(&text, slice_of(c->message));
+        snprintf(why, why_size, "cannot be asked: %.120s", err || !text.data ? err_text(c->error) : text.data);
+        buf_release(&text);
+        return ERR_IO;
+    }
+    if (c->status / 100 == 2)
+        return 0;
+    snprintf(why, why_size, "answers with HTTP status %ld", c->status);
+    return ERR_IO;
+}
+
+void aws_call_release(struct aws_call *c, struct http *http) {
+    if (c->transfer)
+        http_cancel(http, c->transfer);
+    c->transfer = NULL;
+    c->ended = false;
+    forget_body(c);
+}
+
+/* --- tokens in files --- */
+
+static int read_token(int fd, struct buf *token) {
+    if (buf_reserve(token, AWS_JSON_MAX))
+        return ERR_NOMEM;
+    for (;;) {
+        if (token->len == AWS_JSON_MAX)
+            return ERR_LIMIT;
+        ssize_t n = read(fd, token->data + token->len, AWS_JSON_MAX - token->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? ERR_IO : 0;
+        token->len += (size_t)n;
+    }
+}
+
+int aws_token_read(const char *path, struct buf *token, char *why, size_t why_size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int err = fd < 0 ? ERR_IO : read_token(fd, token);
+    if (err)
+        snprintf(why, why_size, "has a token file that cannot be read: %.100s",
+                 err == ERR_IO ? strerror(errno) : err_text(err));
+    if (fd >= 0)
+        close(fd);
+    while (!err && token->len && strchr(" \t\r\n", token->data[token->len - 1]))
+        token->data[--token->len] = 0;
+    if (!err && (token->len == 0 || memchr(token->data, 0, token->len))) {
+        snprintf(why, why_size, "has a token file that is empty or holds a NUL");
+        err = ERR_INVALID;
+    }
+    return err;
+}

@@ -1,0 +1,271 @@
+/*
+ * file:// destinations: chunks are written in place into a temporary name, which becomes the file at finish.
+ *
+ *   begin   creates .chunklift-<upload id>.part beside the destination (an existing one is taken as it is: the second
+ *           begin of the same upload finds the first one's file) and gives it its size. The handle is NAME:INODE.
+ *   chunk   writes its range there and is done only after fdatasync.
+ *   finish  checks inode and size, sets the mode, fsync, rename, fsync of the directory (file_close.c).
+ *   put     .chunklift-<upload id>.put, locked by flock(2) while it is written, then as finish.
+ *
+ * Doubt at finish (rule 11): when the temporary name is gone, only a file at the destination that has the handle's
+ * inode, the right size and, read again, the whole checksum is ours: an earlier finish renamed it and was not recorded.
+ *
+ * Work is cut into steps of at most FILE_STEP_BYTES or one sync. Jobs whose bytes are written wait until nothing is
+ * left to write; then one sync serves all that wait for the same file, or directory. A failed sync is final. No byte is
+ * written and no name changed after the lease's deadline (rule 5): such a job is parked until it is cancelled.
+ */
+#include "uploader/file/file_job.h"
+
+#include "pure/check.h"
+#include "system/clock.h"
+#include "system/fault.h"
+#include "uploader/source/source.h"
+#include "uploader/token_bucket.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SYNC_BYTES_MAX (64u << 20) /* written and not synced yet: then a sync comes first */
+
+static struct backend_file *self_of(struct backend *b) {
+    return (struct backend_file *)b;
+}
+
+/* --- steps --- */
+
+static bool place_job(struct backend_file *b, struct file_job *j) {
+    enum job_kind kind = j->task->job.ref.kind;
+    bool create = kind == JOB_BEGIN || kind == JOB_PUT;
+    int err = file_place_open(b->allow, j->task->job.target.dest, create, &j->place);
+    if (!err)
+        return true;
+    if ((err == ERR_NOT_FOUND) && kind == JOB_HEAD) {
+        j->task->result.exists = false;
+        file_job_end(j, OUTCOME_DONE);
+    } else if (err == ERR_NOT_FOUND && kind == JOB_ABORT) {
+        file_job_end(j, OUTCOME_DONE);
+    } else if (err == ERR_NOT_FOUND && !create) {
+        file_job_gone(j);
+    } else {
+        file_job_fail_errno(j, create ? "cannot be created" : "cannot be reached", errno);
+    }
+    return false;
+}
+
+static void open_job(struct backend_file *b, struct file_job *j) {
+    struct task *t = j->task;
+    enum job_kind kind = t->job.ref.kind;
+    bool has_handle = kind == JOB_CHUNK || kind == JOB_FINISH || kind == JOB_ABORT;
+    bool looks = kind == JOB_ABORT && t->job.handle.len == 0; /* opened, never begun */
+    if (has_handle && !looks && !file_upload_parse_handle(t, &j->handle_ino)) {
+        file_job_fail(j, FAIL_REQUEST, "its handle is not one of a directory", NULL);
+        return;
+    }
+    file_temp_name(&t->job.ref.upload, kind == JOB_PUT ? "put" : "part", j->temp);
+    if (!place_job(b, j))
+        return;
+    switch (kind) {
+    case JOB_BEGIN:
+        file_upload_begin(b, j);
+        return;
+    case JOB_CHUNK:
+        file_upload_chunk(j);
+        return;
+    case JOB_FINISH:
+        file_upload_finish(j);
+        return;
+    case JOB_ABORT:
+        file_upload_abort(b, j);
+        return;
+    case JOB_PUT:
+        file_put_open(j);
+        return;
+    case JOB_HEAD:
+        file_upload_head(j);
+        return;
+    }
+    file_job_fail(j, FAIL_REQUEST, "unknown kind of job", NULL);
+}
+
+static void advance(struct backend_file *b, struct file_job *j) {
+    if (file_job_park_when_late(b, j))
+        return;
+    switch (j->phase) {
+    case PHASE_OPEN:
+        open_job(b, j);
+        return;
+    case PHASE_WRITE:
+        file_job_write(b, j);
+        return;
+    case PHASE_CLOSE:
+        if (j->task->job.ref.kind == JOB_PUT)
+            file_put_close(b, j);
+        else
+            file_job_close(b, j);
+        return;
+    case PHASE_VERIFY:
+        file_upload_verify(b, j);
+        return;
+    }
+}
+
+static void sync_done(struct file_job *j, int error) {
+    struct task *t = j->task;
+    if (error) {
+        file_job_fail_errno(j, "cannot sync", error);
+        return;
+    }
+    FAULT_POINT_IF(t->job.ref.kind == JOB_CHUNK, bytes_synced, "chunk");
+    FAULT_POINT_AS(dir_synced, job_kind_name(t->job.ref.kind));
+    if (t->job.ref.kind == JOB_CHUNK)
+        t->result.crc = source_crc(t->source);
+    if (t->job.ref.kind == JOB_FINISH) {
+        t->result.crc = j->wanted_crc;
+        t->result.size = t->job.source.size;
+    }
+    file_job_end(j, OUTCOME_DONE);
+}
+
+/* One sync for all of the list that wait for the same file or directory as its first. */
+static void sync_group(struct list *waiting, bool directory) {
+    struct file_job *first = list_entry(waiting->next, struct file_job, node);
+    int error = directory ? file_sync_dir(first->place.dir_fd) : fdatasync(first->fd) == 0 ? 0 : errno;
+    dev_t dev = first->dev;
+    ino_t ino = first->ino;
+    for (struct list *next, *n = waiting->next; n != waiting; n = next) {
+        next = n->next;
+        struct file_job *j = list_entry(n, struct file_job, node);
+        if (j->dev == dev && j->ino == ino)
+            sync_done(j, error);
+    }
+}
+
+/* The first that can go on; NULL when none can. Those that wait for the bucket live. */
+static struct file_job *find_ready(struct backend_file *b) {
+    for (struct list *n = b->ready.next; n != &b->ready; n = n->next) {
+        struct file_job *j = list_entry(n, struct file_job, node);
+        if (!file_job_is_held_back(b, j) || clock_ms() >= j->task->lease_deadline_ms)
+            return j;
+        j->task->checked_bytes++;
+        bucket_wait(b->bucket);
+    }
+    return NULL;
+}
+
+/* Those that waited for bytes and have some. */
+static void resume(struct backend_file *b) {
+    for (struct list *next, *n = b->waiting.next; n != &b->waiting; n = next) {
+        next = n->next;
+        struct file_job *j = list_entry(n, struct file_job, node);
+        if (!source_is_ready(j->task->source))
+            continue;
+        list_remove(&j->node);
+        list_add(&b->ready, &j->node);
+    }
+}
+
+static bool file_step(struct backend *backend) {
+    struct backend_file *b = self_of(backend);
+    resume(b);
+    bool sync_first = b->unsynced_bytes >= SYNC_BYTES_MAX && !list_is_empty(&b->syncing);
+    struct file_job *ready = find_ready(b);
+    if (ready && !sync_first) {
+        advance(b, ready);
+    } else if (!list_is_empty(&b->syncing)) {
+        sync_group(&b->syncing, false);
+        b->unsynced_bytes = 0;
+    } else if (!list_is_empty(&b->dir_syncing)) {
+        sync_group(&b->dir_syncing, true);
+    }
+    return find_ready(b) || !list_is_empty(&b->syncing) || !list_is_empty(&b->dir_syncing);
+}
+
+static int file_check(struct backend *backend, const struct target *target, char *reason, size_t reason_size) {
+    (void)backend;
+    if (target->dest.len >= 8 && memcmp(target->dest.ptr, "file:///", 8) == 0)
+        return 0;
+    snprintf(reason, reason_size, "not a file:// destination");
+    return ERR_INVALID;
+}
+
+static int file_start(struct backend *backend, struct task *t) {
+    struct backend_file *b = self_of(backend);
+    enum job_kind kind = t->job.ref.kind;
+    CHECK((kind == JOB_CHUNK || kind == JOB_PUT) == (t->source != NULL));
+    struct file_job *j = calloc(1, sizeof *j);
+    if (!j)
+        return ERR_NOMEM;
+    j->task = t;
+    j->fd = j->place.dir_fd = -1;
+    list_init(&j->node);
+    list_add(&b->ready, &j->node);
+    t->backend_state = j;
+    return 0;
+}
+
+static void file_cancel(struct backend *backend, struct task *t) {
+    (void)backend;
+    struct file_job *j = t->backend_state;
+    CHECK(j);
+    file_job_drop_put(j);
+    file_job_free(j);
+}
+
+static void cancel_all(struct list *jobs) {
+    while (!list_is_empty(jobs)) {
+        struct file_job *j = list_entry(jobs->next, struct file_job, node);
+        file_job_drop_put(j);
+        file_job_free(j);
+    }
+}
+
+static void file_destroy(struct backend *backend) {
+    struct backend_file *b = self_of(backend);
+    cancel_all(&b->ready);
+    cancel_all(&b->waiting);
+    cancel_all(&b->syncing);
+    cancel_all(&b->dir_syncing);
+    cancel_all(&b->parked);
+    file_allow_destroy(&b->allow);
+    free(b->piece);
+    free(b);
+}
+
+static const struct backend_ops file_ops = {.name = "file",
+                                            .check = file_check,
+                                            .start = file_start,
+                                            .cancel = file_cancel,
+                                            .step = file_step,
+                                            .destroy = file_destroy};
+
+void backend_file_set_bucket(struct backend *b, struct bucket *bucket) {
+    self_of(b)->bucket = bucket;
+}
+
+bool backend_file_is_held_back(const struct backend *b) {
+    return !list_is_empty(&((const struct backend_file *)b)->ready);
+}
+
+int backend_file_new(struct backend **b, const char *const *allow, size_t allow_count) {
+    struct backend_file *n = calloc(1, sizeof *n);
+    *b = NULL;
+    if (!n)
+        return ERR_NOMEM;
+    n->backend.ops = &file_ops;
+    list_init(&n->ready);
+    list_init(&n->waiting);
+    list_init(&n->syncing);
+    list_init(&n->dir_syncing);
+    list_init(&n->parked);
+    n->piece_bytes = FILE_PIECE_MIN_BYTES;
+    n->umask = umask(0);
+    (void)umask(n->umask);
+    if (!(n->piece = malloc(FILE_PIECE_BYTES)) || file_allow_new(&n->allow, allow, allow_count)) {
+        file_destroy(&n->backend);
+        return ERR_NOMEM;
+    }
+    *b = &n->backend;
+    return 0;
+}

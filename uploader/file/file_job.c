@@ -1,0 +1,316 @@
+#include "uploader/file/file_job.h"
+
+#include "pure/buf.h"
+#include "pure/ids.h"
+#include "pure/text.h"
+#include "system/clock.h"
+#include "system/fault.h"
+#include "system/oserr.h"
+#include "uploader/file/file_holes.h"
+#include "uploader/token_bucket.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- ends of a job --- */
+
+void file_job_free(struct file_job *j) {
+    list_remove(&j->node);
+    if (j->fd >= 0)
+        close(j->fd);
+    file_place_close(&j->place);
+    j->task->backend_state = NULL;
+    free(j);
+}
+
+void file_job_drop_put(struct file_job *j) {
+    if (j->task->job.ref.kind == JOB_PUT && j->fd >= 0 && j->temp[0])
+        (void)unlinkat(j->place.dir_fd, j->temp, 0);
+}
+
+void file_job_end(struct file_job *j, enum outcome outcome) {
+    struct task *t = j->task;
+    t->result.outcome = outcome;
+    if (outcome != OUTCOME_DONE)
+        file_job_drop_put(j);
+    file_job_free(j);
+    task_done(t);
+}
+
+void file_job_fail(struct file_job *j, enum fail_class klass, const char *what, const char *why) {
+    struct task *t = j->task;
+    struct buf name = BUF_INIT;
+    t->result.klass = klass;
+    if (text_add_printable(&name, t->job.target.dest))
+        buf_clear(&name);
+    size_t shown = utf8_valid_prefix(slice_make(name.data, name.len < 300 ? name.len : 300));
+    snprintf(t->result.error, sizeof t->result.error, "%.*s: %s%s%s", (int)shown, name.data ? name.data : "", what,
+             why ? ": " : "", why ? why : "");
+    buf_release(&name);
+    file_job_end(j, OUTCOME_FAILED);
+}
+
+/* What another host, with another view of the file system, may not meet. */
+static enum own_failure own_of_errno(int error) {
+    switch (error) {
+    case EROFS:
+        return OWN_SURE;
+    case ENOSPC:
+    case EDQUOT:
+    case EACCES:
+    case EPERM:
+    case EIO:
+    case ENODEV:
+    case ENXIO:
+    case ENOENT:
+    case ENOTCONN:
+    case ESTALE:
+    case ETIMEDOUT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+        return OWN_MAYBE;
+    default:
+        return OWN_NO;
+    }
+}
+
+void file_job_fail_errno(struct file_job *j, const char *what, int error) {
+    enum fail_class klass = error == ENOSPC || error == EDQUOT ? FAIL_FULL : FAIL_DEST;
+    j->task->result.transient =
+        error == EINTR || error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
+    j->task->result.own = own_of_errno(error);
+    file_job_fail(j, klass, what, confined_error_text(error));
+}
+
+void file_job_wait_dir_sync(struct backend_file *b, struct file_job *j) {
+    struct stat st;
+    if (fstat(j->place.dir_fd, &st) != 0) {
+        file_job_fail_errno(j, "cannot look at its directory", errno);
+        return;
+    }
+    j->dev = st.st_dev;
+    j->ino = st.st_ino;
+    list_remove(&j->node);
+    list_add(&b->dir_syncing, &j->node);
+}
+
+/* --- names and handles --- */
+
+void file_temp_name(const struct id128 *upload, const char *suffix, char out[FILE_TEMP_SIZE]) {
+    char hex[ID_HEX_SIZE];
+    id_to_hex(upload, hex);
+    snprintf(out, FILE_TEMP_SIZE, ".chunklift-%s.%s", hex, suffix);
+}
+
+int file_open_retrying(int dir_fd, const char *name, int flags) {
+    int fd;
+    do
+        fd = openat(dir_fd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, FILE_TEMP_MODE);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+int file_open_temp(int dir_fd, const char *name, int flags) {
+    int fd = file_open_retrying(dir_fd, name, flags);
+    if (fd < 0 && errno == EACCES) {
+        if (fchmodat(dir_fd, name, FILE_TEMP_MODE, 0) == 0)
+            fd = file_open_retrying(dir_fd, name, flags);
+        else
+            errno = EACCES; /* of the open: the name may not even be there */
+    }
+    struct stat st;
+    if (fd >= 0 && flags & O_CREAT && fstat(fd, &st) == 0 && st.st_mode & 077 && S_ISREG(st.st_mode))
+        (void)fchmod(fd, FILE_TEMP_MODE); /* a file system without modes refuses */
+    return fd;
+}
+
+int file_job_look_at_final(const struct file_job *j, struct stat *st) {
+    return fstatat(j->place.dir_fd, j->place.name, st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
+}
+
+bool file_job_final_is_usable(struct file_job *j) {
+    struct stat st;
+    int error = file_job_look_at_final(j, &st);
+    if (error && error != ENOENT) {
+        file_job_fail_errno(j, "cannot look at it", error);
+        return false;
+    }
+    if (!error && S_ISDIR(st.st_mode)) {
+        file_job_fail(j, FAIL_DEST, "is a directory", NULL);
+        return false;
+    }
+    if (!error && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
+        file_job_fail(j, FAIL_DEST, "is a device, fifo or socket; it is not replaced by a file", NULL);
+        return false;
+    }
+    return true;
+}
+
+/* A file under the temporary name that is not the handle's is of no use to the upload that begins now. */
+void file_job_gone(struct file_job *j) {
+    if (j->place.dir_fd >= 0 && j->temp[0])
+        (void)unlinkat(j->place.dir_fd, j->temp, 0);
+    snprintf(j->task->result.error, sizeof j->task->result.error, "its temporary file is gone");
+    j->task->result.own = OWN_MAYBE; /* this host may see another file system under the path */
+    file_job_end(j, OUTCOME_GONE);
+}
+
+void file_job_wait_sync(struct backend_file *b, struct file_job *j) {
+    struct stat st;
+    if (fstat(j->fd, &st) != 0) {
+        file_job_fail_errno(j, "cannot look at its temporary file", errno);
+        return;
+    }
+    j->dev = st.st_dev;
+    j->ino = st.st_ino;
+    j->task->awaiting_reply = true;
+    list_remove(&j->node);
+    list_add(&b->syncing, &j->node);
+}
+
+/* Rule 5: the deadline is looked at before each write, for reading may have taken long, and the process may have been
+ * stopped since. False: the job is parked or has ended. */
+static bool write_run(struct backend_file *b, struct file_job *j, struct file_run run, uint64_t offset) {
+    for (size_t done = 0; done < run.len;) {
+        if (file_job_park_when_late(b, j))
+            return false;
+        ssize_t put = pwrite(j->fd, b->piece + run.from + done, run.len - done, (off_t)(offset + run.from + done));
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            file_job_fail_errno(j, "cannot write", put < 0 ? errno : EIO);
+            return false;
+        }
+        done += (size_t)put;
+    }
+    return true;
+}
+
+/* The piece, but for zeros where the file has a hole. False: the job is parked or has ended. */
+static bool write_piece(struct backend_file *b, struct file_job *j, size_t len, uint64_t offset) {
+    struct file_run run = {0};
+    while (file_run_next(j->fd, slice_make(b->piece, len), offset, &run))
+        if (!write_run(b, j, run, offset))
+            return false;
+    return true;
+}
+
+/* Halved while a piece takes longer than a step may. */
+static void adapt_piece(struct backend_file *b, uint64_t took_ms) {
+    if (took_ms > FILE_STEP_MS && b->piece_bytes > FILE_PIECE_MIN_BYTES)
+        b->piece_bytes /= 2;
+    else if (took_ms < FILE_STEP_MS / 4 && b->piece_bytes < FILE_PIECE_BYTES)
+        b->piece_bytes *= 2;
+}
+
+void file_job_source_failed(struct file_job *j, int err) {
+    if (err == ERR_DESCRIPTORS) {
+        file_job_fail_errno(j, "its source cannot be opened again", EMFILE);
+        return;
+    }
+    if (err == ERR_UNREACHABLE || err == ERR_DAMAGED) {
+        struct task_result *result = &j->task->result;
+        result->transient = true;
+        result->source_lost = err == ERR_UNREACHABLE;
+        result->klass = err == ERR_UNREACHABLE ? FAIL_OUTAGE : FAIL_INTEGRITY;
+        (void)!source_check(j->task->source, result->error, sizeof result->error);
+    } else {
+        char why[160] = "";
+        int now = source_check(j->task->source, why, sizeof why);
+        if (!now && err == ERR_CHANGED)
+            snprintf(why, sizeof why, "it shrank and grew");
+        j->task->result.klass =
+            source_failure(now ? now : err, why, j->task->result.error, sizeof j->task->result.error);
+    }
+    file_job_end(j, OUTCOME_FAILED);
+}
+
+bool file_job_park_when_late(struct backend_file *b, struct file_job *j) {
+    if (clock_ms() < j->task->lease_deadline_ms)
+        return false;
+    list_remove(&j->node);
+    list_add(&b->parked, &j->node);
+    return true;
+}
+
+bool file_job_is_held_back(const struct backend_file *b, const struct file_job *j) {
+    return j->phase == PHASE_WRITE && b->bucket && b->bucket->rate > 0 &&
+           bucket_level(b->bucket, clock_ns()) < bucket_piece(b->bucket);
+}
+
+/* How many bytes may be written at once now. With a limit each gets a piece in turn, so that all move; 0: later. */
+static size_t take_tokens(struct backend_file *b, const struct file_job *j) {
+    if (!b->bucket || b->bucket->rate <= 0)
+        return b->piece_bytes;
+    uint64_t left = source_length(j->task->source) - source_position(j->task->source);
+    uint64_t piece = bucket_piece(b->bucket) < b->piece_bytes ? bucket_piece(b->bucket) : b->piece_bytes;
+    return left == 0 ? b->piece_bytes /* to read its end */
+                     : (size_t)bucket_take(b->bucket, left < piece ? left : piece, piece, clock_ns());
+}
+
+/* What was taken and not written. */
+static void give_back(struct backend_file *b, size_t taken, ssize_t used) {
+    size_t spare = used > 0 ? taken - (size_t)used : taken;
+    if (b->bucket && b->bucket->rate > 0 && spare > 0)
+        bucket_give_back(b->bucket, spare);
+}
+
+static void move_to_the_end(struct backend_file *b, struct file_job *j) {
+    list_remove(&j->node);
+    list_add(&b->ready, &j->node);
+}
+
+void file_job_write(struct backend_file *b, struct file_job *j) {
+    struct task *t = j->task;
+    uint64_t base = t->job.ref.kind == JOB_CHUNK ? t->job.offset : 0;
+    uint64_t began_ms = clock_ms(), now_ms = began_ms;
+    for (size_t moved = 0; moved < FILE_STEP_BYTES && now_ms < began_ms + FILE_STEP_MS;) {
+        if (file_job_park_when_late(b, j))
+            return;
+        uint64_t at = base + source_position(t->source);
+        size_t most = take_tokens(b, j);
+        if (most == 0) {
+            move_to_the_end(b, j);
+            return;
+        }
+        ssize_t got = source_read(t->source, b->piece, most);
+        if (at < base + source_length(t->source))
+            give_back(b, most, got);
+        if (got == ERR_AGAIN) {
+            list_remove(&j->node);
+            list_add(&b->waiting, &j->node);
+            return;
+        }
+        if (got < 0) {
+            file_job_source_failed(j, (int)got);
+            return;
+        }
+        if (got == 0) {
+            FAULT_POINT_AS(bytes_written, job_kind_name(t->job.ref.kind));
+            if (t->job.ref.kind == JOB_CHUNK)
+                file_job_wait_sync(b, j);
+            else
+                j->phase = PHASE_CLOSE;
+            return;
+        }
+        if (!write_piece(b, j, (size_t)got, at))
+            return;
+        uint64_t before_ms = now_ms;
+        now_ms = clock_ms();
+        adapt_piece(b, now_ms - before_ms);
+        if ((size_t)got == FILE_PIECE_BYTES) /* only a hint to begin: so that the sync has little to wait for */
+            (void)sync_file_range(j->fd, (off_t)at, got, SYNC_FILE_RANGE_WRITE);
+        moved += (size_t)got;
+        b->unsynced_bytes += (uint64_t)got;
+        t->moved_bytes += (uint64_t)got;
+        t->result.sent_bytes = t->moved_bytes;
+        FAULT_POINT_IF(t->moved_bytes < t->job.length, bytes_half, job_kind_name(t->job.ref.kind));
+        if (b->bucket && b->bucket->rate > 0 && source_position(t->source) < source_length(t->source)) {
+            move_to_the_end(b, j);
+            return;
+        }
+    }
+}

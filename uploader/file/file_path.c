@@ -1,0 +1,295 @@
+#include "uploader/file/file_path.h"
+
+#include "pure/dest.h"
+#include "system/log.h"
+#include "system/oserr.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct file_allow {
+    char **urls;
+    size_t count;
+};
+
+int file_allow_new(struct file_allow **a, const char *const *urls, size_t count) {
+    struct file_allow *n = calloc(1, sizeof *n);
+    *a = NULL;
+    if (!n || !(n->urls = calloc(count + 1, sizeof *n->urls))) {
+        free(n);
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct dest d;
+        if (dest_parse(slice_of(urls[i]), &d) || d.scheme != DEST_FILE)
+            continue;
+        if (!(n->urls[n->count] = strdup(urls[i]))) {
+            file_allow_destroy(&n);
+            return ERR_NOMEM;
+        }
+        n->count++;
+    }
+    *a = n;
+    return 0;
+}
+
+void file_allow_destroy(struct file_allow **a) {
+    if (!*a)
+        return;
+    for (size_t i = 0; i < (*a)->count; i++)
+        free((*a)->urls[i]);
+    free((*a)->urls);
+    free(*a);
+    *a = NULL;
+}
+
+/* base, and where beneath it: path = base + "/" + rest. */
+struct split {
+    struct slice base, rest;
+};
+
+static struct slice trim_end(struct slice path) {
+    while (path.len > 1 && path.ptr[path.len - 1] == '/')
+        path.len--;
+    return path;
+}
+
+static struct slice parent(struct slice path) {
+    while (path.len > 0 && path.ptr[path.len - 1] != '/')
+        path.len--;
+    return trim_end(path);
+}
+
+static int split_by_allow(const struct file_allow *a, struct slice dest, struct split *s) {
+    struct dest d, allowed;
+    if (dest_parse(dest, &d) || d.scheme != DEST_FILE) {
+        errno = EINVAL;
+        return ERR_INVALID;
+    }
+    struct slice path = d.key;
+    for (size_t i = 0; i < a->count; i++) {
+        if (!dest_is_beneath(dest, slice_of(a->urls[i])) || dest_parse(slice_of(a->urls[i]), &allowed))
+            continue;
+        struct slice top = trim_end(allowed.key);
+        s->base = trim_end(path).len <= top.len && top.len > 1 ? parent(top) : top;
+        size_t skip = s->base.len == 1 ? 0 : s->base.len;
+        s->rest = slice_make(path.ptr + skip, path.len - skip);
+        while (s->rest.len > 0 && s->rest.ptr[0] == '/')
+            s->rest = slice_make(s->rest.ptr + 1, s->rest.len - 1);
+        return 0;
+    }
+    errno = EACCES;
+    return ERR_DENIED;
+}
+
+static int open_dir_beneath(int base, const char *path) {
+    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    int fd;
+    do
+        fd = (int)syscall(SYS_openat2, base, path, &how, sizeof how);
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: a rename meanwhile, see openat2(2) */
+    return fd;
+}
+
+/* True when this file system is not in the list yet; a full list says nothing more. */
+static bool is_first_of_its_kind(dev_t dev) {
+    static dev_t said[16];
+    static size_t count;
+    for (size_t i = 0; i < count; i++)
+        if (said[i] == dev)
+            return false;
+    if (count == sizeof said / sizeof said[0])
+        return false;
+    said[count++] = dev;
+    return true;
+}
+
+static void warn_unsynced(int dir_fd, int error) {
+    char link[64], path[PATH_MAX];
+    struct stat st;
+    if (fstat(dir_fd, &st) != 0 || !is_first_of_its_kind(st.st_dev))
+        return;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", dir_fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    path[len > 0 ? len : 0] = 0;
+    log_warn("%s: this file system cannot sync a directory (%s); after a power cut names of files may be missing there",
+             path, strerror(error));
+}
+
+int file_sync_dir(int dir_fd) {
+    if (fsync(dir_fd) == 0)
+        return 0;
+    int error = errno;
+    if (error != EINVAL && error != EOPNOTSUPP)
+        return error;
+    warn_unsynced(dir_fd, error);
+    return 0;
+}
+
+/* The name is durable afterwards, whoever made it. */
+static int make_dir(int parent_fd, const char *name) {
+    if (mkdirat(parent_fd, name, 0777) != 0 && errno != EEXIST)
+        return -1;
+    errno = file_sync_dir(parent_fd);
+    return errno ? -1 : 0;
+}
+
+/* mkdir -p of an absolute path as the operator wrote it. path is changed while at work. */
+static int make_base(char *path) {
+    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash)
+            *slash = 0;
+        struct stat st;
+        int failed = stat(path, &st);
+        if (failed && errno == ENOENT) {
+            char *name = strrchr(path, '/');
+            *name = 0;
+            int fd = open(name == path ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            *name = '/';
+            failed = fd < 0 || make_dir(fd, name + 1);
+            int error = errno;
+            if (fd >= 0)
+                close(fd);
+            errno = error;
+        }
+        if (slash)
+            *slash = '/';
+        if (failed)
+            return -1;
+        if (!slash)
+            return 0;
+    }
+}
+
+static int open_base(struct slice base, bool create) {
+    char *path = slice_dup(base);
+    if (!path) {
+        errno = ENOMEM;
+        return -1;
+    }
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && create && make_base(path) == 0)
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = errno;
+    free(path);
+    errno = error;
+    return fd;
+}
+
+/* mkdir -p of path beneath base; path is changed while at work. Returns the last one opened, or -1. */
+static int make_beneath(int base, char *path) {
+    int fd = dup(base);
+    for (char *name = path; fd >= 0;) {
+        char *slash = strchr(name, '/');
+        if (slash)
+            *slash = 0;
+        int child = open_dir_beneath(base, path);
+        if (child < 0 && errno == ENOENT && make_dir(fd, name) == 0)
+            child = open_dir_beneath(base, path);
+        int error = errno;
+        close(fd);
+        errno = error;
+        fd = child;
+        if (!slash)
+            break;
+        *slash = '/';
+        for (name = slash + 1; *name == '/'; name++)
+            ;
+        if (!*name)
+            break;
+    }
+    return fd;
+}
+
+static int open_parent(const struct split *s, struct slice dirs, bool create) {
+    int base = open_base(s->base, create);
+    if (base < 0 || dirs.len == 0)
+        return base;
+    char *path = slice_dup(dirs);
+    int fd = -1;
+    if (!path) {
+        errno = ENOMEM;
+    } else {
+        fd = open_dir_beneath(base, path);
+        if (fd < 0 && errno == ENOENT && create)
+            fd = make_beneath(base, path);
+    }
+    int error = errno;
+    free(path);
+    close(base);
+    errno = error;
+    return fd;
+}
+
+static int take_name(struct slice name, struct file_place *place) {
+    if (name.len > NAME_MAX) {
+        errno = ENAMETOOLONG;
+        return ERR_LIMIT;
+    }
+    if (name.len == 0 || memchr(name.ptr, 0, name.len) || (name.len <= 2 && memcmp(name.ptr, "..", name.len) == 0)) {
+        errno = name.len == 0 ? EISDIR : EINVAL;
+        return ERR_INVALID;
+    }
+    memcpy(place->name, name.ptr, name.len);
+    place->name[name.len] = 0;
+    return 0;
+}
+
+int file_place_open(const struct file_allow *a, struct slice dest, bool create, struct file_place *place) {
+    place->dir_fd = -1;
+    struct split s;
+    int err = split_by_allow(a, dest, &s);
+    if (err)
+        return err;
+    size_t dirs_len = s.rest.len;
+    while (dirs_len > 0 && s.rest.ptr[dirs_len - 1] != '/')
+        dirs_len--;
+    err = take_name(slice_make(s.rest.ptr + dirs_len, s.rest.len - dirs_len), place);
+    if (err)
+        return err;
+    place->dir_fd = open_parent(&s, slice_make(s.rest.ptr, dirs_len), create);
+    if (place->dir_fd < 0)
+        return errno == EXDEV || errno == ELOOP ? ERR_DENIED : err_from_errno(errno);
+    return 0;
+}
+
+void file_place_close(struct file_place *place) {
+    if (place->dir_fd >= 0)
+        close(place->dir_fd);
+    place->dir_fd = -1;
+}
+
+int file_place_visit(const struct file_allow *a, struct slice dest,
+                     int (*visit)(void *arg, int dir_fd, struct slice name), void *arg) {
+    struct split s;
+    int err = split_by_allow(a, dest, &s);
+    int base = err ? -1 : open_base(s.base, false);
+    char *path = err ? NULL : slice_dup(s.rest);
+    int dir = base >= 0 ? dup(base) : -1;
+    err = err ? err : !path ? ERR_NOMEM : dir < 0 ? err_from_errno(errno) : 0;
+    for (char *name = path; !err && *name;) {
+        char *end = strchrnul(name, '/');
+        bool last = !*end;
+        err = end > name ? visit(arg, dir, slice_make(name, (size_t)(end - name))) : 0;
+        if (err || last)
+            break;
+        *end = 0;
+        close(dir);
+        dir = open_dir_beneath(base, path);
+        err = dir < 0 ? err_from_errno(errno) : 0;
+        *end = '/';
+        name = end + 1;
+    }
+    if (dir >= 0)
+        close(dir);
+    if (base >= 0)
+        close(base);
+    free(path);
+    return err;
+}

@@ -1,0 +1,203 @@
+#include "uploader/file/file_job.h"
+
+#include "pure/digest.h"
+#include "system/fault.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- handles --- */
+
+bool file_upload_parse_handle(const struct task *t, uint64_t *ino) {
+    char want[FILE_TEMP_SIZE + 1], digits[24];
+    file_temp_name(&t->job.ref.upload, "part", want);
+    size_t len = strlen(want);
+    want[len++] = ':';
+    struct slice handle = t->job.handle;
+    if (handle.len <= len || handle.len - len >= sizeof digits || memcmp(handle.ptr, want, len) != 0)
+        return false;
+    memcpy(digits, handle.ptr + len, handle.len - len);
+    digits[handle.len - len] = 0;
+    if (strspn(digits, "0123456789") != handle.len - len)
+        return false;
+    errno = 0;
+    *ino = strtoull(digits, NULL, 10);
+    return errno == 0;
+}
+
+/* The temporary file, opened and checked to be the handle's. 0, ENOENT when it is not there (any more), or errno. */
+static int open_temp(struct file_job *j, int flags, struct stat *st) {
+    j->fd = file_open_temp(j->place.dir_fd, j->temp, flags);
+    if (j->fd < 0)
+        return errno;
+    if (fstat(j->fd, st) != 0)
+        return errno;
+    return S_ISREG(st->st_mode) && st->st_ino == j->handle_ino ? 0 : ENOENT;
+}
+
+/* --- begin, abort, head --- */
+
+void file_upload_begin(struct backend_file *b, struct file_job *j) {
+    struct task *t = j->task;
+    if (!file_job_final_is_usable(j))
+        return;
+    struct stat st;
+    j->fd = file_open_temp(j->place.dir_fd, j->temp, O_RDWR | O_CREAT);
+    if (j->fd < 0 || fstat(j->fd, &st) != 0) {
+        file_job_fail_errno(j, "cannot create its temporary file", errno);
+        return;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        file_job_fail(j, FAIL_DEST, "its temporary name is no regular file", NULL);
+        return;
+    }
+    FAULT_POINT_AS(temp_created, "begin");
+    if (!file_close_may_replace(b, j)) /* before its bytes are sent; nothing is left there */
+        return;
+    if ((uint64_t)st.st_size < t->job.source.size && ftruncate(j->fd, (off_t)t->job.source.size) != 0) {
+        file_job_fail_errno(j, "cannot give its temporary file its size", errno);
+        return;
+    }
+    FAULT_POINT_AS(temp_sized, "begin");
+    snprintf(t->result.handle, sizeof t->result.handle, "%s:%" PRIu64, j->temp, (uint64_t)st.st_ino);
+    t->result.checksum = CHECKSUM_NONE;
+    file_job_wait_dir_sync(b, j);
+}
+
+/* Both names carry the upload's id, so whatever is there under them is this upload's, begun or not. */
+void file_upload_abort(struct backend_file *b, struct file_job *j) {
+    static const char *const suffixes[] = {"part", "put"};
+    bool removed = false;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        file_temp_name(&j->task->job.ref.upload, suffixes[i], j->temp);
+        if (unlinkat(j->place.dir_fd, j->temp, 0) == 0) {
+            removed = true;
+        } else if (errno != ENOENT) {
+            file_job_fail_errno(j, "cannot remove its temporary file", errno);
+            return;
+        }
+    }
+    FAULT_POINT_IF(removed, temp_unlinked, "abort");
+    if (removed)
+        file_job_wait_dir_sync(b, j);
+    else
+        file_job_end(j, OUTCOME_DONE);
+}
+
+void file_upload_head(struct file_job *j) {
+    struct stat st;
+    int error = file_job_look_at_final(j, &st);
+    if (error && error != ENOENT && error != ENOTDIR) {
+        file_job_fail_errno(j, "cannot look at it", error);
+        return;
+    }
+    j->task->result.exists = !error && S_ISREG(st.st_mode);
+    j->task->result.size = j->task->result.exists ? (uint64_t)st.st_size : 0;
+    file_job_end(j, OUTCOME_DONE);
+}
+
+/* --- chunk --- */
+
+void file_upload_chunk(struct file_job *j) {
+    struct stat st;
+    int error = open_temp(j, O_WRONLY, &st);
+    if (error == ENOENT && file_job_look_at_final(j, &st) == 0 && st.st_ino == j->handle_ino) {
+        j->task->result.transient = true; /* a chunk that comes too late: it will be denied */
+        file_job_fail(j, FAIL_DEST, "is finished already", NULL);
+    } else if (error == ENOENT) {
+        file_job_gone(j);
+    } else if (error) {
+        file_job_fail_errno(j, "cannot open its temporary file", error);
+    } else {
+        j->phase = PHASE_WRITE;
+    }
+}
+
+/* --- finish --- */
+
+/* The checksum of the whole from the parts; false when they do not add up to the file. */
+static bool combine(const struct task *t, uint32_t *crc) {
+    uint64_t length = 0;
+    *crc = 0;
+    if (t->part_count != t->job.chunks)
+        return false;
+    for (size_t i = 0; i < t->part_count; i++) {
+        if (t->parts[i].chunk != i || t->parts[i].length > t->job.source.size - length)
+            return false;
+        *crc = crc32c_combine(*crc, t->parts[i].crc, t->parts[i].length);
+        length += t->parts[i].length;
+    }
+    return length == t->job.source.size;
+}
+
+/* Rule 11: did an earlier finish rename it? */
+static void doubt(struct file_job *j) {
+    struct stat st;
+    int error = file_job_look_at_final(j, &st);
+    if (error && error != ENOENT) {
+        file_job_fail_errno(j, "cannot look at it", error);
+        return;
+    }
+    bool may_be_ours =
+        !error && S_ISREG(st.st_mode) && st.st_ino == j->handle_ino && (uint64_t)st.st_size == j->task->job.source.size;
+    if (!may_be_ours) {
+        file_job_gone(j);
+        return;
+    }
+    if (j->fd >= 0)
+        close(j->fd);
+    j->fd = file_open_retrying(j->place.dir_fd, j->place.name, O_RDONLY);
+    if (j->fd < 0) {
+        file_job_fail_errno(j, "cannot read it again", errno);
+        return;
+    }
+    FAULT_POINT(finish_doubted);
+    j->phase = PHASE_VERIFY;
+}
+
+void file_upload_finish(struct file_job *j) {
+    struct stat st = {0};
+    if (!combine(j->task, &j->wanted_crc)) {
+        file_job_fail(j, FAIL_INTEGRITY, "the records of its chunks do not make up the file", NULL);
+        return;
+    }
+    int error = open_temp(j, O_WRONLY, &st);
+    if (error == ENOENT)
+        doubt(j);
+    else if (error)
+        file_job_fail_errno(j, "cannot open its temporary file", error);
+    else if ((uint64_t)st.st_size != j->task->job.source.size)
+        file_job_fail(j, FAIL_INTEGRITY, "its temporary file has another size than the source", NULL);
+    else
+        j->phase = PHASE_CLOSE;
+}
+
+void file_upload_verify(struct backend_file *b, struct file_job *j) {
+    for (size_t moved = 0; moved < FILE_STEP_BYTES;) {
+        ssize_t got = pread(j->fd, b->piece, FILE_PIECE_BYTES, (off_t)j->position);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            file_job_fail_errno(j, "cannot read it again", errno);
+            return;
+        }
+        if (got == 0) {
+            struct stat st;
+            bool ours = j->crc == j->wanted_crc && file_job_look_at_final(j, &st) == 0 && st.st_ino == j->handle_ino;
+            FAULT_POINT_IF(ours, finish_verified, "");
+            if (ours)
+                file_job_wait_dir_sync(b, j);
+            else
+                file_job_gone(j);
+            return;
+        }
+        j->crc = crc32c_add(j->crc, b->piece, (size_t)got);
+        j->position += (uint64_t)got;
+        moved += (size_t)got;
+        j->task->checked_bytes += (uint64_t)got;
+    }
+}
