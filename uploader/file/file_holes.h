@@ -7,9 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FILE_HOLE_BYTES                                                                                                \
-    (64u << 10) /* shorter runs of zeros are written, so that a file is not cut into many extents                      \
-                 */
+/* Shorter runs of zeros are written, so that a file is not cut into many extents. */
+#define FILE_HOLE_BYTES (64u << 10)
 
 struct file_run {
     size_t from, len; /* in the piece */
