@@ -67,9 +67,13 @@ QUEUES = {"common/runtime/session.h", "common/runtime/endpoint.h"}
 INCLUDE = re.compile(r'^#include ([<"])([^">]+)[">]', re.M)
 
 
+def tracked(*patterns):
+    listed = subprocess.run(["git", "ls-files", *patterns], cwd=TOP, check=True, capture_output=True, text=True).stdout.split()
+    return [f for f in listed if (TOP / f).exists()]
+
+
 def sources():
-    listed = subprocess.run(["git", "ls-files", *PROGRAMS], cwd=TOP, check=True, capture_output=True, text=True).stdout.split()
-    return [f for f in listed if f.endswith((".c", ".h")) and (TOP / f).exists()]
+    return [f for f in tracked(*PROGRAMS) if f.endswith((".c", ".h"))]
 
 
 def text_of(path):
@@ -211,13 +215,13 @@ def crowded():
 
 
 def dead():
-    """Functions that a header exports and no other file of the product calls."""
-    texts = {path: text_of(path) for path in sources()}
-    words = {path: set(re.findall(r"\w+", text)) for path, text in texts.items()}
+    """Functions that a header exports and that no other file calls, tests included."""
+    words = {path: collections.Counter(re.findall(r"\w+", text_of(path))) for path in sources() + tracked("tests/*.c", "tests/*.h")}
     for path, name, _, _, is_static in functions():
+        header = path[:-1] + "h"
         if is_static or name == "main" or not path.endswith(".c"):
             continue
-        if not any(name in words[other] for other in texts if other.endswith(".c") and other != path):
+        if not any(found[name] > (1 if other == header else 0) for other, found in words.items() if other != path):
             yield path, f"{name}() is exported and no other file calls it"
 
 
@@ -250,13 +254,9 @@ def prose_by(group_of, paths, reader):
     return groups
 
 
-def tracked(*patterns):
-    return subprocess.run(["git", "ls-files", *patterns], cwd=TOP, check=True, capture_output=True, text=True).stdout.split()
-
-
 def prose():
     """Riddle words in comments (a folder at a time) and in documents."""
-    paths = sources() + [f for f in tracked("tests/*.c", "tests/*.h") if (TOP / f).exists()]
+    paths = sources() + tracked("tests/*.c", "tests/*.h")
     groups = prose_by(folder_of, paths, comments_of)
     groups.update(prose_by(lambda p: p, [f for f in tracked(*DOCUMENTS) if f.endswith((".md", ".1", ".5"))], text_of))
     for place, (total, count) in sorted(groups.items()):
@@ -275,7 +275,7 @@ def sentences_of(text):
 
 
 def sentences():
-    for path in [f for f in tracked("README.md", "docs/man") if (TOP / f).exists()]:
+    for path in tracked("README.md", "docs/man"):
         counts = [count for count, _ in sentences_of(text_of(path))]
         most = SENTENCE_WORDS["README.md" if path == "README.md" else "docs/man"]
         if counts and sum(counts) / len(counts) > most:
