@@ -154,9 +154,6 @@ int core_lease_lost(struct consumer *c, struct lease *l, const struct event *e) 
 int core_settle(struct consumer *c, struct upload *u) MUST_CHECK;
 /* The producers of u, and those of the upload that waits for u to end. */
 uint64_t core_concerned(const struct consumer *c, const struct upload *u);
-/* NULL when it can be recorded and read back as the same; else why not, for people. */
-const char *core_identity_error(const struct upload_identity *is);
-void core_fill_identity(struct record *r, const struct upload_identity *is);
 /* Rule 10: the intent; the round's commit stands before anything may be made at the destination. */
 int core_record_open(struct consumer *c, struct upload *u) MUST_CHECK;
 /* The `fail` record of an upload, once for each class until it is planned again; *seq is 0 when there was one. An error

@@ -1,6 +1,5 @@
 #include "consumer/consumer_internal.h"
 #include "pure/check.h"
-#include "pure/dest.h"
 #include "pure/text.h"
 #include "system/fault.h"
 #include "system/log.h"
@@ -51,35 +50,9 @@ int core_append(struct consumer *c, struct record *r, uint64_t producers) {
     return rc;
 }
 
-const char *core_identity_error(const struct upload_identity *is) {
-    struct dest d;
-    if (is->src.len == 0 || is->src.ptr[0] != '/' || memchr(is->src.ptr, '\0', is->src.len))
-        return "the source needs an absolute path";
-    if (is->dest.len == 0 || memchr(is->dest.ptr, '\0', is->dest.len) || dest_parse(is->dest, &d))
-        return "the destination is not one";
-    if (!utf8_is_valid(is->source) || !utf8_is_valid(is->endpoint))
-        return "source name and endpoint must be UTF-8";
-    if ((is->source.len && memchr(is->source.ptr, '\0', is->source.len)) ||
-        (is->endpoint.len && memchr(is->endpoint.ptr, '\0', is->endpoint.len)))
-        return "source name and endpoint must be text";
-    return NULL;
-}
-
-void core_fill_identity(struct record *r, const struct upload_identity *is) {
-    r->has |= HAS_UPLOAD | HAS_SRC | HAS_DEST;
-    r->src = is->src;
-    r->source = is->source;
-    r->dest = is->dest;
-    r->endpoint = is->endpoint;
-    r->size = is->size;
-    r->mtime_ns = is->mtime_ns;
-    r->ctime_ns = is->ctime_ns;
-    r->ino = is->ino;
-}
-
 int core_record_open(struct consumer *c, struct upload *u) {
     struct record r = {.ev = EV_OPEN, .upload = u->id};
-    core_fill_identity(&r, &u->is);
+    upload_identity_fill(&r, &u->is);
     return core_append(c, &r, u->producers);
 }
 

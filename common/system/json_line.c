@@ -10,12 +10,14 @@ static void keep(struct json_line *l, int err) {
 }
 
 static void add_key(struct json_line *l, const char *key) {
-    keep(l, buf_addf(&l->text, ",\"%s\":", key));
+    keep(l, buf_addf(&l->text, "%s\"%s\":", l->text.len > 1 ? "," : "", key));
 }
 
 void json_line_begin(struct json_line *l, const char *event) {
     *l = (struct json_line){0};
-    keep(l, buf_addf(&l->text, "{\"event\":\"%s\"", event));
+    keep(l, buf_add_byte(&l->text, '{'));
+    if (event)
+        json_line_text(l, "event", slice_of(event));
 }
 
 void json_line_text(struct json_line *l, const char *key, struct slice value) {
@@ -35,7 +37,7 @@ void json_line_name(struct json_line *l, const char *key, struct slice name) {
         json_line_text(l, key, name);
         return;
     }
-    keep(l, buf_addf(&l->text, ",\"%s_b64\":\"", key));
+    keep(l, buf_addf(&l->text, "%s\"%s_b64\":\"", l->text.len > 1 ? "," : "", key));
     keep(l, base64_add(&l->text, name));
     keep(l, buf_add_byte(&l->text, '"'));
 }
@@ -43,7 +45,7 @@ void json_line_name(struct json_line *l, const char *key, struct slice name) {
 void json_line_id(struct json_line *l, const char *key, const struct id128 *id) {
     char hex[ID_HEX_SIZE];
     id_to_hex(id, hex);
-    keep(l, buf_addf(&l->text, ",\"%s\":\"%s\"", key, hex));
+    json_line_text(l, key, slice_of(hex));
 }
 
 void json_line_number(struct json_line *l, const char *key, uint64_t value) {
@@ -54,7 +56,12 @@ void json_line_number(struct json_line *l, const char *key, uint64_t value) {
 void json_line_time(struct json_line *l, const char *key, int64_t real_us) {
     char text[RFC3339_SIZE];
     rfc3339_format(real_us, text);
-    keep(l, buf_addf(&l->text, ",\"%s\":\"%s\"", key, text));
+    json_line_text(l, key, slice_of(text));
+}
+
+void json_line_bool(struct json_line *l, const char *key, bool value) {
+    add_key(l, key);
+    keep(l, buf_add_text(&l->text, value ? "true" : "false"));
 }
 
 int json_line_end(struct json_line *l) {

@@ -137,7 +137,7 @@ static int done_begin(struct verdict_on *v) {
     if (rc)
         return rc == ERR_INVALID ? refused(v, WHY_JOURNAL) : rc;
     struct record r = {.ev = EV_BEGIN, .upload = u->id, .handle = v->result->handle};
-    core_fill_identity(&r, &u->is);
+    upload_identity_fill(&r, &u->is);
     r.has |= HAS_GEOMETRY | HAS_HANDLE;
     r.chunk_size = g.chunk_size;
     r.chunks = g.chunks;
@@ -227,7 +227,7 @@ static bool put_identity(const struct result *result, struct upload_identity *is
                                    .mtime_ns = result->source.mtime_ns,
                                    .ctime_ns = result->source.ctime_ns,
                                    .ino = result->source.ino};
-    return core_identity_error(is) == NULL;
+    return upload_identity_error(is) == NULL;
 }
 
 /*
@@ -268,7 +268,7 @@ static int done_put(struct verdict_on *v) {
     if (!v->u && ((rc = judge_stray_put(v, &is)) != 0 || v->ack->kind))
         return rc;
     struct record r = {.ev = EV_PUT, .upload = v->result->ref.upload};
-    core_fill_identity(&r, &is);
+    upload_identity_fill(&r, &is);
     fill_result(v, &r);
     return record(v, &r, is.size);
 }

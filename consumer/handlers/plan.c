@@ -74,7 +74,7 @@ static const struct finished_entry *find_finished(const struct question *q) {
  * inode numbers mean nothing where it is. Recorded, so that nobody has to find it out again. */
 static int note_same(struct question *q, const struct finished_entry *e) {
     struct record r = {.ev = EV_SAME, .has = HAS_CRC, .upload = e->upload, .crc = e->crc};
-    core_fill_identity(&r, &q->is);
+    upload_identity_fill(&r, &q->is);
     return core_append(q->c, &r, peer_bit(q->peer));
 }
 
@@ -253,7 +253,7 @@ static int describe_leases(struct question *q, const struct upload *u, struct pl
 
 static const char *file_error(const struct plan_file *file, const struct upload_identity *is) {
     struct geometry g = {.size = is->size, .chunk_size = file->chunk_size, .chunks = file->chunks};
-    const char *error = core_identity_error(is);
+    const char *error = upload_identity_error(is);
     if (error || (file->flags & PLAN_PUT))
         return error;
     return g.chunks > 0 && geometry_is_valid(&g) ? NULL : "its chunks do not make up the file";

@@ -1,6 +1,5 @@
 #include "consumer/offline/carry.h"
 
-#include "consumer/consumer_internal.h"
 #include "journal/walk.h"
 #include <stdlib.h>
 
@@ -23,7 +22,7 @@ bool carried_needs(const struct upload *u, uint64_t seq) {
 
 void carried_upload(const struct upload *u, struct record *r) {
     *r = (struct record){.ev = EV_CARRY, .has = HAS_SINCE, .kind = slice_of("upload"), .upload = u->id};
-    core_fill_identity(r, &u->is);
+    upload_identity_fill(r, &u->is);
     r->since_ns = u->open_us * 1000;
     if (u->reopened) {
         r->has |= HAS_OPENS;

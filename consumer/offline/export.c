@@ -1,35 +1,35 @@
 #include "consumer/offline/export.h"
 
-#include "consumer/json_out.h"
 #include "consumer/offline/carry.h"
 #include "consumer/offline/offline_journal.h"
-#include "system/clock.h"
+#include "system/json_line.h"
 #include "system/log.h"
 #include "system/output.h"
-#include <inttypes.h>
-#include <stdio.h>
 
 static int print(void *arg, struct record *r, uint64_t first_seq) {
-    char id[ID_HEX_SIZE], crc[CRC_TEXT_SIZE], when[RFC3339_SIZE], mtime[NANOTIME_TEXT_SIZE];
+    char crc[CRC_TEXT_SIZE], mtime[NANOTIME_TEXT_SIZE];
+    struct json_line l;
     (void)arg, (void)first_seq;
     if (r->ev == EV_SAME) /* its carry was printed */
         return 0;
-    id_to_hex(&r->upload, id);
     crc32c_to_text(r->crc, crc);
-    rfc3339_format(r->since_ns / 1000, when);
-    printf("{\"upload\":\"%s\"", id);
-    json_out_name("dest", r->dest);
+    json_line_begin(&l, NULL);
+    json_line_id(&l, "upload", &r->upload);
+    json_line_name(&l, "dest", r->dest);
     if (r->endpoint.len)
-        json_out_name("endpoint", r->endpoint);
-    json_out_name("src", r->src);
+        json_line_name(&l, "endpoint", r->endpoint);
+    json_line_name(&l, "src", r->src);
     if (r->source.len)
-        json_out_name("source", r->source);
-    printf(",\"size\":%" PRIu64 ",\"crc\":\"%s\"", r->size, crc);
+        json_line_name(&l, "source", r->source);
+    json_line_number(&l, "size", r->size);
+    json_line_text(&l, "crc", slice_of(crc));
     if (r->etag.len)
-        json_out_name("etag", r->etag);
-    printf(",\"mtime_ns\":\"%s\",\"finished\":\"%s\",\"seq\":%" PRIu64 "}\n", nanotime_format(r->mtime_ns, mtime), when,
-           r->seq);
-    return output_check();
+        json_line_name(&l, "etag", r->etag);
+    json_line_text(&l, "mtime_ns", slice_of(nanotime_format(r->mtime_ns, mtime)));
+    json_line_time(&l, "finished", r->since_ns / 1000);
+    json_line_number(&l, "seq", r->seq);
+    int err = json_line_end(&l);
+    return err ? err : output_check();
 }
 
 int export(const char *dir) {

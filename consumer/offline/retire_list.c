@@ -1,8 +1,8 @@
-#include "consumer/json_out.h"
 #include "consumer/offline/carry.h"
 #include "consumer/offline/retire.h"
 #include "pure/text.h"
 #include "pure/units.h"
+#include "system/json_line.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,17 +100,24 @@ static void print_name(struct slice name) {
 }
 
 static void print_json(const struct journal_file *f, const struct need *n) {
-    printf("{\"event\":\"file\",\"file\":\"%s\",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"size\":%" PRIu64
-           ",\"dropped\":%s,\"chosen\":%s,\"unfinished\":%" PRIu64 ",\"finished\":%" PRIu64 "}\n",
-           f->name, f->first_seq, n->to, f->size, n->dropped ? "true" : "false", n->chosen ? "true" : "false",
-           n->unfinished, n->finished);
+    struct json_line l;
+    json_line_begin(&l, "file");
+    json_line_text(&l, "file", slice_of(f->name));
+    json_line_number(&l, "from", f->first_seq);
+    json_line_number(&l, "to", n->to);
+    json_line_number(&l, "size", f->size);
+    json_line_bool(&l, "dropped", n->dropped);
+    json_line_bool(&l, "chosen", n->chosen);
+    json_line_number(&l, "unfinished", n->unfinished);
+    json_line_number(&l, "finished", n->finished);
+    (void)!json_line_end(&l);
     for (size_t i = 0; i < n->named_count; i++) {
-        char id[ID_HEX_SIZE];
-        id_to_hex(&n->named[i]->id, id);
-        printf("{\"event\":\"needed\",\"file\":\"%s\",\"upload\":\"%s\"", f->name, id);
-        json_out_name("src", n->named[i]->is.src);
-        json_out_name("dest", n->named[i]->is.dest);
-        puts("}");
+        json_line_begin(&l, "needed");
+        json_line_text(&l, "file", slice_of(f->name));
+        json_line_id(&l, "upload", &n->named[i]->id);
+        json_line_name(&l, "src", n->named[i]->is.src);
+        json_line_name(&l, "dest", n->named[i]->is.dest);
+        (void)!json_line_end(&l);
     }
 }
 

@@ -1,5 +1,7 @@
 #include "consumer/state/upload.h"
 #include "pure/check.h"
+#include "pure/dest.h"
+#include "pure/text.h"
 #include <stdlib.h>
 
 static struct slice keep(char **at, struct slice s) {
@@ -209,4 +211,30 @@ struct slice upload_etag(const struct upload *u, uint32_t chunk, char room[ID_HE
     const struct chunk_info *info = upload_chunk(u, chunk);
     CHECK(info);
     return chunk_etag(info, room);
+}
+
+const char *upload_identity_error(const struct upload_identity *is) {
+    struct dest d;
+    if (is->src.len == 0 || is->src.ptr[0] != '/' || memchr(is->src.ptr, '\0', is->src.len))
+        return "the source needs an absolute path";
+    if (is->dest.len == 0 || memchr(is->dest.ptr, '\0', is->dest.len) || dest_parse(is->dest, &d))
+        return "the destination is not one";
+    if (!utf8_is_valid(is->source) || !utf8_is_valid(is->endpoint))
+        return "source name and endpoint must be UTF-8";
+    if ((is->source.len && memchr(is->source.ptr, '\0', is->source.len)) ||
+        (is->endpoint.len && memchr(is->endpoint.ptr, '\0', is->endpoint.len)))
+        return "source name and endpoint must be text";
+    return NULL;
+}
+
+void upload_identity_fill(struct record *r, const struct upload_identity *is) {
+    r->has |= HAS_UPLOAD | HAS_SRC | HAS_DEST;
+    r->src = is->src;
+    r->source = is->source;
+    r->dest = is->dest;
+    r->endpoint = is->endpoint;
+    r->size = is->size;
+    r->mtime_ns = is->mtime_ns;
+    r->ctime_ns = is->ctime_ns;
+    r->ino = is->ino;
 }

@@ -18,6 +18,7 @@
 #define CHUNKLIFT_CONSUMER_UPLOAD_H
 
 #include "consumer/state/chunks.h"
+#include "journal/record.h"
 #include "pure/buf.h"
 #include "pure/geometry.h"
 #include "pure/hash.h"
@@ -120,5 +121,10 @@ void upload_forget_redos(struct upload *u);
 /* The etag of a done chunk; room is where one kept as bytes is spelled out. */
 struct slice upload_etag(const struct upload *u, uint32_t chunk, char room[ID_HEX_SIZE]);
 struct slice chunk_etag(const struct chunk_info *info, char room[ID_HEX_SIZE]);
+
+/* NULL: the identity can be recorded and read back unchanged. Otherwise the reason, for people. */
+const char *upload_identity_error(const struct upload_identity *is);
+/* Adds the identity's fields to r. The texts stay the caller's. */
+void upload_identity_fill(struct record *r, const struct upload_identity *is);
 
 #endif
