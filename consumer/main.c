@@ -2,23 +2,9 @@
 #include "consumer/offline/command.h"
 #include "consumer/serve.h"
 #include "runtime/endpoint.h"
-#include "system/dirs.h"
+#include "system/exit_status.h"
 #include "system/output.h"
 #include "system/signals.h"
-
-enum { EXIT_USAGE = 2, EXIT_UNUSABLE = 3 };
-
-static int exit_status(int rc, bool for_cp) {
-    if (for_cp && rc == ERR_FULL)
-        return CONSUMER_EXIT_FULL;
-    if (for_cp && rc == ERR_IO)
-        return CONSUMER_EXIT_DISK;
-    if (for_cp && rc == ERR_LOST)
-        return CONSUMER_EXIT_LOST;
-    if (for_cp && rc == ERR_BUSY)
-        return CONSUMER_EXIT_BUSY;
-    return rc == 0 ? 0 : rc == ERR_USAGE ? EXIT_USAGE : EXIT_UNUSABLE;
-}
 
 int main(int argc, char **argv) {
     struct settings settings;
@@ -41,7 +27,7 @@ int main(int argc, char **argv) {
         rc = server_run(server);
     server_destroy(&server);
     endpoint_shutdown_all();
-    rc = exit_status(rc, settings.for_cp);
+    int status = settings.for_cp ? exit_status_for_cp(rc) : exit_status_of_run(rc);
     settings_release(&settings);
-    return output_end(rc);
+    return output_end(status);
 }

@@ -2,6 +2,7 @@
 #include "producer/cli/driver.h"
 #include "producer/show/event_output.h"
 #include "system/clock.h"
+#include "system/exit_status.h"
 #include "system/log.h"
 #include "system/output.h"
 #include "system/signals.h"
@@ -38,7 +39,7 @@ int main(int argc, char **argv) {
         setlocale(LC_CTYPE, "");
         driver_log_setup(&o);
         int err = start(&producer, &o);
-        status = driver_status_of(err);
+        status = exit_status_of_run(err);
         if (!err) {
             driver_init(&driver, producer, &o, began_ms);
             status = driver_run(&driver);

@@ -14,6 +14,7 @@
 #include "runtime/session.h"
 #include "system/descriptors.h"
 #include "system/dirs.h"
+#include "system/exit_status.h"
 #include "system/fault.h"
 #include "system/log.h"
 #include "system/resolve.h"
@@ -235,8 +236,8 @@ bool producer_is_finished(const struct producer *p) {
 
 int producer_exit_status(const struct producer *p) {
     if (p->core.unreachable)
-        return 3;
-    return p->core.counts.files_failed > 0 || p->core.counts.source_errors > 0 ? 1 : 0;
+        return EXIT_UNUSABLE;
+    return p->core.counts.files_failed > 0 || p->core.counts.source_errors > 0 ? EXIT_SOME_FAILED : EXIT_DONE;
 }
 
 size_t producer_wait_items(struct producer *p, struct wait_item items[PRODUCER_WAIT_ITEMS]) {

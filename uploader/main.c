@@ -1,4 +1,5 @@
 #include "runtime/endpoint.h"
+#include "system/exit_status.h"
 #include "system/log.h"
 #include "system/output.h"
 #include "system/signals.h"
@@ -38,7 +39,7 @@ int main(int argc, char **argv) {
     if (err == 0)
         status = settings.check_only ? 0 : uploader_run(uploader);
     else if (err != SETTINGS_DONE)
-        status = err == ERR_USAGE ? 2 : 3;
+        status = exit_status_of_run(err);
     uploader_destroy(&uploader);
     endpoint_shutdown_all();
     settings_release(&settings);

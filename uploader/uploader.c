@@ -4,6 +4,7 @@
 #include "pure/units.h"
 #include "system/clock.h"
 #include "system/descriptors.h"
+#include "system/exit_status.h"
 #include "system/log.h"
 #include "system/signals.h"
 #include "uploader/http/tls_trust.h"
@@ -260,7 +261,7 @@ static void check_signals(struct uploader *u) {
     }
     if (stops > 1) {
         log_debug("stopping at once");
-        uploader_end(u, 128 + signals_stop_signal());
+        uploader_end(u, exit_status_of_signal(signals_stop_signal()));
     }
 }
 

@@ -41,11 +41,6 @@ struct consumer_file {
     size_t holder_count;
     char boot[33]; /* boot id under which it was written; a line "boot HEX" */
 };
-/* How a consumer that cp started ends. Its log may not have room for the reason, or be gone with the directory. */
-#define CONSUMER_EXIT_FULL 4 /* the disk is full: that may pass */
-#define CONSUMER_EXIT_DISK 5 /* the disk failed: that may pass */
-#define CONSUMER_EXIT_LOST 6 /* another program took the journal away or changed it */
-#define CONSUMER_EXIT_BUSY 7 /* another consumer holds the journal's lock */
 int consumer_file_read(const char *dir, struct consumer_file *f) MUST_CHECK;
 int consumer_file_write(const char *dir, const struct consumer_file *f) MUST_CHECK;
 void consumer_file_release(struct consumer_file *f);

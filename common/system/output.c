@@ -1,5 +1,6 @@
 #include "system/output.h"
 
+#include "system/exit_status.h"
 #include "system/log.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -58,19 +59,7 @@ int output_flush(void) {
 
 int output_status(int err) {
     int written = output_flush();
-    if (written == ERR_IO)
-        return 3;
-    switch (err) {
-    case 0:
-    case ERR_AGAIN:
-        return 0;
-    case ERR_DAMAGED:
-        return 1;
-    case ERR_USAGE:
-        return 2;
-    default:
-        return 3;
-    }
+    return written == ERR_IO ? EXIT_UNUSABLE : exit_status_of(err);
 }
 
 static void tell_lost_events(int error) {
@@ -92,5 +81,5 @@ int output_end(int status) {
     if (log_error_number)
         tell_lost_events(log_error_number);
     bool failed = written == ERR_IO || log_error_number || (has_events && first_error);
-    return failed && status < 2 ? 3 : status;
+    return failed && status < EXIT_USAGE ? EXIT_UNUSABLE : status;
 }

@@ -4,6 +4,7 @@
 #include "consumer/offline/forget.h"
 #include "consumer/offline/retire.h"
 #include "system/dirs.h"
+#include "system/exit_status.h"
 #include "system/log.h"
 #include "system/options.h"
 #include <string.h>
@@ -188,5 +189,5 @@ int upkeep_command(int argc, char **argv) {
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(argv[0], commands[i].name) == 0)
             err = commands[i].run(argc, argv);
-    return err == 0 || err == ERR_AGAIN ? 0 : err == ERR_DAMAGED ? 1 : err == ERR_USAGE ? 2 : 3;
+    return exit_status_of(err);
 }

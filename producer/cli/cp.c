@@ -14,6 +14,7 @@
 #include "producer/producer.h"
 #include "producer/show/event_output.h"
 #include "system/clock.h"
+#include "system/exit_status.h"
 #include "system/fault.h"
 #include "system/signals.h"
 #include <locale.h>
@@ -99,12 +100,12 @@ int cp_command(int argc, char **argv) {
     if (err == 0)
         status = run(&cp, began_ms);
     else
-        status = signals_stop_count() > 0 ? 128 + signals_stop_signal() : driver_status_of(err);
+        status = signals_stop_count() > 0 ? exit_status_of_signal(signals_stop_signal()) : exit_status_of_run(err);
     producer_destroy(&cp.producer);
     endpoint_shutdown_all(); /* its BYE leaves */
     FAULT_POINT_IF(err == 0, cp_said_bye, "");
     if (cp.supervisor && supervisor_stop(cp.supervisor) != 0 && status < 2)
-        status = 3;
+        status = EXIT_UNUSABLE;
     supervisor_destroy(&cp.supervisor);
     cp_options_release(&cp.o);
     return status;

@@ -3,6 +3,7 @@
 #include "producer/show/summary.h"
 #include "pure/units.h"
 #include "system/clock.h"
+#include "system/exit_status.h"
 #include "system/log.h"
 #include "system/signals.h"
 #include <inttypes.h>
@@ -96,26 +97,22 @@ static int step(struct driver *d, uint64_t now_ms, uint64_t *deadline_ms) {
     return err ? err : producer_step(d->producer, now_ms, deadline_ms);
 }
 
-int driver_status_of(int err) {
-    return err == ERR_USAGE ? 2 : 3;
-}
-
 int driver_run(struct driver *d) {
     for (;;) {
         uint64_t now = clock_ms(), deadline = now + 1000;
         if (heed_signals(d))
-            return 128 + signals_stop_signal();
+            return exit_status_of_signal(signals_stop_signal());
         int err = step(d, now, &deadline);
         if (err)
-            return driver_status_of(err);
+            return exit_status_of_run(err);
         if (producer_is_finished(d->producer))
-            return d->stops > 0 ? 128 + signals_stop_signal() : producer_exit_status(d->producer);
+            return d->stops > 0 ? exit_status_of_signal(signals_stop_signal()) : producer_exit_status(d->producer);
         if (d->stops > 0 && d->hooks.is_over && d->hooks.is_over(d->hooks.arg))
-            return 128 + signals_stop_signal();
+            return exit_status_of_signal(signals_stop_signal());
         display(d, now, &deadline);
         err = wait_for_something(d, deadline);
         if (err)
-            return 3;
+            return EXIT_UNUSABLE;
     }
 }
 

@@ -37,7 +37,5 @@ void driver_init(struct driver *d, struct producer *p, const struct producer_opt
 int driver_run(struct driver *d) MUST_CHECK;
 /* The summary, and why it ended. */
 void driver_report(struct driver *d, int status);
-/* The exit status of a run that could not begin. */
-int driver_status_of(int err) MUST_CHECK;
 
 #endif

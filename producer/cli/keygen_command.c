@@ -4,6 +4,7 @@
 #include "pure/ids.h"
 #include "pure/text.h"
 #include "runtime/keys.h"
+#include "system/exit_status.h"
 #include "system/log.h"
 #include "system/options.h"
 #include <errno.h>
@@ -216,5 +217,5 @@ int keygen_command(int argc, char **argv) {
     if (err == ERR_NOMEM)
         log_error("out of memory");
     text_list_release(&arguments);
-    return err == 0 ? 0 : err == ERR_USAGE ? 2 : 3;
+    return exit_status_of_run(err);
 }

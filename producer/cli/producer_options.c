@@ -1,6 +1,7 @@
 #include "producer/cli/producer_options.h"
 #include "pure/geometry.h"
 #include "system/dirs.h"
+#include "system/exit_status.h"
 #include "system/log.h"
 #include <stdio.h>
 #include <string.h>
@@ -63,7 +64,7 @@ int producer_options_parse(struct producer_options *o, const struct command_text
         err = check(o, text);
     if (err == 0)
         err = settle(o);
-    return err == 0 ? -1 : err == ERR_USAGE ? 2 : 3;
+    return err == 0 ? -1 : exit_status_of_run(err);
 }
 
 void producer_options_release(struct producer_options *o) {

@@ -4,6 +4,7 @@
 #include "producer/cli/reader_options.h"
 #include "pure/units.h"
 #include "system/dirs.h"
+#include "system/exit_status.h"
 #include "system/json_line.h"
 #include "system/log.h"
 #include "system/output.h"
@@ -132,5 +133,5 @@ int set_command(int argc, char **argv) {
         log_error("out of memory");
     reader_options_release(&o);
     int status = output_status(err);
-    return status == 0 && signals_stop_signal() ? 128 + signals_stop_signal() : status;
+    return status == 0 && signals_stop_signal() ? exit_status_of_signal(signals_stop_signal()) : status;
 }

@@ -21,6 +21,7 @@
 #include "pure/proto.h"
 #include "system/clock.h"
 #include "system/dirs.h"
+#include "system/exit_status.h"
 #include "system/fault.h"
 #include "system/log.h"
 #include "system/signals.h"
@@ -243,7 +244,7 @@ static int journal_lost(struct supervisor *s, char *words, size_t size) {
 static int consumer_ended(struct supervisor *s, int status, uint64_t now_ms) {
     char words[512];
     s->consumer.pid = 0;
-    if (exited_with(status, CONSUMER_EXIT_LOST)) {
+    if (exited_with(status, EXIT_JOURNAL_LOST)) {
         consumer_last_words(s, words, sizeof words);
         return journal_lost(s, words, sizeof words);
     }
@@ -255,17 +256,17 @@ static int consumer_ended(struct supervisor *s, int status, uint64_t now_ms) {
         return 0;
     }
     consumer_last_words(s, words, sizeof words);
-    if (exited_with(status, CONSUMER_EXIT_BUSY) || somebody_serves(s)) { /* another one was faster */
+    if (exited_with(status, EXIT_JOURNAL_BUSY) || somebody_serves(s)) { /* another one was faster */
         s->consumer_tries = 0;
         return 0;
     }
-    bool full = exited_with(status, CONSUMER_EXIT_FULL);
+    bool full = exited_with(status, EXIT_JOURNAL_FULL);
     if (full)
         say_full(s, words, sizeof words);
     else if (!words[0])
         snprintf(words, sizeof words, "%s: the journal consumer ended without a word; see consumer.log there",
                  s->o.journal_dir);
-    bool may_pass = full || exited_with(status, CONSUMER_EXIT_DISK);
+    bool may_pass = full || exited_with(status, EXIT_JOURNAL_DISK);
     return may_pass && s->was_connected ? outage(s, words, now_ms) : give_up(s, words);
 }
 
@@ -369,9 +370,9 @@ static int check_uploader(struct supervisor *s) {
             kill(pid, SIGKILL);
         poll(NULL, 0, 2);
     }
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    if (exited_with(status, EXIT_DONE))
         return 0;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 2 ? ERR_USAGE : ERR_UNREACHABLE;
+    return exited_with(status, EXIT_USAGE) ? ERR_USAGE : ERR_UNREACHABLE;
 }
 
 static int uploader_ended(struct supervisor *s, struct child *u, int status, uint64_t now_ms) {
@@ -383,7 +384,7 @@ static int uploader_ended(struct supervisor *s, struct child *u, int status, uin
         log_debug("uploader %d has left", (int)pid);
         return 0;
     }
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+    if (exited_with(status, EXIT_USAGE))
         return ERR_USAGE;
     if (now_ms - u->span_start_ms > RESTART_SPAN_MS) {
         u->span_start_ms = now_ms;

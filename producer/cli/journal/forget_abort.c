@@ -3,6 +3,7 @@
 #include "producer/cli/supervise.h"
 #include "pure/text.h"
 #include "system/clock.h"
+#include "system/exit_status.h"
 #include "system/json_line.h"
 #include "system/log.h"
 #include "system/signals.h"
@@ -92,16 +93,16 @@ static int run(struct aborting *a) {
     for (;;) {
         uint64_t now = clock_ms(), deadline = now + 1000;
         if (signals_stop_count() > 0)
-            return 128 + signals_stop_signal();
+            return exit_status_of_signal(signals_stop_signal());
         int err = supervisor_step(a->supervisor, producer_counts(a->producer)->connected, now, &deadline);
         if (!err)
             err = producer_step(a->producer, now, &deadline);
         if (err)
-            return err == ERR_USAGE ? 2 : 3;
+            return exit_status_of_run(err);
         if (producer_is_finished(a->producer))
             return producer_exit_status(a->producer);
         if (wait_for_something(a, deadline))
-            return 3;
+            return EXIT_UNUSABLE;
     }
 }
 
@@ -110,15 +111,15 @@ int forget_abort(const struct forget_abort_options *o) {
     int err = signals_init(true);
     if (!err)
         err = start(&a);
-    int status = err ? err == ERR_USAGE ? 2 : 3 : run(&a);
+    int status = err ? exit_status_of_run(err) : run(&a);
     if (!err && producer_trouble(a.producer))
         log_error("%s", producer_trouble(a.producer));
     if (a.supervisor)
         supervisor_drain(a.supervisor);
     producer_destroy(&a.producer);
     endpoint_shutdown_all(); /* its BYE leaves */
-    if (a.supervisor && supervisor_stop(a.supervisor) != 0 && status < 2)
-        status = 3;
+    if (a.supervisor && supervisor_stop(a.supervisor) != 0 && status < EXIT_USAGE)
+        status = EXIT_UNUSABLE;
     supervisor_destroy(&a.supervisor);
     return status;
 }

@@ -16,6 +16,7 @@
 #include "pure/dest.h"
 #include "pure/text.h"
 #include "system/dirs.h"
+#include "system/exit_status.h"
 #include "system/json_line.h"
 #include "system/log.h"
 #include "system/output.h"
@@ -228,7 +229,7 @@ static bool is_one_store(const struct found *a, const struct found *b) {
 static int abort_unfinished(struct forgetting *f, struct forget_abort_options *a) {
     struct producer_drop *drops = calloc(f->count + 1, sizeof *drops);
     const struct found *first = NULL;
-    int status = drops ? 0 : 3;
+    int status = drops ? EXIT_DONE : EXIT_UNUSABLE;
     for (size_t i = 0; !status && i < f->count; i++) {
         const struct found *found = &f->found[i];
         if (found->finished)
@@ -237,7 +238,7 @@ static int abort_unfinished(struct forgetting *f, struct forget_abort_options *a
         if (!is_one_store(first, found)) {
             log_error("%s and %s are at different stores; name the uploads of one store at a time", first->dest,
                       found->dest);
-            status = 2;
+            status = EXIT_USAGE;
         }
         drops[a->count++] = (struct producer_drop){found->upload, found->src, found->dest};
     }
@@ -368,5 +369,5 @@ int forget_command(int argc, char **argv) {
     if (o.consumer)
         journal_mirror_remove(&o.dir);
     reader_options_release(&o);
-    return err == ERR_AGAIN && signals_stop_signal() ? 128 + signals_stop_signal() : status;
+    return err == ERR_AGAIN && signals_stop_signal() ? exit_status_of_signal(signals_stop_signal()) : status;
 }

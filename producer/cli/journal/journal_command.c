@@ -7,6 +7,7 @@
 #include "producer/cli/journal/journal_tail.h"
 #include "producer/cli/reader_options.h"
 #include "pure/ids.h"
+#include "system/exit_status.h"
 #include "system/json_line.h"
 #include "system/log.h"
 #include "system/output.h"
@@ -43,7 +44,8 @@ static void leave_journal(struct reader_options *o) {
 
 /* Interrupted while the copy was made: the exit status says so. */
 static int status_of(int err) {
-    return err == ERR_AGAIN && signals_stop_signal() ? 128 + signals_stop_signal() : output_status(err);
+    return err == ERR_AGAIN && signals_stop_signal() ? exit_status_of_signal(signals_stop_signal())
+                                                     : output_status(err);
 }
 
 static int tail(int argc, char **argv) {
@@ -193,7 +195,7 @@ static int hand_over(int argc, char **argv) {
     log_error("chunklift-consumer: cannot be started: %s", strerror(errno));
     free(words);
     buf_release(&path);
-    return 3;
+    return EXIT_UNUSABLE;
 }
 
 static bool is_from_afar(int argc, char **argv) {
@@ -220,7 +222,7 @@ static int export_copy(struct reader_options *o) {
     while (!err && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     buf_release(&path);
-    return err ? output_status(err) : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return err ? output_status(err) : WIFEXITED(status) ? WEXITSTATUS(status) : exit_status_of_signal(WTERMSIG(status));
 }
 
 static int export(int argc, char **argv) {
@@ -260,7 +262,7 @@ int journal_command(int argc, char **argv) {
     output_setup();
     if (argc < 2) {
         log_error("journal: what? tail, show, verify, export, forget or retire; see 'chunklift journal --help'");
-        return 2;
+        return EXIT_USAGE;
     }
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
@@ -274,5 +276,5 @@ int journal_command(int argc, char **argv) {
         return output_status(0);
     }
     log_error("journal %s: unknown; see 'chunklift journal --help'", argv[1]);
-    return 2;
+    return EXIT_USAGE;
 }

@@ -2,6 +2,7 @@
 
 #include "journal/walk.h"
 #include "producer/cli/journal/tail_remote.h"
+#include "system/exit_status.h"
 #include "system/log.h"
 #include "system/output.h"
 #include "system/signals.h"
@@ -113,8 +114,8 @@ static int tail_disk(const struct journal_tail_options *o) {
 
 int journal_tail(const struct journal_tail_options *o) {
     if (signals_init(false))
-        return 3;
+        return EXIT_UNUSABLE;
     int err = o->consumer ? tail_remote(o->consumer, o->lines, o->follow) : tail_disk(o);
     int status = output_status(err);
-    return status == 0 && signals_stop_signal() ? 128 + signals_stop_signal() : status;
+    return status == 0 && signals_stop_signal() ? exit_status_of_signal(signals_stop_signal()) : status;
 }
