@@ -266,7 +266,7 @@ def prose():
 
 def sentences_of(text):
     text = re.sub(r"```.*?```", "", text, flags=re.S)
-    text = re.sub(r'^\.(?:\\"|[A-Z]{2}).*$|^\|.*$|^#.*$', "\n\n", text, flags=re.M)
+    text = re.sub(r'^\.(?:\\"|It|S[hs]|B[ld]|E[ldv]|D[dtl]|Os|N[dm]|Pp|Xr).*$|^\|.*$|^#.*$', "\n\n", text, flags=re.M)
     for block in re.split(r"\n\s*\n|\n(?=[-*] |\d+\. )", text):
         for sentence in re.split(r"(?<=[.!?:;])\s+(?=[A-Z`*\[])", block):
             count = len(re.findall(r"[A-Za-z0-9][\w'’./:-]*", sentence))

@@ -1,0 +1,55 @@
+"""The man pages are valid, and name exactly the options that the programs have."""
+
+import re
+import subprocess
+
+import pytest
+
+from support.box import BUILD
+
+from . import house
+
+MAN = house.TOP / "docs" / "man"
+JOURNAL = ("tail", "show", "verify", "export", "forget", "retire")
+COMMANDS = {  # page: command lines whose --help it documents
+    "chunklift-cp.1": [["chunklift", "cp"]],
+    "chunklift-producer.1": [["chunklift-producer"], ["chunklift", "producer"]],
+    "chunklift-uploader.1": [["chunklift-uploader"], ["chunklift", "uploader"]],
+    "chunklift-consumer.1": [["chunklift-consumer"], ["chunklift", "consumer"]],
+    "chunklift-journal.1": [["chunklift", "journal", command] for command in JOURNAL],
+    "chunklift-status.1": [["chunklift", "status"]],
+    "chunklift-set.1": [["chunklift", "set"]],
+    "chunklift-keygen.1": [["chunklift", "keygen"]],
+}
+
+
+def test_man_pages_are_valid():
+    said = subprocess.run(["mandoc", "-Tlint", *sorted(MAN.iterdir())], capture_output=True, text=True).stdout
+    pages = {path.name for path in MAN.iterdir()}
+
+    def is_ours(line):  # mandoc looks for the pages of a reference among those that are installed
+        reference = re.search(r"referenced manual not found: Xr (\S+) (\d)", line)
+        return reference and f"{reference[1]}.{reference[2]}" in pages or "outdated mandoc.db" in line or "cannot open database" in line
+
+    assert [line for line in said.splitlines() if not is_ours(line)] == []
+
+
+def options_of_help(command):
+    said = subprocess.run([BUILD / command[0], *command[1:], "--help"], capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"^ {2}(?:-\w, |    )--([a-z0-9-]+)", said, re.M))
+
+
+def options_of_page(page):
+    items = re.findall(r"^\.It (Fl .*)$", (MAN / page).read_text(), re.M)
+    return {name for item in items for name in re.findall(r"(?:Fl (?:\w , )?|, )-([a-z0-9-]+)", item)}
+
+
+@pytest.mark.parametrize("page", sorted(COMMANDS))
+def test_a_man_page_names_every_option(page):
+    shown = set().union(*map(options_of_help, COMMANDS[page]))
+    assert shown and options_of_page(page) == shown
+
+
+def test_every_page_has_examples():
+    for page in MAN.iterdir():
+        assert ".Sh EXAMPLES" in page.read_text(), page
