@@ -81,11 +81,10 @@ static void begin_epoch(struct consumer *c, uint64_t now_ms) {
 }
 
 static int init(struct consumer *c, uint64_t now_ms) {
+    leases_init(&c->leases, c->o.lease_ms);
+    peers_init(&c->peers);
+    refusals_init(&c->refusals);
     int rc = id_random(&c->self);
-    if (!rc)
-        rc = leases_init(&c->leases, c->o.lease_ms);
-    if (!rc)
-        rc = peers_init(&c->peers);
     if (!rc)
         rc = state_init(&c->state);
     if (!rc)
@@ -98,8 +97,6 @@ static int init(struct consumer *c, uint64_t now_ms) {
     rc = fleet_init(c);
     if (!rc)
         rc = events_init(&c->events, journal_epoch(c->journal));
-    if (!rc)
-        rc = refusals_init(&c->refusals);
     return rc ? rc : recent_init(&c->recent, journal_seq(c->journal) + 1);
 }
 

@@ -6,9 +6,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-int peers_init(struct peers *p) {
+void peers_init(struct peers *p) {
     *p = (struct peers){0};
-    return hash_init(&p->by_incarnation);
 }
 
 void peers_release(struct peers *p) {

@@ -87,7 +87,7 @@ struct peers {
     unsigned next_place;
 };
 
-int peers_init(struct peers *p) MUST_CHECK;
+void peers_init(struct peers *p);
 void peers_release(struct peers *p); /* leases must be gone */
 struct peer *peers_find(const struct peers *p, const struct id128 *incarnation);
 /* A new peer. ERR_LIMIT: PEERS_MAX, or PRODUCERS_MAX producers; ERR_NOMEM. */

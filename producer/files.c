@@ -1,5 +1,6 @@
 #include "producer/files.h"
 #include "pure/check.h"
+#include "pure/list.h"
 #include <stdlib.h>
 
 static size_t bitmap_size(uint32_t chunks) {
@@ -53,17 +54,10 @@ void files_set_identity(struct files *fs, struct file *f, const struct fileid *i
     fs->bitmap_bytes += bitmap_cost(f);
 }
 
-static struct file **bucket_of(struct files *fs, const struct id128 *upload) {
-    return &fs->by_upload[id_hash(upload) % FILES_BUCKETS];
-}
-
 static void unhash(struct files *fs, struct file *f) {
     if (!f->hashed)
         return;
-    struct file **at = bucket_of(fs, &f->upload);
-    while (*at != f)
-        at = &(*at)->same_hash;
-    *at = f->same_hash;
+    hash_remove(&fs->by_upload, &f->by_upload);
     f->hashed = false;
 }
 
@@ -72,17 +66,17 @@ void files_set_upload(struct files *fs, struct file *f, const struct id128 *uplo
     f->upload = *upload;
     if (id_is_zero(upload))
         return;
-    struct file **at = bucket_of(fs, upload);
-    f->same_hash = *at;
-    *at = f;
+    hash_insert(&fs->by_upload, &f->by_upload, id_hash(upload));
     f->hashed = true;
 }
 
 struct file *files_find_planned(const struct files *fs, const struct id128 *upload) {
-    struct file *f = fs->by_upload[id_hash(upload) % FILES_BUCKETS];
-    while (f && !id_equal(&f->upload, upload))
-        f = f->same_hash;
-    return f;
+    for (struct hash_node *n = hash_first(&fs->by_upload, id_hash(upload)); n; n = hash_next(n)) {
+        struct file *f = list_entry(n, struct file, by_upload);
+        if (id_equal(&f->upload, upload))
+            return f;
+    }
+    return NULL;
 }
 
 struct file *files_find(const struct files *fs, const struct id128 *upload) {
@@ -121,6 +115,7 @@ void files_release(struct files *fs) {
         next = f->next;
         free_file(f);
     }
+    hash_release(&fs->by_upload);
     memset(fs, 0, sizeof *fs);
 }
 

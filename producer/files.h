@@ -12,6 +12,7 @@
 #define CHUNKLIFT_FILES_H
 
 #include "pure/geometry.h"
+#include "pure/hash.h"
 #include "pure/ids.h"
 #include "pure/proto.h"
 #include "system/fileid.h"
@@ -84,17 +85,17 @@ struct file {
     char *nobody_detail;
 
     uint64_t started_ms;
-    struct file *next, *prev, *same_hash;
+    struct file *next, *prev;
+    struct hash_node by_upload;
     bool hashed;
 };
 
-#define FILES_BUCKETS 1024u
 struct files {
     struct file *first, *last;
     size_t count;
     size_t bitmap_bytes;
     uint64_t next_index;
-    struct file *by_upload[FILES_BUCKETS];
+    struct hash_table by_upload;
 };
 
 /* Room for one more file? Large files count by their bitmaps. */

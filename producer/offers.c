@@ -1,5 +1,7 @@
 #include "producer/offers.h"
 #include "pure/check.h"
+#include "pure/list.h"
+#include "pure/ref.h"
 #include <stdlib.h>
 
 #define SLICE_MS UINT64_C(100)
@@ -20,25 +22,19 @@ int offers_init(struct offers *o) {
 
 void offers_release(struct offers *o) {
     free(o->pool);
+    hash_release(&o->by_ref);
     memset(o, 0, sizeof *o);
 }
 
 /* --- look-up --- */
 
-static struct offer **bucket_of(struct offers *o, const struct ref *ref) {
-    uint64_t h = id_hash(&ref->upload) + ref->chunk * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)ref->kind;
-    return &o->buckets[(h ^ h >> 32) % OFFERS_BUCKETS];
-}
-
-static bool ref_equal(const struct ref *a, const struct ref *b) {
-    return a->kind == b->kind && a->chunk == b->chunk && id_equal(&a->upload, &b->upload);
-}
-
 struct offer *offers_find(const struct offers *o, const struct ref *ref) {
-    struct offer *at = *bucket_of((struct offers *)o, ref);
-    while (at && !ref_equal(&at->ref, ref))
-        at = at->same_hash;
-    return at;
+    for (struct hash_node *n = hash_first(&o->by_ref, ref_hash(ref)); n; n = hash_next(n)) {
+        struct offer *offer = list_entry(n, struct offer, by_ref);
+        if (ref_equal(&offer->ref, ref))
+            return offer;
+    }
+    return NULL;
 }
 
 /* --- states --- */
@@ -98,9 +94,7 @@ int offers_add(struct offers *o, const struct ref *ref, struct file *f, uint64_t
     if ((size_t)(offer - o->pool) >= o->top)
         o->top = (size_t)(offer - o->pool) + 1;
     *offer = (struct offer){.ref = *ref, .file = f, .bytes = bytes};
-    struct offer **at = bucket_of(o, ref);
-    offer->same_hash = *at;
-    *at = offer;
+    hash_insert(&o->by_ref, &offer->by_ref, ref_hash(ref));
     o->used++;
     enter_state(o, offer, OFFER_READY);
     *out = offer;
@@ -109,10 +103,7 @@ int offers_add(struct offers *o, const struct ref *ref, struct file *f, uint64_t
 
 void offers_remove(struct offers *o, struct offer *offer) {
     leave_state(o, offer);
-    struct offer **at = bucket_of(o, &offer->ref);
-    while (*at != offer)
-        at = &(*at)->same_hash;
-    *at = offer->same_hash;
+    hash_remove(&o->by_ref, &offer->by_ref);
     memset(offer, 0, sizeof *offer);
     offer->next = o->free;
     o->free = offer;

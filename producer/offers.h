@@ -21,6 +21,7 @@
 #define CHUNKLIFT_OFFERS_H
 
 #include "producer/files.h"
+#include "pure/hash.h"
 #include "pure/proto.h"
 
 #define OFFERS_MAX 8192u        /* jobs known at a time, in any state */
@@ -47,17 +48,16 @@ struct offer {
     uint64_t second_due_ms;    /* LEASED: not offered for a second lease before */
     uint32_t second_times;     /* so offered */
     struct offer *next, *prev; /* in a queue (READY) */
-    struct offer *same_hash;
+    struct hash_node by_ref;
 };
 
-#define OFFERS_BUCKETS 4096u
 #define OFFERS_SLICES 100u /* of 100 ms: 10 s */
 #define OFFERS_TIMES 64u
 
 struct offers {
     struct offer *pool; /* OFFERS_MAX */
     struct offer *free;
-    struct offer *buckets[OFFERS_BUCKETS];
+    struct hash_table by_ref;
     struct offer *first[QUEUE_COUNT], *last[QUEUE_COUNT];
     size_t used, outstanding, leased, ready_new; /* ready_new: READY and not outstanding */
     uint64_t leased_bytes;

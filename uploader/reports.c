@@ -1,6 +1,7 @@
 #include "uploader/reports.h"
 
 #include "pure/check.h"
+#include "pure/ref.h"
 #include "uploader/tasks.h"
 #include <stdlib.h>
 
@@ -22,16 +23,23 @@ void report_destroy(struct report **report) {
 }
 
 void reports_release(struct reports *r) {
-    for (size_t i = 0; i < REPORTS_BUCKETS; i++)
-        for (struct report *next, *e = r->buckets[i]; e; e = next) {
-            next = e->next_in_bucket;
-            report_destroy(&e);
-        }
+    for (struct hash_node *next, *n = hash_walk(&r->by_ref, NULL); n; n = next) {
+        next = hash_walk(&r->by_ref, n);
+        struct report *e = list_entry(n, struct report, by_ref);
+        report_destroy(&e);
+    }
+    hash_release(&r->by_ref);
     reports_init(r);
 }
 
-static size_t bucket_of(const struct ref *ref) {
-    return ref_hash(ref) % REPORTS_BUCKETS;
+/* The report about this job and outcome, NULL: none. outcome 0: any. */
+static struct report *reports_find(const struct reports *r, const struct ref *ref, int outcome) {
+    for (struct hash_node *n = hash_first(&r->by_ref, ref_hash(ref)); n; n = hash_next(n)) {
+        struct report *e = list_entry(n, struct report, by_ref);
+        if (ref_equal(&e->result.ref, ref) && (!outcome || (int)e->result.outcome == outcome))
+            return e;
+    }
+    return NULL;
 }
 
 /* Strings of a result one after the other in one piece of memory. */
@@ -44,10 +52,8 @@ static int result_copy(struct result *out, const struct result *in, void **memor
 }
 
 int reports_add(struct reports *r, const struct result *result) {
-    size_t bucket = bucket_of(&result->ref);
-    for (struct report *e = r->buckets[bucket]; e; e = e->next_in_bucket)
-        if (ref_equal(&e->result.ref, &result->ref) && e->result.outcome == result->outcome)
-            return 0;
+    if (reports_find(r, &result->ref, result->outcome))
+        return 0;
     struct report *e = calloc(1, sizeof *e);
     if (!e)
         return ERR_NOMEM;
@@ -55,18 +61,14 @@ int reports_add(struct reports *r, const struct result *result) {
         free(e);
         return ERR_NOMEM;
     }
-    e->next_in_bucket = r->buckets[bucket];
-    r->buckets[bucket] = e;
+    hash_insert(&r->by_ref, &e->by_ref, ref_hash(&result->ref));
     list_add(&r->due, &e->node);
     r->count++;
     return 0;
 }
 
 bool reports_has(const struct reports *r, const struct ref *ref) {
-    for (const struct report *e = r->buckets[bucket_of(ref)]; e; e = e->next_in_bucket)
-        if (ref_equal(&e->result.ref, ref))
-            return true;
-    return false;
+    return reports_find(r, ref, 0) != NULL;
 }
 
 size_t reports_due(struct reports *r, struct result *out, size_t max) {
@@ -114,14 +116,11 @@ void reports_send_all_again(struct reports *r) {
 }
 
 struct report *reports_take(struct reports *r, const struct ref *ref, enum outcome outcome) {
-    for (struct report **link = &r->buckets[bucket_of(ref)]; *link; link = &(*link)->next_in_bucket) {
-        struct report *e = *link;
-        if (!ref_equal(&e->result.ref, ref) || e->result.outcome != outcome)
-            continue;
-        *link = e->next_in_bucket;
-        list_remove(&e->node);
-        r->count--;
-        return e;
-    }
-    return NULL;
+    struct report *e = reports_find(r, ref, outcome);
+    if (!e)
+        return NULL;
+    hash_remove(&r->by_ref, &e->by_ref);
+    list_remove(&e->node);
+    r->count--;
+    return e;
 }

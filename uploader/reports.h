@@ -9,6 +9,7 @@
 #define CHUNKLIFT_REPORTS_H
 
 #include "pure/err.h"
+#include "pure/hash.h"
 #include "pure/list.h"
 #include "pure/proto.h"
 #include <stdbool.h>
@@ -16,11 +17,10 @@
 #include <stdint.h>
 
 #define REPORTS_CLAIM_MAX 4096 /* while more wait, nothing new is claimed */
-#define REPORTS_BUCKETS 1024
 
 struct report {
     struct list node; /* in due or in sent */
-    struct report *next_in_bucket;
+    struct hash_node by_ref;
     struct result result; /* slices in memory */
     void *memory;
     uint64_t due_ms; /* when sent: send again then */
@@ -28,7 +28,7 @@ struct report {
 };
 
 struct reports {
-    struct report *buckets[REPORTS_BUCKETS];
+    struct hash_table by_ref;
     struct list due, sent; /* due: to be sent now, in order */
     size_t count;
 };

@@ -47,10 +47,6 @@ static void entry_destroy(struct entry *e) {
     free(e);
 }
 
-static struct entry **bucket_of(const struct tasks *t, const struct ref *ref) {
-    return (struct entry **)&t->buckets[ref_hash(ref) % TASKS_BUCKETS];
-}
-
 struct entry *tasks_add(struct tasks *t, const struct job *job, bool own_abort) {
     struct entry *e = calloc(1, sizeof *e);
     if (!e)
@@ -65,19 +61,18 @@ struct entry *tasks_add(struct tasks *t, const struct job *job, bool own_abort) 
     list_init(&e->node);
     list_add(&t->lists[e->state], &e->node);
     t->counts[e->state]++;
-    if (!own_abort) {
-        struct entry **bucket = bucket_of(t, &job->ref);
-        e->next_in_bucket = *bucket;
-        *bucket = e;
-    }
+    if (!own_abort)
+        hash_insert(&t->by_ref, &e->by_ref, ref_hash(&job->ref));
     return e;
 }
 
 struct entry *tasks_find(const struct tasks *t, const struct ref *ref) {
-    struct entry *e = *bucket_of(t, ref);
-    while (e && !ref_equal(&e->task.job.ref, ref))
-        e = e->next_in_bucket;
-    return e;
+    for (struct hash_node *n = hash_first(&t->by_ref, ref_hash(ref)); n; n = hash_next(n)) {
+        struct entry *e = list_entry(n, struct entry, by_ref);
+        if (ref_equal(&e->task.job.ref, ref))
+            return e;
+    }
+    return NULL;
 }
 
 void tasks_move(struct tasks *t, struct entry *e, enum task_state state) {
@@ -92,11 +87,8 @@ void tasks_remove(struct tasks *t, struct entry **e) {
     CHECK(!(*e)->slot.waiting);
     list_remove(&(*e)->node);
     t->counts[(*e)->state]--;
-    for (struct entry **link = bucket_of(t, &(*e)->task.job.ref); *link; link = &(*link)->next_in_bucket)
-        if (*link == *e) {
-            *link = (*e)->next_in_bucket;
-            break;
-        }
+    if (!(*e)->own_abort)
+        hash_remove(&t->by_ref, &(*e)->by_ref);
     entry_destroy(*e);
     *e = NULL;
 }
@@ -108,6 +100,7 @@ void tasks_release(struct tasks *t) {
             list_remove(&e->node);
             entry_destroy(e);
         }
+    hash_release(&t->by_ref);
     tasks_init(t);
 }
 

@@ -18,6 +18,7 @@
 #include "pure/err.h"
 #include "pure/list.h"
 #include "pure/proto.h"
+#include "pure/ref.h"
 #include "uploader/backend.h"
 #include "uploader/leases.h"
 #include "uploader/limiter.h"
@@ -38,7 +39,7 @@ struct entry {
     struct task task; /* what the backend sees */
     enum task_state state;
     struct list node; /* in the list of its state */
-    struct entry *next_in_bucket;
+    struct hash_node by_ref;
     struct limiter_entry slot;
     void *job_memory;
     char *data; /* where the bytes can be fetched; NULL: nowhere */
@@ -62,9 +63,8 @@ struct entry {
     size_t etag_pages;
 };
 
-#define TASKS_BUCKETS 4096
 struct tasks {
-    struct entry *buckets[TASKS_BUCKETS];
+    struct hash_table by_ref; /* all but own aborts */
     struct list lists[TASK_STATES];
     uint32_t counts[TASK_STATES];
 };
@@ -85,12 +85,6 @@ uint32_t tasks_count(const struct tasks *t);
 /* One page of a part list. ERR_INVALID: not the page wanted; ERR_NOMEM. */
 int entry_add_parts(struct entry *e, const struct msg_partlist *page) MUST_CHECK;
 
-static inline bool ref_equal(const struct ref *a, const struct ref *b) {
-    return a->kind == b->kind && a->chunk == b->chunk && id_equal(&a->upload, &b->upload);
-}
-static inline uint64_t ref_hash(const struct ref *ref) {
-    return (id_hash(&ref->upload) ^ ((uint64_t)ref->kind << 32) ^ ref->chunk) * UINT64_C(0x9e3779b97f4a7c15) >> 20;
-}
 /* Moves what the slices point to into one new piece of memory (*memory, to free()), each with a NUL behind it. */
 int slices_own(struct slice **slices, size_t count, void **memory) MUST_CHECK;
 

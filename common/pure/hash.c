@@ -4,54 +4,59 @@
 
 #define BUCKETS_MIN 64
 
-int hash_init(struct hash_table *t) {
-    *t = (struct hash_table){0};
-    t->buckets = calloc(BUCKETS_MIN, sizeof *t->buckets);
-    if (!t->buckets)
-        return ERR_NOMEM;
-    t->mask = BUCKETS_MIN - 1;
-    return 0;
-}
-
 void hash_release(struct hash_table *t) {
     free(t->buckets);
     *t = (struct hash_table){0};
 }
 
-static void grow(struct hash_table *t) {
-    size_t size = (t->mask + 1) * 2;
-    struct hash_node **buckets = calloc(size, sizeof *buckets);
-    if (!buckets)
+static struct hash_node **hash_bucket(struct hash_table *t, uint64_t hash) {
+    return t->buckets ? &t->buckets[hash & t->mask] : &t->single;
+}
+
+static void hash_push(struct hash_table *t, struct hash_node *node) {
+    struct hash_node **bucket = hash_bucket(t, node->hash);
+    node->next = *bucket;
+    *bucket = node;
+}
+
+static void hash_grow(struct hash_table *t) {
+    size_t size = t->buckets ? (t->mask + 1) * 2 : BUCKETS_MIN;
+    struct hash_table grown = {.buckets = calloc(size, sizeof *grown.buckets), .mask = size - 1, .count = t->count};
+    if (!grown.buckets)
         return;
-    for (size_t i = 0; i <= t->mask; i++) {
-        struct hash_node *node = t->buckets[i];
-        while (node) {
-            struct hash_node *next = node->next;
-            node->next = buckets[node->hash & (size - 1)];
-            buckets[node->hash & (size - 1)] = node;
-            node = next;
-        }
+    for (struct hash_node *next, *node = hash_walk(t, NULL); node; node = next) {
+        next = hash_walk(t, node);
+        hash_push(&grown, node);
     }
     free(t->buckets);
-    t->buckets = buckets;
-    t->mask = size - 1;
+    *t = grown;
 }
 
 void hash_insert(struct hash_table *t, struct hash_node *node, uint64_t hash) {
-    if (t->count > t->mask)
-        grow(t);
+    if (t->count > t->mask || !t->buckets)
+        hash_grow(t);
     node->hash = hash;
-    node->next = t->buckets[hash & t->mask];
-    t->buckets[hash & t->mask] = node;
+    hash_push(t, node);
     t->count++;
 }
 
 void hash_remove(struct hash_table *t, struct hash_node *node) {
-    struct hash_node **at = &t->buckets[node->hash & t->mask];
+    struct hash_node **at = hash_bucket(t, node->hash);
     while (*at && *at != node)
         at = &(*at)->next;
     CHECK(*at == node);
     *at = node->next;
     node->next = NULL;
     t->count--;
+}
+
+struct hash_node *hash_walk(const struct hash_table *t, const struct hash_node *node) {
+    if (node && node->next)
+        return node->next;
+    if (!t->buckets)
+        return node ? NULL : t->single;
+    for (size_t i = node ? (node->hash & t->mask) + 1 : 0; i <= t->mask; i++)
+        if (t->buckets[i])
+            return t->buckets[i];
+    return NULL;
 }

@@ -1,16 +1,17 @@
 #include "runtime/unsent.h"
+#include "pure/hash.h"
+#include "pure/list.h"
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PEER_MAX 255
-#define BUCKETS 4096
 #define SWEEP_FROM 1024 /* peers remembered, before those with nothing waiting are forgotten */
 
 /* Owned by the sending thread; libzmq's thread lowers bytes. With bytes at 0 no parcel names it. */
 struct unsent_peer {
-    struct unsent_peer *next;
+    struct hash_node by_id;
     atomic_size_t bytes;
     uint8_t len;
     uint8_t id[];
@@ -19,8 +20,8 @@ struct unsent_peer {
 struct unsent {
     atomic_size_t bytes;
     atomic_size_t users; /* its owner and its parcels */
-    size_t peers, sweep_at;
-    struct unsent_peer *buckets[BUCKETS];
+    size_t sweep_at;
+    struct hash_table by_id; /* peers; of the sending thread until the last user is gone */
 };
 
 struct parcel {
@@ -46,11 +47,11 @@ int unsent_new(struct unsent **u) {
 static void let_go(struct unsent *u) {
     if (atomic_fetch_sub(&u->users, 1) != 1)
         return;
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct unsent_peer *p = u->buckets[i], *next; p; p = next) {
-            next = p->next;
-            free(p);
-        }
+    for (struct hash_node *next, *n = hash_walk(&u->by_id, NULL); n; n = next) {
+        next = hash_walk(&u->by_id, n);
+        free(list_entry(n, struct unsent_peer, by_id));
+    }
+    hash_release(&u->by_id);
     free(u);
 }
 
@@ -62,50 +63,39 @@ void unsent_destroy(struct unsent **u) {
 
 /* ---- peers ---- */
 
-static size_t bucket_of(const uint8_t *id, size_t len) {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ id[i]) * 16777619u;
-    return hash % BUCKETS;
-}
-
 static void sweep(struct unsent *u) {
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct unsent_peer **at = &u->buckets[i]; *at;) {
-            struct unsent_peer *p = *at;
-            if (atomic_load(&p->bytes)) {
-                at = &p->next;
-                continue;
-            }
-            *at = p->next;
-            free(p);
-            u->peers--;
-        }
-    u->sweep_at = u->peers * 2 > SWEEP_FROM ? u->peers * 2 : SWEEP_FROM;
+    for (struct hash_node *next, *n = hash_walk(&u->by_id, NULL); n; n = next) {
+        next = hash_walk(&u->by_id, n);
+        struct unsent_peer *p = list_entry(n, struct unsent_peer, by_id);
+        if (atomic_load(&p->bytes))
+            continue;
+        hash_remove(&u->by_id, &p->by_id);
+        free(p);
+    }
+    u->sweep_at = u->by_id.count * 2 > SWEEP_FROM ? u->by_id.count * 2 : SWEEP_FROM;
 }
 
 static struct unsent_peer *look_up(const struct unsent *u, const void *id, size_t len) {
-    struct unsent_peer *p = u->buckets[bucket_of(id, len)];
-    while (p && !(p->len == len && memcmp(p->id, id, len) == 0))
-        p = p->next;
-    return p;
+    for (struct hash_node *n = hash_first(&u->by_id, hash_bytes(id, len)); n; n = hash_next(n)) {
+        struct unsent_peer *p = list_entry(n, struct unsent_peer, by_id);
+        if (slice_equal(slice_make(p->id, p->len), slice_make(id, len)))
+            return p;
+    }
+    return NULL;
 }
 
 static struct unsent_peer *find(struct unsent *u, const void *id, size_t len) {
     struct unsent_peer *p = look_up(u, id, len);
     if (p)
         return p;
-    if (u->peers >= u->sweep_at)
+    if (u->by_id.count >= u->sweep_at)
         sweep(u);
     p = calloc(1, sizeof *p + len);
     if (!p)
         return NULL;
-    size_t bucket = bucket_of(id, len);
     p->len = (uint8_t)len;
     memcpy(p->id, id, len);
-    p->next = u->buckets[bucket];
-    u->buckets[bucket] = p;
-    u->peers++;
+    hash_insert(&u->by_id, &p->by_id, hash_bytes(id, len));
     return p;
 }
 

@@ -1,11 +1,11 @@
 #include "consumer/jobs/leases.h"
 #include "pure/check.h"
+#include "pure/ref.h"
 #include <stdlib.h>
 
-int leases_init(struct leases *t, uint32_t lease_ms) {
+void leases_init(struct leases *t, uint32_t lease_ms) {
     *t = (struct leases){.lease_ms = lease_ms};
     list_init(&t->by_age);
-    return hash_init(&t->by_ref);
 }
 
 void leases_release(struct leases *t) {
@@ -13,16 +13,6 @@ void leases_release(struct leases *t) {
         while (!list_is_empty(&t->by_age))
             leases_end(t, list_entry(t->by_age.next, struct lease, by_age));
     hash_release(&t->by_ref);
-}
-
-/* Ids are random bits; kind and chunk are spread over them by an odd constant (2^64 / golden ratio). */
-uint64_t ref_hash(const struct ref *ref) {
-    uint64_t job = (uint64_t)ref->kind << 32 | ref->chunk;
-    return id_hash(&ref->upload) ^ (job * UINT64_C(0x9e3779b97f4a7c15));
-}
-
-static bool ref_equal(const struct ref *a, const struct ref *b) {
-    return a->kind == b->kind && a->chunk == b->chunk && id_equal(&a->upload, &b->upload);
 }
 
 struct lease *leases_find(const struct leases *t, const struct ref *ref) {

@@ -46,9 +46,8 @@ struct leases {
     uint32_t seconds; /* of them: second ones */
 };
 
-int leases_init(struct leases *t, uint32_t lease_ms) MUST_CHECK;
+void leases_init(struct leases *t, uint32_t lease_ms);
 void leases_release(struct leases *t);
-uint64_t ref_hash(const struct ref *ref);
 
 static inline uint64_t leases_time(const struct leases *t, uint64_t now_ms) {
     return now_ms > t->stood_still_ms ? now_ms - t->stood_still_ms : 0;

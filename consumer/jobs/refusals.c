@@ -2,10 +2,9 @@
 
 #include <stdlib.h>
 
-int refusals_init(struct refusals *r) {
+void refusals_init(struct refusals *r) {
     *r = (struct refusals){0};
     list_init(&r->by_age);
-    return hash_init(&r->by_upload);
 }
 
 static void refusal_remove(struct refusals *r, struct refusal *refusal) {
@@ -20,8 +19,7 @@ static void refusal_remove(struct refusals *r, struct refusal *refusal) {
 void refusals_release(struct refusals *r) {
     while (r->count)
         refusal_remove(r, list_entry(r->by_age.next, struct refusal, by_age));
-    if (r->by_upload.buckets)
-        hash_release(&r->by_upload);
+    hash_release(&r->by_upload);
 }
 
 struct refusal *refusals_find(const struct refusals *r, const struct id128 *upload) {

@@ -30,7 +30,7 @@ struct refusals {
     size_t count;
 };
 
-int refusals_init(struct refusals *r) MUST_CHECK;
+void refusals_init(struct refusals *r);
 void refusals_release(struct refusals *r);
 /* klass FAIL_NONE: declined. NULL: memory is out. */
 struct refusal *refusals_add(struct refusals *r, const struct id128 *upload, const struct id128 *peer,

@@ -214,15 +214,14 @@ int carried_finished(const char *dir, struct state *state, uint64_t up_to, uint6
                      int (*each)(void *arg, struct record *r, uint64_t first_seq), void *arg) {
     struct search s = {.state = state, .up_to = up_to, .last_seq = last_seq, .each = each, .arg = arg};
     struct journal_walk *w = NULL;
-    int err = hash_init(&s.held);
-    if (!err)
-        err = journal_walk_open(&w, dir);
+    int err = journal_walk_open(&w, dir);
     if (!err)
         err = search_lines(&s, w);
     journal_walk_close(&w);
-    for (size_t i = 0; s.held.buckets && i <= s.held.mask; i++)
-        while (s.held.buckets[i])
-            let_go(&s, list_entry(s.held.buckets[i], struct held, node));
+    for (struct hash_node *next, *n = hash_walk(&s.held, NULL); n; n = next) {
+        next = hash_walk(&s.held, n);
+        let_go(&s, list_entry(n, struct held, node));
+    }
     hash_release(&s.held);
     return err;
 }

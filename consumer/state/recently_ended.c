@@ -5,9 +5,6 @@
 
 int ended_init(struct ended *e) {
     *e = (struct ended){0};
-    int rc = hash_init(&e->by_id);
-    if (rc)
-        return rc;
     e->ring = calloc(ENDED_MAX, sizeof *e->ring);
     return e->ring ? 0 : ERR_NOMEM;
 }

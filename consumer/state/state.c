@@ -4,13 +4,7 @@
 
 int state_init(struct state *s) {
     *s = (struct state){0};
-    int rc = hash_init(&s->by_id);
-    if (!rc)
-        rc = hash_init(&s->by_key);
-    if (!rc)
-        rc = hash_init(&s->by_dest);
-    if (!rc)
-        rc = finished_init(&s->finished);
+    int rc = finished_init(&s->finished);
     if (!rc)
         rc = ended_init(&s->ended);
     if (!rc)

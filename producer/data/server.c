@@ -4,6 +4,7 @@
 #include "producer/data/piece_pool.h"
 #include "pure/check.h"
 #include "pure/digest.h"
+#include "pure/hash.h"
 #include "pure/list.h"
 #include "pure/proto.h"
 #include "runtime/unsent.h"
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BUCKETS 1024
 #define FETCHES_A_STEP 256u
 #define TURNS_A_STEP 128u /* of transfers: small files cost more than their bytes */
 #define BLOCKED_MS 5u     /* until there may be room in a connection again */
@@ -22,8 +22,8 @@
 #define SMALL_PIECE (UNSENT_SMALL - UNSENT_OVERHEAD - PIECE_HEAD_MAX)
 
 struct transfer {
-    struct list node; /* in active or parked */
-    struct transfer *next_in_bucket;
+    struct list node;           /* in active or parked */
+    struct hash_node by_number; /* of peer and number */
     uint8_t peer[16];
     uint8_t peer_len;
     uint64_t number;
@@ -39,7 +39,7 @@ struct transfer {
 struct data {
     struct endpoint *endpoint;
     const struct files *files;
-    struct transfer *buckets[BUCKETS];
+    struct hash_table by_number;
     struct list active, parked; /* parked: out of credit */
     size_t count;
     struct data_files open;
@@ -56,25 +56,23 @@ struct data {
 
 /* --- transfers --- */
 
-static struct transfer **bucket_of(struct data *d, const uint8_t *peer, size_t len, uint64_t number) {
-    uint64_t hash = number * UINT64_C(0x9e3779b97f4a7c15);
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ peer[i]) * UINT64_C(0x100000001b3);
-    return &d->buckets[(hash >> 20) % BUCKETS];
+static uint64_t transfer_hash(const uint8_t *peer, size_t len, uint64_t number) {
+    return hash_bytes(peer, len) ^ hash_number(number);
 }
 
 static struct transfer *find(struct data *d, const struct frame *f, uint64_t number) {
-    struct transfer *t = *bucket_of(d, f->peer, f->peer_len, number);
-    while (t && (t->number != number || t->peer_len != f->peer_len || memcmp(t->peer, f->peer, f->peer_len) != 0))
-        t = t->next_in_bucket;
-    return t;
+    struct slice peer = slice_make(f->peer, f->peer_len);
+    for (struct hash_node *n = hash_first(&d->by_number, transfer_hash(f->peer, f->peer_len, number)); n;
+         n = hash_next(n)) {
+        struct transfer *t = list_entry(n, struct transfer, by_number);
+        if (t->number == number && slice_equal(slice_make(t->peer, t->peer_len), peer))
+            return t;
+    }
+    return NULL;
 }
 
 static void transfer_remove(struct data *d, struct transfer *t) {
-    struct transfer **at = bucket_of(d, t->peer, t->peer_len, t->number);
-    while (*at != t)
-        at = &(*at)->next_in_bucket;
-    *at = t->next_in_bucket;
+    hash_remove(&d->by_number, &t->by_number);
     list_remove(&t->node);
     free(t);
     d->count--;
@@ -102,9 +100,7 @@ static struct transfer *transfer_add(struct data *d, const struct frame *f, cons
                            .ahead = q->ahead,
                            .said_ms = d->now_ms};
     memcpy(t->peer, f->peer, f->peer_len);
-    struct transfer **bucket = bucket_of(d, t->peer, t->peer_len, t->number);
-    t->next_in_bucket = *bucket;
-    *bucket = t;
+    hash_insert(&d->by_number, &t->by_number, transfer_hash(t->peer, t->peer_len, t->number));
     list_init(&t->node);
     list_add(&d->active, &t->node);
     d->count++;
@@ -428,6 +424,7 @@ void data_destroy(struct data **out) {
     endpoint_close(&d->endpoint);
     pieces_destroy(&d->pieces);
     buf_release(&d->head);
+    hash_release(&d->by_number);
     free(d->scratch);
     free(d);
     *out = NULL;

@@ -2,6 +2,7 @@
 
 #include "pure/check.h"
 #include "pure/digest.h"
+#include "pure/hash.h"
 #include "pure/list.h"
 #include "pure/proto.h"
 #include "system/log.h"
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BUCKETS 256
 #define MESSAGES_A_TURN 64
 #define UNKNOWN_AGAIN_MS 500
 #define UNKNOWN_MAX_MS 2000
@@ -32,7 +32,7 @@ struct fetched {
     struct fetches *all;
     struct fetch_line *line;
     struct list node; /* in all */
-    struct fetched *next_in_bucket;
+    struct hash_node by_number;
     uint64_t number; /* of the transfer; a new one after a rewind */
     struct id128 upload;
     bool ahead, run;
@@ -50,7 +50,7 @@ struct fetches {
     const struct id128 *journal, *self;
     struct fetch_lines lines;
     struct list all;
-    struct fetched *buckets[BUCKETS];
+    struct hash_table by_number;
     struct frame frame;
     struct buf out;
     uint64_t numbers, bytes;
@@ -67,28 +67,18 @@ static bool is_over(const struct fetched *s) {
 
 /* --- by number --- */
 
-static struct fetched **bucket_of(struct fetches *f, uint64_t number) {
-    return &f->buckets[number % BUCKETS];
-}
-
 static void number_give(struct fetched *s) {
     s->number = ++s->all->numbers;
-    struct fetched **bucket = bucket_of(s->all, s->number);
-    s->next_in_bucket = *bucket;
-    *bucket = s;
+    hash_insert(&s->all->by_number, &s->by_number, s->number);
 }
 
 static void number_take(struct fetched *s) {
-    struct fetched **at = bucket_of(s->all, s->number);
-    while (*at != s)
-        at = &(*at)->next_in_bucket;
-    *at = s->next_in_bucket;
+    hash_remove(&s->all->by_number, &s->by_number);
 }
 
 static struct fetched *find(struct fetches *f, const struct fetch_line *line, uint64_t number) {
-    struct fetched *s = *bucket_of(f, number);
-    while (s && s->number != number)
-        s = s->next_in_bucket;
+    struct hash_node *n = hash_first(&f->by_number, number); /* a number is given once: the hash is the key */
+    struct fetched *s = n ? list_entry(n, struct fetched, by_number) : NULL;
     return s && s->line == line ? s : NULL;
 }
 
@@ -505,6 +495,7 @@ void fetches_destroy(struct fetches **out) {
     fetch_lines_release(&f->lines);
     frame_release(&f->frame);
     buf_release(&f->out);
+    hash_release(&f->by_number);
     free(f);
     *out = NULL;
 }

@@ -2,6 +2,8 @@
 
 #include "journal/record.h"
 #include "journal/walk.h"
+#include "pure/hash.h"
+#include "pure/list.h"
 #include "system/log.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,12 +11,12 @@
 struct entry { /* an upload that has not ended */
     struct upload_summary sum;
     uint8_t *done; /* one bit a chunk; NULL before begin */
-    struct entry *next_in_bucket, *older, *newer;
+    struct hash_node by_id;
+    struct entry *older, *newer;
 };
 
 struct table {
-    struct entry **buckets;
-    size_t bucket_count, count; /* a power of two */
+    struct hash_table by_id;
     struct entry *oldest, *newest;
 };
 
@@ -31,50 +33,24 @@ const char *upload_state_name(enum upload_state state) {
     return names[state];
 }
 
-static struct entry **bucket_of(const struct table *t, const struct id128 *id) {
-    return &t->buckets[id_hash(id) & (t->bucket_count - 1)];
-}
-
 static struct entry *find(const struct table *t, const struct id128 *id) {
-    struct entry *e = t->bucket_count ? *bucket_of(t, id) : NULL;
-    while (e && !id_equal(&e->sum.id, id))
-        e = e->next_in_bucket;
-    return e;
-}
-
-static int grow(struct table *t) {
-    size_t wanted = t->bucket_count ? 2 * t->bucket_count : 256;
-    struct entry **buckets = calloc(wanted, sizeof(struct entry *));
-    if (!buckets)
-        return ERR_NOMEM;
-    free(t->buckets);
-    t->buckets = buckets;
-    t->bucket_count = wanted;
-    for (struct entry *e = t->oldest; e; e = e->newer) {
-        struct entry **bucket = bucket_of(t, &e->sum.id);
-        e->next_in_bucket = *bucket;
-        *bucket = e;
+    for (struct hash_node *n = hash_first(&t->by_id, id_hash(id)); n; n = hash_next(n)) {
+        struct entry *e = list_entry(n, struct entry, by_id);
+        if (id_equal(&e->sum.id, id))
+            return e;
     }
-    return 0;
+    return NULL;
 }
 
 static int insert(struct table *t, const struct id128 *id, struct entry **out) {
-    if (t->count >= t->bucket_count) {
-        int err = grow(t);
-        if (err)
-            return err;
-    }
     struct entry *e = calloc(1, sizeof *e);
     if (!e)
         return ERR_NOMEM;
     e->sum.id = *id;
-    struct entry **bucket = bucket_of(t, id);
-    e->next_in_bucket = *bucket;
-    *bucket = e;
+    hash_insert(&t->by_id, &e->by_id, id_hash(id));
     e->older = t->newest;
     *(t->newest ? &t->newest->newer : &t->oldest) = e;
     t->newest = e;
-    t->count++;
     *out = e;
     return 0;
 }
@@ -86,13 +62,9 @@ static void set_text(struct slice *field, struct slice value) {
 }
 
 static void remove_entry(struct table *t, struct entry *e) {
-    struct entry **at = bucket_of(t, &e->sum.id);
-    while (*at != e)
-        at = &(*at)->next_in_bucket;
-    *at = e->next_in_bucket;
+    hash_remove(&t->by_id, &e->by_id);
     *(e->older ? &e->older->newer : &t->oldest) = e->newer;
     *(e->newer ? &e->newer->older : &t->newest) = e->older;
-    t->count--;
     struct slice *texts[] = {&e->sum.src, &e->sum.dest, &e->sum.endpoint, &e->sum.etag, &e->sum.klass, &e->sum.error};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free((char *)texts[i]->ptr);
@@ -315,7 +287,7 @@ int journal_summary_read(const char *dir, int (*each)(void *arg, const struct up
     }
     while (in.table.oldest)
         remove_entry(&in.table, in.table.oldest);
-    free(in.table.buckets);
+    hash_release(&in.table.by_id);
     journal_walk_close(&w);
     return err;
 }

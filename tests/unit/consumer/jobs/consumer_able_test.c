@@ -216,7 +216,7 @@ static void test_the_oldest_refusal_makes_room(void **state) {
     (void)state;
     struct refusals r;
     struct id128 upload = {{0}}, first = {{0}}, peer = {{1}};
-    assert_int_equal(refusals_init(&r), 0);
+    refusals_init(&r);
     for (unsigned i = 0; i <= REFUSALS_UPLOADS_MAX; i++) {
         memcpy(upload.b, &i, sizeof i);
         assert_non_null(refusals_add(&r, &upload, &peer, FAIL_FULL, slice_of("full")));
