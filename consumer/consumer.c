@@ -263,7 +263,8 @@ static int answer_unreadable(struct consumer *c, const struct route *from, int e
     if (err == ERR_NOMEM || !has_complaints_left(c) || !may_complain(c, peer_at(c, from)))
         return 0;
     if (err != ERR_VERSION)
-        return core_answer_error(c, from, 0, PROTOCOL_MALFORMED, "a message that cannot be read");
+        return core_answer_error(c, from, 0, PROTOCOL_MALFORMED,
+                                 "this consumer cannot decode a message of this program; use programs of one version");
     snprintf(text, sizeof text,
              "this consumer (chunklift " CHUNKLIFT_VERSION
              ") speaks version %d of the protocol, the message is of another; use the same chunklift on both sides",
@@ -286,9 +287,10 @@ static int take_message(struct consumer *c, const struct route *from, struct fra
         return hello_handle(c, m, from, &f->key);
     struct peer *peer = peers_find(&c->peers, &m->sender);
     if (!peer || !peer_is_at(peer, from->bytes, from->len))
-        return core_answer_error(c, from, m->number, PROTOCOL_HELLO_FIRST, "say HELLO first");
+        return core_answer_error(c, from, m->number, PROTOCOL_HELLO_FIRST, "the first message must be HELLO");
     if (!curve_key_equal(&peer->key, &f->key))
-        return core_answer_error(c, from, m->number, PROTOCOL_ROLE, "another key's incarnation");
+        return core_answer_error(c, from, m->number, PROTOCOL_ROLE,
+                                 "this incarnation belongs to another key; start the program again");
     heard(c, peer);
     unsigned roles = roles_of(m);
     if (!roles)
@@ -296,7 +298,8 @@ static int take_message(struct consumer *c, const struct route *from, struct fra
                    ? core_answer_error(c, from, m->number, PROTOCOL_MALFORMED, "not a message for a consumer")
                    : 0;
     if (!(roles & BIT(peer->role)) || !core_key_may_be(c, &f->key, peer->role))
-        return core_answer_error(c, from, m->number, PROTOCOL_ROLE, "not for your role");
+        return core_answer_error(c, from, m->number, PROTOCOL_ROLE,
+                                 "the role of this program does not allow this message");
     return dispatch(c, peer, f, m);
 }
 

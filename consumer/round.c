@@ -133,7 +133,7 @@ static int gather(struct consumer *c, const struct route *to, struct msg *m) {
     m->sender = c->self;
     int rc = outbox_add(&c->outbox, to, m);
     if (rc) /* asked again by who needs it */
-        log_warn("an answer (%s) is left out: %s", msg_type_name(m->type), err_text(rc));
+        log_warn("a reply (%s) was not sent: %s", msg_type_name(m->type), err_text(rc));
     return rc;
 }
 

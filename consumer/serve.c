@@ -147,7 +147,7 @@ static void note_standstill(struct server *s) {
     uint64_t now = clock_ms();
     if (s->turn_ms && now > s->turn_ms + s->waited_ms + STILL_MS) {
         uint64_t still = now - s->turn_ms - s->waited_ms;
-        log_debug("stood still for %llu ms: every lease gets them", (unsigned long long)still);
+        log_debug("this process did not run for %llu ms; every lease is extended by that", (unsigned long long)still);
         consumer_stood_still(s->consumer, still);
     }
     s->turn_ms = now;

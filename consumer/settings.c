@@ -19,13 +19,13 @@ static bool no_brakes, no_second_lease, for_cp, json, quiet, verbose, help, vers
 static const struct option_spec specs[] = {
     {"journal", 0, OPTION_TEXT, &journal, "DIR", "the journal's directory (~/.local/state/chunklift/journal)"},
     {"bind", 0, OPTION_TEXT, &bind_to, "EP", "endpoint to serve at, ipc:// or tcp:// (a fresh ipc endpoint)"},
-    {"lease", 0, OPTION_TIME, &lease_ms, "TIME", "how long a job is an uploader's without a sign of life (10 s)",
-     LEASE_MS_MIN, LEASE_MS_MAX},
+    {"lease", 0, OPTION_TIME, &lease_ms, "TIME",
+     "lease duration: without a heartbeat for so long, a job is offered again (10s)", LEASE_MS_MIN, LEASE_MS_MAX},
     {"no-second-lease", 0, OPTION_FLAG, &no_second_lease, NULL, "never give a slow chunk to a second uploader"},
-    {"rotate", 0, OPTION_SIZE, &rotate_bytes, "SIZE", "seal the journal's active file when it is so large (64MiB)",
+    {"rotate", 0, OPTION_SIZE, &rotate_bytes, "SIZE", "rotate the active file of the journal at this size (64MiB)",
      ROTATE_MIN, ROTATE_MAX},
     {"no-shared-brakes", 0, OPTION_FLAG, &no_brakes, NULL,
-     "each uploader goes easy on a store that asks for less by itself, not the fleet as a whole"},
+     "no shared request limit: each uploader slows down alone for a store that asks for it"},
     KEY_OPTION_ROWS(&keys),
     {"json", 0, OPTION_FLAG, &json, NULL, "one JSON object a line on stdout for every event"},
     {"quiet", 'q', OPTION_FLAG, &quiet, NULL, "nothing but errors"},
@@ -88,8 +88,8 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     log_set_json(json);
     if (!rc && help)
         options_help(stdout, "chunklift consumer [options]",
-                     "Keeps the journal: takes what uploaders completed, writes it down in order, and tells everybody\n"
-                     "who may do what. Ends with SIGTERM or SIGINT.",
+                     "Keeps the journal: records completed transfers in order and grants leases to uploaders.\nEnds "
+                     "with SIGTERM or SIGINT.",
                      specs);
     else if (!rc && version)
         printf("chunklift %s\n", CHUNKLIFT_VERSION);

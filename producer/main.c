@@ -8,8 +8,6 @@
 #include "system/signals.h"
 #include <locale.h>
 
-#define CONSUMER_WAIT_MS 10000u
-
 static const struct command_text command = {
     "producer",
     "chunklift producer [options] SRC… DEST",

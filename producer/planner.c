@@ -327,7 +327,7 @@ const char *core_source_difference(const struct file *f) {
     static char text[128];
     int fd = open(f->path, O_PATH | O_CLOEXEC);
     if (fd < 0) {
-        snprintf(text, sizeof text, "it cannot be looked at any more: %s", strerror(errno));
+        snprintf(text, sizeof text, "it cannot be read any more: %s", strerror(errno));
         return text;
     }
     const char *difference = difference_of_open(f, fd);

@@ -104,7 +104,7 @@ static int open_data(struct producer *p, const char *address) {
     if (!err)
         err = data_new(&p->data, address ? address : beside.data, &p->core.files);
     if (err == ERR_BUSY && !address)
-        log_error("the bytes of files leave there; name another endpoint with --data");
+        log_error("the default endpoint for the bytes of files is in use; name another one with --data");
     buf_release(&beside);
     return err;
 }
@@ -365,7 +365,8 @@ static int watch_silence(struct producer *p, uint64_t now_ms, uint64_t *deadline
             char reason[RESOLVE_REASON_SIZE];
             log_error("%s: %s", where,
                       resolve_reason(where,
-                                     "no consumer answers; start one with 'chunklift consumer', or use 'chunklift cp'",
+                                     "no consumer answers; start one with 'chunklift consumer', or use 'chunklift cp' "
+                                     "without --consumer",
                                      reason, sizeof reason));
             return ERR_UNREACHABLE;
         }

@@ -35,6 +35,8 @@ struct producer_drop {
 };
 
 /* Strings are copied by producer_new. */
+#define CONSUMER_WAIT_MS 10000u
+
 struct producer_config {
     const char *const *sources; /* SRC arguments as given */
     size_t source_count;
@@ -61,7 +63,7 @@ struct producer_config {
     uint64_t bwlimit;          /* the fleet's budget in bytes a second; 0: none */
     uint64_t nobody_wait_ms;   /* how long a file waits for an uploader that can do it (rule 2); 0: retry_for_ms */
     uint64_t consumer_wait_ms; /* producer_step fails with ERR_UNREACHABLE when no consumer answered for so long at the
-                                  start; 0: wait for ever (cp starts one itself) */
+                                  start; 0: wait without a limit (cp starts one itself) */
 };
 
 struct producer;

@@ -100,7 +100,7 @@ static bool lies_inside_a_source(const struct sources *s, const char *path, cons
         for (size_t i = 0; i < s->count && !inside; i++)
             if (!s->items[i].error && s->items[i].directory &&
                 path_is_beneath(real.len > 0 ? real.data : "/", s->items[i].path)) {
-                log_error("%s: lies inside the source %s; choose a destination outside", argument, s->items[i].given);
+                log_error("%s: is inside the source %s; choose a destination outside", argument, s->items[i].given);
                 inside = true;
             }
     buf_release(&real);
@@ -232,7 +232,7 @@ static const char *unusable_kind(mode_t mode) {
 static int explain_missing(struct source_item *item, int error) {
     struct stat st;
     if (error == ENOENT && lstat(item->given, &st) == 0 && S_ISLNK(st.st_mode))
-        return set_error(item, "is a symbolic link to nothing");
+        return set_error(item, "is a symbolic link to a file that does not exist");
     struct buf text = BUF_INIT;
     int err = buf_addf(&text, "cannot be used: %s", strerror(error));
     if (err == 0)

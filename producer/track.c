@@ -107,7 +107,9 @@ static void on_checked(struct core *c, struct file *f, const struct event *e, ui
     if (e->exists && e->size == f->id.size)
         core_file_skipped(c, f);
     else if (f->aborts++ >= RESTARTS_MAX)
-        core_file_failed(c, f, FAIL_INTEGRITY, "what the journal shows as uploaded keeps vanishing at its destination");
+        core_file_failed(c, f, FAIL_INTEGRITY,
+                         "parts that the journal shows as uploaded disappear again and again at the destination; look "
+                         "for a cleanup rule there");
     else {
         core_start_over(c, f, now_ms);
         f->missing = true;

@@ -62,14 +62,14 @@ static const char *not_here(const struct uploader *u, const struct job *j, bool 
     for (size_t i = 0; !allowed && i < u->settings->allow.count; i++)
         allowed = dest_is_beneath(j->target.dest, slice_of(u->settings->allow_urls[i]));
     if (!allowed)
-        return "beneath no --allow of this uploader";
+        return "not under an --allow of this uploader";
     struct dest d;
     if (dest_parse(j->target.dest, &d))
         return "not a destination";
     if (d.scheme == DEST_S3 && !is_own_endpoint(u, j->target.endpoint, why, sizeof why))
         return why;
     if ((j->ref.kind == JOB_CHUNK || j->ref.kind == JOB_PUT) && !data && !roots_contain(u->roots, j->source.path))
-        return "beneath no --root of this uploader";
+        return "not under a --root of this uploader";
     return NULL;
 }
 
@@ -94,7 +94,7 @@ static bool take(struct uploader *u, const struct job *j, const char *data) {
  * *jobs and *bytes grow by what is taken. */
 static bool consider(struct uploader *u, const struct job *j, const char *data, size_t *jobs, uint64_t *bytes) {
     if (!job_is_valid(j)) {
-        log_debug("dropped an offer that does not make sense");
+        log_debug("dropped an invalid offer");
         return true;
     }
     u->last_kind = j->ref.kind;
@@ -321,7 +321,8 @@ static void take_beat(struct uploader *u, uint64_t number, const struct msg_beat
         struct entry *e = tasks_find(&u->tasks, &b->invalid[i]);
         /* a lease got or asked for again after that HEARTBEAT is not meant */
         if (e && lease_is_held(&e->lease) && !e->ask_again && e->lease.asked_ms <= asked_ms)
-            transfers_drop(u, &e, WHY_HELD, 0, "the lease is no longer ours"); /* rule 7: it has stopped */
+            transfers_drop(u, &e, WHY_HELD, 0,
+                           "the lease belongs to another uploader now"); /* rule 7: it has stopped */
     }
     renew_leases(u, number, asked_ms);
 }

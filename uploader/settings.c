@@ -11,7 +11,7 @@
 
 #define USAGE "chunklift-uploader [options]"
 #define ABOUT                                                                                                          \
-    "Takes jobs from producers, moves the bytes, and reports to the journal's consumer. It reads files only beneath "  \
+    "Takes jobs from producers, moves the bytes, and reports to the journal's consumer. It reads files only under "    \
     "its --root directories and serves only the destinations it was --allow'ed."
 
 struct extras { /* understood, not kept */
@@ -26,12 +26,12 @@ static int parse_table(struct settings *s, struct extras *x, int argc, char **ar
          "the consumer knows)"},
         {"consumer", 0, OPTION_TEXT, &s->consumer, "EP",
          "the journal's consumer (default: the one that serves --journal)"},
-        {"journal", 0, OPTION_TEXT, &s->journal_dir, "DIR", "journal directory whose consumer to use"},
+        {"journal", 0, OPTION_TEXT, &s->journal_dir, "DIR", "directory of the journal; its consumer is used"},
         {"slots", 0, OPTION_COUNT, &s->slots, "N", "transfers at a time (8)", .min = 1, .max = SLOTS_MAX},
         {"bwlimit", 0, OPTION_RATE, &s->bwlimit, "RATE", "bytes a second it sends at most, 10MiB for example (none)"},
         {"root", 0, OPTION_LIST, &s->roots, "DIR",
          "directory that files may be read from; repeated (others are fetched from the producer)"},
-        {"allow", 0, OPTION_LIST, &s->allow, "DEST", "destination it may serve, with all beneath it; repeated"},
+        {"allow", 0, OPTION_LIST, &s->allow, "DEST", "destination it may serve, with all under it; repeated"},
         {"endpoint-url", 0, OPTION_TEXT, &s->endpoint_url, "URL",
          "S3 endpoint (default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, endpoint_url of the profile, Amazon)"},
         {"region", 0, OPTION_TEXT, &s->region, "NAME", "S3 region (default: environment, configuration)"},

@@ -6,6 +6,7 @@
 #include "system/descriptors.h"
 #include "system/exit_status.h"
 #include "system/log.h"
+#include "system/resolve.h"
 #include "system/signals.h"
 #include "uploader/http/tls_trust.h"
 #include "uploader/uploader_internal.h"
@@ -18,6 +19,7 @@
 #define FREED_KEPT (16 << 20) /* bytes, in each thread's heap */
 #define STEPS_NS 1000000
 #define CHECK_WAIT_MS 20
+#define SILENCE_SAID_MS 3000
 #define SILENCE_MIN_MS 5000 /* a healthy consumer may take a second between two answers */
 
 /* --- life --- */
@@ -126,6 +128,11 @@ static int connect_jobs(struct uploader *u) {
     for (size_t i = 0; i < s->jobs.count; i++)
         jobs[i] = slice_of(s->jobs.items[i]);
     feeds_set(&u->feeds, jobs, s->jobs.count, clock_ms());
+    for (size_t i = 0; i < s->jobs.count && !s->for_cp; i++) { /* connecting goes on: the name may come later */
+        char reason[RESOLVE_REASON_SIZE];
+        if (*resolve_reason(s->jobs.items[i], "", reason, sizeof reason))
+            log_warn("--jobs %s: %s; trying again", s->jobs.items[i], reason);
+    }
     return 0;
 }
 
@@ -266,7 +273,7 @@ static void check_signals(struct uploader *u) {
 }
 
 static void end_without_acks(struct uploader *u) {
-    log_error("%zu result%s not acknowledged within %g s of --drain-for; what they stand for is sent again next time",
+    log_error("%zu result%s not acknowledged within %g s of --drain-for; the next run sends their chunks again",
               u->reports.count, u->reports.count == 1 ? " was" : "s were", (double)u->settings->drain_for_ms / 1000);
     event_lost(u);
     uploader_end(u, 3);
@@ -286,17 +293,37 @@ static void check_drained(struct uploader *u) {
         uploader_end(u, 0);
 }
 
+/* Why nothing answers there. A slow name service is asked only where no transfer waits: before the first answer. */
+static void say_silent(const struct uploader *u, void (*say)(const char *format, ...), const char *otherwise) {
+    const char *where = u->settings->consumer ? u->settings->consumer : u->settings->journal_dir;
+    char reason[RESOLVE_REASON_SIZE];
+    say("%s: %s", where,
+        session_epoch(u->session) ? otherwise : resolve_reason(where, otherwise, reason, sizeof reason));
+}
+
+/* Said early: the limit of check_silence is minutes away. cp says it for its uploaders. */
+static void watch_silence(struct uploader *u, uint64_t silence_ms) {
+    bool silent = !session_is_connected(u->session) && silence_ms >= SILENCE_SAID_MS;
+    if (silent && !u->silence_said && !u->settings->for_cp)
+        say_silent(u, log_warn, "the consumer does not answer; waiting for it");
+    if (session_is_connected(u->session) && u->silence_said && !u->settings->for_cp)
+        log_info("the consumer answers again");
+    u->silence_said = silent || (u->silence_said && !session_is_connected(u->session));
+}
+
 /* A consumer that does not come back. */
 static void check_silence(struct uploader *u) {
     uint64_t silence_ms = session_silence_ms(u->session, u->now_ms);
+    watch_silence(u, silence_ms);
     uint64_t limit_ms = u->settings->retry_for_ms;
     if (limit_ms < SILENCE_MIN_MS)
         limit_ms = SILENCE_MIN_MS;
     if (u->draining || silence_ms < limit_ms) /* draining: check_drained */
         return;
-    log_error("%s: the journal's consumer has not answered for %llu s",
-              u->settings->consumer ? u->settings->consumer : u->settings->journal_dir,
-              (unsigned long long)(silence_ms / 1000));
+    char otherwise[128];
+    snprintf(otherwise, sizeof otherwise, "the journal's consumer has not answered for %llu s; start it again",
+             (unsigned long long)(silence_ms / 1000));
+    say_silent(u, log_error, otherwise);
     event_lost(u);
     uploader_end(u, 3);
 }

@@ -75,7 +75,7 @@ struct uploader {
     uint64_t drain_ms; /* when draining began */
     uint64_t idle_ms;  /* draining: when a task was last there */
     int status;
-    bool journal_said;
+    bool journal_said, silence_said;
     uint64_t unknown[UNKNOWN_MAX]; /* hashes of producers' addresses whose keys are not known, and were said */
     size_t unknown_count;
 };

@@ -123,7 +123,7 @@ int record_encode(const struct record *r, struct chain *c, struct buf *out) MUST
 /*
  * Parses one line without its newline, strictly: known layout for known events, integers exact to 64 bits, valid UTF-8,
  * every field an event must have. Unknown extra fields are skipped; an unknown ev, kind of carry or a later version in
- * epoch is ERR_VERSION; everything else ERR_INVALID or, past a limit, ERR_LIMIT. Does not look at the chain. scratch
+ * epoch is ERR_VERSION; everything else ERR_INVALID or, exceeds a limit, ERR_LIMIT. Does not look at the chain. scratch
  * receives unescaped strings; it is cleared first and must outlive the record.
  */
 int record_parse(struct slice line, struct record *r, struct buf *scratch) MUST_CHECK;

@@ -11,9 +11,9 @@ const char *err_text(int err) {
     case ERR_INVALID:
         return "malformed";
     case ERR_VERSION:
-        return "of a version this program does not speak";
+        return "a version that this program does not support";
     case ERR_LIMIT:
-        return "past a limit";
+        return "exceeds a limit";
     case ERR_AGAIN:
         return "not now";
     case ERR_NOT_FOUND:
@@ -21,7 +21,7 @@ const char *err_text(int err) {
     case ERR_DENIED:
         return "not permitted";
     case ERR_BUSY:
-        return "in use by somebody else";
+        return "in use by another process";
     case ERR_CHANGED:
         return "changed while it was uploaded";
     case ERR_FULL:

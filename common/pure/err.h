@@ -14,7 +14,7 @@ enum err {
     ERR_NOMEM = -1,        /* memory could not be had */
     ERR_IO = -2,           /* the system refused a read, write, sync or socket call */
     ERR_INVALID = -3,      /* bytes or text do not have the form they must have */
-    ERR_VERSION = -4,      /* well-formed, but of a version this program does not speak */
+    ERR_VERSION = -4,      /* well-formed, but a version that this program does not support */
     ERR_LIMIT = -5,        /* a stated maximum would be passed */
     ERR_AGAIN = -6,        /* nothing now; try later */
     ERR_NOT_FOUND = -7,    /* the named thing does not exist */

@@ -98,9 +98,9 @@ static int parse_endpoint(struct trust_line *l, struct slice word, struct text_e
     if (word.len <= 6 || memcmp(word.ptr, "tcp://", 6) != 0)
         return wrong(e, "not an endpoint; write tcp://HOST:PORT, and '#' before a comment");
     if (word.len > TRUST_ENDPOINT_MAX)
-        return wrong(e, "an endpoint that is too long");
+        return wrong(e, "the endpoint is too long");
     if (!(l->roles & (TRUST_PRODUCER | TRUST_CONSUMER)))
-        return wrong(e, "an endpoint is for a producer or a consumer: nobody else is connected to");
+        return wrong(e, "only the roles producer and consumer take an endpoint; remove it");
     l->endpoint = slice_dup(word);
     return l->endpoint ? 0 : ERR_NOMEM;
 }
@@ -108,7 +108,7 @@ static int parse_endpoint(struct trust_line *l, struct slice word, struct text_e
 /* 1: nothing but a comment. */
 static int parse_line(struct trust_line *l, struct cursor line, struct text_error *e) {
     if (has_control(&line))
-        return wrong(e, "a control character; the file may be damaged");
+        return wrong(e, "contains a control character; the file may be damaged");
     struct slice word = next_word(&line, true);
     if (word.len == 0)
         return 1;
@@ -256,7 +256,7 @@ int trust_server(const struct trust *t, enum trust_role role, const char *endpoi
 
 static int parse_half(struct key_pair *k, struct cursor line, struct text_error *e) {
     if (has_control(&line))
-        return wrong(e, "a control character; the file may be damaged");
+        return wrong(e, "contains a control character; the file may be damaged");
     struct slice word = next_word(&line, true);
     if (word.len == 0)
         return 0;

@@ -194,8 +194,8 @@ static bool may_say(uint64_t *said_ms, uint64_t now_ms) {
 static void keep_number(struct connections *c) {
     uint64_t now_ms = clock_ms();
     if (c->count > c->max && may_say(&c->said_full_ms, now_ms))
-        log_warn("%s: %zu connections are all it takes (the limit of open files counts); more are closed, those that "
-                 "are used go on",
+        log_warn("%s: the limit of %zu connections is reached; new ones are closed, those in use stay open; raise the "
+                 "limit of open files (ulimit -n, LimitNOFILE=)",
                  c->o.address, c->max);
     while (c->count > c->max) {
         struct connection *one = least_wanted(c, now_ms);
@@ -254,8 +254,8 @@ static void keep_unread(struct connections *c, bool drained) {
     c->scanned_ms = now_ms;
     uint64_t sum = scan(c, drained);
     if (sum > c->o.unread_max && may_say(&c->said_unread_ms, now_ms))
-        log_warn("%s: messages come faster than they can be read, or without an end; closing the connections that "
-                 "brought most",
+        log_warn("%s: messages arrive faster than they can be read; the connections that sent most are closed; find "
+                 "out which peer sends so much",
                  c->o.address);
     bool over = sum > c->o.unread_max;
     while (over && sum > c->o.unread_max / 2) {
@@ -278,12 +278,14 @@ static void say_failed(struct connections *c, const char *what) {
  * failed. */
 static void client_left(struct connections *c, const struct connection *one) {
     if (one->live && one->asked_before == zap_asked())
-        say_failed(c, "somebody who shows no key, or expects another one here, was not let in");
+        say_failed(c, "a peer without a key, or with a wrong key for this host, was refused; give it --key, and a line "
+                      "with this host's key in its trust file");
 }
 
 static void server_left(struct connections *c) {
     if (!c->shaken && ++c->failed >= FAILED_SAID_AFTER)
-        say_failed(c, "whoever is there has not the key that is expected, or none; still trying");
+        say_failed(c, "the peer there presented an unexpected key, or none; check the address, and its key in the "
+                      "trust file here; still trying");
 }
 
 /* True when the event was about one. */
@@ -293,7 +295,7 @@ static bool take_handshake(struct connections *c, uint16_t event) {
         c->failed = 0;
     } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH && !c->o.binds) { /* at a server, zap.c says it */
         c->shaken = true;
-        say_failed(c, "does not trust this host's key; a line with it belongs into the trust file there");
+        say_failed(c, "does not trust this host's key; add this host's .pub line to the trust file there");
     }
     return (event & EVENTS_OF_HANDSHAKES) != 0;
 }

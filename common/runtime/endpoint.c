@@ -444,7 +444,8 @@ static void client_reread(struct endpoint *e) {
     if (known && !e->cut && client_still_expects(e))
         return;
     if (!known && !e->cut)
-        log_warn("%s: disconnected: no key is trusted there any more", e->address);
+        log_warn("%s: disconnected: the trust file here has no key for it any more; add its line to connect again",
+                 e->address);
     client_expect(e, &now, known);
 }
 

@@ -22,7 +22,7 @@ static const char *mode_error(const struct stat *st, mode_t forbidden) {
     if (!S_ISREG(st->st_mode))
         return "is not a file";
     if (st->st_uid != geteuid() && st->st_uid != 0)
-        return "belongs to somebody else";
+        return "belongs to another user";
     if ((st->st_mode & forbidden) == 0)
         return NULL;
     return forbidden == 077 ? "others may read or change it; 'chmod 600' it, and make a new key if they did"
@@ -85,7 +85,8 @@ static int read_key(const char *path, struct key_pair *k) {
     if (err) {
         err = say_wrong(path, &e, err);
     } else if (zmq_curve_public(public, k->secret.text) != 0 || strcmp(public, k->public.text) != 0) {
-        log_error("%s: its public and its secret key do not belong together; make a new one", path);
+        log_error("%s: its public key does not belong to its secret key; make a new file with 'chunklift keygen'",
+                  path);
         explicit_bzero(k, sizeof *k);
         err = ERR_USAGE;
     }
@@ -145,7 +146,8 @@ int keys_reload(bool *lost) {
         return 0;
     int err = read_trust(keys.o.trust, &now);
     if (err) {
-        log_warn("%s: not taken over; those trusted before stay so", keys.o.trust);
+        log_warn("%s: not taken over, the keys read before stay in force; correct the file and send SIGHUP again",
+                 keys.o.trust);
         return err;
     }
     *lost = lost_something(&keys.trust, &now);
@@ -217,8 +219,8 @@ int keys_check(const char *option, const char *address, enum trust_role server) 
                   option, gap, address, keys.o.trust, role, address);
         return ERR_USAGE;
     default:
-        log_error("%s%s%s: %s does not say whose key is to be expected there; add a line 'KEY %s %s'", option, gap,
-                  address, keys.o.trust, role, address);
+        log_error("%s%s%s: %s has no line with the key of this address; add a line 'KEY %s %s'", option, gap, address,
+                  keys.o.trust, role, address);
         return ERR_USAGE;
     }
 }

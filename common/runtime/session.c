@@ -323,7 +323,9 @@ static bool is_ours(struct session *s, const struct msg *m) {
     if (id_equal(&m->journal, &s->journal))
         return true;
     if (!s->said_journal)
-        log_warn("%s: it serves another journal now; its messages are ignored", endpoint_address(s->endpoint));
+        log_warn(
+            "%s: it serves another journal now, its messages are ignored; start this program again if that is intended",
+            endpoint_address(s->endpoint));
     s->said_journal = true;
     return false;
 }

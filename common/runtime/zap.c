@@ -19,7 +19,7 @@ int zap_open(void *context) {
     if (asked && zmq_setsockopt(asked, ZMQ_LINGER, &none, sizeof none) == 0 &&
         zmq_bind(asked, "inproc://zeromq.zap.01") == 0)
         return 0;
-    log_error("keys cannot be looked at: %s", zmq_strerror(zmq_errno()));
+    log_error("the keys of peers cannot be checked: %s", zmq_strerror(zmq_errno()));
     zap_close();
     return ERR_IO;
 }
@@ -87,7 +87,8 @@ static void answer(const struct part *request, bool yes, const struct curve_key 
         zmq_send(asked, text, strlen(text), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
         zmq_send(asked, key->text, yes ? CURVE_TEXT_LEN : 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
         zmq_send(asked, "", 0, ZMQ_DONTWAIT) < 0)
-        log_debug("a key was looked at in vain: %s", zmq_strerror(zmq_errno())); /* its connection is gone */
+        log_debug("the answer about a peer's key was not sent: %s",
+                  zmq_strerror(zmq_errno())); /* its connection is gone */
 }
 
 void zap_serve(void) {

@@ -59,8 +59,8 @@ static int check_private(const char *path) {
     }
     const char *wrong = S_ISLNK(st.st_mode)           ? "is a symbolic link"
                         : !S_ISDIR(st.st_mode)        ? "is not a directory"
-                        : st.st_uid != geteuid()      ? "belongs to somebody else"
-                        : (st.st_mode & 077) != 0     ? "lets others in"
+                        : st.st_uid != geteuid()      ? "belongs to another user"
+                        : (st.st_mode & 077) != 0     ? "is open to other users"
                         : (st.st_mode & 0700) != 0700 ? "is closed to its owner"
                                                       : NULL;
     if (!wrong)
@@ -128,7 +128,7 @@ int fresh_ipc_endpoint(const char *name, struct buf *endpoint) {
     uint8_t bits[8];
     char hex[2 * sizeof bits + 1];
     if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits) {
-        log_error("random numbers: %s", strerror(errno));
+        log_error("random numbers cannot be read: %s", strerror(errno));
         err = ERR_IO;
         goto out;
     }

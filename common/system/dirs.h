@@ -12,7 +12,7 @@
 int default_journal_dir(struct buf *path) MUST_CHECK;
 
 /* $XDG_RUNTIME_DIR/chunklift, else /tmp/chunklift-UID: made with mode 0700 when missing; ERR_DENIED (logged) when
- * somebody else owns it, it is a symlink, or its mode lets others in. */
+ * somebody else owns it, it is a symlink, or its mode is open to other users. */
 int runtime_dir(struct buf *path) MUST_CHECK;
 
 /* "ipc://RUNTIME/NAME-<16 hex digits>": a fresh name with 64 random bits. Sockets there that nobody listens on (their

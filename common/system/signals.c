@@ -40,7 +40,7 @@ static int install(int number, void (*handler)(int)) {
     sigemptyset(&action.sa_mask);
     if (sigaction(number, &action, NULL) == 0)
         return 0;
-    log_error("signal %d: %s", number, strerror(errno));
+    log_error("signal %d: its handler cannot be installed: %s", number, strerror(errno));
     return ERR_IO;
 }
 

@@ -371,7 +371,7 @@ int fleet_init(struct consumer *c) {
     if (rc == ERR_NOMEM)
         return rc;
     if (rc && rc != ERR_NOT_FOUND)
-        log_warn("%s/set: %s; nothing of what was set is in force", c->o.dir,
+        log_warn("%s/set: %s; its limits are ignored; set them again with 'chunklift set'", c->o.dir,
                  rc == ERR_INVALID ? "damaged" : err_text(rc));
     if (f->dials.bwlimit)
         f->settled_ms = core_time(c) + SETTLE_MS;

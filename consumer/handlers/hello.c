@@ -108,7 +108,8 @@ int hello_handle(struct consumer *c, const struct msg *m, const struct route *fr
         return core_answer_error(c, from, m->number, PROTOCOL_ROLE, role_missing(m->hello.role));
     bool anothers = peer ? !curve_key_equal(&peer->key, key) : peers_was_anothers(&c->peers, &m->sender, key);
     if (anothers)
-        return core_answer_error(c, from, m->number, PROTOCOL_ROLE, "another key's incarnation");
+        return core_answer_error(c, from, m->number, PROTOCOL_ROLE,
+                                 "this incarnation belongs to another key; start the program again");
     if (id_is_zero(&m->sender) || (peer && peer->role != m->hello.role))
         return core_answer_error(c, from, m->number, PROTOCOL_MALFORMED, "HELLO needs an incarnation and one role");
     bool is_new = !peer;

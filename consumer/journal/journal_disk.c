@@ -88,7 +88,7 @@ static int log_busy(const struct journal *j) {
     ssize_t n = pread(j->lock_fd, text, LOCK_TEXT_LEN, 0);
     long pid = n > 0 ? strtol(text, NULL, 10) : 0;
     if (pid > 0)
-        log_error("%s: is in use by process %ld; wait for it, or name another --journal", j->dir, pid);
+        log_error("%s: is in use by process %ld; wait until it ends, or name another --journal", j->dir, pid);
     else
         log_error("%s: is in use by another process; wait for it, or name another --journal", j->dir);
     return ERR_BUSY;

@@ -37,8 +37,7 @@ static int segment_error(const struct segment *s, const char *operation) {
 }
 
 static int segment_damaged(const struct segment *s, uint64_t offset) {
-    log_error("%s/%s: no line that fits at byte %" PRIu64 "; see 'chunklift journal verify'", s->j->dir, s->name,
-              offset);
+    log_error("%s/%s: no valid line at byte %" PRIu64 "; see 'chunklift journal verify'", s->j->dir, s->name, offset);
     return ERR_DAMAGED;
 }
 

@@ -156,7 +156,7 @@ static int check_line(struct walk *w, const struct journal_file *f, bool first, 
     if (parsed)
         return bad_line(w, "not a journal line");
     if (r.seq > COUNTER_MAX || r.batch > COUNTER_MAX || r.epoch > COUNTER_MAX)
-        return bad_line(w, "a counter that no journal reaches");
+        return bad_line(w, "a counter is out of range");
     if (r.seq != w->seq + 1)
         return bad_line(w, "seq %" PRIu64 " after %" PRIu64, r.seq, w->seq);
     if (err)
@@ -192,7 +192,7 @@ static int walk_file(struct walk *w, const struct journal_file *f) {
     struct line_reader *r = NULL;
     int err = line_reader_open(&r, w->j->dir, f->name, 0);
     if (err == ERR_NOT_FOUND)
-        log_error("%s/%s: vanished while it was to be read; nobody else may change this directory", w->j->dir, f->name);
+        log_error("%s/%s: removed while it was read; no other program may change this directory", w->j->dir, f->name);
     if (!err)
         err = walk_lines(w, f, r);
     if (err == WALK_BAD_LINE) {
@@ -362,7 +362,7 @@ static int open_active(struct journal *j, uint64_t end) {
     if (j->fd < 0 || fstat(j->fd, &st) != 0)
         return disk_error(j->dir, JOURNAL_ACTIVE, "open");
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != end) {
-        log_error("%s/%s: changed while it was read; nobody else may write to it", j->dir, JOURNAL_ACTIVE);
+        log_error("%s/%s: changed while it was read; no other program may write to it", j->dir, JOURNAL_ACTIVE);
         return ERR_DAMAGED;
     }
     if (j->io->fdatasync(j->fd) != 0)

@@ -13,12 +13,12 @@
 #define RETIRE_USAGE "chunklift journal retire [--remove | --archive DIR] [options] [DIR]"
 #define RETIRE_ABOUT                                                                                                   \
     "Lists the sealed files of the journal and what still needs them. With --remove or --archive the journal gets\n"   \
-    "shorter at its beginning: what is needed of those files is written again at its end, then they go. No consumer\n" \
-    "may run meanwhile."
+    "shorter at its beginning: what is needed of those files is written again at its end, then they are removed. "     \
+    "No\nconsumer may run at the same time."
 #define FORGET_USAGE "chunklift journal forget [options] UPLOAD|DEST… [DIR]"
 #define FORGET_ABOUT                                                                                                   \
     "Makes the journal forget uploads, so that the next cp sends their files again. Named by id or by destination.\n"  \
-    "What lies at the destination stays there. No consumer may run meanwhile."
+    "Objects at the destination stay there. No consumer may run at the same time."
 #define EXPORT_USAGE "chunklift journal export [options] [DIR]"
 #define EXPORT_ABOUT                                                                                                   \
     "Prints a manifest: for every destination what arrived there last, one JSON object a line, in the order in "       \
@@ -97,7 +97,7 @@ static int run_retire(int argc, char **argv) {
         {"archive", 0, OPTION_TEXT, &r.archive, "DIR", "move the files there"},
         {"keep", 0, OPTION_COUNT, &r.keep, "N", "leave the newest N sealed files (0)", 0, UINT64_MAX},
         {"forget-finished", 0, OPTION_FLAG, &r.forget_finished, NULL,
-         "do not write finished uploads again: a later cp sends those files anew"},
+         "do not write finished uploads again: a later cp sends those files again"},
         COMMON_ROWS(&o),
     };
     int err = parse(&o, "journal retire", RETIRE_USAGE, RETIRE_ABOUT, specs, argc, argv);
@@ -135,7 +135,8 @@ static int run_forget(int argc, char **argv) {
     if (!err)
         err = find_dir(&o, true);
     if (!err && o.arguments.count == 0) {
-        log_error("journal forget: which? an upload's id, or a destination; see 'chunklift journal forget --help'");
+        log_error("journal forget: UPLOAD or DEST is missing; name an upload's id or a destination; see 'chunklift "
+                  "journal forget --help'");
         err = ERR_USAGE;
     }
     if (!err && f.unfinished && !keep_parts) {

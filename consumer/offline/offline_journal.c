@@ -74,7 +74,7 @@ static int nobody_was_faster(const struct upkeep *u) {
     journal_files_release(&now);
     if (sealed <= u->sealed + journal_rotations(u->journal))
         return 0;
-    log_error("%s: a consumer sealed a file just now; say it again", u->dir);
+    log_error("%s: a consumer rotated a file just now; run the command again", u->dir);
     return ERR_BUSY;
 }
 
@@ -102,7 +102,7 @@ int upkeep_append(struct upkeep *u, struct record *r) {
     if (err == ERR_INVALID) {
         char id[ID_HEX_SIZE];
         id_to_hex(&r->upload, id);
-        log_error("%s: upload %s: a '%s' line for it would be too long; nothing was removed", u->dir, id,
+        log_error("%s: upload %s: a '%s' line for it would be too long; no file was removed", u->dir, id,
                   record_ev_name(r->ev));
     }
     return err ? err : state_apply(&u->state, r);

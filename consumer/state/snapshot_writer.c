@@ -30,7 +30,7 @@ static void become_child(pid_t parent, const sigset_t *before) {
     signal(SIGHUP, SIG_DFL);
     sigprocmask(SIG_SETMASK, before, NULL);
     if (nice(NICENESS) < 0)
-        log_debug("nice: %s", strerror(errno));
+        log_debug("the priority of the snapshot writer cannot be lowered: %s", strerror(errno));
 }
 
 void saver_start(struct saver *v, const char *dir, const struct journal_position *pos, const struct state *s) {

@@ -218,7 +218,7 @@ const char *upload_identity_error(const struct upload_identity *is) {
     if (is->src.len == 0 || is->src.ptr[0] != '/' || memchr(is->src.ptr, '\0', is->src.len))
         return "the source needs an absolute path";
     if (is->dest.len == 0 || memchr(is->dest.ptr, '\0', is->dest.len) || dest_parse(is->dest, &d))
-        return "the destination is not one";
+        return "the destination is not valid";
     if (!utf8_is_valid(is->source) || !utf8_is_valid(is->endpoint))
         return "source name and endpoint must be UTF-8";
     if ((is->source.len && memchr(is->source.ptr, '\0', is->source.len)) ||

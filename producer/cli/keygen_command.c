@@ -115,8 +115,8 @@ static int secret_text(const struct key_pair *k, struct buf *text) {
     if (!err)
         err = add_host(text);
     return err ? err
-               : buf_addf(text, "; secret: who reads this file is this host\npublic %s\nsecret %s\n", k->public.text,
-                          k->secret.text);
+               : buf_addf(text, "; secret: a reader of this file can act as this host\npublic %s\nsecret %s\n",
+                          k->public.text, k->secret.text);
 }
 
 static int public_text(const struct key_pair *k, const char *roles, struct buf *text) {
@@ -168,8 +168,9 @@ static int make(const char *path, const char *roles, const struct passwd *owner)
 static int check(const struct text_list *arguments, const char *roles) {
     const char *what;
     if (arguments->count != 1 || !arguments->items[0][0]) {
-        log_error("keygen: %s; see 'chunklift keygen --help'",
-                  arguments->count > 1 ? "one FILE at a time" : "which FILE?");
+        log_error("keygen: %s; see 'chunklift keygen --help'", arguments->count > 1
+                                                                   ? "more than one FILE; name one"
+                                                                   : "FILE is missing; name the file for the new key");
         return ERR_USAGE;
     }
     if (roles && !trust_roles_parse(slice_of(roles), &what)) {
@@ -212,7 +213,7 @@ int keygen_command(int argc, char **argv) {
         puts("chunklift " CHUNKLIFT_VERSION);
     else if (!(err = check(&arguments, roles)) && !(err = find_owner(owner_name, &owner)) &&
              !(err = make(arguments.items[0], roles, owner)) && !quiet)
-        log_info("%s stays here; %s.pub, %s, goes into the --trust file of those who trust this host",
+        log_info("%s stays on this host; add %s.pub, %s, to the --trust file of every host that trusts this one",
                  arguments.items[0], arguments.items[0], roles ? "one line" : "with the roles added after the key");
     if (err == ERR_NOMEM)
         log_error("out of memory");

@@ -60,7 +60,8 @@ static int with_consumer(const char *endpoint, const struct msg_set *wish, bool 
     if (!err)
         err = json ? show_json(&answer->settings) : show_text(&answer->settings);
     if (!err && answer->settings.error.len) {
-        log_error("not changed, for it cannot be written down beside the journal: %.*s",
+        log_error("not changed: the consumer cannot write the limits into the journal's directory: %.*s; free space "
+                  "there or correct its permissions",
                   (int)answer->settings.error.len, answer->settings.error.ptr);
         err = ERR_IO;
     }
@@ -84,7 +85,9 @@ static int of_endpoint(const char *endpoint, const struct msg_set *wish, bool js
     int err = with_consumer(endpoint, wish, json);
     if (err == ERR_UNREACHABLE)
         log_error("%s: %s", endpoint,
-                  resolve_reason(endpoint, "no consumer answers there; is it running?", reason, sizeof reason));
+                  resolve_reason(endpoint,
+                                 "no consumer answers there; start it ('chunklift consumer'), or correct the address",
+                                 reason, sizeof reason));
     return err;
 }
 

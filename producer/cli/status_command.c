@@ -99,7 +99,9 @@ static int status_of_endpoint(const char *endpoint, bool json) {
     int err = from_consumer(endpoint, json);
     if (err == ERR_UNREACHABLE)
         log_error("%s: %s", endpoint,
-                  resolve_reason(endpoint, "no consumer answers there; is it running?", reason, sizeof reason));
+                  resolve_reason(endpoint,
+                                 "no consumer answers there; start it ('chunklift consumer'), or correct the address",
+                                 reason, sizeof reason));
     return err;
 }
 

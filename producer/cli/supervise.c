@@ -264,7 +264,7 @@ static int consumer_ended(struct supervisor *s, int status, uint64_t now_ms) {
     if (full)
         say_full(s, words, sizeof words);
     else if (!words[0])
-        snprintf(words, sizeof words, "%s: the journal consumer ended without a word; see consumer.log there",
+        snprintf(words, sizeof words, "%s: the journal consumer ended without an error message; see consumer.log there",
                  s->o.journal_dir);
     bool may_pass = full || exited_with(status, EXIT_JOURNAL_DISK);
     return may_pass && s->was_connected ? outage(s, words, now_ms) : give_up(s, words);
@@ -381,7 +381,7 @@ static int uploader_ended(struct supervisor *s, struct child *u, int status, uin
     if (s->draining)
         return 0;
     if (!u->wanted) {
-        log_debug("uploader %d has left", (int)pid);
+        log_debug("uploader %d has ended", (int)pid);
         return 0;
     }
     if (exited_with(status, EXIT_USAGE))
@@ -392,7 +392,7 @@ static int uploader_ended(struct supervisor *s, struct child *u, int status, uin
     }
     u->start_at_ms = now_ms + RESTART_PAUSE_MS;
     if (++u->restarts > RESTARTS_MAX) {
-        log_error("uploader ended %d times within a minute; giving it up", RESTARTS_MAX + 1);
+        log_error("an uploader ended %d times within a minute; it is not started again", RESTARTS_MAX + 1);
         return 0;
     }
     if (WIFSIGNALED(status))

@@ -28,7 +28,7 @@ SICK = {
     "no-route": (True, lambda box: preloaded("no_route"), "onnect"),
     "read-only": (False, lambda box: disk_fault(box, errno.EROFS), "Read-only file system"),
     "full": (False, lambda box: disk_fault(box, errno.ENOSPC), "No space left"),
-    "wrong-root": (False, lambda box: {}, "beneath no --root"),
+    "wrong-root": (False, lambda box: {}, "not under a --root"),
 }
 
 

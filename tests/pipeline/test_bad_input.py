@@ -72,6 +72,16 @@ def test_messages_name_the_option_and_the_host(box):
     one_line(box.run("cp", "--retry-for", "5x", "a", "b", status=2), "--retry-for 5x", "1h30m")
 
 
+def test_a_host_name_that_does_not_resolve_is_named(box):
+    """A store's and a proxy's; the consumer's and a producer's below."""
+    a = random_file(box.dir / "a", 10)
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
+    store = ["--retry-for", "1s", "--endpoint-url", "https://no-store.invalid", a, "s3://bucket/a"]
+    one_line(box.cp(*store, status=3, env=keys), "host name 'no-store.invalid' does not resolve; correct the endpoint URL")
+    one_line(box.cp(*store, status=3, env={**keys, "https_proxy": "http://no-proxy.invalid:3128"}),
+             "host name 'no-proxy.invalid' does not resolve; correct the proxy's URL")
+
+
 def test_a_local_name_with_a_colon_is_written_with_a_dot(box):
     random_file(box.dir / "a", 10)
     done = box.cp("a", "./minio:bucket")
@@ -255,15 +265,23 @@ def test_torn_tail_is_cut_and_kept(box):
 
 
 def test_unreachable_endpoint_is_exit_3_after_ten_seconds(box):
-    """A store, and meanwhile a consumer."""
+    """A store, and beside it a consumer, also one whose host name does not resolve."""
     port = free_port()
     a = random_file(box.dir / "a", 10)
     verify = box.start("journal", "verify", "--consumer", f"ipc://{box.dir}/run/nobody")
+    uploader = box.start("uploader", "--insecure", "--consumer", "tcp://no-consumer.invalid:7701", "--jobs", "tcp://no-producer.invalid:7702",
+                         "--allow", box.dir, "--retry-for", "1s")
+    producer = box.start("cp", "--insecure", "--consumer", "tcp://no-consumer.invalid:7701", a, box.dir / "b")
     done = box.cp("--endpoint-url", f"http://127.0.0.1:{port}", a, "s3://bucket/a", status=3, timeout=40,
                   env={"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"})
     one_line(done, f"127.0.0.1:{port}", "connect")
     assert verify.wait(20) == 3
-    assert re.fullmatch(r"chunklift: .*/nobody: no consumer answers there; is it running\?\n", verify.log.read_text())
+    assert re.fullmatch(r"chunklift: .*/nobody: no consumer answers there; start it \('chunklift consumer'\), or correct the address\n", verify.log.read_text())
+    assert uploader.wait(30) == 3 and producer.wait(30) == 3  # cp waits ten seconds for a consumer of others, not ten minutes
+    said = uploader.log.read_text()
+    assert "--jobs tcp://no-producer.invalid:7702: host name 'no-producer.invalid' does not resolve" in said
+    assert "tcp://no-consumer.invalid:7701: host name 'no-consumer.invalid' does not resolve" in said
+    assert producer.log.read_text().count("host name 'no-consumer.invalid' does not resolve") == 1
     assert list(box.dir.glob("chunklift-journal-*")) == []
 
 

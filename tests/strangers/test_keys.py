@@ -154,7 +154,7 @@ def test_commands_without_keys_are_refused(box):
         trials = [([], "needs --key and --trust"), (host.options[:2], "--trust FILE"), (host.options[2:], "--key FILE"),
                   (other.options, "others may read"), ([*host.options[:2], "--trust", keys.dir / "bad"], "bad:2: does not begin with a key")]
         if not {"--bind", "--jobs"} & set(args) or program == "chunklift-uploader":  # who connects
-            trials.append((host.options, "does not say whose key is to be expected there; add a line 'KEY"))
+            trials.append((host.options, "has no line with the key of this address; add a line 'KEY"))
         for options, said in trials:
             done = box.run(*args, *options, program=program, status=2)
             assert said in done.stderr and done.stderr.count("\n") == 1, (program, args, options, done.stderr)
@@ -199,7 +199,7 @@ def test_strangers_get_nothing(fleet):
     records = fleet.box.records()
     assert {r["dest"] for r in records if "dest" in r} == {f"file://{fleet.out}/{n}" for n in ("before", "meanwhile")}
     log = fleet.consumer.log()
-    assert log.count("refused, its key is not trusted here") == 1 and log.count("was not let in") == 1, log  # said, and only once a minute
+    assert log.count("refused, its key is not trusted here") == 1 and log.count("a wrong key for this host, was refused") == 1, log  # said, and only once a minute
     uploader.check_alive(CONSUMER_MIB)
     fleet.check()
     print(f"{len(sockets)} sockets without a right heard nothing")
@@ -237,7 +237,7 @@ def test_man_in_the_middle(box, keys):
     uploader, producer = fleet.start_uploader(), fleet.start_producer()
     reader = box.start("status", "--consumer", front, *fleet.reader_host.options)
     end = time.monotonic() + 30
-    while not heard and time.monotonic() < end and not all("has not the key that is expected" in p.log() for p in (uploader, producer)):
+    while not heard and time.monotonic() < end and not all("presented an unexpected key" in p.log() for p in (uploader, producer)):
         if server.poll(100):
             heard.append(server.recv_multipart())
     heard += [server.recv_multipart()] if server.poll(500) else []
@@ -443,7 +443,7 @@ def test_jobs_of_an_unknown_producer(fleet):
     producer = fleet.start_producer()
     wait_for(lambda: "jobs at " in uploader.log(), what="it is said")
     time.sleep(1.2)  # more heartbeats bring it again
-    assert uploader.log().count("does not say whose key is to be expected there") == 1, uploader.log()
+    assert uploader.log().count("has no line with the key of this address") == 1, uploader.log()
     for p in (uploader, producer):
         p.child.kill()
 

@@ -615,6 +615,19 @@ static void note_failure(const struct http_transfer *t, CURLcode rc, struct http
         reply->error == ERR_DENIED && verified >= X509_SELF_SIGNED && verified <= X509_UNVERIFIABLE_LEAF;
 }
 
+/* In libcurl's words. A host name that does not resolve is an error of the user's: that one says what to correct. */
+static void say_failure(const struct http_transfer *t, CURLcode rc, const char *why, struct http_reply *reply) {
+    const char *text = why ? why : t->error[0] ? t->error : curl_easy_strerror(rc);
+    const char *name =
+        rc == CURLE_COULDNT_RESOLVE_HOST || rc == CURLE_COULDNT_RESOLVE_PROXY ? strrchr(text, ' ') : NULL;
+    if (name && name[-1] == ':')
+        snprintf(reply->message, sizeof reply->message,
+                 "host name '%.150s' does not resolve; correct %s, or look at DNS", name + 1,
+                 rc == CURLE_COULDNT_RESOLVE_PROXY ? "the proxy's URL" : "the endpoint URL");
+    else
+        snprintf(reply->message, sizeof reply->message, "%s", text);
+}
+
 /* Takes t out of the multi handle, then tells; the callback may start others. */
 static void transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, const char *why) {
     bool connected = was_connected(t) || t->was_sent;
@@ -634,10 +647,7 @@ static void transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, c
     else
         note_failure(t, rc, &reply);
     if (reply.error)
-        snprintf(reply.message, sizeof reply.message, "%s",
-                 why           ? why
-                 : t->error[0] ? t->error
-                               : curl_easy_strerror(rc));
+        say_failure(t, rc, why, &reply);
     curl_multi_remove_handle(h->multi, t->easy);
     line_forget(t);
     transfer_unlink(h, t);

@@ -195,7 +195,7 @@ static bool end_for_source(struct s3_op *op, const struct s3_error *e) {
     struct source *source = op->task->source;
     bool all_read = op->request.source_body && source_position(source) == op->task->job.length;
     if (e->bad_checksum && (op->announced || op->hashed) && all_read && source_crc(source) != op->crc) {
-        end_source_failed(op, ERR_CHANGED, "it was not the same when read again");
+        end_source_failed(op, ERR_CHANGED, "its bytes were not the same when read again");
         return true;
     }
     return false;
@@ -213,7 +213,7 @@ static void end_sent(struct s3_op *op, const struct http_reply *r) {
     }
     result->crc = source_crc(source);
     if ((op->announced || op->hashed) && result->crc != op->crc) {
-        end_source_failed(op, ERR_CHANGED, "it was not the same when read again");
+        end_source_failed(op, ERR_CHANGED, "its bytes were not the same when read again");
         return;
     }
     if (crc_header_differs(r, result->crc, &present)) {

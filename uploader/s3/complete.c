@@ -144,7 +144,7 @@ static void on_completed(struct s3_op *op, const struct http_reply *r) {
         return;
     }
     if (crc32c_from_base64(slice_of(completed.crc32c), &crc) == 0 && crc != op->crc) {
-        s3_end_failed(op, FAIL_INTEGRITY, false, "the store's checksum of the whole object is not ours");
+        s3_end_failed(op, FAIL_INTEGRITY, false, "the store's checksum of the whole object is not that of the file");
         return;
     }
     memcpy(op->task->result.etag, completed.etag, sizeof completed.etag);

@@ -255,8 +255,8 @@ static bool is_md5_of(const char *etag, const uint8_t sum[MD5_SIZE]) {
 
 static void learn(const struct s3_op *op, struct s3_endpoint *e, enum s3_knowledge verifies) {
     e->verifies[op->method] = verifies;
-    log_debug("%s %s bytes whose %s is wrong", e->url ? e->url : "the endpoint",
-              verifies == S3_YES ? "refuses" : "does not refuse", integrity_name(op->method));
+    log_debug("%s %s a wrong %s", e->url ? e->url : "the endpoint", verifies == S3_YES ? "refuses" : "does not refuse",
+              integrity_name(op->method));
 }
 
 bool s3_integrity_probed(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {

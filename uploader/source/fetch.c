@@ -361,8 +361,8 @@ static size_t take(struct fetched *s, struct piece *p, char *out, size_t max) {
     if (p->taken < p->bytes.len)
         return n;
     if (p->read_crc != p->crc) {
-        log_warn("a piece fetched from %s is not what was read there", s->line->address);
-        fail_text(s, ERR_DAMAGED, "what was fetched is not what the producer read");
+        log_warn("bytes fetched from %s are not those its producer read (their checksums differ)", s->line->address);
+        fail_text(s, ERR_DAMAGED, "the bytes fetched are not those the producer read (their checksums differ)");
         return 0;
     }
     s->source.crc = crc32c_combine(s->source.crc, p->crc, p->bytes.len);

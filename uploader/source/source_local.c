@@ -279,7 +279,7 @@ int source_open(struct source **s, struct roots *roots, const struct source_ref 
     const char *rest = NULL;
     const struct root *root = ref->path.len > 0 ? root_of(roots, ref->path, &rest) : NULL;
     if (!root || memchr(ref->path.ptr, 0, ref->path.len)) {
-        snprintf(why, why_size, "beneath no --root of this uploader");
+        snprintf(why, why_size, "not under a --root of this uploader");
         return ERR_DENIED;
     }
     if (length > ref->size || offset > ref->size - length) {

@@ -313,7 +313,8 @@ static int open_journal(struct reader_options *o) {
 static int check_arguments(const struct reader_options *o) {
     if (o->arguments.count > 0)
         return 0;
-    log_error("journal forget: which? an upload's id, or a destination; see 'chunklift journal forget --help'");
+    log_error("journal forget: UPLOAD or DEST is missing; name an upload's id or a destination; see 'chunklift journal "
+              "forget --help'");
     return ERR_USAGE;
 }
 

@@ -136,7 +136,9 @@ static int verify_dir(const struct reader_options *o, const char *wanted_head) {
     else if (err == ERR_NOMEM)
         log_error("out of memory");
     else if (err == ERR_CHANGED)
-        log_error("%s: was repaired again and again while it was read; run it again when its consumer stays", dir);
+        log_error("%s: its consumer was restarted repeatedly while it was read; run the command again when the "
+                  "consumer keeps running",
+                  dir);
     if (err && err != ERR_DAMAGED)
         return err;
     if (!err && wanted_head && !r.has_head) {
@@ -163,7 +165,8 @@ static int verify(int argc, char **argv) {
     struct reader_options o = {0};
     const char *head = NULL;
     const struct option_spec specs[] = {
-        {"head", 0, OPTION_TEXT, &head, "H", "the journal must contain this head, kept elsewhere"},
+        {"head", 0, OPTION_TEXT, &head, "H",
+         "fail unless the journal contains this head, saved from an earlier 'verify'"},
         READER_OPTION_ROWS(&o),
     };
     int err = reader_options_parse(&o, "journal verify", VERIFY_USAGE,
@@ -261,7 +264,8 @@ int journal_command(int argc, char **argv) {
                     {"export", export}, {"forget", forget}, {"retire", hand_over}};
     output_setup();
     if (argc < 2) {
-        log_error("journal: what? tail, show, verify, export, forget or retire; see 'chunklift journal --help'");
+        log_error("journal: the command is missing; use tail, show, verify, export, forget or retire; see 'chunklift "
+                  "journal --help'");
         return EXIT_USAGE;
     }
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)

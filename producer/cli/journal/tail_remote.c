@@ -186,8 +186,11 @@ static int run(struct remote *r) {
             return err;
         if (!r->started && now - begun_ms > FIRST_ANSWER_MS) {
             char reason[RESOLVE_REASON_SIZE];
-            log_error("%s: %s", r->endpoint,
-                      resolve_reason(r->endpoint, "no consumer answers there; is it running?", reason, sizeof reason));
+            log_error(
+                "%s: %s", r->endpoint,
+                resolve_reason(r->endpoint,
+                               "no consumer answers there; start it ('chunklift consumer'), or correct the address",
+                               reason, sizeof reason));
             return ERR_UNREACHABLE;
         }
         if (!r->follow && r->started && session_silence_ms(r->session, now) > FIRST_ANSWER_MS) {

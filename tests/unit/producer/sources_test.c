@@ -105,7 +105,7 @@ static void test_unusable_sources_fail_alone(void **state) {
     (void)state;
     assert_int_equal(PARSE(false, "other/", "a", "broken", "fifo", "none", "dir", "/dev/null", "a/", "link"), 0);
     assert_null(s.items[0].error);
-    assert_string_equal(s.items[1].error, "is a symbolic link to nothing");
+    assert_string_equal(s.items[1].error, "is a symbolic link to a file that does not exist");
     assert_non_null(strstr(s.items[2].error, "fifo"));
     assert_non_null(strstr(s.items[3].error, "No such file"));
     assert_non_null(strstr(s.items[4].error, "use -r"));

@@ -380,7 +380,7 @@ static void test_nobody_can_is_said_and_then_fails(void **state) {
                       .kind = EVENT_RELEASED,
                       .why = WHY_NOT_HERE,
                       .worker = slice_of("host/7"),
-                      .detail = slice_of("beneath no --root")};
+                      .detail = slice_of("not under a --root")};
     receive(1000, &e, 1, NULL, 0);
     core_judge_nobody(&core, 1000); /* another uploader may */
     assert_int_equal(told.notices, 0);
@@ -388,7 +388,7 @@ static void test_nobody_can_is_said_and_then_fails(void **state) {
     core_judge_nobody(&core, 2000);
     core_judge_nobody(&core, 3000);
     assert_int_equal(told.notices, 1);
-    assert_non_null(strstr(told.notice, "beneath no --root (host/7)"));
+    assert_non_null(strstr(told.notice, "not under a --root (host/7)"));
     core_judge_nobody(&core, 60999);
     assert_int_equal(told.failed, 0);
     core_judge_nobody(&core, 61000);

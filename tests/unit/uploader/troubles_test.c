@@ -91,14 +91,14 @@ static void test_what_is_told(void **state) {
     (void)state;
     struct trouble told[PROTO_TROUBLES_MAX];
     fails(place, OWN_SURE, 1000);
-    troubles_note_declined(&t, other, "beneath no --root", 1000);
+    troubles_note_declined(&t, other, "not under a --root", 1000);
     assert_true(t.changed);
     assert_int_equal(troubles_report(&t, told, 1400), 2);
     assert_false(t.changed);
     assert_true(slice_equal(told[0].place, place) && told[0].sure && told[0].klass == FAIL_DENIED);
     assert_int_equal(told[0].since_ms, 400);
     assert_int_equal(told[0].out_ms, 600);
-    assert_true(slice_equal(told[1].error, slice_of("beneath no --root")));
+    assert_true(slice_equal(told[1].error, slice_of("not under a --root")));
     assert_int_equal(told[1].out_ms, 0);
     assert_null(troubles_block(&t, other, 1400));
     assert_int_equal(troubles_report(&t, told, 1001 + TROUBLE_NOTE_MS), 1); /* a note gets old, a failure does not */

@@ -165,7 +165,7 @@ static const struct {
     {KEY_A " producer tcp://a:1 more\n", 1, "too many words"},
     {KEY_A " producer ipc://a\n", 1, "not an endpoint"},
     {KEY_A " producer tcp://\n", 1, "not an endpoint"},
-    {KEY_A " uploader tcp://a:1\n", 1, "nobody else is connected to"},
+    {KEY_A " uploader tcp://a:1\n", 1, "only the roles producer and consumer"},
     {KEY_A "x uploader\n", 1, "a key"},
     {"uploader " KEY_A "\n", 1, "a key"},
     {KEY_A " uploader\n\n# x\n" KEY_B "\n", 4, "no roles"},
