@@ -182,7 +182,7 @@ size_t offers_window(const struct offers *o, const struct fleet *fleet, uint64_t
             grants += s->grants;
     }
     uint64_t window = fleet->share;
-    if (grants > 0 && least <= UINT32_MAX) /* grants / (RATE_SLICES × SLICE_MS) × T, rounded up */
+    if (grants > 0 && least < UINT32_MAX) /* grants / (RATE_SLICES × SLICE_MS) × T, rounded up */
         window += (2 * grants * (least + TAIL_PACE_MS) + RATE_SLICES * SLICE_MS - 1) / (RATE_SLICES * SLICE_MS);
     if (window < OFFERS_FLOOR)
         window = OFFERS_FLOOR;

@@ -97,7 +97,8 @@ static bool consider(struct uploader *u, const struct job *j, const char *data, 
         log_debug("dropped an invalid offer");
         return true;
     }
-    u->last_kind = j->ref.kind;
+    /* a BEGIN takes a few milliseconds: by its time there would be places for hundreds of chunks */
+    u->last_kind = has_geometry(j->ref.kind) ? JOB_CHUNK : j->ref.kind;
     if (tasks_find(&u->tasks, &j->ref) || reports_has(&u->reports, &j->ref))
         return true; /* offered again while it is being done */
     const char *why_not = not_here(u, j, data != NULL);

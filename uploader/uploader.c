@@ -161,7 +161,7 @@ int uploader_new(struct uploader **out, const struct settings *s) {
     keep_freed_memory();
     u->settings = s;
     u->slots_max = slots_max;
-    u->last_kind = JOB_PUT;
+    u->last_kind = JOB_CHUNK;
     tasks_init(&u->tasks);
     limiter_init(&u->limiter, uploader_slots(u, 0));
     reports_init(&u->reports);

@@ -49,7 +49,7 @@ struct uploader {
     struct releases releases;
 
     struct pace pace;
-    enum job_kind last_kind; /* offered */
+    enum job_kind last_kind; /* offered: what the next ones are likely to be */
     struct retry_endpoints endpoints;
     struct retry_budget budget;
     struct trials trials;

@@ -144,6 +144,8 @@ static void test_repeated_offers_do_not_count_as_times(void **state) {
     offers_sent(&o, a, 2000);
     offers_granted(&o, a, 2001);
     assert_int_equal(o.times_count, 0);
+    struct fleet fleet = {.uploaders = 1, .share = 10};
+    assert_int_equal(offers_window(&o, &fleet, 2001), 10); /* no time is known: the grant does not widen the window */
 }
 
 static void test_denied_jobs_wait_their_time(void **state) {

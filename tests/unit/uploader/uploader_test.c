@@ -522,6 +522,17 @@ static void test_chunks_and_finish(void **state) {
     ack(m);
 }
 
+/* The slots and one ahead: how long chunks take is not known yet. */
+static void test_a_quick_begin_promises_no_places_for_chunks(void **state) {
+    (void)state;
+    struct job begin = make_job(JOB_BEGIN, 3);
+    offer(&begin, 1);
+    verdict(expect(MSG_CLAIM), VERDICT_GRANT);
+    ack(expect(MSG_COMPLETE));
+    for (int i = 0; i < 2; i++)
+        assert_in_range(expect(MSG_HEARTBEAT)->heartbeat.free, 2, 3);
+}
+
 static void test_work_never_waits_for_a_timer(void **state) {
     (void)state;
     uint64_t working_ms = 0;
@@ -730,8 +741,9 @@ UNIT_MAIN(TEST(test_claims_moves_reports_and_drains), TEST(test_what_is_not_its_
           TEST(test_invalid_lease_is_dropped), TEST(test_a_lost_lease_is_given_back_at_once),
           TEST(test_what_the_consumer_says_comes_before_the_bytes), TEST(test_held_leases_are_claimed_after_a_restart),
           TEST(test_results_are_told_again_after_a_restart), TEST(test_chunks_and_finish),
-          TEST(test_work_never_waits_for_a_timer), TEST(test_changed_source_fails_before_a_byte_is_sent),
-          TEST(test_a_finish_looks_at_the_source), TEST(test_begin_that_lost_is_aborted),
-          TEST(test_drain_gives_back_what_has_not_started), TEST(test_drain_waits_for_the_ack_a_second_signal_does_not),
-          TEST(test_slots_change_while_it_runs), TEST(test_fewer_slots_give_leases_back_at_once),
-          TEST(test_a_budget_is_kept_to), TEST(test_offers_of_another_journal_are_dropped))
+          TEST(test_a_quick_begin_promises_no_places_for_chunks), TEST(test_work_never_waits_for_a_timer),
+          TEST(test_changed_source_fails_before_a_byte_is_sent), TEST(test_a_finish_looks_at_the_source),
+          TEST(test_begin_that_lost_is_aborted), TEST(test_drain_gives_back_what_has_not_started),
+          TEST(test_drain_waits_for_the_ack_a_second_signal_does_not), TEST(test_slots_change_while_it_runs),
+          TEST(test_fewer_slots_give_leases_back_at_once), TEST(test_a_budget_is_kept_to),
+          TEST(test_offers_of_another_journal_are_dropped))
