@@ -1,4 +1,5 @@
 #include "consumer/consumer_internal.h"
+#include "pure/array.h"
 #include "pure/check.h"
 #include "system/fault.h"
 #include "system/log.h"
@@ -185,14 +186,8 @@ static unsigned roles_of(const struct msg *m) {
 /* list_bytes: what its decoded list takes besides the frame; the round's bound is about memory. */
 static int wait_turn(struct consumer *c, struct waiting_list *list, size_t list_bytes, struct frame *f, struct msg *m) {
     c->taken_bytes += list_bytes;
-    if (list->count == list->cap) {
-        size_t cap = list->cap ? list->cap * 2 : 64;
-        struct waiting *items = reallocarray(list->items, cap, sizeof *items);
-        if (!items)
-            return ERR_NOMEM;
-        list->items = items;
-        list->cap = cap;
-    }
+    if (array_grow(&list->items, &list->cap, list->count, sizeof *list->items))
+        return ERR_NOMEM;
     list->items[list->count++] = (struct waiting){.frame = *f, .msg = *m};
     *f = (struct frame)FRAME_INIT;
     *m = (struct msg){0};

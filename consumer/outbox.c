@@ -1,4 +1,5 @@
 #include "consumer/outbox.h"
+#include "pure/array.h"
 #include "system/fault.h"
 #include <stdlib.h>
 
@@ -10,21 +11,9 @@ void outbox_release(struct outbox *o) {
     *o = (struct outbox){0};
 }
 
-static int make_room(struct outbox *o) {
-    if (o->count < o->cap)
-        return 0;
-    size_t cap = o->cap ? o->cap * 2 : 64;
-    struct outbox_item *items = reallocarray(o->items, cap, sizeof *items);
-    if (!items)
-        return ERR_NOMEM;
-    o->items = items;
-    o->cap = cap;
-    return 0;
-}
-
 int outbox_add(struct outbox *o, const struct route *to, const struct msg *m) {
     size_t offset = o->frames.len;
-    int rc = make_room(o);
+    int rc = array_grow(&o->items, &o->cap, o->count, sizeof *o->items);
     if (!rc)
         rc = msg_encode(m, &o->frames);
     if (rc)

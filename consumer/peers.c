@@ -1,4 +1,5 @@
 #include "consumer/peers.h"
+#include "pure/array.h"
 #include "pure/check.h"
 #include "pure/text.h"
 #include "system/dirs.h"
@@ -80,15 +81,7 @@ static int find_place(struct peers *p, unsigned *place) {
 static int make_room(struct peers *p) {
     if (p->count >= PEERS_MAX)
         return ERR_LIMIT;
-    if (p->count < p->cap)
-        return 0;
-    size_t cap = p->cap ? p->cap * 2 : 16;
-    struct peer **all = reallocarray(p->all, cap, sizeof *all);
-    if (!all)
-        return ERR_NOMEM;
-    p->all = all;
-    p->cap = cap;
-    return 0;
+    return array_grow(&p->all, &p->cap, p->count, sizeof *p->all);
 }
 
 int peers_add(struct peers *p, const struct id128 *incarnation, const struct msg_hello *hello, struct peer **out) {

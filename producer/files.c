@@ -1,11 +1,8 @@
 #include "producer/files.h"
+#include "pure/bitmap.h"
 #include "pure/check.h"
 #include "pure/list.h"
 #include <stdlib.h>
-
-static size_t bitmap_size(uint32_t chunks) {
-    return ((size_t)chunks + 7) / 8;
-}
 
 bool files_have_room(const struct files *fs) {
     return fs->count < FILES_AHEAD && (fs->count == 0 || fs->bitmap_bytes < FILES_BITMAP_BYTES);
@@ -148,7 +145,7 @@ int file_set_shape(struct files *fs, struct file *f, const struct geometry *shap
     f->chunks_done = f->next_chunk = 0;
     f->done_bytes = 0;
     for (uint32_t i = 0; i < shape->chunks && i / 8 < done.len; i++) /* it ends with the last chunk that is recorded */
-        if ((uint8_t)done.ptr[i / 8] >> (i % 8) & 1)
+        if (bitmap_get((const uint8_t *)done.ptr, i))
             (void)file_chunk_set_done(f, i);
     return 0;
 }
@@ -164,27 +161,23 @@ void file_clear_shape(struct files *fs, struct file *f) {
     f->done_bytes = 0;
 }
 
-static bool bit(const uint8_t *bits, uint32_t i) {
-    return bits[i / 8] >> (i % 8) & 1;
-}
-
 bool file_chunk_is_done(const struct file *f, uint32_t chunk) {
-    return f->done && chunk < f->shape.chunks && bit(f->done, chunk);
+    return f->done && chunk < f->shape.chunks && bitmap_get(f->done, chunk);
 }
 
 bool file_chunk_is_taken(const struct file *f, uint32_t chunk) {
-    return f->taken && chunk < f->shape.chunks && bit(f->taken, chunk);
+    return f->taken && chunk < f->shape.chunks && bitmap_get(f->taken, chunk);
 }
 
 void file_chunk_take(struct file *f, uint32_t chunk) {
     CHECK(f->taken && chunk < f->shape.chunks);
-    f->taken[chunk / 8] |= (uint8_t)(1u << chunk % 8);
+    bitmap_set(f->taken, chunk);
 }
 
 void file_chunk_give_back(struct file *f, uint32_t chunk) {
     if (!f->taken || chunk >= f->shape.chunks)
         return;
-    f->taken[chunk / 8] &= (uint8_t) ~(1u << chunk % 8);
+    bitmap_clear(f->taken, chunk);
     if (chunk < f->next_chunk)
         f->next_chunk = chunk;
 }
@@ -197,18 +190,18 @@ void file_give_back_all(struct file *f) {
 }
 
 bool file_chunk_set_done(struct file *f, uint32_t chunk) {
-    if (!f->done || chunk >= f->shape.chunks || bit(f->done, chunk))
+    if (!f->done || chunk >= f->shape.chunks || bitmap_get(f->done, chunk))
         return false;
-    f->done[chunk / 8] |= (uint8_t)(1u << chunk % 8);
+    bitmap_set(f->done, chunk);
     f->chunks_done++;
     f->done_bytes += geometry_length(&f->shape, chunk);
     return true;
 }
 
 bool file_chunk_set_redo(struct file *f, uint32_t chunk) {
-    if (!f->done || chunk >= f->shape.chunks || !bit(f->done, chunk))
+    if (!f->done || chunk >= f->shape.chunks || !bitmap_get(f->done, chunk))
         return false;
-    f->done[chunk / 8] &= (uint8_t) ~(1u << chunk % 8);
+    bitmap_clear(f->done, chunk);
     f->chunks_done--;
     f->done_bytes -= geometry_length(&f->shape, chunk);
     if (chunk < f->next_chunk)
@@ -219,7 +212,8 @@ bool file_chunk_set_redo(struct file *f, uint32_t chunk) {
 bool file_next_chunk(struct file *f, uint32_t *chunk) {
     if (!f->done)
         return false;
-    while (f->next_chunk < f->shape.chunks && (bit(f->done, f->next_chunk) || bit(f->taken, f->next_chunk)))
+    while (f->next_chunk < f->shape.chunks &&
+           (bitmap_get(f->done, f->next_chunk) || bitmap_get(f->taken, f->next_chunk)))
         f->next_chunk++;
     *chunk = f->next_chunk;
     return f->next_chunk < f->shape.chunks;

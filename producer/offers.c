@@ -1,4 +1,5 @@
 #include "producer/offers.h"
+#include "pure/bitmap.h"
 #include "pure/check.h"
 #include "pure/list.h"
 #include "pure/ref.h"
@@ -122,7 +123,7 @@ void offers_forget_file(struct offers *o, const struct file *f) {
     for (size_t i = 0; i < sizeof singles / sizeof singles[0]; i++)
         remove_ref(o, singles[i], &f->upload, 0);
     remove_ref(o, JOB_ABORT, &f->superseded, 0);
-    for (uint32_t byte = 0; f->taken && byte < (f->shape.chunks + 7) / 8; byte++)
+    for (uint32_t byte = 0; f->taken && byte < bitmap_size(f->shape.chunks); byte++)
         for (uint32_t i = 8 * byte; f->taken[byte] != 0 && i < 8 * byte + 8 && i < f->shape.chunks; i++)
             if (file_chunk_is_taken(f, i))
                 remove_ref(o, JOB_CHUNK, &f->upload, i);

@@ -6,6 +6,7 @@
  * whose fd was closed is only used again when the directory reopened under its path is the same one (dev, ino).
  */
 #include "producer/walk.h"
+#include "pure/array.h"
 #include "pure/buf.h"
 #include "pure/check.h"
 #include "pure/proto.h"
@@ -117,14 +118,8 @@ static bool is_dot(const char *name) {
 }
 
 static int remember_name(struct walk *w, const char *name) {
-    if (w->order_len == w->order_cap) {
-        size_t cap = w->order_cap ? 2 * w->order_cap : 256;
-        uint32_t *more = realloc(w->order, cap * sizeof *more);
-        if (!more)
-            return ERR_NOMEM;
-        w->order = more;
-        w->order_cap = cap;
-    }
+    if (array_grow(&w->order, &w->order_cap, w->order_len, sizeof *w->order))
+        return ERR_NOMEM;
     uint32_t offset = (uint32_t)w->arena.len;
     int err = buf_add(&w->arena, name, strlen(name) + 1);
     if (err == 0)
@@ -197,22 +192,10 @@ static void spare_descriptors(struct walk *w) {
             close_frame(w, &w->frames[i]);
 }
 
-static int reserve_frame(struct walk *w) {
-    if (w->depth < w->frames_cap)
-        return 0;
-    size_t cap = w->frames_cap ? 2 * w->frames_cap : 16;
-    struct frame *more = realloc(w->frames, cap * sizeof *more);
-    if (!more)
-        return ERR_NOMEM;
-    w->frames = more;
-    w->frames_cap = cap;
-    return 0;
-}
-
 /* Enters the directory `name` of dir_fd, whose path is already in w->path. ERR_IO: errno, nothing changed. */
 static int push_frame(struct walk *w, int dir_fd, const char *name) {
     struct stat st;
-    if (reserve_frame(w) != 0)
+    if (array_grow(&w->frames, &w->frames_cap, w->depth, sizeof *w->frames))
         return ERR_NOMEM;
     int fd = openat(dir_fd, name, OPEN_DIR_FLAGS);
     if (fd < 0)

@@ -1,25 +1,12 @@
 #include "uploader/releases.h"
+#include "pure/array.h"
 
 #include "pure/check.h"
 #include <stdlib.h>
 #include <string.h>
 
-static bool grow(struct releases *r) {
-    if (r->count < r->cap)
-        return true;
-    if (r->count == RELEASES_MAX)
-        return false;
-    size_t cap = r->cap ? r->cap * 2 : 64;
-    struct released *items = realloc(r->items, cap * sizeof *items);
-    if (!items)
-        return false;
-    r->items = items;
-    r->cap = cap;
-    return true;
-}
-
 static void add(struct releases *r, const struct released *released, const char *detail) {
-    if (!grow(r))
+    if (r->count == RELEASES_MAX || array_grow(&r->items, &r->cap, r->count, sizeof *r->items))
         return;
     char *copy = detail && *detail ? strndup(detail, RELEASE_DETAIL_MAX) : NULL;
     r->items[r->count] = *released;

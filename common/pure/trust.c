@@ -1,4 +1,5 @@
 #include "pure/trust.h"
+#include "pure/array.h"
 #include <stdlib.h>
 
 static const struct {
@@ -127,14 +128,9 @@ static int parse_line(struct trust_line *l, struct cursor line, struct text_erro
 }
 
 static int add_line(struct trust *t, size_t *cap, const struct trust_line *l) {
-    if (t->line_count == *cap) {
-        size_t more = *cap ? *cap * 2 : 16;
-        struct trust_line *lines = reallocarray(t->lines, more, sizeof *lines);
-        if (!lines)
-            return ERR_NOMEM;
-        t->lines = lines;
-        *cap = more;
-    }
+    int err = array_grow(&t->lines, cap, t->line_count, sizeof *t->lines);
+    if (err)
+        return err;
     t->lines[t->line_count++] = *l;
     return 0;
 }

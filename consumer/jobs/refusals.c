@@ -1,4 +1,5 @@
 #include "consumer/jobs/refusals.h"
+#include "pure/array.h"
 
 #include <stdlib.h>
 
@@ -56,14 +57,8 @@ static struct refusal *refusal_new(struct refusals *r, const struct id128 *uploa
 static bool refusal_add_peer(struct refusal *refusal, const struct id128 *peer) {
     if (refusal_is_by(refusal, peer))
         return true;
-    if (refusal->count == refusal->cap) {
-        uint32_t cap = refusal->cap ? refusal->cap * 2 : 4;
-        struct id128 *peers = reallocarray(refusal->peers, cap, sizeof *peers);
-        if (!peers)
-            return false;
-        refusal->peers = peers;
-        refusal->cap = cap;
-    }
+    if (array_grow(&refusal->peers, &refusal->cap, refusal->count, sizeof *refusal->peers))
+        return false;
     refusal->peers[refusal->count++] = *peer;
     return true;
 }

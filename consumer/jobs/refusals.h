@@ -19,7 +19,7 @@ struct refusal {
     struct list by_age; /* oldest first */
     struct id128 upload;
     struct id128 *peers;
-    uint32_t count, cap;
+    size_t count, cap;
     enum fail_class klass; /* of the last failure; FAIL_NONE: it was only declined */
     char *error;
 };

@@ -15,6 +15,7 @@
  * with `tail -F` sees the name vanish and come back with another file.
  */
 #include "consumer/journal/journal_internal.h"
+#include "pure/array.h"
 
 #include "journal/files.h"
 #include "pure/check.h"
@@ -100,14 +101,8 @@ static int write_batch(struct journal *j) {
 }
 
 int journal_add_sealed(struct journal *j, uint64_t first_seq) {
-    if (j->sealed_count == j->sealed_cap) {
-        size_t cap = j->sealed_cap ? j->sealed_cap * 2 : 16;
-        uint64_t *grown = reallocarray(j->sealed, cap, sizeof *grown);
-        if (!grown)
-            return ERR_NOMEM;
-        j->sealed = grown;
-        j->sealed_cap = cap;
-    }
+    if (array_grow(&j->sealed, &j->sealed_cap, j->sealed_count, sizeof *j->sealed))
+        return ERR_NOMEM;
     j->sealed[j->sealed_count++] = first_seq;
     return 0;
 }

@@ -1,4 +1,5 @@
 #include "consumer/offline/forget.h"
+#include "pure/array.h"
 
 #include "consumer/offline/carry.h"
 #include "consumer/offline/offline_journal.h"
@@ -39,14 +40,8 @@ static bool is_wanted(struct forgetting *f, const struct id128 *upload, struct s
 static int note(struct forgetting *f, const struct id128 *upload, struct slice dest, bool unfinished) {
     if (!is_wanted(f, upload, dest))
         return 0;
-    if (f->count == f->cap) {
-        size_t cap = f->cap ? 2 * f->cap : 16;
-        struct found *grown = reallocarray(f->found, cap, sizeof *grown);
-        if (!grown)
-            return ERR_NOMEM;
-        f->found = grown;
-        f->cap = cap;
-    }
+    if (array_grow(&f->found, &f->cap, f->count, sizeof *f->found))
+        return ERR_NOMEM;
     struct buf text = BUF_INIT;
     int err = text_add_printable(&text, dest);
     if (err)

@@ -1,5 +1,6 @@
 #include "consumer/offline/carry.h"
 #include "consumer/offline/retire.h"
+#include "pure/array.h"
 #include "pure/text.h"
 #include "pure/units.h"
 #include "system/json_line.h"
@@ -29,14 +30,8 @@ static int name_upload(const struct retire *r, struct need *n, const struct uplo
     n->unfinished++;
     if (n->named_count == NAMED_MAX && !r->o->verbose && !r->o->json)
         n->named_count--; /* its place remembers the last one, so that none is counted twice */
-    if (n->named_count == n->named_cap) {
-        size_t cap = n->named_cap ? 2 * n->named_cap : NAMED_MAX;
-        const struct upload **grown = reallocarray(n->named, cap, sizeof *grown);
-        if (!grown)
-            return ERR_NOMEM;
-        n->named = grown;
-        n->named_cap = cap;
-    }
+    if (array_grow(&n->named, &n->named_cap, n->named_count, sizeof *n->named))
+        return ERR_NOMEM;
     n->named[n->named_count++] = u;
     return 0;
 }

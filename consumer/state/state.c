@@ -1,4 +1,5 @@
 #include "consumer/state/state.h"
+#include "pure/array.h"
 #include "pure/check.h"
 #include <stdlib.h>
 
@@ -77,25 +78,13 @@ int state_fingerprints(struct state *s, const struct upload_identity *is, struct
 
 /* ---- coming and going ---- */
 
-static int make_room(struct state *s) {
-    if (s->count < s->cap)
-        return 0;
-    size_t cap = s->cap ? s->cap * 2 : 64;
-    struct upload **uploads = reallocarray(s->uploads, cap, sizeof *uploads);
-    if (!uploads)
-        return ERR_NOMEM;
-    s->uploads = uploads;
-    s->cap = cap;
-    return 0;
-}
-
 int state_add(struct state *s, const struct id128 *id, const struct upload_identity *is, struct upload **out) {
     struct id128 key, dest;
     *out = NULL;
     CHECK(!state_find(s, id));
     int rc = state_fingerprints(s, is, &key, &dest);
     if (!rc)
-        rc = make_room(s);
+        rc = array_grow(&s->uploads, &s->cap, s->count, sizeof *s->uploads);
     if (rc)
         return rc;
     struct upload *u = upload_new(id, is);

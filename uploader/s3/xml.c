@@ -3,6 +3,7 @@
  * at each end it calls leaf(path, text). What an answer consists of is a table of paths.
  */
 #include "uploader/s3/xml.h"
+#include "pure/array.h"
 #include "uploader/aws/aws_source.h"
 #include "uploader/aws/aws_time.h"
 #include "uploader/s3/url.h"
@@ -243,14 +244,8 @@ static int parts_add(struct parts_reader *r) {
         return ERR_INVALID; /* they come ascending */
     if (p->count >= ENTRIES_MAX)
         return ERR_LIMIT;
-    if (p->count == r->cap) {
-        size_t cap = r->cap ? r->cap * 2 : 16;
-        struct s3_part *more = realloc(p->parts, cap * sizeof *more);
-        if (!more)
-            return ERR_NOMEM;
-        p->parts = more;
-        r->cap = cap;
-    }
+    if (array_grow(&p->parts, &r->cap, p->count, sizeof *p->parts))
+        return ERR_NOMEM;
     p->parts[p->count++] = r->part;
     r->part = (struct s3_part){0};
     return 0;
@@ -320,14 +315,8 @@ static int uploads_add(struct uploads_reader *r) {
     struct s3_xml_uploads *u = r->page;
     if (u->count >= ENTRIES_MAX)
         return ERR_LIMIT;
-    if (u->count == r->cap) {
-        size_t cap = r->cap ? r->cap * 2 : 4;
-        struct s3_upload *more = realloc(u->uploads, cap * sizeof *more);
-        if (!more)
-            return ERR_NOMEM;
-        u->uploads = more;
-        r->cap = cap;
-    }
+    if (array_grow(&u->uploads, &r->cap, u->count, sizeof *u->uploads))
+        return ERR_NOMEM;
     u->uploads[u->count++] = r->upload;
     r->upload = (struct s3_upload){.key = BUF_INIT};
     return 0;

@@ -4,6 +4,7 @@
  * The others are forgotten by the consumer that is named, or by the consumer program on a journal at rest.
  */
 #include "producer/cli/journal/forget_remote.h"
+#include "pure/array.h"
 
 #include "journal/record.h"
 #include "journal/walk.h"
@@ -69,14 +70,8 @@ static int note(void *arg, const struct upload_summary *u) {
     size_t wanted;
     if (u->state == UPLOAD_ABORTED || !is_wanted(f, u, &wanted))
         return 0;
-    if (f->count == f->cap) {
-        size_t cap = f->cap ? 2 * f->cap : 16;
-        struct found *grown = reallocarray(f->found, cap, sizeof *grown);
-        if (!grown)
-            return ERR_NOMEM;
-        f->found = grown;
-        f->cap = cap;
-    }
+    if (array_grow(&f->found, &f->cap, f->count, sizeof *f->found))
+        return ERR_NOMEM;
     struct found *found = &f->found[f->count++];
     *found = (struct found){.upload = u->id, .wanted = wanted, .finished = u->state == UPLOAD_FINISHED};
     found->src = slice_dup(u->src);

@@ -2,6 +2,7 @@
 
 #include "journal/record.h"
 #include "journal/walk.h"
+#include "pure/bitmap.h"
 #include "pure/hash.h"
 #include "pure/list.h"
 #include "system/log.h"
@@ -89,7 +90,7 @@ static int take_geometry(struct entry *e, const struct record *r) {
     struct geometry g = {.size = r->size, .chunk_size = r->chunk_size, .chunks = r->chunks};
     if (!geometry_is_valid(&g))
         return ERR_INVALID;
-    uint8_t *done = calloc(g.chunks / 8 + 1, 1);
+    uint8_t *done = calloc(bitmap_size(g.chunks) + 1, 1);
     if (!done)
         return ERR_NOMEM;
     free(e->done);
@@ -104,15 +105,15 @@ static int take_geometry(struct entry *e, const struct record *r) {
 static int take_chunk(struct entry *e, uint32_t chunk, bool done) {
     if (!e->done || chunk >= e->sum.geometry.chunks)
         return ERR_INVALID;
-    uint8_t bit = (uint8_t)(1u << chunk % 8), *byte = &e->done[chunk / 8];
-    if (((*byte & bit) != 0) == done)
+    if (bitmap_get(e->done, chunk) == done)
         return 0;
-    *byte ^= bit;
     uint64_t length = geometry_length(&e->sum.geometry, chunk);
     if (done) {
+        bitmap_set(e->done, chunk);
         e->sum.chunks_done++;
         e->sum.done_bytes += length;
     } else {
+        bitmap_clear(e->done, chunk);
         e->sum.chunks_done--;
         e->sum.done_bytes -= length;
         e->sum.redone++;

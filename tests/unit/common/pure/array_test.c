@@ -1,0 +1,42 @@
+#include "pure/array.h"
+#include "unit.h"
+#include <stdlib.h>
+
+static void test_it_grows_when_the_count_reaches_the_capacity(void **state) {
+    (void)state;
+    uint32_t *items = NULL;
+    size_t cap = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        size_t before = cap;
+        assert_int_equal(array_grow(&items, &cap, i, sizeof *items), 0);
+        assert_true(cap > i);
+        assert_true(i == before ? cap > before : cap == before);
+        items[i] = i;
+    }
+    for (uint32_t i = 0; i < 1000; i++)
+        assert_int_equal(items[i], i);
+    free(items);
+}
+
+static void test_a_size_that_overflows_is_refused_and_nothing_changes(void **state) {
+    (void)state;
+    char *items = NULL, *before;
+    size_t cap = 0, half = SIZE_MAX / 2 + 1;
+    assert_int_equal(array_grow(&items, &cap, 0, SIZE_MAX / 2), ERR_NOMEM);
+    assert_null(items);
+    assert_int_equal(cap, 0);
+    assert_int_equal(array_grow(&items, &cap, 0, 1), 0);
+    before = items;
+    assert_int_equal(array_grow(&items, &half, half, 1), ERR_NOMEM);
+    assert_ptr_equal(items, before);
+    assert_true(half == SIZE_MAX / 2 + 1);
+    free(items);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_it_grows_when_the_count_reaches_the_capacity),
+        cmocka_unit_test(test_a_size_that_overflows_is_refused_and_nothing_changes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
