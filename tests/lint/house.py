@@ -3,6 +3,7 @@
 
     house.py              every rule; prints the violations, exit status 1 when there are any
     house.py RULE [PATH]  one rule: layers circles names long crowded prose sentences dead; violations under PATH only
+    house.py words [PATH] the lines that have a word of the list of `prose`
     house.py loc          product lines of code by folder (no blank lines, no comments), and the share of shared function names
 """
 
@@ -256,12 +257,29 @@ def prose_by(group_of, paths, reader):
 
 def prose():
     """Riddle words in comments (a folder at a time) and in documents."""
-    paths = sources() + tracked("tests/*.c", "tests/*.h")
+    paths = sources() + tracked("tests/*.c", "tests/*.h", "docs/*.c", "docs/*.h")
     groups = prose_by(folder_of, paths, comments_of)
     groups.update(prose_by(lambda p: p, [f for f in tracked(*DOCUMENTS) if f.endswith((".md", ".1", ".5"))], text_of))
     for place, (total, count) in sorted(groups.items()):
         if total >= 300 and count * 1000 > PROSE_PER_1000 * total:
             yield place, f"{count * 1000 / total:.1f} words of the list in 1,000 ({count} of {total}; at most {PROSE_PER_1000})"
+
+
+def listed_words(under):
+    """file:line: the comments and document lines that have words of the list."""
+    listed = re.compile(r"\b(%s)\b" % "|".join(WORDS), re.I)
+    code = [f for f in sources() + tracked("tests/*.c", "tests/*.h", "docs/*.c", "docs/*.h") if f.startswith(under)]
+    for path in code:
+        text = text_of(path)
+        for found in COMMENT.finditer(text):
+            first = text.count("\n", 0, found.start()) + 1
+            for n, line in enumerate(found[0].splitlines()):
+                if listed.search(line):
+                    print(f"{path}:{first + n}: {line.strip()}")
+    for path in [f for f in tracked(*DOCUMENTS) if f.startswith(under) and f.endswith((".md", ".1", ".5"))]:
+        for n, line in enumerate(text_of(path).splitlines(), 1):
+            if listed.search(line):
+                print(f"{path}:{n}: {line.strip()}")
 
 
 def sentences_of(text):
@@ -307,6 +325,8 @@ def main():
     rule, under = (sys.argv[1:] + ["", ""])[:2]
     if rule == "loc":
         return loc() or 0
+    if rule == "words":
+        return listed_words(under) or 0
     if rule and rule not in RULES:
         print(__doc__, end="", file=sys.stderr)
         return 2

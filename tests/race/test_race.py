@@ -1,13 +1,17 @@
 """Parallel workers that mark chunks in one list lose marks; five cures do not. What each costs is measured, and written down as figures.json, figures.md
-and figures.svg in the build's directory race/ (figures.py puts them into docs/WHY-A-QUEUE.md)."""
+and figures.svg in the build's directory race/ (docs/why-a-queue/measure/figures.py puts them into the essay)."""
 
 import os
 import random
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from race import costs, grouping, report, runs
+from support.box import ROOT
+
+sys.path.insert(0, str(ROOT / "docs" / "why-a-queue"))
+from measure import costs, grouping, report, runs  # noqa: E402
 
 AT_ONCE = 24  # runs that pause most of the time
 SEEDS, BUG_LOSES = 50, 0.9  # of the runs, at least
@@ -142,5 +146,5 @@ def test_table_and_plot(figures, capsys):
     table = report.markdown(figures)
     report.write(figures)
     with capsys.disabled():
-        print(f"\n{table}\n{report.PLACE}/figures.md, figures.svg, figures.json; tests/race/figures.py puts them into docs/WHY-A-QUEUE.md")
+        print(f"\n{table}\n{report.PLACE}/figures.md, figures.svg, figures.json; docs/why-a-queue/measure/figures.py puts them into the essay")
     assert "costs" in figures and len(figures) >= 7, "some test before this one did not end well"

@@ -1,4 +1,4 @@
-/* The behaviour of p-limit (npm), said of uploader/limiter.c: docs/WHY-A-QUEUE.md has the two beside each other. */
+/* The behaviour of p-limit (npm), said of uploader/limiter.c: docs/why-a-queue/README.md has the two beside each other. */
 #include "unit.h"
 
 #include "uploader/limiter.h"

@@ -1,9 +1,9 @@
 /*
- * What the bug and its cures share: one owner process that holds lists of marks under keys, workers that mark chunks,
- * and the board on which both write down what they measured. Each program defines `cure`; main() is in race.c.
+ * Shared by the bug and its cures: one owner process that holds lists of marks under keys, workers that mark chunks,
+ * and the board with the measurements of both. Each program defines `cure`; main() is in race.c.
  *
  * A mark is acknowledged when the worker was told so; it is lost when it was acknowledged and is not in the owner's
- * lists at the end. With a log, "at the end" is what a fresh reader finds in the file.
+ * lists at the end. With a log, "at the end" means the contents of the file.
  *
  * Everything runs on one machine, so messages are structs as they lie in memory.
  */
@@ -29,7 +29,7 @@ struct options {
     uint32_t workers, marks;
     uint32_t window;            /* marks a worker has under way, where a mark is one question */
     uint64_t pause_us, hold_us; /* at most: before a mark; between its get and its set */
-    uint64_t work_us;           /* what a mark stands for takes so long … */
+    uint64_t work_us;           /* the work of a mark takes this time … */
     uint32_t slow_worker;       /* … and ten times as long for this one, from 1; 0: for none */
     uint64_t seed, lease_ms;
     enum sync_mode sync;
@@ -72,7 +72,7 @@ void owner_answer(struct owner *o, const struct note *q, bool ok, uint64_t versi
 uint64_t owner_lease_ms(const struct owner *o);
 bool owner_is_fair(const struct owner *o);
 int owner_run(const struct options *o, struct board *board, int ready_fd);
-/* What a fresh reader finds in the log. */
+/* The marks that the log has. */
 void owner_read_back(const struct options *o, uint8_t *kept);
 
 /* ---- a worker's side (race.c) ---- */
@@ -102,7 +102,7 @@ void worker_acked(struct worker *w, uint32_t mark, uint64_t since_ns);
 void worker_retries(struct worker *w);
 uint64_t worker_now_ns(void);
 
-/* ---- what a program is ---- */
+/* ---- a program ---- */
 
 struct cure {
     const char *name;

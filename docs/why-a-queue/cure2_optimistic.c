@@ -1,6 +1,6 @@
 /*
  * Cure 2: compare and set. The list has a version that only grows (comparing the lists themselves would take A-B-A for
- * nothing new); who comes with an old one is refused and tries again with the list of now.
+ * nothing new); a set with an old version is refused, and the worker retries with the current list.
  */
 #include "race.h"
 

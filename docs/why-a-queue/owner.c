@@ -1,9 +1,9 @@
 /*
  * The owner: lists of marks under keys, and, when it is durable, a log of their changes.
  *
- * A round reads what is in the socket, changes the lists, syncs, answers. The log is a run of entries: a header, and
+ * A round reads all messages of the socket, changes the lists, syncs, answers. The log is a run of entries: a header, and
  * the marks of the list as it is now (or, for an append, the one mark). It counts up to the first entry whose checksum
- * does not fit: what was being written when the owner died.
+ * does not fit: that entry was being written when the owner died.
  */
 #include "pure/digest.h"
 #include "race.h"
@@ -297,7 +297,7 @@ static uint64_t now_ms(void) {
 static void wait_for_work(struct owner *o) {
     uint64_t now = now_ms(), due = cure.tick ? cure.tick(o, now) : UINT64_MAX;
     uint64_t wait = due == UINT64_MAX ? WAIT_MAX_MS : due > now ? due - now : 0;
-    finish_round(o); /* what the tick answered */
+    finish_round(o); /* answers of the tick */
     zmq_pollitem_t item = {.socket = o->socket, .events = ZMQ_POLLIN};
     zmq_poll(&item, 1, (long)(wait < WAIT_MAX_MS ? wait : WAIT_MAX_MS));
 }

@@ -2,7 +2,7 @@
  * Cure 3: a lock. It has an owner (a token that is never used twice) and a lease: a holder that dies is waited for
  * until its lease ends, and one that was only slow finds its token refused, so that it cannot write over its successor.
  *
- * tryLock is answered at once, and who did not get it tries again after a while. With --fair the answer waits until it
+ * tryLock is answered at once, and a worker without the lock retries later. With --fair the answer waits until it
  * is that worker's turn.
  */
 #include "race.h"

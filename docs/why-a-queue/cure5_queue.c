@@ -4,7 +4,7 @@
  * is uploaded: the consumer does not look at the destination. With --claim the workers ask for each chunk first, as
  * uploaders do.
  *
- * What a worker has ready it says in one message, as uploaders do, and says it again until it is answered (rule 8).
+ * A worker sends its results in one message, as uploaders do, and resends it until it is answered (rule 8).
  */
 #include "race.h"
 
@@ -110,7 +110,7 @@ static void prepare(const struct options *o, struct board *board) {
     open_client(&producer, o, ROLE_PRODUCER);
     open_client(&uploader, o, ROLE_UPLOADER);
     struct id128 upload = plan(&producer, o);
-    begin(&uploader, &upload); /* while its producer is there: what nobody plans and is not begun is forgotten */
+    begin(&uploader, &upload); /* while its producer is connected: a planned file without a producer is forgotten */
     memcpy(board->upload, upload.b, sizeof upload.b);
     close_client(&producer);
     close_client(&uploader);
@@ -248,7 +248,7 @@ static void turn(struct marks *m) {
     say_completes(m);
     if (next_message(&m->client, SAY_AGAIN_MS)) {
         take_message(m);
-        while (next_message(&m->client, 0)) /* what came together is answered together */
+        while (next_message(&m->client, 0)) /* results of one message are answered together */
             take_message(m);
     }
 }

@@ -9,7 +9,7 @@ import os
 import subprocess
 from datetime import datetime
 
-from race import runs
+from measure import runs
 from support.box import Box, check_one_record_each, preloaded, random_file, read_journal, wait_for
 
 WORKERS, CHUNKS, WORK_US, SLOWER = 4, 120, 20_000, 10

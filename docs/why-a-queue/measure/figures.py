@@ -1,21 +1,22 @@
 #!/usr/bin/python3 -B
-"""Puts the figures that `./check race` wrote (figures.json in the build's directory race/) into docs/WHY-A-QUEUE.md, between its two marks, and the plot
-beside it:
+"""Puts the figures that `./check race` wrote (figures.json in the build's directory race/) into the essay (docs/why-a-queue/README.md), between its two marks,
+and the plot beside it:
 
-    ./check race && tests/race/figures.py [BUILD/race/figures.json]
+    ./check race && docs/why-a-queue/measure/figures.py [BUILD/race/figures.json]
 """
 
 import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ESSAY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ESSAY), str(ESSAY.parents[1] / "tests")]
 
-from race import report  # noqa: E402
+from measure import report  # noqa: E402
 from support.box import BUILD, ROOT  # noqa: E402
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-DOCUMENT, PLOT = ROOT / "docs" / "WHY-A-QUEUE.md", ROOT / "docs" / "race.svg"
+DOCUMENT, PLOT = ESSAY / "README.md", ESSAY / "race.svg"
 
 
 def with_figures(text, markdown):

@@ -2,7 +2,7 @@
 
 import time
 
-from race import runs
+from measure import runs
 
 WORKERS = 8
 LISTS, QUESTIONS, MANY, SYNCED = 2000, 10_000, 100_000, 2000  # marks: with whole lists; one under way; a window of them; one sync each

@@ -1,4 +1,4 @@
-/* The bug: each worker reads the list, adds its mark, and writes the list back. What others wrote in between is gone.
+/* The bug: each worker reads the list, adds its mark, and writes the list back. Changes of other workers in between are lost.
  */
 #include "race.h"
 

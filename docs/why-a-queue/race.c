@@ -1,6 +1,6 @@
 /*
- * One run: starts the owner and the workers as processes of their own, waits for them, and prints what came of it as
- * one line of JSON. What is random (the pauses) comes from --seed; what the scheduler does is its own affair.
+ * One run: starts the owner and the workers as processes of their own, waits for them, and prints the result as
+ * one line of JSON. The pauses are random from --seed; the scheduler is not controlled.
  */
 #include "race.h"
 
@@ -73,7 +73,7 @@ static void worker_upload(const struct worker *w) {
 void worker_may_die(struct worker *w, const char *point) {
     if (o.die_mark != w->nth || o.die_worker != w->id || strcmp(o.die_point, point) != 0)
         return;
-    sleep_us(LEAVES_US); /* what was sent leaves the process by another thread */
+    sleep_us(LEAVES_US); /* another thread sends the queued messages */
     raise(SIGKILL);
 }
 
@@ -290,7 +290,7 @@ static uint32_t acked_count(void) {
 
 static bool was_told;
 
-/* Whoever drives the test may want to kill something now: it is told where we are. */
+/* The test driver may want to kill a process now: print the progress. */
 static void tell_when_due(void) {
     if (o.tell == 0 || acked_count() < o.tell)
         return;
@@ -320,7 +320,7 @@ static void restart_owner(void) {
     owner_restarted = true;
 }
 
-/* Who was told which process to kill may be slower than the workers: the process stays until then. */
+/* The test driver may be slower than the workers: stay until the process was killed. */
 static void wait_for_kill(void) {
     int status = 0;
     if (!was_told || owner_restarted || !o.restart || cure.work)
@@ -371,7 +371,7 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The longest time in which nobody's mark was acknowledged, between the first and the last that was. */
+/* The longest time without an acknowledged mark, between the first and the last one. */
 static uint64_t longest_gap_ns(uint64_t *times, uint32_t count) {
     uint64_t longest = 0;
     qsort(times, count, sizeof *times, compare);
@@ -405,7 +405,7 @@ static uint32_t count_of(bool acked, bool kept) {
     return count;
 }
 
-/* For whoever wants to look for itself: a byte for each mark, 1 when it was acknowledged. */
+/* A byte for each mark, 1 when it was acknowledged; for tests. */
 static void write_acked(void) {
     char path[512];
     snprintf(path, sizeof path, "%s/acked", o.dir);
@@ -424,7 +424,7 @@ static uint64_t first_begin_ns(void) {
     return first;
 }
 
-/* What `percent` of the sorted times are not longer than. */
+/* The percentile of the sorted times. */
 static double part_us(const uint64_t *times, uint32_t count, uint64_t percent) {
     uint64_t at = count * percent / 100;
     return count ? (double)times[at] / 1e3 : 0;
