@@ -88,9 +88,9 @@ struct s3_options {
     enum integrity integrity;     /* INTEGRITY_UNKNOWN: auto */
     uint32_t response_timeout_ms;
 };
-struct bucket;                                                          /* uploader/token_bucket.h */
-void backend_file_set_bucket(struct backend *b, struct bucket *bucket); /* bytes to write come from there */
-bool backend_file_is_held_back(const struct backend *b); /* after a step: only the bucket is waited for */
+struct token_bucket;                                                                /* uploader/token_bucket.h */
+void backend_file_set_token_bucket(struct backend *b, struct token_bucket *bucket); /* bytes to write come from there */
+bool backend_file_is_throttled(const struct backend *b); /* after a step: only the bucket is waited for */
 int backend_file_new(struct backend **b, const char *const *allow, size_t allow_count) MUST_CHECK;
 enum integrity backend_s3_integrity(const struct backend *b); /* of the bytes sent last */
 int backend_s3_new(struct backend **b, struct http *http, const struct s3_options *o) MUST_CHECK;

@@ -23,28 +23,28 @@ static uint64_t smaller_limit(uint64_t a, uint64_t b) {
 }
 
 static void set_bytes(struct uploader *u) {
-    bucket_set_bytes(&u->bucket, smaller_limit(u->settings->bwlimit, u->share), clock_ns());
+    token_bucket_set_bytes(&u->bucket, smaller_limit(u->settings->bwlimit, u->share), clock_ns());
 }
 
-void shared_init(struct uploader *u) {
+void fleet_limits_init(struct uploader *u) {
     set_bytes(u);
 }
 
 /* ---- slots ---- */
 
 static void set_slots(struct uploader *u, uint32_t wanted) {
-    uint32_t slots = uploader_slots(u, wanted);
+    uint32_t slots = capacity_slots(u, wanted);
     if (slots == u->limiter.limit)
         return;
     log_debug("%u transfers at a time from now on", slots);
     u->too_many = slots < u->limiter.limit;
     limiter_set_limit(&u->limiter, slots);
-    http_set_idle_max(u->http, uploader_idle_connections(u));
+    http_set_idle_max(u->http, capacity_idle_connections(u));
     u->beat_wanted = true;
     u->tick_ms = u->now_ms;
 }
 
-void shared_trim(struct uploader *u) {
+void transfers_trim(struct uploader *u) {
     if (!u->too_many)
         return;
     uint32_t capacity = u->limiter.limit + pace_ahead(&u->pace, u->last_kind, u->limiter.limit);
@@ -62,11 +62,11 @@ void shared_trim(struct uploader *u) {
 /* ---- requests ---- */
 
 static void set_brake(struct uploader *u, const struct brake *b) {
-    struct retry_endpoint *e = retry_endpoints_get(&u->endpoints, b->endpoint);
+    struct store_endpoint *e = store_endpoints_get(&u->endpoints, b->endpoint);
     if (!e)
         return;
     double rate = b->rate_milli ? (double)b->rate_milli : 1, depth = rate * STARTS_DEPTH;
-    bucket_set(&e->starts, rate, depth > LEAST_DEPTH ? depth : LEAST_DEPTH, clock_ns());
+    token_bucket_set(&e->starts, rate, depth > LEAST_DEPTH ? depth : LEAST_DEPTH, clock_ns());
     e->pause_until_ms = b->pause_ms ? u->now_ms + b->pause_ms : 0;
 }
 
@@ -79,10 +79,10 @@ static bool is_named(const struct msg_beat *b, const char *endpoint) {
 
 static void set_brakes(struct uploader *u, const struct msg_beat *b) {
     for (size_t i = 0; i < u->endpoints.count; i++) {
-        struct retry_endpoint *e = &u->endpoints.items[i];
+        struct store_endpoint *e = &u->endpoints.items[i];
         if (e->starts.rate <= 0 || is_named(b, e->name))
             continue;
-        bucket_set(&e->starts, 0, 0, clock_ns());
+        token_bucket_set(&e->starts, 0, 0, clock_ns());
         e->pause_until_ms = e->throttled_until_ms = 0;
         u->tick_ms = u->now_ms;
     }
@@ -90,7 +90,7 @@ static void set_brakes(struct uploader *u, const struct msg_beat *b) {
         set_brake(u, &b->brakes[i]);
 }
 
-void shared_take(struct uploader *u, const struct msg_beat *b) {
+void fleet_limits_apply(struct uploader *u, const struct msg_beat *b) {
     if (!b->limits)
         return;
     set_slots(u, b->slots);
@@ -101,27 +101,27 @@ void shared_take(struct uploader *u, const struct msg_beat *b) {
     set_brakes(u, b);
 }
 
-bool shared_is_braking(const struct uploader *u, const struct retry_endpoint *e) {
+bool fleet_limits_is_braking(const struct uploader *u, const struct store_endpoint *e) {
     return e->starts.rate > 0 && session_is_connected(u->session);
 }
 
-uint64_t shared_start_ms(struct uploader *u, struct retry_endpoint *e) {
+uint64_t fleet_limits_start_ms(struct uploader *u, struct store_endpoint *e) {
     uint64_t now_ns = clock_ns();
-    if (bucket_take(&e->starts, RETRY_REQUEST, RETRY_REQUEST, now_ns))
+    if (token_bucket_take(&e->starts, TOKENS_PER_REQUEST, TOKENS_PER_REQUEST, now_ns))
         return 0;
-    return u->now_ms + 1 + (bucket_due_ns(&e->starts, RETRY_REQUEST, now_ns) - now_ns) / 1000000;
+    return u->now_ms + 1 + (token_bucket_due_ns(&e->starts, TOKENS_PER_REQUEST, now_ns) - now_ns) / 1000000;
 }
 
-uint32_t shared_room(const struct uploader *u) {
+uint32_t fleet_limits_request_room(const struct uploader *u) {
     double room = UINT32_MAX;
     uint64_t now_ns = clock_ns();
     for (size_t i = 0; i < u->endpoints.count; i++) {
-        const struct retry_endpoint *e = &u->endpoints.items[i];
-        if (!shared_is_braking(u, e))
+        const struct store_endpoint *e = &u->endpoints.items[i];
+        if (!fleet_limits_is_braking(u, e))
             continue;
-        uint64_t wait_ms = (bucket_due_ns(&e->starts, RETRY_REQUEST, now_ns) - now_ns) / 1000000;
+        uint64_t wait_ms = (token_bucket_due_ns(&e->starts, TOKENS_PER_REQUEST, now_ns) - now_ns) / 1000000;
         bool soon = wait_ms <= session_lease_ms(u->session) / 4;
-        double more = soon ? 1 + e->starts.rate * CLAIMED_FOR_MS / 1000 / RETRY_REQUEST : 0;
+        double more = soon ? 1 + e->starts.rate * CLAIMED_FOR_MS / 1000 / TOKENS_PER_REQUEST : 0;
         room = more < room ? more : room;
     }
     return room < UINT32_MAX ? (uint32_t)room : UINT32_MAX;
@@ -129,9 +129,9 @@ uint32_t shared_room(const struct uploader *u) {
 
 /* ---- what is told ---- */
 
-void shared_note(struct uploader *u, const struct entry *e) {
+void fleet_limits_count_attempt(struct uploader *u, const struct entry *e) {
     const struct task_result *t = &e->task.result;
-    struct retry_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
+    struct store_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
     if (!endpoint)
         return;
     endpoint->throttles += t->throttled;
@@ -139,10 +139,10 @@ void shared_note(struct uploader *u, const struct entry *e) {
     u->beat_wanted |= t->throttled;
 }
 
-size_t shared_report(struct uploader *u, struct endpoint_use uses[PROTO_ENDPOINTS_MAX]) {
+size_t fleet_limits_report(struct uploader *u, struct endpoint_use uses[PROTO_ENDPOINTS_MAX]) {
     size_t count = 0;
     for (size_t i = 0; i < u->endpoints.count && count < PROTO_ENDPOINTS_MAX; i++) {
-        const struct retry_endpoint *e = &u->endpoints.items[i];
+        const struct store_endpoint *e = &u->endpoints.items[i];
         if (!e->name[0] || (e->served == 0 && e->throttles == 0 && !e->starts.refused))
             continue;
         uses[count++] = (struct endpoint_use){
@@ -156,29 +156,29 @@ size_t shared_report(struct uploader *u, struct endpoint_use uses[PROTO_ENDPOINT
     return count;
 }
 
-uint64_t shared_outage(const struct uploader *u, char text[SHARED_OUTAGE_SIZE]) {
-    const struct retry_endpoint *worst = NULL;
+uint64_t store_endpoints_outage(const struct uploader *u, char text[STORE_OUTAGE_SIZE]) {
+    const struct store_endpoint *worst = NULL;
     for (size_t i = 0; i < u->endpoints.count; i++) {
-        const struct retry_endpoint *e = &u->endpoints.items[i];
-        bool down = e->failing_ms && e->failure[0] && u->now_ms <= e->again_ms + RETRY_IDLE_MS;
+        const struct store_endpoint *e = &u->endpoints.items[i];
+        bool down = e->failing_ms && e->failure[0] && u->now_ms <= e->again_ms + STORE_ENDPOINT_IDLE_MS;
         if (down && (!worst || e->failing_ms < worst->failing_ms))
             worst = e;
     }
     text[0] = '\0';
     if (!worst)
         return 0;
-    snprintf(text, SHARED_OUTAGE_SIZE, "%.150s%s%s", worst->name, worst->name[0] ? ": " : "", worst->failure);
+    snprintf(text, STORE_OUTAGE_SIZE, "%.150s%s%s", worst->name, worst->name[0] ? ": " : "", worst->failure);
     return u->now_ms > worst->failing_ms ? u->now_ms - worst->failing_ms : 1;
 }
 
 /* That it could use more is told at once, when the last HEARTBEAT said it could not. */
-void shared_watch(struct uploader *u) {
+void fleet_limits_watch(struct uploader *u) {
     if (!u->bucket.refused || u->held_told)
         return;
     u->held_told = u->beat_wanted = true;
 }
 
-void shared_reported(struct uploader *u) {
+void fleet_limits_reported(struct uploader *u) {
     u->held_told = u->bucket.refused;
     u->bucket.refused = false;
     for (size_t i = 0; i < u->endpoints.count; i++)

@@ -84,7 +84,7 @@ static bool decline_for_trouble(struct uploader *u, const struct job *j, const s
 }
 
 static bool take(struct uploader *u, const struct job *j, const char *data) {
-    struct entry *e = uploader_places(u, j->ref.kind) > 0 ? tasks_add(&u->tasks, j, false) : NULL;
+    struct entry *e = capacity_free_slots(u, j->ref.kind) > 0 ? tasks_add(&u->tasks, j, false) : NULL;
     if (e && data)
         e->data = strdup(data); /* without it: as if nothing had been said */
     return e != NULL;
@@ -102,7 +102,7 @@ static bool consider(struct uploader *u, const struct job *j, const char *data, 
     if (tasks_find(&u->tasks, &j->ref) || reports_has(&u->reports, &j->ref))
         return true; /* offered again while it is being done */
     const char *why_not = not_here(u, j, data != NULL);
-    struct slice place = transfers_place(u, j);
+    struct slice place = job_location(u, j);
     if (why_not) {
         troubles_note_declined(&u->troubles, place, why_not, u->now_ms);
         decline(u, j, WHY_NOT_HERE, 0, why_not);
@@ -111,9 +111,9 @@ static bool consider(struct uploader *u, const struct job *j, const char *data, 
     const struct trouble_entry *trouble = troubles_block(&u->troubles, place, u->now_ms);
     if (trouble)
         return decline_for_trouble(u, j, trouble);
-    struct retry_endpoint *endpoint = transfers_endpoint(u, j);
-    if (endpoint && retry_endpoint_is_braked(endpoint, u->now_ms)) { /* rule 5 */
-        decline(u, j, WHY_BACKOFF, (uint32_t)(retry_endpoint_braked_until(endpoint, u->now_ms) - u->now_ms), NULL);
+    struct store_endpoint *endpoint = transfers_endpoint(u, j);
+    if (endpoint && store_endpoint_is_paused(endpoint, u->now_ms)) { /* rule 5 */
+        decline(u, j, WHY_BACKOFF, (uint32_t)(store_endpoint_paused_until_ms(endpoint, u->now_ms) - u->now_ms), NULL);
         return false;
     }
     bool taken = take(u, j, data);
@@ -127,7 +127,7 @@ static bool consider(struct uploader *u, const struct job *j, const char *data, 
     return true;
 }
 
-static void take_offer(struct uploader *u, struct feed *feed) {
+static void take_offer(struct uploader *u, struct offer_socket *feed) {
     struct msg m;
     int err = msg_decode(u->frame.data, &m);
     if (err) {
@@ -146,17 +146,17 @@ static void take_offer(struct uploader *u, struct feed *feed) {
             if (consider(u, &m.offer.jobs[i], fetchable ? address : NULL, &jobs, &bytes))
                 declined = false;
         if (declined)
-            feed_declined(feed, u->now_ms);
+            offer_socket_declined(feed, u->now_ms);
         else
-            feed_accepted(feed, jobs, bytes);
+            offer_socket_accepted(feed, jobs, bytes);
     }
     msg_release(&m);
 }
 
 void intake_offers(struct uploader *u) {
-    for (int i = 0; i < OFFERS_A_TURN && uploader_places(u, u->last_kind) > 0; i++) {
-        struct feed *feed;
-        if (feeds_recv(&u->feeds, &u->frame, &feed))
+    for (int i = 0; i < OFFERS_A_TURN && capacity_free_slots(u, u->last_kind) > 0; i++) {
+        struct offer_socket *feed;
+        if (offer_sockets_recv(&u->offer_sockets, &u->frame, &feed))
             return;
         take_offer(u, feed);
     }
@@ -176,12 +176,12 @@ static void decline_all(struct uploader *u) {
 }
 
 void intake_end_offers(struct uploader *u, uint64_t *wake_ms) {
-    struct feed *feed;
-    for (int i = 0; i < MESSAGES_A_TURN && feeds_recv(&u->feeds, &u->frame, &feed) == 0; i++)
+    struct offer_socket *feed;
+    for (int i = 0; i < MESSAGES_A_TURN && offer_sockets_recv(&u->offer_sockets, &u->frame, &feed) == 0; i++)
         decline_all(u);
     uint64_t end_ms = u->drain_ms + DRAIN_OFFERS_MS;
     if (u->now_ms >= end_ms)
-        feeds_release(&u->feeds);
+        offer_sockets_release(&u->offer_sockets);
     else if (end_ms < *wake_ms)
         *wake_ms = end_ms;
 }
@@ -209,15 +209,15 @@ static bool is_known(struct uploader *u, const char *address) {
 static void take_jobs(struct uploader *u, const struct slice *jobs, size_t count) {
     if (u->settings->jobs.count > 0 || u->draining)
         return;
-    struct slice usable[FEEDS_MAX];
+    struct slice usable[OFFER_SOCKETS_MAX];
     size_t n = 0;
-    for (size_t i = 0; i < count && n < FEEDS_MAX; i++) {
+    for (size_t i = 0; i < count && n < OFFER_SOCKETS_MAX; i++) {
         char *address = slice_dup(jobs[i]);
         if (address && is_known(u, address))
             usable[n++] = jobs[i];
         free(address);
     }
-    feeds_set(&u->feeds, usable, n, u->now_ms);
+    offer_sockets_set(&u->offer_sockets, usable, n, u->now_ms);
 }
 
 /* Rule 6: what is held is claimed as held; what was asked is asked anew. */
@@ -303,7 +303,7 @@ static void renew_leases(struct uploader *u, uint64_t number, uint64_t asked_ms)
 static void take_beat(struct uploader *u, uint64_t number, const struct msg_beat *b) {
     uint64_t asked_ms;
     take_jobs(u, b->jobs, b->jobs_count);
-    shared_take(u, b);
+    fleet_limits_apply(u, b);
     for (size_t i = 0; i < b->unwanted_count; i++) {
         struct entry *e = tasks_find(&u->tasks, &b->unwanted[i]);
         if (e)

@@ -182,13 +182,13 @@ static bool send_heartbeat(struct uploader *u) {
     size_t count = collect_leases(u, marks, entries);
     struct endpoint_use uses[PROTO_ENDPOINTS_MAX];
     struct trouble troubles[PROTO_TROUBLES_MAX];
-    size_t use_count = shared_report(u, uses), trouble_count = troubles_report(&u->troubles, troubles, u->now_ms);
-    char outage[SHARED_OUTAGE_SIZE];
-    uint64_t outage_ms = shared_outage(u, outage);
+    size_t use_count = fleet_limits_report(u, uses), trouble_count = troubles_report(&u->troubles, troubles, u->now_ms);
+    char outage[STORE_OUTAGE_SIZE];
+    uint64_t outage_ms = store_endpoints_outage(u, outage);
     struct msg m = {.type = MSG_HEARTBEAT,
                     .heartbeat = {.slots = u->limiter.limit,
                                   .active = u->limiter.active,
-                                  .free = uploader_places(u, u->last_kind),
+                                  .free = capacity_free_slots(u, u->last_kind),
                                   .leases = marks,
                                   .lease_count = count,
                                   .sent_bytes = sent_bytes_now(u),
@@ -209,7 +209,7 @@ static bool send_heartbeat(struct uploader *u) {
     if (err)
         return false;
     sent_log_add(&u->sent, number, sent_ms);
-    shared_reported(u);
+    fleet_limits_reported(u);
     for (size_t i = 0; i < count; i++) {
         if (entries[i]->last_beat == 0 || entries[i]->last_beat != u->beat_number)
             entries[i]->first_beat = number;

@@ -43,60 +43,60 @@ uint32_t retry_wait_ms(uint32_t failures, uint64_t *random_state) {
     return (uint32_t)(retry_random(random_state) % (bound + 1));
 }
 
-struct retry_endpoint *retry_endpoints_get(struct retry_endpoints *e, struct slice name) {
+struct store_endpoint *store_endpoints_get(struct store_endpoints *e, struct slice name) {
     for (size_t i = 0; i < e->count; i++)
         if (slice_equal(slice_of(e->items[i].name), name))
             return &e->items[i];
-    if (e->count == RETRY_ENDPOINTS_MAX)
+    if (e->count == STORE_ENDPOINTS_MAX)
         return NULL;
-    struct retry_endpoint *grown = realloc(e->items, (e->count + 1) * sizeof *grown);
+    struct store_endpoint *grown = realloc(e->items, (e->count + 1) * sizeof *grown);
     if (!grown)
         return NULL;
     e->items = grown;
     char *copy = slice_dup(name);
     if (!copy)
         return NULL;
-    grown[e->count] = (struct retry_endpoint){.name = copy};
+    grown[e->count] = (struct store_endpoint){.name = copy};
     return &grown[e->count++];
 }
 
-void retry_endpoints_release(struct retry_endpoints *e) {
+void store_endpoints_release(struct store_endpoints *e) {
     for (size_t i = 0; i < e->count; i++)
         free(e->items[i].name);
     free(e->items);
-    *e = (struct retry_endpoints){0};
+    *e = (struct store_endpoints){0};
 }
 
-void retry_endpoint_attempt(struct retry_endpoint *e, uint64_t now_ms) {
+void store_endpoint_attempt(struct store_endpoint *e, uint64_t now_ms) {
     if (e->trying_ms == 0)
         e->trying_ms = now_ms;
-    if (e->failing_ms && now_ms > e->again_ms + RETRY_IDLE_MS)
+    if (e->failing_ms && now_ms > e->again_ms + STORE_ENDPOINT_IDLE_MS)
         e->failing_ms = 0; /* nothing was tried meanwhile: an idle hour is no outage */
 }
 
-void retry_endpoint_success(struct retry_endpoint *e, uint64_t now_ms) {
+void store_endpoint_success(struct store_endpoint *e, uint64_t now_ms) {
     e->success_ms = now_ms;
     e->trying_ms = e->failing_ms = 0;
     e->connected = true;
 }
 
-uint64_t retry_endpoint_braked_until(const struct retry_endpoint *e, uint64_t now_ms) {
+uint64_t store_endpoint_paused_until_ms(const struct store_endpoint *e, uint64_t now_ms) {
     bool shared = e->starts.rate > 0;
     uint64_t until = shared ? e->pause_until_ms : e->throttled_until_ms;
     until = e->brake_until_ms > until ? e->brake_until_ms : until;
     return now_ms < until ? until : 0;
 }
 
-bool retry_endpoint_is_braked(const struct retry_endpoint *e, uint64_t now_ms) {
-    return retry_endpoint_braked_until(e, now_ms) != 0;
+bool store_endpoint_is_paused(const struct store_endpoint *e, uint64_t now_ms) {
+    return store_endpoint_paused_until_ms(e, now_ms) != 0;
 }
 
-static void brake(struct retry_endpoint *e, uint64_t until_ms) {
+static void brake(struct store_endpoint *e, uint64_t until_ms) {
     if (until_ms > e->brake_until_ms)
         e->brake_until_ms = until_ms;
 }
 
-struct retry_decision retry_decide(struct retry_endpoint *e, struct retry_budget *b, const struct retry_failure *f,
+struct retry_decision retry_decide(struct store_endpoint *e, struct retry_budget *b, const struct retry_failure *f,
                                    const struct retry_limits *limits, uint64_t now_ms, uint64_t *random_state) {
     if (!f->never_connected)
         e->connected = true;

@@ -26,7 +26,7 @@
 #define RETRY_WAIT_MAX_MS 20000
 #define RETRY_TOKENS 500
 #define RETRY_UNREACHED_MS 10000
-#define RETRY_IDLE_MS 120000 /* not tried for so long after its wait was over: idle, not down */
+#define STORE_ENDPOINT_IDLE_MS 120000 /* not tried for so long after its wait was over: idle, not down */
 
 struct retry_budget {
     uint32_t tokens;
@@ -43,7 +43,7 @@ uint64_t retry_random(uint64_t *state);
 uint32_t retry_wait_ms(uint32_t failures, uint64_t *random_state);
 
 /* What is known of one store's endpoint. */
-struct retry_endpoint {
+struct store_endpoint {
     char *name; /* as in the job's target; "" for directories */
     bool connected;
     uint64_t trying_ms; /* first attempt since the last success; 0 none */
@@ -59,23 +59,23 @@ struct retry_endpoint {
     uint64_t served, throttles; /* requests, since the start */
     uint64_t wish_until_ms;     /* the store asked for a pause */
     uint64_t pause_until_ms;    /* the fleet pauses */
-    struct bucket starts;       /* thousandths of requests; a rate: the fleet's brake is on */
+    struct token_bucket starts; /* thousandths of requests; a rate: the fleet's brake is on */
 };
-#define RETRY_REQUEST 1000 /* what one takes from `starts` */
-struct retry_endpoints {
-    struct retry_endpoint *items;
+#define TOKENS_PER_REQUEST 1000 /* what one takes from `starts` */
+struct store_endpoints {
+    struct store_endpoint *items;
     size_t count;
 };
-#define RETRY_ENDPOINTS_MAX 64
+#define STORE_ENDPOINTS_MAX 64
 /* NULL when memory is out or there are too many. Pointers stay valid until the next call. */
-struct retry_endpoint *retry_endpoints_get(struct retry_endpoints *e, struct slice name);
-void retry_endpoints_release(struct retry_endpoints *e);
+struct store_endpoint *store_endpoints_get(struct store_endpoints *e, struct slice name);
+void store_endpoints_release(struct store_endpoints *e);
 
-void retry_endpoint_attempt(struct retry_endpoint *e, uint64_t now_ms);
-void retry_endpoint_success(struct retry_endpoint *e, uint64_t now_ms);
+void store_endpoint_attempt(struct store_endpoint *e, uint64_t now_ms);
+void store_endpoint_success(struct store_endpoint *e, uint64_t now_ms);
 /* 0: not braked. */
-uint64_t retry_endpoint_braked_until(const struct retry_endpoint *e, uint64_t now_ms);
-bool retry_endpoint_is_braked(const struct retry_endpoint *e, uint64_t now_ms);
+uint64_t store_endpoint_paused_until_ms(const struct store_endpoint *e, uint64_t now_ms);
+bool store_endpoint_is_paused(const struct store_endpoint *e, uint64_t now_ms);
 
 struct retry_failure {
     uint32_t failures; /* of this job in a row, this one counted */
@@ -97,7 +97,7 @@ struct retry_decision {
     enum retry_action action;
     uint32_t wait_ms;
 };
-struct retry_decision retry_decide(struct retry_endpoint *e, struct retry_budget *b, const struct retry_failure *f,
+struct retry_decision retry_decide(struct store_endpoint *e, struct retry_budget *b, const struct retry_failure *f,
                                    const struct retry_limits *limits, uint64_t now_ms, uint64_t *random_state);
 
 #endif

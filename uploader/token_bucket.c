@@ -1,10 +1,10 @@
 #include "uploader/token_bucket.h"
 
 /* How it is at now_ns. */
-static struct bucket settled(const struct bucket *b, uint64_t now_ns) {
-    struct bucket s = *b;
+static struct token_bucket settled(const struct token_bucket *b, uint64_t now_ns) {
+    struct token_bucket s = *b;
     double passed = now_ns > b->at_ns ? (double)(now_ns - b->at_ns) / 1e9 : 0;
-    double makes_up = passed * b->rate * BUCKET_MAKE_UP;
+    double makes_up = passed * b->rate * TOKEN_BUCKET_MAKE_UP;
     makes_up = makes_up < b->missed ? makes_up : b->missed;
     s.tokens += passed * b->rate + makes_up;
     s.missed -= makes_up;
@@ -13,27 +13,27 @@ static struct bucket settled(const struct bucket *b, uint64_t now_ns) {
         return s;
     if (s.waiting)
         s.missed += s.tokens - s.depth;
-    if (s.missed > s.rate * BUCKET_MISSED)
-        s.missed = s.rate * BUCKET_MISSED;
+    if (s.missed > s.rate * TOKEN_BUCKET_MISSED)
+        s.missed = s.rate * TOKEN_BUCKET_MISSED;
     s.tokens = s.depth;
     return s;
 }
 
-static double level(const struct bucket *b, uint64_t now_ns) {
+static double level(const struct token_bucket *b, uint64_t now_ns) {
     return settled(b, now_ns).tokens;
 }
 
-static void settle(struct bucket *b, uint64_t now_ns) {
+static void settle(struct token_bucket *b, uint64_t now_ns) {
     *b = settled(b, now_ns);
 }
 
-void bucket_wait(struct bucket *b) {
+void token_bucket_wait(struct token_bucket *b) {
     b->refused = b->waiting = true;
 }
 
-void bucket_set(struct bucket *b, double rate, double depth, uint64_t now_ns) {
+void token_bucket_set(struct token_bucket *b, double rate, double depth, uint64_t now_ns) {
     if (rate <= 0) {
-        *b = (struct bucket){.refused = b->refused};
+        *b = (struct token_bucket){.refused = b->refused};
         return;
     }
     if (b->rate > 0)
@@ -45,18 +45,18 @@ void bucket_set(struct bucket *b, double rate, double depth, uint64_t now_ns) {
         b->tokens = depth;
 }
 
-uint64_t bucket_level(const struct bucket *b, uint64_t now_ns) {
+uint64_t token_bucket_level(const struct token_bucket *b, uint64_t now_ns) {
     return b->rate > 0 ? (uint64_t)level(b, now_ns) : UINT64_MAX;
 }
 
-uint64_t bucket_take(struct bucket *b, uint64_t most, uint64_t least, uint64_t now_ns) {
+uint64_t token_bucket_take(struct token_bucket *b, uint64_t most, uint64_t least, uint64_t now_ns) {
     if (b->rate <= 0)
         return most;
     settle(b, now_ns);
     if (least > most)
         least = most;
     if (b->tokens < (double)least) {
-        bucket_wait(b);
+        token_bucket_wait(b);
         return 0;
     }
     uint64_t count = b->tokens < (double)most ? (uint64_t)b->tokens : most;
@@ -65,25 +65,25 @@ uint64_t bucket_take(struct bucket *b, uint64_t most, uint64_t least, uint64_t n
     return count;
 }
 
-void bucket_give_back(struct bucket *b, uint64_t count) {
+void token_bucket_give_back(struct token_bucket *b, uint64_t count) {
     b->tokens += (double)count;
     if (b->tokens > b->depth)
         b->tokens = b->depth;
 }
 
-uint64_t bucket_due_ns(const struct bucket *b, uint64_t count, uint64_t now_ns) {
+uint64_t token_bucket_due_ns(const struct token_bucket *b, uint64_t count, uint64_t now_ns) {
     if (b->rate <= 0)
         return now_ns;
     double missing = (double)count - level(b, now_ns);
     return missing > 0 ? now_ns + (uint64_t)(missing / b->rate * 1e9) + 1 : now_ns;
 }
 
-void bucket_set_bytes(struct bucket *b, uint64_t bytes_a_second, uint64_t now_ns) {
-    double rate = (double)bytes_a_second, depth = rate * BUCKET_DEPTH;
-    bucket_set(b, rate, depth > 2 ? depth : 2, now_ns); /* else whoever comes a little late loses some */
+void token_bucket_set_bytes(struct token_bucket *b, uint64_t bytes_a_second, uint64_t now_ns) {
+    double rate = (double)bytes_a_second, depth = rate * TOKEN_BUCKET_DEPTH;
+    token_bucket_set(b, rate, depth > 2 ? depth : 2, now_ns); /* else whoever comes a little late loses some */
 }
 
-uint64_t bucket_piece(const struct bucket *b) {
-    double piece = b->rate * BUCKET_PIECE;
+uint64_t token_bucket_piece(const struct token_bucket *b) {
+    double piece = b->rate * TOKEN_BUCKET_PIECE;
     return piece > 1 ? (uint64_t)piece : 1;
 }

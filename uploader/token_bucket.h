@@ -6,18 +6,19 @@
  * disk that syncs, a busy machine): that is made up for at a fifth of the rate. A bucket whose limit was just set is
  * empty, so that setting it often wins nothing. Pure: times are clock_ns.
  */
-#ifndef CHUNKLIFT_BUCKET_H
-#define CHUNKLIFT_BUCKET_H
+#ifndef CHUNKLIFT_TOKEN_BUCKET_H
+#define CHUNKLIFT_TOKEN_BUCKET_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BUCKET_DEPTH 0.1   /* of a second, for bytes: the longest burst */
-#define BUCKET_MISSED 0.5  /* of a second, at most */
-#define BUCKET_MAKE_UP 0.2 /* of the rate */
-#define BUCKET_PIECE 0.02  /* of a second: who waits, waits for so much at least, so that nobody wakes for a byte */
+#define TOKEN_BUCKET_DEPTH 0.1   /* of a second, for bytes: the longest burst */
+#define TOKEN_BUCKET_MISSED 0.5  /* of a second, at most */
+#define TOKEN_BUCKET_MAKE_UP 0.2 /* of the rate */
+#define TOKEN_BUCKET_PIECE                                                                                             \
+    0.02 /* of a second: who waits, waits for so much at least, so that nobody wakes for a byte */
 
-struct bucket {
+struct token_bucket {
     double rate; /* units a second; 0: no limit */
     double depth, tokens;
     double missed; /* by those who waited */
@@ -27,19 +28,19 @@ struct bucket {
 };
 
 /* rate 0: no limit. What is there already stays, up to the depth. */
-void bucket_set(struct bucket *b, double rate, double depth, uint64_t now_ns);
+void token_bucket_set(struct token_bucket *b, double rate, double depth, uint64_t now_ns);
 /* Takes up to `most`; 0 when there is less than the smaller of `most` and `least`. Without a limit: `most`. */
-uint64_t bucket_take(struct bucket *b, uint64_t most, uint64_t least, uint64_t now_ns);
+uint64_t token_bucket_take(struct token_bucket *b, uint64_t most, uint64_t least, uint64_t now_ns);
 /* As if it had been asked and had refused. */
-void bucket_wait(struct bucket *b);
-void bucket_give_back(struct bucket *b, uint64_t count);
+void token_bucket_wait(struct token_bucket *b);
+void token_bucket_give_back(struct token_bucket *b, uint64_t count);
 /* When `count` are there; now_ns when they are. */
-uint64_t bucket_due_ns(const struct bucket *b, uint64_t count, uint64_t now_ns);
+uint64_t token_bucket_due_ns(const struct token_bucket *b, uint64_t count, uint64_t now_ns);
 /* What is there now, without a limit UINT64_MAX. */
-uint64_t bucket_level(const struct bucket *b, uint64_t now_ns);
+uint64_t token_bucket_level(const struct token_bucket *b, uint64_t now_ns);
 
 /* For bytes: depth and piece follow from the rate. */
-void bucket_set_bytes(struct bucket *b, uint64_t bytes_a_second, uint64_t now_ns);
-uint64_t bucket_piece(const struct bucket *b);
+void token_bucket_set_bytes(struct token_bucket *b, uint64_t bytes_a_second, uint64_t now_ns);
+uint64_t token_bucket_piece(const struct token_bucket *b);
 
 #endif

@@ -19,8 +19,8 @@
 #define SOURCE_LOST_MS 1000      /* until a job whose producer was silent is worth offering again */
 #define PREFETCH_MAX (16u << 20) /* bytes of tasks that wait for a slot */
 
-struct retry_endpoint *transfers_endpoint(struct uploader *u, const struct job *job) {
-    return retry_endpoints_get(&u->endpoints, job->target.endpoint);
+struct store_endpoint *transfers_endpoint(struct uploader *u, const struct job *job) {
+    return store_endpoints_get(&u->endpoints, job->target.endpoint);
 }
 
 static struct backend *backend_of(const struct uploader *u, const struct job *job) {
@@ -37,7 +37,7 @@ static const char *allow_of(const struct uploader *u, struct slice dest) {
     return NULL;
 }
 
-struct slice transfers_place(const struct uploader *u, const struct job *job) {
+struct slice job_location(const struct uploader *u, const struct job *job) {
     struct dest d;
     if (dest_parse(job->target.dest, &d))
         return slice_of(NULL);
@@ -82,7 +82,7 @@ void transfers_drop(struct uploader *u, struct entry **e, enum why why, uint32_t
 
 /* True: this host is out for its place, and another uploader gets the job. */
 static bool drop_for_trouble(struct uploader *u, struct entry **e) {
-    const struct trouble_entry *t = troubles_block(&u->troubles, transfers_place(u, &(*e)->task.job), u->now_ms);
+    const struct trouble_entry *t = troubles_block(&u->troubles, job_location(u, &(*e)->task.job), u->now_ms);
     if (!t || (*e)->own_abort)
         return false;
     event_drop(u, *e, WHY_NOT_HERE, t->error);
@@ -182,14 +182,14 @@ static void give_up(struct uploader *u, struct entry *e, enum retry_action actio
 }
 
 /* The endpoint's --retry-for, and the job's own: an endpoint that serves others must not keep it going without end. */
-static struct retry_decision decide(struct uploader *u, const struct entry *e, struct retry_endpoint *endpoint) {
+static struct retry_decision decide(struct uploader *u, const struct entry *e, struct store_endpoint *endpoint) {
     const struct task_result *t = &e->task.result;
     struct retry_failure f = {.failures = e->attempts,
                               .timeout = t->timed_out,
                               .throttled = t->throttled,
                               .never_connected = t->never_connected,
                               .credentials_expired = t->credentials_expired && e->attempts <= EXPIRED_FREE_RETRIES,
-                              .shared = shared_is_braking(u, endpoint),
+                              .shared = fleet_limits_is_braking(u, endpoint),
                               .retry_after_ms = t->retry_after_ms};
     struct retry_limits limits = {u->settings->retry_for_ms, session_lease_ms(u->session)};
     struct retry_decision d = retry_decide(endpoint, &u->budget, &f, &limits, u->now_ms, &u->random_state);
@@ -213,11 +213,11 @@ static void drop_lost(struct uploader *u, struct entry **e, const char *why) {
 /* A failure at e's place that can be this host's own. */
 static void note_trouble(struct uploader *u, struct entry *e, bool at_once) {
     struct task_result *t = &e->task.result;
-    const struct retry_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
+    const struct store_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
     if (t->own == OWN_SURE && endpoint && endpoint->success_ms && u->now_ms < endpoint->success_ms + KNOWN_GOOD_MS)
         t->own = OWN_MAYBE; /* the place served this host just now */
     const struct trouble_failure f = {.own = t->own, .klass = t->klass, .error = t->error, .at_once = at_once};
-    struct slice place = transfers_place(u, &e->task.job);
+    struct slice place = job_location(u, &e->task.job);
     troubles_note(&u->troubles, place, &f, u->now_ms);
     if (!u->troubles.changed)
         return;
@@ -237,7 +237,7 @@ static void retry(struct uploader *u, struct entry **e) {
         if (drop_for_trouble(u, e))
             return;
     }
-    struct retry_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
+    struct store_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
     if (!endpoint || u->draining || (*e)->own_abort) {
         transfers_drop(u, e, u->draining ? WHY_DRAIN : WHY_NO_PROGRESS, 0, (*e)->task.result.error);
         return;
@@ -269,10 +269,10 @@ static void retry(struct uploader *u, struct entry **e) {
 /* --- ends --- */
 
 static void succeed(struct uploader *u, struct entry *e) {
-    struct retry_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
+    struct store_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
     if (endpoint)
-        retry_endpoint_success(endpoint, u->now_ms);
-    troubles_success(&u->troubles, transfers_place(u, &e->task.job));
+        store_endpoint_success(endpoint, u->now_ms);
+    troubles_success(&u->troubles, job_location(u, &e->task.job));
     u->beat_wanted |= u->troubles.changed;
     retry_budget_refill(&u->budget, e->attempts);
     pace_note(&u->pace, e->task.job.ref.kind, (clock_ns() - e->started_ns) / 1000);
@@ -292,7 +292,7 @@ static void end_entry(struct uploader *u, struct entry *e) {
     e->sent_bytes += t->sent_bytes;
     u->sent_bytes += t->sent_bytes;
     e->task.moved_bytes = 0;
-    shared_note(u, e);
+    fleet_limits_count_attempt(u, e);
     if (t->outcome == OUTCOME_FAILED && t->transient) {
         retry(u, &e);
         return;
@@ -455,9 +455,9 @@ void transfers_abort_own(struct uploader *u, const struct result *begin) {
 }
 
 static void start_backend(struct uploader *u, struct entry *e) {
-    struct retry_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
+    struct store_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
     if (endpoint)
-        retry_endpoint_attempt(endpoint, u->now_ms);
+        store_endpoint_attempt(endpoint, u->now_ms);
     free(e->task.result.redo);
     e->task.result = (struct task_result){0};
     e->task.moved_bytes = e->task.checked_bytes = 0;
@@ -518,10 +518,10 @@ void transfers_sources(struct uploader *u) {
 }
 
 /* Rule 14. False: later, or it was given back because later is too late (rule 5). */
-static bool passes_brake(struct uploader *u, struct entry **e, struct retry_endpoint *endpoint) {
-    if (!endpoint || !shared_is_braking(u, endpoint))
+static bool passes_brake(struct uploader *u, struct entry **e, struct store_endpoint *endpoint) {
+    if (!endpoint || !fleet_limits_is_braking(u, endpoint))
         return true;
-    uint64_t again_ms = shared_start_ms(u, endpoint);
+    uint64_t again_ms = fleet_limits_start_ms(u, endpoint);
     if (again_ms == 0)
         return true;
     if (again_ms > u->now_ms + session_lease_ms(u->session) / 2) {
@@ -543,9 +543,9 @@ static bool may_start(struct uploader *u, struct entry **e) {
     }
     if (drop_for_trouble(u, e))
         return false;
-    struct retry_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
-    if (endpoint && retry_endpoint_is_braked(endpoint, u->now_ms)) {
-        transfers_drop(u, e, WHY_BACKOFF, (uint32_t)(retry_endpoint_braked_until(endpoint, u->now_ms) - u->now_ms),
+    struct store_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
+    if (endpoint && store_endpoint_is_paused(endpoint, u->now_ms)) {
+        transfers_drop(u, e, WHY_BACKOFF, (uint32_t)(store_endpoint_paused_until_ms(endpoint, u->now_ms) - u->now_ms),
                        NULL);
         return false;
     }
@@ -579,7 +579,7 @@ static void lose_lease(struct uploader *u, struct entry **e) {
     struct lease *l = &(*e)->lease;
     transfers_look(u, *e);
     bool stalled = !lease_has_progress(l, u->now_ms, session_lease_ms(u->session), u->settings->response_timeout_ms);
-    struct retry_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
+    struct store_endpoint *endpoint = transfers_endpoint(u, &(*e)->task.job);
     if (!stalled || !endpoint || (*e)->own_abort) {
         transfers_drop(u, e, WHY_NO_PROGRESS, 0, "its lease ended");
         return;

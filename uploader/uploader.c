@@ -24,12 +24,12 @@
 
 /* --- life --- */
 
-uint32_t uploader_slots(const struct uploader *u, uint32_t wanted) {
+uint32_t capacity_slots(const struct uploader *u, uint32_t wanted) {
     uint32_t slots = wanted ? wanted : (uint32_t)u->settings->slots;
     return slots < u->slots_max ? slots : u->slots_max;
 }
 
-uint32_t uploader_idle_connections(const struct uploader *u) {
+uint32_t capacity_idle_connections(const struct uploader *u) {
     uint32_t slots = u->limiter.limit;
     return slots + 8 < u->slots_max ? slots + 8 : slots;
 }
@@ -53,7 +53,7 @@ static int make_http(struct uploader *u) {
         err = ERR_USAGE;
     }
     struct http_options o = {.response_timeout_ms = (uint32_t)s->response_timeout_ms,
-                             .idle_max = uploader_idle_connections(u),
+                             .idle_max = capacity_idle_connections(u),
                              .ca_file = trust.file,
                              .ca_directory = trust.directory,
                              .bucket = &u->bucket};
@@ -93,7 +93,7 @@ static int make_backends(struct uploader *u) {
         if (!err && d.scheme == DEST_FILE && !u->file)
             err = backend_file_new(&u->file, (const char *const *)s->allow_urls, s->allow.count);
         if (!err && u->file)
-            backend_file_set_bucket(u->file, &u->bucket);
+            backend_file_set_token_bucket(u->file, &u->bucket);
         if (!err && d.scheme == DEST_S3 && !u->s3) {
             struct s3_options o = {.region = s->region,
                                    .profile = s->profile,
@@ -120,14 +120,14 @@ static int make_session(struct uploader *u) {
 
 static int connect_jobs(struct uploader *u) {
     const struct settings *s = u->settings;
-    if (s->jobs.count > FEEDS_MAX) {
-        log_error("--jobs: at most %d endpoints", FEEDS_MAX);
+    if (s->jobs.count > OFFER_SOCKETS_MAX) {
+        log_error("--jobs: at most %d endpoints", OFFER_SOCKETS_MAX);
         return ERR_USAGE;
     }
-    struct slice jobs[FEEDS_MAX];
+    struct slice jobs[OFFER_SOCKETS_MAX];
     for (size_t i = 0; i < s->jobs.count; i++)
         jobs[i] = slice_of(s->jobs.items[i]);
-    feeds_set(&u->feeds, jobs, s->jobs.count, clock_ms());
+    offer_sockets_set(&u->offer_sockets, jobs, s->jobs.count, clock_ms());
     for (size_t i = 0; i < s->jobs.count && !s->for_cp; i++) { /* connecting goes on: the name may come later */
         char reason[RESOLVE_REASON_SIZE];
         if (*resolve_reason(s->jobs.items[i], "", reason, sizeof reason))
@@ -163,10 +163,10 @@ int uploader_new(struct uploader **out, const struct settings *s) {
     u->slots_max = slots_max;
     u->last_kind = JOB_CHUNK;
     tasks_init(&u->tasks);
-    limiter_init(&u->limiter, uploader_slots(u, 0));
+    limiter_init(&u->limiter, capacity_slots(u, 0));
     reports_init(&u->reports);
     retry_budget_init(&u->budget);
-    shared_init(u);
+    fleet_limits_init(u);
     if (getrandom(&u->random_state, sizeof u->random_state, 0) < 0)
         u->random_state = clock_ns();
     err = roots_new(&u->roots, s->roots.items, s->roots.count);
@@ -205,7 +205,7 @@ void uploader_destroy(struct uploader **u) {
     tasks_release(&(*u)->tasks);
     fetches_destroy(&(*u)->fetches);
     frame_release(&(*u)->frame);
-    feeds_release(&(*u)->feeds);
+    offer_sockets_release(&(*u)->offer_sockets);
     if ((*u)->session)
         session_destroy(&(*u)->session);
     if ((*u)->file)
@@ -216,7 +216,7 @@ void uploader_destroy(struct uploader **u) {
     roots_destroy(&(*u)->roots);
     reports_release(&(*u)->reports);
     releases_release(&(*u)->releases);
-    retry_endpoints_release(&(*u)->endpoints);
+    store_endpoints_release(&(*u)->endpoints);
     troubles_release(&(*u)->troubles);
     free(*u);
     *u = NULL;
@@ -228,12 +228,12 @@ void uploader_end(struct uploader *u, int status) {
     u->over = true;
 }
 
-uint32_t uploader_places(const struct uploader *u, enum job_kind kind) {
+uint32_t capacity_free_slots(const struct uploader *u, enum job_kind kind) {
     if (u->draining || u->reports.count >= REPORTS_CLAIM_MAX || !session_is_connected(u->session))
         return 0;
     uint32_t capacity = u->limiter.limit + pace_ahead(&u->pace, kind, u->limiter.limit);
     uint32_t used = tasks_count(&u->tasks), running = u->tasks.counts[TASK_RUNNING] + u->tasks.counts[TASK_ENDED];
-    uint32_t room = u->file ? UINT32_MAX : shared_room(u); /* a directory has no brake */
+    uint32_t room = u->file ? UINT32_MAX : fleet_limits_request_room(u); /* a directory has no brake */
     if (room < UINT32_MAX - running && running + room < capacity)
         capacity = running + room;
     return capacity > used ? capacity - used : 0;
@@ -287,7 +287,7 @@ static void check_drained(struct uploader *u) {
         end_without_acks(u);
         return;
     }
-    if (tasks_count(&u->tasks) > 0 || u->reports.count > 0 || u->feeds.count > 0)
+    if (tasks_count(&u->tasks) > 0 || u->reports.count > 0 || u->offer_sockets.count > 0)
         return;
     if (u->releases.count == 0 || !session_is_connected(u->session))
         uploader_end(u, 0);
@@ -351,7 +351,7 @@ static void tick(struct uploader *u) {
     next_ms = other_ms < next_ms ? other_ms : next_ms;
     other_ms = fetches_tick(u->fetches, session_lease_ms(u->session), u->now_ms);
     next_ms = other_ms < next_ms ? other_ms : next_ms;
-    other_ms = feeds_tick(&u->feeds, u->now_ms);
+    other_ms = offer_sockets_tick(&u->offer_sockets, u->now_ms);
     next_ms = other_ms < next_ms ? other_ms : next_ms;
     /* often enough for what turned up meanwhile, not at every turn */
     u->tick_ms = next_ms > u->now_ms + WAIT_MAX_MS ? u->now_ms + WAIT_MAX_MS : next_ms;
@@ -376,9 +376,10 @@ static bool sockets_are_ready(struct uploader *u, int *fds, size_t *fd_count, ui
         fds[(*fd_count)++] = endpoint_fd(consumer);
         wake_for(consumer, u->now_ms, wake_ms);
     }
-    bool wanted = u->draining || uploader_places(u, u->last_kind) > 0; /* else offers stay where others can get them */
-    for (size_t i = 0; i < u->feeds.count; i++) {
-        struct endpoint *feed = u->feeds.items[i].endpoint;
+    bool wanted =
+        u->draining || capacity_free_slots(u, u->last_kind) > 0; /* else offers stay where others can get them */
+    for (size_t i = 0; i < u->offer_sockets.count; i++) {
+        struct endpoint *feed = u->offer_sockets.items[i].endpoint;
         if (!feed)
             continue;
         bool offers = (endpoint_events(feed) & ENDPOINT_IN) != 0;
@@ -393,15 +394,15 @@ static bool sockets_are_ready(struct uploader *u, int *fds, size_t *fd_count, ui
 }
 
 static void wake_for_bytes(const struct uploader *u, uint64_t *wake_ms) {
-    if (!u->file || u->bucket.rate <= 0 || !backend_file_is_held_back(u->file))
+    if (!u->file || u->bucket.rate <= 0 || !backend_file_is_throttled(u->file))
         return;
-    uint64_t now_ns = clock_ns(), due_ns = bucket_due_ns(&u->bucket, bucket_piece(&u->bucket), now_ns);
+    uint64_t now_ns = clock_ns(), due_ns = token_bucket_due_ns(&u->bucket, token_bucket_piece(&u->bucket), now_ns);
     uint64_t due_ms = clock_ms() + (due_ns - now_ns + 999999) / 1000000;
     *wake_ms = due_ms < *wake_ms ? due_ms : *wake_ms;
 }
 
 static void wait_for_something(struct uploader *u, bool busy, uint64_t wake_ms) {
-    int fds[FEEDS_MAX + FETCH_LINES_MAX + 2];
+    int fds[OFFER_SOCKETS_MAX + FETCH_CONNECTIONS_MAX + 2];
     size_t fd_count = 0;
     uint64_t beat_ms = outbox_deadline(u);
     wake_for_bytes(u, &wake_ms);
@@ -423,7 +424,7 @@ static int turn(struct uploader *u) {
     if (err)
         return err;
     intake_messages(u);
-    shared_trim(u);
+    transfers_trim(u);
     if (u->draining)
         intake_end_offers(u, &wake_ms);
     else
@@ -438,7 +439,7 @@ static int turn(struct uploader *u) {
     /* what started, here or as a retry in tick, wants its first step before any sleep */
     busy |= u->started || u->tasks.counts[TASK_ENDED] > 0;
     fetches_send(u->fetches, u->now_ms);
-    shared_watch(u);
+    fleet_limits_watch(u);
     outbox_send(u);
     if (u->draining)
         check_drained(u);

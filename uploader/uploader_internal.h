@@ -8,8 +8,8 @@
  *   shared.c     what the fleet asks of this uploader: slots, bytes a second, requests a second
  *   events.c     what people and programs read about it
  */
-#ifndef CHUNKLIFT_UPLOADER_PARTS_H
-#define CHUNKLIFT_UPLOADER_PARTS_H
+#ifndef CHUNKLIFT_UPLOADER_INTERNAL_H
+#define CHUNKLIFT_UPLOADER_INTERNAL_H
 
 #include "runtime/session.h"
 #include "uploader/backend.h"
@@ -40,7 +40,7 @@ struct uploader {
     struct fetches *fetches;
     uint64_t prefetched_bytes; /* at most, of tasks that wait for a slot */
 
-    struct feeds feeds;
+    struct offer_sockets offer_sockets;
     struct frame frame;
     struct tasks tasks;
     struct limiter limiter;
@@ -50,16 +50,16 @@ struct uploader {
 
     struct pace pace;
     enum job_kind last_kind; /* offered: what the next ones are likely to be */
-    struct retry_endpoints endpoints;
+    struct store_endpoints endpoints;
     struct retry_budget budget;
     struct trials trials;
     struct troubles troubles;
     uint64_t random_state;
 
-    struct bucket bucket; /* body bytes, of all backends */
-    uint64_t share;       /* of the fleet's budget, bytes a second; 0 no limit */
-    bool held_told;       /* that bytes have to wait */
-    bool too_many;        /* jobs held, since the slots became fewer */
+    struct token_bucket bucket; /* body bytes, of all backends */
+    uint64_t share;             /* of the fleet's budget, bytes a second; 0 no limit */
+    bool held_told;             /* that bytes have to wait */
+    bool too_many;              /* jobs held, since the slots became fewer */
 
     struct sent_log sent;
     uint64_t epoch;
@@ -82,11 +82,11 @@ struct uploader {
 
 /* --- uploader.c --- */
 /* wanted, 0 for what the settings say, as far as descriptors allow. */
-uint32_t uploader_slots(const struct uploader *u, uint32_t wanted);
+uint32_t capacity_slots(const struct uploader *u, uint32_t wanted);
 /* Connections to stores that may stay open without a transfer. */
-uint32_t uploader_idle_connections(const struct uploader *u);
+uint32_t capacity_idle_connections(const struct uploader *u);
 /* How many jobs of this kind it would claim now. */
-uint32_t uploader_places(const struct uploader *u, enum job_kind kind);
+uint32_t capacity_free_slots(const struct uploader *u, enum job_kind kind);
 void uploader_end(struct uploader *u, int status);
 
 /* --- intake.c --- */
@@ -118,28 +118,28 @@ uint64_t transfers_tick(struct uploader *u);
 void transfers_drain(struct uploader *u);
 /* Gives e back (WHY_DRAIN) when its transfer has not begun. */
 void transfers_unwanted(struct uploader *u, struct entry *e);
-struct retry_endpoint *transfers_endpoint(struct uploader *u, const struct job *job);
+struct store_endpoint *transfers_endpoint(struct uploader *u, const struct job *job);
 /* Where the job goes, as troubles.h has it; empty: nowhere that is allowed here. */
-struct slice transfers_place(const struct uploader *u, const struct job *job);
+struct slice job_location(const struct uploader *u, const struct job *job);
 
 /* --- shared.c --- */
-void shared_init(struct uploader *u);
-void shared_take(struct uploader *u, const struct msg_beat *b);
-void shared_note(struct uploader *u, const struct entry *e); /* an attempt ended */
+void fleet_limits_init(struct uploader *u);
+void fleet_limits_apply(struct uploader *u, const struct msg_beat *b);
+void fleet_limits_count_attempt(struct uploader *u, const struct entry *e); /* an attempt ended */
 /* True while the fleet's brake for this endpoint is on and kept up to date. */
-bool shared_is_braking(const struct uploader *u, const struct retry_endpoint *e);
+bool fleet_limits_is_braking(const struct uploader *u, const struct store_endpoint *e);
 /* One request may start: 0; otherwise when to ask again. */
-uint64_t shared_start_ms(struct uploader *u, struct retry_endpoint *e);
+uint64_t fleet_limits_start_ms(struct uploader *u, struct store_endpoint *e);
 /* How many jobs the fleet's brakes let it hold beyond those that run. */
-uint32_t shared_room(const struct uploader *u);
+uint32_t fleet_limits_request_room(const struct uploader *u);
 /* Jobs that wait for a slot and are more than there will be slots for soon go back at once. */
-void shared_trim(struct uploader *u);
+void transfers_trim(struct uploader *u);
 /* What fails for longest while it is retried, with its cause, and for how long. 0: nothing is, text is empty. */
-#define SHARED_OUTAGE_SIZE 320
-uint64_t shared_outage(const struct uploader *u, char text[SHARED_OUTAGE_SIZE]);
-size_t shared_report(struct uploader *u, struct endpoint_use uses[PROTO_ENDPOINTS_MAX]);
-void shared_watch(struct uploader *u);
-void shared_reported(struct uploader *u);
+#define STORE_OUTAGE_SIZE 320
+uint64_t store_endpoints_outage(const struct uploader *u, char text[STORE_OUTAGE_SIZE]);
+size_t fleet_limits_report(struct uploader *u, struct endpoint_use uses[PROTO_ENDPOINTS_MAX]);
+void fleet_limits_watch(struct uploader *u);
+void fleet_limits_reported(struct uploader *u);
 
 /* --- events.c --- */
 void event_report(const struct uploader *u, const struct result *r);

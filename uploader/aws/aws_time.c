@@ -1,4 +1,5 @@
 #include "uploader/aws/aws_time.h"
+#include "uploader/http/http_date.h"
 #include <ctype.h>
 #include <time.h>
 
@@ -91,28 +92,6 @@ int iso8601_parse(struct slice text, int64_t *real_us) {
     if (!is_day(&tm) || take_fraction(&c, &us) || take_zone(&c, &offset_s) || c.at != c.end)
         return ERR_INVALID;
     *real_us = ((int64_t)timegm(&tm) - offset_s) * 1000000 + us;
-    return 0;
-}
-
-int http_date_parse(struct slice text, int64_t *real_s) {
-    static const char *const months[12] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                           "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    struct cursor c = cursor_of(text);
-    struct tm tm = {0};
-    if (text.len != 29)
-        return ERR_INVALID;
-    c.at += 3; /* the day of the week says nothing new */
-    if (!take_text(&c, ", ") || !take_digits(&c, 2, &tm.tm_mday) || !take_text(&c, " "))
-        return ERR_INVALID;
-    for (tm.tm_mon = 0; tm.tm_mon < 12 && !take_text(&c, months[tm.tm_mon]);)
-        tm.tm_mon++;
-    if (!take_text(&c, " ") || !take_digits(&c, 4, &tm.tm_year) || !take_text(&c, " ") || !take_clock(&c, &tm) ||
-        !take_text(&c, " GMT"))
-        return ERR_INVALID;
-    tm.tm_year -= 1900;
-    if (!is_day(&tm))
-        return ERR_INVALID;
-    *real_s = (int64_t)timegm(&tm);
     return 0;
 }
 

@@ -9,8 +9,6 @@
 /* "2026-11-21T08:40:00.000Z", with or without fraction, "Z" or an offset ("+01:00"): microseconds since 1970.
  * RFC 3339; ERR_INVALID for anything else. */
 int iso8601_parse(struct slice text, int64_t *real_us) MUST_CHECK;
-/* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7, the preferred form only): seconds since 1970. */
-int http_date_parse(struct slice text, int64_t *real_s) MUST_CHECK;
 
 /* RFC 9110 10.2.3: seconds, or a date that counts from now_s. Milliseconds, at most an hour; 0 for nonsense and for
  * dates that passed. */

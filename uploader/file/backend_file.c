@@ -149,7 +149,7 @@ static struct file_job *find_ready(struct backend_file *b) {
         if (!file_job_is_held_back(b, j) || clock_ms() >= j->task->lease_deadline_ms)
             return j;
         j->task->checked_bytes++;
-        bucket_wait(b->bucket);
+        token_bucket_wait(b->bucket);
     }
     return NULL;
 }
@@ -240,11 +240,11 @@ static const struct backend_ops file_ops = {.name = "file",
                                             .step = file_step,
                                             .destroy = file_destroy};
 
-void backend_file_set_bucket(struct backend *b, struct bucket *bucket) {
+void backend_file_set_token_bucket(struct backend *b, struct token_bucket *bucket) {
     self_of(b)->bucket = bucket;
 }
 
-bool backend_file_is_held_back(const struct backend *b) {
+bool backend_file_is_throttled(const struct backend *b) {
     return !list_is_empty(&((const struct backend_file *)b)->ready);
 }
 

@@ -238,7 +238,7 @@ bool file_job_park_when_late(struct backend_file *b, struct file_job *j) {
 
 bool file_job_is_held_back(const struct backend_file *b, const struct file_job *j) {
     return j->phase == PHASE_WRITE && b->bucket && b->bucket->rate > 0 &&
-           bucket_level(b->bucket, clock_ns()) < bucket_piece(b->bucket);
+           token_bucket_level(b->bucket, clock_ns()) < token_bucket_piece(b->bucket);
 }
 
 /* How many bytes may be written at once now. With a limit each gets a piece in turn, so that all move; 0: later. */
@@ -246,16 +246,16 @@ static size_t take_tokens(struct backend_file *b, const struct file_job *j) {
     if (!b->bucket || b->bucket->rate <= 0)
         return b->piece_bytes;
     uint64_t left = source_length(j->task->source) - source_position(j->task->source);
-    uint64_t piece = bucket_piece(b->bucket) < b->piece_bytes ? bucket_piece(b->bucket) : b->piece_bytes;
+    uint64_t piece = token_bucket_piece(b->bucket) < b->piece_bytes ? token_bucket_piece(b->bucket) : b->piece_bytes;
     return left == 0 ? b->piece_bytes /* to read its end */
-                     : (size_t)bucket_take(b->bucket, left < piece ? left : piece, piece, clock_ns());
+                     : (size_t)token_bucket_take(b->bucket, left < piece ? left : piece, piece, clock_ns());
 }
 
 /* What was taken and not written. */
 static void give_back(struct backend_file *b, size_t taken, ssize_t used) {
     size_t spare = used > 0 ? taken - (size_t)used : taken;
     if (b->bucket && b->bucket->rate > 0 && spare > 0)
-        bucket_give_back(b->bucket, spare);
+        token_bucket_give_back(b->bucket, spare);
 }
 
 static void move_to_the_end(struct backend_file *b, struct file_job *j) {

@@ -41,9 +41,9 @@ struct backend_file {
     struct file_spelling spelling;
     struct list ready, waiting, syncing, dir_syncing, parked; /* waiting: for bytes that are fetched */
     uint64_t unsynced_bytes;
-    char *piece;           /* FILE_PIECE_BYTES */
-    size_t piece_bytes;    /* so many at a time: a slow disk must not keep the loop from its heartbeats */
-    struct bucket *bucket; /* bytes to write come from here; NULL: no limit */
+    char *piece;                 /* FILE_PIECE_BYTES */
+    size_t piece_bytes;          /* so many at a time: a slow disk must not keep the loop from its heartbeats */
+    struct token_bucket *bucket; /* bytes to write come from here; NULL: no limit */
 };
 
 /* --- file_job.c: what all kinds share --- */

@@ -1,6 +1,15 @@
 /*
- * The only file that owns libcurl: a curl_multi, its easy handles, and their settings. Requests run in the uploader's
- * loop; nothing blocks. S3 signing (SigV4) is done by libcurl; redirects are not followed.
+ * HTTP requests in the uploader's loop, by libcurl. Nothing here blocks but http_wait. libcurl signs for S3 (SigV4);
+ * redirects are not followed.
+ *
+ * Only this folder includes libcurl's headers:
+ *
+ *   http.c              the engine: life, the list of transfers, results, deadlines, the loop's two calls
+ *   http_request.c      the options of one request
+ *   http_callbacks.c    the body that libcurl sends, the reply that it receives
+ *   http_pacing.c       the queue of transfers that wait for bytes of the token bucket
+ *   http_date.c         dates in headers
+ *   tls_trust.c         which certificate authorities are trusted
  */
 #ifndef CHUNKLIFT_HTTP_H
 #define CHUNKLIFT_HTTP_H
@@ -11,79 +20,83 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct bucket; /* uploader/token_bucket.h */
+struct token_bucket; /* uploader/token_bucket.h */
 struct http;
 struct http_reply;
 struct http_options {
-    uint32_t connect_timeout_ms;  /* default 5,000 */
-    uint32_t response_timeout_ms; /* --response-timeout: from the last byte sent or received */
-    uint32_t idle_max;            /* connections kept */
+    uint32_t connect_timeout_ms;  /* 0: 5,000 */
+    uint32_t response_timeout_ms; /* --response-timeout: since the last byte sent or received; 0: 300,000 */
+    uint32_t idle_max;            /* idle connections that stay open; 0: libcurl's default */
     const char *ca_file;          /* certificate authorities; NULL: the system's */
     const char *ca_directory;
-    struct bucket *bucket; /* body bytes of requests that are `paced` come from here; NULL: no limit */
+    struct token_bucket *bucket; /* body bytes of `paced` requests come from here; NULL: no limit; must outlive it */
 };
+/* The strings of o are copied. ERR_NOMEM: *h is NULL. */
 int http_new(struct http **h, const struct http_options *o) MUST_CHECK;
+/* Cancels all transfers; their callbacks are not called. */
 void http_destroy(struct http **h);
 
-struct http_credentials { /* for SigV4; NULL in the request: unsigned */
+struct http_credentials { /* for SigV4 */
     const char *access_key, *secret_key, *session_token, *region;
 };
 
 struct http_request {
     const char *method;         /* "PUT", "POST", "GET", "HEAD", "DELETE" */
-    const char *url;            /* path and query already escaped and sorted */
-    const char *const *headers; /* "name: value", NULL-terminated; x-amz-content-sha256 is the caller's */
-    const struct http_credentials *credentials;
-    uint64_t body_length; /* always sent */
-    /* Body bytes on demand; a negative err ends the transfer, but ERR_AGAIN: it goes on when ready() is true. Called
-     * again from 0 after rewind. NULL: body is `text`. */
+    const char *url;            /* path and query are escaped and sorted */
+    const char *const *headers; /* "name: value", NULL-terminated; the caller adds x-amz-content-sha256 */
+    const struct http_credentials *credentials; /* NULL: the request is not signed */
+    uint64_t body_length;                       /* always sent */
+    /* The next bytes of the body. A negative error ends the transfer, except ERR_AGAIN: the transfer pauses until
+     * ready() is true. After rewind() reading starts at 0. NULL: the body is `text`. */
     ssize_t (*read)(void *arg, void *out, size_t max);
     bool (*ready)(void *arg);
     int (*rewind)(void *arg);
-    struct slice text;                                       /* small body, must live until done */
-    bool fresh_connection;                                   /* retries: new connection, fresh DNS */
-    bool without_expect;                                     /* no "Expect: 100-continue"; costs a connection each */
-    bool direct;                                             /* past any proxy of the environment */
-    bool once;                                               /* libcurl must not repeat it by itself */
-    bool paced;                                              /* its body waits for the bucket */
-    uint32_t response_timeout_ms;                            /* 0: the engine's */
-    size_t reply_max;                                        /* bytes of reply body kept (1 MiB at most) */
-    void (*done)(void *arg, const struct http_reply *reply); /* exactly once unless cancelled */
+    struct slice text;            /* a small body; must live until done() */
+    bool fresh_connection;        /* a new connection and a new name lookup */
+    bool without_expect;          /* no "Expect: 100-continue" (HTTP/1.0, so no connection is used again) */
+    bool direct;                  /* ignores any proxy of the environment */
+    bool once;                    /* libcurl must not resend it by itself */
+    bool paced;                   /* its body takes its bytes from the token bucket */
+    uint32_t response_timeout_ms; /* 0: that of http_options */
+    size_t reply_max;             /* bytes of the reply's body that are kept, at most 1 MiB */
+    void (*done)(void *arg, const struct http_reply *reply); /* exactly once, unless it is cancelled */
     void *arg;
 };
 struct http_reply {
-    int error; /* 0: a reply came; ERR_UNREACHABLE: no connection; ERR_IO: broke or timed out; ERR_CHANGED…: what read()
-                  gave */
+    /* 0: a reply came. ERR_UNREACHABLE: no connection. ERR_IO: the connection broke or timed out. ERR_DENIED: TLS
+     * verification failed. ERR_INVALID: the URL is malformed. ERR_NOMEM. Else the error of read() or rewind(). */
+    int error;
     bool connected;      /* a connection was made */
     bool timed_out;      /* with error: it took too long */
-    bool tls_failed;     /* with error: the TLS handshake, but not because of a certificate */
+    bool tls_failed;     /* with error: the TLS handshake failed, but not because of a certificate */
     bool unknown_issuer; /* with ERR_DENIED: no trusted authority has signed the server's certificate */
-    long proxy_status;   /* with error: what a proxy answered to CONNECT; 0: nothing */
+    long proxy_status;   /* with error: a proxy's status for CONNECT, when it was not 2xx; 0: none */
     long status;
     struct slice body;
-    const struct buf *headers; /* raw header lines of the last reply; http_header finds one */
-    uint64_t sent_bytes;       /* of the body */
-    char message[256];         /* libcurl's words when error */
+    const struct buf *headers; /* raw header lines of the last reply; see http_header */
+    uint64_t sent_bytes;       /* of the body, resent bytes included */
+    char message[256];         /* with error: one line for people */
 };
-/* The value of header `name` (any case), empty slice when absent. */
+/* The value of header `name` (any case); an empty slice when it is absent. */
 struct slice http_header(const struct http_reply *r, const char *name);
 
 struct http_transfer;
-int http_start(struct http *h, const struct http_request *r,
-               struct http_transfer **t) MUST_CHECK; /* strings copied; *t valid until done */
+/* Starts a request. The strings of r are copied, except text. *t is valid until done() or http_cancel.
+ * ERR_NOMEM: done() is not called. */
+int http_start(struct http *h, const struct http_request *r, struct http_transfer **t) MUST_CHECK;
 void http_cancel(struct http *h, struct http_transfer *t);
-uint64_t http_sent(const struct http_transfer *t);     /* body bytes so far */
+uint64_t http_sent(const struct http_transfer *t);     /* body bytes on the wire so far */
 uint64_t http_received(const struct http_transfer *t); /* bytes of the reply so far, headers included */
-bool http_all_sent(const struct http_transfer *t);
-bool http_is_held_back(const struct http_transfer *t); /* waits for the bucket */
+bool http_all_sent(const struct http_transfer *t);     /* the whole body */
+bool http_is_throttled(const struct http_transfer *t); /* it waits for the token bucket */
 void http_set_idle_max(struct http *h, uint32_t idle_max);
 #ifdef CHUNKLIFT_FAULTS
-bool http_request_left(const struct http_transfer *t); /* its head, whatever of the body */
+bool http_headers_are_sent(const struct http_transfer *t);
 #endif
 
-/* Drives transfers and calls done callbacks. */
+/* Moves all transfers on and calls done() for those that ended. */
 void http_perform(struct http *h);
-/* Sleeps until a transfer, one of the extra fds (readable) or the time calls. */
+/* Blocks until a transfer can go on, one of fds is readable, or timeout_ms passed (negative: no timeout). */
 void http_wait(struct http *h, const int *fds, size_t count, int timeout_ms);
 
 #endif

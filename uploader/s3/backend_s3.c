@@ -260,12 +260,12 @@ static void look_at_progress(struct s3_op *op) {
     uint64_t received_bytes = http_received(op->transfer);
     op->task->checked_bytes += received_bytes != op->received_bytes; /* the store lives */
     op->received_bytes = received_bytes;
-    op->task->checked_bytes += http_is_held_back(op->transfer); /* it waits because we want it to */
+    op->task->checked_bytes += http_is_throttled(op->transfer); /* it waits because we want it to */
     if (s3_carries_file(op) && !op->probing)
         op->task->moved_bytes = http_sent(op->transfer);
     FAULT_POINT_IF(op->task->moved_bytes > 0 && op->task->moved_bytes < op->task->job.length, bytes_half,
                    job_kind_name(op->task->job.ref.kind));
-    FAULT_POINT_IF(!op->probing && op->task->awaiting_reply && http_request_left(op->transfer), s3_sent,
+    FAULT_POINT_IF(!op->probing && op->task->awaiting_reply && http_headers_are_sent(op->transfer), s3_sent,
                    job_kind_name(op->task->job.ref.kind));
 }
 

@@ -4,6 +4,7 @@
 #include "pure/s3_endpoint.h"
 #include "pure/text.h"
 #include "uploader/aws/aws_time.h"
+#include "uploader/http/http_date.h"
 #include "uploader/s3/xml.h"
 #include <stdio.h>
 

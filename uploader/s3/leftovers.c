@@ -13,6 +13,7 @@
 #include "system/clock.h"
 #include "system/fault.h"
 #include "uploader/aws/aws_time.h"
+#include "uploader/http/http_date.h"
 #include "uploader/s3/s3_internal.h"
 
 #define SKEW_US ((int64_t)60 * 1000000)

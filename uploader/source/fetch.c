@@ -30,7 +30,7 @@ struct piece { /* what came and was not read to its end */
 struct fetched {
     struct source source; /* first */
     struct fetches *all;
-    struct fetch_line *line;
+    struct fetch_connection *line;
     struct list node; /* in all */
     struct hash_node by_number;
     uint64_t number; /* of the transfer; a new one after a rewind */
@@ -48,7 +48,7 @@ struct fetched {
 
 struct fetches {
     const struct id128 *journal, *self;
-    struct fetch_lines lines;
+    struct fetch_connections lines;
     struct list all;
     struct hash_table by_number;
     struct frame frame;
@@ -76,7 +76,7 @@ static void number_take(struct fetched *s) {
     hash_remove(&s->all->by_number, &s->by_number);
 }
 
-static struct fetched *find(struct fetches *f, const struct fetch_line *line, uint64_t number) {
+static struct fetched *find(struct fetches *f, const struct fetch_connection *line, uint64_t number) {
     struct hash_node *n = hash_first(&f->by_number, number); /* a number is given once: the hash is the key */
     struct fetched *s = n ? list_entry(n, struct fetched, by_number) : NULL;
     return s && s->line == line ? s : NULL;
@@ -243,9 +243,9 @@ static void take_data(struct fetched *s, const struct msg_data *d, uint64_t now_
 bool fetches_recv(struct fetches *f, uint64_t now_ms) {
     bool some = false;
     for (int i = 0; i < MESSAGES_A_TURN; i++) {
-        struct fetch_line *line;
+        struct fetch_connection *line;
         struct msg m;
-        if (fetch_lines_recv(&f->lines, &f->frame, &line))
+        if (fetch_connections_recv(&f->lines, &f->frame, &line))
             break;
         some = true;
         if (msg_decode(f->frame.data, &m))
@@ -310,13 +310,13 @@ uint64_t fetches_tick(struct fetches *f, uint32_t lease_ms, uint64_t now_ms) {
         uint64_t due_ms = tick_one(s, patience_ms, ask_ms, now_ms);
         next_ms = due_ms < next_ms ? due_ms : next_ms;
     }
-    uint64_t idle_ms = fetch_lines_tick(&f->lines, now_ms);
+    uint64_t idle_ms = fetch_connections_tick(&f->lines, now_ms);
     return idle_ms < next_ms ? idle_ms : next_ms;
 }
 
 bool fetches_wait(struct fetches *f, int *fds, size_t *count, uint64_t now_ms, uint64_t *wake_ms) {
     bool ready = false;
-    for (size_t i = 0; i < FETCH_LINES_MAX; i++) {
+    for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
         struct endpoint *e = f->lines.items[i].endpoint;
         if (!e)
             continue;
@@ -426,8 +426,8 @@ static const struct source_ops fetched_ops = {.read = fetched_read,
 int fetch_open(struct source **out, struct fetches *f, struct slice address, const struct id128 *upload,
                uint64_t offset, uint64_t length, bool ahead, uint64_t now_ms) {
     *out = NULL;
-    struct fetch_line *line;
-    int err = fetch_lines_get(&f->lines, address, now_ms, &line);
+    struct fetch_connection *line;
+    int err = fetch_connections_get(&f->lines, address, now_ms, &line);
     if (err)
         return err;
     struct fetched *s = calloc(1, sizeof *s);
@@ -492,7 +492,7 @@ void fetches_destroy(struct fetches **out) {
     if (!f)
         return;
     CHECK(list_is_empty(&f->all));
-    fetch_lines_release(&f->lines);
+    fetch_connections_release(&f->lines);
     frame_release(&f->frame);
     buf_release(&f->out);
     hash_release(&f->by_number);

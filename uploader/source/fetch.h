@@ -46,7 +46,7 @@ bool fetches_recv(struct fetches *f, uint64_t now_ms);
 void fetches_send(struct fetches *f, uint64_t now_ms);
 /* Asks again, gives up, closes idle sockets; returns when it wants to be called again. */
 uint64_t fetches_tick(struct fetches *f, uint32_t lease_ms, uint64_t now_ms);
-/* Before a sleep: descriptors to wait for, FETCH_LINES_MAX at most; *wake_ms is lowered. True: do not sleep. */
+/* Before a sleep: descriptors to wait for, FETCH_CONNECTIONS_MAX at most; *wake_ms is lowered. True: do not sleep. */
 bool fetches_wait(struct fetches *f, int *fds, size_t *count, uint64_t now_ms, uint64_t *wake_ms);
 uint64_t fetches_bytes(const struct fetches *f); /* that came */
 

@@ -52,24 +52,24 @@ bool fetch_address(struct slice data, const char *jobs, char *out, size_t size) 
 
 /* --- lines --- */
 
-static void line_close(struct fetch_line *line) {
+static void line_close(struct fetch_connection *line) {
     endpoint_close(&line->endpoint);
     free(line->address);
-    *line = (struct fetch_line){0};
+    *line = (struct fetch_connection){0};
 }
 
-static struct fetch_line *find(struct fetch_lines *l, struct slice address) {
-    for (size_t i = 0; i < FETCH_LINES_MAX; i++)
+static struct fetch_connection *find(struct fetch_connections *l, struct slice address) {
+    for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++)
         if (l->items[i].address && slice_equal(slice_of(l->items[i].address), address))
             return &l->items[i];
     return NULL;
 }
 
 /* A free one, or the one that was not used for longest. */
-static struct fetch_line *make_room(struct fetch_lines *l) {
-    struct fetch_line *best = NULL;
-    for (size_t i = 0; i < FETCH_LINES_MAX; i++) {
-        struct fetch_line *line = &l->items[i];
+static struct fetch_connection *make_room(struct fetch_connections *l) {
+    struct fetch_connection *best = NULL;
+    for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
+        struct fetch_connection *line = &l->items[i];
         if (!line->address)
             return line;
         if (line->users == 0 && (!best || line->used_ms < best->used_ms))
@@ -80,11 +80,12 @@ static struct fetch_line *make_room(struct fetch_lines *l) {
     return best;
 }
 
-int fetch_lines_get(struct fetch_lines *l, struct slice address, uint64_t now_ms, struct fetch_line **out) {
+int fetch_connections_get(struct fetch_connections *l, struct slice address, uint64_t now_ms,
+                          struct fetch_connection **out) {
     *out = find(l, address);
     if (*out)
         return 0;
-    struct fetch_line *line = make_room(l);
+    struct fetch_connection *line = make_room(l);
     if (!line)
         return ERR_LIMIT;
     line->used_ms = now_ms;
@@ -100,25 +101,25 @@ int fetch_lines_get(struct fetch_lines *l, struct slice address, uint64_t now_ms
     return 0;
 }
 
-int fetch_lines_recv(struct fetch_lines *l, struct frame *frame, struct fetch_line **out) {
-    for (size_t i = 0; i < FETCH_LINES_MAX; i++) {
-        struct fetch_line *line = &l->items[(l->turn + i) % FETCH_LINES_MAX];
+int fetch_connections_recv(struct fetch_connections *l, struct frame *frame, struct fetch_connection **out) {
+    for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
+        struct fetch_connection *line = &l->items[(l->turn + i) % FETCH_CONNECTIONS_MAX];
         if (!line->endpoint || endpoint_recv(line->endpoint, frame))
             continue;
-        l->turn = (l->turn + i + 1) % FETCH_LINES_MAX;
+        l->turn = (l->turn + i + 1) % FETCH_CONNECTIONS_MAX;
         *out = line;
         return 0;
     }
     return ERR_AGAIN;
 }
 
-uint64_t fetch_lines_tick(struct fetch_lines *l, uint64_t now_ms) {
+uint64_t fetch_connections_tick(struct fetch_connections *l, uint64_t now_ms) {
     uint64_t next_ms = UINT64_MAX;
-    for (size_t i = 0; i < FETCH_LINES_MAX; i++) {
-        struct fetch_line *line = &l->items[i];
+    for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
+        struct fetch_connection *line = &l->items[i];
         if (!line->address || line->users > 0)
             continue;
-        uint64_t due_ms = line->used_ms + FETCH_LINE_IDLE_MS;
+        uint64_t due_ms = line->used_ms + FETCH_CONNECTION_IDLE_MS;
         if (now_ms >= due_ms)
             line_close(line);
         else if (due_ms < next_ms)
@@ -127,7 +128,7 @@ uint64_t fetch_lines_tick(struct fetch_lines *l, uint64_t now_ms) {
     return next_ms;
 }
 
-void fetch_lines_release(struct fetch_lines *l) {
-    for (size_t i = 0; i < FETCH_LINES_MAX; i++)
+void fetch_connections_release(struct fetch_connections *l) {
+    for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++)
         line_close(&l->items[i]);
 }

@@ -2,8 +2,8 @@
  * The sockets through which bytes are fetched: one DEALER for each producer's data endpoint, opened when it is needed
  * and closed when it was not for a while. For fetch.c alone, but for the address.
  */
-#ifndef CHUNKLIFT_FETCH_LINE_H
-#define CHUNKLIFT_FETCH_LINE_H
+#ifndef CHUNKLIFT_FETCH_CONNECTION_H
+#define CHUNKLIFT_FETCH_CONNECTION_H
 
 #include "pure/buf.h"
 #include "pure/err.h"
@@ -12,10 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FETCH_LINES_MAX 24
-#define FETCH_LINE_IDLE_MS 10000
+#define FETCH_CONNECTIONS_MAX 24
+#define FETCH_CONNECTION_IDLE_MS 10000
 
-struct fetch_line {
+struct fetch_connection {
     char *address; /* NULL: free */
     struct endpoint *endpoint;
     size_t users;      /* sources that fetch through it */
@@ -23,18 +23,19 @@ struct fetch_line {
     uint64_t heard_ms; /* when anything came last; 0 never */
 };
 
-struct fetch_lines {
-    struct fetch_line items[FETCH_LINES_MAX];
+struct fetch_connections {
+    struct fetch_connection items[FETCH_CONNECTIONS_MAX];
     size_t turn; /* which one is read first next */
 };
 
 /* The one to address, opened when it is not there. ERR_LIMIT: all are in use; else as endpoint_open. */
-int fetch_lines_get(struct fetch_lines *l, struct slice address, uint64_t now_ms, struct fetch_line **line) MUST_CHECK;
+int fetch_connections_get(struct fetch_connections *l, struct slice address, uint64_t now_ms,
+                          struct fetch_connection **line) MUST_CHECK;
 /* The next message of any of them, each in its turn. ERR_AGAIN: none. */
-int fetch_lines_recv(struct fetch_lines *l, struct frame *frame, struct fetch_line **line) MUST_CHECK;
+int fetch_connections_recv(struct fetch_connections *l, struct frame *frame, struct fetch_connection **line) MUST_CHECK;
 /* Closes what is idle; returns when the next one will be (UINT64_MAX: none). */
-uint64_t fetch_lines_tick(struct fetch_lines *l, uint64_t now_ms);
-void fetch_lines_release(struct fetch_lines *l);
+uint64_t fetch_connections_tick(struct fetch_connections *l, uint64_t now_ms);
+void fetch_connections_release(struct fetch_connections *l);
 
 /* The address in an offer as seen from here: a host that is left open (empty, *, 0.0.0.0, [::]) is that of the jobs
  * endpoint the offer came from. False: none, or none that can be reached from here (ipc of another host). */

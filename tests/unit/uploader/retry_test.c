@@ -5,8 +5,8 @@
 static const struct retry_limits limits = {.retry_for_ms = 600000, .lease_ms = 10000};
 
 struct world {
-    struct retry_endpoints endpoints;
-    struct retry_endpoint *endpoint;
+    struct store_endpoints endpoints;
+    struct store_endpoint *endpoint;
     struct retry_budget budget;
     uint64_t random_state;
 };
@@ -14,7 +14,7 @@ struct world {
 static void setup(struct world *w) {
     *w = (struct world){.random_state = 42};
     retry_budget_init(&w->budget);
-    w->endpoint = retry_endpoints_get(&w->endpoints, slice_of("https://s3.example"));
+    w->endpoint = store_endpoints_get(&w->endpoints, slice_of("https://s3.example"));
     assert_non_null(w->endpoint);
 }
 
@@ -77,7 +77,7 @@ static void test_empty_budget_slows_and_never_gives_up(void **state) {
     (void)state;
     struct world w;
     setup(&w);
-    retry_endpoint_success(w.endpoint, 1000);
+    store_endpoint_success(w.endpoint, 1000);
     w.budget.tokens = 0;
     uint64_t sum = 0;
     for (int i = 0; i < 1000; i++) {
@@ -86,14 +86,14 @@ static void test_empty_budget_slows_and_never_gives_up(void **state) {
         sum += d.wait_ms;
     }
     assert_true(sum / 1000 > 9000); /* as after many failures: 10 s on average, not half a second */
-    retry_endpoints_release(&w.endpoints);
+    store_endpoints_release(&w.endpoints);
 }
 
 static void test_short_wait_keeps_the_lease_long_wait_gives_it_back(void **state) {
     (void)state;
     struct world w;
     setup(&w);
-    retry_endpoint_success(w.endpoint, 1000);
+    store_endpoint_success(w.endpoint, 1000);
     bool again = false, released = false;
     for (int i = 0; i < 90; i++) {
         w.endpoint->brake_until_ms = 0;
@@ -101,24 +101,24 @@ static void test_short_wait_keeps_the_lease_long_wait_gives_it_back(void **state
         if (d.action == RETRY_AGAIN) {
             again = true;
             assert_in_range(d.wait_ms, 0, 5000);
-            assert_false(retry_endpoint_is_braked(w.endpoint, 2000));
+            assert_false(store_endpoint_is_paused(w.endpoint, 2000));
         } else {
             released = true;
             assert_int_equal(d.action, RETRY_RELEASE);
             assert_in_range(d.wait_ms, 5001, 8000);
-            assert_true(retry_endpoint_is_braked(w.endpoint, 2000 + d.wait_ms - 1));
-            assert_false(retry_endpoint_is_braked(w.endpoint, 2000 + d.wait_ms));
+            assert_true(store_endpoint_is_paused(w.endpoint, 2000 + d.wait_ms - 1));
+            assert_false(store_endpoint_is_paused(w.endpoint, 2000 + d.wait_ms));
         }
     }
     assert_true(again && released);
-    retry_endpoints_release(&w.endpoints);
+    store_endpoints_release(&w.endpoints);
 }
 
 static void test_retry_after_is_a_minimum(void **state) {
     (void)state;
     struct world w;
     setup(&w);
-    retry_endpoint_success(w.endpoint, 1000);
+    store_endpoint_success(w.endpoint, 1000);
     struct retry_decision d = decide(&w, (struct retry_failure){.failures = 1, .retry_after_ms = 3000}, 2000);
     assert_int_equal(d.action, RETRY_AGAIN);
     assert_int_equal(d.wait_ms, 3000);
@@ -127,20 +127,20 @@ static void test_retry_after_is_a_minimum(void **state) {
     assert_int_equal(d.wait_ms, 30000);
     d = decide(&w, (struct retry_failure){.failures = 1, .retry_after_ms = UINT32_MAX}, 2000);
     assert_in_range(d.wait_ms, 1, 300000); /* a store's wish is not for ever */
-    retry_endpoints_release(&w.endpoints);
+    store_endpoints_release(&w.endpoints);
 }
 
 static void test_throttling_brakes_the_endpoint(void **state) {
     (void)state;
     struct world w;
     setup(&w);
-    retry_endpoint_success(w.endpoint, 1000);
+    store_endpoint_success(w.endpoint, 1000);
     struct retry_failure f = {.failures = 1, .throttled = true, .retry_after_ms = 2000};
     struct retry_decision d = decide(&w, f, 5000);
     assert_int_equal(d.action, RETRY_AGAIN);
-    assert_true(retry_endpoint_is_braked(w.endpoint, 6999));
-    assert_false(retry_endpoint_is_braked(w.endpoint, 7000));
-    retry_endpoints_release(&w.endpoints);
+    assert_true(store_endpoint_is_paused(w.endpoint, 6999));
+    assert_false(store_endpoint_is_paused(w.endpoint, 7000));
+    store_endpoints_release(&w.endpoints);
 }
 
 /* Rule 14: the fleet's brake takes the place of ours, they do not multiply. */
@@ -148,67 +148,67 @@ static void test_the_fleets_brake_takes_the_place_of_ours(void **state) {
     (void)state;
     struct world w;
     setup(&w);
-    retry_endpoint_success(w.endpoint, 1000);
+    store_endpoint_success(w.endpoint, 1000);
     struct retry_failure f = {.failures = 1, .throttled = true};
     (void)decide(&w, f, 5000);
     f.failures = 5;
-    uint64_t until = retry_endpoint_braked_until(w.endpoint, 5000);
-    bucket_set(&w.endpoint->starts, 5000, 1500, 1); /* told a moment later */
-    assert_false(retry_endpoint_is_braked(w.endpoint, 5001));
+    uint64_t until = store_endpoint_paused_until_ms(w.endpoint, 5000);
+    token_bucket_set(&w.endpoint->starts, 5000, 1500, 1); /* told a moment later */
+    assert_false(store_endpoint_is_paused(w.endpoint, 5001));
     f.shared = true;
     for (int i = 0; i < 50; i++) {
         struct retry_decision d = decide(&w, f, 6000);
         assert_int_equal(d.action, RETRY_AGAIN);
         assert_in_range(d.wait_ms, 0, 1000); /* as after the first failure */
-        assert_false(retry_endpoint_is_braked(w.endpoint, 6000));
+        assert_false(store_endpoint_is_paused(w.endpoint, 6000));
     }
     w.endpoint->pause_until_ms = 9000; /* unless all pause */
-    assert_int_equal(retry_endpoint_braked_until(w.endpoint, 6000), 9000);
-    bucket_set(&w.endpoint->starts, 0, 0, 2);
-    assert_int_equal(retry_endpoint_is_braked(w.endpoint, 5000), until != 0);
+    assert_int_equal(store_endpoint_paused_until_ms(w.endpoint, 6000), 9000);
+    token_bucket_set(&w.endpoint->starts, 0, 0, 2);
+    assert_int_equal(store_endpoint_is_paused(w.endpoint, 5000), until != 0);
     f.retry_after_ms = 3000; /* what the store asks for holds in any case, and is told */
     struct retry_decision d = decide(&w, f, 20000);
     assert_int_equal(d.wait_ms >= 3000, true);
     assert_int_equal(w.endpoint->wish_until_ms, 23000);
-    retry_endpoints_release(&w.endpoints);
+    store_endpoints_release(&w.endpoints);
 }
 
 static void test_outage_counts_from_the_first_failure_after_a_success(void **state) {
     (void)state;
     struct world w;
     setup(&w);
-    retry_endpoint_attempt(w.endpoint, 1000);
-    retry_endpoint_success(w.endpoint, 1100);
+    store_endpoint_attempt(w.endpoint, 1000);
+    store_endpoint_success(w.endpoint, 1100);
     /* nothing was tried for an hour: that was no outage */
-    retry_endpoint_attempt(w.endpoint, 3600000);
+    store_endpoint_attempt(w.endpoint, 3600000);
     struct retry_failure f = {.failures = 1};
     assert_int_equal(decide(&w, f, 3600100).action, RETRY_AGAIN);
     assert_int_not_equal(decide(&w, f, 3600100 + 599999).action, RETRY_OUTAGE);
     assert_int_equal(decide(&w, f, 3600100 + 600000).action, RETRY_OUTAGE);
-    retry_endpoint_success(w.endpoint, 3600100 + 600001);
+    store_endpoint_success(w.endpoint, 3600100 + 600001);
     assert_int_equal(decide(&w, f, 3600100 + 600002).action, RETRY_AGAIN);
-    retry_endpoints_release(&w.endpoints);
+    store_endpoints_release(&w.endpoints);
 }
 
 static void test_never_reached_gives_up_after_ten_seconds(void **state) {
     (void)state;
     struct world w;
     setup(&w);
-    retry_endpoint_attempt(w.endpoint, 1000);
+    store_endpoint_attempt(w.endpoint, 1000);
     struct retry_failure f = {.failures = 5, .never_connected = true};
     for (int i = 0; i < 50; i++) /* never a wait in which it could not be found out in time */
         assert_int_equal(decide(&w, f, 10999).action, RETRY_AGAIN);
     assert_int_equal(decide(&w, f, 11000).action, RETRY_UNREACHABLE);
-    retry_endpoints_release(&w.endpoints);
+    store_endpoints_release(&w.endpoints);
 }
 
 static void test_a_long_transfer_that_breaks_is_no_outage(void **state) {
     (void)state;
     struct world w;
     setup(&w);
-    retry_endpoint_attempt(w.endpoint, 1000);
+    store_endpoint_attempt(w.endpoint, 1000);
     assert_int_not_equal(decide(&w, (struct retry_failure){.failures = 1}, 1000 + 700000).action, RETRY_OUTAGE);
-    retry_endpoints_release(&w.endpoints);
+    store_endpoints_release(&w.endpoints);
 }
 
 static void test_an_idle_hour_after_a_failure_is_no_outage(void **state) {
@@ -216,24 +216,24 @@ static void test_an_idle_hour_after_a_failure_is_no_outage(void **state) {
     struct world w;
     struct retry_failure f = {.failures = 1};
     setup(&w);
-    retry_endpoint_attempt(w.endpoint, 1000);
+    store_endpoint_attempt(w.endpoint, 1000);
     assert_int_not_equal(decide(&w, f, 2000).action, RETRY_OUTAGE); /* given back, done by another uploader */
-    retry_endpoint_attempt(w.endpoint, 3600000);
+    store_endpoint_attempt(w.endpoint, 3600000);
     assert_int_not_equal(decide(&w, f, 3601000).action, RETRY_OUTAGE);
     assert_int_equal(decide(&w, f, 3601000 + 600000).action, RETRY_OUTAGE);
-    retry_endpoints_release(&w.endpoints);
+    store_endpoints_release(&w.endpoints);
 }
 
 static void test_reached_once_is_an_outage_not_unreachable(void **state) {
     (void)state;
     struct world w;
     setup(&w);
-    retry_endpoint_attempt(w.endpoint, 1000);
+    store_endpoint_attempt(w.endpoint, 1000);
     decide(&w, (struct retry_failure){.failures = 1}, 1001); /* connected, a 500 */
     struct retry_failure f = {.failures = 1, .never_connected = true};
     assert_int_not_equal(decide(&w, f, 60000).action, RETRY_UNREACHABLE);
     assert_int_equal(decide(&w, f, 601001).action, RETRY_OUTAGE);
-    retry_endpoints_release(&w.endpoints);
+    store_endpoints_release(&w.endpoints);
 }
 
 static void test_fresh_credentials_cost_nothing(void **state) {
@@ -244,23 +244,23 @@ static void test_fresh_credentials_cost_nothing(void **state) {
     assert_int_equal(d.action, RETRY_AGAIN);
     assert_int_equal(d.wait_ms, 0);
     assert_int_equal(w.budget.tokens, RETRY_TOKENS);
-    retry_endpoints_release(&w.endpoints);
+    store_endpoints_release(&w.endpoints);
 }
 
 static void test_endpoints_are_apart_and_bounded(void **state) {
     (void)state;
     struct world w;
     setup(&w);
-    retry_endpoint_success(w.endpoint, 5);
-    assert_int_equal(retry_endpoints_get(&w.endpoints, slice_of(""))->success_ms, 0);
-    assert_int_equal(retry_endpoints_get(&w.endpoints, slice_of("https://s3.example"))->success_ms, 5);
+    store_endpoint_success(w.endpoint, 5);
+    assert_int_equal(store_endpoints_get(&w.endpoints, slice_of(""))->success_ms, 0);
+    assert_int_equal(store_endpoints_get(&w.endpoints, slice_of("https://s3.example"))->success_ms, 5);
     char name[32];
-    for (int i = 2; i < RETRY_ENDPOINTS_MAX; i++) {
+    for (int i = 2; i < STORE_ENDPOINTS_MAX; i++) {
         snprintf(name, sizeof name, "http://%d", i);
-        assert_non_null(retry_endpoints_get(&w.endpoints, slice_of(name)));
+        assert_non_null(store_endpoints_get(&w.endpoints, slice_of(name)));
     }
-    assert_null(retry_endpoints_get(&w.endpoints, slice_of("http://one.too.many")));
-    retry_endpoints_release(&w.endpoints);
+    assert_null(store_endpoints_get(&w.endpoints, slice_of("http://one.too.many")));
+    store_endpoints_release(&w.endpoints);
 }
 
 UNIT_MAIN(cmocka_unit_test(test_wait_is_full_jitter), cmocka_unit_test(test_many_failures_do_not_overflow_the_wait),

@@ -404,7 +404,7 @@ static void test_signed_request(void **state) {
 
 struct paced {
     struct http *h;
-    struct bucket bucket;
+    struct token_bucket bucket;
     struct http_server s;
     struct call calls[PACED_COUNT];
     struct http_transfer *transfers[PACED_COUNT];
@@ -414,7 +414,7 @@ static void paced_start(struct paced *p, uint64_t rate, uint64_t length) {
     static const char *const replies[] = {OK_EMPTY, OK_EMPTY, OK_EMPTY, OK_EMPTY, OK_EMPTY, NULL};
     memset(p, 0, sizeof *p);
     server_start(&p->s, replies);
-    bucket_set_bytes(&p->bucket, rate, clock_ns());
+    token_bucket_set_bytes(&p->bucket, rate, clock_ns());
     struct http_options o = {.connect_timeout_ms = 2000, .idle_max = 8, .bucket = &p->bucket};
     assert_int_equal(http_new(&p->h, &o), 0);
     for (int i = 0; i < PACED_COUNT; i++) {
@@ -485,7 +485,7 @@ static void test_a_tiny_limit_moves_all_in_turn(void **state) {
     do { /* where the machine is busy, what gathered in the bucket lets several go on at once */
         held_back = 0;
         for (int i = 0; i < PACED_COUNT; i++)
-            held_back += http_is_held_back(p.transfers[i]);
+            held_back += http_is_throttled(p.transfers[i]);
         paced_run(&p, 1);
     } while (held_back < PACED_COUNT - 1 && clock_ms() < deadline_ms);
     assert_true(held_back >= PACED_COUNT - 1);
@@ -500,7 +500,7 @@ static void test_a_raised_limit_counts_at_once(void **state) {
     paced_start(&p, 2048, 3 << 20);
     paced_run(&p, 200);
     assert_in_range(paced_given(&p), 0, 1024);
-    bucket_set_bytes(&p.bucket, 0, clock_ns()); /* none any more */
+    token_bucket_set_bytes(&p.bucket, 0, clock_ns()); /* none any more */
     uint64_t deadline_ms = clock_ms() + 10000;
     for (bool all = false; !all;) {
         paced_run(&p, 10);

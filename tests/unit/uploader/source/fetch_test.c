@@ -321,9 +321,9 @@ static void test_nothing_to_fetch_only_asks(void **state) {
 
 static void test_idle_sockets_are_closed_and_bounded(void **state) {
     (void)state;
-    struct source *many[FETCH_LINES_MAX + 1] = {NULL};
+    struct source *many[FETCH_CONNECTIONS_MAX + 1] = {NULL};
     char address[64];
-    for (int i = 0; i < FETCH_LINES_MAX; i++) {
+    for (int i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
         snprintf(address, sizeof address, "tcp://127.0.0.1:%d", 20000 + i);
         assert_int_equal(fetch_open(&many[i], fetches, slice_of(address), &upload, 0, 1, false, now_ms), 0);
     }
@@ -331,15 +331,15 @@ static void test_idle_sockets_are_closed_and_bounded(void **state) {
                      ERR_LIMIT);
     source_close(&many[7]);
     open_range(1, false); /* takes the place of the idle one */
-    int fds[FETCH_LINES_MAX];
+    int fds[FETCH_CONNECTIONS_MAX];
     size_t count = 0;
     uint64_t wake_ms = UINT64_MAX;
     (void)fetches_wait(fetches, fds, &count, now_ms, &wake_ms);
-    assert_int_equal(count, FETCH_LINES_MAX);
-    for (int i = 0; i < FETCH_LINES_MAX; i++)
+    assert_int_equal(count, FETCH_CONNECTIONS_MAX);
+    for (int i = 0; i < FETCH_CONNECTIONS_MAX; i++)
         source_close(&many[i]);
     source_close(&source);
-    now_ms += FETCH_LINE_IDLE_MS;
+    now_ms += FETCH_CONNECTION_IDLE_MS;
     fetches_tick(fetches, LEASE_MS, now_ms);
     count = 0;
     (void)fetches_wait(fetches, fds, &count, now_ms, &wake_ms);

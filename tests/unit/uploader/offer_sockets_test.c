@@ -10,7 +10,7 @@
 #define PRODUCERS 3
 #define WAIT_MS 5000
 
-static struct feeds feeds;
+static struct offer_sockets feeds;
 static struct endpoint *producers[PRODUCERS];
 static struct frame frame;
 
@@ -25,14 +25,14 @@ static int set_up(void **state) {
         assert_int_equal(endpoint_open(&producers[i], ENDPOINT_PUSH, text[i]), 0);
         addresses[i] = slice_of(endpoint_address(producers[i]));
     }
-    feeds = (struct feeds){0};
-    feeds_set(&feeds, addresses, PRODUCERS, clock_ms());
+    feeds = (struct offer_sockets){0};
+    offer_sockets_set(&feeds, addresses, PRODUCERS, clock_ms());
     return 0;
 }
 
 static int tear_down(void **state) {
     (void)state;
-    feeds_release(&feeds);
+    offer_sockets_release(&feeds);
     frame_release(&frame);
     for (int i = 0; i < PRODUCERS; i++)
         endpoint_close(&producers[i]);
@@ -68,9 +68,9 @@ static void keep_offered(const char *whose) {
 
 /* Takes the next one and accepts one job of so many bytes. */
 static int take(uint64_t bytes) {
-    struct feed *feed;
-    assert_int_equal(feeds_recv(&feeds, &frame, &feed), 0);
-    feed_accepted(feed, 1, bytes);
+    struct offer_socket *feed;
+    assert_int_equal(offer_sockets_recv(&feeds, &frame, &feed), 0);
+    offer_socket_accepted(feed, 1, bytes);
     return frame.data.ptr[0] - '0';
 }
 
@@ -80,17 +80,17 @@ static void test_who_had_least_comes_next(void **state) {
     unsigned jobs[2] = {0};
     for (int i = 0; i < 400; i++) {
         keep_offered("01");
-        struct feed *feed;
-        assert_int_equal(feeds_recv(&feeds, &frame, &feed), 0);
+        struct offer_socket *feed;
+        assert_int_equal(offer_sockets_recv(&feeds, &frame, &feed), 0);
         int whose = frame.data.ptr[0] - '0';
         uint64_t bytes = whose == 0 ? large : 4096;
-        feed_accepted(feed, 1, bytes);
+        offer_socket_accepted(feed, 1, bytes);
         jobs[whose]++;
-        taken[whose] += bytes + FEED_JOB_COST;
+        taken[whose] += bytes + OFFER_JOB_COST;
     }
     uint64_t difference = taken[0] > taken[1] ? taken[0] - taken[1] : taken[1] - taken[0];
     assert_true(jobs[1] > 20 * jobs[0]); /* small jobs against large ones, by what they cost */
-    assert_true(difference <= large + FEED_JOB_COST);
+    assert_true(difference <= large + OFFER_JOB_COST);
 }
 
 static void test_who_offers_nothing_saves_nothing_up(void **state) {
@@ -109,46 +109,46 @@ static void test_who_offers_nothing_saves_nothing_up(void **state) {
 }
 
 static void test_nothing_is_lost_when_one_is_silent(void **state) {
-    struct feed *feed;
+    struct offer_socket *feed;
     (void)state;
-    assert_int_equal(feeds_recv(&feeds, &frame, &feed), ERR_AGAIN);
+    assert_int_equal(offer_sockets_recv(&feeds, &frame, &feed), ERR_AGAIN);
     offer(2);
     wait_offered("2");
     assert_int_equal(take(0), 2);
-    assert_int_equal(feeds_recv(&feeds, &frame, &feed), ERR_AGAIN);
+    assert_int_equal(offer_sockets_recv(&feeds, &frame, &feed), ERR_AGAIN);
 }
 
 /* "An uploader that declined 8 offers of one producer in a row disconnects from it for a growing time." */
 static void test_eight_declined_in_a_row(void **state) {
-    struct feed *feed = &feeds.items[1];
+    struct offer_socket *feed = &feeds.items[1];
     (void)state;
     uint64_t now_ms = 1000;
     for (uint32_t away_ms = 500, times = 0; times < 9; times++) {
         for (int i = 0; i < 7; i++)
-            feed_declined(feed, now_ms);
+            offer_socket_declined(feed, now_ms);
         assert_non_null(feed->endpoint);
-        feed_declined(feed, now_ms);
+        offer_socket_declined(feed, now_ms);
         assert_null(feed->endpoint);
-        assert_int_equal(feeds_tick(&feeds, now_ms + away_ms - 1), now_ms + away_ms);
+        assert_int_equal(offer_sockets_tick(&feeds, now_ms + away_ms - 1), now_ms + away_ms);
         assert_null(feed->endpoint);
         now_ms += away_ms;
-        feeds_tick(&feeds, now_ms);
+        offer_sockets_tick(&feeds, now_ms);
         assert_non_null(feed->endpoint);
         away_ms = away_ms * 2 < 30000 ? away_ms * 2 : 30000;
     }
-    feed_accepted(feed, 1, 1); /* all is well again */
+    offer_socket_accepted(feed, 1, 1); /* all is well again */
     for (int i = 0; i < 8; i++)
-        feed_declined(feed, now_ms);
-    assert_int_equal(feeds_tick(&feeds, now_ms), now_ms + 500);
+        offer_socket_declined(feed, now_ms);
+    assert_int_equal(offer_sockets_tick(&feeds, now_ms), now_ms + 500);
 }
 
 static void test_one_accepted_between_is_no_row(void **state) {
-    struct feed *feed = &feeds.items[0];
+    struct offer_socket *feed = &feeds.items[0];
     (void)state;
     for (int i = 0; i < 100; i++) {
         if (i % 7 == 0)
-            feed_accepted(feed, 1, 1);
-        feed_declined(feed, 1000);
+            offer_socket_accepted(feed, 1, 1);
+        offer_socket_declined(feed, 1000);
     }
     assert_non_null(feed->endpoint);
 }

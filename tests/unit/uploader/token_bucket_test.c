@@ -6,10 +6,10 @@
 #define MS_NS UINT64_C(1000000)
 
 /* How much leaves in so many turns of so many milliseconds, when somebody always wants more. */
-static uint64_t drain(struct bucket *b, uint64_t from_ns, unsigned turns, uint64_t turn_ms, uint64_t *largest) {
+static uint64_t drain(struct token_bucket *b, uint64_t from_ns, unsigned turns, uint64_t turn_ms, uint64_t *largest) {
     uint64_t sum = 0;
     for (unsigned i = 1; i <= turns; i++) {
-        uint64_t got = bucket_take(b, UINT64_MAX >> 1, bucket_piece(b), from_ns + i * turn_ms * MS_NS);
+        uint64_t got = token_bucket_take(b, UINT64_MAX >> 1, token_bucket_piece(b), from_ns + i * turn_ms * MS_NS);
         sum += got;
         if (largest && got > *largest)
             *largest = got;
@@ -19,13 +19,13 @@ static uint64_t drain(struct bucket *b, uint64_t from_ns, unsigned turns, uint64
 
 static void test_without_a_limit_everything_passes(void **state) {
     (void)state;
-    struct bucket b = {0};
-    assert_int_equal(bucket_take(&b, 12345, 1, 1), 12345);
-    assert_int_equal(bucket_level(&b, 1), UINT64_MAX);
-    assert_int_equal(bucket_due_ns(&b, 1000, 77), 77);
-    bucket_set_bytes(&b, 1000000, 0);
-    bucket_set_bytes(&b, 0, 1);
-    assert_int_equal(bucket_take(&b, 99, 99, 2), 99);
+    struct token_bucket b = {0};
+    assert_int_equal(token_bucket_take(&b, 12345, 1, 1), 12345);
+    assert_int_equal(token_bucket_level(&b, 1), UINT64_MAX);
+    assert_int_equal(token_bucket_due_ns(&b, 1000, 77), 77);
+    token_bucket_set_bytes(&b, 1000000, 0);
+    token_bucket_set_bytes(&b, 0, 1);
+    assert_int_equal(token_bucket_take(&b, 99, 99, 2), 99);
     assert_false(b.refused);
 }
 
@@ -34,68 +34,68 @@ static void test_ten_seconds_give_ten_times_the_rate(void **state) {
     const uint64_t rates[] = {10, 1024, 10000, 3333333, 1250000000};
     for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
         for (uint64_t turn_ms = 1; turn_ms <= 50; turn_ms += 7) {
-            struct bucket b = {0};
-            bucket_set_bytes(&b, rates[i], SECOND_NS);
+            struct token_bucket b = {0};
+            token_bucket_set_bytes(&b, rates[i], SECOND_NS);
             uint64_t sum = drain(&b, SECOND_NS, (unsigned)(10000 / turn_ms), turn_ms, NULL);
             uint64_t turns = 10000 / turn_ms;
             double wanted = (double)rates[i] * (double)(turns * turn_ms) / 1000;
             assert_true((double)sum <= wanted + 1);
-            assert_true((double)sum >= wanted * 0.95 - (double)bucket_piece(&b));
+            assert_true((double)sum >= wanted * 0.95 - (double)token_bucket_piece(&b));
         }
 }
 
 static void test_a_burst_is_a_tenth_of_a_second(void **state) {
     (void)state;
-    struct bucket b = {0};
+    struct token_bucket b = {0};
     uint64_t largest = 0;
-    bucket_set_bytes(&b, 1000000, 0);
+    token_bucket_set_bytes(&b, 1000000, 0);
     drain(&b, 3600 * SECOND_NS, 100, 20, &largest); /* after an hour in which nothing was wanted */
     assert_int_equal(largest, 100000);
 }
 
 static void test_a_new_limit_begins_empty_and_a_changed_one_goes_on(void **state) {
     (void)state;
-    struct bucket b = {0};
-    bucket_set_bytes(&b, 1000, 5 * SECOND_NS);
-    assert_int_equal(bucket_take(&b, 1000, 1, 5 * SECOND_NS), 0);
+    struct token_bucket b = {0};
+    token_bucket_set_bytes(&b, 1000, 5 * SECOND_NS);
+    assert_int_equal(token_bucket_take(&b, 1000, 1, 5 * SECOND_NS), 0);
     assert_true(b.refused);
     for (unsigned i = 1; i <= 100; i++) /* told again every 10 ms: nothing is won or lost by that */
-        bucket_set_bytes(&b, i % 2 ? 1001 : 1000, 5 * SECOND_NS + i * 10 * MS_NS);
-    assert_int_equal(bucket_take(&b, 1000, 1, 6 * SECOND_NS), 100);
-    bucket_set_bytes(&b, 100, 7 * SECOND_NS);
-    assert_int_equal(bucket_level(&b, 7 * SECOND_NS), 10); /* no more than its own depth */
+        token_bucket_set_bytes(&b, i % 2 ? 1001 : 1000, 5 * SECOND_NS + i * 10 * MS_NS);
+    assert_int_equal(token_bucket_take(&b, 1000, 1, 6 * SECOND_NS), 100);
+    token_bucket_set_bytes(&b, 100, 7 * SECOND_NS);
+    assert_int_equal(token_bucket_level(&b, 7 * SECOND_NS), 10); /* no more than its own depth */
 }
 
 static void test_who_waits_is_told_until_when(void **state) {
     (void)state;
-    struct bucket b = {0};
-    bucket_set(&b, 500, 1000, 0); /* half a request a second */
-    assert_int_equal(bucket_take(&b, 1000, 1000, SECOND_NS), 0);
-    uint64_t due_ns = bucket_due_ns(&b, 1000, SECOND_NS);
+    struct token_bucket b = {0};
+    token_bucket_set(&b, 500, 1000, 0); /* half a request a second */
+    assert_int_equal(token_bucket_take(&b, 1000, 1000, SECOND_NS), 0);
+    uint64_t due_ns = token_bucket_due_ns(&b, 1000, SECOND_NS);
     assert_in_range(due_ns, 2 * SECOND_NS, 2 * SECOND_NS + MS_NS);
-    assert_int_equal(bucket_take(&b, 1000, 1000, due_ns - MS_NS), 0);
-    assert_int_equal(bucket_take(&b, 1000, 1000, due_ns), 1000);
+    assert_int_equal(token_bucket_take(&b, 1000, 1000, due_ns - MS_NS), 0);
+    assert_int_equal(token_bucket_take(&b, 1000, 1000, due_ns), 1000);
 }
 
 static void test_what_is_given_back_is_there_again(void **state) {
     (void)state;
-    struct bucket b = {0};
-    bucket_set_bytes(&b, 1000, 0);
-    assert_int_equal(bucket_take(&b, 80, 1, SECOND_NS), 80);
-    bucket_give_back(&b, 30);
-    assert_int_equal(bucket_level(&b, SECOND_NS), 50);
-    bucket_give_back(&b, 1000);
-    assert_int_equal(bucket_level(&b, SECOND_NS), 100);
+    struct token_bucket b = {0};
+    token_bucket_set_bytes(&b, 1000, 0);
+    assert_int_equal(token_bucket_take(&b, 80, 1, SECOND_NS), 80);
+    token_bucket_give_back(&b, 30);
+    assert_int_equal(token_bucket_level(&b, SECOND_NS), 50);
+    token_bucket_give_back(&b, 1000);
+    assert_int_equal(token_bucket_level(&b, SECOND_NS), 100);
 }
 
 /* Somebody waits, and the process stands still for 0.2 s each second. */
 static void test_what_was_missed_is_made_up_for(void **state) {
     (void)state;
-    struct bucket b = {0};
+    struct token_bucket b = {0};
     uint64_t sum = 0, largest = 0;
-    bucket_set_bytes(&b, 1000000, 0);
+    token_bucket_set_bytes(&b, 1000000, 0);
     for (uint64_t ms = 20; ms <= 10000; ms += ms % 1000 == 700 ? 200 : 20) {
-        uint64_t got = bucket_take(&b, UINT64_MAX >> 1, bucket_piece(&b), ms * MS_NS);
+        uint64_t got = token_bucket_take(&b, UINT64_MAX >> 1, token_bucket_piece(&b), ms * MS_NS);
         sum += got;
         largest = got > largest ? got : largest;
     }

@@ -1,0 +1,45 @@
+#include "unit.h"
+
+#include "uploader/http/http_date.h"
+
+static void test_the_three_forms_of_rfc_9110_are_dates(void **state) {
+    (void)state;
+    int64_t s;
+    assert_int_equal(http_date_parse(slice_of("Sun, 06 Nov 1994 08:49:37 GMT"), &s), 0);
+    assert_int_equal(s, 784111777);
+    assert_int_equal(http_date_parse(slice_of("Sunday, 06-Nov-94 08:49:37 GMT"), &s), 0);
+    assert_int_equal(s, 784111777);
+    assert_int_equal(http_date_parse(slice_of("Sun Nov  6 08:49:37 1994"), &s), 0);
+    assert_int_equal(s, 784111777);
+    assert_int_equal(http_date_parse(slice_of("Thu, 29 Feb 1996 08:49:37 GMT"), &s), 0);
+    assert_int_equal(s, 825583777);
+    assert_int_equal(http_date_parse(slice_of("Sun, 06 Nov 1994 08:49:37 EST"), &s), 0);
+    assert_int_equal(s, 784129777);
+}
+
+static void test_other_text_is_no_date(void **state) {
+    (void)state;
+    int64_t s = 42;
+    assert_int_equal(http_date_parse(slice_of("Sun, 06 Nox 1994 08:49:37 GMT"), &s), ERR_INVALID);
+    assert_int_equal(http_date_parse(slice_of("Sun, 06 Nov 1994 25:49:37 GMT"), &s), ERR_INVALID);
+    assert_int_equal(http_date_parse(slice_of("Fri, 31 Dec 1969 00:00:00 GMT"), &s), ERR_INVALID);
+    assert_int_equal(http_date_parse(slice_of("yesterday"), &s), ERR_INVALID);
+    assert_int_equal(http_date_parse(slice_of("7"), &s), ERR_INVALID);
+    assert_int_equal(http_date_parse(slice_of(""), &s), ERR_INVALID);
+    assert_int_equal(http_date_parse((struct slice){NULL, 0}, &s), ERR_INVALID);
+    char endless[100];
+    memset(endless, ' ', sizeof endless);
+    assert_int_equal(http_date_parse(slice_make(endless, sizeof endless), &s), ERR_INVALID);
+    assert_int_equal(s, 42);
+}
+
+static void test_only_the_bytes_of_the_slice_are_read(void **state) {
+    (void)state;
+    int64_t s;
+    const char *text = "Sun, 06 Nov 1994 08:49:37 GMT+0100";
+    assert_int_equal(http_date_parse(slice_make(text, 29), &s), 0);
+    assert_int_equal(s, 784111777);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_the_three_forms_of_rfc_9110_are_dates), cmocka_unit_test(test_other_text_is_no_date),
+          cmocka_unit_test(test_only_the_bytes_of_the_slice_are_read))

@@ -1,0 +1,74 @@
+/* The engine's state; for the files of uploader/http only (the map is in http.h). */
+#ifndef CHUNKLIFT_HTTP_INTERNAL_H
+#define CHUNKLIFT_HTTP_INTERNAL_H
+
+#include "pure/list.h"
+#include "uploader/http/http.h"
+#include <curl/curl.h>
+
+#define HTTP_LARGE_BODY (1u << 20)
+
+/* A transfer is in exactly one list: idle (the free list) or active (its handle is in the multi handle). */
+struct http_transfer {
+    struct http *http;
+    struct http_transfer *next, **link; /* active: doubly linked; idle: next only */
+    CURL *easy;
+    struct curl_slist *headers;
+    ssize_t (*read)(void *arg, void *out, size_t max);
+    bool (*ready)(void *arg);
+    int (*rewind)(void *arg);
+    void (*done)(void *arg, const struct http_reply *reply);
+    void *arg;
+    struct slice text;
+    uint64_t body_length, position; /* position: of the next byte for libcurl */
+    uint64_t total_bytes;           /* given to libcurl, those after a rewind included */
+    int read_error;                 /* of read() or rewind() */
+    bool paused;                    /* until ready() */
+    bool out_of_memory;
+    bool once, request_sent;  /* as in http_request; the request was sent at least once */
+    bool resend_refused;      /* libcurl tried to resend a `once` request */
+    uint64_t last_sent_bytes; /* at the last check that saw progress, at sent_ms */
+    uint64_t sent_ms;
+    uint64_t awaiting_ms;         /* since when a reply is awaited; 0: the body is not sent yet */
+    uint64_t received_bytes;      /* of replies, headers included */
+    uint64_t last_received_bytes; /* at the last check that saw progress, at received_ms */
+    uint64_t received_ms;
+    uint32_t response_timeout_ms;
+    size_t reply_max;
+    struct buf body, reply_headers;
+    char error[CURL_ERROR_SIZE];
+    bool paced;
+    uint64_t allowance;      /* bytes taken from the token bucket, not given to libcurl yet */
+    struct list pacing_node; /* in http.pacing_queue while it is paused for the token bucket */
+};
+
+struct http {
+    CURLM *multi;
+    struct http_options options;
+    char *ca_file, *ca_directory;
+    const char *upper_case_proxy; /* HTTP_PROXY, for http:// URLs; NULL: do not use it */
+    struct http_transfer *active, *idle;
+    size_t idle_count, active_count;
+    uint64_t checked_ms;
+    struct list pacing_queue; /* transfers that wait for the token bucket, in order of arrival */
+    size_t pacing_count;
+};
+
+/* --- http_request.c --- */
+/* Sets all options of t's handle, which is in its default state. ERR_NOMEM. */
+int http_request_apply(struct http_transfer *t, const struct http_request *r) MUST_CHECK;
+
+/* --- http_callbacks.c --- */
+void http_callbacks_set(struct http_transfer *t);
+
+/* --- http_pacing.c --- */
+/* How many of max body bytes t may send now. 0: it waits in the queue. */
+size_t http_pacing_admit(struct http_transfer *t, size_t max);
+/* Resumes the transfers at the head of the queue with the bytes the token bucket has, in equal parts. */
+void http_pacing_advance(struct http *h);
+/* Leaves the queue and returns unused bytes to the token bucket. */
+void http_pacing_forget(struct http_transfer *t);
+/* timeout_ms (negative: none), lowered to the time at which the queue can advance. */
+int http_pacing_timeout_ms(const struct http *h, int timeout_ms);
+
+#endif
