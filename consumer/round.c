@@ -52,7 +52,7 @@ int core_append(struct consumer *c, struct record *r, uint64_t producers) {
 
 int core_record_open(struct consumer *c, struct upload *u) {
     struct record r = {.ev = EV_OPEN, .upload = u->id};
-    upload_identity_fill(&r, &u->is);
+    upload_identity_to_record(&u->identity, &r);
     return core_append(c, &r, u->producers);
 }
 
@@ -69,8 +69,8 @@ int core_record_fail(struct consumer *c, const struct id128 *upload, enum fail_c
     struct record r = {.ev = EV_FAIL, .has = HAS_UPLOAD, .upload = *upload};
     if (u) { /* it may have no other record that names its file */
         r.has |= HAS_SRC | HAS_DEST;
-        r.src = u->is.src;
-        r.dest = u->is.dest;
+        r.src = u->identity.src;
+        r.dest = u->identity.dest;
     }
     r.klass = slice_of(fail_class_name(klass));
     if (text_add_printable(&text, error) == 0)

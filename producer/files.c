@@ -14,7 +14,7 @@ static size_t bitmap_cost(const struct file *f) {
     return chunks > 1 ? 2 * bitmap_size(chunks) : 0;
 }
 
-int files_add(struct files *fs, const char *path, const char *dest, const struct fileid *id,
+int files_add(struct files *fs, const char *path, const char *dest, const struct source_identity *id,
               const struct geometry *wish, struct file **out) {
     struct file *f = calloc(1, sizeof *f);
     *out = NULL;
@@ -42,7 +42,8 @@ int files_add(struct files *fs, const char *path, const char *dest, const struct
     return 0;
 }
 
-void files_set_identity(struct files *fs, struct file *f, const struct fileid *id, const struct geometry *wish) {
+void files_set_identity(struct files *fs, struct file *f, const struct source_identity *id,
+                        const struct geometry *wish) {
     CHECK(!f->done);
     fs->bitmap_bytes -= bitmap_cost(f);
     f->id = *id;

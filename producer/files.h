@@ -45,7 +45,7 @@ enum file_state {
 struct file {
     uint64_t index;
     char *path, *dest;
-    struct fileid id;
+    struct source_identity id;
     enum file_state state;
     bool put;             /* planned as one request */
     bool forced, missing; /* why a new id is wanted although the journal shows the file uploaded */
@@ -101,13 +101,14 @@ struct files {
 /* Room for one more file? Large files count by their bitmaps. */
 bool files_have_room(const struct files *fs);
 /* A new file at the end, in state FILE_PLAN. Strings are copied. */
-int files_add(struct files *fs, const char *path, const char *dest, const struct fileid *id,
+int files_add(struct files *fs, const char *path, const char *dest, const struct source_identity *id,
               const struct geometry *wish, struct file **out) MUST_CHECK;
 void files_remove(struct files *fs, struct file *f); /* frees it */
 void files_release(struct files *fs);
 
 /* The source as it is now: another identity and wish. The file has no shape. */
-void files_set_identity(struct files *fs, struct file *f, const struct fileid *id, const struct geometry *wish);
+void files_set_identity(struct files *fs, struct file *f, const struct source_identity *id,
+                        const struct geometry *wish);
 /* Binds the file to an upload id (or to none, zero). */
 void files_set_upload(struct files *fs, struct file *f, const struct id128 *upload);
 /* By its upload id, or by that of the upload it waits to see aborted; NULL when unknown. */

@@ -62,7 +62,7 @@ static int settle_chunk_size(struct core *c, uint64_t wanted) {
 
 /* It has no bytes and no source: only its upload is asked for. */
 static int add_drop(struct core *c, const struct producer_drop *drop) {
-    struct fileid none = {0};
+    struct source_identity none = {0};
     struct geometry wish;
     struct file *f;
     int err = geometry_plan(c->limits, 0, c->chunk_size, &wish);
@@ -177,12 +177,12 @@ static void remove_file(struct core *c, struct file *f) {
 /* Where inode numbers are not known to be stable, each file that ends is a chance to find out. */
 static void watch_inode(struct core *c, struct file *f) {
     struct stat st;
-    struct fileid now, planned = f->id;
+    struct source_identity now, planned = f->id;
     if (f->inodes != INODES_WEAK || f->id.ino == 0 || stat(f->path, &st) != 0)
         return;
     fileid_from_stat(&st, &now);
     planned.ino = 0;
-    if (now.ino != f->id.ino && !fileid_difference(&planned, &now, true))
+    if (now.ino != f->id.ino && !source_identity_difference(&planned, &now, true))
         core_found_unstable(c, f);
 }
 
@@ -296,7 +296,8 @@ void core_plan_all_again(struct core *c, uint64_t now_ms) {
     }
 }
 
-void core_identify(struct core *c, const char *path, const struct stat *st, struct fileid *id, enum inodes *inodes) {
+void core_identify(struct core *c, const char *path, const struct stat *st, struct source_identity *id,
+                   enum inodes *inodes) {
     fileid_from_stat(st, id);
     *inodes = c->ignore_inode ? INODES_WEAK : mounts_look(&c->mounts, id->dev, path);
     if (c->ignore_inode || *inodes == INODES_UNSTABLE)
@@ -350,7 +351,7 @@ void core_let_settle(const struct stat *st) {
 /* As a new file at the same place. false: it cannot be. */
 static bool plan_as_it_is_now(struct core *c, struct file *f, uint64_t now_ms) {
     struct stat st;
-    struct fileid id;
+    struct source_identity id;
     enum inodes inodes;
     struct geometry wish;
     if (stat(f->path, &st) != 0 || !S_ISREG(st.st_mode))

@@ -96,7 +96,8 @@ void core_start_over(struct core *c, struct file *f, uint64_t due_ms);
 /* All unfinished files (new epoch, RESYNC). */
 void core_plan_all_again(struct core *c, uint64_t now_ms);
 /* What a source is, for a plan of it: inode numbers that mean nothing are 0. */
-void core_identify(struct core *c, const char *path, const struct stat *st, struct fileid *id, enum inodes *inodes);
+void core_identify(struct core *c, const char *path, const struct stat *st, struct source_identity *id,
+                   enum inodes *inodes);
 /* f has another inode number than an unchanged file may have: its file system is known for that from now on. */
 void core_found_unstable(struct core *c, struct file *f);
 /* The source is not what was planned, before anything was done with it: f is planned as it is now, or fails when that

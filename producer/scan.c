@@ -10,7 +10,7 @@
 
 /* A file that cannot be planned. The journal hears of it where its names fit a PLAN. */
 static int refuse(struct core *c, const char *path, const char *dest, const char *reason) {
-    static const struct fileid none;
+    static const struct source_identity none;
     static const struct geometry nothing;
     struct file *f;
     c->counts.files_seen++;
@@ -62,7 +62,7 @@ static int make_dest(const struct core *c, const char *name, struct buf *dest) {
 static int plan_file(struct core *c, const char *path, const char *name, const struct stat *st) {
     struct buf dest = BUF_INIT;
     struct geometry wish;
-    struct fileid id;
+    struct source_identity id;
     enum inodes inodes;
     struct file *f;
     core_let_settle(st);

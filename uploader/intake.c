@@ -22,7 +22,7 @@ static bool has_geometry(enum job_kind kind) {
 static bool job_is_valid(const struct job *j) {
     struct dest d;
     enum job_kind kind = j->ref.kind;
-    struct geometry g = {.size = j->source.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
+    struct geometry g = {.size = j->source.file.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
     if (kind < JOB_BEGIN || kind > JOB_HEAD || id_is_zero(&j->ref.upload) || dest_parse(j->target.dest, &d))
         return false;
     if (has_geometry(kind) && !geometry_is_valid(&g))
@@ -30,7 +30,7 @@ static bool job_is_valid(const struct job *j) {
     if ((kind == JOB_CHUNK || kind == JOB_FINISH) && j->handle.len == 0)
         return false;
     if (kind == JOB_PUT)
-        return j->ref.chunk == 0 && j->offset == 0 && j->length == j->source.size;
+        return j->ref.chunk == 0 && j->offset == 0 && j->length == j->source.file.size;
     if (kind != JOB_CHUNK)
         return j->ref.chunk == 0;
     return j->ref.chunk < j->chunks && j->offset == geometry_offset(&g, j->ref.chunk) &&

@@ -15,7 +15,7 @@
 #include "pure/digest.h"
 #include "pure/err.h"
 #include "pure/ids.h"
-#include "pure/nanotime.h"
+#include "pure/source_identity.h"
 #include <stdint.h>
 
 #define JOURNAL_VERSION 1
@@ -68,9 +68,7 @@ struct record {
     struct id128 upload;
     /* open, begin, put (and finish: dest, size) */
     struct slice src, source, dest, endpoint;
-    uint64_t size;
-    nanotime mtime_ns, ctime_ns;
-    uint64_t ino;
+    struct source_identity file; /* dev and mode are not written */
     /* begin */
     uint64_t chunk_size;
     uint32_t chunks;
@@ -90,7 +88,7 @@ struct record {
     uint64_t epoch;
     struct id128 journal;
     uint64_t version;
-    struct slice prev, file;
+    struct slice prev, dropped_file;
     uint64_t from, to;
     /* carry: kind ("upload", "chunk", "finished") with the fields of that kind above */
     struct slice kind;

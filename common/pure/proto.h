@@ -17,6 +17,7 @@
 #include "pure/err.h"
 #include "pure/ids.h"
 #include "pure/nanotime.h"
+#include "pure/source_identity.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -108,11 +109,8 @@ struct ref {
 struct source_ref {    /* a file as its producer saw it */
     struct slice name; /* --source-name */
     struct slice path; /* absolute; any bytes but NUL */
-    uint64_t size;
-    nanotime mtime_ns, ctime_ns;
-    uint64_t ino, dev;
-    struct slice boot; /* boot id of the producer's host: dev counts only there */
-    uint32_t mode;     /* st_mode: type and permission bits; 0: not known */
+    struct source_identity file;
+    struct slice boot; /* boot id of the producer's host: file.dev is compared only there */
 };
 
 struct target {            /* where it goes */

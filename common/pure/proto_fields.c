@@ -37,6 +37,12 @@
         .name = #m, .number = (n), .kind = ENUM_KIND(st, m), .required = (need), .offset = offsetof(struct st, m),     \
         .maximum = (last)                                                                                              \
     }
+/* A member of source_ref.file. */
+#define FILE_NUMBER(n, m, max)                                                                                         \
+    {                                                                                                                  \
+        .name = #m, .number = (n), .kind = NUMBER_KIND(source_identity, m),                                            \
+        .offset = offsetof(struct source_ref, file.m), .maximum = (max)                                                \
+    }
 #define FLAG(st, n, m) NUMBER(st, n, m, OPTIONAL, 1)
 #define ID(st, n, m, need) NUMBER(st, n, m, need, 0)
 #define TIME(st, n, m) NUMBER(st, n, m, OPTIONAL, 0)
@@ -82,13 +88,13 @@ static const struct shape ref_shape = SHAPE("ref", ref, ref_fields);
 static const struct field source_fields[] = {
     TEXT(source_ref, 1, name, OPTIONAL, PROTO_TEXT_MAX),
     TEXT(source_ref, 2, path, REQUIRED, PROTO_NAME_MAX),
-    NUMBER(source_ref, 3, size, OPTIONAL, SIZE_LIMIT),
-    TIME(source_ref, 4, mtime_ns),
-    TIME(source_ref, 5, ctime_ns),
-    NUMBER(source_ref, 6, ino, OPTIONAL, ANY64),
-    NUMBER(source_ref, 7, dev, OPTIONAL, ANY64),
+    FILE_NUMBER(3, size, SIZE_LIMIT),
+    FILE_NUMBER(4, mtime_ns, 0),
+    FILE_NUMBER(5, ctime_ns, 0),
+    FILE_NUMBER(6, ino, ANY64),
+    FILE_NUMBER(7, dev, ANY64),
     TEXT(source_ref, 8, boot, OPTIONAL, PROTO_TEXT_MAX),
-    NUMBER(source_ref, 90, mode, OPTIONAL, 0177777),
+    FILE_NUMBER(90, mode, 0177777),
 };
 static const struct shape source_shape = SHAPE("source", source_ref, source_fields);
 

@@ -17,8 +17,8 @@
 #define ZFS_MAGIC 0x2fc12fc1u /* not in linux/magic.h */
 #define BCACHEFS_MAGIC 0xca451a4eu
 
-void fileid_from_stat(const struct stat *st, struct fileid *id) {
-    *id = (struct fileid){
+void fileid_from_stat(const struct stat *st, struct source_identity *id) {
+    *id = (struct source_identity){
         .size = (uint64_t)st->st_size,
         .mtime_ns = nanotime_of(st->st_mtim),
         .ctime_ns = nanotime_of(st->st_ctim),
@@ -26,18 +26,6 @@ void fileid_from_stat(const struct stat *st, struct fileid *id) {
         .dev = st->st_dev,
         .mode = st->st_mode,
     };
-}
-
-const char *fileid_difference(const struct fileid *planned, const struct fileid *now, bool same_boot) {
-    if ((planned->ino && planned->ino != now->ino) || (same_boot && planned->dev != now->dev))
-        return "replaced by another file";
-    if (planned->size != now->size)
-        return "size changed";
-    if (planned->mtime_ns != now->mtime_ns)
-        return "mtime moved";
-    if (planned->ctime_ns != now->ctime_ns)
-        return "ctime moved"; /* written and mtime restored, or mode, owner or links changed */
-    return NULL;
 }
 
 bool fileid_inodes_are_stable(int fd) {
@@ -52,16 +40,16 @@ bool fileid_inodes_are_stable(int fd) {
     return false;
 }
 
-int fileid_compare(const struct fileid *planned, int fd, bool same_boot, const char **difference) {
+int fileid_compare(const struct source_identity *planned, int fd, bool same_boot, const char **difference) {
     struct stat st;
-    struct fileid now, without_inode = *planned;
+    struct source_identity now, without_inode = *planned;
     *difference = NULL;
     if (fstat(fd, &st) != 0)
         return ERR_IO;
     fileid_from_stat(&st, &now);
-    *difference = fileid_difference(planned, &now, same_boot);
+    *difference = source_identity_difference(planned, &now, same_boot);
     without_inode.ino = 0;
-    if (*difference && !fileid_difference(&without_inode, &now, same_boot) && !fileid_inodes_are_stable(fd))
+    if (*difference && !source_identity_difference(&without_inode, &now, same_boot) && !fileid_inodes_are_stable(fd))
         *difference = NULL;
     return 0;
 }

@@ -1,32 +1,22 @@
 /*
- * What a source file was when it was planned, and whether it still is.
+ * Source files: taking their identity (pure/source_identity.h), comparing it, opening them confined to a root.
  * Device numbers only compare under the same boot id: they change over reboots and between hosts of one NFS.
  */
 #ifndef CHUNKLIFT_FILEID_H
 #define CHUNKLIFT_FILEID_H
 
 #include "pure/err.h"
-#include "pure/nanotime.h"
+#include "pure/source_identity.h"
 #include <stdint.h>
 #include <sys/stat.h>
 
-struct fileid {
-    uint64_t size;
-    nanotime mtime_ns, ctime_ns;
-    uint64_t ino, dev;
-    uint32_t mode; /* not compared: a change of it moves ctime */
-};
-
-void fileid_from_stat(const struct stat *st, struct fileid *id);
-/* NULL when equal, else what differs, for people: "size changed", "mtime moved", "replaced by another file", … dev is
- * compared when same_boot is true; an inode number of 0 in planned is not compared. Static storage. */
-const char *fileid_difference(const struct fileid *planned, const struct fileid *now, bool same_boot);
+void fileid_from_stat(const struct stat *st, struct source_identity *id);
 /* Do files of the file system of fd keep their inode numbers? True for local file systems that are known to; FUSE and
  * network file systems may give an unchanged file another number once the kernel has forgotten it. */
 bool fileid_inodes_are_stable(int fd);
-/* The open file against the plan. As fileid_difference, but an inode number that differs alone counts only where
+/* The open file against the plan. As source_identity_difference, but an inode number that differs alone counts only where
  * numbers are stable. ERR_IO: fd cannot be looked at, errno. */
-int fileid_compare(const struct fileid *planned, int fd, bool same_boot, const char **difference) MUST_CHECK;
+int fileid_compare(const struct source_identity *planned, int fd, bool same_boot, const char **difference) MUST_CHECK;
 
 /*
  * Content and size can disagree: files of /proc have size 0, those of /sys one page, and a FUSE file system may say

@@ -137,7 +137,7 @@ static int done_begin(struct verdict_on *v) {
     if (rc)
         return rc == ERR_INVALID ? refused(v, WHY_JOURNAL) : rc;
     struct record r = {.ev = EV_BEGIN, .upload = u->id, .handle = v->result->handle};
-    upload_identity_fill(&r, &u->is);
+    upload_identity_to_record(&u->identity, &r);
     r.has |= HAS_GEOMETRY | HAS_HANDLE;
     r.chunk_size = g.chunk_size;
     r.chunks = g.chunks;
@@ -196,10 +196,10 @@ static int done_finish(struct verdict_on *v) {
     struct upload *u = v->u;
     if (!u)
         return again_if_finished(v);
-    if (!handle_fits(v) || u->done_count != u->chunks || (result->size && result->size != u->is.size))
+    if (!handle_fits(v) || u->done_count != u->chunks || (result->size && result->size != u->identity.file.size))
         return refused(v, WHY_STALE);
-    struct record r = {.ev = EV_FINISH, .has = HAS_UPLOAD | HAS_DEST, .upload = u->id, .dest = u->is.dest};
-    r.size = u->is.size;
+    struct record r = {.ev = EV_FINISH, .has = HAS_UPLOAD | HAS_DEST, .upload = u->id, .dest = u->identity.dest};
+    r.file.size = u->identity.file.size;
     fill_result(v, &r);
     return record(v, &r, 0);
 }
@@ -223,10 +223,7 @@ static bool put_identity(const struct result *result, struct upload_identity *is
                                    .source = result->source.name,
                                    .dest = result->target.dest,
                                    .endpoint = result->target.endpoint,
-                                   .size = result->source.size,
-                                   .mtime_ns = result->source.mtime_ns,
-                                   .ctime_ns = result->source.ctime_ns,
-                                   .ino = result->source.ino};
+                                   .file = result->source.file};
     return upload_identity_error(is) == NULL;
 }
 
@@ -242,7 +239,7 @@ static int judge_stray_put(struct verdict_on *v, const struct upload_identity *i
     if (rc)
         return rc;
     const struct finished_entry *finished = finished_find(&s->finished, &dest);
-    if (finished && id_equal(&finished->key, &key) && !finished_differs(finished, is->ino, is->ctime_ns))
+    if (finished && id_equal(&finished->key, &key) && !finished_differs(finished, &is->file))
         return again(v, finished->seq);
     struct upload *planned = state_find_key(s, &key);
     if (planned && (planned->lease_count > 0 || planned->opened))
@@ -262,15 +259,15 @@ static int done_put(struct verdict_on *v) {
     if (!may_have_put(v))
         return v->u ? refused(v, WHY_STALE) : judge_absent(v);
     if (v->u)
-        is = v->u->is;
+        is = v->u->identity;
     else if (!put_identity(v->result, &is))
         return judge_absent(v);
     if (!v->u && ((rc = judge_stray_put(v, &is)) != 0 || v->ack->kind))
         return rc;
     struct record r = {.ev = EV_PUT, .upload = v->result->ref.upload};
-    upload_identity_fill(&r, &is);
+    upload_identity_to_record(&is, &r);
     fill_result(v, &r);
-    return record(v, &r, is.size);
+    return record(v, &r, is.file.size);
 }
 
 static int done_head(struct verdict_on *v) {
@@ -385,7 +382,8 @@ static int judge_redo(struct verdict_on *v) {
         return fail_redo(v);
     if (upload_count_redo(v->u, chunk))
         return unanswered(v);
-    const struct geometry shape = {.size = v->u->is.size, .chunk_size = v->u->chunk_size, .chunks = v->u->chunks};
+    const struct geometry shape = {
+        .size = v->u->identity.file.size, .chunk_size = v->u->chunk_size, .chunks = v->u->chunks};
     core_note_again(v->c, v->u->producers, geometry_length(&shape, chunk));
     struct record r = {.ev = EV_REDO, .has = HAS_UPLOAD | HAS_CHUNK, .upload = v->u->id, .chunk = chunk};
     return record(v, &r, 0);

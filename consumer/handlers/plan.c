@@ -35,8 +35,10 @@ struct question {
 
 /* dev is not compared: it does not last beyond one boot. */
 static bool is_same_file(const struct question *q, const struct upload *u) {
-    bool inode_counts = q->file->inodes == INODES_STABLE && u->is.ino && q->is.ino;
-    return u->is.ctime_ns == q->is.ctime_ns && (!inode_counts || u->is.ino == q->is.ino);
+    struct source_identity planned = u->identity.file;
+    if (q->file->inodes != INODES_STABLE || !q->is.file.ino)
+        planned.ino = 0;
+    return !source_identity_difference(&planned, &q->is.file, false);
 }
 
 static int refuse(struct planned_file *out, const char *why) {
@@ -74,16 +76,16 @@ static const struct finished_entry *find_finished(const struct question *q) {
  * inode numbers mean nothing where it is. Recorded, so that nobody has to find it out again. */
 static int note_same(struct question *q, const struct finished_entry *e) {
     struct record r = {.ev = EV_SAME, .has = HAS_CRC, .upload = e->upload, .crc = e->crc};
-    upload_identity_fill(&r, &q->is);
+    upload_identity_to_record(&q->is, &r);
     return core_append(q->c, &r, peer_bit(q->peer));
 }
 
 static int answer_finished(struct question *q, const struct finished_entry *found, struct planned_file *out) {
     struct finished_entry e = *found;                 /* appending may move it */
     bool own = id_equal(&e.upload, &q->file->upload); /* judged when it was planned first */
-    uint32_t differs = own ? 0 : finished_differs(&e, q->is.ino, q->is.ctime_ns);
+    uint32_t differs = own ? 0 : finished_differs(&e, &q->is.file);
     bool same = differs ? q->file->verified && q->file->crc == e.crc
-                        : !own && q->file->inodes == INODES_UNSTABLE && e.inode && !q->is.ino;
+                        : !own && q->file->inodes == INODES_UNSTABLE && e.inode && !q->is.file.ino;
     int rc = same ? note_same(q, &e) : 0;
     if (rc == ERR_INVALID)
         return refuse(out, "its record cannot be written");
@@ -252,7 +254,7 @@ static int describe_leases(struct question *q, const struct upload *u, struct pl
 }
 
 static const char *file_error(const struct plan_file *file, const struct upload_identity *is) {
-    struct geometry g = {.size = is->size, .chunk_size = file->chunk_size, .chunks = file->chunks};
+    struct geometry g = {.size = is->file.size, .chunk_size = file->chunk_size, .chunks = file->chunks};
     const char *error = upload_identity_error(is);
     if (error || (file->flags & PLAN_PUT))
         return error;
@@ -324,10 +326,7 @@ static int plan_one(struct question *q, struct planned_file *out) {
                                      .source = file->source.name,
                                      .dest = file->target.dest,
                                      .endpoint = file->target.endpoint,
-                                     .size = file->source.size,
-                                     .mtime_ns = file->source.mtime_ns,
-                                     .ctime_ns = file->source.ctime_ns,
-                                     .ino = file->source.ino};
+                                     .file = file->source.file};
     q->forced = (file->flags & (PLAN_FORCE | PLAN_MISSING)) != 0;
     struct upload *asked = state_find(&q->c->state, &file->upload);
     if (file->drop)

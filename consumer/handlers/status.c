@@ -10,9 +10,9 @@
 static void describe_upload(const struct upload *u, struct upload_status *out) {
     *out = (struct upload_status){
         .upload = u->id,
-        .path = u->is.src,
-        .dest = u->is.dest,
-        .size = u->is.size,
+        .path = u->identity.src,
+        .dest = u->identity.dest,
+        .size = u->identity.file.size,
         .done_bytes = u->done_bytes,
         .chunks = u->chunks,
         .chunks_done = u->done_count,
@@ -42,7 +42,7 @@ static void add_uploads(const struct consumer *c, const struct peer *peer, uint6
         const struct upload *u = c->state.uploads[i];
         if (!sees_upload(c, peer, u))
             continue;
-        bytes += ENTRY_BYTES + u->is.src.len + u->is.dest.len + (u->failure ? strlen(u->failure) : 0);
+        bytes += ENTRY_BYTES + u->identity.src.len + u->identity.dest.len + (u->failure ? strlen(u->failure) : 0);
         if (page->upload_count == UPLOADS_PER_PAGE || (page->upload_count > 0 && bytes > room)) {
             page->next = i;
             return;

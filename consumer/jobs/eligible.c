@@ -150,7 +150,7 @@ static bool may_do(const struct consumer *c, const struct peer *p, const struct 
                    const struct refusal *refusal) {
     if (!is_heard(c, p) || refusal_is_by(refusal, &p->incarnation))
         return false;
-    return !u || (allows(&p->able, u->is.dest) && !is_surely_out(c, p, &u->is));
+    return !u || (allows(&p->able, u->identity.dest) && !is_surely_out(c, p, &u->identity));
 }
 
 struct refusal *able_refused(struct consumer *c, const struct id128 *upload, const struct upload *u,

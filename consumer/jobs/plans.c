@@ -15,8 +15,8 @@ void plans_add(struct plans *p, struct upload *u, unsigned place) {
     u->planner = place;
     list_add(&of->uploads, &u->planned);
     of->count++;
-    of->bytes += bytes_of(&u->is);
-    p->bytes += bytes_of(&u->is);
+    of->bytes += bytes_of(&u->identity);
+    p->bytes += bytes_of(&u->identity);
 }
 
 void plans_remove(struct plans *p, struct upload *u) {
@@ -25,8 +25,8 @@ void plans_remove(struct plans *p, struct upload *u) {
     struct plans_of *of = &p->of[u->planner];
     list_remove(&u->planned);
     of->count--;
-    of->bytes -= bytes_of(&u->is);
-    p->bytes -= bytes_of(&u->is);
+    of->bytes -= bytes_of(&u->identity);
+    p->bytes -= bytes_of(&u->identity);
 }
 
 void plans_clear(struct plans *p, unsigned place) {

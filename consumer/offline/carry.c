@@ -22,7 +22,7 @@ bool carried_needs(const struct upload *u, uint64_t seq) {
 
 void carried_upload(const struct upload *u, struct record *r) {
     *r = (struct record){.ev = EV_CARRY, .has = HAS_SINCE, .kind = slice_of("upload"), .upload = u->id};
-    upload_identity_fill(r, &u->is);
+    upload_identity_to_record(&u->identity, r);
     r->since_ns = u->open_us * 1000;
     if (u->reopened) {
         r->has |= HAS_OPENS;
@@ -162,8 +162,8 @@ static int take_whole(const struct search *s, const struct record *r) {
 static int take_same(const struct search *s, const struct record *r) {
     const struct finished_entry *e;
     int err = find_finished(s, r, &e);
-    if (err || !e || (e->seq > s->up_to && e->seq <= s->last_seq) || finished_differs(e, r->ino, r->ctime_ns) ||
-        !e->inode != !r->ino)
+    if (err || !e || (e->seq > s->up_to && e->seq <= s->last_seq) || finished_differs(e, &r->file) ||
+        !e->inode != !r->file.ino)
         return err;
     struct record again = *r;
     return s->each(s->arg, &again, r->seq);

@@ -21,11 +21,11 @@ static int print(void *arg, struct record *r, uint64_t first_seq) {
     json_line_name(&l, "src", r->src);
     if (r->source.len)
         json_line_name(&l, "source", r->source);
-    json_line_number(&l, "size", r->size);
+    json_line_number(&l, "size", r->file.size);
     json_line_text(&l, "crc", slice_of(crc));
     if (r->etag.len)
         json_line_name(&l, "etag", r->etag);
-    json_line_text(&l, "mtime_ns", slice_of(nanotime_format(r->mtime_ns, mtime)));
+    json_line_text(&l, "mtime_ns", slice_of(nanotime_format(r->file.mtime_ns, mtime)));
     json_line_time(&l, "finished", r->since_ns / 1000);
     json_line_number(&l, "seq", r->seq);
     int err = json_line_end(&l);

@@ -61,7 +61,7 @@ static int find(struct forgetting *f) {
     int err = carried_finished(f->u.dir, &f->u.state, UINT64_MAX, f->u.last_seq, note_finished, f);
     for (size_t i = 0; !err && i < s->count; i++)
         if (s->uploads[i]->opened)
-            err = note(f, &s->uploads[i]->id, s->uploads[i]->is.dest, true);
+            err = note(f, &s->uploads[i]->id, s->uploads[i]->identity.dest, true);
     return err;
 }
 

@@ -55,7 +55,8 @@ static int drop(struct retire *r) {
     int err = 0;
     for (size_t i = 0; !err && i < r->chosen; i++) {
         const struct journal_file *f = &r->u.files.files[i];
-        struct record record = {.ev = EV_DROP, .file = slice_of(f->name), .from = f->first_seq, .to = r->needs[i].to};
+        struct record record = {
+            .ev = EV_DROP, .dropped_file = slice_of(f->name), .from = f->first_seq, .to = r->needs[i].to};
         if (!r->needs[i].dropped)
             err = upkeep_append(&r->u, &record);
     }

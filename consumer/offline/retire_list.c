@@ -110,8 +110,8 @@ static void print_json(const struct journal_file *f, const struct need *n) {
         json_line_begin(&l, "needed");
         json_line_text(&l, "file", slice_of(f->name));
         json_line_id(&l, "upload", &n->named[i]->id);
-        json_line_name(&l, "src", n->named[i]->is.src);
-        json_line_name(&l, "dest", n->named[i]->is.dest);
+        json_line_name(&l, "src", n->named[i]->identity.src);
+        json_line_name(&l, "dest", n->named[i]->identity.dest);
         (void)!json_line_end(&l);
     }
 }
@@ -135,9 +135,9 @@ static void print_file(const struct retire *r, const struct journal_file *f, con
         char id[ID_HEX_SIZE];
         id_to_hex(&n->named[i]->id, id);
         printf("    %s  ", id);
-        print_name(n->named[i]->is.src);
+        print_name(n->named[i]->identity.src);
         fputs(" → ", stdout);
-        print_name(n->named[i]->is.dest);
+        print_name(n->named[i]->identity.dest);
         putchar('\n');
     }
     if (n->unfinished > n->named_count)

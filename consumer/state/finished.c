@@ -83,15 +83,15 @@ static uint64_t mix(uint64_t value) {
     return value ^ (value >> 31);
 }
 
-void finished_identify(struct finished_entry *e, uint64_t ino, nanotime ctime_ns) {
-    uint64_t inode = mix(ino) & UINT16_MAX;
-    e->inode = ino == 0 ? 0 : inode ? inode : 1;
-    e->ctime = (uint32_t)mix((uint64_t)ctime_ns ^ mix((uint64_t)(ctime_ns >> 64)));
+void finished_identify(struct finished_entry *e, const struct source_identity *file) {
+    uint64_t inode = mix(file->ino) & UINT16_MAX;
+    e->inode = file->ino == 0 ? 0 : inode ? inode : 1;
+    e->ctime = (uint32_t)mix((uint64_t)file->ctime_ns ^ mix((uint64_t)(file->ctime_ns >> 64)));
 }
 
-uint32_t finished_differs(const struct finished_entry *e, uint64_t ino, nanotime ctime_ns) {
+uint32_t finished_differs(const struct finished_entry *e, const struct source_identity *file) {
     struct finished_entry now;
-    finished_identify(&now, ino, ctime_ns);
+    finished_identify(&now, file);
     bool inode = e->inode && now.inode && e->inode != now.inode;
     return (inode ? DIFFERS_INODE : 0u) | (e->ctime != now.ctime ? DIFFERS_CTIME : 0u);
 }

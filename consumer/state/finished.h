@@ -12,7 +12,7 @@
 
 #include "pure/err.h"
 #include "pure/ids.h"
-#include "pure/nanotime.h"
+#include "pure/source_identity.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,9 +40,9 @@ void finished_release(struct finished *f);
 int finished_put(struct finished *f, const struct finished_entry *e) MUST_CHECK;
 /* Fills in what the source was. The key does not cover it: a file whose inode or ctime moved may have the same content.
  */
-void finished_identify(struct finished_entry *e, uint64_t ino, nanotime ctime_ns);
+void finished_identify(struct finished_entry *e, const struct source_identity *file);
 /* Bits of enum differs; an inode number of 0, here or in the entry, is not compared. */
-uint32_t finished_differs(const struct finished_entry *e, uint64_t ino, nanotime ctime_ns);
+uint32_t finished_differs(const struct finished_entry *e, const struct source_identity *file);
 /* The same source, with another inode number and ctime. Nothing when another upload or key finished there, or none. */
 void finished_update(struct finished *f, const struct finished_entry *same);
 /* NULL when nothing finished there. */

@@ -139,20 +139,20 @@ static int save_begun(const struct upload *u, struct writer *out) {
 }
 
 static int save_upload(const struct upload *u, struct writer *out) {
-    const struct slice texts[] = {u->is.src, u->is.source, u->is.dest, u->is.endpoint};
+    const struct slice texts[] = {u->identity.src, u->identity.source, u->identity.dest, u->identity.endpoint};
     unsigned flags = (u->begun ? FLAG_BEGUN : 0) | (u->reopened ? FLAG_REOPENED : 0) | (u->spoiled ? FLAG_SPOILED : 0) |
                      (u->has_failed ? FLAG_HAS_FAILED : 0);
     int rc = add_id(out, &u->id);
     for (size_t i = 0; !rc && i < sizeof texts / sizeof *texts; i++)
         rc = add_text(out, texts[i]);
     if (!rc)
-        rc = add_number(out, u->is.size, 8);
+        rc = add_number(out, u->identity.file.size, 8);
     if (!rc)
-        rc = add_time(out, u->is.mtime_ns);
+        rc = add_time(out, u->identity.file.mtime_ns);
     if (!rc)
-        rc = add_time(out, u->is.ctime_ns);
+        rc = add_time(out, u->identity.file.ctime_ns);
     if (!rc)
-        rc = add_number(out, u->is.ino, 8);
+        rc = add_number(out, u->identity.file.ino, 8);
     if (!rc)
         rc = add_number(out, (uint64_t)u->open_us, 8);
     if (!rc)
@@ -364,10 +364,10 @@ static int load_upload(struct reader *r, struct state *s) {
     is.source = take_text(r);
     is.dest = take_text(r);
     is.endpoint = take_text(r);
-    is.size = take_number(r, 8);
-    is.mtime_ns = take_time(r);
-    is.ctime_ns = take_time(r);
-    is.ino = take_number(r, 8);
+    is.file.size = take_number(r, 8);
+    is.file.mtime_ns = take_time(r);
+    is.file.ctime_ns = take_time(r);
+    is.file.ino = take_number(r, 8);
     int64_t open_us = (int64_t)take_number(r, 8);
     uint64_t flags = take_number(r, 1), integrity = flags >> INTEGRITY_SHIFT;
     flags &= (1u << INTEGRITY_SHIFT) - 1;

@@ -66,13 +66,7 @@ struct upload *state_find_dest(const struct state *s, const struct id128 *dest) 
 }
 
 int state_fingerprints(struct state *s, const struct upload_identity *is, struct id128 *key, struct id128 *dest) {
-    struct identity identity = {.source = is->source,
-                                .path = is->src,
-                                .size = is->size,
-                                .mtime_ns = is->mtime_ns,
-                                .endpoint = is->endpoint,
-                                .dest = is->dest};
-    int rc = fingerprint_key(s->sha, &identity, key);
+    int rc = fingerprint_key(s->sha, is, key);
     return rc ? rc : fingerprint_dest(s->sha, is->endpoint, is->dest, dest);
 }
 
@@ -134,23 +128,12 @@ void state_remove(struct state *s, struct upload *u) {
 
 /* ---- records ---- */
 
-void upload_identity_of_record(const struct record *r, struct upload_identity *is) {
-    *is = (struct upload_identity){.src = r->src,
-                                   .source = r->source,
-                                   .dest = r->dest,
-                                   .endpoint = r->endpoint,
-                                   .size = r->size,
-                                   .mtime_ns = r->mtime_ns,
-                                   .ctime_ns = r->ctime_ns,
-                                   .ino = r->ino};
-}
-
 static int find_or_add(struct state *s, const struct record *r, struct upload **u) {
     *u = state_find(s, &r->upload);
     if (*u)
         return 0;
     struct upload_identity is;
-    upload_identity_of_record(r, &is);
+    upload_identity_from_record(r, &is);
     return state_add(s, &r->upload, &is, u);
 }
 
@@ -213,7 +196,7 @@ static int apply_finish(struct state *s, const struct record *r) {
         return 0;
     }
     struct finished_entry e = {.dest = u->place, .key = u->key, .upload = u->id, .seq = r->seq, .crc = r->crc};
-    finished_identify(&e, u->is.ino, u->is.ctime_ns);
+    finished_identify(&e, &u->identity.file);
     int rc = finished_put(&s->finished, &e);
     if (!rc)
         end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
@@ -224,8 +207,8 @@ static int apply_finish(struct state *s, const struct record *r) {
 static int entry_of_record(struct state *s, const struct record *r, struct finished_entry *e) {
     struct upload_identity is;
     *e = (struct finished_entry){.upload = r->upload, .seq = r->seq, .crc = r->crc};
-    upload_identity_of_record(r, &is);
-    finished_identify(e, is.ino, is.ctime_ns);
+    upload_identity_from_record(r, &is);
+    finished_identify(e, &is.file);
     return state_fingerprints(s, &is, &e->key, &e->dest);
 }
 

@@ -12,7 +12,6 @@
 #ifndef CHUNKLIFT_CONSUMER_STATE_H
 #define CHUNKLIFT_CONSUMER_STATE_H
 
-#include "consumer/state/fingerprint.h"
 #include "consumer/state/finished.h"
 #include "consumer/state/recently_ended.h"
 #include "consumer/state/upload.h"
@@ -53,8 +52,5 @@ int state_fingerprints(struct state *s, const struct upload_identity *is, struct
 /* A planned upload. ERR_NOMEM: nothing changed. The id must be free. */
 int state_add(struct state *s, const struct id128 *id, const struct upload_identity *is, struct upload **u) MUST_CHECK;
 void state_remove(struct state *s, struct upload *u);
-
-/* Where a record's upload fields come from. */
-void upload_identity_of_record(const struct record *r, struct upload_identity *is);
 
 #endif

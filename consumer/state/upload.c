@@ -1,7 +1,5 @@
 #include "consumer/state/upload.h"
 #include "pure/check.h"
-#include "pure/dest.h"
-#include "pure/text.h"
 #include <stdlib.h>
 
 static struct slice keep(char **at, struct slice s) {
@@ -24,11 +22,11 @@ struct upload *upload_new(const struct id128 *id, const struct upload_identity *
     }
     char *at = u->names;
     u->id = *id;
-    u->is = *is;
-    u->is.src = keep(&at, is->src);
-    u->is.source = keep(&at, is->source);
-    u->is.dest = keep(&at, is->dest);
-    u->is.endpoint = keep(&at, is->endpoint);
+    u->identity = *is;
+    u->identity.src = keep(&at, is->src);
+    u->identity.source = keep(&at, is->source);
+    u->identity.dest = keep(&at, is->dest);
+    u->identity.endpoint = keep(&at, is->endpoint);
     list_init(&u->planned);
     list_init(&u->leases);
     return u;
@@ -68,16 +66,16 @@ void upload_forget_failure(struct upload *u) {
 }
 
 struct geometry upload_geometry(const struct upload *u) {
-    return (struct geometry){.size = u->is.size, .chunk_size = u->chunk_size, .chunks = u->chunks};
+    return (struct geometry){.size = u->identity.file.size, .chunk_size = u->chunk_size, .chunks = u->chunks};
 }
 
 bool upload_is_file(const struct upload *u) {
-    return u->is.dest.len >= 7 && memcmp(u->is.dest.ptr, "file://", 7) == 0;
+    return u->identity.dest.len >= 7 && memcmp(u->identity.dest.ptr, "file://", 7) == 0;
 }
 
 int upload_begin(struct upload *u, struct slice handle, enum checksum_kind checksum, uint64_t chunk_size,
                  uint32_t chunks) {
-    struct geometry g = {.size = u->is.size, .chunk_size = chunk_size, .chunks = chunks};
+    struct geometry g = {.size = u->identity.file.size, .chunk_size = chunk_size, .chunks = chunks};
     if (u->begun || handle.len == 0 || chunks == 0 || !geometry_is_valid(&g))
         return ERR_INVALID;
     u->handle = slice_dup(handle);
@@ -211,30 +209,4 @@ struct slice upload_etag(const struct upload *u, uint32_t chunk, char room[ID_HE
     const struct chunk_info *info = upload_chunk(u, chunk);
     CHECK(info);
     return chunk_etag(info, room);
-}
-
-const char *upload_identity_error(const struct upload_identity *is) {
-    struct dest d;
-    if (is->src.len == 0 || is->src.ptr[0] != '/' || memchr(is->src.ptr, '\0', is->src.len))
-        return "the source needs an absolute path";
-    if (is->dest.len == 0 || memchr(is->dest.ptr, '\0', is->dest.len) || dest_parse(is->dest, &d))
-        return "the destination is not valid";
-    if (!utf8_is_valid(is->source) || !utf8_is_valid(is->endpoint))
-        return "source name and endpoint must be UTF-8";
-    if ((is->source.len && memchr(is->source.ptr, '\0', is->source.len)) ||
-        (is->endpoint.len && memchr(is->endpoint.ptr, '\0', is->endpoint.len)))
-        return "source name and endpoint must be text";
-    return NULL;
-}
-
-void upload_identity_fill(struct record *r, const struct upload_identity *is) {
-    r->has |= HAS_UPLOAD | HAS_SRC | HAS_DEST;
-    r->src = is->src;
-    r->source = is->source;
-    r->dest = is->dest;
-    r->endpoint = is->endpoint;
-    r->size = is->size;
-    r->mtime_ns = is->mtime_ns;
-    r->ctime_ns = is->ctime_ns;
-    r->ino = is->ino;
 }

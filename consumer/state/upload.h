@@ -18,30 +18,22 @@
 #define CHUNKLIFT_CONSUMER_UPLOAD_H
 
 #include "consumer/state/chunks.h"
-#include "journal/record.h"
+#include "consumer/state/upload_identity.h"
 #include "pure/buf.h"
 #include "pure/geometry.h"
 #include "pure/hash.h"
 #include "pure/list.h"
-#include "pure/nanotime.h"
 #include "pure/proto.h"
 #include <stdbool.h>
 #include <stdint.h>
-
-struct upload_identity {
-    struct slice src, source, dest, endpoint;
-    uint64_t size;
-    nanotime mtime_ns, ctime_ns;
-    uint64_t ino;
-};
 
 struct upload {
     struct hash_node by_id, by_key, by_dest;
     size_t position; /* in state.uploads */
     struct id128 id;
     struct id128 key, place; /* fingerprints of identity and destination */
-    struct upload_identity is;
-    char *names; /* is's texts */
+    struct upload_identity identity;
+    char *names; /* the texts of identity */
 
     /* from records */
     bool opened, begun;
@@ -121,10 +113,5 @@ void upload_forget_redos(struct upload *u);
 /* The etag of a done chunk; room is where one kept as bytes is spelled out. */
 struct slice upload_etag(const struct upload *u, uint32_t chunk, char room[ID_HEX_SIZE]);
 struct slice chunk_etag(const struct chunk_info *info, char room[ID_HEX_SIZE]);
-
-/* NULL: the identity can be recorded and read back unchanged. Otherwise the reason, for people. */
-const char *upload_identity_error(const struct upload_identity *is);
-/* Adds the identity's fields to r. The texts stay the caller's. */
-void upload_identity_fill(struct record *r, const struct upload_identity *is);
 
 #endif

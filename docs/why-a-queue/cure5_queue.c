@@ -80,11 +80,12 @@ static struct id128 plan(struct client *c, const struct options *o) {
     char path[512], dest[600];
     snprintf(path, sizeof path, "%s/source", o->dir);
     snprintf(dest, sizeof dest, "file://%s/dest", o->dir);
-    struct plan_file file = {.index = 1,
-                             .source = {.path = slice_of(path), .size = (uint64_t)o->marks * CHUNK_SIZE, .ino = 1},
-                             .target = {.dest = slice_of(dest)},
-                             .chunk_size = CHUNK_SIZE,
-                             .chunks = o->marks};
+    struct plan_file file = {
+        .index = 1,
+        .source = {.path = slice_of(path), .file = {.size = (uint64_t)o->marks * CHUNK_SIZE, .ino = 1}},
+        .target = {.dest = slice_of(dest)},
+        .chunk_size = CHUNK_SIZE,
+        .chunks = o->marks};
     struct msg m = {.type = MSG_PLAN, .plan = {.files = &file, .file_count = 1}};
     const struct msg *a = ask_for(c, &m, MSG_PLANNED);
     if (a->planned.file_count != 1 || a->planned.files[0].state != PLANNED_NEW)

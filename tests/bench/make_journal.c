@@ -41,9 +41,9 @@ static void identify(struct record *r, uint64_t size, char src[96], char dest[96
     r->dest = slice_of(dest);
     r->endpoint = slice_of("https://s3.eu-central-1.amazonaws.com");
     r->source = slice_of("");
-    r->size = size;
-    r->mtime_ns = r->ctime_ns = INT64_C(1763716800123456789) + (int64_t)n;
-    r->ino = 262147 + n;
+    r->file.size = size;
+    r->file.mtime_ns = r->file.ctime_ns = INT64_C(1763716800123456789) + (int64_t)n;
+    r->file.ino = 262147 + n;
 }
 
 static void result(struct record *r, uint64_t n, char etag[ID_HEX_SIZE]) {
@@ -93,7 +93,7 @@ static int upload(struct journal *j, bool ends) {
     if (err || !ends)
         return err;
     struct record r = {.ev = EV_FINISH, .has = HAS_UPLOAD | HAS_DEST, .upload = id, .dest = slice_of(dest)};
-    r.size = chunks * SAMPLE_CHUNK;
+    r.file.size = chunks * SAMPLE_CHUNK;
     result(&r, number, etag);
     return append(j, &r);
 }

@@ -110,15 +110,13 @@ static void ask_plan(struct swarm *s) {
             continue;
         snprintf(path[i], sizeof path[i], "/%s/%d/%03" PRIu64 ".bin", s->plan->name, s->index, i);
         snprintf(dest[i], sizeof dest[i], "file:///there%s", path[i]);
-        files[count++] = (struct plan_file){.index = i,
-                                            .source = {.path = slice_of(path[i]),
-                                                       .size = s->plan->chunks * CHUNK_BYTES,
-                                                       .mtime_ns = 1,
-                                                       .ctime_ns = 1,
-                                                       .ino = i + 1},
-                                            .target = {.dest = slice_of(dest[i])},
-                                            .chunk_size = CHUNK_BYTES,
-                                            .chunks = (uint32_t)s->plan->chunks};
+        files[count++] = (struct plan_file){
+            .index = i,
+            .source = {.path = slice_of(path[i]),
+                       .file = {.size = s->plan->chunks * CHUNK_BYTES, .mtime_ns = 1, .ctime_ns = 1, .ino = i + 1}},
+            .target = {.dest = slice_of(dest[i])},
+            .chunk_size = CHUNK_BYTES,
+            .chunks = (uint32_t)s->plan->chunks};
     }
     struct msg m = {.type = MSG_PLAN, .plan = {.files = files, .file_count = count}};
     if (count > 0 && session_send(s->producer, &m, NULL))

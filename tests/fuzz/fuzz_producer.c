@@ -91,7 +91,7 @@ static void start(void) {
 /* --- what must be true --- */
 
 static void check_job(const struct job *j) {
-    struct geometry g = {.size = j->source.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
+    struct geometry g = {.size = j->source.file.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
     char own[600];
     int n = snprintf(own, sizeof own, "%s/src-", scratch_dir());
     CHECK(!id_is_zero(&j->ref.upload) && j->ref.kind >= JOB_BEGIN && j->ref.kind <= JOB_HEAD);
@@ -102,7 +102,7 @@ static void check_job(const struct job *j) {
         CHECK(geometry_is_valid(&g) && j->ref.chunk < j->chunks && j->offset == geometry_offset(&g, j->ref.chunk) &&
               j->length == geometry_length(&g, j->ref.chunk) && j->handle.len > 0);
     if (j->ref.kind == JOB_PUT)
-        CHECK(j->length == j->source.size && j->offset == 0);
+        CHECK(j->length == j->source.file.size && j->offset == 0);
     struct msg m = {.type = MSG_OFFER, .offer = {.jobs = (struct job *)j, .job_count = 1}};
     struct buf out = BUF_INIT;
     CHECK(msg_encode(&m, &out) == 0 && out.len <= PROTO_OFFER_MAX);

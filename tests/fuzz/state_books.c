@@ -16,7 +16,7 @@ static void check_upload(const struct state *s, const struct upload *u) {
         done++;
         bytes += geometry_length(&g, i);
     }
-    CHECK(done == u->done_count && bytes == u->done_bytes && bytes <= u->is.size);
+    CHECK(done == u->done_count && bytes == u->done_bytes && bytes <= u->identity.file.size);
 }
 
 void check_books(const struct state *s) {
@@ -49,10 +49,11 @@ static void check_same_chunks(const struct upload *a, const struct upload *b) {
 
 static void check_same_upload(const struct upload *a, const struct upload *b) {
     CHECK(b && a->begun == b->begun && a->open_us == b->open_us);
-    CHECK(slice_equal(a->is.src, b->is.src) && slice_equal(a->is.source, b->is.source));
-    CHECK(slice_equal(a->is.dest, b->is.dest) && slice_equal(a->is.endpoint, b->is.endpoint));
-    CHECK(a->is.size == b->is.size && a->is.mtime_ns == b->is.mtime_ns && a->is.ctime_ns == b->is.ctime_ns);
-    CHECK(a->is.ino == b->is.ino && id_equal(&a->key, &b->key) && id_equal(&a->place, &b->place));
+    CHECK(slice_equal(a->identity.src, b->identity.src) && slice_equal(a->identity.source, b->identity.source));
+    CHECK(slice_equal(a->identity.dest, b->identity.dest) && slice_equal(a->identity.endpoint, b->identity.endpoint));
+    CHECK(a->identity.file.size == b->identity.file.size && a->identity.file.mtime_ns == b->identity.file.mtime_ns &&
+          a->identity.file.ctime_ns == b->identity.file.ctime_ns);
+    CHECK(a->identity.file.ino == b->identity.file.ino && id_equal(&a->key, &b->key) && id_equal(&a->place, &b->place));
     if (a->begun)
         check_same_chunks(a, b);
 }

@@ -309,7 +309,7 @@ static bool scenarios(struct drive *d, const char *prefix) {
 
 static void open_file(struct drive *d, const char *path, uint64_t chunk_size) {
     struct stat st;
-    struct fileid id;
+    struct source_identity id;
     char *absolute = realpath(path, NULL);
     if (!absolute || stat(absolute, &st)) {
         perror(path);
@@ -317,13 +317,7 @@ static void open_file(struct drive *d, const char *path, uint64_t chunk_size) {
     }
     fileid_from_stat(&st, &id);
     d->file = absolute;
-    d->ref = (struct source_ref){.path = slice_of(absolute),
-                                 .size = id.size,
-                                 .mtime_ns = id.mtime_ns,
-                                 .ctime_ns = id.ctime_ns,
-                                 .ino = id.ino,
-                                 .dev = id.dev,
-                                 .boot = slice_of(boot_id())};
+    d->ref = (struct source_ref){.path = slice_of(absolute), .file = id, .boot = slice_of(boot_id())};
     if (geometry_plan(&geometry_limits_s3, id.size, chunk_size, &d->g))
         exit(1);
 }

@@ -123,7 +123,7 @@ static void sync_done(struct file_job *j, int error) {
         t->result.crc = source_crc(t->source);
     if (t->job.ref.kind == JOB_FINISH) {
         t->result.crc = j->wanted_crc;
-        t->result.size = t->job.source.size;
+        t->result.size = t->job.source.file.size;
     }
     file_job_end(j, OUTCOME_DONE);
 }

@@ -19,7 +19,7 @@
 
 /* No more than the source's, less the umask. A mode that is not known stays that of the temporary file. */
 static int set_mode(const struct backend_file *b, const struct file_job *j) {
-    uint32_t mode = j->task->job.source.mode;
+    uint32_t mode = j->task->job.source.file.mode;
     if (mode == 0 || fchmod(j->fd, mode & 0777 & ~b->umask) == 0)
         return 0;
     bool has_modes = errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL;

@@ -58,7 +58,7 @@ void file_upload_begin(struct backend_file *b, struct file_job *j) {
     FAULT_POINT_AS(temp_created, "begin");
     if (!file_close_may_replace(b, j)) /* before its bytes are sent; nothing is left there */
         return;
-    if ((uint64_t)st.st_size < t->job.source.size && ftruncate(j->fd, (off_t)t->job.source.size) != 0) {
+    if ((uint64_t)st.st_size < t->job.source.file.size && ftruncate(j->fd, (off_t)t->job.source.file.size) != 0) {
         file_job_fail_errno(j, "cannot give its temporary file its size", errno);
         return;
     }
@@ -126,12 +126,12 @@ static bool combine(const struct task *t, uint32_t *crc) {
     if (t->part_count != t->job.chunks)
         return false;
     for (size_t i = 0; i < t->part_count; i++) {
-        if (t->parts[i].chunk != i || t->parts[i].length > t->job.source.size - length)
+        if (t->parts[i].chunk != i || t->parts[i].length > t->job.source.file.size - length)
             return false;
         *crc = crc32c_combine(*crc, t->parts[i].crc, t->parts[i].length);
         length += t->parts[i].length;
     }
-    return length == t->job.source.size;
+    return length == t->job.source.file.size;
 }
 
 /* Rule 11: did an earlier finish rename it? */
@@ -142,8 +142,8 @@ static void doubt(struct file_job *j) {
         file_job_fail_errno(j, "cannot look at it", error);
         return;
     }
-    bool may_be_ours =
-        !error && S_ISREG(st.st_mode) && st.st_ino == j->handle_ino && (uint64_t)st.st_size == j->task->job.source.size;
+    bool may_be_ours = !error && S_ISREG(st.st_mode) && st.st_ino == j->handle_ino &&
+                       (uint64_t)st.st_size == j->task->job.source.file.size;
     if (!may_be_ours) {
         file_job_gone(j);
         return;
@@ -170,7 +170,7 @@ void file_upload_finish(struct file_job *j) {
         doubt(j);
     else if (error)
         file_job_fail_errno(j, "cannot open its temporary file", error);
-    else if ((uint64_t)st.st_size != j->task->job.source.size)
+    else if ((uint64_t)st.st_size != j->task->job.source.file.size)
         file_job_fail(j, FAIL_INTEGRITY, "its temporary file has another size than the source", NULL);
     else
         j->phase = PHASE_CLOSE;

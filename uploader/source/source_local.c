@@ -36,7 +36,7 @@ struct local {
     int fd;
     const struct root *root;
     char *path; /* beneath root->dir */
-    struct fileid planned;
+    struct source_identity planned;
     bool same_boot;
     char read_error[160]; /* why it cannot be read; empty: it can */
 };
@@ -157,8 +157,7 @@ static int path_beneath_root(const struct root *root, const char *rest, size_t r
 }
 
 static void planned_from_ref(struct local *s, const struct source_ref *ref) {
-    s->planned = (struct fileid){
-        .size = ref->size, .mtime_ns = ref->mtime_ns, .ctime_ns = ref->ctime_ns, .ino = ref->ino, .dev = ref->dev};
+    s->planned = ref->file;
     s->same_boot = slice_equal(ref->boot, slice_of(boot_id()));
 }
 
@@ -174,7 +173,7 @@ static int compare(const struct local *s, int fd, char *why, size_t why_size) {
 /* By its path alone, without a descriptor. */
 static int compare_path(const struct local *s, char *why, size_t why_size) {
     struct stat st;
-    struct fileid now, planned = s->planned;
+    struct source_identity now, planned = s->planned;
     if (stat(s->path, &st) != 0) {
         snprintf(why, why_size, "%s", strerror(errno));
         return ERR_CHANGED;
@@ -182,7 +181,7 @@ static int compare_path(const struct local *s, char *why, size_t why_size) {
     fileid_from_stat(&st, &now);
     if (!fileid_inodes_are_stable(s->fd))
         planned.ino = 0;
-    const char *difference = fileid_difference(&planned, &now, s->same_boot);
+    const char *difference = source_identity_difference(&planned, &now, s->same_boot);
     if (difference)
         snprintf(why, why_size, "%s", difference);
     return difference ? ERR_CHANGED : 0;
@@ -282,7 +281,7 @@ int source_open(struct source **s, struct roots *roots, const struct source_ref 
         snprintf(why, why_size, "not under a --root of this uploader");
         return ERR_DENIED;
     }
-    if (length > ref->size || offset > ref->size - length) {
+    if (length > ref->file.size || offset > ref->file.size - length) {
         snprintf(why, why_size, "the range is not within the file");
         return ERR_INVALID;
     }

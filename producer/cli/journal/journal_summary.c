@@ -83,11 +83,11 @@ static void take_names(struct entry *e, const struct record *r) {
 static void take_identity(struct entry *e, const struct record *r) {
     take_names(e, r);
     set_text(&e->sum.endpoint, r->endpoint);
-    e->sum.size = r->size;
+    e->sum.size = r->file.size;
 }
 
 static int take_geometry(struct entry *e, const struct record *r) {
-    struct geometry g = {.size = r->size, .chunk_size = r->chunk_size, .chunks = r->chunks};
+    struct geometry g = {.size = r->file.size, .chunk_size = r->chunk_size, .chunks = r->chunks};
     if (!geometry_is_valid(&g))
         return ERR_INVALID;
     uint8_t *done = calloc(bitmap_size(g.chunks) + 1, 1);
@@ -126,8 +126,8 @@ static void take_result(struct entry *e, const struct record *r) {
     e->sum.crc = r->crc;
     if (r->has & HAS_ETAG)
         set_text(&e->sum.etag, r->etag);
-    e->sum.size = r->size;
-    e->sum.done_bytes = r->size;
+    e->sum.size = r->file.size;
+    e->sum.done_bytes = r->file.size;
 }
 
 /* It ended: counted, handed out, forgotten. */

@@ -387,7 +387,7 @@ static void test_anothers_destination(void **state) {
     struct id128 id = world_begun('P', 'U', "/src", "s3://bucket/key", 3);
     struct plan_file own = world_file("/src", "s3://bucket/key", 3 * PART), other = own, newer = own;
     other.source.path = slice_of("/etc/passwd");
-    newer.source.mtime_ns++;
+    newer.source.file.mtime_ns++;
     w.key = key_b;
     world_hello('Q', ROLE_PRODUCER);
     struct planned_file p = world_plan('Q', &other);

@@ -16,7 +16,7 @@ static void test_small_files_are_puts_and_large_ones_chunks(void **state) {
     assert_int_equal(list[1].flags, PLAN_PUT);
     assert_int_equal(list[2].flags, 0);
     assert_int_equal(list[2].chunks, 2);
-    assert_int_equal(list[2].source.size, CHUNK + 1);
+    assert_int_equal(list[2].source.file.size, CHUNK + 1);
     assert_int_equal(core.counts.files_seen, 3);
     assert_int_equal(core.counts.bytes_total, 2 * CHUNK + 1);
 }
@@ -229,7 +229,7 @@ static void test_a_file_that_changes_while_it_is_compared_is_planned_again(void 
     make_file("src", 200);
     assert_int_equal(verify_step(&core, 200, &more), 0);
     assert_int_equal(ask(200, 5, list), 1);
-    assert_int_equal(list[0].source.size, 200);
+    assert_int_equal(list[0].source.file.size, 200);
     assert_false(list[0].verified);
     core_plan_again(&core, core.files.first, 300);
     assert_int_equal(ask(300, 6, list), 1);

@@ -244,7 +244,7 @@ static void test_one_file_over_sockets(void **state) {
                          .upload = id,
                          .src = slice_of("/a"),
                          .dest = slice_of("file:///out"),
-                         .size = 10,
+                         .file.size = 10,
                          .worker = slice_of("h/1")};
     send_records(NULL, 0, &put, 1);
     UNTIL(producer_is_finished(t.producer));
@@ -336,7 +336,7 @@ static void test_many_small_files_travel_in_bundles(void **state) {
                                          .upload = offer.offer.jobs[i].ref.upload,
                                          .src = slice_of("/a"),
                                          .dest = slice_of("file:///out"),
-                                         .size = 1,
+                                         .file.size = 1,
                                          .worker = slice_of("h/1")};
         }
         msg_release(&offer);

@@ -263,7 +263,7 @@ static void test_changed_source_restarts_a_few_times(void **state) {
         assert_int_equal(told.failed, 0);
         assert_int_equal(ask(200 * i, i, list), 1);
         assert_true(id_is_zero(&list[0].upload));
-        assert_int_equal(list[0].source.size, (2 + i) * CHUNK);
+        assert_int_equal(list[0].source.file.size, (2 + i) * CHUNK);
         assert_int_equal(list[0].chunks, 2 + i);
         struct planned_file p = {.index = list[0].index, .upload = make_id(10 + i), .state = PLANNED_NEW};
         answer(200 * i + 1, i, &p, 1);

@@ -72,10 +72,10 @@ static struct record named(enum record_ev ev, unsigned n) {
     r.source = slice_of("");
     r.dest = slice_of(dest);
     r.endpoint = slice_of("http://127.0.0.1:8000");
-    r.size = 4 * 65536 - 10;
-    r.mtime_ns = (nanotime)1763716800123456789 * 100; /* beyond 64 bits */
-    r.ctime_ns = 1763716800123456790;
-    r.ino = 262147 + n;
+    r.file.size = 4 * 65536 - 10;
+    r.file.mtime_ns = (nanotime)1763716800123456789 * 100; /* beyond 64 bits */
+    r.file.ctime_ns = 1763716800123456790;
+    r.file.ino = 262147 + n;
     return r;
 }
 

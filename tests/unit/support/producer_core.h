@@ -196,10 +196,7 @@ static inline struct record begin_record(const struct file *f) {
                            .dest = slice_of(f->dest),
                            .source = slice_of(""),
                            .endpoint = slice_of(""),
-                           .size = f->id.size,
-                           .mtime_ns = f->id.mtime_ns,
-                           .ctime_ns = f->id.ctime_ns,
-                           .ino = f->id.ino,
+                           .file = f->id,
                            .chunk_size = f->wish.chunk_size,
                            .chunks = f->wish.chunks,
                            .handle = slice_of("handle-1")};
@@ -210,7 +207,7 @@ static inline struct record finish_record(const struct file *f) {
                            .has = HAS_UPLOAD | HAS_DEST | HAS_CRC | HAS_MS,
                            .upload = f->upload,
                            .dest = slice_of(f->dest),
-                           .size = f->id.size};
+                           .file.size = f->id.size};
 }
 
 static inline struct record fail_record(const struct file *f, const char *klass, const char *error) {

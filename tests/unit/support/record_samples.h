@@ -10,10 +10,10 @@ static inline void sample_identity(struct record *r) {
     r->has |= HAS_UPLOAD | HAS_SRC | HAS_DEST;
     r->src = slice_of("/data/\"quoted\"\n\xc3\xa4.bin");
     r->source = slice_of("host-a");
-    r->size = UINT64_C(1) << 40;
-    r->mtime_ns = INT64_C(1795250400123456789);
-    r->ctime_ns = INT64_MIN;
-    r->ino = UINT64_MAX;
+    r->file.size = UINT64_C(1) << 40;
+    r->file.mtime_ns = INT64_C(1795250400123456789);
+    r->file.ctime_ns = INT64_MIN;
+    r->file.ino = UINT64_MAX;
     r->dest = slice_of("s3://bucket/a b");
     r->endpoint = slice_of("https://s3.example:9000");
 }
@@ -80,7 +80,7 @@ static inline void sample_record(unsigned number, struct record *r) {
     r->journal = r->upload;
     r->version = JOURNAL_VERSION;
     r->prev = slice_of(SAMPLE_HEAD);
-    r->file = slice_of("journal.00000000000000000001.jsonl");
+    r->dropped_file = slice_of("journal.00000000000000000001.jsonl");
     r->from = 1;
     r->to = 999;
     switch (r->ev) {

@@ -182,17 +182,11 @@ static struct msg *expect(enum msg_type type) {
 
 static struct job make_job(enum job_kind kind, uint8_t upload) {
     struct stat st;
-    struct fileid id;
+    struct source_identity id;
     assert_int_equal(stat(source, &st), 0);
     fileid_from_stat(&st, &id);
     struct job j = {.ref = {.kind = kind, .upload = {{upload}}},
-                    .source = {.path = slice_of(source),
-                               .size = id.size,
-                               .mtime_ns = id.mtime_ns,
-                               .ctime_ns = id.ctime_ns,
-                               .ino = id.ino,
-                               .dev = id.dev,
-                               .boot = slice_of(boot_id())},
+                    .source = {.path = slice_of(source), .file = id, .boot = slice_of(boot_id())},
                     .target = {.dest = slice_of(dest)}};
     if (kind == JOB_PUT) {
         j.length = SIZE;

@@ -192,10 +192,10 @@ static void test_record_values_are_read_exactly(void **state) {
     assert_true(id_equal(&r.upload, &want.upload));
     assert_true(slice_equal(r.src, want.src));
     assert_true(slice_equal(r.source, want.source));
-    assert_true(r.size == want.size);
-    assert_true(r.mtime_ns == want.mtime_ns);
-    assert_true(r.ctime_ns == INT64_MIN);
-    assert_true(r.ino == UINT64_MAX);
+    assert_true(r.file.size == want.file.size);
+    assert_true(r.file.mtime_ns == want.file.mtime_ns);
+    assert_true(r.file.ctime_ns == INT64_MIN);
+    assert_true(r.file.ino == UINT64_MAX);
     assert_true(slice_equal(r.dest, want.dest));
     assert_true(slice_equal(r.endpoint, want.endpoint));
     assert_true(r.chunk_size == want.chunk_size);
@@ -749,7 +749,7 @@ static void test_chain_catches_an_edit_with_a_new_h(void **state) {
     assert_int_equal(chain_init(&c), 0);
     sample_record(EV_OPEN - 1, &r);
     r.seq = 1;
-    r.size++;
+    r.file.size++;
     assert_int_equal(record_encode(&r, &c, &forged), 0);
     assert_int_equal(buf_add_text(&forged, strchr(lines.data, '\n') + 1), 0);
     assert_int_equal(accepted(&forged, "12345"), 1);

@@ -144,32 +144,32 @@ static void test_other_forms_of_root(void **state) {
 static void test_difference(void **state) {
     (void)state;
     struct stat st;
-    struct fileid a, b;
+    struct source_identity a, b;
     assert_int_equal(stat("outside", &st), 0);
     fileid_from_stat(&st, &a);
     assert_int_equal(a.size, 5);
     assert_int_equal(a.mtime_ns, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
     b = a;
-    assert_null(fileid_difference(&a, &b, true));
+    assert_null(source_identity_difference(&a, &b, true));
     b.dev++;
-    assert_null(fileid_difference(&a, &b, false));
-    assert_string_equal(fileid_difference(&a, &b, true), "replaced by another file");
+    assert_null(source_identity_difference(&a, &b, false));
+    assert_string_equal(source_identity_difference(&a, &b, true), "replaced by another file");
     b = a;
     b.ctime_ns++;
-    assert_string_equal(fileid_difference(&a, &b, true), "ctime moved");
+    assert_string_equal(source_identity_difference(&a, &b, true), "ctime moved");
     b.mtime_ns--;
-    assert_string_equal(fileid_difference(&a, &b, true), "mtime moved");
+    assert_string_equal(source_identity_difference(&a, &b, true), "mtime moved");
     b.size++;
-    assert_string_equal(fileid_difference(&a, &b, true), "size changed");
+    assert_string_equal(source_identity_difference(&a, &b, true), "size changed");
     b.ino++;
-    assert_string_equal(fileid_difference(&a, &b, true), "replaced by another file");
+    assert_string_equal(source_identity_difference(&a, &b, true), "replaced by another file");
 }
 
 /* Files of /proc stand for FUSE: nothing is known of their inode numbers. */
 static void test_an_inode_number_alone_counts_where_they_are_stable(void **state) {
     (void)state;
     struct stat st;
-    struct fileid planned;
+    struct source_identity planned;
     const char *difference;
     int fd = open("/proc/version", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -185,7 +185,7 @@ static void test_an_inode_number_alone_counts_where_they_are_stable(void **state
     assert_string_equal(difference, "replaced by another file");
     planned.ino = 0; /* not compared */
     planned.ctime_ns--;
-    assert_null(fileid_difference(&planned, &planned, true));
+    assert_null(source_identity_difference(&planned, &planned, true));
     planned.ctime_ns++;
     assert_int_equal(fileid_compare(&planned, fd, true, &difference), 0);
     assert_string_equal(difference, "ctime moved");

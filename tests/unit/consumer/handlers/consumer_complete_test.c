@@ -156,7 +156,7 @@ static void test_a_stray_put_and_a_new_plan_make_one_record(void **state) {
     assert_int_equal(world_plan('P', &file).state, PLANNED_DONE);
     assert_int_equal(world_count("put"), 1);
     /* being sent again: that one counts */
-    file.source.mtime_ns = stray.source.mtime_ns = 7;
+    file.source.file.mtime_ns = stray.source.file.mtime_ns = 7;
     file.flags = PLAN_PUT;
     id = world_plan('P', &file).upload;
     stray.ref.upload = (struct id128){{0x43}};

@@ -32,7 +32,7 @@ static void test_a_half_done_one_goes_on(void **state) {
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     file.chunk_size = 3 * PART; /* the new command wants something else */
     file.chunks = 1;
-    file.source.dev = 99;
+    file.source.file.dev = 99;
     struct planned_file p = world_plan('Q', &file);
     assert_int_equal(p.state, PLANNED_OPEN);
     assert_true(id_equal(&p.upload, &id));
@@ -78,11 +78,11 @@ static void test_finished_is_done_until_something_else_goes_there(void **state) 
     struct planned_file p = world_plan('P', &a);
     assert_int_equal(p.state, PLANNED_DONE);
     assert_true(id_equal(&p.upload, &id));
-    a.source.ino = 4; /* what is finished is found by its key alone */
+    a.source.file.ino = 4; /* what is finished is found by its key alone */
     assert_int_equal(world_plan('P', &a).state, PLANNED_DONE);
-    a.source.mtime_ns++;
+    a.source.file.mtime_ns++;
     assert_int_equal(world_plan('P', &a).state, PLANNED_NEW);
-    a.source.mtime_ns--;
+    a.source.file.mtime_ns--;
     assert_int_equal(world_plan('P', &b).state, PLANNED_NEW);
     id = world_begun('P', 'U', "/src/b", S3, 1);
     world_chunk('U', id, 0);
@@ -139,7 +139,7 @@ static void test_another_identity_supersedes(void **state) {
     struct id128 old = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref chunk = world_ref(JOB_CHUNK, old, 0);
     world_claim('U', chunk, "H");
-    file.source.ctime_ns++;
+    file.source.file.ctime_ns++;
     struct planned_file p = world_plan('Q', &file);
     struct id128 new = p.upload;
     assert_int_equal(p.state, PLANNED_NEW);
@@ -147,7 +147,7 @@ static void test_another_identity_supersedes(void **state) {
     assert_true(slice_equal(p.superseded_handle, slice_of("H")));
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, new, 0), "").why, WHY_LATER);
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, old, 1), "H").why, WHY_ENDED);
-    file.source.ctime_ns--;
+    file.source.file.ctime_ns--;
     file.upload = old;
     assert_int_equal(world_plan('P', &file).state, PLANNED_SUPERSEDED);
     assert_int_equal(world_done('U', chunk, "H").kind, ACK_RECORDED); /* what runs may end */
@@ -478,8 +478,8 @@ static struct id128 finished_file(void) {
 
 static struct planned_file plan_as(uint64_t ino, nanotime ctime_ns, enum inodes inodes) {
     struct plan_file file = world_file("/src/a", S3, PART);
-    file.source.ino = ino;
-    file.source.ctime_ns = ctime_ns;
+    file.source.file.ino = ino;
+    file.source.file.ctime_ns = ctime_ns;
     file.inodes = inodes;
     return world_plan('Q', &file);
 }
@@ -491,8 +491,8 @@ static void check_differs(const struct planned_file *p, uint32_t differs) {
 
 static struct planned_file plan_verified(uint64_t ino, nanotime ctime_ns, uint32_t crc) {
     struct plan_file file = world_file("/src/a", S3, PART);
-    file.source.ino = ino;
-    file.source.ctime_ns = ctime_ns;
+    file.source.file.ino = ino;
+    file.source.file.ctime_ns = ctime_ns;
     file.verified = true;
     file.crc = crc;
     return world_plan('Q', &file);

@@ -71,8 +71,8 @@ static void many_chunks(void) {
 static void find_same(const char *path, const char *dest) {
     struct plan_file put = world_file(path, dest, 100);
     put.flags = PLAN_PUT;
-    put.source.ino++;
-    put.source.ctime_ns++;
+    put.source.file.ino++;
+    put.source.file.ctime_ns++;
     put.crc = world_plan('P', &put).crc;
     put.verified = true;
     struct planned_file p = world_plan('P', &put);
@@ -168,8 +168,9 @@ static void dump(const struct state *s, int what, struct buf *out) {
         const struct upload *u = s->uploads[i];
         struct buf b = BUF_INIT;
         id_to_hex(&u->id, room);
-        assert_int_equal(buf_addf(&b, "u %s %.*s %.*s %llu %lld %d %d %d", room, (int)u->is.src.len, u->is.src.ptr,
-                                  (int)u->is.dest.len, u->is.dest.ptr, (unsigned long long)u->is.size,
+        assert_int_equal(buf_addf(&b, "u %s %.*s %.*s %llu %lld %d %d %d", room, (int)u->identity.src.len,
+                                  u->identity.src.ptr, (int)u->identity.dest.len, u->identity.dest.ptr,
+                                  (unsigned long long)u->identity.file.size,
                                   u->begun && !u->reopened && !(what & PLACES) ? 0LL : (long long)u->open_us, u->begun,
                                   u->reopened, u->spoiled),
                          0);

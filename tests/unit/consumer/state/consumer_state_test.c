@@ -270,7 +270,7 @@ static void test_records_out_of_place_change_nothing(void **state) {
         assert_int_equal(s.count + s.finished.count + s.ended.count, 0);
     }
     r = (struct record){.ev = EV_BEGIN, .upload = {{2}}, .src = slice_of("/a"), .dest = slice_of("s3://b/c")};
-    r.size = 10 * PART;
+    r.file.size = 10 * PART;
     r.chunk_size = PART;
     r.chunks = 11; /* cannot be */
     r.handle = slice_of("H");
@@ -305,7 +305,7 @@ static void test_carried_state_counts_once(void **state) {
     r.dest = slice_of("s3://b/d");
     assert_int_equal(state_apply(&s, &r), 0);
     assert_true(s.uploads[0]->opened && !s.uploads[0]->begun);
-    r.size = 2 * PART;
+    r.file.size = 2 * PART;
     r.ev = EV_FORGET;
     assert_int_equal(state_apply(&s, &r), 0);
     assert_int_equal(s.count, 0);

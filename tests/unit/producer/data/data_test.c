@@ -35,7 +35,7 @@ static void write_file(void) {
 static int set_up(void **state) {
     (void)state;
     struct stat st;
-    struct fileid id;
+    struct source_identity id;
     struct geometry wish = {.size = SIZE, .chunk_size = 1u << 20, .chunks = 1};
     (void)mkdir("d", 0700);
     write_file();

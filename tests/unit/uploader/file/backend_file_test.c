@@ -71,17 +71,10 @@ static int teardown(void **state) {
 
 static struct source_ref planned(void) {
     struct stat st;
-    struct fileid id;
+    struct source_identity id;
     assert_int_equal(stat(source_path, &st), 0);
     fileid_from_stat(&st, &id);
-    return (struct source_ref){.path = slice_of(source_path),
-                               .size = id.size,
-                               .mtime_ns = id.mtime_ns,
-                               .ctime_ns = id.ctime_ns,
-                               .ino = id.ino,
-                               .dev = id.dev,
-                               .boot = slice_of(boot_id()),
-                               .mode = id.mode};
+    return (struct source_ref){.path = slice_of(source_path), .file = id, .boot = slice_of(boot_id())};
 }
 
 static struct task make(enum job_kind kind, const char *handle, uint32_t chunk) {
@@ -96,7 +89,7 @@ static struct task make(enum job_kind kind, const char *handle, uint32_t chunk) 
         t.job.offset = (uint64_t)chunk * CHUNK;
         t.job.length = chunk == CHUNKS - 1 ? SIZE - t.job.offset : CHUNK;
     } else if (kind == JOB_PUT) {
-        t.job.length = t.job.source.size;
+        t.job.length = t.job.source.file.size;
     }
     return t;
 }
@@ -234,7 +227,7 @@ static void test_no_more_permissions_than_the_source(void **state) {
         t.parts = parts;
         t.part_count = CHUNKS;
         if (modes[i] == 0)
-            t.job.source.mode = 0; /* not known: from a program that does not say it */
+            t.job.source.file.mode = 0; /* not known: from a program that does not say it */
         run(&t);
         assert_int_equal(t.result.outcome, OUTCOME_DONE);
         assert_int_equal(mode_of(final_path()), modes[i] ? modes[i] & 0777 : 0600);

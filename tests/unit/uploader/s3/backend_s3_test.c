@@ -120,7 +120,7 @@ static void prepare(struct fixture *f, enum job_kind kind) {
 static void prepare_file(struct fixture *f, enum job_kind kind, size_t len) {
     char directory[256], why[200];
     struct stat st;
-    struct fileid id;
+    struct source_identity id;
     assert_non_null(getcwd(directory, sizeof directory));
     snprintf(f->path, sizeof f->path, "%s/source", directory);
     FILE *file = fopen(f->path, "w");
@@ -130,13 +130,7 @@ static void prepare_file(struct fixture *f, enum job_kind kind, size_t len) {
     fclose(file);
     assert_int_equal(stat(f->path, &st), 0);
     fileid_from_stat(&st, &id);
-    f->ref = (struct source_ref){.path = slice_of(f->path),
-                                 .size = id.size,
-                                 .mtime_ns = id.mtime_ns,
-                                 .ctime_ns = id.ctime_ns,
-                                 .ino = id.ino,
-                                 .dev = id.dev,
-                                 .boot = slice_of(boot_id())};
+    f->ref = (struct source_ref){.path = slice_of(f->path), .file = id, .boot = slice_of(boot_id())};
     prepare(f, kind);
     f->task.job.length = len;
     assert_int_equal(source_open(&f->task.source, f->roots, &f->ref, 0, len, why, sizeof why), 0);

@@ -21,16 +21,10 @@ static void write_file(const char *name, const char *text) {
 
 static struct source_ref plan(const char *name) {
     struct stat st;
-    struct fileid id;
+    struct source_identity id;
     assert_int_equal(stat(name, &st), 0);
     fileid_from_stat(&st, &id);
-    return (struct source_ref){.path = slice_of(name),
-                               .size = id.size,
-                               .mtime_ns = id.mtime_ns,
-                               .ctime_ns = id.ctime_ns,
-                               .ino = id.ino,
-                               .dev = id.dev,
-                               .boot = slice_of(boot_id())};
+    return (struct source_ref){.path = slice_of(name), .file = id, .boot = slice_of(boot_id())};
 }
 
 static int setup(void **state) {
@@ -53,7 +47,7 @@ static int teardown(void **state) {
 }
 
 static int open_all(struct source **s, const struct source_ref *ref) {
-    return source_open(s, roots, ref, 0, ref->size, why, sizeof why);
+    return source_open(s, roots, ref, 0, ref->file.size, why, sizeof why);
 }
 
 static void test_reads_a_range_and_its_checksum(void **state) {
@@ -97,8 +91,9 @@ static void test_a_changed_byte_between_two_readings_is_found(void **state) {
     struct source_ref ref = plan(path);
     char bytes[32];
     uint32_t crc;
-    struct timespec old[2] = {{.tv_nsec = UTIME_OMIT}, {ref.mtime_ns / 1000000000, ref.mtime_ns % 1000000000}};
-    ref.ctime_ns = 0;
+    struct timespec old[2] = {{.tv_nsec = UTIME_OMIT},
+                              {ref.file.mtime_ns / 1000000000, ref.file.mtime_ns % 1000000000}};
+    ref.file.ctime_ns = 0;
     assert_int_equal(open_all(&s, &ref), ERR_CHANGED); /* ctime counts */
     ref = plan(path);
     assert_int_equal(open_all(&s, &ref), 0);
@@ -156,7 +151,7 @@ static void check_pseudo_file(const char *name, int read_result, const char *exp
     assert_int_equal(roots_new(&own, paths, 1), 0);
     struct source_ref ref = plan(name);
     char bytes[64];
-    assert_int_equal(source_open(&s, own, &ref, 0, ref.size, why, sizeof why), 0);
+    assert_int_equal(source_open(&s, own, &ref, 0, ref.file.size, why, sizeof why), 0);
     ssize_t got;
     while ((got = source_read(s, bytes, sizeof bytes)) > 0)
         ;
@@ -217,7 +212,7 @@ static void test_a_root_that_can_only_be_searched(void **state) {
     assert_int_equal(chmod(dir, 0700), 0);
     assert_int_equal(err, 0);
     struct source_ref ref = plan(path);
-    assert_int_equal(source_open(&s, own, &ref, 0, ref.size, why, sizeof why), 0);
+    assert_int_equal(source_open(&s, own, &ref, 0, ref.file.size, why, sizeof why), 0);
     source_close(&s);
     roots_destroy(&own);
 }
@@ -272,13 +267,13 @@ static void test_a_root_by_its_link_and_a_root_that_is_a_file(void **state) {
     struct roots *own;
     assert_int_equal(roots_new(&own, paths, 1), 0);
     struct source_ref ref = plan(beneath);
-    assert_int_equal(source_open(&s, own, &ref, 0, ref.size, why, sizeof why), 0);
+    assert_int_equal(source_open(&s, own, &ref, 0, ref.file.size, why, sizeof why), 0);
     assert_int_equal(source_check(s, why, sizeof why), 0);
     source_close(&s);
     roots_destroy(&own);
     assert_int_equal(roots_new(&own, paths + 1, 1), 0);
     ref = plan(path);
-    assert_int_equal(source_open(&s, own, &ref, 0, ref.size, why, sizeof why), 0);
+    assert_int_equal(source_open(&s, own, &ref, 0, ref.file.size, why, sizeof why), 0);
     source_close(&s);
     assert_false(roots_contain(own, slice_of(sibling)));
     roots_destroy(&own);

@@ -227,7 +227,7 @@ static void add_uploads(void) {
     begin.upload.b[0] = 0xab;
     begin.src = slice_of("/data/a\nb");
     begin.dest = slice_of("s3://bucket/x/a");
-    begin.size = 131072;
+    begin.file.size = 131072;
     begin.chunk_size = 65536;
     begin.chunks = 2;
     lines_add(&j, &begin);
@@ -235,7 +235,7 @@ static void add_uploads(void) {
     put.upload.b[0] = 0xcd;
     put.src = slice_of("/data/\xff");
     put.dest = slice_of("file:///backup/c");
-    put.size = 5;
+    put.file.size = 5;
     lines_add(&j, &put);
 }
 

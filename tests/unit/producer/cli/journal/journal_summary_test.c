@@ -68,7 +68,7 @@ static void identity(struct record *r, const char *src, const char *dest, uint64
     r->has |= HAS_SRC | HAS_DEST;
     r->src = slice_of(src);
     r->dest = slice_of(dest);
-    r->size = size;
+    r->file.size = size;
 }
 
 static void begin(uint8_t id, const char *src, uint32_t chunks) {
@@ -101,7 +101,7 @@ static void finish(uint8_t id, uint64_t size) {
     struct record r = about(EV_FINISH, id);
     r.has |= HAS_DEST | HAS_CRC | HAS_MS | HAS_ETAG;
     r.dest = slice_of("s3://b/k");
-    r.size = size;
+    r.file.size = size;
     r.etag = slice_of("e-2");
     lines_add(&j, &r);
 }
