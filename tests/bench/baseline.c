@@ -1,6 +1,6 @@
 /*
  * The yardstick: a plain loop of signed libcurl PUTs, N at a time, in one thread, that sends a file's parts to a server
- * and keeps no record. What chunklift costs is told as a multiple of this, measured in the same run. baseline URL FILE
+ * and keeps no record. The cost of chunklift is reported as a multiple of this, measured in the same run. baseline URL FILE
  * PART_BYTES TRANSFERS      (credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) Prints: bytes seconds cpu_seconds
  * peak_kib
  */

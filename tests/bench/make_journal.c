@@ -5,7 +5,7 @@
  *
  * First the puts, then the finished uploads, then the unfinished ones, each with `chunks` recorded chunks of 8 MiB (an
  * unfinished one has one chunk to go, or `of` chunks in all). It ends with a clean stop and prints the records, the
- * bytes and the head. Nothing is synced: what a power cut leaves is not the matter here.
+ * bytes and the head. Nothing is synced: power cuts do not matter here.
  */
 #include "consumer/journal/journal.h"
 #include "sample_ids.h"

@@ -82,7 +82,7 @@ static int work(uint64_t first, uint64_t count, uint32_t chunk) {
         if (!err)
             err = consumer_round(c, clock_ms(), clock_ms());
         us[i] = (clock_ns() - began) / 1000;
-        usleep(500); /* whoever waits for a processor gets one */
+        usleep(500); /* a waiting process gets the CPU */
     }
     if (!err) {
         qsort(us, rounds, sizeof *us, compare);

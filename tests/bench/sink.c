@@ -48,7 +48,7 @@ static bool answer(struct connection *c) {
     return send(c->fd, c->reply, len, MSG_NOSIGNAL) == (ssize_t)len;
 }
 
-/* The head is whole: learns the body's length, takes what of it came along. */
+/* The head is whole: reads the length of the body, takes its first bytes. */
 static bool begin_body(struct connection *c, char *end) {
     *end = '\0';
     make_reply(c->head, c->reply, sizeof c->reply);

@@ -1,12 +1,12 @@
 /*
- * Many uploaders that move no bytes, for what a consumer can record:
+ * Many uploaders that move no bytes, to measure the rate of a consumer:
  *
  *     swarm ENDPOINT [processes=4] [uploaders=250] [files=8] [chunks=10000] [ahead=8] [claim=4] [rate=0] [name=swarm]
  *
  * Each process is one producer and so many uploaders, every one with a conversation of its own (session.h, proto.h,
- * endpoint.h: what the real programs speak with). The producer plans files that exist nowhere and follows its records
+ * endpoint.h: the code of the real programs). The producer plans files that exist nowhere and follows its records
  * by TAIL; offers are handed over inside the process; an uploader claims `claim` jobs at a time, holds at most `ahead`,
- * completes what is granted at once, keeps it until the ACK, and beats as often as a real one. rate: chunk jobs a
+ * completes granted jobs at once, keeps each until the ACK, and beats as often as a real one. rate: chunk jobs a
  * second that all together begin; 0: as fast as they are answered.
  *
  * Prints one line: recorded chunks, seconds, chunks a second, and from COMPLETE to ACK in milliseconds the median, the
@@ -35,7 +35,7 @@
 #define BUCKET_NS 50000
 #define BUCKETS 100000 /* 5 s */
 #define BEAT_MS 1000
-#define LOOK_MS 20    /* at what nothing announces: HELLO again, heartbeats, pace */
+#define LOOK_MS 20    /* without an event: HELLO again, heartbeats, pace */
 #define LOST_MS 30000 /* without an answer of any kind: the run has failed */
 #define TAIL_WAIT_MS 500
 
@@ -73,7 +73,7 @@ struct file {
     struct id128 upload;
     enum file_state state;
     uint32_t next, done;
-    uint32_t *again; /* chunks denied: to be handed out anew */
+    uint32_t *again; /* denied chunks, to be offered again */
     uint32_t again_count;
     char handle[64];
 };
@@ -181,7 +181,7 @@ static bool next_chunk(struct file *f, uint32_t chunks, uint32_t *chunk) {
     return true;
 }
 
-/* What a producer would offer next; false: nothing now. */
+/* The next offer of a producer; false: none now. */
 static bool next_job(struct swarm *s, struct ref *ref, struct file **file) {
     for (uint64_t n = 0; n < s->plan->files; n++) {
         struct file *f = &s->files[(s->turn + n) % s->plan->files];
@@ -372,7 +372,7 @@ static bool all_are_there(const struct swarm *s) {
     return s->shared->ready == s->plan->processes * s->plan->uploaders && s->planned == s->plan->files;
 }
 
-/* Reads until empty, says what is to be said, and looks last at the socket's events: its fd is edge-triggered. */
+/* Reads until empty, sends the due messages, and looks last at the socket's events: its fd is edge-triggered. */
 static void uploader_turn(struct swarm *s, struct uploader *u, uint64_t now_ms) {
     struct msg *m;
     do {
@@ -435,7 +435,7 @@ static int work(struct swarm *s) {
             look_at_all(s, now_ms);
             look_ms = now_ms + LOOK_MS;
         }
-        /* with a pace, whose turn it is to begin something goes round */
+        /* with a pace, the producers begin in turn */
         for (uint64_t i = 0; s->plan->rate && i < s->plan->uploaders && s->tokens >= (double)s->plan->claim; i++)
             uploader_turn(s, &s->uploaders[first++ % s->plan->uploaders], now_ms);
         int n = epoll_wait(s->epoll, events, 64, 1);

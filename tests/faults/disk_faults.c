@@ -3,9 +3,9 @@
  *
  *     PREFIX:K:ERRNO:HOW:REPORT
  *
- * Counted are the calls that change something at or beneath PREFIX: open with O_CREAT, write, pwrite, ftruncate,
+ * Counted are the calls that change something at or under PREFIX: open with O_CREAT, write, pwrite, ftruncate,
  * fdatasync, fsync, rename, unlink. The K-th fails with ERRNO. HOW: `once`, `stay` (all later ones fail too), `half` (a
- * write does half of its bytes first), `short` (nothing fails, but no write does all it is given). What failed, and how
+ * write does half of its bytes first), `short` (nothing fails, but no write does all it is given). The failures, and how
  * many calls there were, is written to REPORT, `K CALL PATH` and `calls N`.
  *
  * Which file a descriptor means is asked of /proc, so it needs no list of its own.

@@ -1,6 +1,6 @@
 /*
  * Preloaded: a file system that folds case and keeps the spelling a name was made with, as vfat, SMB and ext4 with
- * casefold do. It covers relative names beneath descriptors, which is how destinations are reached. With
+ * casefold do. It covers relative names under descriptors, the way destinations are reached. With
  * FOLD_CASE=lower in the environment it also stores names in small letters. FOLD_CASE=old: it does not know
  * RENAME_NOREPLACE either.
  */

@@ -1,5 +1,5 @@
 /*
- * Preloaded: a program whose syncs say they were done and were not. With it the tests of power cuts must find lost
+ * Preloaded: syncs report success and do nothing. With it the tests of power cuts must find lost
  * records and bytes; if they do not, they would not find them in a program that forgot to sync either.
  */
 #include <unistd.h>

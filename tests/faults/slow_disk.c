@@ -1,5 +1,5 @@
 /*
- * Preloaded: a disk that takes its time. SLOW_DISK in the environment is PREFIX:FILE: a pwrite at or beneath PREFIX
+ * Preloaded: a disk that takes its time. SLOW_DISK in the environment is PREFIX:FILE: a pwrite at or under PREFIX
  * takes as long as its bytes do at the rate, in bytes a second, that stands in FILE at that moment, and writes no more
  * than PIECE of them; 0 or no file: no longer than it takes, and all. The bytes are there before the time is over, as
  * they are when a process is stopped in a write.

@@ -1,4 +1,4 @@
-/* Preloaded: each pwrite takes SLOW_WRITES_US longer: an uploader that is slow, whatever the machine is. */
+/* Preloaded: each pwrite takes SLOW_WRITES_US longer: an uploader that is slow on every machine. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>

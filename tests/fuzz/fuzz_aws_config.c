@@ -1,6 +1,6 @@
 /*
- * Any bytes as ~/.aws/config, ~/.aws/credentials, the command of a credential_process and what it prints, and the times
- * in them. The first byte chooses. What was read is written down in its plainest form and read again; times are
+ * Any bytes as ~/.aws/config, ~/.aws/credentials, the command and the output of a credential_process, and the times
+ * in them. The first byte chooses. The result is written in its simplest form and read again; times are
  * calculated a second time. Seeds: corpus/aws_config.
  */
 #include "aws/aws_config.h"
@@ -55,7 +55,7 @@ static void check_command(struct slice text) {
     free(command);
 }
 
-/* --- what it prints --- */
+/* --- output of a process --- */
 
 static void add_member(struct buf *out, const char *name, const char *value) {
     CHECK(buf_addf(out, ",\"%s\":", name) == 0 && json_add_string(out, slice_of(value)) == 0);

@@ -1,4 +1,4 @@
-/* Any bytes as DIR/consumer. What is taken is within its bounds, and written again it reads the same. Seeds:
+/* Any bytes as DIR/consumer. An accepted file is within its bounds, and reads the same when it is written again. Seeds:
  * corpus/consumer_file. */
 #include "pure/check.h"
 #include "pure/ids.h"

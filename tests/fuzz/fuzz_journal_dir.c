@@ -4,8 +4,8 @@
  *   - journal_verify says "all valid" of exactly those directories that the model finds valid, and names the same head;
  *   - recovery applies exactly the valid lines, in order, each once, and nothing else;
  *   - it fails only where something is not valid, and then changes nothing;
- *   - it cuts only the end of the active file, keeps what it cut, and only where no later batch can stand in it;
- *   - what it leaves is a valid journal, that can be read, appended to, and opened again.
+ *   - it cuts only the end of the active file, keeps the cut bytes, and only where no later batch can stand in it;
+ *   - the result is a valid journal that can be read, appended to, and opened again.
  * Seeds: corpus/journal_dir.
  */
 #include "consumer/journal/journal.h"
@@ -20,7 +20,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-static struct model model, after; /* what was given, what recovery left */
+static struct model model, after; /* the input, the result of recovery */
 
 /* --- the directory --- */
 
@@ -42,7 +42,7 @@ static void put_files(const struct model *m) {
         scratch_write("lock", slice_of("      4711\nsync\n"));
 }
 
-/* Fills m->bytes and m->files with what is there now. */
+/* Fills m->bytes and m->files with the present files. */
 static void take_files(struct model *m) {
     struct journal_files list;
     size_t starts[MODEL_FILES + 2] = {0};
@@ -74,7 +74,7 @@ static void see_torn(void *arg, const char *name) {
     CHECK(scratch_read(name, &t->bytes));
 }
 
-/* --- what recovery hands over --- */
+/* --- results of recovery --- */
 
 struct seen {
     struct journal_position known; /* seq 0: none */
@@ -138,7 +138,7 @@ static void check_verify(const struct model *m) {
     }
 }
 
-/* Recovery went to its end: every valid line was applied, from the first or from behind what was known. */
+/* Recovery went to its end: every valid line was applied, from the first or from the last known one. */
 static void check_applied(const struct seen *s, const struct journal *j) {
     uint64_t base = 0;
     if (s->known.seq && !s->rejected) {
@@ -246,7 +246,7 @@ static void check_again(const struct journal_position *pos) {
 static void check_opened(struct journal *j, const struct seen *s) {
     struct journal_position pos;
     check_applied(s, j);
-    bool whole = model.bad_file + 1 >= model.file_count; /* else an earlier file is bad, which nobody had to read */
+    bool whole = model.bad_file + 1 >= model.file_count; /* else an earlier file is bad, and was not read */
     if (whole) {
         check_left(j);
         check_read(j);

@@ -3,8 +3,8 @@
  * steps of a length (two bytes, little-endian) and as many bytes of a message; a message that cannot be read lets that
  * many milliseconds pass. A RECORDS without lines takes the next step's bytes as such, with the head and tail of a line
  * put around each: so records need no seq, time and h to be understood.
- *   - it says what cannot be read, and nothing else is an error;
- *   - what it offers then are jobs that fit their files: ranges by the geometry, sources and destinations its own;
+ *   - it reports unreadable entries, and nothing else is an error;
+ *   - its offers are jobs that fit their files: ranges by the geometry, sources and destinations its own;
  *   - its counts agree with each other.
  * Seeds: corpus/producer.
  */
@@ -88,7 +88,7 @@ static void start(void) {
     core.fleet = (struct fleet){.uploaders = 1, .slots = 8, .free = 8, .share = 8};
 }
 
-/* --- what must be true --- */
+/* --- invariants --- */
 
 static void check_job(const struct job *j) {
     struct geometry g = {.size = j->source.file.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
@@ -134,7 +134,7 @@ static void ask(void) {
 static void check_counts(void) {
     const struct producer_counts *n = &core.counts;
     CHECK(n->files_done == told.done && n->files_failed == told.failed && n->files_skipped == told.skipped);
-    size_t at_work = 0; /* a file that failed stays until its failure is recorded, or what it left is dropped */
+    size_t at_work = 0; /* a file that failed stays until its failure is recorded, or its leftovers are dropped */
     for (const struct file *f = core.files.first; f; f = f->next)
         at_work += !f->refusal && !f->dropping;
     CHECK(at_work + told.done + told.failed + told.skipped == FILES);

@@ -1,6 +1,6 @@
-/* Any bytes into the decoder. What it accepts must encode again, and that encoding is a fixed point: decoded and
+/* Any bytes into the decoder. An accepted message must encode again, and that encoding is a fixed point: decoded and
  * encoded once more it gives the same bytes. No beginning of a message is a message, nor is one with something behind
- * it; every list, text and number is within what the table of fields says, for otherwise it would not encode. Seeds:
+ * it; every list, text and number is within the limits of the table of fields, because otherwise it would not encode. Seeds:
  * corpus/proto, one sample of each message. */
 #include "pure/check.h"
 #include "pure/proto.h"

@@ -1,5 +1,5 @@
 /*
- * Any bytes as a line of the journal. What the reader takes the writer can write, and reads again as the same record.
+ * Any bytes as a line of the journal. The writer can write every accepted record, and the reader reads it as the same record.
  * The bytes are tried as they are and with a tail (`,"h":"…"}`) behind them, without which nothing is a line. Seeds:
  * corpus/record, a line of each event.
  */

@@ -1,6 +1,6 @@
 /*
  * Any bytes as endpoint, destination and region of an S3 upload, and the URL made of them. Input: options (one byte),
- * then endpoint, destination, region and a parameter's value, each ending with a newline. What may stand in a URL, and
+ * then endpoint, destination, region and a parameter's value, each ending with a newline. The valid bytes of a URL, and
  * that it leads to that bucket and key and no other place, is judged here from the URL's own bytes. Seeds:
  * corpus/s3_url.
  */

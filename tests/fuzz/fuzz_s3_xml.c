@@ -1,5 +1,5 @@
 /*
- * Any bytes as a store's answer. What is read must be within its bounds and terminated; written down again as the store
+ * Any bytes as a store's answer. The result must be within its bounds and terminated; written again as the store
  * would write it, it reads the same. Seeds: corpus/s3_xml.
  */
 #include "pure/check.h"
@@ -30,7 +30,7 @@ static bool add_text(struct buf *out, const char *name, const char *text) {
     return add_element(out, name, slice_of(text));
 }
 
-/* What an etag becomes when it is read: one that is in quotes still needs a pair more. */
+/* The form of an etag that is written again: one in quotes needs another pair. */
 static bool add_etag(struct buf *out, const char *etag) {
     char quoted[300];
     snprintf(quoted, sizeof quoted, "\"%s\"", etag);

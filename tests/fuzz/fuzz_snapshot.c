@@ -1,6 +1,6 @@
 /*
  * Any bytes as DIR/snapshot, and any bytes as the state in it. Both carry a checksum that no change survives, so the
- * input is also tried with the checksum made right: what a disk or a user may leave is refused by it, what a mistake of
+ * input is also tried with the checksum made right: it refuses the damage of a disk or a user; a mistake of
  * ours might write must be refused by the decoder. Input: one byte that says which ('f' a file, 'b' a body without its
  * last four bytes), then the bytes. Seeds: corpus/snapshot.
  */

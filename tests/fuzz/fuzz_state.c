@@ -1,8 +1,8 @@
 /*
  * Any records, one a line of the input, into the consumer's state, and the state through its snapshot and back. A
  * line's head and tail are put around it here, so the input's lines begin with the event's name: `chunk","upload":…`.
- * Whatever the records say (chunks of no upload, a geometry that cannot be), the state's own books agree with each
- * other, and what it saves is what it reads. Seeds: corpus/state.
+ * For all records (chunks of no upload, an impossible geometry) the counts of the state agree with each
+ * other, and it reads the snapshot that it writes. Seeds: corpus/state.
  */
 #include "consumer/state/snapshot.h"
 #include "consumer/state/state.h"

@@ -1,5 +1,5 @@
 /*
- * Any bytes as what a store sends around a body: status and header lines, and what is read from them (errors, pauses,
+ * Any bytes around the body of a reply: status and header lines, and the values read from them (errors, pauses,
  * dates, the region of a 301, etags, checksums). Input: status (two bytes, below 600), header lines up to a NUL, the
  * body. Headers are found a second time by a model, dates and pauses are calculated a second time. Seeds:
  * corpus/store_reply.

@@ -1,6 +1,6 @@
 /*
  * Text from command lines, configuration and messages: destinations, sizes, times, counts, base64, UTF-8, JSON strings,
- * hexadecimal. The whole input is one text; where two are wanted, what stands before and after its first newline.
+ * hexadecimal. The whole input is one text; where two are needed, the parts before and after its first newline.
  * Seeds: corpus/text.
  */
 #include "pure/check.h"

@@ -1,4 +1,4 @@
-/* Any bytes as a trust file and as a key file. What is taken keeps its promises: sorted keys with roles, endpoints only
+/* Any bytes as a trust file and as a key file. An accepted file has its invariants: sorted keys with roles, endpoints only
  * where they may stand, and written as plain lines it reads the same. Seeds: corpus/trust. */
 #include "pure/check.h"
 #include "pure/trust.h"

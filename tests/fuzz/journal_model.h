@@ -1,5 +1,5 @@
 /*
- * The journal's rules once more, as docs/JOURNAL.md has them, over bytes in memory: what journal_verify and recovery
+ * The journal's rules once more, as docs/JOURNAL.md has them, over bytes in memory: the results that journal_verify and recovery
  * are compared with. It shares with them the parser of one line, which has a fuzz target of its own, and nothing else.
  *
  * Input (fuzz_journal_dir): a line of option letters, then the files, sealed ones first, the active one last, with a
@@ -19,7 +19,7 @@
 
 #define MODEL_FILES 4
 #define MODEL_LINES 512
-/* Nothing counts that far; what would happen at 2^64 is not tried. */
+/* No counter gets that far; 2^64 is not tried. */
 #define MODEL_COUNT_MAX ((uint64_t)1 << 62)
 
 struct model_line {
@@ -48,7 +48,7 @@ struct model {
 
 /* False when the input is not of this form, or too large. */
 bool model_read(struct model *m, struct slice input);
-/* The same for files as they are: what a directory holds now. */
+/* The same for the files of a directory. */
 void model_judge(struct model *m);
 /* The line with this seq; NULL when no valid one has it. */
 const struct model_line *model_find(const struct model *m, uint64_t seq);

@@ -1,6 +1,6 @@
 /*
  * Puts every file of the corpora named on the command line through a fuzz target, without libFuzzer; then the file cut
- * short at up to REPLAY_VARIANTS places, and with one bit changed at as many. What lies in a folder "found" of them is
+ * short at up to REPLAY_VARIANTS places, and with one bit changed at as many. The inputs of a folder "found" are
  * tried as it is. Which input was being tried is said when the program dies of it.
  */
 #include "pure/buf.h"

@@ -1,4 +1,4 @@
-/* What is always true of the consumer's state, and when two states say the same. For fuzz_state and fuzz_snapshot. */
+/* Invariants of the consumer's state, and the equality of two states. For fuzz_state and fuzz_snapshot. */
 #ifndef CHUNKLIFT_FUZZ_STATE_BOOKS_H
 #define CHUNKLIFT_FUZZ_STATE_BOOKS_H
 

@@ -1,5 +1,5 @@
 /*
- * A journal whose power fails at one chosen call.
+ * A journal with a power failure at one chosen call.
  *
  *   journal_cut write DIR K SIDE
  *
@@ -11,7 +11,7 @@
  *
  * opens it on a good disk and prints `found CHUNKS SEQ` when chunks 0 to CHUNKS-1 are there once each, in order.
  *
- * K 0: never. Exit status 0; 1 when what was read is not what was written.
+ * K 0: never. Exit status 0; 1 when the result differs from the written lines.
  */
 #include "consumer/journal/journal.h"
 #include "consumer/state/snapshot_file.h"
@@ -109,7 +109,7 @@ static int append_chunk(struct journal *j, uint32_t chunk) {
     return journal_append(j, &r);
 }
 
-/* Batches until the disk is gone; after every rotation a snapshot, whose failure is nobody's. */
+/* Batches until the disk is gone; after every rotation a snapshot, which may fail. */
 static uint32_t write_batches(struct journal *j, const char *dir, uint32_t next) {
     uint64_t rotations = journal_rotations(j);
     for (int batch = 0; batch < BATCHES; batch++) {

@@ -125,7 +125,7 @@ static uint64_t deliver(struct way *w) {
     return w->first ? w->first->due_ns : UINT64_MAX;
 }
 
-/* False when nobody wants the wires any more. */
+/* False when the wires are no longer needed. */
 static bool read_command(void) {
     char text[64];
     ssize_t n = read(STDIN_FILENO, text, sizeof text - 1);

@@ -7,7 +7,7 @@
  *   s3_drive ENDPOINT scenarios FILE s3://BUCKET/PREFIX     (FILE: at least 11 MiB)
  *
  * Credentials as everywhere. Exit status 0: everything went as it must. -v as first argument: debug lines.
- * tests/servers/s3_keys.sh compares what arrived under odd keys with another client.
+ * tests/servers/s3_keys.sh compares the objects with odd keys by another client.
  */
 #include "pure/digest.h"
 #include "pure/units.h"
@@ -206,7 +206,7 @@ static struct upload upload_at(const char *prefix, const char *name) {
     return upload_of(dest);
 }
 
-/* Finishing twice is what a lost reply of Complete looks like to the second one. */
+/* The second finish sees the same as after a lost reply of Complete. */
 static bool lost_reply(struct drive *d, const char *prefix) {
     struct upload u = upload_at(prefix, "lost-reply"), other = upload_at(prefix, "lost-reply");
     bool ok = multipart(d, &u) && finish(d, &u, NULL) == OUTCOME_DONE;
