@@ -1,4 +1,5 @@
 #include "consumer/report.h"
+#include "pure/rfc3339.h"
 #include "pure/text.h"
 #include "system/clock.h"
 #include "system/log.h"

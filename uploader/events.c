@@ -1,5 +1,6 @@
 #include "uploader/uploader_internal.h"
 
+#include "pure/rfc3339.h"
 #include "pure/text.h"
 #include "system/clock.h"
 #include "system/log.h"

@@ -7,6 +7,7 @@
  */
 #include "journal/record_layout.h"
 #include "pure/check.h"
+#include "pure/rfc3339.h"
 #include "pure/text.h"
 #include <assert.h>
 
@@ -135,37 +136,10 @@ bool record_is_valid(const struct record *r) {
     return r->ev != EV_EPOCH || r->version == JOURNAL_VERSION;
 }
 
-/* 1970-01-01 plus days as year, month, day; days >= 0. March is month 0 of a shifted year, so that leap days end it. */
-static void civil_date(int64_t days, unsigned *year, unsigned *month, unsigned *day) {
-    int64_t shifted = days + 719468, era = shifted / 146097, of_era = shifted % 146097; /* 400 years */
-    int64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int64_t day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int64_t shifted_month = (5 * day_of_year + 2) / 153;
-    *day = (unsigned)(day_of_year - (153 * shifted_month + 2) / 5 + 1);
-    *month = (unsigned)(shifted_month < 10 ? shifted_month + 3 : shifted_month - 9);
-    *year = (unsigned)(era * 400 + year_of_era + (*month <= 2));
-}
-
-static void put_digits(char *to, unsigned width, uint64_t value) {
-    while (width--) {
-        to[width] = (char)('0' + value % 10);
-        value /= 10;
-    }
-}
-
 static int add_time(struct buf *out, int64_t ts_us) {
-    char text[] = "0000-00-00T00:00:00.000000Z";
-    unsigned year, month, day;
-    uint64_t us = (uint64_t)ts_us, seconds = us / 1000000;
-    civil_date((int64_t)(seconds / 86400), &year, &month, &day);
-    put_digits(text, 4, year);
-    put_digits(text + 5, 2, month);
-    put_digits(text + 8, 2, day);
-    put_digits(text + 11, 2, seconds / 3600 % 24);
-    put_digits(text + 14, 2, seconds / 60 % 60);
-    put_digits(text + 17, 2, seconds % 60);
-    put_digits(text + 20, 6, us % 1000000);
-    return buf_add(out, text, sizeof text - 1);
+    char text[RFC3339_SIZE];
+    rfc3339_format(ts_us, text);
+    return buf_add_text(out, text);
 }
 
 static int add_name(struct buf *out, const struct record_field_def *f, const char *suffix) {

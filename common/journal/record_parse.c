@@ -9,6 +9,7 @@
 #include "journal/record_layout.h"
 #include "pure/check.h"
 #include "pure/json_reader.h"
+#include "pure/rfc3339.h"
 
 #define UNKNOWN_MAX 32
 
@@ -18,10 +19,6 @@ struct line_reader {
     struct slice unknown[UNKNOWN_MAX];
     unsigned unknown_count;
 };
-
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
 
 /* A field's name and the colon. */
 static int read_name(struct json_reader *in, struct slice *name) {
@@ -123,42 +120,10 @@ static int read_field(struct line_reader *in, const struct record_layout *layout
     return read_value(&in->json, f, base64, (char *)r + f->offset);
 }
 
-/* width digits at *at, which moves on; they are known to be digits. */
-static int digits(const char **at, int width) {
-    int value = 0;
-    while (width--)
-        value = value * 10 + (*(*at)++ - '0');
-    return value;
-}
-
-static int64_t days_before(int year, int month) { /* since 1970-01-01; the inverse of civil_date() in record.c */
-    int64_t shifted = month <= 2 ? year - 1 : year, era = shifted / 400, year_of_era = shifted % 400;
-    int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5;
-    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
-}
-
-/* RFC 3339 as record.c writes it: UTC, microseconds, nothing left out. */
 static int read_time(struct json_reader *in, int64_t *ts_us) {
-    static const char shape[] = "dddd-dd-ddTdd:dd:dd.ddddddZ";
     struct slice text;
-    if (json_read_fixed(in, sizeof shape - 1, &text))
-        return ERR_INVALID;
-    for (size_t i = 0; i < text.len; i++)
-        if (shape[i] == 'd' ? !is_digit(text.ptr[i]) : text.ptr[i] != shape[i])
-            return ERR_INVALID;
-    const char *at = text.ptr;
-    int part[7];
-    for (int i = 0; i < 7; i++, at++)
-        part[i] = digits(&at, i == 0 ? 4 : i == 6 ? 6 : 2);
-    if (part[0] < 1970 || part[1] < 1 || part[1] > 12 || part[3] > 23 || part[4] > 59 || part[5] > 59)
-        return ERR_INVALID;
-    int64_t day = days_before(part[0], part[1]);
-    int64_t month_end = part[1] == 12 ? days_before(part[0] + 1, 1) : days_before(part[0], part[1] + 1);
-    if (part[2] < 1 || day + part[2] > month_end)
-        return ERR_INVALID;
-    int64_t seconds = (day + part[2] - 1) * 86400 + (int64_t)part[3] * 3600 + (int64_t)part[4] * 60 + part[5];
-    *ts_us = seconds * 1000000 + part[6];
-    return 0;
+    int err = json_read_fixed(in, RFC3339_SIZE - 1, &text);
+    return err ? err : rfc3339_parse_exact(text, ts_us);
 }
 
 static int ev_from_name(struct slice name, enum record_ev *ev) {

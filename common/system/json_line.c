@@ -1,7 +1,7 @@
 #include "system/json_line.h"
 
+#include "pure/rfc3339.h"
 #include "pure/text.h"
-#include "system/clock.h"
 #include <stdio.h>
 
 static void keep(struct json_line *l, int err) {

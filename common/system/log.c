@@ -4,6 +4,7 @@
  */
 #include "system/log.h"
 
+#include "pure/rfc3339.h"
 #include "pure/text.h"
 #include "system/clock.h"
 #include <errno.h>

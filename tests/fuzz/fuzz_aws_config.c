@@ -6,11 +6,12 @@
 #include "aws/aws_config.h"
 #include "pure/check.h"
 #include "pure/json_reader.h"
+#include "pure/rfc3339.h"
 #include "pure/s3_endpoint.h"
 #include "pure/text.h"
 #include "system/log.h"
 #include "uploader/aws/aws_process.h"
-#include "uploader/aws/aws_time.h"
+#include "uploader/http/http_date.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,8 +173,8 @@ static void check_times(struct slice text) {
     if (text.len >= 64) /* digits of a fraction without an end; the model has a bound */
         return;
     bool is_time = model_iso8601(text, &wanted);
-    CHECK((iso8601_parse(text, &when) == 0) == is_time && (!is_time || when == wanted));
-    (void)!(http_date_parse(text, &when) | (int)retry_after_parse(text, 0)); /* fuzz_store_reply looks at these */
+    CHECK((rfc3339_parse(text, &when) == 0) == is_time && (!is_time || when == wanted));
+    (void)!(http_date_parse(text, &when) | (int)http_retry_after_parse(text, 0)); /* fuzz_store_reply looks at these */
 }
 
 /* --- the files --- */

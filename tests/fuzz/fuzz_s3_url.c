@@ -6,6 +6,7 @@
  */
 #include "pure/check.h"
 #include "pure/dest.h"
+#include "pure/percent.h"
 #include "pure/text.h"
 #include "uploader/s3/url.h"
 #include <stdio.h>
@@ -25,16 +26,16 @@ static struct slice take_line(struct slice *rest) {
 static void check_escape(struct slice text) {
     for (int keep_slash = 0; keep_slash < 2; keep_slash++) {
         struct buf there = BUF_INIT, back = BUF_INIT;
-        CHECK(s3_escape_add(&there, text, keep_slash) == 0);
+        CHECK(percent_encode(&there, text, keep_slash) == 0);
         for (size_t i = 0; i < there.len; i++)
             CHECK(strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%", there.data[i]) ||
                   (keep_slash && there.data[i] == '/'));
-        CHECK(s3_unescape_add(&back, buf_slice(&there)) == 0 && slice_equal(buf_slice(&back), text));
+        CHECK(percent_decode(&back, buf_slice(&there)) == 0 && slice_equal(buf_slice(&back), text));
         buf_release(&there);
         buf_release(&back);
     }
     struct buf plain = BUF_INIT;
-    if (s3_unescape_add(&plain, text) == 0)
+    if (percent_decode(&plain, text) == 0)
         CHECK(plain.len <= text.len);
     buf_release(&plain);
 }
@@ -65,7 +66,7 @@ static bool starts_with(struct slice text, struct slice start) {
 }
 
 /* The path is the endpoint's own, then the bucket unless it is in the host, then the key. */
-static void check_path(const struct s3_place *p, struct slice path, bool with_key) {
+static void check_path(const struct s3_object_url *p, struct slice path, bool with_key) {
     struct buf wanted = BUF_INIT, got = BUF_INIT;
     CHECK(starts_with(path, p->base));
     path = slice_make(path.ptr + p->base.len, path.len - p->base.len);
@@ -76,12 +77,12 @@ static void check_path(const struct s3_place *p, struct slice path, bool with_ke
         CHECK(buf_add_byte(&wanted, '/') == 0);
     if (with_key)
         CHECK(buf_add_slice(&wanted, p->key) == 0);
-    CHECK(s3_unescape_add(&got, path) == 0 && slice_equal(buf_slice(&wanted), buf_slice(&got)));
+    CHECK(percent_decode(&got, path) == 0 && slice_equal(buf_slice(&wanted), buf_slice(&got)));
     buf_release(&wanted);
     buf_release(&got);
 }
 
-static void check_authority(const struct s3_place *p, struct slice authority, const char *region) {
+static void check_authority(const struct s3_object_url *p, struct slice authority, const char *region) {
     struct buf wanted = BUF_INIT;
     if (p->virtual_host)
         CHECK(buf_add_slice(&wanted, p->bucket) == 0 && buf_add_byte(&wanted, '.') == 0);
@@ -95,10 +96,10 @@ static void check_authority(const struct s3_place *p, struct slice authority, co
     buf_release(&wanted);
 }
 
-static void check_url(const struct s3_place *p, const char *region, struct slice value, bool with_key) {
+static void check_url(const struct s3_object_url *p, const char *region, struct slice value, bool with_key) {
     struct s3_param params[] = {{"uploadId", value}, {"partNumber", slice_of("7")}};
     struct buf url = BUF_INIT, back = BUF_INIT;
-    CHECK(s3_place_url(p, region, with_key, params, 2, &url) == 0);
+    CHECK(s3_object_url_format(p, region, with_key, params, 2, &url) == 0);
     for (size_t i = 0; i < url.len; i++)
         CHECK((unsigned char)url.data[i] > 0x20 && (unsigned char)url.data[i] < 0x7f);
     struct parts parts = take_apart(&url);
@@ -109,7 +110,7 @@ static void check_url(const struct s3_place *p, const char *region, struct slice
     CHECK(starts_with(parts.query, slice_of(first)));
     parts.query = slice_make(parts.query.ptr + strlen(first), parts.query.len - strlen(first));
     CHECK(!memchr(parts.query.ptr, '&', parts.query.len));
-    CHECK(s3_unescape_add(&back, parts.query) == 0 && slice_equal(back.data ? buf_slice(&back) : value, value));
+    CHECK(percent_decode(&back, parts.query) == 0 && slice_equal(back.data ? buf_slice(&back) : value, value));
     buf_release(&url);
     buf_release(&back);
 }
@@ -120,7 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct slice rest = slice_make(bytes + 1, size - 1);
     struct target t = {.endpoint = take_line(&rest), .dest = take_line(&rest)};
     struct slice region = take_line(&rest), value = take_line(&rest);
-    struct s3_place p;
+    struct s3_object_url p;
     struct dest d;
     char why[300] = "", region_text[S3_REGION_MAX + 1] = S3_DEFAULT_REGION;
     bool need_key = bytes[0] & 4;
@@ -128,7 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     check_escape(value);
     if (s3_region_is_valid(region))
         snprintf(region_text, sizeof region_text, "%.*s", (int)region.len, region.ptr);
-    int err = s3_place_init(&p, &t, (enum s3_addressing)(bytes[0] % 3), need_key, why, sizeof why);
+    int err = s3_object_url_init(&p, &t, (enum s3_addressing)(bytes[0] % 3), need_key, why, sizeof why);
     if (err) {
         CHECK(err == ERR_INVALID && why[0] && strlen(why) < sizeof why);
         return 0;

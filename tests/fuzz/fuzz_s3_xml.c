@@ -4,8 +4,9 @@
  */
 #include "pure/check.h"
 #include "pure/text.h"
-#include "uploader/aws/aws_source.h"
-#include "uploader/s3/xml.h"
+#include "uploader/aws/aws_sts.h"
+#include "uploader/http/xml.h"
+#include "uploader/s3/replies.h"
 #include <stdio.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -22,7 +23,7 @@ static bool add_element(struct buf *out, const char *name, struct slice text) {
         ok = memcmp(text.ptr + i, "\xef\xbf\xbe", 3) != 0 && memcmp(text.ptr + i, "\xef\xbf\xbf", 3) != 0;
     if (!ok)
         return false;
-    CHECK(buf_addf(out, "<%s>", name) == 0 && s3_xml_escape_add(out, text) == 0 && buf_addf(out, "</%s>", name) == 0);
+    CHECK(buf_addf(out, "<%s>", name) == 0 && xml_escape_add(out, text) == 0 && buf_addf(out, "</%s>", name) == 0);
     return true;
 }
 
@@ -40,9 +41,9 @@ static bool add_etag(struct buf *out, const char *etag) {
 /* --- the four answers --- */
 
 static void check_error(struct slice body) {
-    struct s3_xml_error e, again;
+    struct s3_error_reply e, again;
     struct buf out = BUF_INIT;
-    if (s3_xml_error(body, &e) != 0)
+    if (s3_error_reply_parse(body, &e) != 0)
         return;
     CHECK(memchr(e.code, 0, sizeof e.code) && memchr(e.message, 0, sizeof e.message));
     CHECK(memchr(e.region, 0, sizeof e.region) && memchr(e.server_time, 0, sizeof e.server_time));
@@ -51,7 +52,7 @@ static void check_error(struct slice body) {
     same = same && add_text(&out, "Region", e.region) && add_text(&out, "ServerTime", e.server_time);
     CHECK(buf_add_text(&out, "</Error>") == 0);
     if (same) {
-        CHECK(s3_xml_error(buf_slice(&out), &again) == 0);
+        CHECK(s3_error_reply_parse(buf_slice(&out), &again) == 0);
         CHECK(strcmp(e.code, again.code) == 0 && strcmp(e.region, again.region) == 0);
         CHECK(strcmp(e.server_time, again.server_time) == 0);
     }
@@ -59,30 +60,30 @@ static void check_error(struct slice body) {
 }
 
 static void check_created(struct slice body) {
-    struct s3_xml_created c, again;
+    struct s3_created c, again;
     struct buf out = BUF_INIT;
-    if (s3_xml_created(body, &c) != 0)
+    if (s3_created_parse(body, &c) != 0)
         return;
     CHECK(c.upload_id[0] && memchr(c.upload_id, 0, sizeof c.upload_id));
     CHECK(buf_add_text(&out, "<InitiateMultipartUploadResult>") == 0);
     bool same = add_text(&out, "UploadId", c.upload_id);
     CHECK(buf_add_text(&out, "</InitiateMultipartUploadResult>") == 0);
     if (same)
-        CHECK(s3_xml_created(buf_slice(&out), &again) == 0 && strcmp(c.upload_id, again.upload_id) == 0);
+        CHECK(s3_created_parse(buf_slice(&out), &again) == 0 && strcmp(c.upload_id, again.upload_id) == 0);
     buf_release(&out);
 }
 
 static void check_completed(struct slice body) {
-    struct s3_xml_completed c, again;
+    struct s3_completed c, again;
     struct buf out = BUF_INIT;
-    if (s3_xml_completed(body, &c) != 0)
+    if (s3_completed_parse(body, &c) != 0)
         return;
     CHECK(memchr(c.etag, 0, sizeof c.etag) && memchr(c.crc32c, 0, sizeof c.crc32c));
     CHECK(buf_add_text(&out, "<CompleteMultipartUploadResult>") == 0);
     bool same = add_etag(&out, c.etag) && add_text(&out, "ChecksumCRC32C", c.crc32c);
     CHECK(buf_add_text(&out, "</CompleteMultipartUploadResult>") == 0);
     if (same) {
-        CHECK(s3_xml_completed(buf_slice(&out), &again) == 0);
+        CHECK(s3_completed_parse(buf_slice(&out), &again) == 0);
         CHECK(strcmp(c.etag, again.etag) == 0 && strcmp(c.crc32c, again.crc32c) == 0);
     }
     buf_release(&out);
@@ -96,22 +97,22 @@ static bool add_part(struct buf *out, const struct s3_part *part) {
     return same;
 }
 
-static void compare_parts(struct slice written, const struct s3_xml_parts *p) {
-    struct s3_xml_parts again;
-    CHECK(s3_xml_parts(written, &again) == 0 && again.count == p->count);
+static void compare_parts(struct slice written, const struct s3_part_list *p) {
+    struct s3_part_list again;
+    CHECK(s3_part_list_parse(written, &again) == 0 && again.count == p->count);
     for (size_t i = 0; i < p->count; i++) {
         const struct s3_part *a = &p->parts[i], *b = &again.parts[i];
         CHECK(a->number == b->number && a->size == b->size);
         CHECK(strcmp(a->etag, b->etag) == 0 && strcmp(a->crc32c, b->crc32c) == 0);
     }
-    s3_xml_parts_release(&again);
+    s3_part_list_release(&again);
 }
 
 static void check_parts(struct slice body) {
-    struct s3_xml_parts p;
+    struct s3_part_list p;
     struct buf out = BUF_INIT;
     bool same = true;
-    if (s3_xml_parts(body, &p) != 0) {
+    if (s3_part_list_parse(body, &p) != 0) {
         CHECK(p.parts == NULL);
         return;
     }
@@ -125,15 +126,15 @@ static void check_parts(struct slice body) {
     CHECK(buf_add_text(&out, "</ListPartsResult>") == 0);
     if (same)
         compare_parts(buf_slice(&out), &p);
-    s3_xml_parts_release(&p);
+    s3_part_list_release(&p);
     buf_release(&out);
 }
 
 static void check_uploads(struct slice body) {
-    struct s3_xml_uploads u, again;
+    struct s3_upload_list u, again;
     struct buf out = BUF_INIT;
     bool same = true;
-    if (s3_xml_uploads(body, &u) != 0) {
+    if (s3_upload_list_parse(body, &u) != 0) {
         CHECK(u.uploads == NULL);
         return;
     }
@@ -148,25 +149,25 @@ static void check_uploads(struct slice body) {
     }
     CHECK(buf_add_text(&out, "</ListMultipartUploadsResult>") == 0);
     if (same) {
-        CHECK(s3_xml_uploads(buf_slice(&out), &again) == 0 && again.count == u.count);
+        CHECK(s3_upload_list_parse(buf_slice(&out), &again) == 0 && again.count == u.count);
         for (size_t i = 0; i < u.count; i++)
             CHECK(strcmp(u.uploads[i].upload_id, again.uploads[i].upload_id) == 0 &&
                   slice_equal(buf_slice(&u.uploads[i].key), buf_slice(&again.uploads[i].key)));
-        s3_xml_uploads_release(&again);
+        s3_upload_list_release(&again);
     }
-    s3_xml_uploads_release(&u);
+    s3_upload_list_release(&u);
     buf_release(&out);
 }
 
 static void check_sts(struct slice body) {
     struct aws_fresh_keys keys = {0};
-    struct s3_xml_error e;
-    if (sts_xml_keys(body, &keys) == 0)
+    struct aws_sts_error e;
+    if (aws_sts_keys_parse(body, &keys) == 0)
         CHECK(keys.access_key[0] && keys.secret_key[0] && !strpbrk(keys.secret_key, "\n"));
     else
         CHECK(!keys.access_key && !keys.secret_key && !keys.session_token);
     aws_fresh_keys_release(&keys);
-    CHECK(sts_xml_error(body, &e) != 0 || strlen(e.code) < sizeof e.code);
+    CHECK(aws_sts_error_parse(body, &e) != 0 || strlen(e.code) < sizeof e.code);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {

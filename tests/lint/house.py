@@ -56,7 +56,7 @@ EXEMPT = {"producer/main.c"}
 LIBRARIES = {
     "zmq.h": ("common/runtime/",),
     "curl/curl.h": ("uploader/http/",),
-    "expat.h": ("uploader/s3/xml.c",),
+    "expat.h": ("uploader/http/xml.c",),
     "msgpack.h": ("common/pure/proto",),
     "json-c/json.h": ("uploader/aws/",),
     "openssl/": ("common/pure/digest.c", "uploader/"),

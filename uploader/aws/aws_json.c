@@ -1,5 +1,5 @@
+#include "pure/rfc3339.h"
 #include "uploader/aws/aws_source.h"
-#include "uploader/aws/aws_time.h"
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static int read_keys(struct json_object *object, const char *token, struct aws_f
         return ERR_INVALID;
     }
     char *expires = text_member(object, "Expiration");
-    int err = expires ? iso8601_parse(slice_of(expires), &r->expires_us) : 0;
+    int err = expires ? rfc3339_parse(slice_of(expires), &r->expires_us) : 0;
     free(expires);
     if (err)
         snprintf(why, why_size, "gives an Expiration that is not an ISO 8601 time");

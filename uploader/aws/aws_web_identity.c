@@ -3,10 +3,11 @@
  * for keys of a role (AssumeRoleWithWebIdentity, AWS STS API reference). The request is not signed; the token is its
  * proof. The file is read each time, because the token is replaced there.
  */
+#include "pure/percent.h"
+#include "pure/s3_endpoint.h"
 #include "system/clock.h"
 #include "uploader/aws/aws_source.h"
-#include "uploader/s3/url.h"
-#include "uploader/s3/xml.h"
+#include "uploader/aws/aws_sts.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,7 +24,7 @@ struct web_identity {
 
 static int add_field(struct buf *form, const char *name, struct slice value) {
     int err = buf_addf(form, "%s%s=", form->len ? "&" : "", name);
-    return err ? err : s3_escape_add(form, value, false);
+    return err ? err : percent_encode(form, value, false);
 }
 
 static int make_form(struct web_identity *w, char *why, size_t why_size) {
@@ -75,11 +76,11 @@ static int web_identity_step(struct aws_source *s, int wait_ms, struct aws_fresh
         err = aws_call_wait(&w->call, w->http, wait_ms, why, why_size);
     if (err == ERR_AGAIN)
         return err;
-    struct s3_xml_error said;
-    if (err && w->call.ended && !w->call.error && sts_xml_error(buf_slice(&w->call.body), &said) == 0)
-        snprintf(why, why_size, "is refused by STS: %ld %.60s: %.100s", w->call.status, said.code, said.message);
+    struct aws_sts_error refusal;
+    if (err && w->call.ended && !w->call.error && aws_sts_error_parse(buf_slice(&w->call.body), &refusal) == 0)
+        snprintf(why, why_size, "is refused by STS: %ld %.60s: %.100s", w->call.status, refusal.code, refusal.message);
     if (!err) {
-        err = sts_xml_keys(buf_slice(&w->call.body), keys);
+        err = aws_sts_keys_parse(buf_slice(&w->call.body), keys);
         if (err)
             snprintf(why, why_size, "gets an answer of STS that cannot be read");
     }

@@ -16,3 +16,34 @@ int http_date_parse(struct slice text, int64_t *real_s) {
     *real_s = (int64_t)seconds;
     return 0;
 }
+
+static bool delay_parse(struct slice text, uint64_t *value) {
+    *value = 0;
+    if (text.len == 0 || text.len > 12)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9')
+            return false;
+        *value = *value * 10 + (uint64_t)(text.ptr[i] - '0');
+    }
+    return true;
+}
+
+static uint32_t delay_limit(uint64_t ms) {
+    return ms < HTTP_RETRY_AFTER_MAX_MS ? (uint32_t)ms : HTTP_RETRY_AFTER_MAX_MS;
+}
+
+uint32_t http_retry_after_parse(struct slice text, int64_t now_s) {
+    uint64_t seconds;
+    int64_t when_s;
+    if (delay_parse(text, &seconds))
+        return delay_limit(seconds * 1000);
+    if (http_date_parse(text, &when_s) == 0 && when_s > now_s)
+        return delay_limit((uint64_t)(when_s - now_s) * 1000);
+    return 0;
+}
+
+uint32_t http_retry_after_ms_parse(struct slice text) {
+    uint64_t ms;
+    return delay_parse(text, &ms) ? delay_limit(ms) : 0;
+}

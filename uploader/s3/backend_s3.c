@@ -1,204 +1,100 @@
 /*
- * S3 as a backend: takes tasks, lets the kinds (s3_begin.c and so on) work on them, hands results back.
+ * The S3 backend: takes tasks, lets the kinds (kinds.h) work on them, and reports their results.
  *
- * An op is in the list from start() until it is told (s3_end) or cancelled. task_done may start and cancel other tasks,
- * so nothing here keeps a pointer into the list across it.
+ * task_done() may start and cancel other tasks. No function here keeps a pointer into the list of operations across it.
  */
-#include "pure/check.h"
 #include "pure/text.h"
 #include "system/fault.h"
-#include "system/log.h"
-#include "uploader/s3/s3_internal.h"
+#include "uploader/s3/integrity.h"
+#include "uploader/s3/kinds.h"
+#include "uploader/s3/request.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ENDS_PER_STEP 256
-#define AHEAD_PER_STEP 8 /* pieces of S3_SCRATCH */
-#define KEYS_WAIT_MS 10
+#define OPS_PER_STEP 256
+#define READS_PER_STEP 8 /* pieces of a range */
+#define CREDENTIALS_WAIT_MS 10
 
-static struct s3 *s3_of(struct backend *b) {
+static struct s3 *backend_s3_of(struct backend *b) {
     return (struct s3 *)b;
 }
 
-/* --- ops --- */
+/* --- the region --- */
 
-static void op_link(struct s3 *s3, struct s3_op *op) {
-    op->link = s3->last;
-    *s3->last = op;
-    s3->last = &op->next;
-}
-
-static void op_destroy(struct s3_op *op) {
-    struct s3 *s3 = op->s3;
-    *op->link = op->next;
-    if (op->next)
-        op->next->link = op->link;
-    else
-        s3->last = op->link;
-    if (op->transfer)
-        http_cancel(s3->http, op->transfer);
-    for (size_t i = 0; i < S3_HEADERS_MAX; i++)
-        buf_release(&op->request.headers[i]);
-    for (size_t i = 0; op->etags && i < op->task->part_count; i++)
-        free(op->etags[i]);
-    free(op->etags);
-    buf_release(&op->body);
-    buf_release(&op->small);
-    buf_release(&op->key_marker);
-    s3_xml_uploads_release(&op->uploads);
-    digest_destroy(&op->digest);
-    s3_memory_probe_over(s3->memory, op);
-    op->task->backend_state = NULL;
-    free(op);
-}
-
-static void tell(struct s3_op *op) {
-    struct task *t = op->task;
-    op_destroy(op);
-    task_done(t);
-}
-
-void s3_end(struct s3_op *op, enum outcome outcome) {
-    CHECK(op->state != S3_OP_ENDED);
-    op->task->result.outcome = outcome;
-    op->task->awaiting_reply = false;
-    op->state = S3_OP_ENDED;
-    if (!op->starting)
-        tell(op);
-}
-
-static void on_gone_aborted(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
-    (void)r;
-    if (e && e->transient)
-        s3_end_error(op, e);
-    else
-        s3_end(op, OUTCOME_GONE);
-}
-
-/* A new upload takes the place of one that the store says it does not know. A store that says so and is wrong would
- * keep the old one open: it is aborted first. */
-static void end_gone(struct s3_op *op) {
-    s3_request_begin(op, "DELETE");
-    s3_request_param(op, "uploadId", op->task->job.handle);
-    s3_send(op, on_gone_aborted);
-}
-
-void s3_end_error(struct s3_op *op, const struct s3_error *e) {
-    struct task_result *r = &op->task->result;
-    enum job_kind kind = op->task->job.ref.kind;
-    r->transient = e->transient;
-    r->throttled = e->throttled;
-    r->never_connected = e->never_connected;
-    r->timed_out = e->timed_out;
-    r->credentials_expired = e->expired;
-    r->retry_after_ms = e->retry_after_ms;
-    if (e->transient && !e->throttled && !e->expired)
-        s3_memory_set_failed(op->s3->memory, &op->task->job.ref);
-    r->klass = e->klass;
-    r->own = e->own;
-    if (e->klass == FAIL_NO_BUCKET)
-        snprintf(r->error, sizeof r->error, "%.400s (bucket '%.*s')", e->text, (int)op->place.bucket.len,
-                 op->place.bucket.ptr);
-    else
-        snprintf(r->error, sizeof r->error, "%s", e->text);
-    if (e->gone && (kind == JOB_CHUNK || kind == JOB_FINISH))
-        end_gone(op);
-    else
-        s3_end(op, OUTCOME_FAILED);
-}
-
-void s3_end_failed(struct s3_op *op, enum fail_class klass, bool transient, const char *text) {
-    struct s3_error e;
-    s3_error_set(&e, klass, transient, text);
-    s3_end_error(op, &e);
-}
-
-void s3_end_err(struct s3_op *op, int err) {
-    s3_end_failed(op, err == ERR_NOMEM ? FAIL_OUTAGE : FAIL_REQUEST, err == ERR_NOMEM, err_text(err));
-}
-
-bool s3_take_etag(struct s3_op *op, const struct http_reply *r) {
-    struct task_result *result = &op->task->result;
-    if (s3_etag_copy(http_header(r, "etag"), result->etag, sizeof result->etag) == 0)
-        return true;
-    s3_end_failed(op, FAIL_DEST, false, "the store's ETag is longer than 255 bytes");
-    return false;
-}
-
-/* --- the backend --- */
-
-struct region_wish {
+struct region_choice {
     struct slice name;
     const char *from;
 };
 
-/* The first that is there, in this order; one that is not valid is not passed over. */
-static struct region_wish wished_region(const struct s3 *s3, const struct target *t, const char *known) {
-    const struct region_wish wishes[] = {
+/* The first that is present, in this order; an invalid one is not skipped. */
+static struct region_choice region_choose(const struct s3 *s3, const struct target *t, const char *known) {
+    const struct region_choice choices[] = {
         {slice_of(known), "the store"},
         {t->region, "the job"},
         {slice_of(s3->region), "--region"},
         {slice_of(s3->aws.region), s3->aws.region_from},
     };
-    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++) {
-        struct slice name = s3_region_trim(wishes[i].name);
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+        struct slice name = s3_region_trim(choices[i].name);
         if (name.len)
-            return (struct region_wish){name, wishes[i].from};
+            return (struct region_choice){name, choices[i].from};
     }
-    return (struct region_wish){slice_of(S3_DEFAULT_REGION), ""};
+    return (struct region_choice){slice_of(S3_DEFAULT_REGION), ""};
 }
 
-static int check_region(const struct region_wish *wish, char *why, size_t why_size) {
+static int region_check(const struct region_choice *choice, char *why, size_t why_size) {
     struct buf shown = BUF_INIT;
-    if (s3_region_is_valid(wish->name))
+    if (s3_region_is_valid(choice->name))
         return 0;
-    int err = text_add_printable(&shown, wish->name);
+    int err = text_add_printable(&shown, choice->name);
     snprintf(why, why_size,
              "%s names the region '%.100s', which is not the name of a region; it is made of letters, "
              "digits, '-', '_' and '.'",
-             wish->from, err ? "" : shown.data);
+             choice->from, err ? "" : shown.data);
     buf_release(&shown);
     return ERR_INVALID;
 }
 
-static int pick_region(struct s3_op *op, char *why, size_t why_size) {
-    const char *known = s3_memory_region(op->s3->memory, op->place.endpoint, op->place.bucket);
-    struct region_wish wish = wished_region(op->s3, &op->task->job.target, known);
-    int err = check_region(&wish, why, why_size);
+static int op_set_region(struct s3_op *op, char *why, size_t why_size) {
+    const char *known = s3_capabilities_region(op->s3->capabilities, op->url.endpoint, op->url.bucket);
+    struct region_choice choice = region_choose(op->s3, &op->task->job.target, known);
+    int err = region_check(&choice, why, why_size);
     if (err)
         return err;
-    memcpy(op->region, wish.name.ptr, wish.name.len);
-    op->region[wish.name.len] = 0;
+    memcpy(op->region, choice.name.ptr, choice.name.len);
+    op->region[choice.name.len] = 0;
     return 0;
 }
 
-static enum s3_addressing addressing(const struct s3 *s3) {
+/* --- the backend --- */
+
+static enum s3_addressing backend_s3_addressing(const struct s3 *s3) {
     return s3_addressing_from_text(s3->aws.addressing_style);
 }
 
-static int check(struct backend *b, const struct target *target, char *reason, size_t reason_size) {
-    struct s3 *s3 = s3_of(b);
-    struct s3_place place;
-    int err = s3_place_init(&place, target, addressing(s3), false, reason, reason_size);
+static int backend_s3_check(struct backend *b, const struct target *target, char *reason, size_t reason_size) {
+    struct s3 *s3 = backend_s3_of(b);
+    struct s3_object_url url;
+    int err = s3_object_url_init(&url, target, backend_s3_addressing(s3), false, reason, reason_size);
     if (err)
         return err;
-    struct region_wish wish = wished_region(s3, target, NULL);
-    err = check_region(&wish, reason, reason_size);
+    struct region_choice choice = region_choose(s3, target, NULL);
+    err = region_check(&choice, reason, reason_size);
     if (!err && s3->aws.problem[0]) {
         snprintf(reason, reason_size, "%s", s3->aws.problem);
         err = ERR_DENIED;
     }
-    enum aws_state keys = err ? AWS_READY : aws_credentials_step(s3->credentials, 0);
-    if (keys == AWS_PENDING)
+    enum aws_state credentials = err ? AWS_READY : aws_credentials_step(s3->credentials, 0);
+    if (credentials == AWS_PENDING)
         return ERR_AGAIN;
-    if (keys == AWS_MISSING) {
+    if (credentials == AWS_MISSING) {
         snprintf(reason, reason_size, "%s", aws_credentials_problem(s3->credentials));
         err = ERR_DENIED;
     }
     return err;
 }
 
-static void start_kind(struct s3_op *op) {
+static void op_start_kind(struct s3_op *op) {
     switch (op->task->job.ref.kind) {
     case JOB_BEGIN:
         s3_begin_start(op);
@@ -219,49 +115,46 @@ static void start_kind(struct s3_op *op) {
         s3_head_start(op);
         break;
     default:
-        s3_end_err(op, ERR_INVALID);
+        s3_op_fail_err(op, ERR_INVALID);
     }
 }
 
-static int start(struct backend *b, struct task *t) {
-    struct s3 *s3 = s3_of(b);
-    struct s3_op *op = calloc(1, sizeof *op);
+static int backend_s3_start(struct backend *b, struct task *t) {
+    struct s3 *s3 = backend_s3_of(b);
+    struct s3_op *op = s3_op_new(s3, t);
     char why[sizeof t->result.error];
     if (!op)
         return ERR_NOMEM;
-    *op = (struct s3_op){.s3 = s3, .task = t, .starting = true};
-    op->fresh = s3_memory_take_failed(s3->memory, &t->job.ref);
+    op->starting = true;
+    op->fresh = s3_capabilities_take_failed(s3->capabilities, &t->job.ref);
     memset(&t->result, 0, sizeof t->result);
-    t->backend_state = op;
-    op_link(s3, op);
-    id_to_hex(&t->job.ref.upload, op->owner);
-    int err = s3_place_init(&op->place, &t->job.target, addressing(s3), true, why, sizeof why);
+    int err = s3_object_url_init(&op->url, &t->job.target, backend_s3_addressing(s3), true, why, sizeof why);
     if (!err)
-        err = pick_region(op, why, sizeof why);
+        err = op_set_region(op, why, sizeof why);
     if (err)
-        s3_end_failed(op, FAIL_REQUEST, false, why);
+        s3_op_fail(op, FAIL_REQUEST, false, why);
     else
-        start_kind(op);
+        op_start_kind(op);
     op->starting = false;
     return 0;
 }
 
-static void cancel(struct backend *b, struct task *t) {
+static void backend_s3_cancel(struct backend *b, struct task *t) {
     (void)b;
     struct s3_op *op = t->backend_state;
     if (op)
-        op_destroy(op);
+        s3_op_destroy(op);
 }
 
-static void look_at_progress(struct s3_op *op) {
+static void op_update_progress(struct s3_op *op) {
     if (!op->transfer)
         return;
     op->task->awaiting_reply = http_all_sent(op->transfer);
     uint64_t received_bytes = http_received(op->transfer);
-    op->task->checked_bytes += received_bytes != op->received_bytes; /* the store lives */
+    op->task->checked_bytes += received_bytes != op->received_bytes; /* shows that the store is alive */
     op->received_bytes = received_bytes;
-    op->task->checked_bytes += http_is_throttled(op->transfer); /* it waits because we want it to */
-    if (s3_carries_file(op) && !op->probing)
+    op->task->checked_bytes += http_is_throttled(op->transfer); /* it waits for the token bucket, not for the store */
+    if (s3_op_carries_file(op) && !op->probing)
         op->task->moved_bytes = http_sent(op->transfer);
     FAULT_POINT_IF(op->task->moved_bytes > 0 && op->task->moved_bytes < op->task->job.length, bytes_half,
                    job_kind_name(op->task->job.ref.kind));
@@ -269,94 +162,95 @@ static void look_at_progress(struct s3_op *op) {
                    job_kind_name(op->task->job.ref.kind));
 }
 
-static bool can_read_ahead(const struct s3_op *op) {
-    return op->state == S3_OP_AHEAD && source_is_ready(op->task->source);
+static bool op_can_read_ahead(const struct s3_op *op) {
+    return op->state == S3_OP_READ_AHEAD && source_is_ready(op->task->source);
 }
 
-static bool can_go_on(const struct s3_op *op) {
-    return op->state == S3_OP_WAIT && !s3_integrity_is_awaited(op);
+static bool op_can_resume(const struct s3_op *op) {
+    return op->state == S3_OP_PROBE_WAIT && !s3_integrity_is_probed(op);
 }
 
-/* The first op that can go on by itself. */
-static struct s3_op *find_ready(const struct s3 *s3, enum aws_state keys) {
+/* The first operation that can continue without a reply. */
+static struct s3_op *s3_find_ready_op(const struct s3 *s3, enum aws_state credentials) {
     for (struct s3_op *op = s3->ops; op; op = op->next)
-        if (op->state == S3_OP_ENDED || can_read_ahead(op) || can_go_on(op) ||
-            (op->state == S3_OP_KEYS && keys != AWS_PENDING))
+        if (op->state == S3_OP_ENDED || op_can_read_ahead(op) || op_can_resume(op) ||
+            (op->state == S3_OP_CREDENTIALS && credentials != AWS_PENDING))
             return op;
     return NULL;
 }
 
-/* One is read after the other: while one moves on, those behind it live too. */
-static void read_ahead(struct s3 *s3, struct s3_op *first) {
+/* Ranges are read one after the other; the operations that wait for their turn count as alive. */
+static void s3_read_ahead(struct s3 *s3, struct s3_op *first) {
     for (struct s3_op *op = s3->ops; op; op = op->next)
-        if (can_read_ahead(op))
+        if (op_can_read_ahead(op))
             op->task->checked_bytes++;
-    s3_ahead_step(first);
+    s3_body_read_ahead(first);
 }
 
-static bool step(struct backend *b) {
-    struct s3 *s3 = s3_of(b);
+static bool backend_s3_step(struct backend *b) {
+    struct s3 *s3 = backend_s3_of(b);
     bool waiting = false;
     for (struct s3_op *op = s3->ops; op; op = op->next) {
-        look_at_progress(op);
-        op->task->checked_bytes += op->state == S3_OP_WAIT; /* the op that asks shows whether the store lives */
-        waiting |= op->state == S3_OP_KEYS;
+        op_update_progress(op);
+        op->task->checked_bytes += op->state == S3_OP_PROBE_WAIT; /* the prober has its own timeout */
+        waiting |= op->state == S3_OP_CREDENTIALS;
     }
-    enum aws_state keys = aws_credentials_step(s3->credentials, waiting ? KEYS_WAIT_MS : 0);
+    enum aws_state credentials = aws_credentials_step(s3->credentials, waiting ? CREDENTIALS_WAIT_MS : 0);
     struct s3_op *op;
-    for (unsigned ends = 0, ahead = 0; ends < ENDS_PER_STEP && (op = find_ready(s3, keys)); ends++) {
+    for (unsigned handled = 0, reads = 0; handled < OPS_PER_STEP && (op = s3_find_ready_op(s3, credentials));
+         handled++) {
         if (op->state == S3_OP_ENDED)
-            tell(op);
-        else if (op->state == S3_OP_KEYS)
-            s3_call_step(op, keys);
-        else if (op->state == S3_OP_WAIT)
-            s3_body_begin(op);
-        else if (ahead++ < AHEAD_PER_STEP)
-            read_ahead(s3, op);
+            s3_op_report(op);
+        else if (op->state == S3_OP_CREDENTIALS)
+            s3_request_step(op, credentials);
+        else if (op->state == S3_OP_PROBE_WAIT)
+            s3_integrity_resume(op);
+        else if (reads++ < READS_PER_STEP)
+            s3_read_ahead(s3, op);
         else
             break;
     }
     for (op = s3->ops; op; op = op->next)
-        if (op->state != S3_OP_REQUEST && (op->state != S3_OP_AHEAD || can_read_ahead(op)) &&
-            (op->state != S3_OP_WAIT || can_go_on(op)))
+        if (op->state != S3_OP_REQUEST && (op->state != S3_OP_READ_AHEAD || op_can_read_ahead(op)) &&
+            (op->state != S3_OP_PROBE_WAIT || op_can_resume(op)))
             return true;
     return false;
 }
 
-static void destroy(struct backend *b) {
-    struct s3 *s3 = s3_of(b);
+static void backend_s3_destroy(struct backend *b) {
+    struct s3 *s3 = backend_s3_of(b);
     while (s3->ops)
-        op_destroy(s3->ops);
+        s3_op_destroy(s3->ops);
     aws_credentials_destroy(&s3->credentials);
-    s3_memory_destroy(&s3->memory);
-    if (s3->probe)
-        http_cancel(s3->http, s3->probe);
-    free(s3->probed);
+    s3_capabilities_destroy(&s3->capabilities);
+    if (s3->scheme_probe)
+        http_cancel(s3->http, s3->scheme_probe);
+    free(s3->scheme_probed);
     aws_settings_release(&s3->aws);
     digest_destroy(&s3->sha256);
     free(s3->region);
-    free(s3->scratch);
+    free(s3->read_buffer);
     free(s3);
 }
 
-static bool wants_checksum(struct backend *b, const struct task *t) {
-    return s3_wants_checksum(s3_of(b), t);
+static bool backend_s3_wants_checksum(struct backend *b, const struct task *t) {
+    return s3_body_wants_checksum(backend_s3_of(b), t);
 }
 
-static const struct backend_ops ops = {.name = "s3",
-                                       .check = check,
-                                       .start = start,
-                                       .cancel = cancel,
-                                       .step = step,
-                                       .wants_checksum = wants_checksum,
-                                       .destroy = destroy};
+static const struct backend_ops backend_s3_ops = {.name = "s3",
+                                                  .check = backend_s3_check,
+                                                  .start = backend_s3_start,
+                                                  .cancel = backend_s3_cancel,
+                                                  .step = backend_s3_step,
+                                                  .wants_checksum = backend_s3_wants_checksum,
+                                                  .destroy = backend_s3_destroy};
 
 int backend_s3_new(struct backend **b, struct http *http, const struct s3_options *o) {
     *b = NULL;
     struct s3 *s3 = calloc(1, sizeof *s3);
     if (!s3)
         return ERR_NOMEM;
-    *s3 = (struct s3){.base = {&ops},
+    *s3 = (struct s3){.base = {&backend_s3_ops},
                       .http = http,
                       .integrity = o->integrity,
                       .response_timeout_ms = o->response_timeout_ms,
@@ -365,11 +259,11 @@ int backend_s3_new(struct backend **b, struct http *http, const struct s3_option
     if (!err)
         err = aws_credentials_new(&s3->credentials, o->profile, http);
     if (!err)
-        err = s3_memory_new(&s3->memory);
+        err = s3_capabilities_new(&s3->capabilities);
     if (!err && o->region && !(s3->region = strdup(o->region)))
         err = ERR_NOMEM;
     if (err) {
-        destroy(&s3->base);
+        backend_s3_destroy(&s3->base);
         return err;
     }
     *b = &s3->base;

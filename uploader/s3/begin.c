@@ -1,100 +1,99 @@
 /*
- * begin: CreateMultipartUpload, asking for crc32c of the whole object. What the store echoes decides: FULL_OBJECT is
- * what chunklift can give (chunk checksums combine), any other kind would have to be met part by part at Complete, so
- * such an upload is dropped and made again without.
+ * begin: CreateMultipartUpload, asking for a CRC32C of the whole object. The reply decides: FULL_OBJECT works, because
+ * the checksums of chunks can be combined. Any other kind would need a checksum of each part at Complete; such an upload
+ * is aborted and created again without a checksum.
  *
- * When an earlier holder of this begin may have created an upload, the first of the leftovers is adopted (rule 10).
+ * When an earlier holder of this begin may have created an upload, the first leftover is adopted (rule 10).
  */
 #include "system/fault.h"
-#include "uploader/s3/s3_internal.h"
+#include "uploader/s3/integrity.h"
+#include "uploader/s3/kinds.h"
+#include "uploader/s3/leftovers.h"
+#include "uploader/s3/request.h"
 
-static void create(struct s3_op *op);
+static void begin_create(struct s3_op *op);
 
-static void begun(struct s3_op *op, enum checksum_kind checksum) {
+static void begin_end(struct s3_op *op, enum checksum_kind checksum) {
     op->task->result.checksum = checksum;
-    s3_end(op, OUTCOME_DONE);
+    s3_op_end(op, OUTCOME_DONE);
 }
 
-/* The one with the wrong kind of checksum is gone, or cannot be aborted. */
-static void on_stray_aborted(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
+/* The upload with the unusable kind of checksum is gone, or cannot be aborted. */
+static void begin_on_aborted(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
     (void)r;
     op->task->result.handle[0] = 0;
-    if (e && e->transient) { /* the next attempt has an earlier one to doubt: its finish aborts what was left */
-        s3_end_error(op, e);
+    if (e && e->transient) { /* the finish of the next attempt aborts it as a leftover */
+        s3_op_fail_with(op, e);
         return;
     }
-    create(op);
+    begin_create(op);
 }
 
-static void drop_stray(struct s3_op *op) {
+static void begin_abort_created(struct s3_op *op) {
     s3_request_begin(op, "DELETE");
     s3_request_param(op, "uploadId", slice_of(op->task->result.handle));
-    s3_send(op, on_stray_aborted);
+    s3_request_send(op, begin_on_aborted);
 }
 
-static void on_created(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
-    struct s3_endpoint *endpoint = s3_memory_endpoint(op->s3->memory, op->place.endpoint);
+static void begin_on_created(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
     if (e) {
-        s3_end_error(op, e);
+        s3_op_fail_with(op, e);
         return;
     }
-    struct s3_xml_created created;
-    if (s3_xml_created(r->body, &created)) {
-        s3_end_failed(op, FAIL_OUTAGE, true, "the store's answer to CreateMultipartUpload cannot be read");
+    struct s3_created created;
+    if (s3_created_parse(r->body, &created)) {
+        s3_op_fail(op, FAIL_OUTAGE, true, "the store's answer to CreateMultipartUpload cannot be read");
         return;
     }
     memcpy(op->task->result.handle, created.upload_id, sizeof created.upload_id);
     struct slice algorithm = http_header(r, "x-amz-checksum-algorithm");
     bool full = slice_equal(algorithm, slice_of("CRC32C")) &&
                 slice_equal(http_header(r, "x-amz-checksum-type"), slice_of("FULL_OBJECT"));
-    if (full || s3_sends_checksums(op->s3, &op->task->job))
-        s3_memory_learn(endpoint, full);
-    if (algorithm.len && !full && !op->plain) {
-        op->plain = true;
-        drop_stray(op);
+    if (full || s3_integrity_uses_crc32c(op->s3, &op->task->job))
+        s3_endpoint_set_multipart_crc32c(s3_op_endpoint(op), full);
+    if (algorithm.len && !full && !op->without_checksums) {
+        op->without_checksums = true;
+        begin_abort_created(op);
         return;
     }
-    begun(op, full ? CHECKSUM_CRC32C_FULL : CHECKSUM_NONE);
+    begin_end(op, full ? CHECKSUM_CRC32C_FULL : CHECKSUM_NONE);
 }
 
-static void create(struct s3_op *op) {
-    if (s3_memory_endpoint(op->s3->memory, op->place.endpoint)->multipart_crc32c == S3_NO ||
-        !s3_sends_checksums(op->s3, &op->task->job))
-        op->plain = true;
+static void begin_create(struct s3_op *op) {
+    if (s3_op_endpoint(op)->multipart_crc32c == S3_NO || !s3_integrity_uses_crc32c(op->s3, &op->task->job))
+        op->without_checksums = true;
     s3_request_begin(op, "POST");
     s3_request_param(op, "uploads", slice_of(""));
     s3_request_header(op, "content-type: application/octet-stream");
     s3_request_header(op, S3_OWNER_HEADER ": %s", op->owner);
-    if (!op->plain) {
-        s3_request_optional(op, S3_CREATE_CHECKSUM, "x-amz-checksum-algorithm: CRC32C");
-        s3_request_optional(op, S3_CREATE_CHECKSUM, "x-amz-checksum-type: FULL_OBJECT");
+    if (!op->without_checksums) {
+        s3_request_optional_header(op, S3_CREATE_CHECKSUM, "x-amz-checksum-algorithm: CRC32C");
+        s3_request_optional_header(op, S3_CREATE_CHECKSUM, "x-amz-checksum-type: FULL_OBJECT");
     }
-    s3_send(op, on_created);
+    s3_request_send(op, begin_on_created);
 }
 
-/* --- rule 10: what an earlier holder left --- */
-
-static void adopt(struct s3_op *op, const struct s3_upload *u, const struct s3_xml_parts *parts) {
+static void begin_adopt(struct s3_op *op, const struct s3_upload *u, const struct s3_part_list *parts) {
     enum checksum_kind kind;
-    if (!s3_leftover_kind(op, u, parts, &kind)) {
+    if (!s3_leftover_checksum(op, u, parts, &kind)) {
         s3_leftovers_next(op);
         return;
     }
     FAULT_POINT(s3_adopted);
     memcpy(op->task->result.handle, u->upload_id, sizeof u->upload_id);
-    begun(op, kind);
+    begin_end(op, kind);
 }
 
-static void on_none(struct s3_op *op, const struct s3_error *e) {
+static void begin_on_no_leftover(struct s3_op *op, const struct s3_error *e) {
     if (e && e->transient)
-        s3_end_error(op, e);
+        s3_op_fail_with(op, e);
     else
-        create(op); /* not allowed to look, or not understood here: one empty upload may stay behind */
+        begin_create(op); /* the store forbids or lacks the list: one empty upload may remain there */
 }
 
 void s3_begin_start(struct s3_op *op) {
     if (op->task->since_us != 0)
-        s3_leftovers_start(op, adopt, on_none);
+        s3_leftovers_start(op, begin_adopt, begin_on_no_leftover);
     else
-        create(op);
+        begin_create(op);
 }

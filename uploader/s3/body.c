@@ -1,29 +1,34 @@
 /*
- * chunk and put: the two requests that carry file bytes.
+ * chunk and put: the two requests that carry bytes of the file.
  *
- * A store that verifies wants the checksum ahead of the body: then the range is read twice, first here in pieces from
- * step() (a chunk may have 5 GiB), then by the transfer; the checksum is made again from the bytes that leave, and a
- * difference means that the source changed. Puts up to S3_WHOLE_BODY_MAX are read once into memory instead.
+ * A store that verifies a checksum expects it before the body. The range is then read twice: first by
+ * s3_body_read_ahead() in pieces (a chunk may have 5 GiB), then by the transfer. The checksum is computed again from the
+ * bytes that are sent; a difference means that the source changed. Puts up to S3_WHOLE_BODY_MAX are read into memory
+ * once instead.
  *
- * A put replaces what is at the destination with its last byte, so the source is looked at before that leaves: what is
- * found changed is never whole at the store. (A chunk counts only with its record, and is looked at before that.)
+ * A put replaces the object with its last byte. The source is checked before that byte is sent, so a source that changed
+ * never becomes a whole object. (A chunk counts only with its record, and is checked before that.)
  */
 #include "pure/check.h"
 #include "pure/text.h"
-#include "uploader/s3/s3_internal.h"
+#include "uploader/s3/integrity.h"
+#include "uploader/s3/kinds.h"
+#include "uploader/s3/request.h"
 #include <stdio.h>
 #include <stdlib.h>
 
+#define READ_BUFFER_SIZE (1u << 20)
+
 /* --- the source --- */
 
-static int look_again(struct s3_op *op) {
-    char ignored[200]; /* whoever ends the op asks again, for the reason */
+static int body_check_source(struct s3_op *op) {
+    char ignored[200]; /* the reason is asked for again at the end of the operation */
     return source_check(op->task->source, ignored, sizeof ignored);
 }
 
-ssize_t s3_body_read(void *arg, void *out, size_t max) {
+static ssize_t body_stream_read(void *arg, void *out, size_t max) {
     struct s3_op *op = arg;
-    if (s3_lease_ended(op)) { /* rule 5 */
+    if (s3_op_lease_ended(op)) { /* rule 5 */
         op->read_error = ERR_BUSY;
         return ERR_BUSY;
     }
@@ -31,63 +36,65 @@ ssize_t s3_body_read(void *arg, void *out, size_t max) {
     ssize_t n = source_read(source, out, max);
     if (n == ERR_AGAIN)
         return n;
-    if (n > 0 && op->streams && s3_digest_add(op, out, (size_t)n))
+    if (n > 0 && op->streams_md5 && s3_digest_add(op, out, (size_t)n))
         n = ERR_NOMEM;
     if (n <= 0)
         op->read_error = n < 0 ? (int)n : ERR_CHANGED;
     else if (op->task->job.ref.kind == JOB_PUT && source_position(source) == source_length(source) &&
-             (op->read_error = look_again(op)) != 0)
+             (op->read_error = body_check_source(op)) != 0)
         return op->read_error;
     return n;
 }
 
-bool s3_body_ready(void *arg) {
+static bool body_stream_ready(void *arg) {
     const struct s3_op *op = arg;
-    return source_is_ready(op->task->source) || s3_lease_ended(op);
+    return source_is_ready(op->task->source) || s3_op_lease_ended(op);
 }
 
-int s3_body_rewind(void *arg) {
+static int body_stream_rewind(void *arg) {
     struct s3_op *op = arg;
     int err = source_rewind(op->task->source, 0);
-    if (!err && op->streams)
+    if (!err && op->streams_md5)
         err = s3_digest_begin(op);
     op->read_error = err;
     return err;
 }
 
-/* otherwise: when a new look finds nothing wrong any more. */
-static void end_source_failed(struct s3_op *op, int err, const char *otherwise) {
+static const struct s3_body_stream body_stream = {body_stream_read, body_stream_ready, body_stream_rewind};
+
+/* fallback: the reason when a new check of the source finds no difference. */
+static void body_fail_source(struct s3_op *op, int err, const char *fallback) {
     char why[200] = "", text[256];
     int now = source_check(op->task->source, why, sizeof why);
     if (!now || !why[0])
-        snprintf(why, sizeof why, "%s", otherwise);
-    enum fail_class klass = source_failure(now ? now : err, why, text, sizeof text);
-    s3_end_failed(op, klass, false, text);
+        snprintf(why, sizeof why, "%s", fallback);
+    enum fail_class class = source_failure(now ? now : err, why, text, sizeof text);
+    s3_op_fail(op, class, false, text);
 }
 
-static void end_read_error(struct s3_op *op, int err) {
+static void body_fail_read(struct s3_op *op, int err) {
     char why[200] = "the source cannot be read";
     op->task->result.source_lost = err == ERR_UNREACHABLE;
     if (err == ERR_CHANGED)
-        end_source_failed(op, err, "it became shorter");
+        body_fail_source(op, err, "it became shorter");
     else if (err == ERR_BUSY)
-        s3_end_failed(op, FAIL_OUTAGE, true, "the lease ended before all bytes were sent");
+        s3_op_fail(op, FAIL_OUTAGE, true, "the lease ended before all bytes were sent");
     else if (err == ERR_UNREACHABLE && source_check(op->task->source, why, sizeof why))
-        s3_end_failed(op, FAIL_OUTAGE, true, why);
+        s3_op_fail(op, FAIL_OUTAGE, true, why);
     else if (err == ERR_DAMAGED && source_check(op->task->source, why, sizeof why))
-        s3_end_failed(op, FAIL_INTEGRITY, true, why);
+        s3_op_fail(op, FAIL_INTEGRITY, true, why);
     else if (err == ERR_NOMEM)
-        s3_end_failed(op, FAIL_OUTAGE, true, why);
+        s3_op_fail(op, FAIL_OUTAGE, true, why);
     else
-        end_source_failed(op, err, err_text(err));
+        body_fail_source(op, err, err_text(err));
 }
 
-/* ERR_AGAIN: the rest is still to come; what there is stays. */
-static int read_whole(struct s3_op *op) {
+/* ERR_AGAIN: the rest has not arrived yet; the bytes read so far are kept. */
+static int body_read_small(struct s3_op *op) {
     size_t length = (size_t)op->task->job.length;
     int err = buf_reserve(&op->small, length + 1);
     if (!err && op->small.len == 0)
-        err = s3_body_rewind(op);
+        err = body_stream_rewind(op);
     while (!err && op->small.len < length) {
         ssize_t n = source_read(op->task->source, op->small.data + op->small.len, length - op->small.len);
         if (n <= 0)
@@ -97,149 +104,137 @@ static int read_whole(struct s3_op *op) {
     return err;
 }
 
-static bool is_small(const struct s3_op *op) {
+static bool body_is_small(const struct s3_op *op) {
     return op->task->job.length <= S3_WHOLE_BODY_MAX;
 }
 
-/* --- checksums ahead --- */
+/* --- the checksum before the body --- */
 
-static void chunk_send(struct s3_op *op);
+static void body_send(struct s3_op *op);
 static void put_send(struct s3_op *op);
 
-static void send_body(struct s3_op *op) {
-    if (op->task->job.ref.kind == JOB_CHUNK)
-        chunk_send(op);
-    else
-        put_send(op);
-}
-
-bool s3_wants_checksum(struct s3 *s3, const struct task *t) {
+bool s3_body_wants_checksum(struct s3 *s3, const struct task *t) {
     if (t->job.ref.kind == JOB_CHUNK)
         return t->job.checksum == CHECKSUM_CRC32C_FULL;
-    const struct s3_endpoint *e = s3_memory_endpoint(s3->memory, t->job.target.endpoint);
-    return t->job.length > S3_WHOLE_BODY_MAX && s3_sends_checksums(s3, &t->job) &&
+    const struct s3_endpoint *e = s3_capabilities_endpoint(s3->capabilities, t->job.target.endpoint);
+    return t->job.length > S3_WHOLE_BODY_MAX && s3_integrity_uses_crc32c(s3, &t->job) &&
            e->verifies[INTEGRITY_CRC32C] != S3_NO;
 }
 
-static void read_ahead_or_send(struct s3_op *op) {
-    bool digest = !op->streams && (op->method == INTEGRITY_MD5 || op->method == INTEGRITY_SHA256);
-    if (op->hashed || (!digest && (!op->announced || source_announced_crc(op->task->source, &op->crc)))) {
-        send_body(op);
+static void body_read_ahead_or_send(struct s3_op *op) {
+    bool digest = !op->streams_md5 && (op->method == INTEGRITY_MD5 || op->method == INTEGRITY_SHA256);
+    if (op->read_ahead || (!digest && (!op->announced || source_announced_crc(op->task->source, &op->crc)))) {
+        body_send(op);
         return;
     }
     int err = digest ? s3_digest_begin(op) : 0;
     if (!err)
-        err = s3_body_rewind(op);
+        err = body_stream_rewind(op);
     if (err)
-        s3_end_err(op, err);
+        s3_op_fail_err(op, err);
     else
-        op->state = S3_OP_AHEAD;
+        op->state = S3_OP_READ_AHEAD;
 }
 
-void s3_body_begin(struct s3_op *op) {
-    if (!s3_integrity_choose(op))
-        return;
-    if (op->task->job.ref.kind == JOB_PUT && is_small(op))
+static void body_on_method_known(struct s3_op *op) {
+    if (op->task->job.ref.kind == JOB_PUT && body_is_small(op))
         put_send(op);
     else
-        read_ahead_or_send(op);
+        body_read_ahead_or_send(op);
 }
 
-void s3_ahead_step(struct s3_op *op) {
+void s3_body_read_ahead(struct s3_op *op) {
     struct s3 *s3 = op->s3;
     struct source *source = op->task->source;
-    if (op->task->job.ref.kind == JOB_PUT && is_small(op)) {
+    if (op->task->job.ref.kind == JOB_PUT && body_is_small(op)) {
         put_send(op);
         return;
     }
-    if (!s3->scratch && !(s3->scratch = malloc(S3_SCRATCH))) {
-        s3_end_err(op, ERR_NOMEM);
+    if (!s3->read_buffer && !(s3->read_buffer = malloc(READ_BUFFER_SIZE))) {
+        s3_op_fail_err(op, ERR_NOMEM);
         return;
     }
     uint64_t left = op->task->job.length - source_position(source);
-    ssize_t n = left ? source_read(source, s3->scratch, left < S3_SCRATCH ? (size_t)left : S3_SCRATCH) : 0;
+    ssize_t n =
+        left ? source_read(source, s3->read_buffer, left < READ_BUFFER_SIZE ? (size_t)left : READ_BUFFER_SIZE) : 0;
     if (n == ERR_AGAIN)
         return;
     int err = n < 0 ? (int)n : n == 0 && left ? ERR_CHANGED : 0;
     if (!err)
-        err = s3_digest_add(op, s3->scratch, (size_t)n);
+        err = s3_digest_add(op, s3->read_buffer, (size_t)n);
     if (err) {
-        end_read_error(op, err);
+        body_fail_read(op, err);
         return;
     }
     if ((uint64_t)n < left)
         return;
     op->crc = source_crc(source);
-    op->hashed = true;
+    op->read_ahead = true;
     if ((err = s3_digest_end(op)))
-        s3_end_err(op, err);
+        s3_op_fail_err(op, err);
     else
-        send_body(op);
+        body_send(op);
 }
 
 /* --- replies --- */
 
-static bool crc_header_differs(const struct http_reply *r, uint32_t crc, bool *present) {
+static bool body_crc_header_differs(const struct http_reply *r, uint32_t crc) {
     uint32_t theirs;
     struct slice value = http_header(r, "x-amz-checksum-crc32c");
-    *present = value.len > 0 && crc32c_from_base64(value, &theirs) == 0;
-    return *present && theirs != crc;
+    return value.len > 0 && crc32c_from_base64(value, &theirs) == 0 && theirs != crc;
 }
 
-/* True when the error is dealt with here: it is about the bytes rather than about the store. */
-static bool end_for_source(struct s3_op *op, const struct s3_error *e) {
+/* True: the error is about the bytes rather than the store, and the operation ended. */
+static bool body_fail_for_source(struct s3_op *op, const struct s3_error *e) {
     if (op->read_error) {
-        end_read_error(op, op->read_error);
+        body_fail_read(op, op->read_error);
         return true;
     }
     struct source *source = op->task->source;
-    bool all_read = op->request.source_body && source_position(source) == op->task->job.length;
-    if (e->bad_checksum && (op->announced || op->hashed) && all_read && source_crc(source) != op->crc) {
-        end_source_failed(op, ERR_CHANGED, "its bytes were not the same when read again");
+    bool all_read = op->request.stream && source_position(source) == op->task->job.length;
+    if (e->bad_checksum && (op->announced || op->read_ahead) && all_read && source_crc(source) != op->crc) {
+        body_fail_source(op, ERR_CHANGED, "its bytes were not the same when read again");
         return true;
     }
     return false;
 }
 
-/* All is well as far as the store says: are these the bytes that were meant? (Whether the file is still the planned
- * one is looked at by who holds the task.) */
-static void end_sent(struct s3_op *op, const struct http_reply *r) {
+/* The store accepted the request. Checks that the bytes sent are the bytes meant. (The core checks that the file is
+ * still the planned one.) */
+static void body_end_sent(struct s3_op *op, const struct http_reply *r) {
     struct task_result *result = &op->task->result;
     struct source *source = op->task->source;
-    bool present;
     if (source_position(source) != op->task->job.length) {
-        s3_end_failed(op, FAIL_OUTAGE, true, "the store answered before it had all bytes");
+        s3_op_fail(op, FAIL_OUTAGE, true, "the store answered before it had all bytes");
         return;
     }
     result->crc = source_crc(source);
-    if ((op->announced || op->hashed) && result->crc != op->crc) {
-        end_source_failed(op, ERR_CHANGED, "its bytes were not the same when read again");
+    if ((op->announced || op->read_ahead) && result->crc != op->crc) {
+        body_fail_source(op, ERR_CHANGED, "its bytes were not the same when read again");
         return;
     }
-    if (crc_header_differs(r, result->crc, &present)) {
-        s3_end_failed(op, FAIL_INTEGRITY, true, "the store's checksum is not that of the bytes sent");
+    if (body_crc_header_differs(r, result->crc)) {
+        s3_op_fail(op, FAIL_INTEGRITY, true, "the store's checksum is not that of the bytes sent");
         return;
     }
     result->size = op->task->job.length;
-    if (s3_take_etag(op, r) && s3_integrity_proved(op))
-        s3_end(op, OUTCOME_DONE);
+    if (s3_op_take_etag(op, r) && s3_integrity_prove(op))
+        s3_op_end(op, OUTCOME_DONE);
+}
+
+static void body_on_reply(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
+    if (e && op->read_error) {
+        body_fail_read(op, op->read_error);
+    } else if (op->probing) {
+        s3_integrity_take_probe_reply(op, r, e);
+    } else if (!e) {
+        body_end_sent(op, r);
+    } else if (!body_fail_for_source(op, e)) {
+        s3_op_fail_with(op, e);
+    }
 }
 
 /* --- chunk --- */
-
-/* Of a chunk, and of a put. */
-static void on_bytes_sent(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
-    if (e && op->read_error) {
-        end_read_error(op, op->read_error);
-    } else if (op->probing) {
-        if (s3_integrity_probed(op, r, e))
-            s3_body_begin(op);
-    } else if (!e) {
-        end_sent(op, r);
-    } else if (!end_for_source(op, e)) {
-        s3_end_error(op, e);
-    }
-}
 
 static void chunk_send(struct s3_op *op) {
     s3_request_begin(op, "PUT");
@@ -247,57 +242,66 @@ static void chunk_send(struct s3_op *op) {
     s3_request_param(op, "partNumber", slice_of(op->number));
     s3_request_param(op, "uploadId", op->task->job.handle);
     s3_integrity_add_headers(op);
-    op->request.source_body = true;
-    s3_send(op, on_bytes_sent);
+    s3_request_set_stream(op, &body_stream);
+    s3_request_send(op, body_on_reply);
 }
 
 void s3_chunk_start(struct s3_op *op) {
     CHECK(op->task->source);
-    s3_body_begin(op);
+    op->on_gone = s3_abort_gone;
+    s3_integrity_choose(op, body_on_method_known);
 }
 
 /* --- put --- */
 
-/* A small body is kept in op->small: neither its checksums nor another request need a second reading. */
-static int load_small(struct s3_op *op) {
-    int err = op->loaded ? 0 : read_whole(op);
+/* A small body is kept in op->small: its checksums and a repeated request need no second read. */
+static int body_load_small(struct s3_op *op) {
+    int err = op->loaded ? 0 : body_read_small(op);
     if (!err)
-        err = look_again(op);
+        err = body_check_source(op);
     if (err)
         return err;
     if (!op->loaded)
         op->crc = source_crc(op->task->source);
     op->loaded = true;
-    if (!op->hashed) {
+    if (!op->read_ahead) {
         err = s3_digest_begin(op);
         if (!err)
             err = s3_digest_add(op, op->small.data, op->small.len);
         if (!err)
             err = s3_digest_end(op);
-        op->hashed = !err;
+        op->read_ahead = !err;
     }
     return err ? err : buf_add_slice(&op->body, buf_slice(&op->small));
 }
 
 static void put_send(struct s3_op *op) {
     s3_request_begin(op, "PUT");
-    op->request.source_body = !is_small(op);
-    int err = is_small(op) ? load_small(op) : 0;
+    if (!body_is_small(op))
+        s3_request_set_stream(op, &body_stream);
+    int err = body_is_small(op) ? body_load_small(op) : 0;
     if (err == ERR_AGAIN) {
-        op->state = S3_OP_AHEAD;
+        op->state = S3_OP_READ_AHEAD;
         return;
     }
     if (err) {
-        end_read_error(op, err);
+        body_fail_read(op, err);
         return;
     }
     s3_request_header(op, "content-type: application/octet-stream");
     s3_request_header(op, S3_OWNER_HEADER ": %s", op->owner);
     s3_integrity_add_headers(op);
-    s3_send(op, on_bytes_sent);
+    s3_request_send(op, body_on_reply);
 }
 
 void s3_put_start(struct s3_op *op) {
     CHECK(op->task->source);
-    s3_body_begin(op);
+    s3_integrity_choose(op, body_on_method_known);
+}
+
+static void body_send(struct s3_op *op) {
+    if (op->task->job.ref.kind == JOB_CHUNK)
+        chunk_send(op);
+    else
+        put_send(op);
 }

@@ -1,7 +1,6 @@
-/* Small tables, filled by answers of stores; full ones forget the oldest. Nothing here needs to be right for ever:
- * a wrong entry costs one more request. */
+#include "uploader/s3/capabilities.h"
+#include "pure/s3_endpoint.h"
 #include "system/log.h"
-#include "uploader/s3/s3_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,52 +12,52 @@ struct bucket_region {
     char *endpoint, *bucket;
     char region[S3_REGION_MAX + 1];
 };
-struct s3_memory {
+struct s3_capabilities {
     struct s3_endpoint endpoints[ENDPOINTS_MAX], unknown;
     struct bucket_region buckets[BUCKETS_MAX];
-    struct ref failed[FAILED_MAX];                  /* kind 0: free */
-    size_t endpoint_next, bucket_next, failed_next; /* where the next goes */
+    struct ref failed[FAILED_MAX];                  /* kind 0: a free entry */
+    size_t endpoint_next, bucket_next, failed_next; /* the entries that are written next */
 };
 
-int s3_memory_new(struct s3_memory **m) {
-    *m = calloc(1, sizeof **m);
-    return *m ? 0 : ERR_NOMEM;
+int s3_capabilities_new(struct s3_capabilities **c) {
+    *c = calloc(1, sizeof **c);
+    return *c ? 0 : ERR_NOMEM;
 }
 
-void s3_memory_destroy(struct s3_memory **m) {
-    if (!*m)
+void s3_capabilities_destroy(struct s3_capabilities **c) {
+    if (!*c)
         return;
     for (size_t i = 0; i < ENDPOINTS_MAX; i++)
-        free((*m)->endpoints[i].url);
+        free((*c)->endpoints[i].url);
     for (size_t i = 0; i < BUCKETS_MAX; i++) {
-        free((*m)->buckets[i].endpoint);
-        free((*m)->buckets[i].bucket);
+        free((*c)->buckets[i].endpoint);
+        free((*c)->buckets[i].bucket);
     }
-    free(*m);
-    *m = NULL;
+    free(*c);
+    *c = NULL;
 }
 
-static bool is_text(struct slice s, const char *text) {
+static bool slice_is_text(struct slice s, const char *text) {
     return text && slice_equal(s, slice_of(text));
 }
 
-struct s3_endpoint *s3_memory_endpoint(struct s3_memory *m, struct slice url) {
+struct s3_endpoint *s3_capabilities_endpoint(struct s3_capabilities *c, struct slice url) {
     for (size_t i = 0; i < ENDPOINTS_MAX; i++)
-        if (is_text(url, m->endpoints[i].url))
-            return &m->endpoints[i];
+        if (slice_is_text(url, c->endpoints[i].url))
+            return &c->endpoints[i];
     char *copy = slice_dup(url);
     if (!copy) {
-        m->unknown = (struct s3_endpoint){.url = NULL};
-        return &m->unknown;
+        c->unknown = (struct s3_endpoint){.url = NULL};
+        return &c->unknown;
     }
-    struct s3_endpoint *e = &m->endpoints[m->endpoint_next++ % ENDPOINTS_MAX];
+    struct s3_endpoint *e = &c->endpoints[c->endpoint_next++ % ENDPOINTS_MAX];
     free(e->url);
     *e = (struct s3_endpoint){.url = copy};
     return e;
 }
 
-void s3_memory_learn(struct s3_endpoint *e, bool verifies) {
-    enum s3_knowledge now = verifies ? S3_YES : S3_NO;
+void s3_endpoint_set_multipart_crc32c(struct s3_endpoint *e, bool verifies) {
+    enum s3_tristate now = verifies ? S3_YES : S3_NO;
     if (e->multipart_crc32c == now)
         return;
     e->multipart_crc32c = now;
@@ -66,15 +65,15 @@ void s3_memory_learn(struct s3_endpoint *e, bool verifies) {
               verifies ? "verifies" : "does not verify");
 }
 
-void s3_memory_probe_over(struct s3_memory *m, const struct s3_op *prober) {
+void s3_capabilities_end_probe(struct s3_capabilities *c, const struct s3_op *prober) {
     for (size_t i = 0; i < ENDPOINTS_MAX; i++)
-        if (m->endpoints[i].prober == prober)
-            m->endpoints[i].prober = NULL;
-    if (m->unknown.prober == prober)
-        m->unknown.prober = NULL;
+        if (c->endpoints[i].prober == prober)
+            c->endpoints[i].prober = NULL;
+    if (c->unknown.prober == prober)
+        c->unknown.prober = NULL;
 }
 
-void s3_memory_refuses(struct s3_endpoint *e, unsigned optional) {
+void s3_endpoint_add_refused(struct s3_endpoint *e, unsigned optional) {
     static const char *const names[] = {"x-amz-checksum-algorithm", "x-amz-checksum-crc32c", "Content-MD5",
                                         "x-amz-checksum-mode"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -83,28 +82,30 @@ void s3_memory_refuses(struct s3_endpoint *e, unsigned optional) {
     e->refused |= optional;
 }
 
-static struct bucket_region *find_bucket(const struct s3_memory *m, struct slice endpoint, struct slice bucket) {
+static struct bucket_region *capabilities_find_bucket(const struct s3_capabilities *c, struct slice endpoint,
+                                                      struct slice bucket) {
     for (size_t i = 0; i < BUCKETS_MAX; i++)
-        if (is_text(bucket, m->buckets[i].bucket) && is_text(endpoint, m->buckets[i].endpoint))
-            return (struct bucket_region *)&m->buckets[i];
+        if (slice_is_text(bucket, c->buckets[i].bucket) && slice_is_text(endpoint, c->buckets[i].endpoint))
+            return (struct bucket_region *)&c->buckets[i];
     return NULL;
 }
 
-const char *s3_memory_region(const struct s3_memory *m, struct slice endpoint, struct slice bucket) {
-    const struct bucket_region *b = find_bucket(m, endpoint, bucket);
+const char *s3_capabilities_region(const struct s3_capabilities *c, struct slice endpoint, struct slice bucket) {
+    const struct bucket_region *b = capabilities_find_bucket(c, endpoint, bucket);
     return b ? b->region : NULL;
 }
 
-void s3_memory_set_region(struct s3_memory *m, struct slice endpoint, struct slice bucket, const char *region) {
-    struct bucket_region *b = find_bucket(m, endpoint, bucket);
+void s3_capabilities_set_region(struct s3_capabilities *c, struct slice endpoint, struct slice bucket,
+                                const char *region) {
+    struct bucket_region *b = capabilities_find_bucket(c, endpoint, bucket);
     if (!b) {
         char *e = slice_dup(endpoint), *name = slice_dup(bucket);
-        if (!e || !name) { /* then it is found out again */
+        if (!e || !name) { /* the region is learned again from the next reply */
             free(e);
             free(name);
             return;
         }
-        b = &m->buckets[m->bucket_next++ % BUCKETS_MAX];
+        b = &c->buckets[c->bucket_next++ % BUCKETS_MAX];
         free(b->endpoint);
         free(b->bucket);
         b->endpoint = e;
@@ -114,14 +115,14 @@ void s3_memory_set_region(struct s3_memory *m, struct slice endpoint, struct sli
     snprintf(b->region, sizeof b->region, "%s", region);
 }
 
-void s3_memory_set_failed(struct s3_memory *m, const struct ref *job) {
-    m->failed[m->failed_next++ % FAILED_MAX] = *job;
+void s3_capabilities_add_failed(struct s3_capabilities *c, const struct ref *job) {
+    c->failed[c->failed_next++ % FAILED_MAX] = *job;
 }
 
-bool s3_memory_take_failed(struct s3_memory *m, const struct ref *job) {
+bool s3_capabilities_take_failed(struct s3_capabilities *c, const struct ref *job) {
     bool found = false;
     for (size_t i = 0; i < FAILED_MAX; i++) {
-        struct ref *r = &m->failed[i];
+        struct ref *r = &c->failed[i];
         if (r->kind != job->kind || r->chunk != job->chunk || !id_equal(&r->upload, &job->upload))
             continue;
         r->kind = 0;

@@ -1,11 +1,10 @@
-/* The table is by code first (a proxy in between may change the status), then by status. Sources: "Error responses" in
- * the Amazon S3 API reference; Ceph's rgw_common.cc and MinIO's api-errors.go for what they add. */
+/* The error code decides; without a known code the status does (a proxy may change the status). Sources: "Error
+ * responses" in the Amazon S3 API reference; the codes that Ceph's rgw_common.cc and MinIO's api-errors.go add. */
 #include "uploader/s3/error.h"
 #include "pure/s3_endpoint.h"
 #include "pure/text.h"
-#include "uploader/aws/aws_time.h"
 #include "uploader/http/http_date.h"
-#include "uploader/s3/xml.h"
+#include "uploader/s3/replies.h"
 #include <stdio.h>
 
 #define PROXY_ADVICE "the proxy wants a user name and a password: https_proxy=http://USER:PASSWORD@HOST:PORT"
@@ -15,16 +14,16 @@ enum {
     THROTTLED = 2 | TRANSIENT,
     EXPIRED = 4 | TRANSIENT,
     GONE = 8,
-    DOUBT = 16 | TRANSIENT, /* may have been carried out */
+    DOUBT = 16 | TRANSIENT, /* the request may have taken effect */
     CHECKSUM = 32 | TRANSIENT,
-    HOST = 64,        /* of this host: other hosts may be served */
-    HOST_MAYBE = 128, /* of this host, or of the object */
-    KEYS = 256,       /* other keys may be accepted */
+    HOST = 64,        /* caused by this host: other hosts may succeed */
+    HOST_MAYBE = 128, /* caused by this host or by the object */
+    KEYS = 256,       /* other access keys may be accepted */
 };
 
 static const struct code_meaning {
     const char *code;
-    enum fail_class klass;
+    enum fail_class class;
     unsigned flags;
 } codes[] = {
     {"AccessDenied", FAIL_DENIED, HOST_MAYBE},
@@ -74,7 +73,7 @@ static const struct code_meaning {
 
 static const struct status_meaning {
     long status;
-    enum fail_class klass;
+    enum fail_class class;
     unsigned flags;
 } statuses[] = {
     {401, FAIL_DENIED, HOST},      {403, FAIL_DENIED, HOST_MAYBE},
@@ -85,21 +84,21 @@ static const struct status_meaning {
     {507, FAIL_FULL, 0},
 };
 
-static void classify(struct s3_error *e) {
+static void error_classify(struct s3_error *e) {
     unsigned flags = 0;
-    e->klass = FAIL_REQUEST;
+    e->class = FAIL_REQUEST;
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
         if (statuses[i].status == e->status) {
-            e->klass = statuses[i].klass;
+            e->class = statuses[i].class;
             flags = statuses[i].flags;
         }
-    if (e->status / 100 == 2) { /* <Error> under 200 with a code nobody knows */
-        e->klass = FAIL_OUTAGE;
+    if (e->status / 100 == 2) { /* <Error> with status 200 and an unknown code */
+        e->class = FAIL_OUTAGE;
         flags = DOUBT;
     }
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (strcmp(codes[i].code, e->code) == 0) {
-            e->klass = codes[i].klass;
+            e->class = codes[i].class;
             flags = codes[i].flags;
         }
     e->own = flags & HOST ? OWN_SURE : flags & HOST_MAYBE ? OWN_MAYBE : OWN_NO;
@@ -112,7 +111,7 @@ static void classify(struct s3_error *e) {
     e->bad_checksum = (flags & CHECKSUM) == CHECKSUM;
 }
 
-static const char *status_phrase(long status) {
+static const char *error_status_phrase(long status) {
     switch (status) {
     case 301:
         return "Moved Permanently";
@@ -161,8 +160,8 @@ static const char *status_phrase(long status) {
     }
 }
 
-/* Where a redirect leads: scheme and host only, because the rest may hold a signature. */
-static int add_target(struct buf *text, const struct http_reply *r) {
+/* Adds the target of a redirect: scheme and host only, because the rest may contain a signature. */
+static int error_add_redirect(struct buf *text, const struct http_reply *r) {
     struct slice url = http_header(r, "location");
     const char *host = url.len ? memmem(url.ptr, url.len, "://", 3) : NULL;
     const char *slash = host ? memchr(host + 3, '/', url.len - (size_t)(host + 3 - url.ptr)) : NULL;
@@ -174,48 +173,48 @@ static int add_target(struct buf *text, const struct http_reply *r) {
     return err ? err : buf_add_text(text, ": redirects are not followed; is the --endpoint-url right?");
 }
 
-/* What the user can do about it, where the status alone tells. */
-static int add_advice(struct buf *text, const struct s3_error *e, const struct http_reply *r) {
+/* Adds a remedy where the status alone identifies one. */
+static int error_add_advice(struct buf *text, const struct s3_error *e, const struct http_reply *r) {
     if (e->status == 407)
         return buf_add_text(text, ": " PROXY_ADVICE);
-    return e->status / 100 == 3 ? add_target(text, r) : 0;
+    return e->status / 100 == 3 ? error_add_redirect(text, r) : 0;
 }
 
-/* "403 AccessDenied: Access Denied", printable whatever the store wrote. */
-static void describe(struct s3_error *e, const struct s3_xml_error *xml, const struct http_reply *r) {
+/* Writes e->text: "403 AccessDenied: Access Denied", with unprintable characters escaped. */
+static void error_describe(struct s3_error *e, const struct s3_error_reply *xml, const struct http_reply *r) {
     struct buf text = BUF_INIT;
     int err = buf_addf(&text, "%ld ", e->status);
     if (!err)
-        err = text_add_printable(&text, slice_of(e->code[0] ? e->code : status_phrase(e->status)));
+        err = text_add_printable(&text, slice_of(e->code[0] ? e->code : error_status_phrase(e->status)));
     if (!err && xml->message[0])
         err = buf_add_text(&text, ": ");
     if (!err && xml->message[0])
         err = text_add_printable(&text, slice_of(xml->message));
-    if (!err && e->klass == FAIL_CLOCK && xml->server_time[0]) {
+    if (!err && e->class == FAIL_CLOCK && xml->server_time[0]) {
         err = buf_add_text(&text, " Its clock says ");
         if (!err)
             err = text_add_printable(&text, slice_of(xml->server_time));
     }
     if (!err)
-        err = add_advice(&text, e, r);
+        err = error_add_advice(&text, e, r);
     snprintf(e->text, sizeof e->text, "%s", err ? "error, and out of memory while reading it" : text.data);
     buf_release(&text);
 }
 
-static int64_t date_of(const struct http_reply *r, int64_t now_s) {
+static int64_t error_date(const struct http_reply *r, int64_t now_s) {
     int64_t date_s;
     return http_date_parse(http_header(r, "date"), &date_s) == 0 ? date_s : now_s;
 }
 
-static void read_headers(struct s3_error *e, const struct http_reply *r, int64_t now_s) {
+static void error_read_headers(struct s3_error *e, const struct http_reply *r, int64_t now_s) {
     struct slice ms = http_header(r, "x-amz-retry-after"), after = http_header(r, "retry-after");
     if (ms.len)
-        e->retry_after_ms = amz_retry_after_parse(ms);
+        e->retry_after_ms = http_retry_after_ms_parse(ms);
     else if (after.len)
-        e->retry_after_ms = retry_after_parse(after, date_of(r, now_s));
+        e->retry_after_ms = http_retry_after_parse(after, error_date(r, now_s));
 }
 
-static void read_region(struct s3_error *e, const struct http_reply *r, const struct s3_xml_error *xml) {
+static void error_read_region(struct s3_error *e, const struct http_reply *r, const struct s3_error_reply *xml) {
     struct slice region = http_header(r, "x-amz-bucket-region");
     if (region.len == 0)
         region = slice_of(xml->region);
@@ -226,7 +225,7 @@ static void read_region(struct s3_error *e, const struct http_reply *r, const st
     }
 }
 
-static const char *no_reply_advice(const struct http_reply *r) {
+static const char *error_no_reply_advice(const struct http_reply *r) {
     if (r->unknown_issuer)
         return "; a private certificate authority is named with AWS_CA_BUNDLE=FILE or ca_bundle in ~/.aws/config";
     if (r->proxy_status == 407)
@@ -234,49 +233,49 @@ static const char *no_reply_advice(const struct http_reply *r) {
     return r->proxy_status ? " (of the proxy in https_proxy; no_proxy names hosts to reach without it)" : "";
 }
 
-static void no_reply(struct s3_error *e, const struct http_reply *r) {
+static void error_no_reply(struct s3_error *e, const struct http_reply *r) {
     bool tls = r->error == ERR_DENIED;
-    bool barred =
+    bool refused_by_proxy =
         (r->proxy_status / 100 == 4 && r->proxy_status != 408 && r->proxy_status != 429) || r->proxy_status == 501;
-    bool ours = r->error == ERR_INVALID || barred; /* by a proxy */
+    bool not_transient = r->error == ERR_INVALID || refused_by_proxy; /* by a proxy */
     e->never_connected = r->error == ERR_UNREACHABLE;
-    e->klass = e->never_connected || tls ? FAIL_UNREACHABLE : ours ? FAIL_REQUEST : FAIL_OUTAGE;
-    e->transient = !tls && !ours;
-    e->own = tls || barred ? OWN_SURE : OWN_NO;
+    e->class = e->never_connected || tls ? FAIL_UNREACHABLE : not_transient ? FAIL_REQUEST : FAIL_OUTAGE;
+    e->transient = !tls && !not_transient;
+    e->own = tls || refused_by_proxy ? OWN_SURE : OWN_NO;
     e->timed_out = r->timed_out;
     e->doubt = r->connected;
     struct buf text = BUF_INIT;
     int err = text_add_printable(&text, slice_of(r->message));
     if (!err && text.data)
-        err = buf_add_text(&text, no_reply_advice(r));
+        err = buf_add_text(&text, error_no_reply_advice(r));
     snprintf(e->text, sizeof e->text, "%s", err || !text.data ? err_text(r->error) : text.data);
     buf_release(&text);
 }
 
-bool s3_error_of(const struct http_reply *r, int64_t now_s, struct s3_error *e) {
-    struct s3_xml_error xml = {{0}};
+bool s3_error_from_reply(const struct http_reply *r, int64_t now_s, struct s3_error *e) {
+    struct s3_error_reply xml = {{0}};
     *e = (struct s3_error){.status = r->status};
     if (r->error) {
-        no_reply(e, r);
+        error_no_reply(e, r);
         return true;
     }
-    bool said = r->body.len && s3_xml_error(r->body, &xml) == 0;
-    if (r->status / 100 == 2 && !said)
+    bool has_error = r->body.len && s3_error_reply_parse(r->body, &xml) == 0;
+    if (r->status / 100 == 2 && !has_error)
         return false;
     snprintf(e->code, sizeof e->code, "%s", xml.code);
-    classify(e);
-    describe(e, &xml, r);
-    read_headers(e, r, now_s);
-    read_region(e, r, &xml);
+    error_classify(e);
+    error_describe(e, &xml, r);
+    error_read_headers(e, r, now_s);
+    error_read_region(e, r, &xml);
     return true;
 }
 
-void s3_error_set(struct s3_error *e, enum fail_class klass, bool transient, const char *text) {
-    *e = (struct s3_error){.klass = klass, .transient = transient};
+void s3_error_set(struct s3_error *e, enum fail_class class, bool transient, const char *text) {
+    *e = (struct s3_error){.class = class, .transient = transient};
     snprintf(e->text, sizeof e->text, "%s", text);
 }
 
-static bool is_code(const struct s3_error *e, const char *const *list, size_t count) {
+static bool error_code_is_in(const struct s3_error *e, const char *const *list, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (strcmp(e->code, list[i]) == 0)
             return true;
@@ -293,12 +292,13 @@ bool s3_error_may_be_a_header(const struct s3_error *e) {
                                          "KeyTooLong",
                                          "KeyTooLongError",
                                          "PreconditionFailed"};
-    static const char *const denials[] = {"", "AccessDenied", "SignatureDoesNotMatch"}; /* not of the keys */
-    if (e->transient || e->gone || e->klass == FAIL_NO_BUCKET || e->klass == FAIL_CLOCK || e->klass == FAIL_FULL)
+    static const char *const denials[] = {"", "AccessDenied",
+                                          "SignatureDoesNotMatch"}; /* may be caused by a header rather than the keys */
+    if (e->transient || e->gone || e->class == FAIL_NO_BUCKET || e->class == FAIL_CLOCK || e->class == FAIL_FULL)
         return false;
-    if (e->klass == FAIL_DENIED && !is_code(e, denials, sizeof denials / sizeof *denials))
+    if (e->class == FAIL_DENIED && !error_code_is_in(e, denials, sizeof denials / sizeof *denials))
         return false;
-    if (is_code(e, others, sizeof others / sizeof *others))
+    if (error_code_is_in(e, others, sizeof others / sizeof *others))
         return false;
     return (e->status / 100 == 4 && e->status != 404) || e->status == 501;
 }

@@ -1,6 +1,6 @@
 /*
- * What an S3 reply means: code and status mapped to a class, whether another attempt can help, how long to wait, and
- * one line for people ("503 SlowDown: Please reduce your request rate"). Pure.
+ * The meaning of an S3 error reply: its class by code and status, whether another attempt can succeed, how long to wait,
+ * and one line for people ("503 SlowDown: Please reduce your request rate"). Pure.
  */
 #ifndef CHUNKLIFT_S3_ERROR_H
 #define CHUNKLIFT_S3_ERROR_H
@@ -11,26 +11,25 @@
 
 struct s3_error {
     long status;
-    char code[64];  /* the store's; empty where it gave none */
+    char code[64];  /* error code of the store; empty: none */
     char text[512]; /* one line */
-    enum fail_class klass;
-    enum own_failure own; /* it can be this host's own: credentials, clock, TLS, proxy */
+    enum fail_class class;
+    enum own_failure own; /* can be caused by this host: credentials, clock, TLS, proxy */
     bool transient, throttled, never_connected, timed_out, expired;
-    bool keys_refused; /* others may be accepted */
+    bool keys_refused; /* other keys may be accepted */
     bool gone;         /* NoSuchUpload */
-    bool doubt;        /* the request may have been carried out: no reply, or a reply that does not tell */
-    bool bad_checksum; /* the store got other bytes than were announced */
+    bool doubt;        /* the request may have taken effect: no reply, or one that does not tell */
+    bool bad_checksum; /* the store received other bytes than announced */
     uint32_t retry_after_ms;
-    char region[S3_REGION_MAX + 1]; /* where the bucket is, when the reply tells; valid by s3_region_is_valid */
+    char region[S3_REGION_MAX + 1]; /* of the bucket, valid by s3_region_is_valid; empty: not in the reply */
 };
 
-/* True when the reply is an error: no reply, a status other than 2xx, or <Error> under 200. *e is filled in then,
- * zeroed otherwise. now_s: CLOCK_REALTIME, for a Retry-After date of a store that sends no Date. */
-bool s3_error_of(const struct http_reply *r, int64_t now_s, struct s3_error *e);
-/* May the request succeed without a header that it can do without? True for any 4xx and 501 but those that are plainly
- * about something else. */
+/* True: an error, which is no reply, a status other than 2xx, or <Error> with status 200. *e is filled in then, else
+ * zeroed. now_s: CLOCK_REALTIME, for a Retry-After date of a store that sends no Date. */
+bool s3_error_from_reply(const struct http_reply *r, int64_t now_s, struct s3_error *e);
+/* True: an optional header may have caused the error. So for each 4xx and 501 except those with another known cause. */
 bool s3_error_may_be_a_header(const struct s3_error *e);
-/* An error of our own making. */
-void s3_error_set(struct s3_error *e, enum fail_class klass, bool transient, const char *text);
+/* Sets an error that no reply caused. */
+void s3_error_set(struct s3_error *e, enum fail_class class, bool transient, const char *text);
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * Where an S3 request goes: endpoint, bucket and key made into the exact bytes of a URL. libcurl signs path and query
- * as they are written, so the escaping here is the canonical one: A-Za-z0-9-._~ raw, '/' raw in a key, every other byte
- * %XX in upper case; query keys sorted. "//", "." and ".." in a key stay what they are. Pure.
+ * The URL of an S3 request: endpoint, bucket, key and query as exact bytes. libcurl signs path and query as they are
+ * written, so they have the canonical form: percent-encoded (pure/percent.h) with '/' of a key as it is, query sorted by
+ * name. "//", "." and ".." in a key are kept. Pure.
  */
-#ifndef CHUNKLIFT_S3_PLACE_H
-#define CHUNKLIFT_S3_PLACE_H
+#ifndef CHUNKLIFT_S3_URL_H
+#define CHUNKLIFT_S3_URL_H
 
 #include "pure/buf.h"
 #include "pure/err.h"
@@ -13,32 +13,31 @@
 #include <stdbool.h>
 
 enum s3_addressing { S3_ADDRESSING_AUTO, S3_ADDRESSING_PATH, S3_ADDRESSING_VIRTUAL };
-/* "path", "virtual", anything else and NULL: auto. As `s3 = addressing_style` in the AWS configuration. */
+/* "path" or "virtual", as `s3 = addressing_style` in the AWS configuration. Other values and NULL: auto. */
 enum s3_addressing s3_addressing_from_text(const char *text);
 
-struct s3_place { /* slices point into the target */
-    bool https, standard_endpoint /* the host follows the region */, virtual_host;
+struct s3_object_url { /* slices point into the target */
+    bool https;
+    bool standard_endpoint; /* Amazon: the host depends on the region */
+    bool virtual_host;      /* the bucket is part of the host name */
     struct slice endpoint;  /* as recorded */
     struct slice authority; /* host and port */
     struct slice base;      /* path before the bucket, without a trailing slash; mostly empty */
     struct slice bucket, key;
 };
 
-/* ERR_INVALID, with why: a bad endpoint, bucket or key (not UTF-8, longer than S3_KEY_MAX; empty, if need_key). */
-int s3_place_init(struct s3_place *p, const struct target *t, enum s3_addressing style, bool need_key, char *why,
-                  size_t why_size) MUST_CHECK;
+/* ERR_INVALID, and why gets one line: an invalid endpoint, bucket or key. A key is invalid when it is not UTF-8, longer
+ * than S3_KEY_MAX, or empty with need_key. */
+int s3_object_url_init(struct s3_object_url *u, const struct target *t, enum s3_addressing style, bool need_key,
+                       char *why, size_t why_size) MUST_CHECK;
 
 struct s3_param {
     const char *name;
     struct slice value;
 };
 #define S3_PARAMS_MAX 8
-/* The whole URL; params in any order. Without a key (with_key false) it names the bucket. */
-int s3_place_url(const struct s3_place *p, const char *region, bool with_key, const struct s3_param *params,
-                 size_t count, struct buf *url) MUST_CHECK;
-
-int s3_escape_add(struct buf *out, struct slice text, bool keep_slash) MUST_CHECK;
-/* Undoes %XX (encoding-type=url); ERR_INVALID for a broken one. '+' is a space, as Amazon S3 writes it there. */
-int s3_unescape_add(struct buf *out, struct slice text) MUST_CHECK;
+/* Appends the whole URL; params in any order. with_key false: the URL of the bucket. */
+int s3_object_url_format(const struct s3_object_url *u, const char *region, bool with_key,
+                         const struct s3_param *params, size_t count, struct buf *url) MUST_CHECK;
 
 #endif

@@ -41,5 +41,21 @@ static void test_only_the_bytes_of_the_slice_are_read(void **state) {
     assert_int_equal(s, 784111777);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_the_three_forms_of_rfc_9110_are_dates), cmocka_unit_test(test_other_text_is_no_date),
-          cmocka_unit_test(test_only_the_bytes_of_the_slice_are_read))
+static void test_retry_after(void **state) {
+    (void)state;
+    assert_int_equal(http_retry_after_parse(slice_of("7"), 0), 7000);
+    assert_int_equal(http_retry_after_parse(slice_of("0"), 0), 0);
+    assert_int_equal(http_retry_after_parse(slice_of("86400"), 0), HTTP_RETRY_AFTER_MAX_MS);
+    assert_int_equal(http_retry_after_parse(slice_of("99999999999999999999"), 0), 0);
+    assert_int_equal(http_retry_after_parse(slice_of("-1"), 0), 0);
+    assert_int_equal(http_retry_after_parse(slice_of("1.5"), 0), 0);
+    assert_int_equal(http_retry_after_parse(slice_of("Sun, 06 Nov 1994 08:49:37 GMT"), 784111770), 7000);
+    assert_int_equal(http_retry_after_parse(slice_of("Sun, 06 Nov 1994 08:49:37 GMT"), 784111777), 0);
+    assert_int_equal(http_retry_after_parse(slice_of("Sun, 06 Nov 2094 08:49:37 GMT"), 784111777),
+                     HTTP_RETRY_AFTER_MAX_MS);
+    assert_int_equal(http_retry_after_ms_parse(slice_of("1500")), 1500);
+    assert_int_equal(http_retry_after_ms_parse(slice_of("x")), 0);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_retry_after), cmocka_unit_test(test_the_three_forms_of_rfc_9110_are_dates),
+          cmocka_unit_test(test_other_text_is_no_date), cmocka_unit_test(test_only_the_bytes_of_the_slice_are_read))

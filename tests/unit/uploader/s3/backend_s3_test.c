@@ -5,7 +5,7 @@
 #include "system/fileid.h"
 #include "uploader/backend.h"
 #include "uploader/http/http.h"
-#include "uploader/s3/s3_internal.h"
+#include "uploader/s3/op.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -58,7 +58,7 @@ static const char *error_reply(struct fixture *f, const char *status, const char
 
 /* What a probe would show, so that the scripts of tests about something else need no replies to it. */
 static void teach(struct fixture *f) {
-    struct s3_endpoint *e = s3_memory_endpoint(((struct s3 *)f->s3)->memory, slice_of(f->server.url));
+    struct s3_endpoint *e = s3_capabilities_endpoint(((struct s3 *)f->s3)->capabilities, slice_of(f->server.url));
     e->verifies[INTEGRITY_CRC32C] = S3_YES;
     e->verifies[INTEGRITY_SHA256] = e->verifies[INTEGRITY_MD5] = S3_NO;
 }
@@ -463,7 +463,7 @@ static void test_chunk_reply_that_does_not_come(void **state) {
 static void open_unknown(struct fixture *f, const char *const *replies, enum integrity wish) {
     open_backend(f, replies);
     struct s3 *s3 = (struct s3 *)f->s3;
-    struct s3_endpoint *e = s3_memory_endpoint(s3->memory, slice_of(f->server.url));
+    struct s3_endpoint *e = s3_capabilities_endpoint(s3->capabilities, slice_of(f->server.url));
     memset(e->verifies, 0, sizeof e->verifies);
     s3->integrity = wish;
     s3->faster = INTEGRITY_SHA256;

@@ -7,7 +7,7 @@ static struct s3_error read_reply(long status, const char *headers, const char *
     struct s3_error e;
     assert_int_equal(buf_addf(&lines, "HTTP/1.1 %ld x\r\n%s\r\n", status, headers), 0);
     struct http_reply r = {.connected = true, .status = status, .body = slice_of(body), .headers = &lines};
-    bool is_error = s3_error_of(&r, 784111770, &e);
+    bool is_error = s3_error_from_reply(&r, 784111770, &e);
     assert_true(is_error == (e.text[0] != 0));
     buf_release(&lines);
     return e;
@@ -56,7 +56,7 @@ static void test_table(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct s3_error e = of_code(cases[i].status, cases[i].code);
-        assert_int_equal(e.klass, cases[i].klass);
+        assert_int_equal(e.class, cases[i].klass);
         assert_true(e.transient == cases[i].transient);
         assert_true(e.throttled == cases[i].throttled);
     }
@@ -117,15 +117,15 @@ static void test_no_reply(void **state) {
     (void)state;
     struct s3_error e;
     struct http_reply r = {.error = ERR_UNREACHABLE, .message = "Could not resolve host: x"};
-    assert_true(s3_error_of(&r, 0, &e));
+    assert_true(s3_error_from_reply(&r, 0, &e));
     assert_true(e.transient && e.never_connected && !e.doubt);
-    assert_int_equal(e.klass, FAIL_UNREACHABLE);
+    assert_int_equal(e.class, FAIL_UNREACHABLE);
     assert_string_equal(e.text, "Could not resolve host: x");
     r = (struct http_reply){.error = ERR_IO, .connected = true, .message = "Recv failure"};
-    assert_true(s3_error_of(&r, 0, &e));
+    assert_true(s3_error_from_reply(&r, 0, &e));
     assert_true(e.transient && !e.never_connected && e.doubt);
     r = (struct http_reply){.error = ERR_DENIED, .message = "certificate problem"};
-    assert_true(s3_error_of(&r, 0, &e));
+    assert_true(s3_error_from_reply(&r, 0, &e));
     assert_false(e.transient);
 }
 
@@ -171,7 +171,7 @@ static void test_what_may_be_a_headers_fault(void **state) {
 static void test_what_stands_between_is_named(void **state) {
     (void)state;
     struct s3_error e = read_reply(407, "", "<html>no</html>");
-    assert_int_equal(e.klass, FAIL_DENIED);
+    assert_int_equal(e.class, FAIL_DENIED);
     assert_non_null(strstr(e.text, "407 Proxy Authentication Required: the proxy wants a user name"));
     e = read_reply(307, "location: http://u:p@other.example:8080/b/k?X-Amz-Signature=s\r\n", "");
     assert_false(e.transient);
@@ -181,19 +181,19 @@ static void test_what_stands_between_is_named(void **state) {
     e = read_reply(302, "location: /login\r\n", "");
     assert_string_equal(e.text, "302 Found: redirects are not followed; is the --endpoint-url right?");
     struct http_reply r = {.error = ERR_IO, .message = "CONNECT tunnel failed, response 407", .proxy_status = 407};
-    assert_true(s3_error_of(&r, 0, &e));
+    assert_true(s3_error_from_reply(&r, 0, &e));
     assert_false(e.transient);
     assert_non_null(strstr(e.text, "user name and a password"));
     r.proxy_status = 502;
-    assert_true(s3_error_of(&r, 0, &e));
+    assert_true(s3_error_from_reply(&r, 0, &e));
     assert_true(e.transient);
     assert_non_null(strstr(e.text, "of the proxy in https_proxy"));
     r = (struct http_reply){.error = ERR_DENIED, .message = "SSL certificate problem", .unknown_issuer = true};
-    assert_true(s3_error_of(&r, 0, &e));
+    assert_true(s3_error_from_reply(&r, 0, &e));
     assert_false(e.transient);
     assert_non_null(strstr(e.text, "AWS_CA_BUNDLE=FILE"));
     r.unknown_issuer = false; /* expired, or for another host: its issuer is not the matter */
-    assert_true(s3_error_of(&r, 0, &e));
+    assert_true(s3_error_from_reply(&r, 0, &e));
     assert_null(strstr(e.text, "AWS_CA_BUNDLE"));
 }
 

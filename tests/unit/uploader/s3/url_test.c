@@ -1,15 +1,16 @@
 #include "unit.h"
 
+#include "pure/percent.h"
 #include "uploader/s3/url.h"
 
 static void url_is(const char *endpoint, const char *dest, enum s3_addressing style, const char *region,
                    const char *expected) {
     struct target t = {.dest = slice_of(dest), .endpoint = slice_of(endpoint)};
-    struct s3_place p;
+    struct s3_object_url p;
     char why[256] = "";
     struct buf url = BUF_INIT;
-    assert_int_equal(s3_place_init(&p, &t, style, true, why, sizeof why), 0);
-    assert_int_equal(s3_place_url(&p, region, true, NULL, 0, &url), 0);
+    assert_int_equal(s3_object_url_init(&p, &t, style, true, why, sizeof why), 0);
+    assert_int_equal(s3_object_url_format(&p, region, true, NULL, 0, &url), 0);
     assert_string_equal(url.data, expected);
     buf_release(&url);
 }
@@ -61,25 +62,25 @@ static void test_keys_are_escaped_by_byte(void **state) {
 static void test_query_is_sorted_and_escaped(void **state) {
     (void)state;
     struct target t = {.dest = slice_of("s3://bkt/k"), .endpoint = slice_of("http://h")};
-    struct s3_place p;
+    struct s3_object_url p;
     char why[256];
     struct buf url = BUF_INIT;
     struct s3_param params[] = {{"uploadId", slice_of("a/b+c=")}, {"partNumber", slice_of("7")}};
-    assert_int_equal(s3_place_init(&p, &t, 0, true, why, sizeof why), 0);
-    assert_int_equal(s3_place_url(&p, "r", true, params, 2, &url), 0);
+    assert_int_equal(s3_object_url_init(&p, &t, 0, true, why, sizeof why), 0);
+    assert_int_equal(s3_object_url_format(&p, "r", true, params, 2, &url), 0);
     assert_string_equal(url.data, "http://h/bkt/k?partNumber=7&uploadId=a%2Fb%2Bc%3D");
     buf_clear(&url);
     struct s3_param list[] = {{"uploads", slice_of("")}, {"prefix", slice_of("a b/c")}};
-    assert_int_equal(s3_place_url(&p, "r", false, list, 2, &url), 0);
+    assert_int_equal(s3_object_url_format(&p, "r", false, list, 2, &url), 0);
     assert_string_equal(url.data, "http://h/bkt?prefix=a%20b%2Fc&uploads=");
     buf_release(&url);
 }
 
 static void refused(const char *endpoint, const char *dest, const char *why_part) {
     struct target t = {.dest = slice_of(dest), .endpoint = slice_of(endpoint)};
-    struct s3_place p;
+    struct s3_object_url p;
     char why[512] = "";
-    assert_int_equal(s3_place_init(&p, &t, 0, true, why, sizeof why), ERR_INVALID);
+    assert_int_equal(s3_object_url_init(&p, &t, 0, true, why, sizeof why), ERR_INVALID);
     assert_non_null(strstr(why, why_part));
     assert_null(strchr(why, '\n'));
 }
@@ -100,20 +101,20 @@ static void test_what_is_refused(void **state) {
     refused("http://h", dest, "1024");
     dest[12 + 1024] = 0;
     struct target t = {.dest = slice_of(dest), .endpoint = slice_of("http://h")};
-    struct s3_place p;
+    struct s3_object_url p;
     char why[64];
-    assert_int_equal(s3_place_init(&p, &prefix, 0, false, why, sizeof why), 0);
-    assert_int_equal(s3_place_init(&p, &t, 0, true, why, sizeof why), 0);
+    assert_int_equal(s3_object_url_init(&p, &prefix, 0, false, why, sizeof why), 0);
+    assert_int_equal(s3_object_url_init(&p, &t, 0, true, why, sizeof why), 0);
 }
 
 static void test_unescape(void **state) {
     (void)state;
     struct buf out = BUF_INIT;
-    assert_int_equal(s3_unescape_add(&out, slice_of("a%20b+c%2b%C3%A9/")), 0);
+    assert_int_equal(percent_decode(&out, slice_of("a%20b+c%2b%C3%A9/")), 0);
     assert_string_equal(out.data, "a b c+\xC3\xA9/");
-    assert_int_equal(s3_unescape_add(&out, slice_of("%2")), ERR_INVALID);
-    assert_int_equal(s3_unescape_add(&out, slice_of("%zz")), ERR_INVALID);
-    assert_int_equal(s3_unescape_add(&out, slice_of("x%")), ERR_INVALID);
+    assert_int_equal(percent_decode(&out, slice_of("%2")), ERR_INVALID);
+    assert_int_equal(percent_decode(&out, slice_of("%zz")), ERR_INVALID);
+    assert_int_equal(percent_decode(&out, slice_of("x%")), ERR_INVALID);
     buf_release(&out);
 }
 

@@ -1,108 +1,109 @@
 #include "unit.h"
 
-#include "uploader/s3/xml.h"
+#include "uploader/http/xml.h"
+#include "uploader/s3/replies.h"
 
 static void test_error(void **state) {
     (void)state;
-    struct s3_xml_error e;
-    assert_int_equal(s3_xml_error(slice_of("\n  <?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\n"
-                                           "<Error><Code>SlowDown</Code><Message>a &amp; b</Message>"
-                                           "<Deep><Code>Other</Code></Deep><Region>eu-west-1</Region></Error>"),
-                                  &e),
+    struct s3_error_reply e;
+    assert_int_equal(s3_error_reply_parse(slice_of("\n  <?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\n"
+                                                   "<Error><Code>SlowDown</Code><Message>a &amp; b</Message>"
+                                                   "<Deep><Code>Other</Code></Deep><Region>eu-west-1</Region></Error>"),
+                                          &e),
                      0);
     assert_string_equal(e.code, "SlowDown");
     assert_string_equal(e.message, "a & b");
     assert_string_equal(e.region, "eu-west-1");
-    assert_int_equal(s3_xml_error(slice_of("<html><body>x</body></html>"), &e), ERR_NOT_FOUND);
-    assert_int_equal(s3_xml_error(slice_of("<Error><Code>x</Code>"), &e), ERR_INVALID);
-    assert_int_equal(s3_xml_error(slice_of(""), &e), ERR_INVALID);
-    assert_int_equal(s3_xml_error(slice_of("   \n"), &e), ERR_INVALID);
+    assert_int_equal(s3_error_reply_parse(slice_of("<html><body>x</body></html>"), &e), ERR_NOT_FOUND);
+    assert_int_equal(s3_error_reply_parse(slice_of("<Error><Code>x</Code>"), &e), ERR_INVALID);
+    assert_int_equal(s3_error_reply_parse(slice_of(""), &e), ERR_INVALID);
+    assert_int_equal(s3_error_reply_parse(slice_of("   \n"), &e), ERR_INVALID);
 }
 
 static void test_namespaces_and_prefixes_do_not_matter(void **state) {
     (void)state;
-    struct s3_xml_error e;
-    assert_int_equal(s3_xml_error(slice_of("<s:Error xmlns:s=\"urn:x\"><s:Code>A</s:Code></s:Error>"), &e), 0);
+    struct s3_error_reply e;
+    assert_int_equal(s3_error_reply_parse(slice_of("<s:Error xmlns:s=\"urn:x\"><s:Code>A</s:Code></s:Error>"), &e), 0);
     assert_string_equal(e.code, "A");
 }
 
 static void test_doctype_and_entities_are_refused(void **state) {
     (void)state;
-    struct s3_xml_error e;
-    assert_int_equal(s3_xml_error(slice_of("<!DOCTYPE Error><Error><Code>x</Code></Error>"), &e), ERR_INVALID);
-    assert_int_equal(s3_xml_error(slice_of("<!DOCTYPE Error [<!ENTITY a \"aa\"><!ENTITY b \"&a;&a;\">]>"
-                                           "<Error><Code>&b;</Code></Error>"),
-                                  &e),
+    struct s3_error_reply e;
+    assert_int_equal(s3_error_reply_parse(slice_of("<!DOCTYPE Error><Error><Code>x</Code></Error>"), &e), ERR_INVALID);
+    assert_int_equal(s3_error_reply_parse(slice_of("<!DOCTYPE Error [<!ENTITY a \"aa\"><!ENTITY b \"&a;&a;\">]>"
+                                                   "<Error><Code>&b;</Code></Error>"),
+                                          &e),
                      ERR_INVALID);
 }
 
 static void test_limits(void **state) {
     (void)state;
-    struct s3_xml_error e;
+    struct s3_error_reply e;
     struct buf b = BUF_INIT;
     assert_int_equal(buf_add_text(&b, "<Error>"), 0);
     for (int i = 0; i < 20; i++)
         assert_int_equal(buf_add_text(&b, "<a>"), 0);
-    assert_int_equal(s3_xml_error(buf_slice(&b), &e), ERR_LIMIT);
+    assert_int_equal(s3_error_reply_parse(buf_slice(&b), &e), ERR_LIMIT);
     buf_clear(&b);
     assert_int_equal(buf_add_text(&b, "<Error><Code>"), 0);
     for (int i = 0; i < 10000; i++)
         assert_int_equal(buf_add_byte(&b, 'x'), 0);
     assert_int_equal(buf_add_text(&b, "</Code></Error>"), 0);
-    assert_int_equal(s3_xml_error(buf_slice(&b), &e), ERR_LIMIT);
+    assert_int_equal(s3_error_reply_parse(buf_slice(&b), &e), ERR_LIMIT);
     buf_release(&b);
 }
 
 static void test_long_message_is_cut_between_characters(void **state) {
     (void)state;
-    struct s3_xml_error e;
+    struct s3_error_reply e;
     struct buf b = BUF_INIT;
     assert_int_equal(buf_add_text(&b, "<Error><Message>"), 0);
     for (int i = 0; i < 300; i++)
         assert_int_equal(buf_add_text(&b, "é"), 0);
     assert_int_equal(buf_add_text(&b, "</Message></Error>"), 0);
-    assert_int_equal(s3_xml_error(buf_slice(&b), &e), 0);
+    assert_int_equal(s3_error_reply_parse(buf_slice(&b), &e), 0);
     assert_int_equal(strlen(e.message), 382);
     buf_release(&b);
 }
 
 static void test_created(void **state) {
     (void)state;
-    struct s3_xml_created c;
-    assert_int_equal(s3_xml_created(slice_of("<InitiateMultipartUploadResult xmlns=\"http://x/\"><Bucket>b</Bucket>"
-                                             "<Key>k</Key><UploadId>2~ab</UploadId></InitiateMultipartUploadResult>"),
-                                    &c),
+    struct s3_created c;
+    assert_int_equal(s3_created_parse(slice_of("<InitiateMultipartUploadResult xmlns=\"http://x/\"><Bucket>b</Bucket>"
+                                               "<Key>k</Key><UploadId>2~ab</UploadId></InitiateMultipartUploadResult>"),
+                                      &c),
                      0);
     assert_string_equal(c.upload_id, "2~ab");
-    assert_int_equal(s3_xml_created(slice_of("<InitiateMultipartUploadResult/>"), &c), ERR_INVALID);
+    assert_int_equal(s3_created_parse(slice_of("<InitiateMultipartUploadResult/>"), &c), ERR_INVALID);
 }
 
 static void test_completed(void **state) {
     (void)state;
-    struct s3_xml_completed c;
+    struct s3_completed c;
     const char *body = "<CompleteMultipartUploadResult><Location>l</Location><ETag>&quot;ab-2&quot;</ETag>"
                        "<ChecksumCRC32C>AAAAAA==</ChecksumCRC32C></CompleteMultipartUploadResult>";
-    assert_int_equal(s3_xml_completed(slice_of(body), &c), 0);
+    assert_int_equal(s3_completed_parse(slice_of(body), &c), 0);
     assert_string_equal(c.etag, "ab-2");
     assert_string_equal(c.crc32c, "AAAAAA==");
-    assert_int_equal(s3_xml_completed(slice_of("<CompleteMultipartUploadResult><ETag></ETag>"
-                                               "</CompleteMultipartUploadResult>"),
-                                      &c),
+    assert_int_equal(s3_completed_parse(slice_of("<CompleteMultipartUploadResult><ETag></ETag>"
+                                                 "</CompleteMultipartUploadResult>"),
+                                        &c),
                      0);
     assert_string_equal(c.etag, "");
-    assert_int_equal(s3_xml_completed(slice_of("<Error><Code>InternalError</Code></Error>"), &c), ERR_NOT_FOUND);
+    assert_int_equal(s3_completed_parse(slice_of("<Error><Code>InternalError</Code></Error>"), &c), ERR_NOT_FOUND);
 }
 
 static void test_parts(void **state) {
     (void)state;
-    struct s3_xml_parts p;
+    struct s3_part_list p;
     const char *body = "<ListPartsResult><ChecksumAlgorithm>CRC32C</ChecksumAlgorithm>"
                        "<ChecksumType>FULL_OBJECT</ChecksumType><IsTruncated>true</IsTruncated>"
                        "<NextPartNumberMarker>9</NextPartNumberMarker>"
                        "<Part><PartNumber>1</PartNumber><ETag>\"a\"</ETag><Size>5242880</Size></Part>"
                        "<Part><PartNumber>3</PartNumber><ETag>b</ETag><Size>7</Size>"
                        "<ChecksumCRC32C>AAAAAA==</ChecksumCRC32C></Part></ListPartsResult>";
-    assert_int_equal(s3_xml_parts(slice_of(body), &p), 0);
+    assert_int_equal(s3_part_list_parse(slice_of(body), &p), 0);
     assert_int_equal(p.count, 2);
     assert_int_equal(p.parts[0].number, 1);
     assert_int_equal(p.parts[0].size, 5242880);
@@ -114,31 +115,32 @@ static void test_parts(void **state) {
     assert_true(p.truncated);
     assert_int_equal(p.next, 3); /* of the parts that came, not of the claim */
     assert_string_equal(p.algorithm, "CRC32C");
-    s3_xml_parts_release(&p);
+    s3_part_list_release(&p);
 }
 
 static void test_parts_that_cannot_be(void **state) {
     (void)state;
-    struct s3_xml_parts p;
-    assert_int_equal(s3_xml_parts(slice_of("<ListPartsResult><Part><ETag>a</ETag></Part></ListPartsResult>"), &p),
+    struct s3_part_list p;
+    assert_int_equal(s3_part_list_parse(slice_of("<ListPartsResult><Part><ETag>a</ETag></Part></ListPartsResult>"), &p),
                      ERR_INVALID);
-    assert_int_equal(s3_xml_parts(slice_of("<ListPartsResult><Part><PartNumber>2</PartNumber></Part>"
-                                           "<Part><PartNumber>2</PartNumber></Part></ListPartsResult>"),
-                                  &p),
+    assert_int_equal(s3_part_list_parse(slice_of("<ListPartsResult><Part><PartNumber>2</PartNumber></Part>"
+                                                 "<Part><PartNumber>2</PartNumber></Part></ListPartsResult>"),
+                                        &p),
                      ERR_INVALID);
-    assert_int_equal(s3_xml_parts(slice_of("<ListPartsResult><Part><PartNumber>1</PartNumber><Size>-1</Size></Part>"
-                                           "</ListPartsResult>"),
-                                  &p),
-                     ERR_INVALID);
-    assert_int_equal(s3_xml_parts(slice_of("<ListPartsResult><Part><PartNumber>1</PartNumber>"
-                                           "<Size>99999999999999999999</Size></Part></ListPartsResult>"),
-                                  &p),
+    assert_int_equal(
+        s3_part_list_parse(slice_of("<ListPartsResult><Part><PartNumber>1</PartNumber><Size>-1</Size></Part>"
+                                    "</ListPartsResult>"),
+                           &p),
+        ERR_INVALID);
+    assert_int_equal(s3_part_list_parse(slice_of("<ListPartsResult><Part><PartNumber>1</PartNumber>"
+                                                 "<Size>99999999999999999999</Size></Part></ListPartsResult>"),
+                                        &p),
                      ERR_INVALID);
 }
 
 static void test_uploads(void **state) {
     (void)state;
-    struct s3_xml_uploads u;
+    struct s3_upload_list u;
     const char *body = "<ListMultipartUploadsResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
                        "<NextKeyMarker>a%2Fb</NextKeyMarker><NextUploadIdMarker>z</NextUploadIdMarker>"
                        "<Upload><Key>a%20b</Key><UploadId>i1</UploadId>"
@@ -146,7 +148,7 @@ static void test_uploads(void **state) {
                        "<Upload><Key>k</Key><UploadId>i2</UploadId><ChecksumAlgorithm>CRC32C</ChecksumAlgorithm>"
                        "<ChecksumType>FULL_OBJECT</ChecksumType><Initiated>garbage</Initiated></Upload>"
                        "</ListMultipartUploadsResult>";
-    assert_int_equal(s3_xml_uploads(slice_of(body), &u), 0);
+    assert_int_equal(s3_upload_list_parse(slice_of(body), &u), 0);
     assert_int_equal(u.count, 2);
     assert_true(s3_upload_has_key(&u.uploads[0], slice_of("a b")));
     assert_true(s3_upload_has_key(&u.uploads[0], slice_of("a%20b"))); /* a store that does not encode */
@@ -158,18 +160,18 @@ static void test_uploads(void **state) {
     assert_true(u.truncated);
     assert_string_equal(u.next_key.data, "a/b");
     assert_string_equal(u.next_upload_id, "z");
-    s3_xml_uploads_release(&u);
+    s3_upload_list_release(&u);
 }
 
 /* As Swift does. */
 static void test_marker_that_is_not_encoded(void **state) {
     (void)state;
-    struct s3_xml_uploads u;
+    struct s3_upload_list u;
     const char *body = "<ListMultipartUploadsResult><EncodingType>url</EncodingType>"
                        "<NextKeyMarker>50%/x</NextKeyMarker></ListMultipartUploadsResult>";
-    assert_int_equal(s3_xml_uploads(slice_of(body), &u), 0);
+    assert_int_equal(s3_upload_list_parse(slice_of(body), &u), 0);
     assert_string_equal(u.next_key.data, "50%/x");
-    s3_xml_uploads_release(&u);
+    s3_upload_list_release(&u);
 }
 
 static void test_etag(void **state) {
@@ -191,9 +193,9 @@ static void test_etag(void **state) {
 static void test_escape(void **state) {
     (void)state;
     struct buf b = BUF_INIT;
-    assert_int_equal(s3_xml_escape_add(&b, slice_of("a<b>&\"c")), 0);
+    assert_int_equal(xml_escape_add(&b, slice_of("a<b>&\"c")), 0);
     assert_string_equal(b.data, "a&lt;b&gt;&amp;\"c");
-    assert_int_equal(s3_xml_escape_add(&b, slice_of("\x01")), ERR_INVALID);
+    assert_int_equal(xml_escape_add(&b, slice_of("\x01")), ERR_INVALID);
     buf_release(&b);
 }
 
