@@ -1,4 +1,5 @@
 #include "aws/aws_config.h"
+#include "system/file_io.h"
 #include "system/log.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -225,23 +226,6 @@ int aws_profile_parse(struct aws_profile *p, struct slice text, enum aws_file ki
     return 0;
 }
 
-static int read_whole(int fd, struct buf *text) {
-    for (;;) {
-        if (text->len > AWS_FILE_MAX)
-            return ERR_LIMIT;
-        if (buf_reserve(text, 65536))
-            return ERR_NOMEM;
-        ssize_t n = read(fd, text->data + text->len, 65536);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return ERR_IO;
-        if (n == 0)
-            return 0;
-        text->len += (size_t)n;
-    }
-}
-
 int aws_profile_read(struct aws_profile *p, const char *path, enum aws_file kind, const char *profile) {
     *p = (struct aws_profile){.found = false};
     struct buf text = BUF_INIT;
@@ -257,8 +241,8 @@ int aws_profile_read(struct aws_profile *p, const char *path, enum aws_file kind
         said[kind] = true;
         return err;
     }
-    err = read_whole(fd, &text);
-    if (err == ERR_IO)
+    err = file_read_all(fd, &text, AWS_FILE_MAX);
+    if (err && err != ERR_LIMIT && err != ERR_NOMEM)
         log_warn("%s: cannot be read: %s", path, strerror(errno));
     if (!err)
         err = aws_profile_parse(p, buf_slice(&text), kind, profile, path);

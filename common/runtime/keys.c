@@ -1,4 +1,5 @@
 #include "runtime/keys.h"
+#include "system/file_io.h"
 #include "system/log.h"
 #include "system/oserr.h"
 #include <fcntl.h>
@@ -29,18 +30,6 @@ static const char *mode_error(const struct stat *st, mode_t forbidden) {
                             : "others may change it; 'chmod go-w' it";
 }
 
-static int read_all(int fd, struct buf *text) {
-    ssize_t n = 0;
-    do {
-        text->len += (size_t)n;
-        int err = buf_reserve(text, 4096);
-        if (err)
-            return err;
-        n = read(fd, text->data + text->len, 4096);
-    } while (n > 0 && text->len <= TRUST_TEXT_MAX);
-    return n < 0 ? err_from_errno(errno) : 0;
-}
-
 static int read_file(const char *option, const char *path, mode_t forbidden, struct buf *text) {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -51,7 +40,9 @@ static int read_file(const char *option, const char *path, mode_t forbidden, str
         return ERR_USAGE;
     }
     const char *wrong = mode_error(&st, forbidden);
-    int err = wrong ? ERR_USAGE : read_all(fd, text);
+    int err = wrong ? ERR_USAGE : file_read_all(fd, text, TRUST_TEXT_MAX);
+    if (err == ERR_LIMIT)
+        err = 0; /* the parser reports it */
     if (err)
         log_error("--%s %s: %s", option, path, wrong ? wrong : err_text(err));
     close(fd);

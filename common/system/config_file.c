@@ -1,5 +1,6 @@
 #include "system/config_file.h"
 
+#include "system/file_io.h"
 #include "system/log.h"
 #include <ctype.h>
 #include <errno.h>
@@ -12,19 +13,12 @@ static int refuse(const struct config_file *c, const char *what) {
     return ERR_USAGE;
 }
 
-static int read_all(struct config_file *c, int fd) {
-    char block[4096];
-    ssize_t n;
-    while ((n = read(fd, block, sizeof block)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return refuse(c, strerror(errno));
-        if (c->text.len + (size_t)n > CONFIG_FILE_MAX)
-            return refuse(c, "too large for a file of options");
-        if (buf_add(&c->text, block, (size_t)n))
-            return ERR_NOMEM;
-    }
+static int read_text(struct config_file *c, int fd) {
+    int err = file_read_all(fd, &c->text, CONFIG_FILE_MAX);
+    if (err == ERR_LIMIT)
+        return refuse(c, "too large for a file of options");
+    if (err)
+        return err == ERR_NOMEM ? err : refuse(c, strerror(errno));
     if (memchr(c->text.data ? c->text.data : "", '\0', c->text.len))
         return refuse(c, "has a NUL byte; it is no text");
     return buf_add_byte(&c->text, '\0');
@@ -66,7 +60,7 @@ int config_file_read(struct config_file *c, int (*entry)(void *arg, unsigned lin
     int fd = open(c->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return refuse(c, strerror(errno));
-    int err = read_all(c, fd);
+    int err = read_text(c, fd);
     close(fd);
     unsigned number = 0;
     for (char *next, *line = c->text.data; !err && line; line = next) {

@@ -12,9 +12,9 @@
 #include "pure/ids.h"
 #include "pure/units.h"
 #include "system/fault.h"
+#include "system/file_io.h"
 #include "system/log.h"
 #include "system/oserr.h"
-#include "system/owner.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,25 +25,6 @@
 #define FILE_MAX_BYTES 262144
 #define PID_LIMIT 4194304 /* PID_MAX_LIMIT of Linux */
 
-static int read_all(int fd, struct buf *text, size_t max) {
-    for (;;) {
-        int err = buf_reserve(text, 4096);
-        if (err)
-            return err;
-        ssize_t n = read(fd, text->data + text->len, 4096);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_from_errno(errno);
-        if (n == 0)
-            return 0;
-        text->len += (size_t)n;
-        text->data[text->len] = '\0';
-        if (text->len > max)
-            return ERR_INVALID;
-    }
-}
-
 static int read_file(const char *path, struct buf *text, size_t max) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
@@ -52,9 +33,9 @@ static int read_file(const char *path, struct buf *text, size_t max) {
             log_error("%s: %s", path, strerror(error));
         return err_from_errno(error);
     }
-    int err = read_all(fd, text, max);
+    int err = file_read_all(fd, text, max);
     close(fd);
-    return err;
+    return err == ERR_LIMIT ? ERR_INVALID : err;
 }
 
 /* The next line of *text with a NUL in place of its newline; NULL at the end or when the newline is missing. */
@@ -150,54 +131,15 @@ static int format_file(const struct consumer_file *f, struct buf *text) {
     return err;
 }
 
-static int write_all(int fd, const char *bytes, size_t len) {
-    while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
-/* Everything or nothing under `path`: through a temporary name and rename(2). */
-static int publish(const char *dir, const char *path, const char *temp, const struct buf *text) {
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    owner_inherit(fd, dir);
-    bool ok = fd >= 0 && write_all(fd, text->data, text->len) == 0;
-    int error = errno;
-    if (fd >= 0 && close(fd) != 0 && ok) {
-        ok = false;
-        error = errno;
-    }
-    FAULT_POINT_IF(ok, address_written, "");
-    if (ok && rename(temp, path) != 0) {
-        ok = false;
-        error = errno;
-    }
-    FAULT_POINT_IF(ok, address_named, "");
-    if (ok)
-        return 0;
-    if (fd >= 0)
-        unlink(temp); /* first: where it filled the disk, the line below has nowhere to go */
-    log_error("%s: cannot be written: %s", path, strerror(error));
-    return err_from_errno(error);
-}
-
 int consumer_file_write(const char *dir, const struct consumer_file *f) {
-    struct buf path = BUF_INIT, temp = BUF_INIT, text = BUF_INIT;
-    int err = buf_addf(&path, "%s/consumer", dir);
+    struct buf text = BUF_INIT;
+    int err = format_file(f, &text);
     if (!err)
-        err = buf_addf(&temp, "%s/consumer.new", dir); /* one writer a directory: who holds its lock */
+        err = file_replace_write(dir, "consumer", buf_slice(&text), false);
+    FAULT_POINT_IF(!err, address_written, "");
     if (!err)
-        err = format_file(f, &text);
-    if (!err)
-        err = publish(dir, path.data, temp.data, &text);
-    buf_release(&path);
-    buf_release(&temp);
+        err = file_replace_rename(dir, "consumer", false);
+    FAULT_POINT_IF(!err, address_named, "");
     buf_release(&text);
     return err;
 }

@@ -2,9 +2,8 @@
 #include "pure/buf.h"
 #include "pure/proto.h"
 #include "pure/units.h"
-#include "system/log.h"
+#include "system/file_io.h"
 #include "system/oserr.h"
-#include "system/owner.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -63,47 +62,13 @@ int dials_load(const char *dir, struct dials *d) {
     return strlen(text) == (size_t)n && parse(text, d) ? 0 : ERR_INVALID;
 }
 
-static int write_temp(const char *dir, const char *text, size_t len) {
-    int fd = open_in(dir, "set.new", O_WRONLY | O_CREAT | O_TRUNC); /* one writer: who holds the directory's lock */
-    if (fd < 0)
-        return errno;
-    owner_inherit(fd, dir);
-    int error = 0;
-    ssize_t n = write(fd, text, len);
-    if (n != (ssize_t)len)
-        error = n < 0 ? errno : ENOSPC;
-    if (!error && fsync(fd) != 0)
-        error = errno;
-    if (close(fd) != 0 && !error)
-        error = errno;
-    return error;
-}
-
-/* Renames, or removes the temporary file after an error; syncs the directory. */
-static int publish(const char *dir, int error) {
-    int fd = open_in(dir, ".", O_RDONLY | O_DIRECTORY);
-    if (fd < 0)
-        return error ? error : errno;
-    if (!error && renameat(fd, "set.new", fd, "set") != 0)
-        error = errno;
-    if (error)
-        (void)unlinkat(fd, "set.new", 0);
-    else if (fsync(fd) != 0)
-        error = errno;
-    close(fd);
-    return error;
-}
-
 int dials_save(const char *dir, const struct dials *d) {
     char text[FILE_MAX];
     int len =
         snprintf(text, sizeof text, "chunklift-set 1\nuploaders %" PRIu32 "\nslots %" PRIu32 "\nbwlimit %" PRIu64 "\n",
                  d->uploaders, d->slots, d->bwlimit);
-    int error = publish(dir, write_temp(dir, text, (size_t)len));
-    if (!error)
-        return 0;
-    log_error("%s/set: cannot be written: %s", dir, strerror(error));
-    return err_from_errno(error);
+    int err = file_replace_write(dir, "set", slice_make(text, (size_t)len), true);
+    return err ? err : file_replace_rename(dir, "set", true);
 }
 
 void dials_forget(const char *dir) {

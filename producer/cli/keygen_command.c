@@ -5,6 +5,7 @@
 #include "pure/text.h"
 #include "runtime/keys.h"
 #include "system/exit_status.h"
+#include "system/file_io.h"
 #include "system/log.h"
 #include "system/options.h"
 #include <errno.h>
@@ -23,17 +24,6 @@
     "of every host that is to trust this one: KEY roles [endpoint] # comment."
 
 /* ---- files ---- */
-
-static int write_all(int fd, struct slice text) {
-    while (text.len > 0) {
-        ssize_t n = write(fd, text.ptr, text.len);
-        if (n < 0 && errno != EINTR)
-            return -1;
-        if (n > 0)
-            text = slice_make(text.ptr + n, text.len - (size_t)n);
-    }
-    return 0;
-}
 
 static int sync_directory_of(const char *path) {
     struct buf dir = BUF_INIT;
@@ -59,8 +49,8 @@ static int write_temporary(const char *temporary, const struct file_kind *kind, 
     if (fd < 0)
         return -1;
     bool ok = fchmod(fd, kind->mode) == 0 && /* the umask does not count */
-              (!kind->owner || fchown(fd, kind->owner->pw_uid, kind->owner->pw_gid) == 0) && write_all(fd, text) == 0 &&
-              fsync(fd) == 0;
+              (!kind->owner || fchown(fd, kind->owner->pw_uid, kind->owner->pw_gid) == 0) &&
+              file_write_all(fd, text.ptr, text.len) == 0 && fsync(fd) == 0;
     int rc = ok ? 0 : -1;
     int error = errno;
     close(fd);

@@ -33,10 +33,5 @@ static void test_a_size_that_overflows_is_refused_and_nothing_changes(void **sta
     free(items);
 }
 
-int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_it_grows_when_the_count_reaches_the_capacity),
-        cmocka_unit_test(test_a_size_that_overflows_is_refused_and_nothing_changes),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+UNIT_MAIN(cmocka_unit_test(test_it_grows_when_the_count_reaches_the_capacity),
+          cmocka_unit_test(test_a_size_that_overflows_is_refused_and_nothing_changes))

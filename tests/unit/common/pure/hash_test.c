@@ -87,12 +87,6 @@ static void test_a_walk_visits_every_node_once_also_when_each_is_removed(void **
     hash_release(&t);
 }
 
-int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_zeroed_table_is_empty),
-        cmocka_unit_test(test_every_node_is_found_by_its_hash),
-        cmocka_unit_test(test_a_removed_node_is_not_found),
-        cmocka_unit_test(test_a_walk_visits_every_node_once_also_when_each_is_removed),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+UNIT_MAIN(cmocka_unit_test(test_a_zeroed_table_is_empty), cmocka_unit_test(test_every_node_is_found_by_its_hash),
+          cmocka_unit_test(test_a_removed_node_is_not_found),
+          cmocka_unit_test(test_a_walk_visits_every_node_once_also_when_each_is_removed))
