@@ -2,15 +2,14 @@
 
 #include "pure/buf.h"
 #include "system/log.h"
+#include "system/openat2.h"
 #include "system/oserr.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -114,24 +113,7 @@ static const char *beneath(const char *root, const char *path) {
     return path + len + strspn(path + len, "/");
 }
 
-static int openat2_call(int dir_fd, const char *path, uint64_t resolve) {
-    struct open_how how = {
-        .flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
-        .resolve = resolve,
-    };
-    long fd = -1;
-    for (int attempt = 0; attempt < 32; attempt++) { /* EAGAIN: something was renamed while ".." was looked at */
-        fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
-        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
-            break;
-    }
-    if (fd < 0 && errno == ENOSYS) {
-        /* No falling back to an open that follows links out of the root. */
-        log_error("%s: this kernel has no openat2(2), Linux 5.6 or later is needed", path);
-        errno = ENOSYS;
-    }
-    return (int)fd;
-}
+#define SOURCE_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY)
 
 static int open_error(int error) {
     switch (error) {
@@ -164,7 +146,7 @@ int open_beneath(int root_fd, const char *root, const char *path, int *fd) {
         return ERR_INVALID;
     }
     if (!root || !root[0]) {
-        opened = openat2_call(AT_FDCWD, path, RESOLVE_NO_MAGICLINKS);
+        opened = openat2_open(AT_FDCWD, path, SOURCE_FLAGS, RESOLVE_NO_MAGICLINKS);
     } else {
         const char *rest = beneath(root, path);
         if (!rest) {
@@ -172,8 +154,8 @@ int open_beneath(int root_fd, const char *root, const char *path, int *fd) {
             return ERR_DENIED;
         }
         /* A root that is a file itself was named by the user: it is opened as named. */
-        opened = *rest ? openat2_call(root_fd, rest, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
-                       : openat2_call(AT_FDCWD, path, RESOLVE_NO_MAGICLINKS);
+        opened = *rest ? openat2_open(root_fd, rest, SOURCE_FLAGS, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+                       : openat2_open(AT_FDCWD, path, SOURCE_FLAGS, RESOLVE_NO_MAGICLINKS);
     }
     if (opened < 0)
         return open_error(errno);

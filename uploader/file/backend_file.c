@@ -1,25 +1,24 @@
 /*
- * file:// destinations: chunks are written in place into a temporary name, which becomes the file at finish.
+ * The file:// backend: chunks are written into a temporary file, which is renamed at finish.
  *
- *   begin   creates .chunklift-<upload id>.part beside the destination (an existing one is taken as it is: the second
- *           begin of the same upload finds the first one's file) and gives it its size. The handle is NAME:INODE.
- *   chunk   writes its range there and is done only after fdatasync.
+ *   begin   creates .chunklift-<upload id>.part beside the destination and gives it its size. An existing one is used:
+ *           it is that of an earlier begin of the same upload. The handle is NAME:INODE.
+ *   chunk   writes its range there; done only after fdatasync.
  *   finish  checks inode and size, sets the mode, fsync, rename, fsync of the directory (file_close.c).
  *   put     .chunklift-<upload id>.put, locked by flock(2) while it is written, then as finish.
  *
- * Doubt at finish (rule 11): when the temporary name is gone, only a file at the destination that has the handle's
- * inode, the right size and, read again, the whole checksum is ours: an earlier finish renamed it and was not recorded.
+ * Doubt at finish (rule 11): the temporary file is gone if an earlier finish renamed it and was not recorded. The file
+ * at the destination is then ours only if it has the inode of the handle, the size, and, read again, the checksum.
  *
- * Work is cut into steps of at most FILE_STEP_BYTES or one sync. Jobs whose bytes are written wait until nothing is
- * left to write; then one sync serves all that wait for the same file, or directory. A failed sync is final. No byte is
- * written and no name changed after the lease's deadline (rule 5): such a job is parked until it is cancelled.
+ * A step moves at most FILE_STEP_BYTES, or makes one sync. Jobs with all bytes written wait until no job has bytes to
+ * write; then one sync serves all jobs that wait for the same file or directory. A failed sync is final. After the
+ * deadline of the lease no byte is written and no name is changed (rule 5): the job is parked until cancel().
  */
 #include "uploader/file/file_job.h"
 
 #include "pure/check.h"
 #include "system/clock.h"
 #include "system/fault.h"
-#include "uploader/source/source.h"
 #include "uploader/token_bucket.h"
 #include <errno.h>
 #include <stdio.h>
@@ -27,44 +26,44 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SYNC_BYTES_MAX (64u << 20) /* written and not synced yet: then a sync comes first */
+#define SYNC_BYTES_MAX (64u << 20) /* unsynced bytes; from here on a sync comes before writes */
 
-static struct backend_file *self_of(struct backend *b) {
+static struct backend_file *backend_file_of(struct backend *b) {
     return (struct backend_file *)b;
 }
 
 /* --- steps --- */
 
-static bool place_job(struct backend_file *b, struct file_job *j) {
+static bool file_job_open_path(struct backend_file *b, struct file_job *j) {
     enum job_kind kind = j->task->job.ref.kind;
     bool create = kind == JOB_BEGIN || kind == JOB_PUT;
-    int err = file_place_open(b->allow, j->task->job.target.dest, create, &j->place);
+    int err = file_path_open(b->allow, j->task->job.target.dest, create, &j->path);
     if (!err)
         return true;
-    if ((err == ERR_NOT_FOUND) && kind == JOB_HEAD) {
+    if (err == ERR_NOT_FOUND && kind == JOB_HEAD) {
         j->task->result.exists = false;
         file_job_end(j, OUTCOME_DONE);
     } else if (err == ERR_NOT_FOUND && kind == JOB_ABORT) {
         file_job_end(j, OUTCOME_DONE);
     } else if (err == ERR_NOT_FOUND && !create) {
-        file_job_gone(j);
+        file_job_end_gone(j);
     } else {
         file_job_fail_errno(j, create ? "cannot be created" : "cannot be reached", errno);
     }
     return false;
 }
 
-static void open_job(struct backend_file *b, struct file_job *j) {
+static void file_job_open(struct backend_file *b, struct file_job *j) {
     struct task *t = j->task;
     enum job_kind kind = t->job.ref.kind;
     bool has_handle = kind == JOB_CHUNK || kind == JOB_FINISH || kind == JOB_ABORT;
-    bool looks = kind == JOB_ABORT && t->job.handle.len == 0; /* opened, never begun */
+    bool looks = kind == JOB_ABORT && t->job.handle.len == 0; /* an intent without a begin */
     if (has_handle && !looks && !file_upload_parse_handle(t, &j->handle_ino)) {
         file_job_fail(j, FAIL_REQUEST, "its handle is not one of a directory", NULL);
         return;
     }
     file_temp_name(&t->job.ref.upload, kind == JOB_PUT ? "put" : "part", j->temp);
-    if (!place_job(b, j))
+    if (!file_job_open_path(b, j))
         return;
     switch (kind) {
     case JOB_BEGIN:
@@ -89,12 +88,12 @@ static void open_job(struct backend_file *b, struct file_job *j) {
     file_job_fail(j, FAIL_REQUEST, "unknown kind of job", NULL);
 }
 
-static void advance(struct backend_file *b, struct file_job *j) {
-    if (file_job_park_when_late(b, j))
+static void file_job_advance(struct backend_file *b, struct file_job *j) {
+    if (file_job_park_if_late(b, j))
         return;
     switch (j->phase) {
     case PHASE_OPEN:
-        open_job(b, j);
+        file_job_open(b, j);
         return;
     case PHASE_WRITE:
         file_job_write(b, j);
@@ -111,7 +110,7 @@ static void advance(struct backend_file *b, struct file_job *j) {
     }
 }
 
-static void sync_done(struct file_job *j, int error) {
+static void file_job_sync_done(struct file_job *j, int error) {
     struct task *t = j->task;
     if (error) {
         file_job_fail_errno(j, "cannot sync", error);
@@ -128,25 +127,25 @@ static void sync_done(struct file_job *j, int error) {
     file_job_end(j, OUTCOME_DONE);
 }
 
-/* One sync for all of the list that wait for the same file or directory as its first. */
-static void sync_group(struct list *waiting, bool directory) {
+/* One sync for all jobs of the list that wait for the same file or directory as the first one. */
+static void backend_file_sync_group(struct list *waiting, bool directory) {
     struct file_job *first = list_entry(waiting->next, struct file_job, node);
-    int error = directory ? file_sync_dir(first->place.dir_fd) : fdatasync(first->fd) == 0 ? 0 : errno;
+    int error = directory ? file_dir_sync(first->path.dir_fd) : fdatasync(first->fd) == 0 ? 0 : errno;
     dev_t dev = first->dev;
     ino_t ino = first->ino;
     for (struct list *next, *n = waiting->next; n != waiting; n = next) {
         next = n->next;
         struct file_job *j = list_entry(n, struct file_job, node);
         if (j->dev == dev && j->ino == ino)
-            sync_done(j, error);
+            file_job_sync_done(j, error);
     }
 }
 
-/* The first that can go on; NULL when none can. Those that wait for the bucket live. */
-static struct file_job *find_ready(struct backend_file *b) {
+/* The first job that can continue, or NULL. Jobs that wait for the token bucket count as alive. */
+static struct file_job *backend_file_find_ready(struct backend_file *b) {
     for (struct list *n = b->ready.next; n != &b->ready; n = n->next) {
         struct file_job *j = list_entry(n, struct file_job, node);
-        if (!file_job_is_held_back(b, j) || clock_ms() >= j->task->lease_deadline_ms)
+        if (!file_job_is_throttled(b, j) || clock_ms() >= j->task->lease_deadline_ms)
             return j;
         j->task->checked_bytes++;
         token_bucket_wait(b->bucket);
@@ -154,8 +153,8 @@ static struct file_job *find_ready(struct backend_file *b) {
     return NULL;
 }
 
-/* Those that waited for bytes and have some. */
-static void resume(struct backend_file *b) {
+/* Moves jobs whose fetched bytes have arrived to the ready list. */
+static void backend_file_resume_waiting(struct backend_file *b) {
     for (struct list *next, *n = b->waiting.next; n != &b->waiting; n = next) {
         next = n->next;
         struct file_job *j = list_entry(n, struct file_job, node);
@@ -166,23 +165,23 @@ static void resume(struct backend_file *b) {
     }
 }
 
-static bool file_step(struct backend *backend) {
-    struct backend_file *b = self_of(backend);
-    resume(b);
+static bool backend_file_step(struct backend *backend) {
+    struct backend_file *b = backend_file_of(backend);
+    backend_file_resume_waiting(b);
     bool sync_first = b->unsynced_bytes >= SYNC_BYTES_MAX && !list_is_empty(&b->syncing);
-    struct file_job *ready = find_ready(b);
+    struct file_job *ready = backend_file_find_ready(b);
     if (ready && !sync_first) {
-        advance(b, ready);
+        file_job_advance(b, ready);
     } else if (!list_is_empty(&b->syncing)) {
-        sync_group(&b->syncing, false);
+        backend_file_sync_group(&b->syncing, false);
         b->unsynced_bytes = 0;
     } else if (!list_is_empty(&b->dir_syncing)) {
-        sync_group(&b->dir_syncing, true);
+        backend_file_sync_group(&b->dir_syncing, true);
     }
-    return find_ready(b) || !list_is_empty(&b->syncing) || !list_is_empty(&b->dir_syncing);
+    return backend_file_find_ready(b) || !list_is_empty(&b->syncing) || !list_is_empty(&b->dir_syncing);
 }
 
-static int file_check(struct backend *backend, const struct target *target, char *reason, size_t reason_size) {
+static int backend_file_check(struct backend *backend, const struct target *target, char *reason, size_t reason_size) {
     (void)backend;
     if (target->dest.len >= 8 && memcmp(target->dest.ptr, "file:///", 8) == 0)
         return 0;
@@ -190,58 +189,58 @@ static int file_check(struct backend *backend, const struct target *target, char
     return ERR_INVALID;
 }
 
-static int file_start(struct backend *backend, struct task *t) {
-    struct backend_file *b = self_of(backend);
+static int backend_file_start(struct backend *backend, struct task *t) {
+    struct backend_file *b = backend_file_of(backend);
     enum job_kind kind = t->job.ref.kind;
     CHECK((kind == JOB_CHUNK || kind == JOB_PUT) == (t->source != NULL));
     struct file_job *j = calloc(1, sizeof *j);
     if (!j)
         return ERR_NOMEM;
     j->task = t;
-    j->fd = j->place.dir_fd = -1;
+    j->fd = j->path.dir_fd = -1;
     list_init(&j->node);
     list_add(&b->ready, &j->node);
     t->backend_state = j;
     return 0;
 }
 
-static void file_cancel(struct backend *backend, struct task *t) {
+static void backend_file_cancel(struct backend *backend, struct task *t) {
     (void)backend;
     struct file_job *j = t->backend_state;
     CHECK(j);
-    file_job_drop_put(j);
+    file_job_remove_put(j);
     file_job_free(j);
 }
 
-static void cancel_all(struct list *jobs) {
+static void file_jobs_cancel(struct list *jobs) {
     while (!list_is_empty(jobs)) {
         struct file_job *j = list_entry(jobs->next, struct file_job, node);
-        file_job_drop_put(j);
+        file_job_remove_put(j);
         file_job_free(j);
     }
 }
 
-static void file_destroy(struct backend *backend) {
-    struct backend_file *b = self_of(backend);
-    cancel_all(&b->ready);
-    cancel_all(&b->waiting);
-    cancel_all(&b->syncing);
-    cancel_all(&b->dir_syncing);
-    cancel_all(&b->parked);
+static void backend_file_destroy(struct backend *backend) {
+    struct backend_file *b = backend_file_of(backend);
+    file_jobs_cancel(&b->ready);
+    file_jobs_cancel(&b->waiting);
+    file_jobs_cancel(&b->syncing);
+    file_jobs_cancel(&b->dir_syncing);
+    file_jobs_cancel(&b->parked);
     file_allow_destroy(&b->allow);
     free(b->piece);
     free(b);
 }
 
-static const struct backend_ops file_ops = {.name = "file",
-                                            .check = file_check,
-                                            .start = file_start,
-                                            .cancel = file_cancel,
-                                            .step = file_step,
-                                            .destroy = file_destroy};
+static const struct backend_ops backend_file_ops = {.name = "file",
+                                                    .check = backend_file_check,
+                                                    .start = backend_file_start,
+                                                    .cancel = backend_file_cancel,
+                                                    .step = backend_file_step,
+                                                    .destroy = backend_file_destroy};
 
 void backend_file_set_token_bucket(struct backend *b, struct token_bucket *bucket) {
-    self_of(b)->bucket = bucket;
+    backend_file_of(b)->bucket = bucket;
 }
 
 bool backend_file_is_throttled(const struct backend *b) {
@@ -253,7 +252,7 @@ int backend_file_new(struct backend **b, const char *const *allow, size_t allow_
     *b = NULL;
     if (!n)
         return ERR_NOMEM;
-    n->backend.ops = &file_ops;
+    n->backend.ops = &backend_file_ops;
     list_init(&n->ready);
     list_init(&n->waiting);
     list_init(&n->syncing);
@@ -263,7 +262,7 @@ int backend_file_new(struct backend **b, const char *const *allow, size_t allow_
     n->umask = umask(0);
     (void)umask(n->umask);
     if (!(n->piece = malloc(FILE_PIECE_BYTES)) || file_allow_new(&n->allow, allow, allow_count)) {
-        file_destroy(&n->backend);
+        backend_file_destroy(&n->backend);
         return ERR_NOMEM;
     }
     *b = &n->backend;

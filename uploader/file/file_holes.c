@@ -4,43 +4,43 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool is_zero(const char *bytes, size_t len) {
+static bool bytes_are_zero(const char *bytes, size_t len) {
     return len > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
 }
 
-/* Up to the next multiple of FILE_HOLE_BYTES in the file, so that pieces of any size find the same holes. */
-static size_t block_len(uint64_t offset, size_t left) {
+/* Bytes to the next multiple of FILE_HOLE_BYTES in the file: pieces of any size then find the same holes. */
+static size_t hole_block_len(uint64_t offset, size_t left) {
     size_t to_edge = FILE_HOLE_BYTES - (size_t)(offset % FILE_HOLE_BYTES);
     return to_edge < left ? to_edge : left;
 }
 
-/* How many bytes from `from` on are whole blocks of zeros, or (zeros false) blocks that are not. */
-static size_t run_len(struct slice piece, uint64_t offset, size_t from, bool zeros) {
+/* Bytes from `from` on that are whole blocks of zeros; zeros false: blocks with other bytes. */
+static size_t hole_run_len(struct slice piece, uint64_t offset, size_t from, bool zeros) {
     size_t at = from;
     while (at < piece.len) {
-        size_t len = block_len(offset + at, piece.len - at);
-        if (is_zero(piece.ptr + at, len) != zeros)
+        size_t len = hole_block_len(offset + at, piece.len - at);
+        if (bytes_are_zero(piece.ptr + at, len) != zeros)
             break;
         at += len;
     }
     return at - from;
 }
 
-/* Beyond the end, too. A file system that does not tell has data everywhere. */
-static bool is_hole(int fd, uint64_t offset, size_t len) {
+/* True also after the end. A file system without SEEK_DATA has data everywhere. */
+static bool range_is_hole(int fd, uint64_t offset, size_t len) {
     off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
     return data < 0 ? errno == ENXIO : (uint64_t)data >= offset + len;
 }
 
 bool file_run_next(int fd, struct slice piece, uint64_t offset, struct file_run *run) {
     size_t at = run->from + run->len;
-    size_t zeros = run_len(piece, offset, at, true);
-    if (zeros > 0 && is_hole(fd, offset + at, zeros))
+    size_t zeros = hole_run_len(piece, offset, at, true);
+    if (zeros > 0 && range_is_hole(fd, offset + at, zeros))
         at += zeros;
     else if (zeros > 0) {
         *run = (struct file_run){.from = at, .len = zeros};
         return true;
     }
-    *run = (struct file_run){.from = at, .len = run_len(piece, offset, at, false)};
+    *run = (struct file_run){.from = at, .len = hole_run_len(piece, offset, at, false)};
     return run->len > 0;
 }

@@ -21,40 +21,40 @@ void file_job_free(struct file_job *j) {
     list_remove(&j->node);
     if (j->fd >= 0)
         close(j->fd);
-    file_place_close(&j->place);
+    file_path_close(&j->path);
     j->task->backend_state = NULL;
     free(j);
 }
 
-void file_job_drop_put(struct file_job *j) {
+void file_job_remove_put(struct file_job *j) {
     if (j->task->job.ref.kind == JOB_PUT && j->fd >= 0 && j->temp[0])
-        (void)unlinkat(j->place.dir_fd, j->temp, 0);
+        (void)unlinkat(j->path.dir_fd, j->temp, 0);
 }
 
 void file_job_end(struct file_job *j, enum outcome outcome) {
     struct task *t = j->task;
     t->result.outcome = outcome;
     if (outcome != OUTCOME_DONE)
-        file_job_drop_put(j);
+        file_job_remove_put(j);
     file_job_free(j);
     task_done(t);
 }
 
-void file_job_fail(struct file_job *j, enum fail_class klass, const char *what, const char *why) {
+void file_job_fail(struct file_job *j, enum fail_class klass, const char *problem, const char *why) {
     struct task *t = j->task;
     struct buf name = BUF_INIT;
     t->result.klass = klass;
     if (text_add_printable(&name, t->job.target.dest))
         buf_clear(&name);
     size_t shown = utf8_valid_prefix(slice_make(name.data, name.len < 300 ? name.len : 300));
-    snprintf(t->result.error, sizeof t->result.error, "%.*s: %s%s%s", (int)shown, name.data ? name.data : "", what,
+    snprintf(t->result.error, sizeof t->result.error, "%.*s: %s%s%s", (int)shown, name.data ? name.data : "", problem,
              why ? ": " : "", why ? why : "");
     buf_release(&name);
     file_job_end(j, OUTCOME_FAILED);
 }
 
-/* What another host, with another view of the file system, may not meet. */
-static enum own_failure own_of_errno(int error) {
+/* Failures that another host, with another view of the file system, may not have. */
+static enum own_failure errno_host_failure(int error) {
     switch (error) {
     case EROFS:
         return OWN_SURE;
@@ -77,17 +77,17 @@ static enum own_failure own_of_errno(int error) {
     }
 }
 
-void file_job_fail_errno(struct file_job *j, const char *what, int error) {
+void file_job_fail_errno(struct file_job *j, const char *problem, int error) {
     enum fail_class klass = error == ENOSPC || error == EDQUOT ? FAIL_FULL : FAIL_DEST;
     j->task->result.transient =
         error == EINTR || error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
-    j->task->result.own = own_of_errno(error);
-    file_job_fail(j, klass, what, confined_error_text(error));
+    j->task->result.own = errno_host_failure(error);
+    file_job_fail(j, klass, problem, confined_error_text(error));
 }
 
 void file_job_wait_dir_sync(struct backend_file *b, struct file_job *j) {
     struct stat st;
-    if (fstat(j->place.dir_fd, &st) != 0) {
+    if (fstat(j->path.dir_fd, &st) != 0) {
         file_job_fail_errno(j, "cannot look at its directory", errno);
         return;
     }
@@ -105,7 +105,7 @@ void file_temp_name(const struct id128 *upload, const char *suffix, char out[FIL
     snprintf(out, FILE_TEMP_SIZE, ".chunklift-%s.%s", hex, suffix);
 }
 
-int file_open_retrying(int dir_fd, const char *name, int flags) {
+int file_open_at(int dir_fd, const char *name, int flags) {
     int fd;
     do
         fd = openat(dir_fd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, FILE_TEMP_MODE);
@@ -114,26 +114,26 @@ int file_open_retrying(int dir_fd, const char *name, int flags) {
 }
 
 int file_open_temp(int dir_fd, const char *name, int flags) {
-    int fd = file_open_retrying(dir_fd, name, flags);
+    int fd = file_open_at(dir_fd, name, flags);
     if (fd < 0 && errno == EACCES) {
         if (fchmodat(dir_fd, name, FILE_TEMP_MODE, 0) == 0)
-            fd = file_open_retrying(dir_fd, name, flags);
+            fd = file_open_at(dir_fd, name, flags);
         else
-            errno = EACCES; /* of the open: the name may not even be there */
+            errno = EACCES; /* that of the open, not of fchmodat */
     }
     struct stat st;
     if (fd >= 0 && flags & O_CREAT && fstat(fd, &st) == 0 && st.st_mode & 077 && S_ISREG(st.st_mode))
-        (void)fchmod(fd, FILE_TEMP_MODE); /* a file system without modes refuses */
+        (void)fchmod(fd, FILE_TEMP_MODE); /* file systems without modes refuse it */
     return fd;
 }
 
-int file_job_look_at_final(const struct file_job *j, struct stat *st) {
-    return fstatat(j->place.dir_fd, j->place.name, st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
+int file_job_stat_final(const struct file_job *j, struct stat *st) {
+    return fstatat(j->path.dir_fd, j->path.name, st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
 }
 
-bool file_job_final_is_usable(struct file_job *j) {
+bool file_job_check_final(struct file_job *j) {
     struct stat st;
-    int error = file_job_look_at_final(j, &st);
+    int error = file_job_stat_final(j, &st);
     if (error && error != ENOENT) {
         file_job_fail_errno(j, "cannot look at it", error);
         return false;
@@ -149,16 +149,16 @@ bool file_job_final_is_usable(struct file_job *j) {
     return true;
 }
 
-/* A file under the temporary name that is not the handle's is of no use to the upload that begins now. */
-void file_job_gone(struct file_job *j) {
-    if (j->place.dir_fd >= 0 && j->temp[0])
-        (void)unlinkat(j->place.dir_fd, j->temp, 0);
+/* A file with the temporary name that is not the one of the handle is removed: the next begin needs the name. */
+void file_job_end_gone(struct file_job *j) {
+    if (j->path.dir_fd >= 0 && j->temp[0])
+        (void)unlinkat(j->path.dir_fd, j->temp, 0);
     snprintf(j->task->result.error, sizeof j->task->result.error, "its temporary file is gone");
     j->task->result.own = OWN_MAYBE; /* this host may see another file system under the path */
     file_job_end(j, OUTCOME_GONE);
 }
 
-void file_job_wait_sync(struct backend_file *b, struct file_job *j) {
+static void file_job_wait_sync(struct backend_file *b, struct file_job *j) {
     struct stat st;
     if (fstat(j->fd, &st) != 0) {
         file_job_fail_errno(j, "cannot look at its temporary file", errno);
@@ -171,11 +171,11 @@ void file_job_wait_sync(struct backend_file *b, struct file_job *j) {
     list_add(&b->syncing, &j->node);
 }
 
-/* Rule 5: the deadline is looked at before each write, for reading may have taken long, and the process may have been
- * stopped since. False: the job is parked or has ended. */
-static bool write_run(struct backend_file *b, struct file_job *j, struct file_run run, uint64_t offset) {
+/* Rule 5: the deadline is checked before each write, because a read may have taken long, or the process may have been
+ * stopped. False: the job is parked or ended. */
+static bool file_job_write_run(struct backend_file *b, struct file_job *j, struct file_run run, uint64_t offset) {
     for (size_t done = 0; done < run.len;) {
-        if (file_job_park_when_late(b, j))
+        if (file_job_park_if_late(b, j))
             return false;
         ssize_t put = pwrite(j->fd, b->piece + run.from + done, run.len - done, (off_t)(offset + run.from + done));
         if (put < 0 && errno == EINTR)
@@ -189,24 +189,24 @@ static bool write_run(struct backend_file *b, struct file_job *j, struct file_ru
     return true;
 }
 
-/* The piece, but for zeros where the file has a hole. False: the job is parked or has ended. */
-static bool write_piece(struct backend_file *b, struct file_job *j, size_t len, uint64_t offset) {
+/* Writes the piece except zeros in holes of the file. False: the job is parked or ended. */
+static bool file_job_write_piece(struct backend_file *b, struct file_job *j, size_t len, uint64_t offset) {
     struct file_run run = {0};
     while (file_run_next(j->fd, slice_make(b->piece, len), offset, &run))
-        if (!write_run(b, j, run, offset))
+        if (!file_job_write_run(b, j, run, offset))
             return false;
     return true;
 }
 
-/* Halved while a piece takes longer than a step may. */
-static void adapt_piece(struct backend_file *b, uint64_t took_ms) {
+/* Pieces are halved while one takes longer than a step may. */
+static void file_piece_adapt(struct backend_file *b, uint64_t took_ms) {
     if (took_ms > FILE_STEP_MS && b->piece_bytes > FILE_PIECE_MIN_BYTES)
         b->piece_bytes /= 2;
     else if (took_ms < FILE_STEP_MS / 4 && b->piece_bytes < FILE_PIECE_BYTES)
         b->piece_bytes *= 2;
 }
 
-void file_job_source_failed(struct file_job *j, int err) {
+void file_job_fail_source(struct file_job *j, int err) {
     if (err == ERR_DESCRIPTORS) {
         file_job_fail_errno(j, "its source cannot be opened again", EMFILE);
         return;
@@ -228,7 +228,7 @@ void file_job_source_failed(struct file_job *j, int err) {
     file_job_end(j, OUTCOME_FAILED);
 }
 
-bool file_job_park_when_late(struct backend_file *b, struct file_job *j) {
+bool file_job_park_if_late(struct backend_file *b, struct file_job *j) {
     if (clock_ms() < j->task->lease_deadline_ms)
         return false;
     list_remove(&j->node);
@@ -236,13 +236,13 @@ bool file_job_park_when_late(struct backend_file *b, struct file_job *j) {
     return true;
 }
 
-bool file_job_is_held_back(const struct backend_file *b, const struct file_job *j) {
+bool file_job_is_throttled(const struct backend_file *b, const struct file_job *j) {
     return j->phase == PHASE_WRITE && b->bucket && b->bucket->rate > 0 &&
            token_bucket_level(b->bucket, clock_ns()) < token_bucket_piece(b->bucket);
 }
 
-/* How many bytes may be written at once now. With a limit each gets a piece in turn, so that all move; 0: later. */
-static size_t take_tokens(struct backend_file *b, const struct file_job *j) {
+/* Bytes that may be written now; 0: none yet. With a rate limit, each job gets one piece in turn. */
+static size_t file_job_take_tokens(struct backend_file *b, const struct file_job *j) {
     if (!b->bucket || b->bucket->rate <= 0)
         return b->piece_bytes;
     uint64_t left = source_length(j->task->source) - source_position(j->task->source);
@@ -251,14 +251,14 @@ static size_t take_tokens(struct backend_file *b, const struct file_job *j) {
                      : (size_t)token_bucket_take(b->bucket, left < piece ? left : piece, piece, clock_ns());
 }
 
-/* What was taken and not written. */
-static void give_back(struct backend_file *b, size_t taken, ssize_t used) {
+/* Returns the tokens that were taken and not used. */
+static void file_job_return_tokens(struct backend_file *b, size_t taken, ssize_t used) {
     size_t spare = used > 0 ? taken - (size_t)used : taken;
     if (b->bucket && b->bucket->rate > 0 && spare > 0)
         token_bucket_give_back(b->bucket, spare);
 }
 
-static void move_to_the_end(struct backend_file *b, struct file_job *j) {
+static void file_job_requeue(struct backend_file *b, struct file_job *j) {
     list_remove(&j->node);
     list_add(&b->ready, &j->node);
 }
@@ -268,24 +268,24 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
     uint64_t base = t->job.ref.kind == JOB_CHUNK ? t->job.offset : 0;
     uint64_t began_ms = clock_ms(), now_ms = began_ms;
     for (size_t moved = 0; moved < FILE_STEP_BYTES && now_ms < began_ms + FILE_STEP_MS;) {
-        if (file_job_park_when_late(b, j))
+        if (file_job_park_if_late(b, j))
             return;
         uint64_t at = base + source_position(t->source);
-        size_t most = take_tokens(b, j);
-        if (most == 0) {
-            move_to_the_end(b, j);
+        size_t max = file_job_take_tokens(b, j);
+        if (max == 0) {
+            file_job_requeue(b, j);
             return;
         }
-        ssize_t got = source_read(t->source, b->piece, most);
+        ssize_t got = source_read(t->source, b->piece, max);
         if (at < base + source_length(t->source))
-            give_back(b, most, got);
+            file_job_return_tokens(b, max, got);
         if (got == ERR_AGAIN) {
             list_remove(&j->node);
             list_add(&b->waiting, &j->node);
             return;
         }
         if (got < 0) {
-            file_job_source_failed(j, (int)got);
+            file_job_fail_source(j, (int)got);
             return;
         }
         if (got == 0) {
@@ -296,12 +296,12 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
                 j->phase = PHASE_CLOSE;
             return;
         }
-        if (!write_piece(b, j, (size_t)got, at))
+        if (!file_job_write_piece(b, j, (size_t)got, at))
             return;
         uint64_t before_ms = now_ms;
         now_ms = clock_ms();
-        adapt_piece(b, now_ms - before_ms);
-        if ((size_t)got == FILE_PIECE_BYTES) /* only a hint to begin: so that the sync has little to wait for */
+        file_piece_adapt(b, now_ms - before_ms);
+        if ((size_t)got == FILE_PIECE_BYTES) /* starts the writeback, so that the sync is short */
             (void)sync_file_range(j->fd, (off_t)at, got, SYNC_FILE_RANGE_WRITE);
         moved += (size_t)got;
         b->unsynced_bytes += (uint64_t)got;
@@ -309,7 +309,7 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
         t->result.sent_bytes = t->moved_bytes;
         FAULT_POINT_IF(t->moved_bytes < t->job.length, bytes_half, job_kind_name(t->job.ref.kind));
         if (b->bucket && b->bucket->rate > 0 && source_position(t->source) < source_length(t->source)) {
-            move_to_the_end(b, j);
+            file_job_requeue(b, j);
             return;
         }
     }

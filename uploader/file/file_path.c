@@ -2,14 +2,13 @@
 
 #include "pure/dest.h"
 #include "system/log.h"
+#include "system/openat2.h"
 #include "system/oserr.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 struct file_allow {
@@ -48,24 +47,24 @@ void file_allow_destroy(struct file_allow **a) {
     *a = NULL;
 }
 
-/* base, and where beneath it: path = base + "/" + rest. */
-struct split {
+/* A path and the allowed directory that it is in: base + "/" + rest. */
+struct confined_path {
     struct slice base, rest;
 };
 
-static struct slice trim_end(struct slice path) {
+static struct slice path_trim_end(struct slice path) {
     while (path.len > 1 && path.ptr[path.len - 1] == '/')
         path.len--;
     return path;
 }
 
-static struct slice parent(struct slice path) {
+static struct slice path_parent(struct slice path) {
     while (path.len > 0 && path.ptr[path.len - 1] != '/')
         path.len--;
-    return trim_end(path);
+    return path_trim_end(path);
 }
 
-static int split_by_allow(const struct file_allow *a, struct slice dest, struct split *s) {
+static int file_allow_split(const struct file_allow *a, struct slice dest, struct confined_path *s) {
     struct dest d, allowed;
     if (dest_parse(dest, &d) || d.scheme != DEST_FILE) {
         errno = EINVAL;
@@ -75,8 +74,8 @@ static int split_by_allow(const struct file_allow *a, struct slice dest, struct 
     for (size_t i = 0; i < a->count; i++) {
         if (!dest_is_beneath(dest, slice_of(a->urls[i])) || dest_parse(slice_of(a->urls[i]), &allowed))
             continue;
-        struct slice top = trim_end(allowed.key);
-        s->base = trim_end(path).len <= top.len && top.len > 1 ? parent(top) : top;
+        struct slice top = path_trim_end(allowed.key);
+        s->base = path_trim_end(path).len <= top.len && top.len > 1 ? path_parent(top) : top;
         size_t skip = s->base.len == 1 ? 0 : s->base.len;
         s->rest = slice_make(path.ptr + skip, path.len - skip);
         while (s->rest.len > 0 && s->rest.ptr[0] == '/')
@@ -87,33 +86,27 @@ static int split_by_allow(const struct file_allow *a, struct slice dest, struct 
     return ERR_DENIED;
 }
 
-static int open_dir_beneath(int base, const char *path) {
-    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    int fd;
-    do
-        fd = (int)syscall(SYS_openat2, base, path, &how, sizeof how);
-    while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: a rename meanwhile, see openat2(2) */
-    return fd;
+static int dir_open_beneath(int base, const char *path) {
+    return openat2_open(base, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
-/* True when this file system is not in the list yet; a full list says nothing more. */
-static bool is_first_of_its_kind(dev_t dev) {
-    static dev_t said[16];
+/* True at the first call for a file system. A full list returns false. */
+static bool device_is_new(dev_t dev) {
+    static dev_t seen[16];
     static size_t count;
     for (size_t i = 0; i < count; i++)
-        if (said[i] == dev)
+        if (seen[i] == dev)
             return false;
-    if (count == sizeof said / sizeof said[0])
+    if (count == sizeof seen / sizeof seen[0])
         return false;
-    said[count++] = dev;
+    seen[count++] = dev;
     return true;
 }
 
-static void warn_unsynced(int dir_fd, int error) {
+static void dir_warn_unsynced(int dir_fd, int error) {
     char link[64], path[PATH_MAX];
     struct stat st;
-    if (fstat(dir_fd, &st) != 0 || !is_first_of_its_kind(st.st_dev))
+    if (fstat(dir_fd, &st) != 0 || !device_is_new(st.st_dev))
         return;
     snprintf(link, sizeof link, "/proc/self/fd/%d", dir_fd);
     ssize_t len = readlink(link, path, sizeof path - 1);
@@ -122,26 +115,26 @@ static void warn_unsynced(int dir_fd, int error) {
              path, strerror(error));
 }
 
-int file_sync_dir(int dir_fd) {
+int file_dir_sync(int dir_fd) {
     if (fsync(dir_fd) == 0)
         return 0;
     int error = errno;
     if (error != EINVAL && error != EOPNOTSUPP)
         return error;
-    warn_unsynced(dir_fd, error);
+    dir_warn_unsynced(dir_fd, error);
     return 0;
 }
 
-/* The name is durable afterwards, whoever made it. */
-static int make_dir(int parent_fd, const char *name) {
+/* The name is durable afterwards, also when it existed. */
+static int dir_make(int parent_fd, const char *name) {
     if (mkdirat(parent_fd, name, 0777) != 0 && errno != EEXIST)
         return -1;
-    errno = file_sync_dir(parent_fd);
+    errno = file_dir_sync(parent_fd);
     return errno ? -1 : 0;
 }
 
-/* mkdir -p of an absolute path as the operator wrote it. path is changed while at work. */
-static int make_base(char *path) {
+/* mkdir -p of an absolute path as the operator wrote it. path is modified during the call. */
+static int base_make(char *path) {
     for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
         if (slash)
             *slash = 0;
@@ -152,7 +145,7 @@ static int make_base(char *path) {
             *name = 0;
             int fd = open(name == path ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
             *name = '/';
-            failed = fd < 0 || make_dir(fd, name + 1);
+            failed = fd < 0 || dir_make(fd, name + 1);
             int error = errno;
             if (fd >= 0)
                 close(fd);
@@ -167,14 +160,14 @@ static int make_base(char *path) {
     }
 }
 
-static int open_base(struct slice base, bool create) {
+static int base_open(struct slice base, bool create) {
     char *path = slice_dup(base);
     if (!path) {
         errno = ENOMEM;
         return -1;
     }
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT && create && make_base(path) == 0)
+    if (fd < 0 && errno == ENOENT && create && base_make(path) == 0)
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int error = errno;
     free(path);
@@ -182,16 +175,16 @@ static int open_base(struct slice base, bool create) {
     return fd;
 }
 
-/* mkdir -p of path beneath base; path is changed while at work. Returns the last one opened, or -1. */
-static int make_beneath(int base, char *path) {
+/* mkdir -p of path under base. path is modified during the call. The descriptor of the last directory, or -1. */
+static int dirs_make_beneath(int base, char *path) {
     int fd = dup(base);
     for (char *name = path; fd >= 0;) {
         char *slash = strchr(name, '/');
         if (slash)
             *slash = 0;
-        int child = open_dir_beneath(base, path);
-        if (child < 0 && errno == ENOENT && make_dir(fd, name) == 0)
-            child = open_dir_beneath(base, path);
+        int child = dir_open_beneath(base, path);
+        if (child < 0 && errno == ENOENT && dir_make(fd, name) == 0)
+            child = dir_open_beneath(base, path);
         int error = errno;
         close(fd);
         errno = error;
@@ -207,8 +200,8 @@ static int make_beneath(int base, char *path) {
     return fd;
 }
 
-static int open_parent(const struct split *s, struct slice dirs, bool create) {
-    int base = open_base(s->base, create);
+static int parent_open(const struct confined_path *s, struct slice dirs, bool create) {
+    int base = base_open(s->base, create);
     if (base < 0 || dirs.len == 0)
         return base;
     char *path = slice_dup(dirs);
@@ -216,9 +209,9 @@ static int open_parent(const struct split *s, struct slice dirs, bool create) {
     if (!path) {
         errno = ENOMEM;
     } else {
-        fd = open_dir_beneath(base, path);
+        fd = dir_open_beneath(base, path);
         if (fd < 0 && errno == ENOENT && create)
-            fd = make_beneath(base, path);
+            fd = dirs_make_beneath(base, path);
     }
     int error = errno;
     free(path);
@@ -227,7 +220,7 @@ static int open_parent(const struct split *s, struct slice dirs, bool create) {
     return fd;
 }
 
-static int take_name(struct slice name, struct file_place *place) {
+static int file_path_set_name(struct slice name, struct file_path *p) {
     if (name.len > NAME_MAX) {
         errno = ENAMETOOLONG;
         return ERR_LIMIT;
@@ -236,40 +229,40 @@ static int take_name(struct slice name, struct file_place *place) {
         errno = name.len == 0 ? EISDIR : EINVAL;
         return ERR_INVALID;
     }
-    memcpy(place->name, name.ptr, name.len);
-    place->name[name.len] = 0;
+    memcpy(p->name, name.ptr, name.len);
+    p->name[name.len] = 0;
     return 0;
 }
 
-int file_place_open(const struct file_allow *a, struct slice dest, bool create, struct file_place *place) {
-    place->dir_fd = -1;
-    struct split s;
-    int err = split_by_allow(a, dest, &s);
+int file_path_open(const struct file_allow *a, struct slice dest, bool create, struct file_path *p) {
+    p->dir_fd = -1;
+    struct confined_path s;
+    int err = file_allow_split(a, dest, &s);
     if (err)
         return err;
     size_t dirs_len = s.rest.len;
     while (dirs_len > 0 && s.rest.ptr[dirs_len - 1] != '/')
         dirs_len--;
-    err = take_name(slice_make(s.rest.ptr + dirs_len, s.rest.len - dirs_len), place);
+    err = file_path_set_name(slice_make(s.rest.ptr + dirs_len, s.rest.len - dirs_len), p);
     if (err)
         return err;
-    place->dir_fd = open_parent(&s, slice_make(s.rest.ptr, dirs_len), create);
-    if (place->dir_fd < 0)
+    p->dir_fd = parent_open(&s, slice_make(s.rest.ptr, dirs_len), create);
+    if (p->dir_fd < 0)
         return errno == EXDEV || errno == ELOOP ? ERR_DENIED : err_from_errno(errno);
     return 0;
 }
 
-void file_place_close(struct file_place *place) {
-    if (place->dir_fd >= 0)
-        close(place->dir_fd);
-    place->dir_fd = -1;
+void file_path_close(struct file_path *p) {
+    if (p->dir_fd >= 0)
+        close(p->dir_fd);
+    p->dir_fd = -1;
 }
 
-int file_place_visit(const struct file_allow *a, struct slice dest,
-                     int (*visit)(void *arg, int dir_fd, struct slice name), void *arg) {
-    struct split s;
-    int err = split_by_allow(a, dest, &s);
-    int base = err ? -1 : open_base(s.base, false);
+int file_path_visit(const struct file_allow *a, struct slice dest,
+                    int (*visit)(void *arg, int dir_fd, struct slice name), void *arg) {
+    struct confined_path s;
+    int err = file_allow_split(a, dest, &s);
+    int base = err ? -1 : base_open(s.base, false);
     char *path = err ? NULL : slice_dup(s.rest);
     int dir = base >= 0 ? dup(base) : -1;
     err = err ? err : !path ? ERR_NOMEM : dir < 0 ? err_from_errno(errno) : 0;
@@ -281,7 +274,7 @@ int file_place_visit(const struct file_allow *a, struct slice dest,
             break;
         *end = 0;
         close(dir);
-        dir = open_dir_beneath(base, path);
+        dir = dir_open_beneath(base, path);
         err = dir < 0 ? err_from_errno(errno) : 0;
         *end = '/';
         name = end + 1;

@@ -1,12 +1,12 @@
 /*
- * Where a file:// destination lies: its directory, opened beneath the allowed one, and its last name.
+ * The path of a file:// destination: its directory, opened under an allowed directory, and its last name.
  *
- * The allowed directory is the operator's word: it is opened as written (and made when missing). Everything below is
- * resolved with openat2(2) RESOLVE_BENEATH: neither ".." nor a symlink leads out. A destination that is an allowed name
- * itself lies in that name's parent directory.
+ * An allowed directory (--allow) is trusted: it is opened as written, and created if missing. The rest of the path is
+ * resolved by openat2(2) with RESOLVE_BENEATH: neither ".." nor a symlink leads out. A destination that is itself an
+ * allowed name is in the parent directory of that name.
  */
-#ifndef CHUNKLIFT_FILE_PLACE_H
-#define CHUNKLIFT_FILE_PLACE_H
+#ifndef CHUNKLIFT_FILE_PATH_H
+#define CHUNKLIFT_FILE_PATH_H
 
 #include "pure/buf.h"
 #include "pure/err.h"
@@ -16,28 +16,27 @@
 #include <sys/stat.h>
 
 struct file_allow; /* the allowed file:// destinations */
-int file_allow_new(struct file_allow **a, const char *const *urls, size_t count) MUST_CHECK; /* others are skipped */
+/* Takes the file:// URLs among urls. ERR_NOMEM. */
+int file_allow_new(struct file_allow **a, const char *const *urls, size_t count) MUST_CHECK;
 void file_allow_destroy(struct file_allow **a);
 
-struct file_place {
+struct file_path {
     int dir_fd;
     char name[NAME_MAX + 1]; /* the last component */
 };
-/*
- * create: makes missing directories (0777 less the umask) and syncs each into its parent. On error errno tells why and
- * nothing is open: ERR_DENIED (not allowed, leads out, no permission), ERR_NOT_FOUND, ERR_INVALID (no usable last
- * name), ERR_LIMIT (a name too long), ERR_FULL, ERR_IO, ERR_NOMEM.
- */
-int file_place_open(const struct file_allow *a, struct slice dest, bool create, struct file_place *place) MUST_CHECK;
-void file_place_close(struct file_place *place);
+/* create: also creates missing directories (0777 less the umask) and syncs each into its parent. Errors, with errno set
+ * and nothing open: ERR_DENIED (not allowed, leads out, no permission), ERR_NOT_FOUND, ERR_INVALID (no usable last
+ * name), ERR_LIMIT (a name is too long), ERR_FULL, ERR_IO, ERR_NOMEM. */
+int file_path_open(const struct file_allow *a, struct slice dest, bool create, struct file_path *p) MUST_CHECK;
+void file_path_close(struct file_path *p);
 
-/* Calls visit with each name of dest beneath what is allowed and the directory it is in, from the top; ends at the
- * first that returns other than 0, with that. A negative err when a directory cannot be opened. */
-int file_place_visit(const struct file_allow *a, struct slice dest,
-                     int (*visit)(void *arg, int dir_fd, struct slice name), void *arg) MUST_CHECK;
+/* Calls visit for each name of dest under the allowed directory, with the directory it is in, from the top. Stops at the
+ * first result other than 0 and returns it. A negative err: a directory cannot be opened. */
+int file_path_visit(const struct file_allow *a, struct slice dest,
+                    int (*visit)(void *arg, int dir_fd, struct slice name), void *arg) MUST_CHECK;
 
-/* fsync of a directory: 0 or errno. A file system that cannot sync directories (EINVAL, ENOTSUP) is named once, and the
- * answer is 0: what a program does there has always the durability that the file system gives. */
-int file_sync_dir(int dir_fd) MUST_CHECK;
+/* fsync(2) of a directory: 0 or errno. A file system that cannot sync directories (EINVAL, EOPNOTSUPP) is logged once
+ * and returns 0: its durability is all that a program can get there. */
+int file_dir_sync(int dir_fd) MUST_CHECK;
 
 #endif

@@ -6,10 +6,10 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-/* Takes the temporary name for us alone. 0, EBUSY: another uploader is writing it, or errno. */
-static int lock_put(struct file_job *j) {
+/* Opens the temporary file and locks it. 0, errno, or EBUSY: another uploader is writing it. */
+static int file_put_lock(struct file_job *j) {
     for (int tries = 0; tries < 8; tries++) {
-        j->fd = file_open_temp(j->place.dir_fd, j->temp, O_RDWR | O_CREAT);
+        j->fd = file_open_temp(j->path.dir_fd, j->temp, O_RDWR | O_CREAT);
         if (j->fd < 0)
             return errno;
         struct stat st, named;
@@ -19,21 +19,21 @@ static int lock_put(struct file_job *j) {
             return errno;
         if (!S_ISREG(st.st_mode))
             return EEXIST;
-        if (fstatat(j->place.dir_fd, j->temp, &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_ino == st.st_ino &&
+        if (fstatat(j->path.dir_fd, j->temp, &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_ino == st.st_ino &&
             named.st_dev == st.st_dev)
             return ftruncate(j->fd, 0) == 0 ? 0 : errno;
-        close(j->fd); /* renamed or removed by its last holder between our open and our lock */
+        close(j->fd); /* its last holder renamed or removed it between open and lock */
         j->fd = -1;
     }
     return EBUSY;
 }
 
 void file_put_open(struct file_job *j) {
-    if (!file_job_final_is_usable(j))
+    if (!file_job_check_final(j))
         return;
-    int error = lock_put(j);
+    int error = file_put_lock(j);
     if (error) {
-        j->temp[0] = 0; /* not ours to remove */
+        j->temp[0] = 0; /* not removed at the end: it is not ours */
         j->task->result.transient = error == EBUSY;
         if (error == EBUSY)
             file_job_fail(j, FAIL_DEST, "another uploader is writing it", NULL);
@@ -47,9 +47,9 @@ void file_put_open(struct file_job *j) {
 
 void file_put_close(struct backend_file *b, struct file_job *j) {
     char why[128] = "";
-    int err = source_check(j->task->source, why, sizeof why); /* before anything is replaced by it */
+    int err = source_check(j->task->source, why, sizeof why); /* before the destination is replaced */
     if (err) {
-        file_job_source_failed(j, err);
+        file_job_fail_source(j, err);
         return;
     }
     j->task->result.crc = source_crc(j->task->source);

@@ -29,9 +29,9 @@ bool file_upload_parse_handle(const struct task *t, uint64_t *ino) {
     return errno == 0;
 }
 
-/* The temporary file, opened and checked to be the handle's. 0, ENOENT when it is not there (any more), or errno. */
-static int open_temp(struct file_job *j, int flags, struct stat *st) {
-    j->fd = file_open_temp(j->place.dir_fd, j->temp, flags);
+/* Opens the temporary file and checks that it is the one of the handle. 0, errno, or ENOENT: it does not exist. */
+static int file_upload_open_temp(struct file_job *j, int flags, struct stat *st) {
+    j->fd = file_open_temp(j->path.dir_fd, j->temp, flags);
     if (j->fd < 0)
         return errno;
     if (fstat(j->fd, st) != 0)
@@ -43,10 +43,10 @@ static int open_temp(struct file_job *j, int flags, struct stat *st) {
 
 void file_upload_begin(struct backend_file *b, struct file_job *j) {
     struct task *t = j->task;
-    if (!file_job_final_is_usable(j))
+    if (!file_job_check_final(j))
         return;
     struct stat st;
-    j->fd = file_open_temp(j->place.dir_fd, j->temp, O_RDWR | O_CREAT);
+    j->fd = file_open_temp(j->path.dir_fd, j->temp, O_RDWR | O_CREAT);
     if (j->fd < 0 || fstat(j->fd, &st) != 0) {
         file_job_fail_errno(j, "cannot create its temporary file", errno);
         return;
@@ -56,7 +56,7 @@ void file_upload_begin(struct backend_file *b, struct file_job *j) {
         return;
     }
     FAULT_POINT_AS(temp_created, "begin");
-    if (!file_close_may_replace(b, j)) /* before its bytes are sent; nothing is left there */
+    if (!file_close_may_replace(b, j)) /* before any byte is sent; the temporary file is removed */
         return;
     if ((uint64_t)st.st_size < t->job.source.file.size && ftruncate(j->fd, (off_t)t->job.source.file.size) != 0) {
         file_job_fail_errno(j, "cannot give its temporary file its size", errno);
@@ -68,13 +68,13 @@ void file_upload_begin(struct backend_file *b, struct file_job *j) {
     file_job_wait_dir_sync(b, j);
 }
 
-/* Both names carry the upload's id, so whatever is there under them is this upload's, begun or not. */
+/* Both names contain the upload id, so files with these names belong to this upload. */
 void file_upload_abort(struct backend_file *b, struct file_job *j) {
     static const char *const suffixes[] = {"part", "put"};
     bool removed = false;
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         file_temp_name(&j->task->job.ref.upload, suffixes[i], j->temp);
-        if (unlinkat(j->place.dir_fd, j->temp, 0) == 0) {
+        if (unlinkat(j->path.dir_fd, j->temp, 0) == 0) {
             removed = true;
         } else if (errno != ENOENT) {
             file_job_fail_errno(j, "cannot remove its temporary file", errno);
@@ -90,7 +90,7 @@ void file_upload_abort(struct backend_file *b, struct file_job *j) {
 
 void file_upload_head(struct file_job *j) {
     struct stat st;
-    int error = file_job_look_at_final(j, &st);
+    int error = file_job_stat_final(j, &st);
     if (error && error != ENOENT && error != ENOTDIR) {
         file_job_fail_errno(j, "cannot look at it", error);
         return;
@@ -104,12 +104,12 @@ void file_upload_head(struct file_job *j) {
 
 void file_upload_chunk(struct file_job *j) {
     struct stat st;
-    int error = open_temp(j, O_WRONLY, &st);
-    if (error == ENOENT && file_job_look_at_final(j, &st) == 0 && st.st_ino == j->handle_ino) {
-        j->task->result.transient = true; /* a chunk that comes too late: it will be denied */
+    int error = file_upload_open_temp(j, O_WRONLY, &st);
+    if (error == ENOENT && file_job_stat_final(j, &st) == 0 && st.st_ino == j->handle_ino) {
+        j->task->result.transient = true; /* a late chunk: its next claim is denied */
         file_job_fail(j, FAIL_DEST, "is finished already", NULL);
     } else if (error == ENOENT) {
-        file_job_gone(j);
+        file_job_end_gone(j);
     } else if (error) {
         file_job_fail_errno(j, "cannot open its temporary file", error);
     } else {
@@ -119,8 +119,8 @@ void file_upload_chunk(struct file_job *j) {
 
 /* --- finish --- */
 
-/* The checksum of the whole from the parts; false when they do not add up to the file. */
-static bool combine(const struct task *t, uint32_t *crc) {
+/* Combines the checksums of the parts. False: the parts do not make up the file. */
+static bool file_upload_combine(const struct task *t, uint32_t *crc) {
     uint64_t length = 0;
     *crc = 0;
     if (t->part_count != t->job.chunks)
@@ -134,10 +134,10 @@ static bool combine(const struct task *t, uint32_t *crc) {
     return length == t->job.source.file.size;
 }
 
-/* Rule 11: did an earlier finish rename it? */
-static void doubt(struct file_job *j) {
+/* Rule 11: an earlier finish may have renamed the temporary file. The file at the final name is read to find out. */
+static void file_upload_start_verify(struct file_job *j) {
     struct stat st;
-    int error = file_job_look_at_final(j, &st);
+    int error = file_job_stat_final(j, &st);
     if (error && error != ENOENT) {
         file_job_fail_errno(j, "cannot look at it", error);
         return;
@@ -145,12 +145,12 @@ static void doubt(struct file_job *j) {
     bool may_be_ours = !error && S_ISREG(st.st_mode) && st.st_ino == j->handle_ino &&
                        (uint64_t)st.st_size == j->task->job.source.file.size;
     if (!may_be_ours) {
-        file_job_gone(j);
+        file_job_end_gone(j);
         return;
     }
     if (j->fd >= 0)
         close(j->fd);
-    j->fd = file_open_retrying(j->place.dir_fd, j->place.name, O_RDONLY);
+    j->fd = file_open_at(j->path.dir_fd, j->path.name, O_RDONLY);
     if (j->fd < 0) {
         file_job_fail_errno(j, "cannot read it again", errno);
         return;
@@ -161,13 +161,13 @@ static void doubt(struct file_job *j) {
 
 void file_upload_finish(struct file_job *j) {
     struct stat st = {0};
-    if (!combine(j->task, &j->wanted_crc)) {
+    if (!file_upload_combine(j->task, &j->wanted_crc)) {
         file_job_fail(j, FAIL_INTEGRITY, "the records of its chunks do not make up the file", NULL);
         return;
     }
-    int error = open_temp(j, O_WRONLY, &st);
+    int error = file_upload_open_temp(j, O_WRONLY, &st);
     if (error == ENOENT)
-        doubt(j);
+        file_upload_start_verify(j);
     else if (error)
         file_job_fail_errno(j, "cannot open its temporary file", error);
     else if ((uint64_t)st.st_size != j->task->job.source.file.size)
@@ -187,12 +187,12 @@ void file_upload_verify(struct backend_file *b, struct file_job *j) {
         }
         if (got == 0) {
             struct stat st;
-            bool ours = j->crc == j->wanted_crc && file_job_look_at_final(j, &st) == 0 && st.st_ino == j->handle_ino;
+            bool ours = j->crc == j->wanted_crc && file_job_stat_final(j, &st) == 0 && st.st_ino == j->handle_ino;
             FAULT_POINT_IF(ours, finish_verified, "");
             if (ours)
                 file_job_wait_dir_sync(b, j);
             else
-                file_job_gone(j);
+                file_job_end_gone(j);
             return;
         }
         j->crc = crc32c_add(j->crc, b->piece, (size_t)got);
