@@ -8,14 +8,14 @@ bool files_have_room(const struct files *fs) {
     return fs->count < FILES_AHEAD && (fs->count == 0 || fs->bitmap_bytes < FILES_BITMAP_BYTES);
 }
 
-/* Counted from the first day on: a planned file will need its bitmaps. */
-static size_t bitmap_cost(const struct file *f) {
-    uint32_t chunks = f->shape.chunks > f->wish.chunks ? f->shape.chunks : f->wish.chunks;
+/* A planned file already counts with the bitmaps that it will need. */
+static size_t file_bitmap_cost(const struct file *f) {
+    uint32_t chunks = f->geometry.chunks > f->wanted_geometry.chunks ? f->geometry.chunks : f->wanted_geometry.chunks;
     return chunks > 1 ? 2 * bitmap_size(chunks) : 0;
 }
 
 int files_add(struct files *fs, const char *path, const char *dest, const struct source_identity *id,
-              const struct geometry *wish, struct file **out) {
+              const struct geometry *wanted, struct file **out) {
     struct file *f = calloc(1, sizeof *f);
     *out = NULL;
     if (!f)
@@ -30,29 +30,29 @@ int files_add(struct files *fs, const char *path, const char *dest, const struct
     }
     f->index = ++fs->next_index;
     f->id = *id;
-    f->wish = *wish;
-    f->put = wish->chunks <= 1;
+    f->wanted_geometry = *wanted;
+    f->put = wanted->chunks <= 1;
     f->state = FILE_PLAN;
     f->prev = fs->last;
     *(fs->last ? &fs->last->next : &fs->first) = f;
     fs->last = f;
     fs->count++;
-    fs->bitmap_bytes += bitmap_cost(f);
+    fs->bitmap_bytes += file_bitmap_cost(f);
     *out = f;
     return 0;
 }
 
 void files_set_identity(struct files *fs, struct file *f, const struct source_identity *id,
-                        const struct geometry *wish) {
+                        const struct geometry *wanted) {
     CHECK(!f->done);
-    fs->bitmap_bytes -= bitmap_cost(f);
+    fs->bitmap_bytes -= file_bitmap_cost(f);
     f->id = *id;
-    f->wish = *wish;
-    f->put = wish->chunks <= 1;
-    fs->bitmap_bytes += bitmap_cost(f);
+    f->wanted_geometry = *wanted;
+    f->put = wanted->chunks <= 1;
+    fs->bitmap_bytes += file_bitmap_cost(f);
 }
 
-static void unhash(struct files *fs, struct file *f) {
+static void files_unhash(struct files *fs, struct file *f) {
     if (!f->hashed)
         return;
     hash_remove(&fs->by_upload, &f->by_upload);
@@ -60,7 +60,7 @@ static void unhash(struct files *fs, struct file *f) {
 }
 
 void files_set_upload(struct files *fs, struct file *f, const struct id128 *upload) {
-    unhash(fs, f);
+    files_unhash(fs, f);
     f->upload = *upload;
     if (id_is_zero(upload))
         return;
@@ -85,12 +85,12 @@ struct file *files_find(const struct files *fs, const struct id128 *upload) {
     return f;
 }
 
-static void free_file(struct file *f) {
+static void file_free(struct file *f) {
     free(f->path);
     free(f->dest);
     free(f->handle);
     free(f->superseded_handle);
-    free(f->nobody_detail);
+    free(f->unserved_detail);
     free(f->refusal);
     free(f->done);
     free(f->taken);
@@ -98,20 +98,20 @@ static void free_file(struct file *f) {
 }
 
 void files_remove(struct files *fs, struct file *f) {
-    unhash(fs, f);
+    files_unhash(fs, f);
     *(f->prev ? &f->prev->next : &fs->first) = f->next;
     *(f->next ? &f->next->prev : &fs->last) = f->prev;
     CHECK(fs->count > 0);
     fs->count--;
-    fs->bitmap_bytes -= bitmap_cost(f);
-    free_file(f);
+    fs->bitmap_bytes -= file_bitmap_cost(f);
+    file_free(f);
 }
 
 void files_release(struct files *fs) {
     struct file *next;
     for (struct file *f = fs->first; f; f = next) {
         next = f->next;
-        free_file(f);
+        file_free(f);
     }
     hash_release(&fs->by_upload);
     memset(fs, 0, sizeof *fs);
@@ -126,10 +126,26 @@ int file_set_handle(struct file *f, struct slice handle) {
     return 0;
 }
 
-int file_set_shape(struct files *fs, struct file *f, const struct geometry *shape, struct slice done) {
-    if (shape->size != f->id.size || shape->chunks == 0 || !geometry_is_valid(shape))
+void file_clear_superseded(struct file *f) {
+    memset(&f->superseded, 0, sizeof f->superseded);
+    free(f->superseded_handle);
+    f->superseded_handle = NULL;
+    f->superseded_opened = false;
+}
+
+int file_set_superseded(struct file *f, const struct id128 *upload, struct slice handle, bool opened) {
+    file_clear_superseded(f);
+    if (handle.len > 0 && !(f->superseded_handle = slice_dup(handle)))
+        return ERR_NOMEM;
+    f->superseded = *upload;
+    f->superseded_opened = opened;
+    return 0;
+}
+
+int file_set_geometry(struct files *fs, struct file *f, const struct geometry *geometry, struct slice done) {
+    if (geometry->size != f->id.size || geometry->chunks == 0 || !geometry_is_valid(geometry))
         return ERR_INVALID;
-    size_t size = bitmap_size(shape->chunks);
+    size_t size = bitmap_size(geometry->chunks);
     uint8_t *done_bits = calloc(1, size), *taken_bits = calloc(1, size);
     if (!done_bits || !taken_bits) {
         free(done_bits);
@@ -138,45 +154,45 @@ int file_set_shape(struct files *fs, struct file *f, const struct geometry *shap
     }
     free(f->done);
     free(f->taken);
-    fs->bitmap_bytes -= bitmap_cost(f);
+    fs->bitmap_bytes -= file_bitmap_cost(f);
     f->done = done_bits;
     f->taken = taken_bits;
-    f->shape = *shape;
-    fs->bitmap_bytes += bitmap_cost(f);
+    f->geometry = *geometry;
+    fs->bitmap_bytes += file_bitmap_cost(f);
     f->chunks_done = f->next_chunk = 0;
     f->done_bytes = 0;
-    for (uint32_t i = 0; i < shape->chunks && i / 8 < done.len; i++) /* it ends with the last chunk that is recorded */
+    for (uint32_t i = 0; i < geometry->chunks && i / 8 < done.len; i++)
         if (bitmap_get((const uint8_t *)done.ptr, i))
             (void)file_chunk_set_done(f, i);
     return 0;
 }
 
-void file_clear_shape(struct files *fs, struct file *f) {
-    fs->bitmap_bytes -= bitmap_cost(f);
+void file_clear_geometry(struct files *fs, struct file *f) {
+    fs->bitmap_bytes -= file_bitmap_cost(f);
     free(f->done);
     free(f->taken);
     f->done = f->taken = NULL;
-    memset(&f->shape, 0, sizeof f->shape);
-    fs->bitmap_bytes += bitmap_cost(f);
+    memset(&f->geometry, 0, sizeof f->geometry);
+    fs->bitmap_bytes += file_bitmap_cost(f);
     f->chunks_done = f->next_chunk = 0;
     f->done_bytes = 0;
 }
 
 bool file_chunk_is_done(const struct file *f, uint32_t chunk) {
-    return f->done && chunk < f->shape.chunks && bitmap_get(f->done, chunk);
+    return f->done && chunk < f->geometry.chunks && bitmap_get(f->done, chunk);
 }
 
 bool file_chunk_is_taken(const struct file *f, uint32_t chunk) {
-    return f->taken && chunk < f->shape.chunks && bitmap_get(f->taken, chunk);
+    return f->taken && chunk < f->geometry.chunks && bitmap_get(f->taken, chunk);
 }
 
 void file_chunk_take(struct file *f, uint32_t chunk) {
-    CHECK(f->taken && chunk < f->shape.chunks);
+    CHECK(f->taken && chunk < f->geometry.chunks);
     bitmap_set(f->taken, chunk);
 }
 
 void file_chunk_give_back(struct file *f, uint32_t chunk) {
-    if (!f->taken || chunk >= f->shape.chunks)
+    if (!f->taken || chunk >= f->geometry.chunks)
         return;
     bitmap_clear(f->taken, chunk);
     if (chunk < f->next_chunk)
@@ -185,26 +201,26 @@ void file_chunk_give_back(struct file *f, uint32_t chunk) {
 
 void file_give_back_all(struct file *f) {
     if (f->taken)
-        memset(f->taken, 0, bitmap_size(f->shape.chunks));
+        memset(f->taken, 0, bitmap_size(f->geometry.chunks));
     f->next_chunk = 0;
     f->taken_single = false;
 }
 
 bool file_chunk_set_done(struct file *f, uint32_t chunk) {
-    if (!f->done || chunk >= f->shape.chunks || bitmap_get(f->done, chunk))
+    if (!f->done || chunk >= f->geometry.chunks || bitmap_get(f->done, chunk))
         return false;
     bitmap_set(f->done, chunk);
     f->chunks_done++;
-    f->done_bytes += geometry_length(&f->shape, chunk);
+    f->done_bytes += geometry_length(&f->geometry, chunk);
     return true;
 }
 
 bool file_chunk_set_redo(struct file *f, uint32_t chunk) {
-    if (!f->done || chunk >= f->shape.chunks || !bitmap_get(f->done, chunk))
+    if (!f->done || chunk >= f->geometry.chunks || !bitmap_get(f->done, chunk))
         return false;
     bitmap_clear(f->done, chunk);
     f->chunks_done--;
-    f->done_bytes -= geometry_length(&f->shape, chunk);
+    f->done_bytes -= geometry_length(&f->geometry, chunk);
     if (chunk < f->next_chunk)
         f->next_chunk = chunk;
     return true;
@@ -213,13 +229,13 @@ bool file_chunk_set_redo(struct file *f, uint32_t chunk) {
 bool file_next_chunk(struct file *f, uint32_t *chunk) {
     if (!f->done)
         return false;
-    while (f->next_chunk < f->shape.chunks &&
+    while (f->next_chunk < f->geometry.chunks &&
            (bitmap_get(f->done, f->next_chunk) || bitmap_get(f->taken, f->next_chunk)))
         f->next_chunk++;
     *chunk = f->next_chunk;
-    return f->next_chunk < f->shape.chunks;
+    return f->next_chunk < f->geometry.chunks;
 }
 
 bool file_is_complete(const struct file *f) {
-    return f->done && f->chunks_done == f->shape.chunks;
+    return f->done && f->chunks_done == f->geometry.chunks;
 }

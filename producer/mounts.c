@@ -11,7 +11,7 @@ static struct mount *mounts_find(struct mounts *m, uint64_t dev) {
     return NULL;
 }
 
-static enum inodes ask_system(const char *path) {
+static enum inodes mounts_probe(const char *path) {
     int fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return INODES_WEAK;
@@ -24,11 +24,11 @@ enum inodes mounts_look(struct mounts *m, uint64_t dev, const char *path) {
     struct mount *known = mounts_find(m, dev);
     if (known)
         return known->inodes;
-    struct mount *place = &m->items[m->next];
+    struct mount *entry = &m->items[m->next];
     m->next = (m->next + 1) % MOUNTS_MAX;
     m->count = m->count < MOUNTS_MAX ? m->count + 1 : MOUNTS_MAX;
-    *place = (struct mount){.dev = dev, .inodes = ask_system(path)};
-    return place->inodes;
+    *entry = (struct mount){.dev = dev, .inodes = mounts_probe(path)};
+    return entry->inodes;
 }
 
 bool mounts_found_unstable(struct mounts *m, uint64_t dev) {

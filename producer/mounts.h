@@ -1,7 +1,7 @@
 /*
- * What is known of the inode numbers of each file system that sources are on. Local file systems are known to keep
- * them; of others (FUSE, network) that is not known before an unchanged file is met with another number. From then on
- * the identity of files there is size, mtime and ctime.
+ * Whether inode numbers are stable, for each file system that contains sources. Local file systems are known to keep
+ * them. On others (FUSE, network) it is not known until an unchanged file has another number; from then on the identity
+ * of files there is size, mtime and ctime.
  */
 #ifndef CHUNKLIFT_MOUNTS_H
 #define CHUNKLIFT_MOUNTS_H
@@ -9,7 +9,7 @@
 #include "pure/proto.h"
 #include <stdint.h>
 
-#define MOUNTS_MAX 32 /* known at a time; the one met first is forgotten for a new one */
+#define MOUNTS_MAX 32 /* remembered at a time; the oldest entry is replaced */
 
 struct mounts {
     struct mount {
@@ -19,10 +19,10 @@ struct mounts {
     unsigned count, next;
 };
 
-/* Of the file system dev, which path is on. */
+/* For the file system dev, which contains path. */
 enum inodes mounts_look(struct mounts *m, uint64_t dev, const char *path);
-/* An unchanged file had another inode number. True: this was not known before. A file system whose numbers are stable
- * stays what it is. */
+/* An unchanged file had another inode number. Returns true if that is new. A file system with stable numbers remains
+ * stable. */
 bool mounts_found_unstable(struct mounts *m, uint64_t dev);
 
 #endif

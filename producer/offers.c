@@ -40,19 +40,19 @@ struct offer *offers_find(const struct offers *o, const struct ref *ref) {
 
 /* --- states --- */
 
-static enum offer_queue queue_of(const struct offer *offer) {
+static enum offer_queue offer_queue_of(const struct offer *offer) {
     return offer->ref.kind == JOB_CHUNK || offer->ref.kind == JOB_PUT ? QUEUE_BULK : QUEUE_URGENT;
 }
 
-static bool is_outstanding(const struct offer *offer) {
+static bool offer_is_outstanding(const struct offer *offer) {
     return offer->state == OFFER_OPEN || (offer->state == OFFER_READY && offer->repeat);
 }
 
-static void leave_state(struct offers *o, struct offer *offer) {
-    if (is_outstanding(offer))
+static void offers_leave_state(struct offers *o, struct offer *offer) {
+    if (offer_is_outstanding(offer))
         o->outstanding--;
     if (offer->state == OFFER_READY) {
-        enum offer_queue q = queue_of(offer);
+        enum offer_queue q = offer_queue_of(offer);
         *(offer->prev ? &offer->prev->next : &o->first[q]) = offer->next;
         *(offer->next ? &offer->next->prev : &o->last[q]) = offer->prev;
         offer->next = offer->prev = NULL;
@@ -66,12 +66,12 @@ static void leave_state(struct offers *o, struct offer *offer) {
     offer->repeat = offer->until = false;
 }
 
-static void enter_state(struct offers *o, struct offer *offer, enum offer_state state) {
+static void offers_enter_state(struct offers *o, struct offer *offer, enum offer_state state) {
     offer->state = state;
-    if (is_outstanding(offer))
+    if (offer_is_outstanding(offer))
         o->outstanding++;
     if (state == OFFER_READY) {
-        enum offer_queue q = queue_of(offer);
+        enum offer_queue q = offer_queue_of(offer);
         offer->prev = o->last[q];
         *(o->last[q] ? &o->last[q]->next : &o->first[q]) = offer;
         o->last[q] = offer;
@@ -97,13 +97,13 @@ int offers_add(struct offers *o, const struct ref *ref, struct file *f, uint64_t
     *offer = (struct offer){.ref = *ref, .file = f, .bytes = bytes};
     hash_insert(&o->by_ref, &offer->by_ref, ref_hash(ref));
     o->used++;
-    enter_state(o, offer, OFFER_READY);
+    offers_enter_state(o, offer, OFFER_READY);
     *out = offer;
     return 0;
 }
 
 void offers_remove(struct offers *o, struct offer *offer) {
-    leave_state(o, offer);
+    offers_leave_state(o, offer);
     hash_remove(&o->by_ref, &offer->by_ref);
     memset(offer, 0, sizeof *offer);
     offer->next = o->free;
@@ -111,7 +111,7 @@ void offers_remove(struct offers *o, struct offer *offer) {
     o->used--;
 }
 
-static void remove_ref(struct offers *o, enum job_kind kind, const struct id128 *upload, uint32_t chunk) {
+static void offers_remove_ref(struct offers *o, enum job_kind kind, const struct id128 *upload, uint32_t chunk) {
     struct ref ref = {.kind = kind, .upload = *upload, .chunk = chunk};
     struct offer *offer = offers_find(o, &ref);
     if (offer)
@@ -121,35 +121,35 @@ static void remove_ref(struct offers *o, enum job_kind kind, const struct id128 
 void offers_forget_file(struct offers *o, const struct file *f) {
     static const enum job_kind singles[] = {JOB_BEGIN, JOB_FINISH, JOB_PUT, JOB_HEAD};
     for (size_t i = 0; i < sizeof singles / sizeof singles[0]; i++)
-        remove_ref(o, singles[i], &f->upload, 0);
-    remove_ref(o, JOB_ABORT, &f->superseded, 0);
-    for (uint32_t byte = 0; f->taken && byte < bitmap_size(f->shape.chunks); byte++)
-        for (uint32_t i = 8 * byte; f->taken[byte] != 0 && i < 8 * byte + 8 && i < f->shape.chunks; i++)
+        offers_remove_ref(o, singles[i], &f->upload, 0);
+    offers_remove_ref(o, JOB_ABORT, &f->superseded, 0);
+    for (uint32_t byte = 0; f->taken && byte < bitmap_size(f->geometry.chunks); byte++)
+        for (uint32_t i = 8 * byte; f->taken[byte] != 0 && i < 8 * byte + 8 && i < f->geometry.chunks; i++)
             if (file_chunk_is_taken(f, i))
-                remove_ref(o, JOB_CHUNK, &f->upload, i);
+                offers_remove_ref(o, JOB_CHUNK, &f->upload, i);
 }
 
 /* --- time --- */
 
-static int compare_u32(const void *a, const void *b) {
+static int offers_compare_u32(const void *a, const void *b) {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return (x > y) - (x < y);
 }
 
-static uint64_t median_ms(const struct offers *o) {
+static uint64_t offers_median_ms(const struct offers *o) {
     uint32_t sorted[OFFERS_TIMES];
     memcpy(sorted, o->times_ms, o->times_count * sizeof *sorted);
-    qsort(sorted, o->times_count, sizeof *sorted, compare_u32);
+    qsort(sorted, o->times_count, sizeof *sorted, offers_compare_u32);
     return sorted[o->times_count / 2];
 }
 
-static void note_grant(struct offers *o, const struct offer *offer, uint64_t now_ms) {
+static void offers_note_grant(struct offers *o, const struct offer *offer, uint64_t now_ms) {
     struct offers_slice *s = &o->slices[now_ms / SLICE_MS % OFFERS_SLICES];
     if (s->slice != now_ms / SLICE_MS)
         *s = (struct offers_slice){.slice = now_ms / SLICE_MS, .least_ms = UINT32_MAX};
     s->grants++;
     if (offer->times != 1)
-        return; /* which of its copies was granted nobody knows */
+        return; /* it is not known which of its copies was granted */
     uint64_t took = now_ms - offer->offered_ms;
     uint32_t ms = took > UINT32_MAX ? UINT32_MAX : (uint32_t)took;
     if (ms < s->least_ms)
@@ -158,11 +158,11 @@ static void note_grant(struct offers *o, const struct offer *offer, uint64_t now
     if (o->times_count < OFFERS_TIMES)
         o->times_count++;
     if (o->times_count < OFFERS_TIMES || o->times_at % 16 == 0)
-        o->median_ms = median_ms(o);
+        o->median_ms = offers_median_ms(o);
 }
 
-/* Rule 4: how long an offer may lie before it is repeated. */
-static uint64_t patience_ms(const struct offers *o, uint32_t times) {
+/* Rule 4: how long an offer stays OPEN before it is repeated. */
+static uint64_t offers_patience_ms(const struct offers *o, uint32_t times) {
     uint64_t ms = 4 * o->median_ms > OFFERS_AGAIN_MIN_MS ? 4 * o->median_ms : OFFERS_AGAIN_MIN_MS;
     for (uint32_t i = 1; i < times && !o->last_ones && ms < OFFERS_AGAIN_MAX_MS; i++)
         ms *= 2;
@@ -197,41 +197,41 @@ size_t offers_room(const struct offers *o, const struct fleet *fleet, uint64_t n
 }
 
 void offers_sent(struct offers *o, struct offer *offer, uint64_t now_ms) {
-    leave_state(o, offer);
+    offers_leave_state(o, offer);
     offer->times += offer->times < UINT32_MAX;
     offer->offered_ms = now_ms;
-    offer->due_ms = now_ms + patience_ms(o, offer->times);
-    enter_state(o, offer, OFFER_OPEN);
+    offer->due_ms = now_ms + offers_patience_ms(o, offer->times);
+    offers_enter_state(o, offer, OFFER_OPEN);
 }
 
 void offers_granted(struct offers *o, struct offer *offer, uint64_t now_ms) {
-    if (is_outstanding(offer))
-        note_grant(o, offer, now_ms);
-    leave_state(o, offer);
-    offer->times = offer->refused = offer->second_times = 0;
-    offer->second_due_ms = 0;
-    enter_state(o, offer, OFFER_LEASED);
+    if (offer_is_outstanding(offer))
+        offers_note_grant(o, offer, now_ms);
+    offers_leave_state(o, offer);
+    offer->times = offer->refused = offer->hedge_count = 0;
+    offer->hedge_due_ms = 0;
+    offers_enter_state(o, offer, OFFER_LEASED);
 }
 
 void offers_lease_until(struct offers *o, struct offer *offer, uint64_t until_ms) {
-    leave_state(o, offer);
+    offers_leave_state(o, offer);
     offer->until = true;
     offer->due_ms = until_ms;
-    enter_state(o, offer, OFFER_LEASED);
+    offers_enter_state(o, offer, OFFER_LEASED);
 }
 
 void offers_wait(struct offers *o, struct offer *offer, uint64_t due_ms, uint64_t now_ms) {
-    leave_state(o, offer);
+    offers_leave_state(o, offer);
     offer->due_ms = due_ms;
     offer->times = 0;
     offer->refused += offer->refused < UINT32_MAX;
-    enter_state(o, offer, due_ms <= now_ms ? OFFER_READY : OFFER_WAITING);
+    offers_enter_state(o, offer, due_ms <= now_ms ? OFFER_READY : OFFER_WAITING);
 }
 
-static void make_ready(struct offers *o, struct offer *offer, bool repeat) {
-    leave_state(o, offer);
+static void offers_make_ready(struct offers *o, struct offer *offer, bool repeat) {
+    offers_leave_state(o, offer);
     offer->repeat = repeat;
-    enter_state(o, offer, OFFER_READY);
+    offers_enter_state(o, offer, OFFER_READY);
 }
 
 void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free) {
@@ -246,14 +246,14 @@ void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free) {
         if (offer->due_ms > now_ms)
             next = offer->due_ms < next ? offer->due_ms : next;
         else if (!open || fleet_free)
-            make_ready(o, offer, open);
-        else /* no free place: look again soon, it may be lost all the same */
+            offers_make_ready(o, offer, open);
+        else /* no free slot: checked again soon, because the offer may be lost nevertheless */
             next = now_ms + SLICE_MS < next ? now_ms + SLICE_MS : next;
     }
     o->due_ms = next;
 }
 
-void offers_hurry(struct offers *o, uint64_t now_ms) {
+void offers_reoffer_soon(struct offers *o, uint64_t now_ms) {
     uint64_t due_ms = now_ms + 2 * o->median_ms + SLICE_MS;
     for (size_t i = 0; i < o->top; i++) {
         struct offer *offer = &o->pool[i];
@@ -264,10 +264,10 @@ void offers_hurry(struct offers *o, uint64_t now_ms) {
     }
 }
 
-void offers_hasten(struct offers *o, uint64_t now_ms) {
-    if (now_ms < o->hastened_ms + OFFERS_HASTEN_MS)
+void offers_reoffer_now(struct offers *o, uint64_t now_ms) {
+    if (now_ms < o->reoffered_ms + OFFERS_REOFFER_PAUSE_MS)
         return;
-    o->hastened_ms = o->due_ms = now_ms;
+    o->reoffered_ms = o->due_ms = now_ms;
     for (size_t i = 0; i < o->top; i++)
         if (o->pool[i].state == OFFER_OPEN)
             o->pool[i].due_ms = now_ms;

@@ -1,6 +1,6 @@
 /*
- * The jobs that were handed out: offered, leased, or to be offered again at a known time; and the window that says how
- * many may be offered. Keeps rules 1 and 4; knows no sockets and takes the time as an argument.
+ * The jobs that were handed out (offered, leased, or to be offered again at a known time), and the window that limits
+ * how many are offered. Implements rules 1 and 4. No sockets; the time is an argument.
  *
  *   (offers_add) ─▶ READY ─(offers_sent)─▶ OPEN ─(granted)─▶ LEASED
  *                     ▲                      │ │                │
@@ -8,14 +8,15 @@
  *                     └──(due)───────── WAITING ◀──────────┴────┘
  *   offers_remove from any state: the job has its record, or its file left.
  *
- * Rule 1. Outstanding are the OPEN ones, and READY ones that are OPEN offers to be repeated (the copy takes the place).
- * The window is fleet.share + 2 × grant rate × T, at least OFFERS_FLOOR when an uploader is known, at most
- * OFFERS_WINDOW_MAX. T is the smallest offer-to-grant time of the last 10 s plus TAIL_PACE_MS: a grant is learned
- * from a tail that is answered once in that time, so an offer stays outstanding that much longer than it is in truth.
+ * Rule 1. Outstanding are the OPEN offers, and the READY ones that repeat an OPEN offer (the copy replaces it). The
+ * window is fleet.share + 2 × grant rate × T, at least OFFERS_FLOOR when an uploader is known, at most
+ * OFFERS_WINDOW_MAX. T is the smallest offer-to-grant time of the last 10 s plus TAIL_PACE_MS: the producer learns of a
+ * grant from its tail, which is answered once in TAIL_PACE_MS, so an offer seems outstanding that much longer than it
+ * is.
  *
- * Rule 4. An OPEN offer is repeated after max(1 s, 4 × median offer-to-grant), doubling to 30 s (not while nothing else
- * is left to offer), while the fleet shows a free place. (A new epoch has every file planned again, its entries
- * forgotten, and so resets the doubling.)
+ * Rule 4. An OPEN offer is repeated after max(1 s, 4 × median offer-to-grant time), doubled each time up to 30 s, while
+ * the fleet has a free slot. The time is not doubled while nothing else is left to offer. A new epoch also resets it:
+ * every file is planned again and its entries are removed.
  */
 #ifndef CHUNKLIFT_OFFERS_H
 #define CHUNKLIFT_OFFERS_H
@@ -38,15 +39,15 @@ struct offer {
     struct ref ref;
     struct file *file;
     enum offer_state state;
-    bool repeat;               /* READY: it is outstanding already */
-    bool until;                /* LEASED: known to end by due_ms only (a lease told by PLANNED) */
+    bool repeat;               /* READY: it repeats an OPEN offer */
+    bool until;                /* LEASED: a lease from PLANNED, of which only the end (due_ms) is known */
     uint64_t bytes;            /* of the job */
-    uint64_t offered_ms;       /* last time */
-    uint64_t due_ms;           /* OPEN: repeat; WAITING: ready; LEASED with until */
-    uint32_t times;            /* offered since the last grant or epoch */
-    uint32_t refused;          /* released or denied in a row */
-    uint64_t second_due_ms;    /* LEASED: not offered for a second lease before */
-    uint32_t second_times;     /* so offered */
+    uint64_t offered_ms;       /* when it was last offered */
+    uint64_t due_ms;           /* OPEN: to be repeated; WAITING: READY again; LEASED with until: the end */
+    uint32_t times;            /* how often it was offered since the last grant or epoch */
+    uint32_t refused;          /* consecutive releases and denials */
+    uint64_t hedge_due_ms;     /* LEASED: no hedged offer before this time */
+    uint32_t hedge_count;      /* hedged offers so far */
     struct offer *next, *prev; /* in a queue (READY) */
     struct hash_node by_ref;
 };
@@ -59,52 +60,53 @@ struct offers {
     struct offer *free;
     struct hash_table by_ref;
     struct offer *first[QUEUE_COUNT], *last[QUEUE_COUNT];
-    size_t used, outstanding, leased, ready_new; /* ready_new: READY and not outstanding */
+    size_t used, outstanding, leased, ready_new; /* ready_new: READY, not a repeat */
     uint64_t leased_bytes;
-    uint64_t due_ms; /* no entry is due before; UINT64_MAX: none */
-    uint64_t hastened_ms;
+    uint64_t due_ms; /* no entry is due before this time; UINT64_MAX: none is */
+    uint64_t reoffered_ms;
     /* grants of the last 10 s, in slices of 100 ms */
     struct offers_slice {
-        uint64_t slice; /* time / 100 ms, tells whether the content is current */
+        uint64_t slice; /* time / 100 ms: whether the entry is current */
         uint32_t grants, least_ms;
     } slices[OFFERS_SLICES];
     uint32_t times_ms[OFFERS_TIMES]; /* the last offer-to-grant times */
     size_t times_count, times_at;
     uint64_t median_ms; /* of them */
-    bool last_ones;     /* there is nothing else to offer: repeated without doubling, for the end waits for them */
-    size_t top;         /* entries of the pool from here on were never used */
+    bool last_ones;     /* nothing else is left to offer: repeated without doubling */
+    size_t top;         /* pool entries from this index on were never used */
 };
 
 int offers_init(struct offers *o) MUST_CHECK;
 void offers_release(struct offers *o);
 
-/* How many may be outstanding now (rule 1). */
+/* How many offers may be outstanding now (rule 1). */
 size_t offers_window(const struct offers *o, const struct fleet *fleet, uint64_t now_ms);
-/* How many more new jobs may be made READY: window, and room in the table. */
+/* How many more new jobs may become READY: room in the window and in the table. */
 size_t offers_room(const struct offers *o, const struct fleet *fleet, uint64_t now_ms);
 
 struct offer *offers_find(const struct offers *o, const struct ref *ref);
-/* A new entry, READY at the end of its queue. ERR_LIMIT: OFFERS_MAX are known. The ref must not be known yet. */
+/* Adds an entry, READY at the end of its queue. ref must not be known. ERR_LIMIT: OFFERS_MAX are known. */
 int offers_add(struct offers *o, const struct ref *ref, struct file *f, uint64_t bytes, struct offer **out) MUST_CHECK;
 void offers_remove(struct offers *o, struct offer *offer);
-/* Removes all of the file's entries. */
+/* Removes all entries of the file. */
 void offers_forget_file(struct offers *o, const struct file *f);
 
 void offers_sent(struct offers *o, struct offer *offer, uint64_t now_ms);
 void offers_granted(struct offers *o, struct offer *offer, uint64_t now_ms);
-/* A lease of which only the remaining time is known. */
+/* A lease of which only the end is known. */
 void offers_lease_until(struct offers *o, struct offer *offer, uint64_t until_ms);
-/* Not before due_ms; at once when that has passed. */
+/* READY again at due_ms, or at once if that has passed. */
 void offers_wait(struct offers *o, struct offer *offer, uint64_t due_ms, uint64_t now_ms);
 
-/* Makes READY what is due. fleet_free: the fleet shows a free place (rule 4). */
+/* Makes the due entries READY. fleet_free: the fleet has a free slot (rule 4). */
 void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free);
-/* Somebody left, and what it had not read with it: OPEN ones are repeated soon. */
-void offers_hurry(struct offers *o, uint64_t now_ms);
-/* When offers_collect_due has something to do; UINT64_MAX: not before something happens. */
-/* Rule 4: an uploader came, and what is outstanding may lie with others that are busy: offered again now. At most once
- * in OFFERS_HASTEN_MS. */
-#define OFFERS_HASTEN_MS 500
-void offers_hasten(struct offers *o, uint64_t now_ms);
+/* An uploader left, together with the offers that it had not read: OPEN offers are repeated soon. */
+void offers_reoffer_soon(struct offers *o, uint64_t now_ms);
+/* Rule 4: an uploader came, and the OPEN offers may be queued at busy ones: they are repeated now. At most once in
+ * OFFERS_REOFFER_PAUSE_MS. */
+#define OFFERS_REOFFER_PAUSE_MS 500
+void offers_reoffer_now(struct offers *o, uint64_t now_ms);
+/* When offers_collect_due has to run next; UINT64_MAX: no entry is due. */
 uint64_t offers_deadline(const struct offers *o);
+
 #endif

@@ -1,6 +1,6 @@
 /*
- * From arguments to files: takes one SRC after the other, walks trees, gives each regular file its name at the
- * destination and its geometry, and adds it to the table while there is room. What cannot be planned fails here, alone.
+ * From arguments to files: takes one SRC after the other, walks trees, and adds each regular file with its destination
+ * and its geometry while the table has room. A file that cannot be planned fails here; the others continue.
  */
 #include "producer/planner.h"
 #include <errno.h>
@@ -8,33 +8,33 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-/* A file that cannot be planned. The journal hears of it where its names fit a PLAN. */
-static int refuse(struct core *c, const char *path, const char *dest, const char *reason) {
+/* A file that cannot be planned. The consumer records it if its names fit a PLAN. */
+static int scan_refuse(struct planner *p, const char *path, const char *dest, const char *reason) {
     static const struct source_identity none;
     static const struct geometry nothing;
     struct file *f;
-    c->counts.files_seen++;
+    p->stats.files_seen++;
     if (strlen(path) > PROTO_NAME_MAX || strlen(dest) > PROTO_NAME_MAX || strlen(reason) > PROTO_TEXT_MAX) {
-        c->counts.files_failed++;
-        core_report_error(c, path, FAIL_SOURCE, reason);
+        p->stats.files_failed++;
+        planner_report_error(p, path, FAIL_SOURCE, reason);
         return 0;
     }
-    int err = files_add(&c->files, path, dest, &none, &nothing, &f);
-    return err ? err : core_refuse(c, f, reason);
+    int err = files_add(&p->files, path, dest, &none, &nothing, &f);
+    return err ? err : planner_file_refuse(p, f, reason);
 }
 
-static void source_error(struct core *c, const char *path, const char *reason) {
-    c->counts.source_errors++;
-    core_report_error(c, path, FAIL_SOURCE, reason);
+static void scan_report_error(struct planner *p, const char *path, const char *reason) {
+    p->stats.source_errors++;
+    planner_report_error(p, path, FAIL_SOURCE, reason);
 }
 
-/* NULL when the file can have this destination. */
-static const char *dest_objection(const struct core *c, struct slice dest, const struct stat *st) {
+/* Why the file cannot have this destination; NULL when it can. */
+static const char *scan_dest_objection(const struct planner *p, struct slice dest, const struct stat *st) {
     struct dest d;
     struct stat there;
     if (dest_parse(dest, &d) != 0)
         return "its name makes no valid destination";
-    if (c->sources.scheme == DEST_S3) {
+    if (p->sources.scheme == DEST_S3) {
         if (!utf8_is_valid(d.key))
             return "its name is not UTF-8, which S3 keys must be; rename it, or upload it to a file:// destination";
         if (d.key.len > S3_KEY_MAX)
@@ -52,151 +52,151 @@ static const char *dest_objection(const struct core *c, struct slice dest, const
     return NULL;
 }
 
-static int make_dest(const struct core *c, const char *name, struct buf *dest) {
-    if (c->sources.dest_is_name)
-        return buf_add_text(dest, c->sources.dest);
-    return dest_join(dest, slice_of(c->sources.dest), slice_of(name));
+static int scan_make_dest(const struct planner *p, const char *name, struct buf *dest) {
+    if (p->sources.dest_is_name)
+        return buf_add_text(dest, p->sources.dest);
+    return dest_join(dest, slice_of(p->sources.dest), slice_of(name));
 }
 
-/* name: under the prefix. */
-static int plan_file(struct core *c, const char *path, const char *name, const struct stat *st) {
+/* name: relative to the destination prefix. */
+static int scan_add_file(struct planner *p, const char *path, const char *name, const struct stat *st) {
     struct buf dest = BUF_INIT;
-    struct geometry wish;
+    struct geometry wanted;
     struct source_identity id;
     enum inodes inodes;
     struct file *f;
-    core_let_settle(st);
-    core_identify(c, path, st, &id, &inodes);
-    int err = make_dest(c, name, &dest);
+    planner_let_settle(st);
+    planner_identify(p, path, st, &id, &inodes);
+    int err = scan_make_dest(p, name, &dest);
     if (err)
         goto out;
-    const char *objection =
-        strlen(path) > PROTO_NAME_MAX ? "its path is longer than 4,096 bytes" : dest_objection(c, buf_slice(&dest), st);
-    if (!objection && geometry_plan(c->limits, id.size, c->chunk_size, &wish) != 0)
+    const char *objection = strlen(path) > PROTO_NAME_MAX ? "its path is longer than 4,096 bytes"
+                                                          : scan_dest_objection(p, buf_slice(&dest), st);
+    if (!objection && geometry_plan(p->limits, id.size, p->chunk_size, &wanted) != 0)
         objection = "it is larger than the destination takes";
     if (objection) {
-        err = refuse(c, path, dest.data, objection);
+        err = scan_refuse(p, path, dest.data, objection);
         goto out;
     }
-    err = files_add(&c->files, path, dest.data, &id, &wish, &f);
+    err = files_add(&p->files, path, dest.data, &id, &wanted, &f);
     if (err)
         goto out;
-    f->forced = c->force;
+    f->forced = p->force;
     f->inodes = inodes;
-    c->counts.files_seen++;
-    c->counts.bytes_total += id.size;
+    p->stats.files_seen++;
+    p->stats.bytes_total += id.size;
 out:
     buf_release(&dest);
     return err;
 }
 
-static int refuse_named(struct core *c, const char *path, const char *name, const char *reason) {
+static int scan_refuse_named(struct planner *p, const char *path, const char *name, const char *reason) {
     struct buf dest = BUF_INIT;
-    int err = make_dest(c, name, &dest);
+    int err = scan_make_dest(p, name, &dest);
     if (!err)
-        err = refuse(c, path, dest.data, reason);
+        err = scan_refuse(p, path, dest.data, reason);
     buf_release(&dest);
     return err;
 }
 
-static int take_single_file(struct core *c, const struct source_item *item) {
+static int scan_single_file(struct planner *p, const struct source_item *item) {
     struct stat st;
     const char *error;
     char reason[160];
     walk_probe_file(AT_FDCWD, item->path, &st, &error);
     if (!error)
-        return plan_file(c, item->path, item->name, &st);
+        return scan_add_file(p, item->path, item->name, &st);
     snprintf(reason, sizeof reason, "cannot be read: %s", error);
-    return refuse_named(c, item->path, item->name, reason);
+    return scan_refuse_named(p, item->path, item->name, reason);
 }
 
-static int take_tree_file(struct core *c, const struct source_item *item, const struct walk_entry *e) {
+static int scan_tree_file(struct planner *p, const struct source_item *item, const struct walk_entry *e) {
     struct buf name = BUF_INIT;
     int err = 0;
     if (item->name[0]) {
         err = buf_add_text(&name, item->name);
-        if (err == 0)
+        if (!err)
             err = buf_add_byte(&name, '/');
     }
-    if (err == 0)
+    if (!err)
         err = buf_add_text(&name, e->name);
-    if (err == 0)
-        err = e->kind == WALK_BAD_FILE ? refuse_named(c, e->path, name.data, e->error)
-                                       : plan_file(c, e->path, name.data, &e->st);
+    if (!err)
+        err = e->kind == WALK_BAD_FILE ? scan_refuse_named(p, e->path, name.data, e->error)
+                                       : scan_add_file(p, e->path, name.data, &e->st);
     buf_release(&name);
     return err;
 }
 
-static void leave_tree(struct core *c) {
-    const struct walk_counts *w = walk_counts(c->walk);
-    c->counts.links_skipped += w->links;
-    c->counts.empty_dirs += w->empty_dirs;
-    c->counts.other_skipped += w->others;
-    walk_destroy(&c->walk);
-    c->source_at++;
+static void scan_end_tree(struct planner *p) {
+    const struct walk_counts *w = walk_counts(p->walk);
+    p->stats.links_skipped += w->links;
+    p->stats.empty_dirs += w->empty_dirs;
+    p->stats.other_skipped += w->others;
+    walk_destroy(&p->walk);
+    p->source_at++;
 }
 
-static void leave_out(struct core *c, const struct walk_entry *e) {
-    if (c->events.entry_skipped)
-        c->events.entry_skipped(c->events.arg, e->path, e->left_out);
-    if (strcmp(e->left_out, WALK_OWN) == 0 && !c->own_journal_said) {
-        core_notice(c, "%s: is the journal of this command; it is left out", e->path);
-        c->own_journal_said = true;
+static void scan_skip_entry(struct planner *p, const struct walk_entry *e) {
+    if (p->events.entry_skipped)
+        p->events.entry_skipped(p->events.arg, e->path, walk_skip_name(e->skip));
+    if (e->skip == WALK_SKIP_OWN_JOURNAL && !p->own_journal_reported) {
+        planner_notice(p, "%s: is the journal of this command; it is not uploaded", e->path);
+        p->own_journal_reported = true;
     }
 }
 
-static int walk_on(struct core *c, const struct source_item *item) {
+static int scan_walk(struct planner *p, const struct source_item *item) {
     struct walk_entry e;
-    int err = walk_next(c->walk, &e);
+    int err = walk_next(p->walk, &e);
     if (err)
         return err;
     switch (e.kind) {
     case WALK_FILE:
     case WALK_BAD_FILE:
-        return take_tree_file(c, item, &e);
+        return scan_tree_file(p, item, &e);
     case WALK_BAD_DIR:
-        source_error(c, e.path, e.error);
+        scan_report_error(p, e.path, e.error);
         break;
     case WALK_END:
-        leave_tree(c);
+        scan_end_tree(p);
         break;
     case WALK_SKIPPED:
-        if (e.left_out)
-            leave_out(c, &e);
+        if (e.skip)
+            scan_skip_entry(p, &e);
         break;
     }
     return 0;
 }
 
-static int next_source(struct core *c) {
-    const struct source_item *item = &c->sources.items[c->source_at];
+static int scan_next_source(struct planner *p) {
+    const struct source_item *item = &p->sources.items[p->source_at];
     if (item->error)
-        source_error(c, item->given, item->error);
+        scan_report_error(p, item->given, item->error);
     else if (item->directory) {
-        int err = walk_new(&c->walk, item->path);
+        int err = walk_new(&p->walk, item->path);
         if (!err)
-            walk_leave_out(c->walk, c->journal_dir);
+            walk_set_own_journal(p->walk, p->journal_dir);
         return err;
     } else {
-        int err = take_single_file(c, item);
+        int err = scan_single_file(p, item);
         if (err)
             return err;
     }
-    c->source_at++;
+    p->source_at++;
     return 0;
 }
 
-int intake_step(struct core *c, unsigned budget, bool *more) {
+int scan_step(struct planner *p, unsigned budget, bool *more) {
     int err = 0;
-    while (err == 0 && c->counts.walking && budget > 0 && !c->draining && files_have_room(&c->files)) {
+    while (!err && p->stats.walking && budget > 0 && !p->draining && files_have_room(&p->files)) {
         budget--;
-        if (c->walk)
-            err = walk_on(c, &c->sources.items[c->source_at]);
-        else if (c->source_at < c->sources.count)
-            err = next_source(c);
+        if (p->walk)
+            err = scan_walk(p, &p->sources.items[p->source_at]);
+        else if (p->source_at < p->sources.count)
+            err = scan_next_source(p);
         else
-            c->counts.walking = false;
+            p->stats.walking = false;
     }
-    *more = c->counts.walking && !c->draining && files_have_room(&c->files);
+    *more = p->stats.walking && !p->draining && files_have_room(&p->files);
     return err;
 }

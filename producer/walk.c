@@ -1,9 +1,9 @@
 /*
- * A stack of frames, one for each directory between the root and the place being read. A frame has its names either
- * sorted in the arena (a stack too: the deepest frame's names lie on top) or still in an open directory stream.
+ * A stack of frames, one for each directory between the root and the current position. The names of a frame are either
+ * sorted in the arena (also a stack: the names of the deepest frame are on top) or still in an open directory stream.
  *
- * Invariants: the deepest frame's fd is open; the path buffer holds the deepest frame's path between calls; a frame
- * whose fd was closed is only used again when the directory reopened under its path is the same one (dev, ino).
+ * Invariants: the fd of the deepest frame is open. The path buffer holds the path of the deepest frame between calls. A
+ * frame whose fd was closed is used again only when its path still leads to the same directory (dev, ino).
  */
 #include "producer/walk.h"
 #include "pure/array.h"
@@ -19,20 +19,20 @@
 #include <unistd.h>
 
 struct frame {
-    int fd;      /* -1: closed for the moment */
-    DIR *stream; /* not NULL: too large to sort, read as it comes; owns fd */
+    int fd;      /* -1: closed, reopened on demand */
+    DIR *stream; /* not NULL: too large to sort, read in its own order; owns fd */
     dev_t dev;
     ino_t ino;
     size_t path_len;
     size_t names_begin;           /* in the arena */
     size_t order_begin, order_at; /* in order[] */
     size_t order_end;
-    uint64_t entries; /* met so far; a stream that ends with 0 was empty */
+    uint64_t entries; /* found so far; 0 at the end: the directory is empty */
 };
 
 struct walk {
-    const char *own;        /* walk_leave_out */
-    struct buf path, shown; /* shown: the path of the entry handed out */
+    const char *own;             /* the journal directory; NULL: none */
+    struct buf path, entry_path; /* entry_path: of the current entry */
     size_t root_len;
     struct frame *frames;
     size_t depth, frames_cap;
@@ -65,7 +65,7 @@ int walk_new(struct walk **out, const char *root) {
     return 0;
 }
 
-static void close_frame(struct walk *w, struct frame *f) {
+static void frame_close(struct walk *w, struct frame *f) {
     if (f->stream)
         closedir(f->stream);
     else if (f->fd >= 0)
@@ -81,69 +81,82 @@ void walk_destroy(struct walk **pw) {
     if (!w)
         return;
     while (w->depth > 0)
-        close_frame(w, &w->frames[--w->depth]);
+        frame_close(w, &w->frames[--w->depth]);
     free(w->frames);
     free(w->order);
     buf_release(&w->arena);
     buf_release(&w->path);
-    buf_release(&w->shown);
+    buf_release(&w->entry_path);
     free(w);
     *pw = NULL;
 }
 
-void walk_leave_out(struct walk *w, const char *path) {
+void walk_set_own_journal(struct walk *w, const char *path) {
     w->own = path;
+}
+
+const char *walk_skip_name(enum walk_skip skip) {
+    static const char *const names[] = {
+        [WALK_SKIP_NONE] = "",
+        [WALK_SKIP_LINK] = "symbolic link",
+        [WALK_SKIP_FIFO] = "fifo",
+        [WALK_SKIP_SOCKET] = "socket",
+        [WALK_SKIP_DEVICE] = "device",
+        [WALK_SKIP_EMPTY_DIR] = "empty directory",
+        [WALK_SKIP_OWN_JOURNAL] = "own journal",
+    };
+    return names[skip];
 }
 
 const struct walk_counts *walk_counts(const struct walk *w) {
     return &w->counts;
 }
 
-static void bad_entry(struct walk *w, struct walk_entry *e, enum walk_kind kind, const char *what, int error) {
+static void walk_bad_entry(struct walk *w, struct walk_entry *e, enum walk_kind kind, const char *problem, int error) {
     e->kind = kind;
-    e->path = w->shown.len > 0 ? w->shown.data : "/";
-    snprintf(w->error, sizeof w->error, "%s: %s", what, strerror(error));
+    e->path = w->entry_path.len > 0 ? w->entry_path.data : "/";
+    snprintf(w->error, sizeof w->error, "%s: %s", problem, strerror(error));
     e->error = w->error;
 }
 
 /* --- directories --- */
 
-static int compare_names(const void *a, const void *b, void *arena) {
+static int walk_compare_names(const void *a, const void *b, void *arena) {
     const char *names = arena;
     return strcmp(names + *(const uint32_t *)a, names + *(const uint32_t *)b);
 }
 
-static bool is_dot(const char *name) {
+static bool name_is_dot(const char *name) {
     return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
 }
 
-static int remember_name(struct walk *w, const char *name) {
+static int walk_add_name(struct walk *w, const char *name) {
     if (array_grow(&w->order, &w->order_cap, w->order_len, sizeof *w->order))
         return ERR_NOMEM;
     uint32_t offset = (uint32_t)w->arena.len;
     int err = buf_add(&w->arena, name, strlen(name) + 1);
-    if (err == 0)
+    if (!err)
         w->order[w->order_len++] = offset;
     return err;
 }
 
-static void forget_names(struct walk *w, const struct frame *f) {
+static void walk_drop_names(struct walk *w, const struct frame *f) {
     w->order_len = f->order_begin;
     w->arena.len = f->names_begin;
 }
 
 /* Reads all names of stream into the arena and sorts them. ERR_LIMIT: too many, ERR_IO: errno. */
-static int read_sorted(struct walk *w, struct frame *f, DIR *stream) {
+static int walk_read_sorted(struct walk *w, struct frame *f, DIR *stream) {
     for (;;) {
         errno = 0;
         const struct dirent *d = readdir(stream);
         if (!d)
             break;
-        if (is_dot(d->d_name))
+        if (name_is_dot(d->d_name))
             continue;
         if (w->arena.len + strlen(d->d_name) + 1 > WALK_SORT_BYTES)
             return ERR_LIMIT;
-        if (remember_name(w, d->d_name) != 0)
+        if (walk_add_name(w, d->d_name) != 0)
             return ERR_NOMEM;
     }
     if (errno != 0)
@@ -151,12 +164,12 @@ static int read_sorted(struct walk *w, struct frame *f, DIR *stream) {
     f->order_end = w->order_len;
     f->entries = f->order_end - f->order_begin;
     if (f->entries > 1)
-        qsort_r(w->order + f->order_begin, f->entries, sizeof *w->order, compare_names, w->arena.data);
+        qsort_r(w->order + f->order_begin, f->entries, sizeof *w->order, walk_compare_names, w->arena.data);
     return 0;
 }
 
-/* The directory's stream needs a descriptor of its own: closing it closes that one. */
-static int list_frame(struct walk *w, struct frame *f) {
+/* The stream gets a descriptor of its own, because closedir closes it. */
+static int frame_list(struct walk *w, struct frame *f) {
     int own = openat(f->fd, ".", OPEN_DIR_FLAGS);
     DIR *stream = own >= 0 ? fdopendir(own) : NULL;
     if (!stream) {
@@ -166,9 +179,9 @@ static int list_frame(struct walk *w, struct frame *f) {
         errno = saved;
         return ERR_IO;
     }
-    int err = read_sorted(w, f, stream);
+    int err = walk_read_sorted(w, f, stream);
     if (err == ERR_LIMIT) {
-        forget_names(w, f);
+        walk_drop_names(w, f);
         f->order_end = f->order_at;
         f->entries = 0;
         rewinddir(stream);
@@ -180,20 +193,20 @@ static int list_frame(struct walk *w, struct frame *f) {
     int saved = errno;
     closedir(stream);
     if (err)
-        forget_names(w, f);
+        walk_drop_names(w, f);
     errno = saved;
     return err;
 }
 
-/* Keeps at most WALK_FDS descriptors: the farthest sorted frame's goes first; streams must stay. */
-static void spare_descriptors(struct walk *w) {
+/* Keeps at most fds_max descriptors: the sorted frames near the root are closed first; streams stay open. */
+static void walk_spare_descriptors(struct walk *w) {
     for (size_t i = 0; w->fds_open >= w->fds_max && i + 1 < w->depth; i++)
         if (w->frames[i].fd >= 0 && !w->frames[i].stream)
-            close_frame(w, &w->frames[i]);
+            frame_close(w, &w->frames[i]);
 }
 
-/* Enters the directory `name` of dir_fd, whose path is already in w->path. ERR_IO: errno, nothing changed. */
-static int push_frame(struct walk *w, int dir_fd, const char *name) {
+/* Enters the directory `name` of dir_fd, whose path is in w->path. ERR_IO: see errno; the stack is unchanged. */
+static int walk_push(struct walk *w, int dir_fd, const char *name) {
     struct stat st;
     if (array_grow(&w->frames, &w->frames_cap, w->depth, sizeof *w->frames))
         return ERR_NOMEM;
@@ -216,20 +229,20 @@ static int push_frame(struct walk *w, int dir_fd, const char *name) {
                         .order_at = w->order_len,
                         .order_end = w->order_len};
     w->fds_open++;
-    int err = list_frame(w, f);
+    int err = frame_list(w, f);
     if (err) {
         int saved = errno;
-        close_frame(w, f);
+        frame_close(w, f);
         errno = saved;
         return err;
     }
     w->depth++;
-    spare_descriptors(w);
+    walk_spare_descriptors(w);
     return 0;
 }
 
-/* Opens the deepest frame's directory again, component by component from the root. */
-static int reopen_frame(struct walk *w) {
+/* Reopens the directory of the deepest frame, component by component from the root. */
+static int walk_reopen(struct walk *w) {
     struct frame *f = &w->frames[w->depth - 1];
     struct stat st;
     char saved_byte = w->path.data[w->root_len];
@@ -262,32 +275,32 @@ static int reopen_frame(struct walk *w) {
     return 0;
 }
 
-static void cut_path(struct walk *w, size_t len) {
+static void walk_cut_path(struct walk *w, size_t len) {
     w->path.len = len;
     if (w->path.data)
         w->path.data[len] = 0;
 }
 
-static void pop_frame(struct walk *w) {
+static void walk_pop(struct walk *w) {
     struct frame *f = &w->frames[w->depth - 1];
     if (f->entries == 0)
         w->counts.empty_dirs++;
-    forget_names(w, f);
-    close_frame(w, f);
+    walk_drop_names(w, f);
+    frame_close(w, f);
     w->depth--;
     if (w->depth > 0)
-        cut_path(w, w->frames[w->depth - 1].path_len);
+        walk_cut_path(w, w->frames[w->depth - 1].path_len);
 }
 
 /* --- entries --- */
 
-/* The next name of the deepest frame; NULL at its end, with errno when it could not be read. */
-static const char *next_name(struct walk *w, struct frame *f) {
+/* The next name of the frame. NULL: the end, or an error (errno is not 0). */
+static const char *frame_next_name(struct walk *w, struct frame *f) {
     errno = 0;
     if (!f->stream)
         return f->order_at < f->order_end ? w->arena.data + w->order[f->order_at++] : NULL;
     const struct dirent *d;
-    while ((d = readdir(f->stream)) != NULL && is_dot(d->d_name))
+    while ((d = readdir(f->stream)) != NULL && name_is_dot(d->d_name))
         errno = 0;
     f->entries += d != NULL;
     return d ? d->d_name : NULL;
@@ -304,64 +317,64 @@ void walk_probe_file(int dir_fd, const char *name, struct stat *st, const char *
         close(fd);
 }
 
-static void skip_entry(struct walk_entry *e, const char *what) {
+static void walk_skip_entry(struct walk_entry *e, enum walk_skip skip) {
     e->kind = WALK_SKIPPED;
-    e->left_out = what;
+    e->skip = skip;
 }
 
-/* Looked up each time: it may be made while the tree is walked. */
-static bool is_own(const struct walk *w, const struct stat *st) {
+/* Looked up each time: the journal may be created during the walk. */
+static bool walk_is_own_journal(const struct walk *w, const struct stat *st) {
     struct stat own;
     return w->own && stat(w->own, &own) == 0 && own.st_dev == st->st_dev && own.st_ino == st->st_ino;
 }
 
-static const char *special_kind(mode_t mode) {
-    return S_ISFIFO(mode) ? "fifo" : S_ISSOCK(mode) ? "socket" : "device";
+static enum walk_skip walk_special_kind(mode_t mode) {
+    return S_ISFIFO(mode) ? WALK_SKIP_FIFO : S_ISSOCK(mode) ? WALK_SKIP_SOCKET : WALK_SKIP_DEVICE;
 }
 
-static int enter_directory(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
+static int walk_enter(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
     size_t before = w->path.len;
-    if (w->shown.len > PROTO_NAME_MAX) {
-        bad_entry(w, e, WALK_BAD_DIR, "cannot be listed", ENAMETOOLONG);
+    if (w->entry_path.len > PROTO_NAME_MAX) {
+        walk_bad_entry(w, e, WALK_BAD_DIR, "cannot be listed", ENAMETOOLONG);
         return 0;
     }
-    /* name lies in the arena, which entering moves */
+    /* name is in the arena, which walk_push moves */
     struct buf copy = BUF_INIT;
     int err = buf_add_text(&copy, name);
-    if (err == 0)
+    if (!err)
         err = buf_add_byte(&w->path, '/');
-    if (err == 0)
+    if (!err)
         err = buf_add_text(&w->path, copy.data);
-    if (err == 0)
-        err = push_frame(w, f->fd, copy.data);
+    if (!err)
+        err = walk_push(w, f->fd, copy.data);
     int saved = errno;
     buf_release(&copy);
     e->kind = WALK_SKIPPED;
-    if (err == 0)
+    if (!err)
         return 0;
-    cut_path(w, before);
+    walk_cut_path(w, before);
     if (err == ERR_NOMEM)
         return err;
-    bad_entry(w, e, WALK_BAD_DIR, "cannot be listed", saved);
+    walk_bad_entry(w, e, WALK_BAD_DIR, "cannot be listed", saved);
     return 0;
 }
 
-static int judge_entry(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
+static int walk_judge(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
     const char *error;
     if (fstatat(f->fd, name, &e->st, AT_SYMLINK_NOFOLLOW) != 0) {
-        bad_entry(w, e, WALK_BAD_FILE, "cannot be read", errno);
+        walk_bad_entry(w, e, WALK_BAD_FILE, "cannot be read", errno);
         return 0;
     }
-    if (S_ISDIR(e->st.st_mode) && is_own(w, &e->st))
-        skip_entry(e, WALK_OWN);
+    if (S_ISDIR(e->st.st_mode) && walk_is_own_journal(w, &e->st))
+        walk_skip_entry(e, WALK_SKIP_OWN_JOURNAL);
     else if (S_ISDIR(e->st.st_mode))
-        return enter_directory(w, f, name, e);
+        return walk_enter(w, f, name, e);
     else if (S_ISLNK(e->st.st_mode)) {
         w->counts.links++;
-        skip_entry(e, "symbolic link");
+        walk_skip_entry(e, WALK_SKIP_LINK);
     } else if (!S_ISREG(e->st.st_mode)) {
         w->counts.others++;
-        skip_entry(e, special_kind(e->st.st_mode));
+        walk_skip_entry(e, walk_special_kind(e->st.st_mode));
     } else {
         e->kind = WALK_FILE;
         walk_probe_file(f->fd, name, &e->st, &error);
@@ -374,57 +387,57 @@ static int judge_entry(struct walk *w, struct frame *f, const char *name, struct
     return 0;
 }
 
-static int start(struct walk *w, struct walk_entry *e) {
+static int walk_start(struct walk *w, struct walk_entry *e) {
     w->started = true;
-    buf_clear(&w->shown);
-    if (buf_add(&w->shown, w->path.data, w->path.len) != 0)
+    buf_clear(&w->entry_path);
+    if (buf_add(&w->entry_path, w->path.data, w->path.len) != 0)
         return ERR_NOMEM;
-    int err = push_frame(w, AT_FDCWD, w->path.len > 0 ? w->path.data : "/");
+    int err = walk_push(w, AT_FDCWD, w->path.len > 0 ? w->path.data : "/");
     e->kind = WALK_SKIPPED;
     if (err == ERR_IO) {
-        bad_entry(w, e, WALK_BAD_DIR, "cannot be listed", errno);
+        walk_bad_entry(w, e, WALK_BAD_DIR, "cannot be listed", errno);
         err = 0;
     }
     return err;
 }
 
-/* Leaves the deepest directory: at its end, or because it can be read no further (error). */
-static int leave(struct walk *w, int error, struct walk_entry *e) {
+/* Leaves the deepest directory: at its end (error 0), or because it cannot be read further. */
+static int walk_leave(struct walk *w, int error, struct walk_entry *e) {
     struct frame *f = &w->frames[w->depth - 1];
-    buf_clear(&w->shown);
-    if (buf_add(&w->shown, w->path.data, w->path.len) != 0)
+    buf_clear(&w->entry_path);
+    if (buf_add(&w->entry_path, w->path.data, w->path.len) != 0)
         return ERR_NOMEM;
     e->kind = WALK_SKIPPED;
-    e->path = w->shown.len > 0 ? w->shown.data : "/";
+    e->path = w->entry_path.len > 0 ? w->entry_path.data : "/";
     if (error != 0) {
-        f->entries++; /* not an empty one */
-        bad_entry(w, e, WALK_BAD_DIR, "cannot be listed to its end", error);
+        f->entries++; /* it does not count as empty */
+        walk_bad_entry(w, e, WALK_BAD_DIR, "cannot be listed to its end", error);
     } else if (f->entries == 0)
-        skip_entry(e, "empty directory");
-    pop_frame(w);
+        walk_skip_entry(e, WALK_SKIP_EMPTY_DIR);
+    walk_pop(w);
     return 0;
 }
 
 int walk_next(struct walk *w, struct walk_entry *e) {
     memset(e, 0, sizeof *e);
     if (!w->started)
-        return start(w, e);
+        return walk_start(w, e);
     if (w->depth == 0) {
         e->kind = WALK_END;
         return 0;
     }
     struct frame *f = &w->frames[w->depth - 1];
     CHECK(w->path.len == f->path_len);
-    if (f->fd < 0 && reopen_frame(w) != 0)
-        return leave(w, errno, e);
-    const char *name = next_name(w, f);
+    if (f->fd < 0 && walk_reopen(w) != 0)
+        return walk_leave(w, errno, e);
+    const char *name = frame_next_name(w, f);
     if (!name)
-        return leave(w, errno, e);
-    buf_clear(&w->shown);
-    if (buf_add(&w->shown, w->path.data, w->path.len) != 0 || buf_add_byte(&w->shown, '/') != 0 ||
-        buf_add_text(&w->shown, name) != 0)
+        return walk_leave(w, errno, e);
+    buf_clear(&w->entry_path);
+    if (buf_add(&w->entry_path, w->path.data, w->path.len) != 0 || buf_add_byte(&w->entry_path, '/') != 0 ||
+        buf_add_text(&w->entry_path, name) != 0)
         return ERR_NOMEM;
-    e->path = w->shown.data;
-    e->name = w->shown.data + w->root_len + 1;
-    return judge_entry(w, f, name, e);
+    e->path = w->entry_path.data;
+    e->name = w->entry_path.data + w->root_len + 1;
+    return walk_judge(w, f, name, e);
 }

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 
 void fileid_from_stat(const struct stat *st, struct source_identity *id);
+/* The sentence with a difference (source_identity_difference), in journal records and messages. */
+#define FILEID_CHANGED_FORMAT "changed while it was uploaded (%s)"
 /* Do files of the file system of fd keep their inode numbers? True for local file systems that are known to; FUSE and
  * network file systems may give an unchanged file another number once the kernel has forgotten it. */
 bool fileid_inodes_are_stable(int fd);

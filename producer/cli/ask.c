@@ -15,12 +15,12 @@ struct asking {
     uint64_t number, asked_ms;
 };
 
-int questions_open(struct session **s, const char *endpoint) {
+int ask_open(struct session **s, const char *endpoint) {
     struct session_options o = {.role = ROLE_READER, .consumer = endpoint};
     return session_new(s, &o);
 }
 
-void questions_close(struct session **s) {
+void ask_close(struct session **s) {
     session_destroy(s);
     endpoint_shutdown_all();
 }
@@ -61,7 +61,7 @@ static int wait(const struct asking *a, uint64_t now_ms, uint64_t deadline_ms) {
     return endpoint_wait(items, count, deadline_ms > now_ms ? (int)(deadline_ms - now_ms) : 0);
 }
 
-int question_ask(struct session *s, struct msg *question, enum msg_type wanted, uint64_t patience_ms,
+int ask_consumer(struct session *s, struct msg *question, enum msg_type wanted, uint64_t patience_ms,
                  struct msg **answer) {
     struct asking a = {.session = s, .question = question, .wanted = wanted};
     uint64_t give_up_ms = clock_ms() + patience_ms;

@@ -6,14 +6,14 @@
 #include "runtime/session.h"
 
 /* The session of a reader; it connects when something is asked. */
-int questions_open(struct session **s, const char *endpoint) MUST_CHECK;
+int ask_open(struct session **s, const char *endpoint) MUST_CHECK;
 /*
  * Blocks until the answer of this type is here; it is valid until the next call. A question that may have been lost
  * with a connection is asked again: it must do no harm twice. ERR_IO: the consumer refuses (logged). ERR_UNREACHABLE:
  * no answer within patience_ms. ERR_AGAIN: interrupted (signals.h).
  */
-int question_ask(struct session *s, struct msg *question, enum msg_type wanted, uint64_t patience_ms,
+int ask_consumer(struct session *s, struct msg *question, enum msg_type wanted, uint64_t patience_ms,
                  struct msg **answer) MUST_CHECK;
-void questions_close(struct session **s);
+void ask_close(struct session **s);
 
 #endif

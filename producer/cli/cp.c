@@ -31,7 +31,7 @@ struct cp {
 
 static int step_children(void *arg, uint64_t now_ms, uint64_t *deadline_ms) {
     struct cp *cp = arg;
-    const struct producer_counts *counts = producer_counts(cp->producer);
+    const struct producer_stats *counts = producer_stats(cp->producer);
     supervisor_set_uploaders(cp->supervisor, counts->local_uploaders);
     supervisor_set_journal(cp->supervisor, producer_journal(cp->producer));
     return supervisor_step(cp->supervisor, counts->connected, now_ms, deadline_ms);

@@ -19,8 +19,8 @@ static const struct command_text text = {
 /* What producer and uploaders both have to know. */
 static void share(struct cp_options *o) {
     const struct producer_options *b = &o->base;
-    o->base.config.nobody_wait_ms = NOBODY_WAIT_MS;
-    o->base.config.consumer_wait_ms = b->config.consumer ? CONSUMER_WAIT_MS : 0; /* else cp starts one */
+    o->base.config.unserved_wait_ms = NOBODY_WAIT_MS;
+    o->base.config.consumer_wait_ms = b->config.consumer ? CONSUMER_WAIT_MS : 0; /* otherwise cp starts one */
     o->supervise.journal_dir = b->config.journal_dir;
     o->supervise.consumer = b->config.consumer;
     o->supervise.endpoint_url = b->config.endpoint_url;

@@ -30,13 +30,13 @@ static void display(struct driver *d, uint64_t now_ms, uint64_t *deadline_ms) {
     struct producer_file_view files[PROGRESS_FILES];
     if (d->show_progress) {
         if (now_ms >= progress_due_ms(&d->progress))
-            progress_draw(&d->progress, producer_counts(d->producer), files,
+            progress_draw(&d->progress, producer_stats(d->producer), files,
                           producer_files(d->producer, files, PROGRESS_FILES), now_ms);
         sooner(deadline_ms, progress_due_ms(&d->progress));
     }
     if (d->options->json) {
         if (now_ms >= d->json_due_ms) {
-            json_counts_event("progress", producer_counts(d->producer), seconds_since(d->began_ms), -1, NULL, NULL);
+            json_counts_event("progress", producer_stats(d->producer), seconds_since(d->began_ms), -1, NULL, NULL);
             d->json_due_ms = now_ms + JSON_EVERY_MS;
         }
         sooner(deadline_ms, d->json_due_ms);
@@ -48,7 +48,7 @@ static void display(struct driver *d, uint64_t now_ms, uint64_t *deadline_ms) {
 /* Leases are also held for jobs that wait in an uploader's queue; those are given back, not finished. */
 static void say_finishing(const struct driver *d) {
     char left[UNITS_TEXT_SIZE];
-    const struct producer_counts *c = producer_counts(d->producer);
+    const struct producer_stats *c = producer_stats(d->producer);
     uint64_t transfers = c->leases < c->slots ? c->leases : c->slots;
     uint64_t bytes = c->leases ? c->lease_bytes / c->leases * transfers : 0;
     if (transfers == 0)
@@ -131,7 +131,7 @@ void driver_init(struct driver *d, struct producer *p, const struct producer_opt
 }
 
 static void say_why(const struct driver *d, int status) {
-    const struct producer_counts *counts = producer_counts(d->producer);
+    const struct producer_stats *counts = producer_stats(d->producer);
     if (producer_trouble(d->producer) && !d->explained)
         log_error("%s", producer_trouble(d->producer));
     if (status > 128 && !counts->connected && counts->leases > 0)
@@ -140,7 +140,7 @@ static void say_why(const struct driver *d, int status) {
 }
 
 void driver_report(struct driver *d, int status) {
-    const struct producer_counts *counts = producer_counts(d->producer);
+    const struct producer_stats *counts = producer_stats(d->producer);
     const struct producer_options *o = d->options;
     double seconds = seconds_since(d->began_ms);
     const char *journal = o->config.consumer ? o->config.consumer : o->config.journal_dir;

@@ -54,9 +54,9 @@ static int show_json(const struct msg_settings *s) {
 static int with_consumer(const char *endpoint, const struct msg_set *wish, bool json) {
     struct session *session = NULL;
     struct msg question = {.type = MSG_SET, .set = *wish}, *answer;
-    int err = questions_open(&session, endpoint);
+    int err = ask_open(&session, endpoint);
     if (!err)
-        err = question_ask(session, &question, MSG_SETTINGS, ANSWER_MS, &answer);
+        err = ask_consumer(session, &question, MSG_SETTINGS, ANSWER_MS, &answer);
     if (!err)
         err = json ? show_json(&answer->settings) : show_text(&answer->settings);
     if (!err && answer->settings.error.len) {
@@ -65,7 +65,7 @@ static int with_consumer(const char *endpoint, const struct msg_set *wish, bool 
                   (int)answer->settings.error.len, answer->settings.error.ptr);
         err = ERR_IO;
     }
-    questions_close(&session);
+    ask_close(&session);
     return err;
 }
 

@@ -22,7 +22,7 @@ static int show(struct session *session, bool json) {
     uint64_t from = 0;
     do {
         struct msg question = {.type = MSG_STATUS, .status = {.from = from}}, *answer;
-        int err = question_ask(session, &question, MSG_STATE, ANSWER_MS, &answer);
+        int err = ask_consumer(session, &question, MSG_STATE, ANSWER_MS, &answer);
         if (!err && from == 0)
             err = status_view_consumer(&answer->state, json, &groups);
         if (!err)
@@ -38,10 +38,10 @@ static int show(struct session *session, bool json) {
 
 static int from_consumer(const char *endpoint, bool json) {
     struct session *session = NULL;
-    int err = questions_open(&session, endpoint);
+    int err = ask_open(&session, endpoint);
     if (!err)
         err = show(session, json);
-    questions_close(&session);
+    ask_close(&session);
     return err;
 }
 

@@ -78,7 +78,7 @@ void json_notice_event(const char *text) {
     end(&l);
 }
 
-void json_counts_event(const char *event, const struct producer_counts *c, double seconds, int status, const char *dest,
+void json_counts_event(const char *event, const struct producer_stats *c, double seconds, int status, const char *dest,
                        const char *journal_dir) {
     struct json_line l;
     begin(&l, event);
@@ -95,7 +95,7 @@ void json_counts_event(const char *event, const struct producer_counts *c, doubl
     json_line_number(&l, "bytes_done", c->bytes_done);
     json_line_number(&l, "bytes_sent", c->bytes_sent_now);
     json_line_number(&l, "bytes_moving", c->bytes_moving);
-    json_line_number(&l, "bytes_twice", c->bytes_again);
+    json_line_number(&l, "bytes_twice", c->bytes_resent);
     json_line_number(&l, "retries", c->retries);
     json_line_number(&l, "uploaders", c->uploaders);
     if (status >= 0)

@@ -52,7 +52,7 @@ double progress_rate(const struct progress *p) {
     return (double)(p->samples[last].bytes - p->samples[first].bytes) * 1000 / (double)ms;
 }
 
-uint64_t progress_eta_s(const struct producer_counts *c, double rate) {
+uint64_t progress_eta_s(const struct producer_stats *c, double rate) {
     uint64_t there = c->bytes_done + c->bytes_moving;
     if (c->walking || rate < 1)
         return UINT64_MAX;
@@ -123,7 +123,7 @@ static int add_file_line(struct buf *out, const struct producer_file_view *f, in
     return err;
 }
 
-static int add_total_line(struct buf *out, const struct progress *p, const struct producer_counts *c) {
+static int add_total_line(struct buf *out, const struct progress *p, const struct producer_stats *c) {
     char done[UNITS_TEXT_SIZE], total[UNITS_TEXT_SIZE], rate_text[UNITS_TEXT_SIZE], eta_text[UNITS_TEXT_SIZE] = "--:--";
     double rate = progress_rate(p);
     uint64_t eta = progress_eta_s(c, rate);
@@ -146,7 +146,7 @@ static int add_total_line(struct buf *out, const struct progress *p, const struc
 }
 
 /* An outage that is retried. */
-static int add_outage_line(struct buf *out, const struct producer_counts *c) {
+static int add_outage_line(struct buf *out, const struct producer_stats *c) {
     char text[UNITS_TEXT_SIZE];
     int err = text_add_printable(out, slice_of(c->outage));
     return err ? err
@@ -155,7 +155,7 @@ static int add_outage_line(struct buf *out, const struct producer_counts *c) {
                           c->uploaders == 1 ? "" : "s");
 }
 
-static bool has_outage(const struct producer_counts *c) {
+static bool has_outage(const struct producer_stats *c) {
     return c->outage_ms >= OUTAGE_MS && c->outage[0];
 }
 
@@ -202,7 +202,7 @@ static int cut_text_line(struct buf *out, size_t start, int columns) {
     return buf_add_byte(out, '\n');
 }
 
-void progress_draw(struct progress *p, const struct producer_counts *c, const struct producer_file_view *files,
+void progress_draw(struct progress *p, const struct producer_stats *c, const struct producer_file_view *files,
                    size_t count, uint64_t now_ms) {
     struct buf out = BUF_INIT;
     int err = 0, columns = terminal_columns(), lines = 1;

@@ -7,7 +7,7 @@ static const char *plural(uint64_t count) {
     return count == 1 ? "" : "s";
 }
 
-static void print_skipped(FILE *out, const struct producer_counts *c) {
+static void print_skipped(FILE *out, const struct producer_stats *c) {
     if (c->files_skipped > 0)
         fprintf(out,
                 "%" PRIu64 " skipped: the journal shows %s uploaded; not looked at in the destination (--force sends "
@@ -32,13 +32,13 @@ static void print_name(FILE *out, const char *what, const char *name) {
     buf_release(&shown);
 }
 
-void summary_print(FILE *out, const struct producer_counts *c, double seconds, const char *dest,
+void summary_print(FILE *out, const struct producer_stats *c, double seconds, const char *dest,
                    const char *journal_dir) {
     char sent[UNITS_TEXT_SIZE], again[UNITS_TEXT_SIZE], rate[UNITS_TEXT_SIZE];
     fprintf(out, "%" PRIu64 " file%s uploaded, %s in %.1f s (%s), %s sent twice", c->files_done, plural(c->files_done),
             format_size(c->bytes_sent_now, sent), seconds,
             format_rate(seconds > 0 ? (double)c->bytes_sent_now / seconds : 0, rate),
-            format_size(c->bytes_again, again));
+            format_size(c->bytes_resent, again));
     uint64_t failed = c->files_failed + c->source_errors;
     if (failed > 0)
         fprintf(out, ", %" PRIu64 " failed", failed);

@@ -120,7 +120,7 @@ def test_a_producer_without_work_takes_nothing(box):
     site.uploader(4, 0)
     source = random_file(site.source / "f", 64 * MIB)
     idle = site.producer(source, box.dir / "elsewhere" / "idle", "--retry-for", "60s")
-    wait_for(lambda: "no uploader can do it: not under an --allow" in idle.log.read_text(), 20, "it waits")
+    wait_for(lambda: "no connected uploader can serve it: not under an --allow" in idle.log.read_text(), 20, "it waits")
     began = time.monotonic()
     child = site.producer(source, site.out / "f")
     assert child.wait(60) == 0

@@ -323,7 +323,7 @@ def test_what_cannot_be_removed_is_said(box, store_rgw):
         child = start(box, store, files, "fail", "--retry-for", "2s")
         assert child.wait(60) == 1
         output = child.log.read_text()
-        assert "is left at s3://open/source-left/overwrite" in output, output
+        assert "remains at s3://open/source-left/overwrite" in output, output
         assert output.count("changed while it was uploaded") == 1
         box.gone()
         assert store.left_over([]) == ["source-left/overwrite"]

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 #define STEPS_MAX 100
 #define FILES 4
 
-static struct core core;
+static struct planner planner;
 static uint64_t now_ms, number;
 static char source_dir[512], dest_dir[512];
 static struct { uint64_t done, failed, skipped, progressed; } told;
@@ -76,16 +76,19 @@ static void start(void) {
         snprintf(paths[i], sizeof paths[i], "%s/src-%d", scratch_dir(), i);
         given[i] = paths[i];
     }
-    struct producer_config config = {
-        .sources = given, .source_count = FILES, .dest = dest_dir, .chunk_size = CHUNK_ALIGN, .nobody_wait_ms = 60000};
+    struct producer_config config = {.sources = given,
+                                     .source_count = FILES,
+                                     .dest = dest_dir,
+                                     .chunk_size = CHUNK_ALIGN,
+                                     .unserved_wait_ms = 60000};
     bool more;
     memset(&told, 0, sizeof told);
-    CHECK(core_init(&core, &config, &events) == 0);
+    CHECK(planner_init(&planner, &config, &events) == 0);
     do
-        CHECK(intake_step(&core, 1000, &more) == 0);
+        CHECK(scan_step(&planner, 1000, &more) == 0);
     while (more);
-    CHECK(core.files.count == FILES);
-    core.fleet = (struct fleet){.uploaders = 1, .slots = 8, .free = 8, .share = 8};
+    CHECK(planner.files.count == FILES);
+    planner.fleet = (struct fleet){.uploaders = 1, .slots = 8, .free = 8, .share = 8};
 }
 
 /* --- invariants --- */
@@ -113,37 +116,37 @@ static void offer(void) {
     struct offer *picked[OFFER_JOBS];
     struct job job;
     size_t count;
-    CHECK(jobs_refill(&core, now_ms) == 0);
-    while ((count = jobs_pick(&core, picked, OFFER_JOBS)) > 0) {
+    CHECK(jobs_refill(&planner, now_ms) == 0);
+    while ((count = jobs_pick(&planner, picked, OFFER_JOBS)) > 0) {
         for (size_t i = 0; i < count; i++) {
-            jobs_build(&core, picked[i], &job);
+            jobs_build(&planner, picked[i], &job);
             check_job(&job);
         }
-        jobs_sent(&core, picked, count, now_ms);
+        jobs_sent(&planner, picked, count, now_ms);
     }
 }
 
 static void ask(void) {
     struct plan_file list[PLAN_FILES_MAX];
     struct file *asked[PLAN_FILES_MAX];
-    size_t count = plan_pick(&core, now_ms, list, asked, PLAN_FILES_MAX);
+    size_t count = plan_pick(&planner, now_ms, list, asked, PLAN_FILES_MAX);
     if (count > 0)
         plan_asked(asked, count, ++number, now_ms);
 }
 
 static void check_counts(void) {
-    const struct producer_counts *n = &core.counts;
+    const struct producer_stats *n = &planner.stats;
     CHECK(n->files_done == told.done && n->files_failed == told.failed && n->files_skipped == told.skipped);
     size_t at_work = 0; /* a file that failed stays until its failure is recorded, or its leftovers are dropped */
-    for (const struct file *f = core.files.first; f; f = f->next)
+    for (const struct file *f = planner.files.first; f; f = f->next)
         at_work += !f->refusal && !f->dropping;
     CHECK(at_work + told.done + told.failed + told.skipped == FILES);
     CHECK(n->bytes_done <= n->bytes_total);
-    for (const struct file *f = core.files.first; f; f = f->next) {
-        CHECK(f->chunks_done <= f->shape.chunks && f->done_bytes <= f->id.size);
-        CHECK(!f->done || geometry_is_valid(&f->shape));
+    for (const struct file *f = planner.files.first; f; f = f->next) {
+        CHECK(f->chunks_done <= f->geometry.chunks && f->done_bytes <= f->id.size);
+        CHECK(!f->done || geometry_is_valid(&f->geometry));
     }
-    CHECK(core.files.count > 0 || core.files.bitmap_bytes == 0);
+    CHECK(planner.files.count > 0 || planner.files.bitmap_bytes == 0);
 }
 
 /* --- steps --- */
@@ -175,13 +178,13 @@ static bool answered(struct msg *m, struct slice lines_of) {
     struct buf lines = BUF_INIT;
     int err = 0;
     if (m->type == MSG_PLANNED) {
-        err = plan_apply(&core, now_ms, number, &m->planned);
+        err = plan_apply(&planner, now_ms, number, &m->planned);
     } else if (m->type == MSG_RECORDS) {
         if (m->records.lines.len == 0) {
             add_lines(&lines, lines_of);
             m->records.lines = lines.data ? buf_slice(&lines) : m->records.lines;
         }
-        err = track_records(&core, now_ms, &m->records);
+        err = track_records(&planner, now_ms, &m->records);
     }
     CHECK(err == 0 || err == ERR_INVALID || err == ERR_LIMIT);
     buf_release(&lines);
@@ -208,14 +211,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
             msg_release(&m);
         }
         now_ms += 10;
-        if (now_ms >= core.nobody_due_ms)
-            core_judge_nobody(&core, now_ms);
+        if (now_ms >= planner.unserved_due_ms)
+            planner_judge_unserved(&planner, now_ms);
         if (goes_on) {
             ask();
             offer();
         }
         check_counts();
     }
-    core_release(&core);
+    planner_release(&planner);
     return 0;
 }

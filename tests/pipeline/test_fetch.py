@@ -101,7 +101,7 @@ def test_an_uploader_that_cannot_reach_the_data_says_so(box):
     random_file(box.dir / "src" / "f", 3 * MIB)
     site.uploader()
     child = site.producer("--chunk-size", "1MiB", "--insecure", "--retry-for", "30s", box.dir / "src" / "f", f"{box.dir}/out/f", data="tcp://127.0.0.1:*")
-    wait_for(lambda: "no uploader can do it: not under a --root" in child.log.read_text(), what="the producer says that nobody can")
+    wait_for(lambda: "no connected uploader can serve it: not under a --root" in child.log.read_text(), what="the producer says that nobody can")
     site.uploader(root=box.dir / "src")  # tcp without keys is refused by those two, a root helps
     assert child.wait(30) == 0, child.log.read_text()
     assert via(box) == {None}
@@ -115,7 +115,7 @@ def test_a_data_address_nobody_answers_at_is_named(box):
     site.uploader("--insecure", before=["unshare", "-n"])
     child = site.producer("--chunk-size", "1MiB", "--insecure", "--retry-for", "30s", box.dir / "src" / "f", f"{box.dir}/out/f",
                           data=f"tcp://127.0.0.1:{free_port()}")
-    wait_for(lambda: "no uploader can do it: its producer does not answer at tcp://127.0.0.1:" in child.log.read_text(), 30,
+    wait_for(lambda: "no connected uploader can serve it: its producer does not answer at tcp://127.0.0.1:" in child.log.read_text(), 30,
              "the producer says where nobody answers")
     site.uploader("--insecure")
     assert child.wait(30) == 0, child.log.read_text()

@@ -1,5 +1,6 @@
 #include "uploader/source/source_ops.h"
 
+#include "system/fileid.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,7 +90,7 @@ int source_check(struct source *s, char *why, size_t why_size) {
 }
 
 enum fail_class source_failure(int err, const char *why, char *text, size_t text_size) {
-    snprintf(text, text_size, err == ERR_CHANGED ? "changed while it was uploaded (%s)" : "cannot be read: %s",
+    snprintf(text, text_size, err == ERR_CHANGED ? FILEID_CHANGED_FORMAT : "cannot be read: %s",
              why[0] ? why : err_text(err));
     return err == ERR_CHANGED ? FAIL_CHANGED : FAIL_SOURCE;
 }

@@ -94,7 +94,7 @@ static int run(struct aborting *a) {
         uint64_t now = clock_ms(), deadline = now + 1000;
         if (signals_stop_count() > 0)
             return exit_status_of_signal(signals_stop_signal());
-        int err = supervisor_step(a->supervisor, producer_counts(a->producer)->connected, now, &deadline);
+        int err = supervisor_step(a->supervisor, producer_stats(a->producer)->connected, now, &deadline);
         if (!err)
             err = producer_step(a->producer, now, &deadline);
         if (err)

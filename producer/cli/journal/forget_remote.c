@@ -181,14 +181,14 @@ static int tell(const struct forgetting *f, const char *endpoint) {
     question.forget.uploads = buf_slice(&ids);
     question.forget.unfinished = f->unfinished;
     if (!err)
-        err = questions_open(&s, endpoint);
+        err = ask_open(&s, endpoint);
     if (!err)
-        err = question_ask(s, &question, MSG_FORGOTTEN, ANSWER_MS, &answer);
+        err = ask_consumer(s, &question, MSG_FORGOTTEN, ANSWER_MS, &answer);
     if (err == ERR_UNREACHABLE)
         log_error("%s: the consumer does not answer", endpoint);
     if (!err)
         err = take(f, endpoint, &answer->forgotten);
-    questions_close(&s);
+    ask_close(&s);
     buf_release(&ids);
     return err;
 }

@@ -208,7 +208,7 @@ static void test_open_offers_are_repeated_when_somebody_left(void **state) {
     }
     uint64_t now = open->offered_ms + 10;
     assert_true(open->due_ms > now + 10000);
-    offers_hurry(&o, now);
+    offers_reoffer_soon(&o, now);
     assert_true(offers_deadline(&o) <= now + 500);
     offers_collect_due(&o, now + 500, true);
     assert_int_equal(open->state, OFFER_READY);

@@ -1,5 +1,5 @@
 /* Intake, PLAN and PLANNED. */
-#include "producer_core.h"
+#include "planner_support.h"
 #include <sys/stat.h>
 #include <time.h>
 
@@ -10,15 +10,15 @@ static void test_small_files_are_puts_and_large_ones_chunks(void **state) {
     make_file("src/0", 0);
     make_file("src/1", CHUNK);
     make_file("src/2", CHUNK + 1);
-    start_core("out", false, ON_CHANGE_FAIL);
+    start_planner("out", false, ON_CHANGE_FAIL);
     assert_int_equal(ask(1, 1, list), 3);
     assert_int_equal(list[0].flags, PLAN_PUT);
     assert_int_equal(list[1].flags, PLAN_PUT);
     assert_int_equal(list[2].flags, 0);
     assert_int_equal(list[2].chunks, 2);
     assert_int_equal(list[2].source.file.size, CHUNK + 1);
-    assert_int_equal(core.counts.files_seen, 3);
-    assert_int_equal(core.counts.bytes_total, 2 * CHUNK + 1);
+    assert_int_equal(planner.stats.files_seen, 3);
+    assert_int_equal(planner.stats.bytes_total, 2 * CHUNK + 1);
 }
 
 /* A change that comes after it was planned has another time stamp, whatever the file system's clock is. */
@@ -27,7 +27,7 @@ static void test_a_file_that_changed_just_now_is_planned_in_the_next_tick(void *
     struct stat st;
     (void)state;
     make_file("src", CHUNK + 1);
-    start_core("out", false, ON_CHANGE_FAIL);
+    start_planner("out", false, ON_CHANGE_FAIL);
     assert_int_equal(clock_gettime(CLOCK_REALTIME_COARSE, &now), 0);
     assert_int_equal(stat("src", &st), 0);
     int64_t age_ns = (now.tv_sec - st.st_ctim.tv_sec) * INT64_C(1000000000) + now.tv_nsec - st.st_ctim.tv_nsec;
@@ -48,7 +48,7 @@ static void test_names_that_fit_no_key_fail_alone(void **state) {
     }
     make_file("deep", 1);
     assert_int_equal(chdir(root), 0);
-    start_core("s3://bucket/prefix", false, ON_CHANGE_FAIL);
+    start_planner("s3://bucket/prefix", false, ON_CHANGE_FAIL);
     struct plan_file list[PLAN_FILES_MAX];
     assert_int_equal(ask(1, 1, list), 3); /* two only to be recorded as failed, the file with the long name first */
     assert_true(list[0].error.len > 0 && list[1].error.len == 0 && list[2].error.len > 0);
@@ -57,17 +57,17 @@ static void test_names_that_fit_no_key_fail_alone(void **state) {
     struct planned_file refused[] = {{.index = list[0].index, .state = PLANNED_REFUSED},
                                      {.index = list[2].index, .state = PLANNED_REFUSED}};
     answer(2, 1, refused, 2);
-    assert_int_equal(core.files.count, 1);
+    assert_int_equal(planner.files.count, 1);
     assert_int_equal(told.failed, 2);
-    assert_int_equal(core.counts.files_failed, 2);
-    assert_int_equal(core.counts.files_seen, 3);
+    assert_int_equal(planner.stats.files_failed, 2);
+    assert_int_equal(planner.stats.files_seen, 3);
 }
 
 static void test_a_file_onto_itself_fails(void **state) {
     (void)state;
     make_file("src", 5);
     assert_int_equal(link("src", "same"), 0);
-    start_core("same", false, ON_CHANGE_FAIL);
+    start_planner("same", false, ON_CHANGE_FAIL);
     assert_int_equal(told.failed, 1);
     assert_non_null(strstr(told.reason, "same file"));
 }
@@ -79,16 +79,16 @@ static void test_planned_answers_a_prefix(void **state) {
     make_file("src/a", 1);
     make_file("src/b", 1);
     make_file("src/c", 1);
-    start_core("out", false, ON_CHANGE_FAIL);
+    start_planner("out", false, ON_CHANGE_FAIL);
     assert_int_equal(ask(1, 1, list), 3);
     assert_int_equal(ask(2, 2, list + 3), 0); /* asked already */
     struct planned_file p = {.index = list[0].index, .upload = make_id(1), .state = PLANNED_NEW};
     answer(3, 1, &p, 1);
-    assert_int_equal(core.files.first->state, FILE_PUT);
+    assert_int_equal(planner.files.first->state, FILE_PUT);
     assert_int_equal(ask(3, 2, list), 2); /* the rest, at once */
     p = (struct planned_file){.index = list[1].index, .upload = make_id(2), .state = PLANNED_NEW};
     answer(4, 1, &p, 1); /* an answer to an earlier asking is stale */
-    assert_int_equal(core.files.last->state, FILE_PLAN);
+    assert_int_equal(planner.files.last->state, FILE_PLAN);
     assert_int_equal(ask(4 + PLAN_AGAIN_MS, 3, list), 2); /* not answered: asked again */
 }
 
@@ -96,11 +96,11 @@ static void test_planned_answers_a_prefix(void **state) {
 static void test_an_open_upload_without_a_handle_fails(void **state) {
     (void)state;
     make_file("src", 4 * CHUNK);
-    start_core("out", false, ON_CHANGE_FAIL);
+    start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_OPEN, .chunk_size = CHUNK, .chunks = 4});
     assert_int_equal(told.failed, 1);
     assert_int_equal(told.klass, FAIL_INTEGRITY);
-    assert_int_equal(core.files.count, 0);
+    assert_int_equal(planner.files.count, 0);
 }
 
 static void test_open_uploads_go_on_where_they_were(void **state) {
@@ -108,7 +108,7 @@ static void test_open_uploads_go_on_where_they_were(void **state) {
     struct job jobs[16];
     (void)state;
     make_file("src", 4 * CHUNK - 10);
-    start_core("out", false, ON_CHANGE_FAIL);
+    start_planner("out", false, ON_CHANGE_FAIL);
     struct id128 id = make_id(1);
     struct job_lease lease = {.ref = {.kind = JOB_CHUNK, .upload = id, .chunk = 1}, .remaining_ms = 500};
     plan_one(100, (struct planned_file){.upload = id,
@@ -119,9 +119,9 @@ static void test_open_uploads_go_on_where_they_were(void **state) {
                                         .done = slice_make(done, 1),
                                         .leases = &lease,
                                         .lease_count = 1});
-    assert_int_equal(core.counts.bytes_done, 2 * CHUNK);
-    assert_int_equal(core.counts.bytes_sent_now, 0);
-    assert_true(core.files.first->resumed);
+    assert_int_equal(planner.stats.bytes_done, 2 * CHUNK);
+    assert_int_equal(planner.stats.bytes_sent_now, 0);
+    assert_true(planner.files.first->resumed);
     assert_int_equal(offer_all(101, jobs, 16), 1); /* 0 and 2 are done, 1 is leased */
     assert_int_equal(jobs[0].ref.chunk, 3);
     assert_int_equal(jobs[0].length, CHUNK - 10);
@@ -136,7 +136,7 @@ static void test_a_bitmap_ends_with_the_last_recorded_chunk(void **state) {
     struct job jobs[32];
     (void)state;
     make_file("src", 20 * CHUNK);
-    start_core("out", false, ON_CHANGE_FAIL);
+    start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1),
                                         .state = PLANNED_OPEN,
                                         .handle = slice_of("h"),
@@ -144,8 +144,8 @@ static void test_a_bitmap_ends_with_the_last_recorded_chunk(void **state) {
                                         .chunks = 20,
                                         .done = slice_make(done, 1)});
     assert_int_equal(told.failed, 0);
-    assert_int_equal(core.counts.bytes_done, CHUNK);
-    assert_true(core.files.first->resumed);
+    assert_int_equal(planner.stats.bytes_done, CHUNK);
+    assert_true(planner.files.first->resumed);
     assert_true(offer_all(101, jobs, 32) > 0);
     assert_int_equal(jobs[0].ref.chunk, 0);
     assert_int_equal(jobs[1].ref.chunk, 2);
@@ -154,21 +154,21 @@ static void test_a_bitmap_ends_with_the_last_recorded_chunk(void **state) {
 static void test_geometry_that_does_not_fit_fails_the_file(void **state) {
     (void)state;
     make_file("src", 4 * CHUNK);
-    start_core("out", false, ON_CHANGE_FAIL);
+    start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_OPEN, .chunk_size = CHUNK, .chunks = 5});
     assert_int_equal(told.failed, 1);
     assert_int_equal(told.klass, FAIL_INTEGRITY);
-    assert_int_equal(core.files.count, 0);
+    assert_int_equal(planner.files.count, 0);
 }
 
 static void test_done_on_s3_is_skipped(void **state) {
     (void)state;
     make_file("src", 10);
-    start_core("s3://bucket/x", false, ON_CHANGE_FAIL);
+    start_planner("s3://bucket/x", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_DONE});
     assert_int_equal(told.skipped, 1);
-    assert_int_equal(core.counts.files_skipped, 1);
-    assert_int_equal(core.counts.bytes_total, 0);
+    assert_int_equal(planner.stats.files_skipped, 1);
+    assert_int_equal(planner.stats.bytes_total, 0);
 }
 
 /* The record says crc; what the producer asks for after it has read the file. */
@@ -177,13 +177,13 @@ static struct plan_file verified_plan(uint32_t differs, uint32_t crc) {
     struct job jobs[4];
     bool more = true;
     make_file("src", 3 * VERIFY_PIECE + 10);
-    start_core("s3://bucket/x", false, ON_CHANGE_FAIL);
+    start_planner("s3://bucket/x", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_DONE, .differs = differs, .crc = crc});
     assert_int_equal(told.skipped, 0);
     assert_int_equal(ask(10000, 4, list), 0); /* not before it is read */
     assert_int_equal(offer_all(150, jobs, 4), 0);
     while (more)
-        assert_int_equal(verify_step(&core, 200, &more), 0);
+        assert_int_equal(planner_verify_step(&planner, 200, &more), 0);
     assert_int_equal(ask(200, 5, list), 1);
     assert_true(id_is_zero(&list[0].upload));
     return list[0];
@@ -205,7 +205,7 @@ static void test_a_finished_file_with_another_ctime_is_compared_by_content(void 
     struct planned_file p = {.index = plan.index, .upload = make_id(1), .state = PLANNED_DONE};
     answer(201, 5, &p, 1);
     assert_int_equal(told.skipped, 1);
-    assert_int_equal(core.counts.files_verified, 1);
+    assert_int_equal(planner.stats.files_verified, 1);
 }
 
 static void test_other_content_is_uploaded(void **state) {
@@ -215,8 +215,8 @@ static void test_other_content_is_uploaded(void **state) {
     assert_int_equal(plan.flags, PLAN_PUT | PLAN_FORCE);
     struct planned_file p = {.index = plan.index, .upload = make_id(2), .state = PLANNED_NEW};
     answer(201, 5, &p, 1);
-    assert_int_equal(core.files.first->state, FILE_PUT);
-    assert_int_equal(core.counts.files_verified, 0);
+    assert_int_equal(planner.files.first->state, FILE_PUT);
+    assert_int_equal(planner.stats.files_verified, 0);
 }
 
 static void test_a_file_that_changes_while_it_is_compared_is_planned_again(void **state) {
@@ -224,21 +224,21 @@ static void test_a_file_that_changes_while_it_is_compared_is_planned_again(void 
     bool more;
     (void)state;
     make_file("src", 100);
-    start_core("s3://bucket/x", false, ON_CHANGE_FAIL);
+    start_planner("s3://bucket/x", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_DONE, .differs = DIFFERS_CTIME});
     make_file("src", 200);
-    assert_int_equal(verify_step(&core, 200, &more), 0);
+    assert_int_equal(planner_verify_step(&planner, 200, &more), 0);
     assert_int_equal(ask(200, 5, list), 1);
     assert_int_equal(list[0].source.file.size, 200);
     assert_false(list[0].verified);
-    core_plan_again(&core, core.files.first, 300);
+    planner_file_replan(&planner, planner.files.first, 300);
     assert_int_equal(ask(300, 6, list), 1);
     struct planned_file p = {.index = list[0].index, .state = PLANNED_DONE, .upload = make_id(1), .differs = 2};
     answer(301, 6, &p, 1);
     assert_int_equal(unlink("src"), 0);
-    assert_int_equal(verify_step(&core, 302, &more), 0);
+    assert_int_equal(planner_verify_step(&planner, 302, &more), 0);
     assert_int_equal(told.failed, 1);
-    assert_int_equal(core.files.count, 0);
+    assert_int_equal(planner.files.count, 0);
 }
 
 static void offers_the_check(uint64_t now_ms, const struct id128 *id) {
@@ -253,7 +253,7 @@ static void test_done_on_file_is_looked_for_first(void **state) {
     struct id128 id = make_id(1);
     (void)state;
     make_file("src", 10);
-    start_core("out", false, ON_CHANGE_FAIL);
+    start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = id, .state = PLANNED_DONE});
     offers_the_check(101, &id);
     struct event e = {.ref = {.kind = JOB_HEAD, .upload = id}, .kind = EVENT_CHECKED, .exists = true, .size = 9};
@@ -267,20 +267,20 @@ static void test_done_on_file_is_looked_for_first(void **state) {
     e.size = 10;
     receive(300, &e, 1, NULL, 0);
     assert_int_equal(told.skipped, 1);
-    assert_int_equal(core.files.count, 0);
-    assert_int_equal(core.offers.used, 0);
+    assert_int_equal(planner.files.count, 0);
+    assert_int_equal(planner.offers.used, 0);
 }
 
 static void test_force_is_asked_once(void **state) {
     struct plan_file list[PLAN_FILES_MAX];
     (void)state;
     make_file("src", 10);
-    start_core("s3://bucket/x", true, ON_CHANGE_FAIL);
+    start_planner("s3://bucket/x", true, ON_CHANGE_FAIL);
     assert_int_equal(ask(1, 1, list), 1);
     assert_int_equal(list[0].flags, PLAN_PUT | PLAN_FORCE);
     struct planned_file p = {.index = list[0].index, .upload = make_id(2), .state = PLANNED_NEW};
     answer(2, 1, &p, 1);
-    core_plan_all_again(&core, 3);
+    planner_replan_all(&planner, 3);
     assert_int_equal(ask(3, 2, list), 1);
     assert_int_equal(list[0].flags, PLAN_PUT); /* it has its new id */
     assert_true(id_equal(&list[0].upload, &p.upload));
@@ -288,7 +288,7 @@ static void test_force_is_asked_once(void **state) {
     answer(4, 2, &p, 1);
     assert_int_equal(told.done, 1);
     assert_int_equal(told.skipped, 0);
-    assert_int_equal(core.counts.bytes_done, 10);
+    assert_int_equal(planner.stats.bytes_done, 10);
 }
 
 static void test_superseded_upload_is_aborted_first(void **state) {
@@ -296,7 +296,7 @@ static void test_superseded_upload_is_aborted_first(void **state) {
     struct id128 old = make_id(9);
     (void)state;
     make_file("src", 2 * CHUNK);
-    start_core("out", false, ON_CHANGE_FAIL);
+    start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1),
                                         .state = PLANNED_NEW,
                                         .chunk_size = CHUNK,
@@ -320,16 +320,16 @@ static void test_clearing_asks_again_when_no_record_comes(void **state) {
     struct job job;
     (void)state;
     make_file("src", 2 * CHUNK);
-    start_core("out", false, ON_CHANGE_FAIL);
+    start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1),
                                         .state = PLANNED_NEW,
                                         .superseded = make_id(9),
                                         .superseded_handle = slice_of("h"),
                                         .superseded_opened = true});
-    assert_int_equal(core.files.first->state, FILE_CLEAR);
+    assert_int_equal(planner.files.first->state, FILE_CLEAR);
     assert_int_equal(ask(100 + CLEAR_RECHECK_MS - 1, 7, list), 0);
     assert_int_equal(ask(100 + CLEAR_RECHECK_MS, 7, list), 1);
-    assert_int_equal(core.offers.used, 0);
+    assert_int_equal(planner.offers.used, 0);
     struct planned_file p = {
         .index = list[0].index, .upload = make_id(1), .state = PLANNED_NEW, .superseded = make_id(9)};
     answer(5000, 7, &p, 1); /* one without an intent ends by itself */
@@ -345,11 +345,11 @@ static void test_clearing_asks_again_when_no_record_comes(void **state) {
 static void test_refused_and_superseded_plans_fail_the_file(void **state) {
     (void)state;
     make_file("src", 10);
-    start_core("out", false, ON_CHANGE_FAIL);
+    start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.state = PLANNED_REFUSED, .error = slice_of("no room")});
     assert_string_equal(told.reason, "no room");
-    core_release(&core);
-    start_core("out", false, ON_CHANGE_FAIL);
+    planner_release(&planner);
+    start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.state = PLANNED_SUPERSEDED});
     assert_int_equal(told.klass, FAIL_SUPERSEDED);
     assert_int_equal(told.failed, 2);
@@ -364,20 +364,20 @@ static void test_the_table_stays_bounded(void **state) {
         snprintf(name, sizeof name, "src/%d", i);
         make_file(name, 1);
     }
-    start_core("out", false, ON_CHANGE_FAIL);
-    assert_int_equal(core.files.count, FILES_AHEAD);
-    assert_true(core.counts.walking);
+    start_planner("out", false, ON_CHANGE_FAIL);
+    assert_int_equal(planner.files.count, FILES_AHEAD);
+    assert_true(planner.stats.walking);
     for (int i = 0; i < 10; i++)
-        core_file_done(&core, core.files.first, 1);
-    assert_int_equal(intake_step(&core, 1000, &more), 0);
-    assert_int_equal(core.files.count, FILES_AHEAD);
-    core_file_done(&core, core.files.first, 1);
-    assert_int_equal(intake_step(&core, 1000, &more), 0);
-    assert_false(core.counts.walking);
-    assert_int_equal(core.counts.files_seen, FILES_AHEAD + 10);
+        planner_file_done(&planner, planner.files.first, 1);
+    assert_int_equal(scan_step(&planner, 1000, &more), 0);
+    assert_int_equal(planner.files.count, FILES_AHEAD);
+    planner_file_done(&planner, planner.files.first, 1);
+    assert_int_equal(scan_step(&planner, 1000, &more), 0);
+    assert_false(planner.stats.walking);
+    assert_int_equal(planner.stats.files_seen, FILES_AHEAD + 10);
 }
 
-#define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, core_set_up, core_tear_down)
+#define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
 UNIT_MAIN(CORE_TEST(test_small_files_are_puts_and_large_ones_chunks), CORE_TEST(test_names_that_fit_no_key_fail_alone),
           CORE_TEST(test_a_file_that_changed_just_now_is_planned_in_the_next_tick),
           CORE_TEST(test_a_file_onto_itself_fails), CORE_TEST(test_planned_answers_a_prefix),

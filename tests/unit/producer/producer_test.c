@@ -237,7 +237,7 @@ static void test_one_file_over_sockets(void **state) {
     UNTIL(t.tail_waits);
     struct event granted = {.ref = {.kind = JOB_PUT, .upload = id}, .kind = EVENT_GRANTED};
     send_records(&granted, 1, NULL, 0);
-    UNTIL(producer_counts(t.producer)->leases == 1);
+    UNTIL(producer_stats(t.producer)->leases == 1);
     UNTIL(t.tail_waits);
     struct record put = {.ev = EV_PUT,
                          .has = HAS_UPLOAD | HAS_SRC | HAS_DEST | HAS_CRC | HAS_WORKER | HAS_MS,
@@ -250,7 +250,7 @@ static void test_one_file_over_sockets(void **state) {
     UNTIL(producer_is_finished(t.producer));
     assert_int_equal(producer_exit_status(t.producer), 0);
     assert_int_equal(t.done, 1);
-    assert_int_equal(producer_counts(t.producer)->bytes_done, 10);
+    assert_int_equal(producer_stats(t.producer)->bytes_done, 10);
 }
 
 /* The consumer goes and comes back with another epoch: everything unfinished is planned again. */
@@ -269,7 +269,7 @@ static void test_a_restarted_consumer_is_asked_again(void **state) {
     plan_done = slice_make("\1", 1);
     open_consumer();
     UNTIL(t.welcomes > 1 && t.plans > 1);
-    UNTIL(producer_counts(t.producer)->bytes_done == CHUNK_ALIGN);
+    UNTIL(producer_stats(t.producer)->bytes_done == CHUNK_ALIGN);
     uint32_t chunk = 0; /* an offer from before may come first */
     while (chunk != 1) {
         UNTIL(next_offer(&offer));
@@ -290,7 +290,7 @@ static void test_no_uploader_no_offers_no_spinning(void **state) {
     for (uint64_t end = clock_ms() + 300; clock_ms() < end; turns++)
         turn();
     assert_true(turns < 60); /* each waits up to 50 ms */
-    assert_int_equal(producer_counts(t.producer)->outstanding, 0);
+    assert_int_equal(producer_stats(t.producer)->outstanding, 0);
 }
 
 static void test_drain_ends_without_leases(void **state) {

@@ -1,16 +1,16 @@
 /* Jobs, RECORDS, and how files end. */
-#include "producer_core.h"
+#include "planner_support.h"
 #include <sys/stat.h>
 #include <time.h>
 
 static struct file *open_file(uint64_t size, const char *dest, enum on_change on_change) {
     make_file("src", size);
-    start_core(dest, false, on_change);
-    struct file *f = core.files.first;
+    start_planner(dest, false, on_change);
+    struct file *f = planner.files.first;
     plan_one(100, (struct planned_file){.upload = make_id(1),
                                         .state = PLANNED_NEW,
-                                        .chunk_size = f->wish.chunk_size,
-                                        .chunks = f->wish.chunks});
+                                        .chunk_size = f->wanted_geometry.chunk_size,
+                                        .chunks = f->wanted_geometry.chunks});
     return f;
 }
 
@@ -40,9 +40,9 @@ static void test_a_file_from_begin_to_finish(void **state) {
     struct record r[] = {chunk_record(f, 0), chunk_record(f, 2), chunk_record(f, 0)}; /* one comes twice */
     receive(120, NULL, 0, r, 3);
     assert_int_equal(told.progressed, 2);
-    assert_int_equal(core.counts.bytes_done, 2 * CHUNK);
-    assert_int_equal(core.counts.bytes_sent_now, 2 * CHUNK);
-    assert_int_equal(core.offers.outstanding, 1);
+    assert_int_equal(planner.stats.bytes_done, 2 * CHUNK);
+    assert_int_equal(planner.stats.bytes_sent_now, 2 * CHUNK);
+    assert_int_equal(planner.offers.outstanding, 1);
     receive_record(130, chunk_record(f, 1));
     assert_int_equal(f->state, FILE_FINISH);
     assert_int_equal(offer_all(131, jobs, 16), 1);
@@ -50,11 +50,11 @@ static void test_a_file_from_begin_to_finish(void **state) {
     assert_true(slice_equal(jobs[0].handle, slice_of("handle-1")));
     receive_record(140, finish_record(f));
     assert_int_equal(told.done, 1);
-    assert_int_equal(core.files.count, 0);
-    assert_int_equal(core.offers.used, 0);
-    assert_int_equal(core.files.bitmap_bytes, 0);
-    assert_int_equal(core.counts.files_done, 1);
-    assert_int_equal(core.counts.bytes_done, core.counts.bytes_total);
+    assert_int_equal(planner.files.count, 0);
+    assert_int_equal(planner.offers.used, 0);
+    assert_int_equal(planner.files.bitmap_bytes, 0);
+    assert_int_equal(planner.stats.files_done, 1);
+    assert_int_equal(planner.stats.bytes_done, planner.stats.bytes_total);
 }
 
 static void test_a_put_is_done_with_its_record(void **state) {
@@ -69,7 +69,7 @@ static void test_a_put_is_done_with_its_record(void **state) {
     r.worker = slice_of("host/1");
     receive_record(110, r);
     assert_int_equal(told.done, 1);
-    assert_int_equal(core.files.count, 0);
+    assert_int_equal(planner.files.count, 0);
 }
 
 static void test_redo_takes_a_chunk_back(void **state) {
@@ -81,8 +81,8 @@ static void test_redo_takes_a_chunk_back(void **state) {
     assert_int_equal(offer_all(121, jobs, 16), 1);
     struct record redo = {.ev = EV_REDO, .has = HAS_UPLOAD | HAS_CHUNK, .upload = f->upload, .chunk = 1};
     receive_record(130, redo);
-    assert_int_equal(core.counts.bytes_done, CHUNK);
-    assert_int_equal(core.counts.bytes_sent_now, CHUNK);
+    assert_int_equal(planner.stats.bytes_done, CHUNK);
+    assert_int_equal(planner.stats.bytes_sent_now, CHUNK);
     assert_int_equal(offer_all(131, jobs, 16), 1); /* not finish */
     assert_int_equal(jobs[0].ref.kind, JOB_CHUNK);
     assert_int_equal(jobs[0].ref.chunk, 1);
@@ -99,7 +99,7 @@ static void test_events_decide_what_is_offered_again(void **state) {
     receive_event(120, EVENT_RELEASED, &ref[1], WHY_DRAIN, 0);
     receive_event(120, EVENT_DENIED, &ref[2], WHY_GRACE, 5000);
     receive_event(120, EVENT_RELEASED, &ref[3], WHY_BACKOFF, 700);
-    assert_int_equal(core.offers.leased, 1);
+    assert_int_equal(planner.offers.leased, 1);
     assert_int_equal(offer_all(121, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.chunk, 1);
     receive_event(122, EVENT_GRANTED, &ref[1], WHY_NONE, 0);
@@ -108,10 +108,10 @@ static void test_events_decide_what_is_offered_again(void **state) {
     assert_int_equal(jobs[0].ref.chunk, 3);
     receive_event(821, EVENT_GRANTED, &ref[3], WHY_NONE, 0);
     receive_event(822, EVENT_DENIED, &ref[3], WHY_HELD, 3000); /* a copy; the lease stands */
-    assert_int_equal(core.offers.leased, 3);
+    assert_int_equal(planner.offers.leased, 3);
     receive_event(900, EVENT_EXPIRED, &ref[0], WHY_NONE, 0);
-    core.fleet.uploaders = 5;
-    assert_int_equal(jobs_copies(&core, offers_find(&core.offers, &ref[0])), 2); /* its holder may be stuck */
+    planner.fleet.uploaders = 5;
+    assert_int_equal(jobs_copies(&planner, offers_find(&planner.offers, &ref[0])), 2); /* its holder may be stuck */
     assert_int_equal(offer_all(900, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.chunk, 0);
     receive_event(5200, EVENT_GRANTED, &ref[0], WHY_NONE, 0);
@@ -127,19 +127,19 @@ static void test_late_and_foreign_news_change_nothing(void **state) {
     struct ref beyond = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 4000000000u};
     struct ref foreign = {.kind = JOB_CHUNK, .upload = make_id(77), .chunk = 0};
     struct ref early = {.kind = JOB_FINISH, .upload = f->upload};
-    size_t used = core.offers.used;
+    size_t used = planner.offers.used;
     receive_event(130, EVENT_EXPIRED, &done, WHY_NONE, 0);
     receive_event(130, EVENT_GRANTED, &beyond, WHY_NONE, 0);
     receive_event(130, EVENT_GRANTED, &foreign, WHY_NONE, 0);
     receive_event(130, EVENT_GRANTED, &early, WHY_NONE, 0);
-    assert_int_equal(core.offers.used, used);
+    assert_int_equal(planner.offers.used, used);
     struct record r = chunk_record(f, 0);
     r.chunk = 4000000000u;
     receive_record(140, r);
     struct id128 other = make_id(77);
     receive_record(141, abort_record(&other, "superseded"));
     assert_int_equal(told.failed, 0);
-    assert_int_equal(core.counts.bytes_done, CHUNK);
+    assert_int_equal(planner.stats.bytes_done, CHUNK);
 }
 
 static void test_fail_record_fails_the_file_once(void **state) {
@@ -151,9 +151,9 @@ static void test_fail_record_fails_the_file_once(void **state) {
     assert_int_equal(told.failed, 1);
     assert_int_equal(told.klass, FAIL_UNREACHABLE);
     assert_string_equal(told.reason, "connection refused");
-    assert_true(core.unreachable);
-    assert_int_equal(core.offers.used, 0);
-    assert_int_equal(core.counts.bytes_total, 0);
+    assert_true(planner.unreachable);
+    assert_int_equal(planner.offers.used, 0);
+    assert_int_equal(planner.stats.bytes_total, 0);
 }
 
 static void expect_abort(uint64_t now_ms, const struct id128 *upload) {
@@ -176,9 +176,9 @@ static void test_changed_source_fails_and_its_upload_is_aborted(void **state) {
     assert_int_equal(told.failed, 1);
     assert_int_equal(told.klass, FAIL_CHANGED);
     assert_string_equal(told.reason, "changed while it was uploaded (mtime moved); re-run to start it again");
-    assert_int_equal(core.counts.bytes_total, 0);
-    assert_int_equal(core.counts.bytes_done, 0);
-    assert_int_equal(core.files.count, 1);
+    assert_int_equal(planner.stats.bytes_total, 0);
+    assert_int_equal(planner.stats.bytes_done, 0);
+    assert_int_equal(planner.files.count, 1);
     expect_abort(121, &upload);
     struct ref ref = {.kind = JOB_ABORT, .upload = upload};
     receive_event(122, EVENT_DENIED, &ref, WHY_LATER, 200); /* leases of its chunks */
@@ -188,14 +188,14 @@ static void test_changed_source_fails_and_its_upload_is_aborted(void **state) {
     receive_record(124, again);
     expect_abort(322, &upload);
     receive_event(323, EVENT_GRANTED, &ref, WHY_NONE, 0);
-    core_plan_all_again(&core, 400); /* the consumer restarted */
+    planner_replan_all(&planner, 400); /* the consumer restarted */
     expect_abort(401, &upload);
     receive_record(410, abort_record(&upload, "dropped"));
-    assert_int_equal(core.files.count, 0);
-    assert_int_equal(core.offers.used, 0);
+    assert_int_equal(planner.files.count, 0);
+    assert_int_equal(planner.offers.used, 0);
     assert_int_equal(told.failed, 1);
     assert_int_equal(told.notices, 0);
-    assert_int_equal(core.counts.files_failed, 1);
+    assert_int_equal(planner.stats.files_failed, 1);
 }
 
 static void test_an_upload_that_cannot_be_aborted_is_left_and_said(void **state) {
@@ -208,18 +208,18 @@ static void test_an_upload_that_cannot_be_aborted_is_left_and_said(void **state)
         receive_record(120, fail_record(f, "changed", "mtime moved"));
         expect_abort(121, &upload);
         if (late) {
-            assert_int_equal(plan_deadline(&core), 120 + DROP_WAIT_MS);
+            assert_int_equal(plan_deadline(&planner), 120 + DROP_WAIT_MS);
             assert_int_equal(ask(120 + DROP_WAIT_MS, 1, list), 0);
         } else {
             struct record r = fail_record(f, "denied", "may not");
             r.upload = upload;
             receive_record(130, r);
         }
-        assert_int_equal(core.files.count, 0);
+        assert_int_equal(planner.files.count, 0);
         assert_int_equal(told.failed, 1);
         assert_int_equal(told.notices, 1);
-        assert_non_null(strstr(told.notice, late ? "not removed in time" : "may not"));
-        core_release(&core);
+        assert_non_null(strstr(told.notice, late ? "not aborted in time" : "may not"));
+        planner_release(&planner);
         memset(&told, 0, sizeof told);
     }
 }
@@ -238,8 +238,8 @@ static void test_a_restart_without_visible_change_drops_the_upload_first(void **
     receive_record(130, abort_record(&upload, "dropped"));
     assert_int_equal(ask(131, 1, list), 1);
     assert_true(id_is_zero(&list[0].upload));
-    assert_int_equal(core.counts.bytes_total, 2 * CHUNK);
-    assert_int_equal(core.counts.bytes_done, 0);
+    assert_int_equal(planner.stats.bytes_total, 2 * CHUNK);
+    assert_int_equal(planner.stats.bytes_done, 0);
 }
 
 static void test_a_source_that_is_gone_counts_as_changed(void **state) {
@@ -268,7 +268,7 @@ static void test_changed_source_restarts_a_few_times(void **state) {
         struct planned_file p = {.index = list[0].index, .upload = make_id(10 + i), .state = PLANNED_NEW};
         answer(200 * i + 1, i, &p, 1);
     }
-    assert_int_equal(core.counts.bytes_total, (2 + RESTARTS_MAX) * CHUNK);
+    assert_int_equal(planner.stats.bytes_total, (2 + RESTARTS_MAX) * CHUNK);
     make_file("src", CHUNK);
     receive_record(5000, fail_record(f, "changed", "mtime moved"));
     assert_int_equal(told.failed, 1);
@@ -284,7 +284,7 @@ static void test_abort_begins_anew_or_fails(void **state) {
         receive_record(130, abort_record(&id, "the store does not know it"));
         assert_int_equal(told.failed, 0);
         assert_int_equal(f->state, FILE_PLAN);
-        assert_int_equal(core.counts.bytes_done, 0);
+        assert_int_equal(planner.stats.bytes_done, 0);
         id = make_id(20 + i);
         plan_one(140, (struct planned_file){.upload = id, .state = PLANNED_NEW, .chunk_size = CHUNK, .chunks = 2});
     }
@@ -302,13 +302,13 @@ static void test_a_spoiled_upload_is_aborted(void **state) {
     assert_int_equal(told.failed, 1);
     assert_int_equal(told.klass, FAIL_REQUEST);
     assert_string_equal(told.reason, "413 EntityTooLarge");
-    assert_int_equal(core.counts.files_failed, 1);
+    assert_int_equal(planner.stats.files_failed, 1);
     assert_int_equal(offer_all(121, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
     assert_true(id_equal(&jobs[0].ref.upload, &id));
     assert_true(slice_equal(jobs[0].handle, slice_of("handle-1")));
     receive_record(130, abort_record(&id, "dropped"));
-    assert_int_equal(core.files.count, 0);
+    assert_int_equal(planner.files.count, 0);
     assert_int_equal(told.failed, 1);
 }
 
@@ -317,7 +317,7 @@ static void test_a_failure_that_can_pass_leaves_the_upload(void **state) {
     (void)state;
     receive_record(120, fail_record(begun_file(2, ON_CHANGE_FAIL), "denied", "403 AccessDenied"));
     assert_int_equal(told.klass, FAIL_DENIED);
-    assert_int_equal(core.files.count, 0);
+    assert_int_equal(planner.files.count, 0);
     assert_int_equal(offer_all(121, jobs, 16), 0);
 }
 
@@ -333,10 +333,10 @@ static void test_drops_are_aborted(void **state) {
     struct job jobs[4];
     bool more;
     (void)state;
-    assert_int_equal(core_init(&core, &config, &events), 0);
-    assert_int_equal(intake_step(&core, 10, &more), 0);
-    assert_string_equal(core.sources.allow, "s3://bucket/");
-    core.fleet = (struct fleet){.uploaders = 1, .slots = 8, .free = 8, .share = 8};
+    assert_int_equal(planner_init(&planner, &config, &events), 0);
+    assert_int_equal(scan_step(&planner, 10, &more), 0);
+    assert_string_equal(planner.sources.allow, "s3://bucket/");
+    planner.fleet = (struct fleet){.uploaders = 1, .slots = 8, .free = 8, .share = 8};
     assert_int_equal(ask(100, 1, list), 3);
     assert_true(list[0].drop && id_equal(&list[0].upload, &drops[0].upload));
     struct planned_file p[3] = {
@@ -354,13 +354,13 @@ static void test_drops_are_aborted(void **state) {
     assert_int_equal(offer_all(111, jobs, 4), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
     assert_true(slice_equal(jobs[0].handle, slice_of("h")));
-    core_plan_all_again(&core, 200); /* another consumer: it has to be asked again who this is */
+    planner_replan_all(&planner, 200); /* another consumer: it has to be asked again who this is */
     assert_int_equal(ask(200, 2, list), 1);
     answer(210, 2, p, 1);
     assert_int_equal(offer_all(211, jobs, 4), 1);
     receive_record(220, abort_record(&drops[0].upload, "dropped"));
     assert_int_equal(told.done, 1);
-    assert_int_equal(core.files.count, 0);
+    assert_int_equal(planner.files.count, 0);
 }
 
 static void test_superseded_by_another_producer_fails(void **state) {
@@ -382,16 +382,16 @@ static void test_nobody_can_is_said_and_then_fails(void **state) {
                       .worker = slice_of("host/7"),
                       .detail = slice_of("not under a --root")};
     receive(1000, &e, 1, NULL, 0);
-    core_judge_nobody(&core, 1000); /* another uploader may */
+    planner_judge_unserved(&planner, 1000); /* another uploader may */
     assert_int_equal(told.notices, 0);
-    core.fleet.unable = 1;
-    core_judge_nobody(&core, 2000);
-    core_judge_nobody(&core, 3000);
+    planner.fleet.unable = 1;
+    planner_judge_unserved(&planner, 2000);
+    planner_judge_unserved(&planner, 3000);
     assert_int_equal(told.notices, 1);
     assert_non_null(strstr(told.notice, "not under a --root (host/7)"));
-    core_judge_nobody(&core, 60999);
+    planner_judge_unserved(&planner, 60999);
     assert_int_equal(told.failed, 0);
-    core_judge_nobody(&core, 61000);
+    planner_judge_unserved(&planner, 61000);
     assert_int_equal(told.failed, 1);
     assert_int_equal(told.klass, FAIL_NOBODY);
 }
@@ -406,17 +406,17 @@ static void test_what_another_uploader_may_do_waits_for_it(void **state) {
                       .klass = FAIL_CLOCK,
                       .worker = slice_of("host/7"),
                       .detail = slice_of("RequestTimeTooSkewed")};
-    core.retry_for_ms = 60000;
-    core.fleet.uploaders = 2;
+    planner.retry_for_ms = 60000;
+    planner.fleet.uploaders = 2;
     for (int i = 0; i < 20; i++) {
         receive(1000, &e, 1, NULL, 0);
-        core_judge_nobody(&core, 1000);
+        planner_judge_unserved(&planner, 1000);
     }
     receive_record(50000, chunk_record(f, 1));
     receive(51000, &e, 1, NULL, 0);
-    core_judge_nobody(&core, 109999);
+    planner_judge_unserved(&planner, 109999);
     assert_int_equal(told.notices + told.failed, 0);
-    core_judge_nobody(&core, 111000);
+    planner_judge_unserved(&planner, 111000);
     assert_int_equal(told.failed, 1);
     assert_int_equal(told.klass, FAIL_CLOCK);
     assert_non_null(strstr(told.reason, "RequestTimeTooSkewed (host/7)"));
@@ -428,19 +428,19 @@ static void test_a_missing_bucket_is_told_once(void **state) {
     make_file("src/a", 10);
     make_file("src/b", 10);
     make_file("src/c", 10);
-    start_core("s3://nowhere/x/", false, ON_CHANGE_FAIL);
-    assert_int_equal(core.files.count, 3);
-    core_judge_bucket(&core, 100);
-    assert_int_equal(core.files.count, 3);
-    core_file_failed(&core, core.files.first, FAIL_NO_BUCKET, "404 NoSuchBucket");
+    start_planner("s3://nowhere/x/", false, ON_CHANGE_FAIL);
+    assert_int_equal(planner.files.count, 3);
+    planner_judge_bucket(&planner, 100);
+    assert_int_equal(planner.files.count, 3);
+    planner_file_failed(&planner, planner.files.first, FAIL_NO_BUCKET, "404 NoSuchBucket");
     assert_string_equal(told.reason, "404 NoSuchBucket");
-    core_judge_bucket(&core, 100);
-    assert_int_equal(core.files.count, 0);
-    assert_int_equal(core.counts.files_failed, 3);
+    planner_judge_bucket(&planner, 100);
+    assert_int_equal(planner.files.count, 0);
+    assert_int_equal(planner.stats.files_failed, 3);
     assert_int_equal(told.failed, 2);
     assert_string_equal(told.failed_path, "s3://nowhere");
     assert_string_equal(told.reason, "no such bucket; 2 more files were not sent");
-    core_judge_bucket(&core, 200);
+    planner_judge_bucket(&planner, 200);
     assert_int_equal(told.failed, 2);
 }
 
@@ -449,14 +449,14 @@ static void test_nobody_finds_the_source(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
     struct ref ref = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 0};
-    core.fleet.uploaders = 2;
+    planner.fleet.uploaders = 2;
     for (int i = 0; i < 6; i++) {
-        core_judge_nobody(&core, 1000);
+        planner_judge_unserved(&planner, 1000);
         assert_int_equal(told.notices, 0);
         receive_event(1000, EVENT_GRANTED, &ref, WHY_NONE, 0);
         receive_event(1000, EVENT_RELEASED, &ref, WHY_NO_SOURCE, 0);
     }
-    core_judge_nobody(&core, 1000);
+    planner_judge_unserved(&planner, 1000);
     assert_int_equal(told.notices, 1);
     assert_int_equal(unlink("src"), 0); /* seen here, too: no need to wait */
     receive_event(2000, EVENT_RELEASED, &ref, WHY_NO_SOURCE, 0);
@@ -470,8 +470,8 @@ static void test_new_epoch_forgets_offers_and_plans_again(void **state) {
     struct file *f = begun_file(3, ON_CHANGE_FAIL);
     struct id128 id = f->upload;
     receive_record(120, chunk_record(f, 1));
-    core_plan_all_again(&core, 200);
-    assert_int_equal(core.offers.used, 0);
+    planner_replan_all(&planner, 200);
+    assert_int_equal(planner.offers.used, 0);
     assert_int_equal(offer_all(200, jobs, 16), 0);
     receive_record(201, chunk_record(f, 2)); /* still counts */
     assert_int_equal(ask(202, 3, list), 1);
@@ -485,8 +485,8 @@ static void test_new_epoch_forgets_offers_and_plans_again(void **state) {
                              .chunks = 3,
                              .done = slice_make(done, 1)};
     answer(203, 3, &p, 1);
-    assert_int_equal(core.counts.bytes_done, 2 * CHUNK);
-    assert_int_equal(core.counts.bytes_sent_now, 2 * CHUNK);
+    assert_int_equal(planner.stats.bytes_done, 2 * CHUNK);
+    assert_int_equal(planner.stats.bytes_sent_now, 2 * CHUNK);
     assert_false(f->resumed);
     assert_int_equal(offer_all(204, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.chunk, 0);
@@ -499,7 +499,7 @@ static void test_unknown_upload_is_planned_again(void **state) {
     receive_event(120, EVENT_DENIED, &ref, WHY_UNKNOWN, 0);
     assert_int_equal(f->state, FILE_PLAN);
     assert_true(f->plan_due_ms > 120);
-    assert_int_equal(core.offers.used, 0);
+    assert_int_equal(planner.offers.used, 0);
 }
 
 static void test_the_window_bounds_what_is_offered(void **state) {
@@ -508,11 +508,11 @@ static void test_the_window_bounds_what_is_offered(void **state) {
     struct file *f = open_file(40 * CHUNK, "out", ON_CHANGE_FAIL);
     (void)offer_all(101, jobs, 64);
     receive_record(110, begin_record(f));
-    assert_int_equal(offer_all(111, jobs, 64), core.fleet.share);
+    assert_int_equal(offer_all(111, jobs, 64), planner.fleet.share);
     assert_int_equal(offer_all(112, jobs, 64), 0);
     receive_record(150, chunk_record(f, 0));
     assert_int_equal(offer_all(151, jobs, 64), 1);
-    core.draining = true;
+    planner.draining = true;
     receive_record(160, chunk_record(f, 1));
     assert_int_equal(offer_all(161, jobs, 64), 0);
 }
@@ -528,30 +528,30 @@ static void test_urgent_jobs_come_before_chunks_and_few_files_are_open(void **st
         snprintf(name, sizeof name, "src/%02d", i);
         make_file(name, 4 * CHUNK);
     }
-    start_core("out", false, ON_CHANGE_FAIL);
-    core.fleet = (struct fleet){.uploaders = 1, .slots = 6, .free = 100, .share = 100};
+    start_planner("out", false, ON_CHANGE_FAIL);
+    planner.fleet = (struct fleet){.uploaders = 1, .slots = 6, .free = 100, .share = 100};
     assert_int_equal(ask(1, 1, list), 20);
     for (unsigned i = 0; i < 20; i++)
         p[i] = (struct planned_file){
             .index = list[i].index, .upload = make_id(i + 1), .state = PLANNED_NEW, .chunk_size = CHUNK, .chunks = 4};
     answer(2, 1, p, 20);
     assert_int_equal(offer_all(3, jobs, 64), 6); /* as many as there are slots */
-    receive_record(4, begin_record(core.files.first));
+    receive_record(4, begin_record(planner.files.first));
     assert_int_equal(offer_all(5, jobs, 64), 4);
     assert_int_equal(jobs[0].ref.kind, JOB_CHUNK);
     struct record r[4];
     for (uint32_t i = 0; i < 4; i++)
-        r[i] = chunk_record(core.files.first, i);
+        r[i] = chunk_record(planner.files.first, i);
     receive(6, NULL, 0, r, 4);
-    receive_record(6, begin_record(core.files.first->next));
+    receive_record(6, begin_record(planner.files.first->next));
     assert_int_equal(offer_all(7, jobs, 64), 5);
     assert_int_equal(jobs[0].ref.kind, JOB_FINISH);
-    receive_record(8, finish_record(core.files.first));
+    receive_record(8, finish_record(planner.files.first));
     assert_int_equal(offer_all(9, jobs, 64), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_BEGIN);
 }
 
-#define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, core_set_up, core_tear_down)
+#define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
 UNIT_MAIN(CORE_TEST(test_a_file_from_begin_to_finish), CORE_TEST(test_a_put_is_done_with_its_record),
           CORE_TEST(test_redo_takes_a_chunk_back), CORE_TEST(test_events_decide_what_is_offered_again),
           CORE_TEST(test_late_and_foreign_news_change_nothing), CORE_TEST(test_fail_record_fails_the_file_once),

@@ -38,25 +38,25 @@ static int tear_down(void **state) {
 }
 
 struct seen {
-    struct buf names;    /* each with a bar */
-    struct buf left_out; /* "what path" below the root, each with a bar */
+    struct buf names;   /* each with a bar */
+    struct buf skipped; /* "KIND PATH" relative to the root, each followed by a bar */
     size_t files, bad_files, bad_dirs;
     struct walk_counts counts;
 };
 
 static void seen_release(struct seen *s) {
     buf_release(&s->names);
-    buf_release(&s->left_out);
+    buf_release(&s->skipped);
 }
 
-static const char *own; /* a directory that is left out */
+static const char *own; /* a directory that is skipped */
 
 static struct seen walk_all(const char *where) {
-    struct seen s = {.names = BUF_INIT, .left_out = BUF_INIT};
+    struct seen s = {.names = BUF_INIT, .skipped = BUF_INIT};
     struct walk *w;
     struct walk_entry e;
     assert_int_equal(walk_new(&w, where), 0);
-    walk_leave_out(w, own);
+    walk_set_own_journal(w, own);
     do {
         assert_int_equal(walk_next(w, &e), 0);
         s.files += e.kind == WALK_FILE;
@@ -68,9 +68,9 @@ static struct seen walk_all(const char *where) {
             assert_int_equal(buf_add_text(&s.names, e.name), 0);
             assert_int_equal(buf_add_byte(&s.names, '|'), 0);
         }
-        if (e.left_out) {
+        if (e.skip) {
             assert_int_equal(e.kind, WALK_SKIPPED);
-            assert_int_equal(buf_addf(&s.left_out, "%s %s|", e.left_out, e.path + strlen(root) + 1), 0);
+            assert_int_equal(buf_addf(&s.skipped, "%s %s|", walk_skip_name(e.skip), e.path + strlen(root) + 1), 0);
         }
         if (e.kind == WALK_BAD_FILE || e.kind == WALK_BAD_DIR) {
             assert_non_null(e.error);
@@ -141,7 +141,7 @@ static void test_what_is_left_out_is_named(void **state) {
     struct seen s = walk_all(root);
     own = NULL;
     assert_int_equal(s.files, 0);
-    assert_string_equal(s.left_out.data, "empty directory dir|fifo fifo|symbolic link link|own journal mine|");
+    assert_string_equal(s.skipped.data, "empty directory dir|fifo fifo|symbolic link link|own journal mine|");
     seen_release(&s);
 }
 

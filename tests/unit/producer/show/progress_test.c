@@ -26,20 +26,20 @@ static void test_rate_survives_bytes_that_were_lost(void **state) {
 }
 
 static void test_eta(void **state) {
-    struct producer_counts c = {.bytes_total = 1000, .bytes_done = 400, .bytes_moving = 100};
+    struct producer_stats c = {.bytes_total = 1000, .bytes_done = 400, .bytes_moving = 100};
     (void)state;
     assert_int_equal(progress_eta_s(&c, 100), 5);
     assert_true(progress_eta_s(&c, 0) == UINT64_MAX);
     c.walking = true;
     assert_true(progress_eta_s(&c, 100) == UINT64_MAX);
-    c = (struct producer_counts){.bytes_total = 1000, .bytes_done = 1000, .bytes_moving = 5};
+    c = (struct producer_stats){.bytes_total = 1000, .bytes_done = 1000, .bytes_moving = 5};
     assert_int_equal(progress_eta_s(&c, 100), 0);
 }
 
 /* Counts change every millisecond for ms; whoever shows them looks whenever something happens, as cp does. Returns how
  * often they were drawn; shown gets the bytes of the last drawing. */
 static unsigned draw_changes(struct progress *p, uint64_t ms, uint64_t *shown) {
-    struct producer_counts c = {.bytes_total = 1 << 20};
+    struct producer_stats c = {.bytes_total = 1 << 20};
     unsigned drawn = 0;
     for (uint64_t now = 1001; now <= 1000 + ms; now++) {
         c.bytes_done = now;
@@ -71,7 +71,7 @@ static void test_many_changes_are_one_drawing(void **state) {
 static void test_an_outage_is_shown_with_its_cause(void **state) {
     static struct capture seen;
     struct progress p;
-    struct producer_counts c = {.bytes_total = 1 << 20, .connected = true, .uploaders = 2, .outage_uploaders = 1};
+    struct producer_stats c = {.bytes_total = 1 << 20, .connected = true, .uploaders = 2, .outage_uploaders = 1};
     (void)state;
     snprintf(c.outage, sizeof c.outage, "https://s3.example: Connection refused");
     for (int terminal = 0; terminal <= 1; terminal++) {

@@ -1,7 +1,7 @@
-/* A producer core on a temporary directory, with a consumer played by the test: answers to PLAN, journal lines, events.
+/* A planner on a temporary directory, with a consumer played by the test: answers to PLAN, journal lines, events.
  * Times are the test's own. */
-#ifndef CHUNKLIFT_TEST_PRODUCER_CORE_H
-#define CHUNKLIFT_TEST_PRODUCER_CORE_H
+#ifndef CHUNKLIFT_TEST_PLANNER_SUPPORT_H
+#define CHUNKLIFT_TEST_PLANNER_SUPPORT_H
 
 #include "journal/record.h"
 #include "producer/planner.h"
@@ -12,7 +12,7 @@
 
 #define CHUNK CHUNK_ALIGN
 
-static struct core core;
+static struct planner planner;
 static char root[2048];
 static struct told {
     unsigned started, progressed, done, skipped, failed, notices;
@@ -61,8 +61,8 @@ static inline void make_file(const char *path, uint64_t size) {
     close(fd);
 }
 
-static inline int core_set_up(void **state) {
-    char name[] = "core-XXXXXX";
+static inline int planner_set_up(void **state) {
+    char name[] = "planner-XXXXXX";
     (void)state;
     assert_non_null(mkdtemp(name));
     char *real = realpath(name, NULL);
@@ -73,18 +73,18 @@ static inline int core_set_up(void **state) {
     return chdir(root);
 }
 
-static inline int core_tear_down(void **state) {
+static inline int planner_tear_down(void **state) {
     char command[2 * sizeof root];
     (void)state;
-    core_release(&core);
+    planner_release(&planner);
     if (chdir("..") != 0)
         return 1;
     snprintf(command, sizeof command, "rm -rf '%s'", root);
     return system(command) != 0;
 }
 
-/* Starts the core on SRC "src" (a file or a tree in the temporary directory). */
-static inline void start_core(const char *dest, bool force, enum on_change on_change) {
+/* Starts the planner on SRC "src" (a file or a tree in the temporary directory). */
+static inline void start_planner(const char *dest, bool force, enum on_change on_change) {
     static const char *const given[] = {"src"};
     static const struct producer_events events = {NULL,         tell_started, tell_progress, tell_done,
                                                   tell_skipped, tell_failed,  tell_notice};
@@ -95,13 +95,13 @@ static inline void start_core(const char *dest, bool force, enum on_change on_ch
                                      .force = force,
                                      .on_change = on_change,
                                      .chunk_size = strncmp(dest, "s3://", 5) == 0 ? 5 * MIB : CHUNK,
-                                     .nobody_wait_ms = 60000};
+                                     .unserved_wait_ms = 60000};
     bool more;
-    assert_int_equal(core_init(&core, &config, &events), 0);
+    assert_int_equal(planner_init(&planner, &config, &events), 0);
     do
-        assert_int_equal(intake_step(&core, 1000, &more), 0);
+        assert_int_equal(scan_step(&planner, 1000, &more), 0);
     while (more);
-    core.fleet = (struct fleet){.uploaders = 1, .slots = 8, .free = 8, .share = 8};
+    planner.fleet = (struct fleet){.uploaders = 1, .slots = 8, .free = 8, .share = 8};
 }
 
 static inline struct id128 make_id(unsigned n) {
@@ -112,14 +112,14 @@ static inline struct id128 make_id(unsigned n) {
 /* Everything due is asked for under number. */
 static inline size_t ask(uint64_t now_ms, uint64_t number, struct plan_file *list) {
     struct file *asked[PLAN_FILES_MAX];
-    size_t count = plan_pick(&core, now_ms, list, asked, PLAN_FILES_MAX);
+    size_t count = plan_pick(&planner, now_ms, list, asked, PLAN_FILES_MAX);
     plan_asked(asked, count, number, now_ms);
     return count;
 }
 
 static inline void answer(uint64_t now_ms, uint64_t number, struct planned_file *files, size_t count) {
     struct msg_planned m = {.files = files, .file_count = count};
-    assert_int_equal(plan_apply(&core, now_ms, number, &m), 0);
+    assert_int_equal(plan_apply(&planner, now_ms, number, &m), 0);
 }
 
 /* Asks for the one file there is and answers. */
@@ -135,13 +135,13 @@ static inline void plan_one(uint64_t now_ms, struct planned_file p) {
 static inline size_t offer_all(uint64_t now_ms, struct job *jobs, size_t max) {
     struct offer *picked[OFFER_JOBS];
     size_t count = 0, n;
-    assert_int_equal(jobs_refill(&core, now_ms), 0);
-    while ((n = jobs_pick(&core, picked, OFFER_JOBS)) > 0) {
+    assert_int_equal(jobs_refill(&planner, now_ms), 0);
+    while ((n = jobs_pick(&planner, picked, OFFER_JOBS)) > 0) {
         for (size_t i = 0; i < n; i++) {
             assert_true(count < max);
-            jobs_build(&core, picked[i], &jobs[count++]);
+            jobs_build(&planner, picked[i], &jobs[count++]);
         }
-        jobs_sent(&core, picked, n, now_ms);
+        jobs_sent(&planner, picked, n, now_ms);
     }
     return count;
 }
@@ -162,8 +162,8 @@ static inline void receive(uint64_t now_ms, struct event *events, size_t event_c
                             .line_count = (uint32_t)record_count,
                             .events = events,
                             .event_count = event_count,
-                            .fleet = core.fleet};
-    assert_int_equal(track_records(&core, now_ms, &m), 0);
+                            .fleet = planner.fleet};
+    assert_int_equal(track_records(&planner, now_ms, &m), 0);
     buf_release(&lines);
     chain_release(&chain);
 }
@@ -179,8 +179,8 @@ static inline struct record chunk_record(const struct file *f, uint32_t chunk) {
                            .has = HAS_UPLOAD | HAS_CHUNK | HAS_CRC | HAS_WORKER | HAS_MS,
                            .upload = f->upload,
                            .chunk = chunk,
-                           .offset = geometry_offset(&f->shape, chunk),
-                           .length = geometry_length(&f->shape, chunk),
+                           .offset = geometry_offset(&f->geometry, chunk),
+                           .length = geometry_length(&f->geometry, chunk),
                            .worker = slice_of("host/1")};
 }
 
@@ -197,8 +197,8 @@ static inline struct record begin_record(const struct file *f) {
                            .source = slice_of(""),
                            .endpoint = slice_of(""),
                            .file = f->id,
-                           .chunk_size = f->wish.chunk_size,
-                           .chunks = f->wish.chunks,
+                           .chunk_size = f->wanted_geometry.chunk_size,
+                           .chunks = f->wanted_geometry.chunks,
                            .handle = slice_of("handle-1")};
 }
 

@@ -1,5 +1,5 @@
 /* Rule 12, the producer's side: what is offered a second time, when, and what events of a pair mean. */
-#include "producer_core.h"
+#include "planner_support.h"
 
 static struct file *f;
 
@@ -11,37 +11,38 @@ static struct ref chunk_ref(uint32_t chunk) {
 static void leased_file(void) {
     struct job jobs[16];
     make_file("src", 2 * CHUNK);
-    start_core("out", false, ON_CHANGE_FAIL);
-    f = core.files.first;
-    plan_one(100, (struct planned_file){
-                      .upload = make_id(1), .state = PLANNED_NEW, .chunk_size = f->wish.chunk_size, .chunks = 2});
+    start_planner("out", false, ON_CHANGE_FAIL);
+    f = planner.files.first;
+    plan_one(100,
+             (struct planned_file){
+                 .upload = make_id(1), .state = PLANNED_NEW, .chunk_size = f->wanted_geometry.chunk_size, .chunks = 2});
     assert_int_equal(offer_all(101, jobs, 16), 1);
     receive_record(110, begin_record(f));
     assert_int_equal(offer_all(111, jobs, 16), 2);
-    core.fleet.uploaders = 2;
+    planner.fleet.uploaders = 2;
     for (uint32_t i = 0; i < 2; i++) {
         struct ref ref = chunk_ref(i);
         receive_event(120, EVENT_GRANTED, &ref, WHY_NONE, 0);
     }
-    assert_int_equal(core.offers.leased, 2);
+    assert_int_equal(planner.offers.leased, 2);
     struct ref slow = chunk_ref(1);
-    second_note(&core, &slow, 1);
-    assert_int_equal(jobs_refill(&core, 200), 0);
+    hedge_note_slow(&planner, &slow, 1);
+    assert_int_equal(jobs_refill(&planner, 200), 0);
 }
 
 static void test_a_slow_job_is_offered_when_nothing_else_is_left(void **state) {
     (void)state;
     leased_file();
-    struct offer *offer = second_next(&core, 200);
+    struct offer *offer = hedge_next(&planner, 200);
     assert_non_null(offer);
     assert_int_equal(offer->ref.chunk, 1);
-    assert_int_equal(second_copies(&core), 2);
-    second_sent(offer, 200);
-    assert_null(second_next(&core, 1199)); /* and again in growing steps */
-    assert_ptr_equal(second_next(&core, 1200), offer);
-    second_sent(offer, 1200);
-    assert_null(second_next(&core, 3199));
-    assert_ptr_equal(second_next(&core, 3200), offer);
+    assert_int_equal(hedge_copies(&planner), 2);
+    hedge_sent(offer, 200);
+    assert_null(hedge_next(&planner, 1199)); /* and again in growing steps */
+    assert_ptr_equal(hedge_next(&planner, 1200), offer);
+    hedge_sent(offer, 1200);
+    assert_null(hedge_next(&planner, 3199));
+    assert_ptr_equal(hedge_next(&planner, 3200), offer);
     assert_int_equal(offer->state, OFFER_LEASED);
 }
 
@@ -51,26 +52,26 @@ static void test_not_while_there_is_other_work(void **state) {
     struct ref other = chunk_ref(0);
     receive_event(300, EVENT_RELEASED, &other, WHY_DRAIN, 0);
     struct ref slow = chunk_ref(1);
-    second_note(&core, &slow, 1);
-    core.fleet.share = 0;
-    core.offers.outstanding += OFFERS_FLOOR; /* no room */
-    assert_int_equal(jobs_refill(&core, 300), 0);
-    assert_null(second_next(&core, 300));
-    core.offers.outstanding -= OFFERS_FLOOR;
+    hedge_note_slow(&planner, &slow, 1);
+    planner.fleet.share = 0;
+    planner.offers.outstanding += OFFERS_FLOOR; /* no room */
+    assert_int_equal(jobs_refill(&planner, 300), 0);
+    assert_null(hedge_next(&planner, 300));
+    planner.offers.outstanding -= OFFERS_FLOOR;
 }
 
 static void test_not_without_free_places_or_another_uploader(void **state) {
     (void)state;
     leased_file();
-    core.fleet.free = 0;
-    assert_null(second_next(&core, 200));
-    core.fleet.free = 1;
-    core.fleet.uploaders = 1;
-    assert_null(second_next(&core, 200));
-    core.fleet.uploaders = 2;
-    assert_non_null(second_next(&core, 200));
-    core.draining = true;
-    assert_null(second_next(&core, 200));
+    planner.fleet.free = 0;
+    assert_null(hedge_next(&planner, 200));
+    planner.fleet.free = 1;
+    planner.fleet.uploaders = 1;
+    assert_null(hedge_next(&planner, 200));
+    planner.fleet.uploaders = 2;
+    assert_non_null(hedge_next(&planner, 200));
+    planner.draining = true;
+    assert_null(hedge_next(&planner, 200));
 }
 
 static void test_only_current_chunks(void **state) {
@@ -78,14 +79,14 @@ static void test_only_current_chunks(void **state) {
     leased_file();
     struct ref slow[] = {
         {.kind = JOB_FINISH, .upload = f->upload}, chunk_ref(7), {.kind = JOB_CHUNK, .upload = make_id(9)}};
-    second_note(&core, slow, 3);
-    assert_null(second_next(&core, 200));
+    hedge_note_slow(&planner, slow, 3);
+    assert_null(hedge_next(&planner, 200));
     slow[0] = chunk_ref(1);
-    second_note(&core, slow, 1);
+    hedge_note_slow(&planner, slow, 1);
     receive_record(210, chunk_record(f, 1)); /* its record came */
-    second_note(&core, slow, 1);
-    assert_int_equal(jobs_refill(&core, 220), 0);
-    assert_null(second_next(&core, 220));
+    hedge_note_slow(&planner, slow, 1);
+    assert_int_equal(jobs_refill(&planner, 220), 0);
+    assert_null(hedge_next(&planner, 220));
 }
 
 static void receive_second(uint64_t now_ms, enum event_kind kind) {
@@ -100,10 +101,10 @@ static void test_the_job_stays_leased_while_one_of_two_stands(void **state) {
     receive_second(300, EVENT_GRANTED);
     receive_second(310, EVENT_EXPIRED);
     receive_second(310, EVENT_RELEASED);
-    assert_int_equal(core.offers.leased, 2);
+    assert_int_equal(planner.offers.leased, 2);
     receive_event(320, EVENT_EXPIRED, &ref, WHY_NONE, 0); /* the other one, too */
-    assert_int_equal(core.offers.leased, 1);
-    assert_int_equal(core.offers.ready_new, 1);
+    assert_int_equal(planner.offers.leased, 1);
+    assert_int_equal(planner.offers.ready_new, 1);
 }
 
 /* What one uploader may have swallowed does not go to it alone again (rule 4). */
@@ -111,19 +112,19 @@ static void test_a_repeated_offer_goes_to_more_uploaders(void **state) {
     struct offer offer = {.times = 0};
     (void)state;
     leased_file();
-    core.fleet.uploaders = 8;
-    assert_int_equal(jobs_copies(&core, &offer), 1);
+    planner.fleet.uploaders = 8;
+    assert_int_equal(jobs_copies(&planner, &offer), 1);
     offer.times = 1;
-    assert_int_equal(jobs_copies(&core, &offer), 2);
+    assert_int_equal(jobs_copies(&planner, &offer), 2);
     offer.times = 100;
-    assert_int_equal(jobs_copies(&core, &offer), OFFER_COPIES_MAX);
-    core.fleet.uploaders = 2;
-    assert_int_equal(jobs_copies(&core, &offer), 2);
+    assert_int_equal(jobs_copies(&planner, &offer), OFFER_COPIES_MAX);
+    planner.fleet.uploaders = 2;
+    assert_int_equal(jobs_copies(&planner, &offer), 2);
     offer = (struct offer){.refused = 3};
-    assert_int_equal(jobs_copies(&core, &offer), 2);
+    assert_int_equal(jobs_copies(&planner, &offer), 2);
 }
 
-#define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, core_set_up, core_tear_down)
+#define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
 UNIT_MAIN(CORE_TEST(test_a_slow_job_is_offered_when_nothing_else_is_left),
           CORE_TEST(test_not_while_there_is_other_work), CORE_TEST(test_not_without_free_places_or_another_uploader),
           CORE_TEST(test_only_current_chunks), CORE_TEST(test_the_job_stays_leased_while_one_of_two_stands),
