@@ -4,8 +4,8 @@
 packages_build="gcc libc6-dev cmake ninja-build pkg-config libzmq3-dev libcurl4-openssl-dev libmsgpack-dev libisal-dev libssl-dev
     libexpat1-dev libjson-c-dev ca-certificates"
 packages_check="libcmocka-dev python3 python3-pytest python3-crcmod python3-zmq python3-msgpack jq procps man-db git e2fsprogs mount fiu-utils libfiu0 spin
-    iproute2 nftables util-linux systemd"
-packages_lint="clang-format clang-tidy shellcheck universal-ctags mandoc"
+    iproute2 nftables util-linux systemd universal-ctags mandoc"
+packages_lint="clang-format clang-tidy shellcheck"
 packages_fuzz="clang libclang-rt-14-dev"
 # Real servers and independent clients for the tests. Nothing of them is left running or started by the installation.
 packages_servers="ceph-mon ceph-osd radosgw swift-proxy swift-account swift-container swift-object awscli rclone s3cmd"
