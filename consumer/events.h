@@ -1,5 +1,5 @@
 /*
- * What happened to jobs without being a record: grants, releases, denials, expiries, results of `head`. A ring of the
+ * What happened to jobs without being a record: grants, releases, denials, expiries, results of `stat`. A ring of the
  * last EVENTS_MAX, each tagged with the producers it concerns. Numbers start anew above everything an earlier epoch
  * used, so a cursor of an earlier epoch is always too old, never wrong.
  */

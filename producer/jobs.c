@@ -19,7 +19,7 @@ bool jobs_is_current(const struct file *f, const struct ref *ref) {
         return false;
     switch (f->state) {
     case FILE_CHECK:
-        return ref->kind == JOB_HEAD;
+        return ref->kind == JOB_STAT;
     case FILE_BEGIN:
         return ref->kind == JOB_BEGIN;
     case FILE_CHUNKS:
@@ -68,7 +68,7 @@ void jobs_give_back(struct planner *p, struct offer *offer) {
 /* The one job of the file's state. false: it has none, or that one is taken. */
 static bool jobs_single_ref(const struct file *f, struct ref *ref) {
     static const enum job_kind kinds[] = {
-        [FILE_CHECK] = JOB_HEAD,    [FILE_CLEAR] = JOB_ABORT, [FILE_BEGIN] = JOB_BEGIN,
+        [FILE_CHECK] = JOB_STAT,    [FILE_CLEAR] = JOB_ABORT, [FILE_BEGIN] = JOB_BEGIN,
         [FILE_FINISH] = JOB_FINISH, [FILE_PUT] = JOB_PUT,
     };
     if (f->state == FILE_PLAN || f->state == FILE_VERIFY || f->state == FILE_CHUNKS || f->taken_single)
@@ -201,7 +201,7 @@ void jobs_build(const struct planner *p, const struct offer *offer, struct job *
 
 static void jobs_note_start(struct planner *p, struct file *f, enum job_kind kind, uint64_t now_ms) {
     struct producer_file_view view;
-    if (f->started_ms != 0 || kind == JOB_HEAD || kind == JOB_ABORT)
+    if (f->started_ms != 0 || kind == JOB_STAT || kind == JOB_ABORT)
         return;
     f->started_ms = now_ms;
     planner_view_file(f, &view);

@@ -119,7 +119,7 @@ static void offers_remove_ref(struct offers *o, enum job_kind kind, const struct
 }
 
 void offers_forget_file(struct offers *o, const struct file *f) {
-    static const enum job_kind singles[] = {JOB_BEGIN, JOB_FINISH, JOB_PUT, JOB_HEAD};
+    static const enum job_kind singles[] = {JOB_BEGIN, JOB_FINISH, JOB_PUT, JOB_STAT};
     for (size_t i = 0; i < sizeof singles / sizeof singles[0]; i++)
         offers_remove_ref(o, singles[i], &f->upload, 0);
     offers_remove_ref(o, JOB_ABORT, &f->superseded, 0);

@@ -154,7 +154,7 @@ static int track_event(struct planner *p, const struct event *e, uint64_t now_ms
         track_denied(p, offer, e, now_ms);
         break;
     case EVENT_CHECKED:
-        if (e->ref.kind == JOB_HEAD)
+        if (e->ref.kind == JOB_STAT)
             track_checked(p, f, e, now_ms);
         break;
     }

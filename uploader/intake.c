@@ -23,7 +23,7 @@ static bool job_is_valid(const struct job *j) {
     struct dest d;
     enum job_kind kind = j->ref.kind;
     struct geometry g = {.size = j->source.file.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
-    if (kind < JOB_BEGIN || kind > JOB_HEAD || id_is_zero(&j->ref.upload) || dest_parse(j->target.dest, &d))
+    if (kind < JOB_BEGIN || kind > JOB_STAT || id_is_zero(&j->ref.upload) || dest_parse(j->target.dest, &d))
         return false;
     if (has_geometry(kind) && !geometry_is_valid(&g))
         return false;

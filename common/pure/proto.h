@@ -75,7 +75,7 @@ enum job_kind {
     JOB_FINISH,    /* make the object out of its chunks */
     JOB_ABORT,     /* drop an unfinished upload at the destination */
     JOB_PUT,       /* a small (or empty) file in one request */
-    JOB_HEAD,      /* does the destination still hold what the journal says? changes nothing, is not journaled */
+    JOB_STAT,      /* does the destination still hold what the journal says? changes nothing, is not journaled */
 };
 const char *job_kind_name(enum job_kind kind);
 
@@ -409,12 +409,12 @@ struct result {
     struct slice handle;         /* begin: the new one; chunk, finish, abort: the one used */
     enum checksum_kind checksum; /* begin */
     uint64_t offset, length;     /* chunk, put */
-    uint64_t size;               /* finish, put, head: of the object */
+    uint64_t size;               /* finish, put, stat: of the object */
     uint32_t crc;                /* chunk, put, finish: crc32c of chunk or whole file */
     struct slice etag;
     uint32_t ms;              /* time it took */
     uint64_t sent_bytes;      /* body bytes sent for this job, retries included */
-    bool exists;              /* head */
+    bool exists;              /* stat */
     struct source_ref source; /* put: all that its record needs, should the consumer have restarted */
     struct target target;     /* put */
     uint64_t seq;             /* redo: the record that must not count; a newer one of this chunk stays. 0: whichever */
@@ -457,7 +457,7 @@ enum event_kind {
     EVENT_RELEASED,
     EVENT_EXPIRED,
     EVENT_DENIED,
-    EVENT_CHECKED, /* head done */
+    EVENT_CHECKED, /* a stat job is done */
 };
 struct event {
     struct ref ref;

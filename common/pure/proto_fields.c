@@ -79,7 +79,7 @@
 /* ---- parts ---- */
 
 static const struct field ref_fields[] = {
-    ENUM(ref, 1, kind, REQUIRED, JOB_HEAD),
+    ENUM(ref, 1, kind, REQUIRED, JOB_STAT),
     ID(ref, 2, upload, REQUIRED),
     NUMBER(ref, 3, chunk, OPTIONAL, CHUNKS_MAX - 1),
 };
@@ -94,7 +94,7 @@ static const struct field source_fields[] = {
     FILE_NUMBER(6, ino, ANY64),
     FILE_NUMBER(7, dev, ANY64),
     TEXT(source_ref, 8, boot, OPTIONAL, PROTO_TEXT_MAX),
-    FILE_NUMBER(90, mode, 0177777),
+    FILE_NUMBER(9, mode, 0177777),
 };
 static const struct shape source_shape = SHAPE("source", source_ref, source_fields);
 
@@ -113,12 +113,12 @@ static const struct field plan_file_fields[] = {
     NUMBER(plan_file, 5, chunk_size, OPTIONAL, SIZE_LIMIT),
     NUMBER(plan_file, 6, chunks, OPTIONAL, CHUNKS_MAX),
     NUMBER(plan_file, 7, flags, OPTIONAL, PLAN_FORCE | PLAN_PUT | PLAN_MISSING),
-    FLAG(plan_file, 60, resize),
-    FLAG(plan_file, 61, drop),
-    ENUM(plan_file, 80, inodes, OPTIONAL, INODES_UNSTABLE),
-    FLAG(plan_file, 81, verified),
-    NUMBER(plan_file, 82, crc, OPTIONAL, ANY32),
-    TEXT(plan_file, 83, error, OPTIONAL, PROTO_TEXT_MAX),
+    ENUM(plan_file, 8, inodes, OPTIONAL, INODES_UNSTABLE),
+    FLAG(plan_file, 9, verified),
+    NUMBER(plan_file, 10, crc, OPTIONAL, ANY32),
+    FLAG(plan_file, 11, resize),
+    FLAG(plan_file, 12, drop),
+    TEXT(plan_file, 13, error, OPTIONAL, PROTO_TEXT_MAX),
 };
 static const struct shape plan_file_shape = SHAPE("plan_file", plan_file, plan_file_fields);
 
@@ -142,9 +142,9 @@ static const struct field planned_file_fields[] = {
     TEXT(planned_file, 11, superseded_handle, OPTIONAL, PROTO_TEXT_MAX),
     LIST(planned_file, 12, leases, lease_count, PROTO_LIST_MAX, job_lease_shape),
     TEXT(planned_file, 13, error, OPTIONAL, PROTO_TEXT_MAX),
-    FLAG(planned_file, 60, superseded_opened),
-    NUMBER(planned_file, 80, differs, OPTIONAL, DIFFERS_INODE | DIFFERS_CTIME),
-    NUMBER(planned_file, 81, crc, OPTIONAL, ANY32),
+    FLAG(planned_file, 14, superseded_opened),
+    NUMBER(planned_file, 15, differs, OPTIONAL, DIFFERS_INODE | DIFFERS_CTIME),
+    NUMBER(planned_file, 16, crc, OPTIONAL, ANY32),
 };
 static const struct shape planned_file_shape = SHAPE("planned_file", planned_file, planned_file_fields);
 
@@ -158,8 +158,8 @@ static const struct field job_fields[] = {
     ENUM(job, 7, checksum, OPTIONAL, CHECKSUM_CRC32C_FULL),
     NUMBER(job, 8, chunk_size, OPTIONAL, SIZE_LIMIT),
     NUMBER(job, 9, chunks, OPTIONAL, CHUNKS_MAX),
-    FLAG(job, 40, second),
-    ENUM(job, 50, integrity, OPTIONAL, INTEGRITY_SHA256),
+    FLAG(job, 10, second),
+    ENUM(job, 11, integrity, OPTIONAL, INTEGRITY_SHA256),
 };
 static const struct shape job_shape = SHAPE("job", job, job_fields);
 
@@ -167,7 +167,7 @@ static const struct field claim_item_fields[] = {
     STRUCT(claim, 1, ref, REQUIRED, ref_shape),
     TEXT(claim, 2, handle, OPTIONAL, PROTO_TEXT_MAX),
     FLAG(claim, 3, held),
-    FLAG(claim, 40, second),
+    FLAG(claim, 4, second),
 };
 static const struct shape claim_item_shape = SHAPE("claim", claim, claim_item_fields);
 
@@ -192,10 +192,10 @@ static const struct field trouble_fields[] = {
 static const struct shape trouble_shape = SHAPE("trouble", trouble, trouble_fields);
 
 static const struct field released_fields[] = {
-    STRUCT(released, 1, ref, REQUIRED, ref_shape),     ENUM(released, 2, why, OPTIONAL, WHY_JOURNAL),
-    NUMBER(released, 3, after_ms, OPTIONAL, ANY32),    TEXT(released, 4, detail, OPTIONAL, PROTO_TEXT_MAX),
-    NUMBER(released, 40, bytes, OPTIONAL, SIZE_LIMIT), ENUM(released, 110, own, OPTIONAL, OWN_SURE),
-    ENUM(released, 111, klass, OPTIONAL, FAIL_NOBODY),
+    STRUCT(released, 1, ref, REQUIRED, ref_shape),    ENUM(released, 2, why, OPTIONAL, WHY_JOURNAL),
+    NUMBER(released, 3, after_ms, OPTIONAL, ANY32),   TEXT(released, 4, detail, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(released, 5, bytes, OPTIONAL, SIZE_LIMIT), ENUM(released, 6, own, OPTIONAL, OWN_SURE),
+    ENUM(released, 7, klass, OPTIONAL, FAIL_NOBODY),
 };
 static const struct shape released_shape = SHAPE("released", released, released_fields);
 
@@ -228,8 +228,8 @@ static const struct field result_fields[] = {
     FLAG(result, 17, doubt),
     NUMBER(result, 18, seq, OPTIONAL, ANY64),
     FLAG(result, 19, fetched),
-    ENUM(result, 110, own, OPTIONAL, OWN_SURE),
-    ENUM(result, 50, integrity, OPTIONAL, INTEGRITY_SHA256),
+    ENUM(result, 20, integrity, OPTIONAL, INTEGRITY_SHA256),
+    ENUM(result, 21, own, OPTIONAL, OWN_SURE),
 };
 static const struct shape result_shape = SHAPE("result", result, result_fields);
 
@@ -245,8 +245,8 @@ static const struct field event_fields[] = {
     ENUM(event, 3, why, OPTIONAL, WHY_JOURNAL),       NUMBER(event, 4, after_ms, OPTIONAL, ANY32),
     NUMBER(event, 5, bytes, OPTIONAL, SIZE_LIMIT),    TEXT(event, 6, worker, OPTIONAL, PROTO_TEXT_MAX),
     TEXT(event, 7, detail, OPTIONAL, PROTO_TEXT_MAX), FLAG(event, 8, exists),
-    NUMBER(event, 9, size, OPTIONAL, SIZE_LIMIT),     FLAG(event, 40, second),
-    ENUM(event, 110, klass, OPTIONAL, FAIL_NOBODY),
+    NUMBER(event, 9, size, OPTIONAL, SIZE_LIMIT),     FLAG(event, 10, second),
+    ENUM(event, 11, klass, OPTIONAL, FAIL_NOBODY),
 };
 static const struct shape event_shape = SHAPE("event", event, event_fields);
 
@@ -259,10 +259,10 @@ static const struct field fleet_fields[] = {
     NUMBER(fleet, 6, again_bytes, OPTIONAL, ANY64),
     NUMBER(fleet, 7, retries, OPTIONAL, ANY64),
     NUMBER(fleet, 8, unable, OPTIONAL, ANY32),
-    NUMBER(fleet, 20, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),
-    TEXT(fleet, 120, outage, OPTIONAL, PROTO_TEXT_MAX),
-    NUMBER(fleet, 121, outage_ms, OPTIONAL, ANY64),
-    NUMBER(fleet, 122, outage_uploaders, OPTIONAL, ANY32),
+    NUMBER(fleet, 9, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),
+    TEXT(fleet, 10, outage, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(fleet, 11, outage_ms, OPTIONAL, ANY64),
+    NUMBER(fleet, 12, outage_uploaders, OPTIONAL, ANY32),
 };
 static const struct shape fleet_shape = SHAPE("fleet", fleet, fleet_fields);
 
@@ -276,9 +276,9 @@ static const struct field upload_status_fields[] = {
     NUMBER(upload_status, 7, chunks, OPTIONAL, CHUNKS_MAX),
     NUMBER(upload_status, 8, chunks_done, OPTIONAL, CHUNKS_MAX),
     NUMBER(upload_status, 9, leases, OPTIONAL, ANY32),
-    NUMBER(upload_status, 40, second, OPTIONAL, ANY32),
-    ENUM(upload_status, 120, klass, OPTIONAL, FAIL_NOBODY),
-    TEXT(upload_status, 121, error, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(upload_status, 10, second, OPTIONAL, ANY32),
+    ENUM(upload_status, 11, klass, OPTIONAL, FAIL_NOBODY),
+    TEXT(upload_status, 12, error, OPTIONAL, PROTO_TEXT_MAX),
 };
 static const struct shape upload_status_shape = SHAPE("upload_status", upload_status, upload_status_fields);
 
@@ -293,11 +293,11 @@ static const struct field worker_status_fields[] = {
     NUMBER(worker_status, 8, retries, OPTIONAL, ANY64),
     NUMBER(worker_status, 9, silent_ms, OPTIONAL, ANY64),
     NUMBER(worker_status, 10, fetched_bytes, OPTIONAL, ANY64),
-    NUMBER(worker_status, 20, bwlimit, OPTIONAL, ANY64),
-    LIST(worker_status, 110, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
-    TEXT(worker_status, 120, outage, OPTIONAL, PROTO_TEXT_MAX),
-    NUMBER(worker_status, 121, outage_ms, OPTIONAL, ANY64),
-    ENUM(worker_status, 50, integrity, OPTIONAL, INTEGRITY_SHA256),
+    ENUM(worker_status, 11, integrity, OPTIONAL, INTEGRITY_SHA256),
+    NUMBER(worker_status, 12, bwlimit, OPTIONAL, ANY64),
+    LIST(worker_status, 13, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
+    TEXT(worker_status, 14, outage, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(worker_status, 15, outage_ms, OPTIONAL, ANY64),
 };
 static const struct shape worker_status_shape = SHAPE("worker_status", worker_status, worker_status_fields);
 
@@ -372,26 +372,26 @@ static const struct field heartbeat_fields[] = {
     LIST(msg_heartbeat, 4, leases, lease_count, PROTO_LIST_MAX, lease_mark_shape),
     NUMBER(msg_heartbeat, 5, sent_bytes, OPTIONAL, ANY64),
     NUMBER(msg_heartbeat, 6, retries, OPTIONAL, ANY64),
-    NUMBER(msg_heartbeat, 20, bwlimit, OPTIONAL, ANY64),
-    NUMBER(msg_heartbeat, 21, own_bwlimit, OPTIONAL, ANY64),
-    FLAG(msg_heartbeat, 22, held_back),
-    LIST(msg_heartbeat, 23, endpoints, endpoint_count, PROTO_ENDPOINTS_MAX, endpoint_use_shape),
-    NUMBER(msg_heartbeat, 30, fetched_bytes, OPTIONAL, ANY64),
-    LIST(msg_heartbeat, 110, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
-    TEXT(msg_heartbeat, 120, outage, OPTIONAL, PROTO_TEXT_MAX),
-    NUMBER(msg_heartbeat, 121, outage_ms, OPTIONAL, ANY64),
-    ENUM(msg_heartbeat, 50, integrity, OPTIONAL, INTEGRITY_SHA256),
+    NUMBER(msg_heartbeat, 7, fetched_bytes, OPTIONAL, ANY64),
+    ENUM(msg_heartbeat, 8, integrity, OPTIONAL, INTEGRITY_SHA256),
+    NUMBER(msg_heartbeat, 9, bwlimit, OPTIONAL, ANY64),
+    NUMBER(msg_heartbeat, 10, own_bwlimit, OPTIONAL, ANY64),
+    FLAG(msg_heartbeat, 11, held_back),
+    LIST(msg_heartbeat, 12, endpoints, endpoint_count, PROTO_ENDPOINTS_MAX, endpoint_use_shape),
+    LIST(msg_heartbeat, 13, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
+    TEXT(msg_heartbeat, 14, outage, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(msg_heartbeat, 15, outage_ms, OPTIONAL, ANY64),
 };
 static const struct field beat_fields[] = {
     LIST(msg_beat, 1, invalid, invalid_count, PROTO_LIST_MAX, ref_shape),
     TEXTS(msg_beat, 2, jobs, jobs_count, PROTO_LIST_MAX, PROTO_TEXT_MAX),
-    FLAG(msg_beat, 20, limits),
-    NUMBER(msg_beat, 21, slots, OPTIONAL, PROTO_SLOTS_MAX),
-    NUMBER(msg_beat, 22, bwlimit, OPTIONAL, ANY64),
-    LIST(msg_beat, 23, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_shape),
-    LIST(msg_beat, 100, unwanted, unwanted_count, PROTO_LIST_MAX, ref_shape),
-    TEXTS(msg_beat, 110, relieved, relieved_count, PROTO_TROUBLES_MAX, PROTO_NAME_MAX),
-    LIST(msg_beat, 111, lost, lost_count, PROTO_LIST_MAX, ref_shape),
+    FLAG(msg_beat, 3, limits),
+    NUMBER(msg_beat, 4, slots, OPTIONAL, PROTO_SLOTS_MAX),
+    NUMBER(msg_beat, 5, bwlimit, OPTIONAL, ANY64),
+    LIST(msg_beat, 6, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_shape),
+    LIST(msg_beat, 7, unwanted, unwanted_count, PROTO_LIST_MAX, ref_shape),
+    TEXTS(msg_beat, 8, relieved, relieved_count, PROTO_TROUBLES_MAX, PROTO_NAME_MAX),
+    LIST(msg_beat, 9, lost, lost_count, PROTO_LIST_MAX, ref_shape),
 };
 static const struct field release_fields[] = {
     LIST(msg_release, 1, jobs, job_count, PROTO_LIST_MAX, released_shape),
@@ -420,7 +420,7 @@ static const struct field tail_fields[] = {
     ID(msg_tail, 4, upload, OPTIONAL),
     NUMBER(msg_tail, 5, max_records, OPTIONAL, ANY32),
     NUMBER(msg_tail, 6, wait_ms, OPTIONAL, ANY32),
-    FLAG(msg_tail, 100, stops),
+    FLAG(msg_tail, 7, stops),
 };
 static const struct field records_fields[] = {
     NUMBER(msg_records, 1, epoch, OPTIONAL, ANY64),
@@ -433,7 +433,7 @@ static const struct field records_fields[] = {
     NUMBER(msg_records, 8, head_seq, OPTIONAL, ANY64),
     TEXT(msg_records, 9, head, OPTIONAL, HEAD_LEN),
     FLAG(msg_records, 10, resync),
-    LIST(msg_records, 40, slow, slow_count, PROTO_LIST_MAX, ref_shape),
+    LIST(msg_records, 11, slow, slow_count, PROTO_LIST_MAX, ref_shape),
 };
 static const struct field status_fields[] = {
     NUMBER(msg_status, 1, from, OPTIONAL, ANY64),
@@ -448,10 +448,10 @@ static const struct field state_fields[] = {
     LIST(msg_state, 7, workers, worker_count, PROTO_LIST_MAX, worker_status_shape),
     NUMBER(msg_state, 8, next, OPTIONAL, ANY64),
     NUMBER(msg_state, 9, finished, OPTIONAL, ANY64),
-    NUMBER(msg_state, 20, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),
-    NUMBER(msg_state, 21, slots, OPTIONAL, PROTO_SLOTS_MAX),
-    NUMBER(msg_state, 22, bwlimit, OPTIONAL, ANY64),
-    LIST(msg_state, 23, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_status_shape),
+    NUMBER(msg_state, 10, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),
+    NUMBER(msg_state, 11, slots, OPTIONAL, PROTO_SLOTS_MAX),
+    NUMBER(msg_state, 12, bwlimit, OPTIONAL, ANY64),
+    LIST(msg_state, 13, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_status_shape),
 };
 static const struct field error_fields[] = {
     ENUM(msg_error, 1, code, REQUIRED, PROTOCOL_STOPPING),
@@ -545,7 +545,7 @@ const char *msg_type_name(enum msg_type type) {
 
 const char *job_kind_name(enum job_kind kind) {
     static const char *const names[] = {[JOB_BEGIN] = "begin", [JOB_CHUNK] = "chunk", [JOB_FINISH] = "finish",
-                                        [JOB_ABORT] = "abort", [JOB_PUT] = "put",     [JOB_HEAD] = "head"};
+                                        [JOB_ABORT] = "abort", [JOB_PUT] = "put",     [JOB_STAT] = "stat"};
     return name_of(names, NAMES_COUNT(names), kind);
 }
 

@@ -56,7 +56,7 @@ static struct verdict judge_for_good(const struct upload *u, const struct claim 
         if (!u->opened && u->lease_count == 0)
             return deny(WHY_UNKNOWN, 0); /* it has left nothing */
         break;
-    case JOB_HEAD:
+    case JOB_STAT:
         return (struct verdict){0};
     }
     if (upload_is_superseded(u) && ref->kind != JOB_ABORT)
@@ -81,7 +81,7 @@ static bool is_too_early(const struct consumer *c, const struct upload *u, enum 
         return !u->begun || u->done_count != u->chunks || u->lease_count > 0;
     case JOB_ABORT:
         return !u->opened || u->lease_count > 0;
-    case JOB_HEAD:
+    case JOB_STAT:
         break;
     }
     return false;
@@ -124,7 +124,7 @@ static bool may_be_second(const struct consumer *c, const struct peer *peer, con
 
 static struct verdict judge(const struct consumer *c, const struct peer *peer, const struct claim *claim,
                             const struct upload *u) {
-    if (!u && claim->ref.kind != JOB_HEAD)
+    if (!u && claim->ref.kind != JOB_STAT)
         return judge_absent(c, &claim->ref);
     struct verdict v = u ? judge_for_good(u, claim) : (struct verdict){0};
     if (v.kind)
@@ -141,7 +141,7 @@ static struct verdict judge(const struct consumer *c, const struct peer *peer, c
     if (!l && u && !(claim->held && core_may_adopt(c) && claim_is_adoptable(u, &claim->ref)) &&
         is_too_early(c, u, claim->ref.kind))
         return deny(WHY_LATER, LATER_MS);
-    if (!l && u && claim->ref.kind != JOB_HEAD && core_in_grace(c, u) && !claim->held)
+    if (!l && u && claim->ref.kind != JOB_STAT && core_in_grace(c, u) && !claim->held)
         return deny(WHY_GRACE, (uint32_t)(c->grace_until_ms - core_time(c)));
     return (struct verdict){.kind = VERDICT_GRANT};
 }
@@ -157,7 +157,7 @@ bool claim_is_adoptable(const struct upload *u, const struct ref *ref) {
         return u->begun && u->done_count == u->chunks;
     case JOB_ABORT:
         return u->opened;
-    case JOB_HEAD:
+    case JOB_STAT:
         break;
     }
     return false;

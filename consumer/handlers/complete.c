@@ -292,7 +292,7 @@ static int judge_done(struct verdict_on *v) {
         return done_abort(v);
     case JOB_PUT:
         return done_put(v);
-    case JOB_HEAD:
+    case JOB_STAT:
         return done_head(v);
     }
     return refused(v, WHY_STALE);
@@ -344,7 +344,7 @@ static int record_failure(struct verdict_on *v, enum fail_class klass, struct sl
 }
 
 static int judge_failed(struct verdict_on *v) {
-    if (!v->u && !(v->result->ref.kind == JOB_HEAD && ended_find(&v->c->state.ended, &v->result->ref.upload)))
+    if (!v->u && !(v->result->ref.kind == JOB_STAT && ended_find(&v->c->state.ended, &v->result->ref.upload)))
         return judge_absent(v);
     if (!holds_lease(v, &v->result->ref))
         return refused(v, WHY_STALE);

@@ -39,7 +39,7 @@ size_t able_relieved(const struct consumer *c, const struct peer *peer, struct s
 size_t able_describe(const struct consumer *c, const struct peer *peer, struct trouble *out);
 
 /* peer cannot do a job of this upload. *over: every uploader that could serve it has refused it, and one of them tried:
- * the refusal tells the class and the error. u is NULL for an upload that ended (a `head`). */
+ * the refusal tells the class and the error. u is NULL for an upload that ended (a `stat`). */
 struct refusal *able_refused(struct consumer *c, const struct id128 *upload, const struct upload *u,
                              const struct peer *peer, enum fail_class klass, struct slice error, bool *over);
 

@@ -54,7 +54,7 @@ int leases_grant(struct leases *t, const struct ref *ref, struct peer *peer, str
         return ERR_NOMEM;
     l->ref = *ref;
     l->peer = peer;
-    l->upload = ref->kind == JOB_HEAD ? NULL : u;
+    l->upload = ref->kind == JOB_STAT ? NULL : u;
     list_init(&l->of_upload);
     list_add(peer_list, &l->of_peer);
     list_add(&t->by_age, &l->by_age);

@@ -9,7 +9,7 @@
  * A chunk may have two leases, of two peers (rule 12). A lease whose job was done by somebody else is lost: it stays
  * until its holder gave it back or its time is over, for until then its holder may be writing.
  *
- * Every lease is on the list of its peer, and, unless it is a `head` (which stands in nobody's way), on that of its
+ * Every lease is on the list of its peer, and, unless it is a `stat` (which stands in nobody's way), on that of its
  * upload.
  */
 #ifndef CHUNKLIFT_CONSUMER_LEASES_H

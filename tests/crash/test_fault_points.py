@@ -82,10 +82,10 @@ def test_it_fires_once_over_all_processes(box, nth):
 
 def test_a_point_that_nobody_passes_does_nothing(box):
     faults = Faults(box)
-    faults.arm("ack_read.head")
+    faults.arm("ack_read.stat")
     child = upload(box)
     assert child.wait(60) == 0
-    assert not faults.fired("ack_read.head") and "killed" not in child.log.read_text()
+    assert not faults.fired("ack_read.stat") and "killed" not in child.log.read_text()
 
 
 def test_an_error_of_the_journal_ends_the_consumer_and_loses_nothing(box):

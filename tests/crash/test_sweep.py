@@ -74,7 +74,7 @@ HOW = {
     "s3_adopted": How(first="s3_replied.begin"),
     "s3_doubted": How(too="s3_replied.finish", action="error"),
 }
-KINDS = {"abort": How(first="batch_committed.chunk", change=True), "head": How(again=True), "rotation": How(rotate=900),
+KINDS = {"abort": How(first="batch_committed.chunk", change=True), "stat": How(again=True), "rotation": How(rotate=900),
          "recovery": How(first="file_sealed_synced.rotation", rotate=900), "chunk": How(nth=2)}
 # When these are passed nobody is left who would start a consumer again: the next command does.
 AT_THE_END = {"stop_decided", "snapshot_written", "snapshot_synced", "snapshot_named", "snapshot_done", "address_removed", "lock_cleared"}
@@ -102,7 +102,7 @@ def cases():
                 yield Case(point, kind, "file", "alone")
                 if point.program == "uploader":
                     yield Case(point, kind, "file", "paused")
-            if point.name in ON_S3_ALONE | OF_THE_PROTOCOL and kind not in ("head", "epoch", "stop"):
+            if point.name in ON_S3_ALONE | OF_THE_PROTOCOL and kind not in ("stat", "epoch", "stop"):
                 yield Case(point, kind, "rgw", "everything")
                 yield Case(point, kind, "rgw", "alone")
 

@@ -3,7 +3,7 @@
  *
  *   s3_drive ENDPOINT put FILE s3://BUCKET/KEY
  *   s3_drive ENDPOINT multipart FILE s3://BUCKET/KEY [CHUNK_SIZE]
- *   s3_drive ENDPOINT head|check s3://BUCKET/KEY
+ *   s3_drive ENDPOINT stat|check s3://BUCKET/KEY
  *   s3_drive ENDPOINT scenarios FILE s3://BUCKET/PREFIX     (FILE: at least 11 MiB)
  *
  * Credentials as everywhere. Exit status 0: everything went as it must. -v as first argument: debug lines.
@@ -180,13 +180,13 @@ static bool abort_upload(struct drive *d, struct upload *u) {
     return report(&t, "abort", u->dest.data);
 }
 
-static bool head(struct drive *d, struct upload *u, bool *exists, uint64_t *size) {
+static bool stat_object(struct drive *d, struct upload *u, bool *exists, uint64_t *size) {
     struct task t;
-    job_init(d, u, JOB_HEAD, &t);
+    job_init(d, u, JOB_STAT, &t);
     run(d, &t);
     *exists = t.result.exists;
     *size = t.result.size;
-    return report(&t, "head", u->dest.data);
+    return report(&t, "stat", u->dest.data);
 }
 
 static bool multipart(struct drive *d, struct upload *u) {
@@ -225,7 +225,7 @@ static bool aborted(struct drive *d, const char *prefix) {
     bool finish_gone = finish(d, &u, NULL) == OUTCOME_GONE, exists = true;
     bool gone = chunk(d, &u, 0, 0) == OUTCOME_GONE;
     uint64_t size;
-    bool looked = head(d, &u, &exists, &size);
+    bool looked = stat_object(d, &u, &exists, &size);
     upload_release(&u);
     return expect(ok, "abort") && expect(again, "abort again") && expect(gone, "chunk after abort: gone") &&
            expect(finish_gone, "finish after abort: gone") && expect(looked && !exists, "no object");
@@ -326,11 +326,11 @@ static int drive(struct drive *d, int argc, char **argv) {
     const char *command = argv[1];
     uint64_t chunk_size = 5 * MIB, size;
     bool exists, ok = false;
-    if (strcmp(command, "head") == 0 || strcmp(command, "check") == 0) {
+    if (strcmp(command, "stat") == 0 || strcmp(command, "check") == 0) {
         struct upload u = upload_of(argv[2]);
         char reason[512] = "served";
         struct target target = {.dest = slice_of(argv[2]), .endpoint = slice_of(d->endpoint)};
-        ok = *command == 'h' ? head(d, &u, &exists, &size) && exists
+        ok = *command == 's' ? stat_object(d, &u, &exists, &size) && exists
                              : d->s3->ops->check(d->s3, &target, reason, sizeof reason) == 0;
         if (*command == 'c')
             puts(reason);
@@ -358,7 +358,7 @@ int main(int argc, char **argv) {
     argv += verbose;
     argc -= verbose;
     if (argc < 4) {
-        fprintf(stderr, "usage: s3_drive [-v] ENDPOINT put|multipart|scenarios|head|check …\n");
+        fprintf(stderr, "usage: s3_drive [-v] ENDPOINT put|multipart|scenarios|stat|check …\n");
         return 2;
     }
     log_setup("s3_drive", verbose ? LOG_DEBUG : LOG_INFO, false);

@@ -40,7 +40,7 @@ static bool file_job_open_path(struct backend_file *b, struct file_job *j) {
     int err = file_path_open(b->allow, j->task->job.target.dest, create, &j->path);
     if (!err)
         return true;
-    if (err == ERR_NOT_FOUND && kind == JOB_HEAD) {
+    if (err == ERR_NOT_FOUND && kind == JOB_STAT) {
         j->task->result.exists = false;
         file_job_end(j, OUTCOME_DONE);
     } else if (err == ERR_NOT_FOUND && kind == JOB_ABORT) {
@@ -81,8 +81,8 @@ static void file_job_open(struct backend_file *b, struct file_job *j) {
     case JOB_PUT:
         file_put_open(j);
         return;
-    case JOB_HEAD:
-        file_upload_head(j);
+    case JOB_STAT:
+        file_upload_stat(j);
         return;
     }
     file_job_fail(j, FAIL_REQUEST, "unknown kind of job", NULL);

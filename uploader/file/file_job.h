@@ -83,7 +83,7 @@ void file_upload_chunk(struct file_job *j);
 void file_upload_finish(struct file_job *j);
 void file_upload_verify(struct backend_file *b, struct file_job *j);
 void file_upload_abort(struct backend_file *b, struct file_job *j);
-void file_upload_head(struct file_job *j);
+void file_upload_stat(struct file_job *j);
 
 /* --- file_close.c --- */
 /* Sets the permission bits of the source, syncs, renames; may end the job. */

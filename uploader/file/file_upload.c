@@ -39,7 +39,7 @@ static int file_upload_open_temp(struct file_job *j, int flags, struct stat *st)
     return S_ISREG(st->st_mode) && st->st_ino == j->handle_ino ? 0 : ENOENT;
 }
 
-/* --- begin, abort, head --- */
+/* --- begin, abort, stat --- */
 
 void file_upload_begin(struct backend_file *b, struct file_job *j) {
     struct task *t = j->task;
@@ -88,7 +88,7 @@ void file_upload_abort(struct backend_file *b, struct file_job *j) {
         file_job_end(j, OUTCOME_DONE);
 }
 
-void file_upload_head(struct file_job *j) {
+void file_upload_stat(struct file_job *j) {
     struct stat st;
     int error = file_job_stat_final(j, &st);
     if (error && error != ENOENT && error != ENOTDIR) {

@@ -111,7 +111,7 @@ static void op_start_kind(struct s3_op *op) {
     case JOB_PUT:
         s3_put_start(op);
         break;
-    case JOB_HEAD:
+    case JOB_STAT:
         s3_head_start(op);
         break;
     default:

@@ -244,7 +244,7 @@ static void test_a_file_that_changes_while_it_is_compared_is_planned_again(void 
 static void offers_the_check(uint64_t now_ms, const struct id128 *id) {
     struct job jobs[4];
     assert_int_equal(offer_all(now_ms, jobs, 4), 1);
-    assert_int_equal(jobs[0].ref.kind, JOB_HEAD);
+    assert_int_equal(jobs[0].ref.kind, JOB_STAT);
     assert_true(id_equal(&jobs[0].ref.upload, id));
 }
 
@@ -256,7 +256,7 @@ static void test_done_on_file_is_looked_for_first(void **state) {
     start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = id, .state = PLANNED_DONE});
     offers_the_check(101, &id);
-    struct event e = {.ref = {.kind = JOB_HEAD, .upload = id}, .kind = EVENT_CHECKED, .exists = true, .size = 9};
+    struct event e = {.ref = {.kind = JOB_STAT, .upload = id}, .kind = EVENT_CHECKED, .exists = true, .size = 9};
     receive(200, &e, 1, NULL, 0);
     assert_int_equal(ask(200, 5, list), 1); /* another size: gone for us */
     assert_int_equal(list[0].flags, PLAN_PUT | PLAN_MISSING);

@@ -190,7 +190,7 @@ static struct job make_job(enum job_kind kind, uint8_t upload) {
                     .target = {.dest = slice_of(dest)}};
     if (kind == JOB_PUT) {
         j.length = SIZE;
-    } else if (kind != JOB_HEAD) {
+    } else if (kind != JOB_STAT) {
         j.chunk_size = CHUNK;
         j.chunks = CHUNKS;
     }
@@ -315,16 +315,16 @@ static void test_offers_that_make_no_sense_are_dropped(void **state) {
     bad[2].length = SIZE + 1;
     bad[3].chunk_size = CHUNK + 1;
     offer(bad, 4);
-    struct job good = make_job(JOB_HEAD, 5);
+    struct job good = make_job(JOB_STAT, 5);
     offer(&good, 1);
     struct msg *m = expect(MSG_CLAIM);
     assert_int_equal(m->claim.claim_count, 1);
-    assert_int_equal(m->claim.claims[0].ref.kind, JOB_HEAD);
+    assert_int_equal(m->claim.claims[0].ref.kind, JOB_STAT);
 }
 
 static void test_denied_is_forgotten_and_may_be_offered_again(void **state) {
     (void)state;
-    struct job head = make_job(JOB_HEAD, 1);
+    struct job head = make_job(JOB_STAT, 1);
     offer(&head, 1);
     verdict(expect(MSG_CLAIM), VERDICT_DENY);
     offer(&head, 1);
@@ -336,14 +336,14 @@ static void test_denied_is_forgotten_and_may_be_offered_again(void **state) {
 
 static void test_unanswered_claim_is_asked_again_then_forgotten(void **state) {
     (void)state;
-    struct job head = make_job(JOB_HEAD, 1);
+    struct job head = make_job(JOB_STAT, 1);
     uint64_t numbers[3];
     offer(&head, 1);
     for (int i = 0; i < 3; i++) {
         struct msg *m = expect(MSG_CLAIM);
         numbers[i] = m->number;
         assert_int_equal(m->claim.claim_count, 1);
-        assert_int_equal(m->claim.claims[0].ref.kind, JOB_HEAD);
+        assert_int_equal(m->claim.claims[0].ref.kind, JOB_STAT);
     }
     assert_true(numbers[0] != numbers[1] && numbers[1] != numbers[2]);
     assert_null(next(MSG_CLAIM, clock_ms() + 1500));
@@ -460,7 +460,7 @@ static void test_held_leases_are_claimed_after_a_restart(void **state) { /* rule
 
 static void test_results_are_told_again_after_a_restart(void **state) { /* rule 8 */
     (void)state;
-    struct job head = make_job(JOB_HEAD, 1);
+    struct job head = make_job(JOB_STAT, 1);
     offer(&head, 1);
     verdict(expect(MSG_CLAIM), VERDICT_GRANT);
     expect(MSG_COMPLETE);
@@ -531,7 +531,7 @@ static void test_work_never_waits_for_a_timer(void **state) {
     (void)state;
     uint64_t working_ms = 0;
     for (uint8_t i = 1; i <= 3; i++) {
-        struct job head = make_job(JOB_HEAD, i);
+        struct job head = make_job(JOB_STAT, i);
         offer(&head, 1);
         uint64_t number = expect(MSG_CLAIM)->number;
         expect(MSG_HEARTBEAT); /* the next one is a second away: until then no timer wakes the uploader up */
@@ -616,7 +616,7 @@ static void test_drain_gives_back_what_has_not_started(void **state) {
 
 static void test_drain_waits_for_the_ack_a_second_signal_does_not(void **state) {
     (void)state;
-    struct job head = make_job(JOB_HEAD, 1);
+    struct job head = make_job(JOB_STAT, 1);
     offer(&head, 1);
     verdict(expect(MSG_CLAIM), VERDICT_GRANT);
     expect(MSG_COMPLETE);
@@ -714,13 +714,13 @@ static void test_a_budget_is_kept_to(void **state) {
 
 static void test_offers_of_another_journal_are_dropped(void **state) {
     (void)state;
-    struct job head = make_job(JOB_HEAD, 1);
+    struct job head = make_job(JOB_STAT, 1);
     expect(MSG_HEARTBEAT);
     struct id128 own = fake.journal;
     memset(fake.journal.b, 0x11, 16);
     offer(&head, 1);
     fake.journal = own;
-    struct job other = make_job(JOB_HEAD, 2);
+    struct job other = make_job(JOB_STAT, 2);
     offer(&other, 1);
     struct msg *m = expect(MSG_CLAIM);
     assert_int_equal(m->claim.claim_count, 1);

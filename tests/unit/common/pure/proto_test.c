@@ -217,9 +217,9 @@ static int decode_ref(uint64_t kind, uint32_t id_len, uint64_t chunk) {
 static void test_refs_are_checked(void **state) {
     (void)state;
     assert_int_equal(decode_ref(JOB_CHUNK, 16, CHUNKS_MAX - 1), 0);
-    assert_int_equal(decode_ref(JOB_HEAD, 16, 0), 0);
+    assert_int_equal(decode_ref(JOB_STAT, 16, 0), 0);
     assert_int_equal(decode_ref(0, 16, 0), ERR_INVALID);
-    assert_int_equal(decode_ref(JOB_HEAD + 1, 16, 0), ERR_INVALID);
+    assert_int_equal(decode_ref(JOB_STAT + 1, 16, 0), ERR_INVALID);
     assert_int_equal(decode_ref(UINT64_C(1) << 32 | JOB_CHUNK, 16, 0), ERR_INVALID);
     assert_int_equal(decode_ref(JOB_CHUNK, 15, 0), ERR_INVALID);
     assert_int_equal(decode_ref(JOB_CHUNK, 17, 0), ERR_INVALID);
@@ -616,7 +616,7 @@ static void test_everything_has_a_name(void **state) {
     (void)state;
     for (int i = 1; i <= TYPE_COUNT; i++)
         assert_string_not_equal(msg_type_name((enum msg_type)i), "unknown");
-    for (int i = JOB_BEGIN; i <= JOB_HEAD; i++)
+    for (int i = JOB_BEGIN; i <= JOB_STAT; i++)
         assert_string_not_equal(job_kind_name((enum job_kind)i), "unknown");
     for (int i = WHY_NONE; i <= WHY_JOURNAL; i++)
         assert_string_not_equal(why_text((enum why)i), "unknown");

@@ -209,7 +209,7 @@ static void test_what_is_finished_is_done_for_good(void **state) {
         assert_int_equal(v.kind, VERDICT_DONE);
         assert_int_equal(v.seq, seq);
     }
-    assert_int_equal(world_claim('V', world_ref(JOB_HEAD, id, 0), "").kind, VERDICT_GRANT);
+    assert_int_equal(world_claim('V', world_ref(JOB_STAT, id, 0), "").kind, VERDICT_GRANT);
 }
 
 static void test_put_and_begin_do_not_mix(void **state) {

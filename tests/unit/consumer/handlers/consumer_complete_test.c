@@ -358,7 +358,7 @@ static void test_head_is_an_event_and_no_record(void **state) {
     struct planned_file planned = world_plan('P', &file);
     assert_int_equal(planned.state, PLANNED_DONE);
     uint64_t seq = journal_seq(w.c->journal), event = w.c->events.next;
-    struct ref head = world_ref(JOB_HEAD, planned.upload, 0);
+    struct ref head = world_ref(JOB_STAT, planned.upload, 0);
     assert_int_equal(world_claim('U', head, "").kind, VERDICT_GRANT);
     struct result look = world_result(head, "");
     look.exists = true;

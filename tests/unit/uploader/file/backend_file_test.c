@@ -576,19 +576,19 @@ static void test_cancelled_put_leaves_nothing(void **state) {
 
 static void test_head(void **state) {
     (void)state;
-    struct task t = make(JOB_HEAD, "", 0);
+    struct task t = make(JOB_STAT, "", 0);
     run(&t);
     assert_int_equal(t.result.outcome, OUTCOME_DONE);
     assert_false(t.result.exists);
     struct task put = make(JOB_PUT, "", 0);
     run(&put);
-    t = make(JOB_HEAD, "", 0);
+    t = make(JOB_STAT, "", 0);
     run(&t);
     assert_true(t.result.exists);
     assert_int_equal(t.result.size, SIZE);
     assert_int_equal(unlink(final_path()), 0);
     assert_int_equal(mkdir(final_path(), 0700), 0);
-    t = make(JOB_HEAD, "", 0);
+    t = make(JOB_STAT, "", 0);
     run(&t);
     assert_false(t.result.exists);
 }

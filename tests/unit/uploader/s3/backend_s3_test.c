@@ -1031,13 +1031,13 @@ static void test_head(void **state) {
     const char *const replies[] = {"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 123456789012\r\n\r\n",
                                    EMPTY("404 Not Found", ""), EMPTY("403 Forbidden", ""), NULL};
     open_backend(f, replies);
-    prepare(f, JOB_HEAD);
+    prepare(f, JOB_STAT);
     assert_true(run(f)->exists);
     assert_int_equal(f->task.result.size, 123456789012);
-    prepare(f, JOB_HEAD);
+    prepare(f, JOB_STAT);
     assert_int_equal(run(f)->outcome, OUTCOME_DONE);
     assert_false(f->task.result.exists);
-    prepare(f, JOB_HEAD);
+    prepare(f, JOB_STAT);
     assert_int_equal(run(f)->klass, FAIL_DENIED);
 }
 
@@ -1045,7 +1045,7 @@ static void test_cancel(void **state) {
     struct fixture *f = *state;
     const char *const replies[] = {REPLY_SILENCE, NULL};
     open_backend(f, replies);
-    prepare(f, JOB_HEAD);
+    prepare(f, JOB_STAT);
     assert_int_equal(f->s3->ops->start(f->s3, &f->task), 0);
     while (f->server.request_count == 0) {
         http_perform(f->http);
@@ -1064,7 +1064,7 @@ static void test_never_connected(void **state) {
     struct fixture *f = *state;
     const char *const replies[] = {NULL};
     open_backend(f, replies);
-    prepare(f, JOB_HEAD);
+    prepare(f, JOB_STAT);
     f->task.job.target.endpoint = slice_of("http://127.0.0.1:1");
     const struct task_result *r = run(f);
     assert_true(r->transient && r->never_connected);
@@ -1088,7 +1088,7 @@ static void test_check(void **state) {
     t.dest = slice_of("s3://bucket/key");
     assert_int_equal(f->s3->ops->check(f->s3, &t, reason, sizeof reason), ERR_DENIED);
     assert_non_null(strstr(reason, "no credentials: looked in AWS_ACCESS_KEY_ID"));
-    prepare(f, JOB_HEAD);
+    prepare(f, JOB_STAT);
     assert_int_equal(run(f)->klass, FAIL_DENIED);
 }
 
