@@ -18,7 +18,7 @@ static int planner_settle_endpoint(struct planner *p, const struct producer_conf
     struct buf url = BUF_INIT;
     int err = 0;
     if (p->sources.scheme == DEST_S3)
-        err = aws_endpoint_settle(config->endpoint_url, config->profile, &url);
+        err = aws_endpoint_choose(config->endpoint_url, config->profile, &url);
     p->endpoint = err ? NULL : planner_copy_text(url.data);
     buf_release(&url);
     if (err)

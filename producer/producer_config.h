@@ -33,7 +33,7 @@ struct producer_config {
     uint64_t chunk_size;       /* wanted bytes per chunk; 0: CHUNK_SIZE_DEFAULT */
     bool resize;               /* the user chose chunk_size: a failed upload with another one is not resumed */
     const char *source_name;   /* NULL: empty */
-    const char *endpoint_url;  /* S3; NULL: the result of aws_endpoint_settle */
+    const char *endpoint_url;  /* S3; NULL: the result of aws_endpoint_choose */
     const char *profile;       /* in ~/.aws, read for the endpoint only; NULL: AWS_PROFILE */
     const char *region;        /* NULL: AWS_REGION, then AWS_DEFAULT_REGION, then empty */
     const char *journal_dir;   /* its file `consumer` names the consumer's endpoint; also shown to users */

@@ -126,7 +126,7 @@ static bool serves_s3(const struct settings *s) {
 }
 
 static int settle_endpoint(struct settings *s) {
-    int err = serves_s3(s) ? aws_endpoint_settle(s->endpoint_url, s->profile, &s->endpoint) : 0;
+    int err = serves_s3(s) ? aws_endpoint_choose(s->endpoint_url, s->profile, &s->endpoint) : 0;
     s->endpoint_url = s->endpoint.data ? s->endpoint.data : "";
     return err;
 }

@@ -8,18 +8,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* One pass over the lines of a file. */
-struct reader {
+/* The state of one pass over the lines of a file. */
+struct config_reader {
     struct slice rest;
     enum aws_file kind;
     const char *wanted;
     struct aws_profile *profile;
-    bool in_section;    /* some section has begun */
-    bool in_wanted;     /* it is the wanted one */
+    bool in_section;    /* a section header was read */
+    bool in_wanted;     /* the section is the wanted one */
     bool has_key;       /* lines indented deeper than `indent` continue the value of a key */
     size_t indent;      /* of the last key or section */
     struct slice block; /* name of that key if its own line has no value; empty otherwise */
-    char **continued;   /* the value that a continuation line extends; NULL: continuation lines are ignored */
+    char **continued;   /* the value that continuation lines are appended to; NULL: they are ignored */
     unsigned line, bad_line, long_lines;
 };
 
@@ -54,105 +54,105 @@ static const struct {
     {"sts", "endpoint_url", AWS_STS_ENDPOINT_URL},
 };
 
-static bool is_space(char c) {
+static bool char_is_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static struct slice trim(struct slice s) {
-    while (s.len && is_space(*s.ptr))
+static struct slice slice_trim(struct slice s) {
+    while (s.len && char_is_space(*s.ptr))
         s = slice_make(s.ptr + 1, s.len - 1);
-    while (s.len && is_space(s.ptr[s.len - 1]))
+    while (s.len && char_is_space(s.ptr[s.len - 1]))
         s.len--;
     return s;
 }
 
-static bool same_name(struct slice name, const char *known) {
+static bool name_equals(struct slice name, const char *known) {
     return name.len == strlen(known) && strncasecmp(name.ptr, known, name.len) == 0;
 }
 
-static bool has_space(struct slice s) {
+static bool slice_has_space(struct slice s) {
     for (size_t i = 0; i < s.len; i++)
-        if (is_space(s.ptr[i]))
+        if (char_is_space(s.ptr[i]))
             return true;
     return false;
 }
 
 /* The NAME of "WORD NAME" or "WORD 'NAME'"; empty when section is not of this form. */
-static struct slice name_after(struct slice section, const char *word) {
+static struct slice section_name(struct slice section, const char *word) {
     const struct slice none = {NULL, 0};
     size_t len = strlen(word);
-    if (section.len <= len || memcmp(section.ptr, word, len) != 0 || !is_space(section.ptr[len]))
+    if (section.len <= len || memcmp(section.ptr, word, len) != 0 || !char_is_space(section.ptr[len]))
         return none;
-    struct slice name = trim(slice_make(section.ptr + len, section.len - len));
+    struct slice name = slice_trim(slice_make(section.ptr + len, section.len - len));
     if (name.len >= 2 && (*name.ptr == '"' || *name.ptr == '\'') && name.ptr[name.len - 1] == *name.ptr)
         return slice_make(name.ptr + 1, name.len - 2);
-    return has_space(name) ? none : name;
+    return slice_has_space(name) ? none : name;
 }
 
-static bool is_wanted(const struct reader *r, struct slice section) {
+static bool section_is_wanted(const struct config_reader *r, struct slice section) {
     struct slice wanted = slice_of(r->wanted);
     if (r->kind == AWS_FILE_CREDENTIALS)
         return slice_equal(section, wanted);
     if (r->kind == AWS_FILE_SERVICES)
-        return slice_equal(name_after(section, "services"), wanted);
+        return slice_equal(section_name(section, "services"), wanted);
     if (slice_equal(section, slice_of("default")))
         return slice_equal(section, wanted);
-    return slice_equal(name_after(section, "profile"), wanted);
+    return slice_equal(section_name(section, "profile"), wanted);
 }
 
-static int keep(struct reader *r, enum aws_key key, struct slice value) {
-    char **place = &r->profile->value[key];
-    if (*place || value.len == 0)
-        return 0; /* the first one counts */
-    if (!(*place = slice_dup(value)))
+static int profile_set_value(struct config_reader *r, enum aws_key key, struct slice text) {
+    char **value = &r->profile->value[key];
+    if (*value || text.len == 0)
+        return 0; /* the first value counts */
+    if (!(*value = slice_dup(text)))
         return ERR_NOMEM;
-    r->continued = key == AWS_CREDENTIAL_PROCESS ? place : NULL;
+    r->continued = key == AWS_CREDENTIAL_PROCESS ? value : NULL;
     return 0;
 }
 
-/* A command may be written in several lines. */
-static int extend(char **value, struct slice more) {
+/* Appends a continuation line: a command may have several lines. */
+static int value_append_line(char **value, struct slice more) {
     size_t len = strlen(*value);
-    char *longer = malloc(len + 1 + more.len + 1);
-    if (!longer)
+    char *joined = malloc(len + 1 + more.len + 1);
+    if (!joined)
         return ERR_NOMEM;
-    memcpy(longer, *value, len);
-    longer[len] = ' ';
-    memcpy(longer + len + 1, more.ptr, more.len);
-    longer[len + 1 + more.len] = 0;
+    memcpy(joined, *value, len);
+    joined[len] = ' ';
+    memcpy(joined + len + 1, more.ptr, more.len);
+    joined[len + 1 + more.len] = 0;
     free(*value);
-    *value = longer;
+    *value = joined;
     return 0;
 }
 
-static int take_continuation(struct reader *r, struct slice text) {
+static int config_take_continuation(struct config_reader *r, struct slice text) {
     const char *equals = memchr(text.ptr, '=', text.len);
     if (!r->in_wanted)
         return 0;
     if (r->continued)
-        return strlen(*r->continued) + text.len < AWS_LINE_MAX ? extend(r->continued, text) : ERR_LIMIT;
+        return strlen(*r->continued) + text.len < AWS_LINE_MAX ? value_append_line(r->continued, text) : ERR_LIMIT;
     if (r->block.len == 0 || !equals)
         return 0;
     size_t len = (size_t)(equals - text.ptr);
-    struct slice name = trim(slice_make(text.ptr, len)), value = slice_make(equals + 1, text.len - len - 1);
+    struct slice name = slice_trim(slice_make(text.ptr, len)), value = slice_make(equals + 1, text.len - len - 1);
     for (size_t i = 0; i < sizeof known_block_keys / sizeof *known_block_keys; i++)
-        if (same_name(r->block, known_block_keys[i].block) && same_name(name, known_block_keys[i].name))
-            return keep(r, known_block_keys[i].key, trim(value));
+        if (name_equals(r->block, known_block_keys[i].block) && name_equals(name, known_block_keys[i].name))
+            return profile_set_value(r, known_block_keys[i].key, slice_trim(value));
     return 0;
 }
 
-static bool take_section(struct reader *r, struct slice text) {
+static bool config_take_section(struct config_reader *r, struct slice text) {
     const char *close = memrchr(text.ptr, ']', text.len);
     if (*text.ptr != '[' || !close || close == text.ptr + 1)
         return false;
-    struct slice name = trim(slice_make(text.ptr + 1, (size_t)(close - text.ptr) - 1));
+    struct slice name = slice_trim(slice_make(text.ptr + 1, (size_t)(close - text.ptr) - 1));
     r->in_section = true;
-    r->in_wanted = is_wanted(r, name);
+    r->in_wanted = section_is_wanted(r, name);
     r->profile->found |= r->in_wanted;
     return true;
 }
 
-static int take_key(struct reader *r, struct slice text) {
+static int config_take_key(struct config_reader *r, struct slice text) {
     size_t len = 0;
     while (len < text.len && text.ptr[len] != '=' && text.ptr[len] != ':')
         len++;
@@ -160,33 +160,33 @@ static int take_key(struct reader *r, struct slice text) {
         r->bad_line = r->bad_line ? r->bad_line : r->line;
         return 0;
     }
-    struct slice name = trim(slice_make(text.ptr, len));
-    struct slice value = trim(slice_make(text.ptr + len + 1, text.len - len - 1));
+    struct slice name = slice_trim(slice_make(text.ptr, len));
+    struct slice value = slice_trim(slice_make(text.ptr + len + 1, text.len - len - 1));
     r->has_key = true;
     if (value.len == 0)
         r->block = name;
     for (size_t i = 0; r->in_wanted && i < sizeof known_keys / sizeof *known_keys; i++)
-        if (same_name(name, known_keys[i].name))
-            return keep(r, known_keys[i].key, value);
+        if (name_equals(name, known_keys[i].name))
+            return profile_set_value(r, known_keys[i].key, value);
     return 0;
 }
 
-static int take_line(struct reader *r, struct slice line) {
-    struct slice text = trim(line);
+static int config_take_line(struct config_reader *r, struct slice line) {
+    struct slice text = slice_trim(line);
     if (text.len == 0 || *text.ptr == '#' || *text.ptr == ';')
         return 0;
     size_t indent = (size_t)(text.ptr - line.ptr);
     if (r->has_key && indent > r->indent)
-        return take_continuation(r, text);
+        return config_take_continuation(r, text);
     r->indent = indent;
     r->has_key = false;
     r->continued = NULL;
     r->block = (struct slice){NULL, 0};
-    return take_section(r, text) ? 0 : take_key(r, text);
+    return config_take_section(r, text) ? 0 : config_take_key(r, text);
 }
 
-/* Lines that are too long or hold a NUL are ignored as a whole. */
-static int take_lines(struct reader *r) {
+/* Ignores lines that are too long or contain a NUL. */
+static int config_take_lines(struct config_reader *r) {
     int err = 0;
     while (!err && r->rest.len) {
         const char *eol = memchr(r->rest.ptr, '\n', r->rest.len);
@@ -197,7 +197,7 @@ static int take_lines(struct reader *r) {
         if (len >= AWS_LINE_MAX || memchr(line.ptr, 0, len))
             r->long_lines++;
         else
-            err = take_line(r, line);
+            err = config_take_line(r, line);
     }
     return err;
 }
@@ -209,20 +209,20 @@ int aws_profile_parse(struct aws_profile *p, struct slice text, enum aws_file ki
         return ERR_LIMIT;
     if (text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0)
         text = slice_make(text.ptr + 3, text.len - 3);
-    struct reader r = {.rest = text, .kind = kind, .wanted = profile, .profile = p};
-    int err = take_lines(&r);
+    struct config_reader r = {.rest = text, .kind = kind, .wanted = profile, .profile = p};
+    int err = config_take_lines(&r);
     if (err) {
         aws_profile_release(p);
         return err;
     }
-    static bool said[AWS_FILE_SERVICES];
-    if (kind == AWS_FILE_SERVICES || said[kind]) /* the same file is read again and again */
+    static bool logged[AWS_FILE_SERVICES];
+    if (kind == AWS_FILE_SERVICES || logged[kind]) /* logged once: the file is read repeatedly */
         return 0;
-    said[kind] = r.bad_line || r.long_lines;
+    logged[kind] = r.bad_line || r.long_lines;
     if (r.bad_line)
         log_warn("%s: line %u is neither a section nor KEY = VALUE; ignored", name, r.bad_line);
     if (r.long_lines)
-        log_warn("%s: a line is longer than %u bytes or holds a NUL; ignored", name, AWS_LINE_MAX);
+        log_warn("%s: a line is joined than %u bytes or holds a NUL; ignored", name, AWS_LINE_MAX);
     return 0;
 }
 
@@ -234,11 +234,11 @@ int aws_profile_read(struct aws_profile *p, const char *path, enum aws_file kind
     if (fd < 0) {
         if (errno == ENOENT || errno == ENOTDIR)
             return ERR_NOT_FOUND;
-        static bool said[AWS_FILE_SERVICES + 1];
+        static bool logged[AWS_FILE_SERVICES + 1];
         err = errno == EACCES || errno == EPERM ? ERR_DENIED : ERR_IO;
-        if (!said[kind])
+        if (!logged[kind])
             log_warn("%s: cannot be opened: %s", path, strerror(errno));
-        said[kind] = true;
+        logged[kind] = true;
         return err;
     }
     err = file_read_all(fd, &text, AWS_FILE_MAX);

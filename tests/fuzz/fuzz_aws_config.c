@@ -10,7 +10,7 @@
 #include "pure/s3_endpoint.h"
 #include "pure/text.h"
 #include "system/log.h"
-#include "uploader/aws/aws_process.h"
+#include "uploader/aws/aws_source.h"
 #include "uploader/http/http_date.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ static void check_command(struct slice text) {
     char *command = slice_dup(text), **words, **again;
     struct buf plain = BUF_INIT;
     CHECK(command);
-    int err = split_command(command, &words);
+    int err = aws_command_split(command, &words);
     if (err) {
         CHECK(err == ERR_INVALID);
     } else {
@@ -44,7 +44,7 @@ static void check_command(struct slice text) {
             add_quoted(&plain, words[i]);
         }
         CHECK(bytes <= strlen(command));
-        CHECK(split_command(plain.data, &again) == 0);
+        CHECK(aws_command_split(plain.data, &again) == 0);
         size_t i = 0;
         for (; words[i]; i++)
             CHECK(again[i] && strcmp(words[i], again[i]) == 0);

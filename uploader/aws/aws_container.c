@@ -1,7 +1,7 @@
 /*
- * The endpoint of a container's agent ("Container credential provider", AWS SDKs and Tools reference guide): ECS names
- * a path at 169.254.170.2, EKS a whole URL and a file with a token. A URL with http:// is taken for loopback addresses
- * and the agents' own only: the token must not leave the host in the clear.
+ * The credentials endpoint of a container agent ("Container credential provider", AWS SDKs and Tools reference guide):
+ * ECS gives a path at 169.254.170.2, EKS a whole URL and a file with a token. A URL with http:// is accepted only for
+ * loopback addresses and the addresses of the agents: the token must not leave the host unencrypted.
  */
 #include "aws/aws_settings.h"
 #include "pure/s3_endpoint.h"
@@ -15,7 +15,7 @@ struct container {
     struct aws_source base; /* first */
     struct http *http;
     struct aws_call call;
-    bool asked;
+    bool requested;
 };
 
 bool aws_container_is_named(void) {
@@ -24,7 +24,7 @@ bool aws_container_is_named(void) {
 }
 
 /* The host of an authority, without brackets and port. */
-static struct slice host_of(struct slice authority) {
+static struct slice container_host(struct slice authority) {
     char end = ':';
     if (authority.len && *authority.ptr == '[') {
         authority = slice_make(authority.ptr + 1, authority.len - 1);
@@ -34,7 +34,7 @@ static struct slice host_of(struct slice authority) {
     return slice_make(authority.ptr, stop ? (size_t)(stop - authority.ptr) : authority.len);
 }
 
-static bool is_local(struct slice host) {
+static bool container_host_is_local(struct slice host) {
     static const char *const known[] = {"localhost", "::1", "169.254.170.2", "169.254.170.23", "fd00:ec2::23"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (slice_equal(host, slice_of(known[i])))
@@ -42,7 +42,7 @@ static bool is_local(struct slice host) {
     return host.len > 4 && memcmp(host.ptr, "127.", 4) == 0 && strspn(host.ptr, "0123456789.") >= host.len;
 }
 
-static int find_url(struct buf *url, char *why, size_t why_size) {
+static int container_add_url(struct buf *url, char *why, size_t why_size) {
     const char *relative = aws_environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
     const char *full = aws_environment("AWS_CONTAINER_CREDENTIALS_FULL_URI");
     struct s3_url parts;
@@ -50,15 +50,15 @@ static int find_url(struct buf *url, char *why, size_t why_size) {
         return buf_addf(url, "http://169.254.170.2%s%s", *relative == '/' ? "" : "/", relative);
     const char *query = strchr(full, '?');
     const char *wrong = s3_url_parse(slice_make(full, query ? (size_t)(query - full) : strlen(full)), &parts);
-    if (!wrong && !parts.https && !is_local(host_of(parts.authority)))
-        wrong = "http:// is taken for addresses of this host only";
+    if (!wrong && !parts.https && !container_host_is_local(container_host(parts.authority)))
+        wrong = "http:// is accepted for addresses of this host only";
     if (!wrong)
         return buf_add_text(url, full);
-    snprintf(why, why_size, "cannot be asked: AWS_CONTAINER_CREDENTIALS_FULL_URI: %.120s", wrong);
+    snprintf(why, why_size, "cannot be used: AWS_CONTAINER_CREDENTIALS_FULL_URI: %.120s", wrong);
     return ERR_INVALID;
 }
 
-static int find_authorization(struct buf *line, char *why, size_t why_size) {
+static int container_add_authorization(struct buf *line, char *why, size_t why_size) {
     const char *file = aws_environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
     const char *token = aws_environment("AWS_CONTAINER_AUTHORIZATION_TOKEN");
     int err = file || token ? buf_add_text(line, "Authorization: ") : 0;
@@ -67,17 +67,17 @@ static int find_authorization(struct buf *line, char *why, size_t why_size) {
     else if (!err && token)
         err = buf_add_text(line, token);
     if (!err && line->len && strpbrk(line->data, "\r\n")) {
-        snprintf(why, why_size, "cannot be asked: its authorization token has more than one line");
+        snprintf(why, why_size, "cannot be used: its authorization token has more than one line");
         err = ERR_INVALID;
     }
     return err;
 }
 
-static int ask(struct container *c, char *why, size_t why_size) {
+static int container_start_request(struct container *c, char *why, size_t why_size) {
     struct buf url = BUF_INIT, line = BUF_INIT;
-    int err = find_url(&url, why, why_size);
+    int err = container_add_url(&url, why, why_size);
     if (!err)
-        err = find_authorization(&line, why, why_size);
+        err = container_add_authorization(&line, why, why_size);
     const char *const headers[] = {"Accept: application/json", line.data, NULL};
     struct http_request r = {.method = "GET",
                              .url = url.data,
@@ -96,14 +96,14 @@ static int ask(struct container *c, char *why, size_t why_size) {
 static int container_step(struct aws_source *s, int wait_ms, struct aws_fresh_keys *keys, char *why, size_t why_size) {
     struct container *c = (struct container *)s;
     *keys = (struct aws_fresh_keys){0};
-    int err = c->asked ? 0 : ask(c, why, why_size);
+    int err = c->requested ? 0 : container_start_request(c, why, why_size);
     if (err)
         return err;
-    c->asked = true;
+    c->requested = true;
     err = aws_call_wait(&c->call, c->http, wait_ms, why, why_size);
     if (err == ERR_AGAIN)
         return err;
-    c->asked = false;
+    c->requested = false;
     if (!err)
         err = aws_metadata_parse(buf_slice(&c->call.body), keys, why, why_size);
     aws_call_release(&c->call, c->http);

@@ -10,84 +10,86 @@
 #include <stdlib.h>
 
 #define REFRESH_BEFORE_US ((int64_t)300 * 1000000)
-#define LOOK_AGAIN_MS 5000
-#define LOOK_STALE_MS 500
-#define STALE_MS 30000       /* then the store is asked again, whatever the file holds */
-#define FETCH_PAUSE_MS 10000 /* between two fetches, unless the keys are of no use any more */
+#define LOOK_UP_MS 5000
+#define LOOK_UP_STALE_MS 500
+#define STALE_MS 30000       /* then requests are sent again, also with the old keys */
+#define FETCH_PAUSE_MS 10000 /* between two fetches while the keys are usable */
 
-#define IMDS_PAUSE_MS 60000 /* between two questions to an instance metadata service that is not there */
+#define IMDS_PAUSE_MS 60000 /* between two requests to an instance metadata service that does not answer */
 
-enum source { SOURCE_NONE, SOURCE_ENVIRONMENT, SOURCE_FILE, SOURCE_FETCHED };
+enum key_origin { ORIGIN_NONE, ORIGIN_ENVIRONMENT, ORIGIN_FILE, ORIGIN_FETCHED };
 
 struct aws_credentials {
-    char *profile;          /* the one in force */
-    bool profile_is_option; /* by --profile: the keys of the environment do not count */
-    bool profile_is_named;  /* by --profile or the environment: a profile that is missing is an error */
-    enum source source;
-    struct aws_fresh_keys keys; /* whatever the source */
+    char *profile;          /* its name */
+    bool profile_is_option; /* by --profile: keys of the environment are ignored */
+    bool profile_is_named;  /* by --profile or the environment: a missing profile is an error */
+    enum key_origin origin;
+    struct aws_fresh_keys keys; /* of any origin */
     uint64_t generation;        /* of keys */
-    struct http *http;          /* NULL in tests: nothing is asked over HTTP */
-    struct aws_source *fetcher; /* SOURCE_FETCHED */
-    bool fetching;              /* it is under way */
-    bool is_last_resort;        /* it is the instance metadata service: without an answer there are no keys */
+    struct http *http;          /* NULL in tests: no HTTP requests */
+    struct aws_source *fetcher; /* ORIGIN_FETCHED */
+    bool fetching;              /* it has a fetch in progress */
+    bool is_last_resort;        /* it is the instance metadata service, the last possible source */
     char fetcher_name[160];     /* for messages */
-    uint64_t stale_until_ms;    /* the store said that keys of the file have expired; they are not used until then */
-    uint64_t looked_ms, fetch_ms,
-        imds_ms;       /* when files were read; keys were fetched; no instance metadata was found; 0 never */
-    bool renewal_said; /* that a renewal failed */
+    uint64_t stale_until_ms;    /* the store reported the keys of the file as expired: they are not used until then */
+    /* Times (clock_ms), 0: never. */
+    uint64_t looked_up_ms; /* the files were read */
+    uint64_t fetch_ms;     /* a fetch was started */
+    uint64_t imds_ms;      /* the instance metadata service did not answer */
+    bool renewal_failure_logged;
     char problem[640];
     char fetch_problem[256];
 };
 
-static int replace(char **place, const char *value) {
+static int secret_replace(char **to, const char *value) {
     char *copy = NULL;
     if (value && !(copy = strdup(value)))
         return ERR_NOMEM;
-    if (*place)
-        explicit_bzero(*place, strlen(*place));
-    free(*place);
-    *place = copy;
+    if (*to)
+        explicit_bzero(*to, strlen(*to));
+    free(*to);
+    *to = copy;
     return 0;
 }
 
-static bool same_text(const char *a, const char *b) {
+static bool text_equals(const char *a, const char *b) {
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-static int take_keys(struct aws_credentials *c, enum source source, const char *access_key, const char *secret_key,
-                     const char *session_token) {
-    if (!same_text(c->keys.access_key, access_key) || !same_text(c->keys.secret_key, secret_key) ||
-        !same_text(c->keys.session_token, session_token))
+static int credentials_set_keys(struct aws_credentials *c, enum key_origin origin, const char *access_key,
+                                const char *secret_key, const char *session_token) {
+    if (!text_equals(c->keys.access_key, access_key) || !text_equals(c->keys.secret_key, secret_key) ||
+        !text_equals(c->keys.session_token, session_token))
         c->generation++;
-    int err = replace(&c->keys.access_key, access_key);
+    int err = secret_replace(&c->keys.access_key, access_key);
     if (!err)
-        err = replace(&c->keys.secret_key, secret_key);
+        err = secret_replace(&c->keys.secret_key, secret_key);
     if (!err)
-        err = replace(&c->keys.session_token, session_token);
+        err = secret_replace(&c->keys.session_token, session_token);
     c->keys.expires_us = 0;
-    c->source = err ? SOURCE_NONE : source;
+    c->origin = err ? ORIGIN_NONE : origin;
     return err;
 }
 
-/* The file's place as people know it. */
-static void add_path(struct buf *out, enum aws_file kind) {
+/* Appends the path of the file, printable; empty on error. */
+static void aws_file_add_shown_path(struct buf *out, enum aws_file kind) {
     struct buf path = BUF_INIT;
     if (aws_file_path(kind, &path) || text_add_printable(out, buf_slice(&path)))
         buf_clear(out);
     buf_release(&path);
 }
 
-static void say_profile(struct aws_credentials *c, const char *what) {
+static void credentials_set_profile_problem(struct aws_credentials *c, const char *problem_text) {
     struct buf name = BUF_INIT;
     bool known = text_add_printable(&name, slice_of(c->profile)) == 0 && name.data;
-    snprintf(c->problem, sizeof c->problem, "profile %.200s %s", known ? name.data : "", what);
+    snprintf(c->problem, sizeof c->problem, "profile %.200s %s", known ? name.data : "", problem_text);
     buf_release(&name);
 }
 
-static void say_nothing_found(struct aws_credentials *c) {
+static void credentials_set_not_found(struct aws_credentials *c) {
     struct buf credentials = BUF_INIT, config = BUF_INIT;
-    add_path(&credentials, AWS_FILE_CREDENTIALS);
-    add_path(&config, AWS_FILE_CONFIG);
+    aws_file_add_shown_path(&credentials, AWS_FILE_CREDENTIALS);
+    aws_file_add_shown_path(&config, AWS_FILE_CONFIG);
     snprintf(c->problem, sizeof c->problem,
              "no credentials: looked in %s%.200s [%.60s], credential_process and %.200s; set AWS_ACCESS_KEY_ID and "
              "AWS_SECRET_ACCESS_KEY or name a --profile",
@@ -100,38 +102,38 @@ static void say_nothing_found(struct aws_credentials *c) {
 
 /* --- the sources --- */
 
-/* True when the environment decides, well or not. */
-static bool from_environment(struct aws_credentials *c, int *err) {
+/* True: the environment decides, with keys or with a problem. */
+static bool credentials_from_environment(struct aws_credentials *c, int *err) {
     const char *access_key = aws_environment("AWS_ACCESS_KEY_ID");
     const char *secret_key = aws_environment("AWS_SECRET_ACCESS_KEY");
-    const char *token = aws_environment("AWS_SECURITY_TOKEN"); /* the older name comes first, as in botocore */
+    const char *token = aws_environment("AWS_SECURITY_TOKEN"); /* the older name has precedence, as in botocore */
     if (!token)
         token = aws_environment("AWS_SESSION_TOKEN");
     if (!access_key || c->profile_is_option)
         return false;
     if (secret_key)
-        *err = take_keys(c, SOURCE_ENVIRONMENT, access_key, secret_key, token);
+        *err = credentials_set_keys(c, ORIGIN_ENVIRONMENT, access_key, secret_key, token);
     else
         snprintf(c->problem, sizeof c->problem,
                  "AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not; set both or none");
     return true;
 }
 
-/* True when the profile holds keys, or half of them. */
-static bool from_profile(struct aws_credentials *c, const struct aws_profile *p, int *err) {
+/* True: the profile has keys, or an access key without a secret. */
+static bool credentials_from_profile(struct aws_credentials *c, const struct aws_profile *p, int *err) {
     if (!p->value[AWS_ACCESS_KEY])
         return false;
     const char *token = p->value[AWS_SECURITY_TOKEN] ? p->value[AWS_SECURITY_TOKEN] : p->value[AWS_SESSION_TOKEN];
     if (p->value[AWS_SECRET_KEY])
-        *err = take_keys(c, SOURCE_FILE, p->value[AWS_ACCESS_KEY], p->value[AWS_SECRET_KEY], token);
+        *err = credentials_set_keys(c, ORIGIN_FILE, p->value[AWS_ACCESS_KEY], p->value[AWS_SECRET_KEY], token);
     else
-        say_profile(c, "has aws_access_key_id but no aws_secret_access_key");
+        credentials_set_profile_problem(c, "has aws_access_key_id but no aws_secret_access_key");
     return true;
 }
 
 /* --- sources that are fetched --- */
 
-static int use_fetcher(struct aws_credentials *c, struct aws_source *fetcher, const char *of_profile) {
+static int credentials_set_fetcher(struct aws_credentials *c, struct aws_source *fetcher, const char *of_profile) {
     struct buf name = BUF_INIT;
     if (c->fetcher)
         c->fetcher->ops->destroy(c->fetcher);
@@ -139,9 +141,9 @@ static int use_fetcher(struct aws_credentials *c, struct aws_source *fetcher, co
     c->fetching = c->is_last_resort = false;
     c->fetch_ms = 0;
     c->fetch_problem[0] = 0;
-    aws_fresh_keys_release(&c->keys); /* of another source */
+    aws_fresh_keys_release(&c->keys); /* of the previous source */
     c->generation++;
-    c->source = SOURCE_FETCHED;
+    c->origin = ORIGIN_FETCHED;
     int err = of_profile ? text_add_printable(&name, slice_of(of_profile)) : 0;
     snprintf(c->fetcher_name, sizeof c->fetcher_name, "%s%s%.100s", fetcher->ops->name, name.data ? " of profile " : "",
              name.data ? name.data : "");
@@ -149,9 +151,9 @@ static int use_fetcher(struct aws_credentials *c, struct aws_source *fetcher, co
     return err;
 }
 
-/* True when the environment, or else the profile, says to use web identity. */
-static bool from_web_identity(struct aws_credentials *c, const char *token_file, const char *role_arn,
-                              const char *session_name, int *err) {
+/* True: web identity is configured; *err is then the result. */
+static bool credentials_from_web_identity(struct aws_credentials *c, const char *token_file, const char *role_arn,
+                                          const char *session_name, int *err) {
     struct aws_settings aws;
     struct aws_source *source;
     if (!token_file || !c->http)
@@ -163,93 +165,95 @@ static bool from_web_identity(struct aws_credentials *c, const char *token_file,
     *err = aws_web_identity_new(&source, c->http, &w);
     aws_settings_release(&aws);
     if (!*err)
-        *err = use_fetcher(c, source, NULL);
+        *err = credentials_set_fetcher(c, source, NULL);
     return true;
 }
 
-static bool from_web_identity_of_environment(struct aws_credentials *c, int *err) {
+static bool credentials_from_environment_token(struct aws_credentials *c, int *err) {
     const char *token_file = aws_environment("AWS_WEB_IDENTITY_TOKEN_FILE"), *role = aws_environment("AWS_ROLE_ARN");
     if (c->profile_is_option || !token_file)
         return false;
     if (role)
-        return from_web_identity(c, token_file, role, aws_environment("AWS_ROLE_SESSION_NAME"), err);
+        return credentials_from_web_identity(c, token_file, role, aws_environment("AWS_ROLE_SESSION_NAME"), err);
     snprintf(c->problem, sizeof c->problem,
              "AWS_WEB_IDENTITY_TOKEN_FILE is set but AWS_ROLE_ARN is not; set both or none");
     return true;
 }
 
-/* What botocore would use before any keys of the profile: other rights than the keys give, so no silent substitute. */
-static const char *unsupported(const struct aws_profile *config, const struct aws_profile *credentials) {
+/* Settings that botocore would use before keys of the profile. They give other rights than the keys, so the keys do not
+ * replace them silently. The problem, or NULL. */
+static const char *profile_unsupported_reason(const struct aws_profile *config, const struct aws_profile *credentials) {
     static const struct {
         enum aws_key key;
         const char *text;
-    } kinds[] = {
+    } reasons[] = {
         {AWS_WEB_IDENTITY, "has web_identity_token_file but no role_arn; set both or none"},
         {AWS_ROLE_ARN, "assumes a role (role_arn), which chunklift does not do; use credential_process"},
         {AWS_SSO_SESSION, "uses SSO, which chunklift does not do; use credential_process"},
         {AWS_SSO_START_URL, "uses SSO, which chunklift does not do; use credential_process"},
     };
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (aws_profiles_value(config, credentials, kinds[i].key))
-            return kinds[i].text;
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (aws_profiles_value(config, credentials, reasons[i].key))
+            return reasons[i].text;
     return NULL;
 }
 
-/* Container and instance: the last in line. */
-static int from_host(struct aws_credentials *c) {
+/* The last sources: container agent and instance metadata. */
+static int credentials_from_host(struct aws_credentials *c) {
     struct aws_source *source;
     bool imds_paused = c->imds_ms && clock_ms() - c->imds_ms < IMDS_PAUSE_MS;
     if (c->http && aws_container_is_named()) {
         int err = aws_container_new(&source, c->http);
-        return err ? err : use_fetcher(c, source, NULL);
+        return err ? err : credentials_set_fetcher(c, source, NULL);
     }
     if (!c->http || !aws_imds_is_allowed() || imds_paused) {
-        say_nothing_found(c);
+        credentials_set_not_found(c);
         return 0;
     }
     int err = aws_imds_new(&source, c->http);
     if (!err)
-        err = use_fetcher(c, source, NULL);
+        err = credentials_set_fetcher(c, source, NULL);
     c->is_last_resort = true;
     return err;
 }
 
-static int from_files(struct aws_credentials *c, const struct aws_profile *config,
-                      const struct aws_profile *credentials) {
+static int credentials_from_files(struct aws_credentials *c, const struct aws_profile *config,
+                                  const struct aws_profile *credentials) {
     const char *role = aws_profiles_value(config, credentials, AWS_ROLE_ARN);
     const char *command = aws_profiles_value(config, credentials, AWS_CREDENTIAL_PROCESS);
     struct aws_source *source;
     int err = 0;
-    if (role && from_web_identity(c, aws_profiles_value(config, credentials, AWS_WEB_IDENTITY), role,
-                                  aws_profiles_value(config, credentials, AWS_ROLE_SESSION_NAME), &err))
+    if (role && credentials_from_web_identity(c, aws_profiles_value(config, credentials, AWS_WEB_IDENTITY), role,
+                                              aws_profiles_value(config, credentials, AWS_ROLE_SESSION_NAME), &err))
         return err;
-    const char *refused = unsupported(config, credentials);
+    const char *refused = profile_unsupported_reason(config, credentials);
     if (refused) {
-        say_profile(c, refused);
+        credentials_set_profile_problem(c, refused);
         return 0;
     }
-    if (from_profile(c, credentials, &err))
+    if (credentials_from_profile(c, credentials, &err))
         return err;
     if (command) {
         err = aws_process_source_new(&source, command);
-        return err ? err : use_fetcher(c, source, c->profile);
+        return err ? err : credentials_set_fetcher(c, source, c->profile);
     }
-    return from_profile(c, config, &err) ? err : from_host(c);
+    return credentials_from_profile(c, config, &err) ? err : credentials_from_host(c);
 }
 
-/* Looks at all sources again. What was there stays in force only if it is found again. */
-static int look(struct aws_credentials *c) {
+/* Searches all sources again. The present keys stay only if they are found again. */
+static int credentials_look_up(struct aws_credentials *c) {
     struct aws_profile config = {.found = false}, credentials = {.found = false};
-    c->looked_ms = clock_ms();
+    c->looked_up_ms = clock_ms();
     int err = aws_file_read(&config, AWS_FILE_CONFIG, c->profile);
     if (!err)
         err = aws_file_read(&credentials, AWS_FILE_CREDENTIALS, c->profile);
-    c->source = SOURCE_NONE;
+    c->origin = ORIGIN_NONE;
     c->problem[0] = 0;
     if (!err && c->profile_is_named && !config.found && !credentials.found)
-        say_profile(c, "is neither in ~/.aws/config nor in ~/.aws/credentials; name another --profile");
-    else if (!err && !from_environment(c, &err) && !from_web_identity_of_environment(c, &err))
-        err = from_files(c, &config, &credentials);
+        credentials_set_profile_problem(
+            c, "is neither in ~/.aws/config nor in ~/.aws/credentials; name another --profile");
+    else if (!err && !credentials_from_environment(c, &err) && !credentials_from_environment_token(c, &err))
+        err = credentials_from_files(c, &config, &credentials);
     aws_profile_release(&config);
     aws_profile_release(&credentials);
     return err;
@@ -264,9 +268,9 @@ int aws_credentials_new(struct aws_credentials **out, const char *profile, struc
         return ERR_NOMEM;
     c->http = http;
     c->profile_is_option = profile && *profile;
-    int err = replace(&c->profile, aws_profile_in_force(profile, &c->profile_is_named));
+    int err = secret_replace(&c->profile, aws_profile_name(profile, &c->profile_is_named));
     if (!err)
-        err = look(c);
+        err = credentials_look_up(c);
     if (err)
         aws_credentials_destroy(&c);
     *out = c;
@@ -285,33 +289,33 @@ void aws_credentials_destroy(struct aws_credentials **cp) {
     *cp = NULL;
 }
 
-static bool usable(const struct aws_credentials *c, int64_t margin_us) {
+static bool credentials_are_usable(const struct aws_credentials *c, int64_t margin_us) {
     return c->keys.access_key && (!c->keys.expires_us || clock_real_us() + margin_us < c->keys.expires_us);
 }
 
-static void fetch_failed(struct aws_credentials *c, const char *why) {
+static void credentials_fetch_failed(struct aws_credentials *c, const char *why) {
     snprintf(c->fetch_problem, sizeof c->fetch_problem, "%s", why);
-    if (c->is_last_resort &&
-        !c->keys.access_key) { /* the files are read again, and this is asked again some time later */
-        say_nothing_found(c);
+    if (c->is_last_resort && !c->keys.access_key) { /* the files are read again soon, the service later */
+        credentials_set_not_found(c);
         size_t len = strlen(c->problem);
         snprintf(c->problem + len, sizeof c->problem - len, " (%s %.120s)", c->fetcher_name, why);
-        c->source = SOURCE_NONE;
-        c->imds_ms = c->looked_ms = clock_ms();
+        c->origin = ORIGIN_NONE;
+        c->imds_ms = c->looked_up_ms = clock_ms();
         return;
     }
     snprintf(c->problem, sizeof c->problem, "no credentials: %s %s", c->fetcher_name, why);
     int64_t left_s = c->keys.expires_us ? (c->keys.expires_us - clock_real_us()) / 1000000 : 0;
-    if (usable(c, 0) && !c->renewal_said) /* otherwise the problem is what is told */
+    if (credentials_are_usable(c, 0) && !c->renewal_failure_logged) /* else the problem is reported with a failed job */
         log_warn("%s %s; the present keys are valid for %lld s", c->fetcher_name, why, (long long)left_s);
-    c->renewal_said = true;
+    c->renewal_failure_logged = true;
 }
 
-static void fetch_step(struct aws_credentials *c, int wait_ms) {
+static void credentials_fetch(struct aws_credentials *c, int wait_ms) {
     struct aws_fresh_keys fresh;
     char why[200] = "";
     bool recent = c->fetch_ms && clock_ms() - c->fetch_ms < FETCH_PAUSE_MS;
-    if (!c->fetching && recent && (c->fetch_problem[0] || usable(c, 0))) /* some are always made to end soon */
+    if (!c->fetching && recent &&
+        (c->fetch_problem[0] || credentials_are_usable(c, 0))) /* some sources return keys that expire soon */
         return;
     if (!c->fetching) {
         c->fetch_ms = clock_ms();
@@ -320,42 +324,44 @@ static void fetch_step(struct aws_credentials *c, int wait_ms) {
     int err = c->fetcher->ops->step(c->fetcher, wait_ms, &fresh, why, sizeof why);
     c->fetching = err == ERR_AGAIN;
     if (err && !c->fetching)
-        fetch_failed(c, why[0] ? why : err_text(err));
+        credentials_fetch_failed(c, why[0] ? why : err_text(err));
     if (err)
         return;
     aws_fresh_keys_release(&c->keys);
     c->keys = fresh;
     c->generation++;
-    c->renewal_said = false;
-    if (!usable(c, 0))
-        fetch_failed(c, "gives credentials that have expired already");
+    c->renewal_failure_logged = false;
+    if (!credentials_are_usable(c, 0))
+        credentials_fetch_failed(c, "returns credentials that expired already");
 }
 
-/* Requests with keys that have expired would only carry bytes to be refused: the file is watched instead. */
-static bool is_stale(struct aws_credentials *c) {
+/* Requests with expired keys would send bytes that are refused. The file is read again until it has new keys. */
+static bool credentials_are_stale(struct aws_credentials *c) {
     uint64_t used = c->generation, now_ms = clock_ms();
-    if (c->source != SOURCE_FILE || now_ms >= c->stale_until_ms)
+    if (c->origin != ORIGIN_FILE || now_ms >= c->stale_until_ms)
         return false;
-    if (now_ms - c->looked_ms >= LOOK_STALE_MS && (look(c) || c->source != SOURCE_FILE || c->generation != used)) {
+    if (now_ms - c->looked_up_ms >= LOOK_UP_STALE_MS &&
+        (credentials_look_up(c) || c->origin != ORIGIN_FILE || c->generation != used)) {
         c->stale_until_ms = 0;
         return false;
     }
-    say_profile(c, "has keys that have expired; new ones are read from ~/.aws/credentials as soon as they are there");
+    credentials_set_profile_problem(
+        c, "has keys that have expired; new ones are read from ~/.aws/credentials as soon as they are there");
     return true;
 }
 
 enum aws_state aws_credentials_step(struct aws_credentials *c, int wait_ms) {
-    if (is_stale(c))
+    if (credentials_are_stale(c))
         return AWS_MISSING;
-    if (c->source == SOURCE_NONE && clock_ms() - c->looked_ms >= LOOK_AGAIN_MS && look(c))
+    if (c->origin == ORIGIN_NONE && clock_ms() - c->looked_up_ms >= LOOK_UP_MS && credentials_look_up(c))
         snprintf(c->problem, sizeof c->problem, "%s", err_text(ERR_NOMEM));
-    if (c->source == SOURCE_NONE)
+    if (c->origin == ORIGIN_NONE)
         return AWS_MISSING;
-    if (c->source != SOURCE_FETCHED || (usable(c, REFRESH_BEFORE_US) && !c->fetching))
+    if (c->origin != ORIGIN_FETCHED || (credentials_are_usable(c, REFRESH_BEFORE_US) && !c->fetching))
         return AWS_READY;
-    bool in_need = !usable(c, 0);
-    fetch_step(c, in_need ? wait_ms : 0);
-    if (usable(c, 0))
+    bool in_need = !credentials_are_usable(c, 0);
+    credentials_fetch(c, in_need ? wait_ms : 0);
+    if (credentials_are_usable(c, 0))
         return AWS_READY;
     return c->fetching ? AWS_PENDING : AWS_MISSING;
 }
@@ -376,16 +382,16 @@ uint64_t aws_credentials_generation(const struct aws_credentials *c) {
 bool aws_credentials_expired(struct aws_credentials *c, uint64_t generation) {
     if (generation != c->generation)
         return true;
-    if (c->source == SOURCE_FETCHED) {
-        /* Fresh ones that the store calls expired: fetching them once more will not help. */
+    if (c->origin == ORIGIN_FETCHED) {
+        /* The store calls newly fetched keys expired: another fetch does not help. */
         if (!c->fetching && c->fetch_ms && clock_ms() - c->fetch_ms < FETCH_PAUSE_MS)
             return false;
-        c->keys.expires_us = 1; /* long ago */
+        c->keys.expires_us = 1; /* in the past */
         return true;
     }
     if (aws_credentials_replaced(c, generation))
         return true;
-    if (c->source == SOURCE_FILE)
+    if (c->origin == ORIGIN_FILE)
         c->stale_until_ms = clock_ms() + STALE_MS;
     return false;
 }
@@ -393,13 +399,14 @@ bool aws_credentials_expired(struct aws_credentials *c, uint64_t generation) {
 bool aws_credentials_replaced(struct aws_credentials *c, uint64_t generation) {
     if (generation != c->generation)
         return true;
-    return c->source == SOURCE_FILE && !look(c) && c->source != SOURCE_NONE && c->generation != generation;
+    return c->origin == ORIGIN_FILE && !credentials_look_up(c) && c->origin != ORIGIN_NONE &&
+           c->generation != generation;
 }
 
 const char *aws_credentials_renewed_from(const struct aws_credentials *c) {
-    if (!c->keys.access_key) /* what never gave keys is not set up right: that is no outage */
+    if (!c->keys.access_key) /* a source that never returned keys is a wrong configuration, no outage */
         return NULL;
-    if (c->source == SOURCE_FETCHED)
+    if (c->origin == ORIGIN_FETCHED)
         return c->fetcher->ops->name;
-    return c->source == SOURCE_FILE ? "~/.aws/credentials" : NULL;
+    return c->origin == ORIGIN_FILE ? "~/.aws/credentials" : NULL;
 }

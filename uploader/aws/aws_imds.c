@@ -1,7 +1,7 @@
 /*
- * Instance metadata of EC2, version 2 ("Use IMDSv2", EC2 user guide): a session token, the name of the instance's role,
- * then the keys of the role. Version 1, which needs no token, is not used. The service is asked past any proxy, and
- * given one second for each step: on most hosts there is none.
+ * Instance metadata of EC2, version 2 ("Use IMDSv2", EC2 user guide), in three requests: a session token, the name of the
+ * role of the instance, the keys of the role. Version 1, which needs no token, is not used. Requests bypass proxies and
+ * have a timeout of one second each: most hosts have no such service.
  */
 #include "aws/aws_settings.h"
 #include "pure/s3_endpoint.h"
@@ -21,7 +21,7 @@ struct imds {
     struct aws_source base; /* first */
     struct http *http;
     struct aws_call call;
-    enum step step; /* whose reply is waited for */
+    enum step step; /* the request in flight */
     struct buf token, role;
 };
 
@@ -30,15 +30,15 @@ bool aws_imds_is_allowed(void) {
     return !disabled || strcasecmp(disabled, "true") != 0;
 }
 
-static const char *endpoint(void) {
+static const char *imds_endpoint(void) {
     const char *named = aws_environment("AWS_EC2_METADATA_SERVICE_ENDPOINT");
     struct s3_url parts;
     return named && !s3_url_parse(slice_of(named), &parts) ? named : DEFAULT_ENDPOINT;
 }
 
-static int ask(struct imds *i, enum step step) {
+static int imds_start_request(struct imds *i, enum step step) {
     struct buf url = BUF_INIT, header = BUF_INIT;
-    const char *base = endpoint();
+    const char *base = imds_endpoint();
     size_t len = strlen(base);
     while (len && base[len - 1] == '/')
         len--;
@@ -63,8 +63,8 @@ static int ask(struct imds *i, enum step step) {
     return err;
 }
 
-/* The first line of the reply, as a token or a name. */
-static int take_line(struct imds *i, struct buf *out, char *why, size_t why_size) {
+/* Copies the first line of the reply, a token or a name, to out. */
+static int imds_take_line(struct imds *i, struct buf *out, char *why, size_t why_size) {
     struct slice text = buf_slice(&i->call.body);
     const char *eol = text.len ? memchr(text.ptr, '\n', text.len) : NULL;
     if (eol)
@@ -79,21 +79,21 @@ static int take_line(struct imds *i, struct buf *out, char *why, size_t why_size
     return ERR_INVALID;
 }
 
-static int go_on(struct imds *i, struct aws_fresh_keys *keys, char *why, size_t why_size) {
+static int imds_continue(struct imds *i, struct aws_fresh_keys *keys, char *why, size_t why_size) {
     int err = 0;
     switch (i->step) {
     case STEP_NONE:
-        err = ask(i, STEP_TOKEN);
+        err = imds_start_request(i, STEP_TOKEN);
         return err ? err : ERR_AGAIN;
     case STEP_TOKEN:
-        err = take_line(i, &i->token, why, why_size);
+        err = imds_take_line(i, &i->token, why, why_size);
         if (!err)
-            err = ask(i, STEP_ROLE);
+            err = imds_start_request(i, STEP_ROLE);
         return err ? err : ERR_AGAIN;
     case STEP_ROLE:
-        err = take_line(i, &i->role, why, why_size);
+        err = imds_take_line(i, &i->role, why, why_size);
         if (!err)
-            err = ask(i, STEP_KEYS);
+            err = imds_start_request(i, STEP_KEYS);
         return err ? err : ERR_AGAIN;
     case STEP_KEYS:
         break;
@@ -101,7 +101,7 @@ static int go_on(struct imds *i, struct aws_fresh_keys *keys, char *why, size_t 
     return aws_metadata_parse(buf_slice(&i->call.body), keys, why, why_size);
 }
 
-static void start_over(struct imds *i) {
+static void imds_reset(struct imds *i) {
     aws_call_release(&i->call, i->http);
     if (i->token.data)
         explicit_bzero(i->token.data, i->token.cap);
@@ -114,15 +114,15 @@ static int imds_step(struct aws_source *s, int wait_ms, struct aws_fresh_keys *k
     *keys = (struct aws_fresh_keys){0};
     int err = i->step == STEP_NONE ? 0 : aws_call_wait(&i->call, i->http, wait_ms, why, why_size);
     if (!err)
-        err = go_on(i, keys, why, why_size);
+        err = imds_continue(i, keys, why, why_size);
     if (err != ERR_AGAIN)
-        start_over(i);
+        imds_reset(i);
     return err;
 }
 
 static void imds_destroy(struct aws_source *s) {
     struct imds *i = (struct imds *)s;
-    start_over(i);
+    imds_reset(i);
     buf_release(&i->role);
     free(i);
 }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static char *text_member(struct json_object *object, const char *name) {
+static char *json_text_member(struct json_object *object, const char *name) {
     struct json_object *member;
     if (!json_object_object_get_ex(object, name, &member) || !json_object_is_type(member, json_type_string))
         return NULL;
@@ -12,53 +12,54 @@ static char *text_member(struct json_object *object, const char *name) {
     return *text ? strdup(text) : NULL;
 }
 
-static bool has_version_1(struct json_object *object) {
+static bool json_has_version_1(struct json_object *object) {
     struct json_object *version;
     return json_object_object_get_ex(object, "Version", &version) && json_object_is_type(version, json_type_int) &&
            json_object_get_int64(version) == 1;
 }
 
-/* Keys and end; token is the member that holds the session token. */
-static int read_keys(struct json_object *object, const char *token, struct aws_fresh_keys *r, char *why,
-                     size_t why_size) {
-    r->access_key = text_member(object, "AccessKeyId");
-    r->secret_key = text_member(object, "SecretAccessKey");
-    r->session_token = text_member(object, token);
+/* Reads keys and expiration. token: the member with the session token. */
+static int json_read_keys(struct json_object *object, const char *token, struct aws_fresh_keys *r, char *why,
+                          size_t why_size) {
+    r->access_key = json_text_member(object, "AccessKeyId");
+    r->secret_key = json_text_member(object, "SecretAccessKey");
+    r->session_token = json_text_member(object, token);
     if (!r->access_key || !r->secret_key) {
-        snprintf(why, why_size, "gives no AccessKeyId or no SecretAccessKey");
+        snprintf(why, why_size, "returns no AccessKeyId or no SecretAccessKey");
         return ERR_INVALID;
     }
-    char *expires = text_member(object, "Expiration");
+    char *expires = json_text_member(object, "Expiration");
     int err = expires ? rfc3339_parse(slice_of(expires), &r->expires_us) : 0;
     free(expires);
     if (err)
-        snprintf(why, why_size, "gives an Expiration that is not an ISO 8601 time");
+        snprintf(why, why_size, "returns an Expiration that is not an ISO 8601 time");
     return err;
 }
 
-static int read_process(struct json_object *object, struct aws_fresh_keys *r, char *why, size_t why_size) {
-    if (!json_object_is_type(object, json_type_object) || !has_version_1(object)) {
-        snprintf(why, why_size, "prints what is not JSON with \"Version\": 1");
+static int json_read_process(struct json_object *object, struct aws_fresh_keys *r, char *why, size_t why_size) {
+    if (!json_object_is_type(object, json_type_object) || !json_has_version_1(object)) {
+        snprintf(why, why_size, "prints output that is not JSON with \"Version\": 1");
         return ERR_INVALID;
     }
-    return read_keys(object, "SessionToken", r, why, why_size);
+    return json_read_keys(object, "SessionToken", r, why, why_size);
 }
 
-static int read_metadata(struct json_object *object, struct aws_fresh_keys *r, char *why, size_t why_size) {
+static int json_read_metadata(struct json_object *object, struct aws_fresh_keys *r, char *why, size_t why_size) {
     struct json_object *code;
     if (!json_object_is_type(object, json_type_object)) {
-        snprintf(why, why_size, "gives what is not a JSON object");
+        snprintf(why, why_size, "returns a reply that is not a JSON object");
         return ERR_INVALID;
     }
     if (json_object_object_get_ex(object, "Code", &code) && strcmp(json_object_get_string(code), "Success") != 0) {
         snprintf(why, why_size, "says Code %.60s", json_object_get_string(code));
         return ERR_DENIED;
     }
-    return read_keys(object, "Token", r, why, why_size);
+    return json_read_keys(object, "Token", r, why, why_size);
 }
 
-static int parse(struct slice json, int (*read)(struct json_object *, struct aws_fresh_keys *, char *, size_t),
-                 struct aws_fresh_keys *r, char *why, size_t why_size) {
+static int json_parse_keys(struct slice json,
+                           int (*read)(struct json_object *, struct aws_fresh_keys *, char *, size_t),
+                           struct aws_fresh_keys *r, char *why, size_t why_size) {
     *r = (struct aws_fresh_keys){0};
     struct json_tokener *tokener = json_tokener_new();
     if (!tokener)
@@ -75,9 +76,9 @@ static int parse(struct slice json, int (*read)(struct json_object *, struct aws
 }
 
 int aws_process_parse(struct slice json, struct aws_fresh_keys *r, char *why, size_t why_size) {
-    return parse(json, read_process, r, why, why_size);
+    return json_parse_keys(json, json_read_process, r, why, why_size);
 }
 
 int aws_metadata_parse(struct slice json, struct aws_fresh_keys *r, char *why, size_t why_size) {
-    return parse(json, read_metadata, r, why, why_size);
+    return json_parse_keys(json, json_read_metadata, r, why, why_size);
 }

@@ -1,5 +1,10 @@
-#include "uploader/aws/aws_process.h"
+/*
+ * credential_process: a program that prints credentials as JSON ("Sourcing credentials with an external process", AWS
+ * SDKs and Tools reference guide). It runs beside the loop: it is started, then polled until it ends. It has 30 s, its own
+ * process group, no stdin, and our stderr. It is run without a shell; the command is split as the AWS CLI does it.
+ */
 #include "system/clock.h"
+#include "uploader/aws/aws_source.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -14,23 +19,23 @@
 
 extern char **environ;
 
-struct aws_process {
+struct process {
     pid_t pid; /* 0: reaped */
     int fd;    /* its stdout; -1 once at the end */
     uint64_t deadline_ms;
     struct buf output;
 };
 
-/* --- words --- */
+/* --- the command --- */
 
-struct splitter {
+struct command_splitter {
     const char *at;
     char *out;
     int err;
 };
 
-/* One word from s->at to s->out, NUL-terminated. */
-static void split_word(struct splitter *s) {
+/* Copies one word from s->at to s->out, NUL-terminated. */
+static void command_split_word(struct command_splitter *s) {
     char quote = 0;
     for (; *s->at; s->at++) {
         char c = *s->at;
@@ -57,32 +62,32 @@ static void split_word(struct splitter *s) {
     *s->out++ = 0;
 }
 
-int split_command(const char *command, char ***words) {
+int aws_command_split(const char *command, char ***argv) {
     size_t len = strlen(command), count = 0, max = len / 2 + 2;
     char **list = malloc(max * sizeof *list + len + 2);
     if (!list)
         return ERR_NOMEM;
-    struct splitter s = {.at = command, .out = (char *)(list + max)};
+    struct command_splitter s = {.at = command, .out = (char *)(list + max)};
     while (!s.err) {
         s.at += strspn(s.at, " \t\r\n");
         if (!*s.at)
             break;
         list[count++] = s.out;
-        split_word(&s);
+        command_split_word(&s);
     }
     list[count] = NULL;
     if (s.err || count == 0) {
         free(list);
         return ERR_INVALID;
     }
-    *words = list;
+    *argv = list;
     return 0;
 }
 
-/* --- running it --- */
+/* --- the process --- */
 
-/* stdin from /dev/null, stdout into the pipe, nothing else but stderr; signals as a fresh program expects them. */
-static int launch(char **words, int output, pid_t *pid) {
+/* stdin from /dev/null, stdout to the pipe, our stderr, no other descriptors; default signal actions and mask. */
+static int process_spawn(char **argv, int output, pid_t *pid) {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none, all;
@@ -104,20 +109,20 @@ static int launch(char **words, int output, pid_t *pid) {
     posix_spawnattr_setpgroup(&attributes, 0);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     if (!rc)
-        rc = posix_spawnp(pid, words[0], &actions, &attributes, words, environ);
+        rc = posix_spawnp(pid, argv[0], &actions, &attributes, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     return rc;
 }
 
-static int start_words(struct aws_process *p, char **words, char *why, size_t why_size) {
+static int process_start_words(struct process *p, char **argv, char *why, size_t why_size) {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC)) {
         snprintf(why, why_size, "no pipe: %s", strerror(errno));
         return ERR_IO;
     }
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    int rc = launch(words, ends[1], &p->pid);
+    int rc = process_spawn(argv, ends[1], &p->pid);
     close(ends[1]);
     if (rc) {
         close(ends[0]);
@@ -129,22 +134,23 @@ static int start_words(struct aws_process *p, char **words, char *why, size_t wh
     return 0;
 }
 
-int aws_process_start(struct aws_process **out, const char *command, char *why, size_t why_size) {
-    char **words;
+/* ERR_INVALID: the command cannot be split. ERR_NOT_FOUND, ERR_IO: it cannot be started. why gets one line. */
+static int process_start(struct process **out, const char *command, char *why, size_t why_size) {
+    char **argv;
     *out = NULL;
-    int err = split_command(command, &words);
+    int err = aws_command_split(command, &argv);
     if (err) {
         snprintf(why, why_size, "%s", err == ERR_INVALID ? "a quote in it is not closed" : err_text(err));
         return err;
     }
-    struct aws_process *p = calloc(1, sizeof *p);
+    struct process *p = calloc(1, sizeof *p);
     err = p ? 0 : ERR_NOMEM;
     if (p) {
         p->fd = -1;
         p->deadline_ms = clock_ms() + TIMEOUT_MS;
-        err = start_words(p, words, why, why_size);
+        err = process_start_words(p, argv, why, why_size);
     }
-    free(words);
+    free(argv);
     if (err) {
         free(p);
         return err;
@@ -153,12 +159,13 @@ int aws_process_start(struct aws_process **out, const char *command, char *why, 
     return 0;
 }
 
-/* 0 at the end of its output. */
-static int drain(struct aws_process *p) {
+/* Reads its output. 0: the end; ERR_AGAIN; ERR_LIMIT; ERR_IO; ERR_NOMEM. */
+static int process_read_output(struct process *p) {
     while (p->fd >= 0) {
         if (p->output.len >= AWS_JSON_MAX)
             return ERR_LIMIT;
-        if (buf_reserve(&p->output, AWS_JSON_MAX + 1)) /* at once: nothing secret is left behind by growing */
+        if (buf_reserve(&p->output,
+                        AWS_JSON_MAX + 1)) /* once: a buffer that grows would leave secrets in freed memory */
             return ERR_NOMEM;
         ssize_t n = read(p->fd, p->output.data + p->output.len, AWS_JSON_MAX - p->output.len);
         if (n < 0 && errno == EINTR)
@@ -174,8 +181,8 @@ static int drain(struct aws_process *p) {
     return 0;
 }
 
-/* 0 when it ended well. */
-static int reap(struct aws_process *p, char *why, size_t why_size) {
+/* 0: it exited with status 0. ERR_AGAIN: it runs. */
+static int process_reap(struct process *p, char *why, size_t why_size) {
     int status;
     pid_t pid = waitpid(p->pid, &status, WNOHANG);
     if (pid == 0)
@@ -192,14 +199,15 @@ static int reap(struct aws_process *p, char *why, size_t why_size) {
     return ERR_IO;
 }
 
-int aws_process_poll(struct aws_process *p, int wait_ms, struct aws_fresh_keys *r, char *why, size_t why_size) {
+/* Waits up to wait_ms for its output. ERR_AGAIN: it runs; 0: *r has the keys; else why gets one line without its output. */
+static int process_poll(struct process *p, int wait_ms, struct aws_fresh_keys *r, char *why, size_t why_size) {
     *r = (struct aws_fresh_keys){0};
     struct pollfd watch = {.fd = p->fd, .events = POLLIN};
     if (wait_ms > 0 && poll(&watch, 1, wait_ms) < 0 && errno != EINTR)
         return ERR_IO;
-    int err = drain(p);
+    int err = process_read_output(p);
     if (!err)
-        err = reap(p, why, why_size);
+        err = process_reap(p, why, why_size);
     if (err == ERR_AGAIN && clock_ms() >= p->deadline_ms) {
         snprintf(why, why_size, "did not end within %d s", TIMEOUT_MS / 1000);
         return ERR_UNREACHABLE;
@@ -211,8 +219,9 @@ int aws_process_poll(struct aws_process *p, int wait_ms, struct aws_fresh_keys *
     return err ? err : aws_process_parse(buf_slice(&p->output), r, why, why_size);
 }
 
-void aws_process_destroy(struct aws_process **pp) {
-    struct aws_process *p = *pp;
+/* Kills its process group if it still runs. */
+static void process_destroy(struct process **pp) {
+    struct process *p = *pp;
     if (!p)
         return;
     if (p->pid > 0) {
@@ -229,12 +238,12 @@ void aws_process_destroy(struct aws_process **pp) {
     *pp = NULL;
 }
 
-/* --- as a source --- */
+/* --- the source --- */
 
 struct process_source {
     struct aws_source base; /* first */
     char *command;
-    struct aws_process *process; /* NULL: none runs */
+    struct process *process; /* NULL: none runs */
 };
 
 static int process_source_step(struct aws_source *base, int wait_ms, struct aws_fresh_keys *keys, char *why,
@@ -242,19 +251,19 @@ static int process_source_step(struct aws_source *base, int wait_ms, struct aws_
     struct process_source *s = (struct process_source *)base;
     *keys = (struct aws_fresh_keys){0};
     if (!s->process) {
-        int err = aws_process_start(&s->process, s->command, why, why_size);
+        int err = process_start(&s->process, s->command, why, why_size);
         if (err)
             return err;
     }
-    int err = aws_process_poll(s->process, wait_ms, keys, why, why_size);
+    int err = process_poll(s->process, wait_ms, keys, why, why_size);
     if (err != ERR_AGAIN)
-        aws_process_destroy(&s->process);
+        process_destroy(&s->process);
     return err;
 }
 
 static void process_source_destroy(struct aws_source *base) {
     struct process_source *s = (struct process_source *)base;
-    aws_process_destroy(&s->process);
+    process_destroy(&s->process);
     free(s->command);
     free(s);
 }

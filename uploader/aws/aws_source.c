@@ -1,12 +1,14 @@
 #include "uploader/aws/aws_source.h"
 #include "pure/text.h"
+#include "system/file_io.h"
+#include "system/oserr.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static void forget(char **secret) {
+static void secret_release(char **secret) {
     if (*secret)
         explicit_bzero(*secret, strlen(*secret));
     free(*secret);
@@ -14,21 +16,21 @@ static void forget(char **secret) {
 }
 
 void aws_fresh_keys_release(struct aws_fresh_keys *k) {
-    forget(&k->access_key);
-    forget(&k->secret_key);
-    forget(&k->session_token);
+    secret_release(&k->access_key);
+    secret_release(&k->secret_key);
+    secret_release(&k->session_token);
     k->expires_us = 0;
 }
 
 /* --- one request --- */
 
-static void forget_body(struct aws_call *c) {
+static void aws_call_release_body(struct aws_call *c) {
     if (c->body.data)
         explicit_bzero(c->body.data, c->body.cap);
     buf_release(&c->body);
 }
 
-static void call_done(void *arg, const struct http_reply *r) {
+static void aws_call_done(void *arg, const struct http_reply *r) {
     struct aws_call *c = arg;
     c->transfer = NULL;
     c->ended = true;
@@ -38,12 +40,12 @@ static void call_done(void *arg, const struct http_reply *r) {
 }
 
 int aws_call_start(struct aws_call *c, struct http *http, struct http_request *r) {
-    forget_body(c);
+    aws_call_release_body(c);
     c->ended = false;
     r->body_length = r->text.len;
     r->fresh_connection = true;
     r->reply_max = AWS_JSON_MAX;
-    r->done = call_done;
+    r->done = aws_call_done;
     r->arg = c;
     return http_start(http, r, &c->transfer);
 }
@@ -56,7 +58,7 @@ int aws_call_wait(struct aws_call *c, struct http *http, int wait_ms, char *why,
     if (c->error) {
         struct buf text = BUF_INIT;
         int err = text_add_printable(&text, slice_of(c->message));
-        snprintf(why, why_size, "cannot be asked: %.120s", err || !text.data ? err_text(c->error) : text.data);
+        snprintf(why, why_size, "cannot be reached: %.120s", err || !text.data ? err_text(c->error) : text.data);
         buf_release(&text);
         return ERR_IO;
     }
@@ -71,38 +73,25 @@ void aws_call_release(struct aws_call *c, struct http *http) {
         http_cancel(http, c->transfer);
     c->transfer = NULL;
     c->ended = false;
-    forget_body(c);
+    aws_call_release_body(c);
 }
 
 /* --- tokens in files --- */
 
-static int read_token(int fd, struct buf *token) {
-    if (buf_reserve(token, AWS_JSON_MAX))
-        return ERR_NOMEM;
-    for (;;) {
-        if (token->len == AWS_JSON_MAX)
-            return ERR_LIMIT;
-        ssize_t n = read(fd, token->data + token->len, AWS_JSON_MAX - token->len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? ERR_IO : 0;
-        token->len += (size_t)n;
-    }
-}
-
 int aws_token_read(const char *path, struct buf *token, char *why, size_t why_size) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    int err = fd < 0 ? ERR_IO : read_token(fd, token);
+    int err = fd < 0 ? err_from_errno(errno) : buf_reserve(token, 2 * AWS_JSON_MAX); /* growing would leave copies */
+    if (!err)
+        err = file_read_all(fd, token, AWS_JSON_MAX);
     if (err)
         snprintf(why, why_size, "has a token file that cannot be read: %.100s",
-                 err == ERR_IO ? strerror(errno) : err_text(err));
+                 err == ERR_LIMIT || err == ERR_NOMEM ? err_text(err) : strerror(errno));
     if (fd >= 0)
         close(fd);
     while (!err && token->len && strchr(" \t\r\n", token->data[token->len - 1]))
         token->data[--token->len] = 0;
     if (!err && (token->len == 0 || memchr(token->data, 0, token->len))) {
-        snprintf(why, why_size, "has a token file that is empty or holds a NUL");
+        snprintf(why, why_size, "has a token file that is empty or contains a NUL");
         err = ERR_INVALID;
     }
     return err;

@@ -1,13 +1,13 @@
 /*
- * Where keys come from that have to be fetched: a program, or a service asked over HTTP. One file for each:
+ * Sources of credentials that have to be fetched: a program, or an HTTP service. One file for each:
  *
  *   aws_process.c       credential_process
  *   aws_web_identity.c  AWS_WEB_IDENTITY_TOKEN_FILE: AssumeRoleWithWebIdentity at STS
  *   aws_container.c     AWS_CONTAINER_CREDENTIALS_*: the endpoint of ECS and EKS
  *   aws_imds.c          instance metadata of EC2, version 2
  *
- * aws_credentials.c chooses one, and says when it is to fetch. Nothing blocks longer than the caller allows; requests
- * run in the HTTP engine, which the caller drives.
+ * aws_credentials.c chooses one and drives it. No call blocks longer than the caller allows. Requests run in the HTTP
+ * engine, which the caller drives.
  */
 #ifndef CHUNKLIFT_AWS_SOURCE_H
 #define CHUNKLIFT_AWS_SOURCE_H
@@ -28,48 +28,50 @@ void aws_fresh_keys_release(struct aws_fresh_keys *k); /* overwrites, then frees
 struct aws_source;
 struct aws_source_ops {
     const char *name; /* for messages: "the credential_process", "web identity" */
-    /* Begins to fetch if nothing is under way, else goes on. ERR_AGAIN while it lasts, after having waited up to
-     * wait_ms; 0 with the keys; any other error: it failed, why gets one line without secrets, and the next step begins
-     * again. */
+    /* Starts or continues to fetch; waits up to wait_ms. ERR_AGAIN: not done yet; 0: *keys is set. Another error: it
+     * failed, why gets one line without secrets, and the next step starts again. */
     int (*step)(struct aws_source *s, int wait_ms, struct aws_fresh_keys *keys, char *why, size_t why_size);
-    void (*destroy)(struct aws_source *s); /* ends what is under way */
+    void (*destroy)(struct aws_source *s); /* cancels a fetch in progress */
 };
 struct aws_source {
     const struct aws_source_ops *ops;
 };
 
-/* All of these: ERR_NOMEM. http may be NULL where a source that needs it is never stepped. */
+/* All constructors: ERR_NOMEM. http may be NULL if the source is never stepped. */
 int aws_process_source_new(struct aws_source **s, const char *command) MUST_CHECK;
+/* Splits like a POSIX shell, without expansion: quotes and backslashes. *words is NULL-terminated and one block of memory
+ * to free(). ERR_INVALID: a quote is not closed, or there is no word. ERR_NOMEM. */
+int aws_command_split(const char *command, char ***words) MUST_CHECK;
 
 struct aws_web_identity {
-    const char *token_file, *role_arn, *session_name; /* session_name NULL: made up */
+    const char *token_file, *role_arn, *session_name; /* session_name NULL: generated */
     const char *endpoint_url;                         /* of STS; NULL: the region's */
     const char *region;                               /* NULL: the default one */
 };
 int aws_web_identity_new(struct aws_source **s, struct http *http, const struct aws_web_identity *w) MUST_CHECK;
 
-/* True when the environment names a container's endpoint. */
+/* True: the environment names the endpoint of a container agent. */
 bool aws_container_is_named(void);
 int aws_container_new(struct aws_source **s, struct http *http) MUST_CHECK;
 
-/* False when AWS_EC2_METADATA_DISABLED is true. */
+/* False: AWS_EC2_METADATA_DISABLED is true. */
 bool aws_imds_is_allowed(void);
 int aws_imds_new(struct aws_source **s, struct http *http) MUST_CHECK;
 
-/* --- what sources share (aws_source.c) --- */
+/* --- shared by the sources (aws_source.c, aws_json.c) --- */
 
 /* One HTTP request of a source. */
 struct aws_call {
-    struct http_transfer *transfer; /* NULL: none is under way */
+    struct http_transfer *transfer; /* NULL: not in flight */
     bool ended;
     int error;
     long status;
     struct buf body;
     char message[128];
 };
-/* r: method, url, headers, text, timeout; the rest is filled in. */
+/* r has method, url, headers, text and timeout; the other fields are filled in. */
 int aws_call_start(struct aws_call *c, struct http *http, struct http_request *r) MUST_CHECK;
-/* ERR_AGAIN; 0: status and body are there; ERR_IO: no reply, or one that is not 2xx, and why says so. */
+/* 0: status and body are set. ERR_AGAIN: no reply yet. ERR_IO: no reply, or a status other than 2xx; why gets one line. */
 int aws_call_wait(struct aws_call *c, struct http *http, int wait_ms, char *why, size_t why_size) MUST_CHECK;
 void aws_call_release(struct aws_call *c, struct http *http);
 
@@ -78,7 +80,8 @@ int aws_process_parse(struct slice json, struct aws_fresh_keys *r, char *why, si
 int aws_metadata_parse(struct slice json, struct aws_fresh_keys *r, char *why, size_t why_size) MUST_CHECK;
 #define AWS_JSON_MAX (64u << 10) /* bytes */
 
-/* A small file, without white space at its end: a token. ERR_NOT_FOUND and the like; why says. */
+/* Appends a token from a file, without trailing white space. ERR_IO, ERR_LIMIT, ERR_INVALID, ERR_NOMEM; why gets one
+ * line. */
 int aws_token_read(const char *path, struct buf *token, char *why, size_t why_size) MUST_CHECK;
 
 #endif

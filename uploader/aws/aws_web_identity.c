@@ -1,7 +1,7 @@
 /*
- * Web identity: a token that something else writes into a file (a service account's of EKS, say) is exchanged at STS
- * for keys of a role (AssumeRoleWithWebIdentity, AWS STS API reference). The request is not signed; the token is its
- * proof. The file is read each time, because the token is replaced there.
+ * Web identity: STS exchanges a token from a file (of a service account in EKS, for example) for the keys of a role
+ * (AssumeRoleWithWebIdentity, AWS STS API reference). The request is not signed; the token authenticates it. The file is
+ * read each time, because another program replaces the token.
  */
 #include "pure/percent.h"
 #include "pure/s3_endpoint.h"
@@ -17,39 +17,39 @@ struct web_identity {
     struct aws_source base; /* first */
     struct http *http;
     struct aws_call call;
-    bool asked;
-    struct buf form; /* of the request under way */
+    bool requested;
+    struct buf form; /* of the request in flight */
     char *url, *token_file, *role_arn, *session_name;
 };
 
-static int add_field(struct buf *form, const char *name, struct slice value) {
+static int form_add_field(struct buf *form, const char *name, struct slice value) {
     int err = buf_addf(form, "%s%s=", form->len ? "&" : "", name);
     return err ? err : percent_encode(form, value, false);
 }
 
-static int make_form(struct web_identity *w, char *why, size_t why_size) {
+static int web_identity_make_form(struct web_identity *w, char *why, size_t why_size) {
     struct buf token = BUF_INIT;
     buf_clear(&w->form);
     int err = aws_token_read(w->token_file, &token, why, why_size);
     if (!err)
-        err = add_field(&w->form, "Action", slice_of("AssumeRoleWithWebIdentity"));
+        err = form_add_field(&w->form, "Action", slice_of("AssumeRoleWithWebIdentity"));
     if (!err)
-        err = add_field(&w->form, "Version", slice_of("2011-06-15"));
+        err = form_add_field(&w->form, "Version", slice_of("2011-06-15"));
     if (!err)
-        err = add_field(&w->form, "RoleArn", slice_of(w->role_arn));
+        err = form_add_field(&w->form, "RoleArn", slice_of(w->role_arn));
     if (!err)
-        err = add_field(&w->form, "RoleSessionName", slice_of(w->session_name));
+        err = form_add_field(&w->form, "RoleSessionName", slice_of(w->session_name));
     if (!err)
-        err = add_field(&w->form, "WebIdentityToken", buf_slice(&token));
+        err = form_add_field(&w->form, "WebIdentityToken", buf_slice(&token));
     if (token.data)
         explicit_bzero(token.data, token.cap);
     buf_release(&token);
     return err;
 }
 
-static int ask(struct web_identity *w, char *why, size_t why_size) {
+static int web_identity_start_request(struct web_identity *w, char *why, size_t why_size) {
     static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", NULL};
-    int err = make_form(w, why, why_size);
+    int err = web_identity_make_form(w, why, why_size);
     struct http_request r = {.method = "POST",
                              .url = w->url,
                              .headers = headers,
@@ -58,20 +58,20 @@ static int ask(struct web_identity *w, char *why, size_t why_size) {
     return err ? err : aws_call_start(&w->call, w->http, &r);
 }
 
-static void end_call(struct web_identity *w) {
+static void web_identity_end_request(struct web_identity *w) {
     aws_call_release(&w->call, w->http);
     if (w->form.data)
         explicit_bzero(w->form.data, w->form.cap);
     buf_release(&w->form);
-    w->asked = false;
+    w->requested = false;
 }
 
 static int web_identity_step(struct aws_source *s, int wait_ms, struct aws_fresh_keys *keys, char *why,
                              size_t why_size) {
     struct web_identity *w = (struct web_identity *)s;
     *keys = (struct aws_fresh_keys){0};
-    int err = w->asked ? 0 : ask(w, why, why_size);
-    w->asked = true;
+    int err = w->requested ? 0 : web_identity_start_request(w, why, why_size);
+    w->requested = true;
     if (!err)
         err = aws_call_wait(&w->call, w->http, wait_ms, why, why_size);
     if (err == ERR_AGAIN)
@@ -82,15 +82,15 @@ static int web_identity_step(struct aws_source *s, int wait_ms, struct aws_fresh
     if (!err) {
         err = aws_sts_keys_parse(buf_slice(&w->call.body), keys);
         if (err)
-            snprintf(why, why_size, "gets an answer of STS that cannot be read");
+            snprintf(why, why_size, "got an answer from STS that cannot be read");
     }
-    end_call(w);
+    web_identity_end_request(w);
     return err;
 }
 
 static void web_identity_destroy(struct aws_source *s) {
     struct web_identity *w = (struct web_identity *)s;
-    end_call(w);
+    web_identity_end_request(w);
     free(w->url);
     free(w->token_file);
     free(w->role_arn);
@@ -98,7 +98,7 @@ static void web_identity_destroy(struct aws_source *s) {
     free(w);
 }
 
-static int find_url(const struct aws_web_identity *given, struct buf *url) {
+static int web_identity_add_url(const struct aws_web_identity *given, struct buf *url) {
     struct s3_url parts;
     const char *region = given->region;
     if (given->endpoint_url && !s3_url_parse(slice_of(given->endpoint_url), &parts)) {
@@ -114,16 +114,16 @@ int aws_web_identity_new(struct aws_source **s, struct http *http, const struct 
     static const struct aws_source_ops ops = {"web identity", web_identity_step, web_identity_destroy};
     struct web_identity *w = calloc(1, sizeof *w);
     struct buf url = BUF_INIT;
-    char made_up[48];
+    char generated[48];
     *s = NULL;
     if (!w)
         return ERR_NOMEM;
     *w = (struct web_identity){.base = {&ops}, .http = http};
-    snprintf(made_up, sizeof made_up, "chunklift-%lld", (long long)(clock_real_us() / 1000000));
+    snprintf(generated, sizeof generated, "chunklift-%lld", (long long)(clock_real_us() / 1000000));
     w->token_file = strdup(given->token_file);
     w->role_arn = strdup(given->role_arn);
-    w->session_name = strdup(given->session_name ? given->session_name : made_up);
-    int err = find_url(given, &url);
+    w->session_name = strdup(given->session_name ? given->session_name : generated);
+    int err = web_identity_add_url(given, &url);
     w->url = url.data;
     if (err || !w->token_file || !w->role_arn || !w->session_name) {
         web_identity_destroy(&w->base);

@@ -34,7 +34,7 @@ static void request_keep_err(struct s3_request *q, int err) {
         q->err = err;
 }
 
-__attribute__((format(printf, 2, 0))) static void request_add_header(struct s3_op *op, const char *format,
+__attribute__((format(printf, 2, 0))) static void request_append_header(struct s3_op *op, const char *format,
                                                                      va_list args) {
     struct s3_request *q = &op->request;
     char line[256];
@@ -48,7 +48,7 @@ __attribute__((format(printf, 2, 0))) static void request_add_header(struct s3_o
 void s3_request_header(struct s3_op *op, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    request_add_header(op, format, args);
+    request_append_header(op, format, args);
     va_end(args);
 }
 
@@ -59,7 +59,7 @@ void s3_request_optional_header(struct s3_op *op, enum s3_optional which, const 
     op->request.optional |= which;
     op->request.optional_headers |= 1u << op->request.header_count;
     va_start(args, format);
-    request_add_header(op, format, args);
+    request_append_header(op, format, args);
     va_end(args);
 }
 

@@ -30,7 +30,7 @@ static int clean(void **state) {
 
 static void endpoint_is(const char *option, const char *profile, const char *expected) {
     struct buf url = BUF_INIT;
-    int err = aws_endpoint_settle(option, profile, &url);
+    int err = aws_endpoint_choose(option, profile, &url);
     assert_int_equal(err, expected ? 0 : ERR_USAGE);
     if (expected)
         assert_string_equal(url.data, expected);

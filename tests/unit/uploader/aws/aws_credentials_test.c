@@ -3,7 +3,7 @@
 #include "pure/buf.h"
 #include "system/clock.h"
 #include "uploader/aws/aws_credentials.h"
-#include "uploader/aws/aws_process.h"
+#include "uploader/aws/aws_source.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -234,7 +234,7 @@ static void test_refused_keys_are_looked_up_again(void **state) {
 
 static void words_are(const char *command, const char *const *expected) {
     char **words;
-    assert_int_equal(split_command(command, &words), 0);
+    assert_int_equal(aws_command_split(command, &words), 0);
     size_t i = 0;
     for (; expected[i]; i++) {
         assert_non_null(words[i]);
@@ -252,9 +252,9 @@ static void test_splitting(void **state) {
     words_are("a 'b c' \"d e\" f\\ g", (const char *const[]){"a", "b c", "d e", "f g", NULL});
     words_are("'' \"\" x''y", (const char *const[]){"", "", "xy", NULL});
     words_are("\"a\\\"b\\\\c\\d\" 'e\\f' $HOME *", (const char *const[]){"a\"b\\c\\d", "e\\f", "$HOME", "*", NULL});
-    assert_int_equal(split_command("", &words), ERR_INVALID);
-    assert_int_equal(split_command("a 'b", &words), ERR_INVALID);
-    assert_int_equal(split_command("a \\", &words), ERR_INVALID);
+    assert_int_equal(aws_command_split("", &words), ERR_INVALID);
+    assert_int_equal(aws_command_split("a 'b", &words), ERR_INVALID);
+    assert_int_equal(aws_command_split("a \\", &words), ERR_INVALID);
 }
 
 UNIT_MAIN(cmocka_unit_test_setup(test_order, clean),
