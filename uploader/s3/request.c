@@ -35,7 +35,7 @@ static void request_keep_err(struct s3_request *q, int err) {
 }
 
 __attribute__((format(printf, 2, 0))) static void request_append_header(struct s3_op *op, const char *format,
-                                                                     va_list args) {
+                                                                        va_list args) {
     struct s3_request *q = &op->request;
     char line[256];
     CHECK(q->header_count < S3_HEADERS_MAX);
