@@ -46,7 +46,7 @@ static int conversation_records(struct producer *p, const struct msg *m, uint64_
     p->tail_event = m->records.event_next;
     int err = track_records(&p->planner, now_ms, &m->records);
     if (err == ERR_INVALID)
-        log_error("the consumer conversation_sent journal lines that cannot be read; use programs of one version");
+        log_error("the consumer sent journal lines that cannot be read; use programs of one version");
     return err;
 }
 

@@ -1,5 +1,5 @@
 /* chunklift-producer: plans, offers and tracks; uploaders and consumer are started separately. */
-#include "producer/cli/driver.h"
+#include "producer/cli/producer_options.h"
 #include "producer/show/event_output.h"
 #include "system/clock.h"
 #include "system/exit_status.h"
@@ -35,11 +35,12 @@ int main(int argc, char **argv) {
     o.config.consumer_wait_ms = CONSUMER_WAIT_MS;
     if (status < 0) {
         setlocale(LC_CTYPE, "");
-        driver_log_setup(&o);
+        producer_options_setup_log(&o);
         int err = start(&producer, &o);
         status = exit_status_of_run(err);
         if (!err) {
-            driver_init(&driver, producer, &o, began_ms);
+            struct driver_options options = producer_options_for_driver(&o);
+            driver_init(&driver, producer, &options, began_ms);
             status = driver_run(&driver);
             driver_report(&driver, status);
         }

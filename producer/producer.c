@@ -1,3 +1,4 @@
+#include "producer/producer.h"
 #include "producer/producer_internal.h"
 #include "system/descriptors.h"
 #include "system/dirs.h"

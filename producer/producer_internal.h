@@ -10,7 +10,6 @@
 
 #include "producer/data/server.h"
 #include "producer/planner.h"
-#include "producer/producer.h"
 #include "runtime/session.h"
 
 struct producer {

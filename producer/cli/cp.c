@@ -53,7 +53,8 @@ static bool children_are_gone(void *arg) {
 }
 
 static int run(struct cp *cp, uint64_t began_ms) {
-    driver_init(&cp->driver, cp->producer, &cp->o.base, began_ms);
+    struct driver_options options = producer_options_for_driver(&cp->o.base);
+    driver_init(&cp->driver, cp->producer, &options, began_ms);
     cp->driver.hooks = (struct driver_hooks){cp, step_children, drain_children, kill_children, children_are_gone};
     int status = driver_run(&cp->driver);
     FAULT_POINT(cp_all_done);
@@ -93,7 +94,7 @@ int cp_command(int argc, char **argv) {
         return status;
     }
     setlocale(LC_CTYPE, "");
-    driver_log_setup(&cp.o.base);
+    producer_options_setup_log(&cp.o.base);
     int err = signals_init(true);
     if (err == 0)
         err = start(&cp);

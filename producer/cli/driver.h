@@ -1,41 +1,49 @@
 /*
- * The loop around a producer, for `cp` and the standalone program: signals, progress, events, the end.
+ * The loop around a producer, for every command that runs one: signals, progress display, events, the end.
  *
- * The first SIGINT or SIGTERM lets the transfers in flight finish and begins nothing else; the second ends the loop at
- * once. What else runs beside the producer (cp's uploaders) takes part through the hooks.
+ * After the first SIGINT or SIGTERM the transfers in flight finish and no other begins; the second one ends the loop at
+ * once. The other processes of a command (uploaders, consumer) take part through the hooks.
  */
 #ifndef CHUNKLIFT_DRIVER_H
 #define CHUNKLIFT_DRIVER_H
 
-#include "producer/cli/producer_options.h"
+#include "producer/producer.h"
 #include "producer/show/progress.h"
 
 struct driver_hooks { /* each may be NULL */
     void *arg;
-    /* Before the producer's step. An error ends the loop: ERR_USAGE exit 2, others 3; it is logged. */
+    /* Called before the producer's step. An error ends the loop: ERR_USAGE with exit status 2, others with 3. The hook
+     * has logged it. */
     int (*step)(void *arg, uint64_t now_ms, uint64_t *deadline_ms);
     void (*drain)(void *arg);   /* first stop request */
-    void (*kill)(void *arg);    /* second one */
+    void (*kill)(void *arg);    /* second stop request */
     bool (*is_over)(void *arg); /* after the first one: nothing is left that could finish */
+};
+
+struct driver_options {
+    bool json;          /* progress events on stdout */
+    bool progress;      /* progress display on stderr */
+    bool summary;       /* driver_report prints one, */
+    bool quiet;         /* but not on stderr */
+    bool stops_at_once; /* the first stop request ends the loop */
+    const char *where;  /* the journal's directory, or the consumer's endpoint: for the summary */
 };
 
 struct driver {
     struct producer *producer;
-    const struct producer_options *options;
+    struct driver_options options;
     struct driver_hooks hooks;
     struct progress progress;
-    bool show_progress, explained; /* explained: a hook said why the run ends */
+    bool explained; /* a hook logged why the run ends */
     uint64_t began_ms, json_due_ms;
-    int stops; /* stop requests that were acted upon */
+    int stops; /* stop requests that were handled */
 };
 
-/* Sets the level of the log as the options say. */
-void driver_log_setup(const struct producer_options *o);
-/* began_ms: clock_ms. Everything d points to must outlive it. */
-void driver_init(struct driver *d, struct producer *p, const struct producer_options *o, uint64_t began_ms);
-/* Until everything is done, or cannot be, or was interrupted. Returns the exit status. */
+/* began_ms: clock_ms. d must not move afterwards, and the producer must outlive it. */
+void driver_init(struct driver *d, struct producer *p, const struct driver_options *o, uint64_t began_ms);
+/* Runs until all is done, or cannot be done, or was interrupted. Returns the exit status. */
 int driver_run(struct driver *d) MUST_CHECK;
-/* The summary, and why it ended. */
+/* Ends the display, logs why the run ended, and prints the summary. */
 void driver_report(struct driver *d, int status);
 
 #endif

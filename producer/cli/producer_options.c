@@ -67,6 +67,21 @@ int producer_options_parse(struct producer_options *o, const struct command_text
     return err == 0 ? -1 : exit_status_of_run(err);
 }
 
+void producer_options_setup_log(const struct producer_options *o) {
+    enum log_level level = o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : o->json ? LOG_WARN : LOG_INFO;
+    log_setup("chunklift", level, false);
+}
+
+struct driver_options producer_options_for_driver(const struct producer_options *o) {
+    return (struct driver_options){
+        .json = o->json,
+        .progress = !o->quiet && !o->no_progress && !o->json,
+        .summary = true,
+        .quiet = o->quiet,
+        .where = o->config.consumer ? o->config.consumer : o->config.journal_dir,
+    };
+}
+
 void producer_options_release(struct producer_options *o) {
     text_list_release(&o->arguments);
     buf_release(&o->journal);

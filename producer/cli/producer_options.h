@@ -2,7 +2,7 @@
 #ifndef CHUNKLIFT_PRODUCER_OPTIONS_H
 #define CHUNKLIFT_PRODUCER_OPTIONS_H
 
-#include "producer/producer.h"
+#include "producer/cli/driver.h"
 #include "pure/buf.h"
 #include "pure/units.h"
 #include "runtime/keys.h"
@@ -96,5 +96,8 @@ struct command_text {
 int producer_options_parse(struct producer_options *o, const struct command_text *text, const struct option_spec *specs,
                            int argc, char **argv) MUST_CHECK;
 void producer_options_release(struct producer_options *o);
+/* Sets the log level. */
+void producer_options_setup_log(const struct producer_options *o);
+struct driver_options producer_options_for_driver(const struct producer_options *o);
 
 #endif

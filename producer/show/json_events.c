@@ -78,8 +78,8 @@ void json_notice_event(const char *text) {
     end(&l);
 }
 
-void json_counts_event(const char *event, const struct producer_stats *c, double seconds, int status, const char *dest,
-                       const char *journal_dir) {
+void json_stats_event(const char *event, const struct producer_stats *c, double seconds, int status, const char *dest,
+                      const char *journal_dir) {
     struct json_line l;
     begin(&l, event);
     put_seconds(&l, seconds);

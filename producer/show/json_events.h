@@ -16,7 +16,7 @@ void json_failed_event(const char *path, const char *klass, const char *reason);
 void json_skipped_event(const char *path, const char *what);
 void json_notice_event(const char *text);
 /* "progress" each second, "summary" at the end with the exit status; status < 0: none. */
-void json_counts_event(const char *event, const struct producer_stats *counts, double seconds, int status,
-                       const char *dest, const char *journal_dir);
+void json_stats_event(const char *event, const struct producer_stats *counts, double seconds, int status,
+                      const char *dest, const char *journal_dir);
 
 #endif

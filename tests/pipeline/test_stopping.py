@@ -45,7 +45,7 @@ def test_a_stopped_producer_begins_nothing_more(box):
     in_flight = finishing(producer.log.read_text())
     assert in_flight <= 4  # of 2 uploaders with 2 slots each
     assert at_end - before <= 16  # some ended while the signal was on its way
-    assert "interrupted; the same command goes on from here" in producer.log.read_text()
+    assert "interrupted; the same command resumes the upload" in producer.log.read_text()
     assert not any(u["active"] for u in site.status()["uploader"])
     for u in site.uploaders:
         u.rate(256 * MIB)

@@ -1,5 +1,6 @@
 #include "producer/cli/journal/forget_abort.h"
 
+#include "producer/cli/driver.h"
 #include "producer/cli/supervise.h"
 #include "pure/text.h"
 #include "system/clock.h"
@@ -78,32 +79,19 @@ static int start(struct aborting *a) {
     return supervisor_new(&a->supervisor, &s);
 }
 
-static int wait_for_something(struct aborting *a, uint64_t deadline_ms) {
-    struct wait_item items[PRODUCER_WAIT_ITEMS + 1];
-    size_t count = producer_wait_items(a->producer, items);
-    items[count++] = (struct wait_item){.fd = signals_fd(), .want = ENDPOINT_IN};
-    uint64_t now = clock_ms();
-    int err = endpoint_wait(items, count, deadline_ms <= now ? 0 : (int)(deadline_ms - now));
-    if (items[count - 1].ready)
-        signals_drain();
-    return err;
+static int aborting_step(void *arg, uint64_t now_ms, uint64_t *deadline_ms) {
+    struct aborting *a = arg;
+    return supervisor_step(a->supervisor, producer_stats(a->producer)->connected, now_ms, deadline_ms);
 }
 
-static int run(struct aborting *a) {
-    for (;;) {
-        uint64_t now = clock_ms(), deadline = now + 1000;
-        if (signals_stop_count() > 0)
-            return exit_status_of_signal(signals_stop_signal());
-        int err = supervisor_step(a->supervisor, producer_stats(a->producer)->connected, now, &deadline);
-        if (!err)
-            err = producer_step(a->producer, now, &deadline);
-        if (err)
-            return exit_status_of_run(err);
-        if (producer_is_finished(a->producer))
-            return producer_exit_status(a->producer);
-        if (wait_for_something(a, deadline))
-            return EXIT_UNUSABLE;
-    }
+static int aborting_run(struct aborting *a) {
+    const struct driver_options options = {.stops_at_once = true};
+    struct driver driver;
+    driver_init(&driver, a->producer, &options, clock_ms());
+    driver.hooks = (struct driver_hooks){.arg = a, .step = aborting_step};
+    int status = driver_run(&driver);
+    driver_report(&driver, status);
+    return status;
 }
 
 int forget_abort(const struct forget_abort_options *o) {
@@ -111,9 +99,7 @@ int forget_abort(const struct forget_abort_options *o) {
     int err = signals_init(true);
     if (!err)
         err = start(&a);
-    int status = err ? exit_status_of_run(err) : run(&a);
-    if (!err && producer_trouble(a.producer))
-        log_error("%s", producer_trouble(a.producer));
+    int status = err ? exit_status_of_run(err) : aborting_run(&a);
     if (a.supervisor)
         supervisor_drain(a.supervisor);
     producer_destroy(&a.producer);

@@ -1,0 +1,39 @@
+#include "producer/cli/consumer_log.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TAIL_BYTES 4095
+
+off_t consumer_log_size(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+/* Reads the end of the file into tail, without trailing newlines. */
+static void consumer_log_read_tail(const char *path, off_t from, char tail[TAIL_BYTES + 1]) {
+    tail[0] = '\0';
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    off_t end = consumer_log_size(path), start = end - TAIL_BYTES > from ? end - TAIL_BYTES : from;
+    ssize_t n = pread(fd, tail, TAIL_BYTES, start);
+    close(fd);
+    while (n > 0 && tail[n - 1] == '\n')
+        n--;
+    tail[n > 0 ? n : 0] = '\0';
+}
+
+void consumer_log_last_line(const char *path, off_t from, char *text, size_t size) {
+    char tail[TAIL_BYTES + 1];
+    consumer_log_read_tail(path, from, tail);
+    const char *line = strrchr(tail, '\n');
+    line = line ? line + 1 : tail;
+    const char *colon = strstr(line, ": ");
+    line = colon ? colon + 2 : line;
+    size_t len = strlen(line) < size ? strlen(line) : size - 1;
+    memcpy(text, line, len);
+    text[len] = '\0';
+}
