@@ -20,6 +20,8 @@ static int start(struct producer **p, const struct producer_options *o) {
     int err = signals_init(false);
     if (!err && o->keys.trust)
         err = signals_hangup_is_news();
+    if (!err)
+        err = signals_end_when_hung();
     return err ? err : producer_new(p, &o->config, &events);
 }
 

@@ -34,6 +34,8 @@ int main(int argc, char **argv) {
     if (err == 0 && settings.keys.trust && !settings.for_cp)
         err = signals_hangup_is_news();
     if (err == 0)
+        err = signals_end_when_hung();
+    if (err == 0)
         err = uploader_new(&uploader, &settings);
     int status = 0;
     if (err == 0)

@@ -3,14 +3,22 @@
 #include "system/log.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
+#define LOOK_MS 10
+
 static int pipe_fds[2] = {-1, -1};
-static volatile sig_atomic_t stop_count, stop_signal, child_exited, hung_up;
+/* Written by handlers and by the thread of signals_end_when_hung. */
+static atomic_int stop_count, stop_signal, child_exited, hung_up;
+static atomic_int seen_count; /* stop requests that signals_stop_count returned */
 static bool hangup_is_news;
+static sigset_t watched;
 
 /* Async-signal-safe: counters and one write to a pipe that never blocks (full means: readable anyway). */
 static void on_signal(int number) {
@@ -59,7 +67,7 @@ int signals_init(bool children) {
         log_error("pipe for signals: %s", strerror(errno));
         return ERR_IO;
     }
-    stop_count = stop_signal = child_exited = hung_up = 0;
+    stop_count = stop_signal = child_exited = hung_up = seen_count = 0;
     hangup_is_news = false;
     signals_drain();
     static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
@@ -77,6 +85,64 @@ int signals_init(bool children) {
 int signals_hangup_is_news(void) {
     hangup_is_news = true; /* before the handler can run for it */
     return install(SIGHUP, on_signal);
+}
+
+/* ---- a main thread that hangs in the kernel ---- */
+
+/* _exit ends a main thread that waits for a network file system or FUSE; a wait that the kernel does not let end even
+ * for SIGKILL keeps the process until it is over. */
+static void end_unless_seen(int count) {
+    static const char text[] =
+        "\nchunklift: a file system does not answer; ended at once, the same command goes on from "
+        "here\n";
+    for (int waited_ms = 0; waited_ms < SIGNALS_HUNG_MS; waited_ms += LOOK_MS) {
+        if (seen_count >= count)
+            return;
+        poll(NULL, 0, LOOK_MS);
+    }
+    ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)n;
+    _exit(128 + stop_signal);
+}
+
+static void *watch(void *arg) {
+    int number;
+    (void)arg;
+    for (;;) {
+        if (sigwait(&watched, &number) != 0)
+            continue;
+        on_signal(number);
+        int count = stop_count;
+        if (count > 1)
+            end_unless_seen(count);
+    }
+    return NULL;
+}
+
+int signals_end_when_hung(void) {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t before, all;
+    sigemptyset(&watched);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!is_ignored(numbers[i]))
+            sigaddset(&watched, numbers[i]);
+    if (pthread_attr_init(&attributes) != 0)
+        return ERR_NOMEM;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the thread takes no other signal than those it waits for */
+    int error = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    if (!error)
+        error = pthread_create(&thread, &attributes, watch, NULL);
+    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!error)
+        error = pthread_sigmask(SIG_BLOCK, &watched, NULL);
+    if (error)
+        log_error("the thread for signals cannot be started: %s; raise the limit of processes (ulimit -u)",
+                  strerror(error));
+    return error ? ERR_LIMIT : 0;
 }
 
 bool signals_hung_up(void) {
@@ -99,7 +165,9 @@ void signals_drain(void) {
 }
 
 int signals_stop_count(void) {
-    return stop_count;
+    int count = stop_count;
+    seen_count = count;
+    return count;
 }
 
 int signals_stop_signal(void) {

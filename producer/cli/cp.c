@@ -97,6 +97,8 @@ int cp_command(int argc, char **argv) {
     producer_options_setup_log(&cp.o.base);
     int err = signals_init(true);
     if (err == 0)
+        err = signals_end_when_hung();
+    if (err == 0)
         err = start(&cp);
     if (err == 0)
         status = run(&cp, began_ms);

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -110,3 +111,32 @@ def test_a_signal_ignored_at_start_stays_ignored(box, number):
     child.send_signal(number)
     assert child.wait(60) == 0, child.log.read_text()
     assert chunks(box) == 16
+
+
+def no_signal_waits(child):
+    """Two of the same kind that wait are one."""
+    return int(re.search(r"ShdPnd:\s*(\w+)", Path(f"/proc/{child.pid}/status").read_text())[1], 16) == 0
+
+
+def test_a_second_signal_ends_what_hangs_in_the_source(box):
+    """The main thread waits in a system call: for an argument before the run begins, or for a file in the tree."""
+    site = Site(box)
+    (site.source / "tree").mkdir()
+    random_file(site.source / "tree" / "hung", 10)
+    programs = {}
+    for name, args in {"argument": ["cp", "--journal", box.dir / "j1", site.source / "tree" / "hung", box.dir / "b1"],
+                       "tree": ["cp", "--journal", box.dir / "j2", "-r", site.source / "tree", f"{box.dir}/b2/"],
+                       "producer": ["producer", "--consumer", site.at, "-r", site.source / "tree", f"{box.dir}/b3/"]}.items():
+        said = box.dir / f"said-{name}"
+        programs[name] = box.start(*args, env={**preloaded("hung_source"), "HUNG_NAME": "hung", "HUNG_SAID": said})
+        wait_for(said.exists, what=f"{name} hangs")
+    began = time.monotonic()
+    for _ in range(2):
+        for child in programs.values():
+            wait_for(lambda c=child: no_signal_waits(c), what="it took the signal before")
+            child.send_signal(signal.SIGINT)
+    for name, child in programs.items():
+        assert child.wait(20) == 128 + signal.SIGINT, name
+        assert "a file system does not answer; ended at once, the same command goes on from here" in child.log.read_text()
+    assert time.monotonic() - began < 10
+    site.end()
