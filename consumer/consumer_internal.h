@@ -158,7 +158,7 @@ uint64_t core_concerned(const struct consumer *c, const struct upload *u);
 int core_record_open(struct consumer *c, struct upload *u) MUST_CHECK;
 /* The `fail` record of an upload, once for each class until it is planned again; *seq is 0 when there was one. An error
  * as core_append's. */
-int core_record_fail(struct consumer *c, const struct id128 *upload, enum fail_class klass, struct slice error,
+int core_record_fail(struct consumer *c, const struct id128 *upload, enum fail_class class, struct slice error,
                      uint64_t *seq) MUST_CHECK;
 int core_append_abort(struct consumer *c, const struct upload *u, const char *reason) MUST_CHECK;
 

@@ -56,13 +56,13 @@ int core_record_open(struct consumer *c, struct upload *u) {
     return core_append(c, &r, u->producers);
 }
 
-int core_record_fail(struct consumer *c, const struct id128 *upload, enum fail_class klass, struct slice error,
+int core_record_fail(struct consumer *c, const struct id128 *upload, enum fail_class class, struct slice error,
                      uint64_t *seq) {
     struct upload *u = state_find(&c->state, upload);
     struct ended_entry *ended = u ? NULL : ended_find(&c->state.ended, upload);
     uint32_t *failed = u ? &u->failed : ended ? &ended->failed : NULL;
     *seq = 0;
-    if (!failed || *failed & (UINT32_C(1) << klass))
+    if (!failed || *failed & (UINT32_C(1) << class))
         return 0;
     error.len = error.len < ERROR_TEXT_MAX ? error.len : ERROR_TEXT_MAX;
     struct buf text = BUF_INIT;
@@ -72,10 +72,10 @@ int core_record_fail(struct consumer *c, const struct id128 *upload, enum fail_c
         r.src = u->identity.src;
         r.dest = u->identity.dest;
     }
-    r.klass = slice_of(fail_class_name(klass));
+    r.class = slice_of(fail_class_name(class));
     if (text_add_printable(&text, error) == 0)
         r.error = buf_slice(&text);
-    *failed |= UINT32_C(1) << klass;
+    *failed |= UINT32_C(1) << class;
     int rc = core_append(c, &r, u ? core_concerned(c, u) : core_producers_of(c, upload));
     buf_release(&text);
     *seq = rc ? 0 : r.seq;

@@ -44,9 +44,9 @@ static bool track_note_unserved(struct planner *p, struct file *f, const struct 
     }
     if (f->unserved_since_ms == 0)
         f->unserved_since_ms = now_ms;
-    if (e->klass)
-        f->unserved_class = e->klass;
-    f->unserved_count += !e->klass;
+    if (e->class)
+        f->unserved_class = e->class;
+    f->unserved_count += !e->class;
     struct buf text = BUF_INIT;
     struct slice detail = e->detail.len > 0 ? e->detail : slice_of(why_text(e->why));
     if (text_add_printable(&text, detail) == 0 &&
@@ -74,7 +74,7 @@ static void track_released(struct planner *p, struct offer *offer, const struct 
         if (!track_note_unserved(p, offer->file, e, now_ms))
             return;
         wait_ms =
-            e->klass ? track_growing_ms(offer->refused, LATER_MAX_MS) : track_unserved_pause_ms(offer->file, now_ms);
+            e->class ? track_growing_ms(offer->refused, LATER_MAX_MS) : track_unserved_pause_ms(offer->file, now_ms);
         break;
     case WHY_BACKOFF:
         wait_ms = e->after_ms;
@@ -233,7 +233,7 @@ static void track_redo(struct planner *p, struct file *f, const struct record *r
 /* A difference that the producer sees itself goes before the uploader's sentence: a file that is gone, for example, can
  * also not be read. */
 static void track_fail(struct planner *p, struct file *f, const struct record *r, uint64_t now_ms) {
-    enum fail_class class = fail_class_of(r->klass);
+    enum fail_class class = fail_class_of(r->class);
     bool of_source = class == FAIL_CHANGED || class == FAIL_SOURCE;
     const char *difference = of_source ? planner_source_difference(f) : NULL;
     char reason[PROTO_TEXT_MAX];
@@ -251,7 +251,7 @@ static void track_fail(struct planner *p, struct file *f, const struct record *r
 
 /* Records of the upload that is being dropped. Its last chunks may still be recorded, or fail for the same reason. */
 static void track_dropping(struct planner *p, struct file *f, const struct record *r, uint64_t now_ms) {
-    enum fail_class class = r->ev == EV_FAIL ? fail_class_of(r->klass) : FAIL_NONE;
+    enum fail_class class = r->ev == EV_FAIL ? fail_class_of(r->class) : FAIL_NONE;
     char why[PROTO_TEXT_MAX];
     snprintf(why, sizeof why, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");
     if (r->ev == EV_ABORT || r->ev == EV_FINISH)

@@ -29,7 +29,7 @@ struct task_result {
     bool credentials_expired; /* transient: refreshed, costs no retry */
     bool source_lost;         /* transient: the producer does not send the bytes; nobody's fault here */
     uint32_t retry_after_ms;  /* the store's wish; 0 none */
-    enum fail_class klass;
+    enum fail_class class;
     enum own_failure own;            /* FAILED and not transient, GONE: it can be this host's own */
     char error[512];                 /* for people: what the store or the system said; one line, never credentials */
     char handle[PROTO_TEXT_MAX + 1]; /* begin */

@@ -62,7 +62,7 @@ void event_report(const struct uploader *u, const struct result *r) {
     if (!err)
         err = buf_addf(&line, ",\"bytes\":%llu,\"ms\":%u", (unsigned long long)r->sent_bytes, r->ms);
     if (!err && r->outcome == OUTCOME_FAILED)
-        err = json_text(&line, "class", slice_of(fail_class_name(r->klass)));
+        err = json_text(&line, "class", slice_of(fail_class_name(r->class)));
     if (!err)
         err = json_text(&line, "error", r->error);
     json_end(&line, err);

@@ -150,7 +150,7 @@ size_t fleet_limits_report(struct uploader *u, struct endpoint_use uses[PROTO_EN
             .served = e->served,
             .throttles = e->throttles,
             .pause_ms = e->wish_until_ms > u->now_ms ? (uint32_t)(e->wish_until_ms - u->now_ms) : 0,
-            .held_back = e->starts.refused,
+            .throttled = e->starts.refused,
         };
     }
     return count;

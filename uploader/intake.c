@@ -79,7 +79,7 @@ static void decline(struct uploader *u, const struct job *j, enum why why, uint3
 
 /* Rule 2. Where no other uploader can serve the place, the feed stays: each file there has to be told. */
 static bool decline_for_trouble(struct uploader *u, const struct job *j, const struct trouble_entry *t) {
-    releases_add_trouble(&u->releases, &j->ref, t->sure ? OWN_SURE : OWN_MAYBE, t->klass, 0, t->error, 0);
+    releases_add_trouble(&u->releases, &j->ref, t->sure ? OWN_SURE : OWN_MAYBE, t->class, 0, t->error, 0);
     return !t->relieved;
 }
 

@@ -195,7 +195,7 @@ static bool send_heartbeat(struct uploader *u) {
                                   .retries = u->retries,
                                   .bwlimit = (uint64_t)u->bucket.rate,
                                   .own_bwlimit = u->settings->bwlimit,
-                                  .held_back = u->bucket.refused,
+                                  .throttled = u->bucket.refused,
                                   .endpoints = uses,
                                   .endpoint_count = use_count,
                                   .fetched_bytes = fetches_bytes(u->fetches),

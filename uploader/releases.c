@@ -19,10 +19,10 @@ void releases_add(struct releases *r, const struct ref *ref, enum why why, uint3
     add(r, &released, detail);
 }
 
-void releases_add_trouble(struct releases *r, const struct ref *ref, enum own_failure own, enum fail_class klass,
+void releases_add_trouble(struct releases *r, const struct ref *ref, enum own_failure own, enum fail_class class,
                           uint32_t after_ms, const char *detail, uint64_t bytes) {
     const struct released released = {
-        .ref = *ref, .why = WHY_NOT_HERE, .after_ms = after_ms, .bytes = bytes, .own = own, .klass = klass};
+        .ref = *ref, .why = WHY_NOT_HERE, .after_ms = after_ms, .bytes = bytes, .own = own, .class = class};
     add(r, &released, detail);
 }
 

@@ -20,7 +20,7 @@ struct releases {
 void releases_add(struct releases *r, const struct ref *ref, enum why why, uint32_t after_ms, const char *detail,
                   uint64_t bytes);
 /* As not-here, because of a trouble. */
-void releases_add_trouble(struct releases *r, const struct ref *ref, enum own_failure own, enum fail_class klass,
+void releases_add_trouble(struct releases *r, const struct ref *ref, enum own_failure own, enum fail_class class,
                           uint32_t after_ms, const char *detail, uint64_t bytes);
 /* Forgets the first `count`. */
 void releases_drop(struct releases *r, size_t count);

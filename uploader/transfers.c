@@ -86,7 +86,7 @@ static bool drop_for_trouble(struct uploader *u, struct entry **e) {
     if (!t || (*e)->own_abort)
         return false;
     event_drop(u, *e, WHY_NOT_HERE, t->error);
-    releases_add_trouble(&u->releases, &(*e)->task.job.ref, t->sure ? OWN_SURE : OWN_MAYBE, t->klass, 0, t->error,
+    releases_add_trouble(&u->releases, &(*e)->task.job.ref, t->sure ? OWN_SURE : OWN_MAYBE, t->class, 0, t->error,
                          (*e)->sent_bytes);
     remove_entry(u, e);
     return true;
@@ -120,7 +120,7 @@ static struct result result_of(const struct entry *e) {
     r.doubt = j->ref.kind == JOB_BEGIN && e->task.since_us != 0;
     r.own = t->outcome == OUTCOME_FAILED || t->outcome == OUTCOME_GONE ? t->own : OWN_NO;
     if (t->outcome == OUTCOME_FAILED) {
-        r.klass = t->klass;
+        r.class = t->class;
         r.error = slice_of(t->error);
         return r;
     }
@@ -140,9 +140,9 @@ static void report_entry(struct uploader *u, struct entry *e) {
     add_report(u, &r);
 }
 
-static void fail_entry(struct uploader *u, struct entry *e, enum fail_class klass, const char *error) {
+static void fail_entry(struct uploader *u, struct entry *e, enum fail_class class, const char *error) {
     e->task.result.outcome = OUTCOME_FAILED;
-    e->task.result.klass = klass;
+    e->task.result.class = class;
     snprintf(e->task.result.error, sizeof e->task.result.error, "%.*s", (int)sizeof e->task.result.error - 1, error);
     report_entry(u, e);
 }
@@ -216,7 +216,7 @@ static void note_trouble(struct uploader *u, struct entry *e, bool at_once) {
     const struct store_endpoint *endpoint = transfers_endpoint(u, &e->task.job);
     if (t->own == OWN_SURE && endpoint && endpoint->success_ms && u->now_ms < endpoint->success_ms + KNOWN_GOOD_MS)
         t->own = OWN_MAYBE; /* the place served this host just now */
-    const struct trouble_failure f = {.own = t->own, .klass = t->klass, .error = t->error, .at_once = at_once};
+    const struct trouble_failure f = {.own = t->own, .class = t->class, .error = t->error, .at_once = at_once};
     struct slice place = job_location(u, &e->task.job);
     troubles_note(&u->troubles, place, &f, u->now_ms);
     if (!u->troubles.changed)
@@ -282,8 +282,8 @@ static void succeed(struct uploader *u, struct entry *e) {
         report_entry(u, e);
     } else {
         char error[256];
-        enum fail_class klass = source_failure(err, why, error, sizeof error);
-        fail_entry(u, e, klass, error);
+        enum fail_class class = source_failure(err, why, error, sizeof error);
+        fail_entry(u, e, class, error);
     }
 }
 
@@ -355,10 +355,10 @@ static void prefetch(struct uploader *u, struct entry *e) {
 
 static void fail_source(struct uploader *u, struct entry **e, int err, const char *why) {
     char error[300];
-    enum fail_class klass = source_failure(err, why, error, sizeof error);
+    enum fail_class class = source_failure(err, why, error, sizeof error);
     /* another host may see another file under this path; the producer's own host sees the one that is meant */
     (*e)->task.result.own = slice_equal((*e)->task.job.source.boot, slice_of(boot_id())) ? OWN_NO : OWN_MAYBE;
-    fail_entry(u, *e, klass, error);
+    fail_entry(u, *e, class, error);
     remove_entry(u, e);
 }
 
@@ -475,7 +475,7 @@ static void start_backend(struct uploader *u, struct entry *e) {
     if (err) {
         e->task.result.outcome = OUTCOME_FAILED;
         e->task.result.transient = err_is_retryable(err);
-        e->task.result.klass = err == ERR_DENIED ? FAIL_DENIED : FAIL_REQUEST;
+        e->task.result.class = err == ERR_DENIED ? FAIL_DENIED : FAIL_REQUEST;
         if (!e->task.result.error[0])
             snprintf(e->task.result.error, sizeof e->task.result.error, "cannot be started: %s", err_text(err));
         tasks_move(&u->tasks, e, TASK_ENDED);

@@ -73,7 +73,7 @@ void troubles_note(struct troubles *t, struct slice place, const struct trouble_
     struct trouble_entry *e = f->own && place.len ? trouble_get(t, place, now_ms) : NULL;
     if (!e)
         return;
-    e->klass = f->klass;
+    e->class = f->class;
     e->noted_ms = now_ms;
     set_error(e, f->error);
     e->row += e->row < UINT32_MAX;
@@ -90,7 +90,7 @@ void troubles_note_declined(struct troubles *t, struct slice place, const char *
     struct trouble_entry *e = place.len ? trouble_get(t, place, now_ms) : NULL;
     if (!e || e->row)
         return;
-    e->klass = FAIL_SOURCE;
+    e->class = FAIL_SOURCE;
     e->noted_ms = now_ms;
     if (!e->error || strncmp(e->error, why, TROUBLE_ERROR_MAX) != 0)
         set_error(e, why);
@@ -135,8 +135,8 @@ size_t troubles_report(struct troubles *t, struct trouble out[PROTO_TROUBLES_MAX
     for (size_t i = 0; i < t->count; i++) {
         const struct trouble_entry *e = &t->items[i];
         out[i] = (struct trouble){
-            .place = slice_of(e->place),
-            .klass = e->klass,
+            .location = slice_of(e->place),
+            .class = e->class,
             .error = slice_of(e->error),
             .since_ms = now_ms - e->since_ms,
             .out_ms = e->out && now_ms < e->out_until_ms ? (uint32_t)(e->out_until_ms - now_ms) : 0,

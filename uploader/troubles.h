@@ -27,7 +27,7 @@
 
 struct trouble_entry {
     char *place, *error;
-    enum fail_class klass;
+    enum fail_class class;
     bool out, sure;
     bool relieved;   /* the consumer knows another uploader for the place */
     uint32_t row;    /* failures since the last success */
@@ -43,7 +43,7 @@ struct troubles {
 
 struct trouble_failure {
     enum own_failure own;
-    enum fail_class klass;
+    enum fail_class class;
     const char *error;
     bool at_once; /* out after the first one: there is no route */
 };

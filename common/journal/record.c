@@ -35,7 +35,7 @@ const struct record_field_def record_fields[F_COUNT] = {
     FIELD(F_ETAG, "etag", FIELD_TEXT, etag, HAS_ETAG),
     FIELD(F_WORKER, "worker", FIELD_TEXT, worker, HAS_WORKER),
     FIELD(F_MS, "ms", FIELD_U64, ms, HAS_MS),
-    FIELD(F_CLASS, "class", FIELD_TEXT, klass, 0),
+    FIELD(F_CLASS, "class", FIELD_TEXT, class, 0),
     FIELD(F_ERROR, "error", FIELD_TEXT, error, 0),
     FIELD(F_REASON, "reason", FIELD_TEXT, reason, 0),
     FIELD(F_EPOCH, "epoch", FIELD_U64, epoch, 0),

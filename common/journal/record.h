@@ -83,7 +83,7 @@ struct record {
     struct slice via;       /* chunk, put: "fetch" when the bytes came from the producer */
     struct slice integrity; /* chunk, finish, put: enum integrity by name */
     /* fail: class, error; abort: reason */
-    struct slice klass, error, reason;
+    struct slice class, error, reason;
     /* epoch: epoch, journal, version; segment: prev; drop: file, from, to */
     uint64_t epoch;
     struct id128 journal;

@@ -308,9 +308,9 @@ enum own_failure { /* can a failure be this host's own? */
                    OWN_MAYBE, /* another host may do this job; this one may do others */
                    OWN_SURE,  /* this host can do no job at that place */
 };
-struct trouble {        /* a place that an uploader fails to serve, and why */
-    struct slice place; /* an S3 endpoint, or one of its allowed file:// destinations */
-    enum fail_class klass;
+struct trouble {           /* a place that an uploader fails to serve, and why */
+    struct slice location; /* an S3 endpoint, or one of its allowed file:// destinations */
+    enum fail_class class;
     struct slice error; /* for people */
     uint64_t since_ms;  /* how long ago it began */
     uint32_t out_ms;    /* it takes no job there for so long; 0: it takes the next one as a trial */
@@ -321,7 +321,7 @@ struct endpoint_use {           /* one store's endpoint, as an uploader sees it;
     struct slice endpoint;      /* as in the jobs' target */
     uint64_t served, throttles; /* requests it took; refused because there were too many */
     uint32_t pause_ms;          /* the store wants a pause: so long from now */
-    bool held_back;             /* something waited for this endpoint's brake since the last HEARTBEAT */
+    bool throttled;             /* something waited for this endpoint's brake since the last HEARTBEAT */
 };
 struct msg_heartbeat {
     uint32_t slots, active, free; /* free: jobs it would claim now */
@@ -332,7 +332,7 @@ struct msg_heartbeat {
     enum integrity integrity;     /* of what it last sent to a store */
     uint64_t bwlimit;             /* bytes a second it keeps to now; 0 none */
     uint64_t own_bwlimit;         /* its --bwlimit; 0 none */
-    bool held_back;               /* bytes waited for that limit since the last HEARTBEAT */
+    bool throttled;               /* bytes waited for that limit since the last HEARTBEAT */
     struct endpoint_use *endpoints;
     size_t endpoint_count;
     struct trouble *troubles;
@@ -370,7 +370,7 @@ struct released {
     struct slice detail;  /* for people */
     uint64_t bytes;       /* moved in vain */
     enum own_failure own; /* not-here because of a trouble */
-    enum fail_class klass;
+    enum fail_class class;
 };
 struct msg_release {
     struct released *jobs;
@@ -397,14 +397,14 @@ struct msg_partlist {
 
 enum outcome {
     OUTCOME_DONE = 1,
-    OUTCOME_FAILED, /* final: the file fails with klass and error */
+    OUTCOME_FAILED, /* final: the file fails with class and error */
     OUTCOME_REDO,   /* chunk: its record must not count any more (rule 11) */
     OUTCOME_GONE,   /* the store knows the handle no longer: the upload starts again (rule 10) */
 };
 struct result {
     struct ref ref;
     enum outcome outcome;
-    enum fail_class klass;
+    enum fail_class class;
     struct slice error;          /* for people */
     struct slice handle;         /* begin: the new one; chunk, finish, abort: the one used */
     enum checksum_kind checksum; /* begin */
@@ -468,7 +468,7 @@ struct event {
     struct slice worker, detail;
     bool exists;           /* checked */
     uint64_t size;         /* checked */
-    enum fail_class klass; /* released as not-here or no-source: what failed there; 0: it was not tried */
+    enum fail_class class; /* released as not-here or no-source: what failed there; 0: it was not tried */
     bool second;           /* granted: a second lease; released, expired: the other one of the two stands (rule 12) */
 };
 struct fleet {
@@ -509,7 +509,7 @@ struct upload_status {
     uint64_t size, done_bytes, moving_bytes;
     uint32_t chunks, chunks_done, leases;
     uint32_t second;       /* of the leases: second ones */
-    enum fail_class klass; /* it failed and was not planned again since; FAIL_NONE: it did not */
+    enum fail_class class; /* it failed and was not planned again since; FAIL_NONE: it did not */
     struct slice error;
 };
 struct worker_status {

@@ -185,9 +185,9 @@ static const struct field lease_mark_fields[] = {
 static const struct shape lease_mark_shape = SHAPE("lease_mark", lease_mark, lease_mark_fields);
 
 static const struct field trouble_fields[] = {
-    TEXT(trouble, 1, place, REQUIRED, PROTO_NAME_MAX), ENUM(trouble, 2, klass, OPTIONAL, FAIL_NOBODY),
-    TEXT(trouble, 3, error, OPTIONAL, PROTO_TEXT_MAX), NUMBER(trouble, 4, since_ms, OPTIONAL, ANY64),
-    NUMBER(trouble, 5, out_ms, OPTIONAL, ANY32),       FLAG(trouble, 6, sure),
+    TEXT(trouble, 1, location, REQUIRED, PROTO_NAME_MAX), ENUM(trouble, 2, class, OPTIONAL, FAIL_NOBODY),
+    TEXT(trouble, 3, error, OPTIONAL, PROTO_TEXT_MAX),    NUMBER(trouble, 4, since_ms, OPTIONAL, ANY64),
+    NUMBER(trouble, 5, out_ms, OPTIONAL, ANY32),          FLAG(trouble, 6, sure),
 };
 static const struct shape trouble_shape = SHAPE("trouble", trouble, trouble_fields);
 
@@ -195,7 +195,7 @@ static const struct field released_fields[] = {
     STRUCT(released, 1, ref, REQUIRED, ref_shape),    ENUM(released, 2, why, OPTIONAL, WHY_JOURNAL),
     NUMBER(released, 3, after_ms, OPTIONAL, ANY32),   TEXT(released, 4, detail, OPTIONAL, PROTO_TEXT_MAX),
     NUMBER(released, 5, bytes, OPTIONAL, SIZE_LIMIT), ENUM(released, 6, own, OPTIONAL, OWN_SURE),
-    ENUM(released, 7, klass, OPTIONAL, FAIL_NOBODY),
+    ENUM(released, 7, class, OPTIONAL, FAIL_NOBODY),
 };
 static const struct shape released_shape = SHAPE("released", released, released_fields);
 
@@ -211,7 +211,7 @@ static const struct shape part_shape = SHAPE("part", part, part_fields);
 static const struct field result_fields[] = {
     STRUCT(result, 1, ref, REQUIRED, ref_shape),
     ENUM(result, 2, outcome, REQUIRED, OUTCOME_GONE),
-    ENUM(result, 3, klass, OPTIONAL, FAIL_NOBODY),
+    ENUM(result, 3, class, OPTIONAL, FAIL_NOBODY),
     TEXT(result, 4, error, OPTIONAL, PROTO_TEXT_MAX),
     TEXT(result, 5, handle, OPTIONAL, PROTO_TEXT_MAX),
     ENUM(result, 6, checksum, OPTIONAL, CHECKSUM_CRC32C_FULL),
@@ -246,7 +246,7 @@ static const struct field event_fields[] = {
     NUMBER(event, 5, bytes, OPTIONAL, SIZE_LIMIT),    TEXT(event, 6, worker, OPTIONAL, PROTO_TEXT_MAX),
     TEXT(event, 7, detail, OPTIONAL, PROTO_TEXT_MAX), FLAG(event, 8, exists),
     NUMBER(event, 9, size, OPTIONAL, SIZE_LIMIT),     FLAG(event, 10, second),
-    ENUM(event, 11, klass, OPTIONAL, FAIL_NOBODY),
+    ENUM(event, 11, class, OPTIONAL, FAIL_NOBODY),
 };
 static const struct shape event_shape = SHAPE("event", event, event_fields);
 
@@ -277,7 +277,7 @@ static const struct field upload_status_fields[] = {
     NUMBER(upload_status, 8, chunks_done, OPTIONAL, CHUNKS_MAX),
     NUMBER(upload_status, 9, leases, OPTIONAL, ANY32),
     NUMBER(upload_status, 10, second, OPTIONAL, ANY32),
-    ENUM(upload_status, 11, klass, OPTIONAL, FAIL_NOBODY),
+    ENUM(upload_status, 11, class, OPTIONAL, FAIL_NOBODY),
     TEXT(upload_status, 12, error, OPTIONAL, PROTO_TEXT_MAX),
 };
 static const struct shape upload_status_shape = SHAPE("upload_status", upload_status, upload_status_fields);
@@ -306,7 +306,7 @@ static const struct field endpoint_use_fields[] = {
     NUMBER(endpoint_use, 2, served, OPTIONAL, ANY64),
     NUMBER(endpoint_use, 3, throttles, OPTIONAL, ANY64),
     NUMBER(endpoint_use, 4, pause_ms, OPTIONAL, ANY32),
-    FLAG(endpoint_use, 5, held_back),
+    FLAG(endpoint_use, 5, throttled),
 };
 static const struct shape endpoint_use_shape = SHAPE("endpoint_use", endpoint_use, endpoint_use_fields);
 
@@ -376,7 +376,7 @@ static const struct field heartbeat_fields[] = {
     ENUM(msg_heartbeat, 8, integrity, OPTIONAL, INTEGRITY_SHA256),
     NUMBER(msg_heartbeat, 9, bwlimit, OPTIONAL, ANY64),
     NUMBER(msg_heartbeat, 10, own_bwlimit, OPTIONAL, ANY64),
-    FLAG(msg_heartbeat, 11, held_back),
+    FLAG(msg_heartbeat, 11, throttled),
     LIST(msg_heartbeat, 12, endpoints, endpoint_count, PROTO_ENDPOINTS_MAX, endpoint_use_shape),
     LIST(msg_heartbeat, 13, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
     TEXT(msg_heartbeat, 14, outage, OPTIONAL, PROTO_TEXT_MAX),

@@ -286,10 +286,10 @@ static void note_endpoint(struct consumer *c, struct peer *peer, const struct en
     if (!known)
         part->rate_count = use->served;
     take_rate(c, part);
-    if (use->held_back)
+    if (use->throttled)
         part->waited_ms = core_time(c);
     bool was_on = part->brake->on;
-    if (!brake_note(part->brake, served, refused, use->pause_ms, use->held_back, core_time(c)))
+    if (!brake_note(part->brake, served, refused, use->pause_ms, use->throttled, core_time(c)))
         return;
     say_brake(c, part->brake, !was_on);
     c->fleet.changed = c->fleet.braking = true;
@@ -301,7 +301,7 @@ void fleet_note(struct consumer *c, struct peer *peer, const struct msg_heartbea
     peer->beaten = true;
     l->own_bwlimit = h->own_bwlimit;
     l->kept_bwlimit = h->bwlimit;
-    if (h->held_back)
+    if (h->throttled)
         l->waited_ms = core_time(c);
     for (size_t i = 0; !c->o.no_brakes && i < h->endpoint_count; i++)
         note_endpoint(c, peer, &h->endpoints[i], known);

@@ -303,11 +303,11 @@ static int judge_done(struct verdict_on *v) {
 /* Another uploader may do it (rule 2): its producer offers the job again. */
 static int given_back(struct verdict_on *v) {
     const struct result *result = v->result;
-    bool of_source = result->klass == FAIL_CHANGED || result->klass == FAIL_SOURCE;
+    bool of_source = result->class == FAIL_CHANGED || result->class == FAIL_SOURCE;
     struct event e = {.ref = result->ref,
                       .kind = EVENT_RELEASED,
                       .why = of_source ? WHY_NO_SOURCE : WHY_NOT_HERE,
-                      .klass = result->klass ? result->klass : FAIL_DEST,
+                      .class = result->class ? result->class : FAIL_DEST,
                       .worker = slice_of(v->peer->worker),
                       .detail = result->error};
     struct lease *l = leases_find_of(&v->c->leases, &result->ref, v->peer);
@@ -327,16 +327,16 @@ static bool another_may(struct verdict_on *v) {
     bool over = true;
     if (!result->own)
         return false;
-    enum fail_class klass = result->klass ? result->klass : FAIL_DEST;
-    (void)able_refused(v->c, &result->ref.upload, v->u, v->peer, klass, result->error, &over);
+    enum fail_class class = result->class ? result->class : FAIL_DEST;
+    (void)able_refused(v->c, &result->ref.upload, v->u, v->peer, class, result->error, &over);
     return !over;
 }
 
 /* Ends nothing: another plan goes on with the chunks that are there. Recorded once for each class, until the upload is
  * planned again. */
-static int record_failure(struct verdict_on *v, enum fail_class klass, struct slice error) {
+static int record_failure(struct verdict_on *v, enum fail_class class, struct slice error) {
     uint64_t seq;
-    int rc = core_record_fail(v->c, &v->result->ref.upload, klass, error, &seq);
+    int rc = core_record_fail(v->c, &v->result->ref.upload, class, error, &seq);
     if (rc == ERR_INVALID)
         return refused(v, WHY_JOURNAL);
     refusals_forget(&v->c->refusals, &v->result->ref.upload);
@@ -348,7 +348,7 @@ static int judge_failed(struct verdict_on *v) {
         return judge_absent(v);
     if (!holds_lease(v, &v->result->ref))
         return refused(v, WHY_STALE);
-    return another_may(v) ? given_back(v) : record_failure(v, v->result->klass, v->result->error);
+    return another_may(v) ? given_back(v) : record_failure(v, v->result->class, v->result->error);
 }
 
 /* The chunk was sent 1 + REDOS_MAX times, and its store still has something else. */

@@ -97,10 +97,10 @@ static int note_refusal(struct consumer *c, const struct peer *peer, const struc
     uint64_t seq;
     if (job->own == OWN_MAYBE) /* it left the job to others without a try */
         return 0;
-    struct refusal *refusal = able_refused(c, &job->ref.upload, u, peer, job->klass, job->detail, &over);
+    struct refusal *refusal = able_refused(c, &job->ref.upload, u, peer, job->class, job->detail, &over);
     if (!over)
         return 0;
-    int rc = core_record_fail(c, &job->ref.upload, refusal->klass, slice_of(refusal->error), &seq);
+    int rc = core_record_fail(c, &job->ref.upload, refusal->class, slice_of(refusal->error), &seq);
     refusals_forget(&c->refusals, &job->ref.upload);
     return rc == ERR_INVALID ? 0 : rc;
 }
@@ -113,7 +113,7 @@ static int release_one(struct consumer *c, struct peer *peer, const struct relea
                       .after_ms = job->after_ms,
                       .worker = slice_of(peer->worker),
                       .detail = job->detail,
-                      .klass = job->own ? job->klass : FAIL_NONE};
+                      .class = job->own ? job->class : FAIL_NONE};
     struct lease *l = leases_find_of(&c->leases, &job->ref, peer);
     uint64_t producers = core_producers_of(c, &job->ref.upload);
     if (job->why == WHY_NOT_HERE && !job->own)

@@ -310,7 +310,7 @@ static int record_failed(struct question *q, struct planned_file *out) {
     struct record r = {.ev = EV_FAIL, .has = HAS_UPLOAD | HAS_SRC | HAS_DEST, .upload = file->upload};
     r.src = q->is.src;
     r.dest = q->is.dest;
-    r.klass = slice_of(fail_class_name(FAIL_SOURCE));
+    r.class = slice_of(fail_class_name(FAIL_SOURCE));
     r.error = file->error;
     bool known = state_find(&q->c->state, &file->upload) || ended_find(&q->c->state.ended, &file->upload);
     int rc = known || id_is_zero(&file->upload) ? 0 : core_append(q->c, &r, peer_bit(q->peer));

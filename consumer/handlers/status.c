@@ -17,7 +17,7 @@ static void describe_upload(const struct upload *u, struct upload_status *out) {
         .chunks = u->chunks,
         .chunks_done = u->done_count,
         .leases = u->lease_count,
-        .klass = u->failed_as,
+        .class = u->failed_as,
         .error = slice_of(u->failure ? u->failure : ""),
     };
     for (struct list *n = u->leases.next; n != &u->leases; n = n->next) {
@@ -58,7 +58,7 @@ static void add_troubles(const struct consumer *c, const struct peer *p, struct 
         return;
     w->trouble_count = able_describe(c, p, w->troubles);
     for (size_t i = 0; i < w->trouble_count; i++)
-        *bytes += ENTRY_BYTES + w->troubles[i].place.len + w->troubles[i].error.len;
+        *bytes += ENTRY_BYTES + w->troubles[i].location.len + w->troubles[i].error.len;
 }
 
 static void add_workers(const struct consumer *c, const struct peer *peer, struct msg_state *page) {

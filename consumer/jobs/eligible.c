@@ -45,10 +45,10 @@ void able_note(struct consumer *c, struct peer *peer, const struct msg_heartbeat
     for (size_t i = 0; i < h->trouble_count; i++) {
         const struct trouble *t = &h->troubles[i];
         struct peer_trouble *kept = &a->troubles[a->trouble_count];
-        char *place = slice_dup(t->place);
+        char *place = slice_dup(t->location);
         if (!place)
             return;
-        *kept = (struct peer_trouble){.place = place, .error = slice_dup(t->error), .klass = t->klass, .sure = t->sure};
+        *kept = (struct peer_trouble){.place = place, .error = slice_dup(t->error), .class = t->class, .sure = t->sure};
         kept->since_ms = now > t->since_ms ? now - t->since_ms : 0;
         kept->out_until_ms = t->out_ms ? now + t->out_ms : 0;
         a->trouble_count++;
@@ -134,8 +134,8 @@ size_t able_describe(const struct consumer *c, const struct peer *peer, struct t
     uint64_t now = core_time(c);
     for (size_t i = 0; i < peer->able.trouble_count; i++) {
         const struct peer_trouble *t = &peer->able.troubles[i];
-        out[i] = (struct trouble){.place = slice_of(t->place),
-                                  .klass = t->klass,
+        out[i] = (struct trouble){.location = slice_of(t->place),
+                                  .class = t->class,
                                   .error = slice_of(t->error),
                                   .since_ms = now - t->since_ms,
                                   .out_ms = is_out(c, t) ? (uint32_t)(t->out_until_ms - now) : 0,
@@ -154,9 +154,9 @@ static bool may_do(const struct consumer *c, const struct peer *p, const struct 
 }
 
 struct refusal *able_refused(struct consumer *c, const struct id128 *upload, const struct upload *u,
-                             const struct peer *peer, enum fail_class klass, struct slice error, bool *over) {
-    struct refusal *refusal = refusals_add(&c->refusals, upload, &peer->incarnation, klass, error);
-    *over = refusal && refusal->klass != FAIL_NONE;
+                             const struct peer *peer, enum fail_class class, struct slice error, bool *over) {
+    struct refusal *refusal = refusals_add(&c->refusals, upload, &peer->incarnation, class, error);
+    *over = refusal && refusal->class != FAIL_NONE;
     for (size_t i = 0; *over && i < c->peers.count; i++)
         *over = !may_do(c, c->peers.all[i], u, refusal);
     return refusal;

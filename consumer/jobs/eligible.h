@@ -19,7 +19,7 @@ struct upload;
 
 struct peer_trouble {
     char *place, *error;
-    enum fail_class klass;
+    enum fail_class class;
     bool sure;
     uint64_t since_ms, out_until_ms; /* leases' time */
 };
@@ -41,6 +41,6 @@ size_t able_describe(const struct consumer *c, const struct peer *peer, struct t
 /* peer cannot do a job of this upload. *over: every uploader that could serve it has refused it, and one of them tried:
  * the refusal tells the class and the error. u is NULL for an upload that ended (a `stat`). */
 struct refusal *able_refused(struct consumer *c, const struct id128 *upload, const struct upload *u,
-                             const struct peer *peer, enum fail_class klass, struct slice error, bool *over);
+                             const struct peer *peer, enum fail_class class, struct slice error, bool *over);
 
 #endif

@@ -64,13 +64,13 @@ static bool refusal_add_peer(struct refusal *refusal, const struct id128 *peer) 
 }
 
 struct refusal *refusals_add(struct refusals *r, const struct id128 *upload, const struct id128 *peer,
-                             enum fail_class klass, struct slice error) {
+                             enum fail_class class, struct slice error) {
     struct refusal *refusal = refusals_find(r, upload);
     if (!refusal)
         refusal = refusal_new(r, upload);
     if (!refusal || !refusal_add_peer(refusal, peer))
         return NULL;
-    if (klass == FAIL_NONE)
+    if (class == FAIL_NONE)
         return refusal;
     error.len = error.len < REFUSAL_ERROR_MAX ? error.len : REFUSAL_ERROR_MAX;
     char *copy = slice_dup(error);
@@ -78,7 +78,7 @@ struct refusal *refusals_add(struct refusals *r, const struct id128 *upload, con
         free(refusal->error);
         refusal->error = copy;
     }
-    refusal->klass = klass;
+    refusal->class = class;
     return refusal;
 }
 

@@ -20,7 +20,7 @@ struct refusal {
     struct id128 upload;
     struct id128 *peers;
     size_t count, cap;
-    enum fail_class klass; /* of the last failure; FAIL_NONE: it was only declined */
+    enum fail_class class; /* of the last failure; FAIL_NONE: it was only declined */
     char *error;
 };
 
@@ -32,9 +32,9 @@ struct refusals {
 
 void refusals_init(struct refusals *r);
 void refusals_release(struct refusals *r);
-/* klass FAIL_NONE: declined. NULL: memory is out. */
+/* class FAIL_NONE: declined. NULL: memory is out. */
 struct refusal *refusals_add(struct refusals *r, const struct id128 *upload, const struct id128 *peer,
-                             enum fail_class klass, struct slice error);
+                             enum fail_class class, struct slice error);
 struct refusal *refusals_find(const struct refusals *r, const struct id128 *upload);
 bool refusal_is_by(const struct refusal *refusal, const struct id128 *peer);
 void refusals_forget(struct refusals *r, const struct id128 *upload);

@@ -24,9 +24,9 @@ static int carry_upload(struct retire *r, const struct upload *u) {
         err = upkeep_append(&r->u, &record);
         r->carried_chunks++;
     }
-    enum fail_class klass = u->spoiled ? FAIL_CHANGED : FAIL_OUTAGE; /* which one spoiled it makes no difference */
+    enum fail_class class = u->spoiled ? FAIL_CHANGED : FAIL_OUTAGE; /* which one spoiled it makes no difference */
     record = (struct record){.ev = EV_FAIL, .has = HAS_UPLOAD, .upload = u->id};
-    record.klass = slice_of(fail_class_name(klass));
+    record.class = slice_of(fail_class_name(class));
     record.error = slice_of("failed (carried)");
     return err || !(u->spoiled || u->has_failed) ? err : upkeep_append(&r->u, &record);
 }

@@ -303,12 +303,12 @@ static int apply_forget(struct state *s, const struct record *r) {
  * intent left nothing that could be spoiled; only a changed source makes another upload of it. */
 static void apply_fail(struct state *s, const struct record *r) {
     struct upload *u = state_find(s, &r->upload);
-    enum fail_class klass = fail_class_of(r->klass);
+    enum fail_class class = fail_class_of(r->class);
     if (!u)
         return;
-    upload_note_failure(u, r->klass, r->error);
+    upload_note_failure(u, r->class, r->error);
     u->has_failed = true;
-    u->spoiled |= klass == FAIL_CHANGED || (u->opened && fail_class_spoils(klass));
+    u->spoiled |= class == FAIL_CHANGED || (u->opened && fail_class_spoils(class));
 }
 
 int state_apply(struct state *s, const struct record *r) {

@@ -48,10 +48,10 @@ void upload_destroy(struct upload **u) {
 
 #define FAILURE_MAX 200
 
-void upload_note_failure(struct upload *u, struct slice klass, struct slice error) {
+void upload_note_failure(struct upload *u, struct slice class, struct slice error) {
     upload_forget_failure(u);
     for (enum fail_class c = FAIL_NONE + 1; c <= FAIL_NOBODY; c++)
-        if (slice_equal(klass, slice_of(fail_class_name(c))))
+        if (slice_equal(class, slice_of(fail_class_name(c))))
             u->failed_as = c;
     size_t len = error.len < FAILURE_MAX ? error.len : FAILURE_MAX;
     while (len > 0 && len < error.len && ((unsigned char)error.ptr[len] & 0xc0) == 0x80)

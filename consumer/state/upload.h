@@ -85,7 +85,7 @@ static inline struct slice upload_handle(const struct upload *u) {
 }
 
 /* Keeps the class and a shortened error of a `fail`. Without memory only the class. */
-void upload_note_failure(struct upload *u, struct slice klass, struct slice error);
+void upload_note_failure(struct upload *u, struct slice class, struct slice error);
 void upload_forget_failure(struct upload *u);
 /* Fixes handle and geometry. ERR_INVALID when the geometry cannot be the file's; ERR_NOMEM: u as before. */
 int upload_begin(struct upload *u, struct slice handle, enum checksum_kind checksum, uint64_t chunk_size,

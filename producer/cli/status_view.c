@@ -31,8 +31,8 @@ static int json_trouble(const struct worker_status *w, const struct trouble *t) 
     struct json_line l;
     json_line_begin(&l, "trouble");
     json_line_text(&l, "worker", w->worker);
-    json_line_name(&l, "place", t->place);
-    json_line_text(&l, "class", slice_of(fail_class_name(t->klass)));
+    json_line_name(&l, "place", t->location);
+    json_line_text(&l, "class", slice_of(fail_class_name(t->class)));
     json_line_text(&l, "error", t->error);
     json_line_number(&l, "since_ms", t->since_ms);
     json_line_number(&l, "out_ms", t->out_ms);
@@ -100,8 +100,8 @@ static int json_upload(const struct upload_status *u) {
     json_line_number(&l, "chunks_done", u->chunks_done);
     json_line_number(&l, "leases", u->leases);
     json_line_number(&l, "second", u->second);
-    if (u->klass) {
-        json_line_text(&l, "class", slice_of(fail_class_name(u->klass)));
+    if (u->class) {
+        json_line_text(&l, "class", slice_of(fail_class_name(u->class)));
         json_line_text(&l, "error", u->error);
     }
     return json_line_end(&l);
@@ -117,7 +117,7 @@ static int print_printable(const char *before, struct slice text, const char *af
 }
 
 static int print_trouble(const struct trouble *t) {
-    int err = print_printable("           cannot serve ", t->place, ": ");
+    int err = print_printable("           cannot serve ", t->location, ": ");
     if (!err)
         err = print_printable("", t->error, "");
     printf(" (for %" PRIu64 " s", t->since_ms / 1000);
@@ -228,7 +228,7 @@ static int print_upload(const struct upload_status *u, const char *word) {
     if (u->second)
         printf(" (%" PRIu32 " of them second ones, for slow chunks)", u->second);
     int err = print_names(u->path, u->dest);
-    if (!err && u->klass)
+    if (!err && u->class)
         err = print_printable("               ", u->error, "\n");
     return err;
 }
@@ -236,16 +236,16 @@ static int print_upload(const struct upload_status *u, const char *word) {
 /* ---- groups ---- */
 
 static struct status_group *group_of(struct status_groups *g, const struct upload_status *u) {
-    return u->leases ? &g->moving : u->klass ? &g->failed[u->klass <= FAIL_NOBODY ? u->klass : 0] : &g->waiting;
+    return u->leases ? &g->moving : u->class ? &g->failed[u->class <= FAIL_NOBODY ? u->class : 0] : &g->waiting;
 }
 
 static int view_upload(struct status_groups *g, const struct upload_status *u, const char *word) {
     struct status_group *group = group_of(g, u);
-    bool named = group->count < (u->klass && !u->leases ? EXAMPLES_MAX : NAMED_MAX);
+    bool named = group->count < (u->class && !u->leases ? EXAMPLES_MAX : NAMED_MAX);
     group->count++;
     group->size += u->size;
     group->done_bytes += u->done_bytes;
-    return named ? print_upload(u, u->klass && !u->leases ? "failed" : word) : 0;
+    return named ? print_upload(u, u->class && !u->leases ? "failed" : word) : 0;
 }
 
 static void print_rest(const struct status_group *group, uint64_t named, const char *word, const char *why) {
@@ -300,7 +300,7 @@ int status_view_stored(const struct upload_summary *u, bool json, struct status_
         .done_bytes = u->done_bytes,
         .chunks = u->geometry.chunks,
         .chunks_done = u->chunks_done,
-        .klass = failed ? class_of(u->klass) : FAIL_NONE,
+        .class = failed ? class_of(u->class) : FAIL_NONE,
         .error = failed ? u->error : slice_of(""),
     };
     int err = json ? json_upload(&now) : view_upload(g, &now, failed ? "failed" : "unfinished ");

@@ -32,9 +32,9 @@ static void on_skipped(void *arg, const struct producer_file_view *file) {
                   file->verified ? "; its content was compared" : "");
 }
 
-static void on_failed(void *arg, const char *path, enum fail_class klass, const char *reason) {
+static void on_failed(void *arg, const char *path, enum fail_class class, const char *reason) {
     if (is_json(arg))
-        json_failed_event(path, fail_class_name(klass), reason);
+        json_failed_event(path, fail_class_name(class), reason);
     log_error("%s: %s", path, reason);
 }
 

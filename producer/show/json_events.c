@@ -54,11 +54,11 @@ void json_chunk_event(const char *event, const struct producer_file_view *file, 
     end(&l);
 }
 
-void json_failed_event(const char *path, const char *klass, const char *reason) {
+void json_failed_event(const char *path, const char *class, const char *reason) {
     struct json_line l;
     begin(&l, "file_failed");
     json_line_name(&l, "path", slice_of(path));
-    json_line_text(&l, "class", slice_of(klass));
+    json_line_text(&l, "class", slice_of(class));
     json_line_text(&l, "error", slice_of(reason));
     end(&l);
 }

@@ -11,7 +11,7 @@ void json_file_event(const char *event, const struct producer_file_view *file, d
 /* event: "chunk", recorded, or "second_lease", given to that worker too (rule 12). */
 void json_chunk_event(const char *event, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
                       struct slice worker);
-void json_failed_event(const char *path, const char *klass, const char *reason);
+void json_failed_event(const char *path, const char *class, const char *reason);
 /* An entry of a tree that is no file to upload. */
 void json_skipped_event(const char *path, const char *what);
 void json_notice_event(const char *text);

@@ -45,9 +45,9 @@ static void on_skipped(void *arg, const struct producer_file_view *f) {
     (void)arg, (void)f;
     told.skipped++;
 }
-static void on_failed(void *arg, const char *path, enum fail_class klass, const char *reason) {
+static void on_failed(void *arg, const char *path, enum fail_class class, const char *reason) {
     (void)arg;
-    CHECK(path[0] && klass != FAIL_NONE && reason);
+    CHECK(path[0] && class != FAIL_NONE && reason);
     told.failed++;
 }
 

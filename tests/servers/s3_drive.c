@@ -81,7 +81,7 @@ static bool report(const struct task *t, const char *what, const char *dest) {
     const struct task_result *r = &t->result;
     bool ok = r->outcome == OUTCOME_DONE;
     printf("%s %s %s: outcome %d class %s%s%s%s error \"%s\" etag %s crc %08x size %llu\n", ok ? "ok  " : "NOT ", what,
-           dest, (int)r->outcome, fail_class_name(r->klass), r->transient ? " transient" : "",
+           dest, (int)r->outcome, fail_class_name(r->class), r->transient ? " transient" : "",
            r->throttled ? " throttled" : "", r->credentials_expired ? " expired" : "", r->error, r->etag, r->crc,
            (unsigned long long)r->size);
     return ok;
@@ -292,7 +292,7 @@ static bool no_bucket(struct drive *d) {
     run(d, &t);
     report(&t, "begin", u.dest.data);
     upload_release(&u);
-    return expect(t.result.outcome == OUTCOME_FAILED && t.result.klass == FAIL_NO_BUCKET, "no such bucket");
+    return expect(t.result.outcome == OUTCOME_FAILED && t.result.class == FAIL_NO_BUCKET, "no such bucket");
 }
 
 static bool scenarios(struct drive *d, const char *prefix) {

@@ -40,10 +40,10 @@ void file_job_end(struct file_job *j, enum outcome outcome) {
     task_done(t);
 }
 
-void file_job_fail(struct file_job *j, enum fail_class klass, const char *problem, const char *why) {
+void file_job_fail(struct file_job *j, enum fail_class class, const char *problem, const char *why) {
     struct task *t = j->task;
     struct buf name = BUF_INIT;
-    t->result.klass = klass;
+    t->result.class = class;
     if (text_add_printable(&name, t->job.target.dest))
         buf_clear(&name);
     size_t shown = utf8_valid_prefix(slice_make(name.data, name.len < 300 ? name.len : 300));
@@ -78,11 +78,11 @@ static enum own_failure errno_host_failure(int error) {
 }
 
 void file_job_fail_errno(struct file_job *j, const char *problem, int error) {
-    enum fail_class klass = error == ENOSPC || error == EDQUOT ? FAIL_FULL : FAIL_DEST;
+    enum fail_class class = error == ENOSPC || error == EDQUOT ? FAIL_FULL : FAIL_DEST;
     j->task->result.transient =
         error == EINTR || error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
     j->task->result.own = errno_host_failure(error);
-    file_job_fail(j, klass, problem, confined_error_text(error));
+    file_job_fail(j, class, problem, confined_error_text(error));
 }
 
 void file_job_wait_dir_sync(struct backend_file *b, struct file_job *j) {
@@ -215,14 +215,14 @@ void file_job_fail_source(struct file_job *j, int err) {
         struct task_result *result = &j->task->result;
         result->transient = true;
         result->source_lost = err == ERR_UNREACHABLE;
-        result->klass = err == ERR_UNREACHABLE ? FAIL_OUTAGE : FAIL_INTEGRITY;
+        result->class = err == ERR_UNREACHABLE ? FAIL_OUTAGE : FAIL_INTEGRITY;
         (void)!source_check(j->task->source, result->error, sizeof result->error);
     } else {
         char why[160] = "";
         int now = source_check(j->task->source, why, sizeof why);
         if (!now && err == ERR_CHANGED)
             snprintf(why, sizeof why, "it shrank and grew");
-        j->task->result.klass =
+        j->task->result.class =
             source_failure(now ? now : err, why, j->task->result.error, sizeof j->task->result.error);
     }
     file_job_end(j, OUTCOME_FAILED);

@@ -54,7 +54,7 @@ void file_job_free(struct file_job *j); /* without a result for the core */
 void file_job_remove_put(struct file_job *j);
 /* These five end the job. */
 void file_job_end(struct file_job *j, enum outcome outcome);
-void file_job_fail(struct file_job *j, enum fail_class klass, const char *problem, const char *why);
+void file_job_fail(struct file_job *j, enum fail_class class, const char *problem, const char *why);
 void file_job_fail_errno(struct file_job *j, const char *problem, int error);
 void file_job_fail_source(struct file_job *j, int err);
 void file_job_end_gone(struct file_job *j); /* the file of the handle no longer exists (rule 10) */

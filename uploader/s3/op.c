@@ -69,7 +69,7 @@ void s3_op_fail_with(struct s3_op *op, const struct s3_error *e) {
     r->retry_after_ms = e->retry_after_ms;
     if (e->transient && !e->throttled && !e->expired)
         s3_capabilities_add_failed(op->s3->capabilities, &op->task->job.ref);
-    r->klass = e->class;
+    r->class = e->class;
     r->own = e->own;
     if (e->class == FAIL_NO_BUCKET)
         snprintf(r->error, sizeof r->error, "%.400s (bucket '%.*s')", e->text, (int)op->url.bucket.len,

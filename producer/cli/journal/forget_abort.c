@@ -39,8 +39,8 @@ static void on_done(void *arg, const struct producer_file_view *file, double sec
     buf_release(&text);
 }
 
-static void on_failed(void *arg, const char *path, enum fail_class klass, const char *reason) {
-    (void)arg, (void)klass;
+static void on_failed(void *arg, const char *path, enum fail_class class, const char *reason) {
+    (void)arg, (void)class;
     log_error("%s: its upload cannot be aborted: %s", path, reason);
 }
 

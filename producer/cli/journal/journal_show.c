@@ -103,8 +103,8 @@ static int show_json(const struct upload_summary *u) {
     }
     if (u->etag.len)
         json_line_text(&l, "etag", u->etag);
-    if (u->klass.len && u->state == UPLOAD_FAILED)
-        json_line_text(&l, "class", u->klass);
+    if (u->class.len && u->state == UPLOAD_FAILED)
+        json_line_text(&l, "class", u->class);
     if (u->error.len && u->state != UPLOAD_FINISHED)
         json_line_text(&l, "error", u->error);
     return json_line_end(&l);

@@ -66,7 +66,7 @@ static void remove_entry(struct table *t, struct entry *e) {
     hash_remove(&t->by_id, &e->by_id);
     *(e->older ? &e->older->newer : &t->oldest) = e->newer;
     *(e->newer ? &e->newer->older : &t->newest) = e->older;
-    struct slice *texts[] = {&e->sum.src, &e->sum.dest, &e->sum.endpoint, &e->sum.etag, &e->sum.klass, &e->sum.error};
+    struct slice *texts[] = {&e->sum.src, &e->sum.dest, &e->sum.endpoint, &e->sum.etag, &e->sum.class, &e->sum.error};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free((char *)texts[i]->ptr);
     free(e->done);
@@ -187,7 +187,7 @@ static int apply_upload(struct reading *in, struct entry *e, const struct record
     case EV_FAIL:
         e->sum.state = UPLOAD_FAILED;
         take_names(e, r);
-        set_text(&e->sum.klass, r->klass);
+        set_text(&e->sum.class, r->class);
         set_text(&e->sum.error, r->error);
         return 0;
     case EV_ABORT:

@@ -31,7 +31,7 @@ struct upload_summary {
     int64_t first_us, last_us; /* of its first and last record */
     bool has_crc;
     uint32_t crc;
-    struct slice etag, klass, error; /* error: of fail, or the reason of abort */
+    struct slice etag, class, error; /* error: of fail, or the reason of abort */
 };
 
 struct journal_totals {

@@ -289,7 +289,7 @@ static void test_who_fails_a_job_has_its_lease(void **state) {
     struct id128 id = world_begun('P', 'U', "/src", "s3://bucket/key", 3);
     struct result failed = world_result(world_ref(JOB_CHUNK, id, 0), "H");
     failed.outcome = OUTCOME_FAILED;
-    failed.klass = FAIL_DENIED;
+    failed.class = FAIL_DENIED;
     assert_int_equal(world_claim('U', failed.ref, "H").kind, VERDICT_GRANT);
     w.key = key_b;
     assert_not_taken('V', &failed, WHY_STALE);

@@ -99,7 +99,7 @@ static void test_an_open_upload_without_a_handle_fails(void **state) {
     start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_OPEN, .chunk_size = CHUNK, .chunks = 4});
     assert_int_equal(told.failed, 1);
-    assert_int_equal(told.klass, FAIL_INTEGRITY);
+    assert_int_equal(told.class, FAIL_INTEGRITY);
     assert_int_equal(planner.files.count, 0);
 }
 
@@ -157,7 +157,7 @@ static void test_geometry_that_does_not_fit_fails_the_file(void **state) {
     start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_OPEN, .chunk_size = CHUNK, .chunks = 5});
     assert_int_equal(told.failed, 1);
-    assert_int_equal(told.klass, FAIL_INTEGRITY);
+    assert_int_equal(told.class, FAIL_INTEGRITY);
     assert_int_equal(planner.files.count, 0);
 }
 
@@ -351,7 +351,7 @@ static void test_refused_and_superseded_plans_fail_the_file(void **state) {
     planner_release(&planner);
     start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.state = PLANNED_SUPERSEDED});
-    assert_int_equal(told.klass, FAIL_SUPERSEDED);
+    assert_int_equal(told.class, FAIL_SUPERSEDED);
     assert_int_equal(told.failed, 2);
 }
 

@@ -34,8 +34,8 @@ static struct {
     uint8_t peer_len;
 } t;
 
-static void on_failed(void *arg, const char *path, enum fail_class klass, const char *reason) {
-    (void)arg, (void)path, (void)klass;
+static void on_failed(void *arg, const char *path, enum fail_class class, const char *reason) {
+    (void)arg, (void)path, (void)class;
     t.failed++;
     snprintf(t.reason, sizeof t.reason, "%s", reason);
 }

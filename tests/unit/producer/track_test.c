@@ -149,7 +149,7 @@ static void test_fail_record_fails_the_file_once(void **state) {
                          fail_record(f, "unreachable", "connection refused")};
     receive(120, NULL, 0, r, 2);
     assert_int_equal(told.failed, 1);
-    assert_int_equal(told.klass, FAIL_UNREACHABLE);
+    assert_int_equal(told.class, FAIL_UNREACHABLE);
     assert_string_equal(told.reason, "connection refused");
     assert_true(planner.unreachable);
     assert_int_equal(planner.offers.used, 0);
@@ -174,7 +174,7 @@ static void test_changed_source_fails_and_its_upload_is_aborted(void **state) {
     touch("src");
     receive_record(120, fail_record(f, "changed", "changed while it was uploaded (mtime moved)"));
     assert_int_equal(told.failed, 1);
-    assert_int_equal(told.klass, FAIL_CHANGED);
+    assert_int_equal(told.class, FAIL_CHANGED);
     assert_string_equal(told.reason, "changed while it was uploaded (mtime moved); re-run to start it again");
     assert_int_equal(planner.stats.bytes_total, 0);
     assert_int_equal(planner.stats.bytes_done, 0);
@@ -249,7 +249,7 @@ static void test_a_source_that_is_gone_counts_as_changed(void **state) {
     assert_int_equal(unlink("src"), 0);
     receive_record(120, fail_record(f, "source", "cannot be read"));
     assert_int_equal(told.failed, 1);
-    assert_int_equal(told.klass, FAIL_CHANGED);
+    assert_int_equal(told.class, FAIL_CHANGED);
     expect_abort(121, &upload);
 }
 
@@ -272,7 +272,7 @@ static void test_changed_source_restarts_a_few_times(void **state) {
     make_file("src", CHUNK);
     receive_record(5000, fail_record(f, "changed", "mtime moved"));
     assert_int_equal(told.failed, 1);
-    assert_int_equal(told.klass, FAIL_CHANGED);
+    assert_int_equal(told.class, FAIL_CHANGED);
 }
 
 static void test_abort_begins_anew_or_fails(void **state) {
@@ -300,7 +300,7 @@ static void test_a_spoiled_upload_is_aborted(void **state) {
     struct id128 id = f->upload;
     receive_record(120, fail_record(f, "request", "413 EntityTooLarge"));
     assert_int_equal(told.failed, 1);
-    assert_int_equal(told.klass, FAIL_REQUEST);
+    assert_int_equal(told.class, FAIL_REQUEST);
     assert_string_equal(told.reason, "413 EntityTooLarge");
     assert_int_equal(planner.stats.files_failed, 1);
     assert_int_equal(offer_all(121, jobs, 16), 1);
@@ -316,7 +316,7 @@ static void test_a_failure_that_can_pass_leaves_the_upload(void **state) {
     struct job jobs[16];
     (void)state;
     receive_record(120, fail_record(begun_file(2, ON_CHANGE_FAIL), "denied", "403 AccessDenied"));
-    assert_int_equal(told.klass, FAIL_DENIED);
+    assert_int_equal(told.class, FAIL_DENIED);
     assert_int_equal(planner.files.count, 0);
     assert_int_equal(offer_all(121, jobs, 16), 0);
 }
@@ -369,7 +369,7 @@ static void test_superseded_by_another_producer_fails(void **state) {
     struct id128 id = f->upload;
     receive_record(120, abort_record(&id, "superseded"));
     assert_int_equal(told.failed, 1);
-    assert_int_equal(told.klass, FAIL_SUPERSEDED);
+    assert_int_equal(told.class, FAIL_SUPERSEDED);
 }
 
 /* Rule 2. */
@@ -393,7 +393,7 @@ static void test_nobody_can_is_said_and_then_fails(void **state) {
     assert_int_equal(told.failed, 0);
     planner_judge_unserved(&planner, 61000);
     assert_int_equal(told.failed, 1);
-    assert_int_equal(told.klass, FAIL_NOBODY);
+    assert_int_equal(told.class, FAIL_NOBODY);
 }
 
 /* One host's own failure: the job waits for another one, nothing is said, and no time ends it while records come. */
@@ -403,7 +403,7 @@ static void test_what_another_uploader_may_do_waits_for_it(void **state) {
     struct event e = {.ref = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 0},
                       .kind = EVENT_RELEASED,
                       .why = WHY_NOT_HERE,
-                      .klass = FAIL_CLOCK,
+                      .class = FAIL_CLOCK,
                       .worker = slice_of("host/7"),
                       .detail = slice_of("RequestTimeTooSkewed")};
     planner.retry_for_ms = 60000;
@@ -418,7 +418,7 @@ static void test_what_another_uploader_may_do_waits_for_it(void **state) {
     assert_int_equal(told.notices + told.failed, 0);
     planner_judge_unserved(&planner, 111000);
     assert_int_equal(told.failed, 1);
-    assert_int_equal(told.klass, FAIL_CLOCK);
+    assert_int_equal(told.class, FAIL_CLOCK);
     assert_non_null(strstr(told.reason, "RequestTimeTooSkewed (host/7)"));
 }
 

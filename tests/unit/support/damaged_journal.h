@@ -133,7 +133,7 @@ static void write_upload(struct journal *j, unsigned n) {
         commit(j);
         end = result(named(EV_FINISH, n));
     }
-    end.klass = slice_of("changed");
+    end.class = slice_of("changed");
     end.error = slice_of("changed while it was uploaded (mtime moved)");
     end.reason = slice_of("superseded");
     add(j, &end);

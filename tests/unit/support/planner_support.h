@@ -17,7 +17,7 @@ static char root[2048];
 static struct told {
     unsigned started, progressed, done, skipped, failed, notices;
     char failed_path[4096], reason[2048], notice[2048];
-    enum fail_class klass;
+    enum fail_class class;
 } told;
 
 static inline void tell_started(void *arg, const struct producer_file_view *file) {
@@ -41,10 +41,10 @@ static inline void tell_skipped(void *arg, const struct producer_file_view *file
     (void)arg, (void)file;
     told.skipped++;
 }
-static inline void tell_failed(void *arg, const char *path, enum fail_class klass, const char *reason) {
+static inline void tell_failed(void *arg, const char *path, enum fail_class class, const char *reason) {
     (void)arg;
     told.failed++;
-    told.klass = klass;
+    told.class = class;
     snprintf(told.failed_path, sizeof told.failed_path, "%s", path);
     snprintf(told.reason, sizeof told.reason, "%s", reason);
 }
@@ -210,9 +210,9 @@ static inline struct record finish_record(const struct file *f) {
                            .file.size = f->id.size};
 }
 
-static inline struct record fail_record(const struct file *f, const char *klass, const char *error) {
+static inline struct record fail_record(const struct file *f, const char *class, const char *error) {
     return (struct record){
-        .ev = EV_FAIL, .has = HAS_UPLOAD, .upload = f->upload, .klass = slice_of(klass), .error = slice_of(error)};
+        .ev = EV_FAIL, .has = HAS_UPLOAD, .upload = f->upload, .class = slice_of(class), .error = slice_of(error)};
 }
 
 static inline struct record abort_record(const struct id128 *upload, const char *reason) {

@@ -73,7 +73,7 @@ static inline void sample_record(unsigned number, struct record *r) {
         sample_carry(r, number + 2 - EV_COUNT);
     else if (r->ev == EV_CARRY)
         sample_carry(r, 0);
-    r->klass = slice_of("AccessDenied");
+    r->class = slice_of("AccessDenied");
     r->error = slice_of("the store said: no\n");
     r->reason = slice_of("superseded");
     r->epoch = 3;

@@ -19,7 +19,7 @@ static int teardown(void **state) {
 }
 
 static void fails(struct slice at, enum own_failure own, uint64_t now_ms) {
-    const struct trouble_failure f = {.own = own, .klass = FAIL_DENIED, .error = "403"};
+    const struct trouble_failure f = {.own = own, .class = FAIL_DENIED, .error = "403"};
     troubles_note(&t, at, &f, now_ms);
 }
 
@@ -95,7 +95,7 @@ static void test_what_is_told(void **state) {
     assert_true(t.changed);
     assert_int_equal(troubles_report(&t, told, 1400), 2);
     assert_false(t.changed);
-    assert_true(slice_equal(told[0].place, place) && told[0].sure && told[0].klass == FAIL_DENIED);
+    assert_true(slice_equal(told[0].location, place) && told[0].sure && told[0].class == FAIL_DENIED);
     assert_int_equal(told[0].since_ms, 400);
     assert_int_equal(told[0].out_ms, 600);
     assert_true(slice_equal(told[1].error, slice_of("not under a --root")));

@@ -556,7 +556,7 @@ static void test_changed_source_fails_before_a_byte_is_sent(void **state) {
     struct msg *m = expect(MSG_COMPLETE);
     struct result *r = &m->complete.results[0];
     assert_int_equal(r->outcome, OUTCOME_FAILED);
-    assert_int_equal(r->klass, FAIL_CHANGED);
+    assert_int_equal(r->class, FAIL_CHANGED);
     assert_int_equal(r->sent_bytes, 0);
     assert_true(slice_equal(r->error, slice_of("changed while it was uploaded (size changed)")));
     assert_false(exists());
@@ -577,7 +577,7 @@ static void test_a_finish_looks_at_the_source(void **state) {
     struct result *r = &m->complete.results[0];
     assert_int_equal(r->ref.kind, JOB_FINISH);
     assert_int_equal(r->outcome, OUTCOME_FAILED);
-    assert_int_equal(r->klass, FAIL_CHANGED);
+    assert_int_equal(r->class, FAIL_CHANGED);
 }
 
 static void test_begin_that_lost_is_aborted(void **state) { /* rule 10 */
@@ -686,7 +686,7 @@ static void test_fewer_slots_give_leases_back_at_once(void **state) {
     const struct msg_heartbeat *h = heartbeat_with_slots(1);
     assert_int_equal(h->lease_count, 6);
     assert_int_equal(h->bwlimit, 1024);
-    while (!expect(MSG_HEARTBEAT)->heartbeat.held_back)
+    while (!expect(MSG_HEARTBEAT)->heartbeat.throttled)
         ;
     tell(&(struct msg_beat){.slots = 1});
     for (size_t done = 0; done < 6;) {

@@ -611,7 +611,7 @@ static void test_record_strings_are_unescaped(void **state) {
                                   SAMPLE_HEAD, cases[i][0], cases[i][0], SAMPLE_HEAD),
                          0);
         assert_int_equal(record_parse(buf_slice(&line), &r, &scratch), 0);
-        assert_true(slice_equal(r.klass, slice_of(cases[i][1])));
+        assert_true(slice_equal(r.class, slice_of(cases[i][1])));
         assert_true(slice_equal(r.error, slice_of(cases[i][1])));
         buf_release(&line);
         buf_release(&scratch);

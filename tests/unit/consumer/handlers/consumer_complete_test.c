@@ -196,13 +196,13 @@ static void test_a_failure_is_recorded_once_and_ends_nothing(void **state) {
     world_claim('U', chunk, "H");
     struct result r = world_result(chunk, "H");
     r.outcome = OUTCOME_FAILED;
-    r.klass = FAIL_DENIED;
+    r.class = FAIL_DENIED;
     r.error = slice_of("AccessDenied: \xff no\nway");
     assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
     assert_int_equal(consumer_lease_count(w.c), 0);
     assert_int_equal(world_complete('V', &r).kind, ACK_RECORDED);
     assert_int_equal(world_count("fail"), 1);
-    r.klass = FAIL_OUTAGE;
+    r.class = FAIL_OUTAGE;
     world_complete('U', &r);
     assert_int_equal(world_count("fail"), 2);
     struct plan_file file = world_file("/src/a", S3, 2 * PART);
@@ -373,7 +373,7 @@ static void test_head_is_an_event_and_no_record(void **state) {
     assert_true(m->events[1].exists);
     assert_int_equal(m->events[1].size, 100);
     look.outcome = OUTCOME_FAILED; /* its producer must hear of that as well */
-    look.klass = FAIL_DENIED;
+    look.class = FAIL_DENIED;
     assert_int_equal(world_complete('U', &look).kind, ACK_RECORDED);
     assert_int_equal(world_tail('P', seq + 1, event, TAIL_MINE, planned.upload)->line_count, 1);
 }

@@ -55,7 +55,7 @@ static void test_nothing_goes_on_with_a_source_that_changed(void **state) {
     world_chunk('U', id, 1);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 2), "H");
     r.outcome = OUTCOME_FAILED;
-    r.klass = FAIL_CHANGED;
+    r.class = FAIL_CHANGED;
     world_complete('U', &r);
     world_kill();
     w.now += 1000;
@@ -250,12 +250,12 @@ static void test_a_superseded_put_ends_with_its_lease(void **state) {
     assert_int_equal(world_claim('U', world_ref(JOB_PUT, p.upload, 0), "").kind, VERDICT_GRANT);
 }
 
-static struct planned_file plan_after_fail(enum fail_class klass, uint32_t flags, bool resize) {
+static struct planned_file plan_after_fail(enum fail_class class, uint32_t flags, bool resize) {
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 2), "H");
     world_chunk('U', id, 1);
     r.outcome = OUTCOME_FAILED;
-    r.klass = klass;
+    r.class = class;
     world_complete('U', &r);
     world_kill();
     w.now += 1000;

@@ -14,7 +14,7 @@ static const struct msg_settings *set(char peer, uint32_t flags, uint32_t upload
 /* What an uploader says of itself; rate: bytes a second since its last one. */
 struct said {
     uint64_t sent_bytes, own_bwlimit, bwlimit;
-    bool held_back;
+    bool throttled;
     struct endpoint_use use;
 };
 
@@ -26,7 +26,7 @@ static const struct msg_beat *beat(char peer, const struct said *s) {
                                          .sent_bytes = s->sent_bytes,
                                          .own_bwlimit = s->own_bwlimit,
                                          .bwlimit = s->bwlimit,
-                                         .held_back = s->held_back,
+                                         .throttled = s->throttled,
                                          .endpoints = &use,
                                          .endpoint_count = use.endpoint.len ? 1 : 0};
     world_say(peer, &m);
@@ -172,17 +172,17 @@ static void test_the_budget_goes_to_who_can_use_it(void **state) {
     set('R', SET_BWLIMIT, 0, 0, 1000000);
     for (uint64_t s = 0; s < 6; s++) { /* A moves 100 kB/s and waits for nobody, B all it may */
         beat('A', &(struct said){.sent_bytes = s * 100000, .bwlimit = 500000});
-        beat('B', &(struct said){.sent_bytes = s * 500000, .bwlimit = 500000, .held_back = true});
+        beat('B', &(struct said){.sent_bytes = s * 500000, .bwlimit = 500000, .throttled = true});
         world_pass(1000);
         beat('A', &(struct said){.sent_bytes = (s + 1) * 100000, .bwlimit = 500000});
-        beat('B', &(struct said){.sent_bytes = (s + 1) * 500000, .bwlimit = 500000, .held_back = true});
+        beat('B', &(struct said){.sent_bytes = (s + 1) * 500000, .bwlimit = 500000, .throttled = true});
     }
     assert_in_range(part_of('A'), 110000, 140000);
     assert_in_range(part_of('B'), 860000, 890000);
-    beat('A', &(struct said){.sent_bytes = 600000, .bwlimit = 500000, .held_back = true}); /* now it could use more */
+    beat('A', &(struct said){.sent_bytes = 600000, .bwlimit = 500000, .throttled = true}); /* now it could use more */
     world_pass(150);
-    beat('A', &(struct said){.sent_bytes = 620000, .held_back = true});
-    beat('B', &(struct said){.sent_bytes = 3100000, .held_back = true});
+    beat('A', &(struct said){.sent_bytes = 620000, .throttled = true});
+    beat('B', &(struct said){.sent_bytes = 3100000, .throttled = true});
     assert_int_equal(part_of('A') + part_of('B'), 1000000);
     assert_int_equal(part_of('A'), 500000);
 }
@@ -193,11 +193,11 @@ static void test_no_more_than_its_own_limit(void **state) {
     world_hello('A', ROLE_UPLOADER);
     world_hello('B', ROLE_UPLOADER);
     set('R', SET_BWLIMIT, 0, 0, 1000000);
-    beat('A', &(struct said){.own_bwlimit = 200000, .held_back = true});
-    beat('B', &(struct said){.held_back = true});
+    beat('A', &(struct said){.own_bwlimit = 200000, .throttled = true});
+    beat('B', &(struct said){.throttled = true});
     world_pass(150);
-    beat('A', &(struct said){.own_bwlimit = 200000, .held_back = true});
-    beat('B', &(struct said){.held_back = true});
+    beat('A', &(struct said){.own_bwlimit = 200000, .throttled = true});
+    beat('B', &(struct said){.throttled = true});
     assert_int_equal(part_of('A'), 200000);
     assert_int_equal(part_of('B'), 800000);
 }
@@ -209,7 +209,7 @@ static void test_who_leaves_or_falls_silent_leaves_its_part(void **state) {
         world_hello(*p, ROLE_UPLOADER);
     set('R', SET_BWLIMIT, 0, 0, 900000);
     for (const char *p = "ABC"; *p; p++)
-        beat(*p, &(struct said){.held_back = true});
+        beat(*p, &(struct said){.throttled = true});
     world_pass(300);
     assert_int_equal(part_of('A'), 300000);
     world_bye('C');
@@ -217,7 +217,7 @@ static void test_who_leaves_or_falls_silent_leaves_its_part(void **state) {
     assert_int_equal(part_of('A'), 450000);
     for (int i = 0; i < 11; i++) { /* B is silent for a lease time: its transfers have ended */
         world_pass(1000);
-        beat('A', &(struct said){.held_back = true});
+        beat('A', &(struct said){.throttled = true});
         assert_int_equal(part_of('A') == 900000, i >= 9);
     }
 }
@@ -230,23 +230,23 @@ static void test_after_a_crash_parts_stay_until_all_are_back(void **state) {
     world_start();
     world_hello('A', ROLE_UPLOADER); /* the others may still send what they were told before */
     assert_null(world_last('A', MSG_BEAT));
-    beat('A', &(struct said){.bwlimit = 250000, .held_back = true});
+    beat('A', &(struct said){.bwlimit = 250000, .throttled = true});
     world_pass(500);
-    beat('A', &(struct said){.bwlimit = 250000, .held_back = true});
+    beat('A', &(struct said){.bwlimit = 250000, .throttled = true});
     assert_int_equal(part_of('A'), 250000);
     world_pass(2000);
-    beat('A', &(struct said){.bwlimit = 250000, .held_back = true});
+    beat('A', &(struct said){.bwlimit = 250000, .throttled = true});
     assert_int_equal(part_of('A'), 1000000);
 }
 
 /* ---- brakes ---- */
 
-static struct said refused(uint64_t served, uint64_t refused, uint32_t pause_ms, bool held_back) {
+static struct said refused(uint64_t served, uint64_t refused, uint32_t pause_ms, bool throttled) {
     return (struct said){.use = {.endpoint = slice_of("http://store"),
                                  .served = served,
                                  .throttles = refused,
                                  .pause_ms = pause_ms,
-                                 .held_back = held_back}};
+                                 .throttled = throttled}};
 }
 
 static void test_a_refusal_at_one_brakes_all(void **state) {

@@ -508,7 +508,7 @@ static void test_failures_and_outages_are_told(void **state) {
     struct id128 id = world_plan('P', &file).upload;
     struct result failed = world_result(world_ref(JOB_BEGIN, id, 0), "");
     failed.outcome = OUTCOME_FAILED;
-    failed.klass = FAIL_DENIED;
+    failed.class = FAIL_DENIED;
     failed.error = slice_of("403 AccessDenied");
     world_claim('U', failed.ref, "");
     assert_int_equal(world_complete('U', &failed).kind, ACK_RECORDED);
@@ -518,7 +518,7 @@ static void test_failures_and_outages_are_told(void **state) {
     struct msg status = {.type = MSG_STATUS};
     world_say('P', &status);
     const struct msg_state *s = &world_answer('P', MSG_STATE)->state;
-    assert_int_equal(s->uploads[0].klass, FAIL_DENIED);
+    assert_int_equal(s->uploads[0].class, FAIL_DENIED);
     assert_true(slice_equal(s->uploads[0].error, slice_of("403 AccessDenied")));
     const struct worker_status *u = &s->workers[s->workers[0].role == ROLE_UPLOADER ? 0 : 1];
     assert_true(slice_equal(u->outage, slice_of("https://s3: refused")));
@@ -532,7 +532,7 @@ static void test_failures_and_outages_are_told(void **state) {
     world_say('U', &beat);
     world_say('P', &status);
     s = &world_answer('P', MSG_STATE)->state;
-    assert_int_equal(s->uploads[0].klass, FAIL_NONE);
+    assert_int_equal(s->uploads[0].class, FAIL_NONE);
     assert_int_equal(s->uploads[0].error.len, 0);
     assert_int_equal(s->workers[0].outage_ms + s->workers[1].outage_ms, 0);
 }

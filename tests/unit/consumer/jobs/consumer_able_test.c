@@ -32,7 +32,7 @@ static void fails(char peer, struct id128 id, enum own_failure own) {
     assert_int_equal(world_claim(peer, put, "").kind, VERDICT_GRANT);
     struct result r = world_result(put, "");
     r.outcome = OUTCOME_FAILED;
-    r.klass = FAIL_CLOCK;
+    r.class = FAIL_CLOCK;
     r.error = slice_of("RequestTimeTooSkewed");
     r.own = own;
     assert_int_equal(world_complete(peer, &r).kind, ACK_RECORDED);
@@ -43,14 +43,14 @@ static void declines(char peer, struct id128 id, enum own_failure own) {
                            .why = WHY_NOT_HERE,
                            .detail = slice_of("SignatureDoesNotMatch"),
                            .own = own,
-                           .klass = own ? FAIL_DENIED : FAIL_NONE};
+                           .class = own ? FAIL_DENIED : FAIL_NONE};
     struct msg m = {.type = MSG_RELEASE};
     m.release = (struct msg_release){.jobs = &job, .job_count = 1};
     world_say(peer, &m);
 }
 
 static void beats_with(char peer, bool sure, uint32_t out_ms) {
-    struct trouble t = {.place = slice_of(ENDPOINT), .klass = FAIL_DENIED, .error = slice_of("403"), .sure = sure};
+    struct trouble t = {.location = slice_of(ENDPOINT), .class = FAIL_DENIED, .error = slice_of("403"), .sure = sure};
     struct msg m = {.type = MSG_HEARTBEAT};
     t.out_ms = out_ms;
     m.heartbeat = (struct msg_heartbeat){.slots = 8, .troubles = &t, .trouble_count = 1};
@@ -69,7 +69,7 @@ static void test_another_uploader_gets_the_job(void **state) {
     const struct event *e = &told->events[told->event_count - 1];
     assert_int_equal(e->kind, EVENT_RELEASED);
     assert_int_equal(e->why, WHY_NOT_HERE);
-    assert_int_equal(e->klass, FAIL_CLOCK);
+    assert_int_equal(e->class, FAIL_CLOCK);
     assert_true(slice_equal(e->detail, slice_of("RequestTimeTooSkewed")));
     assert_int_equal(world_claim('V', world_ref(JOB_PUT, id, 0), "").kind, VERDICT_GRANT);
 }
@@ -190,7 +190,7 @@ static void test_status_names_it(void **state) {
     world_say('R', &m);
     const struct msg_state *s = &world_answer('R', MSG_STATE)->state;
     assert_int_equal(s->workers[0].trouble_count, 1);
-    assert_true(slice_equal(s->workers[0].troubles[0].place, slice_of(ENDPOINT)));
+    assert_true(slice_equal(s->workers[0].troubles[0].location, slice_of(ENDPOINT)));
     assert_true(s->workers[0].troubles[0].sure);
 }
 

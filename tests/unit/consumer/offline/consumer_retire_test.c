@@ -94,7 +94,7 @@ static void everything(void) {
     struct id128 spoiled = half_file("/src/spoiled", "s3://bucket/spoiled", 2);
     struct result changed = world_result(world_ref(JOB_CHUNK, spoiled, 1), "H");
     changed.outcome = OUTCOME_FAILED;
-    changed.klass = FAIL_CHANGED;
+    changed.class = FAIL_CHANGED;
     world_complete('U', &changed);
     begin_twice("/src/intended-twice", "s3://bucket/intended-twice", false);
     begin_twice("/src/begun-twice", "s3://bucket/begun-twice", true);

@@ -339,10 +339,10 @@ static void test_finish_wants_every_part(void **state) {
     parts[2].length--;
     struct task t = finish();
     assert_int_equal(t.result.outcome, OUTCOME_FAILED);
-    assert_int_equal(t.result.klass, FAIL_INTEGRITY);
+    assert_int_equal(t.result.class, FAIL_INTEGRITY);
     parts[2].length++;
     parts[2].chunk = 1;
-    assert_int_equal(finish().result.klass, FAIL_INTEGRITY);
+    assert_int_equal(finish().result.class, FAIL_INTEGRITY);
     assert_int_equal(access(final_path(), F_OK), -1);
 }
 
@@ -354,7 +354,7 @@ static void test_finish_checks_the_size(void **state) {
     char temp[700];
     temp_path(temp);
     assert_int_equal(truncate(temp, SIZE + 1), 0);
-    assert_int_equal(finish().result.klass, FAIL_INTEGRITY);
+    assert_int_equal(finish().result.class, FAIL_INTEGRITY);
 }
 
 static void test_handle_that_is_gone(void **state) { /* rule 10 */
@@ -388,7 +388,7 @@ static void test_handles_are_not_trusted(void **state) {
         struct task t = make(JOB_ABORT, bad[i], 0);
         run(&t);
         assert_int_equal(t.result.outcome, OUTCOME_FAILED);
-        assert_int_equal(t.result.klass, FAIL_REQUEST);
+        assert_int_equal(t.result.class, FAIL_REQUEST);
     }
 }
 
@@ -511,7 +511,7 @@ static void test_put_of_a_file_that_changed_replaces_nothing(void **state) {
     step_all();
     assert_true(done);
     assert_int_equal(t.result.outcome, OUTCOME_FAILED);
-    assert_int_equal(t.result.klass, FAIL_CHANGED);
+    assert_int_equal(t.result.class, FAIL_CHANGED);
     assert_int_equal(access(final_path(), F_OK), -1);
     char path[400];
     dest_dir(path);
@@ -527,7 +527,7 @@ static void test_put_that_shrinks_while_read(void **state) {
     backend->ops->step(backend);
     assert_int_equal(truncate(source_path, 10), 0);
     step_all();
-    assert_int_equal(t.result.klass, FAIL_CHANGED);
+    assert_int_equal(t.result.class, FAIL_CHANGED);
     assert_int_equal(access(final_path(), F_OK), -1);
     source_close(&t.source);
 }
@@ -595,11 +595,11 @@ static void test_head(void **state) {
 
 /* --- destinations that cannot be written --- */
 
-static void assert_put_fails(enum fail_class klass, const char *words) {
+static void assert_put_fails(enum fail_class class, const char *words) {
     struct task t = make(JOB_PUT, "", 0);
     run(&t);
     assert_int_equal(t.result.outcome, OUTCOME_FAILED);
-    assert_int_equal(t.result.klass, klass);
+    assert_int_equal(t.result.class, class);
     assert_false(t.result.transient);
     assert_non_null(strstr(t.result.error, words));
 }
@@ -613,7 +613,7 @@ static void test_final_name_is_a_directory(void **state) {
     assert_put_fails(FAIL_DEST, "is a directory");
     struct task t = make(JOB_BEGIN, "", 0);
     run(&t);
-    assert_int_equal(t.result.klass, FAIL_DEST);
+    assert_int_equal(t.result.class, FAIL_DEST);
 }
 
 static void test_parent_is_a_file(void **state) {
@@ -665,7 +665,7 @@ static void test_names_too_long_and_names_just_long_enough(void **state) {
     struct task t = make(JOB_PUT, "", 0);
     t.job.target.dest = slice_of(long_dest);
     run(&t);
-    assert_int_equal(t.result.klass, FAIL_DEST);
+    assert_int_equal(t.result.class, FAIL_DEST);
     assert_false(t.result.transient);
     long_dest[at + 255] = 0; /* the temporary name is not longer than NAME_MAX for that */
     t = make(JOB_PUT, "", 0);
@@ -692,7 +692,7 @@ static void test_unwritable_directory(void **state) {
     assert_true(done);
     source_close(&t.source);
     assert_int_equal(t.result.outcome, OUTCOME_FAILED);
-    assert_int_equal(t.result.klass, FAIL_DEST);
+    assert_int_equal(t.result.class, FAIL_DEST);
     assert_false(t.result.transient);
     assert_non_null(strstr(t.result.error, "Permission denied"));
 }
@@ -713,12 +713,12 @@ static void test_full_file_system(void **state) {
     start(&t, &first_done);
     start(&second, &second_done);
     step_all();
-    bool any_full = t.result.klass == FAIL_FULL || second.result.klass == FAIL_FULL;
+    bool any_full = t.result.class == FAIL_FULL || second.result.class == FAIL_FULL;
     source_close(&t.source);
     source_close(&second.source);
     int unmounted = umount2(out, MNT_DETACH);
     assert_int_equal(put.result.outcome, OUTCOME_FAILED);
-    assert_int_equal(put.result.klass, FAIL_FULL);
+    assert_int_equal(put.result.class, FAIL_FULL);
     assert_true(first_done && second_done);
     assert_true(any_full);
     assert_int_equal(unmounted, 0);

@@ -332,7 +332,7 @@ static void test_chunk_store_got_other_bytes(void **state) {
     prepare_file(f, JOB_CHUNK, 10);
     const struct task_result *r = run(f);
     assert_int_equal(r->outcome, OUTCOME_FAILED);
-    assert_int_equal(r->klass, FAIL_INTEGRITY);
+    assert_int_equal(r->class, FAIL_INTEGRITY);
 }
 
 static void test_chunk_of_an_upload_that_is_gone(void **state) {
@@ -391,7 +391,7 @@ static void test_chunk_source_that_changes_after_its_checksum(void **state) {
     f->between = overwrite_source;
     const struct task_result *r = run(f);
     assert_int_equal(r->outcome, OUTCOME_FAILED);
-    assert_int_equal(r->klass, FAIL_CHANGED);
+    assert_int_equal(r->class, FAIL_CHANGED);
     assert_false(r->transient);
 }
 
@@ -405,7 +405,7 @@ static void test_chunk_source_that_shrinks(void **state) {
     open_backend(f, replies);
     prepare_file(f, JOB_CHUNK, 100);
     f->between = truncate_source;
-    assert_int_equal(run(f)->klass, FAIL_CHANGED);
+    assert_int_equal(run(f)->class, FAIL_CHANGED);
 }
 
 /* The object would be replaced with the last byte: it never leaves. */
@@ -417,13 +417,13 @@ static void test_put_of_a_source_that_changes_is_never_whole(void **state) {
     f->between = overwrite_source;
     const struct task_result *r = run(f);
     assert_int_equal(r->outcome, OUTCOME_FAILED);
-    assert_int_equal(r->klass, FAIL_CHANGED);
+    assert_int_equal(r->class, FAIL_CHANGED);
     assert_true(r->sent_bytes < 200000);
     requests_are(f, 0);
     source_close(&f->task.source);
     prepare_file(f, JOB_PUT, 100);
     overwrite_source(f);
-    assert_int_equal(run(f)->klass, FAIL_CHANGED);
+    assert_int_equal(run(f)->class, FAIL_CHANGED);
     requests_are(f, 0);
 }
 
@@ -529,7 +529,7 @@ static void test_an_answer_that_tells_nothing_is_asked_again(void **state) {
     prepare_first_chunk(f);
     assert_true(run(f)->throttled);
     prepare_first_chunk(f);
-    assert_int_equal(run(f)->klass, FAIL_DENIED);
+    assert_int_equal(run(f)->class, FAIL_DENIED);
     prepare_first_chunk(f);
     assert_int_equal(run(f)->integrity, INTEGRITY_MD5);
     requests_are(f, 4);
@@ -542,7 +542,7 @@ static void test_a_wished_check_that_is_not_used_fails(void **state) {
     prepare_first_chunk(f);
     const struct task_result *r = run(f);
     assert_int_equal(r->outcome, OUTCOME_FAILED);
-    assert_int_equal(r->klass, FAIL_INTEGRITY);
+    assert_int_equal(r->class, FAIL_INTEGRITY);
     assert_false(r->transient);
     requests_are(f, 1);
 }
@@ -591,7 +591,7 @@ static void test_put_denied(void **state) {
     open_backend(f, replies);
     prepare_file(f, JOB_PUT, 5);
     const struct task_result *r = run(f);
-    assert_int_equal(r->klass, FAIL_DENIED);
+    assert_int_equal(r->class, FAIL_DENIED);
     assert_false(r->transient);
     assert_string_equal(r->error, "403 InvalidAccessKeyId: because");
 }
@@ -602,7 +602,7 @@ static void test_expired_credentials_of_the_environment_are_final(void **state) 
     open_backend(f, replies);
     prepare_file(f, JOB_PUT, 5);
     const struct task_result *r = run(f);
-    assert_int_equal(r->klass, FAIL_DENIED);
+    assert_int_equal(r->class, FAIL_DENIED);
     assert_false(r->transient || r->credentials_expired);
 }
 
@@ -613,7 +613,7 @@ static void test_key_that_is_not_utf8(void **state) {
     prepare_file(f, JOB_PUT, 5);
     f->task.job.target.dest = slice_of("s3://bucket/\xff");
     const struct task_result *r = run(f);
-    assert_int_equal(r->klass, FAIL_REQUEST);
+    assert_int_equal(r->class, FAIL_REQUEST);
     assert_non_null(strstr(r->error, "not UTF-8"));
     requests_are(f, 0);
 }
@@ -755,7 +755,7 @@ static void test_finish_object_of_another_size_is_no_success(void **state) {
     struct fixture *f = *state;
     const char *empty = "<CompleteMultipartUploadResult><ETag></ETag></CompleteMultipartUploadResult>";
     finish_with_head(f, with_body(f, "200 OK", "", empty), OBJECT(OWNER, "2", ""), OUTCOME_FAILED);
-    assert_int_equal(f->task.result.klass, FAIL_INTEGRITY);
+    assert_int_equal(f->task.result.class, FAIL_INTEGRITY);
 }
 
 static void test_finish_throttled_is_no_doubt(void **state) {
@@ -885,7 +885,7 @@ static void test_refusal_of_something_else_is_not_blamed_on_headers(void **state
                                    NULL};
     open_backend(f, replies);
     prepare(f, JOB_BEGIN);
-    assert_int_equal(run(f)->klass, FAIL_DENIED);
+    assert_int_equal(run(f)->class, FAIL_DENIED);
     assert_false(saw(f, 1, "x-amz-checksum"));
     prepare(f, JOB_BEGIN);
     assert_int_equal(run(f)->outcome, OUTCOME_DONE);
@@ -954,7 +954,7 @@ static void test_finish_too_small_parts(void **state) {
     open_backend(f, replies);
     prepare_finish(f);
     const struct task_result *r = run(f);
-    assert_int_equal(r->klass, FAIL_REQUEST);
+    assert_int_equal(r->class, FAIL_REQUEST);
     assert_false(r->transient);
 }
 
@@ -1038,7 +1038,7 @@ static void test_head(void **state) {
     assert_int_equal(run(f)->outcome, OUTCOME_DONE);
     assert_false(f->task.result.exists);
     prepare(f, JOB_STAT);
-    assert_int_equal(run(f)->klass, FAIL_DENIED);
+    assert_int_equal(run(f)->class, FAIL_DENIED);
 }
 
 static void test_cancel(void **state) {
@@ -1068,7 +1068,7 @@ static void test_never_connected(void **state) {
     f->task.job.target.endpoint = slice_of("http://127.0.0.1:1");
     const struct task_result *r = run(f);
     assert_true(r->transient && r->never_connected);
-    assert_int_equal(r->klass, FAIL_UNREACHABLE);
+    assert_int_equal(r->class, FAIL_UNREACHABLE);
 }
 
 static void test_check(void **state) {
@@ -1089,7 +1089,7 @@ static void test_check(void **state) {
     assert_int_equal(f->s3->ops->check(f->s3, &t, reason, sizeof reason), ERR_DENIED);
     assert_non_null(strstr(reason, "no credentials: looked in AWS_ACCESS_KEY_ID"));
     prepare(f, JOB_STAT);
-    assert_int_equal(run(f)->klass, FAIL_DENIED);
+    assert_int_equal(run(f)->class, FAIL_DENIED);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

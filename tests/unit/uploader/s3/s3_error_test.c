@@ -24,7 +24,7 @@ static void test_table(void **state) {
     static const struct {
         long status;
         const char *code;
-        enum fail_class klass;
+        enum fail_class class;
         bool transient, throttled;
     } cases[] = {
         {500, "InternalError", FAIL_OUTAGE, true, false},
@@ -56,7 +56,7 @@ static void test_table(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct s3_error e = of_code(cases[i].status, cases[i].code);
-        assert_int_equal(e.class, cases[i].klass);
+        assert_int_equal(e.class, cases[i].class);
         assert_true(e.transient == cases[i].transient);
         assert_true(e.throttled == cases[i].throttled);
     }

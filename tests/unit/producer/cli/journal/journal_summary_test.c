@@ -154,7 +154,7 @@ static void test_ended_ones_first_then_the_rest(void **state) {
     begin(3, "/three", 2);
     begin(4, "/four", 2);
     struct record fail = about(EV_FAIL, 2), abort = about(EV_ABORT, 3), put = about(EV_PUT, 5);
-    fail.klass = slice_of("denied");
+    fail.class = slice_of("denied");
     fail.error = slice_of("AccessDenied");
     abort.reason = slice_of("superseded");
     identity(&put, "/five\n\xff", "file:///x", 7);
@@ -186,7 +186,7 @@ static void test_ended_ones_first_then_the_rest(void **state) {
 static void test_a_failure_names_its_file(void **state) {
     (void)state;
     struct record fail = about(EV_FAIL, 1);
-    fail.klass = slice_of("denied");
+    fail.class = slice_of("denied");
     fail.has |= HAS_SRC | HAS_DEST;
     fail.src = slice_of("/one");
     fail.dest = slice_of("s3://bucket/one");
@@ -201,7 +201,7 @@ static void test_a_failed_upload_that_goes_on(void **state) {
     (void)state;
     begin(1, "/one", 2);
     struct record fail = about(EV_FAIL, 1);
-    fail.klass = slice_of("outage");
+    fail.class = slice_of("outage");
     lines_add(&j, &fail);
     chunk(1, 0);
     assert_int_equal(read_it(), 0);
