@@ -80,7 +80,7 @@ void event_ack(const struct ack *a) {
                   (unsigned long long)a->seq);
 }
 
-void event_retry(const struct uploader *u, const struct entry *e, uint32_t wait_ms) {
+void event_retry(const struct uploader *u, const struct task_entry *e, uint32_t wait_ms) {
     const struct job *j = &e->task.job;
     log_debug("%s %u of %.*s: attempt %u failed: %s; again in %u ms", job_kind_name(j->ref.kind), j->ref.chunk,
               (int)j->target.dest.len, j->target.dest.ptr, e->attempts, e->task.result.error, wait_ms);
@@ -95,7 +95,7 @@ void event_retry(const struct uploader *u, const struct entry *e, uint32_t wait_
     json_end(&line, err);
 }
 
-void event_drop(const struct uploader *u, const struct entry *e, enum why why, const char *detail) {
+void event_drop(const struct uploader *u, const struct task_entry *e, enum why why, const char *detail) {
     const struct job *j = &e->task.job;
     if (log_level() >= LOG_DEBUG)
         log_debug("%s %u of %.*s given back: %s%s%s", job_kind_name(j->ref.kind), j->ref.chunk, (int)j->target.dest.len,

@@ -23,7 +23,7 @@ void lease_run(struct lease *l, uint64_t now_ms) {
     l->awaiting_ms = 0;
 }
 
-void lease_look(struct lease *l, uint64_t moved_bytes, bool awaiting_reply, uint64_t now_ms) {
+void lease_note_progress(struct lease *l, uint64_t moved_bytes, bool awaiting_reply, uint64_t now_ms) {
     if (moved_bytes != l->moved_bytes) {
         l->moved_bytes = moved_bytes;
         l->moved_ms = now_ms;

@@ -28,7 +28,7 @@ void lease_renew(struct lease *l, uint64_t asked_ms, uint32_t lease_ms);
 /* The transfer begins (again). */
 void lease_run(struct lease *l, uint64_t now_ms);
 /* Notes what a transfer did since the last call. */
-void lease_look(struct lease *l, uint64_t moved_bytes, bool awaiting_reply, uint64_t now_ms);
+void lease_note_progress(struct lease *l, uint64_t moved_bytes, bool awaiting_reply, uint64_t now_ms);
 /* True while a running transfer deserves its lease: bytes moved within the last lease time, or a reply is awaited and
  * its last byte came within response_timeout_ms. */
 bool lease_has_progress(const struct lease *l, uint64_t now_ms, uint32_t lease_ms, uint64_t response_timeout_ms);

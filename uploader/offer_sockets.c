@@ -35,9 +35,9 @@ static struct offer_socket *find(struct offer_sockets *f, struct slice address) 
 
 static void add(struct offer_sockets *f, struct slice address, uint64_t now_ms) {
     if (f->count == OFFER_SOCKETS_MAX) {
-        if (!f->full_said)
+        if (!f->full_logged)
             log_warn("more than %d producers offer jobs; the others wait for their turn", OFFER_SOCKETS_MAX);
-        f->full_said = true;
+        f->full_logged = true;
         return;
     }
     char *copy = slice_dup(address);

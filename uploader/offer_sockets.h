@@ -33,7 +33,7 @@ struct offer_sockets {
     struct offer_socket items[OFFER_SOCKETS_MAX];
     size_t count;
     uint64_t now; /* `taken` of the one that was read last, before it */
-    bool full_said;
+    bool full_logged;
 };
 
 /* Serves exactly these from now on. What cannot be connected is tried again later (logged). */

@@ -35,7 +35,7 @@ void tasks_init(struct tasks *t) {
         list_init(&t->lists[i]);
 }
 
-static void entry_destroy(struct entry *e) {
+static void task_destroy(struct task_entry *e) {
     source_close(&e->task.source);
     free(e->task.parts);
     free(e->task.result.redo);
@@ -47,8 +47,8 @@ static void entry_destroy(struct entry *e) {
     free(e);
 }
 
-struct entry *tasks_add(struct tasks *t, const struct job *job, bool own_abort) {
-    struct entry *e = calloc(1, sizeof *e);
+struct task_entry *tasks_add(struct tasks *t, const struct job *job, bool own_abort) {
+    struct task_entry *e = calloc(1, sizeof *e);
     if (!e)
         return NULL;
     if (job_copy(&e->task.job, job, &e->job_memory)) {
@@ -66,16 +66,16 @@ struct entry *tasks_add(struct tasks *t, const struct job *job, bool own_abort) 
     return e;
 }
 
-struct entry *tasks_find(const struct tasks *t, const struct ref *ref) {
+struct task_entry *tasks_find(const struct tasks *t, const struct ref *ref) {
     for (struct hash_node *n = hash_first(&t->by_ref, ref_hash(ref)); n; n = hash_next(n)) {
-        struct entry *e = list_entry(n, struct entry, by_ref);
+        struct task_entry *e = list_entry(n, struct task_entry, by_ref);
         if (ref_equal(&e->task.job.ref, ref))
             return e;
     }
     return NULL;
 }
 
-void tasks_move(struct tasks *t, struct entry *e, enum task_state state) {
+void tasks_move(struct tasks *t, struct task_entry *e, enum task_state state) {
     list_remove(&e->node);
     t->counts[e->state]--;
     e->state = state;
@@ -83,29 +83,25 @@ void tasks_move(struct tasks *t, struct entry *e, enum task_state state) {
     t->counts[state]++;
 }
 
-void tasks_remove(struct tasks *t, struct entry **e) {
+void tasks_remove(struct tasks *t, struct task_entry **e) {
     CHECK(!(*e)->slot.waiting);
     list_remove(&(*e)->node);
     t->counts[(*e)->state]--;
     if (!(*e)->own_abort)
         hash_remove(&t->by_ref, &(*e)->by_ref);
-    entry_destroy(*e);
+    task_destroy(*e);
     *e = NULL;
 }
 
 void tasks_release(struct tasks *t) {
     for (int i = 0; i < TASK_STATES; i++)
         while (!list_is_empty(&t->lists[i])) {
-            struct entry *e = list_entry(t->lists[i].next, struct entry, node);
+            struct task_entry *e = list_entry(t->lists[i].next, struct task_entry, node);
             list_remove(&e->node);
-            entry_destroy(e);
+            task_destroy(e);
         }
     hash_release(&t->by_ref);
     tasks_init(t);
-}
-
-uint32_t tasks_held(const struct tasks *t) {
-    return tasks_count(t) - t->counts[TASK_WANTED] - t->counts[TASK_ASKED];
 }
 
 uint32_t tasks_count(const struct tasks *t) {
@@ -115,26 +111,37 @@ uint32_t tasks_count(const struct tasks *t) {
     return count;
 }
 
+struct task_entry *tasks_next_held(const struct tasks *t, const struct task_entry *e) {
+    int state = e ? (int)e->state : TASK_PARTS;
+    const struct list *n = e ? e->node.next : t->lists[state].next;
+    while (n == &t->lists[state]) {
+        if (++state == TASK_STATES)
+            return NULL;
+        n = t->lists[state].next;
+    }
+    return list_entry((struct list *)n, struct task_entry, node);
+}
+
 void task_done(struct task *t) {
     t->done(t, t->done_arg);
 }
 
-static bool page_is_wanted(const struct entry *e, const struct msg_partlist *page) {
-    if (page->from != e->parts_have || page->chunks != e->task.job.chunks ||
-        page->part_count > page->chunks - e->parts_have)
+static bool task_wants_page(const struct task_entry *e, const struct msg_partlist *page) {
+    if (page->from != e->parts_received || page->chunks != e->task.job.chunks ||
+        page->part_count > page->chunks - e->parts_received)
         return false;
     for (size_t i = 0; i < page->part_count; i++)
-        if (page->parts[i].chunk != e->parts_have + i)
+        if (page->parts[i].chunk != e->parts_received + i)
             return false;
     return true;
 }
 
-int entry_add_parts(struct entry *e, const struct msg_partlist *page) {
-    if (!page_is_wanted(e, page))
+int task_add_parts(struct task_entry *e, const struct msg_partlist *page) {
+    if (!task_wants_page(e, page))
         return ERR_INVALID;
     if (page->part_count == 0)
         return 0;
-    struct part *parts = realloc(e->task.parts, (e->parts_have + page->part_count) * sizeof *parts);
+    struct part *parts = realloc(e->task.parts, (e->parts_received + page->part_count) * sizeof *parts);
     if (!parts)
         return ERR_NOMEM;
     e->task.parts = parts;
@@ -150,14 +157,14 @@ int entry_add_parts(struct entry *e, const struct msg_partlist *page) {
         return ERR_NOMEM;
     e->etags[e->etag_pages++] = at;
     for (size_t i = 0; i < page->part_count; i++) {
-        struct part *p = &parts[e->parts_have + i];
+        struct part *p = &parts[e->parts_received + i];
         *p = page->parts[i];
         if (p->etag.len > 0)
             memcpy(at, p->etag.ptr, p->etag.len);
         p->etag.ptr = at;
         at += p->etag.len;
     }
-    e->parts_have += (uint32_t)page->part_count;
-    e->task.part_count = e->parts_have;
+    e->parts_received += (uint32_t)page->part_count;
+    e->task.part_count = e->parts_received;
     return 0;
 }

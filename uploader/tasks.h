@@ -1,5 +1,5 @@
 /*
- * The jobs this uploader has asked for or holds, from the CLAIM to the result.
+ * The jobs this uploader has claimed or holds, from the CLAIM to the result.
  *
  *            CLAIM sent        GRANT            slot free             done
  *   WANTED ────────────▶ ASKED ─────▶ (PARTS) ▶ QUEUED ─▶ (SOURCE) ▶ RUNNING ─────▶ ENDED ──▶ a report (reports.h)
@@ -7,10 +7,12 @@
  *                          ▼ DENY, DONE, no answer      wait │      ▼                 ▼ given back, cancelled
  *                        (gone)                            BACKOFF ◀╯               (gone)
  *
- * PARTS: a finish that still collects its part list. SOURCE: waits for the first bytes, or the word, of the producer
- * (fetch.h). SOURCE, RUNNING, BACKOFF and ENDED hold a slot; all but WANTED and ASKED
- * hold a lease. Every task is in exactly one state's list. An own abort (the loser's multipart upload, rule 10) has no
- * lease, is in no table and is reported to nobody.
+ * PARTS: a finish that still collects its part list. SOURCE: waits for the first bytes, or the answer, of the producer
+ * (fetch.h).
+ *
+ * SOURCE, RUNNING, BACKOFF and ENDED hold a slot. All states but WANTED and ASKED hold a lease. Every task is in the
+ * list of exactly one state. An own abort (of an upload that lost, rule 10) has no lease, is not in the table, and is
+ * not reported.
  */
 #ifndef CHUNKLIFT_TASKS_H
 #define CHUNKLIFT_TASKS_H
@@ -35,31 +37,31 @@ enum task_state {
     TASK_STATES
 };
 
-struct entry {
-    struct task task; /* what the backend sees */
+struct task_entry {
+    struct task task; /* the part that the backend sees */
     enum task_state state;
     struct list node; /* in the list of its state */
     struct hash_node by_ref;
     struct limiter_entry slot;
-    void *job_memory;
-    char *data; /* where the bytes can be fetched; NULL: nowhere */
+    void *job_memory; /* holds the strings of task.job */
+    char *data;       /* the address its bytes can be fetched from; NULL: none */
     bool own_abort;
 
     struct lease lease;
-    uint64_t first_beat, last_beat; /* numbers of the HEARTBEATs, without a gap, that listed the lease */
-    bool ask_again;                 /* lease held before the consumer restarted: CLAIM it with held */
-    uint64_t asked_ms;              /* last CLAIM or PARTS */
-    uint32_t asks;
+    uint64_t first_heartbeat, last_heartbeat; /* numbers of the HEARTBEATs, without a gap, that listed the lease */
+    bool reclaim;      /* the lease was held before the consumer restarted: the next CLAIM says `held` */
+    uint64_t asked_ms; /* last CLAIM or PARTS */
+    uint32_t ask_count;
 
     struct backend *backend;
     uint32_t attempts;   /* started */
     uint64_t sent_bytes; /* by earlier attempts */
     uint64_t started_ns;
     int64_t first_us;  /* first attempt, CLOCK_REALTIME */
-    uint64_t again_ms; /* BACKOFF: when */
+    uint64_t again_ms; /* BACKOFF: next attempt */
 
-    uint32_t parts_have; /* PARTS */
-    char **etags;        /* heap copies, one a page */
+    uint32_t parts_received; /* PARTS */
+    char **etags;            /* heap memory, one block for each page */
     size_t etag_pages;
 };
 
@@ -72,20 +74,21 @@ struct tasks {
 void tasks_init(struct tasks *t);
 /* Every task must have been cancelled at its backend. */
 void tasks_release(struct tasks *t);
-/* A copy of job in state WANTED, or an own abort in state QUEUED; NULL when memory is out. */
-struct entry *tasks_add(struct tasks *t, const struct job *job, bool own_abort);
-struct entry *tasks_find(const struct tasks *t, const struct ref *ref);
-void tasks_move(struct tasks *t, struct entry *e, enum task_state state);
-/* Out of everything and freed, its source closed. */
-void tasks_remove(struct tasks *t, struct entry **e);
-/* All but WANTED and ASKED. */
-uint32_t tasks_held(const struct tasks *t);
+/* Copies job into a task in state WANTED, or into an own abort in state QUEUED. NULL: out of memory. */
+struct task_entry *tasks_add(struct tasks *t, const struct job *job, bool own_abort);
+struct task_entry *tasks_find(const struct tasks *t, const struct ref *ref);
+void tasks_move(struct tasks *t, struct task_entry *e, enum task_state state);
+/* Removes it everywhere, closes its source and frees it. It must not wait in the limiter. */
+void tasks_remove(struct tasks *t, struct task_entry **e);
 uint32_t tasks_count(const struct tasks *t);
+/* The task after e of those that are past WANTED and ASKED; e NULL: the first. NULL: no more. The walk must not remove
+ * or move tasks. */
+struct task_entry *tasks_next_held(const struct tasks *t, const struct task_entry *e);
 
-/* One page of a part list. ERR_INVALID: not the page wanted; ERR_NOMEM. */
-int entry_add_parts(struct entry *e, const struct msg_partlist *page) MUST_CHECK;
+/* Adds one page of a part list. ERR_INVALID: not the next page; ERR_NOMEM. Neither adds anything. */
+int task_add_parts(struct task_entry *e, const struct msg_partlist *page) MUST_CHECK;
 
-/* Moves what the slices point to into one new piece of memory (*memory, to free()), each with a NUL behind it. */
+/* Copies the strings of the slices into one new block (*memory, to be freed), each with a NUL after it. */
 int slices_own(struct slice **slices, size_t count, void **memory) MUST_CHECK;
 
 #endif

@@ -4,7 +4,7 @@
  *
  * Only this folder includes libcurl's headers:
  *
- *   http.c              the engine: life, the list of transfers, results, deadlines, the loop's two calls
+ *   http_engine.c       the engine: life, the list of transfers, results, deadlines, the loop's two calls
  *   http_request.c      the options of one request
  *   http_callbacks.c    the body that libcurl sends, the reply that it receives
  *   http_pacing.c       the queue of transfers that wait for bytes of the token bucket

@@ -6,6 +6,7 @@
 #include "pure/list.h"
 #include "pure/proto.h"
 #include "system/log.h"
+#include "uploader/source/source.h"
 #include "uploader/source/source_ops.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -470,7 +471,7 @@ int fetch_problem(const struct source *source, char *why, size_t why_size) {
     return s->problem;
 }
 
-bool fetch_was_heard(const struct source *source) {
+bool fetch_was_answered(const struct source *source) {
     return fetched_of(source)->line->heard_ms != 0;
 }
 

@@ -39,7 +39,7 @@ bool fetch_is_primed(const struct source *s);
 /* The error the next read would give, with why; 0. */
 int fetch_problem(const struct source *s, char *why, size_t why_size);
 /* Did its producer ever answer? */
-bool fetch_was_heard(const struct source *s);
+bool fetch_was_answered(const struct source *s);
 
 /* In each turn: messages in (bounded); true when some came. */
 bool fetches_recv(struct fetches *f, uint64_t now_ms);

@@ -1,3 +1,4 @@
+#include "uploader/source/source.h"
 #include "uploader/source/source_ops.h"
 
 #include "system/fileid.h"

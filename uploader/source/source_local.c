@@ -7,6 +7,7 @@
  * A root keeps the name it was given and the one it resolves to, so that a path beneath either is found; it is opened
  * beneath the resolved one, where no symlink leads out.
  */
+#include "uploader/source/source.h"
 #include "uploader/source/source_ops.h"
 
 #include "pure/digest.h"

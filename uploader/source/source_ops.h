@@ -2,7 +2,11 @@
 #ifndef CHUNKLIFT_SOURCE_OPS_H
 #define CHUNKLIFT_SOURCE_OPS_H
 
-#include "uploader/source/source.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct source_ops;
 
 struct source {
     const struct source_ops *ops;

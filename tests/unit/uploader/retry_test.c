@@ -96,7 +96,7 @@ static void test_short_wait_keeps_the_lease_long_wait_gives_it_back(void **state
     store_endpoint_success(w.endpoint, 1000);
     bool again = false, released = false;
     for (int i = 0; i < 90; i++) {
-        w.endpoint->brake_until_ms = 0;
+        w.endpoint->retry_until_ms = 0;
         struct retry_decision d = decide(&w, (struct retry_failure){.failures = 4}, 2000);
         if (d.action == RETRY_AGAIN) {
             again = true;
@@ -155,21 +155,21 @@ static void test_the_fleets_brake_takes_the_place_of_ours(void **state) {
     uint64_t until = store_endpoint_paused_until_ms(w.endpoint, 5000);
     token_bucket_set(&w.endpoint->starts, 5000, 1500, 1); /* told a moment later */
     assert_false(store_endpoint_is_paused(w.endpoint, 5001));
-    f.shared = true;
+    f.fleet_limited = true;
     for (int i = 0; i < 50; i++) {
         struct retry_decision d = decide(&w, f, 6000);
         assert_int_equal(d.action, RETRY_AGAIN);
         assert_in_range(d.wait_ms, 0, 1000); /* as after the first failure */
         assert_false(store_endpoint_is_paused(w.endpoint, 6000));
     }
-    w.endpoint->pause_until_ms = 9000; /* unless all pause */
+    w.endpoint->fleet_pause_until_ms = 9000; /* unless all pause */
     assert_int_equal(store_endpoint_paused_until_ms(w.endpoint, 6000), 9000);
     token_bucket_set(&w.endpoint->starts, 0, 0, 2);
     assert_int_equal(store_endpoint_is_paused(w.endpoint, 5000), until != 0);
     f.retry_after_ms = 3000; /* what the store asks for holds in any case, and is told */
     struct retry_decision d = decide(&w, f, 20000);
     assert_int_equal(d.wait_ms >= 3000, true);
-    assert_int_equal(w.endpoint->wish_until_ms, 23000);
+    assert_int_equal(w.endpoint->store_pause_until_ms, 23000);
     store_endpoints_release(&w.endpoints);
 }
 

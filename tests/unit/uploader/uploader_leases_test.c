@@ -31,9 +31,9 @@ static void test_progress_is_bytes_within_a_lease_time(void **state) {
     lease_run(&l, 100);
     assert_true(lease_has_progress(&l, 1100, 1000, 5000));
     assert_false(lease_has_progress(&l, 1101, 1000, 5000));
-    lease_look(&l, 4096, false, 1500);
+    lease_note_progress(&l, 4096, false, 1500);
     assert_true(lease_has_progress(&l, 2500, 1000, 5000));
-    lease_look(&l, 4096, false, 2400); /* the same bytes are no progress */
+    lease_note_progress(&l, 4096, false, 2400); /* the same bytes are no progress */
     assert_false(lease_has_progress(&l, 2501, 1000, 5000));
 }
 
@@ -42,11 +42,11 @@ static void test_awaiting_a_reply_holds_for_the_response_timeout(void **state) {
     struct lease l = {0};
     lease_grant(&l, 0, 1000);
     lease_run(&l, 0);
-    lease_look(&l, 8192, true, 500);
-    lease_look(&l, 8192, true, 4000);
+    lease_note_progress(&l, 8192, true, 500);
+    lease_note_progress(&l, 8192, true, 4000);
     assert_true(lease_has_progress(&l, 5500, 1000, 5000));
     assert_false(lease_has_progress(&l, 5501, 1000, 5000));
-    lease_look(&l, 8192, false, 5600);
+    lease_note_progress(&l, 8192, false, 5600);
     assert_false(lease_has_progress(&l, 5600, 1000, 5000));
 }
 
@@ -55,8 +55,8 @@ static void test_a_reply_that_comes_slowly_holds_longer(void **state) {
     struct lease l = {0};
     lease_grant(&l, 0, 1000);
     lease_run(&l, 0);
-    lease_look(&l, 8192, true, 500);
-    lease_look(&l, 8193, true, 4000);
+    lease_note_progress(&l, 8192, true, 500);
+    lease_note_progress(&l, 8193, true, 4000);
     assert_true(lease_has_progress(&l, 9000, 1000, 5000));
     assert_false(lease_has_progress(&l, 9001, 1000, 5000));
 }
@@ -66,11 +66,11 @@ static void test_new_attempt_starts_anew(void **state) {
     struct lease l = {0};
     lease_grant(&l, 0, 1000);
     lease_run(&l, 0);
-    lease_look(&l, 8192, true, 500);
+    lease_note_progress(&l, 8192, true, 500);
     lease_run(&l, 9000);
     assert_int_equal(l.awaiting_ms, 0);
     assert_true(lease_has_progress(&l, 10000, 1000, 5000));
-    lease_look(&l, 8192, false, 10000); /* as many bytes as the last time are bytes of this time */
+    lease_note_progress(&l, 8192, false, 10000); /* as many bytes as the last time are bytes of this time */
     assert_true(lease_has_progress(&l, 11000, 1000, 5000));
 }
 

@@ -245,7 +245,7 @@ static void test_a_silent_producer_is_given_up(void **state) {
     assert_int_equal(source_read(source, got, 1), ERR_UNREACHABLE);
     assert_int_equal(fetch_problem(source, why, sizeof why), ERR_UNREACHABLE);
     assert_non_null(strstr(why, endpoint_address(producer)));
-    assert_false(fetch_was_heard(source));
+    assert_false(fetch_was_answered(source));
 }
 
 static void test_who_waits_for_nothing_is_not_given_up(void **state) {
@@ -273,7 +273,7 @@ static void test_a_producer_that_does_not_know_it(void **state) {
     now_ms += 2000;
     fetches_tick(fetches, LEASE_MS, now_ms);
     assert_int_equal(source_read(source, got, 1), ERR_UNREACHABLE);
-    assert_true(fetch_was_heard(source));
+    assert_true(fetch_was_answered(source));
 }
 
 static void test_rewinding_fetches_again(void **state) {

@@ -1,0 +1,68 @@
+#include "uploader/store_endpoints.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct store_endpoint *store_endpoints_get(struct store_endpoints *e, struct slice name) {
+    for (size_t i = 0; i < e->count; i++)
+        if (slice_equal(slice_of(e->items[i].name), name))
+            return &e->items[i];
+    if (e->count == STORE_ENDPOINTS_MAX)
+        return NULL;
+    struct store_endpoint *grown = realloc(e->items, (e->count + 1) * sizeof *grown);
+    if (!grown)
+        return NULL;
+    e->items = grown;
+    char *copy = slice_dup(name);
+    if (!copy)
+        return NULL;
+    grown[e->count] = (struct store_endpoint){.name = copy};
+    return &grown[e->count++];
+}
+
+void store_endpoints_release(struct store_endpoints *e) {
+    for (size_t i = 0; i < e->count; i++)
+        free(e->items[i].name);
+    free(e->items);
+    *e = (struct store_endpoints){0};
+}
+
+void store_endpoint_attempt(struct store_endpoint *e, uint64_t now_ms) {
+    if (e->trying_ms == 0)
+        e->trying_ms = now_ms;
+    if (e->failing_ms && now_ms > e->again_ms + STORE_ENDPOINT_IDLE_MS)
+        e->failing_ms = 0;
+}
+
+void store_endpoint_success(struct store_endpoint *e, uint64_t now_ms) {
+    e->success_ms = now_ms;
+    e->trying_ms = e->failing_ms = 0;
+    e->connected = true;
+}
+
+uint64_t store_endpoint_paused_until_ms(const struct store_endpoint *e, uint64_t now_ms) {
+    bool fleet_limited = e->starts.rate > 0;
+    uint64_t until_ms = fleet_limited ? e->fleet_pause_until_ms : e->throttled_until_ms;
+    if (e->retry_until_ms > until_ms)
+        until_ms = e->retry_until_ms;
+    return now_ms < until_ms ? until_ms : 0;
+}
+
+bool store_endpoint_is_paused(const struct store_endpoint *e, uint64_t now_ms) {
+    return store_endpoint_paused_until_ms(e, now_ms) != 0;
+}
+
+uint64_t store_endpoints_outage_ms(const struct store_endpoints *e, uint64_t now_ms, char text[STORE_OUTAGE_SIZE]) {
+    const struct store_endpoint *longest = NULL;
+    for (size_t i = 0; i < e->count; i++) {
+        const struct store_endpoint *item = &e->items[i];
+        bool down = item->failing_ms && item->failure[0] && now_ms <= item->again_ms + STORE_ENDPOINT_IDLE_MS;
+        if (down && (!longest || item->failing_ms < longest->failing_ms))
+            longest = item;
+    }
+    text[0] = '\0';
+    if (!longest)
+        return 0;
+    snprintf(text, STORE_OUTAGE_SIZE, "%.150s%s%s", longest->name, longest->name[0] ? ": " : "", longest->failure);
+    return now_ms > longest->failing_ms ? now_ms - longest->failing_ms : 1;
+}

@@ -1,0 +1,117 @@
+/* A task leaves: its result is kept as a report, or its job is given back to the consumer. */
+#include "uploader/uploader_internal.h"
+
+#include "pure/check.h"
+#include "system/clock.h"
+#include "system/fault.h"
+#include <stdio.h>
+
+/* --- leaving --- */
+
+void task_remove(struct uploader *u, struct task_entry **e) {
+    enum task_state state = (*e)->state;
+    limiter_remove(&u->limiter, &(*e)->slot);
+    task_source_count_prefetch(u, *e, false);
+    if (state == TASK_SOURCE || state == TASK_RUNNING || state == TASK_BACKOFF || state == TASK_ENDED) {
+        limiter_finish(&u->limiter);
+        u->heartbeat_wanted = true;
+    }
+    tasks_remove(&u->tasks, e);
+}
+
+static void task_cancel(struct uploader *u, struct task_entry *e) {
+    if (e->state != TASK_RUNNING)
+        return;
+    e->backend->ops->cancel(e->backend, &e->task);
+    u->sent_bytes += e->task.moved_bytes;
+}
+
+void task_drop(struct uploader *u, struct task_entry **e, enum why why, uint32_t after_ms, const char *detail) {
+    task_cancel(u, *e);
+    event_drop(u, *e, why, detail);
+    if (why != WHY_NONE && !(*e)->own_abort)
+        releases_add(&u->releases, &(*e)->task.job.ref, why, after_ms, detail,
+                     (*e)->sent_bytes + (*e)->task.moved_bytes);
+    task_remove(u, e);
+}
+
+bool task_drop_for_trouble(struct uploader *u, struct task_entry **e) {
+    const struct trouble_entry *t = troubles_block(&u->troubles, job_location(u, &(*e)->task.job), u->now_ms);
+    if (!t || (*e)->own_abort)
+        return false;
+    event_drop(u, *e, WHY_NOT_HERE, t->error);
+    releases_add_trouble(&u->releases, &(*e)->task.job.ref, t->sure ? OWN_SURE : OWN_MAYBE, t->class, 0, t->error,
+                         (*e)->sent_bytes);
+    task_remove(u, e);
+    return true;
+}
+
+/* --- reports --- */
+
+static void report_add(struct uploader *u, const struct result *r) {
+    if (reports_add(&u->reports, r)) {
+        /* the job is offered again, and is found to be done or is done again */
+        releases_add(&u->releases, &r->ref, WHY_NO_PROGRESS, 0, "out of memory", r->sent_bytes);
+        return;
+    }
+    event_report(u, r);
+    FAULT_POINT_IF(r->outcome == OUTCOME_DONE, result_noted, job_kind_name(r->ref.kind));
+}
+
+static struct result task_result_message(const struct task_entry *e) {
+    const struct job *j = &e->task.job;
+    const struct task_result *t = &e->task.result;
+    struct result r = {.ref = j->ref,
+                       .outcome = t->outcome,
+                       .handle = j->ref.kind == JOB_BEGIN ? slice_of(t->handle) : j->handle,
+                       .offset = j->offset,
+                       .length = j->length,
+                       .target = j->target,
+                       .ms = e->started_ns ? (uint32_t)((clock_ns() - e->started_ns) / 1000000) : 0,
+                       .sent_bytes = e->sent_bytes};
+    if (j->ref.kind == JOB_PUT)
+        r.source = j->source;
+    r.doubt = j->ref.kind == JOB_BEGIN && e->task.since_us != 0;
+    r.own = t->outcome == OUTCOME_FAILED || t->outcome == OUTCOME_GONE ? t->own : OWN_NO;
+    if (t->outcome == OUTCOME_FAILED) {
+        r.class = t->class;
+        r.error = slice_of(t->error);
+        return r;
+    }
+    r.error = slice_of(t->outcome == OUTCOME_GONE ? t->error : "");
+    r.checksum = t->checksum;
+    r.size = t->size;
+    r.crc = t->crc;
+    r.etag = slice_of(t->etag);
+    r.exists = t->exists;
+    r.integrity = t->integrity;
+    r.fetched = e->task.source && source_is_fetched(e->task.source) && j->ref.kind != JOB_FINISH;
+    return r;
+}
+
+void task_report(struct uploader *u, struct task_entry *e) {
+    struct result r = task_result_message(e);
+    report_add(u, &r);
+}
+
+void task_report_failure(struct uploader *u, struct task_entry *e, enum fail_class class, const char *error) {
+    struct task_result *t = &e->task.result;
+    t->outcome = OUTCOME_FAILED;
+    t->class = class;
+    snprintf(t->error, sizeof t->error, "%.*s", (int)sizeof t->error - 1, error);
+    task_report(u, e);
+}
+
+void task_report_redo(struct uploader *u, struct task_entry *e) {
+    const struct task_result *t = &e->task.result;
+    for (size_t i = 0; i < t->redo_count; i++) {
+        CHECK(t->redo[i] < e->task.part_count); /* parts are complete and in order */
+        struct result r = {.ref = {.kind = JOB_CHUNK, .upload = e->task.job.ref.upload, .chunk = t->redo[i]},
+                           .outcome = OUTCOME_REDO,
+                           .error = slice_of(t->error),
+                           .handle = e->task.job.handle,
+                           .seq = e->task.parts[t->redo[i]].seq};
+        report_add(u, &r);
+    }
+    releases_add(&u->releases, &e->task.job.ref, WHY_LATER, 0, "some chunks must be sent again", 0);
+}
