@@ -23,10 +23,11 @@ static void transfer_succeed(struct uploader *u, struct task_entry *e) {
     struct store_endpoint *endpoint = job_endpoint(u, &e->task.job);
     if (endpoint)
         store_endpoint_success(endpoint, u->now_ms);
-    troubles_success(&u->troubles, job_location(u, &e->task.job));
+    enum job_kind kind = e->task.job.ref.kind;
+    troubles_success(&u->troubles, job_location(u, &e->task.job), kind == JOB_CHUNK || kind == JOB_PUT);
     u->heartbeat_wanted |= u->troubles.changed;
     retry_budget_refill(&u->budget, e->attempts);
-    pace_note(&u->pace, e->task.job.ref.kind, (clock_ns() - e->started_ns) / 1000);
+    pace_note(&u->pace, kind, (clock_ns() - e->started_ns) / 1000);
     char why[160] = "";
     int err = e->task.source ? source_check(e->task.source, why, sizeof why) : 0;
     if (!err) {

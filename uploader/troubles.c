@@ -96,9 +96,9 @@ void troubles_note_declined(struct troubles *t, struct slice place, const char *
         set_error(e, why);
 }
 
-void troubles_success(struct troubles *t, struct slice place) {
+void troubles_success(struct troubles *t, struct slice place, bool read_source) {
     struct trouble_entry *e = trouble_find(t, place);
-    if (e)
+    if (e && (e->row || read_source))
         trouble_remove(t, e);
 }
 

@@ -52,7 +52,9 @@ void troubles_release(struct troubles *t);
 void troubles_note(struct troubles *t, struct slice place, const struct trouble_failure *f, uint64_t now_ms);
 /* Offers for the place are declined because of how this uploader was started. It is shown, and changes nothing. */
 void troubles_note_declined(struct troubles *t, struct slice place, const char *why, uint64_t now_ms);
-void troubles_success(struct troubles *t, struct slice place);
+/* Ends the trouble. One that only says why offers were declined is ended by jobs that read a source: a BEGIN is possible
+ * where the source is beneath no --root. */
+void troubles_success(struct troubles *t, struct slice place, bool read_source);
 /* NULL: a job at this place may be taken and started. */
 const struct trouble_entry *troubles_block(const struct troubles *t, struct slice place, uint64_t now_ms);
 /* A job there was taken: when the host was out for the place, it is the trial. */

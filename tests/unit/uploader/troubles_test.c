@@ -60,7 +60,7 @@ static void test_one_trial_at_a_time(void **state) {
     troubles_taken(&t, place, 2000);
     assert_non_null(troubles_block(&t, place, 2001));
     assert_null(troubles_block(&t, place, 2000 + TROUBLE_TRIAL_MS)); /* it was never granted */
-    troubles_success(&t, place);
+    troubles_success(&t, place, false);
     assert_null(troubles_block(&t, place, 2001));
     assert_int_equal(t.count, 0);
 }
@@ -69,7 +69,7 @@ static void test_a_doubtful_one_takes_it_out_after_three_in_a_row_and_with_anoth
     (void)state;
     fails(place, OWN_MAYBE, 1000);
     fails(place, OWN_MAYBE, 1000);
-    troubles_success(&t, place);
+    troubles_success(&t, place, false);
     for (int i = 0; i < TROUBLE_ROW; i++) {
         assert_true(troubles_relieve(&t, &place, 1) == (i == 1));
         assert_null(troubles_block(&t, place, 1000));
@@ -105,6 +105,15 @@ static void test_what_is_told(void **state) {
     assert_int_equal(told[0].out_ms, 0);
 }
 
+static void test_a_job_that_reads_no_source_leaves_the_note(void **state) {
+    (void)state;
+    troubles_note_declined(&t, place, "not under a --root", 1000);
+    troubles_success(&t, place, false);
+    assert_int_equal(t.count, 1);
+    troubles_success(&t, place, true);
+    assert_int_equal(t.count, 0);
+}
+
 static void test_the_place_noted_least_lately_makes_room(void **state) {
     (void)state;
     char name[PROTO_TROUBLES_MAX + 1][16];
@@ -123,4 +132,4 @@ UNIT_MAIN(TEST(test_a_sure_failure_takes_the_host_out_at_once), TEST(test_the_pa
           TEST(test_failures_of_jobs_that_began_earlier_do_not_prolong_it), TEST(test_one_trial_at_a_time),
           TEST(test_a_doubtful_one_takes_it_out_after_three_in_a_row_and_with_another_uploader),
           TEST(test_no_failure_of_its_own_is_no_trouble), TEST(test_what_is_told),
-          TEST(test_the_place_noted_least_lately_makes_room))
+          TEST(test_a_job_that_reads_no_source_leaves_the_note), TEST(test_the_place_noted_least_lately_makes_room))
