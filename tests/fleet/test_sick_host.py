@@ -3,6 +3,7 @@
 import errno
 import json
 import random
+import signal
 import time
 
 import pytest
@@ -12,7 +13,7 @@ from support.site import Site
 from support.toy_store import ToyStore, error, make_tls
 
 KIB, MIB, DAY = 1 << 10, 1 << 20, 86400
-BATCHES = 8  # files are sent until status names the sick host
+BATCHES = 4  # of files, until status names the sick host; during the last one no other host takes jobs before that
 
 
 def disk_fault(box, error):
@@ -54,19 +55,29 @@ class Fleet:
     def is_named(self):
         return any(t["worker"].endswith(f"/{self.sick.pid}") and self.said in t["error"] for t in self.status("trouble"))
 
-    def upload(self, name, sizes):
+    def upload(self, name, sizes, alone):
+        """alone: the healthy hosts stand still until the sick one is named. Without that the host that hears of a producer first may take all jobs."""
         folder = self.source / name
         for i, size in enumerate(sizes):
             random_file(folder / str(i), size, seed=f"{name}/{i}")
         dest = f"s3://bucket/{self.box.mark}/{name}/" if self.site.store else f"{self.box.dir}/out/{name}/"
+        if alone:
+            self.signal_healthy(signal.SIGSTOP)
         child = self.site.producer("-r", "--chunk-size", "5MiB" if self.site.store else "256KiB", "--insecure", folder, dest,
                                    data="tcp://127.0.0.1:*")
+        if alone:
+            wait_for(self.is_named, 20, "status names the host that gets all jobs")
+            self.signal_healthy(signal.SIGCONT)
         assert child.wait(60) == 0, child.log.read_text()
 
-    def check(self, batches):
+    def signal_healthy(self, sig):
+        for child in self.healthy:
+            child.send_signal(sig)
+
+    def check(self, files):
         assert not self.box.records("fail")
         done = self.box.records("put") + self.box.records("finish")
-        assert len(done) == batches
+        assert len(done) == files
         sent = self.box.records("put") + self.box.records("chunk")
         assert not any(r["worker"].endswith(f"/{self.sick.pid}") for r in sent)
         for path in self.source.rglob("*"):
@@ -92,7 +103,7 @@ def run(box, rgw, seed):
     for batch in range(BATCHES):
         sizes = sizes_of(dice, fleet.site.store)
         files += len(sizes)
-        fleet.upload(f"b{batch}", sizes)
+        fleet.upload(f"b{batch}", sizes, alone=batch == BATCHES - 1)
         if fleet.is_named():
             break
     wait_for(fleet.is_named, 3, f"status names the sick host: {fleet.status('trouble')}")
