@@ -9,6 +9,7 @@ from fair.site import MIB, Site, events
 from support.box import random_file, wait_for
 
 KIB = 1 << 10
+EVEN = 0.15  # off the mean: each uploader takes turns, so the counts differ by what is claimed ahead. Seen: 0 to 5 %
 
 
 def seconds_of(record):
@@ -63,7 +64,7 @@ def test_two_producers_share_evenly(box):
     for _ in range(2):
         site.uploader(4, 16 * MIB)
     r, _ = race(site, 2, 20)
-    assert told(r.while_all_work()) <= 0.25
+    assert told(r.while_all_work()) <= EVEN
     site.end()
 
 
@@ -73,7 +74,7 @@ def test_eight_producers_share_evenly(box):
     for _ in range(2):
         site.uploader(4, 16 * MIB)
     r, _ = race(site, 8, 24)
-    assert told(r.while_all_work()) <= 0.15
+    assert told(r.while_all_work()) <= EVEN
     site.end()
 
 
@@ -87,7 +88,7 @@ def test_a_late_producer_has_its_share_within_two_seconds(box):
     counts = r.between(began + 2, began + 4)
     print(f"a late producer: first record {first:.2f} s after its start, 2 to 4 s after it {list(counts.values())}")
     assert first < 2
-    assert told(counts) <= 0.25
+    assert told(counts) <= EVEN
     site.end()
 
 
