@@ -4,7 +4,7 @@
 #include "system/config_file.h"
 #include "system/dirs.h"
 #include "system/log.h"
-#include "system/options.h"
+#include "system/option_rows.h"
 
 static const char *journal, *only_journal, *bind_to;
 static struct key_options keys;
@@ -17,25 +17,24 @@ static bool no_brakes, no_second_lease, for_cp, json, quiet, verbose, help, vers
 #define ROTATE_MAX ((uint64_t)1 << 30)
 
 static const struct option_spec specs[] = {
-    {"journal", 0, OPTION_TEXT, &journal, "DIR", "the journal's directory (~/.local/state/chunklift/journal)"},
+    OPTION_ROW_JOURNAL(&journal),
     {"bind", 0, OPTION_TEXT, &bind_to, "EP", "endpoint to serve at, ipc:// or tcp:// (a fresh ipc endpoint)"},
-    {"lease", 0, OPTION_TIME, &lease_ms, "TIME",
-     "lease duration: without a heartbeat for so long, a job is offered again (10s)", LEASE_MS_MIN, LEASE_MS_MAX},
-    {"no-second-lease", 0, OPTION_FLAG, &no_second_lease, NULL, "never give a slow chunk to a second uploader"},
+    OPTION_ROW_LEASE(&lease_ms, LEASE_MS_MIN, LEASE_MS_MAX),
+    OPTION_ROW_NO_SECOND_LEASE(&no_second_lease),
     {"rotate", 0, OPTION_SIZE, &rotate_bytes, "SIZE", "rotate the active file of the journal at this size (64MiB)",
      ROTATE_MIN, ROTATE_MAX},
     {"no-shared-brakes", 0, OPTION_FLAG, &no_brakes, NULL,
      "no shared request limit: each uploader slows down alone for a store that asks for it"},
     KEY_OPTION_ROWS(&keys),
-    {"json", 0, OPTION_FLAG, &json, NULL, "one JSON object a line on stdout for every event"},
-    {"quiet", 'q', OPTION_FLAG, &quiet, NULL, "nothing but errors"},
-    {"verbose", 'v', OPTION_FLAG, &verbose, NULL, "more"},
-    {"config", 0, OPTION_CONFIG, &config, "FILE", "more options, one 'name = value' a line"},
+    OPTION_ROW_JSON(&json),
+    OPTION_ROW_QUIET(&quiet),
+    OPTION_ROW_VERBOSE(&verbose),
+    OPTION_ROW_CONFIG(&config),
     {"for-cp", 0, OPTION_FLAG, &for_cp, NULL, NULL},
     {"journal-id", 0, OPTION_TEXT, &only_journal, NULL, NULL},
-    {"help", 'h', OPTION_FLAG, &help, NULL, "this text"},
-    {"version", 0, OPTION_FLAG, &version, NULL, "the version"},
-    {0},
+    OPTION_ROW_HELP(&help),
+    OPTION_ROW_VERSION(&version),
+    OPTION_ROWS_END,
 };
 
 static int check(const struct text_list *arguments) {
@@ -79,21 +78,17 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     lease_ms = LEASE_MS_DEFAULT;
     rotate_bytes = JOURNAL_ROTATE_BYTES;
     int rc = options_parse("consumer", specs, argc, argv, &arguments);
-    /* cp looks for this name in the log file */
     log_setup(for_cp ? "chunklift-consumer" : "chunklift",
               quiet     ? LOG_ERROR
               : verbose ? LOG_DEBUG
                         : LOG_INFO,
               for_cp || log_goes_to_file());
     log_set_json(json);
-    if (!rc && help)
-        options_help(stdout, "chunklift consumer [options]",
-                     "Keeps the journal: records completed transfers in order and grants leases to uploaders.\nEnds "
-                     "with SIGTERM or SIGINT.",
-                     specs);
-    else if (!rc && version)
-        printf("chunklift %s\n", CHUNKLIFT_VERSION);
-    if (!rc && (help || version))
+    if (!rc &&
+        options_answer(help, version, "chunklift consumer [options]",
+                       "Keeps the journal: records completed transfers in order and grants leases to uploaders.\nEnds "
+                       "with SIGTERM or SIGINT.",
+                       specs))
         rc = ERR_AGAIN;
     if (!rc)
         rc = check(&arguments);

@@ -1,4 +1,4 @@
-/* chunklift-producer: plans, offers and tracks; uploaders and consumer are started separately. */
+/* chunklift-producer: the producer alone. Uploaders and the consumer are started separately. */
 #include "producer/cli/producer_options.h"
 #include "producer/show/event_output.h"
 #include "system/clock.h"
@@ -12,7 +12,7 @@ static const struct command_text command = {
     "producer",
     "chunklift producer [options] SRC… DEST",
     "Plans the files of SRC… and offers their jobs to uploaders; a consumer must be running.\n"
-    "DEST: a path, file:///dir/ or s3://bucket/prefix. Started again, the same command goes on where it was.",
+    "DEST: a path, file:///dir/ or s3://bucket/prefix. After an interruption, the same command resumes the upload.",
 };
 
 static int start(struct producer **p, const struct producer_options *o) {

@@ -5,14 +5,15 @@
 #include "runtime/keys.h"
 #include "system/dirs.h"
 #include "system/log.h"
+#include "system/option_rows.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define USAGE "chunklift-uploader [options]"
+#define USAGE "chunklift uploader [options]"
 #define ABOUT                                                                                                          \
-    "Takes jobs from producers, moves the bytes, and reports to the journal's consumer. It reads files only under "    \
-    "its --root directories and serves only the destinations it was --allow'ed."
+    "Takes jobs from producers, sends the bytes, and reports to the journal's consumer. It reads files only under\n"   \
+    "its --root directories and serves only destinations under its --allow."
 
 struct extras { /* understood, not kept */
     bool help, version, no_progress, content_md5;
@@ -24,45 +25,39 @@ static int parse_table(struct settings *s, struct extras *x, int argc, char **ar
         {"jobs", 0, OPTION_LIST, &s->jobs, "EP",
          "where a producer offers jobs; repeated (default: the local producers "
          "the consumer knows)"},
-        {"consumer", 0, OPTION_TEXT, &s->consumer, "EP",
-         "the journal's consumer (default: the one that serves --journal)"},
-        {"journal", 0, OPTION_TEXT, &s->journal_dir, "DIR", "directory of the journal; its consumer is used"},
-        {"slots", 0, OPTION_COUNT, &s->slots, "N", "transfers at a time (8)", .min = 1, .max = SLOTS_MAX},
-        {"bwlimit", 0, OPTION_RATE, &s->bwlimit, "RATE", "bytes a second it sends at most, 10MiB for example (none)"},
+        OPTION_ROW_CONSUMER(&s->consumer),
+        OPTION_ROW_JOURNAL(&s->journal_dir),
+        {"slots", 0, OPTION_COUNT, &s->slots, "N", "transfers at a time in each uploader (8)", .min = 1,
+         .max = SLOTS_MAX},
+        {"bwlimit", 0, OPTION_RATE, &s->bwlimit, "RATE",
+         "limit of this uploader in bytes per second, for example 10MiB (none)"},
         {"root", 0, OPTION_LIST, &s->roots, "DIR",
          "directory that files may be read from; repeated (others are fetched from the producer)"},
         {"allow", 0, OPTION_LIST, &s->allow, "DEST", "destination it may serve, with all under it; repeated"},
-        {"endpoint-url", 0, OPTION_TEXT, &s->endpoint_url, "URL",
-         "S3 endpoint (default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, endpoint_url of the profile, Amazon)"},
-        {"region", 0, OPTION_TEXT, &s->region, "NAME", "S3 region (default: environment, configuration)"},
-        {"profile", 0, OPTION_TEXT, &s->profile, "NAME", "profile of ~/.aws (default: AWS_PROFILE, \"default\")"},
-        {"retry-for", 0, OPTION_TIME, &s->retry_for_ms, "TIME", "how long an outage is retried (10 min)"},
-        {"drain-for", 0, OPTION_TIME, &s->drain_for_ms, "TIME",
-         "when told to stop: how long results wait for acknowledgement (30s)", .min = 1, .max = UINT32_MAX},
-        {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME",
-         "how long a reply may stand still (5 min)", .min = 1, .max = UINT32_MAX},
-        {"integrity", 0, OPTION_CHOICE, &x->integrity, "WAY",
-         "what shows that a store has the bytes: auto, crc32c, sha256, md5 or none (what the producer asks for)",
-         .choices = integrity_wishes},
-        {"content-md5", 0, OPTION_FLAG, &x->content_md5, NULL, "the same as --integrity md5"},
+        OPTION_ROW_ENDPOINT_URL(&s->endpoint_url),
+        OPTION_ROW_REGION(&s->region),
+        OPTION_ROW_PROFILE(&s->profile),
+        OPTION_ROW_RETRY_FOR(&s->retry_for_ms, 0, 0),
+        OPTION_ROW_DRAIN_FOR(&s->drain_for_ms, 1, UINT32_MAX),
+        OPTION_ROW_RESPONSE_TIMEOUT(&s->response_timeout_ms, 1, UINT32_MAX),
+        OPTION_ROW_INTEGRITY(&x->integrity),
+        OPTION_ROW_CONTENT_MD5(&x->content_md5),
         KEY_OPTION_ROWS(&s->keys),
-        {"json", 0, OPTION_FLAG, &s->json, NULL, "one JSON object per line on stdout for every event"},
-        {"quiet", 'q', OPTION_FLAG, &s->quiet, NULL, "nothing but errors"},
-        {"no-progress", 0, OPTION_FLAG, &x->no_progress, NULL, NULL},
-        {"verbose", 'v', OPTION_FLAG, &s->verbose, NULL, "say more"},
+        OPTION_ROW_JSON(&s->json),
+        OPTION_ROW_QUIET(&s->quiet),
+        OPTION_ROW_NO_PROGRESS_IGNORED(&x->no_progress),
+        OPTION_ROW_VERBOSE(&s->verbose),
         {"for-cp", 0, OPTION_FLAG, &s->for_cp, NULL, NULL},
         {"check-only", 0, OPTION_FLAG, &s->check_only, NULL, NULL}, /* for `cp`: before it starts anything */
-        {"config", 0, OPTION_CONFIG, &s->config, "FILE", "more options, one 'name = value' a line"},
-        {"help", 'h', OPTION_FLAG, &x->help, NULL, "show this"},
-        {"version", 0, OPTION_FLAG, &x->version, NULL, "show the version"},
-        {0},
+        OPTION_ROW_CONFIG(&s->config),
+        OPTION_ROW_HELP(&x->help),
+        OPTION_ROW_VERSION(&x->version),
+        OPTION_ROWS_END,
     };
     struct text_list rest = {0};
-    int err = options_parse("chunklift-uploader", specs, argc, argv, &rest);
-    if (!err && x->help)
-        options_help(stdout, USAGE, ABOUT, specs);
-    else if (!err && rest.count > 0 && !x->version) {
-        log_error("%s: an uploader takes no arguments; see 'chunklift-uploader --help'", rest.items[0]);
+    int err = options_parse("uploader", specs, argc, argv, &rest);
+    if (!err && !options_answer(x->help, x->version, USAGE, ABOUT, specs) && rest.count > 0) {
+        log_error("%s: an uploader takes no arguments; see 'chunklift uploader --help'", rest.items[0]);
         err = ERR_USAGE;
     }
     text_list_release(&rest);
@@ -144,12 +139,8 @@ int settings_parse(struct settings *s, int argc, char **argv) {
         .slots = 8, .retry_for_ms = 10 * 60 * 1000, .drain_for_ms = 30 * 1000, .response_timeout_ms = 5 * 60 * 1000};
     struct extras x = {0};
     int err = parse_table(s, &x, argc, argv);
-    if (err || x.help)
+    if (err || x.help || x.version)
         return err ? err : SETTINGS_DONE;
-    if (x.version) {
-        printf("chunklift-uploader %s\n", CHUNKLIFT_VERSION);
-        return SETTINGS_DONE;
-    }
     s->integrity = integrity_from_name(slice_of(integrity_wishes[x.integrity]));
     if (!s->integrity && x.content_md5)
         s->integrity = INTEGRITY_MD5;

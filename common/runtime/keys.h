@@ -20,8 +20,8 @@ struct key_options {
 
 /* For a program's option table (system/options.h). */
 #define KEY_OPTION_ROWS(k)                                                                                             \
-    {"key", 0, OPTION_TEXT, &(k)->key, "FILE", "this host's key, as 'chunklift keygen' makes it"},                     \
-        {"trust", 0, OPTION_TEXT, &(k)->trust, "FILE", "who may talk to it: lines 'KEY roles [endpoint] # comment'"},  \
+    {"key", 0, OPTION_TEXT, &(k)->key, "FILE", "key pair of this host, made by 'chunklift keygen'"},                   \
+        {"trust", 0, OPTION_TEXT, &(k)->trust, "FILE", "trusted keys, one 'KEY roles [endpoint] # comment' per line"}, \
     {                                                                                                                  \
         "insecure", 0, OPTION_FLAG, &(k)->insecure, NULL, "allow tcp endpoints without keys"                           \
     }

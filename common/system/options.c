@@ -295,3 +295,11 @@ void options_help(FILE *out, const char *usage, const char *about, const struct 
                 width - option_columns(s), "", s->help);
     }
 }
+
+bool options_answer(bool help, bool version, const char *usage, const char *about, const struct option_spec *specs) {
+    if (help)
+        options_help(stdout, usage, about, specs);
+    else if (version)
+        puts("chunklift " CHUNKLIFT_VERSION);
+    return help || version;
+}

@@ -47,5 +47,7 @@ int options_parse(const char *command, const struct option_spec *specs, int argc
                   struct text_list *arguments) MUST_CHECK;
 /* usage is the first line ("chunklift cp [options] SRC… DEST"), about the paragraph after it. */
 void options_help(FILE *out, const char *usage, const char *about, const struct option_spec *specs);
+/* Prints the help or the version on stdout, if one was asked for. false: neither was. */
+bool options_answer(bool help, bool version, const char *usage, const char *about, const struct option_spec *specs);
 
 #endif

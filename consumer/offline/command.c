@@ -6,7 +6,7 @@
 #include "system/dirs.h"
 #include "system/exit_status.h"
 #include "system/log.h"
-#include "system/options.h"
+#include "system/option_rows.h"
 #include <string.h>
 #include <unistd.h>
 
@@ -35,14 +35,9 @@ struct common {
 };
 
 #define COMMON_ROWS(o)                                                                                                 \
-    {"journal", 0, OPTION_TEXT, &(o)->journal, "DIR", "the journal directory"},                                        \
-        {"json", 0, OPTION_FLAG, &(o)->json, NULL, "one JSON object a line"},                                          \
-        {"quiet", 'q', OPTION_FLAG, &(o)->quiet, NULL, "nothing but errors on stderr"},                                \
-        {"verbose", 'v', OPTION_FLAG, &(o)->verbose, NULL, "say more"},                                                \
-        {"help", 'h', OPTION_FLAG, &(o)->help, NULL, "show this and end"},                                             \
-        {"version", 0, OPTION_FLAG, &(o)->version, NULL, "show the version and end"}, {                                \
-        0                                                                                                              \
-    }
+    OPTION_ROW_JOURNAL(&(o)->journal), OPTION_ROW_JSON(&(o)->json), OPTION_ROW_QUIET(&(o)->quiet),                     \
+        OPTION_ROW_VERBOSE(&(o)->verbose), OPTION_ROW_HELP(&(o)->help), OPTION_ROW_VERSION(&(o)->version),             \
+        OPTION_ROWS_END
 
 /* ERR_AGAIN: --help or --version was answered. */
 static int parse(struct common *o, const char *command, const char *usage, const char *about,
@@ -51,11 +46,7 @@ static int parse(struct common *o, const char *command, const char *usage, const
     if (err)
         return err;
     log_setup("chunklift", o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : LOG_INFO, false);
-    if (o->help)
-        options_help(stdout, usage, about, specs);
-    else if (o->version)
-        printf("chunklift %s\n", CHUNKLIFT_VERSION);
-    return o->help || o->version ? ERR_AGAIN : 0;
+    return options_answer(o->help, o->version, usage, about, specs) ? ERR_AGAIN : 0;
 }
 
 /* It has a lock file, which the first consumer there made. */
@@ -157,7 +148,7 @@ static int run_export(int argc, char **argv) {
     struct common o = {0};
     const char *elsewhere; /* `chunklift journal export` does that, with a copy */
     const struct option_spec specs[] = {
-        {"consumer", 0, OPTION_TEXT, &elsewhere, "EP", "ask the consumer at this endpoint"},
+        OPTION_ROW_CONSUMER(&elsewhere),
         COMMON_ROWS(&o),
     };
     int err = parse(&o, "journal export", EXPORT_USAGE, EXPORT_ABOUT, specs, argc, argv);

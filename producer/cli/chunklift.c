@@ -1,37 +1,40 @@
-/* The `chunklift` command: names its subcommands and hands over. */
+/* The `chunklift` command: selects the subcommand. */
 #include "producer/cli/cp.h"
 #include "producer/cli/journal/journal_command.h"
 #include "producer/cli/keygen_command.h"
 #include "producer/cli/set_command.h"
 #include "producer/cli/status_command.h"
 #include "pure/buf.h"
+#include "system/exit_status.h"
 #include "system/log.h"
 #include "system/output.h"
 #include "system/spawn.h"
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] = "usage: chunklift COMMAND [options] …\n"
-                            "\n"
-                            "Moves large files and trees into object storage, in parallel, from one machine or many,\n"
-                            "resumes inside files after any crash, and keeps a journal of what arrived.\n"
-                            "\n"
-                            "  cp [options] SRC… DEST      upload; starts everything it needs on this machine\n"
-                            "  producer [options] SRC… DEST    only the producer: plans files and offers their chunks\n"
-                            "  uploader [options]          only an uploader: takes chunks and sends them\n"
-                            "  consumer [options]          only the journal consumer\n"
-                            "  journal COMMAND [options] [DIR]    read it, check it, make it shorter: tail, show, "
-                            "verify, export, forget, retire\n"
-                            "  status [options]            uploads, uploaders and rates now\n"
-                            "  set [options]               change uploaders, slots or bandwidth of what runs\n"
-                            "  keygen [options] FILE       a key pair, for tcp endpoints: FILE and FILE.pub\n"
-                            "\n"
-                            "DEST: a path, file:///dir/ or s3://bucket/prefix. 'chunklift COMMAND --help' says more.\n";
+static const char usage[] =
+    "Usage: chunklift COMMAND [options] …\n"
+    "\n"
+    "Uploads large files and trees to object storage in parallel, from one host or many. Uploads resume inside\n"
+    "files after any crash, and a journal records every chunk that arrived.\n"
+    "\n"
+    "  cp [options] SRC… DEST            upload; starts all processes that it needs on this host\n"
+    "  producer [options] SRC… DEST      only the producer: plans files and offers their chunks\n"
+    "  uploader [options]                only an uploader: takes chunks and sends them\n"
+    "  consumer [options]                only the journal consumer\n"
+    "  journal COMMAND [options] [DIR]   tail, show, verify, export, forget, retire: commands on a journal\n"
+    "  status [options]                  show uploads, uploaders and rates\n"
+    "  set [options]                     change uploaders, slots or bandwidth of a running fleet\n"
+    "  keygen [options] FILE             make a key pair for tcp endpoints: FILE and FILE.pub\n"
+    "  help COMMAND                      the same as COMMAND --help\n"
+    "\n"
+    "DEST: a path, file:///dir/ or s3://bucket/prefix. See 'chunklift COMMAND --help' for the options.\n";
 
-/* Becomes the sibling program chunklift-NAME. */
-static int become(int argc, char **argv) {
+/* Replaces this process with the program chunklift-NAME next to it. */
+static int exec_program(int argc, char **argv) {
     struct buf path = BUF_INIT;
     char name[64];
     (void)argc;
@@ -42,39 +45,66 @@ static int become(int argc, char **argv) {
     }
     log_error("%s: cannot be started: %s", name, strerror(errno));
     buf_release(&path);
-    return 3;
+    return EXIT_UNUSABLE;
 }
 
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"cp", cp_command},         {"producer", become},         {"uploader", become}, {"consumer", become},
-    {"status", status_command}, {"journal", journal_command}, {"set", set_command}, {"keygen", keygen_command},
+    {"cp", cp_command},         {"producer", exec_program},   {"uploader", exec_program}, {"consumer", exec_program},
+    {"status", status_command}, {"journal", journal_command}, {"set", set_command},       {"keygen", keygen_command},
 };
 
-static int run(int argc, char **argv) {
+static int command_run(int argc, char **argv) {
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[0], commands[i].name) == 0)
+            return commands[i].run(argc, argv);
+    log_error("%s: no such command; see 'chunklift --help'", argv[0]);
+    return EXIT_USAGE;
+}
+
+static int show_usage(void) {
+    fputs(usage, stdout);
+    return EXIT_DONE;
+}
+
+/* `help journal verify` becomes `journal verify --help`. argv[0] is "help". */
+static int help_run(int argc, char **argv) {
+    static char option[] = "--help";
+    if (argc < 2 || argv[1][0] == '-')
+        return show_usage();
+    char **words = calloc((size_t)argc + 1, sizeof *words);
+    if (!words) {
+        log_error("out of memory");
+        return EXIT_UNUSABLE;
+    }
+    for (int i = 1; i < argc; i++)
+        words[i - 1] = argv[i];
+    words[argc - 1] = option;
+    int status = command_run(argc, words);
+    free(words);
+    return status;
+}
+
+static int chunklift_run(int argc, char **argv) {
     if (argc < 2) {
         fputs(usage, stderr);
-        return 2;
+        return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-        fputs(usage, stdout);
-        return 0;
-    }
+    if (strcmp(argv[1], "help") == 0)
+        return help_run(argc - 1, argv + 1);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return show_usage();
     if (strcmp(argv[1], "--version") == 0) {
         puts("chunklift " CHUNKLIFT_VERSION);
-        return 0;
+        return EXIT_DONE;
     }
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
-    log_error("%s: no such command; see 'chunklift --help'", argv[1]);
-    return 2;
+    return command_run(argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv) {
     output_setup();
     log_setup("chunklift", LOG_INFO, false);
-    return output_end(run(argc, argv));
+    return output_end(chunklift_run(argc, argv));
 }

@@ -1,25 +1,25 @@
 #include "producer/cli/cp_options.h"
 #include <stdlib.h>
 
-#define HOUR_MS ((uint64_t)3600 * 1000) /* the longest lease a consumer gives */
+#define HOUR_MS ((uint64_t)3600 * 1000) /* the longest lease of a consumer */
 #define UPLOADERS_DEFAULT 2
 #define UPLOADERS_MAX PROTO_UPLOADERS_MAX
 #define NOT_GIVEN UINT64_MAX
 #define SLOTS_DEFAULT 8
 #define SLOTS_MAX 256
-#define NOBODY_WAIT_MS 10000 /* our own uploaders are all there is: who cannot do a file now will not learn it */
+#define UNSERVED_WAIT_MS 10000 /* the uploaders are all known: one that cannot serve a file now never can */
 
 static const struct command_text text = {
     "cp",
     "chunklift cp [options] SRC… DEST",
     "Uploads files, and directories with -r, to DEST: a path, file:///dir/ or s3://bucket/prefix.\n"
-    "Interrupted at any point, the same command goes on where it was.",
+    "After an interruption, the same command resumes the upload.",
 };
 
-/* What producer and uploaders both have to know. */
-static void share(struct cp_options *o) {
+/* Copies the options that the producer and its child processes share. */
+static void cp_options_share(struct cp_options *o) {
     const struct producer_options *b = &o->base;
-    o->base.config.unserved_wait_ms = NOBODY_WAIT_MS;
+    o->base.config.unserved_wait_ms = UNSERVED_WAIT_MS;
     o->base.config.consumer_wait_ms = b->config.consumer ? CONSUMER_WAIT_MS : 0; /* otherwise cp starts one */
     o->supervise.journal_dir = b->config.journal_dir;
     o->supervise.consumer = b->config.consumer;
@@ -41,13 +41,10 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
         {"uploaders", 0, OPTION_COUNT, &s->uploaders, "N", "uploader processes (2)", 1, UPLOADERS_MAX},
         {"slots", 0, OPTION_COUNT, &s->slots, "N", "transfers at a time in each uploader (8)", 1, SLOTS_MAX},
         {"bwlimit", 0, OPTION_RATE, &bwlimit, "RATE",
-         "bytes a second of the whole fleet, 10MiB for example; as 'chunklift set' at its start"},
-        {"lease", 0, OPTION_TIME, &s->lease_ms, "TIME", "lease time, when this command starts the consumer (10s)", 200,
-         HOUR_MS},
-        {"no-second-lease", 0, OPTION_FLAG, &s->no_second_lease, NULL,
-         "never give a slow chunk to a second uploader, when this command starts the consumer"},
-        {"response-timeout", 0, OPTION_TIME, &s->response_timeout_ms, "TIME", "how long a reply may stand still (5min)",
-         1000, DAY_MS},
+         "limit of the whole fleet in bytes per second, for example 10MiB; none: no limit"},
+        OPTION_ROW_LEASE(&s->lease_ms, 200, HOUR_MS),
+        OPTION_ROW_NO_SECOND_LEASE(&s->no_second_lease),
+        OPTION_ROW_RESPONSE_TIMEOUT(&s->response_timeout_ms, 1000, DAY_MS),
         PRODUCER_OPTION_ROWS(&o->base),
     };
     int status = producer_options_parse(&o->base, &text, specs, argc, argv);
@@ -56,7 +53,7 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
         o->base.config.bwlimit = bwlimit;
     }
     if (status < 0)
-        share(o);
+        cp_options_share(o);
     return status;
 }
 

@@ -1,4 +1,4 @@
-/* Options of `chunklift cp`: a producer's, and those of the processes it starts. */
+/* Options of `chunklift cp`: those of a producer, and those of the processes that cp starts. */
 #ifndef CHUNKLIFT_CP_OPTIONS_H
 #define CHUNKLIFT_CP_OPTIONS_H
 
@@ -7,11 +7,11 @@
 
 struct cp_options {
     struct producer_options base;
-    struct supervise_options supervise; /* but for jobs, allow and roots, which the producer tells */
+    struct supervise_options supervise; /* without jobs, allow and roots, which the producer determines */
     const char **roots;                 /* memory of supervise.roots */
 };
 
-/* Returns -1 to go on, else the exit status (0 after --help or --version, 2 or 3 after a line on stderr). */
+/* Returns -1 to continue, else the exit status: 0 after --help or --version, 2 or 3 after an error (logged). */
 int cp_options_parse(struct cp_options *o, int argc, char **argv) MUST_CHECK;
 void cp_options_release(struct cp_options *o);
 

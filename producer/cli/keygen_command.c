@@ -7,7 +7,7 @@
 #include "system/exit_status.h"
 #include "system/file_io.h"
 #include "system/log.h"
-#include "system/options.h"
+#include "system/option_rows.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -189,10 +189,10 @@ int keygen_command(int argc, char **argv) {
          "write them into FILE.pub: producer, uploader, reader, operator, consumer"},
         {"owner", 0, OPTION_TEXT, &owner_name, "USER",
          "give FILE to this user (needs root); a service runs as that user"},
-        {"quiet", 'q', OPTION_FLAG, &quiet, NULL, "nothing but errors"},
-        {"help", 'h', OPTION_FLAG, &help, NULL, "this text"},
-        {"version", 0, OPTION_FLAG, &version, NULL, "the version"},
-        {0},
+        OPTION_ROW_QUIET(&quiet),
+        OPTION_ROW_HELP(&help),
+        OPTION_ROW_VERSION(&version),
+        OPTION_ROWS_END,
     };
     int err = options_parse("keygen", specs, argc, argv, &arguments);
     if (err)

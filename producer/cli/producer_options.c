@@ -3,17 +3,16 @@
 #include "system/dirs.h"
 #include "system/exit_status.h"
 #include "system/log.h"
-#include <stdio.h>
 #include <string.h>
 
 const char *const on_change_names[] = {"fail", "restart", NULL};
 
-static int refuse(const struct command_text *text, const char *option, const char *why) {
-    log_error("%s: %s; see 'chunklift %s --help'", option, why, text->name);
+static int producer_options_refuse(const struct command_text *text, const char *option, const char *problem) {
+    log_error("%s: %s; see 'chunklift %s --help'", option, problem, text->name);
     return ERR_USAGE;
 }
 
-static int check_keys(const struct producer_options *o) {
+static int producer_options_check_keys(const struct producer_options *o) {
     int err = keys_setup(&o->keys, TRUST_UPLOADER);
     if (!err && o->config.jobs_endpoint)
         err = keys_check("--jobs", o->config.jobs_endpoint, 0);
@@ -24,14 +23,15 @@ static int check_keys(const struct producer_options *o) {
     return err;
 }
 
-static int check(const struct producer_options *o, const struct command_text *text) {
+static int producer_options_check(const struct producer_options *o, const struct command_text *text) {
     if (o->arguments.count < 2)
-        return refuse(text, text->name, o->arguments.count == 0 ? "SRC and DEST are missing" : "DEST is missing");
-    return check_keys(o);
+        return producer_options_refuse(text, text->name,
+                                       o->arguments.count == 0 ? "SRC and DEST are missing" : "DEST is missing");
+    return producer_options_check_keys(o);
 }
 
-/* What was parsed, put where the producer looks for it. */
-static int settle(struct producer_options *o) {
+/* Fills in the configuration from the parsed options. */
+static int producer_options_settle(struct producer_options *o) {
     int err = o->journal_argument ? buf_add_text(&o->journal, o->journal_argument) : default_journal_dir(&o->journal);
     if (err)
         return err;
@@ -52,19 +52,13 @@ static int settle(struct producer_options *o) {
 int producer_options_parse(struct producer_options *o, const struct command_text *text, const struct option_spec *specs,
                            int argc, char **argv) {
     int err = options_parse(text->name, specs, argc, argv, &o->arguments);
-    if (err == 0 && o->help) {
-        options_help(stdout, text->usage, text->about, specs);
-        return 0;
-    }
-    if (err == 0 && o->version) {
-        puts("chunklift " CHUNKLIFT_VERSION);
-        return 0;
-    }
-    if (err == 0)
-        err = check(o, text);
-    if (err == 0)
-        err = settle(o);
-    return err == 0 ? -1 : exit_status_of_run(err);
+    if (!err && options_answer(o->help, o->version, text->usage, text->about, specs))
+        return EXIT_DONE;
+    if (!err)
+        err = producer_options_check(o, text);
+    if (!err)
+        err = producer_options_settle(o);
+    return err ? exit_status_of_run(err) : -1;
 }
 
 void producer_options_setup_log(const struct producer_options *o) {

@@ -1,4 +1,4 @@
-/* The options that whoever runs a producer has: `chunklift producer` and `chunklift cp`. */
+/* The options of a producer: for `chunklift producer` and `chunklift cp`. */
 #ifndef CHUNKLIFT_PRODUCER_OPTIONS_H
 #define CHUNKLIFT_PRODUCER_OPTIONS_H
 
@@ -6,7 +6,7 @@
 #include "pure/buf.h"
 #include "pure/units.h"
 #include "runtime/keys.h"
-#include "system/options.h"
+#include "system/option_rows.h"
 #include <stdbool.h>
 
 #define DAY_MS ((uint64_t)24 * 3600 * 1000)
@@ -18,81 +18,53 @@ struct producer_options {
     const char *journal_argument;
     int on_change, integrity;
     bool content_md5;
-    /* memory of the above */
+    /* memory of the members above */
     struct text_list arguments;
     struct buf journal;
 };
 
 extern const char *const on_change_names[];
 
-/* The rows of a command's own table come first; these follow and end it. */
-#define PRODUCER_OPTION_ROWS(o)                                                                                          \
-    {"recursive", 'r', OPTION_FLAG, &(o)->config.recursive, NULL, "upload directories with all they contain"},           \
-        {"chunk-size",                                                                                                   \
-         0,                                                                                                              \
-         OPTION_SIZE,                                                                                                    \
-         &(o)->config.chunk_size,                                                                                        \
-         "SIZE",                                                                                                         \
-         "bytes in a chunk (8MiB; grown so that a file fits)",                                                           \
-         1,                                                                                                              \
-         5 * GIB},                                                                                                       \
-        {"force", 0, OPTION_FLAG, &(o)->config.force, NULL, "send again what the journal shows as uploaded"},            \
-        {"ignore-inode", 0,                                                                                              \
-         OPTION_FLAG,    &(o)->config.ignore_inode,                                                                      \
-         NULL,           "inode numbers are no part of a file's identity"},                                              \
-        {"on-change",                                                                                                    \
-         0,                                                                                                              \
-         OPTION_CHOICE,                                                                                                  \
-         &(o)->on_change,                                                                                                \
-         "fail|restart",                                                                                                 \
-         "when a file changes while it is uploaded (fail)",                                                              \
-         0,                                                                                                              \
-         0,                                                                                                              \
-         on_change_names},                                                                                               \
-        {"integrity",                                                                                                    \
-         0,                                                                                                              \
-         OPTION_CHOICE,                                                                                                  \
-         &(o)->integrity,                                                                                                \
-         "WAY",                                                                                                          \
-         "what shows that a store has the bytes: auto, crc32c, sha256, md5 or none (auto)",                              \
-         0,                                                                                                              \
-         0,                                                                                                              \
-         integrity_wishes},                                                                                              \
-        {"content-md5", 0, OPTION_FLAG, &(o)->content_md5, NULL, "the same as --integrity md5"},                         \
-        {"source-name", 0, OPTION_TEXT, &(o)->config.source_name, "NAME", "part of the identity of the source (empty)"}, \
-        {"endpoint-url", 0, OPTION_TEXT, &(o)->config.endpoint_url, "URL", "S3 server, as in the AWS CLI"},              \
-        {"region", 0, OPTION_TEXT, &(o)->config.region, "NAME", "S3 region"},                                            \
-        {"profile", 0, OPTION_TEXT, &(o)->config.profile, "NAME", "profile in ~/.aws"},                                  \
-        {"retry-for", 0, OPTION_TIME, &(o)->config.retry_for_ms, "TIME", "how long an outage is retried (10min)", 1,     \
-         30 * DAY_MS},                                                                                                   \
-        {"drain-for", 0,                                                                                                 \
-         OPTION_TIME, &(o)->config.drain_for_ms,                                                                         \
-         "TIME",      "when told to stop: how long results wait for acknowledgement (30s)",                              \
-         1,           DAY_MS},                                                                                           \
-        {"journal",   0,                                                                                                 \
-         OPTION_TEXT, &(o)->journal_argument,                                                                            \
-         "DIR",       "the journal's directory (~/.local/state/chunklift/journal)"},                                     \
-        {"consumer", 0, OPTION_TEXT, &(o)->config.consumer, "EP", "use the consumer at this endpoint"},                  \
-        {"jobs", 0, OPTION_TEXT, &(o)->config.jobs_endpoint, "EP", "where jobs are offered (a fresh ipc name)"},         \
-        KEY_OPTION_ROWS(&(o)->keys),                                                                                     \
-        {"data",      0,                                                                                                 \
-         OPTION_TEXT, &(o)->config.data_endpoint,                                                                        \
-         "EP",        "where uploaders fetch files they cannot open (beside --jobs; tcp: its port + 2)"},                \
-        {"json", 0, OPTION_FLAG, &(o)->json, NULL, "one JSON object a line on stdout for every event"},                  \
-        {"quiet", 'q', OPTION_FLAG, &(o)->quiet, NULL, "nothing but errors"},                                            \
-        {"no-progress", 0, OPTION_FLAG, &(o)->no_progress, NULL, "no progress display"},                                 \
-        {"verbose", 'v', OPTION_FLAG, &(o)->verbose, NULL, "say more"},                                                  \
-        {"help", 'h', OPTION_FLAG, &(o)->help, NULL, "this text"},                                                       \
-        {"version", 0, OPTION_FLAG, &(o)->version, NULL, "the version"}, {                                               \
-        NULL                                                                                                             \
-    }
+/* They follow the rows of a command's own and end its table. */
+#define PRODUCER_OPTION_ROWS(o)                                                                                        \
+    {"recursive", 'r', OPTION_FLAG, &(o)->config.recursive, NULL, "upload directories and their contents"},            \
+        {.name = "chunk-size",                                                                                         \
+         .kind = OPTION_SIZE,                                                                                          \
+         .target = &(o)->config.chunk_size,                                                                            \
+         .value_name = "SIZE",                                                                                         \
+         .help = "bytes per chunk (8MiB; increased where a file needs it)",                                            \
+         .min = 1,                                                                                                     \
+         .max = 5 * GIB},                                                                                              \
+        {"force", 0, OPTION_FLAG, &(o)->config.force, NULL, "upload again files that the journal shows as uploaded"},  \
+        {"ignore-inode", 0, OPTION_FLAG, &(o)->config.ignore_inode, NULL, "identify files without inode numbers"},     \
+        {.name = "on-change",                                                                                          \
+         .kind = OPTION_CHOICE,                                                                                        \
+         .target = &(o)->on_change,                                                                                    \
+         .value_name = "fail|restart",                                                                                 \
+         .help = "action when a file changes during its upload (fail)",                                                \
+         .choices = on_change_names},                                                                                  \
+        OPTION_ROW_INTEGRITY(&(o)->integrity), OPTION_ROW_CONTENT_MD5(&(o)->content_md5),                              \
+        {"source-name", 0, OPTION_TEXT, &(o)->config.source_name, "NAME", "part of the source's identity (empty)"},    \
+        OPTION_ROW_ENDPOINT_URL(&(o)->config.endpoint_url), OPTION_ROW_REGION(&(o)->config.region),                    \
+        OPTION_ROW_PROFILE(&(o)->config.profile), OPTION_ROW_RETRY_FOR(&(o)->config.retry_for_ms, 1, 30 * DAY_MS),     \
+        OPTION_ROW_DRAIN_FOR(&(o)->config.drain_for_ms, 1, DAY_MS), OPTION_ROW_JOURNAL(&(o)->journal_argument),        \
+        OPTION_ROW_CONSUMER(&(o)->config.consumer),                                                                    \
+        {"jobs", 0, OPTION_TEXT, &(o)->config.jobs_endpoint, "EP", "endpoint to offer jobs at (a new ipc name)"},      \
+        {.name = "data",                                                                                               \
+         .kind = OPTION_TEXT,                                                                                          \
+         .target = &(o)->config.data_endpoint,                                                                         \
+         .value_name = "EP",                                                                                           \
+         .help = "endpoint to serve files at that uploaders cannot open (next to --jobs; tcp: its port + 2)"},         \
+        KEY_OPTION_ROWS(&(o)->keys), OPTION_ROW_JSON(&(o)->json), OPTION_ROW_QUIET(&(o)->quiet),                       \
+        OPTION_ROW_NO_PROGRESS(&(o)->no_progress), OPTION_ROW_VERBOSE(&(o)->verbose), OPTION_ROW_HELP(&(o)->help),     \
+        OPTION_ROW_VERSION(&(o)->version), OPTION_ROWS_END
 
 struct command_text {
-    const char *name, *usage, *about; /* "cp", the first line of --help, the paragraph after it */
+    const char *name, *usage, *about; /* "cp", and the first line and paragraph of --help */
 };
 
-/* o zeroed by the caller (its rows point into it). Returns -1 to go on, else the exit status (0 after --help or
- * --version, 2 or 3 after a line on stderr). */
+/* The caller zeroes o, because the rows point into it. Returns -1 to continue, else the exit status: 0 after --help or
+ * --version, 2 or 3 after an error (logged). */
 int producer_options_parse(struct producer_options *o, const struct command_text *text, const struct option_spec *specs,
                            int argc, char **argv) MUST_CHECK;
 void producer_options_release(struct producer_options *o);

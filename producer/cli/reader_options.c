@@ -4,7 +4,6 @@
 #include "system/dirs.h"
 #include "system/log.h"
 #include <dirent.h>
-#include <stdio.h>
 #include <string.h>
 
 int reader_options_parse(struct reader_options *o, const char *command, const char *usage, const char *about,
@@ -12,14 +11,8 @@ int reader_options_parse(struct reader_options *o, const char *command, const ch
     int err = options_parse(command, specs, argc, argv, &o->arguments);
     if (err)
         return err;
-    if (o->help) {
-        options_help(stdout, usage, about, specs);
+    if (options_answer(o->help, o->version, usage, about, specs))
         return ERR_AGAIN;
-    }
-    if (o->version) {
-        printf("chunklift %s\n", CHUNKLIFT_VERSION);
-        return ERR_AGAIN;
-    }
     log_setup("chunklift", o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : LOG_INFO, false);
     err = keys_setup(&o->keys, 0);
     if (err || !o->consumer)
@@ -35,7 +28,7 @@ int reader_options_parse(struct reader_options *o, const char *command, const ch
     return keys_check("--consumer", o->consumer, TRUST_CONSUMER);
 }
 
-static bool has_journal(const char *path) {
+static bool reader_options_has_journal(const char *path) {
     DIR *d = opendir(path);
     bool found = false;
     struct dirent *entry;
@@ -51,7 +44,7 @@ int reader_options_dir(struct reader_options *o, bool last_is_dir) {
     if (o->journal)
         return buf_add_text(&o->dir, o->journal);
     const char *last = o->arguments.count ? o->arguments.items[o->arguments.count - 1] : NULL;
-    if (!last || (!last_is_dir && !has_journal(last)))
+    if (!last || (!last_is_dir && !reader_options_has_journal(last)))
         return default_journal_dir(&o->dir);
     o->arguments.count--;
     return buf_add_text(&o->dir, last);

@@ -110,7 +110,7 @@ int set_command(int argc, char **argv) {
         {"slots", 0, OPTION_COUNT, &slots, "N", "transfers at a time in each uploader; 0: as it was started", 0,
          PROTO_SLOTS_MAX},
         {"bwlimit", 0, OPTION_RATE, &bwlimit, "RATE",
-         "bytes a second of the whole fleet, 10MiB or 100MB for example; none: no limit"},
+         "limit of the whole fleet in bytes per second, for example 10MiB; none: no limit"},
         READER_OPTION_ROWS(&o)};
     output_setup();
     int err = reader_options_parse(&o, "set", "chunklift set [options]",

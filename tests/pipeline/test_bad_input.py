@@ -96,6 +96,25 @@ def test_help_and_version(box):
     assert box.run("--version").stdout.startswith("chunklift ")
 
 
+def test_help_names_a_command_as_its_option_does(box):
+    for command in (["cp"], ["uploader"], ["consumer"], ["keygen"], ["journal"], ["journal", "verify"], ["journal", "retire"]):
+        assert box.run("help", *command).stdout == box.run(*command, "--help").stdout, command
+    assert box.run("help").stdout == box.run("--help").stdout
+    one_line(box.run("help", "nonsense", status=2), "nonsense: no such command")
+
+
+def test_an_option_has_one_wording_in_all_programs(box):
+    """Exceptions: the two ends of `--jobs`, the scope of `--bwlimit`, and all of `set`, where 0 and none have a meaning."""
+    seen = {}
+    for command in (["cp"], ["producer"], ["uploader"], ["consumer"], ["status"], ["keygen"], ["journal", "tail"], ["journal", "show"],
+                    ["journal", "verify"], ["journal", "export"], ["journal", "forget"], ["journal", "retire"]):
+        for line in box.run(*command, "--help").stdout.splitlines():
+            found = re.match(r"  (?:-\w, |    )(--[a-z0-9-]+)(?: \S+)? {2,}(.*)", line)
+            if found and found[1] not in ("--bwlimit", "--jobs"):
+                assert seen.setdefault(found[1], found[2]) == found[2], (command, line)
+    assert len(seen) > 40
+
+
 def test_no_such_file_and_the_others_go_on(box):
     a = random_file(box.dir / "a", 10)
     done = box.cp(box.dir / "missing", a, f"{box.dir}/out/", status=1)

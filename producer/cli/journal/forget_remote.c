@@ -344,10 +344,9 @@ int forget_command(int argc, char **argv) {
         {"unfinished", 0, OPTION_FLAG, &f.unfinished, NULL, "unfinished uploads too: they are aborted there"},
         {"keep-parts", 0, OPTION_FLAG, &f.keep_parts, NULL,
          "with --unfinished: abort nothing; what was sent stays at the destination, unknown to the journal"},
-        {"region", 0, OPTION_TEXT, &a.region, "NAME", "S3 region, as in the AWS CLI"},
-        {"profile", 0, OPTION_TEXT, &a.profile, "NAME", "profile in the AWS configuration"},
-        {"retry-for", 0, OPTION_TIME, &a.retry_for_ms, "TIME",
-         "how long to try when the store is out of service (10min)", 1000, DAY_MS},
+        OPTION_ROW_REGION(&a.region),
+        OPTION_ROW_PROFILE(&a.profile),
+        OPTION_ROW_RETRY_FOR(&a.retry_for_ms, 1000, DAY_MS),
         READER_OPTION_ROWS(&o),
     };
     int err = reader_options_parse(&o, "journal forget", USAGE, ABOUT, specs, argc, argv);
