@@ -144,7 +144,7 @@ def store_rgw(rgw):
     rgw.make_bucket("open")
     statement = {"Effect": "Allow", "Principal": {"AWS": ["*"]}, "Action": ["s3:GetObject", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
                  "Resource": ["arn:aws:s3:::open", "arn:aws:s3:::open/*"]}
-    rgw.aws("s3api", "put-bucket-policy", "--bucket", "open", "--policy", json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    rgw.s3.put_bucket_policy(Bucket="open", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
     return rgw
 
 

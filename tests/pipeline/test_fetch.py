@@ -134,7 +134,7 @@ def test_into_a_gateway(box, rgw):
     site.upload("-r", "--chunk-size", "5MiB", box.dir / "src", "s3://bucket/fetch/")
     for name in ("empty", "put", "parts", "tree/199"):
         out = box.dir / "read"
-        rgw.aws("s3api", "get-object", "--bucket", "bucket", "--key", f"fetch/{name}", str(out))
+        rgw.get_object(f"fetch/{name}", out)
         assert sha256_of(out) == sha256_of(box.dir / "src" / name), name
     assert via(box) == {"fetch"} and via(box, "put") == {"fetch"} and len(box.records("put")) == 204
     check_one_record_each(box.records())
@@ -148,7 +148,7 @@ def test_a_large_file_into_a_gateway(box, rgw):
     source = random_file(box.dir / "src" / "f", 256 * MIB)
     site.upload(source, "s3://bucket/fetch/large")
     out = box.dir / "read"
-    rgw.aws("s3api", "get-object", "--bucket", "bucket", "--key", "fetch/large", str(out))
+    rgw.get_object("fetch/large", out)
     assert sha256_of(out) == sha256_of(source) and via(box) == {"fetch"}
     for child in site.uploaders:
         assert memory_kib(child.pid) < 96 << 10, "eight windows of 1 MiB, libcurl's buffers, and what libzmq holds"
