@@ -1,6 +1,7 @@
 /* Offers of the producers (rule 2): each job is taken, or declined with the reason. */
 #include "uploader/uploader_internal.h"
 
+#include "pure/deadline.h"
 #include "system/fault.h"
 #include "system/log.h"
 #include <string.h>
@@ -123,6 +124,6 @@ void intake_end_offers(struct uploader *u, uint64_t *wake_ms) {
     uint64_t end_ms = u->drain_ms + DRAIN_OFFERS_MS;
     if (u->now_ms >= end_ms)
         offer_sockets_release(&u->offer_sockets);
-    else if (end_ms < *wake_ms)
-        *wake_ms = end_ms;
+    else
+        deadline_lower(wake_ms, end_ms);
 }

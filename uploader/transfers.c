@@ -6,6 +6,7 @@
 #include "uploader/uploader_internal.h"
 
 #include "pure/check.h"
+#include "pure/deadline.h"
 #include "system/clock.h"
 #include "system/log.h"
 #include <stdio.h>
@@ -194,7 +195,7 @@ static bool transfer_passes_request_limit(struct uploader *u, struct task_entry 
     if (again_ms > u->now_ms + BRAKE_LOOK_MS)
         again_ms = u->now_ms + BRAKE_LOOK_MS;
     (*e)->again_ms = again_ms;
-    u->tick_ms = again_ms < u->tick_ms ? again_ms : u->tick_ms;
+    deadline_lower(&u->tick_ms, again_ms);
     return false;
 }
 
@@ -310,8 +311,7 @@ uint64_t transfers_tick(struct uploader *u) {
         struct list *next;
         for (struct list *n = list->next; n != list && count > 0; n = next, count--) {
             next = n->next;
-            uint64_t due_ms = tick_entry(u, list_entry(n, struct task_entry, node));
-            next_ms = due_ms < next_ms ? due_ms : next_ms;
+            deadline_lower(&next_ms, tick_entry(u, list_entry(n, struct task_entry, node)));
         }
     }
     return next_ms;

@@ -1,6 +1,7 @@
 /* The loop: each turn runs its phases in one order, then waits for sockets, transfers and deadlines. */
 #include "uploader/uploader.h"
 
+#include "pure/deadline.h"
 #include "pure/units.h"
 #include "system/clock.h"
 #include "system/exit_status.h"
@@ -130,26 +131,21 @@ static bool backends_step(struct uploader *u) {
     return again || more;
 }
 
-static void lower(uint64_t *deadline_ms, uint64_t other_ms) {
-    if (other_ms < *deadline_ms)
-        *deadline_ms = other_ms;
-}
-
 static void uploader_tick(struct uploader *u) {
     if (u->now_ms < u->tick_ms)
         return;
     uint64_t next_ms = u->now_ms + WAIT_MAX_MS; /* often enough for changes since then, but not at every turn */
-    lower(&next_ms, transfers_tick(u));
-    lower(&next_ms, reports_tick(&u->reports, u->now_ms));
-    lower(&next_ms, fetches_tick(u->fetches, session_lease_ms(u->session), u->now_ms));
-    lower(&next_ms, offer_sockets_tick(&u->offer_sockets, u->now_ms));
+    deadline_lower(&next_ms, transfers_tick(u));
+    deadline_lower(&next_ms, reports_tick(&u->reports, u->now_ms));
+    deadline_lower(&next_ms, fetches_tick(u->fetches, session_lease_ms(u->session), u->now_ms));
+    deadline_lower(&next_ms, offer_sockets_tick(&u->offer_sockets, u->now_ms));
     u->tick_ms = next_ms > u->now_ms + TICK_MIN_MS ? next_ms : u->now_ms + TICK_MIN_MS;
 }
 
 /* --- waiting --- */
 
 static void wake_for(const struct endpoint *e, uint64_t now_ms, uint64_t *wake_ms) {
-    lower(wake_ms, now_ms + (uint64_t)endpoint_wait_max_ms(e));
+    deadline_lower(wake_ms, now_ms + (uint64_t)endpoint_wait_max_ms(e));
 }
 
 /* libzmq signals a socket's fd on the edge only. endpoint_events re-arms it, so it is called last before sleeping. */
@@ -186,15 +182,15 @@ static void wake_for_bytes(const struct uploader *u, uint64_t *wake_ms) {
     if (!u->file || u->bucket.rate <= 0 || !backend_file_is_throttled(u->file))
         return;
     uint64_t now_ns = clock_ns(), due_ns = token_bucket_due_ns(&u->bucket, token_bucket_piece(&u->bucket), now_ns);
-    lower(wake_ms, clock_ms() + (due_ns - now_ns + 999999) / 1000000);
+    deadline_lower(wake_ms, clock_ms() + (due_ns - now_ns + 999999) / 1000000);
 }
 
 static void uploader_wait(struct uploader *u, bool busy, uint64_t wake_ms) {
     int fds[OFFER_SOCKETS_MAX + FETCH_CONNECTIONS_MAX + 2];
     size_t fd_count = 0;
     wake_for_bytes(u, &wake_ms);
-    lower(&wake_ms, u->tick_ms);
-    lower(&wake_ms, outbox_deadline(u));
+    deadline_lower(&wake_ms, u->tick_ms);
+    deadline_lower(&wake_ms, outbox_deadline(u));
     if (sockets_are_ready(u, fds, &fd_count, &wake_ms) || busy)
         wake_ms = 0;
     uint64_t now_ms = clock_ms();

@@ -1,6 +1,7 @@
 #include "uploader/source/fetch.h"
 
 #include "pure/check.h"
+#include "pure/deadline.h"
 #include "pure/digest.h"
 #include "pure/hash.h"
 #include "pure/list.h"
@@ -20,72 +21,75 @@
 #define SEND_AGAIN_MS 20
 #define WHY_SIZE 200
 
-struct piece { /* what came and was not read to its end */
+/* A piece that was received and not read to its end. */
+struct piece {
     struct list node;
     struct frame frame;
     struct slice bytes;
-    uint32_t crc, read_crc; /* as sent; of what was taken */
-    size_t taken;
+    uint32_t crc, read_crc; /* the producer's; of the bytes read so far */
+    size_t read_bytes;
 };
 
 struct fetched {
     struct source source; /* first */
     struct fetches *all;
-    struct fetch_connection *line;
-    struct list node; /* in all */
+    struct fetch_connection *connection;
+    struct list node; /* in fetches.all */
     struct hash_node by_number;
     uint64_t number; /* of the transfer; a new one after a rewind */
     struct id128 upload;
-    bool ahead, run;
+    bool checksum_first, running;
     struct list pieces;
-    uint64_t received, credit; /* in the range; credit: as sent last */
-    uint64_t read_ahead;       /* by the producer */
-    bool unchanged;            /* the producer's last word */
-    int problem;               /* or its other one */
+    uint64_t received, credit;    /* positions in the range; credit: as sent last */
+    uint64_t producer_read_bytes; /* the producer's progress before it sends */
+    bool unchanged;               /* the producer said so after the last byte */
+    int problem;                  /* the error that ended it */
     char why[WHY_SIZE];
-    bool must_send, sent;                               /* sent: the producer may know of it */
-    uint64_t asked_ms, heard_ms, wanted_ms, unknown_ms; /* wanted: since when something is to come; 0: nothing is */
+    bool must_send, sent;        /* a FETCH is due; one was sent, so the producer may know the transfer */
+    uint64_t asked_ms, heard_ms; /* last FETCH; last DATA */
+    uint64_t expecting_ms;       /* since when the producer has something to send; 0: it has not */
+    uint64_t unknown_ms;         /* since when the producer does not know the upload; 0: it does */
 };
 
 struct fetches {
     const struct id128 *journal, *self;
-    struct fetch_connections lines;
+    struct fetch_connections connections;
     struct list all;
     struct hash_table by_number;
     struct frame frame;
     struct buf out;
-    uint64_t numbers, bytes;
-    bool due; /* something must be sent */
+    uint64_t last_number, bytes;
+    bool due; /* a FETCH must be sent */
 };
 
 static struct fetched *fetched_of(const struct source *s) {
     return (struct fetched *)s;
 }
 
-static bool is_over(const struct fetched *s) {
+static bool fetched_is_over(const struct fetched *s) {
     return s->problem || (s->unchanged && s->received == s->source.length);
 }
 
-/* --- by number --- */
+/* --- the table by number --- */
 
-static void number_give(struct fetched *s) {
-    s->number = ++s->all->numbers;
+static void fetched_link(struct fetched *s) {
+    s->number = ++s->all->last_number;
     hash_insert(&s->all->by_number, &s->by_number, s->number);
 }
 
-static void number_take(struct fetched *s) {
+static void fetched_unlink(struct fetched *s) {
     hash_remove(&s->all->by_number, &s->by_number);
 }
 
-static struct fetched *find(struct fetches *f, const struct fetch_connection *line, uint64_t number) {
-    struct hash_node *n = hash_first(&f->by_number, number); /* a number is given once: the hash is the key */
+static struct fetched *fetches_find(struct fetches *f, const struct fetch_connection *from, uint64_t number) {
+    struct hash_node *n = hash_first(&f->by_number, number); /* numbers are unique, so the hash is the key */
     struct fetched *s = n ? list_entry(n, struct fetched, by_number) : NULL;
-    return s && s->line == line ? s : NULL;
+    return s && s->connection == from ? s : NULL;
 }
 
-/* --- questions --- */
+/* --- requests --- */
 
-static int send_fetch(struct fetched *s, bool cancel) {
+static int fetched_send(struct fetched *s, bool cancel) {
     struct fetches *f = s->all;
     struct msg m = {.type = MSG_FETCH,
                     .journal = *f->journal,
@@ -96,49 +100,49 @@ static int send_fetch(struct fetched *s, bool cancel) {
                               .length = s->source.length,
                               .position = s->received,
                               .credit = s->credit,
-                              .ahead = s->ahead && !s->source.has_expected,
+                              .ahead = s->checksum_first && !s->source.has_expected,
                               .cancel = cancel}};
     buf_clear(&f->out);
     int err = msg_encode(&m, &f->out);
-    return err ? err : endpoint_send(s->line->endpoint, NULL, 0, buf_slice(&f->out));
+    return err ? err : endpoint_send(s->connection->endpoint, NULL, 0, buf_slice(&f->out));
 }
 
-/* Up to where bytes can be taken: whole pieces, so that the producer need not cut them. */
-static uint64_t credit_now(const struct fetched *s) {
+/* The position up to which bytes can be taken. It ends at a piece's end, so that the producer does not have to cut. */
+static uint64_t fetched_credit(const struct fetched *s) {
     uint64_t from = s->source.position - s->source.position % PROTO_PIECE_MAX;
-    uint64_t upto = from + (s->run ? FETCH_WINDOW : PROTO_PIECE_MAX);
+    uint64_t upto = from + (s->running ? FETCH_WINDOW : PROTO_PIECE_MAX);
     return upto < s->source.length ? upto : s->source.length;
 }
 
-/* Says so when enough room came free. */
-static void offer_credit(struct fetched *s) {
-    uint64_t credit = credit_now(s);
+static void fetched_ask(struct fetched *s) {
+    s->must_send = s->all->due = true;
+}
+
+/* Sends the new credit once enough room is free. */
+static void fetched_offer_credit(struct fetched *s) {
+    uint64_t credit = fetched_credit(s);
     bool enough = credit == s->source.length || credit - s->credit >= FETCH_WINDOW / 2;
-    if (is_over(s) || credit <= s->credit || !enough)
+    if (fetched_is_over(s) || credit <= s->credit || !enough)
         return;
     s->credit = credit;
-    s->must_send = s->all->due = true;
+    fetched_ask(s);
 }
 
-static void ask(struct fetched *s) {
-    s->must_send = s->all->due = true;
-}
-
-/* Starts from 0, as a transfer that its producer has not heard of. */
-static void start(struct fetched *s, uint64_t now_ms) {
-    number_give(s);
+/* Starts at position 0, as a transfer that its producer does not know yet. */
+static void fetched_start(struct fetched *s, uint64_t now_ms) {
+    fetched_link(s);
     s->received = 0;
     s->unchanged = s->sent = false;
     s->unknown_ms = 0;
-    s->heard_ms = s->asked_ms = s->wanted_ms = now_ms;
-    s->credit = credit_now(s);
-    ask(s);
+    s->heard_ms = s->asked_ms = s->expecting_ms = now_ms;
+    s->credit = fetched_credit(s);
+    fetched_ask(s);
 }
 
-static void cancel(struct fetched *s) {
-    if (s->sent && !is_over(s))
-        (void)!send_fetch(s, true); /* lost, it is forgotten in time */
-    number_take(s);
+static void fetched_cancel(struct fetched *s) {
+    if (s->sent && !fetched_is_over(s))
+        (void)!fetched_send(s, true); /* when it is lost, the producer forgets the transfer later */
+    fetched_unlink(s);
 }
 
 void fetches_send(struct fetches *f, uint64_t now_ms) {
@@ -149,8 +153,8 @@ void fetches_send(struct fetches *f, uint64_t now_ms) {
         struct fetched *s = list_entry(n, struct fetched, node);
         if (!s->must_send)
             continue;
-        int err = send_fetch(s, false);
-        if (err) { /* not connected yet, or full */
+        int err = fetched_send(s, false);
+        if (err) { /* not connected yet, or its queue is full */
             f->due = true;
             continue;
         }
@@ -162,34 +166,30 @@ void fetches_send(struct fetches *f, uint64_t now_ms) {
 
 /* --- pieces --- */
 
-static void piece_free(struct piece *p) {
+static void piece_destroy(struct piece *p) {
     list_remove(&p->node);
     frame_release(&p->frame);
     free(p);
 }
 
-static void drop_pieces(struct fetched *s) {
+static void fetched_drop_pieces(struct fetched *s) {
     while (!list_is_empty(&s->pieces))
         /* NOLINTNEXTLINE: the analyzer loses track of the list */
-        piece_free(list_entry(s->pieces.next, struct piece, node));
+        piece_destroy(list_entry(s->pieces.next, struct piece, node));
 }
 
-static void fail(struct fetched *s, int err, const char *why, size_t len) {
+static void fetched_fail(struct fetched *s, int err, struct slice why) {
     if (s->problem)
         return;
     s->problem = err;
-    size_t n = len < WHY_SIZE - 1 ? len : WHY_SIZE - 1;
+    size_t n = why.len < WHY_SIZE - 1 ? why.len : WHY_SIZE - 1;
     for (size_t i = 0; i < n; i++)
-        s->why[i] = iscntrl((unsigned char)why[i]) ? '?' : why[i];
+        s->why[i] = iscntrl((unsigned char)why.ptr[i]) ? '?' : why.ptr[i];
     s->why[n] = 0;
 }
 
-static void fail_text(struct fetched *s, int err, const char *why) {
-    fail(s, err, why, strlen(why));
-}
-
-/* Takes the frame over. What is not the next piece came twice, or after a gap, and is asked for again. */
-static void take_bytes(struct fetched *s, const struct msg_data *d) {
+/* Takes the frame over. A piece at another position is a repetition, or follows a gap; it is asked for again. */
+static void fetched_take_bytes(struct fetched *s, const struct msg_data *d) {
     struct fetches *f = s->all;
     size_t len = d->bytes.len;
     if (d->position != s->received || len > s->credit - s->received)
@@ -205,34 +205,35 @@ static void take_bytes(struct fetched *s, const struct msg_data *d) {
     f->bytes += len;
 }
 
-static void take_data(struct fetched *s, const struct msg_data *d, uint64_t now_ms) {
+static void fetched_take_data(struct fetched *s, const struct msg_data *d, uint64_t now_ms) {
     s->heard_ms = now_ms;
     if (d->state != DATA_UNKNOWN)
         s->unknown_ms = 0;
     switch (d->state) {
     case DATA_WAITING:
-        s->read_ahead = d->position > s->read_ahead ? d->position : s->read_ahead;
+        if (d->position > s->producer_read_bytes)
+            s->producer_read_bytes = d->position;
         return;
     case DATA_AHEAD:
-        if (s->ahead && !s->source.has_expected) {
+        if (s->checksum_first && !s->source.has_expected) {
             s->source.expected = d->crc;
             s->source.has_expected = true;
         }
         return;
     case DATA_BYTES:
         if (d->bytes.len > 0)
-            take_bytes(s, d);
+            fetched_take_bytes(s, d);
         return;
     case DATA_UNCHANGED:
         if (d->bytes.len > 0)
-            take_bytes(s, d);
+            fetched_take_bytes(s, d);
         s->unchanged = s->received == s->source.length;
         return;
     case DATA_CHANGED:
-        fail(s, ERR_CHANGED, d->why.ptr, d->why.len);
+        fetched_fail(s, ERR_CHANGED, d->why);
         return;
     case DATA_UNREADABLE:
-        fail(s, ERR_IO, d->why.ptr, d->why.len);
+        fetched_fail(s, ERR_IO, d->why);
         return;
     case DATA_UNKNOWN:
         if (!s->unknown_ms)
@@ -244,90 +245,94 @@ static void take_data(struct fetched *s, const struct msg_data *d, uint64_t now_
 bool fetches_recv(struct fetches *f, uint64_t now_ms) {
     bool some = false;
     for (int i = 0; i < MESSAGES_A_TURN; i++) {
-        struct fetch_connection *line;
+        struct fetch_connection *from;
         struct msg m;
-        if (fetch_connections_recv(&f->lines, &f->frame, &line))
+        if (fetch_connections_recv(&f->connections, &f->frame, &from))
             break;
         some = true;
         if (msg_decode(f->frame.data, &m))
             continue;
-        struct fetched *s = m.type == MSG_DATA && id_equal(&m.journal, f->journal) ? find(f, line, m.number) : NULL;
+        struct fetched *s = NULL;
+        if (m.type == MSG_DATA && id_equal(&m.journal, f->journal))
+            s = fetches_find(f, from, m.number);
         if (s)
-            line->heard_ms = now_ms;
-        if (s && !is_over(s))
-            take_data(s, &m.data, now_ms);
+            from->heard_ms = now_ms;
+        if (s && !fetched_is_over(s))
+            fetched_take_data(s, &m.data, now_ms);
         msg_release(&m);
     }
     return some;
 }
 
-/* --- time --- */
+/* --- deadlines --- */
 
-static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high) {
-    return value < low ? low : value > high ? high : value;
+static uint64_t limit_ms(uint64_t value_ms, uint64_t low_ms, uint64_t high_ms) {
+    return value_ms < low_ms ? low_ms : value_ms > high_ms ? high_ms : value_ms;
 }
 
-/* Is anything to come, if nobody does anything here? */
-static bool is_expecting(const struct fetched *s) {
-    return !is_over(s) && (s->credit > s->received || s->received == s->source.length);
+/* The next message is the producer's turn. */
+static bool fetched_is_expecting(const struct fetched *s) {
+    return !fetched_is_over(s) && (s->credit > s->received || s->received == s->source.length);
 }
 
-static uint64_t tick_one(struct fetched *s, uint64_t patience_ms, uint64_t ask_ms, uint64_t now_ms) {
-    if (!is_expecting(s)) {
-        s->wanted_ms = 0;
+static void fetched_fail_unreachable(struct fetched *s, const char *before, const char *after) {
+    char why[WHY_SIZE];
+    snprintf(why, sizeof why, "%s %s%s", before, s->connection->address, after);
+    fetched_fail(s, ERR_UNREACHABLE, slice_of(why));
+}
+
+static uint64_t fetched_tick(struct fetched *s, uint64_t patience_ms, uint64_t ask_ms, uint64_t now_ms) {
+    if (!fetched_is_expecting(s)) {
+        s->expecting_ms = 0;
         return UINT64_MAX;
     }
-    if (!s->wanted_ms)
-        s->wanted_ms = s->heard_ms = now_ms;
-    uint64_t since_ms = s->line->heard_ms > s->wanted_ms ? s->line->heard_ms : s->wanted_ms;
-    char why[WHY_SIZE];
+    if (!s->expecting_ms)
+        s->expecting_ms = s->heard_ms = now_ms;
+    uint64_t since_ms = s->connection->heard_ms > s->expecting_ms ? s->connection->heard_ms : s->expecting_ms;
     if (now_ms >= since_ms + patience_ms) {
-        snprintf(why, sizeof why, "its producer does not answer at %s", s->line->address);
-        fail_text(s, ERR_UNREACHABLE, why);
+        fetched_fail_unreachable(s, "its producer does not answer at", "");
         return now_ms;
     }
     if (s->unknown_ms && now_ms >= s->unknown_ms + UNKNOWN_MAX_MS) {
-        snprintf(why, sizeof why, "the producer at %s has no such file in its plan", s->line->address);
-        fail_text(s, ERR_UNREACHABLE, why);
+        fetched_fail_unreachable(s, "the producer at", " has no such file in its plan");
         return now_ms;
     }
     uint64_t last_ms = s->heard_ms > s->asked_ms ? s->heard_ms : s->asked_ms;
     uint64_t due_ms = last_ms + (s->unknown_ms ? UNKNOWN_AGAIN_MS : ask_ms);
     if (now_ms >= due_ms) {
         s->asked_ms = now_ms;
-        ask(s);
+        fetched_ask(s);
         due_ms = now_ms + ask_ms;
     }
-    return due_ms < since_ms + patience_ms ? due_ms : since_ms + patience_ms;
+    deadline_lower(&due_ms, since_ms + patience_ms);
+    return due_ms;
 }
 
 uint64_t fetches_tick(struct fetches *f, uint32_t lease_ms, uint64_t now_ms) {
-    uint64_t patience_ms = clamp((uint64_t)lease_ms * 3 / 5, 2 * ASK_MIN_MS, FETCH_PATIENCE_MAX_MS);
-    uint64_t ask_ms = clamp(lease_ms / 5, ASK_MIN_MS, ASK_MAX_MS);
+    uint64_t patience_ms = limit_ms((uint64_t)lease_ms * 3 / 5, 2 * ASK_MIN_MS, FETCH_PATIENCE_MAX_MS);
+    uint64_t ask_ms = limit_ms(lease_ms / 5, ASK_MIN_MS, ASK_MAX_MS);
     uint64_t next_ms = UINT64_MAX;
     for (struct list *n = f->all.next; n != &f->all; n = n->next) {
         struct fetched *s = list_entry(n, struct fetched, node);
-        s->line->used_ms = now_ms;
-        uint64_t due_ms = tick_one(s, patience_ms, ask_ms, now_ms);
-        next_ms = due_ms < next_ms ? due_ms : next_ms;
+        s->connection->used_ms = now_ms;
+        deadline_lower(&next_ms, fetched_tick(s, patience_ms, ask_ms, now_ms));
     }
-    uint64_t idle_ms = fetch_connections_tick(&f->lines, now_ms);
-    return idle_ms < next_ms ? idle_ms : next_ms;
+    deadline_lower(&next_ms, fetch_connections_tick(&f->connections, now_ms));
+    return next_ms;
 }
 
 bool fetches_wait(struct fetches *f, int *fds, size_t *count, uint64_t now_ms, uint64_t *wake_ms) {
     bool ready = false;
     for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
-        struct endpoint *e = f->lines.items[i].endpoint;
+        struct endpoint *e = f->connections.items[i].endpoint;
         if (!e)
             continue;
         ready |= (endpoint_events(e) & ENDPOINT_IN) != 0;
-        uint64_t latest_ms = now_ms + (uint64_t)endpoint_wait_max_ms(e);
-        *wake_ms = latest_ms < *wake_ms ? latest_ms : *wake_ms;
+        deadline_lower(wake_ms, now_ms + (uint64_t)endpoint_wait_max_ms(e));
         fds[(*count)++] = endpoint_fd(e);
     }
-    if (f->due && now_ms + SEND_AGAIN_MS < *wake_ms)
-        *wake_ms = now_ms + SEND_AGAIN_MS;
+    if (f->due)
+        deadline_lower(wake_ms, now_ms + SEND_AGAIN_MS);
     return ready;
 }
 
@@ -335,10 +340,10 @@ uint64_t fetches_bytes(const struct fetches *f) {
     return f->bytes;
 }
 
-/* --- as a source --- */
+/* --- the kind of source (source_ops.h) --- */
 
-/* The piece whose bytes come next, NULL when there is none: the last one waits for the producer's last word. */
-static struct piece *next_piece(const struct fetched *s) {
+/* The piece with the next bytes. NULL: none, or the last one, which waits until the file is known to be unchanged. */
+static struct piece *fetched_next_piece(const struct fetched *s) {
     if (list_is_empty(&s->pieces))
         return NULL;
     struct piece *p = list_entry(s->pieces.next, struct piece, node);
@@ -349,25 +354,24 @@ static struct piece *next_piece(const struct fetched *s) {
 
 static bool fetched_ready(const struct source *source) {
     const struct fetched *s = fetched_of(source);
-    return s->problem || next_piece(s) || (source->position == source->length && s->unchanged);
+    return s->problem || fetched_next_piece(s) || (source->position == source->length && s->unchanged);
 }
 
-/* Some of p into out, where its checksum is made: there it is at hand. What is wrong shows before the last of it is
- * given away. */
-static size_t take(struct fetched *s, struct piece *p, char *out, size_t max) {
-    size_t left = p->bytes.len - p->taken, n = left < max ? left : max;
-    memcpy(out, p->bytes.ptr + p->taken, n);
+/* Copies the next bytes of p to out, and checks p at its end: damage is found before its last bytes are given out. */
+static size_t fetched_read_piece(struct fetched *s, struct piece *p, char *out, size_t max) {
+    size_t left = p->bytes.len - p->read_bytes, n = left < max ? left : max;
+    memcpy(out, p->bytes.ptr + p->read_bytes, n);
     p->read_crc = crc32c_add(p->read_crc, out, n);
-    p->taken += n;
-    if (p->taken < p->bytes.len)
+    p->read_bytes += n;
+    if (p->read_bytes < p->bytes.len)
         return n;
     if (p->read_crc != p->crc) {
-        log_warn("bytes fetched from %s are not those its producer read (their checksums differ)", s->line->address);
-        fail_text(s, ERR_DAMAGED, "the bytes fetched are not those the producer read (their checksums differ)");
+        log_warn("a piece fetched from %s is not what was read there", s->connection->address);
+        fetched_fail(s, ERR_DAMAGED, slice_of("what was fetched is not what the producer read"));
         return 0;
     }
     s->source.crc = crc32c_combine(s->source.crc, p->crc, p->bytes.len);
-    piece_free(p);
+    piece_destroy(p);
     return n;
 }
 
@@ -375,14 +379,14 @@ static ssize_t fetched_read(struct source *source, void *out, size_t max) {
     struct fetched *s = fetched_of(source);
     size_t got = 0;
     struct piece *p;
-    while (!s->problem && got < max && (p = next_piece(s)))
-        got += take(s, p, (char *)out + got, max - got);
+    while (!s->problem && got < max && (p = fetched_next_piece(s)))
+        got += fetched_read_piece(s, p, (char *)out + got, max - got);
     if (s->problem)
         return s->problem;
     if (got == 0)
         return ERR_AGAIN;
-    source->position += got; /* for the credit; source.c keeps it */
-    offer_credit(s);
+    source->position += got; /* the credit depends on it; source.c keeps it */
+    fetched_offer_credit(s);
     source->position -= got;
     return (ssize_t)got;
 }
@@ -395,25 +399,25 @@ static int fetched_rewind(struct source *source) {
     struct fetched *s = fetched_of(source);
     if (s->problem)
         return s->problem;
-    cancel(s);
-    drop_pieces(s);
+    fetched_cancel(s);
+    fetched_drop_pieces(s);
     source->position = 0;
-    start(s, s->heard_ms > s->asked_ms ? s->heard_ms : s->asked_ms);
+    fetched_start(s, s->heard_ms > s->asked_ms ? s->heard_ms : s->asked_ms);
     return 0;
 }
 
 static uint64_t fetched_progress(const struct source *source) {
     const struct fetched *s = fetched_of(source);
-    return s->received + s->read_ahead;
+    return s->received + s->producer_read_bytes;
 }
 
 static void fetched_close(struct source *source) {
     struct fetched *s = fetched_of(source);
-    cancel(s);
-    drop_pieces(s);
+    fetched_cancel(s);
+    fetched_drop_pieces(s);
     list_remove(&s->node);
-    CHECK(s->line->users > 0);
-    s->line->users--;
+    CHECK(s->connection->users > 0);
+    s->connection->users--;
     free(s);
 }
 
@@ -425,10 +429,10 @@ static const struct source_ops fetched_ops = {.read = fetched_read,
                                               .progress = fetched_progress};
 
 int fetch_open(struct source **out, struct fetches *f, struct slice address, const struct id128 *upload,
-               uint64_t offset, uint64_t length, bool ahead, uint64_t now_ms) {
+               uint64_t offset, uint64_t length, bool checksum_first, uint64_t now_ms) {
     *out = NULL;
-    struct fetch_connection *line;
-    int err = fetch_connections_get(&f->lines, address, now_ms, &line);
+    struct fetch_connection *connection;
+    int err = fetch_connections_get(&f->connections, address, now_ms, &connection);
     if (err)
         return err;
     struct fetched *s = calloc(1, sizeof *s);
@@ -436,30 +440,30 @@ int fetch_open(struct source **out, struct fetches *f, struct slice address, con
         return ERR_NOMEM;
     s->source = (struct source){.ops = &fetched_ops, .offset = offset, .length = length};
     s->all = f;
-    s->line = line;
+    s->connection = connection;
     s->upload = *upload;
-    s->ahead = ahead && length > 0;
+    s->checksum_first = checksum_first && length > 0;
     list_init(&s->pieces);
     list_init(&s->node);
     list_add(&f->all, &s->node);
-    line->users++;
-    line->used_ms = now_ms;
-    start(s, now_ms);
+    connection->users++;
+    connection->used_ms = now_ms;
+    fetched_start(s, now_ms);
     *out = &s->source;
     return 0;
 }
 
 void fetch_run(struct source *source) {
     struct fetched *s = fetched_of(source);
-    s->run = true;
-    offer_credit(s);
+    s->running = true;
+    fetched_offer_credit(s);
 }
 
 bool fetch_is_primed(const struct source *source) {
     const struct fetched *s = fetched_of(source);
     if (s->problem)
         return true;
-    if (s->ahead && !source->has_expected)
+    if (s->checksum_first && !source->has_expected)
         return false;
     return source->length <= PROTO_PIECE_MAX ? s->unchanged : fetched_ready(source);
 }
@@ -472,7 +476,7 @@ int fetch_problem(const struct source *source, char *why, size_t why_size) {
 }
 
 bool fetch_was_answered(const struct source *source) {
-    return fetched_of(source)->line->heard_ms != 0;
+    return fetched_of(source)->connection->heard_ms != 0;
 }
 
 /* --- life --- */
@@ -493,7 +497,7 @@ void fetches_destroy(struct fetches **out) {
     if (!f)
         return;
     CHECK(list_is_empty(&f->all));
-    fetch_connections_release(&f->lines);
+    fetch_connections_release(&f->connections);
     frame_release(&f->frame);
     buf_release(&f->out);
     hash_release(&f->by_number);

@@ -1,17 +1,17 @@
 /*
- * Sources whose bytes come from their producer (FETCH and DATA), for files that cannot be opened here.
+ * Sources whose bytes come from their producer (messages FETCH and DATA), for files that cannot be opened here.
  *
- * A fetch says what it has and up to where it can take bytes; the producer sends pieces up to there. What came and was
- * not read yet lies in the frames it came in: FETCH_WINDOW for each source at most. Each piece is compared with the
- * checksum its producer made when it read it. The last one tells that the file was still the planned one after all of
- * the range was read, so a source is never read to its end before that is known.
+ * A FETCH says how many bytes this side has and up to where it can take more (the credit); the producer sends pieces up
+ * to there. Pieces that are not read yet stay in the frames they came in, at most FETCH_WINDOW bytes for each source.
+ * Each piece is compared with the checksum that the producer computed when it read it. The last piece says that the file
+ * was still the planned one after the whole range was read; it is not given out before that is known.
  *
- * Every question can be repeated. After a silence it is asked again from where the source is; when the producer stays
- * silent for the patience (three fifths of a lease, 30 s at most), or does not know the upload for two seconds, the
- * source fails with ERR_UNREACHABLE.
+ * Every FETCH can be repeated. After a silence it is sent again with the current position. The source fails with
+ * ERR_UNREACHABLE when the producer is silent for the patience (three fifths of a lease, at most
+ * FETCH_PATIENCE_MAX_MS), or does not know the upload for two seconds.
  *
- *   opened ──▶ (crc ahead) ──▶ pieces … ──▶ unchanged        read to the end
- *     │                                  ╰▶ changed, unreadable, silent, damaged     an error for the next read
+ *   opened ──▶ (checksum first) ──▶ pieces … ──▶ unchanged                           read to the end
+ *     │                                       ╰▶ changed, unreadable, silent, damaged     an error for the next read
  */
 #ifndef CHUNKLIFT_FETCH_H
 #define CHUNKLIFT_FETCH_H
@@ -23,31 +23,34 @@
 #define FETCH_WINDOW (1u << 20)
 #define FETCH_PATIENCE_MAX_MS 30000
 
-struct fetches; /* all of one uploader; opaque */
+struct fetches; /* all fetched sources of an uploader */
 
-/* journal, self: what messages say; they may change. */
+/* journal and self are sent in each message. They must outlive it; their values may change. */
 int fetches_new(struct fetches **f, const struct id128 *journal, const struct id128 *self) MUST_CHECK;
-void fetches_destroy(struct fetches **f); /* every source of it is closed */
+/* All its sources must be closed. */
+void fetches_destroy(struct fetches **f);
 
-/* A range of the file of upload; length 0 asks only whether it is unchanged. ahead: its checksum is wanted first. Until
- * fetch_run it takes one piece. ERR_LIMIT: too many producers at a time; else as endpoint_open. */
+/* Opens a range of the file of `upload`. length 0 only asks whether the file is unchanged. checksum_first: the
+ * producer sends the checksum of the range before its bytes. Until fetch_run the source takes one piece.
+ * ERR_LIMIT: too many producers at a time; ERR_NOMEM; else the errors of endpoint_open. */
 int fetch_open(struct source **s, struct fetches *f, struct slice address, const struct id128 *upload, uint64_t offset,
-               uint64_t length, bool ahead, uint64_t now_ms) MUST_CHECK;
+               uint64_t length, bool checksum_first, uint64_t now_ms) MUST_CHECK;
 void fetch_run(struct source *s);
-/* Enough came to begin with (a small file: all), or it failed. */
+/* Enough has come to start a transfer (of a small file: all bytes), or the source has failed. */
 bool fetch_is_primed(const struct source *s);
-/* The error the next read would give, with why; 0. */
+/* The error that the next read would return, with its reason; 0: none. */
 int fetch_problem(const struct source *s, char *why, size_t why_size);
-/* Did its producer ever answer? */
+/* Its producer has answered at least once. */
 bool fetch_was_answered(const struct source *s);
 
-/* In each turn: messages in (bounded); true when some came. */
+/* For each turn of the loop. Reads messages, a bounded number; true: there were some. */
 bool fetches_recv(struct fetches *f, uint64_t now_ms);
 void fetches_send(struct fetches *f, uint64_t now_ms);
-/* Asks again, gives up, closes idle sockets; returns when it wants to be called again. */
+/* Repeats requests, fails silent sources, closes idle sockets; returns when to call it again. */
 uint64_t fetches_tick(struct fetches *f, uint32_t lease_ms, uint64_t now_ms);
-/* Before a sleep: descriptors to wait for, FETCH_CONNECTIONS_MAX at most; *wake_ms is lowered. True: do not sleep. */
+/* Before a sleep: adds the descriptors to wait for, at most FETCH_CONNECTIONS_MAX, and lowers *wake_ms. True: a message
+ * is there, do not sleep. */
 bool fetches_wait(struct fetches *f, int *fds, size_t *count, uint64_t now_ms, uint64_t *wake_ms);
-uint64_t fetches_bytes(const struct fetches *f); /* that came */
+uint64_t fetches_bytes(const struct fetches *f); /* received so far */
 
 #endif

@@ -1,5 +1,6 @@
 #include "uploader/source/fetch_connection.h"
 
+#include "pure/deadline.h"
 #include "system/log.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,15 +9,15 @@
 
 /* --- addresses --- */
 
-static bool is_open_host(const char *host, size_t len) {
-    static const char *const open[] = {"", "*", "0.0.0.0", "[::]", "::"};
-    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
-        if (strlen(open[i]) == len && memcmp(open[i], host, len) == 0)
+static bool host_is_unspecified(const char *host, size_t len) {
+    static const char *const names[] = {"", "*", "0.0.0.0", "[::]", "::"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(names[i], host, len) == 0)
             return true;
     return false;
 }
 
-/* HOST of tcp://HOST:PORT; an interface ("eth0;host:port") is libzmq's business and no part of it. */
+/* HOST of tcp://HOST:PORT. An interface before it ("eth0;host:port", as libzmq has it) is not part of the host. */
 static bool split_tcp(const char *address, const char **host, size_t *host_len, const char **port) {
     if (strncmp(address, "tcp://", 6) != 0)
         return false;
@@ -41,94 +42,94 @@ bool fetch_address(struct slice data, const char *jobs, char *out, size_t size) 
         return access(out + 6, F_OK) == 0;
     if (!split_tcp(out, &host, &host_len, &port))
         return false;
-    if (!is_open_host(host, host_len))
+    if (!host_is_unspecified(host, host_len))
         return true;
-    (void)split_tcp(jobs, &jobs_host, &jobs_len, &jobs_port); /* by ipc: this host */
+    (void)split_tcp(jobs, &jobs_host, &jobs_len, &jobs_port); /* false: an ipc endpoint, so this host */
     char port_copy[16];
     int port_len = snprintf(port_copy, sizeof port_copy, "%s", port);
     int len = snprintf(out, size, "tcp://%.*s:%s", (int)jobs_len, jobs_host, port_copy);
     return port_len < (int)sizeof port_copy && len > 0 && (size_t)len < size;
 }
 
-/* --- lines --- */
+/* --- connections --- */
 
-static void line_close(struct fetch_connection *line) {
-    endpoint_close(&line->endpoint);
-    free(line->address);
-    *line = (struct fetch_connection){0};
+static void fetch_connection_close(struct fetch_connection *c) {
+    endpoint_close(&c->endpoint);
+    free(c->address);
+    *c = (struct fetch_connection){0};
 }
 
-static struct fetch_connection *find(struct fetch_connections *l, struct slice address) {
+static struct fetch_connection *fetch_connections_find(struct fetch_connections *all, struct slice address) {
     for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++)
-        if (l->items[i].address && slice_equal(slice_of(l->items[i].address), address))
-            return &l->items[i];
+        if (all->items[i].address && slice_equal(slice_of(all->items[i].address), address))
+            return &all->items[i];
     return NULL;
 }
 
-/* A free one, or the one that was not used for longest. */
-static struct fetch_connection *make_room(struct fetch_connections *l) {
-    struct fetch_connection *best = NULL;
+/* A free item. If all are taken, the one without users that was used least recently is closed. NULL: all have users. */
+static struct fetch_connection *fetch_connections_free_item(struct fetch_connections *all) {
+    struct fetch_connection *oldest = NULL;
     for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
-        struct fetch_connection *line = &l->items[i];
-        if (!line->address)
-            return line;
-        if (line->users == 0 && (!best || line->used_ms < best->used_ms))
-            best = line;
+        struct fetch_connection *c = &all->items[i];
+        if (!c->address)
+            return c;
+        if (c->users == 0 && (!oldest || c->used_ms < oldest->used_ms))
+            oldest = c;
     }
-    if (best)
-        line_close(best);
-    return best;
+    if (oldest)
+        fetch_connection_close(oldest);
+    return oldest;
 }
 
-int fetch_connections_get(struct fetch_connections *l, struct slice address, uint64_t now_ms,
+int fetch_connections_get(struct fetch_connections *all, struct slice address, uint64_t now_ms,
                           struct fetch_connection **out) {
-    *out = find(l, address);
+    *out = fetch_connections_find(all, address);
     if (*out)
         return 0;
-    struct fetch_connection *line = make_room(l);
-    if (!line)
+    struct fetch_connection *c = fetch_connections_free_item(all);
+    if (!c)
         return ERR_LIMIT;
-    line->used_ms = now_ms;
-    if (!(line->address = slice_dup(address)))
+    c->used_ms = now_ms;
+    if (!(c->address = slice_dup(address)))
         return ERR_NOMEM;
-    int err = endpoint_open(&line->endpoint, ENDPOINT_FETCH, line->address);
+    int err = endpoint_open(&c->endpoint, ENDPOINT_FETCH, c->address);
     if (err) {
-        line_close(line);
+        fetch_connection_close(c);
         return err;
     }
-    log_debug("fetching from %s", line->address);
-    *out = line;
+    log_debug("fetching from %s", c->address);
+    *out = c;
     return 0;
 }
 
-int fetch_connections_recv(struct fetch_connections *l, struct frame *frame, struct fetch_connection **out) {
+int fetch_connections_recv(struct fetch_connections *all, struct frame *frame, struct fetch_connection **out) {
     for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
-        struct fetch_connection *line = &l->items[(l->turn + i) % FETCH_CONNECTIONS_MAX];
-        if (!line->endpoint || endpoint_recv(line->endpoint, frame))
+        struct fetch_connection *c = &all->items[(all->turn + i) % FETCH_CONNECTIONS_MAX];
+        if (!c->endpoint || endpoint_recv(c->endpoint, frame))
             continue;
-        l->turn = (l->turn + i + 1) % FETCH_CONNECTIONS_MAX;
-        *out = line;
+        all->turn = (all->turn + i + 1) % FETCH_CONNECTIONS_MAX;
+        *out = c;
         return 0;
     }
     return ERR_AGAIN;
 }
 
-uint64_t fetch_connections_tick(struct fetch_connections *l, uint64_t now_ms) {
+uint64_t fetch_connections_tick(struct fetch_connections *all, uint64_t now_ms) {
     uint64_t next_ms = UINT64_MAX;
     for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
-        struct fetch_connection *line = &l->items[i];
-        if (!line->address || line->users > 0)
+        struct fetch_connection *c = &all->items[i];
+        if (!c->address || c->users > 0)
             continue;
-        uint64_t due_ms = line->used_ms + FETCH_CONNECTION_IDLE_MS;
+        uint64_t due_ms = c->used_ms + FETCH_CONNECTION_IDLE_MS;
         if (now_ms >= due_ms)
-            line_close(line);
-        else if (due_ms < next_ms)
-            next_ms = due_ms;
+            fetch_connection_close(c);
+        else
+            deadline_lower(&next_ms, due_ms);
     }
     return next_ms;
 }
 
-void fetch_connections_release(struct fetch_connections *l) {
+void fetch_connections_release(struct fetch_connections *all) {
     for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++)
-        line_close(&l->items[i]);
+        fetch_connection_close(&all->items[i]);
 }
