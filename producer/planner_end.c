@@ -139,7 +139,7 @@ static void unserved_judge_file(struct planner *p, struct file *f, uint64_t now_
     const char *detail = f->unserved_detail ? f->unserved_detail : "no reason was given";
     uint64_t due_ms = unserved_deadline_ms(p, f);
     if (now_ms >= due_ms) {
-        planner_file_failed(p, f, f->unserved_class ? f->unserved_class : FAIL_NOBODY,
+        planner_file_failed(p, f, f->unserved_class ? f->unserved_class : FAIL_NO_UPLOADER,
                             "no connected uploader can serve it: %s", detail);
         return;
     }

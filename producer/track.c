@@ -233,7 +233,7 @@ static void track_redo(struct planner *p, struct file *f, const struct record *r
 /* A difference that the producer sees itself goes before the uploader's sentence: a file that is gone, for example, can
  * also not be read. */
 static void track_fail(struct planner *p, struct file *f, const struct record *r, uint64_t now_ms) {
-    enum fail_class class = fail_class_of(r->class);
+    enum fail_class class = fail_class_from_name(r->class);
     bool of_source = class == FAIL_CHANGED || class == FAIL_SOURCE;
     const char *difference = of_source ? planner_source_difference(f) : NULL;
     char reason[PROTO_TEXT_MAX];
@@ -251,7 +251,7 @@ static void track_fail(struct planner *p, struct file *f, const struct record *r
 
 /* Records of the upload that is being dropped. Its last chunks may still be recorded, or fail for the same reason. */
 static void track_dropping(struct planner *p, struct file *f, const struct record *r, uint64_t now_ms) {
-    enum fail_class class = r->ev == EV_FAIL ? fail_class_of(r->class) : FAIL_NONE;
+    enum fail_class class = r->ev == EV_FAIL ? fail_class_from_name(r->class) : FAIL_NONE;
     char why[PROTO_TEXT_MAX];
     snprintf(why, sizeof why, "%.*s", (int)r->error.len, r->error.len ? r->error.ptr : "");
     if (r->ev == EV_ABORT || r->ev == EV_FINISH)

@@ -141,7 +141,7 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     int err = parse_table(s, &x, argc, argv);
     if (err || x.help || x.version)
         return err ? err : SETTINGS_DONE;
-    s->integrity = integrity_from_name(slice_of(integrity_wishes[x.integrity]));
+    s->integrity = integrity_from_name(slice_of(integrity_option_names[x.integrity]));
     if (!s->integrity && x.content_md5)
         s->integrity = INTEGRITY_MD5;
     err = check_endpoints(s);

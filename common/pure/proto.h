@@ -1,14 +1,14 @@
 /*
- * The messages between chunklift's processes. docs/PROTOCOL.md describes the conversation and its rules; this header is
- * the vocabulary.
+ * The messages between chunklift's processes. docs/PROTOCOL.md has the rules of the conversation; job.h has the
+ * vocabulary of jobs.
  *
- * A message is one ZeroMQ frame: a msgpack array [version, type, journal, sender, number, body], body a msgpack map
- * from small integers (field numbers, proto_fields.c) to values. Unknown fields and unknown array elements after body
- * are ignored; an unknown version is ERR_VERSION. Every string, list and count is checked against a stated maximum; a
- * decoder never allocates more than a small multiple of the bytes it was given.
+ * A message is one ZeroMQ frame: a msgpack array [version, type, journal, sender, number, body]. body is a msgpack map
+ * from field numbers (proto_fields.c) to values. Unknown fields, and array elements after body, are ignored. Every
+ * string, list and count is checked against a stated maximum. A decoder allocates at most a small multiple of the bytes
+ * it was given.
  *
- * Ownership: msg_decode's slices point into the frame, lists lie in memory owned by the msg: both live until
- * msg_release and the frame's end. For encoding everything points to memory of the caller.
+ * Ownership: after msg_decode, slices point into the frame and lists are in memory of the msg. They are valid until
+ * msg_release, and as long as the frame exists. For msg_encode all pointers are the caller's.
  */
 #ifndef CHUNKLIFT_PROTO_H
 #define CHUNKLIFT_PROTO_H
@@ -16,15 +16,14 @@
 #include "pure/buf.h"
 #include "pure/err.h"
 #include "pure/ids.h"
-#include "pure/nanotime.h"
-#include "pure/source_identity.h"
+#include "pure/job.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define PROTO_VERSION 1
 #define PROTO_FRAME_MAX (1u << 20)   /* bytes of any message but OFFER */
-#define PROTO_OFFER_MAX (16u << 10)  /* bytes of an OFFER: bounds what a dead PULL swallows */
+#define PROTO_OFFER_MAX (16u << 10)  /* bytes of an OFFER: limits the loss when a PULL peer dies */
 #define PROTO_LIST_MAX 4096          /* entries of any list */
 #define PROTO_NAME_MAX 4096          /* bytes of a path or a destination */
 #define PROTO_TEXT_MAX 1024          /* bytes of any other text: errors, handles, etags, workers */
@@ -69,104 +68,13 @@ const char *msg_type_name(enum msg_type type);
 
 enum role { ROLE_PRODUCER = 1, ROLE_UPLOADER = 2, ROLE_READER = 3 };
 
-enum job_kind {
-    JOB_BEGIN = 1, /* create the multipart upload or the temporary file */
-    JOB_CHUNK,     /* send one range */
-    JOB_FINISH,    /* make the object out of its chunks */
-    JOB_ABORT,     /* drop an unfinished upload at the destination */
-    JOB_PUT,       /* a small (or empty) file in one request */
-    JOB_STAT,      /* does the destination still hold what the journal says? changes nothing, is not journaled */
-};
-const char *job_kind_name(enum job_kind kind);
-
-enum checksum_kind {
-    CHECKSUM_NONE = 0,
-    CHECKSUM_CRC32C_FULL = 1
-}; /* what the store verifies; "crc32c/FULL_OBJECT" in the journal */
-
-/* What shows that a store has the bytes that were sent, the weakest first. crc32c, md5, sha256: the store compared, and
- * it was seen to refuse wrong bytes (md5 also: its ETag is the MD5 of what was sent). tls: the connection protected
- * them. UNKNOWN: of before, and of file://. */
-enum integrity {
-    INTEGRITY_UNKNOWN = 0,
-    INTEGRITY_NONE,
-    INTEGRITY_TLS,
-    INTEGRITY_CRC32C,
-    INTEGRITY_MD5,
-    INTEGRITY_SHA256,
-};
-const char *integrity_name(enum integrity i); /* as in the journal; "" for unknown */
-enum integrity integrity_from_name(struct slice name);
-extern const char *const integrity_wishes[]; /* what --integrity takes, "auto" first; NULL at the end */
-
-/* Names a job: (kind, upload, chunk). chunk is 0 where the kind has none. */
-struct ref {
-    enum job_kind kind;
-    struct id128 upload;
-    uint32_t chunk;
-};
-
-struct source_ref {    /* a file as its producer saw it */
-    struct slice name; /* --source-name */
-    struct slice path; /* absolute; any bytes but NUL */
-    struct source_identity file;
-    struct slice boot; /* boot id of the producer's host: file.dev is compared only there */
-};
-
-struct target {            /* where it goes */
-    struct slice dest;     /* file:///path or s3://bucket/key */
-    struct slice endpoint; /* S3: the URL; empty for file:// */
-    struct slice region;   /* a wish; empty: the uploader finds out */
-};
-
-/* Why something was denied, released, refused or failed. One enumeration for all, so that events can carry it. */
-enum why {
-    WHY_NONE = 0,
-    WHY_HELD = 1,   /* another uploader's lease */
-    WHY_GRACE,      /* restart: former holders come first (rule 6) */
-    WHY_LATER,      /* not now (order of rule 9: begin before chunk, chunks before finish, leases end before abort) */
-    WHY_UNKNOWN,    /* no such upload here: plan it again */
-    WHY_STALE,      /* not the handle or plan that counts */
-    WHY_ENDED,      /* upload already finished, failed or aborted */
-    WHY_DRAIN,      /* uploader leaves */
-    WHY_NOT_HERE,   /* root, destination or credentials are not this uploader's */
-    WHY_NO_SOURCE,  /* the file cannot be opened here */
-    WHY_BACKOFF,    /* the endpoint wants a pause */
-    WHY_FULL_SLOTS, /* more offers than places */
-    WHY_NO_PROGRESS,
-    WHY_JOURNAL, /* the journal cannot be written */
-};
-const char *why_text(enum why why);
-
-enum fail_class { /* of a failed job; names in the journal's `class` */
-                  FAIL_NONE = 0,
-                  FAIL_CHANGED,     /* "changed": the source is not what was planned */
-                  FAIL_SOURCE,      /* "source": it cannot be read */
-                  FAIL_DENIED,      /* "denied": the store refuses credentials or permission */
-                  FAIL_NO_BUCKET,   /* "no-bucket" */
-                  FAIL_DEST,        /* "dest": the destination cannot be written */
-                  FAIL_FULL,        /* "full": no space at the destination */
-                  FAIL_CLOCK,       /* "clock": RequestTimeTooSkewed */
-                  FAIL_REQUEST,     /* "request": the store refuses the request itself */
-                  FAIL_OUTAGE,      /* "outage": transient errors for longer than --retry-for */
-                  FAIL_UNREACHABLE, /* "unreachable": the endpoint was never reached (exit 3) */
-                  FAIL_INTEGRITY,   /* "integrity": what arrived is not what was sent */
-                  FAIL_SUPERSEDED,  /* "superseded": another identity took the destination */
-                  FAIL_NOBODY,      /* "nobody": no uploader of the fleet can do it */
-};
-const char *fail_class_name(enum fail_class c);
-/* FAIL_NONE: no such name. */
-enum fail_class fail_class_of(struct slice name);
-/* Going on with what was sent would fail again in the same way: such an upload is aborted, never resumed. */
-bool fail_class_spoils(enum fail_class c);
-
 struct msg_hello {
     enum role role;
     struct slice host; /* nodename */
     struct slice boot; /* boot id */
     uint64_t pid, starttime;
-    uint32_t slots;      /* uploader: transfers at a time */
-    struct slice jobs;   /* producer: its --jobs endpoint, told to uploaders without --jobs on the same host */
+    uint32_t slots;      /* uploader: concurrent transfers */
+    struct slice jobs;   /* producer: its --jobs endpoint, for uploaders without --jobs on the same host */
     struct slice *allow; /* uploader: destinations it may serve */
     size_t allow_count;
     struct slice software; /* "chunklift 0.1.0" */
@@ -176,7 +84,7 @@ struct msg_welcome {
     uint64_t epoch;
     uint32_t lease_ms;
     uint64_t seq;       /* of the last record */
-    struct slice head;  /* its h */
+    struct slice head;  /* chain value of that record */
     struct slice *jobs; /* endpoints of local producers */
     size_t jobs_count;
     uint64_t event;           /* event cursor to start from */
@@ -186,27 +94,29 @@ struct msg_welcome {
 
 enum plan_flags {
     PLAN_FORCE = 1,
-    PLAN_PUT = 2 /* one request */,
-    PLAN_MISSING = 4 /* the finished object was looked for and is gone: new id */
+    PLAN_PUT = 2,    /* one request */
+    PLAN_MISSING = 4 /* a stat job found no finished object: plan under a new id */
 };
-enum inodes {                /* of the file system that the source is on */
-              INODES_STABLE, /* a file keeps its inode number: another number is another file */
-              INODES_WEAK,   /* not known to be so: size, mtime and ctime decide whether an unfinished upload goes on */
-              INODES_UNSTABLE /* numbers of unchanged files were seen to differ: they are recorded as 0 */
+/* Inode numbers of the source's file system. */
+enum inodes {
+    INODES_STABLE,  /* a file keeps its number: another number is another file */
+    INODES_WEAK,    /* not known to be stable: size, mtime and ctime decide whether an unfinished upload resumes */
+    INODES_UNSTABLE /* unchanged files were seen with other numbers: recorded as 0 */
 };
 struct plan_file {
-    uint64_t index;      /* the producer's own number, comes back */
-    struct id128 upload; /* zero, or the id it had before the consumer restarted: kept if the consumer knows no other */
+    uint64_t index; /* the producer's own number; the answer repeats it */
+    struct id128
+        upload; /* zero, or the id from before a restart of the consumer, which keeps it unless it has another */
     struct source_ref source;
     struct target target;
-    uint64_t chunk_size; /* wanted geometry; an open upload keeps its own */
+    uint64_t chunk_size; /* wanted; an open upload keeps its own */
     uint32_t chunks, flags;
     enum inodes inodes;
-    bool verified; /* its content was read: crc is that of all of it */
+    bool verified; /* the whole content was read: crc is valid */
     uint32_t crc;
-    bool resize;        /* chunk_size was asked for: an upload that failed with another one does not go on */
-    bool drop;          /* upload is to be aborted: nothing is planned; the answer names it as superseded */
-    struct slice error; /* it cannot be uploaded: to be recorded as failed, under the id `upload` of the producer's */
+    bool resize;        /* the user chose chunk_size: an upload that failed with another size is not resumed */
+    bool drop;          /* abort `upload` and plan nothing; the answer names it as superseded */
+    struct slice error; /* the file cannot be uploaded: record it as failed under the id `upload` */
 };
 struct msg_plan {
     struct plan_file *files;
@@ -215,16 +125,14 @@ struct msg_plan {
 
 enum planned_state {
     PLANNED_NEW = 1,    /* nothing at the destination: offer begin (or put) */
-    PLANNED_OPENING,    /* begin was granted once, handle not known yet: offer begin */
-    PLANNED_OPEN,       /* begun; done tells which chunks have records */
-    PLANNED_DONE,       /* finished earlier, same source, still the last at its destination */
-    PLANNED_REFUSED,    /* cannot be planned: error says why */
-    PLANNED_SUPERSEDED, /* this source was superseded at its destination by another producer: fails */
+    PLANNED_OPENING,    /* begin was granted, its handle is not known yet: offer begin */
+    PLANNED_OPEN,       /* begun; `done` has the recorded chunks */
+    PLANNED_DONE,       /* finished earlier, from the same source, and not replaced since */
+    PLANNED_REFUSED,    /* cannot be planned, see error */
+    PLANNED_SUPERSEDED, /* another producer replaced this source at its destination: the file fails */
 };
-enum differs { /* bits: what of a finished file's record its source does not have any more */
-               DIFFERS_INODE = 1,
-               DIFFERS_CTIME = 2
-};
+/* Bits: members in which the source differs from the record of the finished file. */
+enum differs { DIFFERS_INODE = 1, DIFFERS_CTIME = 2 };
 struct job_lease {
     struct ref ref;
     uint32_t remaining_ms;
@@ -237,19 +145,20 @@ struct planned_file {
     enum checksum_kind checksum;
     uint64_t chunk_size;
     uint32_t chunks;
-    struct slice done; /* bitmap, bit i%8 of byte i/8 = chunk i has its record */
+    struct slice done; /* bitmap (pure/bitmap.h) of the recorded chunks */
     uint64_t done_bytes;
-    struct id128 superseded; /* not zero: an unfinished upload to the same destination that must be aborted first */
+    struct id128 superseded; /* not zero: abort this unfinished upload to the same destination first */
     struct slice superseded_handle;
-    bool superseded_opened;   /* it may have left something, with or without a handle: its abort is to be offered */
-    struct job_lease *leases; /* live ones of this upload */
+    bool superseded_opened;   /* it may have left data, with or without a handle: offer its abort */
+    struct job_lease *leases; /* of this upload */
     size_t lease_count;
     struct slice error;
-    uint32_t differs; /* DONE: bits of enum differs; 0: it is the recorded file */
-    uint32_t crc;     /* DONE, when it differs: of the recorded content */
+    uint32_t differs; /* DONE: bits of enum differs; 0: the recorded file */
+    uint32_t crc;     /* DONE with differs: of the recorded content */
 };
-struct msg_planned { /* answers a prefix of the files asked, as many as fit into a frame; the rest is asked again */
-    uint64_t seq;    /* the records this picture contains */
+/* Answers the first files of a PLAN, as many as fit into a frame. The producer asks again for the rest. */
+struct msg_planned {
+    uint64_t seq; /* of the last record that the answer includes */
     struct planned_file *files;
     size_t file_count;
 };
@@ -264,7 +173,7 @@ struct job {
     uint64_t chunk_size;
     uint32_t chunks;
     bool second;              /* for a second lease (rule 12) */
-    enum integrity integrity; /* --integrity of the producer; UNKNOWN: auto, TLS is none of them */
+    enum integrity integrity; /* --integrity of the producer; UNKNOWN: auto */
 };
 struct msg_offer {
     struct job *jobs;
@@ -275,7 +184,7 @@ struct msg_offer {
 struct claim {
     struct ref ref;
     struct slice handle; /* the one in the offer */
-    bool held;           /* I held this lease before you restarted */
+    bool held;           /* the uploader held this lease before the consumer restarted */
     bool second;         /* as the offer said (rule 12) */
 };
 struct msg_claim {
@@ -288,12 +197,13 @@ struct verdict {
     struct ref ref;
     enum verdict_kind kind;
     enum why why;      /* deny */
-    uint32_t after_ms; /* deny: worth asking again after this; 0: wait to be offered it again */
-    uint64_t seq;      /* done: its record */
-    int64_t since_us; /* begin granted before, or finish or abort of an upload whose begin was: look for what an earlier
-                         holder left since this time (rule 10); 0: nothing to look for */
+    uint32_t after_ms; /* deny: ask again after this; 0: wait for the next offer */
+    uint64_t seq;      /* done: of its record */
+    int64_t since_us;  /* begin that was granted before, and finish or abort after it: look for leftovers of an earlier
+                         holder since this time (rule 10); 0: none */
 };
-struct msg_verdict { /* GRANT, DENY and DONE for all claims of one CLAIM, same order */
+/* GRANT, DENY and DONE for all claims of one CLAIM, in the same order. */
+struct msg_verdict {
     uint32_t lease_ms;
     struct verdict *verdicts;
     size_t verdict_count;
@@ -301,63 +211,67 @@ struct msg_verdict { /* GRANT, DENY and DONE for all claims of one CLAIM, same o
 
 struct lease_mark {
     struct ref ref;
-    uint64_t bytes; /* moved so far */
+    uint64_t bytes; /* sent so far */
 };
-enum own_failure { /* can a failure be this host's own? */
-                   OWN_NO = 0,
-                   OWN_MAYBE, /* another host may do this job; this one may do others */
-                   OWN_SURE,  /* this host can do no job at that place */
+/* Can the cause of a failure be on this host? */
+enum own_failure {
+    OWN_NO = 0,
+    OWN_MAYBE, /* another host may succeed with this job, and this host with others */
+    OWN_SURE,  /* this host fails every job at that location */
 };
-struct trouble {           /* a place that an uploader fails to serve, and why */
+/* A location that an uploader fails to serve. */
+struct trouble {
     struct slice location; /* an S3 endpoint, or one of its allowed file:// destinations */
     enum fail_class class;
     struct slice error; /* for people */
-    uint64_t since_ms;  /* how long ago it began */
-    uint32_t out_ms;    /* it takes no job there for so long; 0: it takes the next one as a trial */
-    bool sure;          /* as OWN_SURE; else it goes on trying while no other uploader can serve the place */
+    uint64_t since_ms;  /* time since it began */
+    uint32_t out_ms;    /* the uploader takes no job there for this time; 0: the next job is a trial */
+    bool sure;          /* as OWN_SURE; else it keeps trying while no other uploader serves the location */
 };
 #define PROTO_TROUBLES_MAX 8
-struct endpoint_use {           /* one store's endpoint, as an uploader sees it; counts since its start */
+/* The use of one store's endpoint by an uploader; counts since its start. */
+struct endpoint_use {
     struct slice endpoint;      /* as in the jobs' target */
-    uint64_t served, throttles; /* requests it took; refused because there were too many */
-    uint32_t pause_ms;          /* the store wants a pause: so long from now */
-    bool throttled;             /* something waited for this endpoint's brake since the last HEARTBEAT */
+    uint64_t served, throttles; /* accepted requests; requests refused because there were too many */
+    uint32_t pause_ms;          /* the store asked for a pause of this length from now */
+    bool throttled;             /* a request waited for this endpoint's brake since the last HEARTBEAT */
 };
 struct msg_heartbeat {
-    uint32_t slots, active, free; /* free: jobs it would claim now */
+    uint32_t slots, active, free; /* free: jobs the uploader would claim now */
     struct lease_mark *leases;
     size_t lease_count;
     uint64_t sent_bytes, retries; /* since its start */
-    uint64_t fetched_bytes;       /* likewise: from producers */
-    enum integrity integrity;     /* of what it last sent to a store */
-    uint64_t bwlimit;             /* bytes a second it keeps to now; 0 none */
-    uint64_t own_bwlimit;         /* its --bwlimit; 0 none */
+    uint64_t fetched_bytes;       /* from producers, since its start */
+    enum integrity integrity;     /* of the last bytes sent to a store */
+    uint64_t bwlimit;             /* bytes per second in force; 0: no limit */
+    uint64_t own_bwlimit;         /* its --bwlimit; 0: none */
     bool throttled;               /* bytes waited for that limit since the last HEARTBEAT */
     struct endpoint_use *endpoints;
     size_t endpoint_count;
     struct trouble *troubles;
     size_t trouble_count;
-    struct slice outage; /* what is retried and keeps failing, for people; empty: nothing */
-    uint64_t outage_ms;  /* for how long */
+    struct slice outage; /* the failure that is being retried, for people; empty: none */
+    uint64_t outage_ms;  /* its duration */
 };
-struct brake { /* what an uploader may ask of one store's endpoint */
+/* An uploader's request limit for one store's endpoint. */
+struct brake {
     struct slice endpoint;
-    uint64_t rate_milli; /* requests in 1,000 seconds */
-    uint32_t pause_ms;   /* none before so long from now */
+    uint64_t rate_milli; /* requests per 1,000 seconds */
+    uint32_t pause_ms;   /* no request for this time from now */
 };
 struct msg_beat {
-    struct ref *invalid; /* leases that are no longer its own: stop */
+    struct ref *invalid; /* leases the uploader no longer holds: stop */
     size_t invalid_count;
     struct slice *jobs; /* as in WELCOME */
     size_t jobs_count;
-    bool limits;      /* the following are in force; else what was told before stays */
-    uint32_t slots;   /* transfers at a time; 0: as it was started */
-    uint64_t bwlimit; /* its share of the fleet's budget, bytes a second; 0: no limit */
+    bool limits;      /* the following are in force; else the earlier values stay */
+    uint32_t slots;   /* concurrent transfers; 0: as started */
+    uint64_t bwlimit; /* its share of the fleet's budget, bytes per second; 0: no limit */
     struct brake *brakes;
     size_t brake_count;
-    struct ref *unwanted; /* leases whose producers stop: those that have not begun are given back */
+    struct ref *unwanted; /* leases whose producers stop: release those without a transfer */
     size_t unwanted_count;
-    struct slice *relieved; /* places of its troubles that another uploader can serve */
+    struct slice *relieved; /* locations of its troubles that another uploader can serve */
     size_t relieved_count;
     struct ref *lost; /* leases of chunks that were recorded for another uploader: stop */
     size_t lost_count;
@@ -366,9 +280,9 @@ struct msg_beat {
 struct released {
     struct ref ref;
     enum why why;
-    uint32_t after_ms;    /* backoff: offer again after this */
+    uint32_t after_ms;    /* backoff: offer again after this time */
     struct slice detail;  /* for people */
-    uint64_t bytes;       /* moved in vain */
+    uint64_t bytes;       /* sent for nothing */
     enum own_failure own; /* not-here because of a trouble */
     enum fail_class class;
 };
@@ -377,7 +291,7 @@ struct msg_release {
     size_t job_count;
 };
 
-struct msg_parts { /* uploader asks */
+struct msg_parts {
     struct id128 upload;
     struct slice handle;
     uint32_t from; /* first chunk wanted */
@@ -390,7 +304,7 @@ struct part {
 };
 struct msg_partlist {
     struct id128 upload;
-    uint32_t from, chunks; /* chunks: of the whole upload; 0: unknown upload */
+    uint32_t from, chunks; /* chunks: of the whole upload; 0: the upload is unknown */
     struct part *parts;    /* consecutive from `from`; as many as fit */
     size_t part_count;
 };
@@ -398,8 +312,8 @@ struct msg_partlist {
 enum outcome {
     OUTCOME_DONE = 1,
     OUTCOME_FAILED, /* final: the file fails with class and error */
-    OUTCOME_REDO,   /* chunk: its record must not count any more (rule 11) */
-    OUTCOME_GONE,   /* the store knows the handle no longer: the upload starts again (rule 10) */
+    OUTCOME_REDO,   /* chunk: its record is void (rule 11) */
+    OUTCOME_GONE,   /* the store no longer has the handle: the upload starts again (rule 10) */
 };
 struct result {
     struct ref ref;
@@ -412,18 +326,18 @@ struct result {
     uint64_t size;               /* finish, put, stat: of the object */
     uint32_t crc;                /* chunk, put, finish: crc32c of chunk or whole file */
     struct slice etag;
-    uint32_t ms;              /* time it took */
+    uint32_t ms;              /* duration */
     uint64_t sent_bytes;      /* body bytes sent for this job, retries included */
     bool exists;              /* stat */
-    struct source_ref source; /* put: all that its record needs, should the consumer have restarted */
+    struct source_ref source; /* put: for its record, when the consumer restarted */
     struct target target;     /* put */
-    uint64_t seq;             /* redo: the record that must not count; a newer one of this chunk stays. 0: whichever */
+    uint64_t seq;             /* redo: the void record; a newer record of this chunk stays valid. 0: any */
     bool doubt;               /* begin: an attempt whose reply was lost may have created another one (rule 10) */
     bool fetched;             /* chunk, put: the bytes came from the producer */
-    enum own_failure own;     /* failed, gone: it can be this host's own; another one may do the job */
+    enum own_failure own;     /* failed, gone: the cause can be on this host */
     enum integrity integrity; /* chunk, put */
 };
-struct msg_complete { /* COMPLETE and FAIL */
+struct msg_complete {
     struct result *results;
     size_t result_count;
 };
@@ -434,8 +348,8 @@ struct ack {
     enum outcome outcome; /* of the result it answers */
     enum ack_kind kind;
     enum why why;        /* refused */
-    uint64_t seq;        /* recorded: 0 where nothing needed a record */
-    struct slice handle; /* begin: the one that counts; a loser aborts its own (rule 10) */
+    uint64_t seq;        /* recorded: of the record; 0: no record was needed */
+    struct slice handle; /* begin: the recorded handle; an uploader with another one aborts its own (rule 10) */
 };
 struct msg_ack {
     struct ack *acks;
@@ -449,7 +363,7 @@ struct msg_tail {
     enum tail_filter filter;
     struct id128 upload;
     uint32_t max_records, wait_ms;
-    bool stops; /* a producer that was told to stop: no job of its uploads begins any more */
+    bool stops; /* the producer stops: no further job of its uploads begins */
 };
 
 enum event_kind {
@@ -464,74 +378,74 @@ struct event {
     enum event_kind kind;
     enum why why;
     uint32_t after_ms;
-    uint64_t bytes; /* expired: moved in vain, as far as known */
+    uint64_t bytes; /* expired: sent for nothing, as far as known */
     struct slice worker, detail;
     bool exists;           /* checked */
     uint64_t size;         /* checked */
-    enum fail_class class; /* released as not-here or no-source: what failed there; 0: it was not tried */
-    bool second;           /* granted: a second lease; released, expired: the other one of the two stands (rule 12) */
+    enum fail_class class; /* released as not-here or no-source: the failure; 0: not tried */
+    bool second;           /* granted: a second lease; released, expired: the other lease stays (rule 12) */
 };
 struct fleet {
     uint32_t uploaders, slots, free;
-    uint32_t share;        /* of the free places, for this producer */
+    uint32_t share;        /* of the free slots, for this producer */
     uint64_t moving_bytes; /* in flight by this producer's leases */
-    uint64_t again_bytes; /* sent for this producer's uploads and not needed: retries, lost leases; since the consumer's
-                             start */
+    uint64_t again_bytes;  /* resent or wasted for this producer's uploads since the consumer's start */
     uint64_t retries;
-    uint32_t unable;          /* uploaders of the fleet that released something of this producer as not-here */
-    uint32_t local_uploaders; /* SET: processes that each `cp` runs; 0: as it was started */
-    struct slice outage;      /* of the uploader that fails for longest */
+    uint32_t unable;          /* uploaders that released a job of this producer as not-here */
+    uint32_t local_uploaders; /* SET: processes of each `cp`; 0: as started */
+    struct slice outage;      /* of the uploader with the longest one */
     uint64_t outage_ms;
-    uint32_t outage_uploaders; /* that have an outage */
+    uint32_t outage_uploaders; /* uploaders with an outage */
 };
 struct msg_records {
     uint64_t epoch;
     struct slice lines; /* whole journal lines with their newlines, in order, filtered */
     uint32_t line_count;
-    uint64_t next; /* ask from here */
+    uint64_t next; /* first record to ask for next */
     struct event *events;
     size_t event_count;
     uint64_t event_next;
     struct fleet fleet;
     uint64_t head_seq;
     struct slice head;
-    bool resync;      /* a cursor is gone: plan again what is unfinished */
+    bool resync;      /* a cursor is too old: plan all unfinished files again */
     struct ref *slow; /* this producer's jobs that may have a second lease (rule 12) */
     size_t slow_count;
 };
 
 struct msg_status {
-    uint64_t from; /* upload to start the page with; 0 first */
+    uint64_t from; /* first upload of the page; 0: the first one */
 };
 struct upload_status {
     struct id128 upload;
     struct slice path, dest;
     uint64_t size, done_bytes, moving_bytes;
     uint32_t chunks, chunks_done, leases;
-    uint32_t second;       /* of the leases: second ones */
-    enum fail_class class; /* it failed and was not planned again since; FAIL_NONE: it did not */
+    uint32_t second;       /* second leases among them */
+    enum fail_class class; /* it failed and was not planned again; else FAIL_NONE */
     struct slice error;
 };
 struct worker_status {
     enum role role;
     struct slice worker; /* host/pid */
     uint32_t slots, active, free;
-    uint64_t sent_bytes, rate, retries, silent_ms; /* rate: bytes a second over the last seconds */
+    uint64_t sent_bytes, rate, retries, silent_ms; /* rate: bytes per second over the last seconds */
     uint64_t fetched_bytes;                        /* from producers */
-    enum integrity integrity;                      /* of what it last sent to a store */
-    uint64_t bwlimit;                              /* that it keeps to; 0 none */
+    enum integrity integrity;                      /* of the last bytes sent to a store */
+    uint64_t bwlimit;                              /* in force; 0: no limit */
     struct trouble *troubles;
     size_t trouble_count;
     struct slice outage; /* as in HEARTBEAT */
     uint64_t outage_ms;
 };
-struct brake_status { /* a store's endpoint that the fleet goes easy on */
+/* The brake on one store's endpoint. */
+struct brake_status {
     struct slice endpoint;
-    uint64_t rate_milli; /* requests in 1,000 seconds, of the whole fleet */
+    uint64_t rate_milli; /* requests per 1,000 seconds, of the whole fleet */
     uint32_t pause_ms;
-    uint64_t throttles; /* requests it refused since the brake began */
-    uint64_t since_ms;  /* how long ago that was */
-    uint64_t last_ms;   /* how long ago the last one was refused */
+    uint64_t throttles; /* requests refused since the brake began */
+    uint64_t since_ms;  /* time since the brake began */
+    uint64_t last_ms;   /* time since the last refusal */
 };
 struct msg_state {
     uint64_t epoch, head_seq, pid;
@@ -540,9 +454,9 @@ struct msg_state {
     size_t upload_count;
     struct worker_status *workers;
     size_t worker_count;
-    uint64_t next;                   /* page to ask for; 0: last */
+    uint64_t next;                   /* next page; 0: this is the last one */
     uint64_t finished;               /* uploads finished, journal-wide */
-    uint32_t local_uploaders, slots; /* what SET put in force; 0: as each was started */
+    uint32_t local_uploaders, slots; /* set by SET; 0: as each was started */
     uint64_t bwlimit;                /* 0: no limit */
     struct brake_status *brakes;
     size_t brake_count;
@@ -550,48 +464,49 @@ struct msg_state {
 
 enum set_flags { SET_UPLOADERS = 1, SET_SLOTS = 2, SET_BWLIMIT = 4 };
 struct msg_set {
-    uint32_t flags; /* which of these to change; 0: only tell */
+    uint32_t flags; /* the values to change; 0: only report */
     uint32_t local_uploaders, slots;
     uint64_t bwlimit;
 };
-struct msg_settings { /* what is in force now */
+/* The settings in force. */
+struct msg_settings {
     uint32_t local_uploaders, slots;
     uint64_t bwlimit;
-    uint32_t uploaders, fleet_slots; /* that are heard now, and all their slots */
-    struct slice error;              /* not changed, and why */
+    uint32_t uploaders, fleet_slots; /* connected now, and their slots */
+    struct slice error;              /* the reason why nothing was changed; empty: done */
 };
 
 struct msg_forget {
     struct slice uploads; /* ids, 16 bytes each */
-    bool unfinished;      /* these too: what they left at the destination is then nobody's */
+    bool unfinished;      /* these too, although their data stays at the destination */
 };
 struct msg_forgotten {
-    struct slice uploads; /* those that were known; one `forget` record each */
-    struct slice error;   /* nothing was forgotten, and why */
+    struct slice uploads; /* the known ones; each has a `forget` record */
+    struct slice error;   /* the reason why nothing was forgotten; empty: done */
 };
 
 struct msg_bye {
     uint32_t unused;
 };
 
-/* A FETCH says all there is to know each time, so that it can be repeated, and be sent to a producer that forgot the
- * transfer. A transfer is the connection it came by and msg.number. */
+/* Each FETCH has the whole state of its transfer, so it can be repeated, and be sent to a producer that dropped the
+ * transfer. The connection and msg.number identify a transfer. */
 struct msg_fetch {
     struct id128 upload;
-    uint64_t offset, length; /* the range of the file; length 0: is the file still what was planned? */
-    uint64_t position;       /* in the range: the first byte that is missing */
-    uint64_t credit;         /* in the range: up to where bytes may be sent */
+    uint64_t offset, length; /* the range of the file; length 0: only check that the file is unchanged */
+    uint64_t position;       /* in the range: the first missing byte */
+    uint64_t credit;         /* in the range: the end of what may be sent */
     bool ahead;              /* send the range's checksum before its bytes */
     bool cancel;             /* the transfer is over */
 };
 enum data_state {
     DATA_BYTES = 1,  /* some of the range; more follow */
-    DATA_WAITING,    /* nothing yet; position: how far it was read for the checksum */
+    DATA_WAITING,    /* nothing yet; position: read so far for the checksum */
     DATA_AHEAD,      /* crc: of the whole range */
-    DATA_UNCHANGED,  /* the last bytes, if any; the file was still the planned one after they were read */
-    DATA_CHANGED,    /* it is not the planned one; why */
-    DATA_UNREADABLE, /* why */
-    DATA_UNKNOWN,    /* no such upload in this producer's plan, or not that range */
+    DATA_UNCHANGED,  /* the last bytes, if any; after they were read, the file was still the planned one */
+    DATA_CHANGED,    /* it is not the planned file, see why */
+    DATA_UNREADABLE, /* see why */
+    DATA_UNKNOWN,    /* no such upload or range in this producer's plan */
 };
 struct msg_data {
     enum data_state state;
@@ -602,13 +517,13 @@ struct msg_data {
 };
 
 enum protocol_error {
-    PROTOCOL_VERSION = 1, /* I do not speak that version */
+    PROTOCOL_VERSION = 1, /* the version is not supported */
     PROTOCOL_MALFORMED,
-    PROTOCOL_HELLO_FIRST, /* I do not know you (I may have restarted): say HELLO */
-    PROTOCOL_JOURNAL,     /* that is not this journal */
-    PROTOCOL_TOO_MANY,    /* peers, requests */
-    PROTOCOL_ROLE,        /* not for your role */
-    PROTOCOL_STOPPING,    /* journal failed or consumer ends: keep what you have */
+    PROTOCOL_HELLO_FIRST, /* unknown sender, perhaps after a restart: send HELLO */
+    PROTOCOL_JOURNAL,     /* another journal is served here */
+    PROTOCOL_TOO_MANY,    /* peers or requests */
+    PROTOCOL_ROLE,        /* not allowed for the role */
+    PROTOCOL_STOPPING,    /* the journal failed or the consumer ends: keep the results */
 };
 struct msg_error {
     enum protocol_error code;
@@ -619,7 +534,7 @@ struct msg {
     enum msg_type type;
     struct id128 journal; /* zero: not known yet (HELLO) */
     struct id128 sender;  /* incarnation: random, new at every start */
-    uint64_t number;      /* a question's number; its answer carries it; 0: no answer expected */
+    uint64_t number;      /* of a request; its answer repeats it; 0: no answer expected */
     union {
         struct msg_hello hello;
         struct msg_welcome welcome;
@@ -648,17 +563,18 @@ struct msg {
         struct msg_forget forget;
         struct msg_forgotten forgotten;
     };
-    void *memory; /* msg_decode's lists; not for users */
+    void *memory; /* the lists of msg_decode; private */
 };
 
-/* Appends the frame to out. ERR_LIMIT when it would pass the type's maximum (out as before): send less. */
+/* Appends the frame to out. ERR_LIMIT: the frame or a member is larger than its maximum; send less. ERR_INVALID: a
+ * required field is missing, or a value is not allowed. ERR_NOMEM. On an error out is unchanged. */
 int msg_encode(const struct msg *m, struct buf *out) MUST_CHECK;
-/* A DATA without the bytes it carries, for they lie elsewhere: out gets what stands in front of them in the frame.
- * m->data.bytes.ptr is not looked at. */
+/* Encodes a DATA up to its bytes, which the caller sends from another buffer. m->data.bytes.ptr is not read. */
 int msg_encode_data_head(const struct msg *m, struct buf *out) MUST_CHECK;
-/* ERR_INVALID (damaged, a count or length past its maximum, a missing field), ERR_VERSION (then type, sender and number
- * may be unset), ERR_NOMEM. m need not be released after an error. */
+/* ERR_INVALID: damaged, past a maximum, or a required field is missing; journal, sender and number are set when they
+ * were readable. ERR_VERSION: another version or an unknown type; type, sender and number may be unset. ERR_NOMEM. After
+ * an error m needs no release. */
 int msg_decode(struct slice frame, struct msg *m) MUST_CHECK;
-void msg_release(struct msg *m); /* frees the lists; safe on a zeroed msg */
+void msg_release(struct msg *m); /* frees the lists; a zeroed msg is allowed */
 
 #endif

@@ -1,4 +1,4 @@
-/* The tables described in proto_fields.h, and the names of what they enumerate. */
+/* The tables described in proto_fields.h. */
 #include "pure/proto_fields.h"
 #include "pure/geometry.h"
 
@@ -59,12 +59,12 @@
 #define STRUCT(st, n, m, need, sh)                                                                                     \
     {                                                                                                                  \
         .name = #m, .number = (n), .kind = FIELD_STRUCT, .required = (need), .offset = offsetof(struct st, m),         \
-        .shape = &(sh)                                                                                                 \
+        .schema = &(sh)                                                                                                \
     }
 #define LIST(st, n, m, count, max, sh)                                                                                 \
     {                                                                                                                  \
         .name = #m, .number = (n), .kind = LIST_KIND(st, m, count, FIELD_LIST), .offset = offsetof(struct st, m),      \
-        .count_offset = offsetof(struct st, count), .maximum = (max), .shape = &(sh)                                   \
+        .count_offset = offsetof(struct st, count), .maximum = (max), .schema = &(sh)                                  \
     }
 #define TEXTS(st, n, m, count, max, each)                                                                              \
     {                                                                                                                  \
@@ -72,18 +72,19 @@
         .count_offset = offsetof(struct st, count), .maximum = (max), .text_max = (each)                               \
     }
 
-#define SHAPE(label, st, table)                                                                                        \
+#define SCHEMA(label, st, table)                                                                                       \
     { .name = (label), .size = sizeof(struct st), .fields = (table), .field_count = sizeof(table) / sizeof((table)[0]) }
 
-/* clang-format off: one field a line */
-/* ---- parts ---- */
+/* One field a line. */
+/* clang-format off */
+/* ---- nested structs ---- */
 
 static const struct field ref_fields[] = {
     ENUM(ref, 1, kind, REQUIRED, JOB_STAT),
     ID(ref, 2, upload, REQUIRED),
     NUMBER(ref, 3, chunk, OPTIONAL, CHUNKS_MAX - 1),
 };
-static const struct shape ref_shape = SHAPE("ref", ref, ref_fields);
+static const struct schema ref_schema = SCHEMA("ref", ref, ref_fields);
 
 static const struct field source_fields[] = {
     TEXT(source_ref, 1, name, OPTIONAL, PROTO_TEXT_MAX),
@@ -96,20 +97,20 @@ static const struct field source_fields[] = {
     TEXT(source_ref, 8, boot, OPTIONAL, PROTO_TEXT_MAX),
     FILE_NUMBER(9, mode, 0177777),
 };
-static const struct shape source_shape = SHAPE("source", source_ref, source_fields);
+static const struct schema source_schema = SCHEMA("source", source_ref, source_fields);
 
 static const struct field target_fields[] = {
     TEXT(target, 1, dest, REQUIRED, PROTO_NAME_MAX),
     TEXT(target, 2, endpoint, OPTIONAL, PROTO_TEXT_MAX),
     TEXT(target, 3, region, OPTIONAL, PROTO_TEXT_MAX),
 };
-static const struct shape target_shape = SHAPE("target", target, target_fields);
+static const struct schema target_schema = SCHEMA("target", target, target_fields);
 
 static const struct field plan_file_fields[] = {
     NUMBER(plan_file, 1, index, OPTIONAL, ANY64),
     ID(plan_file, 2, upload, OPTIONAL),
-    STRUCT(plan_file, 3, source, REQUIRED, source_shape),
-    STRUCT(plan_file, 4, target, REQUIRED, target_shape),
+    STRUCT(plan_file, 3, source, REQUIRED, source_schema),
+    STRUCT(plan_file, 4, target, REQUIRED, target_schema),
     NUMBER(plan_file, 5, chunk_size, OPTIONAL, SIZE_LIMIT),
     NUMBER(plan_file, 6, chunks, OPTIONAL, CHUNKS_MAX),
     NUMBER(plan_file, 7, flags, OPTIONAL, PLAN_FORCE | PLAN_PUT | PLAN_MISSING),
@@ -120,13 +121,13 @@ static const struct field plan_file_fields[] = {
     FLAG(plan_file, 12, drop),
     TEXT(plan_file, 13, error, OPTIONAL, PROTO_TEXT_MAX),
 };
-static const struct shape plan_file_shape = SHAPE("plan_file", plan_file, plan_file_fields);
+static const struct schema plan_file_schema = SCHEMA("plan_file", plan_file, plan_file_fields);
 
 static const struct field job_lease_fields[] = {
-    STRUCT(job_lease, 1, ref, REQUIRED, ref_shape),
+    STRUCT(job_lease, 1, ref, REQUIRED, ref_schema),
     NUMBER(job_lease, 2, remaining_ms, OPTIONAL, ANY32),
 };
-static const struct shape job_lease_shape = SHAPE("job_lease", job_lease, job_lease_fields);
+static const struct schema job_lease_schema = SCHEMA("job_lease", job_lease, job_lease_fields);
 
 static const struct field planned_file_fields[] = {
     NUMBER(planned_file, 1, index, OPTIONAL, ANY64),
@@ -140,20 +141,20 @@ static const struct field planned_file_fields[] = {
     NUMBER(planned_file, 9, done_bytes, OPTIONAL, SIZE_LIMIT),
     ID(planned_file, 10, superseded, OPTIONAL),
     TEXT(planned_file, 11, superseded_handle, OPTIONAL, PROTO_TEXT_MAX),
-    LIST(planned_file, 12, leases, lease_count, PROTO_LIST_MAX, job_lease_shape),
+    LIST(planned_file, 12, leases, lease_count, PROTO_LIST_MAX, job_lease_schema),
     TEXT(planned_file, 13, error, OPTIONAL, PROTO_TEXT_MAX),
     FLAG(planned_file, 14, superseded_opened),
     NUMBER(planned_file, 15, differs, OPTIONAL, DIFFERS_INODE | DIFFERS_CTIME),
     NUMBER(planned_file, 16, crc, OPTIONAL, ANY32),
 };
-static const struct shape planned_file_shape = SHAPE("planned_file", planned_file, planned_file_fields);
+static const struct schema planned_file_schema = SCHEMA("planned_file", planned_file, planned_file_fields);
 
 static const struct field job_fields[] = {
-    STRUCT(job, 1, ref, REQUIRED, ref_shape),
+    STRUCT(job, 1, ref, REQUIRED, ref_schema),
     NUMBER(job, 2, offset, OPTIONAL, SIZE_LIMIT),
     NUMBER(job, 3, length, OPTIONAL, SIZE_LIMIT),
-    STRUCT(job, 4, source, OPTIONAL, source_shape),
-    STRUCT(job, 5, target, REQUIRED, target_shape),
+    STRUCT(job, 4, source, OPTIONAL, source_schema),
+    STRUCT(job, 5, target, REQUIRED, target_schema),
     TEXT(job, 6, handle, OPTIONAL, PROTO_TEXT_MAX),
     ENUM(job, 7, checksum, OPTIONAL, CHECKSUM_CRC32C_FULL),
     NUMBER(job, 8, chunk_size, OPTIONAL, SIZE_LIMIT),
@@ -161,43 +162,52 @@ static const struct field job_fields[] = {
     FLAG(job, 10, second),
     ENUM(job, 11, integrity, OPTIONAL, INTEGRITY_SHA256),
 };
-static const struct shape job_shape = SHAPE("job", job, job_fields);
+static const struct schema job_schema = SCHEMA("job", job, job_fields);
 
 static const struct field claim_item_fields[] = {
-    STRUCT(claim, 1, ref, REQUIRED, ref_shape),
+    STRUCT(claim, 1, ref, REQUIRED, ref_schema),
     TEXT(claim, 2, handle, OPTIONAL, PROTO_TEXT_MAX),
     FLAG(claim, 3, held),
     FLAG(claim, 4, second),
 };
-static const struct shape claim_item_shape = SHAPE("claim", claim, claim_item_fields);
+static const struct schema claim_item_schema = SCHEMA("claim", claim, claim_item_fields);
 
 static const struct field verdict_item_fields[] = {
-    STRUCT(verdict, 1, ref, REQUIRED, ref_shape), ENUM(verdict, 2, kind, REQUIRED, VERDICT_DONE),
-    ENUM(verdict, 3, why, OPTIONAL, WHY_JOURNAL), NUMBER(verdict, 4, after_ms, OPTIONAL, ANY32),
-    NUMBER(verdict, 5, seq, OPTIONAL, ANY64),     TIME(verdict, 6, since_us),
+    STRUCT(verdict, 1, ref, REQUIRED, ref_schema),
+    ENUM(verdict, 2, kind, REQUIRED, VERDICT_DONE),
+    ENUM(verdict, 3, why, OPTIONAL, WHY_JOURNAL),
+    NUMBER(verdict, 4, after_ms, OPTIONAL, ANY32),
+    NUMBER(verdict, 5, seq, OPTIONAL, ANY64),
+    TIME(verdict, 6, since_us),
 };
-static const struct shape verdict_item_shape = SHAPE("verdict", verdict, verdict_item_fields);
+static const struct schema verdict_item_schema = SCHEMA("verdict", verdict, verdict_item_fields);
 
 static const struct field lease_mark_fields[] = {
-    STRUCT(lease_mark, 1, ref, REQUIRED, ref_shape),
+    STRUCT(lease_mark, 1, ref, REQUIRED, ref_schema),
     NUMBER(lease_mark, 2, bytes, OPTIONAL, SIZE_LIMIT),
 };
-static const struct shape lease_mark_shape = SHAPE("lease_mark", lease_mark, lease_mark_fields);
+static const struct schema lease_mark_schema = SCHEMA("lease_mark", lease_mark, lease_mark_fields);
 
 static const struct field trouble_fields[] = {
-    TEXT(trouble, 1, location, REQUIRED, PROTO_NAME_MAX), ENUM(trouble, 2, class, OPTIONAL, FAIL_NOBODY),
-    TEXT(trouble, 3, error, OPTIONAL, PROTO_TEXT_MAX),    NUMBER(trouble, 4, since_ms, OPTIONAL, ANY64),
-    NUMBER(trouble, 5, out_ms, OPTIONAL, ANY32),          FLAG(trouble, 6, sure),
+    TEXT(trouble, 1, location, REQUIRED, PROTO_NAME_MAX),
+    ENUM(trouble, 2, class, OPTIONAL, FAIL_NO_UPLOADER),
+    TEXT(trouble, 3, error, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(trouble, 4, since_ms, OPTIONAL, ANY64),
+    NUMBER(trouble, 5, out_ms, OPTIONAL, ANY32),
+    FLAG(trouble, 6, sure),
 };
-static const struct shape trouble_shape = SHAPE("trouble", trouble, trouble_fields);
+static const struct schema trouble_schema = SCHEMA("trouble", trouble, trouble_fields);
 
 static const struct field released_fields[] = {
-    STRUCT(released, 1, ref, REQUIRED, ref_shape),    ENUM(released, 2, why, OPTIONAL, WHY_JOURNAL),
-    NUMBER(released, 3, after_ms, OPTIONAL, ANY32),   TEXT(released, 4, detail, OPTIONAL, PROTO_TEXT_MAX),
-    NUMBER(released, 5, bytes, OPTIONAL, SIZE_LIMIT), ENUM(released, 6, own, OPTIONAL, OWN_SURE),
-    ENUM(released, 7, class, OPTIONAL, FAIL_NOBODY),
+    STRUCT(released, 1, ref, REQUIRED, ref_schema),
+    ENUM(released, 2, why, OPTIONAL, WHY_JOURNAL),
+    NUMBER(released, 3, after_ms, OPTIONAL, ANY32),
+    TEXT(released, 4, detail, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(released, 5, bytes, OPTIONAL, SIZE_LIMIT),
+    ENUM(released, 6, own, OPTIONAL, OWN_SURE),
+    ENUM(released, 7, class, OPTIONAL, FAIL_NO_UPLOADER),
 };
-static const struct shape released_shape = SHAPE("released", released, released_fields);
+static const struct schema released_schema = SCHEMA("released", released, released_fields);
 
 static const struct field part_fields[] = {
     NUMBER(part, 1, chunk, OPTIONAL, CHUNKS_MAX - 1),
@@ -206,12 +216,12 @@ static const struct field part_fields[] = {
     TEXT(part, 4, etag, OPTIONAL, PROTO_TEXT_MAX),
     NUMBER(part, 5, seq, OPTIONAL, ANY64),
 };
-static const struct shape part_shape = SHAPE("part", part, part_fields);
+static const struct schema part_schema = SCHEMA("part", part, part_fields);
 
 static const struct field result_fields[] = {
-    STRUCT(result, 1, ref, REQUIRED, ref_shape),
+    STRUCT(result, 1, ref, REQUIRED, ref_schema),
     ENUM(result, 2, outcome, REQUIRED, OUTCOME_GONE),
-    ENUM(result, 3, class, OPTIONAL, FAIL_NOBODY),
+    ENUM(result, 3, class, OPTIONAL, FAIL_NO_UPLOADER),
     TEXT(result, 4, error, OPTIONAL, PROTO_TEXT_MAX),
     TEXT(result, 5, handle, OPTIONAL, PROTO_TEXT_MAX),
     ENUM(result, 6, checksum, OPTIONAL, CHECKSUM_CRC32C_FULL),
@@ -223,32 +233,40 @@ static const struct field result_fields[] = {
     NUMBER(result, 12, ms, OPTIONAL, ANY32),
     NUMBER(result, 13, sent_bytes, OPTIONAL, ANY64),
     FLAG(result, 14, exists),
-    STRUCT(result, 15, source, OPTIONAL, source_shape),
-    STRUCT(result, 16, target, OPTIONAL, target_shape),
+    STRUCT(result, 15, source, OPTIONAL, source_schema),
+    STRUCT(result, 16, target, OPTIONAL, target_schema),
     FLAG(result, 17, doubt),
     NUMBER(result, 18, seq, OPTIONAL, ANY64),
     FLAG(result, 19, fetched),
     ENUM(result, 20, integrity, OPTIONAL, INTEGRITY_SHA256),
     ENUM(result, 21, own, OPTIONAL, OWN_SURE),
 };
-static const struct shape result_shape = SHAPE("result", result, result_fields);
+static const struct schema result_schema = SCHEMA("result", result, result_fields);
 
 static const struct field ack_item_fields[] = {
-    STRUCT(ack, 1, ref, REQUIRED, ref_shape),  ENUM(ack, 2, outcome, REQUIRED, OUTCOME_GONE),
-    ENUM(ack, 3, kind, REQUIRED, ACK_REFUSED), ENUM(ack, 4, why, OPTIONAL, WHY_JOURNAL),
-    NUMBER(ack, 5, seq, OPTIONAL, ANY64),      TEXT(ack, 6, handle, OPTIONAL, PROTO_TEXT_MAX),
+    STRUCT(ack, 1, ref, REQUIRED, ref_schema),
+    ENUM(ack, 2, outcome, REQUIRED, OUTCOME_GONE),
+    ENUM(ack, 3, kind, REQUIRED, ACK_REFUSED),
+    ENUM(ack, 4, why, OPTIONAL, WHY_JOURNAL),
+    NUMBER(ack, 5, seq, OPTIONAL, ANY64),
+    TEXT(ack, 6, handle, OPTIONAL, PROTO_TEXT_MAX),
 };
-static const struct shape ack_item_shape = SHAPE("ack", ack, ack_item_fields);
+static const struct schema ack_item_schema = SCHEMA("ack", ack, ack_item_fields);
 
 static const struct field event_fields[] = {
-    STRUCT(event, 1, ref, REQUIRED, ref_shape),       ENUM(event, 2, kind, REQUIRED, EVENT_CHECKED),
-    ENUM(event, 3, why, OPTIONAL, WHY_JOURNAL),       NUMBER(event, 4, after_ms, OPTIONAL, ANY32),
-    NUMBER(event, 5, bytes, OPTIONAL, SIZE_LIMIT),    TEXT(event, 6, worker, OPTIONAL, PROTO_TEXT_MAX),
-    TEXT(event, 7, detail, OPTIONAL, PROTO_TEXT_MAX), FLAG(event, 8, exists),
-    NUMBER(event, 9, size, OPTIONAL, SIZE_LIMIT),     FLAG(event, 10, second),
-    ENUM(event, 11, class, OPTIONAL, FAIL_NOBODY),
+    STRUCT(event, 1, ref, REQUIRED, ref_schema),
+    ENUM(event, 2, kind, REQUIRED, EVENT_CHECKED),
+    ENUM(event, 3, why, OPTIONAL, WHY_JOURNAL),
+    NUMBER(event, 4, after_ms, OPTIONAL, ANY32),
+    NUMBER(event, 5, bytes, OPTIONAL, SIZE_LIMIT),
+    TEXT(event, 6, worker, OPTIONAL, PROTO_TEXT_MAX),
+    TEXT(event, 7, detail, OPTIONAL, PROTO_TEXT_MAX),
+    FLAG(event, 8, exists),
+    NUMBER(event, 9, size, OPTIONAL, SIZE_LIMIT),
+    FLAG(event, 10, second),
+    ENUM(event, 11, class, OPTIONAL, FAIL_NO_UPLOADER),
 };
-static const struct shape event_shape = SHAPE("event", event, event_fields);
+static const struct schema event_schema = SCHEMA("event", event, event_fields);
 
 static const struct field fleet_fields[] = {
     NUMBER(fleet, 1, uploaders, OPTIONAL, ANY32),
@@ -264,7 +282,7 @@ static const struct field fleet_fields[] = {
     NUMBER(fleet, 11, outage_ms, OPTIONAL, ANY64),
     NUMBER(fleet, 12, outage_uploaders, OPTIONAL, ANY32),
 };
-static const struct shape fleet_shape = SHAPE("fleet", fleet, fleet_fields);
+static const struct schema fleet_schema = SCHEMA("fleet", fleet, fleet_fields);
 
 static const struct field upload_status_fields[] = {
     ID(upload_status, 1, upload, REQUIRED),
@@ -277,10 +295,10 @@ static const struct field upload_status_fields[] = {
     NUMBER(upload_status, 8, chunks_done, OPTIONAL, CHUNKS_MAX),
     NUMBER(upload_status, 9, leases, OPTIONAL, ANY32),
     NUMBER(upload_status, 10, second, OPTIONAL, ANY32),
-    ENUM(upload_status, 11, class, OPTIONAL, FAIL_NOBODY),
+    ENUM(upload_status, 11, class, OPTIONAL, FAIL_NO_UPLOADER),
     TEXT(upload_status, 12, error, OPTIONAL, PROTO_TEXT_MAX),
 };
-static const struct shape upload_status_shape = SHAPE("upload_status", upload_status, upload_status_fields);
+static const struct schema upload_status_schema = SCHEMA("upload_status", upload_status, upload_status_fields);
 
 static const struct field worker_status_fields[] = {
     ENUM(worker_status, 1, role, REQUIRED, ROLE_READER),
@@ -295,11 +313,11 @@ static const struct field worker_status_fields[] = {
     NUMBER(worker_status, 10, fetched_bytes, OPTIONAL, ANY64),
     ENUM(worker_status, 11, integrity, OPTIONAL, INTEGRITY_SHA256),
     NUMBER(worker_status, 12, bwlimit, OPTIONAL, ANY64),
-    LIST(worker_status, 13, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
+    LIST(worker_status, 13, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_schema),
     TEXT(worker_status, 14, outage, OPTIONAL, PROTO_TEXT_MAX),
     NUMBER(worker_status, 15, outage_ms, OPTIONAL, ANY64),
 };
-static const struct shape worker_status_shape = SHAPE("worker_status", worker_status, worker_status_fields);
+static const struct schema worker_status_schema = SCHEMA("worker_status", worker_status, worker_status_fields);
 
 static const struct field endpoint_use_fields[] = {
     TEXT(endpoint_use, 1, endpoint, REQUIRED, PROTO_TEXT_MAX),
@@ -308,21 +326,24 @@ static const struct field endpoint_use_fields[] = {
     NUMBER(endpoint_use, 4, pause_ms, OPTIONAL, ANY32),
     FLAG(endpoint_use, 5, throttled),
 };
-static const struct shape endpoint_use_shape = SHAPE("endpoint_use", endpoint_use, endpoint_use_fields);
+static const struct schema endpoint_use_schema = SCHEMA("endpoint_use", endpoint_use, endpoint_use_fields);
 
 static const struct field brake_fields[] = {
     TEXT(brake, 1, endpoint, REQUIRED, PROTO_TEXT_MAX),
     NUMBER(brake, 2, rate_milli, OPTIONAL, ANY64),
     NUMBER(brake, 3, pause_ms, OPTIONAL, ANY32),
 };
-static const struct shape brake_shape = SHAPE("brake", brake, brake_fields);
+static const struct schema brake_schema = SCHEMA("brake", brake, brake_fields);
 
 static const struct field brake_status_fields[] = {
-    TEXT(brake_status, 1, endpoint, REQUIRED, PROTO_TEXT_MAX), NUMBER(brake_status, 2, rate_milli, OPTIONAL, ANY64),
-    NUMBER(brake_status, 3, pause_ms, OPTIONAL, ANY32),        NUMBER(brake_status, 4, throttles, OPTIONAL, ANY64),
-    NUMBER(brake_status, 5, since_ms, OPTIONAL, ANY64),        NUMBER(brake_status, 6, last_ms, OPTIONAL, ANY64),
+    TEXT(brake_status, 1, endpoint, REQUIRED, PROTO_TEXT_MAX),
+    NUMBER(brake_status, 2, rate_milli, OPTIONAL, ANY64),
+    NUMBER(brake_status, 3, pause_ms, OPTIONAL, ANY32),
+    NUMBER(brake_status, 4, throttles, OPTIONAL, ANY64),
+    NUMBER(brake_status, 5, since_ms, OPTIONAL, ANY64),
+    NUMBER(brake_status, 6, last_ms, OPTIONAL, ANY64),
 };
-static const struct shape brake_status_shape = SHAPE("brake_status", brake_status, brake_status_fields);
+static const struct schema brake_status_schema = SCHEMA("brake_status", brake_status, brake_status_fields);
 
 /* ---- messages ---- */
 
@@ -348,28 +369,28 @@ static const struct field welcome_fields[] = {
     NUMBER(msg_welcome, 8, pid, OPTIONAL, PID_LIMIT),
 };
 static const struct field plan_fields[] = {
-    LIST(msg_plan, 1, files, file_count, PROTO_PLAN_MAX, plan_file_shape),
+    LIST(msg_plan, 1, files, file_count, PROTO_PLAN_MAX, plan_file_schema),
 };
 static const struct field planned_fields[] = {
     NUMBER(msg_planned, 1, seq, OPTIONAL, ANY64),
-    LIST(msg_planned, 2, files, file_count, PROTO_PLAN_MAX, planned_file_shape),
+    LIST(msg_planned, 2, files, file_count, PROTO_PLAN_MAX, planned_file_schema),
 };
 static const struct field offer_fields[] = {
-    LIST(msg_offer, 1, jobs, job_count, PROTO_LIST_MAX, job_shape),
+    LIST(msg_offer, 1, jobs, job_count, PROTO_LIST_MAX, job_schema),
     TEXT(msg_offer, 2, data, OPTIONAL, PROTO_TEXT_MAX),
 };
 static const struct field claim_fields[] = {
-    LIST(msg_claim, 1, claims, claim_count, PROTO_LIST_MAX, claim_item_shape),
+    LIST(msg_claim, 1, claims, claim_count, PROTO_LIST_MAX, claim_item_schema),
 };
 static const struct field verdict_fields[] = {
     NUMBER(msg_verdict, 1, lease_ms, OPTIONAL, ANY32),
-    LIST(msg_verdict, 2, verdicts, verdict_count, PROTO_LIST_MAX, verdict_item_shape),
+    LIST(msg_verdict, 2, verdicts, verdict_count, PROTO_LIST_MAX, verdict_item_schema),
 };
 static const struct field heartbeat_fields[] = {
     NUMBER(msg_heartbeat, 1, slots, OPTIONAL, ANY32),
     NUMBER(msg_heartbeat, 2, active, OPTIONAL, ANY32),
     NUMBER(msg_heartbeat, 3, free, OPTIONAL, ANY32),
-    LIST(msg_heartbeat, 4, leases, lease_count, PROTO_LIST_MAX, lease_mark_shape),
+    LIST(msg_heartbeat, 4, leases, lease_count, PROTO_LIST_MAX, lease_mark_schema),
     NUMBER(msg_heartbeat, 5, sent_bytes, OPTIONAL, ANY64),
     NUMBER(msg_heartbeat, 6, retries, OPTIONAL, ANY64),
     NUMBER(msg_heartbeat, 7, fetched_bytes, OPTIONAL, ANY64),
@@ -377,24 +398,24 @@ static const struct field heartbeat_fields[] = {
     NUMBER(msg_heartbeat, 9, bwlimit, OPTIONAL, ANY64),
     NUMBER(msg_heartbeat, 10, own_bwlimit, OPTIONAL, ANY64),
     FLAG(msg_heartbeat, 11, throttled),
-    LIST(msg_heartbeat, 12, endpoints, endpoint_count, PROTO_ENDPOINTS_MAX, endpoint_use_shape),
-    LIST(msg_heartbeat, 13, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_shape),
+    LIST(msg_heartbeat, 12, endpoints, endpoint_count, PROTO_ENDPOINTS_MAX, endpoint_use_schema),
+    LIST(msg_heartbeat, 13, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_schema),
     TEXT(msg_heartbeat, 14, outage, OPTIONAL, PROTO_TEXT_MAX),
     NUMBER(msg_heartbeat, 15, outage_ms, OPTIONAL, ANY64),
 };
 static const struct field beat_fields[] = {
-    LIST(msg_beat, 1, invalid, invalid_count, PROTO_LIST_MAX, ref_shape),
+    LIST(msg_beat, 1, invalid, invalid_count, PROTO_LIST_MAX, ref_schema),
     TEXTS(msg_beat, 2, jobs, jobs_count, PROTO_LIST_MAX, PROTO_TEXT_MAX),
     FLAG(msg_beat, 3, limits),
     NUMBER(msg_beat, 4, slots, OPTIONAL, PROTO_SLOTS_MAX),
     NUMBER(msg_beat, 5, bwlimit, OPTIONAL, ANY64),
-    LIST(msg_beat, 6, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_shape),
-    LIST(msg_beat, 7, unwanted, unwanted_count, PROTO_LIST_MAX, ref_shape),
+    LIST(msg_beat, 6, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_schema),
+    LIST(msg_beat, 7, unwanted, unwanted_count, PROTO_LIST_MAX, ref_schema),
     TEXTS(msg_beat, 8, relieved, relieved_count, PROTO_TROUBLES_MAX, PROTO_NAME_MAX),
-    LIST(msg_beat, 9, lost, lost_count, PROTO_LIST_MAX, ref_shape),
+    LIST(msg_beat, 9, lost, lost_count, PROTO_LIST_MAX, ref_schema),
 };
 static const struct field release_fields[] = {
-    LIST(msg_release, 1, jobs, job_count, PROTO_LIST_MAX, released_shape),
+    LIST(msg_release, 1, jobs, job_count, PROTO_LIST_MAX, released_schema),
 };
 static const struct field parts_fields[] = {
     ID(msg_parts, 1, upload, REQUIRED),
@@ -405,13 +426,13 @@ static const struct field partlist_fields[] = {
     ID(msg_partlist, 1, upload, REQUIRED),
     NUMBER(msg_partlist, 2, from, OPTIONAL, CHUNKS_MAX),
     NUMBER(msg_partlist, 3, chunks, OPTIONAL, CHUNKS_MAX),
-    LIST(msg_partlist, 4, parts, part_count, PROTO_LIST_MAX, part_shape),
+    LIST(msg_partlist, 4, parts, part_count, PROTO_LIST_MAX, part_schema),
 };
 static const struct field complete_fields[] = {
-    LIST(msg_complete, 1, results, result_count, PROTO_LIST_MAX, result_shape),
+    LIST(msg_complete, 1, results, result_count, PROTO_LIST_MAX, result_schema),
 };
 static const struct field ack_fields[] = {
-    LIST(msg_ack, 1, acks, ack_count, PROTO_LIST_MAX, ack_item_shape),
+    LIST(msg_ack, 1, acks, ack_count, PROTO_LIST_MAX, ack_item_schema),
 };
 static const struct field tail_fields[] = {
     NUMBER(msg_tail, 1, seq, OPTIONAL, ANY64),
@@ -427,13 +448,13 @@ static const struct field records_fields[] = {
     BYTES(msg_records, 2, lines, PROTO_FRAME_MAX),
     NUMBER(msg_records, 3, line_count, OPTIONAL, ANY32),
     NUMBER(msg_records, 4, next, OPTIONAL, ANY64),
-    LIST(msg_records, 5, events, event_count, PROTO_LIST_MAX, event_shape),
+    LIST(msg_records, 5, events, event_count, PROTO_LIST_MAX, event_schema),
     NUMBER(msg_records, 6, event_next, OPTIONAL, ANY64),
-    STRUCT(msg_records, 7, fleet, OPTIONAL, fleet_shape),
+    STRUCT(msg_records, 7, fleet, OPTIONAL, fleet_schema),
     NUMBER(msg_records, 8, head_seq, OPTIONAL, ANY64),
     TEXT(msg_records, 9, head, OPTIONAL, HEAD_LEN),
     FLAG(msg_records, 10, resync),
-    LIST(msg_records, 11, slow, slow_count, PROTO_LIST_MAX, ref_shape),
+    LIST(msg_records, 11, slow, slow_count, PROTO_LIST_MAX, ref_schema),
 };
 static const struct field status_fields[] = {
     NUMBER(msg_status, 1, from, OPTIONAL, ANY64),
@@ -444,14 +465,14 @@ static const struct field state_fields[] = {
     NUMBER(msg_state, 3, pid, OPTIONAL, PID_LIMIT),
     TEXT(msg_state, 4, head, OPTIONAL, HEAD_LEN),
     TEXT(msg_state, 5, journal_dir, OPTIONAL, PROTO_NAME_MAX),
-    LIST(msg_state, 6, uploads, upload_count, PROTO_LIST_MAX, upload_status_shape),
-    LIST(msg_state, 7, workers, worker_count, PROTO_LIST_MAX, worker_status_shape),
+    LIST(msg_state, 6, uploads, upload_count, PROTO_LIST_MAX, upload_status_schema),
+    LIST(msg_state, 7, workers, worker_count, PROTO_LIST_MAX, worker_status_schema),
     NUMBER(msg_state, 8, next, OPTIONAL, ANY64),
     NUMBER(msg_state, 9, finished, OPTIONAL, ANY64),
     NUMBER(msg_state, 10, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),
     NUMBER(msg_state, 11, slots, OPTIONAL, PROTO_SLOTS_MAX),
     NUMBER(msg_state, 12, bwlimit, OPTIONAL, ANY64),
-    LIST(msg_state, 13, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_status_shape),
+    LIST(msg_state, 13, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_status_schema),
 };
 static const struct field error_fields[] = {
     ENUM(msg_error, 1, code, REQUIRED, PROTOCOL_STOPPING),
@@ -491,127 +512,63 @@ static const struct field fetch_fields[] = {
     FLAG(msg_fetch, 7, cancel),
 };
 static const struct field data_fields[] = {
-    ENUM(msg_data, 1, state, REQUIRED, DATA_UNKNOWN), NUMBER(msg_data, 2, position, OPTIONAL, SIZE_LIMIT),
-    NUMBER(msg_data, 3, crc, OPTIONAL, ANY32),        TEXT(msg_data, 4, why, OPTIONAL, PROTO_TEXT_MAX),
+    ENUM(msg_data, 1, state, REQUIRED, DATA_UNKNOWN),
+    NUMBER(msg_data, 2, position, OPTIONAL, SIZE_LIMIT),
+    NUMBER(msg_data, 3, crc, OPTIONAL, ANY32),
+    TEXT(msg_data, 4, why, OPTIONAL, PROTO_TEXT_MAX),
     BYTES(msg_data, 5, bytes, PROTO_PIECE_MAX), /* stays last: msg_encode_data_head */
 };
 
-static const struct shape messages[] = {
-    [MSG_HELLO] = SHAPE("HELLO", msg_hello, hello_fields),
-    [MSG_WELCOME] = SHAPE("WELCOME", msg_welcome, welcome_fields),
-    [MSG_PLAN] = SHAPE("PLAN", msg_plan, plan_fields),
-    [MSG_PLANNED] = SHAPE("PLANNED", msg_planned, planned_fields),
-    [MSG_OFFER] = SHAPE("OFFER", msg_offer, offer_fields),
-    [MSG_CLAIM] = SHAPE("CLAIM", msg_claim, claim_fields),
-    [MSG_VERDICT] = SHAPE("VERDICT", msg_verdict, verdict_fields),
-    [MSG_HEARTBEAT] = SHAPE("HEARTBEAT", msg_heartbeat, heartbeat_fields),
-    [MSG_BEAT] = SHAPE("BEAT", msg_beat, beat_fields),
-    [MSG_RELEASE] = SHAPE("RELEASE", msg_release, release_fields),
-    [MSG_PARTS] = SHAPE("PARTS", msg_parts, parts_fields),
-    [MSG_PARTLIST] = SHAPE("PARTLIST", msg_partlist, partlist_fields),
-    [MSG_COMPLETE] = SHAPE("COMPLETE", msg_complete, complete_fields),
-    [MSG_ACK] = SHAPE("ACK", msg_ack, ack_fields),
-    [MSG_TAIL] = SHAPE("TAIL", msg_tail, tail_fields),
-    [MSG_RECORDS] = SHAPE("RECORDS", msg_records, records_fields),
-    [MSG_STATUS] = SHAPE("STATUS", msg_status, status_fields),
-    [MSG_STATE] = SHAPE("STATE", msg_state, state_fields),
+static const struct schema messages[] = {
+    [MSG_HELLO] = SCHEMA("HELLO", msg_hello, hello_fields),
+    [MSG_WELCOME] = SCHEMA("WELCOME", msg_welcome, welcome_fields),
+    [MSG_PLAN] = SCHEMA("PLAN", msg_plan, plan_fields),
+    [MSG_PLANNED] = SCHEMA("PLANNED", msg_planned, planned_fields),
+    [MSG_OFFER] = SCHEMA("OFFER", msg_offer, offer_fields),
+    [MSG_CLAIM] = SCHEMA("CLAIM", msg_claim, claim_fields),
+    [MSG_VERDICT] = SCHEMA("VERDICT", msg_verdict, verdict_fields),
+    [MSG_HEARTBEAT] = SCHEMA("HEARTBEAT", msg_heartbeat, heartbeat_fields),
+    [MSG_BEAT] = SCHEMA("BEAT", msg_beat, beat_fields),
+    [MSG_RELEASE] = SCHEMA("RELEASE", msg_release, release_fields),
+    [MSG_PARTS] = SCHEMA("PARTS", msg_parts, parts_fields),
+    [MSG_PARTLIST] = SCHEMA("PARTLIST", msg_partlist, partlist_fields),
+    [MSG_COMPLETE] = SCHEMA("COMPLETE", msg_complete, complete_fields),
+    [MSG_ACK] = SCHEMA("ACK", msg_ack, ack_fields),
+    [MSG_TAIL] = SCHEMA("TAIL", msg_tail, tail_fields),
+    [MSG_RECORDS] = SCHEMA("RECORDS", msg_records, records_fields),
+    [MSG_STATUS] = SCHEMA("STATUS", msg_status, status_fields),
+    [MSG_STATE] = SCHEMA("STATE", msg_state, state_fields),
     [MSG_BYE] = {.name = "BYE", .size = sizeof(struct msg_bye)},
-    [MSG_ERROR] = SHAPE("ERROR", msg_error, error_fields),
-    [MSG_FETCH] = SHAPE("FETCH", msg_fetch, fetch_fields),
-    [MSG_DATA] = SHAPE("DATA", msg_data, data_fields),
-    [MSG_SET] = SHAPE("SET", msg_set, set_fields),
-    [MSG_SETTINGS] = SHAPE("SETTINGS", msg_settings, settings_fields),
-    [MSG_FORGET] = SHAPE("FORGET", msg_forget, forget_fields),
-    [MSG_FORGOTTEN] = SHAPE("FORGOTTEN", msg_forgotten, forgotten_fields),
+    [MSG_ERROR] = SCHEMA("ERROR", msg_error, error_fields),
+    [MSG_FETCH] = SCHEMA("FETCH", msg_fetch, fetch_fields),
+    [MSG_DATA] = SCHEMA("DATA", msg_data, data_fields),
+    [MSG_SET] = SCHEMA("SET", msg_set, set_fields),
+    [MSG_SETTINGS] = SCHEMA("SETTINGS", msg_settings, settings_fields),
+    [MSG_FORGET] = SCHEMA("FORGET", msg_forget, forget_fields),
+    [MSG_FORGOTTEN] = SCHEMA("FORGOTTEN", msg_forgotten, forgotten_fields),
 };
 /* clang-format on */
 
-#define NAMES_COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
-const struct shape *message_shape(enum msg_type type) {
-    if (type < MSG_HELLO || (size_t)type >= NAMES_COUNT(messages) || !messages[type].name)
+const struct schema *message_schema(enum msg_type type) {
+    if (type < MSG_HELLO || (size_t)type >= sizeof messages / sizeof messages[0] || !messages[type].name)
         return NULL;
     return &messages[type];
 }
 
-static const char *name_of(const char *const *names, size_t count, size_t value) {
-    return value < count && names[value] ? names[value] : "unknown";
-}
-
 const char *msg_type_name(enum msg_type type) {
-    const struct shape *s = message_shape(type);
+    const struct schema *s = message_schema(type);
     return s ? s->name : "unknown";
 }
 
-const char *job_kind_name(enum job_kind kind) {
-    static const char *const names[] = {[JOB_BEGIN] = "begin", [JOB_CHUNK] = "chunk", [JOB_FINISH] = "finish",
-                                        [JOB_ABORT] = "abort", [JOB_PUT] = "put",     [JOB_STAT] = "stat"};
-    return name_of(names, NAMES_COUNT(names), kind);
-}
-
-const char *why_text(enum why why) {
-    static const char *const names[] = {
-        [WHY_NONE] = "no reason given",
-        [WHY_HELD] = "another uploader holds it",
-        [WHY_GRACE] = "kept for its former holder after a restart",
-        [WHY_LATER] = "not its turn yet",
-        [WHY_UNKNOWN] = "no such upload",
-        [WHY_STALE] = "not the handle that counts",
-        [WHY_ENDED] = "the upload has ended",
-        [WHY_DRAIN] = "the uploader leaves",
-        [WHY_NOT_HERE] = "this uploader may not or cannot serve it",
-        [WHY_NO_SOURCE] = "the file cannot be opened there",
-        [WHY_BACKOFF] = "the endpoint wants a pause",
-        [WHY_FULL_SLOTS] = "no free place",
-        [WHY_NO_PROGRESS] = "no bytes moved",
-        [WHY_JOURNAL] = "the journal cannot be written",
-    };
-    return name_of(names, NAMES_COUNT(names), why);
-}
-
-/* These stand in the journal's `class`: part of its format. */
-const char *fail_class_name(enum fail_class c) {
-    static const char *const names[] = {
-        [FAIL_NONE] = "none",
-        [FAIL_CHANGED] = "changed",
-        [FAIL_SOURCE] = "source",
-        [FAIL_DENIED] = "denied",
-        [FAIL_NO_BUCKET] = "no-bucket",
-        [FAIL_DEST] = "dest",
-        [FAIL_FULL] = "full",
-        [FAIL_CLOCK] = "clock",
-        [FAIL_REQUEST] = "request",
-        [FAIL_OUTAGE] = "outage",
-        [FAIL_UNREACHABLE] = "unreachable",
-        [FAIL_INTEGRITY] = "integrity",
-        [FAIL_SUPERSEDED] = "superseded",
-        [FAIL_NOBODY] = "nobody",
-    };
-    return name_of(names, NAMES_COUNT(names), c);
-}
-
-static const char *const integrity_names[] = {"", "none", "tls", "crc32c", "md5", "sha256"};
-const char *const integrity_wishes[] = {"auto", "crc32c", "sha256", "md5", "none", NULL};
-#define INTEGRITIES (sizeof integrity_names / sizeof *integrity_names)
-
-const char *integrity_name(enum integrity i) {
-    return (unsigned)i < INTEGRITIES ? integrity_names[i] : "";
-}
-
-enum integrity integrity_from_name(struct slice name) {
-    for (size_t i = 1; i < INTEGRITIES; i++)
-        if (slice_equal(name, slice_of(integrity_names[i])))
-            return (enum integrity)i;
-    return INTEGRITY_UNKNOWN;
-}
-
-enum fail_class fail_class_of(struct slice name) {
-    for (enum fail_class c = FAIL_CHANGED; c <= FAIL_NOBODY; c++)
-        if (slice_equal(name, slice_of(fail_class_name(c))))
-            return c;
-    return FAIL_NONE;
-}
-
-bool fail_class_spoils(enum fail_class c) {
-    return c == FAIL_CHANGED || c == FAIL_REQUEST || c == FAIL_INTEGRITY;
+size_t message_frame_max(enum msg_type type) {
+    switch (type) {
+    case MSG_OFFER:
+        return PROTO_OFFER_MAX;
+    case MSG_FETCH:
+        return PROTO_FETCH_MAX;
+    case MSG_DATA:
+        return PROTO_DATA_MAX;
+    default:
+        return PROTO_FRAME_MAX;
+    }
 }

@@ -1,15 +1,15 @@
 /*
- * The layout of every message and of every part of one: which number on the wire belongs to which member, what may
- * stand there, and how much of it. proto.c walks these tables to encode and decode; docs/PROTOCOL.md shows them to
- * people, and a test holds the two together. Nobody else needs this header.
+ * The layout of every message and of its nested structs: the field number of each member, its kind and its maximum. The
+ * encoder and the decoder walk these tables. docs/PROTOCOL.md shows them, and a test compares the two. Only proto_*.c
+ * include this header.
  *
- * How the tables may change
- *  - A field number is permanent: it is never given to another meaning, also not after the field went away.
- *  - New fields get new numbers and must be optional: an older peer does not send them, and ignores them when sent.
+ * How the tables may change after the first release:
+ *  - A field number is permanent. It never gets another meaning, also not after its field was removed.
+ *  - New fields get new numbers and are optional: an older peer does not send them, and ignores them.
  *  - A new required field, a narrower maximum or another meaning of a value needs a new PROTO_VERSION.
  *
- * A value that is zero or empty is not sent, and what was not sent reads as zero or empty. So "required" is one rule
- * for all kinds: the value is neither zero nor empty.
+ * A zero or empty value is not sent, and a missing field reads as zero or empty. "required" therefore means: neither
+ * zero nor empty.
  */
 #ifndef CHUNKLIFT_PROTO_FIELDS_H
 #define CHUNKLIFT_PROTO_FIELDS_H
@@ -24,26 +24,26 @@ enum field_kind {
     FIELD_TIME, /* nanotime; msgpack integer, or bin of 16 bytes beyond 64 bits */
     FIELD_BOOL,
     FIELD_ID,     /* struct id128; msgpack bin of 16 bytes */
-    FIELD_TEXT,   /* struct slice without NUL bytes; msgpack bin, for names may be any bytes */
+    FIELD_TEXT,   /* struct slice without NUL bytes; msgpack bin, because names may have any bytes */
     FIELD_BYTES,  /* struct slice; msgpack bin */
     FIELD_STRUCT, /* a nested msgpack map */
     FIELD_LIST,   /* pointer and count of structs; msgpack array of maps */
     FIELD_TEXTS,  /* pointer and count of slices; msgpack array of bin, none of them empty */
 };
 
-struct shape;
+struct schema;
 struct field {
-    const char *name; /* the member's; also the name in docs/PROTOCOL.md */
+    const char *name; /* of the member, and in docs/PROTOCOL.md */
     uint16_t number;
     uint8_t kind;
     bool required;
-    uint32_t offset;           /* of the member */
-    uint32_t count_offset;     /* lists: of the member that counts */
-    uint64_t maximum;          /* value, bytes of text, or entries of a list */
-    uint32_t text_max;         /* FIELD_TEXTS: bytes of one entry */
-    const struct shape *shape; /* FIELD_STRUCT, FIELD_LIST */
+    uint32_t offset;             /* of the member */
+    uint32_t count_offset;       /* lists: of the member with the count */
+    uint64_t maximum;            /* value, bytes of text, or entries of a list */
+    uint32_t text_max;           /* FIELD_TEXTS: bytes of one entry */
+    const struct schema *schema; /* FIELD_STRUCT, FIELD_LIST */
 };
-struct shape {
+struct schema {
     const char *name; /* "HELLO", "job" */
     size_t size;      /* of the struct in memory */
     const struct field *fields;
@@ -51,6 +51,8 @@ struct shape {
 };
 
 /* The body of a message type; NULL for a type that this version does not know. */
-const struct shape *message_shape(enum msg_type type);
+const struct schema *message_schema(enum msg_type type);
+/* The largest frame of a type, in bytes. */
+size_t message_frame_max(enum msg_type type);
 
 #endif

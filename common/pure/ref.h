@@ -4,7 +4,7 @@
 
 #include "pure/hash.h"
 #include "pure/ids.h"
-#include "pure/proto.h"
+#include "pure/job.h"
 
 static inline bool ref_equal(const struct ref *a, const struct ref *b) {
     return a->kind == b->kind && a->chunk == b->chunk && id_equal(&a->upload, &b->upload);

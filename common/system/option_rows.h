@@ -60,7 +60,7 @@
     {                                                                                                                  \
         "integrity", 0, OPTION_CHOICE, target, "WAY",                                                                  \
             "how a store shows that it has the bytes: auto, crc32c, sha256, md5 or none (auto)",                       \
-            .choices = integrity_wishes                                                                                \
+            .choices = integrity_option_names                                                                          \
     }
 #define OPTION_ROW_CONTENT_MD5(target)                                                                                 \
     { "content-md5", 0, OPTION_FLAG, target, NULL, "the same as --integrity md5" }

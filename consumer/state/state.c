@@ -303,7 +303,7 @@ static int apply_forget(struct state *s, const struct record *r) {
  * intent left nothing that could be spoiled; only a changed source makes another upload of it. */
 static void apply_fail(struct state *s, const struct record *r) {
     struct upload *u = state_find(s, &r->upload);
-    enum fail_class class = fail_class_of(r->class);
+    enum fail_class class = fail_class_from_name(r->class);
     if (!u)
         return;
     upload_note_failure(u, r->class, r->error);

@@ -50,7 +50,7 @@ void upload_destroy(struct upload **u) {
 
 void upload_note_failure(struct upload *u, struct slice class, struct slice error) {
     upload_forget_failure(u);
-    for (enum fail_class c = FAIL_NONE + 1; c <= FAIL_NOBODY; c++)
+    for (enum fail_class c = FAIL_NONE + 1; c <= FAIL_NO_UPLOADER; c++)
         if (slice_equal(class, slice_of(fail_class_name(c))))
             u->failed_as = c;
     size_t len = error.len < FAILURE_MAX ? error.len : FAILURE_MAX;

@@ -236,7 +236,7 @@ static int print_upload(const struct upload_status *u, const char *word) {
 /* ---- groups ---- */
 
 static struct status_group *group_of(struct status_groups *g, const struct upload_status *u) {
-    return u->leases ? &g->moving : u->class ? &g->failed[u->class <= FAIL_NOBODY ? u->class : 0] : &g->waiting;
+    return u->leases ? &g->moving : u->class ? &g->failed[u->class <= FAIL_NO_UPLOADER ? u->class : 0] : &g->waiting;
 }
 
 static int view_upload(struct status_groups *g, const struct upload_status *u, const char *word) {
@@ -270,7 +270,7 @@ static void print_eta(const struct status_groups *g) {
 int status_view_groups(const struct status_groups *g) {
     print_rest(&g->moving, NAMED_MAX, "moving", "");
     print_rest(&g->waiting, NAMED_MAX, "waiting", "");
-    for (enum fail_class c = FAIL_NONE; c <= FAIL_NOBODY; c++)
+    for (enum fail_class c = FAIL_NONE; c <= FAIL_NO_UPLOADER; c++)
         print_rest(&g->failed[c], EXAMPLES_MAX, "failed", fail_class_name(c));
     print_eta(g);
     return output_check();
@@ -284,7 +284,7 @@ int status_view_uploads(const struct msg_state *s, bool json, struct status_grou
 }
 
 static enum fail_class class_of(struct slice name) {
-    for (enum fail_class c = FAIL_NONE + 1; c <= FAIL_NOBODY; c++)
+    for (enum fail_class c = FAIL_NONE + 1; c <= FAIL_NO_UPLOADER; c++)
         if (slice_equal(name, slice_of(fail_class_name(c))))
             return c;
     return FAIL_NONE;

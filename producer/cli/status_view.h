@@ -12,8 +12,8 @@ struct status_group {
     uint64_t count, size, done_bytes;
 };
 struct status_groups {
-    struct status_group moving, waiting, failed[FAIL_NOBODY + 1]; /* failed: by class */
-    uint64_t rate;                                                /* of all uploaders, bytes a second */
+    struct status_group moving, waiting, failed[FAIL_NO_UPLOADER + 1]; /* failed: by class */
+    uint64_t rate;                                                     /* of all uploaders, bytes a second */
 };
 
 /* From the running consumer: its own line and its peers, once; then its uploads, page by page; then what was counted.

@@ -393,7 +393,7 @@ static void test_nobody_can_is_said_and_then_fails(void **state) {
     assert_int_equal(told.failed, 0);
     planner_judge_unserved(&planner, 61000);
     assert_int_equal(told.failed, 1);
-    assert_int_equal(told.class, FAIL_NOBODY);
+    assert_int_equal(told.class, FAIL_NO_UPLOADER);
 }
 
 /* One host's own failure: the job waits for another one, nothing is said, and no time ends it while records come. */

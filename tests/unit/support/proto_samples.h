@@ -54,14 +54,14 @@ static inline void sample_number(struct sample_pool *p, const struct field *f, c
         memcpy(at, &wide, sizeof wide);
 }
 
-static inline void sample_shape(struct sample_pool *p, const struct shape *s, void *base, bool only_required);
+static inline void sample_schema(struct sample_pool *p, const struct schema *s, void *base, bool only_required);
 
 static inline void sample_list(struct sample_pool *p, const struct field *f, char *base) {
-    size_t each = f->kind == FIELD_LIST ? f->shape->size : sizeof(struct slice), count = SAMPLE_LIST;
+    size_t each = f->kind == FIELD_LIST ? f->schema->size : sizeof(struct slice), count = SAMPLE_LIST;
     char *list = pool_alloc(p, count * each);
     for (size_t i = 0; i < count; i++) {
         if (f->kind == FIELD_LIST)
-            sample_shape(p, f->shape, list + i * each, i == 1); /* the second one with gaps */
+            sample_schema(p, f->schema, list + i * each, i == 1); /* the second one with gaps */
         else
             ((struct slice *)(void *)list)[i] = pool_text(p, f->name, f->text_max, false);
     }
@@ -82,7 +82,7 @@ static inline void sample_field(struct sample_pool *p, const struct field *f, vo
         memcpy(at, &text, sizeof text);
         break;
     case FIELD_STRUCT:
-        sample_shape(p, f->shape, at, only_required);
+        sample_schema(p, f->schema, at, only_required);
         break;
     case FIELD_LIST:
     case FIELD_TEXTS:
@@ -93,7 +93,7 @@ static inline void sample_field(struct sample_pool *p, const struct field *f, vo
     }
 }
 
-static inline void sample_shape(struct sample_pool *p, const struct shape *s, void *base, bool only_required) {
+static inline void sample_schema(struct sample_pool *p, const struct schema *s, void *base, bool only_required) {
     for (size_t i = 0; i < s->field_count; i++)
         if (s->fields[i].required || !only_required)
             sample_field(p, &s->fields[i], base, only_required);
@@ -109,10 +109,10 @@ static inline void sample_message(struct sample_pool *p, enum msg_type type, boo
         memset(m->journal.b, 0x10, sizeof m->journal.b);
         m->number = UINT64_MAX;
     }
-    sample_shape(p, message_shape(type), SAMPLE_BODY(m), only_required);
+    sample_schema(p, message_schema(type), SAMPLE_BODY(m), only_required);
 }
 
-static inline bool same_shape(const struct shape *s, const void *a, const void *b);
+static inline bool same_schema(const struct schema *s, const void *a, const void *b);
 
 static inline bool same_list(const struct field *f, const char *a, const char *b) {
     const char *list_a, *list_b;
@@ -125,7 +125,7 @@ static inline bool same_list(const struct field *f, const char *a, const char *b
         return false;
     for (size_t i = 0; i < count_a; i++) {
         bool same = f->kind == FIELD_LIST
-                        ? same_shape(f->shape, list_a + i * f->shape->size, list_b + i * f->shape->size)
+                        ? same_schema(f->schema, list_a + i * f->schema->size, list_b + i * f->schema->size)
                         : slice_equal(((const struct slice *)(const void *)list_a)[i],
                                       ((const struct slice *)(const void *)list_b)[i]);
         if (!same)
@@ -152,7 +152,7 @@ static inline bool same_field(const struct field *f, const char *a, const char *
         return slice_equal(*(const struct slice *)(const void *)(a + f->offset),
                            *(const struct slice *)(const void *)(b + f->offset));
     case FIELD_STRUCT:
-        return same_shape(f->shape, a + f->offset, b + f->offset);
+        return same_schema(f->schema, a + f->offset, b + f->offset);
     case FIELD_LIST:
     case FIELD_TEXTS:
         return same_list(f, a, b);
@@ -160,7 +160,7 @@ static inline bool same_field(const struct field *f, const char *a, const char *
     return false;
 }
 
-static inline bool same_shape(const struct shape *s, const void *a, const void *b) {
+static inline bool same_schema(const struct schema *s, const void *a, const void *b) {
     for (size_t i = 0; i < s->field_count; i++)
         if (!same_field(&s->fields[i], a, b))
             return false;
@@ -170,8 +170,8 @@ static inline bool same_shape(const struct shape *s, const void *a, const void *
 static inline bool same_message(const struct msg *a, const struct msg *b) {
     return a->type == b->type && a->number == b->number && id_equal(&a->journal, &b->journal) &&
            id_equal(&a->sender, &b->sender) &&
-           same_shape(message_shape(a->type), (const char *)a + offsetof(struct msg, hello),
-                      (const char *)b + offsetof(struct msg, hello));
+           same_schema(message_schema(a->type), (const char *)a + offsetof(struct msg, hello),
+                       (const char *)b + offsetof(struct msg, hello));
 }
 
 #endif

@@ -38,9 +38,9 @@ static void describe(const struct field *f, char *out, size_t size) {
                    (f->kind == FIELD_U32 && f->maximum < UINT32_MAX) ||
                    (f->kind == FIELD_U64 && f->maximum < UINT64_MAX);
     if (f->kind == FIELD_STRUCT)
-        snprintf(out, size, "`%s`%s", f->shape->name, required);
+        snprintf(out, size, "`%s`%s", f->schema->name, required);
     else if (f->kind == FIELD_LIST)
-        snprintf(out, size, "list ≤ %s of `%s`", max, f->shape->name);
+        snprintf(out, size, "list ≤ %s of `%s`", max, f->schema->name);
     else if (f->kind == FIELD_TEXTS)
         snprintf(out, size, "list ≤ %s of text ≤ %u", max, f->text_max);
     else if (bounded)
@@ -70,7 +70,7 @@ static size_t count_rows(const char *text) {
     return rows;
 }
 
-static void check_section(const char *heading, const struct shape *s) {
+static void check_section(const char *heading, const struct schema *s) {
     char *text = section(heading), kind[128], row[256];
     if (!text)
         return;
@@ -88,16 +88,16 @@ static void check_section(const char *heading, const struct shape *s) {
 static void test_every_message_is_documented(void **state) {
     (void)state;
     for (int type = 1; type <= MSG_FORGOTTEN; type++) {
-        const struct shape *s = message_shape((enum msg_type)type);
+        const struct schema *s = message_schema((enum msg_type)type);
         char heading[64];
         snprintf(heading, sizeof heading, "%s (%d)", s->name, type);
         check_section(heading, s);
     }
 }
 
-static void check_parts(const struct shape *s) {
+static void check_parts(const struct schema *s) {
     for (size_t i = 0; i < s->field_count; i++) {
-        const struct shape *part = s->fields[i].shape;
+        const struct schema *part = s->fields[i].schema;
         if (!part)
             continue;
         char heading[64];
@@ -110,13 +110,13 @@ static void check_parts(const struct shape *s) {
 static void test_every_part_is_documented(void **state) {
     (void)state;
     for (int type = 1; type <= MSG_FORGOTTEN; type++)
-        check_parts(message_shape((enum msg_type)type));
+        check_parts(message_schema((enum msg_type)type));
 }
 
 /* The journal's class names are part of the contract. */
 static void test_every_class_is_documented(void **state) {
     (void)state;
-    for (int c = FAIL_NONE; c <= FAIL_NOBODY; c++) {
+    for (int c = FAIL_NONE; c <= FAIL_NO_UPLOADER; c++) {
         char row[64];
         snprintf(row, sizeof row, "\n| %d | %s |", c, fail_class_name((enum fail_class)c));
         if (!strstr(document, row))

@@ -589,7 +589,7 @@ static void test_head_of_data(void **state) {
 
 /* ---- the tables ---- */
 
-static void check_shape(const struct shape *s, int depth) {
+static void check_schema(const struct schema *s, int depth) {
     assert_true(s->field_count <= 64);
     assert_true(depth <= 7); /* with envelope: 8, what a decoder accepts */
     for (size_t i = 0; i < s->field_count; i++) {
@@ -598,18 +598,18 @@ static void check_shape(const struct shape *s, int depth) {
         for (size_t j = 0; j < i; j++)
             assert_true(s->fields[j].number != f->number);
         if (f->kind == FIELD_STRUCT)
-            check_shape(f->shape, depth + 1);
+            check_schema(f->schema, depth + 1);
         if (f->kind == FIELD_LIST)
-            check_shape(f->shape, depth + 2);
+            check_schema(f->schema, depth + 2);
     }
 }
 
 static void test_tables_are_sound(void **state) {
     (void)state;
     for (int type = 1; type <= TYPE_COUNT; type++)
-        check_shape(message_shape((enum msg_type)type), 1);
-    assert_null(message_shape((enum msg_type)0));
-    assert_null(message_shape((enum msg_type)(TYPE_COUNT + 1)));
+        check_schema(message_schema((enum msg_type)type), 1);
+    assert_null(message_schema((enum msg_type)0));
+    assert_null(message_schema((enum msg_type)(TYPE_COUNT + 1)));
 }
 
 static void test_everything_has_a_name(void **state) {
@@ -620,7 +620,7 @@ static void test_everything_has_a_name(void **state) {
         assert_string_not_equal(job_kind_name((enum job_kind)i), "unknown");
     for (int i = WHY_NONE; i <= WHY_JOURNAL; i++)
         assert_string_not_equal(why_text((enum why)i), "unknown");
-    for (int i = FAIL_NONE; i <= FAIL_NOBODY; i++)
+    for (int i = FAIL_NONE; i <= FAIL_NO_UPLOADER; i++)
         assert_string_not_equal(fail_class_name((enum fail_class)i), "unknown");
     assert_string_equal(job_kind_name((enum job_kind)0), "unknown");
     assert_string_equal(why_text((enum why)1000), "unknown");

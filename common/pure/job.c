@@ -1,0 +1,80 @@
+#include "pure/job.h"
+
+#define NAMES_COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+static const char *name_of(const char *const *names, size_t count, size_t value) {
+    return value < count && names[value] ? names[value] : "unknown";
+}
+
+const char *job_kind_name(enum job_kind kind) {
+    static const char *const names[] = {[JOB_BEGIN] = "begin", [JOB_CHUNK] = "chunk", [JOB_FINISH] = "finish",
+                                        [JOB_ABORT] = "abort", [JOB_PUT] = "put",     [JOB_STAT] = "stat"};
+    return name_of(names, NAMES_COUNT(names), kind);
+}
+
+const char *why_text(enum why why) {
+    static const char *const names[] = {
+        [WHY_NONE] = "no reason given",
+        [WHY_HELD] = "another uploader holds it",
+        [WHY_GRACE] = "kept for its former holder after a restart",
+        [WHY_LATER] = "not its turn yet",
+        [WHY_UNKNOWN] = "no such upload",
+        [WHY_STALE] = "not the handle that counts",
+        [WHY_ENDED] = "the upload has ended",
+        [WHY_DRAIN] = "the uploader leaves",
+        [WHY_NOT_HERE] = "this uploader may not or cannot serve it",
+        [WHY_NO_SOURCE] = "the file cannot be opened there",
+        [WHY_BACKOFF] = "the endpoint wants a pause",
+        [WHY_FULL_SLOTS] = "no free place",
+        [WHY_NO_PROGRESS] = "no bytes moved",
+        [WHY_JOURNAL] = "the journal cannot be written",
+    };
+    return name_of(names, NAMES_COUNT(names), why);
+}
+
+/* Part of the journal's format. */
+const char *fail_class_name(enum fail_class c) {
+    static const char *const names[] = {
+        [FAIL_NONE] = "none",
+        [FAIL_CHANGED] = "changed",
+        [FAIL_SOURCE] = "source",
+        [FAIL_DENIED] = "denied",
+        [FAIL_NO_BUCKET] = "no-bucket",
+        [FAIL_DEST] = "dest",
+        [FAIL_FULL] = "full",
+        [FAIL_CLOCK] = "clock",
+        [FAIL_REQUEST] = "request",
+        [FAIL_OUTAGE] = "outage",
+        [FAIL_UNREACHABLE] = "unreachable",
+        [FAIL_INTEGRITY] = "integrity",
+        [FAIL_SUPERSEDED] = "superseded",
+        [FAIL_NO_UPLOADER] = "no-uploader",
+    };
+    return name_of(names, NAMES_COUNT(names), c);
+}
+
+static const char *const integrity_names[] = {"", "none", "tls", "crc32c", "md5", "sha256"};
+const char *const integrity_option_names[] = {"auto", "crc32c", "sha256", "md5", "none", NULL};
+#define INTEGRITIES (sizeof integrity_names / sizeof *integrity_names)
+
+const char *integrity_name(enum integrity i) {
+    return (unsigned)i < INTEGRITIES ? integrity_names[i] : "";
+}
+
+enum integrity integrity_from_name(struct slice name) {
+    for (size_t i = 1; i < INTEGRITIES; i++)
+        if (slice_equal(name, slice_of(integrity_names[i])))
+            return (enum integrity)i;
+    return INTEGRITY_UNKNOWN;
+}
+
+enum fail_class fail_class_from_name(struct slice name) {
+    for (enum fail_class c = FAIL_CHANGED; c <= FAIL_NO_UPLOADER; c++)
+        if (slice_equal(name, slice_of(fail_class_name(c))))
+            return c;
+    return FAIL_NONE;
+}
+
+bool fail_class_spoils(enum fail_class c) {
+    return c == FAIL_CHANGED || c == FAIL_REQUEST || c == FAIL_INTEGRITY;
+}

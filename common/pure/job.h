@@ -1,0 +1,110 @@
+/*
+ * The vocabulary of jobs, shared by the messages and the journal: kinds of jobs, how a job is named, sources and
+ * targets, and the reasons for which a job is denied or fails. The names are part of the formats.
+ */
+#ifndef CHUNKLIFT_JOB_H
+#define CHUNKLIFT_JOB_H
+
+#include "pure/buf.h"
+#include "pure/ids.h"
+#include "pure/source_identity.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum job_kind {
+    JOB_BEGIN = 1, /* create the multipart upload or the temporary file */
+    JOB_CHUNK,     /* send one range */
+    JOB_FINISH,    /* make the object out of its chunks */
+    JOB_ABORT,     /* drop an unfinished upload at the destination */
+    JOB_PUT,       /* send a small or empty file in one request */
+    JOB_STAT,      /* does the destination still hold what the journal says? Changes nothing, is not journaled */
+};
+const char *job_kind_name(enum job_kind kind); /* "begin"; static storage */
+
+/* Names a job: (kind, upload, chunk). chunk is 0 for all kinds but JOB_CHUNK. */
+struct ref {
+    enum job_kind kind;
+    struct id128 upload;
+    uint32_t chunk;
+};
+
+/* A source file as its producer found it. */
+struct source_ref {
+    struct slice name; /* --source-name */
+    struct slice path; /* absolute; any bytes but NUL */
+    struct source_identity file;
+    struct slice boot; /* boot id of the producer's host; file.dev is only valid under it */
+};
+
+/* The destination of an upload. */
+struct target {
+    struct slice dest;     /* file:///path or s3://bucket/key */
+    struct slice endpoint; /* S3: the URL; empty for file:// */
+    struct slice region;   /* the wanted region; empty: the uploader finds out */
+};
+
+/* The checksum of a whole object that the store verifies. */
+enum checksum_kind {
+    CHECKSUM_NONE = 0,
+    CHECKSUM_CRC32C_FULL = 1 /* "crc32c/FULL_OBJECT" in the journal */
+};
+
+/*
+ * Evidence that a store has the bytes that were sent, the weakest first. crc32c, md5 and sha256: the store compared, and
+ * it was seen to refuse wrong bytes (md5 also: its ETag is the MD5 of the sent bytes). tls: the connection protected
+ * them. UNKNOWN: recorded before the field existed, or file://.
+ */
+enum integrity {
+    INTEGRITY_UNKNOWN = 0,
+    INTEGRITY_NONE,
+    INTEGRITY_TLS,
+    INTEGRITY_CRC32C,
+    INTEGRITY_MD5,
+    INTEGRITY_SHA256,
+};
+const char *integrity_name(enum integrity i);          /* as in the journal; "" for unknown */
+enum integrity integrity_from_name(struct slice name); /* INTEGRITY_UNKNOWN: no such name */
+extern const char *const integrity_option_names[];     /* the values of --integrity, "auto" first; NULL at the end */
+
+/* The reason for a denial, a release, a refusal or an event. One enumeration for all, so that events can carry it. */
+enum why {
+    WHY_NONE = 0,
+    WHY_HELD,       /* another uploader has the lease */
+    WHY_GRACE,      /* after a restart, former holders come first (rule 6) */
+    WHY_LATER,      /* not now: begin before chunk, chunks before finish, leases end before abort (rule 9) */
+    WHY_UNKNOWN,    /* the consumer has no such upload: plan it again */
+    WHY_STALE,      /* not the current handle or plan */
+    WHY_ENDED,      /* the upload is finished, failed or aborted */
+    WHY_DRAIN,      /* the uploader leaves */
+    WHY_NOT_HERE,   /* this uploader does not have the root, destination or credentials */
+    WHY_NO_SOURCE,  /* the file cannot be opened on this host */
+    WHY_BACKOFF,    /* the endpoint asked for a pause */
+    WHY_FULL_SLOTS, /* more offers than free slots */
+    WHY_NO_PROGRESS,
+    WHY_JOURNAL, /* the journal cannot be written */
+};
+const char *why_text(enum why why); /* for people; static storage */
+
+/* The class of a failed job; the names are those of the journal's `class`. */
+enum fail_class {
+    FAIL_NONE = 0,
+    FAIL_CHANGED,     /* "changed": the source is not the planned file */
+    FAIL_SOURCE,      /* "source": the source cannot be read */
+    FAIL_DENIED,      /* "denied": the store refuses credentials or permission */
+    FAIL_NO_BUCKET,   /* "no-bucket" */
+    FAIL_DEST,        /* "dest": the destination cannot be written */
+    FAIL_FULL,        /* "full": no space at the destination */
+    FAIL_CLOCK,       /* "clock": RequestTimeTooSkewed */
+    FAIL_REQUEST,     /* "request": the store refuses the request itself */
+    FAIL_OUTAGE,      /* "outage": transient errors for longer than --retry-for */
+    FAIL_UNREACHABLE, /* "unreachable": the endpoint was never reached (exit 3) */
+    FAIL_INTEGRITY,   /* "integrity": the received bytes are not the sent ones */
+    FAIL_SUPERSEDED,  /* "superseded": another source replaced this one at its destination */
+    FAIL_NO_UPLOADER, /* "no-uploader": no uploader of the fleet can serve the job */
+};
+const char *fail_class_name(enum fail_class c);          /* static storage */
+enum fail_class fail_class_from_name(struct slice name); /* FAIL_NONE: no such name */
+/* True when the bytes sent so far must not be used: the upload is aborted, never resumed. */
+bool fail_class_spoils(enum fail_class c);
+
+#endif
