@@ -112,7 +112,7 @@ static void op_start_kind(struct s3_op *op) {
         s3_put_start(op);
         break;
     case JOB_STAT:
-        s3_head_start(op);
+        s3_stat_start(op);
         break;
     default:
         s3_op_fail_err(op, ERR_INVALID);

@@ -9,7 +9,7 @@ void s3_chunk_start(struct s3_op *op);
 void s3_put_start(struct s3_op *op);
 void s3_finish_start(struct s3_op *op);
 void s3_abort_start(struct s3_op *op);
-void s3_head_start(struct s3_op *op);
+void s3_stat_start(struct s3_op *op);
 
 /* object.c: aborts an upload that the store reported as unknown, then ends with OUTCOME_GONE. A new upload takes its
  * place; a wrong report would leave the old one open. */

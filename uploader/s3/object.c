@@ -1,5 +1,5 @@
 /*
- * abort and head.
+ * abort and stat.
  *
  * AbortMultipartUpload does not stop parts that are arriving: "it might be necessary to abort a given multipart upload
  * multiple times" (Amazon S3 API reference). It is repeated until ListParts finds no such upload (rule 9): TRIES_MAX
@@ -79,9 +79,9 @@ void s3_abort_gone(struct s3_op *op) {
     s3_request_send(op, abort_on_gone);
 }
 
-/* --- head --- */
+/* --- stat --- */
 
-static void head_on_reply(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
+static void stat_on_reply(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
     struct task_result *result = &op->task->result;
     if (e && e->status != 404) {
         s3_op_fail_with(op, e);
@@ -96,7 +96,7 @@ static void head_on_reply(struct s3_op *op, const struct http_reply *r, const st
         s3_op_end(op, OUTCOME_DONE);
 }
 
-void s3_head_start(struct s3_op *op) {
+void s3_stat_start(struct s3_op *op) {
     s3_request_begin(op, "HEAD");
-    s3_request_send(op, head_on_reply);
+    s3_request_send(op, stat_on_reply);
 }

@@ -28,7 +28,7 @@ static int clean(void **state) {
     return 0;
 }
 
-static void endpoint_is(const char *option, const char *profile, const char *expected) {
+static void assert_endpoint(const char *option, const char *profile, const char *expected) {
     struct buf url = BUF_INIT;
     int err = aws_endpoint_choose(option, profile, &url);
     assert_int_equal(err, expected ? 0 : ERR_USAGE);
@@ -39,46 +39,46 @@ static void endpoint_is(const char *option, const char *profile, const char *exp
 
 static void test_order_of_endpoints(void **state) {
     (void)state;
-    endpoint_is(NULL, NULL, "https://s3.amazonaws.com");
+    assert_endpoint(NULL, NULL, "https://s3.amazonaws.com");
     write_file("config", "[default]\nendpoint_url = http://default\n"
                          "[profile a]\nendpoint_url = http://a\nservices = s\n"
                          "[services s]\ns3 =\n  endpoint_url = HTTP://Services:9000/\n"
                          "[profile sts]\nservices = t\n[services t]\nsts =\n  endpoint_url = http://sts\n");
-    endpoint_is(NULL, NULL, "http://default");
-    endpoint_is(NULL, "a", "http://services:9000");
-    endpoint_is(NULL, "sts", "https://s3.amazonaws.com");
+    assert_endpoint(NULL, NULL, "http://default");
+    assert_endpoint(NULL, "a", "http://services:9000");
+    assert_endpoint(NULL, "sts", "https://s3.amazonaws.com");
     setenv("AWS_ENDPOINT_URL", "http://all", 1);
-    endpoint_is(NULL, "a", "http://all");
+    assert_endpoint(NULL, "a", "http://all");
     setenv("AWS_ENDPOINT_URL_S3", "http://s3", 1);
-    endpoint_is(NULL, "a", "http://s3");
-    endpoint_is("HTTPS://Option.Example:443/Base/", "a", "https://option.example:443/Base");
+    assert_endpoint(NULL, "a", "http://s3");
+    assert_endpoint("HTTPS://Option.Example:443/Base/", "a", "https://option.example:443/Base");
     setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true", 1);
-    endpoint_is(NULL, "a", "https://s3.amazonaws.com");
-    endpoint_is("http://o", "a", "http://o");
+    assert_endpoint(NULL, "a", "https://s3.amazonaws.com");
+    assert_endpoint("http://o", "a", "http://o");
 }
 
 static void test_endpoint_in_the_credentials_file(void **state) {
     (void)state;
     write_file("credentials", "[a]\nendpoint_url = http://credentials\n");
     write_file("config", "[profile a]\nendpoint_url = http://config\n");
-    endpoint_is(NULL, "a", "http://credentials");
+    assert_endpoint(NULL, "a", "http://credentials");
 }
 
 static void test_configuration_without_an_endpoint_is_an_error(void **state) {
     (void)state;
-    endpoint_is(NULL, "ghost", NULL);
+    assert_endpoint(NULL, "ghost", NULL);
     write_file("config", "[default]\nservices = gone\n[profile p]\ns3 =\n  endpoint_url = http://plugin\n"
                          "[profile bad]\nendpoint_url = minio:9000\n");
-    endpoint_is(NULL, NULL, NULL);
-    endpoint_is(NULL, "p", NULL);
-    endpoint_is(NULL, "bad", NULL);
-    endpoint_is("http://o", NULL, "http://o");
-    endpoint_is("http://o", "p", "http://o");
+    assert_endpoint(NULL, NULL, NULL);
+    assert_endpoint(NULL, "p", NULL);
+    assert_endpoint(NULL, "bad", NULL);
+    assert_endpoint("http://o", NULL, "http://o");
+    assert_endpoint("http://o", "p", "http://o");
     setenv("AWS_ENDPOINT_URL", "http://all", 1);
-    endpoint_is(NULL, "p", "http://all");
+    assert_endpoint(NULL, "p", "http://all");
 }
 
-static void region_is(const char *profile, const char *expected) {
+static void assert_region(const char *profile, const char *expected) {
     struct aws_settings s;
     assert_int_equal(aws_settings_read(&s, profile), 0);
     assert_string_equal(s.region ? s.region : "", expected);
@@ -98,7 +98,7 @@ static void test_checksums_when_required(void **state) {
     assert_false(when_required());
     write_file("config", "[default]\nrequest_checksum_calculation = when_required\n");
     assert_true(when_required());
-    setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported", 1); /* the environment goes first */
+    setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported", 1); /* the environment has precedence */
     assert_false(when_required());
     unsetenv("AWS_REQUEST_CHECKSUM_CALCULATION");
 }
@@ -107,15 +107,15 @@ static void test_region_bundle_and_style(void **state) {
     (void)state;
     struct aws_settings s;
     write_file("config", "[default]\nregion=r1\nca_bundle = /config.pem\ns3 =\n  addressing_style = virtual\n");
-    region_is(NULL, "r1");
+    assert_region(NULL, "r1");
     write_file("credentials", "[default]\nregion=r2\n");
-    region_is(NULL, "r2");
+    assert_region(NULL, "r2");
     setenv("AWS_DEFAULT_REGION", "r3", 1);
-    region_is(NULL, "r3");
+    assert_region(NULL, "r3");
     setenv("AWS_REGION", "\tr4 \n", 1);
-    region_is(NULL, "r4");
+    assert_region(NULL, "r4");
     setenv("AWS_REGION", "  ", 1);
-    region_is(NULL, "r3");
+    assert_region(NULL, "r3");
     assert_int_equal(aws_settings_read(&s, NULL), 0);
     assert_string_equal(s.addressing_style, "virtual");
     assert_string_equal(s.ca_bundle, "/config.pem");

@@ -35,7 +35,7 @@ static struct aws_credentials *make(const char *profile) {
     return c;
 }
 
-static void gives(const char *profile, const char *access_key, const char *secret_key, const char *token) {
+static void assert_keys(const char *profile, const char *access_key, const char *secret_key, const char *token) {
     struct aws_credentials *c = make(profile);
     assert_int_equal(aws_credentials_step(c, 0), AWS_READY);
     struct aws_keys k = aws_credentials_keys(c);
@@ -45,7 +45,7 @@ static void gives(const char *profile, const char *access_key, const char *secre
     aws_credentials_destroy(&c);
 }
 
-static void lacks(const char *profile, const char *part) {
+static void assert_no_keys(const char *profile, const char *part) {
     struct aws_credentials *c = make(profile);
     assert_int_equal(aws_credentials_step(c, 0), AWS_MISSING);
     assert_non_null(strstr(aws_credentials_problem(c), part));
@@ -57,54 +57,55 @@ static void test_order(void **state) {
     (void)state;
     write_file("config", "[default]\naws_access_key_id=CA\naws_secret_access_key=CS\n"
                          "[profile p]\naws_access_key_id=PA\naws_secret_access_key=PS\n");
-    gives(NULL, "CA", "CS", "");
+    assert_keys(NULL, "CA", "CS", "");
     write_file("credentials", "[default]\naws_access_key_id=FA\naws_secret_access_key=FS\naws_session_token=FT\n");
-    gives(NULL, "FA", "FS", "FT");
+    assert_keys(NULL, "FA", "FS", "FT");
     setenv("AWS_ACCESS_KEY_ID", "EA", 1);
     setenv("AWS_SECRET_ACCESS_KEY", "ES", 1);
-    gives(NULL, "EA", "ES", "");
+    assert_keys(NULL, "EA", "ES", "");
     setenv("AWS_SESSION_TOKEN", "ET", 1);
-    gives(NULL, "EA", "ES", "ET");
+    assert_keys(NULL, "EA", "ES", "ET");
     setenv("AWS_PROFILE", "p", 1);
-    gives(NULL, "EA", "ES", "ET"); /* the environment's keys win over the environment's profile */
-    gives("p", "PA", "PS", "");    /* but not over --profile */
+    assert_keys(NULL, "EA", "ES", "ET"); /* keys of the environment precede its profile */
+    assert_keys("p", "PA", "PS", "");    /* but not --profile */
     unsetenv("AWS_ACCESS_KEY_ID");
-    gives(NULL, "PA", "PS", "");
+    assert_keys(NULL, "PA", "PS", "");
 }
 
 static void test_nothing_found_names_the_sources(void **state) {
     (void)state;
-    lacks(NULL, "no credentials: looked in AWS_ACCESS_KEY_ID, credentials [default], credential_process and config; "
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or name a --profile");
-    lacks("ghost", "profile ghost is neither in");
+    assert_no_keys(NULL,
+                   "no credentials: looked in AWS_ACCESS_KEY_ID, credentials [default], credential_process and config; "
+                   "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or name a --profile");
+    assert_no_keys("ghost", "profile ghost is neither in");
     setenv("AWS_ACCESS_KEY_ID", "EA", 1);
-    lacks(NULL, "AWS_SECRET_ACCESS_KEY is not");
+    assert_no_keys(NULL, "AWS_SECRET_ACCESS_KEY is not");
     write_file("credentials", "[half]\naws_access_key_id=FA\n");
-    lacks("half", "no aws_secret_access_key");
+    assert_no_keys("half", "no aws_secret_access_key");
 }
 
 static void test_a_profile_that_is_named_must_exist(void **state) {
     (void)state;
     setenv("AWS_ACCESS_KEY_ID", "EA", 1);
     setenv("AWS_SECRET_ACCESS_KEY", "ES", 1);
-    gives(NULL, "EA", "ES", ""); /* nothing is named: "default" may be missing */
+    assert_keys(NULL, "EA", "ES", ""); /* no name is given: "default" may be missing */
     setenv("AWS_PROFILE", "ghost", 1);
-    lacks(NULL, "profile ghost is neither in");
+    assert_no_keys(NULL, "profile ghost is neither in");
     setenv("AWS_PROFILE", "", 1);
     setenv("AWS_DEFAULT_PROFILE", "ghost", 1);
-    lacks(NULL, "profile ghost is neither in");
-    lacks("other", "profile other is neither in");
+    assert_no_keys(NULL, "profile ghost is neither in");
+    assert_no_keys("other", "profile other is neither in");
     write_file("config", "[profile ghost]\n");
-    gives(NULL, "EA", "ES", "");
+    assert_keys(NULL, "EA", "ES", "");
     write_file("config", "");
     write_file("credentials", "[ghost]\naws_security_token = GT\n");
-    gives(NULL, "EA", "ES", "");
+    assert_keys(NULL, "EA", "ES", "");
     setenv("AWS_SESSION_TOKEN", "ET", 1);
     setenv("AWS_SECURITY_TOKEN", "ST", 1);
-    gives(NULL, "EA", "ES", "ST");
+    assert_keys(NULL, "EA", "ES", "ST");
     write_file("credentials", "[ghost]\naws_access_key_id=GA\naws_secret_access_key=GS\naws_session_token=no\n"
                               "aws_security_token = GT\n");
-    gives("ghost", "GA", "GS", "GT");
+    assert_keys("ghost", "GA", "GS", "GT");
 }
 
 static void test_other_kinds_are_refused_by_name(void **state) {
@@ -112,9 +113,9 @@ static void test_other_kinds_are_refused_by_name(void **state) {
     write_file("config", "[profile role]\nrole_arn=arn:x\nsource_profile=default\naws_access_key_id=A\n"
                          "aws_secret_access_key=S\n[profile sso]\nsso_session=x\n"
                          "[profile web]\nweb_identity_token_file=/f\n");
-    lacks("role", "assumes a role");
-    lacks("sso", "SSO");
-    lacks("web", "has web_identity_token_file but no role_arn");
+    assert_no_keys("role", "assumes a role");
+    assert_no_keys("sso", "SSO");
+    assert_no_keys("web", "has web_identity_token_file but no role_arn");
 }
 
 static enum aws_state wait_for(struct aws_credentials *c) {
@@ -135,14 +136,14 @@ static void test_process(void **state) {
     assert_int_equal(wait_for(c), AWS_READY);
     assert_string_equal(aws_credentials_keys(c).access_key, "A1");
     assert_string_equal(aws_credentials_keys(c).session_token, "T1");
-    /* The store calls them expired right after they were made: running it again would not help. */
+    /* The store calls new keys expired: another run of the program does not help. */
     assert_false(aws_credentials_expired(c, aws_credentials_generation(c)));
-    /* But who used older ones may try again. */
+    /* A request signed with older keys may be repeated. */
     assert_true(aws_credentials_expired(c, aws_credentials_generation(c) - 1));
     aws_credentials_destroy(&c);
 }
 
-static void fails_with(const char *command, const char *part) {
+static void assert_process_fails(const char *command, const char *part) {
     char text[256];
     snprintf(text, sizeof text, "[default]\ncredential_process = %s\n", command);
     write_file("config", text);
@@ -156,19 +157,20 @@ static void fails_with(const char *command, const char *part) {
 
 static void test_process_failures(void **state) {
     (void)state;
-    fails_with("/no/such/program", "cannot be started");
-    fails_with("/bin/sh -c 'exit 3'", "exit status 3");
-    fails_with("/bin/sh -c 'kill -9 $$'", "signal 9");
-    fails_with("/bin/sh -c 'unclosed", "not closed");
-    fails_with("echo hunter2", "not JSON");
-    fails_with("echo '{\"Version\": 2}'", "Version");
-    fails_with("echo '{\"Version\": 1, \"AccessKeyId\": \"hunter2\"}'", "SecretAccessKey");
-    fails_with("echo '{\"Version\": 1, \"AccessKeyId\": \"a\", \"SecretAccessKey\": \"b\", \"Expiration\": \"soon\"}'",
-               "ISO 8601");
-    fails_with("echo '{\"Version\": 1, \"AccessKeyId\": \"a\", \"SecretAccessKey\": \"b\", "
-               "\"Expiration\": \"2001-01-01T00:00:00Z\"}'",
-               "expired already");
-    fails_with("/bin/sh -c 'yes hunter2'", "more than");
+    assert_process_fails("/no/such/program", "cannot be started");
+    assert_process_fails("/bin/sh -c 'exit 3'", "exit status 3");
+    assert_process_fails("/bin/sh -c 'kill -9 $$'", "signal 9");
+    assert_process_fails("/bin/sh -c 'unclosed", "not closed");
+    assert_process_fails("echo hunter2", "not JSON");
+    assert_process_fails("echo '{\"Version\": 2}'", "Version");
+    assert_process_fails("echo '{\"Version\": 1, \"AccessKeyId\": \"hunter2\"}'", "SecretAccessKey");
+    assert_process_fails(
+        "echo '{\"Version\": 1, \"AccessKeyId\": \"a\", \"SecretAccessKey\": \"b\", \"Expiration\": \"soon\"}'",
+        "ISO 8601");
+    assert_process_fails("echo '{\"Version\": 1, \"AccessKeyId\": \"a\", \"SecretAccessKey\": \"b\", "
+                         "\"Expiration\": \"2001-01-01T00:00:00Z\"}'",
+                         "expired already");
+    assert_process_fails("/bin/sh -c 'yes hunter2'", "more than");
 }
 
 static void test_process_is_ended_with_its_owner(void **state) {
@@ -198,7 +200,7 @@ static void test_expired_files_are_read_again(void **state) {
     uint64_t used = aws_credentials_generation(c);
     assert_non_null(aws_credentials_renewed_from(c));
     assert_false(aws_credentials_expired(c, used));
-    assert_int_equal(aws_credentials_step(c, 0), AWS_MISSING); /* they are not used until the file holds others */
+    assert_int_equal(aws_credentials_step(c, 0), AWS_MISSING); /* not used until the file has others */
     assert_non_null(strstr(aws_credentials_problem(c), "profile default has keys that have expired"));
     write_file("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=S\naws_session_token=new\n");
     uint64_t deadline_ms = clock_ms() + 10000;
@@ -206,7 +208,7 @@ static void test_expired_files_are_read_again(void **state) {
         assert_true(clock_ms() < deadline_ms);
     assert_true(aws_credentials_expired(c, used));
     assert_string_equal(aws_credentials_keys(c).session_token, "new");
-    assert_true(aws_credentials_expired(c, used)); /* another request signed with the old ones */
+    assert_true(aws_credentials_expired(c, used)); /* another request signed with the old keys */
     assert_false(aws_credentials_expired(c, aws_credentials_generation(c)));
     aws_credentials_destroy(&c);
     setenv("AWS_ACCESS_KEY_ID", "EA", 1);
@@ -232,7 +234,7 @@ static void test_refused_keys_are_looked_up_again(void **state) {
     aws_credentials_destroy(&c);
 }
 
-static void words_are(const char *command, const char *const *expected) {
+static void assert_words(const char *command, const char *const *expected) {
     char **words;
     assert_int_equal(aws_command_split(command, &words), 0);
     size_t i = 0;
@@ -247,11 +249,11 @@ static void words_are(const char *command, const char *const *expected) {
 static void test_splitting(void **state) {
     (void)state;
     char **words;
-    words_are("a", (const char *const[]){"a", NULL});
-    words_are("  a\tb  c ", (const char *const[]){"a", "b", "c", NULL});
-    words_are("a 'b c' \"d e\" f\\ g", (const char *const[]){"a", "b c", "d e", "f g", NULL});
-    words_are("'' \"\" x''y", (const char *const[]){"", "", "xy", NULL});
-    words_are("\"a\\\"b\\\\c\\d\" 'e\\f' $HOME *", (const char *const[]){"a\"b\\c\\d", "e\\f", "$HOME", "*", NULL});
+    assert_words("a", (const char *const[]){"a", NULL});
+    assert_words("  a\tb  c ", (const char *const[]){"a", "b", "c", NULL});
+    assert_words("a 'b c' \"d e\" f\\ g", (const char *const[]){"a", "b c", "d e", "f g", NULL});
+    assert_words("'' \"\" x''y", (const char *const[]){"", "", "xy", NULL});
+    assert_words("\"a\\\"b\\\\c\\d\" 'e\\f' $HOME *", (const char *const[]){"a\"b\\c\\d", "e\\f", "$HOME", "*", NULL});
     assert_int_equal(aws_command_split("", &words), ERR_INVALID);
     assert_int_equal(aws_command_split("a 'b", &words), ERR_INVALID);
     assert_int_equal(aws_command_split("a \\", &words), ERR_INVALID);

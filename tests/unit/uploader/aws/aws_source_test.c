@@ -34,7 +34,7 @@ static int setup(void **state) {
     setenv("AWS_CONFIG_FILE", "config", 1);
     setenv("AWS_SHARED_CREDENTIALS_FILE", "credentials", 1);
     setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
-    setenv("http_proxy", "http://127.0.0.1:1", 1); /* metadata is asked past it */
+    setenv("http_proxy", "http://127.0.0.1:1", 1); /* requests for metadata bypass it */
     unlink("config");
     unlink("credentials");
     assert_int_equal(http_new(&http, &(struct http_options){.idle_max = 4}), 0);
@@ -65,14 +65,14 @@ static struct aws_credentials *make(const char *profile, enum aws_state expected
     return c;
 }
 
-static void gives(const char *profile, const char *access_key, const char *token) {
+static void assert_keys(const char *profile, const char *access_key, const char *token) {
     struct aws_credentials *c = make(profile, AWS_READY);
     assert_string_equal(aws_credentials_keys(c).access_key, access_key);
     assert_string_equal(aws_credentials_keys(c).session_token, token);
     aws_credentials_destroy(&c);
 }
 
-static void lacks(const char *part) {
+static void assert_no_keys(const char *part) {
     struct aws_credentials *c = make(NULL, AWS_MISSING);
     if (!strstr(aws_credentials_problem(c), part))
         fail_msg("%s", aws_credentials_problem(c));
@@ -103,16 +103,16 @@ static void test_web_identity(void **state) {
     setenv("AWS_ENDPOINT_URL_STS", server.url, 1);
     setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "token", 1);
     setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/x", 1);
-    gives(NULL, "ASIA", "T");
+    assert_keys(NULL, "ASIA", "T");
     assert_true(server_saw(&server, 0, "POST / HTTP/1.1\r\n"));
     assert_true(server_saw(&server, 0,
                            "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&"
                            "RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx&RoleSessionName=chunklift-"));
     assert_true(server_saw(&server, 0, "&WebIdentityToken=hunter2%2F%2B%3D"));
     assert_false(server_saw(&server, 0, "Authorization"));
-    /* of a profile: its own, though the environment says otherwise */
+    /* with --profile the values of the profile precede the environment */
     write_file("config", "[profile p]\nrole_arn = arn:p\nweb_identity_token_file = token\nrole_session_name = mine\n");
-    gives("p", "ASIA", "T");
+    assert_keys("p", "ASIA", "T");
     assert_true(server_saw(&server, 1, "RoleArn=arn%3Ap&RoleSessionName=mine&"));
 }
 
@@ -127,15 +127,15 @@ static void test_web_identity_that_fails(void **state) {
     unsetenv("http_proxy");
     setenv("AWS_ENDPOINT_URL_STS", server.url, 1);
     setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "no-token", 1);
-    lacks("AWS_ROLE_ARN is not");
+    assert_no_keys("AWS_ROLE_ARN is not");
     setenv("AWS_ROLE_ARN", "arn:x", 1);
     unlink("no-token");
-    lacks("token file that cannot be read");
+    assert_no_keys("token file that cannot be read");
     write_file("no-token", " \n");
-    lacks("token file that is empty");
+    assert_no_keys("token file that is empty");
     write_file("no-token", "hunter2");
-    lacks("web identity is refused by STS: 400 InvalidIdentityToken: no");
-    lacks("cannot be read");
+    assert_no_keys("web identity is refused by STS: 400 InvalidIdentityToken: no");
+    assert_no_keys("cannot be read");
 }
 
 #define METADATA                                                                                                       \
@@ -154,20 +154,20 @@ static void test_container(void **state) {
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
     setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "no", 1);
     setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "token", 1);
-    gives(NULL, "ASIA", "T");
+    assert_keys(NULL, "ASIA", "T");
     assert_true(server_saw(&server, 0, "GET /v1/keys?a=b HTTP/1.1\r\n"));
     assert_true(server_saw(&server, 0, "Authorization: hunter2\r\n"));
-    lacks("the container's credentials endpoint says Code NoRole");
-    lacks("answers with HTTP status 403");
+    assert_no_keys("the container's credentials endpoint says Code NoRole");
+    assert_no_keys("answers with HTTP status 403");
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://example.org/keys", 1);
-    lacks("of this host only");
+    assert_no_keys("of this host only");
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1.example.org/keys", 1);
-    lacks("of this host only");
+    assert_no_keys("of this host only");
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://user:hunter2@127.0.0.1/keys", 1);
-    lacks("must not hold a user name");
+    assert_no_keys("must not hold a user name");
     write_file("token", "a\r\nb");
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
-    lacks("more than one line");
+    assert_no_keys("more than one line");
 }
 
 static void test_instance_metadata(void **state) {
@@ -178,10 +178,10 @@ static void test_instance_metadata(void **state) {
                                    reply(text[2], sizeof text[2], "200 OK", METADATA), NULL};
     server_start(&server, replies);
     setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url, 1);
-    lacks("no credentials: looked in");
+    assert_no_keys("no credentials: looked in");
     assert_int_equal(server.request_count, 0); /* disabled */
     unsetenv("AWS_EC2_METADATA_DISABLED");
-    gives(NULL, "ASIA", "T");
+    assert_keys(NULL, "ASIA", "T");
     assert_true(server_saw(&server, 0, "PUT /latest/api/token HTTP/1.1\r\n"));
     assert_true(server_saw(&server, 0, "x-aws-ec2-metadata-token-ttl-seconds: 21600\r\n"));
     assert_true(server_saw(&server, 1, "GET /latest/meta-data/iam/security-credentials/ HTTP/1.1\r\n"));
@@ -189,7 +189,7 @@ static void test_instance_metadata(void **state) {
     assert_true(server_saw(&server, 2, "GET /latest/meta-data/iam/security-credentials/role-x HTTP/1.1\r\n"));
 }
 
-/* Most hosts have none: what is missing is the keys, and the files are read again. */
+/* Most hosts have none. The problem is then that there are no keys, and the files are read again. */
 static void test_no_instance_metadata(void **state) {
     (void)state;
     const char *const replies[] = {REPLY_SILENCE, NULL};
@@ -197,12 +197,12 @@ static void test_no_instance_metadata(void **state) {
     setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url, 1);
     unsetenv("AWS_EC2_METADATA_DISABLED");
     uint64_t began_ms = clock_ms();
-    lacks("no credentials: looked in");
+    assert_no_keys("no credentials: looked in");
     assert_true(clock_ms() - began_ms < 5000);
     assert_int_equal(server.request_count, 1);
     setenv("AWS_ACCESS_KEY_ID", "E", 1);
     setenv("AWS_SECRET_ACCESS_KEY", "S", 1);
-    struct aws_credentials *c = make(NULL, AWS_READY); /* any other source comes first */
+    struct aws_credentials *c = make(NULL, AWS_READY); /* every other source precedes it */
     assert_string_equal(aws_credentials_keys(c).access_key, "E");
     aws_credentials_destroy(&c);
     assert_int_equal(server.request_count, 1);

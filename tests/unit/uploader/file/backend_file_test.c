@@ -1,4 +1,4 @@
-/* Drives the backend as the uploader's loop does: start, step until done. */
+/* Drives the backend like the loop of the uploader: start, then step until done. */
 #include "unit.h"
 
 #include "pure/digest.h"
@@ -77,7 +77,7 @@ static struct source_ref planned(void) {
     return (struct source_ref){.path = slice_of(source_path), .file = id, .boot = slice_of(boot_id())};
 }
 
-static struct task make(enum job_kind kind, const char *handle, uint32_t chunk) {
+static struct task make_task(enum job_kind kind, const char *handle, uint32_t chunk) {
     struct task t = {.job = {.ref = {.kind = kind, .upload = {{0xab, 0xcd}}, .chunk = chunk},
                              .source = planned(),
                              .target = {.dest = slice_of(dest)},
@@ -94,7 +94,7 @@ static struct task make(enum job_kind kind, const char *handle, uint32_t chunk) 
     return t;
 }
 
-static void start(struct task *t, bool *done) {
+static void start_task(struct task *t, bool *done) {
     char why[128];
     *done = false;
     t->done = on_done;
@@ -114,9 +114,9 @@ static void step_all(void) {
     fail_msg("the backend never comes to rest");
 }
 
-static void run(struct task *t) {
+static void run_task(struct task *t) {
     bool done;
-    start(t, &done);
+    start_task(t, &done);
     step_all();
     assert_true(done);
     source_close(&t->source);
@@ -125,27 +125,27 @@ static void run(struct task *t) {
 static char handle[PROTO_TEXT_MAX + 1];
 static struct part parts[CHUNKS];
 
-static void begin(void) {
-    struct task t = make(JOB_BEGIN, "", 0);
-    run(&t);
+static void begin_upload(void) {
+    struct task t = make_task(JOB_BEGIN, "", 0);
+    run_task(&t);
     assert_int_equal(t.result.outcome, OUTCOME_DONE);
     snprintf(handle, sizeof handle, "%s", t.result.handle);
 }
 
 static void send_chunk(uint32_t chunk) {
-    struct task t = make(JOB_CHUNK, handle, chunk);
-    run(&t);
+    struct task t = make_task(JOB_CHUNK, handle, chunk);
+    run_task(&t);
     assert_int_equal(t.result.outcome, OUTCOME_DONE);
     assert_int_equal(t.result.crc, crc32c_add(0, content + t.job.offset, t.job.length));
     assert_int_equal(t.result.sent_bytes, t.job.length);
     parts[chunk] = (struct part){.chunk = chunk, .crc = t.result.crc, .length = t.job.length};
 }
 
-static struct task finish(void) {
-    struct task t = make(JOB_FINISH, handle, 0);
+static struct task finish_task(void) {
+    struct task t = make_task(JOB_FINISH, handle, 0);
     t.parts = parts;
     t.part_count = CHUNKS;
-    run(&t);
+    run_task(&t);
     return t;
 }
 
@@ -185,13 +185,13 @@ static void temp_path(char path[700]) {
 
 static void test_chunks_out_of_order_make_the_file(void **state) {
     (void)state;
-    begin();
+    begin_upload();
     send_chunk(3);
     send_chunk(0);
     send_chunk(2);
-    assert_int_equal(access(final_path(), F_OK), -1); /* nothing to see before finish */
+    assert_int_equal(access(final_path(), F_OK), -1); /* not visible before finish */
     send_chunk(1);
-    struct task t = finish();
+    struct task t = finish_task();
     assert_int_equal(t.result.outcome, OUTCOME_DONE);
     assert_int_equal(t.result.crc, crc32c_add(0, content, SIZE));
     assert_int_equal(t.result.size, SIZE);
@@ -219,16 +219,16 @@ static void test_no_more_permissions_than_the_source(void **state) {
     mode_t mask = umask(022);
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
         assert_int_equal(chmod(source_path, modes[i] ? modes[i] : 0644), 0);
-        begin();
+        begin_upload();
         assert_int_equal(temp_mode(), 0600);
         for (uint32_t chunk = 0; chunk < CHUNKS; chunk++)
             send_chunk(chunk);
-        struct task t = make(JOB_FINISH, handle, 0);
+        struct task t = make_task(JOB_FINISH, handle, 0);
         t.parts = parts;
         t.part_count = CHUNKS;
         if (modes[i] == 0)
-            t.job.source.file.mode = 0; /* not known: from a program that does not say it */
-        run(&t);
+            t.job.source.file.mode = 0; /* unknown: from a producer that does not send it */
+        run_task(&t);
         assert_int_equal(t.result.outcome, OUTCOME_DONE);
         assert_int_equal(mode_of(final_path()), modes[i] ? modes[i] & 0777 : 0600);
     }
@@ -238,47 +238,47 @@ static void test_no_more_permissions_than_the_source(void **state) {
     assert_int_equal(backend_file_new(&backend, allows, 1), 0);
     umask(mask);
     assert_int_equal(chmod(source_path, 0666), 0);
-    struct task put = make(JOB_PUT, "", 0);
-    run(&put);
+    struct task put = make_task(JOB_PUT, "", 0);
+    run_task(&put);
     assert_int_equal(put.result.outcome, OUTCOME_DONE);
     assert_int_equal(mode_of(final_path()), 0640);
 }
 
 static void test_finish_cut_off_after_its_mode(void **state) {
     (void)state;
-    begin();
+    begin_upload();
     for (uint32_t chunk = 0; chunk < CHUNKS; chunk++)
         send_chunk(chunk);
     char path[700];
     temp_path(path);
     assert_int_equal(chmod(path, 0), 0);
-    assert_int_equal(finish().result.outcome, OUTCOME_DONE);
+    assert_int_equal(finish_task().result.outcome, OUTCOME_DONE);
     assert_final(SIZE);
 }
 
 static void test_second_begin_takes_the_first_ones_file(void **state) {
     (void)state;
-    begin();
+    begin_upload();
     char first[sizeof handle];
     memcpy(first, handle, sizeof first);
     send_chunk(2);
-    begin();
+    begin_upload();
     assert_string_equal(handle, first);
     send_chunk(0);
     send_chunk(1);
     send_chunk(3);
-    assert_int_equal(finish().result.outcome, OUTCOME_DONE);
-    assert_final(SIZE); /* chunk 2 is still there */
+    assert_int_equal(finish_task().result.outcome, OUTCOME_DONE);
+    assert_final(SIZE); /* chunk 2 is complete too */
 }
 
 static void test_several_chunks_at_a_time_share_a_sync(void **state) {
     (void)state;
-    begin();
+    begin_upload();
     struct task tasks[CHUNKS];
     bool done[CHUNKS];
     for (uint32_t i = 0; i < CHUNKS; i++) {
-        tasks[i] = make(JOB_CHUNK, handle, i);
-        start(&tasks[i], &done[i]);
+        tasks[i] = make_task(JOB_CHUNK, handle, i);
+        start_task(&tasks[i], &done[i]);
     }
     uint32_t before = done_count;
     int with_news = 0;
@@ -288,18 +288,18 @@ static void test_several_chunks_at_a_time_share_a_sync(void **state) {
         with_news += done_count != count;
     }
     assert_int_equal(done_count - before, CHUNKS);
-    assert_int_equal(with_news, 1); /* all after one and the same fdatasync */
+    assert_int_equal(with_news, 1); /* one fdatasync for all */
     for (uint32_t i = 0; i < CHUNKS; i++)
         source_close(&tasks[i].source);
 }
 
 static void test_finish_again_after_a_crash_before_its_record(void **state) { /* rule 11 */
     (void)state;
-    begin();
+    begin_upload();
     for (uint32_t i = 0; i < CHUNKS; i++)
         send_chunk(i);
-    assert_int_equal(finish().result.outcome, OUTCOME_DONE);
-    struct task t = finish(); /* the record was never made */
+    assert_int_equal(finish_task().result.outcome, OUTCOME_DONE);
+    struct task t = finish_task(); /* without a record of the first finish */
     assert_int_equal(t.result.outcome, OUTCOME_DONE);
     assert_int_equal(t.result.crc, crc32c_add(0, content, SIZE));
     assert_int_equal(t.result.size, SIZE);
@@ -308,73 +308,73 @@ static void test_finish_again_after_a_crash_before_its_record(void **state) { /*
 
 static void test_finish_never_takes_a_foreign_file(void **state) { /* rule 11 */
     (void)state;
-    begin();
+    begin_upload();
     for (uint32_t i = 0; i < CHUNKS; i++)
         send_chunk(i);
     char temp[700], copy[2000];
     temp_path(temp);
     snprintf(copy, sizeof copy, "cp '%s' '%s' && rm '%s'", temp, final_path(), temp);
-    assert_int_equal(system(copy), 0); /* the very same bytes, another file */
-    assert_int_equal(finish().result.outcome, OUTCOME_GONE);
-    assert_final(SIZE); /* and left alone */
+    assert_int_equal(system(copy), 0); /* the same bytes in another file */
+    assert_int_equal(finish_task().result.outcome, OUTCOME_GONE);
+    assert_final(SIZE); /* unchanged */
 }
 
-static void test_finish_again_compares_the_bytes(void **state) { /* rule 11: inode and size alone never */
+static void test_finish_again_compares_the_bytes(void **state) { /* rule 11: inode and size are no proof */
     (void)state;
-    begin();
+    begin_upload();
     for (uint32_t i = 0; i < CHUNKS; i++)
         send_chunk(i);
-    assert_int_equal(finish().result.outcome, OUTCOME_DONE);
+    assert_int_equal(finish_task().result.outcome, OUTCOME_DONE);
     int fd = open(final_path(), O_WRONLY);
     assert_int_equal(pwrite(fd, "?", 1, 77), 1);
     close(fd);
-    assert_int_equal(finish().result.outcome, OUTCOME_GONE);
+    assert_int_equal(finish_task().result.outcome, OUTCOME_GONE);
 }
 
 static void test_finish_wants_every_part(void **state) {
     (void)state;
-    begin();
+    begin_upload();
     for (uint32_t i = 0; i < CHUNKS; i++)
         send_chunk(i);
     parts[2].length--;
-    struct task t = finish();
+    struct task t = finish_task();
     assert_int_equal(t.result.outcome, OUTCOME_FAILED);
     assert_int_equal(t.result.class, FAIL_INTEGRITY);
     parts[2].length++;
     parts[2].chunk = 1;
-    assert_int_equal(finish().result.class, FAIL_INTEGRITY);
+    assert_int_equal(finish_task().result.class, FAIL_INTEGRITY);
     assert_int_equal(access(final_path(), F_OK), -1);
 }
 
 static void test_finish_checks_the_size(void **state) {
     (void)state;
-    begin();
+    begin_upload();
     for (uint32_t i = 0; i < CHUNKS; i++)
         send_chunk(i);
     char temp[700];
     temp_path(temp);
     assert_int_equal(truncate(temp, SIZE + 1), 0);
-    assert_int_equal(finish().result.class, FAIL_INTEGRITY);
+    assert_int_equal(finish_task().result.class, FAIL_INTEGRITY);
 }
 
 static void test_handle_that_is_gone(void **state) { /* rule 10 */
     (void)state;
-    begin();
+    begin_upload();
     for (uint32_t i = 0; i < CHUNKS; i++)
         send_chunk(i);
     char temp[700];
     temp_path(temp);
     assert_int_equal(unlink(temp), 0);
-    struct task t = make(JOB_CHUNK, handle, 0);
-    run(&t);
+    struct task t = make_task(JOB_CHUNK, handle, 0);
+    run_task(&t);
     assert_int_equal(t.result.outcome, OUTCOME_GONE);
-    assert_int_equal(finish().result.outcome, OUTCOME_GONE);
-    /* another file under the same name is not it either */
+    assert_int_equal(finish_task().result.outcome, OUTCOME_GONE);
+    /* nor another file with the same name */
     int fd = open(temp, O_CREAT | O_WRONLY, 0600), keep = open(source_path, O_RDONLY);
     char longer[sizeof handle + 8];
     snprintf(longer, sizeof longer, "%s0", handle);
-    t = make(JOB_CHUNK, longer, 0);
-    run(&t);
+    t = make_task(JOB_CHUNK, longer, 0);
+    run_task(&t);
     assert_int_equal(t.result.outcome, OUTCOME_GONE);
     close(fd);
     close(keep);
@@ -383,10 +383,10 @@ static void test_handle_that_is_gone(void **state) { /* rule 10 */
 static void test_handles_are_not_trusted(void **state) {
     (void)state;
     static const char *const bad[] = {"x", "../../etc/passwd:1", ".chunklift-00.part:5", ":", "a:b"};
-    begin();
+    begin_upload();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct task t = make(JOB_ABORT, bad[i], 0);
-        run(&t);
+        struct task t = make_task(JOB_ABORT, bad[i], 0);
+        run_task(&t);
         assert_int_equal(t.result.outcome, OUTCOME_FAILED);
         assert_int_equal(t.result.class, FAIL_REQUEST);
     }
@@ -394,11 +394,11 @@ static void test_handles_are_not_trusted(void **state) {
 
 static void test_abort_removes_and_may_be_repeated(void **state) {
     (void)state;
-    begin();
+    begin_upload();
     send_chunk(1);
     for (int i = 0; i < 2; i++) {
-        struct task t = make(JOB_ABORT, handle, 0);
-        run(&t);
+        struct task t = make_task(JOB_ABORT, handle, 0);
+        run_task(&t);
         assert_int_equal(t.result.outcome, OUTCOME_DONE);
         char path[400];
         dest_dir(path);
@@ -406,46 +406,46 @@ static void test_abort_removes_and_may_be_repeated(void **state) {
     }
 }
 
-/* Its begin or put was granted and its result is not known: both names are its own. */
+/* A begin or put was granted and its result is unknown: both names belong to the upload. */
 static void test_abort_without_a_handle_removes_both_names(void **state) {
     (void)state;
     char path[400], put[700];
-    begin();
+    begin_upload();
     dest_dir(path);
     temp_path(put);
     assert_string_equal(put + strlen(put) - 5, ".part");
     memcpy(put + strlen(put) - 4, "put", 4);
     close(open(put, O_CREAT | O_WRONLY, 0600));
     assert_int_equal(count_files(path), 2);
-    struct task t = make(JOB_ABORT, "", 0);
-    run(&t);
+    struct task t = make_task(JOB_ABORT, "", 0);
+    run_task(&t);
     assert_int_equal(t.result.outcome, OUTCOME_DONE);
     assert_int_equal(count_files(path), 0);
 }
 
-/* The temporary file was replaced: what stands under its name now is of no use to anybody. */
+/* The temporary file was replaced: the new one is removed. */
 static void test_gone_leaves_nothing(void **state) {
     (void)state;
     char path[400], aside[500], temp[700];
-    begin();
+    begin_upload();
     dest_dir(path);
     temp_path(temp);
     snprintf(aside, sizeof aside, "%s/aside", path);
     assert_int_equal(rename(temp, aside), 0);
     close(open(temp, O_CREAT | O_WRONLY, 0600));
-    struct task t = make(JOB_CHUNK, handle, 0);
-    run(&t);
+    struct task t = make_task(JOB_CHUNK, handle, 0);
+    run_task(&t);
     assert_int_equal(t.result.outcome, OUTCOME_GONE);
     assert_int_equal(count_files(path), 1);
 }
 
 static void test_no_byte_after_the_deadline(void **state) { /* rule 5 */
     (void)state;
-    begin();
-    struct task t = make(JOB_CHUNK, handle, 0);
+    begin_upload();
+    struct task t = make_task(JOB_CHUNK, handle, 0);
     bool done;
     t.lease_deadline_ms = clock_ms();
-    start(&t, &done);
+    start_task(&t, &done);
     step_all();
     assert_false(done);
     assert_int_equal(t.moved_bytes, 0);
@@ -457,11 +457,11 @@ static void test_no_byte_after_the_deadline(void **state) { /* rule 5 */
 
 static void test_cancel_in_the_middle(void **state) {
     (void)state;
-    begin();
-    struct task a = make(JOB_CHUNK, handle, 0), b = make(JOB_CHUNK, handle, 1);
+    begin_upload();
+    struct task a = make_task(JOB_CHUNK, handle, 0), b = make_task(JOB_CHUNK, handle, 1);
     bool a_done, b_done;
-    start(&a, &a_done);
-    start(&b, &b_done);
+    start_task(&a, &a_done);
+    start_task(&b, &b_done);
     backend->ops->step(backend);
     backend->ops->step(backend);
     backend->ops->cancel(backend, &a);
@@ -477,8 +477,8 @@ static void test_cancel_in_the_middle(void **state) {
 
 static void test_put_makes_directories_and_file(void **state) {
     (void)state;
-    struct task t = make(JOB_PUT, "", 0);
-    run(&t);
+    struct task t = make_task(JOB_PUT, "", 0);
+    run_task(&t);
     assert_int_equal(t.result.outcome, OUTCOME_DONE);
     assert_int_equal(t.result.crc, crc32c_add(0, content, SIZE));
     assert_int_equal(t.result.size, SIZE);
@@ -490,11 +490,11 @@ static void test_put_makes_directories_and_file(void **state) {
 
 static void test_put_replaces_and_empty_files_are_put(void **state) {
     (void)state;
-    struct task t = make(JOB_PUT, "", 0);
-    run(&t);
+    struct task t = make_task(JOB_PUT, "", 0);
+    run_task(&t);
     write_source(0);
-    t = make(JOB_PUT, "", 0);
-    run(&t);
+    t = make_task(JOB_PUT, "", 0);
+    run_task(&t);
     assert_int_equal(t.result.outcome, OUTCOME_DONE);
     assert_int_equal(t.result.crc, 0);
     assert_final(0);
@@ -502,9 +502,9 @@ static void test_put_replaces_and_empty_files_are_put(void **state) {
 
 static void test_put_of_a_file_that_changed_replaces_nothing(void **state) {
     (void)state;
-    struct task t = make(JOB_PUT, "", 0);
+    struct task t = make_task(JOB_PUT, "", 0);
     bool done;
-    start(&t, &done);
+    start_task(&t, &done);
     backend->ops->step(backend); /* open */
     backend->ops->step(backend); /* write */
     write_source(SIZE - 1);
@@ -521,9 +521,9 @@ static void test_put_of_a_file_that_changed_replaces_nothing(void **state) {
 
 static void test_put_that_shrinks_while_read(void **state) {
     (void)state;
-    struct task t = make(JOB_PUT, "", 0);
+    struct task t = make_task(JOB_PUT, "", 0);
     bool done;
-    start(&t, &done);
+    start_task(&t, &done);
     backend->ops->step(backend);
     assert_int_equal(truncate(source_path, 10), 0);
     step_all();
@@ -534,27 +534,27 @@ static void test_put_that_shrinks_while_read(void **state) {
 
 static void test_two_puts_of_one_upload_do_not_mix(void **state) {
     (void)state;
-    struct task first = make(JOB_PUT, "", 0), second = make(JOB_PUT, "", 0);
+    struct task first = make_task(JOB_PUT, "", 0), second = make_task(JOB_PUT, "", 0);
     bool first_done;
-    start(&first, &first_done);
+    start_task(&first, &first_done);
     backend->ops->step(backend);
     char temp[500];
     snprintf(temp, sizeof temp, "%s/a/b/.chunklift-abcd0000000000000000000000000000.put", out);
     int other = open(temp, O_RDWR);
     assert_true(other >= 0);
-    assert_int_equal(flock(other, LOCK_EX | LOCK_NB), -1); /* locked while it is written */
+    assert_int_equal(flock(other, LOCK_EX | LOCK_NB), -1); /* locked during the write */
     close(other);
     step_all();
     assert_true(first_done);
-    other = open(temp, O_RDWR | O_CREAT, 0600); /* a live uploader has it */
+    other = open(temp, O_RDWR | O_CREAT, 0600); /* held by another live uploader */
     assert_int_equal(flock(other, LOCK_EX), 0);
-    run(&second);
+    run_task(&second);
     assert_int_equal(second.result.outcome, OUTCOME_FAILED);
     assert_true(second.result.transient);
     assert_int_equal(access(temp, F_OK), 0);
-    close(other); /* it died, and left its half */
-    second = make(JOB_PUT, "", 0);
-    run(&second);
+    close(other); /* that uploader died and left a half-written file */
+    second = make_task(JOB_PUT, "", 0);
+    run_task(&second);
     assert_int_equal(second.result.outcome, OUTCOME_DONE);
     assert_final(SIZE);
     source_close(&first.source);
@@ -562,9 +562,9 @@ static void test_two_puts_of_one_upload_do_not_mix(void **state) {
 
 static void test_cancelled_put_leaves_nothing(void **state) {
     (void)state;
-    struct task t = make(JOB_PUT, "", 0);
+    struct task t = make_task(JOB_PUT, "", 0);
     bool done;
-    start(&t, &done);
+    start_task(&t, &done);
     backend->ops->step(backend);
     backend->ops->step(backend);
     backend->ops->cancel(backend, &t);
@@ -576,28 +576,28 @@ static void test_cancelled_put_leaves_nothing(void **state) {
 
 static void test_head(void **state) {
     (void)state;
-    struct task t = make(JOB_STAT, "", 0);
-    run(&t);
+    struct task t = make_task(JOB_STAT, "", 0);
+    run_task(&t);
     assert_int_equal(t.result.outcome, OUTCOME_DONE);
     assert_false(t.result.exists);
-    struct task put = make(JOB_PUT, "", 0);
-    run(&put);
-    t = make(JOB_STAT, "", 0);
-    run(&t);
+    struct task put = make_task(JOB_PUT, "", 0);
+    run_task(&put);
+    t = make_task(JOB_STAT, "", 0);
+    run_task(&t);
     assert_true(t.result.exists);
     assert_int_equal(t.result.size, SIZE);
     assert_int_equal(unlink(final_path()), 0);
     assert_int_equal(mkdir(final_path(), 0700), 0);
-    t = make(JOB_STAT, "", 0);
-    run(&t);
+    t = make_task(JOB_STAT, "", 0);
+    run_task(&t);
     assert_false(t.result.exists);
 }
 
 /* --- destinations that cannot be written --- */
 
 static void assert_put_fails(enum fail_class class, const char *words) {
-    struct task t = make(JOB_PUT, "", 0);
-    run(&t);
+    struct task t = make_task(JOB_PUT, "", 0);
+    run_task(&t);
     assert_int_equal(t.result.outcome, OUTCOME_FAILED);
     assert_int_equal(t.result.class, class);
     assert_false(t.result.transient);
@@ -606,13 +606,13 @@ static void assert_put_fails(enum fail_class class, const char *words) {
 
 static void test_final_name_is_a_directory(void **state) {
     (void)state;
-    struct task put = make(JOB_PUT, "", 0);
-    run(&put);
+    struct task put = make_task(JOB_PUT, "", 0);
+    run_task(&put);
     assert_int_equal(unlink(final_path()), 0);
     assert_int_equal(mkdir(final_path(), 0700), 0);
     assert_put_fails(FAIL_DEST, "is a directory");
-    struct task t = make(JOB_BEGIN, "", 0);
-    run(&t);
+    struct task t = make_task(JOB_BEGIN, "", 0);
+    run_task(&t);
     assert_int_equal(t.result.class, FAIL_DEST);
 }
 
@@ -647,8 +647,8 @@ static void test_allowed_name_is_the_file_itself(void **state) {
     backend->ops->destroy(backend);
     assert_int_equal(backend_file_new(&backend, allows, 1), 0);
     snprintf(dest, sizeof dest, "%s", url);
-    struct task t = make(JOB_PUT, "", 0);
-    run(&t);
+    struct task t = make_task(JOB_PUT, "", 0);
+    run_task(&t);
     assert_int_equal(t.result.outcome, OUTCOME_DONE);
     assert_final(SIZE);
     snprintf(dest, sizeof dest, "file://%s/two", top);
@@ -662,15 +662,15 @@ static void test_names_too_long_and_names_just_long_enough(void **state) {
     snprintf(long_dest, sizeof long_dest, "%s", allow);
     memset(long_dest + at, 'n', 256);
     long_dest[at + 256] = 0;
-    struct task t = make(JOB_PUT, "", 0);
+    struct task t = make_task(JOB_PUT, "", 0);
     t.job.target.dest = slice_of(long_dest);
-    run(&t);
+    run_task(&t);
     assert_int_equal(t.result.class, FAIL_DEST);
     assert_false(t.result.transient);
-    long_dest[at + 255] = 0; /* the temporary name is not longer than NAME_MAX for that */
-    t = make(JOB_PUT, "", 0);
+    long_dest[at + 255] = 0; /* the temporary name stays within NAME_MAX */
+    t = make_task(JOB_PUT, "", 0);
     t.job.target.dest = slice_of(long_dest);
-    run(&t);
+    run_task(&t);
     assert_int_equal(t.result.outcome, OUTCOME_DONE);
 }
 
@@ -678,12 +678,12 @@ static void test_names_too_long_and_names_just_long_enough(void **state) {
 
 static void test_unwritable_directory(void **state) {
     (void)state;
-    struct task t = make(JOB_PUT, "", 0);
+    struct task t = make_task(JOB_PUT, "", 0);
     bool done;
     assert_int_equal(chmod(top, 0755), 0);
     assert_int_equal(mkdir(out, 0555), 0);
-    start(&t, &done);
-    bool root = geteuid() == 0; /* whom no mode keeps out */
+    start_task(&t, &done);
+    bool root = geteuid() == 0; /* root is not bound by modes */
     if (root)
         assert_int_equal(seteuid(NOBODY), 0);
     step_all();
@@ -704,14 +704,14 @@ static void test_full_file_system(void **state) {
         print_message("cannot mount a tmpfs here: skipped\n");
         skip();
     }
-    struct task put = make(JOB_PUT, "", 0);
-    run(&put);
-    begin();
-    struct task t = make(JOB_CHUNK, handle, 0);
+    struct task put = make_task(JOB_PUT, "", 0);
+    run_task(&put);
+    begin_upload();
+    struct task t = make_task(JOB_CHUNK, handle, 0);
     bool first_done, second_done;
-    struct task second = make(JOB_CHUNK, handle, 1);
-    start(&t, &first_done);
-    start(&second, &second_done);
+    struct task second = make_task(JOB_CHUNK, handle, 1);
+    start_task(&t, &first_done);
+    start_task(&second, &second_done);
     step_all();
     bool any_full = t.result.class == FAIL_FULL || second.result.class == FAIL_FULL;
     source_close(&t.source);

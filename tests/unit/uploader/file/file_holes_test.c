@@ -1,4 +1,4 @@
-/* Which bytes of a piece are written: all but zeros where the file reads as zeros anyway. */
+/* All bytes of a piece are written except zeros where the file reads as zeros already. */
 #include "unit.h"
 
 #include "uploader/file/file_holes.h"
@@ -26,7 +26,7 @@ static int teardown(void **state) {
     return close(fd);
 }
 
-/* Writes what is asked for at offset; "from+len " of each run, in blocks. */
+/* Writes the runs of a piece at offset. Returns "from+len " of each run, in blocks. */
 static const char *written(uint64_t offset, size_t len) {
     static char text[256];
     struct file_run run = {0};
@@ -48,7 +48,7 @@ static void test_bytes_are_written_in_one_run(void **state) {
     (void)state;
     memset(piece, 1, sizeof piece);
     assert_string_equal(written(0, sizeof piece), "0+8 ");
-    memset(piece, 0, BLOCK / 2); /* a short run of zeros stays */
+    memset(piece, 0, BLOCK / 2); /* a short run of zeros is written */
     assert_string_equal(written(BLOCK * BLOCKS, sizeof piece), "0+8 ");
 }
 

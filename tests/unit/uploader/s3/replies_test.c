@@ -113,7 +113,7 @@ static void test_parts(void **state) {
     assert_string_equal(p.parts[1].etag, "b");
     assert_string_equal(p.parts[1].crc32c, "AAAAAA==");
     assert_true(p.truncated);
-    assert_int_equal(p.next, 3); /* of the parts that came, not of the claim */
+    assert_int_equal(p.next, 3); /* the last part read, not the marker in the reply */
     assert_string_equal(p.algorithm, "CRC32C");
     s3_part_list_release(&p);
 }
@@ -151,7 +151,7 @@ static void test_uploads(void **state) {
     assert_int_equal(s3_upload_list_parse(slice_of(body), &u), 0);
     assert_int_equal(u.count, 2);
     assert_true(s3_upload_has_key(&u.uploads[0], slice_of("a b")));
-    assert_true(s3_upload_has_key(&u.uploads[0], slice_of("a%20b"))); /* a store that does not encode */
+    assert_true(s3_upload_has_key(&u.uploads[0], slice_of("a%20b"))); /* of a store that does not encode */
     assert_false(s3_upload_has_key(&u.uploads[0], slice_of("a b2")));
     assert_int_equal(u.uploads[0].initiated_us, INT64_C(1795250400000000));
     assert_string_equal(u.uploads[1].upload_id, "i2");
@@ -163,7 +163,7 @@ static void test_uploads(void **state) {
     s3_upload_list_release(&u);
 }
 
-/* As Swift does. */
+/* Swift announces encoding and does not encode the marker. */
 static void test_marker_that_is_not_encoded(void **state) {
     (void)state;
     struct s3_upload_list u;

@@ -129,7 +129,7 @@ static void test_no_reply(void **state) {
     assert_false(e.transient);
 }
 
-/* Only then is a request with optional headers sent once more without. */
+/* Only these errors cause a repetition without optional headers. */
 static void test_what_may_be_a_headers_fault(void **state) {
     (void)state;
     static const struct {
@@ -192,7 +192,7 @@ static void test_what_stands_between_is_named(void **state) {
     assert_true(s3_error_from_reply(&r, 0, &e));
     assert_false(e.transient);
     assert_non_null(strstr(e.text, "AWS_CA_BUNDLE=FILE"));
-    r.unknown_issuer = false; /* expired, or for another host: its issuer is not the matter */
+    r.unknown_issuer = false; /* another problem than the issuer: expired, or for another host */
     assert_true(s3_error_from_reply(&r, 0, &e));
     assert_null(strstr(e.text, "AWS_CA_BUNDLE"));
 }
