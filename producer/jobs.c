@@ -3,13 +3,13 @@
  * chunks exists. Order: begin, finish, abort and head before chunks and puts, so that files leave memory; within each
  * group, the order in which files were found.
  *
- * At most max(OPEN_FILES_MIN, slots of the fleet) files are begun and unfinished at a time. That keeps every slot busy
+ * At most max(BEGUN_FILES_MIN, slots of the fleet) files are begun and unfinished at a time. That keeps every slot busy
  * and leaves few incomplete uploads after a crash.
  */
 #include "producer/planner.h"
 #include "pure/check.h"
 
-#define OPEN_FILES_MIN 4u
+#define BEGUN_FILES_MIN 4u
 #define JOB_COST 200u /* at most: bytes of a job in an OFFER, without its texts */
 
 bool jobs_is_current(const struct file *f, const struct ref *ref) {
@@ -84,7 +84,7 @@ static bool file_is_begun(const struct file *f) {
 }
 
 static int jobs_refill_urgent(struct planner *p, size_t *room) {
-    size_t begun = 0, begun_max = p->fleet.slots > OPEN_FILES_MIN ? p->fleet.slots : OPEN_FILES_MIN;
+    size_t begun = 0, begun_max = p->fleet.slots > BEGUN_FILES_MIN ? p->fleet.slots : BEGUN_FILES_MIN;
     struct offer *offer;
     struct ref ref;
     int err = 0;

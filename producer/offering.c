@@ -16,11 +16,12 @@ static int offering_encode(struct producer *p, struct offer *const *picked, size
         list[i].second = hedged;
     }
     for (; *count > 0; *count /= 2) {
-        struct msg m = {
-            .type = MSG_OFFER,
-            .journal = *session_journal(p->session),
-            .sender = *session_incarnation(p->session),
-            .offer = {.jobs = list, .job_count = *count, .data = slice_of(endpoint_address(data_endpoint(p->data)))}};
+        struct msg m = {.type = MSG_OFFER,
+                        .journal = *session_journal(p->session),
+                        .sender = *session_incarnation(p->session),
+                        .offer = {.jobs = list,
+                                  .job_count = *count,
+                                  .data = slice_of(endpoint_address(data_server_endpoint(p->data)))}};
         buf_clear(&p->frame);
         int err = msg_encode(&m, &p->frame);
         if (err != ERR_LIMIT)

@@ -49,14 +49,14 @@ static int producer_open_data(struct producer *p, const char *address) {
     int err = 0;
     if (address)
         socket_remove_dead(address);
-    else if ((err = data_address_beside(endpoint_address(p->jobs), &beside)) == ERR_NOT_FOUND)
+    else if ((err = data_server_default_address(endpoint_address(p->jobs), &beside)) == ERR_NOT_FOUND)
         err = fresh_ipc_endpoint("data", &beside);
     if (err == ERR_INVALID) {
         log_error("--jobs %s: no port is left for file data; name one with --data", endpoint_address(p->jobs));
         err = ERR_USAGE;
     }
     if (!err)
-        err = data_new(&p->data, address ? address : beside.data, &p->planner.files);
+        err = data_server_new(&p->data, address ? address : beside.data, &p->planner.files);
     if (err == ERR_BUSY && !address)
         log_error("the default endpoint for file data is in use; name another one with --data");
     buf_release(&beside);
@@ -116,7 +116,7 @@ void producer_destroy(struct producer **pp) {
     if (!p)
         return;
     endpoint_close(&p->jobs);
-    data_destroy(&p->data);
+    data_server_destroy(&p->data);
     session_destroy(&p->session);
     planner_release(&p->planner);
     buf_release(&p->frame);
@@ -204,7 +204,7 @@ size_t producer_wait_items(struct producer *p, struct wait_item items[PRODUCER_W
             .endpoint = conversation, .fd = -1, .want = ENDPOINT_IN | (p->conversation_blocked ? ENDPOINT_OUT : 0)};
     /* always an item, so that the socket's connections are handled even without offers */
     items[count++] = (struct wait_item){.endpoint = p->jobs, .fd = -1, .want = p->offers_blocked ? ENDPOINT_OUT : 0};
-    items[count++] = (struct wait_item){.endpoint = data_endpoint(p->data), .fd = -1, .want = ENDPOINT_IN};
+    items[count++] = (struct wait_item){.endpoint = data_server_endpoint(p->data), .fd = -1, .want = ENDPOINT_IN};
     return count;
 }
 
@@ -276,7 +276,8 @@ int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
     if (!err && connected && p->tail_answered)
         err = offering_send(p, now_ms, deadline_ms);
     if (!err)
-        err = data_step(p->data, session_journal(p->session), session_incarnation(p->session), now_ms, deadline_ms);
+        err = data_server_step(p->data, session_journal(p->session), session_incarnation(p->session), now_ms,
+                               deadline_ms);
     if (err == ERR_NOMEM)
         log_error("out of memory");
     producer_update_stats(p);

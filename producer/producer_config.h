@@ -39,7 +39,7 @@ struct producer_config {
     const char *journal_dir;   /* its file `consumer` names the consumer's endpoint; also shown to users */
     const char *consumer;      /* the consumer's endpoint; NULL: read from journal_dir */
     const char *jobs_endpoint; /* bound; NULL: a new ipc name */
-    const char *data_endpoint; /* bound; NULL: next to the jobs (data_address_beside), or a new ipc name */
+    const char *data_endpoint; /* bound; NULL: next to the jobs (data_server_default_address), or a new ipc name */
     uint64_t retry_for_ms;     /* 0: 10 min */
     uint64_t drain_for_ms;     /* how long a drain waits for a consumer that does not answer; 0: DRAIN_FOR_MS */
     bool set_bwlimit;          /* send SET before planning anything */

@@ -16,7 +16,7 @@ struct producer {
     struct planner planner;
     struct session *session;
     struct endpoint *jobs;
-    struct data *data;
+    struct data_server *data;
     char *journal_dir, *consumer;
     uint64_t consumer_wait_ms, started_ms;
 

@@ -6,29 +6,29 @@
 #include <string.h>
 #include <unistd.h>
 
-void data_files_init(struct data_files *d) {
+void open_files_init(struct open_files *o) {
     size_t share = descriptors_free() / 4;
-    *d = (struct data_files){.count = share < 1 ? 1 : share < DATA_FILES_MAX ? share : DATA_FILES_MAX};
+    *o = (struct open_files){.count = share < 1 ? 1 : share < OPEN_FILES_LIMIT ? share : OPEN_FILES_LIMIT};
 }
 
-static void item_close(struct data_file *item) {
+static void open_file_close(struct open_file *item) {
     if (!id_is_zero(&item->upload))
         close(item->fd);
-    *item = (struct data_file){0};
+    *item = (struct open_file){0};
 }
 
-void data_files_release(struct data_files *d) {
-    for (size_t i = 0; i < d->count; i++)
-        item_close(&d->items[i]);
+void open_files_release(struct open_files *o) {
+    for (size_t i = 0; i < o->count; i++)
+        open_file_close(&o->items[i]);
 }
 
-void data_files_tick(struct data_files *d, uint64_t now_ms) {
-    for (size_t i = 0; i < d->count; i++)
-        if (now_ms >= d->items[i].used_ms + DATA_FILE_IDLE_MS)
-            item_close(&d->items[i]);
+void open_files_close_idle(struct open_files *o, uint64_t now_ms) {
+    for (size_t i = 0; i < o->count; i++)
+        if (now_ms >= o->items[i].used_ms + OPEN_FILE_IDLE_MS)
+            open_file_close(&o->items[i]);
 }
 
-static int compare(const struct file *f, int fd, char *why, size_t why_size) {
+static int open_file_compare(const struct file *f, int fd, char *why, size_t why_size) {
     const char *difference;
     int err = fileid_compare(&f->id, fd, true, &difference);
     if (!err && !difference)
@@ -38,14 +38,14 @@ static int compare(const struct file *f, int fd, char *why, size_t why_size) {
 }
 
 /* *fd is -1 on error. */
-static int open_and_compare(const struct file *f, int *fd, char *why, size_t why_size) {
+static int open_file_open(const struct file *f, int *fd, char *why, size_t why_size) {
     int err = open_beneath(-1, NULL, f->path, fd);
     if (err) {
         *fd = -1;
-        snprintf(why, why_size, "%s", err == ERR_INVALID ? "not a regular file any more" : strerror(errno));
+        snprintf(why, why_size, "%s", err == ERR_INVALID ? "no longer a regular file" : strerror(errno));
         return err == ERR_INVALID ? ERR_CHANGED : err;
     }
-    err = compare(f, *fd, why, why_size);
+    err = open_file_compare(f, *fd, why, why_size);
     if (err) {
         close(*fd);
         *fd = -1;
@@ -53,45 +53,46 @@ static int open_and_compare(const struct file *f, int *fd, char *why, size_t why
     return err;
 }
 
-/* Its own place, or the one to be used for it. */
-static struct data_file *place_of(struct data_files *d, const struct id128 *upload) {
-    struct data_file *oldest = &d->items[0];
-    for (size_t i = 0; i < d->count; i++) {
-        if (id_equal(&d->items[i].upload, upload))
-            return &d->items[i];
-        if (d->items[i].used_ms < oldest->used_ms)
-            oldest = &d->items[i];
+/* The entry of the upload, or the one to use for it. */
+static struct open_file *open_files_find(struct open_files *o, const struct id128 *upload) {
+    struct open_file *oldest = &o->items[0];
+    for (size_t i = 0; i < o->count; i++) {
+        if (id_equal(&o->items[i].upload, upload))
+            return &o->items[i];
+        if (o->items[i].used_ms < oldest->used_ms)
+            oldest = &o->items[i];
     }
     return oldest;
 }
 
-int data_files_get(struct data_files *d, const struct file *f, uint64_t now_ms, int *fd, char *why, size_t why_size) {
-    struct data_file *item = place_of(d, &f->upload);
+int open_files_get(struct open_files *o, const struct file *f, uint64_t now_ms, int *fd, char *why, size_t why_size) {
+    struct open_file *item = open_files_find(o, &f->upload);
     int err = 0;
     if (!id_equal(&item->upload, &f->upload)) {
-        item_close(item);
-        err = open_and_compare(f, &item->fd, why, why_size);
-        if (err == ERR_DESCRIPTORS) { /* the others are opened again when they are asked for */
-            data_files_release(d);
-            err = open_and_compare(f, &item->fd, why, why_size);
+        open_file_close(item);
+        err = open_file_open(f, &item->fd, why, why_size);
+        if (err == ERR_DESCRIPTORS) { /* the others are reopened on demand */
+            open_files_release(o);
+            err = open_file_open(f, &item->fd, why, why_size);
         }
         if (!err)
             item->upload = f->upload;
     } else {
-        err = compare(f, item->fd, why, why_size);
+        err = open_file_compare(f, item->fd, why, why_size);
     }
     item->used_ms = err ? 0 : now_ms;
     *fd = err ? -1 : item->fd;
     return err;
 }
 
-int data_file_check(const struct file *f, int fd, char *why, size_t why_size) {
+int open_files_check(const struct file *f, int fd, char *why, size_t why_size) {
     char more[160];
-    int again, longer = fileid_check_end(fd, f->id.size, more, sizeof more), err = compare(f, fd, why, why_size);
+    int again, longer = fileid_check_end(fd, f->id.size, more, sizeof more),
+               err = open_file_compare(f, fd, why, why_size);
     if (err)
         return err;
-    err = open_and_compare(f, &again, why, why_size);
-    if (err == ERR_NOT_FOUND) /* why says so */
+    err = open_file_open(f, &again, why, why_size);
+    if (err == ERR_NOT_FOUND) /* the reason is in why */
         return ERR_CHANGED;
     if (err)
         return err;

@@ -4,29 +4,30 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define KEPT_MAX 32 /* full pieces that wait to be used again: 8 MiB */
+#define KEPT_MAX 32 /* full pieces kept for reuse: 8 MiB */
 
 struct piece {
-    struct pieces *home;
+    struct piece_pool *pool;
     struct piece *next;
     size_t size;
     char bytes[];
 };
 
-struct pieces {
-    _Atomic(struct piece *) returned; /* pushed by any thread; the owner takes all at once, so no piece comes twice */
-    atomic_size_t kept, users;        /* users: the owner, and pieces that are not kept */
-    struct piece *mine;               /* taken from returned */
+struct piece_pool {
+    _Atomic(struct piece *)
+        returned; /* pushed by any thread; the owner takes the whole list at once, so there is no ABA problem */
+    atomic_size_t kept, users; /* users: the owner and the pieces in use */
+    struct piece *mine;        /* the owner's part of returned */
 };
 
-static void free_list(struct piece *p) {
+static void piece_free_list(struct piece *p) {
     for (struct piece *next; p; p = next) {
         next = p->next;
         free(p);
     }
 }
 
-int pieces_new(struct pieces **p) {
+int piece_pool_new(struct piece_pool **p) {
     *p = calloc(1, sizeof **p);
     if (!*p)
         return ERR_NOMEM;
@@ -34,21 +35,21 @@ int pieces_new(struct pieces **p) {
     return 0;
 }
 
-static void let_go(struct pieces *p) {
+static void piece_pool_unref(struct piece_pool *p) {
     if (atomic_fetch_sub(&p->users, 1) != 1)
         return;
-    free_list(atomic_load(&p->returned));
-    free_list(p->mine);
+    piece_free_list(atomic_load(&p->returned));
+    piece_free_list(p->mine);
     free(p);
 }
 
-void pieces_destroy(struct pieces **p) {
+void piece_pool_destroy(struct piece_pool **p) {
     if (*p)
-        let_go(*p);
+        piece_pool_unref(*p);
     *p = NULL;
 }
 
-static struct piece *take_kept(struct pieces *p) {
+static struct piece *piece_pool_take_kept(struct piece_pool *p) {
     if (!p->mine)
         p->mine = atomic_exchange(&p->returned, NULL);
     struct piece *piece = p->mine;
@@ -59,15 +60,15 @@ static struct piece *take_kept(struct pieces *p) {
     return piece;
 }
 
-struct piece *piece_get(struct pieces *p, size_t size) {
+struct piece *piece_pool_get(struct piece_pool *p, size_t size) {
     bool full = size > PROTO_PIECE_MAX / 2;
-    struct piece *piece = full ? take_kept(p) : NULL;
+    struct piece *piece = full ? piece_pool_take_kept(p) : NULL;
     if (!piece) {
         size_t room = full ? PROTO_PIECE_MAX : size;
         if (!(piece = malloc(sizeof *piece + PIECE_HEAD_MAX + room)))
             return NULL;
         piece->size = room;
-        piece->home = p;
+        piece->pool = p;
     }
     piece->next = NULL;
     atomic_fetch_add(&p->users, 1);
@@ -80,14 +81,14 @@ char *piece_bytes(struct piece *piece) {
 
 void piece_free(void *arg) {
     struct piece *piece = arg;
-    struct pieces *home = piece->home;
-    if (piece->size < PROTO_PIECE_MAX || atomic_load(&home->kept) >= KEPT_MAX) {
+    struct piece_pool *pool = piece->pool;
+    if (piece->size < PROTO_PIECE_MAX || atomic_load(&pool->kept) >= KEPT_MAX) {
         free(piece);
     } else {
-        atomic_fetch_add(&home->kept, 1);
-        piece->next = atomic_load(&home->returned);
-        while (!atomic_compare_exchange_weak(&home->returned, &piece->next, piece))
+        atomic_fetch_add(&pool->kept, 1);
+        piece->next = atomic_load(&pool->returned);
+        while (!atomic_compare_exchange_weak(&pool->returned, &piece->next, piece))
             ;
     }
-    let_go(home);
+    piece_pool_unref(pool);
 }

@@ -1,27 +1,29 @@
 /*
- * Memory for the bytes of files on their way to uploaders. libzmq sends a piece from where it was read to, and gives it
- * back from a thread of its own; pieces of full size are used again. How many there may be is not decided here
- * (runtime/unsent.h does).
+ * Memory for file data on its way to uploaders. libzmq sends a piece from the memory that it was read into, and returns
+ * it from its own thread. Pieces of full size are reused. The number of pieces is not limited here: the send queue quota
+ * (runtime) limits it.
  */
-#ifndef CHUNKLIFT_DATA_PIECES_H
-#define CHUNKLIFT_DATA_PIECES_H
+#ifndef CHUNKLIFT_PIECE_POOL_H
+#define CHUNKLIFT_PIECE_POOL_H
 
 #include "pure/err.h"
 #include <stddef.h>
 
-#define PIECE_HEAD_MAX 128 /* what stands in front of the bytes in their frame */
+#define PIECE_HEAD_MAX 128 /* bytes of the message before the data in its frame */
 
-struct pieces; /* opaque */
+struct piece_pool; /* opaque */
 struct piece;
 
-int pieces_new(struct pieces **p) MUST_CHECK;
-/* What is under way stays; the last piece that comes back frees the rest. */
-void pieces_destroy(struct pieces **p);
+/* ERR_NOMEM. */
+int piece_pool_new(struct piece_pool **p) MUST_CHECK;
+/* Pieces in use stay valid. The last one that is returned frees the pool. */
+void piece_pool_destroy(struct piece_pool **p);
 
-/* NULL when memory is out. */
-struct piece *piece_get(struct pieces *p, size_t size);
-/* Room for size bytes, with PIECE_HEAD_MAX before it. */
+/* NULL: out of memory. */
+struct piece *piece_pool_get(struct piece_pool *p, size_t size);
+/* The size bytes of the piece, after PIECE_HEAD_MAX bytes of free space. */
 char *piece_bytes(struct piece *piece);
-void piece_free(void *piece); /* any thread */
+/* Can be called from any thread. */
+void piece_free(void *piece);
 
 #endif

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define FETCHES_A_STEP 256u
-#define TURNS_A_STEP 128u /* of transfers: small files cost more than their bytes */
-#define BLOCKED_MS 5u     /* until there may be room in a connection again */
+#define TURNS_A_STEP 128u /* of transfers: a small file costs more than its bytes */
+#define BLOCKED_MS 5u     /* until a full connection is tried again */
 #define TICK_MS 1000u
 #define SMALL_PIECE (UNSENT_SMALL - UNSENT_OVERHEAD - PIECE_HEAD_MAX)
 
@@ -29,26 +29,26 @@ struct transfer {
     uint64_t number;
     struct id128 upload;
     uint64_t offset, length;
-    uint64_t position, credit; /* of the next byte; up to where */
-    bool ahead;                /* its checksum is still to be sent */
+    uint64_t position, credit; /* position: of the next byte; credit: the end of what may be sent */
+    bool ahead;                /* its checksum has to be sent first */
     uint64_t ahead_position;
     uint32_t ahead_crc;
-    uint64_t asked_ms, said_ms;
+    uint64_t asked_ms, sent_ms;
 };
 
-struct data {
+struct data_server {
     struct endpoint *endpoint;
     const struct files *files;
     struct hash_table by_number;
-    struct list active, parked; /* parked: out of credit */
+    struct list active, parked; /* parked: without credit */
     size_t count;
-    struct data_files open;
-    struct pieces *pieces;
+    struct open_files open;
+    struct piece_pool *pieces;
     char *scratch; /* PROTO_PIECE_MAX */
     struct frame frame;
     struct buf head;
     uint64_t ticked_ms;
-    /* of this step */
+    /* valid during a step */
     struct id128 journal, self;
     uint64_t now_ms;
     size_t served_bytes;
@@ -60,7 +60,7 @@ static uint64_t transfer_hash(const uint8_t *peer, size_t len, uint64_t number) 
     return hash_bytes(peer, len) ^ hash_number(number);
 }
 
-static struct transfer *find(struct data *d, const struct frame *f, uint64_t number) {
+static struct transfer *transfer_find(struct data_server *d, const struct frame *f, uint64_t number) {
     struct slice peer = slice_make(f->peer, f->peer_len);
     for (struct hash_node *n = hash_first(&d->by_number, transfer_hash(f->peer, f->peer_len, number)); n;
          n = hash_next(n)) {
@@ -71,25 +71,25 @@ static struct transfer *find(struct data *d, const struct frame *f, uint64_t num
     return NULL;
 }
 
-static void transfer_remove(struct data *d, struct transfer *t) {
+static void transfer_remove(struct data_server *d, struct transfer *t) {
     hash_remove(&d->by_number, &t->by_number);
     list_remove(&t->node);
     free(t);
     d->count--;
 }
 
-static void forget_oldest(struct data *d) {
+static void data_server_drop_oldest(struct data_server *d) {
     struct list *from = list_is_empty(&d->parked) ? &d->active : &d->parked;
-    /* NOLINTNEXTLINE: the analyzer loses track of the list */
+    /* NOLINTNEXTLINE: the analyzer does not follow the list */
     transfer_remove(d, list_entry(from->next, struct transfer, node));
 }
 
-static struct transfer *transfer_add(struct data *d, const struct frame *f, const struct msg *m) {
+static struct transfer *transfer_add(struct data_server *d, const struct frame *f, const struct msg *m) {
     if (d->count >= DATA_TRANSFERS_MAX)
-        forget_oldest(d);
+        data_server_drop_oldest(d);
     struct transfer *t = calloc(1, sizeof *t);
     if (!t)
-        return NULL; /* it asks again */
+        return NULL; /* the uploader repeats its FETCH */
     const struct msg_fetch *q = &m->fetch;
     *t = (struct transfer){.peer_len = f->peer_len,
                            .number = m->number,
@@ -98,7 +98,7 @@ static struct transfer *transfer_add(struct data *d, const struct frame *f, cons
                            .length = q->length,
                            .position = q->position,
                            .ahead = q->ahead,
-                           .said_ms = d->now_ms};
+                           .sent_ms = d->now_ms};
     memcpy(t->peer, f->peer, f->peer_len);
     hash_insert(&d->by_number, &t->by_number, transfer_hash(t->peer, t->peer_len, t->number));
     list_init(&t->node);
@@ -107,63 +107,63 @@ static struct transfer *transfer_add(struct data *d, const struct frame *f, cons
     return t;
 }
 
-static void move(struct transfer *t, struct list *list) {
+static void transfer_move(struct transfer *t, struct list *list) {
     list_remove(&t->node);
     list_add(list, &t->node);
 }
 
 /* --- answers --- */
 
-static struct msg message_to(const struct data *d, const struct transfer *t, enum data_state state) {
+static struct msg transfer_message(const struct data_server *d, const struct transfer *t, enum data_state state) {
     return (struct msg){
         .type = MSG_DATA, .journal = d->journal, .sender = d->self, .number = t->number, .data = {.state = state}};
 }
 
-/* One without bytes. ERR_AGAIN: no room for it now; ERR_NOT_FOUND: nobody is there. */
-static int say(struct data *d, struct transfer *t, const struct msg *m) {
+/* Sends a message without data. ERR_AGAIN: the connection is full. ERR_NOT_FOUND: it is closed. */
+static int transfer_send(struct data_server *d, struct transfer *t, const struct msg *m) {
     buf_clear(&d->head);
     int err = msg_encode(m, &d->head);
     CHECK(err == 0 || err == ERR_NOMEM);
     if (!err)
         err = endpoint_send(d->endpoint, t->peer, t->peer_len, buf_slice(&d->head));
-    t->said_ms = d->now_ms;
+    t->sent_ms = d->now_ms;
     return err;
 }
 
-static int say_waiting(struct data *d, struct transfer *t) {
-    struct msg m = message_to(d, t, DATA_WAITING);
+static int transfer_send_waiting(struct data_server *d, struct transfer *t) {
+    struct msg m = transfer_message(d, t, DATA_WAITING);
     m.data.position = t->ahead_position;
-    return say(d, t, &m);
+    return transfer_send(d, t, &m);
 }
 
-/* What may happen to a transfer in its turn. */
+/* The result of a turn of a transfer. */
 enum turn {
     TURN_SERVED,
-    TURN_PARKED,  /* no credit: until it is asked about */
-    TURN_BLOCKED, /* its connection takes no more now */
+    TURN_PARKED,  /* no credit: waits for the next FETCH */
+    TURN_BLOCKED, /* its connection is full */
     TURN_OVER,
 };
 
-static enum turn turn_of(int err, enum turn good) {
+static enum turn turn_of_error(int err, enum turn good) {
     return err == 0 ? good : err == ERR_AGAIN ? TURN_BLOCKED : TURN_OVER;
 }
 
-static enum turn end_with(struct data *d, struct transfer *t, enum data_state state, const char *why) {
-    struct msg m = message_to(d, t, state);
+static enum turn transfer_end(struct data_server *d, struct transfer *t, enum data_state state, const char *why) {
+    struct msg m = transfer_message(d, t, state);
     m.data.position = t->position;
     m.data.why = slice_of(why);
-    return turn_of(say(d, t, &m), TURN_OVER);
+    return turn_of_error(transfer_send(d, t, &m), TURN_OVER);
 }
 
-static enum turn end_failed(struct data *d, struct transfer *t, int err, const char *why) {
-    return end_with(d, t, err == ERR_CHANGED ? DATA_CHANGED : DATA_UNREADABLE, why[0] ? why : err_text(err));
+static enum turn transfer_end_failed(struct data_server *d, struct transfer *t, int err, const char *why) {
+    return transfer_end(d, t, err == ERR_CHANGED ? DATA_CHANGED : DATA_UNREADABLE, why[0] ? why : err_text(err));
 }
 
 /* --- reading --- */
 
-/* All of it; ERR_CHANGED when the file is shorter. With why. */
-static int read_fully(const struct file *f, int fd, char *out, size_t len, uint64_t offset, char *why,
-                      size_t why_size) {
+/* Reads len bytes. ERR_CHANGED: the file is shorter. why is the reason. */
+static int file_read_fully(const struct file *f, int fd, char *out, size_t len, uint64_t offset, char *why,
+                           size_t why_size) {
     while (len > 0) {
         ssize_t got = pread(fd, out, len, (off_t)offset);
         if (got < 0 && errno == EINTR)
@@ -183,41 +183,41 @@ static int read_fully(const struct file *f, int fd, char *out, size_t len, uint6
     return 0;
 }
 
-static enum turn end_unread(struct data *d, struct transfer *t, const struct file *f, int fd, int err,
-                            const char *why) {
+static enum turn transfer_end_unread(struct data_server *d, struct transfer *t, const struct file *f, int fd, int err,
+                                     const char *why) {
     char difference[160] = "";
-    int now = err == ERR_CHANGED ? data_file_check(f, fd, difference, sizeof difference) : err;
+    int now = err == ERR_CHANGED ? open_files_check(f, fd, difference, sizeof difference) : err;
     if (now == ERR_CHANGED)
-        return end_failed(d, t, now, difference);
-    return end_failed(d, t, ERR_IO, why); /* its size was never true */
+        return transfer_end_failed(d, t, now, difference);
+    return transfer_end_failed(d, t, ERR_IO, why); /* unchanged: its size was never correct */
 }
 
-/* Some more of the checksum that goes ahead; at the end it is sent. */
-static enum turn read_ahead(struct data *d, struct transfer *t, const struct file *f, int fd) {
+/* Reads the next piece for the checksum, and sends the checksum at the end. */
+static enum turn transfer_read_ahead(struct data_server *d, struct transfer *t, const struct file *f, int fd) {
     uint64_t left = t->length - t->ahead_position;
     size_t n = left < PROTO_PIECE_MAX ? (size_t)left : PROTO_PIECE_MAX;
     char why[160] = "";
-    int err = read_fully(f, fd, d->scratch, n, t->offset + t->ahead_position, why, sizeof why);
+    int err = file_read_fully(f, fd, d->scratch, n, t->offset + t->ahead_position, why, sizeof why);
     if (err)
-        return end_unread(d, t, f, fd, err, why);
+        return transfer_end_unread(d, t, f, fd, err, why);
     t->ahead_crc = crc32c_add(t->ahead_crc, d->scratch, n);
     t->ahead_position += n;
-    d->served_bytes += n / 2; /* a look at memory, mostly */
+    d->served_bytes += n / 2; /* half the cost: without sending */
     if (n < left) {
-        if (d->now_ms >= t->said_ms + TICK_MS)
-            (void)!say_waiting(d, t);
+        if (d->now_ms >= t->sent_ms + TICK_MS)
+            (void)!transfer_send_waiting(d, t);
         return TURN_SERVED;
     }
-    struct msg m = message_to(d, t, DATA_AHEAD);
+    struct msg m = transfer_message(d, t, DATA_AHEAD);
     m.data.crc = t->ahead_crc;
-    err = say(d, t, &m);
-    t->ahead = err == ERR_AGAIN; /* then only this is left to do */
-    return turn_of(err, TURN_SERVED);
+    err = transfer_send(d, t, &m);
+    t->ahead = err == ERR_AGAIN; /* the checksum is known, only sending it is left */
+    return turn_of_error(err, TURN_SERVED);
 }
 
 /* --- bytes --- */
 
-static int send_piece(struct data *d, struct transfer *t, struct piece *piece, const struct msg *m) {
+static int transfer_send_piece(struct data_server *d, struct transfer *t, struct piece *piece, const struct msg *m) {
     size_t len = m->data.bytes.len;
     buf_clear(&d->head);
     int err = msg_encode_data_head(m, &d->head);
@@ -232,36 +232,36 @@ static int send_piece(struct data *d, struct transfer *t, struct piece *piece, c
     return endpoint_lend(d->endpoint, t->peer, t->peer_len, &loan);
 }
 
-static enum turn send_bytes(struct data *d, struct transfer *t, const struct file *f, int fd, size_t n) {
+static enum turn transfer_send_data(struct data_server *d, struct transfer *t, const struct file *f, int fd, size_t n) {
     char why[160] = "";
     bool last = t->position + n == t->length;
-    struct piece *piece = piece_get(d->pieces, n);
+    struct piece *piece = piece_pool_get(d->pieces, n);
     if (!piece)
         return TURN_BLOCKED;
-    int err = read_fully(f, fd, piece_bytes(piece), n, t->offset + t->position, why, sizeof why);
+    int err = file_read_fully(f, fd, piece_bytes(piece), n, t->offset + t->position, why, sizeof why);
     if (err) {
         piece_free(piece);
-        return end_unread(d, t, f, fd, err, why);
+        return transfer_end_unread(d, t, f, fd, err, why);
     }
-    if (last && (err = data_file_check(f, fd, why, sizeof why)) != 0) {
+    if (last && (err = open_files_check(f, fd, why, sizeof why)) != 0) {
         piece_free(piece);
-        return end_failed(d, t, err, why);
+        return transfer_end_failed(d, t, err, why);
     }
-    struct msg m = message_to(d, t, last ? DATA_UNCHANGED : DATA_BYTES);
+    struct msg m = transfer_message(d, t, last ? DATA_UNCHANGED : DATA_BYTES);
     m.data.position = t->position;
     m.data.crc = crc32c_add(0, piece_bytes(piece), n);
     m.data.bytes = slice_make(piece_bytes(piece), n);
-    err = send_piece(d, t, piece, &m);
+    err = transfer_send_piece(d, t, piece, &m);
     if (err)
-        return turn_of(err, TURN_OVER);
+        return turn_of_error(err, TURN_OVER);
     t->position += n;
-    t->said_ms = d->now_ms;
+    t->sent_ms = d->now_ms;
     d->served_bytes += n;
     return last ? TURN_OVER : TURN_SERVED;
 }
 
-/* How many bytes can be sent in one message now; 0: none. */
-static size_t room_for(const struct data *d, const struct transfer *t) {
+/* The number of bytes that can be sent in one message now. */
+static size_t transfer_room(const struct data_server *d, const struct transfer *t) {
     uint64_t most = t->credit - t->position;
     size_t n = most < PROTO_PIECE_MAX ? (size_t)most : PROTO_PIECE_MAX;
     if (endpoint_has_room(d->endpoint, t->peer, t->peer_len, n + PIECE_HEAD_MAX))
@@ -270,65 +270,65 @@ static size_t room_for(const struct data *d, const struct transfer *t) {
     return endpoint_has_room(d->endpoint, t->peer, t->peer_len, n + PIECE_HEAD_MAX) ? n : 0;
 }
 
-static bool is_served(const struct file *f) {
+static bool file_is_served(const struct file *f) {
     return f && (f->state == FILE_CHUNKS || f->state == FILE_FINISH || f->state == FILE_PUT);
 }
 
-static enum turn serve(struct data *d, struct transfer *t) {
+static enum turn transfer_serve(struct data_server *d, struct transfer *t) {
     const struct file *f = files_find_planned(d->files, &t->upload);
     char why[160] = "";
     int fd;
-    if (!is_served(f) || t->length > f->id.size || t->offset > f->id.size - t->length)
-        return end_with(d, t, DATA_UNKNOWN, NULL);
+    if (!file_is_served(f) || t->length > f->id.size || t->offset > f->id.size - t->length)
+        return transfer_end(d, t, DATA_UNKNOWN, NULL);
     bool done = t->position == t->length;
     if (!done && !t->ahead && t->position >= t->credit)
         return TURN_PARKED;
-    size_t n = done || t->ahead ? 0 : room_for(d, t);
+    size_t n = done || t->ahead ? 0 : transfer_room(d, t);
     if (!done && !t->ahead && n == 0)
         return TURN_BLOCKED;
-    int err = data_files_get(&d->open, f, d->now_ms, &fd, why, sizeof why);
+    int err = open_files_get(&d->open, f, d->now_ms, &fd, why, sizeof why);
     if (!err && done)
-        err = data_file_check(f, fd, why, sizeof why);
+        err = open_files_check(f, fd, why, sizeof why);
     if (err)
-        return end_failed(d, t, err, why);
+        return transfer_end_failed(d, t, err, why);
     if (done)
-        return end_with(d, t, DATA_UNCHANGED, NULL);
-    return t->ahead ? read_ahead(d, t, f, fd) : send_bytes(d, t, f, fd, n);
+        return transfer_end(d, t, DATA_UNCHANGED, NULL);
+    return t->ahead ? transfer_read_ahead(d, t, f, fd) : transfer_send_data(d, t, f, fd, n);
 }
 
-/* Each in its turn, until enough is served or nobody can be served. True: some wait for room. */
-static bool serve_all(struct data *d, uint64_t *deadline_ms) {
-    const struct transfer *stuck = NULL; /* the first one blocked since something went */
+/* Serves the transfers in turn, until enough is sent or all are blocked. true: some wait for a full connection. */
+static bool data_server_serve(struct data_server *d, uint64_t *deadline_ms) {
+    const struct transfer *stuck = NULL; /* the first one that is blocked since data was sent */
     d->served_bytes = 0;
     for (unsigned turns = 0; !list_is_empty(&d->active);) {
         if (turns == TURNS_A_STEP || d->served_bytes >= DATA_STEP_BYTES) {
-            *deadline_ms = d->now_ms; /* there is more */
+            *deadline_ms = d->now_ms; /* more to send */
             return false;
         }
         struct transfer *t = list_entry(d->active.next, struct transfer, node);
         if (t == stuck)
             return true;
-        enum turn turn = serve(d, t);
+        enum turn turn = transfer_serve(d, t);
         turns += turn != TURN_BLOCKED;
         stuck = turn == TURN_SERVED ? NULL : turn == TURN_BLOCKED && !stuck ? t : stuck;
         if (turn == TURN_OVER)
             transfer_remove(d, t);
         else
-            move(t, turn == TURN_PARKED ? &d->parked : &d->active);
+            transfer_move(t, turn == TURN_PARKED ? &d->parked : &d->active);
     }
     return false;
 }
 
-/* --- questions --- */
+/* --- requests --- */
 
-static bool is_sound(const struct msg *m) {
+static bool fetch_is_valid(const struct msg *m) {
     const struct msg_fetch *q = &m->fetch;
     return m->number != 0 && q->position <= q->length && q->credit <= q->length;
 }
 
-static void take_fetch(struct data *d, const struct msg *m) {
+static void data_server_fetch(struct data_server *d, const struct msg *m) {
     const struct msg_fetch *q = &m->fetch;
-    struct transfer *t = find(d, &d->frame, m->number);
+    struct transfer *t = transfer_find(d, &d->frame, m->number);
     bool same = t && id_equal(&t->upload, &q->upload) && t->offset == q->offset && t->length == q->length;
     if (t && (q->cancel || !same)) {
         transfer_remove(d, t);
@@ -344,12 +344,12 @@ static void take_fetch(struct data *d, const struct msg *m) {
         t->credit = q->credit;
     t->asked_ms = d->now_ms;
     if (known && more)
-        move(t, &d->active);
+        transfer_move(t, &d->active);
     else if (known)
-        (void)!say_waiting(d, t);
+        (void)!transfer_send_waiting(d, t);
 }
 
-static int read_fetches(struct data *d, uint64_t *deadline_ms) {
+static int data_server_read_fetches(struct data_server *d, uint64_t *deadline_ms) {
     for (unsigned i = 0; i < FETCHES_A_STEP; i++) {
         struct msg m;
         int err = endpoint_recv(d->endpoint, &d->frame);
@@ -357,15 +357,15 @@ static int read_fetches(struct data *d, uint64_t *deadline_ms) {
             return err == ERR_AGAIN ? 0 : err;
         if (d->frame.peer_len == 0 || d->frame.data.len > PROTO_FETCH_MAX || msg_decode(d->frame.data, &m))
             continue;
-        if (m.type == MSG_FETCH && !id_is_zero(&d->journal) && id_equal(&m.journal, &d->journal) && is_sound(&m))
-            take_fetch(d, &m);
+        if (m.type == MSG_FETCH && !id_is_zero(&d->journal) && id_equal(&m.journal, &d->journal) && fetch_is_valid(&m))
+            data_server_fetch(d, &m);
         msg_release(&m);
     }
     *deadline_ms = d->now_ms;
     return 0;
 }
 
-static void forget_idle(struct data *d, struct list *list) {
+static void data_server_drop_idle(struct data_server *d, struct list *list) {
     for (struct list *next, *n = list->next; n != list; n = next) {
         next = n->next;
         struct transfer *t = list_entry(n, struct transfer, node);
@@ -374,55 +374,55 @@ static void forget_idle(struct data *d, struct list *list) {
     }
 }
 
-int data_step(struct data *d, const struct id128 *journal, const struct id128 *self, uint64_t now_ms,
-              uint64_t *deadline_ms) {
+int data_server_step(struct data_server *d, const struct id128 *journal, const struct id128 *self, uint64_t now_ms,
+                     uint64_t *deadline_ms) {
     d->journal = *journal;
     d->self = *self;
     d->now_ms = now_ms;
-    int err = read_fetches(d, deadline_ms);
-    if (!err && serve_all(d, deadline_ms) && now_ms + BLOCKED_MS < *deadline_ms)
+    int err = data_server_read_fetches(d, deadline_ms);
+    if (!err && data_server_serve(d, deadline_ms) && now_ms + BLOCKED_MS < *deadline_ms)
         *deadline_ms = now_ms + BLOCKED_MS;
     if (now_ms >= d->ticked_ms + TICK_MS) {
         d->ticked_ms = now_ms;
-        data_files_tick(&d->open, now_ms);
-        forget_idle(d, &d->active);
-        forget_idle(d, &d->parked);
+        open_files_close_idle(&d->open, now_ms);
+        data_server_drop_idle(d, &d->active);
+        data_server_drop_idle(d, &d->parked);
     }
     return err;
 }
 
-/* --- life --- */
+/* --- start and end --- */
 
-int data_new(struct data **out, const char *address, const struct files *files) {
+int data_server_new(struct data_server **out, const char *address, const struct files *files) {
     *out = NULL;
-    struct data *d = calloc(1, sizeof *d);
+    struct data_server *d = calloc(1, sizeof *d);
     if (!d)
         return ERR_NOMEM;
     d->files = files;
     list_init(&d->active);
     list_init(&d->parked);
-    data_files_init(&d->open);
-    int err = pieces_new(&d->pieces);
+    open_files_init(&d->open);
+    int err = piece_pool_new(&d->pieces);
     if (!err && !(d->scratch = malloc(PROTO_PIECE_MAX)))
         err = ERR_NOMEM;
     if (!err)
         err = endpoint_open(&d->endpoint, ENDPOINT_DATA, address);
     if (err)
-        data_destroy(&d);
+        data_server_destroy(&d);
     *out = d;
     return err;
 }
 
-void data_destroy(struct data **out) {
-    struct data *d = *out;
+void data_server_destroy(struct data_server **out) {
+    struct data_server *d = *out;
     if (!d)
         return;
     while (d->count > 0)
-        forget_oldest(d);
-    data_files_release(&d->open);
+        data_server_drop_oldest(d);
+    open_files_release(&d->open);
     frame_release(&d->frame);
     endpoint_close(&d->endpoint);
-    pieces_destroy(&d->pieces);
+    piece_pool_destroy(&d->pieces);
     buf_release(&d->head);
     hash_release(&d->by_number);
     free(d->scratch);
@@ -430,15 +430,15 @@ void data_destroy(struct data **out) {
     *out = NULL;
 }
 
-struct endpoint *data_endpoint(const struct data *d) {
+struct endpoint *data_server_endpoint(const struct data_server *d) {
     return d->endpoint;
 }
 
-size_t data_transfers(const struct data *d) {
+size_t data_server_transfers(const struct data_server *d) {
     return d->count;
 }
 
-int data_address_beside(const char *jobs, struct buf *address) {
+int data_server_default_address(const char *jobs, struct buf *address) {
     if (strncmp(jobs, "tcp://", 6) != 0)
         return ERR_NOT_FOUND;
     const char *colon = strrchr(jobs, ':');

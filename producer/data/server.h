@@ -1,19 +1,18 @@
 /*
- * The producer's other end of FETCH: bytes of the files it has planned, for uploaders that cannot open them.
+ * Serves FETCH: the data of planned files, for uploaders that cannot open them.
  *
- * A transfer is a connection and a number (proto.h, struct msg_fetch). Everything about it is in each FETCH, so what is
- * kept here may be forgotten at any time: a transfer nobody asked about for long, or the one not asked about for
- * longest when there are too many. The next FETCH brings it back.
+ * A transfer is a connection and a number (proto.h, struct msg_fetch). Each FETCH contains everything about it, so the
+ * state here can be dropped at any time: a transfer without a FETCH for a long time, or the one with the oldest FETCH
+ * when there are too many. The next FETCH creates it again.
  *
- * Bounds. Bytes leave only as far as the asker's credit goes, and as far as runtime/unsent.h lets them wait for a
- * connection that does not read; a step serves DATA_STEP_BYTES at most, each transfer in its turn. Each piece is read
- * when it is sent, once; with `ahead` the range is read before that for its checksum, and comes from the page cache the
- * second time.
+ * Bounds. Data is sent only within the credit of the FETCH and the send queue quota of the connection. A step serves at
+ * most DATA_STEP_BYTES, the transfers in turn. Each piece is read once, when it is sent. With `ahead` the whole range is
+ * read before that for its checksum; the second reading comes from the page cache.
  *
- * Only files of the present plan are served, by upload id: no path comes in a message.
+ * Only files of the current plan are served, by upload id. A message contains no path.
  */
-#ifndef CHUNKLIFT_PRODUCER_DATA_H
-#define CHUNKLIFT_PRODUCER_DATA_H
+#ifndef CHUNKLIFT_DATA_SERVER_H
+#define CHUNKLIFT_DATA_SERVER_H
 
 #include "producer/files.h"
 #include "pure/buf.h"
@@ -25,21 +24,22 @@
 #define DATA_TRANSFER_IDLE_MS 60000
 #define DATA_STEP_BYTES (4u << 20)
 
-struct data; /* opaque */
+struct data_server; /* opaque */
 
-/* files must outlive it. Errors are endpoint_open's. */
-int data_new(struct data **d, const char *address, const struct files *files) MUST_CHECK;
-void data_destroy(struct data **d);
-struct endpoint *data_endpoint(const struct data *d);
+/* files must outlive it. ERR_NOMEM, and the errors of endpoint_open. */
+int data_server_new(struct data_server **d, const char *address, const struct files *files) MUST_CHECK;
+void data_server_destroy(struct data_server **d);
+struct endpoint *data_server_endpoint(const struct data_server *d);
 
-/* Questions in, bytes out, both bounded. journal: of the conversation, zero before there is one; self: who sends. */
-int data_step(struct data *d, const struct id128 *journal, const struct id128 *self, uint64_t now_ms,
-              uint64_t *deadline_ms) MUST_CHECK;
+/* Reads requests and sends data, both bounded. journal: of the session, zero before its first WELCOME. self: the
+ * sender. Lowers *deadline_ms. */
+int data_server_step(struct data_server *d, const struct id128 *journal, const struct id128 *self, uint64_t now_ms,
+                     uint64_t *deadline_ms) MUST_CHECK;
 
-size_t data_transfers(const struct data *d);
+size_t data_server_transfers(const struct data_server *d);
 
-/* Where uploaders fetch when nothing was said: beside the jobs. tcp: the same host, the port after the next
- * (7700 → 7702; a wildcard stays one). ERR_INVALID: no port to count from; ERR_NOT_FOUND: jobs is not tcp. */
-int data_address_beside(const char *jobs, struct buf *address) MUST_CHECK;
+/* The default address: next to the jobs. For tcp the same host and the second port after the one of the jobs (7700 →
+ * 7702; a wildcard stays one). ERR_INVALID: the jobs have no usable port. ERR_NOT_FOUND: the jobs are not on tcp. */
+int data_server_default_address(const char *jobs, struct buf *address) MUST_CHECK;
 
 #endif

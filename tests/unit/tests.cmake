@@ -106,7 +106,7 @@ unit_test(journal_summary producer_core)
 unit_test(reader producer_core)
 
 set(folder producer/data)
-unit_test(data producer_core)
+unit_test(server producer_core)
 
 set(folder producer/show)
 unit_test(progress producer_core)

@@ -15,7 +15,7 @@
 
 static struct files files;
 static struct file *file;
-static struct data *data;
+static struct data_server *data;
 static struct endpoint *peer;
 static struct frame frame;
 static struct msg answer;
@@ -47,8 +47,8 @@ static int set_up(void **state) {
     files_set_upload(&files, file, &upload);
     file->state = FILE_PUT;
     now_ms = clock_ms();
-    assert_int_equal(data_new(&data, "tcp://127.0.0.1:*", &files), 0);
-    assert_int_equal(endpoint_open(&peer, ENDPOINT_FETCH, endpoint_address(data_endpoint(data))), 0);
+    assert_int_equal(data_server_new(&data, "tcp://127.0.0.1:*", &files), 0);
+    assert_int_equal(endpoint_open(&peer, ENDPOINT_FETCH, endpoint_address(data_server_endpoint(data))), 0);
     return 0;
 }
 
@@ -57,7 +57,7 @@ static int tear_down(void **state) {
     msg_release(&answer);
     frame_release(&frame);
     endpoint_close(&peer);
-    data_destroy(&data);
+    data_server_destroy(&data);
     files_release(&files);
     endpoint_shutdown_all();
     unlink("d/f");
@@ -67,7 +67,7 @@ static int tear_down(void **state) {
 
 static void step(void) {
     deadline_ms = now_ms + 1000;
-    assert_int_equal(data_step(data, &journal, &self, now_ms, &deadline_ms), 0);
+    assert_int_equal(data_server_step(data, &journal, &self, now_ms, &deadline_ms), 0);
 }
 
 static void ask_as(uint64_t number, const struct id128 *of, struct msg_fetch q) {
@@ -128,7 +128,7 @@ static void test_serves_as_far_as_the_credit_goes(void **state) {
     expect_bytes(DATA_BYTES, 0, PROTO_PIECE_MAX, PROTO_PIECE_MAX);
     expect_bytes(DATA_BYTES, 0, 2u * PROTO_PIECE_MAX, PROTO_PIECE_MAX);
     expect_bytes(DATA_UNCHANGED, 0, 3u * PROTO_PIECE_MAX, 100);
-    assert_int_equal(data_transfers(data), 0);
+    assert_int_equal(data_server_transfers(data), 0);
 }
 
 static void test_a_range_from_a_position(void **state) {
@@ -229,7 +229,7 @@ static void test_only_planned_files_and_their_ranges(void **state) {
     file->state = FILE_PLAN;
     ask(20, (struct msg_fetch){.upload = upload, .length = 10, .credit = 10});
     expect(DATA_UNKNOWN);
-    assert_int_equal(data_transfers(data), 0);
+    assert_int_equal(data_server_transfers(data), 0);
 }
 
 static void test_strangers_get_nothing(void **state) {
@@ -253,7 +253,7 @@ static void test_strangers_get_nothing(void **state) {
             step();
     }
     assert_false(next(200));
-    assert_int_equal(data_transfers(data), 0);
+    assert_int_equal(data_server_transfers(data), 0);
 }
 
 static void test_no_conversation_no_bytes(void **state) {
@@ -261,7 +261,7 @@ static void test_no_conversation_no_bytes(void **state) {
     static const struct id128 none;
     ask_as(1, &none, (struct msg_fetch){.upload = upload, .length = 10, .credit = 10});
     for (int i = 0; i < 50; i++) {
-        assert_int_equal(data_step(data, &none, &self, now_ms, &deadline_ms), 0);
+        assert_int_equal(data_server_step(data, &none, &self, now_ms, &deadline_ms), 0);
         usleep(1000);
     }
     assert_int_equal(endpoint_recv(peer, &frame), ERR_AGAIN);
@@ -271,13 +271,13 @@ static void test_what_is_not_asked_about_is_forgotten(void **state) {
     (void)state;
     ask(1, (struct msg_fetch){.upload = upload, .length = SIZE, .credit = 10});
     expect_bytes(DATA_BYTES, 0, 0, 10);
-    assert_int_equal(data_transfers(data), 1);
+    assert_int_equal(data_server_transfers(data), 1);
     now_ms += DATA_TRANSFER_IDLE_MS - 1;
     step();
-    assert_int_equal(data_transfers(data), 1);
+    assert_int_equal(data_server_transfers(data), 1);
     now_ms += 2000;
     step();
-    assert_int_equal(data_transfers(data), 0);
+    assert_int_equal(data_server_transfers(data), 0);
 }
 
 static void test_transfers_are_bounded(void **state) {
@@ -291,14 +291,14 @@ static void test_transfers_are_bounded(void **state) {
     }
     while (next(50))
         ;
-    assert_int_equal(data_transfers(data), DATA_TRANSFERS_MAX);
+    assert_int_equal(data_server_transfers(data), DATA_TRANSFERS_MAX);
 }
 
 /* One that asks for everything and reads nothing: what waits for it is bounded, and others are served. */
 static void test_who_does_not_read_holds_nobody_up(void **state) {
     (void)state;
     struct endpoint *deaf;
-    assert_int_equal(endpoint_open(&deaf, ENDPOINT_FETCH, endpoint_address(data_endpoint(data))), 0);
+    assert_int_equal(endpoint_open(&deaf, ENDPOINT_FETCH, endpoint_address(data_server_endpoint(data))), 0);
     struct buf out = BUF_INIT;
     for (uint64_t n = 1; n <= 200; n++) {
         struct msg m = {.type = MSG_FETCH,
@@ -317,7 +317,7 @@ static void test_who_does_not_read_holds_nobody_up(void **state) {
         step();
         usleep(1000);
     }
-    assert_true(data_transfers(data) > 100); /* 150 MiB were asked for */
+    assert_true(data_server_transfers(data) > 100); /* 150 MiB were asked for */
     assert_true(deadline_ms > now_ms);       /* it sleeps meanwhile */
     ask(1, (struct msg_fetch){.upload = upload, .length = 5000, .credit = 5000});
     expect_bytes(DATA_UNCHANGED, 0, 0, 5000);
@@ -342,7 +342,7 @@ static void test_addresses_beside_the_jobs(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct buf out = BUF_INIT;
-        assert_int_equal(data_address_beside(cases[i].jobs, &out), cases[i].err);
+        assert_int_equal(data_server_default_address(cases[i].jobs, &out), cases[i].err);
         if (cases[i].beside)
             assert_string_equal(out.data, cases[i].beside);
         buf_release(&out);
