@@ -15,7 +15,7 @@ static const struct command_text command = {
     "DEST: a path, file:///dir/ or s3://bucket/prefix. After an interruption, the same command resumes the upload.",
 };
 
-static int start(struct producer **p, const struct producer_options *o) {
+static int main_start(struct producer **p, const struct producer_options *o) {
     const struct producer_events events = event_output(&o->json);
     int err = signals_init(false);
     if (!err && o->keys.trust)
@@ -38,7 +38,7 @@ int main(int argc, char **argv) {
     if (status < 0) {
         setlocale(LC_CTYPE, "");
         producer_options_setup_log(&o);
-        int err = start(&producer, &o);
+        int err = main_start(&producer, &o);
         status = exit_status_of_run(err);
         if (!err) {
             struct driver_options options = producer_options_for_driver(&o);

@@ -8,15 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool names_a_scheme(const char *text) {
+static bool text_has_scheme(const char *text) {
     size_t n = 0;
     while (isalnum((unsigned char)text[n]) || text[n] == '+' || text[n] == '.' || text[n] == '-')
         n++;
     return n > 0 && isalpha((unsigned char)text[0]) && strncmp(text + n, "://", 3) == 0;
 }
 
-/* True when path is dir or lies beneath it; both absolute and real. */
-static bool path_is_beneath(const char *path, const char *dir) {
+/* Is path equal to dir or under it? Both are absolute and without symbolic links. */
+static bool sources_path_is_under(const char *path, const char *dir) {
     size_t n = strlen(dir);
     if (n > 0 && dir[n - 1] == '/')
         n--;
@@ -25,15 +25,15 @@ static bool path_is_beneath(const char *path, const char *dir) {
 
 /* --- DEST --- */
 
-static void drop_last_component(struct buf *path) {
+static void path_drop_last(struct buf *path) {
     while (path->len > 0 && path->data[--path->len] != '/')
         ;
     if (path->data)
         path->data[path->len] = 0;
 }
 
-/* ".." after a directory that exists means its real parent, which a symlink makes differ from the text. */
-static int go_to_parent(struct buf *path) {
+/* ".." after an existing directory is its real parent, which differs from the text after a symbolic link. */
+static int path_go_to_parent(struct buf *path) {
     char *real = path->len > 0 ? realpath(path->data, NULL) : NULL;
     int err = 0;
     if (real && strcmp(real, "/") != 0) {
@@ -41,21 +41,21 @@ static int go_to_parent(struct buf *path) {
         err = buf_add_text(path, real);
     }
     free(real);
-    if (err == 0)
-        drop_last_component(path);
+    if (!err)
+        path_drop_last(path);
     return err;
 }
 
-/* Absolute path without empty, "." and ".." components; "" for the root itself. */
-static int clean_path(const char *path, struct buf *out) {
+/* Appends the absolute path without empty, "." and ".." components; "" for the root. */
+static int path_clean(const char *path, struct buf *out) {
     int err = buf_reserve(out, strlen(path) + 1);
-    while (err == 0 && *path) {
+    while (!err && *path) {
         size_t n = strcspn(path, "/");
         if (n == 2 && path[0] == '.' && path[1] == '.')
-            err = go_to_parent(out);
+            err = path_go_to_parent(out);
         else if (n > 0 && !(n == 1 && path[0] == '.')) {
             err = buf_add_byte(out, '/');
-            if (err == 0)
+            if (!err)
                 err = buf_add(out, path, n);
         }
         path += n;
@@ -64,11 +64,11 @@ static int clean_path(const char *path, struct buf *out) {
     return err;
 }
 
-/* Where path really is: symlinks resolved as far as it exists. */
-static int real_location(const char *path, struct buf *out) {
+/* Appends path with symbolic links resolved, as far as it exists. */
+static int path_resolve(const char *path, struct buf *out) {
     struct buf head = BUF_INIT;
     int err = buf_add_text(&head, path);
-    while (err == 0) {
+    while (!err) {
         char *real = realpath(head.len > 0 ? head.data : "/", NULL);
         if (real) {
             err = buf_add_text(out, strcmp(real, "/") == 0 ? "" : real);
@@ -79,27 +79,27 @@ static int real_location(const char *path, struct buf *out) {
             err = ERR_IO;
             break;
         }
-        drop_last_component(&head);
+        path_drop_last(&head);
     }
-    if (err == 0)
+    if (!err)
         err = buf_add_text(out, path + head.len);
     buf_release(&head);
     return err;
 }
 
-static bool ends_as_directory(const char *argument) {
+static bool argument_ends_as_directory(const char *argument) {
     const char *slash = strrchr(argument, '/');
     const char *last = slash ? slash + 1 : argument;
     return *last == 0 || strcmp(last, ".") == 0 || strcmp(last, "..") == 0;
 }
 
-static bool lies_inside_a_source(const struct sources *s, const char *path, const char *argument) {
+static bool sources_contain(const struct sources *s, const char *path, const char *argument) {
     struct buf real = BUF_INIT;
     bool inside = false;
-    if (real_location(path, &real) == 0)
+    if (path_resolve(path, &real) == 0)
         for (size_t i = 0; i < s->count && !inside; i++)
             if (!s->items[i].error && s->items[i].directory &&
-                path_is_beneath(real.len > 0 ? real.data : "/", s->items[i].path)) {
+                sources_path_is_under(real.len > 0 ? real.data : "/", s->items[i].path)) {
                 log_error("%s: is inside the source %s; choose a destination outside", argument, s->items[i].given);
                 inside = true;
             }
@@ -107,11 +107,11 @@ static bool lies_inside_a_source(const struct sources *s, const char *path, cons
     return inside;
 }
 
-/* wants_name: one file, and the argument does not end like a directory. */
-static int settle_file_dest(struct sources *s, struct slice key, const char *argument, bool wants_name) {
+/* wants_name: there is one file, and the argument does not end like a directory. */
+static int sources_settle_file(struct sources *s, struct slice key, const char *argument, bool wants_name) {
     struct buf path = BUF_INIT, url = BUF_INIT;
     struct stat st;
-    int err = clean_path(key.ptr, &path);
+    int err = path_clean(key.ptr, &path);
     if (err)
         goto out;
     bool exists = stat(path.len > 0 ? path.data : "/", &st) == 0;
@@ -121,7 +121,7 @@ static int settle_file_dest(struct sources *s, struct slice key, const char *arg
         err = ERR_USAGE;
         goto out;
     }
-    if (lies_inside_a_source(s, path.data, argument)) {
+    if (sources_contain(s, path.data, argument)) {
         err = ERR_USAGE;
         goto out;
     }
@@ -136,13 +136,13 @@ out:
     return err;
 }
 
-static int settle_s3_dest(struct sources *s, const struct dest *d, const char *url, bool wants_name) {
+static int sources_settle_s3(struct sources *s, const struct dest *d, const char *url, bool wants_name) {
     struct buf out = BUF_INIT;
     int err = buf_add_text(&out, url);
     s->dest_is_name = wants_name && d->key.len > 0;
-    if (err == 0 && d->key.len == 0 && out.data[out.len - 1] != '/')
+    if (!err && d->key.len == 0 && out.data[out.len - 1] != '/')
         err = buf_add_byte(&out, '/'); /* s3://bucket is s3://bucket/ */
-    if (err == 0) {
+    if (!err) {
         s->dest = slice_dup(buf_slice(&out));
         err = s->dest ? 0 : ERR_NOMEM;
     }
@@ -150,7 +150,7 @@ static int settle_s3_dest(struct sources *s, const struct dest *d, const char *u
     return err;
 }
 
-static int settle_allow(struct sources *s) {
+static int sources_settle_allow(struct sources *s) {
     size_t n = strlen(s->dest), least = strlen("file:///");
     while (n > least && s->dest[n - 1] == '/')
         n--;
@@ -158,15 +158,15 @@ static int settle_allow(struct sources *s) {
     return s->allow ? 0 : ERR_NOMEM;
 }
 
-/* A path keeps its "..", which settle_file_dest resolves as the system would. */
-static int url_of_argument(const char *argument, struct buf *url) {
-    if (names_a_scheme(argument))
+/* A path keeps its ".."; sources_settle_file resolves them as the system does. */
+static int dest_url_of_argument(const char *argument, struct buf *url) {
+    if (text_has_scheme(argument))
         return dest_from_argument(argument, "/", url);
     char *cwd = argument[0] == '/' ? NULL : getcwd(NULL, 0);
     int err = argument[0] == '/' || cwd ? buf_add_text(url, "file://") : ERR_IO;
-    if (err == 0 && cwd) {
+    if (!err && cwd) {
         err = buf_add_text(url, cwd);
-        if (err == 0)
+        if (!err)
             err = buf_add_byte(url, '/');
     }
     if (err == ERR_IO)
@@ -175,39 +175,39 @@ static int url_of_argument(const char *argument, struct buf *url) {
     return err ? err : buf_add_text(url, argument);
 }
 
-/* A URL with a name and a password before its host is not repeated. */
-static const char *shown(const char *argument) {
+/* The argument for messages. A URL with a user name and a password is not shown. */
+static const char *dest_to_show(const char *argument) {
     return strchr(argument, '@') && strncasecmp(argument, "http", 4) == 0 ? "DEST" : argument;
 }
 
-static int settle_dest(struct sources *s, const char *argument) {
+static int sources_settle_dest(struct sources *s, const char *argument) {
     struct buf url = BUF_INIT;
     struct dest d;
     char reason[DEST_PROBLEM_SIZE];
     if (dest_problem(argument, reason, sizeof reason)) {
-        log_error("%s: %s", shown(argument), reason);
+        log_error("%s: %s", dest_to_show(argument), reason);
         return ERR_USAGE;
     }
-    int err = url_of_argument(argument, &url);
-    if (err == 0)
+    int err = dest_url_of_argument(argument, &url);
+    if (!err)
         err = dest_parse(buf_slice(&url), &d);
     bool single = s->count == 1 && !s->items[0].directory;
-    if (err == 0 && d.scheme == DEST_S3) {
+    if (!err && d.scheme == DEST_S3) {
         s->scheme = DEST_S3;
-        err = settle_s3_dest(s, &d, url.data, single && argument[strlen(argument) - 1] != '/');
-    } else if (err == 0) {
+        err = sources_settle_s3(s, &d, url.data, single && argument[strlen(argument) - 1] != '/');
+    } else if (!err) {
         s->scheme = DEST_FILE;
-        err = settle_file_dest(s, d.key, argument, single && !ends_as_directory(argument));
+        err = sources_settle_file(s, d.key, argument, single && !argument_ends_as_directory(argument));
     }
-    if (err == 0)
-        err = settle_allow(s);
+    if (!err)
+        err = sources_settle_allow(s);
     buf_release(&url);
     return err;
 }
 
 /* --- SRC --- */
 
-static int set_error(struct source_item *item, const char *text) {
+static int source_set_error(struct source_item *item, const char *text) {
     free(item->path);
     item->path = NULL;
     free(item->error);
@@ -215,7 +215,7 @@ static int set_error(struct source_item *item, const char *text) {
     return item->error ? 0 : ERR_NOMEM;
 }
 
-static const char *unusable_kind(mode_t mode) {
+static const char *source_unusable_kind(mode_t mode) {
     switch (mode & S_IFMT) {
     case S_IFIFO:
         return "is a fifo; only files and directories can be uploaded";
@@ -229,20 +229,20 @@ static const char *unusable_kind(mode_t mode) {
     }
 }
 
-static int explain_missing(struct source_item *item, int error) {
+static int source_explain_missing(struct source_item *item, int error) {
     struct stat st;
     if (error == ENOENT && lstat(item->given, &st) == 0 && S_ISLNK(st.st_mode))
-        return set_error(item, "is a symbolic link to a file that does not exist");
+        return source_set_error(item, "is a symbolic link to a file that does not exist");
     struct buf text = BUF_INIT;
     int err = buf_addf(&text, "cannot be used: %s", strerror(error));
-    if (err == 0)
-        err = set_error(item, text.data);
+    if (!err)
+        err = source_set_error(item, text.data);
     buf_release(&text);
     return err;
 }
 
-/* The last component as the user wrote it, or of the real path when that is "", "." or "..". */
-static int own_name(struct source_item *item) {
+/* The last component of the argument; of the real path when that is "", "." or "..". */
+static int source_set_name(struct source_item *item) {
     size_t end = strlen(item->given);
     while (end > 0 && item->given[end - 1] == '/')
         end--;
@@ -256,7 +256,7 @@ static int own_name(struct source_item *item) {
     return item->name ? 0 : ERR_NOMEM;
 }
 
-static int look_at(struct source_item *item, const char *given, bool recursive) {
+static int source_init(struct source_item *item, const char *given, bool recursive) {
     struct stat st;
     item->given = slice_dup(slice_of(given));
     if (!item->given)
@@ -265,39 +265,39 @@ static int look_at(struct source_item *item, const char *given, bool recursive) 
     if (!item->path && errno == ENOMEM)
         return ERR_NOMEM;
     if (!item->path || stat(item->path, &st) != 0)
-        return explain_missing(item, errno);
-    int err = own_name(item);
+        return source_explain_missing(item, errno);
+    int err = source_set_name(item);
     if (err)
         return err;
     item->directory = S_ISDIR(st.st_mode);
     if (item->directory && !recursive)
-        return set_error(item, "is a directory; use -r to upload what is in it");
+        return source_set_error(item, "is a directory; use -r to upload what is in it");
     if (!item->directory && !S_ISREG(st.st_mode))
-        return set_error(item, unusable_kind(st.st_mode));
+        return source_set_error(item, source_unusable_kind(st.st_mode));
     if (!item->directory && given[strlen(given) - 1] == '/')
-        return set_error(item, "is not a directory");
+        return source_set_error(item, "is not a directory");
     return 0;
 }
 
-static int by_name_then_place(const void *a, const void *b) {
+static int sources_compare_names(const void *a, const void *b) {
     const struct source_item *const *x = a, *const *y = b;
     int order = strcmp((*x)->name, (*y)->name);
     return order ? order : (*x > *y) - (*x < *y);
 }
 
-/* Two SRCs of one name would become one object: the first keeps it. */
-static int refuse_doubles(struct sources *s) {
+/* Two SRCs with the same name would become one object: only the first is uploaded. */
+static int sources_refuse_duplicates(struct sources *s) {
     struct source_item **sorted = calloc(s->count, sizeof(struct source_item *));
     struct buf text = BUF_INIT;
     size_t n = 0;
     int err = sorted ? 0 : ERR_NOMEM;
-    for (size_t i = 0; err == 0 && i < s->count; i++)
+    for (size_t i = 0; !err && i < s->count; i++)
         if (!s->items[i].error)
             sorted[n++] = &s->items[i];
-    if (err == 0)
-        qsort(sorted, n, sizeof(struct source_item *), by_name_then_place);
+    if (!err)
+        qsort(sorted, n, sizeof(struct source_item *), sources_compare_names);
     const struct source_item *first = n > 0 ? sorted[0] : NULL;
-    for (size_t i = 1; err == 0 && i < n; i++) {
+    for (size_t i = 1; !err && i < n; i++) {
         if (strcmp(sorted[i]->name, first->name) != 0) {
             first = sorted[i];
             continue;
@@ -305,57 +305,57 @@ static int refuse_doubles(struct sources *s) {
         buf_clear(&text);
         err = buf_addf(&text, "would overwrite what %s becomes at the destination; upload it under another name",
                        first->given);
-        if (err == 0)
-            err = set_error(sorted[i], text.data);
+        if (!err)
+            err = source_set_error(sorted[i], text.data);
     }
     buf_release(&text);
     free(sorted);
     return err;
 }
 
-static int add_root(struct sources *s, struct slice dir) {
+static int sources_add_root(struct sources *s, struct slice dir) {
     char *root = slice_dup(dir.len > 0 ? dir : slice_of("/"));
     if (!root)
         return ERR_NOMEM;
     for (size_t i = 0; i < s->root_count; i++)
-        if (path_is_beneath(root, s->roots[i])) {
+        if (sources_path_is_under(root, s->roots[i])) {
             free(root);
             return 0;
         }
     size_t kept = 0;
     for (size_t i = 0; i < s->root_count; i++)
-        if (path_is_beneath(s->roots[i], root))
+        if (sources_path_is_under(s->roots[i], root))
             free(s->roots[i]);
         else
             s->roots[kept++] = s->roots[i];
-    s->roots[kept++] = root; /* there is room for one root a SRC */
+    s->roots[kept++] = root; /* the array has room for one root per SRC */
     s->root_count = kept;
     return 0;
 }
 
-static int gather_roots(struct sources *s) {
+static int sources_collect_roots(struct sources *s) {
     int err = 0;
     s->roots = calloc(s->count, sizeof *s->roots);
     s->root_count = 0;
     if (!s->roots)
         return ERR_NOMEM;
-    for (size_t i = 0; err == 0 && i < s->count; i++) {
+    for (size_t i = 0; !err && i < s->count; i++) {
         const struct source_item *item = &s->items[i];
         if (item->error)
             continue;
         size_t len = item->directory ? strlen(item->path) : (size_t)(strrchr(item->path, '/') - item->path);
-        err = add_root(s, slice_make(item->path, len));
+        err = sources_add_root(s, slice_make(item->path, len));
     }
     return err;
 }
 
-static int refuse_schemes(const char *const *given, size_t count) {
+static int sources_check_arguments(const char *const *given, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (given[i][0] == 0) {
             log_error("an empty SRC: name a file or a directory");
             return ERR_USAGE;
         }
-        if (names_a_scheme(given[i])) {
+        if (text_has_scheme(given[i])) {
             log_error("%s: downloads are not supported; SRC is a path (write ./ before a file of such a name)",
                       given[i]);
             return ERR_USAGE;
@@ -370,23 +370,23 @@ int sources_init(struct sources *s, const char *const *given, size_t count, cons
         log_error("SRC and DEST are needed");
         return ERR_USAGE;
     }
-    int err = refuse_schemes(given, count);
+    int err = sources_check_arguments(given, count);
     if (err)
         return err;
     s->items = calloc(count, sizeof *s->items);
     if (!s->items)
         return ERR_NOMEM;
     s->count = count;
-    for (size_t i = 0; err == 0 && i < count; i++)
-        err = look_at(&s->items[i], given[i], recursive);
-    if (err == 0)
-        err = settle_dest(s, dest);
-    if (err == 0 && count > 1)
-        err = refuse_doubles(s);
-    if (err == 0 && count == 1 && !s->items[0].error && (s->items[0].directory || s->dest_is_name))
+    for (size_t i = 0; !err && i < count; i++)
+        err = source_init(&s->items[i], given[i], recursive);
+    if (!err)
+        err = sources_settle_dest(s, dest);
+    if (!err && count > 1)
+        err = sources_refuse_duplicates(s);
+    if (!err && count == 1 && !s->items[0].error && (s->items[0].directory || s->dest_is_name))
         s->items[0].name[0] = 0;
-    if (err == 0)
-        err = gather_roots(s);
+    if (!err)
+        err = sources_collect_roots(s);
     if (err)
         sources_release(s);
     return err;

@@ -1,9 +1,9 @@
 /*
- * The SRC… DEST arguments: what each SRC is, and the names its files get at the destination (docs: INTERFACE "Names").
+ * The SRC… DEST arguments: the kind of each SRC, and the names of its files at the destination.
  *
- * One file and a DEST that neither ends in a slash nor is an existing directory: DEST is its name. Otherwise DEST is a
- * prefix: a lone directory puts its contents directly under it, several SRCs go under their own names. A SRC that
- * cannot be used carries its error and the others go on.
+ * With one file, and a DEST that neither ends in a slash nor is an existing directory, DEST is the object's name.
+ * Otherwise DEST is a prefix: the contents of a single directory go directly under it, several SRCs go under their own
+ * names. A SRC that cannot be used carries its error, and the others continue.
  */
 #ifndef CHUNKLIFT_SOURCES_H
 #define CHUNKLIFT_SOURCES_H
@@ -16,9 +16,9 @@
 struct source_item {
     char *given;    /* as the user wrote it */
     char *path;     /* absolute, symlinks resolved; NULL when error is set */
-    char *name;     /* under the prefix; empty: contents directly under it, or DEST is the name */
+    char *name;     /* relative to the prefix; empty: contents directly under it, or DEST is the name */
     bool directory; /* to be walked */
-    char *error;    /* for people; NULL when it can be used */
+    char *error;    /* to show to the user; NULL: it can be used */
 };
 
 struct sources {
@@ -27,15 +27,15 @@ struct sources {
     char *dest; /* URL: the prefix, or the name when dest_is_name */
     bool dest_is_name;
     enum dest_scheme scheme;
-    char *allow;  /* URL beneath which every destination lies */
-    char **roots; /* directories beneath which every source lies, each once */
+    char *allow;  /* URL under which all destinations are */
+    char **roots; /* directories that contain all sources, each once */
     size_t root_count;
 };
 
-/* ERR_USAGE (logged): DEST or a SRC cannot be meant so. ERR_NOMEM, ERR_IO (logged). On error nothing is kept. */
+/* ERR_USAGE (logged): DEST or a SRC is not usable. ERR_IO (logged), ERR_NOMEM. On error *s is released. */
 int sources_init(struct sources *s, const char *const *given, size_t count, const char *dest,
                  bool recursive) MUST_CHECK;
-/* No sources: destinations of uploads that are to be aborted, all of them like this one. */
+/* Without sources: for uploads to abort. dest is the destination of one of them; the others are at the same store. */
 int sources_init_drops(struct sources *s, const char *dest) MUST_CHECK;
 void sources_release(struct sources *s);
 

@@ -9,7 +9,7 @@
 
 struct asking {
     struct session *session;
-    struct msg *question, *answer;
+    struct msg *request, *answer;
     enum msg_type wanted;
     bool asked;
     uint64_t number, asked_ms;
@@ -25,10 +25,10 @@ void ask_close(struct session **s) {
     endpoint_shutdown_all();
 }
 
-static int send_when_due(struct asking *a, uint64_t now_ms) {
+static int ask_send(struct asking *a, uint64_t now_ms) {
     if (!session_is_connected(a->session) || (a->asked && now_ms - a->asked_ms < ASK_AGAIN_MS))
         return 0;
-    int err = session_send(a->session, a->question, &a->number);
+    int err = session_send(a->session, a->request, &a->number);
     if (err)
         return err == ERR_AGAIN ? 0 : err;
     a->asked = true;
@@ -36,8 +36,8 @@ static int send_when_due(struct asking *a, uint64_t now_ms) {
     return 0;
 }
 
-/* 0: the answer is here; ERR_AGAIN: not yet. */
-static int receive(struct asking *a) {
+/* ERR_AGAIN: the answer has not arrived yet. */
+static int ask_receive(struct asking *a) {
     for (;;) {
         int err = session_recv(a->session, &a->answer);
         if (err)
@@ -52,7 +52,7 @@ static int receive(struct asking *a) {
     }
 }
 
-static int wait(const struct asking *a, uint64_t now_ms, uint64_t deadline_ms) {
+static int ask_wait(const struct asking *a, uint64_t now_ms, uint64_t deadline_ms) {
     struct wait_item items[2] = {{.fd = signals_fd(), .want = ENDPOINT_IN}};
     size_t count = 1;
     struct endpoint *e = session_endpoint(a->session);
@@ -61,25 +61,25 @@ static int wait(const struct asking *a, uint64_t now_ms, uint64_t deadline_ms) {
     return endpoint_wait(items, count, deadline_ms > now_ms ? (int)(deadline_ms - now_ms) : 0);
 }
 
-int ask_consumer(struct session *s, struct msg *question, enum msg_type wanted, uint64_t patience_ms,
+int ask_consumer(struct session *s, struct msg *request, enum msg_type wanted, uint64_t timeout_ms,
                  struct msg **answer) {
-    struct asking a = {.session = s, .question = question, .wanted = wanted};
-    uint64_t give_up_ms = clock_ms() + patience_ms;
+    struct asking a = {.session = s, .request = request, .wanted = wanted};
+    uint64_t give_up_ms = clock_ms() + timeout_ms;
     for (;;) {
         uint64_t now = clock_ms(), deadline = now + 100;
         int err = session_step(s, now, &deadline);
         if (!err)
-            err = receive(&a);
+            err = ask_receive(&a);
         *answer = a.answer;
         if (err != ERR_AGAIN)
             return err;
         if (signals_stop_count() > 0)
             return ERR_AGAIN;
-        if ((err = send_when_due(&a, now)))
+        if ((err = ask_send(&a, now)))
             return err;
         if (now > give_up_ms)
             return ERR_UNREACHABLE;
-        if ((err = wait(&a, now, deadline)))
+        if ((err = ask_wait(&a, now, deadline)))
             return err;
     }
 }

@@ -1,18 +1,18 @@
-/* Questions to a consumer, each asked until it is answered: for commands that ask, print and end. */
-#ifndef CHUNKLIFT_QUESTION_H
-#define CHUNKLIFT_QUESTION_H
+/* One request to a consumer, repeated until it is answered: for commands that ask, print and end. */
+#ifndef CHUNKLIFT_ASK_H
+#define CHUNKLIFT_ASK_H
 
 #include "pure/proto.h"
 #include "runtime/session.h"
 
-/* The session of a reader; it connects when something is asked. */
+/* Opens a reader's session. It connects with the first request. */
 int ask_open(struct session **s, const char *endpoint) MUST_CHECK;
 /*
- * Blocks until the answer of this type is here; it is valid until the next call. A question that may have been lost
- * with a connection is asked again: it must do no harm twice. ERR_IO: the consumer refuses (logged). ERR_UNREACHABLE:
- * no answer within patience_ms. ERR_AGAIN: interrupted (signals.h).
+ * Blocks until an answer of the type `wanted` arrives; it is valid until the next call. A request that may have been
+ * lost with a connection is repeated, so it must be idempotent. ERR_IO: the consumer refuses it (logged).
+ * ERR_UNREACHABLE: no answer within timeout_ms. ERR_AGAIN: interrupted (signals.h).
  */
-int ask_consumer(struct session *s, struct msg *question, enum msg_type wanted, uint64_t patience_ms,
+int ask_consumer(struct session *s, struct msg *request, enum msg_type wanted, uint64_t timeout_ms,
                  struct msg **answer) MUST_CHECK;
 void ask_close(struct session **s);
 

@@ -1,11 +1,11 @@
 /*
- * Design note. One thread, one loop: wait for producer sockets and signals → supervise children → producer step →
- * display. The producer knows nothing of the children, the supervisor nothing of files; this file holds the two
- * together and decides when the run is over:
+ * One thread, one loop (driver.h): wait for the producer's sockets and signals → supervise child processes → producer
+ * step → display. The producer knows no processes, and the supervisor knows no files. This file connects the two and
+ * decides when the cp_run ends:
  *
  *   running ── producer finished ──▶ stopping (uploaders drained, BYE) ──▶ exit status
- *      │ first signal: producer and uploaders finish what is in flight
- *      └ second signal: uploaders are killed, state is kept
+ *      │ first signal: producer and uploaders finish the transfers in flight
+ *      └ second signal: uploaders are killed, the state is kept
  */
 #include "producer/cli/cp.h"
 #include "producer/cli/cp_options.h"
@@ -27,35 +27,35 @@ struct cp {
     struct driver driver;
 };
 
-/* ---- what the driver asks ---- */
+/* ---- hooks of the driver ---- */
 
-static int step_children(void *arg, uint64_t now_ms, uint64_t *deadline_ms) {
+static int cp_step(void *arg, uint64_t now_ms, uint64_t *deadline_ms) {
     struct cp *cp = arg;
-    const struct producer_stats *counts = producer_stats(cp->producer);
-    supervisor_set_uploaders(cp->supervisor, counts->local_uploaders);
+    const struct producer_stats *stats = producer_stats(cp->producer);
+    supervisor_set_uploaders(cp->supervisor, stats->local_uploaders);
     supervisor_set_journal(cp->supervisor, producer_journal(cp->producer));
-    return supervisor_step(cp->supervisor, counts->connected, now_ms, deadline_ms);
+    return supervisor_step(cp->supervisor, stats->connected, now_ms, deadline_ms);
 }
 
-static void drain_children(void *arg) {
+static void cp_drain(void *arg) {
     struct cp *cp = arg;
     supervisor_drain(cp->supervisor);
 }
 
-static void kill_children(void *arg) {
+static void cp_kill(void *arg) {
     struct cp *cp = arg;
     supervisor_kill(cp->supervisor);
 }
 
-static bool children_are_gone(void *arg) {
+static bool cp_is_over(void *arg) {
     const struct cp *cp = arg;
     return supervisor_uploaders(cp->supervisor) == 0;
 }
 
-static int run(struct cp *cp, uint64_t began_ms) {
+static int cp_run(struct cp *cp, uint64_t began_ms) {
     struct driver_options options = producer_options_for_driver(&cp->o.base);
     driver_init(&cp->driver, cp->producer, &options, began_ms);
-    cp->driver.hooks = (struct driver_hooks){cp, step_children, drain_children, kill_children, children_are_gone};
+    cp->driver.hooks = (struct driver_hooks){cp, cp_step, cp_drain, cp_kill, cp_is_over};
     int status = driver_run(&cp->driver);
     FAULT_POINT(cp_all_done);
     driver_report(&cp->driver, status);
@@ -65,12 +65,12 @@ static int run(struct cp *cp, uint64_t began_ms) {
     return status;
 }
 
-/* ---- life ---- */
+/* ---- start and end ---- */
 
-static int start(struct cp *cp) {
+static int cp_start(struct cp *cp) {
     const struct producer_events events = event_output(&cp->o.base.json);
     int err = producer_new(&cp->producer, &cp->o.base.config, &events);
-    if (err != 0)
+    if (err)
         return err;
     size_t roots = producer_root_count(cp->producer);
     const char **root_list = calloc(roots + 1, sizeof *root_list);
@@ -96,18 +96,18 @@ int cp_command(int argc, char **argv) {
     setlocale(LC_CTYPE, "");
     producer_options_setup_log(&cp.o.base);
     int err = signals_init(true);
-    if (err == 0)
+    if (!err)
         err = signals_end_when_hung();
-    if (err == 0)
-        err = start(&cp);
-    if (err == 0)
-        status = run(&cp, began_ms);
+    if (!err)
+        err = cp_start(&cp);
+    if (!err)
+        status = cp_run(&cp, began_ms);
     else
         status = signals_stop_count() > 0 ? exit_status_of_signal(signals_stop_signal()) : exit_status_of_run(err);
     producer_destroy(&cp.producer);
-    endpoint_shutdown_all(); /* its BYE leaves */
+    endpoint_shutdown_all(); /* sends its BYE */
     FAULT_POINT_IF(err == 0, cp_said_bye, "");
-    if (cp.supervisor && supervisor_stop(cp.supervisor) != 0 && status < 2)
+    if (cp.supervisor && supervisor_stop(cp.supervisor) != 0 && status < EXIT_USAGE)
         status = EXIT_UNUSABLE;
     supervisor_destroy(&cp.supervisor);
     cp_options_release(&cp.o);

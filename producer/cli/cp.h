@@ -1,4 +1,4 @@
-/* `chunklift cp`: producer, uploaders and, where nobody serves the journal, its consumer, all on this machine. */
+/* `chunklift cp`: a producer, uploaders and, when none is running, the journal's consumer, all on this host. */
 #ifndef CHUNKLIFT_CP_H
 #define CHUNKLIFT_CP_H
 

@@ -25,7 +25,7 @@
 
 /* ---- files ---- */
 
-static int sync_directory_of(const char *path) {
+static int file_sync_directory(const char *path) {
     struct buf dir = BUF_INIT;
     const char *slash = strrchr(path, '/');
     size_t len = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
@@ -40,15 +40,15 @@ static int sync_directory_of(const char *path) {
 
 struct file_kind {
     mode_t mode;
-    const struct passwd *owner; /* NULL: who runs this */
+    const struct passwd *owner; /* NULL: the user of this process */
 };
 
-/* Under a name of its own, which O_EXCL makes sure of; whole and durable before it gets the other name. */
-static int write_temporary(const char *temporary, const struct file_kind *kind, struct slice text) {
+/* Writes the file under a temporary name (O_EXCL), so that it is complete and durable before it gets its name. */
+static int keygen_write_temporary(const char *temporary, const struct file_kind *kind, struct slice text) {
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kind->mode);
     if (fd < 0)
         return -1;
-    bool ok = fchmod(fd, kind->mode) == 0 && /* the umask does not count */
+    bool ok = fchmod(fd, kind->mode) == 0 && /* independent of the umask */
               (!kind->owner || fchown(fd, kind->owner->pw_uid, kind->owner->pw_gid) == 0) &&
               file_write_all(fd, text.ptr, text.len) == 0 && fsync(fd) == 0;
     int rc = ok ? 0 : -1;
@@ -60,7 +60,7 @@ static int write_temporary(const char *temporary, const struct file_kind *kind, 
     return rc;
 }
 
-static int say_failed(const char *path) {
+static int keygen_log_failed(const char *path) {
     if (errno == EEXIST) {
         log_error("%s: exists, and is not overwritten; choose another name or remove it", path);
         return ERR_USAGE;
@@ -69,80 +69,80 @@ static int say_failed(const char *path) {
     return ERR_IO;
 }
 
-/* link(2) overwrites nothing. */
-static int create(const char *path, const struct file_kind *kind, struct slice text) {
+/* link(2) does not overwrite an existing file. */
+static int keygen_create_file(const char *path, const struct file_kind *kind, struct slice text) {
     struct buf temporary = BUF_INIT;
     uint8_t bits[8];
     char hex[2 * sizeof bits + 1];
     if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits)
-        return say_failed(path);
+        return keygen_log_failed(path);
     hex_encode(bits, sizeof bits, hex);
     int err = buf_addf(&temporary, "%s.%s", path, hex);
     if (err)
         return err;
-    if (write_temporary(temporary.data, kind, text) != 0) {
-        err = say_failed(path);
+    if (keygen_write_temporary(temporary.data, kind, text) != 0) {
+        err = keygen_log_failed(path);
     } else {
         if (link(temporary.data, path) != 0)
-            err = say_failed(path);
+            err = keygen_log_failed(path);
         unlink(temporary.data);
-        if (!err && sync_directory_of(path) != 0)
-            err = say_failed(path);
+        if (!err && file_sync_directory(path) != 0)
+            err = keygen_log_failed(path);
     }
     buf_release(&temporary);
     return err;
 }
 
-/* ---- what stands in them ---- */
+/* ---- their contents ---- */
 
-static int add_host(struct buf *text) {
+static int keygen_add_host(struct buf *text) {
     struct utsname host;
     return text_add_printable(text, slice_of(uname(&host) == 0 ? host.nodename : "unknown"));
 }
 
-static int secret_text(const struct key_pair *k, struct buf *text) {
+static int keygen_secret_text(const struct key_pair *k, struct buf *text) {
     int err = buf_add_text(text, "# chunklift key of ");
     if (!err)
-        err = add_host(text);
+        err = keygen_add_host(text);
     return err ? err
                : buf_addf(text, "; secret: a reader of this file can act as this host\npublic %s\nsecret %s\n",
                           k->public.text, k->secret.text);
 }
 
-static int public_text(const struct key_pair *k, const char *roles, struct buf *text) {
+static int keygen_public_text(const struct key_pair *k, const char *roles, struct buf *text) {
     int err = buf_addf(text, "%s%s%s # ", k->public.text, roles ? " " : "", roles ? roles : "");
     if (!err)
-        err = add_host(text);
+        err = keygen_add_host(text);
     return err ? err : buf_add_byte(text, '\n');
 }
 
-static bool exists(const char *path) {
+static bool path_exists(const char *path) {
     struct stat st;
     return lstat(path, &st) == 0;
 }
 
-static int make(const char *path, const char *roles, const struct passwd *owner) {
+static int keygen_make(const char *path, const char *roles, const struct passwd *owner) {
     struct key_pair pair;
     struct buf public_path = BUF_INIT, secret = BUF_INIT, public = BUF_INIT;
-    int err = buf_reserve(&secret, 1024); /* not moved while it grows: nothing of it stays behind */
+    int err = buf_reserve(&secret, 1024); /* large enough: growing would leave a copy of the key in freed memory */
     if (!err)
         err = buf_addf(&public_path, "%s.pub", path);
-    if (!err && exists(public_path.data)) {
+    if (!err && path_exists(public_path.data)) {
         errno = EEXIST;
-        err = say_failed(public_path.data);
+        err = keygen_log_failed(public_path.data);
     }
     if (!err)
         err = key_pair_generate(&pair);
     if (!err)
-        err = secret_text(&pair, &secret);
+        err = keygen_secret_text(&pair, &secret);
     if (!err)
-        err = public_text(&pair, roles, &public);
+        err = keygen_public_text(&pair, roles, &public);
     if (!err)
-        err = create(path, &(struct file_kind){0600, owner}, buf_slice(&secret));
+        err = keygen_create_file(path, &(struct file_kind){0600, owner}, buf_slice(&secret));
     if (!err) {
-        err = create(public_path.data, &(struct file_kind){0644, NULL}, buf_slice(&public));
+        err = keygen_create_file(public_path.data, &(struct file_kind){0644, NULL}, buf_slice(&public));
         if (err)
-            unlink(path); /* made just now */
+            unlink(path); /* created above */
     }
     if (secret.data)
         explicit_bzero(secret.data, secret.cap);
@@ -155,23 +155,23 @@ static int make(const char *path, const char *roles, const struct passwd *owner)
 
 /* ---- the command ---- */
 
-static int check(const struct text_list *arguments, const char *roles) {
-    const char *what;
+static int keygen_check(const struct text_list *arguments, const char *roles) {
+    const char *problem;
     if (arguments->count != 1 || !arguments->items[0][0]) {
         log_error("keygen: %s; see 'chunklift keygen --help'", arguments->count > 1
                                                                    ? "more than one FILE; name one"
                                                                    : "FILE is missing; name the file for the new key");
         return ERR_USAGE;
     }
-    if (roles && !trust_roles_parse(slice_of(roles), &what)) {
-        log_error("--roles %s: %s", roles, what);
+    if (roles && !trust_roles_parse(slice_of(roles), &problem)) {
+        log_error("--roles %s: %s", roles, problem);
         return ERR_USAGE;
     }
     return 0;
 }
 
 /* *owner: NULL without --owner. */
-static int find_owner(const char *name, const struct passwd **owner) {
+static int keygen_find_owner(const char *name, const struct passwd **owner) {
     *owner = name ? getpwnam(name) : NULL;
     if (!name || *owner)
         return 0;
@@ -197,12 +197,9 @@ int keygen_command(int argc, char **argv) {
     int err = options_parse("keygen", specs, argc, argv, &arguments);
     if (err)
         return 2;
-    if (help)
-        options_help(stdout, USAGE, ABOUT, specs);
-    else if (version)
-        puts("chunklift " CHUNKLIFT_VERSION);
-    else if (!(err = check(&arguments, roles)) && !(err = find_owner(owner_name, &owner)) &&
-             !(err = make(arguments.items[0], roles, owner)) && !quiet)
+    if (!options_answer(help, version, USAGE, ABOUT, specs) && !(err = keygen_check(&arguments, roles)) &&
+        !(err = keygen_find_owner(owner_name, &owner)) && !(err = keygen_make(arguments.items[0], roles, owner)) &&
+        !quiet)
         log_info("%s stays on this host; add %s.pub, %s, to the --trust file of every host that trusts this one",
                  arguments.items[0], arguments.items[0], roles ? "one line" : "with the roles added after the key");
     if (err == ERR_NOMEM)

@@ -16,9 +16,9 @@
 #define ANSWER_MS 3000
 #define NOT_GIVEN UINT64_MAX
 
-/* ---- what is shown ---- */
+/* ---- output ---- */
 
-static void print_number(const char *name, uint32_t value, const char *unset, uint32_t now, const char *of) {
+static void set_print_number(const char *name, uint32_t value, const char *unset, uint32_t now, const char *of) {
     if (value)
         printf("%-10s %" PRIu32, name, value);
     else
@@ -26,17 +26,17 @@ static void print_number(const char *name, uint32_t value, const char *unset, ui
     printf(" (%" PRIu32 " %s)\n", now, of);
 }
 
-static int show_text(const struct msg_settings *s) {
+static int set_print_text(const struct msg_settings *s) {
     char rate[UNITS_TEXT_SIZE] = "none";
     if (s->bwlimit)
         format_rate((double)s->bwlimit, rate);
-    print_number("uploaders", s->local_uploaders, "as each cp was started", s->uploaders, "run in the fleet");
-    print_number("slots", s->slots, "as each uploader was started", s->fleet_slots, "in the fleet");
+    set_print_number("uploaders", s->local_uploaders, "as each cp was started", s->uploaders, "run in the fleet");
+    set_print_number("slots", s->slots, "as each uploader was started", s->fleet_slots, "in the fleet");
     printf("%-10s %s\n", "bwlimit", rate);
     return output_check();
 }
 
-static int show_json(const struct msg_settings *s) {
+static int set_print_json(const struct msg_settings *s) {
     struct json_line l;
     json_line_begin(&l, "settings");
     json_line_number(&l, "uploaders", s->local_uploaders);
@@ -48,17 +48,17 @@ static int show_json(const struct msg_settings *s) {
     return err ? err : output_check();
 }
 
-/* ---- the conversation ---- */
+/* ---- the request ---- */
 
-/* To set something twice does no harm. */
-static int with_consumer(const char *endpoint, const struct msg_set *wish, bool json) {
+/* SET is idempotent. */
+static int set_at_consumer(const char *endpoint, const struct msg_set *wanted, bool json) {
     struct session *session = NULL;
-    struct msg question = {.type = MSG_SET, .set = *wish}, *answer;
+    struct msg request = {.type = MSG_SET, .set = *wanted}, *answer;
     int err = ask_open(&session, endpoint);
     if (!err)
-        err = ask_consumer(session, &question, MSG_SETTINGS, ANSWER_MS, &answer);
+        err = ask_consumer(session, &request, MSG_SETTINGS, ANSWER_MS, &answer);
     if (!err)
-        err = json ? show_json(&answer->settings) : show_text(&answer->settings);
+        err = json ? set_print_json(&answer->settings) : set_print_text(&answer->settings);
     if (!err && answer->settings.error.len) {
         log_error("not changed: the consumer cannot write the limits into the journal's directory: %.*s; free space "
                   "there or correct its permissions",
@@ -69,20 +69,20 @@ static int with_consumer(const char *endpoint, const struct msg_set *wish, bool 
     return err;
 }
 
-static int of_dir(const char *dir, const struct msg_set *wish, bool json) {
+static int set_of_journal(const char *dir, const struct msg_set *wanted, bool json) {
     struct consumer_file f;
     int err = consumer_file_read(dir, &f);
     if (!err)
-        err = with_consumer(f.endpoint, wish, json);
+        err = set_at_consumer(f.endpoint, wanted, json);
     if (err == ERR_UNREACHABLE || err == ERR_NOT_FOUND || err == ERR_INVALID)
         log_error("%s: no consumer serves this journal now; start 'chunklift cp' or 'chunklift consumer' first", dir);
     consumer_file_release(&f);
     return err;
 }
 
-static int of_endpoint(const char *endpoint, const struct msg_set *wish, bool json) {
+static int set_at_endpoint(const char *endpoint, const struct msg_set *wanted, bool json) {
     char reason[RESOLVE_REASON_SIZE];
-    int err = with_consumer(endpoint, wish, json);
+    int err = set_at_consumer(endpoint, wanted, json);
     if (err == ERR_UNREACHABLE)
         log_error("%s: %s", endpoint,
                   resolve_reason(endpoint,
@@ -93,16 +93,16 @@ static int of_endpoint(const char *endpoint, const struct msg_set *wish, bool js
 
 /* ---- options ---- */
 
-static uint32_t given(uint64_t value, enum set_flags flag, struct msg_set *wish) {
+static uint32_t set_given(uint64_t value, enum set_flags flag, struct msg_set *wanted) {
     if (value == NOT_GIVEN)
         return 0;
-    wish->flags |= flag;
+    wanted->flags |= flag;
     return (uint32_t)value;
 }
 
 int set_command(int argc, char **argv) {
     struct reader_options o = {0};
-    struct msg_set wish = {0};
+    struct msg_set wanted = {0};
     uint64_t uploaders = NOT_GIVEN, slots = NOT_GIVEN, bwlimit = NOT_GIVEN;
     const struct option_spec specs[] = {
         {"uploaders", 0, OPTION_COUNT, &uploaders, "N", "uploader processes of each running cp; 0: as it was started",
@@ -113,9 +113,10 @@ int set_command(int argc, char **argv) {
          "limit of the whole fleet in bytes per second, for example 10MiB; none: no limit"},
         READER_OPTION_ROWS(&o)};
     output_setup();
-    int err = reader_options_parse(&o, "set", "chunklift set [options]",
-                                   "Changes what runs, at once; without a change it shows what is in force.", specs,
-                                   argc, argv);
+    int err = reader_options_parse(
+        &o, "set", "chunklift set [options]",
+        "Changes the limits of a running fleet at once. Without a change it shows the limits in force.", specs, argc,
+        argv);
     if (!err && o.arguments.count) {
         log_error("%s: unexpected argument; see 'chunklift set --help'", o.arguments.items[0]);
         err = ERR_USAGE;
@@ -124,14 +125,14 @@ int set_command(int argc, char **argv) {
         err = reader_options_dir(&o, false);
     if (!err)
         err = signals_init(false);
-    wish.local_uploaders = given(uploaders, SET_UPLOADERS, &wish);
-    wish.slots = given(slots, SET_SLOTS, &wish);
+    wanted.local_uploaders = set_given(uploaders, SET_UPLOADERS, &wanted);
+    wanted.slots = set_given(slots, SET_SLOTS, &wanted);
     if (bwlimit != NOT_GIVEN) {
-        wish.flags |= SET_BWLIMIT;
-        wish.bwlimit = bwlimit;
+        wanted.flags |= SET_BWLIMIT;
+        wanted.bwlimit = bwlimit;
     }
     if (!err)
-        err = o.consumer ? of_endpoint(o.consumer, &wish, o.json) : of_dir(o.dir.data, &wish, o.json);
+        err = o.consumer ? set_at_endpoint(o.consumer, &wanted, o.json) : set_of_journal(o.dir.data, &wanted, o.json);
     if (err == ERR_NOMEM)
         log_error("out of memory");
     reader_options_release(&o);

@@ -14,62 +14,62 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ANSWER_MS 3000 /* for every page */
+#define ANSWER_MS 3000 /* per page */
 
-/* Page after page. */
-static int show(struct session *session, bool json) {
+/* Requests page after page. */
+static int status_show(struct session *session, bool json) {
     struct status_groups groups = {.rate = 0};
     uint64_t from = 0;
     do {
-        struct msg question = {.type = MSG_STATUS, .status = {.from = from}}, *answer;
-        int err = ask_consumer(session, &question, MSG_STATE, ANSWER_MS, &answer);
+        struct msg request = {.type = MSG_STATUS, .status = {.from = from}}, *answer;
+        int err = ask_consumer(session, &request, MSG_STATE, ANSWER_MS, &answer);
         if (!err && from == 0)
             err = status_view_consumer(&answer->state, json, &groups);
         if (!err)
             err = status_view_uploads(&answer->state, json, &groups);
         if (err)
             return err;
-        if (answer->state.next <= from) /* 0 on the last; and never backwards */
+        if (answer->state.next <= from) /* 0: the last page. Never backwards, whatever the consumer sends */
             break;
         from = answer->state.next;
     } while (signals_stop_count() == 0);
     return json ? 0 : status_view_groups(&groups);
 }
 
-static int from_consumer(const char *endpoint, bool json) {
+static int status_from_consumer(const char *endpoint, bool json) {
     struct session *session = NULL;
     int err = ask_open(&session, endpoint);
     if (!err)
-        err = show(session, json);
+        err = status_show(session, json);
     ask_close(&session);
     return err;
 }
 
-struct stored {
+struct status_stored {
     bool json;
     struct status_groups groups;
 };
 
-static int each_stored(void *arg, const struct upload_summary *u) {
-    struct stored *s = arg;
+static int status_visit_stored(void *arg, const struct upload_summary *u) {
+    struct status_stored *s = arg;
     if (u->state != UPLOAD_UNFINISHED && u->state != UPLOAD_FAILED)
         return 0;
     return status_view_stored(u, s->json, &s->groups);
 }
 
-static int from_disk(const char *dir, bool json) {
-    struct stored s = {.json = json};
+static int status_from_disk(const char *dir, bool json) {
+    struct status_stored s = {.json = json};
     struct journal_totals totals;
-    int err = journal_summary_read(dir, each_stored, &s, &totals);
+    int err = journal_summary_read(dir, status_visit_stored, &s, &totals);
     if (err && err != ERR_DAMAGED)
         return err;
     err = json ? 0 : status_view_groups(&s.groups);
     return err ? err : status_view_totals(&totals, dir, json);
 }
 
-/* Does the process that wrote the file still live? A file from before the last boot says nothing of processes now; one
- * that other hosts see too is asked in any case. */
-static bool may_run(const struct consumer_file *f) {
+/* Can the process that wrote the file be alive? A file from before the last boot names no current process. A tcp
+ * consumer may be on another host, so it is always asked. */
+static bool consumer_may_be_alive(const struct consumer_file *f) {
     uint64_t ticks;
     if (strncmp(f->endpoint, "ipc://", 6) != 0)
         return true;
@@ -83,11 +83,11 @@ static int status_of_dir(const char *dir, bool json) {
     int err = consumer_file_read(dir, &f);
     if (err == ERR_INVALID)
         log_warn("%s/consumer: damaged; read from disk instead", dir);
-    if (err || !may_run(&f)) {
+    if (err || !consumer_may_be_alive(&f)) {
         consumer_file_release(&f);
-        return err == ERR_NOMEM ? err : from_disk(dir, json);
+        return err == ERR_NOMEM ? err : status_from_disk(dir, json);
     }
-    err = from_consumer(f.endpoint, json);
+    err = status_from_consumer(f.endpoint, json);
     if (err == ERR_UNREACHABLE)
         log_error("%s: the consumer (pid %ld) does not answer", dir, (long)f.pid);
     consumer_file_release(&f);
@@ -96,7 +96,7 @@ static int status_of_dir(const char *dir, bool json) {
 
 static int status_of_endpoint(const char *endpoint, bool json) {
     char reason[RESOLVE_REASON_SIZE];
-    int err = from_consumer(endpoint, json);
+    int err = status_from_consumer(endpoint, json);
     if (err == ERR_UNREACHABLE)
         log_error("%s: %s", endpoint,
                   resolve_reason(endpoint,

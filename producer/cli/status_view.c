@@ -7,15 +7,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define OUTAGE_MS 2000 /* what fails for less is not shown */
-#define NAMED_MAX 10   /* uploads of a group that are shown with their names */
-#define EXAMPLES_MAX 2 /* the same of failed ones, for each reason */
+#define OUTAGE_MS 2000 /* a shorter outage is not shown */
+#define NAMED_MAX 10   /* uploads of a group with lines of their own */
+#define EXAMPLES_MAX 2 /* the same for failed ones, per class */
 
-static const char *role_name(enum role role) {
+static const char *status_role_name(enum role role) {
     return role == ROLE_PRODUCER ? "producer" : role == ROLE_UPLOADER ? "uploader" : "reader";
 }
 
-static int json_consumer(const struct msg_state *s) {
+static int status_json_consumer(const struct msg_state *s) {
     struct json_line l;
     json_line_begin(&l, "consumer");
     json_line_number(&l, "pid", s->pid);
@@ -27,7 +27,7 @@ static int json_consumer(const struct msg_state *s) {
     return json_line_end(&l);
 }
 
-static int json_trouble(const struct worker_status *w, const struct trouble *t) {
+static int status_json_trouble(const struct worker_status *w, const struct trouble *t) {
     struct json_line l;
     json_line_begin(&l, "trouble");
     json_line_text(&l, "worker", w->worker);
@@ -39,9 +39,9 @@ static int json_trouble(const struct worker_status *w, const struct trouble *t) 
     return json_line_end(&l);
 }
 
-static int json_worker(const struct worker_status *w) {
+static int status_json_worker(const struct worker_status *w) {
     struct json_line l;
-    json_line_begin(&l, role_name(w->role));
+    json_line_begin(&l, status_role_name(w->role));
     json_line_text(&l, "worker", w->worker);
     if (w->role == ROLE_UPLOADER) {
         json_line_number(&l, "slots", w->slots);
@@ -62,11 +62,11 @@ static int json_worker(const struct worker_status *w) {
     json_line_number(&l, "silent_ms", w->silent_ms);
     int err = json_line_end(&l);
     for (size_t i = 0; !err && i < w->trouble_count; i++)
-        err = json_trouble(w, &w->troubles[i]);
+        err = status_json_trouble(w, &w->troubles[i]);
     return err;
 }
 
-static int json_limits(const struct msg_state *s) {
+static int status_json_limits(const struct msg_state *s) {
     struct json_line l;
     json_line_begin(&l, "settings");
     json_line_number(&l, "uploaders", s->local_uploaders);
@@ -87,7 +87,7 @@ static int json_limits(const struct msg_state *s) {
     return err;
 }
 
-static int json_upload(const struct upload_status *u) {
+static int status_json_upload(const struct upload_status *u) {
     struct json_line l;
     json_line_begin(&l, "upload");
     json_line_id(&l, "upload", &u->upload);
@@ -107,7 +107,7 @@ static int json_upload(const struct upload_status *u) {
     return json_line_end(&l);
 }
 
-static int print_printable(const char *before, struct slice text, const char *after) {
+static int status_print_printable(const char *before, struct slice text, const char *after) {
     struct buf b = BUF_INIT;
     int err = text_add_printable(&b, text);
     if (!err)
@@ -116,10 +116,10 @@ static int print_printable(const char *before, struct slice text, const char *af
     return err;
 }
 
-static int print_trouble(const struct trouble *t) {
-    int err = print_printable("           cannot serve ", t->location, ": ");
+static int status_print_trouble(const struct trouble *t) {
+    int err = status_print_printable("           cannot serve ", t->location, ": ");
     if (!err)
-        err = print_printable("", t->error, "");
+        err = status_print_printable("", t->error, "");
     printf(" (for %" PRIu64 " s", t->since_ms / 1000);
     if (t->out_ms)
         printf(", next trial in %" PRIu32 " s", t->out_ms / 1000 + 1);
@@ -127,20 +127,20 @@ static int print_trouble(const struct trouble *t) {
     return err;
 }
 
-/* An outage that is retried. */
-static int print_outage(const struct worker_status *w) {
+/* An error that the uploader keeps retrying. */
+static int status_print_outage(const struct worker_status *w) {
     char text[UNITS_TEXT_SIZE];
-    int err = print_printable("retrying  ", w->worker, ": ");
+    int err = status_print_printable("retrying  ", w->worker, ": ");
     if (!err)
-        err = print_printable("", w->outage, "");
+        err = status_print_printable("", w->outage, "");
     printf("; for %s\n", format_duration(w->outage_ms / 1000, text));
     return err;
 }
 
-static int print_worker(const struct worker_status *w) {
+static int status_print_worker(const struct worker_status *w) {
     char rate[UNITS_TEXT_SIZE], sent[UNITS_TEXT_SIZE], fetched[UNITS_TEXT_SIZE];
-    printf("%-9s ", role_name(w->role));
-    int err = print_printable("", w->worker, "");
+    printf("%-9s ", status_role_name(w->role));
+    int err = status_print_printable("", w->worker, "");
     if (w->role == ROLE_UPLOADER)
         printf(": %" PRIu32 " of %" PRIu32 " slots busy, %s, %s sent, %" PRIu64 " retries", w->active, w->slots,
                format_rate((double)w->rate, rate), format_size(w->sent_bytes, sent), w->retries);
@@ -154,12 +154,12 @@ static int print_worker(const struct worker_status *w) {
         printf(", silent for %" PRIu64 " s", w->silent_ms / 1000);
     putchar('\n');
     for (size_t i = 0; !err && i < w->trouble_count; i++)
-        err = print_trouble(&w->troubles[i]);
-    return err || w->outage_ms < OUTAGE_MS ? err : print_outage(w);
+        err = status_print_trouble(&w->troubles[i]);
+    return err || w->outage_ms < OUTAGE_MS ? err : status_print_outage(w);
 }
 
-static int print_brake(const struct brake_status *b) {
-    int err = print_printable("brake     ", b->endpoint, ": ");
+static int status_print_brake(const struct brake_status *b) {
+    int err = status_print_printable("brake     ", b->endpoint, ": ");
     double rate = (double)b->rate_milli / 1000;
     printf("%.*f requests a second, for the store refused %" PRIu64 " in %" PRIu64 " s", rate < 10 ? 1 : 0, rate,
            b->throttles, b->since_ms / 1000);
@@ -169,7 +169,7 @@ static int print_brake(const struct brake_status *b) {
     return err;
 }
 
-static int print_limits(const struct msg_state *s) {
+static int status_print_limits(const struct msg_state *s) {
     char rate[UNITS_TEXT_SIZE];
     int err = 0;
     if (s->local_uploaders || s->slots || s->bwlimit) {
@@ -183,7 +183,7 @@ static int print_limits(const struct msg_state *s) {
         putchar('\n');
     }
     for (size_t i = 0; !err && i < s->brake_count; i++)
-        err = print_brake(&s->brakes[i]);
+        err = status_print_brake(&s->brakes[i]);
     return err;
 }
 
@@ -192,74 +192,74 @@ int status_view_consumer(const struct msg_state *s, bool json, struct status_gro
     for (size_t i = 0; i < s->worker_count; i++)
         g->rate += s->workers[i].rate;
     if (json) {
-        err = json_consumer(s);
+        err = status_json_consumer(s);
     } else {
         printf("consumer  pid %" PRIu64 ", epoch %" PRIu64 ", %" PRIu64 " uploads finished\n", s->pid, s->epoch,
                s->finished);
-        err = print_printable("journal   ", s->journal_dir, "\n");
+        err = status_print_printable("journal   ", s->journal_dir, "\n");
         if (!err)
-            err = print_printable("head      ", s->head, "");
+            err = status_print_printable("head      ", s->head, "");
         printf(", seq %" PRIu64 "\n", s->head_seq);
     }
     if (!err)
-        err = json ? json_limits(s) : print_limits(s);
+        err = json ? status_json_limits(s) : status_print_limits(s);
     for (size_t i = 0; !err && i < s->worker_count; i++)
         if (s->workers[i].role != ROLE_READER)
-            err = json ? json_worker(&s->workers[i]) : print_worker(&s->workers[i]);
+            err = json ? status_json_worker(&s->workers[i]) : status_print_worker(&s->workers[i]);
     return err ? err : output_check();
 }
 
-static unsigned percent(uint64_t done, uint64_t size) {
+static unsigned status_percent(uint64_t done, uint64_t size) {
     return size ? (unsigned)((double)done * 100 / (double)size) : 0;
 }
 
-static int print_names(struct slice src, struct slice dest) {
-    int err = print_printable("  ", src, " → ");
-    return err ? err : print_printable("", dest, "\n");
+static int status_print_names(struct slice src, struct slice dest) {
+    int err = status_print_printable("  ", src, " → ");
+    return err ? err : status_print_printable("", dest, "\n");
 }
 
-static int print_upload(const struct upload_status *u, const char *word) {
+static int status_print_upload(const struct upload_status *u, const char *word) {
     char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE], moving[UNITS_TEXT_SIZE];
-    printf("%-9s %3u%%  %s of %s", word, percent(u->done_bytes, u->size), format_size(u->done_bytes, done),
+    printf("%-9s %3u%%  %s of %s", word, status_percent(u->done_bytes, u->size), format_size(u->done_bytes, done),
            format_size(u->size, size));
     if (u->leases)
         printf(", %s moving in %" PRIu32 " transfer%s", format_size(u->moving_bytes, moving), u->leases,
                u->leases == 1 ? "" : "s");
     if (u->second)
         printf(" (%" PRIu32 " of them second ones, for slow chunks)", u->second);
-    int err = print_names(u->path, u->dest);
+    int err = status_print_names(u->path, u->dest);
     if (!err && u->class)
-        err = print_printable("               ", u->error, "\n");
+        err = status_print_printable("               ", u->error, "\n");
     return err;
 }
 
 /* ---- groups ---- */
 
-static struct status_group *group_of(struct status_groups *g, const struct upload_status *u) {
+static struct status_group *status_group_of(struct status_groups *g, const struct upload_status *u) {
     return u->leases ? &g->moving : u->class ? &g->failed[u->class <= FAIL_NO_UPLOADER ? u->class : 0] : &g->waiting;
 }
 
-static int view_upload(struct status_groups *g, const struct upload_status *u, const char *word) {
-    struct status_group *group = group_of(g, u);
+static int status_print_grouped(struct status_groups *g, const struct upload_status *u, const char *word) {
+    struct status_group *group = status_group_of(g, u);
     bool named = group->count < (u->class && !u->leases ? EXAMPLES_MAX : NAMED_MAX);
     group->count++;
     group->size += u->size;
     group->done_bytes += u->done_bytes;
-    return named ? print_upload(u, u->class && !u->leases ? "failed" : word) : 0;
+    return named ? status_print_upload(u, u->class && !u->leases ? "failed" : word) : 0;
 }
 
-static void print_rest(const struct status_group *group, uint64_t named, const char *word, const char *why) {
+static void status_print_rest(const struct status_group *group, uint64_t named, const char *word, const char *why) {
     char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE];
     if (group->count <= named)
         return;
     printf("%-9s %" PRIu64 " uploads in all%s%s", word, group->count, why[0] ? ": " : "", why);
-    if (group->size) /* a `fail` line of the journal does not say it */
+    if (group->size) /* the journal's `fail` record has no size */
         printf(", %s of %s", format_size(group->done_bytes, done), format_size(group->size, size));
     putchar('\n');
 }
 
-/* What is left of the uploads that can go on, at the rate of now. */
-static void print_eta(const struct status_groups *g) {
+/* The rest of the uploads that have not failed, at the current rate. */
+static void status_print_eta(const struct status_groups *g) {
     char left[UNITS_TEXT_SIZE], rate[UNITS_TEXT_SIZE], eta[UNITS_TEXT_SIZE];
     uint64_t bytes = g->moving.size - g->moving.done_bytes + g->waiting.size - g->waiting.done_bytes;
     if (g->rate && bytes)
@@ -268,26 +268,19 @@ static void print_eta(const struct status_groups *g) {
 }
 
 int status_view_groups(const struct status_groups *g) {
-    print_rest(&g->moving, NAMED_MAX, "moving", "");
-    print_rest(&g->waiting, NAMED_MAX, "waiting", "");
+    status_print_rest(&g->moving, NAMED_MAX, "moving", "");
+    status_print_rest(&g->waiting, NAMED_MAX, "waiting", "");
     for (enum fail_class c = FAIL_NONE; c <= FAIL_NO_UPLOADER; c++)
-        print_rest(&g->failed[c], EXAMPLES_MAX, "failed", fail_class_name(c));
-    print_eta(g);
+        status_print_rest(&g->failed[c], EXAMPLES_MAX, "failed", fail_class_name(c));
+    status_print_eta(g);
     return output_check();
 }
 
 int status_view_uploads(const struct msg_state *s, bool json, struct status_groups *g) {
     int err = 0;
     for (size_t i = 0; !err && i < s->upload_count; i++)
-        err = json ? json_upload(&s->uploads[i]) : view_upload(g, &s->uploads[i], "upload");
+        err = json ? status_json_upload(&s->uploads[i]) : status_print_grouped(g, &s->uploads[i], "upload");
     return err ? err : output_check();
-}
-
-static enum fail_class class_of(struct slice name) {
-    for (enum fail_class c = FAIL_NONE + 1; c <= FAIL_NO_UPLOADER; c++)
-        if (slice_equal(name, slice_of(fail_class_name(c))))
-            return c;
-    return FAIL_NONE;
 }
 
 int status_view_stored(const struct upload_summary *u, bool json, struct status_groups *g) {
@@ -300,10 +293,10 @@ int status_view_stored(const struct upload_summary *u, bool json, struct status_
         .done_bytes = u->done_bytes,
         .chunks = u->geometry.chunks,
         .chunks_done = u->chunks_done,
-        .class = failed ? class_of(u->class) : FAIL_NONE,
+        .class = failed ? fail_class_from_name(u->class) : FAIL_NONE,
         .error = failed ? u->error : slice_of(""),
     };
-    int err = json ? json_upload(&now) : view_upload(g, &now, failed ? "failed" : "unfinished ");
+    int err = json ? status_json_upload(&now) : status_print_grouped(g, &now, failed ? "failed" : "unfinished ");
     return err ? err : output_check();
 }
 
@@ -326,7 +319,7 @@ int status_view_totals(const struct journal_totals *t, const char *dir, bool jso
         if (t->unfinished)
             printf(" (the same command again resumes)");
         putchar('\n');
-        err = print_printable("journal   ", slice_of(dir), "\n");
+        err = status_print_printable("journal   ", slice_of(dir), "\n");
     }
     return err ? err : output_check();
 }

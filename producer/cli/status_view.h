@@ -1,4 +1,4 @@
-/* How `chunklift status` looks: lines for people, or one JSON object a line. Everything goes to stdout. */
+/* The output of `chunklift status` on stdout: lines for users, or one JSON object per line. */
 #ifndef CHUNKLIFT_STATUS_VIEW_H
 #define CHUNKLIFT_STATUS_VIEW_H
 
@@ -7,22 +7,21 @@
 #include "pure/proto.h"
 #include <stdbool.h>
 
-/* Uploads of one kind. For people, the first ones are shown with their names and the others are counted. */
+/* Uploads of one kind. In the text output the first ones have lines of their own, the others are counted. */
 struct status_group {
     uint64_t count, size, done_bytes;
 };
 struct status_groups {
     struct status_group moving, waiting, failed[FAIL_NO_UPLOADER + 1]; /* failed: by class */
-    uint64_t rate;                                                     /* of all uploaders, bytes a second */
+    uint64_t rate;                                                     /* of all uploaders, bytes per second */
 };
 
-/* From the running consumer: its own line and its peers, once; then its uploads, page by page; then what was counted.
- */
+/* From a running consumer: its own line and its peers, once; then its uploads, page by page; then the counted ones. */
 int status_view_consumer(const struct msg_state *s, bool json, struct status_groups *g) MUST_CHECK;
 int status_view_uploads(const struct msg_state *s, bool json, struct status_groups *g) MUST_CHECK;
 int status_view_groups(const struct status_groups *g) MUST_CHECK;
 
-/* From disk, when no consumer runs: each unfinished upload, then status_view_groups, then the totals. */
+/* From the journal on disk: each unfinished upload, then status_view_groups, then the totals. */
 int status_view_stored(const struct upload_summary *u, bool json, struct status_groups *g) MUST_CHECK;
 int status_view_totals(const struct journal_totals *t, const char *dir, bool json) MUST_CHECK;
 

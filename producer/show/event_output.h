@@ -1,4 +1,4 @@
-/* What a producer's events look like to people (lines on stderr) and to programs (--json: objects on stdout). */
+/* The output of a producer's events: lines on stderr for users, or JSON objects on stdout for programs (--json). */
 #ifndef CHUNKLIFT_EVENT_OUTPUT_H
 #define CHUNKLIFT_EVENT_OUTPUT_H
 

@@ -3,23 +3,23 @@
 #include "system/json_line.h"
 #include "system/output.h"
 
-static void begin(struct json_line *l, const char *event) {
+static void json_event_begin(struct json_line *l, const char *event) {
     json_line_begin(l, event);
     json_line_time(l, "ts", clock_real_us());
 }
 
-/* Events are for programs that react while it runs: each leaves at once. */
-static void end(struct json_line *l) {
+/* Programs react to events during the run, so each line is flushed. */
+static void json_event_end(struct json_line *l) {
     if (json_line_end(l) == 0)
         output_event();
 }
 
-static void put_seconds(struct json_line *l, double seconds) {
+static void json_event_seconds(struct json_line *l, double seconds) {
     if (l->err == 0)
         l->err = buf_addf(&l->text, ",\"seconds\":%.3f", seconds);
 }
 
-static void put_file(struct json_line *l, const struct producer_file_view *file) {
+static void json_event_file(struct json_line *l, const struct producer_file_view *file) {
     json_line_name(l, "path", slice_of(file->path));
     json_line_name(l, "dest", slice_of(file->dest));
     if (!id_is_zero(&file->upload))
@@ -32,57 +32,57 @@ static void put_file(struct json_line *l, const struct producer_file_view *file)
 
 void json_file_event(const char *event, const struct producer_file_view *file, double seconds) {
     struct json_line l;
-    begin(&l, event);
-    put_file(&l, file);
+    json_event_begin(&l, event);
+    json_event_file(&l, file);
     if (file->verified && l.err == 0)
         l.err = buf_add_text(&l.text, ",\"verified\":true");
     if (file->resumed && l.err == 0)
         l.err = buf_add_text(&l.text, ",\"resumed\":true");
     if (seconds >= 0)
-        put_seconds(&l, seconds);
-    end(&l);
+        json_event_seconds(&l, seconds);
+    json_event_end(&l);
 }
 
 void json_chunk_event(const char *event, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
                       struct slice worker) {
     struct json_line l;
-    begin(&l, event);
-    put_file(&l, file);
+    json_event_begin(&l, event);
+    json_event_file(&l, file);
     json_line_number(&l, "chunk", chunk);
     json_line_number(&l, "length", length);
     json_line_text(&l, "worker", worker);
-    end(&l);
+    json_event_end(&l);
 }
 
 void json_failed_event(const char *path, const char *class, const char *reason) {
     struct json_line l;
-    begin(&l, "file_failed");
+    json_event_begin(&l, "file_failed");
     json_line_name(&l, "path", slice_of(path));
     json_line_text(&l, "class", slice_of(class));
     json_line_text(&l, "error", slice_of(reason));
-    end(&l);
+    json_event_end(&l);
 }
 
-void json_skipped_event(const char *path, const char *what) {
+void json_skipped_event(const char *path, const char *kind) {
     struct json_line l;
-    begin(&l, "entry_skipped");
+    json_event_begin(&l, "entry_skipped");
     json_line_name(&l, "path", slice_of(path));
-    json_line_text(&l, "what", slice_of(what));
-    end(&l);
+    json_line_text(&l, "what", slice_of(kind));
+    json_event_end(&l);
 }
 
 void json_notice_event(const char *text) {
     struct json_line l;
-    begin(&l, "notice");
+    json_event_begin(&l, "notice");
     json_line_text(&l, "text", slice_of(text));
-    end(&l);
+    json_event_end(&l);
 }
 
 void json_stats_event(const char *event, const struct producer_stats *c, double seconds, int status, const char *dest,
                       const char *journal_dir) {
     struct json_line l;
-    begin(&l, event);
-    put_seconds(&l, seconds);
+    json_event_begin(&l, event);
+    json_event_seconds(&l, seconds);
     json_line_number(&l, "files", c->files_seen);
     json_line_number(&l, "files_done", c->files_done);
     json_line_number(&l, "files_failed", c->files_failed + c->source_errors);
@@ -104,5 +104,5 @@ void json_stats_event(const char *event, const struct producer_stats *c, double 
         json_line_name(&l, "dest", slice_of(dest));
     if (journal_dir)
         json_line_name(&l, "journal", slice_of(journal_dir));
-    end(&l);
+    json_event_end(&l);
 }

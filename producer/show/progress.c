@@ -14,8 +14,8 @@
 #define RATE_SPAN_MS 6000
 #define COLUMNS_DEFAULT 80
 #define COLUMNS_MAX 160
-#define OUTAGE_MS 2000   /* what fails for less is not shown */
-#define FILE_LINE_MIN 52 /* columns: a name of 15 and the figures */
+#define OUTAGE_MS 2000   /* a shorter outage is not shown */
+#define FILE_LINE_MIN 52 /* columns: a name of 15 and the numbers */
 
 void progress_init(struct progress *p, uint64_t now_ms) {
     const char *term = getenv("TERM");
@@ -59,19 +59,19 @@ uint64_t progress_eta_s(const struct producer_stats *c, double rate) {
     return there >= c->bytes_total ? 0 : (uint64_t)((double)(c->bytes_total - there) / rate + 0.5);
 }
 
-static int terminal_columns(void) {
+static int terminal_width(void) {
     struct winsize w;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_col == 0)
         return COLUMNS_DEFAULT;
     return w.ws_col > COLUMNS_MAX ? COLUMNS_MAX : w.ws_col;
 }
 
-static int percent(uint64_t part, uint64_t whole) {
+static int progress_percent(uint64_t part, uint64_t whole) {
     return whole == 0 ? 100 : part >= whole ? 100 : (int)((double)part * 100 / (double)whole);
 }
 
-/* Columns of the character at text, and its length in bytes. The locale may be C: then every character counts as one
- * column. */
+/* The columns of the character at text, and its length in bytes. In the C locale every character counts as one column.
+ */
 static int character_columns(const char *text, size_t left, size_t *bytes) {
     wchar_t wide;
     mbstate_t state = {0};
@@ -94,11 +94,11 @@ static int text_columns(const char *text, size_t len) {
     return columns;
 }
 
-/* The name's end, at most `room` columns, padded to them; "…" stands for what was left out. */
-static int add_name(struct buf *out, const char *name, int room) {
+/* Appends the end of the name, in exactly `room` columns: padded, or with "…" for the part that does not fit. */
+static int progress_add_name(struct buf *out, const char *name, int room) {
     struct buf shown = BUF_INIT;
     int err = text_add_printable(&shown, slice_of(name));
-    if (err == 0) {
+    if (!err) {
         const char *at = shown.data ? shown.data : "";
         size_t left = shown.len, n;
         int columns = text_columns(at, left);
@@ -113,17 +113,17 @@ static int add_name(struct buf *out, const char *name, int room) {
     return err;
 }
 
-static int add_file_line(struct buf *out, const struct producer_file_view *f, int columns) {
+static int progress_add_file(struct buf *out, const struct producer_file_view *f, int columns) {
     char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE];
     int room = columns - 36 > 12 ? columns - 36 : 12;
-    int err = add_name(out, f->path, room);
-    if (err == 0)
+    int err = progress_add_name(out, f->path, room);
+    if (!err)
         err = buf_addf(out, " %10s of %10s %3d%%\n", format_size(f->done_bytes, done), format_size(f->size, size),
-                       percent(f->done_bytes, f->size));
+                       progress_percent(f->done_bytes, f->size));
     return err;
 }
 
-static int add_total_line(struct buf *out, const struct progress *p, const struct producer_stats *c) {
+static int progress_add_total(struct buf *out, const struct progress *p, const struct producer_stats *c) {
     char done[UNITS_TEXT_SIZE], total[UNITS_TEXT_SIZE], rate_text[UNITS_TEXT_SIZE], eta_text[UNITS_TEXT_SIZE] = "--:--";
     double rate = progress_rate(p);
     uint64_t eta = progress_eta_s(c, rate);
@@ -132,21 +132,21 @@ static int add_total_line(struct buf *out, const struct progress *p, const struc
     int err =
         buf_addf(out, "%s of %s%s %d%%, %s, ETA %s, %" PRIu64 " of %" PRIu64 "%s files, %u uploader%s",
                  format_size(c->bytes_done, done), format_size(c->bytes_total, total), c->walking ? "+" : "",
-                 percent(c->bytes_done, c->bytes_total), format_rate(rate, rate_text), eta_text, c->files_done,
+                 progress_percent(c->bytes_done, c->bytes_total), format_rate(rate, rate_text), eta_text, c->files_done,
                  c->files_seen - c->files_skipped, c->walking ? "+" : "", c->uploaders, c->uploaders == 1 ? "" : "s");
-    if (err == 0 && c->files_skipped > 0)
+    if (!err && c->files_skipped > 0)
         err = buf_addf(out, ", %" PRIu64 " skipped", c->files_skipped);
-    if (err == 0 && c->files_failed + c->source_errors > 0)
+    if (!err && c->files_failed + c->source_errors > 0)
         err = buf_addf(out, ", %" PRIu64 " failed", c->files_failed + c->source_errors);
-    if (err == 0 && c->retries > 0)
+    if (!err && c->retries > 0)
         err = buf_addf(out, ", %" PRIu64 " retr%s", c->retries, c->retries == 1 ? "y" : "ies");
-    if (err == 0 && !c->connected)
+    if (!err && !c->connected)
         err = buf_add_text(out, ", waiting for the journal consumer");
     return err;
 }
 
 /* An outage that is retried. */
-static int add_outage_line(struct buf *out, const struct producer_stats *c) {
+static int progress_add_outage(struct buf *out, const struct producer_stats *c) {
     char text[UNITS_TEXT_SIZE];
     int err = text_add_printable(out, slice_of(c->outage));
     return err ? err
@@ -155,16 +155,16 @@ static int add_outage_line(struct buf *out, const struct producer_stats *c) {
                           c->uploaders == 1 ? "" : "s");
 }
 
-static bool has_outage(const struct producer_stats *c) {
+static bool progress_has_outage(const struct producer_stats *c) {
     return c->outage_ms >= OUTAGE_MS && c->outage[0];
 }
 
-static void write_all(const struct buf *out) {
+static void progress_write(const struct buf *out) {
     size_t at = 0;
     while (at < out->len) {
         ssize_t n = write(STDERR_FILENO, out->data + at, out->len - at);
         if (n <= 0)
-            return; /* a display; nothing depends on it */
+            return; /* the display is optional */
         at += (size_t)n;
     }
 }
@@ -174,22 +174,22 @@ void progress_erase(struct progress *p) {
     if (p->lines == 0)
         return;
     int err = buf_add_text(&out, "\r");
-    for (int i = 1; i < p->lines && err == 0; i++)
+    for (int i = 1; i < p->lines && !err; i++)
         err = buf_add_text(&out, "\033[K\033[A");
-    if (err == 0 && buf_add_text(&out, "\033[K") == 0)
-        write_all(&out);
+    if (!err && buf_add_text(&out, "\033[K") == 0)
+        progress_write(&out);
     p->lines = 0;
     buf_release(&out);
 }
 
-/* Keeps a line from wrapping: what does not fit is cut (the total line is plain ASCII). */
-static void cut_line(struct buf *out, size_t start, int columns) {
+/* Cuts a line so that it does not wrap. ASCII only: the total line. */
+static void progress_cut_ascii(struct buf *out, size_t start, int columns) {
     if (out->len - start > (size_t)columns - 1)
         out->len = start + (size_t)columns - 1;
 }
 
-/* The same for text of any characters, which ends with a newline. */
-static int cut_text_line(struct buf *out, size_t start, int columns) {
+/* The same for a line with any characters and a newline at its end. */
+static int progress_cut_text(struct buf *out, size_t start, int columns) {
     size_t at = start, n;
     int used = 0;
     while (at + 1 < out->len) {
@@ -205,29 +205,29 @@ static int cut_text_line(struct buf *out, size_t start, int columns) {
 void progress_draw(struct progress *p, const struct producer_stats *c, const struct producer_file_view *files,
                    size_t count, uint64_t now_ms) {
     struct buf out = BUF_INIT;
-    int err = 0, columns = terminal_columns(), lines = 1;
-    bool wide = columns >= FILE_LINE_MIN; /* narrower ones show the total alone */
+    int err = 0, columns = terminal_width(), lines = 1;
+    bool wide = columns >= FILE_LINE_MIN; /* a narrower terminal shows only the total */
     progress_sample(p, now_ms, c->bytes_sent_now + c->bytes_moving);
     p->drawn_ms = now_ms;
     progress_erase(p);
-    for (size_t i = 0; p->terminal && wide && i < count && i < PROGRESS_FILES && err == 0; i++, lines++)
-        err = add_file_line(&out, &files[i], columns - 1);
+    for (size_t i = 0; p->terminal && wide && i < count && i < PROGRESS_FILES && !err; i++, lines++)
+        err = progress_add_file(&out, &files[i], columns - 1);
     size_t outage = out.len;
-    if (err == 0 && has_outage(c)) {
-        err = add_outage_line(&out, c);
+    if (!err && progress_has_outage(c)) {
+        err = progress_add_outage(&out, c);
         lines++;
-        if (p->terminal && err == 0)
-            err = cut_text_line(&out, outage, columns - 1);
+        if (p->terminal && !err)
+            err = progress_cut_text(&out, outage, columns - 1);
     }
     size_t total = out.len;
-    if (err == 0)
-        err = add_total_line(&out, p, c);
+    if (!err)
+        err = progress_add_total(&out, p, c);
     if (p->terminal)
-        cut_line(&out, total, columns);
-    else if (err == 0)
+        progress_cut_ascii(&out, total, columns);
+    else if (!err)
         err = buf_add_byte(&out, '\n');
-    if (err == 0)
-        write_all(&out);
-    p->lines = p->terminal && err == 0 ? lines : 0;
+    if (!err)
+        progress_write(&out);
+    p->lines = p->terminal && !err ? lines : 0;
     buf_release(&out);
 }

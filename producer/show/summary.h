@@ -1,5 +1,4 @@
-/* The last lines of a run, for people: files, bytes, seconds, rate, bytes sent twice, what was skipped, the
- * destination, where the journal is. */
+/* The last lines of a run: files, bytes, seconds, rate, bytes sent twice, skipped entries, destination and journal. */
 #ifndef CHUNKLIFT_SUMMARY_H
 #define CHUNKLIFT_SUMMARY_H
 

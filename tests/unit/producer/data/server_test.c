@@ -318,7 +318,7 @@ static void test_who_does_not_read_holds_nobody_up(void **state) {
         usleep(1000);
     }
     assert_true(data_server_transfers(data) > 100); /* 150 MiB were asked for */
-    assert_true(deadline_ms > now_ms);       /* it sleeps meanwhile */
+    assert_true(deadline_ms > now_ms);              /* it sleeps meanwhile */
     ask(1, (struct msg_fetch){.upload = upload, .length = 5000, .credit = 5000});
     expect_bytes(DATA_UNCHANGED, 0, 0, 5000);
     buf_release(&out);
