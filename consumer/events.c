@@ -15,7 +15,7 @@ void events_release(struct events *ring) {
     *ring = (struct events){0};
 }
 
-static void copy_texts(struct event_entry *entry) {
+static void event_copy_texts(struct event_entry *entry) {
     struct slice *worker = &entry->e.worker, *detail = &entry->e.detail;
     entry->text = worker->len + detail->len ? malloc(worker->len + detail->len) : NULL;
     if (!entry->text) {
@@ -35,7 +35,7 @@ void events_add(struct events *ring, const struct event *e, uint64_t producers) 
     free(entry->text);
     entry->e = *e;
     entry->producers = producers;
-    copy_texts(entry);
+    event_copy_texts(entry);
     ring->next++;
     if (ring->next - ring->first > EVENTS_MAX)
         ring->first = ring->next - EVENTS_MAX;

@@ -1,7 +1,7 @@
 /*
- * What happened to jobs without being a record: grants, releases, denials, expiries, results of `stat`. A ring of the
- * last EVENTS_MAX, each tagged with the producers it concerns. Numbers start anew above everything an earlier epoch
- * used, so a cursor of an earlier epoch is always too old, never wrong.
+ * Events: what happened to jobs without a record (grants, releases, denials, expiries, results of `stat`). A ring of the
+ * last EVENTS_MAX events, each with the producers it concerns (bits). The numbers of an epoch are above all numbers of
+ * earlier epochs, so a cursor of an earlier epoch is always too old.
  */
 #ifndef CHUNKLIFT_CONSUMER_EVENTS_H
 #define CHUNKLIFT_CONSUMER_EVENTS_H
@@ -18,15 +18,15 @@ struct event_entry {
 };
 
 struct events {
-    struct event_entry *ring; /* EVENTS_MAX; pages touched as they are used */
-    uint64_t first, next;     /* numbers: [first, next) are there */
+    struct event_entry *ring; /* EVENTS_MAX; its pages are used one after the other */
+    uint64_t first, next;     /* numbers: [first, next) are in the ring */
 };
 
 int events_init(struct events *ring, uint64_t epoch) MUST_CHECK;
 void events_release(struct events *ring);
-/* Copies worker and detail; when memory for them is out the event goes without. */
+/* Copies worker and detail. Without memory for them the event has none. */
 void events_add(struct events *ring, const struct event *e, uint64_t producers);
-/* number within [first, next) */
+/* number must be within [first, next). Valid until the next events_add. */
 const struct event_entry *events_at(const struct events *ring, uint64_t number);
 
 #endif

@@ -11,23 +11,23 @@ void holders_init(struct holders *h, const char *dir, bool clean) {
     *h = (struct holders){.dir = dir};
     if (clean)
         return;
-    int rc = consumer_file_read(dir, &h->former);
-    h->former_unknown = rc || strcmp(h->former.boot, boot_id()) != 0;
+    int err = consumer_file_read(dir, &h->former);
+    h->former_unknown = err || strcmp(h->former.boot, boot_id()) != 0;
 }
 
 void holders_release(struct holders *h) {
     consumer_file_release(&h->former);
 }
 
-static bool is_alive(const struct consumer_holder *holder) {
+static bool holder_is_alive(const struct consumer_holder *holder) {
     uint64_t ticks;
-    int rc = process_starttime(holder->pid, &ticks);
-    if (rc == ERR_NOT_FOUND)
+    int err = process_starttime(holder->pid, &ticks);
+    if (err == ERR_NOT_FOUND)
         return false;
-    return rc || holder->pid == UNKNOWN_PID || ticks == holder->starttime;
+    return err || holder->pid == UNKNOWN_PID || ticks == holder->starttime;
 }
 
-static bool is_unknown(const struct consumer_holder *holder) {
+static bool holder_is_unknown(const struct consumer_holder *holder) {
     return holder->pid == UNKNOWN_PID;
 }
 
@@ -35,13 +35,14 @@ bool holders_are_gone(const struct holders *h) {
     if (h->former_unknown)
         return false;
     for (size_t i = 0; i < h->former.holder_count; i++)
-        if (is_unknown(&h->former.holders[i]) || is_alive(&h->former.holders[i]))
+        if (holder_is_unknown(&h->former.holders[i]) || holder_is_alive(&h->former.holders[i]))
             return false;
     return true;
 }
 
-/* Uploaders of this machine, those of the last epoch that live, and process 1 for all that cannot be looked at. */
-static size_t collect(const struct holders *h, const struct peers *peers, bool grace, struct consumer_holder *out) {
+/* Uploaders of this machine, living holders of the last epoch, and process 1 for those that cannot be checked. */
+static size_t holders_collect(const struct holders *h, const struct peers *peers, bool grace,
+                              struct consumer_holder *out) {
     bool unknown = grace && h->former_unknown;
     size_t count = 0;
     for (size_t i = 0; i < peers->count; i++) {
@@ -54,8 +55,8 @@ static size_t collect(const struct holders *h, const struct peers *peers, bool g
             unknown = true;
     }
     for (size_t i = 0; grace && i < h->former.holder_count; i++) {
-        unknown = unknown || is_unknown(&h->former.holders[i]);
-        if (!is_unknown(&h->former.holders[i]) && is_alive(&h->former.holders[i]))
+        unknown = unknown || holder_is_unknown(&h->former.holders[i]);
+        if (!holder_is_unknown(&h->former.holders[i]) && holder_is_alive(&h->former.holders[i]))
             out[count++] = h->former.holders[i];
     }
     if (unknown)
@@ -71,11 +72,11 @@ int holders_write(struct holders *h, const char *endpoint, const struct peers *p
     f.holders = calloc(peers->count + h->former.holder_count + 1, sizeof *f.holders);
     if (!f.holders)
         return ERR_NOMEM;
-    f.holder_count = collect(h, peers, grace, f.holders);
-    int rc = consumer_file_write(h->dir, &f);
-    h->written = h->written || !rc;
+    f.holder_count = holders_collect(h, peers, grace, f.holders);
+    int err = consumer_file_write(h->dir, &f);
+    h->written = h->written || !err;
     consumer_file_release(&f);
-    return rc;
+    return err;
 }
 
 void holders_remove(struct holders *h) {

@@ -1,10 +1,10 @@
 /*
- * DIR/consumer: where this consumer is, and which processes may hold leases (rule 6). The consumer after us reads it:
- * when every holder was of this machine, in this boot, and is dead, it need not wait for any of them.
+ * DIR/consumer: the endpoint of this consumer, and the processes that may hold leases (rule 6). The next consumer reads
+ * it after a crash. When every holder ran on this machine, in this boot, and is dead, there is no grace period.
  *
- * A holder that cannot be looked at (another host, another boot, a file that is gone) is written down as process 1,
- * which never dies. What the former file said stays in ours until the leases of then are over: we may be killed before
- * those holders have said HELLO to us.
+ * A holder that cannot be checked (another host, another boot, a missing file) is written as process 1, which never
+ * dies. The holders of the former file stay in the new one until their leases are over, because this consumer may be
+ * killed before they send HELLO.
  */
 #ifndef CHUNKLIFT_CONSUMER_HOLDERS_H
 #define CHUNKLIFT_CONSUMER_HOLDERS_H
@@ -16,17 +16,19 @@
 struct holders {
     const char *dir;
     struct consumer_file former;
-    bool former_unknown; /* there may be others than those in `former` */
+    bool former_unknown; /* there may be holders that `former` does not have */
     bool written;
 };
 
-/* Reads what the last consumer left. clean: it ended in good order, nobody holds anything. */
+/* Reads the file of the last consumer. clean: it ended cleanly, and there are no holders. */
 void holders_init(struct holders *h, const char *dir, bool clean);
 void holders_release(struct holders *h);
+/* All holders of the last epoch are known, and dead. */
 bool holders_are_gone(const struct holders *h);
-/* Replaces the file. grace: leases of the last epoch may still live. */
+/* Replaces the file atomically. grace: leases of the last epoch may still live. Errors are those of
+ * consumer_file_write, logged; ERR_LIMIT, ERR_NOMEM. */
 int holders_write(struct holders *h, const char *endpoint, const struct peers *peers, bool grace) MUST_CHECK;
-/* Removes the file, if it is ours. */
+/* Removes the file if this consumer wrote it. */
 void holders_remove(struct holders *h);
 
 #endif

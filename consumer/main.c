@@ -12,22 +12,22 @@ int main(int argc, char **argv) {
     output_setup();
     if (argc > 1 && upkeep_command_exists(argv[1]))
         return output_end(upkeep_command(argc - 1, argv + 1));
-    int rc = settings_parse(&settings, argc, argv);
-    if (rc == ERR_AGAIN) {
+    int err = settings_parse(&settings, argc, argv);
+    if (err == ERR_AGAIN) {
         settings_release(&settings);
         return output_end(0);
     }
-    if (!rc)
-        rc = signals_init(false);
-    if (!rc && settings.rereads)
-        rc = signals_hangup_is_news();
-    if (!rc)
-        rc = server_new(&server, &settings);
-    if (!rc)
-        rc = server_run(server);
+    if (!err)
+        err = signals_init(false);
+    if (!err && settings.has_trust_file)
+        err = signals_hangup_is_news();
+    if (!err)
+        err = server_new(&server, &settings);
+    if (!err)
+        err = server_run(server);
     server_destroy(&server);
     endpoint_shutdown_all();
-    int status = settings.for_cp ? exit_status_for_cp(rc) : exit_status_of_run(rc);
+    int status = settings.for_cp ? exit_status_for_cp(err) : exit_status_of_run(err);
     settings_release(&settings);
     return output_end(status);
 }

@@ -3,7 +3,7 @@
 #include "system/fault.h"
 #include <stdlib.h>
 
-#define KEPT_BYTES ((size_t)1 << 20) /* memory kept between rounds */
+#define KEPT_BYTES ((size_t)1 << 20) /* of memory between two rounds */
 
 void outbox_release(struct outbox *o) {
     buf_release(&o->frames);
@@ -13,11 +13,11 @@ void outbox_release(struct outbox *o) {
 
 int outbox_add(struct outbox *o, const struct route *to, const struct msg *m) {
     size_t offset = o->frames.len;
-    int rc = array_grow(&o->items, &o->cap, o->count, sizeof *o->items);
-    if (!rc)
-        rc = msg_encode(m, &o->frames);
-    if (rc)
-        return rc;
+    int err = array_grow(&o->items, &o->cap, o->count, sizeof *o->items);
+    if (!err)
+        err = msg_encode(m, &o->frames);
+    if (err)
+        return err;
     o->items[o->count++] = (struct outbox_item){.route = *to, .offset = offset, .len = o->frames.len - offset};
     return 0;
 }

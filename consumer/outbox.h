@@ -1,9 +1,8 @@
 /*
- * Answers on their way, encoded. They are gathered during a round and sent after its commit: nothing that depends on a
- * record leaves before it is durable, because nothing leaves from anywhere else.
+ * Encoded replies. They are queued during a round and sent after its commit. No other code sends, so no reply leaves
+ * before the records it depends on are durable.
  *
- * An answer that cannot be sent (the peer is gone or does not read) is dropped and counted: every question is asked
- * again by who needs the answer.
+ * A reply that cannot be sent (the peer is gone or does not read) is dropped and counted. Its peer repeats the request.
  */
 #ifndef CHUNKLIFT_CONSUMER_OUTBOX_H
 #define CHUNKLIFT_CONSUMER_OUTBOX_H
@@ -11,9 +10,9 @@
 #include "consumer/peers.h"
 #include "pure/buf.h"
 
-#define OUTBOX_BYTES ((size_t)4 << 20) /* more than this gathered: time to commit and send */
+#define OUTBOX_BYTES ((size_t)4 << 20) /* with more queued, commit and send at once */
 
-/* Sends one frame; errors as endpoint_send. A seam for tests. */
+/* Sends one frame. Errors are those of endpoint_send. Tests replace it. */
 typedef int send_frame(void *arg, const void *route, size_t len, struct slice frame);
 
 struct outbox_item {
@@ -29,8 +28,9 @@ struct outbox {
 };
 
 void outbox_release(struct outbox *o);
-/* ERR_LIMIT: larger than a frame may be; ERR_NOMEM. Nothing is gathered then. */
+/* ERR_LIMIT: larger than a frame may be; ERR_NOMEM. m is not queued then. */
 int outbox_add(struct outbox *o, const struct route *to, const struct msg *m) MUST_CHECK;
+/* Sends and clears the queue. */
 void outbox_send(struct outbox *o, send_frame *send, void *arg);
 
 #endif

@@ -32,12 +32,12 @@ static void peer_free(struct peer *peer) {
     free(peer->worker);
     free(peer->boot);
     free(peer->jobs);
-    able_release(&peer->able);
+    destinations_release(&peer->destinations);
     free(peer);
 }
 
-/* host/pid, printable: it goes into records and onto terminals. */
-static char *make_worker(const struct msg_hello *hello) {
+/* host/pid. Printable, because it is written into records and to terminals. */
+static char *peer_worker_name(const struct msg_hello *hello) {
     struct buf text = BUF_INIT;
     struct slice host = hello->host;
     host.len = host.len < 255 ? host.len : 255;
@@ -48,7 +48,7 @@ static char *make_worker(const struct msg_hello *hello) {
     return text.data;
 }
 
-static struct peer *peer_make(const struct id128 *incarnation, const struct msg_hello *hello) {
+static struct peer *peer_new(const struct id128 *incarnation, const struct msg_hello *hello) {
     struct peer *peer = calloc(1, sizeof *peer);
     if (!peer)
         return NULL;
@@ -59,47 +59,47 @@ static struct peer *peer_make(const struct id128 *incarnation, const struct msg_
     peer->starttime = hello->starttime;
     peer->slots = hello->slots;
     peer->local = slice_equal(hello->boot, slice_of(boot_id()));
-    peer->worker = make_worker(hello);
+    peer->worker = peer_worker_name(hello);
     peer->boot = slice_dup(hello->boot);
     peer->jobs = hello->jobs.len ? slice_dup(hello->jobs) : NULL;
-    able_take_allow(&peer->able, hello->allow, hello->allow_count);
+    destinations_allow(&peer->destinations, hello->allow, hello->allow_count);
     if (peer->worker && peer->boot && (peer->jobs || !hello->jobs.len))
         return peer;
     peer_free(peer);
     return NULL;
 }
 
-static int find_place(struct peers *p, unsigned *place) {
+static int peers_find_index(struct peers *p, unsigned *index) {
     for (unsigned i = 0; i < PRODUCERS_MAX; i++) {
-        *place = (p->next_place + i) % PRODUCERS_MAX;
-        if (!p->producers[*place])
+        *index = (p->next_producer + i) % PRODUCERS_MAX;
+        if (!p->producers[*index])
             return 0;
     }
     return ERR_LIMIT;
 }
 
-static int make_room(struct peers *p) {
+static int peers_reserve(struct peers *p) {
     if (p->count >= PEERS_MAX)
         return ERR_LIMIT;
     return array_grow(&p->all, &p->cap, p->count, sizeof *p->all);
 }
 
 int peers_add(struct peers *p, const struct id128 *incarnation, const struct msg_hello *hello, struct peer **out) {
-    unsigned place = 0;
+    unsigned index = 0;
     *out = NULL;
     CHECK(!peers_find(p, incarnation));
-    int rc = make_room(p);
-    if (!rc && hello->role == ROLE_PRODUCER)
-        rc = find_place(p, &place);
-    if (rc)
-        return rc;
-    struct peer *peer = peer_make(incarnation, hello);
+    int err = peers_reserve(p);
+    if (!err && hello->role == ROLE_PRODUCER)
+        err = peers_find_index(p, &index);
+    if (err)
+        return err;
+    struct peer *peer = peer_new(incarnation, hello);
     if (!peer)
         return ERR_NOMEM;
     if (peer->role == ROLE_PRODUCER) {
-        peer->place = place;
-        p->producers[place] = peer;
-        p->next_place = (place + 1) % PRODUCERS_MAX;
+        peer->producer = index;
+        p->producers[index] = peer;
+        p->next_producer = (index + 1) % PRODUCERS_MAX;
     }
     peer->position = p->count;
     p->all[p->count++] = peer;
@@ -111,9 +111,9 @@ int peers_add(struct peers *p, const struct id128 *incarnation, const struct msg
 void peers_remove(struct peers *p, struct peer *peer) {
     CHECK(list_is_empty(&peer->leases));
     if (peer->role == ROLE_PRODUCER)
-        p->producers[peer->place] = NULL;
+        p->producers[peer->producer] = NULL;
     if (curve_key_is_set(&peer->key)) {
-        p->gone[p->gone_next] = (struct gone){.incarnation = peer->incarnation, .key = peer->key};
+        p->gone[p->gone_next] = (struct gone_peer){.incarnation = peer->incarnation, .key = peer->key};
         p->gone_next = (p->gone_next + 1) % GONE_MAX;
     }
     hash_remove(&p->by_incarnation, &peer->node);
@@ -122,15 +122,41 @@ void peers_remove(struct peers *p, struct peer *peer) {
     peer_free(peer);
 }
 
-bool peers_was_anothers(const struct peers *p, const struct id128 *incarnation, const struct curve_key *key) {
+bool peers_was_foreign(const struct peers *p, const struct id128 *incarnation, const struct curve_key *key) {
     for (size_t i = 0; i < GONE_MAX && curve_key_is_set(&p->gone[i].key); i++)
         if (id_equal(&p->gone[i].incarnation, incarnation) && !curve_key_equal(&p->gone[i].key, key))
             return true;
     return false;
 }
 
+struct peer *peers_find_route(const struct peers *p, const struct route *route) {
+    for (size_t i = 0; i < p->count; i++)
+        if (peer_is_at(p->all[i], route->bytes, route->len))
+            return p->all[i];
+    return NULL;
+}
+
+size_t peers_local_jobs(const struct peers *p, const struct peer *uploader, struct slice *jobs) {
+    size_t count = 0;
+    for (unsigned i = 0; i < PRODUCERS_MAX; i++) {
+        const struct peer *producer = p->producers[i];
+        if (producer && producer->jobs && strcmp(producer->boot, uploader->boot) == 0)
+            jobs[count++] = slice_of(producer->jobs);
+    }
+    return count;
+}
+
+bool peers_are_stopping(const struct peers *p, uint64_t producers) {
+    for (uint64_t bits = producers; bits; bits &= bits - 1) {
+        const struct peer *producer = p->producers[__builtin_ctzll(bits)];
+        if (!producer || !producer->stopping)
+            return false;
+    }
+    return producers != 0;
+}
+
 uint64_t peer_bit(const struct peer *peer) {
-    return peer->role == ROLE_PRODUCER ? UINT64_C(1) << peer->place : 0;
+    return peer->role == ROLE_PRODUCER ? UINT64_C(1) << peer->producer : 0;
 }
 
 bool peer_is_at(const struct peer *peer, const void *route, size_t len) {
@@ -141,6 +167,6 @@ bool peer_is_dead(const struct peer *peer) {
     uint64_t ticks = 0;
     if (!peer->seen)
         return false;
-    int rc = process_starttime(peer->pid, &ticks);
-    return rc == ERR_NOT_FOUND || (!rc && ticks != peer->starttime);
+    int err = process_starttime(peer->pid, &ticks);
+    return err == ERR_NOT_FOUND || (!err && ticks != peer->starttime);
 }

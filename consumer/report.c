@@ -1,16 +1,14 @@
 #include "consumer/report.h"
-#include "pure/rfc3339.h"
-#include "pure/text.h"
 #include "system/clock.h"
+#include "system/json_line.h"
 #include "system/log.h"
 #include "system/output.h"
 #include <inttypes.h>
-#include <stdio.h>
 
-static const char *const happening_names[] = {
-    [HAPPENED_JOINED] = "joined",         [HAPPENED_LEFT] = "left",
-    [HAPPENED_VANISHED] = "vanished",     [HAPPENED_REVOKED] = "revoked",
-    [HAPPENED_EXPIRED] = "lease-expired", [HAPPENED_SECOND] = "second-lease",
+static const char *const event_names[] = {
+    [CONSUMER_EVENT_JOINED] = "joined",         [CONSUMER_EVENT_LEFT] = "left",
+    [CONSUMER_EVENT_VANISHED] = "vanished",     [CONSUMER_EVENT_REVOKED] = "revoked",
+    [CONSUMER_EVENT_EXPIRED] = "lease-expired", [CONSUMER_EVENT_SECOND] = "second-lease",
 };
 static const char *const role_names[] = {
     [ROLE_PRODUCER] = "producer",
@@ -18,22 +16,14 @@ static const char *const role_names[] = {
     [ROLE_READER] = "reader",
 };
 
-static void print_text(const char *name, const char *value) {
-    struct buf text = BUF_INIT;
-    if (json_add_string_lossy(&text, slice_of(value)) == 0)
-        printf(",\"%s\":%s", name, text.data);
-    buf_release(&text);
+static void report_begin(struct json_line *l, const char *event) {
+    json_line_begin(l, event);
+    json_line_time(l, "ts", clock_real_us());
 }
 
-static void begin_line(const char *event) {
-    char ts[RFC3339_SIZE];
-    rfc3339_format(clock_real_us(), ts);
-    printf("{\"event\":\"%s\",\"ts\":\"%s\"", event, ts);
-}
-
-static void end_line(void) {
-    puts("}");
-    output_event(); /* a reader that is gone does not stop the journal */
+static void report_end(struct json_line *l) {
+    if (json_line_end(l) == 0)
+        output_event(); /* the journal goes on without a reader of stdout */
 }
 
 void report_listening(bool json, const char *endpoint, const struct journal *j) {
@@ -41,32 +31,40 @@ void report_listening(bool json, const char *endpoint, const struct journal *j) 
         log_info("%s: serving the journal at %s", journal_dir(j), endpoint);
         return;
     }
-    begin_line("listening");
-    print_text("endpoint", endpoint);
-    print_text("journal", journal_dir(j));
-    printf(",\"epoch\":%" PRIu64 ",\"seq\":%" PRIu64, journal_epoch(j), journal_seq(j));
-    end_line();
+    struct json_line l;
+    report_begin(&l, "listening");
+    json_line_text(&l, "endpoint", slice_of(endpoint));
+    json_line_name(&l, "journal", slice_of(journal_dir(j)));
+    json_line_number(&l, "epoch", journal_epoch(j));
+    json_line_number(&l, "seq", journal_seq(j));
+    report_end(&l);
 }
 
-void report_happened(bool json, enum happening what, const struct peer *peer, const struct ref *job) {
+static void report_log_event(enum consumer_event event, const struct peer *peer, const struct ref *job) {
+    const char *separator = job ? ": " : "", *kind = job ? job_kind_name(job->kind) : "";
+    if (event == CONSUMER_EVENT_REVOKED)
+        log_warn("%s %s %s%s%s", role_names[peer->role], peer->worker, event_names[event], separator, kind);
+    else
+        log_debug("%s %s %s%s%s", role_names[peer->role], peer->worker, event_names[event], separator, kind);
+}
+
+void report_event(bool json, enum consumer_event event, const struct peer *peer, const struct ref *job) {
     if (!json) {
-        enum log_level level = what == HAPPENED_REVOKED ? LOG_WARN : LOG_DEBUG;
-        (level == LOG_WARN ? log_warn : log_debug)("%s %s %s%s%s", role_names[peer->role], peer->worker,
-                                                   happening_names[what], job ? ": " : "",
-                                                   job ? job_kind_name(job->kind) : "");
+        report_log_event(event, peer, job);
         return;
     }
-    begin_line(happening_names[what]);
-    printf(",\"role\":\"%s\"", role_names[peer->role]);
-    print_text("worker", peer->worker);
+    struct json_line l;
+    report_begin(&l, event_names[event]);
+    json_line_text(&l, "role", slice_of(role_names[peer->role]));
+    json_line_text(&l, "worker", slice_of(peer->worker));
     if (curve_key_is_set(&peer->key))
-        print_text("key", peer->key.text);
+        json_line_text(&l, "key", slice_of(peer->key.text));
     if (job) {
-        char hex[ID_HEX_SIZE];
-        id_to_hex(&job->upload, hex);
-        printf(",\"job\":\"%s\",\"upload\":\"%s\",\"chunk\":%" PRIu32, job_kind_name(job->kind), hex, job->chunk);
+        json_line_text(&l, "job", slice_of(job_kind_name(job->kind)));
+        json_line_id(&l, "upload", &job->upload);
+        json_line_number(&l, "chunk", job->chunk);
     }
-    end_line();
+    report_end(&l);
 }
 
 void report_draining(bool json, size_t leases) {
@@ -76,9 +74,10 @@ void report_draining(bool json, size_t leases) {
         log_info("waiting for %zu %s to end; again to stop now", leases, leases == 1 ? "job" : "jobs");
         return;
     }
-    begin_line("draining");
-    printf(",\"jobs\":%zu", leases);
-    end_line();
+    struct json_line l;
+    report_begin(&l, "draining");
+    json_line_number(&l, "jobs", leases);
+    report_end(&l);
 }
 
 void report_ended(bool json, const struct journal *j) {
@@ -86,8 +85,9 @@ void report_ended(bool json, const struct journal *j) {
         log_debug("%s: ended at seq %" PRIu64, journal_dir(j), journal_seq(j));
         return;
     }
-    begin_line("ended");
-    printf(",\"seq\":%" PRIu64, journal_seq(j));
-    print_text("head", journal_head(j));
-    end_line();
+    struct json_line l;
+    report_begin(&l, "ended");
+    json_line_number(&l, "seq", journal_seq(j));
+    json_line_text(&l, "head", slice_of(journal_head(j)));
+    report_end(&l);
 }

@@ -1,4 +1,4 @@
-/* The consumer on its socket: the loop, from bind to the last commit. */
+/* Runs the consumer on its ROUTER socket, from bind to the last commit. */
 #ifndef CHUNKLIFT_CONSUMER_SERVE_H
 #define CHUNKLIFT_CONSUMER_SERVE_H
 
@@ -6,10 +6,10 @@
 
 struct server; /* opaque */
 
-/* Takes the journal's lock, rebuilds the state, binds, and says in DIR/consumer where it is. Errors are logged. */
+/* Takes the journal's lock, rebuilds the state, binds, and writes DIR/consumer. Errors are logged. */
 int server_new(struct server **s, const struct settings *settings) MUST_CHECK;
-/* Until it is told to stop or, for cp, until nobody needs it. An error means that the journal was lost: everybody was
- * told, logged. */
+/* Runs until a stop signal; for cp also until no peer needs it. An error means that the journal was lost: the peers were
+ * told, and it is logged. */
 int server_run(struct server *s) MUST_CHECK;
 void server_destroy(struct server **s);
 

@@ -12,7 +12,7 @@ static uint64_t lease_ms, rotate_bytes;
 static struct config_file config;
 static bool no_brakes, no_second_lease, for_cp, json, quiet, verbose, help, version;
 
-/* Every start reads and checks the whole active file. */
+/* Every start reads and checks the whole active file, so its size is bounded. */
 #define ROTATE_MIN ((uint64_t)4 << 10)
 #define ROTATE_MAX ((uint64_t)1 << 30)
 
@@ -37,7 +37,7 @@ static const struct option_spec specs[] = {
     OPTION_ROWS_END,
 };
 
-static int check(const struct text_list *arguments) {
+static int settings_check(const struct text_list *arguments) {
     if (arguments->count) {
         log_error("%s: unexpected argument; see 'chunklift consumer --help'", arguments->items[0]);
         return ERR_USAGE;
@@ -52,8 +52,8 @@ static int check(const struct text_list *arguments) {
     return keys_check("--bind", bind_to, 0);
 }
 
-static int fill(struct settings *s) {
-    *s = (struct settings){.rereads = keys.trust != NULL,
+static int settings_fill(struct settings *s) {
+    *s = (struct settings){.has_trust_file = keys.trust != NULL,
                            .lease_ms = lease_ms,
                            .rotate_bytes = rotate_bytes,
                            .no_brakes = no_brakes,
@@ -62,14 +62,14 @@ static int fill(struct settings *s) {
                            .json = json,
                            .quiet = quiet,
                            .verbose = verbose};
-    int rc = only_journal && id_from_hex(&s->journal, slice_of(only_journal)) ? ERR_USAGE : 0;
-    if (rc)
+    int err = only_journal && id_from_hex(&s->journal, slice_of(only_journal)) ? ERR_USAGE : 0;
+    if (err)
         log_error("--journal-id %s: not 32 hex digits", only_journal);
-    if (!rc)
-        rc = journal ? buf_add_text(&s->dir, journal) : default_journal_dir(&s->dir);
-    if (!rc)
-        rc = bind_to ? buf_add_text(&s->bind, bind_to) : fresh_ipc_endpoint("consumer", &s->bind);
-    return rc;
+    if (!err)
+        err = journal ? buf_add_text(&s->dir, journal) : default_journal_dir(&s->dir);
+    if (!err)
+        err = bind_to ? buf_add_text(&s->bind, bind_to) : fresh_ipc_endpoint("consumer", &s->bind);
+    return err;
 }
 
 int settings_parse(struct settings *s, int argc, char **argv) {
@@ -77,26 +77,26 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     *s = (struct settings){0};
     lease_ms = LEASE_MS_DEFAULT;
     rotate_bytes = JOURNAL_ROTATE_BYTES;
-    int rc = options_parse("consumer", specs, argc, argv, &arguments);
+    int err = options_parse("consumer", specs, argc, argv, &arguments);
     log_setup(for_cp ? "chunklift-consumer" : "chunklift",
               quiet     ? LOG_ERROR
               : verbose ? LOG_DEBUG
                         : LOG_INFO,
               for_cp || log_goes_to_file());
     log_set_json(json);
-    if (!rc &&
+    if (!err &&
         options_answer(help, version, "chunklift consumer [options]",
                        "Keeps the journal: records completed transfers in order and grants leases to uploaders.\nEnds "
                        "with SIGTERM or SIGINT.",
                        specs))
-        rc = ERR_AGAIN;
-    if (!rc)
-        rc = check(&arguments);
-    if (!rc)
-        rc = fill(s);
+        err = ERR_AGAIN;
+    if (!err)
+        err = settings_check(&arguments);
+    if (!err)
+        err = settings_fill(s);
     s->config_text = config.text;
     text_list_release(&arguments);
-    return rc;
+    return err;
 }
 
 void settings_release(struct settings *s) {

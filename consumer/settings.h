@@ -13,16 +13,17 @@ struct settings {
     struct buf bind; /* endpoint */
     uint64_t lease_ms;
     uint64_t rotate_bytes;
-    bool for_cp;          /* started by cp: ends when nobody needs it */
-    struct id128 journal; /* the only one to serve; zero: any, also a new one */
-    bool rereads;         /* its trust file, on SIGHUP */
-    bool no_brakes;       /* each uploader goes easy on a store by itself */
+    bool for_cp;          /* started by cp: ends when no peer needs it */
+    struct id128 journal; /* the only journal to serve; zero: any, also a new one */
+    bool has_trust_file;  /* reread on SIGHUP */
+    bool no_brakes;       /* limits of stores are not shared */
     bool no_second_lease; /* rule 12 is off */
     bool json, quiet, verbose;
-    struct buf config_text; /* held for options that point into it */
+    struct buf config_text; /* options point into it */
 };
 
-/* Sets the log up. ERR_AGAIN: --help or --version was answered, exit 0. ERR_USAGE: logged, exit 2; others exit 3. */
+/* Parses the options and sets up the log. ERR_AGAIN: --help or --version was printed; exit 0. ERR_USAGE: logged; exit 2.
+ * Other errors: exit 3. */
 int settings_parse(struct settings *s, int argc, char **argv) MUST_CHECK;
 void settings_release(struct settings *s);
 

@@ -4,13 +4,13 @@
 #include <string.h>
 
 #define SLOT_MS 100
-#define SPAN_MS 1000 /* what the store takes is measured over so much */
-#define FEW 5        /* if that was less than so many requests, over: */
+#define SPAN_MS 1000 /* over which the accepted rate is measured */
+#define FEW 5        /* with fewer requests in it, over: */
 #define SPAN_FEW_MS 3000
-#define SPAN_MIN_MS 200 /* or less, when it was first heard of so short ago */
-#define DOUBT_MS 2000
+#define SPAN_MIN_MS 200 /* the least divisor, for a new endpoint */
+#define NEW_MS 2000     /* an endpoint in use for less is new */
 #define UNUSED_MS 60000
-#define PROBE_MAX 1000.0 /* times the peak: as good as no limit */
+#define PROBE_MAX 1000.0 /* times the peak; in effect no limit */
 
 void brakes_release(struct brakes *b) {
     for (size_t i = 0; i < BRAKES_MAX; i++)
@@ -18,7 +18,7 @@ void brakes_release(struct brakes *b) {
     memset(b, 0, sizeof *b);
 }
 
-static struct fleet_brake *find_room(struct brakes *b, uint64_t now_ms) {
+static struct fleet_brake *brakes_find_room(struct brakes *b, uint64_t now_ms) {
     struct fleet_brake *old = NULL;
     for (size_t i = 0; i < BRAKES_MAX; i++) {
         struct fleet_brake *item = &b->items[i];
@@ -35,7 +35,7 @@ struct fleet_brake *brakes_get(struct brakes *b, struct slice endpoint, uint64_t
     for (size_t i = 0; i < BRAKES_MAX; i++)
         if (b->items[i].endpoint && slice_equal(slice_of(b->items[i].endpoint), endpoint))
             return &b->items[i];
-    struct fleet_brake *room = find_room(b, now_ms);
+    struct fleet_brake *room = brakes_find_room(b, now_ms);
     char *name = room ? slice_dup(endpoint) : NULL;
     if (!name)
         return NULL;
@@ -45,24 +45,24 @@ struct fleet_brake *brakes_get(struct brakes *b, struct slice endpoint, uint64_t
     return room;
 }
 
-/* ---- what the store takes ---- */
+/* ---- the accepted rate ---- */
 
-static uint32_t add_up(uint32_t a, uint64_t b) {
+static uint32_t brake_add(uint32_t a, uint64_t b) {
     return b < UINT32_MAX - a ? a + (uint32_t)b : UINT32_MAX;
 }
 
-static void count(struct fleet_brake *b, uint64_t served, uint64_t refused, uint64_t now_ms) {
+static void brake_count(struct fleet_brake *b, uint64_t served, uint64_t refused, uint64_t now_ms) {
     uint64_t slot = now_ms / SLOT_MS;
     size_t at = slot % BRAKE_SLOTS;
     if (b->ring[at].slot != slot) {
         b->ring[at].slot = slot;
         b->ring[at].served = b->ring[at].refused = 0;
     }
-    b->ring[at].served = add_up(b->ring[at].served, served);
-    b->ring[at].refused = add_up(b->ring[at].refused, refused);
+    b->ring[at].served = brake_add(b->ring[at].served, served);
+    b->ring[at].refused = brake_add(b->ring[at].refused, refused);
 }
 
-static uint64_t count_since(const struct fleet_brake *b, uint64_t span_ms, uint64_t now_ms, uint64_t *refused) {
+static uint64_t brake_count_since(const struct fleet_brake *b, uint64_t span_ms, uint64_t now_ms, uint64_t *refused) {
     uint64_t slot = now_ms / SLOT_MS, served = 0;
     *refused = 0;
     for (size_t i = 0; i < BRAKE_SLOTS; i++)
@@ -74,9 +74,9 @@ static uint64_t count_since(const struct fleet_brake *b, uint64_t span_ms, uint6
 }
 
 double brake_served(const struct fleet_brake *b, uint64_t now_ms) {
-    uint64_t span_ms = SPAN_MS, refused, sum = count_since(b, span_ms, now_ms, &refused);
-    if (sum < FEW) /* one more or less would be much */
-        sum = count_since(b, span_ms = SPAN_FEW_MS, now_ms, &refused);
+    uint64_t span_ms = SPAN_MS, refused, sum = brake_count_since(b, span_ms, now_ms, &refused);
+    if (sum < FEW) /* one request more or less would distort the rate */
+        sum = brake_count_since(b, span_ms = SPAN_FEW_MS, now_ms, &refused);
     uint64_t passed_ms = span_ms - SLOT_MS + now_ms % SLOT_MS, known_ms = now_ms - b->first_ms;
     passed_ms = known_ms < passed_ms ? known_ms : passed_ms;
     return (double)sum * 1000 / (double)(passed_ms > SPAN_MIN_MS ? passed_ms : SPAN_MIN_MS);
@@ -89,34 +89,35 @@ double brake_limit(const struct fleet_brake *b, uint64_t now_ms) {
         double times = exp2((double)(now_ms - b->cut_ms) / BRAKE_DOUBLE_MS);
         return b->peak * BRAKE_CUT * (times < PROBE_MAX ? times : PROBE_MAX);
     }
-    double x = ((double)(now_ms - b->cut_ms) - BRAKE_BACK_MS) / BRAKE_BACK_MS; /* -1 at the cut, 0 when it is back */
+    double x =
+        ((double)(now_ms - b->cut_ms) - BRAKE_BACK_MS) / BRAKE_BACK_MS; /* -1 at the cut, 0 when the limit is back */
     double times = 1 + (1 - BRAKE_CUT) * x * x * x;
     double limit = b->peak * (times < PROBE_MAX ? times : PROBE_MAX);
     return limit > BRAKE_FLOOR ? limit : BRAKE_FLOOR;
 }
 
-static void begin(struct fleet_brake *b, uint64_t now_ms) {
+static void brake_begin(struct fleet_brake *b, uint64_t now_ms) {
     b->on = true;
-    b->doubling = now_ms < b->first_ms + DOUBT_MS;
+    b->doubling = now_ms < b->first_ms + NEW_MS;
     b->begun_ms = b->waited_ms = b->cut_ms = now_ms;
     b->refused = 0;
     double served = brake_served(b, now_ms), least = b->doubling ? BRAKE_FIRST : BRAKE_FLOOR;
     b->peak = served > least ? served : least;
 }
 
-static bool were_few_refused(const struct fleet_brake *b, uint64_t now_ms) {
-    uint64_t refused, served = count_since(b, SPAN_MS, now_ms, &refused);
+static bool brake_refused_few(const struct fleet_brake *b, uint64_t now_ms) {
+    uint64_t refused, served = brake_count_since(b, SPAN_MS, now_ms, &refused);
     return refused <= 1 || (double)refused <= BRAKE_FEW * (double)(served + refused);
 }
 
-static void cut(struct fleet_brake *b, uint64_t now_ms) {
+static void brake_cut(struct fleet_brake *b, uint64_t now_ms) {
     double served = brake_served(b, now_ms), limit = brake_limit(b, now_ms), least = b->peak / 2;
-    if (!b->doubling && limit < 2 * b->peak && were_few_refused(b, now_ms)) {
+    if (!b->doubling && limit < 2 * b->peak && brake_refused_few(b, now_ms)) {
         b->peak = served < least ? least : served < limit ? served : limit;
-        b->cut_ms = now_ms - BRAKE_BACK_MS; /* back where it was cut: level for a while */
+        b->cut_ms = now_ms - BRAKE_BACK_MS; /* the level part of the cubic: the limit holds for a while */
         return;
     }
-    if (b->doubling) /* over a second in which it doubled twice, the mean is half of the last */
+    if (b->doubling) /* the limit doubled twice in this second: the mean is half of the latest rate */
         served *= 2;
     b->doubling = false;
     b->peak = served < limit ? served : limit;
@@ -127,33 +128,33 @@ static void cut(struct fleet_brake *b, uint64_t now_ms) {
     b->cut_ms = now_ms;
 }
 
-/* True when the limit is another one now. */
-static bool refuse(struct fleet_brake *b, uint64_t refused, uint64_t now_ms) {
-    bool news = !b->on || now_ms >= b->changed_ms + BRAKE_WINDOW_MS;
+/* True: the limit changed. */
+static bool brake_refuse(struct fleet_brake *b, uint64_t refused, uint64_t now_ms) {
+    bool changed = !b->on || now_ms >= b->changed_ms + BRAKE_WINDOW_MS;
     if (!b->on)
-        begin(b, now_ms);
-    else if (news)
-        cut(b, now_ms);
-    if (news)
+        brake_begin(b, now_ms);
+    else if (changed)
+        brake_cut(b, now_ms);
+    if (changed)
         b->changed_ms = now_ms;
     b->refused += refused;
     b->refused_ms = now_ms;
-    return news;
+    return changed;
 }
 
 bool brake_note(struct fleet_brake *b, uint64_t served, uint64_t refused, uint32_t pause_ms, bool waited,
                 uint64_t now_ms) {
     b->used_ms = now_ms;
-    count(b, served, refused, now_ms);
+    brake_count(b, served, refused, now_ms);
     if (waited)
         b->waited_ms = now_ms;
-    bool news = refused && refuse(b, refused, now_ms);
+    bool changed = refused && brake_refuse(b, refused, now_ms);
     uint64_t until_ms = now_ms + (pause_ms < BRAKE_PAUSE_MAX_MS ? pause_ms : BRAKE_PAUSE_MAX_MS);
     if (b->on && pause_ms && until_ms > b->pause_until_ms) {
-        news = news || until_ms > b->pause_until_ms + SLOT_MS; /* the same wish is told by each that heard it */
+        changed = changed || until_ms > b->pause_until_ms + SLOT_MS; /* every uploader reports the same pause */
         b->pause_until_ms = until_ms;
     }
-    return news;
+    return changed;
 }
 
 uint32_t brake_pause_ms(const struct fleet_brake *b, uint64_t now_ms) {

@@ -1,23 +1,23 @@
 /*
- * The fleet's brakes: for each store's endpoint that asked for less (503 SlowDown, 429), how many requests a second all
- * uploaders together may start there (rule 14).
+ * The brakes of the fleet: for each store endpoint that refused requests (503 SlowDown, 429), the number of requests a
+ * second that all uploaders together may start there (rule 14).
  *
- *   off ──▶ on     a request was refused: the limit is 0.7 of what the store took in the last second.
- *                  Of a store that was just begun with, little is known: that limit doubles every half second
- *                  until a request is refused again
- *   on             refused again, a second or more after the last change: cut again, from what it takes now, but to
- *                  no less than half of before; or, when it was only one, or fewer than one in twenty, the limit stays
- * where it is for a while: a store that counts by short spans refuses some where many come at once otherwise the limit
- * grows along a cubic back to where it was cut (2 s), stays near it, then probes on ──▶ off     for 10 s nothing was
- * refused, and for 5 s nobody had to wait
+ *   off -> on    A request was refused. The limit is 0.7 of the rate that the store accepted in the last second.
+ *                The rate of an endpoint in use for less than 2 s is not known well. There the limit doubles every
+ *                half second until the next refusal.
+ *   on           The limit grows along a cubic: back to the rate of the cut within 2 s, level around it, then beyond.
+ *                A refusal a second or more after the last change cuts it again, to 0.7 of the rate accepted now, but
+ *                not below half of the rate of the last cut. A single refusal, or fewer than one in twenty, only holds
+ *                the limit for a while: a store that counts in short windows refuses some requests of a burst.
+ *   on -> off    No refusal for 10 s, and no request waited for the brake for 5 s.
  *
- * This is what the AWS SDKs' adaptive retry mode does in one client (rate after TCP CUBIC, RFC 9438; cut to 0.7 of the
- * measured rate), for a whole fleet. Two differences: what is measured is what the store *took*, so that one cut finds
- * the store's limit however far above it the fleet was; and the way back takes the same time at every rate (the SDKs'
- * constant makes it quick at 2 requests a second and slow at 2,000). A rate and not a number of requests at a time:
- * stores limit requests a second, and at 10 ms each one transfer at a time is 100 of them.
+ * The adaptive retry mode of the AWS SDKs does this in one client (the rate after TCP CUBIC, RFC 9438; a cut to 0.7 of
+ * the measured rate). There are two differences. The measured rate is the rate *accepted*, so that one cut finds the
+ * store's limit even when the fleet was far above it. And the way back takes the same time at every rate; the constant
+ * of the SDKs makes it fast at 2 requests a second and slow at 2,000. The limit is a rate and not a number of
+ * concurrent requests, because stores limit the rate: at 10 ms each, one transfer at a time is 100 requests a second.
  *
- * Pure: times are given, in milliseconds.
+ * Pure. All times are in milliseconds and given by the caller.
  */
 #ifndef CHUNKLIFT_BRAKES_H
 #define CHUNKLIFT_BRAKES_H
@@ -27,26 +27,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BRAKES_MAX 16 /* endpoints; one that nobody used for a minute makes room */
+#define BRAKES_MAX 16 /* endpoints; one that was unused for a minute makes room */
 #define BRAKE_CUT 0.7
-#define BRAKE_WINDOW_MS 1000 /* at most one cut in it */
-#define BRAKE_FEW 0.05       /* of the requests: no reason to cut */
-#define BRAKE_BACK_MS 2000   /* from a cut back to where it was */
+#define BRAKE_WINDOW_MS 1000 /* between two cuts, at least */
+#define BRAKE_FEW 0.05       /* of the requests: refusals below this share do not cut */
+#define BRAKE_BACK_MS 2000   /* from a cut back to the rate before it */
 #define BRAKE_DOUBLE_MS 500
-#define BRAKE_FIRST 10.0    /* requests a second that a store not known yet is trusted to take */
-#define BRAKE_FLOOR 1.0     /* requests a second of the whole fleet, at least */
-#define BRAKE_CALM_MS 10000 /* nothing was refused */
-#define BRAKE_FREE_MS 5000  /* nobody had to wait */
+#define BRAKE_FIRST 10.0    /* requests a second, the first limit of a new endpoint at least */
+#define BRAKE_FLOOR 1.0     /* requests a second of the whole fleet, the lowest limit */
+#define BRAKE_CALM_MS 10000 /* without a refusal */
+#define BRAKE_FREE_MS 5000  /* without a wait */
 #define BRAKE_PAUSE_MAX_MS 300000
 #define BRAKE_SLOTS 32 /* of 100 ms each */
 
 struct fleet_brake {
-    char *endpoint; /* NULL: free */
+    char *endpoint; /* NULL: the entry is free */
     bool on;
-    bool doubling; /* on, and not cut again yet */
-    double peak;   /* requests a second at the last cut, what the limit goes back to */
+    bool doubling; /* on, and no second refusal yet */
+    double peak;   /* requests a second at the last cut; the limit returns to it */
     uint64_t begun_ms, cut_ms, changed_ms, refused_ms, waited_ms, pause_until_ms;
-    uint64_t refused; /* since it began */
+    uint64_t refused; /* since the brake is on */
     uint64_t first_ms, used_ms;
     struct {
         uint64_t slot; /* ms / 100 */
@@ -59,19 +59,20 @@ struct brakes {
 };
 
 void brakes_release(struct brakes *b);
-/* The one of this endpoint, made when there is none. *reused: it was another endpoint's until now. NULL: no room. */
+/* The brake of this endpoint, added when there is none. *reused: the entry was another endpoint's until now. NULL: no
+ * room, or no memory. */
 struct fleet_brake *brakes_get(struct brakes *b, struct slice endpoint, uint64_t now_ms, bool *reused);
 
-/* What an uploader reported since it last did. pause_ms: the store wants none for so long; waited: some request had to
- * wait for the brake. True when the brake began or was cut: the uploaders should hear of it at once. */
+/* The counts of one uploader since its last report. pause_ms: the store asked for no requests for so long (Retry-After).
+ * waited: a request waited for the brake. True: the limit changed, and uploaders should learn it at once. */
 bool brake_note(struct fleet_brake *b, uint64_t served, uint64_t refused, uint32_t pause_ms, bool waited,
                 uint64_t now_ms);
-/* Requests a second the store took lately. */
+/* Requests a second that the store accepted lately. */
 double brake_served(const struct fleet_brake *b, uint64_t now_ms);
-/* Requests a second the fleet may start now; only while it is on. */
+/* Requests a second that the fleet may start now. Only while the brake is on. */
 double brake_limit(const struct fleet_brake *b, uint64_t now_ms);
 uint32_t brake_pause_ms(const struct fleet_brake *b, uint64_t now_ms);
-/* True when it ended just now. */
+/* Turns the brake off when that is due. True: it did. */
 bool brake_tick(struct fleet_brake *b, uint64_t now_ms);
 
 #endif

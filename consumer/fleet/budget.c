@@ -1,27 +1,27 @@
 #include "consumer/fleet/budget.h"
 
-static uint64_t smaller(uint64_t a, uint64_t b) {
+static uint64_t budget_min(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* What all take when nobody gets more than level; budget + 1 when that is too much. */
-static uint64_t taken_at(uint64_t level, uint64_t budget, const struct budget_claim *claims, size_t count) {
+/* The sum of the claims when each is cut at level; budget + 1 when the sum exceeds the budget. */
+static uint64_t budget_sum_at(uint64_t level, uint64_t budget, const struct budget_claim *claims, size_t count) {
     uint64_t sum = 0;
     for (size_t i = 0; i < count; i++) {
-        uint64_t part = smaller(claims[i].want, level);
-        if (part > budget - sum)
+        uint64_t share = budget_min(claims[i].want, level);
+        if (share > budget - sum)
             return budget + 1;
-        sum += part;
+        sum += share;
     }
     return sum;
 }
 
-/* The highest level at which the budget is enough. */
-static uint64_t find_level(uint64_t budget, const struct budget_claim *claims, size_t count) {
+/* The highest level whose sum fits the budget. */
+static uint64_t budget_level(uint64_t budget, const struct budget_claim *claims, size_t count) {
     uint64_t low = 0, high = budget;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2 + 1;
-        if (taken_at(middle, budget, claims, count) <= budget)
+        if (budget_sum_at(middle, budget, claims, count) <= budget)
             low = middle;
         else
             high = middle - 1;
@@ -32,15 +32,16 @@ static uint64_t find_level(uint64_t budget, const struct budget_claim *claims, s
 void budget_divide(uint64_t budget, struct budget_claim *claims, size_t count) {
     if (count == 0 || budget == 0) {
         for (size_t i = 0; i < count; i++)
-            claims[i].part = 0;
+            claims[i].share = 0;
         return;
     }
-    budget = smaller(budget, INT64_MAX);
-    uint64_t level = find_level(budget, claims, count), rest = budget - taken_at(level, budget, claims, count);
-    uint64_t each = rest / count, more = rest % count;
+    budget = budget_min(budget, INT64_MAX);
+    uint64_t level = budget_level(budget, claims, count);
+    uint64_t rest = budget - budget_sum_at(level, budget, claims, count);
+    uint64_t each = rest / count, remainder = rest % count;
     for (size_t i = 0; i < count; i++) {
-        claims[i].part = smaller(claims[i].want, level) + each + (i < more);
-        if (claims[i].part == 0)
-            claims[i].part = 1;
+        claims[i].share = budget_min(claims[i].want, level) + each + (i < remainder);
+        if (claims[i].share == 0)
+            claims[i].share = 1;
     }
 }

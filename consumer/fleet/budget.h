@@ -1,7 +1,9 @@
 /*
- * Divides a budget (bytes or requests a second) among those who can use it: water filling. Who wants less than an equal
- * part gets what it wants, and the others share the rest equally; what nobody wants is spread over all, so that the
- * parts always make up the whole and who wakes up finds something. Pure.
+ * Divides a budget (bytes or requests a second) among its users by water filling. A claim below an equal share gets
+ * all it wants. The other claims share the rest equally. A surplus is spread over all claims, so that the shares always
+ * add up to the budget and an idle user can start at once.
+ *
+ * Pure.
  */
 #ifndef CHUNKLIFT_BUDGET_H
 #define CHUNKLIFT_BUDGET_H
@@ -9,11 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BUDGET_ALL UINT64_MAX /* wants whatever it can get */
+#define BUDGET_UNLIMITED UINT64_MAX /* the claim takes any amount */
 
 struct budget_claim {
     uint64_t want;
-    uint64_t part; /* out; at least 1 where the budget is not 0 */
+    uint64_t share; /* out; at least 1 unless the budget is 0 */
 };
 
 void budget_divide(uint64_t budget, struct budget_claim *claims, size_t count);

@@ -14,7 +14,7 @@
 
 #define FILE_MAX 256
 
-static int open_in(const char *dir, const char *name, int flags) {
+static int fleet_settings_open(const char *dir, const char *name, int flags) {
     struct buf path = BUF_INIT;
     int fd = -1;
     if (buf_addf(&path, "%s/%s", dir, name) == 0)
@@ -25,8 +25,8 @@ static int open_in(const char *dir, const char *name, int flags) {
     return fd;
 }
 
-/* "NAME NUMBER" and a newline; *text moves past it. */
-static bool take_line(char **text, const char *name, uint64_t max, uint64_t *value) {
+/* Reads "NAME NUMBER\n". *text moves past the newline. */
+static bool fleet_settings_take_line(char **text, const char *name, uint64_t max, uint64_t *value) {
     size_t len = strlen(name);
     char *end = strchr(*text, '\n');
     if (!end || strncmp(*text, name, len) != 0 || (*text)[len] != ' ')
@@ -37,21 +37,21 @@ static bool take_line(char **text, const char *name, uint64_t max, uint64_t *val
     return ok;
 }
 
-static bool parse(char *text, struct dials *d) {
+static bool fleet_settings_parse(char *text, struct fleet_settings *s) {
     uint64_t version, uploaders, slots, bwlimit;
-    if (!take_line(&text, "chunklift-set", 1, &version) || version != 1 ||
-        !take_line(&text, "uploaders", PROTO_UPLOADERS_MAX, &uploaders) ||
-        !take_line(&text, "slots", PROTO_SLOTS_MAX, &slots) || !take_line(&text, "bwlimit", INT64_MAX, &bwlimit) ||
-        *text)
+    if (!fleet_settings_take_line(&text, "chunklift-set", 1, &version) || version != 1 ||
+        !fleet_settings_take_line(&text, "uploaders", PROTO_UPLOADERS_MAX, &uploaders) ||
+        !fleet_settings_take_line(&text, "slots", PROTO_SLOTS_MAX, &slots) ||
+        !fleet_settings_take_line(&text, "bwlimit", INT64_MAX, &bwlimit) || *text)
         return false;
-    *d = (struct dials){.uploaders = (uint32_t)uploaders, .slots = (uint32_t)slots, .bwlimit = bwlimit};
+    *s = (struct fleet_settings){.uploaders = (uint32_t)uploaders, .slots = (uint32_t)slots, .bwlimit = bwlimit};
     return true;
 }
 
-int dials_load(const char *dir, struct dials *d) {
+int fleet_settings_load(const char *dir, struct fleet_settings *s) {
     char text[FILE_MAX];
-    *d = (struct dials){0};
-    int fd = open_in(dir, "set", O_RDONLY | O_NONBLOCK);
+    *s = (struct fleet_settings){0};
+    int fd = fleet_settings_open(dir, "set", O_RDONLY | O_NONBLOCK);
     if (fd < 0)
         return errno == ENOENT ? ERR_NOT_FOUND : err_from_errno(errno);
     ssize_t n = read(fd, text, sizeof text - 1);
@@ -59,20 +59,20 @@ int dials_load(const char *dir, struct dials *d) {
     if (n < 0)
         return ERR_IO;
     text[n] = '\0';
-    return strlen(text) == (size_t)n && parse(text, d) ? 0 : ERR_INVALID;
+    return strlen(text) == (size_t)n && fleet_settings_parse(text, s) ? 0 : ERR_INVALID;
 }
 
-int dials_save(const char *dir, const struct dials *d) {
+int fleet_settings_save(const char *dir, const struct fleet_settings *s) {
     char text[FILE_MAX];
     int len =
         snprintf(text, sizeof text, "chunklift-set 1\nuploaders %" PRIu32 "\nslots %" PRIu32 "\nbwlimit %" PRIu64 "\n",
-                 d->uploaders, d->slots, d->bwlimit);
+                 s->uploaders, s->slots, s->bwlimit);
     int err = file_replace_write(dir, "set", slice_make(text, (size_t)len), true);
     return err ? err : file_replace_rename(dir, "set", true);
 }
 
-void dials_forget(const char *dir) {
-    int fd = open_in(dir, ".", O_RDONLY | O_DIRECTORY);
+void fleet_settings_remove(const char *dir) {
+    int fd = fleet_settings_open(dir, ".", O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return;
     (void)unlinkat(fd, "set", 0);

@@ -1,23 +1,23 @@
 /*
- * What SET put in force, kept in DIR/set so that a crash does not lose it: four lines, written to a temporary name,
- * synced, renamed. Zero means "as each was started", or no limit.
+ * The settings of SET, saved in DIR/set so that a crash does not lose them. The file has four lines. A save writes a
+ * temporary file, syncs it and renames it.
  */
-#ifndef CHUNKLIFT_DIALS_H
-#define CHUNKLIFT_DIALS_H
+#ifndef CHUNKLIFT_FLEET_SETTINGS_H
+#define CHUNKLIFT_FLEET_SETTINGS_H
 
 #include "pure/err.h"
 #include <stdint.h>
 
-struct dials {
-    uint32_t uploaders, slots;
-    uint64_t bwlimit; /* bytes a second of the whole fleet */
+struct fleet_settings {
+    uint32_t uploaders, slots; /* 0: as each program was started */
+    uint64_t bwlimit;          /* bytes a second of the whole fleet; 0: no limit */
 };
 
-/* ERR_NOT_FOUND: nothing was set. ERR_INVALID: damaged. */
-int dials_load(const char *dir, struct dials *d) MUST_CHECK;
-/* On success it is durable; otherwise what was there before is, and the error is logged. */
-int dials_save(const char *dir, const struct dials *d) MUST_CHECK;
-/* Nothing is in force any more. */
-void dials_forget(const char *dir);
+/* ERR_NOT_FOUND: no settings were saved. ERR_INVALID: damaged. Otherwise ERR_NOMEM or ERR_IO. *s is zero then. */
+int fleet_settings_load(const char *dir, struct fleet_settings *s) MUST_CHECK;
+/* Durable on success. After an error (logged) the settings of before are in the file. */
+int fleet_settings_save(const char *dir, const struct fleet_settings *s) MUST_CHECK;
+/* Removes the file. */
+void fleet_settings_remove(const char *dir);
 
 #endif

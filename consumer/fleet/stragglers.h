@@ -1,16 +1,15 @@
 /*
- * Rule 12: which chunks may be given to a second uploader, because the one that holds them takes far longer than the
- * fleet does for such a job, or shows no progress at all.
+ * Decides which chunk jobs are slow, so that a second uploader may get them (rule 12).
  *
- * What is usual is the median of the last STRAGGLER_TIMES recorded chunks, in time for each byte, from the grant to the
- * result. A lease is slow when
- *   - what is left of it, at the rate it has moved so far, takes longer than twice what such a chunk usually takes and
- *     STRAGGLER_MARGIN_MS, and it has had its fair time and that margin; or
- *   - what is left of it, at the pace of its holder's other chunks, takes that long: then it need not be waited for; or
- *   - no byte of it moved for three heartbeats, and twice the usual time of such a chunk.
- * While nothing was recorded yet only the last can be said.
+ * The usual time of a chunk is the median of the last STRAGGLER_TIMES recorded chunks, in milliseconds for each byte,
+ * from grant to result. A job is slow when one of these holds:
+ *   1. It had the usual time and STRAGGLER_MARGIN_MS, and the rest of it, at its rate so far, takes longer than twice
+ *      the usual time of the whole chunk and that margin.
+ *   2. The rest of it, at the pace of its holder's other chunks, takes longer than that.
+ *   3. No byte of it moved for three heartbeats, and for twice the usual time of the chunk.
+ * Without a recorded chunk only the third rule applies.
  *
- * It decides, and knows no leases: tests call it with times of their own. Who gets a second lease: claim.c.
+ * Pure: it knows no leases. Tests pass times of their own.
  */
 #ifndef CHUNKLIFT_CONSUMER_STRAGGLERS_H
 #define CHUNKLIFT_CONSUMER_STRAGGLERS_H
@@ -24,23 +23,23 @@
 #define SECOND_LEASES_MAX 64u /* at a time, of all producers */
 
 struct stragglers {
-    double ms_per_byte[STRAGGLER_TIMES]; /* of the last ones, going round */
-    size_t count, at;
-    double median; /* of them; 0 none */
+    double ms_per_byte[STRAGGLER_TIMES]; /* a ring of the last chunks */
+    size_t count, next;
+    double median; /* of the ring; 0: it is empty */
 };
 
 struct straggler {
     uint64_t length;   /* of the chunk */
-    uint64_t bytes;    /* moved so far, as its holder said; retries included */
-    uint64_t age_ms;   /* since it was granted */
+    uint64_t bytes;    /* moved so far, by the holder's report; retries included */
+    uint64_t age_ms;   /* since the grant */
     uint64_t still_ms; /* since bytes moved last */
     uint32_t lease_ms;
-    double holder_ms_per_byte; /* what its holder needed for others; 0: not known */
+    double holder_ms_per_byte; /* mean of the holder's other chunks; 0: not known */
 };
 
 /* A chunk was recorded, ms after it was granted. */
 void stragglers_note(struct stragglers *s, uint64_t length, uint64_t ms);
-/* How long such a chunk usually takes; 0: nothing is known. */
+/* The usual time of a chunk of this length; 0: not known. */
 uint64_t stragglers_usual_ms(const struct stragglers *s, uint64_t length);
 bool stragglers_is_slow(const struct stragglers *s, const struct straggler *l);
 

@@ -1,82 +1,93 @@
 /*
- * CLAIM: who may do what now. judge() decides and changes nothing; grant() carries out what it decided.
+ * CLAIM: which uploader may do which job. claim_judge decides and changes nothing; claim_grant carries a grant out.
  *
- * Order of judgement: what is over (DONE, ENDED, UNKNOWN) · what can never be (STALE) · whose it is already (own again,
- * HELD, or a second lease by rule 12) · what must come first (LATER, rules 9 and 10) · whom a restart owes the first
- * word (GRACE, rule 6). Nothing new begins of an upload whose producers were told to stop (DRAIN).
+ * The checks are in this order:
+ *   1. the job is over: DONE, ENDED, UNKNOWN
+ *   2. the job can never be done as claimed: STALE
+ *   3. another uploader holds it: HELD, unless a second lease is allowed (rule 12)
+ *   4. the consumer or all producers of the upload are stopping: LATER, DRAIN
+ *   5. another job must be done first: LATER (rules 9 and 10)
+ *   6. after a restart, holders of the last epoch come first: GRACE (rule 6)
  */
 #include "consumer/consumer_internal.h"
+#include "consumer/handlers/handlers.h"
+#include "consumer/jobs/hedge.h"
+#include "consumer/ledger.h"
+#include "consumer/reply.h"
+#include "consumer/uploads.h"
 #include "system/fault.h"
 #include <stdlib.h>
 
-#define LATER_MS 200     /* order: what must come first is under way */
-#define DRAINING_MS 1000 /* this consumer ends; ask the next one */
+#define LATER_MS 200     /* the job that must be done first is under way */
+#define DRAINING_MS 1000 /* this consumer ends; its successor answers */
 
-static struct verdict deny(enum why why, uint32_t after_ms) {
+static struct verdict verdict_deny(enum why why, uint32_t after_ms) {
     return (struct verdict){.kind = VERDICT_DENY, .why = why, .after_ms = after_ms};
 }
 
-static struct verdict done(uint64_t seq) {
+static struct verdict verdict_done(uint64_t seq) {
     return (struct verdict){.kind = VERDICT_DONE, .seq = seq};
 }
 
-static struct verdict judge_absent(const struct consumer *c, const struct ref *ref) {
+/* ---- judging ---- */
+
+static struct verdict claim_judge_absent(const struct consumer *c, const struct ref *ref) {
     const struct ended_entry *ended = ended_find(&c->state.ended, &ref->upload);
     if (!ended)
-        return deny(WHY_UNKNOWN, 0);
+        return verdict_deny(WHY_UNKNOWN, 0);
     bool aborts = ref->kind == JOB_ABORT;
-    return aborts == (ended->how != ENDED_FINISHED) ? done(ended->seq) : deny(WHY_ENDED, 0);
+    return aborts == (ended->how != ENDED_FINISHED) ? verdict_done(ended->seq) : verdict_deny(WHY_ENDED, 0);
 }
 
-/* What no waiting can change. kind stays 0 when there is nothing of that sort to say. */
-static struct verdict judge_for_good(const struct upload *u, const struct claim *claim) {
+/* Checks 1 and 2 for an open upload. The kind of the verdict is 0 when neither applies. */
+static struct verdict claim_judge_final(const struct upload *u, const struct claim *claim) {
     const struct ref *ref = &claim->ref;
     bool fits = u->begun && slice_equal(upload_handle(u), claim->handle);
     switch (ref->kind) {
     case JOB_BEGIN:
         if (u->begun)
-            return done(u->begin_seq);
+            return verdict_done(u->begin_seq);
         if (u->put)
-            return deny(WHY_STALE, 0);
+            return verdict_deny(WHY_STALE, 0);
         break;
     case JOB_PUT:
         if (u->begun || (u->shaped && !u->put))
-            return deny(WHY_STALE, 0);
+            return verdict_deny(WHY_STALE, 0);
         break;
     case JOB_CHUNK:
         if (u->begun && (!fits || ref->chunk >= u->chunks))
-            return deny(WHY_STALE, 0);
+            return verdict_deny(WHY_STALE, 0);
         if (upload_has_chunk(u, ref->chunk))
-            return done(upload_chunk(u, ref->chunk)->seq);
+            return verdict_done(upload_chunk(u, ref->chunk)->seq);
         break;
     case JOB_FINISH:
     case JOB_ABORT:
         if (u->begun ? !fits : claim->handle.len > 0)
-            return deny(WHY_STALE, 0);
+            return verdict_deny(WHY_STALE, 0);
         if (!u->opened && u->lease_count == 0)
-            return deny(WHY_UNKNOWN, 0); /* it has left nothing */
+            return verdict_deny(WHY_UNKNOWN, 0); /* there is nothing at the destination */
         break;
     case JOB_STAT:
         return (struct verdict){0};
     }
     if (upload_is_superseded(u) && ref->kind != JOB_ABORT)
-        return deny(WHY_ENDED, 0);
+        return verdict_deny(WHY_ENDED, 0);
     return (struct verdict){0};
 }
 
-static bool has_abort_lease(const struct consumer *c, const struct upload *u) {
+static bool claim_has_abort(const struct consumer *c, const struct upload *u) {
     struct ref abort = {.kind = JOB_ABORT, .upload = u->id};
     return leases_find(&c->leases, &abort) != NULL;
 }
 
-/* What must come first (rule 9; begin and put: rule 10's order at one destination). */
-static bool is_too_early(const struct consumer *c, const struct upload *u, enum job_kind kind) {
+/* Another job of the upload (rule 9) or at the destination (rule 10) must be done first. */
+static bool claim_is_early(const struct consumer *c, const struct upload *u, enum job_kind kind) {
     switch (kind) {
     case JOB_BEGIN:
     case JOB_PUT:
-        return !u->shaped || !id_is_zero(&u->supersedes) || has_abort_lease(c, u);
+        return !u->shaped || !id_is_zero(&u->supersedes) || claim_has_abort(c, u);
     case JOB_CHUNK:
-        return !u->begun || has_abort_lease(c, u);
+        return !u->begun || claim_has_abort(c, u);
     case JOB_FINISH:
         return !u->begun || u->done_count != u->chunks || u->lease_count > 0;
     case JOB_ABORT:
@@ -87,101 +98,71 @@ static bool is_too_early(const struct consumer *c, const struct upload *u, enum 
     return false;
 }
 
-/* ---- rule 12 ---- */
-
-bool claim_is_slow(const struct consumer *c, const struct lease *l) {
-    if (l->ref.kind != JOB_CHUNK || l->lost || l->second || !l->upload || leases_twin(&c->leases, l))
+static bool claim_may_be_second(const struct consumer *c, const struct peer *peer, const struct claim *claim,
+                                const struct upload *u, const struct lease *l) {
+    if (c->o.no_second_lease || !claim->second || !u || c->draining || peers_are_stopping(&c->peers, u->producers) ||
+        c->leases.second_count >= SECOND_LEASES_MAX || uploads_in_grace(c, u) || claim_is_early(c, u, claim->ref.kind))
         return false;
-    struct geometry g = upload_geometry(l->upload);
-    struct straggler s = {.length = geometry_length(&g, l->ref.chunk),
-                          .bytes = l->bytes,
-                          .age_ms = core_time(c) - l->granted_ms,
-                          .still_ms = core_time(c) - l->moved_ms,
-                          .holder_ms_per_byte = l->peer->ms_per_byte,
-                          .lease_ms = c->leases.lease_ms};
-    return stragglers_is_slow(&c->stragglers, &s);
+    return hedge_is_wanted(&c->leases, &c->stragglers, l, c->now_ms) &&
+           hedge_may_hold(&c->leases, &c->peers, peer, l, c->now_ms);
 }
 
-/* Somebody on another host than l's could do it. */
-static bool another_host_is_free(const struct consumer *c, const struct lease *l) {
-    for (size_t i = 0; i < c->peers.count; i++) {
-        const struct peer *p = c->peers.all[i];
-        if (p->role == ROLE_UPLOADER && p->free > 0 && core_time(c) <= p->heard_ms + c->leases.lease_ms &&
-            strcmp(p->boot, l->peer->boot) != 0)
-            return true;
-    }
-    return false;
-}
-
-static bool may_be_second(const struct consumer *c, const struct peer *peer, const struct claim *claim,
-                          const struct upload *u, const struct lease *l) {
-    if (c->o.no_second_lease || !claim->second || !u || c->draining || stops_upload(c, u) ||
-        c->leases.seconds >= SECOND_LEASES_MAX || core_in_grace(c, u) || is_too_early(c, u, claim->ref.kind) ||
-        !claim_is_slow(c, l))
-        return false;
-    return strcmp(peer->boot, l->peer->boot) != 0 || !another_host_is_free(c, l);
-}
-
-static struct verdict judge(const struct consumer *c, const struct peer *peer, const struct claim *claim,
-                            const struct upload *u) {
-    if (!u && claim->ref.kind != JOB_STAT)
-        return judge_absent(c, &claim->ref);
-    struct verdict v = u ? judge_for_good(u, claim) : (struct verdict){0};
-    if (v.kind)
-        return v;
-    const struct lease *l = leases_find_of(&c->leases, &claim->ref, peer);
-    const struct lease *other = l && !l->lost ? NULL : leases_find(&c->leases, &claim->ref);
-    if (other && !may_be_second(c, peer, claim, u, other))
-        return deny(WHY_HELD, lease_remaining_ms(&c->leases, other, c->now_ms));
-    l = l && !l->lost ? l : other; /* what stands in nobody's way */
-    if (!l && c->draining)
-        return deny(WHY_LATER, DRAINING_MS);
-    if (!l && u && !claim->held && stops_upload(c, u))
-        return deny(WHY_DRAIN, DRAINING_MS);
-    if (!l && u && !(claim->held && core_may_adopt(c) && claim_is_adoptable(u, &claim->ref)) &&
-        is_too_early(c, u, claim->ref.kind))
-        return deny(WHY_LATER, LATER_MS);
-    if (!l && u && claim->ref.kind != JOB_STAT && core_in_grace(c, u) && !claim->held)
-        return deny(WHY_GRACE, (uint32_t)(c->grace_until_ms - core_time(c)));
+/* Checks 4 to 6: a new lease. */
+static struct verdict claim_judge_new(const struct consumer *c, const struct claim *claim, const struct upload *u) {
+    enum job_kind kind = claim->ref.kind;
+    if (c->draining)
+        return verdict_deny(WHY_LATER, DRAINING_MS);
+    if (!u)
+        return (struct verdict){.kind = VERDICT_GRANT};
+    if (!claim->held && peers_are_stopping(&c->peers, u->producers))
+        return verdict_deny(WHY_DRAIN, DRAINING_MS);
+    bool adopts = claim->held && uploads_may_adopt(c) && uploads_is_adoptable(u, &claim->ref);
+    if (!adopts && claim_is_early(c, u, kind))
+        return verdict_deny(WHY_LATER, LATER_MS);
+    if (kind != JOB_STAT && !claim->held && uploads_in_grace(c, u))
+        return verdict_deny(WHY_GRACE, (uint32_t)(c->grace_until_ms - consumer_time(c)));
     return (struct verdict){.kind = VERDICT_GRANT};
 }
 
-bool claim_is_adoptable(const struct upload *u, const struct ref *ref) {
-    switch (ref->kind) {
-    case JOB_BEGIN:
-    case JOB_PUT:
-        return !u->begun;
-    case JOB_CHUNK:
-        return u->begun && ref->chunk < u->chunks && !upload_has_chunk(u, ref->chunk);
-    case JOB_FINISH:
-        return u->begun && u->done_count == u->chunks;
-    case JOB_ABORT:
-        return u->opened;
-    case JOB_STAT:
-        break;
-    }
-    return false;
+static struct verdict claim_judge(const struct consumer *c, const struct peer *peer, const struct claim *claim,
+                                  const struct upload *u) {
+    if (!u && claim->ref.kind != JOB_STAT)
+        return claim_judge_absent(c, &claim->ref);
+    struct verdict v = u ? claim_judge_final(u, claim) : (struct verdict){0};
+    if (v.kind)
+        return v;
+    const struct lease *own = leases_find_of(&c->leases, &claim->ref, peer);
+    if (own && !own->lost)
+        return (struct verdict){.kind = VERDICT_GRANT};
+    const struct lease *other = leases_find(&c->leases, &claim->ref);
+    if (!other)
+        return claim_judge_new(c, claim, u);
+    if (!claim_may_be_second(c, peer, claim, u, other))
+        return verdict_deny(WHY_HELD, lease_remaining_ms(&c->leases, other, c->now_ms));
+    return (struct verdict){.kind = VERDICT_GRANT};
 }
 
-/* A begin that is granted again has a second intent: what its earlier holder asked for may come to be at any time, also
- * after the next one looked. */
-static bool needs_intent(const struct upload *u, enum job_kind kind, bool fresh) {
+/* ---- granting ---- */
+
+/* The grant needs an `open` record. A begin that is granted again has a second one: the request of its earlier holder
+ * may still take effect, also after the next holder looked. */
+static bool claim_needs_intent(const struct upload *u, enum job_kind kind, bool fresh) {
     if (kind == JOB_BEGIN && u->opened)
         return fresh && !u->reopened && !upload_is_file(u);
     return !u->opened && (kind == JOB_BEGIN || (kind == JOB_PUT && upload_is_file(u)));
 }
 
-/* Who must look for what earlier holders of begin left: the next one, who aborts an upload that has an intent and no
- * handle, and who ends one begun twice. */
-static bool looks_back(const struct upload *u, enum job_kind kind) {
+/* The job must look for multipart uploads that earlier holders of `begin` left: a repeated begin, the abort of an upload
+ * with an intent and no handle, and the end of one that was begun twice. */
+static bool claim_looks_back(const struct upload *u, enum job_kind kind) {
     return (kind == JOB_BEGIN && u->opened) || (kind == JOB_ABORT && !u->begun) ||
            ((kind == JOB_FINISH || kind == JOB_ABORT) && u->reopened);
 }
 
-static int grant(struct consumer *c, struct peer *peer, const struct claim *claim, struct upload *u,
-                 struct verdict *v) {
+static int claim_grant(struct consumer *c, struct peer *peer, const struct claim *claim, struct upload *u,
+                       struct verdict *v) {
     struct lease *l = leases_find_of(&c->leases, &claim->ref, peer);
-    if (l && l->lost) { /* it has stopped, else it would not ask */
+    if (l && l->lost) { /* the holder claims again, so it has stopped the lost job */
         leases_end(&c->leases, l);
         l = NULL;
     }
@@ -189,66 +170,72 @@ static int grant(struct consumer *c, struct peer *peer, const struct claim *clai
     if (l) {
         leases_renew(&c->leases, l, c->now_ms);
     } else if (leases_grant(&c->leases, &claim->ref, peer, &peer->leases, u, c->now_ms, &l)) {
-        *v = deny(WHY_LATER, DRAINING_MS); /* LEASES_MAX, or memory */
+        *v = verdict_deny(WHY_LATER, DRAINING_MS); /* LEASES_MAX, or no memory */
         return 0;
     } else if (peer->free > 0) {
-        peer->free--; /* until its next heartbeat */
+        peer->free--; /* until its next HEARTBEAT */
     }
     if (u && claim->ref.kind == JOB_PUT)
         u->put_holder = peer->incarnation;
-    if (fresh && l->second && c->o.happened)
-        c->o.happened(c->o.arg, HAPPENED_SECOND, peer, &l->ref);
-    if (u && looks_back(u, claim->ref.kind))
+    if (fresh && l->second)
+        consumer_report(c, CONSUMER_EVENT_SECOND, peer, &l->ref);
+    if (u && claim_looks_back(u, claim->ref.kind))
         v->since_us = u->open_us;
-    if (!u || !needs_intent(u, claim->ref.kind, fresh))
+    if (!u || !claim_needs_intent(u, claim->ref.kind, fresh))
         return 0;
-    int rc = core_record_open(c, u);
-    if (rc == ERR_INVALID) { /* cannot be written down, so it cannot be done */
+    int err = ledger_append_open(c, u);
+    if (err == ERR_INVALID) { /* the intent cannot be recorded, so the job cannot be done */
         leases_end(&c->leases, l);
-        *v = deny(WHY_JOURNAL, DRAINING_MS);
+        *v = verdict_deny(WHY_JOURNAL, DRAINING_MS);
         return 0;
     }
-    return rc;
+    return err;
 }
 
-static int claim_one(struct consumer *c, struct peer *peer, const struct claim *claim, struct verdict *v) {
-    struct upload *u = state_find(&c->state, &claim->ref.upload);
-    uint64_t producers = core_producers_of(c, &claim->ref.upload);
-    int rc = 0;
-    *v = judge(c, peer, claim, u);
-    if (v->kind == VERDICT_GRANT)
-        rc = grant(c, peer, claim, u, v);
-    FAULT_POINT_IF(!rc && v->kind == VERDICT_GRANT, lease_granted, job_kind_name(claim->ref.kind));
-    v->ref = claim->ref;
+/* ---- replies ---- */
+
+static void claim_publish(struct consumer *c, const struct peer *peer, const struct verdict *v, uint64_t producers) {
     bool done = v->kind == VERDICT_DONE;
-    const struct lease *l = v->kind == VERDICT_GRANT ? leases_find_of(&c->leases, &claim->ref, peer) : NULL;
-    if (done && claim->ref.kind != JOB_ABORT)
-        return rc; /* its record speaks */
+    const struct lease *l = v->kind == VERDICT_GRANT ? leases_find_of(&c->leases, &v->ref, peer) : NULL;
+    if (done && v->ref.kind != JOB_ABORT)
+        return; /* the producer gets its record */
     if (done && !producers)
-        producers = UINT64_MAX; /* who waits for it may have planned it with a consumer before us */
-    struct event e = {.ref = claim->ref,
+        producers = UINT64_MAX; /* the producer that waits for it may have planned it in an earlier epoch */
+    struct event e = {.ref = v->ref,
                       .kind = v->kind == VERDICT_GRANT ? EVENT_GRANTED : EVENT_DENIED,
                       .why = done ? WHY_ENDED : v->why,
                       .after_ms = v->after_ms,
                       .worker = slice_of(peer->worker),
                       .second = l && l->second};
-    core_event(c, &e, producers);
-    return rc;
+    reply_event(c, &e, producers);
+}
+
+static int claim_one(struct consumer *c, struct peer *peer, const struct claim *claim, struct verdict *v) {
+    struct upload *u = state_find(&c->state, &claim->ref.upload);
+    uint64_t producers = ledger_producers_of(c, &claim->ref.upload);
+    int err = 0;
+    *v = claim_judge(c, peer, claim, u);
+    if (v->kind == VERDICT_GRANT)
+        err = claim_grant(c, peer, claim, u, v);
+    FAULT_POINT_IF(!err && v->kind == VERDICT_GRANT, lease_granted, job_kind_name(claim->ref.kind));
+    v->ref = claim->ref;
+    claim_publish(c, peer, v, producers);
+    return err;
 }
 
 int claim_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     const struct msg_claim *all = &m->claim;
     struct verdict *verdicts = calloc(all->claim_count + 1, sizeof *verdicts);
-    int rc = 0;
+    int err = 0;
     if (!verdicts)
-        return 0; /* claimed again */
-    for (size_t i = 0; !rc && i < all->claim_count; i++)
-        rc = claim_one(c, peer, &all->claims[i], &verdicts[i]);
+        return 0; /* the uploader repeats the CLAIM */
+    for (size_t i = 0; !err && i < all->claim_count; i++)
+        err = claim_one(c, peer, &all->claims[i], &verdicts[i]);
     struct msg answer = {.type = MSG_VERDICT, .number = m->number};
     answer.verdict =
         (struct msg_verdict){.lease_ms = c->leases.lease_ms, .verdicts = verdicts, .verdict_count = all->claim_count};
-    if (!rc)
-        rc = core_answer(c, &peer->route, &answer);
+    if (!err)
+        err = reply_queue(c, &peer->route, &answer);
     free(verdicts);
-    return rc;
+    return err;
 }

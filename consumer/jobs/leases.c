@@ -65,7 +65,7 @@ int leases_grant(struct leases *t, const struct ref *ref, struct peer *peer, str
     l->granted_ms = l->moved_ms = leases_time(t, now_ms);
     l->deadline_ms = l->granted_ms + t->lease_ms;
     l->second = first != NULL;
-    t->seconds += l->second;
+    t->second_count += l->second;
     hash_insert(&t->by_ref, &l->node, ref_hash(ref));
     *lease = l;
     return 0;
@@ -78,18 +78,18 @@ void leases_renew(struct leases *t, struct lease *l, uint64_t now_ms) {
 }
 
 void leases_lose(struct leases *t, struct lease *l) {
-    t->seconds -= l->second;
+    t->second_count -= l->second;
     l->second = false;
     l->lost = true;
 }
 
 void leases_end(struct leases *t, struct lease *l) {
     struct lease *other = l->second || l->lost ? NULL : leases_twin(t, l);
-    if (other) { /* it stands alone now */
-        t->seconds -= other->second;
+    if (other) { /* it is the only lease now */
+        t->second_count -= other->second;
         other->second = false;
     }
-    t->seconds -= l->second;
+    t->second_count -= l->second;
     hash_remove(&t->by_ref, &l->node);
     list_remove(&l->by_age);
     list_remove(&l->of_upload);
@@ -99,7 +99,7 @@ void leases_end(struct leases *t, struct lease *l) {
     free(l);
 }
 
-struct lease *leases_first_over(const struct leases *t, uint64_t now_ms) {
+struct lease *leases_first_expired(const struct leases *t, uint64_t now_ms) {
     if (list_is_empty(&t->by_age))
         return NULL;
     struct lease *l = list_entry(t->by_age.next, struct lease, by_age);
@@ -114,5 +114,5 @@ uint32_t lease_remaining_ms(const struct leases *t, const struct lease *l, uint6
 uint64_t leases_next_ms(const struct leases *t) {
     if (list_is_empty(&t->by_age))
         return UINT64_MAX;
-    return list_entry(t->by_age.next, struct lease, by_age)->deadline_ms + t->stood_still_ms;
+    return list_entry(t->by_age.next, struct lease, by_age)->deadline_ms + t->paused_ms;
 }

@@ -1,6 +1,5 @@
 #include "consumer/jobs/refusals.h"
 #include "pure/array.h"
-
 #include <stdlib.h>
 
 void refusals_init(struct refusals *r) {
@@ -35,7 +34,7 @@ struct refusal *refusals_find(const struct refusals *r, const struct id128 *uplo
 bool refusal_is_by(const struct refusal *refusal, const struct id128 *peer) {
     if (refusal->count >= REFUSALS_PEERS_MAX)
         return true;
-    for (uint32_t i = 0; i < refusal->count; i++)
+    for (size_t i = 0; i < refusal->count; i++)
         if (id_equal(&refusal->peers[i], peer))
             return true;
     return false;

@@ -7,6 +7,7 @@
  * of them and a heartbeat in a round, with real syncs, and prints the median and the longest round in milliseconds,
  * how often the journal was rotated, and how many were refused.
  */
+#include "consumer/consumer.h"
 #include "consumer/consumer_internal.h"
 #include "sample_ids.h"
 #include "system/clock.h"

@@ -8,7 +8,9 @@
  *   - a consumer started on it finds the same uploads.
  * Seeds: corpus/consumer, conversations of honest peers.
  */
+#include "consumer/consumer.h"
 #include "consumer/consumer_internal.h"
+#include "consumer/state/snapshot.h"
 #include "journal/files.h"
 #include "pure/check.h"
 #include "scratch.h"
@@ -41,8 +43,8 @@ static int sent(void *arg, const void *route, size_t len, struct slice frame) {
     CHECK(journal_gathered(c->journal).len == 0); /* rule 8 */
     CHECK(msg_decode(frame, &m) == 0);
     CHECK(id_equal(&m.journal, journal_id(c->journal)));
-    CHECK(!c->brief || frame.len <= (32 << 10) || m.type == MSG_VERDICT || m.type == MSG_ACK || m.type == MSG_BEAT ||
-          m.type == MSG_WELCOME);
+    CHECK(!c->short_replies || frame.len <= (32 << 10) || m.type == MSG_VERDICT || m.type == MSG_ACK ||
+          m.type == MSG_BEAT || m.type == MSG_WELCOME);
     msg_release(&m);
     return frame.len % 7 == 0 ? ERR_AGAIN : 0; /* some do not read */
 }
@@ -83,7 +85,7 @@ static void step(uint8_t what, struct slice bytes) {
         consumer_destroy(&c);
         start();
     } else if (what == STEP_BRIEF) {
-        consumer_be_brief(c, bytes.len & 1);
+        consumer_set_short_replies(c, bytes.len & 1);
     } else if (is_small(bytes)) {
         say(what, bytes);
     }

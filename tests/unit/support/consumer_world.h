@@ -7,7 +7,12 @@
 
 #include "unit.h"
 
+#include "consumer/consumer.h"
 #include "consumer/consumer_internal.h"
+#include "consumer/ledger.h"
+#include "consumer/reply.h"
+#include "consumer/state/snapshot.h"
+#include "consumer/state/snapshot_file.h"
 #include "system/fileid.h"
 #include "system/log.h"
 #include <errno.h>

@@ -7,7 +7,10 @@
 
 #include "journal_support.h"
 
+#include "consumer/consumer.h"
 #include "consumer/consumer_internal.h"
+#include "consumer/state/snapshot.h"
+#include "consumer/state/snapshot_file.h"
 #include <inttypes.h>
 
 #define ACTIVE DIR_NAME "/" JOURNAL_ACTIVE

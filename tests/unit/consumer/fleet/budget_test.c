@@ -15,44 +15,44 @@ static void divide(uint64_t budget, size_t count, const uint64_t *wants) {
 static uint64_t sum_of(size_t count) {
     uint64_t sum = 0;
     for (size_t i = 0; i < count; i++)
-        sum += claims[i].part;
+        sum += claims[i].share;
     return sum;
 }
 
 static void test_all_hungry_get_the_same(void **state) {
     (void)state;
-    divide(1000, 3, (uint64_t[]){BUDGET_ALL, BUDGET_ALL, BUDGET_ALL});
+    divide(1000, 3, (uint64_t[]){BUDGET_UNLIMITED, BUDGET_UNLIMITED, BUDGET_UNLIMITED});
     assert_int_equal(sum_of(3), 1000);
     for (int i = 0; i < 3; i++)
-        assert_in_range(claims[i].part, 333, 334);
+        assert_in_range(claims[i].share, 333, 334);
 }
 
 static void test_what_one_leaves_the_others_share(void **state) {
     (void)state;
-    divide(1000, 3, (uint64_t[]){100, BUDGET_ALL, BUDGET_ALL});
-    assert_int_equal(claims[0].part, 100);
-    assert_int_equal(claims[1].part, 450);
-    assert_int_equal(claims[2].part, 450);
+    divide(1000, 3, (uint64_t[]){100, BUDGET_UNLIMITED, BUDGET_UNLIMITED});
+    assert_int_equal(claims[0].share, 100);
+    assert_int_equal(claims[1].share, 450);
+    assert_int_equal(claims[2].share, 450);
     divide(1000, 4, (uint64_t[]){100, 200, 300, 1000});
-    assert_int_equal(claims[2].part, 300);
-    assert_int_equal(claims[3].part, 400);
+    assert_int_equal(claims[2].share, 300);
+    assert_int_equal(claims[3].share, 400);
 }
 
 static void test_what_nobody_wants_is_spread(void **state) {
     (void)state;
     divide(1000, 2, (uint64_t[]){100, 300});
-    assert_int_equal(claims[0].part, 400);
-    assert_int_equal(claims[1].part, 600);
+    assert_int_equal(claims[0].share, 400);
+    assert_int_equal(claims[1].share, 600);
 }
 
 static void test_nothing_and_nobody(void **state) {
     (void)state;
     budget_divide(1000, claims, 0);
-    divide(0, 2, (uint64_t[]){BUDGET_ALL, 5});
+    divide(0, 2, (uint64_t[]){BUDGET_UNLIMITED, 5});
     assert_int_equal(sum_of(2), 0);
-    divide(2, 3, (uint64_t[]){BUDGET_ALL, BUDGET_ALL, BUDGET_ALL}); /* 0 would mean no limit */
+    divide(2, 3, (uint64_t[]){BUDGET_UNLIMITED, BUDGET_UNLIMITED, BUDGET_UNLIMITED}); /* 0 would mean no limit */
     for (int i = 0; i < 3; i++)
-        assert_int_equal(claims[i].part, 1);
+        assert_int_equal(claims[i].share, 1);
 }
 
 /* Any wants: the parts make up the whole, and nobody has less than another that wants no more. */
@@ -66,15 +66,15 @@ static void test_any_division_is_whole_and_fair(void **state) {
         size_t count = 1 + (size_t)(rand() % 200);
         uint64_t budget = 4096 + (uint64_t)rand() * (uint64_t)(rand() % 1000);
         for (size_t i = 0; i < count; i++)
-            claims[i].want = rand() % 3 ? (uint64_t)rand() * 3 : BUDGET_ALL;
+            claims[i].want = rand() % 3 ? (uint64_t)rand() * 3 : BUDGET_UNLIMITED;
         budget_divide(budget, claims, count);
         assert_int_equal(sum_of(count), budget);
         for (size_t i = 1; i < count; i++) {
             const struct budget_claim *a = &claims[i - 1], *b = &claims[i];
             if (a->want <= b->want)
-                assert_true(a->part <= b->part + 1);
-            bool content = a->part >= a->want;
-            assert_true(content || a->part + 2 >= b->part || b->part <= b->want + 1);
+                assert_true(a->share <= b->share + 1);
+            bool content = a->share >= a->want;
+            assert_true(content || a->share + 2 >= b->share || b->share <= b->want + 1);
         }
     }
 }
@@ -82,7 +82,7 @@ static void test_any_division_is_whole_and_fair(void **state) {
 static void test_as_many_as_there_may_be(void **state) {
     (void)state;
     for (size_t i = 0; i < 4096; i++)
-        claims[i].want = i % 2 ? BUDGET_ALL : i;
+        claims[i].want = i % 2 ? BUDGET_UNLIMITED : i;
     budget_divide(UINT64_MAX, claims, 4096);
     assert_int_equal(sum_of(4096), INT64_MAX);
 }

@@ -260,7 +260,7 @@ static void test_standing_still_costs_no_lease(void **state) {
     everybody();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     world_claim('U', world_ref(JOB_CHUNK, id, 0), "H");
-    consumer_stood_still(w.c, 30000);
+    consumer_extend_leases(w.c, 30000);
     world_pass(30000 + w.o.lease_ms - 1);
     assert_int_equal(consumer_lease_count(w.c), 1);
     world_pass(1);

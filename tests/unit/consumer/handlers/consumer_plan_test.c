@@ -444,7 +444,7 @@ static void test_plans_without_a_record_have_a_quota(void **state) {
         world_forget();
     }
     assert_int_equal(w.c->state.count, before + PLANS_MAX - 2); /* `idle` and the first of these are gone */
-    assert_int_equal(w.c->planned.of[w.c->peers.producers[0]->place].count, PLANS_MAX);
+    assert_int_equal(w.c->planned.by_producer[w.c->peers.producers[0]->producer].count, PLANS_MAX);
     assert_null(state_find(&w.c->state, &idle));
     assert_non_null(state_find(&w.c->state, &opened));
     assert_non_null(state_find(&w.c->state, &leased));

@@ -133,19 +133,19 @@ static void test_a_damaged_file_is_said_and_puts_nothing_in_force(void **state) 
         "chunklift-set 1\nuploaders 1\nslots 1\nbwlimit 1\nmore 1\n",
     };
     for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
-        struct dials d;
+        struct fleet_settings d;
         FILE *f = fopen(JOURNAL_DIR "/set", "wb");
         assert_non_null(f);
         fputs(damaged[i], f);
         fclose(f);
-        assert_int_equal(dials_load(JOURNAL_DIR, &d), ERR_INVALID);
+        assert_int_equal(fleet_settings_load(JOURNAL_DIR, &d), ERR_INVALID);
         assert_int_equal(d.uploaders + d.slots + d.bwlimit, 0);
     }
     world_kill();
     world_start(); /* starts all the same */
-    dials_forget(JOURNAL_DIR);
-    struct dials d;
-    assert_int_equal(dials_load(JOURNAL_DIR, &d), ERR_NOT_FOUND);
+    fleet_settings_remove(JOURNAL_DIR);
+    struct fleet_settings d;
+    assert_int_equal(fleet_settings_load(JOURNAL_DIR, &d), ERR_NOT_FOUND);
 }
 
 static void test_what_cannot_be_kept_is_not_set(void **state) {

@@ -131,7 +131,7 @@ static void test_events_too_old_are_gone(void **state) {
                       .detail = slice_of("d")};
     uint64_t event = w.c->events.next;
     for (unsigned i = 0; i < EVENTS_MAX; i++)
-        core_event(w.c, &e, 1);
+        reply_event(w.c, &e, 1);
     uint64_t at = event, count = 0;
     while (at < w.c->events.next) {
         const struct msg_records *m = world_tail('P', head() + 1, at, TAIL_MINE, none);
@@ -142,7 +142,7 @@ static void test_events_too_old_are_gone(void **state) {
         world_forget();
     }
     assert_int_equal(count, EVENTS_MAX);
-    core_event(w.c, &e, 1);
+    reply_event(w.c, &e, 1);
     assert_true(world_tail('P', head() + 1, event, TAIL_MINE, none)->resync);
 }
 
@@ -441,7 +441,7 @@ static void test_answers_are_brief_when_told(void **state) {
     world_say(99, &status);
     assert_true(w.sent[w.count - 1].frame.len > 20 << 10);
     for (int brief = 1; brief >= 0; brief--) {
-        consumer_be_brief(w.c, brief);
+        consumer_set_short_replies(w.c, brief);
         world_forget();
         world_say(99, &status);
         world_say(100, &tail);
@@ -460,7 +460,7 @@ static bool is_deaf(void *arg, const void *route, size_t len) {
 static void test_the_deaf_are_not_answered(void **state) {
     (void)state;
     everybody();
-    w.c->o.deaf = is_deaf;
+    w.c->o.is_backpressured = is_deaf;
     struct msg tail = {.type = MSG_TAIL, .tail = {.seq = 1, .filter = TAIL_ALL}}, status = {.type = MSG_STATUS};
     world_forget();
     world_say('Q', &tail);
@@ -468,7 +468,7 @@ static void test_the_deaf_are_not_answered(void **state) {
     world_say('P', &status);
     assert_int_equal(w.count, 1);
     assert_true(consumer_deadline_ms(w.c, w.now) > w.now);
-    w.c->o.deaf = NULL;
+    w.c->o.is_backpressured = NULL;
     world_say('Q', &tail);
     world_answer('Q', MSG_RECORDS);
 }

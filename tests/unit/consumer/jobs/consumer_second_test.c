@@ -187,12 +187,12 @@ static void finish_waits_for(char winner, char loser) {
     world_beat(loser, &chunk, 1, 0);
     assert_int_equal(world_invalid(loser), 1);
     assert_int_equal(world_claim('V', finish, "H").why, WHY_LATER);
-    uint64_t events = w.c->events.next, again = w.c->books[0].again_bytes;
+    uint64_t events = w.c->events.next, again = w.c->stats[0].resent_bytes;
     struct released given = {.ref = chunk, .why = WHY_HELD, .bytes = 5000};
     struct msg m = {.type = MSG_RELEASE, .release = {.jobs = &given, .job_count = 1}};
     world_say(loser, &m);
-    assert_int_equal(w.c->books[0].again_bytes - again, 5000); /* what it moved was in vain */
-    assert_int_equal(w.c->events.next, events);                /* and the job is not offered again */
+    assert_int_equal(w.c->stats[0].resent_bytes - again, 5000); /* what it moved was in vain */
+    assert_int_equal(w.c->events.next, events);                 /* and the job is not offered again */
     assert_int_equal(consumer_lease_count(w.c), 0);
     assert_int_equal(world_claim('V', finish, "H").kind, VERDICT_GRANT);
     assert_int_equal(world_count("chunk"), 2);
@@ -221,7 +221,7 @@ static void test_finish_waits_no_longer_than_the_losers_lease(void **state) {
     assert_int_equal(world_claim('V', finish, "H").why, WHY_LATER);
     world_pass(1);
     assert_int_equal(world_claim('V', finish, "H").kind, VERDICT_GRANT);
-    assert_int_equal(w.c->books[0].again_bytes, 1000);
+    assert_int_equal(w.c->stats[0].resent_bytes, 1000);
 }
 
 /* Both results count once, and what came second was sent in vain. */
@@ -232,7 +232,7 @@ static void test_the_losers_result(void **state) {
     uint64_t seq = world_done('V', chunk, "H").seq;
     assert_int_equal(world_done('U', chunk, "H").seq, seq);
     assert_int_equal(consumer_lease_count(w.c), 0);
-    assert_int_equal(w.c->books[0].again_bytes, PART);
+    assert_int_equal(w.c->stats[0].resent_bytes, PART);
     assert_int_equal(world_count("chunk"), 1);
 }
 
@@ -243,13 +243,13 @@ static void check_other_stands(char leaves, char stays) {
     assert_int_equal(last_event()->kind, EVENT_RELEASED);
     assert_true(last_event()->second);
     assert_int_equal(consumer_lease_count(w.c), 1);
-    assert_int_equal(w.c->leases.seconds, 0);
+    assert_int_equal(w.c->leases.second_count, 0);
     world_beat(stays, &chunk, 1, 0);
     assert_int_equal(world_invalid(stays), 0);
     world_release(stays, chunk, WHY_NO_PROGRESS);
     assert_false(last_event()->second);
     assert_int_equal(world_claim('W', chunk, "H").kind, VERDICT_GRANT);
-    assert_int_equal(w.c->leases.seconds, 0);
+    assert_int_equal(w.c->leases.second_count, 0);
 }
 
 static void test_the_first_leaves(void **state) {
@@ -314,7 +314,7 @@ static void test_an_abort_ends_both(void **state) {
     struct result gone = {.ref = chunk, .outcome = OUTCOME_GONE, .handle = slice_of("H")};
     assert_int_equal(world_complete('V', &gone).kind, ACK_RECORDED);
     assert_int_equal(consumer_lease_count(w.c), 0);
-    assert_int_equal(w.c->leases.seconds, 0);
+    assert_int_equal(w.c->leases.second_count, 0);
     world_beat('U', &chunk, 1, 0);
     assert_int_equal(world_invalid('U'), 1);
 }

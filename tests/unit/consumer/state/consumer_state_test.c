@@ -99,7 +99,7 @@ static void test_snapshot_and_rest_give_the_same_state(void **state) {
     (void)state;
     struct state fresh;
     live_a_little("/src");
-    core_save_snapshot(w.c);
+    ledger_save_snapshot(w.c);
     world_bye('P');
     world_bye('U');
     live_a_little("/elsewhere"); /* supersedes what is unfinished */
@@ -148,8 +148,8 @@ static void test_a_snapshot_being_written_stands_in_nobodys_way(void **state) {
     (void)state;
     for (int i = 0; i < 20; i++) {
         live_a_little("/src");
-        core_begin_snapshot(w.c);
-        core_begin_snapshot(w.c);
+        ledger_begin_snapshot(w.c);
+        ledger_begin_snapshot(w.c);
         assert_true(w.c->saver.child > 0 && w.c->saver.due);
         world_kill();
         world_start();
@@ -168,7 +168,7 @@ static void test_a_snapshot_that_was_due_follows(void **state) {
     assert_true(first > 0);
     w.c->saver.child = first;
     live_a_little("/src");
-    core_begin_snapshot(w.c);
+    ledger_begin_snapshot(w.c);
     assert_int_equal(w.c->saver.child, first);
     assert_int_equal(kill(first, SIGKILL), 0);
     await_snapshot();

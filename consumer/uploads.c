@@ -1,0 +1,68 @@
+#include "consumer/uploads.h"
+#include "consumer/consumer_internal.h"
+#include "consumer/ledger.h"
+#include "consumer/reply.h"
+
+void uploads_add_producer(struct consumer *c, struct upload *u, const struct peer *producer) {
+    uint64_t bit = peer_bit(producer);
+    if (u->producers & bit)
+        return;
+    u->producers |= bit;
+    c->stats[producer->producer].uploads++;
+}
+
+bool uploads_is_foreign(const struct consumer *c, const struct upload *u, const struct peer *producer) {
+    if (!curve_key_is_set(&producer->key))
+        return false;
+    for (uint64_t bits = u->producers; bits; bits &= bits - 1) {
+        const struct peer *owner = c->peers.producers[__builtin_ctzll(bits)];
+        if (owner && !curve_key_equal(&owner->key, &producer->key))
+            return true;
+    }
+    return false;
+}
+
+bool uploads_in_grace(const struct consumer *c, const struct upload *u) {
+    return u->inherited && consumer_time(c) < c->grace_until_ms;
+}
+
+bool uploads_may_adopt(const struct consumer *c) {
+    return consumer_time(c) < c->adopt_until_ms;
+}
+
+bool uploads_is_adoptable(const struct upload *u, const struct ref *ref) {
+    switch (ref->kind) {
+    case JOB_BEGIN:
+    case JOB_PUT:
+        return !u->begun;
+    case JOB_CHUNK:
+        return u->begun && ref->chunk < u->chunks && !upload_has_chunk(u, ref->chunk);
+    case JOB_FINISH:
+        return u->begun && u->done_count == u->chunks;
+    case JOB_ABORT:
+        return u->opened;
+    case JOB_STAT:
+        break;
+    }
+    return false;
+}
+
+int uploads_settle(struct consumer *c, struct upload *u) {
+    if (u->lease_count || uploads_in_grace(c, u))
+        return 0;
+    if (upload_is_superseded(u) && !u->opened)
+        return ledger_append_abort(c, u, "superseded");
+    if (!u->opened && !u->producers)
+        state_remove(&c->state, u);
+    return 0;
+}
+
+int uploads_end_lease(struct consumer *c, struct lease *l, const struct event *e) {
+    struct upload *u = l->upload;
+    struct event event = *e;
+    event.second = leases_twin(&c->leases, l) != NULL;
+    if (!l->lost) /* the job of a lost lease has its record already */
+        reply_event(c, &event, ledger_producers_of(c, &l->ref.upload));
+    leases_end(&c->leases, l);
+    return u ? uploads_settle(c, u) : 0;
+}

@@ -1,0 +1,35 @@
+/*
+ * The unfinished uploads of a running consumer: which producers want them, when a restart still restricts them, and
+ * when they end without a result.
+ */
+#ifndef CHUNKLIFT_CONSUMER_UPLOADS_H
+#define CHUNKLIFT_CONSUMER_UPLOADS_H
+
+#include "pure/err.h"
+#include "pure/proto.h"
+#include <stdbool.h>
+
+struct consumer;
+struct lease;
+struct peer;
+struct upload;
+
+/* producer has planned u. */
+void uploads_add_producer(struct consumer *c, struct upload *u, const struct peer *producer);
+/* With keys: a present producer with another key wants u. */
+bool uploads_is_foreign(const struct consumer *c, const struct upload *u, const struct peer *producer);
+
+/* Rule 6: u may have leases of the last epoch that are not known here yet. */
+bool uploads_in_grace(const struct consumer *c, const struct upload *u);
+/* Rule 6: leases of the last epoch may still be adopted. */
+bool uploads_may_adopt(const struct consumer *c);
+/* The job may go on under its holder of the last epoch. */
+bool uploads_is_adoptable(const struct upload *u, const struct ref *ref);
+
+/* Ends a lease that was given back or expired: publishes the event and settles its upload, which may be gone then. */
+int uploads_end_lease(struct consumer *c, struct lease *l, const struct event *e) MUST_CHECK;
+/* u lost a lease or a producer. A superseded upload without an intent is aborted; a plan without a producer is
+ * dropped. u may be gone afterwards. */
+int uploads_settle(struct consumer *c, struct upload *u) MUST_CHECK;
+
+#endif
