@@ -12,13 +12,13 @@
 #define CHUNKLIFT_PLANNER_H
 
 #include "producer/files.h"
-#include "producer/mounts.h"
 #include "producer/offers.h"
 #include "producer/producer_config.h"
 #include "producer/producer_events.h"
-#include "producer/sources.h"
+#include "producer/source/mounts.h"
+#include "producer/source/sources.h"
+#include "producer/source/walk.h"
 #include "producer/verify.h"
-#include "producer/walk.h"
 #include "pure/text.h"
 #include "pure/units.h"
 

@@ -1,4 +1,4 @@
-/* `chunklift set`: changes a running `cp` or fleet, and shows what is in force. */
+/* `chunklift set`: shows or changes the limits of a running `cp` or fleet. */
 #ifndef CHUNKLIFT_SET_COMMAND_H
 #define CHUNKLIFT_SET_COMMAND_H
 

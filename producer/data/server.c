@@ -148,7 +148,7 @@ static enum turn turn_of_error(int err, enum turn good) {
     return err == 0 ? good : err == ERR_AGAIN ? TURN_BLOCKED : TURN_OVER;
 }
 
-static enum turn transfer_end(struct data_server *d, struct transfer *t, enum data_state state, const char *why) {
+static enum turn transfer_end_with(struct data_server *d, struct transfer *t, enum data_state state, const char *why) {
     struct msg m = transfer_message(d, t, state);
     m.data.position = t->position;
     m.data.why = slice_of(why);
@@ -156,7 +156,7 @@ static enum turn transfer_end(struct data_server *d, struct transfer *t, enum da
 }
 
 static enum turn transfer_end_failed(struct data_server *d, struct transfer *t, int err, const char *why) {
-    return transfer_end(d, t, err == ERR_CHANGED ? DATA_CHANGED : DATA_UNREADABLE, why[0] ? why : err_text(err));
+    return transfer_end_with(d, t, err == ERR_CHANGED ? DATA_CHANGED : DATA_UNREADABLE, why[0] ? why : err_text(err));
 }
 
 /* --- reading --- */
@@ -279,7 +279,7 @@ static enum turn transfer_serve(struct data_server *d, struct transfer *t) {
     char why[160] = "";
     int fd;
     if (!file_is_served(f) || t->length > f->id.size || t->offset > f->id.size - t->length)
-        return transfer_end(d, t, DATA_UNKNOWN, NULL);
+        return transfer_end_with(d, t, DATA_UNKNOWN, NULL);
     bool done = t->position == t->length;
     if (!done && !t->ahead && t->position >= t->credit)
         return TURN_PARKED;
@@ -292,7 +292,7 @@ static enum turn transfer_serve(struct data_server *d, struct transfer *t) {
     if (err)
         return transfer_end_failed(d, t, err, why);
     if (done)
-        return transfer_end(d, t, DATA_UNCHANGED, NULL);
+        return transfer_end_with(d, t, DATA_UNCHANGED, NULL);
     return t->ahead ? transfer_read_ahead(d, t, f, fd) : transfer_send_data(d, t, f, fd, n);
 }
 

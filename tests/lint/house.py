@@ -34,10 +34,11 @@ MAY_INCLUDE = {
     "consumer/handlers": ["common", "consumer/journal", "consumer/state", "consumer/jobs", "consumer/fleet", "consumer"],
     "consumer": ["common", "consumer/"],
     "producer/data": ["common"],
+    "producer/source": ["common"],
     "producer/show": ["common", "producer"],
     "producer/cli": ["common", "producer", "producer/data", "producer/show", "producer/cli/journal"],
     "producer/cli/journal": ["common", "producer", "producer/show", "producer/cli"],
-    "producer": ["common", "producer/data"],
+    "producer": ["common", "producer/data", "producer/source"],
     "uploader/http": ["common"],
     "uploader/aws": ["common", "uploader/http"],
     "uploader/source": ["common"],
@@ -49,6 +50,7 @@ MAY_INCLUDE = {
 LOW_HEADERS = {
     "uploader/backend.h", "uploader/token_bucket.h", "uploader/tasks.h", "uploader/retry.h",
     "consumer/peers.h", "consumer/outbox.h", "consumer/events.h", "consumer/recent.h",
+    "producer/files.h",
 }
 # A program's main.c starts it: the standalone producer is a command of cli/.
 EXEMPT = {"producer/main.c"}

@@ -93,9 +93,7 @@ unit_test(offers producer_core)
 unit_test(plan producer_core)
 unit_test(producer producer_core)
 unit_test(hedge producer_core)
-unit_test(sources producer_core)
 unit_test(track producer_core)
-unit_test(walk producer_core)
 
 set(folder producer/cli)
 unit_test(supervise producer_core)
@@ -110,6 +108,10 @@ unit_test(server producer_core)
 
 set(folder producer/show)
 unit_test(progress producer_core)
+
+set(folder producer/source)
+unit_test(sources producer_core)
+unit_test(walk producer_core)
 
 set(folder uploader)
 unit_test(token_bucket uploader_core)

@@ -1,4 +1,4 @@
-#include "producer/sources.h"
+#include "producer/source/sources.h"
 #include "unit.h"
 #include <fcntl.h>
 #include <stdlib.h>

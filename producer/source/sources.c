@@ -1,4 +1,4 @@
-#include "producer/sources.h"
+#include "producer/source/sources.h"
 #include "system/log.h"
 #include <ctype.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "producer/mounts.h"
+#include "producer/source/mounts.h"
 
 #include "system/fileid.h"
 #include <fcntl.h>

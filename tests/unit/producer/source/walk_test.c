@@ -1,4 +1,4 @@
-#include "producer/walk.h"
+#include "producer/source/walk.h"
 #include "pure/buf.h"
 #include "unit.h"
 #include <fcntl.h>

@@ -5,7 +5,7 @@
  * Invariants: the fd of the deepest frame is open. The path buffer holds the path of the deepest frame between calls. A
  * frame whose fd was closed is used again only when its path still leads to the same directory (dev, ino).
  */
-#include "producer/walk.h"
+#include "producer/source/walk.h"
 #include "pure/array.h"
 #include "pure/buf.h"
 #include "pure/check.h"
