@@ -91,7 +91,9 @@ static int settings_take_endpoints(struct aws_settings *s, const struct aws_file
             "itself, or use --endpoint-url",
             "", "");
     int err = settings_copy(&s->endpoint_url, s3.value);
-    return err ? err : settings_copy(&s->sts_endpoint_url, sts.value);
+    if (err)
+        return err;
+    return settings_copy(&s->sts_endpoint_url, sts.value);
 }
 
 /* --- the other settings --- */
@@ -117,18 +119,36 @@ static int settings_take_region(struct aws_settings *s, const struct aws_files *
 
 static int settings_read_files(struct aws_files *f, struct aws_settings *s) {
     int err = aws_file_read(&f->config, AWS_FILE_CONFIG, s->profile);
-    if (!err)
-        err = aws_file_read(&f->credentials, AWS_FILE_CREDENTIALS, s->profile);
-    const char *services = err ? NULL : profile_value(f, AWS_SERVICES);
-    if (services)
-        err = aws_file_read(&f->services, AWS_FILE_SERVICES, services);
-    if (!err && s->profile_named && !f->config.found && !f->credentials.found)
+    if (err)
+        return err;
+    err = aws_file_read(&f->credentials, AWS_FILE_CREDENTIALS, s->profile);
+    if (err)
+        return err;
+    const char *services = profile_value(f, AWS_SERVICES);
+    err = services ? aws_file_read(&f->services, AWS_FILE_SERVICES, services) : 0;
+    if (err)
+        return err;
+    if (s->profile_named && !f->config.found && !f->credentials.found)
         settings_set_problem(s->problem, s,
                              " is neither in ~/.aws/config nor in ~/.aws/credentials; name another --profile", "", "");
-    else if (!err && services && !f->services.found)
+    else if (services && !f->services.found)
         settings_set_problem(s->endpoint_problem, s, ": its services section [services ", services,
                              "] is not in ~/.aws/config; add it");
-    return err;
+    return 0;
+}
+
+/* The settings that only copy a value. */
+static int settings_take_texts(struct aws_settings *s, const struct aws_files *f) {
+    const char *bundle = aws_environment("AWS_CA_BUNDLE");
+    const char *calculation = aws_environment("AWS_REQUEST_CHECKSUM_CALCULATION");
+    s->ca_bundle_from = bundle ? "AWS_CA_BUNDLE" : "ca_bundle of the profile";
+    int err = settings_copy(&s->ca_bundle, bundle ? bundle : profile_value(f, AWS_CA_FILE));
+    if (err)
+        return err;
+    if (!calculation)
+        calculation = profile_value(f, AWS_CHECKSUM_CALCULATION);
+    s->checksums_when_required = calculation && strcasecmp(calculation, "when_required") == 0;
+    return settings_copy(&s->addressing_style, profile_value(f, AWS_ADDRESSING_STYLE));
 }
 
 int aws_settings_read(struct aws_settings *s, const char *profile) {
@@ -141,17 +161,8 @@ int aws_settings_read(struct aws_settings *s, const char *profile) {
         err = settings_take_endpoints(s, &f);
     if (!err)
         err = settings_take_region(s, &f);
-    if (!err) {
-        const char *bundle = aws_environment("AWS_CA_BUNDLE");
-        s->ca_bundle_from = bundle ? "AWS_CA_BUNDLE" : "ca_bundle of the profile";
-        err = settings_copy(&s->ca_bundle, bundle ? bundle : profile_value(&f, AWS_CA_FILE));
-    }
     if (!err)
-        err = settings_copy(&s->addressing_style, profile_value(&f, AWS_ADDRESSING_STYLE));
-    const char *calculation = aws_environment("AWS_REQUEST_CHECKSUM_CALCULATION");
-    if (!calculation)
-        calculation = profile_value(&f, AWS_CHECKSUM_CALCULATION);
-    s->checksums_when_required = calculation && strcasecmp(calculation, "when_required") == 0;
+        err = settings_take_texts(s, &f);
     aws_profile_release(&f.config);
     aws_profile_release(&f.credentials);
     aws_profile_release(&f.services);

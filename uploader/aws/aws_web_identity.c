@@ -24,23 +24,27 @@ struct web_identity {
 
 static int form_add_field(struct buf *form, const char *name, struct slice value) {
     int err = buf_addf(form, "%s%s=", form->len ? "&" : "", name);
-    return err ? err : percent_encode(form, value, false);
+    if (err)
+        return err;
+    return percent_encode(form, value, false);
 }
 
 static int web_identity_make_form(struct web_identity *w, char *why, size_t why_size) {
     struct buf token = BUF_INIT;
-    buf_clear(&w->form);
     int err = aws_token_read(w->token_file, &token, why, why_size);
-    if (!err)
-        err = form_add_field(&w->form, "Action", slice_of("AssumeRoleWithWebIdentity"));
-    if (!err)
-        err = form_add_field(&w->form, "Version", slice_of("2011-06-15"));
-    if (!err)
-        err = form_add_field(&w->form, "RoleArn", slice_of(w->role_arn));
-    if (!err)
-        err = form_add_field(&w->form, "RoleSessionName", slice_of(w->session_name));
-    if (!err)
-        err = form_add_field(&w->form, "WebIdentityToken", buf_slice(&token));
+    const struct {
+        const char *name;
+        struct slice value;
+    } fields[] = {
+        {"Action", slice_of("AssumeRoleWithWebIdentity")},
+        {"Version", slice_of("2011-06-15")},
+        {"RoleArn", slice_of(w->role_arn)},
+        {"RoleSessionName", slice_of(w->session_name)},
+        {"WebIdentityToken", buf_slice(&token)},
+    };
+    buf_clear(&w->form);
+    for (size_t i = 0; !err && i < sizeof fields / sizeof *fields; i++)
+        err = form_add_field(&w->form, fields[i].name, fields[i].value);
     if (token.data)
         explicit_bzero(token.data, token.cap);
     buf_release(&token);
@@ -55,7 +59,9 @@ static int web_identity_start_request(struct web_identity *w, char *why, size_t 
                              .headers = headers,
                              .text = buf_slice(&w->form),
                              .response_timeout_ms = TIMEOUT_MS};
-    return err ? err : aws_call_start(&w->call, w->http, &r);
+    if (err)
+        return err;
+    return aws_call_start(&w->call, w->http, &r);
 }
 
 static void web_identity_end_request(struct web_identity *w) {

@@ -170,7 +170,8 @@ void s3_body_read_ahead(struct s3_op *op) {
         return;
     op->crc = source_crc(source);
     op->read_ahead = true;
-    if ((err = s3_digest_end(op)))
+    err = s3_digest_end(op);
+    if (err)
         s3_op_fail_err(op, err);
     else
         body_send(op);
@@ -265,14 +266,12 @@ static int body_load_small(struct s3_op *op) {
         op->crc = source_crc(op->task->source);
     op->loaded = true;
     if (!op->read_ahead) {
-        err = s3_digest_begin(op);
-        if (!err)
-            err = s3_digest_add(op, op->small.data, op->small.len);
-        if (!err)
-            err = s3_digest_end(op);
-        op->read_ahead = !err;
+        err = s3_digest_all(op, buf_slice(&op->small));
+        if (err)
+            return err;
+        op->read_ahead = true;
     }
-    return err ? err : buf_add_slice(&op->body, buf_slice(&op->small));
+    return buf_add_slice(&op->body, buf_slice(&op->small));
 }
 
 static void put_send(struct s3_op *op) {

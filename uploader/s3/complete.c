@@ -207,24 +207,27 @@ static int finish_add_part(struct s3_op *op, size_t i) {
     struct slice etag = op->etags && op->etags[i] ? slice_of(op->etags[i]) : p->etag;
     char crc[CRC_BASE64_SIZE];
     int err = buf_addf(&op->body, "<Part><PartNumber>%u</PartNumber><ETag>\"", p->chunk + 1);
-    if (!err)
-        err = xml_escape_add(&op->body, etag);
-    if (!err)
-        err = buf_add_text(&op->body, "\"</ETag>");
-    if (!err && finish_has_checksums(op)) {
-        crc32c_to_base64(p->crc, crc);
-        err = buf_addf(&op->body, "<ChecksumCRC32C>%s</ChecksumCRC32C>", crc);
-    }
-    return err ? err : buf_add_text(&op->body, "</Part>");
+    if (err)
+        return err;
+    err = xml_escape_add(&op->body, etag);
+    if (err)
+        return err;
+    if (!finish_has_checksums(op))
+        return buf_add_text(&op->body, "\"</ETag></Part>");
+    crc32c_to_base64(p->crc, crc);
+    return buf_addf(&op->body, "\"</ETag><ChecksumCRC32C>%s</ChecksumCRC32C></Part>", crc);
 }
 
 static int finish_add_parts(struct s3_op *op) {
     int err = buf_reserve(&op->body, op->task->part_count * PART_XML_SIZE + PART_XML_SIZE);
-    if (!err)
-        err = buf_add_text(&op->body, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    if (err)
+        return err;
+    err = buf_add_text(&op->body, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for (size_t i = 0; !err && i < op->task->part_count; i++)
         err = finish_add_part(op, i);
-    return err ? err : buf_add_text(&op->body, "</CompleteMultipartUpload>");
+    if (err)
+        return err;
+    return buf_add_text(&op->body, "</CompleteMultipartUpload>");
 }
 
 static void finish_send_complete(struct s3_op *op) {

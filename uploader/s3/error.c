@@ -197,7 +197,7 @@ static void error_describe(struct s3_error *e, const struct s3_error_reply *xml,
     }
     if (!err)
         err = error_add_advice(&text, e, r);
-    snprintf(e->text, sizeof e->text, "%s", err ? "error, and out of memory while reading it" : text.data);
+    snprintf(e->text, sizeof e->text, "%s", err ? "an error that cannot be described: out of memory" : text.data);
     buf_release(&text);
 }
 

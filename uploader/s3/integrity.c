@@ -50,7 +50,9 @@ int s3_digest_begin(struct s3_op *op) {
         digest_destroy(&op->digest);
     op->digest_kind = method_digest_kind(op->method);
     int err = op->digest ? 0 : digest_new(&op->digest, op->digest_kind);
-    return err ? err : digest_begin(op->digest);
+    if (err)
+        return err;
+    return digest_begin(op->digest);
 }
 
 int s3_digest_add(struct s3_op *op, const void *bytes, size_t len) {
@@ -59,6 +61,16 @@ int s3_digest_add(struct s3_op *op, const void *bytes, size_t len) {
 
 int s3_digest_end(struct s3_op *op) {
     return method_has_digest(op->method) ? digest_end(op->digest, op->digest_bytes) : 0;
+}
+
+int s3_digest_all(struct s3_op *op, struct slice bytes) {
+    int err = s3_digest_begin(op);
+    if (err)
+        return err;
+    err = s3_digest_add(op, bytes.ptr, bytes.len);
+    if (err)
+        return err;
+    return s3_digest_end(op);
 }
 
 /* CPU time of this thread; other processes do not count. */
@@ -233,19 +245,27 @@ void s3_integrity_add_headers(struct s3_op *op) {
         integrity_add_md5(op, sum);
 }
 
+static int digest_all(struct digest *d, struct slice bytes, uint8_t *sum) {
+    int err = digest_begin(d);
+    if (err)
+        return err;
+    err = digest_add(d, bytes.ptr, bytes.len);
+    if (err)
+        return err;
+    return digest_end(d, sum);
+}
+
 int s3_integrity_hash_body(struct s3_op *op) {
     struct s3 *s3 = op->s3;
     uint8_t sum[SHA256_SIZE];
     int err = s3->sha256 ? 0 : digest_new(&s3->sha256, DIGEST_SHA256);
-    if (!err)
-        err = digest_begin(s3->sha256);
-    if (!err)
-        err = digest_add(s3->sha256, op->body.data, op->body.len);
-    if (!err)
-        err = digest_end(s3->sha256, sum);
-    if (!err)
-        integrity_add_payload_hash(op, sum);
-    return err;
+    if (err)
+        return err;
+    err = digest_all(s3->sha256, buf_slice(&op->body), sum);
+    if (err)
+        return err;
+    integrity_add_payload_hash(op, sum);
+    return 0;
 }
 
 /* --- the reply to a probe --- */
@@ -301,11 +321,7 @@ static void probe_send_part(struct s3_op *op, unsigned number) {
     s3_request_begin(op, "PUT");
     int err = buf_add_slice(&op->body, body);
     if (!err)
-        err = s3_digest_begin(op);
-    if (!err)
-        err = s3_digest_add(op, body.ptr, body.len);
-    if (!err)
-        err = s3_digest_end(op);
+        err = s3_digest_all(op, body);
     if (err) {
         s3_op_fail_err(op, err);
         return;

@@ -32,6 +32,7 @@ void s3_integrity_resume(struct s3_op *op);
 int s3_digest_begin(struct s3_op *op) MUST_CHECK;
 int s3_digest_add(struct s3_op *op, const void *bytes, size_t len) MUST_CHECK;
 int s3_digest_end(struct s3_op *op) MUST_CHECK;
+int s3_digest_all(struct s3_op *op, struct slice bytes) MUST_CHECK; /* begin, add and end */
 
 void s3_integrity_add_headers(struct s3_op *op);
 /* Adds the SHA-256 of op->body to the request. */

@@ -43,7 +43,9 @@ static int created_on_element(void *arg, const char *path, struct slice text) {
 int s3_created_parse(struct slice body, struct s3_created *c) {
     c->upload_id[0] = 0;
     int err = xml_parse(body, "InitiateMultipartUploadResult", created_on_element, c);
-    return err ? err : c->upload_id[0] ? 0 : ERR_INVALID;
+    if (err)
+        return err;
+    return c->upload_id[0] ? 0 : ERR_INVALID;
 }
 
 static int completed_on_element(void *arg, const char *path, struct slice text) {

@@ -117,6 +117,19 @@ static int param_compare_names(const void *a, const void *b) {
     return strcmp(((const struct s3_param *)a)->name, ((const struct s3_param *)b)->name);
 }
 
+static int url_add_param(const struct s3_param *param, char separator, struct buf *url) {
+    int err = buf_add_byte(url, separator);
+    if (err)
+        return err;
+    err = percent_encode(url, slice_of(param->name), false);
+    if (err)
+        return err;
+    err = buf_add_byte(url, '='); /* also without a value: the signature is over "uploads=" */
+    if (err)
+        return err;
+    return percent_encode(url, param->value, false);
+}
+
 static int url_add_query(const struct s3_param *params, size_t count, struct buf *url) {
     struct s3_param sorted[S3_PARAMS_MAX];
     CHECK(count <= S3_PARAMS_MAX);
@@ -124,25 +137,18 @@ static int url_add_query(const struct s3_param *params, size_t count, struct buf
         return 0;
     memcpy(sorted, params, count * sizeof *params);
     qsort(sorted, count, sizeof *sorted, param_compare_names);
-    int err = 0;
-    for (size_t i = 0; !err && i < count; i++) {
-        err = buf_add_byte(url, i ? '&' : '?');
-        if (!err)
-            err = percent_encode(url, slice_of(sorted[i].name), false);
-        if (!err)
-            err = buf_add_byte(url, '='); /* also without a value: the signature is over "uploads=" */
-        if (!err)
-            err = percent_encode(url, sorted[i].value, false);
+    for (size_t i = 0; i < count; i++) {
+        int err = url_add_param(&sorted[i], i ? '&' : '?', url);
+        if (err)
+            return err;
     }
-    return err;
+    return 0;
 }
 
 static int url_add_host(const struct s3_object_url *u, const char *region, struct buf *url) {
     int err = buf_add_text(url, u->https ? "https://" : "http://");
     if (!err && u->virtual_host)
-        err = buf_add_slice(url, u->bucket);
-    if (!err && u->virtual_host)
-        err = buf_add_byte(url, '.');
+        err = buf_addf(url, "%.*s.", (int)u->bucket.len, u->bucket.ptr);
     if (err)
         return err;
     if (u->standard_endpoint)
