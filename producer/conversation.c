@@ -135,7 +135,7 @@ int conversation_watch_silence(struct producer *p, uint64_t now_ms, uint64_t *de
                                      reason, sizeof reason));
             return ERR_UNREACHABLE;
         }
-        producer_lower_deadline(deadline_ms, end_ms);
+        deadline_lower(deadline_ms, end_ms);
     }
     if (p->welcomed && !p->silence_reported && !session_is_connected(p->session) &&
         session_silence_ms(p->session, now_ms) >= SILENCE_REPORT_MS) {
@@ -152,13 +152,13 @@ static int conversation_sent(struct producer *p, int err, uint64_t now_ms, uint6
     if (err != ERR_AGAIN)
         return err;
     p->conversation_blocked = true;
-    producer_lower_deadline(deadline_ms, now_ms + RETRY_SEND_MS);
+    deadline_lower(deadline_ms, now_ms + RETRY_SEND_MS);
     return 0;
 }
 
 static int conversation_ask_set(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
     if (p->set_asked_ms && now_ms < p->set_asked_ms + SET_AGAIN_MS) {
-        producer_lower_deadline(deadline_ms, p->set_asked_ms + SET_AGAIN_MS);
+        deadline_lower(deadline_ms, p->set_asked_ms + SET_AGAIN_MS);
         return 0;
     }
     struct msg m = {.type = MSG_SET, .set = {.flags = SET_BWLIMIT, .bwlimit = p->bwlimit}};
@@ -185,13 +185,13 @@ static int conversation_ask_plans(struct producer *p, uint64_t now_ms, uint64_t 
             return err;
     }
     uint64_t due_ms = p->planner.draining || p->conversation_blocked ? UINT64_MAX : plan_deadline(&p->planner);
-    producer_lower_deadline(deadline_ms, due_ms);
+    deadline_lower(deadline_ms, due_ms);
     return 0;
 }
 
 static int conversation_ask_tail(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
     if (p->tail_number != 0 && now_ms < p->tail_asked_ms + p->tail_wait_ms + TAIL_GRACE_MS) {
-        producer_lower_deadline(deadline_ms, p->tail_asked_ms + p->tail_wait_ms + TAIL_GRACE_MS);
+        deadline_lower(deadline_ms, p->tail_asked_ms + p->tail_wait_ms + TAIL_GRACE_MS);
         return 0;
     }
     if (p->conversation_blocked)

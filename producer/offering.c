@@ -87,6 +87,6 @@ int offering_send(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
         }
     }
     uint64_t due_ms = p->planner.draining ? UINT64_MAX : offers_deadline(&p->planner.offers);
-    producer_lower_deadline(deadline_ms, due_ms);
+    deadline_lower(deadline_ms, due_ms);
     return err || p->offers_blocked ? err : offering_send_hedged(p, now_ms);
 }

@@ -218,7 +218,7 @@ static void producer_watch_drain(struct producer *p, uint64_t now_ms, uint64_t *
     p->absent_ms = p->absent_ms ? p->absent_ms : now_ms;
     uint64_t end_ms = p->absent_ms + p->drain_for_ms;
     p->drain_is_over = now_ms >= end_ms;
-    producer_lower_deadline(deadline_ms, end_ms);
+    deadline_lower(deadline_ms, end_ms);
 }
 
 static int producer_scan(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
@@ -249,7 +249,7 @@ static void producer_update_stats(struct producer *p) {
 static void producer_judge_unserved(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
     if (now_ms >= p->planner.unserved_due_ms)
         planner_judge_unserved(&p->planner, now_ms);
-    producer_lower_deadline(deadline_ms, p->planner.unserved_due_ms);
+    deadline_lower(deadline_ms, p->planner.unserved_due_ms);
 }
 
 int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {

@@ -10,6 +10,7 @@
 
 #include "producer/data/server.h"
 #include "producer/planner.h"
+#include "pure/deadline.h"
 #include "runtime/session.h"
 
 struct producer {
@@ -34,11 +35,6 @@ struct producer {
     struct buf frame;
     char trouble[256];
 };
-
-static inline void producer_lower_deadline(uint64_t *deadline_ms, uint64_t due_ms) {
-    if (due_ms < *deadline_ms)
-        *deadline_ms = due_ms;
-}
 
 /* ---- conversation.c ---- */
 

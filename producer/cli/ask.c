@@ -3,6 +3,7 @@
 #include "runtime/endpoint.h"
 #include "system/clock.h"
 #include "system/log.h"
+#include "system/resolve.h"
 #include "system/signals.h"
 
 #define ASK_AGAIN_MS 700
@@ -82,4 +83,12 @@ int ask_consumer(struct session *s, struct msg *request, enum msg_type wanted, u
         if ((err = ask_wait(&a, now, deadline)))
             return err;
     }
+}
+
+void ask_log_unreachable(const char *endpoint) {
+    char reason[RESOLVE_REASON_SIZE];
+    log_error("%s: %s", endpoint,
+              resolve_reason(endpoint,
+                             "no consumer answers there; start it ('chunklift consumer'), or correct the address",
+                             reason, sizeof reason));
 }

@@ -15,5 +15,7 @@ int ask_open(struct session **s, const char *endpoint) MUST_CHECK;
 int ask_consumer(struct session *s, struct msg *request, enum msg_type wanted, uint64_t timeout_ms,
                  struct msg **answer) MUST_CHECK;
 void ask_close(struct session **s);
+/* Logs that no consumer answers at this endpoint, with the reason where one is known (a name that does not resolve). */
+void ask_log_unreachable(const char *endpoint);
 
 #endif

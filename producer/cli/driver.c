@@ -1,6 +1,7 @@
 #include "producer/cli/driver.h"
 #include "producer/show/json_events.h"
 #include "producer/show/summary.h"
+#include "pure/deadline.h"
 #include "pure/units.h"
 #include "system/clock.h"
 #include "system/exit_status.h"
@@ -22,24 +23,20 @@ static double driver_seconds(const struct driver *d) {
     return (double)(clock_ms() - d->began_ms) / 1000;
 }
 
-static void driver_lower_deadline(uint64_t *deadline_ms, uint64_t due_ms) {
-    *deadline_ms = due_ms < *deadline_ms ? due_ms : *deadline_ms;
-}
-
 static void driver_display(struct driver *d, uint64_t now_ms, uint64_t *deadline_ms) {
     struct producer_file_view files[PROGRESS_FILES];
     if (d->options.progress) {
         if (now_ms >= progress_due_ms(&d->progress))
             progress_draw(&d->progress, producer_stats(d->producer), files,
                           producer_files(d->producer, files, PROGRESS_FILES), now_ms);
-        driver_lower_deadline(deadline_ms, progress_due_ms(&d->progress));
+        deadline_lower(deadline_ms, progress_due_ms(&d->progress));
     }
     if (d->options.json) {
         if (now_ms >= d->json_due_ms) {
             json_stats_event("progress", producer_stats(d->producer), driver_seconds(d), -1, NULL, NULL);
             d->json_due_ms = now_ms + JSON_EVERY_MS;
         }
-        driver_lower_deadline(deadline_ms, d->json_due_ms);
+        deadline_lower(deadline_ms, d->json_due_ms);
     }
 }
 

@@ -2,7 +2,10 @@
 
 #include "journal/files.h"
 #include "system/dirs.h"
+#include "system/exit_status.h"
 #include "system/log.h"
+#include "system/output.h"
+#include "system/signals.h"
 #include <dirent.h>
 #include <string.h>
 
@@ -48,6 +51,14 @@ int reader_options_dir(struct reader_options *o, bool last_is_dir) {
         return default_journal_dir(&o->dir);
     o->arguments.count--;
     return buf_add_text(&o->dir, last);
+}
+
+int reader_options_end(struct reader_options *o, int err) {
+    if (err == ERR_NOMEM)
+        log_error("out of memory");
+    reader_options_release(o);
+    int status = output_status(err);
+    return status == EXIT_DONE && signals_stop_signal() ? exit_status_of_signal(signals_stop_signal()) : status;
 }
 
 void reader_options_release(struct reader_options *o) {

@@ -32,6 +32,9 @@ int reader_options_parse(struct reader_options *o, const char *command, const ch
  * last_is_dir false the last argument counts only if it is a directory with a journal. The number of arguments is not
  * checked. */
 int reader_options_dir(struct reader_options *o, bool last_is_dir) MUST_CHECK;
+/* Ends a command: releases o, logs a lack of memory, and returns the exit status for err, or for the signal that
+ * interrupted it (signals.h). */
+int reader_options_end(struct reader_options *o, int err) MUST_CHECK;
 void reader_options_release(struct reader_options *o);
 
 #endif

@@ -4,11 +4,9 @@
 #include "producer/cli/reader_options.h"
 #include "pure/units.h"
 #include "system/dirs.h"
-#include "system/exit_status.h"
 #include "system/json_line.h"
 #include "system/log.h"
 #include "system/output.h"
-#include "system/resolve.h"
 #include "system/signals.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -81,13 +79,9 @@ static int set_of_journal(const char *dir, const struct msg_set *wanted, bool js
 }
 
 static int set_at_endpoint(const char *endpoint, const struct msg_set *wanted, bool json) {
-    char reason[RESOLVE_REASON_SIZE];
     int err = set_at_consumer(endpoint, wanted, json);
     if (err == ERR_UNREACHABLE)
-        log_error("%s: %s", endpoint,
-                  resolve_reason(endpoint,
-                                 "no consumer answers there; start it ('chunklift consumer'), or correct the address",
-                                 reason, sizeof reason));
+        ask_log_unreachable(endpoint);
     return err;
 }
 
@@ -133,9 +127,5 @@ int set_command(int argc, char **argv) {
     }
     if (!err)
         err = o.consumer ? set_at_endpoint(o.consumer, &wanted, o.json) : set_of_journal(o.dir.data, &wanted, o.json);
-    if (err == ERR_NOMEM)
-        log_error("out of memory");
-    reader_options_release(&o);
-    int status = output_status(err);
-    return status == 0 && signals_stop_signal() ? exit_status_of_signal(signals_stop_signal()) : status;
+    return reader_options_end(&o, err);
 }

@@ -4,11 +4,9 @@
 #include "producer/cli/reader_options.h"
 #include "producer/cli/status_view.h"
 #include "system/dirs.h"
-#include "system/exit_status.h"
 #include "system/fileid.h"
 #include "system/log.h"
 #include "system/output.h"
-#include "system/resolve.h"
 #include "system/signals.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -95,13 +93,9 @@ static int status_of_dir(const char *dir, bool json) {
 }
 
 static int status_of_endpoint(const char *endpoint, bool json) {
-    char reason[RESOLVE_REASON_SIZE];
     int err = status_from_consumer(endpoint, json);
     if (err == ERR_UNREACHABLE)
-        log_error("%s: %s", endpoint,
-                  resolve_reason(endpoint,
-                                 "no consumer answers there; start it ('chunklift consumer'), or correct the address",
-                                 reason, sizeof reason));
+        ask_log_unreachable(endpoint);
     return err;
 }
 
@@ -122,9 +116,5 @@ int status_command(int argc, char **argv) {
         err = signals_init(false);
     if (!err)
         err = o.consumer ? status_of_endpoint(o.consumer, o.json) : status_of_dir(o.dir.data, o.json);
-    if (err == ERR_NOMEM)
-        log_error("out of memory");
-    reader_options_release(&o);
-    int status = output_status(err);
-    return status == 0 && signals_stop_signal() ? exit_status_of_signal(signals_stop_signal()) : status;
+    return reader_options_end(&o, err);
 }

@@ -8,6 +8,7 @@
  */
 #include "producer/cli/consumer_log.h"
 #include "producer/cli/supervise_internal.h"
+#include "pure/deadline.h"
 #include "system/exit_status.h"
 #include "system/fault.h"
 #include "system/log.h"
@@ -196,7 +197,6 @@ int consumer_service(struct supervisor *s, bool connected, uint64_t now_ms, uint
     s->was_connected = s->was_connected || connected;
     if (!err)
         err = consumer_watch_silence(s, now_ms);
-    if (*deadline_ms > s->consumer_look_ms)
-        *deadline_ms = s->consumer_look_ms;
+    deadline_lower(deadline_ms, s->consumer_look_ms);
     return err;
 }

@@ -5,6 +5,7 @@
  */
 #include "producer/cli/supervise.h"
 #include "producer/cli/supervise_internal.h"
+#include "pure/deadline.h"
 #include "system/exit_status.h"
 #include "system/fault.h"
 #include "system/log.h"
@@ -115,8 +116,7 @@ int uploaders_service(struct supervisor *s, uint64_t now_ms, uint64_t *deadline_
         if (u->restarts > RESTARTS_MAX) {
             given_up++;
         } else if (now_ms < u->start_at_ms) {
-            if (*deadline_ms > u->start_at_ms)
-                *deadline_ms = u->start_at_ms;
+            deadline_lower(deadline_ms, u->start_at_ms);
         } else {
             int err = uploader_start(s, u);
             if (err)

@@ -3,6 +3,7 @@
 #include "producer/data/open_files.h"
 #include "producer/data/piece_pool.h"
 #include "pure/check.h"
+#include "pure/deadline.h"
 #include "pure/digest.h"
 #include "pure/hash.h"
 #include "pure/list.h"
@@ -380,8 +381,8 @@ int data_server_step(struct data_server *d, const struct id128 *journal, const s
     d->self = *self;
     d->now_ms = now_ms;
     int err = data_server_read_fetches(d, deadline_ms);
-    if (!err && data_server_serve(d, deadline_ms) && now_ms + BLOCKED_MS < *deadline_ms)
-        *deadline_ms = now_ms + BLOCKED_MS;
+    if (!err && data_server_serve(d, deadline_ms))
+        deadline_lower(deadline_ms, now_ms + BLOCKED_MS);
     if (now_ms >= d->ticked_ms + TICK_MS) {
         d->ticked_ms = now_ms;
         open_files_close_idle(&d->open, now_ms);
