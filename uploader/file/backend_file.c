@@ -4,7 +4,7 @@
  *   begin   creates .chunklift-<upload id>.part beside the destination and gives it its size. An existing one is used:
  *           it is that of an earlier begin of the same upload. The handle is NAME:INODE.
  *   chunk   writes its range there; done only after fdatasync.
- *   finish  checks inode and size, sets the mode, fsync, rename, fsync of the directory (file_close.c).
+ *   finish  checks inode and size, sets the mode, fsync, rename, fsync of the directory (file_publish.c).
  *   put     .chunklift-<upload id>.put, locked by flock(2) while it is written, then as finish.
  *
  * Doubt at finish (rule 11): the temporary file is gone if an earlier finish renamed it and was not recorded. The file
@@ -98,11 +98,11 @@ static void file_job_advance(struct backend_file *b, struct file_job *j) {
     case PHASE_WRITE:
         file_job_write(b, j);
         return;
-    case PHASE_CLOSE:
+    case PHASE_PUBLISH:
         if (j->task->job.ref.kind == JOB_PUT)
-            file_put_close(b, j);
+            file_put_publish(b, j);
         else
-            file_job_close(b, j);
+            file_job_publish(b, j);
         return;
     case PHASE_VERIFY:
         file_upload_verify(b, j);

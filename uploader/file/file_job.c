@@ -293,7 +293,7 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
             if (t->job.ref.kind == JOB_CHUNK)
                 file_job_wait_sync(b, j);
             else
-                j->phase = PHASE_CLOSE;
+                j->phase = PHASE_PUBLISH;
             return;
         }
         if (!file_job_write_piece(b, j, (size_t)got, at))

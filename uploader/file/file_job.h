@@ -1,6 +1,6 @@
 /*
  * One job of the file:// backend, from start to result. Private to backend_file.c (which explains the backend),
- * file_job.c, file_upload.c, file_put.c and file_close.c. A function that may end the job says so; the job is invalid
+ * file_job.c, file_upload.c, file_put.c and file_publish.c. A function that may end the job says so; the job is invalid
  * afterwards.
  */
 #ifndef CHUNKLIFT_FILE_JOB_H
@@ -20,12 +20,12 @@
 #define FILE_TEMP_SIZE 64
 #define FILE_TEMP_MODE 0600 /* until it is renamed */
 
-enum phase { PHASE_OPEN, PHASE_WRITE, PHASE_CLOSE, PHASE_VERIFY };
+enum file_phase { PHASE_OPEN, PHASE_WRITE, PHASE_PUBLISH, PHASE_VERIFY };
 
 struct file_job {
     struct list node; /* in ready, waiting, syncing, dir_syncing or parked */
     struct task *task;
-    enum phase phase;
+    enum file_phase phase;
     struct file_path path;
     int fd;
     char temp[FILE_TEMP_SIZE]; /* name; empty: no file to remove */
@@ -85,14 +85,14 @@ void file_upload_verify(struct backend_file *b, struct file_job *j);
 void file_upload_abort(struct backend_file *b, struct file_job *j);
 void file_upload_stat(struct file_job *j);
 
-/* --- file_close.c --- */
+/* --- file_publish.c --- */
 /* Sets the permission bits of the source, syncs, renames; may end the job. */
-void file_job_close(struct backend_file *b, struct file_job *j);
+void file_job_publish(struct backend_file *b, struct file_job *j);
 /* False: the file at the final name was created under another spelling, and the job ended. temp must exist. */
-bool file_close_may_replace(struct backend_file *b, struct file_job *j);
+bool file_publish_may_replace(struct backend_file *b, struct file_job *j);
 
 /* --- file_put.c; both may end the job --- */
 void file_put_open(struct file_job *j);
-void file_put_close(struct backend_file *b, struct file_job *j);
+void file_put_publish(struct backend_file *b, struct file_job *j);
 
 #endif

@@ -45,7 +45,7 @@ void file_put_open(struct file_job *j) {
     j->phase = PHASE_WRITE;
 }
 
-void file_put_close(struct backend_file *b, struct file_job *j) {
+void file_put_publish(struct backend_file *b, struct file_job *j) {
     char why[128] = "";
     int err = source_check(j->task->source, why, sizeof why); /* before the destination is replaced */
     if (err) {
@@ -59,5 +59,5 @@ void file_put_close(struct backend_file *b, struct file_job *j) {
         file_job_fail_errno(j, "cannot give its temporary file its size", errno);
         return;
     }
-    file_job_close(b, j);
+    file_job_publish(b, j);
 }

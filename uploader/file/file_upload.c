@@ -56,7 +56,7 @@ void file_upload_begin(struct backend_file *b, struct file_job *j) {
         return;
     }
     FAULT_POINT_AS(temp_created, "begin");
-    if (!file_close_may_replace(b, j)) /* before any byte is sent; the temporary file is removed */
+    if (!file_publish_may_replace(b, j)) /* before any byte is sent; the temporary file is removed */
         return;
     if ((uint64_t)st.st_size < t->job.source.file.size && ftruncate(j->fd, (off_t)t->job.source.file.size) != 0) {
         file_job_fail_errno(j, "cannot give its temporary file its size", errno);
@@ -173,7 +173,7 @@ void file_upload_finish(struct file_job *j) {
     else if ((uint64_t)st.st_size != j->task->job.source.file.size)
         file_job_fail(j, FAIL_INTEGRITY, "its temporary file has another size than the source", NULL);
     else
-        j->phase = PHASE_CLOSE;
+        j->phase = PHASE_PUBLISH;
 }
 
 void file_upload_verify(struct backend_file *b, struct file_job *j) {

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* The permission bits of the source, less the umask. If they are not known, the temporary file keeps its own. */
-static int file_close_set_mode(const struct backend_file *b, const struct file_job *j) {
+static int file_publish_set_mode(const struct backend_file *b, const struct file_job *j) {
     uint32_t mode = j->task->job.source.file.mode;
     if (mode == 0 || fchmod(j->fd, mode & 0777 & ~b->umask) == 0)
         return 0;
@@ -25,7 +25,7 @@ static int file_close_set_mode(const struct backend_file *b, const struct file_j
     return has_modes ? errno : 0;
 }
 
-static void file_close_fail_spelling(struct file_job *j, const char *verb, const char *other, const char *why) {
+static void file_publish_fail_spelling(struct file_job *j, const char *verb, const char *other, const char *why) {
     char problem[FILE_SPELLING_SIZE + 64];
     struct buf shown = BUF_INIT;
     if (text_add_printable(&shown, slice_of(other)))
@@ -35,7 +35,7 @@ static void file_close_fail_spelling(struct file_job *j, const char *verb, const
     file_job_fail(j, FAIL_DEST, problem, why);
 }
 
-bool file_close_may_replace(struct backend_file *b, struct file_job *j) {
+bool file_publish_may_replace(struct backend_file *b, struct file_job *j) {
     char other[FILE_SPELLING_SIZE];
     struct stat st;
     if (file_job_stat_final(j, &st) != 0)
@@ -45,20 +45,20 @@ bool file_close_may_replace(struct backend_file *b, struct file_job *j) {
         return true;
     if (j->task->job.ref.kind == JOB_BEGIN)
         (void)unlinkat(j->path.dir_fd, j->temp, 0);
-    file_close_fail_spelling(j, "would overwrite", other,
-                             "the destination does not tell the two names apart; upload it under another name");
+    file_publish_fail_spelling(j, "would overwrite", other,
+                               "the destination does not tell the two names apart; upload it under another name");
     return false;
 }
 
 /* A file stored under another name than the given one could be taken for that name's own. False: the job ended. */
-static bool file_close_check_spelling(struct backend_file *b, struct file_job *j) {
+static bool file_publish_check_spelling(struct backend_file *b, struct file_job *j) {
     char other[FILE_SPELLING_SIZE];
     if (!file_spelling_is_lost(&b->spelling, &j->path, other))
         return true;
     (void)unlinkat(j->path.dir_fd, j->path.name, 0);
     j->temp[0] = 0;
-    file_close_fail_spelling(j, "would be called", other,
-                             "the destination changes the spelling of names; upload it under that name");
+    file_publish_fail_spelling(j, "would be called", other,
+                               "the destination changes the spelling of names; upload it under that name");
     return false;
 }
 
@@ -67,7 +67,7 @@ static bool rename_is_unsupported(int error) {
 }
 
 /* 0, EEXIST, or errno. Without RENAME_NOREPLACE, other uploaders of this host wait for the lock. */
-static int file_close_rename_new(const struct file_job *j) {
+static int file_publish_rename_new(const struct file_job *j) {
     int dir = j->path.dir_fd;
     if (renameat2(dir, j->temp, dir, j->path.name, RENAME_NOREPLACE) == 0)
         return 0;
@@ -81,29 +81,29 @@ static int file_close_rename_new(const struct file_job *j) {
     return error;
 }
 
-static int file_close_replace(const struct file_job *j) {
+static int file_publish_replace(const struct file_job *j) {
     return renameat(j->path.dir_fd, j->temp, j->path.dir_fd, j->path.name) == 0 ? 0 : errno;
 }
 
 /* False: the job ended. */
-static bool file_close_rename(struct backend_file *b, struct file_job *j) {
+static bool file_publish_rename(struct backend_file *b, struct file_job *j) {
     struct stat st;
     file_spelling_probe(&b->spelling, &j->path, j->temp);
-    int error = file_job_stat_final(j, &st) == 0 ? EEXIST : file_close_rename_new(j);
+    int error = file_job_stat_final(j, &st) == 0 ? EEXIST : file_publish_rename_new(j);
     if (!error)
-        return file_close_check_spelling(b, j);
+        return file_publish_check_spelling(b, j);
     if (error == EEXIST) {
-        if (!file_close_may_replace(b, j))
+        if (!file_publish_may_replace(b, j))
             return false;
-        error = file_close_replace(j);
+        error = file_publish_replace(j);
     }
     if (error)
         file_job_fail_errno(j, "cannot rename its temporary file", error);
     return !error;
 }
 
-void file_job_close(struct backend_file *b, struct file_job *j) {
-    int error = file_close_set_mode(b, j);
+void file_job_publish(struct backend_file *b, struct file_job *j) {
+    int error = file_publish_set_mode(b, j);
     if (error) {
         file_job_fail_errno(j, "cannot set its permissions", error);
         return;
@@ -113,7 +113,7 @@ void file_job_close(struct backend_file *b, struct file_job *j) {
         return;
     }
     FAULT_POINT_AS(bytes_synced, job_kind_name(j->task->job.ref.kind));
-    if (file_job_park_if_late(b, j) || !file_job_check_final(j) || !file_close_rename(b, j))
+    if (file_job_park_if_late(b, j) || !file_job_check_final(j) || !file_publish_rename(b, j))
         return;
     j->temp[0] = 0;
     FAULT_POINT_AS(temp_renamed, job_kind_name(j->task->job.ref.kind));
