@@ -1,11 +1,12 @@
+/* The log lines and JSON events of an uploader. Each JSON event is about one job. */
 #include "uploader/uploader_internal.h"
 
-#include "pure/rfc3339.h"
-#include "pure/text.h"
 #include "system/clock.h"
+#include "system/json_line.h"
 #include "system/log.h"
 #include "system/output.h"
-#include <stdio.h>
+
+#define LOST_NAMED_MAX 20
 
 static const char *outcome_name(enum outcome outcome) {
     switch (outcome) {
@@ -21,32 +22,28 @@ static const char *outcome_name(enum outcome outcome) {
     return "unknown";
 }
 
-/* {"event":NAME,"ts":…,"job":KIND,"upload":…,"chunk":N — the caller goes on. */
-static int json_open(struct buf *line, const char *event, const struct ref *ref) {
-    char ts[RFC3339_SIZE], hex[ID_HEX_SIZE];
-    rfc3339_format(clock_real_us(), ts);
-    id_to_hex(&ref->upload, hex);
-    int err = buf_addf(line, "{\"event\":\"%s\",\"ts\":\"%s\",\"job\":\"%s\",\"upload\":\"%s\"", event, ts,
-                       job_kind_name(ref->kind), hex);
-    if (!err && ref->kind == JOB_CHUNK)
-        err = buf_addf(line, ",\"chunk\":%u", ref->chunk);
-    return err;
+/* --- JSON --- */
+
+static void event_begin(struct json_line *l, const char *event, const struct ref *ref) {
+    json_line_begin(l, event);
+    json_line_time(l, "ts", clock_real_us());
+    json_line_text(l, "job", slice_of(job_kind_name(ref->kind)));
+    json_line_id(l, "upload", &ref->upload);
+    if (ref->kind == JOB_CHUNK)
+        json_line_number(l, "chunk", ref->chunk);
 }
 
-static int json_text(struct buf *line, const char *name, struct slice text) {
-    if (text.len == 0)
-        return 0;
-    int err = buf_addf(line, ",\"%s\":", name);
-    return err ? err : json_add_string_lossy(line, text);
+static void event_text(struct json_line *l, const char *key, struct slice text) {
+    if (text.len > 0)
+        json_line_text(l, key, text);
 }
 
-static void json_end(struct buf *line, int err) {
-    if (!err && !buf_add_text(line, "}\n")) {
-        (void)!fwrite(line->data, 1, line->len, stdout);
+static void event_end(struct json_line *l) {
+    if (json_line_end(l) == 0)
         output_event();
-    }
-    buf_release(line);
 }
+
+/* --- events --- */
 
 void event_report(const struct uploader *u, const struct result *r) {
     if (log_level() >= LOG_DEBUG)
@@ -55,17 +52,15 @@ void event_report(const struct uploader *u, const struct result *r) {
                   (int)r->error.len, r->error.ptr ? r->error.ptr : "");
     if (!u->settings->json)
         return;
-    struct buf line = BUF_INIT;
-    int err = json_open(&line, outcome_name(r->outcome), &r->ref);
-    if (!err)
-        err = json_text(&line, "dest", r->target.dest);
-    if (!err)
-        err = buf_addf(&line, ",\"bytes\":%llu,\"ms\":%u", (unsigned long long)r->sent_bytes, r->ms);
-    if (!err && r->outcome == OUTCOME_FAILED)
-        err = json_text(&line, "class", slice_of(fail_class_name(r->class)));
-    if (!err)
-        err = json_text(&line, "error", r->error);
-    json_end(&line, err);
+    struct json_line line;
+    event_begin(&line, outcome_name(r->outcome), &r->ref);
+    event_text(&line, "dest", r->target.dest);
+    json_line_number(&line, "bytes", r->sent_bytes);
+    json_line_number(&line, "ms", r->ms);
+    if (r->outcome == OUTCOME_FAILED)
+        event_text(&line, "class", slice_of(fail_class_name(r->class)));
+    event_text(&line, "error", r->error);
+    event_end(&line);
 }
 
 void event_ack(const struct ack *a) {
@@ -86,13 +81,11 @@ void event_retry(const struct uploader *u, const struct task_entry *e, uint32_t 
               (int)j->target.dest.len, j->target.dest.ptr, e->attempts, e->task.result.error, wait_ms);
     if (!u->settings->json)
         return;
-    struct buf line = BUF_INIT;
-    int err = json_open(&line, "retry", &j->ref);
-    if (!err)
-        err = buf_addf(&line, ",\"wait_ms\":%u", wait_ms);
-    if (!err)
-        err = json_text(&line, "error", slice_of(e->task.result.error));
-    json_end(&line, err);
+    struct json_line line;
+    event_begin(&line, "retry", &j->ref);
+    json_line_number(&line, "wait_ms", wait_ms);
+    event_text(&line, "error", slice_of(e->task.result.error));
+    event_end(&line);
 }
 
 void event_drop(const struct uploader *u, const struct task_entry *e, enum why why, const char *detail) {
@@ -103,26 +96,25 @@ void event_drop(const struct uploader *u, const struct task_entry *e, enum why w
                   detail ? detail : "");
     if (!u->settings->json)
         return;
-    struct buf line = BUF_INIT;
-    int err = json_open(&line, "released", &j->ref);
-    if (!err && why != WHY_NONE)
-        err = json_text(&line, "why", slice_of(why_text(why)));
-    if (!err && detail)
-        err = json_text(&line, "detail", slice_of(detail));
-    json_end(&line, err);
+    struct json_line line;
+    event_begin(&line, "released", &j->ref);
+    if (why != WHY_NONE)
+        event_text(&line, "why", slice_of(why_text(why)));
+    event_text(&line, "detail", slice_of(detail));
+    event_end(&line);
 }
 
-void event_trouble(const struct uploader *u, struct slice place) {
-    const struct trouble_entry *t = troubles_block(&u->troubles, place, u->now_ms);
-    if (!t || u->settings->for_cp) /* cp says what its files failed for */
+void event_trouble(const struct uploader *u, struct slice location) {
+    const struct trouble_entry *t = troubles_block(&u->troubles, location, u->now_ms);
+    if (!t || u->settings->for_cp) /* cp reports why its files failed */
         return;
-    log_warn("%s: this host cannot serve it: %s; trying again in %u s", t->place, t->error ? t->error : "",
+    log_warn("%s: this host cannot serve it: %s; trying again in %u s", t->location, t->error ? t->error : "",
              t->out_ms / 1000);
 }
 
-#define LOST_NAMED_MAX 20
+/* --- results that are lost --- */
 
-static void name_lost(const struct list *list, size_t *named) {
+static void log_lost(const struct list *list, size_t *named) {
     for (const struct list *n = list->next; n != list && *named < LOST_NAMED_MAX; n = n->next, ++*named) {
         const struct result *r = &list_entry(n, struct report, node)->result;
         char hex[ID_HEX_SIZE];
@@ -134,8 +126,8 @@ static void name_lost(const struct list *list, size_t *named) {
 
 void event_lost(const struct uploader *u) {
     size_t named = 0;
-    name_lost(&u->reports.due, &named);
-    name_lost(&u->reports.sent, &named);
+    log_lost(&u->reports.due, &named);
+    log_lost(&u->reports.sent, &named);
     if (u->reports.count > named)
         log_error("not acknowledged: %zu more results", u->reports.count - named);
 }

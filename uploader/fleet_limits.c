@@ -1,7 +1,7 @@
 /*
  * The consumer's limits for this uploader, which come in BEAT: transfers at a time, its share of the fleet's bytes a
- * second, and its share of the requests a second to each store that throttles (rule 14). HEARTBEAT carries what the
- * consumer divides by: bytes moved, whether anything had to wait, and the stores' replies.
+ * second, and its share of the requests a second to each store that throttles (rule 14). HEARTBEAT carries the
+ * numbers for the division: bytes moved, whether anything had to wait, and the stores' replies.
  *
  * While the consumer is silent, the last limits stay in force.
  */

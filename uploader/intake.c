@@ -10,7 +10,7 @@
 
 /* --- the producers' sockets --- */
 
-/* The consumer may name producers whose keys this host does not have. That is logged once for each address. */
+/* False: this host does not have the key of that producer. It is logged once for each address. */
 static bool producer_is_known(struct uploader *u, const char *address) {
     struct curve_key key;
     uint64_t hash = 14695981039346656037u; /* FNV-1a */

@@ -8,12 +8,12 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-static enum log_level level_of(const struct settings *s) {
+static enum log_level settings_log_level(const struct settings *s) {
     return s->quiet ? LOG_ERROR : s->verbose ? LOG_DEBUG : LOG_INFO;
 }
 
-/* It holds the credentials of the destination: they must not lie about in a core file. */
-static void no_core_files(void) {
+/* The process holds credentials, which must not get into a core file. */
+static void disable_core_files(void) {
     struct rlimit none = {0, 0};
     (void)setrlimit(RLIMIT_CORE, &none);
 }
@@ -23,22 +23,22 @@ int main(int argc, char **argv) {
     struct uploader *uploader = NULL;
     output_setup();
     log_setup("chunklift", LOG_INFO, false);
-    no_core_files();
+    disable_core_files();
     int err = settings_parse(&settings, argc, argv);
-    if (err == 0) {
-        log_setup("chunklift", level_of(&settings), !settings.for_cp && log_goes_to_file());
+    if (!err) {
+        log_setup("chunklift", settings_log_level(&settings), !settings.for_cp && log_goes_to_file());
         log_set_json(settings.json);
     }
-    if (err == 0)
+    if (!err)
         err = signals_init(false);
-    if (err == 0 && settings.keys.trust && !settings.for_cp)
+    if (!err && settings.keys.trust && !settings.for_cp)
         err = signals_hangup_is_news();
-    if (err == 0)
+    if (!err)
         err = signals_end_when_hung();
-    if (err == 0)
+    if (!err)
         err = uploader_new(&uploader, &settings);
     int status = 0;
-    if (err == 0)
+    if (!err)
         status = settings.check_only ? 0 : uploader_run(uploader);
     else if (err != SETTINGS_DONE)
         status = exit_status_of_run(err);

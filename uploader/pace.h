@@ -1,7 +1,7 @@
 /*
- * How long jobs take, and from that how many to claim ahead: what the slots can start within 200 ms, so that they are
- * never idle for a round trip and no job waits long at an uploader that others could do. Chunks and all others are
- * measured apart.
+ * How long jobs take, and so how many jobs to claim ahead: those that the slots can start within 200 ms. Then slots do
+ * not idle for a round trip, and no job waits long here that another uploader could do. Chunks are measured apart from
+ * all other kinds.
  */
 #ifndef CHUNKLIFT_PACE_H
 #define CHUNKLIFT_PACE_H
@@ -13,10 +13,10 @@
 #define PACE_AHEAD_MAX 1024
 
 struct pace {
-    double chunk_us, other_us; /* moving averages; 0: none finished yet */
+    double chunk_us, other_us; /* moving averages; 0: none has finished */
 };
 void pace_note(struct pace *p, enum job_kind kind, uint64_t took_us);
-/* 1 to PACE_AHEAD_MAX. */
+/* How many jobs to claim ahead for so many slots: 1 to PACE_AHEAD_MAX. */
 uint32_t pace_ahead(const struct pace *p, enum job_kind kind, uint32_t slots);
 
 #endif

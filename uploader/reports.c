@@ -5,8 +5,8 @@
 #include "uploader/tasks.h"
 #include <stdlib.h>
 
-#define AGAIN_MS 1000
-#define AGAIN_MAX_MS 5000
+#define RESEND_MS 1000
+#define RESEND_MAX_MS 5000
 
 void reports_init(struct reports *r) {
     *r = (struct reports){0};
@@ -32,7 +32,7 @@ void reports_release(struct reports *r) {
     reports_init(r);
 }
 
-/* The report about this job and outcome, NULL: none. outcome 0: any. */
+/* The report of this job and outcome (0: any); NULL: none. */
 static struct report *reports_find(const struct reports *r, const struct ref *ref, int outcome) {
     for (struct hash_node *n = hash_first(&r->by_ref, ref_hash(ref)); n; n = hash_next(n)) {
         struct report *e = list_entry(n, struct report, by_ref);
@@ -42,7 +42,7 @@ static struct report *reports_find(const struct reports *r, const struct ref *re
     return NULL;
 }
 
-/* Strings of a result one after the other in one piece of memory. */
+/* Copies the strings of a result into one block of memory. */
 static int result_copy(struct result *out, const struct result *in, void **memory) {
     *out = *in;
     struct slice *all[] = {&out->error,       &out->handle,          &out->etag,
@@ -82,10 +82,10 @@ void reports_sent(struct reports *r, size_t count, uint64_t now_ms) {
     for (; count > 0; count--) {
         CHECK(!list_is_empty(&r->due));
         struct report *e = list_entry(r->due.next, struct report, node);
-        uint32_t wait_ms = e->tries < 3 ? AGAIN_MS << e->tries : AGAIN_MAX_MS;
+        uint32_t wait_ms = e->tries < 3 ? RESEND_MS << e->tries : RESEND_MAX_MS;
         e->tries++;
-        e->result.sent_bytes = 0; /* they are counted once */
-        e->due_ms = now_ms + (wait_ms < AGAIN_MAX_MS ? wait_ms : AGAIN_MAX_MS);
+        e->result.sent_bytes = 0; /* counted once, however often it is resent */
+        e->due_ms = now_ms + (wait_ms < RESEND_MAX_MS ? wait_ms : RESEND_MAX_MS);
         list_remove(&e->node);
         list_add(&r->sent, &e->node);
     }

@@ -1,9 +1,8 @@
 /*
- * Results on their way to the journal (rule 8): each is kept, and sent again, until the consumer recorded or refused
- * it.
+ * Results on their way to the journal (rule 8). Each is kept and resent until the consumer has recorded or refused it.
  *
- * Sent again after 1 s, doubling up to 5 s, and at once after the consumer was met anew. A result is known by its job
- * and outcome; adding one that is there already replaces nothing. Pure: sending is the caller's.
+ * A result is resent after 1 s, doubling up to 5 s, and at once after a reconnect to the consumer. It is identified by
+ * its job and outcome; adding it again changes nothing. Pure: the caller sends.
  */
 #ifndef CHUNKLIFT_REPORTS_H
 #define CHUNKLIFT_REPORTS_H
@@ -16,20 +15,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REPORTS_CLAIM_MAX 4096 /* while more wait, nothing new is claimed */
+#define REPORTS_CLAIM_MAX 4096 /* with more results, no job is claimed */
 
 struct report {
     struct list node; /* in due or in sent */
     struct hash_node by_ref;
-    struct result result; /* slices in memory */
+    struct result result; /* its slices are in memory */
     void *memory;
-    uint64_t due_ms; /* when sent: send again then */
+    uint64_t due_ms; /* in sent: when it is resent */
     uint32_t tries;
 };
 
 struct reports {
     struct hash_table by_ref;
-    struct list due, sent; /* due: to be sent now, in order */
+    struct list due, sent; /* due: to be sent now, oldest first */
     size_t count;
 };
 
@@ -37,16 +36,16 @@ void reports_init(struct reports *r);
 void reports_release(struct reports *r);
 /* Keeps a copy. ERR_NOMEM: nothing was kept. */
 int reports_add(struct reports *r, const struct result *result) MUST_CHECK;
-/* A result of this job is on its way. */
+/* A result of this job is kept here. */
 bool reports_has(const struct reports *r, const struct ref *ref);
-/* The first results due, at most max, pointing into the reports: send them, then say so. */
+/* Copies the first due results, at most max; their slices point into r. Call reports_sent after sending them. */
 size_t reports_due(struct reports *r, struct result *out, size_t max);
-/* The first `count` due ones were sent. */
+/* The first `count` of the due results were sent. */
 void reports_sent(struct reports *r, size_t count, uint64_t now_ms);
-/* What was sent and not answered in time is due again; returns when that is so for the next one (UINT64_MAX: none). */
+/* Makes results due that were not answered in time; returns when the next one will be (UINT64_MAX: none). */
 uint64_t reports_tick(struct reports *r, uint64_t now_ms);
 void reports_send_all_again(struct reports *r);
-/* The report an ACK answers, taken out; the caller destroys it. NULL: none (answered before). */
+/* Removes the report that an ACK answers; the caller destroys it. NULL: there is none (answered before). */
 struct report *reports_take(struct reports *r, const struct ref *ref, enum outcome outcome);
 void report_destroy(struct report **report);
 

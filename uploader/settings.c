@@ -15,12 +15,12 @@
     "Takes jobs from producers, sends the bytes, and reports to the journal's consumer. It reads files only under\n"   \
     "its --root directories and serves only destinations under its --allow."
 
-struct extras { /* understood, not kept */
+struct extras { /* options that are not kept */
     bool help, version, no_progress, content_md5;
     int integrity;
 };
 
-static int parse_table(struct settings *s, struct extras *x, int argc, char **argv) {
+static int settings_parse_options(struct settings *s, struct extras *x, int argc, char **argv) {
     const struct option_spec specs[] = {
         {"jobs", 0, OPTION_LIST, &s->jobs, "EP",
          "where a producer offers jobs; repeated (default: the local producers "
@@ -64,7 +64,7 @@ static int parse_table(struct settings *s, struct extras *x, int argc, char **ar
     return err;
 }
 
-static int check_endpoint(const char *option, const char *endpoint, enum trust_role server) {
+static int settings_check_endpoint(const char *option, const char *endpoint, enum trust_role server) {
     if (strncmp(endpoint, "tcp://", 6) != 0 && strncmp(endpoint, "ipc://", 6) != 0) {
         log_error("%s %s: not an endpoint; use ipc://PATH or tcp://HOST:PORT", option, endpoint);
         return ERR_USAGE;
@@ -72,20 +72,20 @@ static int check_endpoint(const char *option, const char *endpoint, enum trust_r
     return keys_check(option, endpoint, server);
 }
 
-static int check_endpoints(const struct settings *s) {
+static int settings_check_endpoints(const struct settings *s) {
     int err = keys_setup(&s->keys, 0);
     if (s->for_cp)
         keys_expect_own_producer();
     if (!err && s->consumer)
-        err = check_endpoint("--consumer", s->consumer, TRUST_CONSUMER);
+        err = settings_check_endpoint("--consumer", s->consumer, TRUST_CONSUMER);
     for (size_t i = 0; !err && i < s->jobs.count; i++)
-        err = check_endpoint("--jobs", s->jobs.items[i], TRUST_PRODUCER);
+        err = settings_check_endpoint("--jobs", s->jobs.items[i], TRUST_PRODUCER);
     return err;
 }
 
-static int allow_to_urls(struct settings *s) {
+static int settings_set_allow_urls(struct settings *s) {
     if (s->allow.count == 0) {
-        log_error("say which destinations it may serve: --allow DEST");
+        log_error("--allow is missing; name each destination that it may serve");
         return ERR_USAGE;
     }
     char *cwd = getcwd(NULL, 0);
@@ -111,7 +111,7 @@ static int allow_to_urls(struct settings *s) {
     return err;
 }
 
-static bool serves_s3(const struct settings *s) {
+static bool settings_serve_s3(const struct settings *s) {
     for (size_t i = 0; i < s->allow.count; i++) {
         struct dest d;
         if (dest_parse(slice_of(s->allow_urls[i]), &d) == 0 && d.scheme == DEST_S3)
@@ -120,13 +120,13 @@ static bool serves_s3(const struct settings *s) {
     return false;
 }
 
-static int settle_endpoint(struct settings *s) {
-    int err = serves_s3(s) ? aws_endpoint_choose(s->endpoint_url, s->profile, &s->endpoint) : 0;
+static int settings_set_endpoint(struct settings *s) {
+    int err = settings_serve_s3(s) ? aws_endpoint_choose(s->endpoint_url, s->profile, &s->endpoint) : 0;
     s->endpoint_url = s->endpoint.data ? s->endpoint.data : "";
     return err;
 }
 
-static int fill_defaults(struct settings *s) {
+static int settings_set_defaults(struct settings *s) {
     if (s->consumer || s->journal_dir)
         return 0;
     int err = default_journal_dir(&s->default_dir);
@@ -138,18 +138,18 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     *s = (struct settings){
         .slots = 8, .retry_for_ms = 10 * 60 * 1000, .drain_for_ms = 30 * 1000, .response_timeout_ms = 5 * 60 * 1000};
     struct extras x = {0};
-    int err = parse_table(s, &x, argc, argv);
+    int err = settings_parse_options(s, &x, argc, argv);
     if (err || x.help || x.version)
         return err ? err : SETTINGS_DONE;
     s->integrity = integrity_from_name(slice_of(integrity_option_names[x.integrity]));
     if (!s->integrity && x.content_md5)
         s->integrity = INTEGRITY_MD5;
-    err = check_endpoints(s);
+    err = settings_check_endpoints(s);
     if (!err)
-        err = allow_to_urls(s);
+        err = settings_set_allow_urls(s);
     if (!err)
-        err = settle_endpoint(s);
-    return err ? err : fill_defaults(s);
+        err = settings_set_endpoint(s);
+    return err ? err : settings_set_defaults(s);
 }
 
 void settings_release(struct settings *s) {

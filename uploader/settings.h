@@ -12,27 +12,27 @@
 #include <stdint.h>
 
 #define SLOTS_MAX 1024
-#define SETTINGS_DONE 1 /* --help or --version: it was printed */
+#define SETTINGS_DONE 1 /* --help or --version was printed */
 
 struct settings {
     struct text_list jobs, roots, allow;
     const char *consumer, *journal_dir; /* consumer NULL: the one that serves journal_dir */
-    const char *endpoint_url;           /* in its normal form; "" without an S3 destination */
+    const char *endpoint_url;           /* normalized; "" without an S3 destination */
     const char *region, *profile;       /* NULL: from environment and configuration */
     uint64_t slots, retry_for_ms, response_timeout_ms, drain_for_ms;
     uint64_t bwlimit; /* bytes a second; 0: no limit of its own */
     struct key_options keys;
     enum integrity integrity; /* INTEGRITY_UNKNOWN: as the producer asks */
     bool json, quiet, verbose;
-    bool for_cp;     /* started by `cp`, which speaks for it */
-    bool check_only; /* end after the settings and credentials were found usable */
-    /* held for the above */
+    bool for_cp;     /* started by `cp`, which logs for it */
+    bool check_only; /* end after settings and credentials were checked */
+    /* memory of the fields above */
     struct config_file config;
     struct buf default_dir, endpoint;
-    char **allow_urls; /* allow as URLs, as many */
+    char **allow_urls; /* `allow` as URLs */
 };
 
-/* 0, SETTINGS_DONE, or ERR_USAGE and the like, logged. The pointers into argv are kept. */
+/* 0, SETTINGS_DONE, or an error, which is logged (ERR_USAGE, …). Keeps pointers into argv. */
 int settings_parse(struct settings *s, int argc, char **argv) MUST_CHECK;
 void settings_release(struct settings *s);
 

@@ -79,7 +79,7 @@ static int task_source_try_open(struct uploader *u, struct task_entry *e, char *
     if (!err)
         return 0;
     snprintf(why, why_size, "cannot fetch from %s: %s", e->data, err_text(err));
-    return ERR_NOMEM; /* not the file's failure, whatever it is */
+    return ERR_NOMEM; /* in no case the file's failure */
 }
 
 bool task_source_open(struct uploader *u, struct task_entry **e) {

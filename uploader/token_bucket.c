@@ -1,7 +1,7 @@
 #include "uploader/token_bucket.h"
 
-/* How it is at now_ns. */
-static struct token_bucket settled(const struct token_bucket *b, uint64_t now_ns) {
+/* The state of the bucket at now_ns. */
+static struct token_bucket token_bucket_at(const struct token_bucket *b, uint64_t now_ns) {
     struct token_bucket s = *b;
     double passed = now_ns > b->at_ns ? (double)(now_ns - b->at_ns) / 1e9 : 0;
     double makes_up = passed * b->rate * TOKEN_BUCKET_MAKE_UP;
@@ -19,12 +19,12 @@ static struct token_bucket settled(const struct token_bucket *b, uint64_t now_ns
     return s;
 }
 
-static double level(const struct token_bucket *b, uint64_t now_ns) {
-    return settled(b, now_ns).tokens;
+static double token_bucket_tokens(const struct token_bucket *b, uint64_t now_ns) {
+    return token_bucket_at(b, now_ns).tokens;
 }
 
-static void settle(struct token_bucket *b, uint64_t now_ns) {
-    *b = settled(b, now_ns);
+static void token_bucket_advance(struct token_bucket *b, uint64_t now_ns) {
+    *b = token_bucket_at(b, now_ns);
 }
 
 void token_bucket_wait(struct token_bucket *b) {
@@ -37,7 +37,7 @@ void token_bucket_set(struct token_bucket *b, double rate, double depth, uint64_
         return;
     }
     if (b->rate > 0)
-        settle(b, now_ns);
+        token_bucket_advance(b, now_ns);
     b->at_ns = now_ns;
     b->rate = rate;
     b->depth = depth;
@@ -46,13 +46,13 @@ void token_bucket_set(struct token_bucket *b, double rate, double depth, uint64_
 }
 
 uint64_t token_bucket_level(const struct token_bucket *b, uint64_t now_ns) {
-    return b->rate > 0 ? (uint64_t)level(b, now_ns) : UINT64_MAX;
+    return b->rate > 0 ? (uint64_t)token_bucket_tokens(b, now_ns) : UINT64_MAX;
 }
 
 uint64_t token_bucket_take(struct token_bucket *b, uint64_t most, uint64_t least, uint64_t now_ns) {
     if (b->rate <= 0)
         return most;
-    settle(b, now_ns);
+    token_bucket_advance(b, now_ns);
     if (least > most)
         least = most;
     if (b->tokens < (double)least) {
@@ -74,13 +74,14 @@ void token_bucket_give_back(struct token_bucket *b, uint64_t count) {
 uint64_t token_bucket_due_ns(const struct token_bucket *b, uint64_t count, uint64_t now_ns) {
     if (b->rate <= 0)
         return now_ns;
-    double missing = (double)count - level(b, now_ns);
+    double missing = (double)count - token_bucket_tokens(b, now_ns);
     return missing > 0 ? now_ns + (uint64_t)(missing / b->rate * 1e9) + 1 : now_ns;
 }
 
 void token_bucket_set_bytes(struct token_bucket *b, uint64_t bytes_a_second, uint64_t now_ns) {
     double rate = (double)bytes_a_second, depth = rate * TOKEN_BUCKET_DEPTH;
-    token_bucket_set(b, rate, depth > 2 ? depth : 2, now_ns); /* else whoever comes a little late loses some */
+    token_bucket_set(b, rate, depth > 2 ? depth : 2,
+                     now_ns); /* with less, a caller that is a little late loses tokens */
 }
 
 uint64_t token_bucket_piece(const struct token_bucket *b) {

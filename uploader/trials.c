@@ -1,10 +1,11 @@
 #include "uploader/trials.h"
 
+#include "pure/ref.h"
+
 static struct trial *trials_find(struct trials *t, const struct ref *ref) {
     for (uint32_t i = 0; t->count && i < TRIALS_MAX; i++) {
         struct trial *trial = &t->items[i];
-        if (trial->ref.kind == ref->kind && trial->ref.chunk == ref->chunk &&
-            id_equal(&trial->ref.upload, &ref->upload))
+        if (ref_equal(&trial->ref, ref))
             return trial;
     }
     return NULL;

@@ -3,33 +3,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void entry_release(struct trouble_entry *e) {
-    free(e->place);
+static void trouble_release(struct trouble_entry *e) {
+    free(e->location);
     free(e->error);
     *e = (struct trouble_entry){0};
 }
 
 void troubles_release(struct troubles *t) {
     for (size_t i = 0; i < t->count; i++)
-        entry_release(&t->items[i]);
+        trouble_release(&t->items[i]);
     *t = (struct troubles){0};
 }
 
-static struct trouble_entry *trouble_find(const struct troubles *t, struct slice place) {
+static struct trouble_entry *troubles_find(const struct troubles *t, struct slice location) {
     for (size_t i = 0; i < t->count; i++)
-        if (slice_equal(slice_of(t->items[i].place), place))
+        if (slice_equal(slice_of(t->items[i].location), location))
             return (struct trouble_entry *)&t->items[i];
     return NULL;
 }
 
-static void trouble_remove(struct troubles *t, struct trouble_entry *e) {
-    entry_release(e);
+static void troubles_remove(struct troubles *t, struct trouble_entry *e) {
+    trouble_release(e);
     *e = t->items[--t->count];
     t->items[t->count] = (struct trouble_entry){0};
     t->changed = true;
 }
 
-static struct trouble_entry *trouble_oldest(struct troubles *t) {
+static struct trouble_entry *troubles_oldest(struct troubles *t) {
     struct trouble_entry *oldest = &t->items[0];
     for (size_t i = 1; i < t->count; i++)
         if (t->items[i].noted_ms < oldest->noted_ms)
@@ -37,23 +37,23 @@ static struct trouble_entry *trouble_oldest(struct troubles *t) {
     return oldest;
 }
 
-/* NULL: memory is out; the next failure is noted. */
-static struct trouble_entry *trouble_get(struct troubles *t, struct slice place, uint64_t now_ms) {
-    struct trouble_entry *e = trouble_find(t, place);
+/* Finds or adds it. NULL: out of memory; the failure is not noted. */
+static struct trouble_entry *troubles_get(struct troubles *t, struct slice location, uint64_t now_ms) {
+    struct trouble_entry *e = troubles_find(t, location);
     if (e)
         return e;
-    char *copy = slice_dup(place);
+    char *copy = slice_dup(location);
     if (!copy)
         return NULL;
     if (t->count == PROTO_TROUBLES_MAX)
-        trouble_remove(t, trouble_oldest(t));
+        troubles_remove(t, troubles_oldest(t));
     e = &t->items[t->count++];
-    *e = (struct trouble_entry){.place = copy, .since_ms = now_ms};
+    *e = (struct trouble_entry){.location = copy, .since_ms = now_ms};
     t->changed = true;
     return e;
 }
 
-static void set_error(struct trouble_entry *e, const char *error) {
+static void trouble_set_error(struct trouble_entry *e, const char *error) {
     char *copy = strndup(error, TROUBLE_ERROR_MAX);
     if (!copy)
         return;
@@ -61,7 +61,7 @@ static void set_error(struct trouble_entry *e, const char *error) {
     e->error = copy;
 }
 
-static void go_out(struct trouble_entry *e, uint64_t now_ms) {
+static void trouble_go_out(struct trouble_entry *e, uint64_t now_ms) {
     uint32_t next_ms = e->out_ms ? e->out_ms * 2 : TROUBLE_OUT_MIN_MS;
     e->out_ms = next_ms < TROUBLE_OUT_MAX_MS ? next_ms : TROUBLE_OUT_MAX_MS;
     e->out = true;
@@ -69,59 +69,59 @@ static void go_out(struct trouble_entry *e, uint64_t now_ms) {
     e->trial_until_ms = 0;
 }
 
-void troubles_note(struct troubles *t, struct slice place, const struct trouble_failure *f, uint64_t now_ms) {
-    struct trouble_entry *e = f->own && place.len ? trouble_get(t, place, now_ms) : NULL;
+void troubles_note(struct troubles *t, struct slice location, const struct trouble_failure *f, uint64_t now_ms) {
+    struct trouble_entry *e = f->own && location.len ? troubles_get(t, location, now_ms) : NULL;
     if (!e)
         return;
     e->class = f->class;
     e->noted_ms = now_ms;
-    set_error(e, f->error);
-    e->row += e->row < UINT32_MAX;
-    bool sure = f->own == OWN_SURE, began_earlier = e->out && now_ms < e->out_until_ms;
+    trouble_set_error(e, f->error);
+    e->failures += e->failures < UINT32_MAX;
+    bool sure = f->own == OWN_SURE, still_out = e->out && now_ms < e->out_until_ms;
     bool worse = sure && !e->sure;
     e->sure |= sure;
-    if (!(sure || f->at_once || e->row >= TROUBLE_ROW) || (began_earlier && !worse))
+    if (!(sure || f->at_once || e->failures >= TROUBLE_FAILURES) || (still_out && !worse))
         return;
-    go_out(e, now_ms);
+    trouble_go_out(e, now_ms);
     t->changed = true;
 }
 
-void troubles_note_declined(struct troubles *t, struct slice place, const char *why, uint64_t now_ms) {
-    struct trouble_entry *e = place.len ? trouble_get(t, place, now_ms) : NULL;
-    if (!e || e->row)
+void troubles_note_declined(struct troubles *t, struct slice location, const char *why, uint64_t now_ms) {
+    struct trouble_entry *e = location.len ? troubles_get(t, location, now_ms) : NULL;
+    if (!e || e->failures)
         return;
     e->class = FAIL_SOURCE;
     e->noted_ms = now_ms;
     if (!e->error || strncmp(e->error, why, TROUBLE_ERROR_MAX) != 0)
-        set_error(e, why);
+        trouble_set_error(e, why);
 }
 
-void troubles_success(struct troubles *t, struct slice place, bool read_source) {
-    struct trouble_entry *e = trouble_find(t, place);
-    if (e && (e->row || read_source))
-        trouble_remove(t, e);
+void troubles_success(struct troubles *t, struct slice location, bool read_source) {
+    struct trouble_entry *e = troubles_find(t, location);
+    if (e && (e->failures || read_source))
+        troubles_remove(t, e);
 }
 
-const struct trouble_entry *troubles_block(const struct troubles *t, struct slice place, uint64_t now_ms) {
-    const struct trouble_entry *e = t->count ? trouble_find(t, place) : NULL;
+const struct trouble_entry *troubles_block(const struct troubles *t, struct slice location, uint64_t now_ms) {
+    const struct trouble_entry *e = t->count ? troubles_find(t, location) : NULL;
     if (!e || !e->out || !(e->sure || e->relieved))
         return NULL;
     return now_ms < e->out_until_ms || now_ms < e->trial_until_ms ? e : NULL;
 }
 
-void troubles_taken(struct troubles *t, struct slice place, uint64_t now_ms) {
-    struct trouble_entry *e = t->count ? trouble_find(t, place) : NULL;
+void troubles_taken(struct troubles *t, struct slice location, uint64_t now_ms) {
+    struct trouble_entry *e = t->count ? troubles_find(t, location) : NULL;
     if (e && e->out && now_ms >= e->out_until_ms)
         e->trial_until_ms = now_ms + TROUBLE_TRIAL_MS;
 }
 
-bool troubles_relieve(struct troubles *t, const struct slice *places, size_t count) {
+bool troubles_relieve(struct troubles *t, const struct slice *locations, size_t count) {
     bool changed = false;
     for (size_t i = 0; i < t->count; i++) {
         struct trouble_entry *e = &t->items[i];
         bool named = false;
         for (size_t j = 0; j < count && !named; j++)
-            named = slice_equal(places[j], slice_of(e->place));
+            named = slice_equal(locations[j], slice_of(e->location));
         changed |= named != e->relieved;
         e->relieved = named;
     }
@@ -130,12 +130,12 @@ bool troubles_relieve(struct troubles *t, const struct slice *places, size_t cou
 
 size_t troubles_report(struct troubles *t, struct trouble out[PROTO_TROUBLES_MAX], uint64_t now_ms) {
     for (size_t i = t->count; i-- > 0;)
-        if (!t->items[i].row && now_ms > t->items[i].noted_ms + TROUBLE_NOTE_MS)
-            trouble_remove(t, &t->items[i]);
+        if (!t->items[i].failures && now_ms > t->items[i].noted_ms + TROUBLE_NOTE_MS)
+            troubles_remove(t, &t->items[i]);
     for (size_t i = 0; i < t->count; i++) {
         const struct trouble_entry *e = &t->items[i];
         out[i] = (struct trouble){
-            .location = slice_of(e->place),
+            .location = slice_of(e->location),
             .class = e->class,
             .error = slice_of(e->error),
             .since_ms = now_ms - e->since_ms,

@@ -1,6 +1,6 @@
 /*
- * The uploader: takes offers, asks for leases, moves bytes through a backend, reports results. One thread, one wait.
- * Nothing durable: killed at any time, its leases end and others do the work again.
+ * The uploader: takes offers, claims leases, moves bytes through a backend, and reports results. It has one thread and
+ * one wait. Nothing here is durable: when it is killed, its leases end and other uploaders do the work again.
  */
 #ifndef CHUNKLIFT_UPLOADER_H
 #define CHUNKLIFT_UPLOADER_H
@@ -10,11 +10,12 @@
 
 struct uploader;
 
-/* Opens roots, looks for credentials of every S3 destination allowed. ERR_USAGE (wrong configuration) or another error,
- * logged; nothing was started. Settings must outlive it. */
+/* Opens the roots and looks for the credentials of every allowed S3 destination. s must outlive it. ERR_USAGE (wrong
+ * configuration) or another error: logged, *u is NULL, nothing was started. */
 int uploader_new(struct uploader **u, const struct settings *s) MUST_CHECK;
-/* Until it was told to stop and has drained, or cannot go on (logged). Returns the exit status. */
+/* Blocks until it was told to stop and has drained, or cannot go on (logged). Returns the exit status. */
 int uploader_run(struct uploader *u);
-void uploader_destroy(struct uploader **u); /* says BYE */
+/* Sends BYE. */
+void uploader_destroy(struct uploader **u);
 
 #endif

@@ -38,7 +38,7 @@
 #include "uploader/troubles.h"
 
 #define UNKNOWN_PRODUCERS_MAX 32
-#define SOURCE_LOST_MS 1000 /* before a job whose producer is silent is offered again */
+#define SOURCE_LOST_MS 1000 /* before a job of a silent producer is offered again */
 
 struct uploader {
     const struct settings *settings;
@@ -138,11 +138,11 @@ void transfers_grant(struct uploader *u, struct task_entry *e, uint64_t asked_ms
 void transfers_parts_complete(struct uploader *u, struct task_entry *e);
 /* Aborts the multipart upload of a BEGIN that lost against another one (rule 10). */
 void transfers_abort_own(struct uploader *u, const struct result *begin);
-/* Handles what ended: reports, retries. */
+/* Handles the tasks that ended: reports, retries. */
 void transfers_end(struct uploader *u);
 /* Starts tasks while slots are free. */
 void transfers_start(struct uploader *u);
-/* Starts the tasks in SOURCE whose first bytes came. */
+/* Starts the tasks in SOURCE that have their first bytes. */
 void transfers_sources(struct uploader *u);
 /* Updates e's lease with the progress of its transfer. */
 void transfers_note_progress(struct uploader *u, struct task_entry *e);

@@ -33,7 +33,7 @@
 
 /* --- life --- */
 
-static void transfer_destroy(struct http_transfer *t) {
+static void http_transfer_destroy(struct http_transfer *t) {
     curl_slist_free_all(t->headers);
     curl_easy_cleanup(t->easy);
     buf_release(&t->body);
@@ -102,7 +102,7 @@ void http_destroy(struct http **h) {
     while ((*h)->idle) {
         struct http_transfer *t = (*h)->idle;
         (*h)->idle = t->next;
-        transfer_destroy(t);
+        http_transfer_destroy(t);
     }
     curl_multi_cleanup((*h)->multi);
     free((*h)->ca_file);
@@ -114,7 +114,7 @@ void http_destroy(struct http **h) {
 
 /* --- the free list and the active list --- */
 
-static struct http_transfer *transfer_get(struct http *h) {
+static struct http_transfer *http_transfer_get(struct http *h) {
     struct http_transfer *t = h->idle;
     if (t) {
         h->idle = t->next;
@@ -134,9 +134,9 @@ static struct http_transfer *transfer_get(struct http *h) {
     return t;
 }
 
-static void transfer_put(struct http *h, struct http_transfer *t) {
+static void http_transfer_put(struct http *h, struct http_transfer *t) {
     if (h->idle_count >= IDLE_TRANSFERS_MAX) {
-        transfer_destroy(t);
+        http_transfer_destroy(t);
         return;
     }
     curl_slist_free_all(t->headers);
@@ -149,7 +149,7 @@ static void transfer_put(struct http *h, struct http_transfer *t) {
     h->idle_count++;
 }
 
-static void transfer_link(struct http *h, struct http_transfer *t) {
+static void http_transfer_link(struct http *h, struct http_transfer *t) {
     t->next = h->active;
     t->link = &h->active;
     if (h->active)
@@ -158,14 +158,14 @@ static void transfer_link(struct http *h, struct http_transfer *t) {
     h->active_count++;
 }
 
-static void transfer_unlink(struct http *h, struct http_transfer *t) {
+static void http_transfer_unlink(struct http *h, struct http_transfer *t) {
     *t->link = t->next; /* NOLINT: linked while it is active */
     if (t->next)
         t->next->link = t->link;
     h->active_count--;
 }
 
-static void transfer_init(struct http_transfer *t, const struct http_request *r) {
+static void http_transfer_init(struct http_transfer *t, const struct http_request *r) {
     t->read = r->read;
     t->ready = r->ready;
     t->rewind = r->rewind;
@@ -192,18 +192,18 @@ static void transfer_init(struct http_transfer *t, const struct http_request *r)
 int http_start(struct http *h, const struct http_request *r, struct http_transfer **out) {
     *out = NULL;
     CHECK(r->read || r->text.len == r->body_length);
-    struct http_transfer *t = transfer_get(h);
+    struct http_transfer *t = http_transfer_get(h);
     if (!t)
         return ERR_NOMEM;
-    transfer_init(t, r);
+    http_transfer_init(t, r);
     int err = http_request_apply(t, r);
     if (!err && curl_multi_add_handle(h->multi, t->easy) != CURLM_OK)
         err = ERR_NOMEM;
     if (err) {
-        transfer_put(h, t);
+        http_transfer_put(h, t);
         return err;
     }
-    transfer_link(h, t);
+    http_transfer_link(h, t);
     *out = t;
     return 0;
 }
@@ -211,13 +211,13 @@ int http_start(struct http *h, const struct http_request *r, struct http_transfe
 void http_cancel(struct http *h, struct http_transfer *t) {
     curl_multi_remove_handle(h->multi, t->easy);
     http_pacing_forget(t);
-    transfer_unlink(h, t);
-    transfer_put(h, t);
+    http_transfer_unlink(h, t);
+    http_transfer_put(h, t);
 }
 
 /* --- progress --- */
 
-static uint64_t transfer_sent_bytes(const struct http_transfer *t) {
+static uint64_t http_transfer_sent_bytes(const struct http_transfer *t) {
     curl_off_t n = 0;
     if (curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &n) != CURLE_OK || n < 0)
         return 0;
@@ -225,7 +225,7 @@ static uint64_t transfer_sent_bytes(const struct http_transfer *t) {
 }
 
 uint64_t http_sent(const struct http_transfer *t) {
-    uint64_t n = transfer_sent_bytes(t);
+    uint64_t n = http_transfer_sent_bytes(t);
     return n < t->body_length ? n : t->body_length;
 }
 
@@ -234,7 +234,7 @@ uint64_t http_received(const struct http_transfer *t) {
 }
 
 bool http_all_sent(const struct http_transfer *t) {
-    return transfer_sent_bytes(t) >= t->body_length;
+    return http_transfer_sent_bytes(t) >= t->body_length;
 }
 
 #ifdef CHUNKLIFT_FAULTS
@@ -244,14 +244,14 @@ bool http_headers_are_sent(const struct http_transfer *t) {
 }
 #endif
 
-static bool transfer_was_connected(const struct http_transfer *t) {
+static bool http_transfer_was_connected(const struct http_transfer *t) {
     curl_off_t us = 0; /* set once a connection, TLS included, is made or reused */
     return curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &us) == CURLE_OK && us > 0;
 }
 
 /* --- results --- */
 
-static int transfer_error(const struct http_transfer *t, CURLcode rc, bool connected) {
+static int http_transfer_error(const struct http_transfer *t, CURLcode rc, bool connected) {
     if (t->read_error)
         return t->read_error;
     if (t->out_of_memory || rc == CURLE_OUT_OF_MEMORY)
@@ -299,13 +299,13 @@ static void reply_set_failure(struct http_reply *reply, const struct http_transf
 
 /* Removes t from the multi handle, then calls done(), which may start other transfers. why: a failure found here, not
  * by libcurl; NULL: rc is the result. */
-static void transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, const char *why) {
-    bool connected = transfer_was_connected(t) || t->request_sent;
+static void http_transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, const char *why) {
+    bool connected = http_transfer_was_connected(t) || t->request_sent;
     bool timed_out = why || rc == CURLE_OPERATION_TIMEDOUT;
     if (t->resend_refused)
         why = "the connection was closed before the reply";
     struct http_reply reply = {
-        .error = why ? ERR_IO : transfer_error(t, rc, connected),
+        .error = why ? ERR_IO : http_transfer_error(t, rc, connected),
         .connected = connected,
         .timed_out = timed_out,
         .body = buf_slice(&t->body),
@@ -318,14 +318,14 @@ static void transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, c
         curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &reply.status);
     curl_multi_remove_handle(h->multi, t->easy);
     http_pacing_forget(t);
-    transfer_unlink(h, t);
+    http_transfer_unlink(h, t);
     t->done(t->arg, &reply);
-    transfer_put(h, t);
+    http_transfer_put(h, t);
 }
 
 /* --- deadlines --- */
 
-static const char *transfer_check_reply(struct http_transfer *t, uint64_t now_ms) {
+static const char *http_transfer_check_reply(struct http_transfer *t, uint64_t now_ms) {
     if (!t->awaiting_ms) { /* bytes before now were "100 Continue" */
         t->awaiting_ms = t->received_ms = now_ms;
         t->last_received_bytes = t->received_bytes;
@@ -343,10 +343,10 @@ static const char *transfer_check_reply(struct http_transfer *t, uint64_t now_ms
 }
 
 /* The reason why t is over its time, or NULL. */
-static const char *transfer_check(struct http_transfer *t, uint64_t now_ms) {
-    uint64_t sent_bytes = transfer_sent_bytes(t);
+static const char *http_transfer_check(struct http_transfer *t, uint64_t now_ms) {
+    uint64_t sent_bytes = http_transfer_sent_bytes(t);
     if (sent_bytes >= t->body_length)
-        return transfer_check_reply(t, now_ms);
+        return http_transfer_check_reply(t, now_ms);
     t->awaiting_ms = 0;
     bool own_pause = t->paused || http_is_throttled(t);
     if (sent_bytes != t->last_sent_bytes || own_pause) {
@@ -359,9 +359,9 @@ static const char *transfer_check(struct http_transfer *t, uint64_t now_ms) {
 static void http_check_deadlines(struct http *h, uint64_t now_ms) {
     /* done() may change the list, so the walk starts again after each end. */
     for (struct http_transfer *t = h->active; t;) {
-        const char *why = transfer_check(t, now_ms); /* NOLINT: an ended transfer is not in the list */
+        const char *why = http_transfer_check(t, now_ms); /* NOLINT: an ended transfer is not in the list */
         if (why)
-            transfer_end(h, t, CURLE_OK, why);
+            http_transfer_end(h, t, CURLE_OK, why);
         t = why ? h->active : t->next;
     }
 }
@@ -390,7 +390,7 @@ void http_perform(struct http *h) {
         struct http_transfer *t = NULL;
         CURLcode rc = m->data.result; /* m is freed when the handle is removed */
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        transfer_end(h, t, rc, NULL);
+        http_transfer_end(h, t, rc, NULL);
     }
     uint64_t now_ms = clock_ms();
     if (now_ms - h->checked_ms >= CHECK_MS) {

@@ -1,5 +1,5 @@
 /*
- * The libcurl options of one request, and what libcurl 7.88 needs when it signs for S3:
+ * The libcurl options of one request. When libcurl 7.88 signs for S3, it needs this:
  *
  *   - Paths are sent as they are, and redirects are not followed: both would break the signature.
  *   - No header is removed, because a removed header is signed all the same. So "Expect: 100-continue" stays, with a

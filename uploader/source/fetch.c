@@ -366,8 +366,8 @@ static size_t fetched_read_piece(struct fetched *s, struct piece *p, char *out, 
     if (p->read_bytes < p->bytes.len)
         return n;
     if (p->read_crc != p->crc) {
-        log_warn("a piece fetched from %s is not what was read there", s->connection->address);
-        fetched_fail(s, ERR_DAMAGED, slice_of("what was fetched is not what the producer read"));
+        log_warn("a piece fetched from %s differs from the bytes read there", s->connection->address);
+        fetched_fail(s, ERR_DAMAGED, slice_of("the fetched bytes differ from those the producer read"));
         return 0;
     }
     s->source.crc = crc32c_combine(s->source.crc, p->crc, p->bytes.len);

@@ -1,5 +1,5 @@
 /*
- * Sources whose bytes come from their producer (messages FETCH and DATA), for files that cannot be opened here.
+ * Sources that get their bytes from the producer (messages FETCH and DATA), for files that cannot be opened here.
  *
  * A FETCH says how many bytes this side has and up to where it can take more (the credit); the producer sends pieces up
  * to there. Pieces that are not read yet stay in the frames they came in, at most FETCH_WINDOW bytes for each source.

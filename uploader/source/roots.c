@@ -33,14 +33,14 @@ void roots_destroy(struct roots **r) {
     *r = NULL;
 }
 
-static char *path_without_end_slash(const char *path) {
+static char *root_without_end_slash(const char *path) {
     size_t len = strlen(path);
     while (len > 1 && path[len - 1] == '/')
         len--;
     return strndup(path, len);
 }
 
-static char *path_parent(const char *path) {
+static char *root_parent(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
 }
@@ -59,8 +59,8 @@ static int root_init(struct root *r, const char *path) {
         log_error("--root %s: neither a directory nor a regular file", path);
         return ERR_INVALID;
     }
-    r->given = path[0] == '/' ? path_without_end_slash(path) : strdup(r->real);
-    r->dir = S_ISDIR(st.st_mode) ? strdup(r->real) : path_parent(r->real);
+    r->given = path[0] == '/' ? root_without_end_slash(path) : strdup(r->real);
+    r->dir = S_ISDIR(st.st_mode) ? strdup(r->real) : root_parent(r->real);
     if (!r->given || !r->dir)
         return ERR_NOMEM;
     r->fd = open(r->dir, O_PATH | O_DIRECTORY | O_CLOEXEC); /* needs only the right to search it */

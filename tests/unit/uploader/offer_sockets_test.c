@@ -10,7 +10,7 @@
 #define PRODUCERS 3
 #define WAIT_MS 5000
 
-static struct offer_sockets feeds;
+static struct offer_sockets sockets;
 static struct endpoint *producers[PRODUCERS];
 static struct frame frame;
 
@@ -25,14 +25,14 @@ static int set_up(void **state) {
         assert_int_equal(endpoint_open(&producers[i], ENDPOINT_PUSH, text[i]), 0);
         addresses[i] = slice_of(endpoint_address(producers[i]));
     }
-    feeds = (struct offer_sockets){0};
-    offer_sockets_set(&feeds, addresses, PRODUCERS, clock_ms());
+    sockets = (struct offer_sockets){0};
+    offer_sockets_set(&sockets, addresses, PRODUCERS, clock_ms());
     return 0;
 }
 
 static int tear_down(void **state) {
     (void)state;
-    offer_sockets_release(&feeds);
+    offer_sockets_release(&sockets);
     frame_release(&frame);
     for (int i = 0; i < PRODUCERS; i++)
         endpoint_close(&producers[i]);
@@ -52,7 +52,7 @@ static void offer(int producer) {
 /* They are there to be read. */
 static void wait_offered(const char *whose) {
     for (; *whose; whose++) {
-        struct wait_item item = {.endpoint = feeds.items[*whose - '0'].endpoint, .fd = -1, .want = ENDPOINT_IN};
+        struct wait_item item = {.endpoint = sockets.items[*whose - '0'].endpoint, .fd = -1, .want = ENDPOINT_IN};
         assert_int_equal(endpoint_wait(&item, 1, WAIT_MS), 0);
         assert_true(item.ready & ENDPOINT_IN);
     }
@@ -61,16 +61,16 @@ static void wait_offered(const char *whose) {
 /* Who has no offer to be read makes one. */
 static void keep_offered(const char *whose) {
     for (const char *p = whose; *p; p++)
-        if (!(endpoint_events(feeds.items[*p - '0'].endpoint) & ENDPOINT_IN))
+        if (!(endpoint_events(sockets.items[*p - '0'].endpoint) & ENDPOINT_IN))
             offer(*p - '0');
     wait_offered(whose);
 }
 
 /* Takes the next one and accepts one job of so many bytes. */
 static int take(uint64_t bytes) {
-    struct offer_socket *feed;
-    assert_int_equal(offer_sockets_recv(&feeds, &frame, &feed), 0);
-    offer_socket_accepted(feed, 1, bytes);
+    struct offer_socket *from;
+    assert_int_equal(offer_sockets_recv(&sockets, &frame, &from), 0);
+    offer_socket_accepted(from, 1, bytes);
     return frame.data.ptr[0] - '0';
 }
 
@@ -80,11 +80,11 @@ static void test_who_had_least_comes_next(void **state) {
     unsigned jobs[2] = {0};
     for (int i = 0; i < 400; i++) {
         keep_offered("01");
-        struct offer_socket *feed;
-        assert_int_equal(offer_sockets_recv(&feeds, &frame, &feed), 0);
+        struct offer_socket *from;
+        assert_int_equal(offer_sockets_recv(&sockets, &frame, &from), 0);
         int whose = frame.data.ptr[0] - '0';
         uint64_t bytes = whose == 0 ? large : 4096;
-        offer_socket_accepted(feed, 1, bytes);
+        offer_socket_accepted(from, 1, bytes);
         jobs[whose]++;
         taken[whose] += bytes + OFFER_JOB_COST;
     }
@@ -109,48 +109,48 @@ static void test_who_offers_nothing_saves_nothing_up(void **state) {
 }
 
 static void test_nothing_is_lost_when_one_is_silent(void **state) {
-    struct offer_socket *feed;
+    struct offer_socket *from;
     (void)state;
-    assert_int_equal(offer_sockets_recv(&feeds, &frame, &feed), ERR_AGAIN);
+    assert_int_equal(offer_sockets_recv(&sockets, &frame, &from), ERR_AGAIN);
     offer(2);
     wait_offered("2");
     assert_int_equal(take(0), 2);
-    assert_int_equal(offer_sockets_recv(&feeds, &frame, &feed), ERR_AGAIN);
+    assert_int_equal(offer_sockets_recv(&sockets, &frame, &from), ERR_AGAIN);
 }
 
 /* "An uploader that declined 8 offers of one producer in a row disconnects from it for a growing time." */
 static void test_eight_declined_in_a_row(void **state) {
-    struct offer_socket *feed = &feeds.items[1];
+    struct offer_socket *from = &sockets.items[1];
     (void)state;
     uint64_t now_ms = 1000;
     for (uint32_t away_ms = 500, times = 0; times < 9; times++) {
         for (int i = 0; i < 7; i++)
-            offer_socket_declined(feed, now_ms);
-        assert_non_null(feed->endpoint);
-        offer_socket_declined(feed, now_ms);
-        assert_null(feed->endpoint);
-        assert_int_equal(offer_sockets_tick(&feeds, now_ms + away_ms - 1), now_ms + away_ms);
-        assert_null(feed->endpoint);
+            offer_socket_declined(from, now_ms);
+        assert_non_null(from->endpoint);
+        offer_socket_declined(from, now_ms);
+        assert_null(from->endpoint);
+        assert_int_equal(offer_sockets_tick(&sockets, now_ms + away_ms - 1), now_ms + away_ms);
+        assert_null(from->endpoint);
         now_ms += away_ms;
-        offer_sockets_tick(&feeds, now_ms);
-        assert_non_null(feed->endpoint);
+        offer_sockets_tick(&sockets, now_ms);
+        assert_non_null(from->endpoint);
         away_ms = away_ms * 2 < 30000 ? away_ms * 2 : 30000;
     }
-    offer_socket_accepted(feed, 1, 1); /* all is well again */
+    offer_socket_accepted(from, 1, 1); /* all is well again */
     for (int i = 0; i < 8; i++)
-        offer_socket_declined(feed, now_ms);
-    assert_int_equal(offer_sockets_tick(&feeds, now_ms), now_ms + 500);
+        offer_socket_declined(from, now_ms);
+    assert_int_equal(offer_sockets_tick(&sockets, now_ms), now_ms + 500);
 }
 
 static void test_one_accepted_between_is_no_row(void **state) {
-    struct offer_socket *feed = &feeds.items[0];
+    struct offer_socket *from = &sockets.items[0];
     (void)state;
     for (int i = 0; i < 100; i++) {
         if (i % 7 == 0)
-            offer_socket_accepted(feed, 1, 1);
-        offer_socket_declined(feed, 1000);
+            offer_socket_accepted(from, 1, 1);
+        offer_socket_declined(from, 1000);
     }
-    assert_non_null(feed->endpoint);
+    assert_non_null(from->endpoint);
 }
 
 #define FEEDS_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

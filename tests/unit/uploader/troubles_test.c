@@ -1,10 +1,10 @@
-/* A place that this host fails to serve: when it is out, for how long, and how that ends. */
+/* A location that this host fails to serve: when it is out, for how long, and how that ends. */
 #include "unit.h"
 
 #include "uploader/troubles.h"
 
 static struct troubles t;
-static const struct slice place = {"https://s3.example", 18}, other = {"file:///out/", 12};
+static const struct slice location = {"https://s3.example", 18}, other = {"file:///out/", 12};
 
 static int setup(void **state) {
     (void)state;
@@ -25,11 +25,11 @@ static void fails(struct slice at, enum own_failure own, uint64_t now_ms) {
 
 static void test_a_sure_failure_takes_the_host_out_at_once(void **state) {
     (void)state;
-    assert_null(troubles_block(&t, place, 1000));
-    fails(place, OWN_SURE, 1000);
-    assert_non_null(troubles_block(&t, place, 1000));
-    assert_non_null(troubles_block(&t, place, 1999));
-    assert_null(troubles_block(&t, place, 2000));
+    assert_null(troubles_block(&t, location, 1000));
+    fails(location, OWN_SURE, 1000);
+    assert_non_null(troubles_block(&t, location, 1000));
+    assert_non_null(troubles_block(&t, location, 1999));
+    assert_null(troubles_block(&t, location, 2000));
     assert_null(troubles_block(&t, other, 1000));
 }
 
@@ -37,10 +37,10 @@ static void test_the_pause_doubles_with_each_failed_trial(void **state) {
     (void)state;
     uint64_t now = 1000, pause = TROUBLE_OUT_MIN_MS;
     for (int i = 0; i < 12; i++) {
-        fails(place, OWN_SURE, now);
-        assert_non_null(troubles_block(&t, place, now + pause - 1));
+        fails(location, OWN_SURE, now);
+        assert_non_null(troubles_block(&t, location, now + pause - 1));
         now += pause;
-        assert_null(troubles_block(&t, place, now));
+        assert_null(troubles_block(&t, location, now));
         pause = pause * 2 < TROUBLE_OUT_MAX_MS ? pause * 2 : TROUBLE_OUT_MAX_MS;
     }
 }
@@ -49,53 +49,53 @@ static void test_the_pause_doubles_with_each_failed_trial(void **state) {
 static void test_failures_of_jobs_that_began_earlier_do_not_prolong_it(void **state) {
     (void)state;
     for (int i = 0; i < 8; i++)
-        fails(place, OWN_SURE, 1000 + (uint64_t)i);
-    assert_null(troubles_block(&t, place, 2000));
+        fails(location, OWN_SURE, 1000 + (uint64_t)i);
+    assert_null(troubles_block(&t, location, 2000));
 }
 
 static void test_one_trial_at_a_time(void **state) {
     (void)state;
-    fails(place, OWN_SURE, 1000);
-    assert_null(troubles_block(&t, place, 2000));
-    troubles_taken(&t, place, 2000);
-    assert_non_null(troubles_block(&t, place, 2001));
-    assert_null(troubles_block(&t, place, 2000 + TROUBLE_TRIAL_MS)); /* it was never granted */
-    troubles_success(&t, place, false);
-    assert_null(troubles_block(&t, place, 2001));
+    fails(location, OWN_SURE, 1000);
+    assert_null(troubles_block(&t, location, 2000));
+    troubles_taken(&t, location, 2000);
+    assert_non_null(troubles_block(&t, location, 2001));
+    assert_null(troubles_block(&t, location, 2000 + TROUBLE_TRIAL_MS)); /* it was never granted */
+    troubles_success(&t, location, false);
+    assert_null(troubles_block(&t, location, 2001));
     assert_int_equal(t.count, 0);
 }
 
 static void test_a_doubtful_one_takes_it_out_after_three_in_a_row_and_with_another_uploader(void **state) {
     (void)state;
-    fails(place, OWN_MAYBE, 1000);
-    fails(place, OWN_MAYBE, 1000);
-    troubles_success(&t, place, false);
-    for (int i = 0; i < TROUBLE_ROW; i++) {
-        assert_true(troubles_relieve(&t, &place, 1) == (i == 1));
-        assert_null(troubles_block(&t, place, 1000));
-        fails(place, OWN_MAYBE, 1000);
+    fails(location, OWN_MAYBE, 1000);
+    fails(location, OWN_MAYBE, 1000);
+    troubles_success(&t, location, false);
+    for (int i = 0; i < TROUBLE_FAILURES; i++) {
+        assert_true(troubles_relieve(&t, &location, 1) == (i == 1));
+        assert_null(troubles_block(&t, location, 1000));
+        fails(location, OWN_MAYBE, 1000);
     }
-    assert_non_null(troubles_block(&t, place, 1000));
+    assert_non_null(troubles_block(&t, location, 1000));
     assert_true(troubles_relieve(&t, &other, 1)); /* now it is the only one */
-    assert_null(troubles_block(&t, place, 1000));
+    assert_null(troubles_block(&t, location, 1000));
 }
 
 static void test_no_failure_of_its_own_is_no_trouble(void **state) {
     (void)state;
-    for (int i = 0; i < 2 * TROUBLE_ROW; i++)
-        fails(place, OWN_NO, 1000);
+    for (int i = 0; i < 2 * TROUBLE_FAILURES; i++)
+        fails(location, OWN_NO, 1000);
     assert_int_equal(t.count, 0);
 }
 
 static void test_what_is_told(void **state) {
     (void)state;
     struct trouble told[PROTO_TROUBLES_MAX];
-    fails(place, OWN_SURE, 1000);
+    fails(location, OWN_SURE, 1000);
     troubles_note_declined(&t, other, "not under a --root", 1000);
     assert_true(t.changed);
     assert_int_equal(troubles_report(&t, told, 1400), 2);
     assert_false(t.changed);
-    assert_true(slice_equal(told[0].location, place) && told[0].sure && told[0].class == FAIL_DENIED);
+    assert_true(slice_equal(told[0].location, location) && told[0].sure && told[0].class == FAIL_DENIED);
     assert_int_equal(told[0].since_ms, 400);
     assert_int_equal(told[0].out_ms, 600);
     assert_true(slice_equal(told[1].error, slice_of("not under a --root")));
@@ -107,10 +107,10 @@ static void test_what_is_told(void **state) {
 
 static void test_a_job_that_reads_no_source_leaves_the_note(void **state) {
     (void)state;
-    troubles_note_declined(&t, place, "not under a --root", 1000);
-    troubles_success(&t, place, false);
+    troubles_note_declined(&t, location, "not under a --root", 1000);
+    troubles_success(&t, location, false);
     assert_int_equal(t.count, 1);
-    troubles_success(&t, place, true);
+    troubles_success(&t, location, true);
     assert_int_equal(t.count, 0);
 }
 
