@@ -1,5 +1,5 @@
 """What an uploader does not do, whatever it is asked: read outside its roots, write outside what it was allowed, show its credentials. (Offers of
-strangers: strangers/test_peers.py; every form of a path: unit tests source_test, backend_file_test.)"""
+strangers: strangers/test_peers.py; every form of a path: unit tests source_test, file_path_test.)"""
 
 import os
 import re

@@ -131,6 +131,8 @@ unit_test(aws_source uploader_core)
 set(folder uploader/file)
 unit_test(backend_file uploader_core)
 unit_test(file_holes uploader_core)
+unit_test(file_path uploader_core)
+unit_test(file_put uploader_core)
 
 set(folder uploader/http)
 unit_test(http uploader_core)
