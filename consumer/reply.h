@@ -22,7 +22,7 @@ struct route;
 int reply_queue(struct consumer *c, const struct route *to, struct msg *m) MUST_CHECK;
 int reply_error(struct consumer *c, const struct route *to, uint64_t number, enum protocol_error code,
                 const char *text) MUST_CHECK;
-/* usual_bytes, or less while short replies are asked for: a short reply stays below UNSENT_SMALL. */
+/* usual_bytes, or less while short replies are asked for: a short reply stays below SEND_QUEUE_SMALL. */
 size_t reply_room(const struct consumer *c, size_t usual_bytes);
 /* The peer does not read its replies now. It repeats the request when it reads again. */
 bool reply_is_backpressured(const struct consumer *c, const struct peer *peer);

@@ -43,7 +43,7 @@ static int server_send(void *arg, const void *route, size_t len, struct slice fr
 
 static bool server_is_backpressured(void *arg, const void *route, size_t len) {
     struct server *s = arg;
-    return s->endpoint && endpoint_is_deaf(s->endpoint, route, len);
+    return s->endpoint && endpoint_is_backpressured(s->endpoint, route, len);
 }
 
 static void server_on_event(void *arg, enum consumer_event event, const struct peer *peer, const struct ref *job) {
@@ -173,7 +173,7 @@ static int server_turn(struct server *s, bool *drained) {
         err = consumer_check_journal(s->consumer);
     if (!err && s->holders_changed)
         err = server_write_holders(s); /* no WELCOME leaves before it is written */
-    consumer_set_short_replies(s->consumer, endpoint_is_pressed(s->endpoint));
+    consumer_set_short_replies(s->consumer, endpoint_is_under_pressure(s->endpoint));
     if (!err)
         err = consumer_round(s->consumer, drained_ms, clock_ms());
     *drained = drained_ms != 0;

@@ -154,7 +154,7 @@ static void came(struct connections *c, int fd) {
     c->count++;
 }
 
-void connections_took(struct connections *c, int fd, size_t bytes) {
+void connections_count_taken(struct connections *c, int fd, size_t bytes) {
     if (fd < 0 || (size_t)fd >= c->cap)
         return;
     struct connection *one = &c->by_fd[fd];
@@ -163,7 +163,7 @@ void connections_took(struct connections *c, int fd, size_t bytes) {
     one->took = one->spoke = true;
 }
 
-void connections_know(struct connections *c, int fd, const struct curve_key *key) {
+void connections_set_key(struct connections *c, int fd, const struct curve_key *key) {
     if (fd >= 0 && (size_t)fd < c->cap)
         c->by_fd[fd].key = *key;
 }
@@ -176,7 +176,8 @@ static struct connection *least_wanted(struct connections *c, uint64_t now_ms) {
         struct connection *one = &c->by_fd[i];
         if (!one->live)
             continue;
-        if (c->o.heard && !one->spoke && now_ms >= one->came_ms + MUTE_MS && (!mute || one->serial < mute->serial))
+        if (c->o.clients_talk_first && !one->spoke && now_ms >= one->came_ms + MUTE_MS &&
+            (!mute || one->serial < mute->serial))
             mute = one;
         if (!newest || one->serial > newest->serial)
             newest = one;
@@ -328,7 +329,7 @@ static bool take_event(struct connections *c) {
     return true;
 }
 
-void connections_tend(struct connections *c, bool drained) {
+void connections_service(struct connections *c, bool drained) {
     while (take_event(c))
         if (c->o.binds && c->count > c->max)
             keep_number(c);

@@ -11,7 +11,7 @@
  *    tcp counts bytes: an ipc peer is bounded by the socket's queue and MAXMSGSIZE, unless it sends a message of
  *    endless parts; it is a process of our own user.
  *
- * connections_tend does the work. It has to be called in every turn of a loop and, while connections_are_watched, ten
+ * connections_service does the work. It has to be called in every turn of a loop and, while connections_are_watched, ten
  * times a second.
  */
 #ifndef CHUNKLIFT_CONNECTIONS_H
@@ -29,7 +29,8 @@ struct connections; /* opaque */
 struct connections_options {
     void *context, *socket; /* libzmq's */
     const char *address;    /* for people */
-    bool tcp, binds, heard; /* heard: honest peers speak at once, so one that does not may go first */
+    bool tcp, binds,
+        clients_talk_first; /* clients_talk_first: honest peers speak at once, so one that does not may go first */
     bool curve;
     size_t unread_max; /* bytes */
 };
@@ -40,14 +41,14 @@ int connections_new(struct connections **c, const struct connections_options *o)
 void connections_destroy(struct connections **c);
 
 /* bytes of one part were taken from the socket; they came through fd (ZMQ_SRCFD; below 0: not known). */
-void connections_took(struct connections *c, int fd, size_t bytes);
+void connections_count_taken(struct connections *c, int fd, size_t bytes);
 /* What came through fd was this key's. */
-void connections_know(struct connections *c, int fd, const struct curve_key *key);
+void connections_set_key(struct connections *c, int fd, const struct curve_key *key);
 /* Closes those whose key, empty where it is not known, is not to stay. Whatever was let in before this call is looked
  * at. */
 void connections_close_unless(struct connections *c, bool (*stays)(const struct curve_key *key));
 /* drained: the socket has just been read until empty. */
-void connections_tend(struct connections *c, bool drained);
+void connections_service(struct connections *c, bool drained);
 
 /* A libzmq socket that becomes readable when connections come or go. */
 void *connections_waitable(const struct connections *c);

@@ -85,10 +85,10 @@ int endpoint_lend(struct endpoint *e, const void *peer, size_t peer_len, const s
 /* ROUTER: would a message of len bytes for this peer be taken now? */
 bool endpoint_has_room(const struct endpoint *e, const void *peer, size_t peer_len, size_t len);
 
-/* ROUTER: much waits for peers that do not read (unsent.h); keep answers under UNSENT_SMALL. */
-bool endpoint_is_pressed(const struct endpoint *e);
+/* ROUTER: much waits for peers that do not read (send_queue.h); keep answers under SEND_QUEUE_SMALL. */
+bool endpoint_is_under_pressure(const struct endpoint *e);
 /* ROUTER: this peer has not read what was sent to it, and an answer would only wait, or be dropped. */
-bool endpoint_is_deaf(const struct endpoint *e, const void *peer, size_t peer_len);
+bool endpoint_is_backpressured(const struct endpoint *e, const void *peer, size_t peer_len);
 
 enum { ENDPOINT_IN = 1, ENDPOINT_OUT = 2 };
 int endpoint_events(struct endpoint *e); /* which of them are possible now; re-arms the fd */

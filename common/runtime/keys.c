@@ -133,7 +133,7 @@ static bool lost_something(const struct trust *before, const struct trust *now) 
 int keys_reload(bool *lost) {
     struct trust now;
     *lost = false;
-    if (!keys_are_there())
+    if (!keys_are_set())
         return 0;
     int err = read_trust(keys.o.trust, &now);
     if (err) {
@@ -155,7 +155,7 @@ void keys_release(void) {
     keys.o.insecure = insecure;
 }
 
-bool keys_are_there(void) {
+bool keys_are_set(void) {
     return curve_key_is_set(&keys.own.secret);
 }
 
@@ -175,7 +175,7 @@ int keys_expected_other(const char *address, enum trust_role server, const struc
     *key = (struct curve_key){{0}};
     if (!is_tcp(address))
         return 0;
-    if (!keys_are_there())
+    if (!keys_are_set())
         return keys.o.insecure ? 0 : ERR_DENIED;
     if (server == TRUST_PRODUCER && keys.own_producer) {
         *key = keys.own.public;
@@ -224,7 +224,7 @@ unsigned keys_roles(const struct curve_key *key) {
 }
 
 bool keys_admit(const struct curve_key *key) {
-    if (!keys_are_there())
+    if (!keys_are_set())
         return false;
     if ((keys.admits & TRUST_UPLOADER) && !(keys.admits & ~TRUST_UPLOADER) && curve_key_equal(key, &keys.own.public))
         return true;

@@ -36,7 +36,7 @@ int keys_reload(bool *lost) MUST_CHECK;
 /* Forgets and wipes what keys_setup read. */
 void keys_release(void);
 
-bool keys_are_there(void);
+bool keys_are_set(void);
 /* May this address be used, and is it known whose key to expect there? server: the role of who is connected to, 0 to
  * bind. ERR_USAGE: logged, with option (or NULL) in front, and what to add. Nothing to say about ipc. */
 int keys_check(const char *option, const char *address, enum trust_role server) MUST_CHECK;

@@ -8,7 +8,7 @@
 #include "pure/hash.h"
 #include "pure/list.h"
 #include "pure/proto.h"
-#include "runtime/unsent.h"
+#include "runtime/send_queue.h"
 #include "system/log.h"
 #include <errno.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@
 #define TURNS_A_STEP 128u /* of transfers: a small file costs more than its bytes */
 #define BLOCKED_MS 5u     /* until a full connection is tried again */
 #define TICK_MS 1000u
-#define SMALL_PIECE (UNSENT_SMALL - UNSENT_OVERHEAD - PIECE_HEAD_MAX)
+#define SMALL_PIECE (SEND_QUEUE_SMALL - SEND_QUEUE_OVERHEAD - PIECE_HEAD_MAX)
 
 struct transfer {
     struct list node;           /* in active or parked */

@@ -35,7 +35,7 @@ unit_test(curve common)
 unit_test(endpoint common)
 unit_test(keys common)
 unit_test(session common)
-unit_test(unsent common)
+unit_test(send_queue common)
 
 set(folder common/system)
 unit_test(clock common)

@@ -52,9 +52,9 @@ static void test_roles_of_a_peer(void **state) {
     write_key("key", 0600, &own);
     write_trust("%s uploader\n%s reader,producer\n", other.public.text, third.public.text);
     struct curve_key none = {{0}};
-    assert_false(keys_are_there());
+    assert_false(keys_are_set());
     assert_int_equal(set_up(TRUST_UPLOADER), 0);
-    assert_true(keys_are_there());
+    assert_true(keys_are_set());
     assert_int_equal(keys_roles(&other.public), TRUST_UPLOADER);
     assert_int_equal(keys_roles(&own.public), 0);
     assert_true(keys_roles(&none) != 0); /* ipc */
@@ -65,7 +65,7 @@ static void test_roles_of_a_peer(void **state) {
     assert_true(keys_admit(&third.public));
     assert_false(keys_admit(&own.public)); /* a consumer knows nobody who has no line */
     keys_release();
-    assert_false(keys_are_there());
+    assert_false(keys_are_set());
     assert_false(keys_admit(&other.public));
     assert_false(curve_key_is_set(&keys_own()->secret));
 }
@@ -77,7 +77,7 @@ static const char *refused(const struct key_options *o) {
     int err = keys_setup(o, 0);
     const char *said = capture_end(&captured);
     assert_int_equal(err, ERR_USAGE);
-    assert_false(keys_are_there());
+    assert_false(keys_are_set());
     assert_null(strstr(said, own.secret.text));
     assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1); /* one line */
     return said;

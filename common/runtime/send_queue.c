@@ -1,4 +1,4 @@
-#include "runtime/unsent.h"
+#include "runtime/send_queue.h"
 #include "pure/hash.h"
 #include "pure/list.h"
 #include <stdatomic.h>
@@ -9,24 +9,24 @@
 #define PEER_MAX 255
 #define SWEEP_FROM 1024 /* peers remembered, before those with nothing waiting are forgotten */
 
-/* Owned by the sending thread; libzmq's thread lowers bytes. With bytes at 0 no parcel names it. */
-struct unsent_peer {
+/* Owned by the sending thread; libzmq's thread lowers bytes. With bytes at 0 no buffer names it. */
+struct send_queue_peer {
     struct hash_node by_id;
     atomic_size_t bytes;
     uint8_t len;
     uint8_t id[];
 };
 
-struct unsent {
+struct send_queue {
     atomic_size_t bytes;
     atomic_size_t users; /* its owner and its parcels */
     size_t sweep_at;
     struct hash_table by_id; /* peers; of the sending thread until the last user is gone */
 };
 
-struct parcel {
-    struct unsent *all;
-    struct unsent_peer *peer;
+struct send_buffer {
+    struct send_queue *all;
+    struct send_queue_peer *peer;
     size_t counted;
     void (*release)(void *arg); /* of lent bytes; NULL: bytes follow */
     void *arg;
@@ -35,7 +35,7 @@ struct parcel {
 
 /* ---- life ---- */
 
-int unsent_new(struct unsent **u) {
+int send_queue_new(struct send_queue **u) {
     *u = calloc(1, sizeof **u);
     if (!*u)
         return ERR_NOMEM;
@@ -44,18 +44,18 @@ int unsent_new(struct unsent **u) {
     return 0;
 }
 
-static void let_go(struct unsent *u) {
+static void let_go(struct send_queue *u) {
     if (atomic_fetch_sub(&u->users, 1) != 1)
         return;
     for (struct hash_node *next, *n = hash_walk(&u->by_id, NULL); n; n = next) {
         next = hash_walk(&u->by_id, n);
-        free(list_entry(n, struct unsent_peer, by_id));
+        free(list_entry(n, struct send_queue_peer, by_id));
     }
     hash_release(&u->by_id);
     free(u);
 }
 
-void unsent_destroy(struct unsent **u) {
+void send_queue_destroy(struct send_queue **u) {
     if (*u)
         let_go(*u);
     *u = NULL;
@@ -63,10 +63,10 @@ void unsent_destroy(struct unsent **u) {
 
 /* ---- peers ---- */
 
-static void sweep(struct unsent *u) {
+static void sweep(struct send_queue *u) {
     for (struct hash_node *next, *n = hash_walk(&u->by_id, NULL); n; n = next) {
         next = hash_walk(&u->by_id, n);
-        struct unsent_peer *p = list_entry(n, struct unsent_peer, by_id);
+        struct send_queue_peer *p = list_entry(n, struct send_queue_peer, by_id);
         if (atomic_load(&p->bytes))
             continue;
         hash_remove(&u->by_id, &p->by_id);
@@ -75,17 +75,17 @@ static void sweep(struct unsent *u) {
     u->sweep_at = u->by_id.count * 2 > SWEEP_FROM ? u->by_id.count * 2 : SWEEP_FROM;
 }
 
-static struct unsent_peer *look_up(const struct unsent *u, const void *id, size_t len) {
+static struct send_queue_peer *look_up(const struct send_queue *u, const void *id, size_t len) {
     for (struct hash_node *n = hash_first(&u->by_id, hash_bytes(id, len)); n; n = hash_next(n)) {
-        struct unsent_peer *p = list_entry(n, struct unsent_peer, by_id);
+        struct send_queue_peer *p = list_entry(n, struct send_queue_peer, by_id);
         if (slice_equal(slice_make(p->id, p->len), slice_make(id, len)))
             return p;
     }
     return NULL;
 }
 
-static struct unsent_peer *find(struct unsent *u, const void *id, size_t len) {
-    struct unsent_peer *p = look_up(u, id, len);
+static struct send_queue_peer *find(struct send_queue *u, const void *id, size_t len) {
+    struct send_queue_peer *p = look_up(u, id, len);
     if (p)
         return p;
     if (u->by_id.count >= u->sweep_at)
@@ -101,45 +101,46 @@ static struct unsent_peer *find(struct unsent *u, const void *id, size_t len) {
 
 /* ---- parcels ---- */
 
-static bool has_room(const struct unsent *u, const struct unsent_peer *p, size_t bytes) {
+static bool has_room(const struct send_queue *u, const struct send_queue_peer *p, size_t bytes) {
     size_t waiting = p ? atomic_load(&p->bytes) : 0;
-    if (unsent_bytes(u) + bytes > UNSENT_ALL_MAX)
-        return waiting == 0 && bytes <= UNSENT_SMALL;
-    return waiting == 0 || waiting + bytes <= UNSENT_PEER_MAX;
+    if (send_queue_bytes(u) + bytes > SEND_QUEUE_ALL_MAX)
+        return waiting == 0 && bytes <= SEND_QUEUE_SMALL;
+    return waiting == 0 || waiting + bytes <= SEND_QUEUE_PEER_MAX;
 }
 
-/* A parcel for len bytes, with room for `inside` of them. */
-static int parcel_new(struct unsent *u, const void *peer, size_t peer_len, size_t len, size_t inside,
-                      struct parcel **out) {
+/* A buffer for len bytes, with room for `inside` of them. */
+static int parcel_new(struct send_queue *u, const void *peer, size_t peer_len, size_t len, size_t inside,
+                      struct send_buffer **out) {
     *out = NULL;
     if (peer_len > PEER_MAX)
         return ERR_INVALID;
-    struct unsent_peer *p = find(u, peer, peer_len);
+    struct send_queue_peer *p = find(u, peer, peer_len);
     if (!p)
         return ERR_NOMEM;
-    size_t counted = len + UNSENT_OVERHEAD;
+    size_t counted = len + SEND_QUEUE_OVERHEAD;
     if (!has_room(u, p, counted))
         return ERR_AGAIN;
-    struct parcel *parcel = malloc(sizeof *parcel + inside);
-    if (!parcel)
+    struct send_buffer *buffer = malloc(sizeof *buffer + inside);
+    if (!buffer)
         return ERR_NOMEM;
-    *parcel = (struct parcel){.all = u, .peer = p, .counted = counted};
+    *buffer = (struct send_buffer){.all = u, .peer = p, .counted = counted};
     atomic_fetch_add(&u->users, 1);
     atomic_fetch_add(&u->bytes, counted);
     atomic_fetch_add(&p->bytes, counted);
-    *out = parcel;
+    *out = buffer;
     return 0;
 }
 
-int unsent_wrap(struct unsent *u, const void *peer, size_t peer_len, struct slice data, struct parcel **out) {
+int send_queue_wrap(struct send_queue *u, const void *peer, size_t peer_len, struct slice data,
+                    struct send_buffer **out) {
     int err = parcel_new(u, peer, peer_len, data.len, data.len, out);
     if (!err && data.len)
         memcpy((*out)->bytes, data.ptr, data.len);
     return err;
 }
 
-int unsent_lend(struct unsent *u, const void *peer, size_t peer_len, size_t len, void (*release)(void *arg), void *arg,
-                struct parcel **out) {
+int send_queue_lend(struct send_queue *u, const void *peer, size_t peer_len, size_t len, void (*release)(void *arg),
+                    void *arg, struct send_buffer **out) {
     int err = parcel_new(u, peer, peer_len, len, 0, out);
     if (!err) {
         (*out)->release = release;
@@ -148,17 +149,17 @@ int unsent_lend(struct unsent *u, const void *peer, size_t peer_len, size_t len,
     return err;
 }
 
-bool unsent_has_room(const struct unsent *u, const void *peer, size_t peer_len, size_t len) {
-    return has_room(u, look_up(u, peer, peer_len), len + UNSENT_OVERHEAD);
+bool send_queue_has_room(const struct send_queue *u, const void *peer, size_t peer_len, size_t len) {
+    return has_room(u, look_up(u, peer, peer_len), len + SEND_QUEUE_OVERHEAD);
 }
 
-void *parcel_bytes(struct parcel *p) {
+void *send_buffer_bytes(struct send_buffer *p) {
     return p->bytes;
 }
 
-void parcel_free(void *bytes, void *hint) {
-    struct parcel *p = hint;
-    struct unsent *u = p->all;
+void send_buffer_free(void *bytes, void *hint) {
+    struct send_buffer *p = hint;
+    struct send_queue *u = p->all;
     (void)bytes;
     if (p->release)
         p->release(p->arg);
@@ -168,16 +169,16 @@ void parcel_free(void *bytes, void *hint) {
     let_go(u);
 }
 
-size_t unsent_bytes(const struct unsent *u) {
+size_t send_queue_bytes(const struct send_queue *u) {
     return atomic_load(&u->bytes);
 }
 
-bool unsent_is_pressed(const struct unsent *u) {
-    return unsent_bytes(u) > UNSENT_ALL_MAX / 2;
+bool send_queue_is_under_pressure(const struct send_queue *u) {
+    return send_queue_bytes(u) > SEND_QUEUE_ALL_MAX / 2;
 }
 
-bool unsent_is_deaf(const struct unsent *u, const void *peer, size_t peer_len) {
-    const struct unsent_peer *p = look_up(u, peer, peer_len);
+bool send_queue_is_backpressured(const struct send_queue *u, const void *peer, size_t peer_len) {
+    const struct send_queue_peer *p = look_up(u, peer, peer_len);
     size_t waiting = p ? atomic_load(&p->bytes) : 0;
-    return waiting > 0 && (waiting > UNSENT_PEER_MAX / 2 || unsent_is_pressed(u));
+    return waiting > 0 && (waiting > SEND_QUEUE_PEER_MAX / 2 || send_queue_is_under_pressure(u));
 }
