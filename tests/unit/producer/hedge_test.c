@@ -1,4 +1,4 @@
-/* Rule 12, the producer's side: what is offered a second time, when, and what events of a pair mean. */
+/* Rule 12, at the producer: which jobs are offered for a hedged lease, when, and the meaning of both leases' events. */
 #include "planner_support.h"
 
 static struct file *f;
@@ -7,7 +7,7 @@ static struct ref chunk_ref(uint32_t chunk) {
     return (struct ref){.kind = JOB_CHUNK, .upload = f->upload, .chunk = chunk};
 }
 
-/* Two chunks, both leased, two uploaders with free places; the consumer finds chunk 1 slow. */
+/* Two leased chunks and two uploaders with free slots; the consumer reports chunk 1 as slow. */
 static void leased_file(void) {
     struct job jobs[16];
     make_file("src", 2 * CHUNK);
@@ -38,7 +38,7 @@ static void test_a_slow_job_is_offered_when_nothing_else_is_left(void **state) {
     assert_int_equal(offer->ref.chunk, 1);
     assert_int_equal(hedge_copies(&planner), 2);
     hedge_sent(offer, 200);
-    assert_null(hedge_next(&planner, 1199)); /* and again in growing steps */
+    assert_null(hedge_next(&planner, 1199)); /* then with growing pauses */
     assert_ptr_equal(hedge_next(&planner, 1200), offer);
     hedge_sent(offer, 1200);
     assert_null(hedge_next(&planner, 3199));
@@ -46,7 +46,7 @@ static void test_a_slow_job_is_offered_when_nothing_else_is_left(void **state) {
     assert_int_equal(offer->state, OFFER_LEASED);
 }
 
-static void test_not_while_there_is_other_work(void **state) {
+static void test_no_hedge_while_there_is_other_work(void **state) {
     (void)state;
     leased_file();
     struct ref other = chunk_ref(0);
@@ -54,13 +54,13 @@ static void test_not_while_there_is_other_work(void **state) {
     struct ref slow = chunk_ref(1);
     hedge_note_slow(&planner, &slow, 1);
     planner.fleet.share = 0;
-    planner.offers.outstanding += OFFERS_FLOOR; /* no room */
+    planner.offers.outstanding += OFFERS_FLOOR; /* the window is full */
     assert_int_equal(jobs_refill(&planner, 300), 0);
     assert_null(hedge_next(&planner, 300));
     planner.offers.outstanding -= OFFERS_FLOOR;
 }
 
-static void test_not_without_free_places_or_another_uploader(void **state) {
+static void test_no_hedge_without_free_slots_or_another_uploader(void **state) {
     (void)state;
     leased_file();
     planner.fleet.free = 0;
@@ -74,7 +74,7 @@ static void test_not_without_free_places_or_another_uploader(void **state) {
     assert_null(hedge_next(&planner, 200));
 }
 
-static void test_only_current_chunks(void **state) {
+static void test_only_current_chunks_are_hedged(void **state) {
     (void)state;
     leased_file();
     struct ref slow[] = {
@@ -83,7 +83,7 @@ static void test_only_current_chunks(void **state) {
     assert_null(hedge_next(&planner, 200));
     slow[0] = chunk_ref(1);
     hedge_note_slow(&planner, slow, 1);
-    receive_record(210, chunk_record(f, 1)); /* its record came */
+    receive_record(210, chunk_record(f, 1)); /* recorded */
     hedge_note_slow(&planner, slow, 1);
     assert_int_equal(jobs_refill(&planner, 220), 0);
     assert_null(hedge_next(&planner, 220));
@@ -94,7 +94,7 @@ static void receive_second(uint64_t now_ms, enum event_kind kind) {
     receive(now_ms, &e, 1, NULL, 0);
 }
 
-static void test_the_job_stays_leased_while_one_of_two_stands(void **state) {
+static void test_the_job_stays_leased_while_one_of_two_leases_is_valid(void **state) {
     (void)state;
     leased_file();
     struct ref ref = chunk_ref(1);
@@ -102,12 +102,12 @@ static void test_the_job_stays_leased_while_one_of_two_stands(void **state) {
     receive_second(310, EVENT_EXPIRED);
     receive_second(310, EVENT_RELEASED);
     assert_int_equal(planner.offers.leased, 2);
-    receive_event(320, EVENT_EXPIRED, &ref, WHY_NONE, 0); /* the other one, too */
+    receive_event(320, EVENT_EXPIRED, &ref, WHY_NONE, 0); /* the second lease too */
     assert_int_equal(planner.offers.leased, 1);
     assert_int_equal(planner.offers.ready_new, 1);
 }
 
-/* What one uploader may have swallowed does not go to it alone again (rule 4). */
+/* An offer that one uploader did not serve does not go to that one alone again (rule 4). */
 static void test_a_repeated_offer_goes_to_more_uploaders(void **state) {
     struct offer offer = {.times = 0};
     (void)state;
@@ -126,6 +126,8 @@ static void test_a_repeated_offer_goes_to_more_uploaders(void **state) {
 
 #define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
 UNIT_MAIN(CORE_TEST(test_a_slow_job_is_offered_when_nothing_else_is_left),
-          CORE_TEST(test_not_while_there_is_other_work), CORE_TEST(test_not_without_free_places_or_another_uploader),
-          CORE_TEST(test_only_current_chunks), CORE_TEST(test_the_job_stays_leased_while_one_of_two_stands),
+          CORE_TEST(test_no_hedge_while_there_is_other_work),
+          CORE_TEST(test_no_hedge_without_free_slots_or_another_uploader),
+          CORE_TEST(test_only_current_chunks_are_hedged),
+          CORE_TEST(test_the_job_stays_leased_while_one_of_two_leases_is_valid),
           CORE_TEST(test_a_repeated_offer_goes_to_more_uploaders))

@@ -43,7 +43,7 @@ static void test_window_is_zero_without_uploaders_and_has_a_floor(void **state) 
     assert_int_equal(offers_window(&o, &fleet, 5000), OFFERS_WINDOW_MAX);
 }
 
-/* Rule 1: share + 2 × rate × smallest time (and the tail's pace), of the last 10 s. */
+/* Rule 1: share + 2 × rate × (smallest time + pace of the tail), from the last 10 s. */
 static void test_window_follows_rate_and_smallest_time(void **state) {
     struct fleet fleet = {.uploaders = 1, .share = 10};
     (void)state;
@@ -53,7 +53,7 @@ static void test_window_follows_rate_and_smallest_time(void **state) {
     }
     /* 50 grants within half a second: 100 a second; T = 20 + 50 ms */
     assert_int_equal(offers_window(&o, &fleet, 100490), 10 + 14);
-    /* no grant for half a second: the rate is gone */
+    /* no grant for half a second: the rate is 0 */
     assert_int_equal(offers_window(&o, &fleet, 101500), 10);
     /* the smallest time is remembered for 10 s */
     for (uint32_t i = 100; i < 150; i++)
@@ -64,17 +64,17 @@ static void test_window_follows_rate_and_smallest_time(void **state) {
     assert_int_equal(offers_window(&o, &fleet, 120000), 10 + 50);
 }
 
-static void test_outstanding_takes_room_until_answered(void **state) {
+static void test_an_outstanding_offer_takes_room_until_it_is_answered(void **state) {
     struct fleet fleet = {.uploaders = 2, .share = 4};
     (void)state;
     assert_int_equal(offers_room(&o, &fleet, 1000), 4);
     struct offer *a = add(0);
-    assert_int_equal(offers_room(&o, &fleet, 1000), 3); /* made ready counts already */
+    assert_int_equal(offers_room(&o, &fleet, 1000), 3); /* READY offers count too */
     offers_sent(&o, a, 1000);
     struct offer *b = add_sent(1, 1000), *c = add_sent(2, 1000), *d = add_sent(3, 1000);
     assert_int_equal(o.outstanding, 4);
     assert_int_equal(offers_room(&o, &fleet, 1000), 0);
-    offers_granted(&o, a, 200000); /* long after: no rate left to widen the window */
+    offers_granted(&o, a, 200000); /* much later: the rate no longer widens the window */
     assert_int_equal(o.leased, 1);
     assert_int_equal(o.leased_bytes, 100);
     offers_wait(&o, b, 300000, 200000);
@@ -89,7 +89,7 @@ static void test_outstanding_takes_room_until_answered(void **state) {
     assert_int_equal(o.outstanding, 0);
 }
 
-/* Rule 4: after 1 s, then 2, 4, … 30 s; only while a place is free. */
+/* Rule 4: after 1 s, then 2, 4, … 30 s; only while a slot is free. */
 static void test_offers_are_repeated_with_doubling(void **state) {
     static const uint64_t pauses[] = {1000, 2000, 4000, 8000, 16000, 30000, 30000};
     uint64_t now = 50000;
@@ -104,7 +104,7 @@ static void test_offers_are_repeated_with_doubling(void **state) {
         now += pauses[i] + 200;
         offers_collect_due(&o, now, true);
         assert_int_equal(a->state, OFFER_READY);
-        assert_int_equal(o.outstanding, 1); /* the copy takes the place */
+        assert_int_equal(o.outstanding, 1); /* the copy replaces it */
         assert_int_equal(o.ready_new, 0);
         assert_ptr_equal(o.first[QUEUE_BULK], a);
         offers_sent(&o, a, now);
@@ -113,7 +113,7 @@ static void test_offers_are_repeated_with_doubling(void **state) {
     }
 }
 
-/* "not while nothing else is left to offer": the end waits for them. */
+/* Without doubling while nothing else is left to offer. */
 static void test_the_last_ones_are_repeated_without_doubling(void **state) {
     uint64_t now = 50000;
     (void)state;
@@ -128,7 +128,7 @@ static void test_the_last_ones_are_repeated_without_doubling(void **state) {
     }
 }
 
-static void test_patience_is_four_medians(void **state) {
+static void test_an_offer_is_repeated_after_four_medians(void **state) {
     (void)state;
     for (uint32_t i = 0; i < 40; i++)
         offers_granted(&o, add_sent(i, 1000), 1000 + 700);
@@ -136,7 +136,7 @@ static void test_patience_is_four_medians(void **state) {
     assert_int_equal(a->due_ms, 90000 + 2800);
 }
 
-/* A repeated offer says nothing about time: which copy was granted is not known. */
+/* A repeated offer gives no time: it is not known which copy was granted. */
 static void test_repeated_offers_do_not_count_as_times(void **state) {
     (void)state;
     struct offer *a = add_sent(0, 1000);
@@ -145,7 +145,8 @@ static void test_repeated_offers_do_not_count_as_times(void **state) {
     offers_granted(&o, a, 2001);
     assert_int_equal(o.times_count, 0);
     struct fleet fleet = {.uploaders = 1, .share = 10};
-    assert_int_equal(offers_window(&o, &fleet, 2001), 10); /* no time is known: the grant does not widen the window */
+    assert_int_equal(offers_window(&o, &fleet, 2001),
+                     10); /* no time is known, so the grant does not widen the window */
 }
 
 static void test_denied_jobs_wait_their_time(void **state) {
@@ -158,13 +159,13 @@ static void test_denied_jobs_wait_their_time(void **state) {
     assert_int_equal(o.ready_new, 1);
     offers_collect_due(&o, 5999, true);
     assert_int_equal(a->state, OFFER_WAITING);
-    offers_collect_due(&o, 6000, false); /* needs no free place: the window decides */
+    offers_collect_due(&o, 6000, false); /* needs no free slot: the window decides */
     assert_int_equal(a->state, OFFER_READY);
     assert_int_equal(o.ready_new, 2);
     assert_int_equal(o.outstanding, 0);
 }
 
-static void test_leases_told_by_a_plan_end_by_themselves(void **state) {
+static void test_leases_from_a_plan_end_at_their_time(void **state) {
     (void)state;
     struct offer *a = add(0), *b = add(1);
     offers_lease_until(&o, a, 9000);
@@ -175,7 +176,7 @@ static void test_leases_told_by_a_plan_end_by_themselves(void **state) {
     offers_collect_due(&o, 9000, true);
     assert_int_equal(a->state, OFFER_READY);
     offers_collect_due(&o, 900000, true);
-    assert_int_equal(b->state, OFFER_LEASED); /* its end is an event */
+    assert_int_equal(b->state, OFFER_LEASED); /* an event ends it */
 }
 
 static void test_the_table_is_bounded(void **state) {
@@ -195,12 +196,12 @@ static void test_the_table_is_bounded(void **state) {
     assert_int_equal(o.used, 0);
 }
 
-/* What an uploader that left had not read is offered again soon, however often it was before. */
-static void test_open_offers_are_repeated_when_somebody_left(void **state) {
+/* Offers that an uploader had not read when it left are repeated soon, however often they were offered. */
+static void test_open_offers_are_repeated_when_an_uploader_left(void **state) {
     (void)state;
     struct offer *open = add_sent(0, 1000), *leased = add_sent(1, 1000);
     offers_granted(&o, leased, 1010);
-    for (uint64_t now = 1000, i = 0; i < 4; i++) { /* its doubling has come to 16 s */
+    for (uint64_t now = 1000, i = 0; i < 4; i++) { /* doubled up to 16 s */
         now = open->due_ms;
         offers_collect_due(&o, now, true);
         assert_int_equal(open->state, OFFER_READY);
@@ -216,14 +217,14 @@ static void test_open_offers_are_repeated_when_somebody_left(void **state) {
     assert_int_equal(leased->state, OFFER_LEASED);
 }
 
-UNIT_MAIN(cmocka_unit_test_setup_teardown(test_open_offers_are_repeated_when_somebody_left, set_up, tear_down),
+UNIT_MAIN(cmocka_unit_test_setup_teardown(test_open_offers_are_repeated_when_an_uploader_left, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_window_is_zero_without_uploaders_and_has_a_floor, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_window_follows_rate_and_smallest_time, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_outstanding_takes_room_until_answered, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_an_outstanding_offer_takes_room_until_it_is_answered, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_offers_are_repeated_with_doubling, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_the_last_ones_are_repeated_without_doubling, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_patience_is_four_medians, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_an_offer_is_repeated_after_four_medians, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_repeated_offers_do_not_count_as_times, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_denied_jobs_wait_their_time, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_leases_told_by_a_plan_end_by_themselves, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_leases_from_a_plan_end_at_their_time, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_the_table_is_bounded, set_up, tear_down))

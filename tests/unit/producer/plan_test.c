@@ -1,4 +1,4 @@
-/* Intake, PLAN and PLANNED. */
+/* Scanning of sources, PLAN and PLANNED. */
 #include "planner_support.h"
 #include <sys/stat.h>
 #include <time.h>
@@ -21,7 +21,7 @@ static void test_small_files_are_puts_and_large_ones_chunks(void **state) {
     assert_int_equal(planner.stats.bytes_total, 2 * CHUNK + 1);
 }
 
-/* A change that comes after it was planned has another time stamp, whatever the file system's clock is. */
+/* A change after the planning gets another time stamp, whatever the resolution of the file system's clock. */
 static void test_a_file_that_changed_just_now_is_planned_in_the_next_tick(void **state) {
     struct timespec now;
     struct stat st;
@@ -50,7 +50,8 @@ static void test_names_that_fit_no_key_fail_alone(void **state) {
     assert_int_equal(chdir(root), 0);
     start_planner("s3://bucket/prefix", false, ON_CHANGE_FAIL);
     struct plan_file list[PLAN_FILES_MAX];
-    assert_int_equal(ask(1, 1, list), 3); /* two only to be recorded as failed, the file with the long name first */
+    assert_int_equal(ask(1, 1, list),
+                     3); /* two of them only to be recorded as failed; the file with the long name first */
     assert_true(list[0].error.len > 0 && list[1].error.len == 0 && list[2].error.len > 0);
     assert_false(id_is_zero(&list[0].upload) || id_equal(&list[0].upload, &list[2].upload));
     assert_true(slice_equal(list[1].target.dest, slice_of("s3://bucket/prefix/ok")));
@@ -58,7 +59,7 @@ static void test_names_that_fit_no_key_fail_alone(void **state) {
                                      {.index = list[2].index, .state = PLANNED_REFUSED}};
     answer(2, 1, refused, 2);
     assert_int_equal(planner.files.count, 1);
-    assert_int_equal(told.failed, 2);
+    assert_int_equal(reported.failed, 2);
     assert_int_equal(planner.stats.files_failed, 2);
     assert_int_equal(planner.stats.files_seen, 3);
 }
@@ -68,8 +69,8 @@ static void test_a_file_onto_itself_fails(void **state) {
     make_file("src", 5);
     assert_int_equal(link("src", "same"), 0);
     start_planner("same", false, ON_CHANGE_FAIL);
-    assert_int_equal(told.failed, 1);
-    assert_non_null(strstr(told.reason, "same file"));
+    assert_int_equal(reported.failed, 1);
+    assert_non_null(strstr(reported.reason, "same file"));
 }
 
 static void test_planned_answers_a_prefix(void **state) {
@@ -81,29 +82,29 @@ static void test_planned_answers_a_prefix(void **state) {
     make_file("src/c", 1);
     start_planner("out", false, ON_CHANGE_FAIL);
     assert_int_equal(ask(1, 1, list), 3);
-    assert_int_equal(ask(2, 2, list + 3), 0); /* asked already */
+    assert_int_equal(ask(2, 2, list + 3), 0); /* already requested */
     struct planned_file p = {.index = list[0].index, .upload = make_id(1), .state = PLANNED_NEW};
     answer(3, 1, &p, 1);
     assert_int_equal(planner.files.first->state, FILE_PUT);
-    assert_int_equal(ask(3, 2, list), 2); /* the rest, at once */
+    assert_int_equal(ask(3, 2, list), 2); /* the rest is requested at once */
     p = (struct planned_file){.index = list[1].index, .upload = make_id(2), .state = PLANNED_NEW};
-    answer(4, 1, &p, 1); /* an answer to an earlier asking is stale */
+    answer(4, 1, &p, 1); /* an answer to an earlier request is stale */
     assert_int_equal(planner.files.last->state, FILE_PLAN);
-    assert_int_equal(ask(4 + PLAN_AGAIN_MS, 3, list), 2); /* not answered: asked again */
+    assert_int_equal(ask(4 + PLAN_AGAIN_MS, 3, list), 2); /* no answer: requested again */
 }
 
-/* Jobs without a handle are dropped by every uploader: the file must not wait for them for ever. */
+/* Every uploader drops jobs without a handle, so the file must not wait for them. */
 static void test_an_open_upload_without_a_handle_fails(void **state) {
     (void)state;
     make_file("src", 4 * CHUNK);
     start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_OPEN, .chunk_size = CHUNK, .chunks = 4});
-    assert_int_equal(told.failed, 1);
-    assert_int_equal(told.class, FAIL_INTEGRITY);
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(reported.class, FAIL_INTEGRITY);
     assert_int_equal(planner.files.count, 0);
 }
 
-static void test_open_uploads_go_on_where_they_were(void **state) {
+static void test_open_uploads_are_resumed(void **state) {
     static const uint8_t done[] = {0x05};
     struct job jobs[16];
     (void)state;
@@ -127,7 +128,7 @@ static void test_open_uploads_go_on_where_they_were(void **state) {
     assert_int_equal(jobs[0].length, CHUNK - 10);
     assert_int_equal(jobs[0].offset, 3 * CHUNK);
     assert_int_equal(jobs[0].handle.len, 1);
-    assert_int_equal(offer_all(600, jobs, 16), 1); /* the lease's time is over */
+    assert_int_equal(offer_all(600, jobs, 16), 1); /* the lease has ended */
     assert_int_equal(jobs[0].ref.chunk, 1);
 }
 
@@ -143,7 +144,7 @@ static void test_a_bitmap_ends_with_the_last_recorded_chunk(void **state) {
                                         .chunk_size = CHUNK,
                                         .chunks = 20,
                                         .done = slice_make(done, 1)});
-    assert_int_equal(told.failed, 0);
+    assert_int_equal(reported.failed, 0);
     assert_int_equal(planner.stats.bytes_done, CHUNK);
     assert_true(planner.files.first->resumed);
     assert_true(offer_all(101, jobs, 32) > 0);
@@ -156,8 +157,8 @@ static void test_geometry_that_does_not_fit_fails_the_file(void **state) {
     make_file("src", 4 * CHUNK);
     start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_OPEN, .chunk_size = CHUNK, .chunks = 5});
-    assert_int_equal(told.failed, 1);
-    assert_int_equal(told.class, FAIL_INTEGRITY);
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(reported.class, FAIL_INTEGRITY);
     assert_int_equal(planner.files.count, 0);
 }
 
@@ -166,12 +167,12 @@ static void test_done_on_s3_is_skipped(void **state) {
     make_file("src", 10);
     start_planner("s3://bucket/x", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_DONE});
-    assert_int_equal(told.skipped, 1);
+    assert_int_equal(reported.skipped, 1);
     assert_int_equal(planner.stats.files_skipped, 1);
     assert_int_equal(planner.stats.bytes_total, 0);
 }
 
-/* The record says crc; what the producer asks for after it has read the file. */
+/* The record has this crc. The next PLAN shows whether the content was the recorded one. */
 static struct plan_file verified_plan(uint32_t differs, uint32_t crc) {
     struct plan_file list[PLAN_FILES_MAX];
     struct job jobs[4];
@@ -179,8 +180,8 @@ static struct plan_file verified_plan(uint32_t differs, uint32_t crc) {
     make_file("src", 3 * VERIFY_PIECE + 10);
     start_planner("s3://bucket/x", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.upload = make_id(1), .state = PLANNED_DONE, .differs = differs, .crc = crc});
-    assert_int_equal(told.skipped, 0);
-    assert_int_equal(ask(10000, 4, list), 0); /* not before it is read */
+    assert_int_equal(reported.skipped, 0);
+    assert_int_equal(ask(10000, 4, list), 0); /* not before the file is read */
     assert_int_equal(offer_all(150, jobs, 4), 0);
     while (more)
         assert_int_equal(planner_verify_step(&planner, 200, &more), 0);
@@ -204,7 +205,7 @@ static void test_a_finished_file_with_another_ctime_is_compared_by_content(void 
     assert_int_equal(plan.flags, PLAN_PUT);
     struct planned_file p = {.index = plan.index, .upload = make_id(1), .state = PLANNED_DONE};
     answer(201, 5, &p, 1);
-    assert_int_equal(told.skipped, 1);
+    assert_int_equal(reported.skipped, 1);
     assert_int_equal(planner.stats.files_verified, 1);
 }
 
@@ -237,7 +238,7 @@ static void test_a_file_that_changes_while_it_is_compared_is_planned_again(void 
     answer(301, 6, &p, 1);
     assert_int_equal(unlink("src"), 0);
     assert_int_equal(planner_verify_step(&planner, 302, &more), 0);
-    assert_int_equal(told.failed, 1);
+    assert_int_equal(reported.failed, 1);
     assert_int_equal(planner.files.count, 0);
 }
 
@@ -248,7 +249,7 @@ static void offers_the_check(uint64_t now_ms, const struct id128 *id) {
     assert_true(id_equal(&jobs[0].ref.upload, id));
 }
 
-static void test_done_on_file_is_looked_for_first(void **state) {
+static void test_done_on_file_is_looked_up_first(void **state) {
     struct plan_file list[PLAN_FILES_MAX];
     struct id128 id = make_id(1);
     (void)state;
@@ -258,7 +259,7 @@ static void test_done_on_file_is_looked_for_first(void **state) {
     offers_the_check(101, &id);
     struct event e = {.ref = {.kind = JOB_STAT, .upload = id}, .kind = EVENT_CHECKED, .exists = true, .size = 9};
     receive(200, &e, 1, NULL, 0);
-    assert_int_equal(ask(200, 5, list), 1); /* another size: gone for us */
+    assert_int_equal(ask(200, 5, list), 1); /* another size counts as missing */
     assert_int_equal(list[0].flags, PLAN_PUT | PLAN_MISSING);
     assert_true(id_is_zero(&list[0].upload));
     struct planned_file p = {.index = list[0].index, .upload = id, .state = PLANNED_DONE};
@@ -266,7 +267,7 @@ static void test_done_on_file_is_looked_for_first(void **state) {
     offers_the_check(202, &id);
     e.size = 10;
     receive(300, &e, 1, NULL, 0);
-    assert_int_equal(told.skipped, 1);
+    assert_int_equal(reported.skipped, 1);
     assert_int_equal(planner.files.count, 0);
     assert_int_equal(planner.offers.used, 0);
 }
@@ -282,12 +283,12 @@ static void test_force_is_asked_once(void **state) {
     answer(2, 1, &p, 1);
     planner_replan_all(&planner, 3);
     assert_int_equal(ask(3, 2, list), 1);
-    assert_int_equal(list[0].flags, PLAN_PUT); /* it has its new id */
+    assert_int_equal(list[0].flags, PLAN_PUT); /* the new id is known */
     assert_true(id_equal(&list[0].upload, &p.upload));
-    p.state = PLANNED_DONE; /* its put was recorded meanwhile */
+    p.state = PLANNED_DONE; /* its put was recorded in the meantime */
     answer(4, 2, &p, 1);
-    assert_int_equal(told.done, 1);
-    assert_int_equal(told.skipped, 0);
+    assert_int_equal(reported.done, 1);
+    assert_int_equal(reported.skipped, 0);
     assert_int_equal(planner.stats.bytes_done, 10);
 }
 
@@ -312,10 +313,10 @@ static void test_superseded_upload_is_aborted_first(void **state) {
     assert_int_equal(offer_all(201, jobs, 4), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_BEGIN);
     assert_int_equal(jobs[0].chunks, 2);
-    assert_int_equal(told.failed, 0);
+    assert_int_equal(reported.failed, 0);
 }
 
-static void test_clearing_asks_again_when_no_record_comes(void **state) {
+static void test_clearing_asks_again_without_a_record(void **state) {
     struct plan_file list[PLAN_FILES_MAX];
     struct job job;
     (void)state;
@@ -332,11 +333,11 @@ static void test_clearing_asks_again_when_no_record_comes(void **state) {
     assert_int_equal(planner.offers.used, 0);
     struct planned_file p = {
         .index = list[0].index, .upload = make_id(1), .state = PLANNED_NEW, .superseded = make_id(9)};
-    answer(5000, 7, &p, 1); /* one without an intent ends by itself */
+    answer(5000, 7, &p, 1); /* an upload that was never opened ends without an abort */
     assert_int_equal(offer_all(5000, &job, 1), 0);
     assert_int_equal(ask(5000 + CLEAR_UNOPENED_MS, 8, list), 1);
     p.superseded_opened = true;
-    answer(6000, 8, &p, 1); /* one without a handle may have left something all the same */
+    answer(6000, 8, &p, 1); /* an upload without a handle may have left something nevertheless */
     assert_int_equal(offer_all(6000, &job, 1), 1);
     assert_int_equal(job.ref.kind, JOB_ABORT);
     assert_int_equal(job.handle.len, 0);
@@ -347,12 +348,12 @@ static void test_refused_and_superseded_plans_fail_the_file(void **state) {
     make_file("src", 10);
     start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.state = PLANNED_REFUSED, .error = slice_of("no room")});
-    assert_string_equal(told.reason, "no room");
+    assert_string_equal(reported.reason, "no room");
     planner_release(&planner);
     start_planner("out", false, ON_CHANGE_FAIL);
     plan_one(100, (struct planned_file){.state = PLANNED_SUPERSEDED});
-    assert_int_equal(told.class, FAIL_SUPERSEDED);
-    assert_int_equal(told.failed, 2);
+    assert_int_equal(reported.class, FAIL_SUPERSEDED);
+    assert_int_equal(reported.failed, 2);
 }
 
 static void test_the_table_stays_bounded(void **state) {
@@ -381,12 +382,12 @@ static void test_the_table_stays_bounded(void **state) {
 UNIT_MAIN(CORE_TEST(test_small_files_are_puts_and_large_ones_chunks), CORE_TEST(test_names_that_fit_no_key_fail_alone),
           CORE_TEST(test_a_file_that_changed_just_now_is_planned_in_the_next_tick),
           CORE_TEST(test_a_file_onto_itself_fails), CORE_TEST(test_planned_answers_a_prefix),
-          CORE_TEST(test_an_open_upload_without_a_handle_fails), CORE_TEST(test_open_uploads_go_on_where_they_were),
+          CORE_TEST(test_an_open_upload_without_a_handle_fails), CORE_TEST(test_open_uploads_are_resumed),
           CORE_TEST(test_a_bitmap_ends_with_the_last_recorded_chunk),
           CORE_TEST(test_geometry_that_does_not_fit_fails_the_file), CORE_TEST(test_done_on_s3_is_skipped),
           CORE_TEST(test_a_finished_file_with_another_ctime_is_compared_by_content),
           CORE_TEST(test_other_content_is_uploaded),
           CORE_TEST(test_a_file_that_changes_while_it_is_compared_is_planned_again),
-          CORE_TEST(test_done_on_file_is_looked_for_first), CORE_TEST(test_force_is_asked_once),
-          CORE_TEST(test_superseded_upload_is_aborted_first), CORE_TEST(test_clearing_asks_again_when_no_record_comes),
+          CORE_TEST(test_done_on_file_is_looked_up_first), CORE_TEST(test_force_is_asked_once),
+          CORE_TEST(test_superseded_upload_is_aborted_first), CORE_TEST(test_clearing_asks_again_without_a_record),
           CORE_TEST(test_refused_and_superseded_plans_fail_the_file), CORE_TEST(test_the_table_stays_bounded))

@@ -26,7 +26,7 @@ static struct {
     unsigned welcomes, plans;
     unsigned failed, done, notices;
     char reason[1024];
-    /* a TAIL that waits for its answer */
+    /* a TAIL without an answer */
     bool tail_waits;
     uint64_t tail_number;
     struct msg_tail tail;
@@ -48,7 +48,7 @@ static void on_notice(void *arg, const char *text) {
     t.notices++;
 }
 
-/* Every consumer serves another port; the journal directory's file tells which. */
+/* Every consumer has another port, which the file in the journal directory names. */
 static void open_consumer(void) {
     struct consumer_file file = {.pid = getpid()};
     t.epoch++;
@@ -140,7 +140,7 @@ static void send_records(struct event *events, size_t event_count, struct record
     buf_release(&lines);
 }
 
-/* state: what PLANNED says of every file. */
+/* state: of every file in PLANNED. */
 static void answer_plan(const struct msg *q, enum planned_state state, struct slice done) {
     struct planned_file files[PROTO_PLAN_MAX] = {0};
     for (size_t i = 0; i < q->plan.file_count; i++) {
@@ -253,7 +253,7 @@ static void test_one_file_over_sockets(void **state) {
     assert_int_equal(producer_stats(t.producer)->bytes_done, 10);
 }
 
-/* The consumer goes and comes back with another epoch: everything unfinished is planned again. */
+/* The consumer restarts with another epoch: all unfinished files are planned again. */
 static void test_a_restarted_consumer_is_asked_again(void **state) {
     static const char *const sources[] = {"a"};
     struct msg offer;
@@ -270,7 +270,7 @@ static void test_a_restarted_consumer_is_asked_again(void **state) {
     open_consumer();
     UNTIL(t.welcomes > 1 && t.plans > 1);
     UNTIL(producer_stats(t.producer)->bytes_done == CHUNK_ALIGN);
-    uint32_t chunk = 0; /* an offer from before may come first */
+    uint32_t chunk = 0; /* an earlier offer may arrive first */
     while (chunk != 1) {
         UNTIL(next_offer(&offer));
         chunk = offer.offer.jobs[0].ref.chunk;
@@ -307,7 +307,7 @@ static void test_drain_ends_without_leases(void **state) {
     UNTIL(producer_is_finished(t.producer));
 }
 
-static void test_many_small_files_travel_in_bundles(void **state) {
+static void test_many_small_files_are_offered_in_bundles(void **state) {
     static const char *const sources[] = {"src"};
     struct msg offer;
     char name[32];
@@ -353,4 +353,4 @@ static void test_many_small_files_travel_in_bundles(void **state) {
 #define PRODUCER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 UNIT_MAIN(PRODUCER_TEST(test_one_file_over_sockets), PRODUCER_TEST(test_a_restarted_consumer_is_asked_again),
           PRODUCER_TEST(test_no_uploader_no_offers_no_spinning), PRODUCER_TEST(test_drain_ends_without_leases),
-          PRODUCER_TEST(test_many_small_files_travel_in_bundles))
+          PRODUCER_TEST(test_many_small_files_are_offered_in_bundles))

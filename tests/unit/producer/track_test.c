@@ -35,11 +35,11 @@ static void test_a_file_from_begin_to_finish(void **state) {
     struct job jobs[16];
     (void)state;
     struct file *f = begun_file(3, ON_CHANGE_FAIL);
-    assert_int_equal(told.started, 1);
+    assert_int_equal(reported.started, 1);
     assert_string_equal(f->handle, "handle-1");
-    struct record r[] = {chunk_record(f, 0), chunk_record(f, 2), chunk_record(f, 0)}; /* one comes twice */
+    struct record r[] = {chunk_record(f, 0), chunk_record(f, 2), chunk_record(f, 0)}; /* one record twice */
     receive(120, NULL, 0, r, 3);
-    assert_int_equal(told.progressed, 2);
+    assert_int_equal(reported.progressed, 2);
     assert_int_equal(planner.stats.bytes_done, 2 * CHUNK);
     assert_int_equal(planner.stats.bytes_sent_now, 2 * CHUNK);
     assert_int_equal(planner.offers.outstanding, 1);
@@ -49,7 +49,7 @@ static void test_a_file_from_begin_to_finish(void **state) {
     assert_int_equal(jobs[0].ref.kind, JOB_FINISH);
     assert_true(slice_equal(jobs[0].handle, slice_of("handle-1")));
     receive_record(140, finish_record(f));
-    assert_int_equal(told.done, 1);
+    assert_int_equal(reported.done, 1);
     assert_int_equal(planner.files.count, 0);
     assert_int_equal(planner.offers.used, 0);
     assert_int_equal(planner.files.bitmap_bytes, 0);
@@ -68,7 +68,7 @@ static void test_a_put_is_done_with_its_record(void **state) {
     r.has = HAS_UPLOAD | HAS_SRC | HAS_DEST | HAS_CRC | HAS_WORKER | HAS_MS;
     r.worker = slice_of("host/1");
     receive_record(110, r);
-    assert_int_equal(told.done, 1);
+    assert_int_equal(reported.done, 1);
     assert_int_equal(planner.files.count, 0);
 }
 
@@ -83,7 +83,7 @@ static void test_redo_takes_a_chunk_back(void **state) {
     receive_record(130, redo);
     assert_int_equal(planner.stats.bytes_done, CHUNK);
     assert_int_equal(planner.stats.bytes_sent_now, CHUNK);
-    assert_int_equal(offer_all(131, jobs, 16), 1); /* not finish */
+    assert_int_equal(offer_all(131, jobs, 16), 1); /* but not finish */
     assert_int_equal(jobs[0].ref.kind, JOB_CHUNK);
     assert_int_equal(jobs[0].ref.chunk, 1);
 }
@@ -107,7 +107,7 @@ static void test_events_decide_what_is_offered_again(void **state) {
     assert_int_equal(offer_all(820, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.chunk, 3);
     receive_event(821, EVENT_GRANTED, &ref[3], WHY_NONE, 0);
-    receive_event(822, EVENT_DENIED, &ref[3], WHY_HELD, 3000); /* a copy; the lease stands */
+    receive_event(822, EVENT_DENIED, &ref[3], WHY_HELD, 3000); /* for a copy: the lease stays valid */
     assert_int_equal(planner.offers.leased, 3);
     receive_event(900, EVENT_EXPIRED, &ref[0], WHY_NONE, 0);
     planner.fleet.uploaders = 5;
@@ -119,7 +119,7 @@ static void test_events_decide_what_is_offered_again(void **state) {
     assert_int_equal(jobs[0].ref.chunk, 2);
 }
 
-static void test_late_and_foreign_news_change_nothing(void **state) {
+static void test_late_and_foreign_events_change_nothing(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
     receive_record(120, chunk_record(f, 0));
@@ -138,7 +138,7 @@ static void test_late_and_foreign_news_change_nothing(void **state) {
     receive_record(140, r);
     struct id128 other = make_id(77);
     receive_record(141, abort_record(&other, "superseded"));
-    assert_int_equal(told.failed, 0);
+    assert_int_equal(reported.failed, 0);
     assert_int_equal(planner.stats.bytes_done, CHUNK);
 }
 
@@ -148,9 +148,9 @@ static void test_fail_record_fails_the_file_once(void **state) {
     struct record r[] = {fail_record(f, "unreachable", "connection refused"),
                          fail_record(f, "unreachable", "connection refused")};
     receive(120, NULL, 0, r, 2);
-    assert_int_equal(told.failed, 1);
-    assert_int_equal(told.class, FAIL_UNREACHABLE);
-    assert_string_equal(told.reason, "connection refused");
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(reported.class, FAIL_UNREACHABLE);
+    assert_string_equal(reported.reason, "connection refused");
     assert_true(planner.unreachable);
     assert_int_equal(planner.offers.used, 0);
     assert_int_equal(planner.stats.bytes_total, 0);
@@ -164,7 +164,7 @@ static void expect_abort(uint64_t now_ms, const struct id128 *upload) {
     assert_true(slice_equal(jobs[0].handle, slice_of("handle-1")));
 }
 
-/* It is told at once, and the run lasts until what was uploaded is gone. */
+/* The failure is reported at once. The run lasts until the upload is aborted. */
 static void test_changed_source_fails_and_its_upload_is_aborted(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
@@ -173,15 +173,15 @@ static void test_changed_source_fails_and_its_upload_is_aborted(void **state) {
     receive_record(115, chunk_record(f, 0));
     touch("src");
     receive_record(120, fail_record(f, "changed", "changed while it was uploaded (mtime moved)"));
-    assert_int_equal(told.failed, 1);
-    assert_int_equal(told.class, FAIL_CHANGED);
-    assert_string_equal(told.reason, "changed while it was uploaded (mtime moved); re-run to start it again");
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(reported.class, FAIL_CHANGED);
+    assert_string_equal(reported.reason, "changed while it was uploaded (mtime moved); re-run to start it again");
     assert_int_equal(planner.stats.bytes_total, 0);
     assert_int_equal(planner.stats.bytes_done, 0);
     assert_int_equal(planner.files.count, 1);
     expect_abort(121, &upload);
     struct ref ref = {.kind = JOB_ABORT, .upload = upload};
-    receive_event(122, EVENT_DENIED, &ref, WHY_LATER, 200); /* leases of its chunks */
+    receive_event(122, EVENT_DENIED, &ref, WHY_LATER, 200); /* its chunks still have leases */
     receive_record(123, late);
     struct record again = fail_record(f, "source", "cannot be read");
     again.upload = upload;
@@ -193,12 +193,12 @@ static void test_changed_source_fails_and_its_upload_is_aborted(void **state) {
     receive_record(410, abort_record(&upload, "dropped"));
     assert_int_equal(planner.files.count, 0);
     assert_int_equal(planner.offers.used, 0);
-    assert_int_equal(told.failed, 1);
-    assert_int_equal(told.notices, 0);
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(reported.notices, 0);
     assert_int_equal(planner.stats.files_failed, 1);
 }
 
-static void test_an_upload_that_cannot_be_aborted_is_left_and_said(void **state) {
+static void test_an_upload_that_cannot_be_aborted_remains_and_is_reported(void **state) {
     struct plan_file list[PLAN_FILES_MAX];
     (void)state;
     for (int late = 0; late < 2; late++) {
@@ -216,15 +216,15 @@ static void test_an_upload_that_cannot_be_aborted_is_left_and_said(void **state)
             receive_record(130, r);
         }
         assert_int_equal(planner.files.count, 0);
-        assert_int_equal(told.failed, 1);
-        assert_int_equal(told.notices, 1);
-        assert_non_null(strstr(told.notice, late ? "not aborted in time" : "may not"));
+        assert_int_equal(reported.failed, 1);
+        assert_int_equal(reported.notices, 1);
+        assert_non_null(strstr(reported.notice, late ? "not aborted in time" : "may not"));
         planner_release(&planner);
-        memset(&told, 0, sizeof told);
+        memset(&reported, 0, sizeof reported);
     }
 }
 
-/* Only its bytes told that it changed: the consumer would go on with the old upload, so that goes first. */
+/* Only the bytes differ, not the identity: the consumer would resume the old upload, so its abort comes first. */
 static void test_a_restart_without_visible_change_drops_the_upload_first(void **state) {
     struct plan_file list[PLAN_FILES_MAX];
     (void)state;
@@ -232,7 +232,7 @@ static void test_a_restart_without_visible_change_drops_the_upload_first(void **
     struct id128 upload = f->upload;
     receive_record(115, chunk_record(f, 0));
     receive_record(120, fail_record(f, "changed", "its bytes differ between two readings"));
-    assert_int_equal(told.failed, 0);
+    assert_int_equal(reported.failed, 0);
     assert_int_equal(ask(121, 1, list), 0);
     expect_abort(121, &upload);
     receive_record(130, abort_record(&upload, "dropped"));
@@ -248,8 +248,8 @@ static void test_a_source_that_is_gone_counts_as_changed(void **state) {
     struct id128 upload = f->upload;
     assert_int_equal(unlink("src"), 0);
     receive_record(120, fail_record(f, "source", "cannot be read"));
-    assert_int_equal(told.failed, 1);
-    assert_int_equal(told.class, FAIL_CHANGED);
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(reported.class, FAIL_CHANGED);
     expect_abort(121, &upload);
 }
 
@@ -260,7 +260,7 @@ static void test_changed_source_restarts_a_few_times(void **state) {
     for (unsigned i = 1; i <= RESTARTS_MAX; i++) {
         make_file("src", (2 + i) * CHUNK);
         receive_record(200 * i, fail_record(f, "changed", "mtime moved"));
-        assert_int_equal(told.failed, 0);
+        assert_int_equal(reported.failed, 0);
         assert_int_equal(ask(200 * i, i, list), 1);
         assert_true(id_is_zero(&list[0].upload));
         assert_int_equal(list[0].source.file.size, (2 + i) * CHUNK);
@@ -271,37 +271,37 @@ static void test_changed_source_restarts_a_few_times(void **state) {
     assert_int_equal(planner.stats.bytes_total, (2 + RESTARTS_MAX) * CHUNK);
     make_file("src", CHUNK);
     receive_record(5000, fail_record(f, "changed", "mtime moved"));
-    assert_int_equal(told.failed, 1);
-    assert_int_equal(told.class, FAIL_CHANGED);
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(reported.class, FAIL_CHANGED);
 }
 
-static void test_abort_begins_anew_or_fails(void **state) {
+static void test_an_abort_restarts_or_fails_the_file(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
     receive_record(120, chunk_record(f, 0));
     struct id128 id = f->upload;
     for (unsigned i = 0; i < RESTARTS_MAX; i++) {
         receive_record(130, abort_record(&id, "the store does not know it"));
-        assert_int_equal(told.failed, 0);
+        assert_int_equal(reported.failed, 0);
         assert_int_equal(f->state, FILE_PLAN);
         assert_int_equal(planner.stats.bytes_done, 0);
         id = make_id(20 + i);
         plan_one(140, (struct planned_file){.upload = id, .state = PLANNED_NEW, .chunk_size = CHUNK, .chunks = 2});
     }
     receive_record(150, abort_record(&id, "the store does not know it"));
-    assert_int_equal(told.failed, 1);
+    assert_int_equal(reported.failed, 1);
 }
 
-/* What the store refuses for good is aborted there; the file has failed, and stays for that alone. */
+/* An upload that the store refuses permanently is aborted. The file has failed and stays only until then. */
 static void test_a_spoiled_upload_is_aborted(void **state) {
     struct job jobs[16];
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
     struct id128 id = f->upload;
     receive_record(120, fail_record(f, "request", "413 EntityTooLarge"));
-    assert_int_equal(told.failed, 1);
-    assert_int_equal(told.class, FAIL_REQUEST);
-    assert_string_equal(told.reason, "413 EntityTooLarge");
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(reported.class, FAIL_REQUEST);
+    assert_string_equal(reported.reason, "413 EntityTooLarge");
     assert_int_equal(planner.stats.files_failed, 1);
     assert_int_equal(offer_all(121, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
@@ -309,22 +309,22 @@ static void test_a_spoiled_upload_is_aborted(void **state) {
     assert_true(slice_equal(jobs[0].handle, slice_of("handle-1")));
     receive_record(130, abort_record(&id, "dropped"));
     assert_int_equal(planner.files.count, 0);
-    assert_int_equal(told.failed, 1);
+    assert_int_equal(reported.failed, 1);
 }
 
 static void test_a_failure_that_can_pass_leaves_the_upload(void **state) {
     struct job jobs[16];
     (void)state;
     receive_record(120, fail_record(begun_file(2, ON_CHANGE_FAIL), "denied", "403 AccessDenied"));
-    assert_int_equal(told.class, FAIL_DENIED);
+    assert_int_equal(reported.class, FAIL_DENIED);
     assert_int_equal(planner.files.count, 0);
     assert_int_equal(offer_all(121, jobs, 16), 0);
 }
 
-/* `journal forget --unfinished`: no sources, only uploads to be aborted. */
+/* `journal forget --unfinished`: no sources, only uploads to abort. */
 static void test_drops_are_aborted(void **state) {
-    static const struct producer_events events = {NULL,         tell_started, tell_progress, tell_done,
-                                                  tell_skipped, tell_failed,  tell_notice};
+    static const struct producer_events events = {NULL,           report_started, report_progress, report_done,
+                                                  report_skipped, report_failed,  report_notice};
     struct producer_drop drops[3] = {{make_id(1), "/gone/a", "s3://bucket/a"},
                                      {make_id(2), "/gone/b", "s3://bucket/b"},
                                      {make_id(3), "/gone/c", "s3://bucket/c"}};
@@ -348,18 +348,18 @@ static void test_drops_are_aborted(void **state) {
          .error = slice_of("is being uploaded")}};
     p[0].superseded_handle = slice_of("h");
     answer(110, 1, p, 3);
-    assert_int_equal(told.skipped, 1);
-    assert_int_equal(told.failed, 1);
-    assert_string_equal(told.reason, "is being uploaded");
+    assert_int_equal(reported.skipped, 1);
+    assert_int_equal(reported.failed, 1);
+    assert_string_equal(reported.reason, "is being uploaded");
     assert_int_equal(offer_all(111, jobs, 4), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
     assert_true(slice_equal(jobs[0].handle, slice_of("h")));
-    planner_replan_all(&planner, 200); /* another consumer: it has to be asked again who this is */
+    planner_replan_all(&planner, 200); /* another consumer: the drops have to be planned again */
     assert_int_equal(ask(200, 2, list), 1);
     answer(210, 2, p, 1);
     assert_int_equal(offer_all(211, jobs, 4), 1);
     receive_record(220, abort_record(&drops[0].upload, "dropped"));
-    assert_int_equal(told.done, 1);
+    assert_int_equal(reported.done, 1);
     assert_int_equal(planner.files.count, 0);
 }
 
@@ -368,12 +368,12 @@ static void test_superseded_by_another_producer_fails(void **state) {
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
     struct id128 id = f->upload;
     receive_record(120, abort_record(&id, "superseded"));
-    assert_int_equal(told.failed, 1);
-    assert_int_equal(told.class, FAIL_SUPERSEDED);
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(reported.class, FAIL_SUPERSEDED);
 }
 
 /* Rule 2. */
-static void test_nobody_can_is_said_and_then_fails(void **state) {
+static void test_an_unserved_file_is_reported_and_then_fails(void **state) {
     (void)state;
     struct file *f = begun_file(1 + 1, ON_CHANGE_FAIL);
     struct event e = {.ref = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 0},
@@ -382,22 +382,22 @@ static void test_nobody_can_is_said_and_then_fails(void **state) {
                       .worker = slice_of("host/7"),
                       .detail = slice_of("not under a --root")};
     receive(1000, &e, 1, NULL, 0);
-    planner_judge_unserved(&planner, 1000); /* another uploader may */
-    assert_int_equal(told.notices, 0);
+    planner_judge_unserved(&planner, 1000); /* another uploader may serve it */
+    assert_int_equal(reported.notices, 0);
     planner.fleet.unable = 1;
     planner_judge_unserved(&planner, 2000);
     planner_judge_unserved(&planner, 3000);
-    assert_int_equal(told.notices, 1);
-    assert_non_null(strstr(told.notice, "not under a --root (host/7)"));
+    assert_int_equal(reported.notices, 1);
+    assert_non_null(strstr(reported.notice, "not under a --root (host/7)"));
     planner_judge_unserved(&planner, 60999);
-    assert_int_equal(told.failed, 0);
+    assert_int_equal(reported.failed, 0);
     planner_judge_unserved(&planner, 61000);
-    assert_int_equal(told.failed, 1);
-    assert_int_equal(told.class, FAIL_NO_UPLOADER);
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(reported.class, FAIL_NO_UPLOADER);
 }
 
-/* One host's own failure: the job waits for another one, nothing is said, and no time ends it while records come. */
-static void test_what_another_uploader_may_do_waits_for_it(void **state) {
+/* A failure of one host: the job waits for another one without a report, and without an end while records arrive. */
+static void test_a_file_waits_for_another_uploader(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
     struct event e = {.ref = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 0},
@@ -415,14 +415,14 @@ static void test_what_another_uploader_may_do_waits_for_it(void **state) {
     receive_record(50000, chunk_record(f, 1));
     receive(51000, &e, 1, NULL, 0);
     planner_judge_unserved(&planner, 109999);
-    assert_int_equal(told.notices + told.failed, 0);
+    assert_int_equal(reported.notices + reported.failed, 0);
     planner_judge_unserved(&planner, 111000);
-    assert_int_equal(told.failed, 1);
-    assert_int_equal(told.class, FAIL_CLOCK);
-    assert_non_null(strstr(told.reason, "RequestTimeTooSkewed (host/7)"));
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(reported.class, FAIL_CLOCK);
+    assert_non_null(strstr(reported.reason, "RequestTimeTooSkewed (host/7)"));
 }
 
-static void test_a_missing_bucket_is_told_once(void **state) {
+static void test_a_missing_bucket_is_reported_once(void **state) {
     (void)state;
     assert_int_equal(mkdir("src", 0700), 0);
     make_file("src/a", 10);
@@ -433,34 +433,34 @@ static void test_a_missing_bucket_is_told_once(void **state) {
     planner_judge_bucket(&planner, 100);
     assert_int_equal(planner.files.count, 3);
     planner_file_failed(&planner, planner.files.first, FAIL_NO_BUCKET, "404 NoSuchBucket");
-    assert_string_equal(told.reason, "404 NoSuchBucket");
+    assert_string_equal(reported.reason, "404 NoSuchBucket");
     planner_judge_bucket(&planner, 100);
     assert_int_equal(planner.files.count, 0);
     assert_int_equal(planner.stats.files_failed, 3);
-    assert_int_equal(told.failed, 2);
-    assert_string_equal(told.failed_path, "s3://nowhere");
-    assert_string_equal(told.reason, "no such bucket; 2 more files were not sent");
+    assert_int_equal(reported.failed, 2);
+    assert_string_equal(reported.failed_path, "s3://nowhere");
+    assert_string_equal(reported.reason, "no such bucket; 2 more files were not sent");
     planner_judge_bucket(&planner, 200);
-    assert_int_equal(told.failed, 2);
+    assert_int_equal(reported.failed, 2);
 }
 
-/* The fleet's counters know nothing of a file that only cannot be opened. */
-static void test_nobody_finds_the_source(void **state) {
+/* The fleet's counters do not show a file that no uploader can open. */
+static void test_no_uploader_finds_the_source(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
     struct ref ref = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 0};
     planner.fleet.uploaders = 2;
     for (int i = 0; i < 6; i++) {
         planner_judge_unserved(&planner, 1000);
-        assert_int_equal(told.notices, 0);
+        assert_int_equal(reported.notices, 0);
         receive_event(1000, EVENT_GRANTED, &ref, WHY_NONE, 0);
         receive_event(1000, EVENT_RELEASED, &ref, WHY_NO_SOURCE, 0);
     }
     planner_judge_unserved(&planner, 1000);
-    assert_int_equal(told.notices, 1);
-    assert_int_equal(unlink("src"), 0); /* seen here, too: no need to wait */
+    assert_int_equal(reported.notices, 1);
+    assert_int_equal(unlink("src"), 0); /* visible to the producer too: no need to wait */
     receive_event(2000, EVENT_RELEASED, &ref, WHY_NO_SOURCE, 0);
-    assert_int_equal(told.failed, 1);
+    assert_int_equal(reported.failed, 1);
 }
 
 static void test_new_epoch_forgets_offers_and_plans_again(void **state) {
@@ -473,7 +473,7 @@ static void test_new_epoch_forgets_offers_and_plans_again(void **state) {
     planner_replan_all(&planner, 200);
     assert_int_equal(planner.offers.used, 0);
     assert_int_equal(offer_all(200, jobs, 16), 0);
-    receive_record(201, chunk_record(f, 2)); /* still counts */
+    receive_record(201, chunk_record(f, 2)); /* a record still counts */
     assert_int_equal(ask(202, 3, list), 1);
     assert_true(id_equal(&list[0].upload, &id));
     static const uint8_t done[] = {0x06};
@@ -554,15 +554,15 @@ static void test_urgent_jobs_come_before_chunks_and_few_files_are_open(void **st
 #define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
 UNIT_MAIN(CORE_TEST(test_a_file_from_begin_to_finish), CORE_TEST(test_a_put_is_done_with_its_record),
           CORE_TEST(test_redo_takes_a_chunk_back), CORE_TEST(test_events_decide_what_is_offered_again),
-          CORE_TEST(test_late_and_foreign_news_change_nothing), CORE_TEST(test_fail_record_fails_the_file_once),
+          CORE_TEST(test_late_and_foreign_events_change_nothing), CORE_TEST(test_fail_record_fails_the_file_once),
           CORE_TEST(test_changed_source_fails_and_its_upload_is_aborted),
-          CORE_TEST(test_an_upload_that_cannot_be_aborted_is_left_and_said),
+          CORE_TEST(test_an_upload_that_cannot_be_aborted_remains_and_is_reported),
           CORE_TEST(test_a_restart_without_visible_change_drops_the_upload_first),
           CORE_TEST(test_a_source_that_is_gone_counts_as_changed), CORE_TEST(test_changed_source_restarts_a_few_times),
-          CORE_TEST(test_abort_begins_anew_or_fails), CORE_TEST(test_superseded_by_another_producer_fails),
+          CORE_TEST(test_an_abort_restarts_or_fails_the_file), CORE_TEST(test_superseded_by_another_producer_fails),
           CORE_TEST(test_a_spoiled_upload_is_aborted), CORE_TEST(test_a_failure_that_can_pass_leaves_the_upload),
-          CORE_TEST(test_drops_are_aborted), CORE_TEST(test_nobody_can_is_said_and_then_fails),
-          CORE_TEST(test_what_another_uploader_may_do_waits_for_it), CORE_TEST(test_a_missing_bucket_is_told_once),
-          CORE_TEST(test_nobody_finds_the_source), CORE_TEST(test_new_epoch_forgets_offers_and_plans_again),
+          CORE_TEST(test_drops_are_aborted), CORE_TEST(test_an_unserved_file_is_reported_and_then_fails),
+          CORE_TEST(test_a_file_waits_for_another_uploader), CORE_TEST(test_a_missing_bucket_is_reported_once),
+          CORE_TEST(test_no_uploader_finds_the_source), CORE_TEST(test_new_epoch_forgets_offers_and_plans_again),
           CORE_TEST(test_unknown_upload_is_planned_again), CORE_TEST(test_the_window_bounds_what_is_offered),
           CORE_TEST(test_urgent_jobs_come_before_chunks_and_few_files_are_open))

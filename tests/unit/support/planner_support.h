@@ -1,5 +1,5 @@
-/* A planner on a temporary directory, with a consumer played by the test: answers to PLAN, journal lines, events.
- * Times are the test's own. */
+/* A planner on a temporary directory. The test plays the consumer (answers to PLAN, journal lines, events) and sets the
+ * time. */
 #ifndef CHUNKLIFT_TEST_PLANNER_SUPPORT_H
 #define CHUNKLIFT_TEST_PLANNER_SUPPORT_H
 
@@ -14,44 +14,44 @@
 
 static struct planner planner;
 static char root[2048];
-static struct told {
+static struct reported {
     unsigned started, progressed, done, skipped, failed, notices;
     char failed_path[4096], reason[2048], notice[2048];
     enum fail_class class;
-} told;
+} reported;
 
-static inline void tell_started(void *arg, const struct producer_file_view *file) {
+static inline void report_started(void *arg, const struct producer_file_view *file) {
     (void)arg;
     assert_non_null(file->path);
-    told.started++;
+    reported.started++;
 }
-static inline void tell_progress(void *arg, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
-                                 struct slice worker) {
+static inline void report_progress(void *arg, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
+                                   struct slice worker) {
     (void)arg, (void)worker;
     assert_true(chunk < file->chunks && length > 0);
-    told.progressed++;
+    reported.progressed++;
 }
-static inline void tell_done(void *arg, const struct producer_file_view *file, double seconds) {
+static inline void report_done(void *arg, const struct producer_file_view *file, double seconds) {
     (void)arg;
     assert_int_equal(file->done_bytes, file->size);
     assert_true(seconds >= 0);
-    told.done++;
+    reported.done++;
 }
-static inline void tell_skipped(void *arg, const struct producer_file_view *file) {
+static inline void report_skipped(void *arg, const struct producer_file_view *file) {
     (void)arg, (void)file;
-    told.skipped++;
+    reported.skipped++;
 }
-static inline void tell_failed(void *arg, const char *path, enum fail_class class, const char *reason) {
+static inline void report_failed(void *arg, const char *path, enum fail_class class, const char *reason) {
     (void)arg;
-    told.failed++;
-    told.class = class;
-    snprintf(told.failed_path, sizeof told.failed_path, "%s", path);
-    snprintf(told.reason, sizeof told.reason, "%s", reason);
+    reported.failed++;
+    reported.class = class;
+    snprintf(reported.failed_path, sizeof reported.failed_path, "%s", path);
+    snprintf(reported.reason, sizeof reported.reason, "%s", reason);
 }
-static inline void tell_notice(void *arg, const char *text) {
+static inline void report_notice(void *arg, const char *text) {
     (void)arg;
-    told.notices++;
-    snprintf(told.notice, sizeof told.notice, "%s", text);
+    reported.notices++;
+    snprintf(reported.notice, sizeof reported.notice, "%s", text);
 }
 
 static inline void make_file(const char *path, uint64_t size) {
@@ -69,7 +69,7 @@ static inline int planner_set_up(void **state) {
     assert_non_null(real);
     snprintf(root, sizeof root, "%s", real);
     free(real);
-    memset(&told, 0, sizeof told);
+    memset(&reported, 0, sizeof reported);
     return chdir(root);
 }
 
@@ -86,8 +86,8 @@ static inline int planner_tear_down(void **state) {
 /* Starts the planner on SRC "src" (a file or a tree in the temporary directory). */
 static inline void start_planner(const char *dest, bool force, enum on_change on_change) {
     static const char *const given[] = {"src"};
-    static const struct producer_events events = {NULL,         tell_started, tell_progress, tell_done,
-                                                  tell_skipped, tell_failed,  tell_notice};
+    static const struct producer_events events = {NULL,           report_started, report_progress, report_done,
+                                                  report_skipped, report_failed,  report_notice};
     struct producer_config config = {.sources = given,
                                      .source_count = 1,
                                      .dest = dest,
@@ -109,7 +109,7 @@ static inline struct id128 make_id(unsigned n) {
     return id;
 }
 
-/* Everything due is asked for under number. */
+/* Requests all due files under this number. */
 static inline size_t ask(uint64_t now_ms, uint64_t number, struct plan_file *list) {
     struct file *asked[PLAN_FILES_MAX];
     size_t count = plan_pick(&planner, now_ms, list, asked, PLAN_FILES_MAX);
@@ -122,7 +122,7 @@ static inline void answer(uint64_t now_ms, uint64_t number, struct planned_file 
     assert_int_equal(plan_apply(&planner, now_ms, number, &m), 0);
 }
 
-/* Asks for the one file there is and answers. */
+/* Requests the only file, and answers. */
 static inline void plan_one(uint64_t now_ms, struct planned_file p) {
     struct plan_file list[PLAN_FILES_MAX];
     static uint64_t number = 1000;
@@ -131,7 +131,7 @@ static inline void plan_one(uint64_t now_ms, struct planned_file p) {
     answer(now_ms, number, &p, 1);
 }
 
-/* Offers what can be offered: the picked jobs of all messages, in order. */
+/* Sends all offers that are possible; jobs: of all messages, in order. */
 static inline size_t offer_all(uint64_t now_ms, struct job *jobs, size_t max) {
     struct offer *picked[OFFER_JOBS];
     size_t count = 0, n;
@@ -146,7 +146,7 @@ static inline size_t offer_all(uint64_t now_ms, struct job *jobs, size_t max) {
     return count;
 }
 
-/* RECORDS with the given events and records, the fleet as it is. */
+/* RECORDS with these events and records; the fleet is unchanged. */
 static inline void receive(uint64_t now_ms, struct event *events, size_t event_count, struct record *records,
                            size_t record_count) {
     struct chain chain;

@@ -1,6 +1,6 @@
 /*
- * How many uploaders run, changed while they run. The supervisor looks for its programs beside its own, so each test
- * runs in a copy of this program in ./bin, where chunklift-uploader is a shell script that takes a while to leave.
+ * The number of uploaders, changed during the run. The supervisor finds its programs next to its own. Therefore each
+ * test runs in a copy of this program in ./bin, where chunklift-uploader is a shell script that takes a while to end.
  */
 #include "unit.h"
 
@@ -40,7 +40,7 @@ static void until(size_t alive) {
     }
 }
 
-/* The pids in a file: of all that were ever started, or told to leave. */
+/* The pids in a file: of all uploaders that were started, or that got SIGTERM. */
 static size_t noted(const char *file, pid_t pids[64]) {
     size_t count = 0;
     long pid;
@@ -93,10 +93,10 @@ static void more_and_fewer(void) {
     assert_int_equal(until_started(5, pids), 5);
     supervisor_set_uploaders(s, 1);
     until(1);
-    assert_true(kill(pids[0], 0) == 0 || kill(pids[1], 0) == 0); /* who came last leaves first */
+    assert_true(kill(pids[0], 0) == 0 || kill(pids[1], 0) == 0); /* the last one leaves first */
     supervisor_set_uploaders(s, 0);                              /* as it was started */
     until(2);
-    assert_int_equal(until_started(6, pids), 6); /* and nobody was started in place of one that was to leave */
+    assert_int_equal(until_started(6, pids), 6); /* a surplus uploader is not replaced */
     end();
 }
 
@@ -106,7 +106,7 @@ static void more_while_some_leave(void) {
     until(4);
     until_started(4, pids);
     supervisor_set_uploaders(s, 1);
-    supervisor_set_uploaders(s, 3); /* the three are leaving still */
+    supervisor_set_uploaders(s, 3); /* three are still leaving */
     until(3);
     assert_int_equal(until_started(6, pids), 6);
     end();
@@ -125,7 +125,7 @@ static void one_that_dies_comes_again(void) {
     end();
 }
 
-/* The second signal would cut off what those that leave have in hand. */
+/* A second SIGTERM would cut off the transfers of the leaving uploaders. */
 static void draining_leaves_the_leaving_alone(void) {
     pid_t pids[64];
     begin(2);
@@ -135,15 +135,15 @@ static void draining_leaves_the_leaving_alone(void) {
     for (uint64_t end_ms = clock_ms() + PATIENCE_MS; noted("told", pids) < 1; poll(NULL, 0, 5))
         assert_true(clock_ms() < end_ms);
     supervisor_drain(s);
-    supervisor_set_uploaders(s, 5); /* nobody is started any more */
+    supervisor_set_uploaders(s, 5); /* no uploader is started any more */
     until(0);
     assert_int_equal(started(pids), 2);
     assert_int_equal(noted("told", pids), 2); /* each once */
     end();
 }
 
-/* A process whose end its parent cannot see, as one that hangs in the kernel: another process traces it and looks away.
- * false: tracing is not allowed here. */
+/* Hides the end of a process from its parent, as if it hung in the kernel: another process traces it and does not wait
+ * for it. false: tracing is not permitted. */
 static bool hold_on_to(pid_t victim, pid_t *tracer) {
     int fds[2];
     char answer = 0;
@@ -214,11 +214,11 @@ static void test_more_while_some_leave(void **state) {
     (void)state;
     run_inside("1");
 }
-static void test_one_that_dies_comes_again(void **state) {
+static void test_an_uploader_that_dies_is_restarted(void **state) {
     (void)state;
     run_inside("2");
 }
-static void test_draining_leaves_the_leaving_alone(void **state) {
+static void test_a_drain_sends_no_second_signal(void **state) {
     (void)state;
     run_inside("3");
 }
@@ -237,8 +237,8 @@ static void test_inside(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_more_and_fewer), cmocka_unit_test(test_more_while_some_leave),
-        cmocka_unit_test(test_one_that_dies_comes_again), cmocka_unit_test(test_draining_leaves_the_leaving_alone),
-        cmocka_unit_test(test_killed_is_left_behind)};
+        cmocka_unit_test(test_an_uploader_that_dies_is_restarted),
+        cmocka_unit_test(test_a_drain_sends_no_second_signal), cmocka_unit_test(test_killed_is_left_behind)};
     const struct CMUnitTest itself[] = {cmocka_unit_test(test_inside)};
     if (argc == 3 && strcmp(argv[1], "--inside") == 0) {
         inside = strtoul(argv[2], NULL, 10) % (sizeof insides / sizeof *insides);

@@ -1,5 +1,4 @@
-/* The producer's end of FETCH, asked over real sockets by an uploader the test plays: what is served, in which order,
- * how far, and what is not. */
+/* The server of FETCH on real sockets; the test plays the uploader: content, order, credit and refusals. */
 #include "insecure.h"
 #include "producer/data/server.h"
 #include "pure/digest.h"
@@ -84,7 +83,7 @@ static void ask(uint64_t number, struct msg_fetch q) {
     ask_as(number, &journal, q);
 }
 
-/* The next DATA into `answer`; false when nothing comes for wait_ms of the server's turns. */
+/* Receives the next DATA into `answer`; false: none arrived within wait_ms of the server's turns. */
 static bool next(int wait_ms) {
     uint64_t end = clock_ms() + (uint64_t)wait_ms;
     msg_release(&answer);
@@ -108,7 +107,7 @@ static void expect(enum data_state state) {
     assert_int_equal(answer.data.state, state);
 }
 
-/* The piece from `from` on, len bytes. */
+/* Expects len bytes from the position `from`. */
 static void expect_bytes(enum data_state state, uint64_t offset, uint64_t from, size_t len) {
     expect(state);
     assert_int_equal(answer.data.position, from);
@@ -117,7 +116,7 @@ static void expect_bytes(enum data_state state, uint64_t offset, uint64_t from, 
     assert_int_equal(answer.data.crc, crc32c_add(0, bytes + offset + from, len));
 }
 
-static void test_serves_as_far_as_the_credit_goes(void **state) {
+static void test_data_is_sent_up_to_the_credit(void **state) {
     (void)state;
     struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = PROTO_PIECE_MAX};
     ask(1, q);
@@ -137,7 +136,7 @@ static void test_a_range_from_a_position(void **state) {
     expect_bytes(DATA_UNCHANGED, 1000, 2000, 3000);
 }
 
-static void test_the_checksum_goes_ahead(void **state) {
+static void test_the_checksum_is_sent_ahead(void **state) {
     (void)state;
     ask(1, (struct msg_fetch){.upload = upload, .length = SIZE, .credit = 10, .ahead = true});
     expect(DATA_AHEAD);
@@ -156,18 +155,18 @@ static void test_length_zero_asks_whether_it_is_unchanged(void **state) {
     assert_true(slice_equal(answer.data.why, slice_of("size changed")));
 }
 
-static void test_repeated_questions(void **state) {
+static void test_repeated_requests(void **state) {
     (void)state;
     struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = PROTO_PIECE_MAX};
     ask(1, q);
     expect_bytes(DATA_BYTES, 0, 0, PROTO_PIECE_MAX);
-    ask(1, q); /* nothing is sent twice, but it is told that somebody is there */
+    ask(1, q); /* no data is sent again, but the answer shows that the server is alive */
     expect(DATA_WAITING);
     q.cancel = true;
     ask(1, q);
     q.cancel = false;
     q.position = PROTO_PIECE_MAX / 2;
-    ask(1, q); /* now it is not known any more, and begins where the question says */
+    ask(1, q); /* the transfer is unknown now and begins at the position of the request */
     expect_bytes(DATA_BYTES, 0, PROTO_PIECE_MAX / 2, PROTO_PIECE_MAX / 2);
 }
 
@@ -177,7 +176,7 @@ static void test_changed_while_it_is_fetched(void **state) {
     ask(1, q);
     expect_bytes(DATA_BYTES, 0, 0, PROTO_PIECE_MAX);
     assert_int_equal(rename("d/f", "d/g"), 0);
-    write_file(); /* another file under its name */
+    write_file(); /* another file at its path */
     q.credit = 2u * PROTO_PIECE_MAX;
     ask(1, q);
     expect(DATA_CHANGED);
@@ -185,7 +184,7 @@ static void test_changed_while_it_is_fetched(void **state) {
     unlink("d/g");
 }
 
-/* Its directory was moved and another one put there: the descriptor shows nothing of it. */
+/* Its directory was replaced by another one, which the descriptor does not show. */
 static void test_another_file_at_its_path(void **state) {
     (void)state;
     struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = PROTO_PIECE_MAX};
@@ -198,7 +197,7 @@ static void test_another_file_at_its_path(void **state) {
     ask(1, q);
     expect_bytes(DATA_BYTES, 0, PROTO_PIECE_MAX, PROTO_PIECE_MAX);
     expect_bytes(DATA_BYTES, 0, 2u * PROTO_PIECE_MAX, PROTO_PIECE_MAX);
-    expect(DATA_CHANGED); /* in the place of the last bytes */
+    expect(DATA_CHANGED); /* instead of the last bytes */
     assert_int_equal(answer.data.bytes.len, 0);
     assert_true(slice_equal(answer.data.why, slice_of("replaced by another file")));
     unlink("moved/f");
@@ -256,7 +255,7 @@ static void test_strangers_get_nothing(void **state) {
     assert_int_equal(data_server_transfers(data), 0);
 }
 
-static void test_no_conversation_no_bytes(void **state) {
+static void test_no_data_before_the_session(void **state) {
     (void)state;
     static const struct id128 none;
     ask_as(1, &none, (struct msg_fetch){.upload = upload, .length = 10, .credit = 10});
@@ -267,7 +266,7 @@ static void test_no_conversation_no_bytes(void **state) {
     assert_int_equal(endpoint_recv(peer, &frame), ERR_AGAIN);
 }
 
-static void test_what_is_not_asked_about_is_forgotten(void **state) {
+static void test_idle_transfers_are_dropped(void **state) {
     (void)state;
     ask(1, (struct msg_fetch){.upload = upload, .length = SIZE, .credit = 10});
     expect_bytes(DATA_BYTES, 0, 0, 10);
@@ -294,8 +293,8 @@ static void test_transfers_are_bounded(void **state) {
     assert_int_equal(data_server_transfers(data), DATA_TRANSFERS_MAX);
 }
 
-/* One that asks for everything and reads nothing: what waits for it is bounded, and others are served. */
-static void test_who_does_not_read_holds_nobody_up(void **state) {
+/* A peer requests everything and reads nothing: its queue is bounded, and others are served. */
+static void test_a_peer_that_does_not_read_delays_no_other(void **state) {
     (void)state;
     struct endpoint *deaf;
     assert_int_equal(endpoint_open(&deaf, ENDPOINT_FETCH, endpoint_address(data_server_endpoint(data))), 0);
@@ -317,15 +316,15 @@ static void test_who_does_not_read_holds_nobody_up(void **state) {
         step();
         usleep(1000);
     }
-    assert_true(data_server_transfers(data) > 100); /* 150 MiB were asked for */
-    assert_true(deadline_ms > now_ms);              /* it sleeps meanwhile */
+    assert_true(data_server_transfers(data) > 100); /* 150 MiB were requested */
+    assert_true(deadline_ms > now_ms);              /* it does not spin */
     ask(1, (struct msg_fetch){.upload = upload, .length = 5000, .credit = 5000});
     expect_bytes(DATA_UNCHANGED, 0, 0, 5000);
     buf_release(&out);
     endpoint_close(&deaf);
 }
 
-static void test_addresses_beside_the_jobs(void **state) {
+static void test_default_addresses(void **state) {
     (void)state;
     static const struct {
         const char *jobs, *beside;
@@ -351,10 +350,10 @@ static void test_addresses_beside_the_jobs(void **state) {
 
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 
-UNIT_MAIN(TEST(test_serves_as_far_as_the_credit_goes), TEST(test_a_range_from_a_position),
-          TEST(test_the_checksum_goes_ahead), TEST(test_length_zero_asks_whether_it_is_unchanged),
-          TEST(test_repeated_questions), TEST(test_changed_while_it_is_fetched), TEST(test_another_file_at_its_path),
+UNIT_MAIN(TEST(test_data_is_sent_up_to_the_credit), TEST(test_a_range_from_a_position),
+          TEST(test_the_checksum_is_sent_ahead), TEST(test_length_zero_asks_whether_it_is_unchanged),
+          TEST(test_repeated_requests), TEST(test_changed_while_it_is_fetched), TEST(test_another_file_at_its_path),
           TEST(test_gone_files), TEST(test_only_planned_files_and_their_ranges), TEST(test_strangers_get_nothing),
-          TEST(test_no_conversation_no_bytes), TEST(test_what_is_not_asked_about_is_forgotten),
-          TEST(test_transfers_are_bounded), TEST(test_who_does_not_read_holds_nobody_up),
-          cmocka_unit_test(test_addresses_beside_the_jobs))
+          TEST(test_no_data_before_the_session), TEST(test_idle_transfers_are_dropped),
+          TEST(test_transfers_are_bounded), TEST(test_a_peer_that_does_not_read_delays_no_other),
+          cmocka_unit_test(test_default_addresses))

@@ -21,7 +21,7 @@ static void test_rate_survives_bytes_that_were_lost(void **state) {
     (void)state;
     progress_init(&p, 1000);
     progress_sample(&p, 2000, 5000);
-    progress_sample(&p, 3000, 0); /* a transfer that was moving is gone */
+    progress_sample(&p, 3000, 0); /* a transfer in flight was lost */
     assert_true(progress_rate(&p) == 0);
 }
 
@@ -36,8 +36,8 @@ static void test_eta(void **state) {
     assert_int_equal(progress_eta_s(&c, 100), 0);
 }
 
-/* Counts change every millisecond for ms; whoever shows them looks whenever something happens, as cp does. Returns how
- * often they were drawn; shown gets the bytes of the last drawing. */
+/* Changes the statistics every millisecond for ms, and draws when it is due, as the driver does. Returns the number of
+ * drawings. shown: the bytes of the last one. */
 static unsigned draw_changes(struct progress *p, uint64_t ms, uint64_t *shown) {
     struct producer_stats c = {.bytes_total = 1 << 20};
     unsigned drawn = 0;
@@ -52,7 +52,7 @@ static unsigned draw_changes(struct progress *p, uint64_t ms, uint64_t *shown) {
     return drawn;
 }
 
-/* Debounced: what changes a thousand times a second is drawn five times, and what is drawn is the state of then. */
+/* A thousand changes per second give five drawings, each with the current state. */
 static void test_many_changes_are_one_drawing(void **state) {
     static struct capture seen;
     struct progress p;
@@ -67,7 +67,7 @@ static void test_many_changes_are_one_drawing(void **state) {
     assert_int_equal(shown, 3000);
 }
 
-/* What fails and is retried is named after 2 s. */
+/* An error that is retried is shown after 2 s. */
 static void test_an_outage_is_shown_with_its_cause(void **state) {
     static struct capture seen;
     struct progress p;
@@ -90,7 +90,7 @@ static void test_an_outage_is_shown_with_its_cause(void **state) {
     }
 }
 
-static void test_elsewhere_than_on_a_terminal_it_is_a_line_every_five_seconds(void **state) {
+static void test_without_a_terminal_it_is_a_line_every_five_seconds(void **state) {
     static struct capture seen;
     struct progress p;
     uint64_t shown = 0;
@@ -111,4 +111,4 @@ UNIT_MAIN(cmocka_unit_test(test_an_outage_is_shown_with_its_cause),
           cmocka_unit_test(test_rate_is_that_of_the_last_seconds),
           cmocka_unit_test(test_rate_survives_bytes_that_were_lost), cmocka_unit_test(test_eta),
           cmocka_unit_test(test_many_changes_are_one_drawing),
-          cmocka_unit_test(test_elsewhere_than_on_a_terminal_it_is_a_line_every_five_seconds))
+          cmocka_unit_test(test_without_a_terminal_it_is_a_line_every_five_seconds))

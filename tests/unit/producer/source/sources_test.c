@@ -84,7 +84,7 @@ static void test_a_slash_or_a_directory_makes_dest_a_prefix(void **state) {
     sources_release(&s);
 }
 
-static void test_a_lone_directory_goes_directly_under_the_prefix(void **state) {
+static void test_a_single_directory_goes_directly_under_the_prefix(void **state) {
     (void)state;
     assert_int_equal(PARSE(true, "new", "dir"), 0);
     assert_false(s.dest_is_name);
@@ -156,7 +156,7 @@ static void test_dest_paths_are_cleaned(void **state) {
     expect_dest("/new");
     sources_release(&s);
     assert_int_equal(symlink("dir/sub", "alias"), 0);
-    assert_int_equal(PARSE(false, "alias/../new", "a"), 0); /* the parent of what the link names */
+    assert_int_equal(PARSE(false, "alias/../new", "a"), 0); /* the parent of the link's target */
     expect_dest("/dir/new");
     sources_release(&s);
     assert_int_equal(PARSE(false, "s3://bucket/a//../b", "a"), 0); /* keys are any bytes */
@@ -180,7 +180,7 @@ static void test_roots_are_few(void **state) {
 
 UNIT_MAIN(cmocka_unit_test_setup_teardown(test_one_file_and_a_plain_dest_is_its_name, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_a_slash_or_a_directory_makes_dest_a_prefix, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_a_lone_directory_goes_directly_under_the_prefix, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_a_single_directory_goes_directly_under_the_prefix, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_unusable_sources_fail_alone, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_two_sources_of_one_name_do_not_overwrite, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_usage_errors, set_up, tear_down),

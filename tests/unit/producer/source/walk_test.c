@@ -38,7 +38,7 @@ static int tear_down(void **state) {
 }
 
 struct seen {
-    struct buf names;   /* each with a bar */
+    struct buf names;   /* each followed by a bar */
     struct buf skipped; /* "KIND PATH" relative to the root, each followed by a bar */
     size_t files, bad_files, bad_dirs;
     struct walk_counts counts;
@@ -132,7 +132,7 @@ static void test_empty_directories_are_counted(void **state) {
     seen_release(&s);
 }
 
-static void test_what_is_left_out_is_named(void **state) {
+static void test_skipped_entries_are_named(void **state) {
     (void)state;
     assert_int_equal(mkdir("dir", 0700) | mkdir("mine", 0700) | mkdir("mine/deep", 0700), 0);
     make_file("mine/file", "");
@@ -145,9 +145,9 @@ static void test_what_is_left_out_is_named(void **state) {
     seen_release(&s);
 }
 
-static void test_unreadable_things_fail_alone(void **state) {
+static void test_unreadable_entries_fail_alone(void **state) {
     (void)state;
-    if (geteuid() == 0) /* the superuser reads everything: become nobody for the time of the test */
+    if (geteuid() == 0) /* root can read everything: use another user during the test */
         assert_int_equal(chmod(root, 0755), 0);
     assert_int_equal(mkdir("locked", 0700), 0);
     make_file("locked/in", "");
@@ -175,7 +175,7 @@ static void test_unreadable_things_fail_alone(void **state) {
     seen_release(&s);
 }
 
-/* Farther than the descriptors that are kept, with names to come back to on every level. */
+/* Deeper than the descriptors that are kept, with names left on every level. */
 static void test_deep_tree_needs_few_descriptors(void **state) {
     enum { DEPTH = 200 };
     struct rlimit before, few;
@@ -198,7 +198,7 @@ static void test_deep_tree_needs_few_descriptors(void **state) {
     seen_release(&s);
 }
 
-/* A directory that was replaced while the walk was below it is not entered again under its old name. */
+/* A directory that is replaced while the walk is below it is not entered again by its name. */
 static void test_replaced_directory_is_not_walked_on(void **state) {
     struct walk *w;
     struct walk_entry e;
@@ -250,8 +250,8 @@ static void test_a_huge_directory_is_read_unsorted(void **state) {
 UNIT_MAIN(cmocka_unit_test_setup_teardown(test_names_come_sorted_and_relative, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_links_fifos_sockets_are_counted_not_followed, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_empty_directories_are_counted, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_what_is_left_out_is_named, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_unreadable_things_fail_alone, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_skipped_entries_are_named, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_unreadable_entries_fail_alone, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_deep_tree_needs_few_descriptors, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_replaced_directory_is_not_walked_on, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_a_huge_directory_is_read_unsorted, set_up, tear_down))
