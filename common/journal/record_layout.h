@@ -1,5 +1,5 @@
-/* Which fields a journal line of each event has, in which order: the one table that both record.c (writing) and
- * record_parse.c (reading) go by. For these two files only. */
+/* The fields of each event's line, and their order: the one table that record_encode.c and record_parse.c share. Not for
+ * other files. */
 #ifndef CHUNKLIFT_RECORD_LAYOUT_H
 #define CHUNKLIFT_RECORD_LAYOUT_H
 
@@ -15,8 +15,8 @@ enum field_type {
     FIELD_TIME, /* nanotime; the same */
     FIELD_ID,   /* 32 hex digits */
     FIELD_CRC,  /* "crc32c:1a2b3c4d" */
-    FIELD_TEXT, /* any text; what is not UTF-8 is lost */
-    FIELD_NAME, /* any bytes; what is not UTF-8 stands in NAME_b64 */
+    FIELD_TEXT, /* any text; bytes that are not UTF-8 are replaced */
+    FIELD_NAME, /* any bytes; written as NAME_b64 when they are not UTF-8 */
 };
 
 enum field_id {
@@ -81,15 +81,10 @@ extern const struct record_field_def record_fields[F_COUNT];
 /* The layout of an event; for EV_CARRY that of its kind. NULL for an event or kind that is not known. */
 const struct record_layout *record_layout_of(enum record_ev ev, struct slice kind);
 
-/* The length of `,"h":"…32 digits…"}`, which ends every line. */
-#define RECORD_TAIL_LEN 40
-/* True when line has that form; *h then points to the digits. */
-bool record_split_tail(struct slice line, const char **h);
-
-/* Every field that r's event must have is there and in range: true of every record written and of every record read. */
+/* Every required field of r's event is present and in range. True of every record that is written or read. */
 bool record_is_valid(const struct record *r);
 
-/* The span of ts_us that four digits of year can show: 1970-01-01 up to the end of 9999. */
+/* The last ts_us that a year of four digits can show: the end of 9999. The first is 0. */
 #define RECORD_TS_MAX INT64_C(253402300799999999)
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * Reading the journal's lines: one pass, no allocation but for strings with escapes, nothing accepted that record.c
- * would not write, with two exceptions: the fields of an event may come in any order, and fields this version does not
- * know are skipped, whatever their type.
+ * Parser of journal lines: one pass, and no allocation except for strings with escapes. It accepts only lines that the
+ * encoder writes, with two exceptions: the fields of an event can be in any order, and unknown fields are skipped,
+ * whatever their type.
  *
- * The line is taken apart from both ends: its last 40 bytes are `,"h":"…"}`, and the fields before them must end
- * exactly there. So h is the last field, and no string can swallow it.
+ * The parser works from both ends. The last 40 bytes are `,"h":"..."}`, and the fields before them must end exactly
+ * there. So h is the last field, and no string can include it.
  */
 #include "journal/record_layout.h"
 #include "pure/check.h"
@@ -13,7 +13,7 @@
 
 #define UNKNOWN_MAX 32
 
-struct line_reader {
+struct line_parser {
     struct json_reader json;
     uint64_t seen; /* FIELD_BITs */
     struct slice unknown[UNKNOWN_MAX];
@@ -21,7 +21,7 @@ struct line_reader {
 };
 
 /* A field's name and the colon. */
-static int read_name(struct json_reader *in, struct slice *name) {
+static int parse_name(struct json_reader *in, struct slice *name) {
     int err = json_read_unescaped(in, name);
     return err || !json_take_byte(in, ':') ? ERR_INVALID : 0;
 }
@@ -34,7 +34,7 @@ static bool name_is_reserved(struct slice name) {
     return false;
 }
 
-static int skip_unknown(struct line_reader *in, struct slice name) {
+static int parse_unknown(struct line_parser *in, struct slice name) {
     if (name_is_reserved(name))
         return ERR_INVALID;
     for (unsigned i = 0; i < in->unknown_count; i++)
@@ -46,7 +46,7 @@ static int skip_unknown(struct line_reader *in, struct slice name) {
     return json_skip_value(&in->json);
 }
 
-static int read_value(struct json_reader *in, const struct record_field_def *f, bool base64, void *value) {
+static int parse_value(struct json_reader *in, const struct record_field_def *f, bool base64, void *value) {
     struct slice text;
     uint64_t number;
     int err;
@@ -79,7 +79,7 @@ static int read_value(struct json_reader *in, const struct record_field_def *f, 
     return ERR_INVALID;
 }
 
-static bool name_matches(struct slice name, const struct record_field_def *f, bool *base64) {
+static bool field_has_name(struct slice name, const struct record_field_def *f, bool *base64) {
     *base64 = false;
     if (name.len < f->name_len || memcmp(name.ptr, f->name, f->name_len) != 0)
         return false;
@@ -89,44 +89,45 @@ static bool name_matches(struct slice name, const struct record_field_def *f, bo
     return *base64;
 }
 
-/* The place of name in the layout's order, looked for from *next on, where it almost always is; count when unknown. */
-static unsigned find_field(const struct record_layout *layout, unsigned next, struct slice name, bool *base64) {
+/* The position of name in the layout's order, or layout->count when it is unknown. The search starts at next, the usual
+ * position. */
+static unsigned layout_find(const struct record_layout *layout, unsigned next, struct slice name, bool *base64) {
     for (unsigned tried = 0; tried < layout->count; tried++) {
-        unsigned place = next + tried < layout->count ? next + tried : next + tried - layout->count;
-        if (name_matches(name, &record_fields[layout->order[place]], base64))
-            return place;
+        unsigned position = next + tried < layout->count ? next + tried : next + tried - layout->count;
+        if (field_has_name(name, &record_fields[layout->order[position]], base64))
+            return position;
     }
     return layout->count;
 }
 
-static int read_field(struct line_reader *in, const struct record_layout *layout, unsigned *next, struct record *r) {
+static int parse_field(struct line_parser *in, const struct record_layout *layout, unsigned *next, struct record *r) {
     struct slice name;
     bool base64;
     if (!json_take_byte(&in->json, ','))
         return ERR_INVALID;
-    int err = read_name(&in->json, &name);
+    int err = parse_name(&in->json, &name);
     if (err)
         return err;
-    unsigned place = find_field(layout, *next, name, &base64);
-    if (place == layout->count)
-        return skip_unknown(in, name);
-    unsigned id = layout->order[place];
+    unsigned position = layout_find(layout, *next, name, &base64);
+    if (position == layout->count)
+        return parse_unknown(in, name);
+    unsigned id = layout->order[position];
     const struct record_field_def *f = &record_fields[id];
     if (in->seen & FIELD_BIT(id))
         return ERR_INVALID;
     in->seen |= FIELD_BIT(id);
     r->has |= f->has;
-    *next = place + 1 == layout->count ? 0 : place + 1;
-    return read_value(&in->json, f, base64, (char *)r + f->offset);
+    *next = position + 1 == layout->count ? 0 : position + 1;
+    return parse_value(&in->json, f, base64, (char *)r + f->offset);
 }
 
-static int read_time(struct json_reader *in, int64_t *ts_us) {
+static int parse_time(struct json_reader *in, int64_t *ts_us) {
     struct slice text;
     int err = json_read_fixed(in, RFC3339_SIZE - 1, &text);
     return err ? err : rfc3339_parse_exact(text, ts_us);
 }
 
-static int ev_from_name(struct slice name, enum record_ev *ev) {
+static int record_ev_from_name(struct slice name, enum record_ev *ev) {
     for (enum record_ev e = EV_EPOCH; e < EV_COUNT; e++)
         if (slice_equal(name, slice_of(record_ev_name(e)))) {
             *ev = e;
@@ -135,17 +136,17 @@ static int ev_from_name(struct slice name, enum record_ev *ev) {
     return ERR_VERSION;
 }
 
-/* seq, batch, ts, ev and, of a carry, kind: always these, always first. */
-static int read_head(struct line_reader *in, struct record *r) {
+/* The first fields of every line, in this order: seq, batch, ts, ev, and kind in a carry. */
+static int parse_head(struct line_parser *in, struct record *r) {
     struct json_reader *json = &in->json;
     struct slice ev;
     if (!JSON_TAKE(json, "{\"seq\":") || json_read_u64(json, &r->seq) || !JSON_TAKE(json, ",\"batch\":") ||
-        json_read_u64(json, &r->batch) || !JSON_TAKE(json, ",\"ts\":") || read_time(json, &r->ts_us) ||
+        json_read_u64(json, &r->batch) || !JSON_TAKE(json, ",\"ts\":") || parse_time(json, &r->ts_us) ||
         !JSON_TAKE(json, ",\"ev\":"))
         return ERR_INVALID;
     int err = json_read_unescaped(json, &ev);
     if (!err)
-        err = ev_from_name(ev, &r->ev);
+        err = record_ev_from_name(ev, &r->ev);
     if (err || r->ev != EV_CARRY)
         return err;
     if (!JSON_TAKE(json, ",\"kind\":"))
@@ -154,8 +155,8 @@ static int read_head(struct line_reader *in, struct record *r) {
     return json_read_unescaped(json, &r->kind);
 }
 
-/* Both halves of a geometry or none. */
-static bool geometry_is_whole(uint64_t seen) {
+/* chunk_size and chunks are present together or not at all. */
+static bool has_whole_geometry(uint64_t seen) {
     return !(seen & FIELD_BIT(F_CHUNK_SIZE)) == !(seen & FIELD_BIT(F_CHUNKS));
 }
 
@@ -165,23 +166,23 @@ int record_parse(struct slice line, struct record *r, struct buf *scratch) {
     buf_clear(scratch);
     if (line.len >= RECORD_LINE_MAX)
         return ERR_LIMIT;
-    if (!record_split_tail(line, &h))
+    if (!chain_split_tail(line, &h))
         return ERR_INVALID;
-    struct line_reader in;
-    in.json = json_reader_of(slice_make(line.ptr, line.len - RECORD_TAIL_LEN), scratch);
+    struct line_parser in;
+    in.json = json_reader_of(slice_make(line.ptr, line.len - CHAIN_TAIL_LEN), scratch);
     in.seen = 0;
-    in.unknown_count = 0; /* unknown itself needs no start value */
-    int err = read_head(&in, r);
+    in.unknown_count = 0; /* so the array unknown needs no initial value */
+    int err = parse_head(&in, r);
     const struct record_layout *layout = err ? NULL : record_layout_of(r->ev, r->kind);
     if (!err && !layout)
         err = ERR_VERSION;
     for (unsigned next = r->ev == EV_CARRY; !err && in.json.at < in.json.end;)
-        err = read_field(&in, layout, &next, r);
+        err = parse_field(&in, layout, &next, r);
     if (err)
         return err;
     if (r->ev == EV_EPOCH && r->version > JOURNAL_VERSION)
         return ERR_VERSION;
-    if ((in.seen & layout->required) != layout->required || !geometry_is_whole(in.seen) || !record_is_valid(r))
+    if ((in.seen & layout->required) != layout->required || !has_whole_geometry(in.seen) || !record_is_valid(r))
         return ERR_INVALID;
     memcpy(r->h, h, ID_HEX_LEN);
     return 0;

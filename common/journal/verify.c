@@ -1,14 +1,16 @@
 /*
- * The chain over all files of a journal directory, checked without a lock: journal_walk hands out every line in order
- * while a consumer may be appending and rotating.
+ * Verification without a lock: journal_walk returns every line in order while a consumer may append and rotate. This file
+ * adds the order of files and the end of the journal to the checks of line_check.h.
  */
-#include "journal/files.h"
+#include "journal/verify.h"
 
 #include "journal/walk.h"
 #include "system/clock.h"
 #include "system/log.h"
 #include <dirent.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define TORN_PATIENCE_MS 1000
@@ -17,18 +19,15 @@
 struct verifier {
     const char *dir, *wanted_head;
     struct verify_report *report;
-    struct chain chain;
-    struct buf scratch;
-    struct id128 journal; /* of the first epoch record met */
-    uint64_t seq, batch;  /* of the last valid line */
-    uint64_t files;       /* begun, as the walk counts them */
-    char file[48];        /* the one being checked */
-    bool active;          /* it was opened as the active one */
-    uint64_t file_line;   /* the last line met there */
+    struct line_check check;
+    uint64_t files;               /* begun, as journal_walk_files counts them */
+    char file[JOURNAL_NAME_SIZE]; /* the present one */
+    bool active;                  /* it was opened as the active one */
+    uint64_t file_line;           /* its last line */
 };
 
-__attribute__((format(printf, 4, 5))) static int damaged(struct verifier *v, const char *file, uint64_t line,
-                                                         const char *format, ...) {
+__attribute__((format(printf, 4, 5))) static int verify_damaged(struct verifier *v, const char *file, uint64_t line,
+                                                                const char *format, ...) {
     struct verify_report *r = v->report;
     snprintf(r->file, sizeof r->file, "%.*s", (int)sizeof r->file - 1, file);
     r->line = line;
@@ -41,80 +40,23 @@ __attribute__((format(printf, 4, 5))) static int damaged(struct verifier *v, con
 
 #define U64(x) ((unsigned long long)(x))
 
-/* Where a file's first line puts the chain: a segment line names the h before it. */
-static int check_segment(struct verifier *v, const char *file, const struct record *r) {
-    if (r->prev.len != ID_HEX_LEN)
-        return damaged(v, file, 1, "prev is not a chain value");
-    if (v->files > 1) {
-        if (r->seq != v->seq + 1)
-            return damaged(v, file, 1, "seq %llu after %llu: a file between them is missing", U64(r->seq), U64(v->seq));
-        if (memcmp(r->prev.ptr, v->chain.h, ID_HEX_LEN) != 0)
-            return damaged(v, file, 1, "it does not follow the file before: prev is not that file's last h");
-        return 0;
-    }
-    if (r->seq == 1)
-        return damaged(v, file, 1, "a segment line cannot be the first of a journal");
-    v->report->from = r->seq; /* earlier segments were dropped */
-    v->seq = r->seq - 1;
-    v->batch = r->batch;
-    memcpy(v->chain.h, r->prev.ptr, ID_HEX_LEN);
-    return 0;
-}
-
-static int check_first_line(struct verifier *v, const char *file, uint64_t first_seq, const struct record *r) {
-    if (first_seq && first_seq != r->seq)
-        return damaged(v, file, 1, "its first seq is %llu, its name says %llu", U64(r->seq), U64(first_seq));
-    if (r->ev == EV_SEGMENT)
-        return check_segment(v, file, r);
-    if (v->files > 1)
-        return damaged(v, file, 1, "the first line is no segment line");
-    if (r->seq != 1)
-        return damaged(v, file, 1, "the journal starts at seq %llu without a segment line", U64(r->seq));
-    return 0;
-}
-
-static int check_numbers(struct verifier *v, const char *file, uint64_t line, const struct record *r) {
-    if (r->seq != v->seq + 1)
-        return damaged(v, file, line, "seq %llu after %llu", U64(r->seq), U64(v->seq));
-    if (r->batch < v->batch || r->batch - v->batch > 1)
-        return damaged(v, file, line, "batch %llu after %llu", U64(r->batch), U64(v->batch));
-    if (r->ev != EV_EPOCH)
-        return 0;
-    if (id_is_zero(&v->journal))
-        v->journal = r->journal;
-    else if (!id_equal(&v->journal, &r->journal))
-        return damaged(v, file, line, "a line of another journal");
-    return 0;
-}
-
-static int check_line(struct verifier *v, const char *file, uint64_t first_seq, uint64_t number, struct slice line) {
+static int verify_line(struct verifier *v, const struct journal_walk *w, struct slice line) {
+    struct verify_report *report = v->report;
     struct record r;
-    int err = record_parse(line, &r, &v->scratch);
-    if (err == ERR_NOMEM)
-        return err;
-    if (err == ERR_VERSION)
-        return damaged(v, file, number, "an event this version of chunklift does not know");
-    if (err)
-        return damaged(v, file, number, "not a journal line");
-    if (number == 1)
-        err = check_first_line(v, file, first_seq, &r);
-    else if (r.ev == EV_SEGMENT)
-        err = damaged(v, file, number, "a segment line in the middle of a file");
-    if (!err)
-        err = check_numbers(v, file, number, &r);
+    uint64_t number = journal_walk_line_number(w);
+    struct line_place place = {.file_seq = journal_walk_file_seq(w), .is_first = number == 1};
+    bool placed = v->check.placed;
+    int err = line_check_next(&v->check, line, place, &r);
+    if (err == ERR_DAMAGED || err == ERR_VERSION)
+        return verify_damaged(v, v->file, number, "%s", v->check.reason);
     if (err)
         return err;
-    err = record_verify(line, &v->chain);
-    if (err == ERR_DAMAGED)
-        return damaged(v, file, number, "h does not fit: this line was changed, or one before it");
-    if (err)
-        return err;
-    v->seq = r.seq;
-    v->batch = r.batch;
-    v->report->seq = v->seq;
-    memcpy(v->report->head, v->chain.h, sizeof v->report->head);
-    if (v->wanted_head && memcmp(v->wanted_head, v->chain.h, ID_HEX_LEN) == 0)
-        v->report->has_head = true;
+    if (!placed && r.ev == EV_SEGMENT)
+        report->from = r.seq;
+    report->seq = r.seq;
+    memcpy(report->head, r.h, ID_HEX_LEN);
+    if (v->wanted_head && memcmp(v->wanted_head, r.h, ID_HEX_LEN) == 0)
+        report->has_head = true;
     return 0;
 }
 
@@ -123,36 +65,33 @@ static void pause_ms(long ms) {
     nanosleep(&t, NULL);
 }
 
-/* True when the active file was not followed by another but replaced by a repaired copy of itself: a consumer was
- * started after a crash. */
-static bool is_repaired_copy(const struct verifier *v, const struct journal_walk *w, struct slice line) {
-    struct record r;
-    struct buf scratch = BUF_INIT;
-    bool before = record_parse(line, &r, &scratch) == 0 && r.seq <= v->seq;
-    buf_release(&scratch);
-    return before && v->active && journal_walk_file_seq(w) == 0;
+/* True when a repaired copy of the active file took its place: a consumer was started after a crash. False when the
+ * active file was rotated. */
+static bool verify_is_repaired_copy(const struct verifier *v, const struct journal_walk *w, struct slice line) {
+    uint64_t seq;
+    return v->active && journal_walk_file_seq(w) == 0 && line_seq(line, &seq) && seq <= v->check.seq;
 }
 
-/* A new file begins: what was before it must have ended well. ERR_CHANGED: begin again. */
-static int check_file_change(struct verifier *v, const struct journal_walk *w, struct slice line) {
+/* When a new file begins: the file before it must have a valid end. ERR_CHANGED: verify from the beginning. */
+static int verify_file_change(struct verifier *v, const struct journal_walk *w, struct slice line) {
     uint64_t files = journal_walk_files(w);
     if (files == v->files)
         return 0;
-    if (is_repaired_copy(v, w, line))
+    if (verify_is_repaired_copy(v, w, line))
         return ERR_CHANGED;
     uint64_t torn = journal_walk_torn_before(w);
     if (v->files > 0 && torn > 0)
-        return damaged(v, v->file, v->file_line + 1, "torn last line of %llu bytes", U64(torn));
+        return verify_damaged(v, v->file, v->file_line + 1, "torn last line of %llu bytes", U64(torn));
     if (files != v->files + 1)
-        return damaged(v, journal_walk_file(w), 1, "the file before it is empty");
+        return verify_damaged(v, journal_walk_file(w), 1, "the file before it is empty");
     v->files = files;
     v->active = journal_walk_file_seq(w) == 0;
     snprintf(v->file, sizeof v->file, "%s", journal_walk_file(w));
     return 0;
 }
 
-/* The end of what there is: 0 when it is a good end, ERR_AGAIN when a torn line may still become whole. */
-static int check_end(struct verifier *v, const struct journal_walk *w, uint64_t *give_up_ms) {
+/* At the present end. 0: a valid end. ERR_AGAIN: a torn line may still become whole. */
+static int verify_end(struct verifier *v, const struct journal_walk *w, uint64_t *give_up_ms) {
     uint64_t torn = journal_walk_torn(w);
     const char *file = journal_walk_file(w);
     if (journal_walk_files(w) == 0) {
@@ -160,34 +99,34 @@ static int check_end(struct verifier *v, const struct journal_walk *w, uint64_t 
         return ERR_NOT_FOUND;
     }
     if (torn == 0)
-        return journal_walk_line_number(w) == 0 ? damaged(v, file, 1, "the file is empty") : 0;
+        return journal_walk_line_number(w) == 0 ? verify_damaged(v, file, 1, "the file is empty") : 0;
     uint64_t now = clock_ms();
-    if (*give_up_ms == 0) /* nobody writes to a sealed file */
+    if (*give_up_ms == 0) /* a sealed file never changes */
         *give_up_ms = journal_walk_file_seq(w) ? now : now + TORN_PATIENCE_MS;
     if (now < *give_up_ms)
         return ERR_AGAIN;
-    return damaged(v, file, journal_walk_line_number(w) + 1, "torn last line of %llu bytes", U64(torn));
+    return verify_damaged(v, file, journal_walk_line_number(w) + 1, "torn last line of %llu bytes", U64(torn));
 }
 
-static int check_lines(struct verifier *v, struct journal_walk *w) {
+static int verify_lines(struct verifier *v, struct journal_walk *w) {
     uint64_t give_up_ms = 0;
     for (;;) {
         struct slice line;
         int err = journal_walk_next(w, &line);
         if (err == ERR_LIMIT)
-            return damaged(v, journal_walk_file(w), journal_walk_line_number(w) + 1, "a line longer than %d bytes",
-                           RECORD_LINE_MAX);
+            return verify_damaged(v, journal_walk_file(w), journal_walk_line_number(w) + 1,
+                                  "a line longer than %d bytes", RECORD_LINE_MAX);
         if (err == ERR_NOT_FOUND) {
-            err = check_end(v, w, &give_up_ms);
+            err = verify_end(v, w, &give_up_ms);
             if (err != ERR_AGAIN)
                 return err;
             pause_ms(TORN_PAUSE_MS);
             continue;
         }
         if (!err)
-            err = check_file_change(v, w, line);
+            err = verify_file_change(v, w, line);
         if (!err)
-            err = check_line(v, v->file, journal_walk_file_seq(w), journal_walk_line_number(w), line);
+            err = verify_line(v, w, line);
         if (err)
             return err;
         v->file_line = journal_walk_line_number(w);
@@ -195,11 +134,11 @@ static int check_lines(struct verifier *v, struct journal_walk *w) {
     }
 }
 
-/* Names that look like files of the journal and are none: a misnamed segment must not pass for a dropped one. */
-static int check_names(struct verifier *v) {
+/* A name that only resembles a journal file is damage: a misnamed sealed file must not pass for a removed one. */
+static int verify_names(struct verifier *v) {
     DIR *d = opendir(v->dir);
     if (!d)
-        return ERR_NOT_FOUND; /* it was there a moment ago */
+        return ERR_NOT_FOUND; /* removed since journal_walk_open */
     int err = 0;
     struct dirent *entry;
     while (!err && (entry = readdir(d))) {
@@ -208,7 +147,7 @@ static int check_names(struct verifier *v) {
         if (strncmp(name, "journal", 7) != 0 || len < 13 || strcmp(name + len - 6, ".jsonl") != 0)
             continue;
         if (!journal_file_name_is_valid(name))
-            err = damaged(v, name, 0, "not a name of a journal file");
+            err = verify_damaged(v, name, 0, "not a name of a journal file");
     }
     closedir(d);
     return err;
@@ -219,16 +158,15 @@ static int verify_once(const char *dir, const char *wanted_head, struct verify_r
     memset(report->head, '0', ID_HEX_LEN);
     struct verifier v = {.dir = dir, .wanted_head = wanted_head, .report = report};
     struct journal_walk *walk = NULL;
-    int err = chain_init(&v.chain);
+    int err = line_check_init(&v.check);
     if (!err)
         err = journal_walk_open(&walk, dir);
     if (!err)
-        err = check_names(&v);
+        err = verify_names(&v);
     if (!err)
-        err = check_lines(&v, walk);
+        err = verify_lines(&v, walk);
     journal_walk_close(&walk);
-    chain_release(&v.chain);
-    buf_release(&v.scratch);
+    line_check_release(&v.check);
     return err;
 }
 

@@ -1,42 +1,34 @@
 /*
- * The journal on disk, written: append, group commit, rotation, recovery, the lock on its directory. Format:
- * docs/JOURNAL.md.
+ * The journal on disk, for its one writer: append, group commit, rotation, recovery, the lock on its directory. Format:
+ * docs/JOURNAL.md. Code: journal_write.c, journal_read.c, journal_recover.c, journal_damage.c, journal_dir.c.
  *
  * Invariants
- *  1. journal_append only gathers lines in memory; nothing is durable, and nothing may be told to anybody, before
- * journal_commit returned 0.
- *  2. A batch is written and fdatasynced before the next one is begun, so a torn tail is damage in the last batch only.
- *  3. A failed write or sync is never retried: the journal is `failed` from then on and every call says so. A restart
- * copies the valid prefix.
- *  4. A new file appears under its name only when its first lines are on disk: temporary name, fsync, rename, directory
- * fsync.
+ *  1. journal_append only collects lines in memory. Nothing is durable, and nothing may be acknowledged, before
+ *     journal_commit returns 0.
+ *  2. A batch is written and fdatasynced before the next one begins. So a torn tail damages only the last batch.
+ *  3. A failed write or sync is never retried. The journal is `failed` from then on, and every call returns an error. A
+ *     restart copies the valid prefix.
+ *  4. A new file gets its name after its first lines are on the disk: temporary name, fsync, rename, fsync of the
+ *     directory.
  */
 #ifndef CHUNKLIFT_JOURNAL_H
 #define CHUNKLIFT_JOURNAL_H
 
+#include "consumer/journal/disk.h"
 #include "journal/record.h"
 #include "pure/buf.h"
 #include "pure/err.h"
 #include "pure/ids.h"
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #define JOURNAL_BATCH_MAX (1u << 20)
 #define JOURNAL_ROTATE_BYTES ((uint64_t)64 << 20)
 
 struct journal;
 
-/* The system calls that matter for durability, replaceable in tests; NULL: the real ones. */
-struct journal_io {
-    ssize_t (*write)(int fd, const void *bytes, size_t len);
-    int (*fdatasync)(int fd);
-    int (*fsync)(int fd);
-    int (*rename)(const char *from, const char *to);
-};
-
-/* A place in the journal up to which the caller already has the state (from its snapshot). seq 0: none. Made by
- * journal_position(): the active file alone tells neither the journal's id nor the epoch once it was rotated. */
+/* A position in the journal. The caller has the state up to there, from its snapshot. seq 0: none. Filled by
+ * journal_position(): after a rotation, the active file alone gives neither the journal's id nor its epoch. */
 struct journal_position {
     struct id128 journal;
     uint64_t epoch; /* the last one at or before seq */
@@ -45,60 +37,63 @@ struct journal_position {
 };
 
 struct journal_options {
-    const char *dir;             /* made when missing (0700) */
+    const char *dir;             /* created when missing (0700) */
     uint64_t rotate_bytes;       /* 0: JOURNAL_ROTATE_BYTES */
     const struct journal_io *io; /* NULL: the real calls */
-    struct id128 expected;       /* the id the journal must have: a new one is not begun. Zero: any, or a new one */
+    struct id128 expected;       /* the journal must have this id; a new one is not created. Zero: any id */
     struct journal_position known;
-    /* Called for every record found after `known` (all, when known does not fit this journal: then known_rejected() is
-     * called first), in order; not for the epoch and segment records journal_open itself adds. A negative value ends
-     * recovery with it. */
+    /* Called for every record after `known`, in order; not for the epoch and segment records that journal_open appends. A
+     * negative value ends recovery with it. When `known` does not fit this journal, known_rejected() is called first and
+     * every record is applied. */
     int (*apply)(void *arg, const struct record *r);
     void (*known_rejected)(void *arg);
     void *arg;
 };
 
 /*
- * Takes the lock (ERR_BUSY, logged with the holder's pid when known), reads and verifies: the whole active file, sealed
- * files as far as needed for apply. A torn tail is cut and kept in DIR/torn-SEQ-TIME (said once). Damage that is not a
- * torn tail: ERR_DAMAGED, logged as "FILE:LINE: reason; what to do". A new epoch record is appended and committed
- * before it returns. ERR_LOST (not the expected one), ERR_DENIED, ERR_FULL, ERR_IO, ERR_NOT_FOUND logged.
+ * Takes the lock, reads and checks the whole active file, and sealed files as far as apply needs them. A torn tail is cut
+ * and kept in DIR/torn-SEQ-TIME (logged). A new epoch record is appended and committed before the call returns. Blocks
+ * for the reads and for fsyncs.
+ *
+ * ERR_BUSY: another process holds the lock. ERR_DAMAGED: damage that is not a torn tail; logged as "FILE:LINE: reason;
+ * remedy"; nothing was changed. ERR_LOST: not the expected journal. ERR_VERSION: written by a newer version. ERR_DENIED,
+ * ERR_FULL, ERR_IO, ERR_NOT_FOUND. All are logged.
  */
 int journal_open(struct journal **j, const struct journal_options *o) MUST_CHECK;
-/* Drops what was not committed, gives the lock back. */
+/* Drops lines that were not committed. Releases the lock. */
 void journal_close(struct journal **j);
 
-/* Fills in seq, batch and ts and gathers the line. ERR_LIMIT when the batch is full: commit first. ERR_INVALID when the
- * record can never become a line (longer than RECORD_LINE_MAX). ERR_IO after a failure. */
+/* Sets seq, batch and ts of r and collects the line. ERR_LIMIT: the batch is full; commit first. ERR_INVALID: the line
+ * would be longer than RECORD_LINE_MAX. ERR_IO: the journal has failed. */
 int journal_append(struct journal *j, struct record *r) MUST_CHECK;
-/* Lines gathered and not committed. */
+/* Lines that were collected and not committed. */
 struct slice journal_gathered(const struct journal *j);
-/* write + fdatasync of everything gathered; 0 at once when there is nothing. Rotates afterwards when the file is large
- * enough (the segment line is part of the new file, with the next seq), but never after a `stop`. ERR_FULL, ERR_IO or
- * what else the system said: logged, failed for good, nothing of this batch may be told to anybody. */
+/* Writes and fdatasyncs the collected lines; 0 at once when there are none. Then rotates when the file is large enough,
+ * except after a `stop`; the segment line is in the new file, with the next seq. ERR_FULL, ERR_IO, ERR_LOST or another
+ * system error: logged, the journal has failed, and nothing of this batch may be acknowledged. */
 int journal_commit(struct journal *j) MUST_CHECK;
 
-/* Is the active file still the one that was opened, with the bytes that were written, under its name? journal_commit
- * asks this before each write and after each sync. Two system calls. ERR_LOST, or what the system said: logged, failed
- * for good. */
+/* Checks that the path of the active file leads to the open file, and that it has the size that was written.
+ * journal_commit does this before each write and after each sync. Two system calls. ERR_LOST, or a system error: logged,
+ * the journal has failed. */
 int journal_check(struct journal *j) MUST_CHECK;
 
-bool journal_has_failed(const struct journal *j);  /* invariant 3; why was logged */
-uint64_t journal_seq(const struct journal *j);     /* last committed */
+bool journal_has_failed(const struct journal *j);  /* invariant 3 */
+uint64_t journal_seq(const struct journal *j);     /* of the last committed line */
 const char *journal_head(const struct journal *j); /* its h, 32 digits and a NUL */
 uint64_t journal_epoch(const struct journal *j);
-bool journal_stopped_cleanly(
-    const struct journal *j); /* the last record before this epoch was `stop` (or there was none) */
+/* The last record before this epoch was `stop`, or the journal was new. */
+bool journal_stopped_cleanly(const struct journal *j);
 const struct id128 *journal_id(const struct journal *j);
 const char *journal_dir(const struct journal *j);
-uint64_t journal_rotations(const struct journal *j); /* grows with each; a good moment for a snapshot */
-/* The place after the last committed line, for a snapshot of the state up to there. */
+uint64_t journal_rotations(const struct journal *j); /* by this process; the time for a snapshot */
+/* The position after the last committed line. */
 void journal_position(const struct journal *j, struct journal_position *pos);
 
-/* Committed lines from `seq` on, whole lines up to max bytes (at least one; never more than 1 MiB) of one file,
- * appended to out; *next is the seq after the last one. The place is found by bisection: at most 1 MiB is read for it,
- * nothing for who goes on where an earlier call ended. ERR_NOT_FOUND when seq is no longer (or not yet) there,
- * ERR_DAMAGED when a sealed file is not what it was (logged), ERR_IO after a failure. */
+/* Appends committed lines from `seq` on to out: whole lines of one file, up to max bytes, at least one line, at most
+ * 1 MiB. *next is the seq after the last one. The line is found by bisection, which reads at most 1 MiB; continuing where
+ * an earlier call ended needs no search. ERR_NOT_FOUND: seq is not there (removed, or not written yet). ERR_DAMAGED: a
+ * sealed file has changed (logged). ERR_IO: the journal has failed. */
 int journal_read(struct journal *j, uint64_t seq, size_t max, struct buf *out, uint64_t *next) MUST_CHECK;
 
 #endif

@@ -1,23 +1,21 @@
 /*
- * The first line of the active file that is not valid: a torn tail, or damage?
+ * The first invalid line of the active file: a torn tail, or damage?
  *
- * A batch is synced before the next is written, so a crash can only spoil the last one. Every byte from the bad line on
- * may be cut if, and only if, nothing after it belongs to a later batch than the bad line itself; otherwise the lines
- * cut would be acknowledged ones. The trouble is that a bad line need not tell its batch: with L the batch of the last
- * valid line it is L or L + 1. In this order:
- *   - the first bytes it should have for L, for L + 1, make its h right: it is that batch, and the damage is there;
- *   - its first bytes are those of L, of L + 1: it is that batch;
- *   - else L, the careful answer: with a line of L + 1 behind it the journal refuses to start.
- * Lines are looked for wherever `{"seq":` stands, not only after newlines: the newline may be what is damaged. (Inside
- * a string a quote is escaped, so these bytes never stand in the middle of a line.) More than one batch of bytes after
- * the bad line is never a torn tail.
+ * A batch is synced before the next one is written, so a crash damages only the last batch. The bytes from the invalid
+ * line on may be cut if and only if no line after it belongs to a later batch; otherwise acknowledged lines would be lost.
+ * But an invalid line may not show its batch. With L the batch of the last valid line, it is L or L + 1. In this order:
+ *   - its h is right with the first bytes that it should have for L, or for L + 1: it is of that batch;
+ *   - its first bytes are those for L + 1: it is of that batch;
+ *   - otherwise it counts as L. This is the careful answer: with a line of L + 1 after it, the journal refuses to start.
+ * Lines are searched wherever `{"seq":` is, not only after newlines: the damaged byte can be the newline. (In a string a
+ * quote is escaped, so these bytes never occur inside a line.) More than one batch of bytes after the invalid line is
+ * never a torn tail.
  *
- * Nothing is ever cut in place. The valid part is copied to a new file, because pages whose write failed look valid as
- * long as the kernel keeps them; the rest goes to a side file; then the copy takes the name.
+ * Nothing is cut in place. The valid part is copied to a new file, because pages whose write failed look valid as long as
+ * the kernel keeps them. The rest is saved in a side file. Then the copy takes the name.
  */
 #include "consumer/journal/journal_internal.h"
 
-#include "journal/files.h"
 #include "system/fault.h"
 #include "system/log.h"
 #include <errno.h>
@@ -33,22 +31,7 @@
 #define LINE_START_LEN (sizeof LINE_START - 1)
 #define COPY_STEP ((size_t)256 << 10)
 
-bool line_names_seq(struct slice line, uint64_t *seq) {
-    if (line.len <= LINE_START_LEN || memcmp(line.ptr, LINE_START, LINE_START_LEN) != 0)
-        return false;
-    uint64_t value = 0;
-    size_t i = LINE_START_LEN;
-    for (; i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9'; i++) {
-        uint64_t digit = (uint64_t)(line.ptr[i] - '0');
-        if (value > (UINT64_MAX - digit) / 10)
-            return false;
-        value = value * 10 + digit;
-    }
-    *seq = value;
-    return value > 0 && i < line.len && line.ptr[i] == ',';
-}
-
-/* bytes [from, to) of an open file, appended to out; ERR_IO with errno when they are not all there. */
+/* Appends the bytes [from, to) of an open file to out. ERR_IO, errno set: not all of them could be read. */
 static int read_range(int fd, uint64_t from, uint64_t to, struct buf *out) {
     int err = buf_reserve(out, to - from);
     while (!err && from < to) {
@@ -67,7 +50,7 @@ static int read_range(int fd, uint64_t from, uint64_t to, struct buf *out) {
     return err;
 }
 
-static int open_active(const struct journal *j, int *fd, uint64_t *size) {
+static int damage_open_active(const struct journal *j, int *fd, uint64_t *size) {
     struct stat st;
     *fd = openat(j->dir_fd, JOURNAL_ACTIVE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (*fd >= 0 && fstat(*fd, &st) == 0) {
@@ -77,32 +60,33 @@ static int open_active(const struct journal *j, int *fd, uint64_t *size) {
     return disk_error(j->dir, JOURNAL_ACTIVE, "open");
 }
 
-static struct slice line_at(struct slice tail, size_t at) {
+static struct slice tail_line_at(struct slice tail, size_t at) {
     const char *newline = memchr(tail.ptr + at, '\n', tail.len - at);
     return slice_make(tail.ptr + at, newline ? (size_t)(newline - tail.ptr) - at : tail.len - at);
 }
 
-/* Judging one tail: everything from the bad line on. */
-struct verdict {
+/* The judgement of one tail: the bytes from the invalid line on. */
+struct tail_judgement {
     const struct damage *d;
     struct slice tail;
     struct chain chain;
     struct buf scratch;
-    uint64_t batch; /* of the bad line, as above */
-    bool repaired;  /* known from its own h */
+    uint64_t batch; /* of the invalid line, as above */
+    bool repaired;  /* batch is known from the h of the line */
 };
 
-static size_t line_prefix(char out[96], uint64_t seq, uint64_t batch) {
+static size_t tail_line_prefix(char out[96], uint64_t seq, uint64_t batch) {
     return (size_t)snprintf(out, 96, "{\"seq\":%" PRIu64 ",\"batch\":%" PRIu64 ",\"ts\":\"", seq, batch);
 }
 
-/* Is the bad line's h right with the first bytes it should have in `batch`? (One of them may be a newline now.) */
-static int repair(struct verdict *v, uint64_t batch) {
+/* Tests whether the h of the invalid line is right with the first bytes that it should have in `batch`. (One of them may
+ * be a newline now.) */
+static int tail_repair(struct tail_judgement *v, uint64_t batch) {
     char prefix[96];
-    size_t len = line_prefix(prefix, v->d->seq + 1, batch);
+    size_t len = tail_line_prefix(prefix, v->d->seq + 1, batch);
     if (v->tail.len <= len)
         return 0;
-    struct slice rest = line_at(v->tail, len);
+    struct slice rest = tail_line_at(v->tail, len);
     if (len + rest.len > RECORD_LINE_MAX)
         return 0;
     buf_clear(&v->scratch);
@@ -112,7 +96,7 @@ static int repair(struct verdict *v, uint64_t batch) {
     if (err)
         return err;
     memcpy(v->chain.h, v->d->h, sizeof v->chain.h);
-    err = record_verify(buf_slice(&v->scratch), &v->chain);
+    err = chain_verify(&v->chain, buf_slice(&v->scratch));
     if (err == 0) {
         v->batch = batch;
         v->repaired = true;
@@ -120,23 +104,23 @@ static int repair(struct verdict *v, uint64_t batch) {
     return err == ERR_NOMEM ? err : 0;
 }
 
-static int find_batch(struct verdict *v) {
+static int tail_find_batch(struct tail_judgement *v) {
     uint64_t last = v->d->batch;
     v->batch = last;
     for (uint64_t next = 0; next <= 1 && !v->repaired; next++) {
-        int err = repair(v, last + next);
+        int err = tail_repair(v, last + next);
         if (err)
             return err;
     }
     char prefix[96];
-    size_t len = line_prefix(prefix, v->d->seq + 1, last + 1);
+    size_t len = tail_line_prefix(prefix, v->d->seq + 1, last + 1);
     if (!v->repaired && v->tail.len >= len && memcmp(v->tail.ptr, prefix, len) == 0)
         v->batch = last + 1;
     return 0;
 }
 
-/* *found: some line from `at` on parses and names a later batch, its h right or not. */
-static int find_later_batch(struct verdict *v, bool *found) {
+/* *found: a line of the tail parses and has a later batch, whether its h is right or not. */
+static int tail_find_later_batch(struct tail_judgement *v, bool *found) {
     *found = false;
     for (size_t at = 0; at < v->tail.len; at++) {
         const char *start = memmem(v->tail.ptr + at, v->tail.len - at, LINE_START, LINE_START_LEN);
@@ -144,9 +128,9 @@ static int find_later_batch(struct verdict *v, bool *found) {
             return 0;
         at = (size_t)(start - v->tail.ptr);
         if (at == 0 && v->repaired)
-            continue; /* whatever it says, its batch is known */
+            continue; /* its batch is known */
         struct record r;
-        int err = record_parse(line_at(v->tail, at), &r, &v->scratch);
+        int err = record_parse(tail_line_at(v->tail, at), &r, &v->scratch);
         if (err == ERR_NOMEM)
             return err;
         if ((!err || err == ERR_VERSION) && r.batch > v->batch) {
@@ -157,9 +141,9 @@ static int find_later_batch(struct verdict *v, bool *found) {
     return 0;
 }
 
-/* A journal's first line is on the disk before the file has its name, so a file without one good line is hardly ours.
- * What a file system may have left of it is ours all the same. */
-static bool could_be_first_line(struct slice tail) {
+/* A journal's first line is on the disk before the file has its name, so a file without a valid line is probably not a
+ * journal. Exceptions are the remains that a file system can leave: a part of the first line, or zeros. */
+static bool tail_is_first_line(struct slice tail) {
     static const char start[] = "{\"seq\":1,\"batch\":1,";
     size_t len = tail.len < sizeof start - 1 ? tail.len : sizeof start - 1;
     if (memcmp(tail.ptr, start, len) == 0)
@@ -170,14 +154,14 @@ static bool could_be_first_line(struct slice tail) {
     return true;
 }
 
-static int judge_tail(struct verdict *v, bool *torn) {
+static int tail_judge(struct tail_judgement *v, bool *torn) {
     *torn = false;
-    if (v->d->seq == 0 && !could_be_first_line(v->tail))
+    if (v->d->seq == 0 && !tail_is_first_line(v->tail))
         return 0;
     bool later;
-    int err = find_batch(v);
+    int err = tail_find_batch(v);
     if (!err)
-        err = find_later_batch(v, &later);
+        err = tail_find_later_batch(v, &later);
     if (!err)
         *torn = !later;
     return err;
@@ -185,12 +169,12 @@ static int judge_tail(struct verdict *v, bool *torn) {
 
 int damage_judge(const struct journal *j, const struct damage *d) {
     struct buf tail = BUF_INIT;
-    struct verdict v = {.d = d};
+    struct tail_judgement v = {.d = d};
     bool torn = false;
     uint64_t size = 0;
     int fd = -1, err = 0;
     if (strcmp(d->name, JOURNAL_ACTIVE) == 0) {
-        err = open_active(j, &fd, &size);
+        err = damage_open_active(j, &fd, &size);
         if (!err && size - d->offset <= JOURNAL_BATCH_MAX) {
             if ((err = read_range(fd, d->offset, size, &tail)) == ERR_IO)
                 err = disk_error(j->dir, d->name, "read");
@@ -198,7 +182,7 @@ int damage_judge(const struct journal *j, const struct damage *d) {
             if (!err)
                 err = chain_init(&v.chain);
             if (!err)
-                err = judge_tail(&v, &torn);
+                err = tail_judge(&v, &torn);
         }
     }
     if (!err && !torn) {
@@ -215,8 +199,8 @@ int damage_judge(const struct journal *j, const struct damage *d) {
     return err;
 }
 
-/* DIR/torn-SEQ-TIME, fsynced; a name that is taken gets -2, -3, … */
-static int keep_tail(const struct journal *j, struct slice tail, uint64_t next_seq, const char *reason) {
+/* Writes DIR/torn-SEQ-TIME and fsyncs it. When the name exists, -2, -3, ... is appended. */
+static int tail_keep(const struct journal *j, struct slice tail, uint64_t next_seq, const char *reason) {
     char name[96], when[32];
     time_t now = time(NULL);
     struct tm utc;
@@ -237,7 +221,7 @@ static int keep_tail(const struct journal *j, struct slice tail, uint64_t next_s
         err = disk_error(j->dir, name, "fsync");
     close(fd);
     if (!err)
-        err = disk_sync_dir(j); /* its name before the tail loses its own */
+        err = journal_dir_sync(j); /* its name must be on the disk before the tail is cut */
     if (!err)
         log_warn("%s/%s: the last %zu bytes were cut, from a batch that was not written whole (%s); "
                  "they are kept in %s",
@@ -245,7 +229,7 @@ static int keep_tail(const struct journal *j, struct slice tail, uint64_t next_s
     return err;
 }
 
-static int copy_bytes(const struct journal *j, int from, int to, uint64_t end, struct buf *step) {
+static int damage_copy_bytes(const struct journal *j, int from, int to, uint64_t end, struct buf *step) {
     for (uint64_t at = 0; at < end;) {
         uint64_t next = end - at > COPY_STEP ? at + COPY_STEP : end;
         buf_clear(step);
@@ -263,24 +247,24 @@ int damage_copy_prefix(struct journal *j, uint64_t end, uint64_t next_seq, const
     struct buf step = BUF_INIT;
     uint64_t size = 0;
     int from = -1, to = -1;
-    int err = open_active(j, &from, &size);
+    int err = damage_open_active(j, &from, &size);
     if (!err)
         err = disk_create(j->dir, JOURNAL_TEMP, false, &to);
     if (!err)
-        err = copy_bytes(j, from, to, end, &step);
+        err = damage_copy_bytes(j, from, to, end, &step);
     FAULT_POINT_IF(!err, recovery_copied, size > end ? "torn" : "sync");
     if (!err && size > end) {
         buf_clear(&step);
         if ((err = read_range(from, end, size, &step)) == ERR_IO)
             err = disk_error(j->dir, JOURNAL_ACTIVE, "read");
         if (!err)
-            err = keep_tail(j, buf_slice(&step), next_seq, reason);
+            err = tail_keep(j, buf_slice(&step), next_seq, reason);
         FAULT_POINT_IF(!err, recovery_tail_kept, "torn");
     }
-    /* With nothing valid in it the copy is an empty file: whoever called begins a new one in its place. */
-    if (!err && (err = disk_rename(j, JOURNAL_TEMP, JOURNAL_ACTIVE)) == 0) {
+    /* Without any valid line the copy is empty, and the caller replaces it by a new file. */
+    if (!err && (err = journal_dir_rename(j, JOURNAL_TEMP, JOURNAL_ACTIVE)) == 0) {
         FAULT_POINT_AS(recovery_renamed, size > end ? "torn" : "sync");
-        err = disk_sync_dir(j);
+        err = journal_dir_sync(j);
     }
     FAULT_POINT_IF(!err, recovery_done, size > end ? "torn" : "sync");
     if (from >= 0)
@@ -288,7 +272,7 @@ int damage_copy_prefix(struct journal *j, uint64_t end, uint64_t next_seq, const
     if (to >= 0)
         close(to);
     if (err && to >= 0)
-        (void)unlinkat(j->dir_fd, JOURNAL_TEMP, 0); /* on a full disk half a copy would only be in the way */
+        (void)unlinkat(j->dir_fd, JOURNAL_TEMP, 0); /* a partial copy would only take space on a full disk */
     buf_release(&step);
     return err;
 }

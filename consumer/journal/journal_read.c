@@ -1,14 +1,13 @@
 /*
  * Committed lines, from any seq on, for tails.
  *
- * No index is kept: lines are in the order of their seq and every one names it in its first bytes, so the place is
- * found by bisecting the file's offsets, about ten short reads in 64 MiB. Who reads on where an earlier call ended
- * finds his place in a handful of remembered cursors. Cursors and places are named by the first seq of their file,
- * which stays when the file is sealed.
+ * There is no index. Lines are in the order of their seq, and each has it in its first bytes, so a line is found by
+ * bisecting the file's offsets: about ten short reads in 64 MiB. A reader that continues where an earlier call ended is
+ * found in a few remembered cursors. A cursor names its file by the file's first seq, which does not change when the file
+ * is sealed.
  */
 #include "consumer/journal/journal_internal.h"
 
-#include "journal/files.h"
 #include "system/log.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,18 +16,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WINDOW ((uint64_t)65536)              /* narrower is searched line by line */
+#define WINDOW ((uint64_t)65536)              /* a narrower range is searched line by line */
 #define PROBE 4096                            /* most lines are far shorter */
 #define SEARCH_MAX (WINDOW + RECORD_LINE_MAX) /* a window and the end of its last line */
 #define READ_MAX ((size_t)1 << 20)
 
-/* A file being read; only its committed bytes [0, limit). */
+/* One file of the journal, and its committed bytes [0, limit). */
 struct segment {
     const struct journal *j;
     int fd;
     bool own_fd;
     uint64_t first_seq, limit;
-    char name[48];
+    char name[JOURNAL_NAME_SIZE];
 };
 
 static int segment_error(const struct segment *s, const char *operation) {
@@ -41,7 +40,7 @@ static int segment_damaged(const struct segment *s, uint64_t offset) {
     return ERR_DAMAGED;
 }
 
-static int open_sealed(struct segment *s, uint64_t seq) {
+static int segment_open_sealed(struct segment *s, uint64_t seq) {
     const struct journal *j = s->j;
     size_t low = 0, high = j->sealed_count; /* files before low begin at or before seq, from high on after it */
     while (low < high) {
@@ -54,7 +53,7 @@ static int open_sealed(struct segment *s, uint64_t seq) {
     if (low == 0)
         return ERR_NOT_FOUND;
     s->first_seq = j->sealed[low - 1];
-    disk_sealed_name(s->first_seq, s->name);
+    journal_sealed_name(s->first_seq, s->name);
     s->fd = openat(j->dir_fd, s->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (s->fd < 0)
         return errno == ENOENT ? ERR_NOT_FOUND : segment_error(s, "open");
@@ -71,7 +70,7 @@ static int segment_open(struct segment *s, const struct journal *j, uint64_t seq
     if (seq == 0 || seq > j->seq)
         return ERR_NOT_FOUND;
     if (seq < j->first_seq)
-        return open_sealed(s, seq);
+        return segment_open_sealed(s, seq);
     s->fd = j->fd;
     s->first_seq = j->first_seq;
     s->limit = j->size;
@@ -109,9 +108,10 @@ static int segment_read(const struct segment *s, uint64_t offset, size_t max, st
 }
 
 /* The first line that starts at or after `from` (> 0): its offset and seq; *offset == limit when there is none. */
-static int next_line(const struct segment *s, uint64_t from, struct buf *scratch, uint64_t *offset, uint64_t *seq) {
+static int segment_next_line(const struct segment *s, uint64_t from, struct buf *scratch, uint64_t *offset,
+                             uint64_t *seq) {
     buf_clear(scratch);
-    uint64_t base = from - 1; /* the newline before may be the last byte in front of us */
+    uint64_t base = from - 1; /* the newline can be the byte just before `from` */
     for (;;) {
         uint64_t at = base + scratch->len;
         int err = segment_read(s, at, PROBE, scratch);
@@ -120,25 +120,26 @@ static int next_line(const struct segment *s, uint64_t from, struct buf *scratch
         const char *newline = scratch->len ? memchr(scratch->data, '\n', scratch->len) : NULL;
         size_t start = newline ? (size_t)(newline - scratch->data) + 1 : scratch->len;
         *offset = base + start;
-        if (newline && line_names_seq(slice_make(scratch->data + start, scratch->len - start), seq))
+        if (newline && line_seq(slice_make(scratch->data + start, scratch->len - start), seq))
             return 0;
         bool at_end = base + scratch->len >= s->limit;
         if (at_end && newline && *offset == s->limit)
             return 0;
-        /* A line is no longer than RECORD_LINE_MAX, and its seq stands in the first few bytes of the next one. */
+        /* A line has at most RECORD_LINE_MAX bytes, and the next one has its seq in its first bytes. */
         if (at_end || scratch->len > RECORD_LINE_MAX + PROBE)
             return segment_damaged(s, *offset);
     }
 }
 
-/* Narrows [low, high) until it is a window: low is the start of line *low_seq <= seq, which starts before high. */
-static int bisect(const struct segment *s, uint64_t seq, struct buf *scratch, uint64_t *low, uint64_t *low_seq) {
+/* Narrows [low, high) to a window. low is the start of line *low_seq <= seq; line seq starts before high. */
+static int segment_bisect(const struct segment *s, uint64_t seq, struct buf *scratch, uint64_t *low,
+                          uint64_t *low_seq) {
     uint64_t high = s->limit;
     *low = 0;
     *low_seq = s->first_seq;
     while (high - *low > WINDOW) {
         uint64_t middle = *low + (high - *low) / 2, offset, found;
-        int err = next_line(s, middle, scratch, &offset, &found);
+        int err = segment_next_line(s, middle, scratch, &offset, &found);
         if (err)
             return err;
         if (offset < high && found <= seq) {
@@ -151,7 +152,7 @@ static int bisect(const struct segment *s, uint64_t seq, struct buf *scratch, ui
     return 0;
 }
 
-static int find(const struct segment *s, uint64_t seq, uint64_t *offset) {
+static int segment_find(const struct segment *s, uint64_t seq, uint64_t *offset) {
     for (unsigned i = 0; i < READ_CURSORS; i++) {
         const struct read_cursor *c = &s->j->cursors[i];
         if (c->seq == seq && c->first_seq == s->first_seq) {
@@ -161,7 +162,7 @@ static int find(const struct segment *s, uint64_t seq, uint64_t *offset) {
     }
     struct buf scratch = BUF_INIT;
     uint64_t low, at;
-    int err = bisect(s, seq, &scratch, &low, &at);
+    int err = segment_bisect(s, seq, &scratch, &low, &at);
     buf_clear(&scratch);
     if (!err)
         err = segment_read(s, low, SEARCH_MAX, &scratch);
@@ -178,8 +179,8 @@ static int find(const struct segment *s, uint64_t seq, uint64_t *offset) {
     return err;
 }
 
-/* Cuts what was read, from `start` on, to whole lines; *lines counts them. */
-static void keep_whole_lines(struct buf *out, size_t start, uint64_t *lines) {
+/* Cuts the bytes from `start` on to whole lines, and counts them. */
+static void buf_keep_whole_lines(struct buf *out, size_t start, uint64_t *lines) {
     size_t end = start;
     *lines = 0;
     for (const char *newline; out->len > end && (newline = memchr(out->data + end, '\n', out->len - end)); ++*lines)
@@ -189,21 +190,21 @@ static void keep_whole_lines(struct buf *out, size_t start, uint64_t *lines) {
         out->data[end] = '\0';
 }
 
-static int read_lines(const struct segment *s, uint64_t offset, uint64_t seq, size_t max, struct buf *out,
-                      uint64_t *lines) {
+static int segment_read_lines(const struct segment *s, uint64_t offset, uint64_t seq, size_t max, struct buf *out,
+                              uint64_t *lines) {
     size_t start = out->len;
     int err = segment_read(s, offset, max, out);
     if (!err && out->len > start && !memchr(out->data + start, '\n', out->len - start)) /* max was less than a line */
         err = segment_read(s, offset + (out->len - start), RECORD_LINE_MAX, out);
     if (err)
         return err;
-    if (out->len - start > max) { /* only that one line was asked for */
+    if (out->len - start > max) { /* only one line is wanted */
         const char *newline = memchr(out->data + start, '\n', out->len - start);
         out->len = newline ? (size_t)(newline - out->data) + 1 : start;
     }
     uint64_t named;
-    bool fits = line_names_seq(slice_make(out->data + start, out->len - start), &named) && named == seq;
-    keep_whole_lines(out, start, lines);
+    bool fits = line_seq(slice_make(out->data + start, out->len - start), &named) && named == seq;
+    buf_keep_whole_lines(out, start, lines);
     return fits && *lines > 0 ? 0 : segment_damaged(s, offset);
 }
 
@@ -217,9 +218,9 @@ int journal_read(struct journal *j, uint64_t seq, size_t max, struct buf *out, u
         max = max ? READ_MAX : 1;
     int err = segment_open(&s, j, seq);
     if (!err)
-        err = find(&s, seq, &offset);
+        err = segment_find(&s, seq, &offset);
     if (!err)
-        err = read_lines(&s, offset, seq, max, out, &lines);
+        err = segment_read_lines(&s, offset, seq, max, out, &lines);
     if (err) {
         if (out->data) {
             out->len = start;

@@ -1,4 +1,4 @@
-#include "consumer/journal/journal_internal.h"
+#include "consumer/journal/disk.h"
 #include "consumer/offline/retire.h"
 
 #include "system/dirs.h"

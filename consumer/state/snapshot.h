@@ -5,7 +5,7 @@
 #ifndef CHUNKLIFT_CONSUMER_SNAPSHOT_H
 #define CHUNKLIFT_CONSUMER_SNAPSHOT_H
 
-#include "consumer/state/snapshot_file.h"
+#include "consumer/journal/snapshot_file.h"
 #include "consumer/state/state.h"
 #include "pure/buf.h"
 

@@ -1,7 +1,7 @@
 #include "consumer/state/snapshot_writer.h"
 
+#include "consumer/journal/snapshot_file.h"
 #include "consumer/state/snapshot.h"
-#include "consumer/state/snapshot_file.h"
 #include "system/log.h"
 #include <errno.h>
 #include <signal.h>

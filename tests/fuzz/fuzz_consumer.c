@@ -11,7 +11,7 @@
 #include "consumer/consumer.h"
 #include "consumer/consumer_internal.h"
 #include "consumer/state/snapshot.h"
-#include "journal/files.h"
+#include "journal/verify.h"
 #include "pure/check.h"
 #include "scratch.h"
 #include "state_books.h"

@@ -64,12 +64,12 @@ static void check_written(const struct record *r, struct slice line) {
         CHECK(out.data[out.len - 1] == '\n' && !memchr(written.ptr, '\n', written.len));
         CHECK(record_parse(written, &again, &scratch) == 0);
         check_same(r, &again);
-        CHECK(record_verify(written, &reading) == 0);
+        CHECK(chain_verify(&reading, written) == 0);
         CHECK(memcmp(reading.h, writing.h, ID_HEX_LEN) == 0 && memcmp(again.h, writing.h, ID_HEX_LEN) == 0);
         out.data[out.len / 2] ^= 1; /* wherever it is, the chain sees it */
         reading = (struct chain){.sha = reading.sha};
         memset(reading.h, '0', ID_HEX_LEN);
-        CHECK(record_verify(written, &reading) == ERR_DAMAGED);
+        CHECK(chain_verify(&reading, written) == ERR_DAMAGED);
     }
     chain_release(&writing);
     chain_release(&reading);

@@ -4,8 +4,8 @@
  * ours might write must be refused by the decoder. Input: one byte that says which ('f' a file, 'b' a body without its
  * last four bytes), then the bytes. Seeds: corpus/snapshot.
  */
+#include "consumer/journal/snapshot_file.h"
 #include "consumer/state/snapshot.h"
-#include "consumer/state/snapshot_file.h"
 #include "pure/check.h"
 #include "pure/digest.h"
 #include "scratch.h"

@@ -14,7 +14,7 @@
  * K 0: never. Exit status 0; 1 when the result differs from the written lines.
  */
 #include "consumer/journal/journal.h"
-#include "consumer/state/snapshot_file.h"
+#include "consumer/journal/snapshot_file.h"
 #include "system/log.h"
 #include <fcntl.h>
 #include <stdio.h>

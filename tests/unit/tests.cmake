@@ -78,6 +78,7 @@ foreach(call write pwrite ftruncate fdatasync fsync rename unlink unlinkat open 
     target_link_options(journal_faults_test PRIVATE "LINKER:--wrap=${call}")
 endforeach()
 unit_test(journal_recover consumer_core)
+unit_test(snapshot_file consumer_core)
 
 set(folder consumer/offline)
 unit_test(consumer_retire consumer_core)
@@ -86,7 +87,6 @@ set(folder consumer/state)
 unit_test(chunks consumer_core)
 unit_test(consumer_state consumer_core)
 unit_test(snapshot_damage consumer_core)
-unit_test(snapshot_file consumer_core)
 
 set(folder producer)
 unit_test(offers producer_core)

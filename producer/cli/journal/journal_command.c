@@ -1,6 +1,6 @@
 #include "producer/cli/journal/journal_command.h"
 
-#include "journal/files.h"
+#include "journal/verify.h"
 #include "producer/cli/journal/forget_remote.h"
 #include "producer/cli/journal/journal_copy.h"
 #include "producer/cli/journal/journal_show.h"

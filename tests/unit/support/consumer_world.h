@@ -9,10 +9,10 @@
 
 #include "consumer/consumer.h"
 #include "consumer/consumer_internal.h"
+#include "consumer/journal/snapshot_file.h"
 #include "consumer/ledger.h"
 #include "consumer/reply.h"
 #include "consumer/state/snapshot.h"
-#include "consumer/state/snapshot_file.h"
 #include "system/fileid.h"
 #include "system/log.h"
 #include <errno.h>

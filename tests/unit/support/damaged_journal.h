@@ -9,8 +9,8 @@
 
 #include "consumer/consumer.h"
 #include "consumer/consumer_internal.h"
+#include "consumer/journal/snapshot_file.h"
 #include "consumer/state/snapshot.h"
-#include "consumer/state/snapshot_file.h"
 #include <inttypes.h>
 
 #define ACTIVE DIR_NAME "/" JOURNAL_ACTIVE

@@ -5,7 +5,7 @@
 #include "unit.h"
 
 #include "consumer/journal/journal.h"
-#include "journal/files.h"
+#include "journal/verify.h"
 #include "system/log.h"
 #include <dirent.h>
 #include <errno.h>

@@ -2,6 +2,7 @@
 
 #include "capture.h"
 #include "journal/files.h"
+#include "journal/line_reader.h"
 
 static struct journal_lines j;
 

@@ -1,7 +1,7 @@
 #include "journal_lines.h"
 
 #include "capture.h"
-#include "journal/files.h"
+#include "journal/verify.h"
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -178,7 +178,7 @@ static void test_segment_that_does_not_follow(void **state) {
     lines_seal(&j);
     memset(j.chain.h, '7', ID_HEX_LEN);
     lines_renew(&j);
-    assert_damage(JOURNAL_ACTIVE, 1, "it does not follow the file before: prev is not that file's last h");
+    assert_damage(JOURNAL_ACTIVE, 1, "it does not follow the file before it: prev is not that file's last h");
 }
 
 static void test_segment_lines_in_wrong_places(void **state) {
@@ -201,7 +201,7 @@ static void test_later_file_without_segment_line(void **state) {
     lines_seal(&j);
     j.file = fopen(lines_path(&j, JOURNAL_ACTIVE), "w");
     lines_stops(&j, 1);
-    assert_damage(JOURNAL_ACTIVE, 1, "the first line is no segment line");
+    assert_damage(JOURNAL_ACTIVE, 1, "the first line of this file is not a segment line");
 }
 
 static void test_names_that_lie(void **state) {

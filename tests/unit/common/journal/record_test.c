@@ -293,7 +293,7 @@ static void test_record_every_truncation_is_refused(void **state) {
             memcpy(cut, line.data, len);
             assert_int_equal(record_parse(slice_make(cut, len), &r, &scratch), ERR_INVALID);
             assert_int_equal(chain_init(&c), 0);
-            assert_int_equal(record_verify(slice_make(cut, len), &c), ERR_DAMAGED);
+            assert_int_equal(chain_verify(&c, slice_make(cut, len)), ERR_DAMAGED);
             chain_release(&c);
             free(cut);
         }
@@ -318,14 +318,14 @@ static void test_record_every_damaged_byte_is_seen(void **state) {
                 if (before == others[k])
                     continue;
                 line.data[at] = others[k];
-                assert_int_equal(record_verify(buf_slice(&line), &c), ERR_DAMAGED);
+                assert_int_equal(chain_verify(&c, buf_slice(&line)), ERR_DAMAGED);
                 int err = record_parse(buf_slice(&line), &r, &scratch);
                 assert_true(err == 0 || err == ERR_INVALID || err == ERR_VERSION);
                 if (others[k] == '\n' || others[k] == 0 || others[k] == (char)0xff)
                     assert_int_not_equal(err, 0);
                 line.data[at] = before;
             }
-        assert_int_equal(record_verify(buf_slice(&line), &c), 0);
+        assert_int_equal(chain_verify(&c, buf_slice(&line)), 0);
         memset(c.h, '0', ID_HEX_LEN);
         buf_release(&line);
     }
@@ -713,7 +713,7 @@ static unsigned accepted(const struct buf *lines, const char *order) {
             at = strchr(at, '\n') + 1;
         char before[ID_HEX_SIZE];
         memcpy(before, c.h, sizeof before);
-        if (record_verify(slice_make(at, strcspn(at, "\n")), &c)) {
+        if (chain_verify(&c, slice_make(at, strcspn(at, "\n")))) {
             assert_string_equal(c.h, before); /* a refused line does not move the chain */
             break;
         }

@@ -7,7 +7,7 @@
  */
 #include "journal_support.h"
 
-#include "consumer/state/snapshot_file.h"
+#include "consumer/journal/snapshot_file.h"
 #include <stdarg.h>
 
 enum how { FAILS, HALF, SHORT }; /* a write: nothing, half of it and an error, half of it and no error */

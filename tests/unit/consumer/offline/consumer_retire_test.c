@@ -3,7 +3,7 @@
 
 #include "consumer/offline/forget.h"
 #include "consumer/offline/retire.h"
-#include "journal/files.h"
+#include "journal/verify.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>

@@ -1,7 +1,7 @@
 /* The container of the state snapshot: whole or not there. */
 #include "journal_support.h"
 
-#include "consumer/state/snapshot_file.h"
+#include "consumer/journal/snapshot_file.h"
 
 #define PATH DIR_NAME "/" SNAPSHOT_NAME
 

@@ -1,6 +1,6 @@
-#include "consumer/state/snapshot_file.h"
+#include "consumer/journal/snapshot_file.h"
 
-#include "consumer/journal/journal_internal.h"
+#include "consumer/journal/disk.h"
 #include "pure/digest.h"
 #include "system/fault.h"
 #include "system/log.h"

@@ -15,6 +15,7 @@
 
 #define SNAPSHOT_VERSION 1
 #define SNAPSHOT_NAME "snapshot"
+#define SNAPSHOT_TEMP "tmp-snapshot"
 #define SNAPSHOT_BODY_MAX ((uint64_t)1 << 30)
 
 /* Replaces DIR/snapshot as a whole: on success it is on the disk, on failure (logged) the old one stands. pos is
