@@ -1,4 +1,5 @@
 #include "journal/files.h"
+#include "pure/decimal.h"
 
 #include "pure/array.h"
 #include "system/log.h"
@@ -20,14 +21,8 @@ static uint64_t sealed_name_seq(const char *name) {
     if (strlen(name) != SEALED_LENGTH || strncmp(name, SEALED_PREFIX, sizeof SEALED_PREFIX - 1) != 0 ||
         strcmp(name + SEALED_LENGTH - (sizeof SEALED_SUFFIX - 1), SEALED_SUFFIX) != 0)
         return 0;
-    uint64_t seq = 0;
-    for (const char *digit = name + sizeof SEALED_PREFIX - 1; *digit != '.'; digit++) {
-        uint64_t value = (uint64_t)(*digit - '0');
-        if (*digit < '0' || *digit > '9' || seq > (UINT64_MAX - value) / 10)
-            return 0;
-        seq = seq * 10 + value;
-    }
-    return seq;
+    uint64_t seq;
+    return decimal_parse(slice_make(name + sizeof SEALED_PREFIX - 1, SEALED_DIGITS), UINT64_MAX, &seq) ? 0 : seq;
 }
 
 void journal_sealed_name(uint64_t first_seq, char name[JOURNAL_NAME_SIZE]) {

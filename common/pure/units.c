@@ -1,5 +1,6 @@
 #include "pure/units.h"
 #include "pure/check.h"
+#include "pure/decimal.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -149,17 +150,13 @@ int parse_time_ms(const char *text, uint64_t *ms) {
 }
 
 int parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *value) {
-    struct number n = {0, 1};
-    int err = is_digit(*text) ? 0 : ERR_INVALID;
-    for (; !err && is_digit(*text); text++)
-        err = add_digit(&n, *text);
+    uint64_t number;
+    int err = decimal_parse(slice_of(text), max, &number);
     if (err)
         return err;
-    if (*text)
-        return ERR_INVALID;
-    if (n.digits < min || n.digits > max)
+    if (number < min)
         return ERR_LIMIT;
-    *value = n.digits;
+    *value = number;
     return 0;
 }
 

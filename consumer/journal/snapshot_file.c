@@ -1,6 +1,7 @@
 #include "consumer/journal/snapshot_file.h"
 
 #include "consumer/journal/disk.h"
+#include "pure/decimal.h"
 #include "pure/digest.h"
 #include "system/fault.h"
 #include "system/log.h"
@@ -172,16 +173,7 @@ static bool take_word(struct slice *rest, struct slice *word) {
 
 static bool take_number(struct slice *rest, uint64_t *value) {
     struct slice word;
-    if (!take_word(rest, &word) || word.len > 20)
-        return false;
-    *value = 0;
-    for (size_t i = 0; i < word.len; i++) {
-        uint64_t digit = (uint64_t)(word.ptr[i] - '0');
-        if (word.ptr[i] < '0' || word.ptr[i] > '9' || *value > (UINT64_MAX - digit) / 10)
-            return false;
-        *value = *value * 10 + digit;
-    }
-    return true;
+    return take_word(rest, &word) && word.len <= 20 && decimal_parse(word, UINT64_MAX, value) == 0;
 }
 
 /* The header line without its newline. *covered is the part the digest covers. */

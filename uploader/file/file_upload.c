@@ -1,5 +1,6 @@
 #include "uploader/file/file_job.h"
 
+#include "pure/decimal.h"
 #include "pure/digest.h"
 #include "system/fault.h"
 #include <errno.h>
@@ -13,20 +14,14 @@
 /* --- handles --- */
 
 bool file_upload_parse_handle(const struct task *t, uint64_t *ino) {
-    char want[FILE_TEMP_SIZE + 1], digits[24];
-    file_temp_name(&t->job.ref.upload, "part", want);
-    size_t len = strlen(want);
-    want[len++] = ':';
+    char wanted[FILE_TEMP_SIZE + 1];
+    file_temp_name(&t->job.ref.upload, "part", wanted);
+    size_t len = strlen(wanted);
+    wanted[len++] = ':';
     struct slice handle = t->job.handle;
-    if (handle.len <= len || handle.len - len >= sizeof digits || memcmp(handle.ptr, want, len) != 0)
+    if (handle.len <= len || memcmp(handle.ptr, wanted, len) != 0)
         return false;
-    memcpy(digits, handle.ptr + len, handle.len - len);
-    digits[handle.len - len] = 0;
-    if (strspn(digits, "0123456789") != handle.len - len)
-        return false;
-    errno = 0;
-    *ino = strtoull(digits, NULL, 10);
-    return errno == 0;
+    return decimal_parse(slice_make(handle.ptr + len, handle.len - len), UINT64_MAX, ino) == 0;
 }
 
 /* Opens the temporary file and checks that it is the one of the handle. 0, errno, or ENOENT: it does not exist. */

@@ -1,4 +1,5 @@
 #include "uploader/http/http_date.h"
+#include "pure/decimal.h"
 #include <curl/curl.h>
 #include <string.h>
 
@@ -18,15 +19,7 @@ int http_date_parse(struct slice text, int64_t *real_s) {
 }
 
 static bool delay_parse(struct slice text, uint64_t *value) {
-    *value = 0;
-    if (text.len == 0 || text.len > 12)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
-        *value = *value * 10 + (uint64_t)(text.ptr[i] - '0');
-    }
-    return true;
+    return text.len <= 12 && decimal_parse(text, UINT64_MAX, value) == 0;
 }
 
 static uint32_t delay_limit(uint64_t ms) {

@@ -136,18 +136,6 @@ void xml_text_copy_cut(struct slice text, char *out, size_t size) {
     out[len] = 0;
 }
 
-int xml_text_parse_number(struct slice text, uint64_t max, uint64_t *value) {
-    *value = 0;
-    if (text.len == 0 || text.len > 19)
-        return ERR_INVALID;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return ERR_INVALID;
-        *value = *value * 10 + (uint64_t)(text.ptr[i] - '0');
-    }
-    return *value <= max ? 0 : ERR_INVALID;
-}
-
 int xml_escape_add(struct buf *out, struct slice text) {
     int err = 0;
     for (size_t i = 0; !err && i < text.len; i++) {

@@ -9,7 +9,6 @@
 
 #include "pure/buf.h"
 #include "pure/err.h"
-#include <stdint.h>
 
 /* Called at the end of each element. path: the names of the open elements ("ListPartsResult/Part/ETag"). text: the text
  * since the last tag, for an element without children all of it. A result other than 0 ends the parse with it. */
@@ -25,8 +24,6 @@ int xml_parse(struct slice body, const char *root, xml_element_handler *on_eleme
 int xml_text_copy(struct slice text, char *out, size_t size) MUST_CHECK;
 /* The same for messages to people: cuts text that does not fit, between two characters. */
 void xml_text_copy_cut(struct slice text, char *out, size_t size);
-/* Decimal digits, at most max; else ERR_INVALID. */
-int xml_text_parse_number(struct slice text, uint64_t max, uint64_t *value) MUST_CHECK;
 /* Appends text with & < > escaped. ERR_INVALID: a control character that XML cannot contain. */
 int xml_escape_add(struct buf *out, struct slice text) MUST_CHECK;
 

@@ -5,6 +5,7 @@
  * multiple times" (Amazon S3 API reference). It is repeated until ListParts finds no such upload (rule 9): TRIES_MAX
  * times at once, then with the backoff of a transient failure.
  */
+#include "pure/decimal.h"
 #include "system/log.h"
 #include "uploader/s3/kinds.h"
 #include "uploader/s3/leftovers.h"
@@ -88,11 +89,13 @@ static void stat_on_reply(struct s3_op *op, const struct http_reply *r, const st
         return;
     }
     result->exists = !e;
-    struct slice length = e ? (struct slice){NULL, 0} : http_header(r, "content-length");
-    for (size_t i = 0; i < length.len && length.len < 20; i++)
-        if (length.ptr[i] >= '0' && length.ptr[i] <= '9')
-            result->size = result->size * 10 + (uint64_t)(length.ptr[i] - '0');
-    if (e || s3_op_take_etag(op, r))
+    if (e) {
+        s3_op_end(op, OUTCOME_DONE);
+        return;
+    }
+    if (decimal_parse(http_header(r, "content-length"), UINT64_MAX, &result->size))
+        result->size = 0;
+    if (s3_op_take_etag(op, r))
         s3_op_end(op, OUTCOME_DONE);
 }
 

@@ -1,5 +1,6 @@
 #include "uploader/s3/replies.h"
 #include "pure/array.h"
+#include "pure/decimal.h"
 #include "pure/percent.h"
 #include "pure/rfc3339.h"
 #include "uploader/http/xml.h"
@@ -62,6 +63,11 @@ int s3_completed_parse(struct slice body, struct s3_completed *c) {
     return xml_parse(body, "CompleteMultipartUploadResult", completed_on_element, c);
 }
 
+/* A number above max is not plausible. */
+static int reply_number_parse(struct slice text, uint64_t max, uint64_t *value) {
+    return decimal_parse(text, max, value) ? ERR_INVALID : 0;
+}
+
 struct part_list_reader {
     struct s3_part_list *page;
     struct s3_part part;
@@ -82,16 +88,16 @@ static int part_list_add(struct part_list_reader *r) {
 }
 
 static int part_set_field(struct s3_part *part, const char *name, struct slice text) {
-    uint64_t number;
+    uint64_t number = 0;
     if (strcmp(name, "ETag") == 0)
         return s3_etag_copy(text, part->etag, sizeof part->etag);
     if (strcmp(name, "ChecksumCRC32C") == 0)
         return xml_text_copy(text, part->crc32c, sizeof part->crc32c);
     if (strcmp(name, "Size") == 0)
-        return xml_text_parse_number(text, INT64_MAX, &part->size);
+        return reply_number_parse(text, INT64_MAX, &part->size);
     if (strcmp(name, "PartNumber") != 0)
         return 0;
-    int err = xml_text_parse_number(text, UINT32_MAX, &number);
+    int err = reply_number_parse(text, UINT32_MAX, &number);
     part->number = (uint32_t)number;
     return err;
 }
@@ -99,7 +105,7 @@ static int part_set_field(struct s3_part *part, const char *name, struct slice t
 #define PART_PATH "ListPartsResult/Part"
 static int part_list_on_element(void *arg, const char *path, struct slice text) {
     struct part_list_reader *r = arg;
-    uint64_t number;
+    uint64_t number = 0;
     int err = 0;
     if (strcmp(path, PART_PATH) == 0)
         return part_list_add(r);
@@ -112,7 +118,7 @@ static int part_list_on_element(void *arg, const char *path, struct slice text) 
     else if (strcmp(path, "ListPartsResult/ChecksumType") == 0)
         err = xml_text_copy(text, r->page->type, sizeof r->page->type);
     else if (strcmp(path, "ListPartsResult/NextPartNumberMarker") == 0 && text.len) {
-        err = xml_text_parse_number(text, UINT32_MAX, &number);
+        err = reply_number_parse(text, UINT32_MAX, &number);
         r->page->next = (uint32_t)number;
     }
     return err;
