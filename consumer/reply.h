@@ -16,7 +16,7 @@ struct consumer;
 struct peer;
 struct route;
 
-#define REPLY_BYTES ((size_t)700 << 10) /* what the lists of one reply may take, so that it fits a frame */
+#define REPLY_BYTES ((size_t)700 << 10) /* of the lists of one reply, so that it fits a frame */
 
 /* Fills in journal and sender, and queues m. Flushes when much is queued. */
 int reply_queue(struct consumer *c, const struct route *to, struct msg *m) MUST_CHECK;

@@ -153,7 +153,7 @@ static bool claim_needs_intent(const struct upload *u, enum job_kind kind, bool 
 }
 
 /* The job must look for multipart uploads that earlier holders of `begin` left: a repeated begin, the abort of an upload
- * with an intent and no handle, and the end of one that was begun twice. */
+ * with an intent and no handle, and the end of one with two begins. */
 static bool claim_looks_back(const struct upload *u, enum job_kind kind) {
     return (kind == JOB_BEGIN && u->opened) || (kind == JOB_ABORT && !u->begun) ||
            ((kind == JOB_FINISH || kind == JOB_ABORT) && u->reopened);

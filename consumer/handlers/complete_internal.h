@@ -11,7 +11,7 @@ struct completion { /* one result, while it is judged */
     struct upload *u; /* NULL: not open */
     uint64_t producers;
     struct ack *ack;
-    char **text; /* what ack->handle points to when it is a copy; freed with the reply */
+    char **text; /* memory of ack->handle when it is a copy; freed with the reply */
 };
 
 /* ---- acknowledgements ---- */

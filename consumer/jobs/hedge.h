@@ -1,5 +1,5 @@
 /*
- * Second leases (rule 12): a chunk whose holder is slow or shows no progress may be given to a second uploader. The
+ * Second leases (rule 12): when the holder of a chunk is slow or shows no progress, the chunk may be given to a second uploader. The
  * first result is recorded.
  *
  * stragglers.h decides which lease is slow. This module applies it to the lease table. Times are clock_ms.

@@ -1,5 +1,5 @@
-/* A consumer whose peers have keys: roles for each message, incarnations and leases that belong to a key, and what a
- * key loses. Every message here comes with the key in w.key, over the connection of its letter. */
+/* A consumer with keys: roles for each message, incarnations and leases that belong to a key, revoked keys. Each message
+ * here comes with the key in w.key, over the connection of its letter. */
 #include "consumer_world.h"
 
 static const struct curve_key key_a = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
@@ -29,11 +29,11 @@ static int setup(void **state) {
 
 #define KEYS_TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 
-/* Says it and expects to be refused for its role; nothing changes. */
+/* Delivers m, which must be refused for its role and change no state. */
 static void refused(char peer, struct msg *m) {
     uint64_t seq = journal_seq(w.c->journal);
     size_t leases = consumer_lease_count(w.c), peers = w.c->peers.count;
-    world_say(peer, m);
+    world_deliver(peer, m);
     assert_int_equal(world_answer(peer, MSG_ERROR)->error.code, PROTOCOL_ROLE);
     assert_int_equal(journal_seq(w.c->journal), seq);
     assert_int_equal(consumer_lease_count(w.c), leases);
@@ -69,7 +69,7 @@ static void test_a_role_for_each_message(void **state) {
     struct msg forgets = {.type = MSG_FORGET, .forget = {.uploads = slice_make("0123456789abcdef", 16)}};
     refused('R', &changes);
     refused('R', &forgets);
-    world_say('R', &tells);
+    world_deliver('R', &tells);
     assert_int_equal(world_answer('R', MSG_SETTINGS)->settings.slots, 0);
     world_tail('R', 1, 0, TAIL_ALL, (struct id128){{0}});
     roles_a = TRUST_UPLOADER;
@@ -77,28 +77,28 @@ static void test_a_role_for_each_message(void **state) {
     hello_refused('P', ROLE_PRODUCER);
     hello_refused('Q', ROLE_READER);
     world_hello('U', ROLE_UPLOADER);
-    roles_a = TRUST_READER; /* what it is now counts, not what it was at HELLO */
+    roles_a = TRUST_READER; /* the roles at this moment count, not those at HELLO */
     refused('U', &questions[1]);
 }
 
-/* A key that nobody trusts gets no answer, not even an error. */
-static void test_an_unknown_key_hears_nothing(void **state) {
+/* A key that is not trusted gets no reply, not even an error. */
+static void test_an_unknown_key_gets_no_reply(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);
     size_t before = w.count;
     w.key = (struct curve_key){"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"};
     struct msg hello = {.type = MSG_HELLO, .hello = {.role = ROLE_READER}};
     struct msg bye = {.type = MSG_BYE};
-    world_say('X', &hello);
-    world_say('P', &bye);
-    world_say('P', &hello);
+    world_deliver('X', &hello);
+    world_deliver('P', &bye);
+    world_deliver('P', &hello);
     assert_int_equal(w.count, before);
     assert_int_equal(w.c->peers.count, 1);
 }
 
 /* "a message that names another key's incarnation as sender is refused and changes nothing"; a replayed HELLO,
  * COMPLETE, BYE too. */
-static void test_anothers_incarnation(void **state) {
+static void test_a_foreign_incarnation_is_refused(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
@@ -123,15 +123,15 @@ static void test_anothers_incarnation(void **state) {
         refused('U', &replayed[i]);
     struct msg plan = {.type = MSG_PLAN, .plan = {.files = &file, .file_count = 1}};
     refused('P', &plan);
-    w.key = key_a; /* and whose it is goes on */
+    w.key = key_a; /* the owner of the incarnation goes on */
     assert_int_equal(world_done('U', world_ref(JOB_CHUNK, id, 0), "H").kind, ACK_RECORDED);
     assert_int_equal(world_count("chunk"), 1);
-    world_bye('U'); /* also when its owner has left */
+    world_bye('U'); /* also after its owner left */
     w.key = key_b;
     hello_refused('U', ROLE_UPLOADER);
     w.key = key_a;
     world_hello('U', ROLE_UPLOADER);
-    w.key = key_b; /* a lease is of the one who has it */
+    w.key = key_b; /* a lease belongs to its holder */
     world_hello('V', ROLE_UPLOADER);
     w.key = key_a;
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
@@ -141,7 +141,7 @@ static void test_anothers_incarnation(void **state) {
     assert_int_equal(v.why, WHY_HELD);
 }
 
-/* What waits for its turn in a round belongs to the key it came with. */
+/* A message that waits for its turn in a round belongs to the key it came with. */
 static void test_a_claim_between_bye_and_hello(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);
@@ -173,7 +173,7 @@ static void test_a_claim_between_bye_and_hello(void **state) {
 
 static const struct msg_state *status_of(char peer) {
     struct msg m = {.type = MSG_STATUS};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
     return &world_answer(peer, MSG_STATE)->state;
 }
 
@@ -202,10 +202,10 @@ static void test_only_its_own(void **state) {
     assert_int_equal(status_of('Q')->worker_count, 3);
     assert_true(world_tail('Q', 1, 0, TAIL_ALL, own)->line_count > 2);
     struct msg wait = {.type = MSG_TAIL, .tail = {.seq = 100, .filter = TAIL_ALL, .wait_ms = 500}};
-    world_say('Q', &wait);
+    world_deliver('Q', &wait);
     roles_b &= ~(unsigned)TRUST_READER; /* while it waits */
     size_t before = w.count;
-    world_pass(600);
+    world_advance(600);
     assert_int_equal(w.count, before);
 }
 
@@ -221,7 +221,7 @@ static void test_revoked(void **state) {
     w.key = key_b;
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, id, 0), "").kind, VERDICT_GRANT);
     assert_int_equal(consumer_lease_count(w.c), 1);
-    roles_b = TRUST_READER; /* no uploader any more */
+    roles_b = TRUST_READER; /* its key lost the role uploader */
     assert_int_equal(consumer_recheck_keys(w.c, w.now), 0);
     assert_int_equal(consumer_lease_count(w.c), 0);
     assert_int_equal(w.c->peers.count, 1);
@@ -230,8 +230,8 @@ static void test_revoked(void **state) {
     size_t before = w.count;
     struct result result = world_result(world_ref(JOB_BEGIN, id, 0), "H");
     struct msg complete = {.type = MSG_COMPLETE, .complete = {.results = &result, .result_count = 1}};
-    world_say('U', &complete);
-    assert_int_equal(w.count, before); /* not a word */
+    world_deliver('U', &complete);
+    assert_int_equal(w.count, before); /* no reply */
     assert_int_equal(world_count("begin"), 0);
     roles_a = 0;
     assert_int_equal(consumer_recheck_keys(w.c, w.now), 0);
@@ -251,16 +251,16 @@ static void test_an_operator_sets_and_forgets(void **state) {
     w.key = key_r;
     roles_r = TRUST_OPERATOR;
     world_hello('R', ROLE_READER);
-    world_say('R', &changes);
+    world_deliver('R', &changes);
     assert_int_equal(world_answer('R', MSG_SETTINGS)->settings.slots, 3);
-    world_say('R', &forgets);
+    world_deliver('R', &forgets);
     assert_int_equal(world_answer('R', MSG_FORGOTTEN)->forgotten.uploads.len, 0);
     world_tail('R', 1, 0, TAIL_ALL, (struct id128){{0}});
     hello_refused('Q', ROLE_PRODUCER);
     hello_refused('V', ROLE_UPLOADER);
 }
 
-/* ---- lies ---- */
+/* ---- false results ---- */
 
 static void assert_not_taken(char uploader, const struct result *result, enum why why) {
     uint64_t seq = journal_seq(w.c->journal);
@@ -283,7 +283,7 @@ static void two_uploaders(void) {
     w.key = key_a;
 }
 
-static void test_who_fails_a_job_has_its_lease(void **state) {
+static void test_a_failure_needs_the_lease(void **state) {
     (void)state;
     two_uploaders();
     struct id128 id = world_begun('P', 'U', "/src", "s3://bucket/key", 3);
@@ -299,7 +299,7 @@ static void test_who_fails_a_job_has_its_lease(void **state) {
     assert_int_equal(world_count("fail"), 1);
 }
 
-static void test_who_takes_a_record_back_has_the_lease(void **state) {
+static void test_a_redo_needs_the_lease(void **state) {
     (void)state;
     two_uploaders();
     struct id128 id = world_begun('P', 'U', "/src", "s3://bucket/key", 2);
@@ -316,7 +316,7 @@ static void test_who_takes_a_record_back_has_the_lease(void **state) {
     assert_not_taken('V', &gone_at_finish, WHY_STALE);
     w.key = key_a;
     world_chunk('U', id, 1);
-    assert_not_taken('U', &redo, WHY_STALE); /* its own word, and no lease */
+    assert_not_taken('U', &redo, WHY_STALE); /* a result without a lease */
     assert_int_equal(world_claim('U', gone_at_finish.ref, "H").kind, VERDICT_GRANT);
     assert_int_equal(world_complete('U', &redo).kind, ACK_RECORDED);
     assert_int_equal(world_count("redo"), 1);
@@ -333,7 +333,7 @@ static struct result put_of(const struct plan_file *file, struct id128 id) {
 
 static void test_a_put_counts_from_its_holder(void **state) {
     (void)state;
-    world_pass(w.o.lease_ms + 1); /* after the start */
+    world_advance(w.o.lease_ms + 1); /* after the restart */
     two_uploaders();
     struct plan_file file = world_file("/src", "s3://bucket/key", 100);
     file.flags = PLAN_PUT;
@@ -347,7 +347,7 @@ static void test_a_put_counts_from_its_holder(void **state) {
     w.key = key_b;
     assert_not_taken('V', &put, WHY_STALE);
     assert_int_equal(consumer_lease_count(w.c), 1);
-    world_pass(w.o.lease_ms + 1); /* who had it last may be late */
+    world_advance(w.o.lease_ms + 1); /* the last holder may be late */
     assert_int_equal(consumer_lease_count(w.c), 0);
     assert_not_taken('V', &put, WHY_STALE);
     w.key = key_a;
@@ -355,7 +355,7 @@ static void test_a_put_counts_from_its_holder(void **state) {
     assert_int_equal(world_count("put"), 1);
 }
 
-/* A restart forgets who had leases: for one lease time a put counts from whoever brings it. */
+/* A restart forgets the leases: for one lease time a put counts from any uploader. */
 static void test_a_put_after_a_restart(void **state) {
     (void)state;
     two_uploaders();
@@ -370,9 +370,9 @@ static void test_a_put_after_a_restart(void **state) {
     world_start();
     world_hello('U', ROLE_UPLOADER);
     assert_int_equal(world_complete('U', &put).kind, ACK_RECORDED);
-    world_pass(w.o.lease_ms + 1);
+    world_advance(w.o.lease_ms + 1);
     assert_not_taken('U', &late, WHY_UNKNOWN);
-    world_hello('P', ROLE_PRODUCER); /* and is sent again */
+    world_hello('P', ROLE_PRODUCER); /* resent later */
     second.upload = late.ref.upload;
     assert_true(is_id(world_plan('P', &second).upload, late.ref.upload));
     assert_int_equal(world_claim('U', late.ref, "").kind, VERDICT_GRANT);
@@ -381,7 +381,7 @@ static void test_a_put_after_a_restart(void **state) {
 }
 
 /* "a destination open under another key is refused until its owner is gone" */
-static void test_anothers_destination(void **state) {
+static void test_a_foreign_destination_is_refused(void **state) {
     (void)state;
     two_uploaders();
     struct id128 id = world_begun('P', 'U', "/src", "s3://bucket/key", 3);
@@ -393,21 +393,21 @@ static void test_anothers_destination(void **state) {
     struct planned_file p = world_plan('Q', &other);
     assert_int_equal(p.state, PLANNED_REFUSED);
     assert_true(p.error.len > 0);
-    own.flags = PLAN_FORCE; /* joins the same file's upload, and starts nothing new */
+    own.flags = PLAN_FORCE; /* joins the upload of the same file */
     assert_true(is_id(world_plan('Q', &own).upload, id));
     world_bye('Q');
-    w.key = key_a; /* one key's producers may replace each other's */
+    w.key = key_a; /* producers with one key may supersede each other's uploads */
     world_hello('R', ROLE_PRODUCER);
     assert_true(is_id(world_plan('R', &newer).superseded, id));
     world_bye('R');
-    world_bye('P'); /* its owner is gone */
+    world_bye('P'); /* its owner left */
     w.key = key_b;
     world_hello('Q', ROLE_PRODUCER);
     assert_int_equal(world_plan('Q', &other).state, PLANNED_NEW);
 }
 
-/* A restart forgets the owners: they have a lease time to come back. */
-static void test_anothers_destination_after_a_restart(void **state) {
+/* A restart forgets the owners. They have one lease time to return. */
+static void test_a_foreign_destination_after_a_restart(void **state) {
     (void)state;
     two_uploaders();
     struct id128 id = world_begun('P', 'U', "/src", "s3://bucket/key", 3);
@@ -419,11 +419,11 @@ static void test_anothers_destination_after_a_restart(void **state) {
     world_hello('Q', ROLE_PRODUCER);
     struct planned_file p = world_plan('Q', &other);
     assert_int_equal(p.state, PLANNED_NEW);
-    assert_true(id_is_zero(&p.upload)); /* asks again */
+    assert_true(id_is_zero(&p.upload)); /* repeats the request */
     w.key = key_a;
     world_hello('P', ROLE_PRODUCER);
     assert_true(is_id(world_plan('P', &own).upload, id));
-    world_pass(w.o.lease_ms + 1);
+    world_advance(w.o.lease_ms + 1);
     w.key = key_b;
     assert_int_equal(world_plan('Q', &other).state, PLANNED_REFUSED);
     w.key = key_a;
@@ -432,7 +432,7 @@ static void test_anothers_destination_after_a_restart(void **state) {
     assert_true(is_id(world_plan('Q', &other).superseded, id));
 }
 
-/* Peers without keys (ipc) are what they always were. */
+/* Peers without keys (ipc) have all roles. */
 static void test_without_keys(void **state) {
     (void)state;
     w.o.roles = NULL;
@@ -449,10 +449,10 @@ static void test_without_keys(void **state) {
     assert_int_equal(w.c->peers.count, 2);
 }
 
-UNIT_MAIN(KEYS_TEST(test_a_role_for_each_message), KEYS_TEST(test_an_unknown_key_hears_nothing),
-          KEYS_TEST(test_anothers_incarnation), KEYS_TEST(test_a_claim_between_bye_and_hello),
+UNIT_MAIN(KEYS_TEST(test_a_role_for_each_message), KEYS_TEST(test_an_unknown_key_gets_no_reply),
+          KEYS_TEST(test_a_foreign_incarnation_is_refused), KEYS_TEST(test_a_claim_between_bye_and_hello),
           KEYS_TEST(test_only_its_own), KEYS_TEST(test_revoked), KEYS_TEST(test_an_operator_sets_and_forgets),
-          KEYS_TEST(test_who_fails_a_job_has_its_lease), KEYS_TEST(test_who_takes_a_record_back_has_the_lease),
+          KEYS_TEST(test_a_failure_needs_the_lease), KEYS_TEST(test_a_redo_needs_the_lease),
           KEYS_TEST(test_a_put_counts_from_its_holder), KEYS_TEST(test_a_put_after_a_restart),
-          KEYS_TEST(test_anothers_destination), KEYS_TEST(test_anothers_destination_after_a_restart),
+          KEYS_TEST(test_a_foreign_destination_is_refused), KEYS_TEST(test_a_foreign_destination_after_a_restart),
           KEYS_TEST(test_without_keys))

@@ -1,4 +1,4 @@
-/* Restart: grace for former holders, leases taken over, who need not wait (rule 6). */
+/* Restarts (rule 6): the grace period, adopted leases, and when there is no grace period. */
 #include "consumer_world.h"
 
 #include "consumer/holders.h"
@@ -7,7 +7,7 @@
 
 #define S3 "s3://bucket/key"
 
-static void everybody(void) {
+static void join_peers(void) {
     world_hello('P', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
     world_hello('V', ROLE_UPLOADER);
@@ -17,11 +17,11 @@ static void restart(void) {
     world_kill();
     w.now += 3000;
     world_start();
-    everybody();
+    join_peers();
 }
 
 static struct id128 upload_with_a_lease(void) {
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     world_claim('U', world_ref(JOB_CHUNK, id, 0), "H");
     return id;
@@ -29,7 +29,7 @@ static struct id128 upload_with_a_lease(void) {
 
 /* "For one lease time the consumer does not grant jobs of uploads that were open when the last epoch ended, except to
  * uploaders that say they hold them" */
-static void test_former_holders_come_first(void **state) {
+static void test_holders_of_the_last_epoch_come_first(void **state) {
     (void)state;
     struct id128 id = upload_with_a_lease();
     struct ref chunk = world_ref(JOB_CHUNK, id, 0);
@@ -42,11 +42,11 @@ static void test_former_holders_come_first(void **state) {
     assert_int_equal(world_claim('V', world_ref(JOB_ABORT, id, 0), "H").why, WHY_GRACE);
     assert_int_equal(world_claim_held('U', chunk, "H", true).kind, VERDICT_GRANT);
     assert_int_equal(world_claim_held('V', chunk, "H", true).why, WHY_HELD);
-    world_pass(w.o.lease_ms - 1000);
+    world_advance(w.o.lease_ms - 1000);
     assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
 }
 
-static void test_a_heartbeat_takes_its_leases_along(void **state) {
+static void test_a_heartbeat_adopts_its_leases(void **state) {
     (void)state;
     struct id128 id = upload_with_a_lease(), unknown = {{3}};
     struct ref refs[] = {world_ref(JOB_CHUNK, id, 0), world_ref(JOB_CHUNK, id, 7), world_ref(JOB_PUT, unknown, 0),
@@ -54,14 +54,14 @@ static void test_a_heartbeat_takes_its_leases_along(void **state) {
     restart();
     world_beat('U', refs, 4, 0);
     const struct msg_beat *beat = &world_answer('U', MSG_BEAT)->beat;
-    assert_int_equal(beat->invalid_count, 2); /* no such chunk; not all chunks there */
+    assert_int_equal(beat->invalid_count, 2); /* no such chunk; not all chunks recorded */
     assert_int_equal(beat->invalid[0].chunk, 7);
     assert_int_equal(beat->invalid[1].kind, JOB_FINISH);
     assert_int_equal(consumer_lease_count(w.c), 1);
     world_beat('V', refs, 1, 0);
     assert_int_equal(world_invalid('V'), 1);
-    world_pass(w.o.lease_ms);
-    world_beat('U', refs + 2, 1, 0); /* nobody planned it again: over */
+    world_advance(w.o.lease_ms);
+    world_beat('U', refs + 2, 1, 0); /* no producer planned it again: it ended */
     assert_int_equal(world_invalid('U'), 1);
 }
 
@@ -79,7 +79,7 @@ static void test_nothing_waits_after_a_clean_stop(void **state) {
     bool clean;
     assert_int_equal(consumer_stop(w.c, &clean), 0);
     assert_true(clean);
-    assert_non_null(world_last('P', MSG_ERROR)); /* everybody is told */
+    assert_non_null(world_last('P', MSG_ERROR)); /* all peers are told */
     restart();
     assert_int_equal(world_count("stop"), 1);
     assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
@@ -95,7 +95,7 @@ static void test_no_clean_stop_while_a_lease_lives(void **state) {
     restart();
     world_bye('U');
     world_bye('V');
-    assert_int_equal(consumer_stop(w.c, &clean), 0); /* one of before may live */
+    assert_int_equal(consumer_stop(w.c, &clean), 0); /* a holder of the last epoch may live */
     assert_false(clean);
     restart();
     assert_int_equal(world_count("stop"), 0);
@@ -104,7 +104,7 @@ static void test_no_clean_stop_while_a_lease_lives(void **state) {
     assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
 }
 
-/* A COMPLETE that comes again after the restart is recorded, or found recorded. */
+/* A COMPLETE that is resent after the restart is recorded, or found recorded. */
 static void test_completes_are_judged_without_leases(void **state) {
     (void)state;
     struct id128 id = upload_with_a_lease();
@@ -115,10 +115,10 @@ static void test_completes_are_judged_without_leases(void **state) {
     assert_int_equal(world_count("chunk"), 2);
 }
 
-/* Of an intent the journal knows no geometry: a begin that comes back waits for its producer's plan. */
+/* The journal has no geometry for an intent: a resent begin waits for its producer's plan. */
 static void test_a_begin_waits_for_its_plan(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 2 * PART);
     struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
     world_claim('U', begin, "");
@@ -126,7 +126,7 @@ static void test_a_begin_waits_for_its_plan(void **state) {
     struct result r = world_result(begin, "H");
     struct msg m = {.type = MSG_COMPLETE};
     m.complete = (struct msg_complete){.results = &r, .result_count = 1};
-    world_say('U', &m);
+    world_deliver('U', &m);
     assert_int_equal(world_answer('U', MSG_ACK)->ack.ack_count, 0);
     struct planned_file p = world_plan('P', &file);
     assert_int_equal(p.state, PLANNED_OPENING);
@@ -137,7 +137,7 @@ static void test_a_begin_waits_for_its_plan(void **state) {
 
 static void test_a_superseded_intent_waits_for_the_grace(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 2 * PART);
     world_claim('U', world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0), "");
     restart();
@@ -146,7 +146,7 @@ static void test_a_superseded_intent_waits_for_the_grace(void **state) {
     struct ref abort = world_ref(JOB_ABORT, p.superseded, 0);
     assert_true(p.superseded_opened);
     assert_int_equal(world_claim('V', abort, "").why, WHY_GRACE); /* its begin may be under way */
-    world_pass(w.o.lease_ms);
+    world_advance(w.o.lease_ms);
     assert_int_equal(world_claim('V', abort, "").kind, VERDICT_GRANT);
     assert_int_equal(world_done('V', abort, "").kind, ACK_RECORDED);
     p = world_plan('P', &file);
@@ -171,22 +171,22 @@ static bool gone(bool clean) {
     return all;
 }
 
-static void test_who_is_known_to_be_dead(void **state) {
+static void test_dead_holders_are_recognized(void **state) {
     (void)state;
     uint64_t ours;
     const char *other = "0123456789abcdef0123456789abcdef";
     assert_int_equal(process_starttime(getpid(), &ours), 0);
-    assert_false(gone(false)); /* no file: nothing is known */
+    assert_false(gone(false)); /* no file: the holders are not known */
     assert_true(gone(true));
     write_former(boot_id(), getpid(), ours);
     assert_false(gone(false));
-    write_former(boot_id(), getpid(), ours + 1); /* the number was used again */
+    write_former(boot_id(), getpid(), ours + 1); /* the pid was reused */
     assert_true(gone(false));
     write_former(boot_id(), 4000001, 5);
     assert_true(gone(false));
-    write_former(boot_id(), 1, 0); /* somebody who cannot be looked at */
+    write_former(boot_id(), 1, 0); /* a holder that cannot be checked */
     assert_false(gone(false));
-    write_former(boot_id(), 0, 0); /* nobody ever held anything */
+    write_former(boot_id(), 0, 0); /* there were no holders */
     assert_true(gone(false));
     write_former(other, 4000001, 5);
     assert_false(gone(false));
@@ -206,12 +206,12 @@ static void hello_of_process(char peer, enum role role, const char *boot, pid_t 
     struct msg m = {.type = MSG_HELLO};
     m.hello = (struct msg_hello){
         .role = role, .host = slice_of("host"), .boot = slice_of(boot), .pid = (uint64_t)pid, .starttime = starttime};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
     world_answer(peer, MSG_WELCOME);
 }
 
-/* Holders are real processes here: whoever cannot be seen alive is not written down as one. */
-static void test_living_holders_of_before_stay_written_down(void **state) {
+/* Holders are real processes here: a process that is not visible is not written as a holder. */
+static void test_living_holders_of_the_last_epoch_stay_in_the_file(void **state) {
     (void)state;
     uint64_t ours, its;
     struct holders h;
@@ -236,14 +236,15 @@ static void test_living_holders_of_before_stay_written_down(void **state) {
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     assert_true(uploader && former && far);
-    assert_false(producer || unknown); /* a producer holds nothing; after the grace nobody of before does */
+    assert_false(producer || unknown); /* a producer holds no lease; after the grace period no former holder does */
     holders_remove(&h);
     assert_int_equal(access(JOURNAL_DIR "/consumer", F_OK), -1);
     holders_release(&h);
 }
 
-UNIT_MAIN(WORLD_TEST(test_former_holders_come_first), WORLD_TEST(test_a_heartbeat_takes_its_leases_along),
+UNIT_MAIN(WORLD_TEST(test_holders_of_the_last_epoch_come_first), WORLD_TEST(test_a_heartbeat_adopts_its_leases),
           WORLD_TEST(test_new_uploads_never_wait), WORLD_TEST(test_nothing_waits_after_a_clean_stop),
           WORLD_TEST(test_no_clean_stop_while_a_lease_lives), WORLD_TEST(test_completes_are_judged_without_leases),
           WORLD_TEST(test_a_begin_waits_for_its_plan), WORLD_TEST(test_a_superseded_intent_waits_for_the_grace),
-          WORLD_TEST(test_who_is_known_to_be_dead), WORLD_TEST(test_living_holders_of_before_stay_written_down))
+          WORLD_TEST(test_dead_holders_are_recognized),
+          WORLD_TEST(test_living_holders_of_the_last_epoch_stay_in_the_file))

@@ -1,22 +1,22 @@
 /*
- * A round of the consumer (rule 3): what it reads in one go is committed together, and what tells it something comes
- * before what asks for something, in whatever order both arrived.
+ * A round (rule 3): the results of one round are committed together, and messages that report (COMPLETE, HEARTBEAT,
+ * RELEASE) take effect before messages that ask (PLAN, CLAIM), in any order of arrival.
  */
 #include "consumer_world.h"
 
 #define S3 "s3://bucket/key"
 #define QUESTIONS_MAX 32
 
-static struct buf said[QUESTIONS_MAX]; /* CLAIM and PLAN wait for the round, and their bytes with them */
+static struct buf said[QUESTIONS_MAX]; /* CLAIM and PLAN wait for the round and need their bytes until then */
 static size_t said_count;
 
-static void everybody(void) {
+static void join_peers(void) {
     world_hello('P', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
     world_hello('V', ROLE_UPLOADER);
 }
 
-/* It lies in the socket; the round comes later. */
+/* Delivers m without running the round. */
 static uint64_t arrives(char peer, struct msg *m) {
     assert_true(said_count < QUESTIONS_MAX);
     struct buf *out = &said[said_count++];
@@ -58,17 +58,17 @@ static struct verdict verdict_of(char peer, uint64_t number) {
     return m->verdict.verdicts[0];
 }
 
-/* Group commit, debounced by the round: nothing is synced while it is read, then all of it once, then all ACKs. */
-static void test_what_came_together_is_synced_once(void **state) {
+/* Group commit: no sync while the round reads, then one sync for all records, then all ACKs. */
+static void test_the_records_of_a_round_are_synced_once(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 20);
     uint64_t before = w.fsyncs, numbers[20];
     size_t sent = w.count;
     for (uint32_t i = 0; i < 20; i++)
         numbers[i] = complete_arrives(i % 2 ? 'U' : 'V', id, i);
     assert_int_equal(w.fsyncs, before);
-    assert_int_equal(w.count, sent); /* and nobody heard a thing */
+    assert_int_equal(w.count, sent); /* no message was sent */
     round_now();
     assert_int_equal(w.fsyncs, before + 1);
     size_t acks = 0;
@@ -81,16 +81,16 @@ static void test_what_came_together_is_synced_once(void **state) {
 
 static void test_a_round_without_records_syncs_nothing(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     uint64_t before = w.fsyncs;
     round_now();
     world_beat('U', NULL, 0, 8);
     assert_int_equal(w.fsyncs, before);
 }
 
-static void test_a_result_comes_before_a_claim_that_was_there_first(void **state) {
+static void test_a_result_is_handled_before_an_earlier_claim(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
     uint64_t number = claim_arrives('V', id, 0);
@@ -101,9 +101,9 @@ static void test_a_result_comes_before_a_claim_that_was_there_first(void **state
     assert_int_equal(v.seq, world_last('U', MSG_ACK)->ack.acks[0].seq);
 }
 
-static void test_a_release_comes_before_a_claim_that_was_there_first(void **state) {
+static void test_a_release_is_handled_before_an_earlier_claim(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
     uint64_t number = claim_arrives('V', id, 1);
@@ -114,12 +114,12 @@ static void test_a_release_comes_before_a_claim_that_was_there_first(void **stat
     assert_int_equal(verdict_of('V', number).kind, VERDICT_GRANT);
 }
 
-static void test_a_heartbeat_comes_before_a_claim_that_was_there_first(void **state) {
+static void test_a_heartbeat_is_handled_before_an_earlier_claim(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
-    w.now += 10001; /* its lease is over, and nobody has noticed yet */
+    w.now += 10001; /* its lease is over, and was not expired yet */
     uint64_t number = claim_arrives('V', id, 1);
     struct lease_mark mark = {.ref = world_ref(JOB_CHUNK, id, 1), .bytes = 5};
     struct msg m = {.type = MSG_HEARTBEAT, .heartbeat = {.slots = 8, .leases = &mark, .lease_count = 1}};
@@ -132,7 +132,7 @@ static void test_a_heartbeat_comes_before_a_claim_that_was_there_first(void **st
 
 static void test_a_plan_shows_results_that_came_after_it(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     struct msg m = {.type = MSG_PLAN, .plan = {.files = &file, .file_count = 1}};
@@ -147,29 +147,30 @@ static void test_a_plan_shows_results_that_came_after_it(void **state) {
     assert_true(answer->planned.seq >= world_last('U', MSG_ACK)->ack.acks[0].seq);
 }
 
-/* News is debounced: what becomes durable within 20 ms reaches a waiting producer in one answer. */
-static void test_many_records_are_one_piece_of_news(void **state) {
+/* News is debounced: records of 20 ms reach a waiting producer in one reply. */
+static void test_many_records_make_one_reply(void **state) {
     (void)state;
     struct id128 none = {{0}};
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 10);
     world_tail('P', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none);
     struct msg m = {.type = MSG_TAIL};
     m.tail = (struct msg_tail){
         .seq = journal_seq(w.c->journal) + 1, .event = w.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
-    uint64_t number = world_say('P', &m);
+    uint64_t number = world_deliver('P', &m);
     for (uint32_t i = 0; i < 10; i++) { /* a round each, 1 ms apart */
         world_done('U', world_ref(JOB_CHUNK, id, i), "H");
         assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
-        world_pass(1);
+        world_advance(1);
     }
-    world_pass(10);
+    world_advance(10);
     assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
     assert_int_equal(world_last('P', MSG_RECORDS)->records.line_count, 10);
 }
 
-UNIT_MAIN(WORLD_TEST(test_what_came_together_is_synced_once), WORLD_TEST(test_a_round_without_records_syncs_nothing),
-          WORLD_TEST(test_a_result_comes_before_a_claim_that_was_there_first),
-          WORLD_TEST(test_a_release_comes_before_a_claim_that_was_there_first),
-          WORLD_TEST(test_a_heartbeat_comes_before_a_claim_that_was_there_first),
-          WORLD_TEST(test_a_plan_shows_results_that_came_after_it), WORLD_TEST(test_many_records_are_one_piece_of_news))
+UNIT_MAIN(WORLD_TEST(test_the_records_of_a_round_are_synced_once),
+          WORLD_TEST(test_a_round_without_records_syncs_nothing),
+          WORLD_TEST(test_a_result_is_handled_before_an_earlier_claim),
+          WORLD_TEST(test_a_release_is_handled_before_an_earlier_claim),
+          WORLD_TEST(test_a_heartbeat_is_handled_before_an_earlier_claim),
+          WORLD_TEST(test_a_plan_shows_results_that_came_after_it), WORLD_TEST(test_many_records_make_one_reply))

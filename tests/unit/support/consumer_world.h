@@ -1,6 +1,6 @@
 /*
- * A consumer without a socket, for tests: a real journal in the test's directory, peers that speak through encoded
- * messages, a clock that only the test moves, and everything the consumer sends kept for looking at.
+ * A consumer without a socket, for tests: a real journal in the test's directory, peers that send encoded messages,
+ * a clock that only the test moves, and a list of all messages that the consumer sent.
  */
 #ifndef CHUNKLIFT_CONSUMER_WORLD_H
 #define CHUNKLIFT_CONSUMER_WORLD_H
@@ -36,8 +36,8 @@ static struct world {
     struct world_sent sent[SENT_MAX];
     size_t count;
     uint64_t number;
-    struct curve_key key; /* whose messages come; empty: without keys */
-    int send_error;       /* what sending answers */
+    struct curve_key key; /* of the sender; empty: without keys */
+    int send_error;       /* the result of sending */
     uint64_t fsyncs;      /* fdatasyncs so far */
     uint64_t last_fsyncs; /* when the last frame was sent */
     bool disk_broken;
@@ -65,7 +65,7 @@ static const struct journal_io world_io = {world_write, world_fdatasync, world_f
 static int world_send(void *arg, const void *route, size_t len, struct slice frame) {
     (void)arg;
     assert_true(w.count < SENT_MAX);
-    assert_int_equal(journal_gathered(w.c->journal).len, 0); /* rule 8: nothing leaves before the commit */
+    assert_int_equal(journal_gathered(w.c->journal).len, 0); /* rule 8: no message leaves before the commit */
     struct world_sent *s = &w.sent[w.count++];
     memcpy(s->to, route, len);
     s->to[len] = '\0';
@@ -76,7 +76,7 @@ static int world_send(void *arg, const void *route, size_t len, struct slice fra
     return w.send_error;
 }
 
-UNUSED static void world_forget(void) {
+UNUSED static void world_clear_sent(void) {
     for (size_t i = 0; i < w.count; i++) {
         msg_release(&w.sent[i].msg);
         buf_release(&w.sent[i].frame);
@@ -84,7 +84,7 @@ UNUSED static void world_forget(void) {
     w.count = 0;
 }
 
-/* The consumer starts (again) on what is on the disk. */
+/* Starts the consumer on the journal in the directory. */
 UNUSED static void world_start(void) {
     w.o.dir = JOURNAL_DIR;
     w.o.io = &world_io;
@@ -94,9 +94,9 @@ UNUSED static void world_start(void) {
     assert_int_equal(consumer_new(&w.c, &w.o, w.now), 0);
 }
 
-/* kill -9: nothing is said or written any more. */
+/* kill -9: no message is sent and no record is written. */
 UNUSED static void world_kill(void) {
-    world_forget();
+    world_clear_sent();
     consumer_destroy(&w.c);
 }
 
@@ -117,16 +117,16 @@ UNUSED static int world_teardown(void **state) {
     return 0;
 }
 
-/* ---- speaking ---- */
+/* ---- messages ---- */
 
-/* Peers are single letters: their incarnation and their routing id. */
+/* A peer is a letter, which is its incarnation and its routing id. */
 static struct id128 world_incarnation(char peer) {
     struct id128 id = {{0}};
     memset(id.b, peer, sizeof id.b);
     return id;
 }
 
-static void world_say_raw(char peer, struct slice bytes) {
+static void world_deliver_bytes(char peer, struct slice bytes) {
     char *copy = slice_dup(bytes);
     assert_non_null(copy);
     struct frame f = FRAME_INIT;
@@ -135,23 +135,23 @@ static void world_say_raw(char peer, struct slice bytes) {
     f.peer_len = 1;
     f.key = w.key;
     assert_int_equal(consumer_take(w.c, &f, w.now), 0);
-    /* PLAN and CLAIM wait for the round, so the bytes have to as well */
+    /* PLAN and CLAIM wait for the round and need the bytes until then */
     assert_int_equal(consumer_round(w.c, 0, w.now), 0);
     free(copy);
 }
 
-/* Says it and lets one round pass; returns the question's number. */
-UNUSED static uint64_t world_say(char peer, struct msg *m) {
+/* Delivers m and runs a round. Returns the number of the request. */
+UNUSED static uint64_t world_deliver(char peer, struct msg *m) {
     struct buf frame = BUF_INIT;
     m->sender = world_incarnation(peer);
     m->number = ++w.number;
     assert_int_equal(msg_encode(m, &frame), 0);
-    world_say_raw(peer, buf_slice(&frame));
+    world_deliver_bytes(peer, buf_slice(&frame));
     buf_release(&frame);
     return m->number;
 }
 
-/* The last message of this type to this peer; NULL when there is none. */
+/* The last message of this type to this peer; NULL: there is none. */
 UNUSED static const struct msg *world_last(char peer, enum msg_type type) {
     for (size_t i = w.count; i-- > 0;)
         if (w.sent[i].to[0] == peer && w.sent[i].msg.type == type)
@@ -159,7 +159,7 @@ UNUSED static const struct msg *world_last(char peer, enum msg_type type) {
     return NULL;
 }
 
-/* The answer to the last question, which must be of this type. */
+/* The reply to the last request, which must be of this type. */
 UNUSED static const struct msg *world_answer(char peer, enum msg_type type) {
     const struct msg *m = world_last(peer, type);
     assert_non_null(m);
@@ -167,8 +167,8 @@ UNUSED static const struct msg *world_answer(char peer, enum msg_type type) {
     return m;
 }
 
-/* Time passes; the socket was read until empty at its end. */
-UNUSED static void world_pass(uint64_t ms) {
+/* Time passes. At its end the socket was read until empty. */
+UNUSED static void world_advance(uint64_t ms) {
     w.now += ms;
     assert_int_equal(consumer_round(w.c, w.now, w.now), 0);
 }
@@ -182,13 +182,13 @@ UNUSED static void world_hello(char peer, enum role role) {
                                  .starttime = 1,
                                  .slots = 8,
                                  .jobs = role == ROLE_PRODUCER ? slice_of("ipc:///jobs") : slice_of("")};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
     world_answer(peer, MSG_WELCOME);
 }
 
 UNUSED static void world_bye(char peer) {
     struct msg m = {.type = MSG_BYE};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
 }
 
 /* ---- planning ---- */
@@ -210,7 +210,7 @@ UNUSED static struct planned_file world_plan(char peer, const struct plan_file *
     struct plan_file copy = *file;
     struct msg m = {.type = MSG_PLAN};
     m.plan = (struct msg_plan){.files = &copy, .file_count = 1};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
     const struct msg_planned *answer = &world_answer(peer, MSG_PLANNED)->planned;
     assert_int_equal(answer->file_count, 1);
     assert_int_equal(answer->files[0].index, file->index);
@@ -227,7 +227,7 @@ UNUSED static struct verdict world_claim_held(char peer, struct ref ref, const c
     struct claim claim = {.ref = ref, .handle = slice_of(handle), .held = held};
     struct msg m = {.type = MSG_CLAIM};
     m.claim = (struct msg_claim){.claims = &claim, .claim_count = 1};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
     const struct msg_verdict *answer = &world_answer(peer, MSG_VERDICT)->verdict;
     assert_int_equal(answer->verdict_count, 1);
     return answer->verdicts[0];
@@ -251,7 +251,7 @@ UNUSED static struct ack world_complete(char peer, const struct result *result) 
     struct result copy = *result;
     struct msg m = {.type = MSG_COMPLETE};
     m.complete = (struct msg_complete){.results = &copy, .result_count = 1};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
     const struct msg_ack *answer = &world_answer(peer, MSG_ACK)->ack;
     assert_int_equal(answer->ack_count, 1);
     assert_int_equal(answer->acks[0].outcome, result->outcome);
@@ -270,7 +270,7 @@ UNUSED static void world_beat(char peer, const struct ref *refs, size_t count, u
     struct msg m = {.type = MSG_HEARTBEAT};
     m.heartbeat =
         (struct msg_heartbeat){.slots = 8, .free = free_places, .leases = marks, .lease_count = count, .retries = 3};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
 }
 UNUSED static size_t world_invalid(char peer) {
     return world_answer(peer, MSG_BEAT)->beat.invalid_count;
@@ -280,7 +280,7 @@ UNUSED static void world_release(char peer, struct ref ref, enum why why) {
     struct released job = {.ref = ref, .why = why, .after_ms = 77, .detail = slice_of("because")};
     struct msg m = {.type = MSG_RELEASE};
     m.release = (struct msg_release){.jobs = &job, .job_count = 1};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
 }
 
 /* Planned by 'P', begun by uploader `peer` with handle "H". */
@@ -307,12 +307,12 @@ UNUSED static const struct msg_records *world_tail(char peer, uint64_t seq, uint
                                                    struct id128 upload) {
     struct msg m = {.type = MSG_TAIL};
     m.tail = (struct msg_tail){.seq = seq, .event = event, .filter = filter, .upload = upload};
-    w.now += 100; /* past the pause between two answers */
-    world_say(peer, &m);
+    w.now += 100; /* longer than the pause between two replies */
+    world_deliver(peer, &m);
     return &world_answer(peer, MSG_RECORDS)->records;
 }
 
-/* How many lines of the journal have this ev. */
+/* The number of journal lines with this ev. */
 UNUSED static unsigned world_occurrences(const char *match) {
     struct buf all = BUF_INIT;
     uint64_t seq = 1, next;

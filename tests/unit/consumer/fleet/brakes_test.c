@@ -1,4 +1,4 @@
-/* The fleet's brake of one store, with times given; and against a store that takes so many requests a second. */
+/* The brake of one store endpoint, with given times, and against a simulated store. */
 #include "unit.h"
 
 #include "consumer/fleet/brakes.h"
@@ -24,7 +24,7 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* So many milliseconds at so many requests a second, all taken, with requests that had to wait. */
+/* ms milliseconds at a rate of accepted requests, some of which waited for the brake. */
 static void serve(uint64_t ms, unsigned rate, bool waited) {
     for (uint64_t end = now + ms; now < end; now += 10) {
         unsigned due = (unsigned)((now + 10) * rate / 1000 - now * rate / 1000);
@@ -37,7 +37,7 @@ static void assert_near(double value, double wanted) {
         fail_msg("%.2f, wanted about %.2f", value, wanted);
 }
 
-static void test_a_refusal_cuts_to_what_is_taken(void **state) {
+static void test_a_refusal_cuts_to_the_accepted_rate(void **state) {
     (void)state;
     serve(5000, 200, false);
     assert_false(b->on);
@@ -66,25 +66,26 @@ static void test_the_way_back_is_a_cubic(void **state) {
     assert_true(brake_note(b, 0, 1, 0, false, now));
     uint64_t cut = now;
     double last = brake_limit(b, cut);
-    for (uint64_t t = 0; t <= 3 * BRAKE_BACK_MS; t += 50) { /* never down */
+    for (uint64_t t = 0; t <= 3 * BRAKE_BACK_MS; t += 50) { /* the limit never falls */
         assert_true(brake_limit(b, cut + t) >= last);
         last = brake_limit(b, cut + t);
     }
     assert_near(brake_limit(b, cut + BRAKE_BACK_MS), 100);
     double half = brake_limit(b, cut + BRAKE_BACK_MS / 2), probe = brake_limit(b, cut + BRAKE_BACK_MS * 3 / 2);
-    assert_true(half > 93 && half < 97 + 15 && probe < half * 1.15); /* quick at first, slow where it was refused */
+    assert_true(half > 93 && half < 97 + 15 &&
+                probe < half * 1.15); /* fast at first, slow around the rate of the cut */
     assert_near(brake_limit(b, cut + 2 * BRAKE_BACK_MS), 130);
     assert_true(brake_limit(b, cut + 100 * BRAKE_BACK_MS) < 1e9);
 }
 
 static void test_it_is_never_less_than_one_a_second(void **state) {
     (void)state;
-    for (int i = 0; i < 20; i++, now += BRAKE_WINDOW_MS) /* takes nothing at all */
+    for (int i = 0; i < 20; i++, now += BRAKE_WINDOW_MS) /* the store accepts no request */
         (void)brake_note(b, 0, 5, 0, true, now);
     assert_true(b->on && brake_limit(b, now) >= 0.7 * BRAKE_FLOOR);
 }
 
-static void test_a_store_begun_with_is_felt_for(void **state) {
+static void test_the_limit_of_a_new_store_doubles_until_a_refusal(void **state) {
     (void)state;
     serve(200, 100, false);
     assert_true(brake_note(b, 0, 5, 0, false, now));
@@ -96,19 +97,19 @@ static void test_a_store_begun_with_is_felt_for(void **state) {
     assert_false(b->doubling);
 }
 
-static void test_a_pause_holds_for_all_and_is_bounded(void **state) {
+static void test_a_pause_is_for_all_uploaders_and_bounded(void **state) {
     (void)state;
     assert_true(brake_note(b, 0, 1, 3000, false, now));
     assert_int_equal(brake_pause_ms(b, now + 1000), 2000);
     now += 10;
-    assert_false(brake_note(b, 0, 1, 2990, false, now)); /* the same wish, told by another */
+    assert_false(brake_note(b, 0, 1, 2990, false, now)); /* the same pause, reported by another uploader */
     now += 10;
     assert_true(brake_note(b, 0, 1, UINT32_MAX, false, now));
     assert_int_equal(brake_pause_ms(b, now), BRAKE_PAUSE_MAX_MS);
     assert_int_equal(brake_pause_ms(b, now + BRAKE_PAUSE_MAX_MS), 0);
 }
 
-static void test_it_ends_when_it_is_in_nobodys_way(void **state) {
+static void test_it_ends_when_no_request_waits(void **state) {
     (void)state;
     serve(5000, 100, false);
     assert_true(brake_note(b, 0, 1, 0, false, now));
@@ -116,7 +117,7 @@ static void test_it_ends_when_it_is_in_nobodys_way(void **state) {
     serve(9000, 50, true);
     assert_false(brake_tick(b, now));
     serve(4900, 50, false);
-    assert_false(brake_tick(b, now)); /* somebody waited less than 5 s ago */
+    assert_false(brake_tick(b, now)); /* a request waited less than 5 s ago */
     serve(200, 50, false);
     assert_true(now > cut + BRAKE_CALM_MS);
     assert_true(brake_tick(b, now));
@@ -124,7 +125,7 @@ static void test_it_ends_when_it_is_in_nobodys_way(void **state) {
     assert_false(brake_tick(b, now));
 }
 
-static void test_places_are_used_again_after_a_minute(void **state) {
+static void test_entries_are_reused_after_a_minute(void **state) {
     (void)state;
     bool reused;
     char name[32];
@@ -134,15 +135,15 @@ static void test_places_are_used_again_after_a_minute(void **state) {
         assert_false(reused);
     }
     assert_null(brakes_get(&brakes, slice_of("http://other"), now + 1000, &reused));
-    (void)brake_note(b, 0, 1, 0, false, now); /* one that is on keeps its place */
+    (void)brake_note(b, 0, 1, 0, false, now); /* a brake that is on keeps its entry */
     assert_non_null(brakes_get(&brakes, slice_of("http://other"), now + 61000, &reused));
     assert_true(reused);
     assert_ptr_equal(brakes_get(&brakes, slice_of("http://store"), now + 61000, &reused), b);
     assert_false(reused);
 }
 
-/* A fleet that always wants more, told of refusals 50 ms late, and a store that takes `takes` a second with bursts of a
- * fifth of that. */
+/* A fleet that always wants more and learns of refusals 50 ms late, and a store that accepts `takes` requests a second
+ * with bursts of a fifth of that. */
 static void run_against(double takes) {
     double tokens = 0, owed = 0, served = 0, refused = 0, told_served = 0, told_refused = 0, all = 0, refused_all = 0;
     uint64_t start = now;
@@ -150,7 +151,7 @@ static void run_against(double takes) {
         double depth = takes / 5 > 2 ? takes / 5 : 2;
         tokens = tokens + takes / 1000 < depth ? tokens + takes / 1000 : depth;
         owed += (b->on ? brake_limit(b, now) : takes * 20) / 1000;
-        /* they are not in step: some come early, some late */
+        /* the reports are not in step */
         while (owed >= 1 || (owed > 0 && (double)rand() / RAND_MAX < owed)) {
             owed--;
             if (tokens >= 1)
@@ -166,7 +167,7 @@ static void run_against(double takes) {
     }
     printf("takes %g a second: %.1f%% of that, %.1f%% refused\n", takes, all / takes / 35 * 100,
            refused_all / (all + refused_all) * 100);
-    bool few = takes <= 10; /* where each single one is much */
+    bool few = takes <= 10; /* at such a rate a single request is a large share */
     assert_true(all >= (few ? 0.7 : 0.8) * takes * 35);
     assert_true(refused_all <= (few ? 0.2 : 0.06) * (all + refused_all));
     assert_true(now == start + 40000);
@@ -183,7 +184,8 @@ static void test_it_finds_any_stores_limit(void **state) {
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
-UNIT_MAIN(TEST(test_a_refusal_cuts_to_what_is_taken), TEST(test_one_cut_a_second), TEST(test_the_way_back_is_a_cubic),
-          TEST(test_it_is_never_less_than_one_a_second), TEST(test_a_store_begun_with_is_felt_for),
-          TEST(test_a_pause_holds_for_all_and_is_bounded), TEST(test_it_ends_when_it_is_in_nobodys_way),
-          TEST(test_places_are_used_again_after_a_minute), TEST(test_it_finds_any_stores_limit))
+UNIT_MAIN(TEST(test_a_refusal_cuts_to_the_accepted_rate), TEST(test_one_cut_a_second),
+          TEST(test_the_way_back_is_a_cubic), TEST(test_it_is_never_less_than_one_a_second),
+          TEST(test_the_limit_of_a_new_store_doubles_until_a_refusal),
+          TEST(test_a_pause_is_for_all_uploaders_and_bounded), TEST(test_it_ends_when_no_request_waits),
+          TEST(test_entries_are_reused_after_a_minute), TEST(test_it_finds_any_stores_limit))

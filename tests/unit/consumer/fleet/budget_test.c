@@ -19,7 +19,7 @@ static uint64_t sum_of(size_t count) {
     return sum;
 }
 
-static void test_all_hungry_get_the_same(void **state) {
+static void test_unlimited_claims_get_equal_shares(void **state) {
     (void)state;
     divide(1000, 3, (uint64_t[]){BUDGET_UNLIMITED, BUDGET_UNLIMITED, BUDGET_UNLIMITED});
     assert_int_equal(sum_of(3), 1000);
@@ -27,7 +27,7 @@ static void test_all_hungry_get_the_same(void **state) {
         assert_in_range(claims[i].share, 333, 334);
 }
 
-static void test_what_one_leaves_the_others_share(void **state) {
+static void test_unwanted_budget_goes_to_the_other_claims(void **state) {
     (void)state;
     divide(1000, 3, (uint64_t[]){100, BUDGET_UNLIMITED, BUDGET_UNLIMITED});
     assert_int_equal(claims[0].share, 100);
@@ -38,14 +38,14 @@ static void test_what_one_leaves_the_others_share(void **state) {
     assert_int_equal(claims[3].share, 400);
 }
 
-static void test_what_nobody_wants_is_spread(void **state) {
+static void test_a_surplus_is_spread(void **state) {
     (void)state;
     divide(1000, 2, (uint64_t[]){100, 300});
     assert_int_equal(claims[0].share, 400);
     assert_int_equal(claims[1].share, 600);
 }
 
-static void test_nothing_and_nobody(void **state) {
+static void test_no_budget_and_no_claims(void **state) {
     (void)state;
     budget_divide(1000, claims, 0);
     divide(0, 2, (uint64_t[]){BUDGET_UNLIMITED, 5});
@@ -55,7 +55,7 @@ static void test_nothing_and_nobody(void **state) {
         assert_int_equal(claims[i].share, 1);
 }
 
-/* Any wants: the parts make up the whole, and nobody has less than another that wants no more. */
+/* Any claims: the shares add up to the budget, and no claim gets less than another one that wants no more. */
 static void test_any_division_is_whole_and_fair(void **state) {
     (void)state;
     const char *given = getenv("CHUNKLIFT_SEED");
@@ -79,7 +79,7 @@ static void test_any_division_is_whole_and_fair(void **state) {
     }
 }
 
-static void test_as_many_as_there_may_be(void **state) {
+static void test_the_number_of_uploads_is_bounded(void **state) {
     (void)state;
     for (size_t i = 0; i < 4096; i++)
         claims[i].want = i % 2 ? BUDGET_UNLIMITED : i;
@@ -87,6 +87,7 @@ static void test_as_many_as_there_may_be(void **state) {
     assert_int_equal(sum_of(4096), INT64_MAX);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_all_hungry_get_the_same), cmocka_unit_test(test_what_one_leaves_the_others_share),
-          cmocka_unit_test(test_what_nobody_wants_is_spread), cmocka_unit_test(test_nothing_and_nobody),
-          cmocka_unit_test(test_any_division_is_whole_and_fair), cmocka_unit_test(test_as_many_as_there_may_be))
+UNIT_MAIN(cmocka_unit_test(test_unlimited_claims_get_equal_shares),
+          cmocka_unit_test(test_unwanted_budget_goes_to_the_other_claims), cmocka_unit_test(test_a_surplus_is_spread),
+          cmocka_unit_test(test_no_budget_and_no_claims), cmocka_unit_test(test_any_division_is_whole_and_fair),
+          cmocka_unit_test(test_the_number_of_uploads_is_bounded))

@@ -1,4 +1,4 @@
-/* Rule 12: when a lease is slow. Times are the test's own. */
+/* Rule 12: when a job is slow. The test gives the times. */
 #include "unit.h"
 
 #include "consumer/fleet/stragglers.h"
@@ -8,7 +8,7 @@
 
 static struct stragglers fleet;
 
-/* The fleet takes so long for a chunk. */
+/* The usual time of a chunk. */
 static void usual(uint64_t ms) {
     fleet = (struct stragglers){0};
     for (unsigned i = 0; i < STRAGGLER_TIMES; i++)
@@ -20,7 +20,7 @@ static bool slow(uint64_t bytes, uint64_t age_ms, uint64_t still_ms) {
     return stragglers_is_slow(&fleet, &l);
 }
 
-static void test_what_is_usual_is_the_median_for_each_byte(void **state) {
+static void test_the_usual_time_is_the_median_for_each_byte(void **state) {
     (void)state;
     fleet = (struct stragglers){0};
     assert_int_equal(stragglers_usual_ms(&fleet, CHUNK), 0);
@@ -31,7 +31,7 @@ static void test_what_is_usual_is_the_median_for_each_byte(void **state) {
     for (unsigned i = 0; i < STRAGGLER_TIMES; i++) /* old times are forgotten */
         stragglers_note(&fleet, CHUNK / 2, 400);
     assert_in_range(stragglers_usual_ms(&fleet, CHUNK), 799, 801);
-    stragglers_note(&fleet, 0, 5); /* an empty chunk says nothing */
+    stragglers_note(&fleet, 0, 5); /* an empty chunk is no sample */
     assert_in_range(stragglers_usual_ms(&fleet, CHUNK), 799, 801);
 }
 
@@ -42,19 +42,19 @@ static void test_slow_when_the_rest_takes_longer_than_twice_the_usual_time_and_a
     assert_true(slow(CHUNK / 3, 1600, 0));
     assert_false(slow(CHUNK * 3 / 7 + (1 << 16), 1500, 0));
     assert_true(slow(0, 1500, 0));
-    assert_false(slow(CHUNK, 60000, 0)); /* all of it moved: only stillness counts */
+    assert_false(slow(CHUNK, 60000, 0)); /* all bytes moved: only the third rule applies */
     assert_false(slow(CHUNK * 3, 60000, 0));
 }
 
-static void test_everybody_has_the_usual_time_and_the_margin(void **state) {
+static void test_every_holder_has_the_usual_time_and_the_margin(void **state) {
     (void)state;
     usual(500);
     assert_false(slow(0, 500 + STRAGGLER_MARGIN_MS - 1, 500 + STRAGGLER_MARGIN_MS - 1));
     assert_true(slow(0, 500 + STRAGGLER_MARGIN_MS + 1, 0));
 }
 
-/* A holder that is known to be slow is not waited for; one that was fast so far gets its time. */
-static void test_slow_by_what_its_holder_needed_before(void **state) {
+/* A holder with a slow record counts as slow at once; one that was fast gets the usual time. */
+static void test_slow_by_the_pace_of_its_holder(void **state) {
     (void)state;
     usual(500);
     struct straggler l = {.length = CHUNK, .age_ms = 10, .lease_ms = LEASE};
@@ -65,7 +65,7 @@ static void test_slow_by_what_its_holder_needed_before(void **state) {
     l.bytes = 0;
     l.holder_ms_per_byte = 1900.0 / (double)CHUNK;
     assert_false(stragglers_is_slow(&fleet, &l));
-    fleet = (struct stragglers){0}; /* nothing to compare with */
+    fleet = (struct stragglers){0}; /* no recorded chunk to compare with */
     l.holder_ms_per_byte = 60000.0 / (double)CHUNK;
     assert_false(stragglers_is_slow(&fleet, &l));
 }
@@ -75,9 +75,9 @@ static void test_no_byte_for_three_heartbeats(void **state) {
     usual(100);
     assert_false(slow(CHUNK - 1, 60000, 2999));
     assert_true(slow(CHUNK - 1, 60000, 3000));
-    assert_true(slow(CHUNK, 60000, 3000)); /* a reply is awaited */
+    assert_true(slow(CHUNK, 60000, 3000)); /* a response is awaited */
     usual(5000);
-    assert_false(slow(CHUNK - 1, 60000, 9999)); /* where replies take long, they may */
+    assert_false(slow(CHUNK - 1, 60000, 9999)); /* usual for a store with slow responses */
     assert_true(slow(CHUNK - 1, 60000, 10000));
 }
 
@@ -97,10 +97,9 @@ static void test_short_leases_have_short_beats(void **state) {
     assert_true(stragglers_is_slow(&fleet, &l));
 }
 
-UNIT_MAIN(cmocka_unit_test(test_what_is_usual_is_the_median_for_each_byte),
+UNIT_MAIN(cmocka_unit_test(test_the_usual_time_is_the_median_for_each_byte),
           cmocka_unit_test(test_slow_when_the_rest_takes_longer_than_twice_the_usual_time_and_a_margin),
-          cmocka_unit_test(test_everybody_has_the_usual_time_and_the_margin),
-          cmocka_unit_test(test_slow_by_what_its_holder_needed_before),
-          cmocka_unit_test(test_no_byte_for_three_heartbeats),
+          cmocka_unit_test(test_every_holder_has_the_usual_time_and_the_margin),
+          cmocka_unit_test(test_slow_by_the_pace_of_its_holder), cmocka_unit_test(test_no_byte_for_three_heartbeats),
           cmocka_unit_test(test_before_anything_was_recorded_only_stillness_counts),
           cmocka_unit_test(test_short_leases_have_short_beats))

@@ -1,4 +1,4 @@
-/* CLAIM: who may do what, in which order. */
+/* CLAIM: which uploader may do which job, and in which order. */
 #include "consumer_world.h"
 #include "system/dirs.h"
 #include <signal.h>
@@ -7,7 +7,7 @@
 
 #define S3 "s3://bucket/key"
 
-static void everybody(void) {
+static void join_peers(void) {
     world_hello('P', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
     world_hello('V', ROLE_UPLOADER);
@@ -21,7 +21,7 @@ static void assert_denied(struct verdict v, enum why why) {
 /* "The intent (open) is journaled before a begin is granted; that GRANT leaves after the next fdatasync." */
 static void test_begin_is_granted_after_its_intent_is_durable(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     struct planned_file planned = world_plan('P', &file);
     assert_int_equal(planned.state, PLANNED_NEW);
@@ -37,11 +37,11 @@ static void test_begin_is_granted_after_its_intent_is_durable(void **state) {
 /* "Who gets a second grant for it looks at the store for multipart uploads of exactly this key since then" */
 static void test_second_begin_says_since_when(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
     world_claim('U', begin, "");
-    world_pass(w.o.lease_ms + 1);
+    world_advance(w.o.lease_ms + 1);
     struct verdict v = world_claim('V', begin, "");
     assert_int_equal(v.kind, VERDICT_GRANT);
     assert_true(v.since_us > 0);
@@ -54,35 +54,35 @@ static struct verdict finish_of(struct id128 id) {
     return world_claim('V', world_ref(JOB_FINISH, id, 0), "H");
 }
 
-/* What the first holder asked the store for may come to be after the second one looked. */
+/* The request of the first holder may take effect after the second one looked. */
 static void test_finish_looks_back_after_a_second_begin(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 2 * PART);
     struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
     world_claim('U', begin, "");
-    world_pass(w.o.lease_ms + 1);
+    world_advance(w.o.lease_ms + 1);
     struct verdict again = world_claim('V', begin, "");
     assert_int_equal(world_done('V', begin, "H").kind, ACK_RECORDED);
     world_kill();
     w.now += 3000;
     world_start();
-    everybody();
+    join_peers();
     world_plan('P', &file);
-    world_pass(w.o.lease_ms + 1);
+    world_advance(w.o.lease_ms + 1);
     assert_int_equal(finish_of(begin.upload).since_us, again.since_us);
 }
 
 static void test_finish_of_an_upload_begun_once_looks_at_nothing(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     assert_int_equal(finish_of(world_begun('P', 'U', "/src/a", S3, 2)).since_us, 0);
     assert_int_equal(world_count("open"), 1);
 }
 
 static void test_put_to_file_needs_an_intent_and_to_s3_none(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 100);
     file.flags = PLAN_PUT;
     world_claim('U', world_ref(JOB_PUT, world_plan('P', &file).upload, 0), "");
@@ -95,7 +95,7 @@ static void test_put_to_file_needs_an_intent_and_to_s3_none(void **state) {
 
 static void test_one_holder_at_a_time(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct ref chunk = world_ref(JOB_CHUNK, id, 1);
     assert_int_equal(world_claim('U', chunk, "H").kind, VERDICT_GRANT);
@@ -103,14 +103,14 @@ static void test_one_holder_at_a_time(void **state) {
     struct verdict v = world_claim('V', chunk, "H");
     assert_denied(v, WHY_HELD);
     assert_int_equal(v.after_ms, w.o.lease_ms - 1000);
-    assert_int_equal(world_claim('U', chunk, "H").kind, VERDICT_GRANT); /* its own again */
+    assert_int_equal(world_claim('U', chunk, "H").kind, VERDICT_GRANT); /* its own lease, repeated */
     assert_int_equal(consumer_lease_count(w.c), 1);
 }
 
 /* Rule 9: "`chunk` is granted only after `begin`, within the plan, for the current handle" */
 static void test_chunk_comes_after_begin_within_the_plan_for_the_handle(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     struct id128 id = world_plan('P', &file).upload, other = {{9}};
     assert_denied(world_claim('U', world_ref(JOB_CHUNK, id, 0), ""), WHY_LATER);
@@ -123,7 +123,7 @@ static void test_chunk_comes_after_begin_within_the_plan_for_the_handle(void **s
 
 static void test_a_recorded_chunk_is_done(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     world_chunk('U', id, 0);
     struct verdict v = world_claim('V', world_ref(JOB_CHUNK, id, 0), "H");
@@ -134,7 +134,7 @@ static void test_a_recorded_chunk_is_done(void **state) {
 /* Rule 9: "`finish` only when every chunk has its record and no lease on the upload lives" */
 static void test_finish_comes_last(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref finish = world_ref(JOB_FINISH, id, 0);
     world_chunk('U', id, 0);
@@ -150,29 +150,29 @@ static void test_finish_comes_last(void **state) {
 
 static void test_abort_comes_after_all_leases(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref chunk = world_ref(JOB_CHUNK, id, 0), abort = world_ref(JOB_ABORT, id, 0);
     world_claim('U', chunk, "H");
     assert_denied(world_claim('V', abort, "H"), WHY_LATER);
     world_release('U', chunk, WHY_BACKOFF);
     assert_int_equal(world_claim('V', abort, "H").kind, VERDICT_GRANT);
-    assert_denied(world_claim('U', chunk, "H"), WHY_LATER); /* nothing new while it goes away */
+    assert_denied(world_claim('U', chunk, "H"), WHY_LATER); /* no new job while it is aborted */
     assert_int_equal(world_done('V', abort, "H").kind, ACK_RECORDED);
     assert_denied(world_claim('U', chunk, "H"), WHY_ENDED);
     assert_int_equal(world_claim('U', abort, "H").kind, VERDICT_DONE);
 }
 
-/* Its record went to nobody: who waits for the abort planned it with the consumer before. */
-static void test_who_waits_for_an_abort_hears_that_it_was_done(void **state) {
+/* The record had no producer: the one that waits for the abort planned it in an earlier epoch. */
+static void test_the_producer_that_waits_for_an_abort_gets_an_event(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2), none = {{0}};
     struct ref abort = world_ref(JOB_ABORT, id, 0);
     assert_int_equal(world_claim('V', abort, "H").kind, VERDICT_GRANT);
     world_kill();
     world_start();
-    everybody();
+    join_peers();
     assert_int_equal(world_done('V', abort, "H").kind, ACK_RECORDED);
     uint64_t event = w.c->events.next;
     assert_int_equal(world_claim('U', abort, "H").kind, VERDICT_DONE);
@@ -184,7 +184,7 @@ static void test_who_waits_for_an_abort_hears_that_it_was_done(void **state) {
 
 static void test_no_finish_while_it_is_being_aborted(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     assert_int_equal(world_claim('V', world_ref(JOB_ABORT, id, 0), "H").kind, VERDICT_GRANT);
@@ -193,9 +193,9 @@ static void test_no_finish_while_it_is_being_aborted(void **state) {
     assert_int_equal(world_claim('U', world_ref(JOB_FINISH, id, 0), "H").kind, VERDICT_GRANT);
 }
 
-static void test_what_is_finished_is_done_for_good(void **state) {
+static void test_a_finished_job_is_done(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     world_finish('U', id);
@@ -214,7 +214,7 @@ static void test_what_is_finished_is_done_for_good(void **state) {
 
 static void test_put_and_begin_do_not_mix(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 100);
     file.flags = PLAN_PUT;
     struct id128 id = world_plan('P', &file).upload;
@@ -226,7 +226,7 @@ static void test_put_and_begin_do_not_mix(void **state) {
 
 static void test_nothing_is_granted_while_draining(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     consumer_drain(w.c);
     assert_denied(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H"), WHY_LATER);
@@ -235,7 +235,7 @@ static void test_nothing_is_granted_while_draining(void **state) {
 /* "a lease expires only in a round in which the socket was read until empty after its deadline" */
 static void test_a_lease_expires_only_when_the_socket_was_empty(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref chunk = world_ref(JOB_CHUNK, id, 0);
     world_claim('U', chunk, "H");
@@ -244,32 +244,32 @@ static void test_a_lease_expires_only_when_the_socket_was_empty(void **state) {
     assert_int_equal(consumer_lease_count(w.c), 1);
     assert_int_equal(consumer_round(w.c, w.now - 6, w.now), 0); /* emptied before the deadline */
     assert_int_equal(consumer_lease_count(w.c), 1);
-    world_beat('U', &chunk, 1, 0); /* lay in the socket all the time */
+    world_beat('U', &chunk, 1, 0); /* was in the socket all the time */
     assert_int_equal(world_invalid('U'), 0);
-    world_pass(0);
+    world_advance(0);
     assert_int_equal(consumer_lease_count(w.c), 1);
-    world_pass(w.o.lease_ms);
+    world_advance(w.o.lease_ms);
     assert_int_equal(consumer_lease_count(w.c), 0);
     world_beat('U', &chunk, 1, 0);
     assert_int_equal(world_invalid('U'), 1);
 }
 
 /* "time in which the consumer itself stood still is added to every lease" */
-static void test_standing_still_costs_no_lease(void **state) {
+static void test_a_pause_of_the_process_extends_leases(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     world_claim('U', world_ref(JOB_CHUNK, id, 0), "H");
     consumer_extend_leases(w.c, 30000);
-    world_pass(30000 + w.o.lease_ms - 1);
+    world_advance(30000 + w.o.lease_ms - 1);
     assert_int_equal(consumer_lease_count(w.c), 1);
-    world_pass(1);
+    world_advance(1);
     assert_int_equal(consumer_lease_count(w.c), 0);
 }
 
 static void test_bye_gives_leases_back(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref chunk = world_ref(JOB_CHUNK, id, 0);
     world_claim('U', chunk, "H");
@@ -289,7 +289,7 @@ static void hello_of_process(char peer, pid_t pid) {
                                  .pid = (uint64_t)pid,
                                  .starttime = starttime,
                                  .slots = 8};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
 }
 
 static void test_leases_of_a_dead_local_process_end_at_once(void **state) {
@@ -304,15 +304,15 @@ static void test_leases_of_a_dead_local_process_end_at_once(void **state) {
     hello_of_process('U', child);
     struct id128 id = world_begun('P', 'V', "/src/a", "file:///dst/a", 4);
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
-    world_pass(300);
-    world_pass(300);
+    world_advance(300);
+    world_advance(300);
     assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").why, WHY_HELD);
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
-    world_pass(300);
+    world_advance(300);
     assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").why,
-                     WHY_HELD); /* its last words may be on their way */
-    world_pass(300);
+                     WHY_HELD); /* its last messages may still arrive */
+    world_advance(300);
     assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
 }
 
@@ -324,7 +324,7 @@ static void test_process_that_cannot_be_seen_is_not_taken_for_dead(void **state)
     struct id128 id = world_begun('P', 'V', "/src/a", "file:///dst/a", 4);
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
     for (int i = 0; i < 8; i++)
-        world_pass(300);
+        world_advance(300);
     assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").why, WHY_HELD);
 }
 
@@ -337,8 +337,7 @@ UNIT_MAIN(WORLD_TEST(test_leases_of_a_dead_local_process_end_at_once),
           WORLD_TEST(test_chunk_comes_after_begin_within_the_plan_for_the_handle),
           WORLD_TEST(test_a_recorded_chunk_is_done), WORLD_TEST(test_finish_comes_last),
           WORLD_TEST(test_abort_comes_after_all_leases), WORLD_TEST(test_no_finish_while_it_is_being_aborted),
-          WORLD_TEST(test_who_waits_for_an_abort_hears_that_it_was_done),
-          WORLD_TEST(test_what_is_finished_is_done_for_good), WORLD_TEST(test_put_and_begin_do_not_mix),
-          WORLD_TEST(test_nothing_is_granted_while_draining),
+          WORLD_TEST(test_the_producer_that_waits_for_an_abort_gets_an_event), WORLD_TEST(test_a_finished_job_is_done),
+          WORLD_TEST(test_put_and_begin_do_not_mix), WORLD_TEST(test_nothing_is_granted_while_draining),
           WORLD_TEST(test_a_lease_expires_only_when_the_socket_was_empty),
-          WORLD_TEST(test_standing_still_costs_no_lease), WORLD_TEST(test_bye_gives_leases_back))
+          WORLD_TEST(test_a_pause_of_the_process_extends_leases), WORLD_TEST(test_bye_gives_leases_back))

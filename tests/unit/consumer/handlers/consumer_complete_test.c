@@ -1,9 +1,9 @@
-/* COMPLETE: which results become records, and what is answered. */
+/* COMPLETE: which results become records, and the ACKs. */
 #include "consumer_world.h"
 
 #define S3 "s3://bucket/key"
 
-static void everybody(void) {
+static void join_peers(void) {
     world_hello('P', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
     world_hello('V', ROLE_UPLOADER);
@@ -23,7 +23,7 @@ static uint64_t again_bytes(void) {
  * still known." */
 static void test_one_record_per_chunk(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct ref chunk = world_ref(JOB_CHUNK, id, 1);
     struct ack first = world_done('V', chunk, "H"); /* without any lease */
@@ -38,17 +38,17 @@ static void test_one_record_per_chunk(void **state) {
 
 static void test_ack_leaves_after_fdatasync(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     uint64_t before = w.fsyncs;
     world_done('U', world_ref(JOB_CHUNK, id, 0), "H");
-    assert_true(w.last_fsyncs > before); /* and world_send asserts that nothing was left to commit */
+    assert_true(w.last_fsyncs > before); /* world_send asserts that all records were committed */
 }
 
-/* A table of results that cannot count. Chunk 0 of the upload has its record. */
-static void test_what_cannot_count_is_refused(void **state) {
+/* A table of results that are refused. Chunk 0 of the upload is recorded. */
+static void test_useless_results_are_refused(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3), other = {{5}};
     world_chunk('U', id, 0);
     const struct {
@@ -84,7 +84,7 @@ static void test_what_cannot_count_is_refused(void **state) {
 /* Rule 10: "the ACK names the handle that counts and a loser aborts its own" */
 static void test_the_first_handle_counts(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ack a = world_done('V', world_ref(JOB_BEGIN, id, 0), "late");
     assert_int_equal(a.kind, ACK_RECORDED);
@@ -94,7 +94,7 @@ static void test_the_first_handle_counts(void **state) {
 
 static void test_finish_and_its_repetition(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     world_finish('U', id);
@@ -109,7 +109,7 @@ static void test_finish_and_its_repetition(void **state) {
 
 static void test_abort_and_its_repetition(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     assert_int_equal(world_done('U', world_ref(JOB_ABORT, id, 0), "H").kind, ACK_RECORDED);
     assert_int_equal(world_done('U', world_ref(JOB_ABORT, id, 0), "H").kind, ACK_RECORDED);
@@ -129,7 +129,7 @@ static struct result put_result(struct id128 id) {
 /* "put: recorded from the result itself": the consumer restarted and never heard of it */
 static void test_put_of_an_unknown_upload_is_recorded_once(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct result r = put_result((struct id128){{0x42}});
     struct ack a = world_complete('U', &r);
     assert_int_equal(a.kind, ACK_RECORDED);
@@ -141,21 +141,21 @@ static void test_put_of_an_unknown_upload_is_recorded_once(void **state) {
     assert_int_equal(world_plan('P', &file).state, PLANNED_DONE);
 }
 
-/* Its holder outlived a consumer and a producer; the file was planned anew under another id. One record is enough,
- * whichever comes first. */
+/* Its holder outlived a consumer and a producer, and the file was planned again under another id. The first result makes
+ * the only record. */
 static void test_a_stray_put_and_a_new_plan_make_one_record(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 100);
     file.flags = PLAN_PUT;
     struct result stray = put_result((struct id128){{0x42}});
-    /* only planned: the stray one is recorded, the new plan finds it */
+    /* only planned: the stray put is recorded, and the next plan finds it */
     struct id128 id = world_plan('P', &file).upload;
     assert_int_equal(world_complete('U', &stray).kind, ACK_RECORDED);
     assert_int_equal(world_claim('V', world_ref(JOB_PUT, id, 0), "").why, WHY_UNKNOWN);
     assert_int_equal(world_plan('P', &file).state, PLANNED_DONE);
     assert_int_equal(world_count("put"), 1);
-    /* being sent again: that one counts */
+    /* the planned upload has a lease: it counts */
     file.source.file.mtime_ns = stray.source.file.mtime_ns = 7;
     file.flags = PLAN_PUT;
     id = world_plan('P', &file).upload;
@@ -165,7 +165,7 @@ static void test_a_stray_put_and_a_new_plan_make_one_record(void **state) {
     struct result own = put_result(id);
     assert_int_equal(world_complete('V', &own).kind, ACK_RECORDED);
     assert_int_equal(world_count("put"), 2);
-    /* and after it, the stray one is known to be done */
+    /* after that the stray put counts as done */
     struct ack late = world_complete('U', &stray);
     assert_int_equal(late.kind, ACK_RECORDED);
     assert_int_equal(world_count("put"), 2);
@@ -173,7 +173,7 @@ static void test_a_stray_put_and_a_new_plan_make_one_record(void **state) {
 
 static void test_put_that_names_nonsense_is_refused(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct result r = put_result((struct id128){{0x42}});
     r.source.path = slice_of("relative");
     assert_refused(world_complete('U', &r), WHY_UNKNOWN);
@@ -187,9 +187,9 @@ static void test_put_that_names_nonsense_is_refused(void **state) {
 }
 
 /* "`fail` ends nothing for resumption; once per upload and class" */
-static void test_a_failure_is_recorded_once_and_ends_nothing(void **state) {
+static void test_a_failure_is_recorded_once_and_the_upload_stays_open(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     world_chunk('U', id, 0);
     struct ref chunk = world_ref(JOB_CHUNK, id, 1);
@@ -210,14 +210,14 @@ static void test_a_failure_is_recorded_once_and_ends_nothing(void **state) {
     assert_int_equal(planned.state, PLANNED_OPEN);
     assert_true(id_equal(&planned.upload, &id));
     assert_int_equal(planned.done_bytes, PART);
-    world_complete('U', &r); /* planned anew: its failing anew is news */
+    world_complete('U', &r); /* planned again: its next failure is recorded */
     assert_int_equal(world_count("fail"), 3);
 }
 
 /* Rule 11: "any other is recorded `redo` and sent again" */
-static void test_redo_takes_the_record_back(void **state) {
+static void test_redo_revokes_the_record(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     world_chunk('U', id, 0);
     world_chunk('U', id, 1);
@@ -236,10 +236,10 @@ static void test_redo_takes_the_record_back(void **state) {
     world_finish('V', id);
 }
 
-/* Its ACK was lost, the chunk was sent anew, and it is said again. */
-static void test_redo_of_an_older_record_takes_nothing_back(void **state) {
+/* The ACK was lost, the chunk was sent again, and the redo is repeated. */
+static void test_redo_of_an_older_record_revokes_nothing(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
@@ -259,9 +259,9 @@ static struct result redo_of(struct id128 id, uint32_t chunk) {
 }
 
 /* Rule 11: "at most three times; then the file fails with the store's words" */
-static void test_redo_has_an_end(void **state) {
+static void test_redos_are_bounded(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     world_chunk('U', id, 0);
     world_chunk('U', id, 1);
@@ -278,16 +278,16 @@ static void test_redo_has_an_end(void **state) {
     assert_int_equal(world_occurrences("\"class\":\"dest\",\"error\":\"chunk 1 was sent 4 times and the store does not "
                                        "have it: 400 InvalidPart: no such part\""),
                      1);
-    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED); /* said again: one record */
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED); /* repeated: one record */
     assert_int_equal(world_count("fail"), 1);
     assert_int_equal(world_complete('U', &other).kind, ACK_RECORDED);
     assert_int_equal(world_count("redo"), 4); /* each chunk has its own count */
 }
 
-/* The same command again may succeed: the store or the way to it may have been mended. */
+/* The command may succeed when it is run again: the store may work by then. */
 static void test_redo_counts_from_the_last_plan(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     struct result r = redo_of(id, 0);
@@ -303,10 +303,10 @@ static void test_redo_counts_from_the_last_plan(void **state) {
     assert_int_equal(world_count("redo"), 4);
 }
 
-/* A `redo` that comes late or twice does no harm to what followed it. */
+/* A late or repeated `redo` does not revoke a newer record. */
 static void test_redo_leaves_leases_alone(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     struct result r = redo_of(id, 0);
@@ -318,23 +318,23 @@ static void test_redo_leaves_leases_alone(void **state) {
 }
 
 /* Rule 11: "refused while another one finishes" */
-static void test_redo_does_not_spoil_anothers_finish(void **state) {
+static void test_redo_does_not_spoil_a_foreign_finish(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     assert_int_equal(world_claim('V', world_ref(JOB_FINISH, id, 0), "H").kind, VERDICT_GRANT);
     struct result r = redo_of(id, 0);
     assert_refused(world_complete('U', &r), WHY_STALE);
     assert_int_equal(world_count("redo"), 0);
-    assert_int_equal(world_complete('V', &r).kind, ACK_RECORDED); /* its own look counts */
+    assert_int_equal(world_complete('V', &r).kind, ACK_RECORDED); /* the finishing peer compared the parts itself */
     assert_int_equal(world_count("redo"), 1);
 }
 
 /* Rule 10: "A handle the store no longer knows: `abort` is recorded and a new upload begins." */
-static void test_gone_starts_anew(void **state) {
+static void test_gone_starts_again(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
     r.outcome = OUTCOME_GONE;
@@ -347,9 +347,9 @@ static void test_gone_starts_anew(void **state) {
     assert_false(id_equal(&planned.upload, &id));
 }
 
-static void test_head_is_an_event_and_no_record(void **state) {
+static void test_stat_is_an_event_and_no_record(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", "file:///dst/a", 100);
     file.flags = PLAN_PUT;
     struct result r = put_result((struct id128){{0x42}});
@@ -372,16 +372,16 @@ static void test_head_is_an_event_and_no_record(void **state) {
     assert_int_equal(m->events[1].kind, EVENT_CHECKED);
     assert_true(m->events[1].exists);
     assert_int_equal(m->events[1].size, 100);
-    look.outcome = OUTCOME_FAILED; /* its producer must hear of that as well */
+    look.outcome = OUTCOME_FAILED; /* its producer gets an event */
     look.class = FAIL_DENIED;
     assert_int_equal(world_complete('U', &look).kind, ACK_RECORDED);
     assert_int_equal(world_tail('P', seq + 1, event, TAIL_MINE, planned.upload)->line_count, 1);
 }
 
 /* "The loser of a speculative pair is told in its BEAT and stops." */
-static void test_the_loser_hears_it_in_its_beat(void **state) {
+static void test_the_loser_learns_it_by_a_beat(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref chunk = world_ref(JOB_CHUNK, id, 0);
     world_claim('U', chunk, "H");
@@ -392,9 +392,9 @@ static void test_the_loser_hears_it_in_its_beat(void **state) {
     assert_int_equal(world_invalid('U'), 1);
 }
 
-static void test_bytes_sent_twice_are_counted(void **state) {
+static void test_resent_bytes_are_counted(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
     r.sent_bytes = PART + 500; /* a retry inside */
@@ -403,13 +403,13 @@ static void test_bytes_sent_twice_are_counted(void **state) {
     struct ref chunk = world_ref(JOB_CHUNK, id, 1);
     world_claim('U', chunk, "H");
     world_beat('U', &chunk, 1, 0); /* 1000 bytes moved */
-    world_pass(w.o.lease_ms + 1);
+    world_advance(w.o.lease_ms + 1);
     assert_int_equal(again_bytes(), 1500);
 }
 
 static void test_parts_are_what_was_recorded(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     world_chunk('U', id, 0);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 1), "H");
@@ -417,7 +417,7 @@ static void test_parts_are_what_was_recorded(void **state) {
     world_complete('U', &r);
     struct msg m = {.type = MSG_PARTS};
     m.parts = (struct msg_parts){.upload = id, .handle = slice_of("H")};
-    world_say('V', &m);
+    world_deliver('V', &m);
     const struct msg_partlist *list = &world_answer('V', MSG_PARTLIST)->partlist;
     assert_int_equal(list->chunks, 3);
     assert_int_equal(list->part_count, 2); /* chunk 2 has no record */
@@ -426,14 +426,14 @@ static void test_parts_are_what_was_recorded(void **state) {
     assert_int_equal(list->parts[1].crc, 0x1a2b3c4d);
     assert_int_equal(list->parts[1].length, PART);
     m.parts = (struct msg_parts){.upload = id, .handle = slice_of("X")};
-    world_say('V', &m);
+    world_deliver('V', &m);
     assert_int_equal(world_answer('V', MSG_PARTLIST)->partlist.chunks, 0);
 }
 
 /* "A failed fsync is never retried: no ACK, exit" */
 static void test_no_ack_when_the_disk_fails(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
     struct msg m = {.type = MSG_COMPLETE, .sender = world_incarnation('U'), .number = ++w.number};
@@ -442,13 +442,13 @@ static void test_no_ack_when_the_disk_fails(void **state) {
     struct buf bytes = BUF_INIT;
     assert_int_equal(msg_encode(&m, &bytes), 0);
     f.data = buf_slice(&bytes);
-    world_forget();
+    world_clear_sent();
     w.disk_broken = true;
     log_setup("test", (enum log_level) - 1, false);
     assert_int_equal(consumer_take(w.c, &f, w.now), 0);
     assert_true(consumer_round(w.c, w.now, w.now) < 0);
     assert_int_equal(w.count, 0);
-    assert_true(consumer_round(w.c, w.now, w.now) < 0); /* for good */
+    assert_true(consumer_round(w.c, w.now, w.now) < 0); /* permanently */
     bool clean;
     assert_true(consumer_stop(w.c, &clean) < 0);
     assert_false(clean);
@@ -456,15 +456,15 @@ static void test_no_ack_when_the_disk_fails(void **state) {
 }
 
 UNIT_MAIN(WORLD_TEST(test_one_record_per_chunk), WORLD_TEST(test_ack_leaves_after_fdatasync),
-          WORLD_TEST(test_what_cannot_count_is_refused), WORLD_TEST(test_the_first_handle_counts),
+          WORLD_TEST(test_useless_results_are_refused), WORLD_TEST(test_the_first_handle_counts),
           WORLD_TEST(test_finish_and_its_repetition), WORLD_TEST(test_abort_and_its_repetition),
           WORLD_TEST(test_put_of_an_unknown_upload_is_recorded_once),
           WORLD_TEST(test_a_stray_put_and_a_new_plan_make_one_record),
           WORLD_TEST(test_put_that_names_nonsense_is_refused),
-          WORLD_TEST(test_a_failure_is_recorded_once_and_ends_nothing), WORLD_TEST(test_redo_takes_the_record_back),
-          WORLD_TEST(test_redo_of_an_older_record_takes_nothing_back), WORLD_TEST(test_redo_leaves_leases_alone),
-          WORLD_TEST(test_redo_has_an_end), WORLD_TEST(test_redo_counts_from_the_last_plan),
-          WORLD_TEST(test_redo_does_not_spoil_anothers_finish), WORLD_TEST(test_gone_starts_anew),
-          WORLD_TEST(test_head_is_an_event_and_no_record), WORLD_TEST(test_the_loser_hears_it_in_its_beat),
-          WORLD_TEST(test_bytes_sent_twice_are_counted), WORLD_TEST(test_parts_are_what_was_recorded),
-          WORLD_TEST(test_no_ack_when_the_disk_fails))
+          WORLD_TEST(test_a_failure_is_recorded_once_and_the_upload_stays_open),
+          WORLD_TEST(test_redo_revokes_the_record), WORLD_TEST(test_redo_of_an_older_record_revokes_nothing),
+          WORLD_TEST(test_redo_leaves_leases_alone), WORLD_TEST(test_redos_are_bounded),
+          WORLD_TEST(test_redo_counts_from_the_last_plan), WORLD_TEST(test_redo_does_not_spoil_a_foreign_finish),
+          WORLD_TEST(test_gone_starts_again), WORLD_TEST(test_stat_is_an_event_and_no_record),
+          WORLD_TEST(test_the_loser_learns_it_by_a_beat), WORLD_TEST(test_resent_bytes_are_counted),
+          WORLD_TEST(test_parts_are_what_was_recorded), WORLD_TEST(test_no_ack_when_the_disk_fails))

@@ -1,17 +1,17 @@
-/* PLAN: which upload a file is. */
+/* PLAN: which upload a planned file is. */
 #include "consumer_world.h"
 
 #define S3 "s3://bucket/key"
 
-static void everybody(void) {
+static void join_peers(void) {
     world_hello('P', ROLE_PRODUCER);
     world_hello('Q', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
 }
 
-static void test_a_plan_asked_twice_is_one_upload(void **state) {
+static void test_a_repeated_plan_is_one_upload(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     struct id128 id = world_plan('P', &file).upload;
     struct id128 again = world_plan('P', &file).upload, other = world_plan('Q', &file).upload;
@@ -21,9 +21,9 @@ static void test_a_plan_asked_twice_is_one_upload(void **state) {
 }
 
 /* "A half-done one is resumed only if inode and ctime_ns are the same too"; "Geometry comes from the begin record" */
-static void test_a_half_done_one_goes_on(void **state) {
+static void test_an_unfinished_upload_goes_on(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     world_chunk('U', id, 1);
     struct ref chunk = world_ref(JOB_CHUNK, id, 2);
@@ -47,10 +47,10 @@ static void test_a_half_done_one_goes_on(void **state) {
     assert_int_equal(p.leases[0].remaining_ms, w.o.lease_ms - 1000);
 }
 
-/* What is there may be of the version before: nothing is put beside it, whatever the file looks like now. */
+/* Recorded chunks may be of an older version of the file: the upload does not go on, in any state of the file. */
 static void test_nothing_goes_on_with_a_source_that_changed(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     world_chunk('U', id, 1);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 2), "H");
@@ -60,7 +60,7 @@ static void test_nothing_goes_on_with_a_source_that_changed(void **state) {
     world_kill();
     w.now += 1000;
     world_start();
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     struct planned_file p = world_plan('Q', &file);
     assert_int_equal(p.state, PLANNED_NEW);
@@ -68,9 +68,9 @@ static void test_nothing_goes_on_with_a_source_that_changed(void **state) {
     assert_true(id_equal(&p.superseded, &id));
 }
 
-static void test_finished_is_done_until_something_else_goes_there(void **state) {
+static void test_a_finished_file_is_done_until_another_upload_replaces_it(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file a = world_file("/src/a", S3, PART), b = world_file("/src/b", S3, PART);
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
@@ -78,7 +78,7 @@ static void test_finished_is_done_until_something_else_goes_there(void **state) 
     struct planned_file p = world_plan('P', &a);
     assert_int_equal(p.state, PLANNED_DONE);
     assert_true(id_equal(&p.upload, &id));
-    a.source.file.ino = 4; /* what is finished is found by its key alone */
+    a.source.file.ino = 4; /* a finished upload is found by its key alone */
     assert_int_equal(world_plan('P', &a).state, PLANNED_DONE);
     a.source.file.mtime_ns++;
     assert_int_equal(world_plan('P', &a).state, PLANNED_NEW);
@@ -92,7 +92,7 @@ static void test_finished_is_done_until_something_else_goes_there(void **state) 
 
 static void test_force_starts_a_new_id_once(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     world_finish('U', id);
@@ -102,7 +102,7 @@ static void test_force_starts_a_new_id_once(void **state) {
     struct id128 forced = p.upload;
     assert_int_equal(p.state, PLANNED_NEW);
     assert_false(id_equal(&forced, &id));
-    p = world_plan('Q', &file); /* its answer was lost: asked again */
+    p = world_plan('Q', &file); /* the reply was lost: repeated */
     assert_true(id_equal(&p.upload, &forced));
     file.upload = forced;
     p = world_plan('Q', &file);
@@ -118,7 +118,7 @@ static void test_force_starts_a_new_id_once(void **state) {
 
 static void test_missing_starts_a_new_id(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     world_finish('U', id);
@@ -134,7 +134,7 @@ static void test_missing_starts_a_new_id(void **state) {
  * after it"; "abort with reason superseded fails the file at its old producer, which never plans it again" */
 static void test_another_identity_supersedes(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 2 * PART);
     struct id128 old = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref chunk = world_ref(JOB_CHUNK, old, 0);
@@ -150,12 +150,12 @@ static void test_another_identity_supersedes(void **state) {
     file.source.file.ctime_ns--;
     file.upload = old;
     assert_int_equal(world_plan('P', &file).state, PLANNED_SUPERSEDED);
-    assert_int_equal(world_done('U', chunk, "H").kind, ACK_RECORDED); /* what runs may end */
+    assert_int_equal(world_done('U', chunk, "H").kind, ACK_RECORDED); /* running jobs may end */
     assert_int_equal(world_claim('U', world_ref(JOB_ABORT, old, 0), "H").kind, VERDICT_GRANT);
     uint64_t seq = journal_seq(w.c->journal) + 1;
     assert_int_equal(world_done('U', world_ref(JOB_ABORT, old, 0), "H").kind, ACK_RECORDED);
     const struct msg_records *m = world_tail('Q', seq, w.c->events.next, TAIL_MINE, old);
-    assert_int_equal(m->line_count, 1); /* who waited for it hears of it, and so does its own producer */
+    assert_int_equal(m->line_count, 1); /* the producer that waits for it gets the record, and so does its own */
     assert_non_null(memmem(m->lines.ptr, m->lines.len, "\"superseded\"", 12));
     assert_int_equal(world_tail('P', seq, w.c->events.next, TAIL_MINE, old)->line_count, 1);
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, new, 0), "").kind, VERDICT_GRANT);
@@ -165,7 +165,7 @@ static void test_another_identity_supersedes(void **state) {
 /* "... or after the old one was found finished" */
 static void test_a_superseded_one_may_finish_instead(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/b", S3, PART);
     struct id128 old = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', old, 0);
@@ -178,10 +178,10 @@ static void test_a_superseded_one_may_finish_instead(void **state) {
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, new, 0), "").kind, VERDICT_GRANT);
 }
 
-/* What has no handle and no holder ends at once; a third one never waits for the second. */
-static void test_superseding_what_was_never_begun(void **state) {
+/* A superseded upload without a handle and a holder ends at once. A third upload never waits for the second. */
+static void test_superseding_an_upload_without_begin(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, PART);
     struct id128 first = world_plan('P', &file).upload;
     file.source.path = slice_of("/src/b");
@@ -194,7 +194,7 @@ static void test_superseding_what_was_never_begun(void **state) {
 
 static void test_the_chain_of_superseded_ones_is_short(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/b", S3, PART);
     struct id128 first = world_begun('P', 'U', "/src/a", S3, 1);
     struct id128 second = world_plan('P', &file).upload;
@@ -205,10 +205,11 @@ static void test_the_chain_of_superseded_ones_is_short(void **state) {
     assert_int_equal(w.c->state.count, 2);
 }
 
-/* A begin was granted, its reply may be lost: the new one waits until somebody has looked at the destination. */
-static void test_a_superseded_intent_is_looked_for(void **state) {
+/* A begin was granted, and its reply may be lost: the new upload waits until an uploader has looked at the
+ * destination. */
+static void test_the_abort_of_a_superseded_intent_looks_back(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, PART);
     struct id128 old = world_plan('P', &file).upload;
     world_claim('U', world_ref(JOB_BEGIN, old, 0), "");
@@ -220,7 +221,7 @@ static void test_a_superseded_intent_is_looked_for(void **state) {
     assert_true(p.superseded_opened);
     struct ref abort = world_ref(JOB_ABORT, old, 0);
     assert_int_equal(world_claim('U', abort, "").why, WHY_LATER); /* the holder of begin is at work */
-    world_pass(w.o.lease_ms + 1);
+    world_advance(w.o.lease_ms + 1);
     assert_int_equal(world_count("abort"), 0);
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, p.upload, 0), "").why, WHY_LATER);
     assert_int_equal(world_claim('U', abort, "H").why, WHY_STALE);
@@ -233,10 +234,10 @@ static void test_a_superseded_intent_is_looked_for(void **state) {
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, p.upload, 0), "").kind, VERDICT_GRANT);
 }
 
-/* A put to a store has no intent: what is sent of it is nothing until all of it has arrived. */
+/* A put to a store has no intent: a part of it leaves nothing at the store. */
 static void test_a_superseded_put_ends_with_its_lease(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, PART);
     file.flags = PLAN_PUT;
     struct id128 old = world_plan('P', &file).upload;
@@ -245,7 +246,7 @@ static void test_a_superseded_put_ends_with_its_lease(void **state) {
     struct planned_file p = world_plan('Q', &file);
     assert_true(id_equal(&p.superseded, &old));
     assert_false(p.superseded_opened);
-    world_pass(w.o.lease_ms + 1);
+    world_advance(w.o.lease_ms + 1);
     assert_int_equal(world_count("abort"), 1);
     assert_int_equal(world_claim('U', world_ref(JOB_PUT, p.upload, 0), "").kind, VERDICT_GRANT);
 }
@@ -260,7 +261,7 @@ static struct planned_file plan_after_fail(enum fail_class class, uint32_t flags
     world_kill();
     w.now += 1000;
     world_start();
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     file.flags = flags;
     file.resize = resize;
@@ -274,28 +275,28 @@ static struct planned_file plan_after_fail(enum fail_class class, uint32_t flags
     return p;
 }
 
-/* What the store refuses in one geometry it refuses for ever; what waits for a disk or a network does not. */
-static void test_a_fail_that_would_come_again_spoils(void **state) {
+/* A geometry that the store refused is not planned again; a failure of disk or network is retried. */
+static void test_a_permanent_failure_spoils_the_upload(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     assert_int_equal(plan_after_fail(FAIL_REQUEST, 0, false).state, PLANNED_NEW);
 }
 
-static void test_a_fail_that_can_pass_goes_on(void **state) {
+static void test_an_upload_goes_on_after_a_temporary_failure(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     assert_int_equal(plan_after_fail(FAIL_DENIED, 0, false).state, PLANNED_OPEN);
 }
 
 static void test_another_chunk_size_begins_a_failed_one_again(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     assert_int_equal(plan_after_fail(FAIL_OUTAGE, 0, true).state, PLANNED_NEW);
 }
 
 static void test_force_begins_a_failed_one_again(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct planned_file p = plan_after_fail(FAIL_OUTAGE, PLAN_FORCE, false);
     assert_int_equal(p.state, PLANNED_NEW);
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
@@ -304,10 +305,10 @@ static void test_force_begins_a_failed_one_again(void **state) {
     assert_true(id_equal(&again.upload, &p.upload));
 }
 
-/* The producer of `journal forget --unfinished` is told what to abort, unless another one is at it. */
+/* The producer of `journal forget --unfinished` learns what to abort, unless another producer wants the upload. */
 static void test_drop_names_what_is_to_be_aborted(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct plan_file file = world_file("/src/a", S3, 0);
     file.upload = id;
@@ -330,7 +331,7 @@ static void test_drop_names_what_is_to_be_aborted(void **state) {
 
 static void test_a_begin_that_arrives_late_is_known_by_its_handle(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, PART);
     struct id128 old = world_plan('P', &file).upload;
     world_claim('U', world_ref(JOB_BEGIN, old, 0), "");
@@ -345,7 +346,7 @@ static void test_a_begin_that_arrives_late_is_known_by_its_handle(void **state) 
 /* "dropped when its producers are all gone and it has no open record and no lease" */
 static void test_a_plan_without_producers_is_forgotten(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, PART), begun = world_file("/src/b", "s3://bucket/b", PART);
     world_plan('P', &file);
     world_plan('Q', &file);
@@ -360,20 +361,20 @@ static void test_a_plan_without_producers_is_forgotten(void **state) {
 
 static void test_an_id_from_before_a_restart_is_kept(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/a", S3, PART);
     file.upload = (struct id128){{0x77}};
     struct id128 id = world_plan('P', &file).upload;
     assert_true(id_equal(&id, &file.upload));
-    file.source.path = slice_of("/src/b"); /* but only where nothing else bears it */
+    file.source.path = slice_of("/src/b"); /* but not when another upload has the id */
     file.target.dest = slice_of("s3://bucket/b");
     id = world_plan('P', &file).upload;
     assert_false(id_equal(&id, &file.upload));
 }
 
-static void test_what_cannot_be_planned_is_refused(void **state) {
+static void test_invalid_plans_are_refused(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     const struct plan_file good = world_file("/src/a", S3, 3 * PART);
     struct plan_file bad[6];
     for (size_t i = 0; i < 6; i++)
@@ -395,7 +396,7 @@ static void test_what_cannot_be_planned_is_refused(void **state) {
 /* "answers a prefix of the files asked, as many as fit into a frame; the rest is asked again" */
 static void test_a_prefix_is_answered_when_not_all_fits(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     enum { FILES = 16 };
     struct plan_file files[FILES];
     char dests[FILES][32];
@@ -414,7 +415,7 @@ static void test_a_prefix_is_answered_when_not_all_fits(void **state) {
     }
     struct msg m = {.type = MSG_PLAN};
     m.plan = (struct msg_plan){.files = files, .file_count = FILES};
-    world_say('P', &m);
+    world_deliver('P', &m);
     size_t count = world_answer('P', MSG_PLANNED)->planned.file_count;
     assert_true(count >= 4 && count < FILES);
 }
@@ -427,10 +428,10 @@ static struct id128 plan_number(char producer, int number) {
     return world_plan(producer, &file).upload;
 }
 
-/* What was planned and never begun costs its producer nothing, so it has a quota of it. */
+/* Planning costs a producer only a message, so plans without a record have a quota. */
 static void test_plans_without_a_record_have_a_quota(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 opened = plan_number('P', 0), idle = plan_number('P', 1), others = plan_number('Q', 2);
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, opened, 0), "").kind, VERDICT_GRANT);
     struct plan_file put = world_file("/src/put", "s3://bucket/put", 100);
@@ -441,7 +442,7 @@ static void test_plans_without_a_record_have_a_quota(void **state) {
     for (int i = 0; i < (int)PLANS_MAX; i++) {
         struct id128 id = plan_number('P', 100 + i);
         assert_false(id_is_zero(&id));
-        world_forget();
+        world_clear_sent();
     }
     assert_int_equal(w.c->state.count, before + PLANS_MAX - 2); /* `idle` and the first of these are gone */
     assert_int_equal(w.c->planned.by_producer[w.c->peers.producers[0]->producer].count, PLANS_MAX);
@@ -451,13 +452,13 @@ static void test_plans_without_a_record_have_a_quota(void **state) {
     assert_non_null(state_find(&w.c->state, &others));
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, idle, 0), "").why, WHY_UNKNOWN);
     world_bye('P');
-    assert_int_equal(w.c->state.count, 3); /* what is open or under way, and Q's */
+    assert_int_equal(w.c->state.count, 3); /* uploads that are open or have a lease, and those of Q */
     assert_true(w.c->planned.bytes < 2048);
 }
 
 static void test_a_file_that_cannot_be_planned_is_recorded_once(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct plan_file file = world_file("/src/\xff", "s3://bucket/\xff", 0);
     file.upload = (struct id128){{7}};
     file.error = slice_of("its name is not UTF-8");
@@ -498,9 +499,9 @@ static struct planned_file plan_verified(uint64_t ino, nanotime ctime_ns, uint32
     return world_plan('Q', &file);
 }
 
-static void test_a_finished_file_with_another_inode_or_ctime_is_told(void **state) {
+static void test_the_reply_for_a_finished_file_has_a_changed_inode_or_ctime(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     finished_file();
     struct planned_file p = plan_as(3333, 2222, INODES_STABLE);
     check_differs(&p, 0);
@@ -513,14 +514,14 @@ static void test_a_finished_file_with_another_inode_or_ctime_is_told(void **stat
     check_differs(&p, DIFFERS_INODE | DIFFERS_CTIME);
     p = plan_as(0, 2222, INODES_WEAK); /* not compared */
     check_differs(&p, 0);
-    p = plan_verified(3334, 2223, crc + 1); /* of another version */
+    p = plan_verified(3334, 2223, crc + 1); /* of another version of the file */
     check_differs(&p, DIFFERS_INODE | DIFFERS_CTIME);
 }
 
 /* By the running consumer, and by the next one. */
-static void test_content_that_was_compared_is_remembered(void **state) {
+static void test_compared_content_is_recorded(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = finished_file();
     uint32_t crc = plan_as(3334, 2223, INODES_STABLE).crc;
     uint64_t seq = journal_seq(w.c->journal);
@@ -535,14 +536,14 @@ static void test_content_that_was_compared_is_remembered(void **state) {
         check_differs(&p, DIFFERS_INODE | DIFFERS_CTIME);
         world_kill();
         world_start();
-        everybody();
+        join_peers();
     }
     assert_int_equal(w.c->state.finished.total, 1);
 }
 
 static void test_unstable_inode_numbers_are_recorded_once_as_none(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     finished_file();
     uint64_t seq = journal_seq(w.c->journal);
     struct planned_file p = plan_as(0, 2222, INODES_UNSTABLE);
@@ -556,7 +557,7 @@ static void test_unstable_inode_numbers_are_recorded_once_as_none(void **state) 
 
 static void test_an_unfinished_upload_goes_on_where_inode_numbers_are_weak(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     struct planned_file p = plan_as(4444, 2222, INODES_WEAK);
     assert_true(p.state == PLANNED_OPEN && id_equal(&p.upload, &id));
@@ -566,22 +567,22 @@ static void test_an_unfinished_upload_goes_on_where_inode_numbers_are_weak(void 
     assert_int_equal(p.state, PLANNED_NEW);
 }
 
-UNIT_MAIN(WORLD_TEST(test_plans_without_a_record_have_a_quota), WORLD_TEST(test_a_plan_asked_twice_is_one_upload),
-          WORLD_TEST(test_a_half_done_one_goes_on), WORLD_TEST(test_nothing_goes_on_with_a_source_that_changed),
-          WORLD_TEST(test_finished_is_done_until_something_else_goes_there),
+UNIT_MAIN(WORLD_TEST(test_plans_without_a_record_have_a_quota), WORLD_TEST(test_a_repeated_plan_is_one_upload),
+          WORLD_TEST(test_an_unfinished_upload_goes_on), WORLD_TEST(test_nothing_goes_on_with_a_source_that_changed),
+          WORLD_TEST(test_a_finished_file_is_done_until_another_upload_replaces_it),
           WORLD_TEST(test_force_starts_a_new_id_once), WORLD_TEST(test_missing_starts_a_new_id),
           WORLD_TEST(test_another_identity_supersedes), WORLD_TEST(test_a_superseded_one_may_finish_instead),
-          WORLD_TEST(test_superseding_what_was_never_begun), WORLD_TEST(test_the_chain_of_superseded_ones_is_short),
-          WORLD_TEST(test_a_superseded_intent_is_looked_for), WORLD_TEST(test_a_superseded_put_ends_with_its_lease),
-          WORLD_TEST(test_a_fail_that_would_come_again_spoils), WORLD_TEST(test_a_fail_that_can_pass_goes_on),
+          WORLD_TEST(test_superseding_an_upload_without_begin), WORLD_TEST(test_the_chain_of_superseded_ones_is_short),
+          WORLD_TEST(test_the_abort_of_a_superseded_intent_looks_back),
+          WORLD_TEST(test_a_superseded_put_ends_with_its_lease), WORLD_TEST(test_a_permanent_failure_spoils_the_upload),
+          WORLD_TEST(test_an_upload_goes_on_after_a_temporary_failure),
           WORLD_TEST(test_another_chunk_size_begins_a_failed_one_again),
           WORLD_TEST(test_force_begins_a_failed_one_again), WORLD_TEST(test_drop_names_what_is_to_be_aborted),
           WORLD_TEST(test_a_begin_that_arrives_late_is_known_by_its_handle),
           WORLD_TEST(test_a_plan_without_producers_is_forgotten), WORLD_TEST(test_an_id_from_before_a_restart_is_kept),
-          WORLD_TEST(test_what_cannot_be_planned_is_refused),
-          WORLD_TEST(test_a_file_that_cannot_be_planned_is_recorded_once),
-          WORLD_TEST(test_a_finished_file_with_another_inode_or_ctime_is_told),
-          WORLD_TEST(test_content_that_was_compared_is_remembered),
+          WORLD_TEST(test_invalid_plans_are_refused), WORLD_TEST(test_a_file_that_cannot_be_planned_is_recorded_once),
+          WORLD_TEST(test_the_reply_for_a_finished_file_has_a_changed_inode_or_ctime),
+          WORLD_TEST(test_compared_content_is_recorded),
           WORLD_TEST(test_unstable_inode_numbers_are_recorded_once_as_none),
           WORLD_TEST(test_an_unfinished_upload_goes_on_where_inode_numbers_are_weak),
           WORLD_TEST(test_a_prefix_is_answered_when_not_all_fits))

@@ -1,4 +1,4 @@
-/* SET, what is divided by it, and how uploaders hear of it. */
+/* SET, the division of the limits, and the BEATs that tell uploaders. */
 #include "consumer_world.h"
 
 #include <sys/stat.h>
@@ -7,11 +7,11 @@
 static const struct msg_settings *set(char peer, uint32_t flags, uint32_t uploaders, uint32_t slots, uint64_t bwlimit) {
     struct msg m = {.type = MSG_SET};
     m.set = (struct msg_set){.flags = flags, .local_uploaders = uploaders, .slots = slots, .bwlimit = bwlimit};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
     return &world_answer(peer, MSG_SETTINGS)->settings;
 }
 
-/* What an uploader says of itself; rate: bytes a second since its last one. */
+/* A HEARTBEAT; rate: bytes a second since the last one. */
 struct said {
     uint64_t sent_bytes, own_bwlimit, bwlimit;
     bool throttled;
@@ -29,7 +29,7 @@ static const struct msg_beat *beat(char peer, const struct said *s) {
                                          .throttled = s->throttled,
                                          .endpoints = &use,
                                          .endpoint_count = use.endpoint.len ? 1 : 0};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
     return &world_answer(peer, MSG_BEAT)->beat;
 }
 
@@ -37,7 +37,7 @@ static uint64_t part_of(char peer) {
     return world_last(peer, MSG_BEAT)->beat.bwlimit;
 }
 
-static void test_set_tells_what_is_in_force(void **state) {
+static void test_the_reply_to_set_has_the_limits_in_force(void **state) {
     (void)state;
     world_hello('R', ROLE_READER);
     world_hello('A', ROLE_UPLOADER);
@@ -52,7 +52,7 @@ static void test_set_tells_what_is_in_force(void **state) {
     assert_int_equal(s->slots, 3);
     assert_int_equal(s->local_uploaders, 4);
     assert_int_equal(s->bwlimit, 1 << 20);
-    s = set('R', SET_BWLIMIT, 0, 0, 7); /* less than a part for everybody makes no sense */
+    s = set('R', SET_BWLIMIT, 0, 0, 7); /* a lower limit could not be divided */
     assert_int_equal(s->bwlimit, 1024);
     s = set('R', SET_SLOTS | SET_BWLIMIT, 0, 0, 0);
     assert_int_equal(s->slots + s->bwlimit, 0);
@@ -63,17 +63,17 @@ static void test_set_is_not_for_uploaders(void **state) {
     world_hello('A', ROLE_UPLOADER);
     struct msg m = {.type = MSG_SET};
     m.set = (struct msg_set){.flags = SET_SLOTS, .slots = 3};
-    world_say('A', &m);
+    world_deliver('A', &m);
     assert_int_equal(world_answer('A', MSG_ERROR)->error.code, PROTOCOL_ROLE);
     assert_int_equal(access(JOURNAL_DIR "/set", F_OK), -1);
 }
 
-static void test_uploaders_hear_of_it_at_once(void **state) {
+static void test_uploaders_get_a_beat_at_once(void **state) {
     (void)state;
     world_hello('R', ROLE_READER);
     world_hello('A', ROLE_UPLOADER);
     world_hello('B', ROLE_UPLOADER);
-    assert_null(world_last('A', MSG_BEAT)); /* nothing is in force */
+    assert_null(world_last('A', MSG_BEAT)); /* no setting is in force */
     set('R', SET_SLOTS | SET_BWLIMIT, 0, 5, 1000000);
     for (const char *p = "AB"; *p; p++) {
         const struct msg *m = world_last(*p, MSG_BEAT);
@@ -88,18 +88,18 @@ static void test_uploaders_hear_of_it_at_once(void **state) {
     assert_in_range(part_of('C'), 1, 500000);
 }
 
-static void test_a_producer_hears_of_uploaders_at_once(void **state) {
+static void test_a_new_uploader_is_reported_to_producers_at_once(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);
     struct msg tail = {.type = MSG_TAIL,
                        .tail = {.seq = 100, .event = w.c->events.next, .filter = TAIL_MINE, .wait_ms = 1000}};
     tail.tail.seq = journal_seq(w.c->journal) + 1;
-    world_say('P', &tail);
-    world_pass(25);
+    world_deliver('P', &tail);
+    world_advance(25);
     assert_null(world_last('P', MSG_RECORDS));
     world_hello('R', ROLE_READER);
     set('R', SET_UPLOADERS, 5, 0, 0);
-    world_pass(25);
+    world_advance(25);
     const struct msg *m = world_last('P', MSG_RECORDS);
     assert_non_null(m);
     assert_int_equal(m->records.fleet.local_uploaders, 5);
@@ -118,7 +118,7 @@ static void test_it_outlives_a_crash(void **state) {
     assert_int_equal(s->bwlimit, 123456);
 }
 
-static void test_a_damaged_file_is_said_and_puts_nothing_in_force(void **state) {
+static void test_a_damaged_file_is_logged_and_no_setting_is_in_force(void **state) {
     (void)state;
     static const char *const damaged[] = {
         "",
@@ -142,13 +142,13 @@ static void test_a_damaged_file_is_said_and_puts_nothing_in_force(void **state) 
         assert_int_equal(d.uploaders + d.slots + d.bwlimit, 0);
     }
     world_kill();
-    world_start(); /* starts all the same */
+    world_start(); /* the consumer starts nevertheless */
     fleet_settings_remove(JOURNAL_DIR);
     struct fleet_settings d;
     assert_int_equal(fleet_settings_load(JOURNAL_DIR, &d), ERR_NOT_FOUND);
 }
 
-static void test_what_cannot_be_kept_is_not_set(void **state) {
+static void test_settings_that_cannot_be_saved_are_not_in_force(void **state) {
     (void)state;
     world_hello('R', ROLE_READER);
     set('R', SET_SLOTS, 0, 3, 0);
@@ -164,23 +164,24 @@ static void test_what_cannot_be_kept_is_not_set(void **state) {
 
 /* ---- dividing ---- */
 
-static void test_the_budget_goes_to_who_can_use_it(void **state) {
+static void test_the_budget_goes_to_uploaders_that_can_use_it(void **state) {
     (void)state;
     world_hello('R', ROLE_READER);
     world_hello('A', ROLE_UPLOADER);
     world_hello('B', ROLE_UPLOADER);
     set('R', SET_BWLIMIT, 0, 0, 1000000);
-    for (uint64_t s = 0; s < 6; s++) { /* A moves 100 kB/s and waits for nobody, B all it may */
+    for (uint64_t s = 0; s < 6; s++) { /* A moves 100 kB/s and never waits for the limit, B moves all it may */
         beat('A', &(struct said){.sent_bytes = s * 100000, .bwlimit = 500000});
         beat('B', &(struct said){.sent_bytes = s * 500000, .bwlimit = 500000, .throttled = true});
-        world_pass(1000);
+        world_advance(1000);
         beat('A', &(struct said){.sent_bytes = (s + 1) * 100000, .bwlimit = 500000});
         beat('B', &(struct said){.sent_bytes = (s + 1) * 500000, .bwlimit = 500000, .throttled = true});
     }
     assert_in_range(part_of('A'), 110000, 140000);
     assert_in_range(part_of('B'), 860000, 890000);
-    beat('A', &(struct said){.sent_bytes = 600000, .bwlimit = 500000, .throttled = true}); /* now it could use more */
-    world_pass(150);
+    beat('A', &(struct said){
+                  .sent_bytes = 600000, .bwlimit = 500000, .throttled = true}); /* A was throttled: it could use more */
+    world_advance(150);
     beat('A', &(struct said){.sent_bytes = 620000, .throttled = true});
     beat('B', &(struct said){.sent_bytes = 3100000, .throttled = true});
     assert_int_equal(part_of('A') + part_of('B'), 1000000);
@@ -195,14 +196,14 @@ static void test_no_more_than_its_own_limit(void **state) {
     set('R', SET_BWLIMIT, 0, 0, 1000000);
     beat('A', &(struct said){.own_bwlimit = 200000, .throttled = true});
     beat('B', &(struct said){.throttled = true});
-    world_pass(150);
+    world_advance(150);
     beat('A', &(struct said){.own_bwlimit = 200000, .throttled = true});
     beat('B', &(struct said){.throttled = true});
     assert_int_equal(part_of('A'), 200000);
     assert_int_equal(part_of('B'), 800000);
 }
 
-static void test_who_leaves_or_falls_silent_leaves_its_part(void **state) {
+static void test_the_share_of_an_uploader_that_left_is_divided(void **state) {
     (void)state;
     world_hello('R', ROLE_READER);
     for (const char *p = "ABC"; *p; p++)
@@ -210,13 +211,13 @@ static void test_who_leaves_or_falls_silent_leaves_its_part(void **state) {
     set('R', SET_BWLIMIT, 0, 0, 900000);
     for (const char *p = "ABC"; *p; p++)
         beat(*p, &(struct said){.throttled = true});
-    world_pass(300);
+    world_advance(300);
     assert_int_equal(part_of('A'), 300000);
     world_bye('C');
-    world_pass(250);
+    world_advance(250);
     assert_int_equal(part_of('A'), 450000);
     for (int i = 0; i < 11; i++) { /* B is silent for a lease time: its transfers have ended */
-        world_pass(1000);
+        world_advance(1000);
         beat('A', &(struct said){.throttled = true});
         assert_int_equal(part_of('A') == 900000, i >= 9);
     }
@@ -228,13 +229,13 @@ static void test_after_a_crash_parts_stay_until_all_are_back(void **state) {
     set('R', SET_BWLIMIT, 0, 0, 1000000);
     world_kill();
     world_start();
-    world_hello('A', ROLE_UPLOADER); /* the others may still send what they were told before */
+    world_hello('A', ROLE_UPLOADER); /* the other uploaders may still use their former shares */
     assert_null(world_last('A', MSG_BEAT));
     beat('A', &(struct said){.bwlimit = 250000, .throttled = true});
-    world_pass(500);
+    world_advance(500);
     beat('A', &(struct said){.bwlimit = 250000, .throttled = true});
     assert_int_equal(part_of('A'), 250000);
-    world_pass(2000);
+    world_advance(2000);
     beat('A', &(struct said){.bwlimit = 250000, .throttled = true});
     assert_int_equal(part_of('A'), 1000000);
 }
@@ -249,14 +250,14 @@ static struct said refused(uint64_t served, uint64_t refused, uint32_t pause_ms,
                                  .throttled = throttled}};
 }
 
-static void test_a_refusal_at_one_brakes_all(void **state) {
+static void test_a_refusal_at_one_uploader_brakes_all(void **state) {
     (void)state;
     for (const char *p = "ABC"; *p; p++) {
         world_hello(*p, ROLE_UPLOADER);
         beat(*p, &(struct said){0});
     }
-    for (uint64_t s = 1; s <= 30; s++) { /* 100 a second each for A and B, C knows nothing of that store */
-        world_pass(100);
+    for (uint64_t s = 1; s <= 30; s++) { /* 100 a second each for A and B; C does not use that store */
+        world_advance(100);
         struct said said = refused(10 * s, 0, 0, false);
         beat('A', &said);
         assert_int_equal(beat('B', &said)->brake_count, 0);
@@ -275,7 +276,7 @@ static void test_a_refusal_at_one_brakes_all(void **state) {
     assert_in_range(sum, 125000, 165000); /* 0.7 of 200 a second */
     struct msg status = {.type = MSG_STATUS};
     world_hello('R', ROLE_READER);
-    world_say('R', &status);
+    world_deliver('R', &status);
     const struct msg_state *st = &world_answer('R', MSG_STATE)->state;
     assert_int_equal(st->brake_count, 1);
     assert_in_range(st->brakes[0].rate_milli, 125000, 165000);
@@ -291,11 +292,11 @@ static void test_a_pause_is_for_all(void **state) {
     struct said said = refused(0, 1, 4000, false);
     beat('A', &said);
     assert_int_equal(world_last('B', MSG_BEAT)->beat.brakes[0].pause_ms, 4000);
-    world_pass(1000);
+    world_advance(1000);
     assert_int_equal(beat('B', &(struct said){0})->brakes[0].pause_ms, 3000);
 }
 
-static void test_counts_of_before_it_was_known_are_no_news(void **state) {
+static void test_the_first_counters_of_an_uploader_are_a_baseline(void **state) {
     (void)state;
     world_hello('A', ROLE_UPLOADER);
     struct said said = refused(1000, 50, 0, false);
@@ -319,11 +320,12 @@ static void test_it_can_be_turned_off(void **state) {
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
 
-UNIT_MAIN(TEST(test_set_tells_what_is_in_force), TEST(test_set_is_not_for_uploaders),
-          TEST(test_uploaders_hear_of_it_at_once), TEST(test_a_producer_hears_of_uploaders_at_once),
-          TEST(test_it_outlives_a_crash), TEST(test_a_damaged_file_is_said_and_puts_nothing_in_force),
-          TEST(test_what_cannot_be_kept_is_not_set), TEST(test_the_budget_goes_to_who_can_use_it),
-          TEST(test_no_more_than_its_own_limit), TEST(test_who_leaves_or_falls_silent_leaves_its_part),
-          TEST(test_after_a_crash_parts_stay_until_all_are_back), TEST(test_a_refusal_at_one_brakes_all),
-          TEST(test_a_pause_is_for_all), TEST(test_counts_of_before_it_was_known_are_no_news),
+UNIT_MAIN(TEST(test_the_reply_to_set_has_the_limits_in_force), TEST(test_set_is_not_for_uploaders),
+          TEST(test_uploaders_get_a_beat_at_once), TEST(test_a_new_uploader_is_reported_to_producers_at_once),
+          TEST(test_it_outlives_a_crash), TEST(test_a_damaged_file_is_logged_and_no_setting_is_in_force),
+          TEST(test_settings_that_cannot_be_saved_are_not_in_force),
+          TEST(test_the_budget_goes_to_uploaders_that_can_use_it), TEST(test_no_more_than_its_own_limit),
+          TEST(test_the_share_of_an_uploader_that_left_is_divided),
+          TEST(test_after_a_crash_parts_stay_until_all_are_back), TEST(test_a_refusal_at_one_uploader_brakes_all),
+          TEST(test_a_pause_is_for_all), TEST(test_the_first_counters_of_an_uploader_are_a_baseline),
           TEST(test_it_can_be_turned_off))

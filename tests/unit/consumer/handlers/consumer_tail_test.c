@@ -1,4 +1,4 @@
-/* TAIL and RECORDS, STATUS, and who may say what. */
+/* TAIL and RECORDS, STATUS, and the check of sender and role. */
 #include "consumer_world.h"
 
 #define S3 "s3://bucket/key"
@@ -6,7 +6,7 @@
 
 static const struct id128 none;
 
-static void everybody(void) {
+static void join_peers(void) {
     world_hello('P', ROLE_PRODUCER);
     world_hello('Q', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
@@ -17,11 +17,11 @@ static uint64_t head(void) {
     return journal_seq(w.c->journal);
 }
 
-/* ---- whose records ---- */
+/* ---- filters ---- */
 
 static void test_a_producer_follows_its_own(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     uint64_t seq = head() + 1, event = w.c->events.next;
     struct id128 mine = world_begun('P', 'U', "/src/a", S3, 2);
     world_begun('Q', 'U', "/src/b", OTHER, 2);
@@ -40,7 +40,7 @@ static void test_a_producer_follows_its_own(void **state) {
 
 static void test_a_reader_follows_all_or_one(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 one = world_begun('P', 'U', "/src/a", S3, 2), two = world_begun('Q', 'U', "/src/b", OTHER, 2);
     world_chunk('U', two, 0);
     const struct msg_records *m = world_tail('R', 1, w.c->events.next, TAIL_ALL, none);
@@ -56,7 +56,7 @@ static void test_a_reader_follows_all_or_one(void **state) {
 
 static void test_lines_come_in_pages(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     uint64_t seq = head() + 1, event = w.c->events.next, all = 1;
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 10);
     for (uint32_t i = 0; i < 10; i++)
@@ -66,7 +66,7 @@ static void test_lines_come_in_pages(void **state) {
         struct msg m = {.type = MSG_TAIL};
         m.tail = (struct msg_tail){.seq = seq, .event = event, .filter = TAIL_MINE, .max_records = 5};
         w.now += 100;
-        world_say('P', &m);
+        world_deliver('P', &m);
         const struct msg_records *r = &world_answer('P', MSG_RECORDS)->records;
         assert_true(r->line_count <= 5 && r->next > seq);
         lines += r->line_count;
@@ -79,7 +79,7 @@ static void test_lines_come_in_pages(void **state) {
         struct msg m = {.type = MSG_TAIL};
         m.tail = (struct msg_tail){.seq = all, .event = event, .filter = TAIL_ALL, .max_records = 1};
         w.now += 100;
-        world_say('R', &m);
+        world_deliver('R', &m);
         const struct msg_records *r = &world_answer('R', MSG_RECORDS)->records;
         assert_int_equal(r->line_count, 1);
         assert_int_equal(r->next, all + 1);
@@ -90,15 +90,15 @@ static void test_lines_come_in_pages(void **state) {
 
 /* ---- cursors that are gone ---- */
 
-static void test_a_cursor_from_before_hello_is_gone(void **state) {
+static void test_a_cursor_from_before_hello_is_too_old(void **state) {
     (void)state;
     world_hello('U', ROLE_UPLOADER);
     world_hello('P', ROLE_PRODUCER);
     world_begun('P', 'U', "/src/a", S3, 2);
     world_bye('P');
-    for (int i = 0; i < PRODUCERS_MAX; i++) { /* until P's place is somebody else's */
+    for (int i = 0; i < PRODUCERS_MAX; i++) { /* until the index of P belongs to another producer */
         world_hello('Q', ROLE_PRODUCER);
-        /* 2: it is all still in memory, and yet somebody else's */
+        /* 2: still in memory, but of another producer */
         const struct msg_records *m = world_tail('Q', 2, w.c->events.next, TAIL_MINE, none);
         assert_true(m->resync);
         assert_int_equal(m->line_count, 0);
@@ -112,11 +112,11 @@ static void test_a_cursor_from_before_hello_is_gone(void **state) {
 
 static void test_an_event_cursor_of_another_epoch_is_gone(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     uint64_t event = w.c->events.next;
     world_kill();
     world_start();
-    everybody();
+    join_peers();
     assert_true(world_tail('P', head() + 1, event, TAIL_MINE, none)->resync);
     assert_true(world_tail('P', head() + 1, w.c->events.next + 5, TAIL_MINE, none)->resync);
     assert_false(world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->resync);
@@ -124,7 +124,7 @@ static void test_an_event_cursor_of_another_epoch_is_gone(void **state) {
 
 static void test_events_too_old_are_gone(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct event e = {.ref = {.kind = JOB_CHUNK, .upload = {{1}}},
                       .kind = EVENT_DENIED,
                       .worker = slice_of("w"),
@@ -139,7 +139,7 @@ static void test_events_too_old_are_gone(void **state) {
         assert_true(m->event_next > at);
         count += m->event_count;
         at = m->event_next;
-        world_forget();
+        world_clear_sent();
     }
     assert_int_equal(count, EVENTS_MAX);
     reply_event(w.c, &e, 1);
@@ -161,7 +161,7 @@ static void test_lines_too_old_are_gone(void **state) {
     }
     assert_true(r.complete_from > 1 && r.complete_from < 20000);
     uint64_t from = r.complete_from, seen = 0;
-    while (from <= 20000) { /* what is left is whole and in order */
+    while (from <= 20000) { /* the remaining lines are complete and in order */
         buf_clear(&out);
         assert_int_equal(recent_read(&r, 1, true, from, 20000, 10, 5000, &out, &lines, &next), 0);
         assert_true(next > from);
@@ -187,35 +187,35 @@ static void test_lines_too_old_are_gone(void **state) {
 /* "a waiting reader is answered at most every 50 ms" and, with nothing to say, when its time is over */
 static void test_waiting(void **state) {
     (void)state;
-    everybody();
-    world_pass(200); /* that an uploader came is news, too */
+    join_peers();
+    world_advance(200); /* a new uploader is news, too */
     struct msg m = {.type = MSG_TAIL};
     world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none);
     m.tail = (struct msg_tail){.seq = head() + 1, .event = w.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
-    uint64_t number = world_say('P', &m);
+    uint64_t number = world_deliver('P', &m);
     assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
-    world_pass(499);
+    world_advance(499);
     assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
     assert_int_equal(consumer_deadline_ms(w.c, w.now), w.now + 1);
-    world_pass(1);
+    world_advance(1);
     assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
-    number = world_say('P', &m);
+    number = world_deliver('P', &m);
     world_begun('P', 'U', "/src/a", S3, 2); /* news, but too soon */
     assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
-    world_pass(20);
+    world_advance(20);
     assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
     assert_int_equal(world_last('P', MSG_RECORDS)->records.line_count, 2);
 }
 
-static void test_a_new_question_takes_the_place_of_the_old(void **state) {
+static void test_a_new_request_replaces_the_old_one(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct msg m = {.type = MSG_TAIL};
     m.tail = (struct msg_tail){.seq = head() + 1, .event = w.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
-    uint64_t first = world_say('P', &m), second = world_say('P', &m);
+    uint64_t first = world_deliver('P', &m), second = world_deliver('P', &m);
     size_t before = w.count;
-    world_pass(500);
-    world_pass(500);
+    world_advance(500);
+    world_advance(500);
     assert_int_equal(w.count, before + 1);
     assert_int_equal(world_last('P', MSG_RECORDS)->number, second);
     assert_int_not_equal(first, second);
@@ -225,7 +225,7 @@ static void test_a_new_question_takes_the_place_of_the_old(void **state) {
 
 static void test_the_fleet_is_shared(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     world_hello('V', ROLE_UPLOADER);
     world_begun('P', 'U', "/src/a", S3, 2);
     world_beat('U', NULL, 0, 5);
@@ -253,7 +253,7 @@ static void test_the_fleet_is_shared(void **state) {
 
 static void test_releases_are_events_at_once(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref never_claimed = world_ref(JOB_CHUNK, id, 1);
     uint64_t event = w.c->events.next;
@@ -271,14 +271,14 @@ static void test_releases_are_events_at_once(void **state) {
 
 static void test_status(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref chunk = world_ref(JOB_CHUNK, id, 1);
     world_chunk('U', id, 0);
     world_claim('U', chunk, "H");
     world_beat('U', &chunk, 1, 3);
     struct msg m = {.type = MSG_STATUS};
-    world_say('R', &m);
+    world_deliver('R', &m);
     const struct msg_state *s = &world_answer('R', MSG_STATE)->state;
     assert_int_equal(s->upload_count, 1);
     assert_int_equal(s->uploads[0].chunks_done, 1);
@@ -290,41 +290,41 @@ static void test_status(void **state) {
     assert_true(slice_equal(s->journal_dir, slice_of(JOURNAL_DIR)));
 }
 
-/* ---- who may say what ---- */
+/* ---- senders and roles ---- */
 
 static enum protocol_error error_of(char peer) {
     return world_answer(peer, MSG_ERROR)->error.code;
 }
 
-static void test_strangers_say_hello_first(void **state) {
+static void test_unknown_peers_must_send_hello_first(void **state) {
     (void)state;
     struct msg m = {.type = MSG_STATUS};
-    world_say('R', &m);
+    world_deliver('R', &m);
     assert_int_equal(error_of('R'), PROTOCOL_HELLO_FIRST);
     world_hello('R', ROLE_READER);
-    world_say('R', &m);
+    world_deliver('R', &m);
     world_answer('R', MSG_STATE);
     struct buf frame = BUF_INIT; /* the same incarnation from another connection */
     m.sender = world_incarnation('R');
     m.number = ++w.number;
     assert_int_equal(msg_encode(&m, &frame), 0);
-    world_say_raw('X', buf_slice(&frame));
+    world_deliver_bytes('X', buf_slice(&frame));
     assert_int_equal(error_of('X'), PROTOCOL_HELLO_FIRST);
     struct msg hello = {.type = MSG_HELLO, .sender = world_incarnation('R'), .number = ++w.number};
     hello.hello.role = ROLE_READER;
     buf_clear(&frame);
     assert_int_equal(msg_encode(&hello, &frame), 0);
-    world_say_raw('X', buf_slice(&frame)); /* moves */
+    world_deliver_bytes('X', buf_slice(&frame)); /* the peer moves to the new connection */
     world_answer('X', MSG_WELCOME);
     assert_int_equal(consumer_peers(w.c)->count, 1);
-    world_say('R', &m);
+    world_deliver('R', &m);
     assert_int_equal(error_of('R'), PROTOCOL_HELLO_FIRST);
     buf_release(&frame);
 }
 
 static void test_roles_are_kept(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     const struct {
         char peer;
         enum msg_type type;
@@ -332,43 +332,43 @@ static void test_roles_are_kept(void **state) {
                  {'R', MSG_PLAN},  {'U', MSG_PLAN},     {'R', MSG_COMPLETE},  {'R', MSG_RELEASE}, {'R', MSG_HEARTBEAT}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct msg m = {.type = table[i].type};
-        world_say(table[i].peer, &m);
+        world_deliver(table[i].peer, &m);
         assert_int_equal(error_of(table[i].peer), PROTOCOL_ROLE);
     }
     struct msg m = {.type = MSG_TAIL};
     m.tail.filter = TAIL_MINE;
-    world_say('R', &m);
+    world_deliver('R', &m);
     assert_int_equal(error_of('R'), PROTOCOL_ROLE);
 }
 
 static void test_another_journal_and_nonsense(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     struct msg m = {.type = MSG_STATUS, .journal = {{1, 2, 3}}};
-    world_say('R', &m);
+    world_deliver('R', &m);
     assert_int_equal(error_of('R'), PROTOCOL_JOURNAL);
     size_t before = w.count;
-    world_say_raw('R', slice_of("nonsense"));
+    world_deliver_bytes('R', slice_of("nonsense"));
     assert_int_equal(world_last('R', MSG_ERROR)->error.code, PROTOCOL_MALFORMED);
-    world_say_raw('R', slice_of("nonsense"));
+    world_deliver_bytes('R', slice_of("nonsense"));
     assert_int_equal(w.count, before + 1); /* once a second */
     w.now += 1000;
-    world_say_raw('R', slice_of("nonsense"));
+    world_deliver_bytes('R', slice_of("nonsense"));
     assert_int_equal(w.count, before + 2);
     w.now += 1000;
     struct msg wrong = {.type = MSG_BEAT};
-    world_say('R', &wrong);
+    world_deliver('R', &wrong);
     assert_int_equal(error_of('R'), PROTOCOL_MALFORMED);
 }
 
-static void test_another_version_is_told_both(void **state) {
+static void test_the_error_names_both_protocol_versions(void **state) {
     (void)state;
     struct msg m = {.type = MSG_STATUS, .sender = world_incarnation('R'), .number = 1};
     struct buf frame = BUF_INIT;
     assert_int_equal(msg_encode(&m, &frame), 0);
     assert_int_equal(frame.data[1], PROTO_VERSION); /* after the array's head */
     frame.data[1] = PROTO_VERSION + 1;
-    world_say_raw('R', buf_slice(&frame));
+    world_deliver_bytes('R', buf_slice(&frame));
     const struct msg_error *e = &world_last('R', MSG_ERROR)->error;
     assert_int_equal(e->code, PROTOCOL_VERSION);
     assert_non_null(memmem(e->text.ptr, e->text.len, "version 1", 9));
@@ -381,7 +381,7 @@ static void test_there_are_places_for_64_producers(void **state) {
         world_hello((char)(1 + i), ROLE_PRODUCER);
     struct msg m = {.type = MSG_HELLO};
     m.hello.role = ROLE_PRODUCER;
-    world_say('~', &m);
+    world_deliver('~', &m);
     assert_int_equal(error_of('~'), PROTOCOL_TOO_MANY);
     world_bye(5);
     world_hello('~', ROLE_PRODUCER);
@@ -394,37 +394,37 @@ static void test_silent_peers_make_room(void **state) {
         world_hello((char)(1 + i), ROLE_PRODUCER);
     struct msg m = {.type = MSG_HELLO};
     m.hello.role = ROLE_PRODUCER;
-    world_pass(2999);
-    world_say('~', &m);
+    world_advance(2999);
+    world_deliver('~', &m);
     assert_int_equal(error_of('~'), PROTOCOL_TOO_MANY);
     for (int i = 0; i < PRODUCERS_MAX; i++)
         if (i != 7)
-            world_hello((char)(1 + i), ROLE_PRODUCER); /* they are heard again */
-    world_pass(1);
+            world_hello((char)(1 + i), ROLE_PRODUCER); /* they were heard again */
+    world_advance(1);
     world_hello('~', ROLE_PRODUCER);
     assert_int_equal(consumer_peers(w.c)->count, PRODUCERS_MAX);
     struct msg status = {.type = MSG_STATUS};
-    world_say(8, &status);
+    world_deliver(8, &status);
     assert_int_equal(error_of(8), PROTOCOL_HELLO_FIRST);
-    world_say(9, &status);
+    world_deliver(9, &status);
     assert_non_null(world_last(9, MSG_STATE));
 }
 
-/* A flood of what cannot be read is not answered message for message. */
-static void test_complaints_are_few(void **state) {
+/* A flood of undecodable messages is not answered message by message. */
+static void test_complaints_are_bounded(void **state) {
     (void)state;
-    everybody();
-    world_forget();
+    join_peers();
+    world_clear_sent();
     for (int i = 0; i < 1000; i++)
-        world_say_raw('?', slice_make("\xc1", 1));
+        world_deliver_bytes('?', slice_make("\xc1", 1));
     assert_int_equal(w.count, 1);
-    world_pass(1000);
-    world_say_raw('?', slice_make("\xc1", 1));
+    world_advance(1000);
+    world_deliver_bytes('?', slice_make("\xc1", 1));
     assert_int_equal(w.count, 2);
 }
 
 /* "While much is unsent, answers are under 32 KiB": lines, events, uploads and peers alike. */
-static void test_answers_are_brief_when_told(void **state) {
+static void test_replies_are_short_when_asked(void **state) {
     (void)state;
     char long_name[1001];
     memset(long_name, 'n', sizeof long_name - 1);
@@ -433,54 +433,54 @@ static void test_answers_are_brief_when_told(void **state) {
         struct msg m = {.type = MSG_HELLO};
         m.hello =
             (struct msg_hello){.role = i < 60 ? ROLE_PRODUCER : ROLE_READER, .host = slice_of(long_name), .pid = 1};
-        world_say((char)(1 + i), &m);
+        world_deliver((char)(1 + i), &m);
     }
     struct msg tail = {.type = MSG_TAIL, .tail = {.seq = 1, .event = 1, .filter = TAIL_ALL}};
     struct msg status = {.type = MSG_STATUS};
-    world_forget();
-    world_say(99, &status);
+    world_clear_sent();
+    world_deliver(99, &status);
     assert_true(w.sent[w.count - 1].frame.len > 20 << 10);
     for (int brief = 1; brief >= 0; brief--) {
         consumer_set_short_replies(w.c, brief);
-        world_forget();
-        world_say(99, &status);
-        world_say(100, &tail);
+        world_clear_sent();
+        world_deliver(99, &status);
+        world_deliver(100, &tail);
         assert_int_equal(w.count, 2);
         assert_true((w.sent[0].frame.len < 20 << 10) == (brief == 1));
         assert_true(w.sent[1].frame.len < 20 << 10);
     }
 }
 
-static bool is_deaf(void *arg, const void *route, size_t len) {
+static bool is_backpressured(void *arg, const void *route, size_t len) {
     (void)arg;
     return len == 1 && *(const char *)route == 'Q';
 }
 
-/* Nothing is made for who reads nothing, and nobody waits for it. */
-static void test_the_deaf_are_not_answered(void **state) {
+/* No reply is made for a peer under back-pressure, and no other peer waits for it. */
+static void test_no_replies_under_back_pressure(void **state) {
     (void)state;
-    everybody();
-    w.c->o.is_backpressured = is_deaf;
+    join_peers();
+    w.c->o.is_backpressured = is_backpressured;
     struct msg tail = {.type = MSG_TAIL, .tail = {.seq = 1, .filter = TAIL_ALL}}, status = {.type = MSG_STATUS};
-    world_forget();
-    world_say('Q', &tail);
-    world_say('Q', &status);
-    world_say('P', &status);
+    world_clear_sent();
+    world_deliver('Q', &tail);
+    world_deliver('Q', &status);
+    world_deliver('P', &status);
     assert_int_equal(w.count, 1);
     assert_true(consumer_deadline_ms(w.c, w.now) > w.now);
     w.c->o.is_backpressured = NULL;
-    world_say('Q', &tail);
+    world_deliver('Q', &tail);
     world_answer('Q', MSG_RECORDS);
 }
 
 static void test_silent_peers_are_forgotten(void **state) {
     (void)state;
-    everybody();
+    join_peers();
     assert_false(consumer_is_deserted(w.c, 5000, w.now + 4999));
     assert_true(consumer_is_deserted(w.c, 5000, w.now + 5000));
-    world_pass(30000);
+    world_advance(30000);
     assert_int_equal(consumer_peers(w.c)->count, 4);
-    world_pass(31000);
+    world_advance(31000);
     assert_int_equal(consumer_peers(w.c)->count, 0);
 }
 
@@ -488,7 +488,7 @@ static void test_silent_peers_are_forgotten(void **state) {
 static void test_deserted_after_the_last_bye(void **state) {
     (void)state;
     assert_false(consumer_is_deserted(w.c, 5000, w.now));
-    everybody();
+    join_peers();
     world_bye('P');
     world_bye('Q');
     assert_false(consumer_is_deserted(w.c, 5000, w.now));
@@ -498,9 +498,9 @@ static void test_deserted_after_the_last_bye(void **state) {
     assert_false(consumer_is_deserted(w.c, 5000, w.now));
 }
 
-/* STATE says why an upload failed, until it is planned again, and what an uploader retries; producers hear of the
- * latter. */
-static void test_failures_and_outages_are_told(void **state) {
+/* STATE has the failure of an upload until it is planned again, and the outage of an uploader. RECORDS has the outage,
+ * too. */
+static void test_failures_and_outages_are_reported(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
@@ -514,9 +514,9 @@ static void test_failures_and_outages_are_told(void **state) {
     assert_int_equal(world_complete('U', &failed).kind, ACK_RECORDED);
     struct msg beat = {.type = MSG_HEARTBEAT};
     beat.heartbeat = (struct msg_heartbeat){.slots = 8, .outage = slice_of("https://s3: refused"), .outage_ms = 2500};
-    world_say('U', &beat);
+    world_deliver('U', &beat);
     struct msg status = {.type = MSG_STATUS};
-    world_say('P', &status);
+    world_deliver('P', &status);
     const struct msg_state *s = &world_answer('P', MSG_STATE)->state;
     assert_int_equal(s->uploads[0].class, FAIL_DENIED);
     assert_true(slice_equal(s->uploads[0].error, slice_of("403 AccessDenied")));
@@ -529,24 +529,24 @@ static void test_failures_and_outages_are_told(void **state) {
     assert_true(slice_equal(fleet->outage, slice_of("https://s3: refused")));
     world_plan('P', &file);
     beat.heartbeat = (struct msg_heartbeat){.slots = 8};
-    world_say('U', &beat);
-    world_say('P', &status);
+    world_deliver('U', &beat);
+    world_deliver('P', &status);
     s = &world_answer('P', MSG_STATE)->state;
     assert_int_equal(s->uploads[0].class, FAIL_NONE);
     assert_int_equal(s->uploads[0].error.len, 0);
     assert_int_equal(s->workers[0].outage_ms + s->workers[1].outage_ms, 0);
 }
 
-UNIT_MAIN(WORLD_TEST(test_failures_and_outages_are_told), WORLD_TEST(test_a_producer_follows_its_own),
+UNIT_MAIN(WORLD_TEST(test_failures_and_outages_are_reported), WORLD_TEST(test_a_producer_follows_its_own),
           WORLD_TEST(test_a_reader_follows_all_or_one), WORLD_TEST(test_lines_come_in_pages),
-          WORLD_TEST(test_a_cursor_from_before_hello_is_gone),
+          WORLD_TEST(test_a_cursor_from_before_hello_is_too_old),
           WORLD_TEST(test_an_event_cursor_of_another_epoch_is_gone), WORLD_TEST(test_events_too_old_are_gone),
           cmocka_unit_test(test_lines_too_old_are_gone), WORLD_TEST(test_waiting),
-          WORLD_TEST(test_a_new_question_takes_the_place_of_the_old), WORLD_TEST(test_the_fleet_is_shared),
+          WORLD_TEST(test_a_new_request_replaces_the_old_one), WORLD_TEST(test_the_fleet_is_shared),
           WORLD_TEST(test_releases_are_events_at_once), WORLD_TEST(test_status),
-          WORLD_TEST(test_strangers_say_hello_first), WORLD_TEST(test_roles_are_kept),
-          WORLD_TEST(test_another_journal_and_nonsense), WORLD_TEST(test_another_version_is_told_both),
+          WORLD_TEST(test_unknown_peers_must_send_hello_first), WORLD_TEST(test_roles_are_kept),
+          WORLD_TEST(test_another_journal_and_nonsense), WORLD_TEST(test_the_error_names_both_protocol_versions),
           WORLD_TEST(test_there_are_places_for_64_producers), WORLD_TEST(test_silent_peers_make_room),
-          WORLD_TEST(test_complaints_are_few), WORLD_TEST(test_answers_are_brief_when_told),
-          WORLD_TEST(test_the_deaf_are_not_answered), WORLD_TEST(test_silent_peers_are_forgotten),
+          WORLD_TEST(test_complaints_are_bounded), WORLD_TEST(test_replies_are_short_when_asked),
+          WORLD_TEST(test_no_replies_under_back_pressure), WORLD_TEST(test_silent_peers_are_forgotten),
           WORLD_TEST(test_deserted_after_the_last_bye))

@@ -48,7 +48,7 @@ static void begin_twice(const char *path, const char *dest, bool done) {
     struct plan_file file = world_file(path, dest, 3 * PART);
     struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
     assert_int_equal(world_claim('U', begin, "").kind, VERDICT_GRANT);
-    world_pass(w.o.lease_ms + 1);
+    world_advance(w.o.lease_ms + 1);
     assert_int_equal(world_claim('U', begin, "").kind, VERDICT_GRANT);
     if (done)
         world_done('U', begin, "H");
@@ -120,7 +120,7 @@ static void everything(void) {
     half_file("/src/late", "s3://bucket/late", 2);
     world_chunk('U', long_one, 3);
     world_finish('U', long_one); /* begun in the first file, finished in the last */
-    world_forget();
+    world_clear_sent();
 }
 
 static void make_journal(bool clean) {

@@ -1,9 +1,9 @@
-/* TAIL `stops`: a producer that was told to stop. Leases in flight go on, nothing else of its uploads begins. */
+/* TAIL `stops`: a producer that is stopping. Transfers in flight go on, no further job of its uploads begins. */
 #include "consumer_world.h"
 
 static void stop(char producer) {
     struct msg m = {.type = MSG_TAIL, .tail = {.seq = 1, .event = 1, .filter = TAIL_MINE, .stops = true}};
-    world_say(producer, &m);
+    world_deliver(producer, &m);
     world_answer(producer, MSG_RECORDS);
 }
 
@@ -22,11 +22,11 @@ static void test_nothing_new_is_granted(void **state) {
     struct verdict v = world_claim('U', other, "H");
     assert_int_equal(v.kind, VERDICT_DENY);
     assert_int_equal(v.why, WHY_DRAIN);
-    assert_int_equal(world_claim('U', first, "H").kind, VERDICT_GRANT); /* its own, asked for again */
+    assert_int_equal(world_claim('U', first, "H").kind, VERDICT_GRANT); /* its own lease, repeated */
     assert_int_equal(world_done('U', first, "H").kind, ACK_RECORDED);
 }
 
-static void test_holders_hear_of_it_at_once(void **state) {
+static void test_holders_get_a_beat_at_once(void **state) {
     (void)state;
     struct ref first = two_chunks();
     assert_int_equal(world_claim('U', first, "H").kind, VERDICT_GRANT);
@@ -54,5 +54,5 @@ static void test_another_producer_of_the_upload_keeps_it_going(void **state) {
     assert_int_equal(world_claim('U', first, "H").kind, VERDICT_DENY);
 }
 
-UNIT_MAIN(WORLD_TEST(test_nothing_new_is_granted), WORLD_TEST(test_holders_hear_of_it_at_once),
+UNIT_MAIN(WORLD_TEST(test_nothing_new_is_granted), WORLD_TEST(test_holders_get_a_beat_at_once),
           WORLD_TEST(test_another_producer_of_the_upload_keeps_it_going))

@@ -1,4 +1,4 @@
-/* Rule 2: a failure that can be one host's own gives the job back; the file fails when no uploader is left for it. */
+/* Rule 2: a failure that can be the host's own gives the job back. The file fails when no eligible uploader is left. */
 #include "consumer_world.h"
 
 #define S3 "s3://bucket/a"
@@ -15,7 +15,7 @@ static void hello_allowing(char peer, const char *allow) {
                                  .slots = 8,
                                  .allow = &allowed,
                                  .allow_count = 1};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
 }
 
 static struct id128 planned(void) {
@@ -46,7 +46,7 @@ static void declines(char peer, struct id128 id, enum own_failure own) {
                            .class = own ? FAIL_DENIED : FAIL_NONE};
     struct msg m = {.type = MSG_RELEASE};
     m.release = (struct msg_release){.jobs = &job, .job_count = 1};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
 }
 
 static void beats_with(char peer, bool sure, uint32_t out_ms) {
@@ -54,7 +54,7 @@ static void beats_with(char peer, bool sure, uint32_t out_ms) {
     struct msg m = {.type = MSG_HEARTBEAT};
     t.out_ms = out_ms;
     m.heartbeat = (struct msg_heartbeat){.slots = 8, .troubles = &t, .trouble_count = 1};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
 }
 
 static void test_another_uploader_gets_the_job(void **state) {
@@ -106,7 +106,7 @@ static void test_only_uploaders_that_could_serve_it_count(void **state) {
 static void test_one_that_is_silent_does_not_count(void **state) {
     (void)state;
     hello_allowing('V', "s3://bucket/");
-    world_pass(3001);
+    world_advance(3001);
     hello_allowing('U', "s3://bucket/");
     fails('U', planned(), OWN_SURE);
     assert_int_equal(world_count("fail"), 1);
@@ -117,7 +117,7 @@ static void test_one_that_is_surely_out_counts_as_failed(void **state) {
     hello_allowing('U', "s3://bucket/");
     hello_allowing('V', "s3://bucket/");
     struct id128 id = planned();
-    beats_with('V', false, 5000); /* it goes on trying when it is the only one */
+    beats_with('V', false, 5000); /* the only uploader goes on trying */
     fails('U', id, OWN_MAYBE);
     assert_int_equal(world_count("fail"), 0);
     beats_with('V', true, 5000);
@@ -125,13 +125,13 @@ static void test_one_that_is_surely_out_counts_as_failed(void **state) {
     assert_int_equal(world_count("fail"), 1);
 }
 
-static void test_its_pause_is_over_it_is_asked(void **state) {
+static void test_a_pause_ends(void **state) {
     (void)state;
     hello_allowing('U', "s3://bucket/");
     hello_allowing('V', "s3://bucket/");
     struct id128 id = planned();
     beats_with('V', true, 1000);
-    world_pass(1001);
+    world_advance(1001);
     fails('U', id, OWN_MAYBE);
     assert_int_equal(world_count("fail"), 0);
 }
@@ -141,16 +141,16 @@ static void test_declined_by_the_last_one_it_fails_with_what_was_tried(void **st
     hello_allowing('U', "s3://bucket/");
     hello_allowing('V', "s3://bucket/");
     struct id128 id = planned();
-    declines('V', id, OWN_NO); /* beneath no root of it */
+    declines('V', id, OWN_NO); /* under none of its roots */
     declines('U', id, OWN_NO);
-    assert_int_equal(world_count("fail"), 0); /* nobody tried: its producer waits for one that can */
+    assert_int_equal(world_count("fail"), 0); /* no uploader tried: the producer waits for an eligible one */
     declines('U', id, OWN_MAYBE);             /* left to others */
     assert_int_equal(world_count("fail"), 0);
     declines('U', id, OWN_SURE);
     assert_int_equal(world_count("fail"), 1);
 }
 
-static void test_progress_forgets_what_was_refused(void **state) {
+static void test_progress_forgets_refusals(void **state) {
     (void)state;
     hello_allowing('U', "s3://bucket/");
     hello_allowing('V', "s3://bucket/");
@@ -163,7 +163,7 @@ static void test_progress_forgets_what_was_refused(void **state) {
     assert_null(refusals_find(&w.c->refusals, &id));
 }
 
-static void test_an_uploader_hears_who_relieves_it(void **state) {
+static void test_a_beat_lists_locations_that_others_serve(void **state) {
     (void)state;
     hello_allowing('U', "s3://bucket/");
     beats_with('U', true, 1000);
@@ -187,14 +187,14 @@ static void test_status_names_it(void **state) {
     beats_with('U', true, 1000);
     world_hello('R', ROLE_READER);
     struct msg m = {.type = MSG_STATUS};
-    world_say('R', &m);
+    world_deliver('R', &m);
     const struct msg_state *s = &world_answer('R', MSG_STATE)->state;
     assert_int_equal(s->workers[0].trouble_count, 1);
     assert_true(slice_equal(s->workers[0].troubles[0].location, slice_of(ENDPOINT)));
     assert_true(s->workers[0].troubles[0].sure);
 }
 
-/* A host that sees another file system under the path takes no upload away from those that see it. */
+/* A host with another file system under the path does not fail the upload of the other hosts. */
 static void test_a_temporary_file_that_one_host_misses_ends_nothing(void **state) {
     (void)state;
     hello_allowing('U', "file:///out/");
@@ -230,8 +230,8 @@ static void test_the_oldest_refusal_makes_room(void **state) {
 UNIT_MAIN(WORLD_TEST(test_another_uploader_gets_the_job), WORLD_TEST(test_the_last_one_fails_the_file),
           WORLD_TEST(test_a_failure_of_the_object_fails_at_once),
           WORLD_TEST(test_only_uploaders_that_could_serve_it_count), WORLD_TEST(test_one_that_is_silent_does_not_count),
-          WORLD_TEST(test_one_that_is_surely_out_counts_as_failed), WORLD_TEST(test_its_pause_is_over_it_is_asked),
+          WORLD_TEST(test_one_that_is_surely_out_counts_as_failed), WORLD_TEST(test_a_pause_ends),
           WORLD_TEST(test_declined_by_the_last_one_it_fails_with_what_was_tried),
-          WORLD_TEST(test_progress_forgets_what_was_refused), WORLD_TEST(test_an_uploader_hears_who_relieves_it),
+          WORLD_TEST(test_progress_forgets_refusals), WORLD_TEST(test_a_beat_lists_locations_that_others_serve),
           WORLD_TEST(test_status_names_it), WORLD_TEST(test_a_temporary_file_that_one_host_misses_ends_nothing),
           WORLD_TEST(test_the_oldest_refusal_makes_room))

@@ -1,4 +1,4 @@
-/* Rule 12: a second lease for a slow chunk; who gets it, how the pair ends, what waits for the loser. */
+/* Rule 12: a second lease for a slow chunk: when it is granted, how both leases end, and that `finish` waits for both. */
 #include "consumer_world.h"
 
 #define DEST "file:///dst/a"
@@ -12,7 +12,7 @@ static void hello_from(char peer, const char *boot) {
                                  .pid = (uint64_t)peer,
                                  .starttime = 1,
                                  .slots = 8};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
     world_answer(peer, MSG_WELCOME);
     world_beat(peer, NULL, 0, 8);
 }
@@ -20,7 +20,7 @@ static void hello_from(char peer, const char *boot) {
 static struct verdict claim_second(char peer, struct ref ref) {
     struct claim claim = {.ref = ref, .handle = slice_of("H"), .second = true};
     struct msg m = {.type = MSG_CLAIM, .claim = {.claims = &claim, .claim_count = 1}};
-    world_say(peer, &m);
+    world_deliver(peer, &m);
     return world_answer(peer, MSG_VERDICT)->verdict.verdicts[0];
 }
 
@@ -38,7 +38,7 @@ static struct ref slow_chunk(void) {
     struct ref chunk = world_ref(JOB_CHUNK, world_begun('P', 'V', "/src/a", DEST, 2), 0);
     assert_int_equal(world_claim('U', chunk, "H").kind, VERDICT_GRANT);
     assert_held(claim_second('V', chunk)); /* not slow yet */
-    world_pass(SLOW_MS);
+    world_advance(SLOW_MS);
     world_beat('V', NULL, 0, 8);
     world_beat('W', NULL, 0, 8);
     return chunk;
@@ -49,20 +49,20 @@ static const struct msg_records *tail(void) {
     return world_tail('P', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none);
 }
 
-/* What happened last, as producers hear it. */
+/* The last event. */
 static const struct event *last_event(void) {
     return &events_at(&w.c->events, w.c->events.next - 1)->e;
 }
 
 static struct upload_status status(void) {
     struct msg m = {.type = MSG_STATUS};
-    world_say('P', &m);
+    world_deliver('P', &m);
     const struct msg_state *s = &world_answer('P', MSG_STATE)->state;
     assert_int_equal(s->upload_count, 1);
     return s->uploads[0];
 }
 
-static void test_its_producer_is_told_of_a_slow_lease(void **state) {
+static void test_a_slow_job_is_listed_to_its_producer(void **state) {
     (void)state;
     struct ref chunk = slow_chunk();
     const struct msg_records *r = tail();
@@ -70,7 +70,7 @@ static void test_its_producer_is_told_of_a_slow_lease(void **state) {
     assert_int_equal(r->slow[0].kind, JOB_CHUNK);
     assert_int_equal(r->slow[0].chunk, chunk.chunk);
     assert_true(id_equal(&r->slow[0].upload, &chunk.upload));
-    world_hello('Q', ROLE_PRODUCER); /* and nobody else */
+    world_hello('Q', ROLE_PRODUCER); /* no other producer */
     struct id128 none = {{0}};
     assert_int_equal(world_tail('Q', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none)->slow_count, 0);
 }
@@ -80,11 +80,11 @@ static void test_not_while_bytes_move_well(void **state) {
     struct ref chunk = slow_chunk();
     world_beat('U', &chunk, 1, 0); /* bytes moved */
     assert_held(claim_second('V', chunk));
-    world_pass(300);
+    world_advance(300);
     assert_int_equal(tail()->slow_count, 0);
 }
 
-static void test_not_while_nobody_has_a_free_place(void **state) {
+static void test_not_without_a_free_slot(void **state) {
     (void)state;
     slow_chunk();
     for (const char *peer = "UVW"; *peer; peer++)
@@ -100,21 +100,21 @@ static void test_another_uploader_gets_it_once(void **state) {
     assert_true(last_event()->second);
     assert_int_equal(last_event()->kind, EVENT_GRANTED);
     hello_from('X', "three");
-    assert_held(claim_second('X', chunk));                          /* two at most */
-    assert_int_equal(claim_second('V', chunk).kind, VERDICT_GRANT); /* its own, again */
+    assert_held(claim_second('X', chunk));                          /* at most two holders */
+    assert_int_equal(claim_second('V', chunk).kind, VERDICT_GRANT); /* its own lease, repeated */
     assert_int_equal(world_claim('U', chunk, "H").kind, VERDICT_GRANT);
     assert_int_equal(consumer_lease_count(w.c), 2);
     struct upload_status s = status();
     assert_int_equal(s.leases, 2);
     assert_int_equal(s.second, 1);
-    world_pass(300); /* it was looked for again */
+    world_advance(300); /* slow jobs were searched again */
     assert_int_equal(tail()->slow_count, 0);
 }
 
 static void test_another_host_is_preferred(void **state) {
     (void)state;
     struct ref chunk = slow_chunk();
-    assert_held(claim_second('W', chunk)); /* on the same host as its holder, while 'V' has a free place */
+    assert_held(claim_second('W', chunk)); /* on the holder's host, while 'V' has a free slot */
     world_beat('V', NULL, 0, 0);
     assert_int_equal(claim_second('W', chunk).kind, VERDICT_GRANT);
 }
@@ -145,7 +145,7 @@ static void test_never_for_other_jobs(void **state) {
     assert_int_equal(world_claim('U', begin, "").kind, VERDICT_GRANT);
     assert_int_equal(world_claim('U', put, "").kind, VERDICT_GRANT);
     assert_int_equal(world_claim('U', finish, "H").kind, VERDICT_GRANT);
-    world_pass(SLOW_MS);
+    world_advance(SLOW_MS);
     world_beat('V', NULL, 0, 8);
     assert_int_equal(tail()->slow_count, 0);
     assert_held(claim_second('V', begin));
@@ -153,7 +153,7 @@ static void test_never_for_other_jobs(void **state) {
     assert_held(claim_second('V', finish));
 }
 
-static void test_so_many_at_a_time(void **state) {
+static void test_second_leases_are_bounded(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);
     hello_from('U', "one");
@@ -161,7 +161,7 @@ static void test_so_many_at_a_time(void **state) {
     struct id128 id = world_begun('P', 'V', "/src/a", DEST, SECOND_LEASES_MAX + 1);
     for (uint32_t i = 0; i <= SECOND_LEASES_MAX; i++)
         assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, i), "H").kind, VERDICT_GRANT);
-    world_pass(SLOW_MS);
+    world_advance(SLOW_MS);
     world_beat('V', NULL, 0, 100);
     assert_int_equal(tail()->slow_count, SECOND_LEASES_MAX);
     for (uint32_t i = 0; i < SECOND_LEASES_MAX; i++)
@@ -171,13 +171,13 @@ static void test_so_many_at_a_time(void **state) {
     assert_int_equal(claim_second('V', world_ref(JOB_CHUNK, id, SECOND_LEASES_MAX)).kind, VERDICT_GRANT);
 }
 
-/* Rule 7: the first COMPLETE wins; the loser is told in its BEAT, and `finish` waits until it said that it stopped. */
+/* Rule 7: the first COMPLETE wins. A BEAT tells the other holder, and `finish` waits until that one has stopped. */
 static void finish_waits_for(char winner, char loser) {
     struct ref chunk = slow_chunk();
     struct ref finish = world_ref(JOB_FINISH, chunk.upload, 0);
     assert_int_equal(claim_second('V', chunk).kind, VERDICT_GRANT);
     assert_int_equal(world_done(winner, chunk, "H").kind, ACK_RECORDED);
-    const struct msg *told = world_last(loser, MSG_BEAT); /* at once, without a question */
+    const struct msg *told = world_last(loser, MSG_BEAT); /* at once, unsolicited */
     assert_int_equal(told->number, 0);
     assert_int_equal(told->beat.lost_count, 1);
     assert_int_equal(told->beat.lost[0].chunk, chunk.chunk);
@@ -190,9 +190,9 @@ static void finish_waits_for(char winner, char loser) {
     uint64_t events = w.c->events.next, again = w.c->stats[0].resent_bytes;
     struct released given = {.ref = chunk, .why = WHY_HELD, .bytes = 5000};
     struct msg m = {.type = MSG_RELEASE, .release = {.jobs = &given, .job_count = 1}};
-    world_say(loser, &m);
-    assert_int_equal(w.c->stats[0].resent_bytes - again, 5000); /* what it moved was in vain */
-    assert_int_equal(w.c->events.next, events);                 /* and the job is not offered again */
+    world_deliver(loser, &m);
+    assert_int_equal(w.c->stats[0].resent_bytes - again, 5000); /* its bytes were sent without use */
+    assert_int_equal(w.c->events.next, events);                 /* the job is not offered again */
     assert_int_equal(consumer_lease_count(w.c), 0);
     assert_int_equal(world_claim('V', finish, "H").kind, VERDICT_GRANT);
     assert_int_equal(world_count("chunk"), 2);
@@ -208,7 +208,7 @@ static void test_the_first_wins(void **state) {
     finish_waits_for('U', 'V');
 }
 
-/* A stopped host says nothing: its lease is not renewed by anybody, and its end is waited for. */
+/* A stopped host sends no message: its lease is not renewed, and `finish` waits for the lease's end. */
 static void test_finish_waits_no_longer_than_the_losers_lease(void **state) {
     (void)state;
     struct ref chunk = slow_chunk();
@@ -216,15 +216,15 @@ static void test_finish_waits_no_longer_than_the_losers_lease(void **state) {
     assert_int_equal(claim_second('V', chunk).kind, VERDICT_GRANT);
     assert_int_equal(world_done('V', chunk, "H").kind, ACK_RECORDED);
     world_chunk('V', chunk.upload, 1);
-    world_beat('U', &chunk, 1, 0); /* does not prolong it */
-    world_pass(w.o.lease_ms - SLOW_MS - 1);
+    world_beat('U', &chunk, 1, 0); /* does not renew it */
+    world_advance(w.o.lease_ms - SLOW_MS - 1);
     assert_int_equal(world_claim('V', finish, "H").why, WHY_LATER);
-    world_pass(1);
+    world_advance(1);
     assert_int_equal(world_claim('V', finish, "H").kind, VERDICT_GRANT);
     assert_int_equal(w.c->stats[0].resent_bytes, 1000);
 }
 
-/* Both results count once, and what came second was sent in vain. */
+/* Only the first result is recorded. The bytes of the second count as resent. */
 static void test_the_losers_result(void **state) {
     (void)state;
     struct ref chunk = slow_chunk();
@@ -266,7 +266,7 @@ static void test_the_first_ends_unrenewed(void **state) {
     (void)state;
     struct ref chunk = slow_chunk();
     assert_int_equal(claim_second('V', chunk).kind, VERDICT_GRANT);
-    world_pass(w.o.lease_ms - SLOW_MS);
+    world_advance(w.o.lease_ms - SLOW_MS);
     assert_int_equal(last_event()->kind, EVENT_EXPIRED);
     assert_true(last_event()->second);
     world_beat('V', &chunk, 1, 0);
@@ -276,7 +276,7 @@ static void test_the_first_ends_unrenewed(void **state) {
     assert_int_equal(consumer_lease_count(w.c), 0);
 }
 
-/* It stopped when it heard that it lost; a `redo` gives it another turn. */
+/* The loser has stopped. After a `redo` it may get the job again. */
 static void test_a_loser_may_get_the_job_again(void **state) {
     (void)state;
     struct ref chunk = slow_chunk();
@@ -290,7 +290,7 @@ static void test_a_loser_may_get_the_job_again(void **state) {
     assert_int_equal(world_invalid('U'), 0);
 }
 
-/* After a restart both say that they hold it: one goes on, the other one stops. */
+/* After a restart both report the lease: one goes on, the other stops. */
 static void test_a_restart_leaves_one(void **state) {
     (void)state;
     struct ref chunk = slow_chunk();
@@ -319,11 +319,12 @@ static void test_an_abort_ends_both(void **state) {
     assert_int_equal(world_invalid('U'), 1);
 }
 
-UNIT_MAIN(WORLD_TEST(test_its_producer_is_told_of_a_slow_lease), WORLD_TEST(test_not_while_bytes_move_well),
-          WORLD_TEST(test_not_while_nobody_has_a_free_place), WORLD_TEST(test_another_uploader_gets_it_once),
+UNIT_MAIN(WORLD_TEST(test_a_slow_job_is_listed_to_its_producer), WORLD_TEST(test_not_while_bytes_move_well),
+          WORLD_TEST(test_not_without_a_free_slot), WORLD_TEST(test_another_uploader_gets_it_once),
           WORLD_TEST(test_another_host_is_preferred), WORLD_TEST(test_switched_off),
-          WORLD_TEST(test_never_for_other_jobs), WORLD_TEST(test_so_many_at_a_time), WORLD_TEST(test_the_second_wins),
-          WORLD_TEST(test_the_first_wins), WORLD_TEST(test_finish_waits_no_longer_than_the_losers_lease),
-          WORLD_TEST(test_the_losers_result), WORLD_TEST(test_the_first_leaves), WORLD_TEST(test_the_second_leaves),
+          WORLD_TEST(test_never_for_other_jobs), WORLD_TEST(test_second_leases_are_bounded),
+          WORLD_TEST(test_the_second_wins), WORLD_TEST(test_the_first_wins),
+          WORLD_TEST(test_finish_waits_no_longer_than_the_losers_lease), WORLD_TEST(test_the_losers_result),
+          WORLD_TEST(test_the_first_leaves), WORLD_TEST(test_the_second_leaves),
           WORLD_TEST(test_the_first_ends_unrenewed), WORLD_TEST(test_a_loser_may_get_the_job_again),
           WORLD_TEST(test_a_restart_leaves_one), WORLD_TEST(test_an_abort_ends_both))
