@@ -1,6 +1,6 @@
 /*
- * A scripted HTTP server in a thread, on 127.0.0.1 port 0: the n-th request gets the n-th reply, whatever it is. What
- * came in is kept for the test to look at. For what a real store does not do on demand.
+ * A scripted HTTP server in a thread, on 127.0.0.1 port 0: the n-th request of any kind gets the n-th reply. The requests
+ * are kept for the test. It plays replies that a real store does not give on demand.
  */
 #ifndef CHUNKLIFT_HTTP_SERVER_H
 #define CHUNKLIFT_HTTP_SERVER_H
@@ -23,12 +23,12 @@
 #define SERVER_CONNECTIONS_MAX 8
 #define SERVER_TRICKLE_MS 250 /* between two blanks */
 
-#define REPLY_CUT "cut"     /* closes without a word */
-#define REPLY_SILENCE "sil" /* keeps the connection and says nothing */
+#define REPLY_CUT "cut"     /* closes the connection without a reply */
+#define REPLY_SILENCE "sil" /* keeps the connection open and sends nothing */
 
 struct http_server {
     const char *const *replies; /* NULL-terminated; after the last one: 500 */
-    unsigned trickle;           /* so many blanks follow each reply, one after the other */
+    unsigned trickle;           /* number of blanks after each reply, sent one by one */
     int listener, stop[2];
     unsigned short port;
     char url[64];
@@ -156,7 +156,7 @@ static inline void server_stop(struct http_server *s) {
         buf_release(&s->requests[i]);
 }
 
-/* After server_stop's join nothing runs any more; before, only requests that were answered are looked at. */
+/* After server_stop no thread runs. Before that, only requests that were answered may be read. */
 static inline bool server_saw(const struct http_server *s, unsigned request, const char *text) {
     assert_true(request < s->request_count);
     const struct buf *r = &s->requests[request];

@@ -1,4 +1,4 @@
-/* The behaviour of p-limit (npm), said of uploader/limiter.c: docs/why-a-queue/README.md has the two beside each other. */
+/* The behaviour of p-limit (npm), checked for uploader/limiter.c. docs/why-a-queue/README.md compares the two. */
 #include "unit.h"
 
 #include "uploader/limiter.h"
@@ -45,7 +45,7 @@ static void test_starts_in_the_order_added(void **state) {
     assert_int_equal(l.pending, 0);
 }
 
-static void test_one_end_starts_one(void **state) {
+static void test_each_end_starts_one(void **state) {
     (void)state;
     struct limiter l;
     int order[MANY];
@@ -58,7 +58,7 @@ static void test_one_end_starts_one(void **state) {
     assert_int_equal(l.pending, 2);
 }
 
-static void test_limit_of_one_runs_them_one_by_one(void **state) {
+static void test_limit_of_one_runs_them_in_sequence(void **state) {
     (void)state;
     struct limiter l;
     setup(&l, 1, 3);
@@ -81,7 +81,7 @@ static void test_raised_limit_starts_more_at_once(void **state) {
     assert_int_equal(order[2], 3);
 }
 
-static void test_lowered_limit_lets_run_and_starts_none(void **state) {
+static void test_lowered_limit_stops_no_transfer_and_starts_none(void **state) {
     (void)state;
     struct limiter l;
     int order[MANY];
@@ -91,28 +91,28 @@ static void test_lowered_limit_lets_run_and_starts_none(void **state) {
     assert_int_equal(l.active, 4);
     limiter_finish(&l);
     limiter_finish(&l);
-    assert_null(limiter_next(&l)); /* two run still */
+    assert_null(limiter_next(&l)); /* two still run */
     limiter_finish(&l);
     assert_ptr_equal(limiter_next(&l), &entries[4]);
     assert_null(limiter_next(&l));
 }
 
-static void test_removed_one_does_not_start(void **state) {
+static void test_removed_entry_does_not_start(void **state) {
     (void)state;
     struct limiter l;
     int order[MANY];
     setup(&l, 2, 5);
     limiter_remove(&l, &entries[1]);
-    limiter_remove(&l, &entries[1]); /* a second time does nothing */
+    limiter_remove(&l, &entries[1]); /* the second call does nothing */
     assert_int_equal(l.pending, 4);
     assert_int_equal(start_all(&l, order), 2);
     assert_int_equal(order[0], 0);
     assert_int_equal(order[1], 2);
-    limiter_remove(&l, &entries[0]); /* runs: keeps its slot */
+    limiter_remove(&l, &entries[0]); /* it runs, and keeps its slot */
     assert_int_equal(l.active, 2);
 }
 
-static void test_one_added_again_goes_to_the_end(void **state) {
+static void test_entry_added_again_goes_to_the_end(void **state) {
     (void)state;
     struct limiter l;
     setup(&l, 1, 3);
@@ -125,8 +125,8 @@ static void test_one_added_again_goes_to_the_end(void **state) {
     assert_ptr_equal(limiter_next(&l), &entries[0]);
 }
 
-/* p-limit catches what a task throws and goes on: a transfer that failed ends like any other. */
-static void test_one_that_failed_gives_its_slot_back(void **state) {
+/* p-limit catches the exception of a task and goes on. Here, a failed transfer ends like any other. */
+static void test_failed_transfer_frees_its_slot(void **state) {
     (void)state;
     struct limiter l;
     setup(&l, 1, 3);
@@ -139,8 +139,8 @@ static void test_one_that_failed_gives_its_slot_back(void **state) {
     assert_ptr_equal(limiter_next(&l), &entries[0]);
 }
 
-/* clearQueue: what waits is forgotten, what runs goes on. */
-static void test_cleared_queue_leaves_what_runs(void **state) {
+/* clearQueue: waiting entries are forgotten, running ones go on. */
+static void test_cleared_queue_leaves_running_transfers(void **state) {
     (void)state;
     struct limiter l;
     int order[MANY];
@@ -156,7 +156,7 @@ static void test_cleared_queue_leaves_what_runs(void **state) {
     assert_ptr_equal(limiter_next(&l), &entries[4]);
 }
 
-/* Adding starts nothing, as p-limit's first look is one microtask later: all that were added in between are counted. */
+/* Adding starts nothing. p-limit also starts one microtask later, and counts all tasks that were added until then. */
 static void test_adding_starts_nothing(void **state) {
     (void)state;
     struct limiter l;
@@ -166,20 +166,20 @@ static void test_adding_starts_nothing(void **state) {
     assert_int_equal(l.pending, 1);
 }
 
-static void test_one_added_by_one_that_runs_waits_its_turn(void **state) {
+static void test_entry_added_by_a_running_transfer_waits_its_turn(void **state) {
     (void)state;
     struct limiter l;
     setup(&l, 1, 2);
     assert_ptr_equal(limiter_next(&l), &entries[0]);
     limiter_add(&l, &entries[5]);
-    assert_null(limiter_next(&l)); /* its slot is not lent to what it added */
+    assert_null(limiter_next(&l)); /* the new entry does not get the slot of the running one */
     limiter_finish(&l);
     assert_ptr_equal(limiter_next(&l), &entries[1]);
     limiter_finish(&l);
     assert_ptr_equal(limiter_next(&l), &entries[5]);
 }
 
-/* The same queue, in the simplest way. */
+/* The same queue in its simplest form. */
 struct model {
     int waiting[MANY];
     uint32_t count, active, limit;
@@ -197,24 +197,24 @@ static void model_forget(struct model *m, int which) {
         }
 }
 
-static void do_something(struct limiter *l, struct model *m, unsigned what, int which) {
-    if (what < 4 && !entries[which].waiting) {
+static void apply_operation(struct limiter *l, struct model *m, unsigned operation, int which) {
+    if (operation < 4 && !entries[which].waiting) {
         limiter_add(l, &entries[which]);
         m->waiting[m->count++] = which;
-    } else if (what < 7 && m->active > 0) {
+    } else if (operation < 7 && m->active > 0) {
         limiter_finish(l);
         m->active--;
-    } else if (what == 7) {
+    } else if (operation == 7) {
         limiter_remove(l, &entries[which]);
         model_forget(m, which);
-    } else if (what == 8) {
+    } else if (operation == 8) {
         m->limit = (uint32_t)which % 5 + 1;
         limiter_set_limit(l, m->limit);
     }
 }
 
-/* Whatever happens in whatever order: as many start as may, in the order added, and never one more. */
-static void test_any_order_of_everything(void **state) {
+/* After any sequence of operations, exactly as many start as the limit allows, in the order added. */
+static void test_any_sequence_of_operations(void **state) {
     (void)state;
     struct limiter l;
     struct model m = {.limit = 2};
@@ -222,7 +222,7 @@ static void test_any_order_of_everything(void **state) {
     setup(&l, 2, 0);
     for (int i = 0; i < 20000; i++) {
         random = random * 1103515245 + 12345;
-        do_something(&l, &m, random >> 16 & 15, (int)(random >> 20 & (MANY - 1)));
+        apply_operation(&l, &m, random >> 16 & 15, (int)(random >> 20 & (MANY - 1)));
         for (struct limiter_entry *e; (e = limiter_next(&l)); m.active++) {
             assert_true(m.active < m.limit);
             assert_int_equal(e - entries, m.waiting[0]);
@@ -235,11 +235,11 @@ static void test_any_order_of_everything(void **state) {
 }
 
 UNIT_MAIN(cmocka_unit_test(test_never_more_active_than_the_limit), cmocka_unit_test(test_starts_in_the_order_added),
-          cmocka_unit_test(test_one_end_starts_one), cmocka_unit_test(test_limit_of_one_runs_them_one_by_one),
+          cmocka_unit_test(test_each_end_starts_one), cmocka_unit_test(test_limit_of_one_runs_them_in_sequence),
           cmocka_unit_test(test_raised_limit_starts_more_at_once),
-          cmocka_unit_test(test_lowered_limit_lets_run_and_starts_none),
-          cmocka_unit_test(test_removed_one_does_not_start), cmocka_unit_test(test_one_added_again_goes_to_the_end),
-          cmocka_unit_test(test_one_that_failed_gives_its_slot_back),
-          cmocka_unit_test(test_cleared_queue_leaves_what_runs), cmocka_unit_test(test_adding_starts_nothing),
-          cmocka_unit_test(test_one_added_by_one_that_runs_waits_its_turn),
-          cmocka_unit_test(test_any_order_of_everything))
+          cmocka_unit_test(test_lowered_limit_stops_no_transfer_and_starts_none),
+          cmocka_unit_test(test_removed_entry_does_not_start), cmocka_unit_test(test_entry_added_again_goes_to_the_end),
+          cmocka_unit_test(test_failed_transfer_frees_its_slot),
+          cmocka_unit_test(test_cleared_queue_leaves_running_transfers), cmocka_unit_test(test_adding_starts_nothing),
+          cmocka_unit_test(test_entry_added_by_a_running_transfer_waits_its_turn),
+          cmocka_unit_test(test_any_sequence_of_operations))

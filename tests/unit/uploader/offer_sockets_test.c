@@ -1,4 +1,4 @@
-/* Offers of several producers: whose is taken next, and when an uploader leaves one. */
+/* Offers of several producers: the order in which they are read, and when an uploader closes a socket. */
 #include "unit.h"
 
 #include "system/clock.h"
@@ -14,7 +14,7 @@ static struct offer_sockets sockets;
 static struct endpoint *producers[PRODUCERS];
 static struct frame frame;
 
-/* Producers at ipc sockets in the test's directory, all served. */
+/* Producers at ipc sockets in the test's directory; all of them are served. */
 static int set_up(void **state) {
     struct slice addresses[PRODUCERS];
     char dir[1024], text[PRODUCERS][1100];
@@ -42,31 +42,31 @@ static int tear_down(void **state) {
 static void offer(int producer) {
     char text[] = {(char)('0' + producer)};
     uint64_t end_ms = clock_ms() + WAIT_MS;
-    while (endpoint_send(producers[producer], NULL, 0, slice_make(text, 1)) != 0) { /* it connects meanwhile */
+    while (endpoint_send(producers[producer], NULL, 0, slice_make(text, 1)) != 0) { /* until it has connected */
         struct wait_item item = {.endpoint = producers[producer], .fd = -1, .want = ENDPOINT_OUT};
         assert_true(clock_ms() < end_ms);
         assert_int_equal(endpoint_wait(&item, 1, 100), 0);
     }
 }
 
-/* They are there to be read. */
-static void wait_offered(const char *whose) {
-    for (; *whose; whose++) {
-        struct wait_item item = {.endpoint = sockets.items[*whose - '0'].endpoint, .fd = -1, .want = ENDPOINT_IN};
+/* Waits until the offers of these producers can be read. */
+static void wait_offered(const char *names) {
+    for (; *names; names++) {
+        struct wait_item item = {.endpoint = sockets.items[*names - '0'].endpoint, .fd = -1, .want = ENDPOINT_IN};
         assert_int_equal(endpoint_wait(&item, 1, WAIT_MS), 0);
         assert_true(item.ready & ENDPOINT_IN);
     }
 }
 
-/* Who has no offer to be read makes one. */
-static void keep_offered(const char *whose) {
-    for (const char *p = whose; *p; p++)
+/* Each of these producers without an unread offer makes one. */
+static void keep_offered(const char *names) {
+    for (const char *p = names; *p; p++)
         if (!(endpoint_events(sockets.items[*p - '0'].endpoint) & ENDPOINT_IN))
             offer(*p - '0');
-    wait_offered(whose);
+    wait_offered(names);
 }
 
-/* Takes the next one and accepts one job of so many bytes. */
+/* Reads the next offer and accepts one job of so many bytes. */
 static int take(uint64_t bytes) {
     struct offer_socket *from;
     assert_int_equal(offer_sockets_recv(&sockets, &frame, &from), 0);
@@ -74,26 +74,26 @@ static int take(uint64_t bytes) {
     return frame.data.ptr[0] - '0';
 }
 
-static void test_who_had_least_comes_next(void **state) {
+static void test_the_producer_with_the_least_cost_comes_next(void **state) {
     (void)state;
-    uint64_t large = 8 << 20, taken[2] = {0};
+    uint64_t large = 8 << 20, cost[2] = {0};
     unsigned jobs[2] = {0};
     for (int i = 0; i < 400; i++) {
         keep_offered("01");
         struct offer_socket *from;
         assert_int_equal(offer_sockets_recv(&sockets, &frame, &from), 0);
-        int whose = frame.data.ptr[0] - '0';
-        uint64_t bytes = whose == 0 ? large : 4096;
+        int producer = frame.data.ptr[0] - '0';
+        uint64_t bytes = producer == 0 ? large : 4096;
         offer_socket_accepted(from, 1, bytes);
-        jobs[whose]++;
-        taken[whose] += bytes + OFFER_JOB_COST;
+        jobs[producer]++;
+        cost[producer] += bytes + OFFER_JOB_COST;
     }
-    uint64_t difference = taken[0] > taken[1] ? taken[0] - taken[1] : taken[1] - taken[0];
-    assert_true(jobs[1] > 20 * jobs[0]); /* small jobs against large ones, by what they cost */
+    uint64_t difference = cost[0] > cost[1] ? cost[0] - cost[1] : cost[1] - cost[0];
+    assert_true(jobs[1] > 20 * jobs[0]); /* small jobs against large ones, by their cost */
     assert_true(difference <= large + OFFER_JOB_COST);
 }
 
-static void test_who_offers_nothing_saves_nothing_up(void **state) {
+static void test_an_idle_producer_saves_up_no_cost(void **state) {
     (void)state;
     for (int i = 0; i < 20; i++) {
         offer(0);
@@ -101,14 +101,14 @@ static void test_who_offers_nothing_saves_nothing_up(void **state) {
         assert_int_equal(take(1 << 20), 0);
     }
     unsigned late = 0;
-    for (int i = 0; i < 20; i++) { /* the other one comes: from here on they are equal */
+    for (int i = 0; i < 20; i++) { /* the other one comes back: from now on they are equal */
         keep_offered("01");
         late += take(1 << 20) == 1;
     }
     assert_in_range(late, 9, 11);
 }
 
-static void test_nothing_is_lost_when_one_is_silent(void **state) {
+static void test_no_offer_is_lost_when_one_producer_is_silent(void **state) {
     struct offer_socket *from;
     (void)state;
     assert_int_equal(offer_sockets_recv(&sockets, &frame, &from), ERR_AGAIN);
@@ -136,13 +136,13 @@ static void test_eight_declined_in_a_row(void **state) {
         assert_non_null(from->endpoint);
         away_ms = away_ms * 2 < 30000 ? away_ms * 2 : 30000;
     }
-    offer_socket_accepted(from, 1, 1); /* all is well again */
+    offer_socket_accepted(from, 1, 1); /* ends the row */
     for (int i = 0; i < 8; i++)
         offer_socket_declined(from, now_ms);
     assert_int_equal(offer_sockets_tick(&sockets, now_ms), now_ms + 500);
 }
 
-static void test_one_accepted_between_is_no_row(void **state) {
+static void test_an_accepted_offer_ends_the_row(void **state) {
     struct offer_socket *from = &sockets.items[0];
     (void)state;
     for (int i = 0; i < 100; i++) {
@@ -154,6 +154,7 @@ static void test_one_accepted_between_is_no_row(void **state) {
 }
 
 #define FEEDS_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-UNIT_MAIN(FEEDS_TEST(test_who_had_least_comes_next), FEEDS_TEST(test_who_offers_nothing_saves_nothing_up),
-          FEEDS_TEST(test_nothing_is_lost_when_one_is_silent), FEEDS_TEST(test_eight_declined_in_a_row),
-          FEEDS_TEST(test_one_accepted_between_is_no_row))
+UNIT_MAIN(FEEDS_TEST(test_the_producer_with_the_least_cost_comes_next),
+          FEEDS_TEST(test_an_idle_producer_saves_up_no_cost),
+          FEEDS_TEST(test_no_offer_is_lost_when_one_producer_is_silent), FEEDS_TEST(test_eight_declined_in_a_row),
+          FEEDS_TEST(test_an_accepted_offer_ends_the_row))

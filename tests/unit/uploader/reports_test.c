@@ -47,7 +47,7 @@ static void test_result_is_copied(void **state) {
     assert_int_equal(due[0].ref.chunk, 7);
 }
 
-static void test_kept_and_sent_again_until_answered(void **state) { /* rule 8 */
+static void test_a_result_is_resent_until_it_is_answered(void **state) { /* rule 8 */
     (void)state;
     add(0);
     assert_int_equal(send_due(1000), 1);
@@ -68,20 +68,20 @@ static void test_kept_and_sent_again_until_answered(void **state) { /* rule 8 */
     assert_int_equal(reports.count, 0);
     reports_tick(&reports, now + 100000);
     assert_int_equal(send_due(now + 100000), 0);
-    assert_null(reports_take(&reports, &ref, OUTCOME_DONE)); /* the second answer */
+    assert_null(reports_take(&reports, &ref, OUTCOME_DONE)); /* a second answer */
 }
 
-static void test_all_are_sent_again_to_a_consumer_met_anew(void **state) {
+static void test_all_are_resent_after_a_reconnect(void **state) {
     (void)state;
     for (uint32_t i = 0; i < 5; i++)
         add(i);
     assert_int_equal(send_due(1000), 5);
     reports_send_all_again(&reports);
     assert_int_equal(send_due(1001), 5);
-    assert_int_equal(reports_tick(&reports, 1002), 2001); /* and the wait begins small again */
+    assert_int_equal(reports_tick(&reports, 1002), 2001); /* and the wait starts at its minimum */
 }
 
-static void test_answer_names_job_and_outcome(void **state) {
+static void test_an_answer_belongs_to_job_and_outcome(void **state) {
     (void)state;
     struct result done = chunk(3, OUTCOME_DONE), redo = chunk(3, OUTCOME_REDO);
     assert_int_equal(reports_add(&reports, &done), 0);
@@ -120,6 +120,6 @@ static void test_batches_go_in_order(void **state) {
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-UNIT_MAIN(TEST(test_result_is_copied), TEST(test_kept_and_sent_again_until_answered),
-          TEST(test_all_are_sent_again_to_a_consumer_met_anew), TEST(test_answer_names_job_and_outcome),
+UNIT_MAIN(TEST(test_result_is_copied), TEST(test_a_result_is_resent_until_it_is_answered),
+          TEST(test_all_are_resent_after_a_reconnect), TEST(test_an_answer_belongs_to_job_and_outcome),
           TEST(test_the_same_result_is_kept_once), TEST(test_batches_go_in_order))

@@ -37,7 +37,7 @@ static void test_wait_is_full_jitter(void **state) {
             sum += wait_ms;
             most = wait_ms > most ? wait_ms : most;
         }
-        /* uniform: mean of half the bound, each quarter a quarter of the draws; 5 standard deviations are 1.8 % */
+        /* uniform: the mean is half the bound, and each quarter gets a quarter of the draws; 5 standard deviations: 1.8 % */
         assert_true(sum / DRAWS > bounds[n] * 0.49 && sum / DRAWS < bounds[n] * 0.51);
         assert_true(most > bounds[n] * 0.99);
         for (int i = 0; i < 4; i++)
@@ -59,7 +59,7 @@ static void test_budget_costs_and_refills(void **state) {
     for (int i = 0; i < 100; i++)
         assert_true(retry_budget_take(&b, false));
     assert_false(retry_budget_take(&b, false));
-    retry_budget_refill(&b, 2); /* a retry that helped gives its cost back */
+    retry_budget_refill(&b, 2); /* a retry that succeeds returns its cost */
     assert_false(retry_budget_take(&b, true));
     assert_true(retry_budget_take(&b, false));
     for (int i = 0; i < 9; i++)
@@ -73,7 +73,7 @@ static void test_budget_costs_and_refills(void **state) {
     assert_int_equal(b.tokens, RETRY_TOKENS);
 }
 
-static void test_empty_budget_slows_and_never_gives_up(void **state) {
+static void test_empty_budget_slows_retries_and_never_gives_up(void **state) {
     (void)state;
     struct world w;
     setup(&w);
@@ -126,11 +126,11 @@ static void test_retry_after_is_a_minimum(void **state) {
     assert_int_equal(d.action, RETRY_RELEASE);
     assert_int_equal(d.wait_ms, 30000);
     d = decide(&w, (struct retry_failure){.failures = 1, .retry_after_ms = UINT32_MAX}, 2000);
-    assert_in_range(d.wait_ms, 1, 300000); /* a store's wish is not for ever */
+    assert_in_range(d.wait_ms, 1, 300000); /* the pause a store asks for has a limit */
     store_endpoints_release(&w.endpoints);
 }
 
-static void test_throttling_brakes_the_endpoint(void **state) {
+static void test_throttling_pauses_the_endpoint(void **state) {
     (void)state;
     struct world w;
     setup(&w);
@@ -143,8 +143,8 @@ static void test_throttling_brakes_the_endpoint(void **state) {
     store_endpoints_release(&w.endpoints);
 }
 
-/* Rule 14: the fleet's brake takes the place of ours, they do not multiply. */
-static void test_the_fleets_brake_takes_the_place_of_ours(void **state) {
+/* Rule 14: the fleet's request limit replaces the pause of this uploader; they do not add up. */
+static void test_the_fleets_limit_replaces_the_own_pause(void **state) {
     (void)state;
     struct world w;
     setup(&w);
@@ -153,7 +153,7 @@ static void test_the_fleets_brake_takes_the_place_of_ours(void **state) {
     (void)decide(&w, f, 5000);
     f.failures = 5;
     uint64_t until = store_endpoint_paused_until_ms(w.endpoint, 5000);
-    token_bucket_set(&w.endpoint->starts, 5000, 1500, 1); /* told a moment later */
+    token_bucket_set(&w.endpoint->starts, 5000, 1500, 1); /* set a moment later */
     assert_false(store_endpoint_is_paused(w.endpoint, 5001));
     f.fleet_limited = true;
     for (int i = 0; i < 50; i++) {
@@ -162,11 +162,11 @@ static void test_the_fleets_brake_takes_the_place_of_ours(void **state) {
         assert_in_range(d.wait_ms, 0, 1000); /* as after the first failure */
         assert_false(store_endpoint_is_paused(w.endpoint, 6000));
     }
-    w.endpoint->fleet_pause_until_ms = 9000; /* unless all pause */
+    w.endpoint->fleet_pause_until_ms = 9000; /* except while the fleet pauses */
     assert_int_equal(store_endpoint_paused_until_ms(w.endpoint, 6000), 9000);
     token_bucket_set(&w.endpoint->starts, 0, 0, 2);
     assert_int_equal(store_endpoint_is_paused(w.endpoint, 5000), until != 0);
-    f.retry_after_ms = 3000; /* what the store asks for holds in any case, and is told */
+    f.retry_after_ms = 3000; /* a pause that the store asks for is kept and reported in any case */
     struct retry_decision d = decide(&w, f, 20000);
     assert_int_equal(d.wait_ms >= 3000, true);
     assert_int_equal(w.endpoint->store_pause_until_ms, 23000);
@@ -179,7 +179,7 @@ static void test_outage_counts_from_the_first_failure_after_a_success(void **sta
     setup(&w);
     store_endpoint_attempt(w.endpoint, 1000);
     store_endpoint_success(w.endpoint, 1100);
-    /* nothing was tried for an hour: that was no outage */
+    /* an hour without an attempt is no outage */
     store_endpoint_attempt(w.endpoint, 3600000);
     struct retry_failure f = {.failures = 1};
     assert_int_equal(decide(&w, f, 3600100).action, RETRY_AGAIN);
@@ -196,7 +196,7 @@ static void test_never_reached_gives_up_after_ten_seconds(void **state) {
     setup(&w);
     store_endpoint_attempt(w.endpoint, 1000);
     struct retry_failure f = {.failures = 5, .never_connected = true};
-    for (int i = 0; i < 50; i++) /* never a wait in which it could not be found out in time */
+    for (int i = 0; i < 50; i++) /* no wait is so long that the end comes too late */
         assert_int_equal(decide(&w, f, 10999).action, RETRY_AGAIN);
     assert_int_equal(decide(&w, f, 11000).action, RETRY_UNREACHABLE);
     store_endpoints_release(&w.endpoints);
@@ -217,14 +217,14 @@ static void test_an_idle_hour_after_a_failure_is_no_outage(void **state) {
     struct retry_failure f = {.failures = 1};
     setup(&w);
     store_endpoint_attempt(w.endpoint, 1000);
-    assert_int_not_equal(decide(&w, f, 2000).action, RETRY_OUTAGE); /* given back, done by another uploader */
+    assert_int_not_equal(decide(&w, f, 2000).action, RETRY_OUTAGE); /* released, then done by another uploader */
     store_endpoint_attempt(w.endpoint, 3600000);
     assert_int_not_equal(decide(&w, f, 3601000).action, RETRY_OUTAGE);
     assert_int_equal(decide(&w, f, 3601000 + 600000).action, RETRY_OUTAGE);
     store_endpoints_release(&w.endpoints);
 }
 
-static void test_reached_once_is_an_outage_not_unreachable(void **state) {
+static void test_an_endpoint_reached_once_has_an_outage(void **state) {
     (void)state;
     struct world w;
     setup(&w);
@@ -236,7 +236,7 @@ static void test_reached_once_is_an_outage_not_unreachable(void **state) {
     store_endpoints_release(&w.endpoints);
 }
 
-static void test_fresh_credentials_cost_nothing(void **state) {
+static void test_a_retry_with_new_credentials_is_free(void **state) {
     (void)state;
     struct world w;
     setup(&w);
@@ -247,30 +247,15 @@ static void test_fresh_credentials_cost_nothing(void **state) {
     store_endpoints_release(&w.endpoints);
 }
 
-static void test_endpoints_are_apart_and_bounded(void **state) {
-    (void)state;
-    struct world w;
-    setup(&w);
-    store_endpoint_success(w.endpoint, 5);
-    assert_int_equal(store_endpoints_get(&w.endpoints, slice_of(""))->success_ms, 0);
-    assert_int_equal(store_endpoints_get(&w.endpoints, slice_of("https://s3.example"))->success_ms, 5);
-    char name[32];
-    for (int i = 2; i < STORE_ENDPOINTS_MAX; i++) {
-        snprintf(name, sizeof name, "http://%d", i);
-        assert_non_null(store_endpoints_get(&w.endpoints, slice_of(name)));
-    }
-    assert_null(store_endpoints_get(&w.endpoints, slice_of("http://one.too.many")));
-    store_endpoints_release(&w.endpoints);
-}
-
 UNIT_MAIN(cmocka_unit_test(test_wait_is_full_jitter), cmocka_unit_test(test_many_failures_do_not_overflow_the_wait),
-          cmocka_unit_test(test_budget_costs_and_refills), cmocka_unit_test(test_empty_budget_slows_and_never_gives_up),
+          cmocka_unit_test(test_budget_costs_and_refills),
+          cmocka_unit_test(test_empty_budget_slows_retries_and_never_gives_up),
           cmocka_unit_test(test_short_wait_keeps_the_lease_long_wait_gives_it_back),
-          cmocka_unit_test(test_retry_after_is_a_minimum), cmocka_unit_test(test_throttling_brakes_the_endpoint),
-          cmocka_unit_test(test_the_fleets_brake_takes_the_place_of_ours),
+          cmocka_unit_test(test_retry_after_is_a_minimum), cmocka_unit_test(test_throttling_pauses_the_endpoint),
+          cmocka_unit_test(test_the_fleets_limit_replaces_the_own_pause),
           cmocka_unit_test(test_outage_counts_from_the_first_failure_after_a_success),
           cmocka_unit_test(test_never_reached_gives_up_after_ten_seconds),
           cmocka_unit_test(test_a_long_transfer_that_breaks_is_no_outage),
           cmocka_unit_test(test_an_idle_hour_after_a_failure_is_no_outage),
-          cmocka_unit_test(test_reached_once_is_an_outage_not_unreachable),
-          cmocka_unit_test(test_fresh_credentials_cost_nothing), cmocka_unit_test(test_endpoints_are_apart_and_bounded))
+          cmocka_unit_test(test_an_endpoint_reached_once_has_an_outage),
+          cmocka_unit_test(test_a_retry_with_new_credentials_is_free))

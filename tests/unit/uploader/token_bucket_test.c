@@ -5,7 +5,7 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define MS_NS UINT64_C(1000000)
 
-/* How much leaves in so many turns of so many milliseconds, when somebody always wants more. */
+/* Takes as much as it can in so many turns of so many milliseconds; returns the sum. */
 static uint64_t drain(struct token_bucket *b, uint64_t from_ns, unsigned turns, uint64_t turn_ms, uint64_t *largest) {
     uint64_t sum = 0;
     for (unsigned i = 1; i <= turns; i++) {
@@ -49,24 +49,24 @@ static void test_a_burst_is_a_tenth_of_a_second(void **state) {
     struct token_bucket b = {0};
     uint64_t largest = 0;
     token_bucket_set_bytes(&b, 1000000, 0);
-    drain(&b, 3600 * SECOND_NS, 100, 20, &largest); /* after an hour in which nothing was wanted */
+    drain(&b, 3600 * SECOND_NS, 100, 20, &largest); /* after an idle hour */
     assert_int_equal(largest, 100000);
 }
 
-static void test_a_new_limit_begins_empty_and_a_changed_one_goes_on(void **state) {
+static void test_a_new_limit_starts_empty_and_a_changed_one_continues(void **state) {
     (void)state;
     struct token_bucket b = {0};
     token_bucket_set_bytes(&b, 1000, 5 * SECOND_NS);
     assert_int_equal(token_bucket_take(&b, 1000, 1, 5 * SECOND_NS), 0);
     assert_true(b.refused);
-    for (unsigned i = 1; i <= 100; i++) /* told again every 10 ms: nothing is won or lost by that */
+    for (unsigned i = 1; i <= 100; i++) /* set again every 10 ms, without any effect on the sum */
         token_bucket_set_bytes(&b, i % 2 ? 1001 : 1000, 5 * SECOND_NS + i * 10 * MS_NS);
     assert_int_equal(token_bucket_take(&b, 1000, 1, 6 * SECOND_NS), 100);
     token_bucket_set_bytes(&b, 100, 7 * SECOND_NS);
     assert_int_equal(token_bucket_level(&b, 7 * SECOND_NS), 10); /* no more than its own depth */
 }
 
-static void test_who_waits_is_told_until_when(void **state) {
+static void test_the_due_time_of_tokens_is_known(void **state) {
     (void)state;
     struct token_bucket b = {0};
     token_bucket_set(&b, 500, 1000, 0); /* half a request a second */
@@ -77,7 +77,7 @@ static void test_who_waits_is_told_until_when(void **state) {
     assert_int_equal(token_bucket_take(&b, 1000, 1000, due_ns), 1000);
 }
 
-static void test_what_is_given_back_is_there_again(void **state) {
+static void test_tokens_given_back_can_be_taken_again(void **state) {
     (void)state;
     struct token_bucket b = {0};
     token_bucket_set_bytes(&b, 1000, 0);
@@ -88,8 +88,8 @@ static void test_what_is_given_back_is_there_again(void **state) {
     assert_int_equal(token_bucket_level(&b, SECOND_NS), 100);
 }
 
-/* Somebody waits, and the process stands still for 0.2 s each second. */
-static void test_what_was_missed_is_made_up_for(void **state) {
+/* A caller waits, and the process pauses for 0.2 s in each second. */
+static void test_missed_tokens_are_made_up_for(void **state) {
     (void)state;
     struct token_bucket b = {0};
     uint64_t sum = 0, largest = 0;
@@ -106,6 +106,6 @@ static void test_what_was_missed_is_made_up_for(void **state) {
 UNIT_MAIN(cmocka_unit_test(test_without_a_limit_everything_passes),
           cmocka_unit_test(test_ten_seconds_give_ten_times_the_rate),
           cmocka_unit_test(test_a_burst_is_a_tenth_of_a_second),
-          cmocka_unit_test(test_a_new_limit_begins_empty_and_a_changed_one_goes_on),
-          cmocka_unit_test(test_what_was_missed_is_made_up_for), cmocka_unit_test(test_who_waits_is_told_until_when),
-          cmocka_unit_test(test_what_is_given_back_is_there_again))
+          cmocka_unit_test(test_a_new_limit_starts_empty_and_a_changed_one_continues),
+          cmocka_unit_test(test_missed_tokens_are_made_up_for), cmocka_unit_test(test_the_due_time_of_tokens_is_known),
+          cmocka_unit_test(test_tokens_given_back_can_be_taken_again))

@@ -1,4 +1,4 @@
-/* A location that this host fails to serve: when it is out, for how long, and how that ends. */
+/* A location that this host fails to serve: the pauses, the trials, and the end of the trouble. */
 #include "unit.h"
 
 #include "uploader/troubles.h"
@@ -45,8 +45,8 @@ static void test_the_pause_doubles_with_each_failed_trial(void **state) {
     }
 }
 
-/* Many jobs run when the first one fails. */
-static void test_failures_of_jobs_that_began_earlier_do_not_prolong_it(void **state) {
+/* Many jobs run when the first of them fails. */
+static void test_failures_of_jobs_that_started_earlier_do_not_extend_the_pause(void **state) {
     (void)state;
     for (int i = 0; i < 8; i++)
         fails(location, OWN_SURE, 1000 + (uint64_t)i);
@@ -59,13 +59,13 @@ static void test_one_trial_at_a_time(void **state) {
     assert_null(troubles_block(&t, location, 2000));
     troubles_taken(&t, location, 2000);
     assert_non_null(troubles_block(&t, location, 2001));
-    assert_null(troubles_block(&t, location, 2000 + TROUBLE_TRIAL_MS)); /* it was never granted */
+    assert_null(troubles_block(&t, location, 2000 + TROUBLE_TRIAL_MS)); /* the trial was never granted */
     troubles_success(&t, location, false);
     assert_null(troubles_block(&t, location, 2001));
     assert_int_equal(t.count, 0);
 }
 
-static void test_a_doubtful_one_takes_it_out_after_three_in_a_row_and_with_another_uploader(void **state) {
+static void test_a_doubtful_failure_takes_the_host_out_after_three_in_a_row_if_another_uploader_exists(void **state) {
     (void)state;
     fails(location, OWN_MAYBE, 1000);
     fails(location, OWN_MAYBE, 1000);
@@ -76,33 +76,33 @@ static void test_a_doubtful_one_takes_it_out_after_three_in_a_row_and_with_anoth
         fails(location, OWN_MAYBE, 1000);
     }
     assert_non_null(troubles_block(&t, location, 1000));
-    assert_true(troubles_relieve(&t, &other, 1)); /* now it is the only one */
+    assert_true(troubles_relieve(&t, &other, 1)); /* now this uploader is the only one */
     assert_null(troubles_block(&t, location, 1000));
 }
 
-static void test_no_failure_of_its_own_is_no_trouble(void **state) {
+static void test_a_failure_of_the_file_is_no_trouble(void **state) {
     (void)state;
     for (int i = 0; i < 2 * TROUBLE_FAILURES; i++)
         fails(location, OWN_NO, 1000);
     assert_int_equal(t.count, 0);
 }
 
-static void test_what_is_told(void **state) {
+static void test_the_report(void **state) {
     (void)state;
-    struct trouble told[PROTO_TROUBLES_MAX];
+    struct trouble reported[PROTO_TROUBLES_MAX];
     fails(location, OWN_SURE, 1000);
     troubles_note_declined(&t, other, "not under a --root", 1000);
     assert_true(t.changed);
-    assert_int_equal(troubles_report(&t, told, 1400), 2);
+    assert_int_equal(troubles_report(&t, reported, 1400), 2);
     assert_false(t.changed);
-    assert_true(slice_equal(told[0].location, location) && told[0].sure && told[0].class == FAIL_DENIED);
-    assert_int_equal(told[0].since_ms, 400);
-    assert_int_equal(told[0].out_ms, 600);
-    assert_true(slice_equal(told[1].error, slice_of("not under a --root")));
-    assert_int_equal(told[1].out_ms, 0);
+    assert_true(slice_equal(reported[0].location, location) && reported[0].sure && reported[0].class == FAIL_DENIED);
+    assert_int_equal(reported[0].since_ms, 400);
+    assert_int_equal(reported[0].out_ms, 600);
+    assert_true(slice_equal(reported[1].error, slice_of("not under a --root")));
+    assert_int_equal(reported[1].out_ms, 0);
     assert_null(troubles_block(&t, other, 1400));
-    assert_int_equal(troubles_report(&t, told, 1001 + TROUBLE_NOTE_MS), 1); /* a note gets old, a failure does not */
-    assert_int_equal(told[0].out_ms, 0);
+    assert_int_equal(troubles_report(&t, reported, 1001 + TROUBLE_NOTE_MS), 1); /* a note expires, a failure does not */
+    assert_int_equal(reported[0].out_ms, 0);
 }
 
 static void test_a_job_that_reads_no_source_leaves_the_note(void **state) {
@@ -114,7 +114,7 @@ static void test_a_job_that_reads_no_source_leaves_the_note(void **state) {
     assert_int_equal(t.count, 0);
 }
 
-static void test_the_place_noted_least_lately_makes_room(void **state) {
+static void test_the_location_noted_longest_ago_makes_room(void **state) {
     (void)state;
     char name[PROTO_TROUBLES_MAX + 1][16];
     for (unsigned i = 0; i <= PROTO_TROUBLES_MAX; i++) {
@@ -129,7 +129,7 @@ static void test_the_place_noted_least_lately_makes_room(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 UNIT_MAIN(TEST(test_a_sure_failure_takes_the_host_out_at_once), TEST(test_the_pause_doubles_with_each_failed_trial),
-          TEST(test_failures_of_jobs_that_began_earlier_do_not_prolong_it), TEST(test_one_trial_at_a_time),
-          TEST(test_a_doubtful_one_takes_it_out_after_three_in_a_row_and_with_another_uploader),
-          TEST(test_no_failure_of_its_own_is_no_trouble), TEST(test_what_is_told),
-          TEST(test_a_job_that_reads_no_source_leaves_the_note), TEST(test_the_place_noted_least_lately_makes_room))
+          TEST(test_failures_of_jobs_that_started_earlier_do_not_extend_the_pause), TEST(test_one_trial_at_a_time),
+          TEST(test_a_doubtful_failure_takes_the_host_out_after_three_in_a_row_if_another_uploader_exists),
+          TEST(test_a_failure_of_the_file_is_no_trouble), TEST(test_the_report),
+          TEST(test_a_job_that_reads_no_source_leaves_the_note), TEST(test_the_location_noted_longest_ago_makes_room))

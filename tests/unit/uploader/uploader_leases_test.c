@@ -3,12 +3,12 @@
 #include "uploader/leases.h"
 #include "uploader/pace.h"
 
-static void test_lease_counts_from_when_it_was_asked_for(void **state) {
+static void test_a_lease_counts_from_its_claim(void **state) {
     (void)state;
     struct lease l = {0};
     assert_false(lease_is_held(&l));
     assert_true(lease_is_over(&l, 1));
-    lease_grant(&l, 1000, 10000); /* the answer may have come much later */
+    lease_grant(&l, 1000, 10000); /* the answer may come much later */
     assert_true(lease_is_held(&l));
     assert_false(lease_is_over(&l, 10999));
     assert_true(lease_is_over(&l, 11000));
@@ -18,7 +18,7 @@ static void test_renewal_never_shortens(void **state) {
     (void)state;
     struct lease l = {0};
     lease_grant(&l, 5000, 10000);
-    lease_renew(&l, 2000, 10000); /* an old HEARTBEAT's late answer */
+    lease_renew(&l, 2000, 10000); /* the late answer to an old HEARTBEAT */
     assert_int_equal(l.deadline_ms, 15000);
     lease_renew(&l, 7000, 10000);
     assert_int_equal(l.deadline_ms, 17000);
@@ -37,7 +37,7 @@ static void test_progress_is_bytes_within_a_lease_time(void **state) {
     assert_false(lease_has_progress(&l, 2501, 1000, 5000));
 }
 
-static void test_awaiting_a_reply_holds_for_the_response_timeout(void **state) {
+static void test_awaiting_a_reply_keeps_the_lease_for_the_response_timeout(void **state) {
     (void)state;
     struct lease l = {0};
     lease_grant(&l, 0, 1000);
@@ -50,7 +50,7 @@ static void test_awaiting_a_reply_holds_for_the_response_timeout(void **state) {
     assert_false(lease_has_progress(&l, 5600, 1000, 5000));
 }
 
-static void test_a_reply_that_comes_slowly_holds_longer(void **state) {
+static void test_a_slow_reply_keeps_the_lease_longer(void **state) {
     (void)state;
     struct lease l = {0};
     lease_grant(&l, 0, 1000);
@@ -61,7 +61,7 @@ static void test_a_reply_that_comes_slowly_holds_longer(void **state) {
     assert_false(lease_has_progress(&l, 9001, 1000, 5000));
 }
 
-static void test_new_attempt_starts_anew(void **state) {
+static void test_a_new_attempt_restarts_the_count(void **state) {
     (void)state;
     struct lease l = {0};
     lease_grant(&l, 0, 1000);
@@ -70,11 +70,11 @@ static void test_new_attempt_starts_anew(void **state) {
     lease_run(&l, 9000);
     assert_int_equal(l.awaiting_ms, 0);
     assert_true(lease_has_progress(&l, 10000, 1000, 5000));
-    lease_note_progress(&l, 8192, false, 10000); /* as many bytes as the last time are bytes of this time */
+    lease_note_progress(&l, 8192, false, 10000); /* the same number of bytes as before is progress of the new attempt */
     assert_true(lease_has_progress(&l, 11000, 1000, 5000));
 }
 
-static void test_sent_log_knows_only_what_it_kept(void **state) {
+static void test_sent_log_knows_only_recent_numbers(void **state) {
     (void)state;
     static struct sent_log log;
     uint64_t sent_ms = 0;
@@ -84,14 +84,14 @@ static void test_sent_log_knows_only_what_it_kept(void **state) {
     assert_true(sent_log_find(&log, 5, &sent_ms));
     assert_int_equal(sent_ms, 77);
     sent_log_add(&log, 5 + SENT_LOG_SIZE, 99);
-    assert_false(sent_log_find(&log, 5, &sent_ms)); /* its answer must not move a deadline */
+    assert_false(sent_log_find(&log, 5, &sent_ms)); /* an answer to it must not extend a lease */
     assert_true(sent_log_find(&log, 5 + SENT_LOG_SIZE, &sent_ms));
 }
 
-static void test_pace_claims_ahead_what_starts_within_200_ms(void **state) {
+static void test_pace_claims_ahead_for_200_ms(void **state) {
     (void)state;
     struct pace p = {0};
-    assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 1); /* nothing known yet */
+    assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 1); /* no job is measured yet */
     pace_note(&p, JOB_CHUNK, 100000);
     assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 16);
     assert_int_equal(pace_ahead(&p, JOB_PUT, 8), 1); /* measured apart */
@@ -102,9 +102,10 @@ static void test_pace_claims_ahead_what_starts_within_200_ms(void **state) {
     assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 1);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_lease_counts_from_when_it_was_asked_for), cmocka_unit_test(test_renewal_never_shortens),
+UNIT_MAIN(cmocka_unit_test(test_a_lease_counts_from_its_claim), cmocka_unit_test(test_renewal_never_shortens),
           cmocka_unit_test(test_progress_is_bytes_within_a_lease_time),
-          cmocka_unit_test(test_awaiting_a_reply_holds_for_the_response_timeout),
-          cmocka_unit_test(test_a_reply_that_comes_slowly_holds_longer), cmocka_unit_test(test_new_attempt_starts_anew),
-          cmocka_unit_test(test_sent_log_knows_only_what_it_kept),
-          cmocka_unit_test(test_pace_claims_ahead_what_starts_within_200_ms))
+          cmocka_unit_test(test_awaiting_a_reply_keeps_the_lease_for_the_response_timeout),
+          cmocka_unit_test(test_a_slow_reply_keeps_the_lease_longer),
+          cmocka_unit_test(test_a_new_attempt_restarts_the_count),
+          cmocka_unit_test(test_sent_log_knows_only_recent_numbers),
+          cmocka_unit_test(test_pace_claims_ahead_for_200_ms))

@@ -1,6 +1,6 @@
 /*
- * The uploader's conversation: the real one runs in a child process; this one plays consumer and producer, and says in
- * each test what they answer.
+ * The messages of an uploader. The real uploader runs in a child process. The test plays consumer and producer, and each
+ * test decides their answers.
  */
 #include "unit.h"
 
@@ -121,9 +121,9 @@ static int teardown(void **state) {
     return system(command);
 }
 
-/* --- talking --- */
+/* --- messages --- */
 
-static void say(struct msg *m) {
+static void reply(struct msg *m) {
     struct buf out = BUF_INIT;
     m->journal = fake.journal;
     m->sender = fake.id;
@@ -134,10 +134,10 @@ static void say(struct msg *m) {
 
 static void welcome(uint64_t number) {
     struct msg m = {.type = MSG_WELCOME, .number = number, .welcome = {.epoch = fake.epoch, .lease_ms = fake.lease_ms}};
-    say(&m);
+    reply(&m);
 }
 
-/* Answers what every consumer answers; true when the message is for the test. */
+/* Answers the messages that every consumer answers. True: the message is for the test. */
 static bool answer_usual(void) {
     if (fake.msg.type == MSG_HELLO) {
         welcome(fake.msg.number);
@@ -149,11 +149,11 @@ static bool answer_usual(void) {
     fake.unheld = fake.leases ? 0 : fake.unheld + 1;
     struct msg m = {.type = MSG_BEAT, .number = fake.msg.number};
     if (!fake.silent)
-        say(&m);
+        reply(&m);
     return true;
 }
 
-/* The next message of that type; others are answered or passed over. NULL when none comes until the deadline. */
+/* The next message of this type; others are answered or skipped. NULL: none came before the deadline. */
 static struct msg *next(enum msg_type type, uint64_t deadline_ms) {
     for (;;) {
         struct wait_item item = {.endpoint = fake.router, .want = ENDPOINT_IN};
@@ -228,7 +228,7 @@ static void verdict(const struct msg *claim, enum verdict_kind kind) {
     struct msg m = {.type = MSG_VERDICT,
                     .number = claim->number,
                     .verdict = {.lease_ms = fake.lease_ms, .verdicts = verdicts, .verdict_count = count}};
-    say(&m);
+    reply(&m);
 }
 
 static void ack(const struct msg *complete) {
@@ -241,7 +241,7 @@ static void ack(const struct msg *complete) {
                                .kind = ACK_RECORDED,
                                .seq = 5};
     struct msg m = {.type = MSG_ACK, .number = complete->number, .ack = {acks, count}};
-    say(&m);
+    reply(&m);
 }
 
 static int stop_and_wait(int signal_number) {
@@ -283,13 +283,13 @@ static void test_claims_moves_reports_and_drains(void **state) {
     assert_true(slice_equal(r->target.dest, slice_of(dest)));
     assert_true(exists());
     uint64_t first_ms = clock_ms();
-    m = expect(MSG_COMPLETE); /* rule 8: again, for no ACK came */
+    m = expect(MSG_COMPLETE); /* rule 8: resent, because no ACK came */
     assert_true(clock_ms() - first_ms > 500);
     ack(m);
     assert_int_equal(stop_and_wait(SIGTERM), 0);
 }
 
-static void test_what_is_not_its_own_is_released(void **state) { /* rule 2 */
+static void test_jobs_it_cannot_serve_are_released(void **state) { /* rule 2 */
     (void)state;
     char elsewhere[340];
     snprintf(elsewhere, sizeof elsewhere, "file://%s/elsewhere", dir);
@@ -305,12 +305,12 @@ static void test_what_is_not_its_own_is_released(void **state) { /* rule 2 */
     }
 }
 
-static void test_offers_that_make_no_sense_are_dropped(void **state) {
+static void test_invalid_offers_are_dropped(void **state) {
     (void)state;
     struct job bad[4] = {make_job(JOB_CHUNK, 1), make_job(JOB_CHUNK, 2), make_job(JOB_PUT, 3), make_job(JOB_BEGIN, 4)};
     bad[0].handle = bad[1].handle = slice_of("h");
     bad[0].ref.chunk = CHUNKS; /* past the end */
-    bad[1].offset = 1;         /* not where this chunk lies */
+    bad[1].offset = 1;         /* not the offset of this chunk */
     bad[1].length = CHUNK;
     bad[2].length = SIZE + 1;
     bad[3].chunk_size = CHUNK + 1;
@@ -322,7 +322,7 @@ static void test_offers_that_make_no_sense_are_dropped(void **state) {
     assert_int_equal(m->claim.claims[0].ref.kind, JOB_STAT);
 }
 
-static void test_denied_is_forgotten_and_may_be_offered_again(void **state) {
+static void test_a_denied_job_is_forgotten_and_may_be_offered_again(void **state) {
     (void)state;
     struct job head = make_job(JOB_STAT, 1);
     offer(&head, 1);
@@ -334,7 +334,7 @@ static void test_denied_is_forgotten_and_may_be_offered_again(void **state) {
     ack(m);
 }
 
-static void test_unanswered_claim_is_asked_again_then_forgotten(void **state) {
+static void test_an_unanswered_claim_is_repeated_then_forgotten(void **state) {
     (void)state;
     struct job head = make_job(JOB_STAT, 1);
     uint64_t numbers[3];
@@ -347,14 +347,14 @@ static void test_unanswered_claim_is_asked_again_then_forgotten(void **state) {
     }
     assert_true(numbers[0] != numbers[1] && numbers[1] != numbers[2]);
     assert_null(next(MSG_CLAIM, clock_ms() + 1500));
-    /* a GRANT that comes now is given back at once */
+    /* a later GRANT is released at once */
     struct verdict v = {.ref = head.ref, .kind = VERDICT_GRANT};
     struct msg grant = {.type = MSG_VERDICT, .number = numbers[2], .verdict = {fake.lease_ms, &v, 1}};
-    say(&grant);
+    reply(&grant);
     assert_int_equal(expect(MSG_RELEASE)->release.job_count, 1);
 }
 
-static void test_grant_that_comes_after_its_deadline_starts_nothing(void **state) { /* rule 5 */
+static void test_a_grant_after_its_deadline_starts_nothing(void **state) { /* rule 5 */
     (void)state;
     fake.lease_ms = 300;
     struct job put = make_job(JOB_PUT, 1);
@@ -365,7 +365,7 @@ static void test_grant_that_comes_after_its_deadline_starts_nothing(void **state
     struct msg grant = {.type = MSG_VERDICT, .number = m->number, .verdict = {fake.lease_ms, &v, 1}};
     while (clock_ms() < asked_ms + 310)
         next(MSG_BYE, asked_ms + 310);
-    say(&grant);
+    reply(&grant);
     m = expect(MSG_RELEASE);
     assert_int_equal(m->release.jobs[0].ref.kind, JOB_PUT);
     assert_false(exists());
@@ -378,15 +378,15 @@ static struct msg *hold_a_finish(void) {
     return expect(MSG_PARTS);
 }
 
-static void test_leases_are_told_and_renewed(void **state) {
+static void test_leases_are_listed_and_renewed(void **state) {
     (void)state;
     fake.lease_ms = 600;
-    hold_a_finish(); /* its PARTS is never answered: it holds its lease as long as it is renewed */
+    hold_a_finish(); /* its PARTS is never answered, so it holds its lease while that is renewed */
     uint64_t until_ms = clock_ms() + 1500;
     while (next(MSG_RELEASE, until_ms))
         fail_msg("a lease was lost though every HEARTBEAT was answered");
     assert_int_equal(fake.leases, 1);
-    fake.silent = true; /* and now it ends by itself */
+    fake.silent = true; /* now the lease ends */
     struct msg *m = expect(MSG_RELEASE);
     assert_int_equal(m->release.jobs[0].ref.kind, JOB_FINISH);
 }
@@ -399,45 +399,44 @@ static void test_invalid_lease_is_dropped(void **state) {
     while (fake.leases != 1);
     struct ref ref = {.kind = JOB_FINISH, .upload = {{7}}};
     struct msg m = {.type = MSG_BEAT, .number = fake.msg.number, .beat = {.invalid = &ref, .invalid_count = 1}};
-    say(&m);
+    reply(&m);
     do
         expect(MSG_HEARTBEAT);
     while (fake.leases != 0);
 }
 
-/* Rule 12: another one's record ended it, which a BEAT says that answers nothing. */
+/* Rule 12: the record of another uploader ended it. A BEAT that answers no HEARTBEAT names it. */
 static void test_a_lost_lease_is_given_back_at_once(void **state) {
     (void)state;
     hold_a_finish();
     struct ref ref = {.kind = JOB_FINISH, .upload = {{7}}};
     struct msg m = {.type = MSG_BEAT, .number = 0, .beat = {.lost = &ref, .lost_count = 1}};
-    say(&m);
+    reply(&m);
     const struct msg *release = expect(MSG_RELEASE);
     assert_int_equal(release->release.job_count, 1);
     assert_int_equal(release->release.jobs[0].why, WHY_HELD);
 }
 
-/* All that the consumer said is read before a byte moves: here a grant, and some way behind it that the lease is lost.
- */
-static void test_what_the_consumer_says_comes_before_the_bytes(void **state) {
+/* All messages of the consumer are read before a byte moves: here a grant, and later the loss of that lease. */
+static void test_messages_of_the_consumer_come_before_the_bytes(void **state) {
     (void)state;
     struct job put = make_job(JOB_PUT, 1);
     offer(&put, 1);
     uint64_t claim_number = expect(MSG_CLAIM)->number;
-    uint64_t beat_number = expect(MSG_HEARTBEAT)->number; /* said after the CLAIM, so its BEAT may speak of it */
+    uint64_t beat_number = expect(MSG_HEARTBEAT)->number; /* sent after the CLAIM, so its BEAT may name the lease */
     int status;
     kill(child, SIGSTOP);
     assert_int_equal(waitpid(child, &status, WUNTRACED), child);
     struct verdict v = {.ref = put.ref, .kind = VERDICT_GRANT};
     struct msg grant = {.type = MSG_VERDICT, .number = claim_number, .verdict = {fake.lease_ms, &v, 1}};
     struct msg beat = {.type = MSG_BEAT, .number = beat_number, .beat = {.invalid = &put.ref, .invalid_count = 1}};
-    say(&grant);
+    reply(&grant);
     for (uint64_t i = 0; i < 8; i++) {
         struct msg nothing = {.type = MSG_BEAT, .number = beat_number + 1000 + i};
-        say(&nothing);
+        reply(&nothing);
     }
-    say(&beat);
-    next(MSG_BYE, clock_ms() + 300); /* all have left */
+    reply(&beat);
+    next(MSG_BYE, clock_ms() + 300); /* all messages were sent */
     kill(child, SIGCONT);
     assert_null(next(MSG_COMPLETE, clock_ms() + 1500));
     assert_int_equal(fake.leases, 0);
@@ -449,16 +448,16 @@ static void test_held_leases_are_claimed_after_a_restart(void **state) { /* rule
     hold_a_finish();
     fake.epoch = 2;
     struct msg error = {.type = MSG_ERROR, .error = {.code = PROTOCOL_HELLO_FIRST}};
-    say(&error);
+    reply(&error);
     struct msg *m = expect(MSG_CLAIM);
     assert_int_equal(m->claim.claim_count, 1);
     assert_true(m->claim.claims[0].held);
     assert_int_equal(m->claim.claims[0].ref.kind, JOB_FINISH);
     verdict(m, VERDICT_GRANT);
-    expect(MSG_PARTS); /* it goes on where it was */
+    expect(MSG_PARTS); /* it continues where it was */
 }
 
-static void test_results_are_told_again_after_a_restart(void **state) { /* rule 8 */
+static void test_results_are_resent_after_a_restart(void **state) { /* rule 8 */
     (void)state;
     struct job head = make_job(JOB_STAT, 1);
     offer(&head, 1);
@@ -466,7 +465,7 @@ static void test_results_are_told_again_after_a_restart(void **state) { /* rule 
     expect(MSG_COMPLETE);
     fake.epoch = 2;
     struct msg error = {.type = MSG_ERROR, .error = {.code = PROTOCOL_HELLO_FIRST}};
-    say(&error);
+    reply(&error);
     ack(expect(MSG_COMPLETE));
     assert_null(next(MSG_COMPLETE, clock_ms() + 1500));
 }
@@ -507,7 +506,7 @@ static void test_chunks_and_finish(void **state) {
             .number = m->number,
             .partlist = {
                 .upload = finish.ref.upload, .from = from, .chunks = CHUNKS, .parts = &parts[from], .part_count = 1}};
-        say(&page);
+        reply(&page);
     }
     m = expect(MSG_COMPLETE);
     assert_int_equal(m->complete.results[0].outcome, OUTCOME_DONE);
@@ -516,8 +515,8 @@ static void test_chunks_and_finish(void **state) {
     ack(m);
 }
 
-/* The slots and one ahead: how long chunks take is not known yet. */
-static void test_a_quick_begin_promises_no_places_for_chunks(void **state) {
+/* The slots and one job ahead: the time of a chunk is not known yet. */
+static void test_a_quick_begin_frees_no_slots_for_chunks(void **state) {
     (void)state;
     struct job begin = make_job(JOB_BEGIN, 3);
     offer(&begin, 1);
@@ -534,11 +533,11 @@ static void test_work_never_waits_for_a_timer(void **state) {
         struct job head = make_job(JOB_STAT, i);
         offer(&head, 1);
         uint64_t number = expect(MSG_CLAIM)->number;
-        expect(MSG_HEARTBEAT); /* the next one is a second away: until then no timer wakes the uploader up */
+        expect(MSG_HEARTBEAT); /* the next one comes a second later; until then no timer wakes the uploader */
         uint64_t granted_ms = clock_ms();
         struct verdict v = {.ref = head.ref, .kind = VERDICT_GRANT};
         struct msg grant = {.type = MSG_VERDICT, .number = number, .verdict = {fake.lease_ms, &v, 1}};
-        say(&grant);
+        reply(&grant);
         struct msg *m = expect(MSG_COMPLETE);
         working_ms += clock_ms() - granted_ms;
         ack(m);
@@ -562,7 +561,7 @@ static void test_changed_source_fails_before_a_byte_is_sent(void **state) {
     assert_false(exists());
 }
 
-static void test_a_finish_looks_at_the_source(void **state) {
+static void test_a_finish_checks_the_source(void **state) {
     (void)state;
     struct msg *m = hold_a_finish();
     assert_int_equal(truncate(source, SIZE - 1), 0);
@@ -572,7 +571,7 @@ static void test_a_finish_looks_at_the_source(void **state) {
     struct msg list = {.type = MSG_PARTLIST,
                        .number = m->number,
                        .partlist = {.upload = m->parts.upload, .chunks = CHUNKS, .parts = parts, .part_count = CHUNKS}};
-    say(&list);
+    reply(&list);
     m = expect(MSG_COMPLETE);
     struct result *r = &m->complete.results[0];
     assert_int_equal(r->ref.kind, JOB_FINISH);
@@ -580,7 +579,7 @@ static void test_a_finish_looks_at_the_source(void **state) {
     assert_int_equal(r->class, FAIL_CHANGED);
 }
 
-static void test_begin_that_lost_is_aborted(void **state) { /* rule 10 */
+static void test_a_begin_that_lost_is_aborted(void **state) { /* rule 10 */
     (void)state;
     struct job begin = make_job(JOB_BEGIN, 0xab);
     char temp[400];
@@ -595,7 +594,7 @@ static void test_begin_that_lost_is_aborted(void **state) { /* rule 10 */
                     .seq = 5,
                     .handle = slice_of("another's handle")};
     struct msg answer = {.type = MSG_ACK, .number = m->number, .ack = {&a, 1}};
-    say(&answer);
+    reply(&answer);
     uint64_t deadline_ms = clock_ms() + PATIENCE_MS;
     while (access(temp, F_OK) == 0) {
         assert_true(clock_ms() < deadline_ms);
@@ -603,7 +602,7 @@ static void test_begin_that_lost_is_aborted(void **state) { /* rule 10 */
     }
 }
 
-static void test_drain_gives_back_what_has_not_started(void **state) {
+static void test_drain_releases_jobs_that_have_not_started(void **state) {
     (void)state;
     hold_a_finish();
     kill(child, SIGTERM);
@@ -621,17 +620,17 @@ static void test_drain_waits_for_the_ack_a_second_signal_does_not(void **state) 
     verdict(expect(MSG_CLAIM), VERDICT_GRANT);
     expect(MSG_COMPLETE);
     kill(child, SIGINT);
-    expect(MSG_COMPLETE); /* still there, and asking */
+    expect(MSG_COMPLETE); /* it runs and repeats its results */
     assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
     assert_int_equal(stop_and_wait(SIGINT), 128 + SIGINT);
 }
 
-/* ---- what the fleet asks for (rule 14) ---- */
+/* --- limits of the fleet (rule 14) --- */
 
-static void tell(const struct msg_beat *beat) {
+static void reply_beat(const struct msg_beat *beat) {
     struct msg m = {.type = MSG_BEAT, .number = 0, .beat = *beat};
     m.beat.limits = true;
-    say(&m);
+    reply(&m);
 }
 
 static const struct msg_heartbeat *heartbeat_with_slots(uint32_t slots) {
@@ -648,21 +647,21 @@ static const struct msg_heartbeat *heartbeat_with_slots(uint32_t slots) {
 static void test_slots_change_while_it_runs(void **state) {
     (void)state;
     heartbeat_with_slots(2);
-    tell(&(struct msg_beat){.slots = 7});
+    reply_beat(&(struct msg_beat){.slots = 7});
     assert_in_range(heartbeat_with_slots(7)->free, 7, 8);
-    struct msg plain = {.type = MSG_BEAT}; /* of a consumer that knows nothing of limits: what was told stays */
-    say(&plain);
+    struct msg plain = {.type = MSG_BEAT}; /* without limits: the last ones stay in force */
+    reply(&plain);
     expect(MSG_HEARTBEAT);
     assert_int_equal(expect(MSG_HEARTBEAT)->heartbeat.slots, 7);
-    tell(&(struct msg_beat){.slots = 0});
+    reply_beat(&(struct msg_beat){.slots = 0});
     heartbeat_with_slots(2);
 }
 
-/* Rule 14: leases beyond the slots that are left go back at once, what moves goes on. */
-static void test_fewer_slots_give_leases_back_at_once(void **state) {
+/* Rule 14: leases beyond the remaining slots are released at once; running transfers go on. */
+static void test_fewer_slots_release_leases_at_once(void **state) {
     (void)state;
     heartbeat_with_slots(2);
-    tell(&(struct msg_beat){.slots = 6, .bwlimit = 1024}); /* so slow that nothing ends meanwhile */
+    reply_beat(&(struct msg_beat){.slots = 6, .bwlimit = 1024}); /* so slow that no transfer ends during the test */
     heartbeat_with_slots(6);
     struct job jobs[7];
     char names[7][360];
@@ -671,7 +670,7 @@ static void test_fewer_slots_give_leases_back_at_once(void **state) {
         snprintf(names[i], sizeof names[i], "%s-%d", dest, i);
         jobs[i].target.dest = slice_of(names[i]);
     }
-    offer(jobs, 7); /* one more than it has slots for */
+    offer(jobs, 7); /* one more than its slots */
     for (size_t granted = 0; granted < 7;) {
         const struct msg *claim = expect(MSG_CLAIM);
         granted += claim->claim.claim_count;
@@ -679,7 +678,7 @@ static void test_fewer_slots_give_leases_back_at_once(void **state) {
     }
     while (expect(MSG_HEARTBEAT)->heartbeat.lease_count < 7 || fake.msg.heartbeat.active < 6)
         ;
-    tell(&(struct msg_beat){.slots = 1, .bwlimit = 1024});
+    reply_beat(&(struct msg_beat){.slots = 1, .bwlimit = 1024});
     const struct msg *release = expect(MSG_RELEASE);
     assert_int_equal(release->release.job_count, 1);
     assert_int_equal(release->release.jobs[0].why, WHY_FULL_SLOTS);
@@ -688,7 +687,7 @@ static void test_fewer_slots_give_leases_back_at_once(void **state) {
     assert_int_equal(h->bwlimit, 1024);
     while (!expect(MSG_HEARTBEAT)->heartbeat.throttled)
         ;
-    tell(&(struct msg_beat){.slots = 1});
+    reply_beat(&(struct msg_beat){.slots = 1});
     for (size_t done = 0; done < 6;) {
         const struct msg *complete = expect(MSG_COMPLETE);
         done += complete->complete.result_count;
@@ -696,10 +695,10 @@ static void test_fewer_slots_give_leases_back_at_once(void **state) {
     }
 }
 
-static void test_a_budget_is_kept_to(void **state) {
+static void test_a_byte_limit_is_kept(void **state) {
     (void)state;
     expect(MSG_HEARTBEAT);
-    tell(&(struct msg_beat){.bwlimit = SIZE}); /* its file takes a second */
+    reply_beat(&(struct msg_beat){.bwlimit = SIZE}); /* its file takes a second */
     while (expect(MSG_HEARTBEAT)->heartbeat.bwlimit != SIZE)
         ;
     struct job job = make_job(JOB_PUT, 1);
@@ -728,16 +727,16 @@ static void test_offers_of_another_journal_are_dropped(void **state) {
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-UNIT_MAIN(TEST(test_claims_moves_reports_and_drains), TEST(test_what_is_not_its_own_is_released),
-          TEST(test_offers_that_make_no_sense_are_dropped), TEST(test_denied_is_forgotten_and_may_be_offered_again),
-          TEST(test_unanswered_claim_is_asked_again_then_forgotten),
-          TEST(test_grant_that_comes_after_its_deadline_starts_nothing), TEST(test_leases_are_told_and_renewed),
+UNIT_MAIN(TEST(test_claims_moves_reports_and_drains), TEST(test_jobs_it_cannot_serve_are_released),
+          TEST(test_invalid_offers_are_dropped), TEST(test_a_denied_job_is_forgotten_and_may_be_offered_again),
+          TEST(test_an_unanswered_claim_is_repeated_then_forgotten),
+          TEST(test_a_grant_after_its_deadline_starts_nothing), TEST(test_leases_are_listed_and_renewed),
           TEST(test_invalid_lease_is_dropped), TEST(test_a_lost_lease_is_given_back_at_once),
-          TEST(test_what_the_consumer_says_comes_before_the_bytes), TEST(test_held_leases_are_claimed_after_a_restart),
-          TEST(test_results_are_told_again_after_a_restart), TEST(test_chunks_and_finish),
-          TEST(test_a_quick_begin_promises_no_places_for_chunks), TEST(test_work_never_waits_for_a_timer),
-          TEST(test_changed_source_fails_before_a_byte_is_sent), TEST(test_a_finish_looks_at_the_source),
-          TEST(test_begin_that_lost_is_aborted), TEST(test_drain_gives_back_what_has_not_started),
+          TEST(test_messages_of_the_consumer_come_before_the_bytes), TEST(test_held_leases_are_claimed_after_a_restart),
+          TEST(test_results_are_resent_after_a_restart), TEST(test_chunks_and_finish),
+          TEST(test_a_quick_begin_frees_no_slots_for_chunks), TEST(test_work_never_waits_for_a_timer),
+          TEST(test_changed_source_fails_before_a_byte_is_sent), TEST(test_a_finish_checks_the_source),
+          TEST(test_a_begin_that_lost_is_aborted), TEST(test_drain_releases_jobs_that_have_not_started),
           TEST(test_drain_waits_for_the_ack_a_second_signal_does_not), TEST(test_slots_change_while_it_runs),
-          TEST(test_fewer_slots_give_leases_back_at_once), TEST(test_a_budget_is_kept_to),
+          TEST(test_fewer_slots_release_leases_at_once), TEST(test_a_byte_limit_is_kept),
           TEST(test_offers_of_another_journal_are_dropped))

@@ -13,7 +13,7 @@ struct call {
     long status;
     char body[64], header[64], message[256];
     uint64_t sent_bytes;
-    uint64_t length, position, fail_at; /* of the body made by make_body */
+    uint64_t length, position, fail_at; /* of the body that make_body returns */
     unsigned rewinds;
 };
 
@@ -62,7 +62,7 @@ static void run(struct http *h, struct http_request *r, struct call *c) {
     r->arg = c;
     r->reply_max = r->reply_max ? r->reply_max : 65536;
     assert_int_equal(http_start(h, r, &t), 0);
-    assert_false(c->done); /* never from within the start */
+    assert_false(c->done); /* not before http_start returns */
     for (http_perform(h); !c->done; http_perform(h)) {
         assert_true(clock_ms() < deadline_ms);
         http_wait(h, NULL, 0, 50);
@@ -119,7 +119,8 @@ static void test_connection_of_a_refused_body_is_not_used_again(void **state) {
     assert_int_equal(s.connection_count, 1);
     run(h, &put, &calls[2]);
     assert_int_equal(s.connection_count, 2);
-    run(h, &(struct http_request){.method = "GET", .url = s.url}, &calls[3]); /* nothing of it can be left over */
+    run(h, &(struct http_request){.method = "GET", .url = s.url},
+        &calls[3]); /* no state of the former request is left */
     run(h, &put, &calls[4]);
     assert_int_equal(calls[4].status, 200);
     assert_int_equal(s.connection_count, 2);
@@ -149,7 +150,7 @@ static void put_of(uint64_t length) {
     server_stop(&s);
 }
 
-/* A body that comes in drops: nothing is sent twice or left out, and nothing spins meanwhile. */
+/* A body that comes bit by bit: every byte is sent once, and the loop sleeps in between. */
 static ssize_t drip(void *arg, void *out, size_t max) {
     struct call *c = arg;
     if (c->dry)
@@ -165,7 +166,7 @@ static bool is_wet(void *arg) {
     return !c->dry;
 }
 
-static void test_body_that_comes_later(void **state) {
+static void test_a_body_that_comes_later(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {OK_EMPTY, NULL};
@@ -195,10 +196,10 @@ static void test_put_small_empty_and_large(void **state) {
     put_of(0);
     put_of(1);
     put_of(70000);
-    put_of(5000001); /* with an "Expect: 100-continue" that is never answered */
+    put_of(5000001); /* its "Expect: 100-continue" is never answered */
 }
 
-static void test_post_without_body_says_length(void **state) {
+static void test_post_without_body_sends_its_length(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {OK_EMPTY, OK_EMPTY, NULL};
@@ -216,7 +217,7 @@ static void test_post_without_body_says_length(void **state) {
     server_stop(&s);
 }
 
-static void test_read_error_is_handed_up(void **state) {
+static void test_read_error_ends_the_transfer(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {OK_EMPTY, NULL};
@@ -231,7 +232,7 @@ static void test_read_error_is_handed_up(void **state) {
 
 static void test_no_connection(void **state) {
     (void)state;
-    int fd = socket(AF_INET, SOCK_STREAM, 0); /* bound and not listening: refused */
+    int fd = socket(AF_INET, SOCK_STREAM, 0); /* bound but not listening: connections are refused */
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
     assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
@@ -248,7 +249,7 @@ static void test_no_connection(void **state) {
     close(fd);
 }
 
-static void test_connection_that_breaks(void **state) {
+static void test_a_broken_connection(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {REPLY_CUT, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", REPLY_CUT, NULL};
@@ -263,8 +264,8 @@ static void test_connection_that_breaks(void **state) {
     server_stop(&s);
 }
 
-/* A kept connection that turns out to be dead: libcurl starts again on a new one, the body from its first byte. */
-static void test_dead_kept_connection_rewinds(void **state) {
+/* An idle connection is dead: libcurl restarts on a new one, with the first byte of the body. */
+static void test_a_dead_idle_connection_rewinds_the_body(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {OK_EMPTY, REPLY_CUT, OK_EMPTY, NULL};
@@ -284,8 +285,8 @@ static void test_dead_kept_connection_rewinds(void **state) {
     server_stop(&s);
 }
 
-/* The server may have carried the first one out: libcurl's own repetition would double it. */
-static void test_once_is_not_repeated_on_a_new_connection(void **state) {
+/* The server may have executed the first request, so that libcurl's resend would execute it twice. */
+static void test_a_once_request_is_not_resent_on_a_new_connection(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {OK_EMPTY, REPLY_CUT, OK_EMPTY, NULL};
@@ -322,7 +323,7 @@ static void test_response_timeout(void **state) {
     server_stop(&s);
 }
 
-/* White space every now and then is a sign of life; a reply that stops is given up. */
+/* White space from time to time restarts the timeout; a reply that stops is given up. */
 static void test_response_timeout_counts_from_the_last_byte(void **state) {
     (void)state;
     struct http_server s;
@@ -393,12 +394,12 @@ static void test_signed_request(void **state) {
     assert_true(server_saw(&s, 0, "Authorization: AWS4-HMAC-SHA256 Credential=test:tester/"));
     assert_true(server_saw(&s, 0, "/eu-west-1/s3/aws4_request"));
     assert_true(server_saw(&s, 0, "x-amz-security-token: token-word\r\n"));
-    assert_true(server_saw(&s, 0, "x-amz-security-token,")); /* signed too */
+    assert_true(server_saw(&s, 0, "x-amz-security-token,")); /* it is signed */
     assert_false(server_saw(&s, 0, "secret-word"));
     server_stop(&s);
 }
 
-/* ---- a limit of bytes a second ---- */
+/* --- the limit of bytes a second --- */
 
 #define PACED_COUNT 4
 
@@ -431,7 +432,7 @@ static void paced_start(struct paced *p, uint64_t rate, uint64_t length) {
     }
 }
 
-/* Returns how often the loop turned. */
+/* Returns the number of turns of the loop. */
 static unsigned paced_run(struct paced *p, uint64_t for_ms) {
     uint64_t end_ms = clock_ms() + for_ms;
     unsigned turns = 0;
@@ -452,7 +453,7 @@ static void paced_stop(struct paced *p) {
     server_stop(&p->s);
 }
 
-/* Together they send at the rate, each its part, and the loop sleeps in between. */
+/* Together they send at the rate, each an equal share, and the loop sleeps in between. */
 static void test_paced_transfers_share_the_limit(void **state) {
     (void)state;
     struct paced p;
@@ -461,7 +462,7 @@ static void test_paced_transfers_share_the_limit(void **state) {
     unsigned turns = paced_run(&p, 1000);
     uint64_t given = paced_given(&p), wanted = (clock_ns() - began_ns) / 1000;
     assert_true(p.bucket.refused);
-    /* less only where the machine is busy; more by what a bucket holds and makes up for */
+    /* less only on a busy machine; more by the depth of the bucket and by the tokens it makes up for */
     assert_in_range(given, wanted * 60 / 100, wanted * 12 / 10 + 100000);
     for (int i = 0; i < PACED_COUNT; i++)
         assert_in_range(p.calls[i].position, given / PACED_COUNT / 2, given / PACED_COUNT * 2);
@@ -469,8 +470,8 @@ static void test_paced_transfers_share_the_limit(void **state) {
     paced_stop(&p);
 }
 
-/* However small it is, every transfer moves within a short time, and one that waits says so. */
-static void test_a_tiny_limit_moves_all_in_turn(void **state) {
+/* However small the limit is, every transfer progresses soon, and a waiting one reports that it is throttled. */
+static void test_a_tiny_limit_moves_all_transfers_in_turn(void **state) {
     (void)state;
     struct paced p;
     uint64_t before[PACED_COUNT];
@@ -482,7 +483,7 @@ static void test_a_tiny_limit_moves_all_in_turn(void **state) {
     uint64_t given = paced_given(&p), deadline_ms = clock_ms() + 10000;
     for (int i = 0; i < PACED_COUNT; i++)
         assert_true(p.calls[i].position > before[i]);
-    do { /* where the machine is busy, what gathered in the bucket lets several go on at once */
+    do { /* on a busy machine, tokens gather in the bucket and let several continue at once */
         held_back = 0;
         for (int i = 0; i < PACED_COUNT; i++)
             held_back += http_is_throttled(p.transfers[i]);
@@ -500,7 +501,7 @@ static void test_a_raised_limit_counts_at_once(void **state) {
     paced_start(&p, 2048, 3 << 20);
     paced_run(&p, 200);
     assert_in_range(paced_given(&p), 0, 1024);
-    token_bucket_set_bytes(&p.bucket, 0, clock_ns()); /* none any more */
+    token_bucket_set_bytes(&p.bucket, 0, clock_ns()); /* no limit any more */
     uint64_t deadline_ms = clock_ms() + 10000;
     for (bool all = false; !all;) {
         paced_run(&p, 10);
@@ -516,7 +517,7 @@ static void test_a_raised_limit_counts_at_once(void **state) {
     paced_stop(&p);
 }
 
-static void test_who_is_cancelled_in_line_leaves_it(void **state) {
+static void test_a_cancelled_transfer_leaves_the_pacing_queue(void **state) {
     (void)state;
     struct paced p;
     paced_start(&p, 2048, 1 << 20);
@@ -531,13 +532,15 @@ static void test_who_is_cancelled_in_line_leaves_it(void **state) {
 
 UNIT_MAIN(cmocka_unit_test(test_get_and_keep_alive),
           cmocka_unit_test(test_connection_of_a_refused_body_is_not_used_again),
-          cmocka_unit_test(test_put_small_empty_and_large), cmocka_unit_test(test_body_that_comes_later),
-          cmocka_unit_test(test_post_without_body_says_length), cmocka_unit_test(test_read_error_is_handed_up),
-          cmocka_unit_test(test_no_connection), cmocka_unit_test(test_connection_that_breaks),
-          cmocka_unit_test(test_dead_kept_connection_rewinds), cmocka_unit_test(test_response_timeout),
-          cmocka_unit_test(test_once_is_not_repeated_on_a_new_connection),
+          cmocka_unit_test(test_put_small_empty_and_large), cmocka_unit_test(test_a_body_that_comes_later),
+          cmocka_unit_test(test_post_without_body_sends_its_length),
+          cmocka_unit_test(test_read_error_ends_the_transfer), cmocka_unit_test(test_no_connection),
+          cmocka_unit_test(test_a_broken_connection), cmocka_unit_test(test_a_dead_idle_connection_rewinds_the_body),
+          cmocka_unit_test(test_response_timeout),
+          cmocka_unit_test(test_a_once_request_is_not_resent_on_a_new_connection),
           cmocka_unit_test(test_response_timeout_counts_from_the_last_byte), cmocka_unit_test(test_cancel),
           cmocka_unit_test(test_reply_is_bounded), cmocka_unit_test(test_signed_request),
-          cmocka_unit_test(test_paced_transfers_share_the_limit), cmocka_unit_test(test_a_tiny_limit_moves_all_in_turn),
+          cmocka_unit_test(test_paced_transfers_share_the_limit),
+          cmocka_unit_test(test_a_tiny_limit_moves_all_transfers_in_turn),
           cmocka_unit_test(test_a_raised_limit_counts_at_once),
-          cmocka_unit_test(test_who_is_cancelled_in_line_leaves_it))
+          cmocka_unit_test(test_a_cancelled_transfer_leaves_the_pacing_queue))

@@ -1,5 +1,5 @@
-/* The uploader's end of FETCH, against a producer the test plays: what is asked, what is believed, and what becomes of
- * a source whose producer is silent, wrong or gone. */
+/* The uploader's side of FETCH; the test plays the producer: the requests, the accepted answers, and the fate of a source
+ * when its producer is silent, wrong or gone. */
 #include "insecure.h"
 #include "pure/digest.h"
 #include "pure/proto.h"
@@ -52,7 +52,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* The next FETCH into `question`; false when none comes for wait_ms. */
+/* Receives the next FETCH into `question`. False: none came for wait_ms. */
 static bool asked(int wait_ms) {
     uint64_t end = clock_ms() + (uint64_t)wait_ms;
     while (endpoint_recv(producer, &frame)) {
@@ -85,7 +85,7 @@ static void send_data(uint64_t number, struct msg_data d, const struct id128 *of
     buf_release(&out);
 }
 
-static void say(struct msg_data d) {
+static void send_answer(struct msg_data d) {
     send_data(question.number, d, &journal);
 }
 
@@ -96,7 +96,7 @@ static struct msg_data piece(enum data_state state, uint64_t from, size_t len) {
                              .bytes = slice_make(bytes + from, len)};
 }
 
-/* Until the source is ready, or messages for wait_ms were dealt with. */
+/* Handles messages until the source is ready, at most for wait_ms. */
 static bool ready(int wait_ms) {
     uint64_t end = clock_ms() + (uint64_t)wait_ms;
     while (!source_is_ready(source) && clock_ms() < end) {
@@ -114,7 +114,7 @@ static void settle(void) {
     }
 }
 
-static void test_reads_what_the_producer_read(void **state) {
+static void test_the_bytes_are_those_the_producer_read(void **state) {
     (void)state;
     open_range(LENGTH, false);
     fetch_run(source);
@@ -124,8 +124,8 @@ static void test_reads_what_the_producer_read(void **state) {
     uint64_t sent = 0, credit = FETCH_WINDOW, read = 0;
     while (read < LENGTH) {
         for (; sent < credit; sent += LENGTH - sent < PIECE ? LENGTH - sent : PIECE)
-            say(piece(LENGTH - sent <= PIECE ? DATA_UNCHANGED : DATA_BYTES, sent,
-                      LENGTH - sent < PIECE ? (size_t)(LENGTH - sent) : PIECE));
+            send_answer(piece(LENGTH - sent <= PIECE ? DATA_UNCHANGED : DATA_BYTES, sent,
+                              LENGTH - sent < PIECE ? (size_t)(LENGTH - sent) : PIECE));
         while (sent == credit && credit < LENGTH && asked(read == sent ? PATIENCE_MS : 0))
             credit = question.fetch.credit;
         if (sent < credit)
@@ -134,7 +134,7 @@ static void test_reads_what_the_producer_read(void **state) {
         ssize_t n = source_read(source, got + read, 100000);
         assert_true(n > 0);
         read += (uint64_t)n;
-        assert_true(sent - read <= FETCH_WINDOW + PIECE); /* what lies here is bounded */
+        assert_true(sent - read <= FETCH_WINDOW + PIECE); /* the unread bytes are limited */
         assert_true(credit <= read + FETCH_WINDOW);
     }
     assert_memory_equal(got, bytes, LENGTH);
@@ -146,14 +146,14 @@ static void test_reads_what_the_producer_read(void **state) {
     assert_true(source_is_fetched(source));
 }
 
-static void test_the_last_byte_waits_for_the_last_word(void **state) {
+static void test_the_last_byte_waits_until_the_file_is_unchanged(void **state) {
     (void)state;
     open_range(1000, false);
     expect_question(0, 1000);
-    say(piece(DATA_BYTES, 0, 1000));
+    send_answer(piece(DATA_BYTES, 0, 1000));
     assert_false(ready(100));
     assert_false(fetch_is_primed(source));
-    say((struct msg_data){.state = DATA_CHANGED, .position = 1000, .why = slice_of("mtime moved\n")});
+    send_answer((struct msg_data){.state = DATA_CHANGED, .position = 1000, .why = slice_of("mtime moved\n")});
     assert_true(ready(PATIENCE_MS));
     char why[100];
     assert_int_equal(source_read(source, got, 1000), ERR_CHANGED);
@@ -168,8 +168,8 @@ static void test_the_checksum_comes_ahead(void **state) {
     expect_question(0, 1000);
     assert_true(question.fetch.ahead);
     assert_false(source_announced_crc(source, &crc));
-    say((struct msg_data){.state = DATA_AHEAD, .crc = 77}); /* not that of the bytes that follow */
-    say(piece(DATA_UNCHANGED, 0, 1000));
+    send_answer((struct msg_data){.state = DATA_AHEAD, .crc = 77}); /* not the checksum of the following bytes */
+    send_answer(piece(DATA_UNCHANGED, 0, 1000));
     assert_true(ready(PATIENCE_MS));
     assert_true(fetch_is_primed(source) && source_announced_crc(source, &crc));
     assert_int_equal(crc, 77);
@@ -179,35 +179,35 @@ static void test_the_checksum_comes_ahead(void **state) {
     assert_string_equal(why, "its bytes differ between two readings");
 }
 
-static void test_a_damaged_piece_is_noticed(void **state) {
+static void test_a_damaged_piece_is_detected(void **state) {
     (void)state;
     open_range(1000, false);
     expect_question(0, 1000);
     struct msg_data d = piece(DATA_UNCHANGED, 0, 1000);
     d.crc ^= 1;
-    say(d);
+    send_answer(d);
     assert_true(ready(PATIENCE_MS));
     assert_int_equal(source_read(source, got, 1000), ERR_DAMAGED);
     assert_int_equal(source_read(source, got, 1000), ERR_DAMAGED);
 }
 
-static void test_what_was_not_asked_is_dropped(void **state) {
+static void test_pieces_not_asked_for_are_dropped(void **state) {
     (void)state;
     open_range(LENGTH, false);
-    expect_question(0, PIECE); /* before it has a slot: one piece */
+    expect_question(0, PIECE); /* without a slot: one piece */
     uint64_t number = question.number;
     send_data(number + 1, piece(DATA_BYTES, 0, 100), &journal);
     send_data(number, piece(DATA_BYTES, 0, 100), &other);
-    say(piece(DATA_BYTES, 100, 100));                                    /* a gap */
-    say((struct msg_data){.state = DATA_BYTES});                         /* nothing */
-    say((struct msg_data){.state = DATA_UNCHANGED, .position = LENGTH}); /* the end, with nothing before it */
-    say((struct msg_data){.state = DATA_AHEAD, .crc = 1});               /* not asked for */
+    send_answer(piece(DATA_BYTES, 100, 100));                                    /* a gap */
+    send_answer((struct msg_data){.state = DATA_BYTES});                         /* no bytes */
+    send_answer((struct msg_data){.state = DATA_UNCHANGED, .position = LENGTH}); /* the end without any bytes */
+    send_answer((struct msg_data){.state = DATA_AHEAD, .crc = 1});               /* not asked for */
     assert_int_equal(endpoint_send(producer, asker, asker_len, slice_of("garbage")), 0);
     settle();
     assert_false(source_is_ready(source));
-    say(piece(DATA_BYTES, 0, PIECE));
-    say(piece(DATA_BYTES, 0, PIECE));     /* twice */
-    say(piece(DATA_BYTES, PIECE, PIECE)); /* more than the credit */
+    send_answer(piece(DATA_BYTES, 0, PIECE));
+    send_answer(piece(DATA_BYTES, 0, PIECE));     /* a repetition */
+    send_answer(piece(DATA_BYTES, PIECE, PIECE)); /* more than the credit */
     assert_true(ready(PATIENCE_MS));
     settle();
     assert_int_equal(fetches_bytes(fetches), PIECE);
@@ -215,13 +215,13 @@ static void test_what_was_not_asked_is_dropped(void **state) {
     assert_memory_equal(got, bytes, PIECE);
 }
 
-static void test_after_a_silence_it_asks_from_where_it_is(void **state) {
+static void test_after_a_silence_it_asks_again_from_its_position(void **state) {
     (void)state;
     open_range(LENGTH, false);
     fetch_run(source);
     expect_question(0, FETCH_WINDOW);
     uint64_t number = question.number;
-    say(piece(DATA_BYTES, 0, PIECE));
+    send_answer(piece(DATA_BYTES, 0, PIECE));
     assert_true(ready(PATIENCE_MS));
     assert_true(fetches_tick(fetches, LEASE_MS, now_ms) > now_ms);
     assert_false(asked(50));
@@ -248,11 +248,11 @@ static void test_a_silent_producer_is_given_up(void **state) {
     assert_false(fetch_was_answered(source));
 }
 
-static void test_who_waits_for_nothing_is_not_given_up(void **state) {
+static void test_a_source_that_expects_nothing_is_not_given_up(void **state) {
     (void)state;
     open_range(LENGTH, false);
     expect_question(0, PIECE);
-    say(piece(DATA_BYTES, 0, PIECE)); /* all the credit: now it is the reader's turn */
+    send_answer(piece(DATA_BYTES, 0, PIECE)); /* the credit is used up: the reader is next */
     assert_true(ready(PATIENCE_MS));
     now_ms += 100ull * LEASE_MS;
     fetches_tick(fetches, LEASE_MS, now_ms);
@@ -264,7 +264,7 @@ static void test_a_producer_that_does_not_know_it(void **state) {
     (void)state;
     open_range(LENGTH, false);
     expect_question(0, PIECE);
-    say((struct msg_data){.state = DATA_UNKNOWN}); /* it may have restarted, and plan again */
+    send_answer((struct msg_data){.state = DATA_UNKNOWN}); /* it may have restarted, and may plan the file again */
     settle();
     assert_false(source_is_ready(source));
     now_ms += 600;
@@ -281,17 +281,17 @@ static void test_rewinding_fetches_again(void **state) {
     open_range(1000, false);
     expect_question(0, 1000);
     uint64_t number = question.number;
-    say(piece(DATA_UNCHANGED, 0, 1000));
+    send_answer(piece(DATA_UNCHANGED, 0, 1000));
     assert_true(ready(PATIENCE_MS));
     assert_int_equal(source_read(source, got, 600), 600);
     assert_int_equal(source_rewind(source, 0), 0);
     assert_false(source_is_ready(source));
     expect_question(0, 1000);
     assert_true(question.number != number);
-    send_data(number, piece(DATA_UNCHANGED, 0, 1000), &journal); /* of the first time */
+    send_data(number, piece(DATA_UNCHANGED, 0, 1000), &journal); /* of the transfer before the rewind */
     settle();
     assert_false(source_is_ready(source));
-    say(piece(DATA_UNCHANGED, 0, 1000));
+    send_answer(piece(DATA_UNCHANGED, 0, 1000));
     assert_true(ready(PATIENCE_MS));
     assert_int_equal(source_read(source, got, 2000), 1000);
     assert_memory_equal(got, bytes, 1000);
@@ -307,19 +307,19 @@ static void test_closing_in_the_middle_cancels(void **state) {
     assert_true(question.fetch.cancel);
 }
 
-static void test_nothing_to_fetch_only_asks(void **state) {
+static void test_length_zero_only_asks(void **state) {
     (void)state;
     open_range(0, true);
     expect_question(0, 0);
     assert_false(question.fetch.ahead);
     assert_false(fetch_is_primed(source));
-    say((struct msg_data){.state = DATA_UNCHANGED});
+    send_answer((struct msg_data){.state = DATA_UNCHANGED});
     assert_true(ready(PATIENCE_MS));
     assert_true(fetch_is_primed(source));
     assert_int_equal(source_read(source, got, 1), 0);
 }
 
-static void test_idle_sockets_are_closed_and_bounded(void **state) {
+static void test_idle_sockets_are_closed_and_limited(void **state) {
     (void)state;
     struct source *many[FETCH_CONNECTIONS_MAX + 1] = {NULL};
     char address[64];
@@ -330,7 +330,7 @@ static void test_idle_sockets_are_closed_and_bounded(void **state) {
     assert_int_equal(fetch_open(&source, fetches, slice_of(endpoint_address(producer)), &upload, 0, 1, false, now_ms),
                      ERR_LIMIT);
     source_close(&many[7]);
-    open_range(1, false); /* takes the place of the idle one */
+    open_range(1, false); /* replaces the idle one */
     int fds[FETCH_CONNECTIONS_MAX];
     size_t count = 0;
     uint64_t wake_ms = UINT64_MAX;
@@ -373,10 +373,10 @@ static void test_addresses_in_offers(void **state) {
 
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 
-UNIT_MAIN(TEST(test_reads_what_the_producer_read), TEST(test_the_last_byte_waits_for_the_last_word),
-          TEST(test_the_checksum_comes_ahead), TEST(test_a_damaged_piece_is_noticed),
-          TEST(test_what_was_not_asked_is_dropped), TEST(test_after_a_silence_it_asks_from_where_it_is),
-          TEST(test_a_silent_producer_is_given_up), TEST(test_who_waits_for_nothing_is_not_given_up),
+UNIT_MAIN(TEST(test_the_bytes_are_those_the_producer_read), TEST(test_the_last_byte_waits_until_the_file_is_unchanged),
+          TEST(test_the_checksum_comes_ahead), TEST(test_a_damaged_piece_is_detected),
+          TEST(test_pieces_not_asked_for_are_dropped), TEST(test_after_a_silence_it_asks_again_from_its_position),
+          TEST(test_a_silent_producer_is_given_up), TEST(test_a_source_that_expects_nothing_is_not_given_up),
           TEST(test_a_producer_that_does_not_know_it), TEST(test_rewinding_fetches_again),
-          TEST(test_closing_in_the_middle_cancels), TEST(test_nothing_to_fetch_only_asks),
-          TEST(test_idle_sockets_are_closed_and_bounded), cmocka_unit_test(test_addresses_in_offers))
+          TEST(test_closing_in_the_middle_cancels), TEST(test_length_zero_only_asks),
+          TEST(test_idle_sockets_are_closed_and_limited), cmocka_unit_test(test_addresses_in_offers))

@@ -94,12 +94,12 @@ static void test_a_changed_byte_between_two_readings_is_found(void **state) {
     struct timespec old[2] = {{.tv_nsec = UTIME_OMIT},
                               {ref.file.mtime_ns / 1000000000, ref.file.mtime_ns % 1000000000}};
     ref.file.ctime_ns = 0;
-    assert_int_equal(open_all(&s, &ref), ERR_CHANGED); /* ctime counts */
+    assert_int_equal(open_all(&s, &ref), ERR_CHANGED); /* ctime is compared */
     ref = plan(path);
     assert_int_equal(open_all(&s, &ref), 0);
     assert_int_equal(source_precompute_crc(s, &crc), 0);
     write_file(path, "0123456789abcdeX");
-    utimensat(AT_FDCWD, path, old, 0); /* mtime put back: ctime still tells */
+    utimensat(AT_FDCWD, path, old, 0); /* mtime is restored, ctime still differs */
     assert_int_equal(source_read(s, bytes, sizeof bytes), 16);
     assert_int_not_equal(source_crc(s), crc);
     assert_int_equal(source_check(s, why, sizeof why), ERR_CHANGED);
@@ -141,7 +141,7 @@ static void test_shrunk_while_read(void **state) {
     source_close(&s);
 }
 
-/* Pseudo files: what stat(2) says of them is not how much can be read. */
+/* Pseudo files: stat(2) and read(2) disagree about their size. */
 static void check_pseudo_file(const char *name, int read_result, const char *expected) {
     struct roots *own;
     struct source *s;
@@ -217,7 +217,7 @@ static void test_a_root_that_can_only_be_searched(void **state) {
     roots_destroy(&own);
 }
 
-static void test_symlink_does_not_lead_out(void **state) {
+static void test_a_symlink_does_not_leave_the_root(void **state) {
     (void)state;
     struct source *s;
     char link[340];
@@ -235,7 +235,7 @@ static void test_symlink_does_not_lead_out(void **state) {
     assert_int_equal(open_all(&s, &ref), ERR_DENIED);
 }
 
-static void test_only_beneath_a_root(void **state) {
+static void test_only_under_a_root(void **state) {
     (void)state;
     struct source *s;
     char other[340];
@@ -256,9 +256,9 @@ static void test_only_beneath_a_root(void **state) {
 static void test_a_root_by_its_link_and_a_root_that_is_a_file(void **state) {
     (void)state;
     struct source *s;
-    char link[340], beneath[360], sibling[340];
+    char link[340], under[360], sibling[340];
     snprintf(link, sizeof link, "%s-link", dir);
-    snprintf(beneath, sizeof beneath, "%s/file", link);
+    snprintf(under, sizeof under, "%s/file", link);
     snprintf(sibling, sizeof sibling, "%s/sibling", dir);
     unlink(link);
     assert_int_equal(symlink(dir, link), 0);
@@ -266,7 +266,7 @@ static void test_a_root_by_its_link_and_a_root_that_is_a_file(void **state) {
     const char *paths[] = {link, path};
     struct roots *own;
     assert_int_equal(roots_new(&own, paths, 1), 0);
-    struct source_ref ref = plan(beneath);
+    struct source_ref ref = plan(under);
     assert_int_equal(source_open(&s, own, &ref, 0, ref.file.size, why, sizeof why), 0);
     assert_int_equal(source_check(s, why, sizeof why), 0);
     source_close(&s);
@@ -280,7 +280,7 @@ static void test_a_root_by_its_link_and_a_root_that_is_a_file(void **state) {
     unlink(link);
 }
 
-static void test_range_must_lie_in_the_file(void **state) {
+static void test_the_range_must_be_within_the_file(void **state) {
     (void)state;
     struct source *s;
     struct source_ref ref = plan(path);
@@ -298,7 +298,7 @@ static void test_not_a_regular_file(void **state) {
     struct source_ref ref = plan(path);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(open_all(&s, &ref), ERR_CHANGED); /* and it does not block */
+    assert_int_equal(open_all(&s, &ref), ERR_CHANGED); /* and the open does not block */
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -306,6 +306,6 @@ UNIT_MAIN(TEST(test_reads_a_range_and_its_checksum), TEST(test_rewinds_only_to_t
           TEST(test_a_changed_byte_between_two_readings_is_found), TEST(test_changed_before_the_first_byte),
           TEST(test_grown_after_the_last_byte), TEST(test_shrunk_while_read), TEST(test_content_without_a_size),
           TEST(test_content_shorter_than_its_size), TEST(test_replaced_by_another_file), TEST(test_removed_while_read),
-          TEST(test_a_root_that_can_only_be_searched), TEST(test_symlink_does_not_lead_out),
-          TEST(test_only_beneath_a_root), TEST(test_a_root_by_its_link_and_a_root_that_is_a_file),
-          TEST(test_range_must_lie_in_the_file), TEST(test_not_a_regular_file))
+          TEST(test_a_root_that_can_only_be_searched), TEST(test_a_symlink_does_not_leave_the_root),
+          TEST(test_only_under_a_root), TEST(test_a_root_by_its_link_and_a_root_that_is_a_file),
+          TEST(test_the_range_must_be_within_the_file), TEST(test_not_a_regular_file))
