@@ -181,11 +181,8 @@ void jobs_build(const struct planner *p, const struct offer *offer, struct job *
     *job = (struct job){
         .ref = offer->ref,
         .length = f->id.size,
-        .source = {.name = slice_of(p->source_name),
-                   .path = slice_of(f->path),
-                   .file = f->id,
-                   .boot = slice_of(boot_id())},
-        .target = {.dest = slice_of(f->dest), .endpoint = slice_of(p->endpoint), .region = slice_of(p->region)},
+        .source = planner_source(p, f),
+        .target = planner_target(p, f),
         .handle = slice_of(handle),
         .checksum = f->checksum,
         .chunk_size = geometry->chunk_size,

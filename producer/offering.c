@@ -58,7 +58,7 @@ int offering_send(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
     struct offer *picked[OFFER_JOBS];
     int err = jobs_refill(&p->planner, now_ms);
     p->offers_blocked = false;
-    for (unsigned i = 0; err == 0; i++) {
+    for (unsigned i = 0; !err; i++) {
         size_t count = jobs_pick(&p->planner, picked, OFFER_JOBS);
         if (count == 0)
             break;

@@ -14,11 +14,8 @@ static void plan_describe(const struct planner *p, const struct file *f, struct 
         .index = f->index,
         .upload = f->refusal ? f->refusal_id : f->upload,
         .error = slice_of(f->refusal),
-        .source = {.name = slice_of(p->source_name),
-                   .path = slice_of(f->path),
-                   .file = f->id,
-                   .boot = slice_of(boot_id())},
-        .target = {.dest = slice_of(f->dest), .endpoint = slice_of(p->endpoint), .region = slice_of(p->region)},
+        .source = planner_source(p, f),
+        .target = planner_target(p, f),
         .chunk_size = f->wanted_geometry.chunk_size,
         .chunks = f->wanted_geometry.chunks,
         .inodes = f->inodes,
@@ -185,11 +182,6 @@ static void plan_adopt_finished(struct planner *p, struct file *f, const struct 
 
 /* An upload that is only to be aborted. Its retry time is limited by the uploader's --retry-for. */
 static int plan_adopt_drop(struct planner *p, struct file *f, const struct planned_file *answer) {
-    if (answer->state == PLANNED_REFUSED) {
-        planner_file_failed(p, f, FAIL_REQUEST, "%.*s", (int)answer->error.len,
-                            answer->error.len ? answer->error.ptr : "");
-        return 0;
-    }
     if (id_is_zero(&answer->superseded)) { /* it left nothing, or has ended */
         planner_file_skipped(p, f);
         return 0;
@@ -205,8 +197,6 @@ static int plan_adopt_drop(struct planner *p, struct file *f, const struct plann
 
 static int plan_adopt(struct planner *p, struct file *f, const struct planned_file *answer, uint64_t now_ms) {
     f->plan_number = 0;
-    if (f->drop)
-        return plan_adopt_drop(p, f, answer);
     if (f->refusal) {
         planner_file_remove(p, f);
         return 0;
@@ -216,6 +206,8 @@ static int plan_adopt(struct planner *p, struct file *f, const struct planned_fi
                             answer->error.len ? answer->error.ptr : "");
         return 0;
     }
+    if (f->drop)
+        return plan_adopt_drop(p, f, answer);
     if (answer->state == PLANNED_SUPERSEDED) {
         planner_file_failed(p, f, FAIL_SUPERSEDED, "another source took its destination; re-run to upload it again");
         return 0;

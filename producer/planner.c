@@ -145,6 +145,17 @@ void planner_release(struct planner *p) {
     verify_init(&p->verify); /* it has no file open: releasing p again must not close descriptor 0 */
 }
 
+/* --- messages --- */
+
+struct source_ref planner_source(const struct planner *p, const struct file *f) {
+    return (struct source_ref){
+        .name = slice_of(p->source_name), .path = slice_of(f->path), .file = f->id, .boot = slice_of(boot_id())};
+}
+
+struct target planner_target(const struct planner *p, const struct file *f) {
+    return (struct target){.dest = slice_of(f->dest), .endpoint = slice_of(p->endpoint), .region = slice_of(p->region)};
+}
+
 /* --- reports --- */
 
 void planner_view_file(const struct file *f, struct producer_file_view *view) {

@@ -79,6 +79,9 @@ struct planner {
 int planner_init(struct planner *p, const struct producer_config *config, const struct producer_events *e) MUST_CHECK;
 void planner_release(struct planner *p);
 void planner_view_file(const struct file *f, struct producer_file_view *view);
+/* The source and destination of f for a message. They point into p and f. */
+struct source_ref planner_source(const struct planner *p, const struct file *f);
+struct target planner_target(const struct planner *p, const struct file *f);
 void planner_notice(struct planner *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Reports an error that belongs to no planned file: an unusable SRC or directory, or a file that cannot be planned. */
 void planner_report_error(struct planner *p, const char *path, enum fail_class class, const char *reason);

@@ -32,6 +32,19 @@ static void track_refused(struct planner *p, struct file *f, enum why why, uint6
         planner_file_replan(p, f, now_ms + track_growing_ms(f->refusals, REFUSED_MAX_MS));
 }
 
+/* "REASON (WORKER)". Without memory the previous detail stays. */
+static void track_set_unserved_detail(struct file *f, const struct event *e) {
+    struct buf text = BUF_INIT;
+    struct slice detail = e->detail.len > 0 ? e->detail : slice_of(why_text(e->why));
+    if (text_add_printable(&text, detail) == 0 &&
+        (e->worker.len == 0 || (buf_add_text(&text, " (") == 0 && text_add_printable(&text, e->worker) == 0 &&
+                                buf_add_text(&text, ")") == 0))) {
+        free(f->unserved_detail);
+        f->unserved_detail = slice_dup(buf_slice(&text));
+    }
+    buf_release(&text);
+}
+
 /* Rule 2: an uploader cannot serve the file. false: f was freed. A failure at one uploader does not count: another one
  * may serve the file, and the consumer knows when none is left. */
 static bool track_note_unserved(struct planner *p, struct file *f, const struct event *e, uint64_t now_ms) {
@@ -47,15 +60,7 @@ static bool track_note_unserved(struct planner *p, struct file *f, const struct 
     if (e->class)
         f->unserved_class = e->class;
     f->unserved_count += !e->class;
-    struct buf text = BUF_INIT;
-    struct slice detail = e->detail.len > 0 ? e->detail : slice_of(why_text(e->why));
-    if (text_add_printable(&text, detail) == 0 &&
-        (e->worker.len == 0 || (buf_add_text(&text, " (") == 0 && text_add_printable(&text, e->worker) == 0 &&
-                                buf_add_text(&text, ")") == 0))) {
-        free(f->unserved_detail);
-        f->unserved_detail = slice_dup(buf_slice(&text));
-    }
-    buf_release(&text);
+    track_set_unserved_detail(f, e);
     p->unserved_due_ms = now_ms;
     return true;
 }
