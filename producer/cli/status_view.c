@@ -226,7 +226,7 @@ static int status_print_upload(const struct upload_status *u, const char *word) 
         printf(", %s moving in %" PRIu32 " transfer%s", format_size(u->moving_bytes, moving), u->leases,
                u->leases == 1 ? "" : "s");
     if (u->second)
-        printf(" (%" PRIu32 " of them second ones, for slow chunks)", u->second);
+        printf(" (%" PRIu32 " of them second leases, for slow chunks)", u->second);
     int err = status_print_names(u->path, u->dest);
     if (!err && u->class)
         err = status_print_printable("               ", u->error, "\n");
