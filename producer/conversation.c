@@ -26,7 +26,7 @@ static void conversation_welcome(struct producer *p, uint64_t now_ms) {
         planner_notice(&p->planner, "the consumer answers again");
     p->silence_reported = false;
     p->tail_number = 0;
-    p->set_asked_ms = 0;
+    p->set_sent_ms = 0;
     p->tail_answered = false;
     p->tail_seq = session_start_seq(p->session);
     p->tail_event = session_start_event(p->session);
@@ -157,30 +157,30 @@ static int conversation_sent(struct producer *p, int err, uint64_t now_ms, uint6
 }
 
 static int conversation_ask_set(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
-    if (p->set_asked_ms && now_ms < p->set_asked_ms + SET_AGAIN_MS) {
-        deadline_lower(deadline_ms, p->set_asked_ms + SET_AGAIN_MS);
+    if (p->set_sent_ms && now_ms < p->set_sent_ms + SET_AGAIN_MS) {
+        deadline_lower(deadline_ms, p->set_sent_ms + SET_AGAIN_MS);
         return 0;
     }
     struct msg m = {.type = MSG_SET, .set = {.flags = SET_BWLIMIT, .bwlimit = p->bwlimit}};
     int err = session_send(p->session, &m, &p->set_number);
     if (err)
         return conversation_sent(p, err, now_ms, deadline_ms);
-    p->set_asked_ms = now_ms;
+    p->set_sent_ms = now_ms;
     return 0;
 }
 
 static int conversation_ask_plans(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
     struct plan_file list[PLAN_FILES_MAX];
-    struct file *asked[PLAN_FILES_MAX];
+    struct file *requested[PLAN_FILES_MAX];
     size_t count;
     while (!p->conversation_blocked && !p->planner.draining &&
-           (count = plan_pick(&p->planner, now_ms, list, asked, PLAN_FILES_MAX)) > 0) {
+           (count = plan_pick(&p->planner, now_ms, list, requested, PLAN_FILES_MAX)) > 0) {
         struct msg m = {.type = MSG_PLAN, .plan = {.files = list, .file_count = count}};
         uint64_t number;
         int err = session_send(p->session, &m, &number);
         FAULT_POINT_IF(err == 0, plan_sent, "");
         if (!err)
-            plan_asked(asked, count, number, now_ms);
+            plan_note_sent(requested, count, number, now_ms);
         else if ((err = conversation_sent(p, err, now_ms, deadline_ms)) != 0)
             return err;
     }
@@ -190,8 +190,8 @@ static int conversation_ask_plans(struct producer *p, uint64_t now_ms, uint64_t 
 }
 
 static int conversation_ask_tail(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
-    if (p->tail_number != 0 && now_ms < p->tail_asked_ms + p->tail_wait_ms + TAIL_GRACE_MS) {
-        deadline_lower(deadline_ms, p->tail_asked_ms + p->tail_wait_ms + TAIL_GRACE_MS);
+    if (p->tail_number != 0 && now_ms < p->tail_sent_ms + p->tail_wait_ms + TAIL_GRACE_MS) {
+        deadline_lower(deadline_ms, p->tail_sent_ms + p->tail_wait_ms + TAIL_GRACE_MS);
         return 0;
     }
     if (p->conversation_blocked)
@@ -212,7 +212,7 @@ static int conversation_ask_tail(struct producer *p, uint64_t now_ms, uint64_t *
     if (err)
         return conversation_sent(p, err, now_ms, deadline_ms);
     p->tail_number = number;
-    p->tail_asked_ms = now_ms;
+    p->tail_sent_ms = now_ms;
     p->drain_announced = stops;
     return 0;
 }

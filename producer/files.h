@@ -55,7 +55,7 @@ struct file {
     enum inodes inodes;                  /* of its file system */
     uint32_t record_differs, record_crc; /* VERIFY: from PLANNED */
     bool checking;                       /* upload is the finished one, whose object is looked up */
-    struct geometry wanted_geometry;     /* asked for in PLAN */
+    struct geometry wanted_geometry;     /* requested in PLAN */
     struct geometry geometry;            /* in force: from the begin record */
     struct id128 upload;                 /* zero before the first PLANNED */
     char *handle;                        /* NULL: none */
@@ -73,9 +73,9 @@ struct file {
     bool resumed;
     bool taken_single; /* the one job of the state (all states but CHUNKS) is in offers */
 
-    uint64_t plan_number;               /* of the PLAN that asks for it; 0: not asked */
-    uint64_t plan_asked_ms;             /* when that was sent */
-    uint64_t plan_due_ms;               /* not asked before this time */
+    uint64_t plan_number;               /* of the PLAN that requests it; 0: not requested */
+    uint64_t plan_sent_ms;              /* when that was sent */
+    uint64_t plan_due_ms;               /* not requested before this time */
     uint32_t aborts, changes, refusals; /* how often it was planned again, by cause */
 
     /* Rule 2: no connected uploader can serve it. */

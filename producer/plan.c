@@ -1,9 +1,9 @@
 /*
- * PLAN and PLANNED: which files are asked for, and the meaning of the consumer's answer for each.
+ * PLAN and PLANNED: which files are requested, and the meaning of the consumer's answer for each.
  *
- * A file in FILE_PLAN is asked for from plan_due_ms on, and every PLAN_AGAIN_MS until an answer to the last request
+ * A file in FILE_PLAN is requested from plan_due_ms on, and every PLAN_AGAIN_MS until an answer to the last request
  * names it. An answer to an earlier request is stale and ignored. PLANNED answers a prefix of the request; the rest is
- * requested again at once. A file in FILE_CLEAR is asked for again from time to time, because the record of another
+ * requested again at once. A file in FILE_CLEAR is requested again from time to time, because the record of another
  * producer's upload is not sent to this one. An upload that was never opened has nothing to abort; the consumer ends it.
  */
 #include "producer/planner.h"
@@ -34,10 +34,10 @@ static size_t plan_cost(const struct planner *p, const struct file *f) {
 static bool plan_is_due(const struct file *f, uint64_t now_ms) {
     if (f->state != FILE_PLAN || now_ms < f->plan_due_ms)
         return false;
-    return f->plan_number == 0 || now_ms >= f->plan_asked_ms + PLAN_AGAIN_MS;
+    return f->plan_number == 0 || now_ms >= f->plan_sent_ms + PLAN_AGAIN_MS;
 }
 
-size_t plan_pick(struct planner *p, uint64_t now_ms, struct plan_file *list, struct file **asked, size_t max) {
+size_t plan_pick(struct planner *p, uint64_t now_ms, struct plan_file *list, struct file **requested, size_t max) {
     size_t count = 0, bytes = 0;
     for (struct file *f = p->files.first, *next; f && count < max; f = next) {
         next = f->next;
@@ -53,15 +53,15 @@ size_t plan_pick(struct planner *p, uint64_t now_ms, struct plan_file *list, str
         if (count > 0 && bytes > PLAN_BYTES_MAX)
             break;
         plan_describe(p, f, &list[count]);
-        asked[count++] = f;
+        requested[count++] = f;
     }
     return count;
 }
 
-void plan_asked(struct file *const *asked, size_t count, uint64_t number, uint64_t now_ms) {
+void plan_note_sent(struct file *const *requested, size_t count, uint64_t number, uint64_t now_ms) {
     for (size_t i = 0; i < count; i++) {
-        asked[i]->plan_number = number;
-        asked[i]->plan_asked_ms = now_ms;
+        requested[i]->plan_number = number;
+        requested[i]->plan_sent_ms = now_ms;
     }
 }
 
@@ -70,7 +70,7 @@ uint64_t plan_deadline(const struct planner *p) {
     for (const struct file *f = p->files.first; f; f = f->next) {
         if (f->state != FILE_PLAN && f->state != FILE_CLEAR)
             continue;
-        uint64_t due = f->plan_number == 0 ? f->plan_due_ms : f->plan_asked_ms + PLAN_AGAIN_MS;
+        uint64_t due = f->plan_number == 0 ? f->plan_due_ms : f->plan_sent_ms + PLAN_AGAIN_MS;
         deadline = due < deadline ? due : deadline;
     }
     return deadline;

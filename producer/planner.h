@@ -148,10 +148,10 @@ int scan_step(struct planner *p, unsigned budget, bool *more) MUST_CHECK;
 
 /* ---- plan.c ---- */
 
-/* Fills in list and asked with the files to ask for now, and returns their number. After the message was sent, under
- * this number, call plan_asked. */
-size_t plan_pick(struct planner *p, uint64_t now_ms, struct plan_file *list, struct file **asked, size_t max);
-void plan_asked(struct file *const *asked, size_t count, uint64_t number, uint64_t now_ms);
+/* Fills in list and requested with the files to request now, and returns their number. After the message was sent, under
+ * this number, call plan_note_sent. */
+size_t plan_pick(struct planner *p, uint64_t now_ms, struct plan_file *list, struct file **requested, size_t max);
+void plan_note_sent(struct file *const *requested, size_t count, uint64_t number, uint64_t now_ms);
 uint64_t plan_deadline(const struct planner *p);
 int plan_apply(struct planner *p, uint64_t now_ms, uint64_t number, const struct msg_planned *m) MUST_CHECK;
 

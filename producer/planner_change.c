@@ -25,7 +25,7 @@ void planner_file_replan(struct planner *p, struct file *f, uint64_t due_ms) {
     f->state = FILE_PLAN;
     f->dropping = f->dropping && !f->drop;
     f->plan_number = 0;
-    f->plan_asked_ms = 0;
+    f->plan_sent_ms = 0;
     f->plan_due_ms = due_ms;
 }
 

@@ -45,21 +45,21 @@ static int producer_open_jobs(struct producer *p, const char *address) {
 }
 
 static int producer_open_data(struct producer *p, const char *address) {
-    struct buf beside = BUF_INIT;
+    struct buf fallback = BUF_INIT;
     int err = 0;
     if (address)
         socket_remove_dead(address);
-    else if ((err = data_server_default_address(endpoint_address(p->jobs), &beside)) == ERR_NOT_FOUND)
-        err = fresh_ipc_endpoint("data", &beside);
+    else if ((err = data_server_default_address(endpoint_address(p->jobs), &fallback)) == ERR_NOT_FOUND)
+        err = fresh_ipc_endpoint("data", &fallback);
     if (err == ERR_INVALID) {
         log_error("--jobs %s: no port is left for file data; name one with --data", endpoint_address(p->jobs));
         err = ERR_USAGE;
     }
     if (!err)
-        err = data_server_new(&p->data, address ? address : beside.data, &p->planner.files);
+        err = data_server_new(&p->data, address ? address : fallback.data, &p->planner.files);
     if (err == ERR_BUSY && !address)
         log_error("the default endpoint for file data is in use; name another one with --data");
-    buf_release(&beside);
+    buf_release(&fallback);
     return err;
 }
 

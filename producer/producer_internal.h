@@ -22,12 +22,12 @@ struct producer {
     uint64_t consumer_wait_ms, started_ms;
 
     bool welcomed, silence_reported, offers_blocked;
-    bool conversation_blocked;                         /* the session's socket was full in this turn */
-    bool tail_answered;                                /* since the last WELCOME: the fleet is known */
-    uint64_t tail_number, tail_asked_ms, tail_wait_ms; /* number 0: no TAIL is outstanding */
+    bool conversation_blocked;                        /* the session's socket was full in this turn */
+    bool tail_answered;                               /* since the last WELCOME: the fleet is known */
+    uint64_t tail_number, tail_sent_ms, tail_wait_ms; /* number 0: no TAIL is outstanding */
     uint64_t tail_seq, tail_event;
     bool set_wanted; /* a SET of bwlimit has no answer yet: nothing is planned before */
-    uint64_t bwlimit, set_number, set_asked_ms;
+    uint64_t bwlimit, set_number, set_sent_ms;
     bool drain_announced;             /* the outstanding TAIL announces the drain */
     bool drain_confirmed;             /* the consumer answered it: it grants no job of this producer any more */
     bool drain_is_over;               /* the consumer has not answered for drain_for_ms */

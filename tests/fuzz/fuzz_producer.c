@@ -131,7 +131,7 @@ static void ask(void) {
     struct file *asked[PLAN_FILES_MAX];
     size_t count = plan_pick(&planner, now_ms, list, asked, PLAN_FILES_MAX);
     if (count > 0)
-        plan_asked(asked, count, ++number, now_ms);
+        plan_note_sent(asked, count, ++number, now_ms);
 }
 
 static void check_counts(void) {

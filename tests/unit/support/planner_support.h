@@ -113,7 +113,7 @@ static inline struct id128 make_id(unsigned n) {
 static inline size_t ask(uint64_t now_ms, uint64_t number, struct plan_file *list) {
     struct file *asked[PLAN_FILES_MAX];
     size_t count = plan_pick(&planner, now_ms, list, asked, PLAN_FILES_MAX);
-    plan_asked(asked, count, number, now_ms);
+    plan_note_sent(asked, count, number, now_ms);
     return count;
 }
 
