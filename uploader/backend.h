@@ -44,7 +44,7 @@ struct task_result {
     size_t redo_count;
 };
 
-/* The uploader's core owns a task (uploader/tasks.c). A backend keeps its own state in backend_state until task_done or
+/* The uploader's core owns a task (uploader/tasks/tasks.c). A backend keeps its own state in backend_state until task_done or
  * cancel. */
 struct task {
     struct job job; /* its strings belong to the task */
@@ -83,7 +83,7 @@ struct backend {
     const struct backend_ops *ops;
 };
 
-struct token_bucket; /* uploader/token_bucket.h */
+struct token_bucket; /* uploader/policy/token_bucket.h */
 int backend_file_new(struct backend **b, const char *const *allow, size_t allow_count) MUST_CHECK;
 /* Bytes to write are taken from bucket, which must outlive the backend. */
 void backend_file_set_token_bucket(struct backend *b, struct token_bucket *bucket);

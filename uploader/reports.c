@@ -2,7 +2,7 @@
 
 #include "pure/check.h"
 #include "pure/ref.h"
-#include "uploader/tasks.h"
+#include "uploader/tasks/tasks.h"
 #include <stdlib.h>
 
 #define RESEND_MS 1000

@@ -1,19 +1,22 @@
 /*
  * The state of the uploader, and the functions that its files share:
  *
- *   setup.c          start and end of an uploader
- *   uploader.c       the loop and its phases, drain
- *   capacity.c       how many transfers and connections, how many jobs more
- *   intake.c         messages of the consumer are handled
- *   intake_offers.c  offers of the producers are taken or declined
- *   job_target.c     which jobs this uploader can serve, and where they go
- *   outbox.c         messages to the consumer, in the order COMPLETE, RELEASE, CLAIM, PARTS, HEARTBEAT
- *   transfers.c      tasks start, end, and time out
- *   task_source.c    a task's source is opened and prefetched
- *   task_retry.c     a failed attempt: another one, a release, or the end
- *   task_end.c       a task leaves: its report, its release
- *   fleet_limits.c   the consumer's limits for this uploader: slots, bytes a second, requests a second
- *   events.c         log lines and JSON events
+ *   setup.c               start and end of an uploader
+ *   uploader.c            the loop and its phases, drain
+ *   capacity.c            how many transfers, connections and claims
+ *   intake.c              messages of the consumer are handled
+ *   intake_offers.c       offers of the producers are taken or declined
+ *   job_target.c          which jobs this uploader can serve, and where they go
+ *   outbox.c              messages to the consumer, in the order COMPLETE, RELEASE, CLAIM, PARTS, HEARTBEAT
+ *   fleet_limits.c        the consumer's limits for this uploader: slots, bytes a second, requests a second
+ *   events.c              log lines and JSON events
+ *   tasks/transfers.c     tasks start, end, and time out
+ *   tasks/task_source.c   a task's source is opened and prefetched
+ *   tasks/task_retry.c    a failed attempt: another one, a release, or the end
+ *   tasks/task_end.c      a task leaves: its report, its release
+ *
+ * policy/ holds the pure decisions (retries, limits, leases), http/ the HTTP engine, source/ the bytes to send, aws/ the
+ * credentials, and file/ and s3/ one kind of destination each.
  */
 #ifndef CHUNKLIFT_UPLOADER_INTERNAL_H
 #define CHUNKLIFT_UPLOADER_INTERNAL_H
@@ -21,21 +24,21 @@
 #include "runtime/session.h"
 #include "uploader/backend.h"
 #include "uploader/http/http.h"
-#include "uploader/leases.h"
-#include "uploader/limiter.h"
 #include "uploader/offer_sockets.h"
-#include "uploader/pace.h"
+#include "uploader/policy/leases.h"
+#include "uploader/policy/limiter.h"
+#include "uploader/policy/pace.h"
+#include "uploader/policy/retry.h"
+#include "uploader/policy/store_endpoints.h"
+#include "uploader/policy/token_bucket.h"
+#include "uploader/policy/trials.h"
+#include "uploader/policy/troubles.h"
 #include "uploader/releases.h"
 #include "uploader/reports.h"
-#include "uploader/retry.h"
 #include "uploader/settings.h"
 #include "uploader/source/fetch.h"
 #include "uploader/source/source.h"
-#include "uploader/store_endpoints.h"
-#include "uploader/tasks.h"
-#include "uploader/token_bucket.h"
-#include "uploader/trials.h"
-#include "uploader/troubles.h"
+#include "uploader/tasks/tasks.h"
 
 #define UNKNOWN_PRODUCERS_MAX 32
 #define SOURCE_LOST_MS 1000 /* before a job of a silent producer is offered again */

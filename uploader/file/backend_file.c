@@ -19,7 +19,7 @@
 #include "pure/check.h"
 #include "system/clock.h"
 #include "system/fault.h"
-#include "uploader/token_bucket.h"
+#include "uploader/policy/token_bucket.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

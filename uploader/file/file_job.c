@@ -7,7 +7,7 @@
 #include "system/fault.h"
 #include "system/oserr.h"
 #include "uploader/file/file_holes.h"
-#include "uploader/token_bucket.h"
+#include "uploader/policy/token_bucket.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -20,7 +20,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct token_bucket; /* uploader/token_bucket.h */
+struct token_bucket; /* uploader/policy/token_bucket.h */
 struct http;
 struct http_reply;
 struct http_options {

@@ -7,7 +7,7 @@
  */
 #include "system/clock.h"
 #include "uploader/http/http_internal.h"
-#include "uploader/token_bucket.h"
+#include "uploader/policy/token_bucket.h"
 
 static bool pacing_is_limited(const struct http *h) {
     return h->options.bucket && h->options.bucket->rate > 0;

@@ -1,7 +1,7 @@
 #include "unit.h"
 
 #include "uploader/reports.h"
-#include "uploader/tasks.h"
+#include "uploader/tasks/tasks.h"
 
 static struct reports reports;
 

@@ -2,7 +2,7 @@
 
 #include "system/clock.h"
 #include "uploader/http/http.h"
-#include "uploader/token_bucket.h"
+#include "uploader/policy/token_bucket.h"
 
 struct call {
     bool dry;

@@ -1,4 +1,4 @@
-#include "uploader/retry.h"
+#include "uploader/policy/retry.h"
 
 #define COST_RETRY 5
 #define COST_TIMEOUT 10

@@ -22,8 +22,8 @@
 #include "pure/proto.h"
 #include "pure/ref.h"
 #include "uploader/backend.h"
-#include "uploader/leases.h"
-#include "uploader/limiter.h"
+#include "uploader/policy/leases.h"
+#include "uploader/policy/limiter.h"
 
 enum task_state {
     TASK_WANTED,

@@ -1,4 +1,4 @@
-#include "uploader/token_bucket.h"
+#include "uploader/policy/token_bucket.h"
 
 /* The state of the bucket at now_ns. */
 static struct token_bucket token_bucket_at(const struct token_bucket *b, uint64_t now_ns) {

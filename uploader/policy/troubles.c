@@ -1,4 +1,4 @@
-#include "uploader/troubles.h"
+#include "uploader/policy/troubles.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "unit.h"
 
-#include "uploader/leases.h"
-#include "uploader/pace.h"
+#include "uploader/policy/leases.h"
+#include "uploader/policy/pace.h"
 
 static void test_a_lease_counts_from_its_claim(void **state) {
     (void)state;

@@ -1,7 +1,7 @@
 /* A location that this host fails to serve: the pauses, the trials, and the end of the trouble. */
 #include "unit.h"
 
-#include "uploader/troubles.h"
+#include "uploader/policy/troubles.h"
 
 static struct troubles t;
 static const struct slice location = {"https://s3.example", 18}, other = {"file:///out/", 12};

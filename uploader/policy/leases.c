@@ -1,4 +1,4 @@
-#include "uploader/leases.h"
+#include "uploader/policy/leases.h"
 
 void lease_grant(struct lease *l, uint64_t asked_ms, uint32_t lease_ms) {
     *l = (struct lease){.asked_ms = asked_ms, .deadline_ms = asked_ms + lease_ms, .moved_ms = asked_ms};

@@ -1,4 +1,4 @@
-#include "uploader/store_endpoints.h"
+#include "uploader/policy/store_endpoints.h"
 
 #include <stdio.h>
 #include <stdlib.h>

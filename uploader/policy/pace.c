@@ -1,4 +1,4 @@
-#include "uploader/pace.h"
+#include "uploader/policy/pace.h"
 
 #define WEIGHT 0.125
 

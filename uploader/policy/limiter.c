@@ -1,4 +1,4 @@
-#include "uploader/limiter.h"
+#include "uploader/policy/limiter.h"
 
 #include "pure/check.h"
 

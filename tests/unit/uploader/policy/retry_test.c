@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "uploader/retry.h"
+#include "uploader/policy/retry.h"
 
 static const struct retry_limits limits = {.retry_for_ms = 600000, .lease_ms = 10000};
 

@@ -9,7 +9,7 @@
 #define CHUNKLIFT_STORE_ENDPOINTS_H
 
 #include "pure/proto.h"
-#include "uploader/token_bucket.h"
+#include "uploader/policy/token_bucket.h"
 #include <stdbool.h>
 #include <stdint.h>
 

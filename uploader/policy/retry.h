@@ -18,7 +18,7 @@
 #ifndef CHUNKLIFT_RETRY_H
 #define CHUNKLIFT_RETRY_H
 
-#include "uploader/store_endpoints.h"
+#include "uploader/policy/store_endpoints.h"
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "uploader/tasks.h"
+#include "uploader/tasks/tasks.h"
 
 #include "pure/check.h"
 #include <stdlib.h>

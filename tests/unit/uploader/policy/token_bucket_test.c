@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "uploader/token_bucket.h"
+#include "uploader/policy/token_bucket.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define MS_NS UINT64_C(1000000)

@@ -1,7 +1,7 @@
-/* The behaviour of p-limit (npm), checked for uploader/limiter.c. docs/why-a-queue/README.md compares the two. */
+/* The behaviour of p-limit (npm), checked for uploader/policy/limiter.c. docs/why-a-queue/README.md compares the two. */
 #include "unit.h"
 
-#include "uploader/limiter.h"
+#include "uploader/policy/limiter.h"
 
 enum { MANY = 16 };
 static struct limiter_entry entries[MANY];

@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "uploader/trials.h"
+#include "uploader/policy/trials.h"
 
 #define RETRY_FOR_MS 8000
 

@@ -1,4 +1,4 @@
-#include "uploader/trials.h"
+#include "uploader/policy/trials.h"
 
 #include "pure/ref.h"
 

@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "uploader/store_endpoints.h"
+#include "uploader/policy/store_endpoints.h"
 #include <stdio.h>
 
 static struct store_endpoints all;
