@@ -1,6 +1,6 @@
 /*
- * BEAT messages: the reply to a HEARTBEAT, and unsolicited ones. An unsolicited BEAT renews no lease. None is sent to a
- * peer under back-pressure.
+ * BEAT messages: the reply to a HEARTBEAT, and unsolicited ones. An unsolicited BEAT renews no
+ * lease. None is sent to a peer under back-pressure.
  */
 #ifndef CHUNKLIFT_CONSUMER_BEATS_H
 #define CHUNKLIFT_CONSUMER_BEATS_H
@@ -23,7 +23,8 @@ void beats_fill(struct consumer *c, struct peer *uploader, struct msg_beat *beat
 int beats_send_limits(struct consumer *c, struct peer *uploader) MUST_CHECK;
 /* Another uploader's result ended this lease of the uploader. */
 int beats_send_lost(struct consumer *c, struct peer *uploader, const struct ref *ref) MUST_CHECK;
-/* All uploaders learn which of their leases must not begin, because every producer of the upload is stopping. */
+/* All uploaders learn which of their leases must not begin, because every producer of the upload is
+ * stopping. */
 int beats_send_unwanted(struct consumer *c) MUST_CHECK;
 /* Divides the fleet's limits when that is due, and sends those that changed. */
 int beats_step(struct consumer *c) MUST_CHECK;

@@ -1,6 +1,7 @@
 /*
- * The running consumer, for the files of this folder and for handlers/. Other programs and the lower folders (jobs/,
- * fleet/, state/, journal/) do not see it: they get their data by parameter. Callers outside use consumer.h.
+ * The running consumer, for the files of this folder and for handlers/. Other programs and the
+ * lower folders (jobs/, fleet/, state/, journal/) do not see it: they get their data by parameter.
+ * Callers outside use consumer.h.
  *
  * Access: `roles` are those of a key at this moment, looked up for every message.
  */

@@ -1,4 +1,5 @@
-/* The parameters of a consumer: its options, its limits, and the callbacks through which it talks to its program. */
+/* The parameters of a consumer: its options, its limits, and the callbacks through which it talks
+ * to its program. */
 #ifndef CHUNKLIFT_CONSUMER_OPTIONS_H
 #define CHUNKLIFT_CONSUMER_OPTIONS_H
 
@@ -30,11 +31,14 @@ struct consumer_options {
     bool no_second_lease;        /* rule 12 is off */
     const struct journal_io *io; /* NULL: the system calls */
     send_frame *send;
-    /* job is NULL except for CONSUMER_EVENT_EXPIRED and CONSUMER_EVENT_SECOND. NULL: events are not reported. */
+    /* job is NULL except for CONSUMER_EVENT_EXPIRED and CONSUMER_EVENT_SECOND. NULL: events are not
+     * reported. */
     void (*on_event)(void *arg, enum consumer_event event, const struct peer *peer, const struct ref *job);
-    /* The peer does not read its replies; expensive replies are not made for it. NULL: every peer reads. */
+    /* The peer does not read its replies; expensive replies are not made for it. NULL: every peer
+     * reads. */
     bool (*is_backpressured)(void *arg, const void *route, size_t len);
-    /* The TRUST_ roles of a key at this moment, also of the empty key. NULL: every key has all roles. */
+    /* The TRUST_ roles of a key at this moment, also of the empty key. NULL: every key has all
+     * roles. */
     unsigned (*roles)(const struct curve_key *key);
     void *arg; /* of send, on_event and is_backpressured */
 };

@@ -1,7 +1,8 @@
 /*
- * Events: what happened to jobs without a record (grants, releases, denials, expiries, results of `stat`). A ring of the
- * last EVENTS_MAX events, each with the producers it concerns (bits). The numbers of an epoch are above all numbers of
- * earlier epochs, so a cursor of an earlier epoch is always too old.
+ * Events: what happened to jobs without a record (grants, releases, denials, expiries, results of
+ * `stat`). A ring of the last EVENTS_MAX events, each with the producers it concerns (bits). The
+ * numbers of an epoch are above all numbers of earlier epochs, so a cursor of an earlier epoch is
+ * always too old.
  */
 #ifndef CHUNKLIFT_CONSUMER_EVENTS_H
 #define CHUNKLIFT_CONSUMER_EVENTS_H

@@ -40,7 +40,8 @@ bool holders_are_gone(const struct holders *h) {
     return true;
 }
 
-/* Uploaders of this machine, living holders of the last epoch, and process 1 for those that cannot be checked. */
+/* Uploaders of this machine, living holders of the last epoch, and process 1 for those that cannot
+ * be checked. */
 static size_t holders_collect(const struct holders *h, const struct peers *peers, bool grace,
                               struct consumer_holder *out) {
     bool unknown = grace && h->former_unknown;

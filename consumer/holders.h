@@ -1,10 +1,11 @@
 /*
- * DIR/consumer: the endpoint of this consumer, and the processes that may hold leases (rule 6). The next consumer reads
- * it after a crash. When every holder ran on this machine, in this boot, and is dead, there is no grace period.
+ * DIR/consumer: the endpoint of this consumer, and the processes that may hold leases (rule 6). The
+ * next consumer reads it after a crash. When every holder ran on this machine, in this boot, and is
+ * dead, there is no grace period.
  *
- * A holder that cannot be checked (another host, another boot, a missing file) is written as process 1, which never
- * dies. The holders of the former file stay in the new one until their leases are over, because this consumer may be
- * killed before they send HELLO.
+ * A holder that cannot be checked (another host, another boot, a missing file) is written as
+ * process 1, which never dies. The holders of the former file stay in the new one until their
+ * leases are over, because this consumer may be killed before they send HELLO.
  */
 #ifndef CHUNKLIFT_CONSUMER_HOLDERS_H
 #define CHUNKLIFT_CONSUMER_HOLDERS_H

@@ -1,6 +1,6 @@
 /*
- * Takes messages in: decodes them, checks the sender and its role, and calls the handler. PLAN and CLAIM wait for their
- * turn in the round (round.c).
+ * Takes messages in: decodes them, checks the sender and its role, and calls the handler. PLAN and
+ * CLAIM wait for their turn in the round (round.c).
  */
 #include "consumer/consumer.h"
 #include "consumer/consumer_internal.h"

@@ -1,4 +1,5 @@
-/* chunklift-consumer: the journal consumer, and the commands that change a journal while none runs. */
+/* chunklift-consumer: the journal consumer, and the commands that change a journal while none
+ * runs. */
 #include "consumer/offline/command.h"
 #include "consumer/serve.h"
 #include "runtime/endpoint.h"

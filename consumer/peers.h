@@ -1,9 +1,10 @@
 /*
- * The connected peers: producers, uploaders and readers. A peer is identified by its incarnation (msg.sender). Its
- * routing id is only the address of replies, and changes when it reconnects.
+ * The connected peers: producers, uploaders and readers. A peer is identified by its incarnation
+ * (msg.sender). Its routing id is only the address of replies, and changes when it reconnects.
  *
- * A producer has an index below PRODUCERS_MAX, so that a set of producers is one 64-bit word. Indexes are given out in
- * turn. The new owner of an index sees records and events from then on only (since_seq, since_event).
+ * A producer has an index below PRODUCERS_MAX, so that a set of producers is one 64-bit word.
+ * Indexes are given out in turn. The new owner of an index sees records and events from then on
+ * only (since_seq, since_event).
  */
 #ifndef CHUNKLIFT_CONSUMER_PEERS_H
 #define CHUNKLIFT_CONSUMER_PEERS_H
@@ -70,7 +71,8 @@ struct peer {
     uint64_t tail_number, tail_asked_ms, tail_answered_ms;
 };
 
-/* An incarnation that left stays bound to its key for a while, so that no other key can take it over. */
+/* An incarnation that left stays bound to its key for a while, so that no other key can take it
+ * over. */
 #define GONE_MAX 1024
 struct gone_peer {
     struct id128 incarnation;
@@ -99,7 +101,8 @@ void peers_remove(struct peers *p, struct peer *peer); /* frees it; its leases m
 
 /* The incarnation left, and belonged to another key. */
 bool peers_was_foreign(const struct peers *p, const struct id128 *incarnation, const struct curve_key *key);
-/* The offer endpoints of producers on the uploader's host. jobs has room for PRODUCERS_MAX. Returns the count. */
+/* The offer endpoints of producers on the uploader's host. jobs has room for PRODUCERS_MAX. Returns
+ * the count. */
 size_t peers_local_jobs(const struct peers *p, const struct peer *uploader, struct slice *jobs);
 /* producers is not empty, and each of them is stopping or gone. */
 bool peers_are_stopping(const struct peers *p, uint64_t producers);

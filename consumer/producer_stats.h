@@ -1,4 +1,5 @@
-/* Counters and cursors of each producer, in an array by its index (peers.h). `producers` is a set of indexes as bits. */
+/* Counters and cursors of each producer, in an array by its index (peers.h). `producers` is a set
+ * of indexes as bits. */
 #ifndef CHUNKLIFT_CONSUMER_PRODUCER_STATS_H
 #define CHUNKLIFT_CONSUMER_PRODUCER_STATS_H
 

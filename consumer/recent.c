@@ -28,8 +28,8 @@ static void recent_drop_first(struct recent *r) {
     r->count--;
 }
 
-/* Drops lines until len bytes are free. Returns their offset. The bytes are a ring in the order of seq: the oldest line
- * is the first one after `write`. */
+/* Drops lines until len bytes are free. Returns their offset. The bytes are a ring in the order of
+ * seq: the oldest line is the first one after `write`. */
 static size_t recent_make_room(struct recent *r, size_t len) {
     if (r->count == RECENT_LINES_MAX)
         recent_drop_first(r);

@@ -1,7 +1,7 @@
 /*
- * The journal's last lines in memory, each with the producers it concerns, so that a producer follows its own uploads
- * without disk reads. Bounded in lines and bytes; the oldest line goes first. A line is copied once, when it is
- * appended.
+ * The journal's last lines in memory, each with the producers it concerns, so that a producer
+ * follows its own uploads without disk reads. Bounded in lines and bytes; the oldest line goes
+ * first. A line is copied once, when it is appended.
  */
 #ifndef CHUNKLIFT_CONSUMER_RECENT_H
 #define CHUNKLIFT_CONSUMER_RECENT_H
@@ -34,9 +34,10 @@ void recent_release(struct recent *r);
 void recent_add(struct recent *r, uint64_t seq, uint64_t producers, struct slice line);
 
 /*
- * Appends to out the lines that concern `producer` (one bit) with from <= seq <= to, at most max_lines and about
- * max_bytes. Lines that concern all producers are left out unless with_shared. *next is where to go on: to + 1 when all
- * were read. from must be at least complete_from. ERR_NOMEM: out has some of the lines.
+ * Appends to out the lines that concern `producer` (one bit) with from <= seq <= to, at most
+ * max_lines and about max_bytes. Lines that concern all producers are left out unless with_shared.
+ * *next is where to go on: to + 1 when all were read. from must be at least complete_from.
+ * ERR_NOMEM: out has some of the lines.
  */
 int recent_read(const struct recent *r, uint64_t producer, bool with_shared, uint64_t from, uint64_t to,
                 uint32_t max_lines, size_t max_bytes, struct buf *out, uint32_t *lines, uint64_t *next) MUST_CHECK;

@@ -1,9 +1,9 @@
 /*
- * Replies and events. Both are queued, and leave after the next commit (ledger_flush): a reply never depends on a
- * record that is not durable (rule 8).
+ * Replies and events. Both are queued, and leave after the next commit (ledger_flush): a reply
+ * never depends on a record that is not durable (rule 8).
  *
- * A reply that memory does not suffice for is missing; its peer repeats the request. An error means that a commit
- * failed and the process must end.
+ * A reply that memory does not suffice for is missing; its peer repeats the request. An error means
+ * that a commit failed and the process must end.
  */
 #ifndef CHUNKLIFT_CONSUMER_REPLY_H
 #define CHUNKLIFT_CONSUMER_REPLY_H
@@ -22,7 +22,8 @@ struct route;
 int reply_queue(struct consumer *c, const struct route *to, struct msg *m) MUST_CHECK;
 int reply_error(struct consumer *c, const struct route *to, uint64_t number, enum protocol_error code,
                 const char *text) MUST_CHECK;
-/* usual_bytes, or less while short replies are asked for: a short reply stays below SEND_QUEUE_SMALL. */
+/* usual_bytes, or less while short replies are asked for: a short reply stays below
+ * SEND_QUEUE_SMALL. */
 size_t reply_room(const struct consumer *c, size_t usual_bytes);
 /* The peer does not read its replies now. It repeats the request when it reads again. */
 bool reply_is_backpressured(const struct consumer *c, const struct peer *peer);

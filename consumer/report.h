@@ -1,4 +1,5 @@
-/* Events of the consumer, for people (on stderr) or for programs (--json: one object a line on stdout). */
+/* Events of the consumer, for people (on stderr) or for programs (--json: one object a line on
+ * stdout). */
 #ifndef CHUNKLIFT_CONSUMER_REPORT_H
 #define CHUNKLIFT_CONSUMER_REPORT_H
 

@@ -1,6 +1,6 @@
 /*
- * The round: commit, send, and do the work that waits for a commit or for time to pass. consumer.h has the order of its
- * phases.
+ * The round: commit, send, and do the work that waits for a commit or for time to pass. consumer.h
+ * has the order of its phases.
  */
 #include "consumer/beats.h"
 #include "consumer/consumer.h"
@@ -18,8 +18,8 @@
 
 /* ---- peers that are gone ---- */
 
-/* The leases of a local process that died end now, not at their deadline. Messages it sent before may still arrive. So
- * its death must be seen twice, and the socket read until empty in between. */
+/* The leases of a local process that died end now, not at their deadline. Messages it sent before
+ * may still arrive. So its death must be seen twice, and the socket read until empty in between. */
 static bool round_is_gone(const struct consumer *c, struct peer *peer, uint64_t drained_ms) {
     if (peer->dead_ms == 0) {
         if (peer_is_dead(peer))

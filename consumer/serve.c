@@ -1,12 +1,12 @@
 /*
- * The loop: one thread, one wait. Each turn reads messages until the socket is empty or the round is full, runs the
- * round, and waits.
+ * The loop: one thread, one wait. Each turn reads messages until the socket is empty or the round
+ * is full, runs the round, and waits.
  *
- * The time that a turn took beyond its own wait and a second is added to every lease (rule 3): the process was stopped,
- * the machine suspended, or the disk hung.
+ * The time that a turn took beyond its own wait and a second is added to every lease (rule 3): the
+ * process was stopped, the machine suspended, or the disk hung.
  *
- * DIR/consumer is written after bind, and again before the WELCOME of an uploader leaves. So the next consumer can
- * notice the death of every holder.
+ * DIR/consumer is written after bind, and again before the WELCOME of an uploader leaves. So the
+ * next consumer can notice the death of every holder.
  */
 #include "consumer/serve.h"
 #include "consumer/consumer.h"

@@ -22,8 +22,8 @@ struct settings {
     struct buf config_text; /* options point into it */
 };
 
-/* Parses the options and sets up the log. ERR_AGAIN: --help or --version was printed; exit 0. ERR_USAGE: logged; exit 2.
- * Other errors: exit 3. */
+/* Parses the options and sets up the log. ERR_AGAIN: --help or --version was printed; exit 0.
+ * ERR_USAGE: logged; exit 2. Other errors: exit 3. */
 int settings_parse(struct settings *s, int argc, char **argv) MUST_CHECK;
 void settings_release(struct settings *s);
 

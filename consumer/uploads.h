@@ -1,6 +1,6 @@
 /*
- * The unfinished uploads of a running consumer: which producers want them, when a restart still restricts them, and
- * when they end without a result.
+ * The unfinished uploads of a running consumer: which producers want them, when a restart still
+ * restricts them, and when they end without a result.
  */
 #ifndef CHUNKLIFT_CONSUMER_UPLOADS_H
 #define CHUNKLIFT_CONSUMER_UPLOADS_H
@@ -26,10 +26,11 @@ bool uploads_may_adopt(const struct consumer *c);
 /* The job may go on under its holder of the last epoch. */
 bool uploads_is_adoptable(const struct upload *u, const struct ref *ref);
 
-/* Ends a lease that was given back or expired: publishes the event and settles its upload, which may be gone then. */
+/* Ends a lease that was given back or expired: publishes the event and settles its upload, which
+ * may be gone then. */
 int uploads_end_lease(struct consumer *c, struct lease *l, const struct event *e) MUST_CHECK;
-/* u lost a lease or a producer. A superseded upload without an intent is aborted; a plan without a producer is
- * dropped. u may be gone afterwards. */
+/* u lost a lease or a producer. A superseded upload without an intent is aborted; a plan without a
+ * producer is dropped. u may be gone afterwards. */
 int uploads_settle(struct consumer *c, struct upload *u) MUST_CHECK;
 
 #endif

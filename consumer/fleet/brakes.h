@@ -1,21 +1,25 @@
 /*
- * The brakes of the fleet: for each store endpoint that refused requests (503 SlowDown, 429), the number of requests a
- * second that all uploaders together may start there (rule 14).
+ * The brakes of the fleet: for each store endpoint that refused requests (503 SlowDown, 429), the
+ * number of requests a second that all uploaders together may start there (rule 14).
  *
- *   off -> on    A request was refused. The limit is 0.7 of the rate that the store accepted in the last second.
- *                The rate of an endpoint in use for less than 2 s is not known well. There the limit doubles every
- *                half second until the next refusal.
- *   on           The limit grows along a cubic: back to the rate of the cut within 2 s, level around it, then beyond.
- *                A refusal a second or more after the last change cuts it again, to 0.7 of the rate accepted now, but
- *                not below half of the rate of the last cut. A single refusal, or fewer than one in twenty, only holds
- *                the limit for a while: a store that counts in short windows refuses some requests of a burst.
+ *   off -> on    A request was refused. The limit is 0.7 of the rate that the store accepted in the
+ *                last second. The rate of an endpoint in use for less than 2 s is not known well.
+ *                There the limit doubles every half second until the next refusal.
+ *   on           The limit grows along a cubic: back to the rate of the cut within 2 s, level
+ *                around it, then beyond. A refusal a second or more after the last change cuts it
+ *                again, to 0.7 of the rate accepted now, but not below half of the rate of the last
+ *                cut. A single refusal, or fewer than one in twenty, only holds the limit for a
+ *                while: a store that counts in short windows refuses some requests of a burst.
  *   on -> off    No refusal for 10 s, and no request waited for the brake for 5 s.
  *
- * The adaptive retry mode of the AWS SDKs does this in one client (the rate after TCP CUBIC, RFC 9438; a cut to 0.7 of
- * the measured rate). There are two differences. The measured rate is the rate *accepted*, so that one cut finds the
- * store's limit even when the fleet was far above it. And the way back takes the same time at every rate; the constant
- * of the SDKs makes it fast at 2 requests a second and slow at 2,000. The limit is a rate and not a number of
- * concurrent requests, because stores limit the rate: at 10 ms each, one transfer at a time is 100 requests a second.
+ * The adaptive retry mode of the AWS SDKs does this in one client (the rate after TCP CUBIC, RFC
+ * 9438; a cut to 0.7 of the measured rate). There are two differences. The measured rate is the
+ * rate *accepted*, so that one cut finds the store's limit even when the fleet was far above it.
+ * And the way back takes the same time at every rate; the constant of the SDKs makes it fast at 2
+ * requests a second and slow at 2,000.
+ *
+ * The limit is a rate and not a number of concurrent requests, because stores limit the rate: at
+ * 10 ms each, one transfer at a time is 100 requests a second.
  *
  * Pure. All times are in milliseconds and given by the caller.
  */
@@ -59,12 +63,13 @@ struct brakes {
 };
 
 void brakes_release(struct brakes *b);
-/* The brake of this endpoint, added when there is none. *reused: the entry was another endpoint's until now. NULL: no
- * room, or no memory. */
+/* The brake of this endpoint, added when there is none. *reused: the entry was another endpoint's
+ * until now. NULL: no room, or no memory. */
 struct fleet_brake *brakes_get(struct brakes *b, struct slice endpoint, uint64_t now_ms, bool *reused);
 
-/* The counts of one uploader since its last report. pause_ms: the store asked for no requests for so long (Retry-After).
- * waited: a request waited for the brake. True: the limit changed, and uploaders should learn it at once. */
+/* The counts of one uploader since its last report. pause_ms: the store asked for no requests for
+ * so long (Retry-After). waited: a request waited for the brake. True: the limit changed, and
+ * uploaders should learn it at once. */
 bool brake_note(struct fleet_brake *b, uint64_t served, uint64_t refused, uint32_t pause_ms, bool waited,
                 uint64_t now_ms);
 /* Requests a second that the store accepted lately. */

@@ -229,7 +229,8 @@ static void fleet_log_brake(const struct fleet_brake *b, bool began, uint64_t no
         log_debug("%s: the store asks for fewer requests still: %.1f a second", b->endpoint, limit);
 }
 
-/* known: an earlier HEARTBEAT of this peer was read. Without one the counters say nothing about the last second. */
+/* known: an earlier HEARTBEAT of this peer was read. Without one the counters say nothing about the
+ * last second. */
 static void fleet_note_endpoint(struct fleet_limits *f, struct peer *peer, const struct endpoint_use *use, bool known,
                                 uint64_t now_ms) {
     struct endpoint_share *e = fleet_share_of(f, peer, use, now_ms);

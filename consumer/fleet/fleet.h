@@ -1,7 +1,8 @@
 /*
- * The limits that uploaders share (rule 14): the transfer slots and the byte rate of SET, and the brakes of stores that
- * refused requests. Every 100 ms, while a limit is in force, rate and brakes are divided by what each uploader can use.
- * An uploader learns its share from every BEAT. When the share changed by more than 5 % an unsolicited BEAT tells it.
+ * The limits that uploaders share (rule 14): the transfer slots and the byte rate of SET, and the
+ * brakes of stores that refused requests. Every 100 ms, while a limit is in force, rate and brakes
+ * are divided by what each uploader can use. An uploader learns its share from every BEAT. When the
+ * share changed by more than 5 % an unsolicited BEAT tells it.
  *
  * This module computes. beats.c sends. All times are lease time (leases_time), in milliseconds.
  */
@@ -29,7 +30,8 @@ struct fleet_limits {
     size_t cap;
 };
 
-/* Loads DIR/set. A damaged file is logged, and no setting is in force. peers must outlive f. Only ERR_NOMEM. */
+/* Loads DIR/set. A damaged file is logged, and no setting is in force. peers must outlive f. Only
+ * ERR_NOMEM. */
 int fleet_init(struct fleet_limits *f, const struct peers *peers, uint32_t lease_ms, const char *dir,
                uint64_t now_ms) MUST_CHECK;
 void fleet_release(struct fleet_limits *f);
@@ -56,7 +58,8 @@ void fleet_fill_beat(struct fleet_limits *f, struct peer *peer, struct msg_beat 
 /* For STATE: settings, and at most max brakes. brakes has room for BRAKES_MAX. */
 void fleet_describe(const struct fleet_limits *f, struct msg_state *s, struct brake_status *brakes, size_t max,
                     uint64_t now_ms);
-/* Puts settings in force and saves them. An error of saving (logged): the settings of before stay. */
+/* Puts settings in force and saves them. An error of saving (logged): the settings of before
+ * stay. */
 int fleet_set(struct fleet_limits *f, const char *dir, const struct fleet_settings *settings) MUST_CHECK;
 
 #endif

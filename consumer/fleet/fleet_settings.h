@@ -1,6 +1,6 @@
 /*
- * The settings of SET, saved in DIR/set so that a crash does not lose them. The file has four lines. A save writes a
- * temporary file, syncs it and renames it.
+ * The settings of SET, saved in DIR/set so that a crash does not lose them. The file has four
+ * lines. A save writes a temporary file, syncs it and renames it.
  */
 #ifndef CHUNKLIFT_FLEET_SETTINGS_H
 #define CHUNKLIFT_FLEET_SETTINGS_H
@@ -13,7 +13,8 @@ struct fleet_settings {
     uint64_t bwlimit;          /* bytes a second of the whole fleet; 0: no limit */
 };
 
-/* ERR_NOT_FOUND: no settings were saved. ERR_INVALID: damaged. Otherwise ERR_NOMEM or ERR_IO. *s is zero then. */
+/* ERR_NOT_FOUND: no settings were saved. ERR_INVALID: damaged. Otherwise ERR_NOMEM or ERR_IO. *s is
+ * zero then. */
 int fleet_settings_load(const char *dir, struct fleet_settings *s) MUST_CHECK;
 /* Durable on success. After an error (logged) the settings of before are in the file. */
 int fleet_settings_save(const char *dir, const struct fleet_settings *s) MUST_CHECK;

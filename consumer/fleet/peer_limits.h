@@ -1,4 +1,5 @@
-/* The limits of one uploader: its share of the fleet's budget, and of each braked store. fleet.c computes them. */
+/* The limits of one uploader: its share of the fleet's budget, and of each braked store. fleet.c
+ * computes them. */
 #ifndef CHUNKLIFT_CONSUMER_PEER_LIMITS_H
 #define CHUNKLIFT_CONSUMER_PEER_LIMITS_H
 

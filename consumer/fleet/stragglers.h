@@ -1,12 +1,12 @@
 /*
  * Decides which chunk jobs are slow, so that a second uploader may get them (rule 12).
  *
- * The usual time of a chunk is the median of the last STRAGGLER_TIMES recorded chunks, in milliseconds for each byte,
- * from grant to result. A job is slow when one of these holds:
- *   1. It had the usual time and STRAGGLER_MARGIN_MS, and the rest of it, at its rate so far, takes longer than twice
- *      the usual time of the whole chunk and that margin.
+ * The usual time of a chunk is the median of the last STRAGGLER_TIMES recorded chunks, in
+ * milliseconds for each byte, from grant to result. A job is slow when one of these holds:
+ *   1. It had the usual time and STRAGGLER_MARGIN_MS, and the rest of it, at its rate so far, takes
+ *      longer than two times the usual time of the whole chunk and that margin.
  *   2. The rest of it, at the pace of its holder's other chunks, takes longer than that.
- *   3. No byte of it moved for three heartbeats, and for twice the usual time of the chunk.
+ *   3. No byte of it moved for three heartbeats, and for two times the usual time of the chunk.
  * Without a recorded chunk only the third rule applies.
  *
  * Pure: it knows no leases. Tests pass times of their own.

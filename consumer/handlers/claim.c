@@ -1,5 +1,6 @@
 /*
- * CLAIM: which uploader may do which job. claim_judge decides and changes nothing; claim_grant carries a grant out.
+ * CLAIM: which uploader may do which job. claim_judge decides and changes nothing; claim_grant
+ * carries a grant out.
  *
  * The checks are in this order:
  *   1. the job is over: DONE, ENDED, UNKNOWN
@@ -144,16 +145,16 @@ static struct verdict claim_judge(const struct consumer *c, const struct peer *p
 
 /* ---- granting ---- */
 
-/* The grant needs an `open` record. A begin that is granted again has a second one: the request of its earlier holder
- * may still take effect, also after the next holder looked. */
+/* The grant needs an `open` record. A begin that is granted again has a second one: the request of
+ * its earlier holder may still take effect, also after the next holder looked. */
 static bool claim_needs_intent(const struct upload *u, enum job_kind kind, bool fresh) {
     if (kind == JOB_BEGIN && u->opened)
         return fresh && !u->reopened && !upload_is_file(u);
     return !u->opened && (kind == JOB_BEGIN || (kind == JOB_PUT && upload_is_file(u)));
 }
 
-/* The job must look for multipart uploads that earlier holders of `begin` left: a repeated begin, the abort of an upload
- * with an intent and no handle, and the end of one with two begins. */
+/* The job must look for multipart uploads that earlier holders of `begin` left: a repeated begin,
+ * the abort of an upload with an intent and no handle, and the end of one with two begins. */
 static bool claim_looks_back(const struct upload *u, enum job_kind kind) {
     return (kind == JOB_BEGIN && u->opened) || (kind == JOB_ABORT && !u->begun) ||
            ((kind == JOB_FINISH || kind == JOB_ABORT) && u->reopened);

@@ -1,10 +1,11 @@
 /*
  * COMPLETE: results of jobs become records, and each result gets an ACK.
  *
- * A result is judged by upload and handle, not by whether its lease is still known (rule 7): a late result is as good
- * as one in time. With keys, four results also need a lease, because a false one would harm uploads of other peers:
- * `put`, `failed`, `redo` and `gone` (rule 15). A repeated result is acknowledged without a second record. A result
- * that cannot count any more is refused. Either ends the resending (rule 8).
+ * A result is judged by upload and handle, not by whether its lease is still known (rule 7): a late
+ * result is as good as one in time. With keys, four results also need a lease, because a false one
+ * would harm uploads of other peers: `put`, `failed`, `redo` and `gone` (rule 15). A repeated
+ * result is acknowledged without a second record. A result that cannot count any more is refused.
+ * Either ends the resending (rule 8).
  */
 #include "consumer/beats.h"
 #include "consumer/handlers/complete_internal.h"
@@ -72,8 +73,9 @@ bool completion_has_lease(const struct completion *v, const struct ref *ref) {
 
 /* ---- leases ---- */
 
-/* Ends the other leases on the job. The other holder of a chunk learns it by a BEAT. Its lease is lost and stays until
- * it gives it back or its time is over: it may be writing until then, and a `finish` waits for it (rule 9). */
+/* Ends the other leases on the job. The other holder of a chunk learns it by a BEAT. Its lease is
+ * lost and stays until it gives it back or its time is over: it may be writing until then, and a
+ * `finish` waits for it (rule 9). */
 static int complete_lose_others(struct completion *v) {
     struct leases *t = &v->c->leases;
     struct lease *own = leases_find_of(t, &v->result->ref, v->peer), *l;
@@ -91,8 +93,8 @@ static int complete_lose_others(struct completion *v) {
     return 0;
 }
 
-/* Ends the sender's lease, and those of others when the job is over. A repeated `redo` says nothing about the lease of
- * the chunk's next attempt. */
+/* Ends the sender's lease, and those of others when the job is over. A repeated `redo` says nothing
+ * about the lease of the chunk's next attempt. */
 static int complete_end_leases(struct completion *v) {
     enum outcome outcome = v->result->outcome;
     if (outcome == OUTCOME_REDO)

@@ -141,8 +141,9 @@ static int complete_done_abort(struct completion *v) {
 
 /* ---- put ---- */
 
-/* Rule 15: a put is recorded on its sender's word alone. It counts from its holder, also a former one. In the first
- * lease time after a restart the holder is not known; then it counts from any uploader while no other one holds it. */
+/* Rule 15: a put is recorded on its sender's word alone. It counts from its holder, also a former
+ * one. In the first lease time after a restart the holder is not known; then it counts from any
+ * uploader while no other one holds it. */
 static bool complete_may_put(const struct completion *v) {
     const struct ref *ref = &v->result->ref;
     if (completion_has_lease(v, ref) || (v->u && id_equal(&v->u->put_holder, &v->peer->incarnation)))
@@ -161,9 +162,9 @@ static bool complete_put_identity(const struct result *result, struct upload_ide
 }
 
 /*
- * A put with an unknown id: its holder outlived a consumer and a producer. The same file may have been recorded since,
- * or planned again under another id. One record is enough (rule 7). The kind of the ack stays 0 when this result must
- * be recorded.
+ * A put with an unknown id: its holder outlived a consumer and a producer. The same file may have
+ * been recorded since, or planned again under another id. One record is enough (rule 7). The kind
+ * of the ack stays 0 when this result must be recorded.
  */
 static int complete_judge_stray_put(struct completion *v, const struct upload_identity *is) {
     struct state *s = &v->c->state;

@@ -1,6 +1,6 @@
 /*
- * COMPLETE with an outcome other than `done`. A failure that may be the uploader's own is given back to its producer
- * while another uploader is eligible (rule 2). Otherwise it becomes a record.
+ * COMPLETE with an outcome other than `done`. A failure that may be the uploader's own is given
+ * back to its producer while another uploader is eligible (rule 2). Otherwise it becomes a record.
  */
 #include "consumer/handlers/complete_internal.h"
 #include "consumer/jobs/eligible.h"
@@ -81,8 +81,8 @@ static int complete_fail_redo(struct completion *v) {
     return err;
 }
 
-/* Only the holder of `finish` compared the parts with the records. A chunk that is revoked while another peer finishes
- * would spoil a finish that succeeds. */
+/* Only the holder of `finish` compared the parts with the records. A chunk that is revoked while
+ * another peer finishes would spoil a finish that succeeds. */
 static bool complete_may_redo(const struct completion *v) {
     const struct ref ref = {.kind = JOB_FINISH, .upload = v->u->id};
     const struct lease *finish = leases_find(&v->c->leases, &ref);

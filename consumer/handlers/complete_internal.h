@@ -1,4 +1,5 @@
-/* Shared by complete.c and its parts, one for each group of outcomes: complete_done.c, complete_failed.c. */
+/* Shared by complete.c and its parts, one for each group of outcomes: complete_done.c,
+ * complete_failed.c. */
 #ifndef CHUNKLIFT_CONSUMER_COMPLETE_INTERNAL_H
 #define CHUNKLIFT_CONSUMER_COMPLETE_INTERNAL_H
 
@@ -18,20 +19,22 @@ struct completion { /* one result, while it is judged */
 
 int completion_recorded(struct completion *v, uint64_t seq);
 int completion_refused(struct completion *v, enum why why);
-/* Cannot be judged yet: its producer has to plan it again after a restart. The uploader resends the result. */
+/* Cannot be judged yet: its producer has to plan it again after a restart. The uploader resends the
+ * result. */
 int completion_unanswered(struct completion *v);
 /* Recorded before at seq. The bytes of this result were sent without use. */
 int completion_repeated(struct completion *v, uint64_t seq);
 /* No open upload has this id: it ended, or is unknown. */
 int completion_absent(struct completion *v);
-/* Appends r and acknowledges it, or refuses a result that cannot be recorded. Bytes beyond useful_bytes count as
- * resent. */
+/* Appends r and acknowledges it, or refuses a result that cannot be recorded. Bytes beyond
+ * useful_bytes count as resent. */
 int completion_append(struct completion *v, struct record *r, uint64_t useful_bytes) MUST_CHECK;
 
 /* ---- checks ---- */
 
 bool completion_handle_fits(const struct completion *v);
-/* Rule 15; always true without keys. Refusing a true result costs a repetition only: the next holder finds the same. */
+/* Rule 15; always true without keys. Refusing a true result costs a repetition only: the next
+ * holder finds the same. */
 bool completion_has_lease(const struct completion *v, const struct ref *ref);
 
 /* ---- outcomes ---- */

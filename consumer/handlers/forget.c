@@ -1,4 +1,5 @@
-/* FORGET: removes uploads from the journal while the consumer runs (`journal forget --consumer`). All or none. */
+/* FORGET: removes uploads from the journal while the consumer runs (`journal forget --consumer`).
+ * All or none. */
 #include "consumer/consumer_internal.h"
 #include "consumer/handlers/handlers.h"
 #include "consumer/ledger.h"
@@ -13,7 +14,8 @@ static bool forget_is_finished(const struct consumer *c, const struct id128 *id)
     return false;
 }
 
-/* The upload has a lease or a present producer. Results that are under way would come to an unknown upload. */
+/* The upload has a lease or a present producer. Results that are under way would come to an unknown
+ * upload. */
 static bool forget_is_in_use(const struct consumer *c, const struct upload *u) {
     uint64_t present = 0;
     for (unsigned i = 0; i < PRODUCERS_MAX; i++)

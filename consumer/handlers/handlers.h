@@ -1,9 +1,9 @@
 /*
  * The handlers: one file for each message.
  *
- * A handler is called with a known peer whose role and key allow the message. It returns an error only when the process
- * must end. Defects of a message are answered or counted. Without memory the reply is missing, and the peer repeats
- * the request.
+ * A handler is called with a known peer whose role and key allow the message. It returns an error
+ * only when the process must end. Defects of a message are answered or counted. Without memory the
+ * reply is missing, and the peer repeats the request.
  */
 #ifndef CHUNKLIFT_CONSUMER_HANDLERS_H
 #define CHUNKLIFT_CONSUMER_HANDLERS_H
@@ -35,7 +35,8 @@ int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) MU
 
 /* Notes the request. tail_answer_due replies. */
 int tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) MUST_CHECK;
-/* Answers the TAILs that are due, with a bounded number of disk reads. c->tails_pending: some wait for the next round. */
+/* Answers the TAILs that are due, with a bounded number of disk reads. c->tails_pending: some wait
+ * for the next round. */
 int tail_answer_due(struct consumer *c) MUST_CHECK;
 /* When the next TAIL is due, in clock_ms; UINT64_MAX: there is none. */
 uint64_t tail_deadline_ms(const struct consumer *c);

@@ -37,8 +37,8 @@ static void heartbeat_note_counters(struct consumer *c, struct peer *peer, const
     heartbeat_take_rate(peer, h->sent_bytes, consumer_time(c));
 }
 
-/* Rule 6: takes over a lease of the last epoch. *l stays NULL when the upload is not planned again yet; no other peer
- * can have got the job then. False: the peer must stop. */
+/* Rule 6: takes over a lease of the last epoch. *l stays NULL when the upload is not planned again
+ * yet; no other peer can have got the job then. False: the peer must stop. */
 static bool heartbeat_adopt(struct consumer *c, struct peer *peer, const struct ref *ref, struct lease **l) {
     struct upload *u = state_find(&c->state, &ref->upload);
     if (!uploads_may_adopt(c) || leases_find(&c->leases, ref))
@@ -52,7 +52,8 @@ static bool heartbeat_adopt(struct consumer *c, struct peer *peer, const struct 
     return true;
 }
 
-/* Renews (rule 5) or adopts (rule 6) the lease. False: it is not the peer's, which must stop the job. */
+/* Renews (rule 5) or adopts (rule 6) the lease. False: it is not the peer's, which must stop the
+ * job. */
 static bool heartbeat_keep_lease(struct consumer *c, struct peer *peer, const struct lease_mark *mark) {
     struct lease *l = leases_find_of(&c->leases, &mark->ref, peer);
     if (l && l->lost) { /* rule 7; not renewed */

@@ -53,8 +53,9 @@ static void hello_update(struct peer *peer, const struct msg_hello *hello) {
     peer->jobs = jobs;
 }
 
-/* The peer that was silent for longest and can be dropped; NULL: all were heard lately. A peer sends a message at least
- * every second. If the dropped one is still there, its next message is answered hello-first. */
+/* The peer that was silent for longest and can be dropped; NULL: all were heard lately. A peer
+ * sends a message at least every second. If the dropped one is still there, its next message is
+ * answered hello-first. */
 static struct peer *hello_find_silent(const struct consumer *c, enum role role) {
     struct peer *silent = NULL;
     for (size_t i = 0; i < c->peers.count; i++) {

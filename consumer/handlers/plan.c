@@ -1,19 +1,17 @@
 /*
  * PLAN: which upload a file is. The first match counts:
- *   1. The named upload was superseded.                   SUPERSEDED: the file fails at this producer.
- *   2. The file finished last at its destination.         DONE, unless --force or a missing object asks for a new
- *                                                         upload. The reply has the recorded crc when inode or ctime
- *                                                         differ.
- *   3. An unfinished upload has its key, inode, ctime.    It goes on, unless it is spoiled, or has failed and --force
- *                                                         or another --chunk-size asks for a new one.
- *   4. Otherwise.                                         A new upload. It supersedes the unfinished one at its
- *                                                         destination.
+ *   1. The named upload was superseded: SUPERSEDED. The file fails at this producer.
+ *   2. The file finished last at its destination: DONE, unless --force or a missing object asks for
+ *      a new upload. The reply has the recorded crc when inode or ctime differ.
+ *   3. An unfinished upload has its key, inode and ctime: it goes on, unless it is spoiled, or has
+ *      failed and --force or another --chunk-size asks for a new one.
+ *   4. Otherwise a new upload. It supersedes the unfinished one at its destination.
  *
- * A destination has at most one upload that is not superseded, and that one supersedes at most one other. An upload
- * that would make the chain longer was never begun, and ends at once.
+ * A destination has at most one upload that is not superseded, and that one supersedes at most one
+ * other. An upload that would make the chain longer was never begun, and ends at once.
  *
- * PLAN is handled after the commit of the round's results, so that it sees only committed records. Records that it
- * appends are committed before PLANNED leaves.
+ * PLAN is handled after the commit of the round's results, so that it sees only committed records.
+ * Records that it appends are committed before PLANNED leaves.
  */
 #include "consumer/handlers/handlers.h"
 #include "consumer/handlers/plan_internal.h"
@@ -43,8 +41,8 @@ static void plan_watch_finished(struct planning *p, const struct finished_entry 
     ended->failed = 0;
 }
 
-/* The content is the recorded one, under another inode or ctime: its producer read the file, or inode numbers are not
- * stable there. The record spares other producers the reading. */
+/* The content is the recorded one, under another inode or ctime: its producer read the file, or
+ * inode numbers are not stable there. The record spares other producers the reading. */
 static int plan_record_same(struct planning *p, const struct finished_entry *e) {
     struct record r = {.ev = EV_SAME, .has = HAS_CRC, .upload = e->upload, .crc = e->crc};
     upload_identity_to_record(&p->identity, &r);
@@ -72,8 +70,8 @@ static int plan_answer_finished(struct planning *p, const struct finished_entry 
 
 /* ---- unfinished files ---- */
 
-/* The geometry that the first producer wants counts until the upload is begun. Another producer's counts when the first
- * one left. */
+/* The geometry that the first producer wants counts until the upload is begun. Another producer's
+ * counts when the first one left. */
 static void plan_set_geometry(struct upload *u, const struct plan_file *file, const struct peer *peer) {
     if (u->begun || (u->shaped && (u->lease_count || (u->producers & ~peer_bit(peer)))))
         return;
@@ -83,7 +81,8 @@ static void plan_set_geometry(struct upload *u, const struct plan_file *file, co
     u->shaped = true;
 }
 
-/* Without memory for the bitmap the file counts as not planned; the producer repeats the request. */
+/* Without memory for the bitmap the file counts as not planned; the producer repeats the
+ * request. */
 static void plan_describe_begun(struct planning *p, const struct upload *u, struct planned_file *out) {
     if (upload_add_bitmap(u, p->bitmap)) {
         out->upload = (struct id128){{0}};
@@ -163,7 +162,8 @@ static int plan_upload(struct planning *p, const struct upload *asked, struct pl
 
 /* ---- abort and failure ---- */
 
-/* The producer only wants the upload aborted. Not while another producer wants it, which would begin it again. */
+/* The producer only wants the upload aborted. Not while another producer wants it, which would
+ * begin it again. */
 static int plan_drop(struct planning *p, struct upload *u, struct planned_file *out) {
     out->upload = p->file->upload;
     out->state = PLANNED_DONE;
@@ -240,8 +240,8 @@ static size_t plan_encoded_bytes(const struct planned_file *out) {
            out->lease_count * LEASE_BYTES;
 }
 
-/* As many files as fit a reply, in order. The producer asks again for the rest. The first file that does not fit stays
- * planned. */
+/* As many files as fit a reply, in order. The producer asks again for the rest. The first file that
+ * does not fit stays planned. */
 static int plan_files(struct consumer *c, struct peer *peer, const struct msg_plan *plan, struct buf *bitmaps,
                       struct msg_planned *out) {
     size_t bytes = 0;

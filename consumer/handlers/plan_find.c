@@ -9,7 +9,8 @@ static bool plan_made_it(const struct planning *p, uint64_t made_by) {
 
 /* ---- finished uploads ---- */
 
-/* An upload that was begun after the last finish at this destination may have changed the object there. */
+/* An upload that was begun after the last finish at this destination may have changed the object
+ * there. */
 static bool plan_dest_is_unsettled(const struct planning *p) {
     const struct upload *there = state_find_dest(&p->c->state, &p->dest);
     return there && (there->opened || there->begun);
@@ -44,7 +45,8 @@ static bool plan_has_other_producer(const struct planning *p, const struct uploa
     return (u->producers & ~peer_bit(p->peer)) != 0;
 }
 
-/* The upload failed and is not in use, and this command asks for a new start or another chunk size. */
+/* The upload failed and is not in use, and this command asks for a new start or another chunk
+ * size. */
 static bool plan_gives_up(const struct planning *p, const struct upload *u) {
     bool other_size = p->file->resize && u->begun && u->chunk_size != p->file->chunk_size;
     return u->has_failed && (p->forced || other_size) && u->lease_count == 0 && !plan_has_other_producer(p, u);
@@ -58,7 +60,8 @@ struct upload *plan_find_unfinished(const struct planning *p, const struct uploa
         return u;
     if (plan_gives_up(p, u))
         return NULL;
-    /* --force concerns finished uploads: one that was begun since goes on, also when another command began it */
+    /* --force concerns finished uploads: one that was begun since goes on, also when another
+     * command began it */
     return p->forced && !u->opened && !u->begun ? NULL : u;
 }
 
@@ -71,8 +74,9 @@ bool plan_was_superseded(const struct planning *p, const struct upload *asked) {
 
 /* ---- new uploads ---- */
 
-/* A superseded upload without an intent and without a possible holder ends at once. After an intent there may be
- * something at the destination, also without a handle. Then an `abort` job has to look (rule 10). */
+/* A superseded upload without an intent and without a possible holder ends at once. After an intent
+ * there may be something at the destination, also without a handle. Then an `abort` job has to look
+ * (rule 10). */
 static bool plan_can_end_now(const struct consumer *c, const struct upload *u) {
     return !u->opened && u->lease_count == 0 && !uploads_in_grace(c, u);
 }

@@ -16,7 +16,8 @@ struct planning { /* one file of a PLAN */
 
 /* The finished upload that the file is; NULL: there is none, or the file must be uploaded again. */
 const struct finished_entry *plan_find_finished(const struct planning *p);
-/* The unfinished upload that goes on; NULL: none. asked: the upload that the producer named; NULL: none. */
+/* The unfinished upload that goes on; NULL: none. asked: the upload that the producer named; NULL:
+ * none. */
 struct upload *plan_find_unfinished(const struct planning *p, const struct upload *asked);
 /* The named upload was superseded by another one. */
 bool plan_was_superseded(const struct planning *p, const struct upload *asked);

@@ -1,4 +1,5 @@
-/* RELEASE: jobs that an uploader gives back, also jobs that were offered to it and never claimed. */
+/* RELEASE: jobs that an uploader gives back, also jobs that were offered to it and never
+ * claimed. */
 #include "consumer/consumer_internal.h"
 #include "consumer/handlers/handlers.h"
 #include "consumer/jobs/eligible.h"
@@ -7,8 +8,8 @@
 #include "consumer/uploads.h"
 #include "system/fault.h"
 
-/* Rule 2: the uploader declined the upload, or cannot serve its location. When no eligible uploader is left, the file
- * fails. */
+/* Rule 2: the uploader declined the upload, or cannot serve its location. When no eligible uploader
+ * is left, the file fails. */
 static int release_note_refusal(struct consumer *c, const struct peer *peer, const struct released *job) {
     const struct id128 *upload = &job->ref.upload;
     const struct upload *u = state_find(&c->state, upload);

@@ -1,4 +1,5 @@
-/* SET: the limits of the whole fleet. Reading them needs no role; changing them needs `operator`. */
+/* SET: the limits of the whole fleet. Reading them needs no role; changing them needs
+ * `operator`. */
 #include "consumer/beats.h"
 #include "consumer/consumer_internal.h"
 #include "consumer/handlers/handlers.h"

@@ -1,10 +1,10 @@
 /*
- * TAIL: long polling for records and events (rule 13). Each peer has one outstanding request; a new one replaces it. It
- * is answered when there is news, but at most every 20 ms (producers) or 50 ms (other roles), and at the latest when
- * its time is over.
+ * TAIL: long polling for records and events (rule 13). Each peer has one outstanding request; a new
+ * one replaces it. It is answered when there is news, but at most every 20 ms (producers) or 50 ms
+ * (other roles), and at the latest when its time is over.
  *
- * A producer's own records come from memory (recent.c). Other records come from disk, with a bounded number of reads in
- * a round. Only committed records are sent.
+ * A producer's own records come from memory (recent.c). Other records come from disk, with a
+ * bounded number of reads in a round. Only committed records are sent.
  */
 #include "consumer/beats.h"
 #include "consumer/consumer_internal.h"
@@ -84,8 +84,9 @@ static int tail_read_own(struct consumer *c, const struct peer *peer, struct msg
                        reply_room(c, LINES_BYTES), &c->lines, &out->line_count, &out->next);
 }
 
-/* Keeps the first max lines that match. *seq moves past the lines read. A line names its upload as "upload":"<id>". No
- * other part of a line can match, because quotes inside JSON strings are escaped. */
+/* Keeps the first max lines that match. *seq moves past the lines read. A line names its upload as
+ * "upload":"<id>". No other part of a line can match, because quotes inside JSON strings are
+ * escaped. */
 static uint32_t tail_filter_lines(struct buf *lines, const char *match, uint32_t max, uint64_t *seq) {
     size_t kept = 0, at = 0;
     uint32_t count = 0;
@@ -187,7 +188,8 @@ static void tail_sum_moving(struct consumer *c) {
     }
 }
 
-/* An equal share of the free slots among the producers with uploads, at least 1 when any slot is free. */
+/* An equal share of the free slots among the producers with uploads, at least 1 when any slot is
+ * free. */
 static uint32_t tail_share(const struct consumer *c, uint32_t free_slots) {
     uint32_t producers = 0;
     for (unsigned i = 0; i < PRODUCERS_MAX; i++)

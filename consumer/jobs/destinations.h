@@ -1,6 +1,7 @@
 /*
- * The destinations that one uploader can serve: the --allow list of its HELLO, less the locations that its last
- * HEARTBEAT reported as troubled. A location is an endpoint URL or a file:// directory.
+ * The destinations that one uploader can serve: the --allow list of its HELLO, less the locations
+ * that its last HEARTBEAT reported as troubled. A location is an endpoint URL or a file://
+ * directory.
  *
  * All times are lease time (leases_time), in milliseconds.
  */

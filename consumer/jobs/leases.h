@@ -1,15 +1,17 @@
 /*
- * The lease table: which uploader may do which job, and until when. In memory only. A restart forgets it (rule 6 makes
- * that safe).
+ * The lease table: which uploader may do which job, and until when. In memory only. A restart
+ * forgets it (rule 6 makes that safe).
  *
- * Lease time is boot time minus the time in which the consumer did not run (rule 3). So a pause extends every lease at
- * once. All leases have the same duration, and a renewed lease goes to the end of the list. The list is therefore in
- * order of deadline, and expiry looks only at its front.
+ * Lease time is boot time minus the time in which the consumer did not run (rule 3). So a pause
+ * extends every lease at once. All leases have the same duration, and a renewed lease goes to the
+ * end of the list. The list is therefore in order of deadline, and expiry looks only at its front.
  *
- * A chunk may have two leases, of two peers (rule 12). A lease becomes lost when the other holder's result was
- * recorded. It stays until its holder gives it back or its time is over, for until then its holder may be writing.
+ * A chunk may have two leases, of two peers (rule 12). A lease becomes lost when the other holder's
+ * result was recorded. It stays until its holder gives it back or its time is over, for until then
+ * its holder may be writing.
  *
- * Every lease is in the list of its peer. Every lease but a `stat` is also in the list of its upload.
+ * Every lease is in the list of its peer. Every lease but a `stat` is also in the list of its
+ * upload.
  */
 #ifndef CHUNKLIFT_CONSUMER_LEASES_H
 #define CHUNKLIFT_CONSUMER_LEASES_H
@@ -59,8 +61,8 @@ struct lease *leases_find(const struct leases *t, const struct ref *ref);
 struct lease *leases_find_of(const struct leases *t, const struct ref *ref, const struct peer *peer);
 /* The other lease on the job of l, unless it is lost; NULL: there is none. */
 struct lease *leases_twin(const struct leases *t, const struct lease *l);
-/* ERR_LIMIT: LEASES_MAX leases live. ERR_NOMEM. peer must not hold the job already, and at most one other peer may.
- * peer_list is the list of leases of peer. */
+/* ERR_LIMIT: LEASES_MAX leases live. ERR_NOMEM. peer must not hold the job already, and at most one
+ * other peer may. peer_list is the list of leases of peer. */
 int leases_grant(struct leases *t, const struct ref *ref, struct peer *peer, struct list *peer_list, struct upload *u,
                  uint64_t now_ms, struct lease **lease) MUST_CHECK;
 /* The job was done by another peer. */

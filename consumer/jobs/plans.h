@@ -1,10 +1,11 @@
 /*
- * Uploads that were planned and have no record yet. Planning costs a producer only a message, so each producer has a
- * quota. A producer over its quota loses its oldest plans without a lease. A CLAIM on a lost plan is answered
- * "unknown", and its producer plans the file again.
+ * Uploads that were planned and have no record yet. Planning costs a producer only a message, so
+ * each producer has a quota. A producer over its quota loses its oldest plans without a lease. A
+ * CLAIM on a lost plan is answered "unknown", and its producer plans the file again.
  *
- * A producer has at most 1,024 files in memory (producer/files.h). With the longest names they take 11 MiB. So a
- * producer reaches its quota only by plans that it gave up, or when all plans together exceed PLANS_SHARED_BYTES.
+ * A producer has at most 1,024 files in memory (producer/files.h). With the longest names they take
+ * 11 MiB. So a producer reaches its quota only by plans that it gave up, or when all plans together
+ * exceed PLANS_SHARED_BYTES.
  */
 #ifndef CHUNKLIFT_CONSUMER_PLANS_H
 #define CHUNKLIFT_CONSUMER_PLANS_H

@@ -1,8 +1,9 @@
 /*
- * The uploaders that cannot do the jobs of an upload: each failed in a way that can be its own fault (rule 2), or
- * declined. The file fails when no eligible uploader is left (eligible.h).
+ * The uploaders that cannot do the jobs of an upload: each failed in a way that can be its own
+ * fault (rule 2), or declined. The file fails when no eligible uploader is left (eligible.h).
  *
- * In memory only, for the uploads that were refused last. A forgotten refusal is made again by its uploader.
+ * In memory only, for the uploads that were refused last. A forgotten refusal is made again by its
+ * uploader.
  */
 #ifndef CHUNKLIFT_CONSUMER_REFUSALS_H
 #define CHUNKLIFT_CONSUMER_REFUSALS_H
@@ -33,8 +34,8 @@ struct refusals {
 
 void refusals_init(struct refusals *r);
 void refusals_release(struct refusals *r);
-/* class FAIL_NONE: the peer declined. The error is copied. NULL: memory is out. The upload refused longest ago makes
- * room. */
+/* class FAIL_NONE: the peer declined. The error is copied. NULL: memory is out. The upload refused
+ * longest ago makes room. */
 struct refusal *refusals_add(struct refusals *r, const struct id128 *upload, const struct id128 *peer,
                              enum fail_class class, struct slice error);
 struct refusal *refusals_find(const struct refusals *r, const struct id128 *upload);

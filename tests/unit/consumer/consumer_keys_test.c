@@ -1,5 +1,6 @@
-/* A consumer with keys: roles for each message, incarnations and leases that belong to a key, revoked keys. Each message
- * here comes with the key in w.key, over the connection of its letter. */
+/* A consumer with keys: roles for each message, incarnations and leases that belong to a key,
+ * revoked keys. Each message here comes with the key in w.key, over the connection of its
+ * letter. */
 #include "consumer_world.h"
 
 static const struct curve_key key_a = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
@@ -45,7 +46,7 @@ static void hello_refused(char peer, enum role role) {
     refused(peer, &m);
 }
 
-/* "roles per message" */
+/* Each message needs a role of its key. */
 static void test_a_role_for_each_message(void **state) {
     (void)state;
     w.key = key_r;
@@ -96,8 +97,8 @@ static void test_an_unknown_key_gets_no_reply(void **state) {
     assert_int_equal(w.c->peers.count, 1);
 }
 
-/* "a message that names another key's incarnation as sender is refused and changes nothing"; a replayed HELLO,
- * COMPLETE, BYE too. */
+/* A message that names an incarnation of another key as sender is refused and changes nothing, also
+ * a replayed HELLO, COMPLETE or BYE. */
 static void test_a_foreign_incarnation_is_refused(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);
@@ -177,7 +178,7 @@ static const struct msg_state *status_of(char peer) {
     return &world_answer(peer, MSG_STATE)->state;
 }
 
-/* "A producer sees only its own uploads in TAIL and STATUS unless its key also has role reader." */
+/* A producer sees only its own uploads in TAIL and STATUS, unless its key is also a reader's. */
 static void test_only_its_own(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);
@@ -209,7 +210,7 @@ static void test_only_its_own(void **state) {
     assert_int_equal(w.count, before);
 }
 
-/* "a key removed loses what it has at once" */
+/* A removed key loses its peers, leases and plans at once. */
 static void test_revoked(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);
@@ -380,7 +381,8 @@ static void test_a_put_after_a_restart(void **state) {
     assert_int_equal(world_count("put"), 2);
 }
 
-/* "a destination open under another key is refused until its owner is gone" */
+/* Rule 15: a destination with an open upload of another key is refused while its producer is
+ * connected. */
 static void test_a_foreign_destination_is_refused(void **state) {
     (void)state;
     two_uploaders();

@@ -27,8 +27,8 @@ static struct id128 upload_with_a_lease(void) {
     return id;
 }
 
-/* "For one lease time the consumer does not grant jobs of uploads that were open when the last epoch ended, except to
- * uploaders that say they hold them" */
+/* Rule 6: for one lease time, jobs of uploads that were open when the last epoch ended are granted
+ * only to uploaders that claim them as `held`. */
 static void test_holders_of_the_last_epoch_come_first(void **state) {
     (void)state;
     struct id128 id = upload_with_a_lease();
@@ -85,7 +85,7 @@ static void test_nothing_waits_after_a_clean_stop(void **state) {
     assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
 }
 
-/* "`stop` is written only when no lease lives" */
+/* `stop` is written only when no lease lives. */
 static void test_no_clean_stop_while_a_lease_lives(void **state) {
     (void)state;
     struct id128 id = upload_with_a_lease();

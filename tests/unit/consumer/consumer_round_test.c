@@ -1,6 +1,7 @@
 /*
- * A round (rule 3): the results of one round are committed together, and messages that report (COMPLETE, HEARTBEAT,
- * RELEASE) take effect before messages that ask (PLAN, CLAIM), in any order of arrival.
+ * A round (rule 3): the results of one round are committed together, and messages that report
+ * (COMPLETE, HEARTBEAT, RELEASE) take effect before messages that ask (PLAN, CLAIM), in any order
+ * of arrival.
  */
 #include "consumer_world.h"
 

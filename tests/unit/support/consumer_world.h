@@ -1,6 +1,7 @@
 /*
- * A consumer without a socket, for tests: a real journal in the test's directory, peers that send encoded messages,
- * a clock that only the test moves, and a list of all messages that the consumer sent.
+ * A consumer without a socket, for tests: a real journal in the test's directory, peers that send
+ * encoded messages, a clock that only the test moves, and a list of all messages that the consumer
+ * sent.
  */
 #ifndef CHUNKLIFT_CONSUMER_WORLD_H
 #define CHUNKLIFT_CONSUMER_WORLD_H

@@ -142,8 +142,8 @@ static void test_entries_are_reused_after_a_minute(void **state) {
     assert_false(reused);
 }
 
-/* A fleet that always wants more and learns of refusals 50 ms late, and a store that accepts `takes` requests a second
- * with bursts of a fifth of that. */
+/* A fleet that always wants more and learns of refusals 50 ms late, and a store that accepts
+ * `takes` requests a second with bursts of a fifth of that. */
 static void run_against(double takes) {
     double tokens = 0, owed = 0, served = 0, refused = 0, told_served = 0, told_refused = 0, all = 0, refused_all = 0;
     uint64_t start = now;

@@ -55,7 +55,8 @@ static void test_no_budget_and_no_claims(void **state) {
         assert_int_equal(claims[i].share, 1);
 }
 
-/* Any claims: the shares add up to the budget, and no claim gets less than another one that wants no more. */
+/* Any claims: the shares add up to the budget, and no claim gets less than another one that wants
+ * no more. */
 static void test_any_division_is_whole_and_fair(void **state) {
     (void)state;
     const char *given = getenv("CHUNKLIFT_SEED");

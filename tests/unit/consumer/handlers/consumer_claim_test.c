@@ -18,7 +18,7 @@ static void assert_denied(struct verdict v, enum why why) {
     assert_int_equal(v.why, why);
 }
 
-/* "The intent (open) is journaled before a begin is granted; that GRANT leaves after the next fdatasync." */
+/* Rule 10: the intent (`open`) is durable before the grant of a `begin` leaves. */
 static void test_begin_is_granted_after_its_intent_is_durable(void **state) {
     (void)state;
     join_peers();
@@ -34,7 +34,8 @@ static void test_begin_is_granted_after_its_intent_is_durable(void **state) {
     assert_int_equal(world_plan('P', &file).state, PLANNED_OPENING);
 }
 
-/* "Who gets a second grant for it looks at the store for multipart uploads of exactly this key since then" */
+/* Rule 10: an uploader that is granted a repeated `begin` looks for multipart uploads since the
+ * first grant. */
 static void test_second_begin_says_since_when(void **state) {
     (void)state;
     join_peers();
@@ -107,7 +108,7 @@ static void test_one_holder_at_a_time(void **state) {
     assert_int_equal(consumer_lease_count(w.c), 1);
 }
 
-/* Rule 9: "`chunk` is granted only after `begin`, within the plan, for the current handle" */
+/* Rule 9: `chunk` is granted only after `begin`, within the plan, for the current handle. */
 static void test_chunk_comes_after_begin_within_the_plan_for_the_handle(void **state) {
     (void)state;
     join_peers();
@@ -131,7 +132,8 @@ static void test_a_recorded_chunk_is_done(void **state) {
     assert_int_equal(v.seq, journal_seq(w.c->journal));
 }
 
-/* Rule 9: "`finish` only when every chunk has its record and no lease on the upload lives" */
+/* Rule 9: `finish` is granted only when every chunk has its record and no lease on the upload
+ * lives. */
 static void test_finish_comes_last(void **state) {
     (void)state;
     join_peers();
@@ -232,7 +234,8 @@ static void test_nothing_is_granted_while_draining(void **state) {
     assert_denied(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H"), WHY_LATER);
 }
 
-/* "a lease expires only in a round in which the socket was read until empty after its deadline" */
+/* Rule 3: a lease expires only in a round in which the socket was read until empty after its
+ * deadline. */
 static void test_a_lease_expires_only_when_the_socket_was_empty(void **state) {
     (void)state;
     join_peers();
@@ -254,7 +257,7 @@ static void test_a_lease_expires_only_when_the_socket_was_empty(void **state) {
     assert_int_equal(world_invalid('U'), 1);
 }
 
-/* "time in which the consumer itself stood still is added to every lease" */
+/* Rule 3: time in which the consumer did not run is added to every lease. */
 static void test_a_pause_of_the_process_extends_leases(void **state) {
     (void)state;
     join_peers();

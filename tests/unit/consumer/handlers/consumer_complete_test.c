@@ -19,8 +19,8 @@ static uint64_t again_bytes(void) {
     return world_tail('P', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none)->fleet.again_bytes;
 }
 
-/* "One record per chunk, whatever arrives twice. COMPLETE is judged by upload and handle, not by whether its lease is
- * still known." */
+/* Rule 7: one record per chunk, also for repeated results. A result is judged by upload and handle;
+ * its lease may be unknown. */
 static void test_one_record_per_chunk(void **state) {
     (void)state;
     join_peers();
@@ -81,7 +81,7 @@ static void test_useless_results_are_refused(void **state) {
     assert_int_equal(journal_seq(w.c->journal), seq);
 }
 
-/* Rule 10: "the ACK names the handle that counts and a loser aborts its own" */
+/* Rule 10: the ACK names the handle that counts. */
 static void test_the_first_handle_counts(void **state) {
     (void)state;
     join_peers();
@@ -126,7 +126,7 @@ static struct result put_result(struct id128 id) {
     return r;
 }
 
-/* "put: recorded from the result itself": the consumer restarted and never heard of it */
+/* A put that the consumer does not know after a restart is recorded from the result itself. */
 static void test_put_of_an_unknown_upload_is_recorded_once(void **state) {
     (void)state;
     join_peers();
@@ -141,8 +141,8 @@ static void test_put_of_an_unknown_upload_is_recorded_once(void **state) {
     assert_int_equal(world_plan('P', &file).state, PLANNED_DONE);
 }
 
-/* Its holder outlived a consumer and a producer, and the file was planned again under another id. The first result makes
- * the only record. */
+/* Its holder outlived a consumer and a producer, and the file was planned again under another id.
+ * The first result makes the only record. */
 static void test_a_stray_put_and_a_new_plan_make_one_record(void **state) {
     (void)state;
     join_peers();
@@ -186,7 +186,7 @@ static void test_put_that_names_nonsense_is_refused(void **state) {
     assert_int_equal(world_count("put"), 0);
 }
 
-/* "`fail` ends nothing for resumption; once per upload and class" */
+/* A `fail` is recorded once per upload and class. The upload stays open. */
 static void test_a_failure_is_recorded_once_and_the_upload_stays_open(void **state) {
     (void)state;
     join_peers();
@@ -214,7 +214,7 @@ static void test_a_failure_is_recorded_once_and_the_upload_stays_open(void **sta
     assert_int_equal(world_count("fail"), 3);
 }
 
-/* Rule 11: "any other is recorded `redo` and sent again" */
+/* Rule 11: a chunk that the store does not have is recorded as `redo` and sent again. */
 static void test_redo_revokes_the_record(void **state) {
     (void)state;
     join_peers();
@@ -258,7 +258,7 @@ static struct result redo_of(struct id128 id, uint32_t chunk) {
     return r;
 }
 
-/* Rule 11: "at most three times; then the file fails with the store's words" */
+/* Rule 11: at most three redos; then the file fails with the words of the store. */
 static void test_redos_are_bounded(void **state) {
     (void)state;
     join_peers();
@@ -317,7 +317,7 @@ static void test_redo_leaves_leases_alone(void **state) {
     assert_int_equal(world_done('U', world_ref(JOB_CHUNK, id, 0), "H").kind, ACK_RECORDED);
 }
 
-/* Rule 11: "refused while another one finishes" */
+/* Rule 11: a redo is refused while another uploader finishes. */
 static void test_redo_does_not_spoil_a_foreign_finish(void **state) {
     (void)state;
     join_peers();
@@ -331,7 +331,7 @@ static void test_redo_does_not_spoil_a_foreign_finish(void **state) {
     assert_int_equal(world_count("redo"), 1);
 }
 
-/* Rule 10: "A handle the store no longer knows: `abort` is recorded and a new upload begins." */
+/* Rule 10: when the store no longer knows a handle, `abort` is recorded and a new upload begins. */
 static void test_gone_starts_again(void **state) {
     (void)state;
     join_peers();
@@ -378,7 +378,7 @@ static void test_stat_is_an_event_and_no_record(void **state) {
     assert_int_equal(world_tail('P', seq + 1, event, TAIL_MINE, planned.upload)->line_count, 1);
 }
 
-/* "The loser of a speculative pair is told in its BEAT and stops." */
+/* Rule 7: the loser of two transfers of one chunk learns it from its BEAT. */
 static void test_the_loser_learns_it_by_a_beat(void **state) {
     (void)state;
     join_peers();
@@ -430,7 +430,7 @@ static void test_parts_are_what_was_recorded(void **state) {
     assert_int_equal(world_answer('V', MSG_PARTLIST)->partlist.chunks, 0);
 }
 
-/* "A failed fsync is never retried: no ACK, exit" */
+/* A failed fsync is never retried: there is no ACK, and the process ends. */
 static void test_no_ack_when_the_disk_fails(void **state) {
     (void)state;
     join_peers();

@@ -20,7 +20,8 @@ static void test_a_repeated_plan_is_one_upload(void **state) {
     assert_int_equal(w.c->state.count, 1);
 }
 
-/* "A half-done one is resumed only if inode and ctime_ns are the same too"; "Geometry comes from the begin record" */
+/* An unfinished upload goes on only when inode and ctime are the same too, with the geometry of its
+ * begin record. */
 static void test_an_unfinished_upload_goes_on(void **state) {
     (void)state;
     join_peers();
@@ -47,7 +48,8 @@ static void test_an_unfinished_upload_goes_on(void **state) {
     assert_int_equal(p.leases[0].remaining_ms, w.o.lease_ms - 1000);
 }
 
-/* Recorded chunks may be of an older version of the file: the upload does not go on, in any state of the file. */
+/* Recorded chunks may be of an older version of the file: the upload does not go on, in any state
+ * of the file. */
 static void test_nothing_goes_on_with_a_source_that_changed(void **state) {
     (void)state;
     join_peers();
@@ -130,8 +132,8 @@ static void test_missing_starts_a_new_id(void **state) {
     assert_false(id_equal(&p.upload, &id));
 }
 
-/* "PLANNED names the superseded upload and handle, the new producer offers its abort, and the new begin is granted
- * after it"; "abort with reason superseded fails the file at its old producer, which never plans it again" */
+/* PLANNED names the superseded upload and its handle. The new producer offers its abort, and the
+ * new `begin` is granted after that. The abort fails the file at its old producer. */
 static void test_another_identity_supersedes(void **state) {
     (void)state;
     join_peers();
@@ -162,7 +164,7 @@ static void test_another_identity_supersedes(void **state) {
     assert_int_equal(world_plan('P', &file).state, PLANNED_SUPERSEDED);
 }
 
-/* "... or after the old one was found finished" */
+/* The new `begin` is also granted after the old upload finished. */
 static void test_a_superseded_one_may_finish_instead(void **state) {
     (void)state;
     join_peers();
@@ -178,7 +180,8 @@ static void test_a_superseded_one_may_finish_instead(void **state) {
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, new, 0), "").kind, VERDICT_GRANT);
 }
 
-/* A superseded upload without a handle and a holder ends at once. A third upload never waits for the second. */
+/* A superseded upload without a handle and a holder ends at once. A third upload never waits for
+ * the second. */
 static void test_superseding_an_upload_without_begin(void **state) {
     (void)state;
     join_peers();
@@ -205,8 +208,8 @@ static void test_the_chain_of_superseded_ones_is_short(void **state) {
     assert_int_equal(w.c->state.count, 2);
 }
 
-/* A begin was granted, and its reply may be lost: the new upload waits until an uploader has looked at the
- * destination. */
+/* A begin was granted, and its reply may be lost: the new upload waits until an uploader has looked
+ * at the destination. */
 static void test_the_abort_of_a_superseded_intent_looks_back(void **state) {
     (void)state;
     join_peers();
@@ -275,7 +278,8 @@ static struct planned_file plan_after_fail(enum fail_class class, uint32_t flags
     return p;
 }
 
-/* A geometry that the store refused is not planned again; a failure of disk or network is retried. */
+/* A geometry that the store refused is not planned again; a failure of disk or network is
+ * retried. */
 static void test_a_permanent_failure_spoils_the_upload(void **state) {
     (void)state;
     join_peers();
@@ -305,7 +309,8 @@ static void test_force_begins_a_failed_one_again(void **state) {
     assert_true(id_equal(&again.upload, &p.upload));
 }
 
-/* The producer of `journal forget --unfinished` learns what to abort, unless another producer wants the upload. */
+/* The producer of `journal forget --unfinished` learns what to abort, unless another producer wants
+ * the upload. */
 static void test_drop_names_what_is_to_be_aborted(void **state) {
     (void)state;
     join_peers();
@@ -343,7 +348,7 @@ static void test_a_begin_that_arrives_late_is_known_by_its_handle(void **state) 
     assert_true(slice_equal(again.superseded_handle, slice_of("H")));
 }
 
-/* "dropped when its producers are all gone and it has no open record and no lease" */
+/* A plan is dropped when its producers left and it has no `open` record and no lease. */
 static void test_a_plan_without_producers_is_forgotten(void **state) {
     (void)state;
     join_peers();
@@ -393,7 +398,7 @@ static void test_invalid_plans_are_refused(void **state) {
     assert_int_equal(w.c->state.count, 0);
 }
 
-/* "answers a prefix of the files asked, as many as fit into a frame; the rest is asked again" */
+/* The reply has the first files, as many as fit a frame. The producer asks again for the rest. */
 static void test_a_prefix_is_answered_when_not_all_fits(void **state) {
     (void)state;
     join_peers();

@@ -1,4 +1,5 @@
-/* TAIL `stops`: a producer that is stopping. Transfers in flight go on, no further job of its uploads begins. */
+/* TAIL `stops`: a producer that is stopping. Transfers in flight go on, no further job of its
+ * uploads begins. */
 #include "consumer_world.h"
 
 static void stop(char producer) {

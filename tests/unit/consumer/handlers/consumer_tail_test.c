@@ -184,7 +184,8 @@ static void test_lines_too_old_are_gone(void **state) {
 
 /* ---- waiting ---- */
 
-/* "a waiting reader is answered at most every 50 ms" and, with nothing to say, when its time is over */
+/* Rule 13: a waiting reader is answered at most every 50 ms, and without news when its time is
+ * over. */
 static void test_waiting(void **state) {
     (void)state;
     join_peers();
@@ -387,7 +388,7 @@ static void test_there_are_places_for_64_producers(void **state) {
     world_hello('~', ROLE_PRODUCER);
 }
 
-/* "A peer silent for 3 s that holds no lease makes room when a place is wanted" */
+/* A peer that holds no lease and was silent for 3 s makes room for a new one. */
 static void test_silent_peers_make_room(void **state) {
     (void)state;
     for (int i = 0; i < PRODUCERS_MAX; i++)
@@ -423,7 +424,7 @@ static void test_complaints_are_bounded(void **state) {
     assert_int_equal(w.count, 2);
 }
 
-/* "While much is unsent, answers are under 32 KiB": lines, events, uploads and peers alike. */
+/* While many bytes are unsent, every reply is below 32 KiB: lines, events, uploads and peers. */
 static void test_replies_are_short_when_asked(void **state) {
     (void)state;
     char long_name[1001];
@@ -484,7 +485,7 @@ static void test_silent_peers_are_forgotten(void **state) {
     assert_int_equal(consumer_peers(w.c)->count, 0);
 }
 
-/* "It ends on the last BYE"; "readers do not count" */
+/* A consumer of cp ends after the last BYE. Readers do not count. */
 static void test_deserted_after_the_last_bye(void **state) {
     (void)state;
     assert_false(consumer_is_deserted(w.c, 5000, w.now));
@@ -498,8 +499,8 @@ static void test_deserted_after_the_last_bye(void **state) {
     assert_false(consumer_is_deserted(w.c, 5000, w.now));
 }
 
-/* STATE has the failure of an upload until it is planned again, and the outage of an uploader. RECORDS has the outage,
- * too. */
+/* STATE has the failure of an upload until it is planned again, and the outage of an uploader.
+ * RECORDS has the outage, too. */
 static void test_failures_and_outages_are_reported(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);

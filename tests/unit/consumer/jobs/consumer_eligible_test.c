@@ -1,4 +1,5 @@
-/* Rule 2: a failure that can be the host's own gives the job back. The file fails when no eligible uploader is left. */
+/* Rule 2: a failure that can be the host's own gives the job back. The file fails when no eligible
+ * uploader is left. */
 #include "consumer_world.h"
 
 #define S3 "s3://bucket/a"

@@ -1,4 +1,5 @@
-/* Rule 12: a second lease for a slow chunk: when it is granted, how both leases end, and that `finish` waits for both. */
+/* Rule 12: a second lease for a slow chunk: when it is granted, how both leases end, and that
+ * `finish` waits for both. */
 #include "consumer_world.h"
 
 #define DEST "file:///dst/a"
@@ -171,7 +172,8 @@ static void test_second_leases_are_bounded(void **state) {
     assert_int_equal(claim_second('V', world_ref(JOB_CHUNK, id, SECOND_LEASES_MAX)).kind, VERDICT_GRANT);
 }
 
-/* Rule 7: the first COMPLETE wins. A BEAT tells the other holder, and `finish` waits until that one has stopped. */
+/* Rule 7: the first COMPLETE wins. A BEAT tells the other holder, and `finish` waits until that one
+ * has stopped. */
 static void finish_waits_for(char winner, char loser) {
     struct ref chunk = slow_chunk();
     struct ref finish = world_ref(JOB_FINISH, chunk.upload, 0);
@@ -208,7 +210,8 @@ static void test_the_first_wins(void **state) {
     finish_waits_for('U', 'V');
 }
 
-/* A stopped host sends no message: its lease is not renewed, and `finish` waits for the lease's end. */
+/* A stopped host sends no message: its lease is not renewed, and `finish` waits for the lease's
+ * end. */
 static void test_finish_waits_no_longer_than_the_losers_lease(void **state) {
     (void)state;
     struct ref chunk = slow_chunk();
