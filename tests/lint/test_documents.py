@@ -53,3 +53,35 @@ def test_a_man_page_names_every_option(page):
 def test_every_page_has_examples():
     for page in MAN.iterdir():
         assert ".Sh EXAMPLES" in page.read_text(), page
+
+
+DOCUMENTS = [house.TOP / name for name in house.tracked("README.md", "CONTRIBUTING.md", "docs/*.md")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(house.TOP)))
+def test_files_that_a_document_names_exist(document):
+    tree = house.tracked(".")
+    names = set(re.findall(r"`([\w/-]+\.(?:c|h|py|sh|def|cmake))`", document.read_text()))
+    missing = [name for name in names if "NAME" not in name and not any(path == name or path.endswith("/" + name) for path in tree)]
+    assert not missing
+
+
+def literals():
+    """All string literals of the programs; those beside each other are one."""
+    texts = " ".join(house.text_of(path) for path in house.sources())
+    joined = re.sub(r'"\s*\n?\s*(?:PRI\w+\s*)?"', "", texts)
+    return re.sub(r"\s+", " ", joined)
+
+
+def longest_words(quote):
+    """The longest run of words in a quoted log line that has no placeholder (capitals, digits, …) in it."""
+    runs = re.split(r"\b[A-Z][A-Z_-]*\b|\d+(?: [a-zA-Z]\b)?|…|/", quote)
+    return max((run.strip(" :;,()'") for run in runs), key=len)
+
+
+def test_log_lines_that_operations_explains_exist():
+    table = (house.TOP / "docs" / "OPERATIONS.md").read_text().split("## What the log lines mean")[1]
+    quotes = [quote for row in re.findall(r"^\| (`.*?) \|", table, re.M) for quote in re.findall(r"`([^`]+)`", row)]
+    text = literals()
+    missing = [quote for quote in quotes if longest_words(quote) not in text]
+    assert len(quotes) > 30 and not missing, "\n".join(missing)
