@@ -14,29 +14,29 @@
 #include <sys/socket.h>
 #include <zmq.h>
 
-#define COUNT_MAX 5000 /* 4,096 peers, and room for those that are about to say HELLO or to go */
+#define COUNT_MAX 5000 /* 4,096 peers, and room for those that are joining or leaving */
 #define COUNT_MIN 4
-#define OTHERS_MAX 16        /* descriptors that connections leave to the rest of the process */
+#define OTHERS_MAX 16        /* descriptors that stay free for the rest of the process */
 #define SCAN_EVERY_MS 50     /* of a bound socket: it may have thousands */
 #define SCAN_ONE_EVERY_MS 20 /* of one that connects */
-#define MUTE_MS 2000         /* whoever connected has said something by then */
-#define SAY_AGAIN_MS 60000
-#define FRAME_HEADER_SHORT 2 /* ZMTP 3.1: flags and length in front of each part */
+#define SILENT_MS 2000       /* an honest client has sent a message by then */
+#define LOG_AGAIN_MS 60000
+#define FRAME_HEADER_SHORT 2 /* ZMTP 3.1: flags and length before each part */
 #define FRAME_HEADER_LONG 9
-/* Not ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: telling of it, libzmq forgets that it failed, and keeps the connection. */
+/* Not ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: when libzmq 4.3.4 reports it, it loses the failure and keeps the connection. */
 #define EVENTS_OF_HANDSHAKES (ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
-#define FAILED_SAID_AFTER 2 /* one may be a peer that just ended */
+#define FAILED_LOGGED_AFTER 2 /* one failure may be a peer that just ended */
 
 struct connection {
-    bool live, spoke;
-    bool took;       /* something was taken since the last scan */
-    uint64_t cookie; /* of the socket, so that a descriptor's next owner is not taken for it */
-    uint64_t serial; /* which came first */
-    uint64_t came_ms;
+    bool live, sent_message;
+    bool was_read;   /* a part was read since the last scan */
+    uint64_t cookie; /* of the kernel's socket: tells the next owner of the descriptor apart */
+    uint64_t serial; /* in order of arrival */
+    uint64_t since_ms;
     uint64_t bytes_taken; /* framing included */
     uint64_t bytes_unread;
-    struct curve_key key;  /* empty: not known */
-    uint64_t asked_before; /* how often somebody was asked about a key, before this one can have been */
+    struct curve_key key;    /* empty: not known */
+    uint64_t asked_at_start; /* zap_asked() when it arrived */
 };
 
 struct connections {
@@ -44,26 +44,27 @@ struct connections {
     void *events;
     struct connection *by_fd;
     size_t cap, count, max;
-    uint64_t serial, scanned_ms, said_full_ms, said_unread_ms, said_failed_ms;
-    uint64_t asked;  /* about keys, as of the last look */
-    unsigned failed; /* handshakes in a row, of one that connects */
-    bool shaken;     /* the last one was not */
+    uint64_t serial, scanned_ms, logged_full_ms, logged_unread_ms, logged_failed_ms;
+    uint64_t asked;         /* zap_asked() of the last connections_service */
+    unsigned failed;        /* client: failed handshakes in a row */
+    bool handshake_settled; /* client: the last handshake succeeded, or its failure was logged */
 };
 
-/* ---- life ---- */
+/* ---- opening and closing ---- */
 
-/* libzmq's thread accepts until we look, and dies when an ipc connection finds no descriptor left: as many as are taken
- * stay free for those that come while this thread is busy, and a few for what this process opens. */
+/* libzmq's thread accepts until this thread closes connections, and it ends the process when no descriptor is left for
+ * an ipc connection. So half of the free descriptors stay for connections that arrive while this thread is busy, and a
+ * few for other files. */
 size_t connections_max(void) {
     size_t available = descriptors_free();
     size_t half = available > OTHERS_MAX ? (available - OTHERS_MAX) / 2 : 0;
     return half > COUNT_MAX ? COUNT_MAX : half < COUNT_MIN ? COUNT_MIN : half;
 }
 
-static int listen_to_events(struct connections *c) {
+static int connections_open_events(struct connections *c) {
     static unsigned number;
     char name[64];
-    int all = 0, none = 0; /* a queue without limit: libzmq's thread must not wait for us */
+    int all = 0, none = 0; /* a queue without limit, so that libzmq's thread does not wait for this one */
     snprintf(name, sizeof name, "inproc://connections-%u", ++number);
     int wanted = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED;
     if (c->o.curve)
@@ -84,7 +85,7 @@ int connections_new(struct connections **out, const struct connections_options *
         return ERR_NOMEM;
     c->o = *o;
     c->max = connections_max();
-    int err = listen_to_events(c);
+    int err = connections_open_events(c);
     if (err) {
         log_error("%s: cannot watch its connections: %s", o->address, zmq_strerror(errno));
         connections_destroy(&c);
@@ -105,15 +106,15 @@ void connections_destroy(struct connections **out) {
     *out = NULL;
 }
 
-/* ---- who is there ---- */
+/* ---- the table ---- */
 
-static uint64_t cookie_of(int fd) {
+static uint64_t socket_cookie(int fd) {
     uint64_t cookie = 0;
     socklen_t size = sizeof cookie;
     return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
-static struct connection *at(struct connections *c, int fd) {
+static struct connection *connection_at(struct connections *c, int fd) {
     if (fd < 0)
         return NULL;
     size_t i = (size_t)fd;
@@ -121,7 +122,7 @@ static struct connection *at(struct connections *c, int fd) {
         size_t cap = i < 32 ? 64 : i * 2;
         struct connection *more = reallocarray(c->by_fd, cap, sizeof *more);
         if (!more)
-            return NULL; /* not watched then */
+            return NULL; /* it is not watched */
         memset(more + c->cap, 0, (cap - c->cap) * sizeof *more);
         c->by_fd = more;
         c->cap = cap;
@@ -129,28 +130,31 @@ static struct connection *at(struct connections *c, int fd) {
     return &c->by_fd[i];
 }
 
-static void forget(struct connections *c, struct connection *one) {
+static void connection_clear(struct connections *c, struct connection *one) {
     if (one->live)
         c->count--;
     *one = (struct connection){0};
 }
 
-/* libzmq's thread notices, and closes the descriptor. */
-static void close_connection(struct connections *c, struct connection *one) {
+/* libzmq's thread sees the end of the connection and closes the descriptor. */
+static void connection_close(struct connections *c, struct connection *one) {
     int fd = (int)(one - c->by_fd);
-    if (cookie_of(fd) == one->cookie)
+    if (socket_cookie(fd) == one->cookie)
         shutdown(fd, SHUT_RDWR);
-    forget(c, one);
+    connection_clear(c, one);
 }
 
-static void came(struct connections *c, int fd) {
-    struct connection *one = at(c, fd);
+static void connections_add(struct connections *c, int fd) {
+    struct connection *one = connection_at(c, fd);
     if (!one)
         return;
-    forget(c, one);
-    *one = (struct connection){
-        .live = true, .cookie = cookie_of(fd), .serial = ++c->serial, .came_ms = clock_ms(), .asked_before = c->asked};
-    c->shaken = false;
+    connection_clear(c, one);
+    *one = (struct connection){.live = true,
+                               .cookie = socket_cookie(fd),
+                               .serial = ++c->serial,
+                               .since_ms = clock_ms(),
+                               .asked_at_start = c->asked};
+    c->handshake_settled = false;
     c->count++;
 }
 
@@ -160,7 +164,7 @@ void connections_count_taken(struct connections *c, int fd, size_t bytes) {
     struct connection *one = &c->by_fd[fd];
     bytes += c->o.curve ? CONNECTIONS_CURVE_BYTES : 0;
     one->bytes_taken += bytes + (bytes > 255 ? FRAME_HEADER_LONG : FRAME_HEADER_SHORT);
-    one->took = one->spoke = true;
+    one->was_read = one->sent_message = true;
 }
 
 void connections_set_key(struct connections *c, int fd, const struct curve_key *key) {
@@ -168,47 +172,47 @@ void connections_set_key(struct connections *c, int fd, const struct curve_key *
         c->by_fd[fd].key = *key;
 }
 
-/* ---- too many ---- */
+/* ---- limit of the number ---- */
 
-static struct connection *least_wanted(struct connections *c, uint64_t now_ms) {
-    struct connection *mute = NULL, *newest = NULL;
+static struct connection *connections_pick_closed(struct connections *c, uint64_t now_ms) {
+    struct connection *silent = NULL, *newest = NULL;
     for (size_t i = 0; i < c->cap; i++) {
         struct connection *one = &c->by_fd[i];
         if (!one->live)
             continue;
-        if (c->o.clients_talk_first && !one->spoke && now_ms >= one->came_ms + MUTE_MS &&
-            (!mute || one->serial < mute->serial))
-            mute = one;
+        if (c->o.clients_talk_first && !one->sent_message && now_ms >= one->since_ms + SILENT_MS &&
+            (!silent || one->serial < silent->serial))
+            silent = one;
         if (!newest || one->serial > newest->serial)
             newest = one;
     }
-    return mute ? mute : newest;
+    return silent ? silent : newest;
 }
 
-static bool may_say(uint64_t *said_ms, uint64_t now_ms) {
-    if (*said_ms && now_ms < *said_ms + SAY_AGAIN_MS)
+static bool log_is_due(uint64_t *logged_ms, uint64_t now_ms) {
+    if (*logged_ms && now_ms < *logged_ms + LOG_AGAIN_MS)
         return false;
-    *said_ms = now_ms;
+    *logged_ms = now_ms;
     return true;
 }
 
-static void keep_number(struct connections *c) {
+static void connections_limit_number(struct connections *c) {
     uint64_t now_ms = clock_ms();
-    if (c->count > c->max && may_say(&c->said_full_ms, now_ms))
+    if (c->count > c->max && log_is_due(&c->logged_full_ms, now_ms))
         log_warn("%s: the limit of %zu connections is reached; new ones are closed, those in use stay open; raise the "
                  "limit of open files (ulimit -n, LimitNOFILE=)",
                  c->o.address, c->max);
     while (c->count > c->max) {
-        struct connection *one = least_wanted(c, now_ms);
+        struct connection *one = connections_pick_closed(c, now_ms);
         if (!one)
             return;
-        close_connection(c, one);
+        connection_close(c, one);
     }
 }
 
-/* ---- too much ---- */
+/* ---- limit of unread bytes ---- */
 
-static uint64_t unread_of(int fd, const struct connection *one) {
+static uint64_t connection_unread(int fd, const struct connection *one) {
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
     int waiting = 0;
@@ -220,27 +224,27 @@ static uint64_t unread_of(int fd, const struct connection *one) {
     return info.tcpi_bytes_received > gone ? info.tcpi_bytes_received - gone : 0;
 }
 
-/* When every whole message was taken, what is unread is a part of one, or the handshake and peers' heartbeats, which
- * are not counted as taken. A connection of which something was taken is in the middle of a message seldom: it starts
- * anew. */
-static uint64_t scan(struct connections *c, bool drained) {
+/* After every whole message was read (drained), the rest of a connection's bytes is a part of a message, or its handshake
+ * and heartbeats, which are never counted as read. A connection of which a message was just read is seldom in the middle
+ * of another one, so its count starts again at zero. */
+static uint64_t connections_scan(struct connections *c, bool drained) {
     uint64_t sum = 0;
     for (size_t i = 0; i < c->cap; i++) {
         struct connection *one = &c->by_fd[i];
         if (!one->live)
             continue;
-        one->bytes_unread = unread_of((int)i, one);
-        if (drained && one->took) {
+        one->bytes_unread = connection_unread((int)i, one);
+        if (drained && one->was_read) {
             one->bytes_taken += one->bytes_unread;
             one->bytes_unread = 0;
-            one->took = false;
+            one->was_read = false;
         }
         sum += one->bytes_unread;
     }
     return sum;
 }
 
-static struct connection *heaviest(struct connections *c) {
+static struct connection *connections_pick_heaviest(struct connections *c) {
     struct connection *most = NULL;
     for (size_t i = 0; i < c->cap; i++)
         if (c->by_fd[i].live && c->by_fd[i].bytes_unread > (most ? most->bytes_unread : 0))
@@ -248,63 +252,65 @@ static struct connection *heaviest(struct connections *c) {
     return most;
 }
 
-static void keep_unread(struct connections *c, bool drained) {
+static void connections_limit_unread(struct connections *c, bool drained) {
     uint64_t now_ms = clock_ms();
     if (!connections_are_watched(c) || now_ms < c->scanned_ms + (c->o.binds ? SCAN_EVERY_MS : SCAN_ONE_EVERY_MS))
         return;
     c->scanned_ms = now_ms;
-    uint64_t sum = scan(c, drained);
-    if (sum > c->o.unread_max && may_say(&c->said_unread_ms, now_ms))
+    uint64_t sum = connections_scan(c, drained);
+    if (sum > c->o.unread_max && log_is_due(&c->logged_unread_ms, now_ms))
         log_warn("%s: messages arrive faster than they can be read; the connections that sent most are closed; find "
                  "out which peer sends so much",
                  c->o.address);
     bool over = sum > c->o.unread_max;
     while (over && sum > c->o.unread_max / 2) {
-        struct connection *one = heaviest(c);
+        struct connection *one = connections_pick_heaviest(c);
         if (!one)
             return;
         sum -= one->bytes_unread;
-        close_connection(c, one);
+        connection_close(c, one);
     }
 }
 
 /* ---- handshakes ---- */
 
-static void say_failed(struct connections *c, const char *what) {
-    if (may_say(&c->said_failed_ms, clock_ms()))
+static void handshake_log_failed(struct connections *c, const char *what) {
+    if (log_is_due(&c->logged_failed_ms, clock_ms()))
         log_warn("%s: %s", c->o.address, what);
 }
 
-/* Nobody was asked about a key while it was there: it did not come so far. A server cannot tell better whose handshake
- * failed. */
-static void client_left(struct connections *c, const struct connection *one) {
-    if (one->live && one->asked_before == zap_asked())
-        say_failed(c, "a peer without a key, or with a wrong key for this host, was refused; give it --key, and a line "
-                      "with this host's key in its trust file");
+/* No key was asked about during the life of this connection, so its handshake failed before that. libzmq gives a server
+ * no better sign of it. */
+static void handshake_client_left(struct connections *c, const struct connection *one) {
+    if (one->live && one->asked_at_start == zap_asked())
+        handshake_log_failed(
+            c, "a peer without a key, or with a wrong key for this host, was refused; give it --key, and a line "
+               "with this host's key in its trust file");
 }
 
-static void server_left(struct connections *c) {
-    if (!c->shaken && ++c->failed >= FAILED_SAID_AFTER)
-        say_failed(c, "the peer there presented an unexpected key, or none; check the address, and its key in the "
-                      "trust file here; still trying");
+static void handshake_server_left(struct connections *c) {
+    if (!c->handshake_settled && ++c->failed >= FAILED_LOGGED_AFTER)
+        handshake_log_failed(
+            c, "the peer there presented an unexpected key, or none; check the address, and its key in the "
+               "trust file here; still trying");
 }
 
-/* True when the event was about one. */
-static bool take_handshake(struct connections *c, uint16_t event) {
+/* True when the event is about a handshake. */
+static bool handshake_on_event(struct connections *c, uint16_t event) {
     if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
-        c->shaken = true;
+        c->handshake_settled = true;
         c->failed = 0;
-    } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH && !c->o.binds) { /* at a server, zap.c says it */
-        c->shaken = true;
-        say_failed(c, "does not trust this host's key; add this host's .pub line to the trust file there");
+    } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH && !c->o.binds) { /* at a server, zap.c logs it */
+        c->handshake_settled = true;
+        handshake_log_failed(c, "does not trust this host's key; add this host's .pub line to the trust file there");
     }
     return (event & EVENTS_OF_HANDSHAKES) != 0;
 }
 
-/* ---- the turn ---- */
+/* ---- events of libzmq ---- */
 
-/* A message of two parts: number and value; the address. False when there is none. */
-static bool take_event(struct connections *c) {
+/* An event is a message of two parts: number and value; the address. False: there is none. */
+static bool connections_read_event(struct connections *c) {
     struct {
         uint16_t event;
         int32_t value;
@@ -313,37 +319,37 @@ static bool take_event(struct connections *c) {
     if (zmq_recv(c->events, &head, sizeof head, ZMQ_DONTWAIT) != (int)sizeof head)
         return false;
     (void)zmq_recv(c->events, address, sizeof address, ZMQ_DONTWAIT);
-    if (take_handshake(c, head.event))
+    if (handshake_on_event(c, head.event))
         return true;
     if (head.event == ZMQ_EVENT_DISCONNECTED) {
         if (head.value < 0 || (size_t)head.value >= c->cap)
             return true;
         if (c->o.curve && c->o.binds)
-            client_left(c, &c->by_fd[head.value]);
+            handshake_client_left(c, &c->by_fd[head.value]);
         else if (c->o.curve)
-            server_left(c);
-        forget(c, &c->by_fd[head.value]);
+            handshake_server_left(c);
+        connection_clear(c, &c->by_fd[head.value]);
     } else {
-        came(c, head.value);
+        connections_add(c, head.value);
     }
     return true;
 }
 
 void connections_service(struct connections *c, bool drained) {
-    while (take_event(c))
+    while (connections_read_event(c))
         if (c->o.binds && c->count > c->max)
-            keep_number(c);
+            connections_limit_number(c);
     c->asked = zap_asked();
-    keep_unread(c, drained);
+    connections_limit_unread(c, drained);
 }
 
-/* A connection is accepted before its key is asked about: what was admitted up to now has its event waiting. */
+/* A connection is accepted before libzmq asks about its key, so the event of every admitted connection is waiting. */
 void connections_close_unless(struct connections *c, bool (*stays)(const struct curve_key *key)) {
-    while (take_event(c))
+    while (connections_read_event(c))
         ;
     for (size_t i = 0; i < c->cap; i++)
         if (c->by_fd[i].live && !stays(&c->by_fd[i].key))
-            close_connection(c, &c->by_fd[i]);
+            connection_close(c, &c->by_fd[i]);
 }
 
 void *connections_waitable(const struct connections *c) {

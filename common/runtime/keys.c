@@ -18,8 +18,8 @@ static struct {
 
 /* ---- files ---- */
 
-/* Who can read the key is this host; who can write the trust file decides whom it trusts. */
-static const char *mode_error(const struct stat *st, mode_t forbidden) {
+/* A reader of the key file can pose as this host; a writer of the trust file decides about its trust. */
+static const char *key_file_mode_error(const struct stat *st, mode_t forbidden) {
     if (!S_ISREG(st->st_mode))
         return "is not a file";
     if (st->st_uid != geteuid() && st->st_uid != 0)
@@ -30,7 +30,7 @@ static const char *mode_error(const struct stat *st, mode_t forbidden) {
                             : "others may change it; 'chmod go-w' it";
 }
 
-static int read_file(const char *option, const char *path, mode_t forbidden, struct buf *text) {
+static int key_file_read(const char *option, const char *path, mode_t forbidden, struct buf *text) {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) != 0) {
@@ -39,23 +39,23 @@ static int read_file(const char *option, const char *path, mode_t forbidden, str
             close(fd);
         return ERR_USAGE;
     }
-    const char *wrong = mode_error(&st, forbidden);
-    int err = wrong ? ERR_USAGE : file_read_all(fd, text, TRUST_TEXT_MAX);
+    const char *problem = key_file_mode_error(&st, forbidden);
+    int err = problem ? ERR_USAGE : file_read_all(fd, text, TRUST_TEXT_MAX);
     if (err == ERR_LIMIT)
         err = 0; /* the parser reports it */
     if (err)
-        log_error("--%s %s: %s", option, path, wrong ? wrong : err_text(err));
+        log_error("--%s %s: %s", option, path, problem ? problem : err_text(err));
     close(fd);
     return err ? ERR_USAGE : 0;
 }
 
-static void wipe(struct buf *text) {
+static void buf_wipe(struct buf *text) {
     if (text->data)
         explicit_bzero(text->data, text->cap);
     buf_release(text);
 }
 
-static int say_wrong(const char *path, const struct text_error *e, int err) {
+static int key_file_log_error(const char *path, const struct text_error *e, int err) {
     if (err == ERR_NOMEM)
         log_error("out of memory");
     else if (e->line)
@@ -65,16 +65,16 @@ static int say_wrong(const char *path, const struct text_error *e, int err) {
     return ERR_USAGE;
 }
 
-static int read_key(const char *path, struct key_pair *k) {
+static int keys_read_pair(const char *path, struct key_pair *k) {
     struct buf text = BUF_INIT;
     struct text_error e;
     char public[CURVE_TEXT_LEN + 1];
-    int err = read_file("key", path, 077, &text);
+    int err = key_file_read("key", path, 077, &text);
     if (err)
         goto out;
     err = key_pair_parse(k, buf_slice(&text), &e);
     if (err) {
-        err = say_wrong(path, &e, err);
+        err = key_file_log_error(path, &e, err);
     } else if (zmq_curve_public(public, k->secret.text) != 0 || strcmp(public, k->public.text) != 0) {
         log_error("%s: its public key does not belong to its secret key; make a new file with 'chunklift keygen'",
                   path);
@@ -82,24 +82,24 @@ static int read_key(const char *path, struct key_pair *k) {
         err = ERR_USAGE;
     }
 out:
-    wipe(&text);
+    buf_wipe(&text);
     return err;
 }
 
-static int read_trust(const char *path, struct trust *t) {
+static int keys_read_trust(const char *path, struct trust *t) {
     struct buf text = BUF_INIT;
     struct text_error e;
-    int err = read_file("trust", path, 022, &text);
+    int err = key_file_read("trust", path, 022, &text);
     if (!err) {
         err = trust_parse(t, buf_slice(&text), &e);
         if (err)
-            err = say_wrong(path, &e, err);
+            err = key_file_log_error(path, &e, err);
     }
     buf_release(&text);
     return err;
 }
 
-/* ---- life ---- */
+/* ---- setup ---- */
 
 int keys_setup(const struct key_options *o, unsigned admits) {
     keys_release();
@@ -111,9 +111,9 @@ int keys_setup(const struct key_options *o, unsigned admits) {
         log_error("--%s: needs --%s FILE beside it", o->key ? "key" : "trust", o->key ? "trust" : "key");
         return ERR_USAGE;
     }
-    int err = read_key(o->key, &keys.own);
+    int err = keys_read_pair(o->key, &keys.own);
     if (!err)
-        err = read_trust(o->trust, &keys.trust);
+        err = keys_read_trust(o->trust, &keys.trust);
     if (err)
         keys_release();
     return err;
@@ -123,7 +123,7 @@ void keys_expect_own_producer(void) {
     keys.own_producer = true;
 }
 
-static bool lost_something(const struct trust *before, const struct trust *now) {
+static bool trust_lost_roles(const struct trust *before, const struct trust *now) {
     for (size_t i = 0; i < before->key_count; i++)
         if (before->keys[i].roles & ~trust_roles(now, &before->keys[i].key))
             return true;
@@ -135,13 +135,13 @@ int keys_reload(bool *lost) {
     *lost = false;
     if (!keys_are_set())
         return 0;
-    int err = read_trust(keys.o.trust, &now);
+    int err = keys_read_trust(keys.o.trust, &now);
     if (err) {
         log_warn("%s: not taken over, the keys read before stay in force; correct the file and send SIGHUP again",
                  keys.o.trust);
         return err;
     }
-    *lost = lost_something(&keys.trust, &now);
+    *lost = trust_lost_roles(&keys.trust, &now);
     trust_release(&keys.trust);
     keys.trust = now;
     log_info("%s: read again, %zu key%s", keys.o.trust, now.key_count, now.key_count == 1 ? "" : "s");
@@ -163,9 +163,9 @@ const struct key_pair *keys_own(void) {
     return &keys.own;
 }
 
-/* ---- questions ---- */
+/* ---- queries ---- */
 
-static bool is_tcp(const char *address) {
+static bool address_is_tcp(const char *address) {
     return strncmp(address, "tcp://", 6) == 0;
 }
 
@@ -173,7 +173,7 @@ int keys_expected_other(const char *address, enum trust_role server, const struc
                         struct curve_key *key) {
     struct trust_server_keys all;
     *key = (struct curve_key){{0}};
-    if (!is_tcp(address))
+    if (!address_is_tcp(address))
         return 0;
     if (!keys_are_set())
         return keys.o.insecure ? 0 : ERR_DENIED;
@@ -219,7 +219,7 @@ int keys_check(const char *option, const char *address, enum trust_role server) 
 unsigned keys_roles(const struct curve_key *key) {
     static const unsigned all = TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER | TRUST_OPERATOR | TRUST_CONSUMER;
     if (!curve_key_is_set(key))
-        return all; /* ipc, or --insecure: a tcp socket with keys takes nobody without one */
+        return all; /* ipc, or --insecure: a tcp socket with keys admits no client without a key */
     return trust_roles(&keys.trust, key);
 }
 

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #define PEER_MAX 255
-#define SWEEP_FROM 1024 /* peers remembered, before those with nothing waiting are forgotten */
+#define SWEEP_FROM 1024 /* peers; from here on those without waiting bytes are removed now and then */
 
-/* Owned by the sending thread; libzmq's thread lowers bytes. With bytes at 0 no buffer names it. */
+/* Owned by the sending thread; libzmq's thread only lowers bytes. With bytes at 0 no buffer points to it. */
 struct send_queue_peer {
     struct hash_node by_id;
     atomic_size_t bytes;
@@ -19,9 +19,9 @@ struct send_queue_peer {
 
 struct send_queue {
     atomic_size_t bytes;
-    atomic_size_t users; /* its owner and its parcels */
+    atomic_size_t users; /* the owner and each buffer */
     size_t sweep_at;
-    struct hash_table by_id; /* peers; of the sending thread until the last user is gone */
+    struct hash_table by_id; /* peers; used by the sending thread only, until the last user ends */
 };
 
 struct send_buffer {
@@ -33,8 +33,6 @@ struct send_buffer {
     char bytes[];
 };
 
-/* ---- life ---- */
-
 int send_queue_new(struct send_queue **u) {
     *u = calloc(1, sizeof **u);
     if (!*u)
@@ -44,7 +42,7 @@ int send_queue_new(struct send_queue **u) {
     return 0;
 }
 
-static void let_go(struct send_queue *u) {
+static void send_queue_unref(struct send_queue *u) {
     if (atomic_fetch_sub(&u->users, 1) != 1)
         return;
     for (struct hash_node *next, *n = hash_walk(&u->by_id, NULL); n; n = next) {
@@ -57,13 +55,13 @@ static void let_go(struct send_queue *u) {
 
 void send_queue_destroy(struct send_queue **u) {
     if (*u)
-        let_go(*u);
+        send_queue_unref(*u);
     *u = NULL;
 }
 
 /* ---- peers ---- */
 
-static void sweep(struct send_queue *u) {
+static void send_queue_sweep(struct send_queue *u) {
     for (struct hash_node *next, *n = hash_walk(&u->by_id, NULL); n; n = next) {
         next = hash_walk(&u->by_id, n);
         struct send_queue_peer *p = list_entry(n, struct send_queue_peer, by_id);
@@ -75,7 +73,7 @@ static void sweep(struct send_queue *u) {
     u->sweep_at = u->by_id.count * 2 > SWEEP_FROM ? u->by_id.count * 2 : SWEEP_FROM;
 }
 
-static struct send_queue_peer *look_up(const struct send_queue *u, const void *id, size_t len) {
+static struct send_queue_peer *send_queue_find_peer(const struct send_queue *u, const void *id, size_t len) {
     for (struct hash_node *n = hash_first(&u->by_id, hash_bytes(id, len)); n; n = hash_next(n)) {
         struct send_queue_peer *p = list_entry(n, struct send_queue_peer, by_id);
         if (slice_equal(slice_make(p->id, p->len), slice_make(id, len)))
@@ -84,12 +82,12 @@ static struct send_queue_peer *look_up(const struct send_queue *u, const void *i
     return NULL;
 }
 
-static struct send_queue_peer *find(struct send_queue *u, const void *id, size_t len) {
-    struct send_queue_peer *p = look_up(u, id, len);
+static struct send_queue_peer *send_queue_get_peer(struct send_queue *u, const void *id, size_t len) {
+    struct send_queue_peer *p = send_queue_find_peer(u, id, len);
     if (p)
         return p;
     if (u->by_id.count >= u->sweep_at)
-        sweep(u);
+        send_queue_sweep(u);
     p = calloc(1, sizeof *p + len);
     if (!p)
         return NULL;
@@ -99,26 +97,26 @@ static struct send_queue_peer *find(struct send_queue *u, const void *id, size_t
     return p;
 }
 
-/* ---- parcels ---- */
+/* ---- buffers ---- */
 
-static bool has_room(const struct send_queue *u, const struct send_queue_peer *p, size_t bytes) {
+static bool peer_has_room(const struct send_queue *u, const struct send_queue_peer *p, size_t bytes) {
     size_t waiting = p ? atomic_load(&p->bytes) : 0;
     if (send_queue_bytes(u) + bytes > SEND_QUEUE_ALL_MAX)
         return waiting == 0 && bytes <= SEND_QUEUE_SMALL;
     return waiting == 0 || waiting + bytes <= SEND_QUEUE_PEER_MAX;
 }
 
-/* A buffer for len bytes, with room for `inside` of them. */
-static int parcel_new(struct send_queue *u, const void *peer, size_t peer_len, size_t len, size_t inside,
-                      struct send_buffer **out) {
+/* A buffer for len counted bytes, with memory for `inside` of them. */
+static int send_buffer_new(struct send_queue *u, const void *peer, size_t peer_len, size_t len, size_t inside,
+                           struct send_buffer **out) {
     *out = NULL;
     if (peer_len > PEER_MAX)
         return ERR_INVALID;
-    struct send_queue_peer *p = find(u, peer, peer_len);
+    struct send_queue_peer *p = send_queue_get_peer(u, peer, peer_len);
     if (!p)
         return ERR_NOMEM;
     size_t counted = len + SEND_QUEUE_OVERHEAD;
-    if (!has_room(u, p, counted))
+    if (!peer_has_room(u, p, counted))
         return ERR_AGAIN;
     struct send_buffer *buffer = malloc(sizeof *buffer + inside);
     if (!buffer)
@@ -133,7 +131,7 @@ static int parcel_new(struct send_queue *u, const void *peer, size_t peer_len, s
 
 int send_queue_wrap(struct send_queue *u, const void *peer, size_t peer_len, struct slice data,
                     struct send_buffer **out) {
-    int err = parcel_new(u, peer, peer_len, data.len, data.len, out);
+    int err = send_buffer_new(u, peer, peer_len, data.len, data.len, out);
     if (!err && data.len)
         memcpy((*out)->bytes, data.ptr, data.len);
     return err;
@@ -141,7 +139,7 @@ int send_queue_wrap(struct send_queue *u, const void *peer, size_t peer_len, str
 
 int send_queue_lend(struct send_queue *u, const void *peer, size_t peer_len, size_t len, void (*release)(void *arg),
                     void *arg, struct send_buffer **out) {
-    int err = parcel_new(u, peer, peer_len, len, 0, out);
+    int err = send_buffer_new(u, peer, peer_len, len, 0, out);
     if (!err) {
         (*out)->release = release;
         (*out)->arg = arg;
@@ -150,7 +148,7 @@ int send_queue_lend(struct send_queue *u, const void *peer, size_t peer_len, siz
 }
 
 bool send_queue_has_room(const struct send_queue *u, const void *peer, size_t peer_len, size_t len) {
-    return has_room(u, look_up(u, peer, peer_len), len + SEND_QUEUE_OVERHEAD);
+    return peer_has_room(u, send_queue_find_peer(u, peer, peer_len), len + SEND_QUEUE_OVERHEAD);
 }
 
 void *send_buffer_bytes(struct send_buffer *p) {
@@ -164,9 +162,9 @@ void send_buffer_free(void *bytes, void *hint) {
     if (p->release)
         p->release(p->arg);
     atomic_fetch_sub(&u->bytes, p->counted);
-    atomic_fetch_sub(&p->peer->bytes, p->counted); /* from here on the peer may be gone */
+    atomic_fetch_sub(&p->peer->bytes, p->counted); /* from here on the sending thread may free the peer */
     free(p);
-    let_go(u);
+    send_queue_unref(u);
 }
 
 size_t send_queue_bytes(const struct send_queue *u) {
@@ -178,7 +176,7 @@ bool send_queue_is_under_pressure(const struct send_queue *u) {
 }
 
 bool send_queue_is_backpressured(const struct send_queue *u, const void *peer, size_t peer_len) {
-    const struct send_queue_peer *p = look_up(u, peer, peer_len);
+    const struct send_queue_peer *p = send_queue_find_peer(u, peer, peer_len);
     size_t waiting = p ? atomic_load(&p->bytes) : 0;
     return waiting > 0 && (waiting > SEND_QUEUE_PEER_MAX / 2 || send_queue_is_under_pressure(u));
 }
