@@ -1,7 +1,7 @@
 /*
  * One thread, one loop (driver.h): wait for the producer's sockets and signals → supervise child processes → producer
  * step → display. The producer knows no processes, and the supervisor knows no files. This file connects the two and
- * decides when the cp_run ends:
+ * decides when the run ends:
  *
  *   running ── producer finished ──▶ stopping (uploaders drained, BYE) ──▶ exit status
  *      │ first signal: producer and uploaders finish the transfers in flight
