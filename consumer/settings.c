@@ -45,11 +45,7 @@ static int settings_check(const struct text_list *arguments) {
     int err = keys_setup(&keys, TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER | TRUST_OPERATOR);
     if (err || !bind_to)
         return err;
-    if (strncmp(bind_to, "tcp://", 6) != 0 && strncmp(bind_to, "ipc://", 6) != 0) {
-        log_error("--bind %s: not an endpoint; use for example tcp://127.0.0.1:7701", bind_to);
-        return ERR_USAGE;
-    }
-    return keys_check("--bind", bind_to, 0);
+    return keys_check_option("--bind", bind_to, 0);
 }
 
 static int settings_fill(struct settings *s) {
@@ -78,10 +74,7 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     lease_ms = LEASE_MS_DEFAULT;
     rotate_bytes = JOURNAL_ROTATE_BYTES;
     int err = options_parse("consumer", specs, argc, argv, &arguments);
-    log_setup(for_cp ? "chunklift-consumer" : "chunklift",
-              quiet     ? LOG_ERROR
-              : verbose ? LOG_DEBUG
-                        : LOG_INFO,
+    log_setup(for_cp ? "chunklift-consumer" : "chunklift", option_log_level(quiet, verbose),
               for_cp || log_goes_to_file());
     log_set_json(json);
     if (!err &&

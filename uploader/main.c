@@ -1,16 +1,13 @@
 #include "runtime/endpoint.h"
 #include "system/exit_status.h"
 #include "system/log.h"
+#include "system/option_rows.h"
 #include "system/output.h"
 #include "system/signals.h"
 #include "uploader/settings.h"
 #include "uploader/uploader.h"
 #include <signal.h>
 #include <sys/resource.h>
-
-static enum log_level settings_log_level(const struct settings *s) {
-    return s->quiet ? LOG_ERROR : s->verbose ? LOG_DEBUG : LOG_INFO;
-}
 
 /* The process holds credentials, which must not get into a core file. */
 static void disable_core_files(void) {
@@ -26,7 +23,8 @@ int main(int argc, char **argv) {
     disable_core_files();
     int err = settings_parse(&settings, argc, argv);
     if (!err) {
-        log_setup("chunklift", settings_log_level(&settings), !settings.for_cp && log_goes_to_file());
+        log_setup("chunklift", option_log_level(settings.quiet, settings.verbose),
+                  !settings.for_cp && log_goes_to_file());
         log_set_json(settings.json);
     }
     if (!err)

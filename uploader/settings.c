@@ -64,22 +64,14 @@ static int settings_parse_options(struct settings *s, struct extras *x, int argc
     return err;
 }
 
-static int settings_check_endpoint(const char *option, const char *endpoint, enum trust_role server) {
-    if (strncmp(endpoint, "tcp://", 6) != 0 && strncmp(endpoint, "ipc://", 6) != 0) {
-        log_error("%s %s: not an endpoint; use ipc://PATH or tcp://HOST:PORT", option, endpoint);
-        return ERR_USAGE;
-    }
-    return keys_check(option, endpoint, server);
-}
-
 static int settings_check_endpoints(const struct settings *s) {
     int err = keys_setup(&s->keys, 0);
     if (s->for_cp)
         keys_expect_own_producer();
     if (!err && s->consumer)
-        err = settings_check_endpoint("--consumer", s->consumer, TRUST_CONSUMER);
+        err = keys_check_option("--consumer", s->consumer, TRUST_CONSUMER);
     for (size_t i = 0; !err && i < s->jobs.count; i++)
-        err = settings_check_endpoint("--jobs", s->jobs.items[i], TRUST_PRODUCER);
+        err = keys_check_option("--jobs", s->jobs.items[i], TRUST_PRODUCER);
     return err;
 }
 
@@ -141,9 +133,7 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     int err = settings_parse_options(s, &x, argc, argv);
     if (err || x.help || x.version)
         return err ? err : SETTINGS_DONE;
-    s->integrity = integrity_from_name(slice_of(integrity_option_names[x.integrity]));
-    if (!s->integrity && x.content_md5)
-        s->integrity = INTEGRITY_MD5;
+    s->integrity = option_integrity(x.integrity, x.content_md5);
     err = settings_check_endpoints(s);
     if (!err)
         err = settings_set_allow_urls(s);

@@ -216,6 +216,14 @@ int keys_check(const char *option, const char *address, enum trust_role server) 
     }
 }
 
+int keys_check_option(const char *option, const char *address, enum trust_role server) {
+    if (strncmp(address, "tcp://", 6) != 0 && strncmp(address, "ipc://", 6) != 0) {
+        log_error("%s %s: not an endpoint; use ipc://PATH or tcp://HOST:PORT", option, address);
+        return ERR_USAGE;
+    }
+    return keys_check(option, address, server);
+}
+
 unsigned keys_roles(const struct curve_key *key) {
     static const unsigned all = TRUST_PRODUCER | TRUST_UPLOADER | TRUST_READER | TRUST_OPERATOR | TRUST_CONSUMER;
     if (!curve_key_is_set(key))

@@ -41,7 +41,9 @@ bool keys_are_set(void);
  * peer to connect to, 0 to bind. ipc needs no key. ERR_USAGE: logged with the missing entry, and with option (or NULL)
  * before the address. */
 int keys_check(const char *option, const char *address, enum trust_role server) MUST_CHECK;
-/* The same without a log line. *key: the expected key, empty without keys. ERR_DENIED, ERR_LIMIT (several keys),
+/* The same for the value of an option. Also refuses an address that is neither ipc:// nor tcp://. */
+int keys_check_option(const char *option, const char *address, enum trust_role server) MUST_CHECK;
+/* As keys_check, without a log line. *key: the expected key, empty without keys. ERR_DENIED, ERR_LIMIT (several keys),
  * ERR_NOT_FOUND. */
 int keys_expected(const char *address, enum trust_role server, struct curve_key *key) MUST_CHECK;
 /* While a consumer's key is replaced, its address has two keys. *key: the one that is not `not_this`, or the only one.

@@ -7,6 +7,7 @@
 #define CHUNKLIFT_OPTION_ROWS_H
 
 #include "pure/proto.h"
+#include "system/log.h"
 #include "system/options.h"
 
 /* ---- output and help: every command ---- */
@@ -79,5 +80,17 @@
         "response-timeout", 0, OPTION_TIME, target, "TIME", "how long a reply may make no progress (5min)", min_ms,    \
             max_ms                                                                                                     \
     }
+
+/* ---- values ---- */
+
+/* From the values of --integrity and --content-md5. */
+static inline enum integrity option_integrity(int choice, bool content_md5) {
+    enum integrity integrity = integrity_from_name(slice_of(integrity_option_names[choice]));
+    return !integrity && content_md5 ? INTEGRITY_MD5 : integrity;
+}
+/* From --quiet and --verbose. */
+static inline enum log_level option_log_level(bool quiet, bool verbose) {
+    return quiet ? LOG_ERROR : verbose ? LOG_DEBUG : LOG_INFO;
+}
 
 #endif

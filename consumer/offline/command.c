@@ -45,7 +45,7 @@ static int parse(struct common *o, const char *command, const char *usage, const
     int err = options_parse(command, specs, argc, argv, &o->arguments);
     if (err)
         return err;
-    log_setup("chunklift", o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : LOG_INFO, false);
+    log_setup("chunklift", option_log_level(o->quiet, o->verbose), false);
     return options_answer(o->help, o->version, usage, about, specs) ? ERR_AGAIN : 0;
 }
 

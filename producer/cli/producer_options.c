@@ -39,9 +39,7 @@ static int producer_options_settle(struct producer_options *o) {
     o->config.source_count = o->arguments.count - 1;
     o->config.dest = o->arguments.items[o->arguments.count - 1];
     o->config.on_change = o->on_change ? ON_CHANGE_RESTART : ON_CHANGE_FAIL;
-    o->config.integrity = integrity_from_name(slice_of(integrity_option_names[o->integrity]));
-    if (!o->config.integrity && o->content_md5)
-        o->config.integrity = INTEGRITY_MD5;
+    o->config.integrity = option_integrity(o->integrity, o->content_md5);
     o->config.journal_dir = o->journal.data;
     o->config.resize = o->config.chunk_size != 0;
     if (o->config.chunk_size == 0)

@@ -7,7 +7,6 @@
 #include "system/output.h"
 #include "system/signals.h"
 #include <dirent.h>
-#include <string.h>
 
 int reader_options_parse(struct reader_options *o, const char *command, const char *usage, const char *about,
                          const struct option_spec *specs, int argc, char **argv) {
@@ -16,7 +15,7 @@ int reader_options_parse(struct reader_options *o, const char *command, const ch
         return err;
     if (options_answer(o->help, o->version, usage, about, specs))
         return ERR_AGAIN;
-    log_setup("chunklift", o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : LOG_INFO, false);
+    log_setup("chunklift", option_log_level(o->quiet, o->verbose), false);
     err = keys_setup(&o->keys, 0);
     if (err || !o->consumer)
         return err;
@@ -24,11 +23,7 @@ int reader_options_parse(struct reader_options *o, const char *command, const ch
         log_error("--journal and --consumer: use one of them");
         return ERR_USAGE;
     }
-    if (strncmp(o->consumer, "tcp://", 6) != 0 && strncmp(o->consumer, "ipc://", 6) != 0) {
-        log_error("--consumer %s: not an endpoint; use for example tcp://host:7701", o->consumer);
-        return ERR_USAGE;
-    }
-    return keys_check("--consumer", o->consumer, TRUST_CONSUMER);
+    return keys_check_option("--consumer", o->consumer, TRUST_CONSUMER);
 }
 
 static bool reader_options_has_journal(const char *path) {
