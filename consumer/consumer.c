@@ -43,7 +43,7 @@ static void consumer_load_snapshot(struct consumer *c, struct journal_position *
         log_debug("%s: the snapshot is not used: %s", c->o.dir, err_text(err));
 }
 
-static void consumer_upload_leaves(void *arg, struct upload *u, struct ended_entry *ended) {
+static void consumer_upload_leaves(void *arg, struct upload *u, struct ended_upload *ended) {
     struct consumer *c = arg;
     (void)ended;
     plans_remove(&c->planned, u);
@@ -121,7 +121,7 @@ void consumer_destroy(struct consumer **out) {
     struct consumer *c = *out;
     if (!c)
         return;
-    saver_stop(&c->saver);
+    snapshot_writer_stop(&c->snapshot_writer);
     waiting_list_clear(&c->waiting_plans);
     waiting_list_clear(&c->waiting_claims);
     free(c->waiting_plans.items);

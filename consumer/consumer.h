@@ -16,7 +16,7 @@
  *  2. When the journal fails the process ends. So no peer ever sees a state that is ahead of the
  *     disk.
  *
- * Bounds: PEERS_MAX, PRODUCERS_MAX, LEASES_MAX, UPLOADS_MAX, EVENTS_MAX, RECENT_*, ENDED_MAX,
+ * Bounds: PEERS_MAX, PRODUCERS_MAX, LEASES_MAX, UPLOADS_MAX, EVENTS_MAX, RECENT_*, RECENTLY_ENDED_MAX,
  * ROUND_*.
  */
 #ifndef CHUNKLIFT_CONSUMER_H

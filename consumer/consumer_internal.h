@@ -47,7 +47,7 @@ struct consumer {
     struct events events;
     struct recent recent;
     struct refusals refusals;
-    struct saver saver;
+    struct snapshot_writer snapshot_writer;
     struct outbox outbox;
     struct producer_stats stats[PRODUCERS_MAX];
     struct plans planned;

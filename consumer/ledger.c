@@ -8,7 +8,7 @@ uint64_t ledger_producers_of(const struct consumer *c, const struct id128 *uploa
     const struct upload *u = state_find(&c->state, upload);
     if (u)
         return u->producers;
-    const struct ended_entry *ended = ended_find(&c->state.ended, upload);
+    const struct ended_upload *ended = recently_ended_find(&c->state.recently_ended, upload);
     return ended ? ended->producers : UINT64_MAX;
 }
 
@@ -69,7 +69,7 @@ int ledger_append_abort(struct consumer *c, const struct upload *u, const char *
 int ledger_append_fail(struct consumer *c, const struct id128 *upload, enum fail_class class, struct slice error,
                        uint64_t *seq) {
     struct upload *u = state_find(&c->state, upload);
-    struct ended_entry *ended = u ? NULL : ended_find(&c->state.ended, upload);
+    struct ended_upload *ended = u ? NULL : recently_ended_find(&c->state.recently_ended, upload);
     uint32_t *failed = u ? &u->failed : ended ? &ended->failed : NULL;
     *seq = 0;
     if (!failed || *failed & (UINT32_C(1) << class))
@@ -97,14 +97,14 @@ int ledger_append_fail(struct consumer *c, const struct id128 *upload, enum fail
 void ledger_save_snapshot(struct consumer *c) {
     struct journal_position pos;
     journal_position(c->journal, &pos);
-    saver_stop(&c->saver);
-    saver_write(c->o.dir, &pos, &c->state);
+    snapshot_writer_stop(&c->snapshot_writer);
+    snapshot_write_state(c->o.dir, &pos, &c->state);
 }
 
 void ledger_begin_snapshot(struct consumer *c) {
     struct journal_position pos;
     journal_position(c->journal, &pos);
-    saver_start(&c->saver, c->o.dir, &pos, &c->state);
+    snapshot_writer_start(&c->snapshot_writer, c->o.dir, &pos, &c->state);
 }
 
 static int ledger_commit(struct consumer *c) {

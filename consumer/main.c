@@ -11,8 +11,8 @@ int main(int argc, char **argv) {
     struct settings settings;
     struct server *server = NULL;
     output_setup();
-    if (argc > 1 && upkeep_command_exists(argv[1]))
-        return output_end(upkeep_command(argc - 1, argv + 1));
+    if (argc > 1 && offline_command_exists(argv[1]))
+        return output_end(offline_command_run(argc - 1, argv + 1));
     int err = settings_parse(&settings, argc, argv);
     if (err == ERR_AGAIN) {
         settings_release(&settings);

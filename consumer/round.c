@@ -121,7 +121,8 @@ int consumer_round(struct consumer *c, uint64_t drained_ms, uint64_t now_ms) {
     FAULT_ONLY(bool claims = c->waiting_claims.count > 0;)
     int err = ledger_flush(c);
     FAULT_POINT_IF(!err && claims, acks_sent, "");
-    if (!err && saver_poll(&c->saver)) /* all records are committed: the state is that of the journal's end */
+    if (!err && snapshot_writer_poll(
+                    &c->snapshot_writer)) /* all records are committed: the state is that of the journal's end */
         ledger_begin_snapshot(c);
     if (!err)
         err = tail_answer_due(c);

@@ -33,7 +33,7 @@ static struct verdict verdict_done(uint64_t seq) {
 /* ---- judging ---- */
 
 static struct verdict claim_judge_absent(const struct consumer *c, const struct ref *ref) {
-    const struct ended_entry *ended = ended_find(&c->state.ended, &ref->upload);
+    const struct ended_upload *ended = recently_ended_find(&c->state.recently_ended, &ref->upload);
     if (!ended)
         return verdict_deny(WHY_UNKNOWN, 0);
     bool aborts = ref->kind == JOB_ABORT;

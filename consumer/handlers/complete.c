@@ -41,7 +41,7 @@ int completion_repeated(struct completion *v, uint64_t seq) {
 }
 
 int completion_absent(struct completion *v) {
-    const struct ended_entry *ended = ended_find(&v->c->state.ended, &v->result->ref.upload);
+    const struct ended_upload *ended = recently_ended_find(&v->c->state.recently_ended, &v->result->ref.upload);
     return completion_refused(v, ended ? WHY_ENDED : WHY_UNKNOWN);
 }
 

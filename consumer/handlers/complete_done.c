@@ -102,13 +102,13 @@ static int complete_done_chunk(struct completion *v) {
 
 /* ---- finish and abort ---- */
 
-static const struct ended_entry *complete_find_ended(const struct completion *v) {
-    return ended_find(&v->c->state.ended, &v->result->ref.upload);
+static const struct ended_upload *complete_find_ended(const struct completion *v) {
+    return recently_ended_find(&v->c->state.recently_ended, &v->result->ref.upload);
 }
 
 /* The upload is not open: a repeated result when it ended by finish or put. */
 static int complete_repeated_finish(struct completion *v) {
-    const struct ended_entry *ended = complete_find_ended(v);
+    const struct ended_upload *ended = complete_find_ended(v);
     return ended && ended->how == ENDED_FINISHED ? completion_repeated(v, ended->seq) : completion_absent(v);
 }
 
@@ -128,7 +128,7 @@ static int complete_done_finish(struct completion *v) {
 
 static int complete_done_abort(struct completion *v) {
     if (!v->u) {
-        const struct ended_entry *ended = complete_find_ended(v);
+        const struct ended_upload *ended = complete_find_ended(v);
         return ended && ended->how != ENDED_FINISHED ? completion_repeated(v, ended->seq) : completion_absent(v);
     }
     bool without_handle = !v->u->begun && v->u->opened && v->result->handle.len == 0;

@@ -58,7 +58,7 @@ static int complete_record_fail(struct completion *v, enum fail_class class, str
 
 int complete_failed(struct completion *v) {
     const struct ref *ref = &v->result->ref;
-    bool of_ended = ref->kind == JOB_STAT && ended_find(&v->c->state.ended, &ref->upload);
+    bool of_ended = ref->kind == JOB_STAT && recently_ended_find(&v->c->state.recently_ended, &ref->upload);
     if (!v->u && !of_ended)
         return completion_absent(v);
     if (!completion_has_lease(v, ref))

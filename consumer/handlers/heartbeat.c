@@ -44,7 +44,7 @@ static bool heartbeat_adopt(struct consumer *c, struct peer *peer, const struct 
     if (!uploads_may_adopt(c) || leases_find(&c->leases, ref))
         return false;
     if (!u)
-        return !ended_find(&c->state.ended, &ref->upload);
+        return !recently_ended_find(&c->state.recently_ended, &ref->upload);
     if (!uploads_is_adoptable(u, ref) || leases_grant(&c->leases, ref, peer, &peer->leases, u, c->now_ms, l))
         return false;
     if (ref->kind == JOB_PUT)

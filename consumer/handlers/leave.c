@@ -24,8 +24,9 @@ static int leave_drop_leases(struct consumer *c, struct peer *peer) {
 /* Clears the producer's bit everywhere, because another producer will get its index. */
 static int leave_drop_plans(struct consumer *c, const struct peer *producer) {
     uint64_t bit = peer_bit(producer);
-    for (size_t i = 0; i < c->state.ended.count; i++) {
-        struct ended_entry *e = &c->state.ended.ring[(c->state.ended.first + i) % ENDED_MAX];
+    for (size_t i = 0; i < c->state.recently_ended.count; i++) {
+        struct ended_upload *e =
+            &c->state.recently_ended.ring[(c->state.recently_ended.first + i) % RECENTLY_ENDED_MAX];
         e->producers &= ~bit;
         e->made_by &= ~bit;
     }

@@ -34,9 +34,9 @@ static int plan_refuse(struct planned_file *out, const char *why) {
 
 /* The producer of a finished upload gets the events of its `stat` job. */
 static void plan_watch_finished(struct planning *p, const struct finished_entry *e) {
-    struct ended_entry *ended = ended_find(&p->c->state.ended, &e->upload);
+    struct ended_upload *ended = recently_ended_find(&p->c->state.recently_ended, &e->upload);
     if (!ended)
-        ended = ended_add(&p->c->state.ended, &e->upload, ENDED_FINISHED, e->seq);
+        ended = recently_ended_add(&p->c->state.recently_ended, &e->upload, ENDED_FINISHED, e->seq);
     ended->producers |= peer_bit(p->peer);
     ended->failed = 0;
 }
@@ -189,10 +189,11 @@ static int plan_record_failed(struct planning *p, struct planned_file *out) {
     r.dest = p->identity.dest;
     r.class = slice_of(fail_class_name(FAIL_SOURCE));
     r.error = file->error;
-    bool known = state_find(&p->c->state, &file->upload) || ended_find(&p->c->state.ended, &file->upload);
+    bool known =
+        state_find(&p->c->state, &file->upload) || recently_ended_find(&p->c->state.recently_ended, &file->upload);
     int err = known || id_is_zero(&file->upload) ? 0 : ledger_append(p->c, &r, peer_bit(p->peer));
     if (!err && r.seq)
-        ended_add(&p->c->state.ended, &file->upload, ENDED_ABORTED, r.seq);
+        recently_ended_add(&p->c->state.recently_ended, &file->upload, ENDED_ABORTED, r.seq);
     return err && err != ERR_INVALID ? err : plan_refuse(out, "it cannot be uploaded");
 }
 

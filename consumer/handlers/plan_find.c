@@ -27,7 +27,7 @@ const struct finished_entry *plan_find_finished(const struct planning *p) {
         return NULL;
     if (!(p->file->flags & PLAN_MISSING))
         return e;
-    const struct ended_entry *ended = ended_find(&p->c->state.ended, &e->upload);
+    const struct ended_upload *ended = recently_ended_find(&p->c->state.recently_ended, &e->upload);
     return ended && plan_made_it(p, ended->made_by) ? e : NULL;
 }
 
@@ -68,7 +68,7 @@ struct upload *plan_find_unfinished(const struct planning *p, const struct uploa
 bool plan_was_superseded(const struct planning *p, const struct upload *asked) {
     if (asked)
         return upload_is_superseded(asked);
-    const struct ended_entry *ended = ended_find(&p->c->state.ended, &p->file->upload);
+    const struct ended_upload *ended = recently_ended_find(&p->c->state.recently_ended, &p->file->upload);
     return ended && ended->how == ENDED_SUPERSEDED;
 }
 
@@ -98,7 +98,7 @@ static int plan_supersede(struct planning *p, struct id128 *old_id) {
 
 static bool plan_id_is_free(const struct planning *p, const struct id128 *id) {
     const struct finished_entry *last = finished_find(&p->c->state.finished, &p->dest);
-    return !id_is_zero(id) && !state_find(&p->c->state, id) && !ended_find(&p->c->state.ended, id) &&
+    return !id_is_zero(id) && !state_find(&p->c->state, id) && !recently_ended_find(&p->c->state.recently_ended, id) &&
            !(last && id_equal(&last->upload, id));
 }
 

@@ -40,8 +40,8 @@ struct common {
         OPTION_ROWS_END
 
 /* ERR_AGAIN: --help or --version was answered. */
-static int parse(struct common *o, const char *command, const char *usage, const char *about,
-                 const struct option_spec *specs, int argc, char **argv) {
+static int command_parse(struct common *o, const char *command, const char *usage, const char *about,
+                         const struct option_spec *specs, int argc, char **argv) {
     int err = options_parse(command, specs, argc, argv, &o->arguments);
     if (err)
         return err;
@@ -49,7 +49,7 @@ static int parse(struct common *o, const char *command, const char *usage, const
     return options_answer(o->help, o->version, usage, about, specs) ? ERR_AGAIN : 0;
 }
 
-/* It has a lock file, which the first consumer there made. */
+/* True when path has a lock file, which a consumer creates. */
 static bool is_journal_dir(const char *path) {
     struct buf lock = BUF_INIT;
     bool is = buf_addf(&lock, "%s/lock", path) == 0 && access(lock.data, F_OK) == 0;
@@ -57,8 +57,9 @@ static bool is_journal_dir(const char *path) {
     return is;
 }
 
-/* From --journal, else from the last argument, which next to others has to look like one; else the default. */
-static int find_dir(struct common *o, bool others) {
+/* From --journal, else from the last argument, else the default. others: there are other arguments, so the last one must
+ * look like a journal directory. */
+static int command_find_dir(struct common *o, bool others) {
     struct text_list *words = &o->arguments;
     if (o->journal)
         return buf_add_text(&o->dir, o->journal);
@@ -67,17 +68,17 @@ static int find_dir(struct common *o, bool others) {
     return default_journal_dir(&o->dir);
 }
 
-static int too_many(const char *command, const struct common *o) {
+static int command_too_many(const char *command, const struct common *o) {
     log_error("%s: one directory at most; see 'chunklift journal %s --help'", o->arguments.items[0], command);
     return ERR_USAGE;
 }
 
-static void release(struct common *o) {
+static void command_release(struct common *o) {
     text_list_release(&o->arguments);
     buf_release(&o->dir);
 }
 
-static int run_retire(int argc, char **argv) {
+static int command_retire(int argc, char **argv) {
     struct common o = {0};
     struct retire_options r = {0};
     bool list = false, dry_run = false;
@@ -91,11 +92,11 @@ static int run_retire(int argc, char **argv) {
          "do not write finished uploads again: a later cp sends those files again"},
         COMMON_ROWS(&o),
     };
-    int err = parse(&o, "journal retire", RETIRE_USAGE, RETIRE_ABOUT, specs, argc, argv);
+    int err = command_parse(&o, "journal retire", RETIRE_USAGE, RETIRE_ABOUT, specs, argc, argv);
     if (!err)
-        err = find_dir(&o, false);
+        err = command_find_dir(&o, false);
     if (!err && o.arguments.count)
-        err = too_many("retire", &o);
+        err = command_too_many("retire", &o);
     if (!err && ((r.remove && r.archive) || (list && (r.remove || r.archive)))) {
         log_error("--list, --remove and --archive: use one of them");
         err = ERR_USAGE;
@@ -108,12 +109,12 @@ static int run_retire(int argc, char **argv) {
     r.json = o.json;
     r.verbose = o.verbose;
     if (!err)
-        err = retire(&r);
-    release(&o);
+        err = journal_retire(&r);
+    command_release(&o);
     return err;
 }
 
-static int run_forget(int argc, char **argv) {
+static int command_forget(int argc, char **argv) {
     struct common o = {0};
     struct forget_options f = {0};
     bool keep_parts = false;
@@ -122,9 +123,9 @@ static int run_forget(int argc, char **argv) {
         {"keep-parts", 0, OPTION_FLAG, &keep_parts, NULL, "what they left at the destination stays there"},
         COMMON_ROWS(&o),
     };
-    int err = parse(&o, "journal forget", FORGET_USAGE, FORGET_ABOUT, specs, argc, argv);
+    int err = command_parse(&o, "journal forget", FORGET_USAGE, FORGET_ABOUT, specs, argc, argv);
     if (!err)
-        err = find_dir(&o, true);
+        err = command_find_dir(&o, true);
     if (!err && o.arguments.count == 0) {
         log_error("journal forget: UPLOAD or DEST is missing; name an upload's id or a destination; see 'chunklift "
                   "journal forget --help'");
@@ -139,47 +140,47 @@ static int run_forget(int argc, char **argv) {
     f.wanted_count = o.arguments.count;
     f.json = o.json;
     if (!err)
-        err = forget(&f);
-    release(&o);
+        err = journal_forget(&f);
+    command_release(&o);
     return err;
 }
 
-static int run_export(int argc, char **argv) {
+static int command_export(int argc, char **argv) {
     struct common o = {0};
     const char *elsewhere; /* `chunklift journal export` does that, with a copy */
     const struct option_spec specs[] = {
         OPTION_ROW_CONSUMER(&elsewhere),
         COMMON_ROWS(&o),
     };
-    int err = parse(&o, "journal export", EXPORT_USAGE, EXPORT_ABOUT, specs, argc, argv);
+    int err = command_parse(&o, "journal export", EXPORT_USAGE, EXPORT_ABOUT, specs, argc, argv);
     if (!err)
-        err = find_dir(&o, false);
+        err = command_find_dir(&o, false);
     if (!err && o.arguments.count)
-        err = too_many("export", &o);
+        err = command_too_many("export", &o);
     if (!err)
-        err = export(o.dir.data);
-    release(&o);
+        err = journal_export(o.dir.data);
+    command_release(&o);
     return err;
 }
 
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"retire", run_retire}, {"forget", run_forget}, {"export", run_export}};
-#define COMMANDS (sizeof commands / sizeof *commands)
+} offline_commands[] = {{"retire", command_retire}, {"forget", command_forget}, {"export", command_export}};
+#define COMMANDS (sizeof offline_commands / sizeof *offline_commands)
 
-bool upkeep_command_exists(const char *name) {
+bool offline_command_exists(const char *name) {
     for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(name, commands[i].name) == 0)
+        if (strcmp(name, offline_commands[i].name) == 0)
             return true;
     return false;
 }
 
-int upkeep_command(int argc, char **argv) {
+int offline_command_run(int argc, char **argv) {
     int err = ERR_USAGE;
     log_setup("chunklift", LOG_INFO, false);
     for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(argv[0], commands[i].name) == 0)
-            err = commands[i].run(argc, argv);
+        if (strcmp(argv[0], offline_commands[i].name) == 0)
+            err = offline_commands[i].run(argc, argv);
     return exit_status_of(err);
 }

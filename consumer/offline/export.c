@@ -1,12 +1,12 @@
 #include "consumer/offline/export.h"
 
-#include "consumer/offline/carry.h"
+#include "consumer/offline/carry_forward.h"
 #include "consumer/offline/offline_journal.h"
 #include "system/json_line.h"
 #include "system/log.h"
 #include "system/output.h"
 
-static int print(void *arg, struct record *r, uint64_t first_seq) {
+static int export_print(void *arg, struct record *r, uint64_t first_seq) {
     char crc[CRC_TEXT_SIZE], mtime[NANOTIME_TEXT_SIZE];
     struct json_line l;
     (void)arg, (void)first_seq;
@@ -32,15 +32,15 @@ static int print(void *arg, struct record *r, uint64_t first_seq) {
     return err ? err : output_check();
 }
 
-int export(const char *dir) {
-    struct upkeep u;
-    int err = upkeep_read(&u, dir);
+int journal_export(const char *dir) {
+    struct offline_journal j;
+    int err = offline_journal_read(&j, dir);
     if (!err)
-        err = carried_finished(dir, &u.state, UINT64_MAX, u.last_seq, print, NULL);
+        err = carry_forward_finished(dir, &j.state, UINT64_MAX, j.last_seq, export_print, NULL);
     int written = output_flush();
     err = written ? written : err;
     if (err == ERR_NOMEM)
         log_error("out of memory");
-    upkeep_release(&u);
+    offline_journal_release(&j);
     return err;
 }

@@ -1,10 +1,10 @@
-/* `chunklift journal export`: what arrived, a JSON object for each destination. */
+/* `chunklift journal export`: a manifest with one JSON object for each destination. */
 #ifndef CHUNKLIFT_CONSUMER_EXPORT_H
 #define CHUNKLIFT_CONSUMER_EXPORT_H
 
 #include "pure/err.h"
 
-/* To stdout; reads without the lock. Errors as upkeep_read; ERR_IO, logged, when stdout cannot be written. */
-int export(const char *dir) MUST_CHECK;
+/* Prints to stdout. Reads without the lock. Errors as offline_journal_read; ERR_IO, logged: stdout cannot be written. */
+int journal_export(const char *dir) MUST_CHECK;
 
 #endif

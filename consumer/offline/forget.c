@@ -1,7 +1,7 @@
 #include "consumer/offline/forget.h"
 #include "pure/array.h"
 
-#include "consumer/offline/carry.h"
+#include "consumer/offline/carry_forward.h"
 #include "consumer/offline/offline_journal.h"
 #include "pure/dest.h"
 #include "pure/text.h"
@@ -18,14 +18,14 @@ struct found {
 
 struct forgetting {
     const struct forget_options *o;
-    struct upkeep u;
-    struct buf *dests; /* the wanted ones as URLs */
+    struct offline_journal journal;
+    struct buf *dests; /* wanted, as URLs */
     bool *met;
     struct found *found;
     size_t count, cap;
 };
 
-static bool is_wanted(struct forgetting *f, const struct id128 *upload, struct slice dest) {
+static bool forget_is_wanted(struct forgetting *f, const struct id128 *upload, struct slice dest) {
     bool wanted = false;
     for (size_t i = 0; i < f->o->wanted_count; i++) {
         struct id128 id;
@@ -37,8 +37,8 @@ static bool is_wanted(struct forgetting *f, const struct id128 *upload, struct s
     return wanted;
 }
 
-static int note(struct forgetting *f, const struct id128 *upload, struct slice dest, bool unfinished) {
-    if (!is_wanted(f, upload, dest))
+static int forget_note(struct forgetting *f, const struct id128 *upload, struct slice dest, bool unfinished) {
+    if (!forget_is_wanted(f, upload, dest))
         return 0;
     if (array_grow(&f->found, &f->cap, f->count, sizeof *f->found))
         return ERR_NOMEM;
@@ -51,22 +51,23 @@ static int note(struct forgetting *f, const struct id128 *upload, struct slice d
     return err;
 }
 
-static int note_finished(void *arg, struct record *r, uint64_t first_seq) {
+static int forget_note_finished(void *arg, struct record *r, uint64_t first_seq) {
     (void)first_seq;
-    return note(arg, &r->upload, r->dest, false);
+    return forget_note(arg, &r->upload, r->dest, false);
 }
 
-static int find(struct forgetting *f) {
-    const struct state *s = &f->u.state;
-    int err = carried_finished(f->u.dir, &f->u.state, UINT64_MAX, f->u.last_seq, note_finished, f);
+static int forget_find(struct forgetting *f) {
+    const struct state *s = &f->journal.state;
+    int err = carry_forward_finished(f->journal.dir, &f->journal.state, UINT64_MAX, f->journal.last_seq,
+                                     forget_note_finished, f);
     for (size_t i = 0; !err && i < s->count; i++)
         if (s->uploads[i]->opened)
-            err = note(f, &s->uploads[i]->id, s->uploads[i]->identity.dest, true);
+            err = forget_note(f, &s->uploads[i]->id, s->uploads[i]->identity.dest, true);
     return err;
 }
 
-/* As it stands on the command line: an upload's id, or a destination. */
-static int forget_dest(const char *argument, const char *cwd, struct buf *url) {
+/* argument: an upload id, or a destination. */
+static int forget_parse_dest(const char *argument, const char *cwd, struct buf *url) {
     char reason[DEST_PROBLEM_SIZE];
     if (dest_problem(argument, reason, sizeof reason)) {
         log_error("%s: %s", argument, reason);
@@ -75,20 +76,20 @@ static int forget_dest(const char *argument, const char *cwd, struct buf *url) {
     return dest_from_argument(argument, cwd, url);
 }
 
-static int prepare(struct forgetting *f) {
+static int forget_prepare(struct forgetting *f) {
     size_t count = f->o->wanted_count;
     f->dests = calloc(count + 1, sizeof *f->dests);
     f->met = calloc(count + 1, sizeof *f->met);
     char *cwd = getcwd(NULL, 0);
     int err = f->dests && f->met ? 0 : ERR_NOMEM;
     for (size_t i = 0; !err && i < count; i++)
-        err = forget_dest(f->o->wanted[i], cwd ? cwd : "/", &f->dests[i]);
+        err = forget_parse_dest(f->o->wanted[i], cwd ? cwd : "/", &f->dests[i]);
     free(cwd);
     return err;
 }
 
-/* Everything that was asked for can be done. */
-static int judge(const struct forgetting *f) {
+/* ERR_DAMAGED: not every wanted upload can be forgotten. */
+static int forget_check(const struct forgetting *f) {
     for (size_t i = 0; i < f->o->wanted_count; i++)
         if (!f->met[i]) {
             log_error("%s: the journal knows no such upload; nothing was forgotten", f->o->wanted[i]);
@@ -104,7 +105,7 @@ static int judge(const struct forgetting *f) {
     return 0;
 }
 
-static void say(const struct forgetting *f, const struct found *found) {
+static void forget_print(const struct forgetting *f, const struct found *found) {
     char id[ID_HEX_SIZE];
     struct buf text = BUF_INIT;
     id_to_hex(&found->upload, id);
@@ -115,37 +116,37 @@ static void say(const struct forgetting *f, const struct found *found) {
     buf_release(&text);
 }
 
-static int append(struct forgetting *f) {
+static int forget_append(struct forgetting *f) {
     int err = 0;
     for (size_t i = 0; !err && i < f->count; i++) {
         struct record r = {.ev = EV_FORGET, .has = HAS_UPLOAD, .upload = f->found[i].upload};
-        err = upkeep_append(&f->u, &r);
+        err = offline_journal_append(&f->journal, &r);
     }
     if (!err)
-        err = upkeep_end(&f->u);
+        err = offline_journal_finish(&f->journal);
     for (size_t i = 0; !err && i < f->count; i++)
-        say(f, &f->found[i]);
+        forget_print(f, &f->found[i]);
     return err;
 }
 
-int forget(const struct forget_options *o) {
+int journal_forget(const struct forget_options *o) {
     struct forgetting f = {.o = o};
-    int err = prepare(&f);
+    int err = forget_prepare(&f);
     if (!err)
-        err = upkeep_read(&f.u, o->dir); /* who names nothing leaves no trace in the journal */
+        err = offline_journal_read(&f.journal, o->dir); /* so that a command without effect writes nothing */
     if (!err)
-        err = find(&f);
+        err = forget_find(&f);
     if (!err)
-        err = judge(&f);
+        err = forget_check(&f);
     if (!err) {
-        upkeep_release(&f.u);
-        err = upkeep_open(&f.u, o->dir, 0, NULL);
+        offline_journal_release(&f.journal);
+        err = offline_journal_open(&f.journal, o->dir, 0, NULL);
         if (!err)
-            err = append(&f);
+            err = forget_append(&f);
     }
     if (err == ERR_NOMEM)
         log_error("out of memory");
-    upkeep_release(&f.u);
+    offline_journal_release(&f.journal);
     for (size_t i = 0; f.dests && i < o->wanted_count; i++)
         buf_release(&f.dests[i]);
     for (size_t i = 0; i < f.count; i++)

@@ -1,4 +1,4 @@
-/* `chunklift journal forget`: appends a `forget` record for each upload named, so that the next cp sends its file
+/* `chunklift journal forget`: appends a `forget` record for each named upload, so that the next cp sends its file
  * again. */
 #ifndef CHUNKLIFT_CONSUMER_FORGET_H
 #define CHUNKLIFT_CONSUMER_FORGET_H
@@ -9,14 +9,14 @@
 
 struct forget_options {
     const char *dir;
-    const char *const *wanted; /* each an upload's id, or a destination: a URL or a path */
+    const char *const *wanted; /* each an upload id, or a destination: a URL or a path */
     size_t wanted_count;
-    bool unfinished; /* these too: what they left at the destination is then nobody's */
+    bool unfinished; /* also unfinished uploads; their parts at the destination then have no record */
     bool json;
 };
 
-/* All or nothing: ERR_DAMAGED (logged) when one of them names nothing that can be forgotten. ERR_BUSY: a consumer
+/* All of the uploads, or none. ERR_DAMAGED (logged): one name has no upload that can be forgotten. ERR_BUSY: a consumer
  * runs. Other errors as journal_open. */
-int forget(const struct forget_options *o) MUST_CHECK;
+int journal_forget(const struct forget_options *o) MUST_CHECK;
 
 #endif

@@ -1,129 +1,118 @@
 #include "consumer/offline/offline_journal.h"
 
 #include "consumer/state/snapshot_writer.h"
-#include "journal/walk.h"
+#include "journal/records.h"
 #include "system/log.h"
 #include <inttypes.h>
 #include <stdlib.h>
 
-static int take(void *arg, const struct record *r) {
-    struct upkeep *u = arg;
-    u->last_seq = r->seq;
+static int offline_apply(void *arg, const struct record *r) {
+    struct offline_journal *j = arg;
+    j->last_seq = r->seq;
     if (r->ev == EV_SEGMENT)
-        u->segment_seq = r->seq;
-    if (r->ev == EV_DROP && r->to > u->dropped_to)
-        u->dropped_to = r->to;
-    return state_apply(&u->state, r);
+        j->segment_seq = r->seq;
+    if (r->ev == EV_DROP && r->to > j->dropped_to)
+        j->dropped_to = r->to;
+    return state_apply(&j->state, r);
 }
 
-static int begin(struct upkeep *u, const char *dir) {
-    *u = (struct upkeep){.dir = dir};
-    int err = state_init(&u->state);
+static int offline_begin(struct offline_journal *j, const char *dir) {
+    *j = (struct offline_journal){.dir = dir};
+    int err = state_init(&j->state);
     if (!err)
-        err = journal_files_list(dir, &u->files);
-    if (!err && u->files.count == 0) {
+        err = journal_files_list(dir, &j->files);
+    if (!err && j->files.count == 0) {
         log_error("%s: no journal in this directory", dir);
         err = ERR_NOT_FOUND;
     }
     if (!err)
-        u->sealed = u->files.count - u->files.has_active;
+        j->sealed = journal_files_sealed(&j->files);
     return err;
 }
 
-static int bad_line(const struct upkeep *u, const struct journal_walk *w) {
-    log_error("%s/%s:%" PRIu64 ": not a line that this chunklift can read; 'chunklift journal verify' tells more",
-              u->dir, journal_walk_file(w), journal_walk_line_number(w));
-    return ERR_DAMAGED;
-}
-
-static int read_lines(struct upkeep *u, struct journal_walk *w) {
-    struct buf scratch = BUF_INIT;
-    struct slice line;
+static int offline_read_records(struct offline_journal *j, struct journal_records *records) {
     struct record r;
     int err;
-    while (!(err = journal_walk_next(w, &line))) {
-        err = record_parse(line, &r, &scratch);
-        if (!err && r.seq <= u->last_seq) /* the file was replaced by a repaired copy of itself meanwhile */
-            continue;
-        err = err == ERR_NOMEM ? err : err ? bad_line(u, w) : take(u, &r);
-        if (err)
-            break;
-    }
-    buf_release(&scratch);
-    return err == ERR_NOT_FOUND ? 0 : err == ERR_LIMIT ? bad_line(u, w) : err;
+    while (!(err = journal_records_next(records, &r)))
+        if ((err = offline_apply(j, &r)))
+            return err;
+    if (err == ERR_INVALID || err == ERR_VERSION || err == ERR_LIMIT)
+        return journal_records_log_damage(records, err);
+    return err == ERR_NOT_FOUND ? 0 : err;
 }
 
-int upkeep_read(struct upkeep *u, const char *dir) {
-    struct journal_walk *w = NULL;
-    int err = begin(u, dir);
+int offline_journal_read(struct offline_journal *j, const char *dir) {
+    struct journal_records records = {0};
+    int err = offline_begin(j, dir);
     if (!err)
-        err = journal_walk_open(&w, dir);
+        err = journal_records_open(&records, dir);
     if (!err)
-        err = read_lines(u, w);
-    journal_walk_close(&w);
+        err = offline_read_records(j, &records);
+    journal_records_close(&records);
     return err;
 }
 
-/* The files were listed before the lock was ours. */
-static int nobody_was_faster(const struct upkeep *u) {
+/* The files were listed before the lock was taken. ERR_BUSY: a consumer rotated the journal in between. */
+static int offline_check_files(const struct offline_journal *j) {
     struct journal_files now;
-    int err = journal_files_list(u->dir, &now);
+    int err = journal_files_list(j->dir, &now);
     if (err)
         return err;
-    size_t sealed = now.count - now.has_active;
+    size_t sealed = journal_files_sealed(&now);
     journal_files_release(&now);
-    if (sealed <= u->sealed + journal_rotations(u->journal))
+    if (sealed <= j->sealed + journal_rotations(j->journal))
         return 0;
-    log_error("%s: a consumer rotated a file just now; run the command again", u->dir);
+    log_error("%s: a consumer rotated a file just now; run the command again", j->dir);
     return ERR_BUSY;
 }
 
-int upkeep_open(struct upkeep *u, const char *dir, uint64_t rotate_bytes, const struct journal_io *io) {
-    struct journal_options o = {.dir = dir, .rotate_bytes = rotate_bytes, .io = io, .apply = take, .arg = u};
-    int err = begin(u, dir);
+int offline_journal_open(struct offline_journal *j, const char *dir, uint64_t rotate_bytes,
+                         const struct journal_io *io) {
+    struct journal_options o = {.dir = dir, .rotate_bytes = rotate_bytes, .io = io, .apply = offline_apply, .arg = j};
+    int err = offline_begin(j, dir);
     if (!err)
-        err = journal_open(&u->journal, &o);
-    return err ? err : nobody_was_faster(u);
+        err = journal_open(&j->journal, &o);
+    return err ? err : offline_check_files(j);
 }
 
-void upkeep_release(struct upkeep *u) {
-    journal_close(&u->journal);
-    state_release(&u->state);
-    journal_files_release(&u->files);
+void offline_journal_release(struct offline_journal *j) {
+    journal_close(&j->journal);
+    state_release(&j->state);
+    journal_files_release(&j->files);
 }
 
-int upkeep_append(struct upkeep *u, struct record *r) {
-    int err = journal_append(u->journal, r);
+int offline_journal_append(struct offline_journal *j, struct record *r) {
+    int err = journal_append(j->journal, r);
     if (err == ERR_LIMIT) { /* the batch is full */
-        err = journal_commit(u->journal);
+        err = journal_commit(j->journal);
         if (!err)
-            err = journal_append(u->journal, r);
+            err = journal_append(j->journal, r);
     }
     if (err == ERR_INVALID) {
         char id[ID_HEX_SIZE];
         id_to_hex(&r->upload, id);
-        log_error("%s: upload %s: a '%s' line for it would be too long; no file was removed", u->dir, id,
+        log_error("%s: upload %s: a '%s' line for it would be too long; no file was removed", j->dir, id,
                   record_ev_name(r->ev));
     }
-    return err ? err : state_apply(&u->state, r);
+    return err ? err : state_apply(&j->state, r);
 }
 
-int upkeep_end(struct upkeep *u) {
+int offline_journal_finish(struct offline_journal *j) {
     struct record stop = {.ev = EV_STOP};
     struct journal_position pos;
-    int err = journal_stopped_cleanly(u->journal) ? upkeep_append(u, &stop) : 0;
+    int err = journal_stopped_cleanly(j->journal) ? offline_journal_append(j, &stop) : 0;
     if (!err)
-        err = journal_commit(u->journal);
+        err = journal_commit(j->journal);
     if (err)
         return err;
-    journal_position(u->journal, &pos);
-    saver_write(u->dir, &pos, &u->state);
+    journal_position(j->journal, &pos);
+    snapshot_write_state(j->dir, &pos, &j->state);
     return 0;
 }
 
-uint64_t upkeep_last_of(const struct upkeep *u, size_t i) {
-    const struct journal_file *files = u->files.files;
-    if (i + 1 < u->sealed)
+uint64_t offline_journal_last_seq(const struct offline_journal *j, size_t i) {
+    const struct journal_file *files = j->files.files;
+    if (i + 1 < j->sealed)
         return files[i + 1].first_seq - 1;
-    return u->segment_seq > files[i].first_seq ? u->segment_seq - 1 : u->last_seq;
+    return j->segment_seq > files[i].first_seq ? j->segment_seq - 1 : j->last_seq;
 }

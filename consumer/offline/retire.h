@@ -1,15 +1,15 @@
 /*
- * `chunklift journal retire`: sealed files of a journal that is to get shorter at its beginning.
+ * `chunklift journal retire`: removes or archives the oldest sealed files of a journal.
  *
- * Without a wish to change anything it only lists them, with what still needs each. Otherwise, for all but the newest
- * `keep` of them:
- *   1. what the state cannot do without is appended again as `carry` records, then a `drop` record for each file;
- *      all of it is synced, with rotations on the way if need be
- *   2. `stop`, if the journal had ended with one; a new snapshot
- *   3. from the oldest on, each file is copied to the archive (temporary name, fsync, rename, fsync of that directory),
- *      unlinked, and the journal's directory synced, before the next one's turn
- * Interrupted before the last sync of 1, nothing is dropped and what was carried counts once. Interrupted after it, the
- * files that are still there are known to be dropped: the next `retire` goes on with 3.
+ * Without --remove and --archive it only lists the sealed files and their use. Otherwise, for all but the newest `keep` of
+ * them:
+ *   1. The records that the state needs from these files are appended again as `carry` records, then a `drop` record for
+ *      each file. All of it is synced; the journal may rotate during this step.
+ *   2. `stop`, if the journal ended with one. A new snapshot.
+ *   3. From the oldest file on: copy to the archive (temporary name, fsync, rename, fsync of that directory), unlink, fsync
+ *      of the journal's directory; then the next file.
+ * After an interruption before the last sync of 1, nothing is dropped, and records that were carried count once. After an
+ * interruption later, the remaining files are known as dropped: the next `retire` continues with 3.
  */
 #ifndef CHUNKLIFT_CONSUMER_RETIRE_H
 #define CHUNKLIFT_CONSUMER_RETIRE_H
@@ -25,35 +25,35 @@ struct retire_io { /* replaceable in tests */
 
 struct retire_options {
     const char *dir;
-    bool remove;           /* without it and archive: only listed */
-    const char *archive;   /* directory that takes the files; made when missing. NULL: they are deleted */
+    bool remove;           /* without remove and archive: only list */
+    const char *archive;   /* directory for the files; created when missing. NULL: they are deleted */
     uint64_t keep;         /* the newest sealed files stay */
-    bool forget_finished;  /* what finished in these files is not carried */
-    bool json, verbose;    /* of what is printed */
+    bool forget_finished;  /* uploads that finished in these files are not carried */
+    bool json, verbose;    /* of the output */
     uint64_t rotate_bytes; /* 0: the journal's default */
     struct retire_io *io;  /* NULL: the real calls */
 };
 
-/* What a sealed file is needed for; retire_list.c. */
+/* The use of one sealed file; retire_list.c. */
 struct need {
     uint64_t to;                   /* its last seq */
-    bool chosen, dropped;          /* to go now; an earlier `drop` record names it */
-    uint64_t unfinished, finished; /* uploads */
+    bool chosen, dropped;          /* to be removed now; named by an earlier `drop` record */
+    uint64_t unfinished, finished; /* the number of uploads that need it */
     const struct upload **named;   /* of the unfinished ones */
     size_t named_count, named_cap;
 };
 
 struct retire {
     const struct retire_options *o;
-    struct upkeep u;
+    struct offline_journal journal;
     struct need *needs; /* one for each sealed file */
-    size_t chosen;      /* the first so many files are to go */
+    size_t chosen;      /* the number of files to remove, from the first on */
     uint64_t up_to;     /* the last seq in them */
     uint64_t carried_uploads, carried_chunks, carried_finished;
 };
 
-/* Prints the list, or does it. ERR_BUSY: a consumer runs. Errors are logged. */
-int retire(const struct retire_options *o) MUST_CHECK;
+/* Prints the list, or removes files. ERR_BUSY: a consumer runs. Errors are logged. Blocks for copies and fsyncs. */
+int journal_retire(const struct retire_options *o) MUST_CHECK;
 
 /* ---- retire_list.c ---- */
 int retire_find_needs(struct retire *r) MUST_CHECK;
@@ -61,7 +61,7 @@ void retire_print(const struct retire *r);
 void retire_release_needs(struct retire *r);
 
 /* ---- retire_files.c ---- */
-/* Made when missing; must not be the journal's own directory. ERR_USAGE and others, logged. */
+/* Creates the directory when it is missing. ERR_USAGE: it is the journal's own directory. Errors are logged. */
 int retire_prepare_archive(const struct retire *r) MUST_CHECK;
 /* Step 3 for one file. */
 int retire_file(const struct retire *r, const struct journal_file *f) MUST_CHECK;

@@ -15,9 +15,9 @@
 #define BLOCK ((size_t)1 << 18)
 #define ARCHIVE_TEMP "tmp-journal-archive"
 
-static int failed(const char *path, const char *operation) {
+static int archive_failed(const char *path, const char *operation) {
     int error = errno;
-    log_error("%s: %s: %s; the rest of the files stay; run it again when that is mended", path, operation,
+    log_error("%s: %s: %s; the other files stay; correct that and run the command again", path, operation,
               strerror(error));
     return err_from_errno(error);
 }
@@ -28,24 +28,24 @@ int retire_prepare_archive(const struct retire *r) {
     if (err)
         return err;
     if (stat(r->o->dir, &ours) != 0 || stat(r->o->archive, &theirs) != 0)
-        return failed(r->o->archive, "stat");
+        return archive_failed(r->o->archive, "stat");
     if (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino)
         return 0;
-    log_error("--archive %s: is the journal's own directory; name another", r->o->archive);
+    log_error("--archive %s: this is the journal's own directory; name another one", r->o->archive);
     return ERR_USAGE;
 }
 
-static int sync_dir(const struct retire_io *io, const char *dir) {
+static int archive_sync_dir(const struct retire_io *io, const char *dir) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return failed(dir, "open");
-    int err = io->journal.fsync(fd) == 0 ? 0 : failed(dir, "fsync");
+        return archive_failed(dir, "open");
+    int err = io->journal.fsync(fd) == 0 ? 0 : archive_failed(dir, "fsync");
     close(fd);
     return err;
 }
 
-/* Whole blocks but for the last; < 0: errno. */
-static ssize_t read_block(int fd, char *block) {
+/* Returns BLOCK bytes, fewer only at the end; < 0: errno. */
+static ssize_t archive_read_block(int fd, char *block) {
     size_t have = 0;
     while (have < BLOCK) {
         ssize_t n = read(fd, block + have, BLOCK - have);
@@ -60,52 +60,52 @@ static ssize_t read_block(int fd, char *block) {
     return (ssize_t)have;
 }
 
-static int copy(const struct retire_io *io, int from, int to, char *block, const char *path) {
+static int archive_copy(const struct retire_io *io, int from, int to, char *block, const char *path) {
     ssize_t n;
-    while ((n = read_block(from, block)) > 0)
+    while ((n = archive_read_block(from, block)) > 0)
         if (disk_write_all(&io->journal, to, block, (size_t)n))
-            return failed(path, "write");
+            return archive_failed(path, "write");
     if (n < 0)
-        return failed(path, "read");
-    return io->journal.fsync(to) == 0 ? 0 : failed(path, "fsync");
+        return archive_failed(path, "read");
+    return io->journal.fsync(to) == 0 ? 0 : archive_failed(path, "fsync");
 }
 
-static int is_same(int a, int b, char *blocks, const char *path, bool *same) {
+static int archive_same_content(int a, int b, char *blocks, const char *path, bool *same) {
     ssize_t n, m;
     do {
-        n = read_block(a, blocks);
-        m = read_block(b, blocks + BLOCK);
+        n = archive_read_block(a, blocks);
+        m = archive_read_block(b, blocks + BLOCK);
         if (n < 0 || m < 0)
-            return failed(path, "read");
+            return archive_failed(path, "read");
         *same = n == m && memcmp(blocks, blocks + BLOCK, (size_t)n) == 0;
     } while (*same && n > 0);
     return 0;
 }
 
-/* It is there already: the copy that an interrupted run made, or somebody else's file. */
-static int compare(int from, const char *path, char *blocks) {
+/* The path exists: as the copy of an interrupted run, or as another file (ERR_BUSY). */
+static int archive_compare(int from, const char *path, char *blocks) {
     bool same = false;
     int there = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (there < 0)
-        return failed(path, "open");
-    int err = is_same(from, there, blocks, path, &same);
+        return archive_failed(path, "open");
+    int err = archive_same_content(from, there, blocks, path, &same);
     close(there);
     if (err || same)
         return err;
-    log_error("%s: exists and is another file; nothing is replaced; move it away or name another --archive", path);
+    log_error("%s: exists and has other content; nothing is replaced; move it away or name another --archive", path);
     return ERR_BUSY;
 }
 
-static int put_copy(const struct retire *r, int from, const char *temp, const char *path, char *block) {
+static int archive_put_copy(const struct retire *r, int from, const char *temp, const char *path, char *block) {
     const struct retire_io *io = r->o->io;
     int to = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (to < 0)
-        return failed(temp, "create");
+        return archive_failed(temp, "create");
     owner_inherit(to, r->o->archive);
-    int err = copy(io, from, to, block, temp);
+    int err = archive_copy(io, from, to, block, temp);
     close(to);
     if (!err && io->journal.rename(temp, path) != 0)
-        err = failed(path, "rename");
+        err = archive_failed(path, "rename");
     return err;
 }
 
@@ -116,13 +116,13 @@ static int archive_file(const struct retire *r, const char *source, const char *
     int err = temp && path && blocks ? 0 : ERR_NOMEM;
     int from = err ? -1 : open(source, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (!err && from < 0)
-        err = failed(source, "open");
+        err = archive_failed(source, "open");
     if (!err && lstat(path, &st) == 0)
-        err = compare(from, path, blocks);
+        err = archive_compare(from, path, blocks);
     else if (!err)
-        err = put_copy(r, from, temp, path, blocks);
+        err = archive_put_copy(r, from, temp, path, blocks);
     if (!err)
-        err = sync_dir(r->o->io, r->o->archive);
+        err = archive_sync_dir(r->o->io, r->o->archive);
     if (from >= 0)
         close(from);
     free(blocks);
@@ -137,9 +137,9 @@ int retire_file(const struct retire *r, const struct journal_file *f) {
     if (!err && r->o->archive)
         err = archive_file(r, path, f->name);
     if (!err && r->o->io->unlink(path) != 0)
-        err = failed(path, "remove");
+        err = archive_failed(path, "remove");
     if (!err)
-        err = sync_dir(r->o->io, r->o->dir);
+        err = archive_sync_dir(r->o->io, r->o->dir);
     free(path);
     return err;
 }

@@ -1,4 +1,4 @@
-#include "consumer/offline/carry.h"
+#include "consumer/offline/carry_forward.h"
 #include "consumer/offline/retire.h"
 #include "pure/array.h"
 #include "pure/text.h"
@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NAMED_MAX 5 /* of each file, unless all are wanted */
+#define NAMED_MAX 5 /* of each file, without --verbose and --json */
 
-/* The sealed file that holds the line seq; u->sealed when it is in the active one. */
-static size_t file_of(const struct retire *r, uint64_t seq) {
-    const struct journal_file *files = r->u.files.files;
-    size_t low = 0, high = r->u.sealed;
+/* The index of the sealed file that has the line seq; journal.sealed when the active file has it. */
+static size_t retire_file_index(const struct retire *r, uint64_t seq) {
+    const struct journal_file *files = r->journal.files.files;
+    size_t low = 0, high = r->journal.sealed;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (r->needs[middle].to < seq)
@@ -21,80 +21,80 @@ static size_t file_of(const struct retire *r, uint64_t seq) {
         else
             high = middle;
     }
-    return low < r->u.sealed && files[low].first_seq <= seq ? low : r->u.sealed;
+    return low < r->journal.sealed && files[low].first_seq <= seq ? low : r->journal.sealed;
 }
 
-static int name_upload(const struct retire *r, struct need *n, const struct upload *u) {
+static int need_add_upload(const struct retire *r, struct need *n, const struct upload *u) {
     if (n->named_count && n->named[n->named_count - 1] == u)
         return 0;
     n->unfinished++;
     if (n->named_count == NAMED_MAX && !r->o->verbose && !r->o->json)
-        n->named_count--; /* its place remembers the last one, so that none is counted twice */
+        n->named_count--; /* the last place is used again: it shows the upload counted last */
     if (array_grow(&n->named, &n->named_cap, n->named_count, sizeof *n->named))
         return ERR_NOMEM;
     n->named[n->named_count++] = u;
     return 0;
 }
 
-static int needs_of_upload(struct retire *r, const struct upload *u) {
-    size_t file = file_of(r, carried_first_seq(u));
-    int err = file < r->u.sealed ? name_upload(r, &r->needs[file], u) : 0;
+static int retire_needs_of_upload(struct retire *r, const struct upload *u) {
+    size_t file = retire_file_index(r, carry_forward_first_seq(u));
+    int err = file < r->journal.sealed ? need_add_upload(r, &r->needs[file], u) : 0;
     const struct chunk_info *info;
     for (uint32_t i = 0; !err && (info = upload_next_chunk(u, &i)); i++) {
-        file = file_of(r, info->seq);
-        if (file < r->u.sealed)
-            err = name_upload(r, &r->needs[file], u);
+        file = retire_file_index(r, info->seq);
+        if (file < r->journal.sealed)
+            err = need_add_upload(r, &r->needs[file], u);
     }
     return err;
 }
 
-static int count_finished(void *arg, struct record *record, uint64_t first_seq) {
+static int retire_count_finished(void *arg, struct record *record, uint64_t first_seq) {
     struct retire *r = arg;
     if (record->ev == EV_SAME)
         return 0;
-    size_t file = file_of(r, first_seq);
-    if (file < r->u.sealed)
+    size_t file = retire_file_index(r, first_seq);
+    if (file < r->journal.sealed)
         r->needs[file].finished++;
     return 0;
 }
 
 int retire_find_needs(struct retire *r) {
-    struct upkeep *u = &r->u;
+    struct offline_journal *j = &r->journal;
     int err = 0;
-    r->needs = calloc(u->sealed + 1, sizeof *r->needs);
+    r->needs = calloc(j->sealed + 1, sizeof *r->needs);
     if (!r->needs)
         return ERR_NOMEM;
-    r->chosen = u->sealed > r->o->keep ? u->sealed - r->o->keep : 0;
-    for (size_t i = 0; i < u->sealed; i++) {
+    r->chosen = j->sealed > r->o->keep ? j->sealed - r->o->keep : 0;
+    for (size_t i = 0; i < j->sealed; i++) {
         struct need *n = &r->needs[i];
-        n->to = upkeep_last_of(u, i);
+        n->to = offline_journal_last_seq(j, i);
         n->chosen = i < r->chosen;
-        n->dropped = n->to <= u->dropped_to;
+        n->dropped = n->to <= j->dropped_to;
     }
     r->up_to = r->chosen ? r->needs[r->chosen - 1].to : 0;
-    for (size_t i = 0; !err && i < u->state.count; i++)
-        if (u->state.uploads[i]->opened)
-            err = needs_of_upload(r, u->state.uploads[i]);
-    uint64_t all = u->sealed ? r->needs[u->sealed - 1].to : 0;
-    return err || !all ? err : carried_finished(u->dir, &u->state, all, u->last_seq, count_finished, r);
+    for (size_t i = 0; !err && i < j->state.count; i++)
+        if (j->state.uploads[i]->opened)
+            err = retire_needs_of_upload(r, j->state.uploads[i]);
+    uint64_t all = j->sealed ? r->needs[j->sealed - 1].to : 0;
+    return err || !all ? err : carry_forward_finished(j->dir, &j->state, all, j->last_seq, retire_count_finished, r);
 }
 
 void retire_release_needs(struct retire *r) {
-    for (size_t i = 0; r->needs && i < r->u.sealed; i++)
+    for (size_t i = 0; r->needs && i < r->journal.sealed; i++)
         free(r->needs[i].named);
     free(r->needs);
 }
 
 /* ---- printing ---- */
 
-static void print_name(struct slice name) {
+static void retire_print_name(struct slice name) {
     struct buf text = BUF_INIT;
     if (text_add_printable(&text, name) == 0)
         fwrite(text.data, 1, text.len, stdout);
     buf_release(&text);
 }
 
-static void print_json(const struct journal_file *f, const struct need *n) {
+static void retire_print_json(const struct journal_file *f, const struct need *n) {
     struct json_line l;
     json_line_begin(&l, "file");
     json_line_text(&l, "file", slice_of(f->name));
@@ -116,18 +116,18 @@ static void print_json(const struct journal_file *f, const struct need *n) {
     }
 }
 
-static const char *plural(uint64_t n) {
+static const char *plural_s(uint64_t n) {
     return n == 1 ? "" : "s";
 }
 
-static void print_file(const struct retire *r, const struct journal_file *f, const struct need *n) {
+static void retire_print_file(const struct retire *r, const struct journal_file *f, const struct need *n) {
     char size[UNITS_TEXT_SIZE];
     printf("%s  %" PRIu64 "-%" PRIu64 "  %s  ", f->name, f->first_seq, n->to, format_size(f->size, size));
     if (n->dropped)
         printf("dropped already, still to be removed");
     else if (n->unfinished || n->finished)
         printf("needed by %" PRIu64 " unfinished upload%s, %" PRIu64 " finished one%s", n->unfinished,
-               plural(n->unfinished), n->finished, plural(n->finished));
+               plural_s(n->unfinished), n->finished, plural_s(n->finished));
     else
         printf("not needed");
     puts(n->chosen ? "" : "  (kept)");
@@ -135,9 +135,9 @@ static void print_file(const struct retire *r, const struct journal_file *f, con
         char id[ID_HEX_SIZE];
         id_to_hex(&n->named[i]->id, id);
         printf("    %s  ", id);
-        print_name(n->named[i]->identity.src);
+        retire_print_name(n->named[i]->identity.src);
         fputs(" → ", stdout);
-        print_name(n->named[i]->identity.dest);
+        retire_print_name(n->named[i]->identity.dest);
         putchar('\n');
     }
     if (n->unfinished > n->named_count)
@@ -147,20 +147,20 @@ static void print_file(const struct retire *r, const struct journal_file *f, con
 void retire_print(const struct retire *r) {
     uint64_t bytes = 0, free_files = 0;
     char size[UNITS_TEXT_SIZE];
-    for (size_t i = 0; i < r->u.sealed; i++) {
+    for (size_t i = 0; i < r->journal.sealed; i++) {
         const struct need *n = &r->needs[i];
         if (r->o->json)
-            print_json(&r->u.files.files[i], n);
+            retire_print_json(&r->journal.files.files[i], n);
         else
-            print_file(r, &r->u.files.files[i], n);
-        bytes += n->chosen ? r->u.files.files[i].size : 0;
+            retire_print_file(r, &r->journal.files.files[i], n);
+        bytes += n->chosen ? r->journal.files.files[i].size : 0;
         free_files += n->chosen && (n->dropped || !n->unfinished);
     }
     if (r->o->json)
         return;
-    if (r->u.sealed == 0)
+    if (r->journal.sealed == 0)
         puts("no sealed files; there is nothing to retire");
     else
         printf("%zu of %zu sealed files to retire, %s; %" PRIu64 " of them no unfinished upload needs\n", r->chosen,
-               r->u.sealed, format_size(bytes, size), free_files);
+               r->journal.sealed, format_size(bytes, size), free_files);
 }

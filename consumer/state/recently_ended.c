@@ -3,43 +3,44 @@
 #include "pure/list.h"
 #include <stdlib.h>
 
-int ended_init(struct ended *e) {
-    *e = (struct ended){0};
-    e->ring = calloc(ENDED_MAX, sizeof *e->ring);
+int recently_ended_init(struct recently_ended *e) {
+    *e = (struct recently_ended){0};
+    e->ring = calloc(RECENTLY_ENDED_MAX, sizeof *e->ring);
     return e->ring ? 0 : ERR_NOMEM;
 }
 
-void ended_release(struct ended *e) {
+void recently_ended_release(struct recently_ended *e) {
     hash_release(&e->by_id);
     free(e->ring);
-    *e = (struct ended){0};
+    *e = (struct recently_ended){0};
 }
 
-void ended_clear(struct ended *e) {
+void recently_ended_clear(struct recently_ended *e) {
     for (size_t i = 0; i < e->count; i++)
-        hash_remove(&e->by_id, &e->ring[(e->first + i) % ENDED_MAX].node);
+        hash_remove(&e->by_id, &e->ring[(e->first + i) % RECENTLY_ENDED_MAX].node);
     e->first = e->count = 0;
 }
 
-struct ended_entry *ended_find(const struct ended *e, const struct id128 *upload) {
+struct ended_upload *recently_ended_find(const struct recently_ended *e, const struct id128 *upload) {
     for (struct hash_node *n = hash_first(&e->by_id, id_hash(upload)); n; n = hash_next(n)) {
-        struct ended_entry *entry = list_entry(n, struct ended_entry, node);
+        struct ended_upload *entry = list_entry(n, struct ended_upload, node);
         if (id_equal(&entry->upload, upload))
             return entry;
     }
     return NULL;
 }
 
-struct ended_entry *ended_add(struct ended *e, const struct id128 *upload, enum ended_how how, uint64_t seq) {
-    struct ended_entry *entry = ended_find(e, upload);
+struct ended_upload *recently_ended_add(struct recently_ended *e, const struct id128 *upload, enum ended_how how,
+                                        uint64_t seq) {
+    struct ended_upload *entry = recently_ended_find(e, upload);
     if (!entry) {
-        if (e->count == ENDED_MAX) {
+        if (e->count == RECENTLY_ENDED_MAX) {
             hash_remove(&e->by_id, &e->ring[e->first].node);
-            e->first = (e->first + 1) % ENDED_MAX;
+            e->first = (e->first + 1) % RECENTLY_ENDED_MAX;
             e->count--;
         }
-        entry = &e->ring[(e->first + e->count++) % ENDED_MAX];
-        *entry = (struct ended_entry){.upload = *upload};
+        entry = &e->ring[(e->first + e->count++) % RECENTLY_ENDED_MAX];
+        *entry = (struct ended_upload){.upload = *upload};
         hash_insert(&e->by_id, &entry->node, id_hash(upload));
     }
     entry->how = how;
@@ -47,22 +48,22 @@ struct ended_entry *ended_add(struct ended *e, const struct id128 *upload, enum 
     return entry;
 }
 
-void ended_drop(struct ended *e, uint64_t seq) {
+void recently_ended_drop(struct recently_ended *e, uint64_t seq) {
     size_t count = e->count;
     e->count = 0;
     for (size_t i = 0; i < count; i++) { /* kept ones move to the front, each to its own place or before it */
-        struct ended_entry *from = &e->ring[(e->first + i) % ENDED_MAX];
+        struct ended_upload *from = &e->ring[(e->first + i) % RECENTLY_ENDED_MAX];
         hash_remove(&e->by_id, &from->node);
         if (from->seq <= seq)
             continue;
-        struct ended_entry *to = &e->ring[(e->first + e->count++) % ENDED_MAX];
+        struct ended_upload *to = &e->ring[(e->first + e->count++) % RECENTLY_ENDED_MAX];
         if (to != from)
             *to = *from;
         hash_insert(&e->by_id, &to->node, id_hash(&to->upload));
     }
 }
 
-const struct ended_entry *ended_at(const struct ended *e, size_t i) {
+const struct ended_upload *recently_ended_at(const struct recently_ended *e, size_t i) {
     CHECK(i < e->count);
-    return &e->ring[(e->first + i) % ENDED_MAX];
+    return &e->ring[(e->first + i) % RECENTLY_ENDED_MAX];
 }

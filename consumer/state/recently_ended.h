@@ -11,11 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ENDED_MAX 65536
+#define RECENTLY_ENDED_MAX 65536
 
 enum ended_how { ENDED_FINISHED = 1, ENDED_SUPERSEDED, ENDED_ABORTED };
 
-struct ended_entry {
+struct ended_upload {
     struct hash_node node;
     struct id128 upload;
     uint64_t seq;                /* of the record that ended it */
@@ -24,21 +24,22 @@ struct ended_entry {
     enum ended_how how;
 };
 
-struct ended {
+struct recently_ended {
     struct hash_table by_id;
-    struct ended_entry *ring; /* ENDED_MAX of them, pages touched as they are used */
+    struct ended_upload *ring; /* RECENTLY_ENDED_MAX of them, pages touched as they are used */
     size_t first, count;
 };
 
-int ended_init(struct ended *e) MUST_CHECK;
-void ended_release(struct ended *e);
-void ended_clear(struct ended *e);
+int recently_ended_init(struct recently_ended *e) MUST_CHECK;
+void recently_ended_release(struct recently_ended *e);
+void recently_ended_clear(struct recently_ended *e);
 /* The entry of this upload, new or (when it ended before) the old one with how and seq replaced. */
-struct ended_entry *ended_add(struct ended *e, const struct id128 *upload, enum ended_how how, uint64_t seq);
+struct ended_upload *recently_ended_add(struct recently_ended *e, const struct id128 *upload, enum ended_how how,
+                                        uint64_t seq);
 /* Forgets those whose record stands at seq or before. */
-void ended_drop(struct ended *e, uint64_t seq);
-struct ended_entry *ended_find(const struct ended *e, const struct id128 *upload);
+void recently_ended_drop(struct recently_ended *e, uint64_t seq);
+struct ended_upload *recently_ended_find(const struct recently_ended *e, const struct id128 *upload);
 /* The i-th, oldest first. */
-const struct ended_entry *ended_at(const struct ended *e, size_t i);
+const struct ended_upload *recently_ended_at(const struct recently_ended *e, size_t i);
 
 #endif

@@ -92,10 +92,10 @@ static int save_finished(const struct finished *f, struct writer *out) {
     return rc;
 }
 
-static int save_ended(const struct ended *ended, struct writer *out) {
+static int save_ended(const struct recently_ended *ended, struct writer *out) {
     int rc = add_number(out, ended->count, 8);
     for (size_t i = 0; !rc && i < ended->count; i++) {
-        const struct ended_entry *e = ended_at(ended, i);
+        const struct ended_upload *e = recently_ended_at(ended, i);
         rc = add_id(out, &e->upload);
         if (!rc)
             rc = add_number(out, e->seq, 8);
@@ -187,7 +187,7 @@ static int save_state(const struct state *s, struct writer *out) {
     if (!rc)
         rc = save_finished(&s->finished, out);
     if (!rc)
-        rc = save_ended(&s->ended, out);
+        rc = save_ended(&s->recently_ended, out);
     if (!rc)
         rc = save_uploads(s, out);
     if (!rc)
@@ -311,7 +311,7 @@ static int load_finished(struct reader *r, struct state *s) {
 
 static void load_ended(struct reader *r, struct state *s) {
     uint64_t count = take_number(r, 8);
-    if (count > ENDED_MAX)
+    if (count > RECENTLY_ENDED_MAX)
         r->bad = true;
     for (uint64_t i = 0; i < count && !r->bad; i++) {
         refill(r);
@@ -320,7 +320,7 @@ static void load_ended(struct reader *r, struct state *s) {
         if (how < ENDED_FINISHED || how > ENDED_ABORTED)
             r->bad = true;
         if (!r->bad)
-            ended_add(&s->ended, &upload, (enum ended_how)how, seq);
+            recently_ended_add(&s->recently_ended, &upload, (enum ended_how)how, seq);
     }
 }
 

@@ -12,7 +12,7 @@
 
 #define NICENESS 10
 
-void saver_write(const char *dir, const struct journal_position *pos, const struct state *s) {
+void snapshot_write_state(const char *dir, const struct journal_position *pos, const struct state *s) {
     const struct snapshot_body body = {.produce = snapshot_produce, .of = s};
     int rc = snapshot_write_body(NULL, dir, pos, &body);
     if (rc)
@@ -33,7 +33,8 @@ static void become_child(pid_t parent, const sigset_t *before) {
         log_debug("the priority of the snapshot writer cannot be lowered: %s", strerror(errno));
 }
 
-void saver_start(struct saver *v, const char *dir, const struct journal_position *pos, const struct state *s) {
+void snapshot_writer_start(struct snapshot_writer *v, const char *dir, const struct journal_position *pos,
+                           const struct state *s) {
     v->due = v->child > 0;
     if (v->due)
         return;
@@ -43,7 +44,7 @@ void saver_start(struct saver *v, const char *dir, const struct journal_position
     pid_t parent = getpid(), child = fork();
     if (child == 0) {
         become_child(parent, &before);
-        saver_write(dir, pos, s);
+        snapshot_write_state(dir, pos, s);
         _exit(0);
     }
     int error = errno;
@@ -53,7 +54,7 @@ void saver_start(struct saver *v, const char *dir, const struct journal_position
     v->child = child > 0 ? child : 0;
 }
 
-static bool collect(struct saver *v, int flags) {
+static bool collect(struct snapshot_writer *v, int flags) {
     pid_t ended;
     do
         ended = waitpid(v->child, NULL, flags);
@@ -63,11 +64,11 @@ static bool collect(struct saver *v, int flags) {
     return ended != 0;
 }
 
-bool saver_poll(struct saver *v) {
+bool snapshot_writer_poll(struct snapshot_writer *v) {
     return v->child > 0 && collect(v, WNOHANG) && v->due;
 }
 
-void saver_stop(struct saver *v) {
+void snapshot_writer_stop(struct snapshot_writer *v) {
     if (v->child > 0) {
         kill(v->child, SIGKILL);
         (void)collect(v, 0);

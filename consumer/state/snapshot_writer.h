@@ -15,18 +15,19 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct saver {
+struct snapshot_writer {
     pid_t child; /* 0: none */
     bool due;    /* another one was asked for meanwhile */
 };
 
 /* A snapshot of s, which is the state at pos, in the background; later when one is being written already. */
-void saver_start(struct saver *v, const char *dir, const struct journal_position *pos, const struct state *s);
-/* Collects a child that has ended. True when another snapshot is due: call saver_start again. Never blocks. */
-bool saver_poll(struct saver *v);
+void snapshot_writer_start(struct snapshot_writer *v, const char *dir, const struct journal_position *pos,
+                           const struct state *s);
+/* Collects a child that has ended. True when another snapshot is due: call snapshot_writer_start again. Never blocks. */
+bool snapshot_writer_poll(struct snapshot_writer *v);
 /* Ends the child, if there is one, and waits for its end: its snapshot is left out. */
-void saver_stop(struct saver *v);
+void snapshot_writer_stop(struct snapshot_writer *v);
 /* The same snapshot here and now. A failure is only said: a snapshot is a cache. */
-void saver_write(const char *dir, const struct journal_position *pos, const struct state *s);
+void snapshot_write_state(const char *dir, const struct journal_position *pos, const struct state *s);
 
 #endif

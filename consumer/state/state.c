@@ -7,7 +7,7 @@ int state_init(struct state *s) {
     *s = (struct state){0};
     int rc = finished_init(&s->finished);
     if (!rc)
-        rc = ended_init(&s->ended);
+        rc = recently_ended_init(&s->recently_ended);
     if (!rc)
         rc = digest_new(&s->sha, DIGEST_SHA256);
     if (rc)
@@ -23,7 +23,7 @@ void state_release(struct state *s) {
     hash_release(&s->by_key);
     hash_release(&s->by_dest);
     finished_release(&s->finished);
-    ended_release(&s->ended);
+    recently_ended_release(&s->recently_ended);
     digest_destroy(&s->sha);
     *s = (struct state){0};
 }
@@ -31,7 +31,7 @@ void state_release(struct state *s) {
 int state_clear(struct state *s) {
     while (s->count)
         state_remove(s, s->uploads[s->count - 1]);
-    ended_clear(&s->ended);
+    recently_ended_clear(&s->recently_ended);
     finished_release(&s->finished);
     return finished_init(&s->finished);
 }
@@ -105,7 +105,7 @@ static void unlink_superseding(struct state *s, struct upload *u) {
         other->superseded_by = (struct id128){{0}};
 }
 
-static void take_out(struct state *s, struct upload *u, struct ended_entry *ended) {
+static void take_out(struct state *s, struct upload *u, struct ended_upload *ended) {
     if (ended) {
         ended->producers = u->producers;
         ended->made_by = u->made_by;
@@ -184,7 +184,7 @@ static int apply_chunk(struct state *s, const struct record *r) {
 
 static void end_upload(struct state *s, const struct id128 *id, enum ended_how how, uint64_t seq) {
     struct upload *u = state_find(s, id);
-    struct ended_entry *ended = ended_add(&s->ended, id, how, seq);
+    struct ended_upload *ended = recently_ended_add(&s->recently_ended, id, how, seq);
     if (u)
         take_out(s, u, ended);
 }
@@ -288,7 +288,7 @@ static int apply_carry(struct state *s, const struct record *r) {
 
 /* What stood in the dropped file alone is known no more; unfinished uploads are never among that. */
 static int apply_drop(struct state *s, const struct record *r) {
-    ended_drop(&s->ended, r->to);
+    recently_ended_drop(&s->recently_ended, r->to);
     return finished_drop(&s->finished, r->to);
 }
 

@@ -25,11 +25,11 @@ struct state {
     struct upload **uploads; /* in no order: for walking all of them */
     size_t count, cap;
     struct finished finished;
-    struct ended ended;
+    struct recently_ended recently_ended;
     struct digest *sha;
     /* Called before an upload goes away, and after it was entered in `ended` when a record ended it (ended is NULL
      * otherwise); may be NULL. It must drop the upload's leases. */
-    void (*leaving)(void *arg, struct upload *u, struct ended_entry *ended);
+    void (*leaving)(void *arg, struct upload *u, struct ended_upload *ended);
     void *arg;
 };
 

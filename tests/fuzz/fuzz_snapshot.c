@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 /* --- the body --- */
 
 static bool is_empty(const struct state *s) {
-    return s->count == 0 && s->finished.count == 0 && s->finished.total == 0 && s->ended.count == 0;
+    return s->count == 0 && s->finished.count == 0 && s->finished.total == 0 && s->recently_ended.count == 0;
 }
 
 static void try_body(struct slice body) {

@@ -56,6 +56,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     check_books(&state);
     check_snapshot(&state, &copy);
     CHECK(state_clear(&state) == 0 && state_clear(&copy) == 0);
-    CHECK(state.count == 0 && state.ended.count == 0 && state.finished.count == 0);
+    CHECK(state.count == 0 && state.recently_ended.count == 0 && state.finished.count == 0);
     return 0;
 }

@@ -24,12 +24,12 @@ void check_books(const struct state *s) {
         CHECK(s->uploads[i]->position == i);
         check_upload(s, s->uploads[i]);
     }
-    CHECK(s->ended.count <= ENDED_MAX && s->finished.total >= s->finished.count);
+    CHECK(s->recently_ended.count <= RECENTLY_ENDED_MAX && s->finished.total >= s->finished.count);
     for (size_t i = 0; i < s->finished.count; i++)
         CHECK(finished_find(&s->finished, &s->finished.entries[i].dest) == &s->finished.entries[i]);
-    for (size_t i = 0; i < s->ended.count; i++) {
-        const struct ended_entry *e = ended_at(&s->ended, i);
-        CHECK(ended_find(&s->ended, &e->upload) == e);
+    for (size_t i = 0; i < s->recently_ended.count; i++) {
+        const struct ended_upload *e = recently_ended_at(&s->recently_ended, i);
+        CHECK(recently_ended_find(&s->recently_ended, &e->upload) == e);
         CHECK(e->how == ENDED_FINISHED || e->how == ENDED_SUPERSEDED || e->how == ENDED_ABORTED);
     }
 }
@@ -59,7 +59,7 @@ static void check_same_upload(const struct upload *a, const struct upload *b) {
 }
 
 void check_same_state(const struct state *a, const struct state *b) {
-    CHECK(a->count == b->count && a->ended.count == b->ended.count);
+    CHECK(a->count == b->count && a->recently_ended.count == b->recently_ended.count);
     CHECK(a->finished.count == b->finished.count && a->finished.total == b->finished.total);
     for (size_t i = 0; i < a->count; i++)
         check_same_upload(a->uploads[i], state_find(b, &a->uploads[i]->id));
@@ -67,8 +67,9 @@ void check_same_state(const struct state *a, const struct state *b) {
         const struct finished_entry *x = &a->finished.entries[i], *y = finished_find(&b->finished, &x->dest);
         CHECK(y && id_equal(&x->key, &y->key) && id_equal(&x->upload, &y->upload) && x->seq == y->seq);
     }
-    for (size_t i = 0; i < a->ended.count; i++) {
-        const struct ended_entry *x = ended_at(&a->ended, i), *y = ended_at(&b->ended, i);
+    for (size_t i = 0; i < a->recently_ended.count; i++) {
+        const struct ended_upload *x = recently_ended_at(&a->recently_ended, i),
+                                  *y = recently_ended_at(&b->recently_ended, i);
         CHECK(id_equal(&x->upload, &y->upload) && x->seq == y->seq && x->how == y->how);
     }
 }

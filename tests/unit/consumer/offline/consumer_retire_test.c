@@ -162,7 +162,7 @@ enum { UNFINISHED = 1, FINISHED = 2, PLACES = 4 };
 
 /* The state as sorted lines; PLACES: with the seqs, and what ended lately. */
 static void dump(const struct state *s, int what, struct buf *out) {
-    char **lines = calloc(s->count + s->finished.count + s->ended.count + 1, sizeof *lines), room[ID_HEX_SIZE];
+    char **lines = calloc(s->count + s->finished.count + s->recently_ended.count + 1, sizeof *lines), room[ID_HEX_SIZE];
     size_t count = 0;
     for (size_t i = 0; (what & UNFINISHED) && i < s->count; i++) {
         const struct upload *u = s->uploads[i];
@@ -197,8 +197,8 @@ static void dump(const struct state *s, int what, struct buf *out) {
         assert_true(asprintf(&lines[count++], "f %s %s %s %u %u %u %llu", hex[0], hex[1], hex[2], (unsigned)e->inode,
                              e->ctime, e->crc, what & PLACES ? (unsigned long long)e->seq : 0) > 0);
     }
-    for (size_t i = 0; (what & PLACES) && i < s->ended.count; i++) {
-        const struct ended_entry *e = ended_at(&s->ended, i);
+    for (size_t i = 0; (what & PLACES) && i < s->recently_ended.count; i++) {
+        const struct ended_upload *e = recently_ended_at(&s->recently_ended, i);
         id_to_hex(&e->upload, room);
         assert_true(asprintf(&lines[count++], "e %s %d %llu", room, e->how, (unsigned long long)e->seq) > 0);
     }
@@ -267,7 +267,7 @@ static int quietly(const struct retire_options *o) {
     int saved = dup(1), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     dup2(null, 1);
     close(null);
-    int err = retire(o);
+    int err = journal_retire(o);
     fflush(stdout);
     dup2(saved, 1);
     close(saved);
@@ -554,17 +554,17 @@ static void test_forget(void **state) {
     replay(JOURNAL_DIR, &s);
     size_t finished = s.finished.count, unfinished = s.count;
     state_release(&s);
-    assert_int_equal(forget(&o), 0);
+    assert_int_equal(journal_forget(&o), 0);
     replay(JOURNAL_DIR, &s);
     assert_int_equal(s.finished.count, finished - 2);
     assert_int_equal(s.count, unfinished);
     state_release(&s);
-    assert_int_equal(forget(&o), ERR_DAMAGED); /* not there any more */
+    assert_int_equal(journal_forget(&o), ERR_DAMAGED); /* not there any more */
     wanted[0] = "s3://bucket/early";
     o.wanted_count = 1;
-    assert_int_equal(forget(&o), ERR_DAMAGED); /* unfinished */
+    assert_int_equal(journal_forget(&o), ERR_DAMAGED); /* unfinished */
     o.unfinished = true;
-    assert_int_equal(forget(&o), 0);
+    assert_int_equal(journal_forget(&o), 0);
     replay(JOURNAL_DIR, &s);
     assert_int_equal(s.count, unfinished - 1);
     state_release(&s);
@@ -575,7 +575,7 @@ static void test_forget(void **state) {
     put.flags = PLAN_PUT;
     assert_int_equal(world_plan('P', &put).state, PLANNED_NEW);
     wanted[0] = "s3://bucket/8";
-    assert_int_equal(forget(&o), ERR_BUSY);
+    assert_int_equal(journal_forget(&o), ERR_BUSY);
 }
 
 static int setup(void **state) {

@@ -112,11 +112,11 @@ static void test_snapshot_and_rest_give_the_same_state(void **state) {
 
 /* Until the child that writes it has ended, and the one that was due after it. */
 static void await_snapshot(void) {
-    for (int i = 0; i < 2000 && (w.c->saver.child || w.c->saver.due); i++) {
+    for (int i = 0; i < 2000 && (w.c->snapshot_writer.child || w.c->snapshot_writer.due); i++) {
         usleep(5000);
         assert_int_equal(consumer_round(w.c, w.now, w.now), 0);
     }
-    assert_int_equal(w.c->saver.child, 0);
+    assert_int_equal(w.c->snapshot_writer.child, 0);
 }
 
 static void test_rotation_leaves_a_snapshot(void **state) {
@@ -150,7 +150,7 @@ static void test_a_snapshot_being_written_stands_in_nobodys_way(void **state) {
         live_a_little("/src");
         ledger_begin_snapshot(w.c);
         ledger_begin_snapshot(w.c);
-        assert_true(w.c->saver.child > 0 && w.c->saver.due);
+        assert_true(w.c->snapshot_writer.child > 0 && w.c->snapshot_writer.due);
         world_kill();
         world_start();
     }
@@ -166,10 +166,10 @@ static void test_a_snapshot_that_was_due_follows(void **state) {
         for (;;)
             pause();
     assert_true(first > 0);
-    w.c->saver.child = first;
+    w.c->snapshot_writer.child = first;
     live_a_little("/src");
     ledger_begin_snapshot(w.c);
-    assert_int_equal(w.c->saver.child, first);
+    assert_int_equal(w.c->snapshot_writer.child, first);
     assert_int_equal(kill(first, SIGKILL), 0);
     await_snapshot();
     assert_int_equal(snapshot_read(JOURNAL_DIR, &pos, &body), 0);
@@ -206,7 +206,7 @@ static void test_every_damaged_byte_is_noticed(void **state) {
     for (size_t i = 0; i < b.len; i++) {
         b.data[i] ^= 0x20;
         assert_int_equal(snapshot_decode(buf_slice(&b), &s), ERR_DAMAGED);
-        assert_int_equal(s.count + s.finished.count + s.ended.count, 0);
+        assert_int_equal(s.count + s.finished.count + s.recently_ended.count, 0);
         b.data[i] ^= 0x20;
     }
     for (size_t len = 0; len < b.len; len++)
@@ -267,7 +267,7 @@ static void test_records_out_of_place_change_nothing(void **state) {
             continue;
         r.ev = ev;
         assert_int_equal(state_apply(&s, &r), 0);
-        assert_int_equal(s.count + s.finished.count + s.ended.count, 0);
+        assert_int_equal(s.count + s.finished.count + s.recently_ended.count, 0);
     }
     r = (struct record){.ev = EV_BEGIN, .upload = {{2}}, .src = slice_of("/a"), .dest = slice_of("s3://b/c")};
     r.file.size = 10 * PART;
@@ -346,19 +346,19 @@ static void test_finished_holds_the_last_of_each_destination(void **state) {
 
 static void test_ended_forgets_the_oldest(void **state) {
     (void)state;
-    struct ended e;
-    assert_int_equal(ended_init(&e), 0);
-    for (uint64_t i = 0; i < ENDED_MAX + 10; i++) {
+    struct recently_ended e;
+    assert_int_equal(recently_ended_init(&e), 0);
+    for (uint64_t i = 0; i < RECENTLY_ENDED_MAX + 10; i++) {
         struct id128 id = id_of(i);
-        ended_add(&e, &id, ENDED_FINISHED, i);
+        recently_ended_add(&e, &id, ENDED_FINISHED, i);
     }
-    struct id128 old = id_of(9), first = id_of(10), last = id_of(ENDED_MAX + 9);
-    assert_null(ended_find(&e, &old));
-    assert_int_equal(ended_find(&e, &first)->seq, 10);
-    assert_int_equal(ended_find(&e, &last)->seq, ENDED_MAX + 9);
-    ended_clear(&e);
-    assert_null(ended_find(&e, &last));
-    ended_release(&e);
+    struct id128 old = id_of(9), first = id_of(10), last = id_of(RECENTLY_ENDED_MAX + 9);
+    assert_null(recently_ended_find(&e, &old));
+    assert_int_equal(recently_ended_find(&e, &first)->seq, 10);
+    assert_int_equal(recently_ended_find(&e, &last)->seq, RECENTLY_ENDED_MAX + 9);
+    recently_ended_clear(&e);
+    assert_null(recently_ended_find(&e, &last));
+    recently_ended_release(&e);
 }
 
 static void test_fields_of_a_fingerprint_do_not_run_together(void **state) {

@@ -1,17 +1,17 @@
-#include "consumer/offline/carry.h"
+#include "consumer/offline/carry_forward.h"
 
-#include "journal/walk.h"
+#include "journal/records.h"
 #include <stdlib.h>
 
 /* ---- unfinished ---- */
 
-uint64_t carried_first_seq(const struct upload *u) {
-    return u->begun && !u->reopened ? u->begin_seq : u->open_seq; /* `begin` says all that one `open` said */
+uint64_t carry_forward_first_seq(const struct upload *u) {
+    return u->begun && !u->reopened ? u->begin_seq : u->open_seq; /* a `begin` has all fields of one `open` */
 }
 
-/* A carry that was interrupted may have said the upload again and not all of its chunks. */
-bool carried_needs(const struct upload *u, uint64_t seq) {
-    if (!u->opened || carried_first_seq(u) <= seq)
+/* After an interrupted retire, the upload can be carried and some of its chunks not. */
+bool carry_forward_needs(const struct upload *u, uint64_t seq) {
+    if (!u->opened || carry_forward_first_seq(u) <= seq)
         return u->opened;
     const struct chunk_info *info;
     for (uint32_t i = 0; (info = upload_next_chunk(u, &i)); i++)
@@ -20,7 +20,7 @@ bool carried_needs(const struct upload *u, uint64_t seq) {
     return false;
 }
 
-void carried_upload(const struct upload *u, struct record *r) {
+void carry_forward_upload(const struct upload *u, struct record *r) {
     *r = (struct record){.ev = EV_CARRY, .has = HAS_SINCE, .kind = slice_of("upload"), .upload = u->id};
     upload_identity_to_record(&u->identity, r);
     r->since_ns = u->open_us * 1000;
@@ -40,7 +40,7 @@ void carried_upload(const struct upload *u, struct record *r) {
     }
 }
 
-void carried_chunk(const struct upload *u, uint32_t chunk, struct record *r, char room[ID_HEX_SIZE]) {
+void carry_forward_chunk(const struct upload *u, uint32_t chunk, struct record *r, char room[ID_HEX_SIZE]) {
     struct geometry g = upload_geometry(u);
     *r = (struct record){.ev = EV_CARRY, .kind = slice_of("chunk"), .upload = u->id, .chunk = chunk};
     r->has = HAS_UPLOAD | HAS_CHUNK | HAS_CRC | HAS_ETAG;
@@ -57,7 +57,7 @@ void carried_chunk(const struct upload *u, uint32_t chunk, struct record *r, cha
 
 /* ---- finished ---- */
 
-/* The line that tells who an upload is, kept until its `finish`. */
+/* The line with the identity of an upload, kept until its `finish`. */
 struct held {
     struct hash_node node;
     struct id128 upload;
@@ -73,7 +73,7 @@ struct search {
     void *arg;
 };
 
-static struct held *find_held(const struct search *s, const struct id128 *upload) {
+static struct held *held_find(const struct search *s, const struct id128 *upload) {
     for (struct hash_node *n = hash_first(&s->held, id_hash(upload)); n; n = hash_next(n)) {
         struct held *h = list_entry(n, struct held, node);
         if (id_equal(&h->upload, upload))
@@ -82,14 +82,14 @@ static struct held *find_held(const struct search *s, const struct id128 *upload
     return NULL;
 }
 
-static void let_go(struct search *s, struct held *h) {
+static void held_remove(struct search *s, struct held *h) {
     hash_remove(&s->held, &h->node);
     buf_release(&h->line);
     free(h);
 }
 
-/* What the state has as finished at r's destination, if it is r's own upload. */
-static int find_finished(const struct search *s, const struct record *r, const struct finished_entry **e) {
+/* *e: the entry of r's destination if it belongs to r's upload, else NULL. */
+static int search_find_finished(const struct search *s, const struct record *r, const struct finished_entry **e) {
     struct id128 place;
     int err = fingerprint_dest(s->state->sha, r->endpoint, r->dest, &place);
     *e = err ? NULL : finished_find(&s->state->finished, &place);
@@ -98,9 +98,9 @@ static int find_finished(const struct search *s, const struct record *r, const s
     return err;
 }
 
-static int say_again(const struct search *s, const struct record *who, const struct record *result,
-                     uint64_t first_seq) {
-    struct record r = *who;
+static int search_report(const struct search *s, const struct record *identity, const struct record *result,
+                         uint64_t first_seq) {
+    struct record r = *identity;
     r.seq = result->seq;
     r.ev = EV_CARRY;
     r.kind = slice_of("finished");
@@ -111,15 +111,15 @@ static int say_again(const struct search *s, const struct record *who, const str
     return s->each(s->arg, &r, first_seq);
 }
 
-/* open, begin, carry of an upload: it may have finished later. */
-static int hold(struct search *s, const struct record *r, struct slice line) {
+/* open, begin, carry of an upload: a finish may follow. */
+static int held_add(struct search *s, const struct record *r, struct slice line) {
     const struct finished_entry *e;
-    struct held *h = find_held(s, &r->upload);
-    if (h) { /* `begin` says what `open` said */
+    struct held *h = held_find(s, &r->upload);
+    if (h) { /* `begin` has all fields of `open` */
         buf_clear(&h->line);
         return buf_add_slice(&h->line, line);
     }
-    int err = r->seq > s->up_to ? 0 : find_finished(s, r, &e);
+    int err = r->seq > s->up_to ? 0 : search_find_finished(s, r, &e);
     if (err || r->seq > s->up_to || !e)
         return err;
     h = calloc(1, sizeof *h);
@@ -131,37 +131,37 @@ static int hold(struct search *s, const struct record *r, struct slice line) {
     return buf_add_slice(&h->line, line);
 }
 
-static int take_finish(struct search *s, const struct record *r) {
-    struct held *h = find_held(s, &r->upload);
+static int search_take_finish(struct search *s, const struct record *r) {
+    struct held *h = held_find(s, &r->upload);
     const struct finished_entry *e;
     struct buf scratch = BUF_INIT;
-    struct record who;
+    struct record identity;
     if (!h)
         return 0;
-    int err = record_parse(buf_slice(&h->line), &who, &scratch);
+    int err = record_parse(buf_slice(&h->line), &identity, &scratch);
     if (!err)
-        err = find_finished(s, &who, &e);
+        err = search_find_finished(s, &identity, &e);
     if (!err && e && e->seq == r->seq)
-        err = say_again(s, &who, r, h->seq);
+        err = search_report(s, &identity, r, h->seq);
     buf_release(&scratch);
-    let_go(s, h);
+    held_remove(s, h);
     return err;
 }
 
-static int take_whole(const struct search *s, const struct record *r) {
+static int search_take_whole(const struct search *s, const struct record *r) {
     const struct finished_entry *e;
     if (r->seq > s->up_to)
         return 0;
-    int err = find_finished(s, r, &e);
+    int err = search_find_finished(s, r, &e);
     if (err || !e || e->seq != r->seq)
         return err;
-    return say_again(s, r, r, r->seq);
+    return search_report(s, r, r, r->seq);
 }
 
-/* The source that the state has now: said again after what finished, as often as the same was found. */
-static int take_same(const struct search *s, const struct record *r) {
+/* A `same` that the state still has is repeated after the finish that it belongs to. */
+static int search_take_same(const struct search *s, const struct record *r) {
     const struct finished_entry *e;
-    int err = find_finished(s, r, &e);
+    int err = search_find_finished(s, r, &e);
     if (err || !e || (e->seq > s->up_to && e->seq <= s->last_seq) || finished_differs(e, &r->file) ||
         !e->inode != !r->file.ino)
         return err;
@@ -169,58 +169,49 @@ static int take_same(const struct search *s, const struct record *r) {
     return s->each(s->arg, &again, r->seq);
 }
 
-static int take(struct search *s, const struct record *r, struct slice line) {
+static int search_record(struct search *s, const struct record *r, struct slice line) {
     struct held *h;
     switch (r->ev) {
     case EV_OPEN:
     case EV_BEGIN:
-        return hold(s, r, line);
+        return held_add(s, r, line);
     case EV_FINISH:
-        return take_finish(s, r);
+        return search_take_finish(s, r);
     case EV_PUT:
-        if ((h = find_held(s, &r->upload))) /* the intent of a put to a file */
-            let_go(s, h);
-        return take_whole(s, r);
+        if ((h = held_find(s, &r->upload))) /* the `open` of a put to a file */
+            held_remove(s, h);
+        return search_take_whole(s, r);
     case EV_SAME:
-        return take_same(s, r);
+        return search_take_same(s, r);
     case EV_CARRY:
         if (slice_equal(r->kind, slice_of("upload")))
-            return hold(s, r, line);
-        return slice_equal(r->kind, slice_of("finished")) ? take_whole(s, r) : 0;
+            return held_add(s, r, line);
+        return slice_equal(r->kind, slice_of("finished")) ? search_take_whole(s, r) : 0;
     default:
         return 0;
     }
 }
 
-static int search_lines(struct search *s, struct journal_walk *w) {
-    struct buf scratch = BUF_INIT;
-    struct slice line;
+static int search_records(struct search *s, struct journal_records *records) {
     struct record r;
-    uint64_t seq = 0;
     int err = 0;
-    while (!err && seq < s->last_seq && !(err = journal_walk_next(w, &line))) {
-        err = record_parse(line, &r, &scratch);
-        if (!err && r.seq <= seq)
-            continue;
-        seq = err ? seq : r.seq;
-        if (!err && seq <= s->last_seq)
-            err = take(s, &r, line);
-    }
-    buf_release(&scratch);
+    while (!err && records->seq < s->last_seq && !(err = journal_records_next(records, &r)))
+        if (r.seq <= s->last_seq)
+            err = search_record(s, &r, records->line);
     return err == ERR_NOT_FOUND ? 0 : err;
 }
 
-int carried_finished(const char *dir, struct state *state, uint64_t up_to, uint64_t last_seq,
-                     int (*each)(void *arg, struct record *r, uint64_t first_seq), void *arg) {
+int carry_forward_finished(const char *dir, struct state *state, uint64_t up_to, uint64_t last_seq,
+                           int (*each)(void *arg, struct record *r, uint64_t first_seq), void *arg) {
     struct search s = {.state = state, .up_to = up_to, .last_seq = last_seq, .each = each, .arg = arg};
-    struct journal_walk *w = NULL;
-    int err = journal_walk_open(&w, dir);
+    struct journal_records records;
+    int err = journal_records_open(&records, dir);
     if (!err)
-        err = search_lines(&s, w);
-    journal_walk_close(&w);
+        err = search_records(&s, &records);
+    journal_records_close(&records);
     for (struct hash_node *next, *n = hash_walk(&s.held, NULL); n; n = next) {
         next = hash_walk(&s.held, n);
-        let_go(&s, list_entry(n, struct held, node));
+        held_remove(&s, list_entry(n, struct held, node));
     }
     hash_release(&s.held);
     return err;
