@@ -7,21 +7,15 @@
 
 #define S3 "s3://bucket/key"
 
-static void join_peers(void) {
-    world_hello('P', ROLE_PRODUCER);
-    world_hello('U', ROLE_UPLOADER);
-    world_hello('V', ROLE_UPLOADER);
-}
-
 static void restart(void) {
     world_kill();
     w.now += 3000;
     world_start();
-    join_peers();
+    world_join();
 }
 
 static struct id128 upload_with_a_lease(void) {
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     world_claim('U', world_ref(JOB_CHUNK, id, 0), "H");
     return id;
@@ -118,7 +112,7 @@ static void test_completes_are_judged_without_leases(void **state) {
 /* The journal has no geometry for an intent: a resent begin waits for its producer's plan. */
 static void test_a_begin_waits_for_its_plan(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct plan_file file = world_file("/src/a", S3, 2 * PART);
     struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
     world_claim('U', begin, "");
@@ -137,7 +131,7 @@ static void test_a_begin_waits_for_its_plan(void **state) {
 
 static void test_a_superseded_intent_waits_for_the_grace(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct plan_file file = world_file("/src/a", S3, 2 * PART);
     world_claim('U', world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0), "");
     restart();

@@ -11,12 +11,6 @@
 static struct buf said[QUESTIONS_MAX]; /* CLAIM and PLAN wait for the round and need their bytes until then */
 static size_t said_count;
 
-static void join_peers(void) {
-    world_hello('P', ROLE_PRODUCER);
-    world_hello('U', ROLE_UPLOADER);
-    world_hello('V', ROLE_UPLOADER);
-}
-
 /* Delivers m without running the round. */
 static uint64_t arrives(char peer, struct msg *m) {
     assert_true(said_count < QUESTIONS_MAX);
@@ -62,7 +56,7 @@ static struct verdict verdict_of(char peer, uint64_t number) {
 /* Group commit: no sync while the round reads, then one sync for all records, then all ACKs. */
 static void test_the_records_of_a_round_are_synced_once(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 20);
     uint64_t before = w.fsyncs, numbers[20];
     size_t sent = w.count;
@@ -82,7 +76,7 @@ static void test_the_records_of_a_round_are_synced_once(void **state) {
 
 static void test_a_round_without_records_syncs_nothing(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     uint64_t before = w.fsyncs;
     round_now();
     world_beat('U', NULL, 0, 8);
@@ -91,7 +85,7 @@ static void test_a_round_without_records_syncs_nothing(void **state) {
 
 static void test_a_result_is_handled_before_an_earlier_claim(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
     uint64_t number = claim_arrives('V', id, 0);
@@ -104,7 +98,7 @@ static void test_a_result_is_handled_before_an_earlier_claim(void **state) {
 
 static void test_a_release_is_handled_before_an_earlier_claim(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
     uint64_t number = claim_arrives('V', id, 1);
@@ -117,7 +111,7 @@ static void test_a_release_is_handled_before_an_earlier_claim(void **state) {
 
 static void test_a_heartbeat_is_handled_before_an_earlier_claim(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
     w.now += 10001; /* its lease is over, and was not expired yet */
@@ -133,7 +127,7 @@ static void test_a_heartbeat_is_handled_before_an_earlier_claim(void **state) {
 
 static void test_a_plan_shows_results_that_came_after_it(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     struct msg m = {.type = MSG_PLAN, .plan = {.files = &file, .file_count = 1}};
@@ -152,7 +146,7 @@ static void test_a_plan_shows_results_that_came_after_it(void **state) {
 static void test_many_records_make_one_reply(void **state) {
     (void)state;
     struct id128 none = {{0}};
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 10);
     world_tail('P', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none);
     struct msg m = {.type = MSG_TAIL};

@@ -187,6 +187,13 @@ UNUSED static void world_hello(char peer, enum role role) {
     world_answer(peer, MSG_WELCOME);
 }
 
+/* The producer 'P' and the uploaders 'U' and 'V'. */
+UNUSED static void world_join(void) {
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    world_hello('V', ROLE_UPLOADER);
+}
+
 UNUSED static void world_bye(char peer) {
     struct msg m = {.type = MSG_BYE};
     world_deliver(peer, &m);

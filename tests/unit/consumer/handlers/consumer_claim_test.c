@@ -7,12 +7,6 @@
 
 #define S3 "s3://bucket/key"
 
-static void join_peers(void) {
-    world_hello('P', ROLE_PRODUCER);
-    world_hello('U', ROLE_UPLOADER);
-    world_hello('V', ROLE_UPLOADER);
-}
-
 static void assert_denied(struct verdict v, enum why why) {
     assert_int_equal(v.kind, VERDICT_DENY);
     assert_int_equal(v.why, why);
@@ -21,7 +15,7 @@ static void assert_denied(struct verdict v, enum why why) {
 /* Rule 10: the intent (`open`) is durable before the grant of a `begin` leaves. */
 static void test_begin_is_granted_after_its_intent_is_durable(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     struct planned_file planned = world_plan('P', &file);
     assert_int_equal(planned.state, PLANNED_NEW);
@@ -38,7 +32,7 @@ static void test_begin_is_granted_after_its_intent_is_durable(void **state) {
  * first grant. */
 static void test_second_begin_says_since_when(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
     world_claim('U', begin, "");
@@ -58,7 +52,7 @@ static struct verdict finish_of(struct id128 id) {
 /* The request of the first holder may take effect after the second one looked. */
 static void test_finish_looks_back_after_a_second_begin(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct plan_file file = world_file("/src/a", S3, 2 * PART);
     struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
     world_claim('U', begin, "");
@@ -68,7 +62,7 @@ static void test_finish_looks_back_after_a_second_begin(void **state) {
     world_kill();
     w.now += 3000;
     world_start();
-    join_peers();
+    world_join();
     world_plan('P', &file);
     world_advance(w.o.lease_ms + 1);
     assert_int_equal(finish_of(begin.upload).since_us, again.since_us);
@@ -76,14 +70,14 @@ static void test_finish_looks_back_after_a_second_begin(void **state) {
 
 static void test_finish_of_an_upload_begun_once_looks_at_nothing(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     assert_int_equal(finish_of(world_begun('P', 'U', "/src/a", S3, 2)).since_us, 0);
     assert_int_equal(world_count("open"), 1);
 }
 
 static void test_put_to_file_needs_an_intent_and_to_s3_none(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct plan_file file = world_file("/src/a", S3, 100);
     file.flags = PLAN_PUT;
     world_claim('U', world_ref(JOB_PUT, world_plan('P', &file).upload, 0), "");
@@ -96,7 +90,7 @@ static void test_put_to_file_needs_an_intent_and_to_s3_none(void **state) {
 
 static void test_one_holder_at_a_time(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct ref chunk = world_ref(JOB_CHUNK, id, 1);
     assert_int_equal(world_claim('U', chunk, "H").kind, VERDICT_GRANT);
@@ -111,7 +105,7 @@ static void test_one_holder_at_a_time(void **state) {
 /* Rule 9: `chunk` is granted only after `begin`, within the plan, for the current handle. */
 static void test_chunk_comes_after_begin_within_the_plan_for_the_handle(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     struct id128 id = world_plan('P', &file).upload, other = {{9}};
     assert_denied(world_claim('U', world_ref(JOB_CHUNK, id, 0), ""), WHY_LATER);
@@ -124,7 +118,7 @@ static void test_chunk_comes_after_begin_within_the_plan_for_the_handle(void **s
 
 static void test_a_recorded_chunk_is_done(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     world_chunk('U', id, 0);
     struct verdict v = world_claim('V', world_ref(JOB_CHUNK, id, 0), "H");
@@ -136,7 +130,7 @@ static void test_a_recorded_chunk_is_done(void **state) {
  * lives. */
 static void test_finish_comes_last(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref finish = world_ref(JOB_FINISH, id, 0);
     world_chunk('U', id, 0);
@@ -152,7 +146,7 @@ static void test_finish_comes_last(void **state) {
 
 static void test_abort_comes_after_all_leases(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref chunk = world_ref(JOB_CHUNK, id, 0), abort = world_ref(JOB_ABORT, id, 0);
     world_claim('U', chunk, "H");
@@ -168,13 +162,13 @@ static void test_abort_comes_after_all_leases(void **state) {
 /* The record had no producer: the one that waits for the abort planned it in an earlier epoch. */
 static void test_the_producer_that_waits_for_an_abort_gets_an_event(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2), none = {{0}};
     struct ref abort = world_ref(JOB_ABORT, id, 0);
     assert_int_equal(world_claim('V', abort, "H").kind, VERDICT_GRANT);
     world_kill();
     world_start();
-    join_peers();
+    world_join();
     assert_int_equal(world_done('V', abort, "H").kind, ACK_RECORDED);
     uint64_t event = w.c->events.next;
     assert_int_equal(world_claim('U', abort, "H").kind, VERDICT_DONE);
@@ -186,7 +180,7 @@ static void test_the_producer_that_waits_for_an_abort_gets_an_event(void **state
 
 static void test_no_finish_while_it_is_being_aborted(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     assert_int_equal(world_claim('V', world_ref(JOB_ABORT, id, 0), "H").kind, VERDICT_GRANT);
@@ -197,7 +191,7 @@ static void test_no_finish_while_it_is_being_aborted(void **state) {
 
 static void test_a_finished_job_is_done(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     world_finish('U', id);
@@ -216,7 +210,7 @@ static void test_a_finished_job_is_done(void **state) {
 
 static void test_put_and_begin_do_not_mix(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct plan_file file = world_file("/src/a", S3, 100);
     file.flags = PLAN_PUT;
     struct id128 id = world_plan('P', &file).upload;
@@ -228,7 +222,7 @@ static void test_put_and_begin_do_not_mix(void **state) {
 
 static void test_nothing_is_granted_while_draining(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     consumer_drain(w.c);
     assert_denied(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H"), WHY_LATER);
@@ -238,7 +232,7 @@ static void test_nothing_is_granted_while_draining(void **state) {
  * deadline. */
 static void test_a_lease_expires_only_when_the_socket_was_empty(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref chunk = world_ref(JOB_CHUNK, id, 0);
     world_claim('U', chunk, "H");
@@ -260,7 +254,7 @@ static void test_a_lease_expires_only_when_the_socket_was_empty(void **state) {
 /* Rule 3: time in which the consumer did not run is added to every lease. */
 static void test_a_pause_of_the_process_extends_leases(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     world_claim('U', world_ref(JOB_CHUNK, id, 0), "H");
     consumer_extend_leases(w.c, 30000);
@@ -272,7 +266,7 @@ static void test_a_pause_of_the_process_extends_leases(void **state) {
 
 static void test_bye_gives_leases_back(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref chunk = world_ref(JOB_CHUNK, id, 0);
     world_claim('U', chunk, "H");

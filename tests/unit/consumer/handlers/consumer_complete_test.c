@@ -3,12 +3,6 @@
 
 #define S3 "s3://bucket/key"
 
-static void join_peers(void) {
-    world_hello('P', ROLE_PRODUCER);
-    world_hello('U', ROLE_UPLOADER);
-    world_hello('V', ROLE_UPLOADER);
-}
-
 static void assert_refused(struct ack a, enum why why) {
     assert_int_equal(a.kind, ACK_REFUSED);
     assert_int_equal(a.why, why);
@@ -23,7 +17,7 @@ static uint64_t again_bytes(void) {
  * its lease may be unknown. */
 static void test_one_record_per_chunk(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct ref chunk = world_ref(JOB_CHUNK, id, 1);
     struct ack first = world_done('V', chunk, "H"); /* without any lease */
@@ -38,7 +32,7 @@ static void test_one_record_per_chunk(void **state) {
 
 static void test_ack_leaves_after_fdatasync(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     uint64_t before = w.fsyncs;
     world_done('U', world_ref(JOB_CHUNK, id, 0), "H");
@@ -48,7 +42,7 @@ static void test_ack_leaves_after_fdatasync(void **state) {
 /* A table of results that are refused. Chunk 0 of the upload is recorded. */
 static void test_useless_results_are_refused(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3), other = {{5}};
     world_chunk('U', id, 0);
     const struct {
@@ -84,7 +78,7 @@ static void test_useless_results_are_refused(void **state) {
 /* Rule 10: the ACK names the handle that counts. */
 static void test_the_first_handle_counts(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ack a = world_done('V', world_ref(JOB_BEGIN, id, 0), "late");
     assert_int_equal(a.kind, ACK_RECORDED);
@@ -94,7 +88,7 @@ static void test_the_first_handle_counts(void **state) {
 
 static void test_finish_and_its_repetition(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     world_finish('U', id);
@@ -109,7 +103,7 @@ static void test_finish_and_its_repetition(void **state) {
 
 static void test_abort_and_its_repetition(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     assert_int_equal(world_done('U', world_ref(JOB_ABORT, id, 0), "H").kind, ACK_RECORDED);
     assert_int_equal(world_done('U', world_ref(JOB_ABORT, id, 0), "H").kind, ACK_RECORDED);
@@ -129,7 +123,7 @@ static struct result put_result(struct id128 id) {
 /* A put that the consumer does not know after a restart is recorded from the result itself. */
 static void test_put_of_an_unknown_upload_is_recorded_once(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct result r = put_result((struct id128){{0x42}});
     struct ack a = world_complete('U', &r);
     assert_int_equal(a.kind, ACK_RECORDED);
@@ -145,7 +139,7 @@ static void test_put_of_an_unknown_upload_is_recorded_once(void **state) {
  * The first result makes the only record. */
 static void test_a_stray_put_and_a_new_plan_make_one_record(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct plan_file file = world_file("/src/a", S3, 100);
     file.flags = PLAN_PUT;
     struct result stray = put_result((struct id128){{0x42}});
@@ -173,7 +167,7 @@ static void test_a_stray_put_and_a_new_plan_make_one_record(void **state) {
 
 static void test_put_that_names_nonsense_is_refused(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct result r = put_result((struct id128){{0x42}});
     r.source.path = slice_of("relative");
     assert_refused(world_complete('U', &r), WHY_UNKNOWN);
@@ -189,7 +183,7 @@ static void test_put_that_names_nonsense_is_refused(void **state) {
 /* A `fail` is recorded once per upload and class. The upload stays open. */
 static void test_a_failure_is_recorded_once_and_the_upload_stays_open(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     world_chunk('U', id, 0);
     struct ref chunk = world_ref(JOB_CHUNK, id, 1);
@@ -217,7 +211,7 @@ static void test_a_failure_is_recorded_once_and_the_upload_stays_open(void **sta
 /* Rule 11: a chunk that the store does not have is recorded as `redo` and sent again. */
 static void test_redo_revokes_the_record(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     world_chunk('U', id, 0);
     world_chunk('U', id, 1);
@@ -239,7 +233,7 @@ static void test_redo_revokes_the_record(void **state) {
 /* The ACK was lost, the chunk was sent again, and the redo is repeated. */
 static void test_redo_of_an_older_record_revokes_nothing(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
@@ -261,7 +255,7 @@ static struct result redo_of(struct id128 id, uint32_t chunk) {
 /* Rule 11: at most three redos; then the file fails with the words of the store. */
 static void test_redos_are_bounded(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     world_chunk('U', id, 0);
     world_chunk('U', id, 1);
@@ -287,7 +281,7 @@ static void test_redos_are_bounded(void **state) {
 /* The command may succeed when it is run again: the store may work by then. */
 static void test_redo_counts_from_the_last_plan(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     struct result r = redo_of(id, 0);
@@ -306,7 +300,7 @@ static void test_redo_counts_from_the_last_plan(void **state) {
 /* A late or repeated `redo` does not revoke a newer record. */
 static void test_redo_leaves_leases_alone(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     struct result r = redo_of(id, 0);
@@ -320,7 +314,7 @@ static void test_redo_leaves_leases_alone(void **state) {
 /* Rule 11: a redo is refused while another uploader finishes. */
 static void test_redo_does_not_spoil_a_foreign_finish(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     assert_int_equal(world_claim('V', world_ref(JOB_FINISH, id, 0), "H").kind, VERDICT_GRANT);
@@ -334,7 +328,7 @@ static void test_redo_does_not_spoil_a_foreign_finish(void **state) {
 /* Rule 10: when the store no longer knows a handle, `abort` is recorded and a new upload begins. */
 static void test_gone_starts_again(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
     r.outcome = OUTCOME_GONE;
@@ -349,7 +343,7 @@ static void test_gone_starts_again(void **state) {
 
 static void test_stat_is_an_event_and_no_record(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct plan_file file = world_file("/src/a", "file:///dst/a", 100);
     file.flags = PLAN_PUT;
     struct result r = put_result((struct id128){{0x42}});
@@ -381,7 +375,7 @@ static void test_stat_is_an_event_and_no_record(void **state) {
 /* Rule 7: the loser of two transfers of one chunk learns it from its BEAT. */
 static void test_the_loser_learns_it_by_a_beat(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref chunk = world_ref(JOB_CHUNK, id, 0);
     world_claim('U', chunk, "H");
@@ -394,7 +388,7 @@ static void test_the_loser_learns_it_by_a_beat(void **state) {
 
 static void test_resent_bytes_are_counted(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
     r.sent_bytes = PART + 500; /* a retry inside */
@@ -409,7 +403,7 @@ static void test_resent_bytes_are_counted(void **state) {
 
 static void test_parts_are_what_was_recorded(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     world_chunk('U', id, 0);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 1), "H");
@@ -433,7 +427,7 @@ static void test_parts_are_what_was_recorded(void **state) {
 /* A failed fsync is never retried: there is no ACK, and the process ends. */
 static void test_no_ack_when_the_disk_fails(void **state) {
     (void)state;
-    join_peers();
+    world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
     struct msg m = {.type = MSG_COMPLETE, .sender = world_incarnation('U'), .number = ++w.number};
