@@ -10,9 +10,9 @@
 #include "system/log.h"
 #include "uploader/uploader_internal.h"
 
-#define CLAIMED_FOR_MS 1000                           /* jobs are claimed ahead for so much of the request limit */
-#define STARTS_DEPTH 0.1                              /* depth of a request bucket, in seconds */
-#define STARTS_DEPTH_MIN (TOKENS_PER_REQUEST * 3 / 2) /* one request, and tokens that come while its start is late */
+#define CLAIMED_FOR_MS 1000                         /* jobs are claimed ahead for so much of the request limit */
+#define STARTS_DEPTH 0.1                            /* depth of a request bucket, in seconds */
+#define STARTS_DEPTH_MIN (TOKENS_PER_REQUEST * 1.5) /* one request, and tokens that come while its start is late */
 
 /* --- bytes --- */
 

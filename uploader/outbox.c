@@ -114,7 +114,7 @@ static int outbox_send_held_claims(struct uploader *u) {
         if (err)
             return err;
         for (size_t i = 0; i < m.claim.claim_count; i++)
-            entries[i]->asked_ms = u->now_ms;
+            entries[i]->asked_ms = u->now_ms; /* NOLINT: claim_count is count, or less when the message was too large */
     }
     return 0;
 }

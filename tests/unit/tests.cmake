@@ -118,6 +118,8 @@ set(folder uploader)
 unit_test(offer_sockets uploader_core)
 unit_test(reports uploader_core)
 unit_test(uploader uploader_core)
+unit_test(uploader_claims uploader_core)
+unit_test(uploader_limits uploader_core)
 
 set(folder uploader/aws)
 unit_test(aws_credentials uploader_core)
