@@ -1,10 +1,9 @@
 /*
  * Files that are planned again, and sources that change.
  *
- * A changed source makes the bytes at the destination useless. If its upload has begun and the file on disk no longer
- * looks different (its identity is the planned one again), the consumer would resume the old upload; therefore an abort
- * of it is offered (rule 9), and the file waits in FILE_CLEAR (dropping) until that is recorded. Otherwise the next
- * PLAN supersedes the old upload.
+ * A changed source makes the bytes at the destination useless. Usually its identity differs too, and the next PLAN
+ * supersedes the old upload. If only the bytes differ, the consumer would resume the old upload. Therefore an abort of
+ * it is offered first (rule 9), and the file waits in FILE_CLEAR (dropping) until the abort is recorded.
  */
 #include "producer/planner.h"
 #include <errno.h>

@@ -46,14 +46,14 @@ static void driver_display(struct driver *d, uint64_t now_ms, uint64_t *deadline
  * there are slots. */
 static void driver_log_finishing(const struct driver *d) {
     char left[UNITS_TEXT_SIZE];
-    const struct producer_stats *c = producer_stats(d->producer);
-    uint64_t transfers = c->leases < c->slots ? c->leases : c->slots;
-    uint64_t bytes = c->leases ? c->lease_bytes / c->leases * transfers : 0;
+    const struct producer_stats *stats = producer_stats(d->producer);
+    uint64_t transfers = stats->leases < stats->slots ? stats->leases : stats->slots;
+    uint64_t bytes = stats->leases ? stats->lease_bytes / stats->leases * transfers : 0;
     if (transfers == 0)
         log_info("stopping; nothing is in flight");
     else
         log_info("finishing %" PRIu64 " transfer%s (%s left); again to stop now", transfers, transfers == 1 ? "" : "s",
-                 format_size(bytes > c->bytes_moving ? bytes - c->bytes_moving : 0, left));
+                 format_size(bytes > stats->bytes_moving ? bytes - stats->bytes_moving : 0, left));
 }
 
 static void driver_drain(struct driver *d) {

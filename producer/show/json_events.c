@@ -78,26 +78,26 @@ void json_notice_event(const char *text) {
     json_event_end(&l);
 }
 
-void json_stats_event(const char *event, const struct producer_stats *c, double seconds, int status, const char *dest,
-                      const char *journal_dir) {
+void json_stats_event(const char *event, const struct producer_stats *stats, double seconds, int status,
+                      const char *dest, const char *journal_dir) {
     struct json_line l;
     json_event_begin(&l, event);
     json_event_seconds(&l, seconds);
-    json_line_number(&l, "files", c->files_seen);
-    json_line_number(&l, "files_done", c->files_done);
-    json_line_number(&l, "files_failed", c->files_failed + c->source_errors);
-    json_line_number(&l, "files_skipped", c->files_skipped);
-    json_line_number(&l, "files_verified", c->files_verified);
-    json_line_number(&l, "links_skipped", c->links_skipped);
-    json_line_number(&l, "empty_dirs", c->empty_dirs);
-    json_line_number(&l, "other_skipped", c->other_skipped);
-    json_line_number(&l, "bytes", c->bytes_total);
-    json_line_number(&l, "bytes_done", c->bytes_done);
-    json_line_number(&l, "bytes_sent", c->bytes_sent_now);
-    json_line_number(&l, "bytes_moving", c->bytes_moving);
-    json_line_number(&l, "bytes_twice", c->bytes_resent);
-    json_line_number(&l, "retries", c->retries);
-    json_line_number(&l, "uploaders", c->uploaders);
+    json_line_number(&l, "files", stats->files_seen);
+    json_line_number(&l, "files_done", stats->files_done);
+    json_line_number(&l, "files_failed", stats->files_failed + stats->source_errors);
+    json_line_number(&l, "files_skipped", stats->files_skipped);
+    json_line_number(&l, "files_verified", stats->files_verified);
+    json_line_number(&l, "links_skipped", stats->links_skipped);
+    json_line_number(&l, "empty_dirs", stats->empty_dirs);
+    json_line_number(&l, "other_skipped", stats->other_skipped);
+    json_line_number(&l, "bytes", stats->bytes_total);
+    json_line_number(&l, "bytes_done", stats->bytes_done);
+    json_line_number(&l, "bytes_sent", stats->bytes_sent_now);
+    json_line_number(&l, "bytes_moving", stats->bytes_moving);
+    json_line_number(&l, "bytes_twice", stats->bytes_resent);
+    json_line_number(&l, "retries", stats->retries);
+    json_line_number(&l, "uploaders", stats->uploaders);
     if (status >= 0)
         json_line_number(&l, "status", (uint64_t)status);
     if (dest)

@@ -52,11 +52,11 @@ double progress_rate(const struct progress *p) {
     return (double)(p->samples[last].bytes - p->samples[first].bytes) * 1000 / (double)ms;
 }
 
-uint64_t progress_eta_s(const struct producer_stats *c, double rate) {
-    uint64_t there = c->bytes_done + c->bytes_moving;
-    if (c->walking || rate < 1)
+uint64_t progress_eta_s(const struct producer_stats *stats, double rate) {
+    uint64_t there = stats->bytes_done + stats->bytes_moving;
+    if (stats->walking || rate < 1)
         return UINT64_MAX;
-    return there >= c->bytes_total ? 0 : (uint64_t)((double)(c->bytes_total - there) / rate + 0.5);
+    return there >= stats->bytes_total ? 0 : (uint64_t)((double)(stats->bytes_total - there) / rate + 0.5);
 }
 
 static int terminal_width(void) {
@@ -123,40 +123,41 @@ static int progress_add_file(struct buf *out, const struct producer_file_view *f
     return err;
 }
 
-static int progress_add_total(struct buf *out, const struct progress *p, const struct producer_stats *c) {
+static int progress_add_total(struct buf *out, const struct progress *p, const struct producer_stats *stats) {
     char done[UNITS_TEXT_SIZE], total[UNITS_TEXT_SIZE], rate_text[UNITS_TEXT_SIZE], eta_text[UNITS_TEXT_SIZE] = "--:--";
     double rate = progress_rate(p);
-    uint64_t eta = progress_eta_s(c, rate);
+    uint64_t eta = progress_eta_s(stats, rate);
     if (eta != UINT64_MAX)
         format_duration(eta, eta_text);
     int err =
         buf_addf(out, "%s of %s%s %d%%, %s, ETA %s, %" PRIu64 " of %" PRIu64 "%s files, %u uploader%s",
-                 format_size(c->bytes_done, done), format_size(c->bytes_total, total), c->walking ? "+" : "",
-                 progress_percent(c->bytes_done, c->bytes_total), format_rate(rate, rate_text), eta_text, c->files_done,
-                 c->files_seen - c->files_skipped, c->walking ? "+" : "", c->uploaders, c->uploaders == 1 ? "" : "s");
-    if (!err && c->files_skipped > 0)
-        err = buf_addf(out, ", %" PRIu64 " skipped", c->files_skipped);
-    if (!err && c->files_failed + c->source_errors > 0)
-        err = buf_addf(out, ", %" PRIu64 " failed", c->files_failed + c->source_errors);
-    if (!err && c->retries > 0)
-        err = buf_addf(out, ", %" PRIu64 " retr%s", c->retries, c->retries == 1 ? "y" : "ies");
-    if (!err && !c->connected)
+                 format_size(stats->bytes_done, done), format_size(stats->bytes_total, total),
+                 stats->walking ? "+" : "", progress_percent(stats->bytes_done, stats->bytes_total),
+                 format_rate(rate, rate_text), eta_text, stats->files_done, stats->files_seen - stats->files_skipped,
+                 stats->walking ? "+" : "", stats->uploaders, stats->uploaders == 1 ? "" : "s");
+    if (!err && stats->files_skipped > 0)
+        err = buf_addf(out, ", %" PRIu64 " skipped", stats->files_skipped);
+    if (!err && stats->files_failed + stats->source_errors > 0)
+        err = buf_addf(out, ", %" PRIu64 " failed", stats->files_failed + stats->source_errors);
+    if (!err && stats->retries > 0)
+        err = buf_addf(out, ", %" PRIu64 " retr%s", stats->retries, stats->retries == 1 ? "y" : "ies");
+    if (!err && !stats->connected)
         err = buf_add_text(out, ", waiting for the journal consumer");
     return err;
 }
 
 /* An outage that is retried. */
-static int progress_add_outage(struct buf *out, const struct producer_stats *c) {
+static int progress_add_outage(struct buf *out, const struct producer_stats *stats) {
     char text[UNITS_TEXT_SIZE];
-    int err = text_add_printable(out, slice_of(c->outage));
+    int err = text_add_printable(out, slice_of(stats->outage));
     return err ? err
                : buf_addf(out, "; retried for %s (%" PRIu32 " of %" PRIu32 " uploader%s)\n",
-                          format_duration(c->outage_ms / 1000, text), c->outage_uploaders, c->uploaders,
-                          c->uploaders == 1 ? "" : "s");
+                          format_duration(stats->outage_ms / 1000, text), stats->outage_uploaders, stats->uploaders,
+                          stats->uploaders == 1 ? "" : "s");
 }
 
-static bool progress_has_outage(const struct producer_stats *c) {
-    return c->outage_ms >= OUTAGE_MS && c->outage[0];
+static bool progress_has_outage(const struct producer_stats *stats) {
+    return stats->outage_ms >= OUTAGE_MS && stats->outage[0];
 }
 
 static void progress_write(const struct buf *out) {
@@ -202,26 +203,26 @@ static int progress_cut_text(struct buf *out, size_t start, int columns) {
     return buf_add_byte(out, '\n');
 }
 
-void progress_draw(struct progress *p, const struct producer_stats *c, const struct producer_file_view *files,
+void progress_draw(struct progress *p, const struct producer_stats *stats, const struct producer_file_view *files,
                    size_t count, uint64_t now_ms) {
     struct buf out = BUF_INIT;
     int err = 0, columns = terminal_width(), lines = 1;
     bool wide = columns >= FILE_LINE_MIN; /* a narrower terminal shows only the total */
-    progress_sample(p, now_ms, c->bytes_sent_now + c->bytes_moving);
+    progress_sample(p, now_ms, stats->bytes_sent_now + stats->bytes_moving);
     p->drawn_ms = now_ms;
     progress_erase(p);
     for (size_t i = 0; p->terminal && wide && i < count && i < PROGRESS_FILES && !err; i++, lines++)
         err = progress_add_file(&out, &files[i], columns - 1);
     size_t outage = out.len;
-    if (!err && progress_has_outage(c)) {
-        err = progress_add_outage(&out, c);
+    if (!err && progress_has_outage(stats)) {
+        err = progress_add_outage(&out, stats);
         lines++;
         if (p->terminal && !err)
             err = progress_cut_text(&out, outage, columns - 1);
     }
     size_t total = out.len;
     if (!err)
-        err = progress_add_total(&out, p, c);
+        err = progress_add_total(&out, p, stats);
     if (p->terminal)
         progress_cut_ascii(&out, total, columns);
     else if (!err)

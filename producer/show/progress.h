@@ -28,7 +28,7 @@ struct progress {
 void progress_init(struct progress *p, uint64_t now_ms);
 /* When the next drawing is due (clock_ms). */
 uint64_t progress_due_ms(const struct progress *p);
-void progress_draw(struct progress *p, const struct producer_stats *counts, const struct producer_file_view *files,
+void progress_draw(struct progress *p, const struct producer_stats *stats, const struct producer_file_view *files,
                    size_t count, uint64_t now_ms);
 /* Removes the block from the terminal, so that other lines can be printed. The next drawing shows it again. */
 void progress_erase(struct progress *p);
@@ -37,6 +37,6 @@ void progress_erase(struct progress *p);
 double progress_rate(const struct progress *p); /* bytes a second */
 void progress_sample(struct progress *p, uint64_t now_ms, uint64_t bytes);
 /* Seconds left; UINT64_MAX: not known. */
-uint64_t progress_eta_s(const struct producer_stats *counts, double rate);
+uint64_t progress_eta_s(const struct producer_stats *stats, double rate);
 
 #endif

@@ -5,7 +5,7 @@
 #include "producer/producer_events.h"
 #include <stdio.h>
 
-void summary_print(FILE *out, const struct producer_stats *counts, double seconds, const char *dest,
+void summary_print(FILE *out, const struct producer_stats *stats, double seconds, const char *dest,
                    const char *journal_dir);
 
 #endif

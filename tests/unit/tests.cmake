@@ -97,6 +97,7 @@ unit_test(hedge producer_core)
 unit_test(track producer_core)
 
 set(folder producer/cli)
+unit_test(consumer_log producer_core)
 unit_test(supervise producer_core)
 
 set(folder producer/cli/journal)

@@ -350,7 +350,22 @@ static void test_many_small_files_are_offered_in_bundles(void **state) {
     assert_int_equal(t.done, 300);
 }
 
+/* Descriptor 0 is a descriptor like any other: it must survive the release of a planner that never opened a file. */
+static void test_a_refused_configuration_closes_no_descriptor(void **state) {
+    const char *sources[] = {"."};
+    const struct producer_config config = {
+        .sources = sources, .source_count = 1, .dest = "s3://bucket/", .region = "not a region", .journal_dir = "."};
+    struct producer *p;
+    (void)state;
+    int fd = fcntl(STDIN_FILENO, F_GETFD) < 0 ? open("/dev/null", O_RDONLY) : STDIN_FILENO;
+    assert_int_equal(fd, STDIN_FILENO);
+    assert_int_equal(producer_new(&p, &config, NULL), ERR_USAGE);
+    assert_null(p);
+    assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
+}
+
 #define PRODUCER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 UNIT_MAIN(PRODUCER_TEST(test_one_file_over_sockets), PRODUCER_TEST(test_a_restarted_consumer_is_asked_again),
           PRODUCER_TEST(test_no_uploader_no_offers_no_spinning), PRODUCER_TEST(test_drain_ends_without_leases),
-          PRODUCER_TEST(test_many_small_files_are_offered_in_bundles))
+          PRODUCER_TEST(test_many_small_files_are_offered_in_bundles),
+          cmocka_unit_test(test_a_refused_configuration_closes_no_descriptor))

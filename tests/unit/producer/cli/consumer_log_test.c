@@ -1,0 +1,58 @@
+/* The last line of a consumer's log, as `cp` shows it. */
+#include "producer/cli/consumer_log.h"
+#include "unit.h"
+#include <unistd.h>
+
+static const char path[] = "consumer.log";
+
+static void write_log(const char *text) {
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void expect_line(const char *text, off_t from, const char *line) {
+    char shown[64];
+    write_log(text);
+    consumer_log_last_line(path, from, shown, sizeof shown);
+    assert_string_equal(shown, line);
+}
+
+static void test_time_and_program_are_not_shown(void **state) {
+    (void)state;
+    expect_line("2026-11-21T09:35:49Z chunklift-consumer: /j: the journal is in use\n", 0, "/j: the journal is in use");
+    expect_line("one: first\ntwo: last\n\n", 0, "last");
+    expect_line("no separator", 0, "no separator");
+}
+
+static void test_lines_of_an_earlier_consumer_are_not_shown(void **state) {
+    (void)state;
+    expect_line("a: earlier\n", 11, "");
+    expect_line("a: earlier\nb: now\n", 11, "now");
+    expect_line("", 0, "");
+}
+
+static void test_a_long_line_is_cut(void **state) {
+    char text[6000], shown[16];
+    (void)state;
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    write_log(text);
+    consumer_log_last_line(path, 0, shown, sizeof shown);
+    assert_string_equal(shown, "xxxxxxxxxxxxxxx");
+    assert_int_equal(consumer_log_size(path), sizeof text - 1);
+}
+
+static void test_without_a_file_there_is_no_line(void **state) {
+    char shown[16];
+    (void)state;
+    (void)unlink(path);
+    consumer_log_last_line(path, 0, shown, sizeof shown);
+    assert_string_equal(shown, "");
+    assert_int_equal(consumer_log_size(path), 0);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_time_and_program_are_not_shown),
+          cmocka_unit_test(test_lines_of_an_earlier_consumer_are_not_shown), cmocka_unit_test(test_a_long_line_is_cut),
+          cmocka_unit_test(test_without_a_file_there_is_no_line))
