@@ -74,23 +74,21 @@ struct cursor {
     const char *at, *end;
 };
 
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
+static bool cursor_is_at_digit(const struct cursor *c) {
+    return c->at < c->end && *c->at >= '0' && *c->at <= '9';
 }
 
-static bool take_digits(struct cursor *c, int count, int64_t *value) {
+static bool cursor_take_digits(struct cursor *c, int count, int64_t *value) {
     *value = 0;
-    if (c->end - c->at < count)
-        return false;
     for (int i = 0; i < count; i++, c->at++) {
-        if (!is_digit(*c->at))
+        if (!cursor_is_at_digit(c))
             return false;
         *value = *value * 10 + (*c->at - '0');
     }
     return true;
 }
 
-static bool take_char(struct cursor *c, char wanted) {
+static bool cursor_take_char(struct cursor *c, char wanted) {
     if (c->at == c->end || *c->at != wanted)
         return false;
     c->at++;
@@ -98,10 +96,11 @@ static bool take_char(struct cursor *c, char wanted) {
 }
 
 /* "2026-11-21", as days since 1970-01-01. */
-static bool take_date(struct cursor *c, int64_t *days) {
+static bool cursor_take_date(struct cursor *c, int64_t *days) {
     int64_t year, month, day;
-    if (!take_digits(c, 4, &year) || !take_char(c, '-') || !take_digits(c, 2, &month) || !take_char(c, '-') ||
-        !take_digits(c, 2, &day) || year < 1970 || month < 1 || month > 12 || day < 1)
+    if (!cursor_take_digits(c, 4, &year) || !cursor_take_char(c, '-') || !cursor_take_digits(c, 2, &month) ||
+        !cursor_take_char(c, '-') || !cursor_take_digits(c, 2, &day) || year < 1970 || month < 1 || month > 12 ||
+        day < 1)
         return false;
     int64_t first = date_first_of_month(year, month);
     int64_t next = month == 12 ? date_first_of_month(year + 1, 1) : date_first_of_month(year, month + 1);
@@ -110,39 +109,39 @@ static bool take_date(struct cursor *c, int64_t *days) {
 }
 
 /* "08:40:00", as seconds of the day. */
-static bool take_time(struct cursor *c, int64_t *seconds) {
+static bool cursor_take_time(struct cursor *c, int64_t *seconds) {
     int64_t hour, minute, second;
-    if (!take_digits(c, 2, &hour) || !take_char(c, ':') || !take_digits(c, 2, &minute) || !take_char(c, ':') ||
-        !take_digits(c, 2, &second) || hour > 23 || minute > 59 || second > 60)
+    if (!cursor_take_digits(c, 2, &hour) || !cursor_take_char(c, ':') || !cursor_take_digits(c, 2, &minute) ||
+        !cursor_take_char(c, ':') || !cursor_take_digits(c, 2, &second) || hour > 23 || minute > 59 || second > 60)
         return false;
     *seconds = hour * 3600 + minute * 60 + second;
     return true;
 }
 
 /* ".25", or nothing. */
-static bool take_fraction(struct cursor *c, int64_t *micros) {
+static bool cursor_take_fraction(struct cursor *c, int64_t *micros) {
     int64_t unit = US_PER_S / 10;
     *micros = 0;
-    if (!take_char(c, '.'))
+    if (!cursor_take_char(c, '.'))
         return true;
-    if (c->at == c->end || !is_digit(*c->at))
+    if (!cursor_is_at_digit(c))
         return false;
-    for (; c->at < c->end && is_digit(*c->at); c->at++, unit /= 10)
+    for (; cursor_is_at_digit(c); c->at++, unit /= 10)
         *micros += (*c->at - '0') * unit;
     return true;
 }
 
 /* "Z" or "+01:00", as seconds east of UTC. */
-static bool take_offset(struct cursor *c, int64_t *offset_s) {
+static bool cursor_take_offset(struct cursor *c, int64_t *offset_s) {
     int64_t hours, minutes;
     *offset_s = 0;
-    if (take_char(c, 'Z'))
+    if (cursor_take_char(c, 'Z'))
         return true;
-    bool east = take_char(c, '+');
-    if ((!east && !take_char(c, '-')) || !take_digits(c, 2, &hours))
+    bool east = cursor_take_char(c, '+');
+    if ((!east && !cursor_take_char(c, '-')) || !cursor_take_digits(c, 2, &hours))
         return false;
-    (void)take_char(c, ':');
-    if (!take_digits(c, 2, &minutes) || hours > 23 || minutes > 59)
+    (void)cursor_take_char(c, ':');
+    if (!cursor_take_digits(c, 2, &minutes) || hours > 23 || minutes > 59)
         return false;
     *offset_s = (east ? 1 : -1) * (hours * 3600 + minutes * 60);
     return true;
@@ -152,8 +151,8 @@ int rfc3339_parse(struct slice text, int64_t *real_us) {
     const char *start = text.ptr ? text.ptr : "";
     struct cursor c = {start, start + text.len};
     int64_t days, seconds, micros, offset_s;
-    if (!take_date(&c, &days) || !take_char(&c, 'T') || !take_time(&c, &seconds) || !take_fraction(&c, &micros) ||
-        !take_offset(&c, &offset_s) || c.at != c.end)
+    if (!cursor_take_date(&c, &days) || !cursor_take_char(&c, 'T') || !cursor_take_time(&c, &seconds) ||
+        !cursor_take_fraction(&c, &micros) || !cursor_take_offset(&c, &offset_s) || c.at != c.end)
         return ERR_INVALID;
     *real_us = (days * S_PER_DAY + seconds - offset_s) * US_PER_S + micros;
     return 0;
