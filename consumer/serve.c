@@ -238,7 +238,7 @@ int server_run(struct server *s) {
     FAULT_POINT_IF(clean, address_removed, "");
     if (err) {
         if (!journal_has_failed(consumer_journal(s->consumer))) /* that was logged where it happened */
-            log_error("%s: the journal consumer cannot go on: %s; nothing is lost, start it again when that is mended",
+            log_error("%s: the consumer ends: %s; no record is lost; start it again when the cause is fixed",
                       s->settings->dir.data, err_text(err));
         consumer_farewell(s->consumer);
         return err;

@@ -70,7 +70,7 @@ int forget_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
         return reply_error(c, &peer->route, m->number, PROTOCOL_ROLE,
                            "this key needs the role 'operator' in the consumer's trust file to forget uploads");
     if (ids.len % sizeof(struct id128))
-        return reply_error(c, &peer->route, m->number, PROTOCOL_MALFORMED, "not a list of ids");
+        return reply_error(c, &peer->route, m->number, PROTOCOL_MALFORMED, "the upload ids are not 16 bytes each");
     for (size_t i = 0; i < ids.len / sizeof(struct id128); i++) {
         struct id128 id = forget_id_at(ids, i);
         const char *why = forget_objection(c, state_find(&c->state, &id), m->forget.unfinished);

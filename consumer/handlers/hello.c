@@ -84,13 +84,16 @@ static int hello_add_peer(struct consumer *c, const struct msg *m, struct peer *
 static const char *hello_missing_role(enum role role) {
     switch (role) {
     case ROLE_PRODUCER:
-        return "this host's key has not the role 'producer' in the consumer's trust file; add it to its line there";
+        return "this host's key does not have the role 'producer' in the consumer's trust file; add it to the key's "
+               "line there";
     case ROLE_UPLOADER:
-        return "this host's key has not the role 'uploader' in the consumer's trust file; add it to its line there";
+        return "this host's key does not have the role 'uploader' in the consumer's trust file; add it to the key's "
+               "line there";
     case ROLE_READER:
         break;
     }
-    return "this host's key has not the role 'reader' in the consumer's trust file; add it to its line there";
+    return "this host's key does not have the role 'reader' in the consumer's trust file; add it to the key's line "
+           "there";
 }
 
 int hello_handle(struct consumer *c, const struct msg *m, const struct route *from, const struct curve_key *key) {

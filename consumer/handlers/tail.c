@@ -31,7 +31,9 @@ static bool tail_is_allowed(const struct consumer *c, const struct peer *peer, e
 
 int tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     if (!tail_is_allowed(c, peer, m->tail.filter))
-        return reply_error(c, &peer->route, m->number, PROTOCOL_ROLE, "that is for readers");
+        return reply_error(
+            c, &peer->route, m->number, PROTOCOL_ROLE,
+            "this key may follow only its own uploads; others need the role 'reader' in the consumer's trust file");
     peer->tailing = true;
     peer->tail = m->tail;
     peer->tail.seq = m->tail.seq ? m->tail.seq : 1;

@@ -211,10 +211,10 @@ def test_programs_with_the_wrong_key(fleet):
     unknown, uploader = fleet.keys.make("nobody"), fleet.uploader_host
     said = fleet.read("journal", "tail", host=unknown, status=3).stderr
     assert "does not trust this host's key" in said
-    assert "this host's key has not the role 'reader'" in fleet.read("journal", "tail", host=uploader, status=3).stderr
-    assert "has not the role 'reader' in the consumer's trust file" in fleet.read("status", host=uploader, status=3).stderr
+    assert "this host's key does not have the role 'reader'" in fleet.read("journal", "tail", host=uploader, status=3).stderr
+    assert "does not have the role 'reader' in the consumer's trust file" in fleet.read("status", host=uploader, status=3).stderr
     wrong = fleet.start_uploader(fleet.reader_host)
-    assert wrong.child.wait(20) == 3 and "refuses this uploader: this host's key has not the role 'uploader'" in wrong.log()
+    assert wrong.child.wait(20) == 3 and "refuses this uploader: this host's key does not have the role 'uploader'" in wrong.log()
     producer = fleet.start_producer("x", 1000, host=unknown)
     assert producer.child.wait(30) == 3 and "does not trust this host's key" in producer.log()
     assert not fleet.box.records("put") and not fleet.box.records("open")

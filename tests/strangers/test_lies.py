@@ -67,7 +67,7 @@ def test_limits_are_an_operators(fleet):
     fleet.keys.reread(fleet.consumer.child)
     for host in (fleet.producer_host, fleet.reader_host):
         said = fleet.read("set", "--bwlimit", "1KiB", host=host, status=3).stderr
-        assert "operator" in said or "has not the role" in said
+        assert "operator" in said or "does not have the role" in said
     assert "none" in fleet.read("set").stdout
     source = random_file(fleet.box.dir / "src" / "file", 1000)
     cp = ["cp", "--consumer", fleet.at, "--jobs", fleet.jobs, *fleet.producer_host.options, "--no-progress", "--bwlimit", "1KiB"]
