@@ -364,8 +364,105 @@ static void test_a_refused_configuration_closes_no_descriptor(void **state) {
     assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
 }
 
+/* --- the end of a drain --- */
+
+/* One file "a" whose put is leased to an uploader. */
+static struct id128 start_with_a_lease(void) {
+    static const char *const sources[] = {"a"};
+    struct msg offer;
+    make_file("a", 10);
+    plan_state = PLANNED_NEW;
+    start_producer(sources, 1, "out");
+    assert_int_equal(endpoint_open(&t.pull, ENDPOINT_PULL, producer_jobs_endpoint(t.producer)), 0);
+    UNTIL(next_offer(&offer));
+    struct id128 id = offer.offer.jobs[0].ref.upload;
+    msg_release(&offer);
+    UNTIL(t.tail_waits);
+    struct event granted = {.ref = {.kind = JOB_PUT, .upload = id}, .kind = EVENT_GRANTED};
+    send_records(&granted, 1, NULL, 0);
+    UNTIL(producer_stats(t.producer)->leases == 1);
+    UNTIL(t.tail_waits);
+    return id;
+}
+
+/* A turn at a later time; no socket is waited for. */
+static void turn_later(uint64_t later_ms) {
+    uint64_t now = clock_ms() + later_ms, deadline = now;
+    assert_int_equal(producer_step(t.producer, now, &deadline), 0);
+}
+
+/* The consumer leaves; the session notices it after 3 s of silence. */
+static void lose_consumer(void) {
+    endpoint_close(&t.router);
+    UNTIL(!producer_stats(t.producer)->connected);
+}
+
+static void test_drain_waits_for_the_record_of_a_lease(void **state) {
+    (void)state;
+    struct id128 id = start_with_a_lease();
+    producer_drain(t.producer);
+    t.tail_waits = false; /* replaced by the TAIL that announces the drain, which is answered at once */
+    UNTIL(t.tail_waits && t.tail.stops && t.tail.wait_ms > 0);
+    assert_false(producer_is_finished(t.producer));
+    struct record put = {.ev = EV_PUT,
+                         .has = HAS_UPLOAD | HAS_SRC | HAS_DEST | HAS_CRC | HAS_WORKER | HAS_MS,
+                         .upload = id,
+                         .src = slice_of("/a"),
+                         .dest = slice_of("file:///out"),
+                         .file.size = 10,
+                         .worker = slice_of("h/1")};
+    send_records(NULL, 0, &put, 1);
+    UNTIL(producer_is_finished(t.producer));
+    assert_int_equal(t.done, 1);
+}
+
+static void test_drain_waits_30_s_for_an_absent_consumer_with_leases(void **state) {
+    (void)state;
+    start_with_a_lease();
+    lose_consumer();
+    turn_later(40000); /* the time before the drain does not count */
+    producer_drain(t.producer);
+    turn_later(50000);
+    assert_false(producer_is_finished(t.producer));
+    turn_later(79000);
+    assert_false(producer_is_finished(t.producer));
+    turn_later(81000);
+    assert_true(producer_is_finished(t.producer));
+}
+
+static void test_drain_without_leases_does_not_wait_for_an_absent_consumer(void **state) {
+    static const char *const sources[] = {"a"};
+    (void)state;
+    make_file("a", 10);
+    plan_state = PLANNED_NEW;
+    start_producer(sources, 1, "out");
+    UNTIL(t.plans > 0 && t.tail_waits);
+    producer_drain(t.producer);
+    assert_false(producer_is_finished(t.producer));
+    lose_consumer();
+    assert_true(producer_is_finished(t.producer));
+}
+
+static void test_drain_before_the_first_answer_ends_at_once(void **state) {
+    static const char *const sources[] = {"a"};
+    (void)state;
+    make_file("a", 10);
+    start_producer(sources, 1, "out");
+    endpoint_close(&t.router);
+    do
+        turn();
+    while (producer_stats(t.producer)->files_active == 0);
+    assert_false(producer_is_finished(t.producer));
+    producer_drain(t.producer);
+    assert_true(producer_is_finished(t.producer));
+}
+
 #define PRODUCER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 UNIT_MAIN(PRODUCER_TEST(test_one_file_over_sockets), PRODUCER_TEST(test_a_restarted_consumer_is_asked_again),
           PRODUCER_TEST(test_no_uploader_no_offers_no_spinning), PRODUCER_TEST(test_drain_ends_without_leases),
           PRODUCER_TEST(test_many_small_files_are_offered_in_bundles),
-          cmocka_unit_test(test_a_refused_configuration_closes_no_descriptor))
+          cmocka_unit_test(test_a_refused_configuration_closes_no_descriptor),
+          PRODUCER_TEST(test_drain_waits_for_the_record_of_a_lease),
+          PRODUCER_TEST(test_drain_waits_30_s_for_an_absent_consumer_with_leases),
+          PRODUCER_TEST(test_drain_without_leases_does_not_wait_for_an_absent_consumer),
+          PRODUCER_TEST(test_drain_before_the_first_answer_ends_at_once))

@@ -1,0 +1,91 @@
+/* One step of the backend moves a bounded number of bytes: the uploader's heartbeats are sent between two steps. */
+#include "file_fixture.h"
+
+#include "uploader/file/file_job.h"
+
+#define LARGE (3 * (size_t)FILE_STEP_BYTES)
+
+/* A source larger than a step. */
+static int setup_large(void **state) {
+    int err = setup(state);
+    if (err)
+        return err;
+    free(content);
+    content = malloc(LARGE);
+    for (size_t i = 0; i < LARGE; i++)
+        content[i] = (char)(i * 31 + i / 251);
+    write_source(LARGE);
+    return 0;
+}
+
+static uint64_t largest; /* bytes that one step of count_steps moved */
+
+/* Steps until the task is done; *at: its counter of bytes. Returns the number of steps that moved bytes. */
+static unsigned count_steps(const uint64_t *at, const bool *done) {
+    unsigned steps = 0;
+    largest = 0;
+    for (int i = 0; i < 1000 && !*done; i++) {
+        uint64_t before = *at;
+        backend->ops->step(backend);
+        assert_in_range(*at - before, 0, FILE_STEP_BYTES + FILE_PIECE_BYTES - 1); /* ends with a whole piece */
+        steps += *at != before;
+        largest = *at - before > largest ? *at - before : largest;
+    }
+    assert_true(*done);
+    return steps;
+}
+
+static void test_a_step_writes_a_bounded_number_of_bytes(void **state) {
+    (void)state;
+    struct task t = make_task(JOB_PUT, "", 0);
+    bool done;
+    start_task(&t, &done);
+    assert_in_range(count_steps(&t.moved_bytes, &done), LARGE / FILE_STEP_BYTES, 1000);
+    assert_int_equal(t.result.outcome, OUTCOME_DONE);
+    assert_int_equal(t.result.sent_bytes, LARGE);
+    assert_final(LARGE);
+    source_close(&t.source);
+}
+
+/* On a busy machine a piece may take the time of a whole step. */
+static void test_a_step_writes_several_pieces(void **state) {
+    (void)state;
+    uint64_t found = 0;
+    for (int attempt = 0; attempt < 20 && found <= FILE_PIECE_BYTES; attempt++) {
+        struct task t = make_task(JOB_PUT, "", 0);
+        bool done;
+        start_task(&t, &done);
+        count_steps(&t.moved_bytes, &done);
+        source_close(&t.source);
+        found = largest;
+    }
+    assert_true(found > FILE_PIECE_BYTES);
+}
+
+/* The file is published, and its finish is repeated: the second one reads the file again. */
+static void test_a_step_verifies_a_bounded_number_of_bytes(void **state) {
+    (void)state;
+    begin_upload();
+    struct task chunk = make_task(JOB_CHUNK, handle, 0);
+    chunk.job.chunk_size = chunk.job.length = LARGE;
+    chunk.job.chunks = 1;
+    run_task(&chunk);
+    assert_int_equal(chunk.result.outcome, OUTCOME_DONE);
+    struct part part = {.crc = chunk.result.crc, .length = LARGE};
+    for (int again = 0; again < 2; again++) {
+        struct task t = make_task(JOB_FINISH, handle, 0);
+        bool done;
+        t.job.chunk_size = LARGE;
+        t.job.chunks = 1;
+        t.parts = &part;
+        t.part_count = 1;
+        start_task(&t, &done);
+        assert_int_equal(count_steps(&t.checked_bytes, &done), again ? LARGE / FILE_STEP_BYTES : 0);
+        assert_int_equal(t.result.outcome, OUTCOME_DONE);
+        assert_int_equal(t.checked_bytes, again ? LARGE : 0);
+    }
+}
+
+#define LARGE_TEST(name) cmocka_unit_test_setup_teardown(name, setup_large, teardown)
+UNIT_MAIN(LARGE_TEST(test_a_step_writes_a_bounded_number_of_bytes), LARGE_TEST(test_a_step_writes_several_pieces),
+          LARGE_TEST(test_a_step_verifies_a_bounded_number_of_bytes))
