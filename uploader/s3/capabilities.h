@@ -35,8 +35,8 @@ struct s3_endpoint {
     bool refuses_expect;     /* answered 417 to Expect: 100-continue */
 };
 
-struct s3_capabilities; /* opaque */
-int s3_capabilities_new(struct s3_capabilities **c) MUST_CHECK;
+struct s3_capabilities;                                         /* opaque */
+int s3_capabilities_new(struct s3_capabilities **c) MUST_CHECK; /* ERR_NOMEM */
 void s3_capabilities_destroy(struct s3_capabilities **c);
 
 /* Never NULL: without memory it is one shared entry with nothing known. Valid until the next call. */

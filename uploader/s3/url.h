@@ -36,7 +36,7 @@ struct s3_param {
     struct slice value;
 };
 #define S3_PARAMS_MAX 8
-/* Appends the whole URL; params in any order. with_key false: the URL of the bucket. */
+/* Appends the whole URL; params in any order. with_key false: the URL of the bucket. ERR_NOMEM: *url is incomplete. */
 int s3_object_url_format(const struct s3_object_url *u, const char *region, bool with_key,
                          const struct s3_param *params, size_t count, struct buf *url) MUST_CHECK;
 

@@ -181,6 +181,17 @@ static inline void dest_dir(char path[400]) {
     snprintf(path, 400, "%s/a/b", out);
 }
 
+/* The task made the file, and left no other file beside it. */
+static inline void assert_made_the_file(const struct task *t) {
+    char path[400];
+    assert_int_equal(t->result.outcome, OUTCOME_DONE);
+    assert_int_equal(t->result.crc, crc32c_add(0, content, SIZE));
+    assert_int_equal(t->result.size, SIZE);
+    assert_final(SIZE);
+    dest_dir(path);
+    assert_int_equal(count_files(path), 1);
+}
+
 static inline void temp_path(char path[700]) {
     snprintf(path, 700, "%s/a/b/%.*s", out, (int)(strchr(handle, ':') - handle), handle);
 }

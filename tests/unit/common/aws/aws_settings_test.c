@@ -1,29 +1,13 @@
-#include "unit.h"
+#include "aws_files.h"
 
 #include "aws/aws_settings.h"
 #include "system/log.h"
 #include <stdlib.h>
 #include <unistd.h>
 
-static void write_file(const char *path, const char *text) {
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
 static int clean(void **state) {
     (void)state;
-    static const char *const names[] = {
-        "AWS_PROFILE",          "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL",
-        "AWS_ENDPOINT_URL_S3",  "AWS_REGION",          "AWS_DEFAULT_REGION",
-        "AWS_ENDPOINT_URL_STS", "AWS_CA_BUNDLE",       "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        unsetenv(names[i]);
-    setenv("AWS_CONFIG_FILE", "config", 1);
-    setenv("AWS_SHARED_CREDENTIALS_FILE", "credentials", 1);
-    unlink("config");
-    unlink("credentials");
+    aws_files_reset();
     log_setup("test", LOG_ERROR, false);
     return 0;
 }

@@ -1,4 +1,4 @@
-#include "unit.h"
+#include "aws_files.h"
 
 #include "pure/buf.h"
 #include "system/clock.h"
@@ -9,23 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void write_file(const char *path, const char *text) {
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
 static int clean(void **state) {
     (void)state;
-    static const char *const names[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-                                        "AWS_PROFILE",       "AWS_DEFAULT_PROFILE",   "AWS_SECURITY_TOKEN"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        unsetenv(names[i]);
-    setenv("AWS_CONFIG_FILE", "config", 1);
-    setenv("AWS_SHARED_CREDENTIALS_FILE", "credentials", 1);
-    unlink("config");
-    unlink("credentials");
+    aws_files_reset();
     return 0;
 }
 

@@ -1,3 +1,4 @@
+#include "aws_files.h"
 #include "http_server.h"
 
 #include "system/clock.h"
@@ -7,36 +8,11 @@
 static struct http *http;
 static struct http_server server;
 
-static void write_file(const char *path, const char *text) {
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
 static int setup(void **state) {
     (void)state;
-    static const char *const names[] = {"AWS_ACCESS_KEY_ID",
-                                        "AWS_SECRET_ACCESS_KEY",
-                                        "AWS_PROFILE",
-                                        "AWS_DEFAULT_PROFILE",
-                                        "AWS_WEB_IDENTITY_TOKEN_FILE",
-                                        "AWS_ROLE_ARN",
-                                        "AWS_ROLE_SESSION_NAME",
-                                        "AWS_ENDPOINT_URL_STS",
-                                        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-                                        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-                                        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-                                        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-                                        "AWS_EC2_METADATA_SERVICE_ENDPOINT"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        unsetenv(names[i]);
-    setenv("AWS_CONFIG_FILE", "config", 1);
-    setenv("AWS_SHARED_CREDENTIALS_FILE", "credentials", 1);
+    aws_files_reset();
     setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
     setenv("http_proxy", "http://127.0.0.1:1", 1); /* requests for metadata bypass it */
-    unlink("config");
-    unlink("credentials");
     assert_int_equal(http_new(&http, &(struct http_options){.idle_max = 4}), 0);
     return 0;
 }

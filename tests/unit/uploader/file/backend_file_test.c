@@ -10,13 +10,7 @@ static void test_chunks_out_of_order_make_the_file(void **state) {
     assert_int_equal(access(final_path(), F_OK), -1); /* not visible before finish */
     send_chunk(1);
     struct task t = finish_task();
-    assert_int_equal(t.result.outcome, OUTCOME_DONE);
-    assert_int_equal(t.result.crc, crc32c_add(0, content, SIZE));
-    assert_int_equal(t.result.size, SIZE);
-    assert_final(SIZE);
-    char path[400];
-    dest_dir(path);
-    assert_int_equal(count_files(path), 1);
+    assert_made_the_file(&t);
 }
 
 static mode_t mode_of(const char *path) {

@@ -5,13 +5,7 @@ static void test_put_makes_directories_and_file(void **state) {
     (void)state;
     struct task t = make_task(JOB_PUT, "", 0);
     run_task(&t);
-    assert_int_equal(t.result.outcome, OUTCOME_DONE);
-    assert_int_equal(t.result.crc, crc32c_add(0, content, SIZE));
-    assert_int_equal(t.result.size, SIZE);
-    assert_final(SIZE);
-    char path[400];
-    dest_dir(path);
-    assert_int_equal(count_files(path), 1);
+    assert_made_the_file(&t);
 }
 
 static void test_put_replaces_and_empty_files_are_put(void **state) {
