@@ -20,7 +20,7 @@ struct aborting {
     struct supervisor *supervisor;
 };
 
-static void on_done(void *arg, const struct producer_file_view *file, double seconds) {
+static void aborting_on_done(void *arg, const struct producer_file_view *file, double seconds) {
     const struct aborting *a = arg;
     char id[ID_HEX_SIZE];
     struct buf text = BUF_INIT;
@@ -39,17 +39,17 @@ static void on_done(void *arg, const struct producer_file_view *file, double sec
     buf_release(&text);
 }
 
-static void on_failed(void *arg, const char *path, enum fail_class class, const char *reason) {
+static void aborting_on_failed(void *arg, const char *path, enum fail_class class, const char *reason) {
     (void)arg, (void)class;
     log_error("%s: its upload cannot be aborted: %s", path, reason);
 }
 
-static void on_notice(void *arg, const char *text) {
+static void aborting_on_notice(void *arg, const char *text) {
     (void)arg;
     log_info("%s", text);
 }
 
-static int start(struct aborting *a) {
+static int aborting_start(struct aborting *a) {
     const struct forget_abort_options *o = a->o;
     const struct producer_config config = {.drops = o->drops,
                                            .drop_count = o->count,
@@ -59,7 +59,7 @@ static int start(struct aborting *a) {
                                            .consumer = o->consumer,
                                            .retry_for_ms = o->retry_for_ms};
     const struct producer_events events = {
-        .arg = a, .file_done = on_done, .file_failed = on_failed, .notice = on_notice};
+        .arg = a, .file_done = aborting_on_done, .file_failed = aborting_on_failed, .notice = aborting_on_notice};
     int err = producer_new(&a->producer, &config, &events);
     if (err)
         return err;
@@ -98,7 +98,7 @@ int forget_abort(const struct forget_abort_options *o) {
     struct aborting a = {.o = o};
     int err = signals_init(true);
     if (!err)
-        err = start(&a);
+        err = aborting_start(&a);
     int status = err ? exit_status_of_run(err) : aborting_run(&a);
     if (a.supervisor)
         supervisor_drain(a.supervisor);

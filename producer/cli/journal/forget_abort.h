@@ -1,7 +1,7 @@
 /*
- * `journal forget --unfinished`: has unfinished uploads aborted at their destination. For that a consumer (when nobody
- * serves the journal) and one uploader run, as for `cp`, and the abort jobs are offered to it. An abort record ends an
- * upload, so nothing is left to forget.
+ * `journal forget --unfinished`: aborts unfinished uploads at their destination. It starts a consumer, when the journal has
+ * none, and one uploader, like `cp`, and offers the abort jobs to it. An abort record ends an upload, so no `forget` record
+ * is needed.
  */
 #ifndef CHUNKLIFT_FORGET_ABORT_H
 #define CHUNKLIFT_FORGET_ABORT_H
@@ -10,7 +10,7 @@
 #include "runtime/keys.h"
 
 struct forget_abort_options {
-    const char *journal_dir, *consumer; /* consumer: NULL, or where one runs */
+    const char *journal_dir, *consumer; /* consumer: the endpoint of a running one, or NULL */
     const char *region, *profile;
     const char *endpoint_url; /* of all these uploads; empty for file:// */
     uint64_t retry_for_ms;
@@ -20,7 +20,7 @@ struct forget_abort_options {
     size_t count;
 };
 
-/* Exit status: 0, all are gone; 1, some could not be aborted (each was said); 2 and 3 as for cp; 128+signal. Blocks. */
+/* Returns the exit status: 0, all are aborted; 1, some could not be aborted (each is logged); others as for cp. Blocks. */
 int forget_abort(const struct forget_abort_options *o) MUST_CHECK;
 
 #endif

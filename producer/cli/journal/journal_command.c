@@ -1,7 +1,7 @@
 #include "producer/cli/journal/journal_command.h"
 
 #include "journal/verify.h"
-#include "producer/cli/journal/forget_remote.h"
+#include "producer/cli/journal/forget_command.h"
 #include "producer/cli/journal/journal_copy.h"
 #include "producer/cli/journal/journal_show.h"
 #include "producer/cli/journal/journal_tail.h"
@@ -26,50 +26,50 @@
 #define SHOW_USAGE "chunklift journal show [options] [UPLOAD|SRC|DEST]… [DIR]"
 #define VERIFY_USAGE "chunklift journal verify [options] [DIR]"
 
-static int too_many(const char *command, const struct reader_options *o) {
+static int journal_too_many_arguments(const char *command, const struct reader_options *o) {
     log_error("%s: one directory at most; see 'chunklift journal %s --help'", o->arguments.items[0], command);
     return ERR_USAGE;
 }
 
-/* The directory to read from: the journal's, or with --consumer a copy that goes when the command ends. */
-static int find_journal(struct reader_options *o, bool last_is_dir) {
-    return o->consumer ? journal_mirror(o->consumer, &o->dir) : reader_options_dir(o, last_is_dir);
+/* Finds the directory to read: the journal's, or with --consumer a copy, which journal_leave removes. */
+static int journal_find(struct reader_options *o, bool last_is_dir) {
+    return o->consumer ? journal_copy_fetch(o->consumer, &o->dir) : reader_options_dir(o, last_is_dir);
 }
 
-static void leave_journal(struct reader_options *o) {
+static void journal_leave(struct reader_options *o) {
     if (o->consumer)
-        journal_mirror_remove(&o->dir);
+        journal_copy_remove(&o->dir);
     reader_options_release(o);
 }
 
-/* Interrupted while the copy was made: the exit status says so. */
-static int status_of(int err) {
+/* ERR_AGAIN with a signal: the copy was interrupted. */
+static int journal_status_of(int err) {
     return err == ERR_AGAIN && signals_stop_signal() ? exit_status_of_signal(signals_stop_signal())
                                                      : output_status(err);
 }
 
-static int tail(int argc, char **argv) {
+static int journal_command_tail(int argc, char **argv) {
     struct reader_options o = {0};
     uint64_t lines = 10;
     bool follow = false;
     const struct option_spec specs[] = {
-        {"follow", 'f', OPTION_FLAG, &follow, NULL, "go on with what is appended, until interrupted"},
-        {"lines", 'n', OPTION_COUNT, &lines, "N", "begin with the last N lines (10)", 0, UINT64_MAX},
+        {"follow", 'f', OPTION_FLAG, &follow, NULL, "then print lines as they are appended, until interrupted"},
+        {"lines", 'n', OPTION_COUNT, &lines, "N", "print the last N lines first (10)", 0, UINT64_MAX},
         READER_OPTION_ROWS(&o),
     };
-    int err = reader_options_parse(&o, "journal tail", TAIL_USAGE, "Prints the journal's last lines, as they stand.",
-                                   specs, argc, argv);
+    int err = reader_options_parse(&o, "journal tail", TAIL_USAGE, "Prints the journal's last lines, unchanged.", specs,
+                                   argc, argv);
     if (!err && !o.consumer)
         err = reader_options_dir(&o, true);
     if (!err && o.arguments.count)
-        err = too_many("tail", &o);
+        err = journal_too_many_arguments("tail", &o);
     struct journal_tail_options t = {.dir = o.dir.data, .consumer = o.consumer, .lines = lines, .follow = follow};
     int status = err ? output_status(err) : journal_tail(&t);
     reader_options_release(&o);
     return status;
 }
 
-static int show(int argc, char **argv) {
+static int journal_command_show(int argc, char **argv) {
     struct reader_options o = {0};
     const struct option_spec specs[] = {READER_OPTION_ROWS(&o)};
     int err = reader_options_parse(
@@ -79,19 +79,19 @@ static int show(int argc, char **argv) {
         "destination or a prefix of it.",
         specs, argc, argv);
     if (!err)
-        err = find_journal(&o, false);
+        err = journal_find(&o, false);
     struct journal_show_options s = {
         .dir = o.dir.data,
         .wanted = o.arguments.items,
         .wanted_count = o.arguments.count,
         .json = o.json,
     };
-    int status = err ? status_of(err) : journal_show(&s);
-    leave_journal(&o);
+    int status = err ? journal_status_of(err) : journal_show(&s);
+    journal_leave(&o);
     return status;
 }
 
-static void say_damage(const char *dir, const struct verify_report *r) {
+static void verify_log_damage(const char *dir, const struct verify_report *r) {
     static const char advice[] = "keep a copy of the directory; the lines before this are good";
     if (r->line)
         log_error("%s/%s:%" PRIu64 ": %s; %s", dir, r->file, r->line, r->reason, advice);
@@ -99,8 +99,8 @@ static void say_damage(const char *dir, const struct verify_report *r) {
         log_error("%s/%s: %s; %s", dir, r->file, r->reason, advice);
 }
 
-/* On stdout: what was found, for a program. error: what is wrong beside a damaged line; NULL. */
-static int verified_json(const char *dir, const struct verify_report *r, bool ok, const char *error) {
+/* The result as JSON on stdout. error: a fault other than damage, or NULL. */
+static int verify_print_json(const char *dir, const struct verify_report *r, bool ok, const char *error) {
     struct json_line l;
     json_line_begin(&l, "verify");
     json_line_text(&l, "result", slice_of(ok ? "ok" : "damaged"));
@@ -120,19 +120,19 @@ static int verified_json(const char *dir, const struct verify_report *r, bool ok
     return json_line_end(&l);
 }
 
-static void verified_text(const struct verify_report *r) {
+static void verify_print_text(const struct verify_report *r) {
     printf("ok seq=%" PRIu64 " head=%s", r->seq, r->head);
     if (r->from)
         printf(" from=%" PRIu64, r->from);
     putchar('\n');
 }
 
-static int verify_dir(const struct reader_options *o, const char *wanted_head) {
+static int verify_run(const struct reader_options *o, const char *wanted_head) {
     struct verify_report r;
     const char *dir = o->consumer ? o->consumer : o->dir.data, *missing = NULL;
     int err = journal_verify(o->dir.data, wanted_head, &r);
     if (err == ERR_DAMAGED)
-        say_damage(dir, &r);
+        verify_log_damage(dir, &r);
     else if (err == ERR_NOMEM)
         log_error("out of memory");
     else if (err == ERR_CHANGED)
@@ -147,13 +147,13 @@ static int verify_dir(const struct reader_options *o, const char *wanted_head) {
                   wanted_head);
         err = ERR_DAMAGED;
     }
-    int printed = o->json ? verified_json(dir, &r, !err, missing) : 0;
+    int printed = o->json ? verify_print_json(dir, &r, !err, missing) : 0;
     if (!err && !o->json && !o->quiet)
-        verified_text(&r);
+        verify_print_text(&r);
     return err ? err : printed;
 }
 
-static int check_head(const char *head) {
+static int verify_check_head(const char *head) {
     struct id128 ignored;
     if (!head || id_from_hex(&ignored, slice_of(head)) == 0)
         return 0;
@@ -161,7 +161,7 @@ static int check_head(const char *head) {
     return ERR_USAGE;
 }
 
-static int verify(int argc, char **argv) {
+static int journal_command_verify(int argc, char **argv) {
     struct reader_options o = {0};
     const char *head = NULL;
     const struct option_spec specs[] = {
@@ -173,21 +173,21 @@ static int verify(int argc, char **argv) {
                                    "Checks every line of every file of the journal and the chain over them.", specs,
                                    argc, argv);
     if (!err)
-        err = check_head(head);
+        err = verify_check_head(head);
     if (!err && !o.consumer)
         err = reader_options_dir(&o, true);
     if (!err && o.arguments.count)
-        err = too_many("verify", &o);
+        err = journal_too_many_arguments("verify", &o);
     if (!err && o.consumer)
-        err = journal_mirror(o.consumer, &o.dir);
+        err = journal_copy_fetch(o.consumer, &o.dir);
     if (!err)
-        err = verify_dir(&o, head);
-    leave_journal(&o);
-    return status_of(err);
+        err = verify_run(&o, head);
+    journal_leave(&o);
+    return journal_status_of(err);
 }
 
-/* What writes to the journal, or needs the whole state rebuilt, is the consumer's: it becomes that program. */
-static int hand_over(int argc, char **argv) {
+/* Commands that write to the journal, or need the whole state, are in the consumer program: becomes it. */
+static int journal_hand_over(int argc, char **argv) {
     struct buf path = BUF_INIT;
     const char **words = calloc((size_t)argc + 2, sizeof *words);
     if (words && sibling_program("chunklift-consumer", &path) == 0) {
@@ -201,20 +201,20 @@ static int hand_over(int argc, char **argv) {
     return EXIT_UNUSABLE;
 }
 
-static bool is_from_afar(int argc, char **argv) {
+static bool journal_is_remote(int argc, char **argv) {
     bool is = false;
     for (int i = 1; i < argc; i++)
         is |= strncmp(argv[i], "--consumer", 10) == 0;
     return is;
 }
 
-static int forget(int argc, char **argv) {
-    bool here = is_from_afar(argc, argv) || forget_command_aborts(argc, argv);
-    return here ? forget_command(argc, argv) : hand_over(argc, argv);
+static int journal_command_forget(int argc, char **argv) {
+    bool here = journal_is_remote(argc, argv) || forget_command_aborts(argc, argv);
+    return here ? forget_command(argc, argv) : journal_hand_over(argc, argv);
 }
 
-/* The same program on the copy, which has to be removed after it. */
-static int export_copy(struct reader_options *o) {
+/* Runs the consumer program on the copy, which must be removed afterwards. */
+static int export_run_on_copy(struct reader_options *o) {
     struct buf path = BUF_INIT;
     int status = 0, err = sibling_program("chunklift-consumer", &path);
     const char *words[] = {path.data, "export", "--journal", o->dir.data, NULL};
@@ -228,40 +228,40 @@ static int export_copy(struct reader_options *o) {
     return err ? output_status(err) : WIFEXITED(status) ? WEXITSTATUS(status) : exit_status_of_signal(WTERMSIG(status));
 }
 
-static int export(int argc, char **argv) {
+static int journal_command_export(int argc, char **argv) {
     struct reader_options o = {0};
     const struct option_spec specs[] = {READER_OPTION_ROWS(&o)};
-    if (!is_from_afar(argc, argv))
-        return hand_over(argc, argv);
+    if (!journal_is_remote(argc, argv))
+        return journal_hand_over(argc, argv);
     int err = reader_options_parse(&o, "journal export", "chunklift journal export [options]",
-                                   "Prints a manifest of what arrived: a JSON object for each destination.", specs,
-                                   argc, argv);
+                                   "Prints a manifest: a JSON object for each destination.", specs, argc, argv);
     if (!err && o.arguments.count)
-        err = too_many("export", &o);
+        err = journal_too_many_arguments("export", &o);
     if (!err)
-        err = journal_mirror(o.consumer, &o.dir);
-    int status = err ? status_of(err) : export_copy(&o);
-    leave_journal(&o);
+        err = journal_copy_fetch(o.consumer, &o.dir);
+    int status = err ? journal_status_of(err) : export_run_on_copy(&o);
+    journal_leave(&o);
     return status;
 }
 
-static void help(void) {
+static void journal_print_help(void) {
     printf("Usage: chunklift journal tail|show|verify|export|forget|retire [options] [DIR]\n\n"
-           "  tail    print the last lines, with -f also what is appended\n"
+           "  tail    print the last lines, with -f also lines that are appended\n"
            "  show    list the uploads\n"
            "  verify  check every line and the chain over them\n"
-           "  export  print a manifest of what arrived: a JSON object for each destination\n"
+           "  export  print a manifest: a JSON object for each destination\n"
            "  forget  make it forget uploads, so that the next cp sends their files again\n"
            "  retire  list, remove or archive the oldest files\n\n"
-           "'chunklift journal COMMAND --help' tells more.\n");
+           "'chunklift journal COMMAND --help' shows its options.\n");
 }
 
 int journal_command(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"tail", tail},     {"show", show},     {"verify", verify},
-                    {"export", export}, {"forget", forget}, {"retire", hand_over}};
+    } commands[] = {{"tail", journal_command_tail},     {"show", journal_command_show},
+                    {"verify", journal_command_verify}, {"export", journal_command_export},
+                    {"forget", journal_command_forget}, {"retire", journal_hand_over}};
     output_setup();
     if (argc < 2) {
         log_error("journal: the command is missing; use tail, show, verify, export, forget or retire; see 'chunklift "
@@ -272,7 +272,7 @@ int journal_command(int argc, char **argv) {
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        help();
+        journal_print_help();
         return output_status(0);
     }
     if (strcmp(argv[1], "--version") == 0) {

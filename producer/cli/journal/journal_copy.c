@@ -7,75 +7,76 @@
 #include "system/oserr.h"
 #include "system/signals.h"
 #include <dirent.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The files there begin where a `segment` line stands: the copy is cut at the same places. */
-struct mirror {
+/* The consumer's files begin at `segment` lines. The copy is rotated at the same lines. */
+struct journal_copy {
     const char *dir;
     FILE *file; /* the active one */
     uint64_t first_seq;
     struct buf path, scratch;
 };
 
-static int failed(const struct mirror *m) {
+static int copy_failed(const struct journal_copy *c) {
     int error = errno;
-    log_error("%s: %s", m->dir, strerror(error));
+    log_error("%s: %s", c->dir, strerror(error));
     return err_from_errno(error);
 }
 
-static int active_path(struct mirror *m) {
-    buf_clear(&m->path);
-    return buf_addf(&m->path, "%s/" JOURNAL_ACTIVE, m->dir);
+static int copy_active_path(struct journal_copy *c) {
+    buf_clear(&c->path);
+    return buf_addf(&c->path, "%s/" JOURNAL_ACTIVE, c->dir);
 }
 
-static int open_active(struct mirror *m, uint64_t seq) {
-    int err = active_path(m);
+static int copy_open_active(struct journal_copy *c, uint64_t seq) {
+    int err = copy_active_path(c);
     if (err)
         return err;
-    m->first_seq = seq;
-    m->file = fopen(m->path.data, "wxe");
-    return m->file ? 0 : failed(m);
+    c->first_seq = seq;
+    c->file = fopen(c->path.data, "wxe");
+    return c->file ? 0 : copy_failed(c);
 }
 
-static int close_active(struct mirror *m) {
-    FILE *file = m->file;
-    m->file = NULL;
-    return !file || fclose(file) == 0 ? 0 : failed(m);
+static int copy_close_active(struct journal_copy *c) {
+    FILE *file = c->file;
+    c->file = NULL;
+    return !file || fclose(file) == 0 ? 0 : copy_failed(c);
 }
 
-static int seal(struct mirror *m) {
+static int copy_rotate(struct journal_copy *c) {
+    char name[JOURNAL_NAME_SIZE];
     struct buf sealed = BUF_INIT;
-    int err = close_active(m);
+    journal_sealed_name(c->first_seq, name);
+    int err = copy_close_active(c);
     if (!err)
-        err = active_path(m);
+        err = copy_active_path(c);
     if (!err)
-        err = buf_addf(&sealed, "%s/journal.%020" PRIu64 ".jsonl", m->dir, m->first_seq);
-    if (!err && rename(m->path.data, sealed.data) != 0)
-        err = failed(m);
+        err = buf_addf(&sealed, "%s/%s", c->dir, name);
+    if (!err && rename(c->path.data, sealed.data) != 0)
+        err = copy_failed(c);
     buf_release(&sealed);
     return err;
 }
 
-static int add_line(void *arg, struct slice line) {
-    struct mirror *m = arg;
+static int copy_add_line(void *arg, struct slice line) {
+    struct journal_copy *c = arg;
     struct record r;
-    int err = record_parse(slice_make(line.ptr, line.len - 1), &r, &m->scratch);
+    int err = record_parse(slice_make(line.ptr, line.len - 1), &r, &c->scratch);
     if (err && err != ERR_VERSION)
         return err;
-    if (!err && r.ev == EV_SEGMENT && m->file)
-        err = seal(m);
-    if (!m->file && !err)
-        err = open_active(m, r.seq);
-    if (!err && m->file && fwrite(line.ptr, 1, line.len, m->file) != line.len)
-        err = failed(m);
+    if (!err && r.ev == EV_SEGMENT && c->file)
+        err = copy_rotate(c);
+    if (!c->file && !err)
+        err = copy_open_active(c, r.seq);
+    if (!err && c->file && fwrite(line.ptr, 1, line.len, c->file) != line.len)
+        err = copy_failed(c);
     return err == ERR_VERSION ? 0 : err;
 }
 
-static int make_directory(struct buf *dir) {
+static int copy_make_directory(struct buf *dir) {
     const char *tmp = getenv("TMPDIR");
     int err = buf_addf(dir, "%s/chunklift-journal-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     if (!err && !mkdtemp(dir->data)) {
@@ -87,24 +88,24 @@ static int make_directory(struct buf *dir) {
     return err;
 }
 
-int journal_mirror(const char *endpoint, struct buf *dir) {
+int journal_copy_fetch(const char *endpoint, struct buf *dir) {
     int err = signals_init(false);
     if (!err)
-        err = make_directory(dir);
+        err = copy_make_directory(dir);
     if (err)
         return err;
-    struct mirror m = {.dir = dir->data};
-    err = tail_remote_all(endpoint, add_line, &m);
-    int closed = close_active(&m);
+    struct journal_copy c = {.dir = dir->data};
+    err = tail_remote_all(endpoint, copy_add_line, &c);
+    int closed = copy_close_active(&c);
     err = err ? err : closed;
-    buf_release(&m.path);
-    buf_release(&m.scratch);
+    buf_release(&c.path);
+    buf_release(&c.scratch);
     if (err)
-        journal_mirror_remove(dir);
+        journal_copy_remove(dir);
     return err;
 }
 
-void journal_mirror_remove(struct buf *dir) {
+void journal_copy_remove(struct buf *dir) {
     DIR *d = dir->len ? opendir(dir->data) : NULL;
     struct dirent *e;
     while (d && (e = readdir(d)))

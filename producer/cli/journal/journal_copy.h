@@ -1,15 +1,15 @@
-/* A copy of a journal that lies elsewhere, asked of its consumer: the commands that read from disk read that. */
-#ifndef CHUNKLIFT_JOURNAL_MIRROR_H
-#define CHUNKLIFT_JOURNAL_MIRROR_H
+/* A copy of a journal on another host, fetched from its consumer. The commands that read a journal from disk read the
+ * copy. */
+#ifndef CHUNKLIFT_JOURNAL_COPY_H
+#define CHUNKLIFT_JOURNAL_COPY_H
 
 #include "pure/buf.h"
 #include "pure/err.h"
 
-/* Fetches the whole journal, as it is now, into a fresh private directory below $TMPDIR; *dir is its path. Blocks
- * until it is here. ERR_UNREACHABLE, ERR_IO, ERR_FULL (logged); ERR_AGAIN: interrupted. Nothing is left after an error.
- */
-int journal_mirror(const char *endpoint, struct buf *dir) MUST_CHECK;
-/* Removes it; an empty dir is no directory. */
-void journal_mirror_remove(struct buf *dir);
+/* Fetches the whole present journal into a new private directory in $TMPDIR. *dir is its path. Blocks until the copy is
+ * complete. ERR_UNREACHABLE, ERR_IO, ERR_FULL (logged); ERR_AGAIN: interrupted. After an error there is no directory. */
+int journal_copy_fetch(const char *endpoint, struct buf *dir) MUST_CHECK;
+/* Removes the copy. An empty dir is no directory. */
+void journal_copy_remove(struct buf *dir);
 
 #endif

@@ -17,7 +17,7 @@
 
 #define ID_PREFIX_MIN 6
 
-struct wanted { /* one argument, in all meanings it can have */
+struct wanted { /* one argument, and all its possible meanings */
     const char *text;
     bool is_id;
     struct buf path; /* absolute, without a slash at the end */
@@ -31,15 +31,15 @@ struct show {
     struct buf line;
 };
 
-static bool looks_like_id(const char *text) {
+static bool wanted_looks_like_id(const char *text) {
     size_t len = strlen(text);
     return len >= ID_PREFIX_MIN && len <= ID_HEX_LEN && strspn(text, "0123456789abcdef") == len;
 }
 
-static int understand(struct wanted *w, const char *text, const char *cwd) {
+static int wanted_parse(struct wanted *w, const char *text, const char *cwd) {
     w->text = text;
-    w->is_id = looks_like_id(text);
-    char *real = realpath(text, NULL); /* as the producer names its sources; fails when it is gone by now */
+    w->is_id = wanted_looks_like_id(text);
+    char *real = realpath(text, NULL); /* the form of the producer's sources; fails when the file no longer exists */
     int err = 0;
     if (real)
         err = buf_add_text(&w->path, real);
@@ -50,35 +50,35 @@ static int understand(struct wanted *w, const char *text, const char *cwd) {
         w->path.data[--w->path.len] = '\0';
     if (!err)
         err = dest_from_argument(text, cwd, &w->url);
-    return err == ERR_NOMEM ? err : 0; /* what is no destination can still be a source */
+    return err == ERR_NOMEM ? err : 0; /* an argument that is not a destination can be a source */
 }
 
-static bool path_is_beneath(struct slice path, struct slice above) {
+static bool path_is_under(struct slice path, struct slice above) {
     if (above.len == 0 || path.len < above.len || memcmp(path.ptr, above.ptr, above.len) != 0)
         return false;
     return path.len == above.len || path.ptr[above.len] == '/' || above.ptr[above.len - 1] == '/';
 }
 
-static bool matches_one(const struct upload_summary *u, const struct wanted *w) {
+static bool wanted_matches(const struct upload_summary *u, const struct wanted *w) {
     char id[ID_HEX_SIZE];
     id_to_hex(&u->id, id);
     if (w->is_id && strncmp(id, w->text, strlen(w->text)) == 0)
         return true;
-    if (path_is_beneath(u->src, buf_slice(&w->path)))
+    if (path_is_under(u->src, buf_slice(&w->path)))
         return true;
     return w->url.len && dest_is_beneath(u->dest, buf_slice(&w->url));
 }
 
-static bool matches(const struct show *s, const struct upload_summary *u) {
+static bool show_matches(const struct show *s, const struct upload_summary *u) {
     if (s->options->wanted_count == 0)
         return true;
     for (size_t i = 0; i < s->options->wanted_count; i++)
-        if (matches_one(u, &s->wanted[i]))
+        if (wanted_matches(u, &s->wanted[i]))
             return true;
     return false;
 }
 
-static int show_json(const struct upload_summary *u) {
+static int show_upload_json(const struct upload_summary *u) {
     struct json_line l;
     json_line_begin(&l, "upload");
     json_line_id(&l, "upload", &u->id);
@@ -111,7 +111,7 @@ static int show_json(const struct upload_summary *u) {
 }
 
 /* "64 of 128 chunks, 50%" */
-static int add_progress(struct buf *out, const struct upload_summary *u) {
+static int show_add_progress(struct buf *out, const struct upload_summary *u) {
     if (u->put || !u->begun)
         return buf_add_text(out, u->state == UPLOAD_FINISHED ? "one request" : "not begun");
     if (u->state == UPLOAD_FINISHED)
@@ -120,21 +120,21 @@ static int add_progress(struct buf *out, const struct upload_summary *u) {
     return buf_addf(out, "%" PRIu32 " of %" PRIu32 " chunks, %u%%", u->chunks_done, u->geometry.chunks, percent);
 }
 
-/* Seconds are enough for people. */
-static void format_time(int64_t real_us, char out[RFC3339_SIZE]) {
+/* Without the fraction of a second. */
+static void show_format_time(int64_t real_us, char out[RFC3339_SIZE]) {
     rfc3339_format(real_us, out);
     out[19] = 'Z'; /* in place of the fraction */
     out[20] = '\0';
 }
 
-static int show_short(struct buf *out, const struct upload_summary *u) {
+static int show_upload_short(struct buf *out, const struct upload_summary *u) {
     char when[RFC3339_SIZE], size[UNITS_TEXT_SIZE], id[ID_HEX_SIZE];
-    format_time(u->last_us, when);
+    show_format_time(u->last_us, when);
     id_to_hex(&u->id, id);
     int err = buf_addf(out, "%-10s  %s  %8s  ", upload_state_name(u->state), when, format_size(u->size, size));
     size_t start = out->len;
     if (!err)
-        err = add_progress(out, u);
+        err = show_add_progress(out, u);
     if (!err)
         err = buf_addf(out, "%*s  %s  ", out->len - start < 13 ? (int)(13 - (out->len - start)) : 0, "", id);
     if (!err)
@@ -151,18 +151,18 @@ static int show_short(struct buf *out, const struct upload_summary *u) {
     return err ? err : buf_add_byte(out, '\n');
 }
 
-static int add_row(struct buf *out, const char *label, struct slice value) {
+static int show_add_row(struct buf *out, const char *label, struct slice value) {
     int err = buf_addf(out, "%-12s", label);
     if (!err)
         err = text_add_printable(out, value);
     return err ? err : buf_add_byte(out, '\n');
 }
 
-static int add_geometry(struct buf *out, const struct upload_summary *u) {
+static int show_add_geometry(struct buf *out, const struct upload_summary *u) {
     char size[UNITS_TEXT_SIZE];
     int err = buf_addf(out, "%-12s", "chunks");
     if (!err)
-        err = add_progress(out, u);
+        err = show_add_progress(out, u);
     if (!err && u->begun)
         err = buf_addf(out, " (%s each)", format_size(u->geometry.chunk_size, size));
     if (!err && u->redone)
@@ -170,48 +170,48 @@ static int add_geometry(struct buf *out, const struct upload_summary *u) {
     return err ? err : buf_add_byte(out, '\n');
 }
 
-static int show_long(struct buf *out, const struct upload_summary *u) {
+static int show_upload_long(struct buf *out, const struct upload_summary *u) {
     char id[ID_HEX_SIZE], size[UNITS_TEXT_SIZE], first[RFC3339_SIZE], last[RFC3339_SIZE], crc[CRC_TEXT_SIZE];
     id_to_hex(&u->id, id);
-    format_time(u->first_us, first);
-    format_time(u->last_us, last);
-    int err = add_row(out, "upload", slice_of(id));
+    show_format_time(u->first_us, first);
+    show_format_time(u->last_us, last);
+    int err = show_add_row(out, "upload", slice_of(id));
     if (!err)
-        err = add_row(out, "state", slice_of(upload_state_name(u->state)));
+        err = show_add_row(out, "state", slice_of(upload_state_name(u->state)));
     if (!err && u->state != UPLOAD_FINISHED && u->error.len)
-        err = add_row(out, "reason", u->error);
+        err = show_add_row(out, "reason", u->error);
     if (!err)
-        err = add_row(out, "source", u->src);
+        err = show_add_row(out, "source", u->src);
     if (!err)
-        err = add_row(out, "destination", u->dest);
+        err = show_add_row(out, "destination", u->dest);
     if (!err && u->endpoint.len)
-        err = add_row(out, "endpoint", u->endpoint);
+        err = show_add_row(out, "endpoint", u->endpoint);
     if (!err)
         err = buf_addf(out, "%-12s%s (%" PRIu64 " bytes)\n", "size", format_size(u->size, size), u->size);
     if (!err)
-        err = add_geometry(out, u);
+        err = show_add_geometry(out, u);
     if (!err)
         err = buf_addf(out, "%-12s%s\n%-12s%s\n", "first", first, "last", last);
     if (!err && u->has_crc) {
         crc32c_to_text(u->crc, crc);
-        err = add_row(out, "checksum", slice_of(crc));
+        err = show_add_row(out, "checksum", slice_of(crc));
     }
     if (!err && u->etag.len)
-        err = add_row(out, "etag", u->etag);
+        err = show_add_row(out, "etag", u->etag);
     return err ? err : buf_add_byte(out, '\n');
 }
 
-static int each_upload(void *arg, const struct upload_summary *u) {
+static int show_each_upload(void *arg, const struct upload_summary *u) {
     struct show *s = arg;
-    if (!matches(s, u))
+    if (!show_matches(s, u))
         return 0;
     s->shown++;
     int err;
     if (s->options->json) {
-        err = show_json(u);
+        err = show_upload_json(u);
     } else {
         buf_clear(&s->line);
-        err = s->options->wanted_count ? show_long(&s->line, u) : show_short(&s->line, u);
+        err = s->options->wanted_count ? show_upload_long(&s->line, u) : show_upload_short(&s->line, u);
         if (!err)
             fwrite(s->line.data, 1, s->line.len, stdout);
     }
@@ -230,7 +230,7 @@ static void show_totals(const struct journal_totals *t) {
     printf("; %" PRIu64 " records\n", t->seq);
 }
 
-static int prepare(struct show *s) {
+static int show_prepare(struct show *s) {
     size_t count = s->options->wanted_count;
     if (count == 0)
         return 0;
@@ -238,12 +238,12 @@ static int prepare(struct show *s) {
     char *cwd = getcwd(NULL, 0);
     int err = s->wanted ? 0 : ERR_NOMEM;
     for (size_t i = 0; !err && i < count; i++)
-        err = understand(&s->wanted[i], s->options->wanted[i], cwd ? cwd : "");
+        err = wanted_parse(&s->wanted[i], s->options->wanted[i], cwd ? cwd : "");
     free(cwd);
     return err;
 }
 
-static void release(struct show *s) {
+static void show_release(struct show *s) {
     for (size_t i = 0; s->wanted && i < s->options->wanted_count; i++) {
         buf_release(&s->wanted[i].path);
         buf_release(&s->wanted[i].url);
@@ -255,9 +255,9 @@ static void release(struct show *s) {
 int journal_show(const struct journal_show_options *o) {
     struct show s = {.options = o};
     struct journal_totals totals;
-    int err = prepare(&s);
+    int err = show_prepare(&s);
     if (!err)
-        err = journal_summary_read(o->dir, each_upload, &s, &totals);
+        err = journal_summary_read(o->dir, show_each_upload, &s, &totals);
     if (!err && !o->json && o->wanted_count == 0)
         show_totals(&totals);
     if (!err && o->wanted_count && s.shown == 0) {
@@ -266,6 +266,6 @@ int journal_show(const struct journal_show_options *o) {
     }
     if (err == ERR_NOMEM)
         log_error("out of memory");
-    release(&s);
+    show_release(&s);
     return output_status(err);
 }

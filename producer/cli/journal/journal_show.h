@@ -1,4 +1,4 @@
-/* `chunklift journal show`: what the journal on disk says about uploads. */
+/* `chunklift journal show`: lists the uploads of a journal on disk. */
 #ifndef CHUNKLIFT_JOURNAL_SHOW_H
 #define CHUNKLIFT_JOURNAL_SHOW_H
 
@@ -8,13 +8,13 @@
 
 struct journal_show_options {
     const char *dir;
-    /* Only uploads that one of these names: an upload id or its first digits (6 at least), a source or a directory
-     * above it, a destination or a prefix. With one, uploads are shown in detail. */
+    /* Filters. Each is an upload id or its first digits (6 at least), a source or a directory above it, a destination or
+     * a prefix of it. With a filter, uploads are shown in detail. */
     const char *const *wanted;
     size_t wanted_count;
     bool json;
 };
-/* Exit status: 0; 1 damaged, or nothing matched; 3 the journal cannot be read. */
+/* Returns the exit status: EXIT_SOME_FAILED when the journal is damaged or no upload matches. */
 int journal_show(const struct journal_show_options *o) MUST_CHECK;
 
 #endif

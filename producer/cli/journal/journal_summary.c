@@ -1,32 +1,25 @@
 #include "producer/cli/journal/journal_summary.h"
 
-#include "journal/record.h"
-#include "journal/walk.h"
+#include "journal/records.h"
 #include "pure/bitmap.h"
 #include "pure/hash.h"
 #include "pure/list.h"
-#include "system/log.h"
-#include <inttypes.h>
 #include <stdlib.h>
 
 struct entry { /* an upload that has not ended */
     struct upload_summary sum;
-    uint8_t *done; /* one bit a chunk; NULL before begin */
+    uint8_t *done; /* a bitmap of its chunks; NULL before begin */
     struct hash_node by_id;
-    struct entry *older, *newer;
-};
-
-struct table {
-    struct hash_table by_id;
-    struct entry *oldest, *newest;
+    struct list in_order;
 };
 
 struct reading {
-    struct table table;
+    struct hash_table by_id;
+    struct list in_order; /* the same entries, oldest first */
     struct journal_totals *totals;
     int (*each)(void *arg, const struct upload_summary *u);
     void *arg;
-    bool dropped; /* the journal's first segments are gone: carry records count */
+    bool dropped; /* the journal's first files were removed: carry records count */
 };
 
 const char *upload_state_name(enum upload_state state) {
@@ -34,8 +27,8 @@ const char *upload_state_name(enum upload_state state) {
     return names[state];
 }
 
-static struct entry *find(const struct table *t, const struct id128 *id) {
-    for (struct hash_node *n = hash_first(&t->by_id, id_hash(id)); n; n = hash_next(n)) {
+static struct entry *entry_find(const struct reading *in, const struct id128 *id) {
+    for (struct hash_node *n = hash_first(&in->by_id, id_hash(id)); n; n = hash_next(n)) {
         struct entry *e = list_entry(n, struct entry, by_id);
         if (id_equal(&e->sum.id, id))
             return e;
@@ -43,29 +36,25 @@ static struct entry *find(const struct table *t, const struct id128 *id) {
     return NULL;
 }
 
-static int insert(struct table *t, const struct id128 *id, struct entry **out) {
-    struct entry *e = calloc(1, sizeof *e);
+static int entry_add(struct reading *in, const struct id128 *id, struct entry **out) {
+    struct entry *e = *out = calloc(1, sizeof *e);
     if (!e)
         return ERR_NOMEM;
     e->sum.id = *id;
-    hash_insert(&t->by_id, &e->by_id, id_hash(id));
-    e->older = t->newest;
-    *(t->newest ? &t->newest->newer : &t->oldest) = e;
-    t->newest = e;
-    *out = e;
+    hash_insert(&in->by_id, &e->by_id, id_hash(id));
+    list_add(&in->in_order, &e->in_order);
     return 0;
 }
 
-static void set_text(struct slice *field, struct slice value) {
+static void entry_set_text(struct slice *field, struct slice value) {
     free((char *)field->ptr);
     char *copy = slice_dup(value);
-    *field = slice_make(copy, copy ? value.len : 0); /* out of memory: shown as empty; the table's own memory is next */
+    *field = slice_make(copy, copy ? value.len : 0); /* without memory: empty; the next entry then fails */
 }
 
-static void remove_entry(struct table *t, struct entry *e) {
-    hash_remove(&t->by_id, &e->by_id);
-    *(e->older ? &e->older->newer : &t->oldest) = e->newer;
-    *(e->newer ? &e->newer->older : &t->newest) = e->older;
+static void entry_remove(struct reading *in, struct entry *e) {
+    hash_remove(&in->by_id, &e->by_id);
+    list_remove(&e->in_order);
     struct slice *texts[] = {&e->sum.src, &e->sum.dest, &e->sum.endpoint, &e->sum.etag, &e->sum.class, &e->sum.error};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free((char *)texts[i]->ptr);
@@ -73,20 +62,20 @@ static void remove_entry(struct table *t, struct entry *e) {
     free(e);
 }
 
-static void take_names(struct entry *e, const struct record *r) {
+static void entry_set_names(struct entry *e, const struct record *r) {
     if (r->has & HAS_SRC)
-        set_text(&e->sum.src, r->src);
+        entry_set_text(&e->sum.src, r->src);
     if (r->has & HAS_DEST)
-        set_text(&e->sum.dest, r->dest);
+        entry_set_text(&e->sum.dest, r->dest);
 }
 
-static void take_identity(struct entry *e, const struct record *r) {
-    take_names(e, r);
-    set_text(&e->sum.endpoint, r->endpoint);
+static void entry_set_identity(struct entry *e, const struct record *r) {
+    entry_set_names(e, r);
+    entry_set_text(&e->sum.endpoint, r->endpoint);
     e->sum.size = r->file.size;
 }
 
-static int take_geometry(struct entry *e, const struct record *r) {
+static int entry_set_geometry(struct entry *e, const struct record *r) {
     struct geometry g = {.size = r->file.size, .chunk_size = r->chunk_size, .chunks = r->chunks};
     if (!geometry_is_valid(&g))
         return ERR_INVALID;
@@ -102,7 +91,7 @@ static int take_geometry(struct entry *e, const struct record *r) {
     return 0;
 }
 
-static int take_chunk(struct entry *e, uint32_t chunk, bool done) {
+static int entry_set_chunk(struct entry *e, uint32_t chunk, bool done) {
     if (!e->done || chunk >= e->sum.geometry.chunks)
         return ERR_INVALID;
     if (bitmap_get(e->done, chunk) == done)
@@ -121,17 +110,17 @@ static int take_chunk(struct entry *e, uint32_t chunk, bool done) {
     return 0;
 }
 
-static void take_result(struct entry *e, const struct record *r) {
+static void entry_set_result(struct entry *e, const struct record *r) {
     e->sum.has_crc = (r->has & HAS_CRC) != 0;
     e->sum.crc = r->crc;
     if (r->has & HAS_ETAG)
-        set_text(&e->sum.etag, r->etag);
+        entry_set_text(&e->sum.etag, r->etag);
     e->sum.size = r->file.size;
     e->sum.done_bytes = r->file.size;
 }
 
-/* It ended: counted, handed out, forgotten. */
-static int end(struct reading *in, struct entry *e, enum upload_state state) {
+/* The upload ended: counts it, reports it, and removes it. */
+static int entry_end(struct reading *in, struct entry *e, enum upload_state state) {
     e->sum.state = state;
     if (state == UPLOAD_FINISHED) {
         in->totals->finished++;
@@ -140,74 +129,74 @@ static int end(struct reading *in, struct entry *e, enum upload_state state) {
         in->totals->aborted++;
     }
     int err = in->each(in->arg, &e->sum);
-    remove_entry(&in->table, e);
+    entry_remove(in, e);
     return err;
 }
 
-static int apply_carry(struct reading *in, struct entry *e, const struct record *r) {
+static int summary_apply_carry(struct reading *in, struct entry *e, const struct record *r) {
     if (slice_equal(r->kind, slice_of("chunk")))
-        return take_chunk(e, r->chunk, true);
-    take_identity(e, r);
-    if (r->has & HAS_SINCE) /* when the record it stands for was made */
+        return entry_set_chunk(e, r->chunk, true);
+    entry_set_identity(e, r);
+    if (r->has & HAS_SINCE) /* the time of the original record */
         e->sum.last_us = r->since_ns / 1000;
     if ((r->has & HAS_SINCE) && e->sum.first_us > e->sum.last_us)
         e->sum.first_us = e->sum.last_us;
     if (slice_equal(r->kind, slice_of("upload")))
-        return r->has & HAS_GEOMETRY && !e->done ? take_geometry(e, r) : 0;
-    take_result(e, r);
-    return end(in, e, UPLOAD_FINISHED);
+        return r->has & HAS_GEOMETRY && !e->done ? entry_set_geometry(e, r) : 0;
+    entry_set_result(e, r);
+    return entry_end(in, e, UPLOAD_FINISHED);
 }
 
-static int apply_upload(struct reading *in, struct entry *e, const struct record *r) {
+static int summary_apply_upload(struct reading *in, struct entry *e, const struct record *r) {
     e->sum.last_us = r->ts_us;
     if (!e->sum.first_us)
         e->sum.first_us = r->ts_us;
     switch (r->ev) {
     case EV_OPEN:
-        take_identity(e, r);
+        entry_set_identity(e, r);
         e->sum.state = UPLOAD_UNFINISHED;
         return 0;
     case EV_BEGIN:
-        take_identity(e, r);
+        entry_set_identity(e, r);
         e->sum.state = UPLOAD_UNFINISHED;
-        return take_geometry(e, r);
+        return entry_set_geometry(e, r);
     case EV_CHUNK:
         e->sum.state = UPLOAD_UNFINISHED;
-        return take_chunk(e, r->chunk, true);
+        return entry_set_chunk(e, r->chunk, true);
     case EV_REDO:
-        return take_chunk(e, r->chunk, false);
+        return entry_set_chunk(e, r->chunk, false);
     case EV_PUT:
-        take_identity(e, r);
+        entry_set_identity(e, r);
         e->sum.put = true;
-        take_result(e, r);
-        return end(in, e, UPLOAD_FINISHED);
+        entry_set_result(e, r);
+        return entry_end(in, e, UPLOAD_FINISHED);
     case EV_FINISH:
-        take_result(e, r);
-        return end(in, e, UPLOAD_FINISHED);
+        entry_set_result(e, r);
+        return entry_end(in, e, UPLOAD_FINISHED);
     case EV_FAIL:
         e->sum.state = UPLOAD_FAILED;
-        take_names(e, r);
-        set_text(&e->sum.class, r->class);
-        set_text(&e->sum.error, r->error);
+        entry_set_names(e, r);
+        entry_set_text(&e->sum.class, r->class);
+        entry_set_text(&e->sum.error, r->error);
         return 0;
     case EV_ABORT:
-        set_text(&e->sum.error, r->reason);
-        return end(in, e, UPLOAD_ABORTED);
+        entry_set_text(&e->sum.error, r->reason);
+        return entry_end(in, e, UPLOAD_ABORTED);
     case EV_CARRY:
-        return apply_carry(in, e, r);
+        return summary_apply_carry(in, e, r);
     default:
         return 0;
     }
 }
 
-/* Records that may be the first that is seen of an upload. Of others an upload ended before: a late one changes
- * nothing. */
-static bool introduces(const struct record *r) {
+/* Records that can be the first one of an upload. Other records of an unknown upload came after its end, and are
+ * ignored. */
+static bool record_introduces_upload(const struct record *r) {
     return r->ev == EV_OPEN || r->ev == EV_BEGIN || r->ev == EV_PUT || r->ev == EV_FAIL ||
            (r->ev == EV_CARRY && !slice_equal(r->kind, slice_of("chunk")));
 }
 
-static int apply(struct reading *in, const struct record *r) {
+static int summary_apply(struct reading *in, const struct record *r) {
     struct journal_totals *t = in->totals;
     if (t->seq == 0 && r->seq > 1)
         in->dropped = true;
@@ -219,46 +208,34 @@ static int apply(struct reading *in, const struct record *r) {
         t->epoch = r->epoch;
     if (!(r->has & HAS_UPLOAD) || r->ev == EV_FORGET || r->ev == EV_SAME || (r->ev == EV_CARRY && !in->dropped))
         return 0;
-    struct entry *e = find(&in->table, &r->upload);
-    if (!e && !introduces(r))
+    struct entry *e = entry_find(in, &r->upload);
+    if (!e && !record_introduces_upload(r))
         return 0;
-    int err = e ? 0 : insert(&in->table, &r->upload, &e);
-    return err ? err : apply_upload(in, e, r);
+    int err = e ? 0 : entry_add(in, &r->upload, &e);
+    return err ? err : summary_apply_upload(in, e, r);
 }
 
-static int read_lines(struct reading *in, struct journal_walk *w, const char *dir) {
-    struct buf scratch = BUF_INIT;
-    struct slice line;
+/* The first line that cannot be used is logged; the others are applied. */
+static int summary_read_records(struct reading *in, struct journal_records *records) {
     struct record r;
     int err, damage = 0;
-    while (!(err = journal_walk_next(w, &line))) {
-        err = record_parse(line, &r, &scratch);
-        if (!err && r.seq <= in->totals->seq) /* the file was replaced by a repaired copy of itself meanwhile */
-            continue;
+    do {
+        err = journal_records_next(records, &r);
         if (!err)
-            err = apply(in, &r);
-        if (err == ERR_INVALID || err == ERR_VERSION) {
-            if (!damage)
-                log_error("%s/%s:%" PRIu64 ": %s; 'chunklift journal verify' tells more", dir, journal_walk_file(w),
-                          journal_walk_line_number(w),
-                          err == ERR_VERSION ? "written by a newer version" : "not a valid line, left out");
-            damage = ERR_DAMAGED;
-        } else if (err) {
-            break;
+            err = summary_apply(in, &r);
+        if (err == ERR_INVALID || err == ERR_VERSION || err == ERR_LIMIT) {
+            if (!damage || err == ERR_LIMIT)
+                damage = journal_records_log_damage(records, err);
+            err = err == ERR_LIMIT ? ERR_NOT_FOUND : 0;
         }
-    }
-    if (err == ERR_LIMIT) {
-        log_error("%s/%s:%" PRIu64 ": line too long, reading ends here; 'chunklift journal verify' tells more", dir,
-                  journal_walk_file(w), journal_walk_line_number(w) + 1);
-        err = ERR_DAMAGED;
-    }
-    buf_release(&scratch);
+    } while (!err);
     return err == ERR_NOT_FOUND ? damage : err;
 }
 
-/* Those that never ended, oldest first. */
-static int hand_out_rest(struct reading *in) {
-    for (const struct entry *e = in->table.oldest; e; e = e->newer) {
+/* Reports the uploads that did not end, oldest first. */
+static int summary_report_rest(struct reading *in) {
+    for (const struct list *l = in->in_order.next; l != &in->in_order; l = l->next) {
+        const struct entry *e = list_entry(l, struct entry, in_order);
         if (e->sum.state == UPLOAD_FAILED)
             in->totals->failed++;
         else
@@ -274,21 +251,20 @@ int journal_summary_read(const char *dir, int (*each)(void *arg, const struct up
                          struct journal_totals *totals) {
     *totals = (struct journal_totals){0};
     struct reading in = {.totals = totals, .each = each, .arg = arg};
-    struct journal_walk *w = NULL;
-    int err = journal_walk_open(&w, dir);
+    struct journal_records records;
+    list_init(&in.in_order);
+    int err = journal_records_open(&records, dir);
     if (!err)
-        err = read_lines(&in, w, dir);
-    if (!err && journal_walk_files(w) == 0) {
-        log_error("%s: no journal in this directory", dir);
+        err = summary_read_records(&in, &records);
+    if (!err && journal_records_log_missing(&records))
         err = ERR_NOT_FOUND;
-    }
     if (!err || err == ERR_DAMAGED) {
-        int rest = hand_out_rest(&in);
+        int rest = summary_report_rest(&in);
         err = rest ? rest : err;
     }
-    while (in.table.oldest)
-        remove_entry(&in.table, in.table.oldest);
-    hash_release(&in.table.by_id);
-    journal_walk_close(&w);
+    while (!list_is_empty(&in.in_order))
+        entry_remove(&in, list_entry(list_first(&in.in_order), struct entry, in_order));
+    hash_release(&in.by_id);
+    journal_records_close(&records);
     return err;
 }

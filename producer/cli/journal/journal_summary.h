@@ -1,6 +1,10 @@
 /*
- * What a journal on disk says about its uploads. One pass over all lines; memory holds only the uploads that have not
- * ended (those that ended are handed out and forgotten), each with one bit a chunk.
+ * The uploads of a journal on disk, as its records describe them. One pass over all lines. Memory holds only the uploads that
+ * have not ended, each with one bit per chunk; an ended one is reported and removed.
+ *
+ * This is not the consumer's state (consumer/state). That keeps the data that later records need: it has no times, no names
+ * of ended uploads and no reasons of failures that were retried, and it holds leases. Both use the same bitmap, hash table
+ * and geometry.
  */
 #ifndef CHUNKLIFT_JOURNAL_SUMMARY_H
 #define CHUNKLIFT_JOURNAL_SUMMARY_H
@@ -12,7 +16,7 @@
 #include <stdint.h>
 
 enum upload_state {
-    UPLOAD_UNFINISHED, /* opened or begun; also one that went on after it had failed */
+    UPLOAD_UNFINISHED, /* opened or begun; also when it continued after a failure */
     UPLOAD_FINISHED,
     UPLOAD_FAILED,
     UPLOAD_ABORTED,
@@ -22,7 +26,7 @@ const char *upload_state_name(enum upload_state state);
 struct upload_summary {
     struct id128 id;
     enum upload_state state;
-    bool begun; /* the destination knows it; geometry is set */
+    bool begun; /* it exists at the destination; geometry is set */
     bool put;   /* one request, no chunks */
     struct slice src, dest, endpoint;
     uint64_t size, done_bytes;
@@ -43,10 +47,10 @@ struct journal_totals {
 };
 
 /*
- * Calls each() for every upload: for ended ones in the order they ended, then for the others in the order they began.
- * What it is given is valid during the call. A negative value ends the reading with it.
- * ERR_NOT_FOUND: no such directory, or no journal in it. ERR_DAMAGED: a line could not be read (logged once, with its
- * place); everything else was handed out.
+ * Calls each() for every upload: for ended ones in the order in which they ended, then for the others in the order in which
+ * they began. *u is valid during the call. A negative result of each() ends the read and is returned.
+ * ERR_NOT_FOUND (logged): no such directory, or no journal in it. ERR_DAMAGED: lines could not be read (the first one is
+ * logged); all other lines were used.
  */
 int journal_summary_read(const char *dir, int (*each)(void *arg, const struct upload_summary *u), void *arg,
                          struct journal_totals *totals) MUST_CHECK;

@@ -1,5 +1,6 @@
 #include "producer/cli/journal/journal_tail.h"
 
+#include "journal/line_check.h"
 #include "journal/walk.h"
 #include "producer/cli/journal/tail_remote.h"
 #include "system/exit_status.h"
@@ -14,8 +15,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define LOOK_MS 1000      /* inotify tells of changes; a network file system may not */
-#define LOOK_OFTEN_MS 200 /* without inotify */
+#define POLL_MS 1000                /* beside inotify, which network file systems may not support */
+#define POLL_WITHOUT_INOTIFY_MS 200 /* without inotify */
 
 struct tail {
     struct journal_walk *walk;
@@ -23,27 +24,17 @@ struct tail {
     uint64_t seq; /* of the last line printed */
 };
 
-/* The seq at the start of a line, 0 when it does not look like a record. */
-static uint64_t seq_of(struct slice line) {
-    static const char start[] = "{\"seq\":";
-    if (line.len < sizeof start || memcmp(line.ptr, start, sizeof start - 1) != 0)
-        return 0;
-    uint64_t seq = 0;
-    for (size_t i = sizeof start - 1; i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9'; i++)
-        seq = seq * 10 + (uint64_t)(line.ptr[i] - '0');
-    return seq;
-}
-
-/* Prints what there is. */
-static int print_lines(struct tail *t) {
+/* Prints the lines up to the present end. */
+static int tail_print_lines(struct tail *t) {
     struct slice line;
     int err;
     while (!(err = journal_walk_next(t->walk, &line))) {
-        uint64_t seq = seq_of(line);
-        if (seq && seq <= t->seq) /* the file was replaced by a repaired copy of itself */
-            continue;
-        if (seq)
+        uint64_t seq;
+        if (line_seq(line, &seq)) {
+            if (seq <= t->seq) /* a repaired copy replaced the file: the line was printed */
+                continue;
             t->seq = seq;
+        }
         fwrite(line.ptr, 1, line.len, stdout);
         putc('\n', stdout);
         int written = output_check();
@@ -51,11 +42,11 @@ static int print_lines(struct tail *t) {
             return written;
     }
     if (err == ERR_LIMIT)
-        log_error("%s: a line that is too long; 'chunklift journal verify' tells more", journal_walk_file(t->walk));
+        log_error("%s: a line that is too long; run 'chunklift journal verify'", journal_walk_file(t->walk));
     return err == ERR_NOT_FOUND ? output_flush() : err;
 }
 
-static void drain_watch(int fd) {
+static void tail_drain_watch(int fd) {
     char events[4096] __attribute__((aligned(8)));
     ssize_t n;
     do
@@ -63,23 +54,23 @@ static void drain_watch(int fd) {
     while (n > 0 || (n < 0 && errno == EINTR));
 }
 
-/* Sleeps until the directory changed, a signal came or the reader of stdout went away (ERR_AGAIN). */
-static int wait_for_change(struct tail *t) {
+/* Waits until the directory changes or a signal comes. ERR_AGAIN: the reader of stdout left. */
+static int tail_wait(struct tail *t) {
     struct pollfd fds[] = {
         {.fd = signals_fd(), .events = POLLIN},
         {.fd = STDOUT_FILENO, .events = 0},
         {.fd = t->watch, .events = POLLIN}, /* negative: ignored */
     };
-    if (poll(fds, 3, t->watch < 0 ? LOOK_OFTEN_MS : LOOK_MS) < 0)
+    if (poll(fds, 3, t->watch < 0 ? POLL_WITHOUT_INOTIFY_MS : POLL_MS) < 0)
         return errno == EINTR ? 0 : ERR_IO;
     if (fds[0].revents)
         signals_drain();
     if (fds[2].revents)
-        drain_watch(t->watch);
+        tail_drain_watch(t->watch);
     return fds[1].revents & (POLLERR | POLLHUP | POLLNVAL) ? ERR_AGAIN : 0;
 }
 
-static int open_watch(const char *dir) {
+static int tail_open_watch(const char *dir) {
     int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (fd >= 0 && inotify_add_watch(fd, dir, IN_MODIFY | IN_MOVED_TO) < 0) {
         close(fd);
@@ -91,18 +82,18 @@ static int open_watch(const char *dir) {
 static int tail_disk(const struct journal_tail_options *o) {
     struct tail t = {.watch = -1};
     if (o->follow)
-        t.watch = open_watch(o->dir); /* before the first look, so that no change goes unseen */
+        t.watch = tail_open_watch(o->dir); /* before the first read, so that no change is missed */
     int err = journal_walk_open_last(&t.walk, o->dir, o->lines);
     if (!err)
-        err = print_lines(&t);
+        err = tail_print_lines(&t);
     if (!err && !o->follow && journal_walk_files(t.walk) == 0) {
         log_error("%s: no journal in this directory", o->dir);
         err = ERR_NOT_FOUND;
     }
     while (!err && o->follow && signals_stop_count() == 0) {
-        err = wait_for_change(&t);
+        err = tail_wait(&t);
         if (!err)
-            err = print_lines(&t);
+            err = tail_print_lines(&t);
     }
     if (err == ERR_NOMEM)
         log_error("out of memory");

@@ -1,4 +1,5 @@
-/* `chunklift journal tail`: the journal's last lines as they stand, and what is appended, from disk or from afar. */
+/* `chunklift journal tail`: prints the journal's last lines, and with follow those that are appended, from disk or from a
+ * consumer. */
 #ifndef CHUNKLIFT_JOURNAL_TAIL_H
 #define CHUNKLIFT_JOURNAL_TAIL_H
 
@@ -12,7 +13,7 @@ struct journal_tail_options {
     uint64_t lines;
     bool follow; /* until interrupted */
 };
-/* Exit status: 0; 3 journal or consumer cannot be used; 128+signal when interrupted. */
+/* Returns the exit status (exit_status.h). Blocks; with follow until interrupted. */
 int journal_tail(const struct journal_tail_options *o) MUST_CHECK;
 
 #endif

@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define FIRST_ANSWER_MS 10000 /* nobody there */
+#define FIRST_REPLY_MS 10000 /* then there is no consumer */
 #define LONG_POLL_MS 1000
-#define ASK_AGAIN_MS 5000 /* no answer beyond the long poll: it was lost with a connection */
+#define RESEND_MS 5000 /* after the long poll: the request or the reply was lost */
 #define RECORDS_MAX 4096
 
 struct remote {
@@ -23,7 +23,7 @@ struct remote {
     const char *endpoint;
     uint64_t lines;
     bool follow, started, asked, finished;
-    uint64_t seq, event; /* cursors: the first ones wanted */
+    uint64_t seq, event; /* cursors: the next ones wanted */
     uint64_t until;      /* without follow: the head when it started */
     uint64_t number, asked_ms;
     struct buf scratch; /* of record_parse */
@@ -31,23 +31,23 @@ struct remote {
     void *arg;
 };
 
-static bool has_all(const struct remote *r) {
+static bool remote_has_all(const struct remote *r) {
     return r->started && !r->follow && r->seq > r->until;
 }
 
-static void start(struct remote *r) {
+static void remote_start(struct remote *r) {
     uint64_t next = session_start_seq(r->session);
     r->event = session_start_event(r->session);
     r->asked = false;
     if (r->started)
-        return; /* it restarted: go on where we were, its events begin anew */
+        return; /* the consumer restarted: the records continue, its events begin again */
     r->started = true;
     r->until = next ? next - 1 : 0;
     r->seq = r->until >= r->lines ? r->until - r->lines + 1 : 1;
 }
 
-static int ask(struct remote *r, uint64_t now_ms) {
-    if (!r->started || (r->asked && now_ms - r->asked_ms < LONG_POLL_MS + ASK_AGAIN_MS))
+static int remote_ask(struct remote *r, uint64_t now_ms) {
+    if (!r->started || (r->asked && now_ms - r->asked_ms < LONG_POLL_MS + RESEND_MS))
         return 0;
     struct msg m = {
         .type = MSG_TAIL,
@@ -65,38 +65,38 @@ static int ask(struct remote *r, uint64_t now_ms) {
     return 0;
 }
 
-static bool has_control(struct slice text) {
+static bool text_has_control(struct slice text) {
     for (size_t i = 0; i < text.len; i++)
         if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
             return true;
     return false;
 }
 
-/* A line of the journal, whole, and none from before the one that was asked for: whoever answers may be anybody, and
- * what is printed goes to a terminal. A record of a later version passes. */
-static bool is_record(struct remote *r, struct slice line) {
+/* True for a whole line of a journal that is not before the requested one. The peer is not trusted, and the line is printed
+ * to a terminal. A record of a later version is accepted. */
+static bool remote_is_record(struct remote *r, struct slice line) {
     struct record record;
     bool whole = line.len > 0 && line.ptr[line.len - 1] == '\n';
     int err = whole ? record_parse(slice_make(line.ptr, line.len - 1), &record, &r->scratch) : ERR_INVALID;
     if (err == ERR_VERSION)
-        return utf8_is_valid(line) && !has_control(slice_make(line.ptr, line.len - 1));
+        return utf8_is_valid(line) && !text_has_control(slice_make(line.ptr, line.len - 1));
     return err == 0 && record.seq >= r->seq;
 }
 
-static int print_line(void *arg, struct slice line) {
+static int remote_print_line(void *arg, struct slice line) {
     (void)arg;
-    (void)!fwrite(line.ptr, 1, line.len, stdout); /* output_flush tells */
+    (void)!fwrite(line.ptr, 1, line.len, stdout); /* output_flush reports errors */
     return 0;
 }
 
-/* Without follow not beyond the head there was at the start. */
-static int hand_out(struct remote *r, struct slice lines) {
+/* Without follow, only up to the head at the start. */
+static int remote_deliver(struct remote *r, struct slice lines) {
     while (lines.len > 0) {
         const char *newline = memchr(lines.ptr, '\n', lines.len);
         size_t len = newline ? (size_t)(newline - lines.ptr) + 1 : lines.len;
         if (!r->follow && r->seq > r->until)
             break;
-        if (!is_record(r, slice_make(lines.ptr, len))) {
+        if (!remote_is_record(r, slice_make(lines.ptr, len))) {
             log_error("%s: it sends lines that are no records; use programs of one version", r->endpoint);
             return ERR_INVALID;
         }
@@ -106,17 +106,17 @@ static int hand_out(struct remote *r, struct slice lines) {
         r->seq++;
         lines = slice_make(lines.ptr + len, lines.len - len);
     }
-    return r->line == print_line ? output_flush() : 0;
+    return r->line == remote_print_line ? output_flush() : 0;
 }
 
-static int take_records(struct remote *r, const struct msg *m) {
+static int remote_take_records(struct remote *r, const struct msg *m) {
     const struct msg_records *records = &m->records;
     if (!r->asked || m->number != r->number)
-        return 0; /* the answer to an earlier question */
+        return 0; /* the reply to an earlier request */
     r->asked = false;
     r->event = records->event_next;
-    if (records->lines.len == 0 && records->next > r->seq) { /* what was wanted is no longer there */
-        if (r->line == print_line)
+    if (records->lines.len == 0 && records->next > r->seq) { /* the wanted records were removed */
+        if (r->line == remote_print_line)
             log_warn("%s: records %" PRIu64 " to %" PRIu64 " are no longer kept there", r->endpoint, r->seq,
                      records->next - 1);
         r->seq = records->next;
@@ -126,19 +126,19 @@ static int take_records(struct remote *r, const struct msg *m) {
         log_error("%s: the records wanted are not there; ask for fewer with -n", r->endpoint);
         return ERR_NOT_FOUND;
     }
-    int err = hand_out(r, records->lines);
+    int err = remote_deliver(r, records->lines);
     if (!err && records->next > r->seq)
         r->seq = records->next;
     return err;
 }
 
-static int take(struct remote *r, const struct msg *m) {
+static int remote_take(struct remote *r, const struct msg *m) {
     switch (m->type) {
     case MSG_WELCOME:
-        start(r);
+        remote_start(r);
         return 0;
     case MSG_RECORDS:
-        return take_records(r, m);
+        return remote_take_records(r, m);
     case MSG_ERROR:
         if (m->error.code == PROTOCOL_STOPPING && r->follow)
             return 0;
@@ -150,15 +150,15 @@ static int take(struct remote *r, const struct msg *m) {
     }
 }
 
-static int receive(struct remote *r) {
+static int remote_receive(struct remote *r) {
     struct msg *m;
     int err = 0;
-    while (!err && !has_all(r) && !(err = session_recv(r->session, &m)))
-        err = take(r, m);
+    while (!err && !remote_has_all(r) && !(err = session_recv(r->session, &m)))
+        err = remote_take(r, m);
     return err == ERR_AGAIN && !ferror(stdout) ? 0 : err;
 }
 
-static int wait(struct remote *r, uint64_t now_ms, uint64_t deadline_ms) {
+static int remote_wait(struct remote *r, uint64_t now_ms, uint64_t deadline_ms) {
     struct wait_item items[2] = {{.fd = signals_fd(), .want = ENDPOINT_IN}};
     size_t count = 1;
     struct endpoint *e = session_endpoint(r->session);
@@ -173,18 +173,18 @@ static int wait(struct remote *r, uint64_t now_ms, uint64_t deadline_ms) {
     return err;
 }
 
-static int run(struct remote *r) {
+static int remote_run(struct remote *r) {
     uint64_t begun_ms = clock_ms();
-    while (signals_stop_count() == 0 && !has_all(r)) {
+    while (signals_stop_count() == 0 && !remote_has_all(r)) {
         uint64_t now = clock_ms(), deadline = now + LONG_POLL_MS;
         int err = session_step(r->session, now, &deadline);
         if (!err)
-            err = receive(r);
-        if (!err && !has_all(r))
-            err = ask(r, now);
+            err = remote_receive(r);
+        if (!err && !remote_has_all(r))
+            err = remote_ask(r, now);
         if (err)
             return err;
-        if (!r->started && now - begun_ms > FIRST_ANSWER_MS) {
+        if (!r->started && now - begun_ms > FIRST_REPLY_MS) {
             char reason[RESOLVE_REASON_SIZE];
             log_error(
                 "%s: %s", r->endpoint,
@@ -193,23 +193,23 @@ static int run(struct remote *r) {
                                reason, sizeof reason));
             return ERR_UNREACHABLE;
         }
-        if (!r->follow && r->started && session_silence_ms(r->session, now) > FIRST_ANSWER_MS) {
+        if (!r->follow && r->started && session_silence_ms(r->session, now) > FIRST_REPLY_MS) {
             log_error("%s: the consumer does not answer any more", r->endpoint);
             return ERR_UNREACHABLE;
         }
-        if (has_all(r))
+        if (remote_has_all(r))
             break;
-        if ((err = wait(r, now, deadline)))
+        if ((err = remote_wait(r, now, deadline)))
             return err;
     }
     return 0;
 }
 
-static int converse(struct remote *r) {
+static int remote_read(struct remote *r) {
     struct session_options o = {.role = ROLE_READER, .consumer = r->endpoint};
     int err = session_new(&r->session, &o);
     if (!err)
-        err = run(r);
+        err = remote_run(r);
     session_destroy(&r->session);
     buf_release(&r->scratch);
     endpoint_shutdown_all();
@@ -217,12 +217,12 @@ static int converse(struct remote *r) {
 }
 
 int tail_remote(const char *endpoint, uint64_t lines, bool follow) {
-    struct remote r = {.endpoint = endpoint, .lines = lines, .follow = follow, .line = print_line};
-    return converse(&r);
+    struct remote r = {.endpoint = endpoint, .lines = lines, .follow = follow, .line = remote_print_line};
+    return remote_read(&r);
 }
 
 int tail_remote_all(const char *endpoint, int (*line)(void *arg, struct slice line), void *arg) {
     struct remote r = {.endpoint = endpoint, .lines = UINT64_MAX, .line = line, .arg = arg};
-    int err = converse(&r);
-    return err || has_all(&r) ? err : ERR_AGAIN;
+    int err = remote_read(&r);
+    return err || remote_has_all(&r) ? err : ERR_AGAIN;
 }

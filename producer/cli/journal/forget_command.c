@@ -1,13 +1,12 @@
 /*
- * Which uploads are meant is found in the journal, or with --consumer in a copy of it. Unfinished ones are aborted at
- * their destination, unless --keep-parts is given: an abort record ends an upload, so there is nothing to forget of it.
- * The others are forgotten by the consumer that is named, or by the consumer program on a journal at rest.
+ * The named uploads are looked up in the journal, or with --consumer in a copy of it. Unfinished ones are aborted at their
+ * destination, unless --keep-parts is given; an abort record ends an upload, so it needs no `forget`. The others are
+ * forgotten by the named consumer, or by the consumer program on a journal at rest.
  */
-#include "producer/cli/journal/forget_remote.h"
+#include "producer/cli/journal/forget_command.h"
 #include "pure/array.h"
 
-#include "journal/record.h"
-#include "journal/walk.h"
+#include "journal/records.h"
 #include "producer/cli/ask.h"
 #include "producer/cli/journal/forget_abort.h"
 #include "producer/cli/journal/journal_copy.h"
@@ -40,20 +39,20 @@ struct found {
     struct id128 upload;
     char *src, *dest, *endpoint;
     bool finished;
-    size_t wanted; /* which argument */
+    size_t wanted; /* the index of its argument */
 };
 
 struct forgetting {
     const struct text_list *wanted;
-    struct buf *dests; /* the wanted ones as URLs */
+    struct buf *dests; /* wanted, as URLs */
     struct found *found;
     size_t count, cap;
     bool unfinished, keep_parts, json;
 };
 
-/* ---- which ---- */
+/* ---- look up ---- */
 
-static bool is_wanted(const struct forgetting *f, const struct upload_summary *u, size_t *which) {
+static bool forget_is_wanted(const struct forgetting *f, const struct upload_summary *u, size_t *which) {
     for (size_t i = 0; i < f->wanted->count; i++) {
         struct id128 id;
         bool same = id_from_hex(&id, slice_of(f->wanted->items[i])) == 0 && id_equal(&id, &u->id);
@@ -65,10 +64,10 @@ static bool is_wanted(const struct forgetting *f, const struct upload_summary *u
     return false;
 }
 
-static int note(void *arg, const struct upload_summary *u) {
+static int forget_note(void *arg, const struct upload_summary *u) {
     struct forgetting *f = arg;
     size_t wanted;
-    if (u->state == UPLOAD_ABORTED || !is_wanted(f, u, &wanted))
+    if (u->state == UPLOAD_ABORTED || !forget_is_wanted(f, u, &wanted))
         return 0;
     if (array_grow(&f->found, &f->cap, f->count, sizeof *f->found))
         return ERR_NOMEM;
@@ -80,41 +79,38 @@ static int note(void *arg, const struct upload_summary *u) {
     return found->src && found->dest && found->endpoint ? 0 : ERR_NOMEM;
 }
 
-static void release_found(struct found *found) {
+static void found_release(struct found *found) {
     free(found->src);
     free(found->dest);
     free(found->endpoint);
 }
 
-static void leave_out(struct forgetting *f, const struct id128 *upload) {
+static void forget_leave_out(struct forgetting *f, const struct id128 *upload) {
     size_t kept = 0;
     for (size_t i = 0; i < f->count; i++)
         if (id_equal(&f->found[i].upload, upload))
-            release_found(&f->found[i]);
+            found_release(&f->found[i]);
         else
             f->found[kept++] = f->found[i];
     f->count = kept;
 }
 
-/* What was forgotten before is known no more. */
-static int leave_out_forgotten(struct forgetting *f, const char *dir) {
-    struct journal_walk *walk;
-    struct slice line;
+/* Uploads that were forgotten before are unknown. Lines that cannot be read were logged by journal_summary_read. */
+static int forget_leave_out_forgotten(struct forgetting *f, const char *dir) {
+    struct journal_records records;
     struct record r;
-    struct buf scratch = BUF_INIT;
-    int err = journal_walk_open(&walk, dir);
-    if (err)
-        return err;
-    while (!(err = journal_walk_next(walk, &line)))
-        if (record_parse(line, &r, &scratch) == 0 && r.ev == EV_FORGET)
-            leave_out(f, &r.upload);
-    journal_walk_close(&walk);
-    buf_release(&scratch);
+    int err = journal_records_open(&records, dir);
+    while (!err || err == ERR_INVALID || err == ERR_VERSION) {
+        err = journal_records_next(&records, &r);
+        if (!err && r.ev == EV_FORGET)
+            forget_leave_out(f, &r.upload);
+    }
+    journal_records_close(&records);
     return err == ERR_NOT_FOUND ? 0 : err;
 }
 
-/* As it stands on the command line: an upload's id, or a destination. */
-static int forget_dest(const char *argument, const char *cwd, struct buf *url) {
+/* argument: an upload id, or a destination. */
+static int forget_parse_dest(const char *argument, const char *cwd, struct buf *url) {
     char reason[DEST_PROBLEM_SIZE];
     if (dest_problem(argument, reason, sizeof reason)) {
         log_error("%s: %s", argument, reason);
@@ -123,22 +119,22 @@ static int forget_dest(const char *argument, const char *cwd, struct buf *url) {
     return dest_from_argument(argument, cwd, url);
 }
 
-static int find(struct forgetting *f, const char *dir) {
+static int forget_find(struct forgetting *f, const char *dir) {
     struct journal_totals totals;
     char *cwd = getcwd(NULL, 0);
     f->dests = calloc(f->wanted->count + 1, sizeof *f->dests);
     int err = f->dests ? 0 : ERR_NOMEM;
     for (size_t i = 0; !err && i < f->wanted->count; i++)
-        err = forget_dest(f->wanted->items[i], cwd ? cwd : "/", &f->dests[i]);
+        err = forget_parse_dest(f->wanted->items[i], cwd ? cwd : "/", &f->dests[i]);
     free(cwd);
     if (!err)
-        err = journal_summary_read(dir, note, f, &totals);
-    return err ? err : leave_out_forgotten(f, dir);
+        err = journal_summary_read(dir, forget_note, f, &totals);
+    return err ? err : forget_leave_out_forgotten(f, dir);
 }
 
-/* ---- asking ---- */
+/* ---- ask the consumer ---- */
 
-static int print(const struct forgetting *f, const struct found *found) {
+static int forget_print(const struct forgetting *f, const struct found *found) {
     char id[ID_HEX_SIZE];
     struct buf text = BUF_INIT;
     struct json_line l;
@@ -156,7 +152,7 @@ static int print(const struct forgetting *f, const struct found *found) {
     return err;
 }
 
-static int take(const struct forgetting *f, const char *endpoint, const struct msg_forgotten *m) {
+static int forget_take_reply(const struct forgetting *f, const char *endpoint, const struct msg_forgotten *m) {
     if (m->error.len) {
         log_error("%s: %.*s; nothing was forgotten", endpoint, (int)m->error.len, m->error.ptr);
         return ERR_DAMAGED;
@@ -165,12 +161,12 @@ static int take(const struct forgetting *f, const char *endpoint, const struct m
     for (size_t i = 0; !err && i < f->count; i++)
         for (size_t k = 0; !err && k + sizeof(struct id128) <= m->uploads.len; k += sizeof(struct id128))
             if (memcmp(m->uploads.ptr + k, f->found[i].upload.b, sizeof(struct id128)) == 0)
-                err = print(f, &f->found[i]);
+                err = forget_print(f, &f->found[i]);
     return err;
 }
 
-/* What is forgotten cannot be forgotten twice. */
-static int tell(const struct forgetting *f, const char *endpoint) {
+/* Not sent again without a reply: an upload cannot be forgotten twice. */
+static int forget_ask_consumer(const struct forgetting *f, const char *endpoint) {
     struct session *s = NULL;
     struct buf ids = BUF_INIT;
     struct msg question = {.type = MSG_FORGET}, *answer;
@@ -187,14 +183,14 @@ static int tell(const struct forgetting *f, const char *endpoint) {
     if (err == ERR_UNREACHABLE)
         log_error("%s: the consumer does not answer", endpoint);
     if (!err)
-        err = take(f, endpoint, &answer->forgotten);
+        err = forget_take_reply(f, endpoint, &answer->forgotten);
     ask_close(&s);
     buf_release(&ids);
     return err;
 }
 
-/* Everything that was asked for is there, and not too much of it. */
-static int judge(const struct forgetting *f) {
+/* ERR_DAMAGED: a wanted upload is unknown. ERR_USAGE: too many. */
+static int forget_check(const struct forgetting *f) {
     for (size_t i = 0; i < f->wanted->count; i++) {
         bool met = false;
         for (size_t k = 0; k < f->count; k++)
@@ -211,17 +207,17 @@ static int judge(const struct forgetting *f) {
     return 0;
 }
 
-/* ---- unfinished ones ---- */
+/* ---- unfinished uploads ---- */
 
-/* One uploader does them all: it has one endpoint and, on S3, is allowed one bucket. */
-static bool is_one_store(const struct found *a, const struct found *b) {
+/* One uploader aborts all of them. It has one endpoint and, on S3, may use one bucket. */
+static bool found_same_store(const struct found *a, const struct found *b) {
     struct dest x, y;
     return dest_parse(slice_of(a->dest), &x) == 0 && dest_parse(slice_of(b->dest), &y) == 0 && x.scheme == y.scheme &&
            slice_equal(x.bucket, y.bucket) && strcmp(a->endpoint, b->endpoint) == 0;
 }
 
-/* Takes those that are not finished out of the list and has them aborted. Exit status. */
-static int abort_unfinished(struct forgetting *f, struct forget_abort_options *a) {
+/* Aborts the unfinished uploads. Returns the exit status. */
+static int forget_abort_unfinished(struct forgetting *f, struct forget_abort_options *a) {
     struct producer_drop *drops = calloc(f->count + 1, sizeof *drops);
     const struct found *first = NULL;
     int status = drops ? EXIT_DONE : EXIT_UNUSABLE;
@@ -230,7 +226,7 @@ static int abort_unfinished(struct forgetting *f, struct forget_abort_options *a
         if (found->finished)
             continue;
         first = first ? first : found;
-        if (!is_one_store(first, found)) {
+        if (!found_same_store(first, found)) {
             log_error("%s and %s are at different stores; name the uploads of one store at a time", first->dest,
                       found->dest);
             status = EXIT_USAGE;
@@ -246,17 +242,17 @@ static int abort_unfinished(struct forgetting *f, struct forget_abort_options *a
     return status;
 }
 
-static size_t count_finished(const struct forgetting *f) {
+static size_t forget_count_finished(const struct forgetting *f) {
     size_t count = 0;
     for (size_t i = 0; i < f->count; i++)
         count += f->found[i].finished;
     return count;
 }
 
-/* The journal is at rest: the consumer program writes to it. Returns only when that cannot be started. */
-static int forget_at_rest(const struct forgetting *f, const char *dir) {
+/* No consumer runs: becomes the consumer program, which writes to the journal. Returns only when that cannot be started. */
+static int forget_hand_over(const struct forgetting *f, const char *dir) {
     struct buf path = BUF_INIT;
-    size_t count = count_finished(f), n = 0;
+    size_t count = forget_count_finished(f), n = 0;
     const char **words = calloc(count + 6, sizeof *words);
     char(*ids)[ID_HEX_SIZE] = calloc(count + 1, sizeof *ids);
     if (words && ids && sibling_program("chunklift-consumer", &path) == 0) {
@@ -281,12 +277,12 @@ static int forget_at_rest(const struct forgetting *f, const char *dir) {
     return ERR_IO;
 }
 
-static void release(struct forgetting *f) {
+static void forget_release(struct forgetting *f) {
     for (size_t i = 0; f->dests && i < f->wanted->count; i++)
         buf_release(&f->dests[i]);
     free(f->dests);
     for (size_t i = 0; i < f->count; i++)
-        release_found(&f->found[i]);
+        found_release(&f->found[i]);
     free(f->found);
 }
 
@@ -300,12 +296,12 @@ bool forget_command_aborts(int argc, char **argv) {
     return help || (unfinished && !keep_parts);
 }
 
-/* The journal, or a copy of it. */
-static int open_journal(struct reader_options *o) {
-    return o->consumer ? journal_mirror(o->consumer, &o->dir) : reader_options_dir(o, false);
+/* Finds the directory of the journal, or makes a copy of it. */
+static int forget_open_journal(struct reader_options *o) {
+    return o->consumer ? journal_copy_fetch(o->consumer, &o->dir) : reader_options_dir(o, false);
 }
 
-static int check_arguments(const struct reader_options *o) {
+static int forget_check_arguments(const struct reader_options *o) {
     if (o->arguments.count > 0)
         return 0;
     log_error("journal forget: UPLOAD or DEST is missing; name an upload's id or a destination; see 'chunklift journal "
@@ -313,8 +309,8 @@ static int check_arguments(const struct reader_options *o) {
     return ERR_USAGE;
 }
 
-/* Exit status. */
-static int carry_out(struct forgetting *f, const struct reader_options *o, struct forget_abort_options *a) {
+/* Returns the exit status. */
+static int forget_carry_out(struct forgetting *f, const struct reader_options *o, struct forget_abort_options *a) {
     struct buf home = BUF_INIT;
     bool aborts = f->unfinished && !f->keep_parts;
     a->consumer = o->consumer;
@@ -327,11 +323,11 @@ static int carry_out(struct forgetting *f, const struct reader_options *o, struc
     if (!err && aborts)
         err = keys_setup(&o->keys, TRUST_UPLOADER);
     if (!err && aborts)
-        status = abort_unfinished(f, a);
-    if (!err && !status && (!aborts || count_finished(f)) && o->consumer)
+        status = forget_abort_unfinished(f, a);
+    if (!err && !status && (!aborts || forget_count_finished(f)) && o->consumer)
         err = aborts ? keys_setup(&o->keys, 0) : 0;
-    if (!err && !status && (!aborts || count_finished(f)))
-        err = o->consumer ? tell(f, o->consumer) : forget_at_rest(f, o->dir.data);
+    if (!err && !status && (!aborts || forget_count_finished(f)))
+        err = o->consumer ? forget_ask_consumer(f, o->consumer) : forget_hand_over(f, o->dir.data);
     buf_release(&home);
     return status ? status : output_status(err);
 }
@@ -352,17 +348,17 @@ int forget_command(int argc, char **argv) {
     int err = reader_options_parse(&o, "journal forget", USAGE, ABOUT, specs, argc, argv);
     f.json = o.json;
     if (!err)
-        err = open_journal(&o);
+        err = forget_open_journal(&o);
     if (!err)
-        err = check_arguments(&o);
+        err = forget_check_arguments(&o);
     if (!err)
-        err = find(&f, o.dir.data);
+        err = forget_find(&f, o.dir.data);
     if (!err)
-        err = judge(&f);
-    int status = err ? output_status(err) : carry_out(&f, &o, &a);
-    release(&f);
+        err = forget_check(&f);
+    int status = err ? output_status(err) : forget_carry_out(&f, &o, &a);
+    forget_release(&f);
     if (o.consumer)
-        journal_mirror_remove(&o.dir);
+        journal_copy_remove(&o.dir);
     reader_options_release(&o);
     return err == ERR_AGAIN && signals_stop_signal() ? exit_status_of_signal(signals_stop_signal()) : status;
 }
