@@ -21,7 +21,7 @@ int main(int argc, char **argv) {
     if (!err)
         err = signals_init(false);
     if (!err && settings.has_trust_file)
-        err = signals_hangup_is_news();
+        err = signals_catch_hangup();
     if (!err)
         err = server_new(&server, &settings);
     if (!err)

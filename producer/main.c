@@ -19,7 +19,7 @@ static int main_start(struct producer **p, const struct producer_options *o) {
     const struct producer_events events = event_output(&o->json);
     int err = signals_init(false);
     if (!err && o->keys.trust)
-        err = signals_hangup_is_news();
+        err = signals_catch_hangup();
     if (!err)
         err = signals_end_when_hung();
     return err ? err : producer_new(p, &o->config, &events);

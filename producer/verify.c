@@ -41,7 +41,7 @@ static enum verify_result verify_fail(struct verify *v, const char *difference, 
 static enum verify_result verify_open(struct verify *v, const struct file *f, const char **why) {
     const char *difference = NULL;
     verify_stop(v);
-    if (open_beneath(-1, NULL, f->path, &v->fd) != 0 || fileid_compare(&f->id, v->fd, true, &difference) != 0 ||
+    if (file_open_confined(-1, NULL, f->path, &v->fd) != 0 || fileid_compare(&f->id, v->fd, true, &difference) != 0 ||
         difference)
         return verify_fail(v, difference, errno, why);
     v->index = f->index;

@@ -30,7 +30,7 @@ int main(int argc, char **argv) {
     if (!err)
         err = signals_init(false);
     if (!err && settings.keys.trust && !settings.for_cp)
-        err = signals_hangup_is_news();
+        err = signals_catch_hangup();
     if (!err)
         err = signals_end_when_hung();
     if (!err)

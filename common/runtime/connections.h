@@ -30,7 +30,7 @@ struct connections_options {
     void *context, *socket; /* libzmq's */
     const char *address;    /* for people */
     bool tcp, binds,
-        clients_talk_first; /* clients_talk_first: honest peers speak at once, so one that does not may go first */
+        clients_talk_first; /* clients_talk_first: a client without a message so far is closed before others */
     bool curve;
     size_t unread_max; /* bytes */
 };

@@ -40,7 +40,7 @@ static const char *ipc_path(const char *address) {
 static int ipc_path_is_free(const char *address) {
     const char *path = ipc_path(address);
     struct stat st;
-    if (path && lstat(path, &st) == 0 && !(S_ISSOCK(st.st_mode) && socket_is_deserted(path))) {
+    if (path && lstat(path, &st) == 0 && !(S_ISSOCK(st.st_mode) && socket_is_stale(path))) {
         log_error("%s: the file exists already; choose another name or remove it", address);
         return ERR_BUSY;
     }

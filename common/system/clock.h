@@ -1,4 +1,4 @@
-/* Clocks. Deadlines use CLOCK_BOOTTIME (it counts suspend, so a lease ends on a laptop that slept); people see UTC. */
+/* Clocks. Deadlines use CLOCK_BOOTTIME, which counts time in suspend, so leases end then too. Times for people are UTC. */
 #ifndef CHUNKLIFT_CLOCK_H
 #define CHUNKLIFT_CLOCK_H
 

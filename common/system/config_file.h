@@ -1,7 +1,7 @@
 /*
- * Options in a file, for services that are started without a command line of their own: one `name = value` a line
- * (a flag: `name`), names as on the command line without the dashes. Empty lines and lines that begin with # are
- * left out; a value goes to the end of its line and is taken as it is, without quotes or escapes.
+ * Options in a file, for services that are started without arguments: one `name = value` per line (a flag: `name`), with
+ * the names of the command line without dashes. Empty lines and lines that begin with # are ignored. A value ends with
+ * its line; it has no quotes or escapes.
  */
 #ifndef CHUNKLIFT_CONFIG_FILE_H
 #define CHUNKLIFT_CONFIG_FILE_H
@@ -11,9 +11,9 @@
 
 #define CONFIG_FILE_MAX ((size_t)64 << 10) /* bytes */
 
-/* What an option of kind OPTION_CONFIG points to. Its owner releases text after the last use of any option. */
+/* The target of an option of kind OPTION_CONFIG. Its owner releases text after the last use of any option. */
 struct config_file {
-    const char *path; /* NULL: none was given */
+    const char *path; /* NULL: not given */
     struct buf text;  /* values point into it */
 };
 

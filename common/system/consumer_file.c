@@ -1,6 +1,6 @@
 /*
- * DIR/consumer: how local commands find the consumer of a journal directory. A hint, not a lock: it may be stale after
- * a crash, which is why readers compare pid and start time, and why it is not synced to disk.
+ * DIR/consumer: local commands find the consumer of a journal directory by it. It is a hint, not a lock: it may be stale
+ * after a crash, so readers compare pid and start time, and it is not synced to disk.
  *
  *     ipc:///run/user/1000/chunklift/consumer-0123456789abcdef
  *     4711
@@ -25,7 +25,7 @@
 #define FILE_MAX_BYTES 262144
 #define PID_LIMIT 4194304 /* PID_MAX_LIMIT of Linux */
 
-static int read_file(const char *path, struct buf *text, size_t max) {
+static int file_read_logged(const char *path, struct buf *text, size_t max) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
         int error = errno;
@@ -39,7 +39,7 @@ static int read_file(const char *path, struct buf *text, size_t max) {
 }
 
 /* The next line of *text with a NUL in place of its newline; NULL at the end or when the newline is missing. */
-static char *next_line(char **text) {
+static char *text_next_line(char **text) {
     char *line = *text;
     char *end = strchr(line, '\n');
     if (!end)
@@ -49,7 +49,7 @@ static char *next_line(char **text) {
     return line;
 }
 
-static int parse_pid(const char *text, pid_t *pid) {
+static int pid_parse(const char *text, pid_t *pid) {
     uint64_t value;
     int err = parse_count(text, 1, PID_LIMIT, &value);
     if (!err)
@@ -57,15 +57,15 @@ static int parse_pid(const char *text, pid_t *pid) {
     return err;
 }
 
-static bool is_endpoint(const char *line, size_t size) {
+static bool text_is_endpoint(const char *line, size_t size) {
     if (strncmp(line, "ipc://", 6) != 0 && strncmp(line, "tcp://", 6) != 0)
         return false;
     return strlen(line) > 6 && strlen(line) < size;
 }
 
-static int add_holder(struct consumer_file *f, const char *pid, const char *ticks) {
+static int consumer_file_add_holder(struct consumer_file *f, const char *pid, const char *ticks) {
     struct consumer_holder h;
-    if (parse_pid(pid, &h.pid) || parse_count(ticks, 0, UINT64_MAX, &h.starttime))
+    if (pid_parse(pid, &h.pid) || parse_count(ticks, 0, UINT64_MAX, &h.starttime))
         return ERR_INVALID;
     struct consumer_holder *grown = realloc(f->holders, (f->holder_count + 1) * sizeof *grown);
     if (!grown)
@@ -75,13 +75,13 @@ static int add_holder(struct consumer_file *f, const char *pid, const char *tick
     return 0;
 }
 
-static int parse_line(struct consumer_file *f, char *line) {
+static int consumer_file_parse_line(struct consumer_file *f, char *line) {
     char *space = strchr(line, ' ');
     if (!space)
         return ERR_INVALID;
     *space = '\0';
     if (strcmp(line, "boot") != 0)
-        return add_holder(f, line, space + 1);
+        return consumer_file_add_holder(f, line, space + 1);
     struct id128 boot;
     if (id_from_hex(&boot, slice_of(space + 1)))
         return ERR_INVALID;
@@ -89,16 +89,16 @@ static int parse_line(struct consumer_file *f, char *line) {
     return 0;
 }
 
-static int parse_file(struct consumer_file *f, char *text) {
-    char *line = next_line(&text);
-    if (!line || !is_endpoint(line, sizeof f->endpoint))
+static int consumer_file_parse(struct consumer_file *f, char *text) {
+    char *line = text_next_line(&text);
+    if (!line || !text_is_endpoint(line, sizeof f->endpoint))
         return ERR_INVALID;
     memcpy(f->endpoint, line, strlen(line) + 1); /* is_endpoint has measured it */
-    line = next_line(&text);
-    if (!line || parse_pid(line, &f->pid))
+    line = text_next_line(&text);
+    if (!line || pid_parse(line, &f->pid))
         return ERR_INVALID;
-    while ((line = next_line(&text))) {
-        int err = parse_line(f, line);
+    while ((line = text_next_line(&text))) {
+        int err = consumer_file_parse_line(f, line);
         if (err)
             return err;
     }
@@ -110,9 +110,9 @@ int consumer_file_read(const char *dir, struct consumer_file *f) {
     struct buf path = BUF_INIT, text = BUF_INIT;
     int err = buf_addf(&path, "%s/consumer", dir);
     if (!err)
-        err = read_file(path.data, &text, FILE_MAX_BYTES);
+        err = file_read_logged(path.data, &text, FILE_MAX_BYTES);
     if (!err)
-        err = text.len == 0 || memchr(text.data, '\0', text.len) ? ERR_INVALID : parse_file(f, text.data);
+        err = text.len == 0 || memchr(text.data, '\0', text.len) ? ERR_INVALID : consumer_file_parse(f, text.data);
     if (err)
         consumer_file_release(f);
     buf_release(&path);
@@ -120,7 +120,7 @@ int consumer_file_read(const char *dir, struct consumer_file *f) {
     return err;
 }
 
-static int format_file(const struct consumer_file *f, struct buf *text) {
+static int consumer_file_format(const struct consumer_file *f, struct buf *text) {
     int err = buf_addf(text, "%s\n%ld\n", f->endpoint, (long)f->pid);
     if (!err && f->boot[0])
         err = buf_addf(text, "boot %s\n", f->boot);
@@ -133,7 +133,7 @@ static int format_file(const struct consumer_file *f, struct buf *text) {
 
 int consumer_file_write(const char *dir, const struct consumer_file *f) {
     struct buf text = BUF_INIT;
-    int err = format_file(f, &text);
+    int err = consumer_file_format(f, &text);
     if (!err)
         err = file_replace_write(dir, "consumer", buf_slice(&text), false);
     FAULT_POINT_IF(!err, address_written, "");
@@ -151,7 +151,7 @@ void consumer_file_release(struct consumer_file *f) {
 
 /* proc_pid_stat(5): field 2 is the name in parentheses and may hold anything, so fields are counted from the last ')'.
  * A zombie counts as gone. */
-static int parse_stat(char *text, uint64_t *ticks) {
+static int proc_stat_parse(char *text, uint64_t *ticks) {
     char *at = strrchr(text, ')');
     if (!at || at[1] != ' ')
         return ERR_INVALID;
@@ -170,9 +170,9 @@ int process_starttime(pid_t pid, uint64_t *ticks) {
     char path[40];
     snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
     struct buf text = BUF_INIT;
-    int err = pid > 0 ? read_file(path, &text, 65536) : ERR_NOT_FOUND;
+    int err = pid > 0 ? file_read_logged(path, &text, 65536) : ERR_NOT_FOUND;
     if (!err)
-        err = text.len ? parse_stat(text.data, ticks) : ERR_NOT_FOUND;
+        err = text.len ? proc_stat_parse(text.data, ticks) : ERR_NOT_FOUND;
     buf_release(&text);
     return err == ERR_INVALID ? ERR_IO : err;
 }

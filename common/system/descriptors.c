@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 
 #define DESCRIPTORS_MAX 65536
-#define DESCRIPTORS_INHERITED 8 /* as many are open, when it cannot be found out */
+#define DESCRIPTORS_INHERITED 8 /* assumed when /proc cannot be read */
 
 void descriptors_raise(void) {
     struct rlimit limit;
@@ -15,7 +15,7 @@ void descriptors_raise(void) {
     }
 }
 
-static size_t count_open(void) {
+static size_t descriptors_count_open(void) {
     DIR *dir = opendir("/proc/self/fd");
     size_t count = 0;
     if (!dir)
@@ -26,14 +26,14 @@ static size_t count_open(void) {
     return count > 3 ? count - 3 : 0; /* ".", ".." and the directory itself */
 }
 
-static size_t limit_now(void) {
+static size_t descriptors_limit(void) {
     struct rlimit limit;
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS_MAX ? (size_t)limit.rlim_cur
                                                                                      : DESCRIPTORS_MAX;
 }
 
 size_t descriptors_free(void) {
-    size_t limit = limit_now(), used = count_open();
+    size_t limit = descriptors_limit(), used = descriptors_count_open();
     return limit > used ? limit - used : 0;
 }
 
@@ -43,6 +43,6 @@ int descriptors_require(size_t needed) {
     if (available >= needed)
         return 0;
     log_error("the limit of open files is %zu, and at least %zu are needed; raise it (ulimit -n, LimitNOFILE=)",
-              limit_now(), limit_now() - available + needed);
+              descriptors_limit(), descriptors_limit() - available + needed);
     return ERR_DESCRIPTORS;
 }

@@ -1,6 +1,6 @@
 /*
- * How many descriptors this process may have open. libzmq ends the process when it finds none for a connection, so what
- * a program needs is checked when it starts, and everything that grows with the work has a share of what is free then.
+ * Limits of open descriptors. libzmq ends the process when no descriptor is left for a connection. So each program
+ * checks at its start that it has enough, and everything that grows with the work gets a share of the free ones.
  */
 #ifndef CHUNKLIFT_DESCRIPTORS_H
 #define CHUNKLIFT_DESCRIPTORS_H
@@ -8,8 +8,8 @@
 #include "pure/err.h"
 #include <stddef.h>
 
-/* What each program opens besides what it inherits, with the connections and the work of the smallest run, and a
- * reserve for what is open for a moment. */
+/* Descriptors that each program opens in the smallest run, its connections and a reserve for short-lived ones included.
+ * Inherited descriptors are not counted. */
 #define DESCRIPTORS_OF_CONSUMER 28
 #define DESCRIPTORS_OF_PRODUCER 36
 #define DESCRIPTORS_OF_UPLOADER 32 /* one transfer; not its --root directories */
@@ -17,9 +17,9 @@
 
 /* Raises the limit to what the hard limit allows, 65,536 at most. */
 void descriptors_raise(void);
-/* How many can be opened now. */
+/* The number that can be opened now. */
 size_t descriptors_free(void);
-/* Raises the limit; ERR_DESCRIPTORS, logged with the limit that is needed, when less than `needed` can be opened. */
+/* Raises the limit. ERR_DESCRIPTORS: fewer than `needed` can be opened; logged with the needed limit. */
 int descriptors_require(size_t needed) MUST_CHECK;
 
 #endif

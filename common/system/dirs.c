@@ -17,14 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The specification: "All paths set in these environment variables must be absolute", others are to be ignored. */
-static const char *absolute_env(const char *name) {
+/* The specification: "All paths set in these environment variables must be absolute"; others are ignored. */
+static const char *env_absolute_path(const char *name) {
     const char *value = getenv(name);
     return value && value[0] == '/' ? value : NULL;
 }
 
-static const char *home_dir(void) {
-    const char *home = absolute_env("HOME");
+static const char *env_home_dir(void) {
+    const char *home = env_absolute_path("HOME");
     if (home)
         return home;
     const struct passwd *entry = getpwuid(geteuid());
@@ -33,10 +33,10 @@ static const char *home_dir(void) {
 
 int default_journal_dir(struct buf *path) {
     buf_clear(path);
-    const char *state = absolute_env("XDG_STATE_HOME");
+    const char *state = env_absolute_path("XDG_STATE_HOME");
     if (state)
         return buf_addf(path, "%s/chunklift/journal", state);
-    const char *home = home_dir();
+    const char *home = env_home_dir();
     if (!home) {
         log_error("journal: neither XDG_STATE_HOME nor HOME is set; name a directory with --journal DIR");
         return ERR_NOT_FOUND;
@@ -44,36 +44,36 @@ int default_journal_dir(struct buf *path) {
     return buf_addf(path, "%s/.local/state/chunklift/journal", home);
 }
 
-/* Only the user's own directory: under sudo the variable may still name that of somebody else. */
-static bool is_own_directory(const char *path) {
+/* Under sudo the variable may still name the directory of another user. */
+static bool dir_is_own(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid();
 }
 
-static int check_private(const char *path) {
+static int dir_check_private(const char *path) {
     struct stat st;
     if (lstat(path, &st) != 0) {
         int error = errno;
         log_error("%s: %s", path, strerror(error));
         return err_from_errno(error);
     }
-    const char *wrong = S_ISLNK(st.st_mode)           ? "is a symbolic link"
-                        : !S_ISDIR(st.st_mode)        ? "is not a directory"
-                        : st.st_uid != geteuid()      ? "belongs to another user"
-                        : (st.st_mode & 077) != 0     ? "is open to other users"
-                        : (st.st_mode & 0700) != 0700 ? "is closed to its owner"
-                                                      : NULL;
-    if (!wrong)
+    const char *problem = S_ISLNK(st.st_mode)           ? "is a symbolic link"
+                          : !S_ISDIR(st.st_mode)        ? "is not a directory"
+                          : st.st_uid != geteuid()      ? "belongs to another user"
+                          : (st.st_mode & 077) != 0     ? "is open to other users"
+                          : (st.st_mode & 0700) != 0700 ? "is closed to its owner"
+                                                        : NULL;
+    if (!problem)
         return 0;
-    log_error("%s: %s; remove it, or set XDG_RUNTIME_DIR to a directory of your own with mode 0700", path, wrong);
+    log_error("%s: %s; remove it, or set XDG_RUNTIME_DIR to a directory of your own with mode 0700", path, problem);
     return ERR_DENIED;
 }
 
 int runtime_dir(struct buf *path) {
     buf_clear(path);
-    const char *base = absolute_env("XDG_RUNTIME_DIR");
-    int err = base && is_own_directory(base) ? buf_addf(path, "%s/chunklift", base)
-                                             : buf_addf(path, "/tmp/chunklift-%lu", (unsigned long)geteuid());
+    const char *base = env_absolute_path("XDG_RUNTIME_DIR");
+    int err = base && dir_is_own(base) ? buf_addf(path, "%s/chunklift", base)
+                                       : buf_addf(path, "/tmp/chunklift-%lu", (unsigned long)geteuid());
     if (err)
         return err;
     if (mkdir(path->data, 0700) != 0 && errno != EEXIST) {
@@ -81,13 +81,13 @@ int runtime_dir(struct buf *path) {
         log_error("%s: cannot be made: %s", path->data, strerror(error));
         return err_from_errno(error);
     }
-    return check_private(path->data);
+    return dir_check_private(path->data);
 }
 
-#define SWEEP_MAX 256  /* names looked at in one sweep */
-#define SWEEP_AGE_S 60 /* a younger socket may be one whose owner has not come to listen yet */
+#define SWEEP_MAX 256  /* names read in one sweep */
+#define SWEEP_AGE_S 60 /* the process of a younger socket may not listen yet */
 
-bool socket_is_deserted(const char *path) {
+bool socket_is_stale(const char *path) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof address.sun_path)
         return false;
@@ -100,8 +100,8 @@ bool socket_is_deserted(const char *path) {
     return refused;
 }
 
-/* libzmq leaves its socket files behind when a process is killed; their names are never used again. */
-static void sweep_sockets(const char *dir) {
+/* The socket files of a killed process stay, and their names are never used again. */
+static void sockets_remove_stale(const char *dir) {
     DIR *d = opendir(dir);
     struct buf path = BUF_INIT;
     struct stat st;
@@ -111,7 +111,7 @@ static void sweep_sockets(const char *dir) {
         if (e->d_type != DT_SOCK || buf_addf(&path, "%s/%s", dir, e->d_name) != 0 || stat(path.data, &st) != 0 ||
             st.st_mtime + SWEEP_AGE_S > time(NULL))
             continue;
-        if (socket_is_deserted(path.data))
+        if (socket_is_stale(path.data))
             unlink(path.data);
     }
     if (d)
@@ -124,7 +124,7 @@ int fresh_ipc_endpoint(const char *name, struct buf *endpoint) {
     int err = runtime_dir(&dir);
     if (err)
         goto out;
-    sweep_sockets(dir.data);
+    sockets_remove_stale(dir.data);
     uint8_t bits[8];
     char hex[2 * sizeof bits + 1];
     if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits) {
@@ -147,8 +147,8 @@ out:
     return err;
 }
 
-/* A directory that root makes in another user's directory is that user's. */
-static int made_dir(const char *path) {
+/* A directory that root makes in another user's directory belongs to that user. */
+static int dir_give_to_owner(const char *path) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     owner_inherit_at(fd, path);
     if (fd >= 0)
@@ -156,12 +156,12 @@ static int made_dir(const char *path) {
     return 0;
 }
 
-static int make_dir(const char *path) {
+static int dir_create(const char *path) {
     if (mkdir(path, 0700) == 0)
-        return made_dir(path);
+        return dir_give_to_owner(path);
     int error = errno;
     struct stat st;
-    if (stat(path, &st) == 0) { /* whatever mkdir said (EEXIST, EROFS, EACCES): it is there */
+    if (stat(path, &st) == 0) { /* it exists, after any error of mkdir (EEXIST, EROFS, EACCES) */
         if (S_ISDIR(st.st_mode))
             return 0;
         log_error("%s: is not a directory; name another one", path);
@@ -181,7 +181,7 @@ int make_dirs(const char *path) {
         slash += strcspn(slash, "/");
         char kept = *slash;
         *slash = '\0';
-        err = make_dir(copy);
+        err = dir_create(copy);
         *slash = kept;
     }
     free(copy);

@@ -29,8 +29,8 @@ static unsigned long passes[FAULT_COUNT][KINDS_MAX];
 static enum action due_action;
 static int due_delay_ms;
 
-/* The place of kind among the point's kinds; -1 when it has no such kind: such passes are nobody's business. */
-static int kind_index(enum fault point, const char *kind) {
+/* The index of kind among the kinds of the point; -1: it has no such kind, and the pass is ignored. */
+static int fault_kind_index(enum fault point, const char *kind) {
     size_t len = strlen(kind);
     int index = 0;
     for (const char *at = points[point].kinds;; index++) {
@@ -43,7 +43,7 @@ static int kind_index(enum fault point, const char *kind) {
     }
 }
 
-static bool read_text(const char *path, char *text, size_t size) {
+static bool fault_read_file(const char *path, char *text, size_t size) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -53,7 +53,7 @@ static bool read_text(const char *path, char *text, size_t size) {
     return n > 0;
 }
 
-static enum action action_of(const char *word) {
+static enum action fault_action_of(const char *word) {
     if (strcmp(word, "all") == 0)
         return ACTION_ALL;
     if (strcmp(word, "stop") == 0)
@@ -70,7 +70,7 @@ bool fault_is_due(enum fault point, const char *kind) {
     const char *dir = getenv("CHUNKLIFT_FAULT_DIR");
     if (!dir)
         return false;
-    int error = errno, index = kind_index(point, kind);
+    int error = errno, index = fault_kind_index(point, kind);
     if (index < 0)
         return false;
     CHECK(index < KINDS_MAX);
@@ -81,16 +81,16 @@ bool fault_is_due(enum fault point, const char *kind) {
     CHECK(n > 0 && (size_t)n < sizeof path);
     snprintf(fired, sizeof fired, "%s.fired", path);
     due_delay_ms = 0;
-    bool due = read_text(path, text, sizeof text) && sscanf(text, "%lu %15s %d", &wanted, word, &due_delay_ms) >= 2 &&
-               pass >= wanted;
+    bool due = fault_read_file(path, text, sizeof text) &&
+               sscanf(text, "%lu %15s %d", &wanted, word, &due_delay_ms) >= 2 && pass >= wanted;
     if (due)
-        due_action = action_of(word);
+        due_action = fault_action_of(word);
     due = due && rename(path, fired) == 0;
     errno = error;
     return due;
 }
 
-static bool has_our_directory(const char *pid) {
+static bool process_has_fault_dir(const char *pid) {
     static char text[65536];
     char path[64], ours[PATH_MAX + 32];
     snprintf(path, sizeof path, "/proc/%.20s/environ", pid);
@@ -102,12 +102,12 @@ static bool has_our_directory(const char *pid) {
     return n > 0 && memmem(text, (size_t)n, ours, strlen(ours) + 1); /* with its NUL */
 }
 
-/* All that have our directory, before they can notice that one is missing. */
-static void kill_all_others(void) {
+/* Kills all processes with the same directory, before they can detect the death of one. */
+static void fault_kill_others(void) {
     DIR *proc = opendir("/proc");
     for (struct dirent *e; proc && (e = readdir(proc));) {
         long pid = strtol(e->d_name, NULL, 10);
-        if (pid > 1 && pid != getpid() && has_our_directory(e->d_name))
+        if (pid > 1 && pid != getpid() && process_has_fault_dir(e->d_name))
             (void)kill((pid_t)pid, SIGKILL);
     }
     if (proc)
@@ -119,7 +119,7 @@ bool fault_act(void) {
         (void)poll(NULL, 0, (int)(end_ms - clock_ms()));
     switch (due_action) {
     case ACTION_ALL:
-        kill_all_others();
+        fault_kill_others();
         /* fall through */
     case ACTION_DIE:
         (void)kill(getpid(), SIGKILL);
@@ -153,7 +153,7 @@ uint64_t fault_setting(const char *name, uint64_t usual) {
     const char *dir = getenv("CHUNKLIFT_FAULT_DIR");
     char path[PATH_MAX], text[32];
     if (!dir || snprintf(path, sizeof path, "%s/set.%s", dir, name) >= (int)sizeof path ||
-        !read_text(path, text, sizeof text))
+        !fault_read_file(path, text, sizeof text))
         return usual;
     return strtoull(text, NULL, 10);
 }

@@ -1,22 +1,20 @@
 /*
- * Fault points: the places where a test makes a process die, stop, or meet an error. They exist only in builds made
- * with CHUNKLIFT_FAULTS (the presets of the tests); in all others every macro here is empty and its arguments are not
+ * Fault points: places at which a test makes a process die, stop, or meet an error. They exist only in builds with
+ * CHUNKLIFT_FAULTS (the presets of the tests). In all other builds every macro here is empty, and its arguments are not
  * evaluated.
  *
- * Every point stands in fault_points.def, with one sentence that says what has just happened; one that is not there
- * does not compile. Where the same place is passed for several kinds of jobs, records or files, the point's name is
- * followed by the kind: complete_sent.chunk.
+ * fault_points.def lists every point with one sentence about the event before it. A point that is not listed does not
+ * compile. A place that several kinds of jobs, records or files pass has a point for each kind: complete_sent.chunk.
  *
- * A point is armed by a file of its name in the directory that CHUNKLIFT_FAULT_DIR names, with one line:
+ * A file with the name of the point, in the directory of CHUNKLIFT_FAULT_DIR, arms it. It has one line:
  *
- *     PASS ACTION [DELAY]     at the PASS-th time this process comes by; before that it stands still for DELAY
- *                             milliseconds, so that what it sent arrives
+ *     PASS ACTION [DELAY]     acts at the PASS-th pass of the process. Before that it waits for DELAY milliseconds, so
+ *                             that its sent messages arrive
  *
- * Actions: die (SIGKILL), all (SIGKILL for every process with the same directory), stop (SIGSTOP), error,
- * late (goes on after DELAY).
+ * Actions: die (SIGKILL), all (SIGKILL for every process with the same directory), stop (SIGSTOP), error, late (continues
+ * after DELAY).
  *
- * Only the process that succeeds in renaming the file to NAME.fired acts: a point fires once over any number of
- * processes and restarts.
+ * Only the process that renames the file to NAME.fired acts, so a point fires once over all processes and restarts.
  */
 #ifndef CHUNKLIFT_FAULT_H
 #define CHUNKLIFT_FAULT_H
@@ -33,13 +31,13 @@ enum fault {
     FAULT_COUNT
 };
 
-/* Counts the pass; true when it is the one a test waits for: then fault_act() must follow. kind: "" for none. */
+/* Counts the pass. True: the point fires, and fault_act() must follow. kind: "" for none. */
 bool fault_is_due(enum fault point, const char *kind);
 /* Dies or stops. Action `error`: errno is EIO and the result true. */
 bool fault_act(void);
-/* What kind of thing was done, for a point that is passed later: the last one counts, and only once. */
+/* Keeps a kind for a point that is passed later. The last kind counts, once. */
 void fault_note(const char *kind);
-const char *fault_noted(void); /* NULL: nothing since */
+const char *fault_noted(void); /* NULL: none since */
 /* The number in DIR/set.NAME, otherwise `usual`. */
 uint64_t fault_setting(const char *name, uint64_t usual);
 

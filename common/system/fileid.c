@@ -75,9 +75,9 @@ void fileid_explain_short(uint64_t end, uint64_t size, char *why, size_t why_siz
              end, size);
 }
 
-/* "01234567-89ab-…\n" without its dashes. All zeros when the kernel does not tell: then device numbers of hosts are
- * compared that perhaps should not be, which can only make a file look changed. */
-static void read_boot_id(char out[33]) {
+/* "01234567-89ab-…\n" without its dashes. All zeros when the kernel has none: then the device numbers of different hosts
+ * are compared, which can only make a file look changed. */
+static void boot_id_read(char out[33]) {
     memset(out, '0', 32);
     out[32] = '\0';
     char text[64];
@@ -99,12 +99,12 @@ static void read_boot_id(char out[33]) {
 const char *boot_id(void) {
     static char id[33];
     if (!id[0])
-        read_boot_id(id);
+        boot_id_read(id);
     return id;
 }
 
-/* What of path lies beneath root ("" when it is root itself); NULL when it does not. */
-static const char *beneath(const char *root, const char *path) {
+/* The part of path under root ("" for root itself); NULL: path is not under root. */
+static const char *path_under_root(const char *root, const char *path) {
     size_t len = strlen(root);
     while (len > 0 && root[len - 1] == '/')
         len--;
@@ -115,7 +115,7 @@ static const char *beneath(const char *root, const char *path) {
 
 #define SOURCE_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY)
 
-static int open_error(int error) {
+static int source_open_error(int error) {
     switch (error) {
     case EXDEV: /* leads out of the root */
     case ELOOP:
@@ -128,7 +128,7 @@ static int open_error(int error) {
     }
 }
 
-static int require_regular(int fd) {
+static int fd_require_regular(int fd) {
     struct stat st;
     if (fstat(fd, &st) != 0)
         return err_from_errno(errno);
@@ -138,7 +138,7 @@ static int require_regular(int fd) {
     return ERR_INVALID;
 }
 
-int open_beneath(int root_fd, const char *root, const char *path, int *fd) {
+int file_open_confined(int root_fd, const char *root, const char *path, int *fd) {
     *fd = -1;
     int opened;
     if (path[0] != '/') {
@@ -148,7 +148,7 @@ int open_beneath(int root_fd, const char *root, const char *path, int *fd) {
     if (!root || !root[0]) {
         opened = openat2_open(AT_FDCWD, path, SOURCE_FLAGS, RESOLVE_NO_MAGICLINKS);
     } else {
-        const char *rest = beneath(root, path);
+        const char *rest = path_under_root(root, path);
         if (!rest) {
             errno = EXDEV;
             return ERR_DENIED;
@@ -158,8 +158,8 @@ int open_beneath(int root_fd, const char *root, const char *path, int *fd) {
                        : openat2_open(AT_FDCWD, path, SOURCE_FLAGS, RESOLVE_NO_MAGICLINKS);
     }
     if (opened < 0)
-        return open_error(errno);
-    int err = require_regular(opened);
+        return source_open_error(errno);
+    int err = fd_require_regular(opened);
     if (err) {
         int error = errno;
         close(opened);

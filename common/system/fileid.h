@@ -1,6 +1,6 @@
 /*
- * Source files: taking their identity (pure/source_identity.h), comparing it, opening them confined to a root.
- * Device numbers only compare under the same boot id: they change over reboots and between hosts of one NFS.
+ * Source files: reading their identity (pure/source_identity.h), comparing it, opening them confined to a root. Device
+ * numbers are compared only under the same boot id: they change over reboots and between hosts of one NFS.
  */
 #ifndef CHUNKLIFT_FILEID_H
 #define CHUNKLIFT_FILEID_H
@@ -11,20 +11,20 @@
 #include <sys/stat.h>
 
 void fileid_from_stat(const struct stat *st, struct source_identity *id);
-/* The sentence with a difference (source_identity_difference), in journal records and messages. */
+/* The message with a difference (source_identity_difference), in journal records and logs. */
 #define FILEID_CHANGED_FORMAT "changed while it was uploaded (%s)"
-/* Do files of the file system of fd keep their inode numbers? True for local file systems that are known to; FUSE and
- * network file systems may give an unchanged file another number once the kernel has forgotten it. */
+/* True when the file system of fd is known to keep inode numbers (local file systems). FUSE and network file systems may
+ * give an unchanged file another number after the kernel dropped it from its cache. */
 bool fileid_inodes_are_stable(int fd);
-/* The open file against the plan. As source_identity_difference, but an inode number that differs alone counts only where
- * numbers are stable. ERR_IO: fd cannot be looked at, errno. */
+/* Compares the open file with the plan, as source_identity_difference, but ignores a difference of the inode number alone
+ * where numbers are not stable. *difference NULL: equal. ERR_IO: fstat failed; errno is kept. */
 int fileid_compare(const struct source_identity *planned, int fd, bool same_boot, const char **difference) MUST_CHECK;
 
 /*
- * Content and size can disagree: files of /proc have size 0, those of /sys one page, and a FUSE file system may say
- * anything. These make the sentence for people about a file that still has the planned identity.
+ * Content and size can disagree: files of /proc have size 0, those of /sys one page, and a FUSE file system may report
+ * any size. These two explain it for a file that still has the planned identity.
  */
-/* Reads past the end. 0: nothing is there. ERR_IO with why: there is more, or it cannot be read. */
+/* Reads at the end. 0: the file ends there. ERR_IO: it has more, or cannot be read; see why. */
 int fileid_check_end(int fd, uint64_t size, char *why, size_t why_size) MUST_CHECK;
 /* why: the content ends at `end`, before size. */
 void fileid_explain_short(uint64_t end, uint64_t size, char *why, size_t why_size);
@@ -33,11 +33,11 @@ void fileid_explain_short(uint64_t end, uint64_t size, char *why, size_t why_siz
 const char *boot_id(void);
 
 /*
- * Opens path (absolute) read-only beneath root (absolute, without trailing slash except "/"), by openat2(2) with
- * RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS on root's descriptor: no symlink or ".." leads out. root "" or NULL opens the
- * path as it is. Only regular files: ERR_INVALID otherwise. ERR_NOT_FOUND, ERR_DENIED, ERR_IO as the system says. Opens
- * with O_NONBLOCK | O_CLOEXEC | O_NOCTTY (a fifo must not block). errno is kept for the caller.
+ * Opens path (absolute) read-only under root (absolute, without trailing slash except "/"), by openat2(2) with
+ * RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS on root's descriptor: no symlink or ".." leads out. root "" or NULL: opens the
+ * path without a root. Opens with O_NONBLOCK | O_CLOEXEC | O_NOCTTY, so a fifo does not block. ERR_INVALID: not a regular
+ * file. ERR_NOT_FOUND, ERR_DENIED, ERR_IO as of the system call. errno is kept.
  */
-int open_beneath(int root_fd, const char *root, const char *path, int *fd) MUST_CHECK;
+int file_open_confined(int root_fd, const char *root, const char *path, int *fd) MUST_CHECK;
 
 #endif

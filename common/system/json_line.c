@@ -4,31 +4,31 @@
 #include "pure/text.h"
 #include <stdio.h>
 
-static void keep(struct json_line *l, int err) {
+static void json_line_note(struct json_line *l, int err) {
     if (!l->err)
         l->err = err;
 }
 
-static void add_key(struct json_line *l, const char *key) {
-    keep(l, buf_addf(&l->text, "%s\"%s\":", l->text.len > 1 ? "," : "", key));
+static void json_line_key(struct json_line *l, const char *key) {
+    json_line_note(l, buf_addf(&l->text, "%s\"%s\":", l->text.len > 1 ? "," : "", key));
 }
 
 void json_line_begin(struct json_line *l, const char *event) {
     *l = (struct json_line){0};
-    keep(l, buf_add_byte(&l->text, '{'));
+    json_line_note(l, buf_add_byte(&l->text, '{'));
     if (event)
         json_line_text(l, "event", slice_of(event));
 }
 
 void json_line_text(struct json_line *l, const char *key, struct slice value) {
-    add_key(l, key);
+    json_line_key(l, key);
     if (utf8_is_valid(value)) {
-        keep(l, json_add_string(&l->text, value));
+        json_line_note(l, json_add_string(&l->text, value));
         return;
     }
     struct buf printable = BUF_INIT;
-    keep(l, text_add_printable(&printable, value));
-    keep(l, json_add_string(&l->text, buf_slice(&printable)));
+    json_line_note(l, text_add_printable(&printable, value));
+    json_line_note(l, json_add_string(&l->text, buf_slice(&printable)));
     buf_release(&printable);
 }
 
@@ -37,9 +37,9 @@ void json_line_name(struct json_line *l, const char *key, struct slice name) {
         json_line_text(l, key, name);
         return;
     }
-    keep(l, buf_addf(&l->text, "%s\"%s_b64\":\"", l->text.len > 1 ? "," : "", key));
-    keep(l, base64_add(&l->text, name));
-    keep(l, buf_add_byte(&l->text, '"'));
+    json_line_note(l, buf_addf(&l->text, "%s\"%s_b64\":\"", l->text.len > 1 ? "," : "", key));
+    json_line_note(l, base64_add(&l->text, name));
+    json_line_note(l, buf_add_byte(&l->text, '"'));
 }
 
 void json_line_id(struct json_line *l, const char *key, const struct id128 *id) {
@@ -49,8 +49,8 @@ void json_line_id(struct json_line *l, const char *key, const struct id128 *id) 
 }
 
 void json_line_number(struct json_line *l, const char *key, uint64_t value) {
-    add_key(l, key);
-    keep(l, buf_add_u64(&l->text, value));
+    json_line_key(l, key);
+    json_line_note(l, buf_add_u64(&l->text, value));
 }
 
 void json_line_time(struct json_line *l, const char *key, int64_t real_us) {
@@ -60,12 +60,12 @@ void json_line_time(struct json_line *l, const char *key, int64_t real_us) {
 }
 
 void json_line_bool(struct json_line *l, const char *key, bool value) {
-    add_key(l, key);
-    keep(l, buf_add_text(&l->text, value ? "true" : "false"));
+    json_line_key(l, key);
+    json_line_note(l, buf_add_text(&l->text, value ? "true" : "false"));
 }
 
 int json_line_end(struct json_line *l) {
-    keep(l, buf_add_text(&l->text, "}\n"));
+    json_line_note(l, buf_add_text(&l->text, "}\n"));
     if (!l->err)
         fwrite(l->text.data, 1, l->text.len, stdout);
     buf_release(&l->text);

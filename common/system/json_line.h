@@ -1,6 +1,6 @@
 /*
- * One JSON object as a line on stdout, built field by field. The first error (out of memory) is kept, and then
- * nothing is printed.
+ * One JSON object as a line on stdout, built field by field. The first error (out of memory) is kept, and nothing is
+ * printed then.
  */
 #ifndef CHUNKLIFT_JSON_LINE_H
 #define CHUNKLIFT_JSON_LINE_H

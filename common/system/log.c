@@ -1,9 +1,10 @@
 /*
- * Lines on stderr. Each leaves in one write(2), so that the lines of several processes on one terminal or log file do
- * not mix. Nothing here allocates: a program that is out of memory can still say so.
+ * Lines on stderr. Each is one write(2), so the lines of several processes on one terminal or log file do not mix.
+ * Nothing here allocates memory, so a program without memory can still report it.
  */
 #include "system/log.h"
 
+#include "pure/hash.h"
 #include "pure/rfc3339.h"
 #include "pure/text.h"
 #include "system/clock.h"
@@ -26,8 +27,8 @@ static struct {
     void *before_arg;
 } state = {.program = "chunklift", .level = LOG_INFO};
 
-/* The last lines, by hash. A line is written SAME_MAX times in SAME_MS, then counted; when it comes again after that
- * time it says how many were left out. */
+/* The last lines, by hash. A line is written SAME_MAX times in SAME_MS, and counted after that. The next one after that
+ * time has the count of the dropped lines. */
 #define SAME_LINES 16
 #define SAME_MAX 10
 #define SAME_MS 5000
@@ -67,8 +68,8 @@ void log_set_before_line(void (*before)(void *arg), void *arg) {
 }
 
 /* Bytes of the well-formed, printable UTF-8 character at text; 0 when it must be escaped. C1 controls (U+0080 to
- * U+009F) are controls too: some terminals obey them. */
-static size_t printable_length(const char *text, size_t len) {
+ * U+009F) are escaped: some terminals execute them. */
+static size_t utf8_printable_length(const char *text, size_t len) {
     unsigned char first = (unsigned char)text[0];
     if (first < 0x80)
         return first >= 0x20 && first != 0x7f;
@@ -81,23 +82,23 @@ static size_t printable_length(const char *text, size_t len) {
 }
 
 /* One byte as \n, \t or \xNN; returns its length. A backslash stays: names in a text may be escaped already. */
-static size_t escape(unsigned char byte, char out[5]) {
+static size_t byte_escape(unsigned char byte, char out[5]) {
     if (byte == '\n' || byte == '\t')
         return (size_t)snprintf(out, 5, "\\%c", byte == '\n' ? 'n' : 't');
     return (size_t)snprintf(out, 5, "\\x%02x", byte);
 }
 
-/* Appends text, made printable, to line; what does not fit is left out and marked. */
-static size_t add_printable(char *line, size_t used, size_t size, const char *text, size_t len) {
+/* Appends text, made printable, to line. Text that does not fit is cut, with a mark. */
+static size_t line_add_printable(char *line, size_t used, size_t size, const char *text, size_t len) {
     static const char mark[] = "…";
     size_t limit = size - sizeof mark - 1; /* room for the mark and the newline */
     for (size_t i = 0; i < len;) {
         char escaped[5];
         const char *piece = text + i;
-        size_t taken = printable_length(piece, len - i);
+        size_t taken = utf8_printable_length(piece, len - i);
         size_t piece_len = taken;
         if (taken == 0) {
-            piece_len = escape((unsigned char)*piece, escaped);
+            piece_len = byte_escape((unsigned char)*piece, escaped);
             piece = escaped;
             taken = 1;
         }
@@ -113,7 +114,7 @@ static size_t add_printable(char *line, size_t used, size_t size, const char *te
 }
 
 /* 0 or errno. */
-static int write_line(int fd, const char *line, size_t len) {
+static int line_write(int fd, const char *line, size_t len) {
     while (len > 0) {
         ssize_t n = write(fd, line, len);
         if (n < 0 && errno == EINTR)
@@ -127,7 +128,7 @@ static int write_line(int fd, const char *line, size_t len) {
 }
 
 /* text is printable UTF-8. */
-static void write_json(enum log_level level, const char *text, size_t len) {
+static void line_write_json(enum log_level level, const char *text, size_t len) {
     static const char *const names[] = {"error", "warning", "info", "debug"};
     static char line[2 * LINE_MAX_BYTES];
     char ts[RFC3339_SIZE];
@@ -141,20 +142,12 @@ static void write_json(enum log_level level, const char *text, size_t len) {
     }
     for (const char *end = "\"}\n"; *end; end++)
         line[used++] = *end;
-    int error = write_line(STDOUT_FILENO, line, used);
+    int error = line_write(STDOUT_FILENO, line, used);
     if (state.json_error == 0)
         state.json_error = error;
 }
 
-/* ---- the same line again and again ---- */
-
-/* FNV-1a */
-static uint64_t hash_text(const char *text) {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-    return hash;
-}
+/* ---- repeated lines ---- */
 
 static struct same_line *same_line_of(uint64_t hash) {
     struct same_line *oldest = same_lines;
@@ -168,10 +161,10 @@ static struct same_line *same_line_of(uint64_t hash) {
     return oldest;
 }
 
-/* false: leave it out. *left_out: how many were, before this one. */
-static bool may_repeat(const char *text, unsigned *left_out) {
+/* False: drop the line. *left_out: the number of dropped lines before this one. */
+static bool line_may_repeat(const char *text, unsigned *left_out) {
     uint64_t now = clock_ms();
-    struct same_line *same = same_line_of(hash_text(text));
+    struct same_line *same = same_line_of(hash_bytes(text, strlen(text)));
     *left_out = 0;
     if (same->count && now < same->since_ms + SAME_MS)
         return ++same->count <= SAME_MAX;
@@ -191,7 +184,7 @@ __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level,
     if ((size_t)len >= sizeof text)
         len = (int)sizeof text - 1;
     unsigned left_out = 0;
-    if (level < LOG_DEBUG && !may_repeat(text, &left_out)) {
+    if (level < LOG_DEBUG && !line_may_repeat(text, &left_out)) {
         errno = saved;
         return;
     }
@@ -203,13 +196,13 @@ __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level,
         rfc3339_format(clock_real_us(), when);
     size_t used = (size_t)snprintf(line, sizeof line, "%s%s%s: ", when, state.timestamps ? " " : "", state.program);
     size_t head = used;
-    used = add_printable(line, used, sizeof line, text, (size_t)len);
+    used = line_add_printable(line, used, sizeof line, text, (size_t)len);
     line[used++] = '\n';
     if (state.before)
         state.before(state.before_arg);
-    (void)write_line(STDERR_FILENO, line, used); /* there is no other place to say it */
+    (void)line_write(STDERR_FILENO, line, used); /* an error cannot be reported anywhere else */
     if (state.json)
-        write_json(level, line + head, used - head - 1);
+        line_write_json(level, line + head, used - head - 1);
     errno = saved;
 }
 

@@ -1,6 +1,6 @@
 /*
- * What a person reads on stderr: one line a message, "chunklift: THING: what is wrong; what to do". Never credentials.
- * Not thread-safe; each program has one thread.
+ * Messages for people on stderr: one line each, "chunklift: THING: the problem; the remedy". Never credentials. Not
+ * thread-safe; each program has one thread.
  */
 #ifndef CHUNKLIFT_LOG_H
 #define CHUNKLIFT_LOG_H
@@ -9,16 +9,16 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* program: the prefix ("chunklift"); level: the most detailed that is printed; timestamps: for log files. */
+/* program: the prefix ("chunklift"). level: the most detailed printed level. timestamps: for log files. */
 void log_setup(const char *program, enum log_level level, bool timestamps);
 enum log_level log_level(void);
-/* stderr is a file: its lines are read later, and need their time. A terminal or systemd's journal has its own. */
+/* stderr is a file, so lines need timestamps. (A terminal needs none, and systemd's journal adds its own.) */
 bool log_goes_to_file(void);
-/* Each line is an event on stdout too: {"event":"log","ts":…,"level":"error","text":…}. */
+/* on: each line is also an event on stdout: {"event":"log","ts":…,"level":"error","text":…}. */
 void log_set_json(bool on);
 /* errno of the first such event that could not be written; 0: none. */
 int log_json_error(void);
-/* Called before each line so that a progress bar can get out of the way; NULL for none. */
+/* Called before each line, to erase a progress display; NULL: none. */
 void log_set_before_line(void (*before)(void *arg), void *arg);
 
 /* A line that comes more often than ten times in 5 s is left out, and counted when it comes again later. Debug lines

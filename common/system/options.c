@@ -25,17 +25,17 @@ struct parser {
     const struct option_spec *specs;
     char **argv;
     int argc, next;     /* next: the argument after the one being read */
-    uint64_t given;     /* options that stand on the command line, a bit for each */
+    uint64_t given;     /* options of the command line, a bit for each */
     const char *config; /* the file being read */
 };
 
-static int usage_error(const struct parser *p, const char *option, int option_len, const char *what) {
+static int options_error(const struct parser *p, const char *option, int option_len, const char *problem) {
     const char *program = strncmp(p->command, "chunklift", 9) == 0 ? "" : "chunklift ";
-    log_error("%.*s: %s; see '%s%s --help'", option_len, option, what, program, p->command);
+    log_error("%.*s: %s; see '%s%s --help'", option_len, option, problem, program, p->command);
     return ERR_USAGE;
 }
 
-static int count_error(const struct option_spec *s, const char *option, const char *value) {
+static int option_count_error(const struct option_spec *s, const char *option, const char *value) {
     if (s->max == UINT64_MAX)
         log_error("%s %s: not a whole number from %llu on", option, value, (unsigned long long)s->min);
     else
@@ -44,7 +44,7 @@ static int count_error(const struct option_spec *s, const char *option, const ch
     return ERR_USAGE;
 }
 
-static int set_size(const struct option_spec *s, const char *option, const char *value) {
+static int option_set_size(const struct option_spec *s, const char *option, const char *value) {
     uint64_t bytes;
     if (parse_size(value, &bytes)) {
         log_error("%s %s: not a size; use for example 8MiB", option, value);
@@ -60,7 +60,7 @@ static int set_size(const struct option_spec *s, const char *option, const char 
     return 0;
 }
 
-static int set_time(const struct option_spec *s, const char *option, const char *value) {
+static int option_set_time(const struct option_spec *s, const char *option, const char *value) {
     uint64_t ms;
     if (parse_time_ms(value, &ms)) {
         log_error("%s %s: not a time; use for example 500ms, 10s, 5m or 1h30m (units ms, s, m or min, h, d)", option,
@@ -75,7 +75,7 @@ static int set_time(const struct option_spec *s, const char *option, const char 
     return 0;
 }
 
-static int set_rate(const char *option, const char *value, uint64_t *rate) {
+static int option_set_rate(const char *option, const char *value, uint64_t *rate) {
     int err = parse_rate(value, rate);
     if (err == 0)
         return 0;
@@ -85,7 +85,7 @@ static int set_rate(const char *option, const char *value, uint64_t *rate) {
     return ERR_USAGE;
 }
 
-static int set_choice(const struct option_spec *s, const char *option, const char *value) {
+static int option_set_choice(const struct option_spec *s, const char *option, const char *value) {
     struct buf all = BUF_INIT;
     int err = 0;
     for (int i = 0; !err && s->choices[i]; i++) {
@@ -105,7 +105,7 @@ out:
     return err;
 }
 
-static int set_value(const struct option_spec *s, const char *option, const char *value) {
+static int option_set_value(const struct option_spec *s, const char *option, const char *value) {
     switch (s->kind) {
     case OPTION_FLAG:
         *(bool *)s->target = true;
@@ -116,17 +116,17 @@ static int set_value(const struct option_spec *s, const char *option, const char
     case OPTION_LIST:
         return text_list_add(s->target, value);
     case OPTION_SIZE:
-        return set_size(s, option, value);
+        return option_set_size(s, option, value);
     case OPTION_TIME:
-        return set_time(s, option, value);
+        return option_set_time(s, option, value);
     case OPTION_RATE:
-        return set_rate(option, value, s->target);
+        return option_set_rate(option, value, s->target);
     case OPTION_COUNT:
         if (parse_count(value, s->min, s->max, s->target))
-            return count_error(s, option, value);
+            return option_count_error(s, option, value);
         return 0;
     case OPTION_CHOICE:
-        return set_choice(s, option, value);
+        return option_set_choice(s, option, value);
     case OPTION_CONFIG:
         ((struct config_file *)s->target)->path = value;
         return 0;
@@ -134,105 +134,105 @@ static int set_value(const struct option_spec *s, const char *option, const char
     return ERR_USAGE;
 }
 
-static int set_given(struct parser *p, const struct option_spec *s, const char *option, const char *value) {
+static int option_set_given(struct parser *p, const struct option_spec *s, const char *option, const char *value) {
     p->given |= UINT64_C(1) << (s - p->specs);
-    return set_value(s, option, value);
+    return option_set_value(s, option, value);
 }
 
-/* The argument after the option, for one that wants a value and was given none with '='. */
-static int take_value(struct parser *p, const struct option_spec *s, const char *option, const char **value) {
+/* The argument after an option that needs a value and has none after '='. */
+static int option_next_value(struct parser *p, const struct option_spec *s, const char *option, const char **value) {
     if (p->next < p->argc) {
         *value = p->argv[p->next++];
         return 0;
     }
-    char what[80];
-    snprintf(what, sizeof what, "needs a value (%s)", s->value_name ? s->value_name : "VALUE");
-    return usage_error(p, option, (int)strlen(option), what);
+    char problem[80];
+    snprintf(problem, sizeof problem, "needs a value (%s)", s->value_name ? s->value_name : "VALUE");
+    return options_error(p, option, (int)strlen(option), problem);
 }
 
-static const struct option_spec *find_long(const struct parser *p, const char *name, size_t len) {
+static const struct option_spec *option_find(const struct parser *p, const char *name, size_t len) {
     for (const struct option_spec *s = p->specs; s->name; s++)
         if (strlen(s->name) == len && memcmp(s->name, name, len) == 0)
             return s;
     return NULL;
 }
 
-static int parse_long(struct parser *p, const char *word) {
+static int option_parse_long(struct parser *p, const char *word) {
     const char *name = word + 2;
     size_t len = strcspn(name, "=");
-    const struct option_spec *s = find_long(p, name, len);
+    const struct option_spec *s = option_find(p, name, len);
     if (!s)
-        return usage_error(p, word, (int)len + 2, "unknown option");
+        return options_error(p, word, (int)len + 2, "unknown option");
     const char *value = name[len] == '=' ? name + len + 1 : NULL;
     if (s->kind == OPTION_FLAG && value)
-        return usage_error(p, word, (int)len + 2, "takes no value");
+        return options_error(p, word, (int)len + 2, "takes no value");
     char option[64];
     snprintf(option, sizeof option, "--%s", s->name);
     if (s->kind != OPTION_FLAG && !value) {
-        int err = take_value(p, s, option, &value);
+        int err = option_next_value(p, s, option, &value);
         if (err)
             return err;
     }
-    return set_given(p, s, option, value);
+    return option_set_given(p, s, option, value);
 }
 
 /* "-r", "-rv", "-n5", "-n 5", "-fn5" */
-static int parse_short(struct parser *p, const char *word) {
+static int option_parse_short(struct parser *p, const char *word) {
     for (const char *letter = word + 1; *letter; letter++) {
         const struct option_spec *s = p->specs;
         while (s->name && s->letter != *letter)
             s++;
         if (!s->name && (unsigned char)*letter >= 0x80) /* a letter of several bytes: name the whole word */
-            return usage_error(p, word, (int)strlen(word), "unknown option");
+            return options_error(p, word, (int)strlen(word), "unknown option");
         char option[3] = {'-', *letter, '\0'};
         if (!s->name)
-            return usage_error(p, option, 2, "unknown option");
+            return options_error(p, option, 2, "unknown option");
         const char *value = letter + 1;
         if (s->kind != OPTION_FLAG && !*value) {
-            int err = take_value(p, s, option, &value);
+            int err = option_next_value(p, s, option, &value);
             if (err)
                 return err;
         }
-        int err = set_given(p, s, option, value);
+        int err = option_set_given(p, s, option, value);
         if (err || s->kind != OPTION_FLAG)
             return err;
     }
     return 0;
 }
 
-/* Hidden options, and those that end the program at once, have no place in a file. */
-static bool may_stand_in_file(const struct option_spec *s) {
+/* Hidden options, and those that end the program at once, are not allowed in a file. */
+static bool option_is_allowed_in_file(const struct option_spec *s) {
     return s->help && s->kind != OPTION_CONFIG && strcmp(s->name, "help") != 0 && strcmp(s->name, "version") != 0;
 }
 
-static int config_line(void *arg, unsigned line, const char *name, const char *value) {
+static int option_parse_config_line(void *arg, unsigned line, const char *name, const char *value) {
     struct parser *p = arg;
-    const struct option_spec *s = find_long(p, name, strlen(name));
-    const char *wrong = NULL;
-    if (!s || !may_stand_in_file(s))
-        wrong = "unknown option";
+    const struct option_spec *s = option_find(p, name, strlen(name));
+    const char *problem = NULL;
+    if (!s || !option_is_allowed_in_file(s))
+        problem = "unknown option";
     else if (s->kind == OPTION_FLAG && value)
-        wrong = "takes no value";
+        problem = "takes no value";
     else if (s->kind != OPTION_FLAG && (!value || !*value))
-        wrong = "needs a value";
-    if (wrong) {
-        log_error("%s:%u: %s: %s", p->config, line, name, wrong);
+        problem = "needs a value";
+    if (problem) {
+        log_error("%s:%u: %s: %s", p->config, line, name, problem);
         return ERR_USAGE;
     }
     if (p->given >> (s - p->specs) & 1)
         return 0;
     char option[512];
     snprintf(option, sizeof option, "%s:%u: %s", p->config, line, name);
-    return set_value(s, option, value);
+    return option_set_value(s, option, value);
 }
 
-static int parse_config(struct parser *p) {
+static int options_parse_config(struct parser *p) {
     for (const struct option_spec *s = p->specs; s->name; s++) {
         struct config_file *c = s->target;
         if (s->kind != OPTION_CONFIG || !c->path)
             continue;
         p->config = c->path;
-        return config_file_read(c, config_line, p);
+        return config_file_read(c, option_parse_config_line, p);
     }
     return 0;
 }
@@ -250,12 +250,12 @@ int options_parse(const char *command, const struct option_spec *specs, int argc
         else if (strcmp(word, "--") == 0)
             ended = true;
         else if (word[1] == '-')
-            err = parse_long(&p, word);
+            err = option_parse_long(&p, word);
         else
-            err = parse_short(&p, word);
+            err = option_parse_short(&p, word);
     }
     if (!err)
-        err = parse_config(&p);
+        err = options_parse_config(&p);
     if (err)
         text_list_release(arguments);
     if (err == ERR_NOMEM)
@@ -263,8 +263,8 @@ int options_parse(const char *command, const struct option_spec *specs, int argc
     return err;
 }
 
-/* Columns text takes: bytes but those that continue a character. */
-static int columns(const char *text) {
+/* Columns of UTF-8 text: all bytes but continuation bytes. */
+static int option_text_columns(const char *text) {
     int n = 0;
     for (; *text; text++)
         n += ((unsigned char)*text & 0xc0) != 0x80;
@@ -272,7 +272,7 @@ static int columns(const char *text) {
 }
 
 static int option_columns(const struct option_spec *s) {
-    return columns(s->name) + (s->value_name ? 1 + columns(s->value_name) : 0);
+    return option_text_columns(s->name) + (s->value_name ? 1 + option_text_columns(s->value_name) : 0);
 }
 
 void options_help(FILE *out, const char *usage, const char *about, const struct option_spec *specs) {

@@ -1,6 +1,6 @@
 /*
  * Command-line options from one table: long names, GNU style (--name VALUE, --name=VALUE, -r, bundled short flags),
- * "--" ends them. Options may stand after arguments. A wrong one prints "chunklift: --foo: unknown option; see
+ * "--" ends them. Options may follow arguments. An error prints "chunklift: --foo: unknown option; see
  * 'chunklift cp --help'" and is ERR_USAGE.
  */
 #ifndef CHUNKLIFT_OPTIONS_H
@@ -18,9 +18,9 @@ enum option_kind {
     OPTION_SIZE,   /* uint64_t * bytes */
     OPTION_TIME,   /* uint64_t * milliseconds */
     OPTION_COUNT,  /* uint64_t *, within [min, max] */
-    OPTION_RATE,   /* uint64_t * bytes a second; 0 for none */
+    OPTION_RATE,   /* uint64_t * bytes per second; 0: no limit */
     OPTION_CHOICE, /* int *: index into choices */
-    OPTION_CONFIG, /* struct config_file *: more options; what stands on the command line goes before it */
+    OPTION_CONFIG, /* struct config_file *: more options; those of the command line override it */
 };
 
 struct text_list {

@@ -1,4 +1,4 @@
-/* errno as one of our errors, for those who just made the system call. */
+/* errno as an error of enum err, right after the system call. */
 #ifndef CHUNKLIFT_OSERR_H
 #define CHUNKLIFT_OSERR_H
 
@@ -30,9 +30,9 @@ static inline int err_from_errno(int error) {
     }
 }
 
-/* For people, after a call that must stay beneath a directory (openat2(2) with RESOLVE_BENEATH says EXDEV). */
+/* For people, after openat2(2) with RESOLVE_BENEATH, which reports EXDEV. */
 static inline const char *confined_error_text(int error) {
-    return error == EXDEV ? "a symlink or '..' leads out of where it may be" : strerror(error);
+    return error == EXDEV ? "a symlink or '..' leads out of the allowed directory" : strerror(error);
 }
 
 #endif

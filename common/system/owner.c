@@ -14,7 +14,8 @@ void owner_inherit(int fd, const char *dir) {
         file.st_uid != 0 || (!S_ISDIR(file.st_mode) && file.st_nlink != 1))
         goto out;
     if (fchown(fd, parent.st_uid, parent.st_gid) != 0)
-        log_warn("%s: a new file stays root's: %s; give it to the directory's owner with chown", dir, strerror(errno));
+        log_warn("%s: a new file still belongs to root: %s; give it to the directory's owner with chown", dir,
+                 strerror(errno));
 out:
     errno = saved;
 }

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 /* HOST of tcp://HOST:PORT, without the brackets of an IPv6 address; 0: another kind of address. */
-static size_t host_of(const char *address, const char **host) {
+static size_t address_host(const char *address, const char **host) {
     if (strncmp(address, "tcp://", 6) != 0)
         return 0;
     const char *colon = strrchr(address + 6, ':');
@@ -22,7 +22,7 @@ const char *resolve_reason(const char *address, const char *otherwise, char *rea
     const char *start;
     char host[256];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    size_t len = host_of(address, &start);
+    size_t len = address_host(address, &start);
     int error = 0;
     if (len > 0 && len < sizeof host) {
         memcpy(host, start, len);

@@ -1,4 +1,4 @@
-/* Why nothing answers at an address, as far as it can be seen from here. */
+/* The reason why a peer does not answer, as far as this host can find it. */
 #ifndef CHUNKLIFT_RESOLVE_H
 #define CHUNKLIFT_RESOLVE_H
 
@@ -6,8 +6,8 @@
 
 #define RESOLVE_REASON_SIZE 512
 
-/* address: tcp://HOST:PORT or ipc://PATH. When HOST cannot be resolved, reason says so; else it is a copy of otherwise.
- * Returns reason. Asks the name service, which can take seconds: for the moment before giving up. */
+/* address: tcp://HOST:PORT or ipc://PATH. When HOST does not resolve, reason has that error; else a copy of
+ * otherwise. Returns reason. Blocks on the name service, for seconds perhaps: call it only before giving up. */
 const char *resolve_reason(const char *address, const char *otherwise, char *reason, size_t size);
 
 #endif

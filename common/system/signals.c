@@ -11,21 +11,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOOK_MS 10
+#define POLL_MS 10
 
 static int pipe_fds[2] = {-1, -1};
 /* Written by handlers and by the thread of signals_end_when_hung. */
 static atomic_int stop_count, stop_signal, child_exited, hung_up;
 static atomic_int seen_count; /* stop requests that signals_stop_count returned */
-static bool hangup_is_news;
+static bool catch_hangup;
 static sigset_t watched;
 
-/* Async-signal-safe: counters and one write to a pipe that never blocks (full means: readable anyway). */
-static void on_signal(int number) {
+/* Async-signal-safe: counters and one write to a pipe that never blocks (a full pipe is readable too). */
+static void signal_on(int number) {
     int saved = errno;
     if (number == SIGCHLD) {
         child_exited = 1;
-    } else if (number == SIGHUP && hangup_is_news) {
+    } else if (number == SIGHUP && catch_hangup) {
         hung_up = 1;
     } else {
         if (stop_signal == 0)
@@ -38,12 +38,12 @@ static void on_signal(int number) {
     errno = saved;
 }
 
-static bool is_ignored(int number) {
+static bool signal_is_ignored(int number) {
     struct sigaction now;
     return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
-static int install(int number, void (*handler)(int)) {
+static int signal_install(int number, void (*handler)(int)) {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
     sigemptyset(&action.sa_mask);
     if (sigaction(number, &action, NULL) == 0)
@@ -52,7 +52,7 @@ static int install(int number, void (*handler)(int)) {
     return ERR_IO;
 }
 
-static int unblock(void) {
+static int signals_unblock(void) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
@@ -68,53 +68,52 @@ int signals_init(bool children) {
         return ERR_IO;
     }
     stop_count = stop_signal = child_exited = hung_up = seen_count = 0;
-    hangup_is_news = false;
+    catch_hangup = false;
     signals_drain();
     static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
-    int err = install(SIGPIPE, SIG_IGN);
-    if (!err) /* RLIMIT_FSIZE: write says EFBIG, which is an error of that file */
-        err = install(SIGXFSZ, SIG_IGN);
+    int err = signal_install(SIGPIPE, SIG_IGN);
+    if (!err) /* RLIMIT_FSIZE: write then fails with EFBIG, an error of that file alone */
+        err = signal_install(SIGXFSZ, SIG_IGN);
     for (size_t i = 0; !err && i < sizeof stops / sizeof *stops; i++)
-        if (!is_ignored(stops[i])) /* a background job of a script, nohup(1) */
-            err = install(stops[i], on_signal);
+        if (!signal_is_ignored(stops[i])) /* a background job of a script, nohup(1) */
+            err = signal_install(stops[i], signal_on);
     if (!err && children)
-        err = install(SIGCHLD, on_signal);
-    return err ? err : unblock();
+        err = signal_install(SIGCHLD, signal_on);
+    return err ? err : signals_unblock();
 }
 
-int signals_hangup_is_news(void) {
-    hangup_is_news = true; /* before the handler can run for it */
-    return install(SIGHUP, on_signal);
+int signals_catch_hangup(void) {
+    catch_hangup = true; /* before the handler can run for it */
+    return signal_install(SIGHUP, signal_on);
 }
 
 /* ---- a main thread that hangs in the kernel ---- */
 
-/* _exit ends a main thread that waits for a network file system or FUSE; a wait that the kernel does not let end even
- * for SIGKILL keeps the process until it is over. */
-static void end_unless_seen(int count) {
-    static const char text[] =
-        "\nchunklift: a file system does not answer; ended at once, the same command goes on from "
-        "here\n";
-    for (int waited_ms = 0; waited_ms < SIGNALS_HUNG_MS; waited_ms += LOOK_MS) {
+/* _exit ends a main thread that waits for a network file system or FUSE. A wait that even SIGKILL cannot end keeps the
+ * process until it is over. */
+static void signals_end_unless_seen(int count) {
+    static const char text[] = "\nchunklift: a file system does not answer; ended at once; the same command continues "
+                               "from here\n";
+    for (int waited_ms = 0; waited_ms < SIGNALS_HUNG_MS; waited_ms += POLL_MS) {
         if (seen_count >= count)
             return;
-        poll(NULL, 0, LOOK_MS);
+        poll(NULL, 0, POLL_MS);
     }
     ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
     (void)n;
     _exit(128 + stop_signal);
 }
 
-static void *watch(void *arg) {
+static void *signals_thread(void *arg) {
     int number;
     (void)arg;
     for (;;) {
         if (sigwait(&watched, &number) != 0)
             continue;
-        on_signal(number);
+        signal_on(number);
         int count = stop_count;
         if (count > 1)
-            end_unless_seen(count);
+            signals_end_unless_seen(count);
     }
     return NULL;
 }
@@ -126,15 +125,15 @@ int signals_end_when_hung(void) {
     sigset_t before, all;
     sigemptyset(&watched);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (!is_ignored(numbers[i]))
+        if (!signal_is_ignored(numbers[i]))
             sigaddset(&watched, numbers[i]);
     if (pthread_attr_init(&attributes) != 0)
         return ERR_NOMEM;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* the thread takes no other signal than those it waits for */
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the thread receives only the signals it waits for */
     int error = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     if (!error)
-        error = pthread_create(&thread, &attributes, watch, NULL);
+        error = pthread_create(&thread, &attributes, signals_thread, NULL);
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!error)
@@ -148,7 +147,7 @@ int signals_end_when_hung(void) {
 bool signals_hung_up(void) {
     bool did = hung_up;
     if (did)
-        hung_up = 0; /* cleared before the caller looks at what changed: one that comes now sets it again */
+        hung_up = 0; /* cleared before the caller acts, so that a later signal sets it again */
     return did;
 }
 
@@ -177,6 +176,6 @@ int signals_stop_signal(void) {
 bool signals_child_exited(void) {
     bool exited = child_exited;
     if (exited)
-        child_exited = 0; /* cleared before the caller waits for children: one that exits now sets it again */
+        child_exited = 0; /* cleared before the caller waits for children, so that a later exit sets it again */
     return exited;
 }

@@ -1,4 +1,4 @@
-/* Signals as facts read in a loop: a self-pipe made readable, and counters. */
+/* Signals as flags that a loop reads: a pipe becomes readable, and counters are set. */
 #ifndef CHUNKLIFT_SIGNALS_H
 #define CHUNKLIFT_SIGNALS_H
 
@@ -7,20 +7,20 @@
 
 #define SIGNALS_HUNG_MS 2000
 
-/* Installs handlers for SIGINT, SIGTERM, SIGHUP (all stop requests; one that was ignored at start stays ignored), and
- * SIGCHLD when children is true; ignores SIGPIPE. */
+/* Installs handlers for SIGINT, SIGTERM and SIGHUP (stop requests; one that was ignored at start stays ignored), and for
+ * SIGCHLD when children is true. Ignores SIGPIPE and SIGXFSZ. ERR_IO: logged. */
 int signals_init(bool children) MUST_CHECK;
-/* From now on SIGHUP is news (signals_hung_up), no stop request; also under nohup(1). After signals_init. */
-int signals_hangup_is_news(void) MUST_CHECK;
+/* After signals_init: SIGHUP sets signals_hung_up and is no stop request, also under nohup(1). */
+int signals_catch_hangup(void) MUST_CHECK;
 bool signals_hung_up(void); /* since the last call */
-/* From now on a thread of its own takes the stop signals and SIGHUP, so that a second stop request ends the process also
- * while the main thread hangs in a system call: with 128 + the signal, when signals_stop_count was not asked for
- * SIGNALS_HUNG_MS after it. After signals_init and signals_hangup_is_news, before other threads. */
+/* Starts a thread that receives the stop signals and SIGHUP, so that a second stop request ends the process also while
+ * the main thread hangs in a system call: it exits with 128 + the signal when signals_stop_count is not called for
+ * SIGNALS_HUNG_MS. Call it after signals_init and signals_catch_hangup, before other threads start. */
 int signals_end_when_hung(void) MUST_CHECK;
-int signals_fd(void);            /* readable when something arrived; for a poll set */
+int signals_fd(void);            /* readable after a signal; for a poll set */
 void signals_drain(void);        /* empties the pipe; call when the fd was readable */
 int signals_stop_count(void);    /* stop requests so far: 1 drain, 2 stop now */
-int signals_stop_signal(void);   /* the first one's number, 0 when none */
+int signals_stop_signal(void);   /* number of the first one; 0: none */
 bool signals_child_exited(void); /* since the last call */
 
 #endif

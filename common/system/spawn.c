@@ -1,7 +1,6 @@
 /*
- * fork and exec. What can fail in the child before the new program runs is told through a pipe that exec closes:
- * nothing read means the program runs. Between fork and exec only async-signal-safe calls are made (ZeroMQ has
- * threads).
+ * fork and exec. The child reports an error before exec through a pipe that exec closes: the end of the pipe without data
+ * means that the program runs. Between fork and exec only async-signal-safe calls are made, because libzmq has threads.
  */
 #include "system/spawn.h"
 
@@ -18,28 +17,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define REPORT_FD 3 /* in the child: where the error is told */
+#define REPORT_FD 3 /* in the child: the pipe for the error */
 
-struct plan { /* everything the child needs, prepared before the fork */
+struct spawn_plan { /* all that the child needs, prepared before the fork */
     const struct spawn_options *options;
     pid_t parent;
     int report_fd, null_fd, log_fd;
 };
 
 /* Handlers do not survive exec, but "ignored" and the mask do. SIGHUP stays ignored under nohup(1). */
-static void reset_signals(void) {
+static void child_reset_signals(void) {
     struct sigaction standard = {.sa_handler = SIG_DFL}, now;
     for (int number = 1; number < NSIG; number++) {
         if (number == SIGHUP && sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
             continue;
-        sigaction(number, &standard, NULL); /* refused for SIGKILL, SIGSTOP and libc's own: as they should be */
+        sigaction(number, &standard, NULL); /* fails for SIGKILL, SIGSTOP and the signals of libc, as intended */
     }
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static int set_descriptors(const struct plan *p) {
+static int child_set_descriptors(const struct spawn_plan *p) {
     if (p->options->new_session && (dup2(p->null_fd, 0) < 0 || dup2(p->null_fd, 1) < 0))
         return errno;
     if (p->log_fd >= 0 && dup2(p->log_fd, 2) < 0)
@@ -49,7 +48,7 @@ static int set_descriptors(const struct plan *p) {
     return close_range(REPORT_FD + 1, ~0U, 0) == 0 ? 0 : errno;
 }
 
-static int prepare_child(const struct plan *p) {
+static int child_prepare(const struct spawn_plan *p) {
     if (p->options->new_session && setsid() < 0)
         return errno;
     if (p->options->death_signal) {
@@ -57,16 +56,16 @@ static int prepare_child(const struct plan *p) {
             return errno;
         if (prctl(PR_SET_PDEATHSIG, p->options->death_signal) != 0)
             return errno;
-        if (getppid() != p->parent) /* it died before the line above: no signal will come */
+        if (getppid() != p->parent) /* it died before prctl: no signal follows */
             return ESRCH;
     }
-    return set_descriptors(p);
+    return child_set_descriptors(p);
 }
 
-_Noreturn static void run_child(const struct plan *p) {
-    reset_signals();
+_Noreturn static void child_run(const struct spawn_plan *p) {
+    child_reset_signals();
     int report = p->report_fd;
-    int error = prepare_child(p);
+    int error = child_prepare(p);
     if (!error) {
         report = REPORT_FD;
         execv(p->options->argv[0], (char *const *)p->options->argv);
@@ -77,8 +76,8 @@ _Noreturn static void run_child(const struct plan *p) {
     _exit(127);
 }
 
-/* Moves fd out of the way of 0 to 3, which the child redefines. */
-static int keep_high(int fd) {
+/* Moves fd above 0 to 3, which the child replaces. */
+static int fd_move_high(int fd) {
     if (fd < 0 || fd > REPORT_FD)
         return fd;
     int high = fcntl(fd, F_DUPFD_CLOEXEC, REPORT_FD + 1);
@@ -88,15 +87,15 @@ static int keep_high(int fd) {
     return high;
 }
 
-static int open_high(const char *path, int flags) {
-    int fd = keep_high(open(path, flags | O_CLOEXEC | O_NOCTTY, 0600));
+static int fd_open_high(const char *path, int flags) {
+    int fd = fd_move_high(open(path, flags | O_CLOEXEC | O_NOCTTY, 0600));
     if (fd < 0)
         log_error("%s: %s", path, strerror(errno));
     return fd;
 }
 
-/* The errno the child told, or 0 when the pipe closed without one. */
-static int read_report(int fd) {
+/* The errno that the child reported, or 0 when the pipe was closed without one. */
+static int spawn_read_report(int fd) {
     int error = 0;
     ssize_t n;
     do
@@ -105,28 +104,28 @@ static int read_report(int fd) {
     return n == (ssize_t)sizeof error ? error : 0;
 }
 
-static void close_if_open(int fd) {
+static void fd_close(int fd) {
     if (fd >= 0)
         close(fd);
 }
 
 /* Blocks all signals around fork: a handler must not run in the child on the parent's pipes. */
-static pid_t fork_child(const struct plan *p) {
+static pid_t spawn_fork(const struct spawn_plan *p) {
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
     pid_t child = fork();
     if (child == 0)
-        run_child(p);
+        child_run(p);
     int error = errno;
     sigprocmask(SIG_SETMASK, &before, NULL);
     errno = error;
     return child;
 }
 
-static int start(struct plan *p, int report_read, pid_t *pid) {
+static int spawn_start(struct spawn_plan *p, int report_read, pid_t *pid) {
     const char *program = p->options->argv[0];
-    pid_t child = fork_child(p);
+    pid_t child = spawn_fork(p);
     int fork_error = errno;
     close(p->report_fd);
     p->report_fd = -1;
@@ -134,7 +133,7 @@ static int start(struct plan *p, int report_read, pid_t *pid) {
         log_error("%s: cannot be started: %s", program, strerror(fork_error));
         return err_from_errno(fork_error);
     }
-    int error = read_report(report_read);
+    int error = spawn_read_report(report_read);
     if (!error) {
         *pid = child;
         return 0;
@@ -146,35 +145,35 @@ static int start(struct plan *p, int report_read, pid_t *pid) {
 }
 
 int spawn(const struct spawn_options *o, pid_t *pid) {
-    struct plan p = {.options = o, .parent = getpid(), .report_fd = -1, .null_fd = -1, .log_fd = -1};
+    struct spawn_plan p = {.options = o, .parent = getpid(), .report_fd = -1, .null_fd = -1, .log_fd = -1};
     int fds[2] = {-1, -1};
     int err = ERR_IO;
-    if (o->new_session && (p.null_fd = open_high("/dev/null", O_RDWR)) < 0)
+    if (o->new_session && (p.null_fd = fd_open_high("/dev/null", O_RDWR)) < 0)
         goto out;
-    if (o->log_path && (p.log_fd = open_high(o->log_path, O_WRONLY | O_CREAT | O_APPEND)) < 0) {
+    if (o->log_path && (p.log_fd = fd_open_high(o->log_path, O_WRONLY | O_CREAT | O_APPEND)) < 0) {
         err = err_from_errno(errno);
         goto out;
     }
     if (o->log_path)
         owner_inherit_at(p.log_fd, o->log_path);
-    if (pipe2(fds, O_CLOEXEC) != 0 || (fds[0] = keep_high(fds[0])) < 0 || (fds[1] = keep_high(fds[1])) < 0) {
+    if (pipe2(fds, O_CLOEXEC) != 0 || (fds[0] = fd_move_high(fds[0])) < 0 || (fds[1] = fd_move_high(fds[1])) < 0) {
         log_error("pipe: %s", strerror(errno));
         goto out;
     }
     p.report_fd = fds[1];
     fds[1] = -1;
-    err = start(&p, fds[0], pid);
+    err = spawn_start(&p, fds[0], pid);
 out:
-    close_if_open(p.null_fd);
-    close_if_open(p.log_fd);
-    close_if_open(p.report_fd);
-    close_if_open(fds[0]);
-    close_if_open(fds[1]);
+    fd_close(p.null_fd);
+    fd_close(p.log_fd);
+    fd_close(p.report_fd);
+    fd_close(fds[0]);
+    fd_close(fds[1]);
     return err;
 }
 
-/* The directory of the running program, also when its file was replaced by a new build meanwhile. */
-static int own_directory(struct buf *dir) {
+/* The directory of the running program, also after its file was replaced. */
+static int program_directory(struct buf *dir) {
     char path[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
     if (n <= 0) {
@@ -192,7 +191,7 @@ static int own_directory(struct buf *dir) {
 int sibling_program(const char *name, struct buf *path) {
     struct buf dir = BUF_INIT;
     buf_clear(path);
-    int err = own_directory(&dir);
+    int err = program_directory(&dir);
     for (int i = 0; !err && i < 2; i++) {
         buf_clear(path);
         err = i == 0 ? buf_addf(path, "%s/%s", dir.data, name)

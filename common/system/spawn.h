@@ -1,4 +1,5 @@
-/* Starting our own programs: closed descriptors, own process group or session, death with the parent. */
+/* Starts the programs of chunklift: with closed descriptors, in their own process group or session, and optionally with a
+ * signal when the parent dies. */
 #ifndef CHUNKLIFT_SPAWN_H
 #define CHUNKLIFT_SPAWN_H
 
@@ -13,10 +14,12 @@ struct spawn_options {
     const char *log_path;    /* opened O_APPEND, 0600; NULL: stderr inherited */
     int death_signal;        /* PR_SET_PDEATHSIG; 0 for none. Own process group whenever set. */
 };
-/* All descriptors above 2 are closed in the child. ERR_NOT_FOUND when the program does not exist. Errors are logged. */
+/* Blocks until the program runs or has failed to start. Descriptors above 2 are closed in the child. Errors are logged;
+ * ERR_NOT_FOUND: there is no such program. */
 int spawn(const struct spawn_options *o, pid_t *pid) MUST_CHECK;
 
-/* Path of a sibling program: in the directory of the running executable, else in PATH's libexec place. */
+/* The path of another program of chunklift: in the directory of the running one, else in ../libexec/chunklift.
+ * ERR_NOT_FOUND: logged. */
 int sibling_program(const char *name, struct buf *path) MUST_CHECK;
 
 #endif

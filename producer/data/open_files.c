@@ -39,7 +39,7 @@ static int open_file_compare(const struct file *f, int fd, char *why, size_t why
 
 /* *fd is -1 on error. */
 static int open_file_open(const struct file *f, int *fd, char *why, size_t why_size) {
-    int err = open_beneath(-1, NULL, f->path, fd);
+    int err = file_open_confined(-1, NULL, f->path, fd);
     if (err) {
         *fd = -1;
         snprintf(why, why_size, "%s", err == ERR_INVALID ? "no longer a regular file" : strerror(errno));

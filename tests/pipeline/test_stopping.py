@@ -137,6 +137,6 @@ def test_a_second_signal_ends_what_hangs_in_the_source(box):
             child.send_signal(signal.SIGINT)
     for name, child in programs.items():
         assert child.wait(20) == 128 + signal.SIGINT, name
-        assert "a file system does not answer; ended at once, the same command goes on from here" in child.log.read_text()
+        assert "a file system does not answer; ended at once; the same command continues from here" in child.log.read_text()
     assert time.monotonic() - began < 10
     site.end()

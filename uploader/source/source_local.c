@@ -61,7 +61,7 @@ static int local_compare_path(const struct local *s, char *why, size_t why_size)
 
 /* Opens the path and compares. An error: *fd is -1. */
 static int local_open(const struct local *s, int *fd, char *why, size_t why_size) {
-    int err = open_beneath(s->root->fd, s->root->dir, s->path, fd);
+    int err = file_open_confined(s->root->fd, s->root->dir, s->path, fd);
     if (err) {
         *fd = -1;
         snprintf(why, why_size, "%s", err == ERR_INVALID ? "not a regular file any more" : confined_error_text(errno));

@@ -54,7 +54,7 @@ static int teardown(void **state) {
 static int try_open(const char *name) {
     char path[8400];
     snprintf(path, sizeof path, "%s/%s", root, name);
-    int fd = -1, err = open_beneath(root_fd, root, path, &fd);
+    int fd = -1, err = file_open_confined(root_fd, root, path, &fd);
     char bytes[5];
     if (err == 0) {
         assert_int_equal(read(fd, bytes, 5), 5);
@@ -90,11 +90,11 @@ static void test_path_must_be_beneath_by_its_text(void **state) {
     char path[8400];
     int fd;
     snprintf(path, sizeof path, "%s/rootx/file", base);
-    assert_int_equal(open_beneath(root_fd, root, path, &fd), ERR_DENIED);
+    assert_int_equal(file_open_confined(root_fd, root, path, &fd), ERR_DENIED);
     snprintf(path, sizeof path, "%s/outside", base);
-    assert_int_equal(open_beneath(root_fd, root, path, &fd), ERR_DENIED);
-    assert_int_equal(open_beneath(root_fd, root, "file", &fd), ERR_INVALID);
-    assert_int_equal(open_beneath(root_fd, root, "", &fd), ERR_INVALID);
+    assert_int_equal(file_open_confined(root_fd, root, path, &fd), ERR_DENIED);
+    assert_int_equal(file_open_confined(root_fd, root, "file", &fd), ERR_INVALID);
+    assert_int_equal(file_open_confined(root_fd, root, "", &fd), ERR_INVALID);
 }
 
 static void test_only_regular_files(void **state) {
@@ -108,7 +108,7 @@ static void test_only_regular_files(void **state) {
     assert_int_equal(try_open("sock"), ERR_INVALID);
     close(s);
     int fd;
-    assert_int_equal(open_beneath(-1, NULL, "/dev/null", &fd), ERR_INVALID);
+    assert_int_equal(file_open_confined(-1, NULL, "/dev/null", &fd), ERR_INVALID);
 }
 
 static void test_missing_and_unreadable(void **state) {
@@ -126,17 +126,17 @@ static void test_other_forms_of_root(void **state) {
     char path[8400];
     int fd;
     snprintf(path, sizeof path, "%s/out", root);
-    assert_int_equal(open_beneath(-1, NULL, path, &fd), 0); /* no root: links are followed */
+    assert_int_equal(file_open_confined(-1, NULL, path, &fd), 0); /* no root: links are followed */
     close(fd);
-    assert_int_equal(open_beneath(-1, "", path, &fd), 0);
+    assert_int_equal(file_open_confined(-1, "", path, &fd), 0);
     close(fd);
     int slash = open("/", O_PATH | O_CLOEXEC);
-    assert_int_equal(open_beneath(slash, "/", path, &fd), 0);
+    assert_int_equal(file_open_confined(slash, "/", path, &fd), 0);
     close(fd);
     close(slash);
     snprintf(path, sizeof path, "%s/file", root); /* a root that is a file */
     int file = open(path, O_PATH | O_CLOEXEC);
-    assert_int_equal(open_beneath(file, path, path, &fd), 0);
+    assert_int_equal(file_open_confined(file, path, path, &fd), 0);
     close(fd);
     close(file);
 }

@@ -245,7 +245,7 @@ static void test_bad_files(void **state) {
     assert_config_refused("chunklift: x.conf:3: no name before '='\n", "\n\n = y\n");
     assert_config_refused("chunklift: x.conf:1: count 65: not a whole number from 1 to 64\n", "count = 65\n");
     write_config("name = a\0b\n", 11);
-    assert_refused("chunklift: x.conf: has a NUL byte; it is no text\n", "--config", "x.conf");
+    assert_refused("chunklift: x.conf: has a NUL byte; it is not a text file\n", "--config", "x.conf");
     static char much[CONFIG_FILE_MAX + 1];
     memset(much, '\n', sizeof much);
     write_config(much, sizeof much);
