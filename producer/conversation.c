@@ -1,6 +1,6 @@
 /*
  * The conversation with the consumer. Exactly one TAIL is outstanding. Its cursors come from WELCOME, before any file is
- * planned in that epoch. Therefore no record is missed: what PLANNED does not contain yet arrives with the tail.
+ * planned in that epoch. Therefore no record is missed: records after PLANNED arrive with the tail.
  */
 #include "producer/producer_internal.h"
 #include "system/fault.h"

@@ -27,7 +27,7 @@ static int status_show(struct session *session, bool json) {
             err = status_view_uploads(&answer->state, json, &groups);
         if (err)
             return err;
-        if (answer->state.next <= from) /* 0: the last page. Never backwards, whatever the consumer sends */
+        if (answer->state.next <= from) /* 0: the last page; a consumer that sends a page twice ends the loop too */
             break;
         from = answer->state.next;
     } while (signals_stop_count() == 0);

@@ -1,4 +1,4 @@
-/* What the supervisor of `cp` runs, and with which options. */
+/* The options of the supervisor of `cp`: the processes that it runs, and their options. */
 #ifndef CHUNKLIFT_SUPERVISE_OPTIONS_H
 #define CHUNKLIFT_SUPERVISE_OPTIONS_H
 

@@ -3,7 +3,7 @@
  * sorted in the arena (also a stack: the names of the deepest frame are on top) or still in an open directory stream.
  *
  * Invariants: the fd of the deepest frame is open. The path buffer holds the path of the deepest frame between calls. A
- * frame whose fd was closed is used again only when its path still leads to the same directory (dev, ino).
+ * frame with a closed fd is used again only when its path still leads to the same directory (dev, ino).
  */
 #include "producer/source/walk.h"
 #include "pure/array.h"
@@ -205,7 +205,7 @@ static void walk_spare_descriptors(struct walk *w) {
             frame_close(w, &w->frames[i]);
 }
 
-/* Enters the directory `name` of dir_fd, whose path is in w->path. ERR_IO: see errno; the stack is unchanged. */
+/* Enters the directory `name` of dir_fd; w->path has its path. ERR_IO: see errno; the stack is unchanged. */
 static int walk_push(struct walk *w, int dir_fd, const char *name) {
     struct stat st;
     if (array_grow(&w->frames, &w->frames_cap, w->depth, sizeof *w->frames))
