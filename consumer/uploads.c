@@ -51,7 +51,7 @@ int uploads_settle(struct consumer *c, struct upload *u) {
     if (u->lease_count || uploads_in_grace(c, u))
         return 0;
     if (upload_is_superseded(u) && !u->opened)
-        return ledger_append_abort(c, u, "superseded");
+        return ledger_append_abort(c, u, RECORD_SUPERSEDED);
     if (!u->opened && !u->producers)
         state_remove(&c->state, u);
     return 0;

@@ -279,7 +279,7 @@ static void track_superseded_ended(struct planner *p, struct file *f) {
 }
 
 static void track_abort(struct planner *p, struct file *f, const struct record *r, uint64_t now_ms) {
-    if (slice_equal(r->reason, slice_of("superseded")))
+    if (slice_equal(r->reason, slice_of(RECORD_SUPERSEDED)))
         planner_file_failed(p, f, FAIL_SUPERSEDED, "another source took its destination; re-run to upload it again");
     else if (f->aborts++ >= RESTARTS_MAX)
         planner_file_failed(p, f, FAIL_OUTAGE, "the destination dropped its upload %u times (%.*s)", f->aborts,

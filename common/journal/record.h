@@ -56,6 +56,9 @@ enum record_field { /* bits of record.has: optional fields */
                     HAS_INTEGRITY = 1 << 14,
 };
 
+/* The reason of an abort whose destination was taken by another source. The only reason that readers compare. */
+#define RECORD_SUPERSEDED "superseded"
+
 /* After record_parse, slices point into the line or into the scratch buffer. */
 struct record {
     uint64_t seq, batch;
@@ -79,7 +82,7 @@ struct record {
     uint64_t ms;
     struct slice via;       /* chunk, put: "fetch" when the bytes came from the producer */
     struct slice integrity; /* chunk, finish, put: enum integrity by name */
-    /* fail: class, error; abort: reason */
+    /* fail: class, error; abort: reason, RECORD_SUPERSEDED or a text for users */
     struct slice class, error, reason;
     /* epoch: epoch, journal, version; segment: prev; drop: file, from, to */
     uint64_t epoch;

@@ -135,7 +135,7 @@ static int complete_done_abort(struct completion *v) {
     if (!completion_handle_fits(v) && !without_handle)
         return completion_refused(v, WHY_STALE);
     struct record r = {.ev = EV_ABORT, .has = HAS_UPLOAD, .upload = v->u->id};
-    r.reason = slice_of(upload_is_superseded(v->u) ? "superseded" : "dropped");
+    r.reason = slice_of(upload_is_superseded(v->u) ? RECORD_SUPERSEDED : "dropped");
     return completion_append(v, &r, 0);
 }
 

@@ -129,6 +129,6 @@ int complete_gone(struct completion *v) {
     if (complete_another_may(v))
         return complete_give_back(v);
     struct record r = {.ev = EV_ABORT, .has = HAS_UPLOAD, .upload = v->u->id};
-    r.reason = slice_of(upload_is_superseded(v->u) ? "superseded" : "gone: the store no longer knows it");
+    r.reason = slice_of(upload_is_superseded(v->u) ? RECORD_SUPERSEDED : "gone: the store no longer knows it");
     return completion_append(v, &r, 0);
 }

@@ -93,7 +93,7 @@ static int plan_supersede(struct planning *p, struct id128 *old_id) {
     }
     if (older)
         *old_id = older->id;
-    return ledger_append_abort(p->c, old, "superseded");
+    return ledger_append_abort(p->c, old, RECORD_SUPERSEDED);
 }
 
 static bool plan_id_is_free(const struct planning *p, const struct id128 *id) {

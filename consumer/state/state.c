@@ -231,7 +231,7 @@ static int apply_put(struct state *s, const struct record *r) {
 }
 
 static int apply_abort(struct state *s, const struct record *r) {
-    bool superseded = slice_equal(r->reason, slice_of("superseded"));
+    bool superseded = slice_equal(r->reason, slice_of(RECORD_SUPERSEDED));
     end_upload(s, &r->upload, superseded ? ENDED_SUPERSEDED : ENDED_ABORTED, r->seq);
     return 0;
 }
