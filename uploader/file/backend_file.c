@@ -14,11 +14,10 @@
  * write; then one sync serves all jobs that wait for the same file or directory. A failed sync is final. After the
  * deadline of the lease no byte is written and no name is changed (rule 5): the job is parked until cancel().
  */
-#include "uploader/file/file_job.h"
-
 #include "pure/check.h"
 #include "system/clock.h"
 #include "system/fault.h"
+#include "uploader/file/file_job.h"
 #include "uploader/policy/token_bucket.h"
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,4 @@
 #include "uploader/file/file_holes.h"
-
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>

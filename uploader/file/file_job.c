@@ -1,5 +1,5 @@
+/* Common to all jobs: their ends, names of temporary files, and the writing of bytes. */
 #include "uploader/file/file_job.h"
-
 #include "pure/buf.h"
 #include "pure/ids.h"
 #include "pure/text.h"

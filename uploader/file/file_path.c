@@ -1,5 +1,4 @@
 #include "uploader/file/file_path.h"
-
 #include "pure/dest.h"
 #include "system/log.h"
 #include "system/openat2.h"

@@ -5,10 +5,9 @@
  * source and is never replaced. A file created between this check and the rename is detected by RENAME_NOREPLACE. On
  * file systems without it, a lock on the directory keeps other uploaders out.
  */
-#include "uploader/file/file_job.h"
-
 #include "pure/text.h"
 #include "system/fault.h"
+#include "uploader/file/file_job.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

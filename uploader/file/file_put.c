@@ -1,6 +1,6 @@
+/* put: a small file in one job, written to a temporary file that is locked until it is renamed. */
 #include "system/fault.h"
 #include "uploader/file/file_job.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>

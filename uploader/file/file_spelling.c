@@ -1,5 +1,4 @@
 #include "uploader/file/file_spelling.h"
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>

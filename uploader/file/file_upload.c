@@ -1,8 +1,8 @@
-#include "uploader/file/file_job.h"
-
+/* The jobs of an upload in chunks: begin, chunk, finish, abort; also stat. */
 #include "pure/decimal.h"
 #include "pure/digest.h"
 #include "system/fault.h"
+#include "uploader/file/file_job.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
