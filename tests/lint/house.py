@@ -2,7 +2,7 @@
 """Rules of the source tree that ./check keeps (test_house.py), and counts of it.
 
     house.py              every rule; prints the violations, exit status 1 when there are any
-    house.py RULE [PATH]  one rule: layers circles names long crowded prose sentences dead; violations under PATH only
+    house.py RULE [PATH]  one rule: layers stairs circles names long crowded prose sentences dead; violations under PATH only
     house.py words [PATH] the lines that have a word of the list of `prose`
     house.py loc          product lines of code by folder (no blank lines, no comments), and the share of shared function names
 """
@@ -123,6 +123,27 @@ def layers():
         for library, places in LIBRARIES.items():
             if not target and included.startswith(library) and not path.startswith(places):
                 yield path, f"includes <{included}>, which belongs in {' or '.join(places)}"
+
+
+# ---- stairs ----
+
+# Folders whose modules form a staircase, lowest first. kinds.h declares the four modules after it.
+STAIRS = {
+    "uploader/s3": "url replies error capabilities op scheme request leftovers integrity kinds begin body complete object backend_s3".split(),
+}
+
+
+def stairs():
+    """A file of a staircase includes only modules below its own."""
+    for path, target, _ in includes():
+        steps = STAIRS.get(folder_of(path))
+        if not steps or not target or folder_of(target) != folder_of(path):
+            continue
+        own, other = (Path(f).stem for f in (path, target))
+        if own not in steps or other not in steps:
+            yield path, f"{own if own not in steps else other} has no step on the staircase of {folder_of(path)} (tests/lint/house.py)"
+        elif steps.index(other) > steps.index(own):
+            yield path, f"includes {target}, which is above it on the staircase"
 
 
 # ---- circles ----
@@ -315,7 +336,7 @@ def loc():
     print(f"{total:6} functions, {100 * shared / total:.1f} % share their name with a function of another file")
 
 
-RULES = {"layers": layers, "circles": circles, "names": names, "long": long, "crowded": crowded, "prose": prose, "sentences": sentences, "dead": dead}
+RULES = {"layers": layers, "stairs": stairs, "circles": circles, "names": names, "long": long, "crowded": crowded, "prose": prose, "sentences": sentences, "dead": dead}
 
 
 def violations(rule, under=""):
