@@ -2,7 +2,7 @@
  * Any messages of any peers to a consumer, in any order, with time passing and restarts in between: the decoder with
  * everything behind it, on a real journal. Input: steps of one byte, a length (two bytes, little-endian) and as many
  * bytes. The first byte is a connection and the bytes a message from there; 0xff: as many milliseconds pass; 0xfe: it
- * is killed and started again; 0xfd: it is to be brief.
+ * is killed and started again; 0xfd: short replies on or off.
  *   - every message that leaves can be read, has an allowed size, of this journal, and committed before;
  *   - the journal stays valid, every chunk has one record, `finish` comes after all of them;
  *   - a consumer started on it finds the same uploads.

@@ -239,7 +239,7 @@ static void test_the_losers_result(void **state) {
     assert_int_equal(world_count("chunk"), 1);
 }
 
-static void check_other_stands(char leaves, char stays) {
+static void check_other_unchanged(char leaves, char stays) {
     struct ref chunk = slow_chunk();
     assert_int_equal(claim_second('V', chunk).kind, VERDICT_GRANT);
     world_release(leaves, chunk, WHY_NO_PROGRESS);
@@ -257,12 +257,12 @@ static void check_other_stands(char leaves, char stays) {
 
 static void test_the_first_leaves(void **state) {
     (void)state;
-    check_other_stands('U', 'V');
+    check_other_unchanged('U', 'V');
 }
 
 static void test_the_second_leaves(void **state) {
     (void)state;
-    check_other_stands('V', 'U');
+    check_other_unchanged('V', 'U');
 }
 
 static void test_the_first_ends_unrenewed(void **state) {
