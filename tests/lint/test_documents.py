@@ -80,7 +80,7 @@ def longest_words(quote):
 
 
 def test_log_lines_that_operations_explains_exist():
-    table = (house.TOP / "docs" / "OPERATIONS.md").read_text().split("## What the log lines mean")[1]
+    table = (house.TOP / "docs" / "OPERATIONS.md").read_text().split("## Log lines")[1]
     quotes = [quote for row in re.findall(r"^\| (`.*?) \|", table, re.M) for quote in re.findall(r"`([^`]+)`", row)]
     text = literals()
     missing = [quote for quote in quotes if longest_words(quote) not in text]
