@@ -1,9 +1,11 @@
 /*
- * The two files of the AWS CLI: ~/.aws/config ([default], [profile NAME], [services NAME]) and ~/.aws/credentials
- * ([NAME]). Lines are read as botocore reads them, with Python's configparser:
- *   - '#' and ';' begin a comment only as the first character of a line; CRLF and a byte order mark are accepted;
- *   - a line that is indented deeper than the key before it continues that key's value (`s3 =` with
- *     `addressing_style = path` in the next line); any other line is a key or a section, at any indentation;
+ * The two files of the AWS CLI: ~/.aws/config ([default], [profile NAME], [services NAME]) and
+ * ~/.aws/credentials ([NAME]). Lines are read as botocore reads them, with Python's configparser:
+ *   - '#' and ';' begin a comment only as the first character of a line;
+ *   - CRLF and a byte order mark are accepted;
+ *   - a line that is indented deeper than the key before it continues the value of that key
+ *     (`s3 =`, then `addressing_style = path` in the next line); any other line is a key or a
+ *     section, at any indentation;
  *   - names of keys are compared without regard to case.
  */
 #ifndef CHUNKLIFT_AWS_CONFIG_H
@@ -35,8 +37,8 @@ enum aws_key {
     AWS_STS_ENDPOINT_URL, /* in the block `sts =`; valid there only */
     AWS_KEYS
 };
-/* The sections that are read: profiles of ~/.aws/config; profiles of ~/.aws/credentials; [services NAME] of
- * ~/.aws/config. */
+/* The sections that are read: profiles of ~/.aws/config; profiles of ~/.aws/credentials; [services
+ * NAME] of ~/.aws/config. */
 enum aws_file { AWS_FILE_CONFIG, AWS_FILE_CREDENTIALS, AWS_FILE_SERVICES };
 
 struct aws_profile { /* the values of one profile in one file */
@@ -47,8 +49,8 @@ struct aws_profile { /* the values of one profile in one file */
 #define AWS_FILE_MAX (1u << 20) /* bytes of a file */
 #define AWS_LINE_MAX (16u << 10)
 
-/* ERR_NOT_FOUND: no such file; ERR_DENIED, ERR_IO (logged); ERR_LIMIT; ERR_NOMEM. A missing profile is no error: found is
- * false. The caller releases *p. */
+/* ERR_NOT_FOUND: no such file; ERR_DENIED, ERR_IO (logged); ERR_LIMIT; ERR_NOMEM. A missing profile
+ * is no error: found is false. The caller releases *p. */
 int aws_profile_read(struct aws_profile *p, const char *path, enum aws_file kind, const char *profile) MUST_CHECK;
 /* The same from memory. name: of the text, for warnings. */
 int aws_profile_parse(struct aws_profile *p, struct slice text, enum aws_file kind, const char *profile,
@@ -57,9 +59,11 @@ void aws_profile_release(struct aws_profile *p); /* overwrites secrets before it
 
 /* AWS_CONFIG_FILE or ~/.aws/config; AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials. */
 int aws_file_path(enum aws_file kind, struct buf *path) MUST_CHECK;
-/* Reads the profile from the file at aws_file_path. A missing or unreadable file is empty. ERR_NOMEM only. */
+/* Reads the profile from the file at aws_file_path. A missing or unreadable file is empty.
+ * ERR_NOMEM only. */
 int aws_file_read(struct aws_profile *p, enum aws_file kind, const char *profile) MUST_CHECK;
-/* The value of a profile as botocore merges the files: that of the credentials file takes precedence. NULL: none. */
+/* The value of a profile as botocore merges the files: that of the credentials file takes
+ * precedence. NULL: none. */
 const char *aws_profiles_value(const struct aws_profile *config, const struct aws_profile *credentials,
                                enum aws_key key);
 

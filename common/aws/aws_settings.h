@@ -1,6 +1,7 @@
 /*
- * Settings of an S3 store from the environment and a profile of ~/.aws, except its keys. The order is botocore's: first
- * the environment, then the profile. The uploader reads all of them, the producer only the endpoint.
+ * Settings of an S3 store from the environment and a profile of ~/.aws, except its keys. The order
+ * is botocore's: first the environment, then the profile. The uploader reads all of them, the
+ * producer only the endpoint.
  */
 #ifndef CHUNKLIFT_AWS_SETTINGS_H
 #define CHUNKLIFT_AWS_SETTINGS_H
@@ -26,16 +27,18 @@ struct aws_settings {
     char endpoint_problem[640]; /* the profile cannot be used without --endpoint-url */
 };
 
-/* profile: the option --profile, or NULL (then AWS_PROFILE, else "default"). ERR_NOMEM only; errors of the configuration
- * are in the two problems. */
+/* profile: the option --profile, or NULL (then AWS_PROFILE, else "default"). ERR_NOMEM only; errors
+ * of the configuration are in the two problems. */
 int aws_settings_read(struct aws_settings *s, const char *profile) MUST_CHECK;
 void aws_settings_release(struct aws_settings *s);
 
-/* The name of the profile: --profile, AWS_PROFILE, AWS_DEFAULT_PROFILE, or "default". *named: one of the first three. */
+/* The name of the profile: --profile, AWS_PROFILE, AWS_DEFAULT_PROFILE, or "default". *named: one
+ * of the first three. */
 const char *aws_profile_name(const char *option, bool *named);
 
-/* Sets *url to the S3 endpoint in its normal form (s3_url_add_normal): option, else aws_settings, else Amazon.
- * ERR_USAGE: the endpoint or the configuration is not valid; logged without passwords. ERR_NOMEM. */
+/* Sets *url to the S3 endpoint in its normal form (s3_url_add_normal): option, else aws_settings,
+ * else Amazon. ERR_USAGE: the endpoint or the configuration is not valid; logged without passwords.
+ * ERR_NOMEM. */
 int aws_endpoint_choose(const char *option, const char *profile, struct buf *url) MUST_CHECK;
 
 /* A variable of the environment; NULL: missing or empty. */

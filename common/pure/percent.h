@@ -8,11 +8,11 @@
 
 /* A-Z a-z 0-9 - . _ ~ */
 bool percent_is_unreserved(unsigned char c);
-/* Appends text: unreserved bytes as they are, with keep_slash also '/', every other byte as %XX in upper case.
- * ERR_NOMEM: a part may be appended. */
+/* Appends text: unreserved bytes as they are, with keep_slash also '/', every other byte as %XX in
+ * upper case. ERR_NOMEM: a part may be appended. */
 int percent_encode(struct buf *out, struct slice text, bool keep_slash) MUST_CHECK;
-/* Appends text with %XX decoded and '+' as a space. ERR_INVALID: a '%' without two hex digits; the text
- * before it is appended. ERR_NOMEM. */
+/* Appends text with %XX decoded and '+' as a space. ERR_INVALID: a '%' without two hex digits; the
+ * text before it is appended. ERR_NOMEM. */
 int percent_decode(struct buf *out, struct slice text) MUST_CHECK;
 
 #endif

@@ -13,7 +13,8 @@ struct date {
     int64_t year, month, day;
 };
 
-/* days: since 1970-01-01. The calendar repeats each era; one era is added so that no operand is negative. */
+/* days: since 1970-01-01. The calendar repeats each era; one era is added so that no operand is
+ * negative. */
 static struct date date_from_days(int64_t days) {
     int64_t shifted = days + DAYS_TO_1970 + DAYS_PER_ERA, era = shifted / DAYS_PER_ERA,
             day_of_era = shifted % DAYS_PER_ERA;

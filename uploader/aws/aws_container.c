@@ -1,7 +1,8 @@
 /*
- * The credentials endpoint of a container agent ("Container credential provider", AWS SDKs and Tools reference guide):
- * ECS gives a path at 169.254.170.2, EKS a whole URL and a file with a token. A URL with http:// is accepted only for
- * loopback addresses and the addresses of the agents: the token must not leave the host unencrypted.
+ * The credentials endpoint of a container agent ("Container credential provider", AWS SDKs and
+ * Tools reference guide): ECS gives a path at 169.254.170.2, EKS a whole URL and a file with a
+ * token. A URL with http:// is accepted only for loopback addresses and the addresses of the
+ * agents: the token must not leave the host unencrypted.
  */
 #include "aws/aws_settings.h"
 #include "pure/s3_endpoint.h"

@@ -180,8 +180,8 @@ static bool credentials_from_environment_token(struct aws_credentials *c, int *e
     return true;
 }
 
-/* Settings that botocore would use before keys of the profile. They give other rights than the keys, so the keys do not
- * replace them silently. The problem, or NULL. */
+/* Settings that botocore would use before keys of the profile. They give other rights than the
+ * keys, so the keys do not replace them silently. The problem, or NULL. */
 static const char *profile_unsupported_reason(const struct aws_profile *config, const struct aws_profile *credentials) {
     static const struct {
         enum aws_key key;
@@ -335,7 +335,8 @@ static void credentials_fetch(struct aws_credentials *c, int wait_ms) {
         credentials_fetch_failed(c, "returns credentials that expired already");
 }
 
-/* Requests with expired keys would send bytes that are refused. The file is read again until it has new keys. */
+/* Requests with expired keys would send bytes that are refused. The file is read again until it has
+ * new keys. */
 static bool credentials_are_stale(struct aws_credentials *c) {
     uint64_t used = c->generation, now_ms = clock_ms();
     if (c->origin != ORIGIN_FILE || now_ms >= c->stale_until_ms)

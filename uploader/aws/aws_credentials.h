@@ -1,10 +1,11 @@
 /*
- * Credentials of the destination. The sources, in the order of botocore: environment (unless --profile is given), web
- * identity, ~/.aws/credentials, credential_process, ~/.aws/config, the endpoint of a container agent, instance metadata.
- * Profiles that assume a role with other keys, or use SSO, are not supported; the message names the setting.
+ * Credentials of the destination. The sources, in the order of botocore: environment (unless
+ * --profile is given), web identity, ~/.aws/credentials, credential_process, ~/.aws/config, the
+ * endpoint of a container agent, instance metadata. Profiles that assume a role with other keys, or
+ * use SSO, are not supported; the message names the setting.
  *
- * Nothing blocks: sources that have to be fetched (aws_source.h) run beside the loop. Secrets stay in this object and in
- * the requests signed with them. No text produced here contains one.
+ * Nothing blocks: sources that have to be fetched (aws_source.h) run beside the loop. Secrets stay
+ * in this object and in the requests signed with them. No text produced here contains one.
  */
 #ifndef CHUNKLIFT_AWS_CREDENTIALS_H
 #define CHUNKLIFT_AWS_CREDENTIALS_H
@@ -24,14 +25,15 @@ struct aws_keys {
     const char *access_key, *secret_key, *session_token; /* session_token: NULL or text */
 };
 
-/* profile: --profile, or NULL (then AWS_PROFILE, else "default"). Reads environment and files. Missing credentials are no
- * error here. ERR_NOMEM. */
+/* profile: --profile, or NULL (then AWS_PROFILE, else "default"). Reads environment and files.
+ * Missing credentials are no error here. ERR_NOMEM. */
 struct http; /* uploader/http/http.h; NULL: no source that needs HTTP is used */
 int aws_credentials_new(struct aws_credentials **c, const char *profile, struct http *http) MUST_CHECK;
 void aws_credentials_destroy(struct aws_credentials **c);
 
-/* Starts and continues fetches; waits up to wait_ms while there are no usable keys. Keys are refreshed five minutes
- * before they expire. With AWS_MISSING the files are read again every few seconds. */
+/* Starts and continues fetches; waits up to wait_ms while there are no usable keys. Keys are
+ * refreshed five minutes before they expire. With AWS_MISSING the files are read again every few
+ * seconds. */
 enum aws_state aws_credentials_step(struct aws_credentials *c, int wait_ms);
 /* CHECKs AWS_READY; valid until the next step. */
 struct aws_keys aws_credentials_keys(const struct aws_credentials *c);
@@ -40,12 +42,13 @@ const char *aws_credentials_problem(const struct aws_credentials *c);
 
 /* Incremented with every change of the keys. */
 uint64_t aws_credentials_generation(const struct aws_credentials *c);
-/* The store reported the keys of that generation as expired. True: there are other keys, or a fetch starts; retry at
- * once. */
+/* The store reported the keys of that generation as expired. True: there are other keys, or a fetch
+ * starts; retry at once. */
 bool aws_credentials_expired(struct aws_credentials *c, uint64_t generation);
 /* The store refused the keys of that generation. True: their file has other keys now. */
 bool aws_credentials_replaced(struct aws_credentials *c, uint64_t generation);
-/* The source of renewed keys, for messages. NULL: there never were keys, or they cannot change while the program runs. */
+/* The source of renewed keys, for messages. NULL: there never were keys, or they cannot change
+ * while the program runs. */
 const char *aws_credentials_renewed_from(const struct aws_credentials *c);
 
 #endif

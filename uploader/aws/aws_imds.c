@@ -1,7 +1,8 @@
 /*
- * Instance metadata of EC2, version 2 ("Use IMDSv2", EC2 user guide), in three requests: a session token, the name of the
- * role of the instance, the keys of the role. Version 1, which needs no token, is not used. Requests bypass proxies and
- * have a timeout of one second each: most hosts have no such service.
+ * Instance metadata of EC2, version 2 ("Use IMDSv2", EC2 user guide), in three requests: a session
+ * token, the name of the role of the instance, the keys of the role. Version 1, which needs no
+ * token, is not used. Requests bypass proxies and have a timeout of one second each: most hosts
+ * have no such service.
  */
 #include "aws/aws_settings.h"
 #include "pure/s3_endpoint.h"

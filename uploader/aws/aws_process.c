@@ -1,7 +1,8 @@
 /*
- * credential_process: a program that prints credentials as JSON ("Sourcing credentials with an external process", AWS
- * SDKs and Tools reference guide). It runs beside the loop: it is started, then polled until it ends. It has 30 s, its own
- * process group, no stdin, and our stderr. It is run without a shell; the command is split as the AWS CLI does it.
+ * credential_process: a program that prints credentials as JSON ("Sourcing credentials with an
+ * external process", AWS SDKs and Tools reference guide). It runs beside the loop: it is started,
+ * then polled until it ends. It has 30 s, its own process group, no stdin, and our stderr. It is
+ * run without a shell; the command is split as the AWS CLI does it.
  */
 #include "system/clock.h"
 #include "uploader/aws/aws_source.h"
@@ -86,7 +87,8 @@ int aws_command_split(const char *command, char ***argv) {
 
 /* --- the process --- */
 
-/* stdin from /dev/null, stdout to the pipe, our stderr, no other descriptors; default signal actions and mask. */
+/* stdin from /dev/null, stdout to the pipe, our stderr, no other descriptors; default signal
+ * actions and mask. */
 static int process_spawn(char **argv, int output, pid_t *pid) {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -134,7 +136,8 @@ static int process_start_words(struct process *p, char **argv, char *why, size_t
     return 0;
 }
 
-/* ERR_INVALID: the command cannot be split. ERR_NOT_FOUND, ERR_IO: it cannot be started. why gets one line. */
+/* ERR_INVALID: the command cannot be split. ERR_NOT_FOUND, ERR_IO: it cannot be started. why gets
+ * one line. */
 static int process_start(struct process **out, const char *command, char *why, size_t why_size) {
     char **argv;
     *out = NULL;
@@ -199,7 +202,8 @@ static int process_reap(struct process *p, char *why, size_t why_size) {
     return ERR_IO;
 }
 
-/* Waits up to wait_ms for its output. ERR_AGAIN: it runs; 0: *r has the keys; else why gets one line without its output. */
+/* Waits up to wait_ms for its output. ERR_AGAIN: it runs; 0: *r has the keys; else why gets one
+ * line without its output. */
 static int process_poll(struct process *p, int wait_ms, struct aws_fresh_keys *r, char *why, size_t why_size) {
     *r = (struct aws_fresh_keys){0};
     struct pollfd watch = {.fd = p->fd, .events = POLLIN};

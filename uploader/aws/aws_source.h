@@ -6,8 +6,8 @@
  *   aws_container.c     AWS_CONTAINER_CREDENTIALS_*: the endpoint of ECS and EKS
  *   aws_imds.c          instance metadata of EC2, version 2
  *
- * aws_credentials.c chooses one and drives it. No call blocks longer than the caller allows. Requests run in the HTTP
- * engine, which the caller drives.
+ * aws_credentials.c chooses one and drives it. No call blocks longer than the caller allows.
+ * Requests run in the HTTP engine, which the caller drives.
  */
 #ifndef CHUNKLIFT_AWS_SOURCE_H
 #define CHUNKLIFT_AWS_SOURCE_H
@@ -28,8 +28,9 @@ void aws_fresh_keys_release(struct aws_fresh_keys *k); /* overwrites, then frees
 struct aws_source;
 struct aws_source_ops {
     const char *name; /* for messages: "the credential_process", "web identity" */
-    /* Starts or continues to fetch; waits up to wait_ms. ERR_AGAIN: not done yet; 0: *keys is set. Another error: it
-     * failed, why gets one line without secrets, and the next step starts again. */
+    /* Starts or continues to fetch; waits up to wait_ms. ERR_AGAIN: not done yet; 0: *keys is set.
+     * Another error: it failed, why gets one line without secrets, and the next step starts
+     * again. */
     int (*step)(struct aws_source *s, int wait_ms, struct aws_fresh_keys *keys, char *why, size_t why_size);
     void (*destroy)(struct aws_source *s); /* cancels a fetch in progress */
 };
@@ -39,8 +40,9 @@ struct aws_source {
 
 /* All constructors: ERR_NOMEM. http may be NULL if the source is never stepped. */
 int aws_process_source_new(struct aws_source **s, const char *command) MUST_CHECK;
-/* Splits like a POSIX shell, without expansion: quotes and backslashes. *words is NULL-terminated and one block of memory
- * to free(). ERR_INVALID: a quote is not closed, or there is no word. ERR_NOMEM. */
+/* Splits like a POSIX shell, without expansion: quotes and backslashes. *words is NULL-terminated
+ * and one block of memory to free(). ERR_INVALID: a quote is not closed, or there is no word.
+ * ERR_NOMEM. */
 int aws_command_split(const char *command, char ***words) MUST_CHECK;
 
 struct aws_web_identity {
@@ -71,17 +73,19 @@ struct aws_call {
 };
 /* r has method, url, headers, text and timeout; the other fields are filled in. */
 int aws_call_start(struct aws_call *c, struct http *http, struct http_request *r) MUST_CHECK;
-/* 0: status and body are set. ERR_AGAIN: no reply yet. ERR_IO: no reply, or a status other than 2xx; why gets one line. */
+/* 0: status and body are set. ERR_AGAIN: no reply yet. ERR_IO: no reply, or a status other than
+ * 2xx; why gets one line. */
 int aws_call_wait(struct aws_call *c, struct http *http, int wait_ms, char *why, size_t why_size) MUST_CHECK;
 void aws_call_release(struct aws_call *c, struct http *http);
 
-/* The JSON of a credential_process, and of container and instance metadata (which calls the session token "Token"). */
+/* The JSON of a credential_process, and of container and instance metadata (which calls the session
+ * token "Token"). */
 int aws_process_parse(struct slice json, struct aws_fresh_keys *r, char *why, size_t why_size) MUST_CHECK;
 int aws_metadata_parse(struct slice json, struct aws_fresh_keys *r, char *why, size_t why_size) MUST_CHECK;
 #define AWS_JSON_MAX (64u << 10) /* bytes */
 
-/* Appends a token from a file, without trailing white space. ERR_IO, ERR_LIMIT, ERR_INVALID, ERR_NOMEM; why gets one
- * line. */
+/* Appends a token from a file, without trailing white space. ERR_IO, ERR_LIMIT, ERR_INVALID,
+ * ERR_NOMEM; why gets one line. */
 int aws_token_read(const char *path, struct buf *token, char *why, size_t why_size) MUST_CHECK;
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "uploader/aws/aws_source.h"
 
-/* <AssumeRoleWithWebIdentityResponse>. Errors as of xml_parse(); ERR_INVALID also for missing keys. On error *keys is
- * unchanged. */
+/* <AssumeRoleWithWebIdentityResponse>. Errors as of xml_parse(); ERR_INVALID also for missing keys.
+ * On error *keys is unchanged. */
 int aws_sts_keys_parse(struct slice body, struct aws_fresh_keys *keys) MUST_CHECK;
 
 struct aws_sts_error { /* <ErrorResponse> */

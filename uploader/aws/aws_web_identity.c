@@ -1,7 +1,8 @@
 /*
- * Web identity: STS exchanges a token from a file (of a service account in EKS, for example) for the keys of a role
- * (AssumeRoleWithWebIdentity, AWS STS API reference). The request is not signed; the token authenticates it. The file is
- * read each time, because another program replaces the token.
+ * Web identity: STS exchanges a token from a file (of a service account in EKS, for example) for
+ * the keys of a role (AssumeRoleWithWebIdentity, AWS STS API reference). The request is not signed;
+ * the token authenticates it. The file is read each time, because another program replaces the
+ * token.
  */
 #include "pure/percent.h"
 #include "pure/s3_endpoint.h"

@@ -1,18 +1,22 @@
 /*
  * The file:// backend: chunks are written into a temporary file, which is renamed at finish.
  *
- *   begin   creates .chunklift-<upload id>.part beside the destination and gives it its size. An existing one is used:
- *           it is that of an earlier begin of the same upload. The handle is NAME:INODE.
+ *   begin   creates .chunklift-<upload id>.part beside the destination and gives it its size. An
+ *           existing one is used: it is that of an earlier begin of the same upload. The handle is
+ *           NAME:INODE.
  *   chunk   writes its range there; done only after fdatasync.
- *   finish  checks inode and size, sets the mode, fsync, rename, fsync of the directory (file_publish.c).
+ *   finish  checks inode and size, sets the mode, fsync, rename, fsync of the directory
+ *           (file_publish.c).
  *   put     .chunklift-<upload id>.put, locked by flock(2) while it is written, then as finish.
  *
- * Doubt at finish (rule 11): the temporary file is gone if an earlier finish renamed it and was not recorded. The file
- * at the destination is then ours only if it has the inode of the handle, the size, and, read again, the checksum.
+ * Doubt at finish (rule 11): the temporary file is gone if an earlier finish renamed it and was not
+ * recorded. The file at the destination is then ours only if it has the inode of the handle, the
+ * size, and, read again, the checksum.
  *
- * A step moves at most FILE_STEP_BYTES, or makes one sync. Jobs with all bytes written wait until no job has bytes to
- * write; then one sync serves all jobs that wait for the same file or directory. A failed sync is final. After the
- * deadline of the lease no byte is written and no name is changed (rule 5): the job is parked until cancel().
+ * A step moves at most FILE_STEP_BYTES, or makes one sync. Jobs with all bytes written wait until
+ * no job has bytes to write; then one sync serves all jobs that wait for the same file or
+ * directory. A failed sync is final. After the deadline of the lease no byte is written and no name
+ * is changed (rule 5): the job is parked until cancel().
  */
 #include "pure/check.h"
 #include "system/clock.h"

@@ -7,7 +7,8 @@ static bool bytes_are_zero(const char *bytes, size_t len) {
     return len > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
 }
 
-/* Bytes to the next multiple of FILE_HOLE_BYTES in the file: pieces of any size then find the same holes. */
+/* Bytes to the next multiple of FILE_HOLE_BYTES in the file: pieces of any size then find the same
+ * holes. */
 static size_t hole_block_len(uint64_t offset, size_t left) {
     size_t to_edge = FILE_HOLE_BYTES - (size_t)(offset % FILE_HOLE_BYTES);
     return to_edge < left ? to_edge : left;

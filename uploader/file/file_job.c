@@ -149,7 +149,8 @@ bool file_job_check_final(struct file_job *j) {
     return true;
 }
 
-/* A file with the temporary name that is not the one of the handle is removed: the next begin needs the name. */
+/* A file with the temporary name that is not the one of the handle is removed: the next begin needs
+ * the name. */
 void file_job_end_gone(struct file_job *j) {
     if (j->path.dir_fd >= 0 && j->temp[0])
         (void)unlinkat(j->path.dir_fd, j->temp, 0);
@@ -171,8 +172,8 @@ static void file_job_wait_sync(struct backend_file *b, struct file_job *j) {
     list_add(&b->syncing, &j->node);
 }
 
-/* Rule 5: the deadline is checked before each write, because a read may have taken long, or the process may have been
- * stopped. False: the job is parked or ended. */
+/* Rule 5: the deadline is checked before each write, because a read may have taken long, or the
+ * process may have been stopped. False: the job is parked or ended. */
 static bool file_job_write_run(struct backend_file *b, struct file_job *j, struct file_run run, uint64_t offset) {
     for (size_t done = 0; done < run.len;) {
         if (file_job_park_if_late(b, j))
@@ -241,7 +242,8 @@ bool file_job_is_throttled(const struct backend_file *b, const struct file_job *
            token_bucket_level(b->bucket, clock_ns()) < token_bucket_piece(b->bucket);
 }
 
-/* Bytes that may be written now; 0: none yet. With a rate limit, each job gets one piece in turn. */
+/* Bytes that may be written now; 0: none yet. With a rate limit, each job gets one piece in
+ * turn. */
 static size_t file_job_take_tokens(struct backend_file *b, const struct file_job *j) {
     if (!b->bucket || b->bucket->rate <= 0)
         return b->piece_bytes;

@@ -1,7 +1,7 @@
 /*
- * One job of the file:// backend, from start to result. Private to backend_file.c (which explains the backend),
- * file_job.c, file_upload.c, file_put.c and file_publish.c. A function that may end the job says so; the job is invalid
- * afterwards.
+ * One job of the file:// backend, from start to result. Private to backend_file.c (which explains
+ * the backend), file_job.c, file_upload.c, file_put.c and file_publish.c. A function that may end
+ * the job says so; the job is invalid afterwards.
  */
 #ifndef CHUNKLIFT_FILE_JOB_H
 #define CHUNKLIFT_FILE_JOB_H
@@ -88,7 +88,8 @@ void file_upload_stat(struct file_job *j);
 /* --- file_publish.c --- */
 /* Sets the permission bits of the source, syncs, renames; may end the job. */
 void file_job_publish(struct backend_file *b, struct file_job *j);
-/* False: the file at the final name was created under another spelling, and the job ended. temp must exist. */
+/* False: the file at the final name was created under another spelling, and the job ended. temp
+ * must exist. */
 bool file_publish_may_replace(struct backend_file *b, struct file_job *j);
 
 /* --- file_put.c; both may end the job --- */

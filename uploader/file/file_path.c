@@ -174,7 +174,8 @@ static int base_open(struct slice base, bool create) {
     return fd;
 }
 
-/* mkdir -p of path under base. path is modified during the call. The descriptor of the last directory, or -1. */
+/* mkdir -p of path under base. path is modified during the call. The descriptor of the last
+ * directory, or -1. */
 static int dirs_make_beneath(int base, char *path) {
     int fd = dup(base);
     for (char *name = path; fd >= 0;) {

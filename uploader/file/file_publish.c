@@ -1,9 +1,10 @@
 /*
  * The temporary file becomes the file: permission bits, sync, rename.
  *
- * A name that exists under another spelling (the file system folds case or normalises Unicode) may belong to another
- * source and is never replaced. A file created between this check and the rename is detected by RENAME_NOREPLACE. On
- * file systems without it, a lock on the directory keeps other uploaders out.
+ * A name that exists under another spelling (the file system folds case or normalises Unicode) may
+ * belong to another source and is never replaced. A file created between this check and the rename
+ * is detected by RENAME_NOREPLACE. On file systems without it, a lock on the directory keeps other
+ * uploaders out.
  */
 #include "pure/text.h"
 #include "system/fault.h"
@@ -15,7 +16,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-/* The permission bits of the source, less the umask. If they are not known, the temporary file keeps its own. */
+/* The permission bits of the source, less the umask. If they are not known, the temporary file
+ * keeps its own. */
 static int file_publish_set_mode(const struct backend_file *b, const struct file_job *j) {
     uint32_t mode = j->task->job.source.file.mode;
     if (mode == 0 || fchmod(j->fd, mode & 0777 & ~b->umask) == 0)
@@ -49,7 +51,8 @@ bool file_publish_may_replace(struct backend_file *b, struct file_job *j) {
     return false;
 }
 
-/* A file stored under another name than the given one could be taken for that name's own. False: the job ended. */
+/* A file stored under another name than the given one could be taken for that name's own. False:
+ * the job ended. */
 static bool file_publish_check_spelling(struct backend_file *b, struct file_job *j) {
     char other[FILE_SPELLING_SIZE];
     if (!file_spelling_is_lost(&b->spelling, &j->path, other))

@@ -58,7 +58,8 @@ static bool name_equals_ignoring_case(const char *entry, struct slice name) {
     return strlen(entry) == name.len && strncasecmp(entry, name.ptr, name.len) == 0;
 }
 
-/* True: an entry has exactly this name. Else `other` gets the entry that is probably meant, or nothing. */
+/* True: an entry has exactly this name. Else `other` gets the entry that is probably meant, or
+ * nothing. */
 static bool dir_lists_name(DIR *dir, struct slice name, ino_t ino, char other[FILE_SPELLING_SIZE]) {
     other[0] = 0;
     for (struct dirent *e; (e = readdir(dir));) {

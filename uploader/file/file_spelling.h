@@ -1,9 +1,10 @@
 /*
- * Destinations that take two spellings of a name for one name: they fold case or normalise Unicode. Some of them also
- * store a name in another spelling than the given one.
+ * Destinations that take two spellings of a name for one name: they fold case or normalise Unicode.
+ * Some of them also store a name in another spelling than the given one.
  *
- * Case folding of a directory is detected with a temporary file: it is looked up by its name in upper case. Names with
- * bytes outside ASCII are searched in the directory, unless the file system compares names as bytes.
+ * Case folding of a directory is detected with a temporary file: it is looked up by its name in
+ * upper case. Names with bytes outside ASCII are searched in the directory, unless the file system
+ * compares names as bytes.
  */
 #ifndef CHUNKLIFT_UPLOADER_FILE_SPELLING_H
 #define CHUNKLIFT_UPLOADER_FILE_SPELLING_H
@@ -22,15 +23,17 @@ struct file_spelling {
     size_t keeps_count;
 };
 
-/* Detects case folding of the directory of path. temp: the name of an existing file of ours in it. */
+/* Detects case folding of the directory of path. temp: the name of an existing file of ours in
+ * it. */
 void file_spelling_probe(struct file_spelling *s, const struct file_path *path, const char *temp);
 
-/* After a probe, for an existing file at dest. True: a name of its path has another spelling in its directory, so the
- * file was created under another name. `other` gets that spelling; empty: not found. */
+/* After a probe, for an existing file at dest. True: a name of its path has another spelling in its
+ * directory, so the file was created under another name. `other` gets that spelling; empty: not
+ * found. */
 bool file_spelling_differs(const struct file_spelling *s, const struct file_allow *a, struct slice dest,
                            const struct file_path *path, char other[FILE_SPELLING_SIZE]);
-/* After a probe, for a file that was just created at path. True: its directory lists it under another spelling,
- * `other`. */
+/* After a probe, for a file that was just created at path. True: its directory lists it under
+ * another spelling, `other`. */
 bool file_spelling_is_lost(struct file_spelling *s, const struct file_path *path, char other[FILE_SPELLING_SIZE]);
 
 #endif

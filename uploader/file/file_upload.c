@@ -24,7 +24,8 @@ bool file_upload_parse_handle(const struct task *t, uint64_t *ino) {
     return decimal_parse(slice_make(handle.ptr + len, handle.len - len), UINT64_MAX, ino) == 0;
 }
 
-/* Opens the temporary file and checks that it is the one of the handle. 0, errno, or ENOENT: it does not exist. */
+/* Opens the temporary file and checks that it is the one of the handle. 0, errno, or ENOENT: it
+ * does not exist. */
 static int file_upload_open_temp(struct file_job *j, int flags, struct stat *st) {
     j->fd = file_open_temp(j->path.dir_fd, j->temp, flags);
     if (j->fd < 0)
@@ -129,7 +130,8 @@ static bool file_upload_combine(const struct task *t, uint32_t *crc) {
     return length == t->job.source.file.size;
 }
 
-/* Rule 11: an earlier finish may have renamed the temporary file. The file at the final name is read to find out. */
+/* Rule 11: an earlier finish may have renamed the temporary file. The file at the final name is
+ * read to find out. */
 static void file_upload_start_verify(struct file_job *j) {
     struct stat st;
     int error = file_job_stat_final(j, &st);

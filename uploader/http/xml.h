@@ -1,8 +1,8 @@
 /*
  * Reads the XML of HTTP replies with expat: a callback for each element, with its path and text.
  *
- * Replies are untrusted. Document size, nesting and text are limited. A document type declaration is refused, and with
- * it every entity. Namespaces and prefixes are ignored.
+ * Replies are untrusted. Document size, nesting and text are limited. A document type declaration
+ * is refused, and with it every entity. Namespaces and prefixes are ignored.
  */
 #ifndef CHUNKLIFT_XML_H
 #define CHUNKLIFT_XML_H
@@ -10,12 +10,14 @@
 #include "pure/buf.h"
 #include "pure/err.h"
 
-/* Called at the end of each element. path: the names of the open elements ("ListPartsResult/Part/ETag"). text: the text
- * since the last tag, for an element without children all of it. A result other than 0 ends the parse with it. */
+/* Called at the end of each element. path: the names of the open elements
+ * ("ListPartsResult/Part/ETag"). text: the text since the last tag, for an element without children
+ * all of it. A result other than 0 ends the parse with it. */
 typedef int xml_element_handler(void *arg, const char *path, struct slice text);
 
-/* ERR_NOT_FOUND: another root element. ERR_INVALID: not well-formed, or with a document type. ERR_LIMIT: larger than
- * 1 MiB, or nesting or text exceed their limits. ERR_NOMEM. Else the result of on_element. */
+/* ERR_NOT_FOUND: another root element. ERR_INVALID: not well-formed, or with a document type.
+ * ERR_LIMIT: larger than 1 MiB, or nesting or text exceed their limits. ERR_NOMEM. Else the result
+ * of on_element. */
 int xml_parse(struct slice body, const char *root, xml_element_handler *on_element, void *arg) MUST_CHECK;
 
 /* --- values --- */

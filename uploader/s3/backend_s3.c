@@ -1,7 +1,8 @@
 /*
  * The S3 backend: takes tasks, lets the kinds (kinds.h) work on them, and reports their results.
  *
- * task_done() may start and cancel other tasks. No function here keeps a pointer into the list of operations across it.
+ * task_done() may start and cancel other tasks. No function here keeps a pointer into the list of
+ * operations across it.
  */
 #include "pure/text.h"
 #include "system/fault.h"

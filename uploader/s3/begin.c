@@ -1,9 +1,11 @@
 /*
- * begin: CreateMultipartUpload, asking for a CRC32C of the whole object. The reply decides: FULL_OBJECT works, because
- * the checksums of chunks can be combined. Any other kind would need a checksum of each part at Complete; such an upload
- * is aborted and created again without a checksum.
+ * begin: CreateMultipartUpload, asking for a CRC32C of the whole object. The reply decides:
+ * FULL_OBJECT works, because the checksums of chunks can be combined. Any other kind would need a
+ * checksum of each part at Complete; such an upload is aborted and created again without a
+ * checksum.
  *
- * When an earlier holder of this begin may have created an upload, the first leftover is adopted (rule 10).
+ * When an earlier holder of this begin may have created an upload, the first leftover is adopted
+ * (rule 10).
  */
 #include "system/fault.h"
 #include "uploader/s3/integrity.h"

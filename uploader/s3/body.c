@@ -1,13 +1,14 @@
 /*
  * chunk and put: the two requests that carry bytes of the file.
  *
- * A store that verifies a checksum expects it before the body. The range is then read twice: first by
- * s3_body_read_ahead() in pieces (a chunk may have 5 GiB), then by the transfer. The checksum is computed again from the
- * bytes that are sent; a difference means that the source changed. Puts up to S3_WHOLE_BODY_MAX are read into memory
- * once instead.
+ * A store that verifies a checksum expects it before the body. The range is then read twice: first
+ * by s3_body_read_ahead() in pieces (a chunk may have 5 GiB), then by the transfer. The checksum is
+ * computed again from the bytes that are sent; a difference means that the source changed. Puts up
+ * to S3_WHOLE_BODY_MAX are read into memory once instead.
  *
- * A put replaces the object with its last byte. The source is checked before that byte is sent, so a source that changed
- * never becomes a whole object. (A chunk counts only with its record, and is checked before that.)
+ * A put replaces the object with its last byte. The source is checked before that byte is sent, so
+ * a source that changed never becomes a whole object. (A chunk counts only with its record, and is
+ * checked before that.)
  */
 #include "pure/check.h"
 #include "pure/text.h"
@@ -200,8 +201,8 @@ static bool body_fail_for_source(struct s3_op *op, const struct s3_error *e) {
     return false;
 }
 
-/* The store accepted the request. Checks that the bytes sent are the bytes meant. (The core checks that the file is
- * still the planned one.) */
+/* The store accepted the request. Checks that the bytes sent are the bytes meant. (The core checks
+ * that the file is still the planned one.) */
 static void body_end_sent(struct s3_op *op, const struct http_reply *r) {
     struct task_result *result = &op->task->result;
     struct source *source = op->task->source;

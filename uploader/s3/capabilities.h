@@ -1,8 +1,10 @@
 /*
- * Properties of endpoints and buckets that were learned from replies: checksums that an endpoint verifies, headers that
- * it refuses, the region of a bucket. Also the jobs whose last attempt failed.
+ * Properties of endpoints and buckets that were learned from replies: checksums that an endpoint
+ * verifies, headers that it refuses, the region of a bucket. Also the jobs whose last attempt
+ * failed.
  *
- * It is a cache: small tables that drop their oldest entry when full. A wrong entry costs one more request.
+ * It is a cache: small tables that drop their oldest entry when full. A wrong entry costs one more
+ * request.
  */
 #ifndef CHUNKLIFT_S3_CAPABILITIES_H
 #define CHUNKLIFT_S3_CAPABILITIES_H
@@ -39,9 +41,11 @@ struct s3_capabilities;                                         /* opaque */
 int s3_capabilities_new(struct s3_capabilities **c) MUST_CHECK; /* ERR_NOMEM */
 void s3_capabilities_destroy(struct s3_capabilities **c);
 
-/* Never NULL: without memory it is one shared entry with nothing known. Valid until the next call. */
+/* Never NULL: without memory it is one shared entry with nothing known. Valid until the next
+ * call. */
 struct s3_endpoint *s3_capabilities_endpoint(struct s3_capabilities *c, struct slice url);
-/* Sets whether a reply to CreateMultipartUpload promised a CRC32C of the whole. A change is logged with -v. */
+/* Sets whether a reply to CreateMultipartUpload promised a CRC32C of the whole. A change is logged
+ * with -v. */
 void s3_endpoint_set_multipart_crc32c(struct s3_endpoint *e, bool verifies);
 /* Adds to the headers that its requests are sent without. Each is logged once with -v. */
 void s3_endpoint_add_refused(struct s3_endpoint *e, unsigned optional);
@@ -53,8 +57,8 @@ const char *s3_capabilities_region(const struct s3_capabilities *c, struct slice
 void s3_capabilities_set_region(struct s3_capabilities *c, struct slice endpoint, struct slice bucket,
                                 const char *region);
 
-/* Jobs whose last attempt failed: the next one uses a new connection and a new DNS lookup. take: true when the job is
- * one; it is removed. */
+/* Jobs whose last attempt failed: the next one uses a new connection and a new DNS lookup. take:
+ * true when the job is one; it is removed. */
 void s3_capabilities_add_failed(struct s3_capabilities *c, const struct ref *job);
 bool s3_capabilities_take_failed(struct s3_capabilities *c, const struct ref *job);
 

@@ -1,23 +1,27 @@
 /*
- * finish: CompleteMultipartUpload, and the meaning of a reply that is lost, doubtful or malformed (rule 11).
+ * finish: CompleteMultipartUpload, and the meaning of a reply that is lost, doubtful or malformed
+ * (rule 11).
  *
  * Reply to Complete, and the next step:
  *
- *   200 with an ETag      finish_end
+ *   200 with an ETag      done
  *   200 without an ETag   HEAD for it
- *   InvalidPart           ListParts: parts that match their records are completed again, once, with the ETags of the
- *                         store; the others are reported as REDO
- *   a refused checksum    again without checksums, once; after ListParts if the store calls the checksum wrong
+ *   InvalidPart           ListParts: parts that match their records are completed again, once,
+ *                         with the ETags of the store; the others are reported as REDO
+ *   a refused checksum    again without checksums, once; after ListParts if the store calls the
+ *                         checksum wrong
  *   no reply, 5xx, an <Error> that tells nothing, NoSuchUpload
- *                         HEAD: an object with the id and size of this upload is success. Otherwise NoSuchUpload is GONE.
- *                         For other errors ListParts shows whether the upload still exists (Ceph answers 500 for one
- *                         that does not). If it exists, the error counts. If not, HEAD once more, then GONE: it may have
+ *                         HEAD: an object with the id and size of this upload is success.
+ *                         Otherwise NoSuchUpload is GONE. For other errors ListParts shows whether
+ *                         the upload still exists (Ceph answers 500 for one that does not). If it
+ *                         exists, the error counts. If not, HEAD once more, then GONE: it may have
  *                         been completed in between
  *   anything else         failed
  *
- * The size alone never proves that an object is ours. A part matches its record when size and checksum are equal; where
- * the store lists no checksum, size and ETag. A part whose reply had no ETag matches by its size: only this upload knows
- * the upload id, and all attempts at a part send the same bytes. ListParts gives the ETags of such parts before Complete.
+ * The size alone never proves that an object is ours. A part matches its record when size and
+ * checksum are equal; where the store lists no checksum, size and ETag. A part whose reply had no
+ * ETag matches by its size: only this upload knows the upload id, and all attempts at a part send
+ * the same bytes. ListParts gives the ETags of such parts before Complete.
  */
 #include "system/fault.h"
 #include "uploader/http/xml.h"
@@ -158,9 +162,9 @@ static void finish_take_completed(struct s3_op *op, const struct http_reply *r) 
         finish_head(op, finish_on_etag_head); /* Ceph */
 }
 
-/* The store promised to verify the whole object and refuses its checksum. The request is sent once without: the parts
- * were verified one by one. If the store calls the checksum wrong, all parts must match their records first. True: a
- * request was sent. */
+/* The store promised to verify the whole object and refuses its checksum. The request is sent once
+ * without: the parts were verified one by one. If the store calls the checksum wrong, all parts
+ * must match their records first. True: a request was sent. */
 static bool finish_try_without_checksums(struct s3_op *op, const struct s3_error *e) {
     if (op->task->job.checksum != CHECKSUM_CRC32C_FULL || op->without_checksums ||
         !(e->bad_checksum || s3_error_may_be_a_header(e)))
@@ -251,7 +255,8 @@ static void finish_send_complete(struct s3_op *op) {
 
 /* --- ListParts --- */
 
-/* A proxy that compresses replies appends to their ETag ("-gzip"). The list has the ETags of the store itself. */
+/* A proxy that compresses replies appends to their ETag ("-gzip"). The list has the ETags of the
+ * store itself. */
 static bool etag_matches(struct slice ours, struct slice theirs) {
     if (theirs.len < ETAG_MIN || ours.len <= theirs.len)
         return slice_equal(ours, theirs);

@@ -1,5 +1,6 @@
-/* The error code decides; without a known code the status does (a proxy may change the status). Sources: "Error
- * responses" in the Amazon S3 API reference; the codes that Ceph's rgw_common.cc and MinIO's api-errors.go add. */
+/* The error code decides; without a known code the status does (a proxy may change the status).
+ * Sources: "Error responses" in the Amazon S3 API reference; the codes that Ceph's rgw_common.cc
+ * and MinIO's api-errors.go add. */
 #include "uploader/s3/error.h"
 #include "pure/s3_endpoint.h"
 #include "pure/text.h"

@@ -1,6 +1,7 @@
 /*
- * The meaning of an S3 error reply: its class by code and status, whether another attempt can succeed, how long to wait,
- * and one line for people ("503 SlowDown: Please reduce your request rate"). Pure.
+ * The meaning of an S3 error reply: its class by code and status, whether another attempt can
+ * succeed, how long to wait, and one line for people ("503 SlowDown: Please reduce your request
+ * rate"). Pure.
  */
 #ifndef CHUNKLIFT_S3_ERROR_H
 #define CHUNKLIFT_S3_ERROR_H
@@ -24,10 +25,12 @@ struct s3_error {
     char region[S3_REGION_MAX + 1]; /* of the bucket, valid by s3_region_is_valid; empty: not in the reply */
 };
 
-/* True: an error, which is no reply, a status other than 2xx, or <Error> with status 200. *e is filled in then, else
- * zeroed. now_s: CLOCK_REALTIME, for a Retry-After date of a store that sends no Date. */
+/* True: an error, which is no reply, a status other than 2xx, or <Error> with status 200. *e is
+ * filled in then, else zeroed. now_s: CLOCK_REALTIME, for a Retry-After date of a store that sends
+ * no Date. */
 bool s3_error_from_reply(const struct http_reply *r, int64_t now_s, struct s3_error *e);
-/* True: an optional header may have caused the error. So for each 4xx and 501 except those with another known cause. */
+/* True: an optional header may have caused the error. So for each 4xx and 501 except those with
+ * another known cause. */
 bool s3_error_may_be_a_header(const struct s3_error *e);
 /* Sets an error that no reply caused. */
 void s3_error_set(struct s3_error *e, enum fail_class class, bool transient, const char *text);

@@ -91,7 +91,8 @@ static uint64_t digest_measure_ns(enum digest_kind kind, const void *bytes) {
     return failed ? UINT64_MAX : took_ns;
 }
 
-/* SHA-256 where the CPU has instructions for it, else usually MD5. Measured once, in less than a millisecond. */
+/* SHA-256 where the CPU has instructions for it, else usually MD5. Measured once, in less than a
+ * millisecond. */
 static enum integrity digest_faster(struct s3 *s3) {
     void *bytes = s3->faster ? NULL : calloc(1, MEASURED_BYTES);
     if (bytes) {
@@ -132,7 +133,8 @@ static enum integrity method_choose(const struct s3_op *op, const struct s3_endp
         return INTEGRITY_CRC32C;
     if (integrity_has_tls(op))
         return INTEGRITY_TLS;
-    /* With an MD5 compared with the ETag, fetched bytes are transferred from the producer only once. */
+    /* With an MD5 compared with the ETag, fetched bytes are transferred from the producer only
+     * once. */
     enum integrity first = source_is_fetched(op->task->source) ? INTEGRITY_MD5 : digest_faster(op->s3);
     enum integrity second = first == INTEGRITY_MD5 ? INTEGRITY_SHA256 : INTEGRITY_MD5;
     if (method_may_be_verified(op, e, first))

@@ -1,14 +1,16 @@
 /*
- * Proof that the store has the bytes that were read (rule 16): the check that a chunk or put is sent with, whether the
- * store refuses wrong bytes, and the result of the check.
+ * Proof that the store has the bytes that were read (rule 16): the check that a chunk or put is
+ * sent with, whether the store refuses wrong bytes, and the result of the check.
  *
- * The order of preference: CRC32C where the store verifies it; TLS alone; a signed SHA-256 of the payload or
- * Content-MD5, whichever this CPU computes faster; an ETag that is the MD5 of the bytes; none, with a warning.
+ * The order of preference: CRC32C where the store verifies it; TLS alone; a signed SHA-256 of the
+ * payload or Content-MD5, whichever this CPU computes faster; an ETag that is the MD5 of the bytes;
+ * none, with a warning.
  *
- * No claim of a store is trusted. The first operation that needs a check that the endpoint was not seen to use sends a
- * request with a wrong digest (a probe); the others wait for its reply. A put or a chunk of up to 16 MiB sends its own
- * bytes: a store that ignores the digest then has the object or part that was to be sent. A larger chunk sends a few
- * bytes as a part after the last one, which no Complete names. A probe creates or replaces nothing else.
+ * No claim of a store is trusted. The first operation that needs a check that the endpoint was not
+ * seen to use sends a request with a wrong digest (a probe); the others wait for its reply. A put
+ * or a chunk of up to 16 MiB sends its own bytes: a store that ignores the digest then has the
+ * object or part that was to be sent. A larger chunk sends a few bytes as a part after the last
+ * one, which no Complete names. A probe creates or replaces nothing else.
  */
 #ifndef CHUNKLIFT_S3_INTEGRITY_H
 #define CHUNKLIFT_S3_INTEGRITY_H
@@ -20,12 +22,14 @@
 /* True: requests may carry CRC32C checksums. */
 bool s3_integrity_uses_crc32c(const struct s3 *s3, const struct job *job);
 
-/* Chooses op->method and continues with on_method_known at once, or after other operations or a probe have shown
- * whether the store verifies it. Fails the operation when the store lacks the check asked for with --integrity. */
+/* Chooses op->method and continues with on_method_known at once, or after other operations or a
+ * probe have shown whether the store verifies it. Fails the operation when the store lacks the
+ * check asked for with --integrity. */
 void s3_integrity_choose(struct s3_op *op, s3_op_handler *on_method_known);
 /* S3_OP_PROBE_WAIT: another operation still probes the endpoint. */
 bool s3_integrity_is_probed(const struct s3_op *op);
-/* The method is known; on_method_known is called. Also for S3_OP_PROBE_WAIT, when no probe is in flight. */
+/* The method is known; on_method_known is called. Also for S3_OP_PROBE_WAIT, when no probe is in
+ * flight. */
 void s3_integrity_resume(struct s3_op *op);
 
 /* The digest of the range. Methods without a digest return 0 and do nothing. */
@@ -38,9 +42,11 @@ void s3_integrity_add_headers(struct s3_op *op);
 /* Adds the SHA-256 of op->body to the request. */
 int s3_integrity_hash_body(struct s3_op *op) MUST_CHECK;
 
-/* Takes the reply to a request with a wrong digest and resumes. Ends the operation when the reply shows nothing. */
+/* Takes the reply to a request with a wrong digest and resumes. Ends the operation when the reply
+ * shows nothing. */
 void s3_integrity_take_probe_reply(struct s3_op *op, const struct http_reply *r, const struct s3_error *e);
-/* Takes the good reply to the bytes; result.etag is set. Fills in result.integrity. False: the operation ended. */
+/* Takes the good reply to the bytes; result.etag is set. Fills in result.integrity. False: the
+ * operation ended. */
 bool s3_integrity_prove(struct s3_op *op);
 
 #endif

@@ -49,7 +49,8 @@ static void leftovers_try_candidate(struct s3_op *op) {
         s3_request_send(op, leftovers_on_parts);
         return;
     }
-    /* Other keys with this prefix may come first (Ceph sorts by "key.upload-id"), so no page is skipped. */
+    /* Other keys with this prefix may come first (Ceph sorts by "key.upload-id"), so no page is
+     * skipped. */
     if (page->truncated && page->next_key.len && ++op->pages < PAGES_MAX)
         leftovers_list(op);
     else

@@ -1,9 +1,10 @@
 /*
  * abort and stat.
  *
- * AbortMultipartUpload does not stop parts that are arriving: "it might be necessary to abort a given multipart upload
- * multiple times" (Amazon S3 API reference). It is repeated until ListParts finds no such upload (rule 9): TRIES_MAX
- * times at once, then with the backoff of a transient failure.
+ * AbortMultipartUpload does not stop parts that are arriving: "it might be necessary to abort a
+ * given multipart upload multiple times" (Amazon S3 API reference). It is repeated until ListParts
+ * finds no such upload (rule 9): TRIES_MAX times at once, then with the backoff of a transient
+ * failure.
  */
 #include "pure/decimal.h"
 #include "system/log.h"
@@ -42,8 +43,8 @@ static void abort_on_reply(struct s3_op *op, const struct http_reply *r, const s
     }
 }
 
-/* An upload with an intent and without a handle: its begin may have created leftovers. A store that forbids the list
- * does not fail the abort. An empty upload may remain there, which is logged. */
+/* An upload with an intent and without a handle: its begin may have created leftovers. A store that
+ * forbids the list does not fail the abort. An empty upload may remain there, which is logged. */
 static void abort_on_leftovers_end(struct s3_op *op, const struct s3_error *e) {
     if (e && e->transient) {
         s3_op_fail_with(op, e);

@@ -15,9 +15,10 @@
  *   begin.c, body.c, complete.c, object.c   the kinds of tasks
  *   backend_s3.c    the backend: start, step, cancel
  *
- * Invariants: an operation exists from start() until s3_op_report() or cancel(). It has at most one request
- * in flight. The reply goes to on_reply, which ends the operation or sends the next request. A task must not end within
- * its start(): an end within start() is kept until the next step().
+ * Invariants: an operation exists from start() until s3_op_report() or cancel(). It has at most one
+ * request in flight. The reply goes to on_reply, which ends the operation or sends the next
+ * request. A task must not end within its start(): an end within start() is kept until the next
+ * step().
  */
 #ifndef CHUNKLIFT_S3_OP_H
 #define CHUNKLIFT_S3_OP_H
@@ -59,8 +60,8 @@ typedef void s3_reply_handler(struct s3_op *op, const struct http_reply *r, cons
 /* Continues an operation. */
 typedef void s3_op_handler(struct s3_op *op);
 
-/* Takes one leftover; u and parts are valid until the next request. Ends the operation, sends a request, or continues
- * with s3_leftovers_next(). */
+/* Takes one leftover; u and parts are valid until the next request. Ends the operation, sends a
+ * request, or continues with s3_leftovers_next(). */
 typedef void s3_leftover_handler(struct s3_op *op, const struct s3_upload *u, const struct s3_part_list *parts);
 /* Called after the last leftover. e: the error that stopped the search; NULL: none. */
 typedef void s3_leftovers_end_handler(struct s3_op *op, const struct s3_error *e);
@@ -159,7 +160,8 @@ struct s3_op {
 struct s3_op *s3_op_new(struct s3 *s3, struct task *t);
 /* Cancels its request, unlinks and frees it. The task gets no result. */
 void s3_op_destroy(struct s3_op *op);
-/* Reports an ended operation (S3_OP_ENDED) to the core and frees it. task_done() may start and cancel other tasks. */
+/* Reports an ended operation (S3_OP_ENDED) to the core and frees it. task_done() may start and
+ * cancel other tasks. */
 void s3_op_report(struct s3_op *op);
 
 /* --- ends: the operation is invalid afterwards --- */
@@ -171,7 +173,8 @@ void s3_op_fail_with(struct s3_op *op, const struct s3_error *e);
 /* err: an error of this host; out of memory is transient, others are not. */
 void s3_op_fail_err(struct s3_op *op, int err);
 
-/* Copies the ETag header of the reply into the result. False: it is too long, and the operation ended. */
+/* Copies the ETag header of the reply into the result. False: it is too long, and the operation
+ * ended. */
 bool s3_op_take_etag(struct s3_op *op, const struct http_reply *r);
 
 /* --- questions --- */

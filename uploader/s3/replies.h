@@ -1,6 +1,6 @@
 /*
- * The XML documents of S3 replies. Limits: see uploader/http/xml.h. Unknown elements are skipped. A string that does not
- * fit is an error; only messages for people are cut. Pure.
+ * The XML documents of S3 replies. Limits: see uploader/http/xml.h. Unknown elements are skipped. A
+ * string that does not fit is an error; only messages for people are cut. Pure.
  */
 #ifndef CHUNKLIFT_S3_REPLIES_H
 #define CHUNKLIFT_S3_REPLIES_H
@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* All parsers return ERR_NOT_FOUND for another root element, ERR_INVALID for XML that is not well-formed or values that
- * are not plausible, ERR_LIMIT, ERR_NOMEM. */
+/* All parsers return ERR_NOT_FOUND for another root element, ERR_INVALID for XML that is not
+ * well-formed or values that are not plausible, ERR_LIMIT, ERR_NOMEM. */
 
 struct s3_error_reply { /* <Error> */
     char code[64], message[384], region[64], server_time[48];
@@ -61,8 +61,8 @@ struct s3_upload_list { /* one page of <ListMultipartUploadsResult> */
 };
 int s3_upload_list_parse(struct slice body, struct s3_upload_list *u) MUST_CHECK;
 void s3_upload_list_release(struct s3_upload_list *u);
-/* True: the listed key is this one, plain or percent-encoded (Ceph encodes without announcing it). Two keys can look the
- * same (`a%20b` and `a b`); ListParts of the upload tells them apart. */
+/* True: the listed key is this one, plain or percent-encoded (Ceph encodes without announcing it).
+ * Two keys can look the same (`a%20b` and `a b`); ListParts of the upload tells them apart. */
 bool s3_upload_has_key(const struct s3_upload *u, struct slice key);
 
 /* Copies an ETag without its quotes and W/. ERR_LIMIT: it does not fit. */

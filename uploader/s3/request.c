@@ -98,8 +98,8 @@ static bool request_drop_optional(struct s3_op *op, const struct s3_error *e) {
     return true;
 }
 
-/* RFC 9110 10.1.1: a request that got 417 is repeated without Expect. Later requests to the endpoint have no Expect
- * either. True: it is in flight again. */
+/* RFC 9110 10.1.1: a request that got 417 is repeated without Expect. Later requests to the
+ * endpoint have no Expect either. True: it is in flight again. */
 static bool request_drop_expect(struct s3_op *op, const struct s3_error *e) {
     struct s3_endpoint *endpoint = s3_op_endpoint(op);
     if (e->status != 417 || op->without_expect)
@@ -112,8 +112,9 @@ static bool request_drop_expect(struct s3_op *op, const struct s3_error *e) {
     return true;
 }
 
-/* Expired credentials that can be renewed (from a file or a program) are a transient failure. Refused credentials may
- * have been replaced in their file since. HEAD has no error code: Amazon answers 400 to an expired token. */
+/* Expired credentials that can be renewed (from a file or a program) are a transient failure.
+ * Refused credentials may have been replaced in their file since. HEAD has no error code: Amazon
+ * answers 400 to an expired token. */
 static void request_check_credentials(struct s3_op *op, struct s3_error *e) {
     struct aws_credentials *credentials = op->s3->credentials;
     bool no_code = (e->status == 400 || e->status == 403) && strcmp(op->request.method, "HEAD") == 0;

@@ -1,7 +1,7 @@
 /*
- * The URL of an S3 request: endpoint, bucket, key and query as exact bytes. libcurl signs path and query as they are
- * written, so they have the canonical form: percent-encoded (pure/percent.h) with '/' of a key as it is, query sorted by
- * name. "//", "." and ".." in a key are kept. Pure.
+ * The URL of an S3 request: endpoint, bucket, key and query as exact bytes. libcurl signs path and
+ * query as they are written, so they have the canonical form: percent-encoded (pure/percent.h) with
+ * '/' of a key as it is, query sorted by name. "//", "." and ".." in a key are kept. Pure.
  */
 #ifndef CHUNKLIFT_S3_URL_H
 #define CHUNKLIFT_S3_URL_H
@@ -13,7 +13,8 @@
 #include <stdbool.h>
 
 enum s3_addressing { S3_ADDRESSING_AUTO, S3_ADDRESSING_PATH, S3_ADDRESSING_VIRTUAL };
-/* "path" or "virtual", as `s3 = addressing_style` in the AWS configuration. Other values and NULL: auto. */
+/* "path" or "virtual", as `s3 = addressing_style` in the AWS configuration. Other values and NULL:
+ * auto. */
 enum s3_addressing s3_addressing_from_text(const char *text);
 
 struct s3_object_url { /* slices point into the target */
@@ -26,8 +27,8 @@ struct s3_object_url { /* slices point into the target */
     struct slice bucket, key;
 };
 
-/* ERR_INVALID, and why gets one line: an invalid endpoint, bucket or key. A key is invalid when it is not UTF-8, longer
- * than S3_KEY_MAX, or empty with need_key. */
+/* ERR_INVALID, and why gets one line: an invalid endpoint, bucket or key. A key is invalid when it
+ * is not UTF-8, longer than S3_KEY_MAX, or empty with need_key. */
 int s3_object_url_init(struct s3_object_url *u, const struct target *t, enum s3_addressing style, bool need_key,
                        char *why, size_t why_size) MUST_CHECK;
 
@@ -36,7 +37,8 @@ struct s3_param {
     struct slice value;
 };
 #define S3_PARAMS_MAX 8
-/* Appends the whole URL; params in any order. with_key false: the URL of the bucket. ERR_NOMEM: *url is incomplete. */
+/* Appends the whole URL; params in any order. with_key false: the URL of the bucket. ERR_NOMEM:
+ * *url is incomplete. */
 int s3_object_url_format(const struct s3_object_url *u, const char *region, bool with_key,
                          const struct s3_param *params, size_t count, struct buf *url) MUST_CHECK;
 

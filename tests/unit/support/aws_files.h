@@ -1,4 +1,5 @@
-/* An environment without AWS settings, and the two files of the AWS CLI in the current directory. */
+/* An environment without AWS settings, and the two files of the AWS CLI in the current
+ * directory. */
 #ifndef CHUNKLIFT_TEST_AWS_FILES_H
 #define CHUNKLIFT_TEST_AWS_FILES_H
 

@@ -1,5 +1,5 @@
-/* A file:// backend on a temporary directory with one source file: shared by the tests of uploader/file. It is driven
- * like by the loop of the uploader: start, then step until done. */
+/* A file:// backend on a temporary directory with one source file: shared by the tests of
+ * uploader/file. It is driven like by the loop of the uploader: start, then step until done. */
 #ifndef CHUNKLIFT_FILE_FIXTURE_H
 #define CHUNKLIFT_FILE_FIXTURE_H
 

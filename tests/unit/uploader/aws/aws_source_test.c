@@ -165,7 +165,8 @@ static void test_instance_metadata(void **state) {
     assert_true(server_saw(&server, 2, "GET /latest/meta-data/iam/security-credentials/role-x HTTP/1.1\r\n"));
 }
 
-/* Most hosts have none. The problem is then that there are no keys, and the files are read again. */
+/* Most hosts have none. The problem is then that there are no keys, and the files are read
+ * again. */
 static void test_no_instance_metadata(void **state) {
     (void)state;
     const char *const replies[] = {REPLY_SILENCE, NULL};

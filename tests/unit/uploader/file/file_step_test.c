@@ -1,4 +1,5 @@
-/* One step of the backend moves a bounded number of bytes: the uploader's heartbeats are sent between two steps. */
+/* One step of the backend moves a bounded number of bytes: the uploader's heartbeats are sent
+ * between two steps. */
 #include "file_fixture.h"
 
 #include "uploader/file/file_job.h"
@@ -20,7 +21,8 @@ static int setup_large(void **state) {
 
 static uint64_t largest; /* bytes that one step of count_steps moved */
 
-/* Steps until the task is done; *at: its counter of bytes. Returns the number of steps that moved bytes. */
+/* Steps until the task is done; *at: its counter of bytes. Returns the number of steps that moved
+ * bytes. */
 static unsigned count_steps(const uint64_t *at, const bool *done) {
     unsigned steps = 0;
     largest = 0;

@@ -120,7 +120,8 @@ static void test_abort_of_nothing(void **state) {
     assert_request_count(f, 1);
 }
 
-/* A begin was granted and its reply is lost: uploads without parts are aborted, one with parts stays. */
+/* A begin was granted and its reply is lost: uploads without parts are aborted, one with parts
+ * stays. */
 static void test_abort_without_a_handle_searches_leftovers(void **state) {
     struct fixture *f = *state;
     const char *list =

@@ -231,7 +231,8 @@ static void test_finish_part_without_etag_of_another_size_is_redone(void **state
     assert_non_null(strstr(r->error, "the store answered a part without an ETag (2 of 3 parts"));
 }
 
-/* A store that refuses optional headers gets the request once without, and later requests without. */
+/* A store that refuses optional headers gets the request once without, and later requests
+ * without. */
 static void test_finish_head_without_checksum_mode(void **state) {
     struct fixture *f = *state;
     const char *const replies[] = {
@@ -269,7 +270,8 @@ static void test_finish_falls_back_to_plain_once(void **state) {
     finish_that_falls_back(f, replies, 1);
 }
 
-/* The checksum may really be wrong: the request is sent without only if all parts match their records. */
+/* The checksum may really be wrong: the request is sent without only if all parts match their
+ * records. */
 static void test_finish_with_a_wrong_checksum_lists_the_parts(void **state) {
     struct fixture *f = *state;
     const char *list = "<ListPartsResult><Part><PartNumber>1</PartNumber><ETag>e&lt;0</ETag><Size>1</Size></Part>"
