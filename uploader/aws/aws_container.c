@@ -19,7 +19,7 @@ struct container {
     bool requested;
 };
 
-bool aws_container_is_named(void) {
+bool aws_container_is_configured(void) {
     return aws_environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") ||
            aws_environment("AWS_CONTAINER_CREDENTIALS_FULL_URI");
 }

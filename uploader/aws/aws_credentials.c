@@ -202,11 +202,11 @@ static const char *profile_unsupported_reason(const struct aws_profile *config, 
 static int credentials_from_host(struct aws_credentials *c) {
     struct aws_source *source;
     bool imds_paused = c->imds_ms && clock_ms() - c->imds_ms < IMDS_PAUSE_MS;
-    if (c->http && aws_container_is_named()) {
+    if (c->http && aws_container_is_configured()) {
         int err = aws_container_new(&source, c->http);
         return err ? err : credentials_set_fetcher(c, source, NULL);
     }
-    if (!c->http || !aws_imds_is_allowed() || imds_paused) {
+    if (!c->http || !aws_imds_is_enabled() || imds_paused) {
         credentials_set_not_found(c);
         return 0;
     }
@@ -404,7 +404,7 @@ bool aws_credentials_replaced(struct aws_credentials *c, uint64_t generation) {
            c->generation != generation;
 }
 
-const char *aws_credentials_renewed_from(const struct aws_credentials *c) {
+const char *aws_credentials_renewal_source(const struct aws_credentials *c) {
     if (!c->keys.access_key) /* a source that never returned keys is a wrong configuration, no outage */
         return NULL;
     if (c->origin == ORIGIN_FETCHED)

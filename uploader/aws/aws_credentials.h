@@ -49,6 +49,6 @@ bool aws_credentials_expired(struct aws_credentials *c, uint64_t generation);
 bool aws_credentials_replaced(struct aws_credentials *c, uint64_t generation);
 /* The source of renewed keys, for messages. NULL: there never were keys, or they cannot change
  * while the program runs. */
-const char *aws_credentials_renewed_from(const struct aws_credentials *c);
+const char *aws_credentials_renewal_source(const struct aws_credentials *c);
 
 #endif

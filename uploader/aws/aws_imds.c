@@ -26,7 +26,7 @@ struct imds {
     struct buf token, role;
 };
 
-bool aws_imds_is_allowed(void) {
+bool aws_imds_is_enabled(void) {
     const char *disabled = aws_environment("AWS_EC2_METADATA_DISABLED");
     return !disabled || strcasecmp(disabled, "true") != 0;
 }

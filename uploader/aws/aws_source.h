@@ -53,11 +53,11 @@ struct aws_web_identity {
 int aws_web_identity_new(struct aws_source **s, struct http *http, const struct aws_web_identity *w) MUST_CHECK;
 
 /* True: the environment names the endpoint of a container agent. */
-bool aws_container_is_named(void);
+bool aws_container_is_configured(void);
 int aws_container_new(struct aws_source **s, struct http *http) MUST_CHECK;
 
 /* False: AWS_EC2_METADATA_DISABLED is true. */
-bool aws_imds_is_allowed(void);
+bool aws_imds_is_enabled(void);
 int aws_imds_new(struct aws_source **s, struct http *http) MUST_CHECK;
 
 /* --- shared by the sources (aws_source.c, aws_json.c) --- */

@@ -167,7 +167,7 @@ static void finish_take_completed(struct s3_op *op, const struct http_reply *r) 
  * must match their records first. True: a request was sent. */
 static bool finish_try_without_checksums(struct s3_op *op, const struct s3_error *e) {
     if (op->task->job.checksum != CHECKSUM_CRC32C_FULL || op->without_checksums ||
-        !(e->bad_checksum || s3_error_may_be_a_header(e)))
+        !(e->bad_checksum || s3_error_may_be_due_to_header(e)))
         return false;
     op->without_checksums = true;
     op->doubt = *e;

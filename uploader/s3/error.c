@@ -283,7 +283,7 @@ static bool error_code_is_in(const struct s3_error *e, const char *const *list, 
     return false;
 }
 
-bool s3_error_may_be_a_header(const struct s3_error *e) {
+bool s3_error_may_be_due_to_header(const struct s3_error *e) {
     static const char *const others[] = {"AuthorizationHeaderMalformed",
                                          "EntityTooLarge",
                                          "EntityTooSmall",

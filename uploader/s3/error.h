@@ -31,7 +31,7 @@ struct s3_error {
 bool s3_error_from_reply(const struct http_reply *r, int64_t now_s, struct s3_error *e);
 /* True: an optional header may have caused the error. So for each 4xx and 501 except those with
  * another known cause. */
-bool s3_error_may_be_a_header(const struct s3_error *e);
+bool s3_error_may_be_due_to_header(const struct s3_error *e);
 /* Sets an error that no reply caused. */
 void s3_error_set(struct s3_error *e, enum fail_class class, bool transient, const char *text);
 

@@ -90,7 +90,7 @@ static bool request_follow_region(struct s3_op *op, const struct s3_error *e) {
 
 /* True: the request is in flight again, without its optional headers. */
 static bool request_drop_optional(struct s3_op *op, const struct s3_error *e) {
-    if (!op->request.optional || op->read_error || !s3_error_may_be_a_header(e))
+    if (!op->request.optional || op->read_error || !s3_error_may_be_due_to_header(e))
         return false;
     op->dropped = op->request.optional;
     op->request.optional = 0;
@@ -119,7 +119,7 @@ static void request_check_credentials(struct s3_op *op, struct s3_error *e) {
     struct aws_credentials *credentials = op->s3->credentials;
     bool no_code = (e->status == 400 || e->status == 403) && strcmp(op->request.method, "HEAD") == 0;
     if (e->expired && !aws_credentials_expired(credentials, op->credentials_generation)) {
-        const char *from = aws_credentials_renewed_from(credentials);
+        const char *from = aws_credentials_renewal_source(credentials);
         size_t len = strlen(e->text);
         e->expired = false;
         e->transient = from != NULL;
@@ -212,7 +212,7 @@ void s3_request_step(struct s3_op *op, enum aws_state credentials) {
         return;
     if (credentials == AWS_MISSING) {
         struct s3_error e;
-        bool renewable = aws_credentials_renewed_from(op->s3->credentials) != NULL;
+        bool renewable = aws_credentials_renewal_source(op->s3->credentials) != NULL;
         s3_error_set(&e, FAIL_DENIED, renewable, aws_credentials_problem(op->s3->credentials));
         e.own = OWN_SURE;
         s3_op_fail_with(op, &e);

@@ -184,7 +184,7 @@ static void test_expired_files_are_read_again(void **state) {
     struct aws_credentials *c = make(NULL);
     assert_int_equal(aws_credentials_step(c, 0), AWS_READY);
     uint64_t used = aws_credentials_generation(c);
-    assert_non_null(aws_credentials_renewed_from(c));
+    assert_non_null(aws_credentials_renewal_source(c));
     assert_false(aws_credentials_expired(c, used));
     assert_int_equal(aws_credentials_step(c, 0), AWS_MISSING); /* not used until the file has others */
     assert_non_null(strstr(aws_credentials_problem(c), "profile default has keys that have expired"));
@@ -200,7 +200,7 @@ static void test_expired_files_are_read_again(void **state) {
     setenv("AWS_ACCESS_KEY_ID", "EA", 1);
     setenv("AWS_SECRET_ACCESS_KEY", "ES", 1);
     c = make(NULL);
-    assert_null(aws_credentials_renewed_from(c));
+    assert_null(aws_credentials_renewal_source(c));
     assert_false(aws_credentials_expired(c, aws_credentials_generation(c)));
     assert_int_equal(aws_credentials_step(c, 0), AWS_READY);
     aws_credentials_destroy(&c);

@@ -163,7 +163,7 @@ static void test_what_may_be_a_headers_fault(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct s3_error e = of_code(cases[i].status, cases[i].code);
-        if (s3_error_may_be_a_header(&e) != cases[i].may)
+        if (s3_error_may_be_due_to_header(&e) != cases[i].may)
             fail_msg("%ld %s", cases[i].status, cases[i].code);
     }
 }
