@@ -74,7 +74,8 @@ int offering_send(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
         if (err)
             break;
         if (count == 0) {
-            planner_file_failed(&p->planner, picked[0]->file, FAIL_REQUEST, "its names are too long to be offered");
+            planner_file_failed(&p->planner, picked[0]->file, FAIL_REQUEST,
+                                "its names are too long for a message; use a shorter path or destination");
             continue;
         }
         err = offering_send_copies(p, jobs_copies(&p->planner, picked[0]));

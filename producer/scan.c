@@ -33,21 +33,21 @@ static const char *scan_dest_objection(const struct planner *p, struct slice des
     struct dest d;
     struct stat there;
     if (dest_parse(dest, &d) != 0)
-        return "its name makes no valid destination";
+        return "its name is not valid in a destination; rename it";
     if (p->sources.scheme == DEST_S3) {
         if (!utf8_is_valid(d.key))
             return "its name is not UTF-8, which S3 keys must be; rename it, or upload it to a file:// destination";
         if (d.key.len > S3_KEY_MAX)
-            return "its key would be longer than 1,024 bytes, more than S3 takes; use a shorter prefix or name";
-        return d.key.len == 0 ? "its key would be empty" : NULL;
+            return "its key would be longer than the 1,024 bytes that S3 allows; use a shorter prefix or name";
+        return d.key.len == 0 ? "its key would be empty; name a key in DEST" : NULL;
     }
     if (dest.len > PROTO_NAME_MAX)
-        return "its destination would be longer than 4,096 bytes";
+        return "its destination would be longer than 4,096 bytes; use a shorter prefix or name";
     if (stat(d.key.ptr, &there) == 0) {
         if (there.st_dev == st->st_dev && there.st_ino == st->st_ino)
-            return "source and destination are the same file";
+            return "source and destination are the same file; choose another destination";
         if (S_ISDIR(there.st_mode))
-            return "its destination is a directory";
+            return "its destination is a directory; remove that or choose another destination";
     }
     return NULL;
 }
@@ -70,10 +70,11 @@ static int scan_add_file(struct planner *p, const char *path, const char *name, 
     int err = scan_make_dest(p, name, &dest);
     if (err)
         goto out;
-    const char *objection = strlen(path) > PROTO_NAME_MAX ? "its path is longer than 4,096 bytes"
-                                                          : scan_dest_objection(p, buf_slice(&dest), st);
+    const char *objection = strlen(path) > PROTO_NAME_MAX
+                                ? "its path is longer than 4,096 bytes; move it to a shorter path"
+                                : scan_dest_objection(p, buf_slice(&dest), st);
     if (!objection && geometry_plan(p->limits, id.size, p->chunk_size, &wanted) != 0)
-        objection = "it is larger than the destination takes";
+        objection = "it is larger than the destination allows; split it";
     if (objection) {
         err = scan_refuse(p, path, dest.data, objection);
         goto out;

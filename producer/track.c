@@ -27,7 +27,8 @@ static void track_refused(struct planner *p, struct file *f, enum why why, uint6
     if (f->dropping && !f->drop)
         planner_drop_ended(p, f, NULL, now_ms);
     else if (++f->refusals > REFUSALS_MAX)
-        planner_file_failed(p, f, FAIL_REQUEST, "the consumer keeps refusing its jobs: %s", why_text(why));
+        planner_file_failed(p, f, FAIL_REQUEST, "the consumer keeps refusing its jobs: %s; run the command again",
+                            why_text(why));
     else
         planner_file_replan(p, f, now_ms + track_growing_ms(f->refusals, REFUSED_MAX_MS));
 }

@@ -225,7 +225,7 @@ static const char *source_unusable_kind(mode_t mode) {
     case S_IFCHR:
         return "is a device; only files and directories can be uploaded";
     default:
-        return "is neither a file nor a directory";
+        return "is neither a file nor a directory; only these can be uploaded";
     }
 }
 
@@ -275,7 +275,7 @@ static int source_init(struct source_item *item, const char *given, bool recursi
     if (!item->directory && !S_ISREG(st.st_mode))
         return source_set_error(item, source_unusable_kind(st.st_mode));
     if (!item->directory && given[strlen(given) - 1] == '/')
-        return source_set_error(item, "is not a directory");
+        return source_set_error(item, "is not a directory; remove the slash at its end");
     return 0;
 }
 
