@@ -1,10 +1,10 @@
 /*
- * The recorded chunks of one upload. Memory grows with the chunks that have a record, not with those that the upload
- * will have: an upload of 524,288 chunks without a record takes none.
+ * The recorded chunks of one upload. Memory grows with the number of recorded chunks, not with the number of chunks: an
+ * upload of 524,288 chunks without a record takes none.
  *
- * Pages of 64 chunks, sorted by number, each a bitmap and its records in the order of the set bits. A full page takes
- * 33 bytes for each chunk, a page with a single record about 110 bytes; the journal line of a chunk is longer than
- * either.
+ * The set is an array of pages, sorted by number. A page has a bitmap of 64 chunks and the records of the set bits, in
+ * order. A full page takes 33 bytes per chunk, a page with one record about 110 bytes. The journal line of a chunk is
+ * longer than either.
  */
 #ifndef CHUNKLIFT_CONSUMER_CHUNKS_H
 #define CHUNKLIFT_CONSUMER_CHUNKS_H
@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A recorded chunk: 32 bytes. An etag of 32 lower-case hex digits (nearly all are) is kept as its 16 bytes. */
+/* A recorded chunk: 32 bytes. An etag of 32 lower-case hex digits (the usual form) is stored as 16 bytes. */
 enum etag_form { ETAG_NONE, ETAG_HEX, ETAG_TEXT };
 struct chunk_info {
     uint64_t seq;
@@ -41,13 +41,13 @@ struct chunks {
 
 /* NULL: no record. Valid until the next chunk is added or removed. */
 struct chunk_info *chunks_find(const struct chunks *c, uint32_t chunk);
-/* The chunk must have no record. *info is all zero. ERR_NOMEM: nothing changed. */
+/* Adds a chunk that has no record yet. *info is zeroed. ERR_NOMEM: nothing changed. */
 int chunks_add(struct chunks *c, uint32_t chunk, struct chunk_info **info) MUST_CHECK;
-/* The chunk must have a record. Its etag must have been freed. */
+/* Removes a chunk that has a record. The caller frees its etag first. */
 void chunks_remove(struct chunks *c, uint32_t chunk);
-/* The first record at *chunk or after it; *chunk becomes its number. NULL: there is none. */
+/* The first record at or after *chunk, which is set to its number. NULL: none. */
 struct chunk_info *chunks_next(const struct chunks *c, uint32_t *chunk);
-/* Frees the etags as well. */
+/* Frees the etags too. */
 void chunks_release(struct chunks *c);
 
 #endif

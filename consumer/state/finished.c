@@ -20,15 +20,15 @@ void finished_release(struct finished *f) {
     *f = (struct finished){0};
 }
 
-/* The table cell that holds dest, or the free one where it belongs. */
-static uint32_t *cell(const struct finished *f, const struct id128 *dest) {
+/* The table cell of dest, or the free one where it belongs. */
+static uint32_t *finished_cell(const struct finished *f, const struct id128 *dest) {
     size_t i = id_hash(dest) & f->mask;
     while (f->table[i] && !id_equal(&f->entries[f->table[i] - 1].dest, dest))
         i = (i + 1) & f->mask;
     return &f->table[i];
 }
 
-static int rebuild(struct finished *f, size_t size) {
+static int finished_rebuild(struct finished *f, size_t size) {
     uint32_t *table = calloc(size, sizeof *table);
     if (!table)
         return ERR_NOMEM;
@@ -36,11 +36,11 @@ static int rebuild(struct finished *f, size_t size) {
     f->table = table;
     f->mask = size - 1;
     for (size_t i = 0; i < f->count; i++)
-        *cell(f, &f->entries[i].dest) = (uint32_t)i + 1;
+        *finished_cell(f, &f->entries[i].dest) = (uint32_t)i + 1;
     return 0;
 }
 
-static int make_room(struct finished *f) {
+static int finished_make_room(struct finished *f) {
     if (f->count >= UINT32_MAX - 1)
         return ERR_LIMIT;
     if (f->count == f->cap) {
@@ -52,17 +52,17 @@ static int make_room(struct finished *f) {
         f->cap = cap;
     }
     if (f->count + 1 > (f->mask + 1) / 4 * 3)
-        return rebuild(f, (f->mask + 1) * 2);
+        return finished_rebuild(f, (f->mask + 1) * 2);
     return 0;
 }
 
 int finished_put(struct finished *f, const struct finished_entry *e) {
-    uint32_t *at = cell(f, &e->dest);
+    uint32_t *at = finished_cell(f, &e->dest);
     if (!*at) {
-        int rc = make_room(f);
-        if (rc)
-            return rc;
-        at = cell(f, &e->dest);
+        int err = finished_make_room(f);
+        if (err)
+            return err;
+        at = finished_cell(f, &e->dest);
         f->count++;
         *at = (uint32_t)f->count;
     }
@@ -72,21 +72,21 @@ int finished_put(struct finished *f, const struct finished_entry *e) {
 }
 
 const struct finished_entry *finished_find(const struct finished *f, const struct id128 *dest) {
-    uint32_t at = *cell(f, dest);
+    uint32_t at = *finished_cell(f, dest);
     return at ? &f->entries[at - 1] : NULL;
 }
 
-/* Any change of value changes about half of the result's bits (the finalizer of splitmix64). */
-static uint64_t mix(uint64_t value) {
+/* A change of any bit of value changes about half of the result's bits (the finalizer of splitmix64). */
+static uint64_t hash_mix(uint64_t value) {
     value = (value ^ (value >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     value = (value ^ (value >> 27)) * UINT64_C(0x94d049bb133111eb);
     return value ^ (value >> 31);
 }
 
 void finished_identify(struct finished_entry *e, const struct source_identity *file) {
-    uint64_t inode = mix(file->ino) & UINT16_MAX;
+    uint64_t inode = hash_mix(file->ino) & UINT16_MAX;
     e->inode = file->ino == 0 ? 0 : inode ? inode : 1;
-    e->ctime = (uint32_t)mix((uint64_t)file->ctime_ns ^ mix((uint64_t)(file->ctime_ns >> 64)));
+    e->ctime = (uint32_t)hash_mix((uint64_t)file->ctime_ns ^ hash_mix((uint64_t)(file->ctime_ns >> 64)));
 }
 
 uint32_t finished_differs(const struct finished_entry *e, const struct source_identity *file) {
@@ -97,7 +97,7 @@ uint32_t finished_differs(const struct finished_entry *e, const struct source_id
 }
 
 void finished_update(struct finished *f, const struct finished_entry *same) {
-    uint32_t at = *cell(f, &same->dest);
+    uint32_t at = *finished_cell(f, &same->dest);
     struct finished_entry *e = at ? &f->entries[at - 1] : NULL;
     if (!e || !id_equal(&e->upload, &same->upload) || !id_equal(&e->key, &same->key) || e->crc != same->crc)
         return;
@@ -106,37 +106,37 @@ void finished_update(struct finished *f, const struct finished_entry *same) {
 }
 
 void finished_move(struct finished *f, const struct id128 *dest, const struct id128 *upload, uint64_t seq) {
-    uint32_t at = *cell(f, dest);
+    uint32_t at = *finished_cell(f, dest);
     if (at && id_equal(&f->entries[at - 1].upload, upload))
         f->entries[at - 1].seq = seq;
 }
 
-static int remove_if(struct finished *f, bool (*is_wanted)(const struct finished_entry *e, const void *arg),
-                     const void *arg) {
+static int finished_remove_if(struct finished *f, bool (*matches)(const struct finished_entry *e, const void *arg),
+                              const void *arg) {
     size_t kept = 0;
     for (size_t i = 0; i < f->count; i++)
-        if (!is_wanted(&f->entries[i], arg))
+        if (!matches(&f->entries[i], arg))
             f->entries[kept++] = f->entries[i];
     if (kept == f->count)
         return 0;
     f->count = kept;
-    return rebuild(f, f->mask + 1);
+    return finished_rebuild(f, f->mask + 1);
 }
 
-static bool is_of(const struct finished_entry *e, const void *upload) {
+static bool entry_is_of_upload(const struct finished_entry *e, const void *upload) {
     return id_equal(&e->upload, upload);
 }
 
 int finished_forget(struct finished *f, const struct id128 *upload) {
-    return remove_if(f, is_of, upload);
+    return finished_remove_if(f, entry_is_of_upload, upload);
 }
 
-static bool stands_up_to(const struct finished_entry *e, const void *seq) {
+static bool entry_is_up_to_seq(const struct finished_entry *e, const void *seq) {
     return e->seq <= *(const uint64_t *)seq;
 }
 
 int finished_drop(struct finished *f, uint64_t seq) {
-    int rc = remove_if(f, stands_up_to, &seq);
+    int err = finished_remove_if(f, entry_is_up_to_seq, &seq);
     f->total = f->count;
-    return rc;
+    return err;
 }

@@ -51,7 +51,7 @@ struct ended_upload *recently_ended_add(struct recently_ended *e, const struct i
 void recently_ended_drop(struct recently_ended *e, uint64_t seq) {
     size_t count = e->count;
     e->count = 0;
-    for (size_t i = 0; i < count; i++) { /* kept ones move to the front, each to its own place or before it */
+    for (size_t i = 0; i < count; i++) { /* kept entries move to the front */
         struct ended_upload *from = &e->ring[(e->first + i) % RECENTLY_ENDED_MAX];
         hash_remove(&e->by_id, &from->node);
         if (from->seq <= seq)

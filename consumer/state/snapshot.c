@@ -1,15 +1,15 @@
 /*
- * Little-endian numbers, texts with a 32-bit length in front, no padding:
+ * The body: little-endian numbers, texts after a 32-bit length, no padding.
  *
  *     "CLs2"
  *     u64 finished records ever   u64 entries   each: dest, key, upload (16 bytes each), u64 seq, u16 inode,
  *                                                     u32 ctime (fingerprints), u32 crc
  *     u64 ended                   each, oldest first: upload, u64 seq, u8 how
- *     u64 uploads                 each, by id: see save_upload
+ *     u64 uploads                 each, by id: see encode_upload
  *     u32 crc32c of everything before it
  *
- * A snapshot is never trusted: every length is checked against the bytes that are there, every number against what it
- * means, and nothing may be left over.
+ * A snapshot is not trusted: every length is checked against the bytes that are present, every number against its range,
+ * and no bytes may remain.
  */
 #include "consumer/state/snapshot.h"
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 #define MAGIC_LEN 4
 #define CRC_LEN 4
 #define PIECE ((size_t)256 << 10)
-#define ENTRY_MAX ((size_t)128 << 10) /* a line of the journal has 64 KiB at most */
+#define ENTRY_MAX ((size_t)128 << 10) /* a line of the journal has at most 64 KiB */
 #define WINDOW (2 * ENTRY_MAX)
 #define FLAG_BEGUN 1u
 #define FLAG_REOPENED 2u
@@ -27,145 +27,145 @@
 #define FLAGS (FLAG_BEGUN | FLAG_REOPENED | FLAG_SPOILED | FLAG_HAS_FAILED)
 #define INTEGRITY_SHIFT 4 /* above the flags */
 
-/* ---- writing ---- */
+/* ---- encoder ---- */
 
-struct writer {
-    struct buf buf; /* not handed over yet */
-    uint32_t crc;   /* of what was */
+struct snapshot_encoder {
+    struct buf buf; /* not passed to put() yet */
+    uint32_t crc;   /* of the bytes passed to put() */
     snapshot_put *put;
     void *arg;
 };
 
-/* Hands over what was gathered, when it is more than `bytes`. */
-static int spill(struct writer *w, size_t bytes) {
+/* Passes the buffer to put() when it has more than `bytes`. */
+static int writer_flush(struct snapshot_encoder *w, size_t bytes) {
     if (w->buf.len <= bytes)
         return 0;
     w->crc = crc32c_add(w->crc, w->buf.data, w->buf.len);
-    int rc = w->put(w->arg, buf_slice(&w->buf));
+    int err = w->put(w->arg, buf_slice(&w->buf));
     buf_clear(&w->buf);
-    return rc;
+    return err;
 }
 
-static int add_number(struct writer *out, uint64_t value, unsigned bytes) {
+static int writer_add_number(struct snapshot_encoder *out, uint64_t value, unsigned bytes) {
     char raw[8];
     for (unsigned i = 0; i < bytes; i++)
         raw[i] = (char)(value >> (8 * i));
     return buf_add(&out->buf, raw, bytes);
 }
 
-static int add_time(struct writer *out, nanotime t) {
-    int rc = add_number(out, (uint64_t)t, 8);
-    return rc ? rc : add_number(out, (uint64_t)(t >> 64), 8);
+static int writer_add_time(struct snapshot_encoder *out, nanotime t) {
+    int err = writer_add_number(out, (uint64_t)t, 8);
+    return err ? err : writer_add_number(out, (uint64_t)(t >> 64), 8);
 }
 
-static int add_text(struct writer *out, struct slice s) {
-    int rc = add_number(out, s.len, 4);
-    return rc ? rc : buf_add_slice(&out->buf, s);
+static int writer_add_text(struct snapshot_encoder *out, struct slice s) {
+    int err = writer_add_number(out, s.len, 4);
+    return err ? err : buf_add_slice(&out->buf, s);
 }
 
-static int add_id(struct writer *out, const struct id128 *id) {
+static int writer_add_id(struct snapshot_encoder *out, const struct id128 *id) {
     return buf_add(&out->buf, id->b, sizeof id->b);
 }
 
-static int save_finished(const struct finished *f, struct writer *out) {
-    int rc = add_number(out, f->total, 8);
-    if (!rc)
-        rc = add_number(out, f->count, 8);
-    for (size_t i = 0; !rc && i < f->count; i++) {
+static int encode_finished(const struct finished *f, struct snapshot_encoder *out) {
+    int err = writer_add_number(out, f->total, 8);
+    if (!err)
+        err = writer_add_number(out, f->count, 8);
+    for (size_t i = 0; !err && i < f->count; i++) {
         const struct finished_entry *e = &f->entries[i];
-        rc = add_id(out, &e->dest);
-        if (!rc)
-            rc = add_id(out, &e->key);
-        if (!rc)
-            rc = add_id(out, &e->upload);
-        if (!rc)
-            rc = add_number(out, e->seq, 8);
-        if (!rc)
-            rc = add_number(out, e->inode, 2);
-        if (!rc)
-            rc = add_number(out, e->ctime, 4);
-        if (!rc)
-            rc = add_number(out, e->crc, 4);
-        if (!rc)
-            rc = spill(out, PIECE);
+        err = writer_add_id(out, &e->dest);
+        if (!err)
+            err = writer_add_id(out, &e->key);
+        if (!err)
+            err = writer_add_id(out, &e->upload);
+        if (!err)
+            err = writer_add_number(out, e->seq, 8);
+        if (!err)
+            err = writer_add_number(out, e->inode, 2);
+        if (!err)
+            err = writer_add_number(out, e->ctime, 4);
+        if (!err)
+            err = writer_add_number(out, e->crc, 4);
+        if (!err)
+            err = writer_flush(out, PIECE);
     }
-    return rc;
+    return err;
 }
 
-static int save_ended(const struct recently_ended *ended, struct writer *out) {
-    int rc = add_number(out, ended->count, 8);
-    for (size_t i = 0; !rc && i < ended->count; i++) {
+static int encode_recently_ended(const struct recently_ended *ended, struct snapshot_encoder *out) {
+    int err = writer_add_number(out, ended->count, 8);
+    for (size_t i = 0; !err && i < ended->count; i++) {
         const struct ended_upload *e = recently_ended_at(ended, i);
-        rc = add_id(out, &e->upload);
-        if (!rc)
-            rc = add_number(out, e->seq, 8);
-        if (!rc)
-            rc = add_number(out, e->how, 1);
-        if (!rc)
-            rc = spill(out, PIECE);
+        err = writer_add_id(out, &e->upload);
+        if (!err)
+            err = writer_add_number(out, e->seq, 8);
+        if (!err)
+            err = writer_add_number(out, e->how, 1);
+        if (!err)
+            err = writer_flush(out, PIECE);
     }
-    return rc;
+    return err;
 }
 
-static int save_chunks(const struct upload *u, struct writer *out) {
-    int rc = add_number(out, u->done_count, 4);
+static int encode_chunks(const struct upload *u, struct snapshot_encoder *out) {
+    int err = writer_add_number(out, u->done_count, 4);
     const struct chunk_info *info;
-    for (uint32_t i = 0; !rc && (info = upload_next_chunk(u, &i)); i++) {
+    for (uint32_t i = 0; !err && (info = upload_next_chunk(u, &i)); i++) {
         char room[ID_HEX_SIZE];
-        rc = add_number(out, i, 4);
-        if (!rc)
-            rc = add_number(out, info->crc, 4);
-        if (!rc)
-            rc = add_number(out, info->seq, 8);
-        if (!rc)
-            rc = add_text(out, chunk_etag(info, room));
-        if (!rc)
-            rc = spill(out, PIECE);
+        err = writer_add_number(out, i, 4);
+        if (!err)
+            err = writer_add_number(out, info->crc, 4);
+        if (!err)
+            err = writer_add_number(out, info->seq, 8);
+        if (!err)
+            err = writer_add_text(out, chunk_etag(info, room));
+        if (!err)
+            err = writer_flush(out, PIECE);
     }
-    return rc;
+    return err;
 }
 
-static int save_begun(const struct upload *u, struct writer *out) {
-    int rc = add_number(out, u->begin_seq, 8);
-    if (!rc)
-        rc = add_text(out, upload_handle(u));
-    if (!rc)
-        rc = add_number(out, u->checksum, 1);
-    if (!rc)
-        rc = add_number(out, u->chunk_size, 8);
-    if (!rc)
-        rc = add_number(out, u->chunks, 4);
-    return rc ? rc : save_chunks(u, out);
+static int encode_begun(const struct upload *u, struct snapshot_encoder *out) {
+    int err = writer_add_number(out, u->begin_seq, 8);
+    if (!err)
+        err = writer_add_text(out, upload_handle(u));
+    if (!err)
+        err = writer_add_number(out, u->checksum, 1);
+    if (!err)
+        err = writer_add_number(out, u->chunk_size, 8);
+    if (!err)
+        err = writer_add_number(out, u->chunks, 4);
+    return err ? err : encode_chunks(u, out);
 }
 
-static int save_upload(const struct upload *u, struct writer *out) {
+static int encode_upload(const struct upload *u, struct snapshot_encoder *out) {
     const struct slice texts[] = {u->identity.src, u->identity.source, u->identity.dest, u->identity.endpoint};
     unsigned flags = (u->begun ? FLAG_BEGUN : 0) | (u->reopened ? FLAG_REOPENED : 0) | (u->spoiled ? FLAG_SPOILED : 0) |
                      (u->has_failed ? FLAG_HAS_FAILED : 0);
-    int rc = add_id(out, &u->id);
-    for (size_t i = 0; !rc && i < sizeof texts / sizeof *texts; i++)
-        rc = add_text(out, texts[i]);
-    if (!rc)
-        rc = add_number(out, u->identity.file.size, 8);
-    if (!rc)
-        rc = add_time(out, u->identity.file.mtime_ns);
-    if (!rc)
-        rc = add_time(out, u->identity.file.ctime_ns);
-    if (!rc)
-        rc = add_number(out, u->identity.file.ino, 8);
-    if (!rc)
-        rc = add_number(out, (uint64_t)u->open_us, 8);
-    if (!rc)
-        rc = add_number(out, flags | (unsigned)u->integrity << INTEGRITY_SHIFT, 1);
-    return rc || !u->begun ? rc : save_begun(u, out);
+    int err = writer_add_id(out, &u->id);
+    for (size_t i = 0; !err && i < sizeof texts / sizeof *texts; i++)
+        err = writer_add_text(out, texts[i]);
+    if (!err)
+        err = writer_add_number(out, u->identity.file.size, 8);
+    if (!err)
+        err = writer_add_time(out, u->identity.file.mtime_ns);
+    if (!err)
+        err = writer_add_time(out, u->identity.file.ctime_ns);
+    if (!err)
+        err = writer_add_number(out, u->identity.file.ino, 8);
+    if (!err)
+        err = writer_add_number(out, (uint64_t)u->open_us, 8);
+    if (!err)
+        err = writer_add_number(out, flags | (unsigned)u->integrity << INTEGRITY_SHIFT, 1);
+    return err || !u->begun ? err : encode_begun(u, out);
 }
 
-static int compare_ids(const void *a, const void *b) {
+static int upload_compare_ids(const void *a, const void *b) {
     const struct upload *const *x = a, *const *y = b;
     return memcmp((*x)->id.b, (*y)->id.b, sizeof(*x)->id.b);
 }
 
-static int save_uploads(const struct state *s, struct writer *out) {
+static int encode_uploads(const struct state *s, struct snapshot_encoder *out) {
     struct upload **sorted = calloc(s->count + 1, sizeof *sorted);
     if (!sorted)
         return ERR_NOMEM;
@@ -173,56 +173,56 @@ static int save_uploads(const struct state *s, struct writer *out) {
     for (size_t i = 0; i < s->count; i++)
         if (s->uploads[i]->opened)
             sorted[count++] = s->uploads[i];
-    qsort(sorted, count, sizeof *sorted, compare_ids);
-    int rc = add_number(out, count, 8);
-    for (size_t i = 0; !rc && i < count; i++)
-        if (!(rc = save_upload(sorted[i], out)))
-            rc = spill(out, PIECE);
+    qsort(sorted, count, sizeof *sorted, upload_compare_ids);
+    int err = writer_add_number(out, count, 8);
+    for (size_t i = 0; !err && i < count; i++)
+        if (!(err = encode_upload(sorted[i], out)))
+            err = writer_flush(out, PIECE);
     free(sorted);
-    return rc;
+    return err;
 }
 
-static int save_state(const struct state *s, struct writer *out) {
-    int rc = buf_add(&out->buf, MAGIC, MAGIC_LEN);
-    if (!rc)
-        rc = save_finished(&s->finished, out);
-    if (!rc)
-        rc = save_ended(&s->recently_ended, out);
-    if (!rc)
-        rc = save_uploads(s, out);
-    if (!rc)
-        rc = spill(out, 0);
-    if (!rc)
-        rc = add_number(out, out->crc, 4);
-    return rc ? rc : spill(out, 0);
+static int encode_state(const struct state *s, struct snapshot_encoder *out) {
+    int err = buf_add(&out->buf, MAGIC, MAGIC_LEN);
+    if (!err)
+        err = encode_finished(&s->finished, out);
+    if (!err)
+        err = encode_recently_ended(&s->recently_ended, out);
+    if (!err)
+        err = encode_uploads(s, out);
+    if (!err)
+        err = writer_flush(out, 0);
+    if (!err)
+        err = writer_add_number(out, out->crc, 4);
+    return err ? err : writer_flush(out, 0);
 }
 
 int snapshot_produce(const void *state, snapshot_put *put, void *arg) {
-    struct writer w = {.put = put, .arg = arg};
-    int rc = save_state(state, &w);
+    struct snapshot_encoder w = {.put = put, .arg = arg};
+    int err = encode_state(state, &w);
     buf_release(&w.buf);
-    return rc;
+    return err;
 }
 
-static int put_in_memory(void *arg, struct slice piece) {
+static int snapshot_put_in_memory(void *arg, struct slice piece) {
     return buf_add_slice(arg, piece);
 }
 
 int snapshot_encode(const struct state *s, struct buf *out) {
-    return snapshot_produce(s, put_in_memory, out);
+    return snapshot_produce(s, snapshot_put_in_memory, out);
 }
 
-/* ---- reading ---- */
+/* ---- decoder ---- */
 
 /*
- * A window of the body. What was not there reads as zero and marks the reader bad. What take() returned is valid until
- * the next refill(): it is called before each entry, and an entry is never longer than ENTRY_MAX, for it came from a
- * line of the journal.
+ * A window of the body. A value beyond its end reads as zero and sets bad. The result of reader_take() is valid until the
+ * next reader_refill(), which is called before each entry. An entry comes from a line of the journal, so it is never longer
+ * than ENTRY_MAX.
  */
-struct reader {
+struct snapshot_decoder {
     snapshot_fill *fill;
     void *arg;
-    uint64_t rest; /* of the body, without its checksum; not in the window yet */
+    uint64_t rest; /* bytes of the body, without its checksum, that are not in the window yet */
     uint32_t crc;
     char *window;
     struct slice left;
@@ -230,7 +230,7 @@ struct reader {
     int err; /* of fill */
 };
 
-static void refill(struct reader *r) {
+static void reader_refill(struct snapshot_decoder *r) {
     if (r->bad || r->left.len >= ENTRY_MAX || r->rest == 0)
         return;
     memmove(r->window, r->left.ptr, r->left.len);
@@ -245,7 +245,7 @@ static void refill(struct reader *r) {
     r->rest -= len;
 }
 
-static const char *take(struct reader *r, size_t len) {
+static const char *reader_take(struct snapshot_decoder *r, size_t len) {
     if (r->bad || r->left.len < len) {
         r->bad = true;
         return NULL;
@@ -256,52 +256,52 @@ static const char *take(struct reader *r, size_t len) {
     return at;
 }
 
-static uint64_t take_number(struct reader *r, unsigned bytes) {
-    const unsigned char *at = (const unsigned char *)take(r, bytes);
+static uint64_t reader_take_number(struct snapshot_decoder *r, unsigned bytes) {
+    const unsigned char *at = (const unsigned char *)reader_take(r, bytes);
     uint64_t value = 0;
     for (unsigned i = 0; at && i < bytes; i++)
         value |= (uint64_t)at[i] << (8 * i);
     return value;
 }
 
-static nanotime take_time(struct reader *r) {
-    uint64_t low = take_number(r, 8);
-    nanotime t = (nanotime)(int64_t)take_number(r, 8) * ((nanotime)1 << 64) + low;
+static nanotime reader_take_time(struct snapshot_decoder *r) {
+    uint64_t low = reader_take_number(r, 8);
+    nanotime t = (nanotime)(int64_t)reader_take_number(r, 8) * ((nanotime)1 << 64) + low;
     r->bad = r->bad || !nanotime_is_valid(t);
     return r->bad ? 0 : t;
 }
 
-static struct slice take_text(struct reader *r) {
-    size_t len = take_number(r, 4);
-    const char *at = take(r, len);
+static struct slice reader_take_text(struct snapshot_decoder *r) {
+    size_t len = reader_take_number(r, 4);
+    const char *at = reader_take(r, len);
     return slice_make(at, at ? len : 0);
 }
 
-static struct id128 take_id(struct reader *r) {
+static struct id128 reader_take_id(struct snapshot_decoder *r) {
     struct id128 id = {{0}};
-    const char *at = take(r, sizeof id.b);
+    const char *at = reader_take(r, sizeof id.b);
     if (at)
         memcpy(id.b, at, sizeof id.b);
     return id;
 }
 
-static int load_finished(struct reader *r, struct state *s) {
-    uint64_t total = take_number(r, 8), count = take_number(r, 8);
+static int decode_finished(struct snapshot_decoder *r, struct state *s) {
+    uint64_t total = reader_take_number(r, 8), count = reader_take_number(r, 8);
     for (uint64_t i = 0; i < count && !r->bad; i++) {
         struct finished_entry e;
-        refill(r);
-        e.dest = take_id(r);
-        e.key = take_id(r);
-        e.upload = take_id(r);
-        uint64_t seq = take_number(r, 8);
+        reader_refill(r);
+        e.dest = reader_take_id(r);
+        e.key = reader_take_id(r);
+        e.upload = reader_take_id(r);
+        uint64_t seq = reader_take_number(r, 8);
         r->bad = r->bad || seq > FINISHED_SEQ_MAX;
         e.seq = seq & FINISHED_SEQ_MAX;
-        e.inode = take_number(r, 2) & UINT16_MAX;
-        e.ctime = (uint32_t)take_number(r, 4);
-        e.crc = (uint32_t)take_number(r, 4);
-        int rc = r->bad ? 0 : finished_put(&s->finished, &e);
-        if (rc)
-            return rc;
+        e.inode = reader_take_number(r, 2) & UINT16_MAX;
+        e.ctime = (uint32_t)reader_take_number(r, 4);
+        e.crc = (uint32_t)reader_take_number(r, 4);
+        int err = r->bad ? 0 : finished_put(&s->finished, &e);
+        if (err)
+            return err;
     }
     if (s->finished.count != count || total < count)
         r->bad = true;
@@ -309,14 +309,14 @@ static int load_finished(struct reader *r, struct state *s) {
     return 0;
 }
 
-static void load_ended(struct reader *r, struct state *s) {
-    uint64_t count = take_number(r, 8);
+static void decode_recently_ended(struct snapshot_decoder *r, struct state *s) {
+    uint64_t count = reader_take_number(r, 8);
     if (count > RECENTLY_ENDED_MAX)
         r->bad = true;
     for (uint64_t i = 0; i < count && !r->bad; i++) {
-        refill(r);
-        struct id128 upload = take_id(r);
-        uint64_t seq = take_number(r, 8), how = take_number(r, 1);
+        reader_refill(r);
+        struct id128 upload = reader_take_id(r);
+        uint64_t seq = reader_take_number(r, 8), how = reader_take_number(r, 1);
         if (how < ENDED_FINISHED || how > ENDED_ABORTED)
             r->bad = true;
         if (!r->bad)
@@ -324,17 +324,17 @@ static void load_ended(struct reader *r, struct state *s) {
     }
 }
 
-static int load_chunks(struct reader *r, struct upload *u) {
-    uint32_t count = (uint32_t)take_number(r, 4);
+static int decode_chunks(struct snapshot_decoder *r, struct upload *u) {
+    uint32_t count = (uint32_t)reader_take_number(r, 4);
     for (uint32_t i = 0; i < count && !r->bad; i++) {
-        refill(r);
-        uint32_t chunk = (uint32_t)take_number(r, 4), crc = (uint32_t)take_number(r, 4);
-        uint64_t seq = take_number(r, 8);
-        struct slice etag = take_text(r);
-        int rc = r->bad ? 0 : upload_set_chunk(u, chunk, crc, etag, seq);
-        if (rc == ERR_NOMEM)
-            return rc;
-        if (rc)
+        reader_refill(r);
+        uint32_t chunk = (uint32_t)reader_take_number(r, 4), crc = (uint32_t)reader_take_number(r, 4);
+        uint64_t seq = reader_take_number(r, 8);
+        struct slice etag = reader_take_text(r);
+        int err = r->bad ? 0 : upload_set_chunk(u, chunk, crc, etag, seq);
+        if (err == ERR_NOMEM)
+            return err;
+        if (err)
             r->bad = true;
     }
     if (u->done_count != count)
@@ -342,93 +342,93 @@ static int load_chunks(struct reader *r, struct upload *u) {
     return 0;
 }
 
-static int load_begun(struct reader *r, struct upload *u) {
-    refill(r);
-    u->begin_seq = take_number(r, 8);
-    struct slice handle = take_text(r);
-    uint64_t checksum = take_number(r, 1), chunk_size = take_number(r, 8);
-    uint32_t chunks = (uint32_t)take_number(r, 4);
+static int decode_begun(struct snapshot_decoder *r, struct upload *u) {
+    reader_refill(r);
+    u->begin_seq = reader_take_number(r, 8);
+    struct slice handle = reader_take_text(r);
+    uint64_t checksum = reader_take_number(r, 1), chunk_size = reader_take_number(r, 8);
+    uint32_t chunks = (uint32_t)reader_take_number(r, 4);
     if (checksum > CHECKSUM_CRC32C_FULL || memchr(handle.len ? handle.ptr : "", '\0', handle.len))
         r->bad = true;
-    int rc = r->bad ? ERR_INVALID : upload_begin(u, handle, (enum checksum_kind)checksum, chunk_size, chunks);
-    if (rc == ERR_INVALID)
+    int err = r->bad ? ERR_INVALID : upload_begin(u, handle, (enum checksum_kind)checksum, chunk_size, chunks);
+    if (err == ERR_INVALID)
         r->bad = true;
-    return r->bad ? 0 : rc ? rc : load_chunks(r, u);
+    return r->bad ? 0 : err ? err : decode_chunks(r, u);
 }
 
-static int load_upload(struct reader *r, struct state *s) {
+static int decode_upload(struct snapshot_decoder *r, struct state *s) {
     struct upload *u;
-    refill(r);
-    struct id128 id = take_id(r);
-    struct upload_identity is = {.src = take_text(r)};
-    is.source = take_text(r);
-    is.dest = take_text(r);
-    is.endpoint = take_text(r);
-    is.file.size = take_number(r, 8);
-    is.file.mtime_ns = take_time(r);
-    is.file.ctime_ns = take_time(r);
-    is.file.ino = take_number(r, 8);
-    int64_t open_us = (int64_t)take_number(r, 8);
-    uint64_t flags = take_number(r, 1), integrity = flags >> INTEGRITY_SHIFT;
+    reader_refill(r);
+    struct id128 id = reader_take_id(r);
+    struct upload_identity is = {.src = reader_take_text(r)};
+    is.source = reader_take_text(r);
+    is.dest = reader_take_text(r);
+    is.endpoint = reader_take_text(r);
+    is.file.size = reader_take_number(r, 8);
+    is.file.mtime_ns = reader_take_time(r);
+    is.file.ctime_ns = reader_take_time(r);
+    is.file.ino = reader_take_number(r, 8);
+    int64_t open_us = (int64_t)reader_take_number(r, 8);
+    uint64_t flags = reader_take_number(r, 1), integrity = flags >> INTEGRITY_SHIFT;
     flags &= (1u << INTEGRITY_SHIFT) - 1;
     if (r->bad || flags > FLAGS || integrity > INTEGRITY_SHA256 || state_find(s, &id)) {
         r->bad = true;
         return 0;
     }
-    int rc = state_add(s, &id, &is, &u);
-    if (rc)
-        return rc;
+    int err = state_add(s, &id, &is, &u);
+    if (err)
+        return err;
     u->opened = true;
     u->open_us = open_us;
     u->reopened = flags & FLAG_REOPENED;
     u->spoiled = flags & FLAG_SPOILED;
     u->integrity = (enum integrity)integrity;
     u->has_failed = flags & FLAG_HAS_FAILED;
-    return flags & FLAG_BEGUN ? load_begun(r, u) : 0;
+    return flags & FLAG_BEGUN ? decode_begun(r, u) : 0;
 }
 
-static int load(struct reader *r, struct state *s) {
-    refill(r);
-    const char *magic = take(r, MAGIC_LEN);
+static int decode_state(struct snapshot_decoder *r, struct state *s) {
+    reader_refill(r);
+    const char *magic = reader_take(r, MAGIC_LEN);
     if (!magic || memcmp(magic, MAGIC, MAGIC_LEN) != 0)
         return ERR_DAMAGED;
-    int rc = load_finished(r, s);
-    if (rc)
-        return rc;
-    load_ended(r, s);
-    refill(r);
-    uint64_t count = take_number(r, 8);
-    for (uint64_t i = 0; i < count && !r->bad && !rc; i++)
-        rc = load_upload(r, s);
+    int err = decode_finished(r, s);
+    if (err)
+        return err;
+    decode_recently_ended(r, s);
+    reader_refill(r);
+    uint64_t count = reader_take_number(r, 8);
+    for (uint64_t i = 0; i < count && !r->bad && !err; i++)
+        err = decode_upload(r, s);
     if (r->left.len || r->rest)
         r->bad = true;
-    return rc ? rc : r->err ? r->err : r->bad ? ERR_DAMAGED : 0;
+    return err ? err : r->err ? r->err : r->bad ? ERR_DAMAGED : 0;
 }
 
-static int check_crc(const struct reader *r) {
+static int reader_check_crc(const struct snapshot_decoder *r) {
     char raw[CRC_LEN];
-    int rc = r->fill(r->arg, raw, sizeof raw);
-    struct reader tail = {.left = slice_make(raw, sizeof raw)};
-    return rc ? rc : (uint32_t)take_number(&tail, CRC_LEN) == r->crc ? 0 : ERR_DAMAGED;
+    int err = r->fill(r->arg, raw, sizeof raw);
+    struct snapshot_decoder tail = {.left = slice_make(raw, sizeof raw)};
+    return err ? err : (uint32_t)reader_take_number(&tail, CRC_LEN) == r->crc ? 0 : ERR_DAMAGED;
 }
 
 int snapshot_decode_from(snapshot_fill *fill, void *arg, uint64_t length, struct state *s) {
     if (length < MAGIC_LEN + CRC_LEN)
         return ERR_DAMAGED;
-    struct reader r = {.fill = fill, .arg = arg, .rest = length - CRC_LEN, .window = malloc(WINDOW)};
+    struct snapshot_decoder r = {.fill = fill, .arg = arg, .rest = length - CRC_LEN, .window = malloc(WINDOW)};
     r.left = slice_make(r.window, 0);
-    int rc = r.window ? load(&r, s) : ERR_NOMEM;
-    if (!rc)
-        rc = check_crc(&r);
+    int err = r.window ? decode_state(&r, s) : ERR_NOMEM;
+    if (!err)
+        err = reader_check_crc(&r);
     free(r.window);
-    if (rc) {
+    if (err) {
         int cleared = state_clear(s);
-        return cleared ? cleared : rc;
+        return cleared ? cleared : err;
     }
     return 0;
 }
 
-static int fill_from_slice(void *arg, char *to, size_t len) {
+static int snapshot_fill_from_slice(void *arg, char *to, size_t len) {
     struct slice *rest = arg;
     if (len > rest->len)
         return ERR_DAMAGED;
@@ -439,5 +439,5 @@ static int fill_from_slice(void *arg, char *to, size_t len) {
 
 int snapshot_decode(struct slice body, struct state *s) {
     struct slice rest = body;
-    return snapshot_decode_from(fill_from_slice, &rest, body.len, s);
+    return snapshot_decode_from(snapshot_fill_from_slice, &rest, body.len, s);
 }

@@ -14,13 +14,13 @@
 
 void snapshot_write_state(const char *dir, const struct journal_position *pos, const struct state *s) {
     const struct snapshot_body body = {.produce = snapshot_produce, .of = s};
-    int rc = snapshot_write_body(NULL, dir, pos, &body);
-    if (rc)
-        log_debug("%s: no snapshot: %s", dir, err_text(rc));
+    int err = snapshot_write_body(NULL, dir, pos, &body);
+    if (err)
+        log_debug("%s: no snapshot: %s", dir, err_text(err));
 }
 
-/* Signals are blocked: the parent's handlers write to a descriptor that is another file's here, or nobody's. */
-static void become_child(pid_t parent, const sigset_t *before) {
+/* Signals are blocked: the parent's handlers write to a descriptor that is closed here, or another file. */
+static void snapshot_become_child(pid_t parent, const sigset_t *before) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
@@ -43,7 +43,7 @@ void snapshot_writer_start(struct snapshot_writer *v, const char *dir, const str
     sigprocmask(SIG_BLOCK, &all, &before);
     pid_t parent = getpid(), child = fork();
     if (child == 0) {
-        become_child(parent, &before);
+        snapshot_become_child(parent, &before);
         snapshot_write_state(dir, pos, s);
         _exit(0);
     }
@@ -54,24 +54,24 @@ void snapshot_writer_start(struct snapshot_writer *v, const char *dir, const str
     v->child = child > 0 ? child : 0;
 }
 
-static bool collect(struct snapshot_writer *v, int flags) {
+static bool snapshot_writer_collect(struct snapshot_writer *v, int flags) {
     pid_t ended;
     do
         ended = waitpid(v->child, NULL, flags);
     while (ended < 0 && errno == EINTR);
-    if (ended != 0) /* an error: somebody else collected it */
+    if (ended != 0) /* an error means that it was collected elsewhere */
         v->child = 0;
     return ended != 0;
 }
 
 bool snapshot_writer_poll(struct snapshot_writer *v) {
-    return v->child > 0 && collect(v, WNOHANG) && v->due;
+    return v->child > 0 && snapshot_writer_collect(v, WNOHANG) && v->due;
 }
 
 void snapshot_writer_stop(struct snapshot_writer *v) {
     if (v->child > 0) {
         kill(v->child, SIGKILL);
-        (void)collect(v, 0);
+        (void)snapshot_writer_collect(v, 0);
     }
     v->due = false;
 }

@@ -5,14 +5,14 @@
 
 int state_init(struct state *s) {
     *s = (struct state){0};
-    int rc = finished_init(&s->finished);
-    if (!rc)
-        rc = recently_ended_init(&s->recently_ended);
-    if (!rc)
-        rc = digest_new(&s->sha, DIGEST_SHA256);
-    if (rc)
+    int err = finished_init(&s->finished);
+    if (!err)
+        err = recently_ended_init(&s->recently_ended);
+    if (!err)
+        err = digest_new(&s->sha, DIGEST_SHA256);
+    if (err)
         state_release(s);
-    return rc;
+    return err;
 }
 
 void state_release(struct state *s) {
@@ -36,7 +36,7 @@ int state_clear(struct state *s) {
     return finished_init(&s->finished);
 }
 
-/* ---- looking up ---- */
+/* ---- lookup ---- */
 
 struct upload *state_find(const struct state *s, const struct id128 *id) {
     for (struct hash_node *n = hash_first(&s->by_id, id_hash(id)); n; n = hash_next(n)) {
@@ -59,33 +59,33 @@ struct upload *state_find_key(const struct state *s, const struct id128 *key) {
 struct upload *state_find_dest(const struct state *s, const struct id128 *dest) {
     for (struct hash_node *n = hash_first(&s->by_dest, id_hash(dest)); n; n = hash_next(n)) {
         struct upload *u = list_entry(n, struct upload, by_dest);
-        if (id_equal(&u->place, dest) && !upload_is_superseded(u))
+        if (id_equal(&u->dest_key, dest) && !upload_is_superseded(u))
             return u;
     }
     return NULL;
 }
 
 int state_fingerprints(struct state *s, const struct upload_identity *is, struct id128 *key, struct id128 *dest) {
-    int rc = fingerprint_key(s->sha, is, key);
-    return rc ? rc : fingerprint_dest(s->sha, is->endpoint, is->dest, dest);
+    int err = fingerprint_key(s->sha, is, key);
+    return err ? err : fingerprint_dest(s->sha, is->endpoint, is->dest, dest);
 }
 
-/* ---- coming and going ---- */
+/* ---- add and remove ---- */
 
 int state_add(struct state *s, const struct id128 *id, const struct upload_identity *is, struct upload **out) {
     struct id128 key, dest;
     *out = NULL;
     CHECK(!state_find(s, id));
-    int rc = state_fingerprints(s, is, &key, &dest);
-    if (!rc)
-        rc = array_grow(&s->uploads, &s->cap, s->count, sizeof *s->uploads);
-    if (rc)
-        return rc;
+    int err = state_fingerprints(s, is, &key, &dest);
+    if (!err)
+        err = array_grow(&s->uploads, &s->cap, s->count, sizeof *s->uploads);
+    if (err)
+        return err;
     struct upload *u = upload_new(id, is);
     if (!u)
         return ERR_NOMEM;
     u->key = key;
-    u->place = dest;
+    u->dest_key = dest;
     u->position = s->count;
     s->uploads[s->count++] = u;
     hash_insert(&s->by_id, &u->by_id, id_hash(id));
@@ -95,8 +95,8 @@ int state_add(struct state *s, const struct id128 *id, const struct upload_ident
     return 0;
 }
 
-/* An upload that waits for this one, or that this one waits for, need wait no longer. */
-static void unlink_superseding(struct state *s, struct upload *u) {
+/* An upload that waits for this one no longer waits, and the reverse. */
+static void state_unlink_superseding(struct state *s, struct upload *u) {
     struct upload *other = state_find(s, &u->superseded_by);
     if (other && id_equal(&other->supersedes, &u->id))
         other->supersedes = (struct id128){{0}};
@@ -105,7 +105,7 @@ static void unlink_superseding(struct state *s, struct upload *u) {
         other->superseded_by = (struct id128){{0}};
 }
 
-static void take_out(struct state *s, struct upload *u, struct ended_upload *ended) {
+static void state_take_out(struct state *s, struct upload *u, struct ended_upload *ended) {
     if (ended) {
         ended->producers = u->producers;
         ended->made_by = u->made_by;
@@ -113,7 +113,7 @@ static void take_out(struct state *s, struct upload *u, struct ended_upload *end
     }
     if (s->leaving)
         s->leaving(s->arg, u, ended);
-    unlink_superseding(s, u);
+    state_unlink_superseding(s, u);
     hash_remove(&s->by_id, &u->by_id);
     hash_remove(&s->by_key, &u->by_key);
     hash_remove(&s->by_dest, &u->by_dest);
@@ -123,12 +123,12 @@ static void take_out(struct state *s, struct upload *u, struct ended_upload *end
 }
 
 void state_remove(struct state *s, struct upload *u) {
-    take_out(s, u, NULL);
+    state_take_out(s, u, NULL);
 }
 
 /* ---- records ---- */
 
-static int find_or_add(struct state *s, const struct record *r, struct upload **u) {
+static int state_find_or_add(struct state *s, const struct record *r, struct upload **u) {
     *u = state_find(s, &r->upload);
     if (*u)
         return 0;
@@ -137,74 +137,74 @@ static int find_or_add(struct state *s, const struct record *r, struct upload **
     return state_add(s, &r->upload, &is, u);
 }
 
-/* When it happened first: what is carried says so, for it is later itself. */
-static int64_t since_us(const struct record *r) {
+/* The time of the original record; a carry has it in since_ns. */
+static int64_t record_since_us(const struct record *r) {
     return r->has & HAS_SINCE ? r->since_ns / 1000 : r->ts_us;
 }
 
-static int apply_open(struct state *s, const struct record *r) {
+static int state_apply_open(struct state *s, const struct record *r) {
     struct upload *u;
-    int rc = find_or_add(s, r, &u);
-    if (!rc && !u->opened) {
+    int err = state_find_or_add(s, r, &u);
+    if (!err && !u->opened) {
         u->opened = true;
-        u->open_us = since_us(r);
+        u->open_us = record_since_us(r);
         u->open_seq = r->seq;
-    } else if (!rc && r->ev == EV_OPEN && !u->begun) {
+    } else if (!err && r->ev == EV_OPEN && !u->begun) {
         u->reopened = true;
     }
-    if (!rc && (r->has & HAS_OPENS) && r->opens > 1)
+    if (!err && (r->has & HAS_OPENS) && r->opens > 1)
         u->reopened = true;
-    return rc;
+    return err;
 }
 
-static int apply_begin(struct state *s, const struct record *r) {
+static int state_apply_begin(struct state *s, const struct record *r) {
     struct upload *u;
-    int rc = apply_open(s, r);
-    if (!rc)
-        rc = find_or_add(s, r, &u);
-    if (rc)
-        return rc;
+    int err = state_apply_open(s, r);
+    if (!err)
+        err = state_find_or_add(s, r, &u);
+    if (err)
+        return err;
     bool checked = (r->has & HAS_CHECKSUM) && slice_equal(r->checksum, slice_of(CHECKSUM_TEXT));
-    rc = upload_begin(u, r->handle, checked ? CHECKSUM_CRC32C_FULL : CHECKSUM_NONE, r->chunk_size, r->chunks);
-    if (rc == 0) {
+    err = upload_begin(u, r->handle, checked ? CHECKSUM_CRC32C_FULL : CHECKSUM_NONE, r->chunk_size, r->chunks);
+    if (err == 0) {
         u->begin_seq = r->seq;
-        u->open_us = u->reopened ? u->open_us : since_us(r);
+        u->open_us = u->reopened ? u->open_us : record_since_us(r);
     }
-    return rc == ERR_INVALID ? 0 : rc;
+    return err == ERR_INVALID ? 0 : err;
 }
 
-static int apply_chunk(struct state *s, const struct record *r) {
+static int state_apply_chunk(struct state *s, const struct record *r) {
     struct upload *u = state_find(s, &r->upload);
     if (!u)
         return 0;
     upload_note_integrity(u, r->chunk, r->has & HAS_INTEGRITY ? integrity_from_name(r->integrity) : INTEGRITY_UNKNOWN);
-    int rc = upload_set_chunk(u, r->chunk, r->crc, r->has & HAS_ETAG ? r->etag : slice_of(""), r->seq);
-    return rc == ERR_INVALID ? 0 : rc;
+    int err = upload_set_chunk(u, r->chunk, r->crc, r->has & HAS_ETAG ? r->etag : slice_of(""), r->seq);
+    return err == ERR_INVALID ? 0 : err;
 }
 
-static void end_upload(struct state *s, const struct id128 *id, enum ended_how how, uint64_t seq) {
+static void state_end_upload(struct state *s, const struct id128 *id, enum ended_how how, uint64_t seq) {
     struct upload *u = state_find(s, id);
     struct ended_upload *ended = recently_ended_add(&s->recently_ended, id, how, seq);
     if (u)
-        take_out(s, u, ended);
+        state_take_out(s, u, ended);
 }
 
-static int apply_finish(struct state *s, const struct record *r) {
+static int state_apply_finish(struct state *s, const struct record *r) {
     struct upload *u = state_find(s, &r->upload);
-    if (!u) { /* its beginning was dropped: a carry follows, or it is to be forgotten */
-        end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
+    if (!u) { /* its first records were removed: a carry follows, or it is not to be kept */
+        state_end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
         return 0;
     }
-    struct finished_entry e = {.dest = u->place, .key = u->key, .upload = u->id, .seq = r->seq, .crc = r->crc};
+    struct finished_entry e = {.dest = u->dest_key, .key = u->key, .upload = u->id, .seq = r->seq, .crc = r->crc};
     finished_identify(&e, &u->identity.file);
-    int rc = finished_put(&s->finished, &e);
-    if (!rc)
-        end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
-    return rc;
+    int err = finished_put(&s->finished, &e);
+    if (!err)
+        state_end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
+    return err;
 }
 
-/* Of a put, of a finished upload carried over, of a source found to be the same: the record has the whole identity. */
-static int entry_of_record(struct state *s, const struct record *r, struct finished_entry *e) {
+/* The entry of a put, a carried finished upload or a `same`: records with the whole identity. */
+static int state_finished_entry(struct state *s, const struct record *r, struct finished_entry *e) {
     struct upload_identity is;
     *e = (struct finished_entry){.upload = r->upload, .seq = r->seq, .crc = r->crc};
     upload_identity_from_record(r, &is);
@@ -212,96 +212,96 @@ static int entry_of_record(struct state *s, const struct record *r, struct finis
     return state_fingerprints(s, &is, &e->key, &e->dest);
 }
 
-static int apply_same(struct state *s, const struct record *r) {
+static int state_apply_same(struct state *s, const struct record *r) {
     struct finished_entry e;
-    int rc = entry_of_record(s, r, &e);
-    if (!rc)
+    int err = state_finished_entry(s, r, &e);
+    if (!err)
         finished_update(&s->finished, &e);
-    return rc;
+    return err;
 }
 
-static int apply_put(struct state *s, const struct record *r) {
+static int state_apply_put(struct state *s, const struct record *r) {
     struct finished_entry e;
-    int rc = entry_of_record(s, r, &e);
-    if (!rc)
-        rc = finished_put(&s->finished, &e);
-    if (!rc)
-        end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
-    return rc;
+    int err = state_finished_entry(s, r, &e);
+    if (!err)
+        err = finished_put(&s->finished, &e);
+    if (!err)
+        state_end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
+    return err;
 }
 
-static int apply_abort(struct state *s, const struct record *r) {
+static int state_apply_abort(struct state *s, const struct record *r) {
     bool superseded = slice_equal(r->reason, slice_of(RECORD_SUPERSEDED));
-    end_upload(s, &r->upload, superseded ? ENDED_SUPERSEDED : ENDED_ABORTED, r->seq);
+    state_end_upload(s, &r->upload, superseded ? ENDED_SUPERSEDED : ENDED_ABORTED, r->seq);
     return 0;
 }
 
 /*
- * What is carried stands at its new place from here on. So a state that saw the first record as well is the same as
- * one that did not, and `drop` can tell by the seq alone what was not carried.
+ * A carried record replaces the original: the state keeps the new seq. So a state that applied both is the same as one that
+ * applied only the carry, and `drop` finds the records that were not carried by their seq alone.
  */
-static int apply_carried_upload(struct state *s, const struct record *r) {
+static int state_apply_carried_upload(struct state *s, const struct record *r) {
     bool begun = (r->has & HAS_HANDLE) && (r->has & HAS_GEOMETRY);
     struct upload *u = state_find(s, &r->upload);
     if (!u || (begun && !u->begun))
-        return begun ? apply_begin(s, r) : apply_open(s, r);
+        return begun ? state_apply_begin(s, r) : state_apply_open(s, r);
     u->open_seq = r->seq;
     if (begun)
         u->begin_seq = r->seq;
-    if ((r->has & HAS_OPENS) && r->opens > 1) { /* the first of them may have stood in a file that is gone */
+    if ((r->has & HAS_OPENS) && r->opens > 1) { /* the first `open` may be in a removed file */
         u->reopened = true;
-        u->open_us = since_us(r);
+        u->open_us = record_since_us(r);
     }
     return 0;
 }
 
-static int apply_carried_chunk(struct state *s, const struct record *r) {
+static int state_apply_carried_chunk(struct state *s, const struct record *r) {
     struct upload *u = state_find(s, &r->upload);
     if (!u || !upload_has_chunk(u, r->chunk))
-        return apply_chunk(s, r);
+        return state_apply_chunk(s, r);
     upload_move_chunk(u, r->chunk, r->seq);
     return 0;
 }
 
-/* What is said again counts once. That it ended long ago is nothing that anybody could still ask about. */
-static int apply_carried_finish(struct state *s, const struct record *r) {
+/* A carry of an entry that exists counts once. It ended long ago, so it is not added to recently_ended. */
+static int state_apply_carried_finish(struct state *s, const struct record *r) {
     struct finished_entry e;
-    int rc = entry_of_record(s, r, &e);
-    const struct finished_entry *old = rc ? NULL : finished_find(&s->finished, &e.dest);
+    int err = state_finished_entry(s, r, &e);
+    const struct finished_entry *old = err ? NULL : finished_find(&s->finished, &e.dest);
     if (old && id_equal(&old->upload, &r->upload))
         finished_move(&s->finished, &e.dest, &r->upload, r->seq);
-    else if (!rc)
-        rc = finished_put(&s->finished, &e);
-    struct upload *u = rc ? NULL : state_find(s, &r->upload);
+    else if (!err)
+        err = finished_put(&s->finished, &e);
+    struct upload *u = err ? NULL : state_find(s, &r->upload);
     if (u)
-        end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
-    return rc;
+        state_end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
+    return err;
 }
 
-static int apply_carry(struct state *s, const struct record *r) {
+static int state_apply_carry(struct state *s, const struct record *r) {
     if (slice_equal(r->kind, slice_of("chunk")))
-        return apply_carried_chunk(s, r);
+        return state_apply_carried_chunk(s, r);
     if (slice_equal(r->kind, slice_of("finished")))
-        return apply_carried_finish(s, r);
-    return slice_equal(r->kind, slice_of("upload")) ? apply_carried_upload(s, r) : 0;
+        return state_apply_carried_finish(s, r);
+    return slice_equal(r->kind, slice_of("upload")) ? state_apply_carried_upload(s, r) : 0;
 }
 
-/* What stood in the dropped file alone is known no more; unfinished uploads are never among that. */
-static int apply_drop(struct state *s, const struct record *r) {
+/* Removes the entries whose only record is in the dropped file. Unfinished uploads are always carried before. */
+static int state_apply_drop(struct state *s, const struct record *r) {
     recently_ended_drop(&s->recently_ended, r->to);
     return finished_drop(&s->finished, r->to);
 }
 
-static int apply_forget(struct state *s, const struct record *r) {
+static int state_apply_forget(struct state *s, const struct record *r) {
     struct upload *u = state_find(s, &r->upload);
     if (u)
         state_remove(s, u);
     return finished_forget(&s->finished, &r->upload);
 }
 
-/* Ends nothing: the next plan goes on with what is there, unless that would fail again. A planned upload without an
- * intent left nothing that could be spoiled; only a changed source makes another upload of it. */
-static void apply_fail(struct state *s, const struct record *r) {
+/* A fail does not end the upload: the next plan continues it, unless it would fail again. An upload that was not opened left
+ * nothing at the destination, so only a changed source spoils it. */
+static void state_apply_fail(struct state *s, const struct record *r) {
     struct upload *u = state_find(s, &r->upload);
     enum fail_class class = fail_class_from_name(r->class);
     if (!u)
@@ -315,32 +315,32 @@ int state_apply(struct state *s, const struct record *r) {
     struct upload *u;
     switch (r->ev) {
     case EV_OPEN:
-        return apply_open(s, r);
+        return state_apply_open(s, r);
     case EV_BEGIN:
-        return apply_begin(s, r);
+        return state_apply_begin(s, r);
     case EV_CHUNK:
-        return apply_chunk(s, r);
+        return state_apply_chunk(s, r);
     case EV_REDO:
         u = state_find(s, &r->upload);
         if (u)
             upload_clear_chunk(u, r->chunk);
         return 0;
     case EV_FINISH:
-        return apply_finish(s, r);
+        return state_apply_finish(s, r);
     case EV_PUT:
-        return apply_put(s, r);
+        return state_apply_put(s, r);
     case EV_ABORT:
-        return apply_abort(s, r);
+        return state_apply_abort(s, r);
     case EV_CARRY:
-        return apply_carry(s, r);
+        return state_apply_carry(s, r);
     case EV_DROP:
-        return apply_drop(s, r);
+        return state_apply_drop(s, r);
     case EV_FORGET:
-        return apply_forget(s, r);
+        return state_apply_forget(s, r);
     case EV_SAME:
-        return apply_same(s, r);
+        return state_apply_same(s, r);
     case EV_FAIL:
-        apply_fail(s, r);
+        state_apply_fail(s, r);
         return 0;
     default:
         return 0;

@@ -1,13 +1,13 @@
 /*
- * The state rebuilt from the journal: unfinished uploads, what finished at each destination, what ended lately. Records
- * go in through state_apply alone, the same way live and at start, so that a restart cannot come to another view than
- * the process that wrote the records.
+ * The state that is rebuilt from the journal: unfinished uploads, the last finished upload of each destination, recently
+ * ended uploads. Records change it only through state_apply, in operation and at a start. So a restart gives the same state
+ * as the process that wrote the records.
  *
- * Planned uploads without a record live here too (state_add, state_remove); they are this process's and no part of what
- * is saved.
+ * Planned uploads without a record are here too (state_add, state_remove). They belong to this process and are not in a
+ * snapshot.
  *
- * Records that make no sense here (a chunk of an unknown upload, geometry that cannot be) change nothing: segments may
- * have been removed, and the hash chain has already vouched that nobody damaged them.
+ * A record that does not fit (a chunk of an unknown upload, an impossible geometry) changes nothing: files of the journal
+ * may have been removed, and the hash chain has shown that the record is undamaged.
  */
 #ifndef CHUNKLIFT_CONSUMER_STATE_H
 #define CHUNKLIFT_CONSUMER_STATE_H
@@ -22,34 +22,35 @@
 
 struct state {
     struct hash_table by_id, by_key, by_dest;
-    struct upload **uploads; /* in no order: for walking all of them */
+    struct upload **uploads; /* all of them, in no order */
     size_t count, cap;
     struct finished finished;
     struct recently_ended recently_ended;
     struct digest *sha;
-    /* Called before an upload goes away, and after it was entered in `ended` when a record ended it (ended is NULL
-     * otherwise); may be NULL. It must drop the upload's leases. */
+    /* Called before an upload is removed; may be NULL. ended: its entry in recently_ended when a record ended it, else
+     * NULL. It must drop the upload's leases. */
     void (*leaving)(void *arg, struct upload *u, struct ended_upload *ended);
     void *arg;
 };
 
 int state_init(struct state *s) MUST_CHECK;
 void state_release(struct state *s);
-/* Empty again, for a journal read from its first record. */
+/* Empties the state, to read a journal from its first record. */
 int state_clear(struct state *s) MUST_CHECK;
 
-/* ERR_NOMEM, ERR_IO (the digest library) or ERR_LIMIT (more finished uploads than can be counted): what is here is then
- * no longer what the journal says. */
+/* ERR_NOMEM, ERR_IO (the digest library), ERR_LIMIT (too many finished uploads): the state then no longer agrees with the
+ * journal. */
 int state_apply(struct state *s, const struct record *r) MUST_CHECK;
 
 struct upload *state_find(const struct state *s, const struct id128 *id);
-/* The one that nobody superseded; NULL when there is none. */
+/* The upload that is not superseded, or NULL. */
 struct upload *state_find_key(const struct state *s, const struct id128 *key);
 struct upload *state_find_dest(const struct state *s, const struct id128 *dest);
 
+/* Fingerprints of the identity and of its destination. */
 int state_fingerprints(struct state *s, const struct upload_identity *is, struct id128 *key,
                        struct id128 *dest) MUST_CHECK;
-/* A planned upload. ERR_NOMEM: nothing changed. The id must be free. */
+/* Adds a planned upload. The id must not be in use. ERR_NOMEM: nothing changed. */
 int state_add(struct state *s, const struct id128 *id, const struct upload_identity *is, struct upload **u) MUST_CHECK;
 void state_remove(struct state *s, struct upload *u);
 

@@ -2,7 +2,7 @@
 #include "pure/check.h"
 #include <stdlib.h>
 
-static struct slice keep(char **at, struct slice s) {
+static struct slice names_add(char **at, struct slice s) {
     char *start = *at;
     if (s.len)
         memcpy(start, s.ptr, s.len);
@@ -23,10 +23,10 @@ struct upload *upload_new(const struct id128 *id, const struct upload_identity *
     char *at = u->names;
     u->id = *id;
     u->identity = *is;
-    u->identity.src = keep(&at, is->src);
-    u->identity.source = keep(&at, is->source);
-    u->identity.dest = keep(&at, is->dest);
-    u->identity.endpoint = keep(&at, is->endpoint);
+    u->identity.src = names_add(&at, is->src);
+    u->identity.source = names_add(&at, is->source);
+    u->identity.dest = names_add(&at, is->dest);
+    u->identity.endpoint = names_add(&at, is->endpoint);
     list_init(&u->planned);
     list_init(&u->leases);
     return u;
@@ -55,7 +55,7 @@ void upload_note_failure(struct upload *u, struct slice class, struct slice erro
             u->failed_as = c;
     size_t len = error.len < FAILURE_MAX ? error.len : FAILURE_MAX;
     while (len > 0 && len < error.len && ((unsigned char)error.ptr[len] & 0xc0) == 0x80)
-        len--; /* not within a character */
+        len--; /* not inside a character */
     u->failure = slice_dup(slice_make(error.ptr, len));
 }
 
@@ -118,7 +118,7 @@ int upload_add_bitmap(const struct upload *u, struct buf *out) {
     return 0;
 }
 
-static int keep_etag(struct chunk_info *info, struct slice etag) {
+static int chunk_set_etag(struct chunk_info *info, struct slice etag) {
     if (etag.len == 0)
         return 0;
     if (etag.len == 2 * sizeof info->hex && hex_decode(etag, info->hex, sizeof info->hex) == 0) {
@@ -142,7 +142,7 @@ int upload_set_chunk(struct upload *u, uint32_t chunk, uint32_t crc, struct slic
     int err = chunks_add(&u->done, chunk, &info);
     if (err)
         return err;
-    err = keep_etag(info, etag);
+    err = chunk_set_etag(info, etag);
     if (err) {
         chunks_remove(&u->done, chunk);
         return err;

@@ -1,18 +1,16 @@
 /*
- * One unfinished upload: what its records say, and beside it what only this process knows (who planned it, who holds
- * leases on it).
+ * One unfinished upload: the data of its records, and data of this process only (planners, leases).
  *
- * Life: planned (memory only) → opened (`open` record: something may exist at the destination) → begun (`begin` record:
- * handle and geometry are fixed, chunks get records) → gone by finish, put or abort. A put is never begun.
+ * Life: planned (memory only); opened (`open` record: something may exist at the destination); begun (`begin` record: handle
+ * and geometry are fixed, chunks get records); removed by finish, put or abort. A put is never begun.
  *
- * Memory: about 650 bytes with names of 50 bytes, 33 for each chunk that has a record (chunks.h), and etags that are
- * not 32 hex digits. A chunk without a record takes nothing. Measured: tests/bench/test_growth.py.
+ * Memory: about 650 bytes with names of 50 bytes, 33 bytes for each recorded chunk (chunks.h), and etags that are not 32 hex
+ * digits. A chunk without a record takes none. Measured: tests/bench/test_growth.py.
  *
  * Invariants
- *  1. handle is there if and only if begun; chunk_size and chunks never change after that. Without it no chunk has a
- *     record.
+ *  1. handle is set if and only if begun. chunk_size and chunks never change after that. Before it no chunk has a record.
  *  2. done_count and done_bytes always agree with the records.
- *  3. An upload with neither opened nor begun has no record: losing it loses nothing.
+ *  3. An upload that is neither opened nor begun has no record: losing it loses no data.
  */
 #ifndef CHUNKLIFT_CONSUMER_UPLOAD_H
 #define CHUNKLIFT_CONSUMER_UPLOAD_H
@@ -31,47 +29,47 @@ struct upload {
     struct hash_node by_id, by_key, by_dest;
     size_t position; /* in state.uploads */
     struct id128 id;
-    struct id128 key, place; /* fingerprints of identity and destination */
+    struct id128 key, dest_key; /* fingerprints of identity and destination */
     struct upload_identity identity;
     char *names; /* the texts of identity */
 
     /* from records */
     bool opened, begun;
-    bool spoiled;      /* a `fail` of a class that spoils it: it is aborted, nothing goes on with what is there */
-    bool has_failed;   /* a `fail` was recorded of it */
-    bool reopened;     /* begin was granted more than once: more than one may have been created (rule 10) */
-    int64_t open_us;   /* ts of the first `open`, once begun of the `begin` unless reopened */
-    uint64_t open_seq; /* of the first `open`; 0 when all that is known came from a snapshot */
+    bool spoiled;      /* a `fail` of a class that spoils it: it is aborted, never continued */
+    bool has_failed;   /* it has a `fail` record */
+    bool reopened;     /* begin was granted more than once, so several may have been created (rule 10) */
+    int64_t open_us;   /* ts of the first `open`; of the `begin` when begun and not reopened */
+    uint64_t open_seq; /* of the first `open`; 0: from a snapshot */
     uint64_t begin_seq;
-    enum fail_class failed_as; /* of the last `fail`, until it is planned again; not in a snapshot */
+    enum fail_class failed_as; /* of the last `fail`, until the next plan; not in a snapshot */
     char *failure;             /* its error, shortened; NULL: none */
     char *handle;
     enum checksum_kind checksum;
-    uint64_t chunk_size; /* before begun: as last planned, 0 when not known */
+    uint64_t chunk_size; /* before begun: as last planned, 0: not known */
     uint32_t chunks;
     struct chunks done;
     uint32_t done_count;
     uint64_t done_bytes;
-    enum integrity integrity; /* the weakest of its chunks; counts once there is one */
+    enum integrity integrity; /* the weakest of its chunks; valid when there is one */
 
-    /* this process's own */
-    bool shaped;             /* planned in this epoch: put, and before begun chunk_size and chunks, mean something */
-    bool put;                /* planned to travel in one request */
+    /* of this process only */
+    bool shaped;             /* planned in this epoch: put is valid; before begun also chunk_size and chunks */
+    bool put;                /* planned as one request */
     bool inherited;          /* was open when the last epoch ended (rule 6) */
     uint64_t producers;      /* bit of every producer that planned it */
     uint64_t made_by;        /* the producers whose plan made this id */
-    uint32_t failed;         /* classes recorded since it was planned last */
-    struct chunks redone;    /* chunks that were redone since it was planned last; `seq` counts how often */
-    struct id128 supersedes; /* must end first; zero: nothing */
+    uint32_t failed;         /* bits of the fail classes recorded since the last plan */
+    struct chunks redone;    /* chunks redone since the last plan; seq is the number of redos */
+    struct id128 supersedes; /* the upload that must end first; zero: none */
     struct id128 superseded_by;
-    struct id128 put_holder; /* incarnation of the uploader that was granted the put last */
-    struct list planned;     /* plans.h; in no list once it has a record */
-    unsigned planner;        /* the place of the producer whose list that is */
+    struct id128 put_holder; /* incarnation of the last uploader that was granted the put */
+    struct list planned;     /* plans.h; empty when the upload has a record */
+    unsigned planner;        /* the index of the producer with that list */
     struct list leases;
     uint32_t lease_count;
 };
 
-/* Texts are copied. NULL when memory is out. */
+/* Copies the texts. NULL: no memory. */
 struct upload *upload_new(const struct id128 *id, const struct upload_identity *is) MUST_CHECK;
 void upload_destroy(struct upload **u);
 
@@ -84,33 +82,33 @@ static inline struct slice upload_handle(const struct upload *u) {
     return slice_of(u->handle);
 }
 
-/* Keeps the class and a shortened error of a `fail`. Without memory only the class. */
+/* Stores class and shortened error of a `fail`. Without memory only the class. */
 void upload_note_failure(struct upload *u, struct slice class, struct slice error);
 void upload_forget_failure(struct upload *u);
-/* Fixes handle and geometry. ERR_INVALID when the geometry cannot be the file's; ERR_NOMEM: u as before. */
+/* Fixes handle and geometry. ERR_INVALID: the geometry does not fit the file. ERR_NOMEM. On an error u is unchanged. */
 int upload_begin(struct upload *u, struct slice handle, enum checksum_kind checksum, uint64_t chunk_size,
                  uint32_t chunks) MUST_CHECK;
-/* The record of a chunk; NULL where it has none. Valid until a chunk is set or cleared. */
+/* The record of a chunk, or NULL. Valid until a chunk is set or cleared. */
 const struct chunk_info *upload_chunk(const struct upload *u, uint32_t chunk);
 static inline bool upload_has_chunk(const struct upload *u, uint32_t chunk) {
     return upload_chunk(u, chunk) != NULL;
 }
-/* The first record at *chunk or after it; *chunk becomes its number. NULL: there is none. */
+/* The first record at or after *chunk, which is set to its number. NULL: none. */
 const struct chunk_info *upload_next_chunk(const struct upload *u, uint32_t *chunk);
-/* Appends a bitmap: bit i%8 of byte i/8 for a recorded chunk i, up to the last one. */
+/* Appends a bitmap (pure/bitmap.h) of the recorded chunks, up to the last one. */
 int upload_add_bitmap(const struct upload *u, struct buf *out) MUST_CHECK;
-/* ERR_INVALID: not begun, or no such chunk. A chunk that is done already stays as it is. */
+/* Records a chunk. One that has a record keeps it. ERR_INVALID: not begun, or no such chunk. ERR_NOMEM. */
 int upload_set_chunk(struct upload *u, uint32_t chunk, uint32_t crc, struct slice etag, uint64_t seq) MUST_CHECK;
-/* The record of a done chunk is at seq now. */
+/* Sets the seq of the record of a done chunk. */
 void upload_move_chunk(struct upload *u, uint32_t chunk, uint64_t seq);
-/* Before the chunk is set: what shows that the store has it. */
+/* Call before upload_set_chunk: the proof that the store has the chunk. */
 void upload_note_integrity(struct upload *u, uint32_t chunk, enum integrity integrity);
 void upload_clear_chunk(struct upload *u, uint32_t chunk);
 /* Counts one redo of the chunk. ERR_NOMEM: nothing was counted. */
 int upload_count_redo(struct upload *u, uint32_t chunk) MUST_CHECK;
 unsigned upload_redos(const struct upload *u, uint32_t chunk);
 void upload_forget_redos(struct upload *u);
-/* The etag of a done chunk; room is where one kept as bytes is spelled out. */
+/* The etag of a done chunk. It points into info or into room. */
 struct slice upload_etag(const struct upload *u, uint32_t chunk, char room[ID_HEX_SIZE]);
 struct slice chunk_etag(const struct chunk_info *info, char room[ID_HEX_SIZE]);
 

@@ -53,7 +53,8 @@ static void check_same_upload(const struct upload *a, const struct upload *b) {
     CHECK(slice_equal(a->identity.dest, b->identity.dest) && slice_equal(a->identity.endpoint, b->identity.endpoint));
     CHECK(a->identity.file.size == b->identity.file.size && a->identity.file.mtime_ns == b->identity.file.mtime_ns &&
           a->identity.file.ctime_ns == b->identity.file.ctime_ns);
-    CHECK(a->identity.file.ino == b->identity.file.ino && id_equal(&a->key, &b->key) && id_equal(&a->place, &b->place));
+    CHECK(a->identity.file.ino == b->identity.file.ino && id_equal(&a->key, &b->key) &&
+          id_equal(&a->dest_key, &b->dest_key));
     if (a->begun)
         check_same_chunks(a, b);
 }
