@@ -207,14 +207,15 @@ static struct endpoint_share *fleet_share_of(struct fleet_limits *f, struct peer
     return e;
 }
 
-static uint64_t fleet_counter_delta(uint64_t now, uint64_t before) {
+static uint64_t fleet_delta(uint64_t now, uint64_t before) {
     return now > before ? now - before : 0;
 }
 
 static void fleet_take_rate(struct endpoint_share *e, uint64_t now_ms) {
-    if (now_ms < e->rate_ms + RATE_MS)
+    uint64_t passed_ms = fleet_delta(now_ms, e->rate_ms);
+    if (passed_ms < RATE_MS)
         return;
-    uint64_t fresh = fleet_counter_delta(e->served, e->rate_count) * 1000000 / (now_ms - e->rate_ms);
+    uint64_t fresh = fleet_delta(e->served, e->rate_count) * 1000000 / passed_ms;
     e->rate_milli = e->rate_milli ? e->rate_milli / 2 + fresh / 2 : fresh;
     e->rate_ms = now_ms;
     e->rate_count = e->served;
@@ -236,8 +237,8 @@ static void fleet_note_endpoint(struct fleet_limits *f, struct peer *peer, const
     struct endpoint_share *e = fleet_share_of(f, peer, use, now_ms);
     if (!e)
         return;
-    uint64_t served = known ? fleet_counter_delta(use->served, e->served) : 0;
-    uint64_t refused = known ? fleet_counter_delta(use->throttles, e->throttles) : 0;
+    uint64_t served = known ? fleet_delta(use->served, e->served) : 0;
+    uint64_t refused = known ? fleet_delta(use->throttles, e->throttles) : 0;
     e->served = use->served;
     e->throttles = use->throttles;
     if (!known)
