@@ -51,7 +51,7 @@ static int json_read_metadata(struct json_object *object, struct aws_fresh_keys 
         return ERR_INVALID;
     }
     if (json_object_object_get_ex(object, "Code", &code) && strcmp(json_object_get_string(code), "Success") != 0) {
-        snprintf(why, why_size, "says Code %.60s", json_object_get_string(code));
+        snprintf(why, why_size, "returned Code %.60s", json_object_get_string(code));
         return ERR_DENIED;
     }
     return json_read_keys(object, "Token", r, why, why_size);

@@ -62,7 +62,7 @@ static void file_job_open(struct backend_file *b, struct file_job *j) {
     bool has_handle = kind == JOB_CHUNK || kind == JOB_FINISH || kind == JOB_ABORT;
     bool looks = kind == JOB_ABORT && t->job.handle.len == 0; /* an intent without a begin */
     if (has_handle && !looks && !file_upload_parse_handle(t, &j->handle_ino)) {
-        file_job_fail(j, FAIL_REQUEST, "its handle is not one of a directory", NULL);
+        file_job_fail(j, FAIL_REQUEST, "its handle is not valid for a file:// destination", NULL);
         return;
     }
     file_temp_name(&t->job.ref.upload, kind == JOB_PUT ? "put" : "part", j->temp);

@@ -88,7 +88,7 @@ void file_job_fail_errno(struct file_job *j, const char *problem, int error) {
 void file_job_wait_dir_sync(struct backend_file *b, struct file_job *j) {
     struct stat st;
     if (fstat(j->path.dir_fd, &st) != 0) {
-        file_job_fail_errno(j, "cannot look at its directory", errno);
+        file_job_fail_errno(j, "cannot read the attributes of its directory", errno);
         return;
     }
     j->dev = st.st_dev;
@@ -135,7 +135,7 @@ bool file_job_check_final(struct file_job *j) {
     struct stat st;
     int error = file_job_stat_final(j, &st);
     if (error && error != ENOENT) {
-        file_job_fail_errno(j, "cannot look at it", error);
+        file_job_fail_errno(j, "cannot read its attributes", error);
         return false;
     }
     if (!error && S_ISDIR(st.st_mode)) {
@@ -162,7 +162,7 @@ void file_job_end_gone(struct file_job *j) {
 static void file_job_wait_sync(struct backend_file *b, struct file_job *j) {
     struct stat st;
     if (fstat(j->fd, &st) != 0) {
-        file_job_fail_errno(j, "cannot look at its temporary file", errno);
+        file_job_fail_errno(j, "cannot read the attributes of its temporary file", errno);
         return;
     }
     j->dev = st.st_dev;

@@ -47,7 +47,7 @@ bool file_publish_may_replace(struct backend_file *b, struct file_job *j) {
     if (j->task->job.ref.kind == JOB_BEGIN)
         (void)unlinkat(j->path.dir_fd, j->temp, 0);
     file_publish_fail_spelling(j, "would overwrite", other,
-                               "the destination does not tell the two names apart; upload it under another name");
+                               "the destination treats both names as one; upload it under another name");
     return false;
 }
 

@@ -48,14 +48,14 @@ void file_upload_begin(struct backend_file *b, struct file_job *j) {
         return;
     }
     if (!S_ISREG(st.st_mode)) {
-        file_job_fail(j, FAIL_DEST, "its temporary name is no regular file", NULL);
+        file_job_fail(j, FAIL_DEST, "its temporary file is not a regular file", NULL);
         return;
     }
     FAULT_POINT_AS(temp_created, "begin");
     if (!file_publish_may_replace(b, j)) /* before any byte is sent; the temporary file is removed */
         return;
     if ((uint64_t)st.st_size < t->job.source.file.size && ftruncate(j->fd, (off_t)t->job.source.file.size) != 0) {
-        file_job_fail_errno(j, "cannot give its temporary file its size", errno);
+        file_job_fail_errno(j, "cannot set the size of its temporary file", errno);
         return;
     }
     FAULT_POINT_AS(temp_sized, "begin");
@@ -88,7 +88,7 @@ void file_upload_stat(struct file_job *j) {
     struct stat st;
     int error = file_job_stat_final(j, &st);
     if (error && error != ENOENT && error != ENOTDIR) {
-        file_job_fail_errno(j, "cannot look at it", error);
+        file_job_fail_errno(j, "cannot read its attributes", error);
         return;
     }
     j->task->result.exists = !error && S_ISREG(st.st_mode);
@@ -103,7 +103,7 @@ void file_upload_chunk(struct file_job *j) {
     int error = file_upload_open_temp(j, O_WRONLY, &st);
     if (error == ENOENT && file_job_stat_final(j, &st) == 0 && st.st_ino == j->handle_ino) {
         j->task->result.transient = true; /* a late chunk: its next claim is denied */
-        file_job_fail(j, FAIL_DEST, "is finished already", NULL);
+        file_job_fail(j, FAIL_DEST, "the upload is already finished", NULL);
     } else if (error == ENOENT) {
         file_job_end_gone(j);
     } else if (error) {
@@ -136,7 +136,7 @@ static void file_upload_start_verify(struct file_job *j) {
     struct stat st;
     int error = file_job_stat_final(j, &st);
     if (error && error != ENOENT) {
-        file_job_fail_errno(j, "cannot look at it", error);
+        file_job_fail_errno(j, "cannot read its attributes", error);
         return;
     }
     bool may_be_ours = !error && S_ISREG(st.st_mode) && st.st_ino == j->handle_ino &&
@@ -149,7 +149,7 @@ static void file_upload_start_verify(struct file_job *j) {
         close(j->fd);
     j->fd = file_open_at(j->path.dir_fd, j->path.name, O_RDONLY);
     if (j->fd < 0) {
-        file_job_fail_errno(j, "cannot read it again", errno);
+        file_job_fail_errno(j, "cannot be read for verification", errno);
         return;
     }
     FAULT_POINT(finish_doubted);
@@ -179,7 +179,7 @@ void file_upload_verify(struct backend_file *b, struct file_job *j) {
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
-            file_job_fail_errno(j, "cannot read it again", errno);
+            file_job_fail_errno(j, "cannot be read for verification", errno);
             return;
         }
         if (got == 0) {

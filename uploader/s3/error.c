@@ -192,7 +192,7 @@ static void error_describe(struct s3_error *e, const struct s3_error_reply *xml,
     if (!err && xml->message[0])
         err = text_add_printable(&text, slice_of(xml->message));
     if (!err && e->class == FAIL_CLOCK && xml->server_time[0]) {
-        err = buf_add_text(&text, " Its clock says ");
+        err = buf_add_text(&text, " The clock of the store shows ");
         if (!err)
             err = text_add_printable(&text, slice_of(xml->server_time));
     }

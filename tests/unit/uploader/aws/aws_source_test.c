@@ -133,7 +133,7 @@ static void test_container(void **state) {
     assert_keys(NULL, "ASIA", "T");
     assert_true(server_saw(&server, 0, "GET /v1/keys?a=b HTTP/1.1\r\n"));
     assert_true(server_saw(&server, 0, "Authorization: hunter2\r\n"));
-    assert_no_keys("the container's credentials endpoint says Code NoRole");
+    assert_no_keys("the container's credentials endpoint returned Code NoRole");
     assert_no_keys("answers with HTTP status 403");
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://example.org/keys", 1);
     assert_no_keys("of this host only");

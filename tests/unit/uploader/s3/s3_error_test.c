@@ -88,7 +88,7 @@ static void test_text(void **state) {
     const char *skewed = "<Error><Code>RequestTimeTooSkewed</Code><Message>Too far.</Message>"
                          "<ServerTime>2026-11-21T08:40:00Z</ServerTime></Error>";
     assert_string_equal(read_reply(403, "", skewed).text,
-                        "403 RequestTimeTooSkewed: Too far. Its clock says 2026-11-21T08:40:00Z");
+                        "403 RequestTimeTooSkewed: Too far. The clock of the store shows 2026-11-21T08:40:00Z");
 }
 
 static void test_waiting(void **state) {
