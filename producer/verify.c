@@ -51,7 +51,7 @@ static enum verify_result verify_open(struct verify *v, const struct file *f, co
 }
 
 /* The identity is compared once more: the file may have changed while it was read. */
-static enum verify_result verify_end(struct verify *v, const struct file *f, const char **why) {
+static enum verify_result verify_finish(struct verify *v, const struct file *f, const char **why) {
     const char *difference = NULL;
     if (fileid_compare(&f->id, v->fd, true, &difference) != 0 || difference)
         return verify_fail(v, difference, errno, why);
@@ -74,5 +74,5 @@ enum verify_result verify_read(struct verify *v, const struct file *f, const cha
         return verify_fail(v, NULL, errno, why);
     v->crc = crc32c_add(v->crc, v->piece, (size_t)got);
     v->position += (uint64_t)got;
-    return got == 0 || v->position == f->id.size ? verify_end(v, f, why) : VERIFY_MORE;
+    return got == 0 || v->position == f->id.size ? verify_finish(v, f, why) : VERIFY_MORE;
 }

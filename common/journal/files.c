@@ -33,7 +33,7 @@ bool journal_file_name_is_valid(const char *name) {
     return strcmp(name, JOURNAL_ACTIVE) == 0 || sealed_name_seq(name) != 0;
 }
 
-static int files_add(struct journal_files *list, const char *name, uint64_t first_seq, uint64_t size) {
+static int journal_files_add(struct journal_files *list, const char *name, uint64_t first_seq, uint64_t size) {
     int err = array_grow(&list->files, &list->cap, list->count, sizeof *list->files);
     if (err)
         return err;
@@ -44,7 +44,7 @@ static int files_add(struct journal_files *list, const char *name, uint64_t firs
     return 0;
 }
 
-static int files_add_entry(DIR *d, const char *dir, const char *name, struct journal_files *list) {
+static int journal_files_add_entry(DIR *d, const char *dir, const char *name, struct journal_files *list) {
     uint64_t seq = sealed_name_seq(name);
     bool active = strcmp(name, JOURNAL_ACTIVE) == 0;
     if (!seq && !active)
@@ -58,7 +58,7 @@ static int files_add_entry(DIR *d, const char *dir, const char *name, struct jou
         return err_from_errno(error);
     }
     list->has_active |= active;
-    return files_add(list, name, seq, (uint64_t)st.st_size);
+    return journal_files_add(list, name, seq, (uint64_t)st.st_size);
 }
 
 /* By first seq; the active file (0) is last. */
@@ -79,7 +79,7 @@ int journal_files_list(const char *dir, struct journal_files *list) {
     int err = 0;
     struct dirent *entry;
     while (!err && (errno = 0, entry = readdir(d)))
-        err = files_add_entry(d, dir, entry->d_name, list);
+        err = journal_files_add_entry(d, dir, entry->d_name, list);
     if (!err && errno) {
         log_error("%s: %s", dir, strerror(errno));
         err = ERR_IO;

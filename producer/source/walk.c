@@ -332,7 +332,7 @@ static enum walk_skip walk_special_kind(mode_t mode) {
     return S_ISFIFO(mode) ? WALK_SKIP_FIFO : S_ISSOCK(mode) ? WALK_SKIP_SOCKET : WALK_SKIP_DEVICE;
 }
 
-static int walk_enter(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
+static int walk_enter_dir(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
     size_t before = w->path.len;
     if (w->entry_path.len > PROTO_NAME_MAX) {
         walk_bad_entry(w, e, WALK_BAD_DIR, "cannot be listed", ENAMETOOLONG);
@@ -368,7 +368,7 @@ static int walk_judge(struct walk *w, struct frame *f, const char *name, struct 
     if (S_ISDIR(e->st.st_mode) && walk_is_own_journal(w, &e->st))
         walk_skip_entry(e, WALK_SKIP_OWN_JOURNAL);
     else if (S_ISDIR(e->st.st_mode))
-        return walk_enter(w, f, name, e);
+        return walk_enter_dir(w, f, name, e);
     else if (S_ISLNK(e->st.st_mode)) {
         w->counts.links++;
         walk_skip_entry(e, WALK_SKIP_LINK);

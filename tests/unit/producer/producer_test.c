@@ -366,7 +366,7 @@ static void test_a_refused_configuration_closes_no_descriptor(void **state) {
 
 /* --- the end of a drain --- */
 
-/* One file "a" whose put is leased to an uploader. */
+/* One file "a"; its put is leased to an uploader. */
 static struct id128 start_with_a_lease(void) {
     static const char *const sources[] = {"a"};
     struct msg offer;
