@@ -5,7 +5,7 @@
  *
  * A holder that cannot be checked (another host, another boot, a missing file) is written as
  * process 1, which never dies. The holders of the former file stay in the new one until their
- * leases are over, because this consumer may be killed before they send HELLO.
+ * leases are over. This consumer may be killed before they send HELLO.
  */
 #ifndef CHUNKLIFT_CONSUMER_HOLDERS_H
 #define CHUNKLIFT_CONSUMER_HOLDERS_H

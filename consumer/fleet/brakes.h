@@ -1,14 +1,14 @@
 /*
- * The brakes of the fleet: for each store endpoint that refused requests (503 SlowDown, 429), the
- * number of requests a second that all uploaders together may start there (rule 14).
+ * The brakes of the fleet (rule 14). A store endpoint that refused requests (503 SlowDown, 429) has
+ * a limit: the number of requests a second that all uploaders together may start there.
  *
  *   off -> on    A request was refused. The limit is 0.7 of the rate that the store accepted in the
  *                last second. The rate of an endpoint in use for less than 2 s is not known well.
  *                There the limit doubles every half second until the next refusal.
  *   on           The limit grows along a cubic: back to the rate of the cut within 2 s, level
- *                around it, then beyond. A refusal a second or more after the last change cuts it
- *                again, to 0.7 of the rate accepted now, but not below half of the rate of the last
- *                cut. A single refusal, or fewer than one in twenty, only holds the limit for a
+ *                around it, then beyond. A refusal cuts it again, to 0.7 of the rate accepted now,
+ *                but not below half of the rate of the last cut. Between two changes is at least a
+ *                second. A single refusal, or fewer than one in twenty, only holds the limit for a
  *                while: a store that counts in short windows refuses some requests of a burst.
  *   on -> off    No refusal for 10 s, and no request waited for the brake for 5 s.
  *

@@ -1,7 +1,7 @@
 /*
  * Divides a budget (bytes or requests a second) among its users by water filling. A claim below an
  * equal share gets all it wants. The other claims share the rest equally. A surplus is spread over
- * all claims, so that the shares always add up to the budget and an idle user can start at once.
+ * all claims. So the shares always add up to the budget, and an idle user can start at once.
  *
  * Pure.
  */

@@ -3,8 +3,8 @@
  *
  * The usual time of a chunk is the median of the last STRAGGLER_TIMES recorded chunks, in
  * milliseconds for each byte, from grant to result. A job is slow when one of these holds:
- *   1. It had the usual time and STRAGGLER_MARGIN_MS, and the rest of it, at its rate so far, takes
- *      longer than two times the usual time of the whole chunk and that margin.
+ *   1. The rest of it, at its rate so far, takes longer than two times the usual time of the whole
+ *      chunk and STRAGGLER_MARGIN_MS. It must have had the usual time and that margin before.
  *   2. The rest of it, at the pace of its holder's other chunks, takes longer than that.
  *   3. No byte of it moved for three heartbeats, and for two times the usual time of the chunk.
  * Without a recorded chunk only the third rule applies.

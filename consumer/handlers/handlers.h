@@ -4,6 +4,9 @@
  * A handler is called with a known peer whose role and key allow the message. It returns an error
  * only when the process must end. Defects of a message are answered or counted. Without memory the
  * reply is missing, and the peer repeats the request.
+ *
+ * A new message needs its struct in pure/proto.h, its roles in intake_roles_of, a case in
+ * intake_dispatch (both in intake.c), and its handler here.
  */
 #ifndef CHUNKLIFT_CONSUMER_HANDLERS_H
 #define CHUNKLIFT_CONSUMER_HANDLERS_H

@@ -1,7 +1,7 @@
 /*
  * TAIL: long polling for records and events (rule 13). Each peer has one outstanding request; a new
- * one replaces it. It is answered when there is news, but at most every 20 ms (producers) or 50 ms
- * (other roles), and at the latest when its time is over.
+ * one replaces it. It is answered when there is news, and at the latest when its time is over.
+ * Replies to a producer are at least 20 ms apart, to other roles 50 ms.
  *
  * A producer's own records come from memory (recent.c). Other records come from disk, with a
  * bounded number of reads in a round. Only committed records are sent.
