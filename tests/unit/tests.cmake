@@ -124,6 +124,8 @@ unit_test(reports uploader_core)
 unit_test(uploader uploader_core)
 unit_test(uploader_claims uploader_core)
 unit_test(uploader_limits uploader_core)
+unit_test(uploader_reclaim uploader_core)
+unit_test(uploader_retry uploader_core)
 
 set(folder uploader/aws)
 unit_test(aws_credentials uploader_core)

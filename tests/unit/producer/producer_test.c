@@ -424,9 +424,9 @@ static void test_drain_waits_30_s_for_an_absent_consumer_with_leases(void **stat
     producer_drain(t.producer);
     turn_later(50000);
     assert_false(producer_is_finished(t.producer));
-    turn_later(79000);
+    turn_later(65000);
     assert_false(producer_is_finished(t.producer));
-    turn_later(81000);
+    turn_later(95000);
     assert_true(producer_is_finished(t.producer));
 }
 

@@ -30,6 +30,7 @@
 static char dir[256], source[300], allow[300], dest[340];
 static char ep_consumer[64], ep_jobs[64];
 static pid_t child;
+static const char *bucket; /* the only allowed destination; NULL: the directory "out" */
 
 struct fake {
     struct endpoint *router, *push;
@@ -90,7 +91,10 @@ static inline int setup(void **state) {
     if (!mkdtemp(template) || !realpath(template, dir))
         return -1;
     make_source();
-    snprintf(allow, sizeof allow, "file://%s/out/", dir);
+    if (bucket)
+        snprintf(allow, sizeof allow, "s3://%s/", bucket);
+    else
+        snprintf(allow, sizeof allow, "file://%s/out/", dir);
     snprintf(dest, sizeof dest, "%sfile", allow);
     snprintf(ep_consumer, sizeof ep_consumer, "ipc://%s/c", template);
     snprintf(ep_jobs, sizeof ep_jobs, "ipc://%s/j", template);

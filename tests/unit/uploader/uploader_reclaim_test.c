@@ -1,0 +1,48 @@
+/* A held lease after a restart of the consumer (rule 6): each verdict on its claim decides about the lease. */
+#include "unit.h"
+#include "uploader_fixture.h"
+
+/* A finish whose list of parts does not come, and the claim of its lease after a restart. */
+static struct msg *claim_held_lease(void) {
+    hold_a_finish();
+    do
+        expect(MSG_HEARTBEAT);
+    while (fake.leases != 1);
+    fake.epoch = 2;
+    struct msg error = {.type = MSG_ERROR, .error = {.code = PROTOCOL_HELLO_FIRST}};
+    reply(&error);
+    struct msg *m = expect(MSG_CLAIM);
+    assert_true(m->claim.claims[0].held);
+    return m;
+}
+
+static void test_granted_lease_is_kept(void **state) {
+    (void)state;
+    verdict(claim_held_lease(), VERDICT_GRANT);
+    for (int i = 0; i < 3; i++) {
+        expect(MSG_HEARTBEAT);
+        assert_int_equal(fake.leases, 1);
+    }
+}
+
+static void lose_lease(enum verdict_kind kind) {
+    verdict(claim_held_lease(), kind);
+    uint64_t end_ms = clock_ms() + fake.lease_ms / 2; /* before it ends by itself */
+    do {
+        assert_true(clock_ms() < end_ms);
+        expect(MSG_HEARTBEAT);
+    } while (fake.leases != 0);
+}
+
+static void test_denied_lease_ends(void **state) {
+    (void)state;
+    lose_lease(VERDICT_DENY);
+}
+
+static void test_lease_of_a_finished_job_ends(void **state) {
+    (void)state;
+    lose_lease(VERDICT_DONE);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+UNIT_MAIN(TEST(test_granted_lease_is_kept), TEST(test_denied_lease_ends), TEST(test_lease_of_a_finished_job_ends))
