@@ -1,9 +1,8 @@
 /*
- * struct buf: a growing run of bytes; struct slice: somebody else's bytes.
+ * struct buf: a growing sequence of bytes. struct slice: bytes in memory of another owner.
  *
- * Invariant: data is NULL only when cap is 0; otherwise data[len] is a NUL, so that text can be printed.
- * BUF_INIT or a zeroed struct is an empty buffer. Appending never partly succeeds: on ERR_NOMEM the buffer is as
- * before.
+ * Invariant: data is NULL only when cap is 0; otherwise data[len] is a NUL, so that text can be printed. BUF_INIT or a
+ * zeroed struct is an empty buffer. An append is complete or has no effect: on ERR_NOMEM the buffer is unchanged.
  */
 #ifndef CHUNKLIFT_BUF_H
 #define CHUNKLIFT_BUF_H

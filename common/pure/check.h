@@ -1,5 +1,5 @@
-/* CHECK: an assertion that is always on and has no side effects. Never used on bytes from a peer or a disk, on I/O or
- * on memory. */
+/* CHECK: an assertion that is always on. Its expression has no side effects. Never used on bytes from a peer or a disk, on
+ * I/O or on memory. */
 #ifndef CHUNKLIFT_CHECK_H
 #define CHUNKLIFT_CHECK_H
 

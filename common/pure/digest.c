@@ -1,6 +1,6 @@
 /*
- * crc32c: a crc is a polynomial over GF(2), bit 31 the coefficient of x^0. Appending n bytes multiplies what stands
- * before them by x^(8n), so crc(A ‖ B) = crc(A)·x^(8·|B|) + crc(B); init and final xor cancel out.
+ * crc32c: a crc is a polynomial over GF(2), bit 31 the coefficient of x^0. Appending n bytes multiplies the polynomial
+ * by x^(8n), so crc(A ‖ B) = crc(A)·x^(8·|B|) + crc(B); init and final xor cancel out.
  */
 #include "pure/digest.h"
 #include "pure/check.h"
@@ -15,7 +15,7 @@
 #define CRC_PREFIX "crc32c:"
 #define CRC_PREFIX_LEN (sizeof CRC_PREFIX - 1)
 
-/* ISA-L wants the crc register as it is (no xor) and an int length. */
+/* ISA-L takes the crc register without the xor, and an int length. */
 uint32_t crc32c_add(uint32_t crc, const void *bytes, size_t len) {
     unsigned char *at = (unsigned char *)bytes; /* only its prototype lacks the const */
     uint32_t state = ~crc;
@@ -28,7 +28,7 @@ uint32_t crc32c_add(uint32_t crc, const void *bytes, size_t len) {
     return ~state;
 }
 
-/* [k] is x^(8·2^k) modulo the polynomial; each is the square of the one before. */
+/* [k] is x^(8·2^k) modulo the polynomial; each is the square of the previous one. */
 static const uint32_t power_of_bytes[64] = {
     0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c, 0x18b8ea18, 0x510ac59a, 0xb82be955, 0xb8fdb1e7,
     0x88e56f72, 0x74c360a4, 0xe4172b16, 0x0d65762a, 0x35d73a62, 0x28461564, 0xbf455269, 0xe2ea32dc,
@@ -40,7 +40,7 @@ static const uint32_t power_of_bytes[64] = {
     0xe94ca9bc, 0x05b74f3f, 0xa51e1f42, 0x40000000, 0x20000000, 0x08000000, 0x00800000, 0x00008000,
 };
 
-static uint32_t multiply(uint32_t a, uint32_t b) {
+static uint32_t crc32c_multiply(uint32_t a, uint32_t b) {
     uint32_t product = 0;
     for (; a; a <<= 1) {
         product ^= a >> 31 ? b : 0;
@@ -52,23 +52,23 @@ static uint32_t multiply(uint32_t a, uint32_t b) {
 uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t length_b) {
     for (unsigned k = 0; length_b; k++, length_b >>= 1)
         if (length_b & 1)
-            crc_a = multiply(power_of_bytes[k], crc_a);
+            crc_a = crc32c_multiply(power_of_bytes[k], crc_a);
     return crc_a ^ crc_b;
 }
 
-static void big_endian(uint32_t crc, uint8_t bytes[4]) {
+static void crc_to_big_endian(uint32_t crc, uint8_t bytes[4]) {
     for (int i = 0; i < 4; i++)
         bytes[i] = (uint8_t)(crc >> (24 - 8 * i));
 }
 
-static uint32_t from_big_endian(const uint8_t bytes[4]) {
+static uint32_t crc_from_big_endian(const uint8_t bytes[4]) {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
 void crc32c_to_text(uint32_t crc, char out[CRC_TEXT_SIZE]) {
     static_assert(CRC_TEXT_SIZE == CRC_PREFIX_LEN + 8 + 1, "prefix, eight digits, NUL");
     uint8_t bytes[4];
-    big_endian(crc, bytes);
+    crc_to_big_endian(crc, bytes);
     memcpy(out, CRC_PREFIX, CRC_PREFIX_LEN);
     hex_encode(bytes, sizeof bytes, out + CRC_PREFIX_LEN);
 }
@@ -79,7 +79,7 @@ int crc32c_from_text(struct slice text, uint32_t *crc) {
         return ERR_INVALID;
     int err = hex_decode(slice_make(text.ptr + CRC_PREFIX_LEN, 8), bytes, sizeof bytes);
     if (!err)
-        *crc = from_big_endian(bytes);
+        *crc = crc_from_big_endian(bytes);
     return err;
 }
 
@@ -135,7 +135,7 @@ out:
     return err;
 }
 
-/* Without a method the context starts over with the one it has: no look-up, no allocation. */
+/* A NULL method restarts the context with its own method, without a look-up or an allocation. */
 int digest_begin(struct digest *d) {
     return EVP_DigestInit_ex2(d->context, NULL, NULL) == 1 ? 0 : ERR_NOMEM;
 }

@@ -1,6 +1,6 @@
 /*
- * Digests. crc32c (Castagnoli, RFC 3720 B.4) is the checksum chunklift records for chunks and files: ISA-L computes it
- * at memory speed and two runs combine without their bytes. crc values here are the finished ones (init and final xor
+ * Digests. crc32c (Castagnoli, RFC 3720 B.4) is the checksum that chunklift records for chunks and files: ISA-L computes
+ * it at memory speed, and two crcs combine without the bytes. All crc values here are final ones (init and final xor
  * applied).
  */
 #ifndef CHUNKLIFT_DIGEST_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* crc of (what gave `crc` so far ‖ bytes); start with 0. */
+/* Continues the crc `crc` with more bytes; start with 0. */
 uint32_t crc32c_add(uint32_t crc, const void *bytes, size_t len);
 /* crc of A ‖ B from crc(A), crc(B) and B's length in bytes. O(log length). */
 uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t length_b);
@@ -31,7 +31,7 @@ enum digest_kind { DIGEST_SHA256, DIGEST_MD5 };
 #define SHA256_SIZE 32
 #define MD5_SIZE 16
 int digest_new(struct digest **d, enum digest_kind kind) MUST_CHECK;
-int digest_begin(struct digest *d) MUST_CHECK; /* may be called again at any time */
+int digest_begin(struct digest *d) MUST_CHECK; /* also starts again */
 int digest_add(struct digest *d, const void *bytes, size_t len) MUST_CHECK;
 int digest_end(struct digest *d, uint8_t *out) MUST_CHECK; /* SHA256_SIZE or MD5_SIZE bytes */
 void digest_destroy(struct digest **d);

@@ -33,7 +33,7 @@ const char *err_text(int err) {
     case ERR_DAMAGED:
         return "damaged";
     case ERR_LOST:
-        return "taken away or changed by another program";
+        return "removed or changed by another program";
     case ERR_DESCRIPTORS:
         return "too many open files";
     }
@@ -47,7 +47,7 @@ bool err_is_retryable(int err) {
     case ERR_BUSY:
     case ERR_UNREACHABLE:
         return true;
-    default: /* ERR_IO too: a failed write or sync is never simply repeated */
+    default: /* also ERR_IO: a failed write or sync is never repeated */
         return false;
     }
 }

@@ -9,7 +9,7 @@ const struct geometry_limits geometry_limits_s3 = {
     .file_max_bytes = 10000 * ((uint64_t)5 << 30),
 };
 
-/* A file's size is an off_t; CHUNKS_MAX chunks of the largest size are just that much. */
+/* CHUNKS_MAX chunks of this size cover every off_t. */
 #define FILE_CHUNK_MAX ((uint64_t)1 << 44)
 const struct geometry_limits geometry_limits_file = {
     .chunk_min_bytes = CHUNK_ALIGN,

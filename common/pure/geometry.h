@@ -1,8 +1,8 @@
 /*
- * How a file is cut into chunks.
+ * The division of a file into chunks.
  *
- * Chunk sizes are multiples of 64 KiB (neighbouring writers on NFS must not share a page). A file has at most
- * limits->chunks_max chunks: the chunk size grows until it fits. Every chunk but the last is chunk_size long.
+ * Chunk sizes are multiples of 64 KiB, because neighbouring writers on NFS must not share a page. A file has at most
+ * limits->chunks_max chunks: the chunk size grows until they fit. Every chunk but the last has chunk_size bytes.
  */
 #ifndef CHUNKLIFT_GEOMETRY_H
 #define CHUNKLIFT_GEOMETRY_H
@@ -12,11 +12,12 @@
 
 #define CHUNK_ALIGN ((uint64_t)65536)
 #define CHUNK_SIZE_DEFAULT ((uint64_t)8 << 20)
-/* No store gets more chunks a file than this: PLANNED carries one bit for each (64 KiB of bits). */
+/* The maximum of any store: PLANNED has one bit for each chunk (64 KiB of bits). */
 #define CHUNKS_MAX 524288u
 
-struct geometry_limits {      /* what a kind of destination allows */
-    uint64_t chunk_min_bytes; /* 5 MiB for S3 parts but the last */
+/* The limits of a kind of destination. */
+struct geometry_limits {
+    uint64_t chunk_min_bytes; /* 5 MiB for S3, without the last part */
     uint64_t chunk_max_bytes; /* 5 GiB for S3 */
     uint32_t chunks_max;      /* 10,000 for S3 */
     uint64_t file_max_bytes;
@@ -28,12 +29,12 @@ extern const struct geometry_limits geometry_limits_file;
 struct geometry {
     uint64_t size;       /* of the file */
     uint64_t chunk_size; /* bytes */
-    uint32_t chunks;     /* 0 for an empty file, which always travels as a put */
+    uint32_t chunks;     /* 0 for an empty file, which is always sent by a put job */
 };
 
-/* wanted is rounded up to CHUNK_ALIGN and grown to fit; ERR_LIMIT when the file is too large for the store. */
+/* Rounds wanted up to CHUNK_ALIGN and increases it until the file fits. ERR_LIMIT: the file is too large for the store. */
 int geometry_plan(const struct geometry_limits *limits, uint64_t size, uint64_t wanted, struct geometry *g) MUST_CHECK;
-/* True when g could have come from geometry_plan for some store: the check on geometry read from a peer or a disk. */
+/* True when geometry_plan can return g for some store: the check of a geometry from a peer or a disk. */
 bool geometry_is_valid(const struct geometry *g);
 uint64_t geometry_offset(const struct geometry *g, uint32_t chunk); /* CHECKs chunk < chunks */
 uint64_t geometry_length(const struct geometry *g, uint32_t chunk);

@@ -1,17 +1,14 @@
 #include "pure/json_reader.h"
+#include "pure/ascii.h"
 #include "pure/text.h"
 
 #define ONES 0x0101010101010101u
 #define HIGH_BITS (ONES * 0x80)
 
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 int json_read_u64(struct json_reader *in, uint64_t *value) {
     const char *start = in->at;
     uint64_t n = 0;
-    for (; in->at < in->end && is_digit(*in->at); in->at++) {
+    for (; in->at < in->end && ascii_is_digit(*in->at); in->at++) {
         uint64_t digit = (uint64_t)(*in->at - '0');
         if (n > (UINT64_MAX - digit) / 10)
             return ERR_INVALID;
@@ -37,7 +34,7 @@ int json_read_quoted_i64(struct json_reader *in, int64_t *value) {
     return 0;
 }
 
-static bool word_has_special(const char *at) {
+static bool json_word_has_special(const char *at) {
     uint64_t word;
     memcpy(&word, at, sizeof word);
     uint64_t quote = word ^ ONES * '"', backslash = word ^ ONES * '\\';
@@ -49,9 +46,9 @@ static bool word_has_special(const char *at) {
 
 /* Moves over the raw part of a string: up to the closing quote or the next backslash. Bytes that are not UTF-8 and
  * control characters are refused. */
-static int skip_raw(struct json_reader *in) {
-    const char *run = NULL; /* start of what is not ASCII */
-    while (in->end - in->at >= 8 && !word_has_special(in->at))
+static int json_skip_raw(struct json_reader *in) {
+    const char *run = NULL; /* start of the present non-ASCII bytes */
+    while (in->end - in->at >= 8 && !json_word_has_special(in->at))
         in->at += 8;
     for (; in->at < in->end; in->at++) {
         unsigned char c = (unsigned char)*in->at;
@@ -70,14 +67,14 @@ static int skip_raw(struct json_reader *in) {
     return ERR_INVALID; /* no closing quote */
 }
 
-static int read_hex4(struct json_reader *in, unsigned *value) {
+static int json_read_hex4(struct json_reader *in, unsigned *value) {
     unsigned n = 0;
     if (in->end - in->at < 4)
         return ERR_INVALID;
     for (int i = 0; i < 4; i++) {
         char c = *in->at++;
         char lower = (char)(c | 0x20);
-        if (is_digit(c))
+        if (ascii_is_digit(c))
             n = n << 4 | (unsigned)(c - '0');
         else if (lower >= 'a' && lower <= 'f')
             n = n << 4 | (unsigned)(lower - 'a' + 10);
@@ -102,14 +99,14 @@ static size_t utf8_put(unsigned code, char out[4]) {
     return len;
 }
 
-/* \uXXXX, after the u. A surrogate must be half of a pair; NUL is no character of any text here. */
-static int read_code(struct json_reader *in, char out[4], size_t *len) {
+/* \uXXXX, after the u. A surrogate must be half of a pair; NUL is not allowed. */
+static int json_read_code(struct json_reader *in, char out[4], size_t *len) {
     unsigned code, low;
-    int err = read_hex4(in, &code);
+    int err = json_read_hex4(in, &code);
     if (err)
         return err;
     if (code >= 0xd800 && code < 0xdc00) {
-        if (!JSON_TAKE(in, "\\u") || read_hex4(in, &low) || low < 0xdc00 || low > 0xdfff)
+        if (!JSON_TAKE(in, "\\u") || json_read_hex4(in, &low) || low < 0xdc00 || low > 0xdfff)
             return ERR_INVALID;
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
     } else if ((code >= 0xdc00 && code < 0xe000) || code == 0)
@@ -118,15 +115,15 @@ static int read_code(struct json_reader *in, char out[4], size_t *len) {
     return 0;
 }
 
-/* One escape, its backslash next. */
-static int read_escape(struct json_reader *in, char out[4], size_t *len) {
+/* One escape; `at` is its backslash. */
+static int json_read_escape(struct json_reader *in, char out[4], size_t *len) {
     static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
     in->at++;
     if (in->at == in->end)
         return ERR_INVALID;
     char name = *in->at++;
     if (name == 'u')
-        return read_code(in, out, len);
+        return json_read_code(in, out, len);
     const char *found = memchr(names, name, sizeof names - 1);
     if (!found)
         return ERR_INVALID;
@@ -135,9 +132,9 @@ static int read_escape(struct json_reader *in, char out[4], size_t *len) {
     return 0;
 }
 
-/* The rest of a string whose first part, up to a backslash, is `first`. What is unescaped is never longer than the line
- * and scratch has room for that, so it does not move under slices given out before. */
-static int read_escaped(struct json_reader *in, struct slice first, struct slice *text) {
+/* The rest of a string whose first part, up to a backslash, is `first`. scratch has room for the whole text, so it does
+ * not move under earlier slices. */
+static int json_read_escaped(struct json_reader *in, struct slice first, struct slice *text) {
     int err = in->scratch->len ? 0 : buf_reserve(in->scratch, in->room);
     size_t start = in->scratch->len;
     if (!err)
@@ -145,12 +142,12 @@ static int read_escaped(struct json_reader *in, struct slice first, struct slice
     while (!err && *in->at == '\\') {
         char bytes[4];
         size_t len;
-        err = read_escape(in, bytes, &len);
+        err = json_read_escape(in, bytes, &len);
         if (!err)
             err = buf_add(in->scratch, bytes, len);
         const char *raw = in->at;
         if (!err)
-            err = skip_raw(in);
+            err = json_skip_raw(in);
         if (!err)
             err = buf_add(in->scratch, raw, (size_t)(in->at - raw));
     }
@@ -165,7 +162,7 @@ int json_read_unescaped(struct json_reader *in, struct slice *text) {
     if (!json_take_byte(in, '"'))
         return ERR_INVALID;
     const char *start = in->at;
-    int err = skip_raw(in);
+    int err = json_skip_raw(in);
     if (err || *in->at != '"')
         return ERR_INVALID;
     *text = slice_make(start, (size_t)(in->at - start));
@@ -177,18 +174,18 @@ int json_read_string(struct json_reader *in, struct slice *text) {
     if (!json_take_byte(in, '"'))
         return ERR_INVALID;
     const char *start = in->at;
-    int err = skip_raw(in);
+    int err = json_skip_raw(in);
     if (err)
         return err;
     struct slice raw = slice_make(start, (size_t)(in->at - start));
     if (*in->at == '\\')
-        return read_escaped(in, raw, text);
+        return json_read_escaped(in, raw, text);
     in->at++;
     *text = raw;
     return 0;
 }
 
-/* No digit of base64 needs an escape, so none is taken: text in scratch would need room there twice. */
+/* Base64 needs no escapes, so none are accepted: scratch would need room for text and bytes. */
 int json_read_base64(struct json_reader *in, struct slice *bytes) {
     struct slice text;
     int err = json_read_unescaped(in, &text);
@@ -210,61 +207,61 @@ int json_read_fixed(struct json_reader *in, size_t len, struct slice *text) {
     return 0;
 }
 
-static int skip_string(struct json_reader *in) {
+static int json_skip_string(struct json_reader *in) {
     if (!json_take_byte(in, '"'))
         return ERR_INVALID;
-    int err = skip_raw(in);
+    int err = json_skip_raw(in);
     while (!err && *in->at == '\\') {
         char bytes[4];
         size_t len;
-        err = read_escape(in, bytes, &len);
+        err = json_read_escape(in, bytes, &len);
         if (!err)
-            err = skip_raw(in);
+            err = json_skip_raw(in);
     }
     if (!err)
         in->at++;
     return err;
 }
 
-static bool skip_digits(struct json_reader *in) {
+static bool json_skip_digits(struct json_reader *in) {
     const char *start = in->at;
-    while (in->at < in->end && is_digit(*in->at))
+    while (in->at < in->end && ascii_is_digit(*in->at))
         in->at++;
     return in->at > start;
 }
 
 /* Any JSON number (RFC 8259, section 6). */
-static int skip_number(struct json_reader *in) {
+static int json_skip_number(struct json_reader *in) {
     json_take_byte(in, '-');
-    if (!json_take_byte(in, '0') && !skip_digits(in))
+    if (!json_take_byte(in, '0') && !json_skip_digits(in))
         return ERR_INVALID;
-    if (json_take_byte(in, '.') && !skip_digits(in))
+    if (json_take_byte(in, '.') && !json_skip_digits(in))
         return ERR_INVALID;
     if (json_take_byte(in, 'e') || json_take_byte(in, 'E')) {
         if (!json_take_byte(in, '-'))
             json_take_byte(in, '+');
-        if (!skip_digits(in))
+        if (!json_skip_digits(in))
             return ERR_INVALID;
     }
     return 0;
 }
 
-static int skip_scalar(struct json_reader *in) {
+static int json_skip_scalar(struct json_reader *in) {
     if (in->at == in->end)
         return ERR_INVALID;
     if (*in->at == '"')
-        return skip_string(in);
+        return json_skip_string(in);
     if (JSON_TAKE(in, "true") || JSON_TAKE(in, "false") || JSON_TAKE(in, "null"))
         return 0;
-    return skip_number(in);
+    return json_skip_number(in);
 }
 
 int json_skip_value(struct json_reader *in) {
     char closing[JSON_NESTING_MAX];
     unsigned depth = 0;
-    bool named = false; /* a name stands before the next value */
+    bool named = false; /* a name precedes the next value */
     for (;;) {
-        if (named && (skip_string(in) || !json_take_byte(in, ':')))
+        if (named && (json_skip_string(in) || !json_take_byte(in, ':')))
             return ERR_INVALID;
         bool array = json_take_byte(in, '[');
         if (array || json_take_byte(in, '{')) {
@@ -278,7 +275,7 @@ int json_skip_value(struct json_reader *in) {
             }
             in->at++; /* empty */
         } else {
-            int err = skip_scalar(in);
+            int err = json_skip_scalar(in);
             if (err)
                 return err;
         }

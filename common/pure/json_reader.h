@@ -1,9 +1,9 @@
 /*
- * A strict reader of JSON text, token by token, for a caller who knows what must come next. No white space between
- * tokens, no allocation but for strings with escapes. On error `at` is wherever the error was found.
+ * A strict reader of JSON text, token by token, for a caller that knows the next token. It accepts no white space between
+ * tokens, and allocates memory only for strings with escapes. After an error `at` is its position.
  *
- * Strings are given as slices of the text, or of scratch where they had to be unescaped. Room for the whole text is
- * made there at once, so that scratch never moves under slices given out before.
+ * Strings are slices of the text, or of scratch when they have escapes. scratch gets room for the whole text at once, so
+ * it never moves under earlier slices.
  */
 #ifndef CHUNKLIFT_JSON_READER_H
 #define CHUNKLIFT_JSON_READER_H
@@ -17,7 +17,7 @@
 struct json_reader {
     const char *at, *end;
     struct buf *scratch; /* empty at the start */
-    size_t room;         /* the text's length: what is unescaped is never longer */
+    size_t room;         /* length of the text; an unescaped string is never longer */
 };
 
 static inline struct json_reader json_reader_of(struct slice text, struct buf *scratch) {
@@ -47,9 +47,9 @@ int json_read_quoted_i64(struct json_reader *in, int64_t *value) MUST_CHECK;
 int json_read_string(struct json_reader *in, struct slice *text) MUST_CHECK;
 /* A string without escapes, so that it has one spelling only. */
 int json_read_unescaped(struct json_reader *in, struct slice *text) MUST_CHECK;
-/* A string of len bytes. The bytes are not looked at; the caller must allow only a few. */
+/* A string of len bytes. Its bytes are not checked; the caller must check them. */
 int json_read_fixed(struct json_reader *in, size_t len, struct slice *text) MUST_CHECK;
-/* A string of base64; bytes lie in scratch. */
+/* A string of base64; the bytes are in scratch. */
 int json_read_base64(struct json_reader *in, struct slice *bytes) MUST_CHECK;
 /* Any value; ERR_LIMIT when nested deeper than JSON_NESTING_MAX. */
 int json_skip_value(struct json_reader *in) MUST_CHECK;

@@ -1,5 +1,5 @@
-/* A doubly linked ring of nodes that live inside other structs. A node is in one list at most; one that is in none
- * points to itself (list_init), so list_remove is always safe. */
+/* A doubly linked ring of nodes that are members of other structs. A node is in one list at most. A node in no list points
+ * to itself (list_init), so list_remove is always allowed. */
 #ifndef CHUNKLIFT_LIST_H
 #define CHUNKLIFT_LIST_H
 
@@ -19,7 +19,7 @@ static inline bool list_is_empty(const struct list *l) {
     return l->next == l;
 }
 static inline void list_remove(struct list *node) {
-    node->prev->next = node->next; /* NOLINT: the analyzer loses track of who points to whom */
+    node->prev->next = node->next; /* NOLINT: the analyzer does not follow the links */
     node->next->prev = node->prev;
     list_init(node);
 }

@@ -4,7 +4,7 @@
 #define SECOND 1000000000
 #define MOST ((nanotime)INT64_MAX * SECOND + SECOND - 1)
 #define LEAST ((nanotime)INT64_MIN * SECOND)
-#define DIGITS_MAX 29 /* of MOST and LEAST: 28; what is longer is refused before it can overflow */
+#define DIGITS_MAX 29 /* MOST and LEAST have 28; a longer number is refused before it can overflow */
 
 nanotime nanotime_of(struct timespec t) {
     return (nanotime)t.tv_sec * SECOND + t.tv_nsec;

@@ -1,24 +1,21 @@
 #include "pure/s3_endpoint.h"
+#include "pure/ascii.h"
 #include "pure/text.h"
 #include <strings.h>
 
-static bool is_alnum(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
-static bool is_made_of(struct slice text, const char *extra) {
+static bool slice_is_made_of(struct slice text, const char *extra) {
     for (size_t i = 0; i < text.len; i++)
-        if (!is_alnum(text.ptr[i]) && (!text.ptr[i] || !strchr(extra, text.ptr[i])))
+        if (!ascii_is_alnum(text.ptr[i]) && (!text.ptr[i] || !strchr(extra, text.ptr[i])))
             return false;
     return true;
 }
 
-static bool has_byte(struct slice text, char byte) {
+static bool slice_has_byte(struct slice text, char byte) {
     return text.len && memchr(text.ptr, byte, text.len);
 }
 
 /* Length of "http://" or "https://"; 0: another scheme or none. */
-static size_t scheme_length(struct slice url) {
+static size_t http_scheme_length(struct slice url) {
     if (url.len >= 8 && strncasecmp(url.ptr, "https://", 8) == 0)
         return 8;
     return url.len >= 7 && strncasecmp(url.ptr, "http://", 7) == 0 ? 7 : 0;
@@ -30,12 +27,12 @@ static bool authority_is_valid(struct slice authority) {
     if (authority.len && *authority.ptr == '[') {
         const char *close = memchr(authority.ptr, ']', authority.len);
         host = close ? (size_t)(close - authority.ptr) + 1 : 0;
-    } else if (has_byte(authority, ':')) {
+    } else if (slice_has_byte(authority, ':')) {
         host = (size_t)((const char *)memchr(authority.ptr, ':', authority.len) - authority.ptr);
     }
     struct slice port = slice_make(authority.ptr + host, authority.len - host);
     unsigned long number = 0;
-    if (host == 0 || !is_made_of(slice_make(authority.ptr, host), "-._~[]:%"))
+    if (host == 0 || !slice_is_made_of(slice_make(authority.ptr, host), "-._~[]:%"))
         return false;
     if (port.len == 0)
         return true;
@@ -45,10 +42,10 @@ static bool authority_is_valid(struct slice authority) {
 }
 
 const char *s3_url_parse(struct slice url, struct s3_url *parts) {
-    size_t scheme = scheme_length(url);
+    size_t scheme = http_scheme_length(url);
     struct slice rest = slice_make(url.ptr + scheme, url.len - scheme);
     *parts = (struct s3_url){.https = scheme == 8};
-    if (has_byte(url, '@'))
+    if (slice_has_byte(url, '@'))
         return "must not hold a user name or password; name keys in ~/.aws/credentials or the environment";
     if (!scheme)
         return "not a URL; write http://HOST[:PORT] or https://HOST[:PORT]";
@@ -59,11 +56,11 @@ const char *s3_url_parse(struct slice url, struct s3_url *parts) {
     parts->base = slash ? slice_make(slash, rest.len - parts->authority.len) : slice_make("", 0);
     while (parts->base.len && parts->base.ptr[parts->base.len - 1] == '/')
         parts->base.len--;
-    if (has_byte(rest, '?') || has_byte(rest, '#'))
+    if (slice_has_byte(rest, '?') || slice_has_byte(rest, '#'))
         return "must not hold a query ('?') or a fragment ('#')";
     if (!authority_is_valid(parts->authority))
         return "not a host, or not a port from 1 to 65535; write http://HOST[:PORT] or https://HOST[:PORT]";
-    return is_made_of(parts->base, "-._~/%") ? NULL : "a character in its path is not allowed in an endpoint URL";
+    return slice_is_made_of(parts->base, "-._~/%") ? NULL : "a character in its path is not allowed in an endpoint URL";
 }
 
 int s3_url_add_normal(struct buf *out, const struct s3_url *parts) {
@@ -76,7 +73,7 @@ int s3_url_add_normal(struct buf *out, const struct s3_url *parts) {
 }
 
 int s3_url_add_shown(struct buf *out, struct slice url) {
-    size_t scheme = scheme_length(url);
+    size_t scheme = http_scheme_length(url);
     struct slice rest = slice_make(url.ptr + scheme, url.len - scheme);
     const char *at = rest.len ? memrchr(rest.ptr, '@', rest.len) : NULL;
     int err = text_add_printable(out, slice_make(url.ptr, scheme));
@@ -94,8 +91,8 @@ int s3_url_add_shown(struct buf *out, struct slice url) {
 }
 
 bool s3_region_is_valid(struct slice region) {
-    return region.len > 0 && region.len <= S3_REGION_MAX && is_made_of(region, "-_.") && is_alnum(*region.ptr) &&
-           is_alnum(region.ptr[region.len - 1]);
+    return region.len > 0 && region.len <= S3_REGION_MAX && slice_is_made_of(region, "-_.") &&
+           ascii_is_alnum(*region.ptr) && ascii_is_alnum(region.ptr[region.len - 1]);
 }
 
 struct slice s3_region_trim(struct slice region) {

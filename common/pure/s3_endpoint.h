@@ -1,6 +1,6 @@
 /*
  * The URL of an S3 endpoint and the name of a region, as users write them: on the command line, in the environment, in
- * ~/.aws/config. A URL must not hold a user name or a password: it is recorded in the journal and shown in messages.
+ * ~/.aws/config. A URL must not have a user name or a password, because the journal and messages have the URL.
  */
 #ifndef CHUNKLIFT_S3_ENDPOINT_H
 #define CHUNKLIFT_S3_ENDPOINT_H
@@ -9,7 +9,7 @@
 #include "pure/err.h"
 #include <stdbool.h>
 
-#define S3_REGION_MAX 63 /* bytes; what libcurl's signer takes */
+#define S3_REGION_MAX 63 /* bytes; the maximum of libcurl's signer */
 #define S3_DEFAULT_REGION "us-east-1"
 #define S3_URL_MAX 1024 /* bytes of an endpoint URL */
 
@@ -19,17 +19,16 @@ struct s3_url {
     struct slice base;      /* path without a trailing slash; mostly empty */
 };
 
-/* scheme://host[:port][/base], the scheme in any case. Returns NULL, or what is wrong with it: a static text that
- * quotes nothing of the URL. */
+/* scheme://host[:port][/base], the scheme in upper or lower case. Returns NULL, or the problem: a static text without any
+ * part of the URL. */
 const char *s3_url_parse(struct slice url, struct s3_url *parts) MUST_CHECK;
-/* Appends a URL that was parsed in its one form: scheme and host in lower case, no slash at the end. */
+/* Appends the canonical form of a parsed URL: scheme and host in lower case, no slash at the end. */
 int s3_url_add_normal(struct buf *out, const struct s3_url *parts) MUST_CHECK;
-/* Appends any text that was meant as a URL so that it can be shown: what may be a user name, a password or a query is
- * replaced by "***". */
+/* Appends any text that a user gave as a URL, safe for display: a possible user name, password or query becomes "***". */
 int s3_url_add_shown(struct buf *out, struct slice url) MUST_CHECK;
 
-/* A region's name as any store may have it: letters, digits, '-', '_' and '.', the first and the last a letter or
- * digit, 1 to S3_REGION_MAX bytes. */
+/* A valid name of a region: letters, digits, '-', '_' and '.', the first and the last a letter or digit, 1 to
+ * S3_REGION_MAX bytes. */
 bool s3_region_is_valid(struct slice region);
 /* Without blanks around it. */
 struct slice s3_region_trim(struct slice region);

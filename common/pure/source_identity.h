@@ -1,5 +1,5 @@
 /*
- * The identity of a source file: what a file was when it was planned. The producer takes it from stat, messages carry it,
+ * The identity of a source file at the time of its plan. The producer takes it from stat, messages carry it,
  * the journal records it. Each side that reads the file compares it again.
  */
 #ifndef CHUNKLIFT_SOURCE_IDENTITY_H

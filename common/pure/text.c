@@ -4,15 +4,15 @@
 #define ONES 0x0101010101010101u
 #define HIGH_BITS (ONES * 0x80)
 
-static uint64_t load_word(const char *at) {
+static uint64_t word_load(const char *at) {
     uint64_t word;
     memcpy(&word, at, sizeof word);
     return word;
 }
 
 /* Length in bytes of the well-formed sequence at p, 0 when there is none (RFC 3629, section 4). */
-static size_t sequence_length(const unsigned char *p, size_t left) {
-    unsigned char low = 0x80, high = 0xbf; /* what the second byte may be */
+static size_t utf8_sequence_length(const unsigned char *p, size_t left) {
+    unsigned char low = 0x80, high = 0xbf; /* range of the second byte */
     size_t len;
     if (p[0] < 0x80)
         return 1;
@@ -20,7 +20,7 @@ static size_t sequence_length(const unsigned char *p, size_t left) {
         len = 2;
     else if ((p[0] & 0xf0) == 0xe0) {
         len = 3;
-        low = p[0] == 0xe0 ? 0xa0 : low;   /* shorter forms exist below */
+        low = p[0] == 0xe0 ? 0xa0 : low;   /* overlong forms below */
         high = p[0] == 0xed ? 0x9f : high; /* surrogates above */
     } else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
         len = 4;
@@ -39,11 +39,11 @@ static size_t sequence_length(const unsigned char *p, size_t left) {
 size_t utf8_valid_prefix(struct slice text) {
     size_t at = 0;
     while (at < text.len) {
-        if (text.len - at >= 8 && !(load_word(text.ptr + at) & HIGH_BITS)) {
+        if (text.len - at >= 8 && !(word_load(text.ptr + at) & HIGH_BITS)) {
             at += 8;
             continue;
         }
-        size_t len = sequence_length((const unsigned char *)text.ptr + at, text.len - at);
+        size_t len = utf8_sequence_length((const unsigned char *)text.ptr + at, text.len - at);
         if (len == 0)
             break;
         at += len;
@@ -55,8 +55,7 @@ bool utf8_is_valid(struct slice text) {
     return utf8_valid_prefix(text) == text.len;
 }
 
-/* True when none of the eight bytes needs an escape. 0x7f only differs from what is safe by one byte: a sum shows it.
- */
+/* True when none of the eight bytes needs an escape. */
 static bool word_is_plain(uint64_t word) {
     uint64_t quote = word ^ ONES * '"', backslash = word ^ ONES * '\\', del = word ^ ONES * 0x7f;
     uint64_t found = (word - ONES * 0x20) & ~word;
@@ -66,23 +65,23 @@ static bool word_is_plain(uint64_t word) {
     return (found & HIGH_BITS) == 0;
 }
 
-static bool needs_escape(unsigned char c) {
+static bool char_needs_escape(unsigned char c) {
     return c < 0x20 || c == 0x7f || c == '"' || c == '\\';
 }
 
-static size_t plain_run(const char *text, size_t len) {
+static size_t text_plain_run(const char *text, size_t len) {
     size_t at = 0;
-    while (len - at >= 8 && word_is_plain(load_word(text + at)))
+    while (len - at >= 8 && word_is_plain(word_load(text + at)))
         at += 8;
-    while (at < len && !needs_escape((unsigned char)text[at]))
+    while (at < len && !char_needs_escape((unsigned char)text[at]))
         at++;
     return at;
 }
 
-static int add_escaped(struct buf *out, struct slice text) {
+static int json_add_escaped(struct buf *out, struct slice text) {
     int err = 0;
     for (size_t at = 0; !err && at < text.len;) {
-        size_t run = plain_run(text.ptr + at, text.len - at);
+        size_t run = text_plain_run(text.ptr + at, text.len - at);
         err = buf_add(out, text.ptr + at, run);
         at += run;
         if (err || at == text.len)
@@ -99,8 +98,8 @@ static int add_escaped(struct buf *out, struct slice text) {
     return err;
 }
 
-/* Makes err's error undo everything added since len. */
-static int settle(struct buf *out, size_t len, int err) {
+/* After an error: removes all that was appended since len. */
+static int buf_undo_on_error(struct buf *out, size_t len, int err) {
     if (err && out->data) {
         out->len = len;
         out->data[len] = '\0';
@@ -116,10 +115,10 @@ int json_add_string(struct buf *out, struct slice text) {
     if (!err)
         err = buf_add_byte(out, '"');
     if (!err)
-        err = add_escaped(out, text);
+        err = json_add_escaped(out, text);
     if (!err)
         err = buf_add_byte(out, '"');
-    return settle(out, before, err);
+    return buf_undo_on_error(out, before, err);
 }
 
 int json_add_string_lossy(struct buf *out, struct slice text) {
@@ -131,7 +130,7 @@ int json_add_string_lossy(struct buf *out, struct slice text) {
         if (nul)
             rest.len = (size_t)(nul - rest.ptr);
         rest.len = utf8_valid_prefix(rest);
-        err = add_escaped(out, rest);
+        err = json_add_escaped(out, rest);
         at += rest.len;
         if (!err && at < text.len) {
             err = buf_add_text(out, "\xef\xbf\xbd"); /* U+FFFD */
@@ -140,7 +139,7 @@ int json_add_string_lossy(struct buf *out, struct slice text) {
     }
     if (!err)
         err = buf_add_byte(out, '"');
-    return settle(out, before, err);
+    return buf_undo_on_error(out, before, err);
 }
 
 static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -171,7 +170,7 @@ int base64_add(struct buf *out, struct slice bytes) {
     return 0;
 }
 
-/* 0–63; 64 for what is no digit. */
+/* 0–63; 64: not a digit. */
 static uint32_t base64_value(char c) {
     if (c >= 'A' && c <= 'Z')
         return (uint32_t)(c - 'A');
@@ -199,11 +198,11 @@ int base64_decode(struct buf *out, struct slice text) {
         for (size_t i = 0; i < 4; i++) {
             uint32_t value = i < digits ? base64_value(group[i]) : 0;
             if (value > 63)
-                return settle(out, before, ERR_INVALID);
+                return buf_undo_on_error(out, before, ERR_INVALID);
             bits = bits << 6 | value;
         }
         if (bits & ((1u << 8 * (4 - digits)) - 1))
-            return settle(out, before, ERR_INVALID);
+            return buf_undo_on_error(out, before, ERR_INVALID);
         char bytes[3] = {(char)(bits >> 16), (char)(bits >> 8 & 255), (char)(bits & 255)};
         memcpy(out->data + out->len, bytes, digits - 1);
         out->len += digits - 1;
@@ -213,8 +212,8 @@ int base64_decode(struct buf *out, struct slice text) {
     return 0;
 }
 
-/* C0, DEL and, in UTF-8, the C1 controls U+0080–U+009F, which some terminals obey. */
-static bool is_control(const unsigned char *p, size_t sequence) {
+/* C0, DEL and, in UTF-8, the C1 controls U+0080–U+009F, which some terminals execute. */
+static bool utf8_is_control(const unsigned char *p, size_t sequence) {
     return (sequence == 1 && (p[0] < 0x20 || p[0] == 0x7f)) || (sequence == 2 && p[0] == 0xc2 && p[1] < 0xa0);
 }
 
@@ -223,11 +222,11 @@ static bool is_control(const unsigned char *p, size_t sequence) {
 static bool backslash_is_ambiguous(const unsigned char *after, size_t left) {
     if (left == 0)
         return false;
-    size_t sequence = sequence_length(after, left);
-    return sequence == 0 || is_control(after, sequence) || strchr("ntx\\", *after) != NULL;
+    size_t sequence = utf8_sequence_length(after, left);
+    return sequence == 0 || utf8_is_control(after, sequence) || strchr("ntx\\", *after) != NULL;
 }
 
-static int add_byte_escape(struct buf *out, unsigned char c) {
+static int text_add_byte_escape(struct buf *out, unsigned char c) {
     if (c == '\n')
         return buf_add_text(out, "\\n");
     if (c == '\t')
@@ -242,11 +241,11 @@ int text_add_printable(struct buf *out, struct slice name) {
     int err = 0;
     for (size_t at = 0; !err && at < name.len;) {
         const unsigned char *p = (const unsigned char *)name.ptr + at;
-        size_t left = name.len - at, sequence = sequence_length(p, left);
+        size_t left = name.len - at, sequence = utf8_sequence_length(p, left);
         size_t take = sequence ? sequence : 1;
-        if (sequence == 0 || is_control(p, sequence)) {
+        if (sequence == 0 || utf8_is_control(p, sequence)) {
             for (size_t i = 0; !err && i < take; i++)
-                err = add_byte_escape(out, p[i]);
+                err = text_add_byte_escape(out, p[i]);
         } else {
             err = buf_add(out, p, take);
             if (!err && *p == '\\' && backslash_is_ambiguous(p + 1, left - 1))
@@ -254,5 +253,5 @@ int text_add_printable(struct buf *out, struct slice name) {
         }
         at += take;
     }
-    return settle(out, before, err);
+    return buf_undo_on_error(out, before, err);
 }

@@ -1,4 +1,5 @@
-/* Text as other programs see it: UTF-8, JSON strings, base64 (RFC 4648, padded, standard alphabet), safe printing. */
+/* Text for other programs and for people: UTF-8, JSON strings, base64 (RFC 4648, padded, standard alphabet), safe display.
+ * On an error of an append, the buffer is unchanged. */
 #ifndef CHUNKLIFT_TEXT_H
 #define CHUNKLIFT_TEXT_H
 
@@ -7,7 +8,7 @@
 
 /* True for well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool utf8_is_valid(struct slice text);
-/* How many bytes at the start of text are well-formed. */
+/* Length of the well-formed part at the start of text. */
 size_t utf8_valid_prefix(struct slice text);
 
 /* Appends "text" with JSON escapes and both quotes; text must be valid UTF-8. Control characters and DEL as \u00XX. */
@@ -19,8 +20,8 @@ int base64_add(struct buf *out, struct slice bytes) MUST_CHECK;
 int base64_decode(struct buf *out, struct slice text) MUST_CHECK;
 
 /*
- * Appends a file or key name the way it is shown to people: valid UTF-8 always; control characters (newline, tab,
- * escape) and bytes that are not UTF-8 as \n, \t, \xNN; a backslash as itself unless that would be ambiguous.
+ * Appends a file or key name for display; the result is valid UTF-8. Control characters and bytes that are not UTF-8
+ * become \n, \t or \xNN. A backslash is doubled where it would be ambiguous.
  */
 int text_add_printable(struct buf *out, struct slice name) MUST_CHECK;
 

@@ -16,12 +16,12 @@ const char *trust_role_name(enum trust_role role) {
     for (size_t i = 0; i < ROLE_COUNT; i++)
         if (roles[i].role == role)
             return roles[i].name;
-    return "nobody";
+    return "none";
 }
 
 /* ---- lines and words ---- */
 
-static bool is_blank(char c) {
+static bool char_is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r';
 }
 
@@ -30,7 +30,7 @@ struct cursor {
 };
 
 /* False at the end of the text. */
-static bool next_line(struct cursor *text, struct cursor *line) {
+static bool cursor_next_line(struct cursor *text, struct cursor *line) {
     if (text->at == text->end)
         return false;
     const char *newline = memchr(text->at, '\n', (size_t)(text->end - text->at));
@@ -40,21 +40,21 @@ static bool next_line(struct cursor *text, struct cursor *line) {
     return true;
 }
 
-/* The next word, of length 0 at the end of the line or where a comment begins. */
-static struct slice next_word(struct cursor *line, bool first) {
+/* The next word; its length is 0 at the end of the line or at a comment. */
+static struct slice cursor_next_word(struct cursor *line, bool first) {
     const char *begin = line->at;
-    while (line->at < line->end && is_blank(*line->at))
+    while (line->at < line->end && char_is_blank(*line->at))
         line->at++;
     bool blank_before = line->at > begin;
     if (line->at < line->end && *line->at == '#' && (blank_before || first))
         line->at = line->end;
     const char *word = line->at;
-    while (line->at < line->end && !is_blank(*line->at))
+    while (line->at < line->end && !char_is_blank(*line->at))
         line->at++;
     return slice_make(word, (size_t)(line->at - word));
 }
 
-static bool has_control(const struct cursor *line) {
+static bool cursor_has_control(const struct cursor *line) {
     for (const char *c = line->at; c < line->end; c++)
         if (((unsigned char)*c < 0x20 && *c != '\t' && *c != '\r') || *c == 0x7f)
             return true;
@@ -67,7 +67,7 @@ static bool word_is(struct slice word, const char *text) {
 
 /* ---- trust ---- */
 
-unsigned trust_roles_parse(struct slice text, const char **what) {
+unsigned trust_roles_parse(struct slice text, const char **problem) {
     unsigned all = 0;
     while (true) {
         const char *comma = text.len ? memchr(text.ptr, ',', text.len) : NULL;
@@ -77,8 +77,8 @@ unsigned trust_roles_parse(struct slice text, const char **what) {
             if (word_is(one, roles[i].name))
                 role = roles[i].role;
         if (!role) {
-            *what = "not a role; write producer, uploader, reader, operator or consumer, several with commas and "
-                    "without blanks";
+            *problem = "not a role; write producer, uploader, reader, operator or consumer, several with commas and "
+                       "without blanks";
             return 0;
         }
         all |= role;
@@ -88,46 +88,47 @@ unsigned trust_roles_parse(struct slice text, const char **what) {
     }
 }
 
-static int wrong(struct text_error *e, const char *what) {
-    e->what = what;
+static int text_error_set(struct text_error *e, const char *problem) {
+    e->problem = problem;
     return ERR_INVALID;
 }
 
-static int parse_endpoint(struct trust_line *l, struct slice word, struct text_error *e) {
+static int trust_parse_endpoint(struct trust_line *l, struct slice word, struct text_error *e) {
     if (word.len == 0)
         return 0;
     if (word.len <= 6 || memcmp(word.ptr, "tcp://", 6) != 0)
-        return wrong(e, "not an endpoint; write tcp://HOST:PORT, and '#' before a comment");
+        return text_error_set(e, "not an endpoint; write tcp://HOST:PORT, and '#' before a comment");
     if (word.len > TRUST_ENDPOINT_MAX)
-        return wrong(e, "the endpoint is too long");
+        return text_error_set(e, "the endpoint is too long");
     if (!(l->roles & (TRUST_PRODUCER | TRUST_CONSUMER)))
-        return wrong(e, "only the roles producer and consumer take an endpoint; remove it");
+        return text_error_set(e, "only the roles producer and consumer take an endpoint; remove it");
     l->endpoint = slice_dup(word);
     return l->endpoint ? 0 : ERR_NOMEM;
 }
 
 /* 1: nothing but a comment. */
-static int parse_line(struct trust_line *l, struct cursor line, struct text_error *e) {
-    if (has_control(&line))
-        return wrong(e, "contains a control character; the file may be damaged");
-    struct slice word = next_word(&line, true);
+static int trust_parse_line(struct trust_line *l, struct cursor line, struct text_error *e) {
+    if (cursor_has_control(&line))
+        return text_error_set(e, "contains a control character; the file may be damaged");
+    struct slice word = cursor_next_word(&line, true);
     if (word.len == 0)
         return 1;
     if (curve_key_from_text(&l->key, word))
-        return wrong(e, "does not begin with a key (40 characters, as in the .pub file of 'chunklift keygen')");
-    word = next_word(&line, false);
+        return text_error_set(e,
+                              "does not begin with a key (40 characters, as in the .pub file of 'chunklift keygen')");
+    word = cursor_next_word(&line, false);
     if (word.len == 0)
-        return wrong(e, "no roles; write producer, uploader, reader, operator or consumer after the key");
-    l->roles = trust_roles_parse(word, &e->what);
+        return text_error_set(e, "no roles; write producer, uploader, reader, operator or consumer after the key");
+    l->roles = trust_roles_parse(word, &e->problem);
     if (!l->roles)
         return ERR_INVALID;
-    int err = parse_endpoint(l, next_word(&line, false), e);
+    int err = trust_parse_endpoint(l, cursor_next_word(&line, false), e);
     if (err)
         return err;
-    return next_word(&line, false).len == 0 ? 0 : wrong(e, "too many words; put '#' before a comment");
+    return cursor_next_word(&line, false).len == 0 ? 0 : text_error_set(e, "too many words; put '#' before a comment");
 }
 
-static int add_line(struct trust *t, size_t *cap, const struct trust_line *l) {
+static int trust_add_line(struct trust *t, size_t *cap, const struct trust_line *l) {
     int err = array_grow(&t->lines, cap, t->line_count, sizeof *t->lines);
     if (err)
         return err;
@@ -135,17 +136,17 @@ static int add_line(struct trust *t, size_t *cap, const struct trust_line *l) {
     return 0;
 }
 
-static int compare(const void *a, const void *b) {
+static int key_compare(const void *a, const void *b) {
     return memcmp(a, b, CURVE_TEXT_LEN); /* a key is the first member */
 }
 
-static int collect_keys(struct trust *t) {
+static int trust_collect_keys(struct trust *t) {
     t->keys = calloc(t->line_count + 1, sizeof *t->keys);
     if (!t->keys)
         return ERR_NOMEM;
     for (size_t i = 0; i < t->line_count; i++)
         t->keys[i] = (struct trust_key){.key = t->lines[i].key, .roles = t->lines[i].roles};
-    qsort(t->keys, t->line_count, sizeof *t->keys, compare);
+    qsort(t->keys, t->line_count, sizeof *t->keys, key_compare);
     for (size_t i = 0; i < t->line_count; i++) {
         if (t->key_count && curve_key_equal(&t->keys[t->key_count - 1].key, &t->keys[i].key))
             t->keys[t->key_count - 1].roles |= t->keys[i].roles;
@@ -158,12 +159,12 @@ static int collect_keys(struct trust *t) {
 static int parse_lines(struct trust *t, struct slice text, struct text_error *e) {
     struct cursor all = {text.ptr, text.ptr + text.len}, line;
     size_t cap = 0;
-    while (next_line(&all, &line)) {
+    while (cursor_next_line(&all, &line)) {
         struct trust_line l = {.roles = 0};
         e->line++;
-        int err = t->line_count < TRUST_LINES_MAX ? parse_line(&l, line, e) : wrong(e, "too many lines");
+        int err = t->line_count < TRUST_LINES_MAX ? trust_parse_line(&l, line, e) : text_error_set(e, "too many lines");
         if (err == 0)
-            err = add_line(t, &cap, &l);
+            err = trust_add_line(t, &cap, &l);
         if (err)
             free(l.endpoint);
         if (err < 0)
@@ -176,12 +177,12 @@ int trust_parse(struct trust *t, struct slice text, struct text_error *e) {
     *t = (struct trust){0};
     *e = (struct text_error){0};
     if (text.len == 0)
-        return wrong(e, "the file is empty");
+        return text_error_set(e, "the file is empty");
     if (text.len > TRUST_TEXT_MAX)
-        return wrong(e, "the file is too large");
+        return text_error_set(e, "the file is too large");
     int err = parse_lines(t, text, e);
     if (!err)
-        err = collect_keys(t);
+        err = trust_collect_keys(t);
     if (err)
         trust_release(t);
     return err;
@@ -198,14 +199,14 @@ void trust_release(struct trust *t) {
 unsigned trust_roles(const struct trust *t, const struct curve_key *key) {
     if (t->key_count == 0)
         return 0;
-    const struct trust_key *found = bsearch(key, t->keys, t->key_count, sizeof *t->keys, compare);
+    const struct trust_key *found = bsearch(key, t->keys, t->key_count, sizeof *t->keys, key_compare);
     return found ? found->roles : 0;
 }
 
-/* Which lines to look at. */
+/* The lines to use. */
 enum fit { FIT_ADDRESS, FIT_HOST, FIT_WITHOUT };
 
-static bool fits_address(const struct trust_line *l, enum fit fit, const char *endpoint) {
+static bool line_fits_address(const struct trust_line *l, enum fit fit, const char *endpoint) {
     if (fit == FIT_WITHOUT || !l->endpoint)
         return fit == FIT_WITHOUT && !l->endpoint;
     if (fit == FIT_ADDRESS)
@@ -222,13 +223,13 @@ static bool server_keys_have(const struct trust_server_keys *k, const struct cur
     return false;
 }
 
-/* The different keys that fit. count is one more than there is room for when there are too many. */
+/* The different keys that fit. count is TRUST_SERVER_KEYS_MAX + 1 when there are too many. */
 static size_t server_keys_fit(const struct trust *t, enum trust_role role, enum fit fit, const char *endpoint,
                               struct trust_server_keys *k) {
     *k = (struct trust_server_keys){.count = 0};
     for (size_t i = 0; i < t->line_count && k->count <= TRUST_SERVER_KEYS_MAX; i++) {
         const struct trust_line *l = &t->lines[i];
-        if (!(l->roles & role) || !fits_address(l, fit, endpoint) || server_keys_have(k, &l->key))
+        if (!(l->roles & role) || !line_fits_address(l, fit, endpoint) || server_keys_have(k, &l->key))
             continue;
         if (k->count < TRUST_SERVER_KEYS_MAX)
             k->keys[k->count] = l->key;
@@ -240,44 +241,44 @@ static size_t server_keys_fit(const struct trust *t, enum trust_role role, enum 
 int trust_server(const struct trust *t, enum trust_role role, const char *endpoint, struct trust_server_keys *k) {
     size_t most = role == TRUST_CONSUMER ? TRUST_SERVER_KEYS_MAX : 1;
     if (server_keys_fit(t, role, FIT_ADDRESS, endpoint, k) == 0)
-        most = 1;                                /* a line without an endpoint does not say which server it is for */
-    if (k->count == 0 && role == TRUST_PRODUCER) /* its jobs and its data have a port each */
+        most = 1;                                /* a line without an endpoint is for no particular server */
+    if (k->count == 0 && role == TRUST_PRODUCER) /* its --jobs and --data have different ports */
         server_keys_fit(t, role, FIT_HOST, endpoint, k);
     if (k->count == 0)
         server_keys_fit(t, role, FIT_WITHOUT, endpoint, k);
     return k->count == 0 ? ERR_NOT_FOUND : k->count > most ? ERR_LIMIT : 0;
 }
 
-/* ---- a key of one's own ---- */
+/* ---- key files ---- */
 
-static int parse_half(struct key_pair *k, struct cursor line, struct text_error *e) {
-    if (has_control(&line))
-        return wrong(e, "contains a control character; the file may be damaged");
-    struct slice word = next_word(&line, true);
+static int key_pair_parse_line(struct key_pair *k, struct cursor line, struct text_error *e) {
+    if (cursor_has_control(&line))
+        return text_error_set(e, "contains a control character; the file may be damaged");
+    struct slice word = cursor_next_word(&line, true);
     if (word.len == 0)
         return 0;
     struct curve_key *half = word_is(word, "public") ? &k->public : word_is(word, "secret") ? &k->secret : NULL;
     if (!half)
-        return wrong(e, "neither 'public' nor 'secret'; is it a file of 'chunklift keygen'?");
+        return text_error_set(e, "neither 'public' nor 'secret'; is it a file of 'chunklift keygen'?");
     if (curve_key_is_set(half))
-        return wrong(e, "there is one already");
-    if (curve_key_from_text(half, next_word(&line, false)))
-        return wrong(e, "not a key (40 characters)");
-    return next_word(&line, false).len == 0 ? 0 : wrong(e, "too many words");
+        return text_error_set(e, "there is one already");
+    if (curve_key_from_text(half, cursor_next_word(&line, false)))
+        return text_error_set(e, "not a key (40 characters)");
+    return cursor_next_word(&line, false).len == 0 ? 0 : text_error_set(e, "too many words");
 }
 
 int key_pair_parse(struct key_pair *k, struct slice text, struct text_error *e) {
     struct cursor all = {text.ptr, text.ptr + text.len}, line;
     *k = (struct key_pair){{{0}}, {{0}}};
     *e = (struct text_error){0};
-    int err = text.len <= TRUST_TEXT_MAX ? 0 : wrong(e, "the file is too large");
-    while (!err && next_line(&all, &line)) {
+    int err = text.len <= TRUST_TEXT_MAX ? 0 : text_error_set(e, "the file is too large");
+    while (!err && cursor_next_line(&all, &line)) {
         e->line++;
-        err = parse_half(k, line, e);
+        err = key_pair_parse_line(k, line, e);
     }
     if (!err && (!curve_key_is_set(&k->public) || !curve_key_is_set(&k->secret))) {
         e->line = 0;
-        err = wrong(e, !curve_key_is_set(&k->public) ? "no line 'public KEY'" : "no line 'secret KEY'");
+        err = text_error_set(e, !curve_key_is_set(&k->public) ? "no line 'public KEY'" : "no line 'secret KEY'");
     }
     if (err)
         explicit_bzero(k, sizeof *k);

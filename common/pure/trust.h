@@ -1,14 +1,14 @@
 /*
- * Who is trusted, and a key of one's own, as text. Nothing here reads a file.
+ * The text of trust files and key files. Nothing here reads a file.
  *
  * A trust file has lines
  *
  *     KEY roles [endpoint] # comment
  *
- * KEY: 40 characters of Z85, the first of the line. roles: one or more of producer, uploader, reader, operator,
- * consumer, with commas and no blanks. endpoint: tcp://…, for a producer or a consumer: who connects to exactly this
- * address expects this key there. A key may have several lines; it has the roles of all. A comment begins with white
- * space and '#', for keys have that character too; or at the start of a line, where no key has it (its first five
+ * KEY: 40 characters of Z85, at the start of the line. roles: one or more of producer, uploader, reader, operator,
+ * consumer, with commas and no blanks. endpoint: tcp://…, for a producer or a consumer: a client of exactly this address
+ * expects this key there. A key may have several lines; it has the roles of all of them. A comment begins with white
+ * space and '#', because keys have that character too, or at the start of a line, where no key has it (its first five
  * characters would be more than 32 bits).
  *
  * A key file has two lines besides comments and empty ones:
@@ -32,9 +32,9 @@ struct trust_line {
     unsigned roles;
     char *endpoint; /* NULL: none */
 };
-struct trust_key { /* the roles of all its lines */
+struct trust_key {
     struct curve_key key;
-    unsigned roles;
+    unsigned roles; /* of all its lines */
 };
 struct trust {
     struct trust_line *lines;
@@ -43,21 +43,21 @@ struct trust {
 };
 
 struct text_error {
-    size_t line; /* from 1; 0: the whole */
-    const char *what;
+    size_t line; /* from 1; 0: the whole text */
+    const char *problem;
 };
 
-/* ERR_INVALID: *e says where and what, *t is empty; ERR_NOMEM. */
+/* ERR_INVALID: *e has the line and the problem. ERR_NOMEM. After an error *t is empty. */
 int trust_parse(struct trust *t, struct slice text, struct text_error *e) MUST_CHECK;
 void trust_release(struct trust *t);
 
-/* The roles of a key, 0 for one that is not there. */
+/* The roles of a key; 0: it has no line. */
 unsigned trust_roles(const struct trust *t, const struct curve_key *key);
 
-/* The keys to expect of a server: those of the lines with this role and endpoint; for a producer, else those of the
- * lines with its host and another port; else those of the lines of the role without an endpoint. One key, or two where
- * a consumer's endpoint has two lines: its key is being replaced, and either may be in use. ERR_NOT_FOUND: there is
- * none; ERR_LIMIT: too many keys fit. */
+/* The keys to expect of a server: those of the lines with this role and endpoint; without one, for a producer, those of
+ * the lines with its host and another port; without one, those of the lines of the role without an endpoint. One key, or
+ * two when a consumer's endpoint has two lines: its key is being replaced, and either is in use. ERR_NOT_FOUND: none.
+ * ERR_LIMIT: too many keys fit. */
 #define TRUST_SERVER_KEYS_MAX 2
 struct trust_server_keys {
     struct curve_key keys[TRUST_SERVER_KEYS_MAX]; /* in the order of the file */
@@ -67,13 +67,13 @@ int trust_server(const struct trust *t, enum trust_role role, const char *endpoi
                  struct trust_server_keys *k) MUST_CHECK;
 
 const char *trust_role_name(enum trust_role role);
-/* "uploader" or "producer,reader"; 0 and *what when it is not that. */
-unsigned trust_roles_parse(struct slice text, const char **what);
+/* "uploader" or "producer,reader". 0: malformed, and *problem is set. */
+unsigned trust_roles_parse(struct slice text, const char **problem);
 
 struct key_pair {
     struct curve_key public, secret;
 };
-/* As trust_parse. Whether the two belong together is not looked at. */
+/* As trust_parse. It does not check that the two keys belong together. */
 int key_pair_parse(struct key_pair *k, struct slice text, struct text_error *e) MUST_CHECK;
 
 #endif

@@ -1,4 +1,5 @@
 #include "pure/units.h"
+#include "pure/ascii.h"
 #include "pure/check.h"
 #include "pure/decimal.h"
 #include <inttypes.h>
@@ -14,11 +15,7 @@ struct number {
     uint64_t digits, divisor;
 };
 
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
-static int add_digit(struct number *n, char c) {
+static int number_add_digit(struct number *n, char c) {
     uint64_t next;
     if (__builtin_mul_overflow(n->digits, (uint64_t)10, &next) ||
         __builtin_add_overflow(next, (uint64_t)(c - '0'), &next))
@@ -27,20 +24,20 @@ static int add_digit(struct number *n, char c) {
     return 0;
 }
 
-/* A number with an optional fraction; *text is left after it. */
-static int read_number(const char **text, struct number *n) {
+/* A number with an optional fraction; *text moves past it. */
+static int number_read(const char **text, struct number *n) {
     const char *at = *text;
     int err = 0;
     *n = (struct number){0, 1};
-    if (!is_digit(*at))
+    if (!ascii_is_digit(*at))
         return ERR_INVALID;
-    for (; !err && is_digit(*at); at++)
-        err = add_digit(n, *at);
+    for (; !err && ascii_is_digit(*at); at++)
+        err = number_add_digit(n, *at);
     if (!err && *at == '.') {
-        if (!is_digit(*++at))
+        if (!ascii_is_digit(*++at))
             return ERR_INVALID;
-        for (; !err && is_digit(*at); at++) {
-            err = n->divisor >= 1000000000 ? ERR_LIMIT : add_digit(n, *at);
+        for (; !err && ascii_is_digit(*at); at++) {
+            err = n->divisor >= 1000000000 ? ERR_LIMIT : number_add_digit(n, *at);
             n->divisor *= 10;
         }
     }
@@ -48,9 +45,9 @@ static int read_number(const char **text, struct number *n) {
     return err;
 }
 
-/* The value in the smallest unit, rounded down. A fraction of the smallest unit itself makes no sense. */
-static int apply_unit(const struct number *n, const char *name, const struct unit *units, size_t count, uint64_t max,
-                      uint64_t *value) {
+/* The value in the smallest unit, rounded down. A fraction of the smallest unit is refused. */
+static int number_apply_unit(const struct number *n, const char *name, const struct unit *units, size_t count,
+                             uint64_t max, uint64_t *value) {
     if (*name == ' ')
         name++;
     for (size_t i = 0; i < count; i++) {
@@ -67,10 +64,10 @@ static int apply_unit(const struct number *n, const char *name, const struct uni
     return ERR_INVALID;
 }
 
-static int parse_with_units(const char *text, const struct unit *units, size_t count, uint64_t max, uint64_t *value) {
+static int number_parse(const char *text, const struct unit *units, size_t count, uint64_t max, uint64_t *value) {
     struct number n;
-    int err = read_number(&text, &n);
-    return err ? err : apply_unit(&n, text, units, count, max, value);
+    int err = number_read(&text, &n);
+    return err ? err : number_apply_unit(&n, text, units, count, max, value);
 }
 
 int parse_size(const char *text, uint64_t *bytes) {
@@ -86,7 +83,7 @@ int parse_size(const char *text, uint64_t *bytes) {
         {"GB", UINT64_C(1000000000)},
         {"TB", UINT64_C(1000000000000)},
     };
-    return parse_with_units(text, units, sizeof units / sizeof units[0], INT64_MAX, bytes);
+    return number_parse(text, units, sizeof units / sizeof units[0], INT64_MAX, bytes);
 }
 
 int parse_rate(const char *text, uint64_t *bytes_per_second) {
@@ -113,14 +110,14 @@ int parse_rate(const char *text, uint64_t *bytes_per_second) {
 
 #define TIME_MAX_MS (UINT64_C(365) * 86400000)
 
-/* One number and its unit; *text is left after them. alone: nothing came before, and a number alone is seconds. */
-static int read_time_part(const char **text, bool alone, uint64_t *ms) {
+/* One number and its unit; *text moves past them. alone: the first part; without a unit it is in seconds. */
+static int time_read_part(const char **text, bool alone, uint64_t *ms) {
     static const struct unit units[] = {
         {"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000},
     };
     struct number n;
     char name[8];
-    int err = read_number(text, &n);
+    int err = number_read(text, &n);
     if (err)
         return err;
     *text += alone && **text == ' ';
@@ -130,17 +127,17 @@ static int read_time_part(const char **text, bool alone, uint64_t *ms) {
     memcpy(name, *text, len);
     name[len] = '\0';
     *text += len;
-    return apply_unit(&n, name, units, sizeof units / sizeof units[0], TIME_MAX_MS, ms);
+    return number_apply_unit(&n, name, units, sizeof units / sizeof units[0], TIME_MAX_MS, ms);
 }
 
 int parse_time_ms(const char *text, uint64_t *ms) {
     uint64_t sum = 0, part;
     bool first = true;
     do {
-        int err = read_time_part(&text, first, &part);
+        int err = time_read_part(&text, first, &part);
         if (err)
             return err;
-        sum += part; /* a year at most each, and few fit into an argument's length */
+        sum += part; /* no overflow: each part is at most a year, and an argument has few parts */
         first = false;
         if (sum > TIME_MAX_MS)
             return ERR_LIMIT;
@@ -164,7 +161,7 @@ int parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *value) {
 static void format_binary(double value, const char *suffix, char out[UNITS_TEXT_SIZE]) {
     static const char *const names[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     size_t unit = 0, last = sizeof names / sizeof names[0] - 1;
-    if (!(value > 0)) /* not a number neither */
+    if (!(value > 0)) /* also for a NaN */
         value = 0;
     if (value > 1e21)
         value = 1e21;
@@ -172,7 +169,7 @@ static void format_binary(double value, const char *suffix, char out[UNITS_TEXT_
         value /= 1024;
         unit++;
     }
-    /* Rounding first shows whether 9.996 needs the form of 10. */
+    /* The limits include the rounding: 9.996 is shown as 10.0. */
     int decimals = unit == 0 ? 0 : value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
     char number[24];
     int len = snprintf(number, sizeof number, "%.*f", decimals, unit == 0 ? (double)(uint64_t)value : value);

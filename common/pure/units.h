@@ -1,4 +1,4 @@
-/* Sizes, rates and times as people write and read them. */
+/* Sizes, rates and times in the notation of people. */
 #ifndef CHUNKLIFT_UNITS_H
 #define CHUNKLIFT_UNITS_H
 
@@ -11,17 +11,17 @@
 #define GIB (1024 * MIB)
 #define TIB (1024 * GIB)
 
-/* "8MiB", "5242880", "1.5GB", "64k" is refused; KiB MiB GiB TiB binary, kB MB GB TB decimal, B or nothing bytes.
- * ERR_INVALID, or ERR_LIMIT past 2^63-1. */
+/* "8MiB", "5242880", "1.5GB"; "64k" is refused. KiB MiB GiB TiB are binary, kB MB GB TB decimal; B or no unit: bytes.
+ * ERR_INVALID, or ERR_LIMIT beyond 2^63-1. */
 int parse_size(const char *text, uint64_t *bytes) MUST_CHECK;
-/* Bytes a second as a size, "/s" after it or not: "10MiB", "1.5MB/s"; "0" and "none" are 0, no limit. ERR_INVALID;
- * ERR_LIMIT below RATE_MIN: surely a unit was forgotten. */
+/* Bytes per second as a size, with or without "/s": "10MiB", "1.5MB/s". "0" and "none" are 0, no limit. ERR_INVALID, or
+ * ERR_LIMIT below RATE_MIN: the unit is missing. */
 #define RATE_MIN KIB
 int parse_rate(const char *text, uint64_t *bytes_per_second) MUST_CHECK;
-/* "10 min", "10m", "300s", "500ms", "2h", "1h30m", "10" (seconds); units ms, s, m or min, h, d, as sleep(1) and Go have
- * them. Result in milliseconds, at most 365 days. */
+/* "10 min", "10m", "300s", "500ms", "2h", "1h30m", "10" (seconds); units ms, s, m or min, h, d. The result is in
+ * milliseconds, at most 365 days. ERR_INVALID, ERR_LIMIT. */
 int parse_time_ms(const char *text, uint64_t *ms) MUST_CHECK;
-/* A whole decimal number within [min, max], nothing else around it. */
+/* A whole decimal number within [min, max] and nothing else. ERR_INVALID, ERR_LIMIT. */
 int parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *value) MUST_CHECK;
 
 /* "41 MiB", "1.23 GiB", "812 B": three significant digits, binary. Returns out. */

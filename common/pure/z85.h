@@ -1,6 +1,6 @@
 /*
- * Curve25519 keys as text: Z85 (ZeroMQ RFC 32), 40 characters for 32 bytes. A key is kept in this form everywhere, for
- * it is what files hold, libzmq takes and people compare. Z85 has the character '#'.
+ * Curve25519 keys as text: Z85 (ZeroMQ RFC 32), 40 characters for 32 bytes. Keys have this form everywhere: files, libzmq
+ * and people use it. Z85 has the character '#'.
  */
 #ifndef CHUNKLIFT_Z85_H
 #define CHUNKLIFT_Z85_H
@@ -22,7 +22,7 @@ void curve_key_from_bytes(struct curve_key *key, const uint8_t bytes[CURVE_BYTES
 static inline bool curve_key_equal(const struct curve_key *a, const struct curve_key *b) {
     return memcmp(a->text, b->text, CURVE_TEXT_LEN) == 0;
 }
-/* No key: what a connection without CURVE has. */
+/* False: no key, as of a connection without CURVE. */
 static inline bool curve_key_is_set(const struct curve_key *key) {
     return key->text[0] != '\0';
 }

@@ -55,7 +55,7 @@ struct connections {
 /* libzmq's thread accepts until this thread closes connections, and it ends the process when no descriptor is left for
  * an ipc connection. So half of the free descriptors stay for connections that arrive while this thread is busy, and a
  * few for other files. */
-size_t connections_max(void) {
+static size_t connections_max(void) {
     size_t available = descriptors_free();
     size_t half = available > OTHERS_MAX ? (available - OTHERS_MAX) / 2 : 0;
     return half > COUNT_MAX ? COUNT_MAX : half < COUNT_MIN ? COUNT_MIN : half;

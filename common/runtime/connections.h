@@ -56,7 +56,4 @@ void *connections_waitable(const struct connections *c);
 bool connections_are_watched(const struct connections *c);
 size_t connections_count(const struct connections *c);
 
-/* The number limit of a bound socket, by the process's limit of open descriptors. */
-size_t connections_max(void);
-
 #endif

@@ -59,9 +59,9 @@ static int key_file_log_error(const char *path, const struct text_error *e, int 
     if (err == ERR_NOMEM)
         log_error("out of memory");
     else if (e->line)
-        log_error("%s:%zu: %s", path, e->line, e->what);
+        log_error("%s:%zu: %s", path, e->line, e->problem);
     else
-        log_error("%s: %s", path, e->what);
+        log_error("%s: %s", path, e->problem);
     return ERR_USAGE;
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int text_list_add(struct text_list *list, const char *item) {
+static int text_list_add(struct text_list *list, const char *item) {
     const char **grown = realloc(list->items, (list->count + 1) * sizeof *grown);
     if (!grown)
         return ERR_NOMEM;

@@ -27,7 +27,6 @@ struct text_list {
     const char **items;
     size_t count;
 };
-int text_list_add(struct text_list *list, const char *item) MUST_CHECK;
 void text_list_release(struct text_list *list);
 
 struct option_spec {

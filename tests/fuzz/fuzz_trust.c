@@ -63,14 +63,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct text_error e;
     struct slice text = slice_make(bytes, size);
     if (trust_parse(&t, text, &e)) {
-        CHECK(e.what && t.line_count == 0 && t.key_count == 0 && !t.lines && !t.keys);
+        CHECK(e.problem && t.line_count == 0 && t.key_count == 0 && !t.lines && !t.keys);
     } else {
         check_taken(&t);
         check_same_again(&t);
         trust_release(&t);
     }
     if (key_pair_parse(&pair, text, &e)) {
-        CHECK(e.what && !curve_key_is_set(&pair.secret));
+        CHECK(e.problem && !curve_key_is_set(&pair.secret));
     } else {
         check_key(&pair.public);
         check_key(&pair.secret);

@@ -78,7 +78,7 @@ static void test_dest_problem_says_which_rule(void **state) {
     char key[S3_KEY_MAX + 32] = "s3://bucket/", bucket[5 + S3_BUCKET_MAX + 2] = "s3://";
     memset(key + strlen(key), 'k', S3_KEY_MAX + 1);
     assert_non_null(dest_problem(key, reason, sizeof reason));
-    assert_non_null(strstr(reason, "1025 bytes; S3 takes 1024"));
+    assert_non_null(strstr(reason, "1025 bytes; S3 accepts 1024"));
     memset(bucket + 5, 'b', S3_BUCKET_MAX + 1);
     assert_non_null(strstr(dest_problem(bucket, reason, sizeof reason), "256 characters"));
 }

@@ -58,7 +58,7 @@ static void parsed(struct trust *t, const char *text) {
     struct text_error e;
     int err = trust_parse(t, slice_of(text), &e);
     if (err)
-        fail_msg("line %zu: %s\n%s", e.line, e.what, text);
+        fail_msg("line %zu: %s\n%s", e.line, e.problem, text);
 }
 
 static void test_lines(void **state) {
@@ -184,8 +184,8 @@ static void test_damaged_files(void **state) {
     (void)state;
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(trust_parse(&t, slice_of(damaged[i].text), &e), ERR_INVALID);
-        if (e.line != damaged[i].line || !strstr(e.what, damaged[i].what))
-            fail_msg("%zu: line %zu: %s", i, e.line, e.what);
+        if (e.line != damaged[i].line || !strstr(e.problem, damaged[i].what))
+            fail_msg("%zu: line %zu: %s", i, e.line, e.problem);
         assert_int_equal(t.line_count + t.key_count, 0);
     }
     assert_int_equal(trust_parse(&t, slice_make(KEY_A " uploader\n\0", 51), &e), ERR_INVALID);
@@ -219,7 +219,7 @@ static void test_cut_and_flipped(void **state) {
             text[i] = (char)(text[i] ^ (1 << bit));
             if (trust_parse(&t, slice_make(text, sizeof good - 1), &e)) {
                 refused++;
-                assert_true(e.what != NULL);
+                assert_true(e.problem != NULL);
                 continue;
             }
             taken++;
@@ -274,9 +274,9 @@ static void test_key_files(void **state) {
     assert_string_equal(k.secret.text, KEY_B);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         assert_int_equal(key_pair_parse(&k, slice_of(wrong[i].text), &e), ERR_INVALID);
-        if (e.line != wrong[i].line || !strstr(e.what, wrong[i].what))
-            fail_msg("%zu: line %zu: %s", i, e.line, e.what);
-        assert_null(strstr(e.what, KEY_B));
+        if (e.line != wrong[i].line || !strstr(e.problem, wrong[i].what))
+            fail_msg("%zu: line %zu: %s", i, e.line, e.problem);
+        assert_null(strstr(e.problem, KEY_B));
         assert_false(curve_key_is_set(&k.secret)); /* nothing of it stays */
     }
     printf("%zu damaged key files\n", sizeof wrong / sizeof wrong[0]);
