@@ -50,7 +50,7 @@ static size_t holders_collect(const struct holders *h, const struct peers *peers
         const struct peer *p = peers->all[i];
         if (p->role != ROLE_UPLOADER)
             continue;
-        if (p->seen)
+        if (p->process_visible)
             out[count++] = (struct consumer_holder){.pid = p->pid, .starttime = p->starttime};
         else
             unknown = true;

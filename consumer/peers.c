@@ -165,7 +165,7 @@ bool peer_is_at(const struct peer *peer, const void *route, size_t len) {
 
 bool peer_is_dead(const struct peer *peer) {
     uint64_t ticks = 0;
-    if (!peer->seen)
+    if (!peer->process_visible)
         return false;
     int err = process_starttime(peer->pid, &ticks);
     return err == ERR_NOT_FOUND || (!err && ticks != peer->starttime);

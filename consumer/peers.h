@@ -34,9 +34,9 @@ struct peer {
     struct route route;
     struct curve_key key; /* of its HELLO; messages with another key are refused. Empty without keys */
     enum role role;
-    bool local;       /* under our boot id */
-    bool seen;        /* its process was visible under this pid at HELLO (not so in another pid namespace) */
-    uint64_t dead_ms; /* when its process was first seen to be gone; 0: it lives */
+    bool local;           /* under our boot id */
+    bool process_visible; /* under this pid at HELLO; not so in another pid namespace */
+    uint64_t dead_ms;     /* when its process was first seen to be gone; 0: it lives */
     pid_t pid;
     uint64_t starttime;
     char *worker; /* host/pid */
@@ -54,7 +54,7 @@ struct peer {
     char outage[256];                   /* the endpoint and error that it retries; empty: none */
     uint64_t outage_ms;                 /* duration, by its last HEARTBEAT */
     uint64_t unable;                    /* producers (bits) of which it released a job as not-here */
-    bool beaten;                        /* a HEARTBEAT was read */
+    bool had_heartbeat;                 /* a HEARTBEAT was read */
     uint64_t joined_ms;                 /* its first HELLO */
     struct peer_limits limits;
     struct destinations destinations;

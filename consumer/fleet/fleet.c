@@ -256,8 +256,8 @@ static void fleet_note_endpoint(struct fleet_limits *f, struct peer *peer, const
 void fleet_note(struct fleet_limits *f, struct peer *peer, const struct msg_heartbeat *h, bool no_brakes,
                 uint64_t now_ms) {
     struct peer_limits *l = &peer->limits;
-    bool known = peer->beaten;
-    peer->beaten = true;
+    bool known = peer->had_heartbeat;
+    peer->had_heartbeat = true;
     l->own_bwlimit = h->own_bwlimit;
     l->kept_bwlimit = h->bwlimit;
     if (h->throttled)

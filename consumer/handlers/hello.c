@@ -28,8 +28,8 @@ static int hello_welcome(struct consumer *c, const struct peer *peer, uint64_t n
 }
 
 static void hello_join(struct consumer *c, struct peer *peer) {
-    peer->seen = peer->local && peer->pid > 1 && peer->starttime;
-    peer->seen = peer->seen && !peer_is_dead(peer);
+    peer->process_visible = peer->local && peer->pid > 1 && peer->starttime;
+    peer->process_visible = peer->process_visible && !peer_is_dead(peer);
     peer->since_seq = journal_seq(c->journal) + 1;
     peer->since_event = c->events.next;
     if (peer->role == ROLE_PRODUCER)
