@@ -49,7 +49,7 @@ static int forget_refuse(struct consumer *c, const struct peer *peer, uint64_t n
     return reply_queue(c, &peer->route, &answer);
 }
 
-static int forget_append(struct consumer *c, struct slice ids, struct buf *done) {
+static int forget_record_all(struct consumer *c, struct slice ids, struct buf *done) {
     int err = 0;
     for (size_t i = 0; !err && i < ids.len / sizeof(struct id128); i++) {
         struct id128 id = forget_id_at(ids, i);
@@ -79,7 +79,7 @@ int forget_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     }
     struct buf done = BUF_INIT;
     struct msg answer = {.type = MSG_FORGOTTEN, .number = m->number};
-    int err = forget_append(c, ids, &done);
+    int err = forget_record_all(c, ids, &done);
     answer.forgotten.uploads = buf_slice(&done);
     if (!err)
         err = reply_queue(c, &peer->route, &answer);
