@@ -99,11 +99,14 @@ unit_test(track producer_core)
 
 set(folder producer/cli)
 unit_test(consumer_log producer_core)
+unit_test(cp_options producer_core)
 unit_test(supervise producer_core)
 unit_test(supervise_outage producer_core)
 
 set(folder producer/cli/journal)
+unit_test(forget_command producer_core)
 unit_test(journal_command producer_core)
+unit_test(journal_copy producer_core)
 unit_test(journal_summary producer_core)
 unit_test(reader producer_core)
 
@@ -111,7 +114,9 @@ set(folder producer/data)
 unit_test(server producer_core)
 
 set(folder producer/show)
+unit_test(json_events producer_core)
 unit_test(progress producer_core)
+unit_test(progress_total producer_core)
 
 set(folder producer/source)
 unit_test(sources producer_core)

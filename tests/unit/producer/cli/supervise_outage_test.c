@@ -2,10 +2,15 @@
  * time and reports the end of the process itself. */
 #include "unit.h"
 
+#include "producer/cli/supervise.h"
 #include "producer/cli/supervise_internal.h"
+#include "system/clock.h"
 #include "system/exit_status.h"
 #include "system/log.h"
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -183,6 +188,88 @@ static void test_silence_of_a_consumer_that_answered_is_no_error(void **state) {
     assert_int_equal(service(false, 65000), 0);
 }
 
+/* --- the end of a run --- */
+
+static int term_pipe[2];
+
+static void on_term(int number) {
+    (void)number;
+    (void)!write(term_pipe[1], "t", 1);
+}
+
+/* A child process that ends after ms; it notes each SIGTERM in term_pipe. */
+static pid_t start_child(unsigned ms) {
+    sigset_t term, before;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, &before); /* until the handler is set */
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGTERM, on_term);
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        for (uint64_t end_ms = clock_ms() + ms; clock_ms() < end_ms;)
+            poll(NULL, 0, 10);
+        _exit(EXIT_DONE);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return pid;
+}
+
+/* Ends a run whose uploader already got its SIGTERM; returns how many more it gets. */
+static ssize_t stop_draining_uploader(void) {
+    char bytes[16];
+    assert_int_equal(pipe2(term_pipe, O_NONBLOCK), 0);
+    s.draining = true;
+    s.o.drain_for_ms = 10000;
+    s.was_connected = false;
+    s.uploaders[0].pid = start_child(300);
+    assert_int_equal(supervisor_stop(&s), 0);
+    assert_int_equal(supervisor_uploaders(&s), 0);
+    close(term_pipe[1]);
+    ssize_t count = read(term_pipe[0], bytes, sizeof bytes);
+    close(term_pipe[0]);
+    return count;
+}
+
+static void test_uploaders_of_a_given_consumer_finish_their_results(void **state) {
+    (void)state;
+    s.o.consumer = "tcp://host:1";
+    assert_int_equal(stop_draining_uploader(), 0);
+}
+
+static void test_uploaders_without_a_consumer_drop_their_results(void **state) {
+    (void)state;
+    assert_int_equal(stop_draining_uploader(), 1);
+}
+
+static void test_uploaders_of_a_running_consumer_finish_their_results(void **state) {
+    (void)state;
+    int fd = open("lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    ssize_t count = stop_draining_uploader();
+    close(fd);
+    unlink("lock");
+    assert_int_equal(count, 0);
+}
+
+static void test_stop_waits_for_a_consumer_that_answered(void **state) {
+    (void)state;
+    s.draining = true;
+    for (int connected = 0; connected <= 1; connected++) {
+        pid_t pid = start_child(connected ? 300 : 60000);
+        s.consumer.pid = pid;
+        s.was_connected = connected != 0;
+        uint64_t began_ms = clock_ms();
+        assert_int_equal(supervisor_stop(&s), 0);
+        assert_int_equal(s.consumer.pid, connected ? 0 : pid);
+        if (!connected) {
+            assert_true(clock_ms() - began_ms < 900);
+            kill(pid, SIGKILL);
+            assert_int_equal(waitpid(pid, NULL, 0), pid);
+        }
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_outage_ends_the_run_after_retry_for), TEST(test_outage_without_retry_for_lasts_ten_minutes),
           TEST(test_settled_consumer_ends_the_outage), TEST(test_short_connection_does_not_end_the_outage),
@@ -191,4 +278,8 @@ UNIT_MAIN(TEST(test_outage_ends_the_run_after_retry_for), TEST(test_outage_witho
           TEST(test_full_disk_does_not_prevent_the_first_start), TEST(test_five_starts_without_an_answer_are_the_last),
           TEST(test_starts_are_half_a_second_apart), TEST(test_killed_consumer_is_started_again_at_once),
           TEST(test_no_consumer_is_started_for_a_given_one_or_at_the_end),
-          TEST(test_silence_of_a_consumer_that_answered_is_no_error))
+          TEST(test_silence_of_a_consumer_that_answered_is_no_error),
+          TEST(test_uploaders_of_a_given_consumer_finish_their_results),
+          TEST(test_uploaders_without_a_consumer_drop_their_results),
+          TEST(test_uploaders_of_a_running_consumer_finish_their_results),
+          TEST(test_stop_waits_for_a_consumer_that_answered))

@@ -324,6 +324,29 @@ static void test_a_peer_that_does_not_read_delays_no_other(void **state) {
     endpoint_close(&deaf);
 }
 
+/* Files of sysfs claim the size of a page and end earlier. */
+static void test_a_file_that_is_shorter_than_its_size(void **state) {
+    static const char sysfs[] = "/sys/kernel/uevent_seqnum";
+    static const struct id128 upload_of_sysfs = {{4}};
+    struct geometry wanted = {.chunk_size = 1u << 20, .chunks = 1};
+    struct source_identity id;
+    struct file *short_file;
+    struct stat st;
+    (void)state;
+    if (stat(sysfs, &st) != 0 || st.st_size < 1024)
+        skip();
+    fileid_from_stat(&st, &id);
+    wanted.size = id.size;
+    assert_int_equal(files_add(&files, sysfs, "file:///out/s", &id, &wanted, &short_file), 0);
+    files_set_upload(&files, short_file, &upload_of_sysfs);
+    short_file->state = FILE_PUT;
+    ask(1, (struct msg_fetch){.upload = upload_of_sysfs, .length = id.size, .credit = id.size});
+    expect(DATA_UNREADABLE);
+    char why[200];
+    snprintf(why, sizeof why, "%.*s", (int)answer.data.why.len, answer.data.why.ptr);
+    assert_non_null(strstr(why, "4096"));
+}
+
 static void test_default_addresses(void **state) {
     (void)state;
     static const struct {
@@ -356,4 +379,4 @@ UNIT_MAIN(TEST(test_data_is_sent_up_to_the_credit), TEST(test_a_range_from_a_pos
           TEST(test_gone_files), TEST(test_only_planned_files_and_their_ranges), TEST(test_strangers_get_nothing),
           TEST(test_no_data_before_the_session), TEST(test_idle_transfers_are_dropped),
           TEST(test_transfers_are_bounded), TEST(test_a_peer_that_does_not_read_delays_no_other),
-          cmocka_unit_test(test_default_addresses))
+          cmocka_unit_test(test_default_addresses), TEST(test_a_file_that_is_shorter_than_its_size))

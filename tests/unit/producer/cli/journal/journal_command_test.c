@@ -298,8 +298,31 @@ static void test_show_prints_the_etag(void **state) {
     assert_null(strstr(out, "etag"));
 }
 
+static void test_show_prints_the_endpoint(void **state) {
+    (void)state;
+    struct record put = {.ev = EV_PUT, .has = HAS_UPLOAD | HAS_SRC | HAS_DEST | HAS_CRC | HAS_WORKER | HAS_MS};
+    put.src = slice_of("/data/with");
+    put.dest = slice_of("s3://bucket/with");
+    put.endpoint = slice_of("https://store.example");
+    put.upload.b[0] = 1;
+    lines_add(&j, &put);
+    put.src = slice_of("/data/without");
+    put.dest = slice_of("s3://bucket/without");
+    put.endpoint = slice_of("");
+    put.upload.b[0] = 2;
+    lines_add(&j, &put);
+    assert_int_equal(RUN("journal", "show", "/data/with", j.dir), 0);
+    assert_non_null(strstr(out, "\nendpoint    https://store.example\n"));
+    assert_int_equal(RUN("journal", "show", "/data/without", j.dir), 0);
+    assert_null(strstr(out, "endpoint"));
+    assert_int_equal(RUN("journal", "show", "--json", "/data/with", j.dir), 0);
+    assert_non_null(strstr(out, "\"endpoint\":\"https://store.example\""));
+    assert_int_equal(RUN("journal", "show", "--json", "/data/without", j.dir), 0);
+    assert_null(strstr(out, "endpoint"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_verify), TEST(test_verify_damage), TEST(test_verify_for_programs), TEST(test_what_cannot_be_used),
           TEST(test_usage), TEST(test_tail), TEST(test_tail_follows_until_interrupted),
           TEST(test_reader_that_goes_away_ends_it_quietly), TEST(test_show), TEST(test_status_from_disk),
-          TEST(test_show_prints_the_etag))
+          TEST(test_show_prints_the_etag), TEST(test_show_prints_the_endpoint))

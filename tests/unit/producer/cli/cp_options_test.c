@@ -1,0 +1,105 @@
+/* The command line of `cp`, as the configuration that it becomes. */
+#include "unit.h"
+
+#include "producer/cli/cp_options.h"
+#include "pure/geometry.h"
+#include "system/exit_status.h"
+#include "system/log.h"
+
+static struct cp_options o;
+
+static int setup(void **state) {
+    (void)state;
+    log_setup("test", LOG_ERROR, false);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    cp_options_release(&o);
+    return 0;
+}
+
+#define PARSE(...)                                                                                                     \
+    cp_options_parse(&o, (int)(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)),                                \
+                     (char **)(const char *[]){__VA_ARGS__, NULL})
+
+static void test_defaults(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("cp", "--journal", "j", "a", "s3://b/"), -1);
+    const struct producer_config *c = &o.base.config;
+    assert_int_equal(c->source_count, 1);
+    assert_string_equal(c->sources[0], "a");
+    assert_string_equal(c->dest, "s3://b/");
+    assert_string_equal(c->journal_dir, "j");
+    assert_false(c->set_bwlimit);
+    assert_false(c->resize);
+    assert_int_equal(c->chunk_size, CHUNK_SIZE_DEFAULT);
+    assert_int_equal(c->on_change, ON_CHANGE_FAIL);
+    assert_int_equal(c->consumer_wait_ms, 0); /* it starts one */
+    assert_int_equal(o.supervise.drain_for_ms, DRAIN_FOR_MS);
+    assert_int_equal(o.supervise.uploaders, 2);
+    assert_int_equal(o.supervise.slots, 8);
+    assert_string_equal(o.supervise.journal_dir, "j");
+    assert_null(o.supervise.consumer);
+}
+
+static void test_given_values(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("cp", "--journal", "j", "--bwlimit", "1KiB", "--chunk-size", "1MiB", "--on-change",
+                           "restart", "--drain-for", "5s", "--consumer", "ipc:///c", "-r", "a", "b", "out/"),
+                     -1);
+    const struct producer_config *c = &o.base.config;
+    assert_int_equal(c->source_count, 2);
+    assert_string_equal(c->sources[1], "b");
+    assert_string_equal(c->dest, "out/");
+    assert_true(c->recursive);
+    assert_true(c->set_bwlimit);
+    assert_int_equal(c->bwlimit, 1024);
+    assert_true(c->resize);
+    assert_int_equal(c->chunk_size, 1024 * 1024);
+    assert_int_equal(c->on_change, ON_CHANGE_RESTART);
+    assert_int_equal(c->consumer_wait_ms, CONSUMER_WAIT_MS);
+    assert_int_equal(o.supervise.drain_for_ms, 5000);
+    assert_string_equal(o.supervise.consumer, "ipc:///c");
+}
+
+/* "none" is a value: it removes the limit of the fleet. */
+static void test_no_limit_is_set_too(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("cp", "--journal", "j", "--bwlimit", "none", "a", "b"), -1);
+    assert_true(o.base.config.set_bwlimit);
+    assert_int_equal(o.base.config.bwlimit, 0);
+}
+
+static void test_source_and_destination_are_required(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("cp", "--journal", "j"), EXIT_USAGE);
+    cp_options_release(&o);
+    assert_int_equal(PARSE("cp", "--journal", "j", "a"), EXIT_USAGE);
+}
+
+static void test_display(void **state) {
+    static const struct {
+        const char *option;
+        bool progress, json, quiet;
+    } cases[] = {{"--force", true, false, false},
+                 {"--no-progress", false, false, false},
+                 {"--json", false, true, false},
+                 {"--quiet", false, false, true}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(PARSE("cp", "--journal", "j", (char *)cases[i].option, "a", "b"), -1);
+        struct driver_options d = producer_options_for_driver(&o.base);
+        assert_int_equal(d.progress, cases[i].progress);
+        assert_int_equal(d.json, cases[i].json);
+        assert_int_equal(d.quiet, cases[i].quiet);
+        assert_string_equal(d.where, "j");
+        cp_options_release(&o);
+    }
+    memset(&o, 0, sizeof o);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+UNIT_MAIN(TEST(test_defaults), TEST(test_given_values), TEST(test_no_limit_is_set_too),
+          TEST(test_source_and_destination_are_required), TEST(test_display))
