@@ -35,7 +35,7 @@ bool job_is_valid(const struct job *j) {
 /* The --allow that contains dest; NULL: none. */
 static const char *job_allowed_url(const struct uploader *u, struct slice dest) {
     for (size_t i = 0; i < u->settings->allow.count; i++)
-        if (dest_is_beneath(dest, slice_of(u->settings->allow_urls[i])))
+        if (dest_is_under(dest, slice_of(u->settings->allow_urls[i])))
             return u->settings->allow_urls[i];
     return NULL;
 }

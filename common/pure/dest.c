@@ -170,7 +170,7 @@ static bool path_has_parent(struct slice path) {
     return false;
 }
 
-bool dest_is_beneath(struct slice url, struct slice allowed) {
+bool dest_is_under(struct slice url, struct slice allowed) {
     struct dest u, a;
     if (dest_parse(url, &u) || dest_parse(allowed, &a) || u.scheme != a.scheme || !slice_equal(u.bucket, a.bucket))
         return false;

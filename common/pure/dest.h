@@ -40,6 +40,6 @@ int dest_from_argument(const char *argument, const char *cwd, struct buf *url) M
 int dest_join(struct buf *url, struct slice prefix, struct slice name) MUST_CHECK;
 /* True when url is `allowed` or under it, by whole path components: s3://b/data allows s3://b/data/x, not
  * s3://b/database. */
-bool dest_is_beneath(struct slice url, struct slice allowed);
+bool dest_is_under(struct slice url, struct slice allowed);
 
 #endif

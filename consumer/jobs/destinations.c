@@ -76,13 +76,13 @@ static struct slice location_trim(struct slice url) {
 
 static bool location_has(const char *location, const struct upload_identity *is) {
     if (location_is_file(location))
-        return dest_is_beneath(is->dest, slice_of(location));
+        return dest_is_under(is->dest, slice_of(location));
     return is->endpoint.len && slice_equal(location_trim(slice_of(location)), location_trim(is->endpoint));
 }
 
 static bool destinations_allow_dest(const struct destinations *d, struct slice dest) {
     for (size_t at = 0; at < d->allow_len; at += strlen(d->allow + at) + 1)
-        if (dest_is_beneath(dest, slice_of(d->allow + at)))
+        if (dest_is_under(dest, slice_of(d->allow + at)))
             return true;
     return d->allow_len == 0;
 }

@@ -51,7 +51,7 @@ static void try_parse(struct slice url) {
     if (d.scheme == DEST_S3 && again.len < url.len)
         CHECK(buf_add_byte(&again, '/') == 0);
     CHECK(buf_add_slice(&again, d.key) == 0 && slice_equal(buf_slice(&again), url));
-    CHECK(dest_is_beneath(url, url) || (d.scheme == DEST_FILE && memmem(url.ptr, url.len, "..", 2)));
+    CHECK(dest_is_under(url, url) || (d.scheme == DEST_FILE && memmem(url.ptr, url.len, "..", 2)));
     buf_release(&again);
 }
 
@@ -80,13 +80,13 @@ static void try_join(struct slice prefix, struct slice name) {
     CHECK(slice_equal(buf_slice(&url), buf_slice(&same)));
     CHECK(url.len <= prefix.len + 1 + name.len);
     if (dest_parse(prefix, &d) == 0 && !strstr(url.data, ".."))
-        CHECK(dest_is_beneath(buf_slice(&url), prefix));
+        CHECK(dest_is_under(buf_slice(&url), prefix));
     buf_release(&url);
     buf_release(&same);
 }
 
 static void try_beneath(struct slice url, struct slice allowed) {
-    if (!dest_is_beneath(url, allowed))
+    if (!dest_is_under(url, allowed))
         return;
     struct dest d;
     CHECK(dest_parse(url, &d) == 0);

@@ -71,7 +71,7 @@ static int file_allow_split(const struct file_allow *a, struct slice dest, struc
     }
     struct slice path = d.key;
     for (size_t i = 0; i < a->count; i++) {
-        if (!dest_is_beneath(dest, slice_of(a->urls[i])) || dest_parse(slice_of(a->urls[i]), &allowed))
+        if (!dest_is_under(dest, slice_of(a->urls[i])) || dest_parse(slice_of(a->urls[i]), &allowed))
             continue;
         struct slice top = path_trim_end(allowed.key);
         s->base = path_trim_end(path).len <= top.len && top.len > 1 ? path_parent(top) : top;

@@ -66,7 +66,7 @@ static bool wanted_matches(const struct upload_summary *u, const struct wanted *
         return true;
     if (path_is_under(u->src, buf_slice(&w->path)))
         return true;
-    return w->url.len && dest_is_beneath(u->dest, buf_slice(&w->url));
+    return w->url.len && dest_is_under(u->dest, buf_slice(&w->url));
 }
 
 static bool show_matches(const struct show *s, const struct upload_summary *u) {

@@ -1,4 +1,4 @@
-/* What a piece of code writes to a descriptor (stderr), for tests. One capture at a time. */
+/* Captures the output of a piece of code to a descriptor (stderr), for tests. One capture at a time. */
 #ifndef CHUNKLIFT_CAPTURE_H
 #define CHUNKLIFT_CAPTURE_H
 
@@ -19,7 +19,7 @@ static inline void capture_begin(struct capture *c, int fd) {
     dup2(c->file, fd);
 }
 
-/* Returns what was written since, up to what text holds, with a NUL. */
+/* Returns the output since capture_begin, at most the size of text, with a NUL. */
 static inline const char *capture_end(struct capture *c) {
     fflush(NULL);
     dup2(c->saved, c->fd);

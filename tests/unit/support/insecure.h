@@ -1,4 +1,4 @@
-/* For tests whose tcp endpoints have no keys: what --insecure does, before the first one runs. */
+/* For tests with tcp endpoints without keys: does the same as --insecure, before the first test runs. */
 #ifndef CHUNKLIFT_UNIT_INSECURE_H
 #define CHUNKLIFT_UNIT_INSECURE_H
 

@@ -15,7 +15,7 @@
 struct sample_pool {
     _Alignas(16) char bytes[1 << 18];
     size_t used;
-    unsigned serial; /* makes neighbouring values differ */
+    unsigned serial; /* so that neighbouring values differ */
 };
 
 static inline void *pool_alloc(struct sample_pool *p, size_t size) {

@@ -1,5 +1,5 @@
-/* What every unit test file ends with: UNIT_MAIN(cmocka_unit_test(test_a), …). --list names the tests, --run NAME runs
- * one, --tmp DIR is implied by the working directory: each test program runs in an empty one. */
+/* Every unit test file ends with UNIT_MAIN(cmocka_unit_test(test_a), …). --list prints the names of the tests, --run NAME
+ * runs one. Each test runs in an empty working directory. */
 #ifndef CHUNKLIFT_UNIT_H
 #define CHUNKLIFT_UNIT_H
 

@@ -41,7 +41,7 @@ static void test_dest_parse_file(void **state) {
     assert_int_equal(dest_parse(slice_make("file:///a\0b", 11), &d), ERR_INVALID);
 }
 
-/* Each line says which rule and what to write. */
+/* Each line names the rule and the remedy. */
 static void test_dest_problem_says_which_rule(void **state) {
     (void)state;
     static const struct {
@@ -209,7 +209,7 @@ static void test_dest_join_by_exactly_one_slash(void **state) {
     buf_release(&url);
 }
 
-static void test_dest_is_beneath_whole_components(void **state) {
+static void test_dest_is_under_whole_components(void **state) {
     (void)state;
     static const struct {
         const char *url, *allowed;
@@ -241,12 +241,11 @@ static void test_dest_is_beneath_whole_components(void **state) {
         {"", "", false},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
-        if (dest_is_beneath(slice_of(cases[i].url), slice_of(cases[i].allowed)) != cases[i].beneath)
+        if (dest_is_under(slice_of(cases[i].url), slice_of(cases[i].allowed)) != cases[i].beneath)
             fail_msg("%s in %s", cases[i].url, cases[i].allowed);
 }
 
 UNIT_MAIN(cmocka_unit_test(test_dest_parse_s3), cmocka_unit_test(test_dest_parse_file),
           cmocka_unit_test(test_dest_parse_refuses), cmocka_unit_test(test_dest_problem_says_which_rule),
           cmocka_unit_test(test_dest_problem_lets_through), cmocka_unit_test(test_dest_from_argument),
-          cmocka_unit_test(test_dest_join_by_exactly_one_slash),
-          cmocka_unit_test(test_dest_is_beneath_whole_components))
+          cmocka_unit_test(test_dest_join_by_exactly_one_slash), cmocka_unit_test(test_dest_is_under_whole_components))

@@ -3,7 +3,7 @@
 
 #define MIB ((uint64_t)1 << 20)
 
-/* What every plan must keep, whatever went in. */
+/* The invariants of every plan, for any input. */
 static void check_plan(const struct geometry_limits *limits, const struct geometry *g) {
     assert_true(geometry_is_valid(g));
     assert_true(g->chunk_size >= limits->chunk_min_bytes);
@@ -60,7 +60,7 @@ static void test_geometry_grows_to_ten_thousand_parts(void **state) {
     expect((uint64_t)10000 * 5 * 1024 * MIB - 1, 8 * MIB, 5 * 1024 * MIB, 10000);
 }
 
-static void test_geometry_refuses_what_no_store_takes(void **state) {
+static void test_geometry_refuses_a_file_that_no_store_accepts(void **state) {
     (void)state;
     struct geometry g;
     uint64_t most = (uint64_t)10000 * 5 * 1024 * MIB;
@@ -132,6 +132,6 @@ static void test_geometry_from_elsewhere_is_checked(void **state) {
 UNIT_MAIN(cmocka_unit_test(test_geometry_plain_cases),
           cmocka_unit_test(test_geometry_wanted_is_rounded_and_kept_within_the_store),
           cmocka_unit_test(test_geometry_grows_to_ten_thousand_parts),
-          cmocka_unit_test(test_geometry_refuses_what_no_store_takes), cmocka_unit_test(test_geometry_of_files),
-          cmocka_unit_test(test_geometry_any_numbers_give_a_plan_or_a_limit),
+          cmocka_unit_test(test_geometry_refuses_a_file_that_no_store_accepts),
+          cmocka_unit_test(test_geometry_of_files), cmocka_unit_test(test_geometry_any_numbers_give_a_plan_or_a_limit),
           cmocka_unit_test(test_geometry_from_elsewhere_is_checked))

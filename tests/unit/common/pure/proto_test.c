@@ -1,4 +1,4 @@
-/* The codec: what is sent arrives, what is damaged is refused, and nothing a peer sends makes it allocate much. */
+/* The codec: a message arrives as it was sent, a damaged frame is refused, and no frame makes it allocate much memory. */
 #include "proto_samples.h"
 #include "pure/geometry.h"
 #include "pure/proto.h"
@@ -226,7 +226,7 @@ static void test_refs_are_checked(void **state) {
     assert_int_equal(decode_ref(JOB_CHUNK, 16, CHUNKS_MAX), ERR_INVALID);
 }
 
-/* A HELLO with role and one more field, whose value the caller writes next. */
+/* A HELLO with role and one more field, the caller writes its value next. */
 static void put_hello_and(uint64_t number) {
     put_envelope(1, MSG_HELLO, 6);
     put_map(2);
@@ -469,7 +469,7 @@ static void test_offers_are_small(void **state) {
     assert_int_equal(decode_raw(&m), ERR_INVALID);
 }
 
-/* ---- what the encoder refuses ---- */
+/* ---- refusals of the encoder ---- */
 
 static int encode_after(const struct msg *m, size_t *len) {
     struct buf out = BUF_INIT;
@@ -556,7 +556,7 @@ static void test_encode_refuses_invalid_values(void **state) {
     assert_int_equal(encode_after(&m, &len), ERR_INVALID);
 }
 
-/* DATA whose bytes lie elsewhere: head and bytes together are the message. */
+/* DATA with bytes in another buffer: head and bytes together are the message. */
 static void test_head_of_data(void **state) {
     (void)state;
     static const size_t lengths[] = {0, 1, 255, 256, 65535, 65536, PROTO_PIECE_MAX};
@@ -591,7 +591,7 @@ static void test_head_of_data(void **state) {
 
 static void check_schema(const struct schema *s, int depth) {
     assert_true(s->field_count <= 64);
-    assert_true(depth <= 7); /* with envelope: 8, what a decoder accepts */
+    assert_true(depth <= 7); /* with the envelope: 8, the maximum of the decoder */
     for (size_t i = 0; i < s->field_count; i++) {
         const struct field *f = &s->fields[i];
         assert_true(f->number > 0 && f->offset < s->size);
@@ -627,7 +627,7 @@ static void test_everything_has_a_name(void **state) {
     assert_string_equal(fail_class_name(FAIL_NO_BUCKET), "no-bucket");
 }
 
-/* No frame makes the decoder ask for more memory than this process may have: it never says ERR_NOMEM above. */
+/* No frame makes the decoder ask for more memory than this process may have: it never returned ERR_NOMEM above. */
 static int limit_memory(void **state) {
     (void)state;
 #ifndef __SANITIZE_ADDRESS__

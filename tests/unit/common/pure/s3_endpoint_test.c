@@ -28,7 +28,7 @@ static void refused(const char *url, const char *part) {
     assert_non_null(strstr(why, part));
 }
 
-static void test_what_is_refused(void **state) {
+static void test_malformed_urls_are_refused(void **state) {
     (void)state;
     refused("", "not a URL");
     refused("host:9000", "not a URL");
@@ -85,5 +85,5 @@ static void test_region_names(void **state) {
     assert_int_equal(s3_region_trim(slice_of(" \t")).len, 0);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_one_form_for_each_url), cmocka_unit_test(test_what_is_refused),
+UNIT_MAIN(cmocka_unit_test(test_one_form_for_each_url), cmocka_unit_test(test_malformed_urls_are_refused),
           cmocka_unit_test(test_secrets_are_not_shown), cmocka_unit_test(test_region_names))

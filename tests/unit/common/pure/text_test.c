@@ -105,7 +105,7 @@ static void test_json_strings(void **state) {
     expect_json(BYTES("\xc3\xa4\xe2\x82\xac"), "\"\xc3\xa4\xe2\x82\xac\"");
 }
 
-/* Each byte below 0x80 at each place of a word: the fast scan must see what the slow one sees. */
+/* Each byte below 0x80 at each place of a word: the fast scan finds the same as the slow one. */
 static void test_json_escapes_anywhere(void **state) {
     (void)state;
     for (int c = 0; c < 0x80; c++)

@@ -1,4 +1,4 @@
-/* Keys as text, trust files and key files: what is taken, and that nothing else is. */
+/* Keys as text, trust files and key files: the accepted forms, and that no other form is accepted. */
 #include "pure/trust.h"
 #include "unit.h"
 #include <stdlib.h>
@@ -100,7 +100,7 @@ static void test_comments(void **state) {
     }
 }
 
-static void test_only_comments_is_nobody(void **state) {
+static void test_a_file_of_comments_trusts_no_key(void **state) {
     struct trust t;
     (void)state;
     parsed(&t, "# nobody\n");
@@ -151,7 +151,7 @@ static void test_servers(void **state) {
 static const struct {
     const char *text;
     size_t line;
-    const char *what; /* stands in it */
+    const char *what; /* is in the text */
 } damaged[] = {
     {"", 0, "empty"},
     {KEY_A "\n", 1, "no roles"},
@@ -192,8 +192,8 @@ static void test_damaged_files(void **state) {
     printf("%zu damaged trust files\n", count + 1);
 }
 
-/* Each byte of a good file flipped, and the file cut at each place: it is refused, or nobody new and nobody's role
- * beyond what stood there comes of it but by a flip within a name itself. */
+/* Each byte of a valid file flipped, and the file cut at each place: it is refused, or it gives no new key and no further
+ * role, unless the flip is inside a name. */
 static void test_cut_and_flipped(void **state) {
     static const char good[] = KEY_A " producer,uploader tcp://a:7700 # a\n" KEY_B " reader # b\n";
     struct trust t;
@@ -283,6 +283,7 @@ static void test_key_files(void **state) {
 }
 
 UNIT_MAIN(cmocka_unit_test(test_bytes_become_text), cmocka_unit_test(test_texts_that_are_no_keys),
-          cmocka_unit_test(test_lines), cmocka_unit_test(test_comments), cmocka_unit_test(test_only_comments_is_nobody),
-          cmocka_unit_test(test_servers), cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_cut_and_flipped),
+          cmocka_unit_test(test_lines), cmocka_unit_test(test_comments),
+          cmocka_unit_test(test_a_file_of_comments_trusts_no_key), cmocka_unit_test(test_servers),
+          cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_cut_and_flipped),
           cmocka_unit_test(test_too_many_lines), cmocka_unit_test(test_key_files))

@@ -1,5 +1,5 @@
-/* Endpoints with keys: who gets through, who gets nothing, and a trust file that is read again. Strangers are plain
- * libzmq sockets of a context of their own. */
+/* Endpoints with keys: admitted and refused peers, and a trust file that is read again. Strangers are plain libzmq sockets
+ * in another context. */
 #include "pure/proto.h"
 #include "runtime/endpoint.h"
 #include "runtime/keys.h"
@@ -145,9 +145,9 @@ static void say(void *s, const char *text) {
     (void)!zmq_send(s, text, strlen(text), ZMQ_DONTWAIT);
 }
 
-/* Nothing is handed up of whoever has no key, one that is not trusted or has another role, or expects another server.
+/* No message is returned of a peer without a key, with an untrusted key or another role, or that expects another server.
  */
-static void test_who_is_not_heard(void **state) {
+static void test_messages_of_refused_peers_are_dropped(void **state) {
     (void)state;
     struct endpoint *router;
     char trust[400];
@@ -175,8 +175,8 @@ static void test_who_is_not_heard(void **state) {
     endpoint_close(&router);
 }
 
-/* Whoever is refused attracts no offers: not one is taken while only such are there. */
-static void test_who_gets_no_offers(void **state) {
+/* A refused peer attracts no offers: none is accepted while only refused peers are there. */
+static void test_refused_peers_get_no_offers(void **state) {
     (void)state;
     struct endpoint *push;
     setup_keys(line(&friend, "uploader"), TRUST_UPLOADER);
@@ -231,8 +231,8 @@ static void test_a_wrong_server(void **state) {
     }
 }
 
-/* "a key removed loses what it has at once: its messages are dropped and its connections get nothing any more"; a key
- * that stays is not disturbed at a ROUTER, and is back at once at a PUSH. */
+/* "A peer whose key lost a role is disconnected before this returns": its messages are dropped, and it receives nothing.
+ * Another key is not disturbed at a ROUTER, and reconnects at once at a PUSH. */
 static void test_revoked(void **state) {
     (void)state;
     struct endpoint *router, *push;
@@ -243,7 +243,7 @@ static void test_revoked(void **state) {
     assert_int_equal(endpoint_open(&push, ENDPOINT_PUSH, ADDRESS), 0);
     void *stays = client(ZMQ_DEALER, endpoint_address(router), &friend, &own);
     void *goes = client(ZMQ_DEALER, endpoint_address(router), &stranger, &own);
-    void *mute = client(ZMQ_DEALER, endpoint_address(router), &stranger, &own); /* never says anything */
+    void *mute = client(ZMQ_DEALER, endpoint_address(router), &stranger, &own); /* never sends a message */
     uint8_t route[16];
     say(goes, "first");
     assert_true(hears(router, PATIENCE_MS));
@@ -262,7 +262,7 @@ static void test_revoked(void **state) {
     zmq_poll(&none, 0, 100); /* it has arrived when the file is read */
     write_trust(line(&friend, "uploader"));
     assert_int_equal(endpoint_reread_keys(), 0);
-    assert_false(hears(router, 100)); /* not what waited */
+    assert_false(hears(router, 100)); /* not the waiting message */
     say(goes, "again");
     say(mute, "now");
     uint64_t end = clock_ms() + NOTHING_MS;
@@ -292,7 +292,7 @@ static void test_revoked(void **state) {
     endpoint_close(&router);
 }
 
-/* A client whose server is not trusted any more hears nothing of it, and goes back when it is again. */
+/* A client receives nothing from a server that lost its trust, and reconnects when the server is trusted again. */
 static void test_a_server_is_revoked(void **state) {
     (void)state;
     struct endpoint *router, *dealer;
@@ -325,11 +325,12 @@ static void test_no_keys_no_tcp(void **state) {
     assert_int_equal(endpoint_open(&e, ENDPOINT_ROUTER, "ipc://local"), 0);
     endpoint_close(&e);
     setup_keys("# nobody\n", 0);
-    assert_int_equal(endpoint_open_consumer(&e, "tcp://127.0.0.1:7701"), ERR_DENIED); /* whose key is there? */
+    assert_int_equal(endpoint_open_consumer(&e, "tcp://127.0.0.1:7701"), ERR_DENIED); /* no key is known for it */
 }
 
 #define CURVE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-UNIT_MAIN(CURVE_TEST(test_conversation), CURVE_TEST(test_offers), CURVE_TEST(test_who_is_not_heard),
-          CURVE_TEST(test_who_gets_no_offers), CURVE_TEST(test_a_wrong_server), CURVE_TEST(test_revoked),
-          CURVE_TEST(test_a_server_is_revoked), CURVE_TEST(test_no_keys_no_tcp))
+UNIT_MAIN(CURVE_TEST(test_conversation), CURVE_TEST(test_offers),
+          CURVE_TEST(test_messages_of_refused_peers_are_dropped), CURVE_TEST(test_refused_peers_get_no_offers),
+          CURVE_TEST(test_a_wrong_server), CURVE_TEST(test_revoked), CURVE_TEST(test_a_server_is_revoked),
+          CURVE_TEST(test_no_keys_no_tcp))

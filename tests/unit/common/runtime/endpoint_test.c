@@ -1,4 +1,4 @@
-/* Endpoints: binding and connecting, what a full or vanished peer looks like, and draining under load. */
+/* Endpoints: binding and connecting, full and vanished peers, and draining under load. */
 #include "insecure.h"
 #include "pure/proto.h"
 #include "runtime/endpoint.h"
@@ -92,7 +92,7 @@ static void test_converse_over_tcp(void **state) {
     converse("tcp://127.0.0.1:*");
 }
 
-/* "What it is bound to, wildcard resolved" */
+/* "The bound address, with wildcards resolved" */
 static void test_wildcard_is_resolved(void **state) {
     (void)state;
     struct endpoint *e;
@@ -184,7 +184,7 @@ static void test_vanished_peer_is_not_found(void **state) {
     endpoint_close(&router);
 }
 
-/* A DEALER without a connection says so at once and keeps nothing (IMMEDIATE). */
+/* A DEALER without a connection reports it at once and keeps nothing (IMMEDIATE). */
 static void test_unconnected_dealer_says_again(void **state) {
     (void)state;
     struct endpoint *dealer;
@@ -253,7 +253,7 @@ static void test_bad_frames_are_dropped(void **state) {
     endpoint_close(&router);
 }
 
-/* What is sent while the old connection ends may go with it. */
+/* A message that is sent while the old connection ends may be lost with it. */
 static void send_until_it_comes(struct endpoint *from, struct endpoint *to) {
     struct wait_item item = {.endpoint = to, .want = ENDPOINT_IN};
     struct frame f = FRAME_INIT;
@@ -352,9 +352,9 @@ static void test_a_full_queue_and_a_peer_that_left(void **state) {
 /* ---- load ---- */
 
 #define LOAD 20000
-#define LOAD_BUDGET 100 /* receives per wake-up: less than what is there, the case that stalls without care */
+#define LOAD_BUDGET 100 /* receives per wake-up: fewer than the waiting ones, the case that can stall */
 
-/* endpoint_recv wipes the frame also when there is nothing: who answers later keeps the peer. */
+/* endpoint_recv clears the frame also without a new one: copy the peer to answer later. */
 struct peer {
     uint8_t id[16];
     size_t len;

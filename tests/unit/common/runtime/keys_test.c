@@ -1,4 +1,4 @@
-/* This process's keys: files that are refused, what a peer may do, and a trust file that is read again. */
+/* The keys of this process: refused files, the roles of peers, and a trust file that is read again. */
 #include "capture.h"
 #include "runtime/keys.h"
 #include "system/log.h"
@@ -63,14 +63,14 @@ static void test_roles_of_a_peer(void **state) {
     assert_true(keys_admit(&own.public)); /* a producer's own uploaders */
     assert_int_equal(set_up(TRUST_UPLOADER | TRUST_PRODUCER | TRUST_READER), 0);
     assert_true(keys_admit(&third.public));
-    assert_false(keys_admit(&own.public)); /* a consumer knows nobody who has no line */
+    assert_false(keys_admit(&own.public)); /* a consumer admits no key without a line */
     keys_release();
     assert_false(keys_are_set());
     assert_false(keys_admit(&other.public));
     assert_false(curve_key_is_set(&keys_own()->secret));
 }
 
-/* What was said about the last keys_setup; it was refused. */
+/* The log of the last keys_setup, which was refused. */
 static const char *refused(const struct key_options *o) {
     log_setup("chunklift", LOG_INFO, false); /* a line that is repeated is only counted otherwise */
     capture_begin(&captured, STDERR_FILENO);
@@ -128,7 +128,7 @@ static const char *checked(const char *option, const char *address, enum trust_r
     return said;
 }
 
-static void test_endpoints_and_whose_key(void **state) {
+static void test_the_expected_key_of_an_endpoint(void **state) {
     struct curve_key k;
     (void)state;
     assert_int_equal(keys_setup(&(struct key_options){0}, 0), 0);
@@ -154,7 +154,7 @@ static void test_endpoints_and_whose_key(void **state) {
     assert_string_equal(k.text, own.public.text);
 }
 
-/* "A bad new file is said and the old one kept" */
+/* "An error is logged, and the earlier file stays in force." */
 static void test_read_again(void **state) {
     bool lost;
     (void)state;
@@ -181,4 +181,5 @@ static void test_read_again(void **state) {
 
 UNIT_MAIN(cmocka_unit_test_setup(test_roles_of_a_peer, setup),
           cmocka_unit_test_setup(test_files_that_are_refused, setup),
-          cmocka_unit_test_setup(test_endpoints_and_whose_key, setup), cmocka_unit_test_setup(test_read_again, setup))
+          cmocka_unit_test_setup(test_the_expected_key_of_an_endpoint, setup),
+          cmocka_unit_test_setup(test_read_again, setup))

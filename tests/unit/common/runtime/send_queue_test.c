@@ -1,4 +1,4 @@
-/* Answers that nobody reads: what is counted, what is refused, and that a peer that reads always gets its answer. */
+/* Replies that are not read: counts and refusals, and that a peer that reads always gets its reply. */
 #include "runtime/send_queue.h"
 #include "unit.h"
 #include <pthread.h>
@@ -13,7 +13,7 @@ static int wrap(struct send_queue *u, const char *peer, size_t len, struct send_
     return send_queue_wrap(u, peer, strlen(peer), slice_make(bytes, len), buffer);
 }
 
-/* "A peer that has SEND_QUEUE_PEER_MAX waiting gets no more; a peer that reads has next to nothing waiting." */
+/* "A peer with SEND_QUEUE_PEER_MAX waiting bytes gets no more. A peer that reads has almost nothing waiting." */
 static void test_one_peer_does_not_read(void **state) {
     (void)state;
     struct send_queue *u;
@@ -21,7 +21,7 @@ static void test_one_peer_does_not_read(void **state) {
     assert_int_equal(send_queue_new(&u), 0);
     for (int i = 0; i < 3; i++)
         assert_int_equal(wrap(u, "deaf", MIB, &kept[i]), 0);
-    assert_int_equal(wrap(u, "deaf", MIB, &refused), ERR_AGAIN); /* with what goes with each */
+    assert_int_equal(wrap(u, "deaf", MIB, &refused), ERR_AGAIN); /* with the overhead of each */
     assert_null(refused);
     assert_true(send_queue_is_backpressured(u, "deaf", 4));
     assert_false(send_queue_is_backpressured(u, "reads", 5));
@@ -39,8 +39,8 @@ static void test_one_peer_does_not_read(void **state) {
     send_queue_destroy(&u);
 }
 
-/* "When all together have SEND_QUEUE_ALL_MAX waiting, a peer gets an answer only when it has none waiting, and a small
- * one." */
+/* "When all peers together have SEND_QUEUE_ALL_MAX waiting bytes, a peer gets a reply only when it has none waiting, and
+ * only a small one." */
 static void test_many_peers_do_not_read(void **state) {
     (void)state;
     struct send_queue *u;
@@ -56,7 +56,7 @@ static void test_many_peers_do_not_read(void **state) {
     }
     assert_int_equal(count, 63);
     assert_int_equal(wrap(u, "filler", SEND_QUEUE_ALL_MAX - send_queue_bytes(u) - SEND_QUEUE_OVERHEAD, &kept[63]), 0);
-    assert_int_equal(wrap(u, "reads", SEND_QUEUE_SMALL, &refused), ERR_AGAIN); /* with what goes with it */
+    assert_int_equal(wrap(u, "reads", SEND_QUEUE_SMALL, &refused), ERR_AGAIN); /* with its overhead */
     assert_int_equal(wrap(u, "reads", SEND_QUEUE_SMALL - SEND_QUEUE_OVERHEAD, &small), 0);
     assert_int_equal(wrap(u, "reads", 1, &refused), ERR_AGAIN);
     assert_true(send_queue_is_backpressured(u, "reads", 5)); /* now that so much waits */
@@ -70,7 +70,7 @@ static void test_many_peers_do_not_read(void **state) {
     send_queue_destroy(&u);
 }
 
-/* Peers that come and go leave nothing behind; what is on its way outlives its owner. */
+/* Peers that join and leave use no memory afterwards; waiting buffers outlive the owner. */
 static void test_peers_are_forgotten(void **state) {
     (void)state;
     struct send_queue *u;
@@ -91,7 +91,7 @@ static void test_peers_are_forgotten(void **state) {
     send_buffer_free(NULL, last);
 }
 
-/* The other thread is libzmq's: it frees what has left, in any order, also after the owner is gone. */
+/* The other thread is libzmq's: it frees sent buffers, in any order, also after the end of the owner. */
 #define ON_THE_WAY 64
 #define JOURNEYS 200000
 static _Atomic(struct send_buffer *) on_the_way[ON_THE_WAY];
@@ -134,7 +134,7 @@ static void count_release(void *arg) {
     ++*(int *)arg;
 }
 
-/* What is lent counts like a copy, and is given back once: when it was sent, not when it was refused. */
+/* Lent bytes count like a copy, and are released once: after they were sent, not after a refusal. */
 static void test_lent_bytes_are_counted_and_given_back(void **state) {
     (void)state;
     struct send_queue *u;

@@ -1,4 +1,4 @@
-/* The client's side of a conversation, against a small consumer in the same thread that does what each test says. */
+/* The client's side of a conversation, against a small consumer in the same thread that each test controls. */
 #include "runtime/session.h"
 #include "system/clock.h"
 #include "system/dirs.h"
@@ -108,7 +108,7 @@ static void fake_turn(struct fake *c) {
     }
 }
 
-/* What the session handed up since the test looked last. */
+/* The messages that the session returned since the last look of the test. */
 static struct {
     int welcomes, records, errors;
     uint64_t number;
@@ -369,7 +369,7 @@ static void test_silence_and_back(void **state) {
     fake_close(&c);
 }
 
-/* "a journal directory whose file `consumer` names it"; the consumer moves to another endpoint. */
+/* "in the file `consumer` of a journal directory"; the consumer moves to another endpoint. */
 static void test_consumer_moves(void **state) {
     (void)state;
     struct fake c, next;

@@ -256,9 +256,9 @@ static void test_sockets_of_killed_processes_are_swept(void **state) {
     assert_int_equal(utimensat(AT_FDCWD, path[2], now, 0), 0);
     fd[3] = open(path[3], O_CREAT | O_WRONLY, 0600);
     assert_int_equal(fresh_ipc_endpoint("x", &endpoint), 0);
-    assert_int_equal(access(path[0], F_OK), 0);  /* somebody listens */
-    assert_int_equal(access(path[1], F_OK), -1); /* nobody */
-    assert_int_equal(access(path[2], F_OK), 0);  /* too young to tell */
+    assert_int_equal(access(path[0], F_OK), 0);  /* it has a listener */
+    assert_int_equal(access(path[1], F_OK), -1); /* it has none */
+    assert_int_equal(access(path[2], F_OK), 0);  /* too young */
     assert_int_equal(access(path[3], F_OK), 0);  /* no socket */
     for (int i = 0; i < 4; i++) {
         close(fd[i]);
@@ -296,7 +296,7 @@ static void test_starttime_of_processes(void **state) {
         _exit(0);
     siginfo_t info;
     assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
-    assert_int_equal(process_starttime(child, &ticks), ERR_NOT_FOUND); /* a zombie lives no more */
+    assert_int_equal(process_starttime(child, &ticks), ERR_NOT_FOUND); /* a zombie is dead */
     assert_int_equal(waitpid(child, NULL, 0), child);
     assert_int_equal(process_starttime(child, &ticks), ERR_NOT_FOUND);
     assert_int_equal(process_starttime(0, &ticks), ERR_NOT_FOUND);

@@ -16,7 +16,7 @@ static struct buf content_of(const char *name, size_t max, int wanted_err) {
     return text;
 }
 
-static void test_what_was_written_is_read_to_its_end(void **state) {
+static void test_written_bytes_are_read_to_the_end(void **state) {
     (void)state;
     static char bytes[100000];
     for (size_t i = 0; i < sizeof bytes; i++)
@@ -67,6 +67,6 @@ static void test_an_error_is_logged_and_keeps_the_old_file(void **state) {
     buf_release(&text);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_what_was_written_is_read_to_its_end),
+UNIT_MAIN(cmocka_unit_test(test_written_bytes_are_read_to_the_end),
           cmocka_unit_test(test_a_replaced_file_is_whole_and_private_and_leaves_no_temporary_file),
           cmocka_unit_test(test_an_error_is_logged_and_keeps_the_old_file))

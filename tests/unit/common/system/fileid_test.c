@@ -11,7 +11,7 @@
 /*
  * root/        the allowed root
  *   file  sub/file  in -> sub/file  abs -> ROOT/file  out -> ../outside  up -> ..  loop -> loop  fifo  sock
- * outside      a file beside it; rootx/file: a directory whose name begins like the root's
+ * outside      a file beside it; rootx/file: the directory name begins with that of the root
  */
 static char base[4096], root[4200];
 static int root_fd;
@@ -50,7 +50,7 @@ static int teardown(void **state) {
     return chdir("..");
 }
 
-/* Opens root/NAME; returns the result and closes what was opened. */
+/* Opens root/NAME, closes it again and returns the result. */
 static int try_open(const char *name) {
     char path[8400];
     snprintf(path, sizeof path, "%s/%s", root, name);
@@ -78,7 +78,7 @@ static void test_opens_regular_files_beneath_the_root(void **state) {
 static void test_nothing_leads_out_of_the_root(void **state) {
     (void)state;
     assert_int_equal(try_open("out"), ERR_DENIED);
-    assert_int_equal(try_open("abs"), ERR_DENIED); /* absolute, even to a place beneath */
+    assert_int_equal(try_open("abs"), ERR_DENIED); /* absolute, even to a file under the root */
     assert_int_equal(try_open("up/outside"), ERR_DENIED);
     assert_int_equal(try_open("../outside"), ERR_DENIED);
     assert_int_equal(try_open("sub/../../root/file"), ERR_DENIED);
@@ -165,7 +165,7 @@ static void test_difference(void **state) {
     assert_string_equal(source_identity_difference(&a, &b, true), "replaced by another file");
 }
 
-/* Files of /proc stand for FUSE: nothing is known of their inode numbers. */
+/* Files of /proc take the place of FUSE: their inode numbers are not known to be stable. */
 static void test_an_inode_number_alone_counts_where_they_are_stable(void **state) {
     (void)state;
     struct stat st;

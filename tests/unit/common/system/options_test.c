@@ -150,7 +150,7 @@ static void test_missing_and_unwanted_values(void **state) {
     assert_refused("chunklift: --recursive: takes no value; see 'chunklift cp --help'\n", "--recursive=yes");
 }
 
-static void test_bad_values_say_what_would_be_right(void **state) {
+static void test_an_error_about_a_value_names_valid_ones(void **state) {
     (void)state;
     assert_refused("chunklift: --size 3x: not a size; use for example 8MiB\n", "--size", "3x");
     assert_refused("chunklift: --size 2GiB: out of range; use 1 B to 1 GiB\n", "--size", "2GiB");
@@ -213,7 +213,7 @@ static void test_options_in_a_file(void **state) {
     assert_int_equal(arguments.count, 1);
 }
 
-/* "what stands on the command line goes before it", wherever --config stands. */
+/* "those of the command line override it", at any position of --config. */
 static void test_the_command_line_goes_before_the_file(void **state) {
     (void)state;
     static const char text[] = "name = file\nroot = /file\ncount = 3\nlines = 9\n";
@@ -258,5 +258,6 @@ UNIT_MAIN(TEST(test_values_in_both_forms), TEST(test_options_after_arguments_and
           TEST(test_double_dash_ends_options), TEST(test_single_dash_is_an_argument), TEST(test_short_options_bundle),
           TEST(test_lists_keep_order), TEST(test_last_value_counts), TEST(test_value_may_begin_with_a_dash),
           TEST(test_unknown_options), TEST(test_missing_and_unwanted_values),
-          TEST(test_bad_values_say_what_would_be_right), TEST(test_full_command_name_is_not_doubled), TEST(test_help),
-          TEST(test_options_in_a_file), TEST(test_the_command_line_goes_before_the_file), TEST(test_bad_files))
+          TEST(test_an_error_about_a_value_names_valid_ones), TEST(test_full_command_name_is_not_doubled),
+          TEST(test_help), TEST(test_options_in_a_file), TEST(test_the_command_line_goes_before_the_file),
+          TEST(test_bad_files))

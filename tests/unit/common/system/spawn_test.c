@@ -52,7 +52,7 @@ static void test_missing_program(void **state) {
     assert_int_equal(err, ERR_NOT_FOUND);
     assert_string_equal(said.text, "chunklift: ./none: cannot be started: No such file or directory\n");
     assert_int_equal(pid, -5);
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nobody left behind */
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no process is left */
     argv[0] = "/etc/passwd";
     capture_begin(&said, 2);
     err = spawn(&o, &pid);
@@ -102,7 +102,7 @@ static void test_death_signal_means_own_group(void **state) {
     wait_for(pid);
 }
 
-/* A pipe whose writing end only the grandchild holds ends when the grandchild does. */
+/* Only the grandchild has the writing end of the pipe, so the pipe ends with it. */
 static void test_child_dies_with_its_parent(void **state) {
     (void)state;
     int alive[2];
@@ -118,7 +118,7 @@ static void test_child_dies_with_its_parent(void **state) {
     struct pollfd p = {.fd = alive[0], .events = POLLIN};
     char bytes[64];
     ssize_t n;
-    do { /* "ready" may have been said or not; then the end */
+    do { /* perhaps "ready"; then the end */
         assert_int_equal(poll(&p, 1, 10000), 1);
         n = read(alive[0], bytes, sizeof bytes);
     } while (n > 0);
