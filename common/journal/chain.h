@@ -1,7 +1,8 @@
 /*
  * The hash chain over a journal's lines. Every line ends in its chain value h:
  *
- *     h = hex of the first 16 bytes of SHA-256(h of the line before, as 32 ASCII digits || this line's bytes before ,"h")
+ *     h = hex of the first 16 bytes of SHA-256(h of the line before, as 32 ASCII digits || this
+ *     line's bytes before ,"h")
  *
  * The first line of a journal follows 32 zeros.
  */
@@ -23,9 +24,11 @@ struct chain {
 int chain_init(struct chain *c) MUST_CHECK; /* h = 32 zeros */
 void chain_release(struct chain *c);
 
-/* h of a line with this body (its bytes before the tail) that follows the chain's last line. The chain is unchanged. */
+/* h of a line with this body (its bytes before the tail) that follows the chain's last line. The
+ * chain is unchanged. */
 int chain_next(const struct chain *c, struct slice body, char h[ID_HEX_SIZE]) MUST_CHECK;
-/* ERR_DAMAGED: the h of line (without its newline) does not follow the chain. On success the chain includes the line. */
+/* ERR_DAMAGED: the h of line (without its newline) does not follow the chain. On success the chain
+ * includes the line. */
 int chain_verify(struct chain *c, struct slice line) MUST_CHECK;
 
 /* The length of the tail `,"h":"32 digits"}` that ends every line. */

@@ -62,7 +62,7 @@ static int journal_files_add_entry(DIR *d, const char *dir, const char *name, st
 }
 
 /* By first seq; the active file (0) is last. */
-static int files_compare(const void *left, const void *right) {
+static int journal_files_compare(const void *left, const void *right) {
     uint64_t a = ((const struct journal_file *)left)->first_seq - 1;
     uint64_t b = ((const struct journal_file *)right)->first_seq - 1;
     return (a > b) - (a < b);
@@ -88,7 +88,7 @@ int journal_files_list(const char *dir, struct journal_files *list) {
     if (err)
         journal_files_release(list);
     else if (list->count)
-        qsort(list->files, list->count, sizeof *list->files, files_compare);
+        qsort(list->files, list->count, sizeof *list->files, journal_files_compare);
     return err;
 }
 

@@ -1,6 +1,7 @@
 /*
- * The files of a journal directory: their names and their order. Read-only. The consumer's recovery and the commands that
- * read a journal use it. Only the consumer writes (consumer/journal/journal.h).
+ * The files of a journal directory: their names and their order. Read-only. The consumer's recovery
+ * and the commands that read a journal use it. Only the consumer writes
+ * (consumer/journal/journal.h).
  */
 #ifndef CHUNKLIFT_JOURNAL_FILES_H
 #define CHUNKLIFT_JOURNAL_FILES_H
@@ -18,8 +19,8 @@ struct journal_file {
     uint64_t first_seq;           /* from the name; 0 for the active file */
     uint64_t size;
 };
-/* Sealed files in ascending order, then the active file. The active file may be missing; count is the number of
- * entries. */
+/* Sealed files in ascending order, then the active file. The active file may be missing; count is
+ * the number of entries. */
 struct journal_files {
     struct journal_file *files;
     size_t count, cap;

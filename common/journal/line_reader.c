@@ -164,7 +164,8 @@ static void reader_seek(struct line_reader *r, uint64_t offset) {
     r->start = r->end = r->searched = 0;
 }
 
-/* Searches blocks from the end for the newline that ends the last whole line, then for one more for each line. */
+/* Searches blocks from the end for the newline that ends the last whole line, then for one more for
+ * each line. */
 int line_reader_seek_last(struct line_reader *r, uint64_t *lines) {
     struct stat st;
     if (fstat(r->fd, &st) != 0) {

@@ -1,9 +1,12 @@
 /*
- * One line of the journal: its fields and its text. docs/JOURNAL.md describes the format; this is its only code.
+ * One line of the journal: its fields and its text. docs/JOURNAL.md describes the format; this is
+ * its only code.
  *
- * A line is JSON: {"seq":1,"batch":1,"ts":"2026-11-21T08:40:00.000000Z","ev":"chunk",...,"h":"32 hex digits"}\n
- * Strings that are not UTF-8 (only src and dest) are written in base64 as src_b64, dest_b64. line_check.h defines when a
- * line is valid in its journal; chain.h defines h.
+ * A line is JSON and ends in a newline:
+ *     {"seq":1,"batch":1,"ts":"2026-11-21T08:40:00.000000Z","ev":"chunk",...,"h":"32 hex digits"}
+ *
+ * Strings that are not UTF-8 (only src and dest) are written in base64 as src_b64, dest_b64.
+ * line_check.h defines when a line is valid in its journal; chain.h defines h.
  */
 #ifndef CHUNKLIFT_RECORD_H
 #define CHUNKLIFT_RECORD_H
@@ -56,7 +59,8 @@ enum record_field { /* bits of record.has: optional fields */
                     HAS_INTEGRITY = 1 << 14,
 };
 
-/* The reason of an abort whose destination was taken by another source. The only reason that readers compare. */
+/* The reason of an abort whose destination was taken by another source. The only reason that
+ * readers compare. */
 #define RECORD_SUPERSEDED "superseded"
 
 /* After record_parse, slices point into the line or into the scratch buffer. */
@@ -99,23 +103,25 @@ struct record {
 };
 
 /*
- * Appends the whole line with its newline to out and adds it to the chain. On error out and chain are unchanged.
- * ERR_LIMIT: the line would exceed RECORD_LINE_MAX. Bytes that are not UTF-8 become U+FFFD (in src and dest: base64), so
- * any bytes from a peer are accepted.
+ * Appends the whole line with its newline to out and adds it to the chain. On error out and chain
+ * are unchanged. ERR_LIMIT: the line would exceed RECORD_LINE_MAX. Bytes that are not UTF-8 become
+ * U+FFFD (in src and dest: base64), so any bytes from a peer are accepted.
  *
- * CHECKs that r has the required fields of its event: the HAS_ bits of every field in the event's row of
- * docs/JOURNAL.md. Optional are etag, checksum, via, integrity and an empty endpoint; in a carry also worker, ms,
- * geometry, handle, since_ns and opens. An epoch has version JOURNAL_VERSION. A segment's prev is an h.
+ * CHECKs that r has the required fields of its event: the HAS_ bits of every field in the event's
+ * row of docs/JOURNAL.md. Optional are etag, checksum, via, integrity and an empty endpoint; in a
+ * carry also worker, ms, geometry, handle, since_ns and opens. An epoch has version
+ * JOURNAL_VERSION. A segment's prev is an h.
  */
 int record_encode(const struct record *r, struct chain *c, struct buf *out) MUST_CHECK;
 
 /*
- * Parses one line without its newline. Strict: known layout, integers exact to 64 bits, valid UTF-8, every required
- * field. Unknown additional fields are skipped. Ignores the chain. scratch receives unescaped strings; it is cleared
- * first and must outlive the record.
+ * Parses one line without its newline. Strict: known layout, integers exact to 64 bits, valid
+ * UTF-8, every required field. Unknown additional fields are skipped. Ignores the chain. scratch
+ * receives unescaped strings; it is cleared first and must outlive the record.
  *
- * ERR_VERSION: an unknown ev, an unknown kind of carry, or a later version in epoch; seq, batch and ts_us are set.
- * ERR_LIMIT: too long, or too many unknown fields. ERR_INVALID: anything else. ERR_NOMEM.
+ * ERR_VERSION: an unknown ev, an unknown kind of carry, or a later version in epoch; seq, batch and
+ * ts_us are set. ERR_LIMIT: too long, or too many unknown fields. ERR_INVALID: anything else.
+ * ERR_NOMEM.
  */
 int record_parse(struct slice line, struct record *r, struct buf *scratch) MUST_CHECK;
 

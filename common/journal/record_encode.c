@@ -1,9 +1,10 @@
 /*
- * Encoder of journal lines. The fields of each event are in one table (record_layout.c), which the parser uses too: the
- * encoder writes exactly the lines that the parser accepts.
+ * Encoder of journal lines. The fields of each event are in one table (record_layout.c), which the
+ * parser uses too: the encoder writes exactly the lines that the parser accepts.
  *
- * Any bytes from a peer can be encoded. src and dest keep them (NAME_b64). In all other text, bytes that are not UTF-8
- * become U+FFFD. So every line is valid JSON, whatever a store put into an error text.
+ * Any bytes from a peer can be encoded. src and dest keep them (NAME_b64). In all other text, bytes
+ * that are not UTF-8 become U+FFFD. So every line is valid JSON, whatever a store put into an error
+ * text.
  */
 #include "journal/record_layout.h"
 #include "pure/check.h"
@@ -16,7 +17,7 @@ static const void *record_member(const struct record *r, const struct record_fie
     return (const char *)r + f->offset;
 }
 
-static int encode_time(struct buf *out, int64_t ts_us) {
+static int encode_ts(struct buf *out, int64_t ts_us) {
     char text[RFC3339_SIZE];
     rfc3339_format(ts_us, text);
     return buf_add_text(out, text);
@@ -121,7 +122,7 @@ static int encode_body(struct buf *out, const struct record *r) {
     if (!err)
         err = buf_add_text(out, ",\"ts\":\"");
     if (!err)
-        err = encode_time(out, r->ts_us);
+        err = encode_ts(out, r->ts_us);
     if (!err)
         err = buf_add_text(out, "\",\"ev\":\"");
     if (!err)

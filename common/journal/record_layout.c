@@ -76,8 +76,8 @@ static const struct record_layout record_layouts[EV_COUNT] = {
     [EV_SAME] = {"same", IDENTITY | B(F_CRC), 10, {IDENTITY_ORDER, F_CRC}},
 };
 
-/* A carried upload can be without geometry and handle: it was opened and not begun. Worker and time of a carried chunk or
- * file are optional. */
+/* A carried upload can be without geometry and handle: it was opened and not begun. Worker and time
+ * of a carried chunk or file are optional. */
 static const struct record_layout carry_layouts[] = {
     {"upload",
      B(F_KIND) | IDENTITY,

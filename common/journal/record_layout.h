@@ -1,5 +1,5 @@
-/* The fields of each event's line, and their order: the one table that record_encode.c and record_parse.c share. Not for
- * other files. */
+/* The fields of each event's line, and their order: the one table that record_encode.c and
+ * record_parse.c share. Not for other files. */
 #ifndef CHUNKLIFT_RECORD_LAYOUT_H
 #define CHUNKLIFT_RECORD_LAYOUT_H
 
@@ -78,10 +78,12 @@ struct record_layout {
 
 extern const struct record_field_def record_fields[F_COUNT];
 
-/* The layout of an event; for EV_CARRY that of its kind. NULL for an event or kind that is not known. */
+/* The layout of an event; for EV_CARRY that of its kind. NULL for an event or kind that is not
+ * known. */
 const struct record_layout *record_layout_of(enum record_ev ev, struct slice kind);
 
-/* Every required field of r's event is present and in range. True of every record that is written or read. */
+/* Every required field of r's event is present and in range. True of every record that is written
+ * or read. */
 bool record_is_valid(const struct record *r);
 
 /* The last ts_us that a year of four digits can show: the end of 9999. The first is 0. */

@@ -1,10 +1,10 @@
 /*
- * Parser of journal lines: one pass, and no allocation except for strings with escapes. It accepts only lines that the
- * encoder writes, with two exceptions: the fields of an event can be in any order, and unknown fields are skipped,
- * whatever their type.
+ * Parser of journal lines: one pass, and no allocation except for strings with escapes. It accepts
+ * only lines that the encoder writes, with two exceptions: the fields of an event can be in any
+ * order, and unknown fields are skipped, whatever their type.
  *
- * The parser works from both ends. The last 40 bytes are `,"h":"..."}`, and the fields before them must end exactly
- * there. So h is the last field, and no string can include it.
+ * The parser works from both ends. The last 40 bytes are `,"h":"..."}`, and the fields before them
+ * must end exactly there. So h is the last field, and no string can include it.
  */
 #include "journal/record_layout.h"
 #include "pure/check.h"
@@ -89,8 +89,8 @@ static bool field_has_name(struct slice name, const struct record_field_def *f, 
     return *base64;
 }
 
-/* The position of name in the layout's order, or layout->count when it is unknown. The search starts at next, the usual
- * position. */
+/* The position of name in the layout's order, or layout->count when it is unknown. The search
+ * starts at next, the usual position. */
 static unsigned layout_find(const struct record_layout *layout, unsigned next, struct slice name, bool *base64) {
     for (unsigned tried = 0; tried < layout->count; tried++) {
         unsigned position = next + tried < layout->count ? next + tried : next + tried - layout->count;

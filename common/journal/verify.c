@@ -1,6 +1,7 @@
 /*
- * Verification without a lock: journal_walk returns every line in order while a consumer may append and rotate. This file
- * adds the order of files and the end of the journal to the checks of line_check.h.
+ * Verification without a lock: journal_walk returns every line in order while a consumer may append
+ * and rotate. This file adds the order of files and the end of the journal to the checks of
+ * line_check.h.
  */
 #include "journal/verify.h"
 
@@ -65,14 +66,15 @@ static void pause_ms(long ms) {
     nanosleep(&t, NULL);
 }
 
-/* True when a repaired copy of the active file took its place: a consumer was started after a crash. False when the
- * active file was rotated. */
+/* True when a repaired copy of the active file took its place: a consumer was started after a
+ * crash. False when the active file was rotated. */
 static bool verify_is_repaired_copy(const struct verifier *v, const struct journal_walk *w, struct slice line) {
     uint64_t seq;
     return v->active && journal_walk_file_seq(w) == 0 && line_seq(line, &seq) && seq <= v->check.seq;
 }
 
-/* When a new file begins: the file before it must have a valid end. ERR_CHANGED: verify from the beginning. */
+/* When a new file begins: the file before it must have a valid end. ERR_CHANGED: verify from the
+ * beginning. */
 static int verify_file_change(struct verifier *v, const struct journal_walk *w, struct slice line) {
     uint64_t files = journal_walk_files(w);
     if (files == v->files)
@@ -91,7 +93,7 @@ static int verify_file_change(struct verifier *v, const struct journal_walk *w, 
 }
 
 /* At the present end. 0: a valid end. ERR_AGAIN: a torn line may still become whole. */
-static int verify_end(struct verifier *v, const struct journal_walk *w, uint64_t *give_up_ms) {
+static int verify_check_end(struct verifier *v, const struct journal_walk *w, uint64_t *give_up_ms) {
     uint64_t torn = journal_walk_torn(w);
     const char *file = journal_walk_file(w);
     if (journal_walk_files(w) == 0) {
@@ -117,7 +119,7 @@ static int verify_lines(struct verifier *v, struct journal_walk *w) {
             return verify_damaged(v, journal_walk_file(w), journal_walk_line_number(w) + 1,
                                   "a line longer than %d bytes", RECORD_LINE_MAX);
         if (err == ERR_NOT_FOUND) {
-            err = verify_end(v, w, &give_up_ms);
+            err = verify_check_end(v, w, &give_up_ms);
             if (err != ERR_AGAIN)
                 return err;
             pause_ms(TORN_PAUSE_MS);
@@ -134,7 +136,8 @@ static int verify_lines(struct verifier *v, struct journal_walk *w) {
     }
 }
 
-/* A name that only resembles a journal file is damage: a misnamed sealed file must not pass for a removed one. */
+/* A name that only resembles a journal file is damage: a misnamed sealed file must not pass for a
+ * removed one. */
 static int verify_names(struct verifier *v) {
     DIR *d = opendir(v->dir);
     if (!d)

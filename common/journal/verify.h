@@ -18,12 +18,13 @@ struct verify_report {
 };
 
 /*
- * Checks every file of dir: names, order, lines (line_check.h). 0: all valid. ERR_DAMAGED: the report has file, line and
- * reason. ERR_NOT_FOUND (logged): no journal there. ERR_CHANGED: consumers repaired the journal again and again during
- * the read. wanted_head (32 hex digits) may be NULL.
+ * Checks every file of dir: names, order, lines (line_check.h). 0: all valid. ERR_DAMAGED: the
+ * report has file, line and reason. ERR_NOT_FOUND (logged): no journal there. ERR_CHANGED:
+ * consumers repaired the journal again and again during the read. wanted_head (32 hex digits) may
+ * be NULL.
  *
- * Reads without a lock: safe beside a running consumer. A torn last line may still be written: it is read again for a
- * moment before it counts as damage. Blocks until then.
+ * Reads without a lock: safe beside a running consumer. A torn last line may still be written: it
+ * is read again for a moment before it counts as damage. Blocks until then.
  */
 int journal_verify(const char *dir, const char *wanted_head, struct verify_report *report) MUST_CHECK;
 

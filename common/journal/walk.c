@@ -1,8 +1,9 @@
 /*
- * Order of files. The consumer rotates by two renames: the active file gets its sealed name, then a new file becomes the
- * active one. Between the two there is no active file. So the walk opens the active file first and lists the directory
- * after that. If the list has no new sealed file, the opened file is the next one. Otherwise the walk closes it and reads
- * the sealed files first. A file that was read as the active one and sealed since then is recognised by its inode.
+ * Order of files. The consumer rotates by two renames: the active file gets its sealed name, then a
+ * new file becomes the active one. Between the two there is no active file. So the walk opens the
+ * active file first and lists the directory after that. If the list has no new sealed file, the
+ * opened file is the next one. Otherwise the walk closes it and reads the sealed files first. A
+ * file that was read as the active one and sealed since then is recognised by its inode.
  */
 #include "journal/walk.h"
 
@@ -69,7 +70,7 @@ static const struct journal_file *walk_next_sealed(struct journal_walk *w) {
     return NULL;
 }
 
-static void walk_enter(struct journal_walk *w, struct line_reader *reader, const struct journal_file *f) {
+static void walk_enter_file(struct journal_walk *w, struct line_reader *reader, const struct journal_file *f) {
     w->torn_before = w->reader ? line_reader_torn(w->reader) : 0;
     line_reader_close(&w->reader);
     w->reader = reader;
@@ -109,7 +110,7 @@ static int walk_next_file(struct journal_walk *w) {
         line_reader_close(&active);
     }
     if (!err)
-        walk_enter(w, reader, f);
+        walk_enter_file(w, reader, f);
     return err;
 }
 
@@ -130,8 +131,8 @@ int journal_walk_next(struct journal_walk *w, struct slice *line) {
     }
 }
 
-/* The number of listed files before the present one: all sealed files, or, if it was sealed since it was opened, those
- * before it. */
+/* The number of listed files before the present one: all sealed files, or, if it was sealed since
+ * it was opened, those before it. */
 static size_t walk_count_before(const struct journal_walk *w) {
     size_t i = 0;
     while (i < w->listed.count && w->listed.files[i].first_seq != 0 &&
@@ -147,7 +148,7 @@ static int walk_go_back(struct journal_walk *w, uint64_t lines) {
     if (err && err != ERR_NOT_FOUND)
         return err;
     if (reader) {
-        walk_enter(w, reader, &active_file);
+        walk_enter_file(w, reader, &active_file);
         err = line_reader_seek_last(reader, &lines);
     } else {
         err = 0;
@@ -161,7 +162,7 @@ static int walk_go_back(struct journal_walk *w, uint64_t lines) {
         const struct journal_file *f = &w->listed.files[i];
         if ((err = line_reader_open(&reader, w->dir, f->name, 0)))
             break;
-        walk_enter(w, reader, f);
+        walk_enter_file(w, reader, f);
         w->sealed_seq = f->first_seq;
         err = line_reader_seek_last(reader, &lines);
     }

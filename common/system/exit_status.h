@@ -1,6 +1,7 @@
 /*
- * Exit statuses of all programs. 0 to 3 and 128 + signal are public (docs/OPERATIONS.md). 4 to 7 are internal: a consumer
- * that `cp` started reports with them why it ended, because its log can be full or lost with the directory.
+ * Exit statuses of all programs. 0 to 3 and 128 + signal are public (docs/OPERATIONS.md). 4 to 7
+ * are internal: a consumer that `cp` started reports with them why it ended, because its log can be
+ * full or lost with the directory.
  */
 #ifndef CHUNKLIFT_EXIT_STATUS_H
 #define CHUNKLIFT_EXIT_STATUS_H
@@ -24,7 +25,8 @@ static inline int exit_status_of_signal(int signal) {
     return 128 + signal;
 }
 
-/* Of a command on a journal that ended with err; ERR_AGAIN is a quiet end (the reader of stdout left). */
+/* Of a command on a journal that ended with err; ERR_AGAIN is a quiet end (the reader of stdout
+ * left). */
 static inline int exit_status_of(int err) {
     switch (err) {
     case ERR_OK:

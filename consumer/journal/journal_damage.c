@@ -1,18 +1,23 @@
 /*
  * The first invalid line of the active file: a torn tail, or damage?
  *
- * A batch is synced before the next one is written, so a crash damages only the last batch. The bytes from the invalid
- * line on may be cut if and only if no line after it belongs to a later batch; otherwise acknowledged lines would be lost.
- * But an invalid line may not show its batch. With L the batch of the last valid line, it is L or L + 1. In this order:
- *   - its h is right with the first bytes that it should have for L, or for L + 1: it is of that batch;
+ * A batch is synced before the next one is written, so a crash damages only the last batch. The
+ * bytes from the invalid line on may be cut if and only if no line after it belongs to a later
+ * batch; otherwise acknowledged lines would be lost. But an invalid line may not show its batch.
+ * With L the batch of the last valid line, it is L or L + 1. In this order:
+ *   - its h is right with the first bytes that it should have for L, or for L + 1: it is of that
+ *     batch;
  *   - its first bytes are those for L + 1: it is of that batch;
- *   - otherwise it counts as L. This is the careful answer: with a line of L + 1 after it, the journal refuses to start.
- * Lines are searched wherever `{"seq":` is, not only after newlines: the damaged byte can be the newline. (In a string a
- * quote is escaped, so these bytes never occur inside a line.) More than one batch of bytes after the invalid line is
- * never a torn tail.
+ *   - otherwise it counts as L. This is the careful answer: with a line of L + 1 after it, the
+ *     journal refuses to start.
  *
- * Nothing is cut in place. The valid part is copied to a new file, because pages whose write failed look valid as long as
- * the kernel keeps them. The rest is saved in a side file. Then the copy takes the name.
+ * Lines are searched wherever `{"seq":` is, not only after newlines: the damaged byte can be the
+ * newline. (In a string a quote is escaped, so these bytes never occur inside a line.) More than
+ * one batch of bytes after the invalid line is never a torn tail.
+ *
+ * Nothing is cut in place. The valid part is copied to a new file, because pages whose write failed
+ * look valid as long as the kernel keeps them. The rest is saved in a side file. Then the copy
+ * takes the name.
  */
 #include "consumer/journal/journal_internal.h"
 
@@ -31,7 +36,8 @@
 #define LINE_START_LEN (sizeof LINE_START - 1)
 #define COPY_STEP ((size_t)256 << 10)
 
-/* Appends the bytes [from, to) of an open file to out. ERR_IO, errno set: not all of them could be read. */
+/* Appends the bytes [from, to) of an open file to out. ERR_IO, errno set: not all of them could be
+ * read. */
 static int read_range(int fd, uint64_t from, uint64_t to, struct buf *out) {
     int err = buf_reserve(out, to - from);
     while (!err && from < to) {
@@ -79,8 +85,8 @@ static size_t tail_line_prefix(char out[96], uint64_t seq, uint64_t batch) {
     return (size_t)snprintf(out, 96, "{\"seq\":%" PRIu64 ",\"batch\":%" PRIu64 ",\"ts\":\"", seq, batch);
 }
 
-/* Tests whether the h of the invalid line is right with the first bytes that it should have in `batch`. (One of them may
- * be a newline now.) */
+/* Tests whether the h of the invalid line is right with the first bytes that it should have in
+ * `batch`. (One of them may be a newline now.) */
 static int tail_repair(struct tail_judgement *v, uint64_t batch) {
     char prefix[96];
     size_t len = tail_line_prefix(prefix, v->d->seq + 1, batch);
@@ -141,8 +147,9 @@ static int tail_find_later_batch(struct tail_judgement *v, bool *found) {
     return 0;
 }
 
-/* A journal's first line is on the disk before the file has its name, so a file without a valid line is probably not a
- * journal. Exceptions are the remains that a file system can leave: a part of the first line, or zeros. */
+/* A journal's first line is on the disk before the file has its name, so a file without a valid
+ * line is probably not a journal. Exceptions are the remains that a file system can leave: a part
+ * of the first line, or zeros. */
 static bool tail_is_first_line(struct slice tail) {
     static const char start[] = "{\"seq\":1,\"batch\":1,";
     size_t len = tail.len < sizeof start - 1 ? tail.len : sizeof start - 1;

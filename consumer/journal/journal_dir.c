@@ -1,16 +1,17 @@
 /*
- * The journal's directory: lock, temporary files, renames, syncs, and the check that the active file is still in place.
+ * The journal's directory: lock, temporary files, renames, syncs, and the check that the active
+ * file is still in place.
  *
- * DIR/lock has two lines: the pid of the holder, for people, and `idle` or `sync`, for the next holder under the same
- * kernel. After a failed fdatasync the page cache shows bytes that are not on the disk and, being clean, are never
- * written. A process that is killed inside that call cannot report it. So `sync` is written before a batch, and `idle`
- * after its fdatasync succeeded. A holder that finds `sync` does not trust the file that it reads, and copies it. The mark
- * needs no sync: a restart of the machine empties the page cache, and then reads return what is on the disk.
+ * DIR/lock has two lines: the pid of the holder, for people, and `idle` or `sync`, for the next
+ * holder under the same kernel. After a failed fdatasync the page cache shows bytes that are not on
+ * the disk and, being clean, are never written. A process that is killed inside that call cannot
+ * report it. So `sync` is written before a batch, and `idle` after its fdatasync succeeded. A
+ * holder that finds `sync` does not trust the file that it reads, and copies it. The mark needs no
+ * sync: a restart of the machine empties the page cache, and then reads return what is on the disk.
  */
 #include "consumer/journal/journal_internal.h"
 
 #include "consumer/journal/snapshot_file.h"
-
 #include "journal/files.h"
 #include "system/dirs.h"
 #include "system/fault.h"
@@ -33,8 +34,8 @@
 #define LOCK_MARK_LEN 4
 #define LOCK_TRIES 5
 
-/* A new directory must survive a power failure like its files: its ancestors are synced. Errors are ignored: many
- * ancestors cannot be opened for reading. */
+/* A new directory must survive a power failure like its files: its ancestors are synced. Errors are
+ * ignored: many ancestors cannot be opened for reading. */
 static void disk_sync_ancestors(int dir_fd) {
     int fd = dir_fd;
     for (int level = 0; level < 64; level++) {
@@ -110,7 +111,8 @@ int journal_dir_open(struct journal *j) {
 
 void journal_dir_unlock(struct journal *j) {
     if (j->lock_fd >= 0) {
-        /* After a failure the mark must stay. If ftruncate fails, an old pid stays in a file without a lock. */
+        /* After a failure the mark must stay. If ftruncate fails, an old pid stays in a file
+         * without a lock. */
         if (j->ready && !j->failed && ftruncate(j->lock_fd, 0) != 0)
             log_debug("%s/%s: %s", j->dir, LOCK_FILE, strerror(errno));
         FAULT_POINT_IF(j->ready && !j->failed, lock_cleared, "");

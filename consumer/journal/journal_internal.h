@@ -1,5 +1,5 @@
-/* Shared by journal_write.c, journal_dir.c, journal_recover.c, journal_damage.c and journal_read.c. Not for other
- * files. */
+/* Shared by journal_write.c, journal_dir.c, journal_recover.c, journal_damage.c and journal_read.c.
+ * Not for other files. */
 #ifndef CHUNKLIFT_JOURNAL_INTERNAL_H
 #define CHUNKLIFT_JOURNAL_INTERNAL_H
 
@@ -10,7 +10,8 @@
 
 #define JOURNAL_TEMP "tmp-journal-active" /* never matches journal*.jsonl */
 
-/* Where a reader continues: the offset of line `seq` in the file whose first line is `first_seq`. */
+/* Where a reader continues: the offset of line `seq` in the file whose first line is
+ * `first_seq`. */
 struct read_cursor {
     uint64_t first_seq, seq, offset;
 };
@@ -48,21 +49,22 @@ struct journal {
 };
 
 /* --- journal_write.c --- */
-/* Makes the gathered lines the first batch of a new active file: temporary name, fsync; the present active file, when it
- * has lines, gets its sealed name; rename, fsync of the directory. On an error the journal has failed. */
+/* Makes the gathered lines the first batch of a new active file: temporary name, fsync; the present
+ * active file, when it has lines, gets its sealed name; rename, fsync of the directory. On an error
+ * the journal has failed. */
 int journal_begin_file(struct journal *j) MUST_CHECK;
 int journal_add_sealed(struct journal *j, uint64_t first_seq) MUST_CHECK;
 
 /* --- journal_dir.c; errors are logged --- */
 int journal_dir_open(struct journal *j) MUST_CHECK; /* creates it, takes the lock, removes stale temporary files */
 void journal_dir_unlock(struct journal *j);
-/* Marks in the lock file, for the next holder under the same kernel: a batch is between its write and the end of its
- * sync. */
+/* Marks in the lock file, for the next holder under the same kernel: a batch is between its write
+ * and the end of its sync. */
 int journal_dir_mark_in_flight(struct journal *j, bool in_flight) MUST_CHECK;
 int journal_dir_rename(const struct journal *j, const char *from, const char *to) MUST_CHECK;
 int journal_dir_sync(const struct journal *j) MUST_CHECK;
-/* The active file has `size` bytes, and its path leads to it. ERR_LOST: another program truncated, wrote, moved or removed
- * it or its directory. */
+/* The active file has `size` bytes, and its path leads to it. ERR_LOST: another program truncated,
+ * wrote, moved or removed it or its directory. */
 int journal_dir_check_active(const struct journal *j, uint64_t size) MUST_CHECK;
 
 /* --- journal_damage.c --- */
@@ -78,7 +80,8 @@ struct damage {
 };
 /* 0: a torn tail, may be cut. ERR_DAMAGED: logged. */
 int damage_judge(const struct journal *j, const struct damage *d) MUST_CHECK;
-/* Replaces the active file by a copy of its first `end` bytes. The rest is kept in a side file (logged). */
+/* Replaces the active file by a copy of its first `end` bytes. The rest is kept in a side file
+ * (logged). */
 int damage_copy_prefix(struct journal *j, uint64_t end, uint64_t next_seq, const char *reason) MUST_CHECK;
 
 #endif

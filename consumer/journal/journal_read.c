@@ -1,10 +1,10 @@
 /*
  * Committed lines, from any seq on, for tails.
  *
- * There is no index. Lines are in the order of their seq, and each has it in its first bytes, so a line is found by
- * bisecting the file's offsets: about ten short reads in 64 MiB. A reader that continues where an earlier call ended is
- * found in a few remembered cursors. A cursor names its file by the file's first seq, which does not change when the file
- * is sealed.
+ * There is no index. Lines are in the order of their seq, and each has it in its first bytes, so a
+ * line is found by bisecting the file's offsets: about ten short reads in 64 MiB. A reader that
+ * continues where an earlier call ended is found in a few remembered cursors. A cursor names its
+ * file by the file's first seq, which does not change when the file is sealed.
  */
 #include "consumer/journal/journal_internal.h"
 
@@ -107,7 +107,8 @@ static int segment_read(const struct segment *s, uint64_t offset, size_t max, st
     return 0;
 }
 
-/* The first line that starts at or after `from` (> 0): its offset and seq; *offset == limit when there is none. */
+/* The first line that starts at or after `from` (> 0): its offset and seq; *offset == limit when
+ * there is none. */
 static int segment_next_line(const struct segment *s, uint64_t from, struct buf *scratch, uint64_t *offset,
                              uint64_t *seq) {
     buf_clear(scratch);
@@ -125,13 +126,15 @@ static int segment_next_line(const struct segment *s, uint64_t from, struct buf 
         bool at_end = base + scratch->len >= s->limit;
         if (at_end && newline && *offset == s->limit)
             return 0;
-        /* A line has at most RECORD_LINE_MAX bytes, and the next one has its seq in its first bytes. */
+        /* A line has at most RECORD_LINE_MAX bytes, and the next one has its seq in its first
+         * bytes. */
         if (at_end || scratch->len > RECORD_LINE_MAX + PROBE)
             return segment_damaged(s, *offset);
     }
 }
 
-/* Narrows [low, high) to a window. low is the start of line *low_seq <= seq; line seq starts before high. */
+/* Narrows [low, high) to a window. low is the start of line *low_seq <= seq; line seq starts before
+ * high. */
 static int segment_bisect(const struct segment *s, uint64_t seq, struct buf *scratch, uint64_t *low,
                           uint64_t *low_seq) {
     uint64_t high = s->limit;

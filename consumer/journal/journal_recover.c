@@ -2,21 +2,23 @@
  * Opening a journal.
  *
  * 1. Take the lock. Remove stale temporary files.
- * 2. Pass over the files. Lines are checked (line_check.h) and given to apply, file after file. The pass starts at the last
- *    file that has the line after `known`, or at the first file present. It always includes the whole active file. A file
- *    without a line before it takes its chain from its own segment line. `known` must agree with the h at its seq, or with
- *    that segment's prev. If it does not, known_rejected() is called and a second pass reads everything.
- * 3. Judge the first bad line of the active file (journal_damage.c): a torn tail, or ERR_DAMAGED. A bad line in a sealed
- *    file is ERR_DAMAGED: the file was whole and synced before it got its name. A snapshot without any valid line is too.
- * 4. Make the active file trustworthy. It is copied when a tail was cut, or when the last holder died with a batch in
- *    flight. It is created when it is missing or empty (a crash during a rotation, or a new journal). Otherwise it is
- *    opened, and synced together with the directory: the last writer may have been killed before its own sync.
+ * 2. Pass over the files. Lines are checked (line_check.h) and given to apply, file after file. The
+ *    pass starts at the last file that has the line after `known`, or at the first file present. It
+ *    always includes the whole active file. A file without a line before it takes its chain from
+ *    its own segment line. `known` must agree with the h at its seq, or with that segment's prev.
+ *    If it does not, known_rejected() is called and a second pass reads everything.
+ * 3. Judge the first bad line of the active file (journal_damage.c): a torn tail, or ERR_DAMAGED. A
+ *    bad line in a sealed file is ERR_DAMAGED: the file was whole and synced before it got its
+ *    name. A snapshot without any valid line is too.
+ * 4. Make the active file trustworthy. It is copied when a tail was cut, or when the last holder
+ *    died with a batch in flight. It is created when it is missing or empty (a crash during a
+ *    rotation, or a new journal). Otherwise it is opened, and synced together with the directory:
+ *    the last writer may have been killed before its own sync.
  * 5. Append and commit the new epoch.
  */
 #include "consumer/journal/journal_internal.h"
 
 #include "consumer/journal/snapshot_file.h"
-
 #include "journal/files.h"
 #include "journal/line_check.h"
 #include "journal/line_reader.h"
@@ -159,7 +161,8 @@ static int recovery_file(struct recovery *w, const struct journal_file *f) {
     return err;
 }
 
-/* Finds active_first_seq, the seq in the first line of the active file; 0 when that line cannot be read. */
+/* Finds active_first_seq, the seq in the first line of the active file; 0 when that line cannot be
+ * read. */
 static int recovery_peek_active(struct recovery *w) {
     struct line_reader *r = NULL;
     struct slice line;
@@ -207,7 +210,8 @@ static size_t recovery_start_file(const struct recovery *w, bool *fits) {
 
 static void recovery_begin(struct recovery *w, size_t start) {
     line_check_reset(&w->check);
-    /* With the journal's first file present, even an empty one, no other line than seq 1 can be the first. */
+    /* With the journal's first file present, even an empty one, no other line than seq 1 can be the
+     * first. */
     w->check.placed = start == 0 && (w->files.count == 0 || recovery_first_seq(w, 0) <= 1);
     w->applies = !w->known;
     w->ts_us = 0;
@@ -256,7 +260,8 @@ static int recovery_passes(struct recovery *w) {
     return recovery_pass(w);
 }
 
-/* A snapshot describes lines that were on the disk. A new journal beside it would forget the uploads and hide the loss. */
+/* A snapshot describes lines that were on the disk. A new journal beside it would forget the
+ * uploads and hide the loss. */
 static int recovery_check_not_lost(const struct recovery *w) {
     struct stat st;
     if (w->check.seq > 0 && w->check.seq < w->o->known.seq && id_equal(&w->check.journal, &w->o->known.journal))

@@ -1,21 +1,22 @@
 /*
  * Append, group commit, rotation. The format and every crash point: docs/JOURNAL.md.
  *
- * There are two sets of values: the committed ones (seq, batch, head, size), and the gathered ones ahead of them
- * (gathered_seq, chain). Only a commit makes them equal. A failed commit leaves the committed values unchanged and ends
- * the journal.
+ * There are two sets of values: the committed ones (seq, batch, head, size), and the gathered ones
+ * ahead of them (gathered_seq, chain). Only a commit makes them equal. A failed commit leaves the
+ * committed values unchanged and ends the journal.
  *
- * Rotation. The active file is whole and synced when a rotation begins, so a rotation only changes names:
+ * Rotation. The active file is whole and synced when a rotation begins, so a rotation only changes
+ * names:
  *   1. tmp-journal-active is written with the segment line, and fsynced
  *   2. journal.jsonl becomes journal.<first seq>.jsonl; fsync of the directory
  *   3. tmp-journal-active becomes journal.jsonl; fsync of the directory
- * A crash before 2 leaves a temporary file; the next open removes it. A crash between 2 and 3 leaves no active file; the
- * next open makes it again from the end of the last sealed file. The fsync in step 2 keeps a file system that reorders
- * renames from storing 3 without 2, which would lose the old file. For a reader with `tail -F` the name vanishes and
- * returns with another file.
+ *
+ * A crash before 2 leaves a temporary file; the next open removes it. A crash between 2 and 3
+ * leaves no active file; the next open makes it again from the end of the last sealed file. The
+ * fsync in step 2 keeps a file system that reorders renames from storing 3 without 2, which would
+ * lose the old file. For a reader with `tail -F` the name vanishes and returns with another file.
  */
 #include "consumer/journal/journal_internal.h"
-#include "pure/array.h"
 
 #include "pure/array.h"
 #include "pure/check.h"
@@ -80,8 +81,8 @@ static size_t fault_torn_length(const struct buf *batch) {
 }
 #endif
 
-/* The file is checked before the write, so that no line goes into a file of another program. It is checked again after
- * the sync: acknowledged lines are in the file that the next start reads. */
+/* The file is checked before the write, so that no line goes into a file of another program. It is
+ * checked again after the sync: acknowledged lines are in the file that the next start reads. */
 static int journal_write_batch(struct journal *j) {
     int err = journal_dir_check_active(j, j->size);
     if (!err)
@@ -186,7 +187,8 @@ int journal_commit(struct journal *j) {
     journal_batch_committed(j);
     FAULT_POINT_AS(batch_committed, record_ev_name(j->last_ev));
     FAULT_NOTE(record_ev_name(j->last_ev));
-    /* A `stop` is followed by an epoch, never by a segment: so the active file alone shows a clean end. */
+    /* A `stop` is followed by an epoch, never by a segment: so the active file alone shows a clean
+     * end. */
     if (j->size >= j->rotate_bytes && j->last_ev != EV_STOP)
         return journal_rotate(j);
     return 0;

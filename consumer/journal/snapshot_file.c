@@ -21,7 +21,7 @@
 
 #define PIECE ((size_t)256 << 10)
 
-static int hex_of(struct digest *sha, char hex[SHA256_HEX + 1]) {
+static int digest_end_hex(struct digest *sha, char hex[SHA256_HEX + 1]) {
     uint8_t sum[SHA256_SIZE];
     int err = digest_end(sha, sum);
     if (!err)
@@ -29,15 +29,15 @@ static int hex_of(struct digest *sha, char hex[SHA256_HEX + 1]) {
     return err;
 }
 
-/* All of the first line that the digest covers. */
-static int make_prefix(const struct journal_position *pos, uint64_t length, struct buf *header) {
+/* The part of the first line that the digest covers. */
+static int header_add_prefix(const struct journal_position *pos, uint64_t length, struct buf *header) {
     char journal[ID_HEX_SIZE];
     id_to_hex(&pos->journal, journal);
     return buf_addf(header, MAGIC " %d %s %" PRIu64 " %" PRIu64 " %.32s %" PRIu64 " ", SNAPSHOT_VERSION, journal,
                     pos->epoch, pos->seq, pos->h, length);
 }
 
-static int warn(const char *dir, const char *operation) {
+static int snapshot_warn(const char *dir, const char *operation) {
     int error = errno;
     log_warn("%s/" SNAPSHOT_NAME ": %s: %s; the next start reads the whole journal", dir, operation, strerror(error));
     return err_from_errno(error);
@@ -48,16 +48,16 @@ struct writing {
     int fd;
     struct digest *sha;
     uint64_t length;
-    bool failed; /* to write; errno says why */
+    bool failed; /* a write failed; errno has the reason */
 };
 
-static int count_piece(void *arg, struct slice piece) {
+static int snapshot_count_piece(void *arg, struct slice piece) {
     struct writing *w = arg;
     w->length += piece.len;
     return w->length > SNAPSHOT_BODY_MAX ? ERR_LIMIT : 0;
 }
 
-static int write_piece(void *arg, struct slice piece) {
+static int snapshot_write_piece(void *arg, struct slice piece) {
     struct writing *w = arg;
     w->length += piece.len;
     int err = digest_add(w->sha, piece.ptr, piece.len);
@@ -67,8 +67,9 @@ static int write_piece(void *arg, struct slice piece) {
     return w->failed ? ERR_IO : 0;
 }
 
-/* The digest is known last and is written first: until then its place holds zeros. */
-static int write_all(struct writing *w, struct slice prefix, const struct snapshot_body *body) {
+/* The digest is before the body in the file and is known after it: zeros are written first, then
+ * replaced. */
+static int snapshot_write_all(struct writing *w, struct slice prefix, const struct snapshot_body *body) {
     char sum[SHA256_HEX + 1];
     struct buf header = BUF_INIT;
     memset(sum, '0', SHA256_HEX);
@@ -83,9 +84,9 @@ static int write_all(struct writing *w, struct slice prefix, const struct snapsh
     if (!err && !w->failed)
         err = digest_add(w->sha, prefix.ptr, prefix.len);
     if (!err && !w->failed)
-        err = body->produce(body->of, write_piece, w);
+        err = body->produce(body->of, snapshot_write_piece, w);
     if (!err && !w->failed)
-        err = w->length == length ? hex_of(w->sha, sum) : ERR_INVALID;
+        err = w->length == length ? digest_end_hex(w->sha, sum) : ERR_INVALID;
     if (!err && !w->failed)
         w->failed = lseek(w->fd, (off_t)prefix.len, SEEK_SET) < 0 || disk_write_all(w->io, w->fd, sum, SHA256_HEX) != 0;
     int error = errno;
@@ -94,28 +95,28 @@ static int write_all(struct writing *w, struct slice prefix, const struct snapsh
     return err;
 }
 
-static int write_temp(struct writing *w, const char *dir, const char *path, struct slice prefix,
-                      const struct snapshot_body *body) {
+static int snapshot_write_temp(struct writing *w, const char *dir, const char *path, struct slice prefix,
+                               const struct snapshot_body *body) {
     w->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (w->fd < 0)
-        return warn(dir, "create");
+        return snapshot_warn(dir, "create");
     owner_inherit(w->fd, dir);
-    int err = write_all(w, prefix, body);
+    int err = snapshot_write_all(w, prefix, body);
     if (w->failed)
-        err = warn(dir, "write");
+        err = snapshot_warn(dir, "write");
     FAULT_POINT_IF(!err, snapshot_written, "");
     if (!err && w->io->fsync(w->fd) != 0)
-        err = warn(dir, "fsync");
+        err = snapshot_warn(dir, "fsync");
     FAULT_POINT_IF(!err, snapshot_synced, "");
     close(w->fd);
     return err;
 }
 
-static int sync_dir(const struct journal_io *io, const char *dir) {
+static int snapshot_sync_dir(const struct journal_io *io, const char *dir) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return warn(dir, "open the directory");
-    int err = io->fsync(fd) == 0 ? 0 : warn(dir, "fsync the directory");
+        return snapshot_warn(dir, "open the directory");
+    int err = io->fsync(fd) == 0 ? 0 : snapshot_warn(dir, "fsync the directory");
     close(fd);
     return err;
 }
@@ -125,20 +126,20 @@ int snapshot_write_body(const struct journal_io *io, const char *dir, const stru
     struct writing w = {.io = io ? io : &journal_real_io};
     struct buf prefix = BUF_INIT;
     char *temp = disk_path(dir, SNAPSHOT_TEMP), *final = disk_path(dir, SNAPSHOT_NAME);
-    int err = temp && final ? body->produce(body->of, count_piece, &w) : ERR_NOMEM;
+    int err = temp && final ? body->produce(body->of, snapshot_count_piece, &w) : ERR_NOMEM;
     if (!err)
-        err = make_prefix(pos, w.length, &prefix);
+        err = header_add_prefix(pos, w.length, &prefix);
     if (!err)
         err = digest_new(&w.sha, DIGEST_SHA256);
     if (!err) {
-        err = write_temp(&w, dir, temp, buf_slice(&prefix), body);
+        err = snapshot_write_temp(&w, dir, temp, buf_slice(&prefix), body);
         if (!err && w.io->rename(temp, final) != 0)
-            err = warn(dir, "rename");
+            err = snapshot_warn(dir, "rename");
         FAULT_POINT_IF(!err, snapshot_named, "");
         if (err)
             unlink(temp);
         else
-            err = sync_dir(w.io, dir);
+            err = snapshot_sync_dir(w.io, dir);
         FAULT_POINT_IF(!err, snapshot_done, "");
     }
     digest_destroy(&w.sha);
@@ -148,21 +149,21 @@ int snapshot_write_body(const struct journal_io *io, const char *dir, const stru
     return err;
 }
 
-static int produce_slice(const void *of, snapshot_put *put, void *arg) {
+static int snapshot_produce_slice(const void *of, snapshot_put *put, void *arg) {
     return put(arg, *(const struct slice *)of);
 }
 
 int snapshot_write_by(const struct journal_io *io, const char *dir, const struct journal_position *pos,
                       struct slice body) {
-    return snapshot_write_body(io, dir, pos, &(struct snapshot_body){.produce = produce_slice, .of = &body});
+    return snapshot_write_body(io, dir, pos, &(struct snapshot_body){.produce = snapshot_produce_slice, .of = &body});
 }
 
 int snapshot_write(const char *dir, const struct journal_position *pos, struct slice body) {
     return snapshot_write_by(&journal_real_io, dir, pos, body);
 }
 
-/* The next word of the header, ended by one space or, the last, by the line's end. */
-static bool take_word(struct slice *rest, struct slice *word) {
+/* Takes the next word of the header. One space or the end of the line ends it. */
+static bool header_take_word(struct slice *rest, struct slice *word) {
     const char *space = memchr(rest->ptr, ' ', rest->len);
     size_t len = space ? (size_t)(space - rest->ptr) : rest->len;
     *word = slice_make(rest->ptr, len);
@@ -171,35 +172,36 @@ static bool take_word(struct slice *rest, struct slice *word) {
     return len > 0;
 }
 
-static bool take_number(struct slice *rest, uint64_t *value) {
+static bool header_take_number(struct slice *rest, uint64_t *value) {
     struct slice word;
-    return take_word(rest, &word) && word.len <= 20 && decimal_parse(word, UINT64_MAX, value) == 0;
+    return header_take_word(rest, &word) && word.len <= 20 && decimal_parse(word, UINT64_MAX, value) == 0;
 }
 
-/* The header line without its newline. *covered is the part the digest covers. */
-static int parse_header(struct slice line, struct journal_position *pos, uint64_t *length, struct slice *covered,
+/* line is without its newline. *covered is the part that the digest covers. */
+static int header_parse(struct slice line, struct journal_position *pos, uint64_t *length, struct slice *covered,
                         struct slice *sum) {
     struct slice word, rest = line;
     uint64_t version;
     uint8_t h[ID_HEX_LEN / 2];
-    if (!take_word(&rest, &word) || !slice_equal(word, slice_of(MAGIC)) || !take_number(&rest, &version))
+    if (!header_take_word(&rest, &word) || !slice_equal(word, slice_of(MAGIC)) || !header_take_number(&rest, &version))
         return ERR_DAMAGED;
     if (version != SNAPSHOT_VERSION)
         return ERR_VERSION;
-    if (!take_word(&rest, &word) || id_from_hex(&pos->journal, word) || !take_number(&rest, &pos->epoch) ||
-        !take_number(&rest, &pos->seq) || !take_word(&rest, &word) || hex_decode(word, h, sizeof h))
+    if (!header_take_word(&rest, &word) || id_from_hex(&pos->journal, word) ||
+        !header_take_number(&rest, &pos->epoch) || !header_take_number(&rest, &pos->seq) ||
+        !header_take_word(&rest, &word) || hex_decode(word, h, sizeof h))
         return ERR_DAMAGED;
     memcpy(pos->h, word.ptr, ID_HEX_LEN);
     pos->h[ID_HEX_LEN] = '\0';
-    if (!take_number(&rest, length) || rest.len != SHA256_HEX)
+    if (!header_take_number(&rest, length) || rest.len != SHA256_HEX)
         return ERR_DAMAGED;
     *covered = slice_make(line.ptr, line.len - rest.len);
     *sum = rest;
     return 0;
 }
 
-/* Exactly len bytes, or what the file has when it is shorter; -1 with errno. */
-static ssize_t read_full(int fd, char *to, size_t len, uint64_t offset) {
+/* Reads len bytes, fewer only at the end of the file; -1 with errno. */
+static ssize_t snapshot_read_full(int fd, char *to, size_t len, uint64_t offset) {
     size_t have = 0;
     while (have < len) {
         ssize_t n = pread(fd, to + have, len - have, (off_t)(offset + have));
@@ -215,9 +217,9 @@ static ssize_t read_full(int fd, char *to, size_t len, uint64_t offset) {
 }
 
 int snapshot_next(struct snapshot_reading *r, char *to, size_t len) {
-    ssize_t n = len <= r->length ? read_full(r->fd, to, len, r->offset) : 0;
+    ssize_t n = len <= r->length ? snapshot_read_full(r->fd, to, len, r->offset) : 0;
     if (n < 0)
-        return warn(r->dir, "read");
+        return snapshot_warn(r->dir, "read");
     if ((size_t)n != len)
         return ERR_DAMAGED;
     r->offset += len;
@@ -225,8 +227,9 @@ int snapshot_next(struct snapshot_reading *r, char *to, size_t len) {
     return 0;
 }
 
-/* Reads all of it once. The reading stays at the start of the body. */
-static int verify(const struct snapshot_reading *r, struct digest *sha, struct slice covered, struct slice sum) {
+/* Reads the whole body once; r stays at its start. */
+static int snapshot_verify(const struct snapshot_reading *r, struct digest *sha, struct slice covered,
+                           struct slice sum) {
     struct snapshot_reading rest = *r;
     char hex[SHA256_HEX + 1], *piece = malloc(PIECE);
     int err = piece ? digest_begin(sha) : ERR_NOMEM;
@@ -240,36 +243,36 @@ static int verify(const struct snapshot_reading *r, struct digest *sha, struct s
     }
     free(piece);
     if (!err)
-        err = hex_of(sha, hex);
+        err = digest_end_hex(sha, hex);
     return err ? err : slice_equal(sum, slice_of(hex)) ? 0 : ERR_DAMAGED;
 }
 
-static int check_length(const struct snapshot_reading *r) {
+static int snapshot_check_length(const struct snapshot_reading *r) {
     struct stat st;
     if (fstat(r->fd, &st) != 0)
-        return warn(r->dir, "stat");
+        return snapshot_warn(r->dir, "stat");
     bool fits = r->length <= SNAPSHOT_BODY_MAX && S_ISREG(st.st_mode) && (uint64_t)st.st_size == r->offset + r->length;
     return fits ? 0 : ERR_DAMAGED;
 }
 
-static int read_header(struct snapshot_reading *r, struct journal_position *pos) {
+static int snapshot_read_header(struct snapshot_reading *r, struct journal_position *pos) {
     char text[HEADER_MAX];
     struct digest *sha = NULL;
-    ssize_t n = read_full(r->fd, text, sizeof text, 0);
+    ssize_t n = snapshot_read_full(r->fd, text, sizeof text, 0);
     if (n < 0)
-        return warn(r->dir, "read");
+        return snapshot_warn(r->dir, "read");
     const char *newline = memchr(text, '\n', (size_t)n);
     if (!newline)
         return ERR_DAMAGED;
     struct slice covered, sum, line = slice_make(text, (size_t)(newline - text));
-    int err = parse_header(line, pos, &r->length, &covered, &sum);
+    int err = header_parse(line, pos, &r->length, &covered, &sum);
     r->offset = line.len + 1;
     if (!err)
-        err = check_length(r);
+        err = snapshot_check_length(r);
     if (!err)
         err = digest_new(&sha, DIGEST_SHA256);
     if (!err)
-        err = verify(r, sha, covered, sum);
+        err = snapshot_verify(r, sha, covered, sum);
     digest_destroy(&sha);
     return err;
 }
@@ -281,7 +284,7 @@ int snapshot_open(const char *dir, struct journal_position *pos, struct snapshot
     if (!path)
         return ERR_NOMEM;
     r->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    int err = r->fd >= 0 ? read_header(r, pos) : errno == ENOENT ? ERR_NOT_FOUND : warn(dir, "open");
+    int err = r->fd >= 0 ? snapshot_read_header(r, pos) : errno == ENOENT ? ERR_NOT_FOUND : snapshot_warn(dir, "open");
     free(path);
     if (err) {
         *pos = (struct journal_position){0};

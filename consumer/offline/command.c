@@ -57,8 +57,8 @@ static bool is_journal_dir(const char *path) {
     return is;
 }
 
-/* From --journal, else from the last argument, else the default. others: there are other arguments, so the last one must
- * look like a journal directory. */
+/* From --journal, else from the last argument, else the default. others: there are other arguments,
+ * so the last one must look like a journal directory. */
 static int command_find_dir(struct common *o, bool others) {
     struct text_list *words = &o->arguments;
     if (o->journal)

@@ -4,7 +4,8 @@
 
 #include "pure/err.h"
 
-/* Prints to stdout. Reads without the lock. Errors as offline_journal_read; ERR_IO, logged: stdout cannot be written. */
+/* Prints to stdout. Reads without the lock. Errors as offline_journal_read; ERR_IO, logged: stdout
+ * cannot be written. */
 int journal_export(const char *dir) MUST_CHECK;
 
 #endif

@@ -116,7 +116,7 @@ static void forget_print(const struct forgetting *f, const struct found *found) 
     buf_release(&text);
 }
 
-static int forget_append(struct forgetting *f) {
+static int forget_append_records(struct forgetting *f) {
     int err = 0;
     for (size_t i = 0; !err && i < f->count; i++) {
         struct record r = {.ev = EV_FORGET, .has = HAS_UPLOAD, .upload = f->found[i].upload};
@@ -142,7 +142,7 @@ int journal_forget(const struct forget_options *o) {
         offline_journal_release(&f.journal);
         err = offline_journal_open(&f.journal, o->dir, 0, NULL);
         if (!err)
-            err = forget_append(&f);
+            err = forget_append_records(&f);
     }
     if (err == ERR_NOMEM)
         log_error("out of memory");

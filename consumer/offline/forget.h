@@ -1,5 +1,5 @@
-/* `chunklift journal forget`: appends a `forget` record for each named upload, so that the next cp sends its file
- * again. */
+/* `chunklift journal forget`: appends a `forget` record for each named upload, so that the next cp
+ * sends its file again. */
 #ifndef CHUNKLIFT_CONSUMER_FORGET_H
 #define CHUNKLIFT_CONSUMER_FORGET_H
 
@@ -15,8 +15,8 @@ struct forget_options {
     bool json;
 };
 
-/* All of the uploads, or none. ERR_DAMAGED (logged): one name has no upload that can be forgotten. ERR_BUSY: a consumer
- * runs. Other errors as journal_open. */
+/* All of the uploads, or none. ERR_DAMAGED (logged): one name has no upload that can be forgotten.
+ * ERR_BUSY: a consumer runs. Other errors as journal_open. */
 int journal_forget(const struct forget_options *o) MUST_CHECK;
 
 #endif

@@ -52,7 +52,8 @@ int offline_journal_read(struct offline_journal *j, const char *dir) {
     return err;
 }
 
-/* The files were listed before the lock was taken. ERR_BUSY: a consumer rotated the journal in between. */
+/* The files were listed before the lock was taken. ERR_BUSY: a consumer rotated the journal in
+ * between. */
 static int offline_check_files(const struct offline_journal *j) {
     struct journal_files now;
     int err = journal_files_list(j->dir, &now);

@@ -1,15 +1,18 @@
 /*
  * `chunklift journal retire`: removes or archives the oldest sealed files of a journal.
  *
- * Without --remove and --archive it only lists the sealed files and their use. Otherwise, for all but the newest `keep` of
- * them:
- *   1. The records that the state needs from these files are appended again as `carry` records, then a `drop` record for
- *      each file. All of it is synced; the journal may rotate during this step.
+ * Without --remove and --archive it only lists the sealed files and their use. Otherwise, for all
+ * but the newest `keep` of them:
+ *   1. The records that the state needs from these files are appended again as `carry` records,
+ *      then a `drop` record for each file. All of it is synced; the journal may rotate during this
+ *      step.
  *   2. `stop`, if the journal ended with one. A new snapshot.
- *   3. From the oldest file on: copy to the archive (temporary name, fsync, rename, fsync of that directory), unlink, fsync
- *      of the journal's directory; then the next file.
- * After an interruption before the last sync of 1, nothing is dropped, and records that were carried count once. After an
- * interruption later, the remaining files are known as dropped: the next `retire` continues with 3.
+ *   3. From the oldest file on: copy to the archive (temporary name, fsync, rename, fsync of that
+ *      directory), unlink, fsync of the journal's directory; then the next file.
+ *
+ * After an interruption before the last sync of 1, nothing is dropped, and records that were
+ * carried count once. After a later interruption, the remaining files are known as dropped: the
+ * next `retire` continues with 3.
  */
 #ifndef CHUNKLIFT_CONSUMER_RETIRE_H
 #define CHUNKLIFT_CONSUMER_RETIRE_H
@@ -52,7 +55,8 @@ struct retire {
     uint64_t carried_uploads, carried_chunks, carried_finished;
 };
 
-/* Prints the list, or removes files. ERR_BUSY: a consumer runs. Errors are logged. Blocks for copies and fsyncs. */
+/* Prints the list, or removes files. ERR_BUSY: a consumer runs. Errors are logged. Blocks for
+ * copies and fsyncs. */
 int journal_retire(const struct retire_options *o) MUST_CHECK;
 
 /* ---- retire_list.c ---- */
@@ -61,7 +65,8 @@ void retire_print(const struct retire *r);
 void retire_release_needs(struct retire *r);
 
 /* ---- retire_files.c ---- */
-/* Creates the directory when it is missing. ERR_USAGE: it is the journal's own directory. Errors are logged. */
+/* Creates the directory when it is missing. ERR_USAGE: it is the journal's own directory. Errors
+ * are logged. */
 int retire_prepare_archive(const struct retire *r) MUST_CHECK;
 /* Step 3 for one file. */
 int retire_file(const struct retire *r, const struct journal_file *f) MUST_CHECK;

@@ -10,7 +10,8 @@
 
 #define NAMED_MAX 5 /* of each file, without --verbose and --json */
 
-/* The index of the sealed file that has the line seq; journal.sealed when the active file has it. */
+/* The index of the sealed file that has the line seq; journal.sealed when the active file has
+ * it. */
 static size_t retire_file_index(const struct retire *r, uint64_t seq) {
     const struct journal_file *files = r->journal.files.files;
     size_t low = 0, high = r->journal.sealed;

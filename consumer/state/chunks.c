@@ -21,7 +21,8 @@ static uint32_t page_items(const struct chunk_page *page) {
     return (uint32_t)__builtin_popcountll(page->recorded);
 }
 
-/* The index of the first page with this number or a higher one. Without gaps the index is the number. */
+/* The index of the first page with this number or a higher one. Without gaps the index is the
+ * number. */
 static uint32_t chunks_page_position(const struct chunks *c, uint32_t number) {
     if (number < c->page_count && c->pages[number].number == number)
         return number;

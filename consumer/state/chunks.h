@@ -1,10 +1,10 @@
 /*
- * The recorded chunks of one upload. Memory grows with the number of recorded chunks, not with the number of chunks: an
- * upload of 524,288 chunks without a record takes none.
+ * The recorded chunks of one upload. Memory grows with the number of recorded chunks, not with the
+ * number of chunks: an upload of 524,288 chunks without a record takes none.
  *
- * The set is an array of pages, sorted by number. A page has a bitmap of 64 chunks and the records of the set bits, in
- * order. A full page takes 33 bytes per chunk, a page with one record about 110 bytes. The journal line of a chunk is
- * longer than either.
+ * The set is an array of pages, sorted by number. A page has a bitmap of 64 chunks and the records
+ * of the set bits, in order. A full page takes 33 bytes per chunk, a page with one record about 110
+ * bytes. The journal line of a chunk is longer than either.
  */
 #ifndef CHUNKLIFT_CONSUMER_CHUNKS_H
 #define CHUNKLIFT_CONSUMER_CHUNKS_H
@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A recorded chunk: 32 bytes. An etag of 32 lower-case hex digits (the usual form) is stored as 16 bytes. */
+/* A recorded chunk: 32 bytes. An etag of 32 lower-case hex digits (the usual form) is stored as 16
+ * bytes. */
 enum etag_form { ETAG_NONE, ETAG_HEX, ETAG_TEXT };
 struct chunk_info {
     uint64_t seq;

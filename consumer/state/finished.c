@@ -76,7 +76,8 @@ const struct finished_entry *finished_find(const struct finished *f, const struc
     return at ? &f->entries[at - 1] : NULL;
 }
 
-/* A change of any bit of value changes about half of the result's bits (the finalizer of splitmix64). */
+/* A change of any bit of value changes about half of the result's bits (the finalizer of
+ * splitmix64). */
 static uint64_t hash_mix(uint64_t value) {
     value = (value ^ (value >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     value = (value ^ (value >> 27)) * UINT64_C(0x94d049bb133111eb);

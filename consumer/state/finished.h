@@ -1,11 +1,13 @@
 /*
- * Finished uploads: one entry for each destination, with the key that finished there last. An upload counts as done only
- * until the next finish or put at the same destination, so older entries are not kept.
+ * Finished uploads: one entry for each destination, with the key that finished there last. An
+ * upload counts as done only until the next finish or put at the same destination, so older entries
+ * are not kept.
  *
- * The entries are in one dense array. An open-addressing table of 32-bit positions finds them by the destination's
- * fingerprint. Memory for each finished upload: 64 bytes for the entry (72 and more right after the array grew by half)
- * and 5 to 11 bytes of table, so 68 to 107 bytes; measured 70 MB for a million (tests/bench/test_growth.py), and less
- * than 1 GB for ten million. A start from a snapshot restores their order.
+ * The entries are in one dense array. An open-addressing table of 32-bit positions finds them by
+ * the destination's fingerprint. Memory for each finished upload: 64 bytes for the entry (72 and
+ * more right after the array grew by half) and 5 to 11 bytes of table, so 68 to 107 bytes; measured
+ * 70 MB for a million (tests/bench/test_growth.py), and less than 1 GB for ten million. A start
+ * from a snapshot restores their order.
  */
 #ifndef CHUNKLIFT_CONSUMER_FINISHED_H
 #define CHUNKLIFT_CONSUMER_FINISHED_H
@@ -38,22 +40,23 @@ int finished_init(struct finished *f) MUST_CHECK;
 void finished_release(struct finished *f);
 /* Replaces the entry of the same destination. May move entries: pointers become invalid. */
 int finished_put(struct finished *f, const struct finished_entry *e) MUST_CHECK;
-/* Sets the fingerprints of inode number and ctime. They are not part of the key: a file with another inode or ctime can
- * have the same content. */
+/* Sets the fingerprints of inode number and ctime. They are not part of the key: a file with
+ * another inode or ctime can have the same content. */
 void finished_identify(struct finished_entry *e, const struct source_identity *file);
 /* Bits of enum differs; an inode number of 0, here or in the entry, is not compared. */
 uint32_t finished_differs(const struct finished_entry *e, const struct source_identity *file);
-/* Stores the new inode number and ctime of the same source. No effect when the destination has another upload or key, or no
- * entry. */
+/* Stores the new inode number and ctime of the same source. No effect when the destination has
+ * another upload or key, or no entry. */
 void finished_update(struct finished *f, const struct finished_entry *same);
 /* NULL: no entry. */
 const struct finished_entry *finished_find(const struct finished *f, const struct id128 *dest);
-/* The entry's record was carried and has a new seq. No effect when the destination has another upload, or no entry. */
+/* The entry's record was carried and has a new seq. No effect when the destination has another
+ * upload, or no entry. */
 void finished_move(struct finished *f, const struct id128 *dest, const struct id128 *upload, uint64_t seq);
 /* Removes the entries of this upload. Visits all entries: only for `forget` records. */
 int finished_forget(struct finished *f, const struct id128 *upload) MUST_CHECK;
-/* Removes the entries whose record is at or before seq; total becomes the number of entries. Visits all entries: only for
- * `drop` records. */
+/* Removes the entries whose record is at or before seq; total becomes the number of entries. Visits
+ * all entries: only for `drop` records. */
 int finished_drop(struct finished *f, uint64_t seq) MUST_CHECK;
 
 #endif

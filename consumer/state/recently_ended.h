@@ -1,6 +1,7 @@
 /*
- * The uploads that ended last, by id, so that late claims, completions and plans get an exact reply. Bounded: a new entry
- * replaces the oldest. A message about a removed one gets the reply "unknown"; a new plan finds the upload by its key.
+ * The uploads that ended last, by id, so that late claims, completions and plans get an exact
+ * reply. Bounded: a new entry replaces the oldest. A message about a removed one gets the reply
+ * "unknown"; a new plan finds the upload by its key.
  */
 #ifndef CHUNKLIFT_CONSUMER_RECENTLY_ENDED_H
 #define CHUNKLIFT_CONSUMER_RECENTLY_ENDED_H

@@ -2,14 +2,15 @@
  * The body: little-endian numbers, texts after a 32-bit length, no padding.
  *
  *     "CLs2"
- *     u64 finished records ever   u64 entries   each: dest, key, upload (16 bytes each), u64 seq, u16 inode,
- *                                                     u32 ctime (fingerprints), u32 crc
- *     u64 ended                   each, oldest first: upload, u64 seq, u8 how
- *     u64 uploads                 each, by id: see encode_upload
+ *     u64 finished records ever
+ *     u64 entries, then for each: dest, key, upload (16 bytes each), u64 seq, u16 inode,
+ *                                 u32 ctime (fingerprints), u32 crc
+ *     u64 recently ended, then for each, oldest first: upload, u64 seq, u8 how
+ *     u64 uploads, then for each, by id: see encode_upload
  *     u32 crc32c of everything before it
  *
- * A snapshot is not trusted: every length is checked against the bytes that are present, every number against its range,
- * and no bytes may remain.
+ * A snapshot is not trusted: every length is checked against the bytes that are present, every
+ * number against its range, and no bytes may remain.
  */
 #include "consumer/state/snapshot.h"
 #include <stdlib.h>
@@ -215,9 +216,9 @@ int snapshot_encode(const struct state *s, struct buf *out) {
 /* ---- decoder ---- */
 
 /*
- * A window of the body. A value beyond its end reads as zero and sets bad. The result of reader_take() is valid until the
- * next reader_refill(), which is called before each entry. An entry comes from a line of the journal, so it is never longer
- * than ENTRY_MAX.
+ * A window of the body. A value beyond its end reads as zero and sets bad. The result of
+ * reader_take() is valid until the next reader_refill(), which is called before each entry. An
+ * entry comes from a line of the journal, so it is never longer than ENTRY_MAX.
  */
 struct snapshot_decoder {
     snapshot_fill *fill;

@@ -19,7 +19,8 @@ void snapshot_write_state(const char *dir, const struct journal_position *pos, c
         log_debug("%s: no snapshot: %s", dir, err_text(err));
 }
 
-/* Signals are blocked: the parent's handlers write to a descriptor that is closed here, or another file. */
+/* Signals are blocked: the parent's handlers write to a descriptor that is closed here, or another
+ * file. */
 static void snapshot_become_child(pid_t parent, const sigset_t *before) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)

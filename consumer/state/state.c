@@ -237,8 +237,9 @@ static int state_apply_abort(struct state *s, const struct record *r) {
 }
 
 /*
- * A carried record replaces the original: the state keeps the new seq. So a state that applied both is the same as one that
- * applied only the carry, and `drop` finds the records that were not carried by their seq alone.
+ * A carried record replaces the original: the state keeps the new seq. So a state that applied both
+ * is the same as one that applied only the carry, and `drop` finds the records that were not
+ * carried by their seq alone.
  */
 static int state_apply_carried_upload(struct state *s, const struct record *r) {
     bool begun = (r->has & HAS_HANDLE) && (r->has & HAS_GEOMETRY);
@@ -263,7 +264,8 @@ static int state_apply_carried_chunk(struct state *s, const struct record *r) {
     return 0;
 }
 
-/* A carry of an entry that exists counts once. It ended long ago, so it is not added to recently_ended. */
+/* A carry of an entry that exists counts once. It ended long ago, so it is not added to
+ * recently_ended. */
 static int state_apply_carried_finish(struct state *s, const struct record *r) {
     struct finished_entry e;
     int err = state_finished_entry(s, r, &e);
@@ -286,7 +288,8 @@ static int state_apply_carry(struct state *s, const struct record *r) {
     return slice_equal(r->kind, slice_of("upload")) ? state_apply_carried_upload(s, r) : 0;
 }
 
-/* Removes the entries whose only record is in the dropped file. Unfinished uploads are always carried before. */
+/* Removes the entries whose only record is in the dropped file. Unfinished uploads are always
+ * carried before. */
 static int state_apply_drop(struct state *s, const struct record *r) {
     recently_ended_drop(&s->recently_ended, r->to);
     return finished_drop(&s->finished, r->to);
@@ -299,8 +302,8 @@ static int state_apply_forget(struct state *s, const struct record *r) {
     return finished_forget(&s->finished, &r->upload);
 }
 
-/* A fail does not end the upload: the next plan continues it, unless it would fail again. An upload that was not opened left
- * nothing at the destination, so only a changed source spoils it. */
+/* A fail does not end the upload: the next plan continues it, unless it would fail again. An upload
+ * that was not opened left nothing at the destination, so only a changed source spoils it. */
 static void state_apply_fail(struct state *s, const struct record *r) {
     struct upload *u = state_find(s, &r->upload);
     enum fail_class class = fail_class_from_name(r->class);

@@ -1,13 +1,14 @@
 /*
- * The state that is rebuilt from the journal: unfinished uploads, the last finished upload of each destination, recently
- * ended uploads. Records change it only through state_apply, in operation and at a start. So a restart gives the same state
- * as the process that wrote the records.
+ * The state that is rebuilt from the journal: unfinished uploads, the last finished upload of each
+ * destination, recently ended uploads. Records change it only through state_apply, in operation and
+ * at a start. So a restart gives the same state as the process that wrote the records.
  *
- * Planned uploads without a record are here too (state_add, state_remove). They belong to this process and are not in a
- * snapshot.
+ * Planned uploads without a record are here too (state_add, state_remove). They belong to this
+ * process and are not in a snapshot.
  *
- * A record that does not fit (a chunk of an unknown upload, an impossible geometry) changes nothing: files of the journal
- * may have been removed, and the hash chain has shown that the record is undamaged.
+ * A record that does not fit (a chunk of an unknown upload, an impossible geometry) changes
+ * nothing: files of the journal may have been removed, and the hash chain has shown that the record
+ * is undamaged.
  */
 #ifndef CHUNKLIFT_CONSUMER_STATE_H
 #define CHUNKLIFT_CONSUMER_STATE_H
@@ -27,8 +28,8 @@ struct state {
     struct finished finished;
     struct recently_ended recently_ended;
     struct digest *sha;
-    /* Called before an upload is removed; may be NULL. ended: its entry in recently_ended when a record ended it, else
-     * NULL. It must drop the upload's leases. */
+    /* Called before an upload is removed; may be NULL. ended: its entry in recently_ended when a
+     * record ended it, else NULL. It must drop the upload's leases. */
     void (*leaving)(void *arg, struct upload *u, struct ended_upload *ended);
     void *arg;
 };
@@ -38,8 +39,8 @@ void state_release(struct state *s);
 /* Empties the state, to read a journal from its first record. */
 int state_clear(struct state *s) MUST_CHECK;
 
-/* ERR_NOMEM, ERR_IO (the digest library), ERR_LIMIT (too many finished uploads): the state then no longer agrees with the
- * journal. */
+/* ERR_NOMEM, ERR_IO (the digest library), ERR_LIMIT (too many finished uploads): the state then no
+ * longer agrees with the journal. */
 int state_apply(struct state *s, const struct record *r) MUST_CHECK;
 
 struct upload *state_find(const struct state *s, const struct id128 *id);

@@ -1,14 +1,17 @@
 /*
  * One unfinished upload: the data of its records, and data of this process only (planners, leases).
  *
- * Life: planned (memory only); opened (`open` record: something may exist at the destination); begun (`begin` record: handle
- * and geometry are fixed, chunks get records); removed by finish, put or abort. A put is never begun.
+ * Life: planned (memory only); opened (`open` record: something may exist at the destination);
+ * begun (`begin` record: handle and geometry are fixed, chunks get records); removed by finish, put
+ * or abort. A put is never begun.
  *
- * Memory: about 650 bytes with names of 50 bytes, 33 bytes for each recorded chunk (chunks.h), and etags that are not 32 hex
- * digits. A chunk without a record takes none. Measured: tests/bench/test_growth.py.
+ * Memory: about 650 bytes with names of 50 bytes, 33 bytes for each recorded chunk (chunks.h), and
+ * etags that are not 32 hex digits. A chunk without a record takes none. Measured:
+ * tests/bench/test_growth.py.
  *
  * Invariants
- *  1. handle is set if and only if begun. chunk_size and chunks never change after that. Before it no chunk has a record.
+ *  1. handle is set if and only if begun. chunk_size and chunks never change after that. Before it
+ *     no chunk has a record.
  *  2. done_count and done_bytes always agree with the records.
  *  3. An upload that is neither opened nor begun has no record: losing it loses no data.
  */
@@ -85,7 +88,8 @@ static inline struct slice upload_handle(const struct upload *u) {
 /* Stores class and shortened error of a `fail`. Without memory only the class. */
 void upload_note_failure(struct upload *u, struct slice class, struct slice error);
 void upload_forget_failure(struct upload *u);
-/* Fixes handle and geometry. ERR_INVALID: the geometry does not fit the file. ERR_NOMEM. On an error u is unchanged. */
+/* Fixes handle and geometry. ERR_INVALID: the geometry does not fit the file. ERR_NOMEM. On an
+ * error u is unchanged. */
 int upload_begin(struct upload *u, struct slice handle, enum checksum_kind checksum, uint64_t chunk_size,
                  uint32_t chunks) MUST_CHECK;
 /* The record of a chunk, or NULL. Valid until a chunk is set or cleared. */
@@ -97,7 +101,8 @@ static inline bool upload_has_chunk(const struct upload *u, uint32_t chunk) {
 const struct chunk_info *upload_next_chunk(const struct upload *u, uint32_t *chunk);
 /* Appends a bitmap (pure/bitmap.h) of the recorded chunks, up to the last one. */
 int upload_add_bitmap(const struct upload *u, struct buf *out) MUST_CHECK;
-/* Records a chunk. One that has a record keeps it. ERR_INVALID: not begun, or no such chunk. ERR_NOMEM. */
+/* Records a chunk. One that has a record keeps it. ERR_INVALID: not begun, or no such chunk.
+ * ERR_NOMEM. */
 int upload_set_chunk(struct upload *u, uint32_t chunk, uint32_t crc, struct slice etag, uint64_t seq) MUST_CHECK;
 /* Sets the seq of the record of a done chunk. */
 void upload_move_chunk(struct upload *u, uint32_t chunk, uint64_t seq);

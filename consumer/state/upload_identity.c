@@ -43,7 +43,8 @@ static int fingerprint_add_u64(struct digest *sha, uint64_t value) {
     return digest_add(sha, bytes, sizeof bytes);
 }
 
-/* 8 bytes, and 8 more only for a time that needs them: this gives the same fingerprints as journals with 64-bit times. */
+/* 8 bytes, and 8 more only for a time that needs them: this gives the same fingerprints as journals
+ * with 64-bit times. */
 static int fingerprint_add_time(struct digest *sha, nanotime t) {
     int err = fingerprint_add_u64(sha, (uint64_t)t);
     bool wide = t < INT64_MIN || t > INT64_MAX;

@@ -1,7 +1,7 @@
 /*
- * `journal forget --unfinished`: aborts unfinished uploads at their destination. It starts a consumer, when the journal has
- * none, and one uploader, like `cp`, and offers the abort jobs to it. An abort record ends an upload, so no `forget` record
- * is needed.
+ * `journal forget --unfinished`: aborts unfinished uploads at their destination. It starts a
+ * consumer, when the journal has none, and one uploader, like `cp`, and offers the abort jobs to
+ * it. An abort record ends an upload, so no `forget` record is needed.
  */
 #ifndef CHUNKLIFT_FORGET_ABORT_H
 #define CHUNKLIFT_FORGET_ABORT_H
@@ -20,7 +20,8 @@ struct forget_abort_options {
     size_t count;
 };
 
-/* Returns the exit status: 0, all are aborted; 1, some could not be aborted (each is logged); others as for cp. Blocks. */
+/* Returns the exit status: 0, all are aborted; 1, some could not be aborted (each is logged);
+ * others as for cp. Blocks. */
 int forget_abort(const struct forget_abort_options *o) MUST_CHECK;
 
 #endif

@@ -1,7 +1,8 @@
 /*
- * The named uploads are looked up in the journal, or with --consumer in a copy of it. Unfinished ones are aborted at their
- * destination, unless --keep-parts is given; an abort record ends an upload, so it needs no `forget`. The others are
- * forgotten by the named consumer, or by the consumer program on a journal at rest.
+ * The named uploads are looked up in the journal, or with --consumer in a copy of it. Unfinished
+ * ones are aborted at their destination, unless --keep-parts is given; an abort record ends an
+ * upload, so it needs no `forget`. The others are forgotten by the named consumer, or by the
+ * consumer program on a journal at rest.
  */
 #include "producer/cli/journal/forget_command.h"
 #include "pure/array.h"
@@ -95,7 +96,8 @@ static void forget_leave_out(struct forgetting *f, const struct id128 *upload) {
     f->count = kept;
 }
 
-/* Uploads that were forgotten before are unknown. Lines that cannot be read were logged by journal_summary_read. */
+/* Uploads that were forgotten before are unknown. Lines that cannot be read were logged by
+ * journal_summary_read. */
 static int forget_leave_out_forgotten(struct forgetting *f, const char *dir) {
     struct journal_records records;
     struct record r;
@@ -249,7 +251,8 @@ static size_t forget_count_finished(const struct forgetting *f) {
     return count;
 }
 
-/* No consumer runs: becomes the consumer program, which writes to the journal. Returns only when that cannot be started. */
+/* No consumer runs: becomes the consumer program, which writes to the journal. Returns only when
+ * that cannot be started. */
 static int forget_hand_over(const struct forgetting *f, const char *dir) {
     struct buf path = BUF_INIT;
     size_t count = forget_count_finished(f), n = 0;

@@ -31,7 +31,8 @@ static int journal_too_many_arguments(const char *command, const struct reader_o
     return ERR_USAGE;
 }
 
-/* Finds the directory to read: the journal's, or with --consumer a copy, which journal_leave removes. */
+/* Finds the directory to read: the journal's, or with --consumer a copy, which journal_leave
+ * removes. */
 static int journal_find(struct reader_options *o, bool last_is_dir) {
     return o->consumer ? journal_copy_fetch(o->consumer, &o->dir) : reader_options_dir(o, last_is_dir);
 }
@@ -186,7 +187,8 @@ static int journal_command_verify(int argc, char **argv) {
     return journal_status_of(err);
 }
 
-/* Commands that write to the journal, or need the whole state, are in the consumer program: becomes it. */
+/* Commands that write to the journal, or need the whole state, are in the consumer program: becomes
+ * it. */
 static int journal_hand_over(int argc, char **argv) {
     struct buf path = BUF_INIT;
     const char **words = calloc((size_t)argc + 2, sizeof *words);

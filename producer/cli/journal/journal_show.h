@@ -8,8 +8,8 @@
 
 struct journal_show_options {
     const char *dir;
-    /* Filters. Each is an upload id or its first digits (6 at least), a source or a directory above it, a destination or
-     * a prefix of it. With a filter, uploads are shown in detail. */
+    /* Filters. Each is an upload id or its first digits (6 at least), a source or a directory above
+     * it, a destination or a prefix of it. With a filter, uploads are shown in detail. */
     const char *const *wanted;
     size_t wanted_count;
     bool json;

@@ -189,8 +189,8 @@ static int summary_apply_upload(struct reading *in, struct entry *e, const struc
     }
 }
 
-/* Records that can be the first one of an upload. Other records of an unknown upload came after its end, and are
- * ignored. */
+/* Records that can be the first one of an upload. Other records of an unknown upload came after its
+ * end, and are ignored. */
 static bool record_introduces_upload(const struct record *r) {
     return r->ev == EV_OPEN || r->ev == EV_BEGIN || r->ev == EV_PUT || r->ev == EV_FAIL ||
            (r->ev == EV_CARRY && !slice_equal(r->kind, slice_of("chunk")));

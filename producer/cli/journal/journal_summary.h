@@ -1,10 +1,11 @@
 /*
- * The uploads of a journal on disk, as its records describe them. One pass over all lines. Memory holds only the uploads that
- * have not ended, each with one bit per chunk; an ended one is reported and removed.
+ * The uploads of a journal on disk, as its records describe them. One pass over all lines. Memory
+ * holds only the uploads that have not ended, each with one bit per chunk; an ended one is reported
+ * and removed.
  *
- * This is not the consumer's state (consumer/state). That keeps the data that later records need: it has no times, no names
- * of ended uploads and no reasons of failures that were retried, and it holds leases. Both use the same bitmap, hash table
- * and geometry.
+ * This is not the consumer's state (consumer/state). That keeps the data that later records need:
+ * it has no times, no names of ended uploads and no reasons of failures that were retried, and it
+ * holds leases. Both use the same bitmap, hash table and geometry.
  */
 #ifndef CHUNKLIFT_JOURNAL_SUMMARY_H
 #define CHUNKLIFT_JOURNAL_SUMMARY_H
@@ -47,10 +48,10 @@ struct journal_totals {
 };
 
 /*
- * Calls each() for every upload: for ended ones in the order in which they ended, then for the others in the order in which
- * they began. *u is valid during the call. A negative result of each() ends the read and is returned.
- * ERR_NOT_FOUND (logged): no such directory, or no journal in it. ERR_DAMAGED: lines could not be read (the first one is
- * logged); all other lines were used.
+ * Calls each() for every upload: for ended ones in the order in which they ended, then for the
+ * others in the order in which they began. *u is valid during the call. A negative result of each()
+ * ends the read and is returned. ERR_NOT_FOUND (logged): no such directory, or no journal in it.
+ * ERR_DAMAGED: lines could not be read (the first one is logged); all other lines were used.
  */
 int journal_summary_read(const char *dir, int (*each)(void *arg, const struct upload_summary *u), void *arg,
                          struct journal_totals *totals) MUST_CHECK;

@@ -1,5 +1,5 @@
-/* `chunklift journal tail`: prints the journal's last lines, and with follow those that are appended, from disk or from a
- * consumer. */
+/* `chunklift journal tail`: prints the journal's last lines, and with follow those that are
+ * appended, from disk or from a consumer. */
 #ifndef CHUNKLIFT_JOURNAL_TAIL_H
 #define CHUNKLIFT_JOURNAL_TAIL_H
 

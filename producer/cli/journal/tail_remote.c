@@ -72,8 +72,8 @@ static bool text_has_control(struct slice text) {
     return false;
 }
 
-/* True for a whole line of a journal that is not before the requested one. The peer is not trusted, and the line is printed
- * to a terminal. A record of a later version is accepted. */
+/* True for a whole line of a journal that is not before the requested one. The peer is not trusted,
+ * and the line is printed to a terminal. A record of a later version is accepted. */
 static bool remote_is_record(struct remote *r, struct slice line) {
     struct record record;
     bool whole = line.len > 0 && line.ptr[line.len - 1] == '\n';
