@@ -114,9 +114,11 @@ set(folder producer/data)
 unit_test(server producer_core)
 
 set(folder producer/show)
+unit_test(event_output producer_core)
 unit_test(json_events producer_core)
 unit_test(progress producer_core)
 unit_test(progress_total producer_core)
+unit_test(summary producer_core)
 
 set(folder producer/source)
 unit_test(sources producer_core)
