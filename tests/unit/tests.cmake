@@ -100,6 +100,7 @@ unit_test(track producer_core)
 set(folder producer/cli)
 unit_test(consumer_log producer_core)
 unit_test(cp_options producer_core)
+unit_test(status_view producer_core)
 unit_test(supervise producer_core)
 unit_test(supervise_outage producer_core)
 
