@@ -103,6 +103,7 @@ unit_test(cp_options producer_core)
 unit_test(status_view producer_core)
 unit_test(supervise producer_core)
 unit_test(supervise_outage producer_core)
+unit_test(supervise_restarts producer_core)
 
 set(folder producer/cli/journal)
 unit_test(forget_command producer_core)

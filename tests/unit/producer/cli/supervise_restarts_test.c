@@ -1,0 +1,143 @@
+/* Restarts of uploaders that end by themselves: after a pause, and ten of one position within a minute. The test sets
+ * the time and reports the end of the process itself. */
+#include "unit.h"
+
+#include "producer/cli/supervise.h"
+#include "producer/cli/supervise_internal.h"
+#include "system/exit_status.h"
+#include "system/log.h"
+#include <signal.h>
+#include <sys/wait.h>
+
+#define STATUS(code) ((code) << 8) /* of waitpid, for a process that exited */
+
+static struct supervisor s;
+static uint64_t deadline_ms;
+
+static int setup(void **state) {
+    (void)state;
+    log_setup("test", LOG_ERROR, false);
+    memset(&s, 0, sizeof s);
+    s.o.journal_dir = ".";
+    s.uploaders[0].wanted = true;
+    return buf_add_text(&s.uploader_program, "/bin/true");
+}
+
+static int teardown(void **state) {
+    (void)state;
+    buf_release(&s.uploader_program);
+    return 0;
+}
+
+static int service(uint64_t now_ms) {
+    deadline_ms = UINT64_MAX;
+    return uploaders_service(&s, now_ms, &deadline_ms);
+}
+
+/* True: the uploader of this position runs. Its process is collected; end() reports its end. */
+static bool runs(size_t position) {
+    pid_t pid = s.uploaders[position].pid;
+    if (pid > 0)
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+    return pid > 0;
+}
+
+static int end(size_t position, int status, uint64_t now_ms) {
+    return uploader_handle_end(&s, &s.uploaders[position], status, now_ms);
+}
+
+/* Starts it and ends it, so often. */
+static void restart(unsigned times, uint64_t from_ms, uint64_t interval_ms) {
+    for (unsigned i = 0; i < times; i++) {
+        uint64_t now_ms = from_ms + i * interval_ms;
+        assert_int_equal(service(now_ms), 0);
+        assert_true(runs(0));
+        assert_int_equal(end(0, STATUS(EXIT_UNUSABLE), now_ms), 0);
+    }
+}
+
+static void test_restart_after_a_pause(void **state) {
+    (void)state;
+    restart(1, 1000, 0);
+    assert_int_equal(service(1199), 0);
+    assert_false(runs(0));
+    assert_int_equal(deadline_ms, 1200);
+    assert_int_equal(service(1200), 0);
+    assert_true(runs(0));
+    assert_int_equal(end(0, SIGKILL, 1300), 0);
+    assert_int_equal(s.uploaders[0].restarts, 2);
+}
+
+static void test_ten_restarts_within_a_minute_are_the_last(void **state) {
+    (void)state;
+    restart(11, 100000, 1000);
+    assert_int_equal(service(120000), ERR_UNREACHABLE);
+    assert_false(runs(0));
+}
+
+static void test_restarts_are_counted_for_a_minute(void **state) {
+    (void)state;
+    restart(10, 100000, 1000); /* the minute began with the first end */
+    restart(10, 160001, 1000);
+    assert_int_equal(service(175000), 0);
+    assert_true(runs(0));
+}
+
+static void test_the_minute_includes_its_end(void **state) {
+    (void)state;
+    restart(10, 100000, 1000);
+    restart(1, 160000, 0);
+    assert_int_equal(service(175000), ERR_UNREACHABLE);
+}
+
+/* The run goes on as long as one position can be served. */
+static void test_other_positions_go_on(void **state) {
+    (void)state;
+    s.uploaders[1].wanted = true;
+    restart(11, 100000, 1000);
+    assert_int_equal(service(120000), 0);
+    assert_false(runs(0));
+    assert_true(runs(1));
+}
+
+static void test_wrong_usage_ends_the_run(void **state) {
+    (void)state;
+    assert_int_equal(service(1000), 0);
+    assert_true(runs(0));
+    assert_int_equal(end(0, STATUS(EXIT_USAGE), 1000), ERR_USAGE);
+}
+
+static void test_unwanted_uploaders_are_not_restarted(void **state) {
+    (void)state;
+    s.uploaders[1].wanted = true;
+    assert_int_equal(service(1000), 0);
+    assert_true(runs(0));
+    assert_true(runs(1));
+    s.uploaders[1].wanted = false;
+    assert_int_equal(end(1, STATUS(EXIT_USAGE), 1000), 0);
+    assert_int_equal(service(5000), 0);
+    assert_false(runs(1));
+    s.draining = true;
+    assert_int_equal(end(0, STATUS(EXIT_USAGE), 6000), 0);
+    assert_int_equal(service(9000), 0);
+    assert_false(runs(0));
+}
+
+static void test_position_of_a_leaving_uploader_is_not_reused(void **state) {
+    (void)state;
+    s.uploaders[1].wanted = true;
+    s.uploaders[1].pid = 0;
+    supervisor_set_uploaders(&s, 1);
+    assert_false(s.uploaders[1].wanted);
+    s.uploaders[1].pid = -1; /* still leaving */
+    supervisor_set_uploaders(&s, 2);
+    assert_false(s.uploaders[1].wanted);
+    assert_true(s.uploaders[2].wanted);
+    s.uploaders[1].pid = 0;
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+UNIT_MAIN(TEST(test_restart_after_a_pause), TEST(test_ten_restarts_within_a_minute_are_the_last),
+          TEST(test_restarts_are_counted_for_a_minute), TEST(test_the_minute_includes_its_end),
+          TEST(test_other_positions_go_on), TEST(test_wrong_usage_ends_the_run),
+          TEST(test_unwanted_uploaders_are_not_restarted), TEST(test_position_of_a_leaving_uploader_is_not_reused))
