@@ -369,14 +369,14 @@ static void track_fleet(struct planner *p, const struct msg_records *m, uint64_t
     p->fleet = m->fleet;
     if (p->base.epoch != m->epoch) { /* the consumer restarted, and its counters with it */
         p->base.epoch = m->epoch;
-        p->base.bytes = m->fleet.again_bytes;
+        p->base.bytes = m->fleet.resent_bytes;
         p->base.retries = m->fleet.retries;
     }
-    if (m->fleet.again_bytes > p->base.bytes)
-        p->stats.bytes_resent += m->fleet.again_bytes - p->base.bytes;
+    if (m->fleet.resent_bytes > p->base.bytes)
+        p->stats.bytes_resent += m->fleet.resent_bytes - p->base.bytes;
     if (m->fleet.retries > p->base.retries)
         p->stats.retries += m->fleet.retries - p->base.retries;
-    p->base.bytes = m->fleet.again_bytes;
+    p->base.bytes = m->fleet.resent_bytes;
     p->base.retries = m->fleet.retries;
     p->stats.bytes_moving = m->fleet.moving_bytes;
     p->stats.slots = m->fleet.slots;

@@ -389,7 +389,7 @@ struct fleet {
     uint32_t uploaders, slots, free;
     uint32_t share;        /* of the free slots, for this producer */
     uint64_t moving_bytes; /* in flight by this producer's leases */
-    uint64_t again_bytes;  /* resent or wasted for this producer's uploads since the consumer's start */
+    uint64_t resent_bytes; /* resent or wasted for this producer's uploads since the consumer's start */
     uint64_t retries;
     uint32_t unable;          /* uploaders that released a job of this producer as not-here */
     uint32_t local_uploaders; /* SET: processes of each `cp`; 0: as started */

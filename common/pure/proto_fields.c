@@ -274,7 +274,7 @@ static const struct field fleet_fields[] = {
     NUMBER(fleet, 3, free, OPTIONAL, ANY32),
     NUMBER(fleet, 4, share, OPTIONAL, ANY32),
     NUMBER(fleet, 5, moving_bytes, OPTIONAL, ANY64),
-    NUMBER(fleet, 6, again_bytes, OPTIONAL, ANY64),
+    NUMBER(fleet, 6, resent_bytes, OPTIONAL, ANY64),
     NUMBER(fleet, 7, retries, OPTIONAL, ANY64),
     NUMBER(fleet, 8, unable, OPTIONAL, ANY32),
     NUMBER(fleet, 9, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),

@@ -236,7 +236,7 @@ static void tail_describe_fleet(struct consumer *c, const struct peer *peer, str
     f->local_uploaders = c->fleet.settings.uploaders;
     if (peer->role == ROLE_PRODUCER) {
         f->moving_bytes = c->stats[peer->producer].moving_bytes;
-        f->again_bytes = c->stats[peer->producer].resent_bytes;
+        f->resent_bytes = c->stats[peer->producer].resent_bytes;
     }
 }
 

@@ -8,9 +8,9 @@ static void assert_refused(struct ack a, enum why why) {
     assert_int_equal(a.why, why);
 }
 
-static uint64_t again_bytes(void) {
+static uint64_t resent_bytes(void) {
     struct id128 none = {{0}};
-    return world_tail('P', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none)->fleet.again_bytes;
+    return world_tail('P', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none)->fleet.resent_bytes;
 }
 
 /* Rule 7: one record per chunk, also for repeated results. A result is judged by upload and handle;
@@ -27,7 +27,7 @@ static void test_one_record_per_chunk(void **state) {
     assert_int_equal(second.kind, ACK_RECORDED);
     assert_int_equal(second.seq, first.seq);
     assert_int_equal(world_count("chunk"), 1);
-    assert_int_equal(again_bytes(), PART);
+    assert_int_equal(resent_bytes(), PART);
 }
 
 static void test_ack_leaves_after_fdatasync(void **state) {
@@ -223,7 +223,7 @@ static void test_redo_revokes_the_record(void **state) {
     assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
     assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
     assert_int_equal(world_count("redo"), 1);
-    assert_int_equal(again_bytes(), PART);
+    assert_int_equal(resent_bytes(), PART);
     assert_int_equal(world_claim('V', world_ref(JOB_FINISH, id, 0), "H").why, WHY_LATER);
     world_chunk('V', id, 1);
     assert_int_equal(world_count("chunk"), 3);
@@ -393,12 +393,12 @@ static void test_resent_bytes_are_counted(void **state) {
     struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
     r.sent_bytes = PART + 500; /* a retry inside */
     world_complete('U', &r);
-    assert_int_equal(again_bytes(), 500);
+    assert_int_equal(resent_bytes(), 500);
     struct ref chunk = world_ref(JOB_CHUNK, id, 1);
     world_claim('U', chunk, "H");
     world_beat('U', &chunk, 1, 0); /* 1000 bytes moved */
     world_advance(w.o.lease_ms + 1);
-    assert_int_equal(again_bytes(), 1500);
+    assert_int_equal(resent_bytes(), 1500);
 }
 
 static void test_parts_are_what_was_recorded(void **state) {
