@@ -1,6 +1,6 @@
 /*
- * A journal with everything in it (uploads in all states, batches of several lines, sealed files and an active one)
- * that tests damage: the list of its lines as they were written, and the states there were on the way.
+ * A journal for tests of damage: uploads in all states, batches of several lines, sealed files and
+ * an active one. With the list of its lines as they were written, and the states at each position.
  */
 #ifndef CHUNKLIFT_DAMAGED_JOURNAL_H
 #define CHUNKLIFT_DAMAGED_JOURNAL_H
@@ -17,7 +17,7 @@
 #define LINES_MAX 400
 #define TAIL_BYTES 4096
 #ifdef __SANITIZE_ADDRESS__
-#define STEP 7 /* every byte is tried without it */
+#define STEP 7 /* without it, every byte is tested */
 #else
 #define STEP 1
 #endif
@@ -33,12 +33,12 @@ struct line {
 static struct written {
     struct line lines[LINES_MAX]; /* line i has seq i + 1 */
     size_t count;
-    struct buf all, active; /* bytes of all files one after the other, of the active one */
+    struct buf all, active; /* the bytes of all files in order; of the active one */
     size_t active_first;    /* index of its first line */
     struct id128 id;
 } written;
 
-/* Where a snapshot could have been taken, and the state there. */
+/* The positions for a snapshot, and the state at each. */
 static struct moment {
     struct journal_position pos;
     struct buf body;
@@ -110,7 +110,7 @@ static void add_begin(struct journal *j, unsigned n) {
     add(j, &begin);
 }
 
-/* One upload after the other, each ending in its own way; batches of one to five lines. */
+/* One upload after the other, each with another end; batches of one to five lines. */
 static void write_upload(struct journal *j, unsigned n) {
     if (n % 5 == 4) {
         struct record put = result(named(EV_PUT, n));
@@ -174,7 +174,8 @@ static void forget(void) {
     buf_release(&written.active);
 }
 
-/* Three lives; two sealed files; the active one of more than TAIL_BYTES, its last batch of five lines. */
+/* Three sessions; two sealed files; an active file of more than TAIL_BYTES, with a last batch of
+ * five lines. */
 MAYBE_UNUSED static void write_journal(void) {
     unsigned n = 0;
     forget();
@@ -204,10 +205,10 @@ MAYBE_UNUSED static void write_journal(void) {
     assert_int_equal(written.lines[written.count - 1].batch, written.lines[written.count - 5].batch);
 }
 
-/* --- laying files, and hearing what a start says --- */
+/* --- write files, and capture the log of a start --- */
 
-/* As put_file, but as a new file: a file system may write out what replaces the content of an old one, and here are
- * tens of thousands. */
+/* Like put_file, but creates a new file: a file system may flush data that replaces old content,
+ * and there are tens of thousands of files. */
 MAYBE_UNUSED static void lay_file(const char *path, struct slice bytes) {
     unlink(path);
     put_file(path, bytes);
@@ -224,7 +225,7 @@ MAYBE_UNUSED static void listen_end(void) {
     buf_release(&said);
     close(said_fd);
 }
-/* What was said since the last call. */
+/* The log since the last call. */
 MAYBE_UNUSED static const char *heard(void) {
     static char text[8192];
     fflush(stderr);
@@ -239,7 +240,8 @@ MAYBE_UNUSED static const char *heard(void) {
 
 static struct tally { unsigned positions, kept, refused; } tally;
 
-/* Lines that end at or before this byte of the active file, counted from the journal's first. */
+/* The number of lines, from the journal's first, that end at or before this byte of the active
+ * file. */
 MAYBE_UNUSED static size_t lines_before(size_t at) {
     size_t base = written.lines[written.active_first].start, i = written.active_first;
     while (i < written.count && written.lines[i].end - base <= at)

@@ -1,4 +1,4 @@
-/* Journals for tests, made line by line with record_encode; files are cut where the test says. */
+/* Journals for tests, made line by line with record_encode. The test decides where a file ends. */
 #ifndef CHUNKLIFT_JOURNAL_LINES_H
 #define CHUNKLIFT_JOURNAL_LINES_H
 
@@ -25,7 +25,7 @@ static inline const char *lines_path(const struct journal_lines *j, const char *
     return path;
 }
 
-/* Encodes and appends r; seq, batch (a new one every 3 lines) and ts are filled in. */
+/* Encodes and appends r. Sets seq, batch (a new one every 3 lines) and ts. */
 static inline void lines_add(struct journal_lines *j, struct record *r) {
     r->seq = ++j->seq;
     r->batch = j->batch = (j->seq + 2) / 3;
@@ -41,7 +41,7 @@ static inline void lines_epoch(struct journal_lines *j, uint64_t epoch) {
     lines_add(j, &r);
 }
 
-static inline void lines_begin(struct journal_lines *j) { /* a fresh directory and the epoch line */
+static inline void lines_begin(struct journal_lines *j) { /* a new directory and the epoch line */
     *j = (struct journal_lines){.first_seq = 1};
     strcpy(j->dir, "journalXXXXXX");
     assert_non_null(mkdtemp(j->dir));
@@ -65,7 +65,7 @@ static inline const char *lines_sealed_name(uint64_t first_seq) {
     return name;
 }
 
-/* First half of a rotation: afterwards there is no active file. */
+/* The first half of a rotation: there is no active file then. */
 static inline void lines_seal(struct journal_lines *j) {
     char from[256];
     fclose(j->file);
@@ -101,7 +101,7 @@ static inline void lines_end(struct journal_lines *j) {
     assert_int_equal(system(command), 0);
 }
 
-/* The whole of one of its files. */
+/* The whole content of a file. */
 static inline struct buf lines_read(const struct journal_lines *j, const char *name) {
     struct buf b = BUF_INIT;
     FILE *f = fopen(lines_path(j, name), "r");

@@ -1,4 +1,5 @@
-/* What the tests of the journal share: a directory of their own, system calls that fail on demand, files as bytes. */
+/* Shared by the tests of the journal: a directory, system calls that fail on demand, files as
+ * bytes. */
 #ifndef CHUNKLIFT_JOURNAL_SUPPORT_H
 #define CHUNKLIFT_JOURNAL_SUPPORT_H
 
@@ -23,9 +24,9 @@ static struct {
     enum fault_kind kind;
     int after;         /* calls of that kind that succeed */
     int error;         /* errno */
-    size_t write_part; /* bytes a failing write still writes; and, when short_writes, all others */
+    size_t write_part; /* bytes that a failing write still writes; with short_writes also every other write */
     bool short_writes; /* every write is cut to write_part */
-    int interrupts;    /* writes that say EINTR first */
+    int interrupts;    /* writes that return EINTR first */
     int count[5];      /* calls seen, by kind */
     bool broken;
 } fault;
@@ -55,7 +56,7 @@ static ssize_t fault_write(int fd, const void *bytes, size_t len) {
     return write(fd, bytes, len);
 }
 static int fault_fdatasync(int fd) {
-    (void)fd; /* what a sync does cannot be seen from here; tests with the real one cut the power */
+    (void)fd; /* the effect of a sync cannot be seen here; the power-cut tests use the real one */
     return fault_now(FAULT_FDATASYNC) ? -1 : 0;
 }
 static int fault_fsync(int fd) {
@@ -108,7 +109,7 @@ MAYBE_UNUSED static void remove_dir(const char *dir) {
     closedir(d);
     assert_int_equal(rmdir(dir), 0);
 }
-/* The one file of DIR whose name begins with prefix; NULL when there is none. Static storage. */
+/* The file of DIR whose name begins with prefix, or NULL. Static storage. */
 MAYBE_UNUSED static const char *find_file(const char *dir, const char *prefix) {
     static char path[512];
     DIR *d = opendir(dir);
@@ -145,11 +146,11 @@ MAYBE_UNUSED static size_t line_start(const struct buf *b, uint64_t seq) {
     return at;
 }
 
-/* --- what went to stderr --- */
+/* --- stderr --- */
 static int saved_stderr = -1;
 MAYBE_UNUSED static void stderr_begin(void) {
     fflush(stderr);
-    log_setup("chunklift", LOG_INFO, false); /* forgets which lines came before: a repeated one is written again */
+    log_setup("chunklift", LOG_INFO, false); /* resets the log's memory, so that a repeated line is written again */
     saved_stderr = dup(2);
     int fd = open("stderr.txt", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(fd >= 0 && dup2(fd, 2) == 2);
@@ -167,14 +168,14 @@ MAYBE_UNUSED static void assert_contains(const struct buf *text, const char *par
         fail_msg("\"%s\" is not in \"%s\"", part, text->data ? text->data : "");
 }
 
-/* --- a journal and what it hands over --- */
+/* --- a journal and its applied records --- */
 struct seen {
     uint64_t first, last, count; /* seqs of the records applied */
     uint64_t epochs, chunks;
     enum record_ev last_ev;
     int64_t last_ts_us;
     int rejected;
-    uint64_t refuse_at; /* apply says ERR_NOMEM at this seq */
+    uint64_t refuse_at; /* apply returns ERR_NOMEM at this seq */
 };
 static int see(void *arg, const struct record *r) {
     struct seen *s = arg;
@@ -250,7 +251,7 @@ MAYBE_UNUSED static void assert_verifies(const char *dir, uint64_t seq) {
 
 MAYBE_UNUSED static int fresh_dir(void **state) {
     (void)state;
-    if (saved_stderr >= 0) { /* a test failed meanwhile: say what it had to say */
+    if (saved_stderr >= 0) { /* a test failed: print its log */
         struct buf said = stderr_end();
         fwrite(said.data, 1, said.len, stderr);
         buf_release(&said);

@@ -1,4 +1,5 @@
-/* One journal record of every kind, with every field it may have; for the tests of the format and its readers. */
+/* One journal record of every kind with all of its fields, for the tests of the format and its
+ * readers. */
 #ifndef CHUNKLIFT_RECORD_SAMPLES_H
 #define CHUNKLIFT_RECORD_SAMPLES_H
 

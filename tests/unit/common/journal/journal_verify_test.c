@@ -46,7 +46,7 @@ static void test_valid_journals(void **state) {
         lines_stops(&j, 4);
     }
     assert_ok();
-    lines_seal(&j); /* no active file: a crash between the two renames */
+    lines_seal(&j); /* no active file, as after a crash between the two renames */
     assert_ok();
     lines_renew(&j);
     lines_epoch(&j, 2);
@@ -224,7 +224,7 @@ static void test_empty_files(void **state) {
     assert_damage(JOURNAL_ACTIVE, 1, "the file is empty");
     lines_renew(&j);
     lines_write(&j, lines_sealed_name(2), slice_of(""));
-    lines_seal(&j); /* over it */
+    lines_seal(&j); /* replaces it */
     lines_write(&j, lines_sealed_name(3), slice_of(""));
     j.first_seq = 3;
     lines_renew(&j);
@@ -245,7 +245,8 @@ static void test_torn_last_line(void **state) {
     assert_damage(lines_sealed_name(1), 4, "torn last line of 105 bytes");
 }
 
-/* A process that writes its lines in small pieces, slowly enough that verify sees them torn, and rotates in between. */
+/* A process that writes its lines in small pieces, so slowly that verify sees torn lines, and
+ * rotates in between. */
 static void write_slowly(void) {
     for (int n = 0; n < 40; n++) {
         if (n % 10 == 9)
@@ -287,11 +288,11 @@ static void test_beside_a_writer(void **state) {
     assert_int_equal(report.seq, 1 + 40 + 4);
 }
 
-/* After a crash a consumer puts a copy of the active file's good part in its place. */
+/* After a crash a consumer replaces the active file by a copy of its valid part. */
 static void replace_by_copy(const atomic_uint *verified) {
     for (unsigned n = 0; n < 30; n++) {
         char from[256];
-        while (atomic_load(verified) <= n) /* once in each verification, as it begins */
+        while (atomic_load(verified) <= n) /* once at the start of each verification */
             sched_yield();
         struct buf b = lines_read(&j, JOURNAL_ACTIVE);
         lines_write(&j, "copy", buf_slice(&b));

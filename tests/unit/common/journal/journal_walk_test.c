@@ -18,8 +18,8 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* Walks to the end of what there is: every record must follow the one before. Returns the last seq met, `last` when
- * there was none. */
+/* Walks to the present end. Every record must follow the one before. Returns the last seq, or
+ * `last` when there was no record. */
 static uint64_t walk_on(struct journal_walk *w, uint64_t last) {
     struct buf scratch = BUF_INIT;
     struct slice line;
@@ -77,14 +77,14 @@ static void test_follows_what_is_appended_and_rotated(void **state) {
         lines_stops(&j, i % 3);
         if (i % 2)
             assert_int_equal(last = walk_on(w, last), j.seq);
-        lines_stops(&j, 1); /* appended after the last look, before it is sealed */
+        lines_stops(&j, 1); /* appended after the last read, before the file is sealed */
         lines_seal(&j);
-        if (i % 5 == 0) { /* a look while there is no active file */
+        if (i % 5 == 0) { /* a read while there is no active file */
             assert_int_equal(last = walk_on(w, last), j.seq);
             assert_int_equal(walk_on(w, last), last);
         }
         lines_renew(&j);
-        if (i % 7 == 0) /* two rotations between looks */
+        if (i % 7 == 0) /* two rotations between two reads */
             lines_rotate(&j);
         assert_int_equal(last = walk_on(w, last), j.seq);
     }
@@ -161,7 +161,7 @@ static void test_dropped_segments_are_passed_over(void **state) {
     (void)state;
     lines_rotate(&j);
     lines_rotate(&j);
-    struct journal_walk *w = from_start(); /* has listed two sealed files */
+    struct journal_walk *w = from_start(); /* the walk has listed two sealed files */
     assert_int_equal(unlink(lines_path(&j, lines_sealed_name(1))), 0);
     assert_int_equal(walk_on(w, 1), j.seq);
     journal_walk_close(&w);

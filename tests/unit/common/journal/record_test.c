@@ -1,6 +1,6 @@
 /*
- * The journal's line format. Lines are taken apart here by a small splitter of the test's own, so that every field of
- * every event can be left out, doubled, moved and damaged without a table that could be forgotten.
+ * The journal's line format. The test splits lines with its own code, so that it can omit, double,
+ * move and damage every field of every event without a table that could miss one.
  */
 #include "journal/record.h"
 #include "pure/text.h"
@@ -13,7 +13,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-/* A line without its newline; the caller's to free. */
+/* A line without its newline. The caller frees it. */
 static struct buf encode_sample(unsigned number) {
     struct record r;
     struct chain c;
@@ -68,7 +68,8 @@ static void parts_free(struct parts *p) {
         free(p->part[i].text);
 }
 
-/* The line with part `skip` left out, part `twice` doubled and `extra` put in before h; -1 and NULL for neither. */
+/* The line without part `skip`, with part `twice` doubled and `extra` inserted before h. -1 and
+ * NULL: none. */
 static struct buf join(const struct parts *p, int skip, int twice, const char *extra) {
     struct buf out = BUF_INIT;
     const char *separator = "{";
@@ -223,11 +224,11 @@ static void test_record_absent_fields(void **state) {
     assert_int_equal(record_parse(slice_make(out.data, out.len - 1), &r, &scratch), 0);
     assert_int_equal(r.has & HAS_ETAG, 0);
     assert_int_equal(r.endpoint.len, 0);
-    r.has |= HAS_ETAG; /* said to be there, but empty */
+    r.has |= HAS_ETAG; /* its bit is set, but it is empty */
     buf_clear(&out);
     assert_int_equal(record_encode(&r, &c, &out), 0);
     assert_null(strstr(out.data, "etag"));
-    /* An upload of which only the intent is known. */
+    /* An upload that was opened and not begun. */
     sample_record(EV_CARRY - 1, &r);
     r.has &= ~(uint32_t)(HAS_GEOMETRY | HAS_HANDLE | HAS_CHECKSUM);
     buf_clear(&out);
@@ -249,7 +250,7 @@ static void test_record_names_that_are_not_utf8(void **state) {
     struct slice src = slice_make("/d/\xff\0\xc3", 6), dest = slice_of("file:///o/\xed\xa0\x80\n");
     r.src = src;
     r.dest = dest;
-    r.source = slice_of("n\xc3\xa4me\n"); /* unescaped beside them in scratch */
+    r.source = slice_of("n\xc3\xa4me\n"); /* unescaped after them in scratch */
     assert_int_equal(record_encode(&r, &c, &out), 0);
     assert_non_null(strstr(out.data, ",\"src_b64\":\"L2Qv/wDD\","));
     assert_null(strstr(out.data, "\"src\""));
@@ -288,7 +289,7 @@ static void test_record_every_truncation_is_refused(void **state) {
         for (size_t len = 0; len < line.len; len++) {
             struct record r;
             struct chain c;
-            char *cut = malloc(len + 1); /* just that long, so that reading on is seen */
+            char *cut = malloc(len + 1); /* of exactly this length, so that a read beyond it is detected */
             assert_non_null(cut);
             memcpy(cut, line.data, len);
             assert_int_equal(record_parse(slice_make(cut, len), &r, &scratch), ERR_INVALID);
@@ -302,7 +303,7 @@ static void test_record_every_truncation_is_refused(void **state) {
     }
 }
 
-/* Any other byte anywhere: the chain sees it, and the parser at least survives it. */
+/* Any other byte at any place: the chain detects it, and the parser survives it. */
 static void test_record_every_damaged_byte_is_seen(void **state) {
     (void)state;
     static const char others[] = {'"', '\\', ',', '}', '{', '0', '9', 'a', '\n', ' ', 0, 0x7f, (char)0x80, (char)0xff};
@@ -358,7 +359,7 @@ static void test_record_each_field_missing_doubled_or_moved(void **state) {
                 fail_msg("without %s: %s", p.part[i].text, line.data);
             if (parse_joined(&p, -1, (int)i, NULL) != ERR_INVALID)
                 fail_msg("twice %s: %s", p.part[i].text, line.data);
-            if (i + 1 == p.count) /* h is where it would be moved to */
+            if (i + 1 == p.count) /* h is the target of the move */
                 break;
             if (parse_joined(&p, (int)i, -1, p.part[i].text) != (i >= fixed || i + 2 == p.count ? 0 : ERR_INVALID))
                 fail_msg("moved %s: %s", p.part[i].text, line.data);
@@ -368,7 +369,7 @@ static void test_record_each_field_missing_doubled_or_moved(void **state) {
     }
 }
 
-/* Both halves of a geometry or none, also where it may be absent. */
+/* chunk_size and chunks are present together or not at all, also where they are optional. */
 static void test_record_half_a_geometry_is_refused(void **state) {
     (void)state;
     struct buf line = encode_sample(EV_CARRY - 1);
@@ -456,7 +457,7 @@ static void test_record_each_field_damaged(void **state) {
     }
 }
 
-/* What stands in quotes but is no free text. */
+/* Quoted values that are not free text. */
 static void test_record_forms_inside_strings(void **state) {
     (void)state;
     static const struct {
@@ -635,7 +636,7 @@ static void test_record_unknown_fields_are_skipped(void **state) {
         {"\"x\":[]", 0},
         {"\"x\":[[],{},[{}]]", 0},
         {"\"x\":{\"a\":[1,{\"b\":\"]}\"}],\"c\":null},\"y\":[1,2]", 0},
-        {"\"prev\":5", 0}, /* known elsewhere, not here */
+        {"\"prev\":5", 0}, /* known in other events, not in this one */
         {"\"x\":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]", 0},
         {"\"x\":[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", ERR_LIMIT},
         {"\"x\":1,\"x\":1", ERR_INVALID},
@@ -702,7 +703,7 @@ static struct buf five_lines(void) {
     return out;
 }
 
-/* How many lines, in the order given by their numbers, the chain accepts. */
+/* The number of lines that the chain accepts, in the given order. */
 static unsigned accepted(const struct buf *lines, const char *order) {
     struct chain c;
     unsigned count = 0;
@@ -792,7 +793,7 @@ static void test_record_too_long_leaves_all_as_it_was(void **state) {
     buf_release(&scratch);
 }
 
-/* How a child ends that writes r. */
+/* The exit status of a child that writes r. */
 static int signal_of_encode(const struct record *r) {
     pid_t child = fork();
     assert_true(child >= 0);
@@ -807,7 +808,8 @@ static int signal_of_encode(const struct record *r) {
     return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-/* The bits a record lacks are seen before it is written; the reader would refuse it for the same reason. */
+/* A record without a required bit is detected before it is written; the reader would refuse it
+ * too. */
 static void test_record_incomplete_is_never_written(void **state) {
     (void)state;
     struct record r;

@@ -1,4 +1,5 @@
-/* Another program truncates, writes, moves or removes the journal while it is open: nothing more is acknowledged. */
+/* Another program truncates, writes, moves or removes the journal while it is open: no more
+ * lines are acknowledged. */
 #include "journal_support.h"
 
 #define ACTIVE DIR_NAME "/" JOURNAL_ACTIVE
@@ -175,7 +176,7 @@ static void test_who_expects_a_journal_begins_no_other(void **state) {
     struct stat st;
     assert_int_equal(stat(DIR_NAME, &st), -1);
     o.expected = (struct id128){0};
-    j = open_ok(&o); /* another one */
+    j = open_ok(&o); /* another file */
     journal_close(&j);
     expect_lost(&id);
 }

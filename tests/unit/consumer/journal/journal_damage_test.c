@@ -1,14 +1,14 @@
 /*
- * A journal damaged at every byte (damaged_journal.h), and what a start makes of it. The oracle is the list of lines as
- * they were written: what a start takes in is a prefix of them, what it cuts is of the last batch alone and kept, and
- * whatever it refuses it leaves as it is.
+ * A start on a journal that is damaged at every byte (damaged_journal.h). The oracle is the list of
+ * lines as they were written. A start applies a prefix of them. It cuts only lines of the last
+ * batch, and keeps them in a side file. A journal that it refuses is unchanged.
  */
 #include "damaged_journal.h"
 
-/* --- one start, judged --- */
+/* --- one start, checked --- */
 
 struct taken {
-    size_t count; /* lines, from the first */
+    size_t count; /* the number of lines, from the first */
     bool wrong;
 };
 static int take(void *arg, const struct record *r) {
@@ -25,8 +25,8 @@ static void say_tally(const char *what) {
     tally = (struct tally){0};
 }
 
-/* The active file holds the first `good` lines of its own as they were, and behind them the new epoch (with a segment
- * line before it when nothing was left of the file). */
+/* The active file has its first `good` lines unchanged, and the new epoch after them (with a
+ * segment line before it when no line was left). */
 static void check_kept(size_t good, const struct buf *damaged) {
     struct buf now = file_bytes(ACTIVE);
     size_t lines = good - written.active_first, end = 0, fresh = 0;
@@ -68,8 +68,8 @@ static void check_refused(const char *name, uint64_t line, const struct buf *dam
     buf_release(&now);
 }
 
-/* The active file is `damaged`, its first `good` lines (of all) are whole; must_open: what is lost is of the last
- * batch. */
+/* The active file is `damaged`; the first `good` lines of the journal are whole. must_open: only
+ * lines of the last batch are lost. */
 static void judge(const struct buf *damaged, size_t good, bool must_open) {
     struct taken t = {0};
     struct journal_options o = {.dir = DIR_NAME, .io = &fault_io, .apply = take, .arg = &t};
@@ -107,7 +107,7 @@ static void test_truncated_at_every_byte_of_the_tail(void **state) {
     listen_begin();
     for (size_t len = 0; len < written.active.len; len += len + TAIL_BYTES < written.active.len ? 9 : 1) {
         struct buf cut = {written.active.data, len, len};
-        judge(&cut, lines_before(len), true); /* what is behind the cut is not there to speak */
+        judge(&cut, lines_before(len), true); /* the lines after the cut are missing */
     }
     listen_end();
     say_tally("truncated");
@@ -116,7 +116,7 @@ static void test_truncated_at_every_byte_of_the_tail(void **state) {
 static const char *const change_names[] = {"bit 0 flipped", "bit 7 flipped", "made a newline", "made a quote",
                                            "made zero"};
 
-/* tail: of the last TAIL_BYTES only. */
+/* tail: only the last TAIL_BYTES. */
 static void every_byte(enum change change, bool tail) {
     write_journal();
     size_t from = tail ? written.active.len - TAIL_BYTES : 0;
@@ -185,7 +185,7 @@ static void put_sealed(int i, struct slice bytes) {
     lay_file(path, bytes);
 }
 
-/* ERR_DAMAGED; all that lies there stays as it is. line 0: whatever line of whatever file is named. */
+/* ERR_DAMAGED, and no file changes. line 0: the message may name any line of any file. */
 static void refuses_start(const char *name, uint64_t line) {
     struct taken t = {0};
     struct journal_options o = {.dir = DIR_NAME, .io = &fault_io, .apply = take, .arg = &t};
@@ -264,7 +264,7 @@ static void test_files_missing_swapped_and_foreign(void **state) {
     int count = sealed_count;
     for (int i = 0; i < count; i++)
         other[i] = sealed_bytes(i);
-    write_journal(); /* the same again: another id, so another chain */
+    write_journal(); /* written again: another id, so another chain */
     find_sealed();
     assert_int_equal(sealed_count, count);
     listen_begin();
@@ -280,14 +280,14 @@ static void test_files_missing_swapped_and_foreign(void **state) {
         refuses_start(NULL, 0);
         swap(sealed[i], JOURNAL_ACTIVE);
         if (i == 0)
-            continue; /* one may begin later: that is said, see journal_recover_test */
+            continue; /* a journal may begin later: that is logged, see journal_recover_test */
         move(sealed[i], "elsewhere");
         refuses_start(i + 1 < count ? sealed[i + 1] : JOURNAL_ACTIVE, 1);
         move("elsewhere", sealed[i]);
     }
     lay_file(ACTIVE, buf_slice(&other_active));
     refuses_start(JOURNAL_ACTIVE, 1);
-    struct buf mixed = BUF_INIT; /* its own lines, then those of the other one from the same places on */
+    struct buf mixed = BUF_INIT; /* its own lines, then the lines of the other journal from the same position */
     for (size_t i = written.active_first + 1; i < written.count; i++) {
         size_t end = written.lines[i].start - written.lines[written.active_first].start;
         buf_clear(&mixed);
@@ -295,7 +295,7 @@ static void test_files_missing_swapped_and_foreign(void **state) {
         assert_int_equal(buf_add(&mixed, other_active.data + end, other_active.len - end), 0);
         judge(&mixed, i, is_in_last_batch(i));
     }
-    lay_file(ACTIVE, slice_of("")); /* as good as missing: a crash in the middle of a rotation */
+    lay_file(ACTIVE, slice_of("")); /* the same as missing: a crash during a rotation */
     struct buf empty = BUF_INIT;
     judge(&empty, written.active_first, true);
     listen_end();
@@ -342,7 +342,7 @@ static void test_verify_finds_every_line_removed_doubled_moved_or_edited(void **
         put_lines(order, n - 1, NULL);
         if (at + 1 < n) {
             verify_finds("removed", at);
-        } else { /* nothing follows it: only a head kept elsewhere tells */
+        } else { /* no line follows: only a head that was saved elsewhere detects it */
             struct verify_report r;
             assert_int_equal(journal_verify(DIR_NAME, written.lines[written.count - 1].h, &r), 0);
             assert_false(r.has_head);

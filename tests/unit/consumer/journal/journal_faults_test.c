@@ -1,16 +1,16 @@
 /*
- * A disk on which one call fails and all later ones work again: every open, write, pwrite, ftruncate, fdatasync, fsync,
- * rename and unlink that the journal and its snapshot make is failed in turn, in every life a journal can have. What
- * was acknowledged before is there afterwards, in order and once; what was refused is never acknowledged later.
- *
- * The calls are those of the C library, wrapped by the linker (tests.cmake), so none can be forgotten.
+ * A disk on which one call fails and all later ones work. Each open, write, pwrite, ftruncate,
+ * fdatasync, fsync, rename and unlink of the journal and its snapshot fails once, in every
+ * scenario. Lines that were acknowledged before are present afterwards, in order and once. Refused
+ * lines are never acknowledged later. The linker wraps the calls of the C library (tests.cmake), so
+ * none is missed.
  */
 #include "journal_support.h"
 
 #include "consumer/journal/snapshot_file.h"
 #include <stdarg.h>
 
-enum how { FAILS, HALF, SHORT }; /* a write: nothing, half of it and an error, half of it and no error */
+enum how { FAILS, HALF, SHORT }; /* a write: no bytes, half of them and an error, half of them and no error */
 static struct {
     bool armed, fired;
     int at, calls, error;
@@ -60,7 +60,7 @@ int __wrap_ftruncate(int fd, off_t size) {
     return one.how != SHORT && fails_now() ? -1 : __real_ftruncate(fd, size);
 }
 int __wrap_fdatasync(int fd) {
-    (void)fd; /* what a sync does is seen by the tests that cut the power; here it only takes time */
+    (void)fd; /* the effect of a sync is tested by the power-cut tests; here it only takes time */
     return one.how != SHORT && fails_now() ? -1 : 0;
 }
 int __wrap_fsync(int fd) {
@@ -100,13 +100,13 @@ static void arm(int at, int error, enum how how) {
     one.how = how;
 }
 
-/* --- lives --- */
+/* --- scenarios --- */
 
 #define BATCH 4u
 
 struct life {
     const char *name;
-    void (*prepare)(void); /* what is there before, made on a good disk */
+    void (*prepare)(void); /* the files before, made on a good disk */
 };
 
 static struct journal_options real_options(struct seen *s) {
@@ -119,10 +119,11 @@ static struct journal_options real_options(struct seen *s) {
 static void write_snapshot(struct journal *j) {
     struct journal_position pos;
     journal_position(j, &pos);
-    (void)!snapshot_write(DIR_NAME, &pos, slice_of("as good as any")); /* a cache: its failure is nobody's */
+    (void)!snapshot_write(DIR_NAME, &pos, slice_of("as good as any")); /* a cache: its failure does not matter */
 }
 
-/* Batches until one is refused; then nothing works any more, however good the disk is. Returns the acknowledged. */
+/* Writes batches until one is refused; then every call fails, although the disk works. Returns
+ * the number of acknowledged ones. */
 static uint32_t commit_until_refused(struct journal *j, uint32_t next) {
     for (int batch = 0; batch < 6; batch++) {
         int err = 0;
@@ -153,7 +154,7 @@ static void prepare_some(void) {
     journal_close(&j);
 }
 
-/* As a kill in the middle of a write leaves it. */
+/* As after a kill during a write. */
 static void prepare_torn(void) {
     prepare_some();
     int fd = open(DIR_NAME "/" JOURNAL_ACTIVE, O_WRONLY | O_APPEND | O_CLOEXEC);
@@ -162,7 +163,7 @@ static void prepare_torn(void) {
     put_file(DIR_NAME "/lock", slice_of("      4711\nsync\n"));
 }
 
-/* As a crash between the two renames of a rotation leaves it. */
+/* As after a crash between the two renames of a rotation. */
 static void prepare_sealed(void) {
     prepare_some();
     struct buf first = file_bytes(DIR_NAME "/" JOURNAL_ACTIVE);
@@ -197,12 +198,12 @@ static uint32_t chunks_there(void) {
     uint32_t chunks = (uint32_t)s.chunks;
     assert_verifies(DIR_NAME, journal_seq(j));
     assert_null(find_file(DIR_NAME, "tmp-"));
-    commit_chunks(j, chunks, 1); /* and it can be gone on from */
+    commit_chunks(j, chunks, 1); /* and it can be continued */
     journal_close(&j);
     return chunks;
 }
 
-/* The k-th call fails; false when there is no such call. */
+/* The k-th call fails. False: there is no such call. */
 static bool one_fault(const struct life *life, int at, int error, enum how how, unsigned *refused) {
     struct seen s;
     struct journal *j = NULL;

@@ -1,4 +1,4 @@
-/* What journal_open makes of what it finds: torn tails, damage, missing files, a snapshot's position. */
+/* journal_open on torn tails, damage, missing files, and with a snapshot's position. */
 #include "journal_support.h"
 
 #define ACTIVE DIR_NAME "/" JOURNAL_ACTIVE
@@ -19,7 +19,8 @@ static void put_journal(struct slice bytes) {
     put_file(ACTIVE, bytes);
 }
 
-/* Opens what lies there; its records are those of the first `good` lines, the rest of `bytes` is kept aside. */
+/* Opens the journal. Its records are the first `good` lines; the rest of `bytes` is in a side
+ * file. */
 static void opens_with(const struct buf *bytes, uint64_t good) {
     struct seen s;
     struct journal_options o = options(&s);
@@ -115,7 +116,7 @@ static void test_torn_first_line_begins_anew(void **state) {
     buf_release(&all);
 }
 
-/* A changed byte anywhere in the last batch: the lines before it stay, it and the rest are kept aside. */
+/* A changed byte in the last batch: the lines before it stay; the rest goes to a side file. */
 static void test_changed_byte_in_the_last_batch_is_cut(void **state) {
     (void)state;
     struct buf all = three_batches();
@@ -140,7 +141,7 @@ static void test_changed_byte_in_the_last_batch_is_cut(void **state) {
     buf_release(&all);
 }
 
-/* The same in a batch before: nothing is touched, file and line are named. */
+/* The same in an earlier batch: no file changes; the message names file and line. */
 static void test_changed_byte_in_an_earlier_batch_refuses(void **state) {
     (void)state;
     struct buf all = three_batches();
@@ -162,7 +163,7 @@ static void test_changed_byte_in_an_earlier_batch_refuses(void **state) {
     buf_release(&all);
 }
 
-/* An acknowledged batch of one line behind the damage, its own newline gone with it. */
+/* An acknowledged batch of one line after the damage, which includes its newline. */
 static void test_one_line_batches(void **state) {
     (void)state;
     struct journal_options o = options(NULL);
@@ -268,7 +269,7 @@ static void test_newer_version_is_refused(void **state) {
     make_line(&b, "{\"seq\":2,\"batch\":2,\"ts\":\"2100-01-01T00:00:00.000000Z\",\"ev\":\"dance\"", h);
     put_journal(buf_slice(&b));
     refuses(ACTIVE, 2, ERR_VERSION);
-    /* The same behind damage: it cannot be read, but it is there. */
+    /* The same after damage: it cannot be read, but it exists. */
     make_line(&b, "{\"seq\":3,\"batch\":3,\"ts\":\"2100-01-01T00:00:00.000000Z\",\"ev\":\"dance\"", h);
     b.data[line_start(&b, 2) + 30] ^= 1;
     put_journal(buf_slice(&b));
@@ -298,7 +299,7 @@ static void test_time_never_goes_back(void **state) {
 /* --- files --- */
 static uint64_t many_files(void) {
     remove_dir(DIR_NAME);
-    for (int life = 0; life < 3; life++) { /* so that epoch records stand in several places */
+    for (int life = 0; life < 3; life++) { /* so that epoch records are at several places */
         struct journal_options o = options(NULL);
         o.rotate_bytes = 2000;
         struct journal *j = open_ok(&o);
@@ -432,7 +433,7 @@ static void test_journal_without_any_epoch_is_refused(void **state) {
     const char *first = DIR_NAME "/journal.00000000000000000001.jsonl";
     assert_int_equal(unlink(first), 0);
     refuses(ACTIVE, 0, ERR_DAMAGED);
-    struct seen s; /* a snapshot knows what it takes */
+    struct seen s; /* a snapshot has all that is needed */
     o = options(&s);
     o.known = pos;
     j = open_ok(&o);
@@ -477,7 +478,7 @@ static void test_known_place_is_gone_on_from(void **state) {
     uint64_t epoch = 4;
     for (uint64_t seq = 1; seq <= last; seq++) {
         if (p[seq].seq == 0)
-            continue; /* in the middle of a rotation */
+            continue; /* during a rotation */
         struct journal *j;
         struct seen s;
         open_known(&p[seq], &s, 0, &j);
@@ -533,14 +534,16 @@ static void test_known_place_that_does_not_fit_is_rejected(void **state) {
         int err = journal_open(&j, &o);
         struct buf said = stderr_end();
         buf_release(&said);
-        /* Told by an epoch record before it, or by one after it: the right h with the wrong id is no accident. */
+        /* Detected by an epoch record before it or after it: a right h with a wrong id is not an
+         * accident. */
         assert_true(err == 0 ? s.rejected == 1 : err == ERR_DAMAGED);
         journal_close(&j);
     }
     free(p);
 }
 
-/* With the journal gone or emptied a snapshot is all that tells of it: nothing is begun beside it. */
+/* When the journal is missing or empty, only the snapshot shows that it existed: no new one is
+ * begun. */
 static void test_a_snapshot_without_its_journal_refuses(void **state) {
     (void)state;
     struct buf all = three_batches();
@@ -633,7 +636,8 @@ static void test_known_in_the_torn_part_is_rejected(void **state) {
     journal_close(&j);
 }
 
-/* Sealed files are read only as far as needed: damage in one that a snapshot covers does not stop a start. */
+/* Sealed files are read only as far as needed: damage in a file that a snapshot covers does not
+ * stop a start. */
 static void test_covered_files_are_not_read(void **state) {
     (void)state;
     uint64_t last;
@@ -681,7 +685,7 @@ static void test_error_of_apply_ends_recovery(void **state) {
     assert_true(slice_equal(buf_slice(&all), buf_slice(&after)));
     s.refuse_at = 0;
     s.count = 0;
-    j = open_ok(&o); /* the lock was given back */
+    j = open_ok(&o); /* the lock was released */
     journal_close(&j);
     buf_release(&after);
     buf_release(&all);

@@ -1,4 +1,4 @@
-/* The journal's writing side: append, commit, rotation, failure, reading back. */
+/* The journal's writer: append, commit, rotation, failure, reads. */
 #include "journal_support.h"
 
 static void test_records_come_back_in_order_after_reopening(void **state) {
@@ -90,7 +90,7 @@ static void test_batch_number_grows_by_one_a_sync(void **state) {
     commit_chunks(j, 0, 2);
     assert_int_equal(fault.count[FAULT_FDATASYNC], 1);
     assert_int_equal(fault.count[FAULT_WRITE], 1);
-    assert_int_equal(journal_commit(j), 0); /* nothing gathered, nothing done */
+    assert_int_equal(journal_commit(j), 0); /* without lines nothing is done */
     assert_int_equal(fault.count[FAULT_FDATASYNC], 1);
     commit_chunks(j, 2, 1);
     struct buf b = journal_bytes(DIR_NAME);
@@ -181,7 +181,7 @@ static void test_rotation_seals_by_first_seq(void **state) {
     journal_close(&j);
 }
 
-/* The active file alone tells whether the journal ended cleanly. */
+/* The active file alone shows whether the journal ended cleanly. */
 static void test_stop_is_never_followed_by_a_segment(void **state) {
     (void)state;
     struct seen s;
@@ -244,11 +244,11 @@ static void fails_for_good(enum fault_kind kind, int error, size_t part, int wan
     assert_int_equal(stat(DIR_NAME "/" JOURNAL_ACTIVE, &before), 0);
     o = options(&s);
     j = open_ok(&o);
-    assert_true(s.chunks >= 4 && s.chunks <= 8); /* what was acknowledged is there; what was not may be */
+    assert_true(s.chunks >= 4 && s.chunks <= 8); /* acknowledged lines are present; others may be */
     if (kind == FAULT_WRITE)
         assert_true(s.chunks < 8);
     assert_int_equal(stat(DIR_NAME "/" JOURNAL_ACTIVE, &after), 0);
-    assert_true(before.st_ino != after.st_ino); /* a page cache that lies is not trusted: copied */
+    assert_true(before.st_ino != after.st_ino); /* the page cache is not trusted: the file is copied */
     commit_chunks(j, 8, 1);
     assert_verifies(DIR_NAME, journal_seq(j));
     journal_close(&j);
@@ -256,7 +256,7 @@ static void fails_for_good(enum fault_kind kind, int error, size_t part, int wan
     o = options(&s);
     j = open_ok(&o);
     assert_int_equal(stat(DIR_NAME "/" JOURNAL_ACTIVE, &after), 0);
-    assert_int_equal(before.st_ino, after.st_ino); /* and once is enough */
+    assert_int_equal(before.st_ino, after.st_ino); /* once is enough */
     journal_close(&j);
 }
 
@@ -269,10 +269,10 @@ static void test_failed_write_or_sync_ends_the_journal(void **state) {
     }
     fails_for_good(FAULT_FDATASYNC, EIO, 0, ERR_IO);
     fails_for_good(FAULT_FDATASYNC, ENOSPC, 0, ERR_FULL);
-    fails_for_good(FAULT_FDATASYNC, EROFS, 0, ERR_DENIED); /* what ext4 makes of itself after an error */
+    fails_for_good(FAULT_FDATASYNC, EROFS, 0, ERR_DENIED); /* as ext4 does after an error */
 }
 
-/* One life with rotations on a disk that breaks at the k-th call of a kind; true when it did. */
+/* One run with rotations on a disk that fails at the k-th call of a kind. True: it failed. */
 static bool broken_life(enum fault_kind kind, int after, int error, uint32_t *acknowledged, uint64_t *seq) {
     struct seen s;
     struct journal_options o = options(&s);
@@ -296,7 +296,8 @@ static bool broken_life(enum fault_kind kind, int after, int error, uint32_t *ac
     return fault.broken;
 }
 
-/* A crash after every step of creation, commit and rotation: what was acknowledged is there, once, in order. */
+/* A crash after every step of creation, commit and rotation: acknowledged lines are present,
+ * once, in order. */
 static void test_every_step_may_be_the_last(void **state) {
     (void)state;
     for (enum fault_kind kind = FAULT_WRITE; kind <= FAULT_RENAME; kind++) {
@@ -325,7 +326,7 @@ static void test_every_step_may_be_the_last(void **state) {
     }
 }
 
-/* And once more while the recovery of such a journal breaks. */
+/* The same when the recovery of such a journal fails. */
 static void test_recovery_may_break_too(void **state) {
     (void)state;
     for (enum fault_kind kind = FAULT_WRITE; kind <= FAULT_RENAME; kind++)
@@ -370,7 +371,7 @@ static void test_second_open_is_busy_and_names_the_pid(void **state) {
     assert_contains(&said, wanted);
     buf_release(&said);
     assert_null(other);
-    commit_chunks(j, 0, 1); /* undisturbed */
+    commit_chunks(j, 0, 1); /* without a fault */
     journal_close(&j);
     j = open_ok(&o);
     assert_verifies(DIR_NAME, 3);
@@ -379,7 +380,7 @@ static void test_second_open_is_busy_and_names_the_pid(void **state) {
 
 static void test_unwritable_directory_is_denied(void **state) {
     (void)state;
-    bool super = geteuid() == 0; /* the superuser may write everywhere: be somebody else meanwhile */
+    bool super = geteuid() == 0; /* root can write everywhere, so the test changes its user id */
     assert_int_equal(mkdir(DIR_NAME, 0500), 0);
     struct journal_options o = options(NULL);
     struct journal *j = NULL;
@@ -438,12 +439,12 @@ static void test_read_from_every_seq_over_rotations(void **state) {
     buf_release(&out);
     journal_close(&j);
     o.rotate_bytes = 0;
-    j = open_ok(&o); /* sealed files known from the directory now */
+    j = open_ok(&o); /* the sealed files are now known from the directory */
     read_everywhere(j, 700);
     journal_close(&j);
 }
 
-/* Lines from 200 bytes to 60 KiB, so that bisection meets all of its cases. */
+/* Lines from 200 bytes to 60 KiB, so that all cases of the bisection occur. */
 static void test_read_finds_lines_of_any_length(void **state) {
     (void)state;
     struct journal_options o = options(NULL);
@@ -466,7 +467,7 @@ static void test_read_finds_lines_of_any_length(void **state) {
     free(text);
     assert_int_equal(journal_commit(j), 0);
     struct buf out = BUF_INIT;
-    for (uint64_t seq = journal_seq(j); seq > 0; seq--) { /* backwards: no cursor helps */
+    for (uint64_t seq = journal_seq(j); seq > 0; seq--) { /* backwards: no cursor fits */
         uint64_t next;
         char wanted[40];
         buf_clear(&out);

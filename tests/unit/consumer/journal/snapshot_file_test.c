@@ -1,4 +1,4 @@
-/* The container of the state snapshot: whole or not there. */
+/* The container of the state snapshot: whole or absent. */
 #include "journal_support.h"
 
 #include "consumer/journal/snapshot_file.h"
@@ -121,7 +121,8 @@ static void test_failure_leaves_the_old_one(void **state) {
     assert_reads(19, "new");
 }
 
-/* With the journal: a snapshot's place goes through the file and fits; a stale one is read on from. */
+/* With the journal: a snapshot's position survives the file and fits; from a stale one, reading
+ * continues. */
 static void test_place_fits_the_journal(void **state) {
     (void)state;
     struct seen s;

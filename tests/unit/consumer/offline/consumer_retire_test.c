@@ -1,4 +1,5 @@
-/* `journal retire`, `forget` and `export`: what is carried, and that no moment of death loses anything. */
+/* `journal retire`, `forget` and `export`: the carried records, and a death at every moment
+ * without loss. */
 #include "consumer_world.h"
 
 #include "consumer/offline/forget.h"
@@ -43,7 +44,7 @@ static struct id128 half_file(const char *path, const char *dest, uint32_t chunk
     return id;
 }
 
-/* Begun by two, one after the other: somebody must look for what the first one made. */
+/* Begun by two, one after the other: the upload of the first one must be searched. */
 static void begin_twice(const char *path, const char *dest, bool done) {
     struct plan_file file = world_file(path, dest, 3 * PART);
     struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
@@ -137,7 +138,7 @@ static void make_journal(bool clean) {
     world_kill();
 }
 
-/* ---- looking at it ---- */
+/* ---- dumps ---- */
 
 static int apply_to(void *arg, const struct record *r) {
     struct state *s = arg;
@@ -160,7 +161,7 @@ static int compare_lines(const void *a, const void *b) {
 
 enum { UNFINISHED = 1, FINISHED = 2, PLACES = 4 };
 
-/* The state as sorted lines; PLACES: with the seqs, and what ended lately. */
+/* The state as sorted lines. PLACES: with the seqs, and the recently ended uploads. */
 static void dump(const struct state *s, int what, struct buf *out) {
     char **lines = calloc(s->count + s->finished.count + s->recently_ended.count + 1, sizeof *lines), room[ID_HEX_SIZE];
     size_t count = 0;
@@ -241,7 +242,7 @@ static size_t sealed_in(const char *dir) {
     return sealed;
 }
 
-/* The first line of one is a later one than the last sealed one of the other. */
+/* The first line of one is after the last sealed line of the other. */
 static bool journal_starts_after(const char *dir, const char *other) {
     struct journal_files files;
     assert_int_equal(journal_files_list(other, &files), 0);
@@ -261,7 +262,7 @@ static struct verify_report verified(const char *dir) {
     return v;
 }
 
-/* stdout of the commands is not this test's */
+/* discards stdout of the command */
 static int quietly(const struct retire_options *o) {
     fflush(stdout);
     int saved = dup(1), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -274,7 +275,7 @@ static int quietly(const struct retire_options *o) {
     return err;
 }
 
-/* ---- whole runs ---- */
+/* ---- complete runs ---- */
 
 static void test_the_state_is_the_same(void **state) {
     (void)state;
@@ -289,7 +290,7 @@ static void test_the_state_is_the_same(void **state) {
     shell("cp -a " JOURNAL_DIR " with-snapshot && rm " JOURNAL_DIR "/snapshot");
     struct buf after = dump_dir(JOURNAL_DIR, UNFINISHED | FINISHED);
     assert_same_text(&before, &after);
-    /* what the snapshot says is what the journal says */
+    /* the snapshot agrees with the journal */
     struct buf places = dump_dir(JOURNAL_DIR, UNFINISHED | FINISHED | PLACES);
     struct state s;
     struct journal_position pos;
@@ -308,7 +309,7 @@ static void test_the_state_is_the_same(void **state) {
     buf_release(&before);
 }
 
-/* Again and again, the state stays, and a file that is not needed any more costs nothing. */
+/* Repeated: the state stays the same, and a file without use needs no carry. */
 static void test_retired_journals_can_be_retired(void **state) {
     (void)state;
     make_journal(true);
@@ -316,7 +317,7 @@ static void test_retired_journals_can_be_retired(void **state) {
     for (int i = 0; i < 3; i++) {
         struct retire_options o = {.dir = JOURNAL_DIR, .remove = true};
         assert_int_equal(quietly(&o), 0);
-        w.o.rotate_bytes = 1; /* the carried lines are sealed in their turn */
+        w.o.rotate_bytes = 1; /* the carried lines are in a sealed file now */
         world_start();
         bool clean;
         assert_int_equal(consumer_stop(w.c, &clean), 0);
@@ -329,7 +330,7 @@ static void test_retired_journals_can_be_retired(void **state) {
     buf_release(&before);
 }
 
-/* Rule 6: who was at work when the consumer died may still be. */
+/* Rule 6: uploaders that worked when the consumer died may still work. */
 static void test_stop_is_written_only_after_a_clean_end(void **state) {
     (void)state;
     make_journal(false);
@@ -376,7 +377,7 @@ static void test_a_consumer_must_not_run(void **state) {
     size_t sealed = sealed_in(JOURNAL_DIR);
     assert_int_equal(quietly(&o), ERR_BUSY);
     assert_int_equal(sealed_in(JOURNAL_DIR), sealed);
-    o.remove = false; /* a list can be had */
+    o.remove = false; /* listing is possible */
     assert_int_equal(quietly(&o), 0);
     world_kill();
     o.archive = JOURNAL_DIR;
@@ -406,8 +407,8 @@ static void test_an_archive_replaces_nothing(void **state) {
 /* ---- death at every call ---- */
 
 static struct {
-    int left;         /* calls that are made before death */
-    bool half, after; /* a write is cut in half; the last call is made */
+    int left;         /* calls before the death */
+    bool half, after; /* a write is cut in half; the last call is executed */
 } doom;
 
 static bool dies(void) {
@@ -461,7 +462,7 @@ static bool run_doomed(struct retire_options o, int calls, int manner) {
     return WEXITSTATUS(status) == 7;
 }
 
-/* Every line of the files that go can still be read, here or there. */
+/* Every line of the removed files can still be read, in the journal or in the archive. */
 static void assert_nothing_lost(bool archived) {
     if (archived)
         shell("for f in base/journal.[0-9]*; do n=${f##*/}; cmp -s $f " JOURNAL_DIR "/$n || cmp -s $f archive/$n || "
@@ -497,7 +498,7 @@ static void die_everywhere(bool archived, bool forget_finished, int manner) {
         dump(&w.c->state, UNFINISHED | FINISHED | PLACES, &cached);
         world_kill();
         assert_same_text(&all, &cached);
-        assert_int_equal(quietly(&o), 0); /* run again, it ends what was begun */
+        assert_int_equal(quietly(&o), 0); /* the second run completes the first one */
         assert_true(journal_starts_after(JOURNAL_DIR, "base"));
         struct buf after = dump_dir(JOURNAL_DIR, what);
         assert_same_text(&before, &after);
@@ -559,7 +560,7 @@ static void test_forget(void **state) {
     assert_int_equal(s.finished.count, finished - 2);
     assert_int_equal(s.count, unfinished);
     state_release(&s);
-    assert_int_equal(journal_forget(&o), ERR_DAMAGED); /* not there any more */
+    assert_int_equal(journal_forget(&o), ERR_DAMAGED); /* no longer present */
     wanted[0] = "s3://bucket/early";
     o.wanted_count = 1;
     assert_int_equal(journal_forget(&o), ERR_DAMAGED); /* unfinished */

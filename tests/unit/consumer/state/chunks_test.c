@@ -1,4 +1,4 @@
-/* The recorded chunks of an upload: found, in order, and no memory for those that have no record. */
+/* The recorded chunks of an upload: found, in order, and no memory for chunks without a record. */
 #include "unit.h"
 
 #include "consumer/state/chunks.h"
@@ -15,7 +15,7 @@ static void add(struct chunks *c, uint32_t chunk) {
     info->seq = chunk + 1;
 }
 
-/* Against an array that says the same. */
+/* Compared with a plain array. */
 static void assert_holds(const struct chunks *c, const bool recorded[SMALL]) {
     uint32_t count = 0, next = 0;
     for (uint32_t i = 0; i < SMALL; i++) {
@@ -74,7 +74,7 @@ static void test_memory_follows_the_records(void **state) {
         add(&c, i);
     assert_true(bytes_of(&c) / c.count <= 33);
     chunks_release(&c);
-    for (uint32_t i = 0; i < CHUNKS_MAX; i += CHUNKS_OF_PAGE) /* the worst: one in each page */
+    for (uint32_t i = 0; i < CHUNKS_MAX; i += CHUNKS_OF_PAGE) /* the worst case: one in each page */
         add(&c, i);
     assert_true(bytes_of(&c) / c.count <= 128);
     chunks_release(&c);
@@ -86,7 +86,7 @@ static void test_etags_are_freed(void **state) {
     struct chunk_info *info;
     assert_int_equal(chunks_add(&c, 5, &info), 0);
     info->etag_form = ETAG_TEXT;
-    info->text = strdup("an etag that is no hex"); /* a leak would be the sanitizer's to say */
+    info->text = strdup("an etag that is no hex"); /* the sanitizer reports a leak */
     assert_non_null(info->text);
     chunks_release(&c);
     assert_null(chunks_find(&c, 5));

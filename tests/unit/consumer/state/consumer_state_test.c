@@ -1,4 +1,4 @@
-/* The state rebuilt from records, its snapshot, and the small tables it is made of. */
+/* The state rebuilt from records, its snapshot, and its tables. */
 #include "consumer_world.h"
 
 #include "consumer/state/finished.h"
@@ -12,7 +12,7 @@ static int apply_to(void *arg, const struct record *r) {
     return state_apply(s, r);
 }
 
-/* What the journal on the disk makes of an empty state: read by another journal_open, after the consumer is gone. */
+/* The state from the journal on the disk, read by another journal_open after the consumer ended. */
 static void replay(struct state *s) {
     struct journal *j;
     struct journal_options o = {.dir = JOURNAL_DIR, .io = &world_io, .apply = apply_to, .arg = s};
@@ -35,7 +35,7 @@ static void assert_same_state(const struct state *a, const struct state *b) {
     buf_release(&y);
 }
 
-/* Uploads in every condition. */
+/* Uploads in every state. */
 static void live_a_little(const char *where) {
     char path[32], dest[40];
     world_hello('P', ROLE_PRODUCER);
@@ -94,7 +94,8 @@ static void test_replay_gives_the_same_state(void **state) {
     state_release(&fresh);
 }
 
-/* A snapshot and the records after it give what all records give; the consumer itself does just that. */
+/* A snapshot and the records after it give the same state as all records; the consumer does the
+ * same. */
 static void test_snapshot_and_rest_give_the_same_state(void **state) {
     (void)state;
     struct state fresh;
@@ -102,7 +103,7 @@ static void test_snapshot_and_rest_give_the_same_state(void **state) {
     ledger_save_snapshot(w.c);
     world_bye('P');
     world_bye('U');
-    live_a_little("/elsewhere"); /* supersedes what is unfinished */
+    live_a_little("/elsewhere"); /* supersedes the unfinished one */
     world_kill();
     replay(&fresh);
     world_start();
@@ -110,7 +111,7 @@ static void test_snapshot_and_rest_give_the_same_state(void **state) {
     state_release(&fresh);
 }
 
-/* Until the child that writes it has ended, and the one that was due after it. */
+/* Waits until the child has ended, and the next one that was due. */
 static void await_snapshot(void) {
     for (int i = 0; i < 2000 && (w.c->snapshot_writer.child || w.c->snapshot_writer.due); i++) {
         usleep(5000);
@@ -143,7 +144,8 @@ static void test_rotation_leaves_a_snapshot(void **state) {
     state_release(&fresh);
 }
 
-/* The lock is given back with its holder, whatever the child does: it dies with its parent and holds nothing. */
+/* The lock is released with its holder, whatever the child does: the child dies with its parent
+ * and has no descriptor. */
 static void test_a_snapshot_being_written_stands_in_nobodys_way(void **state) {
     (void)state;
     for (int i = 0; i < 20; i++) {
@@ -156,12 +158,13 @@ static void test_a_snapshot_being_written_stands_in_nobodys_way(void **state) {
     }
 }
 
-/* While it is written the consumer goes on; one that was asked for meanwhile follows, and has what came since. */
+/* The consumer continues during a snapshot. Another one that was requested follows, with the new
+ * records. */
 static void test_a_snapshot_that_was_due_follows(void **state) {
     (void)state;
     struct journal_position pos;
     struct buf body = BUF_INIT;
-    pid_t first = fork(); /* stands for a child that takes its time */
+    pid_t first = fork(); /* acts as a slow child */
     if (first == 0)
         for (;;)
             pause();
@@ -177,7 +180,7 @@ static void test_a_snapshot_that_was_due_follows(void **state) {
     buf_release(&body);
 }
 
-/* A snapshot of another journal, or none at all, costs time and nothing else. */
+/* A snapshot of another journal, or a missing one, only costs time. */
 static void test_a_snapshot_that_does_not_fit_is_ignored(void **state) {
     (void)state;
     struct state fresh;
@@ -216,7 +219,7 @@ static void test_every_damaged_byte_is_noticed(void **state) {
     state_release(&s);
 }
 
-/* The same with a checksum made to fit: no length or number in it may lead astray. */
+/* The same with a corrected checksum: no length or number in it may cause a fault. */
 static void test_no_length_in_a_snapshot_is_trusted(void **state) {
     (void)state;
     struct state s;
@@ -255,7 +258,7 @@ static void test_nothing_may_be_left_over(void **state) {
     state_release(&s);
 }
 
-/* ---- records that make no sense ---- */
+/* ---- records that do not fit ---- */
 
 static void test_records_out_of_place_change_nothing(void **state) {
     (void)state;
@@ -272,7 +275,7 @@ static void test_records_out_of_place_change_nothing(void **state) {
     r = (struct record){.ev = EV_BEGIN, .upload = {{2}}, .src = slice_of("/a"), .dest = slice_of("s3://b/c")};
     r.file.size = 10 * PART;
     r.chunk_size = PART;
-    r.chunks = 11; /* cannot be */
+    r.chunks = 11; /* impossible */
     r.handle = slice_of("H");
     r.has = HAS_UPLOAD | HAS_GEOMETRY | HAS_HANDLE;
     assert_int_equal(state_apply(&s, &r), 0);

@@ -1,5 +1,5 @@
-/* Snapshots beside the journal of damaged_journal.h: of any moment, damaged at every byte, of another journal. Each is
- * held against a start without one. */
+/* Snapshots for the journal of damaged_journal.h: of any moment, damaged at every byte, of
+ * another journal. Each start is compared with one without a snapshot. */
 #include "damaged_journal.h"
 
 static int send_nothing(void *arg, const void *route, size_t len, struct slice frame) {
@@ -7,7 +7,7 @@ static int send_nothing(void *arg, const void *route, size_t len, struct slice f
     return 0;
 }
 
-/* The state after a start with what lies there; the active file is put back as it was. */
+/* The state after a start on the present files. The active file is restored afterwards. */
 static struct buf start_state(const struct buf *active) {
     struct consumer *c = NULL;
     struct consumer_options o = {.dir = DIR_NAME, .io = &fault_io, .send = send_nothing, .lease_ms = LEASE_MS_DEFAULT};
@@ -66,20 +66,20 @@ static void test_a_snapshot_that_does_not_fit_is_ignored(void **state) {
     put_snapshot(&other); /* another journal's, with the same numbers */
     same_state(&want, &written.active);
     for (size_t i = 0; i < moment_count; i++) {
-        wrong = moments[i]; /* the state of another moment under a head that never was */
+        wrong = moments[i]; /* the state of another moment with a head that never existed */
         wrong.body = moments[(i + 1) % moment_count].body;
         wrong.pos.h[i % ID_HEX_LEN] ^= 1;
         put_snapshot(&wrong);
         same_state(&want, &written.active);
         wrong.pos = moments[i].pos;
-        wrong.pos.seq = written.count + 1 + i; /* of lines that are not there */
+        wrong.pos.seq = written.count + 1 + i; /* of lines that do not exist */
         put_snapshot(&wrong);
         same_state(&want, &written.active);
         wrong.pos.seq = moments[i].pos.seq + 1; /* the head of the line before */
         put_snapshot(&wrong);
         same_state(&want, &written.active);
     }
-    wrong.pos = moments[moment_count - 1].pos; /* whole, but no state */
+    wrong.pos = moments[moment_count - 1].pos; /* a whole file without a state */
     wrong.body = other.body;
     wrong.body.len--;
     put_snapshot(&wrong);
@@ -91,7 +91,7 @@ static void test_a_snapshot_that_does_not_fit_is_ignored(void **state) {
     buf_release(&other.body);
 }
 
-/* The journal lost its end behind the snapshot's line: what counts is the journal. */
+/* The journal lost its end after the snapshot's line: the journal counts. */
 static void test_a_snapshot_ahead_of_the_journal_is_ignored(void **state) {
     (void)state;
     write_journal();
@@ -134,7 +134,8 @@ static void test_a_snapshot_damaged_at_every_byte_is_ignored(void **state) {
     assert_int_equal(buf_add(&whole, "\0", 1), 0);
     lay_file(SNAPSHOT, buf_slice(&whole));
     same_state(&want, &written.active);
-    /* The test can see a wrong one: a whole snapshot with the right place and another state is believed. */
+    /* The test detects a wrong one: a whole snapshot with the right position and another state
+     * is used. */
     lie.body = moments[0].body;
     put_snapshot(&lie);
     struct buf wrong = start_state(&written.active);

@@ -164,7 +164,7 @@ static void test_tail(void **state) {
     buf_release(&all);
 }
 
-/* Waits until stdout of the command holds `text`, 10 s at most. */
+/* Waits until stdout of the command has `text`, at most 10 s. */
 static void await_output(const char *text) {
     for (int i = 0; i < 1000; i++) {
         read_back("stdout", out, sizeof out);
@@ -191,7 +191,7 @@ static void test_tail_follows_until_interrupted(void **state) {
     assert_int_equal(finish(pid), 130);
     struct buf all = lines_read(&j, lines_sealed_name(1)), last = lines_read(&j, "journal.jsonl");
     assert_int_equal(buf_add_slice(&all, buf_slice(&last)), 0);
-    assert_string_equal(out, all.data); /* each line once, none left out */
+    assert_string_equal(out, all.data); /* each line once, none missing */
     buf_release(&all);
     buf_release(&last);
 }

@@ -132,7 +132,7 @@ static void test_life_of_an_upload(void **state) {
     chunk(1, 1);
     chunk(1, 2);
     finish(1, 3 * CHUNK - 1);
-    chunk(1, 1); /* late: nothing any more */
+    chunk(1, 1); /* late: no effect */
     assert_int_equal(read_it(), 0);
     assert_int_equal(seen.count, 1);
     assert_int_equal(seen.u[0].state, UPLOAD_FINISHED);
@@ -278,8 +278,8 @@ static void test_damage_is_passed_over_and_told(void **state) {
     (void)state;
     begin(1, "/one", 2);
     fputs("what\n", j.file);
-    begin(2, "/two", CHUNKS_MAX + 1); /* a geometry that cannot be */
-    chunk(1, 7);                      /* a chunk that is not there */
+    begin(2, "/two", CHUNKS_MAX + 1); /* an impossible geometry */
+    chunk(1, 7);                      /* a chunk that does not exist */
     chunk(1, 1);
     struct capture said;
     capture_begin(&said, 2);

@@ -1,5 +1,5 @@
-/* `status` and `journal tail --consumer` against a scripted consumer: a ROUTER in this process answers what the
- * command, in a child process, asks. */
+/* `status` and `journal tail --consumer` with a scripted consumer: a ROUTER in this process
+ * replies to the command in a child process. */
 #include "journal_lines.h"
 
 #include "producer/cli/journal/journal_command.h"
@@ -16,17 +16,17 @@ static char out[1 << 20], said[65536], address[256];
 static struct endpoint *router;
 static const struct id128 consumer_id = {{7}};
 
-/* What the scripted consumer has and saw. */
+/* The data of the scripted consumer, and the messages it got. */
 static struct {
-    uint64_t seq;       /* head it tells */
-    uint64_t first;     /* records before are gone */
-    bool silent;        /* answers nothing */
-    bool refuse;        /* answers HELLO with an error */
-    uint64_t batch_max; /* records in one answer */
+    uint64_t seq;       /* the head that it reports */
+    uint64_t first;     /* earlier records were removed */
+    bool silent;        /* does not reply */
+    bool refuse;        /* replies to HELLO with an error */
+    uint64_t batch_max; /* records in one reply */
     int hellos, tails, statuses, byes;
     uint64_t last_tail_seq;
     uint32_t last_wait_ms;
-    uint64_t uploads; /* to show, two a page */
+    uint64_t uploads; /* to show, two per page */
 } script;
 
 static void read_back(const char *path, char *text, size_t size) {
@@ -79,7 +79,7 @@ static void answer_tail(const struct frame *f, const struct msg *m) {
     a.records.next = next;
     a.records.head_seq = script.seq;
     a.records.head = slice_of(j.chain.h);
-    if (part.len || m->tail.wait_ms == 0 || m->tail.seq < script.first) /* else it waits */
+    if (part.len || m->tail.wait_ms == 0 || m->tail.seq < script.first) /* otherwise it waits */
         reply(f, m, &a);
     buf_release(&part);
     buf_release(&all);
@@ -153,7 +153,7 @@ static void answer(const struct frame *f, const struct msg *m) {
     }
 }
 
-/* Serves what has come; waits up to ms for more. */
+/* Serves the messages that arrived; waits up to ms for more. */
 static void serve(int ms) {
     struct wait_item item = {.endpoint = router, .fd = -1, .want = ENDPOINT_IN};
     struct frame f = FRAME_INIT;
@@ -167,7 +167,7 @@ static void serve(int ms) {
     frame_release(&f);
 }
 
-/* Serves until the command ended, 30 s at most; returns its exit status. */
+/* Serves until the command ends, at most 30 s. Returns its exit status. */
 static int serve_until_end(pid_t pid) {
     int status = -1;
     uint64_t deadline = clock_ms() + 30000;
@@ -175,7 +175,7 @@ static int serve_until_end(pid_t pid) {
         assert_true(clock_ms() < deadline);
         serve(5);
     }
-    serve(50); /* its goodbye */
+    serve(50); /* its BYE */
     read_back("stdout", out, sizeof out);
     read_back("stderr", said, sizeof said);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -259,7 +259,7 @@ static void test_tail_follows(void **state) {
     assert_true(script.last_wait_ms > 0);
     lines_stops(&j, 2);
     script.seq = j.seq;
-    serve_until_output("{\"seq\":12,"); /* by its own next question: the scripted consumer forgot the one that waited */
+    serve_until_output("{\"seq\":12,"); /* by its next request: the scripted consumer dropped the one that waited */
     kill(pid, SIGINT);
     assert_int_equal(serve_until_end(pid), 130);
     assert_printed_from(9);
