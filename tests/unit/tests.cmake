@@ -53,6 +53,7 @@ set(folder consumer)
 unit_test(consumer_keys consumer_core)
 unit_test(consumer_restart consumer_core)
 unit_test(consumer_round consumer_core)
+unit_test(serve consumer_core)
 
 set(folder consumer/fleet)
 unit_test(brakes consumer_core)
