@@ -62,9 +62,9 @@ static int settings_fill(struct settings *s) {
     if (err)
         log_error("--journal-id %s: not 32 hex digits", only_journal);
     if (!err)
-        err = journal ? buf_add_text(&s->dir, journal) : default_journal_dir(&s->dir);
+        err = journal ? buf_add_text(&s->dir, journal) : dirs_default_journal(&s->dir);
     if (!err)
-        err = bind_to ? buf_add_text(&s->bind, bind_to) : fresh_ipc_endpoint("consumer", &s->bind);
+        err = bind_to ? buf_add_text(&s->bind, bind_to) : dirs_new_ipc_endpoint("consumer", &s->bind);
     return err;
 }
 

@@ -51,7 +51,7 @@ static int planner_settle_chunk_size(struct planner *p, uint64_t wanted) {
     bool too_small = p->sources.scheme == DEST_S3 && p->chunk_size < p->limits->chunk_min_bytes;
     if (too_small || p->chunk_size > p->limits->chunk_max_bytes) {
         log_error("--chunk-size: this destination takes chunks of %s to %s",
-                  format_size(p->limits->chunk_min_bytes, least), format_size(p->limits->chunk_max_bytes, most));
+                  size_format(p->limits->chunk_min_bytes, least), size_format(p->limits->chunk_max_bytes, most));
         return ERR_USAGE;
     }
     return 0;

@@ -146,7 +146,7 @@ static void unserved_judge_file(struct planner *p, struct file *f, uint64_t now_
     if (!f->unserved_reported && !unserved_waits_for_another(f)) {
         char wait[UNITS_TEXT_SIZE];
         planner_notice(p, "%s: no connected uploader can serve it: %s; waiting up to %s for one that can", f->path,
-                       detail, format_duration((due_ms - now_ms + 999) / 1000, wait));
+                       detail, duration_format((due_ms - now_ms + 999) / 1000, wait));
         f->unserved_reported = true;
     }
     p->unserved_due_ms = due_ms < p->unserved_due_ms ? due_ms : p->unserved_due_ms;

@@ -37,7 +37,7 @@ static int producer_open_jobs(struct producer *p, const char *address) {
     struct buf fresh = BUF_INIT;
     if (address)
         socket_remove_dead(address);
-    int err = address ? 0 : fresh_ipc_endpoint("jobs", &fresh);
+    int err = address ? 0 : dirs_new_ipc_endpoint("jobs", &fresh);
     if (!err)
         err = endpoint_open(&p->jobs, ENDPOINT_PUSH, address ? address : fresh.data);
     buf_release(&fresh);
@@ -50,7 +50,7 @@ static int producer_open_data(struct producer *p, const char *address) {
     if (address)
         socket_remove_dead(address);
     else if ((err = data_server_default_address(endpoint_address(p->jobs), &fallback)) == ERR_NOT_FOUND)
-        err = fresh_ipc_endpoint("data", &fallback);
+        err = dirs_new_ipc_endpoint("data", &fallback);
     if (err == ERR_INVALID) {
         log_error("--jobs %s: no port is left for file data; name one with --data", endpoint_address(p->jobs));
         err = ERR_USAGE;

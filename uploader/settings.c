@@ -121,7 +121,7 @@ static int settings_set_endpoint(struct settings *s) {
 static int settings_set_defaults(struct settings *s) {
     if (s->consumer || s->journal_dir)
         return 0;
-    int err = default_journal_dir(&s->default_dir);
+    int err = dirs_default_journal(&s->default_dir);
     s->journal_dir = s->default_dir.data;
     return err;
 }

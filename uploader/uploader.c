@@ -35,7 +35,7 @@ static void drain_log(const struct uploader *u) {
     char size[UNITS_TEXT_SIZE];
     if (u->limiter.active > 0)
         log_info("finishing %u transfer%s (%s left); again to stop now", u->limiter.active,
-                 u->limiter.active == 1 ? "" : "s", format_size(left_bytes, size));
+                 u->limiter.active == 1 ? "" : "s", size_format(left_bytes, size));
 }
 
 static void signals_handle(struct uploader *u) {

@@ -71,7 +71,7 @@ static int decode_time(const msgpack_object *o, char *at) {
         const uint8_t *bytes = (const uint8_t *)o->via.bin.ptr;
         if (o->via.bin.size != TIME_BYTES)
             return ERR_INVALID;
-        t = (nanotime)(int64_t)read_big_endian(bytes, 8) * ((nanotime)1 << 64) + read_big_endian(bytes + 8, 8);
+        t = (nanotime)(int64_t)big_endian_read(bytes, 8) * ((nanotime)1 << 64) + big_endian_read(bytes + 8, 8);
         if (!nanotime_is_valid(t))
             return ERR_INVALID;
     } else {

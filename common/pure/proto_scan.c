@@ -11,7 +11,7 @@ struct token {         /* the head of one msgpack value */
     bool container;
 };
 
-uint64_t read_big_endian(const uint8_t *p, size_t len) {
+uint64_t big_endian_read(const uint8_t *p, size_t len) {
     uint64_t v = 0;
     while (len-- > 0)
         v = v << 8 | *p++;
@@ -59,7 +59,7 @@ static int token_read(const uint8_t *p, size_t left, struct token *t) {
     size_t length_bytes = wide_formats[b - 0xc0].length_bytes;
     if (kind == 'x' || length_bytes > left - 1)
         return ERR_INVALID;
-    uint64_t length = read_big_endian(p + 1, length_bytes);
+    uint64_t length = big_endian_read(p + 1, length_bytes);
     t->header += length_bytes;
     t->container = kind == 'a' || kind == 'm';
     if (t->container)
@@ -111,5 +111,5 @@ int frame_check_version(struct slice frame) {
         return p[0] == PROTO_VERSION ? 0 : ERR_VERSION;
     if (p[0] < 0xcc || p[0] > 0xcf) /* not an unsigned integer */
         return ERR_INVALID;
-    return read_big_endian(p + 1, version.payload) == PROTO_VERSION ? 0 : ERR_VERSION;
+    return big_endian_read(p + 1, version.payload) == PROTO_VERSION ? 0 : ERR_VERSION;
 }

@@ -16,6 +16,6 @@
 int frame_check_version(struct slice frame) MUST_CHECK;
 /* 0: the bytes are exactly one msgpack value of limited nesting, and all counts and lengths fit. Else ERR_INVALID. */
 int frame_scan(struct slice frame) MUST_CHECK;
-uint64_t read_big_endian(const uint8_t *p, size_t len);
+uint64_t big_endian_read(const uint8_t *p, size_t len);
 
 #endif

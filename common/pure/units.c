@@ -70,7 +70,7 @@ static int number_parse(const char *text, const struct unit *units, size_t count
     return err ? err : number_apply_unit(&n, text, units, count, max, value);
 }
 
-int parse_size(const char *text, uint64_t *bytes) {
+int size_parse(const char *text, uint64_t *bytes) {
     static const struct unit units[] = {
         {"", 1},
         {"B", 1},
@@ -86,7 +86,7 @@ int parse_size(const char *text, uint64_t *bytes) {
     return number_parse(text, units, sizeof units / sizeof units[0], INT64_MAX, bytes);
 }
 
-int parse_rate(const char *text, uint64_t *bytes_per_second) {
+int rate_parse(const char *text, uint64_t *bytes_per_second) {
     char size[40];
     size_t len = strlen(text);
     if (strcmp(text, "none") == 0) {
@@ -100,7 +100,7 @@ int parse_rate(const char *text, uint64_t *bytes_per_second) {
     memcpy(size, text, len);
     size[len] = '\0';
     uint64_t rate;
-    int err = parse_size(size, &rate);
+    int err = size_parse(size, &rate);
     if (!err && rate > 0 && rate < RATE_MIN)
         err = ERR_LIMIT;
     if (!err)
@@ -130,7 +130,7 @@ static int time_read_part(const char **text, bool alone, uint64_t *ms) {
     return number_apply_unit(&n, name, units, sizeof units / sizeof units[0], TIME_MAX_MS, ms);
 }
 
-int parse_time_ms(const char *text, uint64_t *ms) {
+int time_parse_ms(const char *text, uint64_t *ms) {
     uint64_t sum = 0, part;
     bool first = true;
     do {
@@ -146,7 +146,7 @@ int parse_time_ms(const char *text, uint64_t *ms) {
     return 0;
 }
 
-int parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *value) {
+int count_parse(const char *text, uint64_t min, uint64_t max, uint64_t *value) {
     uint64_t number;
     int err = decimal_parse(slice_of(text), max, &number);
     if (err)
@@ -180,17 +180,17 @@ static void format_binary(double value, const char *suffix, char out[UNITS_TEXT_
     snprintf(out, UNITS_TEXT_SIZE, "%s %s%s", number, names[unit], suffix);
 }
 
-const char *format_size(uint64_t bytes, char out[UNITS_TEXT_SIZE]) {
+const char *size_format(uint64_t bytes, char out[UNITS_TEXT_SIZE]) {
     format_binary((double)bytes, "", out);
     return out;
 }
 
-const char *format_rate(double bytes_per_second, char out[UNITS_TEXT_SIZE]) {
+const char *rate_format(double bytes_per_second, char out[UNITS_TEXT_SIZE]) {
     format_binary(bytes_per_second, "/s", out);
     return out;
 }
 
-const char *format_duration(uint64_t seconds, char out[UNITS_TEXT_SIZE]) {
+const char *duration_format(uint64_t seconds, char out[UNITS_TEXT_SIZE]) {
     uint64_t days = seconds / 86400, hours = seconds / 3600 % 24, minutes = seconds / 60 % 60;
     if (days)
         snprintf(out, UNITS_TEXT_SIZE, "%" PRIu64 "d %02" PRIu64 ":%02" PRIu64, days, hours, minutes);

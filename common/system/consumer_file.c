@@ -51,7 +51,7 @@ static char *text_next_line(char **text) {
 
 static int pid_parse(const char *text, pid_t *pid) {
     uint64_t value;
-    int err = parse_count(text, 1, PID_LIMIT, &value);
+    int err = count_parse(text, 1, PID_LIMIT, &value);
     if (!err)
         *pid = (pid_t)value;
     return err;
@@ -65,7 +65,7 @@ static bool text_is_endpoint(const char *line, size_t size) {
 
 static int consumer_file_add_holder(struct consumer_file *f, const char *pid, const char *ticks) {
     struct consumer_holder h;
-    if (pid_parse(pid, &h.pid) || parse_count(ticks, 0, UINT64_MAX, &h.starttime))
+    if (pid_parse(pid, &h.pid) || count_parse(ticks, 0, UINT64_MAX, &h.starttime))
         return ERR_INVALID;
     struct consumer_holder *grown = realloc(f->holders, (f->holder_count + 1) * sizeof *grown);
     if (!grown)
@@ -163,7 +163,7 @@ static int proc_stat_parse(char *text, uint64_t *ticks) {
         return ERR_NOT_FOUND;
     for (int number = 3; field && number < 22; number++)
         field = strtok_r(NULL, " \n", &save);
-    return field ? parse_count(field, 0, UINT64_MAX, ticks) : ERR_INVALID;
+    return field ? count_parse(field, 0, UINT64_MAX, ticks) : ERR_INVALID;
 }
 
 int process_starttime(pid_t pid, uint64_t *ticks) {

@@ -31,7 +31,7 @@ static const char *env_home_dir(void) {
     return entry && entry->pw_dir && entry->pw_dir[0] == '/' ? entry->pw_dir : NULL;
 }
 
-int default_journal_dir(struct buf *path) {
+int dirs_default_journal(struct buf *path) {
     buf_clear(path);
     const char *state = env_absolute_path("XDG_STATE_HOME");
     if (state)
@@ -69,7 +69,7 @@ static int dir_check_private(const char *path) {
     return ERR_DENIED;
 }
 
-int runtime_dir(struct buf *path) {
+int dirs_runtime(struct buf *path) {
     buf_clear(path);
     const char *base = env_absolute_path("XDG_RUNTIME_DIR");
     int err = base && dir_is_own(base) ? buf_addf(path, "%s/chunklift", base)
@@ -119,9 +119,9 @@ static void sockets_remove_stale(const char *dir) {
     buf_release(&path);
 }
 
-int fresh_ipc_endpoint(const char *name, struct buf *endpoint) {
+int dirs_new_ipc_endpoint(const char *name, struct buf *endpoint) {
     struct buf dir = BUF_INIT;
-    int err = runtime_dir(&dir);
+    int err = dirs_runtime(&dir);
     if (err)
         goto out;
     sockets_remove_stale(dir.data);
@@ -171,7 +171,7 @@ static int dir_create(const char *path) {
     return err_from_errno(error);
 }
 
-int make_dirs(const char *path) {
+int dirs_make(const char *path) {
     char *copy = strdup(path);
     if (!copy)
         return ERR_NOMEM;

@@ -10,21 +10,21 @@
 
 /* $XDG_STATE_HOME/chunklift/journal, else ~/.local/state/chunklift/journal. ERR_NOT_FOUND, logged: neither XDG_STATE_HOME
  * nor a home directory is known. */
-int default_journal_dir(struct buf *path) MUST_CHECK;
+int dirs_default_journal(struct buf *path) MUST_CHECK;
 
 /* $XDG_RUNTIME_DIR/chunklift, else /tmp/chunklift-UID; created with mode 0700 when missing. ERR_DENIED, logged: another
  * user owns it, it is a symlink, or its mode is open to other users. */
-int runtime_dir(struct buf *path) MUST_CHECK;
+int dirs_runtime(struct buf *path) MUST_CHECK;
 
 /* "ipc://RUNTIME/NAME-<16 hex digits>": a new name with 64 random bits. Also removes stale sockets there that are older
  * than a minute. ERR_LIMIT: longer than sun_path (107 bytes) allows. */
-int fresh_ipc_endpoint(const char *name, struct buf *endpoint) MUST_CHECK;
+int dirs_new_ipc_endpoint(const char *name, struct buf *endpoint) MUST_CHECK;
 
 /* A socket file without a listener: its process was killed. */
 bool socket_is_stale(const char *path);
 
 /* mkdir -p; new directories have mode 0700. */
-int make_dirs(const char *path) MUST_CHECK;
+int dirs_make(const char *path) MUST_CHECK;
 
 /*
  * DIR/consumer: line 1 the endpoint, line 2 the pid, then a "boot HEX" line and one line "pid starttime" for each lease

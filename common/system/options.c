@@ -46,14 +46,14 @@ static int option_count_error(const struct option_spec *s, const char *option, c
 
 static int option_set_size(const struct option_spec *s, const char *option, const char *value) {
     uint64_t bytes;
-    if (parse_size(value, &bytes)) {
+    if (size_parse(value, &bytes)) {
         log_error("%s %s: not a size; use for example 8MiB", option, value);
         return ERR_USAGE;
     }
     if (s->max && (bytes < s->min || bytes > s->max)) {
         char low[UNITS_TEXT_SIZE], high[UNITS_TEXT_SIZE];
-        log_error("%s %s: out of range; use %s to %s", option, value, format_size(s->min, low),
-                  format_size(s->max, high));
+        log_error("%s %s: out of range; use %s to %s", option, value, size_format(s->min, low),
+                  size_format(s->max, high));
         return ERR_USAGE;
     }
     *(uint64_t *)s->target = bytes;
@@ -62,7 +62,7 @@ static int option_set_size(const struct option_spec *s, const char *option, cons
 
 static int option_set_time(const struct option_spec *s, const char *option, const char *value) {
     uint64_t ms;
-    if (parse_time_ms(value, &ms)) {
+    if (time_parse_ms(value, &ms)) {
         log_error("%s %s: not a time; use for example 500ms, 10s, 5m or 1h30m (units ms, s, m or min, h, d)", option,
                   value);
         return ERR_USAGE;
@@ -76,7 +76,7 @@ static int option_set_time(const struct option_spec *s, const char *option, cons
 }
 
 static int option_set_rate(const char *option, const char *value, uint64_t *rate) {
-    int err = parse_rate(value, rate);
+    int err = rate_parse(value, rate);
     if (err == 0)
         return 0;
     log_error(err == ERR_LIMIT ? "%s %s: out of range; use 1KiB or more, or none"
@@ -122,7 +122,7 @@ static int option_set_value(const struct option_spec *s, const char *option, con
     case OPTION_RATE:
         return option_set_rate(option, value, s->target);
     case OPTION_COUNT:
-        if (parse_count(value, s->min, s->max, s->target))
+        if (count_parse(value, s->min, s->max, s->target))
             return option_count_error(s, option, value);
         return 0;
     case OPTION_CHOICE:

@@ -188,7 +188,7 @@ static int program_directory(struct buf *dir) {
     return buf_add_text(dir, path);
 }
 
-int sibling_program(const char *name, struct buf *path) {
+int spawn_sibling_path(const char *name, struct buf *path) {
     struct buf dir = BUF_INIT;
     buf_clear(path);
     int err = program_directory(&dir);

@@ -20,6 +20,6 @@ int spawn(const struct spawn_options *o, pid_t *pid) MUST_CHECK;
 
 /* The path of another program of chunklift: in the directory of the running one, else in ../libexec/chunklift.
  * ERR_NOT_FOUND: logged. */
-int sibling_program(const char *name, struct buf *path) MUST_CHECK;
+int spawn_sibling_path(const char *name, struct buf *path) MUST_CHECK;
 
 #endif

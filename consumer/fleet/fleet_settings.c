@@ -32,7 +32,7 @@ static bool fleet_settings_take_line(char **text, const char *name, uint64_t max
     if (!end || strncmp(*text, name, len) != 0 || (*text)[len] != ' ')
         return false;
     *end = '\0';
-    bool ok = parse_count(*text + len + 1, 0, max, value) == 0;
+    bool ok = count_parse(*text + len + 1, 0, max, value) == 0;
     *text = end + 1;
     return ok;
 }

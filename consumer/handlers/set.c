@@ -23,7 +23,7 @@ static struct fleet_settings set_wanted(const struct fleet_settings *now, const 
 static void set_log(const struct peer *peer, const struct fleet_settings *s) {
     char rate[UNITS_TEXT_SIZE] = "none", uploaders[16] = "as started", slots[16] = "as started";
     if (s->bwlimit)
-        format_rate((double)s->bwlimit, rate);
+        rate_format((double)s->bwlimit, rate);
     if (s->uploaders)
         snprintf(uploaders, sizeof uploaders, "%" PRIu32, s->uploaders);
     if (s->slots)

@@ -91,7 +91,7 @@ static int lock_take(struct journal *j) {
 int journal_dir_open(struct journal *j) {
     struct stat st;
     bool is_new = stat(j->dir, &st) != 0;
-    int err = make_dirs(j->dir);
+    int err = dirs_make(j->dir);
     if (err)
         return err;
     j->dir_fd = open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -65,7 +65,7 @@ static int command_find_dir(struct common *o, bool others) {
         return buf_add_text(&o->dir, o->journal);
     if (words->count > others && (!others || is_journal_dir(words->items[words->count - 1])))
         return buf_add_text(&o->dir, words->items[--words->count]);
-    return default_journal_dir(&o->dir);
+    return dirs_default_journal(&o->dir);
 }
 
 static int command_too_many(const char *command, const struct common *o) {

@@ -76,7 +76,7 @@ static void retire_print_done(const struct retire *r, uint64_t bytes) {
     else
         printf("%s %zu file%s, %s; carried: %" PRIu64 " unfinished uploads with %" PRIu64 " chunks, %" PRIu64
                " finished uploads\n",
-               r->o->archive ? "archived" : "removed", r->chosen, r->chosen == 1 ? "" : "s", format_size(bytes, size),
+               r->o->archive ? "archived" : "removed", r->chosen, r->chosen == 1 ? "" : "s", size_format(bytes, size),
                r->carried_uploads, r->carried_chunks, r->carried_finished);
 }
 

@@ -24,7 +24,7 @@ static int archive_failed(const char *path, const char *operation) {
 
 int retire_prepare_archive(const struct retire *r) {
     struct stat ours, theirs;
-    int err = make_dirs(r->o->archive);
+    int err = dirs_make(r->o->archive);
     if (err)
         return err;
     if (stat(r->o->dir, &ours) != 0 || stat(r->o->archive, &theirs) != 0)

@@ -123,7 +123,7 @@ static const char *plural_s(uint64_t n) {
 
 static void retire_print_file(const struct retire *r, const struct journal_file *f, const struct need *n) {
     char size[UNITS_TEXT_SIZE];
-    printf("%s  %" PRIu64 "-%" PRIu64 "  %s  ", f->name, f->first_seq, n->to, format_size(f->size, size));
+    printf("%s  %" PRIu64 "-%" PRIu64 "  %s  ", f->name, f->first_seq, n->to, size_format(f->size, size));
     if (n->dropped)
         printf("dropped already, still to be removed");
     else if (n->unfinished || n->finished)
@@ -163,5 +163,5 @@ void retire_print(const struct retire *r) {
         puts("no sealed files; there is nothing to retire");
     else
         printf("%zu of %zu sealed files to retire, %s; %" PRIu64 " of them no unfinished upload needs\n", r->chosen,
-               r->journal.sealed, format_size(bytes, size), free_files);
+               r->journal.sealed, size_format(bytes, size), free_files);
 }

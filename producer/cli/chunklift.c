@@ -39,7 +39,7 @@ static int exec_program(int argc, char **argv) {
     char name[64];
     (void)argc;
     snprintf(name, sizeof name, "chunklift-%s", argv[0]);
-    if (sibling_program(name, &path) == 0) {
+    if (spawn_sibling_path(name, &path) == 0) {
         argv[0] = path.data;
         execv(path.data, argv);
     }

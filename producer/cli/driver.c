@@ -53,7 +53,7 @@ static void driver_log_finishing(const struct driver *d) {
         log_info("stopping; nothing is in flight");
     else
         log_info("finishing %" PRIu64 " transfer%s (%s left); again to stop now", transfers, transfers == 1 ? "" : "s",
-                 format_size(bytes > stats->bytes_moving ? bytes - stats->bytes_moving : 0, left));
+                 size_format(bytes > stats->bytes_moving ? bytes - stats->bytes_moving : 0, left));
 }
 
 static void driver_drain(struct driver *d) {

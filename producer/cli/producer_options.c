@@ -32,7 +32,7 @@ static int producer_options_check(const struct producer_options *o, const struct
 
 /* Fills in the configuration from the parsed options. */
 static int producer_options_settle(struct producer_options *o) {
-    int err = o->journal_argument ? buf_add_text(&o->journal, o->journal_argument) : default_journal_dir(&o->journal);
+    int err = o->journal_argument ? buf_add_text(&o->journal, o->journal_argument) : dirs_default_journal(&o->journal);
     if (err)
         return err;
     o->config.sources = o->arguments.items;

@@ -43,7 +43,7 @@ int reader_options_dir(struct reader_options *o, bool last_is_dir) {
         return buf_add_text(&o->dir, o->journal);
     const char *last = o->arguments.count ? o->arguments.items[o->arguments.count - 1] : NULL;
     if (!last || (!last_is_dir && !reader_options_has_journal(last)))
-        return default_journal_dir(&o->dir);
+        return dirs_default_journal(&o->dir);
     o->arguments.count--;
     return buf_add_text(&o->dir, last);
 }

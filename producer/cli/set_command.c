@@ -27,7 +27,7 @@ static void set_print_number(const char *name, uint32_t value, const char *unset
 static int set_print_text(const struct msg_settings *s) {
     char rate[UNITS_TEXT_SIZE] = "none";
     if (s->bwlimit)
-        format_rate((double)s->bwlimit, rate);
+        rate_format((double)s->bwlimit, rate);
     set_print_number("uploaders", s->local_uploaders, "as each cp was started", s->uploaders, "run in the fleet");
     set_print_number("slots", s->slots, "as each uploader was started", s->fleet_slots, "in the fleet");
     printf("%-10s %s\n", "bwlimit", rate);

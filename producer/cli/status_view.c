@@ -133,7 +133,7 @@ static int status_print_outage(const struct worker_status *w) {
     int err = status_print_printable("retrying  ", w->worker, ": ");
     if (!err)
         err = status_print_printable("", w->outage, "");
-    printf("; for %s\n", format_duration(w->outage_ms / 1000, text));
+    printf("; for %s\n", duration_format(w->outage_ms / 1000, text));
     return err;
 }
 
@@ -143,11 +143,11 @@ static int status_print_worker(const struct worker_status *w) {
     int err = status_print_printable("", w->worker, "");
     if (w->role == ROLE_UPLOADER)
         printf(": %" PRIu32 " of %" PRIu32 " slots busy, %s, %s sent, %" PRIu64 " retries", w->active, w->slots,
-               format_rate((double)w->rate, rate), format_size(w->sent_bytes, sent), w->retries);
+               rate_format((double)w->rate, rate), size_format(w->sent_bytes, sent), w->retries);
     if (w->role == ROLE_UPLOADER && w->bwlimit)
-        printf(", limited to %s", format_rate((double)w->bwlimit, rate));
+        printf(", limited to %s", rate_format((double)w->bwlimit, rate));
     if (w->fetched_bytes)
-        printf(", %s fetched from producers", format_size(w->fetched_bytes, fetched));
+        printf(", %s fetched from producers", size_format(w->fetched_bytes, fetched));
     if (w->integrity)
         printf(", integrity %s", integrity_name(w->integrity));
     if (w->silent_ms >= 3000)
@@ -179,7 +179,7 @@ static int status_print_limits(const struct msg_state *s) {
         if (s->slots)
             printf(" slots %" PRIu32, s->slots);
         if (s->bwlimit)
-            printf(" bwlimit %s", format_rate((double)s->bwlimit, rate));
+            printf(" bwlimit %s", rate_format((double)s->bwlimit, rate));
         putchar('\n');
     }
     for (size_t i = 0; !err && i < s->brake_count; i++)
@@ -220,10 +220,10 @@ static int status_print_names(struct slice src, struct slice dest) {
 
 static int status_print_upload(const struct upload_status *u, const char *word) {
     char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE], moving[UNITS_TEXT_SIZE];
-    printf("%-9s %3u%%  %s of %s", word, status_percent(u->done_bytes, u->size), format_size(u->done_bytes, done),
-           format_size(u->size, size));
+    printf("%-9s %3u%%  %s of %s", word, status_percent(u->done_bytes, u->size), size_format(u->done_bytes, done),
+           size_format(u->size, size));
     if (u->leases)
-        printf(", %s moving in %" PRIu32 " transfer%s", format_size(u->moving_bytes, moving), u->leases,
+        printf(", %s moving in %" PRIu32 " transfer%s", size_format(u->moving_bytes, moving), u->leases,
                u->leases == 1 ? "" : "s");
     if (u->second)
         printf(" (%" PRIu32 " of them second leases, for slow chunks)", u->second);
@@ -254,7 +254,7 @@ static void status_print_rest(const struct status_group *group, uint64_t named, 
         return;
     printf("%-9s %" PRIu64 " uploads in all%s%s", word, group->count, why[0] ? ": " : "", why);
     if (group->size) /* the journal's `fail` record has no size */
-        printf(", %s of %s", format_size(group->done_bytes, done), format_size(group->size, size));
+        printf(", %s of %s", size_format(group->done_bytes, done), size_format(group->size, size));
     putchar('\n');
 }
 
@@ -263,8 +263,8 @@ static void status_print_eta(const struct status_groups *g) {
     char left[UNITS_TEXT_SIZE], rate[UNITS_TEXT_SIZE], eta[UNITS_TEXT_SIZE];
     uint64_t bytes = g->moving.size - g->moving.done_bytes + g->waiting.size - g->waiting.done_bytes;
     if (g->rate && bytes)
-        printf("left      %s at %s, ETA %s\n", format_size(bytes, left), format_rate((double)g->rate, rate),
-               format_duration(bytes / g->rate, eta));
+        printf("left      %s at %s, ETA %s\n", size_format(bytes, left), rate_format((double)g->rate, rate),
+               duration_format(bytes / g->rate, eta));
 }
 
 int status_view_groups(const struct status_groups *g) {

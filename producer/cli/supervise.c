@@ -49,7 +49,7 @@ void arguments_add_number(struct arguments *a, const char *name, uint64_t value,
 /* ---- start ---- */
 
 static int journal_dir_check(const char *dir) {
-    int err = make_dirs(dir); /* logs its errors */
+    int err = dirs_make(dir); /* logs its errors */
     if (!err && access(dir, R_OK | W_OK | X_OK) != 0) {
         err = errno == EACCES || errno == EROFS ? ERR_DENIED : ERR_IO;
         log_error("%s: the journal cannot be written there: %s; name another directory with --journal", dir,
@@ -64,9 +64,9 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
     if (!s)
         return ERR_NOMEM;
     s->o = *o;
-    int err = sibling_program("chunklift-consumer", &s->consumer_program);
+    int err = spawn_sibling_path("chunklift-consumer", &s->consumer_program);
     if (!err)
-        err = sibling_program("chunklift-uploader", &s->uploader_program);
+        err = spawn_sibling_path("chunklift-uploader", &s->uploader_program);
     if (!err)
         err = uploaders_check(s);
     FAULT_POINT_IF(err == 0, cp_checked, "");

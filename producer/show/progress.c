@@ -118,7 +118,7 @@ static int progress_add_file(struct buf *out, const struct producer_file_view *f
     int room = columns - 36 > 12 ? columns - 36 : 12;
     int err = progress_add_name(out, f->path, room);
     if (!err)
-        err = buf_addf(out, " %10s of %10s %3d%%\n", format_size(f->done_bytes, done), format_size(f->size, size),
+        err = buf_addf(out, " %10s of %10s %3d%%\n", size_format(f->done_bytes, done), size_format(f->size, size),
                        progress_percent(f->done_bytes, f->size));
     return err;
 }
@@ -128,12 +128,12 @@ static int progress_add_total(struct buf *out, const struct progress *p, const s
     double rate = progress_rate(p);
     uint64_t eta = progress_eta_s(stats, rate);
     if (eta != UINT64_MAX)
-        format_duration(eta, eta_text);
+        duration_format(eta, eta_text);
     int err =
         buf_addf(out, "%s of %s%s %d%%, %s, ETA %s, %" PRIu64 " of %" PRIu64 "%s files, %u uploader%s",
-                 format_size(stats->bytes_done, done), format_size(stats->bytes_total, total),
+                 size_format(stats->bytes_done, done), size_format(stats->bytes_total, total),
                  stats->walking ? "+" : "", progress_percent(stats->bytes_done, stats->bytes_total),
-                 format_rate(rate, rate_text), eta_text, stats->files_done, stats->files_seen - stats->files_skipped,
+                 rate_format(rate, rate_text), eta_text, stats->files_done, stats->files_seen - stats->files_skipped,
                  stats->walking ? "+" : "", stats->uploaders, stats->uploaders == 1 ? "" : "s");
     if (!err && stats->files_skipped > 0)
         err = buf_addf(out, ", %" PRIu64 " skipped", stats->files_skipped);
@@ -152,7 +152,7 @@ static int progress_add_outage(struct buf *out, const struct producer_stats *sta
     int err = text_add_printable(out, slice_of(stats->outage));
     return err ? err
                : buf_addf(out, "; retried for %s (%" PRIu32 " of %" PRIu32 " uploader%s)\n",
-                          format_duration(stats->outage_ms / 1000, text), stats->outage_uploaders, stats->uploaders,
+                          duration_format(stats->outage_ms / 1000, text), stats->outage_uploaders, stats->uploaders,
                           stats->uploaders == 1 ? "" : "s");
 }
 

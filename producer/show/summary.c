@@ -37,9 +37,9 @@ void summary_print(FILE *out, const struct producer_stats *stats, double seconds
                    const char *journal_dir) {
     char sent[UNITS_TEXT_SIZE], again[UNITS_TEXT_SIZE], rate[UNITS_TEXT_SIZE];
     fprintf(out, "%" PRIu64 " file%s uploaded, %s in %.1f s (%s), %s sent twice", stats->files_done,
-            summary_plural(stats->files_done), format_size(stats->bytes_sent_now, sent), seconds,
-            format_rate(seconds > 0 ? (double)stats->bytes_sent_now / seconds : 0, rate),
-            format_size(stats->bytes_resent, again));
+            summary_plural(stats->files_done), size_format(stats->bytes_sent_now, sent), seconds,
+            rate_format(seconds > 0 ? (double)stats->bytes_sent_now / seconds : 0, rate),
+            size_format(stats->bytes_resent, again));
     uint64_t failed = stats->files_failed + stats->source_errors;
     if (failed > 0)
         fprintf(out, ", %" PRIu64 " failed", failed);

@@ -108,22 +108,22 @@ static void try_beneath(struct slice url, struct slice allowed) {
 static void try_numbers(const char *text) {
     uint64_t value, again;
     char spelled[24], shown[UNITS_TEXT_SIZE];
-    if (parse_size(text, &value) == 0) {
+    if (size_parse(text, &value) == 0) {
         CHECK(value <= INT64_MAX);
         snprintf(spelled, sizeof spelled, "%" PRIu64, value);
-        CHECK(parse_size(spelled, &again) == 0 && again == value);
-        CHECK(strlen(format_size(value, shown)) < sizeof shown && strlen(format_duration(value, shown)) < sizeof shown);
-        CHECK(strlen(format_rate((double)value, shown)) < sizeof shown);
+        CHECK(size_parse(spelled, &again) == 0 && again == value);
+        CHECK(strlen(size_format(value, shown)) < sizeof shown && strlen(duration_format(value, shown)) < sizeof shown);
+        CHECK(strlen(rate_format((double)value, shown)) < sizeof shown);
     }
-    if (parse_time_ms(text, &value) == 0) {
+    if (time_parse_ms(text, &value) == 0) {
         CHECK(value <= UINT64_C(365) * 86400000);
         snprintf(spelled, sizeof spelled, "%" PRIu64 "ms", value);
-        CHECK(parse_time_ms(spelled, &again) == 0 && again == value);
+        CHECK(time_parse_ms(spelled, &again) == 0 && again == value);
     }
-    if (parse_count(text, 0, UINT64_MAX, &value) == 0) {
+    if (count_parse(text, 0, UINT64_MAX, &value) == 0) {
         snprintf(spelled, sizeof spelled, "%" PRIu64, value);
         CHECK(text[0] && strcmp(text[strspn(text, "0")] ? text + strspn(text, "0") : "0", spelled) == 0);
-        int err = parse_count(text, 5, 900, &again);
+        int err = count_parse(text, 5, 900, &again);
         CHECK(value >= 5 && value <= 900 ? err == 0 && again == value : err == ERR_LIMIT);
     }
 }

@@ -337,7 +337,7 @@ static int drive(struct drive *d, int argc, char **argv) {
         upload_release(&u);
         return ok ? 0 : 1;
     }
-    if (argc < 4 || (argc > 4 && parse_size(argv[4], &chunk_size)))
+    if (argc < 4 || (argc > 4 && size_parse(argv[4], &chunk_size)))
         return 2;
     open_file(d, argv[2], chunk_size);
     struct upload u = upload_of(argv[3]);

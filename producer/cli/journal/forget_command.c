@@ -258,7 +258,7 @@ static int forget_hand_over(const struct forgetting *f, const char *dir) {
     size_t count = forget_count_finished(f), n = 0;
     const char **words = calloc(count + 6, sizeof *words);
     char(*ids)[ID_HEX_SIZE] = calloc(count + 1, sizeof *ids);
-    if (words && ids && sibling_program("chunklift-consumer", &path) == 0) {
+    if (words && ids && spawn_sibling_path("chunklift-consumer", &path) == 0) {
         words[n++] = path.data;
         words[n++] = "forget";
         words[n++] = "--journal";
@@ -321,7 +321,7 @@ static int forget_carry_out(struct forgetting *f, const struct reader_options *o
     a->json = o->json;
     a->quiet = o->quiet;
     a->verbose = o->verbose;
-    int status = 0, err = o->consumer ? default_journal_dir(&home) : buf_add_text(&home, o->dir.data);
+    int status = 0, err = o->consumer ? dirs_default_journal(&home) : buf_add_text(&home, o->dir.data);
     a->journal_dir = home.data;
     if (!err && aborts)
         err = keys_setup(&o->keys, TRUST_UPLOADER);

@@ -192,7 +192,7 @@ static int journal_command_verify(int argc, char **argv) {
 static int journal_hand_over(int argc, char **argv) {
     struct buf path = BUF_INIT;
     const char **words = calloc((size_t)argc + 2, sizeof *words);
-    if (words && sibling_program("chunklift-consumer", &path) == 0) {
+    if (words && spawn_sibling_path("chunklift-consumer", &path) == 0) {
         words[0] = path.data;
         memcpy(words + 1, argv, (size_t)argc * sizeof *words);
         execv(path.data, (char **)words);
@@ -218,7 +218,7 @@ static int journal_command_forget(int argc, char **argv) {
 /* Runs the consumer program on the copy, which must be removed afterwards. */
 static int export_run_on_copy(struct reader_options *o) {
     struct buf path = BUF_INIT;
-    int status = 0, err = sibling_program("chunklift-consumer", &path);
+    int status = 0, err = spawn_sibling_path("chunklift-consumer", &path);
     const char *words[] = {path.data, "export", "--journal", o->dir.data, NULL};
     pid_t pid = -1;
     fflush(stdout);

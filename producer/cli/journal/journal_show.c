@@ -131,7 +131,7 @@ static int show_upload_short(struct buf *out, const struct upload_summary *u) {
     char when[RFC3339_SIZE], size[UNITS_TEXT_SIZE], id[ID_HEX_SIZE];
     show_format_time(u->last_us, when);
     id_to_hex(&u->id, id);
-    int err = buf_addf(out, "%-10s  %s  %8s  ", upload_state_name(u->state), when, format_size(u->size, size));
+    int err = buf_addf(out, "%-10s  %s  %8s  ", upload_state_name(u->state), when, size_format(u->size, size));
     size_t start = out->len;
     if (!err)
         err = show_add_progress(out, u);
@@ -164,7 +164,7 @@ static int show_add_geometry(struct buf *out, const struct upload_summary *u) {
     if (!err)
         err = show_add_progress(out, u);
     if (!err && u->begun)
-        err = buf_addf(out, " (%s each)", format_size(u->geometry.chunk_size, size));
+        err = buf_addf(out, " (%s each)", size_format(u->geometry.chunk_size, size));
     if (!err && u->redone)
         err = buf_addf(out, ", %" PRIu32 " sent again", u->redone);
     return err ? err : buf_add_byte(out, '\n');
@@ -187,7 +187,7 @@ static int show_upload_long(struct buf *out, const struct upload_summary *u) {
     if (!err && u->endpoint.len)
         err = show_add_row(out, "endpoint", u->endpoint);
     if (!err)
-        err = buf_addf(out, "%-12s%s (%" PRIu64 " bytes)\n", "size", format_size(u->size, size), u->size);
+        err = buf_addf(out, "%-12s%s (%" PRIu64 " bytes)\n", "size", size_format(u->size, size), u->size);
     if (!err)
         err = show_add_geometry(out, u);
     if (!err)
@@ -222,7 +222,7 @@ static void show_totals(const struct journal_totals *t) {
     char size[UNITS_TEXT_SIZE];
     uint64_t all = t->finished + t->unfinished + t->failed + t->aborted;
     printf("%" PRIu64 " upload%s: %" PRIu64 " finished (%s), %" PRIu64 " unfinished", all, all == 1 ? "" : "s",
-           t->finished, format_size(t->finished_bytes, size), t->unfinished);
+           t->finished, size_format(t->finished_bytes, size), t->unfinished);
     if (t->failed)
         printf(", %" PRIu64 " failed", t->failed);
     if (t->aborted)

@@ -25,7 +25,7 @@ static void test_units_sizes(void **state) {
     };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         uint64_t bytes = 1;
-        assert_int_equal(parse_size(good[i].text, &bytes), 0);
+        assert_int_equal(size_parse(good[i].text, &bytes), 0);
         assert_int_equal(bytes, good[i].bytes);
     }
 }
@@ -61,7 +61,7 @@ static void test_units_sizes_refused(void **state) {
                                       "\xc2\xa0"
                                       "1"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_int_equal(parse_size(bad[i], &bytes), ERR_INVALID);
+        assert_int_equal(size_parse(bad[i], &bytes), ERR_INVALID);
     static const char *const large[] = {"9223372036854775808",
                                         "18446744073709551615",
                                         "18446744073709551616",
@@ -70,7 +70,7 @@ static void test_units_sizes_refused(void **state) {
                                         "16777216TiB",
                                         "9300000TB"};
     for (size_t i = 0; i < sizeof large / sizeof large[0]; i++)
-        assert_int_equal(parse_size(large[i], &bytes), ERR_LIMIT);
+        assert_int_equal(size_parse(large[i], &bytes), ERR_LIMIT);
     assert_int_equal(bytes, 77);
 }
 
@@ -88,35 +88,35 @@ static void test_units_times(void **state) {
                 {"0.25s", 250},     {"365d", UINT64_C(31536000000)}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         uint64_t ms = 1;
-        assert_int_equal(parse_time_ms(good[i].text, &ms), 0);
+        assert_int_equal(time_parse_ms(good[i].text, &ms), 0);
         assert_int_equal(ms, good[i].ms);
     }
     uint64_t ms = 77;
     static const char *const bad[] = {"", "min", "10 minutes", "-1s", "1.5ms", "1 h 2", "1h30", "1h 30m", "s10", "5M"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_int_equal(parse_time_ms(bad[i], &ms), ERR_INVALID);
-    assert_int_equal(parse_time_ms("366d", &ms), ERR_LIMIT);
-    assert_int_equal(parse_time_ms("31536000001ms", &ms), ERR_LIMIT);
-    assert_int_equal(parse_time_ms("18446744073709551615h", &ms), ERR_LIMIT);
+        assert_int_equal(time_parse_ms(bad[i], &ms), ERR_INVALID);
+    assert_int_equal(time_parse_ms("366d", &ms), ERR_LIMIT);
+    assert_int_equal(time_parse_ms("31536000001ms", &ms), ERR_LIMIT);
+    assert_int_equal(time_parse_ms("18446744073709551615h", &ms), ERR_LIMIT);
     assert_int_equal(ms, 77);
 }
 
 static void test_units_counts(void **state) {
     (void)state;
     uint64_t value = 77;
-    assert_int_equal(parse_count("1", 1, 64, &value), 0);
+    assert_int_equal(count_parse("1", 1, 64, &value), 0);
     assert_int_equal(value, 1);
-    assert_int_equal(parse_count("64", 1, 64, &value), 0);
+    assert_int_equal(count_parse("64", 1, 64, &value), 0);
     assert_int_equal(value, 64);
-    assert_int_equal(parse_count("18446744073709551615", 0, UINT64_MAX, &value), 0);
+    assert_int_equal(count_parse("18446744073709551615", 0, UINT64_MAX, &value), 0);
     assert_true(value == UINT64_MAX);
     value = 77;
-    assert_int_equal(parse_count("0", 1, 64, &value), ERR_LIMIT);
-    assert_int_equal(parse_count("65", 1, 64, &value), ERR_LIMIT);
-    assert_int_equal(parse_count("18446744073709551616", 0, UINT64_MAX, &value), ERR_LIMIT);
+    assert_int_equal(count_parse("0", 1, 64, &value), ERR_LIMIT);
+    assert_int_equal(count_parse("65", 1, 64, &value), ERR_LIMIT);
+    assert_int_equal(count_parse("18446744073709551616", 0, UINT64_MAX, &value), ERR_LIMIT);
     static const char *const bad[] = {"", "-1", "+1", " 1", "1 ", "1.0", "0x1", "one", "1e1"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_int_equal(parse_count(bad[i], 0, 64, &value), ERR_INVALID);
+        assert_int_equal(count_parse(bad[i], 0, 64, &value), ERR_INVALID);
     assert_int_equal(value, 77);
 }
 
@@ -143,30 +143,30 @@ static void test_units_format_sizes(void **state) {
                  {UINT64_MAX, "16 EiB"}};
     char text[UNITS_TEXT_SIZE];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        assert_string_equal(format_size(cases[i].bytes, text), cases[i].text);
+        assert_string_equal(size_format(cases[i].bytes, text), cases[i].text);
 }
 
 static void test_units_format_rates(void **state) {
     (void)state;
     char text[UNITS_TEXT_SIZE];
-    assert_string_equal(format_rate(1.2 * 1024 * 1024 * 1024, text), "1.2 GiB/s");
-    assert_string_equal(format_rate(0, text), "0 B/s");
-    assert_string_equal(format_rate(-5, text), "0 B/s");
-    assert_string_equal(format_rate(0.0 / 0.0, text), "0 B/s");
-    assert_string_equal(format_rate(1023.9, text), "1023 B/s");
-    assert_true(strlen(format_rate(1e300, text)) < UNITS_TEXT_SIZE);
+    assert_string_equal(rate_format(1.2 * 1024 * 1024 * 1024, text), "1.2 GiB/s");
+    assert_string_equal(rate_format(0, text), "0 B/s");
+    assert_string_equal(rate_format(-5, text), "0 B/s");
+    assert_string_equal(rate_format(0.0 / 0.0, text), "0 B/s");
+    assert_string_equal(rate_format(1023.9, text), "1023 B/s");
+    assert_true(strlen(rate_format(1e300, text)) < UNITS_TEXT_SIZE);
 }
 
 static void test_units_format_durations(void **state) {
     (void)state;
     char text[UNITS_TEXT_SIZE];
-    assert_string_equal(format_duration(0, text), "00:00");
-    assert_string_equal(format_duration(41, text), "00:41");
-    assert_string_equal(format_duration(3599, text), "59:59");
-    assert_string_equal(format_duration(3723, text), "1:02:03");
-    assert_string_equal(format_duration(86399, text), "23:59:59");
-    assert_string_equal(format_duration(3 * 86400 + 4 * 3600, text), "3d 04:00");
-    assert_true(strlen(format_duration(UINT64_MAX, text)) < UNITS_TEXT_SIZE);
+    assert_string_equal(duration_format(0, text), "00:00");
+    assert_string_equal(duration_format(41, text), "00:41");
+    assert_string_equal(duration_format(3599, text), "59:59");
+    assert_string_equal(duration_format(3723, text), "1:02:03");
+    assert_string_equal(duration_format(86399, text), "23:59:59");
+    assert_string_equal(duration_format(3 * 86400 + 4 * 3600, text), "3d 04:00");
+    assert_true(strlen(duration_format(UINT64_MAX, text)) < UNITS_TEXT_SIZE);
 }
 
 static void test_units_rates(void **state) {
@@ -180,14 +180,14 @@ static void test_units_rates(void **state) {
     uint64_t rate;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         rate = 7;
-        assert_int_equal(parse_rate(good[i].text, &rate), 0);
+        assert_int_equal(rate_parse(good[i].text, &rate), 0);
         assert_int_equal(rate, good[i].rate);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(parse_rate(bad[i], &rate), ERR_INVALID);
-    assert_int_equal(parse_rate("10", &rate), ERR_LIMIT); /* surely MiB were meant */
-    assert_int_equal(parse_rate("1023", &rate), ERR_LIMIT);
-    assert_int_equal(parse_rate("99999999999TiB", &rate), ERR_LIMIT);
+        assert_int_equal(rate_parse(bad[i], &rate), ERR_INVALID);
+    assert_int_equal(rate_parse("10", &rate), ERR_LIMIT); /* surely MiB were meant */
+    assert_int_equal(rate_parse("1023", &rate), ERR_LIMIT);
+    assert_int_equal(rate_parse("99999999999TiB", &rate), ERR_LIMIT);
 }
 
 UNIT_MAIN(cmocka_unit_test(test_units_sizes), cmocka_unit_test(test_units_sizes_refused),

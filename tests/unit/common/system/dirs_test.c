@@ -32,13 +32,13 @@ static void test_journal_dir_follows_xdg(void **state) {
     (void)state;
     struct buf path = BUF_INIT;
     setenv("HOME", "/home/u", 1);
-    assert_int_equal(default_journal_dir(&path), 0);
+    assert_int_equal(dirs_default_journal(&path), 0);
     assert_string_equal(path.data, "/home/u/.local/state/chunklift/journal");
     setenv("XDG_STATE_HOME", "/state", 1);
-    assert_int_equal(default_journal_dir(&path), 0);
+    assert_int_equal(dirs_default_journal(&path), 0);
     assert_string_equal(path.data, "/state/chunklift/journal");
     setenv("XDG_STATE_HOME", "relative", 1); /* "should be considered invalid and ignored" */
-    assert_int_equal(default_journal_dir(&path), 0);
+    assert_int_equal(dirs_default_journal(&path), 0);
     assert_string_equal(path.data, "/home/u/.local/state/chunklift/journal");
     buf_release(&path);
 }
@@ -49,7 +49,7 @@ static void test_runtime_dir_is_made_private(void **state) {
     struct stat st;
     setenv("XDG_RUNTIME_DIR", here, 1);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(runtime_dir(&path), 0);
+        assert_int_equal(dirs_runtime(&path), 0);
         assert_int_equal(stat("chunklift", &st), 0);
         assert_int_equal(st.st_mode & 07777, 0700);
     }
@@ -60,7 +60,7 @@ static void test_runtime_dir_is_made_private(void **state) {
 static int runtime_dir_quiet(void) {
     struct buf path = BUF_INIT;
     capture_begin(&said, 2);
-    int err = runtime_dir(&path);
+    int err = dirs_runtime(&path);
     capture_end(&said);
     buf_release(&path);
     return err;
@@ -91,7 +91,7 @@ static void test_runtime_dir_without_xdg(void **state) {
     char expected[64];
     snprintf(expected, sizeof expected, "/tmp/chunklift-%lu", (unsigned long)geteuid());
     setenv("XDG_RUNTIME_DIR", "/nonexistent", 1);
-    assert_int_equal(runtime_dir(&path), 0);
+    assert_int_equal(dirs_runtime(&path), 0);
     assert_string_equal(path.data, expected);
     buf_release(&path);
 }
@@ -102,8 +102,8 @@ static void test_ipc_endpoints_are_fresh(void **state) {
     char template[] = "/tmp/clXXXXXX";
     assert_non_null(mkdtemp(template));
     setenv("XDG_RUNTIME_DIR", template, 1);
-    assert_int_equal(fresh_ipc_endpoint("jobs", &a), 0);
-    assert_int_equal(fresh_ipc_endpoint("jobs", &b), 0);
+    assert_int_equal(dirs_new_ipc_endpoint("jobs", &a), 0);
+    assert_int_equal(dirs_new_ipc_endpoint("jobs", &b), 0);
     assert_string_not_equal(a.data, b.data);
     char start[64];
     snprintf(start, sizeof start, "ipc://%s/chunklift/jobs-", template);
@@ -127,7 +127,7 @@ static void test_ipc_endpoint_that_is_too_long(void **state) {
     assert_non_null(getcwd(path, sizeof path));
     setenv("XDG_RUNTIME_DIR", path, 1);
     capture_begin(&said, 2);
-    assert_int_equal(fresh_ipc_endpoint("consumer", &endpoint), ERR_LIMIT);
+    assert_int_equal(dirs_new_ipc_endpoint("consumer", &endpoint), ERR_LIMIT);
     assert_non_null(strstr(capture_end(&said), "107 bytes"));
     buf_release(&endpoint);
     assert_int_equal(chdir(".."), 0);
@@ -136,15 +136,15 @@ static void test_ipc_endpoint_that_is_too_long(void **state) {
 static void test_make_dirs(void **state) {
     (void)state;
     struct stat st;
-    assert_int_equal(make_dirs("a/b//c/"), 0);
+    assert_int_equal(dirs_make("a/b//c/"), 0);
     assert_int_equal(stat("a/b/c", &st), 0);
     assert_int_equal(st.st_mode & 07777, 0700);
-    assert_int_equal(make_dirs("a/b"), 0);
-    assert_int_equal(make_dirs("/"), 0);
+    assert_int_equal(dirs_make("a/b"), 0);
+    assert_int_equal(dirs_make("/"), 0);
     FILE *f = fopen("a/file", "w");
     fclose(f);
     capture_begin(&said, 2);
-    assert_int_equal(make_dirs("a/file/x"), ERR_INVALID);
+    assert_int_equal(dirs_make("a/file/x"), ERR_INVALID);
     capture_end(&said);
     assert_non_null(strstr(said.text, "a/file: is not a directory"));
 }
@@ -247,7 +247,7 @@ static void test_sockets_of_killed_processes_are_swept(void **state) {
     struct buf endpoint = BUF_INIT;
     assert_non_null(mkdtemp(dir));
     assert_int_equal(setenv("XDG_RUNTIME_DIR", dir, 1), 0);
-    assert_int_equal(fresh_ipc_endpoint("x", &endpoint), 0); /* makes the directory */
+    assert_int_equal(dirs_new_ipc_endpoint("x", &endpoint), 0); /* makes the directory */
     for (int i = 0; i < 4; i++) {
         snprintf(path[i], sizeof path[i], "%s/chunklift/%d", dir, i);
         if (i < 3)
@@ -255,7 +255,7 @@ static void test_sockets_of_killed_processes_are_swept(void **state) {
     }
     assert_int_equal(utimensat(AT_FDCWD, path[2], now, 0), 0);
     fd[3] = open(path[3], O_CREAT | O_WRONLY, 0600);
-    assert_int_equal(fresh_ipc_endpoint("x", &endpoint), 0);
+    assert_int_equal(dirs_new_ipc_endpoint("x", &endpoint), 0);
     assert_int_equal(access(path[0], F_OK), 0);  /* it has a listener */
     assert_int_equal(access(path[1], F_OK), -1); /* it has none */
     assert_int_equal(access(path[2], F_OK), 0);  /* too young */

@@ -187,11 +187,11 @@ static void test_sibling_program(void **state) {
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     assert_true(n > 0);
     self[n] = '\0';
-    assert_int_equal(sibling_program(strrchr(self, '/') + 1, &path), 0);
+    assert_int_equal(spawn_sibling_path(strrchr(self, '/') + 1, &path), 0);
     assert_string_equal(path.data, self);
     struct capture said;
     capture_begin(&said, 2);
-    int err = sibling_program("no-such-sibling", &path);
+    int err = spawn_sibling_path("no-such-sibling", &path);
     capture_end(&said);
     assert_int_equal(err, ERR_NOT_FOUND);
     assert_non_null(strstr(said.text, "/no-such-sibling: not found"));
