@@ -65,6 +65,7 @@ unit_test(consumer_claim consumer_core)
 unit_test(consumer_complete consumer_core)
 unit_test(consumer_plan consumer_core)
 unit_test(consumer_set consumer_core)
+unit_test(consumer_set_reply consumer_core)
 unit_test(consumer_stopping consumer_core)
 unit_test(consumer_tail consumer_core)
 
