@@ -741,7 +741,7 @@ static void test_chain_catches_edited_removed_reordered_lines(void **state) {
     buf_release(&lines);
 }
 
-/* A line whose own h was made to fit after an edit breaks at the next one. */
+/* A line that was edited and has a new h of its own breaks the chain at the next line. */
 static void test_chain_catches_an_edit_with_a_new_h(void **state) {
     (void)state;
     struct buf lines = five_lines(), forged = BUF_INIT;

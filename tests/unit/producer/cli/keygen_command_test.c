@@ -83,7 +83,7 @@ static void test_roles_are_part_of_the_public_line(void **state) {
     assert_int_equal(RUN("keygen", "--quiet", "--roles", "producer,reader", "keygen/k"), EXIT_DONE);
     umask(022);
     assert_int_equal(strncmp(content("keygen/k.pub") + 40, " producer,reader # ", 19), 0);
-    assert_int_equal(mode("keygen/k.pub"), 0644); /* whatever the umask */
+    assert_int_equal(mode("keygen/k.pub"), 0644); /* with any umask */
     assert_string_equal(seen.text, "");
     assert_int_equal(RUN("keygen", "--roles", "king", "keygen/l"), EXIT_USAGE);
     assert_int_equal(count_files(), 2);

@@ -215,7 +215,7 @@ static pid_t start_child(unsigned ms) {
     return pid;
 }
 
-/* Ends a run whose uploader already got its SIGTERM; returns how many more it gets. */
+/* Ends a run after the SIGTERM of its uploader; returns the number of further ones. */
 static ssize_t stop_draining_uploader(void) {
     char bytes[16];
     assert_int_equal(pipe2(term_pipe, O_NONBLOCK), 0);
