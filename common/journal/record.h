@@ -109,8 +109,8 @@ struct record {
  *
  * CHECKs that r has the required fields of its event: the HAS_ bits of every field in the event's
  * row of docs/JOURNAL.md. Optional are etag, checksum, via, integrity and an empty endpoint; in a
- * carry also worker, ms, geometry, handle, since_ns and opens. An epoch has version
- * JOURNAL_VERSION. A segment's prev is an h.
+ * carry also worker, ms, geometry, handle, since_ns and opens. An epoch has a version
+ * from 1 to JOURNAL_VERSION. A segment's prev is an h.
  */
 int record_encode(const struct record *r, struct chain *c, struct buf *out) MUST_CHECK;
 

@@ -118,5 +118,5 @@ bool record_is_valid(const struct record *r) {
     uint8_t prev[ID_HEX_LEN / 2];
     if (r->ev == EV_SEGMENT && hex_decode(r->prev, prev, sizeof prev))
         return false;
-    return r->ev != EV_EPOCH || r->version == JOURNAL_VERSION;
+    return r->ev != EV_EPOCH || (r->version > 0 && r->version <= JOURNAL_VERSION);
 }

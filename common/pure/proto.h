@@ -63,6 +63,7 @@ enum msg_type {
     MSG_SETTINGS,
     MSG_FORGET,
     MSG_FORGOTTEN,
+    MSG_COUNT
 };
 const char *msg_type_name(enum msg_type type);
 

@@ -47,7 +47,17 @@ def options_of_page(page):
 @pytest.mark.parametrize("page", sorted(COMMANDS))
 def test_a_man_page_names_every_option(page):
     shown = set().union(*map(options_of_help, COMMANDS[page]))
-    assert shown and options_of_page(page) == shown
+    named = options_of_page(page)
+    assert shown and named == shown, f"docs/man/{page}: lacks {sorted(shown - named)}, has {sorted(named - shown)} that --help does not print"
+
+
+def test_every_event_of_the_journal_is_explained():
+    layouts = house.text_of("common/journal/record_layout.c").split("record_layouts[EV_COUNT]")[1].split("};")[0]
+    events = set(re.findall(r'\[EV_\w+\] = \{"(\w+)"', layouts))
+    assert "chunk" in events
+    for path, heading in (("docs/JOURNAL.md", r"^### (.*)$"), ("docs/man/chunklift-journal.5", r"^\.It Li (.*)$")):
+        explained = {name for names in re.findall(heading, house.text_of(path), re.M) for name in re.findall(r"\w+", names)}
+        assert not events - explained, f"{path} does not explain the events {sorted(events - explained)} of common/journal/record_layout.c"
 
 
 def test_every_page_has_examples():
@@ -63,7 +73,7 @@ def test_files_that_a_document_names_exist(document):
     tree = house.tracked(".")
     names = set(re.findall(r"`([\w/-]+\.(?:c|h|py|sh|def|cmake))`", document.read_text()))
     missing = [name for name in names if "NAME" not in name and not any(path == name or path.endswith("/" + name) for path in tree)]
-    assert not missing
+    assert not missing, f"{document.name} names files that do not exist: {sorted(missing)}"
 
 
 def literals():
@@ -84,4 +94,4 @@ def test_log_lines_that_operations_explains_exist():
     quotes = [quote for row in re.findall(r"^\| (`.*?) \|", table, re.M) for quote in re.findall(r"`([^`]+)`", row)]
     text = literals()
     missing = [quote for quote in quotes if longest_words(quote) not in text]
-    assert len(quotes) > 30 and not missing, "\n".join(missing)
+    assert len(quotes) > 30 and not missing, "no program prints these lines of docs/OPERATIONS.md, section Log lines:\n" + "\n".join(missing)

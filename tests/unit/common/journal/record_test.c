@@ -506,8 +506,9 @@ static void test_record_forms_inside_strings(void **state) {
         {EV_BEGIN - 1, "\"dest\":\"s3://bucket/a b\"", "\"dest_b65\":\"/w==\"", ERR_INVALID},
         {EV_BEGIN - 1, "\"handle\":", "\"handle_b64\":", ERR_INVALID},
         {EV_SEGMENT - 1, SAMPLE_HEAD, "short", ERR_INVALID},
-        {EV_EPOCH - 1, "\"version\":1", "\"version\":2", ERR_VERSION},
-        {EV_EPOCH - 1, "\"version\":1", "\"version\":0", ERR_INVALID},
+        {EV_EPOCH - 1, "\"version\":", "\"version\":1,\"x\":", 0}, /* the first version stays readable */
+        {EV_EPOCH - 1, "\"version\":", "\"version\":1000", ERR_VERSION},
+        {EV_EPOCH - 1, "\"version\":", "\"version\":0,\"x\":", ERR_INVALID},
         {EV_CARRY - 1, "\"kind\":\"upload\"", "\"kind\":\"uploads\"", ERR_VERSION},
         {EV_CARRY - 1, "\"kind\":\"upload\"", "\"kind\":\"chunk\"", ERR_INVALID},
     };

@@ -55,7 +55,7 @@ static char *section(const char *heading) {
     snprintf(line, sizeof line, "\n### %s\n", heading);
     const char *start = strstr(document, line);
     if (!start) {
-        fail_msg("docs/PROTOCOL.md has no section '### %s'", heading);
+        fail_msg("docs/PROTOCOL.md has no section '### %s'; section 6 has the messages, section 7 the parts", heading);
         return NULL;
     }
     start += strlen(line);
@@ -81,15 +81,18 @@ static void check_section(const char *heading, const struct schema *s) {
             fail_msg("docs/PROTOCOL.md, section '%s' lacks the row: %s", heading, row + 1);
     }
     if (count_rows(text) != s->field_count)
-        fail_msg("docs/PROTOCOL.md, section '%s' shows a field that does not exist", heading);
+        fail_msg("docs/PROTOCOL.md, section '%s' has %zu rows, the table in common/pure/proto_fields.c %zu", heading,
+                 count_rows(text), s->field_count);
     free(text);
 }
 
 static void test_every_message_is_documented(void **state) {
     (void)state;
-    for (int type = 1; type <= MSG_FORGOTTEN; type++) {
+    for (int type = 1; type < MSG_COUNT; type++) {
         const struct schema *s = message_schema((enum msg_type)type);
         char heading[64];
+        if (!s)
+            fail_msg("message type %d has no row in the table messages of common/pure/proto_fields.c", type);
         snprintf(heading, sizeof heading, "%s (%d)", s->name, type);
         check_section(heading, s);
     }
@@ -109,7 +112,7 @@ static void check_parts(const struct schema *s) {
 
 static void test_every_part_is_documented(void **state) {
     (void)state;
-    for (int type = 1; type <= MSG_FORGOTTEN; type++)
+    for (int type = 1; type < MSG_COUNT; type++)
         check_parts(message_schema((enum msg_type)type));
 }
 
