@@ -1,0 +1,30 @@
+/* A new journal directory survives a power failure: the directories above it are synced, once. */
+#include "journal_support.h"
+
+static unsigned synced_dirs;
+
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd) {
+    struct stat st;
+    synced_dirs += fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+    return 0;
+}
+
+/* Opens and closes the journal; returns the number of directories that were synced. */
+static unsigned reopen(void) {
+    struct journal_options o = options(NULL);
+    synced_dirs = 0;
+    struct journal *j = open_ok(&o);
+    unsigned count = synced_dirs;
+    journal_close(&j);
+    return count;
+}
+
+static void test_directories_above_a_new_journal_are_synced(void **state) {
+    (void)state;
+    unsigned first = reopen(), second = reopen();
+    assert_true(first > second); /* at least the one that contains it */
+    assert_int_equal(reopen(), second);
+}
+
+UNIT_MAIN(cmocka_unit_test_setup(test_directories_above_a_new_journal_are_synced, fresh_dir))
