@@ -47,6 +47,7 @@ unit_test(fileid common)
 unit_test(json_line common)
 unit_test(log common)
 unit_test(options common)
+unit_test(output common)
 unit_test(signals common)
 unit_test(spawn common)
 
