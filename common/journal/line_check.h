@@ -53,7 +53,7 @@ struct line_place {
 };
 
 /*
- * Checks the next line, without its newline, and moves behind it. r receives the record; its slices
+ * Checks the next line, without its newline, and moves after it. r receives the record; its slices
  * are valid until the next call.
  *
  * ERR_DAMAGED: not valid; c->reason has the reason. ERR_VERSION: h is right, but the line is of a

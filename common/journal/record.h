@@ -63,6 +63,11 @@ enum record_field { /* bits of record.has: optional fields */
  * readers compare. */
 #define RECORD_SUPERSEDED "superseded"
 
+/* The values of record.kind, of a carry. */
+#define CARRY_UPLOAD "upload"
+#define CARRY_CHUNK "chunk"
+#define CARRY_FINISHED "finished"
+
 /* After record_parse, slices point into the line or into the scratch buffer. */
 struct record {
     uint64_t seq, batch;
@@ -94,7 +99,7 @@ struct record {
     uint64_t version;
     struct slice prev, dropped_file;
     uint64_t from, to;
-    /* carry: kind ("upload", "chunk", "finished") with the fields of that kind above */
+    /* carry: kind, with the fields of that kind above */
     struct slice kind;
     int64_t since_ns; /* of upload and finished: ts of the original record */
     uint64_t opens;   /* of upload: the number of its `open` lines when there were several */

@@ -79,12 +79,12 @@ static const struct record_layout record_layouts[EV_COUNT] = {
 /* A carried upload can be without geometry and handle: it was opened and not begun. Worker and time
  * of a carried chunk or file are optional. */
 static const struct record_layout carry_layouts[] = {
-    {"upload",
+    {CARRY_UPLOAD,
      B(F_KIND) | IDENTITY,
      16,
      {F_KIND, IDENTITY_ORDER, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM, F_SINCE_NS, F_OPENS}},
-    {"chunk", B(F_KIND) | CHUNK_BASE, 10, {F_KIND, CHUNK_ORDER, F_INTEGRITY}},
-    {"finished",
+    {CARRY_CHUNK, B(F_KIND) | CHUNK_BASE, 10, {F_KIND, CHUNK_ORDER, F_INTEGRITY}},
+    {CARRY_FINISHED,
      B(F_KIND) | IDENTITY | B(F_CRC),
      15,
      {F_KIND, IDENTITY_ORDER, F_CRC, F_ETAG, F_WORKER, F_MS, F_SINCE_NS}},

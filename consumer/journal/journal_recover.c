@@ -40,7 +40,7 @@ struct recovery {
     struct journal_files files;           /* the active one last, if it has bytes */
     uint64_t active_first_seq;            /* 0: its first line cannot be read */
     struct line_check check;
-    bool applies; /* the position is behind known */
+    bool applies; /* the position is after known */
     int64_t ts_us;
     enum record_ev last_ev;
     uint64_t epoch;
@@ -288,7 +288,7 @@ static int journal_check_expected(const struct journal *j, const struct journal_
     return ERR_LOST;
 }
 
-/* Moves the journal behind the last valid line. */
+/* Sets the journal to the position after the last valid line. */
 static int recovery_adopt(struct journal *j, struct recovery *w) {
     for (size_t i = 0; i < w->files.count; i++) {
         int err = w->files.files[i].first_seq ? journal_add_sealed(j, w->files.files[i].first_seq) : 0;

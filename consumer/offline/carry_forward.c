@@ -21,7 +21,7 @@ bool carry_forward_needs(const struct upload *u, uint64_t seq) {
 }
 
 void carry_forward_upload(const struct upload *u, struct record *r) {
-    *r = (struct record){.ev = EV_CARRY, .has = HAS_SINCE, .kind = slice_of("upload"), .upload = u->id};
+    *r = (struct record){.ev = EV_CARRY, .has = HAS_SINCE, .kind = slice_of(CARRY_UPLOAD), .upload = u->id};
     upload_identity_to_record(&u->identity, r);
     r->since_ns = u->open_us * 1000;
     if (u->reopened) {
@@ -42,7 +42,7 @@ void carry_forward_upload(const struct upload *u, struct record *r) {
 
 void carry_forward_chunk(const struct upload *u, uint32_t chunk, struct record *r, char room[ID_HEX_SIZE]) {
     struct geometry g = upload_geometry(u);
-    *r = (struct record){.ev = EV_CARRY, .kind = slice_of("chunk"), .upload = u->id, .chunk = chunk};
+    *r = (struct record){.ev = EV_CARRY, .kind = slice_of(CARRY_CHUNK), .upload = u->id, .chunk = chunk};
     r->has = HAS_UPLOAD | HAS_CHUNK | HAS_CRC | HAS_ETAG;
     r->offset = geometry_offset(&g, chunk);
     r->length = geometry_length(&g, chunk);
@@ -103,7 +103,7 @@ static int search_report(const struct search *s, const struct record *identity, 
     struct record r = *identity;
     r.seq = result->seq;
     r.ev = EV_CARRY;
-    r.kind = slice_of("finished");
+    r.kind = slice_of(CARRY_FINISHED);
     r.has = HAS_UPLOAD | HAS_SRC | HAS_DEST | HAS_CRC | HAS_ETAG | HAS_SINCE;
     r.since_ns = result->has & HAS_SINCE ? result->since_ns : result->ts_us * 1000;
     r.crc = result->crc;
@@ -184,9 +184,9 @@ static int search_record(struct search *s, const struct record *r, struct slice 
     case EV_SAME:
         return search_take_same(s, r);
     case EV_CARRY:
-        if (slice_equal(r->kind, slice_of("upload")))
+        if (slice_equal(r->kind, slice_of(CARRY_UPLOAD)))
             return held_add(s, r, line);
-        return slice_equal(r->kind, slice_of("finished")) ? search_take_whole(s, r) : 0;
+        return slice_equal(r->kind, slice_of(CARRY_FINISHED)) ? search_take_whole(s, r) : 0;
     default:
         return 0;
     }

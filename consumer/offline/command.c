@@ -13,7 +13,7 @@
 #define RETIRE_USAGE "chunklift journal retire [--remove | --archive DIR] [options] [DIR]"
 #define RETIRE_ABOUT                                                                                                   \
     "Lists the sealed files of the journal and what still needs them. With --remove or --archive the journal gets\n"   \
-    "shorter at its beginning: what is needed of those files is written again at its end, then they are removed. "     \
+    "shorter at its beginning: records that are needed are written again at its end, then the files are removed. "     \
     "No\nconsumer may run at the same time."
 #define FORGET_USAGE "chunklift journal forget [options] UPLOAD|DEST… [DIR]"
 #define FORGET_ABOUT                                                                                                   \

@@ -281,11 +281,11 @@ static int state_apply_carried_finish(struct state *s, const struct record *r) {
 }
 
 static int state_apply_carry(struct state *s, const struct record *r) {
-    if (slice_equal(r->kind, slice_of("chunk")))
+    if (slice_equal(r->kind, slice_of(CARRY_CHUNK)))
         return state_apply_carried_chunk(s, r);
-    if (slice_equal(r->kind, slice_of("finished")))
+    if (slice_equal(r->kind, slice_of(CARRY_FINISHED)))
         return state_apply_carried_finish(s, r);
-    return slice_equal(r->kind, slice_of("upload")) ? state_apply_carried_upload(s, r) : 0;
+    return slice_equal(r->kind, slice_of(CARRY_UPLOAD)) ? state_apply_carried_upload(s, r) : 0;
 }
 
 /* Removes the entries whose only record is in the dropped file. Unfinished uploads are always

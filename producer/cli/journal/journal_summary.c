@@ -134,14 +134,14 @@ static int entry_end(struct reading *in, struct entry *e, enum upload_state stat
 }
 
 static int summary_apply_carry(struct reading *in, struct entry *e, const struct record *r) {
-    if (slice_equal(r->kind, slice_of("chunk")))
+    if (slice_equal(r->kind, slice_of(CARRY_CHUNK)))
         return entry_set_chunk(e, r->chunk, true);
     entry_set_identity(e, r);
     if (r->has & HAS_SINCE) /* the time of the original record */
         e->sum.last_us = r->since_ns / 1000;
     if ((r->has & HAS_SINCE) && e->sum.first_us > e->sum.last_us)
         e->sum.first_us = e->sum.last_us;
-    if (slice_equal(r->kind, slice_of("upload")))
+    if (slice_equal(r->kind, slice_of(CARRY_UPLOAD)))
         return r->has & HAS_GEOMETRY && !e->done ? entry_set_geometry(e, r) : 0;
     entry_set_result(e, r);
     return entry_end(in, e, UPLOAD_FINISHED);
@@ -193,7 +193,7 @@ static int summary_apply_upload(struct reading *in, struct entry *e, const struc
  * end, and are ignored. */
 static bool record_introduces_upload(const struct record *r) {
     return r->ev == EV_OPEN || r->ev == EV_BEGIN || r->ev == EV_PUT || r->ev == EV_FAIL ||
-           (r->ev == EV_CARRY && !slice_equal(r->kind, slice_of("chunk")));
+           (r->ev == EV_CARRY && !slice_equal(r->kind, slice_of(CARRY_CHUNK)));
 }
 
 static int summary_apply(struct reading *in, const struct record *r) {

@@ -22,10 +22,10 @@ struct remote {
     struct session *session;
     const char *endpoint;
     uint64_t lines;
-    bool follow, started, asked, finished;
+    bool follow, started, requested, finished;
     uint64_t seq, event; /* cursors: the next ones wanted */
     uint64_t until;      /* without follow: the head when it started */
-    uint64_t number, asked_ms;
+    uint64_t number, requested_ms;
     struct buf scratch; /* of record_parse */
     int (*line)(void *arg, struct slice line);
     void *arg;
@@ -38,7 +38,7 @@ static bool remote_has_all(const struct remote *r) {
 static void remote_start(struct remote *r) {
     uint64_t next = session_start_seq(r->session);
     r->event = session_start_event(r->session);
-    r->asked = false;
+    r->requested = false;
     if (r->started)
         return; /* the consumer restarted: the records continue, its events begin again */
     r->started = true;
@@ -47,7 +47,7 @@ static void remote_start(struct remote *r) {
 }
 
 static int remote_ask(struct remote *r, uint64_t now_ms) {
-    if (!r->started || (r->asked && now_ms - r->asked_ms < LONG_POLL_MS + RESEND_MS))
+    if (!r->started || (r->requested && now_ms - r->requested_ms < LONG_POLL_MS + RESEND_MS))
         return 0;
     struct msg m = {
         .type = MSG_TAIL,
@@ -60,8 +60,8 @@ static int remote_ask(struct remote *r, uint64_t now_ms) {
     int err = session_send(r->session, &m, &r->number);
     if (err)
         return err == ERR_AGAIN ? 0 : err;
-    r->asked = true;
-    r->asked_ms = now_ms;
+    r->requested = true;
+    r->requested_ms = now_ms;
     return 0;
 }
 
@@ -111,9 +111,9 @@ static int remote_deliver(struct remote *r, struct slice lines) {
 
 static int remote_take_records(struct remote *r, const struct msg *m) {
     const struct msg_records *records = &m->records;
-    if (!r->asked || m->number != r->number)
+    if (!r->requested || m->number != r->number)
         return 0; /* the reply to an earlier request */
-    r->asked = false;
+    r->requested = false;
     r->event = records->event_next;
     if (records->lines.len == 0 && records->next > r->seq) { /* the wanted records were removed */
         if (r->line == remote_print_line)
