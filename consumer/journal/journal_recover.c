@@ -72,7 +72,7 @@ static int recovery_accept(struct recovery *w, const struct record *r) {
         w->epoch = r->epoch;
     if (r->ev == EV_DROP && r->to > w->dropped_to)
         w->dropped_to = r->to;
-    if (w->applies)
+    if (w->applies || !w->known)
         return w->o->apply ? w->o->apply(w->o->arg, r) : 0;
     if (r->ev == EV_EPOCH && !id_equal(&r->journal, &w->known->journal))
         return RECOVERY_REJECTED;
