@@ -8,6 +8,7 @@ set(folder common/journal)
 unit_test(journal_dir common)
 unit_test(journal_verify common)
 unit_test(journal_walk common)
+unit_test(line_reader common)
 unit_test(record common)
 
 set(folder common/pure)
