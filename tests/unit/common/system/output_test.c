@@ -11,7 +11,7 @@
 
 static char logged[4096];
 
-/* Runs body with this stdout; returns its exit status. `logged` is what it wrote to stderr. */
+/* Runs body with this stdout; returns its exit status. `logged` gets its stderr. */
 static int run(int (*body)(void), int out) {
     int err = open("logged", O_RDWR | O_CREAT | O_TRUNC, 0600), status;
     assert_true(err >= 0 && out >= 0);
