@@ -167,14 +167,20 @@ static bool gone(bool clean) {
 
 static void test_dead_holders_are_recognized(void **state) {
     (void)state;
-    uint64_t ours;
+    uint64_t started;
+    pid_t living = fork(); /* this process can be process 1 of a namespace, which stands for an unknown one */
+    if (living == 0) {
+        pause();
+        _exit(0);
+    }
+    assert_true(living > 1);
     const char *other = "0123456789abcdef0123456789abcdef";
-    assert_int_equal(process_starttime(getpid(), &ours), 0);
+    assert_int_equal(process_starttime(living, &started), 0);
     assert_false(gone(false)); /* no file: the holders are not known */
     assert_true(gone(true));
-    write_former(boot_id(), getpid(), ours);
+    write_former(boot_id(), living, started);
     assert_false(gone(false));
-    write_former(boot_id(), getpid(), ours + 1); /* the pid was reused */
+    write_former(boot_id(), living, started + 1); /* the pid was reused */
     assert_true(gone(false));
     write_former(boot_id(), 4000001, 5);
     assert_true(gone(false));
@@ -184,6 +190,8 @@ static void test_dead_holders_are_recognized(void **state) {
     assert_true(gone(false));
     write_former(other, 4000001, 5);
     assert_false(gone(false));
+    assert_int_equal(kill(living, SIGKILL), 0);
+    assert_int_equal(waitpid(living, NULL, 0), living);
 }
 
 static bool has_holder(pid_t pid) {

@@ -579,18 +579,26 @@ static void test_forget(void **state) {
     assert_int_equal(journal_forget(&o), ERR_BUSY);
 }
 
+/* Each test has a directory of its own. */
+static char own_dir[] = "retire-XXXXXX";
+
 static int setup(void **state) {
     (void)state;
     memset(&w, 0, sizeof w);
     w.now = 1000000;
     w.o.lease_ms = 10000;
-    return 0;
+    with_many_chunks = false;
+    rotate_bytes = ROTATE;
+    strcpy(own_dir, "retire-XXXXXX");
+    return mkdtemp(own_dir) && chdir(own_dir) == 0 ? 0 : -1;
 }
 static int teardown(void **state) {
+    char command[64];
     (void)state;
     if (w.c)
         world_kill();
-    return 0;
+    snprintf(command, sizeof command, "rm -rf %s", own_dir);
+    return chdir("..") == 0 && system(command) == 0 ? 0 : -1;
 }
 #define RETIRE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
