@@ -30,7 +30,7 @@ struct lease {
     struct list by_age, of_upload, of_peer;
     struct ref ref;
     struct peer *peer;
-    struct upload *upload; /* NULL: head */
+    struct upload *upload; /* NULL: a stat */
     uint64_t deadline_ms;  /* lease time, like all times of a lease */
     uint64_t granted_ms;
     uint64_t bytes;    /* moved so far, by the last HEARTBEAT */
