@@ -26,6 +26,7 @@ import threading
 import uuid
 from pathlib import Path
 
+from support import mounts
 from support.box import BUILD, wait_for
 
 NET = "10.77.0"
@@ -40,6 +41,8 @@ def missing():
     gone = [p for p in ("ip", "tc", "bridge", "nft", "unshare", "nsenter") if not shutil.which(p, path="/usr/sbin:/sbin:" + os.environ["PATH"])]
     if gone:
         return f"{', '.join(gone)} not installed"
+    if mounts.in_chroot():
+        return "in a chroot: a process that enters a namespace leaves the chroot"
     done = subprocess.run(["unshare", "--net", "--mount", "--uts", "ip", "link", "add", "x", "type", "veth"], capture_output=True, text=True, timeout=30)
     return f"no network namespaces here: {done.stderr.strip()}" if done.returncode else None
 

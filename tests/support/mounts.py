@@ -10,6 +10,7 @@ import os
 import shutil
 import struct
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def missing(loop=False):
     if loop and not shutil.which("mkfs.ext4"):
         return "mkfs.ext4 is not installed"
     return enter()
+
+
+def in_chroot():
+    """Whether this process has another root than its mount namespace: a process that enters the namespace again leaves the chroot."""
+    with tempfile.TemporaryDirectory() as directory:
+        return subprocess.run(["nsenter", "--mount=/proc/self/ns/mnt", "test", "-e", directory], timeout=30).returncode != 0
 
 
 def enter():
