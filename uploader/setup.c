@@ -125,8 +125,10 @@ static int setup_jobs(struct uploader *u) {
     offer_sockets_set(&u->offer_sockets, jobs, s->jobs.count, clock_ms());
     for (size_t i = 0; i < s->jobs.count && !s->for_cp; i++) {
         char reason[RESOLVE_REASON_SIZE];
-        if (*resolve_reason(s->jobs.items[i], "", reason, sizeof reason))
+        if (*resolve_reason(s->jobs.items[i], "", reason, sizeof reason)) {
             log_warn("--jobs %s: %s; trying again", s->jobs.items[i], reason);
+            break; /* a name service without answers delays the start once, not for each endpoint */
+        }
     }
     return 0;
 }

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define FILE_ROOM (64u << 10) /* files are seldom larger */
+
 /* The state of one pass over the lines of a file. */
 struct config_reader {
     struct slice rest;
@@ -222,7 +224,7 @@ int aws_profile_parse(struct aws_profile *p, struct slice text, enum aws_file ki
     if (r.bad_line)
         log_warn("%s: line %u is neither a section nor KEY = VALUE; ignored", name, r.bad_line);
     if (r.long_lines)
-        log_warn("%s: a line is joined than %u bytes or holds a NUL; ignored", name, AWS_LINE_MAX);
+        log_warn("%s: a line is longer than %u bytes or contains a NUL; ignored", name, AWS_LINE_MAX);
     return 0;
 }
 
@@ -241,7 +243,9 @@ int aws_profile_read(struct aws_profile *p, const char *path, enum aws_file kind
         logged[kind] = true;
         return err;
     }
-    err = file_read_all(fd, &text, AWS_FILE_MAX);
+    err = buf_reserve(&text, FILE_ROOM); /* a growing buffer would leave copies of secrets in freed memory */
+    if (!err)
+        err = file_read_all(fd, &text, AWS_FILE_MAX);
     if (err && err != ERR_LIMIT && err != ERR_NOMEM)
         log_warn("%s: cannot be read: %s", path, strerror(errno));
     if (!err)

@@ -17,8 +17,12 @@ void journal_records_close(struct journal_records *r) {
 int journal_records_next(struct journal_records *r, struct record *record) {
     for (;;) {
         int err = journal_walk_next(r->walk, &r->line);
-        if (!err)
+        if (!err) {
             err = record_parse(r->line, record, &r->scratch);
+            if (err ==
+                ERR_LIMIT) /* too many unknown fields; the walk can continue, other than after its own ERR_LIMIT */
+                err = ERR_INVALID;
+        }
         if (err)
             return err;
         if (record->seq > r->seq) {

@@ -4,12 +4,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* HOST of tcp://HOST:PORT, without the brackets of an IPv6 address; 0: another kind of address. */
+/* HOST of tcp://HOST:PORT or tcp://INTERFACE;HOST:PORT, without the brackets of an IPv6 address; 0: another kind of
+ * address. */
 static size_t address_host(const char *address, const char **host) {
     if (strncmp(address, "tcp://", 6) != 0)
         return 0;
     const char *colon = strrchr(address + 6, ':');
-    *host = address + 6;
+    const char *source = strchr(address + 6, ';');
+    *host = source ? source + 1 : address + 6;
     size_t len = colon ? (size_t)(colon - *host) : strlen(*host);
     if (len >= 2 && (*host)[0] == '[' && (*host)[len - 1] == ']') {
         ++*host;

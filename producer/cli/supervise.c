@@ -8,6 +8,7 @@
 #include "system/dirs.h"
 #include "system/fault.h"
 #include "system/log.h"
+#include "system/signals.h"
 #include "system/spawn.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -141,6 +142,10 @@ static bool supervisor_wait(struct supervisor *s, bool (*has_ended)(const struct
             return true;
         if (err || clock_ms() >= end_ms)
             return false;
+        if (!s->killed && signals_stop_count() > 1) { /* the second stop request stops at once, also here */
+            supervisor_kill(s);
+            return false;
+        }
         poll(NULL, 0, 10);
     }
 }
