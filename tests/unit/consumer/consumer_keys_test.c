@@ -19,12 +19,12 @@ static unsigned roles(const struct curve_key *key) {
 static int setup(void **state) {
     int rc = world_setup(state);
     world_kill();
-    w.o.roles = roles;
+    world.o.roles = roles;
     world_start();
     roles_a = TRUST_PRODUCER | TRUST_UPLOADER;
     roles_b = TRUST_PRODUCER | TRUST_UPLOADER;
     roles_r = TRUST_READER;
-    w.key = key_a;
+    world.key = key_a;
     return rc;
 }
 
@@ -32,13 +32,13 @@ static int setup(void **state) {
 
 /* Delivers m, which must be refused for its role and change no state. */
 static void refused(char peer, struct msg *m) {
-    uint64_t seq = journal_seq(w.c->journal);
-    size_t leases = consumer_lease_count(w.c), peers = w.c->peers.count;
+    uint64_t seq = journal_seq(world.c->journal);
+    size_t leases = consumer_lease_count(world.c), peers = world.c->peers.count;
     world_deliver(peer, m);
     assert_int_equal(world_answer(peer, MSG_ERROR)->error.code, PROTOCOL_ROLE);
-    assert_int_equal(journal_seq(w.c->journal), seq);
-    assert_int_equal(consumer_lease_count(w.c), leases);
-    assert_int_equal(w.c->peers.count, peers);
+    assert_int_equal(journal_seq(world.c->journal), seq);
+    assert_int_equal(consumer_lease_count(world.c), leases);
+    assert_int_equal(world.c->peers.count, peers);
 }
 
 static void hello_refused(char peer, enum role role) {
@@ -49,7 +49,7 @@ static void hello_refused(char peer, enum role role) {
 /* Each message needs a role of its key. */
 static void test_a_role_for_each_message(void **state) {
     (void)state;
-    w.key = key_r;
+    world.key = key_r;
     hello_refused('P', ROLE_PRODUCER);
     hello_refused('U', ROLE_UPLOADER);
     world_hello('R', ROLE_READER);
@@ -74,7 +74,7 @@ static void test_a_role_for_each_message(void **state) {
     assert_int_equal(world_answer('R', MSG_SETTINGS)->settings.slots, 0);
     world_tail('R', 1, 0, TAIL_ALL, (struct id128){{0}});
     roles_a = TRUST_UPLOADER;
-    w.key = key_a;
+    world.key = key_a;
     hello_refused('P', ROLE_PRODUCER);
     hello_refused('Q', ROLE_READER);
     world_hello('U', ROLE_UPLOADER);
@@ -86,15 +86,15 @@ static void test_a_role_for_each_message(void **state) {
 static void test_an_unknown_key_gets_no_reply(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);
-    size_t before = w.count;
-    w.key = (struct curve_key){"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"};
+    size_t before = world.count;
+    world.key = (struct curve_key){"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"};
     struct msg hello = {.type = MSG_HELLO, .hello = {.role = ROLE_READER}};
     struct msg bye = {.type = MSG_BYE};
     world_deliver('X', &hello);
     world_deliver('P', &bye);
     world_deliver('P', &hello);
-    assert_int_equal(w.count, before);
-    assert_int_equal(w.c->peers.count, 1);
+    assert_int_equal(world.count, before);
+    assert_int_equal(world.c->peers.count, 1);
 }
 
 /* A message that names an incarnation of another key as sender is refused and changes nothing, also
@@ -105,7 +105,7 @@ static void test_a_foreign_incarnation_is_refused(void **state) {
     world_hello('U', ROLE_UPLOADER);
     struct id128 id = world_begun('P', 'U', "/src", "file:///dest", 3);
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
-    w.key = key_b;
+    world.key = key_b;
     hello_refused('U', ROLE_UPLOADER);
     hello_refused('P', ROLE_PRODUCER);
     struct claim claim = {.ref = world_ref(JOB_CHUNK, id, 1), .handle = slice_of("H")};
@@ -124,19 +124,19 @@ static void test_a_foreign_incarnation_is_refused(void **state) {
         refused('U', &replayed[i]);
     struct msg plan = {.type = MSG_PLAN, .plan = {.files = &file, .file_count = 1}};
     refused('P', &plan);
-    w.key = key_a; /* the owner of the incarnation goes on */
+    world.key = key_a; /* the owner of the incarnation goes on */
     assert_int_equal(world_done('U', world_ref(JOB_CHUNK, id, 0), "H").kind, ACK_RECORDED);
     assert_int_equal(world_count("chunk"), 1);
     world_bye('U'); /* also after its owner left */
-    w.key = key_b;
+    world.key = key_b;
     hello_refused('U', ROLE_UPLOADER);
-    w.key = key_a;
+    world.key = key_a;
     world_hello('U', ROLE_UPLOADER);
-    w.key = key_b; /* a lease belongs to its holder */
+    world.key = key_b; /* a lease belongs to its holder */
     world_hello('V', ROLE_UPLOADER);
-    w.key = key_a;
+    world.key = key_a;
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
-    w.key = key_b;
+    world.key = key_b;
     struct verdict v = world_claim('V', world_ref(JOB_CHUNK, id, 1), "H");
     assert_int_equal(v.kind, VERDICT_DENY);
     assert_int_equal(v.why, WHY_HELD);
@@ -164,10 +164,10 @@ static void test_a_claim_between_bye_and_hello(void **state) {
         f.peer[0] = 'U';
         f.peer_len = 1;
         f.key = i < 2 ? key_a : key_b;
-        assert_int_equal(consumer_take(w.c, &f, w.now), 0);
+        assert_int_equal(consumer_take(world.c, &f, world.now), 0);
     }
-    assert_int_equal(consumer_round(w.c, 0, w.now), 0);
-    assert_int_equal(consumer_lease_count(w.c), 0);
+    assert_int_equal(consumer_round(world.c, 0, world.now), 0);
+    assert_int_equal(consumer_lease_count(world.c), 0);
     for (int i = 0; i < 3; i++)
         buf_release(&frames[i]);
 }
@@ -184,7 +184,7 @@ static void test_only_its_own(void **state) {
     world_hello('P', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
     world_begun('P', 'U', "/of-a", "file:///dest/a", 2);
-    w.key = key_b;
+    world.key = key_b;
     world_hello('Q', ROLE_PRODUCER);
     struct plan_file file = world_file("/of-b", "file:///dest/b", PART);
     struct id128 own = world_plan('Q', &file).upload;
@@ -195,9 +195,10 @@ static void test_only_its_own(void **state) {
     struct msg tail = {.type = MSG_TAIL, .tail = {.seq = 1, .filter = TAIL_ALL}};
     refused('Q', &tail);
     tail.tail.filter = TAIL_UPLOAD;
-    tail.tail.upload = w.c->state.uploads[0]->id;
+    tail.tail.upload = world.c->state.uploads[0]->id;
     refused('Q', &tail);
-    assert_int_equal(world_tail('Q', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, own)->line_count, 0);
+    assert_int_equal(
+        world_tail('Q', journal_seq(world.c->journal) + 1, world.c->events.next, TAIL_MINE, own)->line_count, 0);
     roles_b |= TRUST_READER;
     assert_int_equal(status_of('Q')->upload_count, 2);
     assert_int_equal(status_of('Q')->worker_count, 3);
@@ -205,38 +206,38 @@ static void test_only_its_own(void **state) {
     struct msg wait = {.type = MSG_TAIL, .tail = {.seq = 100, .filter = TAIL_ALL, .wait_ms = 500}};
     world_deliver('Q', &wait);
     roles_b &= ~(unsigned)TRUST_READER; /* while it waits */
-    size_t before = w.count;
+    size_t before = world.count;
     world_advance(600);
-    assert_int_equal(w.count, before);
+    assert_int_equal(world.count, before);
 }
 
 /* A removed key loses its peers, leases and plans at once. */
 static void test_revoked(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);
-    w.key = key_b;
+    world.key = key_b;
     world_hello('U', ROLE_UPLOADER);
-    w.key = key_a;
+    world.key = key_a;
     struct plan_file file = world_file("/src", "file:///dest", 3 * PART);
     struct id128 id = world_plan('P', &file).upload;
-    w.key = key_b;
+    world.key = key_b;
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, id, 0), "").kind, VERDICT_GRANT);
-    assert_int_equal(consumer_lease_count(w.c), 1);
+    assert_int_equal(consumer_lease_count(world.c), 1);
     roles_b = TRUST_READER; /* its key lost the role uploader */
-    assert_int_equal(consumer_recheck_keys(w.c, w.now), 0);
-    assert_int_equal(consumer_lease_count(w.c), 0);
-    assert_int_equal(w.c->peers.count, 1);
+    assert_int_equal(consumer_recheck_keys(world.c, world.now), 0);
+    assert_int_equal(consumer_lease_count(world.c), 0);
+    assert_int_equal(world.c->peers.count, 1);
     hello_refused('U', ROLE_UPLOADER);
     roles_b = 0;
-    size_t before = w.count;
+    size_t before = world.count;
     struct result result = world_result(world_ref(JOB_BEGIN, id, 0), "H");
     struct msg complete = {.type = MSG_COMPLETE, .complete = {.results = &result, .result_count = 1}};
     world_deliver('U', &complete);
-    assert_int_equal(w.count, before); /* no reply */
+    assert_int_equal(world.count, before); /* no reply */
     assert_int_equal(world_count("begin"), 0);
     roles_a = 0;
-    assert_int_equal(consumer_recheck_keys(w.c, w.now), 0);
-    assert_int_equal(w.c->peers.count, 0);
+    assert_int_equal(consumer_recheck_keys(world.c, world.now), 0);
+    assert_int_equal(world.c->peers.count, 0);
     roles_b = TRUST_UPLOADER;
     world_hello('U', ROLE_UPLOADER);
 }
@@ -249,7 +250,7 @@ static void test_an_operator_sets_and_forgets(void **state) {
     world_hello('P', ROLE_PRODUCER);
     refused('P', &changes);
     refused('P', &forgets);
-    w.key = key_r;
+    world.key = key_r;
     roles_r = TRUST_OPERATOR;
     world_hello('R', ROLE_READER);
     world_deliver('R', &changes);
@@ -264,11 +265,11 @@ static void test_an_operator_sets_and_forgets(void **state) {
 /* ---- false results ---- */
 
 static void assert_not_taken(char uploader, const struct result *result, enum why why) {
-    uint64_t seq = journal_seq(w.c->journal);
+    uint64_t seq = journal_seq(world.c->journal);
     struct ack ack = world_complete(uploader, result);
     assert_int_equal(ack.kind, ACK_REFUSED);
     assert_int_equal(ack.why, why);
-    assert_int_equal(journal_seq(w.c->journal), seq);
+    assert_int_equal(journal_seq(world.c->journal), seq);
 }
 
 static bool is_id(struct id128 a, struct id128 b) {
@@ -279,9 +280,9 @@ static bool is_id(struct id128 a, struct id128 b) {
 static void two_uploaders(void) {
     world_hello('P', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
-    w.key = key_b;
+    world.key = key_b;
     world_hello('V', ROLE_UPLOADER);
-    w.key = key_a;
+    world.key = key_a;
 }
 
 static void test_a_failure_needs_the_lease(void **state) {
@@ -292,10 +293,10 @@ static void test_a_failure_needs_the_lease(void **state) {
     failed.outcome = OUTCOME_FAILED;
     failed.class = FAIL_DENIED;
     assert_int_equal(world_claim('U', failed.ref, "H").kind, VERDICT_GRANT);
-    w.key = key_b;
+    world.key = key_b;
     assert_not_taken('V', &failed, WHY_STALE);
-    assert_int_equal(consumer_lease_count(w.c), 1);
-    w.key = key_a;
+    assert_int_equal(consumer_lease_count(world.c), 1);
+    world.key = key_a;
     assert_int_equal(world_complete('U', &failed).kind, ACK_RECORDED);
     assert_int_equal(world_count("fail"), 1);
 }
@@ -311,11 +312,11 @@ static void test_a_redo_needs_the_lease(void **state) {
     unsent.outcome = OUTCOME_GONE;
     gone_at_finish = unsent;
     gone_at_finish.ref = world_ref(JOB_FINISH, id, 0);
-    w.key = key_b;
+    world.key = key_b;
     assert_not_taken('V', &redo, WHY_STALE);
     assert_not_taken('V', &unsent, WHY_STALE);
     assert_not_taken('V', &gone_at_finish, WHY_STALE);
-    w.key = key_a;
+    world.key = key_a;
     world_chunk('U', id, 1);
     assert_not_taken('U', &redo, WHY_STALE); /* a result without a lease */
     assert_int_equal(world_claim('U', gone_at_finish.ref, "H").kind, VERDICT_GRANT);
@@ -334,24 +335,24 @@ static struct result put_of(const struct plan_file *file, struct id128 id) {
 
 static void test_a_put_counts_from_its_holder(void **state) {
     (void)state;
-    world_advance(w.o.lease_ms + 1); /* after the restart */
+    world_advance(world.o.lease_ms + 1); /* after the restart */
     two_uploaders();
     struct plan_file file = world_file("/src", "s3://bucket/key", 100);
     file.flags = PLAN_PUT;
     struct id128 id = world_plan('P', &file).upload;
     struct result put = put_of(&file, id), stray = put_of(&file, world_incarnation('x'));
-    w.key = key_b;
+    world.key = key_b;
     assert_not_taken('V', &put, WHY_STALE);
     assert_not_taken('V', &stray, WHY_UNKNOWN);
-    w.key = key_a;
+    world.key = key_a;
     assert_int_equal(world_claim('U', put.ref, "").kind, VERDICT_GRANT);
-    w.key = key_b;
+    world.key = key_b;
     assert_not_taken('V', &put, WHY_STALE);
-    assert_int_equal(consumer_lease_count(w.c), 1);
-    world_advance(w.o.lease_ms + 1); /* the last holder may be late */
-    assert_int_equal(consumer_lease_count(w.c), 0);
+    assert_int_equal(consumer_lease_count(world.c), 1);
+    world_advance(world.o.lease_ms + 1); /* the last holder may be late */
+    assert_int_equal(consumer_lease_count(world.c), 0);
     assert_not_taken('V', &put, WHY_STALE);
-    w.key = key_a;
+    world.key = key_a;
     assert_int_equal(world_complete('U', &put).kind, ACK_RECORDED);
     assert_int_equal(world_count("put"), 1);
 }
@@ -371,7 +372,7 @@ static void test_a_put_after_a_restart(void **state) {
     world_start();
     world_hello('U', ROLE_UPLOADER);
     assert_int_equal(world_complete('U', &put).kind, ACK_RECORDED);
-    world_advance(w.o.lease_ms + 1);
+    world_advance(world.o.lease_ms + 1);
     assert_not_taken('U', &late, WHY_UNKNOWN);
     world_hello('P', ROLE_PRODUCER); /* resent later */
     second.upload = late.ref.upload;
@@ -390,7 +391,7 @@ static void test_a_foreign_destination_is_refused(void **state) {
     struct plan_file own = world_file("/src", "s3://bucket/key", 3 * PART), other = own, newer = own;
     other.source.path = slice_of("/etc/passwd");
     newer.source.file.mtime_ns++;
-    w.key = key_b;
+    world.key = key_b;
     world_hello('Q', ROLE_PRODUCER);
     struct planned_file p = world_plan('Q', &other);
     assert_int_equal(p.state, PLANNED_REFUSED);
@@ -398,12 +399,12 @@ static void test_a_foreign_destination_is_refused(void **state) {
     own.flags = PLAN_FORCE; /* joins the upload of the same file */
     assert_true(is_id(world_plan('Q', &own).upload, id));
     world_bye('Q');
-    w.key = key_a; /* producers with one key may supersede each other's uploads */
+    world.key = key_a; /* producers with one key may supersede each other's uploads */
     world_hello('R', ROLE_PRODUCER);
     assert_true(is_id(world_plan('R', &newer).superseded, id));
     world_bye('R');
     world_bye('P'); /* its owner left */
-    w.key = key_b;
+    world.key = key_b;
     world_hello('Q', ROLE_PRODUCER);
     assert_int_equal(world_plan('Q', &other).state, PLANNED_NEW);
 }
@@ -417,38 +418,38 @@ static void test_a_foreign_destination_after_a_restart(void **state) {
     other.source.path = slice_of("/etc/passwd");
     world_kill();
     world_start();
-    w.key = key_b;
+    world.key = key_b;
     world_hello('Q', ROLE_PRODUCER);
     struct planned_file p = world_plan('Q', &other);
     assert_int_equal(p.state, PLANNED_NEW);
     assert_true(id_is_zero(&p.upload)); /* repeats the request */
-    w.key = key_a;
+    world.key = key_a;
     world_hello('P', ROLE_PRODUCER);
     assert_true(is_id(world_plan('P', &own).upload, id));
-    world_advance(w.o.lease_ms + 1);
-    w.key = key_b;
+    world_advance(world.o.lease_ms + 1);
+    world.key = key_b;
     assert_int_equal(world_plan('Q', &other).state, PLANNED_REFUSED);
-    w.key = key_a;
+    world.key = key_a;
     world_bye('P');
-    w.key = key_b;
+    world.key = key_b;
     assert_true(is_id(world_plan('Q', &other).superseded, id));
 }
 
 /* Peers without keys (ipc) have all roles. */
 static void test_without_keys(void **state) {
     (void)state;
-    w.o.roles = NULL;
+    world.o.roles = NULL;
     world_kill();
     world_start();
-    w.key = (struct curve_key){{0}};
+    world.key = (struct curve_key){{0}};
     world_hello('P', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
     world_begun('P', 'U', "/src", "file:///dest", 3);
     assert_int_equal(status_of('P')->upload_count, 1);
     assert_int_equal(status_of('P')->worker_count, 2);
     assert_true(world_tail('P', 1, 0, TAIL_ALL, (struct id128){{0}})->line_count > 2);
-    assert_int_equal(consumer_recheck_keys(w.c, w.now), 0);
-    assert_int_equal(w.c->peers.count, 2);
+    assert_int_equal(consumer_recheck_keys(world.c, world.now), 0);
+    assert_int_equal(world.c->peers.count, 2);
 }
 
 UNIT_MAIN(KEYS_TEST(test_a_role_for_each_message), KEYS_TEST(test_an_unknown_key_gets_no_reply),

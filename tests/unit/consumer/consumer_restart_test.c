@@ -9,7 +9,7 @@
 
 static void restart(void) {
     world_kill();
-    w.now += 3000;
+    world.now += 3000;
     world_start();
     world_join();
 }
@@ -28,15 +28,15 @@ static void test_holders_of_the_last_epoch_come_first(void **state) {
     struct id128 id = upload_with_a_lease();
     struct ref chunk = world_ref(JOB_CHUNK, id, 0);
     restart();
-    w.now += 1000;
+    world.now += 1000;
     struct verdict v = world_claim('V', chunk, "H");
     assert_int_equal(v.kind, VERDICT_DENY);
     assert_int_equal(v.why, WHY_GRACE);
-    assert_int_equal(v.after_ms, w.o.lease_ms - 1000);
+    assert_int_equal(v.after_ms, world.o.lease_ms - 1000);
     assert_int_equal(world_claim('V', world_ref(JOB_ABORT, id, 0), "H").why, WHY_GRACE);
     assert_int_equal(world_claim_held('U', chunk, "H", true).kind, VERDICT_GRANT);
     assert_int_equal(world_claim_held('V', chunk, "H", true).why, WHY_HELD);
-    world_advance(w.o.lease_ms - 1000);
+    world_advance(world.o.lease_ms - 1000);
     assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
 }
 
@@ -51,10 +51,10 @@ static void test_a_heartbeat_adopts_its_leases(void **state) {
     assert_int_equal(beat->invalid_count, 2); /* no such chunk; not all chunks recorded */
     assert_int_equal(beat->invalid[0].chunk, 7);
     assert_int_equal(beat->invalid[1].kind, JOB_FINISH);
-    assert_int_equal(consumer_lease_count(w.c), 1);
+    assert_int_equal(consumer_lease_count(world.c), 1);
     world_beat('V', refs, 1, 0);
     assert_int_equal(world_invalid('V'), 1);
-    world_advance(w.o.lease_ms);
+    world_advance(world.o.lease_ms);
     world_beat('U', refs + 2, 1, 0); /* no producer planned it again: it ended */
     assert_int_equal(world_invalid('U'), 1);
 }
@@ -71,7 +71,7 @@ static void test_nothing_waits_after_a_clean_stop(void **state) {
     struct id128 id = upload_with_a_lease();
     world_release('U', world_ref(JOB_CHUNK, id, 0), WHY_DRAIN);
     bool clean;
-    assert_int_equal(consumer_stop(w.c, &clean), 0);
+    assert_int_equal(consumer_stop(world.c, &clean), 0);
     assert_true(clean);
     assert_non_null(world_last('P', MSG_ERROR)); /* all peers are told */
     restart();
@@ -84,17 +84,17 @@ static void test_no_clean_stop_while_a_lease_lives(void **state) {
     (void)state;
     struct id128 id = upload_with_a_lease();
     bool clean;
-    assert_int_equal(consumer_stop(w.c, &clean), 0);
+    assert_int_equal(consumer_stop(world.c, &clean), 0);
     assert_false(clean);
     restart();
     world_bye('U');
     world_bye('V');
-    assert_int_equal(consumer_stop(w.c, &clean), 0); /* a holder of the last epoch may live */
+    assert_int_equal(consumer_stop(world.c, &clean), 0); /* a holder of the last epoch may live */
     assert_false(clean);
     restart();
     assert_int_equal(world_count("stop"), 0);
     assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").why, WHY_GRACE);
-    consumer_skip_grace(w.c); /* all former holders are known to be dead */
+    consumer_skip_grace(world.c); /* all former holders are known to be dead */
     assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 0), "H").kind, VERDICT_GRANT);
 }
 
@@ -140,7 +140,7 @@ static void test_a_superseded_intent_waits_for_the_grace(void **state) {
     struct ref abort = world_ref(JOB_ABORT, p.superseded, 0);
     assert_true(p.superseded_opened);
     assert_int_equal(world_claim('V', abort, "").why, WHY_GRACE); /* its begin may be under way */
-    world_advance(w.o.lease_ms);
+    world_advance(world.o.lease_ms);
     assert_int_equal(world_claim('V', abort, "").kind, VERDICT_GRANT);
     assert_int_equal(world_done('V', abort, "").kind, ACK_RECORDED);
     p = world_plan('P', &file);
@@ -228,12 +228,12 @@ static void test_living_holders_of_the_last_epoch_stay_in_the_file(void **state)
     hello_of_process('U', ROLE_UPLOADER, boot_id(), child, its);
     write_former(boot_id(), getpid(), ours);
     holders_init(&h, JOURNAL_DIR, false);
-    assert_int_equal(holders_write(&h, "ipc:///y", consumer_peers(w.c), false), 0);
+    assert_int_equal(holders_write(&h, "ipc:///y", consumer_peers(world.c), false), 0);
     bool uploader = has_holder(child), producer = has_holder(getpid()), unknown = has_holder(1);
-    assert_int_equal(holders_write(&h, "ipc:///y", consumer_peers(w.c), true), 0);
+    assert_int_equal(holders_write(&h, "ipc:///y", consumer_peers(world.c), true), 0);
     bool former = has_holder(getpid());
     hello_of_process('W', ROLE_UPLOADER, "away", 5, 5);
-    assert_int_equal(holders_write(&h, "ipc:///y", consumer_peers(w.c), false), 0);
+    assert_int_equal(holders_write(&h, "ipc:///y", consumer_peers(world.c), false), 0);
     bool far = has_holder(1);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);

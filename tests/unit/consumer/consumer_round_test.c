@@ -16,19 +16,19 @@ static uint64_t arrives(char peer, struct msg *m) {
     assert_true(said_count < QUESTIONS_MAX);
     struct buf *out = &said[said_count++];
     m->sender = world_incarnation(peer);
-    m->number = ++w.number;
+    m->number = ++world.number;
     *out = (struct buf)BUF_INIT;
     assert_int_equal(msg_encode(m, out), 0);
     struct frame f = FRAME_INIT;
     f.data = buf_slice(out);
     f.peer[0] = (uint8_t)peer;
     f.peer_len = 1;
-    assert_int_equal(consumer_take(w.c, &f, w.now), 0);
+    assert_int_equal(consumer_take(world.c, &f, world.now), 0);
     return m->number;
 }
 
 static void round_now(void) {
-    assert_int_equal(consumer_round(w.c, w.now, w.now), 0);
+    assert_int_equal(consumer_round(world.c, world.now, world.now), 0);
     while (said_count > 0)
         buf_release(&said[--said_count]);
 }
@@ -58,18 +58,18 @@ static void test_the_records_of_a_round_are_synced_once(void **state) {
     (void)state;
     world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 20);
-    uint64_t before = w.fsyncs, numbers[20];
-    size_t sent = w.count;
+    uint64_t before = world.fsyncs, numbers[20];
+    size_t sent = world.count;
     for (uint32_t i = 0; i < 20; i++)
         numbers[i] = complete_arrives(i % 2 ? 'U' : 'V', id, i);
-    assert_int_equal(w.fsyncs, before);
-    assert_int_equal(w.count, sent); /* no message was sent */
+    assert_int_equal(world.fsyncs, before);
+    assert_int_equal(world.count, sent); /* no message was sent */
     round_now();
-    assert_int_equal(w.fsyncs, before + 1);
+    assert_int_equal(world.fsyncs, before + 1);
     size_t acks = 0;
-    for (size_t i = sent; i < w.count; i++)
-        if (w.sent[i].msg.type == MSG_ACK)
-            assert_int_equal(w.sent[i].msg.number, numbers[acks++]);
+    for (size_t i = sent; i < world.count; i++)
+        if (world.sent[i].msg.type == MSG_ACK)
+            assert_int_equal(world.sent[i].msg.number, numbers[acks++]);
     assert_int_equal(acks, 20);
     assert_int_equal(world_count("chunk"), 20);
 }
@@ -77,10 +77,10 @@ static void test_the_records_of_a_round_are_synced_once(void **state) {
 static void test_a_round_without_records_syncs_nothing(void **state) {
     (void)state;
     world_join();
-    uint64_t before = w.fsyncs;
+    uint64_t before = world.fsyncs;
     round_now();
     world_beat('U', NULL, 0, 8);
-    assert_int_equal(w.fsyncs, before);
+    assert_int_equal(world.fsyncs, before);
 }
 
 static void test_a_result_is_handled_before_an_earlier_claim(void **state) {
@@ -114,7 +114,7 @@ static void test_a_heartbeat_is_handled_before_an_earlier_claim(void **state) {
     world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     assert_int_equal(world_claim('U', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
-    w.now += 10001; /* its lease is over, and was not expired yet */
+    world.now += 10001; /* its lease is over, and was not expired yet */
     uint64_t number = claim_arrives('V', id, 1);
     struct lease_mark mark = {.ref = world_ref(JOB_CHUNK, id, 1), .bytes = 5};
     struct msg m = {.type = MSG_HEARTBEAT, .heartbeat = {.slots = 8, .leases = &mark, .lease_count = 1}};
@@ -148,10 +148,10 @@ static void test_many_records_make_one_reply(void **state) {
     struct id128 none = {{0}};
     world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 10);
-    world_tail('P', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none);
+    world_tail('P', journal_seq(world.c->journal) + 1, world.c->events.next, TAIL_MINE, none);
     struct msg m = {.type = MSG_TAIL};
     m.tail = (struct msg_tail){
-        .seq = journal_seq(w.c->journal) + 1, .event = w.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
+        .seq = journal_seq(world.c->journal) + 1, .event = world.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
     uint64_t number = world_deliver('P', &m);
     for (uint32_t i = 0; i < 10; i++) { /* a round each, 1 ms apart */
         world_done('U', world_ref(JOB_CHUNK, id, i), "H");

@@ -10,19 +10,20 @@ static struct ref chunk_ref(uint32_t chunk) {
 /* Two leased chunks and two uploaders with free slots; the consumer reports chunk 1 as slow. */
 static void leased_file(void) {
     struct job jobs[16];
-    make_file("src", 2 * CHUNK);
-    start_planner("out", false, ON_CHANGE_FAIL);
+    file_put_hole("src", 2 * CHUNK);
+    planner_start("out", false, ON_CHANGE_FAIL);
     f = planner.files.first;
-    plan_one(100,
-             (struct planned_file){
-                 .upload = make_id(1), .state = PLANNED_NEW, .chunk_size = f->wanted_geometry.chunk_size, .chunks = 2});
-    assert_int_equal(offer_all(101, jobs, 16), 1);
-    receive_record(110, begin_record(f));
-    assert_int_equal(offer_all(111, jobs, 16), 2);
+    planner_plan_one(100, (struct planned_file){.upload = upload_id(1),
+                                                .state = PLANNED_NEW,
+                                                .chunk_size = f->wanted_geometry.chunk_size,
+                                                .chunks = 2});
+    assert_int_equal(planner_offer_all(101, jobs, 16), 1);
+    planner_receive_record(110, record_of_begin(f));
+    assert_int_equal(planner_offer_all(111, jobs, 16), 2);
     planner.fleet.uploaders = 2;
     for (uint32_t i = 0; i < 2; i++) {
         struct ref ref = chunk_ref(i);
-        receive_event(120, EVENT_GRANTED, &ref, WHY_NONE, 0);
+        planner_receive_event(120, EVENT_GRANTED, &ref, WHY_NONE, 0);
     }
     assert_int_equal(planner.offers.leased, 2);
     struct ref slow = chunk_ref(1);
@@ -50,7 +51,7 @@ static void test_no_hedge_while_there_is_other_work(void **state) {
     (void)state;
     leased_file();
     struct ref other = chunk_ref(0);
-    receive_event(300, EVENT_RELEASED, &other, WHY_DRAIN, 0);
+    planner_receive_event(300, EVENT_RELEASED, &other, WHY_DRAIN, 0);
     struct ref slow = chunk_ref(1);
     hedge_note_slow(&planner, &slow, 1);
     planner.fleet.share = 0;
@@ -78,12 +79,12 @@ static void test_only_current_chunks_are_hedged(void **state) {
     (void)state;
     leased_file();
     struct ref slow[] = {
-        {.kind = JOB_FINISH, .upload = f->upload}, chunk_ref(7), {.kind = JOB_CHUNK, .upload = make_id(9)}};
+        {.kind = JOB_FINISH, .upload = f->upload}, chunk_ref(7), {.kind = JOB_CHUNK, .upload = upload_id(9)}};
     hedge_note_slow(&planner, slow, 3);
     assert_null(hedge_next(&planner, 200));
     slow[0] = chunk_ref(1);
     hedge_note_slow(&planner, slow, 1);
-    receive_record(210, chunk_record(f, 1)); /* recorded */
+    planner_receive_record(210, record_of_chunk(f, 1)); /* recorded */
     hedge_note_slow(&planner, slow, 1);
     assert_int_equal(jobs_refill(&planner, 220), 0);
     assert_null(hedge_next(&planner, 220));
@@ -91,7 +92,7 @@ static void test_only_current_chunks_are_hedged(void **state) {
 
 static void receive_second(uint64_t now_ms, enum event_kind kind) {
     struct event e = {.ref = chunk_ref(1), .kind = kind, .worker = slice_of("host/2"), .second = true};
-    receive(now_ms, &e, 1, NULL, 0);
+    planner_receive(now_ms, &e, 1, NULL, 0);
 }
 
 static void test_the_job_stays_leased_while_one_of_two_leases_is_valid(void **state) {
@@ -102,7 +103,7 @@ static void test_the_job_stays_leased_while_one_of_two_leases_is_valid(void **st
     receive_second(310, EVENT_EXPIRED);
     receive_second(310, EVENT_RELEASED);
     assert_int_equal(planner.offers.leased, 2);
-    receive_event(320, EVENT_EXPIRED, &ref, WHY_NONE, 0); /* the second lease too */
+    planner_receive_event(320, EVENT_EXPIRED, &ref, WHY_NONE, 0); /* the second lease too */
     assert_int_equal(planner.offers.leased, 1);
     assert_int_equal(planner.offers.ready_new, 1);
 }

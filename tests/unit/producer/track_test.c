@@ -4,13 +4,13 @@
 #include <time.h>
 
 static struct file *open_file(uint64_t size, const char *dest, enum on_change on_change) {
-    make_file("src", size);
-    start_planner(dest, false, on_change);
+    file_put_hole("src", size);
+    planner_start(dest, false, on_change);
     struct file *f = planner.files.first;
-    plan_one(100, (struct planned_file){.upload = make_id(1),
-                                        .state = PLANNED_NEW,
-                                        .chunk_size = f->wanted_geometry.chunk_size,
-                                        .chunks = f->wanted_geometry.chunks});
+    planner_plan_one(100, (struct planned_file){.upload = upload_id(1),
+                                                .state = PLANNED_NEW,
+                                                .chunk_size = f->wanted_geometry.chunk_size,
+                                                .chunks = f->wanted_geometry.chunks});
     return f;
 }
 
@@ -18,11 +18,11 @@ static struct file *open_file(uint64_t size, const char *dest, enum on_change on
 static struct file *begun_file(uint32_t chunks, enum on_change on_change) {
     struct job jobs[16];
     struct file *f = open_file(chunks * CHUNK, "out", on_change);
-    assert_int_equal(offer_all(101, jobs, 16), 1);
+    assert_int_equal(planner_offer_all(101, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_BEGIN);
-    receive_record(110, begin_record(f));
+    planner_receive_record(110, record_of_begin(f));
     assert_int_equal(f->state, FILE_CHUNKS);
-    assert_int_equal(offer_all(111, jobs, 16), chunks);
+    assert_int_equal(planner_offer_all(111, jobs, 16), chunks);
     return f;
 }
 
@@ -37,18 +37,18 @@ static void test_a_file_from_begin_to_finish(void **state) {
     struct file *f = begun_file(3, ON_CHANGE_FAIL);
     assert_int_equal(reported.started, 1);
     assert_string_equal(f->handle, "handle-1");
-    struct record r[] = {chunk_record(f, 0), chunk_record(f, 2), chunk_record(f, 0)}; /* one record twice */
-    receive(120, NULL, 0, r, 3);
+    struct record r[] = {record_of_chunk(f, 0), record_of_chunk(f, 2), record_of_chunk(f, 0)}; /* one record twice */
+    planner_receive(120, NULL, 0, r, 3);
     assert_int_equal(reported.progressed, 2);
     assert_int_equal(planner.stats.bytes_done, 2 * CHUNK);
     assert_int_equal(planner.stats.bytes_sent_now, 2 * CHUNK);
     assert_int_equal(planner.offers.outstanding, 1);
-    receive_record(130, chunk_record(f, 1));
+    planner_receive_record(130, record_of_chunk(f, 1));
     assert_int_equal(f->state, FILE_FINISH);
-    assert_int_equal(offer_all(131, jobs, 16), 1);
+    assert_int_equal(planner_offer_all(131, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_FINISH);
     assert_true(slice_equal(jobs[0].handle, slice_of("handle-1")));
-    receive_record(140, finish_record(f));
+    planner_receive_record(140, record_of_finish(f));
     assert_int_equal(reported.done, 1);
     assert_int_equal(planner.files.count, 0);
     assert_int_equal(planner.offers.used, 0);
@@ -61,13 +61,13 @@ static void test_a_put_is_done_with_its_record(void **state) {
     struct job jobs[4];
     (void)state;
     struct file *f = open_file(0, "out", ON_CHANGE_FAIL);
-    assert_int_equal(offer_all(101, jobs, 4), 1);
+    assert_int_equal(planner_offer_all(101, jobs, 4), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_PUT);
-    struct record r = begin_record(f);
+    struct record r = record_of_begin(f);
     r.ev = EV_PUT;
     r.has = HAS_UPLOAD | HAS_SRC | HAS_DEST | HAS_CRC | HAS_WORKER | HAS_MS;
     r.worker = slice_of("host/1");
-    receive_record(110, r);
+    planner_receive_record(110, r);
     assert_int_equal(reported.done, 1);
     assert_int_equal(planner.files.count, 0);
 }
@@ -76,14 +76,14 @@ static void test_redo_takes_a_chunk_back(void **state) {
     struct job jobs[16];
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
-    struct record r[] = {chunk_record(f, 0), chunk_record(f, 1)};
-    receive(120, NULL, 0, r, 2);
-    assert_int_equal(offer_all(121, jobs, 16), 1);
+    struct record r[] = {record_of_chunk(f, 0), record_of_chunk(f, 1)};
+    planner_receive(120, NULL, 0, r, 2);
+    assert_int_equal(planner_offer_all(121, jobs, 16), 1);
     struct record redo = {.ev = EV_REDO, .has = HAS_UPLOAD | HAS_CHUNK, .upload = f->upload, .chunk = 1};
-    receive_record(130, redo);
+    planner_receive_record(130, redo);
     assert_int_equal(planner.stats.bytes_done, CHUNK);
     assert_int_equal(planner.stats.bytes_sent_now, CHUNK);
-    assert_int_equal(offer_all(131, jobs, 16), 1); /* but not finish */
+    assert_int_equal(planner_offer_all(131, jobs, 16), 1); /* but not finish */
     assert_int_equal(jobs[0].ref.kind, JOB_CHUNK);
     assert_int_equal(jobs[0].ref.chunk, 1);
 }
@@ -95,49 +95,49 @@ static void test_events_decide_what_is_offered_again(void **state) {
     struct ref ref[4];
     for (uint32_t i = 0; i < 4; i++)
         ref[i] = (struct ref){.kind = JOB_CHUNK, .upload = f->upload, .chunk = i};
-    receive_event(120, EVENT_GRANTED, &ref[0], WHY_NONE, 0);
-    receive_event(120, EVENT_RELEASED, &ref[1], WHY_DRAIN, 0);
-    receive_event(120, EVENT_DENIED, &ref[2], WHY_GRACE, 5000);
-    receive_event(120, EVENT_RELEASED, &ref[3], WHY_BACKOFF, 700);
+    planner_receive_event(120, EVENT_GRANTED, &ref[0], WHY_NONE, 0);
+    planner_receive_event(120, EVENT_RELEASED, &ref[1], WHY_DRAIN, 0);
+    planner_receive_event(120, EVENT_DENIED, &ref[2], WHY_GRACE, 5000);
+    planner_receive_event(120, EVENT_RELEASED, &ref[3], WHY_BACKOFF, 700);
     assert_int_equal(planner.offers.leased, 1);
-    assert_int_equal(offer_all(121, jobs, 16), 1);
+    assert_int_equal(planner_offer_all(121, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.chunk, 1);
-    receive_event(122, EVENT_GRANTED, &ref[1], WHY_NONE, 0);
-    assert_int_equal(offer_all(819, jobs, 16), 0);
-    assert_int_equal(offer_all(820, jobs, 16), 1);
+    planner_receive_event(122, EVENT_GRANTED, &ref[1], WHY_NONE, 0);
+    assert_int_equal(planner_offer_all(819, jobs, 16), 0);
+    assert_int_equal(planner_offer_all(820, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.chunk, 3);
-    receive_event(821, EVENT_GRANTED, &ref[3], WHY_NONE, 0);
-    receive_event(822, EVENT_DENIED, &ref[3], WHY_HELD, 3000); /* for a copy: the lease stays valid */
+    planner_receive_event(821, EVENT_GRANTED, &ref[3], WHY_NONE, 0);
+    planner_receive_event(822, EVENT_DENIED, &ref[3], WHY_HELD, 3000); /* for a copy: the lease stays valid */
     assert_int_equal(planner.offers.leased, 3);
-    receive_event(900, EVENT_EXPIRED, &ref[0], WHY_NONE, 0);
+    planner_receive_event(900, EVENT_EXPIRED, &ref[0], WHY_NONE, 0);
     planner.fleet.uploaders = 5;
     assert_int_equal(jobs_copies(&planner, offers_find(&planner.offers, &ref[0])), 2); /* its holder may be stuck */
-    assert_int_equal(offer_all(900, jobs, 16), 1);
+    assert_int_equal(planner_offer_all(900, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.chunk, 0);
-    receive_event(5200, EVENT_GRANTED, &ref[0], WHY_NONE, 0);
-    assert_int_equal(offer_all(5200, jobs, 16), 1);
+    planner_receive_event(5200, EVENT_GRANTED, &ref[0], WHY_NONE, 0);
+    assert_int_equal(planner_offer_all(5200, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.chunk, 2);
 }
 
 static void test_late_and_foreign_events_change_nothing(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
-    receive_record(120, chunk_record(f, 0));
+    planner_receive_record(120, record_of_chunk(f, 0));
     struct ref done = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 0};
     struct ref beyond = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 4000000000u};
-    struct ref foreign = {.kind = JOB_CHUNK, .upload = make_id(77), .chunk = 0};
+    struct ref foreign = {.kind = JOB_CHUNK, .upload = upload_id(77), .chunk = 0};
     struct ref early = {.kind = JOB_FINISH, .upload = f->upload};
     size_t used = planner.offers.used;
-    receive_event(130, EVENT_EXPIRED, &done, WHY_NONE, 0);
-    receive_event(130, EVENT_GRANTED, &beyond, WHY_NONE, 0);
-    receive_event(130, EVENT_GRANTED, &foreign, WHY_NONE, 0);
-    receive_event(130, EVENT_GRANTED, &early, WHY_NONE, 0);
+    planner_receive_event(130, EVENT_EXPIRED, &done, WHY_NONE, 0);
+    planner_receive_event(130, EVENT_GRANTED, &beyond, WHY_NONE, 0);
+    planner_receive_event(130, EVENT_GRANTED, &foreign, WHY_NONE, 0);
+    planner_receive_event(130, EVENT_GRANTED, &early, WHY_NONE, 0);
     assert_int_equal(planner.offers.used, used);
-    struct record r = chunk_record(f, 0);
+    struct record r = record_of_chunk(f, 0);
     r.chunk = 4000000000u;
-    receive_record(140, r);
-    struct id128 other = make_id(77);
-    receive_record(141, abort_record(&other, "superseded"));
+    planner_receive_record(140, r);
+    struct id128 other = upload_id(77);
+    planner_receive_record(141, record_of_abort(&other, "superseded"));
     assert_int_equal(reported.failed, 0);
     assert_int_equal(planner.stats.bytes_done, CHUNK);
 }
@@ -145,9 +145,9 @@ static void test_late_and_foreign_events_change_nothing(void **state) {
 static void test_fail_record_fails_the_file_once(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
-    struct record r[] = {fail_record(f, "unreachable", "connection refused"),
-                         fail_record(f, "unreachable", "connection refused")};
-    receive(120, NULL, 0, r, 2);
+    struct record r[] = {record_of_fail(f, "unreachable", "connection refused"),
+                         record_of_fail(f, "unreachable", "connection refused")};
+    planner_receive(120, NULL, 0, r, 2);
     assert_int_equal(reported.failed, 1);
     assert_int_equal(reported.class, FAIL_UNREACHABLE);
     assert_string_equal(reported.reason, "connection refused");
@@ -158,7 +158,7 @@ static void test_fail_record_fails_the_file_once(void **state) {
 
 static void expect_abort(uint64_t now_ms, const struct id128 *upload) {
     struct job jobs[16];
-    assert_int_equal(offer_all(now_ms, jobs, 16), 1);
+    assert_int_equal(planner_offer_all(now_ms, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
     assert_true(id_equal(&jobs[0].ref.upload, upload));
     assert_true(slice_equal(jobs[0].handle, slice_of("handle-1")));
@@ -169,10 +169,10 @@ static void test_changed_source_fails_and_its_upload_is_aborted(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
     struct id128 upload = f->upload;
-    struct record late = chunk_record(f, 1);
-    receive_record(115, chunk_record(f, 0));
+    struct record late = record_of_chunk(f, 1);
+    planner_receive_record(115, record_of_chunk(f, 0));
     touch("src");
-    receive_record(120, fail_record(f, "changed", "changed while it was uploaded (mtime moved)"));
+    planner_receive_record(120, record_of_fail(f, "changed", "changed while it was uploaded (mtime moved)"));
     assert_int_equal(reported.failed, 1);
     assert_int_equal(reported.class, FAIL_CHANGED);
     assert_string_equal(reported.reason, "changed while it was uploaded (mtime moved); re-run to start it again");
@@ -181,16 +181,16 @@ static void test_changed_source_fails_and_its_upload_is_aborted(void **state) {
     assert_int_equal(planner.files.count, 1);
     expect_abort(121, &upload);
     struct ref ref = {.kind = JOB_ABORT, .upload = upload};
-    receive_event(122, EVENT_DENIED, &ref, WHY_LATER, 200); /* its chunks still have leases */
-    receive_record(123, late);
-    struct record again = fail_record(f, "source", "cannot be read");
+    planner_receive_event(122, EVENT_DENIED, &ref, WHY_LATER, 200); /* its chunks still have leases */
+    planner_receive_record(123, late);
+    struct record again = record_of_fail(f, "source", "cannot be read");
     again.upload = upload;
-    receive_record(124, again);
+    planner_receive_record(124, again);
     expect_abort(322, &upload);
-    receive_event(323, EVENT_GRANTED, &ref, WHY_NONE, 0);
+    planner_receive_event(323, EVENT_GRANTED, &ref, WHY_NONE, 0);
     planner_replan_all(&planner, 400); /* the consumer restarted */
     expect_abort(401, &upload);
-    receive_record(410, abort_record(&upload, "dropped"));
+    planner_receive_record(410, record_of_abort(&upload, "dropped"));
     assert_int_equal(planner.files.count, 0);
     assert_int_equal(planner.offers.used, 0);
     assert_int_equal(reported.failed, 1);
@@ -205,15 +205,15 @@ static void test_an_upload_that_cannot_be_aborted_remains_and_is_reported(void *
         struct file *f = begun_file(2, ON_CHANGE_FAIL);
         struct id128 upload = f->upload;
         touch("src");
-        receive_record(120, fail_record(f, "changed", "mtime moved"));
+        planner_receive_record(120, record_of_fail(f, "changed", "mtime moved"));
         expect_abort(121, &upload);
         if (late) {
             assert_int_equal(plan_deadline(&planner), 120 + DROP_WAIT_MS);
-            assert_int_equal(ask(120 + DROP_WAIT_MS, 1, list), 0);
+            assert_int_equal(planner_request(120 + DROP_WAIT_MS, 1, list), 0);
         } else {
-            struct record r = fail_record(f, "denied", "may not");
+            struct record r = record_of_fail(f, "denied", "may not");
             r.upload = upload;
-            receive_record(130, r);
+            planner_receive_record(130, r);
         }
         assert_int_equal(planner.files.count, 0);
         assert_int_equal(reported.failed, 1);
@@ -230,13 +230,13 @@ static void test_a_restart_without_visible_change_drops_the_upload_first(void **
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_RESTART);
     struct id128 upload = f->upload;
-    receive_record(115, chunk_record(f, 0));
-    receive_record(120, fail_record(f, "changed", "its bytes differ between two readings"));
+    planner_receive_record(115, record_of_chunk(f, 0));
+    planner_receive_record(120, record_of_fail(f, "changed", "its bytes differ between two readings"));
     assert_int_equal(reported.failed, 0);
-    assert_int_equal(ask(121, 1, list), 0);
+    assert_int_equal(planner_request(121, 1, list), 0);
     expect_abort(121, &upload);
-    receive_record(130, abort_record(&upload, "dropped"));
-    assert_int_equal(ask(131, 1, list), 1);
+    planner_receive_record(130, record_of_abort(&upload, "dropped"));
+    assert_int_equal(planner_request(131, 1, list), 1);
     assert_true(id_is_zero(&list[0].upload));
     assert_int_equal(planner.stats.bytes_total, 2 * CHUNK);
     assert_int_equal(planner.stats.bytes_done, 0);
@@ -247,7 +247,7 @@ static void test_a_source_that_is_gone_counts_as_changed(void **state) {
     struct file *f = begun_file(2, ON_CHANGE_RESTART);
     struct id128 upload = f->upload;
     assert_int_equal(unlink("src"), 0);
-    receive_record(120, fail_record(f, "source", "cannot be read"));
+    planner_receive_record(120, record_of_fail(f, "source", "cannot be read"));
     assert_int_equal(reported.failed, 1);
     assert_int_equal(reported.class, FAIL_CHANGED);
     expect_abort(121, &upload);
@@ -258,19 +258,19 @@ static void test_changed_source_restarts_a_few_times(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_RESTART);
     for (unsigned i = 1; i <= RESTARTS_MAX; i++) {
-        make_file("src", (2 + i) * CHUNK);
-        receive_record(200 * i, fail_record(f, "changed", "mtime moved"));
+        file_put_hole("src", (2 + i) * CHUNK);
+        planner_receive_record(200 * i, record_of_fail(f, "changed", "mtime moved"));
         assert_int_equal(reported.failed, 0);
-        assert_int_equal(ask(200 * i, i, list), 1);
+        assert_int_equal(planner_request(200 * i, i, list), 1);
         assert_true(id_is_zero(&list[0].upload));
         assert_int_equal(list[0].source.file.size, (2 + i) * CHUNK);
         assert_int_equal(list[0].chunks, 2 + i);
-        struct planned_file p = {.index = list[0].index, .upload = make_id(10 + i), .state = PLANNED_NEW};
-        answer(200 * i + 1, i, &p, 1);
+        struct planned_file p = {.index = list[0].index, .upload = upload_id(10 + i), .state = PLANNED_NEW};
+        planner_answer(200 * i + 1, i, &p, 1);
     }
     assert_int_equal(planner.stats.bytes_total, (2 + RESTARTS_MAX) * CHUNK);
-    make_file("src", CHUNK);
-    receive_record(5000, fail_record(f, "changed", "mtime moved"));
+    file_put_hole("src", CHUNK);
+    planner_receive_record(5000, record_of_fail(f, "changed", "mtime moved"));
     assert_int_equal(reported.failed, 1);
     assert_int_equal(reported.class, FAIL_CHANGED);
 }
@@ -278,17 +278,18 @@ static void test_changed_source_restarts_a_few_times(void **state) {
 static void test_an_abort_restarts_or_fails_the_file(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
-    receive_record(120, chunk_record(f, 0));
+    planner_receive_record(120, record_of_chunk(f, 0));
     struct id128 id = f->upload;
     for (unsigned i = 0; i < RESTARTS_MAX; i++) {
-        receive_record(130, abort_record(&id, "the store does not know it"));
+        planner_receive_record(130, record_of_abort(&id, "the store does not know it"));
         assert_int_equal(reported.failed, 0);
         assert_int_equal(f->state, FILE_PLAN);
         assert_int_equal(planner.stats.bytes_done, 0);
-        id = make_id(20 + i);
-        plan_one(140, (struct planned_file){.upload = id, .state = PLANNED_NEW, .chunk_size = CHUNK, .chunks = 2});
+        id = upload_id(20 + i);
+        planner_plan_one(140,
+                         (struct planned_file){.upload = id, .state = PLANNED_NEW, .chunk_size = CHUNK, .chunks = 2});
     }
-    receive_record(150, abort_record(&id, "the store does not know it"));
+    planner_receive_record(150, record_of_abort(&id, "the store does not know it"));
     assert_int_equal(reported.failed, 1);
 }
 
@@ -298,16 +299,16 @@ static void test_a_spoiled_upload_is_aborted(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
     struct id128 id = f->upload;
-    receive_record(120, fail_record(f, "request", "413 EntityTooLarge"));
+    planner_receive_record(120, record_of_fail(f, "request", "413 EntityTooLarge"));
     assert_int_equal(reported.failed, 1);
     assert_int_equal(reported.class, FAIL_REQUEST);
     assert_string_equal(reported.reason, "413 EntityTooLarge");
     assert_int_equal(planner.stats.files_failed, 1);
-    assert_int_equal(offer_all(121, jobs, 16), 1);
+    assert_int_equal(planner_offer_all(121, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
     assert_true(id_equal(&jobs[0].ref.upload, &id));
     assert_true(slice_equal(jobs[0].handle, slice_of("handle-1")));
-    receive_record(130, abort_record(&id, "dropped"));
+    planner_receive_record(130, record_of_abort(&id, "dropped"));
     assert_int_equal(planner.files.count, 0);
     assert_int_equal(reported.failed, 1);
 }
@@ -315,50 +316,48 @@ static void test_a_spoiled_upload_is_aborted(void **state) {
 static void test_a_failure_that_can_pass_leaves_the_upload(void **state) {
     struct job jobs[16];
     (void)state;
-    receive_record(120, fail_record(begun_file(2, ON_CHANGE_FAIL), "denied", "403 AccessDenied"));
+    planner_receive_record(120, record_of_fail(begun_file(2, ON_CHANGE_FAIL), "denied", "403 AccessDenied"));
     assert_int_equal(reported.class, FAIL_DENIED);
     assert_int_equal(planner.files.count, 0);
-    assert_int_equal(offer_all(121, jobs, 16), 0);
+    assert_int_equal(planner_offer_all(121, jobs, 16), 0);
 }
 
 /* `journal forget --unfinished`: no sources, only uploads to abort. */
 static void test_drops_are_aborted(void **state) {
-    static const struct producer_events events = {NULL,           report_started, report_progress, report_done,
-                                                  report_skipped, report_failed,  report_notice};
-    struct producer_drop drops[3] = {{make_id(1), "/gone/a", "s3://bucket/a"},
-                                     {make_id(2), "/gone/b", "s3://bucket/b"},
-                                     {make_id(3), "/gone/c", "s3://bucket/c"}};
+    struct producer_drop drops[3] = {{upload_id(1), "/gone/a", "s3://bucket/a"},
+                                     {upload_id(2), "/gone/b", "s3://bucket/b"},
+                                     {upload_id(3), "/gone/c", "s3://bucket/c"}};
     const struct producer_config config = {.drops = drops, .drop_count = 3, .endpoint_url = "http://store"};
     struct plan_file list[PLAN_FILES_MAX];
     struct job jobs[4];
     bool more;
     (void)state;
-    assert_int_equal(planner_init(&planner, &config, &events), 0);
+    assert_int_equal(planner_init(&planner, &config, &reported_events), 0);
     assert_int_equal(scan_step(&planner, 10, &more), 0);
     assert_string_equal(planner.sources.allow, "s3://bucket/");
     planner.fleet = (struct fleet){.uploaders = 1, .slots = 8, .free = 8, .share = 8};
-    assert_int_equal(ask(100, 1, list), 3);
+    assert_int_equal(planner_request(100, 1, list), 3);
     assert_true(list[0].drop && id_equal(&list[0].upload, &drops[0].upload));
     struct planned_file p[3] = {
-        {.index = list[0].index, .upload = make_id(1), .state = PLANNED_OPEN, .superseded = make_id(1)},
-        {.index = list[1].index, .upload = make_id(2), .state = PLANNED_DONE},
+        {.index = list[0].index, .upload = upload_id(1), .state = PLANNED_OPEN, .superseded = upload_id(1)},
+        {.index = list[1].index, .upload = upload_id(2), .state = PLANNED_DONE},
         {.index = list[2].index,
-         .upload = make_id(3),
+         .upload = upload_id(3),
          .state = PLANNED_REFUSED,
          .error = slice_of("is being uploaded")}};
     p[0].superseded_handle = slice_of("h");
-    answer(110, 1, p, 3);
+    planner_answer(110, 1, p, 3);
     assert_int_equal(reported.skipped, 1);
     assert_int_equal(reported.failed, 1);
     assert_string_equal(reported.reason, "is being uploaded");
-    assert_int_equal(offer_all(111, jobs, 4), 1);
+    assert_int_equal(planner_offer_all(111, jobs, 4), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
     assert_true(slice_equal(jobs[0].handle, slice_of("h")));
     planner_replan_all(&planner, 200); /* another consumer: the drops have to be planned again */
-    assert_int_equal(ask(200, 2, list), 1);
-    answer(210, 2, p, 1);
-    assert_int_equal(offer_all(211, jobs, 4), 1);
-    receive_record(220, abort_record(&drops[0].upload, "dropped"));
+    assert_int_equal(planner_request(200, 2, list), 1);
+    planner_answer(210, 2, p, 1);
+    assert_int_equal(planner_offer_all(211, jobs, 4), 1);
+    planner_receive_record(220, record_of_abort(&drops[0].upload, "dropped"));
     assert_int_equal(reported.done, 1);
     assert_int_equal(planner.files.count, 0);
 }
@@ -367,7 +366,7 @@ static void test_superseded_by_another_producer_fails(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
     struct id128 id = f->upload;
-    receive_record(120, abort_record(&id, "superseded"));
+    planner_receive_record(120, record_of_abort(&id, "superseded"));
     assert_int_equal(reported.failed, 1);
     assert_int_equal(reported.class, FAIL_SUPERSEDED);
 }
@@ -381,7 +380,7 @@ static void test_an_unserved_file_is_reported_and_then_fails(void **state) {
                       .why = WHY_NOT_HERE,
                       .worker = slice_of("host/7"),
                       .detail = slice_of("not under a --root")};
-    receive(1000, &e, 1, NULL, 0);
+    planner_receive(1000, &e, 1, NULL, 0);
     planner_judge_unserved(&planner, 1000); /* another uploader may serve it */
     assert_int_equal(reported.notices, 0);
     planner.fleet.unable = 1;
@@ -409,11 +408,11 @@ static void test_a_file_waits_for_another_uploader(void **state) {
     planner.retry_for_ms = 60000;
     planner.fleet.uploaders = 2;
     for (int i = 0; i < 20; i++) {
-        receive(1000, &e, 1, NULL, 0);
+        planner_receive(1000, &e, 1, NULL, 0);
         planner_judge_unserved(&planner, 1000);
     }
-    receive_record(50000, chunk_record(f, 1));
-    receive(51000, &e, 1, NULL, 0);
+    planner_receive_record(50000, record_of_chunk(f, 1));
+    planner_receive(51000, &e, 1, NULL, 0);
     planner_judge_unserved(&planner, 109999);
     assert_int_equal(reported.notices + reported.failed, 0);
     planner_judge_unserved(&planner, 111000);
@@ -425,10 +424,10 @@ static void test_a_file_waits_for_another_uploader(void **state) {
 static void test_a_missing_bucket_is_reported_once(void **state) {
     (void)state;
     assert_int_equal(mkdir("src", 0700), 0);
-    make_file("src/a", 10);
-    make_file("src/b", 10);
-    make_file("src/c", 10);
-    start_planner("s3://nowhere/x/", false, ON_CHANGE_FAIL);
+    file_put_hole("src/a", 10);
+    file_put_hole("src/b", 10);
+    file_put_hole("src/c", 10);
+    planner_start("s3://nowhere/x/", false, ON_CHANGE_FAIL);
     assert_int_equal(planner.files.count, 3);
     planner_judge_bucket(&planner, 100);
     assert_int_equal(planner.files.count, 3);
@@ -453,13 +452,13 @@ static void test_no_uploader_finds_the_source(void **state) {
     for (int i = 0; i < 6; i++) {
         planner_judge_unserved(&planner, 1000);
         assert_int_equal(reported.notices, 0);
-        receive_event(1000, EVENT_GRANTED, &ref, WHY_NONE, 0);
-        receive_event(1000, EVENT_RELEASED, &ref, WHY_NO_SOURCE, 0);
+        planner_receive_event(1000, EVENT_GRANTED, &ref, WHY_NONE, 0);
+        planner_receive_event(1000, EVENT_RELEASED, &ref, WHY_NO_SOURCE, 0);
     }
     planner_judge_unserved(&planner, 1000);
     assert_int_equal(reported.notices, 1);
     assert_int_equal(unlink("src"), 0); /* visible to the producer too: no need to wait */
-    receive_event(2000, EVENT_RELEASED, &ref, WHY_NO_SOURCE, 0);
+    planner_receive_event(2000, EVENT_RELEASED, &ref, WHY_NO_SOURCE, 0);
     assert_int_equal(reported.failed, 1);
 }
 
@@ -469,12 +468,12 @@ static void test_new_epoch_forgets_offers_and_plans_again(void **state) {
     (void)state;
     struct file *f = begun_file(3, ON_CHANGE_FAIL);
     struct id128 id = f->upload;
-    receive_record(120, chunk_record(f, 1));
+    planner_receive_record(120, record_of_chunk(f, 1));
     planner_replan_all(&planner, 200);
     assert_int_equal(planner.offers.used, 0);
-    assert_int_equal(offer_all(200, jobs, 16), 0);
-    receive_record(201, chunk_record(f, 2)); /* a record still counts */
-    assert_int_equal(ask(202, 3, list), 1);
+    assert_int_equal(planner_offer_all(200, jobs, 16), 0);
+    planner_receive_record(201, record_of_chunk(f, 2)); /* a record still counts */
+    assert_int_equal(planner_request(202, 3, list), 1);
     assert_true(id_equal(&list[0].upload, &id));
     static const uint8_t done[] = {0x06};
     struct planned_file p = {.index = list[0].index,
@@ -484,11 +483,11 @@ static void test_new_epoch_forgets_offers_and_plans_again(void **state) {
                              .chunk_size = CHUNK,
                              .chunks = 3,
                              .done = slice_make(done, 1)};
-    answer(203, 3, &p, 1);
+    planner_answer(203, 3, &p, 1);
     assert_int_equal(planner.stats.bytes_done, 2 * CHUNK);
     assert_int_equal(planner.stats.bytes_sent_now, 2 * CHUNK);
     assert_false(f->resumed);
-    assert_int_equal(offer_all(204, jobs, 16), 1);
+    assert_int_equal(planner_offer_all(204, jobs, 16), 1);
     assert_int_equal(jobs[0].ref.chunk, 0);
 }
 
@@ -496,7 +495,7 @@ static void test_unknown_upload_is_planned_again(void **state) {
     (void)state;
     struct file *f = begun_file(2, ON_CHANGE_FAIL);
     struct ref ref = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 0};
-    receive_event(120, EVENT_DENIED, &ref, WHY_UNKNOWN, 0);
+    planner_receive_event(120, EVENT_DENIED, &ref, WHY_UNKNOWN, 0);
     assert_int_equal(f->state, FILE_PLAN);
     assert_true(f->plan_due_ms > 120);
     assert_int_equal(planner.offers.used, 0);
@@ -506,15 +505,15 @@ static void test_the_window_bounds_what_is_offered(void **state) {
     struct job jobs[64];
     (void)state;
     struct file *f = open_file(40 * CHUNK, "out", ON_CHANGE_FAIL);
-    (void)offer_all(101, jobs, 64);
-    receive_record(110, begin_record(f));
-    assert_int_equal(offer_all(111, jobs, 64), planner.fleet.share);
-    assert_int_equal(offer_all(112, jobs, 64), 0);
-    receive_record(150, chunk_record(f, 0));
-    assert_int_equal(offer_all(151, jobs, 64), 1);
+    (void)planner_offer_all(101, jobs, 64);
+    planner_receive_record(110, record_of_begin(f));
+    assert_int_equal(planner_offer_all(111, jobs, 64), planner.fleet.share);
+    assert_int_equal(planner_offer_all(112, jobs, 64), 0);
+    planner_receive_record(150, record_of_chunk(f, 0));
+    assert_int_equal(planner_offer_all(151, jobs, 64), 1);
     planner.draining = true;
-    receive_record(160, chunk_record(f, 1));
-    assert_int_equal(offer_all(161, jobs, 64), 0);
+    planner_receive_record(160, record_of_chunk(f, 1));
+    assert_int_equal(planner_offer_all(161, jobs, 64), 0);
 }
 
 static void test_urgent_jobs_come_before_chunks_and_few_files_are_open(void **state) {
@@ -526,28 +525,28 @@ static void test_urgent_jobs_come_before_chunks_and_few_files_are_open(void **st
     assert_int_equal(mkdir("src", 0700), 0);
     for (int i = 0; i < 20; i++) {
         snprintf(name, sizeof name, "src/%02d", i);
-        make_file(name, 4 * CHUNK);
+        file_put_hole(name, 4 * CHUNK);
     }
-    start_planner("out", false, ON_CHANGE_FAIL);
+    planner_start("out", false, ON_CHANGE_FAIL);
     planner.fleet = (struct fleet){.uploaders = 1, .slots = 6, .free = 100, .share = 100};
-    assert_int_equal(ask(1, 1, list), 20);
+    assert_int_equal(planner_request(1, 1, list), 20);
     for (unsigned i = 0; i < 20; i++)
         p[i] = (struct planned_file){
-            .index = list[i].index, .upload = make_id(i + 1), .state = PLANNED_NEW, .chunk_size = CHUNK, .chunks = 4};
-    answer(2, 1, p, 20);
-    assert_int_equal(offer_all(3, jobs, 64), 6); /* as many as there are slots */
-    receive_record(4, begin_record(planner.files.first));
-    assert_int_equal(offer_all(5, jobs, 64), 4);
+            .index = list[i].index, .upload = upload_id(i + 1), .state = PLANNED_NEW, .chunk_size = CHUNK, .chunks = 4};
+    planner_answer(2, 1, p, 20);
+    assert_int_equal(planner_offer_all(3, jobs, 64), 6); /* as many as there are slots */
+    planner_receive_record(4, record_of_begin(planner.files.first));
+    assert_int_equal(planner_offer_all(5, jobs, 64), 4);
     assert_int_equal(jobs[0].ref.kind, JOB_CHUNK);
     struct record r[4];
     for (uint32_t i = 0; i < 4; i++)
-        r[i] = chunk_record(planner.files.first, i);
-    receive(6, NULL, 0, r, 4);
-    receive_record(6, begin_record(planner.files.first->next));
-    assert_int_equal(offer_all(7, jobs, 64), 5);
+        r[i] = record_of_chunk(planner.files.first, i);
+    planner_receive(6, NULL, 0, r, 4);
+    planner_receive_record(6, record_of_begin(planner.files.first->next));
+    assert_int_equal(planner_offer_all(7, jobs, 64), 5);
     assert_int_equal(jobs[0].ref.kind, JOB_FINISH);
-    receive_record(8, finish_record(planner.files.first));
-    assert_int_equal(offer_all(9, jobs, 64), 1);
+    planner_receive_record(8, record_of_finish(planner.files.first));
+    assert_int_equal(planner_offer_all(9, jobs, 64), 1);
     assert_int_equal(jobs[0].ref.kind, JOB_BEGIN);
 }
 

@@ -11,24 +11,11 @@ struct capture {
     char text[65536];
 };
 
-static inline void capture_begin(struct capture *c, int fd) {
-    fflush(NULL);
-    c->fd = fd;
-    c->saved = dup(fd);
-    c->file = open("captured", O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
-    dup2(c->file, fd);
-}
+/* From now on, output to fd goes to the file "captured" in the current directory. */
+void capture_begin(struct capture *c, int fd);
 
-/* Returns the output since capture_begin, at most the size of text, with a NUL. */
-static inline const char *capture_end(struct capture *c) {
-    fflush(NULL);
-    dup2(c->saved, c->fd);
-    close(c->saved);
-    ssize_t n = pread(c->file, c->text, sizeof c->text - 1, 0);
-    close(c->file);
-    unlink("captured");
-    c->text[n > 0 ? n : 0] = '\0';
-    return c->text;
-}
+/* Restores the descriptor and removes the file. Returns the output since capture_begin, at most the size of
+ * text, with a NUL. */
+const char *capture_end(struct capture *c);
 
 #endif

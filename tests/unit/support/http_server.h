@@ -1,6 +1,6 @@
 /*
- * A scripted HTTP server in a thread, on 127.0.0.1 port 0: the n-th request of any kind gets the n-th reply. The requests
- * are kept for the test. It plays replies that a real store does not give on demand.
+ * A scripted HTTP server in a thread, on 127.0.0.1 port 0: the n-th request of any kind gets the n-th reply.
+ * The requests are kept for the test. It plays replies that a real store does not give on demand.
  */
 #ifndef CHUNKLIFT_HTTP_SERVER_H
 #define CHUNKLIFT_HTTP_SERVER_H
@@ -8,15 +8,10 @@
 #include "unit.h"
 
 #include "pure/buf.h"
-#include "pure/check.h"
-#include <arpa/inet.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <strings.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define SERVER_REQUESTS_MAX 64
@@ -41,126 +36,13 @@ struct http_server {
     atomic_uint request_count, connection_count;
 };
 
-static inline size_t server_request_length(const struct buf *in) {
-    char *end = in->data ? memmem(in->data, in->len, "\r\n\r\n", 4) : NULL;
-    if (!end)
-        return 0;
-    size_t head = (size_t)(end - in->data) + 4, body = 0;
-    char *length = strcasestr(in->data, "\r\ncontent-length:");
-    if (length && length < end)
-        body = strtoull(length + 17, NULL, 10);
-    return in->len >= head + body ? head + body : 0;
-}
+/* Starts the thread. The replies stay valid until http_server_stop. Sets url and port. */
+void http_server_start(struct http_server *s, const char *const *replies);
 
-static inline void server_close(struct connection *c) {
-    close(c->fd);
-    c->fd = -1;
-    buf_clear(&c->in);
-}
+/* Ends the thread, and releases the requests. */
+void http_server_stop(struct http_server *s);
 
-static inline void server_answer(struct http_server *s, struct connection *c, size_t length) {
-    unsigned n = s->request_count;
-    const char *reply = "HTTP/1.1 500 script ended\r\nContent-Length: 0\r\n\r\n";
-    CHECK(n < SERVER_REQUESTS_MAX);
-    for (unsigned i = 0; s->replies[i]; i++)
-        if (i == n)
-            reply = s->replies[i];
-    CHECK(buf_add(&s->requests[n], c->in.data, length) == 0);
-    c->in.len -= length;
-    memmove(c->in.data, c->in.data + length, c->in.len);
-    s->request_count = n + 1;
-    if (strcmp(reply, REPLY_CUT) == 0)
-        server_close(c);
-    else if (strcmp(reply, REPLY_SILENCE) != 0 && send(c->fd, reply, strlen(reply), MSG_NOSIGNAL) < 0)
-        server_close(c);
-    for (unsigned i = 0; i < s->trickle && c->fd >= 0; i++) {
-        poll(NULL, 0, SERVER_TRICKLE_MS);
-        if (send(c->fd, " ", 1, MSG_NOSIGNAL) < 0)
-            server_close(c);
-    }
-}
-
-static inline void server_read(struct http_server *s, struct connection *c) {
-    char bytes[65536];
-    ssize_t n = recv(c->fd, bytes, sizeof bytes, 0);
-    if (n <= 0) {
-        server_close(c);
-        return;
-    }
-    CHECK(buf_add(&c->in, bytes, (size_t)n) == 0);
-    for (size_t length; c->fd >= 0 && (length = server_request_length(&c->in)) > 0;)
-        server_answer(s, c, length);
-}
-
-static inline void server_accept(struct http_server *s) {
-    int fd = accept(s->listener, NULL, NULL);
-    CHECK(fd >= 0);
-    s->connection_count++;
-    for (int i = 0; i < SERVER_CONNECTIONS_MAX; i++)
-        if (s->connections[i].fd < 0) {
-            s->connections[i].fd = fd;
-            return;
-        }
-    close(fd);
-}
-
-static inline void *server_run(void *arg) {
-    struct http_server *s = arg;
-    for (;;) {
-        struct pollfd fds[SERVER_CONNECTIONS_MAX + 2];
-        for (int i = 0; i < SERVER_CONNECTIONS_MAX; i++)
-            fds[i] = (struct pollfd){.fd = s->connections[i].fd, .events = POLLIN};
-        fds[SERVER_CONNECTIONS_MAX] = (struct pollfd){.fd = s->listener, .events = POLLIN};
-        fds[SERVER_CONNECTIONS_MAX + 1] = (struct pollfd){.fd = s->stop[0], .events = POLLIN};
-        poll(fds, SERVER_CONNECTIONS_MAX + 2, -1);
-        if (fds[SERVER_CONNECTIONS_MAX + 1].revents)
-            return NULL;
-        for (int i = 0; i < SERVER_CONNECTIONS_MAX; i++)
-            if (fds[i].revents)
-                server_read(s, &s->connections[i]);
-        if (fds[SERVER_CONNECTIONS_MAX].revents)
-            server_accept(s);
-    }
-}
-
-static inline void server_start(struct http_server *s, const char *const *replies) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    memset(s, 0, sizeof *s);
-    s->replies = replies;
-    for (int i = 0; i < SERVER_CONNECTIONS_MAX; i++)
-        s->connections[i].fd = -1;
-    s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(s->listener >= 0);
-    assert_int_equal(bind(s->listener, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(s->listener, 16), 0);
-    assert_int_equal(getsockname(s->listener, (struct sockaddr *)&address, &len), 0);
-    s->port = ntohs(address.sin_port);
-    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%u", s->port);
-    assert_int_equal(pipe(s->stop), 0);
-    assert_int_equal(pthread_create(&s->thread, NULL, server_run, s), 0);
-}
-
-static inline void server_stop(struct http_server *s) {
-    assert_int_equal(write(s->stop[1], "x", 1), 1);
-    pthread_join(s->thread, NULL);
-    close(s->stop[0]);
-    close(s->stop[1]);
-    close(s->listener);
-    for (int i = 0; i < SERVER_CONNECTIONS_MAX; i++) {
-        if (s->connections[i].fd >= 0)
-            close(s->connections[i].fd);
-        buf_release(&s->connections[i].in);
-    }
-    for (int i = 0; i < SERVER_REQUESTS_MAX; i++)
-        buf_release(&s->requests[i]);
-}
-
-/* After server_stop no thread runs. Before that, only requests that were answered may be read. */
-static inline bool server_saw(const struct http_server *s, unsigned request, const char *text) {
-    assert_true(request < s->request_count);
-    const struct buf *r = &s->requests[request];
-    return memmem(r->data, r->len, text, strlen(text)) != NULL;
-}
+/* True: the request of this number, from 0, contains the text. Only requests that were answered may be read. */
+bool http_server_saw(const struct http_server *s, unsigned request, const char *text);
 
 #endif

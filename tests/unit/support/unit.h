@@ -1,5 +1,5 @@
-/* Every unit test file ends with UNIT_MAIN(cmocka_unit_test(test_a), …). --list prints the names of the tests, --run NAME
- * runs one. Each test runs in an empty working directory. */
+/* Every unit test file ends with UNIT_MAIN(cmocka_unit_test(test_a), …). --list prints the names of the
+ * tests, --run NAME * runs one. Each test runs in an empty working directory. */
 #ifndef CHUNKLIFT_UNIT_H
 #define CHUNKLIFT_UNIT_H
 
@@ -13,16 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static inline int unit_main(int argc, char **argv, const struct CMUnitTest *tests, size_t count) {
-    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
-        for (size_t i = 0; i < count; i++)
-            puts(tests[i].name);
-        return 0;
-    }
-    if (argc == 3 && strcmp(argv[1], "--run") == 0)
-        cmocka_set_test_filter(argv[2]);
-    return _cmocka_run_group_tests(argv[0], tests, count, NULL, NULL);
-}
+/* The main function of a test program. Returns its exit status. */
+int unit_main(int argc, char **argv, const struct CMUnitTest *tests, size_t count);
 
 #define UNIT_MAIN(...)                                                                                                 \
     int main(int argc, char **argv) {                                                                                  \

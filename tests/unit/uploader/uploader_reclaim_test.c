@@ -4,14 +4,14 @@
 
 /* A finish whose list of parts does not come, and the claim of its lease after a restart. */
 static struct msg *claim_held_lease(void) {
-    hold_a_finish();
+    fake_grant_finish();
     do
-        expect(MSG_HEARTBEAT);
+        fake_expect(MSG_HEARTBEAT);
     while (fake.leases != 1);
     fake.epoch = 2;
     struct msg error = {.type = MSG_ERROR, .error = {.code = PROTOCOL_HELLO_FIRST}};
-    reply(&error);
-    struct msg *m = expect(MSG_CLAIM);
+    fake_reply(&error);
+    struct msg *m = fake_expect(MSG_CLAIM);
     assert_true(m->claim.claims[0].held);
     return m;
 }
@@ -21,22 +21,22 @@ static void expect_leases(uint32_t count) {
     uint64_t end_ms = clock_ms() + fake.lease_ms / 2;
     do {
         assert_true(clock_ms() < end_ms);
-        expect(MSG_HEARTBEAT);
+        fake_expect(MSG_HEARTBEAT);
     } while (fake.leases != count);
 }
 
 static void test_granted_lease_is_kept(void **state) {
     (void)state;
-    verdict(claim_held_lease(), VERDICT_GRANT);
+    fake_verdict(claim_held_lease(), VERDICT_GRANT);
     expect_leases(1);
     for (int i = 0; i < 2; i++) {
-        expect(MSG_HEARTBEAT);
+        fake_expect(MSG_HEARTBEAT);
         assert_int_equal(fake.leases, 1);
     }
 }
 
 static void lose_lease(enum verdict_kind kind) {
-    verdict(claim_held_lease(), kind);
+    fake_verdict(claim_held_lease(), kind);
     expect_leases(0);
 }
 
@@ -50,5 +50,4 @@ static void test_lease_of_a_finished_job_ends(void **state) {
     lose_lease(VERDICT_DONE);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_granted_lease_is_kept), TEST(test_denied_lease_ends), TEST(test_lease_of_a_finished_job_ends))

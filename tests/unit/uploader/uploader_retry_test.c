@@ -15,29 +15,29 @@ static int setup_bucket(void **state) {
     setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
     setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent", 1);
     setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
-    server_start(&server, replies);
+    http_server_start(&server, replies);
     setenv("AWS_ENDPOINT_URL", server.url, 1);
-    bucket = "bucket";
-    return setup(state);
+    uploader_fixture.bucket = "bucket";
+    return uploader_fixture_setup(state);
 }
 
 static int teardown_bucket(void **state) {
-    server_stop(&server);
-    return teardown(state);
+    http_server_stop(&server);
+    return uploader_fixture_teardown(state);
 }
 
 static void test_each_retry_is_counted(void **state) {
     (void)state;
-    struct job stat_job = make_job(JOB_STAT, 1);
+    struct job stat_job = fake_job(JOB_STAT, 1);
     stat_job.target.endpoint = slice_of(server.url);
-    assert_int_equal(expect(MSG_HEARTBEAT)->heartbeat.retries, 0);
-    offer(&stat_job, 1);
-    verdict(expect(MSG_CLAIM), VERDICT_GRANT);
-    const struct msg *complete = expect(MSG_COMPLETE);
+    assert_int_equal(fake_expect(MSG_HEARTBEAT)->heartbeat.retries, 0);
+    fake_offer(&stat_job, 1);
+    fake_verdict(fake_expect(MSG_CLAIM), VERDICT_GRANT);
+    const struct msg *complete = fake_expect(MSG_COMPLETE);
     assert_int_equal(complete->complete.results[0].outcome, OUTCOME_DONE);
     assert_int_equal(server.request_count, 3);
-    ack(complete);
-    assert_int_equal(expect(MSG_HEARTBEAT)->heartbeat.retries, 2);
+    fake_ack(complete);
+    assert_int_equal(fake_expect(MSG_HEARTBEAT)->heartbeat.retries, 2);
 }
 
 UNIT_MAIN(cmocka_unit_test_setup_teardown(test_each_retry_is_counted, setup_bucket, teardown_bucket))

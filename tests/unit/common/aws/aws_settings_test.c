@@ -24,10 +24,10 @@ static void assert_endpoint(const char *option, const char *profile, const char 
 static void test_order_of_endpoints(void **state) {
     (void)state;
     assert_endpoint(NULL, NULL, "https://s3.amazonaws.com");
-    write_file("config", "[default]\nendpoint_url = http://default\n"
-                         "[profile a]\nendpoint_url = http://a\nservices = s\n"
-                         "[services s]\ns3 =\n  endpoint_url = HTTP://Services:9000/\n"
-                         "[profile sts]\nservices = t\n[services t]\nsts =\n  endpoint_url = http://sts\n");
+    file_put_text("config", "[default]\nendpoint_url = http://default\n"
+                            "[profile a]\nendpoint_url = http://a\nservices = s\n"
+                            "[services s]\ns3 =\n  endpoint_url = HTTP://Services:9000/\n"
+                            "[profile sts]\nservices = t\n[services t]\nsts =\n  endpoint_url = http://sts\n");
     assert_endpoint(NULL, NULL, "http://default");
     assert_endpoint(NULL, "a", "http://services:9000");
     assert_endpoint(NULL, "sts", "https://s3.amazonaws.com");
@@ -43,16 +43,16 @@ static void test_order_of_endpoints(void **state) {
 
 static void test_endpoint_in_the_credentials_file(void **state) {
     (void)state;
-    write_file("credentials", "[a]\nendpoint_url = http://credentials\n");
-    write_file("config", "[profile a]\nendpoint_url = http://config\n");
+    file_put_text("credentials", "[a]\nendpoint_url = http://credentials\n");
+    file_put_text("config", "[profile a]\nendpoint_url = http://config\n");
     assert_endpoint(NULL, "a", "http://credentials");
 }
 
 static void test_configuration_without_an_endpoint_is_an_error(void **state) {
     (void)state;
     assert_endpoint(NULL, "ghost", NULL);
-    write_file("config", "[default]\nservices = gone\n[profile p]\ns3 =\n  endpoint_url = http://plugin\n"
-                         "[profile bad]\nendpoint_url = minio:9000\n");
+    file_put_text("config", "[default]\nservices = gone\n[profile p]\ns3 =\n  endpoint_url = http://plugin\n"
+                            "[profile bad]\nendpoint_url = minio:9000\n");
     assert_endpoint(NULL, NULL, NULL);
     assert_endpoint(NULL, "p", NULL);
     assert_endpoint(NULL, "bad", NULL);
@@ -80,7 +80,7 @@ static bool when_required(void) {
 static void test_checksums_when_required(void **state) {
     (void)state;
     assert_false(when_required());
-    write_file("config", "[default]\nrequest_checksum_calculation = when_required\n");
+    file_put_text("config", "[default]\nrequest_checksum_calculation = when_required\n");
     assert_true(when_required());
     setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported", 1); /* the environment has precedence */
     assert_false(when_required());
@@ -90,9 +90,9 @@ static void test_checksums_when_required(void **state) {
 static void test_region_bundle_and_style(void **state) {
     (void)state;
     struct aws_settings s;
-    write_file("config", "[default]\nregion=r1\nca_bundle = /config.pem\ns3 =\n  addressing_style = virtual\n");
+    file_put_text("config", "[default]\nregion=r1\nca_bundle = /config.pem\ns3 =\n  addressing_style = virtual\n");
     assert_region(NULL, "r1");
-    write_file("credentials", "[default]\nregion=r2\n");
+    file_put_text("credentials", "[default]\nregion=r2\n");
     assert_region(NULL, "r2");
     setenv("AWS_DEFAULT_REGION", "r3", 1);
     assert_region(NULL, "r3");

@@ -23,7 +23,7 @@ static void round_trip(bool only_required) {
         struct msg m, got;
         encode_sample((enum msg_type)type, only_required, &m, &out);
         assert_int_equal(msg_decode(buf_slice(&out), &got), 0);
-        if (!same_message(&m, &got))
+        if (!message_same(&m, &got))
             fail_msg("%s differs after its journey", msg_type_name(m.type));
         buf_clear(&again);
         assert_int_equal(msg_encode(&got, &again), 0);

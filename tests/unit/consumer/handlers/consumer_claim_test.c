@@ -19,11 +19,11 @@ static void test_begin_is_granted_after_its_intent_is_durable(void **state) {
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     struct planned_file planned = world_plan('P', &file);
     assert_int_equal(planned.state, PLANNED_NEW);
-    uint64_t before = w.fsyncs;
+    uint64_t before = world.fsyncs;
     struct verdict v = world_claim('U', world_ref(JOB_BEGIN, planned.upload, 0), "");
     assert_int_equal(v.kind, VERDICT_GRANT);
     assert_int_equal(v.since_us, 0);
-    assert_true(w.last_fsyncs > before);
+    assert_true(world.last_fsyncs > before);
     assert_int_equal(world_count("open"), 1);
     assert_int_equal(world_plan('P', &file).state, PLANNED_OPENING);
 }
@@ -36,7 +36,7 @@ static void test_second_begin_says_since_when(void **state) {
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
     world_claim('U', begin, "");
-    world_advance(w.o.lease_ms + 1);
+    world_advance(world.o.lease_ms + 1);
     struct verdict v = world_claim('V', begin, "");
     assert_int_equal(v.kind, VERDICT_GRANT);
     assert_true(v.since_us > 0);
@@ -56,15 +56,15 @@ static void test_finish_looks_back_after_a_second_begin(void **state) {
     struct plan_file file = world_file("/src/a", S3, 2 * PART);
     struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
     world_claim('U', begin, "");
-    world_advance(w.o.lease_ms + 1);
+    world_advance(world.o.lease_ms + 1);
     struct verdict again = world_claim('V', begin, "");
     assert_int_equal(world_done('V', begin, "H").kind, ACK_RECORDED);
     world_kill();
-    w.now += 3000;
+    world.now += 3000;
     world_start();
     world_join();
     world_plan('P', &file);
-    world_advance(w.o.lease_ms + 1);
+    world_advance(world.o.lease_ms + 1);
     assert_int_equal(finish_of(begin.upload).since_us, again.since_us);
 }
 
@@ -94,12 +94,12 @@ static void test_one_holder_at_a_time(void **state) {
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct ref chunk = world_ref(JOB_CHUNK, id, 1);
     assert_int_equal(world_claim('U', chunk, "H").kind, VERDICT_GRANT);
-    w.now += 1000;
+    world.now += 1000;
     struct verdict v = world_claim('V', chunk, "H");
     assert_denied(v, WHY_HELD);
-    assert_int_equal(v.after_ms, w.o.lease_ms - 1000);
+    assert_int_equal(v.after_ms, world.o.lease_ms - 1000);
     assert_int_equal(world_claim('U', chunk, "H").kind, VERDICT_GRANT); /* its own lease, repeated */
-    assert_int_equal(consumer_lease_count(w.c), 1);
+    assert_int_equal(consumer_lease_count(world.c), 1);
 }
 
 /* Rule 9: `chunk` is granted only after `begin`, within the plan, for the current handle. */
@@ -123,7 +123,7 @@ static void test_a_recorded_chunk_is_done(void **state) {
     world_chunk('U', id, 0);
     struct verdict v = world_claim('V', world_ref(JOB_CHUNK, id, 0), "H");
     assert_int_equal(v.kind, VERDICT_DONE);
-    assert_int_equal(v.seq, journal_seq(w.c->journal));
+    assert_int_equal(v.seq, journal_seq(world.c->journal));
 }
 
 /* Rule 9: `finish` is granted only when every chunk has its record and no lease on the upload
@@ -170,9 +170,9 @@ static void test_the_producer_that_waits_for_an_abort_gets_an_event(void **state
     world_start();
     world_join();
     assert_int_equal(world_done('V', abort, "H").kind, ACK_RECORDED);
-    uint64_t event = w.c->events.next;
+    uint64_t event = world.c->events.next;
     assert_int_equal(world_claim('U', abort, "H").kind, VERDICT_DONE);
-    const struct msg_records *m = world_tail('P', journal_seq(w.c->journal) + 1, event, TAIL_MINE, none);
+    const struct msg_records *m = world_tail('P', journal_seq(world.c->journal) + 1, event, TAIL_MINE, none);
     assert_int_equal(m->event_count, 1);
     assert_int_equal(m->events[0].kind, EVENT_DENIED);
     assert_int_equal(m->events[0].why, WHY_ENDED);
@@ -195,7 +195,7 @@ static void test_a_finished_job_is_done(void **state) {
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     world_finish('U', id);
-    uint64_t seq = journal_seq(w.c->journal);
+    uint64_t seq = journal_seq(world.c->journal);
     for (enum job_kind kind = JOB_BEGIN; kind <= JOB_PUT; kind++) {
         struct verdict v = world_claim('V', world_ref(kind, id, 0), "H");
         if (kind == JOB_ABORT) {
@@ -224,7 +224,7 @@ static void test_nothing_is_granted_while_draining(void **state) {
     (void)state;
     world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
-    consumer_drain(w.c);
+    consumer_drain(world.c);
     assert_denied(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H"), WHY_LATER);
 }
 
@@ -236,17 +236,17 @@ static void test_a_lease_expires_only_when_the_socket_was_empty(void **state) {
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref chunk = world_ref(JOB_CHUNK, id, 0);
     world_claim('U', chunk, "H");
-    w.now += w.o.lease_ms + 5;
-    assert_int_equal(consumer_round(w.c, 0, w.now), 0);
-    assert_int_equal(consumer_lease_count(w.c), 1);
-    assert_int_equal(consumer_round(w.c, w.now - 6, w.now), 0); /* emptied before the deadline */
-    assert_int_equal(consumer_lease_count(w.c), 1);
+    world.now += world.o.lease_ms + 5;
+    assert_int_equal(consumer_round(world.c, 0, world.now), 0);
+    assert_int_equal(consumer_lease_count(world.c), 1);
+    assert_int_equal(consumer_round(world.c, world.now - 6, world.now), 0); /* emptied before the deadline */
+    assert_int_equal(consumer_lease_count(world.c), 1);
     world_beat('U', &chunk, 1, 0); /* was in the socket all the time */
     assert_int_equal(world_invalid('U'), 0);
     world_advance(0);
-    assert_int_equal(consumer_lease_count(w.c), 1);
-    world_advance(w.o.lease_ms);
-    assert_int_equal(consumer_lease_count(w.c), 0);
+    assert_int_equal(consumer_lease_count(world.c), 1);
+    world_advance(world.o.lease_ms);
+    assert_int_equal(consumer_lease_count(world.c), 0);
     world_beat('U', &chunk, 1, 0);
     assert_int_equal(world_invalid('U'), 1);
 }
@@ -257,11 +257,11 @@ static void test_a_pause_of_the_process_extends_leases(void **state) {
     world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     world_claim('U', world_ref(JOB_CHUNK, id, 0), "H");
-    consumer_extend_leases(w.c, 30000);
-    world_advance(30000 + w.o.lease_ms - 1);
-    assert_int_equal(consumer_lease_count(w.c), 1);
+    consumer_extend_leases(world.c, 30000);
+    world_advance(30000 + world.o.lease_ms - 1);
+    assert_int_equal(consumer_lease_count(world.c), 1);
     world_advance(1);
-    assert_int_equal(consumer_lease_count(w.c), 0);
+    assert_int_equal(consumer_lease_count(world.c), 0);
 }
 
 static void test_bye_gives_leases_back(void **state) {

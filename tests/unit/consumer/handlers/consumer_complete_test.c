@@ -10,7 +10,8 @@ static void assert_refused(struct ack a, enum why why) {
 
 static uint64_t resent_bytes(void) {
     struct id128 none = {{0}};
-    return world_tail('P', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none)->fleet.resent_bytes;
+    return world_tail('P', journal_seq(world.c->journal) + 1, world.c->events.next, TAIL_MINE, none)
+        ->fleet.resent_bytes;
 }
 
 /* Rule 7: one record per chunk, also for repeated results. A result is judged by upload and handle;
@@ -22,7 +23,7 @@ static void test_one_record_per_chunk(void **state) {
     struct ref chunk = world_ref(JOB_CHUNK, id, 1);
     struct ack first = world_done('V', chunk, "H"); /* without any lease */
     assert_int_equal(first.kind, ACK_RECORDED);
-    assert_int_equal(first.seq, journal_seq(w.c->journal));
+    assert_int_equal(first.seq, journal_seq(world.c->journal));
     struct ack second = world_done('U', chunk, "H");
     assert_int_equal(second.kind, ACK_RECORDED);
     assert_int_equal(second.seq, first.seq);
@@ -34,9 +35,9 @@ static void test_ack_leaves_after_fdatasync(void **state) {
     (void)state;
     world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
-    uint64_t before = w.fsyncs;
+    uint64_t before = world.fsyncs;
     world_done('U', world_ref(JOB_CHUNK, id, 0), "H");
-    assert_true(w.last_fsyncs > before); /* world_send asserts that all records were committed */
+    assert_true(world.last_fsyncs > before); /* world_send asserts that all records were committed */
 }
 
 /* A table of results that are refused. Chunk 0 of the upload is recorded. */
@@ -65,14 +66,14 @@ static void test_useless_results_are_refused(void **state) {
         {world_ref(JOB_PUT, other, 0), "", 0, 0, WHY_UNKNOWN}, /* names no file */
         {world_ref(JOB_PUT, id, 0), "", 0, 0, WHY_STALE},
     };
-    uint64_t seq = journal_seq(w.c->journal);
+    uint64_t seq = journal_seq(world.c->journal);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct result r = world_result(table[i].ref, table[i].handle);
         r.offset = table[i].offset;
         r.length = table[i].length;
         assert_refused(world_complete('U', &r), table[i].why);
     }
-    assert_int_equal(journal_seq(w.c->journal), seq);
+    assert_int_equal(journal_seq(world.c->journal), seq);
 }
 
 /* Rule 10: the ACK names the handle that counts. */
@@ -92,7 +93,7 @@ static void test_finish_and_its_repetition(void **state) {
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 1);
     world_chunk('U', id, 0);
     world_finish('U', id);
-    uint64_t seq = journal_seq(w.c->journal);
+    uint64_t seq = journal_seq(world.c->journal);
     struct ack a = world_done('U', world_ref(JOB_FINISH, id, 0), "H");
     assert_int_equal(a.kind, ACK_RECORDED);
     assert_int_equal(a.seq, seq);
@@ -193,7 +194,7 @@ static void test_a_failure_is_recorded_once_and_the_upload_stays_open(void **sta
     r.class = FAIL_DENIED;
     r.error = slice_of("AccessDenied: \xff no\nway");
     assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
-    assert_int_equal(consumer_lease_count(w.c), 0);
+    assert_int_equal(consumer_lease_count(world.c), 0);
     assert_int_equal(world_complete('V', &r).kind, ACK_RECORDED);
     assert_int_equal(world_count("fail"), 1);
     r.class = FAIL_OUTAGE;
@@ -238,7 +239,7 @@ static void test_redo_of_an_older_record_revokes_nothing(void **state) {
     world_chunk('U', id, 0);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
     r.outcome = OUTCOME_REDO;
-    r.seq = journal_seq(consumer_journal(w.c));
+    r.seq = journal_seq(consumer_journal(world.c));
     assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
     world_chunk('V', id, 0);
     assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
@@ -351,7 +352,7 @@ static void test_stat_is_an_event_and_no_record(void **state) {
     world_complete('U', &r);
     struct planned_file planned = world_plan('P', &file);
     assert_int_equal(planned.state, PLANNED_DONE);
-    uint64_t seq = journal_seq(w.c->journal), event = w.c->events.next;
+    uint64_t seq = journal_seq(world.c->journal), event = world.c->events.next;
     struct ref head = world_ref(JOB_STAT, planned.upload, 0);
     assert_int_equal(world_claim('U', head, "").kind, VERDICT_GRANT);
     struct result look = world_result(head, "");
@@ -360,7 +361,7 @@ static void test_stat_is_an_event_and_no_record(void **state) {
     struct ack a = world_complete('U', &look);
     assert_int_equal(a.kind, ACK_RECORDED);
     assert_int_equal(a.seq, 0);
-    assert_int_equal(journal_seq(w.c->journal), seq);
+    assert_int_equal(journal_seq(world.c->journal), seq);
     const struct msg_records *m = world_tail('P', seq + 1, event, TAIL_MINE, planned.upload);
     assert_int_equal(m->event_count, 2);
     assert_int_equal(m->events[1].kind, EVENT_CHECKED);
@@ -397,7 +398,7 @@ static void test_resent_bytes_are_counted(void **state) {
     struct ref chunk = world_ref(JOB_CHUNK, id, 1);
     world_claim('U', chunk, "H");
     world_beat('U', &chunk, 1, 0); /* 1000 bytes moved */
-    world_advance(w.o.lease_ms + 1);
+    world_advance(world.o.lease_ms + 1);
     assert_int_equal(resent_bytes(), 1500);
 }
 
@@ -430,21 +431,21 @@ static void test_no_ack_when_the_disk_fails(void **state) {
     world_join();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
     struct result r = world_result(world_ref(JOB_CHUNK, id, 0), "H");
-    struct msg m = {.type = MSG_COMPLETE, .sender = world_incarnation('U'), .number = ++w.number};
+    struct msg m = {.type = MSG_COMPLETE, .sender = world_incarnation('U'), .number = ++world.number};
     m.complete = (struct msg_complete){.results = &r, .result_count = 1};
     struct frame f = {.peer = {'U'}, .peer_len = 1};
     struct buf bytes = BUF_INIT;
     assert_int_equal(msg_encode(&m, &bytes), 0);
     f.data = buf_slice(&bytes);
     world_clear_sent();
-    w.disk_broken = true;
+    world.disk_broken = true;
     log_setup("test", (enum log_level) - 1, false);
-    assert_int_equal(consumer_take(w.c, &f, w.now), 0);
-    assert_true(consumer_round(w.c, w.now, w.now) < 0);
-    assert_int_equal(w.count, 0);
-    assert_true(consumer_round(w.c, w.now, w.now) < 0); /* permanently */
+    assert_int_equal(consumer_take(world.c, &f, world.now), 0);
+    assert_true(consumer_round(world.c, world.now, world.now) < 0);
+    assert_int_equal(world.count, 0);
+    assert_true(consumer_round(world.c, world.now, world.now) < 0); /* permanently */
     bool clean;
-    assert_true(consumer_stop(w.c, &clean) < 0);
+    assert_true(consumer_stop(world.c, &clean) < 0);
     assert_false(clean);
     buf_release(&bytes);
 }

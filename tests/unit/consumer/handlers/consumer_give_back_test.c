@@ -7,7 +7,7 @@ static enum why reason_of(enum fail_class class, const char *path) {
     file.chunks = 1;
     file.flags = PLAN_PUT;
     struct id128 id = world_plan('P', &file).upload;
-    uint64_t event = w.c->events.next;
+    uint64_t event = world.c->events.next;
     struct ref put = world_ref(JOB_PUT, id, 0);
     assert_int_equal(world_claim('U', put, "").kind, VERDICT_GRANT);
     struct result r = world_result(put, "");
@@ -16,7 +16,7 @@ static enum why reason_of(enum fail_class class, const char *path) {
     r.error = slice_of("an error");
     r.own = OWN_SURE;
     assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
-    const struct msg_records *told = world_tail('P', journal_seq(w.c->journal) + 1, event, TAIL_MINE, id);
+    const struct msg_records *told = world_tail('P', journal_seq(world.c->journal) + 1, event, TAIL_MINE, id);
     assert_true(told->event_count > 0);
     const struct event *e = &told->events[told->event_count - 1];
     assert_int_equal(e->kind, EVENT_RELEASED);

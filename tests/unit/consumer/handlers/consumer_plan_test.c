@@ -17,7 +17,7 @@ static void test_a_repeated_plan_is_one_upload(void **state) {
     struct id128 again = world_plan('P', &file).upload, other = world_plan('Q', &file).upload;
     assert_true(id_equal(&id, &again));
     assert_true(id_equal(&id, &other));
-    assert_int_equal(w.c->state.count, 1);
+    assert_int_equal(world.c->state.count, 1);
 }
 
 /* An unfinished upload goes on only when inode and ctime are the same too, with the geometry of its
@@ -29,7 +29,7 @@ static void test_an_unfinished_upload_goes_on(void **state) {
     world_chunk('U', id, 1);
     struct ref chunk = world_ref(JOB_CHUNK, id, 2);
     world_claim('U', chunk, "H");
-    w.now += 1000;
+    world.now += 1000;
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
     file.chunk_size = 3 * PART; /* the new command wants something else */
     file.chunks = 1;
@@ -45,7 +45,7 @@ static void test_an_unfinished_upload_goes_on(void **state) {
     assert_true(slice_equal(p.handle, slice_of("H")));
     assert_int_equal(p.lease_count, 1);
     assert_int_equal(p.leases[0].ref.chunk, 2);
-    assert_int_equal(p.leases[0].remaining_ms, w.o.lease_ms - 1000);
+    assert_int_equal(p.leases[0].remaining_ms, world.o.lease_ms - 1000);
 }
 
 /* Recorded chunks may be of an older version of the file: the upload does not go on, in any state
@@ -60,7 +60,7 @@ static void test_nothing_goes_on_with_a_source_that_changed(void **state) {
     r.class = FAIL_CHANGED;
     world_complete('U', &r);
     world_kill();
-    w.now += 1000;
+    world.now += 1000;
     world_start();
     join_peers();
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
@@ -154,12 +154,12 @@ static void test_another_identity_supersedes(void **state) {
     assert_int_equal(world_plan('P', &file).state, PLANNED_SUPERSEDED);
     assert_int_equal(world_done('U', chunk, "H").kind, ACK_RECORDED); /* running jobs may end */
     assert_int_equal(world_claim('U', world_ref(JOB_ABORT, old, 0), "H").kind, VERDICT_GRANT);
-    uint64_t seq = journal_seq(w.c->journal) + 1;
+    uint64_t seq = journal_seq(world.c->journal) + 1;
     assert_int_equal(world_done('U', world_ref(JOB_ABORT, old, 0), "H").kind, ACK_RECORDED);
-    const struct msg_records *m = world_tail('Q', seq, w.c->events.next, TAIL_MINE, old);
+    const struct msg_records *m = world_tail('Q', seq, world.c->events.next, TAIL_MINE, old);
     assert_int_equal(m->line_count, 1); /* the producer that waits for it gets the record, and so does its own */
     assert_non_null(memmem(m->lines.ptr, m->lines.len, "\"superseded\"", 12));
-    assert_int_equal(world_tail('P', seq, w.c->events.next, TAIL_MINE, old)->line_count, 1);
+    assert_int_equal(world_tail('P', seq, world.c->events.next, TAIL_MINE, old)->line_count, 1);
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, new, 0), "").kind, VERDICT_GRANT);
     assert_int_equal(world_plan('P', &file).state, PLANNED_SUPERSEDED);
 }
@@ -191,7 +191,7 @@ static void test_superseding_an_upload_without_begin(void **state) {
     struct planned_file p = world_plan('Q', &file);
     assert_true(id_is_zero(&p.superseded));
     assert_int_equal(world_count("abort"), 1);
-    assert_null(state_find(&w.c->state, &first));
+    assert_null(state_find(&world.c->state, &first));
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, p.upload, 0), "").kind, VERDICT_GRANT);
 }
 
@@ -204,8 +204,8 @@ static void test_the_chain_of_superseded_ones_is_short(void **state) {
     file.source.path = slice_of("/src/c");
     struct planned_file p = world_plan('Q', &file);
     assert_true(id_equal(&p.superseded, &first));
-    assert_null(state_find(&w.c->state, &second));
-    assert_int_equal(w.c->state.count, 2);
+    assert_null(state_find(&world.c->state, &second));
+    assert_int_equal(world.c->state.count, 2);
 }
 
 /* A begin was granted, and its reply may be lost: the new upload waits until an uploader has looked
@@ -224,13 +224,13 @@ static void test_the_abort_of_a_superseded_intent_looks_back(void **state) {
     assert_true(p.superseded_opened);
     struct ref abort = world_ref(JOB_ABORT, old, 0);
     assert_int_equal(world_claim('U', abort, "").why, WHY_LATER); /* the holder of begin is at work */
-    world_advance(w.o.lease_ms + 1);
+    world_advance(world.o.lease_ms + 1);
     assert_int_equal(world_count("abort"), 0);
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, p.upload, 0), "").why, WHY_LATER);
     assert_int_equal(world_claim('U', abort, "H").why, WHY_STALE);
     struct verdict v = world_claim('U', abort, "");
     assert_int_equal(v.kind, VERDICT_GRANT);
-    assert_int_equal(v.since_us, state_find(&w.c->state, &old)->open_us);
+    assert_int_equal(v.since_us, state_find(&world.c->state, &old)->open_us);
     assert_int_equal(world_done('U', abort, "H").why, WHY_STALE);
     assert_int_equal(world_done('U', abort, "").kind, ACK_RECORDED);
     assert_int_equal(world_count("abort"), 1);
@@ -249,7 +249,7 @@ static void test_a_superseded_put_ends_with_its_lease(void **state) {
     struct planned_file p = world_plan('Q', &file);
     assert_true(id_equal(&p.superseded, &old));
     assert_false(p.superseded_opened);
-    world_advance(w.o.lease_ms + 1);
+    world_advance(world.o.lease_ms + 1);
     assert_int_equal(world_count("abort"), 1);
     assert_int_equal(world_claim('U', world_ref(JOB_PUT, p.upload, 0), "").kind, VERDICT_GRANT);
 }
@@ -262,7 +262,7 @@ static struct planned_file plan_after_fail(enum fail_class class, uint32_t flags
     r.class = class;
     world_complete('U', &r);
     world_kill();
-    w.now += 1000;
+    world.now += 1000;
     world_start();
     join_peers();
     struct plan_file file = world_file("/src/a", S3, 3 * PART);
@@ -358,10 +358,10 @@ static void test_a_plan_without_producers_is_forgotten(void **state) {
     struct id128 id = world_plan('P', &begun).upload;
     world_claim('U', world_ref(JOB_BEGIN, id, 0), "");
     world_bye('P');
-    assert_int_equal(w.c->state.count, 2);
+    assert_int_equal(world.c->state.count, 2);
     world_bye('Q');
-    assert_int_equal(w.c->state.count, 1);
-    assert_non_null(state_find(&w.c->state, &id));
+    assert_int_equal(world.c->state.count, 1);
+    assert_non_null(state_find(&world.c->state, &id));
 }
 
 static void test_an_id_from_before_a_restart_is_kept(void **state) {
@@ -395,7 +395,7 @@ static void test_invalid_plans_are_refused(void **state) {
         assert_int_equal(p.state, PLANNED_REFUSED);
         assert_true(p.error.len > 0);
     }
-    assert_int_equal(w.c->state.count, 0);
+    assert_int_equal(world.c->state.count, 0);
 }
 
 /* The reply has the first files, as many as fit a frame. The producer asks again for the rest. */
@@ -443,22 +443,22 @@ static void test_plans_without_a_record_have_a_quota(void **state) {
     put.flags = PLAN_PUT;
     struct id128 leased = world_plan('P', &put).upload;
     assert_int_equal(world_claim('U', world_ref(JOB_PUT, leased, 0), "").kind, VERDICT_GRANT);
-    size_t before = w.c->state.count;
+    size_t before = world.c->state.count;
     for (int i = 0; i < (int)PLANS_MAX; i++) {
         struct id128 id = plan_number('P', 100 + i);
         assert_false(id_is_zero(&id));
         world_clear_sent();
     }
-    assert_int_equal(w.c->state.count, before + PLANS_MAX - 2); /* `idle` and the first of these are gone */
-    assert_int_equal(w.c->planned.by_producer[w.c->peers.producers[0]->producer].count, PLANS_MAX);
-    assert_null(state_find(&w.c->state, &idle));
-    assert_non_null(state_find(&w.c->state, &opened));
-    assert_non_null(state_find(&w.c->state, &leased));
-    assert_non_null(state_find(&w.c->state, &others));
+    assert_int_equal(world.c->state.count, before + PLANS_MAX - 2); /* `idle` and the first of these are gone */
+    assert_int_equal(world.c->planned.by_producer[world.c->peers.producers[0]->producer].count, PLANS_MAX);
+    assert_null(state_find(&world.c->state, &idle));
+    assert_non_null(state_find(&world.c->state, &opened));
+    assert_non_null(state_find(&world.c->state, &leased));
+    assert_non_null(state_find(&world.c->state, &others));
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, idle, 0), "").why, WHY_UNKNOWN);
     world_bye('P');
-    assert_int_equal(w.c->state.count, 3); /* uploads that are open or have a lease, and those of Q */
-    assert_true(w.c->planned.bytes < 2048);
+    assert_int_equal(world.c->state.count, 3); /* uploads that are open or have a lease, and those of Q */
+    assert_true(world.c->planned.bytes < 2048);
 }
 
 static void test_a_file_that_cannot_be_planned_is_recorded_once(void **state) {
@@ -467,12 +467,12 @@ static void test_a_file_that_cannot_be_planned_is_recorded_once(void **state) {
     struct plan_file file = world_file("/src/\xff", "s3://bucket/\xff", 0);
     file.upload = (struct id128){{7}};
     file.error = slice_of("its name is not UTF-8");
-    uint64_t seq = journal_seq(w.c->journal);
+    uint64_t seq = journal_seq(world.c->journal);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(world_plan('P', &file).state, PLANNED_REFUSED);
-        assert_int_equal(journal_seq(w.c->journal), seq + 1);
+        assert_int_equal(journal_seq(world.c->journal), seq + 1);
     }
-    assert_int_equal(w.c->state.count, 0);
+    assert_int_equal(world.c->state.count, 0);
 }
 
 static struct id128 finished_file(void) {
@@ -529,11 +529,11 @@ static void test_compared_content_is_recorded(void **state) {
     join_peers();
     struct id128 id = finished_file();
     uint32_t crc = plan_as(3334, 2223, INODES_STABLE).crc;
-    uint64_t seq = journal_seq(w.c->journal);
+    uint64_t seq = journal_seq(world.c->journal);
     struct planned_file p = plan_verified(3334, 2223, crc);
     check_differs(&p, 0);
     assert_true(id_equal(&p.upload, &id));
-    assert_int_equal(journal_seq(w.c->journal), seq + 1);
+    assert_int_equal(journal_seq(world.c->journal), seq + 1);
     for (int restarts = 0; restarts < 2; restarts++) {
         p = plan_verified(3334, 2223, crc); /* asked again */
         check_differs(&p, 0);
@@ -543,19 +543,19 @@ static void test_compared_content_is_recorded(void **state) {
         world_start();
         join_peers();
     }
-    assert_int_equal(w.c->state.finished.total, 1);
+    assert_int_equal(world.c->state.finished.total, 1);
 }
 
 static void test_unstable_inode_numbers_are_recorded_once_as_none(void **state) {
     (void)state;
     join_peers();
     finished_file();
-    uint64_t seq = journal_seq(w.c->journal);
+    uint64_t seq = journal_seq(world.c->journal);
     struct planned_file p = plan_as(0, 2222, INODES_UNSTABLE);
     check_differs(&p, 0);
-    assert_int_equal(journal_seq(w.c->journal), seq + 1);
+    assert_int_equal(journal_seq(world.c->journal), seq + 1);
     p = plan_as(0, 2222, INODES_UNSTABLE);
-    assert_int_equal(journal_seq(w.c->journal), seq + 1);
+    assert_int_equal(journal_seq(world.c->journal), seq + 1);
     p = plan_as(4444, 2222, INODES_WEAK);
     check_differs(&p, 0);
 }

@@ -21,9 +21,9 @@ static void test_silent_uploaders_are_not_counted(void **state) {
     (void)state;
     world_hello('R', ROLE_READER);
     world_join();
-    w.now += w.o.lease_ms;
+    world.now += world.o.lease_ms;
     assert_int_equal(show()->uploaders, 2);
-    w.now++;
+    world.now++;
     assert_int_equal(show()->uploaders, 0);
     world_beat('V', NULL, 0, 8);
     assert_int_equal(show()->uploaders, 1);

@@ -92,8 +92,8 @@ static void test_a_new_uploader_is_reported_to_producers_at_once(void **state) {
     (void)state;
     world_hello('P', ROLE_PRODUCER);
     struct msg tail = {.type = MSG_TAIL,
-                       .tail = {.seq = 100, .event = w.c->events.next, .filter = TAIL_MINE, .wait_ms = 1000}};
-    tail.tail.seq = journal_seq(w.c->journal) + 1;
+                       .tail = {.seq = 100, .event = world.c->events.next, .filter = TAIL_MINE, .wait_ms = 1000}};
+    tail.tail.seq = journal_seq(world.c->journal) + 1;
     world_deliver('P', &tail);
     world_advance(25);
     assert_null(world_last('P', MSG_RECORDS));
@@ -310,7 +310,7 @@ static void test_the_first_counters_of_an_uploader_are_a_baseline(void **state) 
 static void test_it_can_be_turned_off(void **state) {
     (void)state;
     world_kill();
-    w.o.no_brakes = true;
+    world.o.no_brakes = true;
     world_start();
     world_hello('A', ROLE_UPLOADER);
     beat('A', &(struct said){0});

@@ -14,7 +14,7 @@ static void join_peers(void) {
 }
 
 static uint64_t head(void) {
-    return journal_seq(w.c->journal);
+    return journal_seq(world.c->journal);
 }
 
 /* ---- filters ---- */
@@ -22,7 +22,7 @@ static uint64_t head(void) {
 static void test_a_producer_follows_its_own(void **state) {
     (void)state;
     join_peers();
-    uint64_t seq = head() + 1, event = w.c->events.next;
+    uint64_t seq = head() + 1, event = world.c->events.next;
     struct id128 mine = world_begun('P', 'U', "/src/a", S3, 2);
     world_begun('Q', 'U', "/src/b", OTHER, 2);
     world_chunk('U', mine, 0);
@@ -30,10 +30,10 @@ static void test_a_producer_follows_its_own(void **state) {
     assert_int_equal(m->line_count, 3);  /* open, begin, chunk */
     assert_int_equal(m->event_count, 2); /* begin and chunk granted */
     assert_int_equal(m->next, head() + 1);
-    assert_int_equal(m->event_next, w.c->events.next);
+    assert_int_equal(m->event_next, world.c->events.next);
     assert_false(m->resync);
     assert_int_equal(m->head_seq, head());
-    assert_true(slice_equal(m->head, slice_of(journal_head(w.c->journal))));
+    assert_true(slice_equal(m->head, slice_of(journal_head(world.c->journal))));
     assert_null(memmem(m->lines.ptr, m->lines.len, "/src/b", 6));
     assert_int_equal(world_tail('Q', seq, event, TAIL_MINE, none)->line_count, 2);
 }
@@ -43,13 +43,13 @@ static void test_a_reader_follows_all_or_one(void **state) {
     join_peers();
     struct id128 one = world_begun('P', 'U', "/src/a", S3, 2), two = world_begun('Q', 'U', "/src/b", OTHER, 2);
     world_chunk('U', two, 0);
-    const struct msg_records *m = world_tail('R', 1, w.c->events.next, TAIL_ALL, none);
+    const struct msg_records *m = world_tail('R', 1, world.c->events.next, TAIL_ALL, none);
     assert_int_equal(m->line_count, head());
     assert_int_equal(m->next, head() + 1);
-    m = world_tail('R', 1, w.c->events.next, TAIL_UPLOAD, one);
+    m = world_tail('R', 1, world.c->events.next, TAIL_UPLOAD, one);
     assert_int_equal(m->line_count, 2);
     assert_int_equal(m->next, head() + 1);
-    m = world_tail('R', 0, w.c->events.first, TAIL_UPLOAD, two);
+    m = world_tail('R', 0, world.c->events.first, TAIL_UPLOAD, two);
     assert_int_equal(m->line_count, 3);
     assert_int_equal(m->event_count, 2);
 }
@@ -57,7 +57,7 @@ static void test_a_reader_follows_all_or_one(void **state) {
 static void test_lines_come_in_pages(void **state) {
     (void)state;
     join_peers();
-    uint64_t seq = head() + 1, event = w.c->events.next, all = 1;
+    uint64_t seq = head() + 1, event = world.c->events.next, all = 1;
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 10);
     for (uint32_t i = 0; i < 10; i++)
         world_chunk('U', id, i);
@@ -65,7 +65,7 @@ static void test_lines_come_in_pages(void **state) {
     while (seq <= head()) {
         struct msg m = {.type = MSG_TAIL};
         m.tail = (struct msg_tail){.seq = seq, .event = event, .filter = TAIL_MINE, .max_records = 5};
-        w.now += 100;
+        world.now += 100;
         world_deliver('P', &m);
         const struct msg_records *r = &world_answer('P', MSG_RECORDS)->records;
         assert_true(r->line_count <= 5 && r->next > seq);
@@ -78,7 +78,7 @@ static void test_lines_come_in_pages(void **state) {
     for (lines = 0; all <= head(); lines++) {
         struct msg m = {.type = MSG_TAIL};
         m.tail = (struct msg_tail){.seq = all, .event = event, .filter = TAIL_ALL, .max_records = 1};
-        w.now += 100;
+        world.now += 100;
         world_deliver('R', &m);
         const struct msg_records *r = &world_answer('R', MSG_RECORDS)->records;
         assert_int_equal(r->line_count, 1);
@@ -99,7 +99,7 @@ static void test_a_cursor_from_before_hello_is_too_old(void **state) {
     for (int i = 0; i < PRODUCERS_MAX; i++) { /* until the index of P belongs to another producer */
         world_hello('Q', ROLE_PRODUCER);
         /* 2: still in memory, but of another producer */
-        const struct msg_records *m = world_tail('Q', 2, w.c->events.next, TAIL_MINE, none);
+        const struct msg_records *m = world_tail('Q', 2, world.c->events.next, TAIL_MINE, none);
         assert_true(m->resync);
         assert_int_equal(m->line_count, 0);
         assert_int_equal(m->next, head() + 1);
@@ -113,13 +113,13 @@ static void test_a_cursor_from_before_hello_is_too_old(void **state) {
 static void test_an_event_cursor_of_another_epoch_is_gone(void **state) {
     (void)state;
     join_peers();
-    uint64_t event = w.c->events.next;
+    uint64_t event = world.c->events.next;
     world_kill();
     world_start();
     join_peers();
     assert_true(world_tail('P', head() + 1, event, TAIL_MINE, none)->resync);
-    assert_true(world_tail('P', head() + 1, w.c->events.next + 5, TAIL_MINE, none)->resync);
-    assert_false(world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->resync);
+    assert_true(world_tail('P', head() + 1, world.c->events.next + 5, TAIL_MINE, none)->resync);
+    assert_false(world_tail('P', head() + 1, world.c->events.next, TAIL_MINE, none)->resync);
 }
 
 static void test_events_too_old_are_gone(void **state) {
@@ -129,11 +129,11 @@ static void test_events_too_old_are_gone(void **state) {
                       .kind = EVENT_DENIED,
                       .worker = slice_of("w"),
                       .detail = slice_of("d")};
-    uint64_t event = w.c->events.next;
+    uint64_t event = world.c->events.next;
     for (unsigned i = 0; i < EVENTS_MAX; i++)
-        reply_event(w.c, &e, 1);
+        reply_event(world.c, &e, 1);
     uint64_t at = event, count = 0;
-    while (at < w.c->events.next) {
+    while (at < world.c->events.next) {
         const struct msg_records *m = world_tail('P', head() + 1, at, TAIL_MINE, none);
         assert_false(m->resync);
         assert_true(m->event_next > at);
@@ -142,7 +142,7 @@ static void test_events_too_old_are_gone(void **state) {
         world_clear_sent();
     }
     assert_int_equal(count, EVENTS_MAX);
-    reply_event(w.c, &e, 1);
+    reply_event(world.c, &e, 1);
     assert_true(world_tail('P', head() + 1, event, TAIL_MINE, none)->resync);
 }
 
@@ -191,13 +191,13 @@ static void test_waiting(void **state) {
     join_peers();
     world_advance(200); /* a new uploader is news, too */
     struct msg m = {.type = MSG_TAIL};
-    world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none);
-    m.tail = (struct msg_tail){.seq = head() + 1, .event = w.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
+    world_tail('P', head() + 1, world.c->events.next, TAIL_MINE, none);
+    m.tail = (struct msg_tail){.seq = head() + 1, .event = world.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
     uint64_t number = world_deliver('P', &m);
     assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
     world_advance(499);
     assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
-    assert_int_equal(consumer_deadline_ms(w.c, w.now), w.now + 1);
+    assert_int_equal(consumer_deadline_ms(world.c, world.now), world.now + 1);
     world_advance(1);
     assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
     number = world_deliver('P', &m);
@@ -212,12 +212,12 @@ static void test_a_new_request_replaces_the_old_one(void **state) {
     (void)state;
     join_peers();
     struct msg m = {.type = MSG_TAIL};
-    m.tail = (struct msg_tail){.seq = head() + 1, .event = w.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
+    m.tail = (struct msg_tail){.seq = head() + 1, .event = world.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
     uint64_t first = world_deliver('P', &m), second = world_deliver('P', &m);
-    size_t before = w.count;
+    size_t before = world.count;
     world_advance(500);
     world_advance(500);
-    assert_int_equal(w.count, before + 1);
+    assert_int_equal(world.count, before + 1);
     assert_int_equal(world_last('P', MSG_RECORDS)->number, second);
     assert_int_not_equal(first, second);
 }
@@ -231,7 +231,7 @@ static void test_the_fleet_is_shared(void **state) {
     world_begun('P', 'U', "/src/a", S3, 2);
     world_beat('U', NULL, 0, 5);
     world_beat('V', NULL, 0, 4);
-    struct fleet f = world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->fleet;
+    struct fleet f = world_tail('P', head() + 1, world.c->events.next, TAIL_MINE, none)->fleet;
     assert_int_equal(f.uploaders, 2);
     assert_int_equal(f.slots, 16);
     assert_int_equal(f.free, 9);
@@ -239,17 +239,17 @@ static void test_the_fleet_is_shared(void **state) {
     assert_int_equal(f.retries, 6);
     struct id128 id = world_begun('Q', 'U', "/src/b", OTHER, 2);
     world_beat('U', NULL, 0, 5);
-    assert_int_equal(world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->fleet.share, 4);
+    assert_int_equal(world_tail('P', head() + 1, world.c->events.next, TAIL_MINE, none)->fleet.share, 4);
     world_beat('U', NULL, 0, 1);
     world_beat('V', NULL, 0, 0);
-    assert_int_equal(world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->fleet.share, 1);
+    assert_int_equal(world_tail('P', head() + 1, world.c->events.next, TAIL_MINE, none)->fleet.share, 1);
     world_beat('U', NULL, 0, 0);
-    assert_int_equal(world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->fleet.share, 0);
+    assert_int_equal(world_tail('P', head() + 1, world.c->events.next, TAIL_MINE, none)->fleet.share, 0);
     struct ref chunk = world_ref(JOB_CHUNK, id, 0);
     world_claim('U', chunk, "H");
     world_beat('U', &chunk, 1, 0);
-    assert_int_equal(world_tail('Q', head() + 1, w.c->events.next, TAIL_MINE, none)->fleet.moving_bytes, 1000);
-    assert_int_equal(world_tail('P', head() + 1, w.c->events.next, TAIL_MINE, none)->fleet.moving_bytes, 0);
+    assert_int_equal(world_tail('Q', head() + 1, world.c->events.next, TAIL_MINE, none)->fleet.moving_bytes, 1000);
+    assert_int_equal(world_tail('P', head() + 1, world.c->events.next, TAIL_MINE, none)->fleet.moving_bytes, 0);
 }
 
 static void test_releases_are_events_at_once(void **state) {
@@ -257,7 +257,7 @@ static void test_releases_are_events_at_once(void **state) {
     join_peers();
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
     struct ref never_claimed = world_ref(JOB_CHUNK, id, 1);
-    uint64_t event = w.c->events.next;
+    uint64_t event = world.c->events.next;
     world_release('U', never_claimed, WHY_NOT_HERE);
     const struct msg_records *m = world_tail('P', head() + 1, event, TAIL_MINE, none);
     assert_int_equal(m->event_count, 1);
@@ -307,17 +307,17 @@ static void test_unknown_peers_must_send_hello_first(void **state) {
     world_answer('R', MSG_STATE);
     struct buf frame = BUF_INIT; /* the same incarnation from another connection */
     m.sender = world_incarnation('R');
-    m.number = ++w.number;
+    m.number = ++world.number;
     assert_int_equal(msg_encode(&m, &frame), 0);
     world_deliver_bytes('X', buf_slice(&frame));
     assert_int_equal(error_of('X'), PROTOCOL_HELLO_FIRST);
-    struct msg hello = {.type = MSG_HELLO, .sender = world_incarnation('R'), .number = ++w.number};
+    struct msg hello = {.type = MSG_HELLO, .sender = world_incarnation('R'), .number = ++world.number};
     hello.hello.role = ROLE_READER;
     buf_clear(&frame);
     assert_int_equal(msg_encode(&hello, &frame), 0);
     world_deliver_bytes('X', buf_slice(&frame)); /* the peer moves to the new connection */
     world_answer('X', MSG_WELCOME);
-    assert_int_equal(consumer_peers(w.c)->count, 1);
+    assert_int_equal(consumer_peers(world.c)->count, 1);
     world_deliver('R', &m);
     assert_int_equal(error_of('R'), PROTOCOL_HELLO_FIRST);
     buf_release(&frame);
@@ -348,15 +348,15 @@ static void test_another_journal_and_nonsense(void **state) {
     struct msg m = {.type = MSG_STATUS, .journal = {{1, 2, 3}}};
     world_deliver('R', &m);
     assert_int_equal(error_of('R'), PROTOCOL_JOURNAL);
-    size_t before = w.count;
+    size_t before = world.count;
     world_deliver_bytes('R', slice_of("nonsense"));
     assert_int_equal(world_last('R', MSG_ERROR)->error.code, PROTOCOL_MALFORMED);
     world_deliver_bytes('R', slice_of("nonsense"));
-    assert_int_equal(w.count, before + 1); /* once a second */
-    w.now += 1000;
+    assert_int_equal(world.count, before + 1); /* once a second */
+    world.now += 1000;
     world_deliver_bytes('R', slice_of("nonsense"));
-    assert_int_equal(w.count, before + 2);
-    w.now += 1000;
+    assert_int_equal(world.count, before + 2);
+    world.now += 1000;
     struct msg wrong = {.type = MSG_BEAT};
     world_deliver('R', &wrong);
     assert_int_equal(error_of('R'), PROTOCOL_MALFORMED);
@@ -403,7 +403,7 @@ static void test_silent_peers_make_room(void **state) {
             world_hello((char)(1 + i), ROLE_PRODUCER); /* they were heard again */
     world_advance(1);
     world_hello('~', ROLE_PRODUCER);
-    assert_int_equal(consumer_peers(w.c)->count, PRODUCERS_MAX);
+    assert_int_equal(consumer_peers(world.c)->count, PRODUCERS_MAX);
     struct msg status = {.type = MSG_STATUS};
     world_deliver(8, &status);
     assert_int_equal(error_of(8), PROTOCOL_HELLO_FIRST);
@@ -418,10 +418,10 @@ static void test_complaints_are_bounded(void **state) {
     world_clear_sent();
     for (int i = 0; i < 1000; i++)
         world_deliver_bytes('?', slice_make("\xc1", 1));
-    assert_int_equal(w.count, 1);
+    assert_int_equal(world.count, 1);
     world_advance(1000);
     world_deliver_bytes('?', slice_make("\xc1", 1));
-    assert_int_equal(w.count, 2);
+    assert_int_equal(world.count, 2);
 }
 
 /* While many bytes are unsent, every reply is below 32 KiB: lines, events, uploads and peers. */
@@ -440,15 +440,15 @@ static void test_replies_are_short_when_asked(void **state) {
     struct msg status = {.type = MSG_STATUS};
     world_clear_sent();
     world_deliver(99, &status);
-    assert_true(w.sent[w.count - 1].frame.len > 20 << 10);
+    assert_true(world.sent[world.count - 1].frame.len > 20 << 10);
     for (int brief = 1; brief >= 0; brief--) {
-        consumer_set_short_replies(w.c, brief);
+        consumer_set_short_replies(world.c, brief);
         world_clear_sent();
         world_deliver(99, &status);
         world_deliver(100, &tail);
-        assert_int_equal(w.count, 2);
-        assert_true((w.sent[0].frame.len < 20 << 10) == (brief == 1));
-        assert_true(w.sent[1].frame.len < 20 << 10);
+        assert_int_equal(world.count, 2);
+        assert_true((world.sent[0].frame.len < 20 << 10) == (brief == 1));
+        assert_true(world.sent[1].frame.len < 20 << 10);
     }
 }
 
@@ -461,15 +461,15 @@ static bool is_backpressured(void *arg, const void *route, size_t len) {
 static void test_no_replies_under_back_pressure(void **state) {
     (void)state;
     join_peers();
-    w.c->o.is_backpressured = is_backpressured;
+    world.c->o.is_backpressured = is_backpressured;
     struct msg tail = {.type = MSG_TAIL, .tail = {.seq = 1, .filter = TAIL_ALL}}, status = {.type = MSG_STATUS};
     world_clear_sent();
     world_deliver('Q', &tail);
     world_deliver('Q', &status);
     world_deliver('P', &status);
-    assert_int_equal(w.count, 1);
-    assert_true(consumer_deadline_ms(w.c, w.now) > w.now);
-    w.c->o.is_backpressured = NULL;
+    assert_int_equal(world.count, 1);
+    assert_true(consumer_deadline_ms(world.c, world.now) > world.now);
+    world.c->o.is_backpressured = NULL;
     world_deliver('Q', &tail);
     world_answer('Q', MSG_RECORDS);
 }
@@ -477,26 +477,26 @@ static void test_no_replies_under_back_pressure(void **state) {
 static void test_silent_peers_are_forgotten(void **state) {
     (void)state;
     join_peers();
-    assert_false(consumer_is_deserted(w.c, 5000, w.now + 4999));
-    assert_true(consumer_is_deserted(w.c, 5000, w.now + 5000));
+    assert_false(consumer_is_deserted(world.c, 5000, world.now + 4999));
+    assert_true(consumer_is_deserted(world.c, 5000, world.now + 5000));
     world_advance(30000);
-    assert_int_equal(consumer_peers(w.c)->count, 4);
+    assert_int_equal(consumer_peers(world.c)->count, 4);
     world_advance(31000);
-    assert_int_equal(consumer_peers(w.c)->count, 0);
+    assert_int_equal(consumer_peers(world.c)->count, 0);
 }
 
 /* A consumer of cp ends after the last BYE. Readers do not count. */
 static void test_deserted_after_the_last_bye(void **state) {
     (void)state;
-    assert_false(consumer_is_deserted(w.c, 5000, w.now));
+    assert_false(consumer_is_deserted(world.c, 5000, world.now));
     join_peers();
     world_bye('P');
     world_bye('Q');
-    assert_false(consumer_is_deserted(w.c, 5000, w.now));
+    assert_false(consumer_is_deserted(world.c, 5000, world.now));
     world_bye('U');
-    assert_true(consumer_is_deserted(w.c, 5000, w.now));
+    assert_true(consumer_is_deserted(world.c, 5000, world.now));
     world_hello('P', ROLE_PRODUCER);
-    assert_false(consumer_is_deserted(w.c, 5000, w.now));
+    assert_false(consumer_is_deserted(world.c, 5000, world.now));
 }
 
 /* STATE has the failure of an upload until it is planned again, and the outage of an uploader.

@@ -63,10 +63,10 @@ static void test_another_uploader_gets_the_job(void **state) {
     hello_allowing('U', "s3://bucket/");
     hello_allowing('V', "s3://bucket/");
     struct id128 id = planned();
-    uint64_t event = w.c->events.next;
+    uint64_t event = world.c->events.next;
     fails('U', id, OWN_SURE);
     assert_int_equal(world_count("fail"), 0);
-    const struct msg_records *told = world_tail('P', journal_seq(w.c->journal) + 1, event, TAIL_MINE, id);
+    const struct msg_records *told = world_tail('P', journal_seq(world.c->journal) + 1, event, TAIL_MINE, id);
     const struct event *e = &told->events[told->event_count - 1];
     assert_int_equal(e->kind, EVENT_RELEASED);
     assert_int_equal(e->why, WHY_NOT_HERE);
@@ -157,11 +157,11 @@ static void test_progress_forgets_refusals(void **state) {
     hello_allowing('V', "s3://bucket/");
     struct id128 id = planned();
     fails('U', id, OWN_MAYBE);
-    assert_non_null(refusals_find(&w.c->refusals, &id));
+    assert_non_null(refusals_find(&world.c->refusals, &id));
     struct result r = world_result(world_ref(JOB_PUT, id, 0), "");
     r.length = r.size = 100;
     assert_int_equal(world_complete('V', &r).kind, ACK_RECORDED);
-    assert_null(refusals_find(&w.c->refusals, &id));
+    assert_null(refusals_find(&world.c->refusals, &id));
 }
 
 static void test_a_beat_lists_locations_that_others_serve(void **state) {

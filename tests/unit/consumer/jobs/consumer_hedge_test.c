@@ -47,12 +47,12 @@ static struct ref slow_chunk(void) {
 
 static const struct msg_records *tail(void) {
     struct id128 none = {{0}};
-    return world_tail('P', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none);
+    return world_tail('P', journal_seq(world.c->journal) + 1, world.c->events.next, TAIL_MINE, none);
 }
 
 /* The last event. */
 static const struct event *last_event(void) {
-    return &events_at(&w.c->events, w.c->events.next - 1)->e;
+    return &events_at(&world.c->events, world.c->events.next - 1)->e;
 }
 
 static struct upload_status status(void) {
@@ -73,7 +73,8 @@ static void test_a_slow_job_is_listed_to_its_producer(void **state) {
     assert_true(id_equal(&r->slow[0].upload, &chunk.upload));
     world_hello('Q', ROLE_PRODUCER); /* no other producer */
     struct id128 none = {{0}};
-    assert_int_equal(world_tail('Q', journal_seq(w.c->journal) + 1, w.c->events.next, TAIL_MINE, none)->slow_count, 0);
+    assert_int_equal(
+        world_tail('Q', journal_seq(world.c->journal) + 1, world.c->events.next, TAIL_MINE, none)->slow_count, 0);
 }
 
 static void test_not_while_bytes_move_well(void **state) {
@@ -104,7 +105,7 @@ static void test_another_uploader_gets_it_once(void **state) {
     assert_held(claim_second('X', chunk));                          /* at most two holders */
     assert_int_equal(claim_second('V', chunk).kind, VERDICT_GRANT); /* its own lease, repeated */
     assert_int_equal(world_claim('U', chunk, "H").kind, VERDICT_GRANT);
-    assert_int_equal(consumer_lease_count(w.c), 2);
+    assert_int_equal(consumer_lease_count(world.c), 2);
     struct upload_status s = status();
     assert_int_equal(s.leases, 2);
     assert_int_equal(s.second, 1);
@@ -123,7 +124,7 @@ static void test_another_host_is_preferred(void **state) {
 static void test_switched_off(void **state) {
     (void)state;
     world_kill();
-    w.o.no_second_lease = true;
+    world.o.no_second_lease = true;
     world_start();
     struct ref chunk = slow_chunk();
     assert_int_equal(tail()->slow_count, 0);
@@ -189,13 +190,13 @@ static void finish_waits_for(char winner, char loser) {
     world_beat(loser, &chunk, 1, 0);
     assert_int_equal(world_invalid(loser), 1);
     assert_int_equal(world_claim('V', finish, "H").why, WHY_LATER);
-    uint64_t events = w.c->events.next, again = w.c->stats[0].resent_bytes;
+    uint64_t events = world.c->events.next, again = world.c->stats[0].resent_bytes;
     struct released given = {.ref = chunk, .why = WHY_HELD, .bytes = 5000};
     struct msg m = {.type = MSG_RELEASE, .release = {.jobs = &given, .job_count = 1}};
     world_deliver(loser, &m);
-    assert_int_equal(w.c->stats[0].resent_bytes - again, 5000); /* its bytes were sent without use */
-    assert_int_equal(w.c->events.next, events);                 /* the job is not offered again */
-    assert_int_equal(consumer_lease_count(w.c), 0);
+    assert_int_equal(world.c->stats[0].resent_bytes - again, 5000); /* its bytes were sent without use */
+    assert_int_equal(world.c->events.next, events);                 /* the job is not offered again */
+    assert_int_equal(consumer_lease_count(world.c), 0);
     assert_int_equal(world_claim('V', finish, "H").kind, VERDICT_GRANT);
     assert_int_equal(world_count("chunk"), 2);
 }
@@ -220,11 +221,11 @@ static void test_finish_waits_no_longer_than_the_losers_lease(void **state) {
     assert_int_equal(world_done('V', chunk, "H").kind, ACK_RECORDED);
     world_chunk('V', chunk.upload, 1);
     world_beat('U', &chunk, 1, 0); /* does not renew it */
-    world_advance(w.o.lease_ms - SLOW_MS - 1);
+    world_advance(world.o.lease_ms - SLOW_MS - 1);
     assert_int_equal(world_claim('V', finish, "H").why, WHY_LATER);
     world_advance(1);
     assert_int_equal(world_claim('V', finish, "H").kind, VERDICT_GRANT);
-    assert_int_equal(w.c->stats[0].resent_bytes, 1000);
+    assert_int_equal(world.c->stats[0].resent_bytes, 1000);
 }
 
 /* Only the first result is recorded. The bytes of the second count as resent. */
@@ -234,8 +235,8 @@ static void test_the_losers_result(void **state) {
     assert_int_equal(claim_second('V', chunk).kind, VERDICT_GRANT);
     uint64_t seq = world_done('V', chunk, "H").seq;
     assert_int_equal(world_done('U', chunk, "H").seq, seq);
-    assert_int_equal(consumer_lease_count(w.c), 0);
-    assert_int_equal(w.c->stats[0].resent_bytes, PART);
+    assert_int_equal(consumer_lease_count(world.c), 0);
+    assert_int_equal(world.c->stats[0].resent_bytes, PART);
     assert_int_equal(world_count("chunk"), 1);
 }
 
@@ -245,14 +246,14 @@ static void check_other_unchanged(char leaves, char stays) {
     world_release(leaves, chunk, WHY_NO_PROGRESS);
     assert_int_equal(last_event()->kind, EVENT_RELEASED);
     assert_true(last_event()->second);
-    assert_int_equal(consumer_lease_count(w.c), 1);
-    assert_int_equal(w.c->leases.second_count, 0);
+    assert_int_equal(consumer_lease_count(world.c), 1);
+    assert_int_equal(world.c->leases.second_count, 0);
     world_beat(stays, &chunk, 1, 0);
     assert_int_equal(world_invalid(stays), 0);
     world_release(stays, chunk, WHY_NO_PROGRESS);
     assert_false(last_event()->second);
     assert_int_equal(world_claim('W', chunk, "H").kind, VERDICT_GRANT);
-    assert_int_equal(w.c->leases.second_count, 0);
+    assert_int_equal(world.c->leases.second_count, 0);
 }
 
 static void test_the_first_leaves(void **state) {
@@ -269,14 +270,14 @@ static void test_the_first_ends_unrenewed(void **state) {
     (void)state;
     struct ref chunk = slow_chunk();
     assert_int_equal(claim_second('V', chunk).kind, VERDICT_GRANT);
-    world_advance(w.o.lease_ms - SLOW_MS);
+    world_advance(world.o.lease_ms - SLOW_MS);
     assert_int_equal(last_event()->kind, EVENT_EXPIRED);
     assert_true(last_event()->second);
     world_beat('V', &chunk, 1, 0);
     assert_int_equal(world_invalid('V'), 0);
     world_bye('V');
     assert_false(last_event()->second);
-    assert_int_equal(consumer_lease_count(w.c), 0);
+    assert_int_equal(consumer_lease_count(world.c), 0);
 }
 
 /* The loser has stopped. After a `redo` it may get the job again. */
@@ -288,7 +289,7 @@ static void test_a_loser_may_get_the_job_again(void **state) {
     struct result redo = {.ref = chunk, .outcome = OUTCOME_REDO, .handle = slice_of("H")};
     assert_int_equal(world_complete('V', &redo).kind, ACK_RECORDED);
     assert_int_equal(world_claim('U', chunk, "H").kind, VERDICT_GRANT);
-    assert_int_equal(consumer_lease_count(w.c), 1);
+    assert_int_equal(consumer_lease_count(world.c), 1);
     world_beat('U', &chunk, 1, 0);
     assert_int_equal(world_invalid('U'), 0);
 }
@@ -307,7 +308,7 @@ static void test_a_restart_leaves_one(void **state) {
     world_beat('U', &chunk, 1, 0);
     assert_int_equal(world_invalid('U'), 1);
     assert_held(world_claim_held('U', chunk, "H", true));
-    assert_int_equal(consumer_lease_count(w.c), 1);
+    assert_int_equal(consumer_lease_count(world.c), 1);
 }
 
 static void test_an_abort_ends_both(void **state) {
@@ -316,8 +317,8 @@ static void test_an_abort_ends_both(void **state) {
     assert_int_equal(claim_second('V', chunk).kind, VERDICT_GRANT);
     struct result gone = {.ref = chunk, .outcome = OUTCOME_GONE, .handle = slice_of("H")};
     assert_int_equal(world_complete('V', &gone).kind, ACK_RECORDED);
-    assert_int_equal(consumer_lease_count(w.c), 0);
-    assert_int_equal(w.c->leases.second_count, 0);
+    assert_int_equal(consumer_lease_count(world.c), 0);
+    assert_int_equal(world.c->leases.second_count, 0);
     world_beat('U', &chunk, 1, 0);
     assert_int_equal(world_invalid('U'), 1);
 }

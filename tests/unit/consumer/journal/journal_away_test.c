@@ -26,7 +26,7 @@ static void remove_file(void) {
 }
 static void replace_file(void) { /* as `cp` and `mv` do: the same bytes in another file */
     struct buf bytes = file_bytes(ACTIVE);
-    put_file(AWAY, buf_slice(&bytes));
+    file_put(AWAY, buf_slice(&bytes));
     assert_int_equal(rename(AWAY, ACTIVE), 0);
     buf_release(&bytes);
 }
@@ -37,11 +37,11 @@ static void replace_dir(void) {
     struct buf bytes = file_bytes(ACTIVE);
     move_dir();
     assert_int_equal(mkdir(DIR_NAME, 0700), 0);
-    put_file(ACTIVE, buf_slice(&bytes));
+    file_put(ACTIVE, buf_slice(&bytes));
     buf_release(&bytes);
 }
 static void remove_all(void) {
-    remove_dir(DIR_NAME);
+    dir_remove(DIR_NAME);
 }
 
 static const struct {
@@ -77,7 +77,7 @@ static void assert_lost(struct journal *j, int (*call)(struct journal *), const 
     assert_contains(&said, ACTIVE);
     assert_int_equal(journal_seq(j), seq);
     assert_true(journal_has_failed(j));
-    assert_int_equal(append_chunk(j, 9, NULL), ERR_IO);
+    assert_int_equal(journal_append_chunk(j, 9, NULL), ERR_IO);
     assert_int_equal(journal_check(j), ERR_IO);
     buf_release(&said);
 }
@@ -85,17 +85,17 @@ static void assert_lost(struct journal *j, int (*call)(struct journal *), const 
 static void clean_up(struct journal **j) {
     during_sync = NULL;
     journal_close(j);
-    remove_dir(DIR_NAME);
-    remove_dir(AWAY);
+    dir_remove(DIR_NAME);
+    dir_remove(AWAY);
 }
 
 static void test_nothing_is_written_once_the_file_is_not_ours(void **state) {
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
-        struct journal_options o = options(NULL);
-        struct journal *j = open_ok(&o);
-        commit_chunks(j, 0, 2);
-        assert_int_equal(append_chunk(j, 2, NULL), 0);
+        struct journal_options o = seen_options(NULL);
+        struct journal *j = journal_open_ok(&o);
+        journal_commit_chunks(j, 0, 2);
+        assert_int_equal(journal_append_chunk(j, 2, NULL), 0);
         cases[i].happens();
         struct stat before = {0}, after = {0};
         (void)stat(ACTIVE, &before);
@@ -109,11 +109,11 @@ static void test_nothing_is_written_once_the_file_is_not_ours(void **state) {
 static void test_nothing_is_acknowledged_when_it_happens_during_the_sync(void **state) {
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
-        struct journal_options o = options(NULL);
+        struct journal_options o = seen_options(NULL);
         o.io = &interfering_io;
-        struct journal *j = open_ok(&o);
-        commit_chunks(j, 0, 2);
-        assert_int_equal(append_chunk(j, 2, NULL), 0);
+        struct journal *j = journal_open_ok(&o);
+        journal_commit_chunks(j, 0, 2);
+        assert_int_equal(journal_append_chunk(j, 2, NULL), 0);
         during_sync = cases[i].happens;
         assert_lost(j, journal_commit, cases[i].happens == truncate_to_nothing ? "bytes instead of" : cases[i].said);
         clean_up(&j);
@@ -123,9 +123,9 @@ static void test_nothing_is_acknowledged_when_it_happens_during_the_sync(void **
 static void test_a_look_finds_it_without_a_write(void **state) {
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
-        struct journal_options o = options(NULL);
-        struct journal *j = open_ok(&o);
-        commit_chunks(j, 0, 2);
+        struct journal_options o = seen_options(NULL);
+        struct journal *j = journal_open_ok(&o);
+        journal_commit_chunks(j, 0, 2);
         assert_int_equal(journal_check(j), 0);
         cases[i].happens();
         assert_lost(j, journal_check, cases[i].said);
@@ -135,11 +135,11 @@ static void test_a_look_finds_it_without_a_write(void **state) {
 
 static void test_it_is_still_ours_after_a_rotation(void **state) {
     (void)state;
-    struct journal_options o = options(NULL);
+    struct journal_options o = seen_options(NULL);
     o.rotate_bytes = 600;
-    struct journal *j = open_ok(&o);
+    struct journal *j = journal_open_ok(&o);
     for (uint32_t i = 0; i < 12; i++) {
-        commit_chunks(j, i, 1);
+        journal_commit_chunks(j, i, 1);
         assert_int_equal(journal_check(j), 0);
     }
     assert_true(journal_rotations(j) > 1);
@@ -147,7 +147,7 @@ static void test_it_is_still_ours_after_a_rotation(void **state) {
 }
 
 static void expect_lost(const struct id128 *id) {
-    struct journal_options o = options(NULL);
+    struct journal_options o = seen_options(NULL);
     struct journal *j = NULL;
     o.expected = *id;
     stderr_begin();
@@ -160,23 +160,23 @@ static void expect_lost(const struct id128 *id) {
 
 static void test_who_expects_a_journal_begins_no_other(void **state) {
     (void)state;
-    struct journal_options o = options(NULL);
-    struct journal *j = open_ok(&o);
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
     struct id128 id = *journal_id(j);
-    commit_chunks(j, 0, 1);
+    journal_commit_chunks(j, 0, 1);
     journal_close(&j);
     o.expected = id;
-    j = open_ok(&o);
+    j = journal_open_ok(&o);
     journal_close(&j);
 
     truncate_to_nothing();
     expect_lost(&id);
-    remove_dir(DIR_NAME);
+    dir_remove(DIR_NAME);
     expect_lost(&id);
     struct stat st;
     assert_int_equal(stat(DIR_NAME, &st), -1);
     o.expected = (struct id128){0};
-    j = open_ok(&o); /* another file */
+    j = journal_open_ok(&o); /* another file */
     journal_close(&j);
     expect_lost(&id);
 }

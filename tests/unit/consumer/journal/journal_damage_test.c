@@ -42,7 +42,7 @@ static void check_kept(size_t good, const struct buf *damaged) {
     snprintf(epoch, sizeof epoch, "\"ev\":\"epoch\",\"epoch\":%" PRIu64 ",\"journal\":\"%s\"",
              written.lines[good - 1].epoch + 1, id);
     assert_non_null(strstr(now.data + end, epoch));
-    const char *side = find_file(DIR_NAME, "torn-");
+    const char *side = dir_find(DIR_NAME, "torn-");
     assert_true((side != NULL) == (damaged->len > end));
     if (side) {
         struct buf kept = file_bytes(side);
@@ -56,7 +56,7 @@ static void check_kept(size_t good, const struct buf *damaged) {
 
 static void check_refused(const char *name, uint64_t line, const struct buf *damaged) {
     char path[512], place[600];
-    const char *said = heard();
+    const char *said = log_heard();
     snprintf(path, sizeof path, DIR_NAME "/%s", name);
     snprintf(place, sizeof place, "%s:%" PRIu64 ": ", path, line);
     const char *at = strstr(said, place);
@@ -64,7 +64,7 @@ static void check_refused(const char *name, uint64_t line, const struct buf *dam
         fail_msg("no \"%sREASON\" in: %s", place, said);
     struct buf now = file_bytes(path);
     assert_true(slice_equal(buf_slice(&now), buf_slice(damaged)));
-    assert_null(find_file(DIR_NAME, "torn-"));
+    assert_null(dir_find(DIR_NAME, "torn-"));
     buf_release(&now);
 }
 
@@ -74,7 +74,7 @@ static void judge(const struct buf *damaged, size_t good, bool must_open) {
     struct taken t = {0};
     struct journal_options o = {.dir = DIR_NAME, .io = &fault_io, .apply = take, .arg = &t};
     struct journal *j = NULL;
-    lay_file(ACTIVE, buf_slice(damaged));
+    file_put_new(ACTIVE, buf_slice(damaged));
     int err = journal_open(&j, &o);
     assert_false(t.wrong);
     tally.positions++;
@@ -84,12 +84,12 @@ static void judge(const struct buf *damaged, size_t good, bool must_open) {
         assert_int_equal(t.count, good);
         check_kept(good, damaged);
         journal_close(&j);
-        (void)heard();
+        (void)log_heard();
         tally.kept++;
         return;
     }
     if (must_open)
-        fail_msg("refused, with %zu whole lines and damage in the last batch alone: %s", good, heard());
+        fail_msg("refused, with %zu whole lines and damage in the last batch alone: %s", good, log_heard());
     assert_int_equal(err, ERR_DAMAGED);
     check_refused(JOURNAL_ACTIVE, good - written.active_first + 1, damaged);
     tally.refused++;
@@ -103,13 +103,13 @@ static bool is_in_last_batch(size_t line) {
 
 static void test_truncated_at_every_byte_of_the_tail(void **state) {
     (void)state;
-    write_journal();
-    listen_begin();
+    written_create();
+    log_listen_begin();
     for (size_t len = 0; len < written.active.len; len += len + TAIL_BYTES < written.active.len ? 9 : 1) {
         struct buf cut = {written.active.data, len, len};
-        judge(&cut, lines_before(len), true); /* the lines after the cut are missing */
+        judge(&cut, written_lines_before(len), true); /* the lines after the cut are missing */
     }
-    listen_end();
+    log_listen_end();
     say_tally("truncated");
 }
 
@@ -118,20 +118,20 @@ static const char *const change_names[] = {"bit 0 flipped", "bit 7 flipped", "ma
 
 /* tail: only the last TAIL_BYTES. */
 static void every_byte(enum change change, bool tail) {
-    write_journal();
+    written_create();
     size_t from = tail ? written.active.len - TAIL_BYTES : 0;
     struct buf damaged = BUF_INIT;
     assert_int_equal(buf_add(&damaged, written.active.data, written.active.len), 0);
-    listen_begin();
+    log_listen_begin();
     for (size_t at = from; at < damaged.len; at += STEP) {
         char was = damaged.data[at];
-        damaged.data[at] = changed(was, change);
-        size_t good = lines_before(at);
+        damaged.data[at] = byte_changed(was, change);
+        size_t good = written_lines_before(at);
         if (damaged.data[at] != was)
             judge(&damaged, good, is_in_last_batch(good));
         damaged.data[at] = was;
     }
-    listen_end();
+    log_listen_end();
     buf_release(&damaged);
     say_tally(change_names[change]);
 }
@@ -182,7 +182,7 @@ static struct buf sealed_bytes(int i) {
 static void put_sealed(int i, struct slice bytes) {
     char path[512];
     snprintf(path, sizeof path, DIR_NAME "/%s", sealed[i]);
-    lay_file(path, bytes);
+    file_put_new(path, bytes);
 }
 
 /* ERR_DAMAGED, and no file changes. line 0: the message may name any line of any file. */
@@ -202,9 +202,9 @@ static void refuses_start(const char *name, uint64_t line) {
         check_refused(name, line, &now);
         buf_release(&now);
     } else {
-        assert_non_null(strstr(heard(), ".jsonl:"));
+        assert_non_null(strstr(log_heard(), ".jsonl:"));
     }
-    assert_null(find_file(DIR_NAME, "torn-"));
+    assert_null(dir_find(DIR_NAME, "torn-"));
     now = journal_bytes(DIR_NAME);
     assert_true(slice_equal(buf_slice(&before), buf_slice(&now)));
     buf_release(&before);
@@ -213,16 +213,16 @@ static void refuses_start(const char *name, uint64_t line) {
 
 static void test_every_byte_of_the_sealed_files(void **state) {
     (void)state;
-    write_journal();
+    written_create();
     find_sealed();
-    listen_begin();
+    log_listen_begin();
     for (int i = 0; i < sealed_count; i++) {
         struct buf whole = sealed_bytes(i);
         uint64_t line = 1;
         for (size_t at = 0; at < whole.len; at++) {
             char was = whole.data[at];
             for (enum change change = BIT_0; change < CHANGES && at % STEP == 0; change += 2) {
-                whole.data[at] = changed(was, change);
+                whole.data[at] = byte_changed(was, change);
                 if (whole.data[at] == was)
                     continue;
                 put_sealed(i, buf_slice(&whole));
@@ -238,7 +238,7 @@ static void test_every_byte_of_the_sealed_files(void **state) {
         put_sealed(i, buf_slice(&whole));
         buf_release(&whole);
     }
-    listen_end();
+    log_listen_end();
     say_tally("sealed files");
 }
 
@@ -258,16 +258,16 @@ static void swap(const char *a, const char *b) {
 static void test_files_missing_swapped_and_foreign(void **state) {
     (void)state;
     struct buf other[SEALED_MAX], own[SEALED_MAX];
-    write_journal();
+    written_create();
     find_sealed();
     struct buf other_active = file_bytes(ACTIVE);
     int count = sealed_count;
     for (int i = 0; i < count; i++)
         other[i] = sealed_bytes(i);
-    write_journal(); /* written again: another id, so another chain */
+    written_create(); /* written again: another id, so another chain */
     find_sealed();
     assert_int_equal(sealed_count, count);
-    listen_begin();
+    log_listen_begin();
     for (int i = 0; i < count; i++) {
         own[i] = sealed_bytes(i);
         put_sealed(i, buf_slice(&other[i]));
@@ -285,7 +285,7 @@ static void test_files_missing_swapped_and_foreign(void **state) {
         refuses_start(i + 1 < count ? sealed[i + 1] : JOURNAL_ACTIVE, 1);
         move("elsewhere", sealed[i]);
     }
-    lay_file(ACTIVE, buf_slice(&other_active));
+    file_put_new(ACTIVE, buf_slice(&other_active));
     refuses_start(JOURNAL_ACTIVE, 1);
     struct buf mixed = BUF_INIT; /* its own lines, then the lines of the other journal from the same position */
     for (size_t i = written.active_first + 1; i < written.count; i++) {
@@ -295,10 +295,10 @@ static void test_files_missing_swapped_and_foreign(void **state) {
         assert_int_equal(buf_add(&mixed, other_active.data + end, other_active.len - end), 0);
         judge(&mixed, i, is_in_last_batch(i));
     }
-    lay_file(ACTIVE, slice_of("")); /* the same as missing: a crash during a rotation */
+    file_put_new(ACTIVE, slice_of("")); /* the same as missing: a crash during a rotation */
     struct buf empty = BUF_INIT;
     judge(&empty, written.active_first, true);
-    listen_end();
+    log_listen_end();
     say_tally("whole files");
     buf_release(&mixed);
     buf_release(&other_active);
@@ -327,13 +327,13 @@ static void put_lines(const size_t *order, size_t count, const struct buf *edite
         const char *from = edited && order[i] == edited->len ? edited->data : written.active.data + (l->start - base);
         assert_int_equal(buf_add(&b, from, l->end - l->start), 0);
     }
-    lay_file(ACTIVE, buf_slice(&b));
+    file_put_new(ACTIVE, buf_slice(&b));
     buf_release(&b);
 }
 
 static void test_verify_finds_every_line_removed_doubled_moved_or_edited(void **state) {
     (void)state;
-    write_journal();
+    written_create();
     size_t first = written.active_first, n = written.count - first, order[LINES_MAX + 1];
     for (size_t at = 0; at < n; at++) {
         for (size_t i = 0, k = 0; i < n; i++)
@@ -366,8 +366,8 @@ static void test_verify_finds_every_line_removed_doubled_moved_or_edited(void **
         buf_clear(&edited);
         assert_int_equal(buf_add(&edited, written.active.data, written.active.len), 0);
         edited.data[at] = (char)(edited.data[at] ^ 2);
-        lay_file(ACTIVE, buf_slice(&edited));
-        verify_finds("edited", lines_before(at));
+        file_put_new(ACTIVE, buf_slice(&edited));
+        verify_finds("edited", written_lines_before(at));
     }
     buf_release(&edited);
     print_message("verify: %u edits found\n", tally.refused);

@@ -110,7 +110,7 @@ struct life {
 };
 
 static struct journal_options real_options(struct seen *s) {
-    struct journal_options o = options(s);
+    struct journal_options o = seen_options(s);
     o.io = NULL;
     o.rotate_bytes = 2600;
     return o;
@@ -128,12 +128,12 @@ static uint32_t commit_until_refused(struct journal *j, uint32_t next) {
     for (int batch = 0; batch < 6; batch++) {
         int err = 0;
         for (uint32_t i = 0; !err && i < BATCH; i++)
-            err = append_chunk(j, next + i, NULL);
+            err = journal_append_chunk(j, next + i, NULL);
         assert_int_equal(err, 0);
         if (journal_commit(j)) {
             assert_true(one.fired && journal_has_failed(j));
             assert_int_equal(journal_commit(j), ERR_IO);
-            assert_int_equal(append_chunk(j, next, NULL), ERR_IO);
+            assert_int_equal(journal_append_chunk(j, next, NULL), ERR_IO);
             return next;
         }
         next += BATCH;
@@ -149,7 +149,7 @@ static void prepare_nothing(void) {
 static void prepare_some(void) {
     struct seen s;
     struct journal_options o = real_options(&s);
-    struct journal *j = open_ok(&o);
+    struct journal *j = journal_open_ok(&o);
     commit_until_refused(j, 0);
     journal_close(&j);
 }
@@ -160,7 +160,7 @@ static void prepare_torn(void) {
     int fd = open(DIR_NAME "/" JOURNAL_ACTIVE, O_WRONLY | O_APPEND | O_CLOEXEC);
     assert_int_equal(write(fd, "{\"seq\":", 7), 7);
     close(fd);
-    put_file(DIR_NAME "/lock", slice_of("      4711\nsync\n"));
+    file_put(DIR_NAME "/lock", slice_of("      4711\nsync\n"));
 }
 
 /* As after a crash between the two renames of a rotation. */
@@ -172,7 +172,7 @@ static void prepare_sealed(void) {
     assert_int_equal(sscanf(first.data, "{\"seq\":%llu,", &seq), 1);
     snprintf(name, sizeof name, DIR_NAME "/journal.%020llu.jsonl", seq);
     assert_int_equal(rename(DIR_NAME "/" JOURNAL_ACTIVE, name), 0);
-    put_file(DIR_NAME "/tmp-journal-active", slice_of("{\"seq\":"));
+    file_put(DIR_NAME "/tmp-journal-active", slice_of("{\"seq\":"));
     buf_release(&first);
 }
 
@@ -180,8 +180,8 @@ static void prepare_stopped(void) {
     prepare_some();
     struct seen s;
     struct journal_options o = real_options(&s);
-    struct journal *j = open_ok(&o);
-    commit_stop(j);
+    struct journal *j = journal_open_ok(&o);
+    journal_commit_stop(j);
     journal_close(&j);
 }
 
@@ -194,11 +194,11 @@ static const struct life lives[] = {{"new", prepare_nothing},
 static uint32_t chunks_there(void) {
     struct seen s;
     struct journal_options o = real_options(&s);
-    struct journal *j = open_ok(&o);
+    struct journal *j = journal_open_ok(&o);
     uint32_t chunks = (uint32_t)s.chunks;
     assert_verifies(DIR_NAME, journal_seq(j));
-    assert_null(find_file(DIR_NAME, "tmp-"));
-    commit_chunks(j, chunks, 1); /* and it can be continued */
+    assert_null(dir_find(DIR_NAME, "tmp-"));
+    journal_commit_chunks(j, chunks, 1); /* and it can be continued */
     journal_close(&j);
     return chunks;
 }
@@ -207,7 +207,7 @@ static uint32_t chunks_there(void) {
 static bool one_fault(const struct life *life, int at, int error, enum how how, unsigned *refused) {
     struct seen s;
     struct journal *j = NULL;
-    remove_dir(DIR_NAME);
+    dir_remove(DIR_NAME);
     life->prepare();
     uint32_t before = life->prepare == prepare_nothing ? 0 : 6 * BATCH, acked = before;
     struct journal_options o = real_options(&s);

@@ -12,9 +12,9 @@ int __wrap_fsync(int fd) {
 
 /* Opens and closes the journal; returns the number of directories that were synced. */
 static unsigned reopen(void) {
-    struct journal_options o = options(NULL);
+    struct journal_options o = seen_options(NULL);
     synced_dirs = 0;
-    struct journal *j = open_ok(&o);
+    struct journal *j = journal_open_ok(&o);
     unsigned count = synced_dirs;
     journal_close(&j);
     return count;
@@ -27,4 +27,4 @@ static void test_directories_above_a_new_journal_are_synced(void **state) {
     assert_int_equal(reopen(), second);
 }
 
-UNIT_MAIN(cmocka_unit_test_setup(test_directories_above_a_new_journal_are_synced, fresh_dir))
+UNIT_MAIN(cmocka_unit_test_setup(test_directories_above_a_new_journal_are_synced, journal_dir_fresh))

@@ -5,35 +5,35 @@
 
 /* epoch | 3 lines | 3 lines: seq 1, 2–4, 5–7 in batches 1, 2, 3. */
 static struct buf three_batches(void) {
-    struct journal_options o = options(NULL);
-    struct journal *j = open_ok(&o);
-    commit_chunks(j, 0, 3);
-    commit_chunks(j, 3, 3);
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
+    journal_commit_chunks(j, 0, 3);
+    journal_commit_chunks(j, 3, 3);
     journal_close(&j);
     return journal_bytes(DIR_NAME);
 }
 
 static void put_journal(struct slice bytes) {
-    remove_dir(DIR_NAME);
+    dir_remove(DIR_NAME);
     assert_int_equal(mkdir(DIR_NAME, 0700), 0);
-    put_file(ACTIVE, bytes);
+    file_put(ACTIVE, bytes);
 }
 
 /* Opens the journal. Its records are the first `good` lines; the rest of `bytes` is in a side
  * file. */
 static void opens_with(const struct buf *bytes, uint64_t good) {
     struct seen s;
-    struct journal_options o = options(&s);
-    struct journal *j = open_ok(&o);
+    struct journal_options o = seen_options(&s);
+    struct journal *j = journal_open_ok(&o);
     assert_int_equal(s.count, good);
-    commit_chunks(j, 50, 1);
+    journal_commit_chunks(j, 50, 1);
     assert_verifies(DIR_NAME, good + 2);
     journal_close(&j);
     size_t end = line_start(bytes, good + 1);
     struct buf now = file_bytes(ACTIVE);
     assert_memory_equal(now.data, bytes->data, end);
     buf_release(&now);
-    const char *side = find_file(DIR_NAME, "torn-");
+    const char *side = dir_find(DIR_NAME, "torn-");
     if (end == bytes->len) {
         assert_null(side);
         return;
@@ -52,7 +52,7 @@ static void opens_with(const struct buf *bytes, uint64_t good) {
 static void refuses(const char *path, uint64_t line, int wanted) {
     struct buf before = file_bytes(path);
     struct seen s;
-    struct journal_options o = options(&s);
+    struct journal_options o = seen_options(&s);
     struct journal *j = NULL;
     stderr_begin();
     int err = journal_open(&j, &o);
@@ -67,7 +67,7 @@ static void refuses(const char *path, uint64_t line, int wanted) {
     }
     struct buf after = file_bytes(path);
     assert_true(slice_equal(buf_slice(&before), buf_slice(&after)));
-    assert_null(find_file(DIR_NAME, "torn-"));
+    assert_null(dir_find(DIR_NAME, "torn-"));
     buf_release(&before);
     buf_release(&after);
     buf_release(&said);
@@ -99,14 +99,14 @@ static void test_torn_first_line_begins_anew(void **state) {
         put_journal(slice_make(all.data, len));
         struct buf torn = {all.data, len, len};
         struct seen s;
-        struct journal_options o = options(&s);
-        struct journal *j = open_ok(&o);
+        struct journal_options o = seen_options(&s);
+        struct journal *j = journal_open_ok(&o);
         assert_int_equal(s.count, 0);
         assert_int_equal(journal_epoch(j), 1);
         assert_verifies(DIR_NAME, 1);
         journal_close(&j);
         if (len) {
-            struct buf kept = file_bytes(find_file(DIR_NAME, "torn-1-"));
+            struct buf kept = file_bytes(dir_find(DIR_NAME, "torn-1-"));
             assert_true(slice_equal(buf_slice(&kept), buf_slice(&torn)));
             buf_release(&kept);
         }
@@ -166,10 +166,10 @@ static void test_changed_byte_in_an_earlier_batch_refuses(void **state) {
 /* An acknowledged batch of one line after the damage, which includes its newline. */
 static void test_one_line_batches(void **state) {
     (void)state;
-    struct journal_options o = options(NULL);
-    struct journal *j = open_ok(&o);
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
     for (uint32_t i = 0; i < 12; i++) /* batches 9, 10: one digit more */
-        commit_chunks(j, i, 1);
+        journal_commit_chunks(j, i, 1);
     journal_close(&j);
     struct buf all = journal_bytes(DIR_NAME);
     for (uint64_t line = 8; line <= 12; line++)
@@ -283,13 +283,13 @@ static void test_time_never_goes_back(void **state) {
     struct buf b = BUF_INIT;
     make_line(&b, EPOCH_LINE("1"), h);
     put_journal(buf_slice(&b));
-    struct journal_options o = options(NULL);
-    struct journal *j = open_ok(&o);
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
     assert_int_equal(journal_epoch(j), 5);
     journal_close(&j);
     struct seen s;
-    o = options(&s);
-    j = open_ok(&o);
+    o = seen_options(&s);
+    j = journal_open_ok(&o);
     assert_int_equal(s.count, 2);
     assert_int_equal(s.last_ts_us, 4102444800000000);
     journal_close(&j);
@@ -298,13 +298,13 @@ static void test_time_never_goes_back(void **state) {
 
 /* --- files --- */
 static uint64_t many_files(void) {
-    remove_dir(DIR_NAME);
+    dir_remove(DIR_NAME);
     for (int life = 0; life < 3; life++) { /* so that epoch records are at several places */
-        struct journal_options o = options(NULL);
+        struct journal_options o = seen_options(NULL);
         o.rotate_bytes = 2000;
-        struct journal *j = open_ok(&o);
+        struct journal *j = journal_open_ok(&o);
         for (uint32_t i = 0; i < 20; i++)
-            commit_chunks(j, i, 1);
+            journal_commit_chunks(j, i, 1);
         journal_close(&j);
     }
     struct buf all = journal_bytes(DIR_NAME);
@@ -324,15 +324,15 @@ static void test_missing_or_empty_active_file_is_made_again(void **state) {
         buf_release(&active);
         assert_int_equal(unlink(ACTIVE), 0);
         if (empty)
-            put_file(ACTIVE, slice_of(""));
-        put_file(DIR_NAME "/tmp-journal-active", slice_of("left over"));
+            file_put(ACTIVE, slice_of(""));
+        file_put(DIR_NAME "/tmp-journal-active", slice_of("left over"));
         struct seen s;
-        struct journal_options o = options(&s);
-        struct journal *j = open_ok(&o);
+        struct journal_options o = seen_options(&s);
+        struct journal *j = journal_open_ok(&o);
         assert_int_equal(s.count, first - 1);
         assert_int_equal(journal_seq(j), first + 1); /* segment, epoch */
         assert_verifies(DIR_NAME, first + 1);
-        assert_null(find_file(DIR_NAME, "tmp-"));
+        assert_null(dir_find(DIR_NAME, "tmp-"));
         journal_close(&j);
     }
 }
@@ -340,11 +340,11 @@ static void test_missing_or_empty_active_file_is_made_again(void **state) {
 static void test_stale_temporary_files_are_removed(void **state) {
     (void)state;
     struct buf all = three_batches();
-    put_file(DIR_NAME "/tmp-journal-active", slice_of("left over"));
-    put_file(DIR_NAME "/tmp-snapshot", slice_of("left over"));
-    put_file(DIR_NAME "/tmp-of-somebody-else", slice_of("kept"));
+    file_put(DIR_NAME "/tmp-journal-active", slice_of("left over"));
+    file_put(DIR_NAME "/tmp-snapshot", slice_of("left over"));
+    file_put(DIR_NAME "/tmp-of-somebody-else", slice_of("kept"));
     opens_with(&all, 7);
-    assert_string_equal(find_file(DIR_NAME, "tmp-"), DIR_NAME "/tmp-of-somebody-else");
+    assert_string_equal(dir_find(DIR_NAME, "tmp-"), DIR_NAME "/tmp-of-somebody-else");
     buf_release(&all);
 }
 
@@ -355,10 +355,10 @@ static void test_torn_only_line_of_the_active_file(void **state) {
     uint64_t first = strtoull(active.data + 7, NULL, 10);
     stderr_begin();
     for (size_t len = 1; len < line_start(&active, 2); len += 9) {
-        put_file(ACTIVE, slice_make(active.data, len));
+        file_put(ACTIVE, slice_make(active.data, len));
         struct seen s;
-        struct journal_options o = options(&s);
-        struct journal *j = open_ok(&o);
+        struct journal_options o = seen_options(&s);
+        struct journal *j = journal_open_ok(&o);
         assert_int_equal(s.count, first - 1);
         assert_verifies(DIR_NAME, first + 1);
         journal_close(&j);
@@ -381,14 +381,14 @@ static void test_damage_in_a_sealed_file_refuses_even_at_its_end(void **state) {
         uint64_t lines = 0;
         for (size_t at = 0; at < whole.len; at++)
             lines += whole.data[at] == '\n';
-        put_file(path, slice_make(whole.data, whole.len - 1));
+        file_put(path, slice_make(whole.data, whole.len - 1));
         refuses(path, lines, ERR_DAMAGED);
-        put_file(path, buf_slice(&whole));
+        file_put(path, buf_slice(&whole));
         buf_release(&whole);
     }
     struct seen s;
-    struct journal_options o = options(&s);
-    struct journal *j = open_ok(&o);
+    struct journal_options o = seen_options(&s);
+    struct journal *j = journal_open_ok(&o);
     journal_close(&j);
     journal_files_release(&list);
 }
@@ -407,9 +407,9 @@ static void test_missing_sealed_file(void **state) {
     snprintf(path, sizeof path, DIR_NAME "/%s", list.files[0].name);
     assert_int_equal(unlink(path), 0);
     struct seen s;
-    struct journal_options o = options(&s);
+    struct journal_options o = seen_options(&s);
     stderr_begin();
-    struct journal *j = open_ok(&o);
+    struct journal *j = journal_open_ok(&o);
     struct buf said = stderr_end();
     assert_contains(&said, "starts at seq");
     assert_int_equal(s.first, list.files[1].first_seq);
@@ -422,11 +422,11 @@ static void test_missing_sealed_file(void **state) {
 
 static void test_journal_without_any_epoch_is_refused(void **state) {
     (void)state;
-    struct journal_options o = options(NULL);
+    struct journal_options o = seen_options(NULL);
     o.rotate_bytes = 1000;
-    struct journal *j = open_ok(&o);
+    struct journal *j = journal_open_ok(&o);
     for (uint32_t i = 0; i < 20; i++)
-        commit_chunks(j, i, 1);
+        journal_commit_chunks(j, i, 1);
     struct journal_position pos;
     journal_position(j, &pos);
     journal_close(&j);
@@ -434,9 +434,9 @@ static void test_journal_without_any_epoch_is_refused(void **state) {
     assert_int_equal(unlink(first), 0);
     refuses(ACTIVE, 0, ERR_DAMAGED);
     struct seen s; /* a snapshot has all that is needed */
-    o = options(&s);
+    o = seen_options(&s);
     o.known = pos;
-    j = open_ok(&o);
+    j = journal_open_ok(&o);
     assert_int_equal(s.count + (uint64_t)s.rejected, 0);
     assert_int_equal(journal_epoch(j), 2);
     assert_true(id_equal(journal_id(j), &pos.journal));
@@ -447,14 +447,14 @@ static void test_journal_without_any_epoch_is_refused(void **state) {
 
 static struct journal_position *positions(uint64_t *last) {
     struct journal_position *p = calloc(200, sizeof *p);
-    remove_dir(DIR_NAME);
+    dir_remove(DIR_NAME);
     for (int life = 0; life < 3; life++) {
-        struct journal_options o = options(NULL);
+        struct journal_options o = seen_options(NULL);
         o.rotate_bytes = 2000;
-        struct journal *j = open_ok(&o);
+        struct journal *j = journal_open_ok(&o);
         journal_position(j, &p[journal_seq(j)]);
         for (uint32_t i = 0; i < 20; i++) {
-            commit_chunks(j, i, 1);
+            journal_commit_chunks(j, i, 1);
             journal_position(j, &p[journal_seq(j)]);
         }
         *last = journal_seq(j);
@@ -465,10 +465,10 @@ static struct journal_position *positions(uint64_t *last) {
 }
 
 static void open_known(const struct journal_position *known, struct seen *s, uint64_t rotate, struct journal **j) {
-    struct journal_options o = options(s);
+    struct journal_options o = seen_options(s);
     o.rotate_bytes = rotate;
     o.known = *known;
-    *j = open_ok(&o);
+    *j = journal_open_ok(&o);
 }
 
 static void test_known_place_is_gone_on_from(void **state) {
@@ -527,7 +527,7 @@ static void test_known_place_that_does_not_fit_is_rejected(void **state) {
         struct journal_position other = p[seq];
         other.journal.b[3] ^= 1;
         struct seen s;
-        struct journal_options o = options(&s);
+        struct journal_options o = seen_options(&s);
         struct journal *j = NULL;
         o.known = other;
         stderr_begin();
@@ -552,8 +552,8 @@ static void test_a_snapshot_without_its_journal_refuses(void **state) {
         put_journal(left[i].ptr ? left[i] : slice_of(""));
         if (!left[i].ptr)
             assert_int_equal(unlink(ACTIVE), 0);
-        put_file(DIR_NAME "/snapshot", slice_of("whatever it says"));
-        struct journal_options o = options(NULL);
+        file_put(DIR_NAME "/snapshot", slice_of("whatever it says"));
+        struct journal_options o = seen_options(NULL);
         struct journal *j = NULL;
         stderr_begin();
         assert_int_equal(journal_open(&j, &o), ERR_DAMAGED);
@@ -561,11 +561,11 @@ static void test_a_snapshot_without_its_journal_refuses(void **state) {
         assert_contains(&said, "move journal/snapshot away");
         assert_ptr_equal(strchr(said.data, '\n'), said.data + said.len - 1);
         buf_release(&said);
-        assert_int_equal(exists(ACTIVE), left[i].ptr != NULL);
-        assert_null(find_file(DIR_NAME, "torn-"));
+        assert_int_equal(file_exists(ACTIVE), left[i].ptr != NULL);
+        assert_null(dir_find(DIR_NAME, "torn-"));
         assert_int_equal(unlink(DIR_NAME "/snapshot"), 0);
         stderr_begin();
-        j = open_ok(&o);
+        j = journal_open_ok(&o);
         said = stderr_end();
         assert_int_equal(journal_epoch(j), 1);
         buf_release(&said);
@@ -577,19 +577,19 @@ static void test_a_snapshot_without_its_journal_refuses(void **state) {
 static void test_lines_lost_behind_a_known_place_are_said(void **state) {
     (void)state;
     struct journal_position pos;
-    struct journal_options o = options(NULL);
-    struct journal *j = open_ok(&o);
-    commit_chunks(j, 0, 3);
-    commit_chunks(j, 3, 3);
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
+    journal_commit_chunks(j, 0, 3);
+    journal_commit_chunks(j, 3, 3);
     journal_position(j, &pos);
     journal_close(&j);
     struct buf all = journal_bytes(DIR_NAME);
     put_journal(slice_make(all.data, line_start(&all, 5)));
     struct seen s;
-    o = options(&s);
+    o = seen_options(&s);
     o.known = pos;
     stderr_begin();
-    j = open_ok(&o);
+    j = journal_open_ok(&o);
     struct buf said = stderr_end();
     assert_contains(&said, "ends at seq 4, but there is a snapshot of seq 7");
     assert_int_equal(s.count, 4);
@@ -602,7 +602,7 @@ static void test_known_of_a_journal_that_is_gone(void **state) {
     (void)state;
     uint64_t last;
     struct journal_position *p = positions(&last);
-    remove_dir(DIR_NAME);
+    dir_remove(DIR_NAME);
     struct journal *j;
     struct seen s;
     open_known(&p[last], &s, 0, &j);
@@ -616,10 +616,10 @@ static void test_known_of_a_journal_that_is_gone(void **state) {
 
 static void test_known_in_the_torn_part_is_rejected(void **state) {
     (void)state;
-    struct journal_options o = options(NULL);
-    struct journal *j = open_ok(&o);
-    commit_chunks(j, 0, 3);
-    commit_chunks(j, 3, 3);
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
+    journal_commit_chunks(j, 0, 3);
+    journal_commit_chunks(j, 3, 3);
     struct journal_position pos;
     journal_position(j, &pos);
     journal_close(&j);
@@ -642,7 +642,7 @@ static void test_covered_files_are_not_read(void **state) {
     (void)state;
     uint64_t last;
     struct journal_position *p = positions(&last);
-    put_file(DIR_NAME "/journal.00000000000000000001.jsonl", slice_of("damaged\n"));
+    file_put(DIR_NAME "/journal.00000000000000000001.jsonl", slice_of("damaged\n"));
     struct journal *j;
     struct seen s;
     open_known(&p[last], &s, 0, &j);
@@ -654,15 +654,15 @@ static void test_covered_files_are_not_read(void **state) {
 
 static void test_damage_before_a_known_place_in_the_active_file_refuses(void **state) {
     (void)state;
-    struct journal_options o = options(NULL);
-    struct journal *j = open_ok(&o);
-    commit_chunks(j, 0, 3);
-    commit_chunks(j, 3, 3);
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
+    journal_commit_chunks(j, 0, 3);
+    journal_commit_chunks(j, 3, 3);
     journal_position(j, &o.known);
     journal_close(&j);
     struct buf b = file_bytes(ACTIVE);
     b.data[line_start(&b, 3) + 60] ^= 1;
-    put_file(ACTIVE, buf_slice(&b));
+    file_put(ACTIVE, buf_slice(&b));
     stderr_begin();
     assert_int_equal(journal_open(&j, &o), ERR_DAMAGED);
     struct buf said = stderr_end();
@@ -676,7 +676,7 @@ static void test_error_of_apply_ends_recovery(void **state) {
     (void)state;
     struct buf all = three_batches();
     struct seen s;
-    struct journal_options o = options(&s);
+    struct journal_options o = seen_options(&s);
     s.refuse_at = 5;
     struct journal *j = NULL;
     assert_int_equal(journal_open(&j, &o), ERR_NOMEM);
@@ -685,7 +685,7 @@ static void test_error_of_apply_ends_recovery(void **state) {
     assert_true(slice_equal(buf_slice(&all), buf_slice(&after)));
     s.refuse_at = 0;
     s.count = 0;
-    j = open_ok(&o); /* the lock was released */
+    j = journal_open_ok(&o); /* the lock was released */
     journal_close(&j);
     buf_release(&after);
     buf_release(&all);

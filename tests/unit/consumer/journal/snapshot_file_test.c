@@ -35,7 +35,7 @@ static void assert_unreadable(int a, int b) {
 }
 
 static int make_dir(void **state) {
-    fresh_dir(state);
+    journal_dir_fresh(state);
     return mkdir(DIR_NAME, 0700);
 }
 
@@ -48,7 +48,7 @@ static void test_reads_what_was_written(void **state) {
     pos = place(18);
     assert_int_equal(snapshot_write(DIR_NAME, &pos, slice_of("")), 0);
     assert_reads(18, "");
-    assert_null(find_file(DIR_NAME, "tmp-"));
+    assert_null(dir_find(DIR_NAME, "tmp-"));
     struct stat st;
     assert_int_equal(stat(PATH, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
@@ -61,14 +61,14 @@ static void test_any_change_is_noticed(void **state) {
     struct buf whole = file_bytes(PATH);
     for (size_t i = 0; i < whole.len; i++) {
         whole.data[i] ^= 1;
-        put_file(PATH, buf_slice(&whole));
+        file_put(PATH, buf_slice(&whole));
         assert_unreadable(ERR_DAMAGED, ERR_VERSION);
         whole.data[i] ^= 1;
-        put_file(PATH, slice_make(whole.data, i));
+        file_put(PATH, slice_make(whole.data, i));
         assert_unreadable(ERR_DAMAGED, ERR_DAMAGED);
     }
     assert_int_equal(buf_add_byte(&whole, '\n'), 0);
-    put_file(PATH, buf_slice(&whole));
+    file_put(PATH, buf_slice(&whole));
     assert_unreadable(ERR_DAMAGED, ERR_DAMAGED);
     buf_release(&whole);
 }
@@ -89,10 +89,10 @@ static void test_lengths_from_the_disk_are_not_believed(void **state) {
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
         snprintf(text, sizeof text, headers[i], hex, hex, hex, hex);
 #pragma GCC diagnostic pop
-        put_file(PATH, slice_of(text));
+        file_put(PATH, slice_of(text));
         assert_unreadable(ERR_DAMAGED, ERR_DAMAGED);
     }
-    put_file(PATH, slice_of("chunklift-snapshot 2 whatever comes then\n"));
+    file_put(PATH, slice_of("chunklift-snapshot 2 whatever comes then\n"));
     assert_unreadable(ERR_VERSION, ERR_VERSION);
 }
 
@@ -109,7 +109,7 @@ static void test_failure_leaves_the_old_one(void **state) {
         fault.write_part = 10;
         assert_int_equal(snapshot_write_by(&fault_io, DIR_NAME, &pos, slice_of("new")), ERR_FULL);
         assert_reads(18, "old");
-        assert_null(find_file(DIR_NAME, "tmp-"));
+        assert_null(dir_find(DIR_NAME, "tmp-"));
     }
     struct buf said = stderr_end();
     assert_contains(&said, PATH);
@@ -126,18 +126,18 @@ static void test_failure_leaves_the_old_one(void **state) {
 static void test_place_fits_the_journal(void **state) {
     (void)state;
     struct seen s;
-    struct journal_options o = options(&s);
-    struct journal *j = open_ok(&o);
-    commit_chunks(j, 0, 4);
+    struct journal_options o = seen_options(&s);
+    struct journal *j = journal_open_ok(&o);
+    journal_commit_chunks(j, 0, 4);
     struct journal_position pos;
     journal_position(j, &pos);
     assert_int_equal(snapshot_write(DIR_NAME, &pos, slice_of("state")), 0);
-    commit_chunks(j, 4, 2);
+    journal_commit_chunks(j, 4, 2);
     journal_close(&j);
     struct buf body = BUF_INIT;
-    o = options(&s);
+    o = seen_options(&s);
     assert_int_equal(snapshot_read(DIR_NAME, &o.known, &body), 0);
-    j = open_ok(&o);
+    j = journal_open_ok(&o);
     assert_int_equal(s.rejected, 0);
     assert_int_equal(s.first, 6);
     assert_int_equal(s.count, 2);
@@ -145,7 +145,7 @@ static void test_place_fits_the_journal(void **state) {
     buf_release(&body);
 }
 
-#define TEST_IN_DIR(name) cmocka_unit_test_setup_teardown(name, make_dir, fresh_dir)
+#define TEST_IN_DIR(name) cmocka_unit_test_setup_teardown(name, make_dir, journal_dir_fresh)
 
 UNIT_MAIN(TEST_IN_DIR(test_reads_what_was_written), TEST_IN_DIR(test_any_change_is_noticed),
           TEST_IN_DIR(test_lengths_from_the_disk_are_not_believed), TEST_IN_DIR(test_failure_leaves_the_old_one),

@@ -49,7 +49,7 @@ static void begin_twice(const char *path, const char *dest, bool done) {
     struct plan_file file = world_file(path, dest, 3 * PART);
     struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
     assert_int_equal(world_claim('U', begin, "").kind, VERDICT_GRANT);
-    world_advance(w.o.lease_ms + 1);
+    world_advance(world.o.lease_ms + 1);
     assert_int_equal(world_claim('U', begin, "").kind, VERDICT_GRANT);
     if (done)
         world_done('U', begin, "H");
@@ -125,16 +125,16 @@ static void everything(void) {
 }
 
 static void make_journal(bool clean) {
-    w.o.rotate_bytes = rotate_bytes;
+    world.o.rotate_bytes = rotate_bytes;
     world_start();
     everything();
     bool stopped;
     if (clean) {
         world_bye('U');
-        assert_int_equal(consumer_stop(w.c, &stopped), 0);
+        assert_int_equal(consumer_stop(world.c, &stopped), 0);
         assert_true(stopped);
     }
-    forgotten_id = w.c->state.finished.entries[0].upload;
+    forgotten_id = world.c->state.finished.entries[0].upload;
     world_kill();
 }
 
@@ -317,10 +317,10 @@ static void test_retired_journals_can_be_retired(void **state) {
     for (int i = 0; i < 3; i++) {
         struct retire_options o = {.dir = JOURNAL_DIR, .remove = true};
         assert_int_equal(quietly(&o), 0);
-        w.o.rotate_bytes = 1; /* the carried lines are in a sealed file now */
+        world.o.rotate_bytes = 1; /* the carried lines are in a sealed file now */
         world_start();
         bool clean;
-        assert_int_equal(consumer_stop(w.c, &clean), 0);
+        assert_int_equal(consumer_stop(world.c, &clean), 0);
         world_kill();
         struct buf after = dump_dir(JOURNAL_DIR, UNFINISHED | FINISHED);
         assert_same_text(&before, &after);
@@ -355,7 +355,7 @@ static void test_finished_ones_can_be_left_behind(void **state) {
     struct state s;
     struct buf with_snapshot = BUF_INIT;
     world_start();
-    dump(&w.c->state, UNFINISHED | FINISHED | PLACES, &with_snapshot);
+    dump(&world.c->state, UNFINISHED | FINISHED | PLACES, &with_snapshot);
     world_kill();
     replay(JOURNAL_DIR, &s);
     struct buf after = dump_of(&s, UNFINISHED), all = dump_of(&s, UNFINISHED | FINISHED | PLACES);
@@ -490,12 +490,12 @@ static void die_everywhere(bool archived, bool forget_finished, int manner) {
         struct buf all = dump_dir("copy", UNFINISHED | FINISHED | PLACES), cached = BUF_INIT;
         verified("copy");
         shell("rm -rf copy && cp -a " JOURNAL_DIR " copy");
-        w.o.rotate_bytes = 0;
-        w.o.dir = "copy";
-        w.o.io = &world_io;
-        w.o.send = world_send;
-        assert_int_equal(consumer_new(&w.c, &w.o, w.now), 0); /* and one with it */
-        dump(&w.c->state, UNFINISHED | FINISHED | PLACES, &cached);
+        world.o.rotate_bytes = 0;
+        world.o.dir = "copy";
+        world.o.io = &world_io;
+        world.o.send = world_send;
+        assert_int_equal(consumer_new(&world.c, &world.o, world.now), 0); /* and one with it */
+        dump(&world.c->state, UNFINISHED | FINISHED | PLACES, &cached);
         world_kill();
         assert_same_text(&all, &cached);
         assert_int_equal(quietly(&o), 0); /* the second run completes the first one */
@@ -584,9 +584,9 @@ static char own_dir[] = "retire-XXXXXX";
 
 static int setup(void **state) {
     (void)state;
-    memset(&w, 0, sizeof w);
-    w.now = 1000000;
-    w.o.lease_ms = 10000;
+    memset(&world, 0, sizeof world);
+    world.now = 1000000;
+    world.o.lease_ms = 10000;
     with_many_chunks = false;
     rotate_bytes = ROTATE;
     strcpy(own_dir, "retire-XXXXXX");
@@ -595,7 +595,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     char command[64];
     (void)state;
-    if (w.c)
+    if (world.c)
         world_kill();
     snprintf(command, sizeof command, "rm -rf %s", own_dir);
     return chdir("..") == 0 && system(command) == 0 ? 0 : -1;

@@ -82,8 +82,8 @@ static void test_replay_gives_the_same_state(void **state) {
     (void)state;
     struct state fresh;
     live_a_little("/src");
-    struct buf live = bytes_of(&w.c->state);
-    assert_true(w.c->state.count >= 3 && w.c->state.finished.count >= 3);
+    struct buf live = bytes_of(&world.c->state);
+    assert_true(world.c->state.count >= 3 && world.c->state.finished.count >= 3);
     world_kill();
     replay(&fresh);
     struct buf replayed = bytes_of(&fresh);
@@ -100,24 +100,24 @@ static void test_snapshot_and_rest_give_the_same_state(void **state) {
     (void)state;
     struct state fresh;
     live_a_little("/src");
-    ledger_save_snapshot(w.c);
+    ledger_save_snapshot(world.c);
     world_bye('P');
     world_bye('U');
     live_a_little("/elsewhere"); /* supersedes the unfinished one */
     world_kill();
     replay(&fresh);
     world_start();
-    assert_same_state(&w.c->state, &fresh);
+    assert_same_state(&world.c->state, &fresh);
     state_release(&fresh);
 }
 
 /* Waits until the child has ended, and the next one that was due. */
 static void await_snapshot(void) {
-    for (int i = 0; i < 2000 && (w.c->snapshot_writer.child || w.c->snapshot_writer.due); i++) {
+    for (int i = 0; i < 2000 && (world.c->snapshot_writer.child || world.c->snapshot_writer.due); i++) {
         usleep(5000);
-        assert_int_equal(consumer_round(w.c, w.now, w.now), 0);
+        assert_int_equal(consumer_round(world.c, world.now, world.now), 0);
     }
-    assert_int_equal(w.c->snapshot_writer.child, 0);
+    assert_int_equal(world.c->snapshot_writer.child, 0);
 }
 
 static void test_rotation_leaves_a_snapshot(void **state) {
@@ -125,10 +125,10 @@ static void test_rotation_leaves_a_snapshot(void **state) {
     struct journal_position pos;
     struct buf body = BUF_INIT;
     world_kill();
-    w.o.rotate_bytes = 3000;
+    world.o.rotate_bytes = 3000;
     world_start();
     live_a_little("/src");
-    assert_true(journal_rotations(w.c->journal) > 1);
+    assert_true(journal_rotations(world.c->journal) > 1);
     await_snapshot();
     assert_int_equal(snapshot_read(JOURNAL_DIR, &pos, &body), 0);
     assert_true(pos.seq > 1);
@@ -140,7 +140,7 @@ static void test_rotation_leaves_a_snapshot(void **state) {
     world_kill();
     replay(&fresh);
     world_start();
-    assert_same_state(&w.c->state, &fresh);
+    assert_same_state(&world.c->state, &fresh);
     state_release(&fresh);
 }
 
@@ -150,9 +150,9 @@ static void test_a_snapshot_being_written_stands_in_nobodys_way(void **state) {
     (void)state;
     for (int i = 0; i < 20; i++) {
         live_a_little("/src");
-        ledger_begin_snapshot(w.c);
-        ledger_begin_snapshot(w.c);
-        assert_true(w.c->snapshot_writer.child > 0 && w.c->snapshot_writer.due);
+        ledger_begin_snapshot(world.c);
+        ledger_begin_snapshot(world.c);
+        assert_true(world.c->snapshot_writer.child > 0 && world.c->snapshot_writer.due);
         world_kill();
         world_start();
     }
@@ -169,14 +169,14 @@ static void test_a_snapshot_that_was_due_follows(void **state) {
         for (;;)
             pause();
     assert_true(first > 0);
-    w.c->snapshot_writer.child = first;
+    world.c->snapshot_writer.child = first;
     live_a_little("/src");
-    ledger_begin_snapshot(w.c);
-    assert_int_equal(w.c->snapshot_writer.child, first);
+    ledger_begin_snapshot(world.c);
+    assert_int_equal(world.c->snapshot_writer.child, first);
     assert_int_equal(kill(first, SIGKILL), 0);
     await_snapshot();
     assert_int_equal(snapshot_read(JOURNAL_DIR, &pos, &body), 0);
-    assert_int_equal(pos.seq, journal_seq(w.c->journal));
+    assert_int_equal(pos.seq, journal_seq(world.c->journal));
     buf_release(&body);
 }
 
@@ -186,15 +186,15 @@ static void test_a_snapshot_that_does_not_fit_is_ignored(void **state) {
     struct state fresh;
     struct journal_position pos;
     live_a_little("/src");
-    journal_position(w.c->journal, &pos);
+    journal_position(world.c->journal, &pos);
     pos.h[0] = pos.h[0] == '0' ? '1' : '0';
-    struct buf body = bytes_of(&w.c->state);
+    struct buf body = bytes_of(&world.c->state);
     assert_int_equal(snapshot_write(JOURNAL_DIR, &pos, buf_slice(&body)), 0);
     buf_release(&body);
     world_kill();
     replay(&fresh);
     world_start();
-    assert_same_state(&w.c->state, &fresh);
+    assert_same_state(&world.c->state, &fresh);
     state_release(&fresh);
 }
 
@@ -204,7 +204,7 @@ static void test_every_damaged_byte_is_noticed(void **state) {
     (void)state;
     struct state s;
     live_a_little("/src");
-    struct buf b = bytes_of(&w.c->state);
+    struct buf b = bytes_of(&world.c->state);
     assert_int_equal(state_init(&s), 0);
     for (size_t i = 0; i < b.len; i++) {
         b.data[i] ^= 0x20;
@@ -224,7 +224,7 @@ static void test_no_length_in_a_snapshot_is_trusted(void **state) {
     (void)state;
     struct state s;
     live_a_little("/src");
-    struct buf b = bytes_of(&w.c->state);
+    struct buf b = bytes_of(&world.c->state);
     assert_int_equal(state_init(&s), 0);
     for (size_t i = 4; i < b.len - 4; i++) {
         char saved = b.data[i];
@@ -247,7 +247,7 @@ static void test_nothing_may_be_left_over(void **state) {
     (void)state;
     struct state s;
     live_a_little("/src");
-    struct buf b = bytes_of(&w.c->state);
+    struct buf b = bytes_of(&world.c->state);
     assert_int_equal(state_init(&s), 0);
     assert_int_equal(buf_add_byte(&b, 0), 0);
     uint32_t crc = crc32c_add(0, b.data, b.len - 4);

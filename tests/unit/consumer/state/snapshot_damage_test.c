@@ -12,11 +12,11 @@ static struct buf start_state(const struct buf *active) {
     struct consumer *c = NULL;
     struct consumer_options o = {.dir = DIR_NAME, .io = &fault_io, .send = send_nothing, .lease_ms = LEASE_MS_DEFAULT};
     struct buf body = BUF_INIT;
-    lay_file(ACTIVE, buf_slice(active));
+    file_put_new(ACTIVE, buf_slice(active));
     assert_int_equal(consumer_new(&c, &o, 1000), 0);
     assert_int_equal(snapshot_encode(&c->state, &body), 0);
     consumer_destroy(&c);
-    lay_file(ACTIVE, buf_slice(active));
+    file_put_new(ACTIVE, buf_slice(active));
     return body;
 }
 
@@ -40,8 +40,8 @@ static void put_snapshot(const struct moment *m) {
 
 static void test_a_snapshot_of_any_moment_changes_nothing(void **state) {
     (void)state;
-    write_journal();
-    listen_begin();
+    written_create();
+    log_listen_begin();
     struct buf want = state_without(&written.active);
     assert_true(slice_equal(buf_slice(&want), buf_slice(&moments[moment_count - 1].body)));
     for (size_t i = 0; i < moment_count; i++) {
@@ -49,7 +49,7 @@ static void test_a_snapshot_of_any_moment_changes_nothing(void **state) {
         same_state(&want, &written.active);
     }
     print_message("snapshots: %u of earlier moments gone on from\n", tally.positions);
-    listen_end();
+    log_listen_end();
     tally = (struct tally){0};
     buf_release(&want);
 }
@@ -57,11 +57,11 @@ static void test_a_snapshot_of_any_moment_changes_nothing(void **state) {
 static void test_a_snapshot_that_does_not_fit_is_ignored(void **state) {
     (void)state;
     struct moment other, wrong;
-    write_journal();
+    written_create();
     other = moments[moment_count / 2];
     moments[moment_count / 2].body = (struct buf)BUF_INIT;
-    write_journal();
-    listen_begin();
+    written_create();
+    log_listen_begin();
     struct buf want = state_without(&written.active);
     put_snapshot(&other); /* another journal's, with the same numbers */
     same_state(&want, &written.active);
@@ -85,7 +85,7 @@ static void test_a_snapshot_that_does_not_fit_is_ignored(void **state) {
     put_snapshot(&wrong);
     same_state(&want, &written.active);
     print_message("snapshots: %u that do not fit ignored\n", tally.positions);
-    listen_end();
+    log_listen_end();
     tally = (struct tally){0};
     buf_release(&want);
     buf_release(&other.body);
@@ -94,8 +94,8 @@ static void test_a_snapshot_that_does_not_fit_is_ignored(void **state) {
 /* The journal lost its end after the snapshot's line: the journal counts. */
 static void test_a_snapshot_ahead_of_the_journal_is_ignored(void **state) {
     (void)state;
-    write_journal();
-    listen_begin();
+    written_create();
+    log_listen_begin();
     size_t base = written.lines[written.active_first].start;
     for (size_t i = written.active_first; i < written.count; i++) {
         struct buf cut = {written.active.data, written.lines[i].start - base, 0};
@@ -105,14 +105,14 @@ static void test_a_snapshot_ahead_of_the_journal_is_ignored(void **state) {
         buf_release(&want);
     }
     print_message("snapshots: %u ahead of a journal that lost its end ignored\n", tally.positions);
-    listen_end();
+    log_listen_end();
     tally = (struct tally){0};
 }
 
 static void test_a_snapshot_damaged_at_every_byte_is_ignored(void **state) {
     (void)state;
-    write_journal();
-    listen_begin();
+    written_create();
+    log_listen_begin();
     struct buf want = state_without(&written.active);
     struct moment *m = &moments[moment_count / 2], lie = *m;
     put_snapshot(m);
@@ -120,19 +120,19 @@ static void test_a_snapshot_damaged_at_every_byte_is_ignored(void **state) {
     for (size_t at = 0; at < whole.len; at += STEP)
         for (enum change change = BIT_0; change < CHANGES; change++) {
             char was = whole.data[at];
-            whole.data[at] = changed(was, change);
+            whole.data[at] = byte_changed(was, change);
             if (whole.data[at] != was) {
-                lay_file(SNAPSHOT, buf_slice(&whole));
+                file_put_new(SNAPSHOT, buf_slice(&whole));
                 same_state(&want, &written.active);
             }
             whole.data[at] = was;
         }
     for (size_t len = 0; len < whole.len; len += STEP) {
-        lay_file(SNAPSHOT, slice_make(whole.data, len));
+        file_put_new(SNAPSHOT, slice_make(whole.data, len));
         same_state(&want, &written.active);
     }
     assert_int_equal(buf_add(&whole, "\0", 1), 0);
-    lay_file(SNAPSHOT, buf_slice(&whole));
+    file_put_new(SNAPSHOT, buf_slice(&whole));
     same_state(&want, &written.active);
     /* The test detects a wrong one: a whole snapshot with the right position and another state
      * is used. */
@@ -141,7 +141,7 @@ static void test_a_snapshot_damaged_at_every_byte_is_ignored(void **state) {
     struct buf wrong = start_state(&written.active);
     assert_false(slice_equal(buf_slice(&want), buf_slice(&wrong)));
     print_message("snapshots: %u damaged ones ignored\n", tally.positions);
-    listen_end();
+    log_listen_end();
     tally = (struct tally){0};
     buf_release(&wrong);
     buf_release(&whole);

@@ -41,10 +41,10 @@ static void assert_no_keys(const char *profile, const char *part) {
 
 static void test_order(void **state) {
     (void)state;
-    write_file("config", "[default]\naws_access_key_id=CA\naws_secret_access_key=CS\n"
-                         "[profile p]\naws_access_key_id=PA\naws_secret_access_key=PS\n");
+    file_put_text("config", "[default]\naws_access_key_id=CA\naws_secret_access_key=CS\n"
+                            "[profile p]\naws_access_key_id=PA\naws_secret_access_key=PS\n");
     assert_keys(NULL, "CA", "CS", "");
-    write_file("credentials", "[default]\naws_access_key_id=FA\naws_secret_access_key=FS\naws_session_token=FT\n");
+    file_put_text("credentials", "[default]\naws_access_key_id=FA\naws_secret_access_key=FS\naws_session_token=FT\n");
     assert_keys(NULL, "FA", "FS", "FT");
     setenv("AWS_ACCESS_KEY_ID", "EA", 1);
     setenv("AWS_SECRET_ACCESS_KEY", "ES", 1);
@@ -66,7 +66,7 @@ static void test_nothing_found_names_the_sources(void **state) {
     assert_no_keys("ghost", "profile ghost is neither in");
     setenv("AWS_ACCESS_KEY_ID", "EA", 1);
     assert_no_keys(NULL, "AWS_SECRET_ACCESS_KEY is not");
-    write_file("credentials", "[half]\naws_access_key_id=FA\n");
+    file_put_text("credentials", "[half]\naws_access_key_id=FA\n");
     assert_no_keys("half", "no aws_secret_access_key");
 }
 
@@ -81,24 +81,24 @@ static void test_a_profile_that_is_named_must_exist(void **state) {
     setenv("AWS_DEFAULT_PROFILE", "ghost", 1);
     assert_no_keys(NULL, "profile ghost is neither in");
     assert_no_keys("other", "profile other is neither in");
-    write_file("config", "[profile ghost]\n");
+    file_put_text("config", "[profile ghost]\n");
     assert_keys(NULL, "EA", "ES", "");
-    write_file("config", "");
-    write_file("credentials", "[ghost]\naws_security_token = GT\n");
+    file_put_text("config", "");
+    file_put_text("credentials", "[ghost]\naws_security_token = GT\n");
     assert_keys(NULL, "EA", "ES", "");
     setenv("AWS_SESSION_TOKEN", "ET", 1);
     setenv("AWS_SECURITY_TOKEN", "ST", 1);
     assert_keys(NULL, "EA", "ES", "ST");
-    write_file("credentials", "[ghost]\naws_access_key_id=GA\naws_secret_access_key=GS\naws_session_token=no\n"
-                              "aws_security_token = GT\n");
+    file_put_text("credentials", "[ghost]\naws_access_key_id=GA\naws_secret_access_key=GS\naws_session_token=no\n"
+                                 "aws_security_token = GT\n");
     assert_keys("ghost", "GA", "GS", "GT");
 }
 
 static void test_other_kinds_are_refused_by_name(void **state) {
     (void)state;
-    write_file("config", "[profile role]\nrole_arn=arn:x\nsource_profile=default\naws_access_key_id=A\n"
-                         "aws_secret_access_key=S\n[profile sso]\nsso_session=x\n"
-                         "[profile web]\nweb_identity_token_file=/f\n");
+    file_put_text("config", "[profile role]\nrole_arn=arn:x\nsource_profile=default\naws_access_key_id=A\n"
+                            "aws_secret_access_key=S\n[profile sso]\nsso_session=x\n"
+                            "[profile web]\nweb_identity_token_file=/f\n");
     assert_no_keys("role", "assumes a role");
     assert_no_keys("sso", "SSO");
     assert_no_keys("web", "has web_identity_token_file but no role_arn");
@@ -114,10 +114,10 @@ static enum aws_state wait_for(struct aws_credentials *c) {
 
 static void test_process(void **state) {
     (void)state;
-    write_file("keys.json", "{\"Version\": 1, \"AccessKeyId\": \"A1\", \"SecretAccessKey\": \"S1\", "
-                            "\"SessionToken\": \"T1\", \"Expiration\": \"2099-01-01T00:00:00Z\"}");
-    write_file("config", "[default]\ncredential_process = /bin/sh -c 'cat \"keys.json\"'\n"
-                         "aws_access_key_id=CA\naws_secret_access_key=CS\n");
+    file_put_text("keys.json", "{\"Version\": 1, \"AccessKeyId\": \"A1\", \"SecretAccessKey\": \"S1\", "
+                               "\"SessionToken\": \"T1\", \"Expiration\": \"2099-01-01T00:00:00Z\"}");
+    file_put_text("config", "[default]\ncredential_process = /bin/sh -c 'cat \"keys.json\"'\n"
+                            "aws_access_key_id=CA\naws_secret_access_key=CS\n");
     struct aws_credentials *c = make(NULL);
     assert_int_equal(wait_for(c), AWS_READY);
     assert_string_equal(aws_credentials_keys(c).access_key, "A1");
@@ -132,7 +132,7 @@ static void test_process(void **state) {
 static void assert_process_fails(const char *command, const char *part) {
     char text[256];
     snprintf(text, sizeof text, "[default]\ncredential_process = %s\n", command);
-    write_file("config", text);
+    file_put_text("config", text);
     struct aws_credentials *c = make(NULL);
     assert_int_equal(wait_for(c), AWS_MISSING);
     assert_non_null(strstr(aws_credentials_problem(c), part));
@@ -161,8 +161,8 @@ static void test_process_failures(void **state) {
 
 static void test_process_is_ended_with_its_owner(void **state) {
     (void)state;
-    write_file("config",
-               "[default]\ncredential_process = /bin/sh -c 'echo $$ > pid; exec cat /dev/zero > /dev/null'\n");
+    file_put_text("config",
+                  "[default]\ncredential_process = /bin/sh -c 'echo $$ > pid; exec cat /dev/zero > /dev/null'\n");
     struct aws_credentials *c = make(NULL);
     uint64_t deadline_ms = clock_ms() + 10000;
     int pid = 0;
@@ -180,7 +180,7 @@ static void test_process_is_ended_with_its_owner(void **state) {
 
 static void test_expired_files_are_read_again(void **state) {
     (void)state;
-    write_file("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=S\naws_session_token=old\n");
+    file_put_text("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=S\naws_session_token=old\n");
     struct aws_credentials *c = make(NULL);
     assert_int_equal(aws_credentials_step(c, 0), AWS_READY);
     uint64_t used = aws_credentials_generation(c);
@@ -188,7 +188,7 @@ static void test_expired_files_are_read_again(void **state) {
     assert_false(aws_credentials_expired(c, used));
     assert_int_equal(aws_credentials_step(c, 0), AWS_MISSING); /* not used until the file has others */
     assert_non_null(strstr(aws_credentials_problem(c), "profile default has keys that have expired"));
-    write_file("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=S\naws_session_token=new\n");
+    file_put_text("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=S\naws_session_token=new\n");
     uint64_t deadline_ms = clock_ms() + 10000;
     while (aws_credentials_step(c, 0) != AWS_READY)
         assert_true(clock_ms() < deadline_ms);
@@ -208,12 +208,12 @@ static void test_expired_files_are_read_again(void **state) {
 
 static void test_refused_keys_are_looked_up_again(void **state) {
     (void)state;
-    write_file("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=old\n");
+    file_put_text("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=old\n");
     struct aws_credentials *c = make(NULL);
     uint64_t used = aws_credentials_generation(c);
     assert_false(aws_credentials_replaced(c, used));
     assert_int_equal(aws_credentials_step(c, 0), AWS_READY);
-    write_file("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=new\n");
+    file_put_text("credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=new\n");
     assert_true(aws_credentials_replaced(c, used));
     assert_string_equal(aws_credentials_keys(c).secret_key, "new");
     assert_false(aws_credentials_replaced(c, aws_credentials_generation(c)));

@@ -34,7 +34,7 @@ static void ask_instance(const char *token, const char *role, unsigned requests)
     const char *const replies[] = {reply(text[0], sizeof text[0], token), reply(text[1], sizeof text[1], role), NULL};
     struct aws_credentials *c;
     enum aws_state s;
-    server_start(&server, replies);
+    http_server_start(&server, replies);
     setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url, 1);
     assert_int_equal(aws_credentials_new(&c, NULL, http), 0);
     uint64_t deadline_ms = clock_ms() + 10000;
@@ -44,7 +44,7 @@ static void ask_instance(const char *token, const char *role, unsigned requests)
     }
     assert_int_equal(s, AWS_MISSING);
     aws_credentials_destroy(&c);
-    server_stop(&server);
+    http_server_stop(&server);
     assert_int_equal(server.request_count, requests);
 }
 

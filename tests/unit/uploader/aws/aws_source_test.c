@@ -20,7 +20,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     http_destroy(&http);
-    server_stop(&server);
+    http_server_stop(&server);
     return 0;
 }
 
@@ -73,23 +73,24 @@ static void test_web_identity(void **state) {
     char text[2][1024];
     const char *const replies[] = {reply(text[0], sizeof text[0], "200 OK", STS_ANSWER),
                                    reply(text[1], sizeof text[1], "200 OK", STS_ANSWER), NULL};
-    server_start(&server, replies);
+    http_server_start(&server, replies);
     unsetenv("http_proxy");
-    write_file("token", "hunter2/+=\n");
+    file_put_text("token", "hunter2/+=\n");
     setenv("AWS_ENDPOINT_URL_STS", server.url, 1);
     setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "token", 1);
     setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/x", 1);
     assert_keys(NULL, "ASIA", "T");
-    assert_true(server_saw(&server, 0, "POST / HTTP/1.1\r\n"));
-    assert_true(server_saw(&server, 0,
-                           "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&"
-                           "RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx&RoleSessionName=chunklift-"));
-    assert_true(server_saw(&server, 0, "&WebIdentityToken=hunter2%2F%2B%3D"));
-    assert_false(server_saw(&server, 0, "Authorization"));
+    assert_true(http_server_saw(&server, 0, "POST / HTTP/1.1\r\n"));
+    assert_true(http_server_saw(&server, 0,
+                                "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&"
+                                "RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx&RoleSessionName=chunklift-"));
+    assert_true(http_server_saw(&server, 0, "&WebIdentityToken=hunter2%2F%2B%3D"));
+    assert_false(http_server_saw(&server, 0, "Authorization"));
     /* with --profile the values of the profile precede the environment */
-    write_file("config", "[profile p]\nrole_arn = arn:p\nweb_identity_token_file = token\nrole_session_name = mine\n");
+    file_put_text("config",
+                  "[profile p]\nrole_arn = arn:p\nweb_identity_token_file = token\nrole_session_name = mine\n");
     assert_keys("p", "ASIA", "T");
-    assert_true(server_saw(&server, 1, "RoleArn=arn%3Ap&RoleSessionName=mine&"));
+    assert_true(http_server_saw(&server, 1, "RoleArn=arn%3Ap&RoleSessionName=mine&"));
 }
 
 static void test_web_identity_that_fails(void **state) {
@@ -99,7 +100,7 @@ static void test_web_identity_that_fails(void **state) {
         reply(text[0], sizeof text[0], "400 Bad Request",
               "<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>no</Message></Error></ErrorResponse>"),
         reply(text[1], sizeof text[1], "200 OK", "<html/>"), NULL};
-    server_start(&server, replies);
+    http_server_start(&server, replies);
     unsetenv("http_proxy");
     setenv("AWS_ENDPOINT_URL_STS", server.url, 1);
     setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "no-token", 1);
@@ -107,9 +108,9 @@ static void test_web_identity_that_fails(void **state) {
     setenv("AWS_ROLE_ARN", "arn:x", 1);
     unlink("no-token");
     assert_no_keys("token file that cannot be read");
-    write_file("no-token", " \n");
+    file_put_text("no-token", " \n");
     assert_no_keys("token file that is empty");
-    write_file("no-token", "hunter2");
+    file_put_text("no-token", "hunter2");
     assert_no_keys("web identity is refused by STS: 400 InvalidIdentityToken: no");
     assert_no_keys("cannot be read");
 }
@@ -124,15 +125,15 @@ static void test_container(void **state) {
     const char *const replies[] = {reply(text[0], sizeof text[0], "200 OK", METADATA),
                                    reply(text[1], sizeof text[1], "200 OK", "{\"Code\":\"NoRole\"}"),
                                    reply(text[2], sizeof text[2], "403 Forbidden", "hunter2"), NULL};
-    server_start(&server, replies);
+    http_server_start(&server, replies);
     snprintf(url, sizeof url, "%s/v1/keys?a=b", server.url);
-    write_file("token", "hunter2\n");
+    file_put_text("token", "hunter2\n");
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
     setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "no", 1);
     setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "token", 1);
     assert_keys(NULL, "ASIA", "T");
-    assert_true(server_saw(&server, 0, "GET /v1/keys?a=b HTTP/1.1\r\n"));
-    assert_true(server_saw(&server, 0, "Authorization: hunter2\r\n"));
+    assert_true(http_server_saw(&server, 0, "GET /v1/keys?a=b HTTP/1.1\r\n"));
+    assert_true(http_server_saw(&server, 0, "Authorization: hunter2\r\n"));
     assert_no_keys("the container's credentials endpoint returned Code NoRole");
     assert_no_keys("answers with HTTP status 403");
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://example.org/keys", 1);
@@ -141,7 +142,7 @@ static void test_container(void **state) {
     assert_no_keys("of this host only");
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://user:hunter2@127.0.0.1/keys", 1);
     assert_no_keys("must not hold a user name");
-    write_file("token", "a\r\nb");
+    file_put_text("token", "a\r\nb");
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
     assert_no_keys("more than one line");
 }
@@ -152,17 +153,17 @@ static void test_instance_metadata(void **state) {
     const char *const replies[] = {reply(text[0], sizeof text[0], "200 OK", "TOKEN=="),
                                    reply(text[1], sizeof text[1], "200 OK", "role-x\nrole-y\n"),
                                    reply(text[2], sizeof text[2], "200 OK", METADATA), NULL};
-    server_start(&server, replies);
+    http_server_start(&server, replies);
     setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url, 1);
     assert_no_keys("no credentials: looked in");
     assert_int_equal(server.request_count, 0); /* disabled */
     unsetenv("AWS_EC2_METADATA_DISABLED");
     assert_keys(NULL, "ASIA", "T");
-    assert_true(server_saw(&server, 0, "PUT /latest/api/token HTTP/1.1\r\n"));
-    assert_true(server_saw(&server, 0, "x-aws-ec2-metadata-token-ttl-seconds: 21600\r\n"));
-    assert_true(server_saw(&server, 1, "GET /latest/meta-data/iam/security-credentials/ HTTP/1.1\r\n"));
-    assert_true(server_saw(&server, 1, "x-aws-ec2-metadata-token: TOKEN==\r\n"));
-    assert_true(server_saw(&server, 2, "GET /latest/meta-data/iam/security-credentials/role-x HTTP/1.1\r\n"));
+    assert_true(http_server_saw(&server, 0, "PUT /latest/api/token HTTP/1.1\r\n"));
+    assert_true(http_server_saw(&server, 0, "x-aws-ec2-metadata-token-ttl-seconds: 21600\r\n"));
+    assert_true(http_server_saw(&server, 1, "GET /latest/meta-data/iam/security-credentials/ HTTP/1.1\r\n"));
+    assert_true(http_server_saw(&server, 1, "x-aws-ec2-metadata-token: TOKEN==\r\n"));
+    assert_true(http_server_saw(&server, 2, "GET /latest/meta-data/iam/security-credentials/role-x HTTP/1.1\r\n"));
 }
 
 /* Most hosts have none. The problem is then that there are no keys, and the files are read
@@ -170,7 +171,7 @@ static void test_instance_metadata(void **state) {
 static void test_no_instance_metadata(void **state) {
     (void)state;
     const char *const replies[] = {REPLY_SILENCE, NULL};
-    server_start(&server, replies);
+    http_server_start(&server, replies);
     setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url, 1);
     unsetenv("AWS_EC2_METADATA_DISABLED");
     uint64_t began_ms = clock_ms();

@@ -5,11 +5,11 @@
 
 /* A put that is open and fails with this error. */
 static struct task fail_source(int err) {
-    struct task t = make_task(JOB_PUT, "", 0);
+    struct task t = task_make(JOB_PUT, "", 0);
     bool done;
-    start_task(&t, &done);
-    backend->ops->step(backend); /* opens the temporary file */
-    struct backend_file *b = (struct backend_file *)backend;
+    task_start(&t, &done);
+    disk.backend->ops->step(disk.backend); /* opens the temporary file */
+    struct backend_file *b = (struct backend_file *)disk.backend;
     assert_false(list_is_empty(&b->ready));
     file_job_fail_source(list_entry(b->ready.next, struct file_job, node), err);
     assert_true(done);
@@ -17,7 +17,7 @@ static struct task fail_source(int err) {
     source_close(&t.source);
     char path[400];
     dest_dir(path);
-    assert_int_equal(count_files(path), 0);
+    assert_int_equal(dir_count(path), 0);
     return t;
 }
 

@@ -8,14 +8,14 @@
 
 /* A source larger than a step. */
 static int setup_large(void **state) {
-    int err = setup(state);
+    int err = file_fixture_setup(state);
     if (err)
         return err;
-    free(content);
-    content = malloc(LARGE);
+    free(disk.content);
+    disk.content = malloc(LARGE);
     for (size_t i = 0; i < LARGE; i++)
-        content[i] = (char)(i * 31 + i / 251);
-    write_source(LARGE);
+        disk.content[i] = (char)(i * 31 + i / 251);
+    source_write(LARGE);
     return 0;
 }
 
@@ -28,7 +28,7 @@ static unsigned count_steps(const uint64_t *at, const bool *done) {
     largest = 0;
     for (int i = 0; i < 1000 && !*done; i++) {
         uint64_t before = *at;
-        backend->ops->step(backend);
+        disk.backend->ops->step(disk.backend);
         assert_in_range(*at - before, 0, FILE_STEP_BYTES + FILE_PIECE_BYTES - 1); /* ends with a whole piece */
         steps += *at != before;
         largest = *at - before > largest ? *at - before : largest;
@@ -39,9 +39,9 @@ static unsigned count_steps(const uint64_t *at, const bool *done) {
 
 static void test_a_step_writes_a_bounded_number_of_bytes(void **state) {
     (void)state;
-    struct task t = make_task(JOB_PUT, "", 0);
+    struct task t = task_make(JOB_PUT, "", 0);
     bool done;
-    start_task(&t, &done);
+    task_start(&t, &done);
     assert_in_range(count_steps(&t.moved_bytes, &done), LARGE / FILE_STEP_BYTES, 1000);
     assert_int_equal(t.result.outcome, OUTCOME_DONE);
     assert_int_equal(t.result.sent_bytes, LARGE);
@@ -54,9 +54,9 @@ static void test_a_step_writes_several_pieces(void **state) {
     (void)state;
     uint64_t found = 0;
     for (int attempt = 0; attempt < 20 && found <= FILE_PIECE_BYTES; attempt++) {
-        struct task t = make_task(JOB_PUT, "", 0);
+        struct task t = task_make(JOB_PUT, "", 0);
         bool done;
-        start_task(&t, &done);
+        task_start(&t, &done);
         count_steps(&t.moved_bytes, &done);
         source_close(&t.source);
         found = largest;
@@ -67,27 +67,27 @@ static void test_a_step_writes_several_pieces(void **state) {
 /* The file is published, and its finish is repeated: the second one reads the file again. */
 static void test_a_step_verifies_a_bounded_number_of_bytes(void **state) {
     (void)state;
-    begin_upload();
-    struct task chunk = make_task(JOB_CHUNK, handle, 0);
+    disk_upload_begin();
+    struct task chunk = task_make(JOB_CHUNK, disk.handle, 0);
     chunk.job.chunk_size = chunk.job.length = LARGE;
     chunk.job.chunks = 1;
-    run_task(&chunk);
+    task_run(&chunk);
     assert_int_equal(chunk.result.outcome, OUTCOME_DONE);
     struct part part = {.crc = chunk.result.crc, .length = LARGE};
     for (int again = 0; again < 2; again++) {
-        struct task t = make_task(JOB_FINISH, handle, 0);
+        struct task t = task_make(JOB_FINISH, disk.handle, 0);
         bool done;
         t.job.chunk_size = LARGE;
         t.job.chunks = 1;
         t.parts = &part;
         t.part_count = 1;
-        start_task(&t, &done);
+        task_start(&t, &done);
         assert_int_equal(count_steps(&t.checked_bytes, &done), again ? LARGE / FILE_STEP_BYTES : 0);
         assert_int_equal(t.result.outcome, OUTCOME_DONE);
         assert_int_equal(t.checked_bytes, again ? LARGE : 0);
     }
 }
 
-#define LARGE_TEST(name) cmocka_unit_test_setup_teardown(name, setup_large, teardown)
+#define LARGE_TEST(name) cmocka_unit_test_setup_teardown(name, setup_large, file_fixture_teardown)
 UNIT_MAIN(LARGE_TEST(test_a_step_writes_a_bounded_number_of_bytes), LARGE_TEST(test_a_step_writes_several_pieces),
           LARGE_TEST(test_a_step_verifies_a_bounded_number_of_bytes))

@@ -3,6 +3,8 @@
 #include "system/clock.h"
 #include "uploader/http/http.h"
 #include "uploader/policy/token_bucket.h"
+#include <arpa/inet.h>
+#include <sys/socket.h>
 
 struct call {
     bool dry;
@@ -76,7 +78,7 @@ static void test_get_and_keep_alive(void **state) {
     struct http_server s;
     const char *const replies[] = {"HTTP/1.1 200 OK\r\nX-Test:  one \r\nContent-Length: 5\r\n\r\nhello",
                                    "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", OK_EMPTY, NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     char url[128];
     snprintf(url, sizeof url, "%s/a/../b//c?x=", s.url);
@@ -96,11 +98,11 @@ static void test_get_and_keep_alive(void **state) {
     assert_int_equal(third.status, 200);
     assert_int_equal(s.connection_count, 2);
     http_destroy(&h);
-    assert_true(server_saw(&s, 0, "GET /a/../b//c?x= HTTP/1.1\r\n"));
-    assert_true(server_saw(&s, 0, "x-mine: 7\r\n"));
-    assert_true(server_saw(&s, 1, "DELETE /a/../b"));
-    assert_true(server_saw(&s, 2, "HEAD /a"));
-    server_stop(&s);
+    assert_true(http_server_saw(&s, 0, "GET /a/../b//c?x= HTTP/1.1\r\n"));
+    assert_true(http_server_saw(&s, 0, "x-mine: 7\r\n"));
+    assert_true(http_server_saw(&s, 1, "DELETE /a/../b"));
+    assert_true(http_server_saw(&s, 2, "HEAD /a"));
+    http_server_stop(&s);
 }
 
 static void test_connection_of_a_refused_body_is_not_used_again(void **state) {
@@ -109,7 +111,7 @@ static void test_connection_of_a_refused_body_is_not_used_again(void **state) {
     const char *const replies[] = {OK_EMPTY, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
                                    OK_EMPTY, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
                                    OK_EMPTY, NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct http_request put = {.method = "PUT", .url = s.url, .text = slice_of("body"), .body_length = 4};
     struct call calls[5] = {{0}};
@@ -125,13 +127,13 @@ static void test_connection_of_a_refused_body_is_not_used_again(void **state) {
     assert_int_equal(calls[4].status, 200);
     assert_int_equal(s.connection_count, 2);
     http_destroy(&h);
-    server_stop(&s);
+    http_server_stop(&s);
 }
 
 static void put_of(uint64_t length) {
     struct http_server s;
     const char *const replies[] = {"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 0\r\n\r\n", NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct call c = {.length = length};
     run(h,
@@ -144,10 +146,10 @@ static void put_of(uint64_t length) {
     http_destroy(&h);
     char line[64];
     snprintf(line, sizeof line, "Content-Length: %llu\r\n", (unsigned long long)length);
-    assert_true(server_saw(&s, 0, line));
+    assert_true(http_server_saw(&s, 0, line));
     char *body = memmem(s.requests[0].data, s.requests[0].len, "\r\n\r\n", 4);
     assert_int_equal(s.requests[0].len - (size_t)(body + 4 - s.requests[0].data), length);
-    server_stop(&s);
+    http_server_stop(&s);
 }
 
 /* A body that comes bit by bit: every byte is sent once, and the loop sleeps in between. */
@@ -170,7 +172,7 @@ static void test_a_body_that_comes_later(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {OK_EMPTY, NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct call c = {.length = 100000, .dry = true};
     run(h,
@@ -188,7 +190,7 @@ static void test_a_body_that_comes_later(void **state) {
     http_destroy(&h);
     char *body = memmem(s.requests[0].data, s.requests[0].len, "\r\n\r\n", 4);
     assert_int_equal(s.requests[0].len - (size_t)(body + 4 - s.requests[0].data), 100000);
-    server_stop(&s);
+    http_server_stop(&s);
 }
 
 static void test_put_small_empty_and_large(void **state) {
@@ -203,7 +205,7 @@ static void test_post_without_body_sends_its_length(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {OK_EMPTY, OK_EMPTY, NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct call first = {0}, second = {0};
     run(h, &(struct http_request){.method = "POST", .url = s.url}, &first);
@@ -211,23 +213,23 @@ static void test_post_without_body_sends_its_length(void **state) {
     assert_int_equal(first.status, 200);
     assert_int_equal(second.status, 200);
     http_destroy(&h);
-    assert_true(server_saw(&s, 0, "Content-Length: 0\r\n"));
-    assert_true(server_saw(&s, 1, "Content-Length: 4\r\n"));
-    assert_true(server_saw(&s, 1, "\r\n\r\n<a/>"));
-    server_stop(&s);
+    assert_true(http_server_saw(&s, 0, "Content-Length: 0\r\n"));
+    assert_true(http_server_saw(&s, 1, "Content-Length: 4\r\n"));
+    assert_true(http_server_saw(&s, 1, "\r\n\r\n<a/>"));
+    http_server_stop(&s);
 }
 
 static void test_read_error_ends_the_transfer(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {OK_EMPTY, NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct call c = {.length = 4 << 20, .fail_at = 1 << 20};
     run(h, &(struct http_request){.method = "PUT", .url = s.url, .body_length = c.length, .read = make_body}, &c);
     assert_int_equal(c.error, ERR_CHANGED);
     http_destroy(&h);
-    server_stop(&s);
+    http_server_stop(&s);
 }
 
 static void test_no_connection(void **state) {
@@ -253,7 +255,7 @@ static void test_a_broken_connection(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {REPLY_CUT, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", REPLY_CUT, NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct call c = {0};
     run(h, &(struct http_request){.method = "GET", .url = s.url, .fresh_connection = true}, &c);
@@ -261,7 +263,7 @@ static void test_a_broken_connection(void **state) {
     assert_true(c.connected);
     assert_true(c.message[0]);
     http_destroy(&h);
-    server_stop(&s);
+    http_server_stop(&s);
 }
 
 /* An idle connection is dead: libcurl restarts on a new one, with the first byte of the body. */
@@ -269,7 +271,7 @@ static void test_a_dead_idle_connection_rewinds_the_body(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {OK_EMPTY, REPLY_CUT, OK_EMPTY, NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct call first = {0}, second = {.length = 1000};
     run(h, &(struct http_request){.method = "GET", .url = s.url}, &first);
@@ -282,7 +284,7 @@ static void test_a_dead_idle_connection_rewinds_the_body(void **state) {
     assert_int_equal(second.rewinds, 1);
     assert_int_equal(second.sent_bytes, 2000);
     http_destroy(&h);
-    server_stop(&s);
+    http_server_stop(&s);
 }
 
 /* The server may have executed the first request, so that libcurl's resend would execute it twice. */
@@ -290,7 +292,7 @@ static void test_a_once_request_is_not_resent_on_a_new_connection(void **state) 
     (void)state;
     struct http_server s;
     const char *const replies[] = {OK_EMPTY, REPLY_CUT, OK_EMPTY, NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct call first = {0}, lost = {0}, next = {0};
     run(h, &(struct http_request){.method = "POST", .url = s.url, .once = true}, &first);
@@ -303,14 +305,14 @@ static void test_a_once_request_is_not_resent_on_a_new_connection(void **state) 
     run(h, &(struct http_request){.method = "POST", .url = s.url, .once = true}, &next);
     assert_int_equal(next.status, 200);
     http_destroy(&h);
-    server_stop(&s);
+    http_server_stop(&s);
 }
 
 static void test_response_timeout(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {REPLY_SILENCE, NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct call c = {.length = 10};
     run(h,
@@ -320,7 +322,7 @@ static void test_response_timeout(void **state) {
     assert_int_equal(c.error, ERR_IO);
     assert_non_null(strstr(c.message, "response timeout"));
     http_destroy(&h);
-    server_stop(&s);
+    http_server_stop(&s);
 }
 
 /* White space from time to time restarts the timeout; a reply that stops is given up. */
@@ -328,7 +330,7 @@ static void test_response_timeout_counts_from_the_last_byte(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n ", NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct call c = {.length = 10};
     uint64_t begun_ms = clock_ms();
@@ -341,14 +343,14 @@ static void test_response_timeout_counts_from_the_last_byte(void **state) {
     assert_non_null(strstr(c.message, "the reply stopped"));
     assert_true(clock_ms() - begun_ms > 4 * SERVER_TRICKLE_MS);
     http_destroy(&h);
-    server_stop(&s);
+    http_server_stop(&s);
 }
 
 static void test_cancel(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {REPLY_SILENCE, OK_EMPTY, NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct call c = {0}, next = {0};
     struct http_transfer *t;
@@ -362,28 +364,28 @@ static void test_cancel(void **state) {
     assert_false(c.done);
     assert_int_equal(next.status, 200);
     http_destroy(&h);
-    server_stop(&s);
+    http_server_stop(&s);
 }
 
 static void test_reply_is_bounded(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789", NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct call c = {0};
     run(h, &(struct http_request){.method = "GET", .url = s.url, .reply_max = 4}, &c);
     assert_int_equal(c.error, 0);
     assert_string_equal(c.body, "0123");
     http_destroy(&h);
-    server_stop(&s);
+    http_server_stop(&s);
 }
 
 static void test_signed_request(void **state) {
     (void)state;
     struct http_server s;
     const char *const replies[] = {OK_EMPTY, NULL};
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     struct http *h = new_http();
     struct http_credentials k = {"test:tester", "secret-word", "token-word", "eu-west-1"};
     const char *const headers[] = {"x-amz-content-sha256: UNSIGNED-PAYLOAD", NULL};
@@ -391,12 +393,12 @@ static void test_signed_request(void **state) {
     run(h, &(struct http_request){.method = "GET", .url = s.url, .headers = headers, .credentials = &k}, &c);
     assert_int_equal(c.status, 200);
     http_destroy(&h);
-    assert_true(server_saw(&s, 0, "Authorization: AWS4-HMAC-SHA256 Credential=test:tester/"));
-    assert_true(server_saw(&s, 0, "/eu-west-1/s3/aws4_request"));
-    assert_true(server_saw(&s, 0, "x-amz-security-token: token-word\r\n"));
-    assert_true(server_saw(&s, 0, "x-amz-security-token,")); /* it is signed */
-    assert_false(server_saw(&s, 0, "secret-word"));
-    server_stop(&s);
+    assert_true(http_server_saw(&s, 0, "Authorization: AWS4-HMAC-SHA256 Credential=test:tester/"));
+    assert_true(http_server_saw(&s, 0, "/eu-west-1/s3/aws4_request"));
+    assert_true(http_server_saw(&s, 0, "x-amz-security-token: token-word\r\n"));
+    assert_true(http_server_saw(&s, 0, "x-amz-security-token,")); /* it is signed */
+    assert_false(http_server_saw(&s, 0, "secret-word"));
+    http_server_stop(&s);
 }
 
 /* --- the limit of bytes a second --- */
@@ -414,7 +416,7 @@ struct paced {
 static void paced_start(struct paced *p, uint64_t rate, uint64_t length) {
     static const char *const replies[] = {OK_EMPTY, OK_EMPTY, OK_EMPTY, OK_EMPTY, OK_EMPTY, NULL};
     memset(p, 0, sizeof *p);
-    server_start(&p->s, replies);
+    http_server_start(&p->s, replies);
     token_bucket_set_bytes(&p->bucket, rate, clock_ns());
     struct http_options o = {.connect_timeout_ms = 2000, .idle_max = 8, .bucket = &p->bucket};
     assert_int_equal(http_new(&p->h, &o), 0);
@@ -450,7 +452,7 @@ static uint64_t paced_given(const struct paced *p) {
 
 static void paced_stop(struct paced *p) {
     http_destroy(&p->h);
-    server_stop(&p->s);
+    http_server_stop(&p->s);
 }
 
 /* Together they send at the rate, each an equal share, and the loop sleeps in between. */

@@ -14,7 +14,7 @@ static uint64_t wait_with_a_silent_server(int timeout_ms) {
     struct http_server s;
     struct http *h;
     struct http_transfer *t;
-    server_start(&s, replies);
+    http_server_start(&s, replies);
     assert_int_equal(http_new(&h, &(struct http_options){.connect_timeout_ms = 10000, .idle_max = 4}), 0);
     struct http_request r = {.method = "GET", .url = s.url, .done = on_done, .reply_max = 100};
     assert_int_equal(http_start(h, &r, &t), 0);
@@ -26,7 +26,7 @@ static uint64_t wait_with_a_silent_server(int timeout_ms) {
     http_wait(h, NULL, 0, timeout_ms);
     uint64_t took_ms = clock_ms() - before_ms;
     http_destroy(&h);
-    server_stop(&s);
+    http_server_stop(&s);
     return took_ms;
 }
 

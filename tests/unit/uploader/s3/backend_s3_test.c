@@ -2,67 +2,67 @@
 #include "s3_fixture.h"
 
 static void test_region_of_the_bucket_is_found_and_remembered(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *moved = "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-9</Region></Error>";
     const char *const replies[] = {reply_with_body(f, "400 Bad Request", "", moved),
                                    reply_with_body(f, "200 OK", "", CREATED), reply_with_body(f, "200 OK", "", CREATED),
                                    NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_BEGIN);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
-    prepare(f, JOB_BEGIN);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_BEGIN);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
+    s3_fixture_prepare(f, JOB_BEGIN);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_true(request_contains(f, 1, "/eu-west-9/s3/aws4_request"));
     assert_true(request_contains(f, 2, "/eu-west-9/s3/aws4_request"));
 }
 
 static void test_region_is_followed_once(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {EMPTY("301 Moved", "x-amz-bucket-region: r1\r\n"),
                                    EMPTY("301 Moved", "x-amz-bucket-region: r2\r\n"), NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_BEGIN);
-    const struct task_result *r = run_task(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_BEGIN);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->outcome, OUTCOME_FAILED);
     assert_false(r->transient);
     assert_request_count(f, 2);
 }
 
 static void test_attempt_after_a_broken_one_gets_a_new_connection(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "503 Slow", "SlowDown"),
                                    reply_with_error(f, "500 Oops", "InternalError"), EMPTY("200 OK", "ETag: e\r\n"),
                                    NULL};
-    open_backend(f, replies);
-    prepare_file(f, JOB_CHUNK, 10);
-    assert_true(run_task(f)->throttled);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_file(f, JOB_CHUNK, 10);
+    assert_true(s3_fixture_run(f)->throttled);
     source_close(&f->task.source);
-    prepare_file(f, JOB_CHUNK, 10);
-    assert_true(run_task(f)->transient);
+    s3_fixture_prepare_file(f, JOB_CHUNK, 10);
+    assert_true(s3_fixture_run(f)->transient);
     assert_int_equal(f->server.connection_count, 1);
     source_close(&f->task.source);
-    prepare_file(f, JOB_CHUNK, 10);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    s3_fixture_prepare_file(f, JOB_CHUNK, 10);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_int_equal(f->server.connection_count, 2);
 }
 
 static void test_expired_credentials_of_the_environment_are_final(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "400 Bad Request", "ExpiredToken"), NULL};
-    open_backend(f, replies);
-    prepare_file(f, JOB_PUT, 5);
-    const struct task_result *r = run_task(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_file(f, JOB_PUT, 5);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->class, FAIL_DENIED);
     assert_false(r->transient || r->credentials_expired);
 }
 
 static void test_key_that_is_not_utf8(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {NULL};
-    open_backend(f, replies);
-    prepare_file(f, JOB_PUT, 5);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_file(f, JOB_PUT, 5);
     f->task.job.target.dest = slice_of("s3://bucket/\xff");
-    const struct task_result *r = run_task(f);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->class, FAIL_REQUEST);
     assert_non_null(strstr(r->error, "not UTF-8"));
     assert_request_count(f, 0);
@@ -70,60 +70,60 @@ static void test_key_that_is_not_utf8(void **state) {
 
 /* An error with another cause than the headers counts, and later requests have them again. */
 static void test_refusal_of_something_else_is_not_blamed_on_headers(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "403 Forbidden", "AccessDenied"),
                                    reply_with_error(f, "403 Forbidden", "AccessDenied"),
                                    reply_with_body(f, "200 OK", "", CREATED), NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_BEGIN);
-    assert_int_equal(run_task(f)->class, FAIL_DENIED);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_BEGIN);
+    assert_int_equal(s3_fixture_run(f)->class, FAIL_DENIED);
     assert_false(request_contains(f, 1, "x-amz-checksum"));
-    prepare(f, JOB_BEGIN);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    s3_fixture_prepare(f, JOB_BEGIN);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_true(request_contains(f, 2, "x-amz-checksum-algorithm"));
 }
 
 static void test_checksums_only_when_required(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_body(f, "200 OK", "", CREATED), EMPTY("200 OK", "ETag: e\r\n"), NULL};
     setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "WHEN_REQUIRED", 1);
-    open_backend(f, replies);
-    prepare(f, JOB_BEGIN);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
-    prepare_file(f, JOB_PUT, 70000);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_BEGIN);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
+    s3_fixture_prepare_file(f, JOB_PUT, 70000);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_false(request_contains(f, 0, "x-amz-checksum"));
     assert_false(request_contains(f, 1, "x-amz-checksum"));
 }
 
 static void test_abort_until_nothing_is_left(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {EMPTY("204 No Content", ""), reply_with_body(f, "200 OK", "", one_part),
                                    EMPTY("204 No Content", ""), reply_with_error(f, "404 Not Found", "NoSuchUpload"),
                                    NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_ABORT);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_ABORT);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_request_count(f, 4);
     assert_true(request_contains(f, 2, "DELETE /bucket/a%20key?uploadId=U%2B%2F1 "));
 }
 
 static void test_abort_of_nothing(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "404 Not Found", "NoSuchUpload"), NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_ABORT);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
-    prepare(f, JOB_ABORT);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_ABORT);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
+    s3_fixture_prepare(f, JOB_ABORT);
     f->task.job.handle = slice_of("");
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_request_count(f, 1);
 }
 
 /* A begin was granted and its reply is lost: uploads without parts are aborted, one with parts
  * stays. */
 static void test_abort_without_a_handle_searches_leftovers(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *list =
         "<ListMultipartUploadsResult>"
         "<Upload><Key>a key</Key><UploadId>U1</UploadId><Initiated>2100-01-01T00:00:00Z</Initiated></Upload>"
@@ -138,12 +138,12 @@ static void test_abort_without_a_handle_searches_leftovers(void **state) {
         reply_with_error(f, "403 Forbidden", "AccessDenied"),
         NULL,
     };
-    open_backend(f, replies);
+    s3_fixture_open(f, replies);
     for (int i = 0; i < 3; i++) {
-        prepare(f, JOB_ABORT);
+        s3_fixture_prepare(f, JOB_ABORT);
         f->task.job.handle = slice_of("");
         f->task.since_us = 1;
-        const struct task_result *r = run_task(f);
+        const struct task_result *r = s3_fixture_run(f);
         assert_int_equal(r->outcome, i == 0 ? OUTCOME_FAILED : OUTCOME_DONE); /* a busy store: transient */
         assert_int_equal(r->transient, i == 0);
     }
@@ -152,25 +152,25 @@ static void test_abort_without_a_handle_searches_leftovers(void **state) {
 }
 
 static void test_stat(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 123456789012\r\n\r\n",
                                    EMPTY("404 Not Found", ""), EMPTY("403 Forbidden", ""), NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_STAT);
-    assert_true(run_task(f)->exists);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_STAT);
+    assert_true(s3_fixture_run(f)->exists);
     assert_int_equal(f->task.result.size, 123456789012);
-    prepare(f, JOB_STAT);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    s3_fixture_prepare(f, JOB_STAT);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_false(f->task.result.exists);
-    prepare(f, JOB_STAT);
-    assert_int_equal(run_task(f)->class, FAIL_DENIED);
+    s3_fixture_prepare(f, JOB_STAT);
+    assert_int_equal(s3_fixture_run(f)->class, FAIL_DENIED);
 }
 
 static void test_cancel(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {REPLY_SILENCE, NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_STAT);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_STAT);
     assert_int_equal(f->s3->ops->start(f->s3, &f->task), 0);
     while (f->server.request_count == 0) {
         http_perform(f->http);
@@ -186,21 +186,21 @@ static void test_cancel(void **state) {
 }
 
 static void test_never_connected(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_STAT);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_STAT);
     f->task.job.target.endpoint = slice_of("http://127.0.0.1:1");
-    const struct task_result *r = run_task(f);
+    const struct task_result *r = s3_fixture_run(f);
     assert_true(r->transient && r->never_connected);
     assert_int_equal(r->class, FAIL_UNREACHABLE);
 }
 
 static void test_check(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {NULL};
     char reason[512] = "";
-    open_backend(f, replies);
+    s3_fixture_open(f, replies);
     struct target t = {.dest = slice_of("s3://bucket/key"), .endpoint = slice_of(f->server.url)};
     assert_int_equal(f->s3->ops->check(f->s3, &t, reason, sizeof reason), 0);
     t = (struct target){.dest = slice_of("s3://bucket")}; /* as checked at the start for --allow and cp */
@@ -213,8 +213,8 @@ static void test_check(void **state) {
     t.dest = slice_of("s3://bucket/key");
     assert_int_equal(f->s3->ops->check(f->s3, &t, reason, sizeof reason), ERR_DENIED);
     assert_non_null(strstr(reason, "no credentials: looked in AWS_ACCESS_KEY_ID"));
-    prepare(f, JOB_STAT);
-    assert_int_equal(run_task(f)->class, FAIL_DENIED);
+    s3_fixture_prepare(f, JOB_STAT);
+    assert_int_equal(s3_fixture_run(f)->class, FAIL_DENIED);
 }
 
 UNIT_MAIN(TEST(test_region_of_the_bucket_is_found_and_remembered), TEST(test_region_is_followed_once),

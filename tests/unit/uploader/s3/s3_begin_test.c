@@ -2,12 +2,12 @@
 #include "s3_fixture.h"
 
 static void test_begin_store_that_verifies(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *headers = "x-amz-checksum-algorithm: CRC32C\r\nx-amz-checksum-type: FULL_OBJECT\r\n";
     const char *const replies[] = {reply_with_body(f, "200 OK", headers, CREATED), NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_BEGIN);
-    const struct task_result *r = run_task(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_BEGIN);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->outcome, OUTCOME_DONE);
     assert_string_equal(r->handle, "U+/1");
     assert_int_equal(r->checksum, CHECKSUM_CRC32C_FULL);
@@ -21,36 +21,36 @@ static void test_begin_store_that_verifies(void **state) {
 }
 
 static void test_begin_store_that_ignores_checksums_is_remembered(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_body(f, "200 OK", "", CREATED), reply_with_body(f, "200 OK", "", CREATED),
                                    NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_BEGIN);
-    assert_int_equal(run_task(f)->checksum, CHECKSUM_NONE);
-    prepare(f, JOB_BEGIN);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_BEGIN);
+    assert_int_equal(s3_fixture_run(f)->checksum, CHECKSUM_NONE);
+    s3_fixture_prepare(f, JOB_BEGIN);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_true(request_contains(f, 0, "x-amz-checksum-algorithm"));
     assert_false(request_contains(f, 1, "x-amz-checksum-algorithm"));
 }
 
 static void test_begin_store_that_refuses_checksums(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "501 Not Implemented", "NotImplemented"),
                                    reply_with_body(f, "200 OK", "", CREATED), NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_BEGIN);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_BEGIN);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_false(request_contains(f, 1, "x-amz-checksum"));
 }
 
 static void test_begin_store_of_another_checksum_kind(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *headers = "x-amz-checksum-algorithm: CRC32C\r\nx-amz-checksum-type: COMPOSITE\r\n";
     const char *const replies[] = {reply_with_body(f, "200 OK", headers, CREATED), EMPTY("204 No Content", ""),
                                    reply_with_body(f, "200 OK", "", CREATED), NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_BEGIN);
-    const struct task_result *r = run_task(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_BEGIN);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->outcome, OUTCOME_DONE);
     assert_int_equal(r->checksum, CHECKSUM_NONE);
     assert_true(request_contains(f, 1, "DELETE /bucket/a%20key?uploadId=U%2B%2F1 "));
@@ -58,14 +58,14 @@ static void test_begin_store_of_another_checksum_kind(void **state) {
 }
 
 static void test_begin_adopts_an_empty_upload_of_this_key(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_body(f, "200 OK", "", uploads_page),
                                    reply_with_body(f, "200 OK", "", one_part),
                                    reply_with_body(f, "200 OK", "", "<ListPartsResult/>"), NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_BEGIN);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_BEGIN);
     f->task.since_us = clock_real_us();
-    const struct task_result *r = run_task(f);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->outcome, OUTCOME_DONE);
     assert_string_equal(r->handle, "empty");
     assert_true(
@@ -76,24 +76,24 @@ static void test_begin_adopts_an_empty_upload_of_this_key(void **state) {
 }
 
 static void test_begin_creates_when_nothing_can_be_adopted(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "403 Forbidden", "AccessDenied"),
                                    reply_with_body(f, "200 OK", "", CREATED), NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_BEGIN);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_BEGIN);
     f->task.since_us = clock_real_us();
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_true(request_contains(f, 1, "?uploads="));
 }
 
 static void test_begin_fails_while_its_unusable_upload_cannot_be_aborted(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {
         reply_with_body(f, "200 OK", "x-amz-checksum-algorithm: CRC32C\r\nx-amz-checksum-type: COMPOSITE\r\n", CREATED),
         EMPTY("503 Slow Down", ""), NULL};
-    open_backend(f, replies);
-    prepare(f, JOB_BEGIN);
-    const struct task_result *r = run_task(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare(f, JOB_BEGIN);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->outcome, OUTCOME_FAILED);
     assert_true(r->transient);
     assert_request_count(f, 2);

@@ -4,12 +4,12 @@
 static const char completed[] = "<CompleteMultipartUploadResult><ETag>\"w-3\"</ETag></CompleteMultipartUploadResult>";
 
 static void test_finish(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_body(f, "200 OK", "", completed), NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
     f->task.job.checksum = CHECKSUM_CRC32C_FULL;
-    const struct task_result *r = run_task(f);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->outcome, OUTCOME_DONE);
     assert_string_equal(r->etag, "w-3");
     assert_int_equal(r->crc, crc32c_add(0, "abc", 3));
@@ -25,15 +25,15 @@ static void test_finish(void **state) {
 
 /* Rule 10: leftovers of earlier holders of the begin are aborted; an upload with parts stays. */
 static void test_finish_of_an_upload_begun_twice_leaves_nothing(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {
         reply_with_body(f, "200 OK", "", completed),          reply_with_body(f, "200 OK", "", uploads_page),
         reply_with_body(f, "200 OK", "", one_part),           reply_with_body(f, "200 OK", "", "<ListPartsResult/>"),
         reply_with_error(f, "403 Forbidden", "AccessDenied"), NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
     f->task.since_us = clock_real_us();
-    const struct task_result *r = run_task(f);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->outcome, OUTCOME_DONE);
     assert_string_equal(r->etag, "w-3");
     assert_true(request_contains(f, 2, "GET /bucket/a%20key?max-parts=1&uploadId=used "));
@@ -42,20 +42,20 @@ static void test_finish_of_an_upload_begun_twice_leaves_nothing(void **state) {
 }
 
 static void test_finish_without_checksums_of_the_store(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_body(f, "200 OK", "", completed), NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_false(request_contains(f, 0, "ChecksumCRC32C"));
     assert_false(request_contains(f, 0, "x-amz-checksum"));
 }
 
-static void finish_and_head(struct fixture *f, const char *first, const char *head, enum outcome outcome) {
+static void finish_and_head(struct s3_fixture *f, const char *first, const char *head, enum outcome outcome) {
     const char *const replies[] = {first, head, reply_with_body(f, "200 OK", "", one_part), NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
-    assert_int_equal(run_task(f)->outcome, outcome);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
+    assert_int_equal(s3_fixture_run(f)->outcome, outcome);
     assert_true(request_contains(f, 1, "HEAD /bucket/a%20key HTTP/1.1\r\n"));
 }
 
@@ -65,38 +65,38 @@ static void finish_and_head(struct fixture *f, const char *first, const char *he
 #define BARE_OBJECT(more) "HTTP/1.1 200 OK\r\nETag: \"h-3\"\r\n" more "Content-Length: 3\r\n\r\n"
 
 static void test_finish_error_under_200_resolved_by_head(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     finish_and_head(f, reply_with_error(f, "200 OK", "InternalError"), OBJECT(OWNER, "3", ""), OUTCOME_DONE);
     assert_string_equal(f->task.result.etag, "h-3");
 }
 
 static void test_finish_lost_reply_resolved_by_head(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     finish_and_head(f, REPLY_CUT, OBJECT(OWNER, "3", ""), OUTCOME_DONE);
 }
 
 static void test_finish_no_such_upload_but_the_object_is_ours(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     finish_and_head(f, reply_with_error(f, "404 Not Found", "NoSuchUpload"), OBJECT(OWNER, "3", ""), OUTCOME_DONE);
 }
 
 static void test_finish_of_a_foreign_object(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     finish_and_head(f, reply_with_error(f, "404 Not Found", "NoSuchUpload"), OBJECT(OTHER, "3", ""), OUTCOME_GONE);
 }
 
 static void test_finish_does_not_trust_the_size_alone(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     finish_and_head(f, reply_with_error(f, "404 Not Found", "NoSuchUpload"), BARE_OBJECT(""), OUTCOME_GONE);
 }
 
 static void test_finish_of_our_object_with_another_size(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     finish_and_head(f, reply_with_error(f, "404 Not Found", "NoSuchUpload"), OBJECT(OWNER, "4", ""), OUTCOME_GONE);
 }
 
 static void test_finish_store_without_metadata_by_checksum(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     char base64[CRC_BASE64_SIZE], reply[256];
     crc32c_to_base64(crc32c_add(0, "abc", 3), base64);
     snprintf(reply, sizeof reply, BARE_OBJECT("x-amz-checksum-crc32c: %s\r\n"), base64);
@@ -104,7 +104,7 @@ static void test_finish_store_without_metadata_by_checksum(void **state) {
 }
 
 static void test_finish_doubt_and_the_upload_is_still_there(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     finish_and_head(f, reply_with_error(f, "500 Oops", "InternalError"), EMPTY("404 Not Found", ""), OUTCOME_FAILED);
     assert_true(f->task.result.transient);
     assert_string_equal(f->task.result.error, "500 InternalError: because");
@@ -113,41 +113,41 @@ static void test_finish_doubt_and_the_upload_is_still_there(void **state) {
 
 /* Ceph answers 500 for an upload that is gone. */
 static void test_finish_doubt_and_the_upload_is_gone(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "500 Oops", "InternalError"),     EMPTY("404 Not Found", ""),
                                    reply_with_error(f, "404 Not Found", "NoSuchKey"),    EMPTY("404 Not Found", ""),
                                    reply_with_error(f, "404 Not Found", "NoSuchUpload"), NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_GONE);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_GONE);
     assert_request_count(f, 5);
 }
 
 static void test_finish_empty_etag_is_looked_up(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *empty = "<CompleteMultipartUploadResult><ETag></ETag></CompleteMultipartUploadResult>";
     finish_and_head(f, reply_with_body(f, "200 OK", "", empty), OBJECT(OWNER, "3", ""), OUTCOME_DONE);
     assert_string_equal(f->task.result.etag, "h-3");
 }
 
 static void test_finish_object_of_another_size_is_no_success(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *empty = "<CompleteMultipartUploadResult><ETag></ETag></CompleteMultipartUploadResult>";
     finish_and_head(f, reply_with_body(f, "200 OK", "", empty), OBJECT(OWNER, "2", ""), OUTCOME_FAILED);
     assert_int_equal(f->task.result.class, FAIL_INTEGRITY);
 }
 
 static void test_finish_that_is_throttled_is_not_in_doubt(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "503 Slow", "SlowDown"), NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
-    assert_true(run_task(f)->throttled);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
+    assert_true(s3_fixture_run(f)->throttled);
     assert_request_count(f, 1);
 }
 
 static void test_finish_invalid_part_listed_and_redone(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *first = "<ListPartsResult><IsTruncated>true</IsTruncated>"
                         "<Part><PartNumber>1</PartNumber><ETag>e&lt;0</ETag><Size>1</Size></Part></ListPartsResult>";
     const char *second = "<ListPartsResult><IsTruncated>false</IsTruncated>"
@@ -155,9 +155,9 @@ static void test_finish_invalid_part_listed_and_redone(void **state) {
     const char *const replies[] = {reply_with_error(f, "400 Bad Request", "InvalidPart"),
                                    reply_with_body(f, "200 OK", "", first), reply_with_body(f, "200 OK", "", second),
                                    NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
-    const struct task_result *r = run_task(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->outcome, OUTCOME_REDO);
     assert_int_equal(r->redo_count, 2);
     assert_int_equal(r->redo[0], 1);
@@ -166,7 +166,7 @@ static void test_finish_invalid_part_listed_and_redone(void **state) {
 }
 
 static void test_finish_invalid_part_taken_by_its_checksum(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     struct buf page = BUF_INIT;
     assert_int_equal(buf_add_text(&page, "<ListPartsResult>"), 0);
     for (unsigned i = 0; i < 3; i++) {
@@ -183,9 +183,9 @@ static void test_finish_invalid_part_taken_by_its_checksum(void **state) {
                                    reply_with_body(f, "200 OK", "", page.data),
                                    reply_with_body(f, "200 OK", "", completed), NULL};
     buf_release(&page);
-    open_backend(f, replies);
-    prepare_finish(f);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_true(request_contains(f, 2, "<ETag>\"n0\"</ETag>"));
     assert_true(request_contains(f, 2, "<ETag>\"n2\"</ETag>"));
 }
@@ -199,31 +199,31 @@ static const char list_without_checksums[] =
 
 /* A proxy drops or changes the ETag header of parts; the list has the ETags of the store itself. */
 static void test_finish_parts_without_etag_are_listed_first(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     char list[512];
     snprintf(list, sizeof list, list_without_checksums, 1);
     const char *const replies[] = {reply_with_body(f, "200 OK", "", list), reply_with_body(f, "200 OK", "", completed),
                                    NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
     f->parts[0].etag = f->parts[2].etag = slice_of("");
     f->parts[1].etag = slice_of("0123456789abcdef-gzip");
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_true(request_contains(f, 1, "<ETag>\"s0\"</ETag>"));
     assert_true(request_contains(f, 1, "<ETag>\"0123456789abcdef\"</ETag>"));
     assert_true(request_contains(f, 1, "<ETag>\"s2\"</ETag>"));
 }
 
 static void test_finish_part_without_etag_of_another_size_is_redone(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     char list[512];
     snprintf(list, sizeof list, list_without_checksums, 2);
     const char *const replies[] = {reply_with_body(f, "200 OK", "", list), NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
     f->parts[0].etag = f->parts[2].etag = slice_of("");
     f->parts[1].etag = slice_of("0123456789abcdef0"); /* not the listed ETag with a suffix */
-    const struct task_result *r = run_task(f);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->outcome, OUTCOME_REDO);
     assert_int_equal(r->redo_count, 2);
     assert_int_equal(r->redo[0], 1);
@@ -234,36 +234,36 @@ static void test_finish_part_without_etag_of_another_size_is_redone(void **state
 /* A store that refuses optional headers gets the request once without, and later requests
  * without. */
 static void test_finish_head_without_checksum_mode(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {
         reply_with_error(f, "500 Oops", "InternalError"), EMPTY("400 Bad Request", ""), OBJECT(OWNER, "3", ""),
         reply_with_error(f, "500 Oops", "InternalError"), OBJECT(OWNER, "3", ""),       NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_true(request_contains(f, 1, "x-amz-checksum-mode: ENABLED\r\n"));
     assert_false(request_contains(f, 2, "x-amz-checksum-mode"));
-    prepare_finish(f);
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    s3_fixture_prepare_finish(f);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_false(request_contains(f, 4, "x-amz-checksum-mode"));
 }
 
-static void finish_that_falls_back(struct fixture *f, const char *const *replies, unsigned last) {
-    open_backend(f, replies);
-    prepare_finish(f);
+static void finish_that_falls_back(struct s3_fixture *f, const char *const *replies, unsigned last) {
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
     f->task.job.checksum = CHECKSUM_CRC32C_FULL;
-    assert_int_equal(run_task(f)->outcome, OUTCOME_DONE);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
     assert_true(request_contains(f, 0, "<ChecksumCRC32C>"));
     assert_true(request_contains(f, last, "POST "));
     assert_false(request_contains(f, last, "ChecksumCRC32C"));
     assert_false(request_contains(f, last, "x-amz-checksum"));
-    prepare(f, JOB_BEGIN); /* the next upload does not ask for it either */
-    assert_int_equal(run_task(f)->checksum, CHECKSUM_NONE);
+    s3_fixture_prepare(f, JOB_BEGIN); /* the next upload does not ask for it either */
+    assert_int_equal(s3_fixture_run(f)->checksum, CHECKSUM_NONE);
     assert_false(request_contains(f, last + 1, "x-amz-checksum"));
 }
 
 static void test_finish_falls_back_to_plain_once(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "400 Bad Request", "InvalidRequest"),
                                    reply_with_body(f, "200 OK", "", completed),
                                    reply_with_body(f, "200 OK", "", CREATED), NULL};
@@ -273,7 +273,7 @@ static void test_finish_falls_back_to_plain_once(void **state) {
 /* The checksum may really be wrong: the request is sent without only if all parts match their
  * records. */
 static void test_finish_with_a_wrong_checksum_lists_the_parts(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *list = "<ListPartsResult><Part><PartNumber>1</PartNumber><ETag>e&lt;0</ETag><Size>1</Size></Part>"
                        "<Part><PartNumber>2</PartNumber><ETag>e1</ETag><Size>1</Size></Part>"
                        "<Part><PartNumber>3</PartNumber><ETag>e2</ETag><Size>1</Size></Part></ListPartsResult>";
@@ -284,22 +284,22 @@ static void test_finish_with_a_wrong_checksum_lists_the_parts(void **state) {
 }
 
 static void test_finish_of_a_wrong_checksum_redoes_the_wrong_parts(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "400 Bad Request", "BadDigest"),
                                    reply_with_body(f, "200 OK", "", one_part), NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
     f->task.job.checksum = CHECKSUM_CRC32C_FULL;
-    assert_int_equal(run_task(f)->outcome, OUTCOME_REDO);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_REDO);
     assert_int_equal(f->task.result.redo_count, 3);
 }
 
 static void test_finish_too_small_parts(void **state) {
-    struct fixture *f = *state;
+    struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "400 Bad Request", "EntityTooSmall"), NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
-    const struct task_result *r = run_task(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->class, FAIL_REQUEST);
     assert_false(r->transient);
 }

@@ -7,14 +7,14 @@
     "</NextPartNumberMarker>" parts "</ListPartsResult>"
 
 /* Complete is refused; the pages follow. Afterwards, the parts from `redone` on are missing. */
-static void finish_with_pages(struct fixture *f, const char *first, const char *second, unsigned requests,
+static void finish_with_pages(struct s3_fixture *f, const char *first, const char *second, unsigned requests,
                               size_t redone) {
     const char *const replies[] = {reply_with_error(f, "400 Bad Request", "InvalidPart"),
                                    reply_with_body(f, "200 OK", "", first), reply_with_body(f, "200 OK", "", second),
                                    reply_with_body(f, "200 OK", "", second), NULL};
-    open_backend(f, replies);
-    prepare_finish(f);
-    const struct task_result *r = run_task(f);
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
+    const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->outcome, OUTCOME_REDO);
     assert_int_equal(r->redo_count, redone);
     assert_request_count(f, requests);
