@@ -1,4 +1,5 @@
 /* The producer on real sockets: the test plays the consumer (ROUTER) and an uploader (PULL). */
+#include "files.h"
 #include "insecure.h"
 #include "journal/record.h"
 #include "producer/producer.h"
@@ -95,13 +96,6 @@ static void start_producer(const char *const *sources, size_t count, const char 
                                      .journal_dir = ".",
                                      .jobs_endpoint = "tcp://127.0.0.1:*"};
     assert_int_equal(producer_new(&t.producer, &config, &events), 0);
-}
-
-static void make_file(const char *path, uint64_t size) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(ftruncate(fd, (off_t)size), 0);
-    close(fd);
 }
 
 /* --- the consumer --- */
@@ -224,7 +218,7 @@ static void test_one_file_over_sockets(void **state) {
     static const char *const sources[] = {"a"};
     struct msg offer;
     (void)state;
-    make_file("a", 10);
+    file_put_hole("a", 10);
     plan_state = PLANNED_NEW;
     start_producer(sources, 1, "out");
     UNTIL(t.plans > 0 && t.tail_waits);
@@ -258,7 +252,7 @@ static void test_a_restarted_consumer_is_asked_again(void **state) {
     static const char *const sources[] = {"a"};
     struct msg offer;
     (void)state;
-    make_file("a", 2 * CHUNK_ALIGN);
+    file_put_hole("a", 2 * CHUNK_ALIGN);
     plan_state = PLANNED_OPEN;
     plan_done = slice_make("\0", 1);
     start_producer(sources, 1, "out");
@@ -282,7 +276,7 @@ static void test_a_restarted_consumer_is_asked_again(void **state) {
 static void test_no_uploader_no_offers_no_spinning(void **state) {
     static const char *const sources[] = {"a"};
     (void)state;
-    make_file("a", 10);
+    file_put_hole("a", 10);
     plan_state = PLANNED_NEW;
     start_producer(sources, 1, "out");
     UNTIL(t.plans > 0 && t.tail_waits);
@@ -296,7 +290,7 @@ static void test_no_uploader_no_offers_no_spinning(void **state) {
 static void test_drain_ends_without_leases(void **state) {
     static const char *const sources[] = {"a"};
     (void)state;
-    make_file("a", 10);
+    file_put_hole("a", 10);
     plan_state = PLANNED_NEW;
     start_producer(sources, 1, "out");
     UNTIL(t.plans > 0 && t.tail_waits);
@@ -316,7 +310,7 @@ static void test_many_small_files_are_offered_in_bundles(void **state) {
     assert_int_equal(mkdir("src", 0700), 0);
     for (int i = 0; i < 300; i++) {
         snprintf(name, sizeof name, "src/%d", i);
-        make_file(name, 1);
+        file_put_hole(name, 1);
     }
     plan_state = PLANNED_NEW;
     start_producer(sources, 1, "out");
@@ -370,7 +364,7 @@ static void test_a_refused_configuration_closes_no_descriptor(void **state) {
 static struct id128 start_with_a_lease(void) {
     static const char *const sources[] = {"a"};
     struct msg offer;
-    make_file("a", 10);
+    file_put_hole("a", 10);
     plan_state = PLANNED_NEW;
     start_producer(sources, 1, "out");
     assert_int_equal(endpoint_open(&t.pull, ENDPOINT_PULL, producer_jobs_endpoint(t.producer)), 0);
@@ -433,7 +427,7 @@ static void test_drain_waits_30_s_for_an_absent_consumer_with_leases(void **stat
 static void test_drain_without_leases_does_not_wait_for_an_absent_consumer(void **state) {
     static const char *const sources[] = {"a"};
     (void)state;
-    make_file("a", 10);
+    file_put_hole("a", 10);
     plan_state = PLANNED_NEW;
     start_producer(sources, 1, "out");
     UNTIL(t.plans > 0 && t.tail_waits);
@@ -446,7 +440,7 @@ static void test_drain_without_leases_does_not_wait_for_an_absent_consumer(void 
 static void test_drain_before_the_first_answer_ends_at_once(void **state) {
     static const char *const sources[] = {"a"};
     (void)state;
-    make_file("a", 10);
+    file_put_hole("a", 10);
     start_producer(sources, 1, "out");
     endpoint_close(&t.router);
     do

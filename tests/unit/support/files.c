@@ -110,9 +110,9 @@ void temp_dir_enter(char root[TEMP_DIR_SIZE]) {
 }
 
 int temp_dir_leave(const char *root) {
-    char command[TEMP_DIR_SIZE + 16];
+    char command[2 * TEMP_DIR_SIZE + 40];
     if (chdir("..") != 0)
         return 1;
-    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    snprintf(command, sizeof command, "chmod -R u+rwx '%s' && rm -rf '%s'", root, root);
     return system(command) != 0;
 }

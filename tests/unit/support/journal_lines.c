@@ -1,5 +1,7 @@
 #include "journal_lines.h"
 
+struct journal_lines test_journal;
+
 const char *lines_path(const struct journal_lines *j, const char *name) {
     static char path[256];
     snprintf(path, sizeof path, "%s/%s", j->dir, name);
@@ -86,4 +88,16 @@ struct buf lines_read(const struct journal_lines *j, const char *name) {
 
 void lines_write(const struct journal_lines *j, const char *name, struct slice bytes) {
     file_put(lines_path(j, name), bytes);
+}
+
+int lines_setup(void **state) {
+    (void)state;
+    lines_begin(&test_journal);
+    return 0;
+}
+
+int lines_teardown(void **state) {
+    (void)state;
+    lines_end(&test_journal);
+    return 0;
 }

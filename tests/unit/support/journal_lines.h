@@ -20,6 +20,11 @@ struct journal_lines {
     FILE *file; /* the active file; NULL: the test closed it */
 };
 
+/* The journal of the running test, for tests with this set-up and teardown. */
+extern struct journal_lines test_journal;
+int lines_setup(void **state);
+int lines_teardown(void **state);
+
 /* A new directory, and an active file with the line of the first epoch. lines_end removes the directory. */
 void lines_begin(struct journal_lines *j);
 void lines_end(struct journal_lines *j);

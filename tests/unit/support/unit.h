@@ -1,5 +1,5 @@
 /* Every unit test file ends with UNIT_MAIN(cmocka_unit_test(test_a), …). --list prints the names of the
- * tests, --run NAME * runs one. Each test runs in an empty working directory. */
+ * tests, --run NAME runs one. Each test runs in an empty working directory. */
 #ifndef CHUNKLIFT_UNIT_H
 #define CHUNKLIFT_UNIT_H
 

@@ -1,3 +1,4 @@
+#include "files.h"
 #include "unit.h"
 
 #include "aws/aws_config.h"
@@ -195,10 +196,7 @@ static void test_odd_files(void **state) {
 static void test_reading(void **state) {
     (void)state;
     struct aws_profile p;
-    FILE *f = fopen("config", "w");
-    assert_non_null(f);
-    fputs("[default]\nregion = r", f);
-    fclose(f);
+    file_put_text("config", "[default]\nregion = r");
     assert_int_equal(aws_profile_read(&p, "config", AWS_FILE_CONFIG, "default"), 0);
     assert_value(&p, AWS_PROFILE_REGION, "r");
     aws_profile_release(&p);

@@ -4,22 +4,8 @@
 #include "journal/files.h"
 #include "journal/line_reader.h"
 
-static struct journal_lines j;
-
-static int setup(void **state) {
-    (void)state;
-    lines_begin(&j);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    lines_end(&j);
-    return 0;
-}
-
 static void put(const char *name, const char *text) {
-    lines_write(&j, name, slice_of(text));
+    lines_write(&test_journal, name, slice_of(text));
 }
 
 static void test_lists_journal_files_in_order(void **state) {
@@ -42,7 +28,7 @@ static void test_lists_journal_files_in_order(void **state) {
     put("journal.00000000000000000009.jsonl", "x");
     put("journal.00000000000000000010.jsonl", "");
     struct journal_files list;
-    assert_int_equal(journal_files_list(j.dir, &list), 0);
+    assert_int_equal(journal_files_list(test_journal.dir, &list), 0);
     assert_int_equal(list.count, 4);
     assert_true(list.has_active);
     assert_int_equal(list.files[0].first_seq, 9);
@@ -63,8 +49,8 @@ static void test_missing_and_empty_directories(void **state) {
     capture_end(&said);
     assert_int_equal(err, ERR_NOT_FOUND);
     assert_string_equal(said.text, "chunklift: none: no such journal directory\n");
-    unlink(lines_path(&j, JOURNAL_ACTIVE));
-    assert_int_equal(journal_files_list(j.dir, &list), 0);
+    unlink(lines_path(&test_journal, JOURNAL_ACTIVE));
+    assert_int_equal(journal_files_list(test_journal.dir, &list), 0);
     assert_int_equal(list.count, 0);
     assert_false(list.has_active);
     journal_files_release(&list);
@@ -72,7 +58,7 @@ static void test_missing_and_empty_directories(void **state) {
 
 static struct line_reader *open_reader(uint64_t offset) {
     struct line_reader *r;
-    assert_int_equal(line_reader_open(&r, j.dir, JOURNAL_ACTIVE, offset), 0);
+    assert_int_equal(line_reader_open(&r, test_journal.dir, JOURNAL_ACTIVE, offset), 0);
     return r;
 }
 
@@ -89,7 +75,7 @@ static struct line_reader *open_reader(uint64_t offset) {
     } while (0)
 
 static void append(const char *text) {
-    FILE *f = fopen(lines_path(&j, JOURNAL_ACTIVE), "a");
+    FILE *f = fopen(lines_path(&test_journal, JOURNAL_ACTIVE), "a");
     fputs(text, f);
     fclose(f);
 }
@@ -145,7 +131,7 @@ static void test_longest_line_and_one_byte_more(void **state) {
                 assert_int_equal(buf_add_byte(&text, 'x'), 0);
             assert_int_equal(buf_add_byte(&text, '\n'), 0);
         }
-        lines_write(&j, JOURNAL_ACTIVE, buf_slice(&text));
+        lines_write(&test_journal, JOURNAL_ACTIVE, buf_slice(&text));
         struct line_reader *r = open_reader(0);
         struct slice line;
         for (int i = 0; i < 9 - extra; i++) {
@@ -167,7 +153,7 @@ static void test_endless_line_needs_no_memory(void **state) {
     assert_int_equal(buf_reserve(&text, 4 << 20), 0);
     memset(text.data, 'x', 4 << 20);
     text.len = 4 << 20;
-    lines_write(&j, JOURNAL_ACTIVE, buf_slice(&text));
+    lines_write(&test_journal, JOURNAL_ACTIVE, buf_slice(&text));
     struct line_reader *r = open_reader(0);
     assert_no_next(r, ERR_LIMIT);
     line_reader_close(&r);
@@ -177,7 +163,7 @@ static void test_endless_line_needs_no_memory(void **state) {
 static void test_missing_file_is_not_found(void **state) {
     (void)state;
     struct line_reader *r;
-    assert_int_equal(line_reader_open(&r, j.dir, "none", 0), ERR_NOT_FOUND);
+    assert_int_equal(line_reader_open(&r, test_journal.dir, "none", 0), ERR_NOT_FOUND);
     assert_null(r);
     line_reader_close(&r);
 }
@@ -186,10 +172,10 @@ static void test_replaced_by_rename(void **state) {
     (void)state;
     struct line_reader *r = open_reader(0);
     assert_false(line_reader_is_replaced(r));
-    lines_seal(&j);
+    lines_seal(&test_journal);
     assert_true(line_reader_is_replaced(r));
     assert_true(line_reader_is_file(r, lines_sealed_name(1)));
-    lines_renew(&j);
+    lines_renew(&test_journal);
     assert_true(line_reader_is_replaced(r));
     assert_false(line_reader_is_file(r, JOURNAL_ACTIVE));
     struct line_reader *other = open_reader(0);
@@ -232,7 +218,7 @@ static void test_seeks_back_over_many_blocks(void **state) {
     for (int i = 0; i < LINES; i++)
         assert_int_equal(buf_addf(&text, "line %d %0*d\n", i, 30 + i % 60, i), 0);
     assert_true(text.len > 1000000);
-    lines_write(&j, JOURNAL_ACTIVE, buf_slice(&text));
+    lines_write(&test_journal, JOURNAL_ACTIVE, buf_slice(&text));
     buf_release(&text);
     for (uint64_t wanted = 1; wanted <= LINES; wanted += 1237) {
         struct line_reader *r = open_reader(0);
@@ -246,7 +232,7 @@ static void test_seeks_back_over_many_blocks(void **state) {
     }
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, lines_setup, lines_teardown)
 UNIT_MAIN(TEST(test_lists_journal_files_in_order), TEST(test_missing_and_empty_directories),
           TEST(test_reads_lines_and_their_places), TEST(test_torn_line_is_kept_back_until_it_is_whole),
           TEST(test_longest_line_and_one_byte_more), TEST(test_endless_line_needs_no_memory),

@@ -1,5 +1,6 @@
 /* Endpoints with keys: admitted and refused peers, and a trust file that is read again. Strangers are plain libzmq sockets
  * in another context. */
+#include "files.h"
 #include "pure/proto.h"
 #include "runtime/endpoint.h"
 #include "runtime/keys.h"
@@ -20,10 +21,7 @@ static void *context;
 static struct frame f;
 
 static void write_trust(const char *text) {
-    FILE *file = fopen("trust", "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
+    file_put_text("trust", text);
     assert_int_equal(chmod("trust", 0644), 0);
 }
 

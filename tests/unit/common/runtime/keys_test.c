@@ -1,5 +1,6 @@
 /* The keys of this process: refused files, the roles of peers, and a trust file that is read again. */
 #include "capture.h"
+#include "files.h"
 #include "runtime/keys.h"
 #include "system/log.h"
 #include "unit.h"
@@ -12,11 +13,7 @@ static struct key_pair own, other, third;
 static struct capture captured;
 
 static void write_file(const char *path, mode_t mode, const char *text) {
-    unlink(path);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
+    file_put_new(path, slice_of(text));
     assert_int_equal(chmod(path, mode), 0);
 }
 

@@ -1,3 +1,4 @@
+#include "files.h"
 #include "unit.h"
 
 #include "capture.h"
@@ -173,9 +174,7 @@ static void test_consumer_file_round_trip(void **state) {
 }
 
 static int read_text(const char *text, size_t len) {
-    FILE *file = fopen("consumer", "w");
-    fwrite(text, 1, len, file);
-    fclose(file);
+    file_put("consumer", slice_make(text, len));
     struct consumer_file f;
     int err = consumer_file_read(".", &f);
     if (err)

@@ -1,3 +1,4 @@
+#include "files.h"
 #include "unit.h"
 
 #include "system/fileid.h"
@@ -16,13 +17,6 @@
 static char base[4096], root[4200];
 static int root_fd;
 
-static void make_file(const char *path) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, "hello", 5), 5);
-    close(fd);
-}
-
 static int setup(void **state) {
     (void)state;
     char template[] = "fileidXXXXXX";
@@ -30,10 +24,10 @@ static int setup(void **state) {
         return -1;
     snprintf(root, sizeof root, "%s/root", base);
     assert_int_equal(mkdir("root", 0755) | mkdir("rootx", 0755) | mkdir("root/sub", 0755), 0);
-    make_file("root/file");
-    make_file("root/sub/file");
-    make_file("outside");
-    make_file("rootx/file");
+    file_put_text("root/file", "hello");
+    file_put_text("root/sub/file", "hello");
+    file_put_text("outside", "hello");
+    file_put_text("rootx/file", "hello");
     char absolute[4300];
     snprintf(absolute, sizeof absolute, "%s/file", root);
     assert_int_equal(symlink("sub/file", "root/in") | symlink(absolute, "root/abs") |

@@ -1,3 +1,4 @@
+#include "files.h"
 #include "unit.h"
 
 #include "capture.h"
@@ -189,10 +190,7 @@ static void test_help(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 static void write_config(const char *text, size_t len) {
-    FILE *f = fopen("x.conf", "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, len, f), len);
-    assert_int_equal(fclose(f), 0);
+    file_put("x.conf", slice_make(text, len));
     buf_release(&o.config.text);
 }
 

@@ -1,3 +1,4 @@
+#include "files.h"
 #include "unit.h"
 
 #include "capture.h"
@@ -23,13 +24,6 @@ static pid_t shell(const char *script, struct spawn_options o) {
     assert_int_equal(spawn(&o, &pid), 0);
     assert_true(pid > 0);
     return pid;
-}
-
-static void read_text(const char *path, char *text, size_t size) {
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    text[fread(text, 1, size - 1, f)] = '\0';
-    fclose(f);
 }
 
 static void test_runs_with_its_arguments(void **state) {
@@ -135,7 +129,7 @@ static void test_new_session_has_null_and_a_log(void **state) {
     pid_t pid = shell(script, o);
     assert_int_equal(wait_for(pid), 0);
     assert_int_equal(wait_for(shell("echo again >&2", o)), 0);
-    read_text("log", text, sizeof text);
+    file_read_text("log", text, sizeof text);
     assert_int_equal(strncmp(text, "null\nnull\n", 10), 0);
     assert_non_null(strstr(text, "again\n")); /* appended */
     struct stat st;
@@ -176,7 +170,7 @@ static void test_works_with_standard_descriptors_closed(void **state) {
     }
     assert_int_equal(wait_for(parent), 0);
     char text[100];
-    read_text("low", text, sizeof text);
+    file_read_text("low", text, sizeof text);
     assert_string_equal(text, "here\n");
 }
 

@@ -1,5 +1,6 @@
 /* SET, the division of the limits, and the BEATs that tell uploaders. */
 #include "consumer_world.h"
+#include "files.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -134,10 +135,7 @@ static void test_a_damaged_file_is_logged_and_no_setting_is_in_force(void **stat
     };
     for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
         struct fleet_settings d;
-        FILE *f = fopen(JOURNAL_DIR "/set", "wb");
-        assert_non_null(f);
-        fputs(damaged[i], f);
-        fclose(f);
+        file_put_text(JOURNAL_DIR "/set", damaged[i]);
         assert_int_equal(fleet_settings_load(JOURNAL_DIR, &d), ERR_INVALID);
         assert_int_equal(d.uploaders + d.slots + d.bwlimit, 0);
     }

@@ -1,4 +1,5 @@
 /* The last line of a consumer's log, as `cp` shows it. */
+#include "files.h"
 #include "producer/cli/consumer_log.h"
 #include "unit.h"
 #include <unistd.h>
@@ -6,10 +7,7 @@
 static const char path[] = "consumer.log";
 
 static void write_log(const char *text) {
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
+    file_put_text(path, text);
 }
 
 static void expect_line(const char *text, off_t from, const char *line) {

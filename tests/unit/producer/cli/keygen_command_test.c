@@ -1,5 +1,6 @@
 /* `keygen`: both files, their permissions, and that nothing is overwritten. */
 #include "capture.h"
+#include "files.h"
 #include "unit.h"
 
 #include "producer/cli/keygen_command.h"
@@ -34,11 +35,7 @@ static int run(int argc, const char **argv) {
 }
 
 static const char *content(const char *path) {
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    text[fread(text, 1, sizeof text - 1, f)] = '\0';
-    fclose(f);
-    return text;
+    return file_read_text(path, text, sizeof text);
 }
 
 static unsigned mode(const char *path) {

@@ -1,11 +1,11 @@
 /* The server of FETCH on real sockets; the test plays the uploader: content, order, credit and refusals. */
+#include "files.h"
 #include "insecure.h"
 #include "producer/data/server.h"
 #include "pure/digest.h"
 #include "pure/proto.h"
 #include "system/clock.h"
 #include "unit.h"
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -25,10 +25,7 @@ static char bytes[SIZE], path[4096];
 static void write_file(void) {
     for (size_t i = 0; i < SIZE; i++)
         bytes[i] = (char)(i * 7 + i / 251);
-    int fd = open("d/f", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, bytes, SIZE), SIZE);
-    close(fd);
+    file_put("d/f", slice_make(bytes, SIZE));
 }
 
 static int set_up(void **state) {

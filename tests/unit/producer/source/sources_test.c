@@ -1,44 +1,27 @@
+#include "files.h"
 #include "producer/source/sources.h"
 #include "unit.h"
-#include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char root[2048];
-
-static void make_file(const char *path) {
-    int fd = open(path, O_WRONLY | O_CREAT, 0600);
-    assert_true(fd >= 0);
-    close(fd);
-}
+static char root[TEMP_DIR_SIZE];
 
 static int set_up(void **state) {
-    char name[] = "sources-XXXXXX";
     (void)state;
-    assert_non_null(mkdtemp(name));
-    char *real = realpath(name, NULL);
-    snprintf(root, sizeof root, "%s", real);
-    free(real);
-    if (chdir(root) != 0)
-        return 1;
+    temp_dir_enter(root);
     mkdir("dir", 0700);
     mkdir("dir/sub", 0700);
     mkdir("other", 0700);
-    make_file("a");
-    make_file("dir/x");
-    make_file("other/x");
-    make_file("line\nbreak");
+    file_put_text("a", "");
+    file_put_text("dir/x", "");
+    file_put_text("other/x", "");
+    file_put_text("line\nbreak", "");
     return symlink("a", "link") || symlink("nowhere", "broken") || mkfifo("fifo", 0600);
 }
 
 static int tear_down(void **state) {
-    char command[2 * sizeof root];
     (void)state;
-    if (chdir("..") != 0)
-        return 1;
-    snprintf(command, sizeof command, "rm -rf '%s'", root);
-    return system(command) != 0;
+    return temp_dir_leave(root);
 }
 
 static struct sources s;

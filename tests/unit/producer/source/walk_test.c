@@ -1,40 +1,24 @@
+#include "files.h"
 #include "producer/source/walk.h"
 #include "pure/buf.h"
 #include "unit.h"
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-static char root[2048];
-
-static void make_file(const char *path, const char *text) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    close(fd);
-}
+static char root[TEMP_DIR_SIZE];
 
 static int set_up(void **state) {
-    char name[] = "walk-XXXXXX";
     (void)state;
-    assert_non_null(mkdtemp(name));
-    char *real = realpath(name, NULL);
-    assert_non_null(real);
-    snprintf(root, sizeof root, "%s", real);
-    free(real);
-    return chdir(root);
+    temp_dir_enter(root);
+    return 0;
 }
 
 static int tear_down(void **state) {
-    char command[3 * sizeof root];
     (void)state;
-    if (chdir("..") != 0)
-        return 1;
-    snprintf(command, sizeof command, "chmod -R u+rwx '%s' && rm -rf '%s'", root, root);
-    return system(command) != 0;
+    return temp_dir_leave(root);
 }
 
 struct seen {
@@ -86,12 +70,12 @@ static struct seen walk_all(const char *where) {
 static void test_names_come_sorted_and_relative(void **state) {
     (void)state;
     assert_int_equal(mkdir("b", 0700), 0);
-    make_file("b/2", "");
-    make_file("b/1", "x");
-    make_file("c", "");
-    make_file("a", "");
-    make_file("line\nbreak", "");
-    make_file("\xff\xfe", "");
+    file_put_text("b/2", "");
+    file_put_text("b/1", "x");
+    file_put_text("c", "");
+    file_put_text("a", "");
+    file_put_text("line\nbreak", "");
+    file_put_text("\xff\xfe", "");
     struct seen s = walk_all(root);
     assert_string_equal(s.names.data, "a|b/1|b/2|c|line\nbreak|\xff\xfe|");
     seen_release(&s);
@@ -100,7 +84,7 @@ static void test_names_come_sorted_and_relative(void **state) {
 static void test_links_fifos_sockets_are_counted_not_followed(void **state) {
     (void)state;
     assert_int_equal(mkdir("d", 0700), 0);
-    make_file("d/f", "");
+    file_put_text("d/f", "");
     assert_int_equal(symlink("d", "to-dir"), 0);
     assert_int_equal(symlink("d/f", "to-file"), 0);
     assert_int_equal(symlink("nowhere", "broken"), 0);
@@ -135,7 +119,7 @@ static void test_empty_directories_are_counted(void **state) {
 static void test_skipped_entries_are_named(void **state) {
     (void)state;
     assert_int_equal(mkdir("dir", 0700) | mkdir("mine", 0700) | mkdir("mine/deep", 0700), 0);
-    make_file("mine/file", "");
+    file_put_text("mine/file", "");
     assert_int_equal(symlink("nowhere", "link") | mkfifo("fifo", 0600), 0);
     own = "mine";
     struct seen s = walk_all(root);
@@ -150,9 +134,9 @@ static void test_unreadable_entries_fail_alone(void **state) {
     if (geteuid() == 0) /* root can read everything: use another user during the test */
         assert_int_equal(chmod(root, 0755), 0);
     assert_int_equal(mkdir("locked", 0700), 0);
-    make_file("locked/in", "");
-    make_file("secret", "x");
-    make_file("open", "x");
+    file_put_text("locked/in", "");
+    file_put_text("secret", "x");
+    file_put_text("open", "x");
     assert_int_equal(chmod("secret", 0), 0);
     assert_int_equal(chmod("open", 0644), 0);
     assert_int_equal(chmod("locked", 0), 0);
@@ -182,7 +166,7 @@ static void test_deep_tree_needs_few_descriptors(void **state) {
     (void)state;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     for (int i = 0; i < DEPTH; i++) {
-        make_file("z", "after the directory");
+        file_put_text("z", "after the directory");
         assert_int_equal(mkdir("d", 0700), 0);
         assert_int_equal(chdir("d"), 0);
     }
@@ -205,13 +189,13 @@ static void test_replaced_directory_is_not_walked_on(void **state) {
     (void)state;
     char path[8192] = "top";
     assert_int_equal(mkdir("top", 0700), 0);
-    make_file("top/z", "x");
+    file_put_text("top/z", "x");
     for (int i = 0; i < WALK_FDS + 4; i++) {
         strcat(path, "/d");
         assert_int_equal(mkdir(path, 0700), 0);
     }
     strcat(path, "/f");
-    make_file(path, "x");
+    file_put_text(path, "x");
     assert_int_equal(walk_new(&w, root), 0);
     do
         assert_int_equal(walk_next(w, &e), 0);
@@ -219,7 +203,7 @@ static void test_replaced_directory_is_not_walked_on(void **state) {
     assert_string_equal(e.name, path);
     assert_int_equal(rename("top", "other"), 0);
     assert_int_equal(mkdir("top", 0700), 0);
-    make_file("top/z", "not this one");
+    file_put_text("top/z", "not this one");
     size_t bad = 0;
     do {
         assert_int_equal(walk_next(w, &e), 0);
@@ -235,7 +219,7 @@ static void test_a_huge_directory_is_read_unsorted(void **state) {
     char name[256];
     (void)state;
     assert_int_equal(mkdir("huge", 0700), 0);
-    make_file("one", "");
+    file_put_text("one", "");
     for (int i = 0; i < FILES; i++) {
         snprintf(name, sizeof name, "huge/%0240d", i);
         assert_int_equal(link("one", name), 0);

@@ -1,3 +1,4 @@
+#include "files.h"
 #include "unit.h"
 
 #include "pure/digest.h"
@@ -11,13 +12,6 @@
 static char dir[256], path[320]; /* dir: the root; path: the file in it */
 static struct roots *roots;
 static char why[128];
-
-static void write_file(const char *name, const char *text) {
-    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    close(fd);
-}
 
 static struct source_ref plan(const char *name) {
     struct stat st;
@@ -33,7 +27,7 @@ static int setup(void **state) {
     if (!mkdtemp(template) || !realpath(template, dir))
         return -1;
     snprintf(path, sizeof path, "%s/file", dir);
-    write_file(path, "0123456789abcdef");
+    file_put_text(path, "0123456789abcdef");
     const char *paths[] = {dir};
     why[0] = 0;
     return roots_new(&roots, paths, 1);
@@ -98,7 +92,7 @@ static void test_a_changed_byte_between_two_readings_is_found(void **state) {
     ref = plan(path);
     assert_int_equal(open_all(&s, &ref), 0);
     assert_int_equal(source_precompute_crc(s, &crc), 0);
-    write_file(path, "0123456789abcdeX");
+    file_put_text(path, "0123456789abcdeX");
     utimensat(AT_FDCWD, path, old, 0); /* mtime is restored, ctime still differs */
     assert_int_equal(source_read(s, bytes, sizeof bytes), 16);
     assert_int_not_equal(source_crc(s), crc);
@@ -111,7 +105,7 @@ static void test_changed_before_the_first_byte(void **state) {
     (void)state;
     struct source *s;
     struct source_ref ref = plan(path);
-    write_file(path, "0123456789abcdef+");
+    file_put_text(path, "0123456789abcdef+");
     assert_int_equal(open_all(&s, &ref), ERR_CHANGED);
     assert_string_equal(why, "size changed");
     assert_null(s);
@@ -124,7 +118,7 @@ static void test_grown_after_the_last_byte(void **state) {
     char bytes[32];
     assert_int_equal(open_all(&s, &ref), 0);
     assert_int_equal(source_read(s, bytes, sizeof bytes), 16);
-    write_file(path, "0123456789abcdef+");
+    file_put_text(path, "0123456789abcdef+");
     assert_int_equal(source_check(s, why, sizeof why), ERR_CHANGED);
     source_close(&s);
 }
@@ -179,7 +173,7 @@ static void test_replaced_by_another_file(void **state) {
     char other[340];
     assert_int_equal(open_all(&s, &ref), 0);
     snprintf(other, sizeof other, "%s.new", path);
-    write_file(other, "0123456789abcdef");
+    file_put_text(other, "0123456789abcdef");
     assert_int_equal(rename(other, path), 0);
     assert_int_equal(source_check(s, why, sizeof why), ERR_CHANGED);
     source_close(&s);
@@ -229,7 +223,7 @@ static void test_a_symlink_does_not_leave_the_root(void **state) {
     snprintf(link, sizeof link, "%s/up", dir);
     assert_int_equal(symlink("..", link), 0);
     snprintf(link, sizeof link, "%s/up/x", dir);
-    write_file("x", "x");
+    file_put_text("x", "x");
     ref = plan("x");
     ref.path = slice_of(link);
     assert_int_equal(open_all(&s, &ref), ERR_DENIED);
@@ -247,7 +241,7 @@ static void test_only_under_a_root(void **state) {
     struct source_ref ref = plan("/etc/hostname");
     assert_int_equal(open_all(&s, &ref), ERR_DENIED);
     snprintf(other, sizeof other, "%s/../x", dir);
-    write_file("x", "x");
+    file_put_text("x", "x");
     ref = plan("x");
     ref.path = slice_of(other);
     assert_int_equal(open_all(&s, &ref), ERR_DENIED);
@@ -262,7 +256,7 @@ static void test_a_root_by_its_link_and_a_root_that_is_a_file(void **state) {
     snprintf(sibling, sizeof sibling, "%s/sibling", dir);
     unlink(link);
     assert_int_equal(symlink(dir, link), 0);
-    write_file(sibling, "s");
+    file_put_text(sibling, "s");
     const char *paths[] = {link, path};
     struct roots *own;
     assert_int_equal(roots_new(&own, paths, 1), 0);

@@ -3,8 +3,6 @@
 #include "capture.h"
 #include "producer/cli/journal/journal_summary.h"
 
-static struct journal_lines j;
-
 struct seen {
     int count;
     struct {
@@ -41,19 +39,7 @@ static int each(void *arg, const struct upload_summary *u) {
 
 static int read_it(void) {
     seen = (struct seen){0};
-    return journal_summary_read(j.dir, each, &seen, &totals);
-}
-
-static int setup(void **state) {
-    (void)state;
-    lines_begin(&j);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    lines_end(&j);
-    return 0;
+    return journal_summary_read(test_journal.dir, each, &seen, &totals);
 }
 
 #define CHUNK 65536
@@ -78,7 +64,7 @@ static void begin(uint8_t id, const char *src, uint32_t chunks) {
     r.chunk_size = CHUNK;
     r.chunks = chunks;
     r.handle = slice_of("h");
-    lines_add(&j, &r);
+    lines_add(&test_journal, &r);
 }
 
 static void chunk(uint8_t id, uint32_t number) {
@@ -87,14 +73,14 @@ static void chunk(uint8_t id, uint32_t number) {
     r.chunk = number;
     r.offset = (uint64_t)number * CHUNK;
     r.length = CHUNK;
-    lines_add(&j, &r);
+    lines_add(&test_journal, &r);
 }
 
 static void redo(uint8_t id, uint32_t number) {
     struct record r = about(EV_REDO, id);
     r.has |= HAS_CHUNK;
     r.chunk = number;
-    lines_add(&j, &r);
+    lines_add(&test_journal, &r);
 }
 
 static void finish(uint8_t id, uint64_t size) {
@@ -103,14 +89,14 @@ static void finish(uint8_t id, uint64_t size) {
     r.dest = slice_of("s3://b/k");
     r.file.size = size;
     r.etag = slice_of("e-2");
-    lines_add(&j, &r);
+    lines_add(&test_journal, &r);
 }
 
 static void test_life_of_an_upload(void **state) {
     (void)state;
     struct record open = about(EV_OPEN, 1);
     identity(&open, "/a", "s3://b/k", 3 * CHUNK - 1);
-    lines_add(&j, &open);
+    lines_add(&test_journal, &open);
     assert_int_equal(read_it(), 0);
     assert_int_equal(seen.count, 1);
     assert_int_equal(seen.u[0].state, UPLOAD_UNFINISHED);
@@ -128,7 +114,7 @@ static void test_life_of_an_upload(void **state) {
     assert_int_equal(seen.u[0].chunks_done, 1);
     assert_int_equal(seen.u[0].redone, 1);
     assert_int_equal(seen.u[0].done_bytes, CHUNK);
-    lines_rotate(&j);
+    lines_rotate(&test_journal);
     chunk(1, 1);
     chunk(1, 2);
     finish(1, 3 * CHUNK - 1);
@@ -143,8 +129,8 @@ static void test_life_of_an_upload(void **state) {
     assert_int_equal(totals.finished, 1);
     assert_int_equal(totals.finished_bytes, 3 * CHUNK - 1);
     assert_int_equal(totals.unfinished, 0);
-    assert_int_equal(totals.seq, j.seq);
-    assert_string_equal(totals.head, j.chain.h);
+    assert_int_equal(totals.seq, test_journal.seq);
+    assert_string_equal(totals.head, test_journal.chain.h);
 }
 
 static void test_ended_ones_first_then_the_rest(void **state) {
@@ -159,11 +145,11 @@ static void test_ended_ones_first_then_the_rest(void **state) {
     abort.reason = slice_of("superseded");
     identity(&put, "/five\n\xff", "file:///x", 7);
     put.has |= HAS_CRC | HAS_WORKER | HAS_MS;
-    lines_add(&j, &put);
-    lines_add(&j, &fail);
-    lines_add(&j, &abort);
+    lines_add(&test_journal, &put);
+    lines_add(&test_journal, &fail);
+    lines_add(&test_journal, &abort);
     finish(4, 5);
-    lines_stops(&j, 1);
+    lines_stops(&test_journal, 1);
     assert_int_equal(read_it(), 0);
     static const uint8_t order[] = {5, 3, 4, 1, 2};
     assert_int_equal(seen.count, 5);
@@ -190,7 +176,7 @@ static void test_a_failure_names_its_file(void **state) {
     fail.has |= HAS_SRC | HAS_DEST;
     fail.src = slice_of("/one");
     fail.dest = slice_of("s3://bucket/one");
-    lines_add(&j, &fail);
+    lines_add(&test_journal, &fail);
     assert_int_equal(read_it(), 0);
     assert_string_equal(seen.u[0].src, "/one");
     assert_string_equal(seen.u[0].dest, "s3://bucket/one");
@@ -202,7 +188,7 @@ static void test_a_failed_upload_that_goes_on(void **state) {
     begin(1, "/one", 2);
     struct record fail = about(EV_FAIL, 1);
     fail.class = slice_of("outage");
-    lines_add(&j, &fail);
+    lines_add(&test_journal, &fail);
     chunk(1, 0);
     assert_int_equal(read_it(), 0);
     assert_int_equal(seen.u[0].state, UPLOAD_UNFINISHED);
@@ -225,17 +211,17 @@ static void test_many_open_uploads(void **state) {
         r.has |= HAS_GEOMETRY | HAS_HANDLE;
         r.chunk_size = CHUNK;
         r.chunks = 1;
-        lines_add(&j, &r);
+        lines_add(&test_journal, &r);
     }
     for (int i = 0; i < 5000; i += 2) {
         struct record r = about(EV_ABORT, 0);
         memcpy(r.upload.b, &i, sizeof i);
         r.upload.b[15] = 1;
-        lines_add(&j, &r);
+        lines_add(&test_journal, &r);
     }
     struct journal_totals t;
     int count = 0;
-    assert_int_equal(journal_summary_read(j.dir, only_count, &count, &t), 0);
+    assert_int_equal(journal_summary_read(test_journal.dir, only_count, &count, &t), 0);
     assert_int_equal(count, 5000);
     assert_int_equal(t.unfinished, 2500);
     assert_int_equal(t.aborted, 2500);
@@ -247,22 +233,22 @@ static void test_carried_state_counts_once_segments_are_gone(void **state) {
     chunk(1, 0);
     begin(2, "/two", 1);
     finish(2, CHUNK);
-    lines_rotate(&j);
+    lines_rotate(&test_journal);
     struct record up = about(EV_CARRY, 1), part = about(EV_CARRY, 1), done = about(EV_CARRY, 2);
     up.kind = slice_of("upload");
     identity(&up, "/one", "s3://b/k", 2 * CHUNK - 1);
     up.has |= HAS_GEOMETRY | HAS_HANDLE;
     up.chunk_size = CHUNK;
     up.chunks = 2;
-    lines_add(&j, &up);
+    lines_add(&test_journal, &up);
     part.kind = slice_of("chunk");
     part.has |= HAS_CHUNK | HAS_CRC;
     part.length = CHUNK;
-    lines_add(&j, &part);
+    lines_add(&test_journal, &part);
     done.kind = slice_of("finished");
     identity(&done, "/two", "s3://b/k", CHUNK);
     done.has |= HAS_CRC;
-    lines_add(&j, &done);
+    lines_add(&test_journal, &done);
     for (int dropped = 0; dropped < 2; dropped++) {
         assert_int_equal(read_it(), 0);
         assert_int_equal(seen.count, 2);
@@ -270,14 +256,14 @@ static void test_carried_state_counts_once_segments_are_gone(void **state) {
         assert_int_equal(seen.u[0].state, UPLOAD_FINISHED);
         assert_int_equal(seen.u[1].chunks_done, 1);
         assert_int_equal(seen.u[1].chunks, 2);
-        unlink(lines_path(&j, lines_sealed_name(1)));
+        unlink(lines_path(&test_journal, lines_sealed_name(1)));
     }
 }
 
 static void test_damage_is_passed_over_and_told(void **state) {
     (void)state;
     begin(1, "/one", 2);
-    fputs("what\n", j.file);
+    fputs("what\n", test_journal.file);
     begin(2, "/two", CHUNKS_MAX + 1); /* an impossible geometry */
     chunk(1, 7);                      /* a chunk that does not exist */
     chunk(1, 1);
@@ -304,11 +290,11 @@ static void test_each_may_end_it(void **state) {
     begin(2, "/two", 1);
     finish(2, CHUNK);
     int calls = 0;
-    assert_int_equal(journal_summary_read(j.dir, stop_at_once, &calls, &totals), ERR_AGAIN);
+    assert_int_equal(journal_summary_read(test_journal.dir, stop_at_once, &calls, &totals), ERR_AGAIN);
     assert_int_equal(calls, 1);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, lines_setup, lines_teardown)
 UNIT_MAIN(TEST(test_life_of_an_upload), TEST(test_ended_ones_first_then_the_rest), TEST(test_a_failure_names_its_file),
           TEST(test_a_failed_upload_that_goes_on), TEST(test_many_open_uploads),
           TEST(test_carried_state_counts_once_segments_are_gone), TEST(test_damage_is_passed_over_and_told),

@@ -1,5 +1,6 @@
 /* `status` and `journal tail --consumer` with a scripted consumer: a ROUTER in this process
  * replies to the command in a child process. */
+#include "command_run.h"
 #include "journal_lines.h"
 
 #include "producer/cli/journal/journal_command.h"
@@ -11,8 +12,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-static struct journal_lines j;
-static char out[1 << 20], said[65536], address[256];
+static char address[256];
 static struct endpoint *router;
 static const struct id128 consumer_id = {{7}};
 
@@ -29,24 +29,8 @@ static struct {
     uint64_t uploads; /* to show, two per page */
 } script;
 
-static void read_back(const char *path, char *text, size_t size) {
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    text[fread(text, 1, size - 1, f)] = '\0';
-    fclose(f);
-}
-
 /* Before bind_router: a ZeroMQ context does not survive a fork. */
-static pid_t start(int argc, const char **argv) {
-    pid_t pid = fork();
-    if (pid != 0)
-        return pid;
-    if (!freopen("stdout", "w", stdout) || !freopen("stderr", "w", stderr))
-        _exit(99);
-    bool status = strcmp(argv[0], "status") == 0;
-    _exit(status ? status_command(argc, (char **)argv) : journal_command(argc, (char **)argv));
-}
-#define START(...) start(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *[]){__VA_ARGS__, NULL})
+#define START(...) command_start(WORDS(__VA_ARGS__))
 
 static void reply(const struct frame *to, const struct msg *question, struct msg *answer) {
     struct buf b = BUF_INIT;
@@ -60,7 +44,7 @@ static void reply(const struct frame *to, const struct msg *question, struct msg
 }
 
 static void answer_tail(const struct frame *f, const struct msg *m) {
-    struct buf all = lines_read(&j, "journal.jsonl"), part = BUF_INIT;
+    struct buf all = lines_read(&test_journal, "journal.jsonl"), part = BUF_INIT;
     uint64_t from = m->tail.seq < script.first ? script.first : m->tail.seq, next = from;
     uint64_t seq = 0;
     for (char *line = all.data; seq < script.seq; line = strchr(line, '\n') + 1) {
@@ -78,7 +62,7 @@ static void answer_tail(const struct frame *f, const struct msg *m) {
     a.records.line_count = (uint32_t)(next - from);
     a.records.next = next;
     a.records.head_seq = script.seq;
-    a.records.head = slice_of(j.chain.h);
+    a.records.head = slice_of(test_journal.chain.h);
     if (part.len || m->tail.wait_ms == 0 || m->tail.seq < script.first) /* otherwise it waits */
         reply(f, m, &a);
     buf_release(&part);
@@ -108,7 +92,7 @@ static void answer_status(const struct frame *f, const struct msg *m) {
     a.state.epoch = 3;
     a.state.pid = 4711;
     a.state.head_seq = 99;
-    a.state.head = slice_of(j.chain.h);
+    a.state.head = slice_of(test_journal.chain.h);
     a.state.journal_dir = slice_of("/state/journal");
     a.state.uploads = uploads;
     a.state.workers = workers;
@@ -137,7 +121,7 @@ static void answer(const struct frame *f, const struct msg *m) {
             a.welcome.epoch = 1;
             a.welcome.lease_ms = 10000;
             a.welcome.seq = script.seq;
-            a.welcome.head = slice_of(j.chain.h);
+            a.welcome.head = slice_of(test_journal.chain.h);
             a.welcome.pid = 4711;
         }
         reply(f, m, &a);
@@ -176,8 +160,7 @@ static int serve_until_end(pid_t pid) {
         serve(5);
     }
     serve(50); /* its BYE */
-    read_back("stdout", out, sizeof out);
-    read_back("stderr", said, sizeof said);
+    command_read_output();
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
@@ -186,8 +169,8 @@ static void serve_until_output(const char *text) {
     do {
         assert_true(clock_ms() < deadline);
         serve(5);
-        read_back("stdout", out, sizeof out);
-    } while (!strstr(out, text));
+        file_read_text("stdout", command_out, sizeof command_out);
+    } while (!strstr(command_out, text));
 }
 
 static void bind_router(void) {
@@ -199,9 +182,9 @@ static int setup(void **state) {
     memset(&script, 0, sizeof script);
     script.first = 1;
     script.batch_max = 1000;
-    lines_begin(&j);
-    snprintf(address, sizeof address, "ipc:///tmp/cl-%ld-%s", (long)getpid(), j.dir + strlen("journal"));
-    lines_write(&j, "../stdout", slice_of(""));
+    lines_begin(&test_journal);
+    snprintf(address, sizeof address, "ipc:///tmp/cl-%ld-%s", (long)getpid(), test_journal.dir + strlen("journal"));
+    lines_write(&test_journal, "../stdout", slice_of(""));
     return 0;
 }
 
@@ -210,38 +193,38 @@ static int teardown(void **state) {
     endpoint_close(&router);
     endpoint_shutdown_all(); /* before the next fork */
     unlink(address + strlen("ipc://"));
-    lines_end(&j);
+    lines_end(&test_journal);
     return 0;
 }
 
 static void assert_printed_from(uint64_t seq) {
-    struct buf all = lines_read(&j, "journal.jsonl");
+    struct buf all = lines_read(&test_journal, "journal.jsonl");
     char start_text[32];
     snprintf(start_text, sizeof start_text, "{\"seq\":%llu,", (unsigned long long)seq);
     const char *from = strstr(all.data, start_text);
     assert_non_null(from);
-    assert_string_equal(out, from);
+    assert_string_equal(command_out, from);
     buf_release(&all);
 }
 
 static void test_tail_prints_the_last_lines(void **state) {
     (void)state;
-    lines_stops(&j, 49);
-    script.seq = j.seq;
+    lines_stops(&test_journal, 49);
+    script.seq = test_journal.seq;
     script.batch_max = 7;
     pid_t pid = START("journal", "tail", "-n", "30", "--consumer", address);
     bind_router();
     assert_int_equal(serve_until_end(pid), 0);
     assert_printed_from(21);
-    assert_string_equal(said, "");
+    assert_string_equal(command_err, "");
     assert_int_equal(script.tails, 5);
     assert_int_equal(script.byes, 1);
 }
 
 static void test_tail_of_a_short_journal(void **state) {
     (void)state;
-    lines_stops(&j, 3);
-    script.seq = j.seq;
+    lines_stops(&test_journal, 3);
+    script.seq = test_journal.seq;
     pid_t pid = START("journal", "tail", "--consumer", address);
     bind_router();
     assert_int_equal(serve_until_end(pid), 0);
@@ -250,15 +233,15 @@ static void test_tail_of_a_short_journal(void **state) {
 
 static void test_tail_follows(void **state) {
     (void)state;
-    lines_stops(&j, 9);
-    script.seq = j.seq;
+    lines_stops(&test_journal, 9);
+    script.seq = test_journal.seq;
     pid_t pid = START("journal", "tail", "-f", "-n2", "--consumer", address);
     bind_router();
     serve_until_output("{\"seq\":10,");
     serve(5);
     assert_true(script.last_wait_ms > 0);
-    lines_stops(&j, 2);
-    script.seq = j.seq;
+    lines_stops(&test_journal, 2);
+    script.seq = test_journal.seq;
     serve_until_output("{\"seq\":12,"); /* by its next request: the scripted consumer dropped the one that waited */
     kill(pid, SIGINT);
     assert_int_equal(serve_until_end(pid), 130);
@@ -267,14 +250,14 @@ static void test_tail_follows(void **state) {
 
 static void test_tail_where_old_records_are_gone(void **state) {
     (void)state;
-    lines_stops(&j, 19);
-    script.seq = j.seq;
+    lines_stops(&test_journal, 19);
+    script.seq = test_journal.seq;
     script.first = 15;
     pid_t pid = START("journal", "tail", "-n", "10", "--consumer", address);
     bind_router();
     assert_int_equal(serve_until_end(pid), 0);
     assert_printed_from(15);
-    assert_non_null(strstr(said, "records 11 to 14 are no longer kept there"));
+    assert_non_null(strstr(command_err, "records 11 to 14 are no longer kept there"));
 }
 
 static void test_tail_is_refused(void **state) {
@@ -283,7 +266,7 @@ static void test_tail_is_refused(void **state) {
     pid_t pid = START("journal", "tail", "--consumer", address);
     bind_router();
     assert_int_equal(serve_until_end(pid), 3);
-    assert_non_null(strstr(said, "too many peers"));
+    assert_non_null(strstr(command_err, "too many peers"));
 }
 
 static void test_status_is_refused(void **state) {
@@ -292,7 +275,7 @@ static void test_status_is_refused(void **state) {
     pid_t pid = START("status", "--consumer", address);
     bind_router();
     assert_int_equal(serve_until_end(pid), 3);
-    assert_non_null(strstr(said, "too many peers"));
+    assert_non_null(strstr(command_err, "too many peers"));
 }
 
 static void test_status_shows_all_pages(void **state) {
@@ -302,18 +285,19 @@ static void test_status_shows_all_pages(void **state) {
     bind_router();
     assert_int_equal(serve_until_end(pid), 0);
     assert_int_equal(script.statuses, 3);
-    assert_non_null(strstr(out, "consumer  pid 4711, epoch 3, 57 uploads finished\njournal   /state/journal\n"));
-    assert_non_null(strstr(out, "uploader  host/12: 3 of 8 slots busy, 1 MiB/s"));
-    assert_non_null(strstr(out, "producer  host/13, silent for 7 s\n"));
-    assert_null(strstr(out, "host/14"));
+    assert_non_null(
+        strstr(command_out, "consumer  pid 4711, epoch 3, 57 uploads finished\njournal   /state/journal\n"));
+    assert_non_null(strstr(command_out, "uploader  host/12: 3 of 8 slots busy, 1 MiB/s"));
+    assert_non_null(strstr(command_out, "producer  host/13, silent for 7 s\n"));
+    assert_null(strstr(command_out, "host/14"));
     int shown = 0;
-    for (const char *at = out;
+    for (const char *at = command_out;
          (at = strstr(at, "  45%  450 MiB of 1000 MiB, 16 MiB moving in 2 transfers  /data/a\\nb → "
                           "s3://bucket/a\n"));
          at++)
         shown++;
     assert_int_equal(shown, 5);
-    assert_string_equal(said, "");
+    assert_string_equal(command_err, "");
 }
 
 static void test_status_json_of_a_directory(void **state) {
@@ -321,13 +305,13 @@ static void test_status_json_of_a_directory(void **state) {
     script.uploads = 1;
     char file[300];
     snprintf(file, sizeof file, "%s\n%ld\n", address, (long)getpid());
-    lines_write(&j, "consumer", slice_of(file));
-    pid_t pid = START("status", "--json", "--journal", j.dir);
+    lines_write(&test_journal, "consumer", slice_of(file));
+    pid_t pid = START("status", "--json", "--journal", test_journal.dir);
     bind_router();
     assert_int_equal(serve_until_end(pid), 0);
-    assert_int_equal(strncmp(out, "{\"event\":\"consumer\",\"pid\":4711,", 30), 0);
-    assert_non_null(strstr(out, "\n{\"event\":\"uploader\",\"worker\":\"host/12\",\"slots\":8,"));
-    assert_non_null(strstr(out, "\n{\"event\":\"upload\",\"upload\":\"01000000000000000000000000000000\","));
+    assert_int_equal(strncmp(command_out, "{\"event\":\"consumer\",\"pid\":4711,", 30), 0);
+    assert_non_null(strstr(command_out, "\n{\"event\":\"uploader\",\"worker\":\"host/12\",\"slots\":8,"));
+    assert_non_null(strstr(command_out, "\n{\"event\":\"upload\",\"upload\":\"01000000000000000000000000000000\","));
 }
 
 static void test_status_of_a_consumer_that_hangs(void **state) {
@@ -338,7 +322,7 @@ static void test_status_of_a_consumer_that_hangs(void **state) {
     bind_router();
     assert_int_equal(serve_until_end(pid), 3);
     assert_true(clock_ms() - begun < 10000);
-    assert_non_null(strstr(said, "no consumer answers there"));
+    assert_non_null(strstr(command_err, "no consumer answers there"));
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
