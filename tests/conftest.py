@@ -1,5 +1,5 @@
-"""How ./check runs everything: unit test programs are collected like test files, every test gets a box of its own (directories, environment,
-processes), real servers are started once a run, and the counts go to the file that ./check adds up."""
+"""Test collection and fixtures for ./check: unit test programs are collected like test files, each test gets a box (directories, environment,
+processes), real servers start once a run, and the counts go to the file that ./check sums up."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ from servers.minio import Minio  # noqa: E402
 from servers.swift import Swift  # noqa: E402
 from support.box import BUILD, Box  # noqa: E402
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # ./check as a background job; what the tests start would ignore it too
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # ./check in the background ignores SIGINT, and child processes would inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-NAMED = {"bench", "interop", "crash", "powercut", "soak", "strangers", "model", "fleet", "hosts", "fair", "fetch", "race"}  # sets of their own
-TIMED = {"fair", "fleet", "hosts"}  # folders whose tests measure times: last, when the other lanes of ./check are through
+NAMED = {"bench", "interop", "crash", "powercut", "soak", "strangers", "model", "fleet", "hosts", "fair", "fetch", "race"}  # run as sets of their own
+TIMED = {"fair", "fleet", "hosts"}  # folders with timing tests: they run last, after the other lanes of ./check
 SETS = {
-    # set: (unit programs, markers that must be there, markers that must not)
+    # set: (unit programs, required markers, excluded markers)
     "default": (True, None, NAMED),
     "asan": (True, None, NAMED | {"slow"}),
     "crash": (False, "crash", set()),
@@ -46,7 +46,7 @@ def pytest_addoption(parser):
 
 
 class UnitProgram(pytest.Collector):
-    """One cmocka program; --list names its tests."""
+    """One cmocka program. --list prints the names of its tests."""
 
     def __init__(self, program, **kw):
         super().__init__(**kw)
@@ -142,7 +142,7 @@ def server(kind):
 
 @pytest.fixture(autouse=True)
 def servers_are_alive(request):
-    """A server that died fails every further test that wants it at once, with the end of its log."""
+    """If a server has died, every later test that uses it fails at once with the end of the server's log."""
     for name in {"rgw", "swift", "minio"} & set(request.fixturenames):
         request.getfixturevalue(name).alive()
 

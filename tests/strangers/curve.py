@@ -1,4 +1,4 @@
-"""CURVE by hand (ZeroMQ RFC 26) over a plain socket, with libsodium: for clients that libzmq would not let anybody be."""
+"""The CURVE handshake (ZeroMQ RFC 26) over a plain socket, with libsodium, for clients that libzmq does not allow."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ from zmq.utils import z85
 
 from strangers import wire
 
-SODIUM = ctypes.CDLL("libsodium.so.23")  # libzmq's own
+SODIUM = ctypes.CDLL("libsodium.so.23")  # the library that libzmq uses
 GREETING = wire.GREETING.replace(b"NULL".ljust(20, b"\0"), b"CURVE".ljust(20, b"\0"))
 
 
@@ -39,7 +39,7 @@ def metadata(**properties):
 
 
 class Curve:
-    """Connected and greeted; each step of the handshake by itself. Everything sent is kept in self.said."""
+    """A connection that has exchanged greetings. The caller performs each step of the handshake. self.said keeps all bytes sent."""
 
     def __init__(self, endpoint, host, server):
         self.public, self.secret = z85.decode(host.key), z85.decode(host.secret)

@@ -1,4 +1,4 @@
-"""A consumer at work, honest peers that upload through it, and what must be true afterwards."""
+"""A running consumer, honest peers that upload through it, and the checks of both after a test."""
 
 import os
 import resource
@@ -11,14 +11,14 @@ from support.box import check_chain, check_one_record_each, free_port, random_fi
 
 MIB = 1 << 20
 SANITIZED = "asan" in os.environ.get("CHUNKLIFT_BUILD", "")
-# What docs/ARCHITECTURE.md states: 256 MiB unread, 64 MiB unsent, 32 MiB of a round, 64 MiB for everything else, and what may arrive in between
-# two looks at the connections (0.1 s of a loopback). AddressSanitizer keeps what was freed for a while, and its shadow.
+# Limits from docs/ARCHITECTURE.md: 256 MiB unread, 64 MiB unsent, 32 MiB in one round, 64 MiB for everything else, and the bytes that arrive
+# between two checks of the connections (0.1 s on loopback). AddressSanitizer adds its quarantine and its shadow memory.
 CONSUMER_MIB = 600 if not SANITIZED else 2400
 CLIENT_MIB = 250 if not SANITIZED else 1200
 
 
 class Process:
-    """What a program of the box is seen to do from outside."""
+    """A process of the box: its memory, its CPU time and its log."""
 
     def __init__(self, child):
         self.child = child
@@ -46,7 +46,7 @@ class Process:
 
     def is_quiet(self, seconds=0.5, share=0.3):
         before = self.cpu_seconds()
-        time.sleep(seconds)  # what is measured, not something waited for
+        time.sleep(seconds)  # the length of the measurement, not a wait for a condition
         return self.cpu_seconds() - before < seconds * share
 
     def check_quiet(self):
@@ -105,7 +105,7 @@ class Site:
 
     @contextmanager
     def honest_meanwhile(self, size=12 * MIB):
-        """Honest uploads, one after another, while what is inside is done; one that begins after it, too."""
+        """Uploads one file after another while the body of the `with` runs, and one more that starts after it."""
         self.upload("before")
         over, trouble = threading.Event(), []
 
@@ -127,11 +127,11 @@ class Site:
             raise trouble[0]
         self.upload("after")
 
-    # what must be true ----------------------------------------------------------------------------------------
+    # checks ------------------------------------------------------------------------------------------------------
 
     def check(self, strangers=0, limit_mib=CONSUMER_MIB, intents=False):
-        """Alive, within its memory, quiet; honest files whole; the journal valid; no record but theirs. strangers: records that a stranger who
-        spoke the protocol was allowed to make; intents: any number of jobs that were granted and came to nothing."""
+        """The consumer is alive, within its memory limit and idle; honest files are complete; the journal is valid and has only expected records.
+        strangers: number of records made by strangers that follow the protocol. intents: allows any number of granted jobs without a result."""
         peak = self.consumer.check_alive(limit_mib)
         self.consumer.check_quiet()
         for source, there in self.honest:

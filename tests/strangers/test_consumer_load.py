@@ -1,4 +1,4 @@
-"""Too much of everything, to a consumer at work: connections, messages without an end, questions whose answers nobody reads, incarnations."""
+"""Overload of a running consumer: connections, endless messages, requests with unread replies, incarnations."""
 
 import os
 import random
@@ -28,7 +28,7 @@ def tcp_site(box):
 
 
 def is_closed(s):
-    """The other side closed it."""
+    """The peer has closed this connection."""
     s.setblocking(False)
     try:
         while s.recv(65536):
@@ -40,10 +40,10 @@ def is_closed(s):
         return True
 
 
-# ---- bytes that are no ZMTP -----------------------------------------------------------------------------------------
+# ---- bytes that are not ZMTP ----------------------------------------------------------------------------------------
 
 def test_raw_bytes(site, rng):
-    """Whoever does not greet within 5 s is closed."""
+    """A connection without a greeting is closed within 5 s."""
     head = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: stranger\r\n\r\n"
     v1 = b"\x01\x00" * 20 + b"\x02\x00x" * 20
     v2 = b"\xff\0\0\0\0\0\0\0\x01\x7f\x01\x05\x00\x00" + b"\x00\x05hello" * 5
@@ -61,10 +61,10 @@ def test_raw_bytes(site, rng):
             except OSError:
                 pass
             sockets.append(s)
-        slow = wire.plain_socket(site.endpoint)  # one byte after another
+        slow = wire.plain_socket(site.endpoint)  # sends one byte at a time
         for byte in wire.GREETING[:40]:
             slow.sendall(bytes([byte]))
-            time.sleep(0.002)  # its only purpose is to be slow
+            time.sleep(0.002)  # makes the sender slow; not a wait for a condition
         sockets.append(slow)
         wait_for(lambda: all(is_closed(s) for s in sockets), 20, "connections without a greeting closed")
     peak = site.check()
@@ -72,7 +72,7 @@ def test_raw_bytes(site, rng):
 
 
 def test_flipped_handshake(site):
-    """A good beginning of a conversation, each byte of it changed in turn, and cut there."""
+    """A handshake and HELLO that are cut at any byte or changed in any byte do not disturb the consumer."""
     good = wire.GREETING + wire.ready(b"DEALER") + wire.zmtp(pack(wire.HELLO, wire.hello_body(wire.READER), os.urandom(16)))
     connections = 0
     with site.honest_meanwhile(4 * MIB):
@@ -90,7 +90,7 @@ def test_flipped_handshake(site):
 
 @pytest.mark.strangers
 def test_slow_peer_is_no_trouble(site):
-    """Through the handshake, then a message byte by byte."""
+    """A peer that sends its message one byte at a time after the handshake is served."""
     with site.honest_meanwhile(4 * MIB):
         s = wire.handshake(site.endpoint)
         sender = os.urandom(16)
@@ -115,7 +115,7 @@ def connect_all(endpoint, count, greet):
 
 
 def test_two_thousand_connections(site):
-    """All through the handshake and silent; all of them are kept, and cost what is stated."""
+    """2,000 idle connections that completed the handshake all stay open and use the documented memory."""
     with site.honest_meanwhile():
         before = site.consumer.rss_mib()
         sockets = connect_all(site.endpoint, 2000, True)
@@ -145,8 +145,8 @@ def select_readable(sockets):
 
 @pytest.mark.parametrize("greet", [pytest.param(False, marks=pytest.mark.strangers), True])
 def test_connections_beyond_the_limit(box, transport, greet):
-    """With few open files: it says so, does not spin, and who is connected goes on. By tcp, connections that never say anything give way."""
-    files = 256 if transport == "tcp" else 2048  # where none is left, libzmq dies of an ipc connection
+    """At its file limit the consumer logs it, stays idle and serves connected peers; over tcp, silent connections make room for new ones."""
+    files = 256 if transport == "tcp" else 2048  # libzmq aborts on an ipc connection when no descriptor is left
 
     def few_files():
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
@@ -167,7 +167,7 @@ def test_connections_beyond_the_limit(box, transport, greet):
                     s.connect(address)
                     if greet:
                         s.sendall(wire.GREETING + wire.ready(b"DEALER"))
-                except OSError:  # not yet, or not at all
+                except OSError:  # not connected yet, or refused
                     pass
                 sockets.append(s)
             wait_for(lambda: "connections is reached" in site.consumer.log(), 20, "a word about the limit")
@@ -175,7 +175,7 @@ def test_connections_beyond_the_limit(box, transport, greet):
             for _ in range(5):
                 assert d.ask(wire.STATUS, {})[0] == wire.STATE
             site.ended(running)
-            if transport == "tcp" or not greet:  # by ipc nobody knows who never spoke
+            if transport == "tcp" or not greet:  # over ipc the consumer cannot tell silent connections apart
                 site.upload("new while they are there", seconds=60)
         finally:
             for s in sockets:
@@ -190,7 +190,7 @@ def test_connections_beyond_the_limit(box, transport, greet):
 # ---- too much to read -----------------------------------------------------------------------------------------------
 
 def pour(sockets, piece, seconds):
-    """Writes piece again and again to all of them, for so long; bytes written, and how many connections were closed."""
+    """Writes piece repeatedly to all sockets for that many seconds. Returns the bytes written and the number of closed connections."""
     end = time.monotonic() + seconds
     left = {s: b"" for s in sockets}
     written, closed = 0, 0
@@ -217,7 +217,7 @@ def pour(sockets, piece, seconds):
 
 
 def test_flood_of_large_messages(site):
-    """Eight peers, questions of nearly 1 MiB, as fast as they can."""
+    """Honest uploads complete while eight peers send requests of nearly 1 MiB as fast as possible."""
     sender, upload = os.urandom(16), os.urandom(16)
     frame = pack(wire.CLAIM, {1: [{1: wire.ref(wire.CHUNK_JOB, upload, i + 1), 2: b"h" * 200} for i in range(4096)]}, sender)
     assert 900_000 < len(frame) < wire.FRAME_MAX
@@ -233,7 +233,7 @@ def test_flood_of_large_messages(site):
 
 
 def test_messages_without_an_end(tcp_site):
-    """Parts and parts and never the last one: those connections are closed before they fill the memory."""
+    """Connections that send message parts without a last one are closed before they fill the memory."""
     with tcp_site.honest_meanwhile():
         written = closed = 0
         for _ in range(2):
@@ -250,7 +250,7 @@ def test_messages_without_an_end(tcp_site):
 
 @pytest.mark.strangers
 def test_many_unfinished_messages(tcp_site):
-    """900 connections, each with all but the last byte of the largest message."""
+    """900 connections that each hold back the last byte of the largest message do not exceed the memory limit."""
     with tcp_site.honest_meanwhile():
         sockets = [wire.handshake(tcp_site.endpoint) for _ in range(900)]
         piece = wire.zmtp(bytes(wire.FRAME_MAX))[:-1]
@@ -271,7 +271,7 @@ def test_many_unfinished_messages(tcp_site):
 # ---- too much to write ----------------------------------------------------------------------------------------------
 
 def test_answers_that_nobody_reads(site):
-    """Peers that ask for all the journal, again and again, and read nothing."""
+    """Peers that request the whole journal repeatedly and read no reply do not exceed the memory limit."""
     tree = site.box.dir / "tree"
     for i in range(1000):
         random_file(tree / ("long-name-" * 8 + str(i)), 100, seed=i)
@@ -299,8 +299,8 @@ def test_answers_that_nobody_reads(site):
                     asked += 3
                 except OSError:
                     pass
-            time.sleep(0.01)  # a few thousand a second
-        with Dealer(site.endpoint) as d:  # who reads is answered
+            time.sleep(0.01)  # a few thousand requests a second
+        with Dealer(site.endpoint) as d:  # a peer that reads gets replies
             assert d.ask_again(wire.HELLO, wire.hello_body(wire.READER))[0] == wire.WELCOME
             got, body = d.ask_again(wire.TAIL, {1: 1, 2: 1, 3: 1})
             assert got == wire.RECORDS and body[3] > 0
@@ -309,7 +309,7 @@ def test_answers_that_nobody_reads(site):
             s.close()
     tree_records = [r for r in site.box.records() if r.get("dest", "").startswith(f"file://{site.box.dir}/treeout/")]
     tree_uploads = {r["upload"] for r in tree_records}
-    # 64 MiB and 32 KiB for each peer, and its own
+    # 64 MiB of replies, 32 KiB for each peer, and the consumer's own memory
     peak = site.check(strangers=sum(r.get("upload") in tree_uploads for r in site.box.records()), limit_mib=160 if not SANITIZED else 800)
     print(f"answers nobody reads: {asked} questions of 100 peers, {held:.0f} MiB held meanwhile; at most {peak:.0f} MiB")
 
@@ -317,7 +317,7 @@ def test_answers_that_nobody_reads(site):
 # ---- incarnations ---------------------------------------------------------------------------------------------------
 
 def test_ten_thousand_incarnations(site):
-    """HELLO of 10,000 on one connection: 4,096 are taken, the others told so; when they have been silent for 3 s, honest peers get their places."""
+    """Of 10,000 incarnations on one connection 4,096 are accepted, the rest get too-many, and honest peers take over places silent for 3 s."""
     site.upload("before")
     running = site.start_upload("running", 40 * MIB)
     with Dealer(site.endpoint) as d:
@@ -331,7 +331,7 @@ def test_ten_thousand_incarnations(site):
 
 
 def incarnations(d, count, hello):
-    """Says HELLO as so many, a hundred at a time; when each was welcomed. The others were told too-many."""
+    """Sends HELLO from count incarnations, 100 at a time. Returns the time of each WELCOME; every other reply is too-many."""
     welcomed = []
     for _ in range(count // 100):
         numbers = set()
@@ -351,7 +351,7 @@ def incarnations(d, count, hello):
 
 
 def most_at_once(times, seconds=2.9):
-    """Most of them within so many seconds: those who are there at once, for who is silent for 3 s may have to go."""
+    """The largest number of times within one window of `seconds`. It counts concurrent incarnations: one that is silent for 3 s may be evicted."""
     most = first = 0
     for i, at in enumerate(times):
         while times[first] < at - seconds:
@@ -362,7 +362,7 @@ def most_at_once(times, seconds=2.9):
 
 @pytest.mark.strangers
 def test_one_connection_changes_its_mind(site):
-    """HELLO, questions and BYE as somebody else each time, all at once."""
+    """Honest uploads complete while one connection sends HELLO, requests and BYE under a new incarnation each time."""
     with site.honest_meanwhile(4 * MIB):
         with Dealer(site.endpoint) as d:
             d.join(wire.READER)

@@ -1,4 +1,4 @@
-"""Messages that mean nothing, to a consumer at work: it answers or drops each, makes no record of any, and honest peers go on."""
+"""Invalid messages to a running consumer: it replies or drops each, records none of them, and honest peers go on."""
 
 import os
 
@@ -30,7 +30,7 @@ def nested(depth):
 
 
 def absurd(journal, sender):
-    """Counts, lengths and depths that are not true."""
+    """Messages with false counts, lengths and depths."""
     head = msgpack.packb([1, wire.CLAIM, journal, sender, 7])[:-1]
     for tail in (b"\xdf\xff\xff\xff\xff", b"\xde\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xc5\xff\xff", b"\xdb\xff\xff\xff\xff",
                  b"\xc9\xff\xff\xff\xff\x01", b"\x81\x01\xdd\xff\xff\xff\xff", b"\x81\x01\xdd\x00\x10\x00\x00" + b"\x80" * 1000,
@@ -81,7 +81,7 @@ def test_garbage(site, rng):
         for sender in (stranger, d, named):
             sender.barrier(others)
         long_named.say(wire.HELLO, wire.hello_body(wire.READER))
-        assert long_named.receive(0.5) is None  # nobody there could be answered
+        assert long_named.receive(0.5) is None  # the sender's name is invalid, so no reply is possible
     assert others.get((wire.ERROR, wire.VERSION_ERROR), 0) + others.get((wire.ERROR, wire.MALFORMED), 0) >= 2, others
     report("garbage", dealers, others, site.check(), len(site.honest))
 
@@ -97,13 +97,13 @@ def mutations(frame):
 
 @pytest.mark.parametrize("role", [wire.PRODUCER, wire.UPLOADER])
 def test_truncated_and_flipped(site, role):
-    """Every message cut at every byte, and with each bit of each byte turned, and each byte inverted."""
+    """The consumer survives every message cut at every byte, with each bit of each byte flipped, and with each byte inverted."""
     others = {}
     with site.honest_meanwhile(), member(site, role) as d:
         for kind, body in wire.questions().items():
             for i, changed in enumerate(mutations(d.frame(kind, body))):
                 if kind == wire.BYE and changed[1:2] == b"\x13" and len(changed) > 40:
-                    continue  # nearly all of these are good, and it would have to say HELLO after each
+                    continue  # nearly all of these are valid BYEs, and each needs a new HELLO afterwards
                 d.raw(changed)
                 if i % 500 == 0:
                     d.barrier(others)
@@ -142,7 +142,7 @@ def test_wrong_roles_and_ids_of_nothing(site):
                     d.say(kind, {1: 7, 2: 1} if kind == wire.WELCOME else {1: 7} if kind == wire.ERROR else {})
                     asked += 1
                 d.barrier()
-                if role != wire.READER:  # another role under the same name
+                if role != wire.READER:  # the same name with another role
                     got, answer = d.ask(wire.HELLO, wire.hello_body(wire.READER))
                     assert (got, answer[1]) == (wire.ERROR, wire.MALFORMED)
         with Dealer(site.endpoint) as d:
@@ -162,7 +162,7 @@ def test_wrong_roles_and_ids_of_nothing(site):
 
 
 def test_oversized(site):
-    """2 MiB and 100 MiB: the connection is closed after the header of the frame; nothing of it is kept."""
+    """The consumer closes a connection after the frame header of a 2 MiB or 100 MiB message and keeps no byte of it."""
     closed = 0
     with site.honest_meanwhile():
         for size in (wire.FRAME_MAX + 1, 2 * MIB, 100 * MIB, 1 << 40, (1 << 63) - 1):
@@ -179,7 +179,7 @@ def test_oversized(site):
         with Dealer(site.endpoint) as d:
             for size in (2 * MIB, 100 * MIB):
                 d.raw(bytes(size))
-            d.join(wire.READER)  # libzmq connects it again
+            d.join(wire.READER)  # libzmq reconnects
             got, _ = d.ask(wire.TAIL, {1: 1, 2: 1, 3: 1})
             assert got == wire.RECORDS
     peak = site.check(limit_mib=150 if not SANITIZED else 1500)
@@ -187,10 +187,10 @@ def test_oversized(site):
 
 
 class Recorder:
-    """A man in the middle: a ROUTER to honest peers, a DEALER for each of them to the consumer; keeps what they say."""
+    """A proxy between honest peers (ROUTER) and the consumer (one DEALER for each peer). It keeps all messages of the peers."""
 
     def __init__(self, front, back, server=None, client=None):
-        """server, client: keys of its own at both ends (support.keys)."""
+        """server, client: its own keys at each end (support.keys)."""
         self.context = zmq.Context.instance()
         self.router = self.make(zmq.ROUTER, server)
         self.client = client
@@ -236,8 +236,8 @@ class Recorder:
 
 
 def test_replayed_conversation(box, site):
-    """All that an honest producer and uploader said, said again by another: while they still work, and afterwards. What is recorded is found
-    recorded; who is impersonated says HELLO again."""
+    """A replay of all messages of an honest producer and uploader, during their work and afterwards, adds no record, and the impersonated peers
+    send HELLO again."""
     front = f"ipc://{box.dir}/front.sock"
     recorder = Recorder(front, site.endpoint)
     out = site.out / "recorded"
@@ -291,8 +291,8 @@ class Other:
 
 
 def test_liar(site):
-    """Who may speak as an uploader is believed about what it uploaded: that is the trust model. What it cannot do: a result for a handle, a chunk or
-    a range that are not the upload's; a second record; a finish before every chunk is there."""
+    """The consumer trusts an uploader about its own results (the trust model), but a wrong handle, chunk or range, an early finish and a second
+    result add no record."""
     with site.honest_meanwhile():
         pass
     path, dest = b"/no/such/source", b"file:///no/such/place/liar"
@@ -321,7 +321,7 @@ def test_liar(site):
         assert body[2][0][2] == 2  # denied: chunks before finish
         [(kind, _, seq)] = complete(chunk(1))
         assert (kind, seq) == (1, begun + 1)
-        assert complete(chunk(1), chunk(1, _10=2)) == [(1, 0, seq)] * 2  # no second record, whatever it says now
+        assert complete(chunk(1), chunk(1, _10=2)) == [(1, 0, seq)] * 2  # no second record, with any content
         assert complete(wire.result(wire.CHUNK_JOB, upload, 2, chunk=0, _3=2, _4=b"lie\x1b[2J\xff", _5=b"handle"))[0][0] == 1
     records = site.box.records()
     assert "\x1b" not in next(r for r in records if r["ev"] == "fail")["error"]

@@ -1,5 +1,5 @@
-"""Tcp with keys: hosts that each have one work together; whoever has none, an unknown one, the wrong role or expects another server gets nothing, and
-it is said in one line."""
+"""Tcp with keys: hosts with one key each work together. A host with no key, an unknown key, the wrong role or another expected server gets
+no data, and one line in the log reports it."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from support.keys import Keys, stranger, tree_text
 
 
 class Fleet:
-    """A consumer; a producer and an uploader that can be started; a key for each host."""
+    """A consumer, a producer and an uploader to start, and a key for each host."""
 
     def __init__(self, box, *options):
         self.box = box
@@ -76,7 +76,7 @@ def fleet(box):
     return Fleet(box)
 
 
-# ---- what works --------------------------------------------------------------------------------------------------------
+# ---- accepted connections ------------------------------------------------------------------------------------------------
 
 def test_hosts_with_keys_work_together(fleet):
     uploader = fleet.start_uploader()
@@ -92,7 +92,7 @@ def test_hosts_with_keys_work_together(fleet):
 
 
 def test_cp_passes_its_keys_on(box):
-    """cp with tcp for jobs and consumer: its own uploaders and one from elsewhere; and cp that finds a consumer with keys through the journal."""
+    """cp with tcp for jobs and consumer serves its own uploaders and a remote one, and cp finds a consumer with keys through the journal."""
     fleet = Fleet(box)
     fleet.keys.allow(fleet.producer_host, "producer,uploader")
     fleet.keys.reread(fleet.consumer.child)
@@ -132,11 +132,11 @@ def test_keygen(box):
     box.run("keygen", "--roles", "uploader,reader", "d")
     assert (box.dir / "d.pub").read_text().split()[1] == "uploader,reader"
     assert sorted(f.name for f in box.dir.iterdir() if f.name[0] in "abcdhlo" and f.is_file() and "out-" not in f.name) == \
-        ["d", "d.pub", "host", "host.pub", "other.pub"]  # no half-made ones
+        ["d", "d.pub", "host", "host.pub", "other.pub"]  # no incomplete key files
 
 
 def test_commands_without_keys_are_refused(box):
-    """One line, exit 2, before anything starts."""
+    """A command without keys prints one line and exits with 2 before it starts anything."""
     keys = Keys(box)
     host, other = keys.make("host", "reader"), keys.make("other")
     random_file(box.dir / "src" / "f", 1000)
@@ -153,7 +153,7 @@ def test_commands_without_keys_are_refused(box):
     for program, args in programs:
         trials = [([], "needs --key and --trust"), (host.options[:2], "--trust FILE"), (host.options[2:], "--key FILE"),
                   (other.options, "others may read"), ([*host.options[:2], "--trust", keys.dir / "bad"], "bad:2: does not begin with a key")]
-        if not {"--bind", "--jobs"} & set(args) or program == "chunklift-uploader":  # who connects
+        if not {"--bind", "--jobs"} & set(args) or program == "chunklift-uploader":  # programs that connect
             trials.append((host.options, "has no line with the key of this address; add a line 'KEY"))
         for options, said in trials:
             done = box.run(*args, *options, program=program, status=2)
@@ -163,10 +163,10 @@ def test_commands_without_keys_are_refused(box):
     print(f"{count} command lines refused")
 
 
-# ---- who is refused ------------------------------------------------------------------------------------------------------
+# ---- refused connections -------------------------------------------------------------------------------------------------
 
 def clients_refused(fleet):
-    """(what, options of a pyzmq socket) for those who must get nothing from the consumer or the producer."""
+    """(description, options of a pyzmq socket) of clients that the consumer and the producer must refuse."""
     unknown = fleet.keys.make("unknown")
     yield "no key", {}
     yield "an untrusted key", unknown.client(fleet.consumer_host)
@@ -175,7 +175,7 @@ def clients_refused(fleet):
 
 
 def test_strangers_get_nothing(fleet):
-    """Nobody of them hears a byte of an answer or an offer, or is heard; honest hosts go on."""
+    """A refused client receives no byte and none of its messages is processed, while honest hosts go on."""
     uploader = fleet.start_uploader()
     fleet.upload("before")
     sockets = []
@@ -191,7 +191,7 @@ def test_strangers_get_nothing(fleet):
     sockets.append(("a reader's key", reader))
     peers = fleet.consumer.log().count("joined")
     fleet.upload("meanwhile", 12 * MIB)
-    time.sleep(0.5)  # what would leak has had the time
+    time.sleep(0.5)  # time for a leak to arrive
     for what, s in sockets:
         assert s.poll(0) == 0, f"{what}: {s.recv_multipart()}"
         s.close()
@@ -199,7 +199,7 @@ def test_strangers_get_nothing(fleet):
     records = fleet.box.records()
     assert {r["dest"] for r in records if "dest" in r} == {f"file://{fleet.out}/{n}" for n in ("before", "meanwhile")}
     log = fleet.consumer.log()
-    assert log.count("refused, its key is not trusted here") == 1 and log.count("a wrong key for this host, was refused") == 1, log  # said, and only once a minute
+    assert log.count("refused, its key is not trusted here") == 1 and log.count("a wrong key for this host, was refused") == 1, log  # once a minute
     uploader.check_alive(CONSUMER_MIB)
     fleet.check()
     print(f"{len(sockets)} sockets without a right heard nothing")
@@ -207,7 +207,7 @@ def test_strangers_get_nothing(fleet):
 
 @pytest.mark.strangers
 def test_programs_with_the_wrong_key(fleet):
-    """Each says why in a line, and ends."""
+    """Each program prints the reason in one line and exits."""
     unknown, uploader = fleet.keys.make("nobody"), fleet.uploader_host
     said = fleet.read("journal", "tail", host=unknown, status=3).stderr
     assert "does not trust this host's key" in said
@@ -222,7 +222,7 @@ def test_programs_with_the_wrong_key(fleet):
 
 @pytest.mark.parametrize("keys", [True, pytest.param(False, marks=pytest.mark.strangers)])
 def test_man_in_the_middle(box, keys):
-    """Whoever sits at the consumer's address with another key, or none, hears nothing of what an uploader, a producer and a reader want to say."""
+    """A server at the consumer's address with another key, or no key, receives no message of an uploader, a producer or a reader."""
     fleet = Fleet(box)
     false = fleet.keys.make("false")
     front = new_endpoint(box, "tcp", "")
@@ -249,7 +249,7 @@ def test_man_in_the_middle(box, keys):
 
 
 class Wire(threading.Thread):
-    """A tcp proxy that keeps every byte that passes, in both directions."""
+    """A tcp proxy that records every byte in both directions."""
 
     def __init__(self, front, back):
         super().__init__(daemon=True)
@@ -296,7 +296,7 @@ class Wire(threading.Thread):
 
 
 def test_nothing_readable_on_the_wire(box):
-    """All that passes between consumer, producer and uploader, and a second connection that says the same bytes again."""
+    """The bytes between consumer, producer and uploader contain no readable text, and a replay of them on a second connection is closed."""
     fleet = Fleet(box)
     front = new_endpoint(box, "tcp", "")
     fleet.keys.allow(fleet.consumer_host, "consumer", front)
@@ -324,8 +324,8 @@ def test_nothing_readable_on_the_wire(box):
 
 
 def test_replayed_by_another_key(box):
-    """What a producer and an uploader said to the consumer, said again over a connection of another key that has the same roles: while they work and
-    afterwards. Nothing comes of it, not even a HELLO."""
+    """A replay of a producer's and an uploader's messages over a connection with another key of the same roles, during their work and afterwards,
+    changes no state and is refused, its HELLO included."""
     fleet = Fleet(box)
     relay, other = fleet.keys.make("relay", "producer,uploader"), fleet.keys.make("other", "producer,uploader")
     front = new_endpoint(box, "tcp", "")
@@ -348,7 +348,7 @@ def test_replayed_by_another_key(box):
             while got := d.receive(1):
                 key = (got[0], got[1].get(1)) if got[0] == wire.ERROR else got[0]
                 answers[key] = answers.get(key, 0) + 1
-        assert set(answers) <= {(wire.ERROR, wire.ROLE_ERROR), (wire.ERROR, wire.HELLO_FIRST)}, answers  # not known at all since BYE
+        assert set(answers) <= {(wire.ERROR, wire.ROLE_ERROR), (wire.ERROR, wire.HELLO_FIRST)}, answers  # unknown since BYE
         assert answers[wire.ERROR, wire.ROLE_ERROR] >= 2 and sum(answers.values()) > 60, answers
     finally:
         recorder.close()
@@ -359,14 +359,14 @@ def test_replayed_by_another_key(box):
     print(f"replayed by another key: {d.sent} messages; answers {answers}")
 
 
-# ---- who loses and who gets ------------------------------------------------------------------------------------------------
+# ---- revoked and added keys ------------------------------------------------------------------------------------------------
 
 def workers(box):
     return {r["worker"].rsplit("/", 1)[1] for r in box.records("chunk")}
 
 
 def test_revoked_while_it_uploads(box):
-    """Consumer and producer are told; from then on the other uploader does everything, and the revoked one is out."""
+    """Once consumer and producer reread the trust file, the revoked uploader gets no more jobs and the other one completes the upload."""
     fleet = Fleet(box)
     bad_host = fleet.keys.make("bad", "uploader")
     fleet.keys.reread(fleet.consumer.child)
@@ -389,7 +389,7 @@ def test_revoked_while_it_uploads(box):
 
 
 def test_added_while_it_waits(fleet):
-    """An uploader that nobody knows yet, nor its producer the consumer; a line and SIGHUP let it in."""
+    """An uploader that consumer and producer do not trust yet is admitted after a new line in the trust file and SIGHUP."""
     late = fleet.keys.make("late")
     uploader = fleet.start_uploader(late)
     producer = fleet.start_producer()
@@ -404,14 +404,14 @@ def test_added_while_it_waits(fleet):
     fleet.keys.reread(producer.child)
     fleet.ended(producer, "file")
     print(f"added: uploaded {time.monotonic() - began:.1f} s after it")
-    uploader.child.send_signal(signal.SIGHUP)  # no stop
+    uploader.child.send_signal(signal.SIGHUP)  # SIGHUP does not stop the uploader
     wait_for(lambda: "read again" in uploader.log(), what="the uploader reads it too")
     uploader.child.terminate()
     assert uploader.child.wait(20) == 0
 
 
 def test_a_consumer_changes_its_key_under_load(fleet):
-    """Two lines for its endpoint while the key is replaced: peers go on with the new key, and the old line can go."""
+    """Peers with two lines for the consumer's endpoint go on after its key changes, and the old line can be removed."""
     fresh = fleet.keys.make("consumer-fresh", "consumer", fleet.at)
     uploader = fleet.start_uploader(None, "--bwlimit", "1MiB")
     producer = fleet.start_producer("file", 12 * MIB)
@@ -424,7 +424,7 @@ def test_a_consumer_changes_its_key_under_load(fleet):
     before = len(fleet.box.records("chunk"))
     wait_for(lambda: len(fleet.box.records("chunk")) > before + 8, what="work goes on with the new key")
     assert "uploader" in fleet.read("status").stdout
-    fleet.keys.lines = {k: v for k, v in fleet.keys.lines.items() if k[0] != "consumer"}  # the old line
+    fleet.keys.lines = {k: v for k, v in fleet.keys.lines.items() if k[0] != "consumer"}  # removes the old line
     fleet.keys.write()
     for process in (uploader, producer):
         fleet.keys.reread(process.child)
@@ -435,23 +435,23 @@ def test_a_consumer_changes_its_key_under_load(fleet):
 
 @pytest.mark.strangers
 def test_jobs_of_an_unknown_producer(fleet):
-    """A producer of this host that the consumer names and this uploader's file does not: said once."""
+    """A producer that the consumer announces and the uploader's trust file lacks is logged once."""
     other_trust = fleet.keys.dir / "narrow"
     other_trust.write_text(f"{fleet.consumer_host.key} consumer\n")
     uploader = Process(fleet.box.start("--consumer", fleet.at, *fleet.uploader_host.options[:2], "--trust", other_trust, "--root", fleet.box.dir,
                                        "--allow", fleet.out, program="chunklift-uploader"))
     producer = fleet.start_producer()
     wait_for(lambda: "jobs at " in uploader.log(), what="it is said")
-    time.sleep(1.2)  # more heartbeats bring it again
+    time.sleep(1.2)  # more heartbeats announce it again
     assert uploader.log().count("has no line with the key of this address") == 1, uploader.log()
     for p in (uploader, producer):
         p.child.kill()
 
 
-# ---- what strangers can do to a socket with keys ------------------------------------------------------------------------------
+# ---- misuse of a socket with keys -----------------------------------------------------------------------------------------------
 
 def test_curve_by_hand(fleet, rng):
-    """A trusted client that libzmq would not be: it claims to be somebody else in its metadata, flips bytes, says nonsense, repeats itself."""
+    """A trusted client by hand that forges its metadata, flips bytes, sends garbage and repeats messages gains no rights."""
     def conversation(**properties):
         return Curve(fleet.at, fleet.reader_host, fleet.consumer_host).handshake(**properties)
 
@@ -459,19 +459,19 @@ def test_curve_by_hand(fleet, rng):
     c = conversation(User_Id=fleet.uploader_host.key.encode())
     c.say(hello)
     kind, body = wire.unpack(c.hear())[:2]
-    assert (kind, body[1]) == (wire.ERROR, wire.ROLE_ERROR)  # what its key says counts
+    assert (kind, body[1]) == (wire.ERROR, wire.ROLE_ERROR)  # the role of its key decides
     c.close()
     tried = 0
-    for i in range(0, 90, 3):  # a message changed at any byte is the end of that connection
+    for i in range(0, 90, 3):  # a message with any byte changed closes the connection
         c = conversation()
         message = bytearray(c.encrypt(wire.pack(wire.HELLO, wire.hello_body(wire.READER), b"j" * 16)))
-        message[2 + i] ^= 0x10  # behind the length
+        message[2 + i] ^= 0x10  # after the length field
         c.socket.sendall(message)
         wait_for(lambda c=c: is_closed(c.socket), 5, f"byte {i} changed: closed")
         tried += 1
     c = conversation()
     message = c.encrypt(wire.pack(wire.HELLO, wire.hello_body(wire.READER), b"k" * 16))
-    c.socket.sendall(message + message)  # a nonce twice
+    c.socket.sendall(message + message)  # the same nonce twice
     wait_for(lambda: is_closed(c.socket), 5, "closed")
     c = conversation()
     for frame in garbage(rng, b"", b"l" * 16):
@@ -486,7 +486,7 @@ def test_curve_by_hand(fleet, rng):
 
 @pytest.mark.strangers
 def test_handshakes_that_never_end(fleet):
-    """1,000 connections that stop somewhere in the handshake: all closed within 5 s, honest hosts go on meanwhile."""
+    """1,000 connections that stop during the handshake are all closed within 5 s while honest hosts go on."""
     fleet.start_uploader()
     fleet.upload("before")
     before = fleet.consumer.rss_mib()
@@ -495,7 +495,7 @@ def test_handshakes_that_never_end(fleet):
               b"GET / HTTP/1.1\r\n\r\n", GREETING + b"\x04\xc8\x05HELLO" + bytes(194)]
     sockets = []
     for i in range(1000):
-        if i % 10 == 9:  # through HELLO and WELCOME, and no further
+        if i % 10 == 9:  # completes HELLO and WELCOME, then stops
             c = Curve(fleet.at, nobody, fleet.consumer_host)
             c.hello()
             c.welcome()
@@ -520,7 +520,7 @@ def test_handshakes_that_never_end(fleet):
 
 @pytest.mark.strangers
 def test_flood_of_handshakes(fleet):
-    """An untrusted key connects as fast as it can for five seconds: honest hosts go on, slower; each is refused."""
+    """While an untrusted key connects as fast as possible for five seconds, honest hosts go on more slowly and each attempt is refused."""
     fleet.start_uploader()
     fleet.upload("before")
     nobody, over, count = fleet.keys.make("nobody"), threading.Event(), [0]
@@ -539,7 +539,7 @@ def test_flood_of_handshakes(fleet):
     cpu = fleet.consumer.cpu_seconds()
     thread.start()
     try:
-        time.sleep(1)  # what is measured
+        time.sleep(1)  # the length of the measurement
         each_us = (fleet.consumer.cpu_seconds() - cpu) * 1e6 / max(1, count[0])
         end = time.monotonic() + 4
         while time.monotonic() < end:
@@ -554,7 +554,7 @@ def test_flood_of_handshakes(fleet):
 
 @pytest.mark.strangers
 def test_a_trusted_key_pours(fleet):
-    """Messages without an end, and answers that nobody reads, from a key that is trusted: bounded as without keys."""
+    """Endless messages of a trusted key stay within the same limits as without keys."""
     fleet.start_uploader()
     fleet.upload("before")
     piece = bytes(900000)

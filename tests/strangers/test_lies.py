@@ -1,4 +1,4 @@
-"""A trusted key that lies within its role: what it says about uploads of others changes nothing."""
+"""A trusted key that lies within its role cannot change the uploads of other keys."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def fleet(box):
 
 
 def uploads(fleet):
-    """{destination: id} of what is planned, as a reader sees it."""
+    """{destination: id} of the planned uploads, as a reader sees them."""
     with Dealer(fleet.at, **fleet.reader_host.client(fleet.consumer_host)) as d:
         d.join(wire.READER)
         kind, state = d.ask(wire.STATUS, {})
@@ -25,7 +25,7 @@ def uploads(fleet):
 
 
 def test_results_without_a_lease(fleet):
-    """A small file waits for an uploader. A trusted one says that it is done, that it failed, and that another file is done: nothing is recorded."""
+    """False results of a trusted uploader (done, failed, another file done) for a small file that waits for a lease are not recorded."""
     liar = fleet.keys.make("liar", "uploader")
     fleet.keys.reread(fleet.consumer.child)
     producer = fleet.start_producer("file", 1000)
@@ -47,7 +47,7 @@ def test_results_without_a_lease(fleet):
 
 
 def test_anothers_destination(fleet):
-    """A producer with another key plans another file for a destination that is in use: its file fails and the first one arrives."""
+    """A producer that plans a file for a destination already in use by another key fails, and the first file arrives."""
     other_jobs = fleet.jobs + "1"
     thief = fleet.keys.make("thief", "producer", other_jobs)
     fleet.keys.reread(fleet.consumer.child)
@@ -75,4 +75,4 @@ def test_limits_are_an_operators(fleet):
     assert "--bwlimit" in said and "role 'operator'" in said
     fleet.read("set", "--bwlimit", "50MiB", host=operator)
     assert "50" in fleet.read("set").stdout
-    assert "file" not in fleet.read("status", host=operator).stderr  # it reads as well
+    assert "file" not in fleet.read("status", host=operator).stderr  # an operator key may also read

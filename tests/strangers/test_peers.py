@@ -1,5 +1,5 @@
-"""A producer, an uploader and readers whose other end is not what it should be: they end nothing, do nothing outside what they were allowed, stay within
-their memory, and go on with honest peers."""
+"""Faulty servers against a producer, an uploader and readers: they stay alive, do no work beyond their permissions, stay within their memory
+and go on with honest peers."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ from support.box import check_chain, random_file, sha256_of, wait_for
 
 
 class Fake:
-    """A bound socket that answers what it likes."""
+    """A bound socket that sends any reply."""
 
     def __init__(self, kind, endpoint):
         self.socket = zmq.Context.instance().socket(kind)
@@ -34,7 +34,7 @@ class Fake:
         self.socket.close()
 
     def hear(self, seconds=20):
-        """(route, message) of the next one."""
+        """(route, message) of the next message."""
         assert self.socket.poll(seconds * 1000), "nobody spoke"
         route, frame = self.socket.recv_multipart()
         return route, unpack(frame)
@@ -44,7 +44,7 @@ class Fake:
         self.sent += 1
 
     def try_send(self, *parts):
-        """False: it could not be sent within a second."""
+        """False if the message cannot be sent within a second."""
         self.socket.sndtimeo = 1000
         try:
             self.send(*parts)
@@ -67,7 +67,7 @@ def start_producer(box, consumer, jobs, source, dest, *more):
 
 
 def answers(journal, sender, upload):
-    """What a consumer might say: {type: body}."""
+    """Each message that a consumer may send: {type: body}."""
     chunk = wire.ref(wire.CHUNK_JOB, upload, 1)
     return {
         wire.WELCOME: {1: 7, 2: 1000, 3: 99, 4: b"0" * 32, 5: [b"ipc:///nowhere/jobs", b"tcp://127.0.0.1:1"], 6: 5, 7: b"/journal", 8: 4711},
@@ -86,7 +86,7 @@ def answers(journal, sender, upload):
 # ---- the uploader's offers -----------------------------------------------------------------------------------------------
 
 def bad_jobs(box, upload):
-    """Jobs that this uploader must not do, whoever grants them."""
+    """Jobs that this uploader must not execute, even with a lease."""
     src, names = str(box.dir / "src/honest").encode(), itertools.count()
 
     def make(kind=wire.PUT_JOB, path=src, dest=None, **more):
@@ -106,7 +106,7 @@ def bad_jobs(box, upload):
 
 
 def test_malicious_producer(box, transport):
-    """A PUSH socket whose offers are garbage, too large, or of what this uploader must not do; besides it an honest producer."""
+    """An uploader with PUSH sockets that offer garbage, oversized messages and forbidden jobs still serves an honest producer."""
     site = Site(box, transport)
     source = random_file(box.dir / "src/honest", 16 * MIB)
     site.honest.append((source, site.out / "honest"))
@@ -119,7 +119,7 @@ def test_malicious_producer(box, transport):
             return pack(wire.OFFER, {1: list(jobs), 2: b"tcp://127.0.0.1:7702"}, d.sender, d.journal, 0)
 
         def planned(j):
-            """The same job with the id of a plan, so that the consumer would grant it: the uploader alone stands in the way."""
+            """The same job with the id of a planned upload. The consumer grants it, so only the uploader's own checks can refuse it."""
             put = {7: 2} if j[1][1] == wire.PUT_JOB else {}
             size, chunk = j[4].get(3, 0), 8 << 20
             if -(-size // chunk) > 524288:
@@ -130,7 +130,7 @@ def test_malicious_producer(box, transport):
 
         one = offer(wire.job(wire.CHUNK_JOB, upload, b"/src/x", b"file:///out/x", chunk=1))
         stolen = f"file://{box.dir}/out/stolen".encode()
-        groups = {  # each at a socket of its own: an uploader leaves one whose offers it cannot use
+        groups = {  # one socket for each group: an uploader disconnects from a socket with unusable offers
             "not here": [[offer(planned(j))] for j in bad_jobs(box, upload)],
             "flipped": [[changed] for changed in mutations(one)],
             "garbage": [[b"\x96" + os.urandom(200)] for _ in range(500)] + [[b""], [b"\xc1"], [os.urandom(16000)]],
@@ -159,13 +159,13 @@ def test_malicious_producer(box, transport):
     assert uploader.child.wait(30) == 0, uploader.log()
     assert sorted(f.name for f in site.out.iterdir()) == ["honest", "second"]
     assert not (box.dir / "elsewhere").exists() and not os.path.exists("/etc/chunklift-stolen")
-    site.check(intents=True)  # a path that leads out by ".." is only found out where it is opened
+    site.check(intents=True)  # a path that leaves the root through ".." is detected only at open
     print(f"malicious producer: {sum(sent.values())} offers ({', '.join(f'{k} {n}' for k, n in sent.items())}), none done; "
           f"the uploader at most {peak:.0f} MiB")
 
 
 def test_offers_without_an_end(box):
-    """A PUSH that sends parts and never the last one."""
+    """A PUSH that sends message parts without a last one does not exceed the uploader's memory limit."""
     site = Site(box, "tcp")
     bad, good = new_endpoint(box, "tcp", "bad"), new_endpoint(box, "tcp", "good")
     source = random_file(box.dir / "src/honest", 4 * MIB)
@@ -183,7 +183,7 @@ def test_offers_without_an_end(box):
 
 
 class EndlessServer:
-    """Listens with a plain socket, is through with the handshake, and pours."""
+    """Listens on a plain socket, completes the handshake, and sends without end."""
 
     def __init__(self, endpoint):
         import socket
@@ -214,12 +214,12 @@ class EndlessServer:
         return sent
 
 
-# ---- a consumer that is none -----------------------------------------------------------------------------------------------
+# ---- a false consumer ------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("welcomed", [False, True])
 def test_malicious_consumer(box, transport, welcomed, rng):
-    """A ROUTER that sends garbage, and all that a consumer may say, truncated and flipped. Not welcomed, they find the real consumer that takes the
-    address over, and go on; welcomed by an impostor they end in good order."""
+    """Clients that receive garbage from a false consumer survive: without a WELCOME they later use the real consumer at that address, and after a
+    false WELCOME they stop without a crash."""
     endpoint, jobs = new_endpoint(box, transport, "consumer.sock"), new_endpoint(box, transport, "jobs.sock")
     source = random_file(box.dir / "src/honest", 4 * MIB)
     (box.dir / "out").mkdir()
@@ -240,7 +240,7 @@ def test_malicious_consumer(box, transport, welcomed, rng):
                 if kind == wire.WELCOME and not welcomed:
                     continue
                 for changed in mutations(pack(kind, body, sender, journal, 1)):
-                    # a flipped ERROR that reads `version` is a reason to end, one that reads WELCOME binds them to a journal
+                    # a flipped ERROR may read `version`, which ends the client; one that reads WELCOME binds it to a journal
                     if len(changed) < 3 or (changed[1:2] == b"\x01" and changed[2:3] not in (b"\x14", b"\x02")) or (welcomed and kind != wire.ERROR):
                         router.send(route, changed)
             router.send(route, b"", b"")
@@ -270,7 +270,7 @@ def test_malicious_consumer(box, transport, welcomed, rng):
 
 
 def test_consumer_without_an_end(box):
-    """An answer of endless parts, to an uploader, a producer and a reader."""
+    """A reply of endless parts does not exceed the memory limit of an uploader and a producer."""
     source = random_file(box.dir / "src/honest", MIB)
     for program, args in (("chunklift-uploader", ["--jobs", f"ipc://{box.dir}/j1", "--root", box.dir, "--allow", box.dir]),
                           ("chunklift-producer", ["--jobs", f"ipc://{box.dir}/j2", source, box.dir / "x"])):
@@ -288,7 +288,7 @@ def test_consumer_without_an_end(box):
 @pytest.mark.parametrize("line", [b"\x1b[2Jno record\n", b'{"seq":1}\n', b"no newline", b"\xff\xfe\n", b"\n", b'{"seq":1,"batch":1,"ts":"2026-11-21T08:40:00.000000Z",'
                                   b'"ev":"later\x1b[2J","h":"00112233445566778899aabbccddeeff"}\n'])
 def test_readers_print_no_lies(box, line):
-    """`journal tail --consumer` prints records and nothing else; `status --consumer` nothing that a terminal obeys."""
+    """`journal tail --consumer` prints only records, and `status --consumer` prints no terminal control codes."""
     endpoint = f"ipc://{box.dir}/fake.sock"
     journal, sender = os.urandom(16), os.urandom(16)
     with Fake(zmq.ROUTER, endpoint) as router:
@@ -316,8 +316,8 @@ def test_readers_print_no_lies(box, line):
 # ---- the producer's jobs -----------------------------------------------------------------------------------------------
 
 def test_strangers_at_the_jobs_socket(box, transport, rng):
-    """Raw bytes, sockets of the wrong type, connections by the hundred, and PULLs that take offers and do nothing: when
-    they are gone, an honest uploader gets all done."""
+    """After raw bytes, sockets of the wrong type, hundreds of connections and PULLs that take offers and drop them,
+    an honest uploader completes all jobs."""
     site = Site(box, transport)
     jobs = new_endpoint(box, transport, "jobs.sock")
     source = random_file(box.dir / "src/honest", 8 * MIB)
@@ -343,7 +343,7 @@ def test_strangers_at_the_jobs_socket(box, transport, rng):
             s.sendall(wire.GREETING + wire.ready(b"PULL"))
         plain.append(s)
     poured = 0
-    if transport == "tcp":  # an ipc peer is a process of the same user; what it brings is not counted
+    if transport == "tcp":  # an ipc peer runs as the same user, so its bytes are not limited
         poured, _ = pour([wire.handshake(jobs, b"PULL") for _ in range(3)], wire.zmtp(rng.randbytes(16000), more=True), 1)
     uploader = start_uploader(box, site.endpoint, [jobs])
     stolen, end = 0, time.monotonic() + 1.5

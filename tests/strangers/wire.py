@@ -1,5 +1,5 @@
-"""The protocol as docs/PROTOCOL.md tells it, spoken with python3-zmq and python3-msgpack: nothing here shares code with chunklift's. For peers that do
-not behave, also ZMTP by hand over a plain socket."""
+"""The protocol of docs/PROTOCOL.md in python3-zmq and python3-msgpack, without code of chunklift. For misbehaving peers it also has ZMTP by hand
+over a plain socket."""
 
 import os
 import socket
@@ -67,7 +67,7 @@ def job(kind, upload, path, dest, size=20 << 20, chunk_size=8 << 20, chunk=0, ha
 
 
 def questions(upload=None):
-    """One of each message that a client may send: {type: body}. Their ids are of nothing."""
+    """One of each message that a client may send: {type: body}. Its ids refer to no upload."""
     upload = upload or os.urandom(16)
     return {
         HELLO: hello_body(READER, _9=b"stranger 1.0"),
@@ -84,14 +84,14 @@ def questions(upload=None):
             result(FINISH_JOB, upload, 4, _5=b"handle")]},
         TAIL: {1: 1, 2: 1, 3: 1, 5: 100},
         STATUS: {1: 5},
-        SET: {4: 1 << 40},  # changes nothing: no flags
+        SET: {4: 1 << 40},  # changes no setting: no flags
         FORGET: {1: upload * 2},
         BYE: {},
     }
 
 
 class Dealer:
-    """An honest socket in a stranger's hand."""
+    """A well-formed socket for a stranger."""
 
     def __init__(self, endpoint, kind=zmq.DEALER, **options):
         self.context = zmq.Context.instance()
@@ -102,7 +102,7 @@ class Dealer:
         self.socket.connect(endpoint)
         self.sender = os.urandom(16)
         self.journal = b""
-        self.number = 1 << 40  # beyond every number in what it may repeat
+        self.number = 1 << 40  # above every number in replayed messages
         self.sent = 0
 
     def __enter__(self):
@@ -131,7 +131,7 @@ class Dealer:
         return unpack(self.socket.recv())
 
     def answer(self, number, seconds=20, others=None):
-        """(type, body) of the answer with this number; answers to other questions are dropped, or counted in others by type."""
+        """(type, body) of the reply with this number. Replies to other requests are dropped, or counted by type in others."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             got = self.receive(max(0.01, end - time.monotonic()))
@@ -147,7 +147,7 @@ class Dealer:
         return self.answer(self.say(kind, body), seconds, others)
 
     def ask_again(self, kind, body, times=10):
-        """As peers do: who gets no answer asks again."""
+        """Repeats a request until a reply arrives, as real peers do."""
         for _ in range(times):
             try:
                 return self.ask(kind, body, 2)
@@ -160,7 +160,7 @@ class Dealer:
         return kind, body
 
     def barrier(self, others=None):
-        """Everything sent before was dealt with: the answer to a new HELLO comes after it."""
+        """Returns after the consumer has processed all earlier messages: the reply to a new HELLO comes after them."""
         return self.ask(HELLO, hello_body(READER), others=others)
 
 
@@ -190,7 +190,7 @@ def plain_socket(endpoint, seconds=20):
             try:
                 s.connect(endpoint[6:])
                 break
-            except BlockingIOError:  # so many wait already
+            except BlockingIOError:  # the socket buffer is full
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.001)
@@ -212,7 +212,7 @@ def read_exactly(s, size):
 
 
 def handshake(endpoint, kind=b"DEALER"):
-    """A plain socket that is through with the handshake: from here on zmtp() frames."""
+    """A plain socket after the handshake; zmtp() frames follow."""
     s = plain_socket(endpoint)
     s.sendall(GREETING + ready(kind))
     read_exactly(s, 64)
@@ -223,7 +223,7 @@ def handshake(endpoint, kind=b"DEALER"):
 
 
 def read_frame(s):
-    """The next frame that is no command."""
+    """The next frame that is not a command."""
     while True:
         flags = read_exactly(s, 1)[0]
         size = struct.unpack(">Q", read_exactly(s, 8))[0] if flags & 2 else read_exactly(s, 1)[0]
