@@ -1,11 +1,11 @@
-"""chunklift with every program on a host of its own: how they are started, said once.
+"""chunklift with each program on a host of its own.
 
     with Apart(box, hosts, store) as apart:          # store: a server with endpoint and env, on hosts["store"]
         apart.uploader("u1"); apart.uploader("u2")
         apart.producer(source, "s3://bucket/key").wait(60)
 
-by: "reference" (uploaders read the files themselves; all hosts see them) or "fetch" (they get the bytes from the producer: its files are hidden from
-every other host). security: "insecure" or "curve" (a key for each host, trust in one file).
+by: "reference" (uploaders read the files themselves; all hosts see them) or "fetch" (uploaders get the bytes from the producer; its files are hidden
+from every other host). security: "insecure" or "curve" (one key for each host, one trust file).
 """
 
 import collections
@@ -25,7 +25,7 @@ Chunk = collections.namedtuple("Chunk", "time worker length chunk")
 
 
 def sparse_file(path, size):
-    """For throughput alone: nothing is read from a disk."""
+    """A file of zeros for throughput tests. Reading it needs no disk."""
     path.parent.mkdir(exist_ok=True)
     with open(path, "wb") as f:
         f.truncate(size)
@@ -42,7 +42,7 @@ def _help_of(program):
 
 
 def cannot(by, security):
-    """Why the programs of this build cannot do it; None where they can."""
+    """The reason why this build's programs do not support the combination, or None."""
     if by == "fetch" and "--data" not in _help_of("producer"):
         return "the producer has no --data"
     if security == "curve" and "--trust" not in _help_of("consumer"):
@@ -81,7 +81,7 @@ class Apart:
     def _make_keys(self):
         lines = []
         for host in self.hosts:
-            if not (self.box.dir / f"{host.name}.key").exists():  # a host of that name was there before
+            if not (self.box.dir / f"{host.name}.key").exists():  # a restarted host keeps its key
                 self.box.run("keygen", self.box.dir / f"{host.name}.key")
             key = (self.box.dir / f"{host.name}.key.pub").read_text().split()[0]
             if host.name == "consumer":
@@ -126,7 +126,7 @@ class Apart:
         return self._start(host, "producer", "--consumer", self.consumer_at, "--jobs", f"tcp://{address}:{JOBS}", *data, "--chunk-size", chunk,
                            "--endpoint-url", self.store.endpoint, "--no-progress", *args)
 
-    # what came of it ----------------------------------------------------------------------------------------------
+    # results -----------------------------------------------------------------------------------------------------
 
     def ends_well(self, host, seconds):
         child = self.children[host]
@@ -138,7 +138,7 @@ class Apart:
         return child.log.read_text()
 
     def stop(self, *hosts, seconds=20):
-        """SIGTERM, and a good end."""
+        """Sends SIGTERM and waits for a clean exit."""
         for host in hosts:
             self.children[host].send_signal(signal.SIGTERM)
         for host in hosts:
@@ -150,7 +150,7 @@ class Apart:
         check_chain(self.box.journal)
 
     def recorded(self):
-        """Chunk records so far."""
+        """The number of chunk records so far."""
         try:
             return (self.box.journal / "journal.jsonl").read_bytes().count(b'"ev":"chunk"')
         except FileNotFoundError:
@@ -168,7 +168,7 @@ class Apart:
         return found
 
     def seconds(self):
-        """From the first intent to the last end."""
+        """Seconds from the first intent to the last end."""
         records = self.box.records()
         return seconds_of([r["ts"] for r in records if r["ev"] in ("finish", "put")][-1]) - seconds_of(
             [r["ts"] for r in records if r["ev"] != "epoch"][0])
@@ -180,7 +180,7 @@ class Apart:
         return done.returncode, (done.stdout + done.stderr).strip()
 
     def sent_twice(self, dest):
-        """How many parts and objects beneath dest the store took more than once; its log may be a little late, so wait for checked() where it counts."""
+        """The number of repeated PUTs of parts and objects under dest. The store's log may lag a little: call checked() first for exact counts."""
         path, count = dest.removeprefix("s3:/"), collections.Counter()
         for _, method, target, query, status in LOG_LINE.findall((self.store.dir / "log" / "client.rgw.log").read_text(errors="replace")):
             if method == "PUT" and target.startswith(path) and status == "200":
@@ -188,7 +188,7 @@ class Apart:
         return sum(n - 1 for n in count.values())
 
     def checked(self, dest, sent_at_most):
-        """All that support/checker.py finds out, from the host "reader"."""
+        """Runs all checks of support/checker.py on the host "reader"."""
         status, said = self._check("--source", self.sources, "--dest", dest, "--sent-at-most", str(sent_at_most))
         assert status == 0, said
         return said

@@ -1,4 +1,4 @@
-"""A box: directories, environment and processes of one test. Everything in it ends with it."""
+"""A box: directories, environment and processes of one test. All of them are removed at its end."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ BUILD = Path(os.environ.get("CHUNKLIFT_BUILD", ROOT / "build" / "check")).resolv
 
 
 def preloaded(name):
-    """The environment of a program into which tests/faults/NAME.c is preloaded; sanitizers put up with not being first."""
+    """The environment that preloads tests/faults/NAME.c into a program; sanitizers accept that they are not loaded first."""
     asan = ":".join(o for o in (os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0") if o)
     return {"LD_PRELOAD": str(BUILD / "faults" / f"{name}.so"), "ASAN_OPTIONS": asan}
 
@@ -29,7 +29,7 @@ def free_port():
 
 
 def wait_for(condition, seconds=20, what="condition", every=0.02):
-    """Polls until condition() is true and returns its value; fails with what otherwise."""
+    """Polls until condition() is true and returns its value. Fails with the text `what` at the timeout."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -49,7 +49,7 @@ def sha256_of(path):
 
 
 def random_file(path, size, seed=1):
-    """size bytes that no compression and no accidental repetition can fake; the same for the same seed."""
+    """Writes `size` incompressible bytes without repetition. The same seed gives the same bytes."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     block = hashlib.shake_256(str(seed).encode()).digest(min(size, 1 << 20))
@@ -69,7 +69,7 @@ class Box:
         self.mark = uuid.uuid4().hex
         self._tmp = tempfile.TemporaryDirectory(prefix="cl-", ignore_cleanup_errors=True)
         self.dir = Path(self._tmp.name)
-        os.chmod(self.dir, 0o755)  # tests that become another user must get here
+        os.chmod(self.dir, 0o755)  # tests that switch to another user need access
         for name in ("home", "run", "state"):
             (self.dir / name).mkdir(mode=0o700)
         keep = ("PATH", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
@@ -99,7 +99,7 @@ class Box:
         return [str(self.programs / program), *map(str, args)]
 
     def share_programs(self):
-        """For a test that becomes another user: a checkout in a closed directory (/root) is out of that user's reach."""
+        """Copies the programs for tests that switch to another user: a checkout in a closed directory (/root) is out of that user's reach."""
         if all(d.stat().st_mode & 0o005 == 0o005 for d in (BUILD, *BUILD.parents)):
             return
         self.programs = self.dir / "programs"
@@ -109,7 +109,7 @@ class Box:
                 shutil.copy2(program, self.programs)
 
     def run(self, *args, program="chunklift", status=0, timeout=120, env=None, **kw):
-        """Runs to the end; status None: any exit status will do."""
+        """Runs a program to its end. status=None accepts any exit status."""
         done = subprocess.run(self.command(*args, program=program), env={**self.env, **(env or {})}, capture_output=True, text=True,
                               errors="surrogateescape", timeout=timeout, stdin=subprocess.DEVNULL, cwd=self.dir, **kw)
         self.outputs.append((args, done.returncode, done.stdout, done.stderr))
@@ -121,7 +121,7 @@ class Box:
         return self.run("cp", "--journal", self.journal, *args, **kw)
 
     def start(self, *args, program="chunklift", env=None, before=(), **kw):
-        """before: a command that runs it."""
+        """before: a command prefix that executes the program."""
         log = open(self.dir / f"out-{len(self.outputs)}.log", "w+b")
         child = subprocess.Popen([*before, *self.command(*args, program=program)], env={**self.env, **(env or {})}, stdout=log, stderr=log,
                                  stdin=subprocess.DEVNULL, cwd=self.dir, **kw)
@@ -133,7 +133,7 @@ class Box:
         return self.start("cp", "--journal", self.journal, *args, **kw)
 
     def processes(self, name=None):
-        """pids of this box's live processes, by program name if given: {pid: name}."""
+        """{pid: name} of this box's live processes, optionally only those of one program."""
         found = {}
         needle = f"CHUNKLIFT_BOX={self.mark}".encode()
         for entry in os.listdir("/proc"):
@@ -169,7 +169,7 @@ class Box:
         if log.exists():
             print(f"consumer.log:\n{log.read_text(errors='replace')[-3000:]}")
 
-    # the journal, read by code that shares nothing with chunklift's -------------------------------------------
+    # an independent journal reader that shares no code with chunklift ------------------------------------------
 
     def records(self, ev=None):
         return [r for r in read_journal(self.journal) if ev is None or r["ev"] == ev]
@@ -188,7 +188,7 @@ def read_journal(directory):
 
 
 def check_chain(directory):
-    """Checks seq and h of every line as docs/JOURNAL.md says; returns the last seq."""
+    """Checks seq and h of every line as docs/JOURNAL.md defines them. Returns the last seq."""
     last, seq = "0" * 32, 0
     for line in journal_lines(directory):
         body, _, rest = line.rpartition(b',"h":"')
@@ -201,7 +201,7 @@ def check_chain(directory):
 
 
 def valid_records(directory):
-    """What of a journal counts after a crash: the lines up to the first that does not follow the one before it."""
+    """The valid records of a journal after a crash: the lines before the first one that breaks the chain."""
     last, records = "0" * 32, []
     for line in journal_lines(directory):
         body, _, rest = line.rpartition(b',"h":"')
@@ -213,7 +213,7 @@ def valid_records(directory):
 
 
 def check_one_record_each(records):
-    """Every chunk of every upload has at most one record that counts; finished uploads have exactly one for each chunk."""
+    """Every chunk of every upload has at most one valid record; finished uploads have exactly one for each chunk."""
     have, plan = {}, {}
     for r in records:
         if r["ev"] == "begin":

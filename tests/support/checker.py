@@ -1,21 +1,21 @@
 #!/usr/bin/python3
-"""What must be true after any crash, checked from outside: reads the journal directory, the destination and the source files, nothing else.
+"""Checks the invariants that hold after any crash, from outside: it reads only the journal directory, the destination and the source files.
 
     checker.py --journal DIR --source SRC --dest URL [--endpoint URL] [--access-log FILE [--sent-at-most N]] [--marks FILE]
     checker.py --journal DIR --dest URL --marks FILE --mark
 
-The second form is for the moment when every process is dead: it notes what is recorded (in FILE) and, for file://, writes marks over the recorded
-bytes at the destination. The first form, later, tells whether any of that was sent again, takes the marks away, and checks all the rest:
+Run the second form when every process is dead. It saves the list of recorded data in FILE and, for file://, writes marks over the recorded
+bytes at the destination. Run the first form later. It reports recorded data that was sent again, removes the marks, and makes all other checks:
 
-  content    every source file is at the destination, byte for byte, and nothing else is there
-  chain      lines parse, seq has no gap, batch never goes back, h is right, segments fit together
-  order      open before begin and put, begin before chunk, every chunk before finish, nothing after the end of an upload
-  once       one record for each chunk that counts, one finish or put for each destination, an end for everything begun
+  content    every source file is at the destination, byte for byte, and no other file is there
+  chain      lines parse, seq has no gap, batch never decreases, h is correct, segments fit together
+  order      open before begin and put, begin before chunk, every chunk before finish, no record after the end of an upload
+  once       one record for each valid chunk, one finish or put for each destination, an end for each upload begun
   checksums  of the records are those of the source
-  again      nothing that was recorded and acknowledged was sent again (marks; the store's access log), no upload that had records was given
-             up for another one of the same source; with --sent-at-most N the store got nothing more often than that
-  left over  temporary files, names in the journal directory that are not the journal's, multipart uploads that are over or that
-             nobody knows (those that have parts and are not in the journal could be somebody else's)
+  again      no recorded and acknowledged data was sent again (marks; the store's access log), no upload with records was abandoned
+             for another one of the same source; with --sent-at-most N the store received each part or object at most N times
+  left over  temporary files, foreign names in the journal directory, multipart uploads that have ended or that are not in the
+             journal (an unknown one with parts is accepted: another client may own it)
 
 Exit status 0: prints one line of counts. 1: one line for each violation. 2: wrong usage. Shares no code with chunklift."""
 
@@ -35,8 +35,8 @@ from pathlib import Path
 import crcmod.predefined
 
 MARK = b"recorded"
-LOG_S = 10  # until the store has written its log
-RACE_S = 0.5  # between a grant and the first byte the store sees, on a busy machine
+LOG_S = 10  # timeout until the store has written its log
+RACE_S = 0.5  # from a grant to the first byte at the store, on a busy machine
 JOURNAL_NAMES = re.compile(r"journal\.jsonl|journal\.\d{20}\.jsonl|lock|snapshot|consumer\.log|torn-\d+-\d{8}T\d{6}Z(-\d+)?")
 LOG_LINE = re.compile(r'\[([^\]]+) \+0000\] "(PUT|POST|DELETE) (/\S+?)(?:\?(\S*))? HTTP/1\.1" (\d+)')
 
@@ -55,7 +55,7 @@ def journal_files(directory):
 
 
 class Journal:
-    """All valid lines in order, and what is wrong with the first that is not."""
+    """All valid lines in order, and the fault of the first invalid one."""
 
     def __init__(self, directory):
         self.directory, self.records, self.problem = Path(directory), [], None
@@ -82,7 +82,7 @@ class Journal:
             seq, batch, ev, h = r["seq"], r["batch"], r["ev"], r["h"]
         except (ValueError, KeyError, TypeError):
             raise Violation(f"chain: {where}: not a journal line") from None
-        if number == 1 and ev == "segment" and self.seq == 0:  # segments before it were removed
+        if number == 1 and ev == "segment" and self.seq == 0:  # earlier segments were removed
             self.seq, self.batch, self.h = seq - 1, batch - 1, r.get("prev", "")
         want = hashlib.sha256(self.h.encode() + body).hexdigest()[:32]
         if not mark or rest != h.encode() + b'"}' or h != want:
@@ -104,7 +104,7 @@ class Journal:
 
 
 def text(r, name):
-    """A name of a record, as bytes."""
+    """A name field of a record, as bytes."""
     return base64.b64decode(r[name + "_b64"]) if name + "_b64" in r else r[name].encode()
 
 
@@ -115,7 +115,7 @@ def stamp(ts):
 class Upload:
     def __init__(self, upload):
         self.id, self.opened, self.begun, self.end = upload, None, None, None
-        self.chunks, self.redone = {}, set()  # chunk: its record that counts
+        self.chunks, self.redone = {}, set()  # chunk: its valid record
 
     @property
     def dest(self):
@@ -123,7 +123,7 @@ class Upload:
 
 
 class Uploads:
-    """The life of every upload, replayed; violations of its order are noted."""
+    """Replays the records of every upload and collects violations of their order."""
 
     def __init__(self, records):
         self.all, self.wrong = {}, []
@@ -187,7 +187,7 @@ crc32c = crcmod.predefined.mkCrcFun("crc-32c")
 
 
 @functools.lru_cache(maxsize=4096)
-def crc_of(path, size, mtime_ns, offset, length):  # size and mtime tell versions of a file apart
+def crc_of(path, size, mtime_ns, offset, length):  # size and mtime identify the version of a file
     with open(path, "rb") as f:
         f.seek(offset)
         return f"crc32c:{crc32c(f.read(length)):08x}"
@@ -197,7 +197,7 @@ def crc_of(path, size, mtime_ns, offset, length):  # size and mtime tell version
 
 
 class Directory:
-    """file://: what is there is what can be opened."""
+    """A file:// destination. Its contents are the files that can be opened."""
 
     def __init__(self, args, root):
         self.root = Path(os.fsdecode(root.encode().removeprefix(b"file://")))
@@ -218,7 +218,7 @@ class Directory:
     # marks
 
     def mark(self, uploads, noted):
-        """[{path, offset, ...}]: MARK now stands over the first bytes of everything recorded that is not noted yet."""
+        """[{path, offset, ...}]: writes MARK over the first bytes of all recorded data that is not noted yet."""
         made = []
         for u in uploads.all.values():
             final = Path(os.fsdecode(u.dest.removeprefix(b"file://")))
@@ -240,7 +240,7 @@ class Directory:
                         f.seek(offset)
                         f.write(MARK[: len(was)])
                 except FileNotFoundError:
-                    continue  # renamed, and not recorded: its content will be looked at, so it stays as it is
+                    continue  # renamed but not recorded: the content check covers it, so it keeps its bytes
                 made.append({"upload": u.id, "dest": os.fsdecode(u.dest), "path": str(final), "offset": offset, "what": what,
                              "was": was.hex()})
         return made
@@ -249,7 +249,7 @@ class Directory:
         for m in marks["marks"]:
             u, was = uploads.all.get(m["upload"]), bytes.fromhex(m["was"])
             if not u or not u.end or u.end["ev"] == "abort" or not os.path.exists(m["path"]):
-                continue  # the object is another upload's, or is missing: said elsewhere
+                continue  # the object belongs to another upload or is missing: another check reports it
             with open(m["path"], "r+b") as f:
                 f.seek(m["offset"])
                 have = f.read(len(was))
@@ -259,11 +259,11 @@ class Directory:
                 yield f"again: {m['what']} of {m['dest']} was recorded and written again"
 
     def left_over(self, uploads):
-        return []  # every file that is not expected is one too many already
+        return []  # the content check reports every unexpected file
 
 
 class Bucket:
-    """s3://, by a client that is not ours; credentials from the environment."""
+    """An s3:// destination, read with an independent client; credentials come from the environment."""
 
     def __init__(self, args, root):
         os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
@@ -302,14 +302,14 @@ class Bucket:
             for when, method, path, query, status in LOG_LINE.findall(f.read()):
                 if method != "PUT" or not path.startswith(f"/{self.bucket}/{self.prefix}"):
                     continue
-                if status == "400":  # the question whether this store refuses a wrong digest: it does
+                if status == "400":  # the probe that tests whether this store refuses a wrong digest: it does
                     continue
                 q = dict(p.partition("=")[::2] for p in (query or "").split("&"))
                 start = datetime.strptime(when, "%d/%b/%Y:%H:%M:%S.%f").replace(tzinfo=timezone.utc).timestamp()
                 yield path[len(self.bucket) + 2:], int(q.get("partNumber", 0)), q.get("uploadId", ""), start
 
     def recorded(self, uploads):
-        """{(key, part, handle): (time of its record, what)}"""
+        """{(key, part, handle): (time of its record, description)}"""
         prefix, found = f"s3://{self.bucket}/".encode(), {}
         for u in uploads.all.values():
             key = u.dest.removeprefix(prefix).decode()
@@ -321,7 +321,7 @@ class Bucket:
         return found
 
     def never_sent(self, recorded):
-        """The store writes its log a little after it has answered."""
+        """Records without a PUT in the store's log. Polls, because the store writes its log a little after its reply."""
         missing, end = set(recorded) if self.log else set(), time.monotonic() + LOG_S
         while missing and time.monotonic() < end:
             missing -= {sent[:3] for sent in self.sendings()}
@@ -352,11 +352,11 @@ class Bucket:
         for up in self.pages("list_multipart_uploads", "Uploads"):
             u = known.get(up["UploadId"])
             if u and not u.end:
-                continue  # it is told of as begun and not ended
+                continue  # once() reports it as begun without an end
             if not u:
                 parts = self.client.list_parts(Bucket=self.bucket, Key=up["Key"], UploadId=up["UploadId"], MaxParts=1)
                 if parts.get("Parts"):
-                    continue  # could be somebody else's
+                    continue  # another client may own it
             yield (f"left over: an open multipart upload of {up['Key']} ({up['UploadId']}), " +
                    (f"which the journal has seen end ({u.end['ev']})" if u else "without parts, which the journal does not know"))
 
@@ -415,7 +415,7 @@ class Checker:
         for u in self.uploads.finished():
             r = u.begun or u.end
             if not self.is_unchanged(r):
-                continue  # that version of the file is gone
+                continue  # that version of the file no longer exists
             src = os.fsdecode(text(r, "src"))
             version = (src, r["size"], r["mtime_ns"])
             for c, chunk in u.chunks.items():
@@ -425,7 +425,7 @@ class Checker:
                 self.say(f"checksums: {u.end['ev']} of {src}: {u.end['crc']} is not that of the source")
 
     def owners(self):
-        """The object is that of the upload whose end was recorded last."""
+        """The object belongs to the upload that was recorded as finished last."""
         if not isinstance(self.place, Bucket):
             return
         last = {u.dest: u for u in sorted(self.uploads.finished(), key=lambda u: u.end["seq"])}
@@ -439,7 +439,7 @@ class Checker:
     def directory(self):
         names = sorted(p.name for p in Path(self.args.journal).iterdir() if not JOURNAL_NAMES.fullmatch(p.name))
         if self.journal.records and self.journal.records[-1]["ev"] != "stop" and "consumer" in names:
-            names.remove("consumer")  # tells the next one who may still be at work
+            names.remove("consumer")  # the `consumer` file tells the next consumer about possible live clients
         for name in names:
             self.say(f"left over: {name} in the journal directory")
 
@@ -449,7 +449,7 @@ class Checker:
                 self.say(f"once: a fail record, seq {r['seq']}: {r['error']}")
 
     def thrown_away(self):
-        """An abort of what has records, while its source is what it was and nobody took its destination."""
+        """Reports an abort of an upload with records if its source is unchanged."""
         for u in self.uploads.all.values():
             if u.end and u.end["ev"] == "abort" and u.chunks and not self.args.may_abort and self.is_unchanged(u.begun):
                 self.say(f"again: upload {u.id} had {len(u.chunks)} recorded chunks and was aborted ({u.end['reason']}); its source is unchanged")
@@ -475,7 +475,7 @@ class Checker:
             self.say("chain: the journal is empty")
         sources = self.sources()
         self.wrong += self.uploads.wrong
-        self.again()  # takes the marks away
+        self.again()  # removes the marks
         self.thrown_away()
         self.content(sources)
         self.once(sources)
@@ -487,7 +487,7 @@ class Checker:
         return self.wrong
 
     def mark(self):
-        """Adds to what an earlier --mark noted."""
+        """Adds to the notes of earlier --mark runs."""
         path = Path(self.args.marks)
         old = json.loads(path.read_text()) if path.exists() else {"marks": []}
         noted = {(m["upload"], m["what"]) for m in old["marks"]}

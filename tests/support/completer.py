@@ -1,7 +1,7 @@
-"""A peer that completes jobs and remembers what was acknowledged.
+"""A peer that completes jobs and remembers all acknowledgements.
 
 It speaks the protocol of docs/PROTOCOL.md to a real consumer, as a producer that plans and an uploader that completes, with many
-COMPLETEs outstanding, and writes nothing to any disk: what it knows survives whatever happens to the journal's. No byte is uploaded.
+COMPLETEs outstanding. It keeps its state in memory only, so the state survives any loss of the journal's disk. It uploads no bytes.
 """
 
 import json
@@ -58,7 +58,7 @@ class Peer:
             self.send(HELLO, {1: self.role, 2: b"elsewhere", 3: b"0" * 32, 4: 4711, 5: 1, 6: 64})
 
     def receive(self):
-        """[(type, number, body)] of all that is there."""
+        """[(type, number, body)] of all received messages."""
         got = []
         while True:
             try:
@@ -73,9 +73,9 @@ class Peer:
 
 
 class Completer:
-    """acked: {(kind, upload, chunk): seq of its record}; a result is sent again until it is acknowledged or refused.
+    """acked: {(kind, upload, chunk): seq of its record}. A result is resent until it is acknowledged or refused.
 
-    With in_doubt set, acknowledgements end the sending and promise nothing: they came after the disk was gone."""
+    With in_doubt set, acknowledgements stop the resending but promise no durability: they arrived after the loss of the disk."""
 
     def __init__(self, rng, outstanding=24, etag=32):
         self.rng, self.outstanding = rng, outstanding
@@ -84,8 +84,8 @@ class Completer:
         self.etag = os.urandom(etag // 2).hex().encode()
         self.acked, self.refused, self.sent = {}, 0, {}  # sent: key -> crc
         self.in_doubt, self.doubted = False, {}
-        self.waiting = {}  # question number: (when sent, results)
-        self.kept = []  # lists of results to be sent (again)
+        self.waiting = {}  # request number: (time sent, results)
+        self.kept = []  # lists of results to send or resend
         self.upload = self.handle = None
         self.planned, self.chunk, self.files, self.asked, self.opened, self.claim = None, 0, 0, 0.0, set(), {}
         self.stopping = False
@@ -96,7 +96,7 @@ class Completer:
         self.context.destroy(linger=0)
 
     def forget(self):
-        """For another journal."""
+        """Drops all state, for use with another journal."""
         for peer in (self.producer, self.uploader):
             peer.journal = b""
         self.acked.clear()
@@ -108,7 +108,7 @@ class Completer:
         self.files, self.chunk = self.files + 1, 0
 
     def connect(self, endpoint):
-        """What is not answered yet will be asked again at the new consumer."""
+        """Connects to a new consumer and queues all unanswered results for it."""
         self.stopping = self.in_doubt = False
         for peer in (self.producer, self.uploader):
             peer.connect(endpoint)
@@ -118,7 +118,7 @@ class Completer:
         self.asked = 0.0
 
     def turn(self, timeout_s, more=True):
-        """One wait and what follows; more: new results are made, else only what is kept is sent."""
+        """Waits once, then processes replies and sends. more: also makes new results; otherwise it sends only queued ones."""
         poller = zmq.Poller()
         for peer in (self.producer, self.uploader):
             poller.register(peer.socket, zmq.POLLIN)
@@ -147,16 +147,16 @@ class Completer:
             self.waiting[self.uploader.send(COMPLETE, {1: results})] = (now, results)
 
     def settle(self, seconds=20):
-        """Until nothing is kept or waited for."""
+        """Waits until no result is queued or unanswered."""
         end = time.monotonic() + seconds
         while self.waiting or self.kept:
             self.turn(0.05, more=False)
             assert time.monotonic() < end, f"{len(self.waiting) + len(self.kept)} messages not answered within {seconds} s"
 
-    # what is asked ------------------------------------------------------------------------------------------
+    # requests -----------------------------------------------------------------------------------------------
 
     def plan(self):
-        """A new file; its begin is claimed, and its chunks follow when the begin is acknowledged."""
+        """Plans a new file. Its begin is claimed, and its chunks follow once the begin is acknowledged."""
         source = {2: b"/nowhere/file-%d" % self.files, 3: CHUNK_SIZE * CHUNKS, 4: 1, 5: 1, 6: 7}
         target = {1: b"file:///nowhere/out/file-%d" % self.files}
         self.producer.send(PLAN, {1: [{1: self.files, 3: source, 4: target, 5: CHUNK_SIZE, 6: CHUNKS}]})
@@ -187,7 +187,7 @@ class Completer:
         return {1: {1: PUT, 2: upload}, 2: 1, 8: 5, 9: 5, 10: crc, 11: self.etag, 12: 1, 13: 5,
                 15: {2: b"/nowhere/" + name, 3: 5, 4: 1, 5: 1, 6: 8}, 16: {1: b"s3://bucket/" + name, 2: b"http://127.0.0.1:1"}}
 
-    # what is answered -----------------------------------------------------------------------------------------
+    # replies --------------------------------------------------------------------------------------------------
 
     def take(self, kind, number, body):
         if kind == PLANNED:
@@ -196,7 +196,7 @@ class Completer:
             verdict = body[2][0]
             if verdict[2] == 1 and not self.in_doubt:
                 self.opened.add(self.planned)
-            if verdict[2] in (1, 3) or verdict.get(3) in (1, 2):  # granted, done, or held for whoever had it before the cut
+            if verdict[2] in (1, 3) or verdict.get(3) in (1, 2):  # granted, done, or held by the lease holder from before the cut
                 self.kept.append([{1: {1: BEGIN, 2: self.planned}, 2: 1, 5: b"handle-" + self.planned.hex().encode(), 12: 1}])
         elif kind == ACK:
             self.take_acks(self.waiting.pop(number, (0, []))[1], body.get(1, []))
@@ -236,14 +236,14 @@ class Completer:
 
 
 class Lost(AssertionError):
-    """What was acknowledged is not in the journal, or not as it was acknowledged."""
+    """An acknowledged record is missing in the journal, or differs from its acknowledgement."""
 
 
 KINDS = {"begin": BEGIN, "chunk": CHUNK, "put": PUT}
 
 
 def compare(directory, completer):
-    """Every record acknowledged is there once, with the seq and checksum it had. Returns how many were looked for."""
+    """Every acknowledged record is in the journal once, with its seq and checksum. Returns the number of acknowledged records."""
     found, opened = {}, set()
     for line in journal_lines(directory):
         if b'"ev":"chunk"' not in line and b'"ev":"put"' not in line and b'"ev":"begin"' not in line and b'"ev":"open"' not in line:

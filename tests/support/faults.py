@@ -1,4 +1,4 @@
-"""Fault points as tests see them: the list, read from the C source, and how to arm one (common/system/fault.h)."""
+"""Fault points for tests: reads their list from the C source and arms them (common/system/fault.h)."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ def all_points():
 
 
 class Faults:
-    """The directory of one box in which points are armed."""
+    """The directory in which one box arms its fault points."""
 
     def __init__(self, box):
         self.dir = Path(box.dir) / "faults"

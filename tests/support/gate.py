@@ -1,7 +1,7 @@
-"""A store's door that a test stands in: an HTTP proxy on 127.0.0.1 that calls the test at chosen moments of a request and waits for it.
+"""An HTTP proxy in front of a store, on 127.0.0.1. It calls the test at chosen moments of a request and waits for its return.
 
-Requests pass unchanged (their signature stays right), bodies in small pieces, one request of a connection after the other. A client that goes away
-in the middle of a body takes its request with it: the server sees it cut.
+Requests pass unchanged (their signature stays valid), bodies in small pieces, the requests of a connection one after the other. If a client
+disconnects in the middle of a body, the server also sees a truncated request.
 """
 
 import http.client
@@ -13,8 +13,8 @@ PIECE = 64 << 10
 
 
 class Request:
-    """What the test is asked about. stage: "head" (nothing was passed on), "body" (some of the body was), "sent" (all was passed on), "reply" (the
-    server's answer is here and was not handed back)."""
+    """The argument of the test's callback. stage: "head" (no byte forwarded yet), "body" (body partly forwarded), "sent" (request fully forwarded),
+    "reply" (the server's reply received and not returned yet)."""
 
     def __init__(self, head):
         line, *rest = head.decode("latin-1").split("\r\n")
@@ -28,7 +28,7 @@ class Request:
 
     @property
     def kind(self):
-        """As chunklift names the jobs."""
+        """The job kind, named as in chunklift."""
         if self.method == "POST":
             return "begin" if "uploads" in self.query else "finish"
         if self.method == "PUT":
@@ -43,15 +43,15 @@ class Request:
 
 
 class Gate:
-    """with Gate(port of the server) as gate: gate.endpoint. `moment` is called with every Request at every stage, in the thread of its connection;
-    what it raises is raised again by close(), but OSError, which closes the connection. `change`, called with a request and a piece of its body, returns
-    what is passed on. At stage "head" `moment` may return what is answered in the server's place: a status, or a status and the code of an S3 error."""
+    """with Gate(port of the server) as gate: gate.endpoint. `moment` is called with every Request at every stage, in the thread of its connection.
+    close() raises its exceptions again, except OSError, which closes the connection. `change` is called with a request and a piece of its body and
+    returns the bytes to forward. At stage "head" `moment` may return a reply in the server's place: a status, or a status and an S3 error code."""
 
     def __init__(self, port, moment=None, change=None):
         self.port, self.moment, self.change = port, moment, change
         self.errors, self.threads, self.open = [], [], set()
         self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE)  # so that a stopped body stops its reader soon
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE)  # so that a stopped body blocks its client soon
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(64)
         self.endpoint = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
@@ -92,7 +92,7 @@ class Gate:
                 while self.one(client, incoming):
                     pass
         except OSError:
-            pass  # either side went away
+            pass  # one side disconnected
         except Exception as e:  # pylint: disable=broad-except
             self.errors.append(e)
         finally:

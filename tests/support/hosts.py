@@ -2,17 +2,17 @@
 
     with Hosts(box, "store", "consumer", "producer", "u1", "u2") as hosts:
         hosts["u1"].start("--consumer", f"tcp://{hosts['consumer'].address}:7701", …, program="chunklift-uploader")
-        hosts["u1"].limit("100mbit")       # its wire carries no more, each way
+        hosts["u1"].limit("100mbit")       # the rate limit of its wire, each way
         hosts["u1"].partition(); …; hosts["u1"].heal()
-        hosts.lose(2)                      # percent of the packets, wherever they go
-    with Hosts(box, …, delay_ms=10) as hosts:   # every wire is 10 ms long: 20 ms from host to host
+        hosts.lose(2)                      # percent of all packets
+    with Hosts(box, …, delay_ms=10) as hosts:   # every wire has 10 ms of latency: 20 ms from host to host
         hosts.delay(25)
 
-Nothing outside changes and nothing has a name there: all namespaces are anonymous, kept by one process each that ends with the test, however that
-ends, and the kernel takes everything away with the last process in them. The files are those of the machine, except what hide() covers.
+The system outside does not change. All namespaces are anonymous. One process for each keeps it alive and exits with the test, however the test
+ends; the kernel removes a namespace with its last process. Hosts share the machine's files, except under paths passed to hide().
 
-The switch is a bridge in a network namespace of its own. Wires are veth pairs; with delay_ms pairs of TAP devices between which servers/delay.c
-carries frames. Partitions and losses are nft rules of the bridge, so a host sees what it would see of a real network: nothing, and no error.
+The switch is a bridge in a network namespace of its own. Wires are veth pairs; with delay_ms they are pairs of TAP devices between which
+servers/delay.c carries frames. Partitions and losses are nft rules of the bridge, so a host sees the same as on a real network: no reply, no error.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ from support.box import BUILD, wait_for
 
 NET = "10.77.0"
 CLONE_NEWNET = 0x40000000
-QUEUE_MS = 50  # what a limited wire holds before it drops
+QUEUE_MS = 50  # queue of a limited wire before it drops packets
 
 
 def missing():
-    """Why there can be no hosts here; None where there can."""
+    """The reason why this machine cannot run hosts, or None."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     gone = [p for p in ("ip", "tc", "bridge", "nft", "unshare", "nsenter") if not shutil.which(p, path="/usr/sbin:/sbin:" + os.environ["PATH"])]
@@ -55,7 +55,7 @@ def _do(*command, text=None):
 
 
 class Place:
-    """Namespaces kept by a process that ends when its standard input does."""
+    """Namespaces kept by a process that exits when its standard input closes."""
 
     def __init__(self, name, directory, boot_id=None):
         self.name, self.dir = name, directory
@@ -70,7 +70,7 @@ class Place:
 
     @property
     def enter(self):
-        """What stands before a command that shall run there. It becomes that command: same pid."""
+        """The command prefix that enters the host. It executes the command with the same pid."""
         return ["nsenter", f"--net=/proc/{self.keeper.pid}/ns/net", f"--mount=/proc/{self.keeper.pid}/ns/mnt",
                 f"--uts=/proc/{self.keeper.pid}/ns/uts", f"--wdns={self.dir}", "--"]
 
@@ -95,22 +95,22 @@ class Host(Place):
         super().__init__(name, hosts.box.dir, boot)
         self.hosts = hosts
         self.address = f"{NET}.{number}"
-        self.port = f"w{number}-{name}"[:15]  # its end of the wire at the switch
+        self.port = f"w{number}-{name}"[:15]  # the switch's end of its wire
 
     # programs ---------------------------------------------------------------------------------------------------
 
     def start(self, *args, before=(), **kw):
-        """As Box.start, on this host."""
+        """Box.start on this host."""
         return self.hosts.box.start(*args, before=[*self.enter, *before], **kw)
 
     def run(self, *command, check=True, timeout=120, env=None, **kw):
-        """Any command, to its end."""
+        """Runs any command to its end."""
         box = self.hosts.box
         return subprocess.run([*self.enter, *map(str, command)], check=check, capture_output=True, text=True, timeout=timeout,
                               env={**box.env, **(env or {})}, stdin=subprocess.DEVNULL, **kw)
 
     def within(self, function):
-        """function() as if it ran on this host: sockets that it makes belong there, for ever."""
+        """Calls function() in this host's network namespace. Sockets that it creates belong there permanently."""
         result = []
 
         def work():
@@ -133,14 +133,14 @@ class Host(Place):
         return value
 
     def hide(self, *paths):
-        """Empty directories there, whatever the other hosts see."""
+        """Mounts empty directories over these paths, on this host only."""
         for path in paths:
             self.do("mount", "-t", "tmpfs", "-o", "mode=0755", "chunklift-test", path)
 
     # its wire ---------------------------------------------------------------------------------------------------
 
     def limit(self, rate, burst="32kb"):
-        """So much each way, with a queue of QUEUE_MS before it; None: no limit."""
+        """Limits its wire to this rate each way, with a queue of QUEUE_MS; None removes the limit."""
         for place, device in ((self, "eth0"), (self.hosts.switch, self.port)):
             if rate is None:
                 place.do("tc", "qdisc", "del", "dev", device, "root")
@@ -148,7 +148,7 @@ class Host(Place):
                 place.do("tc", "qdisc", "replace", "dev", device, "root", "tbf", "rate", rate, "burst", burst, "latency", f"{QUEUE_MS}ms")
 
     def partition(self):
-        """Nothing passes its wire any more, either way, and nobody is told."""
+        """Drops every packet on its wire, both ways, without an error to either side."""
         self.hosts.rules[self.name] = [f'iifname "{self.port}" drop', f'oifname "{self.port}" drop']
         self.hosts.write_rules()
 
@@ -157,11 +157,11 @@ class Host(Place):
         self.hosts.write_rules()
 
     def lose(self, percent):
-        """Of what passes its wire, each way."""
+        """Drops this share of the packets on its wire, each way."""
         self.hosts.lose_some(self.name, percent, [f'iifname "{self.port}"', f'oifname "{self.port}"'])
 
     def received(self):
-        """Bytes that came over its wire."""
+        """Bytes received over its wire."""
         return self._count("rx")
 
     def sent(self):
@@ -201,7 +201,7 @@ class Hosts:
         self.box.kill_all()
         self.stack.close()
 
-    # making -----------------------------------------------------------------------------------------------------
+    # setup ------------------------------------------------------------------------------------------------------
 
     def _make(self, names):
         self.dir = Path(tempfile.mkdtemp(prefix="hosts-", dir=self.box.dir))
@@ -247,17 +247,17 @@ class Hosts:
     # all wires --------------------------------------------------------------------------------------------------
 
     def delay(self, ms):
-        """The length of every wire from now on, one way; between two hosts it is twice that. Only with delay_ms."""
+        """Sets the one-way latency of every wire; two hosts are two wires apart. Needs delay_ms."""
         self.wire.stdin.write(f"{int(ms * 1000)}\n")
         self.wire.stdin.flush()
         self.delay_ms = ms
 
     def lose(self, percent):
-        """Of all packets from host to host; 0: none any more."""
+        """Drops this share of all packets between hosts; 0 ends the losses."""
         self.lose_some("", percent, [""])
 
     def lose_some(self, whose, percent, matches):
-        for host in self:  # a large piece that is cut into packets later would be lost as a whole
+        for host in self:  # the bridge would drop a large segment as a whole before it is split into packets
             host.do("ip", "link", "set", "eth0", "gso_max_segs", 1)
         some = f"numgen random mod 1000 < {int(percent * 10)}" if percent < 100 else ""
         self.rules[f"lose {whose}"] = [f"{m} {some} drop" for m in matches if percent]

@@ -1,4 +1,4 @@
-"""Hosts with keys, made by chunklift keygen, and trust files."""
+"""Hosts with keys from chunklift keygen, and trust files."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from support.box import wait_for
 
 
 class Keys:
-    """The keys of one test: keys.make("up", "uploader") → a host; keys.trust is the file that all of them share."""
+    """The keys of one test: keys.make("up", "uploader") → a host; keys.trust is the trust file of all hosts."""
 
     def __init__(self, box):
         self.box = box
@@ -20,7 +20,7 @@ class Keys:
         self.write()
 
     def make(self, name, roles=None, endpoint=""):
-        """A new key; with roles, also trusted."""
+        """Makes a key. With roles, also trusts it."""
         self.box.run("keygen", "--quiet", self.dir / name)
         key = (self.dir / f"{name}.pub").read_text().split()[0]
         secret = next(line.split()[1] for line in (self.dir / name).read_text().splitlines() if line.startswith("secret"))
@@ -44,7 +44,7 @@ class Keys:
         os.replace(new, self.trust)
 
     def reread(self, child, said="read again"):
-        """Has a program read it again, and waits until it has said so."""
+        """Sends SIGHUP and waits until the program logs that it has reread its trust file."""
         before = child.log.read_text(errors="replace").count(said)
         child.send_signal(signal.SIGHUP)
         wait_for(lambda: child.log.read_text(errors="replace").count(said) > before, what=f"'{said}' after SIGHUP")
@@ -74,6 +74,6 @@ def stranger(kind, endpoint, **options):
 
 
 def tree_text(pid):
-    """Title and environment of a process, as others see them."""
+    """Title and environment of a process, as visible to other processes."""
     with open(f"/proc/{pid}/cmdline", "rb") as f, open(f"/proc/{pid}/environ", "rb") as e:
         return f.read() + e.read()

@@ -1,7 +1,7 @@
-"""File systems of a test's own: a small tmpfs that gets full, and an ext4 in a file whose power can be cut.
+"""File systems of a test's own: a small tmpfs to fill, and an ext4 in a file with simulated power failures.
 
-They are mounted in a mount namespace of this process and its children, so nobody else sees them, and when the last of those
-processes ends, however it ends, the kernel takes mounts and loop devices away.
+They are mounted in a mount namespace of this process and its children, so other processes do not see them. When the last of those
+processes ends, in any way, the kernel removes mounts and loop devices.
 """
 
 import ctypes
@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 
 EXT4_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
-NO_LOG_FLUSH = struct.pack("I", 2)  # what the file system's own log has not written yet is gone too
+NO_LOG_FLUSH = struct.pack("I", 2)  # also drops the part of the file system's log that is not on disk yet
 CLONE_NEWNS = 0x00020000
 
 _entered = False
 
 
 def missing(loop=False):
-    """Why nothing can be mounted here; None where it can."""
+    """The reason why this machine cannot mount file systems, or None."""
     if os.geteuid() != 0:
         return "mounting a file system needs root"
     if loop and not os.path.exists("/dev/loop-control"):
@@ -33,13 +33,13 @@ def missing(loop=False):
 
 
 def in_chroot():
-    """Whether this process has another root than its mount namespace: a process that enters the namespace again leaves the chroot."""
+    """True if this process has another root than its mount namespace: a process that enters the namespace again leaves the chroot."""
     with tempfile.TemporaryDirectory() as directory:
         return subprocess.run(["nsenter", "--mount=/proc/self/ns/mnt", "test", "-e", directory], timeout=30).returncode != 0
 
 
 def enter():
-    """Once for this process: mounts made from here on are its own. Those made elsewhere still arrive."""
+    """Gives this process its own mount namespace, once. Later mounts stay private; mounts made outside still appear."""
     global _entered
     if _entered:
         return None
@@ -61,7 +61,7 @@ def _do(*command):
 
 
 def can_cut(directory):
-    """Why the power of a file system cannot be cut here; None where it can: one is made, cut and mounted again."""
+    """The reason why this machine cannot simulate a power failure, or None. It makes a file system, cuts it and mounts it again."""
     reason = missing(loop=True)
     if reason:
         return reason
@@ -78,7 +78,7 @@ def can_cut(directory):
 
 
 class Mount:
-    """A directory something is mounted on."""
+    """A directory for a mount."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -97,7 +97,7 @@ class Mount:
         self.close()
 
     def unmount(self):
-        """Whoever still has something open there keeps it, but the name is free."""
+        """Frees the name. Processes with open files there keep them."""
         if self.mounted and subprocess.run(["umount", str(self.path)], capture_output=True, timeout=60).returncode != 0:
             _do("umount", "--lazy", self.path)
         self.mounted = False
@@ -107,7 +107,7 @@ class Mount:
 
 
 class Tmpfs(Mount):
-    """So many pages and inodes, and no more until grow(). An inode goes for its own directory."""
+    """A tmpfs limited to this many pages and inodes until grow(). Its root directory takes one inode."""
 
     PAGE = 4096
 
@@ -126,7 +126,7 @@ class Tmpfs(Mount):
         _do("mount", "-o", f"remount,{options}", self.path)
 
     def shrink_to_fit(self, spare_pages=0):
-        """Room for so many more pages and not one more, also while somebody is filling it."""
+        """Leaves room for exactly spare_pages more pages, even while another process fills it."""
         for tries in range(100):
             fs = os.statvfs(self.path)
             try:
@@ -136,15 +136,15 @@ class Tmpfs(Mount):
                     raise
 
     def take_inodes(self):
-        """No file can be made any more."""
+        """Leaves no free inode."""
         fs = os.statvfs(self.path)
         self.limit(f"nr_inodes={fs.f_files - fs.f_ffree}")
 
 
 class Ext4(Mount):
-    """An ext4 in a file. cut(): from now on it is as a disk whose power failed; again(): what is found when the power is back."""
+    """An ext4 in a file. cut() simulates a power failure; again() mounts the state that survived it."""
 
-    # Renaming over a file shall not write that file's bytes out as a favour: only fsync may.
+    # A rename over a file must not write its data to disk by itself: only fsync may.
     OPTIONS = "noauto_da_alloc"
 
     def __init__(self, image, path, mib, options=""):
@@ -163,14 +163,14 @@ class Ext4(Mount):
         self.handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
 
     def cut(self):
-        """A sync under way may still come back as if it had been done (its bytes were written and the file system can no longer say
-        where): only what was acknowledged before cut_time counts."""
+        """Cuts the power. A sync in progress may still report success (its bytes are written and the file system can no longer return an
+        error): only acknowledgements before cut_time count."""
         self.cut_time = time.time()
         fcntl.ioctl(self.handle, EXT4_SHUTDOWN, NO_LOG_FLUSH)
         self.cuts += 1
 
     def again(self, options=None):
-        """Nobody may have anything open there; what is left of killed processes is waited for."""
+        """Mounts it again after a cut. No process may have open files there; this waits for killed processes to exit."""
         self._let_go()
         for tries in range(200):
             try:
@@ -194,6 +194,6 @@ class Ext4(Mount):
         self._let_go()
         self.unmount()
         devices = subprocess.run(["losetup", "-j", str(self.image)], capture_output=True, text=True, timeout=30).stdout
-        for line in devices.splitlines():  # the mount takes its device along; one that stayed is taken away here
+        for line in devices.splitlines():  # the unmount normally removes its loop device; this removes one that is left
             subprocess.run(["losetup", "-d", line.split(":")[0]], capture_output=True, timeout=30)
         self.image.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Consumer, producer and uploaders started one by one, as on separate hosts. Uploaders without a root fetch what they send."""
+"""A consumer, a producer and uploaders, started one by one as on separate hosts. Uploaders without a root fetch the bytes that they send."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from support.box import free_port, wait_for
 
 
 def two_ports():
-    """A port P for --jobs with P + 2 free for the data beside it."""
+    """A port P for --jobs with P + 2 free for the data socket."""
     while True:
         port = free_port()
         if port < 65000:
@@ -38,7 +38,7 @@ class Site:
         return child
 
     def producer(self, *args, data=None, **kw):
-        at = [] if self.tcp else ["--data", data or self.data]  # tcp: two ports up, by itself
+        at = [] if self.tcp else ["--data", data or self.data]  # tcp: the default is two ports up
         child = self.box.start("producer", "--consumer", self.at, "--jobs", self.jobs, *at, *self.to_store, *self.tcp, *args, env=self.env, **kw)
         self.producers.append(child)
         return child

@@ -1,7 +1,7 @@
-"""An S3 store in memory for what a real one does not do on demand. It does not check signatures; a test looks at the requests it kept.
+"""An S3 store in memory for replies that a real store does not give on demand. It does not check signatures; the test inspects the requests it kept.
 
-with ToyStore() as store: store.url. `answer` is called with every request first: None goes on as usual, a Reply is sent, "cut" ends the connection
-without one. tls: an ssl.SSLContext; the store speaks HTTPS then."""
+with ToyStore() as store: store.url. `answer` is called with every request first: None continues as usual, a Reply is sent, "cut" closes the
+connection without a reply. tls: an ssl.SSLContext; the store then speaks HTTPS."""
 
 import hashlib
 import http.server
@@ -27,7 +27,7 @@ def error(status, code, **headers):
 @dataclass
 class Request:
     method: str
-    target: str  # as sent: absolute when the store was asked as a proxy
+    target: str  # as sent: absolute if the store is used as a proxy
     path: str
     query: dict
     headers: dict
@@ -35,7 +35,7 @@ class Request:
 
     @property
     def signed_for(self):
-        """[key id, day, region, ...] of its signature; empty when it has none."""
+        """[key id, day, region, ...] of its signature; empty without one."""
         _, _, rest = self.headers.get("authorization", "").partition("Credential=")
         return rest.partition(",")[0].split("/") if rest else []
 
@@ -47,7 +47,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def handle_expect_100(self):
-        return True  # the store reads the body without saying so
+        return True  # the store reads the body without "100 Continue"
 
     def serve(self):
         store = self.server.store
@@ -77,7 +77,7 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request, client_address):
-        pass  # a client that went away
+        pass  # the client disconnected
 
 
 class ToyStore:
@@ -111,7 +111,7 @@ class ToyStore:
             upload["parts"][int(r.query["partNumber"])] = r.body
             return Reply(headers={"ETag": '"%s"' % hashlib.md5(r.body).hexdigest()})
         if r.method == "POST" and upload is not None:
-            listed = [int(n) for n in re.findall(rb"<PartNumber>(\d+)<", r.body)]  # others may have been sent: a probe, say
+            listed = [int(n) for n in re.findall(rb"<PartNumber>(\d+)<", r.body)]  # other parts may have been sent, for example a probe
             return self.store(r.path, b"".join(upload["parts"][n] for n in listed), upload["headers"], complete=True)
         if r.method == "PUT":
             return self.store(r.path, r.body, r.headers)
@@ -136,7 +136,7 @@ class ToyStore:
 
 
 def make_tls(directory):
-    """A CA and a server certificate for 127.0.0.1: (path of the CA's certificate, ssl.SSLContext of the server)."""
+    """Makes a CA and a server certificate for 127.0.0.1: (path of the CA's certificate, ssl.SSLContext of the server)."""
     ca, key, cert, names = (directory / n for n in ("ca.pem", "server.key", "server.pem", "names"))
     names.write_text("subjectAltName=IP:127.0.0.1\n")
     new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
