@@ -1,4 +1,4 @@
-"""A consumer, uploaders and producers started one by one, each uploader with a disk as fast as the test says."""
+"""A consumer, uploaders and producers, started one by one; the test sets the disk rate of each uploader."""
 
 import json
 import signal
@@ -32,7 +32,7 @@ class Site:
         self.source, self.out = box.dir / "src", box.dir / "out"
         self.source.mkdir()
         self.out.mkdir()
-        self.jobs = []  # learnt from the consumer
+        self.jobs = []  # read from the consumer
         self.uploaders, self.producers = [], []
         self.consumer = box.start("consumer", "--journal", box.journal, "--bind", self.at, "--json", *consumer_options)
         wait_for((box.journal / "consumer").exists, what="the consumer serves")
@@ -48,7 +48,7 @@ class Site:
         return child
 
     def status(self):
-        """The lines of `status --json`, by their event."""
+        """The lines of `status --json`, grouped by event."""
         lines = [json.loads(line) for line in self.box.run("status", "--consumer", self.at, "--json").stdout.splitlines()]
         return {event: [line for line in lines if line["event"] == event] for event in ("consumer", "upload", "uploader", "producer")}
 
@@ -73,7 +73,7 @@ class Site:
 
 
 def events(child, event=None):
-    """What a program with --json has said so far."""
+    """The events that a program with --json has printed so far."""
     said = []
     for line in child.log.read_text(errors="replace").splitlines():
         if line.startswith("{") and line.endswith("}"):

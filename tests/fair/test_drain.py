@@ -1,4 +1,4 @@
-"""SIGTERM to an uploader among others: what it does it finishes, what it only holds others get at once."""
+"""After SIGTERM an uploader finishes its transfers, and other uploaders get its remaining leases at once."""
 
 import os
 import signal
@@ -17,12 +17,12 @@ def by(records, uploader):
 
 
 def busy(site, uploader):
-    """It runs transfers."""
+    """True if all slots of the uploader run transfers."""
     return any(u["worker"].endswith(f"/{uploader.pid}") and u["active"] == 2 for u in site.status()["uploader"])
 
 
 def test_a_drained_uploader_leaves_at_once_what_it_did_not_begin(box):
-    """With a lease of 30 s nothing may wait for one to end."""
+    """A drained uploader returns its unstarted jobs at once, so the upload ends long before a lease of 30 s could expire."""
     site = Site(box, "--lease", "30s", "--no-second-lease")
     leaves = site.uploader(2, 1 * MIB)
     source = random_file(site.source / "f", 12 * MIB)
@@ -38,7 +38,7 @@ def test_a_drained_uploader_leaves_at_once_what_it_did_not_begin(box):
     ended = time.monotonic() - began
     site.check(source, "f")
     summary = events(producer, "summary")[-1]
-    assert summary["bytes_twice"] == 0  # what was in flight is in the journal
+    assert summary["bytes_twice"] == 0  # the journal has all chunks that were in flight
     assert by(site.records("chunk"), leaves)
     print(f"drained in {drained:.1f} s with chunks of 2 s; the upload ended {ended:.1f} s after the signal")
     assert ended < 15
@@ -66,7 +66,7 @@ def test_the_second_signal_stops_at_once(box):
 
 @pytest.mark.fair
 def test_all_come_and_go(box):
-    """Uploaders are drained and started all the time: nothing is sent twice, nobody waits for a lease."""
+    """While uploaders are drained and started continuously, no byte is sent twice and no lease expires."""
     site = Site(box, "--lease", "30s")
     source = random_file(site.source / "f", 48 * MIB)
     producer = site.producer(source, site.out / "f", "--chunk-size", "256KiB")

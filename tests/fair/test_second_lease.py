@@ -1,4 +1,4 @@
-"""Rule 12: what a slow or stopped host holds is given to a second one; first result counts, and nothing is written after the end."""
+"""Rule 12: a second uploader gets a lease on the jobs of a slow or stopped host; the first result counts, and no byte is written after the end."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def ended(producer, seconds=60):
 def test_a_slow_uploader_is_not_waited_for(box):
     site = Site(box)
     site.uploader(2, 16 * MIB)
-    slow = site.uploader(2, 64 * KIB)  # 16 s for a chunk, 32 for the two it starts with
+    slow = site.uploader(2, 64 * KIB)  # 16 s per chunk, 32 s for its first two
     source, producer = upload(site, 32)
     wait_for(lambda: any(u["second"] for u in site.status()["upload"]), 30, "status shows a second lease")
     seconds, summary = ended(producer)
@@ -44,14 +44,14 @@ def test_a_slow_uploader_is_not_waited_for(box):
 
 
 def stop_in_the_last_chunks(site, uploader, chunks):
-    """Stops it while it holds something and nothing is left to be given to anybody."""
+    """Stops the uploader while it holds leases and no other job is left."""
     wait_for(lambda: len(site.records("chunk")) >= chunks - 6, 60, "the last chunks")
     uploader.signal(signal.SIGSTOP)
     return time.monotonic()
 
 
 def test_a_stopped_uploader_delays_the_end_by_a_lease_at_most(box):
-    """The end waits for the stopped one's lease, for it may be in the middle of a write; woken up, it writes no byte more."""
+    """The upload ends after the stopped uploader's lease, because a write may be in progress; once resumed, that uploader writes no byte."""
     lease = 2
     site = Site(box, "--lease", f"{lease}s")
     site.uploader(2, 4 * MIB)
@@ -80,7 +80,7 @@ def test_switched_off_it_is_waited_for(box):
     seconds, summary = ended(producer)
     site.check(source, "f")
     assert not events(producer, "second_lease") and summary["bytes_twice"] == 0
-    assert seconds > 4  # a chunk of the slow one's
+    assert seconds > 4  # a chunk of the slow uploader
     site.end()
 
 
@@ -89,10 +89,10 @@ def test_switched_off_it_is_waited_for(box):
 def test_a_holder_of_the_pair_dies(box, who):
     site = Site(box, "--lease", "4s")
     fast = site.uploader(2, 16 * MIB)
-    slow = site.uploader(2, 128 * KIB)  # 8 s for a chunk
+    slow = site.uploader(2, 128 * KIB)  # 8 s per chunk
     source, producer = upload(site, 16)
     wait_for(lambda: len(site.records("chunk")) >= 10, 30, "the last chunks")
-    fast.rate(128 * KIB)  # the second leases last, too
+    fast.rate(128 * KIB)  # makes the second leases slow too
     wait_for(lambda: events(producer, "second_lease"), 60, "a second lease")
     dies, stays = (slow, fast) if who == "first" else (fast, slow)
     dies.signal(signal.SIGKILL)
@@ -106,7 +106,7 @@ def test_a_holder_of_the_pair_dies(box, who):
 def test_the_consumer_dies_while_two_hold_a_chunk(box):
     site = Site(box, "--lease", "4s")
     fast = site.uploader(2, 16 * MIB)
-    slow = site.uploader(2, 128 * KIB)  # 8 s for a chunk
+    slow = site.uploader(2, 128 * KIB)  # 8 s per chunk
     source, producer = upload(site, 16)
     wait_for(lambda: len(site.records("chunk")) >= 10, 30, "the last chunks")
     fast.rate(128 * KIB)

@@ -1,4 +1,4 @@
-"""Several producers on one consumer and the same uploaders: who has work gets an equal share, at once, and only who has work."""
+"""Several producers share one consumer and its uploaders: each producer with work gets an equal share at once, and one without work gets none."""
 
 import datetime
 import time
@@ -9,7 +9,7 @@ from fair.site import MIB, Site, events
 from support.box import random_file, wait_for
 
 KIB = 1 << 10
-EVEN = 0.15  # off the mean: each uploader takes turns, so the counts differ by what is claimed ahead. Seen: 0 to 5 %
+EVEN = 0.15  # deviation from the mean: each uploader takes turns, so the counts differ by the jobs claimed ahead. Measured: 0 to 5 %
 
 
 def seconds_of(record):
@@ -17,7 +17,7 @@ def seconds_of(record):
 
 
 class Race:
-    """When which producer's jobs were recorded."""
+    """The times of each producer's records."""
 
     def __init__(self, site):
         records = site.records()
@@ -36,7 +36,7 @@ class Race:
 
 
 def race(site, count, megabytes, late=0):
-    """count producers of equal files; the last one comes later."""
+    """Runs `count` producers of equal files; the last one starts `late` seconds later."""
     sources = [random_file(site.source / f"f{i}", megabytes * MIB, seed=i) for i in range(count)]
     children, began = [], 0
     for i, source in enumerate(sources):
@@ -94,7 +94,7 @@ def test_a_late_producer_has_its_share_within_two_seconds(box):
 
 @pytest.mark.fair
 def test_small_files_beside_a_large_one(box):
-    """Neither waits for the other."""
+    """Small files and a large file upload at the same time without a wait for each other."""
     site = Site(box)
     for _ in range(2):
         site.uploader(4, 16 * MIB)
@@ -116,7 +116,7 @@ def test_small_files_beside_a_large_one(box):
 
 @pytest.mark.fair
 def test_a_producer_without_work_takes_nothing(box):
-    """It waits for an uploader that may write where its file goes; the other producer has all places."""
+    """A producer without an uploader that may write to its destination takes no slot from another producer."""
     site = Site(box)
     site.uploader(4, 0)
     source = random_file(site.source / "f", 64 * MIB)

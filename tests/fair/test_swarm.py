@@ -1,4 +1,4 @@
-"""Many uploaders that move no bytes (tests/bench/swarm.c, the real conversation) on one real consumer and a real disk."""
+"""Many uploaders that move no bytes (tests/bench/swarm.c, the real protocol) on one real consumer and a real disk."""
 
 import resource
 import subprocess
@@ -11,7 +11,7 @@ from support.box import BUILD, check_chain
 
 
 def swarm(site, **options):
-    """What it said, and what the consumer took: {name: number}."""
+    """The swarm's figures and the consumer's memory and CPU time: {name: number}."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     done = subprocess.run([BUILD / "bench" / "swarm", site.at, *(f"{k}={v}" for k, v in options.items())], capture_output=True, text=True, timeout=120,
                           env=site.box.env)
@@ -24,7 +24,7 @@ def swarm(site, **options):
 
 
 def check_records(site, uploads, chunks):
-    """Every chunk of every upload once, and every upload finished."""
+    """Every chunk of every upload has one record, and every upload is finished."""
     records = site.records()
     have = {(r["upload"], r["chunk"]) for r in records if r["ev"] == "chunk"}
     assert sum(r["ev"] == "chunk" for r in records) == len(have) == uploads * chunks
@@ -44,7 +44,7 @@ def test_two_hundred_uploaders(box):
 @pytest.mark.bench
 @pytest.mark.parametrize("rate, target", [(33_000, True), (0, False)], ids=["paced", "as-fast-as-it-goes"])
 def test_a_thousand_uploaders(box, capsys, rate, target):
-    """Two cores for the swarm and the consumer together; the disk is that of TMPDIR."""
+    """A thousand uploaders, on two cores shared with the consumer, reach the target rate and latency on TMPDIR's disk (printed, not asserted)."""
     site = Site(box)
     said = swarm(site, processes=4, uploaders=250, files=8, chunks=10_000, rate=rate, ahead=8 if rate else 4)
     site.end()

@@ -1,4 +1,4 @@
-"""A store that takes so many requests a second and no more: the fleet finds out how many, together, and keeps near that."""
+"""A fleet finds a store's request rate limit together and stays near it."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_four_uploaders_find_the_stores_limit(box):
 @pytest.mark.fleet
 @pytest.mark.parametrize("rate", [120])
 def test_each_for_itself_does_worse(box, rate):
-    """The same without the shared brake: what the test above would say of a fleet whose uploaders brake each for itself."""
+    """Without the shared brake a fleet fails the thresholds of the test above."""
     with ThrottlingStore(rate) as store:
         consumer, cp = upload_many(box, store, rate * 6, "--no-shared-brakes")
         assert cp.wait(120) == 0, cp.log.read_text()
@@ -83,7 +83,7 @@ def test_it_ends_when_the_store_takes_all_again(box):
 
 @pytest.mark.fleet
 def test_a_pause_that_one_hears_of_holds_for_all(box):
-    """Retry-After: 2 s to whoever asks first; nobody asks before that is over."""
+    """After one uploader receives Retry-After: 2, no uploader sends a request for 2 s."""
     with ThrottlingStore(5, retry_after=2) as store:
         consumer, cp = upload_many(box, store, 12, uploaders=2)
         first = wait_for(lambda: store.refused, what="the first refusal")[0]

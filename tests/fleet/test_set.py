@@ -1,4 +1,4 @@
-"""`chunklift set` and --bwlimit with real processes: what runs changes at once, keeps to its budget, and nothing is dropped or lost by it."""
+"""`chunklift set` and --bwlimit with real processes: a running transfer applies the change at once, keeps its budget and loses no data."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def test_slots_and_uploaders_change_while_it_runs(box):
     wait_for(lambda: all(u["active"] for u in uploaders(box)), 10, "all are at work")
     assert settings(box, "--uploaders", 1)["uploaders"] == 1
     wait_for(lambda: len(uploaders(box)) == 1, 10, "three have left")
-    assert {u["worker"] for u in uploaders(box)} <= before  # who came last left first
+    assert {u["worker"] for u in uploaders(box)} <= before  # the newest uploaders leave first
     settings(box, "--slots", 0, "--uploaders", 0, "--bwlimit", "none")
     assert cp.wait(30) == 0, cp.log.read_text()
     log = cp.log.read_text()
@@ -94,7 +94,7 @@ def test_the_fleet_keeps_to_its_budget(box, store, kind):
     time.sleep(seconds)
     moved, passed = sent() - first, time.monotonic() - begin
     print(f"{kind}: {moved / passed / rate:.1%} of the budget over {passed:.1f} s")
-    assert 0.85 * rate * passed <= moved <= 1.05 * rate * passed + 0.3 * rate * (kind == "directory")  # beats come each second
+    assert 0.85 * rate * passed <= moved <= 1.05 * rate * passed + 0.3 * rate * (kind == "directory")  # heartbeats arrive once a second
     limits = [u["bwlimit"] for u in uploaders(box)]
     assert 0.98 * rate <= sum(limits) <= rate, limits
     cpu = sum(sum(map(int, open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[11:13])) for pid in box.processes("chunklift-uploader"))
@@ -117,7 +117,7 @@ def test_joiners_leavers_and_the_dead(box, store):
     joiner = box.start("uploader", "--journal", box.journal, "--root", src, "--allow", "s3://bucket/", "--endpoint-url", store.endpoint,
                        env=store.env)
     wait_for(lambda: len(store.took) > before, 10, "the joiner works")
-    assert time.monotonic() - began < 5  # a second where nothing else runs
+    assert time.monotonic() - began < 5  # takes 1 s on an idle machine
     print(f"a joiner works after {time.monotonic() - began:.2f} s")
     wait_for(lambda: shares(3), 10, "a third for each")
     print(f"and has its part after {time.monotonic() - began:.2f} s")
@@ -132,7 +132,7 @@ def test_joiners_leavers_and_the_dead(box, store):
 
 @pytest.mark.fleet
 def test_slowness_ends_no_lease(box, store):
-    """A chunk takes several lease times, with 1 KiB a second for each transfer: no chunk is sent twice."""
+    """At 1 KiB a second for each transfer a chunk takes several lease durations, and no chunk is sent twice."""
     src = random_file(box.dir / "src" / "f", 20 * MIB)
     cp = box.start_cp("--no-progress", "--chunk-size", "5MiB", "--lease", "1s", "--bwlimit", "16KiB", "--uploaders", 4, "--slots", 4,
                       "--endpoint-url", store.endpoint, src, "s3://bucket/f", env=store.env)
@@ -165,7 +165,7 @@ def test_a_killed_consumer_forgets_nothing(box, store):
     assert sent <= 1.1 * rate * passed
     settings(box, "--bwlimit", "none")
     assert cp.wait(30) == 0, cp.log.read_text()
-    assert not box.journal.joinpath("set").exists()  # a clean end of what cp started: nothing stays in force
+    assert not box.journal.joinpath("set").exists()  # a clean exit of a consumer that cp started discards its settings
     in_order(box)
 
 

@@ -1,4 +1,4 @@
-"""Rule 2: one host that cannot serve the destination, beside two that can. No file fails, and `status` names that host and says why."""
+"""Rule 2: with one host that cannot serve the destination and two that can, no file fails, and `status` names that host and the reason."""
 
 import errno
 import json
@@ -13,15 +13,15 @@ from support.site import Site
 from support.toy_store import ToyStore, error, make_tls
 
 KIB, MIB, DAY = 1 << 10, 1 << 20, 86400
-BATCHES = 4  # of files, until status names the sick host; during the last one no other host takes jobs before that
+BATCHES = 4  # batches of files until status names the sick host; during the last one no other host takes jobs before that
 
 
 def disk_fault(box, error):
-    """From its first change on, each one under out/ fails at this host."""
+    """From the first change under out/ on, every change there fails on this host."""
     return {**preloaded("disk_faults"), "DISK_FAULTS": f"{box.dir}/out:1:{error}:stay:{box.dir}/faults"}
 
 
-# kind: (the destination is a store, environment of the sick host, what status says)
+# kind: (True if the destination is a store, environment of the sick host, error text in status)
 SICK = {
     "wrong-secret": (True, lambda box: {"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
     "clock": (True, lambda box: {**preloaded("other_clock"), "OTHER_CLOCK_S": str(DAY)}, "RequestTimeTooSkewed"),
@@ -34,7 +34,7 @@ SICK = {
 
 
 class Fleet:
-    """A consumer, a sick uploader and two healthy ones. Files are read by reference: the producer's data socket is out of their reach."""
+    """A consumer, a sick uploader and two healthy ones. Files are read by reference: the uploaders cannot reach the producer's data socket."""
 
     def __init__(self, box, kind, store):
         self.box, self.kind = box, kind
@@ -56,7 +56,7 @@ class Fleet:
         return any(t["worker"].endswith(f"/{self.sick.pid}") and self.said in t["error"] for t in self.status("trouble"))
 
     def upload(self, name, sizes, alone):
-        """alone: the healthy hosts stand still until the sick one is named. Without that the host that hears of a producer first may take all jobs."""
+        """alone: the healthy hosts are stopped until status names the sick one. Otherwise the first host to learn of a producer may take all jobs."""
         folder = self.source / name
         for i, size in enumerate(sizes):
             random_file(folder / str(i), size, seed=f"{name}/{i}")
@@ -123,7 +123,7 @@ def test_a_sick_host_of_any_kind_fails_no_file(box, rgw, seed):
 
 
 class ToySite(Site):
-    """Uploaders with keys of their own, at a store that answers as the test says."""
+    """Uploaders with an access key each, and a store with replies defined by the test."""
 
     def __init__(self, box, store):
         self.endpoint, self.env = store.url, {"AWS_SECRET_ACCESS_KEY": "secret"}
@@ -147,7 +147,7 @@ def small_files(box, *folders, count=30):
 
 
 def upload_until(site, happened, folders=10, count=90):
-    """Upload folders of small files until the sick host has had a job: the other host may be so fast that it takes all of a folder. Returns the files."""
+    """Uploads folders of small files until the sick host has had a job: a fast host may take all jobs of a folder. Returns the number of files."""
     for n in range(folders):
         small_files(site.box, f"{n}", count=count)
         site.upload_tree(0)
@@ -158,7 +158,7 @@ def upload_until(site, happened, folders=10, count=90):
 
 @pytest.mark.parametrize("status, code", [(403, "AccessDenied"), (400, "ExpiredToken"), (507, "QuotaExceeded")])
 def test_a_host_that_is_refused_takes_few_jobs(box, status, code):
-    """It fails faster than the other one works, and yet it gets only its trials."""
+    """A host with refused requests gets only its trial jobs, although it fails faster than the other host works."""
     with ToyStore(lambda r: error(status, code) if r.signed_for and r.signed_for[0] == "refused" else None) as store:
         def tried():
             return sum(bool(r.signed_for) and r.signed_for[0] == "refused" for r in store.requests)
@@ -187,7 +187,7 @@ def test_a_host_that_does_not_know_the_stores_ca(box):
 
 
 def test_objects_that_every_host_is_refused_fail_and_no_others(box):
-    """Both hosts try each of them; what may be written is written, before and after."""
+    """Objects refused to every host fail after both hosts have tried them, and all other objects are written."""
     small_files(box, "a", "closed", "z")
     with ToyStore(lambda r: error(403, "AccessDenied") if "/closed/" in r.path else None) as store:
         site = ToySite(box, store)

@@ -1,4 +1,4 @@
-"""`journal retire`, `forget` and `export` with real uploads: what went away is not missed, and nothing is sent again but what was forgotten."""
+"""`journal retire`, `forget` and `export` with real uploads: retired files are not needed again, and only forgotten uploads are sent again."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ def upload_a_tree(box):
 
 
 def upload_half(box):
-    """Kills everything in the middle of a file; returns it."""
+    """Kills all processes in the middle of an upload. Returns the source file."""
     src = random_file(box.dir / "half.bin", 2000 * 65536, seed=99)
     child = box.start_cp("--chunk-size", CHUNK, src, box.dir / "half.out")
     wait_for(lambda: sum(r["ev"] == "chunk" and r["length"] == 65536 for r in read_journal(box.journal)) > 400 or child.poll() is not None,
@@ -35,7 +35,7 @@ def prepare(box):
 
 
 def chunks_known(records, dest):
-    """{chunk} of the unfinished upload to dest that have a record which counts, from the lines that are there."""
+    """The set of chunks with a valid record, in the given lines, for the unfinished upload to dest."""
     ids, have = set(), set()
     for r in records:
         if r["ev"] in ("begin", "carry") and r.get("dest") == dest:

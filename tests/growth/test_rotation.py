@@ -1,4 +1,4 @@
-"""The journal is sealed and begun anew while uploads run and readers follow it: no line is lost or doubled for any of them."""
+"""The journal rotates while uploads run and readers follow it: no line is lost or duplicated for any of them."""
 
 import json
 import subprocess
@@ -60,7 +60,7 @@ def test_rotation_while_uploads_run_and_are_followed(box):
     assert readers[2].out.read_bytes().split(b"\n")[:-1] == lines[: readers[2].out.read_bytes().count(b"\n")], "journal tail -f --consumer"
     followed = [json.loads(line)["seq"] for line in readers[0].out.read_bytes().split(b"\n")[:-1]]
     assert followed == sorted(set(followed)), "tail -F: a line twice or out of order"
-    missing = len(lines) - len(followed)  # tail looks once a second and may miss whole files: that is its nature
+    missing = len(lines) - len(followed)  # tail polls once a second, so it may miss whole files
     check_chain(box.journal)
     check_one_record_each(box.records())
     assert box.run("journal", "verify", box.journal).stdout.startswith(f"ok seq={len(lines)} ")
@@ -70,7 +70,7 @@ def test_rotation_while_uploads_run_and_are_followed(box):
 
 
 def test_a_consumer_killed_in_rotation_after_rotation_goes_on(box):
-    """Snapshots are written by a child meanwhile: whatever is there at the next start, it starts."""
+    """A consumer killed during rotations, while a child writes snapshots, starts from any files left in the directory."""
     src = random_file(box.dir / "src.bin", 400 * 65536)
     for _ in range(6):
         consumer = start_consumer(box, "--rotate", "8KiB", "--lease", "1s")

@@ -1,4 +1,4 @@
-"""Every test here wants hosts; and how chunklift moves bytes between them is asked of the programs, so that a test takes the most they can."""
+"""All tests here need hosts. The fixtures ask the programs for their data paths and security modes, so a test uses the strongest ones available."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def can_make_hosts():
 
 @pytest.fixture(params=WAYS, ids="-".join)
 def way(request):
-    """Each way in turn."""
+    """Each combination of data path and security in turn."""
     if reason := cannot(*request.param):
         pytest.skip(reason)
     return request.param
@@ -22,7 +22,7 @@ def way(request):
 
 @pytest.fixture(params=[w for w in WAYS if w[1] == "insecure"], ids="-".join)
 def plain(request):
-    """Without keys: eight hosts on two cores have no processor time left for so much encryption, which is no host's wire."""
+    """Without encryption: eight hosts share two cores, so encryption would limit the rate instead of the wires."""
     if reason := cannot(*request.param):
         pytest.skip(reason)
     return request.param
@@ -30,5 +30,5 @@ def plain(request):
 
 @pytest.fixture
 def strongest():
-    """The last way that this build can."""
+    """The last combination that this build supports."""
     return next(w for w in reversed(WAYS) if not cannot(*w))

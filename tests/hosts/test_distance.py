@@ -1,4 +1,4 @@
-"""Hosts far from each other carry nearly as much as near ones: 20 ms there and back between every two."""
+"""Hosts with a round trip of 20 ms between every two have nearly the throughput of hosts without latency."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def tree(count, size):
     return make
 
 
-WORK = {  # a small object waits for its answer most of its time: slots, not the wire, limit how many a second there can be
+WORK = {  # a small object spends most of its time on the wait for its reply: the slots limit the objects per second, not the wire
 
     "chunks of 8 MiB": ("large", large, [], 8, "200mbit"),
     "files of 64 KiB": ("middle", tree(3500, 64 << 10), ["-r"], 32, "100mbit"),
@@ -53,7 +53,7 @@ WORK = {  # a small object waits for its answer most of its time: slots, not the
 def test_distance_costs_little(box, strongest, what, capsys):
     name, make, args, slots, rate = WORK[what]
     near, near_s = throughput(box, strongest, name, make, args, slots, 0, rate)
-    far, far_s = throughput(box, strongest, name, make, args, slots, 5, rate)  # four wires there and back
+    far, far_s = throughput(box, strongest, name, make, args, slots, 5, rate)  # four wires per round trip
     with capsys.disabled():
         print(f"\n{' '.join(strongest)}, {what}, two hosts of {rate}: {near:.1f} MB/s in {near_s:.1f} s, {far:.1f} MB/s in {far_s:.1f} s over 20 ms "
               f"(×{far / near:.2f})")

@@ -1,4 +1,4 @@
-"""Five hosts with nothing in common but the network: what was uploaded is what another client reads."""
+"""Five hosts that share only the network: another client reads exactly the uploaded bytes."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_what_another_client_reads_is_identical(box, way, capsys):
             apart.ends_well("producer", 120)
             apart.stop_all()
             check_one_record_each(box.records())
-        if size < 256 * MIB:  # it reads slowly
+        if size < 256 * MIB:  # the other client reads slowly
             apart.checked("s3://bucket/big", sent_at_most=1)
         copy = box.dir / "copy"
         hosts["reader"].run("/usr/bin/aws", "--endpoint-url", store.endpoint, "s3", "cp", "--quiet", "s3://bucket/big", copy, env=store.env)

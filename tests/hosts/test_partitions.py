@@ -1,4 +1,4 @@
-"""Networks that break and come back: the objects are right, every chunk has one record, and little is sent twice."""
+"""After a network partition heals, the objects are correct, every chunk has one record, and few bytes are sent twice."""
 
 import time
 
@@ -14,8 +14,8 @@ MIB = 1 << 20
 CHUNK = 5 * MIB
 APART_S = 20
 SLOTS = 4
-FRAMES = 1514 / 1448  # bytes on a wire for each of a stream, at most
-# Chunks that may be sent twice (docs/PROTOCOL.md, when something dies): those under way at whoever lost its lease, or its source
+FRAMES = 1514 / 1448  # bytes on the wire for each byte of a stream, at most
+# Chunks that may be sent twice (docs/PROTOCOL.md, section 5): those in flight at the program that lost its lease or its source
 TWICE = {"u1": SLOTS, "consumer": 2 * SLOTS, "producer": {"reference": 0, "fetch": 2 * SLOTS}}
 
 
@@ -50,9 +50,9 @@ def test_a_partition_heals(box, strongest, who, capsys):
             print(f"\n{' '.join(strongest)}: {who} apart for {APART_S} s: {during} chunks recorded meanwhile, the next {back:.1f} s after it healed, the end "
                   f"{total:.1f} s; {twice} chunks sent twice as a whole (at most {allowed}), {received / MIB:.0f} MiB came to the store for 180 MiB")
         assert twice <= allowed
-        assert received <= (180 * MIB + allowed * CHUNK) * FRAMES + MIB  # and a little for heads and answers
+        assert received <= (180 * MIB + allowed * CHUNK) * FRAMES + MIB  # plus headers and replies
         if who == "u1":
-            assert during >= 8  # the others go on
+            assert during >= 8  # the other hosts go on
 
 
 def test_losses_and_delay(box, strongest, capsys):

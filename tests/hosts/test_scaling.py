@@ -1,7 +1,7 @@
-"""More hosts carry more: throughput by the number of uploader hosts, each with a wire of its own.
+"""Throughput grows with the number of uploader hosts, each with a wire of its own.
 
-The time runs from when every host sends: what it takes a program to start and to find the others is not its throughput. What went over the wires before
-does not count either. The end is in it, with hosts that have nothing left to do while the last ones send: so each run has SECONDS of work."""
+The measurement starts when every host sends: program start and connection setup do not count as throughput, nor do the bytes sent before. It
+includes the end, when some hosts are idle while the last ones send: so each run has SECONDS of work."""
 
 import time
 
@@ -16,20 +16,20 @@ pytestmark = pytest.mark.hosts
 MB = 1_000_000
 SECONDS = {1: 10, 2: 8, 4: 8, 8: 20}
 GOODPUT = 0.118  # MB/s for each Mbit/s of a wire
-# Where bytes are fetched they cross three wires and four programs: at 100 Mbit/s eight hosts want more than two cores have (6.4 times one host was
-# measured, with 4 % idle).
+# Fetched bytes cross three wires and four programs: at 100 Mbit/s eight hosts need more than two cores (measured: 6.4 times one host, with
+# 4 % idle).
 MBIT = {"reference": 100, "fetch": 50}
 
 
 def processor_time():
-    """(idle, all) of this machine so far, others' work too."""
+    """(idle, total) CPU time of this machine so far, other users' work included."""
     with open("/proc/stat", encoding="ascii") as f:
         fields = [int(n) for n in f.readline().split()[1:9]]
     return fields[3] + fields[4], sum(fields)
 
 
 def throughput(box, count, way):
-    """(MB/s, seconds, share of the machine that was idle) while all had work, until the end."""
+    """(MB/s, seconds, idle share of the machine) from the moment all hosts send, until the end."""
     box.journal = box.dir / f"journal-{len(box.outputs)}"
     uploaders = [f"u{i + 1}" for i in range(count)]
     with Hosts(box, "store", "consumer", "producer", *uploaders) as hosts, Sink(hosts["store"]) as store:
@@ -54,7 +54,7 @@ def throughput(box, count, way):
 def test_eight_hosts_carry_nearly_eight_times_as_much(box, plain, capsys):
     rates = {n: throughput(box, n, plain) for n in (1, 2, 4, 8)}
     say(capsys, plain, rates)
-    if rates[8][0] < 7.5 * rates[1][0]:  # a machine that others use has not always 0.8 Gbit/s to spare
+    if rates[8][0] < 7.5 * rates[1][0]:  # a shared machine does not always have 0.8 Gbit/s to spare
         rates = {n: throughput(box, n, plain) for n in (1, 8)}
         say(capsys, plain, rates)
     assert rates[8][0] >= 7.5 * rates[1][0]

@@ -1,4 +1,4 @@
-"""Hosts that are slow, late or stopped: what they cost the others. Ideal times are sums of the rates of the wires."""
+"""The cost of slow, late or stopped hosts for the other hosts. Ideal times are sums of the wires' rates."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ SLOTS = 4
 
 
 class Fleet:
-    """A sink, producer and consumer, and uploader hosts of 100 Mbit/s."""
+    """A sink, a producer, a consumer, and uploader hosts with wires of 100 Mbit/s."""
 
     def __init__(self, box, way, megabytes, *uploaders):
         self.box, self.megabytes = box, megabytes
@@ -41,7 +41,7 @@ class Fleet:
         self.hosts.close()
 
     def begin(self, *uploaders):
-        """Returns when everybody has work."""
+        """Starts the uploaders and returns when each has work."""
         for u in uploaders:
             self.apart.uploader(u, slots=SLOTS)
         before = {u: self.hosts[u].sent() for u in uploaders}
@@ -51,7 +51,7 @@ class Fleet:
     def half_way(self):
         half = self.megabytes * MB // CHUNK // 2
         wait_for(lambda: self.apart.recorded() >= half, 60, "half of it is recorded")
-        return self.megabytes - self.apart.recorded() * CHUNK / MB  # MB that are left, with what is under way
+        return self.megabytes - self.apart.recorded() * CHUNK / MB  # MB not recorded yet, work in flight included
 
     def ends(self, seconds=120):
         self.apart.ends_well("producer", seconds)
@@ -98,12 +98,12 @@ def test_a_stopped_host_delays_the_end_by_a_lease_and_a_chunk(box, strongest, ca
         fleet.ends()
         took = time.monotonic() - stopped
         ideal = left / (2 * GOODPUT)
-        chunk = SLOTS * CHUNK / MB / GOODPUT  # a chunk among others on its wire
+        chunk = SLOTS * CHUNK / MB / GOODPUT  # a chunk that shares its wire with others
         with capsys.disabled():
             print(f"\n{' '.join(strongest)}: one of three hosts stopped at half: {took:.1f} s to the end, the other two alone {ideal:.1f} s: {took - ideal:.1f} s "
                   f"more; lease and chunk {LEASE_S + chunk:.1f} s")
         os.kill(fleet.apart.children["u3"].pid, signal.SIGCONT)
-        fleet.apart.stop("u1", "u2", "u3")  # the stopped one comes back to nothing, and says nothing of what it lost
+        fleet.apart.stop("u1", "u2", "u3")  # the stopped host has no work after it resumes, and logs no lost job
         check_one_record_each(box.records())
-        assert took < 30  # it is stopped for the whole time
+        assert took < 30  # it is stopped all this time
         assert took - ideal <= LEASE_S + chunk

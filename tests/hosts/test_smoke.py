@@ -1,4 +1,4 @@
-"""Three hosts in a few seconds, in every run; and that the hosts of tests are what they say (support/hosts.py)."""
+"""Three hosts in a few seconds, in every run, and checks of the test hosts themselves (support/hosts.py)."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ def test_an_uploader_host_that_is_cut_off_comes_back(box):
             apart.producer(src, "s3://bucket/f")
             wait_for(lambda: apart.recorded() >= 1, 20, "a chunk is recorded")
             hosts["u1"].partition()
-            time.sleep(1.2)  # its leases end
+            time.sleep(1.2)  # its leases expire
             before = apart.recorded()
             assert before < 4
             hosts["u1"].heal()
@@ -44,7 +44,7 @@ def connection(hosts, a, b):
 
 
 def carried(hosts, a, b, seconds):
-    """Bytes that b gets from a in so many seconds, with all that can be sent."""
+    """Bytes that b receives from a in `seconds` while a sends as fast as possible."""
     client, server = connection(hosts, a, b)
     with client, server:
         client.setblocking(False)
@@ -77,7 +77,7 @@ def round_trip(hosts, a, b):
 
 
 def datagrams(hosts, a, b, count):
-    """How many of so many arrive."""
+    """How many of `count` datagrams arrive."""
     server = hosts[b].within(lambda: socket.socket(type=socket.SOCK_DGRAM))
     client = hosts[a].within(lambda: socket.socket(type=socket.SOCK_DGRAM))
     with client, server:
@@ -123,7 +123,7 @@ def test_a_cut_off_host_hears_nothing_and_is_told_nothing(box):
             assert round_trip(hosts, "a", "c") < 1
             hosts["b"].heal()
             server.settimeout(10)
-            assert server.recv(4) == b"lost"  # sent again by the kernel
+            assert server.recv(4) == b"lost"  # the kernel resends it
 
 
 @pytest.mark.hosts
@@ -131,7 +131,7 @@ def test_a_long_wire_takes_its_time_and_loses_what_it_is_told_to(box):
     with Hosts(box, "a", "b", delay_ms=5) as hosts:
         assert 0.02 <= round_trip(hosts, "a", "b") < 0.2
         hosts.delay(0)
-        round_trip(hosts, "a", "b")  # what was on its way
+        round_trip(hosts, "a", "b")  # the packets in flight
         assert round_trip(hosts, "a", "b") < 0.02
         for percent, least, most in ((0, 400, 400), (30, 220, 340), (100, 0, 0), (0, 400, 400)):
             hosts.lose(percent)

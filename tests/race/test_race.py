@@ -1,5 +1,5 @@
-"""Parallel workers that mark chunks in one list lose marks; five cures do not. What each costs is measured, and written down as figures.json, figures.md
-and figures.svg in the build's directory race/ (docs/why-a-queue/measure/figures.py puts them into the essay)."""
+"""Parallel workers that mark chunks in one shared list lose marks; five cures lose none. The tests measure the cost of each and write figures.json,
+figures.md and figures.svg to the build's directory race/ (docs/why-a-queue/measure/figures.py puts them into the essay)."""
 
 import os
 import random
@@ -13,8 +13,8 @@ from support.box import ROOT
 sys.path.insert(0, str(ROOT / "docs" / "why-a-queue"))
 from measure import costs, grouping, report, runs  # noqa: E402
 
-AT_ONCE = 24  # runs that pause most of the time
-SEEDS, BUG_LOSES = 50, 0.9  # of the runs, at least
+AT_ONCE = 24  # concurrent runs; they sleep most of the time
+SEEDS, BUG_LOSES = 50, 0.9  # minimum share of the runs
 KILL_MARKS = 600
 LEASE_MS = 300
 
@@ -27,7 +27,7 @@ def first_seed():
 
 
 def in_parallel(jobs, at_once=AT_ONCE):
-    """jobs: callables; their results in order."""
+    """jobs: callables. Returns their results in order."""
     with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(lambda job: job(), jobs))
 
@@ -54,13 +54,13 @@ def test_the_bug_loses_marks_and_the_cures_lose_none(box, first_seed):
 
 @pytest.fixture(scope="module")
 def figures():
-    """What the tests below find; the last one writes it down."""
+    """The results of the tests below; the last one writes them to files."""
     return {"cores": os.cpu_count()}
 
 
 @pytest.mark.race
 def test_fifty_seeded_runs(box, first_seed, figures):
-    """30 marks in 3 loops, in memory with every seed, on disk with some of them. Where no memory file system is, the queue's are all on disk."""
+    """30 marks in 3 loops, in memory with every seed and on disk with some of them: the bug loses marks in most runs, the cures in none."""
     seeds = range(first_seed, first_seed + SEEDS)
     in_memory = [(way, [way.durable if way.is_queue and runs.memory_is_missing() else "none"]) for way in (runs.BUG, *runs.CURES)]
     on_disk = [(way, [way.durable]) for way in (runs.BUG, *runs.CURES) if (way, [way.durable]) not in in_memory]
@@ -79,7 +79,7 @@ def test_fifty_seeded_runs(box, first_seed, figures):
 
 @pytest.mark.race
 def test_a_killed_owner(box, first_seed, figures):
-    """kill -9 in the middle: a durable owner's successor has all that was acknowledged; a volatile one's has none of it."""
+    """After kill -9 of the owner, a durable owner's successor has all acknowledged marks, and a volatile owner's successor has lost some."""
     rng = random.Random(first_seed)
     plan = [(way, sync, rng.randrange(50, KILL_MARKS // 2), rng.randrange(1 << 30))
             for way in runs.CURES for sync in ("none", "each", "group") for _ in range(1 if sync == "none" else 2)
@@ -98,7 +98,7 @@ def test_a_killed_owner(box, first_seed, figures):
 
 @pytest.mark.race
 def test_a_killed_worker(box, first_seed, figures):
-    """Worker 0 kills itself at its fifth mark: between its get and its set, or between its question and the answer."""
+    """A worker killed at its fifth mark, between its get and its set or between its request and the reply, leaves only its own marks undone."""
     plan = [(way, point) for way in (*runs.CURES, runs.CLAIMING) for point in ("held", "sent")
             if point == "sent" or way.rewrites or way is runs.CLAIMING]
     done = in_parallel([lambda w=w, p=p: runs.run(box, w, first_seed, workers=3, sync=w.durable, pause_us=10_000, hold_us=2000 if w.rewrites else 0,
