@@ -1,5 +1,5 @@
-"""What chunklift costs, against a plain signed libcurl loop in the same run: medians of three, interleaved. It fails when an upload fails; the figures
-are told and compared with their targets, not judged: machines are noisy."""
+"""The cost of chunklift against a plain signed libcurl loop in the same run: medians of three, interleaved. An upload error fails the test. The
+figures are printed with their targets but not asserted: machines are noisy."""
 
 import os
 import resource
@@ -57,7 +57,7 @@ def run_baseline(url, src):
 
 
 def run_chunklift(box, url, src, uploaders):
-    """Seconds of the upload and CPU of all its processes. The consumer is cp's child and is waited for by it, so the figures hold it."""
+    """Seconds of the upload and CPU time of all its processes. cp waits for its child, the consumer, so the figures include it."""
     before = children_cpu()
     began = time.monotonic()
     done = box.run("cp", "--journal", box.dir / "journal", "--force", "--quiet", "--uploaders", uploaders, "--slots", 8 // uploaders, "--endpoint-url", url,

@@ -1,4 +1,4 @@
-"""What FETCH costs beyond reading by reference: the same file, the same three programs, in turn; CPU of all of them together, medians of three."""
+"""The extra cost of FETCH over reading by reference: the same file, the same three programs, in turn; total CPU time, medians of three."""
 
 import signal
 import statistics
@@ -28,7 +28,7 @@ class Sink:
 
 
 def upload(sink, src, tcp, root):
-    """Seconds and CPU of consumer, uploader and producer; the sink is in neither."""
+    """Seconds and CPU time of consumer, uploader and producer, without the sink."""
     with Box() as box:
         before = children_cpu()
         site = Site(box, tcp=tcp, store=sink)

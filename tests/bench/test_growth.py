@@ -1,5 +1,5 @@
-"""How the consumer grows: time from exec to serving, memory for each upload, and how long others wait while a large state is saved. Figures are told
-beside their targets, not judged (machines are noisy); it fails when a consumer does not come up or knows less than it should."""
+"""Growth of the consumer: time from exec to serving, memory per upload, and reply latency while a large state is saved. Figures are printed with
+their targets but not asserted (machines are noisy). A consumer that does not start or has lost state fails the test."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def test_restart_with_a_million_chunk_records(box, say, what, target):
 
 @pytest.mark.parametrize("what", [
     dict(unfinished=1_000, finished=97_000, chunks=100, puts=2_000),
-    dict(unfinished=100_000, chunks=100),  # the worst: all that a consumer holds unfinished
+    dict(unfinished=100_000, chunks=100),  # the worst case: all uploads are unfinished
 ])
 def test_restart_with_ten_million_records_and_a_snapshot(box, say, what):
     free = shutil.disk_usage(box.dir).free
@@ -105,7 +105,7 @@ def memory(box, name, **what):
     directory, _, _ = make(box, name, **what)
     first = Serving(box, directory)
     first.end()
-    rss = start_and_end(box, directory, signal.SIGKILL).rss  # from the snapshot: what a start leaves in the heap is not counted
+    rss = start_and_end(box, directory, signal.SIGKILL).rss  # after a start from the snapshot: excludes memory that such a start leaves in the heap
     shutil.rmtree(directory)
     return rss * (1 << 20)
 
@@ -121,7 +121,7 @@ def test_memory_for_each_upload(box, say):
 
 
 def test_chunks_without_a_record_take_no_memory(box, say):
-    """The most that journal lines can announce: uploads of 524,288 chunks, none of them recorded."""
+    """Unrecorded chunks take no memory, even in uploads of the largest announced size (524,288 chunks)."""
     uploads = 75_000
     directory, _, _ = make(box, "journal", unfinished=uploads, chunks=0, of=524_288)
     size = sum(f.stat().st_size for f in directory.iterdir())

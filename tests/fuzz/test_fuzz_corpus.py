@@ -1,5 +1,5 @@
-"""Every fuzz target on its corpus, without libFuzzer: each seed as it is, cut short at many places, one bit changed at many places; what the fuzzers
-found (corpus/NAME/found) as it is."""
+"""Every fuzz target accepts its corpus without libFuzzer: each seed unchanged, truncated at many places, and with one bit changed at many places; and
+the fuzzers' findings (corpus/NAME/found) unchanged."""
 
 import re
 import subprocess

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Rules of the source tree that ./check keeps (test_house.py), and counts of it.
+"""Checks of the source tree's rules for ./check (test_house.py), and counts of it.
 
-    house.py              every rule; prints the violations, exit status 1 when there are any
+    house.py              every rule; prints the violations, exit status 1 if there are any
     house.py RULE [PATH]  one rule: layers stairs circles names long crowded prose sentences dead; violations under PATH only
-    house.py words [PATH] the lines that have a word of the list of `prose`
+    house.py words [PATH] the lines with a word of the list of `prose`
     house.py loc          product lines of code by folder (no blank lines, no comments), and the share of shared function names
 """
 
@@ -19,7 +19,7 @@ PROGRAMS = ("common", "consumer", "producer", "uploader")
 # ---- layers ----
 
 # A file of the folder on the left may include only headers of the folders on the right (and of its own). "consumer" alone means the files directly in
-# consumer/. Longest match first.
+# consumer/. The longest match applies.
 MAY_INCLUDE = {
     "common/pure": [],
     "common/system": ["common/pure"],
@@ -54,7 +54,7 @@ LOW_HEADERS = {
     "consumer/peers.h", "consumer/outbox.h", "consumer/events.h", "consumer/recent.h",
     "producer/files.h",
 }
-# A program's main.c starts it: the standalone producer is a command of cli/.
+# EXEMPT: main.c starts its program, and the standalone producer is a command of cli/.
 EXEMPT = {"producer/main.c"}
 # Library headers, and the only places that include them.
 LIBRARIES = {
@@ -65,7 +65,7 @@ LIBRARIES = {
     "json-c/json.h": ("uploader/aws/",),
     "openssl/": ("common/pure/digest.c", "uploader/"),
 }
-# Stores, credentials and HTTP know nothing of queues.
+# Stores, credentials and HTTP do not depend on queues.
 NO_QUEUES = ("uploader/s3/", "uploader/file/", "uploader/aws/", "uploader/http/")
 QUEUES = {"common/runtime/session.h", "common/runtime/endpoint.h"}
 
@@ -127,7 +127,7 @@ def layers():
 
 # ---- stairs ----
 
-# Folders whose modules form a staircase, lowest first. kinds.h declares the four modules after it.
+# Folders with modules that form a staircase, lowest first. kinds.h declares the four modules after it.
 STAIRS = {
     "uploader/s3": "url replies error capabilities op scheme request leftovers integrity kinds begin body complete object backend_s3".split(),
 }
@@ -197,7 +197,7 @@ def functions():
 
 
 def names():
-    """A function name is used in one file of a program, common/ included. A debugger and grep then find one thing."""
+    """A function name is used in one file of a program, common/ included, so that a debugger and grep find one function."""
     places = collections.defaultdict(set)
     for path, name, *_ in functions():
         places[name].add(path)
@@ -208,7 +208,7 @@ def names():
 
 
 def shared_share():
-    """The share of functions that have their name in common with a function of another file, in any program."""
+    """(functions that share their name with a function of another file, all functions), over all programs."""
     found = [(name, path) for path, name, *_ in functions()]
     places = collections.defaultdict(set)
     for name, path in found:
@@ -227,7 +227,7 @@ def long():
 
 
 def crowded():
-    """Modules directly in a folder."""
+    """Folders with too many modules directly in them."""
     modules = collections.defaultdict(set)
     for path in sources():
         modules[folder_of(path)].add(path.rsplit(".", 1)[0])
@@ -278,7 +278,7 @@ def prose_by(group_of, paths, reader):
 
 
 def prose():
-    """Riddle words in comments (a folder at a time) and in documents."""
+    """Words of the list in comments (by folder) and in documents."""
     paths = sources() + tracked("tests/*.c", "tests/*.h", "docs/*.c", "docs/*.h")
     groups = prose_by(folder_of, paths, comments_of)
     groups.update(prose_by(lambda p: p, [f for f in tracked(*DOCUMENTS) if f.endswith((".md", ".1", ".5"))], text_of))

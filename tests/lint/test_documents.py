@@ -1,4 +1,4 @@
-"""The man pages are valid, and name exactly the options that the programs have."""
+"""The man pages are valid, and name exactly the options of the programs."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from . import house
 
 MAN = house.TOP / "docs" / "man"
 JOURNAL = ("tail", "show", "verify", "export", "forget", "retire")
-COMMANDS = {  # page: command lines whose --help it documents
+COMMANDS = {  # page: the command lines with the --help that it documents
     "chunklift-cp.1": [["chunklift", "cp"]],
     "chunklift-producer.1": [["chunklift-producer"], ["chunklift", "producer"]],
     "chunklift-uploader.1": [["chunklift-uploader"], ["chunklift", "uploader"]],
@@ -27,7 +27,7 @@ def test_man_pages_are_valid():
     said = subprocess.run(["mandoc", "-Tlint", *sorted(MAN.iterdir())], capture_output=True, text=True).stdout
     pages = {path.name for path in MAN.iterdir()}
 
-    def is_ours(line):  # mandoc looks for the pages of a reference among those that are installed
+    def is_ours(line):  # mandoc looks for referenced pages among the installed ones
         reference = re.search(r"referenced manual not found: Xr (\S+) (\d)", line)
         return reference and f"{reference[1]}.{reference[2]}" in pages or "outdated mandoc.db" in line or "cannot open database" in line
 
@@ -77,14 +77,14 @@ def test_files_that_a_document_names_exist(document):
 
 
 def literals():
-    """All string literals of the programs; those beside each other are one."""
+    """All string literals of the programs; adjacent ones are joined."""
     texts = " ".join(house.text_of(path) for path in house.sources())
     joined = re.sub(r'"\s*\n?\s*(?:PRI\w+\s*)?"', "", texts)
     return re.sub(r"\s+", " ", joined)
 
 
 def longest_words(quote):
-    """The longest run of words in a quoted log line that has no placeholder (capitals, digits, …) in it."""
+    """The longest run of words in a quoted log line without a placeholder (capitals, digits, …)."""
     runs = re.split(r"\b[A-Z][A-Z_-]*\b|\d+(?: [a-zA-Z]\b)?|…|/", quote)
     return max((run.strip(" :;,()'") for run in runs), key=len)
 

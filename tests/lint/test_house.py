@@ -1,4 +1,4 @@
-"""The rules of the source tree hold, and each of them sees a fault."""
+"""The rules of the source tree hold, and each rule detects a violation."""
 
 import subprocess
 
@@ -15,7 +15,7 @@ def test_the_tree_keeps(rule):
 
 RIDDLE = "/* Whoever says what nobody has heard is told anew who it is. */\n"
 PLAIN = "/* The uploader sends the result again. */\n"
-FAULTS = {  # rule: (files of a small tree, a part of its complaint)
+FAULTS = {  # rule: (files of a small tree, a part of the expected message)
     "layers": ({"common/pure/a.c": '#include "system/log.h"\n', "common/system/log.h": ""}, "not in a layer below"),
     "stairs": ({"uploader/s3/op.h": '#include "uploader/s3/request.h"\n', "uploader/s3/request.h": ""}, "above it on the staircase"),
     "circles": ({"consumer/jobs/a.h": '#include "consumer/jobs/b.h"\n', "consumer/jobs/b.h": '#include "consumer/jobs/a.h"\n'}, "in a circle"),
@@ -35,7 +35,7 @@ SOUND = {
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """tree(files) makes a repository of these files the one that is checked."""
+    """tree(files) makes a repository of these files the one under check."""
 
     def plant(files):
         for name, text in files.items():

@@ -1,4 +1,4 @@
-"""What the throwaway servers have in common: a directory, child processes that are ended by their pid, free ports."""
+"""Common base of the throwaway servers: a directory, child processes that are ended by pid, free ports."""
 
 import functools
 import os
@@ -18,10 +18,10 @@ class Server:
     access_key = "testkey0123456789AB"
     secret_key = "testsecret0123456789testsecret0123456789"
     region = "us-east-1"
-    needs = ()  # programs
+    needs = ()  # required programs
 
     def __init__(self, host=None):
-        """host: one of support/hosts.py, on which it shall run."""
+        """host: the host of support/hosts.py to run on."""
         self.host, self.address = host, host.address if host else "127.0.0.1"
         self.dir = Path(tempfile.mkdtemp(prefix=f"cl-{type(self).__name__.lower()}-"))
         (self.dir / "log").mkdir()
@@ -30,7 +30,7 @@ class Server:
 
     @classmethod
     def missing(cls):
-        """Why this server cannot run here; None when it can."""
+        """The reason why this server cannot run on this machine, or None."""
         gone = [p for p in cls.needs if not shutil.which(p)]
         return f"{', '.join(gone)} not installed" if gone else None
 
@@ -40,7 +40,7 @@ class Server:
 
     @property
     def env(self):
-        """For chunklift and for other clients alike."""
+        """Credentials for chunklift and for other clients."""
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key, "AWS_DEFAULT_REGION": self.region,
                 "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -104,14 +104,14 @@ class Server:
     # an independent client ------------------------------------------------------------------------------------
 
     def aws(self, *args, check=True, timeout=300):
-        """Debian's awscli, whose S3 code is not ours."""
+        """Runs Debian's awscli, an independent S3 client."""
         return self.command("/usr/bin/aws", "--endpoint-url", self.endpoint, *args, check=check, timeout=timeout,
                             env={"HOME": str(self.dir), "AWS_CONFIG_FILE": "/dev/null"})
 
     @functools.cached_property
     def s3(self):
-        """The client library of Debian's awscli in this process: half a second of CPU less for each call. Not for a server on a host of its own."""
-        from awscli.botocore import config, session  # where there is no store, it is not there
+        """The client library of Debian's awscli in this process: saves half a second of CPU per call. Not for a server on a host of its own."""
+        from awscli.botocore import config, session  # imported here, because machines without a store do not have it
         assert not self.host
         return session.Session().create_client("s3", endpoint_url=self.endpoint, region_name=self.region, aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
                                                config=config.Config(s3={"addressing_style": "path"}))

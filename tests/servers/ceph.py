@@ -1,4 +1,5 @@
-"""A single-node Ceph with its S3 gateway on 127.0.0.1, or at the address of a test's host: monitor, one in-memory object store daemon, radosgw. Up in seconds, gone without a trace."""
+"""A single-node Ceph with its S3 gateway, on 127.0.0.1 or on a test host's address: monitor, one in-memory object store daemon, radosgw. It starts in
+seconds and leaves no files."""
 
 import uuid
 

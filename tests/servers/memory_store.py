@@ -1,6 +1,6 @@
-"""An S3 store in memory whose test decides how it answers: for stores, proxies and networks that no real server shows on demand.
+"""An S3 store in memory with replies defined by the test, for behaviour of stores, proxies and networks that real servers do not show on demand.
 
-It knows what chunklift asks of a store. Signatures are not checked; digests of bodies are, those named in `verifies`.
+It implements the requests that chunklift sends. It does not check signatures; it checks the body digests named in `verifies`.
 """
 
 import base64
@@ -17,7 +17,7 @@ ISAL = ctypes.CDLL("libisal.so.2")
 
 
 def crc32c(data):
-    """In base64, as the header has it."""
+    """In base64, as in the header."""
     crc = ISAL.crc32_iscsi(data, len(data), 0xFFFFFFFF) & 0xFFFFFFFF
     return base64.b64encode(struct.pack(">I", crc ^ 0xFFFFFFFF)).decode()
 
@@ -32,8 +32,8 @@ def refuse(status, code, message="as the test wants it"):
     return Answer(status, f"<Error><Code>{code}</Code><Message>{message}</Message></Error>")
 
 
-SENT = object()  # a hook wrote the answer itself
-CUT = object()  # the connection ends without an answer
+SENT = object()  # the hook has written the reply itself
+CUT = object()  # closes the connection without a reply
 
 
 class Request:
@@ -64,8 +64,8 @@ class Request:
 
 
 class MemoryStore:
-    """with MemoryStore(before) as store. before(request) is called for each request, with its body; it may change the body, and what it returns is the
-    answer: None (as usual), an Answer, SENT or CUT. requests holds all of them."""
+    """with MemoryStore(before) as store. before(request) is called for each request, with its body, and may change the body. It returns the reply:
+    None (the usual one), an Answer, SENT or CUT. requests holds all of them."""
 
     env = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
 

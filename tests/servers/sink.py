@@ -1,4 +1,4 @@
-"""The benchmarks' sink (bench/sink.c) on a host of a test: as fast as a store can be, and keeps nothing."""
+"""The benchmarks' sink (bench/sink.c) on a test host: a store with minimal cost that keeps no data."""
 
 import subprocess
 

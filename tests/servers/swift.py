@@ -1,4 +1,4 @@
-"""OpenStack Swift with its S3 API on 127.0.0.1: one replica of account, container and object server behind a proxy. The strictest signer around."""
+"""OpenStack Swift with its S3 API on 127.0.0.1: one replica of account, container and object server behind a proxy. It checks signatures strictly."""
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
@@ -99,7 +99,7 @@ class Swift(Server):
 
         def made():
             self.alive()
-            with contextlib.suppress(Exception):  # of botocore, while it starts
+            with contextlib.suppress(Exception):  # errors of botocore during startup
                 self.make_bucket("bucket")
                 return True
             return False

@@ -1,5 +1,5 @@
-"""A store that takes so many requests a second and no more: the rest is answered 503 SlowDown, like a real one does it. It speaks just enough S3 for
-uploads, keeps nothing, and notes when it took and refused what. Not a test of correctness: the far end for the fleet's brakes and budgets."""
+"""A store with a fixed request rate: it refuses further requests with 503 SlowDown, as real stores do. It implements only enough S3 for uploads,
+keeps no data, and notes the times of accepted and refused requests. For tests of the fleet's brakes and budgets, not of correctness."""
 
 import selectors
 import socket
@@ -18,7 +18,7 @@ class Connection:
 
 
 class ThrottlingStore:
-    """rate: requests a second (None: any number), with bursts of a fifth of a second. retry_after: seconds, sent with each refusal. took and refused
+    """rate: requests a second (None: unlimited), with bursts of a fifth of a second. retry_after: seconds, sent with each refusal. took and refused
     hold times; bytes holds (time, count)."""
 
     def __init__(self, rate=None, retry_after=None, delay=0.0):
@@ -35,7 +35,7 @@ class ThrottlingStore:
         self.selector.register(self.listener, selectors.EVENT_READ)
         self.wake, self.ended = socket.socketpair()
         self.selector.register(self.ended, selectors.EVENT_READ)
-        self.due = []  # (time, connection): replies that wait
+        self.due = []  # (time, connection): delayed replies
         self.thread = threading.Thread(target=self.serve, daemon=True)
 
     def __enter__(self):
