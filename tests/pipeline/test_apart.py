@@ -1,4 +1,4 @@
-"""Consumer, uploader and producer started one by one, as on separate hosts."""
+"""Consumer, uploader and producer are started one by one, as on separate hosts."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def test_a_stopped_consumer_lets_jobs_end_and_grants_no_others(box):
     source = random_file(box.dir / "src" / "f", 400 * MIB)
     consumer, uploader, producer = start_apart(box, source, f"{box.dir}/out/f")
     wait_for(lambda: box.journal.joinpath("journal.jsonl").exists() and len(box.records("chunk")) > 5, what="chunks are recorded")
-    uploader.send_signal(signal.SIGSTOP)  # holds its leases and cannot complete them
+    uploader.send_signal(signal.SIGSTOP)  # it holds its leases and cannot complete them
     consumer.send_signal(signal.SIGTERM)
     wait_for(lambda: "to end; again to stop now" in consumer.log.read_text(), what="it says what it waits for")
     assert consumer.poll() is None
@@ -45,14 +45,14 @@ def test_a_stopped_consumer_lets_jobs_end_and_grants_no_others(box):
 
 
 def from_both(box, at, *command):
-    """What a command prints about a journal, asked of its consumer and read from disk."""
+    """The output of a command on a journal: read through its consumer, and read from disk."""
     afar = box.run("journal", *command, "--consumer", at).stdout
     here = box.run("journal", *command, "--journal", box.journal).stdout
     return afar, here
 
 
 def test_a_journal_is_read_from_afar(box):
-    """show, verify and export with --consumer, of a journal of many files; nothing of the copy stays."""
+    """show, verify and export with --consumer print the same as on disk for a journal of many files, and remove their copy."""
     at = f"ipc://{box.dir}/run/consumer"
     consumer = box.start("consumer", "--journal", box.journal, "--bind", at, "--rotate", "4KiB")
     wait_for((box.journal / "consumer").exists, what="the consumer serves")
@@ -94,7 +94,7 @@ def test_a_journal_forgets_from_afar(box):
     assert "2 files uploaded" in again.stderr and "1 skipped" in again.stderr
     assert box.run("journal", "verify", "--consumer", at).stdout.startswith("ok ")
 
-    big = random_file(src / "big", 500 * MIB)  # forgotten only when nobody works on it, and when that is wanted
+    big = random_file(src / "big", 500 * MIB)  # forget needs an explicit option, and no uploader may hold a lease
     running = box.start_cp("--no-progress", "--chunk-size", "1MiB", big, out / "big")
     wait_for(lambda: len(box.records("chunk")) > 20, what="chunks are recorded")
     assert "is being uploaded; nothing was forgotten" in forget(out / "big", status=1).stderr

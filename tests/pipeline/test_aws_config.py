@@ -1,4 +1,4 @@
-"""Endpoint, profile, region and keys as the AWS CLI finds them: environment first, then ~/.aws."""
+"""Endpoint, profile, region and keys are found as by the AWS CLI: environment first, then ~/.aws."""
 
 import json
 import time
@@ -37,12 +37,12 @@ def stored(store, key, src):
                                     "[default]\nservices = here\n[services here]\ns3 =\n  endpoint_url = {0}\n"])
 def test_the_endpoint_of_the_profile_is_used(box, store, src, config):
     aws_files(box, config.format(store.url.replace("http", "HTTP") + "/"), "[default]\naws_access_key_id = A\naws_secret_access_key = S\n")
-    with ToyStore() as amazon:  # a proxy: what would leave for Amazon ends there
+    with ToyStore() as amazon:  # used as proxy: it catches requests to Amazon
         box.cp(src, "s3://bucket/k", env={"https_proxy": amazon.url})
         assert amazon.requests == []
     stored(store, "k", src)
     sent = len(store.requests)
-    box.cp(src, "s3://bucket/k", env={"https_proxy": "http://127.0.0.1:1"})  # the same endpoint: nothing is sent again
+    box.cp(src, "s3://bucket/k", env={"https_proxy": "http://127.0.0.1:1"})  # the same endpoint: nothing is resent
     assert len(store.requests) == sent
 
 
@@ -127,7 +127,7 @@ def keys_file(token):
 
 
 def test_keys_renewed_after_their_end_are_waited_for(box):
-    """The file is written a while after the store has begun to refuse the old token; nothing is sent with that one until then."""
+    """While the store refuses the old token and the file still has it, no request is sent with that token until the file is rewritten."""
     big = random_file(box.dir / "big", 12 << 20)
     refused = []
 
@@ -193,7 +193,7 @@ def test_web_identity(box, store, src, sts_works):
 
 
 def test_keys_of_a_container_that_end_soon(box, store, src):
-    """They end within the five minutes before the end in which new ones are fetched."""
+    """Keys that expire within the five-minute refresh window are fetched once per program, not once per request."""
     asked = []
 
     def answer(request):
@@ -204,14 +204,14 @@ def test_keys_of_a_container_that_end_soon(box, store, src):
     with ToyStore(answer) as agent:
         box.cp("--endpoint-url", store.url, src, "s3://bucket/k", env={"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{agent.url}/keys"})
     assert store.requests[-1].signed_for[0].startswith("ASIA") and asked[0].target == "/keys"
-    assert len(asked) <= 3  # by each program once: cp's look before it starts anything, and two uploaders
+    assert len(asked) <= 3  # one request per program: the check by cp, and two uploaders
 
 
 def test_an_uploader_whose_credential_process_fails_does_not_hold_files_up(box, store):
     tree = box.dir / "tree"
     for i in range(3):
         random_file(tree / str(i), 10)
-    aws_files(box, "[default]\ncredential_process = /bin/sh -c 'sleep 0.3; exit 1'\n")  # not before the uploader has started
+    aws_files(box, "[default]\ncredential_process = /bin/sh -c 'sleep 0.3; exit 1'\n")  # fails only after the uploader has started
     box.start("consumer", "--journal", box.journal)
     box.start("uploader", "--journal", box.journal, "--allow", "s3://bucket/", "--root", box.dir, "--endpoint-url", store.url)
     done = box.run("producer", "-r", "--no-progress", "--journal", box.journal, "--endpoint-url", store.url, tree, "s3://bucket/p", status=None, timeout=50)

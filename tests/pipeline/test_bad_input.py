@@ -1,4 +1,4 @@
-"""Bad input: one clear line, the right exit status, and the other files go on."""
+"""Bad input gives one clear line and the right exit status, and the other files are copied."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def one_line(done, *words):
 
 @pytest.fixture
 def ordinary(box):
-    """Runs chunklift as a user without privileges when the tests run as root: root reads and writes everything."""
+    """Runs chunklift as a user without privileges when the tests run as root: root can read and write every file."""
     if os.geteuid() != 0:
         return {}
     os.chmod(box.dir, 0o755)
@@ -73,7 +73,7 @@ def test_messages_name_the_option_and_the_host(box):
 
 
 def test_a_host_name_that_does_not_resolve_is_named(box):
-    """A store's and a proxy's; the consumer's and a producer's below."""
+    """The host name of a store or a proxy that does not resolve is named; consumer and producer are tested below."""
     a = random_file(box.dir / "a", 10)
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
     store = ["--retry-for", "1s", "--endpoint-url", "https://no-store.invalid", a, "s3://bucket/a"]
@@ -104,7 +104,7 @@ def test_help_names_a_command_as_its_option_does(box):
 
 
 def test_an_option_has_one_wording_in_all_programs(box):
-    """Exceptions: the two ends of `--jobs`, the scope of `--bwlimit`, and all of `set`, where 0 and none have a meaning."""
+    """One option has one wording in all programs, except the two ends of `--jobs`, the scope of `--bwlimit`, and `set` with its values 0 and none."""
     seen = {}
     for command in (["cp"], ["producer"], ["uploader"], ["consumer"], ["status"], ["keygen"], ["journal", "tail"], ["journal", "show"],
                     ["journal", "verify"], ["journal", "export"], ["journal", "forget"], ["journal", "retire"]):
@@ -179,7 +179,7 @@ def test_destination_is_a_file_in_the_way(box):
 @pytest.mark.parametrize("size", [3000, 24 * MIB])
 @pytest.mark.parametrize("change", ["grow", "shrink", "replace", "rewrite"])
 def test_file_that_changes_while_it_is_uploaded(box, change, size):
-    """The uploader is stopped by a slow start: the file changes between plan and end of the upload."""
+    """A file that changes between plan and end of the upload fails or arrives whole. A slow start delays the uploader."""
     src = random_file(box.dir / "a.bin", size)
     other = random_file(box.dir / "other.bin", 5000, seed=5)
     child = box.start_cp("--no-progress", "--uploaders", "1", "--lease", "2s", src, other, f"{box.dir}/out/")
@@ -208,7 +208,7 @@ def test_file_that_changes_while_it_is_uploaded(box, change, size):
     output = child.log.read_text()
     assert sha256_of(box.dir / "out" / "other.bin") == sha256_of(other)
     out = box.dir / "out" / "a.bin"
-    if status == 0:  # the change came before the plan, or after the end: then what arrived is one of the two, whole
+    if status == 0:  # the change came before the plan or after the end: one whole version arrived
         assert out.exists(), output
     else:
         assert status == 1 and "a.bin" in output and "changed" in output and not out.exists(), output
@@ -232,7 +232,7 @@ def test_key_that_is_not_utf8_fails_alone_on_s3(box, rgw):
 
 
 def test_journal_in_use_by_a_stranger(box):
-    """Somebody holds the lock and does not answer."""
+    """A journal is reported as in use when the process with its lock does not answer."""
     box.journal.mkdir(mode=0o700)
     holder = subprocess.Popen(["flock", str(box.journal / "lock"), "sleep", "60"], env=box.env)
     try:
@@ -284,7 +284,7 @@ def test_torn_tail_is_cut_and_kept(box):
 
 
 def test_unreachable_endpoint_is_exit_3_after_ten_seconds(box):
-    """A store, and beside it a consumer, also one whose host name does not resolve."""
+    """An unreachable store or consumer, or a host name that does not resolve, gives exit status 3 after ten seconds."""
     port = free_port()
     a = random_file(box.dir / "a", 10)
     verify = box.start("journal", "verify", "--consumer", f"ipc://{box.dir}/run/nobody")
@@ -296,7 +296,7 @@ def test_unreachable_endpoint_is_exit_3_after_ten_seconds(box):
     one_line(done, f"127.0.0.1:{port}", "connect")
     assert verify.wait(20) == 3
     assert re.fullmatch(r"chunklift: .*/nobody: no consumer answers there; start it \('chunklift consumer'\), or correct the address\n", verify.log.read_text())
-    assert uploader.wait(30) == 3 and producer.wait(30) == 3  # cp waits ten seconds for a consumer of others, not ten minutes
+    assert uploader.wait(30) == 3 and producer.wait(30) == 3  # cp waits ten seconds, not ten minutes, for a consumer it did not start
     said = uploader.log.read_text()
     assert "--jobs tcp://no-producer.invalid:7702: host name 'no-producer.invalid' does not resolve" in said
     assert "tcp://no-consumer.invalid:7701: host name 'no-consumer.invalid' does not resolve" in said
@@ -322,7 +322,7 @@ def test_wrong_secret_and_no_such_bucket(box, rgw):
 
 
 def scripted_store(reply):
-    """An HTTP server that gives every request the same reply: for what a real store will not say on demand."""
+    """An HTTP server that answers every request with the same reply: for replies that a real store does not give on demand."""
     s = socket.create_server(("127.0.0.1", 0))
 
     def serve():

@@ -1,5 +1,5 @@
-"""What an uploader does not do, whatever it is asked: read outside its roots, write outside what it was allowed, show its credentials. (Offers of
-strangers: strangers/test_peers.py; every form of a path: unit tests source_test, file_path_test.)"""
+"""An uploader never reads outside its roots, writes outside its permitted directories, or shows its credentials. (Offers of unknown peers:
+strangers/test_peers.py. Every form of a path: unit tests source_test, file_path_test.)"""
 
 import os
 import re
@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 
 class Apart:
-    """Consumer, producer and uploader as programs of their own. The producer believes what it is told; the uploader stands in the way."""
+    """Consumer, producer and uploader as separate programs. The producer does not check the request; the uploader refuses it."""
 
     def __init__(self, box, *roots, slots=2):
         self.box, self.at, self.out = box, f"ipc://{box.dir}/run/consumer", box.dir / "out"
@@ -27,7 +27,7 @@ class Apart:
         return self.box.start("producer", "--consumer", self.at, "--no-progress", "--chunk-size", "8MiB", "--retry-for", "1s", *args)
 
     def refused(self, source, dest, why):
-        """Exit 1 after one line that names the file and says why; nothing new beneath out."""
+        """The producer exits with 1 after one line with the file and the reason; no new file is in out."""
         before = sorted(self.out.rglob("*"))
         child = self.produce(source, dest)
         assert child.wait(30) == 1, child.log.read_text()
@@ -38,11 +38,11 @@ class Apart:
 
 
 def test_files_outside_the_roots_are_not_opened(box):
-    """What lies there comes from the producer, which may read it, or not at all."""
+    """A file outside the roots comes from the producer if the producer may read it, and fails otherwise."""
     src = box.dir / "src"
     inside = random_file(src / "inside", 1000)
     outside = random_file(box.dir / "private", 1000, seed=2)
-    beside = random_file(box.dir / "src2/f", 1000, seed=3)  # the root's name is only the start of its own
+    beside = random_file(box.dir / "src2/f", 1000, seed=3)  # the path of the root is a prefix of this path, as text only
     os.symlink(outside, src / "link")
     apart = Apart(box, src)
     paths = [outside, beside, src / "link", inside]
@@ -63,7 +63,7 @@ def test_destinations_that_are_not_allowed(box):
 
 
 def test_a_link_out_of_the_root_swapped_in_while_it_is_uploaded(box):
-    """The same file (a hard link: inode, size and times are right), behind a directory that became a symlink leading out."""
+    """The uploader does not follow a directory replaced by a symlink out of the root, even to a hard link with equal inode, size and times."""
     size = 300 * MIB
     src, other = box.dir / "src", box.dir / "other"
     file = random_file(src / "dir/f", size)
@@ -84,7 +84,7 @@ def test_a_link_out_of_the_root_swapped_in_while_it_is_uploaded(box):
 
 
 def test_no_core_of_an_uploader(box):
-    """It holds credentials: what dies leaves no picture of them."""
+    """A crashed uploader leaves no core dump, because it holds credentials."""
     apart = Apart(box, box.dir)
     wait_for(lambda: resource.prlimit(apart.uploader.pid, resource.RLIMIT_CORE) == (0, 0), what="core files are off")
 

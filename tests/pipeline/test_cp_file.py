@@ -1,4 +1,4 @@
-"""cp into a local directory: what arrives, what is recorded, what a second run does."""
+"""cp into a local directory: the files, their records, and the behaviour of a second run."""
 
 import json
 import os

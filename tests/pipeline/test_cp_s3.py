@@ -1,4 +1,4 @@
-"""cp into real S3 stores; what arrived is read back and compared by another client."""
+"""cp into real S3 stores; another client reads the objects back and compares them."""
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ def store(request):
 
 
 class Reader:
-    """Reads objects back with the client library of Debian's awscli, and keeps what it got."""
+    """Reads objects back with the client library of Debian's awscli, and caches their contents."""
 
     def __init__(self, box, store):
         self.box, self.store, self.n = box, store, 0
@@ -79,7 +79,7 @@ def test_odd_keys(box, store, request):
         assert sha256_of(r.get(f"{name}/odd keys/{key}")) == sha256_of(src / key), key
     big = random_file(box.dir / "big", 11 * MIB)
     for key in ("multi +%:@=,'()!*$;&#?\"\\\t é東😀", "double//slash", "a/./b/../c"):
-        if isinstance(store, Minio) and "/" in key:  # MinIO has no such keys, and its words are shown
+        if isinstance(store, Minio) and "/" in key:  # MinIO rejects such keys, and its message is shown
             assert "XMinioInvalid" in cp(box, store, big, f"s3://bucket/{name}/{key}", status=1).stderr
             continue
         cp(box, store, big, f"s3://bucket/{name}/{key}")
@@ -126,7 +126,7 @@ def test_content_md5_on_request(box, store, request):
 
 
 def test_changed_source_leaves_no_open_upload(box, rgw):
-    """A half-done upload whose source changed is aborted before the new one begins."""
+    """An unfinished upload of a changed source is aborted before the new one begins."""
     import os
     src = random_file(box.dir / "f", 200 * MIB)
     child = box.start_cp("--endpoint-url", rgw.endpoint, "--no-progress", src, "s3://bucket/superseded", env=rgw.env)
@@ -169,7 +169,7 @@ def test_417_is_answered_by_a_request_without_expect(box, rgw):
 
     with Gate(rgw.port, moment) as gate:
         box.cp("--endpoint-url", gate.endpoint, "--uploaders", 1, "--slots", 1, src, "s3://bucket/417", env=rgw.env)
-    assert refused == ["chunk"]  # remembered for the endpoint
+    assert refused == ["chunk"]  # stored per endpoint
     assert sha256_of(Reader(box, rgw).get("417")) == sha256_of(src)
 
 
@@ -202,7 +202,7 @@ def test_secrets_are_nowhere(box, rgw):
 
 
 def test_parts_that_somebody_else_replaced_are_sent_again(box, rgw):
-    """Rule 11: a part that is no longer the recorded one, and one that the store rewrote with another tag, at the moment of finish."""
+    """Rule 11: finish sends a part again when the part at the store is not the recorded one, or has another ETag."""
     src = random_file(box.dir / "f", 23 * MIB)
     other = random_file(box.dir / "other", 5 * MIB, seed=2)
     tampered = []

@@ -1,4 +1,4 @@
-"""What a run that fails leaves at a store: nothing, or what the same command goes on with."""
+"""A failed run leaves nothing at a store, or an upload that the same command resumes."""
 
 import pytest
 
@@ -23,7 +23,7 @@ class Shop:
         self.asked = []
 
     def cp(self, gate, *args, status=0):
-        """moment of gate is set before."""
+        """Runs cp through the gate; the gate decides the moment of each failure."""
         return self.box.cp("--endpoint-url", gate.endpoint, "--uploaders", "1", "--slots", "2", *(args or ("--chunk-size", "5MiB")), self.src,
                            f"s3://bucket/{self.key}", env=self.rgw.env, status=status)
 
@@ -31,7 +31,7 @@ class Shop:
         return [u["UploadId"] for u in self.rgw.open_uploads("bucket") if u["Key"].startswith(self.key)]
 
     def refusing(self, what):
-        """A gate that answers what(request) in the store's place."""
+        """A gate that asks the callback for a refusal of each request, and otherwise passes it to the store."""
         def moment(request):
             if request.stage == "head":
                 self.asked.append(request.kind)
@@ -44,7 +44,7 @@ class Shop:
 
 
 def test_parts_that_are_too_small_for_the_store(shop):
-    """The user corrects the chunk size, and the refused upload is gone before that."""
+    """An upload with parts too small for the store is aborted before the next run with a corrected chunk size."""
     parts = {}
 
     def what(request):
@@ -70,7 +70,7 @@ def test_a_part_that_the_store_refuses_for_good(shop):
 
 @pytest.mark.parametrize("args, begins", [(("--no-progress",), 1), (("--chunk-size", "5MiB"), 1), (("--chunk-size", "6MiB"), 2), (("--chunk-size", "5MiB", "--force"), 2)])
 def test_a_failure_that_can_pass_keeps_what_was_sent(shop, args, begins):
-    """The same command goes on with it; another chunk size, or --force, begins again and aborts it."""
+    """The same command resumes the upload; another chunk size, or --force, aborts it and starts a new one."""
     refuse = [True]
     with shop.refusing(lambda r: (403, "AccessDenied") if refuse and r.kind == "chunk" and r.part == 3 else None) as gate:
         shop.cp(gate, status=1)
@@ -82,7 +82,7 @@ def test_a_failure_that_can_pass_keeps_what_was_sent(shop, args, begins):
 
 
 def test_a_store_that_denies_to_know_an_upload(shop):
-    """It is wrong, again and again: each upload that was given up for that is aborted."""
+    """Each upload that the store falsely denies to know is given up and aborted."""
     with shop.refusing(lambda r: (404, "NoSuchUpload") if r.kind == "chunk" and r.part == 2 else None) as gate:
         shop.cp(gate, status=1)
     assert shop.asked.count("begin") == 4 and shop.asked.count("abort") >= 4
@@ -90,7 +90,7 @@ def test_a_store_that_denies_to_know_an_upload(shop):
 
 
 def test_a_lost_reply_creates_no_second_upload(shop):
-    """On a kept connection, where an HTTP library repeats what was sent."""
+    """A lost reply to CreateMultipartUpload on a kept connection, which an HTTP library would resend, creates no second upload."""
     for name in "ab":
         random_file(shop.box.dir / "tree" / name, SIZE)
     replies = []
@@ -106,7 +106,7 @@ def test_a_lost_reply_creates_no_second_upload(shop):
     with Gate(shop.rgw.port, moment) as gate:
         shop.box.cp("--endpoint-url", gate.endpoint, "--uploaders", "1", "--slots", "1", "-r", shop.box.dir / "tree", f"s3://bucket/{shop.key}/",
                     env=shop.rgw.env)
-    assert shop.asked.count("begin") == 2, shop.asked  # what was created is found and adopted
+    assert shop.asked.count("begin") == 2, shop.asked  # the created upload is found and adopted
     assert shop.open() == []
 
 
@@ -116,7 +116,7 @@ def forget(shop, *args, status=0, env=None):
 
 
 def unfinished(shop):
-    """An upload at the store that failed and could go on."""
+    """An upload at the store that failed and can be resumed."""
     with shop.refusing(lambda r: (403, "AccessDenied") if r.kind == "chunk" and r.part == 3 else None) as gate:
         shop.cp(gate, status=1)
     upload, = shop.open()
@@ -124,7 +124,7 @@ def unfinished(shop):
 
 
 def test_what_is_forgotten_is_aborted(shop):
-    """The source is gone, and the store is another one by name only: the journal says where it is."""
+    """A forgotten upload is aborted when the source is gone and the store has another name: the journal has its address."""
     box = shop.box
     with Gate(shop.rgw.port, lambda r: (403, "AccessDenied") if r.stage == "head" and refuse and r.kind in refuse else None) as gate:
         refuse = {"chunk"}
@@ -151,7 +151,7 @@ def test_parts_are_kept_when_that_is_said(shop):
 
 
 def test_finished_and_unfinished_are_forgotten_together(box):
-    """At one destination: a file that arrived, and a newer one that did not."""
+    """One forget removes a finished file and a newer unfinished one of the same destination."""
     src, out = box.dir / "src", box.dir / "out" / "it"
     random_file(src, 3 * MIB)
     box.cp(src, out)

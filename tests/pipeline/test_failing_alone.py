@@ -1,4 +1,4 @@
-"""What no uploader can do fails at once, in the store's words, and a bucket that is missing is one error."""
+"""A job that no uploader can do fails at once with the store's message, and a missing bucket is one error."""
 
 import time
 
@@ -27,7 +27,7 @@ def fail_all(box, rgw, dest, count=FORTY, **env):
 
 
 def test_a_wrong_secret_fails_all_files_promptly(box, rgw):
-    """Both uploaders are this host's: nothing waits for a better one, nor for the end of a pause."""
+    """A wrong secret fails every file at once when all uploaders are on this host, without a wait for another one."""
     done, seconds = fail_all(box, rgw, "s3://bucket/alone/", AWS_SECRET_ACCESS_KEY="wrong")
     assert len([e for e in errors(done) if "SignatureDoesNotMatch" in e]) == FORTY, done.stderr
     assert seconds < 15
@@ -45,4 +45,4 @@ def test_many_files_for_a_missing_bucket_are_one_error(box, rgw):
     first, more = errors(done)
     assert "NoSuchBucket" in first and "bucket 'no-such-bucket'" in first, first
     assert f"s3://no-such-bucket: no such bucket; {MANY - 1} more files were not sent" in more, more
-    assert len(box.records("fail")) < MANY / 2  # those that were under way
+    assert len(box.records("fail")) < MANY / 2  # only the jobs in flight

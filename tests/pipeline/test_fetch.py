@@ -1,4 +1,4 @@
-"""Uploaders that cannot open the files bring the bytes from the producer."""
+"""Uploaders that cannot open the files fetch the bytes from the producer."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_sizes_around_pieces_and_bundles(box, site):
 
 
 def test_one_reads_and_one_fetches(box, site):
-    """Two uploaders share a file: each takes the way it has, and every chunk is sent once."""
+    """Two uploaders share a file, one by reading and one by fetching, and every chunk is sent once."""
     source = random_file(box.dir / "src" / "f", 128 * MIB)
     reads = site.uploader(root=box.dir / "src", slots=1)
     site.uploader(slots=1)
@@ -79,7 +79,7 @@ def test_an_uploader_with_another_root_fetches(box):
 
 @pytest.mark.parametrize("there", ["another file", "nothing"])
 def test_what_lies_at_that_path_here_is_not_the_file(box, there):
-    """As on another host: the path is beneath a root and leads to another file, or to none."""
+    """A path under a root that leads to another file, or to none, is not read as the source, as on another host."""
     if reason := mounts.missing():
         pytest.skip(reason)
     site = Site(box)
@@ -96,20 +96,20 @@ def test_what_lies_at_that_path_here_is_not_the_file(box, there):
 
 
 def test_an_uploader_that_cannot_reach_the_data_says_so(box):
-    """Rule 2: neither way is possible. The producer names the address that nobody answers at, and goes on when somebody can."""
+    """Rule 2: when neither way works, the producer logs the unreachable address and continues once an uploader can serve the job."""
     site = Site(box, lease="1s")
     random_file(box.dir / "src" / "f", 3 * MIB)
     site.uploader()
     child = site.producer("--chunk-size", "1MiB", "--insecure", "--retry-for", "30s", box.dir / "src" / "f", f"{box.dir}/out/f", data="tcp://127.0.0.1:*")
     wait_for(lambda: "no connected uploader can serve it: not under a --root" in child.log.read_text(), what="the producer says that nobody can")
-    site.uploader(root=box.dir / "src")  # tcp without keys is refused by those two, a root helps
+    site.uploader(root=box.dir / "src")  # these two uploaders refuse tcp without keys; a root allows reading
     assert child.wait(30) == 0, child.log.read_text()
     assert via(box) == {None}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="wants a network of its own")
 def test_a_data_address_nobody_answers_at_is_named(box):
-    """The uploader is in a network of its own: what goes by ipc reaches it, tcp does not. Another one can, and does it all."""
+    """The producer logs a data address that an uploader cannot reach (own network: ipc works, tcp does not), and another uploader does the job."""
     site = Site(box, lease="1s")
     random_file(box.dir / "src" / "f", 3 * MIB)
     site.uploader("--insecure", before=["unshare", "-n"])
@@ -123,7 +123,7 @@ def test_a_data_address_nobody_answers_at_is_named(box):
 
 
 def test_into_a_gateway(box, rgw):
-    """Parts, puts with a checksum ahead, small puts in bundles; read back by another client."""
+    """Parts, puts with a checksum in the header, and bundled small puts arrive; another client reads them back."""
     site = Site(box, store=rgw)
     site.uploader(slots=8)
     sizes = {"empty": 0, "one": 1, "small": 60_000, "put": 3 * MIB + 5, "parts": 21 * MIB + 1}

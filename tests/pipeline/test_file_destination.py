@@ -1,4 +1,4 @@
-"""What a file:// destination makes of a file besides its bytes: permission bits, holes, names, and what it cannot do."""
+"""A file:// destination keeps permission bits, holes and names, and reports the attributes it cannot keep."""
 
 import os
 import stat
@@ -43,7 +43,7 @@ def test_the_object_is_no_more_readable_than_its_source(box, fetched):
             except FileNotFoundError:
                 pass
     assert child.returncode == 0, child.log.read_text()
-    # the last moment before the rename shows the final mode
+    # the last sample before the rename may show the final mode
     assert {m for suffix, m in seen if suffix == ".part"} <= {0o600, 0o640} and (".part", 0o600) in seen, seen
     assert {n.name: oct(mode_of(n)) for n in out.iterdir()} == {"secret": "0o600", "big": "0o640", "tool": "0o755", "sealed": "0o400", "none": "0o644"}
 
@@ -99,7 +99,7 @@ def test_two_names_that_are_one_at_the_destination(box, how):
     src, out = box.dir / "src", box.dir / "out"
     for n, name in enumerate(("FOO", "Foo", "foo", "Dir/x", "dir/x", "dir/y", "big", "BIG")):
         random_file(src / name, 3 * MIB if name.lower() == "big" else 10 + n, seed=n)
-    args = ("--no-progress", "--uploaders", "1", "--chunk-size", "1MiB", "-r", src, f"{out}/")  # the simulation is not atomic
+    args = ("--no-progress", "--uploaders", "1", "--chunk-size", "1MiB", "-r", src, f"{out}/")  # the simulated file system is not atomic
     done = box.cp(*args, env=fold(box, how), status=1)
     assert "would overwrite" in done.stderr
     names = failed(done)
@@ -107,7 +107,7 @@ def test_two_names_that_are_one_at_the_destination(box, how):
     there = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file() and ".chunklift-" not in p.name)
     assert sorted(name.lower() for name in there) == ["big", "dir/x", "dir/y", "foo"]
     records = {r["src"]: r for r in box.records("put") + box.records("begin")}
-    for name in ("FOO", "Foo", "foo", "big", "BIG"):  # what has its own name there has its own bytes
+    for name in ("FOO", "Foo", "foo", "big", "BIG"):  # each distinct name has its own bytes
         if name not in names:
             assert sha256_of(out / name) == sha256_of(src / name) and str(src / name) in records
     again = box.cp(*args, env=fold(box, how), status=1)

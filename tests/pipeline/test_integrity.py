@@ -1,4 +1,4 @@
-"""What shows that a store has the bytes that were sent: a bit that flips on the way is never a success, and records say what stood behind them."""
+"""The store has the bytes that were sent: a bit flipped in transit is never a success, and records state the check that was used."""
 
 import ssl
 import subprocess
@@ -63,7 +63,7 @@ def test_a_bit_that_flips_on_the_way_to_a_real_store(box, store, request):
 
 @pytest.mark.parametrize("verifies", ["crc32c", "sha256", "md5"])
 def test_the_check_that_the_store_really_uses(box, verifies):
-    """Found out by a request with a wrong digest, once for each uploader, which leaves nothing."""
+    """Each uploader probes the store once with a wrong digest, and the probe leaves nothing."""
     src, small = random_file(box.dir / "f", 12 * MIB), random_file(box.dir / "small", 100)
 
     def before(request):
@@ -144,12 +144,12 @@ def test_an_encrypted_connection_is_enough(box):
     tls.load_cert_chain(cert, key)
     with MemoryStore(tls=tls) as store:
         cp(box, store, src, "s3://bucket/k", env={"AWS_CA_BUNDLE": str(cert)})
-        assert store.count("chunk") == 2  # no request to find anything out
+        assert store.count("chunk") == 2  # no probe request
     assert integrity(box, "finish") == ["tls"]
 
 
 def test_a_run_without_a_check_is_not_forgotten(box):
-    """`finish` has the weakest of the chunks, also of those that an earlier run sent."""
+    """`finish` records the weakest check of all chunks, including those of an earlier run."""
     from support.box import wait_for
     src = random_file(box.dir / "f", 40 * MIB)
     with MemoryStore(verifies=["sha256"]) as store:
@@ -158,7 +158,7 @@ def test_a_run_without_a_check_is_not_forgotten(box):
         wait_for(lambda: (box.journal / "journal.jsonl").exists() and box.records("chunk"), what="a chunk recorded")
         box.kill_all()
         child.wait()
-        cp(box, store, "--lease", "2s", "--bwlimit", "none", src, "s3://bucket/k")  # the limit before is the journal's
+        cp(box, store, "--lease", "2s", "--bwlimit", "none", src, "s3://bucket/k")  # the previous limit is stored in the journal
         assert store.objects["k"]["body"] == src.read_bytes()
     assert {"none", "sha256"} == set(integrity(box, "chunk")) and integrity(box, "finish") == ["none"]
 
@@ -170,7 +170,7 @@ def test_status_says_it(box):
     def before(request):
         if request.kind == "finish" and not seen:
             import time
-            for _ in range(50):  # the uploader's next HEARTBEAT brings it
+            for _ in range(50):  # the uploader's next HEARTBEAT reports it
                 seen.append(box.run("status", "--journal", box.journal).stdout)
                 if "integrity sha256" in seen[-1]:
                     return

@@ -1,4 +1,4 @@
-"""cp into stores that answer oddly, and through proxies and networks that change what passes."""
+"""cp into stores with unusual replies, and through proxies and networks that modify traffic."""
 
 import time
 
@@ -11,7 +11,7 @@ MIB = 1 << 20
 
 
 def cp(box, store, *args, **kw):
-    """Without the requests by which an uploader finds out what the store verifies."""
+    """Runs cp without the requests that probe the store's checks."""
     return box.cp("--endpoint-url", store.endpoint, "--no-progress", "--chunk-size", "5MiB", "--integrity", "none", *args, env={**store.env, **kw.pop("env", {})}, **kw)
 
 
@@ -20,7 +20,7 @@ def sent_parts(store):
 
 
 def test_parts_answered_without_an_etag(box):
-    """A proxy drops the header; ListParts has the etags."""
+    """When a proxy drops the ETag header, cp takes the ETags from ListParts."""
     src = random_file(box.dir / "f", 12 * MIB)
 
     def before(request):
@@ -52,7 +52,7 @@ def test_etags_that_a_proxy_appends_to(box):
 
 
 def test_a_part_that_the_store_loses_each_time(box):
-    """Three redos, then the file fails with the store's words; the same command again tries again, and can succeed."""
+    """After three redos the file fails with the store's message; the same command tries again and can succeed."""
     src = random_file(box.dir / "f", 12 * MIB)
     loses = [True]
 
@@ -76,7 +76,7 @@ def test_a_part_that_the_store_loses_each_time(box):
 
 @pytest.mark.slow
 def test_retry_for_bounds_a_job_beside_others_that_succeed(box):
-    """Each success of another file starts the endpoint's time again; the job has its own."""
+    """Success of another file restarts the endpoint's retry time, and the job keeps its own."""
     src = box.dir / "src"
     for i in range(500):
         random_file(src / f"{i:03}", 100, seed=i)
@@ -96,7 +96,7 @@ def test_retry_for_bounds_a_job_beside_others_that_succeed(box):
 
 
 def test_a_complete_that_sends_white_space_while_it_works(box):
-    """The reply's bytes show that the store works: the Complete is not repeated, and its lease goes on."""
+    """Bytes of the reply show that the store works: the Complete is not resent, and its lease is renewed."""
     src = random_file(box.dir / "f", 12 * MIB)
 
     def before(request):
@@ -119,7 +119,7 @@ def test_a_complete_that_sends_white_space_while_it_works(box):
 
 
 def test_a_store_that_refuses_every_checksum_header(box):
-    """Also that of the HEAD by which a Complete whose answer was lost is found to be done."""
+    """Requests succeed without checksum headers, including the HEAD that checks a Complete after a lost reply."""
     src = random_file(box.dir / "f", 12 * MIB)
 
     def before(request):

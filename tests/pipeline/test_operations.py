@@ -1,5 +1,5 @@
-"""docs/OPERATIONS.md word for word: its commands for standing services, run on a machine of the test's own: a mount namespace with its own
-/etc, /home, /run, /usr/local and /var/lib. `systemctl` is played: a unit's command line runs as its user, with its directories and its umask."""
+"""Runs the commands of docs/OPERATIONS.md for standing services word for word, in a mount namespace with its own /etc, /home, /run, /usr/local
+and /var/lib. `systemctl` is simulated: a unit's command line runs as its user, with its directories and its umask."""
 
 import os
 import re
@@ -16,7 +16,7 @@ CONSUMER = "ipc:///run/chunklift/consumer"
 
 
 class Machine:
-    """A machine in a mount namespace. Everything in it ends with keeper."""
+    """A machine in a mount namespace. Every process in it ends with keeper."""
 
     def __init__(self, box):
         self.box, self.units, self.starts = box, {}, 0
@@ -31,7 +31,7 @@ class Machine:
         self.enter = ["nsenter", "--mount", f"--target={self.keeper.pid}", "env", "-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
 
     def run(self, command, user=None, status=0):
-        """A line of the document."""
+        """Runs one line of the document."""
         enter = [*self.enter]
         if user:
             enter += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "env", f"HOME=/home/{user}"]
@@ -40,7 +40,7 @@ class Machine:
         return done
 
     def path(self, path):
-        """Where a path of the machine is, seen from outside."""
+        """The host's path of a path of the machine."""
         return f"/proc/{self.keeper.pid}/root{path}"
 
     def systemctl(self, words):
@@ -135,10 +135,10 @@ def test_operations_word_for_word(box, machine):
         assert f.read() == "data\n"
     journal = machine.path("/var/lib/chunklift/journal")
     assert [r["src"] for r in read_journal(journal) if r["ev"] == "put"] == ["/home/alice/run42/a"]
-    # another user is told why not
+    # another user sees the reason of the refusal
     refused = machine.run(f"chunklift cp --consumer {CONSUMER} /etc/hostname /home/bob/x", "bob", status=3)
     assert "permission denied" in refused.stderr.splitlines()[0]
-    # root on the stopped service's journal leaves nothing that the service cannot open
+    # a command of root on the stopped service's journal leaves only files that the service can open
     machine.stop("chunklift-consumer")
     machine.run("chunklift cp --journal /var/lib/chunklift/journal /home/alice/run42/a /root/copy-of-a 2>&1 && rm /root/copy-of-a || true")
     machine.run("! find /var/lib/chunklift ! -user chunklift | grep .")
@@ -164,7 +164,7 @@ def test_operations_word_for_word(box, machine):
 
 
 def test_root_gives_a_journal_to_its_owner(box):
-    """cp as root, on a journal directory of another user: every file there is that user's."""
+    """After cp as root on another user's journal directory, every file there belongs to that user."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
     box.journal.mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""What fails and is retried, and what failed: seen with its cause while it lasts and afterwards."""
+"""Retried and failed operations are shown with their cause, during the outage and afterwards."""
 
 import json
 import re
@@ -13,7 +13,7 @@ def lines(box):
 
 
 def test_an_outage_is_named_and_its_failures_are_grouped(box):
-    with socket.socket() as s:  # a port where nothing listens
+    with socket.socket() as s:  # a port without a listener
         s.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{s.getsockname()[1]}"
     for i in range(15):
@@ -24,7 +24,7 @@ def test_an_outage_is_named_and_its_failures_are_grouped(box):
     said = box.run("status", "--journal", box.journal).stdout
     assert re.search(f"^retrying  .*: {url}: .*; for ", said, re.M), said
     wait_for(lambda: re.search(f"^{url}: .*; retried for ", cp.log.read_text(), re.M), what="the progress lines name it")
-    assert cp.wait(60) == 3  # an endpoint that was never reached
+    assert cp.wait(60) == 3  # no connection to the endpoint succeeded
     said = box.run("status", "--journal", box.journal).stdout
     counts = re.findall(r"^failed    (\d+) uploads in all: (?:outage|unreachable)$", said, re.M)
     total = int(re.search(r" unfinished, (\d+) failed", said)[1])

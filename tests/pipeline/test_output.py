@@ -1,4 +1,4 @@
-"""What cannot be written to stdout is an error in every program that prints."""
+"""A failed write to stdout is an error in every program that prints."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def test_events_that_are_lost_are_an_error_and_the_upload_goes_on(box, kind):
 
 
 def test_services_say_it_too(box):
-    """Their log lines and events, too; they go on working."""
+    """Services also log a failed write, and they continue to run."""
     at = f"ipc://{box.dir}/run/c"
     children = []
     with open("/dev/full", "wb") as full:

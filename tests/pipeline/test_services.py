@@ -1,5 +1,4 @@
-"""Consumer and uploader as standing services: the systemd units, their files of options, their logs, and that they come together again after
-any restart."""
+"""Consumer and uploader as standing services: the systemd units, their option files, their logs, and their reconnection after any restart."""
 
 import json
 import os
@@ -16,7 +15,7 @@ UNITS = {"consumer": "chunklift-consumer.service", "uploader": "chunklift-upload
 
 @pytest.fixture
 def installed(box):
-    """What `cmake --install` puts onto a machine, below a directory of the box; units start the programs that lie there."""
+    """The files of `cmake --install` in a directory of the box; units start these programs."""
     prefix = box.dir / "usr"
     subprocess.run(["cmake", "--install", str(BUILD), "--prefix", str(prefix)], check=True, capture_output=True, timeout=60)
     for name in UNITS.values():
@@ -36,7 +35,7 @@ def test_units_are_valid_and_confined(box, installed):
 
 
 def start_unit(box, installed, kind, instance, etc):
-    """The unit's command line, with /etc/chunklift elsewhere."""
+    """Runs the unit's command line, with /etc/chunklift at another path."""
     text = (installed / "lib/systemd/system" / UNITS[kind]).read_text()
     command = re.search(r"^ExecStart=(.*)$", text, re.M)[1].replace("/etc/chunklift", str(etc)).replace("%i", instance).split()
     log = open(box.dir / f"{kind}-{len(box.outputs)}.log", "w+b")
@@ -46,7 +45,7 @@ def start_unit(box, installed, kind, instance, etc):
 
 
 def uncommented(path, **values):
-    """An example file with its commented options in force, and other values for some (None: left out)."""
+    """An example file with its commented options enabled, and other values for some (None: option removed)."""
     lines = []
     for line in path.read_text().splitlines():
         found = re.match(r"#?([a-z-]+) = (.*)$", line)
@@ -58,7 +57,7 @@ def uncommented(path, **values):
 
 
 def test_services_come_together_after_any_restart(box, installed):
-    """The commands of the units with the example files, on a local socket; each is killed and started again, and one upload goes on through it."""
+    """One upload continues while every unit command, with the example files and a local socket, is killed and restarted."""
     etc, examples, out = box.dir / "etc", installed / "share/doc/chunklift/examples", box.dir / "out"
     etc.mkdir()
     endpoint = f"ipc://{box.dir}/run/consumer"
@@ -109,7 +108,7 @@ def test_what_goes_wrong_is_an_event_too(box):
 
 
 def test_example_files_name_real_options(box):
-    """Every option of the example files is one of its program."""
+    """Every option of the example files is an option of its program."""
     for kind in UNITS:
         known = set(re.findall(r"--([a-z-]+)", box.run(kind, "--help").stdout))
         named = re.findall(r"^#?([a-z-]+)(?: = .*)?$", (ROOT / kind / f"{kind}.conf").read_text(), re.M)
@@ -117,7 +116,7 @@ def test_example_files_name_real_options(box):
 
 
 def test_a_log_file_has_times(box):
-    """What goes to a file is read later; what goes to a terminal or to systemd's journal is not stamped twice."""
+    """Log lines have times in a file, and none on a terminal or in systemd's journal."""
     stamped = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z chunklift: "
     to_file = box.start("consumer", "--bind", f"ipc://{box.dir}/run/c", "--journal", box.journal)
     wait_for(lambda: to_file.log.read_text().count("\n"), what="a line in the log file")

@@ -1,4 +1,4 @@
-"""Sources with something odd about them: their stamps, their size, what lies between the files."""
+"""Sources with unusual timestamps, sizes or neighbouring files."""
 
 import base64
 import json
@@ -9,11 +9,11 @@ import pytest
 from support.box import check_chain, preloaded, random_file
 from support.site import Site
 
-ODD_MTIME = 1234567890  # files that tests/faults/odd_source.c is about
+ODD_MTIME = 1234567890  # tests/faults/odd_source.c acts on files with this mtime
 
 
 def test_stamps_beyond_64_bits_of_nanoseconds_are_recorded_as_they_are(box):
-    """Of a far year: in the records, over a restart of the consumer, in the export; and they are no reason to send again."""
+    """A timestamp of a far year is exact in the records, after a consumer restart and in the export, and causes no new upload."""
     stamps = {"2300": 10413792000, "2446": 15032385535}
     for year, stamp in stamps.items():
         os.utime(random_file(box.dir / "src" / year, 9), (stamp, stamp))
@@ -33,7 +33,7 @@ def test_stamps_beyond_64_bits_of_nanoseconds_are_recorded_as_they_are(box):
 
 @pytest.mark.parametrize("fetched", [False, True], ids=["read", "fetched"])
 def test_content_that_is_not_as_long_as_the_size_says(box, fetched):
-    """Files of /proc are of size 0 and have content, those of /sys are of a page and have less: no object, and a true reason."""
+    """Files of /proc (size 0, with content) and of /sys (size of a page, less content) create no object and fail with the true reason."""
     sources = {"/proc/version": "more content than its size of 0 bytes", "/sys/kernel/uevent_seqnum": "shorter than its size"}
     site = Site(box) if fetched else None
     if site:
@@ -114,7 +114,7 @@ def test_files_of_the_same_size_and_mtime_that_change_names(box):
 
 
 def test_a_file_with_another_ctime_is_read_once(box):
-    """Its content is compared with the record, and that is remembered: by the running consumer, a snapshot, the journal, a retired one."""
+    """A file with another ctime is compared once, and the running consumer, a snapshot, the journal and a retired journal keep the result."""
     src = box.dir / "src"
     random_file(src / "small", 100)
     random_file(src / "big", 9 << 20)
@@ -141,7 +141,7 @@ def test_a_file_with_another_ctime_is_read_once(box):
 
 
 def test_inode_numbers_that_change_at_each_look(box):
-    """As on FUSE: nothing is called changed, an upload goes on, and each file is read at most once again."""
+    """With inode numbers that change, as on FUSE, no file counts as changed, an upload is resumed, and each file is read at most once again."""
     src = box.dir / "src"
     for n in range(3):
         os.utime(random_file(src / f"odd{n}", (9 << 20) + n, seed=n), (ODD_MTIME, ODD_MTIME))

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first one finishes what is in flight and nothing else, in every program; nothing waits without an end."""
+"""In every program the first SIGINT or SIGTERM finishes only the transfers in flight, and every wait is bounded."""
 
 import os
 import re
@@ -15,7 +15,7 @@ KIB = 1 << 10
 
 
 def slow(box, rate):
-    """The environment in which writes below out/ take so many bytes a second."""
+    """The environment in which writes under out/ are limited to this rate in bytes per second."""
     (box.dir / "rate").write_text(f"{rate}\n")
     return {**preloaded("slow_disk"), "SLOW_DISK": f"{box.dir / 'out'}:{box.dir / 'rate'}"}
 
@@ -25,14 +25,14 @@ def chunks(box):
 
 
 def finishing(text):
-    """How many transfers it says it finishes."""
+    """The number of transfers that the log line announces to finish."""
     said = re.findall(r"^chunklift: finishing (\d+) transfers? \(.* left\); again to stop now$", text, re.M)
     assert len(said) == 1, text
     return int(said[0])
 
 
 def test_a_stopped_producer_begins_nothing_more(box):
-    """Offers on the way, and leases for what waits in an uploader's queue, are given back."""
+    """A stopped producer begins no transfer: offers in transit and leases of queued jobs are given back."""
     site = Site(box)
     for _ in range(2):
         site.uploader(2, 2 * MIB)
@@ -45,7 +45,7 @@ def test_a_stopped_producer_begins_nothing_more(box):
     at_end = chunks(box)
     in_flight = finishing(producer.log.read_text())
     assert in_flight <= 4  # of 2 uploaders with 2 slots each
-    assert at_end - before <= 16  # some ended while the signal was on its way
+    assert at_end - before <= 16  # some ended while the signal was in transit
     assert "interrupted; the same command resumes the upload" in producer.log.read_text()
     assert not any(u["active"] for u in site.status()["uploader"])
     for u in site.uploaders:
@@ -81,14 +81,14 @@ def test_another_producer_of_the_same_file_goes_on(box):
 
 
 def test_an_uploader_whose_consumer_is_away_ends_after_drain_for(box):
-    """It says how many results were not acknowledged."""
+    """An uploader without a consumer ends after --drain-for and reports the number of unacknowledged results."""
     site = Site(box)
     uploader = site.uploader(2, 1 * MIB, "--drain-for", "1500ms")
     source = random_file(site.source / "f", 12 * MIB)
     producer = site.producer(source, site.out / "f")
     wait_for(lambda: chunks(box) >= 1, what="work goes on")
     os.kill(site.consumer.pid, signal.SIGKILL)
-    uploader.rate(64 * MIB)  # what is in flight ends now, and nothing takes the results
+    uploader.rate(64 * MIB)  # transfers in flight end now, and no consumer acknowledges the results
     began = time.monotonic()
     uploader.signal(signal.SIGTERM)
     assert uploader.child.wait(20) == 3, uploader.child.log.read_text()
@@ -114,12 +114,12 @@ def test_a_signal_ignored_at_start_stays_ignored(box, number):
 
 
 def no_signal_waits(child):
-    """Two of the same kind that wait are one."""
+    """Two pending signals of the same kind count as one."""
     return int(re.search(r"ShdPnd:\s*(\w+)", Path(f"/proc/{child.pid}/status").read_text())[1], 16) == 0
 
 
 def test_a_second_signal_ends_what_hangs_in_the_source(box):
-    """The main thread waits in a system call: for an argument before the run begins, or for a file in the tree."""
+    """A second signal ends a main thread that hangs in a system call: for an argument before the run, or for a file of the tree."""
     site = Site(box)
     (site.source / "tree").mkdir()
     random_file(site.source / "tree" / "hung", 10)

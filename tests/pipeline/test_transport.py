@@ -1,4 +1,4 @@
-"""The way to an S3 store: certificate authorities, proxies, and answers of what stands between."""
+"""The connection to an S3 store: certificate authorities, proxies, and replies of intermediaries."""
 
 import base64
 import shutil
@@ -31,7 +31,7 @@ def lines(done):
 
 
 def hashed_directory(box, certificate):
-    """As c_rehash(1) makes it."""
+    """The directory that c_rehash(1) makes."""
     directory = box.dir / "certs"
     directory.mkdir()
     shutil.copy(certificate, directory / "ca.pem")
@@ -117,7 +117,7 @@ def test_the_password_of_a_proxy_is_used_and_not_shown(box, src):
         assert "hunter2pw" not in done.stdout + done.stderr + (box.journal / "journal.jsonl").read_text()
 
 
-# --- answers of what stands between ---------------------------------------------------------------------------------------------------------------
+# --- replies of intermediaries --------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -133,7 +133,7 @@ def test_a_redirect_says_where_to(box, src, status):
 
 
 class Strict:
-    """A TLS server that answers 400 to plain HTTP, as those written in Go and nginx do."""
+    """A TLS server that answers 400 to plain HTTP, as nginx and servers written in Go do."""
 
     def __init__(self, tls):
         self.tls, self.listener = tls, socket.create_server(("127.0.0.1", 0))
