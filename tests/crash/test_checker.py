@@ -1,4 +1,4 @@
-"""The checker of the crash tests: a good journal and destination pass, and every kind of violation that is planted in them is named."""
+"""The checker of the crash tests accepts a good journal and destination, and names every kind of violation planted in them."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ crc32c = crcmod.predefined.mkCrcFun("crc-32c")
 
 
 class World:
-    """A finished upload of three chunks, a put, and their journal, all made here by hand."""
+    """A finished upload of three chunks, a put, and their journal, built by the test itself."""
 
     def __init__(self, box):
         self.box, self.journal, self.out = box, box.journal, box.dir / "out"
@@ -113,7 +113,7 @@ def test_a_chunk_that_was_redone_passes(world):
     assert world.write().check()[0] == 0
 
 
-# each: what is done to the world before its journal is written, or after; what the checker says
+# each entry: the change of the world before its journal is written, or after; the checker's message
 
 def forget(ev, n=0):
     return lambda w: w.records.pop(w.find(ev, n))
@@ -314,7 +314,7 @@ def test_a_second_mark_does_not_hide_what_the_first_shows(world):
 
 
 class Gateway:
-    """An upload of three parts that was really made, and its access log as far as it is about it."""
+    """A real upload of three parts, and the lines of its access log."""
 
     def __init__(self, box, rgw):
         self.box, self.rgw, self.prefix = box, rgw, f"checker/{box.mark}/"
@@ -346,7 +346,7 @@ def test_with_a_store(box, rgw):
     mine = g.aws("create-multipart-upload", "--bucket", "bucket", "--key", key)["UploadId"]
     assert g.check() == (1, [f"left over: an open multipart upload of {key} ({mine}), without parts, which the journal does not know"])
     g.aws("upload-part", "--bucket", "bucket", "--key", key, "--upload-id", mine, "--part-number", "1", "--body", str(g.source))
-    assert g.check()[0] == 0  # it could be somebody else's
+    assert g.check()[0] == 0  # it could be another client's upload
     g.aws("abort-multipart-upload", "--bucket", "bucket", "--key", key, "--upload-id", mine)
 
     lines = g.log.read_text().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""The fault points themselves: what is shipped has none, no point is forgotten, and an armed one acts once."""
+"""The fault points: release builds have none, the list is complete, and an armed point acts once."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def compile_commands():
 
 
 def compiled(command, out, *more):
-    """What the compiler makes of it without CHUNKLIFT_FAULTS (but with `more`)."""
+    """The object code without CHUNKLIFT_FAULTS (but with `more`)."""
     call = [word for word in command if word not in ("-DCHUNKLIFT_FAULTS", "ccache", "-c", "-o") and not re.search(r"^-(M|f?sanitize|g|O)|\.o(\.d)?$", word)]
     subprocess.run([*call, *more, "-o", out], check=True, timeout=60, cwd=BUILD)
     return out.read_bytes()
@@ -99,7 +99,7 @@ def test_an_error_of_the_journal_ends_the_consumer_and_loses_nothing(box):
 
 
 def test_an_uploader_is_told_to_end_once(box):
-    """`cp` knows the end of a file before its uploader does, and tells it to end: once, so that it finishes what it has in hand."""
+    """`cp` sends one stop signal to an uploader that does not know yet that its file is finished, so the uploader completes its jobs."""
     faults = Faults(box)
     faults.arm("complete_sent.finish", 1, "late", 700)
     child = upload(box)

@@ -1,4 +1,4 @@
-"""kill -9 of the producer or the uploader in the middle of a fetch; memory of both ends while many slow ones fetch; a connection that is cut."""
+"""kill -9 of the producer or an uploader during a fetch; memory of both ends with many slow fetchers; a broken connection."""
 
 import os
 import random
@@ -27,7 +27,7 @@ def judge(box, source, dest):
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["ipc", "tcp"])
 def test_the_producer_is_killed(box, tcp):
-    """The same command again, at the same addresses: what has a record is not sent again, what was under way is fetched from the new one."""
+    """The same command at the same addresses resends no recorded chunk and fetches the unfinished ones from the new producer."""
     site = Site(box, tcp=tcp, lease="2s")
     site.uploader()
     source = random_file(box.dir / "src" / "f", 64 * MIB)
@@ -58,7 +58,7 @@ def test_an_uploader_is_killed(box, tcp):
 @pytest.mark.fetch
 @pytest.mark.parametrize("tcp", [False, True], ids=["ipc", "tcp"])
 def test_kills_at_random(box, tcp, capsys):
-    """Producer and uploaders by turns, 20 times; one file, identical at the end, one record for each chunk."""
+    """Producer and uploaders are killed in turn, 20 times; the file is identical at the end, with one record for each chunk."""
     rng = random.Random(SEED)
     site = Site(box, tcp=tcp, lease="1s")
     uploaders = [site.uploader(slots=3) for _ in range(2)]
@@ -66,7 +66,7 @@ def test_kills_at_random(box, tcp, capsys):
     command = ["--chunk-size", "1MiB", "--retry-for", "60s", source, f"{box.dir}/out/f"]
     child, kills = site.producer(*command), {"producer": 0, "uploader": 0}
     for _ in range(20):
-        time.sleep(rng.uniform(0.02, 0.6))  # any moment will do
+        time.sleep(rng.uniform(0.02, 0.6))  # any moment is valid
         if child.poll() is not None:
             break
         if rng.random() < 0.5:
@@ -88,7 +88,7 @@ def test_kills_at_random(box, tcp, capsys):
 
 @pytest.mark.fetch
 def test_a_stopped_producer_holds_nothing_up(box):
-    """It stands still for longer than a lease: jobs are given back, not failed, and done when it goes on."""
+    """While the producer is stopped for longer than a lease, its jobs are given back, not failed; they are done after it continues."""
     site = Site(box, lease="1s")
     uploader = site.uploader("-v")
     source = random_file(box.dir / "src" / "f", 64 * MIB)
@@ -105,8 +105,7 @@ def test_a_stopped_producer_holds_nothing_up(box):
 @pytest.mark.fetch
 @pytest.mark.parametrize("tcp", [False, True], ids=["ipc", "tcp"])
 def test_memory_of_both_ends_under_many_slow_fetchers(box, tcp, capsys):
-    """Twelve uploaders with 16 slots each stop reading in the middle of 4 MiB chunks: what the producer holds for them is bounded, and another
-    one is served meanwhile."""
+    """When twelve uploaders of 16 slots stop reading 4 MiB chunks, the memory of the producer is bounded, and it serves another uploader."""
     site = Site(box, tcp=tcp, lease="60s")
     slow = [site.uploader(slots=16) for _ in range(12)]
     source = random_file(box.dir / "src" / "f", 2048 * MIB)
@@ -114,7 +113,7 @@ def test_memory_of_both_ends_under_many_slow_fetchers(box, tcp, capsys):
     wait_for(lambda: box.journal.joinpath("journal.jsonl").exists() and len(box.records("chunk")) > 24, 60, "all of them are at work")
     for u in slow:
         u.send_signal(signal.SIGSTOP)
-    time.sleep(1)  # what is under way piles up
+    time.sleep(1)  # the producer queues data for the stopped uploaders
     before = len(box.records("chunk"))
     site.uploader(slots=4)
     wait_for(lambda: len(box.records("chunk")) >= before + 20, 60, "another one is served")

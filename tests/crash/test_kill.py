@@ -1,4 +1,4 @@
-"""kill -9 at about half of an upload: the same command goes on, sends nothing again that has a record, and ends with the same object."""
+"""After kill -9 at about half of an upload, the same command resends no recorded chunk and ends with the same object."""
 
 import os
 import re
@@ -29,7 +29,7 @@ class FileStore:
 
 
 class S3Store:
-    """A bucket of a real gateway, whose access log tells what was sent."""
+    """A bucket of a real gateway; its access log lists the requests."""
 
     def __init__(self, box, rgw, key):
         self.box, self.rgw, self.key = box, rgw, key
@@ -46,7 +46,7 @@ class S3Store:
         return [u for u in self.rgw.open_uploads("bucket") if u["Key"] == self.key]
 
     def parts_sent(self):
-        """{part number: how often the gateway answered 200 to it}, from its access log."""
+        """{part number: number of 200 replies of the gateway}, from its access log."""
         log = (self.rgw.dir / "log" / "client.rgw.log").read_text(errors="replace")
         sent = {}
         for part in re.findall(rf'"PUT /bucket/{re.escape(self.key)}\?partNumber=(\d+)&uploadId=\S+ HTTP/1.1" 200', log):
@@ -101,7 +101,7 @@ def test_everything_is_killed_and_the_command_goes_on(box, store, mib):
     recorded = {r["chunk"] for r in box.records("chunk")}
     assert 0 < len(recorded) < chunks
     sent_before = {}
-    if isinstance(store, S3Store):  # the gateway logs a little after it has answered
+    if isinstance(store, S3Store):  # the gateway writes its log a little after the reply
         wait_for(lambda: all(store.parts_sent().get(c + 1) for c in recorded), what="the access log shows every recorded chunk")
         sent_before = store.parts_sent()
     again = start(box, store, src)
@@ -115,7 +115,7 @@ def test_everything_is_killed_and_the_command_goes_on(box, store, mib):
 
 
 def test_recorded_chunks_of_a_file_are_not_touched_again(box):
-    """Marks are put over the recorded ranges of the temporary file after the kill: they must still be there at the end."""
+    """A resumed upload does not write recorded ranges again: marks written over them after the kill are there at the end."""
     store = FileStore(box)
     src = random_file(box.dir / "src" / "big", 256 * MIB)
     child = start(box, store, src)
@@ -169,7 +169,7 @@ def test_one_process_is_killed_and_it_goes_on(box, store, victim):
 
 
 def test_interrupt_finishes_what_is_in_flight(box, store):
-    mib = 256 if isinstance(store, S3Store) else 1024  # a local disk takes a quarter of that before a signal is heeded
+    mib = 256 if isinstance(store, S3Store) else 1024  # a local disk writes a quarter of that before cp handles a signal
     chunks = (mib + 4) // 5
     src = random_file(box.dir / "src" / "big", mib * MIB)
     child = start(box, store, src)

@@ -1,8 +1,8 @@
-"""The leftover sweep: promise 7 of docs/DURABILITY.md. Everything is killed at a fault point; then the source is as it was, is replaced or is
-deleted, and the same command runs again, or one to another destination, or `journal forget --unfinished`.
+"""The leftover sweep: promise 7 of docs/DURABILITY.md. All processes are killed at a fault point. Then the source is unchanged, replaced or
+deleted, and the next command is the same one, one to another destination, or `journal forget --unfinished`.
 
-After the same command ended well, and after `forget`, nothing is left at the destination: no temporary file, no open multipart upload. What may be
-there after another command, or one that failed because its source is gone, stands in the journal as unfinished, and `forget` removes it.
+After the same command succeeded, and after `forget`, the destination has no leftovers: no temporary file, no open multipart upload. After another
+command, or one that failed because its source is gone, each leftover is an unfinished upload of the journal, and `forget` removes it.
 
 `./check crash` has a fixed quarter of the runs, `./check soak` the others: all of them take about 20 minutes."""
 
@@ -20,7 +20,7 @@ COMMANDS = ("same", "other", "forget")
 TELLING = {("replaced", "same"), ("unchanged", "other"), ("deleted", "forget")}
 SHORT = {"file": {"temp_created.begin", "bytes_synced.chunk", "temp_created.put"}, "rgw": {"s3_replied.begin"}}  # in the default set, TELLING alone
 ENDS = {"finish", "put", "abort", "forget"}
-SMALL = 40_000  # goes up in one request
+SMALL = 40_000  # one request sends all of it
 
 
 class Leftovers(sweep.Run):
@@ -57,7 +57,7 @@ class Leftovers(sweep.Run):
             self.source.unlink()
 
     def left(self):
-        """What is at the destinations and is no object."""
+        """The files and uploads at the destinations that are not objects."""
         if not self.client:
             return sorted(p.name for p in (self.box.dir / "out").glob("**/.chunklift-*"))
         found = self.client.list_multipart_uploads(Bucket="bucket", Prefix=f"sweep/{self.box.mark}/")
@@ -78,14 +78,14 @@ class Leftovers(sweep.Run):
         known = self.unfinished()
         done = self.box.run("journal", "forget", "--unfinished", "--journal", self.box.journal, self.store.dest, env=self.store.env, status=None,
                             timeout=sweep.END_S)
-        words = ("knows no such upload", "no journal in this directory", "no such journal directory")  # it died before the first line
+        words = ("knows no such upload", "no journal in this directory", "no such journal directory")  # it died before the first record
         nothing = any(w in done.stderr for w in words)
         assert done.returncode == 0 or (not known and nothing), f"forget ended with {done.returncode}: {done.stderr}"
         self.box.gone()
         assert not self.unfinished()
 
     def run(self):
-        """What was left over where nothing may be."""
+        """The leftovers at the destination that must not exist."""
         self.crash()
         self.change()
         clean = False
@@ -107,7 +107,7 @@ class Leftovers(sweep.Run):
 
 
 def kill_points():
-    """Each point once for a store and a kind of job: that everything dies there."""
+    """Each point once for a store and a kind of job, with the death of everything."""
     return [c for c in sweep.cases() if c.death == "everything"]
 
 
@@ -122,7 +122,7 @@ def parameters():
 
 
 def run(case, source, command, rgw, client):
-    """(left over, None), or (None, what went wrong with its story)."""
+    """(leftovers, None), or (None, the error with the run's log)."""
     with Box() as box:
         r = Leftovers(box, case, rgw, client if case.store == "rgw" else None, source, command)
         try:
@@ -132,7 +132,7 @@ def run(case, source, command, rgw, client):
 
 
 def store_client(rgw):
-    from awscli.botocore import config, session  # pylint: disable=import-outside-toplevel  # where there is no store, it is not there
+    from awscli.botocore import config, session  # pylint: disable=import-outside-toplevel  # installed only on machines with a store
     return session.Session().create_client("s3", endpoint_url=rgw.endpoint, region_name=rgw.region, aws_access_key_id=rgw.access_key,
                                            aws_secret_access_key=rgw.secret_key, config=config.Config(s3={"addressing_style": "path"}))
 

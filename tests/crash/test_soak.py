@@ -1,8 +1,8 @@
-"""Two `cp` commands on one journal directory, while their processes are killed or stopped at random moments.
+"""Two `cp` commands use one journal directory, and their processes are killed or stopped at random moments.
 
-Whatever was killed, and when: the same commands end well, every file is at the destination unchanged, every chunk has one record, and nothing
-is sent again that had a record. Moments and victims come from a generator: CHUNKLIFT_SEED repeats its choices (not the machine's timing),
-CHUNKLIFT_KILLS says how many kills, CHUNKLIFT_KEEP names a directory where logs and journal of a failed run are kept.
+After any kill at any moment, the same commands succeed, every file is at the destination unchanged, every chunk has one record, and no recorded
+chunk is resent. A generator chooses moments and victims: CHUNKLIFT_SEED repeats its choices (not the machine's timing), CHUNKLIFT_KILLS is
+the number of kills, CHUNKLIFT_KEEP is a directory for logs and journal of a failed run.
 """
 
 import json
@@ -21,12 +21,12 @@ from support.box import check_chain, check_one_record_each, random_file, read_jo
 MIB = 1 << 20
 CHUNK_MIB = 5  # of parts in a store
 LEASE_S = 2.0
-RACE_S = 0.5  # between a grant and the first byte the store sees, on a busy machine
+RACE_S = 0.5  # from a grant to the first byte at the store, on a busy machine
 MARK = b"recorded"
-END_S = 90  # for the rest of an upload when nobody is killed any more
+END_S = 90  # for the rest of an upload after the last kill
 VICTIMS = {"uploader": 45, "consumer": 25, "cp": 22, "cp and consumer": 4, "everything": 4}
 BROKEN = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|CHECK failed|Assertion|stack smashing|double free|corrupted", re.I)
-# What a `cp` may give up for that sees more kills than any machine would deal out; it is started again like a killed one.
+# Reasons for which a `cp` may give up under more kills than a real machine has; the test starts it again like a killed one.
 GIVEN_UP = re.compile(r"no journal consumer can be kept running|no uploader can be kept running")
 JOURNAL_NAMES = re.compile(r"journal\.jsonl|journal\.\d{20}\.jsonl|lock|snapshot|consumer\.log|torn-.*")
 
@@ -45,12 +45,12 @@ def words_of(pid):
 
 
 def is_check(pid):
-    """One that only looks at its settings before a `cp` begins."""
+    """A process that only checks its settings before a `cp` begins."""
     return "--check-only" in (words_of(pid) or ["--check-only"])
 
 
 def slots_of(pid):
-    """Transfers an uploader may have in flight."""
+    """Maximum number of transfers an uploader has in flight."""
     words = words_of(pid)
     return int(words[words.index("--slots") + 1]) if "--slots" in words else 8
 
@@ -64,7 +64,7 @@ def parent_of(pid):
 
 
 class Sources:
-    """One large file, a few of middle size, many small ones; two commands share them out."""
+    """One large file, a few of middle size, many small ones; the two commands share them."""
 
     def __init__(self, root, big_mib, mids, smalls):
         self.root = root
@@ -134,7 +134,7 @@ class FileStore:
 
 
 class S3Store:
-    """A bucket of a real gateway, whose access log tells what was sent, and when."""
+    """A bucket of a real gateway; its access log lists the requests with their times."""
 
     pace = 1.0
     LINE = re.compile(r'\[([^\]]+) \+0000\] "PUT /bucket/(\S+?)(?:\?partNumber=(\d+)&uploadId=(\S+))? HTTP/1.1" (\d+)')
@@ -169,7 +169,7 @@ class S3Store:
         assert left == [], f"multipart uploads left open: {[(u['Key'], u['UploadId'], known.get(u['UploadId'], 'unknown')) for u in left]}"
 
     def sendings(self):
-        """[(key, part, handle, start)] of every PUT the gateway began to answer, from its access log."""
+        """[(key, part, handle, start)] of every PUT that the gateway began to answer, from its access log."""
         with open(self.log, errors="replace") as f:
             f.seek(self.log_start)
             for when, key, part, handle, _ in self.LINE.findall(f.read()):
@@ -177,7 +177,7 @@ class S3Store:
                 yield key, int(part or 0), handle, start
 
     def good_requests(self, records, in_flight, excused):
-        """Nothing is sent that had a record, and no more in vain than was in flight when something was hit."""
+        """No recorded chunk is resent, and at most as many transfers are repeated as were in flight at the faults."""
         begun = {r["upload"]: r for r in records if r["ev"] == "begin"}
         recorded, redone = {}, set()
         for r in records:
@@ -210,7 +210,7 @@ class S3Store:
 
 
 class Command:
-    """One `cp`, started again with the same words whenever it was killed."""
+    """One `cp`; after each kill it is started again with the same arguments."""
 
     def __init__(self, soak, *words):
         self.soak, self.words = soak, words
@@ -222,7 +222,7 @@ class Command:
         self.logs.append(self.child.log)
 
     def done(self):
-        """Looks after it; true when it has ended well."""
+        """Polls the command; true when it has succeeded."""
         if self.child is None:
             if time.monotonic() >= self.start_at:
                 self.start()
@@ -252,10 +252,10 @@ class Soak:
         seed = int(os.environ.get("CHUNKLIFT_SEED", 0)) or random.SystemRandom().randrange(1, 1 << 31)
         self.kills_left = int(os.environ.get("CHUNKLIFT_KILLS", 0)) or kills
         self.random = random.Random(seed)
-        self.faults, self.stops = [], []  # what was done, for people; (from, to) while something stood still
-        self.stopped = {}  # pid: (its name, since, when it goes on)
+        self.faults, self.stops = [], []  # the faults, for the log; (from, to) of stopped processes
+        self.stopped = {}  # pid: (its name, since, time of its SIGCONT)
         self.commands, self.next_fault, self.excuses = [], 0.0, 0
-        self.in_flight = 0  # transfers that what was hit may have had in flight
+        self.in_flight = 0  # transfers that the victims may have had in flight
         print(f"CHUNKLIFT_SEED={seed} CHUNKLIFT_KILLS={self.kills_left}")
 
     def note(self, what):
@@ -264,7 +264,7 @@ class Soak:
     # faults ---------------------------------------------------------------------------------------------------
 
     def find(self, victim):
-        """pids to be hit: one uploader or consumer, a `cp`, or several at once."""
+        """pids of the victims: one uploader or consumer, a `cp`, or several at once."""
         if victim in ("uploader", "consumer"):
             pids = [p for p in sorted(self.box.processes(f"chunklift-{victim}")) if not is_check(p)]
             return [self.random.choice(pids)] if pids else []
@@ -276,7 +276,7 @@ class Soak:
         return sorted(self.box.processes())
 
     def transfers_of(self, victim, pids):
-        """An uploader's own; those of a cp's uploaders; all of them where leases may end because nobody renews them."""
+        """Transfers of an uploader victim; of a `cp` victim's uploaders; otherwise of all, because leases may end without renewal."""
         uploaders = [p for p in self.box.processes("chunklift-uploader") if not is_check(p)]
         if victim == "uploader":
             uploaders = [p for p in uploaders if p in pids]
@@ -314,7 +314,7 @@ class Soak:
                 self.stops.append((since, time.time()))
 
     def excused(self, recorded, sent):
-        """A lease may have ended while its holder stood still: then another one may have begun just before the first one's completion came in."""
+        """True when a lease may have ended while its holder was stopped: the next transfer then begins just before the first completion arrives."""
         found = any(end - begin > LEASE_S / 2 and recorded - LEASE_S < end < sent for begin, end in self.stops)
         self.excuses += found
         return found
@@ -352,7 +352,7 @@ class Soak:
         self.good_end(parts)
         print(f"{len(parts)} rounds, {len(self.faults)} faults, {took:.1f} s")
 
-    # what must be true in the end -----------------------------------------------------------------------------
+    # assertions at the end ----------------------------------------------------------------------------------------
 
     def good_end(self, parts):
         self.no_reports()
@@ -366,12 +366,12 @@ class Soak:
         print(f"{sent}; {self.excuses} excused by a pause")
         odd = [p.name for p in self.box.journal.iterdir() if not JOURNAL_NAMES.fullmatch(p.name)]
         if records[-1]["ev"] != "stop" and "consumer" in odd:
-            odd.remove("consumer")  # tells the next one who may still be at work
+            odd.remove("consumer")  # tells the next command which processes may still run
         assert odd == [], f"left over in the journal directory: {odd}"
         self.nothing_to_do(records)
 
     def one_end_each(self, records, parts):
-        """One finish or put for each file and round, and no upload that was begun and has no end."""
+        """One finish or put for each file and round, and every begun upload has an end."""
         ends, begun, ended = {}, {}, set()
         for r in records:
             if r["ev"] == "begin":

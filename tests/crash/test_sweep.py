@@ -1,14 +1,14 @@
-"""The crash sweep: at every fault point of every program somebody dies, and all must end as if nothing had happened.
+"""The crash sweep: one process dies at every fault point of every program, and the result is the same as without a fault.
 
-  alone       only the process that came by dies; everything else goes on by itself (a `cp` that died is run again)
+  alone       only the process at the point dies; the others continue by themselves (a `cp` that died is run again)
   everything  all processes are killed at that moment, then the same command is run again
-  paused      it stands still for longer than its lease and goes on (uploaders)
+  paused      the process is stopped for longer than its lease and continues (uploaders)
 
-Each run is judged by tests/support/checker.py, which shares no code with chunklift; and what uploaders say was acknowledged must stand in the
-journal, whatever died (rule 8). With `everything` what is recorded at the destination is
-marked while all is dead, so that a second writing would show. A point that was armed and not passed fails its test.
+tests/support/checker.py judges each run; it shares no code with chunklift. Every result that an uploader logs as acknowledged must be in the
+journal after any death (rule 8). With `everything` the test marks the recorded data at the destination while all processes are dead, so that a
+second write shows. A test fails when its point was armed and not reached.
 
-Not every point lies on the way of a plain upload: HOW says what has to happen first. Runs are made by a few threads; a test waits for its own."""
+A plain upload does not reach every point: HOW has the preparation of the others. A few threads make the runs; a test waits for its own."""
 
 import os
 import re
@@ -29,22 +29,22 @@ CHECKER = ROOT / "tests" / "support" / "checker.py"
 THREADS = 4
 END_S = 60  # for a run of a second or two on a busy machine
 POINTS = {p.name: p for p in all_points()}
-LEFT_MS = 40  # so that what was sent has left before its sender dies, also what should not have been sent
+LEFT_MS = 40  # delay before a sender dies, so that all sent messages leave it, wrong ones too
 ACKNOWLEDGED = re.compile(r"chunklift: (\w+) (\d+) of upload (\w+) acknowledged: seq ([1-9]\d*)\n")
 
 
 class How:
-    """What makes a run come by a point."""
+    """The preparation by which a run reaches a point."""
 
     def __init__(self, first=None, nth=1, change=False, rotate=0, again=False, pause=None, go_on="cont", too=None, action="die"):
-        self.first = first    # a point: before, another run was killed there, all of it
-        self.nth = nth        # which pass
+        self.first = first    # a point: in an earlier run all processes were killed there
+        self.nth = nth        # the number of the pass
         self.change = change  # the source was changed since
-        self.rotate = rotate  # the journal is rotated at so many bytes
-        self.again = again    # the same was uploaded before
-        self.pause = pause    # a point: who comes by there is stopped for a while
-        self.go_on = go_on    # cont: goes on after a moment; late: when the point was passed; term: is told to end first
-        self.too, self.action = too, action  # a point, and what happens to who comes by there
+        self.rotate = rotate  # the journal is rotated at this size in bytes
+        self.again = again    # the same source was uploaded before
+        self.pause = pause    # a point: the process that reaches it is stopped for a while
+        self.go_on = go_on    # cont: continues after a moment; late: after the point was passed; term: gets SIGTERM first
+        self.too, self.action = too, action  # a point, and the action on the process that reaches it
 
     def plain(self):
         return not (self.first or self.pause or self.too or self.again)
@@ -76,12 +76,12 @@ HOW = {
 }
 KINDS = {"abort": How(first="batch_committed.chunk", change=True), "stat": How(again=True), "rotation": How(rotate=900),
          "recovery": How(first="file_sealed_synced.rotation", rotate=900), "chunk": How(nth=2)}
-# When these are passed nobody is left who would start a consumer again: the next command does.
+# At these points no process is left that restarts a consumer: the next command does.
 AT_THE_END = {"stop_decided", "snapshot_written", "snapshot_synced", "snapshot_named", "snapshot_done", "address_removed", "lock_cleared"}
 ON_S3_ALONE = {"s3_asking", "s3_sent", "s3_replied", "s3_listed", "s3_adopted", "s3_doubted"}
 ON_FILES_ALONE = {"temp_created", "temp_sized", "bytes_written", "bytes_synced", "temp_renamed", "dir_synced", "temp_unlinked",
                   "finish_doubted", "finish_verified"}
-# Between programs, or of what the store has: worth a run with a real gateway too. The journal does not know where the bytes went.
+# Points between programs, or that depend on the store's state: also run with a real gateway. The journal has no data about transfers.
 OF_THE_PROTOCOL = {"journal_marked", "lease_granted", "batch_committed", "answers_sent", "dead_noticed", "offer_taken", "claim_sent", "grant_read",
                    "parts_read", "result_noted", "complete_sent", "ack_read", "bytes_half", "lease_expired", "release_handled"}
 
@@ -108,7 +108,7 @@ def cases():
 
 
 def short(case):
-    """In the default set each point has one run: with its most telling kind, everything killed, into a directory."""
+    """In the default set each point has one run: with its most significant kind, everything killed, into a directory."""
     telling = next((k for k in ("chunk", "rotation", "torn", "begin", "finish") if k in case.point.kinds), case.point.kinds[0])
     return case.store == "file" and case.death == "everything" and case.kind == telling
 
@@ -121,7 +121,7 @@ def parameters():
 class FileStore:
     def __init__(self, box, big):
         self.dest = f"file://{box.dir}/out/" + ("big" if big else "small")
-        self.args, self.env = ["--chunk-size", "640KiB"], {}  # more than is written at once
+        self.args, self.env = ["--chunk-size", "640KiB"], {}  # more than one write
         self.check = []
         self.size = 5 * 640 * 1024 + 300_000 if big else 600_000
 
@@ -129,7 +129,7 @@ class FileStore:
 class S3Store:
     def __init__(self, box, rgw, big):
         self.dest = f"s3://bucket/sweep/{box.mark}/" + ("big" if big else "small")
-        # Ceph 16 takes a put whose CRC32C is wrong: with `auto` the question whether it does would count as a put sent twice
+        # Ceph 16 accepts a put with a wrong CRC32C: with `auto`, the probe for this counts as a resent put
         self.args, self.env = ["--chunk-size", "5MiB", "--integrity", "md5", "--endpoint-url", rgw.endpoint], rgw.env
         self.check = ["--endpoint", rgw.endpoint, "--access-log", rgw.dir / "log" / "client.rgw.log"]
         self.size = 11 * MIB if big else 3 * MIB
@@ -143,7 +143,7 @@ class Run:
         big = case.kind != "put"
         self.store = FileStore(box, big) if case.store == "file" else S3Store(box, rgw, big)
         self.faults = Faults(box)
-        # Uploaders that live finish what they hold, and no chunk is sent twice (unless the machine is too busy for the lease).
+        # Live uploaders finish their transfers, and no chunk is sent twice (unless the machine is too busy for the lease).
         self.no_loss = case.store == "rgw" and case.death == "alone" and case.point.program == "consumer" and case.how.plain()
         self.lease = "5s" if self.no_loss else "1s"
         self.source = random_file(box.dir / "src" / "it", self.store.size, seed="sweep")
@@ -167,7 +167,7 @@ class Run:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def kill_everything(self):
-        while self.box.processes():  # one may just have started another
+        while self.box.processes():  # a process may just have started another
             self.box.kill_all()
         for child in self.children:
             child.wait()
@@ -175,7 +175,7 @@ class Run:
             self.checker("--mark")
 
     def killed_at(self, armed, nth=1):
-        """The command is run until somebody dies there; everybody else is killed."""
+        """Runs the command until one process dies at the point, and kills all others."""
         self.faults.arm(armed, nth, "all")
         self.children = [self.start()]
         self.faults.wait(armed, END_S, meanwhile=lambda: self.children[0].poll() is None)
@@ -207,12 +207,12 @@ class Run:
         self.faults.arm(self.case.armed, self.how.nth, action, LEFT_MS if left else 0)
 
     def come_by(self, child):
-        """Whoever stands still at the other point goes on, and so the run comes by ours."""
+        """Continues the process stopped at the other point, so that the run reaches the armed one."""
         self.faults.wait(self.how.pause, END_S, meanwhile=lambda: child.poll() is None)
         pid = self.stopped()
         self.arm()
         if self.how.go_on == "cont":
-            time.sleep(0.6)  # let questions pile up: two heartbeats of everybody
+            time.sleep(0.6)  # requests queue up: two heartbeats of every uploader
         elif self.how.go_on == "term":
             os.kill(pid, signal.SIGTERM)
         elif self.how.go_on == "late":
@@ -247,7 +247,7 @@ class Run:
         return self.deaths
 
     def pause(self, child):
-        """For longer than two leases, or until everything was done by others."""
+        """Keeps the process stopped for longer than two leases, or until other uploaders have finished the upload."""
         self.faults.wait(self.case.armed, END_S, meanwhile=lambda: child.poll() is None)
         pid, until = self.stopped(), time.monotonic() + 2.3
         wait_for(lambda: time.monotonic() > until or child.poll() is not None)
@@ -284,7 +284,7 @@ class Run:
 
 
 def run(case, rgw):
-    """Deaths survived; or what went wrong, with its story."""
+    """The number of deaths survived, or the error with the run's log."""
     with Box() as box:
         r = Run(box, case, rgw)
         try:

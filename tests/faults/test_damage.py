@@ -1,7 +1,7 @@
-"""A journal that real runs wrote, damaged behind the programs' back: what `chunklift consumer` and `journal verify` make of it.
+"""The journal of real runs is damaged while no program runs; the test checks the behaviour of `chunklift consumer` and `journal verify`.
 
-Every position and every kind of damage is tried in process by tests/unit/consumer/journal/journal_damage_test.c; here the programs are shown a sample of them, and the
-lines that a start takes in are read by code that shares nothing with theirs.
+tests/unit/consumer/journal/journal_damage_test.c tries every position and every kind of damage in process. These tests give the programs a sample,
+and independent code reads the lines that a start keeps.
 """
 
 import json
@@ -31,7 +31,7 @@ def count(what):
 
 
 def a_journal(box):
-    """Uploads in chunks and in one request, one that failed, one that was killed half-way, two epochs."""
+    """Uploads in chunks and in one request, a failed one, one killed half-way, two epochs."""
     for n in range(12):
         random_file(box.dir / "src" / f"small-{n}", 100 + n, seed=n)
     random_file(box.dir / "src" / "big", 20 * MIB, seed="big")
@@ -46,7 +46,7 @@ def a_journal(box):
 
 
 def consumer_starts(box, directory):
-    """Starts a consumer on it and stops it at once. None, or what it said when it refused."""
+    """Starts a consumer on the directory and stops it at once. Returns None, or the message of its refusal."""
     child = box.start("--journal", directory, "--bind", f"ipc://{box.dir}/run/c.sock", program="chunklift-consumer")
     wait_for(lambda: child.poll() is not None or "serving" in child.log.read_text(errors="replace"), 30, "a consumer that serves or ends", every=0.005)
     if child.poll() is not None:
@@ -62,7 +62,7 @@ def files_of(directory):
 
 
 def whole_lines(data, original):
-    """How many of the original lines stand in data, from the first."""
+    """Number of original lines in data, from the first."""
     n = 0
     for have, want in zip(data.split(b"\n")[:-1], original):
         if have != want:
@@ -72,7 +72,7 @@ def whole_lines(data, original):
 
 
 def judged(box, directory, original, damaged):
-    """The journal's active file is `damaged` now. A start keeps exactly the lines before the damage, or refuses."""
+    """Replaces the journal's active file by `damaged`: a start keeps exactly the lines before the damage, or refuses."""
     active = directory / "journal.jsonl"
     active.write_bytes(damaged)
     good = whole_lines(damaged, original)
@@ -142,14 +142,14 @@ def test_verify_finds_lines_removed_reordered_doubled_and_edited(box):
         if n + 1 < len(original):
             assert found(original[:n] + [original[n + 1], original[n]] + original[n + 2:], "exchanged")["line"] == n + 1
         assert found(original[:n] + [original[n].replace(b'"ts":"2', b'"ts":"3', 1)] + original[n + 1:], "edited")["line"] == n + 1
-    for lost in (1, 2, 5):  # nothing follows them: only the head tells
+    for lost in (1, 2, 5):  # no line follows them: only the head shows the loss
         active.write_bytes(b"".join(line + b"\n" for line in original[:-lost]))
         box.run("journal", "verify", "--quiet", box.journal)
         assert "no line has the head" in box.run("journal", "verify", "--head", head, box.journal, status=1).stderr
 
 
 def test_a_lost_journal_is_not_begun_anew_in_silence(box):
-    """With a snapshot there, an emptied or lost journal is refused, and everything stays as it is."""
+    """When a snapshot exists, an emptied or lost journal is refused, and no file changes."""
     random_file(box.dir / "src" / "a", 1000)
     box.cp("--quiet", box.dir / "src" / "a", f"{box.dir}/out/")
     box.gone()
@@ -177,7 +177,7 @@ def uploads_shown(box, directory):
 
 
 def planned(box, directory):
-    """What a run that finds everything uploaded sends again: the state's own answer."""
+    """Number of files that a run skips as uploaded, according to the state."""
     done = box.run("cp", "--journal", directory, "-r", box.dir / "src", f"{box.dir}/out/")
     box.gone()
     return re.search(r"(\d+) skipped", done.stderr).group(1)
@@ -208,7 +208,7 @@ def test_a_snapshot_is_never_trusted(box, what):
         box.run("cp", "--quiet", "--journal", box.dir / "other", box.dir / "elsewhere" / "x", f"{box.dir}/out-other/")
         box.gone()
         snapshot.write_bytes((box.dir / "other" / "snapshot").read_bytes())
-    elif what == "ahead":  # the journal lost the lines of the second run
+    elif what == "ahead":  # the journal has lost the lines of the second run
         lines = (box.journal / "journal.jsonl").read_bytes().splitlines(keepends=True)
         cut = next(i for i, line in enumerate(lines) if b'"ev":"stop"' in line)
         (box.journal / "journal.jsonl").write_bytes(b"".join(lines[: cut + 1]))

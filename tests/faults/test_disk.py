@@ -1,7 +1,7 @@
-"""Disks that are full, fail, or do half of what they are told: said in one line, nothing acknowledged, nothing lost, and it goes on.
+"""On full, failing or lying disks a program logs one line, acknowledges nothing that can be lost, loses no record, and continues later.
 
-The journal or the destination lies on a tmpfs of so many pages or inodes, or the programs run with calls that fail at a chosen
-moment (disk_faults.c, libfiu). What was acknowledged is known to a client that keeps it in memory.
+The journal or the destination is on a tmpfs with a limit of pages or inodes, or calls of the programs fail at a chosen
+moment (disk_faults.c, libfiu). A client keeps the acknowledged records in memory.
 """
 
 import errno
@@ -21,7 +21,7 @@ from support.completer import Completer, compare
 
 MIB = 1 << 20
 CHUNK = 64 << 10
-SLOTS = 16  # of both uploaders
+SLOTS = 16  # of both uploaders together
 MARK = b"recorded"
 FULL = "no space left for the journal"
 
@@ -39,11 +39,11 @@ def generator():
     return random.Random(seed)
 
 
-# a cp whose journal's disk gets full --------------------------------------------------------------------------------------------------
+# a cp with a journal on a disk that fills up -----------------------------------------------------------------------------------------
 
 
 class Upload:
-    """40 MiB in 640 chunks: some 60 pages of journal."""
+    """40 MiB in 640 chunks: about 60 pages of journal."""
 
     def __init__(self, box, tmpfs, number):
         self.box, self.tmpfs = box, tmpfs
@@ -75,7 +75,7 @@ class Upload:
         assert len(have) == 640 and sum(r["ev"] == "finish" for r in records) == 1
 
     def mark(self):
-        """A mark over every chunk that is at the destination, recorded or held by its uploader."""
+        """Writes a mark over every chunk at the destination, recorded or held by its uploader."""
         self.records_before = [r for r in valid_records(self.journal) if r["ev"] == "chunk"]
         marked, parts = [], list(self.out.parent.glob(".chunklift-*.part"))
         if not parts:
@@ -91,7 +91,7 @@ class Upload:
         return marked
 
     def unmark(self, marked):
-        """None was sent again, but for transfers that their lease's end cut off between the last byte and its sync."""
+        """No chunk is resent, except transfers that the end of their lease cut off between the last byte and its sync."""
         again = []
         with open(self.src, "rb") as want, open(self.out, "r+b") as have:
             for offset in marked:
@@ -111,7 +111,7 @@ def errors(child):
 
 
 def full_and_on(box, number, *, pages=4000, inodes=0):
-    """Returns what happened: `ended` (it could not begin), `waited` (and went on by itself), or `fits`."""
+    """Returns the result: `ended` (it could not begin), `waited` (and continued by itself), or `fits`."""
     with mounts.Tmpfs(box.dir / f"tmpfs-{number}", pages, inodes) as tmpfs:
         upload = Upload(box, tmpfs, number)
         child = upload.start()
@@ -120,7 +120,7 @@ def full_and_on(box, number, *, pages=4000, inodes=0):
             upload.good_end(child)
             return "fits"
         if child.poll() is None:
-            time.sleep(1.3)  # it stays full for longer than a lease
+            time.sleep(1.3)  # the disk stays full for longer than a lease
             assert child.poll() is None, errors(child)
             marked = upload.mark()
             said = [line for line in errors(child) if FULL in line]
@@ -148,14 +148,14 @@ FEW_PAGES = [1, 2, 3, 4, 20]
 
 @pytest.mark.parametrize("positions", [FEW_PAGES, pytest.param(range(5, 46), marks=pytest.mark.crash)], ids=["few", "all"])
 def test_journal_on_a_full_disk(box, may_mount, positions):
-    """So many pages and not one more: the lock, the first file, DIR/consumer, and then each batch in turn gets ENOSPC."""
+    """cp ends or waits at each limit of pages (ENOSPC for the lock, the first file, DIR/consumer or a batch), and succeeds with more."""
     ends = [full_and_on(box, pages, pages=pages) for pages in positions]
     report("full disks survived", ends)
     assert "waited" in ends
 
 
 def test_journal_without_inodes(box, may_mount):
-    """The same for names: each file that is made for a journal in turn is one too many."""
+    """At each limit of inodes, cp ends or waits when it cannot create a journal file, and succeeds with more inodes."""
     ends = [full_and_on(box, inodes, inodes=inodes) for inodes in range(2, 8)]
     report("disks without inodes survived", ends)
     assert {"ended", "fits"} <= set(ends)
@@ -175,7 +175,7 @@ def test_full_for_longer_than_it_is_retried(box, may_mount):
         upload.good_end(upload.start(), child.log)
 
 
-# a consumer whose disk gets full, and a client that knows what was acknowledged ----------------------------------------------------
+# a consumer on a disk that fills up, and a client that knows the acknowledged records -----------------------------------------------
 
 
 class Load:
@@ -191,7 +191,7 @@ class Load:
         self.client.connect(self.endpoint)
 
     def start(self, **how):
-        """True when it serves, False when it could not."""
+        """True when the consumer serves, False when it could not start."""
         self.spawn(**how)
         end = time.monotonic() + 30
         while self.client.uploader.welcome is None and self.consumer.poll() is None:
@@ -205,7 +205,7 @@ class Load:
             self.client.turn(0.005)
 
     def fell(self, *words):
-        """It ended with 3 and said why in one line."""
+        """The consumer ended with status 3 and logged the reason in one line."""
         end = time.monotonic() + 20
         while self.consumer.poll() is None:
             self.client.turn(0.01)
@@ -218,7 +218,7 @@ class Load:
         return said[0]
 
     def good(self):
-        """Served by a good disk again: what was acknowledged is there, and the rest follows."""
+        """On a good disk again the acknowledged records are there, and the client completes the rest."""
         assert self.start(), self.consumer.log.read_text()
         self.box.run("journal", "verify", self.journal)
         self.client.settle()
@@ -251,7 +251,7 @@ def load(box, request):
 
 @pytest.mark.parametrize("disks", [4, pytest.param(20, marks=pytest.mark.crash)])
 def test_full_in_the_middle_of_batches(box, may_mount, load, disks):
-    """Filled up at random moments; then full still at the restart, with room for nothing, a part of the copy, or all but the side file."""
+    """No acknowledged record is lost when the disk fills at a random moment and is still full, or has little room, at a restart."""
     with mounts.Tmpfs(box.dir / "tmpfs", 20000) as tmpfs:
         one = load(tmpfs.path / "journal", outstanding=4)
         one.good()
@@ -279,7 +279,7 @@ def test_full_in_the_middle_of_batches(box, may_mount, load, disks):
 
 @pytest.mark.crash
 def test_full_when_the_file_is_sealed(box, may_mount, load):
-    """At 64 MiB the next file cannot be made: no inode, or no page. What was acknowledged stays; later the file is sealed."""
+    """When the next file at 64 MiB gets no inode or no page, acknowledged records stay, and a later start seals the file."""
     for how in ("inode", "page"):
         with mounts.Tmpfs(box.dir / how, 40000) as tmpfs:
             one = load(tmpfs.path / "journal", etag=1024, outstanding=8)
@@ -306,19 +306,19 @@ def rest_of_batch(active):
     return (64 * MIB - active.stat().st_size) // 4096 + 60
 
 
-# a consumer whose calls fail at a chosen moment ---------------------------------------------------------------------------------------
+# a consumer with calls that fail at a chosen moment --------------------------------------------------------------------------------------
 
 
-HARMLESS = ("/snapshot", "/tmp-snapshot", "/consumer", "/consumer.new")  # caches and hints: it may go on without them
+HARMLESS = ("/snapshot", "/tmp-snapshot", "/consumer", "/consumer.new")  # caches and hints: the consumer may continue without them
 
 
 def is_harmless(call, path, log):
-    """At its end it empties its lock file and removes DIR/consumer; a directory is synced for the snapshot's sake too."""
+    """At its end the consumer empties its lock file and removes DIR/consumer; it also syncs a directory for the snapshot."""
     return path.endswith(HARMLESS) or call in ("unlink", "ftruncate") or "the next start reads the whole journal" in log
 
 
 def one_life(one, env=None):
-    """Start, records, the end. True when it came to its end."""
+    """A start, records, a stop. True when the consumer ended cleanly."""
     if not one.start(env=env):
         return False
     one.client.outstanding = 4
@@ -338,7 +338,7 @@ def plan(box, journal, at, error, how):
 
 
 def told(box):
-    """[(number, call, path)] of what failed, and how many calls there were."""
+    """[(number, call, path)] of the failed calls, and the number of all calls."""
     failed, calls = [], 0
     report_file = box.dir / "report"
     for line in report_file.read_text().splitlines() if report_file.exists() else []:
@@ -357,7 +357,7 @@ SWEEPS = [(errno.ENOSPC, "once"), (errno.EIO, "half"), (errno.ENOSPC, "stay"), (
 
 @pytest.mark.parametrize("error,how", SWEEPS[:1] + [pytest.param(*s, marks=pytest.mark.crash) for s in SWEEPS[1:]])
 def test_each_call_of_a_consumer_fails_in_turn(box, load, error, how):
-    """Everything it does to its directory, from its first start to its clean end; then the same for a start after a kill."""
+    """No acknowledged record is lost when any one call of a consumer on its directory fails, at a first start or after a kill."""
     ended = went_on = 0
     one = None
     for before in ("new", "killed"):
@@ -417,7 +417,7 @@ def test_libfiu_fails_a_call_while_it_runs(box, load, request, point, rounds):
         assert one.start(before=["fiu-run", "-x", "-f", f"{box.dir}/fiu"]), one.consumer.log.read_text()
         one.go_on(one.client.rng.uniform(0.02, 0.2))
         fiu(box, one.consumer.pid, f"enable name={point},failinfo={errno.EIO}")
-        if point.endswith("fsync"):  # only files that are begun and snapshots use it; at the end at the latest
+        if point.endswith("fsync"):  # only new files and snapshots call it; at the latest at the end
             one.consumer.terminate()
             one.consumer.wait(20)
         else:
@@ -428,7 +428,7 @@ def test_libfiu_fails_a_call_while_it_runs(box, load, request, point, rounds):
     print(f"{point}: {fell} of {rounds} ended with a word, {len(one.client.acked)} acknowledged records checked")
 
 
-# a destination that is full --------------------------------------------------------------------------------------------------------------
+# a full destination ----------------------------------------------------------------------------------------------------------------------
 
 
 def uploads_known(journal):

@@ -1,6 +1,6 @@
-"""The journal is truncated, removed or replaced by another program while a consumer has it open.
+"""Another program truncates, removes or replaces the journal while a consumer has it open.
 
-The consumer says so once and ends, cp ends with 3, and no empty journal is begun in the place of the one that was in use.
+The consumer logs this once and ends, cp ends with 3, and no program starts an empty journal in its place.
 """
 
 import os
@@ -64,7 +64,7 @@ def test_cp_ends_with_3_and_begins_no_other_journal(box, happens):
 
 
 def test_a_loss_that_the_consumer_finds_at_its_end_is_no_success(box):
-    """All files were acknowledged; the line `stop` finds no journal, and cp waits for it."""
+    """cp fails when all files are acknowledged and the consumer finds the journal truncated at its `stop` line."""
     faults = Faults(box)
     faults.arm("stop_decided", action="stop")
     child = box.start_cp("--no-progress", random_file(box.dir / "src", 1000), box.dir / "out")
@@ -101,7 +101,7 @@ def test_a_consumer_without_work_answers_nothing_from_memory(box):
 
 
 def test_two_consumers_on_a_file_system_without_locks(box):
-    """The first one finds the epoch line of the second at its next turn."""
+    """The first consumer ends at its next turn, because it finds the epoch line of the second."""
     consumers = []
     for n in range(2):
         consumers.append(box.start("--journal", box.journal, "--bind", f"ipc://{box.dir}/run/c{n}", program="chunklift-consumer",

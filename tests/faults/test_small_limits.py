@@ -1,4 +1,4 @@
-"""Few descriptors, and files that may not be large: a program says what it needs when it starts, or does all of its work with what it has."""
+"""With few descriptors or small file size limits, a program logs its requirement at the start, or does all of its work."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def sources(box, files=300):
 
 
 def copy_with(box, limit, *more, hard=None):
-    """The exit status, 0 or 3, and the number of descriptors that it asks for."""
+    """The exit status, 0 or 3, and the number of descriptors that cp requires."""
     src, out = sources(box), box.dir / f"out-{limit}-{hard}"
     done = box.run("cp", "--journal", box.dir / f"journal-{limit}-{hard}", "--no-progress", "--chunk-size", "1MiB", *more, "-r", src, f"{out}/",
                    status=None, preexec_fn=limited(resource.RLIMIT_NOFILE, limit, hard))
@@ -68,7 +68,7 @@ def test_each_program_says_what_it_needs(box, program, args):
 
 
 def test_an_open_without_a_descriptor_is_tried_again(box):
-    """Of an uploader that finds none at each seventh open, no file fails."""
+    """No file fails when every seventh open of an uploader finds no free descriptor."""
     src, out = box.dir / "src", box.dir / "out"
     for n in range(25):
         random_file(src / f"f{n}", 100 + n, seed=n)

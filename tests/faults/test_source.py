@@ -1,7 +1,7 @@
-"""A source file that changes while it is uploaded: what arrives is one of its versions, whole, or nothing.
+"""When a source file changes during its upload, the destination gets one whole version of it, or nothing.
 
-Each test changes files in every way there is (CHANGES) at one moment. Moments at a gateway are exact: a proxy (support/gate.py) holds the request
-while the file is changed. At a directory the uploaders are stopped when they have written so many bytes.
+Each test changes files in every way of CHANGES at one moment. Moments at a gateway are exact: a proxy (support/gate.py) holds the request
+while the file is changed. At a directory the uploaders are stopped after they have written a share of the bytes.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from support.box import check_chain, check_one_record_each, random_file, sha256_
 from support.gate import Gate
 
 MIB = 1 << 20
-BIG = 25 * MIB - 4321  # of 5 MiB chunks: five
+BIG = 25 * MIB - 4321  # five chunks of at most 5 MiB
 PARTS = 5
 
 
-# what happens to a file --------------------------------------------------------------------------------------------
+# changes of a file -------------------------------------------------------------------------------------------------
 
 def truncate(path):
     os.truncate(path, os.path.getsize(path) // 2)
@@ -38,7 +38,7 @@ def append(path):
 
 
 def overwrite(path):
-    """Every byte, in place; size and mtime are as before: only ctime tells."""
+    """Overwrites every byte in place and keeps size and mtime: only ctime changes."""
     st = os.stat(path)
     random_file_in_place(path, st.st_size, seed=f"new {path.name}")
     os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
@@ -52,7 +52,7 @@ def random_file_in_place(path, size, seed):
 
 
 def replace(path):
-    """Another file under its name, of the same size and mtime."""
+    """Renames another file of the same size and mtime to this path."""
     st = os.stat(path)
     fresh = random_file(path.parent.parent / f"fresh-{path.name}", st.st_size, f"new {path.name}")
     os.utime(fresh, ns=(st.st_atime_ns, st.st_mtime_ns))
@@ -68,7 +68,7 @@ NAMES = [change.__name__ for change in CHANGES]
 
 
 class Files:
-    """One file for each way of changing, and what each was and is."""
+    """One file for each way of changing, with its old and its new digest."""
 
     def __init__(self, box, size, names=tuple(NAMES)):
         self.root = box.dir / "src"
@@ -91,7 +91,7 @@ class Files:
             self.change(name)
 
 
-# where they go ------------------------------------------------------------------------------------------------------
+# destinations -------------------------------------------------------------------------------------------------------
 
 class Directory:
     args, env = ["--chunk-size", "4MiB"], {}
@@ -111,7 +111,7 @@ class Directory:
 
 
 class Bucket:
-    """A prefix of a bucket that anybody may read, so that looking at it takes no client."""
+    """A prefix of a bucket with public read access, so that a check needs no client."""
 
     def __init__(self, rgw, gate, prefix):
         self.prefix, self.url = prefix, f"{rgw.endpoint}/open"
@@ -148,7 +148,7 @@ def store_rgw(rgw):
     return rgw
 
 
-# what must be true afterwards --------------------------------------------------------------------------------------
+# checks afterwards -------------------------------------------------------------------------------------------------
 
 TALLY = {}
 
@@ -173,7 +173,7 @@ def failures(box):
 
 
 def judge(box, store, files, child, on_change, before=None):
-    """One file after the other: never a mixture; what was said, recorded and left over fits."""
+    """Each file is one whole version, never a mixture; messages, records and leftovers agree with it."""
     status = child.wait(120)
     output = child.log.read_text()
     box.gone()
@@ -189,7 +189,7 @@ def judge(box, store, files, child, on_change, before=None):
         count("files changed")
         if said:
             told += 1
-            recorded += f"{name}: cannot be read: No such file" not in said[0]  # gone before an upload of it was opened: no record
+            recorded += f"{name}: cannot be read: No such file" not in said[0]  # removed before its upload was opened: no record
             assert len(said) == 1 and ("changed while it was uploaded" in said[0] or (name == "remove" and "cannot be" in said[0])), output
             assert on_change == "fail" or name == "remove", f"{name} was not started again\n{output}"
             assert has in (previous, old), f"{name} failed, and something new is there"
@@ -206,8 +206,8 @@ def judge(box, store, files, child, on_change, before=None):
 
 
 def again(box, store, files, left=()):
-    """The same command once more: what can be uploaded is, as it is now. (--force: what changed behind a finish without another size or mtime
-    counts as uploaded.)"""
+    """Runs the same command again: every existing file arrives in its present version. (--force: a change after the finish
+    with equal size and mtime counts as uploaded.)"""
     there = [name for name in files.names if (files.root / name).exists()]
     box.cp("--quiet", "--force", *store.args, *[files.root / name for name in there], store.dest, env=store.env)
     box.gone()
@@ -253,7 +253,7 @@ def test_at_a_gateway(box, store_rgw, moment, on_change):
     size, matches = MOMENTS[moment]
     files = Files(box, size)
     slug = re.sub(r"\W+", "-", f"source {moment} {on_change}")
-    last = threading.Barrier(len(files.names) + 1)  # every file's last chunk, and this test
+    last = threading.Barrier(len(files.names) + 1)  # the last chunk of every file, and this test
     replies = dict.fromkeys(files.names, 0)
 
     def hook(r):
@@ -269,7 +269,7 @@ def test_at_a_gateway(box, store_rgw, moment, on_change):
                 is_last = replies[name] == PARTS
             if is_last:
                 last.wait(60)  # until all are there
-                last.wait(60)  # until cp is stopped, which hears of it only after the change
+                last.wait(60)  # until cp is stopped: it gets the reply after the change
 
     with Gate(store_rgw.port, hook) as gate:
         store = Bucket(store_rgw, gate, slug)
@@ -289,7 +289,7 @@ def test_at_a_gateway(box, store_rgw, moment, on_change):
 
 
 def test_what_was_there_stays_there(box, store_rgw):
-    """A put and an upload in chunks that fail leave the object they were to replace."""
+    """A failed put, or a failed upload in chunks, keeps the previous object."""
     files = Files(box, 4 * MIB + 17)
 
     def hook(r):
@@ -308,7 +308,7 @@ def test_what_was_there_stays_there(box, store_rgw):
 
 @pytest.mark.crash
 def test_what_cannot_be_removed_is_said(box, store_rgw):
-    """The store answers aborts with errors: the upload stays, that is said, and the next run removes it."""
+    """When the store answers aborts with errors, the upload stays, cp reports it, and the next run removes it."""
     files = Files(box, BIG, ["overwrite"])
     refusing = threading.Event()
     refusing.set()
@@ -345,7 +345,7 @@ def written_bytes(pids):
 
 
 def stopped_at(box, child, share, total):
-    """Stops all uploaders when they wrote this share of all bytes; says how much that was. None: they were done first."""
+    """Stops all uploaders after this share of all bytes and returns the number of bytes. None: they finished before."""
     uploaders = wait_for(lambda: [p for p in box.processes("chunklift-uploader") if not is_check(p)], 30, "an uploader", every=0.002)
     while written_bytes(uploaders) < share * total:
         if child.poll() is not None:
@@ -400,7 +400,7 @@ def test_at_a_directory(box, what, share, on_change):
 
 
 def test_a_file_that_never_rests(box):
-    """Restarted three times, then given up; nothing stays behind."""
+    """A file that changes all the time is restarted three times, then fails, and leaves nothing."""
     src = random_file(box.dir / "src" / "log", 64 * MIB)
     end = threading.Event()
 
@@ -436,7 +436,7 @@ def half(box, child, chunks):
 
 @pytest.mark.parametrize("kind", ["file", "rgw"])
 def test_changed_between_two_runs(box, request, kind):
-    """Killed half-way, every file changed, started again: old chunks are not mixed with new bytes."""
+    """When every file changes after a kill half-way, the next run does not mix old chunks with new bytes."""
     if kind == "file":
         size, store = 96 * MIB + 5, Directory(box, "out")
         resumed(box, store, size, 24 * 5)
@@ -455,7 +455,7 @@ def resumed(box, store, size, chunks):
     begun = {name_of(r): r["upload"] for r in box.records("begin")}
     recorded = {r["upload"] for r in box.records("chunk")}
     files.change_all()
-    # Nobody plans the removed file again, so what was uploaded of it stays, known to the journal, until its destination is uploaded to.
+    # No command plans the removed file again. Its unfinished upload stays in the journal until the next upload to its destination.
     gone = [r for r in box.records("begin") if name_of(r) == "remove" and r["upload"] not in {f["upload"] for f in box.records("finish")}]
     if store.sha("remove") == files.old["remove"]:  # the kill came between the store's finish and its record
         gone = []
@@ -502,7 +502,7 @@ def at_random(box, request, kind, seed):
         store = Bucket(store_rgw, gate, f"source-random-{seed}")
         child = start(box, store, files, on_change)
         child.wait(120)
-        files.change_all()  # those that were done first
+        files.change_all()  # files of transfers that ended early
         judge(box, store, files, child, on_change)
         again(box, store, files)
 
@@ -526,10 +526,10 @@ def looks(path):
 
 
 def test_what_leaves_no_trace(box):
-    """What DURABILITY.md says cannot be seen, measured here: a later write through a mapping, and writes within one tick of the clock."""
+    """A later write through a mapping, and a write within one tick of the clock, cannot be seen, as DURABILITY.md says."""
     path = random_file(box.dir / "mapped", 8192)
     with open(path, "r+b") as f, mmap.mmap(f.fileno(), 8192) as mapped:
-        mapped[0:4] = b"once"  # from here on the page is dirty, and nobody is told of another write
+        mapped[0:4] = b"once"  # the page is dirty now: another write does not change the file's times
         before = looks(path)
         mapped[0:4] = b"more"
         assert looks(path) == before and path.read_bytes()[:4] == b"more"
@@ -543,7 +543,7 @@ def test_what_leaves_no_trace(box):
 
 
 def test_planted_mixture_is_found(box):
-    """The judge of this file can fail: half old, half new."""
+    """The judge of this file rejects an object that is half old, half new."""
     files = Files(box, 3 * MIB, ["overwrite"])
     store = Directory(box, "out")
     old = (files.root / "overwrite").read_bytes()

@@ -1,4 +1,4 @@
-"""test_source.py's changes while the bytes come through the producer: what arrives is one of a file's versions, whole, or nothing."""
+"""With test_source.py's changes while the bytes come through the producer, the destination gets one whole version of a file, or nothing."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from support.site import Site
 
 
 class Apart:
-    """Three programs in the place of cp: ended together, when the producer has."""
+    """Three programs instead of cp; they end together with the producer."""
 
     def __init__(self, box, store, files, on_change, *more):
         self.site = Site(box, lease="3s", tcp=on_change == "restart", store=store if store.env else None)
@@ -37,7 +37,7 @@ def endpoint_of(store, gate):
 
 MOST = ["before the first byte", "in the middle of a chunk", "at the end of a chunk", "in the middle of the last chunk", "before finish is looked at",
         "after finish", "before a small put", "in the middle of a put"]
-SOON_READ = {*LATE, "in the middle of a put"}  # by then the producer may have read it all, and seen that it was unchanged
+SOON_READ = {*LATE, "in the middle of a put"}  # the producer may have read the whole unchanged file by then
 
 
 @pytest.mark.fetch
@@ -68,7 +68,7 @@ def test_at_a_gateway(box, store_rgw, moment, on_change):  # noqa: F811
 @pytest.mark.parametrize("what, on_change", [("chunks", "fail"), pytest.param("chunks", "restart", marks=pytest.mark.fetch),
                                              pytest.param("put", "fail", marks=pytest.mark.fetch)])
 def test_at_a_directory(box, what, on_change):
-    """The producer is stopped when it has read a third, and every file changed."""
+    """The producer is stopped after a third of the bytes, and every file is changed."""
     size = {"chunks": 24 * MIB + 99, "put": 3 * MIB}[what]
     files = Files(box, size)
     store = Directory(box, "out")

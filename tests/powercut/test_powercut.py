@@ -1,8 +1,8 @@
-"""The power fails while records are being synced: whatever was acknowledged is found when it is back.
+"""After a power cut during syncs of records, every acknowledged record is there.
 
-The journal, the destination, or both lie on an ext4 in a file, and the shutdown ioctl makes of it what a power cut leaves: nothing that the
-file system did not write out because somebody asked for a sync. What was acknowledged is known outside of it. Moments come from a
-generator (CHUNKLIFT_SEED repeats its choices, not the machine's timing); CHUNKLIFT_CUTS says how many cuts a test makes.
+The journal, the destination, or both are on an ext4 in a file. The shutdown ioctl leaves it as a power cut does: without all data that the
+file system has not written for a sync. The test keeps the acknowledged records outside of it. Moments come from a
+generator (CHUNKLIFT_SEED repeats its choices, not the machine's timing); CHUNKLIFT_CUTS is the number of cuts of a test.
 """
 
 import json
@@ -21,7 +21,7 @@ from support.box import (check_chain, check_one_record_each, journal_lines, prel
 from support.completer import Completer, Lost, compare
 
 MIB = 1 << 20
-# How much the file system does by itself, without being asked: anything between very little and all the time.
+# Mount options: how much the file system writes without a sync, from very little to all the time.
 WAYS = ["commit=60", "commit=1", "data=writeback,commit=60", "data=writeback,commit=1"]
 NO_SYNC = preloaded("nosync")
 
@@ -51,7 +51,7 @@ def how_many(cuts):
     return int(os.environ.get("CHUNKLIFT_CUTS", 0)) or cuts
 
 
-# a consumer, and a client that knows what was acknowledged -----------------------------------------------------------------------
+# a consumer, and a client that knows the acknowledged records --------------------------------------------------------------------
 
 
 class Load:
@@ -67,7 +67,7 @@ class Load:
 
     def start(self, env=None):
         self.starts += 1
-        self.endpoint = f"ipc://{self.box.dir}/run/{self.journal.name}-{self.starts}"  # a dead one's socket file stays
+        self.endpoint = f"ipc://{self.box.dir}/run/{self.journal.name}-{self.starts}"  # the socket file of a killed consumer stays
         self.consumer = self.box.start("--journal", self.journal, "--bind", self.endpoint, "--lease", "1s", program="chunklift-consumer",
                                        env=env)
         self.client.connect(self.endpoint)
@@ -85,7 +85,7 @@ class Load:
         self.client.close()
 
     def run_until_cut(self, active_bytes=0):
-        """The client goes on until the power was cut and the consumer is no more; the active file has so many bytes by then."""
+        """Runs the client until the power is cut and the consumer has ended; the active file has at least this size then."""
         active = self.journal / "journal.jsonl"
 
         def ready():
@@ -120,7 +120,7 @@ class Load:
         self.disk.cut()
 
     def check(self):
-        """Before anything else is done: what is on the disk is what was acknowledged, and what a reader saw."""
+        """Before any other access the disk has all acknowledged records, and all that a reader has received."""
         self.box.run("journal", "verify", self.journal)
         check_chain(self.journal)
         count = compare(self.journal, self.client)
@@ -132,7 +132,7 @@ class Load:
         return count, len(seen)
 
     def end(self):
-        """What is left is acknowledged now, and the consumer ends as if nothing had been."""
+        """The client completes the rest, and the consumer ends cleanly."""
         self.client.settle()
         self.consumer.terminate()
         assert self.consumer.wait(20) == 0, self.consumer.log.read_text()
@@ -141,7 +141,7 @@ class Load:
 
 
 def cut_consumers(box, disk, cuts, each, active_bytes=0, **client):
-    """`cuts` cuts, with a new journal after `each` of them; returns how many records were acknowledged."""
+    """`cuts` cuts, with a new journal after `each` of them; returns the number of acknowledged records."""
     rng = generator()
     acked = seen = fell = rotated = 0
     for first in range(0, cuts, each):
@@ -178,12 +178,12 @@ def test_acknowledged_records_survive_many_cuts(box, disk):
 
 @pytest.mark.powercut
 def test_acknowledged_records_survive_while_files_are_sealed(box, disk):
-    """Long lines bring the active file to 64 MiB again and again."""
+    """Acknowledged records survive cuts while long lines often bring the active file to 64 MiB."""
     cut_consumers(box, disk, how_many(6), 3, active_bytes=60 * MIB, etag=1024, outstanding=12)
 
 
 def test_lost_records_are_found(box, disk):
-    """The check itself: a consumer whose syncs do nothing loses acknowledged records, and they are missed."""
+    """The check detects the lost records of a consumer with disabled syncs."""
     load = Load(box, disk, generator(), "journal")
     try:
         load.start()
@@ -198,7 +198,7 @@ def test_lost_records_are_found(box, disk):
         load.close()
 
 
-# the journal alone, and the power fails at each of its calls in turn ------------------------------------------------------------------
+# the journal alone, with a power cut at each of its calls in turn ---------------------------------------------------------------------
 
 
 def journal_cut(box, *args, status=0):
@@ -207,9 +207,9 @@ def journal_cut(box, *args, status=0):
 
 
 def cut_at(box, disk, journal, call, side):
-    """The power fails at one call; then the valid lines hold what was acknowledged, and so does the journal when it is opened again."""
+    """After a power cut at one call, the valid lines have all acknowledged records; returns the numbers of acknowledged and kept chunks."""
     told = journal_cut(box, "write", journal, call, side)
-    disk.cut()  # also when there was no such call
+    disk.cut()  # also without such a call
     disk.again(WAYS[call % len(WAYS)])
     records = valid_records(journal) if journal.exists() else []
     kept = sum(r["ev"] == "chunk" for r in records)
@@ -229,7 +229,7 @@ def reopen(box, journal, kept):
 
 @pytest.mark.parametrize("side", ["before", pytest.param("after", marks=pytest.mark.powercut)])
 def test_power_fails_at_every_call_of_the_journal(box, disk, side):
-    """Creation, batches, sealing, snapshots: before or after each write, fdatasync, fsync and rename."""
+    """Acknowledged records survive a cut at each write, fdatasync, fsync and rename of creation, batches, sealing and snapshots."""
     acknowledged = cuts = 0
     calls = journal_cut(box, "write", disk.path / "whole", 0, "before")["calls"][0]
     assert len(list((disk.path / "whole").glob("journal.*.jsonl"))) > 1
@@ -245,10 +245,10 @@ def test_power_fails_at_every_call_of_the_journal(box, disk, side):
 
 @pytest.mark.powercut
 def test_power_fails_at_every_call_of_a_recovery(box, disk):
-    """The same while a journal recovers that an earlier cut had left, with a line that came half onto the disk."""
+    """Acknowledged records survive a second cut at each call of the recovery of a journal with a torn last line."""
     cuts = acknowledged = torn = 0
     for first in range(4, journal_cut(box, "write", disk.path / "whole", 0, "before")["calls"][0], 3):
-        for call in range(1, 15):  # what follows is not recovery any more
+        for call in range(1, 15):  # later calls are not part of the recovery
             journal = disk.path / f"{first}-{call}"
             acked, _ = cut_at(box, disk, journal, first, "after")
             journal.mkdir(exist_ok=True)
@@ -264,7 +264,7 @@ def test_power_fails_at_every_call_of_a_recovery(box, disk):
     assert torn > 10
 
 
-# a real cp whose journal, or destination, or both lie on the disk that is cut -------------------------------------------------------
+# a real cp with its journal, its destination or both on the disk that is cut ---------------------------------------------------------
 
 
 def stamp(ts):
@@ -273,7 +273,7 @@ def stamp(ts):
 
 
 class Sources:
-    """One large file in many chunks, one of a few, many small ones; what is at the destination is compared with them."""
+    """One large file in many chunks, one of a few, many small ones, with their bytes for the comparison."""
 
     def __init__(self, root):
         self.root = root
@@ -286,13 +286,13 @@ class Sources:
 
 
 class Journey:
-    """One `cp` of all sources, cut off again and again until it is through."""
+    """One `cp` of all sources, cut off several times until it succeeds."""
 
     def __init__(self, box, disk, sources, rng, number, journal_on_disk, dest_on_disk):
         self.box, self.disk, self.sources, self.rng = box, disk, sources, rng
         self.journal = (disk.path if journal_on_disk else box.dir) / f"journal-{number}"
         self.out = (disk.path if dest_on_disk else box.dir) / f"out-{number}"
-        self.witnessed = set()  # what cp said was recorded: (upload, chunk), or (upload, None) for the whole file
+        self.witnessed = set()  # records that cp has reported: (upload, chunk), or (upload, None) for the whole file
         self.checked = {"records": 0, "bytes": 0, "objects": 0}
 
     def start(self, env=None):
@@ -308,7 +308,7 @@ class Journey:
                 self.witnessed.add((event["upload"], event.get("chunk")))
 
     def world_ends(self):
-        """A journal on another disk is as it was when the power went."""
+        """Removes the records after the cut from a journal on another disk."""
         active = self.journal / "journal.jsonl"
         if self.journal.is_relative_to(self.disk.path) or not active.exists():
             return
@@ -316,9 +316,9 @@ class Journey:
         active.write_bytes(b"".join(line + b"\n" for line in lines if stamp(json.loads(line)["ts"]) < self.disk.cut_time))
 
     def cut(self, after_s, env=None):
-        """cp runs for so long, then the power is gone, for the processes at once or a little later."""
+        """Cuts the power after cp has run for this time; the processes die at once or a little later."""
         child = self.start(env)
-        time.sleep(after_s)  # the moment is what is tried, not something waited for
+        time.sleep(after_s)  # the moment is the parameter of the test, not a wait for a condition
         through = child.poll() == 0
         self.disk.cut()
         if self.rng.random() < 0.5:
@@ -364,7 +364,7 @@ class Journey:
         self.checked["records"] += len(self.witnessed)
 
     def bytes_are_there(self, record, name, finished):
-        """In the temporary file, or under the final name where a finish came that far."""
+        """The bytes are in the temporary file, or under the final name when the file is finished."""
         temp = (self.out / name).parent / f".chunklift-{record['upload']}.part"
         path = self.out / name if finished or not temp.exists() else temp
         if not path.exists():
@@ -377,7 +377,7 @@ class Journey:
         self.checked["bytes"] += record["length"]
 
     def end(self):
-        """Undisturbed it goes on to the end."""
+        """Without a further cut, the next run finishes all files."""
         child = self.start()
         assert child.wait(60) == 0, child.log.read_text()
         self.box.gone()
@@ -430,13 +430,13 @@ def test_objects_survive_many_cuts(box, disk):
 
 
 def test_lost_bytes_are_found(box, disk):
-    """The check itself: uploaders whose syncs do nothing lose recorded bytes, and they are missed."""
+    """The check detects the lost bytes of uploaders with disabled syncs."""
     rng, sources = generator(), Sources(box.dir / "src")
     j = Journey(box, disk, sources, rng, 0, False, True)
     child = j.start(NO_SYNC)
     assert child.wait(60) == 0, child.log.read_text()
     box.gone()
-    j.check()  # all there, as long as the power is
+    j.check()  # all bytes are there before the cut
     disk.cut()
     disk.again()
     with pytest.raises(Lost, match="recorded"):
