@@ -1,13 +1,13 @@
-"""What each way costs: the same work for all, one run after the other, so that none is in another's way. Few enough marks that all fit into their time."""
+"""The cost of each way: the same work for all, one run after the other, without mutual influence. All marks fit into the time limit."""
 
 import time
 
 from measure import runs
 
 WORKERS = 8
-LISTS, QUESTIONS, MANY, SYNCED = 2000, 10_000, 100_000, 2000  # marks: with whole lists; one under way; a window of them; one sync each
+LISTS, QUESTIONS, MANY, SYNCED = 2000, 10_000, 100_000, 2000  # marks: with whole lists; one in flight; a window of them; a sync for each
 WINDOW = 64
-SOON, TIMES, TIME_S = 0.4, 3, 16  # seconds; times; seconds after which everything is done but once
+SOON, TIMES, TIME_S = 0.4, 3, 16  # seconds; times; seconds after which each measurement runs once
 
 
 def plan():
@@ -37,7 +37,7 @@ def measure_once(box, seed, way, sync, marks, window):
 
 
 def measure(box, seed, what, times):
-    """What is over soon is done that many times; the one in the middle counts, with all that was lost."""
+    """Repeats a short measurement that many times and returns the median run, with the maximum of lost marks."""
     found = [measure_once(box, seed, *what)]
     while len(found) < times and found[0]["seconds"] < SOON:
         found.append(measure_once(box, seed, *what))

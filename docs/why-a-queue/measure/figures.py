@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -B
-"""Puts the figures that `./check race` wrote (figures.json in the build's directory race/) into the essay (docs/why-a-queue/README.md), between its two marks,
-and the plot beside it:
+"""Writes the figures of `./check race` (figures.json in the build's directory race/) into the essay (docs/why-a-queue/README.md), between its two
+marks, and the plot into a file next to it:
 
     ./check race && docs/why-a-queue/measure/figures.py [BUILD/race/figures.json]
 """

@@ -1,7 +1,8 @@
-"""Who does which chunk: contiguous groups, one for each worker, against the queue. Every chunk takes WORK_US, for the slow worker ten times as long.
+"""Division of the chunks: contiguous groups, one for each worker, or the queue. Every chunk takes WORK_US, and ten times that for the slow worker.
 
-The groups: cure 4, a durable key for each group, workers that sleep for each chunk. The queue: chunklift itself, with uploaders of one slot whose writes are
-slow (a preloaded pwrite sleeps as long), to a directory; its time is that between the records `begin` and of the last chunk, and holds all it does besides.
+The groups: cure 4, a durable key for each group, workers that sleep for each chunk. The queue: chunklift itself with a directory as destination,
+and uploaders of one slot with slow writes (a preloaded pwrite sleeps as long). Its time is from the record `begin` to the last chunk, all other
+work included.
 """
 
 import json
@@ -14,12 +15,12 @@ from support.box import Box, check_one_record_each, preloaded, random_file, read
 
 WORKERS, CHUNKS, WORK_US, SLOWER = 4, 120, 20_000, 10
 CHUNK = 64 << 10
-DIES_AT = 10  # chunks that the one that dies has done
+DIES_AT = 10  # chunks that the killed worker has done
 CASES = ("equal", "one slow", "one dies")
 
 
 def ideal_s(case):
-    """Nobody ever waits, and nobody has more than the others can help with."""
+    """The time without any wait, with the remaining work divided evenly at every moment."""
     rate = {"equal": WORKERS, "one slow": WORKERS - 1 + 1 / SLOWER, "one dies": WORKERS - 1}[case]
     lost = DIES_AT if case == "one dies" else 0
     return (CHUNKS - lost) / rate * WORK_US / 1e6

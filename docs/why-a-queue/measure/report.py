@@ -1,4 +1,4 @@
-"""The figures of a run as Markdown tables and one plot. Nothing is measured here."""
+"""Formats the figures of a run as Markdown tables and one plot. It measures nothing."""
 
 import json
 import math
@@ -49,7 +49,7 @@ def owner_table(rows):
                   for (way, sync), rs in found.items()])
 
 
-LEFT = {  # what a worker killed there leaves with the owner, beside marks that nobody made
+LEFT = {  # the state that a worker killed there leaves with the owner, apart from marks that no worker made
     "held": {"3 lock, tried again": "the lock, until its lease ends", "3 lock, fair": "the lock, until its lease ends", "5 queue, claims": "a lease on its chunks",
              "2 compare and set": "nothing", "4 key per group": "half a group"},
     "sent": {"3 lock, tried again": "the lock, until its lease ends", "3 lock, fair": "the lock, until its lease ends", "4 key per group": "half a group"},
@@ -73,7 +73,7 @@ def grouping_table(rows):
 
 
 def behind(rows):
-    """Where the queue is not the first."""
+    """The sentence that compares the queue with the fastest way."""
     queue = next((r for r in rows if r["way"] == "5 queue"), None)
     if not queue:
         return ""
@@ -83,7 +83,7 @@ def behind(rows):
 
 
 def findings(f):
-    """The ways in their order, so that nobody has to look for it in the table."""
+    """The ways in order of speed, so that the reader need not search the table."""
     right = [r for r in f["costs"] if r["way"] != "bug"]
     out = []
     for sync, window, what in (("none", 1, "In memory, one mark under way in each worker"), ("none", 64, "In memory, 64 under way in each"),

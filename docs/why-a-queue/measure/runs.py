@@ -1,5 +1,5 @@
-"""One run of one way to mark chunks: starts it in a directory of its own, kills what is to be killed, and reads afterwards, with code that shares nothing
-with the programs, what was kept: the owner's log, or the consumer's journal."""
+"""One run of one way to mark chunks: starts it in its own directory, kills the given processes, and reads the kept marks afterwards with code
+independent of the programs: from the owner's log, or the consumer's journal."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ class Way:
     name: str
     program: str
     args: tuple = ()
-    one_question: bool = False  # a mark is one question, so many may be under way, and a sync may cover many
+    one_question: bool = False  # a mark is one request, so many can be in flight, and one sync can cover many
     durable: str = "group"
     rewrites: bool = True  # a worker reads, changes and writes a list
 
@@ -52,14 +52,14 @@ def way(name):
     return WAYS[name]
 
 
-# what was kept ----------------------------------------------------------------------------------------------------------
+# kept marks -------------------------------------------------------------------------------------------------------------
 
 
 crc32c = crcmod.predefined.mkCrcFun("crc-32c")
 
 
 def kept_in_log(path):
-    """Marks in the lists of an owner's log: entries (crc, kind, key, count, version) and marks, up to the first that is not whole."""
+    """Marks in the lists of an owner's log: entries (crc, kind, key, count, version) and marks, up to the first incomplete one."""
     data, at, lists = Path(path).read_bytes(), 0, {}
     head = struct.Struct("=IIIIQ")
     while at + head.size <= len(data):
@@ -80,7 +80,7 @@ def kept_in_journal(directory):
 
 
 def syncs_of_journal(directory):
-    """batch is +1 for each fdatasync; those before the first chunk are not of the marks."""
+    """The number of syncs for the marks: batch is +1 for each fdatasync; those before the first chunk do not count."""
     records = read_journal(directory)
     chunks = [r["batch"] for r in records if r["ev"] == "chunk"]
     return chunks[-1] - chunks[0] + 1 if chunks else 0
@@ -94,7 +94,7 @@ def acknowledged(directory):
 
 
 class Consumer:
-    """The real one, on a journal of its own."""
+    """A real consumer, on its own journal."""
 
     def __init__(self, box, at, journal, lease="10s"):
         self.box, self.journal, self.lease = box, journal, lease
@@ -150,7 +150,7 @@ def places(box, in_memory):
 
 def run(box, way, seed, *, marks=30, workers=3, window=1, sync="none", pause_us=0, hold_us=0, lease_ms=300, kill_owner_at=0, die=None,
         work_us=0, slow_worker=0):
-    """die: (worker, its mark, point). Returns the program's account; `lost` is judged here where there is a log or a journal."""
+    """die: (worker, its mark, point). Returns the program's account; computes `lost` here when a log or a journal exists."""
     with places(box, way.is_queue and sync == "none") as (where, journal), contextlib.ExitStack() as stack:
         command = [BUILD / "race" / way.program, *way.args, "--dir", where, "--seed", seed, "--marks", marks, "--workers", workers, "--window", window,
                    "--sync", sync, "--pause-us", pause_us, "--hold-us", hold_us, "--lease-ms", lease_ms, "--work-us", work_us, "--slow-worker", slow_worker]
