@@ -1,4 +1,4 @@
-# The one list of Debian packages, and how to install what is missing. Sourced by ./run and ./check; not a program of its own.
+# The only list of Debian packages, and the functions that install missing ones. ./run and ./check source this file; it is not a program.
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # the lists are read through their names
 packages_build="gcc libc6-dev cmake ninja-build pkg-config libzmq3-dev libcurl4-openssl-dev libmsgpack-dev libisal-dev libssl-dev
@@ -7,7 +7,7 @@ packages_check="libcmocka-dev python3 python3-pytest python3-crcmod python3-zmq 
     iproute2 nftables util-linux systemd universal-ctags mandoc"
 packages_lint="clang-format clang-tidy shellcheck"
 packages_fuzz="clang libclang-rt-14-dev"
-# Real servers and independent clients for the tests. Nothing of them is left running or started by the installation.
+# Real servers and independent clients for the tests. The installation leaves no service running.
 packages_servers="ceph-mon ceph-osd radosgw swift-proxy swift-account swift-container swift-object awscli rclone s3cmd"
 
 # packages_missing SET…: the packages of these sets that are not installed, on one line.
@@ -23,7 +23,7 @@ packages_missing() {
             END { n = split(wanted, w, /[ \n]+/); for (i = 1; i <= n; i++) if (w[i] != "" && !(w[i] in have)) printf "%s ", w[i] }'
 }
 
-# packages_need SET…: installs what is missing. As an ordinary user by sudo; where that is not possible it prints the line to run and ends with 3.
+# packages_need SET…: installs missing packages, with sudo for an ordinary user. Without sudo it prints the command and exits with status 3.
 packages_need() {
     local missing as_root="" guard=""
     missing=$(packages_missing "$@")
@@ -37,7 +37,7 @@ packages_need() {
         as_root="sudo"
     fi
     echo "installing: $missing" >&2
-    # Debian starts services when it installs them, on all addresses; the tests start their own on 127.0.0.1.
+    # Debian starts services at installation, on all addresses; the tests start their own on 127.0.0.1.
     if [ ! -e /usr/sbin/policy-rc.d ]; then
         guard=yes
         printf '#!/bin/sh\nexit 101\n' | $as_root tee /usr/sbin/policy-rc.d >/dev/null
@@ -58,7 +58,7 @@ packages_need() {
     rm -f "$log"
 }
 
-# build_preset PRESET [cmake arguments…]: configures once, builds what changed, quiet unless it fails.
+# build_preset PRESET [cmake arguments…]: configures once and builds changed files; it prints output only on failure.
 build_preset() {
     local preset=$1 log
     shift

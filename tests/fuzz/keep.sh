@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# tests/fuzz/keep.sh [TARGET…]: of what earlier runs found (build/fuzz/corpus), the fewest inputs that reach the same as all of it go to
-# tests/fuzz/corpus/TARGET/found, in place of those that are there, smallest first and no more than 100 of them or 150 KB.
+# tests/fuzz/keep.sh [TARGET…]: replaces tests/fuzz/corpus/TARGET/found with the smallest set of inputs found by earlier runs (build/fuzz/corpus)
+# that has the same coverage: smallest inputs first, at most 100 of them or 150 KB.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 if [ $# -eq 0 ]; then

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# tests/fuzz/run.sh SECONDS [TARGET…]: each libFuzzer target for so long, two at a time, from the seeds in tests/fuzz/corpus and what earlier runs found
-# (build/fuzz/corpus). One line for each, then the sum; what a target died of is kept in build/fuzz and named. Its log: build/fuzz/TARGET.log.
+# tests/fuzz/run.sh SECONDS [TARGET…]: runs each libFuzzer target for this time, two at a time, from the seeds in tests/fuzz/corpus and earlier inputs
+# (build/fuzz/corpus). Prints one line for each, then the sum; names the crash input, kept in build/fuzz. The log is build/fuzz/TARGET.log.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 3
 seconds=$1
 shift
 
-fuzz_one() { # TARGET: its line goes to build/fuzz/TARGET.line
+fuzz_one() { # TARGET: writes its line to build/fuzz/TARGET.line
     local name=$1 log=build/fuzz/$1.log args done_line executed corpus found status
     args=("build/fuzz/corpus/$name" "tests/fuzz/corpus/$name")
     [ ! -f "tests/fuzz/$name.dict" ] || args+=("-dict=tests/fuzz/$name.dict")
