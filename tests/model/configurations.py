@@ -1,4 +1,4 @@
-"""What is searched: every feature in the smallest configuration that has it, and for every rule a mutant that leaves it out."""
+"""The searches: every feature in the smallest configuration that has it, and for every rule a mutant without it."""
 
 from spin import Configuration as C
 from spin import Mutant
@@ -6,10 +6,10 @@ from spin import Mutant
 BEGIN_ONLY = "-DBEGIN -DNC_OFFERED=0"
 
 CONFIGURATIONS = [
-    # all that can die, once each, and one false timeout
+    # one kill of each process, and one false timeout
     C("kills", "jobs", "-DUC=1 -DCC=1 -DPC=1 -DFT=1"),
     C("kills-quick", "jobs", "-DUC=1 -DCC=1", quick=True),
-    # offers and questions lost and doubled, a connection broken
+    # lost and duplicated offers and requests, one broken connection
     C("messages", "jobs", "-DBR=1 -DDB=1 -DLO=1 -DCC=1"),
     # rule 6: restarts after a kill and after a clean stop
     C("restart", "jobs", "-DCC=1 -DCS=1 -DUC=1"),
@@ -35,7 +35,7 @@ CONFIGURATIONS = [
     # rule 12
     C("speculation", "jobs", "-DSP=1 -DFINISH -DUC=1"),
     C("speculation-kill", "jobs", "-DSP=1 -DFINISH -DCC=1"),
-    # more than fits
+    # too large for an exhaustive search
     C("everything", "jobs", "-DNC=2 -DSL=2 -DBEGIN -DFINISH -DUC=1 -DCC=1 -DPC=1 -DFT=1", bitstate=31, minutes=1),
     # rules 3, 5, 6 with a clock
     C("lease", "lease", "-DCRASH=1"),

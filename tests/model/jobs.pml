@@ -1,16 +1,16 @@
 /*
  * Jobs: offer → claim → lease → transfer → result → record → ack, for one upload (docs/PROTOCOL.md, rules 2–4 and 6–12).
- * README.md says what is left out, and which configuration and mutant belongs to which rule.
+ * README.md lists the omissions, and the configurations and mutants of each rule.
  *
- * One upload: chunks 0…NC-1 and, where a configuration wants them, its begin, finish and abort. NU uploaders with SL slots,
- * one consumer, one producer, a store. A process that is killed is there again at once, with nothing in its memory; an
+ * One upload: chunks 0…NC-1 and, with BEGIN, FINISH and SUPERSEDE, its begin, finish and abort. NU uploaders with SL slots,
+ * one consumer, one producer, a store. A killed process restarts at once with empty memory; an
  * uploader then has a new incarnation.
  *
- * There is no clock. A lease ends truly when its holder is dead or no longer does the job; a lease that ends while its
- * holder lives is a *false timeout* and comes from a budget (FT), like every other fault. lease.pml shows with a clock that
- * nothing else ends one.
+ * There is no clock. A lease expires correctly when its holder is dead or no longer does the job. A lease that expires
+ * while its holder works is a *false timeout* and comes from a budget (FT), like every other fault. lease.pml has a clock
+ * and shows that no other case exists.
  *
- * What is asserted is what happens, not that a rule was followed: bytes moved twice, a record made twice, an object made
+ * The assertions check results, not that a rule was followed: bytes moved twice, a record made twice, an object made
  * of other parts than the recorded ones.
  */
 
@@ -22,7 +22,7 @@
 #define NU 2 /* uploaders */
 #endif
 #ifndef SL
-#define SL 1 /* slots of each */
+#define SL 1 /* slots of each uploader */
 #endif
 #ifndef UC
 #define UC 0 /* kills of each uploader, at most 1 */
@@ -40,13 +40,13 @@
 #define FT 0 /* false timeouts */
 #endif
 #ifndef BR
-#define BR 0 /* broken connections: what is in them is lost */
+#define BR 0 /* broken connections: their messages are lost */
 #endif
 #ifndef LO
 #define LO 0 /* lost offers */
 #endif
 #ifndef DB
-#define DB 0 /* doubled offers, and questions asked again although nothing was lost */
+#define DB 0 /* duplicated offers, and requests resent although no message was lost */
 #endif
 #ifndef SP
 #define SP 0 /* second leases for stragglers: rule 12 */
@@ -58,15 +58,15 @@
 #define FORGETS 0 /* the store forgets the multipart upload */
 #endif
 #ifndef BATCH
-#define BATCH 2 /* messages the consumer reads in one round, of each sort */
+#define BATCH 2 /* messages of each kind that the consumer reads in one round */
 #endif
-/* BEGIN FINISH SUPERSEDE: with these jobs. FOREIGN: somebody else has a multipart upload at the same key. */
+/* BEGIN FINISH SUPERSEDE: with these jobs. FOREIGN: another client has a multipart upload at the same key. */
 
 #ifndef NC_OFFERED
 #define NC_OFFERED NC /* 0: only the begin */
 #endif
 #ifdef FOREIGN
-#define KEPT NH /* somebody else's, at the same key */
+#define KEPT NH /* another client's upload at the same key */
 #else
 #define KEPT 0
 #endif
@@ -77,55 +77,55 @@
 #define NJ (NC + 3)
 #define ALL ((1 << NC) - 1)
 #define BIT(j) (1 << (j))
-#define REDO(c) (NJ + (c)) /* in the journal only, as are: */
+#define REDO(c) (NJ + (c)) /* in the journal only, like: */
 #define OPEN 20
 #define NS (NU * SL)
-#define NH 4 /* multipart uploads that the store can have seen; 0 is none */
+#define NH 4 /* maximum number of multipart uploads at the store; 0 is none */
 
 mtype = { CLAIM, HELD, COMPLETE };                      /* to the consumer */
-mtype = { GRANT, DENY, DONE, ACK, REFUSED };            /* from it */
-mtype = { IDLE, WANTED, ASKED, RUN, MADE, REPORT, SENT, OWN }; /* a slot; OWN: it aborts its own, rule 10 */
+mtype = { GRANT, DENY, DONE, ACK, REFUSED };            /* from the consumer */
+mtype = { IDLE, WANTED, ASKED, RUN, MADE, REPORT, SENT, OWN }; /* states of a slot; OWN: it aborts its own upload, rule 10 */
 mtype = { OK, GONE, AGAIN };                            /* outcomes; AGAIN is `redo` */
 
 chan offers[NU] = [2] of { byte, byte, byte };          /* job, handle, generation */
-chan to_c[NU] = [2] of { mtype, byte, byte, byte, mtype, byte, byte }; /* type, job, handle, generation, outcome, who, seq */
+chan to_c[NU] = [2] of { mtype, byte, byte, byte, mtype, byte, byte }; /* type, job, handle, generation, outcome, sender, seq */
 chan to_u[NU] = [3] of { mtype, byte, byte, byte };     /* type, job, handle or "granted before", generation */
 
-/* the store; a handle's parts are a mask */
+/* the store; the parts of a handle are a bit mask */
 byte hs[NH + 1], hp[NH + 1], hg[NH + 1]; /* 0 unknown, 1 open, 2 completed, 3 gone; parts; for which generation */
 byte handles;
 
 /* the journal: d… durable, m… the consumer's memory; batch: appended, not yet synced */
 byte drec, dbeg, dopen, dgen, dfin, dabt;
 byte mrec, mbeg, mopen, mgen, mfin, mabt;
-byte made, mmade; /* records of chunk 0 so far, durable and in memory: its last one's seq, which `redo` names */
+byte made, mmade; /* number of records of chunk 0, durable and in memory: the seq of its last record, which `redo` names */
 chan batch = [BATCH + 1] of { byte, byte };
-chan acks = [BATCH] of { byte, byte, bit, byte };       /* to whom, job, recorded, generation */
-chan claims = [BATCH] of { byte, byte, byte, byte, bit }; /* who, job, handle, generation, held */
+chan acks = [BATCH] of { byte, byte, bit, byte };       /* receiver, job, recorded, generation */
+chan claims = [BATCH] of { byte, byte, byte, byte, bit }; /* sender, job, handle, generation, held */
 byte owner[NJ], second[NJ]; /* leases: 0 or an incarnation */
 #if SP > 0
-byte lost[NJ]; /* 1 owner, 2 second: the job has its record by another's hand; its holder may not have heard it yet */
+byte lost[NJ]; /* 1 owner, 2 second: another uploader's result is recorded; this holder may not have received the reply yet */
 #endif
 bit up = 1, grace, clean, superseded;
-bit known[2 * NU + 1]; /* DIR/consumer: uploaders that said HELLO */
+bit known[2 * NU + 1]; /* DIR/consumer: uploaders that have sent HELLO */
 
 /* uploaders */
 bit inc[NU], conn[NU];
 mtype st[NS] = IDLE;
 mtype so[NS] = OK;
 byte sj[NS], sh[NS], sg[NS], sq[NS];
-byte held[NS]; /* rule 6: 1 to be claimed as held, 2 claimed so */
-byte since[NS]; /* begin: it was granted before; finish: the record that PARTS showed */
+byte held[NS]; /* rule 6: 1 the slot will claim its job as held, 2 it has sent this claim */
+byte since[NS]; /* begin: it was granted before; finish: the record in the PARTS reply */
 bit listed[NS];
 
 /* the producer */
 byte pk, ph, pg, pout;
 bit pdone, pconn = 1;
 
-/* budgets and what was counted */
+/* budgets and counters */
 byte uc[NU] = UC;
 byte cc = CC, cs = CS, pc = PC, ft = FT, br = BR, lo = LO, db = DB, sp = SP, losepart = LOSEPART, forgets = FORGETS;
-byte faults; /* what excuses a second transfer */
+byte faults; /* faults that permit a second transfer */
 byte moved[NC + 1];
 byte objects, busy;
 byte excused; /* multipart uploads that may stay open */
@@ -159,9 +159,9 @@ hidden byte a_rec;
 #define SAYS(u, j) (to_c[u] ?? [_, eval(j), _, _, _, _, _])
 #define HEARS(u, j) (to_u[u] ?? [_, eval(j), _, _])
 #define PENDING(who, j) (acks ?? [eval(who), eval(j), _, _] || claims ?? [eval(who), eval(j), _, _, _])
-/* neither question nor answer exists any more */
+/* neither the request nor its reply exists any more */
 #define LOST(k, u, j) (!SAYS(u, j) && !PENDING(ID(u), j) && !HEARS(u, j))
-/* rule 6: who still has something to say about the last epoch */
+/* rule 6: slots with unsent messages about the last epoch */
 #define UNHEARD(k, dummy) (held[k] != 0 || st[k] == REPORT || st[k] == SENT)
 #define CHUNK(j) ((j) < NC)
 
@@ -169,8 +169,8 @@ inline idle(k) {
     st[k] = IDLE; busy--; so[k] = OK; sj[k] = 0; sh[k] = 0; sg[k] = 0; sq[k] = 0; held[k] = 0; since[k] = 0; listed[k] = 0
 }
 
-/* A begin created something at the store and will not tell: the next holder adopts it, unless, after a false timeout, there
- * was a second holder already, who looked before it was there. */
+/* A begin created an upload at the store, and its result is lost. The next holder adopts the upload. After a false timeout this can
+ * fail: the second holder may have listed the uploads before this one existed. */
 inline note_orphan(k) {
     if
     :: sj[k] == JBEG && ft < FT && (st[k] == MADE || st[k] == REPORT || st[k] == SENT || st[k] == OWN) -> excused++
@@ -187,7 +187,7 @@ inline durable(r, h) {
         drec = drec | BIT(r);
         if
         :: hp[dbeg] & BIT(r) -> skip
-        :: else ->                                      /* untrue: a result that was said again after its record was taken back */
+        :: else ->                                      /* wrong: a result was resent after its record was taken back */
             assert(LOSEPART > 0);
             faults++
         fi;
@@ -195,13 +195,13 @@ inline durable(r, h) {
     :: r == JBEG -> assert(dbeg == 0 && (KEPT == 0 || h != KEPT)); dbeg = h; dopen = 1
     :: r == JFIN ->
         assert(dfin == 0);                              /* one finish */
-        assert(drec == ALL);                            /* of an upload that is whole */
-        assert(hs[dbeg] == 2);                          /* and stands at the store */
+        assert(drec == ALL);                            /* of a complete upload */
+        assert(hs[dbeg] == 2);                          /* and completed at the store */
         dfin++
     :: r == JABT -> assert(hs[dbeg] != 2); dabt = 1; drec = 0; dbeg = 0; dopen = 0; dgen++
     :: r == OPEN -> dopen = 1
     :: r >= NJ && r != OPEN ->
-        assert(h == made);                              /* taken back is the record that was found wanting, not a later one */
+        assert(h == made);                              /* redo takes back the record found missing, not a later one */
         drec = drec & ~BIT(r - NJ)
     fi
 }
@@ -250,25 +250,25 @@ inline end_leases() {
 inline answer(who, type, j, h, g) {
     if
     :: LIVES(who) && conn[UP(who)] && len(to_u[UP(who)]) < 3 -> to_u[UP(who)]!type, j, h, g
-    :: else -> skip                                     /* nobody there any more, or ROUTER drops */
+    :: else -> skip                                     /* the receiver is gone, or ROUTER drops the message */
     fi
 }
 
 #ifdef MUTANT_LATE_GONE
 #define LATE_LOSER 0
 #else
-#define LATE_LOSER (CHUNK(a_j) && (mrec & BIT(a_j))) /* of two transfers; the object may be complete by now */
+#define LATE_LOSER (CHUNK(a_j) && (mrec & BIT(a_j))) /* the loser of two transfers; the object may be complete by now */
 #endif
 
 #ifdef MUTANT_REDO_TWICE
 #define NAMES_THE_LAST 1
 #else
-#define NAMES_THE_LAST (a_q == mmade) /* said again, it means a record that was taken back already */
+#define NAMES_THE_LAST (a_q == mmade) /* a resent redo names a record that is already taken back */
 #endif
 #ifdef MUTANT_REDO_ANYBODY
 #define OTHER_FINISHES 0
 #else
-#define OTHER_FINISHES (owner[JFIN] != 0 && owner[JFIN] != a_who) /* who looks at the parts itself */
+#define OTHER_FINISHES (owner[JFIN] != 0 && owner[JFIN] != a_who) /* this uploader checks the parts itself */
 #endif
 
 #ifdef KEYS
@@ -282,7 +282,7 @@ inline judge_result() {
     a_rec = 0;
     if
 #ifndef MUTANT_HANDLE
-    :: a_g != mgen -> skip                              /* that upload ended */
+    :: a_g != mgen -> skip                              /* the upload of this generation has ended */
     :: a_g == mgen && (mfin || superseded && mabt) -> a_rec = (a_j == JFIN && mfin)
     :: a_g == mgen && !mfin && !(superseded && mabt) ->
 #else
@@ -326,7 +326,7 @@ inline judge_result() {
 }
 
 #define SETTLES (a_rec && a_o != AGAIN)
-/* What others hold of a job that is done: of a chunk, where there may be two, it lasts until its holder has stopped. */
+/* Leases of other holders on a done job. A chunk may have two leases: the second one lasts until its holder has stopped. */
 #if SP > 0 && !defined(MUTANT_LOSER_ENDS)
 #define ENDS_OTHERS !CHUNK(a_j)
 #else
@@ -367,7 +367,7 @@ inline take_result() {
 #define CHUNK_LEASED (LEASED(0) || LEASED(1))
 #endif
 
-/* rules 9, 10: what must come first */
+/* rules 9, 10: jobs that must precede */
 #define TOO_EARLY                                                                                                     \
     ((CHUNK(a_j) && (EARLY_CHUNK)) || (a_j == JFIN && (EARLY_FINISH)) || (a_j == JABT && (EARLY_ABORT)))
 #define EARLY_CHUNK (mbeg == 0 || owner[JABT] != 0)
@@ -396,7 +396,7 @@ inline grant_to(who) {
     :: a_j == JBEG ->
         y = mopen;                                      /* granted before: since_us */
 #ifndef MUTANT_NO_INTENT
-        if :: mopen == 0 -> append(OPEN, 0); dopen = 1; batch?x, z :: else fi /* on disk before the verdict leaves */
+        if :: mopen == 0 -> append(OPEN, 0); dopen = 1; batch?x, z :: else fi /* on disk before the consumer sends the verdict */
 #else
         mopen = 1
 #endif
@@ -415,9 +415,9 @@ inline judge_claim() {
     :: a_j == JBEG && mbeg != 0 -> answer(a_who, DONE, a_j, 0, a_g)
 #endif
     :: else -> if
-    :: owner[a_j] == a_who || second[a_j] == a_who -> grant_to(a_who) /* its own, again */
+    :: owner[a_j] == a_who || second[a_j] == a_who -> grant_to(a_who) /* its own lease, granted again */
     :: superseded && a_j != JABT && owner[a_j] != a_who -> answer(a_who, DENY, a_j, 0, a_g)
-    :: a_j == JABT && a_h != mbeg && owner[a_j] != a_who -> answer(a_who, DENY, a_j, 0, a_g) /* begun since it was offered */
+    :: a_j == JABT && a_h != mbeg && owner[a_j] != a_who -> answer(a_who, DENY, a_j, 0, a_g) /* a begin was recorded after the offer */
     :: else -> if
     :: owner[a_j] != 0 && owner[a_j] != a_who && second[a_j] != a_who ->
         if
@@ -444,7 +444,7 @@ inline forget_round() {
     do :: claims?_, _, _, _, _ :: empty(claims) -> break od
 }
 
-/* its sockets die with it: what was on its way to it is lost; what came from it may have arrived */
+/* The consumer's sockets close: messages to it are lost; messages from it may have arrived. */
 inline sockets_die() {
     z = 0;
     do
@@ -487,7 +487,7 @@ inline read_from(u) {
 #define NO_LEASES (!CHUNK_LEASED && !LEASED(JBEG) && !LEASED(JFIN) && !LEASED(JABT))
 #endif
 
-/* Of the consumer, like what follows: a process of its own, so that weak fairness makes it read from everybody. */
+/* Part of the consumer, like Timer and Grace: a process of its own, so that weak fairness makes it read from every uploader. */
 proctype Reader(byte u) {
 end:
     do
@@ -517,7 +517,7 @@ end:
         od
     }
 #if CC > 0
-    :: atomic {                                         /* killed: of the batch a beginning may be on disk */
+    :: atomic {                                         /* killed: any prefix of the batch may be on disk */
         up && cc > 0 && !pdone -> cc--; clean = 0;
         do
         :: batch?x, y -> durable(x, y)
@@ -544,7 +544,7 @@ end:
 #ifdef MUTANT_SKIP_GRACE_IF_ONE_DIED
         grace = !clean && y && !z
 #else
-        grace = !clean && y                             /* rule 6: somebody of the last epoch may still be at work */
+        grace = !clean && y                             /* rule 6: an uploader of the last epoch may still hold a job */
 #endif
     }
     od
@@ -552,16 +552,16 @@ end:
 
 /* ---- uploaders ---- */
 
-inline moving(k) { /* the first byte may leave */
+inline moving(k) { /* the first byte may be sent */
     if
     :: CHUNK(sj[k]) -> moved[sj[k]]++; assert(moved[sj[k]] <= 1 + faults + (SP - sp) + LOSEPART + FORGETS)
     :: else
     fi
 }
 
-/* Something happens at the store. */
+/* A request takes effect at the store. */
 #if SP > 0
-#define LEGAL_WRITER(k, dummy) (st[k] == RUN && CHUNK(sj[k])) /* no timeout is false here, and a loser writes until it hears it */
+#define LEGAL_WRITER(k, dummy) (st[k] == RUN && CHUNK(sj[k])) /* no timeout is false here, and a loser writes until it receives the reply */
 #else
 #define LEGAL_WRITER(k, dummy) (st[k] == RUN && CHUNK(sj[k]) && owner[sj[k]] == MINE(k))
 #endif
@@ -569,7 +569,7 @@ inline work(k) {
     if
     :: CHUNK(sj[k]) ->
 #ifdef SUPERSEDE
-        if /* a part that was on its way when the upload was aborted may make the store keep it after all */
+        if /* a part in transit at the abort may keep the upload open at the store */
         :: hs[sh[k]] == 3 -> hs[sh[k]] = 1
         :: else
         fi;
@@ -603,14 +603,14 @@ inline work(k) {
         :: hs[sh[k]] == 1 ->
             if
 #ifndef MUTANT_NO_REDO
-            :: (hp[sh[k]] & sq[k]) != sq[k] -> /* InvalidPart, and the parts are not as recorded */
+            :: (hp[sh[k]] & sq[k]) != sq[k] -> /* InvalidPart: the parts differ from the records */
                 sj[k] = 0; so[k] = AGAIN; sq[k] = since[k] /* the record that PARTS showed */; st[k] = REPORT
 #endif
             :: else ->
                 objects++;
-                assert(hp[sh[k]] == ALL);               /* never an object without some chunk */
-                assert(drec == ALL);                    /* or of chunks whose records are not safe */
-                assert(!ANY(LEGAL_WRITER, 0));          /* or under somebody who may write to it */
+                assert(hp[sh[k]] == ALL);               /* never an object without one of its chunks */
+                assert(drec == ALL);                    /* or with chunks without a durable record */
+                assert(!ANY(LEGAL_WRITER, 0));          /* or while a permitted writer exists */
                 hs[sh[k]] = 2; st[k] = MADE; so[k] = OK
             fi
 #ifdef MUTANT_NO_DOUBT
@@ -623,7 +623,7 @@ inline work(k) {
     :: sj[k] == JABT ->
         if :: hs[sh[k]] == 1 -> hs[sh[k]] = 3 :: else fi;
 #ifndef MUTANT_NO_LOOK
-        x = 1;                                          /* rule 10: its begin was granted, and what came of that is not known */
+        x = 1;                                          /* rule 10: its begin was granted, and the result is unknown */
         do
         :: x <= NH && sh[k] == 0 ->
             if :: hs[x] == 1 && hp[x] == 0 && hg[x] == sg[k] -> hs[x] = 3 :: else fi;
@@ -643,7 +643,7 @@ end:
     :: atomic {
         st[k] == IDLE && conn[u] && nempty(offers[u]) && !pdone -> offers[u]?j, h, g;
         if
-        :: ANY(HAS_HERE, j) -> skip                     /* offered again while it is being done */
+        :: ANY(HAS_HERE, j) -> skip                     /* offered again while a slot does the job */
         :: else ->
             sj[k] = j; sh[k] = h; sg[k] = g; busy++;
 #ifdef MUTANT_NO_CLAIM
@@ -659,7 +659,7 @@ end:
     :: atomic { held[k] == 1 && conn[u] && nfull(to_c[u]) -> to_c[u]!HELD, sj[k], sh[k], sg[k], OK, ID(u), 0; held[k] = 2 }
     :: atomic { held[k] == 2 && conn[u] && LOST(k, u, sj[k]) -> held[k] = 1 }
     :: atomic { st[k] == RUN -> work(k); if :: st[k] == REPORT -> held[k] = 0 :: else fi }
-    :: atomic { st[k] == MADE -> st[k] = REPORT; held[k] = 0 } /* the reply, or what was found when it was lost */
+    :: atomic { st[k] == MADE -> st[k] = REPORT; held[k] = 0 } /* the reply, or the result found after a lost reply */
     :: atomic {
         st[k] == REPORT && conn[u] && nfull(to_c[u]) ->
         to_c[u]!COMPLETE, sj[k], sh[k], sg[k], so[k], ID(u), sq[k];
@@ -675,7 +675,7 @@ end:
     :: atomic { st[k] == ASKED && conn[u] && db > 0 -> db--; st[k] = WANTED }
 #endif
     :: atomic { st[k] == OWN -> if :: hs[sh[k]] == 1 -> hs[sh[k]] = 3 :: else fi; idle(k) }
-    /* BEAT: it is not ours (any more), or it is taken over */
+    /* BEAT: the slot has no lease (any more), or its job is adopted */
     :: atomic {
         (st[k] == RUN || st[k] == MADE) && held[k] == 0 && up && conn[u] &&
         (owner[sj[k]] != MINE(k) || IS_LOST(sj[k], 1)) && (second[sj[k]] != MINE(k) || IS_LOST(sj[k], 2)) ->
@@ -687,7 +687,7 @@ end:
     od
 }
 
-/* The slot of u that has job j, in x; NS: none */
+/* Sets x to the slot of u that has job j, or to NS. */
 inline find(u, j) {
     x = u * SL;
     do
@@ -712,7 +712,7 @@ end:
             st[x] = RUN;
             if
             :: j == JBEG -> since[x] = h
-            :: j == JFIN -> sq[x] = drec; since[x] = made; /* PARTS, answered after a commit like everything else */
+            :: j == JFIN -> sq[x] = drec; since[x] = made; /* the PARTS reply, sent after a commit like every reply */
 #ifndef MUTANT_FINISH_EARLY
                 if :: drec != ALL -> idle(x) :: else fi
 #endif
@@ -721,7 +721,7 @@ end:
             if :: st[x] == RUN -> moving(x) :: else fi
         :: st[x] == ASKED && (type == DENY || type == DONE) ->
             if
-            :: type == DONE && g == dgen && LOSEPART == 0 -> assert(j == JBEG && dbeg != 0 || CHUNK(j) && (drec & BIT(j))) /* it says: recorded */
+            :: type == DONE && g == dgen && LOSEPART == 0 -> assert(j == JBEG && dbeg != 0 || CHUNK(j) && (drec & BIT(j))) /* DONE implies recorded */
             :: else
             fi;
             idle(x)
@@ -736,7 +736,7 @@ end:
             fi;
             if
 #ifndef MUTANT_NO_OWN_ABORT
-            :: j == JBEG && h != sh[x] -> st[x] = OWN   /* rule 10: another one counts */
+            :: j == JBEG && h != sh[x] -> st[x] = OWN   /* rule 10: another upload is the recorded one */
 #endif
             :: else -> idle(x)
             fi
@@ -772,7 +772,7 @@ end:
         if :: to_u[u]?_, _, _, _ :: empty(to_u[u]) fi;
         do :: to_u[u]?_, _, _, _ :: empty(to_u[u]) -> break od;
         do :: offers[u]?_, _, _ :: empty(offers[u]) -> break od;
-        if /* what it sent last may arrive */
+        if /* its last messages may arrive */
         :: nempty(to_c[u])
         :: do :: to_c[u]?_, _, _, _, _, _, _ :: empty(to_c[u]) -> break od
         fi;
@@ -794,14 +794,14 @@ end:
     od
 }
 
-/* ---- time: leases end ---- */
+/* ---- time: leases expire ---- */
 
-/* what a dead or idle holder sent has been read (rule 3) */
+/* messages of a dead or idle holder that the consumer has not read yet (rule 3) */
 #define SAID(who, j) (to_c[UP(who)] ?? [_, eval(j), _, _, _, eval(who), _] || PENDING(who, j))
 #define GRANT_COMES(who, j) (LIVES(who) && to_u[UP(who)] ?? [GRANT, eval(j), _, _])
 #define OVER(who, j) (who != 0 && !ANY2(WORKS_FOR, who, j) && !SAID(who, j) && !GRANT_COMES(who, j))
 
-#define EXPIRED(j) pout = pout & ~BIT(j) /* the event; the producer offers it again */
+#define EXPIRED(j) pout = pout & ~BIT(j) /* the event; the producer offers the job again */
 proctype Timer(byte j) {
 end:
     do
@@ -815,8 +815,8 @@ end:
     od
 }
 
-/* rule 6: a lease time is over; whoever holds something from the last epoch has been heard by then, or it counts as a false
- * timeout */
+/* Rule 6: the grace period, one lease time, ends. Every holder of a job from the last epoch has reported by then, or it counts
+ * as a false timeout. */
 proctype Grace() {
 end:
     do
@@ -824,7 +824,7 @@ end:
     od
 }
 
-/* ---- the store misbehaves ---- */
+/* ---- faults of the store ---- */
 
 #if LOSEPART + FORGETS > 0
 proctype Store() {
@@ -859,7 +859,7 @@ inline push(j) {
 
 #define FACTS (drec | (dbeg != 0) << JBEG | (dfin != 0) << JFIN)
 #ifdef SUPERSEDE
-#define FINISHED (dabt || dfin || superseded && !mopen && !dopen) /* without an intent it ends by itself */
+#define FINISHED (dabt || dfin || superseded && !mopen && !dopen) /* an upload without an intent ends by itself */
 #else
 #ifdef FINISH
 #define FINISHED (KNOWN(JFIN))
@@ -890,14 +890,14 @@ inline push(j) {
 proctype Tail() {
 end:
     do
-    /* TAIL or PLAN: what is durable, at any time (tail.pml has the cursor) */
+    /* TAIL or PLAN: the durable state, at any time (tail.pml has the cursor) */
     :: atomic {
         up && pconn && (pk != FACTS || ph != dbeg || pg != dgen) ->
         if :: pg != dgen -> pout = 0 :: else fi;
         pout = pout & ~(pk ^ FACTS);
         pk = FACTS; ph = dbeg; pg = dgen
     }
-    :: atomic {                                         /* WELCOME: PLAN all; what is neither done nor leased is offered */
+    :: atomic {                                         /* WELCOME: PLAN all; offers every job that is neither done nor leased */
         up && !pconn -> pconn = 1; pk = FACTS; ph = dbeg; pg = dgen; pout = 0; x = 0;
         do
         :: x < NJ -> if :: owner[x] != 0 -> pout = pout | BIT(x) :: else fi; x++
@@ -923,14 +923,14 @@ proctype Producer() {
 #endif
 #ifdef SUPERSEDE
     OFFERS(JABT)
-    :: atomic { !superseded && dfin == 0 && mfin == 0 && up -> superseded = 1 } /* another source takes the destination */
+    :: atomic { !superseded && dfin == 0 && mfin == 0 && up -> superseded = 1 } /* another source replaces this one at the destination */
 #endif
 #if LO > 0
     :: atomic { lo > 0 && nempty(offers[0]) -> lo--; offers[0]?_, _, _ }
     :: atomic { lo > 0 && nempty(offers[NU - 1]) -> lo--; offers[NU - 1]?_, _, _ }
 #endif
 #if PC > 0
-    :: atomic {                                         /* offers in the pipes may outlive it */
+    :: atomic {                                         /* offers in the pipes may survive the kill */
         pc > 0 -> pc--; pk = 0; ph = 0; pg = 0; pout = 0; pconn = 0;
         if
         :: skip
@@ -941,7 +941,7 @@ proctype Producer() {
 #endif
     :: atomic { FINISHED -> pdone = 1; break }
     od;
-    /* all is quiet: what is left at the store? */
+    /* All processes are idle: check the uploads left at the store. */
     atomic {
         busy == 0 && up && empty(to_c[0]) && empty(to_c[NU - 1]) && empty(to_u[0]) && empty(to_u[NU - 1]) && empty(acks) && empty(claims) ->
         x = 1; y = 0;
@@ -949,11 +949,11 @@ proctype Producer() {
         :: x <= NH -> if :: hs[x] == 1 && x != dbeg && x != KEPT -> y++ :: else fi; x++
         :: else -> break
         od;
-        assert(y <= excused);                           /* nothing open that the journal does not know */
+        assert(y <= excused);                           /* no open upload that the journal does not know */
 #ifdef SUPERSEDE
         assert(dfin || hs[1] != 1 || excused);
 #endif
-        assert(KEPT == 0 || hs[KEPT] == 1);             /* somebody else's is as it was */
+        assert(KEPT == 0 || hs[KEPT] == 1);             /* the other client's upload is unchanged */
         assert(objects <= 1)
     }
 }

@@ -1,4 +1,4 @@
-"""Runs SPIN on one configuration of a model: generate, compile, search, read what it printed."""
+"""Runs SPIN on one configuration of a model: generates, compiles, searches, and parses the output."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 MEMORY_MIB = 4096
-SEARCH_SECONDS = 900  # far more than any takes; a machine may be busy
+SEARCH_SECONDS = 900  # far more than any search takes; the machine may be busy
 
 
 @dataclass(frozen=True)
@@ -19,20 +19,20 @@ class Configuration:
     defines: str
     claim: str = ""  # the ltl formula that must hold under weak fairness; empty: safety only
     bitstate: int = 0  # the size of the bit array as a power of two; 0: exhaustive
-    minutes: int = 0  # of a bitstate search, at most
+    minutes: int = 0  # of a bitstate search, maximum
     quick: bool = False  # is in the default set
 
 
 @dataclass(frozen=True)
 class Mutant:
-    name: str  # MUTANT_… leaves a rule out
+    name: str  # MUTANT_… omits a rule
     rule: str
-    configuration: Configuration  # the smallest in which it is caught
+    configuration: Configuration  # the smallest that detects it
 
 
 @dataclass
 class Search:
-    error: str  # what is violated; empty: nothing
+    error: str  # the violated property; empty: none
     states: int
     depth: int
     memory_mib: float

@@ -1,4 +1,4 @@
-"""The model of the protocol: no configuration has an error, and every rule that is left out is missed (README.md).
+"""The model of the protocol has no error in any configuration, and SPIN finds an error for every omitted rule (README.md).
 
 Two searches run at a time; a test waits for its own.
 """
@@ -25,7 +25,7 @@ def mutant_id(m):
 
 @pytest.fixture(scope="session")
 def searches(request):
-    """What the chosen tests will ask for, started at once: key → future."""
+    """Starts the searches of all chosen tests at once: key → future."""
     if not shutil.which("spin"):
         pytest.skip("spin is not installed")
     wanted = [i.callspec.params.get("c") or i.callspec.params.get("m") for i in request.session.items if "searches" in getattr(i, "fixturenames", ())]
