@@ -7,10 +7,13 @@
     house.py loc          product lines of code by folder (no blank lines, no comments), and the share of shared function names
 """
 
+import ast
 import collections
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -259,7 +262,13 @@ SENTENCE_WORDS = {"README.md": 18, "docs/man": 22}  # on average
 
 
 def comments_of(path):
-    return "\n".join((a or b).replace("*", " ") for a, b in COMMENT.findall(text_of(path)))
+    """The comments of a C, Python or SPIN file, and the docstrings of a Python file."""
+    text = text_of(path)
+    if not path.endswith(".py"):
+        return "\n".join((a or b).replace("*", " ") for a, b in COMMENT.findall(text))
+    found = [token.string for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type == tokenize.COMMENT]
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))]
+    return "\n".join(found + [ast.get_docstring(node) or "" for node in nodes])
 
 
 def rate_of(text):
@@ -279,7 +288,7 @@ def prose_by(group_of, paths, reader):
 
 def prose():
     """Words of the list in comments (by folder) and in documents."""
-    paths = sources() + tracked("tests/*.c", "tests/*.h", "docs/*.c", "docs/*.h")
+    paths = sources() + tracked("tests/*.c", "tests/*.h", "tests/*.py", "tests/*.pml", "docs/*.c", "docs/*.h", "docs/*.py")
     groups = prose_by(folder_of, paths, comments_of)
     groups.update(prose_by(lambda p: p, [f for f in tracked(*DOCUMENTS) if f.endswith((".md", ".1", ".5"))], text_of))
     for place, (total, count) in sorted(groups.items()):
