@@ -1,14 +1,14 @@
 /*
- * Leases with a clock: who may move bytes when (docs/PROTOCOL.md, rules 3, 5, 6). jobs.pml takes it for granted that a lease
- * ends while its holder works only by a false timeout; here it is shown that nobody writes under another one's lease.
+ * Leases with a clock: the right to move bytes (docs/PROTOCOL.md, rules 3, 5, 6). jobs.pml assumes that a lease ends while its
+ * holder works only by a false timeout. This model shows that no uploader writes under the lease of another one.
  *
- * One job, two uploaders, one consumer. Time goes in ticks and is the same for all. Everybody may take any time for
- * everything, so a process that is stopped, a consumer that stands still and a message that is late need nothing special; a
- * message is never overtaken by a later one of its sender. A lease lasts L ticks. A holder asks for more at most once a tick,
- * and looks at its deadline before each write of bytes. CRASH: the consumer is killed, and starts again after any time.
+ * One job, two uploaders, one consumer. Time goes in ticks and is the same for all. Each process may take any time for each
+ * step, so a stopped process, a consumer that stands still and a late message need no extra case. A message never overtakes an
+ * earlier one of its sender. A lease lasts L ticks. A holder asks for more at most once a tick, and checks its deadline before
+ * each write of bytes. CRASH: the consumer is killed, and starts again after any time.
  *
- * Asserted: no byte is written by one uploader while the consumer has granted the job to the other (5, 6); and a lease whose
- * renewal lies in the consumer's socket is never declared over (3).
+ * Asserted: an uploader writes no byte while the consumer has granted the job to the other (5, 6). A lease with a renewal in
+ * the consumer's socket is never declared over (3).
  */
 #ifndef L
 #define L 2

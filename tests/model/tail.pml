@@ -1,13 +1,13 @@
 /*
- * TAIL and PLAN: what a producer knows of the records (docs/PROTOCOL.md, rules 3 and 13, WELCOME, PLAN, TAIL). jobs.pml lets
- * the producer know anything durable at any time; here it is shown that it comes to know all of it.
+ * TAIL and PLAN: the records that a producer knows (docs/PROTOCOL.md, rules 3 and 13, WELCOME, PLAN, TAIL). jobs.pml lets the
+ * producer know every durable record at any time. This model shows that the producer comes to know all of them.
  *
- * The journal is R records, each about another chunk. The consumer keeps RECENT of them in memory, hands out
- * only those that were appended after the producer had planned the upload, and forgets producer and memory when it is killed
- * (CRASH). A connection may break (BREAK); the producer may be killed (KILL).
+ * The journal is R records, each about another chunk. The consumer keeps RECENT of them in memory. It sends only records that
+ * were appended after the producer had planned the upload. It forgets producer and memory when it is killed (CRASH). A
+ * connection may break (BREAK); the producer may be killed (KILL).
  *
- * Asserted: whatever the producer takes for recorded is durable. Claimed for all runs with weak fairness: in the end it knows
- * what the journal says.
+ * Asserted: a record that the producer believes in is durable. Claimed for all runs with weak fairness: in the end the
+ * producer knows all records of the journal.
  */
 #ifndef R
 #define R 3
