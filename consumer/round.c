@@ -65,7 +65,8 @@ int consumer_recheck_keys(struct consumer *c, uint64_t now_ms) {
 
 /* ---- leases ---- */
 
-/* Only leases whose deadline was over before the reading began that emptied the socket (rule 3). */
+/* drained_ms: when the reading began that emptied the socket; 0: it was not emptied. A lease expires only when its
+ * deadline was over before that time (rule 3). */
 static int round_expire_leases(struct consumer *c, uint64_t drained_ms) {
     struct lease *l;
     while (drained_ms && (l = leases_first_expired(&c->leases, drained_ms))) {

@@ -59,8 +59,7 @@ enum record_field { /* bits of record.has: optional fields */
                     HAS_INTEGRITY = 1 << 14,
 };
 
-/* The reason of an abort whose destination was taken by another source. The only reason that
- * readers compare. */
+/* The reason of an abort: another source took the destination. Readers compare no other reason. */
 #define RECORD_SUPERSEDED "superseded"
 
 /* The values of record.kind, of a carry. */

@@ -73,8 +73,8 @@ static bool path_next_component(struct slice path, size_t *at, struct slice *com
     return component->len > 0;
 }
 
-/* Appends the components of path to url, whose first `root` bytes are the scheme. "." is dropped, ".." removes one
- * component. */
+/* Appends the components of path to url. The first `root` bytes of url are the scheme. "." is dropped, ".." removes
+ * one component. */
 static int url_add_path(struct buf *url, size_t root, struct slice path) {
     struct slice component;
     int err = 0;

@@ -157,6 +157,6 @@ int msg_encode(const struct msg *m, struct buf *out) {
 }
 
 int msg_encode_data_head(const struct msg *m, struct buf *out) {
-    CHECK(m->type == MSG_DATA); /* whose bytes are the last field of its table */
+    CHECK(m->type == MSG_DATA); /* its bytes are the last field of its table */
     return encode_message(m, true, out);
 }

@@ -44,8 +44,8 @@ void connections_destroy(struct connections **c);
 void connections_count_taken(struct connections *c, int fd, size_t bytes);
 /* The peer of the connection fd proved this key. */
 void connections_set_key(struct connections *c, int fd, const struct curve_key *key);
-/* Closes each connection whose key (empty when not known) is refused by stays(), all those included that were admitted
- * before this call. */
+/* Calls stays() with the key of each connection, those admitted earlier included (an empty key: not known). Closes the
+ * connection when stays() returns false. */
 void connections_close_unless(struct connections *c, bool (*stays)(const struct curve_key *key));
 /* drained: the socket has just been read until empty. */
 void connections_service(struct connections *c, bool drained);

@@ -127,8 +127,10 @@ int signals_end_when_hung(void) {
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (!signal_is_ignored(numbers[i]))
             sigaddset(&watched, numbers[i]);
-    if (pthread_attr_init(&attributes) != 0)
+    if (pthread_attr_init(&attributes) != 0) {
+        log_error("the thread for signals cannot be started: no memory; free some");
         return ERR_NOMEM;
+    }
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the thread receives only the signals it waits for */
     int error = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);

@@ -7,6 +7,7 @@
 #include "system/clock.h"
 #include "system/exit_status.h"
 #include "system/log.h"
+#include "system/signals.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -252,6 +253,26 @@ static void test_uploaders_of_a_running_consumer_finish_their_results(void **sta
     assert_int_equal(count, 0);
 }
 
+/* The uploader would take a minute to end. */
+static void test_a_second_stop_request_during_the_end_kills_the_uploaders(void **state) {
+    (void)state;
+    assert_int_equal(pipe2(term_pipe, O_NONBLOCK), 0);
+    assert_int_equal(signals_init(false), 0);
+    s.o.consumer = "tcp://host:1";
+    s.o.drain_for_ms = 60000;
+    s.uploaders[0].pid = start_child(60000);
+    raise(SIGINT);
+    raise(SIGINT);
+    uint64_t began_ms = clock_ms();
+    assert_int_equal(supervisor_stop(&s), 0);
+    assert_true(clock_ms() - began_ms < 30000);
+    assert_true(s.killed);
+    assert_int_equal(supervisor_uploaders(&s), 0);
+    close(term_pipe[0]);
+    close(term_pipe[1]);
+    assert_int_equal(signals_init(false), 0); /* forgets the requests */
+}
+
 static void test_stop_waits_for_a_consumer_that_answered(void **state) {
     (void)state;
     s.draining = true;
@@ -280,6 +301,7 @@ UNIT_MAIN(TEST(test_outage_ends_the_run_after_retry_for), TEST(test_outage_witho
           TEST(test_no_consumer_is_started_for_a_given_one_or_at_the_end),
           TEST(test_silence_of_a_consumer_that_answered_is_no_error),
           TEST(test_uploaders_of_a_given_consumer_finish_their_results),
+          TEST(test_a_second_stop_request_during_the_end_kills_the_uploaders),
           TEST(test_uploaders_without_a_consumer_drop_their_results),
           TEST(test_uploaders_of_a_running_consumer_finish_their_results),
           TEST(test_stop_waits_for_a_consumer_that_answered))
