@@ -1,6 +1,7 @@
 /*
- * The uploader: takes offers, claims leases, moves bytes through a backend, and reports results. It has one thread and
- * one wait. Nothing here is durable: when it is killed, its leases end and other uploaders do the work again.
+ * The uploader: takes offers, claims leases, moves bytes through a backend, and reports results. It runs in the main
+ * thread, with one wait. Nothing here is durable: when it is killed, its leases end and other uploaders do the work
+ * again.
  */
 #ifndef CHUNKLIFT_UPLOADER_H
 #define CHUNKLIFT_UPLOADER_H

@@ -1,6 +1,6 @@
 /*
  * Messages for people on stderr: one line each, "chunklift: THING: the problem; the remedy". Never credentials. Not
- * thread-safe; each program has one thread.
+ * thread-safe: only the main thread of a program logs.
  */
 #ifndef CHUNKLIFT_LOG_H
 #define CHUNKLIFT_LOG_H
