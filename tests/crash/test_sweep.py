@@ -206,15 +206,27 @@ class Run:
         left = "sent" in self.case.point.name or self.case.point.program == "consumer"
         self.faults.arm(self.case.armed, self.how.nth, action, LEFT_MS if left else 0)
 
+    def stop_before_a_grant(self, pid):
+        """SIGTERM for an uploader that holds an offer. Without a consumer no grant can arrive before the uploader's signal thread runs."""
+        consumers = list(self.box.processes("chunklift-consumer"))
+        for consumer in consumers:
+            os.kill(consumer, signal.SIGSTOP)
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.3)  # a heartbeat: the uploader has seen the signal and released its jobs
+        for consumer in consumers:
+            os.kill(consumer, signal.SIGCONT)
+
     def come_by(self, child):
         """Continues the process stopped at the other point, so that the run reaches the armed one."""
         self.faults.wait(self.how.pause, END_S, meanwhile=lambda: child.poll() is None)
         pid = self.stopped()
         self.arm()
+        if self.how.go_on == "term":
+            self.stop_before_a_grant(pid)
+            return
         if self.how.go_on == "cont":
             time.sleep(0.6)  # requests queue up: two heartbeats of every uploader
-        elif self.how.go_on == "term":
-            os.kill(pid, signal.SIGTERM)
         elif self.how.go_on == "late":
             self.faults.wait(self.case.armed, END_S)
         if self.how.go_on != "late" or self.case.death != "everything":
