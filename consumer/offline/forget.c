@@ -3,12 +3,11 @@
 
 #include "consumer/offline/carry_forward.h"
 #include "consumer/offline/offline_journal.h"
-#include "pure/dest.h"
+#include "journal/named_uploads.h"
 #include "pure/text.h"
 #include "system/log.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct found {
     struct id128 upload;
@@ -19,27 +18,15 @@ struct found {
 struct forgetting {
     const struct forget_options *o;
     struct offline_journal journal;
-    struct buf *dests; /* wanted, as URLs */
-    bool *met;
+    struct named_uploads named;
     struct found *found;
     size_t count, cap;
 };
 
-static bool forget_is_wanted(struct forgetting *f, const struct id128 *upload, struct slice dest) {
-    bool wanted = false;
-    for (size_t i = 0; i < f->o->wanted_count; i++) {
-        struct id128 id;
-        bool same = id_from_hex(&id, slice_of(f->o->wanted[i])) == 0 && id_equal(&id, upload);
-        if (!same && !slice_equal(dest, buf_slice(&f->dests[i])))
-            continue;
-        wanted = f->met[i] = true;
-    }
-    return wanted;
-}
-
 static int forget_note(struct forgetting *f, const struct id128 *upload, struct slice dest, bool unfinished) {
-    if (!forget_is_wanted(f, upload, dest))
+    if (!named_uploads_match(&f->named, upload, dest))
         return 0;
+    named_uploads_meet(&f->named, upload, dest);
     if (array_grow(&f->found, &f->cap, f->count, sizeof *f->found))
         return ERR_NOMEM;
     struct buf text = BUF_INIT;
@@ -66,35 +53,11 @@ static int forget_find(struct forgetting *f) {
     return err;
 }
 
-/* argument: an upload id, or a destination. */
-static int forget_parse_dest(const char *argument, const char *cwd, struct buf *url) {
-    char reason[DEST_PROBLEM_SIZE];
-    if (dest_problem(argument, reason, sizeof reason)) {
-        log_error("%s: %s", argument, reason);
-        return ERR_USAGE;
-    }
-    return dest_from_argument(argument, cwd, url);
-}
-
-static int forget_prepare(struct forgetting *f) {
-    size_t count = f->o->wanted_count;
-    f->dests = calloc(count + 1, sizeof *f->dests);
-    f->met = calloc(count + 1, sizeof *f->met);
-    char *cwd = getcwd(NULL, 0);
-    int err = f->dests && f->met ? 0 : ERR_NOMEM;
-    for (size_t i = 0; !err && i < count; i++)
-        err = forget_parse_dest(f->o->wanted[i], cwd ? cwd : "/", &f->dests[i]);
-    free(cwd);
-    return err;
-}
-
 /* ERR_DAMAGED: not every wanted upload can be forgotten. */
 static int forget_check(const struct forgetting *f) {
-    for (size_t i = 0; i < f->o->wanted_count; i++)
-        if (!f->met[i]) {
-            log_error("%s: the journal knows no such upload; nothing was forgotten", f->o->wanted[i]);
-            return ERR_DAMAGED;
-        }
+    int err = named_uploads_check(&f->named);
+    if (err)
+        return err;
     for (size_t i = 0; i < f->count; i++)
         if (f->found[i].unfinished && !f->o->unfinished) {
             log_error("%s: its upload is not finished; finish it, or use --unfinished, which aborts it; nothing was "
@@ -130,8 +93,8 @@ static int forget_append_records(struct forgetting *f) {
 }
 
 int journal_forget(const struct forget_options *o) {
-    struct forgetting f = {.o = o};
-    int err = forget_prepare(&f);
+    struct forgetting f = {.o = o, .named = {.names = o->wanted, .count = o->wanted_count}};
+    int err = named_uploads_parse(&f.named);
     if (!err)
         err = offline_journal_read(&f.journal, o->dir); /* so that a command without effect writes nothing */
     if (!err)
@@ -147,12 +110,9 @@ int journal_forget(const struct forget_options *o) {
     if (err == ERR_NOMEM)
         log_error("out of memory");
     offline_journal_release(&f.journal);
-    for (size_t i = 0; f.dests && i < o->wanted_count; i++)
-        buf_release(&f.dests[i]);
     for (size_t i = 0; i < f.count; i++)
         free(f.found[i].dest);
     free(f.found);
-    free(f.dests);
-    free(f.met);
+    named_uploads_release(&f.named);
     return err;
 }

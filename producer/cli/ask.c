@@ -13,7 +13,8 @@ struct asking {
     struct msg *request, *answer;
     enum msg_type wanted;
     bool asked;
-    uint64_t number, asked_ms;
+    uint64_t first_number, number; /* of the request and its last repetition */
+    uint64_t asked_ms;
 };
 
 int ask_open(struct session **s, const char *endpoint) {
@@ -32,6 +33,8 @@ static int ask_send(struct asking *a, uint64_t now_ms) {
     int err = session_send(a->session, a->request, &a->number);
     if (err)
         return err == ERR_AGAIN ? 0 : err;
+    if (!a->asked)
+        a->first_number = a->number;
     a->asked = true;
     a->asked_ms = now_ms;
     return 0;
@@ -48,7 +51,7 @@ static int ask_receive(struct asking *a) {
             log_error("the consumer refuses: %.*s", (int)m->error.text.len, m->error.text.len ? m->error.text.ptr : "");
             return ERR_IO;
         }
-        if (m->type == a->wanted && a->asked && m->number == a->number)
+        if (m->type == a->wanted && a->asked && m->number >= a->first_number && m->number <= a->number)
             return 0;
     }
 }

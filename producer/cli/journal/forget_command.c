@@ -7,6 +7,7 @@
 #include "producer/cli/journal/forget_command.h"
 #include "pure/array.h"
 
+#include "journal/named_uploads.h"
 #include "journal/records.h"
 #include "producer/cli/ask.h"
 #include "producer/cli/journal/forget_abort.h"
@@ -40,12 +41,10 @@ struct found {
     struct id128 upload;
     char *src, *dest, *endpoint;
     bool finished;
-    size_t wanted; /* the index of its argument */
 };
 
 struct forgetting {
-    const struct text_list *wanted;
-    struct buf *dests; /* wanted, as URLs */
+    struct named_uploads named;
     struct found *found;
     size_t count, cap;
     bool unfinished, keep_parts, json;
@@ -53,27 +52,14 @@ struct forgetting {
 
 /* ---- look up ---- */
 
-static bool forget_is_wanted(const struct forgetting *f, const struct upload_summary *u, size_t *which) {
-    for (size_t i = 0; i < f->wanted->count; i++) {
-        struct id128 id;
-        bool same = id_from_hex(&id, slice_of(f->wanted->items[i])) == 0 && id_equal(&id, &u->id);
-        if (!same && !slice_equal(u->dest, buf_slice(&f->dests[i])))
-            continue;
-        *which = i;
-        return true;
-    }
-    return false;
-}
-
 static int forget_note(void *arg, const struct upload_summary *u) {
     struct forgetting *f = arg;
-    size_t wanted;
-    if (u->state == UPLOAD_ABORTED || !forget_is_wanted(f, u, &wanted))
+    if (u->state == UPLOAD_ABORTED || !named_uploads_match(&f->named, &u->id, u->dest))
         return 0;
     if (array_grow(&f->found, &f->cap, f->count, sizeof *f->found))
         return ERR_NOMEM;
     struct found *found = &f->found[f->count++];
-    *found = (struct found){.upload = u->id, .wanted = wanted, .finished = u->state == UPLOAD_FINISHED};
+    *found = (struct found){.upload = u->id, .finished = u->state == UPLOAD_FINISHED};
     found->src = slice_dup(u->src);
     found->dest = slice_dup(u->dest);
     found->endpoint = slice_dup(u->endpoint);
@@ -111,24 +97,9 @@ static int forget_leave_out_forgotten(struct forgetting *f, const char *dir) {
     return err == ERR_NOT_FOUND ? 0 : err;
 }
 
-/* argument: an upload id, or a destination. */
-static int forget_parse_dest(const char *argument, const char *cwd, struct buf *url) {
-    char reason[DEST_PROBLEM_SIZE];
-    if (dest_problem(argument, reason, sizeof reason)) {
-        log_error("%s: %s", argument, reason);
-        return ERR_USAGE;
-    }
-    return dest_from_argument(argument, cwd, url);
-}
-
 static int forget_find(struct forgetting *f, const char *dir) {
     struct journal_totals totals;
-    char *cwd = getcwd(NULL, 0);
-    f->dests = calloc(f->wanted->count + 1, sizeof *f->dests);
-    int err = f->dests ? 0 : ERR_NOMEM;
-    for (size_t i = 0; !err && i < f->wanted->count; i++)
-        err = forget_parse_dest(f->wanted->items[i], cwd ? cwd : "/", &f->dests[i]);
-    free(cwd);
+    int err = named_uploads_parse(&f->named);
     if (!err)
         err = journal_summary_read(dir, forget_note, f, &totals);
     return err ? err : forget_leave_out_forgotten(f, dir);
@@ -167,7 +138,7 @@ static int forget_take_reply(const struct forgetting *f, const char *endpoint, c
     return err;
 }
 
-/* Not sent again without a reply: an upload cannot be forgotten twice. */
+/* A repeated request is harmless: an upload that it already forgot is unknown to the consumer. */
 static int forget_ask_consumer(const struct forgetting *f, const char *endpoint) {
     struct session *s = NULL;
     struct buf ids = BUF_INIT;
@@ -192,16 +163,12 @@ static int forget_ask_consumer(const struct forgetting *f, const char *endpoint)
 }
 
 /* ERR_DAMAGED: a wanted upload is unknown. ERR_USAGE: too many. */
-static int forget_check(const struct forgetting *f) {
-    for (size_t i = 0; i < f->wanted->count; i++) {
-        bool met = false;
-        for (size_t k = 0; k < f->count; k++)
-            met |= f->found[k].wanted == i;
-        if (!met) {
-            log_error("%s: the journal knows no such upload; nothing was forgotten", f->wanted->items[i]);
-            return ERR_DAMAGED;
-        }
-    }
+static int forget_check(struct forgetting *f) {
+    for (size_t i = 0; i < f->count; i++)
+        named_uploads_meet(&f->named, &f->found[i].upload, slice_of(f->found[i].dest));
+    int err = named_uploads_check(&f->named);
+    if (err)
+        return err;
     if (f->count > PROTO_FORGET_MAX) {
         log_error("%zu uploads are too many at once; name at most %d", f->count, PROTO_FORGET_MAX);
         return ERR_USAGE;
@@ -281,9 +248,7 @@ static int forget_hand_over(const struct forgetting *f, const char *dir) {
 }
 
 static void forget_release(struct forgetting *f) {
-    for (size_t i = 0; f->dests && i < f->wanted->count; i++)
-        buf_release(&f->dests[i]);
-    free(f->dests);
+    named_uploads_release(&f->named);
     for (size_t i = 0; i < f->count; i++)
         found_release(&f->found[i]);
     free(f->found);
@@ -337,7 +302,7 @@ static int forget_carry_out(struct forgetting *f, const struct reader_options *o
 
 int forget_command(int argc, char **argv) {
     struct reader_options o = {0};
-    struct forgetting f = {.wanted = &o.arguments};
+    struct forgetting f = {0};
     struct forget_abort_options a = {0};
     const struct option_spec specs[] = {
         {"unfinished", 0, OPTION_FLAG, &f.unfinished, NULL, "unfinished uploads too: they are aborted there"},
@@ -354,6 +319,7 @@ int forget_command(int argc, char **argv) {
         err = forget_open_journal(&o);
     if (!err)
         err = forget_check_arguments(&o);
+    f.named = (struct named_uploads){.names = o.arguments.items, .count = o.arguments.count};
     if (!err)
         err = forget_find(&f, o.dir.data);
     if (!err)

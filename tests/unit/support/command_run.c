@@ -1,6 +1,7 @@
 #include "command_run.h"
 
 #include "producer/cli/journal/journal_command.h"
+#include "producer/cli/set_command.h"
 #include "producer/cli/status_command.h"
 #include <unistd.h>
 
@@ -12,8 +13,11 @@ pid_t command_start(int argc, const char **argv) {
         return pid;
     if (!freopen("stdout", "w", stdout) || !freopen("stderr", "w", stderr))
         _exit(99);
-    bool status = strcmp(argv[0], "status") == 0;
-    _exit(status ? status_command(argc, (char **)argv) : journal_command(argc, (char **)argv));
+    if (strcmp(argv[0], "status") == 0)
+        _exit(status_command(argc, (char **)argv));
+    if (strcmp(argv[0], "set") == 0)
+        _exit(set_command(argc, (char **)argv));
+    _exit(journal_command(argc, (char **)argv));
 }
 
 void command_read_output(void) {

@@ -1,4 +1,4 @@
-/* `chunklift journal` and `chunklift status` in a child process, as a script sees them: exit status and output. */
+/* `chunklift journal`, `status` and `set` in a child process, as a script sees them: exit status and output. */
 #ifndef CHUNKLIFT_TEST_COMMAND_RUN_H
 #define CHUNKLIFT_TEST_COMMAND_RUN_H
 

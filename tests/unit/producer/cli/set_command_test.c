@@ -1,0 +1,125 @@
+/* `chunklift set` with a scripted consumer. */
+#include "scripted_consumer.h"
+
+#include "pure/units.h"
+#include <unistd.h>
+
+static void test_without_a_change_it_shows_the_limits(void **state) {
+    (void)state;
+    scripted.settings = (struct msg_settings){.uploaders = 3, .fleet_slots = 24};
+    assert_int_equal(SCRIPTED_RUN("set", "--consumer", scripted_address), 0);
+    assert_int_equal(scripted.last_set.flags, 0);
+    assert_string_equal(command_out, "uploaders  as each cp was started (3 run in the fleet)\n"
+                                     "slots      as each uploader was started (24 in the fleet)\n"
+                                     "bwlimit    none\n");
+}
+
+static void test_limits_in_force_are_printed(void **state) {
+    (void)state;
+    scripted.settings =
+        (struct msg_settings){.local_uploaders = 1, .slots = 2, .bwlimit = 10 << 20, .uploaders = 3, .fleet_slots = 24};
+    assert_int_equal(SCRIPTED_RUN("set", "--consumer", scripted_address), 0);
+    assert_string_equal(command_out, "uploaders  1 (3 run in the fleet)\n"
+                                     "slots      2 (24 in the fleet)\n"
+                                     "bwlimit    10 MiB/s\n");
+}
+
+static void test_limits_in_force_for_programs(void **state) {
+    (void)state;
+    scripted.settings =
+        (struct msg_settings){.local_uploaders = 1, .slots = 2, .bwlimit = 1024, .uploaders = 3, .fleet_slots = 24};
+    assert_int_equal(SCRIPTED_RUN("set", "--json", "--consumer", scripted_address), 0);
+    assert_string_equal(command_out, "{\"event\":\"settings\",\"uploaders\":1,\"slots\":2,\"bwlimit\":1024,"
+                                     "\"fleet_uploaders\":3,\"fleet_slots\":24}\n");
+}
+
+static void test_only_given_values_are_changed(void **state) {
+    (void)state;
+    assert_int_equal(SCRIPTED_RUN("set", "--uploaders", "5", "--consumer", scripted_address), 0);
+    assert_int_equal(scripted.last_set.flags, SET_UPLOADERS);
+    assert_int_equal(scripted.last_set.local_uploaders, 5);
+    assert_int_equal(SCRIPTED_RUN("set", "--slots", "0", "--bwlimit", "1MiB", "--consumer", scripted_address), 0);
+    assert_int_equal(scripted.last_set.flags, SET_SLOTS | SET_BWLIMIT);
+    assert_int_equal(scripted.last_set.slots, 0);
+    assert_int_equal(scripted.last_set.bwlimit, 1 << 20);
+    assert_int_equal(SCRIPTED_RUN("set", "--bwlimit", "none", "--consumer", scripted_address), 0);
+    assert_int_equal(scripted.last_set.flags, SET_BWLIMIT);
+    assert_int_equal(scripted.last_set.bwlimit, 0);
+}
+
+static void test_change_that_the_consumer_cannot_store_fails(void **state) {
+    (void)state;
+    scripted.settings.error = slice_of("No space left on device");
+    assert_int_equal(SCRIPTED_RUN("set", "--slots", "4", "--consumer", scripted_address), 3);
+    assert_non_null(strstr(command_err, "not changed: "));
+    assert_non_null(strstr(command_err, ": No space left on device; "));
+}
+
+static void test_request_without_a_reply_is_repeated(void **state) {
+    (void)state;
+    scripted.lost = 1;
+    assert_int_equal(SCRIPTED_RUN("set", "--slots", "4", "--consumer", scripted_address), 0);
+    assert_int_equal(scripted.sets, 1);
+}
+
+static void test_late_reply_to_a_repeated_request_counts(void **state) {
+    (void)state;
+    scripted.late = true;
+    assert_int_equal(SCRIPTED_RUN("set", "--slots", "4", "--consumer", scripted_address), 0);
+    assert_int_equal(scripted.requests, 2);
+}
+
+static void test_consumer_of_the_journal_is_asked(void **state) {
+    char file[300];
+    (void)state;
+    snprintf(file, sizeof file, "%s\n%ld\n", scripted_address, (long)getpid());
+    lines_write(&test_journal, "consumer", slice_of(file));
+    assert_int_equal(SCRIPTED_RUN("set", "--slots", "4", "--journal", test_journal.dir), 0);
+    assert_int_equal(scripted.last_set.slots, 4);
+}
+
+static void test_journal_without_a_consumer_cannot_be_set(void **state) {
+    (void)state;
+    assert_int_equal(SCRIPTED_RUN("set", "--journal", test_journal.dir), 3);
+    assert_non_null(strstr(command_err, "no consumer serves this journal now"));
+    lines_write(&test_journal, "consumer", slice_of("damaged"));
+    assert_int_equal(SCRIPTED_RUN("set", "--journal", test_journal.dir), 3);
+    assert_non_null(strstr(command_err, "no consumer serves this journal now"));
+}
+
+static void test_consumer_that_does_not_answer(void **state) {
+    char file[300];
+    (void)state;
+    scripted.silent = true;
+    assert_int_equal(SCRIPTED_RUN("set", "--consumer", scripted_address), 3);
+    assert_non_null(strstr(command_err, "no consumer answers there"));
+    snprintf(file, sizeof file, "%s\n%ld\n", scripted_address, (long)getpid());
+    lines_write(&test_journal, "consumer", slice_of(file));
+    assert_int_equal(SCRIPTED_RUN("set", "--journal", test_journal.dir), 3);
+    assert_non_null(strstr(command_err, "no consumer serves this journal now"));
+}
+
+static void test_consumer_that_refuses(void **state) {
+    (void)state;
+    scripted.refuse = true;
+    assert_int_equal(SCRIPTED_RUN("set", "--consumer", scripted_address), 3);
+    assert_non_null(strstr(command_err, "too many peers"));
+    assert_null(strstr(command_err, "no consumer"));
+}
+
+static void test_wrong_usage(void **state) {
+    (void)state;
+    assert_int_equal(SCRIPTED_RUN("set", "4", "--consumer", scripted_address), 2);
+    assert_non_null(strstr(command_err, "4: unexpected argument"));
+    assert_int_equal(SCRIPTED_RUN("set", "--slots", "1025", "--consumer", scripted_address), 2);
+    assert_int_equal(SCRIPTED_RUN("set", "--uploaders", "65", "--consumer", scripted_address), 2);
+    assert_int_equal(scripted.hellos, 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, scripted_setup, scripted_teardown)
+UNIT_MAIN(TEST(test_without_a_change_it_shows_the_limits), TEST(test_limits_in_force_are_printed),
+          TEST(test_limits_in_force_for_programs), TEST(test_only_given_values_are_changed),
+          TEST(test_change_that_the_consumer_cannot_store_fails), TEST(test_request_without_a_reply_is_repeated),
+          TEST(test_late_reply_to_a_repeated_request_counts), TEST(test_consumer_of_the_journal_is_asked),
+          TEST(test_journal_without_a_consumer_cannot_be_set), TEST(test_consumer_that_does_not_answer),
+          TEST(test_consumer_that_refuses), TEST(test_wrong_usage))
