@@ -152,9 +152,7 @@ int dest_join(struct buf *url, struct slice prefix, struct slice name) {
         prefix.len--;
     while (name.len > 0 && name.ptr[0] == '/')
         name = slice_without(name, 1);
-    int err = buf_reserve(&made, prefix.len + 1 + name.len);
-    if (!err)
-        err = buf_add_slice(&made, prefix);
+    int err = buf_add_slice(&made, prefix);
     if (!err)
         err = buf_add_byte(&made, '/');
     if (!err)

@@ -11,7 +11,7 @@
 static size_t argument_word_length(const char *argument) {
     size_t n = strspn(argument, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-._@");
     bool letter_first = (argument[0] | 0x20) >= 'a' && (argument[0] | 0x20) <= 'z';
-    return n > 0 && letter_first && argument[n] == ':' ? n : 0;
+    return letter_first && argument[n] == ':' ? n : 0;
 }
 
 bool dest_names_a_scheme(const char *argument) {

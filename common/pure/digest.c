@@ -56,19 +56,13 @@ uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t length_b) {
     return crc_a ^ crc_b;
 }
 
-static void crc_to_big_endian(uint32_t crc, uint8_t bytes[4]) {
-    for (int i = 0; i < 4; i++)
-        bytes[i] = (uint8_t)(crc >> (24 - 8 * i));
-}
-
 static uint32_t crc_from_big_endian(const uint8_t bytes[4]) {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
 void crc32c_to_text(uint32_t crc, char out[CRC_TEXT_SIZE]) {
     static_assert(CRC_TEXT_SIZE == CRC_PREFIX_LEN + 8 + 1, "prefix, eight digits, NUL");
-    uint8_t bytes[4];
-    crc_to_big_endian(crc, bytes);
+    const uint8_t bytes[4] = {(uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8), (uint8_t)crc};
     memcpy(out, CRC_PREFIX, CRC_PREFIX_LEN);
     hex_encode(bytes, sizeof bytes, out + CRC_PREFIX_LEN);
 }

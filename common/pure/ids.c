@@ -1,18 +1,8 @@
 #include "pure/ids.h"
-#include <errno.h>
 #include <sys/random.h>
 
 int id_random(struct id128 *id) {
-    size_t got = 0;
-    while (got < sizeof id->b) {
-        ssize_t n = getrandom(id->b + got, sizeof id->b - got, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return ERR_IO;
-        got += (size_t)n;
-    }
-    return 0;
+    return getentropy(id->b, sizeof id->b) == 0 ? 0 : ERR_IO;
 }
 
 void id_to_hex(const struct id128 *id, char out[ID_HEX_SIZE]) {
@@ -44,7 +34,7 @@ static unsigned hex_nibble(char c) {
 }
 
 int hex_decode(struct slice hex, void *bytes, size_t len) {
-    if (len > SIZE_MAX / 2 || hex.len != 2 * len)
+    if (hex.len % 2 != 0 || hex.len / 2 != len)
         return ERR_INVALID;
     uint8_t *out = bytes;
     for (size_t i = 0; i < len; i++) {

@@ -7,7 +7,7 @@ bool percent_is_unreserved(unsigned char c) {
 
 int percent_encode(struct buf *out, struct slice text, bool keep_slash) {
     static const char digits[] = "0123456789ABCDEF";
-    int err = buf_reserve(out, text.len * 3 + 1);
+    int err = buf_reserve(out, text.len * 3);
     for (size_t i = 0; !err && i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
         if (percent_is_unreserved(c) || (keep_slash && c == '/')) {

@@ -1,5 +1,6 @@
 #include "pure/buf.h"
 #include "unit.h"
+#include <malloc.h>
 #include <stdlib.h>
 
 static void test_buf_empty_release_and_clear(void **state) {
@@ -97,6 +98,19 @@ static void test_slice_equal_and_dup(void **state) {
     free(copy);
 }
 
+/* The allocator gives some sizes without a spare byte. */
+static void test_a_copy_of_a_slice_has_room_for_its_nul(void **state) {
+    (void)state;
+    char text[256];
+    memset(text, 'x', sizeof text);
+    for (size_t len = 0; len <= sizeof text; len++) {
+        char *copy = slice_dup(slice_make(text, len));
+        assert_true(malloc_usable_size(copy) > len);
+        assert_int_equal(strlen(copy), len);
+        free(copy);
+    }
+}
+
 static void test_err_text_names_every_error(void **state) {
     (void)state;
     for (int err = ERR_DAMAGED; err <= ERR_OK; err++) {
@@ -122,4 +136,5 @@ UNIT_MAIN(cmocka_unit_test(test_buf_empty_release_and_clear), cmocka_unit_test(t
           cmocka_unit_test(test_buf_adds_every_kind), cmocka_unit_test(test_buf_addf_longer_than_any_first_guess),
           cmocka_unit_test(test_buf_refuses_absurd_sizes_and_stays_as_it_was),
           cmocka_unit_test(test_buf_reserve_holds_the_bytes_still), cmocka_unit_test(test_slice_equal_and_dup),
+          cmocka_unit_test(test_a_copy_of_a_slice_has_room_for_its_nul),
           cmocka_unit_test(test_err_text_names_every_error), cmocka_unit_test(test_err_retryable))

@@ -1,3 +1,4 @@
+#include "edge.h"
 #include "pure/dest.h"
 #include "unit.h"
 
@@ -19,7 +20,7 @@ static void test_dest_parse_s3(void **state) {
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct dest d;
-        assert_int_equal(dest_parse(slice_of(cases[i].url), &d), 0);
+        assert_int_equal(dest_parse(edge_text(cases[i].url), &d), 0);
         assert_int_equal(d.scheme, DEST_S3);
         assert_true(slice_equal(d.bucket, slice_of(cases[i].bucket)));
         assert_true(slice_equal(d.key, slice_of(cases[i].key)));
@@ -65,6 +66,10 @@ static void test_dest_problem_says_which_rule(void **state) {
         {"minio:bucket/x", "'minio:' is no kind of destination; write s3://bucket/x"},
         {"my_minio:bucket/x", "./my_minio:bucket/x for a local path"},
         {"user@host:dir", "no kind of destination"},
+        {"a:x", "'a:' is no kind of destination"},
+        {"z:x", "'z:' is no kind of destination"},
+        {"Z9:x", "'Z9:' is no kind of destination"},
+        {"s3://a b/k", "bucket name 'a b' is not allowed"},
         {"gs://bucket/key", "no such kind of destination"},
         {"", "empty"},
     };
@@ -79,14 +84,30 @@ static void test_dest_problem_says_which_rule(void **state) {
     memset(key + strlen(key), 'k', S3_KEY_MAX + 1);
     assert_non_null(dest_problem(key, reason, sizeof reason));
     assert_non_null(strstr(reason, "1025 bytes; S3 accepts 1024"));
+    key[12 + S3_KEY_MAX] = '\0';
+    assert_null(dest_problem(key, reason, sizeof reason));
     memset(bucket + 5, 'b', S3_BUCKET_MAX + 1);
     assert_non_null(strstr(dest_problem(bucket, reason, sizeof reason), "256 characters"));
+    bucket[5 + S3_BUCKET_MAX] = '\0';
+    assert_null(dest_problem(bucket, reason, sizeof reason));
+    bucket[5 + 7] = '!';
+    assert_non_null(strstr(dest_problem(bucket, reason, sizeof reason), "is not allowed; use letters"));
 }
 
 static void test_dest_problem_lets_through(void **state) {
     (void)state;
-    static const char *const good[] = {"s3://bucket", "s3://Old_Bucket/a:b", "file:///x", "/a:b/c", "dir/a:b",
-                                       "./s3:/x",     "2026-11-29T10:30",    "~/x",       ":x",     "plain"};
+    static const char *const good[] = {"s3://bucket",
+                                       "s3://Old_Bucket/a:b",
+                                       "file:///x",
+                                       "/a:b/c",
+                                       "dir/a:b",
+                                       "./s3:/x",
+                                       "2026-11-29T10:30",
+                                       "~/x",
+                                       ":x",
+                                       "plain",
+                                       "@x:y",
+                                       "9a:b"};
     char reason[DEST_PROBLEM_SIZE];
     for (size_t i = 0; i < COUNT(good); i++)
         if (dest_problem(good[i], reason, sizeof reason))
@@ -104,7 +125,10 @@ static void test_dest_parse_refuses(void **state) {
         {"name", ERR_INVALID},
         {"s3:/bucket/a", ERR_INVALID},
         {"://x", ERR_INVALID},
-        {"1x://x", ERR_INVALID},
+        {"0x://x", ERR_INVALID},
+        {"9x://x", ERR_INVALID},
+        {"gs", ERR_INVALID},
+        {"file:///a\n", 0},
         {"a/b://x", ERR_INVALID},
         {"s3://", ERR_INVALID},
         {"s3:///key", ERR_INVALID},
@@ -125,7 +149,7 @@ static void test_dest_parse_refuses(void **state) {
     };
     struct dest d;
     for (size_t i = 0; i < COUNT(cases); i++)
-        if (dest_parse(slice_of(cases[i].url), &d) != cases[i].err)
+        if (dest_parse(edge_text(cases[i].url), &d) != cases[i].err)
             fail_msg("%s", cases[i].url);
     char longest[5 + 257] = "s3://";
     memset(longest + 5, 'b', 256);
@@ -194,6 +218,7 @@ static void test_dest_from_argument(void **state) {
 static void test_dest_join_by_exactly_one_slash(void **state) {
     (void)state;
     static const char *const cases[][3] = {
+        {"s3://bucket/p", "", "s3://bucket/p/"},      {"s3://bucket", "/", "s3://bucket/"},
         {"s3://bucket", "a", "s3://bucket/a"},        {"s3://bucket/", "a/b", "s3://bucket/a/b"},
         {"s3://bucket/p", "a", "s3://bucket/p/a"},    {"s3://bucket/p/", "a", "s3://bucket/p/a"},
         {"s3://bucket/p//", "/a", "s3://bucket/p/a"}, {"file:///", "a", "file:///a"},
@@ -201,7 +226,7 @@ static void test_dest_join_by_exactly_one_slash(void **state) {
     };
     struct buf url = BUF_INIT;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        assert_int_equal(dest_join(&url, slice_of(cases[i][0]), slice_of(cases[i][1])), 0);
+        assert_int_equal(dest_join(&url, edge_text(cases[i][0]), edge_text(cases[i][1])), 0);
         assert_string_equal(url.data, cases[i][2]);
     }
     assert_int_equal(dest_join(&url, buf_slice(&url), slice_of("c")), 0); /* its own prefix */
@@ -241,7 +266,7 @@ static void test_dest_is_under_whole_components(void **state) {
         {"", "", false},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
-        if (dest_is_under(slice_of(cases[i].url), slice_of(cases[i].allowed)) != cases[i].beneath)
+        if (dest_is_under(edge_text(cases[i].url), edge_text(cases[i].allowed)) != cases[i].beneath)
             fail_msg("%s in %s", cases[i].url, cases[i].allowed);
 }
 

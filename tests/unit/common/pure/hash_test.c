@@ -55,6 +55,23 @@ static void test_every_node_is_found_by_its_hash(void **state) {
     }
 }
 
+static bool is_power_of_two(size_t n) {
+    return (n & (n - 1)) == 0;
+}
+
+/* Otherwise a look-up passes many nodes. */
+static void test_there_are_as_many_buckets_as_nodes(void **state) {
+    (void)state;
+    struct hash_table t = {0};
+    for (unsigned i = 0; i < NODES; i++) {
+        items[i].key = i;
+        hash_insert(&t, &items[i].node, spread(i));
+        assert_non_null(t.buckets);
+        assert_true(t.mask + 1 >= t.count && is_power_of_two(t.mask + 1));
+    }
+    hash_release(&t);
+}
+
 static void test_a_removed_node_is_not_found(void **state) {
     (void)state;
     struct hash_table t = {0};
@@ -88,5 +105,5 @@ static void test_a_walk_visits_every_node_once_also_when_each_is_removed(void **
 }
 
 UNIT_MAIN(cmocka_unit_test(test_a_zeroed_table_is_empty), cmocka_unit_test(test_every_node_is_found_by_its_hash),
-          cmocka_unit_test(test_a_removed_node_is_not_found),
+          cmocka_unit_test(test_there_are_as_many_buckets_as_nodes), cmocka_unit_test(test_a_removed_node_is_not_found),
           cmocka_unit_test(test_a_walk_visits_every_node_once_also_when_each_is_removed))

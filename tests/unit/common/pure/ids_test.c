@@ -1,3 +1,4 @@
+#include "edge.h"
 #include "pure/ids.h"
 #include "unit.h"
 
@@ -36,7 +37,10 @@ static void test_ids_refuse_all_but_32_lower_case_digits(void **state) {
     (void)state;
     const char good[] = "00112233445566778899aabbccddeeff";
     struct id128 id;
-    assert_int_equal(id_from_hex(&id, slice_of("")), ERR_INVALID);
+    assert_int_equal(id_from_hex(&id, edge_text("")), ERR_INVALID);
+    assert_int_equal(id_from_hex(&id, edge_text(good)), 0);
+    assert_int_equal(hex_decode(slice_of(""), &id, SIZE_MAX / 2 + 1), ERR_INVALID);
+    assert_int_equal(hex_decode(slice_make(good, 30), &id, 16), ERR_INVALID);
     assert_int_equal(id_from_hex(&id, slice_make(good, 31)), ERR_INVALID);
     assert_int_equal(id_from_hex(&id, slice_make(good, 33)), ERR_INVALID);
     for (size_t at = 0; at < ID_HEX_LEN; at++)

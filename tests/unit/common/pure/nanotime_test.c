@@ -1,4 +1,5 @@
 /* Stamps of files: every one that a file system can hold is kept as it is. */
+#include "edge.h"
 #include "pure/nanotime.h"
 #include "unit.h"
 
@@ -6,7 +7,7 @@ static void check_text(nanotime t, const char *text) {
     char out[NANOTIME_TEXT_SIZE];
     nanotime again = 1;
     assert_string_equal(nanotime_format(t, out), text);
-    assert_int_equal(nanotime_parse(slice_of(text), &again), 0);
+    assert_int_equal(nanotime_parse(edge_text(text), &again), 0);
     assert_true(again == t);
 }
 
@@ -41,7 +42,7 @@ static void test_other_texts_are_refused(void **state) {
                                       "99999999999999999999999999999999999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         nanotime t;
-        assert_int_equal(nanotime_parse(slice_of(bad[i]), &t), ERR_INVALID);
+        assert_int_equal(nanotime_parse(edge_text(bad[i]), &t), ERR_INVALID);
     }
 }
 

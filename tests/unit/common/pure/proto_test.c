@@ -1,4 +1,5 @@
 /* The codec: a message arrives as it was sent, a damaged frame is refused, and no frame makes it allocate much memory. */
+#include "edge.h"
 #include "proto_samples.h"
 #include "pure/geometry.h"
 #include "pure/proto.h"
@@ -136,13 +137,8 @@ static void test_every_truncation_is_refused(void **state) {
     struct msg m, got;
     for (int type = 1; type <= TYPE_COUNT; type++) {
         encode_sample((enum msg_type)type, false, &m, &out);
-        for (size_t len = 0; len < out.len; len++) {
-            char *exact = len ? malloc(len) : NULL; /* so that a sanitizer sees a read past the end */
-            if (len)
-                memcpy(exact, out.data, len);
-            assert_int_equal(msg_decode(slice_make(exact, len), &got), ERR_INVALID);
-            free(exact);
-        }
+        for (size_t len = 0; len < out.len; len++)
+            assert_int_equal(msg_decode(edge_slice(slice_make(out.data, len)), &got), ERR_INVALID);
         assert_int_equal(buf_add_byte(&out, 0x01), 0); /* and so is a byte too many */
         assert_int_equal(msg_decode(buf_slice(&out), &got), ERR_INVALID);
     }
@@ -208,7 +204,7 @@ static void put_envelope(uint64_t version, uint64_t type, uint32_t elements) {
     put_uint(77);
 }
 static int decode_raw(struct msg *m) {
-    int err = msg_decode(buf_slice(&raw), m);
+    int err = msg_decode(raw.len <= EDGE_MAX ? edge_slice(buf_slice(&raw)) : buf_slice(&raw), m);
     if (err == 0)
         msg_release(m);
     return err;

@@ -1,3 +1,4 @@
+#include "edge.h"
 #include "unit.h"
 
 #include "pure/rfc3339.h"
@@ -25,17 +26,29 @@ static void test_format(void **state) {
 static void test_parse_any_form(void **state) {
     (void)state;
     int64_t us;
-    assert_int_equal(rfc3339_parse(slice_of("2026-11-21T08:40:00Z"), &us), 0);
+    assert_int_equal(rfc3339_parse(edge_text("2026-11-21T08:40:00Z"), &us), 0);
     assert_int_equal(us, INT64_C(1795250400000000));
-    assert_int_equal(rfc3339_parse(slice_of("2026-11-21T08:40:00.250Z"), &us), 0);
+    assert_int_equal(rfc3339_parse(edge_text("2026-11-21T08:40:00.250Z"), &us), 0);
     assert_int_equal(us, INT64_C(1795250400250000));
-    assert_int_equal(rfc3339_parse(slice_of("2026-11-21T09:40:00.123456789+01:00"), &us), 0);
+    assert_int_equal(rfc3339_parse(edge_text("2026-11-21T09:40:00.123456789+01:00"), &us), 0);
     assert_int_equal(us, INT64_C(1795250400123456));
-    assert_int_equal(rfc3339_parse(slice_of("2026-11-21T08:10:00-0030"), &us), 0);
+    assert_int_equal(rfc3339_parse(edge_text("2026-11-21T08:10:00-0030"), &us), 0);
+    assert_int_equal(us, INT64_C(1795250400000000));
+    assert_int_equal(rfc3339_parse(edge_text("1970-01-01T00:00:00Z"), &us), 0);
+    assert_int_equal(us, 0);
+    assert_int_equal(rfc3339_parse(edge_text("2026-12-31T23:59:60Z"), &us), 0); /* a leap second */
+    assert_int_equal(us, INT64_C(1798761600000000));
+    assert_int_equal(rfc3339_parse(edge_text("2026-11-22T08:39:00+23:59"), &us), 0);
     assert_int_equal(us, INT64_C(1795250400000000));
     const char *const wrong[] = {"",
                                  "2026-11-21",
                                  "2026-11-21T08:40:00",
+                                 "2026-11-21T08:40:61Z",
+                                 "2026-11-21T08:60:00Z",
+                                 "2026-11-21T08:40:00+24:00",
+                                 "2026-11-21T08:40:00+01:60",
+                                 "2026-11-21T08:40:00.",
+                                 "2026-12-32T08:40:00Z",
                                  "2026-11-21T08:40:00.Z",
                                  "2026-13-21T08:40:00Z",
                                  "2026-11-21T24:40:00Z",
@@ -46,7 +59,7 @@ static void test_parse_any_form(void **state) {
                                  "2026-11-21T08:40:00+1",
                                  "1969-11-21T08:40:00Z"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        assert_int_equal(rfc3339_parse(slice_of(wrong[i]), &us), ERR_INVALID);
+        assert_int_equal(rfc3339_parse(edge_text(wrong[i]), &us), ERR_INVALID);
 }
 
 static void test_parse_exact_reads_only_the_written_form(void **state) {
@@ -68,7 +81,7 @@ static void test_parse_exact_reads_only_the_written_form(void **state) {
                                  "2026-11-21t08:40:00.000001Z",
                                  "2026-11-21T08:40:00.000001z"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        assert_int_equal(rfc3339_parse_exact(slice_of(wrong[i]), &us), ERR_INVALID);
+        assert_int_equal(rfc3339_parse_exact(edge_text(wrong[i]), &us), ERR_INVALID);
 }
 
 static void test_each_day_is_read_as_it_was_written(void **state) {

@@ -1,3 +1,4 @@
+#include "edge.h"
 #include "pure/text.h"
 #include "unit.h"
 #include <stdlib.h>
@@ -58,9 +59,9 @@ static const struct slice invalid_utf8[] = {
 static void test_utf8_tables(void **state) {
     (void)state;
     for (size_t i = 0; i < COUNT(valid_utf8); i++)
-        assert_true(utf8_is_valid(valid_utf8[i]));
+        assert_true(utf8_is_valid(edge_slice(valid_utf8[i])));
     for (size_t i = 0; i < COUNT(invalid_utf8); i++)
-        assert_false(utf8_is_valid(invalid_utf8[i]));
+        assert_false(utf8_is_valid(edge_slice(invalid_utf8[i])));
     assert_true(utf8_is_valid(slice_of(NULL)));
     assert_int_equal(utf8_valid_prefix(BYTES("12345678ab\xc3\xa4\xff zz")), 12);
     assert_int_equal(utf8_valid_prefix(BYTES("\xe2\x82")), 0);
@@ -89,7 +90,7 @@ static void test_utf8_every_code_point(void **state) {
 static void expect_json(struct slice text, const char *json) {
     struct buf b = BUF_INIT;
     assert_int_equal(buf_add_text(&b, "="), 0);
-    assert_int_equal(json_add_string(&b, text), 0);
+    assert_int_equal(json_add_string(&b, edge_slice(text)), 0);
     assert_string_equal(b.data + 1, json);
     buf_release(&b);
 }
@@ -131,7 +132,7 @@ static void test_json_lossy(void **state) {
     struct buf b = BUF_INIT;
     for (size_t i = 0; i < COUNT(invalid_utf8); i++) {
         buf_clear(&b);
-        assert_int_equal(json_add_string_lossy(&b, invalid_utf8[i]), 0);
+        assert_int_equal(json_add_string_lossy(&b, edge_slice(invalid_utf8[i])), 0);
         assert_true(utf8_is_valid(buf_slice(&b)));
         assert_non_null(strstr(b.data, "\xef\xbf\xbd"));
     }
@@ -165,10 +166,10 @@ static void test_base64_vectors(void **state) {
     struct buf b = BUF_INIT;
     for (size_t i = 0; i < COUNT(vectors); i++) {
         buf_clear(&b);
-        assert_int_equal(base64_add(&b, slice_of(vectors[i][0])), 0);
+        assert_int_equal(base64_add(&b, edge_text(vectors[i][0])), 0);
         assert_string_equal(b.data, vectors[i][1]);
         buf_clear(&b);
-        assert_int_equal(base64_decode(&b, slice_of(vectors[i][1])), 0);
+        assert_int_equal(base64_decode(&b, edge_text(vectors[i][1])), 0);
         assert_true(slice_equal(buf_slice(&b), slice_of(vectors[i][0])));
     }
     buf_release(&b);
@@ -200,7 +201,7 @@ static void test_base64_refuses_other_forms(void **state) {
     struct buf b = BUF_INIT;
     assert_int_equal(buf_add_text(&b, "kept"), 0);
     for (size_t i = 0; i < COUNT(bad); i++) {
-        if (base64_decode(&b, slice_of(bad[i])) != ERR_INVALID)
+        if (base64_decode(&b, edge_text(bad[i])) != ERR_INVALID)
             fail_msg("%s", bad[i]);
         assert_string_equal(b.data, "kept");
     }
@@ -232,7 +233,7 @@ static void test_printable_names(void **state) {
     struct buf b = BUF_INIT;
     for (size_t i = 0; i < COUNT(cases); i++) {
         buf_clear(&b);
-        assert_int_equal(text_add_printable(&b, cases[i].name), 0);
+        assert_int_equal(text_add_printable(&b, edge_slice(cases[i].name)), 0);
         assert_string_equal(b.data ? b.data : "", cases[i].shown);
         assert_true(utf8_is_valid(buf_slice(&b)));
     }

@@ -1,4 +1,5 @@
 /* Keys as text, trust files and key files: the accepted forms, and that no other form is accepted. */
+#include "edge.h"
 #include "pure/trust.h"
 #include "unit.h"
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static void test_texts_that_are_no_keys(void **state) {
     struct curve_key k;
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        assert_int_equal(curve_key_from_text(&k, slice_of(wrong[i])), ERR_INVALID);
+        assert_int_equal(curve_key_from_text(&k, edge_text(wrong[i])), ERR_INVALID);
         assert_false(curve_key_is_set(&k));
     }
     assert_int_equal(curve_key_from_text(&k, slice_make(KEY_A "\0", 41)), ERR_INVALID);
@@ -56,7 +57,7 @@ static void test_texts_that_are_no_keys(void **state) {
 
 static void parsed(struct trust *t, const char *text) {
     struct text_error e;
-    int err = trust_parse(t, slice_of(text), &e);
+    int err = trust_parse(t, edge_text(text), &e);
     if (err)
         fail_msg("line %zu: %s\n%s", e.line, e.problem, text);
 }
@@ -171,6 +172,8 @@ static const struct {
     {KEY_A " uploader\n\n# x\n" KEY_B "\n", 4, "no roles"},
     {KEY_A " uploader\n" KEY_B " reader\n\x01\n", 3, "control"},
     {KEY_A " up\x1bloader\n", 1, "control"},
+    {KEY_A " reader # \x7f\n", 1, "control"},
+    {KEY_A " reader # \x1f\n", 1, "control"},
     {KEY_A " uploader\n" KEY_B " read", 2, "not a role"}, /* cut */
     {KEY_A " uploader\n" KEY_B, 2, "no roles"},
     {KEY_A " uploader\nYne@$w-vo<fVvi]", 2, "a key"},
@@ -183,7 +186,7 @@ static void test_damaged_files(void **state) {
     size_t count = sizeof damaged / sizeof damaged[0];
     (void)state;
     for (size_t i = 0; i < count; i++) {
-        assert_int_equal(trust_parse(&t, slice_of(damaged[i].text), &e), ERR_INVALID);
+        assert_int_equal(trust_parse(&t, edge_text(damaged[i].text), &e), ERR_INVALID);
         if (e.line != damaged[i].line || !strstr(e.problem, damaged[i].what))
             fail_msg("%zu: line %zu: %s", i, e.line, e.problem);
         assert_int_equal(t.line_count + t.key_count, 0);
@@ -201,7 +204,7 @@ static void test_cut_and_flipped(void **state) {
     size_t refused = 0, taken = 0;
     (void)state;
     for (size_t len = 0; len < sizeof good; len++) {
-        if (trust_parse(&t, slice_make(good, len), &e)) {
+        if (trust_parse(&t, edge_slice(slice_make(good, len)), &e)) {
             refused++;
             continue;
         }
@@ -247,6 +250,60 @@ static void test_too_many_lines(void **state) {
     buf_release(&text);
 }
 
+static void test_an_endpoint_has_at_most_255_bytes(void **state) {
+    char text[CURVE_TEXT_LEN + 400] = KEY_A " consumer ", *endpoint = text + strlen(text);
+    struct trust t;
+    struct text_error e;
+    (void)state;
+    memset(endpoint, 'h', TRUST_ENDPOINT_MAX + 1);
+    memcpy(endpoint, "tcp://", 6);
+    assert_int_equal(trust_parse(&t, slice_of(text), &e), ERR_INVALID);
+    assert_string_equal(e.problem, "the endpoint is too long");
+    endpoint[TRUST_ENDPOINT_MAX] = '\0';
+    parsed(&t, text);
+    assert_int_equal(strlen(t.lines[0].endpoint), TRUST_ENDPOINT_MAX);
+    trust_release(&t);
+    endpoint[7] = '\0';
+    parsed(&t, text);
+    assert_string_equal(t.lines[0].endpoint, "tcp://h");
+    trust_release(&t);
+}
+
+static void test_a_file_has_at_most_one_mib(void **state) {
+    static char text[TRUST_TEXT_MAX + 1];
+    struct trust t;
+    struct key_pair k;
+    struct text_error e;
+    (void)state;
+    memset(text, ' ', sizeof text);
+    memcpy(text, KEY_A " reader\n", CURVE_TEXT_LEN + 8);
+    assert_int_equal(trust_parse(&t, slice_make(text, TRUST_TEXT_MAX), &e), 0);
+    trust_release(&t);
+    assert_int_equal(trust_parse(&t, slice_make(text, TRUST_TEXT_MAX + 1), &e), ERR_INVALID);
+    assert_string_equal(e.problem, "the file is too large");
+    static const char pair[] = "public " KEY_A "\nsecret " KEY_B "\n";
+    memcpy(text, pair, sizeof pair - 1);
+    assert_int_equal(key_pair_parse(&k, slice_make(text, TRUST_TEXT_MAX), &e), 0);
+    assert_int_equal(key_pair_parse(&k, slice_make(text, TRUST_TEXT_MAX + 1), &e), ERR_INVALID);
+    assert_string_equal(e.problem, "the file is too large");
+}
+
+static void test_each_role_has_its_name(void **state) {
+    static const char *const names[] = {"producer", "uploader", "reader", "operator", "consumer"};
+    unsigned all = 0;
+    const char *problem;
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        unsigned role = trust_roles_parse(edge_text(names[i]), &problem);
+        assert_string_equal(trust_role_name((enum trust_role)role), names[i]);
+        assert_int_equal(all & role, 0);
+        all |= role;
+    }
+    assert_int_equal(trust_roles_parse(edge_text("producer,uploader,reader,operator,consumer"), &problem), all);
+    assert_string_equal(trust_role_name((enum trust_role)0), "none");
+    assert_int_equal(trust_roles_parse(edge_text(""), &problem), 0);
+}
+
 /* ---- key files ---- */
 
 static void test_key_files(void **state) {
@@ -273,7 +330,7 @@ static void test_key_files(void **state) {
     assert_string_equal(k.public.text, KEY_A);
     assert_string_equal(k.secret.text, KEY_B);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        assert_int_equal(key_pair_parse(&k, slice_of(wrong[i].text), &e), ERR_INVALID);
+        assert_int_equal(key_pair_parse(&k, edge_text(wrong[i].text), &e), ERR_INVALID);
         if (e.line != wrong[i].line || !strstr(e.problem, wrong[i].what))
             fail_msg("%zu: line %zu: %s", i, e.line, e.problem);
         assert_null(strstr(e.problem, KEY_B));
@@ -286,4 +343,6 @@ UNIT_MAIN(cmocka_unit_test(test_bytes_become_text), cmocka_unit_test(test_texts_
           cmocka_unit_test(test_lines), cmocka_unit_test(test_comments),
           cmocka_unit_test(test_a_file_of_comments_trusts_no_key), cmocka_unit_test(test_servers),
           cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_cut_and_flipped),
-          cmocka_unit_test(test_too_many_lines), cmocka_unit_test(test_key_files))
+          cmocka_unit_test(test_too_many_lines), cmocka_unit_test(test_an_endpoint_has_at_most_255_bytes),
+          cmocka_unit_test(test_a_file_has_at_most_one_mib), cmocka_unit_test(test_each_role_has_its_name),
+          cmocka_unit_test(test_key_files))

@@ -22,6 +22,7 @@ static void test_units_sizes(void **state) {
         {"0.1KiB", 102},
         {"9223372036854775807", INT64_MAX},
         {"8388607.999999TiB", UINT64_C(9223372036853676296)},
+        {"1.123456789GB", 1123456789},
     };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         uint64_t bytes = 1;
@@ -62,13 +63,9 @@ static void test_units_sizes_refused(void **state) {
                                       "1"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(size_parse(bad[i], &bytes), ERR_INVALID);
-    static const char *const large[] = {"9223372036854775808",
-                                        "18446744073709551615",
-                                        "18446744073709551616",
-                                        "99999999999999999999999GB",
-                                        "8388608TiB",
-                                        "16777216TiB",
-                                        "9300000TB"};
+    static const char *const large[] = {
+        "9223372036854775808", "18446744073709551615", "18446744073709551616", "99999999999999999999999GB",
+        "8388608TiB",          "1.1234567890GB",       "16777216TiB",          "9300000TB"};
     for (size_t i = 0; i < sizeof large / sizeof large[0]; i++)
         assert_int_equal(size_parse(large[i], &bytes), ERR_LIMIT);
     assert_int_equal(bytes, 77);
@@ -139,6 +136,8 @@ static void test_units_format_sizes(void **state) {
                  {1000 * KIB, "1000 KiB"},
                  {MIB - 1, "1 MiB"},
                  {1023 * KIB, "1023 KiB"},
+                 {1023 * KIB + 511, "1023 KiB"},
+                 {1023 * KIB + 512, "1 MiB"},
                  {UINT64_C(1099511627776), "1 TiB"},
                  {UINT64_MAX, "16 EiB"}};
     char text[UNITS_TEXT_SIZE];
@@ -185,6 +184,9 @@ static void test_units_rates(void **state) {
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(rate_parse(bad[i], &rate), ERR_INVALID);
+    assert_int_equal(rate_parse("000000000000000000000000000000000002KiB", &rate), 0); /* 39 characters */
+    assert_int_equal(rate, 2048);
+    assert_int_equal(rate_parse("0000000000000000000000000000000000002KiB", &rate), ERR_INVALID);
     assert_int_equal(rate_parse("10", &rate), ERR_LIMIT); /* surely MiB were meant */
     assert_int_equal(rate_parse("1023", &rate), ERR_LIMIT);
     assert_int_equal(rate_parse("99999999999TiB", &rate), ERR_LIMIT);

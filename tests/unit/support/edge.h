@@ -1,0 +1,15 @@
+/* Texts that end at an unreadable page: a function that reads past the end of its slice ends the test program. */
+#ifndef CHUNKLIFT_TEST_EDGE_H
+#define CHUNKLIFT_TEST_EDGE_H
+
+#include "pure/buf.h"
+
+#define EDGE_MAX ((size_t)1 << 20)
+
+/* A copy of bytes, at most EDGE_MAX, whose end is the end of readable memory. It is valid until the fourth next call. */
+struct slice edge_slice(struct slice bytes);
+
+/* The same of a string, without its NUL. */
+struct slice edge_text(const char *text);
+
+#endif
