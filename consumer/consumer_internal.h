@@ -61,7 +61,6 @@ struct consumer {
     uint64_t complained_ms;                         /* to unknown peers */
     uint64_t complaints_since_ms, complaint_count;  /* considered since then */
     uint64_t rotations;                             /* of the journal, at the last snapshot */
-    uint64_t undecodable;                           /* messages */
     size_t taken_frames, taken_bytes;               /* in this round */
     size_t member_count;                            /* producers and uploaders */
     bool member_left;                               /* the last member said BYE */

@@ -115,7 +115,6 @@ static bool intake_has_complaints_left(struct consumer *c) {
 
 static int intake_answer_undecodable(struct consumer *c, const struct route *from, int decode_err) {
     char text[160];
-    c->undecodable++;
     if (decode_err == ERR_NOMEM || !intake_has_complaints_left(c) ||
         !intake_may_complain(c, peers_find_route(&c->peers, from)))
         return 0;

@@ -2,8 +2,8 @@
  * Encoded replies. They are queued during a round and sent after its commit. No other code sends,
  * so no reply leaves before the records it depends on are durable.
  *
- * A reply that cannot be sent (the peer is gone or does not read) is dropped and counted. Its peer
- * repeats the request.
+ * A reply that cannot be sent (the peer is gone or does not read) is dropped. Its peer repeats
+ * the request.
  */
 #ifndef CHUNKLIFT_CONSUMER_OUTBOX_H
 #define CHUNKLIFT_CONSUMER_OUTBOX_H
@@ -25,7 +25,6 @@ struct outbox {
     struct buf frames;
     struct outbox_item *items;
     size_t count, cap;
-    uint64_t dropped;
 };
 
 void outbox_release(struct outbox *o);

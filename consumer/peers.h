@@ -104,7 +104,7 @@ bool peers_was_foreign(const struct peers *p, const struct id128 *incarnation, c
 /* The offer endpoints of producers on the uploader's host. jobs has room for PRODUCERS_MAX. Returns
  * the count. */
 size_t peers_local_jobs(const struct peers *p, const struct peer *uploader, struct slice *jobs);
-/* producers is not empty, and each of them is stopping or gone. */
+/* producers is not empty, and each of them is connected and stopping. */
 bool peers_are_stopping(const struct peers *p, uint64_t producers);
 
 /* True when the peer's process was visible and is gone: it sends nothing any more. */

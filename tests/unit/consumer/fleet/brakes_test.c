@@ -142,6 +142,126 @@ static void test_entries_are_reused_after_a_minute(void **state) {
     assert_false(reused);
 }
 
+/* ---- boundaries ---- */
+
+/* Counts are kept for 100 ms each. The last second has the slot of now and the nine before it. */
+static void test_the_accepted_rate_is_that_of_the_last_second(void **state) {
+    (void)state;
+    now += 10000;
+    assert_false(brake_note(b, 10, 0, 0, false, now - 1000));
+    assert_false(brake_note(b, 20, 0, 0, false, now - 900));
+    assert_false(brake_note(b, 7, 0, 0, false, now));
+    assert_true(brake_served(b, now) == 27 * 1000.0 / 900);
+    assert_true(brake_served(b, now + 99) == 27 * 1000.0 / 999);
+    assert_true(brake_served(b, now + 100) == 7 * 1000.0 / 900);
+}
+
+static void test_few_requests_are_counted_over_three_seconds(void **state) {
+    (void)state;
+    now += 10000;
+    assert_false(brake_note(b, 100, 0, 0, false, now - 2900));
+    assert_false(brake_note(b, 4, 0, 0, false, now));
+    assert_true(brake_served(b, now) == 104 * 1000.0 / 2900);
+    assert_false(brake_note(b, 1, 0, 0, false, now));
+    assert_true(brake_served(b, now) == 5 * 1000.0 / 900);
+}
+
+/* The time since its first use counts, and at least 200 ms. */
+static void test_the_rate_of_a_new_store_is_not_underestimated(void **state) {
+    (void)state;
+    assert_false(brake_note(b, 10, 0, 0, false, now));
+    assert_true(brake_served(b, now) == 10 * 1000.0 / 200);
+    assert_true(brake_served(b, now + 300) == 10 * 1000.0 / 300);
+}
+
+static void test_a_store_is_new_for_two_seconds(void **state) {
+    (void)state;
+    struct fleet_brake copy = *b;
+    assert_true(brake_note(&copy, 0, 1, 0, false, now + 1999));
+    assert_true(copy.doubling);
+    assert_true(brake_note(b, 0, 1, 0, false, now + 2000));
+    assert_false(b->doubling);
+}
+
+/* Reports accepted and refused requests 2 s after a cut. True: the limit was cut. */
+static bool cut_by(uint64_t served, uint64_t refused) {
+    bool reused;
+    brakes_release(&brakes);
+    now = 100000;
+    b = brakes_get(&brakes, slice_of("http://store"), now, &reused);
+    serve(5000, 100, false);
+    assert_true(brake_note(b, 0, 1, 0, false, now));
+    now += 2000;
+    double before = brake_limit(b, now);
+    assert_true(brake_note(b, served, refused, 0, true, now));
+    return brake_limit(b, now) < before * 0.9;
+}
+
+static void test_few_refusals_hold_the_limit(void **state) {
+    (void)state;
+    assert_false(cut_by(90, 1));
+    assert_false(cut_by(95, 5)); /* one in twenty */
+    assert_true(cut_by(90, 5));
+}
+
+static void test_a_pause_that_is_hardly_longer_is_the_same(void **state) {
+    (void)state;
+    assert_true(brake_note(b, 0, 1, 3000, false, now));
+    assert_false(brake_note(b, 0, 0, 3100, false, now));
+    assert_int_equal(brake_pause_ms(b, now), 3100);
+    assert_true(brake_note(b, 0, 0, 3201, false, now));
+    assert_int_equal(brake_pause_ms(b, now), 3201);
+    assert_false(brake_note(b, 0, 0, 500, false, now)); /* a shorter one ends nothing */
+    assert_int_equal(brake_pause_ms(b, now), 3201);
+}
+
+static void test_a_pause_without_a_refusal_is_ignored(void **state) {
+    (void)state;
+    assert_false(brake_note(b, 5, 0, 3000, false, now));
+    assert_int_equal(brake_pause_ms(b, now), 0);
+}
+
+static void test_a_refusal_keeps_the_brake_on_for_ten_seconds(void **state) {
+    (void)state;
+    assert_true(brake_note(b, 0, 1, 0, false, now));
+    assert_false(brake_tick(b, now + BRAKE_CALM_MS - 1));
+    assert_true(brake_tick(b, now + BRAKE_CALM_MS));
+}
+
+static void test_a_wait_keeps_the_brake_on_for_five_seconds(void **state) {
+    (void)state;
+    assert_true(brake_note(b, 0, 1, 0, false, now));
+    now += BRAKE_CALM_MS;
+    assert_false(brake_note(b, 1, 0, 0, true, now));
+    assert_false(brake_tick(b, now + BRAKE_FREE_MS - 1));
+    assert_true(brake_tick(b, now + BRAKE_FREE_MS));
+}
+
+static void test_a_pause_keeps_the_brake_on(void **state) {
+    (void)state;
+    assert_true(brake_note(b, 0, 1, 20000, false, now));
+    assert_false(brake_tick(b, now + 19999));
+    assert_true(brake_tick(b, now + 20000));
+}
+
+static void test_the_entry_unused_for_longest_is_reused(void **state) {
+    (void)state;
+    bool reused;
+    char name[32];
+    for (unsigned i = 1; i < BRAKES_MAX; i++) {
+        snprintf(name, sizeof name, "http://store%u", i);
+        assert_non_null(brakes_get(&brakes, slice_of(name), now + 100 - i, &reused));
+    }
+    (void)brake_note(b, 1, 0, 0, false, now + 50000); /* the first entry is in use */
+    uint64_t oldest = now + 100 - (BRAKES_MAX - 1);
+    assert_null(brakes_get(&brakes, slice_of("http://other"), oldest + 59999, &reused));
+    struct fleet_brake *other = brakes_get(&brakes, slice_of("http://other"), oldest + 60000, &reused);
+    assert_ptr_equal(other, &brakes.items[BRAKES_MAX - 1]);
+    assert_true(reused);
+    other = brakes_get(&brakes, slice_of("http://another"), oldest + 70000, &reused);
+    assert_ptr_equal(other, &brakes.items[BRAKES_MAX - 2]);
+}
+
 /* A fleet that always wants more and learns of refusals 50 ms late, and a store that accepts
  * `takes` requests a second with bursts of a fifth of that. */
 static void run_against(double takes) {
@@ -188,4 +308,10 @@ UNIT_MAIN(TEST(test_a_refusal_cuts_to_the_accepted_rate), TEST(test_one_cut_a_se
           TEST(test_the_way_back_is_a_cubic), TEST(test_it_is_never_less_than_one_a_second),
           TEST(test_the_limit_of_a_new_store_doubles_until_a_refusal),
           TEST(test_a_pause_is_for_all_uploaders_and_bounded), TEST(test_it_ends_when_no_request_waits),
-          TEST(test_entries_are_reused_after_a_minute), TEST(test_it_finds_any_stores_limit))
+          TEST(test_entries_are_reused_after_a_minute), TEST(test_the_accepted_rate_is_that_of_the_last_second),
+          TEST(test_few_requests_are_counted_over_three_seconds),
+          TEST(test_the_rate_of_a_new_store_is_not_underestimated), TEST(test_a_store_is_new_for_two_seconds),
+          TEST(test_few_refusals_hold_the_limit), TEST(test_a_pause_that_is_hardly_longer_is_the_same),
+          TEST(test_a_pause_without_a_refusal_is_ignored), TEST(test_a_refusal_keeps_the_brake_on_for_ten_seconds),
+          TEST(test_a_wait_keeps_the_brake_on_for_five_seconds), TEST(test_a_pause_keeps_the_brake_on),
+          TEST(test_the_entry_unused_for_longest_is_reused), TEST(test_it_finds_any_stores_limit))
