@@ -136,6 +136,7 @@ unit_test(forget_command producer_core)
 unit_test(forget_remote producer_core)
 unit_test(journal_command producer_core)
 unit_test(journal_copy producer_core)
+unit_test(journal_show producer_core)
 unit_test(journal_summary producer_core)
 unit_test(reader producer_core)
 
