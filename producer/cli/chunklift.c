@@ -1,4 +1,5 @@
-/* The `chunklift` command: selects the subcommand. */
+#include "producer/cli/chunklift.h"
+
 #include "producer/cli/cp.h"
 #include "producer/cli/journal/journal_command.h"
 #include "producer/cli/keygen_command.h"
@@ -7,7 +8,6 @@
 #include "pure/buf.h"
 #include "system/exit_status.h"
 #include "system/log.h"
-#include "system/output.h"
 #include "system/spawn.h"
 #include <errno.h>
 #include <stdio.h>
@@ -87,7 +87,7 @@ static int help_run(int argc, char **argv) {
     return status;
 }
 
-static int chunklift_run(int argc, char **argv) {
+int chunklift_run(int argc, char **argv) {
     if (argc < 2) {
         fputs(usage, stderr);
         return EXIT_USAGE;
@@ -101,10 +101,4 @@ static int chunklift_run(int argc, char **argv) {
         return EXIT_DONE;
     }
     return command_run(argc - 1, argv + 1);
-}
-
-int main(int argc, char **argv) {
-    output_setup();
-    log_setup("chunklift", LOG_INFO, false);
-    return output_end(chunklift_run(argc, argv));
 }

@@ -2,12 +2,10 @@
 #include "producer/show/json_events.h"
 #include "producer/show/summary.h"
 #include "pure/deadline.h"
-#include "pure/units.h"
 #include "system/clock.h"
 #include "system/exit_status.h"
 #include "system/log.h"
 #include "system/signals.h"
-#include <inttypes.h>
 #include <stdio.h>
 
 #define JSON_EVERY_MS 1000u
@@ -42,22 +40,9 @@ static void driver_display(struct driver *d, uint64_t now_ms, uint64_t *deadline
 
 /* ---- stop requests ---- */
 
-/* An uploader also holds leases of jobs in its queue. It gives those back, therefore only as many transfers finish as
- * there are slots. */
-static void driver_log_finishing(const struct driver *d) {
-    char left[UNITS_TEXT_SIZE];
-    const struct producer_stats *stats = producer_stats(d->producer);
-    uint64_t transfers = stats->leases < stats->slots ? stats->leases : stats->slots;
-    uint64_t bytes = stats->leases ? stats->lease_bytes / stats->leases * transfers : 0;
-    if (transfers == 0)
-        log_info("stopping; nothing is in flight");
-    else
-        log_info("finishing %" PRIu64 " transfer%s (%s left); again to stop now", transfers, transfers == 1 ? "" : "s",
-                 size_format(bytes > stats->bytes_moving ? bytes - stats->bytes_moving : 0, left));
-}
-
 static void driver_drain(struct driver *d) {
-    driver_log_finishing(d);
+    char text[SUMMARY_FINISHING_SIZE];
+    log_info("%s", summary_describe_finishing(producer_stats(d->producer), text));
     producer_drain(d->producer);
     if (d->hooks.drain)
         d->hooks.drain(d->hooks.arg);

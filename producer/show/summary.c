@@ -50,3 +50,16 @@ void summary_print(FILE *out, const struct producer_stats *stats, double seconds
     summary_print_name(out, "destination", dest);
     summary_print_name(out, "journal", journal_dir);
 }
+
+const char *summary_describe_finishing(const struct producer_stats *stats, char text[SUMMARY_FINISHING_SIZE]) {
+    char left[UNITS_TEXT_SIZE];
+    uint64_t transfers = stats->leases < stats->slots ? stats->leases : stats->slots;
+    uint64_t bytes = stats->leases ? stats->lease_bytes / stats->leases * transfers : 0;
+    if (transfers == 0)
+        snprintf(text, SUMMARY_FINISHING_SIZE, "stopping; nothing is in flight");
+    else
+        snprintf(text, SUMMARY_FINISHING_SIZE, "finishing %" PRIu64 " transfer%s (%s left); again to stop now",
+                 transfers, summary_plural(transfers),
+                 size_format(bytes > stats->bytes_moving ? bytes - stats->bytes_moving : 0, left));
+    return text;
+}

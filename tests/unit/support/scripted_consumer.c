@@ -40,7 +40,7 @@ static void answer_tail(const struct frame *f, const struct msg *m) {
     struct buf all = scripted_lines(), part = BUF_INIT;
     uint64_t from = m->tail.seq < scripted.first ? scripted.first : m->tail.seq, next = from;
     uint64_t seq = 0;
-    for (char *line = all.data; seq < scripted.seq; line = strchr(line, '\n') + 1) {
+    for (char *line = all.data; seq < scripted.seq + scripted.beyond; line = strchr(line, '\n') + 1) {
         if (++seq < from || m->tail.seq < scripted.first || next - from >= scripted.batch_max)
             continue;
         assert_int_equal(buf_add(&part, line, (size_t)(strchr(line, '\n') - line) + 1), 0);
@@ -64,6 +64,8 @@ static void answer_tail(const struct frame *f, const struct msg *m) {
     if (scripted.tail_error)
         a = (struct msg){.type = MSG_ERROR,
                          .error = {.code = scripted.tail_error, .text = slice_of("the journal failed")}};
+    if (scripted.tail_error == PROTOCOL_HELLO_FIRST)
+        scripted.tail_error = 0;
     if (a.type == MSG_ERROR || part.len || m->tail.wait_ms == 0 ||
         m->tail.seq < scripted.first) /* otherwise it waits */
         reply(f, m, &a);
@@ -130,7 +132,7 @@ static void answer(const struct frame *f, const struct msg *m) {
     struct msg a = {.type = MSG_WELCOME};
     if (m->type == MSG_BYE)
         scripted.byes++;
-    if (scripted.silent)
+    if (scripted.silent || (scripted.falls_silent && scripted.hellos > 0))
         return;
     struct msg first = *m;
     if (m->type != MSG_HELLO && m->type != MSG_BYE) {
@@ -145,7 +147,7 @@ static void answer(const struct frame *f, const struct msg *m) {
     }
     switch (m->type) {
     case MSG_HELLO:
-        assert_int_equal(m->hello.role, ROLE_READER);
+        assert_int_equal(m->hello.role, scripted.role);
         scripted.hellos++;
         if (scripted.refuse) {
             a.type = MSG_ERROR;
@@ -219,6 +221,7 @@ int scripted_setup(void **state) {
     (void)state;
     memset(&scripted, 0, sizeof scripted);
     scripted.first = 1;
+    scripted.role = ROLE_READER;
     scripted.batch_max = 1000;
     lines_begin(&test_journal);
     snprintf(scripted_address, sizeof scripted_address, "ipc:///tmp/cl-%ld-%s", (long)getpid(),

@@ -11,18 +11,21 @@ extern char scripted_address[256];
 
 /* The data of the scripted consumer, and the messages it got. */
 extern struct scripted {
-    uint64_t seq;       /* the head that it reports */
-    uint64_t first;     /* earlier records were removed */
-    bool silent;        /* does not reply */
-    bool refuse;        /* replies to HELLO with an error */
-    uint64_t batch_max; /* records in one reply */
-    uint64_t uploads;   /* to show, two per page */
-    int lost;           /* the first requests, which get no reply */
-    bool late;          /* only the first request gets a reply, after it was repeated */
-    const char *line;   /* sent in place of the records */
-    bool resync;        /* TAIL gets no records, only this mark */
-    enum protocol_error tail_error;
-    struct msg_settings settings; /* the reply to SET */
+    uint64_t seq;                   /* the head that it reports */
+    uint64_t first;                 /* earlier records were removed */
+    uint64_t beyond;                /* records that it has after that head */
+    bool silent;                    /* does not reply */
+    bool falls_silent;              /* after its first reply */
+    bool refuse;                    /* replies to HELLO with an error */
+    uint64_t batch_max;             /* records in one reply */
+    uint64_t uploads;               /* to show, two per page */
+    int lost;                       /* the first requests, which get no reply */
+    bool late;                      /* only the first request gets a reply, after it was repeated */
+    const char *line;               /* sent in place of the records */
+    bool resync;                    /* TAIL gets no records, only this mark */
+    enum protocol_error tail_error; /* the reply to TAIL; HELLO_FIRST only once */
+    enum role role;                 /* of the peer; ROLE_READER */
+    struct msg_settings settings;   /* the reply to SET */
     const char *forget_error;
     bool forgets_none; /* the reply to FORGET has no uploads */
     int hellos, requests, tails, statuses, byes, sets, forgets;

@@ -76,5 +76,25 @@ static void test_skipped_entries(void **state) {
     assert_non_null(strstr(text, "1 empty directory "));
 }
 
+static void test_transfers_that_finish_after_a_stop(void **state) {
+    char line[SUMMARY_FINISHING_SIZE];
+    struct producer_stats stats = {.slots = 8};
+    (void)state;
+    assert_string_equal(summary_describe_finishing(&stats, line), "stopping; nothing is in flight");
+    stats.leases = 1;
+    stats.lease_bytes = 4096;
+    stats.bytes_moving = 1024;
+    assert_string_equal(summary_describe_finishing(&stats, line),
+                        "finishing 1 transfer (3 KiB left); again to stop now");
+    stats.leases = 16; /* half of them are only queued */
+    stats.lease_bytes = 16 * 4096;
+    assert_string_equal(summary_describe_finishing(&stats, line),
+                        "finishing 8 transfers (31 KiB left); again to stop now");
+    stats.bytes_moving = 100000;
+    assert_string_equal(summary_describe_finishing(&stats, line),
+                        "finishing 8 transfers (0 B left); again to stop now");
+}
+
 #define TEST(f) cmocka_unit_test_teardown(f, teardown)
-UNIT_MAIN(TEST(test_without_skipped_entries), TEST(test_failures_and_retries), TEST(test_skipped_entries))
+UNIT_MAIN(TEST(test_without_skipped_entries), TEST(test_failures_and_retries), TEST(test_skipped_entries),
+          TEST(test_transfers_that_finish_after_a_stop))
