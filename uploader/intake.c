@@ -31,9 +31,9 @@ static bool producer_is_known(struct uploader *u, const char *address) {
 static void intake_jobs(struct uploader *u, const struct slice *jobs, size_t count) {
     if (u->settings->jobs.count > 0 || u->draining)
         return;
-    struct slice usable[OFFER_SOCKETS_MAX];
+    struct slice usable[OFFER_SOCKETS_MAX + 1]; /* one more than can be served, so that it is logged */
     size_t n = 0;
-    for (size_t i = 0; i < count && n < OFFER_SOCKETS_MAX; i++) {
+    for (size_t i = 0; i < count && n <= OFFER_SOCKETS_MAX; i++) {
         char *address = slice_dup(jobs[i]);
         if (address && producer_is_known(u, address))
             usable[n++] = jobs[i];

@@ -1,0 +1,165 @@
+/* Which jobs of an offer are valid, and which this uploader can serve. */
+#include "unit.h"
+#include "uploader_world.h"
+
+static struct uploader *up(void) {
+    return uploader_world.u;
+}
+
+/* --- validity --- */
+
+static void test_jobs_of_each_kind_are_valid(void **state) {
+    (void)state;
+    for (int kind = JOB_BEGIN; kind <= JOB_STAT; kind++) {
+        struct job j = kind == JOB_CHUNK ? world_chunk_job(1, 1) : world_job((enum job_kind)kind, 1);
+        assert_true(job_is_valid(&j));
+    }
+}
+
+static void test_unknown_kinds_are_invalid(void **state) {
+    (void)state;
+    struct job j = world_job(JOB_STAT, 1);
+    j.ref.kind = (enum job_kind)(JOB_STAT + 1);
+    assert_false(job_is_valid(&j));
+    j.ref.kind = (enum job_kind)0;
+    assert_false(job_is_valid(&j));
+}
+
+static void test_a_job_needs_an_upload_and_a_destination(void **state) {
+    (void)state;
+    struct job j = world_job(JOB_STAT, 0);
+    assert_false(job_is_valid(&j));
+    j = world_job(JOB_STAT, 1);
+    j.target.dest = slice_of("ftp://x/y");
+    assert_false(job_is_valid(&j));
+}
+
+static void test_chunk_and_finish_need_a_handle(void **state) {
+    (void)state;
+    struct job chunk = world_chunk_job(1, 0), finish = world_job(JOB_FINISH, 1), abort = world_job(JOB_ABORT, 1);
+    chunk.handle = finish.handle = abort.handle = slice_of("");
+    assert_false(job_is_valid(&chunk));
+    assert_false(job_is_valid(&finish));
+    assert_true(job_is_valid(&abort)); /* of an upload whose begin was never recorded */
+}
+
+static void test_only_a_chunk_has_a_chunk_number(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1), stat = world_job(JOB_STAT, 1);
+    put.ref.chunk = stat.ref.chunk = 1;
+    assert_false(job_is_valid(&put));
+    assert_false(job_is_valid(&stat));
+}
+
+static void test_a_put_sends_the_whole_file(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    put.offset = 1;
+    assert_false(job_is_valid(&put));
+    put.offset = 0;
+    put.length--;
+    assert_false(job_is_valid(&put));
+}
+
+static void test_a_chunk_has_its_own_range(void **state) {
+    (void)state;
+    struct job last = world_chunk_job(1, WORLD_CHUNKS - 1), beyond = world_chunk_job(1, WORLD_CHUNKS);
+    assert_true(job_is_valid(&last));
+    beyond.length = 0; /* as the arithmetic of the geometry has it */
+    assert_false(job_is_valid(&beyond));
+    last.offset++;
+    assert_false(job_is_valid(&last));
+    last.offset--;
+    last.length--;
+    assert_false(job_is_valid(&last));
+}
+
+static void test_the_geometry_must_fit_the_file(void **state) {
+    (void)state;
+    struct job begin = world_job(JOB_BEGIN, 1), abort = world_job(JOB_ABORT, 1);
+    begin.chunks = abort.chunks = 1;
+    assert_false(job_is_valid(&begin));
+    assert_true(job_is_valid(&abort));
+    assert_true(job_has_geometry(JOB_CHUNK) && job_has_geometry(JOB_FINISH) && job_has_geometry(JOB_BEGIN));
+    assert_false(job_has_geometry(JOB_PUT) || job_has_geometry(JOB_ABORT) || job_has_geometry(JOB_STAT));
+}
+
+/* --- service --- */
+
+static const char *reason(const struct job *j, bool fetchable) {
+    return job_unservable_reason(up(), j, fetchable);
+}
+
+static void test_a_local_file_for_an_allowed_destination_is_served(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    assert_null(reason(&put, false));
+    assert_ptr_equal(job_backend(up(), &put), up()->file);
+    assert_true(slice_equal(job_location(up(), &put), slice_of(uploader_world.file_url)));
+}
+
+static void test_other_destinations_are_not_served(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    put.target.dest = slice_of("s3://bucket/file");
+    assert_string_equal(reason(&put, true), "not under an --allow of this uploader");
+    put.target.dest = slice_of("nothing");
+    assert_null(job_backend(up(), &put));
+    assert_int_equal(job_location(up(), &put).len, 0);
+}
+
+static void test_a_source_outside_the_roots_must_be_fetchable(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1), chunk = world_chunk_job(1, 0);
+    put.source.path = chunk.source.path = slice_of("/etc/passwd");
+    assert_string_equal(reason(&put, false), "not under a --root of this uploader");
+    assert_string_equal(reason(&chunk, false), "not under a --root of this uploader");
+    assert_null(reason(&put, true));
+}
+
+static void test_jobs_without_bytes_need_no_source(void **state) {
+    (void)state;
+    struct job begin = world_job(JOB_BEGIN, 1);
+    begin.source.path = slice_of("/etc/passwd");
+    assert_null(reason(&begin, false));
+}
+
+/* --- S3 --- */
+
+static void test_an_s3_job_for_the_own_endpoint_is_served(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    assert_null(reason(&put, false));
+    put.target.endpoint = slice_of(WORLD_STORE "//"); /* slashes at the end do not count */
+    assert_null(reason(&put, false));
+    assert_ptr_equal(job_backend(up(), &put), up()->s3);
+    assert_true(slice_equal(job_location(up(), &put), put.target.endpoint));
+}
+
+static void test_credentials_never_go_to_another_endpoint(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    put.target.endpoint = slice_of("http://user:secret@127.0.0.1:99");
+    const char *why = reason(&put, false);
+    assert_non_null(strstr(why, "127.0.0.1:99, this uploader's --endpoint-url is " WORLD_STORE));
+    assert_null(strstr(why, "secret"));
+}
+
+static void test_an_endpoint_that_is_no_url_is_not_shown(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    put.target.endpoint = slice_of("/");
+    assert_non_null(strstr(reason(&put, false), "the file goes to endpoint"));
+}
+
+UNIT_MAIN(WORLD_TEST(test_jobs_of_each_kind_are_valid), WORLD_TEST(test_unknown_kinds_are_invalid),
+          WORLD_TEST(test_a_job_needs_an_upload_and_a_destination), WORLD_TEST(test_chunk_and_finish_need_a_handle),
+          WORLD_TEST(test_only_a_chunk_has_a_chunk_number), WORLD_TEST(test_a_put_sends_the_whole_file),
+          WORLD_TEST(test_a_chunk_has_its_own_range), WORLD_TEST(test_the_geometry_must_fit_the_file),
+          WORLD_TEST(test_a_local_file_for_an_allowed_destination_is_served),
+          WORLD_TEST(test_other_destinations_are_not_served),
+          WORLD_TEST(test_a_source_outside_the_roots_must_be_fetchable),
+          WORLD_TEST(test_jobs_without_bytes_need_no_source),
+          WORLD_S3_TEST(test_an_s3_job_for_the_own_endpoint_is_served),
+          WORLD_S3_TEST(test_credentials_never_go_to_another_endpoint),
+          WORLD_S3_TEST(test_an_endpoint_that_is_no_url_is_not_shown))
