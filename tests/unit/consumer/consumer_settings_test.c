@@ -92,7 +92,7 @@ static void test_help_asks_for_nothing_else(void **state) {
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
-/* The variables of the options keep their values, so the test with all of them is the last one. */
+/* The variables of the options keep their values from one test to the next: --json, and --help in the last one. */
 UNIT_MAIN(TEST(test_defaults), TEST(test_an_argument_is_refused_by_name),
-          TEST(test_values_that_cannot_be_used_are_refused), TEST(test_help_asks_for_nothing_else),
-          TEST(test_every_option_is_taken))
+          TEST(test_values_that_cannot_be_used_are_refused), TEST(test_every_option_is_taken),
+          TEST(test_help_asks_for_nothing_else))
