@@ -1,0 +1,254 @@
+/* TAIL: what is news to a waiting peer, how long it waits, and what one reply holds. */
+#include "consumer_world.h"
+#include "files.h"
+
+#define S3 "s3://bucket/key"
+
+static const struct id128 none;
+
+static void join_peers(void) {
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    world_hello('R', ROLE_READER);
+    world_advance(200); /* the producer knows of the uploader */
+    world_tail('P', journal_seq(world.c->journal) + 1, world.c->events.next, TAIL_MINE, none);
+    world_tail('R', journal_seq(world.c->journal) + 1, world.c->events.next, TAIL_ALL, none);
+    world.now += 100;
+}
+
+/* A TAIL that waits for a second from the end of journal and events. */
+static uint64_t waits(char peer, enum tail_filter filter) {
+    struct msg m = {.type = MSG_TAIL};
+    m.tail = (struct msg_tail){
+        .seq = journal_seq(world.c->journal) + 1, .event = world.c->events.next, .filter = filter, .wait_ms = 1000};
+    uint64_t number = world_deliver(peer, &m);
+    assert_int_not_equal(world_last(peer, MSG_RECORDS)->number, number);
+    return number;
+}
+
+static bool is_answered(char peer, uint64_t number) {
+    return world_last(peer, MSG_RECORDS)->number == number;
+}
+
+static void append_fail(uint64_t producers) {
+    struct record r = {.ev = EV_FAIL,
+                       .has = HAS_UPLOAD | HAS_SRC | HAS_DEST,
+                       .upload = {{9}},
+                       .src = slice_of("/src"),
+                       .dest = slice_of(S3),
+                       .class = slice_of("source"),
+                       .error = slice_of("gone")};
+    assert_int_equal(ledger_append(world.c, &r, producers), 0);
+}
+
+static void publish(uint64_t producers, const char *detail) {
+    struct event e = {.ref = {.kind = JOB_CHUNK, .upload = {{1}}}, .kind = EVENT_DENIED, .detail = slice_of(detail)};
+    reply_event(world.c, &e, producers);
+}
+
+/* ---- news ---- */
+
+static void test_one_record_is_news(void **state) {
+    (void)state;
+    join_peers();
+    uint64_t reader = waits('R', TAIL_ALL), producer = waits('P', TAIL_MINE);
+    append_fail(1);
+    world_advance(100);
+    assert_true(is_answered('R', reader));
+    assert_true(is_answered('P', producer));
+    assert_int_equal(world_last('R', MSG_RECORDS)->records.line_count, 1);
+    assert_int_equal(world_last('P', MSG_RECORDS)->records.line_count, 1);
+}
+
+static void test_one_event_is_news(void **state) {
+    (void)state;
+    join_peers();
+    uint64_t reader = waits('R', TAIL_ALL), producer = waits('P', TAIL_MINE);
+    publish(1, "");
+    world_advance(100);
+    assert_true(is_answered('R', reader));
+    assert_true(is_answered('P', producer));
+    assert_int_equal(world_last('R', MSG_RECORDS)->records.event_count, 1);
+    assert_int_equal(world_last('P', MSG_RECORDS)->records.event_count, 1);
+}
+
+static void test_what_concerns_another_producer_is_no_news(void **state) {
+    (void)state;
+    join_peers();
+    uint64_t reader = waits('R', TAIL_ALL), producer = waits('P', TAIL_MINE);
+    append_fail(2);
+    publish(2, "");
+    world_advance(100);
+    assert_true(is_answered('R', reader));
+    assert_false(is_answered('P', producer));
+    world_advance(900);
+    assert_true(is_answered('P', producer));
+    assert_int_equal(world_last('P', MSG_RECORDS)->records.line_count, 0);
+    assert_int_equal(world_last('P', MSG_RECORDS)->records.event_count, 0);
+}
+
+static void test_a_reader_gets_news_every_50_ms_and_a_producer_every_20(void **state) {
+    (void)state;
+    join_peers();
+    for (const char *peer = "RP"; *peer; peer++) {
+        uint64_t gap = *peer == 'R' ? 50 : 20;
+        enum tail_filter filter = *peer == 'R' ? TAIL_ALL : TAIL_MINE;
+        world_tail(*peer, journal_seq(world.c->journal) + 1, world.c->events.next, filter, none);
+        uint64_t number = waits(*peer, filter);
+        publish(1, "");
+        world_advance(gap - 1);
+        assert_false(is_answered(*peer, number));
+        assert_int_equal(consumer_deadline_ms(world.c, world.now), world.now + 1);
+        world_advance(1);
+        assert_true(is_answered(*peer, number));
+    }
+}
+
+static void test_a_pause_of_the_process_moves_the_wait(void **state) {
+    (void)state;
+    join_peers();
+    uint64_t number = waits('R', TAIL_ALL);
+    consumer_extend_leases(world.c, 5000);
+    world_advance(5999);
+    assert_false(is_answered('R', number));
+    assert_int_equal(consumer_deadline_ms(world.c, world.now), world.now + 1);
+    world_advance(1);
+    assert_true(is_answered('R', number));
+}
+
+static void test_no_wait_is_longer_than_two_seconds(void **state) {
+    (void)state;
+    join_peers();
+    struct msg m = {.type = MSG_TAIL, .tail = {.filter = TAIL_ALL, .wait_ms = 60000}};
+    m.tail.seq = journal_seq(world.c->journal) + 1;
+    m.tail.event = world.c->events.next;
+    uint64_t number = world_deliver('R', &m);
+    world_advance(1999);
+    assert_false(is_answered('R', number));
+    world_advance(1);
+    assert_true(is_answered('R', number));
+}
+
+/* ---- pages ---- */
+
+static const struct msg_records *events_from(char peer, uint64_t event) {
+    enum tail_filter filter = peer == 'P' ? TAIL_MINE : TAIL_ALL;
+    return world_tail(peer, journal_seq(world.c->journal) + 1, event, filter, none);
+}
+
+static void test_a_reply_has_a_thousand_events(void **state) {
+    (void)state;
+    join_peers();
+    uint64_t event = world.c->events.next;
+    for (unsigned i = 0; i < 1025; i++)
+        publish(1, "");
+    for (const char *peer = "RP"; *peer; peer++) {
+        const struct msg_records *m = events_from(*peer, event);
+        assert_int_equal(m->event_count, 1024);
+        assert_int_equal(m->event_next, event + 1024);
+        m = events_from(*peer, event + 1024);
+        assert_int_equal(m->event_count, 1);
+        assert_int_equal(m->event_next, event + 1025);
+        assert_false(m->resync);
+    }
+}
+
+static void test_events_with_long_texts_come_in_pages(void **state) {
+    (void)state;
+    join_peers();
+    uint64_t event = world.c->events.next;
+    char text[1001];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    for (unsigned i = 0; i < 300; i++)
+        publish(1, text);
+    const struct msg_records *m = events_from('R', event);
+    assert_in_range(m->event_count, 200, 262);
+    assert_int_equal(m->event_next, event + m->event_count);
+    assert_int_equal(m->events[0].detail.len, 1000);
+    consumer_set_short_replies(world.c, true);
+    assert_in_range(events_from('R', event)->event_count, 10, 14);
+}
+
+static void test_a_reader_without_a_valid_cursor_goes_on_with_what_is_there(void **state) {
+    (void)state;
+    join_peers();
+    publish(1, "");
+    const struct msg_records *m = events_from('R', 1); /* of an earlier epoch */
+    assert_false(m->resync);
+    assert_int_equal(m->event_count, world.c->events.next - world.c->events.first);
+    m = events_from('R', world.c->events.next + 1);
+    assert_false(m->resync);
+    assert_int_equal(m->event_count, 0);
+    assert_int_equal(m->event_next, world.c->events.next);
+}
+
+static void test_a_reader_gets_the_last_record(void **state) {
+    (void)state;
+    join_peers();
+    uint64_t head = journal_seq(world.c->journal);
+    assert_int_equal(world_tail('R', head, world.c->events.next, TAIL_ALL, none)->line_count, 1);
+    const struct msg_records *m = world_tail('R', head + 1, world.c->events.next, TAIL_ALL, none);
+    assert_int_equal(m->line_count, 0);
+    assert_int_equal(m->next, head + 1);
+}
+
+static void test_records_that_cannot_be_read_are_skipped_by_a_resync(void **state) {
+    (void)state;
+    world_kill();
+    world.o.rotate_bytes = 2000;
+    world_start();
+    join_peers();
+    while (journal_rotations(world.c->journal) == 0)
+        append_fail(1);
+    assert_int_equal(ledger_flush(world.c), 0);
+    assert_false(world_tail('R', 1, world.c->events.next, TAIL_ALL, none)->resync);
+    assert_int_equal(unlink(dir_find(JOURNAL_DIR, "journal.0")), 0);
+    const struct msg_records *m = world_tail('R', 1, world.c->events.next, TAIL_ALL, none);
+    assert_true(m->resync);
+    assert_int_equal(m->line_count, 0);
+    assert_int_equal(m->next, 1);
+    world_tail('P', journal_seq(world.c->journal) + 1, world.c->events.next, TAIL_MINE,
+               none); /* it serves the others */
+}
+
+/* Reading from the disk takes time in which leases are not renewed. */
+static void test_a_round_reads_the_disk_for_four_peers(void **state) {
+    (void)state;
+    struct buf frame = BUF_INIT;
+    static const char peers[] = "abcdef";
+    for (const char *peer = peers; *peer; peer++)
+        world_hello(*peer, ROLE_READER);
+    world.now += 100;
+    struct buf frames[6];
+    for (size_t i = 0; i < 6; i++) { /* all in one round */
+        struct msg m = {.type = MSG_TAIL,
+                        .sender = world_incarnation(peers[i]),
+                        .number = 500,
+                        .tail = {.seq = 1, .event = 0, .filter = TAIL_ALL}};
+        frames[i] = frame;
+        assert_int_equal(msg_encode(&m, &frames[i]), 0);
+        struct frame f = {.data = buf_slice(&frames[i]), .peer = {(uint8_t)peers[i]}, .peer_len = 1};
+        assert_int_equal(consumer_take(world.c, &f, world.now), 0);
+    }
+    for (size_t answered = 4; answered <= 6; answered += 2) {
+        world_advance(0);
+        size_t count = 0;
+        for (const char *peer = peers; *peer; peer++)
+            count += world_last(*peer, MSG_RECORDS) != NULL;
+        assert_int_equal(count, answered);
+        assert_int_equal(consumer_deadline_ms(world.c, world.now) == world.now, answered == 4);
+    }
+    for (size_t i = 0; i < 6; i++)
+        buf_release(&frames[i]);
+}
+
+UNIT_MAIN(WORLD_TEST(test_one_record_is_news), WORLD_TEST(test_one_event_is_news),
+          WORLD_TEST(test_what_concerns_another_producer_is_no_news),
+          WORLD_TEST(test_a_reader_gets_news_every_50_ms_and_a_producer_every_20),
+          WORLD_TEST(test_a_pause_of_the_process_moves_the_wait), WORLD_TEST(test_no_wait_is_longer_than_two_seconds),
+          WORLD_TEST(test_a_reply_has_a_thousand_events), WORLD_TEST(test_events_with_long_texts_come_in_pages),
+          WORLD_TEST(test_a_reader_without_a_valid_cursor_goes_on_with_what_is_there),
+          WORLD_TEST(test_a_reader_gets_the_last_record),
+          WORLD_TEST(test_records_that_cannot_be_read_are_skipped_by_a_resync),
+          WORLD_TEST(test_a_round_reads_the_disk_for_four_peers))
