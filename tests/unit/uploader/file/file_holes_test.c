@@ -86,7 +86,15 @@ static void test_beyond_the_end_is_a_hole(void **state) {
     assert_false(file_run_next(fd, slice_make(piece, 0), 0, &run));
 }
 
+static void test_a_hole_ends_where_the_data_begins(void **state) {
+    (void)state;
+    char byte = 1;
+    assert_int_equal(pwrite(fd, &byte, 1, 2 * (off_t)BLOCK), 1);
+    assert_string_equal(written(0, 2 * (size_t)BLOCK), "");
+    assert_string_equal(written(BLOCK, 2 * (size_t)BLOCK), "0+2 ");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_bytes_are_written_in_one_run), TEST(test_zeros_in_a_hole_are_not_written),
           TEST(test_zeros_over_other_bytes_are_written), TEST(test_blocks_are_those_of_the_file),
-          TEST(test_beyond_the_end_is_a_hole))
+          TEST(test_beyond_the_end_is_a_hole), TEST(test_a_hole_ends_where_the_data_begins))

@@ -88,6 +88,34 @@ static void test_a_step_verifies_a_bounded_number_of_bytes(void **state) {
     }
 }
 
+static void test_a_file_that_is_replaced_during_its_verification_is_gone(void **state) {
+    (void)state;
+    disk_upload_begin();
+    struct task chunk = task_make(JOB_CHUNK, disk.handle, 0);
+    chunk.job.chunk_size = chunk.job.length = LARGE;
+    chunk.job.chunks = 1;
+    task_run(&chunk);
+    struct part part = {.crc = chunk.result.crc, .length = LARGE};
+    for (int again = 0; again < 2; again++) {
+        struct task t = task_make(JOB_FINISH, disk.handle, 0);
+        bool done;
+        t.job.chunk_size = LARGE;
+        t.job.chunks = 1;
+        t.parts = &part;
+        t.part_count = 1;
+        task_start(&t, &done);
+        while (again && t.checked_bytes == 0)
+            disk.backend->ops->step(disk.backend);
+        if (again)
+            file_put_new(final_path(), slice_make(disk.content, LARGE)); /* the same bytes in another file */
+        backend_step_all();
+        assert_true(done);
+        assert_int_equal(t.result.outcome, again ? OUTCOME_GONE : OUTCOME_DONE);
+    }
+    assert_final(LARGE);
+}
+
 #define LARGE_TEST(name) cmocka_unit_test_setup_teardown(name, setup_large, file_fixture_teardown)
 UNIT_MAIN(LARGE_TEST(test_a_step_writes_a_bounded_number_of_bytes), LARGE_TEST(test_a_step_writes_several_pieces),
-          LARGE_TEST(test_a_step_verifies_a_bounded_number_of_bytes))
+          LARGE_TEST(test_a_step_verifies_a_bounded_number_of_bytes),
+          LARGE_TEST(test_a_file_that_is_replaced_during_its_verification_is_gone))

@@ -1,0 +1,344 @@
+/* Directories that fold case, or store names in another spelling. The linker wraps fstatat and fstatfs (tests.cmake):
+ * a lookup also finds a name in another case, and the name "alias" finds the file "stored". */
+#include "files.h"
+#include "unit.h"
+
+#include "uploader/file/file_spelling.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define TEMP ".chunklift-ab.part"
+#define COMPOSED "caf\xc3\xa9"
+#define DECOMPOSED "cafe\xcc\x81"
+
+static struct {
+    bool folds;
+    const char *alias, *stored;
+    long fs_type;
+    unsigned lookups;
+} disk;
+
+int __real_fstatat(int dir_fd, const char *name, struct stat *st, int flags);
+int __wrap_fstatat(int dir_fd, const char *name, struct stat *st, int flags);
+int __wrap_fstatfs(int fd, struct statfs *fs);
+
+/* Finds the entry of the same name in another case. */
+static int stat_folded(int dir_fd, const char *name, struct stat *st) {
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = -1;
+    DIR *dir = fdopendir(fd);
+    assert_non_null(dir);
+    for (struct dirent *e; rc == -1 && (e = readdir(dir));)
+        if (strcasecmp(e->d_name, name) == 0)
+            rc = __real_fstatat(dir_fd, e->d_name, st, 0);
+    closedir(dir);
+    errno = ENOENT;
+    return rc;
+}
+
+int __wrap_fstatat(int dir_fd, const char *name, struct stat *st, int flags) {
+    disk.lookups++;
+    if (disk.alias && strcmp(name, disk.alias) == 0)
+        name = disk.stored;
+    int rc = __real_fstatat(dir_fd, name, st, flags);
+    return rc == -1 && disk.folds ? stat_folded(dir_fd, name, st) : rc;
+}
+
+int __wrap_fstatfs(int fd, struct statfs *fs) {
+    (void)fd;
+    memset(fs, 0, sizeof *fs);
+    fs->f_type = disk.fs_type;
+    return disk.fs_type ? 0 : -1;
+}
+
+static struct file_allow *allow;
+static struct file_spelling spelling;
+static char root[TEMP_DIR_SIZE], url[TEMP_DIR_SIZE + 300];
+
+static int setup(void **state) {
+    (void)state;
+    const char *urls[] = {url};
+    memset(&disk, 0, sizeof disk);
+    memset(&spelling, 0, sizeof spelling);
+    temp_dir_enter(root);
+    snprintf(url, sizeof url, "file://%s/", root);
+    return file_allow_new(&allow, urls, 1);
+}
+
+static int teardown(void **state) {
+    (void)state;
+    file_allow_destroy(&allow);
+    return temp_dir_leave(root);
+}
+
+/* The destination of this name under the root. The caller closes it. */
+static struct file_path open_dest(const char *name) {
+    struct file_path p;
+    snprintf(url, sizeof url, "file://%s/%s", root, name);
+    assert_int_equal(file_path_open(allow, slice_of(url), true, &p), 0);
+    return p;
+}
+
+static void probe(const struct file_path *p) {
+    int fd = openat(p->dir_fd, TEMP, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    file_spelling_probe(&spelling, p, TEMP);
+}
+
+/* The other spelling of an existing destination; NULL: it has none. */
+static const char *other_spelling(const char *name) {
+    static char other[FILE_SPELLING_SIZE];
+    struct file_path p = open_dest(name);
+    probe(&p);
+    bool differs = file_spelling_differs(&spelling, allow, slice_of(url), &p, other);
+    file_path_close(&p);
+    return differs ? other : NULL;
+}
+
+/* The spelling under which the directory lists a file that was created at p; NULL: the given one. */
+static const char *lost_spelling(const struct file_path *p) {
+    static char other[FILE_SPELLING_SIZE];
+    return file_spelling_is_lost(&spelling, p, other) ? other : NULL;
+}
+
+static void test_a_name_in_another_case_is_found(void **state) {
+    (void)state;
+    disk.folds = true;
+    file_put_text("README", "");
+    file_put_text("other", "");
+    assert_string_equal(other_spelling("readme"), "README");
+    assert_null(other_spelling("README"));
+    assert_null(other_spelling("new"));
+}
+
+static void test_a_directory_in_another_case_is_found(void **state) {
+    (void)state;
+    disk.folds = true;
+    assert_int_equal(mkdir("Docs", 0700), 0);
+    file_put_text("Docs/x", "");
+    assert_null(other_spelling("Docs/x"));
+    assert_string_equal(other_spelling("Docs/X"), "x");
+    /* the lookup of the directory itself is the file system's; here both names lead to it */
+    assert_int_equal(symlink("Docs", "docs"), 0);
+    assert_null(other_spelling("docs/x"));
+}
+
+static void test_names_that_share_a_part_are_no_spellings(void **state) {
+    (void)state;
+    disk.folds = true;
+    file_put_text("readme", "");
+    file_put_text("readme.txt", "");
+    file_put_text("READ", "");
+    assert_string_equal(other_spelling("ReadMe"), "readme");
+    assert_string_equal(other_spelling("rEAD"), "READ");
+}
+
+static void test_a_directory_that_keeps_case_is_not_searched(void **state) {
+    (void)state;
+    file_put_text("README", "");
+    disk.alias = "readme"; /* would be found by a search */
+    disk.stored = "README";
+    assert_null(other_spelling("readme"));
+    assert_false(spelling.folds);
+}
+
+/* The probe's name in upper case: only lower case letters are changed. */
+static void test_the_probe_looks_for_the_name_in_upper_case(void **state) {
+    (void)state;
+    struct file_path p = open_dest("x");
+    disk.alias = ".CHUNKLIFT-AZ{`.PART";
+    disk.stored = ".";
+    file_spelling_probe(&spelling, &p, ".chunklift-az{`.part");
+    assert_true(spelling.folds);
+    file_path_close(&p);
+}
+
+static void test_a_directory_is_probed_once(void **state) {
+    (void)state;
+    struct file_path first = open_dest("x"), below = open_dest("d/x");
+    disk.lookups = 0;
+    probe(&first);
+    probe(&first);
+    assert_int_equal(disk.lookups, 1);
+    disk.folds = true;
+    probe(&below);
+    assert_int_equal(disk.lookups, 2);
+    assert_true(spelling.folds);
+    disk.folds = false;
+    probe(&first);
+    assert_false(spelling.folds);
+    file_path_close(&first);
+    file_path_close(&below);
+}
+
+static void test_a_temporary_name_that_is_too_long_shows_no_folding(void **state) {
+    (void)state;
+    char name[NAME_MAX + 2];
+    struct file_path p = open_dest("x");
+    disk.folds = true;
+    memset(name, 'n', sizeof name - 1);
+    name[NAME_MAX + 1] = 0;
+    file_spelling_probe(&spelling, &p, name);
+    assert_false(spelling.folds);
+    file_path_close(&p);
+}
+
+/* The composed name finds the file with the decomposed one: a file system that normalises Unicode. */
+static void test_a_normalised_name_is_found_by_its_inode(void **state) {
+    (void)state;
+    disk.fs_type = 0x4244; /* HFS */
+    file_put_text("a", "");
+    file_put_text(DECOMPOSED, "");
+    file_put_text("z", "");
+    disk.alias = COMPOSED;
+    disk.stored = DECOMPOSED;
+    assert_string_equal(other_spelling(COMPOSED), DECOMPOSED);
+    assert_null(other_spelling(DECOMPOSED));
+    assert_null(other_spelling("a")); /* ASCII names need no search */
+}
+
+static void test_an_ascii_name_is_not_searched_without_folding(void **state) {
+    (void)state;
+    disk.fs_type = 0x4244;
+    file_put_text("stored", "");
+    disk.alias = "alias";
+    disk.stored = "stored";
+    assert_null(other_spelling("alias"));
+    /* DEL is the last character of ASCII */
+    disk.alias = "\x7f";
+    assert_null(other_spelling("\x7f"));
+    disk.alias = "\x80";
+    assert_string_equal(other_spelling("\x80"), "stored");
+}
+
+static void test_file_systems_that_compare_bytes_are_not_searched(void **state) {
+    (void)state;
+    static const long types[] = {EXT4_SUPER_MAGIC, 0x58465342 /* XFS */, BTRFS_SUPER_MAGIC, TMPFS_MAGIC};
+    file_put_text(DECOMPOSED, "");
+    disk.alias = COMPOSED;
+    disk.stored = DECOMPOSED;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        disk.fs_type = types[i];
+        assert_null(other_spelling(COMPOSED));
+    }
+    disk.fs_type = 0; /* the type is not known: fstatfs fails */
+    assert_non_null(other_spelling(COMPOSED));
+    disk.fs_type = EXT4_SUPER_MAGIC;
+    disk.folds = true; /* an ext4 directory with casefold normalises too */
+    spelling.known = false;
+    assert_string_equal(other_spelling(COMPOSED), DECOMPOSED);
+}
+
+static void test_a_name_that_is_stored_in_another_spelling_is_lost(void **state) {
+    (void)state;
+    disk.folds = true;
+    file_put_text("readme.txt", "");
+    struct file_path p = open_dest("README.TXT");
+    probe(&p);
+    assert_string_equal(lost_spelling(&p), "readme.txt");
+    file_path_close(&p);
+    p = open_dest("readme.txt");
+    assert_null(lost_spelling(&p));
+    file_path_close(&p);
+}
+
+static void test_no_name_is_lost_where_case_counts(void **state) {
+    (void)state;
+    file_put_text("readme", "");
+    disk.alias = "README";
+    disk.stored = "readme";
+    struct file_path p = open_dest("README");
+    probe(&p);
+    assert_null(lost_spelling(&p));
+    file_path_close(&p);
+}
+
+/* A name with small and capital letters that is listed as given shows that the file system keeps them. */
+static void test_a_mixed_name_shows_that_case_is_kept(void **state) {
+    (void)state;
+    static const char *const silent[] = {"az", "AZ", "0{@["}; /* would be listed so on a system with one case, too */
+    disk.folds = true;
+    for (size_t i = 0; i < sizeof silent / sizeof *silent; i++) {
+        file_put_text(silent[i], "");
+        struct file_path p = open_dest(silent[i]);
+        probe(&p);
+        assert_null(lost_spelling(&p));
+        assert_int_equal(spelling.keeps_count, 0);
+        file_path_close(&p);
+        unlink(silent[i]);
+    }
+    file_put_text("aZ", "");
+    struct file_path p = open_dest("aZ");
+    assert_null(lost_spelling(&p));
+    assert_int_equal(spelling.keeps_count, 1);
+    disk.lookups = 0;
+    assert_null(lost_spelling(&p)); /* known now */
+    assert_int_equal(disk.lookups, 0);
+    assert_int_equal(spelling.keeps_count, 1);
+    spelling.dev++; /* another file system */
+    assert_null(lost_spelling(&p));
+    assert_int_equal(spelling.keeps_count, 2);
+    file_path_close(&p);
+}
+
+static void test_a_mixed_name_uses_the_first_and_last_letters(void **state) {
+    (void)state;
+    static const char *const mixed[] = {"aA", "zA", "aZ", "Za"};
+    disk.folds = true;
+    for (size_t i = 0; i < sizeof mixed / sizeof *mixed; i++) {
+        spelling = (struct file_spelling){0};
+        file_put_text(mixed[i], "");
+        struct file_path p = open_dest(mixed[i]);
+        probe(&p);
+        assert_null(lost_spelling(&p));
+        assert_int_equal(spelling.keeps_count, 1);
+        file_path_close(&p);
+        unlink(mixed[i]);
+    }
+}
+
+static void test_the_list_of_file_systems_has_an_end(void **state) {
+    (void)state;
+    disk.folds = true;
+    file_put_text("aZ", "");
+    struct file_path p = open_dest("aZ");
+    probe(&p);
+    for (size_t i = 0; i < FILE_SPELLING_DEVICES + 2; i++) {
+        spelling.dev = 1000 + i;
+        assert_null(lost_spelling(&p));
+    }
+    assert_int_equal(spelling.keeps_count, FILE_SPELLING_DEVICES);
+    file_path_close(&p);
+}
+
+/* "." and ".." are in no list of a directory that is meant here, and name no file. */
+static void test_dots_are_no_spellings(void **state) {
+    (void)state;
+    char other[FILE_SPELLING_SIZE];
+    struct file_path p = open_dest("x");
+    disk.folds = true;
+    file_put_text("x", "");
+    probe(&p);
+    snprintf(url, sizeof url, "file://%s/./x", root);
+    assert_false(file_spelling_differs(&spelling, allow, slice_of(url), &p, other));
+    file_put_text(".X", "");
+    assert_string_equal(other_spelling(".x"), ".X"); /* a name of two characters */
+    file_path_close(&p);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+UNIT_MAIN(TEST(test_a_name_in_another_case_is_found), TEST(test_a_directory_in_another_case_is_found),
+          TEST(test_names_that_share_a_part_are_no_spellings), TEST(test_a_directory_that_keeps_case_is_not_searched),
+          TEST(test_the_probe_looks_for_the_name_in_upper_case), TEST(test_a_directory_is_probed_once),
+          TEST(test_a_temporary_name_that_is_too_long_shows_no_folding),
+          TEST(test_a_normalised_name_is_found_by_its_inode), TEST(test_an_ascii_name_is_not_searched_without_folding),
+          TEST(test_file_systems_that_compare_bytes_are_not_searched),
+          TEST(test_a_name_that_is_stored_in_another_spelling_is_lost), TEST(test_no_name_is_lost_where_case_counts),
+          TEST(test_a_mixed_name_shows_that_case_is_kept), TEST(test_a_mixed_name_uses_the_first_and_last_letters),
+          TEST(test_the_list_of_file_systems_has_an_end), TEST(test_dots_are_no_spellings))
