@@ -19,7 +19,7 @@
 
 void file_job_free(struct file_job *j) {
     list_remove(&j->node);
-    if (j->fd >= 0)
+    if (j->fd != -1)
         close(j->fd);
     file_path_close(&j->path);
     j->task->backend_state = NULL;
@@ -27,7 +27,7 @@ void file_job_free(struct file_job *j) {
 }
 
 void file_job_remove_put(struct file_job *j) {
-    if (j->task->job.ref.kind == JOB_PUT && j->fd >= 0 && j->temp[0])
+    if (j->task->job.ref.kind == JOB_PUT && j->fd != -1 && j->temp[0])
         (void)unlinkat(j->path.dir_fd, j->temp, 0);
 }
 
@@ -109,20 +109,20 @@ int file_open_at(int dir_fd, const char *name, int flags) {
     int fd;
     do
         fd = openat(dir_fd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, FILE_TEMP_MODE);
-    while (fd < 0 && errno == EINTR);
+    while (fd == -1 && errno == EINTR);
     return fd;
 }
 
 int file_open_temp(int dir_fd, const char *name, int flags) {
     int fd = file_open_at(dir_fd, name, flags);
-    if (fd < 0 && errno == EACCES) {
+    if (fd == -1 && errno == EACCES) {
         if (fchmodat(dir_fd, name, FILE_TEMP_MODE, 0) == 0)
             fd = file_open_at(dir_fd, name, flags);
         else
             errno = EACCES; /* that of the open, not of fchmodat */
     }
     struct stat st;
-    if (fd >= 0 && flags & O_CREAT && fstat(fd, &st) == 0 && st.st_mode & 077 && S_ISREG(st.st_mode))
+    if (fd != -1 && flags & O_CREAT && fstat(fd, &st) == 0 && st.st_mode & 077 && S_ISREG(st.st_mode))
         (void)fchmod(fd, FILE_TEMP_MODE); /* file systems without modes refuse it */
     return fd;
 }
@@ -152,7 +152,7 @@ bool file_job_check_final(struct file_job *j) {
 /* A file with the temporary name that is not the one of the handle is removed: the next begin needs
  * the name. */
 void file_job_end_gone(struct file_job *j) {
-    if (j->path.dir_fd >= 0 && j->temp[0])
+    if (j->path.dir_fd != -1)
         (void)unlinkat(j->path.dir_fd, j->temp, 0);
     snprintf(j->task->result.error, sizeof j->task->result.error, "its temporary file is gone");
     j->task->result.own = OWN_MAYBE; /* this host may see another file system under the path */
@@ -179,10 +179,10 @@ static bool file_job_write_run(struct backend_file *b, struct file_job *j, struc
         if (file_job_park_if_late(b, j))
             return false;
         ssize_t put = pwrite(j->fd, b->piece + run.from + done, run.len - done, (off_t)(offset + run.from + done));
-        if (put < 0 && errno == EINTR)
+        if (put == -1 && errno == EINTR)
             continue;
         if (put <= 0) {
-            file_job_fail_errno(j, "cannot write", put < 0 ? errno : EIO);
+            file_job_fail_errno(j, "cannot write", put == -1 ? errno : EIO);
             return false;
         }
         done += (size_t)put;

@@ -144,9 +144,9 @@ static int base_make(char *path) {
             *name = 0;
             int fd = open(name == path ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
             *name = '/';
-            failed = fd < 0 || dir_make(fd, name + 1);
+            failed = fd == -1 || dir_make(fd, name + 1);
             int error = errno;
-            if (fd >= 0)
+            if (fd != -1)
                 close(fd);
             errno = error;
         }
@@ -166,7 +166,7 @@ static int base_open(struct slice base, bool create) {
         return -1;
     }
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT && create && base_make(path) == 0)
+    if (fd == -1 && errno == ENOENT && create && base_make(path) == 0)
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int error = errno;
     free(path);
@@ -178,12 +178,12 @@ static int base_open(struct slice base, bool create) {
  * directory, or -1. */
 static int dirs_make_beneath(int base, char *path) {
     int fd = dup(base);
-    for (char *name = path; fd >= 0;) {
+    for (char *name = path; fd != -1;) {
         char *slash = strchr(name, '/');
         if (slash)
             *slash = 0;
         int child = dir_open_beneath(base, path);
-        if (child < 0 && errno == ENOENT && dir_make(fd, name) == 0)
+        if (child == -1 && errno == ENOENT && dir_make(fd, name) == 0)
             child = dir_open_beneath(base, path);
         int error = errno;
         close(fd);
@@ -202,7 +202,7 @@ static int dirs_make_beneath(int base, char *path) {
 
 static int parent_open(const struct confined_path *s, struct slice dirs, bool create) {
     int base = base_open(s->base, create);
-    if (base < 0 || dirs.len == 0)
+    if (base == -1 || dirs.len == 0)
         return base;
     char *path = slice_dup(dirs);
     int fd = -1;
@@ -210,7 +210,7 @@ static int parent_open(const struct confined_path *s, struct slice dirs, bool cr
         errno = ENOMEM;
     } else {
         fd = dir_open_beneath(base, path);
-        if (fd < 0 && errno == ENOENT && create)
+        if (fd == -1 && errno == ENOENT && create)
             fd = dirs_make_beneath(base, path);
     }
     int error = errno;
@@ -247,13 +247,13 @@ int file_path_open(const struct file_allow *a, struct slice dest, bool create, s
     if (err)
         return err;
     p->dir_fd = parent_open(&s, slice_make(s.rest.ptr, dirs_len), create);
-    if (p->dir_fd < 0)
+    if (p->dir_fd == -1)
         return errno == EXDEV || errno == ELOOP ? ERR_DENIED : err_from_errno(errno);
     return 0;
 }
 
 void file_path_close(struct file_path *p) {
-    if (p->dir_fd >= 0)
+    if (p->dir_fd != -1)
         close(p->dir_fd);
     p->dir_fd = -1;
 }
@@ -264,8 +264,8 @@ int file_path_visit(const struct file_allow *a, struct slice dest,
     int err = file_allow_split(a, dest, &s);
     int base = err ? -1 : base_open(s.base, false);
     char *path = err ? NULL : slice_dup(s.rest);
-    int dir = base >= 0 ? dup(base) : -1;
-    err = err ? err : !path ? ERR_NOMEM : dir < 0 ? err_from_errno(errno) : 0;
+    int dir = base != -1 ? dup(base) : -1;
+    err = err ? err : !path ? ERR_NOMEM : dir == -1 ? err_from_errno(errno) : 0;
     for (char *name = path; !err && *name;) {
         char *end = strchrnul(name, '/');
         bool last = !*end;
@@ -275,13 +275,13 @@ int file_path_visit(const struct file_allow *a, struct slice dest,
         *end = 0;
         close(dir);
         dir = dir_open_beneath(base, path);
-        err = dir < 0 ? err_from_errno(errno) : 0;
+        err = dir == -1 ? err_from_errno(errno) : 0;
         *end = '/';
         name = end + 1;
     }
-    if (dir >= 0)
+    if (dir != -1)
         close(dir);
-    if (base >= 0)
+    if (base != -1)
         close(base);
     free(path);
     return err;

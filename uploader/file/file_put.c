@@ -10,7 +10,7 @@
 static int file_put_lock(struct file_job *j) {
     for (int tries = 0; tries < 8; tries++) {
         j->fd = file_open_temp(j->path.dir_fd, j->temp, O_RDWR | O_CREAT);
-        if (j->fd < 0)
+        if (j->fd == -1)
             return errno;
         struct stat st, named;
         if (flock(j->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)

@@ -83,9 +83,9 @@ static int file_spelling_check_name(void *other, int dir_fd, struct slice name) 
     if (fstatat(dir_fd, text, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return 0;
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
     if (!dir) {
-        if (fd >= 0)
+        if (fd != -1)
             close(fd);
         return 0;
     }

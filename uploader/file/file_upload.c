@@ -28,7 +28,7 @@ bool file_upload_parse_handle(const struct task *t, uint64_t *ino) {
  * does not exist. */
 static int file_upload_open_temp(struct file_job *j, int flags, struct stat *st) {
     j->fd = file_open_temp(j->path.dir_fd, j->temp, flags);
-    if (j->fd < 0)
+    if (j->fd == -1)
         return errno;
     if (fstat(j->fd, st) != 0)
         return errno;
@@ -43,7 +43,7 @@ void file_upload_begin(struct backend_file *b, struct file_job *j) {
         return;
     struct stat st;
     j->fd = file_open_temp(j->path.dir_fd, j->temp, O_RDWR | O_CREAT);
-    if (j->fd < 0 || fstat(j->fd, &st) != 0) {
+    if (j->fd == -1 || fstat(j->fd, &st) != 0) {
         file_job_fail_errno(j, "cannot create its temporary file", errno);
         return;
     }
@@ -87,7 +87,7 @@ void file_upload_abort(struct backend_file *b, struct file_job *j) {
 void file_upload_stat(struct file_job *j) {
     struct stat st;
     int error = file_job_stat_final(j, &st);
-    if (error && error != ENOENT && error != ENOTDIR) {
+    if (error && error != ENOENT) {
         file_job_fail_errno(j, "cannot read its attributes", error);
         return;
     }
@@ -145,10 +145,10 @@ static void file_upload_start_verify(struct file_job *j) {
         file_job_end_gone(j);
         return;
     }
-    if (j->fd >= 0)
+    if (j->fd != -1)
         close(j->fd);
     j->fd = file_open_at(j->path.dir_fd, j->path.name, O_RDONLY);
-    if (j->fd < 0) {
+    if (j->fd == -1) {
         file_job_fail_errno(j, "cannot be read for verification", errno);
         return;
     }
@@ -176,9 +176,9 @@ void file_upload_finish(struct file_job *j) {
 void file_upload_verify(struct backend_file *b, struct file_job *j) {
     for (size_t moved = 0; moved < FILE_STEP_BYTES;) {
         ssize_t got = pread(j->fd, b->piece, FILE_PIECE_BYTES, (off_t)j->position);
-        if (got < 0 && errno == EINTR)
+        if (got == -1 && errno == EINTR)
             continue;
-        if (got < 0) {
+        if (got == -1) {
             file_job_fail_errno(j, "cannot be read for verification", errno);
             return;
         }

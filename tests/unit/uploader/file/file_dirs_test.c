@@ -114,7 +114,7 @@ static unsigned descriptors_count(void) {
     return count;
 }
 
-/* --- which paths are allowed --- */
+/* --- allowed paths --- */
 
 static void test_only_file_urls_allow_files(void **state) {
     (void)state;
@@ -203,7 +203,7 @@ static void test_links_may_not_lead_out(void **state) {
     assert_refused("in/loop/a", ERR_DENIED, ELOOP);
 }
 
-/* --- what is created --- */
+/* --- directories that are created --- */
 
 static void test_missing_directories_are_created_when_asked_for(void **state) {
     (void)state;
@@ -269,7 +269,7 @@ static void test_a_sync_that_fails_is_an_error(void **state) {
 }
 
 /* The directory of another process is synced, too: that process may not have come to it. */
-static void test_a_directory_that_appears_meanwhile_is_used(void **state) {
+static void test_a_directory_that_appears_in_between_is_used(void **state) {
     (void)state;
     allow_only("base");
     disk.made_by_another = true;
@@ -439,7 +439,8 @@ UNIT_MAIN(TEST(test_only_file_urls_allow_files), TEST(test_the_second_allowed_di
           TEST(test_every_directory_of_the_allowed_one_is_created),
           TEST(test_an_allowed_directory_below_the_root_is_created),
           TEST(test_new_directories_are_synced_into_their_parents), TEST(test_a_sync_that_fails_is_an_error),
-          TEST(test_a_directory_that_appears_meanwhile_is_used), TEST(test_a_directory_that_cannot_be_made_is_an_error),
+          TEST(test_a_directory_that_appears_in_between_is_used),
+          TEST(test_a_directory_that_cannot_be_made_is_an_error),
           TEST(test_a_file_in_the_place_of_a_directory_is_an_error), TEST(test_no_descriptor_is_left_open),
           TEST(test_names_are_visited_from_the_top), TEST(test_a_visit_of_other_directories_fails),
           TEST(test_a_file_system_that_syncs_no_directories_is_named_once), TEST(test_other_errors_of_a_sync_count),

@@ -143,7 +143,7 @@ static int dest_count(void) {
     return dir_count(path);
 }
 
-/* --- what an error means --- */
+/* --- the meaning of errors --- */
 
 /* A put that is open and fails with this error. */
 static struct task_result result_of(int error) {

@@ -163,7 +163,7 @@ static void replace_it_twice(int fd) {
 }
 
 /* Its last holder renames or removes the file between open and lock: it is opened again. */
-static void test_a_file_that_was_published_meanwhile_is_made_again(void **state) {
+static void test_a_file_that_was_published_in_between_is_made_again(void **state) {
     (void)state;
     lock.before = remove_it_once;
     struct task t = task_make(JOB_PUT, "", 0);
@@ -241,7 +241,7 @@ static void test_a_put_that_cannot_begin_leaves_the_temporary_name(void **state)
     assert_int_equal(dir_count(dir), 2);
 }
 
-static void test_a_leftover_of_a_put_is_written_anew(void **state) {
+static void test_a_leftover_of_a_put_is_overwritten(void **state) {
     (void)state;
     char path[500], command[600];
     snprintf(command, sizeof command, "mkdir -p '%s/a/b'", disk.out);
@@ -269,9 +269,9 @@ static void test_a_file_that_ends_in_a_hole_has_its_size(void **state) {
 UNIT_MAIN(PUT_TEST(test_put_makes_directories_and_file), PUT_TEST(test_put_replaces_and_empty_files_are_put),
           PUT_TEST(test_put_of_a_file_that_changed_replaces_nothing), PUT_TEST(test_put_that_shrinks_while_read),
           PUT_TEST(test_two_puts_of_one_upload_do_not_mix), PUT_TEST(test_cancelled_put_leaves_nothing),
-          PUT_TEST(test_stat), PUT_TEST(test_a_file_that_was_published_meanwhile_is_made_again),
+          PUT_TEST(test_stat), PUT_TEST(test_a_file_that_was_published_in_between_is_made_again),
           PUT_TEST(test_a_file_that_is_replaced_each_time_is_left_to_the_others),
           PUT_TEST(test_file_systems_without_locks_take_files),
           PUT_TEST(test_a_temporary_name_that_is_no_file_is_refused),
           PUT_TEST(test_a_put_that_cannot_begin_leaves_the_temporary_name),
-          PUT_TEST(test_a_leftover_of_a_put_is_written_anew), PUT_TEST(test_a_file_that_ends_in_a_hole_has_its_size))
+          PUT_TEST(test_a_leftover_of_a_put_is_overwritten), PUT_TEST(test_a_file_that_ends_in_a_hole_has_its_size))
