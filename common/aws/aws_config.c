@@ -233,7 +233,7 @@ int aws_profile_read(struct aws_profile *p, const char *path, enum aws_file kind
     struct buf text = BUF_INIT;
     int err = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a fifo must not block */
-    if (fd < 0) {
+    if (fd == -1) {
         if (errno == ENOENT || errno == ENOTDIR)
             return ERR_NOT_FOUND;
         static bool logged[AWS_FILE_SERVICES + 1];

@@ -32,7 +32,7 @@ int line_reader_open(struct line_reader **out, const char *dir, const char *name
         return ERR_NOMEM;
     }
     r->fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (r->fd < 0) {
+    if (r->fd == -1) {
         int error = errno;
         if (error != ENOENT)
             log_error("%s: %s", path.data, strerror(error));
@@ -145,10 +145,10 @@ bool line_reader_is_same(const struct line_reader *r, const struct line_reader *
 static int reader_read_exactly(const struct line_reader *r, char *bytes, size_t len, uint64_t offset) {
     while (len > 0) {
         ssize_t n = pread(r->fd, bytes, len, (off_t)offset);
-        if (n < 0 && errno == EINTR)
+        if (n == -1 && errno == EINTR)
             continue;
         if (n <= 0) { /* 0: the file became shorter */
-            log_error("%s: %s", r->path, n < 0 ? strerror(errno) : "became shorter during the read");
+            log_error("%s: %s", r->path, n == -1 ? strerror(errno) : "became shorter during the read");
             return ERR_IO;
         }
         bytes += n;

@@ -147,7 +147,7 @@ static int verify_names(struct verifier *v) {
     while (!err && (entry = readdir(d))) {
         const char *name = entry->d_name;
         size_t len = strlen(name);
-        if (strncmp(name, "journal", 7) != 0 || len < 13 || strcmp(name + len - 6, ".jsonl") != 0)
+        if (strncmp(name, "journal", 7) != 0 || strcmp(name + len - 6, ".jsonl") != 0)
             continue;
         if (!journal_file_name_is_valid(name))
             err = verify_damaged(v, name, 0, "not a name of a journal file");

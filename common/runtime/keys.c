@@ -33,9 +33,9 @@ static const char *key_file_mode_error(const struct stat *st, mode_t forbidden) 
 static int key_file_read(const char *option, const char *path, mode_t forbidden, struct buf *text) {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 || fstat(fd, &st) != 0) {
+    if (fd == -1 || fstat(fd, &st) != 0) {
         log_error("--%s %s: %s", option, path, strerror(errno));
-        if (fd >= 0)
+        if (fd != -1)
             close(fd);
         return ERR_USAGE;
     }

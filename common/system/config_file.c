@@ -59,7 +59,7 @@ static int config_file_read_line(const struct config_file *c, unsigned number, c
 int config_file_read(struct config_file *c, int (*entry)(void *arg, unsigned line, const char *name, const char *value),
                      void *arg) {
     int fd = open(c->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd == -1)
         return config_file_refuse(c, strerror(errno));
     int err = config_file_read_text(c, fd);
     close(fd);

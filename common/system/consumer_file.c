@@ -27,7 +27,7 @@
 
 static int file_read_logged(const char *path, struct buf *text, size_t max) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0) {
+    if (fd == -1) {
         int error = errno;
         if (error != ENOENT && error != ENOTDIR && error != ESRCH)
             log_error("%s: %s", path, strerror(error));
@@ -170,7 +170,7 @@ int process_starttime(pid_t pid, uint64_t *ticks) {
     char path[40];
     snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
     struct buf text = BUF_INIT;
-    int err = pid > 0 ? file_read_logged(path, &text, 65536) : ERR_NOT_FOUND;
+    int err = file_read_logged(path, &text, 65536);
     if (!err)
         err = text.len ? proc_stat_parse(text.data, ticks) : ERR_NOT_FOUND;
     buf_release(&text);

@@ -93,7 +93,7 @@ bool socket_is_stale(const char *path) {
         return false;
     memcpy(address.sun_path, path, strlen(path));
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
+    if (fd == -1)
         return false;
     bool refused = connect(fd, (const struct sockaddr *)&address, sizeof address) != 0 && errno == ECONNREFUSED;
     close(fd);
@@ -151,7 +151,7 @@ out:
 static int dir_give_to_owner(const char *path) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     owner_inherit_at(fd, path);
-    if (fd >= 0)
+    if (fd != -1)
         close(fd);
     return 0;
 }

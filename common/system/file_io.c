@@ -15,9 +15,9 @@ int file_read_all(int fd, struct buf *text, size_t max) {
         if (buf_reserve(text, READ_BYTES))
             return ERR_NOMEM;
         ssize_t n = read(fd, text->data + text->len, text->cap - text->len - 1);
-        if (n < 0 && errno == EINTR)
+        if (n == -1 && errno == EINTR)
             continue;
-        if (n < 0)
+        if (n == -1)
             return err_from_errno(errno);
         if (n == 0)
             return 0;
@@ -31,7 +31,7 @@ int file_write_all(int fd, const void *bytes, size_t len) {
     const char *from = bytes;
     while (len > 0) {
         ssize_t n = write(fd, from, len);
-        if (n < 0 && errno == EINTR)
+        if (n == -1 && errno == EINTR)
             continue;
         if (n == 0)
             errno = EIO; /* not for a regular file; an endless loop otherwise */
@@ -67,7 +67,7 @@ static int replacement_end(struct replacement *r, int err, int error) {
 
 static int write_new(const char *path, const char *dir, struct slice text, bool durable) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
+    if (fd == -1)
         return errno;
     owner_inherit(fd, dir);
     int error = 0;
@@ -86,7 +86,7 @@ int file_replace_write(const char *dir, const char *name, struct slice text, boo
 
 static int directory_sync(const char *dir) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd == -1)
         return errno;
     int error = fsync(fd) != 0 ? errno : 0;
     close(fd);

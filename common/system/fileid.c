@@ -58,10 +58,10 @@ int fileid_check_end(int fd, uint64_t size, char *why, size_t why_size) {
     ssize_t got;
     do
         got = pread(fd, &byte, 1, (off_t)size);
-    while (got < 0 && errno == EINTR);
+    while (got == -1 && errno == EINTR);
     if (got == 0)
         return 0;
-    if (got < 0)
+    if (got == -1)
         snprintf(why, why_size, "%s", strerror(errno));
     else
         snprintf(why, why_size,
@@ -82,8 +82,8 @@ static void boot_id_read(char out[33]) {
     out[32] = '\0';
     char text[64];
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
-    if (fd >= 0)
+    ssize_t n = fd == -1 ? -1 : read(fd, text, sizeof text);
+    if (fd != -1)
         close(fd);
     size_t used = 0;
     char hex[32];
@@ -157,7 +157,7 @@ int file_open_confined(int root_fd, const char *root, const char *path, int *fd)
         opened = *rest ? openat2_open(root_fd, rest, SOURCE_FLAGS, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
                        : openat2_open(AT_FDCWD, path, SOURCE_FLAGS, RESOLVE_NO_MAGICLINKS);
     }
-    if (opened < 0)
+    if (opened == -1)
         return source_open_error(errno);
     int err = fd_require_regular(opened);
     if (err) {

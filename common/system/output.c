@@ -16,7 +16,7 @@ static bool error_logged, has_events;
 /* Opened in the wrong direction: reads and writes fail with EBADF, as with a closed one. */
 static void output_occupy_descriptors(void) {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+        if (fcntl(fd, F_GETFD) == -1 && errno == EBADF &&
             open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) /* NOLINT: for children too */
             _exit(3);                                                          /* no descriptor to report it */
 }

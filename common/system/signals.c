@@ -63,7 +63,7 @@ static int signals_unblock(void) {
 }
 
 int signals_init(bool children) {
-    if (pipe_fds[0] < 0 && pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) != 0) {
+    if (pipe_fds[0] == -1 && pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) != 0) {
         log_error("pipe for signals: %s", strerror(errno));
         return ERR_IO;
     }
@@ -162,7 +162,7 @@ void signals_drain(void) {
     ssize_t n;
     do
         n = read(pipe_fds[0], bytes, sizeof bytes);
-    while (n > 0 || (n < 0 && errno == EINTR));
+    while (n > 0 || (n == -1 && errno == EINTR));
 }
 
 int signals_stop_count(void) {

@@ -39,17 +39,17 @@ static void child_reset_signals(void) {
 }
 
 static int child_set_descriptors(const struct spawn_plan *p) {
-    if (p->options->new_session && (dup2(p->null_fd, 0) < 0 || dup2(p->null_fd, 1) < 0))
+    if (p->options->new_session && (dup2(p->null_fd, 0) == -1 || dup2(p->null_fd, 1) == -1))
         return errno;
-    if (p->log_fd >= 0 && dup2(p->log_fd, 2) < 0)
+    if (p->log_fd != -1 && dup2(p->log_fd, 2) == -1)
         return errno;
-    if (p->report_fd != REPORT_FD && dup3(p->report_fd, REPORT_FD, O_CLOEXEC) < 0)
+    if (p->report_fd != REPORT_FD && dup3(p->report_fd, REPORT_FD, O_CLOEXEC) == -1)
         return errno;
     return close_range(REPORT_FD + 1, ~0U, 0) == 0 ? 0 : errno;
 }
 
 static int child_prepare(const struct spawn_plan *p) {
-    if (p->options->new_session && setsid() < 0)
+    if (p->options->new_session && setsid() == -1)
         return errno;
     if (p->options->death_signal) {
         if (!p->options->new_session && setpgid(0, 0) != 0)
@@ -78,7 +78,7 @@ _Noreturn static void child_run(const struct spawn_plan *p) {
 
 /* Moves fd above 0 to 3, which the child replaces. */
 static int fd_move_high(int fd) {
-    if (fd < 0 || fd > REPORT_FD)
+    if (fd == -1 || fd > REPORT_FD)
         return fd;
     int high = fcntl(fd, F_DUPFD_CLOEXEC, REPORT_FD + 1);
     int error = errno;
@@ -89,7 +89,7 @@ static int fd_move_high(int fd) {
 
 static int fd_open_high(const char *path, int flags) {
     int fd = fd_move_high(open(path, flags | O_CLOEXEC | O_NOCTTY, 0600));
-    if (fd < 0)
+    if (fd == -1)
         log_error("%s: %s", path, strerror(errno));
     return fd;
 }
@@ -100,12 +100,12 @@ static int spawn_read_report(int fd) {
     ssize_t n;
     do
         n = read(fd, &error, sizeof error);
-    while (n < 0 && errno == EINTR);
+    while (n == -1 && errno == EINTR);
     return n == (ssize_t)sizeof error ? error : 0;
 }
 
 static void fd_close(int fd) {
-    if (fd >= 0)
+    if (fd != -1)
         close(fd);
 }
 
@@ -129,7 +129,7 @@ static int spawn_start(struct spawn_plan *p, int report_read, pid_t *pid) {
     int fork_error = errno;
     close(p->report_fd);
     p->report_fd = -1;
-    if (child < 0) {
+    if (child == -1) {
         log_error("%s: cannot be started: %s", program, strerror(fork_error));
         return err_from_errno(fork_error);
     }
@@ -138,7 +138,7 @@ static int spawn_start(struct spawn_plan *p, int report_read, pid_t *pid) {
         *pid = child;
         return 0;
     }
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+    while (waitpid(child, NULL, 0) == -1 && errno == EINTR)
         ;
     log_error("%s: cannot be started: %s", program, strerror(error));
     return err_from_errno(error);
@@ -148,15 +148,15 @@ int spawn(const struct spawn_options *o, pid_t *pid) {
     struct spawn_plan p = {.options = o, .parent = getpid(), .report_fd = -1, .null_fd = -1, .log_fd = -1};
     int fds[2] = {-1, -1};
     int err = ERR_IO;
-    if (o->new_session && (p.null_fd = fd_open_high("/dev/null", O_RDWR)) < 0)
+    if (o->new_session && (p.null_fd = fd_open_high("/dev/null", O_RDWR)) == -1)
         goto out;
-    if (o->log_path && (p.log_fd = fd_open_high(o->log_path, O_WRONLY | O_CREAT | O_APPEND)) < 0) {
+    if (o->log_path && (p.log_fd = fd_open_high(o->log_path, O_WRONLY | O_CREAT | O_APPEND)) == -1) {
         err = err_from_errno(errno);
         goto out;
     }
     if (o->log_path)
         owner_inherit_at(p.log_fd, o->log_path);
-    if (pipe2(fds, O_CLOEXEC) != 0 || (fds[0] = fd_move_high(fds[0])) < 0 || (fds[1] = fd_move_high(fds[1])) < 0) {
+    if (pipe2(fds, O_CLOEXEC) != 0 || (fds[0] = fd_move_high(fds[0])) == -1 || (fds[1] = fd_move_high(fds[1])) == -1) {
         log_error("pipe: %s", strerror(errno));
         goto out;
     }

@@ -1,4 +1,5 @@
 #include "proto_samples.h"
+#include <sys/resource.h>
 
 #define SAMPLE_BODY(m) ((char *)(m) + offsetof(struct msg, hello))
 #define SAMPLE_LIST 3
@@ -157,4 +158,14 @@ bool message_same(const struct msg *a, const struct msg *b) {
            id_equal(&a->sender, &b->sender) &&
            schema_same(message_schema(a->type), (const char *)a + offsetof(struct msg, hello),
                        (const char *)b + offsetof(struct msg, hello));
+}
+
+int limit_memory(void **state) {
+    (void)state;
+#ifndef __SANITIZE_ADDRESS__
+    struct rlimit limit = {.rlim_cur = 256u << 20, .rlim_max = 256u << 20};
+    return setrlimit(RLIMIT_AS, &limit);
+#else
+    return 0;
+#endif
 }

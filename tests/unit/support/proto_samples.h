@@ -22,4 +22,8 @@ void sample_message(struct sample_pool *p, enum msg_type type, bool only_require
 /* True: the type, the head and all fields are equal. */
 bool message_same(const struct msg *a, const struct msg *b);
 
+/* A set-up: no frame makes the decoder ask for more memory than this process may have from now on; it never returns
+ * ERR_NOMEM. */
+int limit_memory(void **state);
+
 #endif

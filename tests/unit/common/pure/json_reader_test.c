@@ -90,6 +90,7 @@ static const struct {
     {"\\ud7ff\\ue000\\uffff", "\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf"},
     {"\\ud800\\udc00\\udbff\\udfff", "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf"},
     {"\\u0AFa\\u0faF", "\xe0\xab\xba\xe0\xbe\xaf"},
+    {"a long run before\\n\xc3\xa4 and after", "a long run before\n\xc3\xa4 and after"},
     {"\x1f", NULL},
     {"\n", NULL},
     {"\x80", NULL},
@@ -107,6 +108,7 @@ static const struct {
     {"\\u0000", NULL},
     {"\\udc00", NULL},
     {"\\udfff", NULL},
+    {"\\udc00\\udc00", NULL},
     {"\\ud800", NULL},
     {"\\ud800\\udbff", NULL},
     {"\\ud800\\ue000", NULL},
@@ -142,6 +144,13 @@ static void test_a_string_that_is_cut_is_refused(void **state) {
         in = json_reader_of(edge_slice(slice_make(text, len)), &scratch);
         assert_int_equal(json_skip_value(&in), ERR_INVALID);
     }
+}
+
+static void test_an_escaped_nul_byte_is_no_escape(void **state) {
+    (void)state;
+    struct slice value;
+    struct json_reader in = json_reader_of(slice_make("\"\\\0\"", 4), &scratch);
+    assert_int_equal(json_read_string(&in, &value), ERR_INVALID);
 }
 
 static void test_a_name_has_no_escapes(void **state) {
@@ -254,7 +263,7 @@ static void test_nesting_has_a_limit(void **state) {
 
 #define TEST(test) cmocka_unit_test_teardown(test, clear)
 UNIT_MAIN(TEST(test_whole_numbers), TEST(test_signed_numbers_in_quotes), TEST(test_strings),
-          TEST(test_a_string_that_is_cut_is_refused), TEST(test_a_name_has_no_escapes),
-          TEST(test_a_string_of_fixed_length_has_exactly_this_length),
+          TEST(test_a_string_that_is_cut_is_refused), TEST(test_an_escaped_nul_byte_is_no_escape),
+          TEST(test_a_name_has_no_escapes), TEST(test_a_string_of_fixed_length_has_exactly_this_length),
           TEST(test_values_stay_where_they_are_when_more_follow), TEST(test_any_value_is_skipped),
           TEST(test_nesting_has_a_limit))

@@ -6,7 +6,9 @@
 #include "system/dirs.h"
 #include "system/fileid.h"
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -65,6 +67,54 @@ static int runtime_dir_quiet(void) {
     capture_end(&said);
     buf_release(&path);
     return err;
+}
+
+static void test_runtime_dir_that_is_no_open_directory_is_refused(void **state) {
+    (void)state;
+    setenv("XDG_RUNTIME_DIR", here, 1);
+    file_put_text("chunklift", "");
+    assert_int_equal(runtime_dir_quiet(), ERR_DENIED);
+    assert_non_null(strstr(said.text, "is not a directory"));
+    assert_int_equal(unlink("chunklift") | mkdir("chunklift", 0500), 0);
+    assert_int_equal(runtime_dir_quiet(), ERR_DENIED);
+    assert_non_null(strstr(said.text, "is closed to its owner"));
+}
+
+/* "Under sudo the variable may still name the directory of another user"; a file is none at all. */
+static void test_runtime_dir_of_the_environment_must_be_an_own_directory(void **state) {
+    (void)state;
+    struct buf path = BUF_INIT;
+    char wrong[4200], expected[64];
+    snprintf(expected, sizeof expected, "/tmp/chunklift-%lu", (unsigned long)geteuid());
+    snprintf(wrong, sizeof wrong, "%s/file", here);
+    file_put_text("file", "");
+    setenv("XDG_RUNTIME_DIR", wrong, 1);
+    assert_int_equal(dirs_runtime(&path), 0);
+    assert_string_equal(path.data, expected);
+    if (geteuid() == 0) {
+        snprintf(wrong, sizeof wrong, "%s/other", here);
+        assert_int_equal(mkdir("other", 0755) | chown("other", 4711, 4711), 0);
+        setenv("XDG_RUNTIME_DIR", wrong, 1);
+        assert_int_equal(dirs_runtime(&path), 0);
+        assert_string_equal(path.data, expected);
+    }
+    buf_release(&path);
+}
+
+static void test_runtime_dir_that_cannot_be_made(void **state) {
+    (void)state;
+    char name[201], path[8192];
+    memset(name, 'd', 200);
+    name[200] = '\0';
+    for (int depth = 0; strlen(getcwd(path, sizeof path)) < 4090 - 201; depth++)
+        assert_int_equal(mkdir(name, 0700) | chdir(name), 0);
+    name[4090 - strlen(path) - 1] = '\0';
+    assert_int_equal(mkdir(name, 0700) | chdir(name), 0);
+    assert_non_null(getcwd(path, sizeof path));
+    setenv("XDG_RUNTIME_DIR", path, 1); /* no room for "/chunklift" */
+    assert_int_equal(runtime_dir_quiet(), ERR_LIMIT);
+    assert_non_null(strstr(said.text, "cannot be made"));
+    assert_int_equal(chdir(here), 0);
 }
 
 static void test_runtime_dir_of_others_is_refused(void **state) {
@@ -134,6 +184,55 @@ static void test_ipc_endpoint_that_is_too_long(void **state) {
     assert_int_equal(chdir(".."), 0);
 }
 
+static void test_ipc_endpoint_of_the_longest_path(void **state) {
+    (void)state;
+    struct buf endpoint = BUF_INIT;
+    char dir[] = "/tmp/clXXXXXX", made[64], name[128];
+    assert_non_null(mkdtemp(dir));
+    setenv("XDG_RUNTIME_DIR", dir, 1);
+    size_t room = 107 - strlen(dir) - strlen("/chunklift/") - strlen("-0123456789abcdef");
+    memset(name, 'n', sizeof name);
+    name[room] = '\0';
+    assert_int_equal(dirs_new_ipc_endpoint(name, &endpoint), 0);
+    assert_int_equal(endpoint.len, strlen("ipc://") + 107);
+    name[room] = 'n';
+    name[room + 1] = '\0';
+    capture_begin(&said, 2);
+    int err = dirs_new_ipc_endpoint(name, &endpoint);
+    capture_end(&said);
+    assert_int_equal(err, ERR_LIMIT);
+    snprintf(made, sizeof made, "%s/chunklift", dir);
+    assert_int_equal(rmdir(made) | rmdir(dir), 0);
+    buf_release(&endpoint);
+}
+
+static void test_directories_that_cannot_be_made(void **state) {
+    (void)state;
+    capture_begin(&said, 2);
+    int err = dirs_make("/proc/none/below");
+    capture_end(&said);
+    assert_int_equal(err, ERR_NOT_FOUND);
+    assert_non_null(strstr(said.text, "/proc/none: cannot be made"));
+    assert_null(strstr(said.text, "below"));
+}
+
+static void test_home_of_the_user_without_an_environment(void **state) {
+    (void)state;
+    struct buf path = BUF_INIT;
+    char expected[4200];
+    const struct passwd *entry = getpwuid(geteuid());
+    if (!entry || entry->pw_dir[0] != '/')
+        skip();
+    snprintf(expected, sizeof expected, "%s/.local/state/chunklift/journal", entry->pw_dir);
+    unsetenv("HOME");
+    assert_int_equal(dirs_default_journal(&path), 0);
+    assert_string_equal(path.data, expected);
+    setenv("HOME", "relative", 1);
+    assert_int_equal(dirs_default_journal(&path), 0);
+    assert_string_equal(path.data, expected);
+    buf_release(&path);
+}
+
 static void test_make_dirs(void **state) {
     (void)state;
     struct stat st;
@@ -187,6 +286,50 @@ static void test_consumer_file_first_two_lines_are_enough(void **state) {
     (void)state;
     static const char text[] = "tcp://host:7701\n17\n";
     assert_int_equal(read_text(text, sizeof text - 1), 0);
+}
+
+static void test_consumer_file_with_the_longest_endpoint(void **state) {
+    (void)state;
+    struct consumer_file f;
+    char text[sizeof f.endpoint + 8];
+    memset(text, 'x', sizeof text);
+    memcpy(text, "tcp://", 6);
+    strcpy(text + sizeof f.endpoint - 1, "\n17\n");
+    assert_int_equal(read_text(text, strlen(text)), 0);
+    strcpy(text + sizeof f.endpoint - 1, "x\n17\n");
+    assert_int_equal(read_text(text, strlen(text)), ERR_INVALID);
+    assert_int_equal(read_text("tcp://x\n4194304\n", 16), 0);
+    assert_int_equal(read_text("tcp://\n17\n", 10), ERR_INVALID);
+}
+
+/* "its readers would refuse it": the longest file that is written can be read. */
+static void test_consumer_file_has_at_most_256_kib(void **state) {
+    (void)state;
+    enum { HOLDERS = 65500 };
+    struct consumer_file f = {.pid = 7, .holder_count = HOLDERS}, g;
+    f.holders = calloc(HOLDERS, sizeof *f.holders);
+    for (size_t i = 0; i < HOLDERS; i++)
+        f.holders[i] = (struct consumer_holder){1, 1}; /* four bytes each */
+    memset(f.endpoint, 'x', 262144 - HOLDERS * 4 - 3);
+    memcpy(f.endpoint, "ipc://", 6);
+    assert_int_equal(consumer_file_write(".", &f), 0);
+    assert_int_equal(consumer_file_read(".", &g), 0);
+    assert_int_equal(g.holder_count, HOLDERS);
+    consumer_file_release(&g);
+    strcat(f.endpoint, "x");
+    assert_int_equal(consumer_file_write(".", &f), ERR_LIMIT);
+    free(f.holders);
+}
+
+static void test_consumer_file_without_a_boot_has_none(void **state) {
+    (void)state;
+    struct consumer_file f = {.pid = 7, .endpoint = "ipc://x"}, g;
+    char text[100];
+    assert_int_equal(consumer_file_write(".", &f), 0);
+    assert_string_equal(file_read_text("consumer", text, sizeof text), "ipc://x\n7\n");
+    assert_int_equal(consumer_file_read(".", &g), 0);
+    assert_string_equal(g.boot, "");
+    consumer_file_release(&g);
 }
 
 static void test_consumer_file_that_is_damaged(void **state) {
@@ -266,11 +409,47 @@ static void test_sockets_of_killed_processes_are_swept(void **state) {
     buf_release(&endpoint);
 }
 
+static void test_a_socket_is_stale_when_it_has_no_listener(void **state) {
+    (void)state;
+    char dir[] = "/tmp/cl-stale-XXXXXX", longest[109];
+    int fd, listening;
+    assert_non_null(mkdtemp(dir));
+    memset(longest, 's', sizeof longest);
+    memcpy(longest, dir, strlen(dir));
+    longest[strlen(dir)] = '/';
+    longest[107] = '\0';
+    make_socket(longest, false, &fd);
+    assert_true(socket_is_stale(longest));
+    assert_int_equal(listen(fd, 1), 0);
+    assert_false(socket_is_stale(longest));
+    close(fd);
+    assert_true(socket_is_stale(longest));
+    assert_int_equal(unlink(longest), 0);
+    assert_false(socket_is_stale(longest));
+    longest[107] = 's';
+    longest[108] = '\0';
+    assert_false(socket_is_stale(longest)); /* no socket has such a path */
+    make_socket("socket", true, &listening);
+    assert_false(socket_is_stale("socket"));
+    close(listening);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_no_consumer_file(void **state) {
     (void)state;
     struct consumer_file f;
     assert_int_equal(consumer_file_read(".", &f), ERR_NOT_FOUND);
-    assert_int_equal(consumer_file_read("none", &f), ERR_NOT_FOUND);
+    file_put_text("file", "");
+    capture_begin(&said, 2);
+    int missing = consumer_file_read("none", &f), below = consumer_file_read("file", &f);
+    assert_string_equal(capture_end(&said), "");
+    assert_int_equal(missing, ERR_NOT_FOUND);
+    assert_int_equal(below, ERR_NOT_FOUND);
+    assert_int_equal(symlink("consumer", "consumer"), 0);
+    capture_begin(&said, 2);
+    int loop = consumer_file_read(".", &f);
+    assert_string_equal(capture_end(&said), "chunklift: ./consumer: Too many levels of symbolic links\n");
+    assert_int_equal(loop, ERR_IO);
 }
 
 static void test_consumer_file_in_a_missing_directory(void **state) {
@@ -302,6 +481,23 @@ static void test_starttime_of_processes(void **state) {
     assert_int_equal(process_starttime(-1, &ticks), ERR_NOT_FOUND);
 }
 
+/* proc_pid_stat(5): the name of a process may hold anything. */
+static void test_starttime_of_a_process_with_a_strange_name(void **state) {
+    (void)state;
+    char text[1000];
+    uint64_t ticks, expected;
+    assert_int_equal(prctl(PR_SET_NAME, "a) Z 1 (b"), 0);
+    FILE *f = fopen("/proc/self/stat", "r");
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    const char *at = strrchr(text, ')');
+    for (int field = 2; field < 22; field++)
+        at = strchr(at + 1, ' ');
+    expected = strtoull(at, NULL, 10);
+    assert_int_equal(process_starttime(getpid(), &ticks), 0);
+    assert_true(ticks == expected);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(cmocka_unit_test(test_sockets_of_killed_processes_are_swept), TEST(test_journal_dir_follows_xdg),
           TEST(test_runtime_dir_is_made_private), TEST(test_runtime_dir_of_others_is_refused),
@@ -309,4 +505,10 @@ UNIT_MAIN(cmocka_unit_test(test_sockets_of_killed_processes_are_swept), TEST(tes
           TEST(test_ipc_endpoint_that_is_too_long), TEST(test_make_dirs), TEST(test_consumer_file_round_trip),
           TEST(test_consumer_file_first_two_lines_are_enough), TEST(test_consumer_file_that_is_damaged),
           TEST(test_no_consumer_file), TEST(test_consumer_file_in_a_missing_directory),
-          TEST(test_starttime_of_processes))
+          TEST(test_starttime_of_processes), TEST(test_starttime_of_a_process_with_a_strange_name),
+          TEST(test_runtime_dir_that_is_no_open_directory_is_refused),
+          TEST(test_runtime_dir_of_the_environment_must_be_an_own_directory),
+          TEST(test_runtime_dir_that_cannot_be_made), TEST(test_ipc_endpoint_of_the_longest_path),
+          TEST(test_directories_that_cannot_be_made), TEST(test_home_of_the_user_without_an_environment),
+          TEST(test_consumer_file_with_the_longest_endpoint), TEST(test_consumer_file_has_at_most_256_kib),
+          TEST(test_consumer_file_without_a_boot_has_none), TEST(test_a_socket_is_stale_when_it_has_no_listener))

@@ -187,6 +187,38 @@ static void test_an_inode_number_alone_counts_where_they_are_stable(void **state
     assert_int_equal(fileid_compare(&planned, fd, true, &difference), ERR_IO);
 }
 
+static void test_the_end_of_a_file_is_where_its_size_says(void **state) {
+    (void)state;
+    char why[200] = "";
+    int fd = open("outside", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fileid_check_end(fd, 5, why, sizeof why), 0);
+    assert_string_equal(why, "");
+    assert_int_equal(fileid_check_end(fd, 4, why, sizeof why), ERR_IO);
+    assert_non_null(strstr(why, "it has more content than its size of 4 bytes"));
+    close(fd);
+    assert_int_equal(fileid_check_end(fd, 5, why, sizeof why), ERR_IO);
+    assert_string_equal(why, "Bad file descriptor");
+}
+
+static void test_a_root_may_end_with_slashes(void **state) {
+    (void)state;
+    char path[8400], with_slashes[4300];
+    int fd;
+    snprintf(with_slashes, sizeof with_slashes, "%s//", root);
+    snprintf(path, sizeof path, "%s/sub/file", root);
+    assert_int_equal(file_open_confined(root_fd, with_slashes, path, &fd), 0);
+    close(fd);
+    assert_int_equal(file_open_confined(root_fd, with_slashes, root, &fd), ERR_INVALID); /* a directory */
+    assert_int_equal(errno, EISDIR);
+    assert_int_equal(try_open("fifo"), ERR_INVALID);
+    assert_int_equal(errno, EINVAL);
+}
+
+static void test_an_unknown_file_system_has_no_stable_inodes(void **state) {
+    (void)state;
+    assert_false(fileid_inodes_are_stable(-1));
+}
+
 static void test_boot_id(void **state) {
     (void)state;
     const char *id = boot_id();
@@ -200,4 +232,6 @@ static void test_boot_id(void **state) {
 UNIT_MAIN(TEST(test_opens_regular_files_beneath_the_root), TEST(test_nothing_leads_out_of_the_root),
           TEST(test_path_must_be_beneath_by_its_text), TEST(test_only_regular_files), TEST(test_missing_and_unreadable),
           TEST(test_other_forms_of_root), TEST(test_difference),
-          TEST(test_an_inode_number_alone_counts_where_they_are_stable), TEST(test_boot_id))
+          TEST(test_an_inode_number_alone_counts_where_they_are_stable), TEST(test_boot_id),
+          TEST(test_the_end_of_a_file_is_where_its_size_says), TEST(test_a_root_may_end_with_slashes),
+          TEST(test_an_unknown_file_system_has_no_stable_inodes))

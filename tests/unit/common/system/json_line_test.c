@@ -3,6 +3,9 @@
 
 #include "capture.h"
 #include "system/json_line.h"
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 static struct json_line line;
 static struct capture stdout_capture;
@@ -45,5 +48,35 @@ static void test_bytes_that_are_not_utf8(void **state) {
     assert_string_equal(printed(), "{\"dest_b64\":\"Yf8=\",\"src\":\"\\\"quoted\\\"\",\"error\":\"b\\\\xff\"}\n");
 }
 
+/* Memory for the line, but not for the value a second time. */
+static int print_without_memory(void) {
+#ifdef __SANITIZE_ADDRESS__
+    return 0;
+#else
+    size_t len = (size_t)256 << 20;
+    char *value = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct rlimit limit = {.rlim_cur = (size_t)300 << 20, .rlim_max = (size_t)300 << 20};
+    if (value == MAP_FAILED || setrlimit(RLIMIT_AS, &limit) != 0)
+        return 1;
+    json_line_begin(&line, NULL);
+    json_line_text(&line, "value", slice_make(value, len));
+    json_line_number(&line, "count", 1);
+    capture_begin(&stdout_capture, STDOUT_FILENO);
+    int err = json_line_end(&line);
+    return *capture_end(&stdout_capture) == '\0' && err == ERR_NOMEM ? 0 : 2;
+#endif
+}
+
+static void test_a_line_without_memory_is_not_printed(void **state) {
+    (void)state;
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(print_without_memory());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_the_event_comes_first), cmocka_unit_test(test_an_object_without_an_event),
-          cmocka_unit_test(test_bytes_that_are_not_utf8))
+          cmocka_unit_test(test_bytes_that_are_not_utf8), cmocka_unit_test(test_a_line_without_memory_is_not_printed))

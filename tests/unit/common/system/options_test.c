@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 static struct {
-    bool recursive, verbose;
+    bool recursive, verbose, help, version;
     const char *name;
     struct text_list roots;
     uint64_t size, time, count, lines;
@@ -28,7 +28,11 @@ static const struct option_spec specs[] = {
     {"lines", 'n', OPTION_COUNT, &o.lines, "N", "lines", 0, UINT64_MAX},
     {"on-change", 0, OPTION_CHOICE, &o.choice, "WHAT", "what to do", 0, 0, choices},
     {"config", 0, OPTION_CONFIG, &o.config, "FILE", "more options"},
+    {"any-size", 0, OPTION_SIZE, &o.size, "SIZE", "a size without limits"},
+    {"any-time", 0, OPTION_TIME, &o.time, "TIME", "a time without limits"},
     {"hidden", 0, OPTION_FLAG, &o.verbose, NULL, NULL},
+    {"help", 'h', OPTION_FLAG, &o.help, NULL, "this text"},
+    {"version", 0, OPTION_FLAG, &o.version, NULL, "the version"},
     {0},
 };
 
@@ -141,6 +145,7 @@ static void test_unknown_options(void **state) {
     assert_refused("chunklift: --: unknown option; see 'chunklift cp --help'\n", "--=x");
     assert_refused("chunklift: -x: unknown option; see 'chunklift cp --help'\n", "-rx");
     assert_refused("chunklift: -é: unknown option; see 'chunklift cp --help'\n", "-é");
+    assert_refused("chunklift: -\\x80y: unknown option; see 'chunklift cp --help'\n", "-\x80y");
     assert_refused("chunklift: --a\\nb: unknown option; see 'chunklift cp --help'\n", "--a\nb");
 }
 
@@ -165,6 +170,29 @@ static void test_an_error_about_a_value_names_valid_ones(void **state) {
     assert_refused("chunklift: --on-change no: unknown; use fail, restart or ignore\n", "--on-change", "no");
 }
 
+static void test_the_limits_of_a_value_are_inclusive(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("--size", "1", "--time", "100ms", "--count", "1"), 0);
+    assert_int_equal(o.size, 1);
+    assert_int_equal(o.time, 100);
+    assert_int_equal(PARSE("--size", "1GiB", "--time", "60s", "--count", "64"), 0);
+    assert_int_equal(o.size, 1 << 30);
+    assert_int_equal(o.time, 60000);
+    assert_refused("chunklift: --size 0: out of range; use 1 B to 1 GiB\n", "--size", "0");
+    assert_refused("chunklift: --size 1073741825: out of range; use 1 B to 1 GiB\n", "--size", "1073741825");
+    assert_refused("chunklift: --time 99ms: out of range; use 0.1s to 60s\n", "--time", "99ms");
+    assert_refused("chunklift: --time 60001ms: out of range; use 0.1s to 60s\n", "--time", "60001ms");
+    assert_refused("chunklift: --count 65: not a whole number from 1 to 64\n", "--count", "65");
+}
+
+static void test_an_option_without_limits_takes_any_value(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("--any-size", "0", "--any-time", "0"), 0);
+    assert_int_equal(PARSE("--any-size", "5GiB", "--any-time", "30d"), 0);
+    assert_true(o.size == UINT64_C(5) << 30);
+    assert_int_equal(o.time, 2592000000);
+}
+
 static void test_full_command_name_is_not_doubled(void **state) {
     (void)state;
     log_setup("chunklift", LOG_INFO, false);
@@ -186,6 +214,38 @@ static void test_help(void **state) {
     assert_non_null(strstr(text, "\n      --on-change WHAT  what to do\n"));
     assert_null(strstr(text, "hidden"));
     free(text);
+}
+
+static const char *help_text(const char *about) {
+    static char text[4096];
+    FILE *file = fmemopen(text, sizeof text, "w");
+    assert_non_null(file);
+    options_help(file, "x", about, (const struct option_spec[]){{"a", 0, OPTION_FLAG, &o.help, NULL, "one"}, {0}});
+    fclose(file);
+    return text;
+}
+
+static void test_help_without_a_description(void **state) {
+    (void)state;
+    assert_string_equal(help_text(NULL), "Usage: x\n\nOptions:\n      --a  one\n");
+    assert_string_equal(help_text(""), "Usage: x\n\nOptions:\n      --a  one\n");
+    assert_string_equal(help_text("Does it."), "Usage: x\n\nDoes it.\n\nOptions:\n      --a  one\n");
+}
+
+static void test_help_and_version_are_answered(void **state) {
+    (void)state;
+    capture_begin(&out, STDOUT_FILENO);
+    bool answered = options_answer(true, true, "x", NULL, specs);
+    assert_int_equal(strncmp(capture_end(&out), "Usage: x\n", 9), 0);
+    assert_true(answered);
+    capture_begin(&out, STDOUT_FILENO);
+    answered = options_answer(false, true, "x", NULL, specs);
+    assert_string_equal(capture_end(&out), "chunklift " CHUNKLIFT_VERSION "\n");
+    assert_true(answered);
+    capture_begin(&out, STDOUT_FILENO);
+    answered = options_answer(false, false, "x", NULL, specs);
+    assert_string_equal(capture_end(&out), "");
+    assert_false(answered);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -237,6 +297,9 @@ static void test_bad_files(void **state) {
     assert_config_refused("chunklift: x.conf:2: nme: unknown option\n", "name=x\nnme = y\n");
     assert_config_refused("chunklift: x.conf:1: hidden: unknown option\n", "hidden\n");
     assert_config_refused("chunklift: x.conf:1: config: unknown option\n", "config = y.conf\n");
+    assert_config_refused("chunklift: x.conf:1: help: unknown option\n", "help\n");
+    assert_config_refused("chunklift: x.conf:1: version: unknown option\n", "version\n");
+    assert_config_refused("chunklift: x.conf:1: name: needs a value\n", "name\n");
     assert_config_refused("chunklift: x.conf:1: --name: unknown option\n", "--name = y\n");
     assert_config_refused("chunklift: x.conf:1: name: needs a value\n", "name =\n");
     assert_config_refused("chunklift: x.conf:1: recursive: takes no value\n", "recursive = yes\n");
@@ -256,6 +319,7 @@ UNIT_MAIN(TEST(test_values_in_both_forms), TEST(test_options_after_arguments_and
           TEST(test_double_dash_ends_options), TEST(test_single_dash_is_an_argument), TEST(test_short_options_bundle),
           TEST(test_lists_keep_order), TEST(test_last_value_counts), TEST(test_value_may_begin_with_a_dash),
           TEST(test_unknown_options), TEST(test_missing_and_unwanted_values),
-          TEST(test_an_error_about_a_value_names_valid_ones), TEST(test_full_command_name_is_not_doubled),
-          TEST(test_help), TEST(test_options_in_a_file), TEST(test_the_command_line_goes_before_the_file),
-          TEST(test_bad_files))
+          TEST(test_an_error_about_a_value_names_valid_ones), TEST(test_the_limits_of_a_value_are_inclusive),
+          TEST(test_an_option_without_limits_takes_any_value), TEST(test_full_command_name_is_not_doubled),
+          TEST(test_help), TEST(test_help_without_a_description), TEST(test_help_and_version_are_answered),
+          TEST(test_options_in_a_file), TEST(test_the_command_line_goes_before_the_file), TEST(test_bad_files))

@@ -74,6 +74,35 @@ static int print_events_and_fail(void) {
     return output_end(EXIT_USAGE);
 }
 
+/* They would be the next opened files otherwise, and error texts would be written into those. */
+static int open_with_closed_descriptors(void) {
+    char byte;
+    int fd = open("/dev/null", O_RDWR);
+    if (fd <= STDERR_FILENO)
+        return 1;
+    if (read(STDIN_FILENO, &byte, 1) != -1 || errno != EBADF)
+        return 2;
+    for (int out = STDOUT_FILENO; out <= STDERR_FILENO; out++)
+        if (write(out, "x", 1) != -1 || errno != EBADF)
+            return 3;
+    return 0;
+}
+
+static void test_closed_standard_descriptors_are_not_used_for_files(void **state) {
+    (void)state;
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(STDIN_FILENO);
+        close(STDOUT_FILENO);
+        close(STDERR_FILENO);
+        output_setup();
+        _exit(open_with_closed_descriptors());
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 static void test_what_can_be_written(void **state) {
     (void)state;
     assert_int_equal(run(print_twice, open("/dev/null", O_WRONLY)), EXIT_DONE);
@@ -102,4 +131,5 @@ static void test_a_closed_pipe(void **state) {
 }
 
 UNIT_MAIN(cmocka_unit_test(test_what_can_be_written), cmocka_unit_test(test_an_error_is_logged_once),
-          cmocka_unit_test(test_a_closed_pipe))
+          cmocka_unit_test(test_a_closed_pipe),
+          cmocka_unit_test(test_closed_standard_descriptors_are_not_used_for_files))

@@ -13,12 +13,17 @@ static void test_a_host_that_resolves(void **state) {
     assert_string_equal(reason_of("tcp://[::1]:7700"), "no answer");
     assert_string_equal(reason_of("tcp://lo;127.0.0.1:7700"), "no answer");
     assert_string_equal(reason_of("ipc:///run/nohost.invalid"), "no answer");
+    assert_string_equal(reason_of("tcp://:7700"), "no answer");
+    assert_string_equal(reason_of("tcp://[]:7700"), "no answer");
 }
 
 static void test_a_host_that_does_not_resolve(void **state) {
     (void)state;
     assert_non_null(strstr(reason_of("tcp://nohost.invalid:7700"), "host name 'nohost.invalid' does not resolve"));
     assert_non_null(strstr(reason_of("tcp://lo;nohost.invalid:7700"), "host name 'nohost.invalid' does not resolve"));
+    assert_non_null(strstr(reason_of("tcp://nohost.invalid"), "host name 'nohost.invalid' does not resolve"));
+    assert_non_null(strstr(reason_of("tcp://[nohost.invalid]:1"), "host name 'nohost.invalid' does not resolve"));
+    assert_non_null(strstr(reason_of("tcp://[nohost.invalid:1"), "host name '[nohost.invalid' does not resolve"));
 }
 
 UNIT_MAIN(cmocka_unit_test(test_a_host_that_resolves), cmocka_unit_test(test_a_host_that_does_not_resolve))

@@ -1,6 +1,7 @@
 #include "unit.h"
 
 #include "system/signals.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -114,6 +115,104 @@ static void test_flood_does_not_block(void **state) {
     assert_false(readable(0));
 }
 
+/* The child writes a byte when it is ready, and its main thread looks at no signal until a byte comes. */
+struct hanging {
+    pid_t pid;
+    int ready, go;
+};
+
+static int run_hanging(int ready, int go) {
+    char byte = 0;
+    int dev_null = open("/dev/null", O_WRONLY);
+    dup2(dev_null, STDERR_FILENO);
+    if (signals_init(false) || signals_catch_hangup() || signals_end_when_hung() || write(ready, "x", 1) != 1)
+        return 1;
+    while (read(go, &byte, 1) == 1) {
+        while (!readable(10000))
+            ;
+        signals_drain();
+        byte = (char)signals_stop_count();
+        if (write(ready, &byte, 1) != 1)
+            return 2;
+    }
+    return signals_hung_up() ? 3 : 4;
+}
+
+static struct hanging start_hanging(void) {
+    int ready[2], go[2];
+    char byte;
+    assert_int_equal(pipe(ready) | pipe(go), 0);
+    struct hanging h = {.pid = fork(), .ready = ready[0], .go = go[1]};
+    if (h.pid == 0) {
+        close(go[1]);
+        _exit(run_hanging(ready[1], go[0]));
+    }
+    close(ready[1]);
+    close(go[0]);
+    assert_int_equal(read(h.ready, &byte, 1), 1);
+    return h;
+}
+
+static int end_hanging(struct hanging *h) {
+    int status;
+    close(h->go);
+    close(h->ready);
+    assert_int_equal(waitpid(h->pid, &status, 0), h->pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* Lets its main thread look once. Returns the stop requests that it saw. */
+static int stops_seen(struct hanging *h) {
+    char byte = -1;
+    assert_int_equal(write(h->go, "x", 1), 1);
+    assert_int_equal(read(h->ready, &byte, 1), 1);
+    return byte;
+}
+
+static void test_a_second_stop_request_ends_a_process_that_hangs(void **state) {
+    (void)state;
+    struct hanging h = start_hanging();
+    char byte;
+    kill(h.pid, SIGINT);
+    while (stops_seen(&h) < 1)
+        ;
+    kill(h.pid, SIGTERM);
+    assert_int_equal(read(h.ready, &byte, 1), 0); /* its end */
+    assert_int_equal(end_hanging(&h), 128 + SIGINT);
+}
+
+static void test_a_stop_request_that_is_seen_ends_nothing(void **state) {
+    (void)state;
+    struct hanging h = start_hanging();
+    for (int count = 1; count <= 3; count++) {
+        kill(h.pid, SIGTERM);
+        while (stops_seen(&h) < count)
+            ;
+    }
+    poll(NULL, 0, SIGNALS_HUNG_MS + 500); /* longer than a process may hang */
+    assert_int_equal(end_hanging(&h), 4);
+}
+
+static void test_hangups_do_not_end_a_process_that_hangs(void **state) {
+    (void)state;
+    struct hanging h = start_hanging();
+    kill(h.pid, SIGHUP);
+    assert_int_equal(stops_seen(&h), 0);
+    assert_int_equal(end_hanging(&h), 3);
+}
+
+static void test_the_thread_leaves_ignored_signals_alone(void **state) {
+    (void)state;
+    signal(SIGINT, SIG_IGN);
+    struct hanging h = start_hanging();
+    signal(SIGINT, SIG_DFL);
+    kill(h.pid, SIGINT);
+    kill(h.pid, SIGTERM);
+    assert_int_equal(stops_seen(&h), 1);
+    assert_int_equal(end_hanging(&h), 4);
+}
+
 static void test_blocked_signals_are_let_through(void **state) {
     (void)state;
     sigset_t all;
@@ -130,4 +229,6 @@ static void test_blocked_signals_are_let_through(void **state) {
 UNIT_MAIN(TEST(test_nothing_at_first), TEST(test_first_and_second_stop), TEST(test_hangup_is_a_stop),
           TEST(test_hangup_as_news), TEST(test_ignored_at_start_stays_ignored), TEST(test_broken_pipe_is_no_signal),
           TEST(test_child_exit_is_told_once), TEST(test_flood_does_not_block),
-          TEST(test_blocked_signals_are_let_through))
+          TEST(test_blocked_signals_are_let_through), TEST(test_a_second_stop_request_ends_a_process_that_hangs),
+          TEST(test_a_stop_request_that_is_seen_ends_nothing), TEST(test_hangups_do_not_end_a_process_that_hangs),
+          TEST(test_the_thread_leaves_ignored_signals_alone))

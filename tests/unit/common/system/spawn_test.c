@@ -83,6 +83,51 @@ static void test_signals_are_as_new(void **state) {
     assert_int_equal(WTERMSIG(second), SIGTERM);
 }
 
+static int exit_status_after(const char *script) {
+    int status = wait_for(shell(script, (struct spawn_options){0}));
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void test_an_ignored_hangup_stays_ignored(void **state) {
+    (void)state;
+    signal(SIGHUP, SIG_IGN); /* as under nohup(1) */
+    assert_int_equal(exit_status_after("kill -HUP $$; exit 3"), 3);
+    signal(SIGHUP, SIG_DFL);
+    assert_int_equal(exit_status_after("kill -HUP $$; exit 3"), 128 + SIGHUP);
+    signal(SIGINT, SIG_IGN);
+    assert_int_equal(exit_status_after("kill -INT $$; exit 3"), 128 + SIGINT);
+    signal(SIGINT, SIG_DFL);
+}
+
+static void test_a_new_session_dies_with_its_parent_too(void **state) {
+    (void)state;
+    pid_t pid = shell("exec sleep 60", (struct spawn_options){.death_signal = SIGTERM, .new_session = true});
+    assert_int_equal(getpgid(pid), pid);
+    assert_int_equal(getsid(pid), pid);
+    kill(pid, SIGKILL);
+    wait_for(pid);
+}
+
+/* The parent's own descriptors are as before each call, whatever became of it. */
+static void test_no_descriptor_is_left_in_the_parent(void **state) {
+    (void)state;
+    const char *argv[] = {"./none", NULL};
+    struct spawn_options bad = {.argv = argv, .new_session = true, .log_path = "log"};
+    struct capture said;
+    pid_t pid;
+    int before = dup(0);
+    close(before);
+    assert_int_equal(exit_status_after("exit 0"), 0);
+    capture_begin(&said, 2);
+    assert_int_equal(spawn(&bad, &pid), ERR_NOT_FOUND);
+    bad.log_path = "none/log";
+    assert_int_equal(spawn(&bad, &pid), ERR_NOT_FOUND);
+    capture_end(&said);
+    int after = dup(0);
+    close(after);
+    assert_int_equal(after, before);
+}
+
 static void test_death_signal_means_own_group(void **state) {
     (void)state;
     pid_t pid = shell("exec sleep 60", (struct spawn_options){.death_signal = SIGTERM});
@@ -196,4 +241,7 @@ UNIT_MAIN(cmocka_unit_test(test_runs_with_its_arguments), cmocka_unit_test(test_
           cmocka_unit_test(test_no_descriptor_leaks_in), cmocka_unit_test(test_signals_are_as_new),
           cmocka_unit_test(test_death_signal_means_own_group), cmocka_unit_test(test_child_dies_with_its_parent),
           cmocka_unit_test(test_new_session_has_null_and_a_log), cmocka_unit_test(test_log_that_cannot_be_opened),
-          cmocka_unit_test(test_works_with_standard_descriptors_closed), cmocka_unit_test(test_sibling_program))
+          cmocka_unit_test(test_works_with_standard_descriptors_closed), cmocka_unit_test(test_sibling_program),
+          cmocka_unit_test(test_an_ignored_hangup_stays_ignored),
+          cmocka_unit_test(test_a_new_session_dies_with_its_parent_too),
+          cmocka_unit_test(test_no_descriptor_is_left_in_the_parent))
