@@ -1,23 +1,22 @@
 /*
- * Bytes to messages. Three steps, each of which makes the next one safe:
- *  1. proto_scan.c checks nesting, counts and lengths of the raw bytes.
- *  2. msgpack-c builds its objects; their bin values point into the frame.
- *  3. decode_schema checks the objects against the tables of proto_fields.c and fills in the structs. Lists are in a
- *     zone of the message; the objects of step 2 are freed before msg_decode returns.
+ * Bytes to messages, in one pass over the tokens of the frame. proto_token.c checks nesting, counts and lengths.
+ * decode_schema checks each token against the tables of proto_fields.c and fills in the structs. Lists are in a zone of
+ * the message. msgpack-c's own unpacker is not used: it has no bound on the memory for the objects of a frame.
  */
 #include "pure/proto.h"
 #include "pure/proto_fields.h"
 #include "pure/proto_member.h"
-#include "pure/proto_scan.h"
+#include "pure/proto_token.h"
 #include <msgpack.h>
 
 #define LIST_ZONE_BYTES 1024 /* first piece of memory for lists */
 
 struct decoder {
+    struct tokens tokens;
     msgpack_zone *lists; /* NULL until the first list */
 };
 
-static int decode_schema(struct decoder *d, const struct schema *s, const msgpack_object *o, void *base);
+static int decode_schema(struct decoder *d, const struct schema *s, const struct token *t, void *base);
 
 static int decoder_alloc(struct decoder *d, size_t size, void **memory) {
     if (!d->lists)
@@ -29,80 +28,84 @@ static int decoder_alloc(struct decoder *d, size_t size, void **memory) {
     return 0;
 }
 
-static int decode_text(const msgpack_object *o, uint64_t max, bool nul_allowed, struct slice *text) {
-    if (o->type != MSGPACK_OBJECT_BIN)
+static int decode_text(const struct token *t, uint64_t max, bool nul_allowed, struct slice *text) {
+    if (t->kind != TOKEN_BIN)
         return ERR_INVALID;
-    *text = slice_make(o->via.bin.ptr, o->via.bin.size);
+    *text = t->bytes;
     return text_check(*text, max, nul_allowed) ? ERR_INVALID : 0;
 }
 
-static int decode_id(const msgpack_object *o, struct id128 *id) {
-    if (o->type != MSGPACK_OBJECT_BIN || o->via.bin.size != sizeof id->b)
+static int decode_id(const struct token *t, struct id128 *id) {
+    if (t->kind != TOKEN_BIN || t->bytes.len != sizeof id->b)
         return ERR_INVALID;
-    memcpy(id->b, o->via.bin.ptr, sizeof id->b);
+    memcpy(id->b, t->bytes.ptr, sizeof id->b);
     return 0;
 }
 
-static int decode_number(const struct field *f, const msgpack_object *o, char *at) {
-    if (o->type != MSGPACK_OBJECT_POSITIVE_INTEGER || o->via.u64 > f->maximum)
+static int decode_number(const struct field *f, const struct token *t, char *at) {
+    if (t->kind != TOKEN_UNSIGNED || t->number > f->maximum)
         return ERR_INVALID;
     if (f->kind == FIELD_U32) {
-        uint32_t narrow = (uint32_t)o->via.u64;
+        uint32_t narrow = (uint32_t)t->number;
         memcpy(at, &narrow, sizeof narrow);
     } else {
-        memcpy(at, &o->via.u64, sizeof o->via.u64);
+        memcpy(at, &t->number, sizeof t->number);
     }
     return 0;
 }
 
-static int decode_signed(const msgpack_object *o, char *at) {
-    bool fits = o->type == MSGPACK_OBJECT_NEGATIVE_INTEGER ||
-                (o->type == MSGPACK_OBJECT_POSITIVE_INTEGER && o->via.u64 <= INT64_MAX);
-    if (!fits)
+static int decode_signed(const struct token *t, char *at) {
+    if (t->kind != TOKEN_NEGATIVE && (t->kind != TOKEN_UNSIGNED || t->number > INT64_MAX))
         return ERR_INVALID;
-    memcpy(at, &o->via.i64, sizeof o->via.i64);
+    memcpy(at, &t->number, sizeof t->number);
     return 0;
 }
 
-static int decode_time(const msgpack_object *o, char *at) {
+static int decode_time(const struct token *t, char *at) {
     int64_t narrow;
-    nanotime t;
-    if (o->type == MSGPACK_OBJECT_BIN) {
-        const uint8_t *bytes = (const uint8_t *)o->via.bin.ptr;
-        if (o->via.bin.size != TIME_BYTES)
+    nanotime time;
+    if (t->kind == TOKEN_BIN) {
+        const uint8_t *bytes = (const uint8_t *)t->bytes.ptr;
+        if (t->bytes.len != TIME_BYTES)
             return ERR_INVALID;
-        t = (nanotime)(int64_t)big_endian_read(bytes, 8) * ((nanotime)1 << 64) + big_endian_read(bytes + 8, 8);
-        if (!nanotime_is_valid(t))
+        time = (nanotime)(int64_t)big_endian_read(bytes, 8) * ((nanotime)1 << 64) + big_endian_read(bytes + 8, 8);
+        if (!nanotime_is_valid(time))
             return ERR_INVALID;
     } else {
-        if (decode_signed(o, (char *)&narrow))
+        if (decode_signed(t, (char *)&narrow))
             return ERR_INVALID;
-        t = narrow;
+        time = narrow;
     }
-    memcpy(at, &t, sizeof t);
+    memcpy(at, &time, sizeof time);
     return 0;
 }
 
-static int decode_list(struct decoder *d, const struct field *f, const msgpack_object *o, void *base) {
-    if (o->type != MSGPACK_OBJECT_ARRAY || o->via.array.size > f->maximum)
+/* One entry of a list. */
+static int decode_entry(struct decoder *d, const struct field *f, void *entry) {
+    struct token t;
+    struct slice *text = entry;
+    int err = tokens_next(&d->tokens, &t);
+    if (err)
+        return err;
+    if (f->kind == FIELD_LIST)
+        return decode_schema(d, f->schema, &t, entry);
+    err = decode_text(&t, f->text_max, false, text);
+    return !err && text->len == 0 ? ERR_INVALID : err;
+}
+
+static int decode_list(struct decoder *d, const struct field *f, const struct token *t, void *base) {
+    if (t->kind != TOKEN_ARRAY || t->number > f->maximum)
         return ERR_INVALID;
-    size_t count = o->via.array.size;
+    size_t count = t->number;
     if (count == 0)
         return 0;
     size_t each = f->kind == FIELD_LIST ? f->schema->size : sizeof(struct slice);
     void *list;
     int err = decoder_alloc(d, count * each, &list);
-    for (size_t i = 0; i < count && !err; i++) {
-        void *entry = (char *)list + i * each;
-        if (f->kind == FIELD_LIST) {
-            err = decode_schema(d, f->schema, &o->via.array.ptr[i], entry);
-        } else {
-            struct slice *text = entry;
-            err = decode_text(&o->via.array.ptr[i], f->text_max, false, text);
-            if (!err && text->len == 0)
-                err = ERR_INVALID;
-        }
-    }
+    d->tokens.depth++;
+    for (size_t i = 0; i < count && !err; i++)
+        err = decode_entry(d, f, (char *)list + i * each);
+    d->tokens.depth--;
     if (err)
         return err;
     memcpy((char *)base + f->offset, &list, sizeof list);
@@ -110,36 +113,36 @@ static int decode_list(struct decoder *d, const struct field *f, const msgpack_o
     return 0;
 }
 
-static int decode_value(struct decoder *d, const struct field *f, const msgpack_object *o, void *base) {
+static int decode_value(struct decoder *d, const struct field *f, const struct token *t, void *base) {
     char *at = (char *)base + f->offset;
     struct slice text;
     int err;
     switch ((enum field_kind)f->kind) {
     case FIELD_U32:
     case FIELD_U64:
-        return decode_number(f, o, at);
+        return decode_number(f, t, at);
     case FIELD_I64:
-        return decode_signed(o, at);
+        return decode_signed(t, at);
     case FIELD_TIME:
-        return decode_time(o, at);
+        return decode_time(t, at);
     case FIELD_BOOL:
-        if (o->type != MSGPACK_OBJECT_BOOLEAN)
+        if (t->kind != TOKEN_BOOL)
             return ERR_INVALID;
-        *(bool *)at = o->via.boolean;
+        *(bool *)at = t->number;
         return 0;
     case FIELD_ID:
-        return decode_id(o, (struct id128 *)at);
+        return decode_id(t, (struct id128 *)at);
     case FIELD_TEXT:
     case FIELD_BYTES:
-        err = decode_text(o, f->maximum, f->kind == FIELD_BYTES, &text);
+        err = decode_text(t, f->maximum, f->kind == FIELD_BYTES, &text);
         if (!err)
             memcpy(at, &text, sizeof text);
         return err;
     case FIELD_STRUCT:
-        return decode_schema(d, f->schema, o, at);
+        return decode_schema(d, f->schema, t, at);
     case FIELD_LIST:
     case FIELD_TEXTS:
-        return decode_list(d, f, o, base);
+        return decode_list(d, f, t, base);
     }
     return ERR_INVALID;
 }
@@ -155,85 +158,89 @@ static size_t field_find(const struct schema *s, uint64_t number, size_t hint) {
     return s->field_count;
 }
 
-static int decode_schema(struct decoder *d, const struct schema *s, const msgpack_object *o, void *base) {
-    if (o->type != MSGPACK_OBJECT_MAP)
+/* One field of a map: its number and its value. seen: a bit for each field of s that was read. */
+static int decode_field(struct decoder *d, const struct schema *s, size_t *next, uint64_t *seen, void *base) {
+    struct token t;
+    int err = tokens_expect(&d->tokens, TOKEN_UNSIGNED, &t);
+    if (err)
+        return err;
+    size_t at = field_find(s, t.number, *next);
+    if (at == s->field_count)
+        return tokens_skip(&d->tokens); /* of a newer peer */
+    if (*seen & UINT64_C(1) << at)
+        return ERR_INVALID; /* twice */
+    *seen |= UINT64_C(1) << at;
+    *next = at + 1;
+    err = tokens_next(&d->tokens, &t);
+    return err ? err : decode_value(d, &s->fields[at], &t, base);
+}
+
+static int decode_schema(struct decoder *d, const struct schema *s, const struct token *t, void *base) {
+    if (t->kind != TOKEN_MAP)
         return ERR_INVALID;
     uint64_t seen = 0;
     size_t next = 0;
-    for (size_t i = 0; i < o->via.map.size; i++) {
-        const msgpack_object_kv *kv = &o->via.map.ptr[i];
-        if (kv->key.type != MSGPACK_OBJECT_POSITIVE_INTEGER)
-            return ERR_INVALID;
-        size_t at = field_find(s, kv->key.via.u64, next);
-        if (at == s->field_count)
-            continue; /* of a newer peer */
-        if (seen & UINT64_C(1) << at)
-            return ERR_INVALID; /* twice */
-        seen |= UINT64_C(1) << at;
-        next = at + 1;
-        int err = decode_value(d, &s->fields[at], &kv->val, base);
-        if (err)
-            return err;
-    }
-    for (size_t i = 0; i < s->field_count; i++)
+    int err = 0;
+    d->tokens.depth++;
+    for (uint64_t i = 0; i < t->number && !err; i++)
+        err = decode_field(d, s, &next, &seen, base);
+    d->tokens.depth--;
+    for (size_t i = 0; i < s->field_count && !err; i++)
         if (s->fields[i].required && field_is_empty(&s->fields[i], base))
-            return ERR_INVALID;
+            err = ERR_INVALID;
+    return err;
+}
+
+/* The envelope up to the body. A later version is recognised in any layout after it. further: elements after the body. */
+static int decode_envelope(struct tokens *r, struct msg *m, uint64_t *type, uint64_t *further) {
+    struct token array, t;
+    if (tokens_expect(r, TOKEN_ARRAY, &array) || array.number == 0)
+        return ERR_INVALID;
+    r->depth++;
+    if (tokens_expect(r, TOKEN_UNSIGNED, &t))
+        return ERR_INVALID;
+    if (t.number != PROTO_VERSION)
+        return ERR_VERSION;
+    if (array.number < ENVELOPE_ELEMENTS || tokens_expect(r, TOKEN_UNSIGNED, &t) || t.number == 0)
+        return ERR_INVALID;
+    *type = t.number;
+    *further = array.number - ENVELOPE_ELEMENTS;
+    if (tokens_expect(r, TOKEN_BIN, &t) || (t.bytes.len > 0 && decode_id(&t, &m->journal)))
+        return ERR_INVALID; /* an empty journal is zero: not known yet */
+    if (tokens_next(r, &t) || decode_id(&t, &m->sender) || tokens_expect(r, TOKEN_UNSIGNED, &t))
+        return ERR_INVALID;
+    m->number = t.number;
     return 0;
 }
 
-static int decode_journal(const msgpack_object *o, struct id128 *id) {
-    if (o->type == MSGPACK_OBJECT_BIN && o->via.bin.size == 0)
-        return 0; /* zero: not known yet */
-    return decode_id(o, id);
-}
-
-/* The envelope comes first, so that an answer to a bad body can carry its number. */
-static int decode_message(struct decoder *d, const msgpack_object *o, size_t frame_len, struct msg *m) {
-    if (o->type != MSGPACK_OBJECT_ARRAY || o->via.array.size < ENVELOPE_ELEMENTS)
-        return ERR_INVALID;
-    const msgpack_object *e = o->via.array.ptr;
-    if (e[1].type != MSGPACK_OBJECT_POSITIVE_INTEGER || e[4].type != MSGPACK_OBJECT_POSITIVE_INTEGER)
-        return ERR_INVALID;
-    int err = decode_journal(&e[2], &m->journal);
-    if (!err)
-        err = decode_id(&e[3], &m->sender);
+static int decode_message(struct decoder *d, size_t frame_len, struct msg *m) {
+    uint64_t type, further;
+    int err = decode_envelope(&d->tokens, m, &type, &further);
     if (err)
         return err;
-    m->number = e[4].via.u64;
-    if (e[1].via.u64 == 0)
-        return ERR_INVALID;
-    if (e[1].via.u64 > INT32_MAX || !message_schema((enum msg_type)e[1].via.u64))
-        return ERR_VERSION; /* a type added later */
-    m->type = (enum msg_type)e[1].via.u64;
-    if (frame_len > message_frame_max(m->type))
-        return ERR_INVALID;
-    return decode_schema(d, message_schema(m->type), &e[5], (char *)m + BODY_OFFSET);
+    const struct schema *schema = type <= INT32_MAX ? message_schema((enum msg_type)type) : NULL;
+    if (schema) {
+        struct token body;
+        m->type = (enum msg_type)type;
+        if (frame_len > message_frame_max(m->type) || tokens_next(&d->tokens, &body))
+            return ERR_INVALID;
+        err = decode_schema(d, schema, &body, (char *)m + BODY_OFFSET);
+    } else { /* a type added later; its bytes must be well-formed too */
+        err = tokens_skip(&d->tokens);
+    }
+    while (!err && further-- > 0)
+        err = tokens_skip(&d->tokens);
+    if (err || d->tokens.left > 0)
+        return err ? err : ERR_INVALID;
+    return schema ? 0 : ERR_VERSION;
 }
 
 int msg_decode(struct slice frame, struct msg *m) {
     memset(m, 0, sizeof *m);
     if (frame.len > PROTO_FRAME_MAX)
         return ERR_INVALID;
-    int err = frame_check_version(frame);
-    if (!err)
-        err = frame_scan(frame);
-    if (err)
-        return err;
-    msgpack_unpacked unpacked;
-    msgpack_unpacked_init(&unpacked);
-    struct decoder d = {NULL};
-    size_t used = 0;
-    switch (msgpack_unpack_next(&unpacked, frame.ptr, frame.len, &used)) {
-    case MSGPACK_UNPACK_SUCCESS:
-        err = decode_message(&d, &unpacked.data, frame.len, m);
-        break;
-    case MSGPACK_UNPACK_NOMEM_ERROR:
-        err = ERR_NOMEM;
-        break;
-    default:
-        err = ERR_INVALID;
-    }
-    msgpack_unpacked_destroy(&unpacked);
+    struct decoder d = {.tokens = tokens_of(frame)};
+    int err = decode_message(&d, frame.len, m);
     if (err && d.lists)
         msgpack_zone_free(d.lists);
     else

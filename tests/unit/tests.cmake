@@ -32,6 +32,7 @@ unit_test(proto_doc common)
 foreach(test proto_test proto_doc_test) # they read files of the source tree
     target_compile_definitions(${test} PRIVATE SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 endforeach()
+unit_test(proto_token common)
 unit_test(rfc3339 common)
 unit_test(s3_endpoint common)
 unit_test(source_identity common)
