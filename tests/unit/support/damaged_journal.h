@@ -13,7 +13,6 @@
 #include "consumer/state/snapshot.h"
 #include <inttypes.h>
 
-#define ACTIVE DIR_NAME "/" JOURNAL_ACTIVE
 #define LINES_MAX 400
 #define TAIL_BYTES 4096
 #ifdef __SANITIZE_ADDRESS__

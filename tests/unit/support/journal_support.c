@@ -189,3 +189,42 @@ int journal_dir_fresh(void **state) {
     dir_remove(DIR_NAME);
     return 0;
 }
+
+struct buf journal_three_batches(void) {
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
+    journal_commit_chunks(j, 0, 3);
+    journal_commit_chunks(j, 3, 3);
+    journal_close(&j);
+    return journal_bytes(DIR_NAME);
+}
+
+void journal_put(struct slice bytes) {
+    dir_remove(DIR_NAME);
+    assert_int_equal(mkdir(DIR_NAME, 0700), 0);
+    file_put(ACTIVE, bytes);
+}
+
+void journal_refuses(const char *path, uint64_t line, int wanted) {
+    struct buf before = file_bytes(path);
+    struct seen s;
+    struct journal_options o = seen_options(&s);
+    struct journal *j = NULL;
+    stderr_begin();
+    int err = journal_open(&j, &o);
+    struct buf said = stderr_end();
+    if (err != wanted)
+        fail_msg("line %llu: %d instead of %d; said: %s", (unsigned long long)line, err, wanted, said.data);
+    assert_null(j);
+    if (line) {
+        char place[600];
+        snprintf(place, sizeof place, "%s:%llu: ", path, (unsigned long long)line);
+        assert_contains(&said, place);
+    }
+    struct buf after = file_bytes(path);
+    assert_true(slice_equal(buf_slice(&before), buf_slice(&after)));
+    assert_null(dir_find(DIR_NAME, "torn-"));
+    buf_release(&before);
+    buf_release(&after);
+    buf_release(&said);
+}

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define DIR_NAME "journal"
+#define ACTIVE DIR_NAME "/" JOURNAL_ACTIVE
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, journal_dir_fresh, journal_dir_fresh)
 
@@ -84,5 +85,14 @@ void journal_commit_stop(struct journal *j);
 
 /* The journal is whole, and this is the number of its last line. */
 void assert_verifies(const char *dir, uint64_t seq);
+
+/* A journal of three batches: epoch | 3 lines | 3 lines, seq 1, 2 to 4, 5 to 7. Returns its bytes, for the caller to release. */
+struct buf journal_three_batches(void);
+
+/* Replaces the journal by an active file of these bytes. */
+void journal_put(struct slice bytes);
+
+/* journal_open returns `wanted`. A message names file and line (0: any), and this file stays as it was. */
+void journal_refuses(const char *path, uint64_t line, int wanted);
 
 #endif

@@ -2,7 +2,6 @@
  * lines are acknowledged. */
 #include "journal_support.h"
 
-#define ACTIVE DIR_NAME "/" JOURNAL_ACTIVE
 #define AWAY "away"
 
 static void truncate_to(off_t size) {

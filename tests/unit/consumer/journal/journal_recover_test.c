@@ -1,23 +1,5 @@
-/* journal_open on torn tails, damage, missing files, and with a snapshot's position. */
+/* journal_open on torn tails, damage and missing files. journal_known_test.c has the starts with a snapshot. */
 #include "journal_support.h"
-
-#define ACTIVE DIR_NAME "/" JOURNAL_ACTIVE
-
-/* epoch | 3 lines | 3 lines: seq 1, 2–4, 5–7 in batches 1, 2, 3. */
-static struct buf three_batches(void) {
-    struct journal_options o = seen_options(NULL);
-    struct journal *j = journal_open_ok(&o);
-    journal_commit_chunks(j, 0, 3);
-    journal_commit_chunks(j, 3, 3);
-    journal_close(&j);
-    return journal_bytes(DIR_NAME);
-}
-
-static void put_journal(struct slice bytes) {
-    dir_remove(DIR_NAME);
-    assert_int_equal(mkdir(DIR_NAME, 0700), 0);
-    file_put(ACTIVE, bytes);
-}
 
 /* Opens the journal. Its records are the first `good` lines; the rest of `bytes` is in a side
  * file. */
@@ -48,41 +30,16 @@ static void opens_with(const struct buf *bytes, uint64_t good) {
     buf_release(&kept);
 }
 
-/* ERR_DAMAGED, "journal/NAME:LINE: …", and the file as it was. */
-static void refuses(const char *path, uint64_t line, int wanted) {
-    struct buf before = file_bytes(path);
-    struct seen s;
-    struct journal_options o = seen_options(&s);
-    struct journal *j = NULL;
-    stderr_begin();
-    int err = journal_open(&j, &o);
-    struct buf said = stderr_end();
-    if (err != wanted)
-        fail_msg("line %llu: %d instead of %d; said: %s", (unsigned long long)line, err, wanted, said.data);
-    assert_null(j);
-    if (line) {
-        char place[600];
-        snprintf(place, sizeof place, "%s:%llu: ", path, (unsigned long long)line);
-        assert_contains(&said, place);
-    }
-    struct buf after = file_bytes(path);
-    assert_true(slice_equal(buf_slice(&before), buf_slice(&after)));
-    assert_null(dir_find(DIR_NAME, "torn-"));
-    buf_release(&before);
-    buf_release(&after);
-    buf_release(&said);
-}
-
 static void test_torn_tail_at_every_byte(void **state) {
     (void)state;
-    struct buf all = three_batches();
+    struct buf all = journal_three_batches();
     stderr_begin();
     for (size_t len = line_start(&all, 5); len <= all.len; len++) {
         struct buf torn = {all.data, len, len};
         uint64_t good = 4;
         while (good < 7 && line_start(&all, good + 2) <= len)
             good++;
-        put_journal(buf_slice(&torn));
+        journal_put(buf_slice(&torn));
         opens_with(&torn, good);
     }
     struct buf said = stderr_end();
@@ -92,11 +49,11 @@ static void test_torn_tail_at_every_byte(void **state) {
 
 static void test_torn_first_line_begins_anew(void **state) {
     (void)state;
-    struct buf all = three_batches();
+    struct buf all = journal_three_batches();
     size_t first = line_start(&all, 2);
     stderr_begin();
     for (size_t len = 0; len < first; len++) {
-        put_journal(slice_make(all.data, len));
+        journal_put(slice_make(all.data, len));
         struct buf torn = {all.data, len, len};
         struct seen s;
         struct journal_options o = seen_options(&s);
@@ -119,7 +76,7 @@ static void test_torn_first_line_begins_anew(void **state) {
 /* A changed byte in the last batch: the lines before it stay; the rest goes to a side file. */
 static void test_changed_byte_in_the_last_batch_is_cut(void **state) {
     (void)state;
-    struct buf all = three_batches();
+    struct buf all = journal_three_batches();
     static const char masks[] = {1, (char)0x80, '\n'};
     stderr_begin();
     for (size_t at = line_start(&all, 5); at < all.len; at++) {
@@ -130,7 +87,7 @@ static void test_changed_byte_in_the_last_batch_is_cut(void **state) {
             char kept = all.data[at];
             all.data[at] = masks[m] == '\n' ? '\n' : (char)(kept ^ masks[m]);
             if (all.data[at] != kept) {
-                put_journal(buf_slice(&all));
+                journal_put(buf_slice(&all));
                 opens_with(&all, good);
             }
             all.data[at] = kept;
@@ -144,7 +101,7 @@ static void test_changed_byte_in_the_last_batch_is_cut(void **state) {
 /* The same in an earlier batch: no file changes; the message names file and line. */
 static void test_changed_byte_in_an_earlier_batch_refuses(void **state) {
     (void)state;
-    struct buf all = three_batches();
+    struct buf all = journal_three_batches();
     static const char masks[] = {1, (char)0x80, '\n'};
     for (size_t at = 0, end = line_start(&all, 5); at < end; at++) {
         uint64_t line = 1;
@@ -154,8 +111,8 @@ static void test_changed_byte_in_an_earlier_batch_refuses(void **state) {
             char kept = all.data[at];
             all.data[at] = masks[m] == '\n' ? '\n' : (char)(kept ^ masks[m]);
             if (all.data[at] != kept) {
-                put_journal(buf_slice(&all));
-                refuses(ACTIVE, line, ERR_DAMAGED);
+                journal_put(buf_slice(&all));
+                journal_refuses(ACTIVE, line, ERR_DAMAGED);
             }
             all.data[at] = kept;
         }
@@ -176,8 +133,8 @@ static void test_one_line_batches(void **state) {
         for (size_t at = line_start(&all, line); at < line_start(&all, line + 1); at++) {
             char kept = all.data[at];
             all.data[at] = (char)(kept ^ 1);
-            put_journal(buf_slice(&all));
-            refuses(ACTIVE, line, ERR_DAMAGED);
+            journal_put(buf_slice(&all));
+            journal_refuses(ACTIVE, line, ERR_DAMAGED);
             all.data[at] = kept;
         }
     buf_release(&all);
@@ -185,14 +142,14 @@ static void test_one_line_batches(void **state) {
 
 static void test_missing_line_in_the_middle_refuses(void **state) {
     (void)state;
-    struct buf all = three_batches();
+    struct buf all = journal_three_batches();
     for (uint64_t line = 1; line <= 4; line++) {
         size_t from = line_start(&all, line), to = line_start(&all, line + 1);
         struct buf cut = BUF_INIT;
         assert_int_equal(buf_add(&cut, all.data, from), 0);
         assert_int_equal(buf_add(&cut, all.data + to, all.len - to), 0);
-        put_journal(buf_slice(&cut));
-        refuses(ACTIVE, line, ERR_DAMAGED);
+        journal_put(buf_slice(&cut));
+        journal_refuses(ACTIVE, line, ERR_DAMAGED);
         buf_release(&cut);
     }
     buf_release(&all);
@@ -200,10 +157,10 @@ static void test_missing_line_in_the_middle_refuses(void **state) {
 
 static void test_zeros_where_the_last_batch_was(void **state) {
     (void)state;
-    struct buf all = three_batches();
+    struct buf all = journal_three_batches();
     size_t from = line_start(&all, 5);
     memset(all.data + from, 0, all.len - from);
-    put_journal(buf_slice(&all));
+    journal_put(buf_slice(&all));
     stderr_begin();
     opens_with(&all, 4);
     struct buf said = stderr_end();
@@ -214,13 +171,13 @@ static void test_zeros_where_the_last_batch_was(void **state) {
 
 static void test_more_than_a_batch_of_garbage_refuses(void **state) {
     (void)state;
-    struct buf all = three_batches();
+    struct buf all = journal_three_batches();
     char *garbage = calloc(1, JOURNAL_BATCH_MAX + 1);
     assert_int_equal(buf_add(&all, garbage, JOURNAL_BATCH_MAX + 1), 0);
-    put_journal(buf_slice(&all));
-    refuses(ACTIVE, 8, ERR_DAMAGED);
+    journal_put(buf_slice(&all));
+    journal_refuses(ACTIVE, 8, ERR_DAMAGED);
     all.len--;
-    put_journal(buf_slice(&all));
+    journal_put(buf_slice(&all));
     stderr_begin();
     opens_with(&all, 7);
     struct buf said = stderr_end();
@@ -233,8 +190,8 @@ static void test_file_that_is_no_journal_refuses(void **state) {
     (void)state;
     static const char *const texts[] = {"hello\n", "{}\n", "{\"seq\":2,\"batch\":1,", "\n"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        put_journal(slice_of(texts[i]));
-        refuses(ACTIVE, 1, ERR_DAMAGED);
+        journal_put(slice_of(texts[i]));
+        journal_refuses(ACTIVE, 1, ERR_DAMAGED);
     }
 }
 
@@ -261,19 +218,19 @@ static void test_newer_version_is_refused(void **state) {
     char h[ID_HEX_SIZE] = ZEROS;
     struct buf b = BUF_INIT;
     make_line(&b, EPOCH_LINE("2"), h);
-    put_journal(buf_slice(&b));
-    refuses(ACTIVE, 0, ERR_VERSION);
+    journal_put(buf_slice(&b));
+    journal_refuses(ACTIVE, 0, ERR_VERSION);
     buf_clear(&b);
     memcpy(h, ZEROS, sizeof h);
     make_line(&b, EPOCH_LINE("1"), h);
     make_line(&b, "{\"seq\":2,\"batch\":2,\"ts\":\"2100-01-01T00:00:00.000000Z\",\"ev\":\"dance\"", h);
-    put_journal(buf_slice(&b));
-    refuses(ACTIVE, 2, ERR_VERSION);
+    journal_put(buf_slice(&b));
+    journal_refuses(ACTIVE, 2, ERR_VERSION);
     /* The same after damage: it cannot be read, but it exists. */
     make_line(&b, "{\"seq\":3,\"batch\":3,\"ts\":\"2100-01-01T00:00:00.000000Z\",\"ev\":\"dance\"", h);
     b.data[line_start(&b, 2) + 30] ^= 1;
-    put_journal(buf_slice(&b));
-    refuses(ACTIVE, 2, ERR_DAMAGED);
+    journal_put(buf_slice(&b));
+    journal_refuses(ACTIVE, 2, ERR_DAMAGED);
     buf_release(&b);
 }
 
@@ -282,7 +239,7 @@ static void test_time_never_goes_back(void **state) {
     char h[ID_HEX_SIZE] = ZEROS;
     struct buf b = BUF_INIT;
     make_line(&b, EPOCH_LINE("1"), h);
-    put_journal(buf_slice(&b));
+    journal_put(buf_slice(&b));
     struct journal_options o = seen_options(NULL);
     struct journal *j = journal_open_ok(&o);
     assert_int_equal(journal_epoch(j), 5);
@@ -339,7 +296,7 @@ static void test_missing_or_empty_active_file_is_made_again(void **state) {
 
 static void test_stale_temporary_files_are_removed(void **state) {
     (void)state;
-    struct buf all = three_batches();
+    struct buf all = journal_three_batches();
     file_put(DIR_NAME "/tmp-journal-active", slice_of("left over"));
     file_put(DIR_NAME "/tmp-snapshot", slice_of("left over"));
     file_put(DIR_NAME "/tmp-of-somebody-else", slice_of("kept"));
@@ -382,7 +339,7 @@ static void test_damage_in_a_sealed_file_refuses_even_at_its_end(void **state) {
         for (size_t at = 0; at < whole.len; at++)
             lines += whole.data[at] == '\n';
         file_put(path, slice_make(whole.data, whole.len - 1));
-        refuses(path, lines, ERR_DAMAGED);
+        journal_refuses(path, lines, ERR_DAMAGED);
         file_put(path, buf_slice(&whole));
         buf_release(&whole);
     }
@@ -402,7 +359,7 @@ static void test_missing_sealed_file(void **state) {
     snprintf(path, sizeof path, DIR_NAME "/%s", list.files[1].name);
     snprintf(next, sizeof next, DIR_NAME "/%s", list.files[2].name);
     assert_int_equal(rename(path, "elsewhere"), 0);
-    refuses(next, 1, ERR_DAMAGED);
+    journal_refuses(next, 1, ERR_DAMAGED);
     assert_int_equal(rename("elsewhere", path), 0);
     snprintf(path, sizeof path, DIR_NAME "/%s", list.files[0].name);
     assert_int_equal(unlink(path), 0);
@@ -432,7 +389,7 @@ static void test_journal_without_any_epoch_is_refused(void **state) {
     journal_close(&j);
     const char *first = DIR_NAME "/journal.00000000000000000001.jsonl";
     assert_int_equal(unlink(first), 0);
-    refuses(ACTIVE, 0, ERR_DAMAGED);
+    journal_refuses(ACTIVE, 0, ERR_DAMAGED);
     struct seen s; /* a snapshot has all that is needed */
     o = seen_options(&s);
     o.known = pos;
@@ -443,254 +400,6 @@ static void test_journal_without_any_epoch_is_refused(void **state) {
     journal_close(&j);
 }
 
-/* --- known --- */
-
-static struct journal_position *positions(uint64_t *last) {
-    struct journal_position *p = calloc(200, sizeof *p);
-    dir_remove(DIR_NAME);
-    for (int life = 0; life < 3; life++) {
-        struct journal_options o = seen_options(NULL);
-        o.rotate_bytes = 2000;
-        struct journal *j = journal_open_ok(&o);
-        journal_position(j, &p[journal_seq(j)]);
-        for (uint32_t i = 0; i < 20; i++) {
-            journal_commit_chunks(j, i, 1);
-            journal_position(j, &p[journal_seq(j)]);
-        }
-        *last = journal_seq(j);
-        journal_close(&j);
-    }
-    assert_true(*last < 200);
-    return p;
-}
-
-static void open_known(const struct journal_position *known, struct seen *s, uint64_t rotate, struct journal **j) {
-    struct journal_options o = seen_options(s);
-    o.rotate_bytes = rotate;
-    o.known = *known;
-    *j = journal_open_ok(&o);
-}
-
-static void test_known_place_is_gone_on_from(void **state) {
-    (void)state;
-    uint64_t last;
-    struct journal_position *p = positions(&last);
-    uint64_t epoch = 4;
-    for (uint64_t seq = 1; seq <= last; seq++) {
-        if (p[seq].seq == 0)
-            continue; /* during a rotation */
-        struct journal *j;
-        struct seen s;
-        open_known(&p[seq], &s, 0, &j);
-        assert_int_equal(s.rejected, 0);
-        assert_int_equal(s.count, journal_seq(j) - 1 - seq);
-        if (s.count)
-            assert_int_equal(s.first, seq + 1);
-        assert_int_equal(journal_epoch(j), epoch++);
-        assert_true(id_equal(journal_id(j), &p[seq].journal));
-        journal_close(&j);
-    }
-    free(p);
-}
-
-static void is_rejected(const struct journal_position *known, uint64_t last) {
-    struct journal *j;
-    struct seen s;
-    open_known(known, &s, 0, &j);
-    assert_int_equal(s.rejected, 1);
-    assert_int_equal(s.first, 1);
-    assert_int_equal(s.count, journal_seq(j) - 1);
-    assert_true(s.count >= last);
-    journal_close(&j);
-}
-
-static void test_known_place_that_does_not_fit_is_rejected(void **state) {
-    (void)state;
-    uint64_t last;
-    struct journal_position *p = positions(&last);
-    for (uint64_t seq = 1; seq <= last; seq += 3) {
-        if (p[seq].seq == 0)
-            continue;
-        struct journal_position other = p[seq];
-        other.h[5] ^= 1;
-        is_rejected(&other, last);
-    }
-    struct journal_position beyond = p[last];
-    beyond.seq = last + 1000;
-    is_rejected(&beyond, last);
-    struct journal_position huge = p[last];
-    huge.seq = UINT64_MAX;
-    is_rejected(&huge, last);
-    for (uint64_t seq = 1; seq <= 10; seq++) {
-        if (p[seq].seq == 0)
-            continue;
-        struct journal_position other = p[seq];
-        other.journal.b[3] ^= 1;
-        struct seen s;
-        struct journal_options o = seen_options(&s);
-        struct journal *j = NULL;
-        o.known = other;
-        stderr_begin();
-        int err = journal_open(&j, &o);
-        struct buf said = stderr_end();
-        buf_release(&said);
-        /* Detected by an epoch record before it or after it: a right h with a wrong id is not an
-         * accident. */
-        assert_true(err == 0 ? s.rejected == 1 : err == ERR_DAMAGED);
-        journal_close(&j);
-    }
-    free(p);
-}
-
-/* When the journal is missing or empty, only the snapshot shows that it existed: no new one is
- * begun. */
-static void test_a_snapshot_without_its_journal_refuses(void **state) {
-    (void)state;
-    struct buf all = three_batches();
-    struct slice left[] = {slice_of(""), slice_make(all.data, line_start(&all, 2) - 1), slice_of(NULL)};
-    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {
-        put_journal(left[i].ptr ? left[i] : slice_of(""));
-        if (!left[i].ptr)
-            assert_int_equal(unlink(ACTIVE), 0);
-        file_put(DIR_NAME "/snapshot", slice_of("whatever it says"));
-        struct journal_options o = seen_options(NULL);
-        struct journal *j = NULL;
-        stderr_begin();
-        assert_int_equal(journal_open(&j, &o), ERR_DAMAGED);
-        struct buf said = stderr_end();
-        assert_contains(&said, "move journal/snapshot away");
-        assert_ptr_equal(strchr(said.data, '\n'), said.data + said.len - 1);
-        buf_release(&said);
-        assert_int_equal(file_exists(ACTIVE), left[i].ptr != NULL);
-        assert_null(dir_find(DIR_NAME, "torn-"));
-        assert_int_equal(unlink(DIR_NAME "/snapshot"), 0);
-        stderr_begin();
-        j = journal_open_ok(&o);
-        said = stderr_end();
-        assert_int_equal(journal_epoch(j), 1);
-        buf_release(&said);
-        journal_close(&j);
-    }
-    buf_release(&all);
-}
-
-static void test_lines_lost_behind_a_known_place_are_said(void **state) {
-    (void)state;
-    struct journal_position pos;
-    struct journal_options o = seen_options(NULL);
-    struct journal *j = journal_open_ok(&o);
-    journal_commit_chunks(j, 0, 3);
-    journal_commit_chunks(j, 3, 3);
-    journal_position(j, &pos);
-    journal_close(&j);
-    struct buf all = journal_bytes(DIR_NAME);
-    put_journal(slice_make(all.data, line_start(&all, 5)));
-    struct seen s;
-    o = seen_options(&s);
-    o.known = pos;
-    stderr_begin();
-    j = journal_open_ok(&o);
-    struct buf said = stderr_end();
-    assert_contains(&said, "ends at seq 4, but there is a snapshot of seq 7");
-    assert_int_equal(s.count, 4);
-    journal_close(&j);
-    buf_release(&said);
-    buf_release(&all);
-}
-
-static void test_known_of_a_journal_that_is_gone(void **state) {
-    (void)state;
-    uint64_t last;
-    struct journal_position *p = positions(&last);
-    dir_remove(DIR_NAME);
-    struct journal *j;
-    struct seen s;
-    open_known(&p[last], &s, 0, &j);
-    assert_int_equal(s.rejected, 1);
-    assert_int_equal(s.count, 0);
-    assert_int_equal(journal_epoch(j), 1);
-    assert_false(id_equal(journal_id(j), &p[last].journal));
-    journal_close(&j);
-    free(p);
-}
-
-static void test_known_in_the_torn_part_is_rejected(void **state) {
-    (void)state;
-    struct journal_options o = seen_options(NULL);
-    struct journal *j = journal_open_ok(&o);
-    journal_commit_chunks(j, 0, 3);
-    journal_commit_chunks(j, 3, 3);
-    struct journal_position pos;
-    journal_position(j, &pos);
-    journal_close(&j);
-    struct stat st;
-    assert_int_equal(stat(ACTIVE, &st), 0);
-    assert_int_equal(truncate(ACTIVE, st.st_size - 10), 0);
-    struct seen s;
-    stderr_begin();
-    open_known(&pos, &s, 0, &j);
-    struct buf said = stderr_end();
-    buf_release(&said);
-    assert_int_equal(s.rejected, 1);
-    assert_int_equal(s.count, 6);
-    journal_close(&j);
-}
-
-/* Sealed files are read only as far as needed: damage in a file that a snapshot covers does not
- * stop a start. */
-static void test_covered_files_are_not_read(void **state) {
-    (void)state;
-    uint64_t last;
-    struct journal_position *p = positions(&last);
-    file_put(DIR_NAME "/journal.00000000000000000001.jsonl", slice_of("damaged\n"));
-    struct journal *j;
-    struct seen s;
-    open_known(&p[last], &s, 0, &j);
-    assert_int_equal(s.rejected, 0);
-    journal_close(&j);
-    refuses(DIR_NAME "/journal.00000000000000000001.jsonl", 1, ERR_DAMAGED);
-    free(p);
-}
-
-static void test_damage_before_a_known_place_in_the_active_file_refuses(void **state) {
-    (void)state;
-    struct journal_options o = seen_options(NULL);
-    struct journal *j = journal_open_ok(&o);
-    journal_commit_chunks(j, 0, 3);
-    journal_commit_chunks(j, 3, 3);
-    journal_position(j, &o.known);
-    journal_close(&j);
-    struct buf b = file_bytes(ACTIVE);
-    b.data[line_start(&b, 3) + 60] ^= 1;
-    file_put(ACTIVE, buf_slice(&b));
-    stderr_begin();
-    assert_int_equal(journal_open(&j, &o), ERR_DAMAGED);
-    struct buf said = stderr_end();
-    assert_contains(&said, ACTIVE ":3: ");
-    assert_contains(&said, "chunklift journal verify");
-    buf_release(&said);
-    buf_release(&b);
-}
-
-static void test_error_of_apply_ends_recovery(void **state) {
-    (void)state;
-    struct buf all = three_batches();
-    struct seen s;
-    struct journal_options o = seen_options(&s);
-    s.refuse_at = 5;
-    struct journal *j = NULL;
-    assert_int_equal(journal_open(&j, &o), ERR_NOMEM);
-    assert_null(j);
-    struct buf after = journal_bytes(DIR_NAME);
-    assert_true(slice_equal(buf_slice(&all), buf_slice(&after)));
-    s.refuse_at = 0;
-    s.count = 0;
-    j = journal_open_ok(&o); /* the lock was released */
-    journal_close(&j);
-    buf_release(&after);
-    buf_release(&all);
-}
-
 UNIT_MAIN(TEST(test_torn_tail_at_every_byte), TEST(test_torn_first_line_begins_anew),
           TEST(test_changed_byte_in_the_last_batch_is_cut), TEST(test_changed_byte_in_an_earlier_batch_refuses),
           TEST(test_one_line_batches), TEST(test_missing_line_in_the_middle_refuses),
@@ -699,8 +408,4 @@ UNIT_MAIN(TEST(test_torn_tail_at_every_byte), TEST(test_torn_first_line_begins_a
           TEST(test_time_never_goes_back), TEST(test_missing_or_empty_active_file_is_made_again),
           TEST(test_stale_temporary_files_are_removed), TEST(test_torn_only_line_of_the_active_file),
           TEST(test_damage_in_a_sealed_file_refuses_even_at_its_end), TEST(test_missing_sealed_file),
-          TEST(test_journal_without_any_epoch_is_refused), TEST(test_known_place_is_gone_on_from),
-          TEST(test_known_place_that_does_not_fit_is_rejected), TEST(test_known_of_a_journal_that_is_gone),
-          TEST(test_a_snapshot_without_its_journal_refuses), TEST(test_lines_lost_behind_a_known_place_are_said),
-          TEST(test_known_in_the_torn_part_is_rejected), TEST(test_covered_files_are_not_read),
-          TEST(test_damage_before_a_known_place_in_the_active_file_refuses), TEST(test_error_of_apply_ends_recovery))
+          TEST(test_journal_without_any_epoch_is_refused))
