@@ -112,7 +112,7 @@ bool task_source_handle_answer(struct uploader *u, struct task_entry **e) {
         task_source_lost(u, e, why);
         return false;
     }
-    if (err && err != ERR_DAMAGED) {
+    if (err) {
         task_source_fail(u, e, err, why);
         return false;
     }
