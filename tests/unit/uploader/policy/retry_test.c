@@ -247,6 +247,98 @@ static void test_a_retry_with_new_credentials_is_free(void **state) {
     store_endpoints_release(&w.endpoints);
 }
 
+static void test_before_a_failure_there_is_no_wait(void **state) {
+    (void)state;
+    uint64_t random_state = 7;
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(retry_wait_ms(0, &random_state), 0);
+}
+
+static void test_a_wait_of_half_a_lease_keeps_the_lease(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    store_endpoint_success(w.endpoint, 1000);
+    struct retry_failure f = {.failures = 1, .retry_after_ms = limits.lease_ms / 2};
+    assert_int_equal(decide(&w, f, 2000).action, RETRY_AGAIN);
+    f.retry_after_ms++;
+    assert_int_equal(decide(&w, f, 2000).action, RETRY_RELEASE);
+    store_endpoints_release(&w.endpoints);
+}
+
+static void test_only_throttling_pauses_the_other_jobs(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    store_endpoint_success(w.endpoint, 1000);
+    (void)decide(&w, (struct retry_failure){.failures = 1, .retry_after_ms = 2000}, 5000);
+    assert_int_equal(w.endpoint->store_pause_until_ms, 0);
+    assert_int_equal(w.endpoint->throttled_until_ms, 0);
+    assert_int_equal(w.endpoint->again_ms, 7000);
+    store_endpoints_release(&w.endpoints);
+}
+
+static void test_without_a_fleet_limit_throttled_waits_grow(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    store_endpoint_success(w.endpoint, 1000);
+    uint32_t longest_ms = 0;
+    for (int i = 0; i < 40; i++) {
+        struct retry_decision d = decide(&w, (struct retry_failure){.failures = 5, .throttled = true}, 5000);
+        longest_ms = d.wait_ms > longest_ms ? d.wait_ms : longest_ms;
+    }
+    assert_true(longest_ms > 8000);
+    store_endpoints_release(&w.endpoints);
+}
+
+static void test_under_a_fleet_limit_other_failures_wait_longer(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    store_endpoint_success(w.endpoint, 1000);
+    uint32_t longest_ms = 0;
+    for (int i = 0; i < 40; i++) {
+        struct retry_decision d = decide(&w, (struct retry_failure){.failures = 5, .fleet_limited = true}, 5000);
+        longest_ms = d.wait_ms > longest_ms ? d.wait_ms : longest_ms;
+    }
+    assert_true(longest_ms > 8000);
+    assert_int_equal(w.endpoint->throttled_until_ms, 0);
+    store_endpoints_release(&w.endpoints);
+}
+
+static void test_a_longer_pause_is_not_shortened(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    store_endpoint_success(w.endpoint, 1000);
+    (void)decide(&w, (struct retry_failure){.failures = 1, .throttled = true, .retry_after_ms = 30000}, 5000);
+    (void)decide(&w, (struct retry_failure){.failures = 1, .throttled = true, .retry_after_ms = 6000}, 5000);
+    assert_int_equal(w.endpoint->store_pause_until_ms, 35000);
+    assert_int_equal(w.endpoint->retry_until_ms, 35000);
+    store_endpoints_release(&w.endpoints);
+}
+
+static void test_a_success_after_one_attempt_refills_one_token(void **state) {
+    (void)state;
+    struct retry_budget b = {.tokens = 10};
+    retry_budget_refill(&b, 1);
+    assert_int_equal(b.tokens, 11);
+    retry_budget_refill(&b, 2);
+    assert_int_equal(b.tokens, 16);
+}
+
+/* The attempt started before the success of another job. */
+static void test_a_failure_after_a_success_starts_the_time_again(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    assert_int_equal(decide(&w, (struct retry_failure){.failures = 1, .never_connected = true}, 50000).action,
+                     RETRY_AGAIN);
+    assert_int_equal(w.endpoint->trying_ms, 50000);
+    store_endpoints_release(&w.endpoints);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_wait_is_full_jitter), cmocka_unit_test(test_many_failures_do_not_overflow_the_wait),
           cmocka_unit_test(test_budget_costs_and_refills),
           cmocka_unit_test(test_empty_budget_slows_retries_and_never_gives_up),
@@ -258,4 +350,12 @@ UNIT_MAIN(cmocka_unit_test(test_wait_is_full_jitter), cmocka_unit_test(test_many
           cmocka_unit_test(test_a_long_transfer_that_breaks_is_no_outage),
           cmocka_unit_test(test_an_idle_hour_after_a_failure_is_no_outage),
           cmocka_unit_test(test_an_endpoint_reached_once_has_an_outage),
-          cmocka_unit_test(test_a_retry_with_new_credentials_is_free))
+          cmocka_unit_test(test_a_retry_with_new_credentials_is_free),
+          cmocka_unit_test(test_before_a_failure_there_is_no_wait),
+          cmocka_unit_test(test_a_wait_of_half_a_lease_keeps_the_lease),
+          cmocka_unit_test(test_only_throttling_pauses_the_other_jobs),
+          cmocka_unit_test(test_without_a_fleet_limit_throttled_waits_grow),
+          cmocka_unit_test(test_under_a_fleet_limit_other_failures_wait_longer),
+          cmocka_unit_test(test_a_longer_pause_is_not_shortened),
+          cmocka_unit_test(test_a_success_after_one_attempt_refills_one_token),
+          cmocka_unit_test(test_a_failure_after_a_success_starts_the_time_again))

@@ -61,6 +61,53 @@ static void test_the_longest_outage_is_reported_until_it_is_idle(void **state) {
     assert_string_equal(text, "");
 }
 
+static void test_an_attempt_after_an_idle_time_ends_the_outage(void **state) {
+    (void)state;
+    struct store_endpoint *e = get("http://a");
+    e->failing_ms = 1000;
+    e->again_ms = 2000;
+    store_endpoint_attempt(e, 2000 + STORE_ENDPOINT_IDLE_MS);
+    assert_int_equal(e->failing_ms, 1000);
+    store_endpoint_attempt(e, 2001 + STORE_ENDPOINT_IDLE_MS);
+    assert_int_equal(e->failing_ms, 0);
+}
+
+static void test_the_first_attempt_since_a_success_counts(void **state) {
+    (void)state;
+    struct store_endpoint *e = get("http://a");
+    store_endpoint_attempt(e, 1000);
+    store_endpoint_attempt(e, 2000);
+    assert_int_equal(e->trying_ms, 1000);
+    store_endpoint_success(e, 3000);
+    assert_true(e->connected);
+    store_endpoint_attempt(e, 4000);
+    assert_int_equal(e->trying_ms, 4000);
+}
+
+static void test_an_outage_lasts_until_the_end_of_its_idle_time(void **state) {
+    (void)state;
+    char text[STORE_OUTAGE_SIZE];
+    struct store_endpoint *e = get("http://a");
+    e->failing_ms = e->again_ms = 1000;
+    assert_int_equal(store_endpoints_outage_ms(&all, 1000, text), 0); /* no failure that is shown */
+    snprintf(e->failure, sizeof e->failure, "503");
+    assert_int_equal(store_endpoints_outage_ms(&all, 1000, text), 1); /* it just began */
+    assert_int_equal(store_endpoints_outage_ms(&all, 1000 + STORE_ENDPOINT_IDLE_MS, text), STORE_ENDPOINT_IDLE_MS);
+    assert_int_equal(store_endpoints_outage_ms(&all, 1001 + STORE_ENDPOINT_IDLE_MS, text), 0);
+}
+
+static void test_a_pause_ends_at_its_time(void **state) {
+    (void)state;
+    struct store_endpoint *e = get("http://a");
+    e->throttled_until_ms = 4000;
+    assert_true(store_endpoint_is_paused(e, 3999));
+    assert_false(store_endpoint_is_paused(e, 4000));
+}
+
 UNIT_MAIN(cmocka_unit_test_teardown(test_endpoints_are_separate_and_limited, tear_down),
           cmocka_unit_test_teardown(test_the_longest_pause_counts, tear_down),
-          cmocka_unit_test_teardown(test_the_longest_outage_is_reported_until_it_is_idle, tear_down))
+          cmocka_unit_test_teardown(test_the_longest_outage_is_reported_until_it_is_idle, tear_down),
+          cmocka_unit_test_teardown(test_an_attempt_after_an_idle_time_ends_the_outage, tear_down),
+          cmocka_unit_test_teardown(test_the_first_attempt_since_a_success_counts, tear_down),
+          cmocka_unit_test_teardown(test_an_outage_lasts_until_the_end_of_its_idle_time, tear_down),
+          cmocka_unit_test_teardown(test_a_pause_ends_at_its_time, tear_down))

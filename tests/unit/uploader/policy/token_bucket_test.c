@@ -103,9 +103,81 @@ static void test_missed_tokens_are_made_up_for(void **state) {
     assert_int_equal(largest, 100000);
 }
 
+static void test_exactly_the_tokens_that_are_there_can_be_taken(void **state) {
+    (void)state;
+    struct token_bucket b = {0};
+    token_bucket_set(&b, 1000, 1000, 0);
+    assert_int_equal(token_bucket_due_ns(&b, 500, SECOND_NS / 2), SECOND_NS / 2);
+    assert_int_equal(token_bucket_take(&b, 500, 500, SECOND_NS / 2), 500);
+    assert_false(b.refused);
+    assert_int_equal(token_bucket_level(&b, SECOND_NS / 2), 0);
+    assert_int_equal(token_bucket_take(&b, 500, 500, SECOND_NS / 2), 0);
+    assert_true(b.refused);
+}
+
+static void test_at_the_due_time_the_tokens_are_there_for_any_rate(void **state) {
+    (void)state;
+    for (unsigned rate = 1; rate < 200; rate++) {
+        struct token_bucket b = {0};
+        token_bucket_set(&b, rate, 100, 0);
+        assert_int_equal(token_bucket_take(&b, 1, 1, token_bucket_due_ns(&b, 1, 0)), 1);
+    }
+}
+
+static void test_less_than_the_least_can_be_taken_when_less_is_wanted(void **state) {
+    (void)state;
+    struct token_bucket b = {0};
+    token_bucket_set(&b, 1000, 1000, 0);
+    assert_int_equal(token_bucket_take(&b, 5, 100, 5 * MS_NS), 5);
+}
+
+static uint64_t take_after_a_pause(struct token_bucket *b, uint64_t now_ns) {
+    (void)token_bucket_take(b, 1000, 1, now_ns);
+    return token_bucket_take(b, 1000, 1, now_ns + SECOND_NS / 20);
+}
+
+static void test_only_waiting_callers_make_up_for_missed_tokens(void **state) {
+    (void)state;
+    struct token_bucket waiting = {0}, satisfied = {0};
+    token_bucket_set(&waiting, 1000, 100, 0);
+    token_bucket_set(&satisfied, 1000, 100, 0);
+    assert_int_equal(token_bucket_take(&waiting, 1000, 1, SECOND_NS / 20), 50);
+    assert_int_equal(token_bucket_take(&satisfied, 50, 1, SECOND_NS / 20), 50); /* all it wanted */
+    assert_int_equal(take_after_a_pause(&satisfied, 2 * SECOND_NS), 50);
+    assert_int_equal(take_after_a_pause(&waiting, 2 * SECOND_NS), 60); /* a fifth more */
+}
+
+static void test_a_limit_that_is_set_again_owes_nothing(void **state) {
+    (void)state;
+    struct token_bucket b = {0};
+    token_bucket_set(&b, 1000, 100, 0);
+    (void)token_bucket_take(&b, 1000, 1, SECOND_NS / 20);
+    (void)token_bucket_take(&b, 1000, 1, 2 * SECOND_NS);
+    token_bucket_set(&b, 0, 0, 2 * SECOND_NS);
+    token_bucket_set(&b, 1000, 100, 3 * SECOND_NS);
+    assert_int_equal(token_bucket_level(&b, 3 * SECOND_NS), 0);
+    assert_int_equal(token_bucket_take(&b, 1000, 1, 3 * SECOND_NS + SECOND_NS / 20), 50);
+}
+
+static void test_small_rates_have_room_for_two_bytes(void **state) {
+    (void)state;
+    struct token_bucket b = {0};
+    token_bucket_set_bytes(&b, 10, 0);
+    assert_int_equal(token_bucket_level(&b, 10 * SECOND_NS), 2);
+    assert_int_equal(token_bucket_piece(&b), 1);
+    token_bucket_set_bytes(&b, 1000, 0);
+    assert_int_equal(token_bucket_piece(&b), 20);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_without_a_limit_everything_passes),
           cmocka_unit_test(test_ten_seconds_give_ten_times_the_rate),
           cmocka_unit_test(test_a_burst_is_a_tenth_of_a_second),
           cmocka_unit_test(test_a_new_limit_starts_empty_and_a_changed_one_continues),
           cmocka_unit_test(test_missed_tokens_are_made_up_for), cmocka_unit_test(test_the_due_time_of_tokens_is_known),
-          cmocka_unit_test(test_tokens_given_back_can_be_taken_again))
+          cmocka_unit_test(test_tokens_given_back_can_be_taken_again),
+          cmocka_unit_test(test_exactly_the_tokens_that_are_there_can_be_taken),
+          cmocka_unit_test(test_at_the_due_time_the_tokens_are_there_for_any_rate),
+          cmocka_unit_test(test_less_than_the_least_can_be_taken_when_less_is_wanted),
+          cmocka_unit_test(test_only_waiting_callers_make_up_for_missed_tokens),
+          cmocka_unit_test(test_a_limit_that_is_set_again_owes_nothing),
+          cmocka_unit_test(test_small_rates_have_room_for_two_bytes))

@@ -63,6 +63,51 @@ static void test_a_full_table_forgets_the_oldest(void **state) {
     assert_true(trials_fail(&t, &last, 9000, RETRY_FOR_MS));
 }
 
+static void test_a_pause_of_the_idle_time_still_counts(void **state) {
+    (void)state;
+    struct trials t = {.count = 0};
+    struct ref a = job(0);
+    for (unsigned i = 0; i < TRIALS_LEAST; i++)
+        (void)trials_fail(&t, &a, 1000, RETRY_FOR_MS);
+    assert_true(trials_fail(&t, &a, 1000 + TRIALS_IDLE_MS, RETRY_FOR_MS));
+}
+
+static bool is_known(const struct trials *t, uint32_t chunk) {
+    struct trials copy = *t;
+    struct ref a = job(chunk);
+    trials_forget(&copy, &a);
+    return copy.count < t->count;
+}
+
+static void test_a_full_table_replaces_one_after_the_other(void **state) {
+    (void)state;
+    struct trials t = {.count = 0};
+    for (uint32_t i = 0; i < TRIALS_MAX + 3; i++) {
+        struct ref a = job(i);
+        (void)trials_fail(&t, &a, 1000, RETRY_FOR_MS);
+    }
+    for (uint32_t i = 0; i < TRIALS_MAX + 3; i++)
+        assert_int_equal(is_known(&t, i), i >= 3);
+}
+
+static void test_a_forgotten_job_makes_room(void **state) {
+    (void)state;
+    struct trials t = {.count = 0};
+    for (uint32_t i = 0; i < TRIALS_MAX; i++) {
+        struct ref a = job(i);
+        (void)trials_fail(&t, &a, 1000, RETRY_FOR_MS);
+    }
+    struct ref seventh = job(7), next = job(TRIALS_MAX);
+    trials_forget(&t, &seventh);
+    (void)trials_fail(&t, &next, 1000, RETRY_FOR_MS);
+    assert_int_equal(t.count, TRIALS_MAX);
+    for (uint32_t i = 0; i <= TRIALS_MAX; i++)
+        assert_int_equal(is_known(&t, i), i != 7);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_a_job_that_always_fails_ends_after_retry_for),
           cmocka_unit_test(test_few_failures_do_not_end_a_job), cmocka_unit_test(test_a_job_that_succeeds_is_forgotten),
-          cmocka_unit_test(test_an_old_failure_does_not_count), cmocka_unit_test(test_a_full_table_forgets_the_oldest))
+          cmocka_unit_test(test_an_old_failure_does_not_count), cmocka_unit_test(test_a_full_table_forgets_the_oldest),
+          cmocka_unit_test(test_a_pause_of_the_idle_time_still_counts),
+          cmocka_unit_test(test_a_full_table_replaces_one_after_the_other),
+          cmocka_unit_test(test_a_forgotten_job_makes_room))

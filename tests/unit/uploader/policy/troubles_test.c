@@ -126,10 +126,147 @@ static void test_the_location_noted_longest_ago_makes_room(void **state) {
     assert_non_null(troubles_block(&t, slice_of(name[PROTO_TROUBLES_MAX]), 1100));
 }
 
+static void test_a_failure_at_the_end_of_the_pause_extends_it(void **state) {
+    (void)state;
+    fails(location, OWN_SURE, 1000);
+    fails(location, OWN_SURE, 2000);
+    assert_non_null(troubles_block(&t, location, 3999)); /* twice as long */
+    assert_null(troubles_block(&t, location, 4000));
+}
+
+static void test_a_sure_failure_makes_a_doubtful_trouble_worse(void **state) {
+    (void)state;
+    for (int i = 0; i < TROUBLE_FAILURES; i++)
+        fails(location, OWN_MAYBE, 1000);
+    assert_null(troubles_block(&t, location, 1000));
+    t.changed = false;
+    fails(location, OWN_MAYBE, 1500); /* already out */
+    assert_false(t.changed);
+    fails(location, OWN_SURE, 1500);
+    assert_true(t.changed);
+    assert_non_null(troubles_block(&t, location, 3499));
+    assert_null(troubles_block(&t, location, 3500));
+}
+
+static void test_a_failure_without_a_route_takes_the_host_out_at_once(void **state) {
+    (void)state;
+    const struct trouble_failure f = {
+        .own = OWN_MAYBE, .class = FAIL_UNREACHABLE, .error = "no route", .at_once = true};
+    troubles_note(&t, location, &f, 1000);
+    (void)troubles_relieve(&t, &location, 1);
+    assert_string_equal(troubles_block(&t, location, 1000)->error, "no route");
+}
+
+static void test_a_location_without_a_name_is_not_noted(void **state) {
+    (void)state;
+    fails(slice_of(""), OWN_SURE, 1000);
+    troubles_note_declined(&t, slice_of(""), "not under a --root", 1000);
+    assert_int_equal(t.count, 0);
+}
+
+static void test_a_job_taken_during_the_pause_is_no_trial(void **state) {
+    (void)state;
+    for (int i = 0; i < TROUBLE_FAILURES; i++)
+        fails(location, OWN_MAYBE, 1000);
+    troubles_taken(&t, location, 1999); /* no other uploader serves it */
+    (void)troubles_relieve(&t, &location, 1);
+    assert_null(troubles_block(&t, location, 2000));
+    troubles_taken(&t, location, 2000);
+    assert_non_null(troubles_block(&t, location, 2000));
+}
+
+static void test_a_job_taken_at_a_healthy_location_is_no_trial(void **state) {
+    (void)state;
+    troubles_taken(&t, location, 1000);
+    fails(location, OWN_MAYBE, 1000);
+    troubles_taken(&t, location, 5000);
+    (void)troubles_relieve(&t, &location, 1);
+    assert_null(troubles_block(&t, location, 5001));
+}
+
+static void test_the_reason_of_a_note_is_the_last_one(void **state) {
+    (void)state;
+    struct trouble reported[PROTO_TROUBLES_MAX];
+    troubles_note_declined(&t, location, "not under a --root", 1000);
+    troubles_note_declined(&t, location, "not under an --allow", 1000);
+    assert_int_equal(troubles_report(&t, reported, 1000), 1);
+    assert_true(slice_equal(reported[0].error, slice_of("not under an --allow")));
+    assert_int_equal(reported[0].class, FAIL_SOURCE);
+    troubles_note_declined(&t, location, "not under an --allow", 2000);
+    assert_int_equal(troubles_report(&t, reported, 2000 + TROUBLE_NOTE_MS), 1);
+    assert_int_equal(troubles_report(&t, reported, 2001 + TROUBLE_NOTE_MS), 0);
+}
+
+static void test_a_note_does_not_hide_a_failure(void **state) {
+    (void)state;
+    struct trouble reported[PROTO_TROUBLES_MAX];
+    fails(location, OWN_SURE, 1000);
+    troubles_note_declined(&t, location, "not under a --root", 1000);
+    assert_int_equal(troubles_report(&t, reported, 1000), 1);
+    assert_true(slice_equal(reported[0].error, slice_of("403")));
+    assert_int_equal(reported[0].class, FAIL_DENIED);
+}
+
+static void test_a_success_elsewhere_ends_nothing(void **state) {
+    (void)state;
+    fails(location, OWN_SURE, 1000);
+    t.changed = false;
+    troubles_success(&t, other, true);
+    assert_int_equal(t.count, 1);
+    assert_false(t.changed);
+    troubles_success(&t, location, false);
+    assert_true(t.changed);
+}
+
+static void test_the_end_of_one_trouble_keeps_the_others(void **state) {
+    (void)state;
+    fails(location, OWN_SURE, 1000);
+    fails(other, OWN_SURE, 1000);
+    troubles_success(&t, location, false);
+    assert_null(troubles_block(&t, location, 1000));
+    assert_non_null(troubles_block(&t, other, 1000));
+}
+
+static void test_only_a_change_of_the_relief_is_news(void **state) {
+    (void)state;
+    const struct slice both[] = {location, other};
+    fails(location, OWN_MAYBE, 1000);
+    fails(other, OWN_MAYBE, 1000);
+    assert_false(troubles_relieve(&t, NULL, 0));
+    assert_true(troubles_relieve(&t, both, 2));
+    assert_false(troubles_relieve(&t, both, 2));
+    assert_true(t.items[0].relieved && t.items[1].relieved);
+    assert_true(troubles_relieve(&t, both, 1));
+    assert_true(t.items[0].relieved && !t.items[1].relieved);
+}
+
+static void test_the_location_with_the_oldest_failure_makes_room(void **state) {
+    (void)state;
+    char name[PROTO_TROUBLES_MAX + 1][16];
+    for (unsigned i = 0; i <= PROTO_TROUBLES_MAX; i++)
+        snprintf(name[i], sizeof name[i], "http://s%u", i);
+    for (unsigned i = 0; i < PROTO_TROUBLES_MAX; i++)
+        fails(slice_of(name[i]), OWN_SURE, 1000);
+    for (unsigned i = 0; i < PROTO_TROUBLES_MAX; i++)
+        if (i != 5)
+            fails(slice_of(name[i]), OWN_SURE, 1100);
+    fails(slice_of(name[PROTO_TROUBLES_MAX]), OWN_SURE, 1200);
+    for (unsigned i = 0; i <= PROTO_TROUBLES_MAX; i++)
+        assert_int_equal(troubles_block(&t, slice_of(name[i]), 1200) != NULL, i != 5);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 UNIT_MAIN(TEST(test_a_sure_failure_takes_the_host_out_at_once), TEST(test_the_pause_doubles_with_each_failed_trial),
           TEST(test_failures_of_jobs_that_started_earlier_do_not_extend_the_pause), TEST(test_one_trial_at_a_time),
           TEST(test_a_doubtful_failure_takes_the_host_out_after_three_in_a_row_if_another_uploader_exists),
           TEST(test_a_failure_of_the_file_is_no_trouble), TEST(test_the_report),
-          TEST(test_a_job_that_reads_no_source_leaves_the_note), TEST(test_the_location_noted_longest_ago_makes_room))
+          TEST(test_a_job_that_reads_no_source_leaves_the_note), TEST(test_the_location_noted_longest_ago_makes_room),
+          TEST(test_a_failure_at_the_end_of_the_pause_extends_it),
+          TEST(test_a_sure_failure_makes_a_doubtful_trouble_worse),
+          TEST(test_a_failure_without_a_route_takes_the_host_out_at_once),
+          TEST(test_a_location_without_a_name_is_not_noted), TEST(test_a_job_taken_during_the_pause_is_no_trial),
+          TEST(test_a_job_taken_at_a_healthy_location_is_no_trial), TEST(test_the_reason_of_a_note_is_the_last_one),
+          TEST(test_a_note_does_not_hide_a_failure), TEST(test_a_success_elsewhere_ends_nothing),
+          TEST(test_the_end_of_one_trouble_keeps_the_others), TEST(test_only_a_change_of_the_relief_is_news),
+          TEST(test_the_location_with_the_oldest_failure_makes_room))

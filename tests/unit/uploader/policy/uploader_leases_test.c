@@ -102,10 +102,49 @@ static void test_pace_claims_ahead_for_200_ms(void **state) {
     assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 1);
 }
 
+static void test_a_number_of_no_message_is_unknown(void **state) {
+    (void)state;
+    static struct sent_log log;
+    uint64_t sent_ms = 5;
+    assert_false(sent_log_find(&log, 0, &sent_ms));
+    sent_log_add(&log, SENT_LOG_SIZE, 77); /* the same entry */
+    assert_false(sent_log_find(&log, 0, &sent_ms));
+    assert_int_equal(sent_ms, 5);
+}
+
+static void test_a_renewal_keeps_the_time_of_the_claim(void **state) {
+    (void)state;
+    struct lease l = {0};
+    lease_grant(&l, 5000, 10000);
+    lease_renew(&l, 7000, 10000);
+    assert_int_equal(l.asked_ms, 5000);
+}
+
+static void test_a_job_that_took_no_time_is_measured(void **state) {
+    (void)state;
+    struct pace p = {0};
+    pace_note(&p, JOB_PUT, 0);
+    assert_int_equal(pace_ahead(&p, JOB_PUT, 1), PACE_AHEAD_MAX);
+}
+
+static void test_the_pace_is_a_moving_average(void **state) {
+    (void)state;
+    struct pace p = {0};
+    pace_note(&p, JOB_PUT, 8000);
+    pace_note(&p, JOB_PUT, 16000);
+    assert_true(p.other_us == 9000);
+    pace_note(&p, JOB_PUT, 1000);
+    assert_true(p.other_us == 8000);
+    assert_int_equal(pace_ahead(&p, JOB_PUT, 4), 100);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_a_lease_counts_from_its_claim), cmocka_unit_test(test_renewal_never_shortens),
           cmocka_unit_test(test_progress_is_bytes_within_a_lease_time),
           cmocka_unit_test(test_awaiting_a_reply_keeps_the_lease_for_the_response_timeout),
           cmocka_unit_test(test_a_slow_reply_keeps_the_lease_longer),
           cmocka_unit_test(test_a_new_attempt_restarts_the_count),
           cmocka_unit_test(test_sent_log_knows_only_recent_numbers),
-          cmocka_unit_test(test_pace_claims_ahead_for_200_ms))
+          cmocka_unit_test(test_pace_claims_ahead_for_200_ms), cmocka_unit_test(test_a_number_of_no_message_is_unknown),
+          cmocka_unit_test(test_a_renewal_keeps_the_time_of_the_claim),
+          cmocka_unit_test(test_a_job_that_took_no_time_is_measured),
+          cmocka_unit_test(test_the_pace_is_a_moving_average))
