@@ -84,7 +84,7 @@ static const char *file_difference_of_open(const struct file *f, int fd) {
 const char *planner_source_difference(const struct file *f) {
     static char text[128];
     int fd = open(f->path, O_PATH | O_CLOEXEC);
-    if (fd < 0) {
+    if (fd == -1) {
         snprintf(text, sizeof text, "it cannot be read any more: %s", strerror(errno));
         return text;
     }

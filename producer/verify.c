@@ -68,9 +68,9 @@ enum verify_result verify_read(struct verify *v, const struct file *f, const cha
     uint64_t left = f->id.size - v->position;
     ssize_t got =
         left ? pread(v->fd, v->piece, left < VERIFY_PIECE ? (size_t)left : VERIFY_PIECE, (off_t)v->position) : 0;
-    if (got < 0 && errno == EINTR)
+    if (got == -1 && errno == EINTR)
         return VERIFY_MORE;
-    if (got < 0)
+    if (got == -1)
         return verify_fail(v, NULL, errno, why);
     v->crc = crc32c_add(v->crc, v->piece, (size_t)got);
     v->position += (uint64_t)got;

@@ -16,7 +16,7 @@ off_t consumer_log_size(const char *path) {
 static void consumer_log_read_tail(const char *path, off_t from, char tail[TAIL_BYTES + 1]) {
     tail[0] = '\0';
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd == -1)
         return;
     off_t end = consumer_log_size(path), start = end - TAIL_BYTES > from ? end - TAIL_BYTES : from;
     ssize_t n = pread(fd, tail, TAIL_BYTES, start);

@@ -31,8 +31,8 @@ static int file_sync_directory(const char *path) {
     size_t len = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
     int err = len ? buf_add(&dir, path, len) : buf_add_text(&dir, ".");
     int fd = err ? -1 : open(dir.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 ? -1 : fsync(fd);
-    if (fd >= 0)
+    int rc = fd == -1 ? -1 : fsync(fd);
+    if (fd != -1)
         close(fd);
     buf_release(&dir);
     return rc;
@@ -46,7 +46,7 @@ struct file_kind {
 /* Writes the file under a temporary name (O_EXCL), so that it is complete and durable before it gets its name. */
 static int keygen_write_temporary(const char *temporary, const struct file_kind *kind, struct slice text) {
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kind->mode);
-    if (fd < 0)
+    if (fd == -1)
         return -1;
     bool ok = fchmod(fd, kind->mode) == 0 && /* independent of the umask */
               (!kind->owner || fchown(fd, kind->owner->pw_uid, kind->owner->pw_gid) == 0) &&

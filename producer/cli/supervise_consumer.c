@@ -38,7 +38,7 @@ bool consumer_is_running(const struct supervisor *s) {
     struct buf path = BUF_INIT;
     int fd = buf_addf(&path, "%s/lock", s->o.journal_dir) == 0 ? open(path.data, O_RDONLY | O_CLOEXEC) : -1;
     buf_release(&path);
-    if (fd < 0)
+    if (fd == -1)
         return false;
     bool held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     close(fd);

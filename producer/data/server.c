@@ -167,9 +167,9 @@ static int file_read_fully(const struct file *f, int fd, char *out, size_t len, 
                            size_t why_size) {
     while (len > 0) {
         ssize_t got = pread(fd, out, len, (off_t)offset);
-        if (got < 0 && errno == EINTR)
+        if (got == -1 && errno == EINTR)
             continue;
-        if (got < 0) {
+        if (got == -1) {
             snprintf(why, why_size, "%s", strerror(errno));
             return ERR_IO;
         }

@@ -68,9 +68,9 @@ int walk_new(struct walk **out, const char *root) {
 static void frame_close(struct walk *w, struct frame *f) {
     if (f->stream)
         closedir(f->stream);
-    else if (f->fd >= 0)
+    else if (f->fd != -1)
         close(f->fd);
-    if (f->fd >= 0)
+    if (f->fd != -1)
         w->fds_open--;
     f->fd = -1;
     f->stream = NULL;
@@ -171,10 +171,10 @@ static int walk_read_sorted(struct walk *w, struct frame *f, DIR *stream) {
 /* The stream gets a descriptor of its own, because closedir closes it. */
 static int frame_list(struct walk *w, struct frame *f) {
     int own = openat(f->fd, ".", OPEN_DIR_FLAGS);
-    DIR *stream = own >= 0 ? fdopendir(own) : NULL;
+    DIR *stream = own != -1 ? fdopendir(own) : NULL;
     if (!stream) {
         int saved = errno;
-        if (own >= 0)
+        if (own != -1)
             close(own);
         errno = saved;
         return ERR_IO;
@@ -201,7 +201,7 @@ static int frame_list(struct walk *w, struct frame *f) {
 /* Keeps at most fds_max descriptors: the sorted frames near the root are closed first; streams stay open. */
 static void walk_spare_descriptors(struct walk *w) {
     for (size_t i = 0; w->fds_open >= w->fds_max && i + 1 < w->depth; i++)
-        if (w->frames[i].fd >= 0 && !w->frames[i].stream)
+        if (w->frames[i].fd != -1 && !w->frames[i].stream)
             frame_close(w, &w->frames[i]);
 }
 
@@ -211,7 +211,7 @@ static int walk_push(struct walk *w, int dir_fd, const char *name) {
     if (array_grow(&w->frames, &w->frames_cap, w->depth, sizeof *w->frames))
         return ERR_NOMEM;
     int fd = openat(dir_fd, name, OPEN_DIR_FLAGS);
-    if (fd < 0)
+    if (fd == -1)
         return ERR_IO;
     if (fstat(fd, &st) != 0) {
         int saved = errno;
@@ -250,7 +250,7 @@ static int walk_reopen(struct walk *w) {
     int fd = open(w->root_len > 0 ? w->path.data : "/", OPEN_DIR_FLAGS);
     w->path.data[w->root_len] = saved_byte;
     size_t at = w->root_len;
-    while (fd >= 0 && at < f->path_len) {
+    while (fd != -1 && at < f->path_len) {
         char *component = w->path.data + at + 1;
         char *end = strchrnul(component, '/');
         char was = *end;
@@ -263,7 +263,7 @@ static int walk_reopen(struct walk *w) {
         fd = next;
         at = (size_t)(end - w->path.data);
     }
-    if (fd < 0)
+    if (fd == -1)
         return ERR_IO;
     if (fstat(fd, &st) != 0 || st.st_dev != f->dev || st.st_ino != f->ino) {
         close(fd);
@@ -309,11 +309,11 @@ static const char *frame_next_name(struct walk *w, struct frame *f) {
 void walk_probe_file(int dir_fd, const char *name, struct stat *st, const char **error) {
     *error = NULL;
     int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0 || fstat(fd, st) != 0)
+    if (fd == -1 || fstat(fd, st) != 0)
         *error = strerror(errno);
     else if (!S_ISREG(st->st_mode))
         *error = "no longer a regular file";
-    if (fd >= 0)
+    if (fd != -1)
         close(fd);
 }
 
@@ -428,7 +428,7 @@ int walk_next(struct walk *w, struct walk_entry *e) {
     }
     struct frame *f = &w->frames[w->depth - 1];
     CHECK(w->path.len == f->path_len);
-    if (f->fd < 0 && walk_reopen(w) != 0)
+    if (f->fd == -1 && walk_reopen(w) != 0)
         return walk_leave(w, errno, e);
     const char *name = frame_next_name(w, f);
     if (!name)

@@ -51,7 +51,7 @@ static void tail_drain_watch(int fd) {
     ssize_t n;
     do
         n = read(fd, events, sizeof events);
-    while (n > 0 || (n < 0 && errno == EINTR));
+    while (n > 0 || (n == -1 && errno == EINTR));
 }
 
 /* Waits until the directory changes or a signal comes. ERR_AGAIN: the reader of stdout left. */
@@ -61,7 +61,7 @@ static int tail_wait(struct tail *t) {
         {.fd = STDOUT_FILENO, .events = 0},
         {.fd = t->watch, .events = POLLIN}, /* negative: ignored */
     };
-    if (poll(fds, 3, t->watch < 0 ? POLL_WITHOUT_INOTIFY_MS : POLL_MS) < 0)
+    if (poll(fds, 3, t->watch == -1 ? POLL_WITHOUT_INOTIFY_MS : POLL_MS) == -1)
         return errno == EINTR ? 0 : ERR_IO;
     if (fds[0].revents)
         signals_drain();
@@ -72,7 +72,7 @@ static int tail_wait(struct tail *t) {
 
 static int tail_open_watch(const char *dir) {
     int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (fd >= 0 && inotify_add_watch(fd, dir, IN_MODIFY | IN_MOVED_TO) < 0) {
+    if (fd != -1 && inotify_add_watch(fd, dir, IN_MODIFY | IN_MOVED_TO) == -1) {
         close(fd);
         fd = -1;
     }
@@ -98,7 +98,7 @@ static int tail_disk(const struct journal_tail_options *o) {
     if (err == ERR_NOMEM)
         log_error("out of memory");
     journal_walk_close(&t.walk);
-    if (t.watch >= 0)
+    if (t.watch != -1)
         close(t.watch);
     return err;
 }

@@ -212,6 +212,29 @@ static void test_a_finished_file_with_another_ctime_is_compared_by_content(void 
     assert_int_equal(planner.stats.files_verified, 1);
 }
 
+/* The content is the same but the inode number is not: the file system does not keep numbers. */
+static void test_another_inode_of_the_same_content_is_noted(void **state) {
+    struct stat st;
+    bool more;
+    (void)state;
+    file_put_hole("src", 10);
+    planner_start("s3://bucket/x", false, ON_CHANGE_FAIL);
+    assert_int_equal(stat("src", &st), 0);
+    for (unsigned differs = DIFFERS_CTIME; differs >= DIFFERS_INODE; differs--) {
+        planner.mounts = (struct mounts){.items = {{.dev = st.st_dev, .inodes = INODES_WEAK}}, .count = 1, .next = 1};
+        planner_plan_one(100 * differs, (struct planned_file){.upload = upload_id(1),
+                                                              .state = PLANNED_DONE,
+                                                              .differs = (enum differs)differs,
+                                                              .crc = crc_of_zeros(10)});
+        assert_int_equal(planner_verify_step(&planner, 200, &more), 0);
+        assert_int_equal(reported.notices, differs == DIFFERS_INODE ? 1 : 0);
+        assert_int_equal(planner.files.first->id.ino == 0, differs == DIFFERS_INODE);
+        planner_file_replan(&planner, planner.files.first, 1);
+        planner.files.first->verified = false;
+    }
+    assert_non_null(strstr(reported.notice, "inode numbers of unchanged files differ"));
+}
+
 static void test_other_content_is_uploaded(void **state) {
     (void)state;
     struct plan_file plan = verified_plan(DIFFERS_CTIME | DIFFERS_INODE, 1);
@@ -390,7 +413,7 @@ UNIT_MAIN(CORE_TEST(test_small_files_are_puts_and_large_ones_chunks), CORE_TEST(
           CORE_TEST(test_a_bitmap_ends_with_the_last_recorded_chunk),
           CORE_TEST(test_geometry_that_does_not_fit_fails_the_file), CORE_TEST(test_done_on_s3_is_skipped),
           CORE_TEST(test_a_finished_file_with_another_ctime_is_compared_by_content),
-          CORE_TEST(test_other_content_is_uploaded),
+          CORE_TEST(test_another_inode_of_the_same_content_is_noted), CORE_TEST(test_other_content_is_uploaded),
           CORE_TEST(test_a_file_that_changes_while_it_is_compared_is_planned_again),
           CORE_TEST(test_done_on_file_is_looked_up_first), CORE_TEST(test_force_is_asked_once),
           CORE_TEST(test_superseded_upload_is_aborted_first), CORE_TEST(test_clearing_asks_again_without_a_record),

@@ -1,0 +1,115 @@
+/* The producer and a consumer that reports errors, refuses --bwlimit or is silent (producer_fixture.h). */
+#include "producer_fixture.h"
+
+#include "system/clock.h"
+
+/* Turns until producer_step fails. Returns its error. */
+static int until_error(void) {
+    int err = 0;
+    for (uint64_t end = clock_ms() + PATIENCE_MS; !err; err = fixture_turn_err())
+        assert_true(clock_ms() < end);
+    return err;
+}
+
+static void test_error_of_the_consumer_is_noticed_once(void **state) {
+    (void)state;
+    fixture_start_one_file();
+    UNTIL(fixture.plans > 0 && fixture.tail_waits);
+    assert_null(producer_trouble(fixture.producer));
+    fixture_send_error(PROTOCOL_TOO_MANY, "too many requests");
+    UNTIL(producer_trouble(fixture.producer));
+    assert_string_equal(producer_trouble(fixture.producer), "the consumer reports: too many requests");
+    assert_string_equal(fixture.notice, "the consumer reports: too many requests");
+    fixture_send_error(PROTOCOL_TOO_MANY, "again");
+    UNTIL(strstr(producer_trouble(fixture.producer), "again"));
+    assert_int_equal(fixture.notices, 1);
+}
+
+static void test_consumer_that_stops_is_trouble_without_a_notice(void **state) {
+    (void)state;
+    fixture_start_one_file();
+    UNTIL(fixture.plans > 0 && fixture.tail_waits);
+    fixture_send_error(PROTOCOL_STOPPING, "the journal failed");
+    UNTIL(producer_trouble(fixture.producer));
+    assert_int_equal(fixture.notices, 0);
+}
+
+static void test_trouble_ends_with_the_next_welcome(void **state) {
+    (void)state;
+    fixture_start_one_file();
+    UNTIL(fixture.plans > 0 && fixture.tail_waits);
+    fixture_send_error(PROTOCOL_STOPPING, "the journal failed");
+    UNTIL(producer_trouble(fixture.producer));
+    endpoint_close(&fixture.router);
+    fixture_open_consumer();
+    UNTIL(fixture.welcomes > 1);
+    UNTIL(!producer_trouble(fixture.producer));
+}
+
+static void test_another_protocol_version_ends_the_run(void **state) {
+    (void)state;
+    fixture_start_one_file();
+    UNTIL(fixture.plans > 0 && fixture.tail_waits);
+    fixture_send_error(PROTOCOL_VERSION, "version 9");
+    assert_int_equal(until_error(), ERR_VERSION);
+}
+
+static void test_limit_is_set_before_anything_is_planned(void **state) {
+    (void)state;
+    fixture.set_bwlimit = true;
+    fixture_start_one_file();
+    UNTIL(fixture.set.asked > 0);
+    for (int i = 0; i < 20; i++)
+        fixture_turn();
+    assert_int_equal(fixture.plans, 0);
+    assert_int_equal(fixture.set.last.flags, SET_BWLIMIT);
+    assert_int_equal(fixture.set.last.bwlimit, 1234);
+    assert_int_equal(fixture.set.asked, 1); /* it is repeated after a second */
+    fixture.set.answer = SET_DONE;
+    UNTIL(fixture.plans > 0);
+    assert_int_equal(fixture.set.asked, 2);
+}
+
+static void test_answer_to_another_set_does_not_count(void **state) {
+    (void)state;
+    fixture.set_bwlimit = true;
+    fixture.set.answer = SET_OF_ANOTHER;
+    fixture_start_one_file();
+    UNTIL(fixture.set.asked > 1);
+    assert_int_equal(fixture.plans, 0);
+}
+
+static void test_limit_that_cannot_be_stored_ends_the_run(void **state) {
+    (void)state;
+    fixture.set_bwlimit = true;
+    fixture.set.answer = SET_FAILED;
+    fixture_start_one_file();
+    assert_int_equal(until_error(), ERR_IO);
+}
+
+static void test_limit_that_the_key_may_not_set_ends_the_run(void **state) {
+    (void)state;
+    fixture.set_bwlimit = true;
+    fixture.set.answer = SET_REFUSED;
+    fixture_start_one_file();
+    assert_int_equal(until_error(), ERR_DENIED);
+}
+
+static void test_silent_consumer_is_reported_until_it_answers(void **state) {
+    (void)state;
+    fixture_start_one_file();
+    UNTIL(fixture.plans > 0 && fixture.tail_waits);
+    fixture_lose_consumer();
+    UNTIL(fixture.notices == 1);
+    assert_string_equal(fixture.notice, "the consumer does not answer; waiting for it");
+    fixture_open_consumer();
+    UNTIL(fixture.notices == 2);
+    assert_string_equal(fixture.notice, "the consumer answers again");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+UNIT_MAIN(TEST(test_error_of_the_consumer_is_noticed_once), TEST(test_consumer_that_stops_is_trouble_without_a_notice),
+          TEST(test_trouble_ends_with_the_next_welcome), TEST(test_another_protocol_version_ends_the_run),
+          TEST(test_limit_is_set_before_anything_is_planned), TEST(test_answer_to_another_set_does_not_count),
+          TEST(test_limit_that_cannot_be_stored_ends_the_run), TEST(test_limit_that_the_key_may_not_set_ends_the_run),
+          TEST(test_silent_consumer_is_reported_until_it_answers))

@@ -1,0 +1,203 @@
+/* The lines on a terminal: a line for each file, as wide as the terminal, and their erasure. */
+#include "capture.h"
+#include "unit.h"
+
+#include "producer/show/progress.h"
+#include <locale.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#define ROOM 43 /* columns of a name, on a terminal of 80 columns */
+
+static struct capture seen;
+static struct progress p;
+
+static const char *draw(const struct producer_file_view *files, size_t count) {
+    struct producer_stats stats = {.connected = true};
+    progress_init(&p, 1000);
+    p.terminal = true;
+    capture_begin(&seen, STDERR_FILENO);
+    progress_draw(&p, &stats, files, count, 2000);
+    return capture_end(&seen);
+}
+
+static void draw_name(const char *name) {
+    const struct producer_file_view file = {.path = name, .size = 4096, .done_bytes = 1024};
+    draw(&file, 1);
+}
+
+/* The first line is `name` and so many spaces before the numbers. */
+static void assert_name(const char *name, int spaces) {
+    char expected[400];
+    snprintf(expected, sizeof expected, "%s%*s      1 KiB of      4 KiB  25%%\n", name, spaces, "");
+    assert_int_equal(strncmp(seen.text, expected, strlen(expected)), 0);
+}
+
+static void test_name_is_padded_to_the_numbers(void **state) {
+    (void)state;
+    draw_name("/data/file");
+    assert_name("/data/file", ROOM - 10);
+}
+
+static void test_end_of_a_long_name_is_shown(void **state) {
+    static const char name[] = "/2345678901234567890123456789012345678901234";
+    (void)state;
+    draw_name(name + 1);
+    assert_name(name + 1, 0);
+    draw_name(name); /* one column too wide */
+    char expected[64];
+    snprintf(expected, sizeof expected, "…%s", name + 2);
+    assert_name(expected, 0);
+}
+
+static void test_wide_characters_take_two_columns(void **state) {
+    char name[100] = "", expected[100] = "…";
+    (void)state;
+    if (!setlocale(LC_CTYPE, "C.UTF-8"))
+        skip();
+    for (int i = 0; i < 21; i++)
+        strcat(name, "木");
+    draw_name(name);
+    assert_name(name, 1);
+    strcat(expected, name);
+    strcat(name, "木");
+    draw_name(name);
+    setlocale(LC_CTYPE, "C");
+    assert_name(expected, 0);
+}
+
+static void test_characters_are_not_split_in_the_c_locale(void **state) {
+    char name[200] = "", expected[200] = "…";
+    (void)state;
+    for (int i = 0; i < 42; i++)
+        strcat(name, "é");
+    strcat(expected, name);
+    strcat(name, "é");
+    draw_name(name);
+    assert_name(name, 0);
+    strcat(name, "é");
+    draw_name(name);
+    assert_name(expected, 0);
+}
+
+static void test_percent_of_each_file(void **state) {
+    const struct producer_file_view files[] = {{.path = "/empty"},
+                                               {.path = "/over", .size = 10, .done_bytes = 11},
+                                               {.path = "/most", .size = 1000, .done_bytes = 999}};
+    (void)state;
+    draw(files, 3);
+    assert_non_null(strstr(seen.text, "0 B of        0 B 100%\n"));
+    assert_non_null(strstr(seen.text, "11 B of       10 B 100%\n"));
+    assert_non_null(strstr(seen.text, "  99%\n"));
+}
+
+static void test_only_the_first_files_are_shown(void **state) {
+    struct producer_file_view files[PROGRESS_FILES + 1];
+    unsigned lines = 0;
+    (void)state;
+    for (size_t i = 0; i <= PROGRESS_FILES; i++)
+        files[i] = (struct producer_file_view){.path = i < PROGRESS_FILES ? "/shown" : "/hidden"};
+    for (const char *at = draw(files, PROGRESS_FILES + 1); (at = strchr(at, '\n')); at++)
+        lines++;
+    assert_int_equal(lines, PROGRESS_FILES);
+    assert_null(strstr(seen.text, "/hidden"));
+    assert_int_equal(p.lines, PROGRESS_FILES + 1);
+}
+
+static void test_erasure_goes_back_over_every_line(void **state) {
+    const struct producer_file_view files[] = {{.path = "/a"}, {.path = "/b"}};
+    (void)state;
+    draw(files, 2);
+    capture_begin(&seen, STDERR_FILENO);
+    progress_erase(&p);
+    progress_erase(&p); /* there is nothing left */
+    assert_string_equal(capture_end(&seen), "\r\033[K\033[A\033[K\033[A\033[K");
+}
+
+static void test_without_a_terminal_no_file_is_shown(void **state) {
+    const struct producer_file_view file = {.path = "/a"};
+    struct producer_stats stats = {.connected = true};
+    (void)state;
+    progress_init(&p, 1000);
+    p.terminal = false;
+    capture_begin(&seen, STDERR_FILENO);
+    progress_draw(&p, &stats, &file, 1, 2000);
+    assert_null(strstr(capture_end(&seen), "/a"));
+    assert_int_equal(p.lines, 0);
+}
+
+/* Draws on a terminal of this width. Returns the number of lines; *longest: columns of the longest one, without its
+ * newline. */
+static int draw_on_terminal(int width, const struct producer_stats *stats, size_t *longest) {
+    static char text[8192];
+    const struct producer_file_view file = {.path = "/file", .size = 4096, .done_bytes = 1024};
+    struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)width};
+    int lines = 1, master = posix_openpt(O_RDWR | O_NOCTTY), saved = dup(STDERR_FILENO);
+    assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    int terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
+    assert_true(terminal >= 0);
+    assert_int_equal(ioctl(terminal, TIOCSWINSZ, &size), 0);
+    dup2(terminal, STDERR_FILENO);
+    setenv("TERM", "xterm", 1);
+    progress_init(&p, 1000);
+    progress_draw(&p, stats, &file, 1, 2000);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    ssize_t n = read(master, text, sizeof text - 1);
+    close(terminal);
+    close(master);
+    assert_true(n > 0);
+    text[n] = '\0';
+    *longest = 0;
+    for (const char *at = text; *at;) {
+        size_t len = strcspn(at, "\r\n");
+        *longest = len > *longest ? len : *longest;
+        at += len;
+        lines += *at == '\n';
+        at += *at != '\0';
+    }
+    return lines;
+}
+
+static void test_lines_fit_the_terminal(void **state) {
+    struct producer_stats stats = {.files_seen = UINT64_MAX, .files_failed = UINT64_MAX, .retries = UINT64_MAX};
+    size_t longest;
+    (void)state;
+    assert_int_equal(draw_on_terminal(52, &stats, &longest), 2);
+    assert_int_equal(longest, 51);
+    assert_int_equal(draw_on_terminal(51, &stats, &longest), 1); /* too narrow for a file */
+    assert_int_equal(longest, 50);
+    assert_int_equal(draw_on_terminal(100, &stats, &longest), 2);
+    assert_int_equal(longest, 99);
+    assert_int_equal(draw_on_terminal(300, &stats, &longest), 2);
+    assert_int_equal(longest, 159);
+    assert_int_equal(draw_on_terminal(0, &stats, &longest), 2); /* unknown */
+    assert_int_equal(longest, 79);
+}
+
+/* The outage may have any characters. */
+static void test_outage_fits_the_terminal(void **state) {
+    struct producer_stats stats = {.connected = true, .outage_ms = 2000, .uploaders = 1, .outage_uploaders = 1};
+    size_t longest;
+    (void)state;
+    memset(stats.outage, 'x', 200);
+    assert_int_equal(draw_on_terminal(60, &stats, &longest), 3);
+    assert_int_equal(longest, 59);
+}
+
+static void test_file_is_no_terminal(void **state) {
+    (void)state;
+    setenv("TERM", "xterm", 1);
+    capture_begin(&seen, STDERR_FILENO);
+    progress_init(&p, 1000);
+    capture_end(&seen);
+    assert_false(p.terminal);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_name_is_padded_to_the_numbers), cmocka_unit_test(test_end_of_a_long_name_is_shown),
+          cmocka_unit_test(test_wide_characters_take_two_columns),
+          cmocka_unit_test(test_characters_are_not_split_in_the_c_locale), cmocka_unit_test(test_percent_of_each_file),
+          cmocka_unit_test(test_only_the_first_files_are_shown),
+          cmocka_unit_test(test_erasure_goes_back_over_every_line),
+          cmocka_unit_test(test_without_a_terminal_no_file_is_shown), cmocka_unit_test(test_lines_fit_the_terminal),
+          cmocka_unit_test(test_outage_fits_the_terminal), cmocka_unit_test(test_file_is_no_terminal))
