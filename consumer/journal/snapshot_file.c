@@ -174,7 +174,7 @@ static bool header_take_word(struct slice *rest, struct slice *word) {
 
 static bool header_take_number(struct slice *rest, uint64_t *value) {
     struct slice word;
-    return header_take_word(rest, &word) && word.len <= 20 && decimal_parse(word, UINT64_MAX, value) == 0;
+    return header_take_word(rest, &word) && decimal_parse(word, UINT64_MAX, value) == 0;
 }
 
 /* line is without its newline. *covered is the part that the digest covers. */

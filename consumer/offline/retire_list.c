@@ -13,7 +13,6 @@
 /* The index of the sealed file that has the line seq; journal.sealed when the active file has
  * it. */
 static size_t retire_file_index(const struct retire *r, uint64_t seq) {
-    const struct journal_file *files = r->journal.files.files;
     size_t low = 0, high = r->journal.sealed;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -22,7 +21,7 @@ static size_t retire_file_index(const struct retire *r, uint64_t seq) {
         else
             high = middle;
     }
-    return low < r->journal.sealed && files[low].first_seq <= seq ? low : r->journal.sealed;
+    return low;
 }
 
 static int need_add_upload(const struct retire *r, struct need *n, const struct upload *u) {
@@ -76,8 +75,10 @@ int retire_find_needs(struct retire *r) {
     for (size_t i = 0; !err && i < j->state.count; i++)
         if (j->state.uploads[i]->opened)
             err = retire_needs_of_upload(r, j->state.uploads[i]);
-    uint64_t all = j->sealed ? r->needs[j->sealed - 1].to : 0;
-    return err || !all ? err : carry_forward_finished(j->dir, &j->state, all, j->last_seq, retire_count_finished, r);
+    if (!err && j->sealed)
+        err = carry_forward_finished(j->dir, &j->state, r->needs[j->sealed - 1].to, j->last_seq, retire_count_finished,
+                                     r);
+    return err;
 }
 
 void retire_release_needs(struct retire *r) {
@@ -121,7 +122,7 @@ static const char *plural_s(uint64_t n) {
     return n == 1 ? "" : "s";
 }
 
-static void retire_print_file(const struct retire *r, const struct journal_file *f, const struct need *n) {
+static void retire_print_file(const struct journal_file *f, const struct need *n) {
     char size[UNITS_TEXT_SIZE];
     printf("%s  %" PRIu64 "-%" PRIu64 "  %s  ", f->name, f->first_seq, n->to, size_format(f->size, size));
     if (n->dropped)
@@ -132,7 +133,7 @@ static void retire_print_file(const struct retire *r, const struct journal_file 
     else
         printf("not needed");
     puts(n->chosen ? "" : "  (kept)");
-    for (size_t i = 0; i < n->named_count && (i < NAMED_MAX || r->o->verbose); i++) {
+    for (size_t i = 0; i < n->named_count; i++) {
         char id[ID_HEX_SIZE];
         id_to_hex(&n->named[i]->id, id);
         printf("    %s  ", id);
@@ -153,7 +154,7 @@ void retire_print(const struct retire *r) {
         if (r->o->json)
             retire_print_json(&r->journal.files.files[i], n);
         else
-            retire_print_file(r, &r->journal.files.files[i], n);
+            retire_print_file(&r->journal.files.files[i], n);
         bytes += n->chosen ? r->journal.files.files[i].size : 0;
         free_files += n->chosen && (n->dropped || !n->unfinished);
     }

@@ -25,8 +25,7 @@
 #define FLAG_REOPENED 2u
 #define FLAG_SPOILED 4u
 #define FLAG_HAS_FAILED 8u
-#define FLAGS (FLAG_BEGUN | FLAG_REOPENED | FLAG_SPOILED | FLAG_HAS_FAILED)
-#define INTEGRITY_SHIFT 4 /* above the flags */
+#define INTEGRITY_SHIFT 4 /* above the four flags */
 
 /* ---- encoder ---- */
 
@@ -371,8 +370,7 @@ static int decode_upload(struct snapshot_decoder *r, struct state *s) {
     is.file.ino = reader_take_number(r, 8);
     int64_t open_us = (int64_t)reader_take_number(r, 8);
     uint64_t flags = reader_take_number(r, 1), integrity = flags >> INTEGRITY_SHIFT;
-    flags &= (1u << INTEGRITY_SHIFT) - 1;
-    if (r->bad || flags > FLAGS || integrity > INTEGRITY_SHA256 || state_find(s, &id)) {
+    if (r->bad || integrity > INTEGRITY_SHA256 || state_find(s, &id)) {
         r->bad = true;
         return 0;
     }

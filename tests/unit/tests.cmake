@@ -123,6 +123,11 @@ unit_test(snapshot_file consumer_core)
 
 set(folder consumer/offline)
 unit_test(consumer_retire consumer_core)
+unit_test(export consumer_core)
+unit_test(offline_command consumer_core)
+unit_test(offline_forget consumer_core)
+unit_test(retire_errors consumer_core)
+unit_test(retire_list consumer_core)
 
 set(folder consumer/state)
 unit_test(chunks consumer_core)
