@@ -132,6 +132,8 @@ unit_test(retire_list consumer_core)
 set(folder consumer/state)
 unit_test(chunks consumer_core)
 unit_test(consumer_state consumer_core)
+unit_test(finished consumer_core)
+unit_test(recently_ended consumer_core)
 unit_test(snapshot_damage consumer_core)
 
 set(folder producer)

@@ -163,7 +163,7 @@ static int state_apply_any(void *arg, const struct record *r) {
     return state_apply(arg, r);
 }
 
-/* What a later plan asks: the destination has no finished upload any more. */
+/* A later plan of the same file sends it again. */
 static void test_the_state_of_the_next_start_does_not_have_the_upload(void **state) {
     (void)state;
     make_journal();

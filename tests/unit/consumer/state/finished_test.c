@@ -1,0 +1,179 @@
+/* The table of finished uploads: one entry for each destination. */
+#include "unit.h"
+
+#include "consumer/state/finished.h"
+#include "pure/proto.h"
+#include <stdbool.h>
+
+static struct finished table;
+
+static int setup(void **state) {
+    (void)state;
+    return finished_init(&table);
+}
+
+static int teardown(void **state) {
+    (void)state;
+    finished_release(&table);
+    return 0;
+}
+
+/* All entries that differ in `n` have the same hash, so that they collide in the table. */
+static struct id128 id_of(unsigned n) {
+    return (struct id128){{1, 2, 3, 4, 5, 6, 7, 8, (uint8_t)n, (uint8_t)(n >> 8)}};
+}
+
+static struct finished_entry entry_of(unsigned n, uint64_t seq) {
+    struct finished_entry e = {
+        .dest = id_of(n), .key = id_of(n + 1), .upload = id_of(n + 2), .seq = seq, .ctime = n, .crc = 100 + n};
+    e.inode = 7;
+    return e;
+}
+
+static void put(unsigned n, uint64_t seq) {
+    struct finished_entry e = entry_of(n, seq);
+    assert_int_equal(finished_put(&table, &e), 0);
+}
+
+static const struct finished_entry *find(unsigned n) {
+    struct id128 dest = id_of(n);
+    return finished_find(&table, &dest);
+}
+
+static void test_entries_with_equal_hashes_are_found(void **state) {
+    (void)state;
+    for (unsigned n = 0; n < 500; n++)
+        put(n, n + 1);
+    for (unsigned n = 0; n < 500; n++)
+        assert_int_equal(find(n)->seq, n + 1);
+    assert_null(find(500));
+}
+
+static void test_the_table_always_has_free_cells(void **state) {
+    (void)state;
+    for (unsigned n = 0; n < 5000; n++) {
+        put(n, 1);
+        assert_true(table.count <= (table.mask + 1) / 4 * 3);
+        assert_true(table.count <= table.cap);
+    }
+    assert_true(table.mask + 1 <= 4 * table.count);
+}
+
+static void test_forget_removes_all_entries_of_an_upload(void **state) {
+    (void)state;
+    struct id128 upload = id_of(99);
+    for (unsigned n = 0; n < 10; n++) {
+        struct finished_entry e = entry_of(n, n + 1);
+        if (n % 2)
+            e.upload = upload;
+        assert_int_equal(finished_put(&table, &e), 0);
+    }
+    assert_int_equal(finished_forget(&table, &upload), 0);
+    assert_int_equal(table.count, 5);
+    assert_int_equal(table.total, 10); /* the number of arrivals, not of entries */
+    for (unsigned n = 0; n < 10; n++)
+        assert_true((find(n) == NULL) == (n % 2 == 1));
+    assert_int_equal(finished_forget(&table, &upload), 0);
+    assert_int_equal(table.count, 5);
+}
+
+static void test_drop_removes_entries_up_to_its_seq(void **state) {
+    (void)state;
+    for (unsigned n = 0; n < 10; n++)
+        put(n, n + 1);
+    put(9, 10);
+    assert_int_equal(finished_drop(&table, 4), 0);
+    assert_int_equal(table.count, 6);
+    assert_int_equal(table.total, 6);
+    assert_null(find(3));
+    assert_int_equal(find(4)->seq, 5);
+}
+
+static void test_move_changes_the_seq_of_the_same_upload_only(void **state) {
+    (void)state;
+    put(1, 5);
+    struct id128 dest = id_of(1), upload = id_of(3), other = id_of(4), absent = id_of(50);
+    finished_move(&table, &dest, &other, 77);
+    assert_int_equal(find(1)->seq, 5);
+    finished_move(&table, &absent, &upload, 77);
+    finished_move(&table, &dest, &upload, FINISHED_SEQ_MAX);
+    assert_int_equal(find(1)->seq, FINISHED_SEQ_MAX);
+    assert_int_equal(table.count, 1);
+}
+
+static void test_update_takes_inode_and_ctime_of_the_same_content(void **state) {
+    (void)state;
+    put(1, 5);
+    struct finished_entry same = entry_of(1, 9);
+    same.inode = 8;
+    same.ctime = 1234;
+    struct finished_entry other = same;
+    other.upload = id_of(70);
+    finished_update(&table, &other);
+    other = same;
+    other.key = id_of(70);
+    finished_update(&table, &other);
+    other = same;
+    other.crc++;
+    finished_update(&table, &other);
+    other = same;
+    other.dest = id_of(70);
+    finished_update(&table, &other);
+    assert_int_equal(find(1)->inode, 7);
+    assert_int_equal(find(1)->ctime, 1);
+    finished_update(&table, &same);
+    assert_int_equal(find(1)->inode, 8);
+    assert_int_equal(find(1)->ctime, 1234);
+    assert_int_equal(find(1)->seq, 5);
+    assert_int_equal(table.total, 1);
+}
+
+static void test_a_changed_inode_or_ctime_is_noticed(void **state) {
+    (void)state;
+    struct source_identity file = {.ino = 12345, .ctime_ns = 1763716800123456790};
+    struct finished_entry e = {.seq = 1};
+    finished_identify(&e, &file);
+    assert_int_equal(finished_differs(&e, &file), 0);
+    struct source_identity now = file;
+    now.ino++;
+    assert_int_equal(finished_differs(&e, &now), DIFFERS_INODE);
+    now = file;
+    now.ctime_ns++;
+    assert_int_equal(finished_differs(&e, &now), DIFFERS_CTIME);
+    now.ctime_ns = file.ctime_ns + ((nanotime)1 << 64);
+    assert_int_equal(finished_differs(&e, &now), DIFFERS_CTIME);
+    now.ino++;
+    assert_int_equal(finished_differs(&e, &now), DIFFERS_INODE | DIFFERS_CTIME);
+}
+
+static void test_an_unknown_inode_is_not_compared(void **state) {
+    (void)state;
+    struct source_identity known = {.ino = 12345}, unknown = {.ino = 0};
+    struct finished_entry e = {.seq = 1};
+    finished_identify(&e, &known);
+    assert_int_equal(finished_differs(&e, &unknown), 0);
+    finished_identify(&e, &unknown);
+    assert_int_equal(e.inode, 0);
+    assert_int_equal(finished_differs(&e, &known), 0);
+}
+
+/* A fingerprint of 0 would mean that the number is not known. */
+static void test_no_known_inode_has_the_fingerprint_of_the_unknown_one(void **state) {
+    (void)state;
+    for (uint64_t ino = 1; ino < 300000; ino++) {
+        struct source_identity file = {.ino = ino};
+        struct finished_entry e = {.seq = 1};
+        finished_identify(&e, &file);
+        assert_int_not_equal(e.inode, 0);
+    }
+}
+
+#define TABLE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+UNIT_MAIN(TABLE_TEST(test_entries_with_equal_hashes_are_found), TABLE_TEST(test_the_table_always_has_free_cells),
+          TABLE_TEST(test_forget_removes_all_entries_of_an_upload), TABLE_TEST(test_drop_removes_entries_up_to_its_seq),
+          TABLE_TEST(test_move_changes_the_seq_of_the_same_upload_only),
+          TABLE_TEST(test_update_takes_inode_and_ctime_of_the_same_content),
+          cmocka_unit_test(test_a_changed_inode_or_ctime_is_noticed),
+          cmocka_unit_test(test_an_unknown_inode_is_not_compared),
+          cmocka_unit_test(test_no_known_inode_has_the_fingerprint_of_the_unknown_one))
