@@ -390,7 +390,7 @@ static int decode_state(struct snapshot_decoder *r, struct state *s) {
     reader_refill(r);
     const char *magic = reader_take(r, MAGIC_LEN);
     if (!magic || memcmp(magic, MAGIC, MAGIC_LEN) != 0)
-        return ERR_DAMAGED;
+        return r->err ? r->err : ERR_DAMAGED;
     int err = decode_finished(r, s);
     if (err)
         return err;
