@@ -9,7 +9,7 @@
 #include "pure/err.h"
 #include <stdbool.h>
 
-#define S3_REGION_MAX 63 /* bytes; the maximum of libcurl's signer */
+#define S3_REGION_MAX 63 /* bytes; a label of a host name */
 #define S3_DEFAULT_REGION "us-east-1"
 #define S3_URL_MAX 1024 /* bytes of an endpoint URL */
 

@@ -157,22 +157,6 @@ def test_store_that_ignores_checksums_is_found_out(box, rgw):
     assert "checksum" not in box.records("begin")[0]
 
 
-def test_417_is_answered_by_a_request_without_expect(box, rgw):
-    src = random_file(box.dir / "f", 12 * MIB)
-    refused = []
-
-    def moment(request):
-        if request.stage == "head" and "expect" in request.headers:
-            refused.append(request.kind)
-            return 417
-        return None
-
-    with Gate(rgw.port, moment) as gate:
-        box.cp("--endpoint-url", gate.endpoint, "--uploaders", 1, "--slots", 1, src, "s3://bucket/417", env=rgw.env)
-    assert refused == ["chunk"]  # stored per endpoint
-    assert sha256_of(Reader(box, rgw).get("417")) == sha256_of(src)
-
-
 def test_credentials_from_files_and_a_process(box, rgw):
     aws = box.dir / "home" / ".aws"
     aws.mkdir()

@@ -1,11 +1,14 @@
 /*
- * HTTP requests in the uploader's loop, by libcurl. Nothing here blocks but http_wait. libcurl signs for S3 (SigV4);
- * redirects are not followed.
+ * HTTP requests in the uploader's loop, by libcurl. Nothing here blocks but http_wait. Requests for S3 are signed
+ * (SigV4). Redirects are not followed.
  *
  * Only this folder includes libcurl's headers:
  *
  *   http_engine.c       the engine: life, the list of transfers, results, deadlines, the loop's two calls
  *   http_request.c      the options of one request
+ *   http_headers.c      its header lines
+ *   http_signing.c      its signature; sigv4.c computes it
+ *   http_url.c          parts of its URL
  *   http_callbacks.c    the body that libcurl sends, the reply that it receives
  *   http_pacing.c       the queue of transfers that wait for bytes of the token bucket
  *   http_date.c         dates in headers
@@ -43,7 +46,7 @@ struct http_credentials { /* for SigV4 */
 struct http_request {
     const char *method;         /* "PUT", "POST", "GET", "HEAD", "DELETE" */
     const char *url;            /* path and query are escaped and sorted */
-    const char *const *headers; /* "name: value", NULL-terminated; the caller adds x-amz-content-sha256 */
+    const char *const *headers; /* "name: value", NULL-terminated; a signed request has x-amz-content-sha256 */
     const struct http_credentials *credentials; /* NULL: the request is not signed */
     uint64_t body_length;                       /* always sent */
     /* The next bytes of the body. A negative error ends the transfer, except ERR_AGAIN: the transfer pauses until
@@ -53,7 +56,6 @@ struct http_request {
     int (*rewind)(void *arg);
     struct slice text;            /* a small body; must live until done() */
     bool fresh_connection;        /* a new connection and a new name lookup */
-    bool without_expect;          /* no "Expect: 100-continue" (HTTP/1.0, so no connection is used again) */
     bool direct;                  /* ignores any proxy of the environment */
     bool once;                    /* libcurl must not resend it by itself */
     bool paced;                   /* its body takes its bytes from the token bucket */
@@ -82,7 +84,7 @@ struct slice http_header(const struct http_reply *r, const char *name);
 
 struct http_transfer;
 /* Starts a request. The strings of r are copied, except text. *t is valid until done() or http_cancel.
- * ERR_NOMEM: done() is not called. */
+ * done() is not called after an error: ERR_NOMEM; of a signed request ERR_INVALID (URL or headers) or ERR_LIMIT. */
 int http_start(struct http *h, const struct http_request *r, struct http_transfer **t) MUST_CHECK;
 void http_cancel(struct http *h, struct http_transfer *t);
 uint64_t http_sent(const struct http_transfer *t);     /* body bytes on the wire so far */

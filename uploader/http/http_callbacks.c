@@ -58,7 +58,7 @@ static int body_rewind(void *arg, curl_off_t offset, int origin) {
 /*
  * libcurl resends a request by itself when a reused connection closes before the first byte of a reply
  * (Curl_retry_request). The server may have executed the first one. A `once` request ends here instead, and its caller
- * knows that the reply is lost. After status 417 the resend is harmless and is allowed.
+ * knows that the reply is lost.
  */
 static int request_allow(void *arg, char *to, char *from, int to_port, int from_port) {
     struct http_transfer *t = arg;
@@ -92,10 +92,9 @@ static size_t reply_add_header(char *bytes, size_t size, size_t count, void *arg
     struct http_transfer *t = arg;
     size_t len = size * count;
     t->received_bytes += len;
-    if (len >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* a status line; an earlier one was "100 Continue" */
+    if (len >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* a status line; an earlier one was an interim response */
         buf_clear(&t->reply_headers);
         connection_leave_if_refused(t, bytes, len);
-        t->request_sent = len < 12 || memcmp(bytes + 8, " 417", 4) != 0;
     }
     if (t->reply_headers.len + len > REPLY_HEADERS_MAX)
         return len;

@@ -14,6 +14,7 @@
 #include "system/clock.h"
 #include "system/log.h"
 #include "uploader/http/http_internal.h"
+#include "uploader/http/sigv4.h"
 #include <stdlib.h>
 #include <strings.h>
 
@@ -34,8 +35,9 @@
 /* --- life --- */
 
 static void http_transfer_destroy(struct http_transfer *t) {
-    curl_slist_free_all(t->headers);
     curl_easy_cleanup(t->easy);
+    http_headers_clear(t);
+    buf_release(&t->lines);
     buf_release(&t->body);
     buf_release(&t->reply_headers);
     free(t);
@@ -71,7 +73,7 @@ static int http_init(struct http *h, const struct http_options *o) {
         return ERR_NOMEM;
     if (o->idle_max > 0)
         http_set_idle_max(h, o->idle_max);
-    return 0;
+    return sigv4_new(&h->signer);
 }
 
 int http_new(struct http **out, const struct http_options *o) {
@@ -105,6 +107,7 @@ void http_destroy(struct http **h) {
         http_transfer_destroy(t);
     }
     curl_multi_cleanup((*h)->multi);
+    sigv4_destroy(&(*h)->signer);
     free((*h)->ca_file);
     free((*h)->ca_directory);
     free(*h);
@@ -139,8 +142,7 @@ static void http_transfer_put(struct http *h, struct http_transfer *t) {
         http_transfer_destroy(t);
         return;
     }
-    curl_slist_free_all(t->headers);
-    t->headers = NULL;
+    http_headers_clear(t);
     if (t->body.cap > HTTP_LARGE_BODY / 4)
         buf_release(&t->body);
     t->next = h->idle;
@@ -326,7 +328,7 @@ static void http_transfer_end(struct http *h, struct http_transfer *t, CURLcode 
 /* --- deadlines --- */
 
 static const char *http_transfer_check_reply(struct http_transfer *t, uint64_t now_ms) {
-    if (!t->awaiting_ms) { /* bytes before now were "100 Continue" */
+    if (!t->awaiting_ms) { /* bytes before now were an interim response */
         t->awaiting_ms = t->received_ms = now_ms;
         t->last_received_bytes = t->received_bytes;
     }

@@ -7,13 +7,16 @@
 #include <curl/curl.h>
 
 #define HTTP_LARGE_BODY (1u << 20)
+#define HTTP_HEADERS_MAX 24 /* of a request */
 
 /* A transfer is in exactly one list: idle (the free list) or active (its handle is in the multi handle). */
 struct http_transfer {
     struct http *http;
     struct http_transfer *next, **link; /* active: doubly linked; idle: next only */
     CURL *easy;
-    struct curl_slist *headers;
+    struct buf lines; /* of the request's headers, each with a NUL */
+    size_t line_starts[HTTP_HEADERS_MAX], line_count;
+    struct curl_slist nodes[HTTP_HEADERS_MAX];
     ssize_t (*read)(void *arg, void *out, size_t max);
     bool (*ready)(void *arg);
     int (*rewind)(void *arg);
@@ -42,8 +45,11 @@ struct http_transfer {
     struct list pacing_node; /* in http.pacing_queue while it is paused for the token bucket */
 };
 
+struct sigv4; /* uploader/http/sigv4.h */
+
 struct http {
     CURLM *multi;
+    struct sigv4 *signer;
     struct http_options options;
     char *ca_file, *ca_directory;
     const char *upper_case_proxy; /* HTTP_PROXY, for http:// URLs; NULL: do not use it */
@@ -57,6 +63,21 @@ struct http {
 /* --- http_request.c --- */
 /* Sets all options of t's handle, which is in its default state. ERR_NOMEM. */
 int http_request_apply(struct http_transfer *t, const struct http_request *r) MUST_CHECK;
+
+/* --- http_headers.c --- */
+/* Drops all lines, and wipes them. */
+void http_headers_clear(struct http_transfer *t);
+/* Appends a line. name: with ": ", or a whole line. ERR_NOMEM. ERR_LIMIT: more than HTTP_HEADERS_MAX. */
+int http_headers_add(struct http_transfer *t, const char *name, struct slice value) MUST_CHECK;
+/* Valid until the next line is added. */
+struct slice http_headers_line(const struct http_transfer *t, size_t i);
+/* The list for libcurl, of nodes in t; NULL: no lines. It is valid until the lines change. */
+struct curl_slist *http_headers_list(struct http_transfer *t);
+
+/* --- http_signing.c --- */
+/* Appends Host, x-amz-date, Authorization, and the session token. All lines so far are signed. ERR_INVALID: the URL, or no
+ * x-amz-content-sha256 among the lines. ERR_LIMIT: too many lines. ERR_NOMEM. */
+int http_sign(struct http_transfer *t, const struct http_request *r) MUST_CHECK;
 
 /* --- http_callbacks.c --- */
 void http_callbacks_set(struct http_transfer *t);

@@ -1,47 +1,27 @@
 /*
- * The libcurl options of one request. When libcurl 7.88 signs for S3, it needs this:
+ * The libcurl options of one request, and its header lines.
  *
  *   - Paths are sent as they are, and redirects are not followed: both would break the signature.
- *   - No header is removed, because a removed header is signed all the same. So "Expect: 100-continue" stays, with a
- *     timeout of 1 ms. For servers that refuse even that, HTTP/1.0 is used, which has no Expect.
- *   - User and password are set separately, because keys may contain a colon.
+ *   - No request has "Expect: 100-continue". A store that refuses a request answers while the body is sent, and libcurl
+ *     then stops sending. Waiting for "100 Continue" first would cost every request a round trip.
  *   - Every body has a length.
  */
 #include "uploader/http/http_internal.h"
 #include <strings.h>
 
-static int request_add_header(struct http_transfer *t, const char *line) {
-    struct curl_slist *longer = curl_slist_append(t->headers, line);
-    if (!longer)
-        return ERR_NOMEM;
-    t->headers = longer;
-    return 0;
-}
-
-static int request_add_session_token(struct http_transfer *t, const char *session_token) {
-    struct buf line = BUF_INIT;
-    int err = buf_addf(&line, "x-amz-security-token: %s", session_token);
+static int request_set_headers(struct http_transfer *t, const struct http_request *r) {
+    int err = 0;
+    for (const char *const *line = r->headers; !err && line && *line; line++)
+        err = http_headers_add(t, *line, slice_of(""));
+    if (!err && r->credentials)
+        err = http_sign(t, r);
     if (!err)
-        err = request_add_header(t, line.data);
-    if (line.data)
-        explicit_bzero(line.data, line.cap);
-    buf_release(&line);
-    return err;
-}
-
-/* libcurl signs the headers it is given and its own. */
-static int request_set_credentials(struct http_transfer *t, const struct http_credentials *c) {
-    struct buf provider = BUF_INIT;
-    int err = buf_addf(&provider, "aws:amz:%s:s3", c->region);
-    if (!err && curl_easy_setopt(t->easy, CURLOPT_AWS_SIGV4, provider.data) != CURLE_OK)
+        err = http_headers_add(t, "Expect:", slice_of("")); /* a name alone removes libcurl's own header */
+    if (!err)
+        err = http_headers_add(t, "Accept:", slice_of(""));
+    if (!err && curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, http_headers_list(t)) != CURLE_OK)
         err = ERR_NOMEM;
-    buf_release(&provider);
-    if (err)
-        return err;
-    if (curl_easy_setopt(t->easy, CURLOPT_USERNAME, c->access_key) != CURLE_OK ||
-        curl_easy_setopt(t->easy, CURLOPT_PASSWORD, c->secret_key) != CURLE_OK)
-        return ERR_NOMEM;
-    return c->session_token && *c->session_token ? request_add_session_token(t, c->session_token) : 0;
+    return err;
 }
 
 static int request_set_method(struct http_transfer *t, const struct http_request *r) {
@@ -67,8 +47,7 @@ static void request_set_connection(struct http_transfer *t, const struct http_re
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, r->without_expect ? CURL_HTTP_VERSION_1_0 : CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(e, CURLOPT_EXPECT_100_TIMEOUT_MS, 1L);
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)t->http->options.connect_timeout_ms);
@@ -106,11 +85,5 @@ int http_request_apply(struct http_transfer *t, const struct http_request *r) {
     if (err)
         return err;
     err = request_set_method(t, r);
-    for (const char *const *line = r->headers; !err && line && *line; line++)
-        err = request_add_header(t, *line);
-    if (!err && r->credentials)
-        err = request_set_credentials(t, r->credentials);
-    if (!err && t->headers && curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers) != CURLE_OK)
-        err = ERR_NOMEM;
-    return err;
+    return err ? err : request_set_headers(t, r);
 }

@@ -34,7 +34,6 @@ struct s3_endpoint {
     enum integrity logged_integrity;
     unsigned refused;        /* enum s3_optional: headers that its requests are sent without */
     enum s3_tristate scheme; /* is the scheme of the URL right? NO: the other one is */
-    bool refuses_expect;     /* answered 417 to Expect: 100-continue */
 };
 
 struct s3_capabilities;                                         /* opaque */

@@ -142,8 +142,6 @@ static const char *error_status_phrase(long status) {
         return "Precondition Failed";
     case 413:
         return "Content Too Large";
-    case 417:
-        return "Expectation Failed";
     case 429:
         return "Too Many Requests";
     case 500:

@@ -104,7 +104,6 @@ struct s3_op {
     int read_error;       /* of the source; ERR_BUSY: the lease ended; 0: none */
     bool region_followed; /* signed again for the region of the bucket */
     unsigned dropped;     /* enum s3_optional: the request in flight repeats the previous one without them */
-    bool without_expect;
     struct s3_object_url url;
     char region[S3_REGION_MAX + 1];
     char owner[ID_HEX_SIZE];         /* the upload id of the task */

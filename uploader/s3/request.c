@@ -2,7 +2,6 @@
 #include "pure/check.h"
 #include "system/clock.h"
 #include "system/fault.h"
-#include "system/log.h"
 #include "uploader/s3/scheme.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -98,20 +97,6 @@ static bool request_drop_optional(struct s3_op *op, const struct s3_error *e) {
     return true;
 }
 
-/* RFC 9110 10.1.1: a request that got 417 is repeated without Expect. Later requests to the
- * endpoint have no Expect either. True: it is in flight again. */
-static bool request_drop_expect(struct s3_op *op, const struct s3_error *e) {
-    struct s3_endpoint *endpoint = s3_op_endpoint(op);
-    if (e->status != 417 || op->without_expect)
-        return false;
-    if (!endpoint->refuses_expect)
-        log_debug("%.*s: 417 to Expect: 100-continue; requests are sent without it", (int)op->url.endpoint.len,
-                  op->url.endpoint.ptr);
-    endpoint->refuses_expect = op->without_expect = true;
-    request_resend(op);
-    return true;
-}
-
 /* Expired credentials that can be renewed (from a file or a program) are a transient failure.
  * Refused credentials may have been replaced in their file since. HEAD has no error code: Amazon
  * answers 400 to an expired token. */
@@ -153,7 +138,7 @@ static void request_done(void *arg, const struct http_reply *r) {
         op->on_reply(op, r, NULL);
         return;
     }
-    if (request_follow_region(op, &e) || request_drop_expect(op, &e))
+    if (request_follow_region(op, &e))
         return;
     request_check_credentials(op, &e);
     if (!e.expired && request_drop_optional(op, &e))
@@ -178,7 +163,6 @@ static int request_start_transfer(struct s3_op *op) {
             headers[count++] = q->headers[i].data;
     struct aws_keys keys = aws_credentials_keys(s3->credentials);
     op->credentials_generation = aws_credentials_generation(s3->credentials);
-    op->without_expect = op->without_expect || s3_op_endpoint(op)->refuses_expect;
     struct http_credentials credentials = {keys.access_key, keys.secret_key, keys.session_token, op->region};
     struct http_request r = {
         .method = q->method,
@@ -193,7 +177,6 @@ static int request_start_transfer(struct s3_op *op) {
         .response_timeout_ms = s3->response_timeout_ms,
         .reply_max = REPLY_MAX,
         .fresh_connection = op->fresh,
-        .without_expect = op->without_expect,
         .once = strcmp(q->method, "POST") == 0, /* Create and Complete */
         .paced = s3_op_carries_file(op),
         .done = request_done,

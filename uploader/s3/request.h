@@ -1,10 +1,10 @@
 /*
- * One request of an operation: built, signed by libcurl for the region of the bucket, sent once
- * there are credentials.
+ * One request of an operation: built, signed for the region of the bucket, sent once there are
+ * credentials.
  *
- * Three replies lead to the same request again, each at most once: another region is named (signed
- * again for it), 417 (sent without Expect), and an error that an optional header may have caused
- * (sent without those headers). Every other reply goes to on_reply.
+ * Two replies lead to the same request again, each at most once: another region is named (signed
+ * again for it), and an error that an optional header may have caused (sent without those headers).
+ * Every other reply goes to on_reply.
  */
 #ifndef CHUNKLIFT_S3_REQUEST_H
 #define CHUNKLIFT_S3_REQUEST_H

@@ -1,6 +1,6 @@
 /*
- * The URL of an S3 request: endpoint, bucket, key and query as exact bytes. libcurl signs path and
- * query as they are written, so they have the canonical form: percent-encoded (pure/percent.h) with
+ * The URL of an S3 request: endpoint, bucket, key and query as exact bytes. Path and query are
+ * signed as they are written, so they have the canonical form: percent-encoded (pure/percent.h) with
  * '/' of a key as it is, query sorted by name. "//", "." and ".." in a key are kept. Pure.
  */
 #ifndef CHUNKLIFT_S3_URL_H
