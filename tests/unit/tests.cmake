@@ -43,6 +43,7 @@ unit_test(trust common)
 unit_test(units common)
 
 set(folder common/runtime)
+unit_test(connections common)
 unit_test(curve common)
 unit_test(endpoint common)
 unit_test(keys common)

@@ -240,6 +240,9 @@ static void test_later_version_is_recognised(void **state) {
     assert_int_equal(msg_decode(slice_make("\x92\x02\xc1rest", 7), &m), ERR_VERSION);
     assert_int_equal(msg_decode(slice_make("\x91\xcd\x01\x01", 4), &m), ERR_VERSION);
     assert_int_equal(msg_decode(slice_make("\x91\x00", 2), &m), ERR_VERSION);
+    assert_int_equal(msg_decode(slice_make("\x91\x7f", 2), &m), ERR_VERSION);
+    assert_int_equal(msg_decode(slice_make("\x91\xcc\x80", 3), &m), ERR_VERSION);
+    assert_int_equal(msg_decode(slice_make("\x91\xcf\0\0\0\0\0\0\0\x02", 10), &m), ERR_VERSION);
     assert_int_equal(msg_decode(slice_make("\x91\xcd\x01", 3), &m), ERR_INVALID);
     assert_int_equal(msg_decode(slice_make("\x91\xa1\x31", 3), &m), ERR_INVALID);
     assert_int_equal(msg_decode(slice_make("\x90", 1), &m), ERR_INVALID);

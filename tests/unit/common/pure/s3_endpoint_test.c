@@ -45,6 +45,8 @@ static void test_malformed_urls_are_refused(void **state) {
     refused("http://host:", "not a host");
     refused("http://host:0", "not a host");
     refused("http://host:65536", "not a host");
+    refused("http://host:655350", "not a host");
+    refused("http://host:65535x", "not a host");
     refused("http://host:http", "not a host");
     refused("http://[::1", "not a host");
     refused("http://[::1]x", "not a host");
