@@ -1,4 +1,5 @@
 #include "record_lines.h"
+#include "edge.h"
 #include <stdlib.h>
 
 struct buf sample_line(unsigned number) {
@@ -17,7 +18,7 @@ struct buf sample_line(unsigned number) {
 int line_parse(const char *line) {
     struct record r;
     struct buf scratch = BUF_INIT;
-    int err = record_parse(slice_of(line), &r, &scratch);
+    int err = record_parse(edge_text(line), &r, &scratch);
     buf_release(&scratch);
     return err;
 }

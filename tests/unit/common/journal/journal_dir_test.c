@@ -56,6 +56,32 @@ static void test_missing_and_empty_directories(void **state) {
     journal_files_release(&list);
 }
 
+/* Renamed between the reading of the directory and the question for its size. */
+static void test_a_name_without_a_file_is_passed_over(void **state) {
+    (void)state;
+    struct journal_files list;
+    assert_int_equal(symlink("none", lines_path(&test_journal, "journal.00000000000000000009.jsonl")), 0);
+    assert_int_equal(journal_files_list(test_journal.dir, &list), 0);
+    assert_int_equal(list.count, 1);
+    assert_true(list.has_active);
+    journal_files_release(&list);
+}
+
+static void test_a_file_that_cannot_be_looked_at_is_an_error(void **state) {
+    (void)state;
+    struct journal_files list;
+    struct capture said;
+    static const char name[] = "journal.00000000000000000009.jsonl";
+    assert_int_equal(symlink(name, lines_path(&test_journal, name)), 0);
+    capture_begin(&said, 2);
+    int err = journal_files_list(test_journal.dir, &list);
+    capture_end(&said);
+    assert_int_equal(err, ERR_IO);
+    assert_non_null(strstr(said.text, "journal.00000000000000000009.jsonl: Too many levels of symbolic links\n"));
+    assert_string_equal(strchr(said.text, '\n'), "\n"); /* once */
+    assert_null(list.files);
+}
+
 static struct line_reader *open_reader(uint64_t offset) {
     struct line_reader *r;
     assert_int_equal(line_reader_open(&r, test_journal.dir, JOURNAL_ACTIVE, offset), 0);
@@ -168,6 +194,30 @@ static void test_missing_file_is_not_found(void **state) {
     line_reader_close(&r);
 }
 
+static void test_a_reader_of_a_file_that_cannot_be_opened_logs_it(void **state) {
+    (void)state;
+    struct line_reader *r;
+    struct capture said;
+    assert_int_equal(symlink("loop", lines_path(&test_journal, "loop")), 0);
+    capture_begin(&said, 2);
+    int err = line_reader_open(&r, test_journal.dir, "loop", 0),
+        missing = line_reader_open(&r, test_journal.dir, "none", 0);
+    capture_end(&said);
+    assert_int_equal(err, ERR_IO);
+    assert_int_equal(missing, ERR_NOT_FOUND);
+    assert_non_null(strstr(said.text, "loop: Too many levels of symbolic links\n"));
+    assert_null(strstr(said.text, "none"));
+}
+
+static void test_a_file_that_is_not_there_any_more(void **state) {
+    (void)state;
+    struct line_reader *r = open_reader(0);
+    assert_int_equal(unlink(lines_path(&test_journal, JOURNAL_ACTIVE)), 0);
+    assert_true(line_reader_is_replaced(r));
+    assert_false(line_reader_is_file(r, JOURNAL_ACTIVE));
+    line_reader_close(&r);
+}
+
 static void test_replaced_by_rename(void **state) {
     (void)state;
     struct line_reader *r = open_reader(0);
@@ -234,6 +284,8 @@ static void test_seeks_back_over_many_blocks(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, lines_setup, lines_teardown)
 UNIT_MAIN(TEST(test_lists_journal_files_in_order), TEST(test_missing_and_empty_directories),
+          TEST(test_a_name_without_a_file_is_passed_over), TEST(test_a_file_that_cannot_be_looked_at_is_an_error),
+          TEST(test_a_reader_of_a_file_that_cannot_be_opened_logs_it), TEST(test_a_file_that_is_not_there_any_more),
           TEST(test_reads_lines_and_their_places), TEST(test_torn_line_is_kept_back_until_it_is_whole),
           TEST(test_longest_line_and_one_byte_more), TEST(test_endless_line_needs_no_memory),
           TEST(test_missing_file_is_not_found), TEST(test_replaced_by_rename), TEST(test_seeks_the_last_lines),

@@ -179,6 +179,28 @@ static void test_record_names_that_are_not_utf8(void **state) {
     buf_release(&scratch);
 }
 
+static void test_record_signed_times_are_read_exactly(void **state) {
+    (void)state;
+    static const int64_t times[] = {0, 1, -1, INT64_MAX, INT64_MIN};
+    static const char *const texts[] = {"\"0\"", "\"1\"", "\"-1\"", "\"9223372036854775807\"",
+                                        "\"-9223372036854775808\""};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        struct record r, back;
+        struct chain c;
+        struct buf out = BUF_INIT, scratch = BUF_INIT;
+        assert_int_equal(chain_init(&c), 0);
+        sample_record(EV_CARRY - 1, &r);
+        r.since_ns = times[i];
+        assert_int_equal(record_encode(&r, &c, &out), 0);
+        assert_int_equal(strncmp(strstr(out.data, "\"since_ns\":") + 11, texts[i], strlen(texts[i])), 0);
+        assert_int_equal(record_parse(slice_make(out.data, out.len - 1), &back, &scratch), 0);
+        assert_true(back.since_ns == times[i]);
+        chain_release(&c);
+        buf_release(&out);
+        buf_release(&scratch);
+    }
+}
+
 static void test_record_other_text_is_made_utf8(void **state) {
     (void)state;
     struct record r, back;
@@ -363,6 +385,17 @@ static void test_record_incomplete_is_never_written(void **state) {
     sample_record(EV_STOP - 1, &r);
     r.ts_us = -1;
     assert_int_equal(signal_of_encode(&r), SIGABRT);
+    r.ts_us = 0;
+    assert_int_equal(signal_of_encode(&r), 0);
+    r.ts_us = INT64_C(253402300799999999); /* the end of the year 9999 */
+    assert_int_equal(signal_of_encode(&r), 0);
+    r.ts_us++;
+    assert_int_equal(signal_of_encode(&r), SIGABRT);
+    sample_record(EV_EPOCH - 1, &r);
+    r.version = JOURNAL_VERSION + 1;
+    assert_int_equal(signal_of_encode(&r), SIGABRT);
+    r.version = 0;
+    assert_int_equal(signal_of_encode(&r), SIGABRT);
 }
 
 static void test_record_event_names(void **state) {
@@ -370,6 +403,7 @@ static void test_record_event_names(void **state) {
     assert_string_equal(record_ev_name(EV_EPOCH), "epoch");
     assert_string_equal(record_ev_name(EV_FORGET), "forget");
     assert_string_equal(record_ev_name(0), "unknown");
+    assert_string_equal(record_ev_name((enum record_ev) - 1), "unknown");
     assert_string_equal(record_ev_name(EV_COUNT), "unknown");
     for (enum record_ev a = EV_EPOCH; a < EV_COUNT; a++)
         for (enum record_ev b = EV_EPOCH; b < a; b++)
@@ -379,6 +413,7 @@ static void test_record_event_names(void **state) {
 UNIT_MAIN(cmocka_unit_test(test_record_golden_line), cmocka_unit_test(test_record_field_order_of_begin_and_put),
           cmocka_unit_test(test_record_every_event_round_trips), cmocka_unit_test(test_record_values_are_read_exactly),
           cmocka_unit_test(test_record_absent_fields), cmocka_unit_test(test_record_names_that_are_not_utf8),
+          cmocka_unit_test(test_record_signed_times_are_read_exactly),
           cmocka_unit_test(test_record_other_text_is_made_utf8), cmocka_unit_test(test_record_times),
           cmocka_unit_test(test_record_every_day_round_trips), cmocka_unit_test(test_record_strings_are_unescaped),
           cmocka_unit_test(test_record_too_long_leaves_all_as_it_was),
