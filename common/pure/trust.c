@@ -41,12 +41,10 @@ static bool cursor_next_line(struct cursor *text, struct cursor *line) {
 }
 
 /* The next word; its length is 0 at the end of the line or at a comment. */
-static struct slice cursor_next_word(struct cursor *line, bool first) {
-    const char *begin = line->at;
+static struct slice cursor_next_word(struct cursor *line) {
     while (line->at < line->end && char_is_blank(*line->at))
         line->at++;
-    bool blank_before = line->at > begin;
-    if (line->at < line->end && *line->at == '#' && (blank_before || first))
+    if (line->at < line->end && *line->at == '#')
         line->at = line->end;
     const char *word = line->at;
     while (line->at < line->end && !char_is_blank(*line->at))
@@ -110,22 +108,22 @@ static int trust_parse_endpoint(struct trust_line *l, struct slice word, struct 
 static int trust_parse_line(struct trust_line *l, struct cursor line, struct text_error *e) {
     if (cursor_has_control(&line))
         return text_error_set(e, "contains a control character; the file may be damaged");
-    struct slice word = cursor_next_word(&line, true);
+    struct slice word = cursor_next_word(&line);
     if (word.len == 0)
         return 1;
     if (curve_key_from_text(&l->key, word))
         return text_error_set(e,
                               "does not begin with a key (40 characters, as in the .pub file of 'chunklift keygen')");
-    word = cursor_next_word(&line, false);
+    word = cursor_next_word(&line);
     if (word.len == 0)
         return text_error_set(e, "no roles; write producer, uploader, reader, operator or consumer after the key");
     l->roles = trust_roles_parse(word, &e->problem);
     if (!l->roles)
         return ERR_INVALID;
-    int err = trust_parse_endpoint(l, cursor_next_word(&line, false), e);
+    int err = trust_parse_endpoint(l, cursor_next_word(&line), e);
     if (err)
         return err;
-    return cursor_next_word(&line, false).len == 0 ? 0 : text_error_set(e, "too many words; put '#' before a comment");
+    return cursor_next_word(&line).len == 0 ? 0 : text_error_set(e, "too many words; put '#' before a comment");
 }
 
 static int trust_add_line(struct trust *t, size_t *cap, const struct trust_line *l) {
@@ -217,7 +215,7 @@ static bool line_fits_address(const struct trust_line *l, enum fit fit, const ch
 }
 
 static bool server_keys_have(const struct trust_server_keys *k, const struct curve_key *key) {
-    for (size_t i = 0; i < k->count && i < TRUST_SERVER_KEYS_MAX; i++)
+    for (size_t i = 0; i < k->count; i++)
         if (curve_key_equal(&k->keys[i], key))
             return true;
     return false;
@@ -254,7 +252,7 @@ int trust_server(const struct trust *t, enum trust_role role, const char *endpoi
 static int key_pair_parse_line(struct key_pair *k, struct cursor line, struct text_error *e) {
     if (cursor_has_control(&line))
         return text_error_set(e, "contains a control character; the file may be damaged");
-    struct slice word = cursor_next_word(&line, true);
+    struct slice word = cursor_next_word(&line);
     if (word.len == 0)
         return 0;
     struct curve_key *half = word_is(word, "public") ? &k->public : word_is(word, "secret") ? &k->secret : NULL;
@@ -262,9 +260,9 @@ static int key_pair_parse_line(struct key_pair *k, struct cursor line, struct te
         return text_error_set(e, "neither 'public' nor 'secret'; is it a file of 'chunklift keygen'?");
     if (curve_key_is_set(half))
         return text_error_set(e, "there is one already");
-    if (curve_key_from_text(half, cursor_next_word(&line, false)))
+    if (curve_key_from_text(half, cursor_next_word(&line)))
         return text_error_set(e, "not a key (40 characters)");
-    return cursor_next_word(&line, false).len == 0 ? 0 : text_error_set(e, "too many words");
+    return cursor_next_word(&line).len == 0 ? 0 : text_error_set(e, "too many words");
 }
 
 int key_pair_parse(struct key_pair *k, struct slice text, struct text_error *e) {
