@@ -1,4 +1,4 @@
-/* What a round does as time passes: silent and dead peers, expired leases, slow jobs, and when the next round is due. */
+/* The effect of time on a round: silent and dead peers, expired leases, and the time of the next round. */
 #include "consumer_world.h"
 #include "system/dirs.h"
 #include <signal.h>

@@ -335,7 +335,7 @@ static void test_four_stores_of_an_uploader_are_counted(void **state) {
     assert_true(fleet.braking);
 }
 
-/* An endpoint that nobody used for a minute makes room for another one. */
+/* An endpoint without reports for a minute makes room for another one. */
 static void test_the_place_of_an_unused_store_is_forgotten_by_all(void **state) {
     (void)state;
     struct peer *a = join(1), *b = join(2);

@@ -1,4 +1,4 @@
-/* RECORDS: what a producer learns of the fleet: free slots, its share of them, moving bytes, outages, slow jobs. */
+/* RECORDS: the view of the fleet: free slots, the producer's share of them, moving bytes, outages. */
 #include "consumer_world.h"
 
 #define DEST "file:///dst/a"

@@ -1,4 +1,4 @@
-/* HELLO: who may join, what a repeated one changes, and which silent peer makes room. */
+/* HELLO: joining, the effect of a repeated one, and the silent peer that makes room. */
 #include "consumer_world.h"
 #include "system/dirs.h"
 #include <signal.h>

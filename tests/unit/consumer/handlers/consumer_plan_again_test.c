@@ -61,7 +61,7 @@ static void test_only_a_put_may_have_no_chunk(void **state) {
     assert_int_equal(world_plan('P', &file).state, PLANNED_NEW);
 }
 
-/* ---- what is known ---- */
+/* ---- leases and earlier uploads ---- */
 
 static void test_only_leases_of_the_job_itself_are_listed(void **state) {
     (void)state;
@@ -267,8 +267,8 @@ static void test_plans_wait_while_there_are_too_many_uploads(void **state) {
     for (uint32_t i = 0; i < UPLOADS_MAX; i++) {
         snprintf(dest, sizeof dest, "s3://bucket/%u", i);
         struct upload_identity is = {.src = slice_of("/src"), .dest = slice_of(dest)};
-        struct id128 id = {{1}};
-        memcpy(id.b + 1, &i, sizeof i);
+        struct id128 id = {.b[15] = 1};
+        memcpy(id.b, &i, sizeof i);
         assert_int_equal(state_add(&world.c->state, &id, &is, &last), 0);
     }
     struct plan_file file = world_file("/src/a", S3, PART);

@@ -1,4 +1,4 @@
-/* `redo` of what is no recorded chunk of the upload. */
+/* `redo` of a chunk that has no record. */
 #include "consumer_world.h"
 
 #define S3 "s3://bucket/a"

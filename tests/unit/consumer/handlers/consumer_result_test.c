@@ -1,4 +1,4 @@
-/* COMPLETE: the fields of the records, results that do not fit, and what happens to the leases of the job. */
+/* COMPLETE: the fields of the records, results that do not fit, and the end of the job's leases. */
 #include "consumer_world.h"
 
 #define S3 "s3://bucket/key"

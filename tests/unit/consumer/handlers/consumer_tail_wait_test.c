@@ -1,4 +1,4 @@
-/* TAIL: what is news to a waiting peer, how long it waits, and what one reply holds. */
+/* TAIL: news for a waiting peer, the time of its wait, and the bounds of one reply. */
 #include "consumer_world.h"
 #include "files.h"
 
