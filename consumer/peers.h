@@ -55,7 +55,8 @@ struct peer {
     uint64_t outage_ms;                 /* duration, by its last HEARTBEAT */
     uint64_t unable;                    /* producers (bits) of which it released a job as not-here */
     bool had_heartbeat;                 /* a HEARTBEAT was read */
-    uint64_t joined_ms;                 /* its first HELLO */
+    bool heartbeat_seen;
+    uint64_t joined_ms; /* its first HELLO */
     struct peer_limits limits;
     struct destinations destinations;
 
@@ -68,7 +69,7 @@ struct peer {
     /* the one outstanding TAIL */
     bool tailing;
     struct msg_tail tail;
-    uint64_t tail_number, tail_asked_ms, tail_answered_ms;
+    uint64_t tail_number, tail_asked_ms, tail_paid_ms;
 };
 
 /* An incarnation that left stays bound to its key for a while, so that no other key can take it

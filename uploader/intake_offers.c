@@ -2,6 +2,7 @@
 #include "uploader/uploader_internal.h"
 
 #include "pure/deadline.h"
+#include "system/channel.h"
 #include "system/fault.h"
 #include "system/log.h"
 #include <string.h>
@@ -122,7 +123,8 @@ void intake_end_offers(struct uploader *u, uint64_t *wake_ms) {
     for (int i = 0; i < DECLINES_A_TURN && offer_sockets_recv(&u->offer_sockets, &u->frame, &from) == 0; i++)
         offer_decline_all(u);
     uint64_t end_ms = u->drain_ms + DRAIN_OFFERS_MS;
-    if (u->now_ms >= end_ms)
+    bool cp_has_ended = u->settings->for_cp && channel_has_ended(); /* nothing more is offered */
+    if (cp_has_ended || u->now_ms >= end_ms)
         offer_sockets_release(&u->offer_sockets);
     else
         deadline_lower(wake_ms, end_ms);

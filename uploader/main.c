@@ -1,4 +1,5 @@
 #include "runtime/endpoint.h"
+#include "system/channel.h"
 #include "system/exit_status.h"
 #include "system/log.h"
 #include "system/option_rows.h"
@@ -36,8 +37,10 @@ int main(int argc, char **argv) {
     if (!err)
         err = uploader_new(&uploader, &settings);
     int status = 0;
+    if (!err && settings.for_cp)
+        channel_report_ready();
     if (!err)
-        status = settings.check_only ? 0 : uploader_run(uploader);
+        status = uploader_run(uploader);
     else if (err != SETTINGS_DONE)
         status = exit_status_of_run(err);
     uploader_destroy(&uploader);

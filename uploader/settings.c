@@ -48,7 +48,7 @@ static int settings_parse_options(struct settings *s, struct extras *x, int argc
         OPTION_ROW_NO_PROGRESS_IGNORED(&x->no_progress),
         OPTION_ROW_VERBOSE(&s->verbose),
         {"for-cp", 0, OPTION_FLAG, &s->for_cp, NULL, NULL},
-        {"check-only", 0, OPTION_FLAG, &s->check_only, NULL, NULL}, /* for `cp`: before it starts anything */
+        {"check", 0, OPTION_FLAG, &s->check, NULL, NULL}, /* for `cp`: before it starts anything else */
         OPTION_ROW_CONFIG(&s->config),
         OPTION_ROW_HELP(&x->help),
         OPTION_ROW_VERSION(&x->version),

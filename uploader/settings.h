@@ -24,8 +24,8 @@ struct settings {
     struct key_options keys;
     enum integrity integrity; /* INTEGRITY_UNKNOWN: as the producer asks */
     bool json, quiet, verbose;
-    bool for_cp;     /* started by `cp`, which logs for it */
-    bool check_only; /* end after settings and credentials were checked */
+    bool for_cp; /* started by `cp`, which logs for it */
+    bool check;  /* wait for the provider of the credentials before anything else */
     /* memory of the fields above */
     struct config_file config;
     struct buf default_dir, endpoint;

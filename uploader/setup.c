@@ -47,15 +47,15 @@ static int setup_http(struct uploader *u) {
     return err;
 }
 
-/* Looks for the credentials of one S3 destination, without a request to the store. With --check-only it waits for their
- * provider, so that an error is logged once, before anything starts. */
+/* Looks for the credentials of one S3 destination, without a request to the store. With --check it waits for their
+ * provider, so that an error is logged once, before anything else starts. */
 static int setup_check_s3(struct uploader *u, const char *url) {
     char reason[1024] = "";
     struct target target = {.dest = slice_of(url),
                             .endpoint = slice_of(u->settings->endpoint_url),
                             .region = slice_of(u->settings->region)};
     int err = u->s3->ops->check(u->s3, &target, reason, sizeof reason);
-    while (err == ERR_AGAIN && u->settings->check_only && signals_stop_count() == 0) {
+    while (err == ERR_AGAIN && u->settings->check && signals_stop_count() == 0) {
         http_perform(u->http);
         http_wait(u->http, NULL, 0, CHECK_WAIT_MS);
         signals_drain();

@@ -10,6 +10,7 @@
 #include "system/signals.h"
 #include "uploader/uploader_internal.h"
 #include <stdio.h>
+#include <unistd.h>
 
 #define WAIT_MAX_MS 1000
 #define TICK_MIN_MS 5
@@ -173,6 +174,8 @@ static bool sockets_are_ready(struct uploader *u, int *fds, size_t *fd_count, ui
         ready |= offers;
         fds[(*fd_count)++] = endpoint_fd(jobs);
     }
+    if (u->draining && u->settings->for_cp && u->offer_sockets.count > 0)
+        fds[(*fd_count)++] = STDIN_FILENO; /* the channel of cp: see intake_end_offers */
     ready |= fetches_wait(u->fetches, fds, fd_count, u->now_ms, wake_ms);
     return ready;
 }
@@ -186,7 +189,7 @@ static void wake_for_bytes(const struct uploader *u, uint64_t *wake_ms) {
 }
 
 static void uploader_wait(struct uploader *u, bool busy, uint64_t wake_ms) {
-    int fds[OFFER_SOCKETS_MAX + FETCH_CONNECTIONS_MAX + 2];
+    int fds[OFFER_SOCKETS_MAX + FETCH_CONNECTIONS_MAX + 3];
     size_t fd_count = 0;
     wake_for_bytes(u, &wake_ms);
     deadline_lower(&wake_ms, u->tick_ms);

@@ -30,7 +30,8 @@
 #define HELLO_AGAIN_MS 500
 #define HELLO_RETRY_FIRST_MS 1 /* the connection is not made yet */
 #define HELLO_RETRY_MAX_MS 50
-#define FIND_AGAIN_MS 100    /* read DIR/consumer again, while no consumer answers */
+#define FIND_AGAIN_MS 100    /* read DIR/consumer again, while no consumer answers; at first after shorter times: */
+#define FIND_SHARE 8         /* an eighth of the time for which it has been searched */
 #define FIND_SILENCE_MS 1000 /* after this silence a welcomed session reads it again */
 #define SILENT_MS 3000
 #define BYE_LINGER_MS 200
@@ -223,13 +224,19 @@ static int session_read_address(struct session *s) {
     return err == ERR_NOMEM || hopeless ? err : 0;
 }
 
+/* A consumer that starts at the same time is found soon, and one that is long in coming costs few looks. */
+static uint64_t session_find_pause_ms(const struct session *s, uint64_t now_ms) {
+    uint64_t pause_ms = 1 + (now_ms - s->heard_ms) / FIND_SHARE;
+    return pause_ms < FIND_AGAIN_MS ? pause_ms : FIND_AGAIN_MS;
+}
+
 static int session_find_consumer(struct session *s, uint64_t now_ms, uint64_t *deadline_ms) {
     if (s->consumer) {
         if (s->endpoint)
             return 0;
         return session_connect(s, s->consumer);
     }
-    uint64_t due = s->searched_ms + FIND_AGAIN_MS;
+    uint64_t due = s->searched_ms + session_find_pause_ms(s, now_ms);
     if (s->welcomed && due < s->heard_ms + FIND_SILENCE_MS)
         due = s->heard_ms + FIND_SILENCE_MS;
     if (s->searched_ms == 0 || now_ms >= due) {
@@ -237,7 +244,7 @@ static int session_find_consumer(struct session *s, uint64_t now_ms, uint64_t *d
         int err = session_read_address(s);
         if (err)
             return err;
-        due = now_ms + FIND_AGAIN_MS;
+        due = now_ms + session_find_pause_ms(s, now_ms);
     }
     deadline_lower(deadline_ms, due);
     return 0;

@@ -41,6 +41,8 @@ static void child_reset_signals(void) {
 static int child_set_descriptors(const struct spawn_plan *p) {
     if (p->options->new_session && (dup2(p->null_fd, 0) == -1 || dup2(p->null_fd, 1) == -1))
         return errno;
+    if (p->options->input_fd > 0 && dup2(p->options->input_fd, 0) == -1)
+        return errno;
     if (p->log_fd != -1 && dup2(p->log_fd, 2) == -1)
         return errno;
     if (p->report_fd != REPORT_FD && dup3(p->report_fd, REPORT_FD, O_CLOEXEC) == -1)

@@ -11,6 +11,7 @@
 struct spawn_options {
     const char *const *argv; /* NULL-terminated; argv[0] is the program's path */
     bool new_session;        /* setsid, stdio to /dev/null, stderr to log_path */
+    int input_fd;            /* becomes standard input; 0: as it is, or /dev/null with new_session */
     const char *log_path;    /* opened O_APPEND, 0600; NULL: stderr inherited */
     int death_signal;        /* PR_SET_PDEATHSIG; 0 for none. Own process group whenever set. */
 };

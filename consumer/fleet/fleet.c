@@ -176,6 +176,13 @@ bool fleet_is_fresh(const struct peer *peer, uint64_t now_ms) {
     return now_ms < peer->joined_ms + FRESH_MS;
 }
 
+void fleet_note_first(struct fleet_limits *f, uint64_t now_ms) {
+    for (size_t i = 0; i < f->peers->count; i++)
+        if (fleet_is_member(f, f->peers->all[i], now_ms) && !fleet_is_fresh(f->peers->all[i], now_ms))
+            return;
+    f->version++;
+}
+
 void fleet_leave(struct fleet_limits *f) {
     f->divided_ms = 0;
 }

@@ -43,6 +43,9 @@ bool fleet_is_fresh(const struct peer *peer, uint64_t now_ms);
 /* True: peer is an uploader that must get its limits before its first lease. */
 bool fleet_join(struct fleet_limits *f, struct peer *peer, uint64_t now_ms);
 void fleet_leave(struct fleet_limits *f);
+/* The first HEARTBEAT of an uploader. No older uploader would get the offers meant for it: producers learn of its slots
+ * at once. Otherwise they do when it is no longer fresh. */
+void fleet_note_first(struct fleet_limits *f, uint64_t now_ms);
 
 /* Reads the limits and counters of a HEARTBEAT. no_brakes: reports about stores are ignored. */
 void fleet_note(struct fleet_limits *f, struct peer *peer, const struct msg_heartbeat *h, bool no_brakes,

@@ -1,7 +1,7 @@
 /*
  * TAIL: long polling for records and events (rule 13). Each peer has one outstanding request; a new
  * one replaces it. It is answered when there is news, and at the latest when its time is over.
- * Replies to a producer are at least 20 ms apart, to other roles 50 ms.
+ * After a burst of replies they are 20 ms apart to a producer, 50 ms to other roles.
  *
  * A producer's own records come from memory (recent.c). Other records come from disk, with a
  * bounded number of reads in a round. Only committed records are sent.
@@ -16,6 +16,7 @@
 
 #define PRODUCER_GAP_MS 20
 #define READER_GAP_MS 50
+#define BURST 8          /* replies without a gap; each gap without a reply gives one back */
 #define WAIT_MAX_MS 2000 /* a waiting peer sends its next request within this time */
 #define DISK_READS 4     /* of one round */
 #define LINES_BYTES ((size_t)256 << 10)
@@ -56,11 +57,21 @@ static bool tail_has_news(const struct consumer *c, const struct peer *peer) {
            t->seq < peer->since_seq || t->event < peer->since_event || t->event > c->events.next;
 }
 
+static uint64_t tail_gap_ms(const struct peer *peer) {
+    return peer->role == ROLE_PRODUCER ? PRODUCER_GAP_MS : READER_GAP_MS;
+}
+
 static uint64_t tail_due_ms(const struct consumer *c, const struct peer *peer) {
     uint64_t over = peer->tail_asked_ms + peer->tail.wait_ms;
-    uint64_t gap = peer->role == ROLE_PRODUCER ? PRODUCER_GAP_MS : READER_GAP_MS;
-    uint64_t news = peer->tail_answered_ms + gap;
+    uint64_t burst_ms = (BURST - 1) * tail_gap_ms(peer);
+    uint64_t news = peer->tail_paid_ms > burst_ms ? peer->tail_paid_ms - burst_ms : 0;
     return tail_has_news(c, peer) && news < over ? news : over;
+}
+
+/* A token bucket as a time: each reply moves it one gap ahead. */
+static void tail_pay(const struct consumer *c, struct peer *peer) {
+    uint64_t now = consumer_time(c);
+    peer->tail_paid_ms = (peer->tail_paid_ms > now ? peer->tail_paid_ms : now) + tail_gap_ms(peer);
 }
 
 uint64_t tail_deadline_ms(const struct consumer *c) {
@@ -264,7 +275,7 @@ static int tail_answer(struct consumer *c, struct peer *peer) {
     tail_describe_fleet(c, peer, &out->fleet);
     tail_list_slow(c, peer, out);
     peer->tailing = false;
-    peer->tail_answered_ms = consumer_time(c);
+    tail_pay(c, peer);
     peer->fleet_version = c->fleet.version;
     return reply_queue(c, &peer->route, &m);
 }

@@ -20,6 +20,8 @@
 #include <locale.h>
 #include <stdlib.h>
 
+#define ONE_UPLOADER_BYTES (1u << 20) /* of one file: a second uploader would start later than the first one ends */
+
 struct cp {
     struct cp_options o;
     struct producer *producer;
@@ -32,6 +34,8 @@ struct cp {
 static int cp_step(void *arg, uint64_t now_ms, uint64_t *deadline_ms) {
     struct cp *cp = arg;
     const struct producer_stats *stats = producer_stats(cp->producer);
+    if (stats->files_seen > 1 || stats->bytes_total > ONE_UPLOADER_BYTES)
+        supervisor_want_all(cp->supervisor);
     supervisor_set_uploaders(cp->supervisor, stats->local_uploaders);
     supervisor_set_journal(cp->supervisor, producer_journal(cp->producer));
     return supervisor_step(cp->supervisor, stats->connected, now_ms, deadline_ms);
@@ -60,7 +64,7 @@ static int cp_run(struct cp *cp, uint64_t began_ms) {
     FAULT_POINT(cp_all_done);
     driver_report(&cp->driver, status);
     if (cp->driver.stops < 2)
-        supervisor_drain(cp->supervisor);
+        supervisor_finish(cp->supervisor);
     FAULT_POINT(cp_drained);
     return status;
 }

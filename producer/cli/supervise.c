@@ -23,6 +23,7 @@
 #define STOP_WAIT_MS 2000u /* for uploaders, in addition to --drain-for */
 #define KILL_WAIT_MS 1000u /* for a killed process; one that takes longer hangs in the kernel */
 #define OTHERS_WAIT_MS 1500u
+#define REAP_MS 100 /* between two looks at the children; the end of one of them is a signal */
 
 /* ---- argument lists ---- */
 
@@ -45,42 +46,6 @@ void arguments_add_number(struct arguments *a, const char *name, uint64_t value,
     char *number = a->numbers[a->number_count++];
     snprintf(number, sizeof a->numbers[0], "%" PRIu64 "%s", value, unit);
     arguments_add_option(a, name, number);
-}
-
-/* ---- start ---- */
-
-static int journal_dir_check(const char *dir) {
-    int err = dirs_make(dir); /* logs its errors */
-    if (!err && access(dir, R_OK | W_OK | X_OK) != 0) {
-        err = errno == EACCES || errno == EROFS ? ERR_DENIED : ERR_IO;
-        log_error("%s: the journal cannot be written there: %s; name another directory with --journal", dir,
-                  strerror(errno));
-    }
-    return err;
-}
-
-int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
-    *out = NULL;
-    struct supervisor *s = calloc(1, sizeof *s);
-    if (!s)
-        return ERR_NOMEM;
-    s->o = *o;
-    int err = spawn_sibling_path("chunklift-consumer", &s->consumer_program);
-    if (!err)
-        err = spawn_sibling_path("chunklift-uploader", &s->uploader_program);
-    if (!err)
-        err = uploaders_check(s);
-    FAULT_POINT_IF(err == 0, cp_checked, "");
-    if (!err && !o->consumer)
-        err = journal_dir_check(o->journal_dir);
-    if (!err)
-        err = buf_addf(&s->log_path, "%s/consumer.log", o->journal_dir);
-    for (size_t i = 0; i < o->uploaders && i < POSITIONS; i++)
-        s->uploaders[i].wanted = true;
-    if (err)
-        supervisor_destroy(&s);
-    *out = s;
-    return err;
 }
 
 void supervisor_set_journal(struct supervisor *s, const struct id128 *journal) {
@@ -128,6 +93,11 @@ void supervisor_drain(struct supervisor *s) {
     s->draining = true;
 }
 
+void supervisor_finish(struct supervisor *s) {
+    supervisor_drain(s);
+    uploaders_close_channels(s);
+}
+
 void supervisor_kill(struct supervisor *s) {
     s->draining = s->stopping = s->killed = true;
     uploaders_signal(s, SIGKILL);
@@ -146,7 +116,9 @@ static bool supervisor_wait(struct supervisor *s, bool (*has_ended)(const struct
             supervisor_kill(s);
             return false;
         }
-        poll(NULL, 0, 10);
+        struct pollfd signals = {.fd = signals_fd(), .events = POLLIN};
+        if (poll(&signals, 1, REAP_MS) > 0)
+            signals_drain();
     }
 }
 
@@ -157,6 +129,49 @@ static bool uploaders_have_ended(const struct supervisor *s) {
 static bool consumer_has_ended(const struct supervisor *s) {
     return s->consumer.pid == 0;
 }
+
+/* ---- start ---- */
+
+static int journal_dir_check(const char *dir) {
+    int err = dirs_make(dir); /* logs its errors */
+    if (!err && access(dir, R_OK | W_OK | X_OK) != 0) {
+        err = errno == EACCES || errno == EROFS ? ERR_DENIED : ERR_IO;
+        log_error("%s: the journal cannot be written there: %s; name another directory with --journal", dir,
+                  strerror(errno));
+    }
+    return err;
+}
+
+int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
+    *out = NULL;
+    struct supervisor *s = calloc(1, sizeof *s);
+    if (!s)
+        return ERR_NOMEM;
+    s->o = *o;
+    for (size_t i = 0; i < POSITIONS; i++)
+        s->uploaders[i].channel = -1;
+    int err = spawn_sibling_path("chunklift-consumer", &s->consumer_program);
+    if (!err)
+        err = spawn_sibling_path("chunklift-uploader", &s->uploader_program);
+    if (!err)
+        err = uploaders_check(s);
+    FAULT_POINT_IF(err == 0, cp_checked, "");
+    if (!err && !o->consumer)
+        err = journal_dir_check(o->journal_dir);
+    if (!err)
+        err = buf_addf(&s->log_path, "%s/consumer.log", o->journal_dir);
+    for (size_t i = 0; i < o->uploaders && i < POSITIONS; i++)
+        s->uploaders[i].wanted = true;
+    if (err) { /* the first uploader has no job yet */
+        supervisor_kill(s);
+        supervisor_wait(s, uploaders_have_ended, KILL_WAIT_MS);
+        supervisor_destroy(&s);
+    }
+    *out = s;
+    return err;
+}
+
+/* ---- the end ---- */
 
 static void supervisor_warn_left_behind(struct supervisor *s) {
     for (size_t i = 0; i < POSITIONS; i++)
@@ -183,7 +198,7 @@ static void supervisor_stop_uploaders(struct supervisor *s) {
  */
 int supervisor_stop(struct supervisor *s) {
     s->stopping = true;
-    supervisor_drain(s);
+    supervisor_finish(s);
     supervisor_stop_uploaders(s);
     FAULT_POINT(cp_uploaders_ended);
     if (s->was_connected && !s->killed)
@@ -195,6 +210,7 @@ void supervisor_destroy(struct supervisor **sp) {
     struct supervisor *s = *sp;
     if (!s)
         return;
+    uploaders_close_channels(s);
     buf_release(&s->consumer_program);
     buf_release(&s->uploader_program);
     buf_release(&s->log_path);

@@ -14,8 +14,8 @@
 struct supervisor;
 
 /*
- * Finds the programs, lets an uploader check its settings and credentials, and checks the journal directory. No process
- * is left running. Blocks until that uploader has ended. ERR_USAGE: the uploader refused its settings (logged by it).
+ * Finds the programs, starts the first uploader, and checks the journal directory. Blocks until that uploader has
+ * checked its settings and credentials. ERR_USAGE: the uploader refused its settings (logged by it).
  * ERR_DENIED, ERR_NOT_FOUND, ERR_IO, ERR_FULL, ERR_UNREACHABLE: logged. ERR_NOMEM.
  */
 int supervisor_new(struct supervisor **s, const struct supervise_options *o) MUST_CHECK;
@@ -28,12 +28,16 @@ int supervisor_new(struct supervisor **s, const struct supervise_options *o) MUS
  */
 int supervisor_step(struct supervisor *s, bool connected, uint64_t now_ms, uint64_t *deadline_ms) MUST_CHECK;
 
+/* There is work for more than one uploader. Before, only one is started. */
+void supervisor_want_all(struct supervisor *s);
 /* Sets the number of uploaders; 0: the number of its options. Surplus uploaders finish their transfers and end. */
 void supervisor_set_uploaders(struct supervisor *s, uint32_t wanted);
 /* The journal of the run, zero while it is not known. A consumer that is restarted serves this journal only. */
 void supervisor_set_journal(struct supervisor *s, const struct id128 *journal);
 /* The uploaders finish their transfers and end; none is restarted. */
 void supervisor_drain(struct supervisor *s);
+/* The producer offers nothing more: the uploaders end as soon as their results are acknowledged. */
+void supervisor_finish(struct supervisor *s);
 /* Kills the uploaders. */
 void supervisor_kill(struct supervisor *s);
 /* The number of uploaders that are running. */

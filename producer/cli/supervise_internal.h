@@ -20,6 +20,7 @@
 
 struct child {
     pid_t pid;   /* 0: none */
+    int channel; /* -1: none */
     bool wanted; /* an uploader has to run in this position */
     unsigned restarts;
     uint64_t span_start_ms, start_at_ms;
@@ -38,9 +39,10 @@ struct supervisor {
     bool journal_is_lost;
     off_t log_start; /* size of consumer.log when the consumer was started */
     struct child uploaders[POSITIONS];
-    bool draining; /* uploaders end, and none is started */
-    bool stopping; /* no consumer is started either */
-    bool killed;   /* the uploaders were killed */
+    bool many_jobs; /* work for more than one uploader */
+    bool draining;  /* uploaders end, and none is started */
+    bool stopping;  /* no consumer is started either */
+    bool killed;    /* the uploaders were killed */
 };
 
 /* status: of waitpid. */
@@ -77,10 +79,12 @@ int consumer_service(struct supervisor *s, bool connected, uint64_t now_ms, uint
 
 /* ---- supervise_uploaders.c ---- */
 
-/* Runs an uploader with --check-only. */
+/* Starts the first uploader and waits until it has checked its settings and credentials. */
 int uploaders_check(struct supervisor *s) MUST_CHECK;
 int uploader_handle_end(struct supervisor *s, struct child *u, int status, uint64_t now_ms) MUST_CHECK;
 int uploaders_service(struct supervisor *s, uint64_t now_ms, uint64_t *deadline_ms) MUST_CHECK;
 void uploaders_signal(struct supervisor *s, int number);
+/* Nothing more is offered to them. */
+void uploaders_close_channels(struct supervisor *s);
 
 #endif

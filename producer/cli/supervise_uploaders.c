@@ -6,14 +6,17 @@
 #include "producer/cli/supervise.h"
 #include "producer/cli/supervise_internal.h"
 #include "pure/deadline.h"
+#include "system/channel.h"
 #include "system/exit_status.h"
 #include "system/fault.h"
 #include "system/log.h"
 #include "system/signals.h"
 #include "system/spawn.h"
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define RESTARTS_MAX 10 /* of one position within RESTART_SPAN_MS */
 #define RESTART_SPAN_MS 60000u
@@ -47,37 +50,52 @@ static void uploader_arguments(const struct supervisor *s, struct arguments *a) 
         arguments_add(a, "--quiet");
 }
 
-static int uploader_start(struct supervisor *s, struct child *u) {
+static int uploader_start(struct supervisor *s, struct child *u, bool check) {
     struct arguments a = {.count = 0};
+    int input;
     uploader_arguments(s, &a);
-    int err = spawn(&(struct spawn_options){.argv = a.items, .death_signal = SIGTERM}, &u->pid);
+    if (check)
+        arguments_add(&a, "--check");
+    if (channel_open(&u->channel, &input) != 0)
+        return ERR_UNREACHABLE;
+    int err = spawn(&(struct spawn_options){.argv = a.items, .death_signal = SIGTERM, .input_fd = input}, &u->pid);
+    close(input);
+    if (err)
+        channel_close(&u->channel);
     FAULT_POINT_IF(err == 0, cp_uploader_started, "");
     return err ? ERR_UNREACHABLE : 0;
 }
 
-/* Credentials and settings are read by the uploaders, so one of them checks both before anything is started. A
- * credential_process can take long; a signal ends the wait. */
+/* Credentials and settings are read by the uploaders, so the first of them checks both before anything else is started.
+ * A credential_process can take long; a signal ends the wait. */
 int uploaders_check(struct supervisor *s) {
-    struct arguments a = {.count = 0};
-    pid_t pid;
+    struct child *u = &s->uploaders[0];
+    enum channel_state state;
     int status = 0;
-    uploader_arguments(s, &a);
-    arguments_add(&a, "--check-only");
-    if (spawn(&(struct spawn_options){.argv = a.items, .death_signal = SIGTERM}, &pid) != 0)
+    u->wanted = true;
+    if (uploader_start(s, u, true) != 0)
         return ERR_UNREACHABLE;
-    while (waitpid(pid, &status, WNOHANG) != pid) {
+    while ((state = channel_read(u->channel)) == CHANNEL_SILENT) {
+        struct pollfd fds[] = {{.fd = u->channel, .events = POLLIN}, {.fd = signals_fd(), .events = POLLIN}};
         if (signals_stop_count() > 0)
-            kill(pid, SIGKILL);
-        poll(NULL, 0, 2);
+            kill(u->pid, SIGKILL);
+        else if (poll(fds, 2, -1) > 0 && fds[1].revents)
+            signals_drain();
     }
-    if (child_exited_with(status, EXIT_DONE))
+    if (state == CHANNEL_READY)
         return 0;
+    kill(u->pid, SIGKILL); /* without effect, unless it closed its channel and does not end */
+    while (waitpid(u->pid, &status, 0) == -1 && errno == EINTR)
+        ;
+    u->pid = 0;
+    channel_close(&u->channel);
     return child_exited_with(status, EXIT_USAGE) ? ERR_USAGE : ERR_UNREACHABLE;
 }
 
 int uploader_handle_end(struct supervisor *s, struct child *u, int status, uint64_t now_ms) {
     pid_t pid = u->pid;
     u->pid = 0;
+    channel_close(&u->channel);
     if (s->draining)
         return 0;
     if (!u->wanted) {
@@ -111,14 +129,14 @@ int uploaders_service(struct supervisor *s, uint64_t now_ms, uint64_t *deadline_
     for (size_t i = 0; i < POSITIONS; i++) {
         struct child *u = &s->uploaders[i];
         wanted += u->wanted;
-        if (u->pid != 0 || !u->wanted)
+        if (u->pid != 0 || !u->wanted || (!s->many_jobs && supervisor_uploaders(s) > 0))
             continue;
         if (u->restarts > RESTARTS_MAX) {
             given_up++;
         } else if (now_ms < u->start_at_ms) {
             deadline_lower(deadline_ms, u->start_at_ms);
         } else {
-            int err = uploader_start(s, u);
+            int err = uploader_start(s, u, false);
             if (err)
                 return err;
         }
@@ -136,7 +154,16 @@ void uploaders_signal(struct supervisor *s, int number) {
             kill(s->uploaders[i].pid, number);
 }
 
+void uploaders_close_channels(struct supervisor *s) {
+    for (size_t i = 0; i < POSITIONS; i++)
+        channel_close(&s->uploaders[i].channel);
+}
+
 /* --- their number --- */
+
+void supervisor_want_all(struct supervisor *s) {
+    s->many_jobs = true;
+}
 
 static size_t uploaders_count_wanted(const struct supervisor *s) {
     size_t count = 0;
@@ -149,7 +176,7 @@ static size_t uploaders_count_wanted(const struct supervisor *s) {
 static bool uploaders_want_more(struct supervisor *s) {
     for (size_t i = 0; i < POSITIONS; i++)
         if (!s->uploaders[i].wanted && s->uploaders[i].pid == 0) {
-            s->uploaders[i] = (struct child){.wanted = true};
+            s->uploaders[i] = (struct child){.wanted = true, .channel = -1};
             return true;
         }
     return false;

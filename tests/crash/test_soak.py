@@ -44,11 +44,6 @@ def words_of(pid):
         return []
 
 
-def is_check(pid):
-    """A process that only checks its settings before a `cp` begins."""
-    return "--check-only" in (words_of(pid) or ["--check-only"])
-
-
 def slots_of(pid):
     """Maximum number of transfers an uploader has in flight."""
     words = words_of(pid)
@@ -266,7 +261,7 @@ class Soak:
     def find(self, victim):
         """pids of the victims: one uploader or consumer, a `cp`, or several at once."""
         if victim in ("uploader", "consumer"):
-            pids = [p for p in sorted(self.box.processes(f"chunklift-{victim}")) if not is_check(p)]
+            pids = sorted(self.box.processes(f"chunklift-{victim}"))
             return [self.random.choice(pids)] if pids else []
         cps = [c.child.pid for c in self.commands if c.child and c.child.poll() is None]
         if victim == "cp":
@@ -277,7 +272,7 @@ class Soak:
 
     def transfers_of(self, victim, pids):
         """Transfers of an uploader victim; of a `cp` victim's uploaders; otherwise of all, because leases may end without renewal."""
-        uploaders = [p for p in self.box.processes("chunklift-uploader") if not is_check(p)]
+        uploaders = list(self.box.processes("chunklift-uploader"))
         if victim == "uploader":
             uploaders = [p for p in uploaders if p in pids]
         elif victim == "cp":

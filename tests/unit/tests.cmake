@@ -52,6 +52,7 @@ unit_test(session common)
 unit_test(send_queue common)
 
 set(folder common/system)
+unit_test(channel common)
 unit_test(clock common)
 unit_test(descriptors common)
 unit_test(dirs common)

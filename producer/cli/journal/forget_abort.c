@@ -101,7 +101,7 @@ int forget_abort(const struct forget_abort_options *o) {
         err = aborting_start(&a);
     int status = err ? exit_status_of_run(err) : aborting_run(&a);
     if (a.supervisor)
-        supervisor_drain(a.supervisor);
+        supervisor_finish(a.supervisor);
     producer_destroy(&a.producer);
     endpoint_shutdown_all(); /* its BYE leaves */
     if (a.supervisor && supervisor_stop(a.supervisor) != 0 && status < EXIT_USAGE)

@@ -33,7 +33,7 @@ static void test_defaults(void **state) {
     assert_string_equal(s.endpoint_url, ""); /* no S3 destination */
     assert_null(s.consumer);
     assert_non_null(s.journal_dir);
-    assert_false(s.for_cp || s.check_only || s.json || s.quiet || s.verbose);
+    assert_false(s.for_cp || s.check || s.json || s.quiet || s.verbose);
     settings_release(&s);
 }
 

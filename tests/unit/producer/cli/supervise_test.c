@@ -19,11 +19,12 @@
 #define PATIENCE_MS 20000
 
 static const char script[] = "#!/bin/sh\n"
-                             "case \"$*\" in *--check-only*) exit 0;; esac\n"
+                             "case \"$*\" in *--check*) printf r >&0;; esac\n"
                              "left=-1\n"
                              "trap 'left=8; echo $$ >>told' TERM\n"
                              "echo $$ >>started\n"
-                             "while [ $left -ne 0 ]; do sleep 0.05; left=$((left - 1)); done\n";
+                             "while [ $left -ne 0 ]; do sleep 0.05; left=$((left - 1)); done\n"
+                             "[ ! -e read-input ] || read line || echo $$ >>input-ended\n";
 
 static struct supervisor *s;
 
@@ -77,6 +78,11 @@ static void begin(uint64_t uploaders) {
     assert_int_equal(supervisor_new(&s, &o), 0);
 }
 
+static void begin_all(uint64_t uploaders) {
+    begin(uploaders);
+    supervisor_want_all(s);
+}
+
 static void end(void) {
     supervisor_kill(s);
     assert_int_equal(supervisor_stop(s), 0);
@@ -85,7 +91,7 @@ static void end(void) {
 
 static void more_and_fewer(void) {
     pid_t pids[64];
-    begin(2);
+    begin_all(2);
     until(2);
     assert_int_equal(until_started(2, pids), 2);
     supervisor_set_uploaders(s, 5);
@@ -102,7 +108,7 @@ static void more_and_fewer(void) {
 
 static void more_while_some_leave(void) {
     pid_t pids[64];
-    begin(4);
+    begin_all(4);
     until(4);
     until_started(4, pids);
     supervisor_set_uploaders(s, 1);
@@ -114,7 +120,7 @@ static void more_while_some_leave(void) {
 
 static void one_that_dies_comes_again(void) {
     pid_t pids[64];
-    begin(1);
+    begin_all(1);
     supervisor_set_uploaders(s, 2);
     until(2);
     until_started(2, pids);
@@ -128,7 +134,7 @@ static void one_that_dies_comes_again(void) {
 /* A second SIGTERM would cut off the transfers of the leaving uploaders. */
 static void draining_leaves_the_leaving_alone(void) {
     pid_t pids[64];
-    begin(2);
+    begin_all(2);
     until(2);
     until_started(2, pids);
     supervisor_set_uploaders(s, 1);
@@ -163,7 +169,7 @@ static bool hold_on_to(pid_t victim, pid_t *tracer) {
 
 static void killed_is_left_behind(void) {
     pid_t pids[64], tracer;
-    begin(2);
+    begin_all(2);
     until(2);
     until_started(2, pids);
     if (hold_on_to(pids[0], &tracer)) {
@@ -178,8 +184,77 @@ static void killed_is_left_behind(void) {
     end();
 }
 
-static void (*const insides[])(void) = {more_and_fewer, more_while_some_leave, one_that_dies_comes_again,
-                                        draining_leaves_the_leaving_alone, killed_is_left_behind};
+static void one_until_there_is_more_work(void) {
+    pid_t pids[64];
+    begin(3);
+    until(1);
+    until_started(1, pids);
+    for (int i = 0; i < 3; i++) {
+        uint64_t now = clock_ms(), deadline = now + 20;
+        assert_int_equal(supervisor_step(s, true, now, &deadline), 0);
+    }
+    assert_int_equal(supervisor_uploaders(s), 1);
+    supervisor_want_all(s);
+    until(3);
+    assert_int_equal(until_started(3, pids), 3);
+    end();
+}
+
+/* It has SIGTERM, and its standard input ends: see the script. */
+static void finished_uploaders_see_the_end_of_their_input(void) {
+    pid_t pids[64];
+    FILE *f = fopen("read-input", "w");
+    assert_non_null(f);
+    fclose(f);
+    begin_all(2);
+    until(2);
+    until_started(2, pids);
+    supervisor_drain(s);
+    while (noted("told", pids) < 2)
+        poll(NULL, 0, 5);
+    assert_int_equal(noted("input-ended", pids), 0);
+    supervisor_finish(s);
+    until(0);
+    assert_int_equal(noted("input-ended", pids), 2);
+    end();
+}
+
+static int begin_refused(const char *journal_dir, const char *consumer) {
+    struct supervise_options o = {.journal_dir = journal_dir,
+                                  .consumer = consumer,
+                                  .uploaders = 2,
+                                  .slots = 1,
+                                  .jobs = "ipc:///nowhere",
+                                  .allow = "file:///nowhere/"};
+    log_setup("test", LOG_ERROR, false);
+    assert_int_equal(signals_init(true), 0);
+    int err = supervisor_new(&s, &o);
+    assert_null(s);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no process is left */
+    return err;
+}
+
+static void refused_settings(void) {
+    FILE *f = fopen("bin/chunklift-uploader", "w");
+    assert_non_null(f);
+    fputs("#!/bin/sh\nexit 2\n", f);
+    fclose(f);
+    assert_int_equal(begin_refused(".", "ipc:///nowhere"), ERR_USAGE);
+}
+
+static void journal_that_cannot_be_made(void) {
+    assert_int_equal(begin_refused("/proc/none", NULL), ERR_NOT_FOUND);
+}
+
+static void (*const insides[])(void) = {more_and_fewer,
+                                        more_while_some_leave,
+                                        one_that_dies_comes_again,
+                                        draining_leaves_the_leaving_alone,
+                                        killed_is_left_behind,
+                                        one_until_there_is_more_work,
+                                        finished_uploaders_see_the_end_of_their_input,
+                                        refused_settings,
+                                        journal_that_cannot_be_made};
 
 /* ---- outside ---- */
 
@@ -192,9 +267,11 @@ static void write_script(void) {
 }
 
 static void run_inside(const char *number) {
-    assert_int_equal(system("rm -rf bin started told && mkdir bin && cp /proc/$PPID/exe bin/supervise_test && "
-                            "cp bin/supervise_test bin/chunklift-consumer"),
-                     0);
+    assert_int_equal(
+        system(
+            "rm -rf bin started told read-input input-ended && mkdir bin && cp /proc/$PPID/exe bin/supervise_test && "
+            "cp bin/supervise_test bin/chunklift-consumer"),
+        0);
     write_script();
     pid_t child = fork();
     if (child == 0) {
@@ -228,6 +305,26 @@ static void test_killed_is_left_behind(void **state) {
     run_inside("4");
 }
 
+static void test_one_uploader_until_there_is_more_work(void **state) {
+    (void)state;
+    run_inside("5");
+}
+
+static void test_finished_uploaders_see_the_end_of_their_input(void **state) {
+    (void)state;
+    run_inside("6");
+}
+
+static void test_refused_settings_end_the_start(void **state) {
+    (void)state;
+    run_inside("7");
+}
+
+static void test_a_journal_that_cannot_be_made_leaves_no_uploader(void **state) {
+    (void)state;
+    run_inside("8");
+}
+
 static size_t inside;
 static void test_inside(void **state) {
     (void)state;
@@ -235,10 +332,15 @@ static void test_inside(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_more_and_fewer), cmocka_unit_test(test_more_while_some_leave),
-        cmocka_unit_test(test_an_uploader_that_dies_is_restarted),
-        cmocka_unit_test(test_a_drain_sends_no_second_signal), cmocka_unit_test(test_killed_is_left_behind)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_more_and_fewer),
+                                       cmocka_unit_test(test_more_while_some_leave),
+                                       cmocka_unit_test(test_an_uploader_that_dies_is_restarted),
+                                       cmocka_unit_test(test_a_drain_sends_no_second_signal),
+                                       cmocka_unit_test(test_killed_is_left_behind),
+                                       cmocka_unit_test(test_one_uploader_until_there_is_more_work),
+                                       cmocka_unit_test(test_finished_uploaders_see_the_end_of_their_input),
+                                       cmocka_unit_test(test_refused_settings_end_the_start),
+                                       cmocka_unit_test(test_a_journal_that_cannot_be_made_leaves_no_uploader)};
     const struct CMUnitTest itself[] = {cmocka_unit_test(test_inside)};
     if (argc == 3 && strcmp(argv[1], "--inside") == 0) {
         inside = strtoul(argv[2], NULL, 10) % (sizeof insides / sizeof *insides);
