@@ -70,8 +70,10 @@ static uint64_t tail_due_ms(const struct consumer *c, const struct peer *peer) {
 
 /* A token bucket as a time: each reply moves it one gap ahead. */
 static void tail_pay(const struct consumer *c, struct peer *peer) {
-    uint64_t now = consumer_time(c);
-    peer->tail_paid_ms = (peer->tail_paid_ms > now ? peer->tail_paid_ms : now) + tail_gap_ms(peer);
+    uint64_t now = consumer_time(c), gap = tail_gap_ms(peer), most = now + BURST * gap;
+    peer->tail_paid_ms = (peer->tail_paid_ms > now ? peer->tail_paid_ms : now) + gap;
+    if (peer->tail_paid_ms > most) /* replies without news are not delayed */
+        peer->tail_paid_ms = most;
 }
 
 uint64_t tail_deadline_ms(const struct consumer *c) {

@@ -151,7 +151,10 @@ static void test_many_records_make_one_reply(void **state) {
     world_tail('P', journal_seq(world.c->journal) + 1, world.c->events.next, TAIL_MINE, none);
     struct msg m = {.type = MSG_TAIL};
     m.tail = (struct msg_tail){
-        .seq = journal_seq(world.c->journal) + 1, .event = world.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
+        .seq = journal_seq(world.c->journal) + 1, .event = world.c->events.next, .filter = TAIL_MINE};
+    for (int i = 0; i < 8; i++) /* the burst of rule 13 */
+        world_deliver('P', &m);
+    m.tail.wait_ms = 500;
     uint64_t number = world_deliver('P', &m);
     for (uint32_t i = 0; i < 10; i++) { /* a round each, 1 ms apart */
         world_done('U', world_ref(JOB_CHUNK, id, i), "H");

@@ -258,6 +258,22 @@ static void test_consumer_that_comes_later(void **state) {
     fake_close(&c);
 }
 
+/* DIR/consumer is looked for within an eighth of the time that has passed, and at least every 100 ms. */
+static void test_a_consumer_that_starts_is_found_soon(void **state) {
+    (void)state;
+    struct session_options o = {.role = ROLE_PRODUCER, .journal_dir = "."};
+    struct session *s;
+    assert_int_equal(session_new(&s, &o), 0);
+    uint64_t began_ms = clock_ms();
+    static const uint64_t waits_ms[][2] = {{0, 1}, {80, 11}, {400, 51}, {800, 100}, {90000, 100}};
+    for (size_t i = 0; i < sizeof waits_ms / sizeof *waits_ms; i++) {
+        uint64_t now = began_ms + waits_ms[i][0], deadline = UINT64_MAX;
+        assert_int_equal(session_step(s, now, &deadline), 0);
+        assert_in_range(deadline, now + waits_ms[i][1], now + waits_ms[i][1] + 1);
+    }
+    session_destroy(&s);
+}
+
 static void test_bye_leaves(void **state) {
     (void)state;
     struct fake c;
@@ -436,7 +452,7 @@ static int end_context(void **state) {
 #define TEST(test) cmocka_unit_test_teardown(test, end_context)
 
 UNIT_MAIN(TEST(test_hello_and_welcome), TEST(test_questions_are_numbered), TEST(test_hello_is_repeated),
-          TEST(test_consumer_that_comes_later), TEST(test_bye_leaves), TEST(test_hello_first_after_a_restart),
-          TEST(test_other_errors_are_handed_up), TEST(test_wrong_journal_and_garbage_are_dropped),
-          TEST(test_silence_and_back), TEST(test_consumer_moves), TEST(test_stale_and_unusable_files),
-          TEST(test_unusable_endpoint_is_an_error))
+          TEST(test_consumer_that_comes_later), TEST(test_a_consumer_that_starts_is_found_soon), TEST(test_bye_leaves),
+          TEST(test_hello_first_after_a_restart), TEST(test_other_errors_are_handed_up),
+          TEST(test_wrong_journal_and_garbage_are_dropped), TEST(test_silence_and_back), TEST(test_consumer_moves),
+          TEST(test_stale_and_unusable_files), TEST(test_unusable_endpoint_is_an_error))

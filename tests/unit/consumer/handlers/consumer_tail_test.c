@@ -184,8 +184,7 @@ static void test_lines_too_old_are_gone(void **state) {
 
 /* ---- waiting ---- */
 
-/* Rule 13: a waiting reader is answered at most every 50 ms, and without news when its time is
- * over. */
+/* Rule 13: without news a waiting peer is answered when its time is over. */
 static void test_waiting(void **state) {
     (void)state;
     join_peers();
@@ -201,11 +200,51 @@ static void test_waiting(void **state) {
     world_advance(1);
     assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
     number = world_deliver('P', &m);
-    world_begun('P', 'U', "/src/a", S3, 2); /* news, but too soon */
-    assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
-    world_advance(20);
+    world_begun('P', 'U', "/src/a", S3, 2); /* news */
     assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
     assert_int_equal(world_last('P', MSG_RECORDS)->records.line_count, 2);
+}
+
+/* How long a waiting peer waits for news. */
+static uint64_t time_until_news(char peer, enum tail_filter filter, struct ref chunk) {
+    struct msg m = {.type = MSG_TAIL};
+    m.tail = (struct msg_tail){.seq = head() + 1, .event = world.c->events.next, .filter = filter, .wait_ms = 500};
+    uint64_t number = world_deliver(peer, &m), began_ms = world.now;
+    world_done('U', chunk, "H");
+    while (world_last(peer, MSG_RECORDS)->number != number)
+        world_advance(1);
+    return world.now - began_ms;
+}
+
+static void assert_pace(char peer, enum tail_filter filter, uint64_t gap_ms) {
+    struct id128 id = world_begun('P', 'U', peer == 'P' ? "/src/a" : "/src/b", peer == 'P' ? S3 : OTHER, 12);
+    world_advance(2000);
+    world_tail(peer, head() + 1, world.c->events.next, filter, none);
+    world_advance(2000); /* the whole burst is there */
+    for (uint32_t i = 0; i < 8; i++)
+        assert_int_equal(time_until_news(peer, filter, world_ref(JOB_CHUNK, id, i)), 0);
+    for (uint32_t i = 8; i < 12; i++)
+        assert_int_equal(time_until_news(peer, filter, world_ref(JOB_CHUNK, id, i)), gap_ms);
+}
+
+/* Rule 13: after a burst of eight answers, news reaches a producer every 20 ms and a reader every 50 ms. */
+static void test_news_come_in_a_burst_and_then_at_a_pace(void **state) {
+    (void)state;
+    join_peers();
+    assert_pace('P', TAIL_MINE, 20);
+    assert_pace('R', TAIL_ALL, 50);
+}
+
+/* A peer that never waits does not delay its own news for longer than a burst. */
+static void test_answers_without_news_delay_no_more_than_a_burst(void **state) {
+    (void)state;
+    join_peers();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 12);
+    struct msg m = {.type = MSG_TAIL};
+    m.tail = (struct msg_tail){.seq = head() + 1, .event = world.c->events.next, .filter = TAIL_MINE};
+    for (int i = 0; i < 100; i++)
+        world_deliver('P', &m);
+    assert_in_range(time_until_news('P', TAIL_MINE, world_ref(JOB_CHUNK, id, 0)), 1, 20);
 }
 
 static void test_a_new_request_replaces_the_old_one(void **state) {
@@ -223,6 +262,45 @@ static void test_a_new_request_replaces_the_old_one(void **state) {
 }
 
 /* ---- fleet ---- */
+
+/* A waiting producer, before the uploader reported its slots. */
+static uint64_t wait_for_the_fleet(void) {
+    struct msg m = {.type = MSG_TAIL};
+    world_tail('P', head() + 1, world.c->events.next, TAIL_MINE, none);
+    m.tail = (struct msg_tail){.seq = head() + 1, .event = world.c->events.next, .filter = TAIL_MINE, .wait_ms = 500};
+    return world_deliver('P', &m);
+}
+
+static void test_the_slots_of_the_first_uploader_are_known_at_once(void **state) {
+    (void)state;
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    uint64_t number = wait_for_the_fleet();
+    assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
+    world_beat('U', NULL, 0, 5);
+    assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
+    assert_int_equal(world_last('P', MSG_RECORDS)->records.fleet.free, 5);
+    number = wait_for_the_fleet();
+    world_beat('U', NULL, 0, 6); /* only the first HEARTBEAT is news */
+    assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
+}
+
+/* Offers made at once would reach the older one. */
+static void test_the_slots_of_a_later_uploader_are_known_when_it_is_connected(void **state) {
+    (void)state;
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    world_beat('U', NULL, 0, 0);
+    world_advance(1000);
+    uint64_t number = wait_for_the_fleet();
+    world_hello('V', ROLE_UPLOADER);
+    world_beat('V', NULL, 0, 5);
+    world_advance(149);
+    assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
+    world_advance(1);
+    assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
+    assert_int_equal(world_last('P', MSG_RECORDS)->records.fleet.free, 5);
+}
 
 static void test_the_fleet_is_shared(void **state) {
     (void)state;
@@ -543,6 +621,10 @@ UNIT_MAIN(WORLD_TEST(test_failures_and_outages_are_reported), WORLD_TEST(test_a_
           WORLD_TEST(test_a_cursor_from_before_hello_is_too_old),
           WORLD_TEST(test_an_event_cursor_of_another_epoch_is_gone), WORLD_TEST(test_events_too_old_are_gone),
           cmocka_unit_test(test_lines_too_old_are_gone), WORLD_TEST(test_waiting),
+          WORLD_TEST(test_news_come_in_a_burst_and_then_at_a_pace),
+          WORLD_TEST(test_answers_without_news_delay_no_more_than_a_burst),
+          WORLD_TEST(test_the_slots_of_the_first_uploader_are_known_at_once),
+          WORLD_TEST(test_the_slots_of_a_later_uploader_are_known_when_it_is_connected),
           WORLD_TEST(test_a_new_request_replaces_the_old_one), WORLD_TEST(test_the_fleet_is_shared),
           WORLD_TEST(test_releases_are_events_at_once), WORLD_TEST(test_status),
           WORLD_TEST(test_unknown_peers_must_send_hello_first), WORLD_TEST(test_roles_are_kept),
