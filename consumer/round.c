@@ -10,6 +10,7 @@
 #include "consumer/ledger.h"
 #include "consumer/reply.h"
 #include "consumer/uploads.h"
+#include "pure/deadline.h"
 #include "system/fault.h"
 
 #define TICK_MS 250
@@ -149,6 +150,8 @@ uint64_t consumer_deadline_ms(struct consumer *c, uint64_t now_ms) {
     if (c->tails_pending)
         return now_ms;
     uint64_t next = c->ticked_ms + TICK_MS + c->leases.paused_ms;
+    if (c->fleet.fresh_until_ms)
+        deadline_lower(&next, c->fleet.fresh_until_ms + c->leases.paused_ms);
     uint64_t lease = leases_next_ms(&c->leases), tail = tail_deadline_ms(c);
     next = lease < next ? lease : next;
     return tail < next ? tail : next;

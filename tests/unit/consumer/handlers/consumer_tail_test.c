@@ -280,6 +280,7 @@ static void test_the_slots_of_the_first_uploader_are_known_at_once(void **state)
     world_beat('U', NULL, 0, 5);
     assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
     assert_int_equal(world_last('P', MSG_RECORDS)->records.fleet.free, 5);
+    world_advance(200);
     number = wait_for_the_fleet();
     world_beat('U', NULL, 0, 6); /* only the first HEARTBEAT is news */
     assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
@@ -291,13 +292,16 @@ static void test_the_slots_of_a_later_uploader_are_known_when_it_is_connected(vo
     world_hello('P', ROLE_PRODUCER);
     world_hello('U', ROLE_UPLOADER);
     world_beat('U', NULL, 0, 0);
-    world_advance(1000);
+    world_advance(500);
     uint64_t number = wait_for_the_fleet();
     world_hello('V', ROLE_UPLOADER);
     world_beat('V', NULL, 0, 5);
     world_advance(149);
     assert_int_not_equal(world_last('P', MSG_RECORDS)->number, number);
+    assert_int_equal(consumer_deadline_ms(world.c, world.now), world.now + 1);
     world_advance(1);
+    assert_true(consumer_deadline_ms(world.c, world.now) <= world.now);
+    world_advance(0);
     assert_int_equal(world_last('P', MSG_RECORDS)->number, number);
     assert_int_equal(world_last('P', MSG_RECORDS)->records.fleet.free, 5);
 }
