@@ -150,8 +150,8 @@ static void test_many_records_make_one_reply(void **state) {
     struct id128 id = world_begun('P', 'U', "/src/a", S3, 10);
     world_tail('P', journal_seq(world.c->journal) + 1, world.c->events.next, TAIL_MINE, none);
     struct msg m = {.type = MSG_TAIL};
-    m.tail = (struct msg_tail){
-        .seq = journal_seq(world.c->journal) + 1, .event = world.c->events.next, .filter = TAIL_MINE};
+    m.tail =
+        (struct msg_tail){.seq = journal_seq(world.c->journal) + 1, .event = world.c->events.next, .filter = TAIL_MINE};
     for (int i = 0; i < 8; i++) /* the burst of rule 13 */
         world_deliver('P', &m);
     m.tail.wait_ms = 500;
