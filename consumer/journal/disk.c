@@ -34,14 +34,14 @@ int disk_error(const char *dir, const char *name, const char *operation) {
 
 char *disk_path(const char *dir, const char *name) {
     char *path = NULL;
-    return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
+    return asprintf(&path, "%s/%s", dir, name) == -1 ? NULL : path;
 }
 
 int disk_write_all(const struct journal_io *io, int fd, const void *bytes, size_t len) {
     const char *from = bytes;
     while (len > 0) {
         ssize_t n = io->write(fd, from, len);
-        if (n < 0 && errno == EINTR)
+        if (n == -1 && errno == EINTR)
             continue;
         if (n == 0)
             errno = EIO; /* write(2) returns 0 for no regular file; an endless loop would be worse */
@@ -63,7 +63,7 @@ int disk_create(const char *dir, const char *name, bool exclusive, int *fd) {
     owner_inherit(*fd, dir);
     free(path);
     errno = error;
-    if (*fd >= 0)
+    if (*fd != -1)
         return 0;
     return exclusive && error == EEXIST ? ERR_BUSY : disk_error(dir, name, "create");
 }

@@ -42,7 +42,7 @@ static int read_range(int fd, uint64_t from, uint64_t to, struct buf *out) {
     int err = buf_reserve(out, to - from);
     while (!err && from < to) {
         ssize_t n = pread(fd, out->data + out->len, to - from, (off_t)from);
-        if (n < 0 && errno == EINTR)
+        if (n == -1 && errno == EINTR)
             continue;
         if (n == 0)
             errno = EIO;
@@ -59,7 +59,7 @@ static int read_range(int fd, uint64_t from, uint64_t to, struct buf *out) {
 static int damage_open_active(const struct journal *j, int *fd, uint64_t *size) {
     struct stat st;
     *fd = openat(j->dir_fd, JOURNAL_ACTIVE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (*fd >= 0 && fstat(*fd, &st) == 0) {
+    if (*fd != -1 && fstat(*fd, &st) == 0) {
         *size = (uint64_t)st.st_size;
         return 0;
     }
@@ -198,7 +198,7 @@ int damage_judge(const struct journal *j, const struct damage *d) {
                   j->dir, d->name, d->line, d->reason);
         err = ERR_DAMAGED;
     }
-    if (fd >= 0)
+    if (fd != -1)
         close(fd);
     chain_release(&v.chain);
     buf_release(&v.scratch);
@@ -274,11 +274,11 @@ int damage_copy_prefix(struct journal *j, uint64_t end, uint64_t next_seq, const
         err = journal_dir_sync(j);
     }
     FAULT_POINT_IF(!err, recovery_done, size > end ? "torn" : "sync");
-    if (from >= 0)
+    if (from != -1)
         close(from);
-    if (to >= 0)
+    if (to != -1)
         close(to);
-    if (err && to >= 0)
+    if (err && to != -1)
         (void)unlinkat(j->dir_fd, JOURNAL_TEMP, 0); /* a partial copy would only take space on a full disk */
     buf_release(&step);
     return err;

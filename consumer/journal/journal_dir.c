@@ -41,7 +41,7 @@ static void disk_sync_ancestors(int dir_fd) {
     for (int level = 0; level < 64; level++) {
         int up = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         struct stat here, there;
-        bool top = up < 0 || fstat(fd, &here) != 0 || fstat(up, &there) != 0 ||
+        bool top = up == -1 || fstat(fd, &here) != 0 || fstat(up, &there) != 0 ||
                    (here.st_ino == there.st_ino && here.st_dev == there.st_dev);
         if (fd != dir_fd)
             close(fd);
@@ -50,7 +50,7 @@ static void disk_sync_ancestors(int dir_fd) {
             break;
         (void)fsync(up);
     }
-    if (fd >= 0 && fd != dir_fd)
+    if (fd != -1 && fd != dir_fd)
         close(fd);
 }
 
@@ -67,7 +67,7 @@ static int lock_log_busy(const struct journal *j) {
 
 static int lock_take(struct journal *j) {
     j->lock_fd = openat(j->dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (j->lock_fd < 0)
+    if (j->lock_fd == -1)
         return disk_error(j->dir, LOCK_FILE, "open");
     owner_inherit(j->lock_fd, j->dir);
     for (int tries = 0; flock(j->lock_fd, LOCK_EX | LOCK_NB) != 0;) {
@@ -79,8 +79,9 @@ static int lock_take(struct journal *j) {
             return disk_error(j->dir, LOCK_FILE, "lock");
     }
     char text[LOCK_TEXT_LEN + 1] = "";
-    if (pread(j->lock_fd, text, LOCK_TEXT_LEN, 0) < 0)
-        return disk_error(j->dir, LOCK_FILE, "read");
+    while (pread(j->lock_fd, text, LOCK_TEXT_LEN, 0) == -1)
+        if (errno != EINTR)
+            return disk_error(j->dir, LOCK_FILE, "read");
     j->left_in_flight = memcmp(text + LOCK_MARK_AT, "sync", LOCK_MARK_LEN) == 0;
     snprintf(text, sizeof text, "%10d\n%s\n", (int)getpid(), j->left_in_flight ? "sync" : "idle");
     if (pwrite(j->lock_fd, text, LOCK_TEXT_LEN, 0) != LOCK_TEXT_LEN)
@@ -95,7 +96,7 @@ int journal_dir_open(struct journal *j) {
     if (err)
         return err;
     j->dir_fd = open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (j->dir_fd < 0)
+    if (j->dir_fd == -1)
         return disk_error(j->dir, "", "open");
     if (is_new)
         disk_sync_ancestors(j->dir_fd);
@@ -110,7 +111,7 @@ int journal_dir_open(struct journal *j) {
 }
 
 void journal_dir_unlock(struct journal *j) {
-    if (j->lock_fd >= 0) {
+    if (j->lock_fd != -1) {
         /* After a failure the mark must stay. If ftruncate fails, an old pid stays in a file
          * without a lock. */
         if (j->ready && !j->failed && ftruncate(j->lock_fd, 0) != 0)

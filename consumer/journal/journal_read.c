@@ -55,7 +55,7 @@ static int segment_open_sealed(struct segment *s, uint64_t seq) {
     s->first_seq = j->sealed[low - 1];
     journal_sealed_name(s->first_seq, s->name);
     s->fd = openat(j->dir_fd, s->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (s->fd < 0)
+    if (s->fd == -1)
         return errno == ENOENT ? ERR_NOT_FOUND : segment_error(s, "open");
     s->own_fd = true;
     struct stat st;
@@ -92,9 +92,9 @@ static int segment_read(const struct segment *s, uint64_t offset, size_t max, st
         return err;
     while (want > 0) {
         ssize_t n = pread(s->fd, out->data + out->len, want, (off_t)offset);
-        if (n < 0 && errno == EINTR)
+        if (n == -1 && errno == EINTR)
             continue;
-        if (n < 0)
+        if (n == -1)
             return segment_error(s, "read");
         if (n == 0)
             return segment_damaged(s, offset);

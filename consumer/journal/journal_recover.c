@@ -311,7 +311,7 @@ static int recovery_adopt(struct journal *j, struct recovery *w) {
 static int journal_open_active(struct journal *j, uint64_t end) {
     struct stat st;
     j->fd = openat(j->dir_fd, JOURNAL_ACTIVE, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
-    if (j->fd < 0 || fstat(j->fd, &st) != 0)
+    if (j->fd == -1 || fstat(j->fd, &st) != 0)
         return disk_error(j->dir, JOURNAL_ACTIVE, "open");
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != end) {
         log_error("%s/%s: changed while it was read; no other program may write to it", j->dir, JOURNAL_ACTIVE);
@@ -338,7 +338,7 @@ static int recovery_settle(struct journal *j, struct recovery *w) {
 /* Step 5, with the first line of a new active file when there is none. */
 static int journal_begin_epoch(struct journal *j) {
     int err = 0;
-    if (j->fd < 0 && j->seq > 0) {
+    if (j->fd == -1 && j->seq > 0) {
         struct record segment = {.ev = EV_SEGMENT, .prev = slice_of(j->head)};
         if ((err = journal_append(j, &segment)) == 0)
             err = journal_begin_file(j);
@@ -348,7 +348,7 @@ static int journal_begin_epoch(struct journal *j) {
     struct record epoch = {.ev = EV_EPOCH, .epoch = j->epoch, .journal = j->id, .version = JOURNAL_VERSION};
     if ((err = journal_append(j, &epoch)))
         return err;
-    err = j->fd < 0 ? journal_begin_file(j) : journal_commit(j);
+    err = j->fd == -1 ? journal_begin_file(j) : journal_commit(j);
     FAULT_POINT_IF(!err, epoch_recorded, "");
     return err;
 }

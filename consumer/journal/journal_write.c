@@ -151,11 +151,11 @@ int journal_begin_file(struct journal *j) {
     if (!err)
         err = journal_dir_mark_in_flight(j, false);
     if (err) {
-        if (fd >= 0)
+        if (fd != -1)
             close(fd);
         return journal_fail(j, err);
     }
-    if (j->fd >= 0)
+    if (j->fd != -1)
         close(j->fd);
     j->fd = fd;
     j->first_seq = j->seq + 1;
@@ -205,10 +205,10 @@ void journal_close(struct journal **jp) {
     struct journal *j = *jp;
     if (!j)
         return;
-    if (j->fd >= 0)
+    if (j->fd != -1)
         close(j->fd);
     journal_dir_unlock(j);
-    if (j->dir_fd >= 0)
+    if (j->dir_fd != -1)
         close(j->dir_fd);
     chain_release(&j->chain);
     buf_release(&j->gathered);

@@ -88,7 +88,8 @@ static int snapshot_write_all(struct writing *w, struct slice prefix, const stru
     if (!err && !w->failed)
         err = w->length == length ? digest_end_hex(w->sha, sum) : ERR_INVALID;
     if (!err && !w->failed)
-        w->failed = lseek(w->fd, (off_t)prefix.len, SEEK_SET) < 0 || disk_write_all(w->io, w->fd, sum, SHA256_HEX) != 0;
+        w->failed =
+            lseek(w->fd, (off_t)prefix.len, SEEK_SET) == -1 || disk_write_all(w->io, w->fd, sum, SHA256_HEX) != 0;
     int error = errno;
     buf_release(&header);
     errno = error;
@@ -98,7 +99,7 @@ static int snapshot_write_all(struct writing *w, struct slice prefix, const stru
 static int snapshot_write_temp(struct writing *w, const char *dir, const char *path, struct slice prefix,
                                const struct snapshot_body *body) {
     w->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (w->fd < 0)
+    if (w->fd == -1)
         return snapshot_warn(dir, "create");
     owner_inherit(w->fd, dir);
     int err = snapshot_write_all(w, prefix, body);
@@ -114,7 +115,7 @@ static int snapshot_write_temp(struct writing *w, const char *dir, const char *p
 
 static int snapshot_sync_dir(const struct journal_io *io, const char *dir) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd == -1)
         return snapshot_warn(dir, "open the directory");
     int err = io->fsync(fd) == 0 ? 0 : snapshot_warn(dir, "fsync the directory");
     close(fd);
@@ -205,9 +206,9 @@ static ssize_t snapshot_read_full(int fd, char *to, size_t len, uint64_t offset)
     size_t have = 0;
     while (have < len) {
         ssize_t n = pread(fd, to + have, len - have, (off_t)(offset + have));
-        if (n < 0 && errno == EINTR)
+        if (n == -1 && errno == EINTR)
             continue;
-        if (n < 0)
+        if (n == -1)
             return -1;
         if (n == 0)
             break;
@@ -218,7 +219,7 @@ static ssize_t snapshot_read_full(int fd, char *to, size_t len, uint64_t offset)
 
 int snapshot_next(struct snapshot_reading *r, char *to, size_t len) {
     ssize_t n = len <= r->length ? snapshot_read_full(r->fd, to, len, r->offset) : 0;
-    if (n < 0)
+    if (n == -1)
         return snapshot_warn(r->dir, "read");
     if ((size_t)n != len)
         return ERR_DAMAGED;
@@ -259,7 +260,7 @@ static int snapshot_read_header(struct snapshot_reading *r, struct journal_posit
     char text[HEADER_MAX];
     struct digest *sha = NULL;
     ssize_t n = snapshot_read_full(r->fd, text, sizeof text, 0);
-    if (n < 0)
+    if (n == -1)
         return snapshot_warn(r->dir, "read");
     const char *newline = memchr(text, '\n', (size_t)n);
     if (!newline)
@@ -284,7 +285,7 @@ int snapshot_open(const char *dir, struct journal_position *pos, struct snapshot
     if (!path)
         return ERR_NOMEM;
     r->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    int err = r->fd >= 0 ? snapshot_read_header(r, pos) : errno == ENOENT ? ERR_NOT_FOUND : snapshot_warn(dir, "open");
+    int err = r->fd != -1 ? snapshot_read_header(r, pos) : errno == ENOENT ? ERR_NOT_FOUND : snapshot_warn(dir, "open");
     free(path);
     if (err) {
         *pos = (struct journal_position){0};
@@ -294,7 +295,7 @@ int snapshot_open(const char *dir, struct journal_position *pos, struct snapshot
 }
 
 void snapshot_close(struct snapshot_reading *r) {
-    if (r->fd >= 0)
+    if (r->fd != -1)
         close(r->fd);
     r->fd = -1;
 }

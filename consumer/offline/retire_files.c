@@ -37,21 +37,21 @@ int retire_prepare_archive(const struct retire *r) {
 
 static int archive_sync_dir(const struct retire_io *io, const char *dir) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd == -1)
         return archive_failed(dir, "open");
     int err = io->journal.fsync(fd) == 0 ? 0 : archive_failed(dir, "fsync");
     close(fd);
     return err;
 }
 
-/* Returns BLOCK bytes, fewer only at the end; < 0: errno. */
+/* Returns BLOCK bytes, fewer only at the end; -1: errno. */
 static ssize_t archive_read_block(int fd, char *block) {
     size_t have = 0;
     while (have < BLOCK) {
         ssize_t n = read(fd, block + have, BLOCK - have);
-        if (n < 0 && errno == EINTR)
+        if (n == -1 && errno == EINTR)
             continue;
-        if (n < 0)
+        if (n == -1)
             return n;
         if (n == 0)
             break;
@@ -65,7 +65,7 @@ static int archive_copy(const struct retire_io *io, int from, int to, char *bloc
     while ((n = archive_read_block(from, block)) > 0)
         if (disk_write_all(&io->journal, to, block, (size_t)n))
             return archive_failed(path, "write");
-    if (n < 0)
+    if (n == -1)
         return archive_failed(path, "read");
     return io->journal.fsync(to) == 0 ? 0 : archive_failed(path, "fsync");
 }
@@ -75,7 +75,7 @@ static int archive_same_content(int a, int b, char *blocks, const char *path, bo
     do {
         n = archive_read_block(a, blocks);
         m = archive_read_block(b, blocks + BLOCK);
-        if (n < 0 || m < 0)
+        if (n == -1 || m == -1)
             return archive_failed(path, "read");
         *same = n == m && memcmp(blocks, blocks + BLOCK, (size_t)n) == 0;
     } while (*same && n > 0);
@@ -86,7 +86,7 @@ static int archive_same_content(int a, int b, char *blocks, const char *path, bo
 static int archive_compare(int from, const char *path, char *blocks) {
     bool same = false;
     int there = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (there < 0)
+    if (there == -1)
         return archive_failed(path, "open");
     int err = archive_same_content(from, there, blocks, path, &same);
     close(there);
@@ -99,7 +99,7 @@ static int archive_compare(int from, const char *path, char *blocks) {
 static int archive_put_copy(const struct retire *r, int from, const char *temp, const char *path, char *block) {
     const struct retire_io *io = r->o->io;
     int to = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (to < 0)
+    if (to == -1)
         return archive_failed(temp, "create");
     owner_inherit(to, r->o->archive);
     int err = archive_copy(io, from, to, block, temp);
@@ -115,7 +115,7 @@ static int archive_file(const struct retire *r, const char *source, const char *
     struct stat st;
     int err = temp && path && blocks ? 0 : ERR_NOMEM;
     int from = err ? -1 : open(source, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (!err && from < 0)
+    if (!err && from == -1)
         err = archive_failed(source, "open");
     if (!err && lstat(path, &st) == 0)
         err = archive_compare(from, path, blocks);
@@ -123,7 +123,7 @@ static int archive_file(const struct retire *r, const char *source, const char *
         err = archive_put_copy(r, from, temp, path, blocks);
     if (!err)
         err = archive_sync_dir(r->o->io, r->o->archive);
-    if (from >= 0)
+    if (from != -1)
         close(from);
     free(blocks);
     free(temp);

@@ -50,7 +50,7 @@ void snapshot_writer_start(struct snapshot_writer *v, const char *dir, const str
     }
     int error = errno;
     sigprocmask(SIG_SETMASK, &before, NULL);
-    if (child < 0)
+    if (child == -1)
         log_debug("%s: no snapshot: fork: %s", dir, strerror(error));
     v->child = child > 0 ? child : 0;
 }
@@ -59,7 +59,7 @@ static bool snapshot_writer_collect(struct snapshot_writer *v, int flags) {
     pid_t ended;
     do
         ended = waitpid(v->child, NULL, flags);
-    while (ended < 0 && errno == EINTR);
+    while (ended == -1 && errno == EINTR);
     if (ended != 0) /* an error means that it was collected elsewhere */
         v->child = 0;
     return ended != 0;

@@ -116,6 +116,7 @@ unit_test(leases consumer_core)
 unit_test(plans consumer_core)
 
 set(folder consumer/journal)
+unit_test(disk consumer_core)
 unit_test(journal consumer_core)
 unit_test(journal_away consumer_core)
 unit_test(journal_damage consumer_core)
@@ -126,6 +127,10 @@ foreach(call write pwrite ftruncate fdatasync fsync rename unlink unlinkat open 
 endforeach()
 unit_test(journal_new_dir consumer_core)
 target_link_options(journal_new_dir_test PRIVATE "LINKER:--wrap=fsync")
+unit_test(journal_reads consumer_core)
+foreach(call pread fstat stat)
+    target_link_options(journal_reads_test PRIVATE "LINKER:--wrap=${call}")
+endforeach()
 unit_test(journal_recover consumer_core)
 unit_test(snapshot_file consumer_core)
 
