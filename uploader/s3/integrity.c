@@ -4,7 +4,7 @@
 #include "uploader/s3/request.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
+#include <string.h>
 #include <time.h>
 
 #define PART_NUMBER_MAX 10000
@@ -27,10 +27,6 @@ bool s3_integrity_uses_crc32c(const struct s3 *s3, const struct job *job) {
     if (wanted)
         return wanted == INTEGRITY_CRC32C;
     return !s3->aws.checksums_when_required;
-}
-
-static bool integrity_has_tls(const struct s3_op *op) {
-    return op->url.endpoint.len >= 8 && strncasecmp(op->url.endpoint.ptr, "https://", 8) == 0;
 }
 
 /* --- digests --- */
@@ -131,7 +127,7 @@ static enum integrity method_choose(const struct s3_op *op, const struct s3_endp
         return method_choose_wanted(op, e, integrity_wanted_by(op));
     if (method_may_be_verified(op, e, INTEGRITY_CRC32C))
         return INTEGRITY_CRC32C;
-    if (integrity_has_tls(op))
+    if (op->url.https)
         return INTEGRITY_TLS;
     /* With an MD5 compared with the ETag, fetched bytes are transferred from the producer only
      * once. */
@@ -381,7 +377,7 @@ static void integrity_log(const struct s3_op *op, struct s3_endpoint *e, enum in
 
 bool s3_integrity_prove(struct s3_op *op) {
     struct s3_endpoint *e = s3_op_endpoint(op);
-    enum integrity integrity = integrity_has_tls(op) ? INTEGRITY_TLS : INTEGRITY_NONE;
+    enum integrity integrity = op->url.https ? INTEGRITY_TLS : INTEGRITY_NONE;
     bool by_etag = false;
     if (op->streams_md5) {
         int err = s3_digest_end(op);
