@@ -1,4 +1,4 @@
-/* Operations made by hand, and what is known of their endpoint: for the tests of the checks of integrity. */
+/* Operations made by hand, and the properties of their endpoint: for the tests of the checks of integrity. */
 #ifndef CHUNKLIFT_S3_OP_FIXTURE_H
 #define CHUNKLIFT_S3_OP_FIXTURE_H
 

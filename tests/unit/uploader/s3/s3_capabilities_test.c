@@ -140,7 +140,7 @@ static void test_the_end_of_a_probe_frees_its_endpoints(void **state) {
     assert_null(endpoint_number(1)->prober);
 }
 
-/* What -v shows of a change. */
+/* The log of -v for a change. */
 static struct capture shown;
 
 static void show(void) {

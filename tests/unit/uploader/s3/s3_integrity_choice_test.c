@@ -1,4 +1,4 @@
-/* The choice of a check, from what is known of an endpoint (rule 16). Operations are made by hand; none sends a request
+/* The choice of a check, from the properties of an endpoint (rule 16). Operations are made by hand; none sends a request
  * except the probes of large chunks. The linker wraps clock_gettime (tests.cmake). */
 #include "s3_op_fixture.h"
 
