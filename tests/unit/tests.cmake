@@ -144,6 +144,8 @@ unit_test(offline_forget consumer_core)
 unit_test(offline_journal consumer_core)
 unit_test(retire_errors consumer_core)
 unit_test(retire_list consumer_core)
+unit_test(consumer_retire_death consumer_core)
+unit_test(journal_forget consumer_core)
 
 set(folder consumer/state)
 unit_test(chunks consumer_core)
