@@ -166,6 +166,7 @@ unit_test(producer_consumer producer_core)
 unit_test(hedge producer_core)
 unit_test(scan producer_core)
 unit_test(track producer_core)
+unit_test(track_fleet producer_core)
 
 set(folder producer/cli)
 unit_test(chunklift producer_core)
