@@ -125,8 +125,48 @@ static void test_a_repeated_offer_goes_to_more_uploaders(void **state) {
     assert_int_equal(jobs_copies(&planner, &offer), 2);
 }
 
+static void test_pauses_between_hedges_grow_to_30_s(void **state) {
+    static const uint64_t pauses[] = {1000, 2000, 4000, 8000, 16000, 30000, 30000};
+    uint64_t now_ms = 200;
+    (void)state;
+    leased_file();
+    struct offer *offer = hedge_next(&planner, now_ms);
+    for (size_t i = 0; i < sizeof pauses / sizeof *pauses; i++) {
+        hedge_sent(offer, now_ms);
+        assert_int_equal(offer->hedge_due_ms, now_ms + pauses[i]);
+        now_ms = offer->hedge_due_ms;
+    }
+}
+
+static void test_only_so_many_slow_jobs_are_remembered(void **state) {
+    struct ref slow[SLOW_MAX + 1];
+    (void)state;
+    leased_file();
+    for (size_t i = 0; i < SLOW_MAX; i++)
+        slow[i] = (struct ref){.kind = JOB_CHUNK, .upload = upload_id(9)};
+    slow[SLOW_MAX] = chunk_ref(1);
+    hedge_note_slow(&planner, slow, SLOW_MAX + 1);
+    assert_null(hedge_next(&planner, 200));
+    slow[SLOW_MAX - 1] = chunk_ref(1);
+    hedge_note_slow(&planner, slow, SLOW_MAX + 1);
+    assert_non_null(hedge_next(&planner, 200));
+    hedge_note_slow(&planner, NULL, 0);
+    assert_null(hedge_next(&planner, 200));
+}
+
+static void test_hedge_goes_to_at_most_four_uploaders(void **state) {
+    (void)state;
+    planner.fleet.uploaders = 3;
+    assert_int_equal(hedge_copies(&planner), 3);
+    planner.fleet.uploaders = 5;
+    assert_int_equal(hedge_copies(&planner), 4);
+    planner.fleet.uploaders = 0;
+}
+
 #define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
-UNIT_MAIN(CORE_TEST(test_a_slow_job_is_offered_when_nothing_else_is_left),
+UNIT_MAIN(CORE_TEST(test_pauses_between_hedges_grow_to_30_s), CORE_TEST(test_only_so_many_slow_jobs_are_remembered),
+          CORE_TEST(test_hedge_goes_to_at_most_four_uploaders),
+          CORE_TEST(test_a_slow_job_is_offered_when_nothing_else_is_left),
           CORE_TEST(test_no_hedge_while_there_is_other_work),
           CORE_TEST(test_no_hedge_without_free_slots_or_another_uploader),
           CORE_TEST(test_only_current_chunks_are_hedged),

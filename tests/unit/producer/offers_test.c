@@ -217,7 +217,57 @@ static void test_open_offers_are_repeated_when_an_uploader_left(void **state) {
     assert_int_equal(leased->state, OFFER_LEASED);
 }
 
-UNIT_MAIN(cmocka_unit_test_setup_teardown(test_open_offers_are_repeated_when_an_uploader_left, set_up, tear_down),
+/* The capacity of a new uploader is used at once, but not by a repetition for each uploader that starts. */
+static void test_reoffer_at_once_is_limited_to_one_in_half_a_second(void **state) {
+    (void)state;
+    struct offer *open = add_sent(0, 10000), *leased = add_sent(1, 10000);
+    offers_granted(&o, leased, 10001);
+    offers_reoffer_now(&o, 10010);
+    assert_int_equal(offers_deadline(&o), 10010);
+    assert_int_equal(open->due_ms, 10010);
+    assert_int_not_equal(leased->due_ms, 10010);
+    offers_collect_due(&o, 10010, true);
+    offers_sent(&o, open, 10010);
+    offers_reoffer_now(&o, 10010 + OFFERS_REOFFER_PAUSE_MS - 1);
+    assert_true(open->due_ms > 11000);
+    offers_reoffer_now(&o, 10010 + OFFERS_REOFFER_PAUSE_MS);
+    assert_int_equal(open->due_ms, 10010 + OFFERS_REOFFER_PAUSE_MS);
+}
+
+static void test_reoffer_soon_delays_no_offer(void **state) {
+    (void)state;
+    struct offer *a = add_sent(0, 1000), *b = add_sent(1, 1000);
+    a->due_ms = 1010;
+    b->due_ms = 9000;
+    offers_reoffer_soon(&o, 1005);
+    assert_int_equal(a->due_ms, 1010);
+    assert_int_equal(b->due_ms, 1105); /* no grant is known: after 100 ms */
+    assert_int_equal(offers_deadline(&o), 1010);
+}
+
+static void test_room_is_that_of_the_table(void **state) {
+    struct fleet fleet = {.uploaders = 1, .share = 1000};
+    (void)state;
+    for (uint32_t i = 0; i < OFFERS_MAX - 1; i++)
+        offers_granted(&o, add(i), 1000);
+    assert_int_equal(offers_room(&o, &fleet, 900000), 1);
+}
+
+static void test_full_fleet_is_looked_at_again_soon(void **state) {
+    (void)state;
+    struct offer *a = add_sent(0, 1000);
+    offers_collect_due(&o, 2000, false);
+    assert_int_equal(offers_deadline(&o), 2100);
+    offers_collect_due(&o, 2100, true);
+    assert_int_equal(a->state, OFFER_READY);
+    assert_int_equal(offers_deadline(&o), UINT64_MAX);
+}
+
+UNIT_MAIN(cmocka_unit_test_setup_teardown(test_reoffer_at_once_is_limited_to_one_in_half_a_second, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_reoffer_soon_delays_no_offer, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_room_is_that_of_the_table, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_full_fleet_is_looked_at_again_soon, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_open_offers_are_repeated_when_an_uploader_left, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_window_is_zero_without_uploaders_and_has_a_floor, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_window_follows_rate_and_smallest_time, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_an_outstanding_offer_takes_room_until_it_is_answered, set_up, tear_down),

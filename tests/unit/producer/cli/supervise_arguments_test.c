@@ -1,0 +1,144 @@
+/* The arguments of the processes that `cp` starts. Both programs are a script that writes its arguments to "args". */
+#include "files.h"
+#include "unit.h"
+
+#include "producer/cli/supervise.h"
+#include "producer/cli/supervise_internal.h"
+#include "system/log.h"
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct supervisor s;
+static char root[TEMP_DIR_SIZE], text[8192];
+
+static int setup(void **state) {
+    (void)state;
+    temp_dir_enter(root);
+    log_setup("test", LOG_ERROR, false);
+    memset(&s, 0, sizeof s);
+    s.o.journal_dir = "journal";
+    file_put_text("program", "#!/bin/sh\necho \"$*\" >args\n");
+    assert_int_equal(chmod("program", 0700), 0);
+    assert_int_equal(buf_add_text(&s.consumer_program, "./program"), 0);
+    assert_int_equal(buf_add_text(&s.uploader_program, "./program"), 0);
+    return buf_add_text(&s.log_path, "/dev/null");
+}
+
+static int teardown(void **state) {
+    (void)state;
+    buf_release(&s.consumer_program);
+    buf_release(&s.uploader_program);
+    buf_release(&s.log_path);
+    return temp_dir_leave(root);
+}
+
+static const char *arguments_of(pid_t *pid) {
+    assert_true(*pid > 0);
+    assert_int_equal(waitpid(*pid, NULL, 0), *pid);
+    *pid = 0;
+    return file_read_text("args", text, sizeof text);
+}
+
+static const char *uploader_arguments_now(void) {
+    uint64_t deadline_ms = UINT64_MAX;
+    s.uploaders[0] = (struct child){.wanted = true};
+    assert_int_equal(uploaders_service(&s, 1000, &deadline_ms), 0);
+    return arguments_of(&s.uploaders[0].pid);
+}
+
+static const char *consumer_arguments_now(void) {
+    uint64_t deadline_ms = UINT64_MAX;
+    s.consumer.start_at_ms = s.consumer_look_ms = 0;
+    s.consumer_tries = 0;
+    assert_int_equal(consumer_service(&s, false, 1000, &deadline_ms), 0);
+    return arguments_of(&s.consumer.pid);
+}
+
+static void test_options_that_are_not_given_are_not_passed_on(void **state) {
+    (void)state;
+    s.o.endpoint_url = "";
+    assert_string_equal(uploader_arguments_now(), "--for-cp --journal journal\n");
+    assert_string_equal(consumer_arguments_now(), "--for-cp --journal journal\n");
+}
+
+static void test_uploader_gets_the_options_of_the_run(void **state) {
+    static const char *const roots[] = {"/a", "/b"};
+    (void)state;
+    s.o = (struct supervise_options){.journal_dir = "journal",
+                                     .consumer = "ipc:///c",
+                                     .jobs = "ipc:///j",
+                                     .slots = 4,
+                                     .allow = "s3://bucket",
+                                     .roots = roots,
+                                     .root_count = 2,
+                                     .endpoint_url = "http://store",
+                                     .region = "r",
+                                     .profile = "p",
+                                     .retry_for_ms = 5000,
+                                     .drain_for_ms = 600,
+                                     .response_timeout_ms = 70,
+                                     .keys = {.key = "k", .trust = "t", .insecure = true},
+                                     .verbose = true,
+                                     .quiet = true};
+    assert_string_equal(uploader_arguments_now(),
+                        "--for-cp --consumer ipc:///c --jobs ipc:///j --slots 4 --allow s3://bucket --root /a --root "
+                        "/b --endpoint-url http://store --region r --profile p --retry-for 5000ms --drain-for 600ms "
+                        "--response-timeout 70ms --key k --trust t --insecure -v --quiet\n");
+}
+
+static void test_consumer_gets_the_options_of_the_run(void **state) {
+    (void)state;
+    s.o.lease_ms = 3000;
+    s.o.no_second_lease = s.o.verbose = true;
+    assert_string_equal(consumer_arguments_now(), "--for-cp --journal journal --lease 3000ms --no-second-lease -v\n");
+}
+
+/* A consumer that replaces another one must continue its journal. */
+static void test_restarted_consumer_gets_the_id_of_the_first_journal(void **state) {
+    static const struct id128 none, first = {{0xab}}, second = {{0xcd}};
+    (void)state;
+    supervisor_set_journal(&s, &none);
+    assert_string_equal(consumer_arguments_now(), "--for-cp --journal journal\n");
+    supervisor_set_journal(&s, &first);
+    supervisor_set_journal(&s, &second);
+    assert_string_equal(consumer_arguments_now(),
+                        "--for-cp --journal journal --journal-id ab000000000000000000000000000000\n");
+}
+
+static void test_check_uses_the_same_arguments(void **state) {
+    (void)state;
+    assert_int_equal(uploaders_check(&s), 0);
+    assert_string_equal(file_read_text("args", text, sizeof text), "--for-cp --journal journal --check-only\n");
+}
+
+static void test_result_of_the_check(void **state) {
+    static const struct {
+        const char *script;
+        int err;
+    } cases[] = {{"exit 2\n", ERR_USAGE}, {"exit 3\n", ERR_UNREACHABLE}, {"kill -9 $$\n", ERR_UNREACHABLE}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char script[64];
+        snprintf(script, sizeof script, "#!/bin/sh\n%s", cases[i].script);
+        file_put_text("program", script);
+        assert_int_equal(uploaders_check(&s), cases[i].err);
+    }
+    assert_int_equal(unlink("program"), 0);
+    assert_int_equal(uploaders_check(&s), ERR_UNREACHABLE);
+}
+
+static void test_list_of_arguments_is_bounded(void **state) {
+    static struct arguments a;
+    (void)state;
+    for (int i = 0; i < 2 * ARGUMENTS_MAX; i++)
+        arguments_add(&a, "word");
+    assert_int_equal(a.count, ARGUMENTS_MAX - 1);
+    assert_null(a.items[ARGUMENTS_MAX - 1]);
+    assert_non_null(a.items[ARGUMENTS_MAX - 2]);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+UNIT_MAIN(TEST(test_options_that_are_not_given_are_not_passed_on), TEST(test_uploader_gets_the_options_of_the_run),
+          TEST(test_consumer_gets_the_options_of_the_run),
+          TEST(test_restarted_consumer_gets_the_id_of_the_first_journal), TEST(test_check_uses_the_same_arguments),
+          TEST(test_result_of_the_check), TEST(test_list_of_arguments_is_bounded))
