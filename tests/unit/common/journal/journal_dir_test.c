@@ -11,6 +11,7 @@ static void put(const char *name, const char *text) {
 static void test_lists_journal_files_in_order(void **state) {
     (void)state;
     static const char *const others[] = {"journal.1.jsonl",
+                                         "journax.00000000000000000001.jsonl",
                                          "journal.00000000000000000000.jsonl",
                                          "journal.99999999999999999999.jsonl", /* more than 64 bits */
                                          "journal.0000000000000000001x.jsonl",

@@ -1,5 +1,6 @@
 /* Endpoints with keys: admitted and refused peers, and a trust file that is read again. Strangers are plain libzmq sockets
  * in another context. */
+#include "capture.h"
 #include "files.h"
 #include "pure/proto.h"
 #include "runtime/endpoint.h"
@@ -314,6 +315,142 @@ static void test_a_server_is_revoked(void **state) {
     endpoint_close(&router);
 }
 
+/* "A consumer may have two keys while its key is replaced": the other one is tried, and a file that still has both
+ * disturbs nothing. */
+static void test_a_consumer_with_two_keys(void **state) {
+    (void)state;
+    struct endpoint *router, *dealer;
+    char trust[400], rest[120];
+    setup_keys("# nobody\n", TRUST_UPLOADER);
+    assert_int_equal(endpoint_open(&router, ENDPOINT_ROUTER, ADDRESS), 0);
+    snprintf(rest, sizeof rest, "consumer %s", endpoint_address(router));
+    snprintf(trust, sizeof trust, "%s%s", line(&stranger, rest), line(&own, rest));
+    write_trust(trust);
+    assert_int_equal(endpoint_reread_keys(), 0);
+    assert_int_equal(endpoint_open_consumer(&dealer, endpoint_address(router)), 0);
+    assert_false(hears(router, 200));
+    assert_int_equal(endpoint_send(dealer, NULL, 0, slice_of("x")), ERR_AGAIN); /* the first line is not its key */
+    endpoint_try_other_key(dealer);
+    sends(router, dealer, slice_of("hello"));
+    assert_true(hears(router, PATIENCE_MS));
+    assert_int_equal(endpoint_reread_keys(), 0);
+    assert_int_equal(endpoint_send(dealer, NULL, 0, slice_of("still here")), 0);
+    assert_true(hears(router, PATIENCE_MS));
+    write_trust(line(&own, rest)); /* the old key is gone */
+    assert_int_equal(endpoint_reread_keys(), 0);
+    assert_int_equal(endpoint_send(dealer, NULL, 0, slice_of("and now")), 0);
+    assert_true(hears(router, PATIENCE_MS));
+    endpoint_try_other_key(dealer); /* there is none */
+    assert_int_equal(endpoint_send(dealer, NULL, 0, slice_of("as before")), 0);
+    assert_true(hears(router, PATIENCE_MS));
+    write_trust(line(&stranger, rest));
+    assert_int_equal(endpoint_reread_keys(), 0);
+    assert_false(hears(router, 100));
+    assert_int_equal(endpoint_send(dealer, NULL, 0, slice_of("to another")), ERR_AGAIN);
+    endpoint_close(&dealer);
+    endpoint_close(&router);
+}
+
+static struct capture said;
+
+/* Lets the endpoint work until its log has this text. */
+static void until_logged(struct endpoint *e, const char *text) {
+    static char log[65536];
+    for (uint64_t end = clock_ms() + PATIENCE_MS; clock_ms() < end; turn(e, ENDPOINT_IN, 20)) {
+        ssize_t n = pread(said.file, log, sizeof log - 1, 0);
+        log[n > 0 ? n : 0] = '\0';
+        if (strstr(log, text))
+            return;
+    }
+    capture_end(&said);
+    fail_msg("not logged: %s\n%s", text, log);
+}
+
+static size_t times_logged(const char *text) {
+    size_t count = 0;
+    for (const char *at = said.text; (at = strstr(at, text)); at++)
+        count++;
+    return count;
+}
+
+static void test_a_peer_without_a_key_is_logged(void **state) {
+    (void)state;
+    struct endpoint *router;
+    setup_keys("# nobody\n", TRUST_UPLOADER);
+    assert_int_equal(endpoint_open(&router, ENDPOINT_ROUTER, ADDRESS), 0);
+    capture_begin(&said, STDERR_FILENO);
+    void *refused = client(ZMQ_DEALER, endpoint_address(router), NULL, NULL);
+    until_logged(router, "a peer without a key, or with a wrong key for this host, was refused");
+    hears(router, NOTHING_MS); /* it tries again */
+    capture_end(&said);
+    assert_int_equal(times_logged("was refused"), 1);
+    zmq_close(refused);
+    endpoint_close(&router);
+}
+
+/* The first test: a server logs refused keys once a minute. */
+static void test_an_untrusted_key_is_logged_at_both_ends(void **state) {
+    (void)state;
+    struct endpoint *router, *dealer;
+    setup_keys("# nobody\n", TRUST_READER);
+    assert_int_equal(endpoint_open(&router, ENDPOINT_ROUTER, ADDRESS), 0);
+    capture_begin(&said, STDERR_FILENO);
+    assert_int_equal(endpoint_open(&dealer, ENDPOINT_DEALER, endpoint_address(router)), 0);
+    until_logged(router, "refused, its key is not trusted here: ");
+    until_logged(dealer, "does not trust this host's key; add this host's .pub line");
+    hears(router, NOTHING_MS);
+    turn(dealer, ENDPOINT_IN, 20);
+    capture_end(&said);
+    assert_int_equal(times_logged("does not trust this host's key"), 1);
+    assert_int_equal(times_logged("its key is not trusted here"), 1);
+    assert_non_null(strstr(said.text, own.public.text));
+    assert_int_equal(times_logged("unexpected key"), 0);
+    assert_int_equal(times_logged("a peer without a key"), 0);
+    endpoint_close(&dealer);
+    endpoint_close(&router);
+}
+
+static void test_an_unexpected_key_of_a_server_is_logged(void **state) {
+    (void)state;
+    char at[100];
+    int yes = 1, none = 0;
+    setup_keys("# nobody\n", 0);
+    void *server = zmq_socket(context, ZMQ_ROUTER);
+    zmq_setsockopt(server, ZMQ_LINGER, &none, sizeof none);
+    zmq_setsockopt(server, ZMQ_CURVE_SERVER, &yes, sizeof yes);
+    zmq_setsockopt(server, ZMQ_CURVE_SECRETKEY, stranger.secret.text, CURVE_TEXT_LEN);
+    assert_int_equal(zmq_bind(server, ADDRESS), 0);
+    assert_int_equal(zmq_getsockopt(server, ZMQ_LAST_ENDPOINT, at, &(size_t){sizeof at}), 0);
+    struct endpoint *dealer;
+    capture_begin(&said, STDERR_FILENO);
+    assert_int_equal(endpoint_open(&dealer, ENDPOINT_DEALER, at), 0);
+    until_logged(dealer, "the peer there presented an unexpected key, or none");
+    hears(dealer, NOTHING_MS);
+    capture_end(&said);
+    assert_int_equal(times_logged("unexpected key"), 1);
+    endpoint_close(&dealer);
+    zmq_close(server);
+}
+
+/* A peer that was admitted and leaves is no failed handshake. */
+static void test_the_end_of_a_good_connection_is_not_logged(void **state) {
+    (void)state;
+    struct endpoint *router, *dealer;
+    setup_keys("# nobody\n", TRUST_UPLOADER);
+    capture_begin(&said, STDERR_FILENO);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(endpoint_open(&router, ENDPOINT_ROUTER, ADDRESS), 0);
+        assert_int_equal(endpoint_open(&dealer, ENDPOINT_DEALER, endpoint_address(router)), 0);
+        sends(router, dealer, slice_of("hello"));
+        bool heard = hears(router, PATIENCE_MS);
+        endpoint_close(i % 2 ? &router : &dealer);
+        hears(i % 2 ? dealer : router, 100);
+        endpoint_close(i % 2 ? &dealer : &router);
+        assert_true(heard);
+    }
+    assert_string_equal(capture_end(&said), "");
+}
+
 static void test_no_keys_no_tcp(void **state) {
     (void)state;
     struct endpoint *e;
@@ -328,7 +465,10 @@ static void test_no_keys_no_tcp(void **state) {
 
 #define CURVE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-UNIT_MAIN(CURVE_TEST(test_conversation), CURVE_TEST(test_offers),
-          CURVE_TEST(test_messages_of_refused_peers_are_dropped), CURVE_TEST(test_refused_peers_get_no_offers),
-          CURVE_TEST(test_a_wrong_server), CURVE_TEST(test_revoked), CURVE_TEST(test_a_server_is_revoked),
-          CURVE_TEST(test_no_keys_no_tcp))
+UNIT_MAIN(CURVE_TEST(test_an_untrusted_key_is_logged_at_both_ends), CURVE_TEST(test_conversation),
+          CURVE_TEST(test_offers), CURVE_TEST(test_messages_of_refused_peers_are_dropped),
+          CURVE_TEST(test_refused_peers_get_no_offers), CURVE_TEST(test_a_wrong_server), CURVE_TEST(test_revoked),
+          CURVE_TEST(test_a_server_is_revoked), CURVE_TEST(test_no_keys_no_tcp),
+          CURVE_TEST(test_a_consumer_with_two_keys), CURVE_TEST(test_a_peer_without_a_key_is_logged),
+          CURVE_TEST(test_an_unexpected_key_of_a_server_is_logged),
+          CURVE_TEST(test_the_end_of_a_good_connection_is_not_logged))

@@ -184,6 +184,24 @@ static void test_vanished_peer_is_not_found(void **state) {
     endpoint_close(&router);
 }
 
+/* Only replies of a ROUTER are counted. */
+static void test_few_waiting_bytes_are_no_back_pressure(void **state) {
+    (void)state;
+    struct endpoint *router, *dealer;
+    struct frame f = FRAME_INIT;
+    open_pair(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://pressure", &router, &dealer);
+    send_wait(dealer, "here");
+    recv_wait(router, &f, "here");
+    assert_false(endpoint_is_backpressured(router, f.peer, f.peer_len));
+    assert_false(endpoint_is_under_pressure(router));
+    assert_true(endpoint_has_room(router, f.peer, f.peer_len, 1000));
+    assert_false(endpoint_is_backpressured(dealer, "x", 1));
+    assert_false(endpoint_is_under_pressure(dealer));
+    frame_release(&f);
+    endpoint_close(&dealer);
+    endpoint_close(&router);
+}
+
 /* A DEALER without a connection reports it at once and keeps nothing (IMMEDIATE). */
 static void test_unconnected_dealer_says_again(void **state) {
     (void)state;
@@ -534,9 +552,10 @@ static int end_context(void **state) {
 
 UNIT_MAIN(TEST(test_converse_over_ipc), TEST(test_converse_over_tcp), TEST(test_wildcard_is_resolved),
           TEST(test_second_bind_is_busy), TEST(test_a_deserted_socket_is_taken_over), TEST(test_bad_addresses),
-          TEST(test_vanished_peer_is_not_found), TEST(test_unconnected_dealer_says_again),
-          TEST(test_stalled_pull_swallows_little), TEST(test_bad_frames_are_dropped),
-          TEST(test_connects_again_after_nonsense), TEST(test_a_full_queue_and_a_peer_that_left),
-          TEST(test_drain_under_load_over_ipc), TEST(test_drain_under_load_over_tcp), TEST(test_drain_by_descriptor),
+          TEST(test_vanished_peer_is_not_found), TEST(test_few_waiting_bytes_are_no_back_pressure),
+          TEST(test_unconnected_dealer_says_again), TEST(test_stalled_pull_swallows_little),
+          TEST(test_bad_frames_are_dropped), TEST(test_connects_again_after_nonsense),
+          TEST(test_a_full_queue_and_a_peer_that_left), TEST(test_drain_under_load_over_ipc),
+          TEST(test_drain_under_load_over_tcp), TEST(test_drain_by_descriptor),
           TEST(test_wait_mixes_endpoints_and_descriptors), TEST(test_wait_for_many),
           TEST(test_flush_lets_a_goodbye_leave))
