@@ -311,6 +311,7 @@ unit_test(url uploader_core)
 
 set(folder uploader/source)
 unit_test(fetch uploader_core)
+unit_test(roots uploader_core)
 unit_test(source uploader_core)
 
 set(folder uploader/tasks)

@@ -16,7 +16,7 @@ struct roots {
 };
 
 static void root_release(struct root *r) {
-    if (r->fd >= 0)
+    if (r->fd != -1)
         close(r->fd);
     free(r->given);
     free(r->real);
@@ -64,7 +64,7 @@ static int root_init(struct root *r, const char *path) {
     if (!r->given || !r->dir)
         return ERR_NOMEM;
     r->fd = open(r->dir, O_PATH | O_DIRECTORY | O_CLOEXEC); /* needs only the right to search it */
-    return r->fd < 0 ? root_fail(path, errno) : 0;
+    return r->fd == -1 ? root_fail(path, errno) : 0;
 }
 
 int roots_new(struct roots **out, const char *const *paths, size_t count) {

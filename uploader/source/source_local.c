@@ -106,8 +106,8 @@ static ssize_t local_read(struct source *source, void *out, size_t max) {
     ssize_t got;
     do
         got = pread(s->fd, out, max, (off_t)(source->offset + source->position));
-    while (got < 0 && errno == EINTR);
-    if (got < 0) {
+    while (got == -1 && errno == EINTR);
+    if (got == -1) {
         snprintf(s->read_error, sizeof s->read_error, "%s", strerror(errno));
         return ERR_IO;
     }
@@ -134,7 +134,7 @@ static int local_check(struct source *source, char *why, size_t why_size) {
 
 static void local_close(struct source *source) {
     struct local *s = local_of(source);
-    if (s->fd >= 0)
+    if (s->fd != -1)
         close(s->fd);
     free(s->path);
     free(s);

@@ -1,4 +1,5 @@
 /* Offers of several producers: the order in which they are read, and when an uploader closes a socket. */
+#include "capture.h"
 #include "unit.h"
 
 #include "system/clock.h"
@@ -153,8 +154,111 @@ static void test_an_accepted_offer_ends_the_row(void **state) {
     assert_non_null(from->endpoint);
 }
 
+static void serve(const char *const *texts, size_t count) {
+    struct slice addresses[OFFER_SOCKETS_MAX + 2];
+    for (size_t i = 0; i < count; i++)
+        addresses[i] = slice_of(texts[i]);
+    offer_sockets_set(&sockets, addresses, count, 1000);
+}
+
+static void test_exactly_the_given_addresses_are_served(void **state) {
+    (void)state;
+    const char *all[] = {endpoint_address(producers[0]), endpoint_address(producers[1]),
+                         endpoint_address(producers[2])};
+    const char *two[] = {all[2], all[0]};
+    const struct endpoint *kept = sockets.items[2].endpoint;
+    serve(two, 2);
+    assert_int_equal(sockets.count, 2);
+    assert_string_equal(sockets.items[0].address, all[0]);
+    assert_string_equal(sockets.items[1].address, all[2]);
+    assert_ptr_equal(sockets.items[1].endpoint, kept); /* it stays connected */
+    serve(all, 3);
+    assert_int_equal(sockets.count, 3);
+    assert_string_equal(sockets.items[2].address, all[1]);
+    serve(&all[1], 1);
+    assert_int_equal(sockets.count, 1);
+    assert_string_equal(sockets.items[0].address, all[1]);
+    serve(all, 0);
+    assert_int_equal(sockets.count, 0);
+}
+
+static void test_an_address_that_is_named_twice_is_served_once(void **state) {
+    (void)state;
+    const char *twice[] = {endpoint_address(producers[0]), endpoint_address(producers[0])};
+    serve(twice, 2);
+    assert_int_equal(sockets.count, 1);
+}
+
+static void test_producers_beyond_the_limit_are_logged_once(void **state) {
+    (void)state;
+    static char text[OFFER_SOCKETS_MAX + 2][64];
+    static struct capture seen;
+    const char *many[OFFER_SOCKETS_MAX + 2];
+    for (int i = 0; i < OFFER_SOCKETS_MAX + 2; i++) {
+        snprintf(text[i], sizeof text[i], "ipc://many-%d", i);
+        many[i] = text[i];
+    }
+    capture_begin(&seen, STDERR_FILENO);
+    serve(many, OFFER_SOCKETS_MAX);
+    assert_string_equal(capture_end(&seen), "");
+    capture_begin(&seen, STDERR_FILENO);
+    serve(many, OFFER_SOCKETS_MAX + 2);
+    const char *line = strstr(capture_end(&seen), "more than 32 producers");
+    assert_non_null(line);
+    assert_null(strstr(line + 1, "more than"));
+    assert_int_equal(sockets.count, OFFER_SOCKETS_MAX);
+}
+
+static void test_a_producer_without_a_key_is_tried_again_after_a_second(void **state) {
+    (void)state;
+    static struct capture seen;
+    const char *unknown[] = {"tcp://127.0.0.1:1"};
+    capture_begin(&seen, STDERR_FILENO);
+    serve(unknown, 1);
+    assert_null(sockets.items[0].endpoint);
+    assert_int_equal(offer_sockets_tick(&sockets, 1999), 2000);
+    assert_int_equal(offer_sockets_tick(&sockets, 2000), 3000);
+    assert_string_equal(capture_end(&seen), "");    /* the missing key was logged before */
+    offer_socket_declined(&sockets.items[0], 2000); /* it may be closed when its last offer is declined */
+    assert_int_equal(sockets.items[0].back_ms, 3000);
+}
+
+static void test_declines_at_a_closed_socket_do_not_make_it_wait_longer(void **state) {
+    (void)state;
+    struct offer_socket *from = &sockets.items[1];
+    for (int i = 0; i < 20; i++)
+        offer_socket_declined(from, 1000);
+    assert_int_equal(from->back_ms, 1500);
+    assert_int_equal(from->away_ms, 1000);
+    assert_int_equal(offer_sockets_tick(&sockets, 1000), 1500);
+}
+
+static void test_the_next_socket_to_open_decides_about_the_tick(void **state) {
+    (void)state;
+    assert_int_equal(offer_sockets_tick(&sockets, 1000), UINT64_MAX);
+    for (int i = 0; i < 8; i++)
+        offer_socket_declined(&sockets.items[0], 1400);
+    for (int i = 0; i < 8; i++)
+        offer_socket_declined(&sockets.items[1], 1000);
+    assert_int_equal(offer_sockets_tick(&sockets, 1400), 1500);
+    assert_int_equal(offer_sockets_tick(&sockets, 1500), 1900);
+}
+
+static void test_cost_counts_jobs_and_bytes(void **state) {
+    (void)state;
+    struct offer_socket *from = &sockets.items[0];
+    offer_socket_accepted(from, 3, 1000);
+    offer_socket_accepted(from, 0, 0);
+    assert_int_equal(from->cost, 3 * OFFER_JOB_COST + 1000);
+}
+
 #define FEEDS_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 UNIT_MAIN(FEEDS_TEST(test_the_producer_with_the_least_cost_comes_next),
           FEEDS_TEST(test_an_idle_producer_saves_up_no_cost),
           FEEDS_TEST(test_no_offer_is_lost_when_one_producer_is_silent), FEEDS_TEST(test_eight_declined_in_a_row),
-          FEEDS_TEST(test_an_accepted_offer_ends_the_row))
+          FEEDS_TEST(test_an_accepted_offer_ends_the_row), FEEDS_TEST(test_exactly_the_given_addresses_are_served),
+          FEEDS_TEST(test_an_address_that_is_named_twice_is_served_once),
+          FEEDS_TEST(test_producers_beyond_the_limit_are_logged_once),
+          FEEDS_TEST(test_a_producer_without_a_key_is_tried_again_after_a_second),
+          FEEDS_TEST(test_declines_at_a_closed_socket_do_not_make_it_wait_longer),
+          FEEDS_TEST(test_the_next_socket_to_open_decides_about_the_tick), FEEDS_TEST(test_cost_counts_jobs_and_bytes))

@@ -119,7 +119,48 @@ static void test_batches_go_in_order(void **state) {
     }
 }
 
+static void test_the_next_result_to_resend_decides_about_the_tick(void **state) {
+    (void)state;
+    add(0);
+    assert_int_equal(send_due(1000), 1);
+    add(1);
+    assert_int_equal(send_due(1400), 1);
+    assert_int_equal(reports_tick(&reports, 1500), 2000);
+    assert_int_equal(reports_tick(&reports, 2000), 2400);
+    assert_int_equal(send_due(2000), 1);
+}
+
+static void test_bytes_are_reported_once(void **state) {
+    (void)state;
+    struct result r = chunk(0, OUTCOME_DONE), due[1];
+    r.sent_bytes = 500;
+    assert_int_equal(reports_add(&reports, &r), 0);
+    assert_int_equal(reports_due(&reports, due, 1), 1);
+    assert_int_equal(due[0].sent_bytes, 500);
+    reports_sent(&reports, 1, 1000);
+    reports_send_all_again(&reports);
+    assert_int_equal(reports_due(&reports, due, 1), 1);
+    assert_int_equal(due[0].sent_bytes, 0);
+}
+
+static void test_a_result_of_any_outcome_is_known(void **state) {
+    (void)state;
+    struct result redo = chunk(3, OUTCOME_REDO);
+    assert_false(reports_has(&reports, &redo.ref));
+    assert_int_equal(reports_add(&reports, &redo), 0);
+    assert_true(reports_has(&reports, &redo.ref));
+}
+
+static void test_no_report_can_be_destroyed(void **state) {
+    (void)state;
+    struct report *none = NULL;
+    report_destroy(&none);
+    assert_null(none);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_result_is_copied), TEST(test_a_result_is_resent_until_it_is_answered),
           TEST(test_all_are_resent_after_a_reconnect), TEST(test_an_answer_belongs_to_job_and_outcome),
-          TEST(test_the_same_result_is_kept_once), TEST(test_batches_go_in_order))
+          TEST(test_the_same_result_is_kept_once), TEST(test_batches_go_in_order),
+          TEST(test_the_next_result_to_resend_decides_about_the_tick), TEST(test_bytes_are_reported_once),
+          TEST(test_a_result_of_any_outcome_is_known), TEST(test_no_report_can_be_destroyed))

@@ -99,6 +99,54 @@ static void test_help_and_version_end_it(void **state) {
     assert_int_equal(version, SETTINGS_DONE);
 }
 
+static void test_limits_of_the_numbers(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("uploader", "--allow", "/out/", "--slots", "1024", "--retry-for", "0"), 0);
+    assert_int_equal(s.slots, 1024);
+    assert_int_equal(s.retry_for_ms, 0);
+    settings_release(&s);
+    assert_int_equal(PARSE("uploader", "--allow", "/out/", "--drain-for", "0"), ERR_USAGE);
+    settings_release(&s);
+    assert_int_equal(PARSE("uploader", "--allow", "/out/", "--response-timeout", "0"), ERR_USAGE);
+    settings_release(&s);
+}
+
+static void test_a_directory_only_uploader_needs_no_valid_endpoint(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("uploader", "--allow", "/out/", "--endpoint-url", "nothing"), 0);
+    assert_string_equal(s.endpoint_url, "");
+    settings_release(&s);
+    assert_int_not_equal(PARSE("uploader", "--allow", "/out/", "--allow", "s3://bucket/", "--endpoint-url", "nothing"),
+                         0);
+    settings_release(&s);
+}
+
+static void test_content_md5_is_a_kind_of_integrity(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("uploader", "--allow", "/out/", "--content-md5"), 0);
+    assert_int_equal(s.integrity, INTEGRITY_MD5);
+    settings_release(&s);
+}
+
+static void test_uploaders_of_cp_expect_the_hosts_own_key(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("uploader", "--allow", "/out/", "--insecure", "--for-cp", "--jobs", "tcp://127.0.0.1:1"), 0);
+    assert_true(s.for_cp);
+    settings_release(&s);
+}
+
+static void test_consumer_and_jobs_are_endpoints(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("uploader", "--allow", "/out/", "--consumer", "here"), ERR_USAGE);
+    settings_release(&s);
+    assert_int_equal(PARSE("uploader", "--allow", "/out/", "--jobs", "ipc:///j", "--jobs", "there"), ERR_USAGE);
+    settings_release(&s);
+    assert_int_equal(PARSE("uploader", "--allow", "/out/", "--jobs", "there", "--jobs", "ipc:///j"), ERR_USAGE);
+    settings_release(&s);
+}
+
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 UNIT_MAIN(TEST(test_defaults), TEST(test_destinations_become_urls), TEST(test_a_consumer_or_a_journal),
-          TEST(test_invalid_settings), TEST(test_help_and_version_end_it))
+          TEST(test_invalid_settings), TEST(test_help_and_version_end_it), TEST(test_limits_of_the_numbers),
+          TEST(test_a_directory_only_uploader_needs_no_valid_endpoint), TEST(test_content_md5_is_a_kind_of_integrity),
+          TEST(test_uploaders_of_cp_expect_the_hosts_own_key), TEST(test_consumer_and_jobs_are_endpoints))

@@ -6,6 +6,7 @@
 #include "uploader/source/source.h"
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -295,6 +296,149 @@ static void test_not_a_regular_file(void **state) {
     assert_int_equal(open_all(&s, &ref), ERR_CHANGED); /* and the open does not block */
 }
 
+static void test_a_failure_is_a_sentence_and_a_class(void **state) {
+    (void)state;
+    char text[100];
+    assert_int_equal(source_failure(ERR_CHANGED, "size changed", text, sizeof text), FAIL_CHANGED);
+    assert_string_equal(text, "changed while it was uploaded (size changed)");
+    assert_int_equal(source_failure(ERR_IO, "no device", text, sizeof text), FAIL_SOURCE);
+    assert_string_equal(text, "cannot be read: no device");
+    char expected[100];
+    snprintf(expected, sizeof expected, "cannot be read: %s", err_text(ERR_DENIED));
+    assert_int_equal(source_failure(ERR_DENIED, "", text, sizeof text), FAIL_SOURCE);
+    assert_string_equal(text, expected);
+}
+
+static void test_a_local_source_is_always_ready(void **state) {
+    (void)state;
+    struct source *s;
+    struct source_ref ref = plan(path);
+    uint32_t crc;
+    assert_int_equal(open_all(&s, &ref), 0);
+    assert_true(source_is_ready(s));
+    assert_false(source_is_fetched(s));
+    assert_int_equal(source_progress(s), 0);
+    assert_int_equal(source_length(s), 16);
+    assert_int_equal(source_precompute_crc(s, &crc), 0);
+    assert_false(source_announced_crc(s, &crc)); /* no producer announced it */
+    source_close(&s);
+}
+
+static void test_a_rewind_to_the_present_position_does_nothing(void **state) {
+    (void)state;
+    struct source *s;
+    struct source_ref ref = plan(path);
+    char bytes[32];
+    assert_int_equal(open_all(&s, &ref), 0);
+    assert_int_equal(source_read(s, bytes, 6), 6);
+    assert_int_equal(source_rewind(s, 6), 0);
+    assert_int_equal(source_position(s), 6);
+    assert_int_equal(source_crc(s), crc32c_add(0, "012345", 6));
+    source_close(&s);
+}
+
+/* The bytes differ, and the identity does not show it. */
+static void test_bytes_that_differ_between_two_readings_are_found(void **state) {
+    (void)state;
+    struct source *s;
+    struct source_ref ref = plan(path);
+    char bytes[32];
+    uint32_t crc;
+    assert_int_equal(open_all(&s, &ref), 0);
+    assert_int_equal(source_precompute_crc(s, &crc), 0);
+    assert_int_equal(source_read(s, bytes, 6), 6);
+    assert_int_equal(source_check(s, why, sizeof why), 0); /* not at the end yet */
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+                                {ref.file.mtime_ns / 1000000000, ref.file.mtime_ns % 1000000000}};
+    file_put_text(path, "0123456789abcdeX");
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    assert_int_equal(source_read(s, bytes, sizeof bytes), 10);
+    assert_int_equal(source_check(s, why, sizeof why), ERR_CHANGED);
+    source_close(&s);
+}
+
+static void test_a_source_that_shrinks_during_the_first_reading_is_an_error(void **state) {
+    (void)state;
+    struct source *s;
+    struct source_ref ref = plan(path);
+    uint32_t crc;
+    assert_int_equal(open_all(&s, &ref), 0);
+    assert_int_equal(truncate(path, 4), 0);
+    assert_int_equal(source_precompute_crc(s, &crc), ERR_CHANGED);
+    source_close(&s);
+}
+
+static void test_a_closed_source_can_be_closed_again(void **state) {
+    (void)state;
+    struct source *s = NULL;
+    source_close(&s);
+    assert_null(s);
+}
+
+static void test_a_path_with_a_nul_is_under_no_root(void **state) {
+    (void)state;
+    struct source *s;
+    struct source_ref ref = plan(path);
+    char name[340];
+    snprintf(name, sizeof name, "%s", path);
+    size_t len = strlen(name);
+    ref.path = slice_make(name, len + 2);
+    name[len + 1] = 'x';
+    assert_int_equal(open_all(&s, &ref), ERR_DENIED);
+    ref.path = slice_make(name, 0);
+    assert_int_equal(open_all(&s, &ref), ERR_DENIED);
+}
+
+static void test_another_inode_number_counts_only_where_numbers_are_stable(void **state) {
+    (void)state;
+    struct source *s;
+    struct source_ref ref = plan(path);
+    ref.boot = slice_of("another boot");
+    ref.file.dev++; /* a device number is valid under one boot only */
+    assert_int_equal(open_all(&s, &ref), 0);
+    assert_int_equal(source_check(s, why, sizeof why), 0);
+    source_close(&s);
+    ref.boot = slice_of(boot_id());
+    assert_int_equal(open_all(&s, &ref), ERR_CHANGED);
+}
+
+/* No descriptor is left for the second look at the path. */
+static int check_without_descriptors(struct source *s) {
+    struct rlimit old, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = (struct rlimit){.rlim_cur = 3, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int err = source_check(s, why, sizeof why);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    return err;
+}
+
+static void test_without_a_descriptor_the_path_is_compared(void **state) {
+    (void)state;
+    struct source *s;
+    struct source_ref ref = plan(path);
+    char other[340];
+    assert_int_equal(open_all(&s, &ref), 0);
+    assert_int_equal(check_without_descriptors(s), 0);
+    snprintf(other, sizeof other, "%s.new", path);
+    file_put_text(other, "0123456789abcdef");
+    assert_int_equal(rename(other, path), 0);
+    assert_int_equal(check_without_descriptors(s), ERR_CHANGED);
+    assert_true(why[0]);
+    source_close(&s);
+}
+
+static void test_without_a_descriptor_a_removed_file_is_found(void **state) {
+    (void)state;
+    struct source *s;
+    struct source_ref ref = plan(path);
+    assert_int_equal(open_all(&s, &ref), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(check_without_descriptors(s), ERR_CHANGED);
+    assert_true(why[0]);
+    source_close(&s);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_reads_a_range_and_its_checksum), TEST(test_rewinds_only_to_the_start),
           TEST(test_a_changed_byte_between_two_readings_is_found), TEST(test_changed_before_the_first_byte),
@@ -302,4 +446,11 @@ UNIT_MAIN(TEST(test_reads_a_range_and_its_checksum), TEST(test_rewinds_only_to_t
           TEST(test_content_shorter_than_its_size), TEST(test_replaced_by_another_file), TEST(test_removed_while_read),
           TEST(test_a_root_that_can_only_be_searched), TEST(test_a_symlink_does_not_leave_the_root),
           TEST(test_only_under_a_root), TEST(test_a_root_by_its_link_and_a_root_that_is_a_file),
-          TEST(test_the_range_must_be_within_the_file), TEST(test_not_a_regular_file))
+          TEST(test_the_range_must_be_within_the_file), TEST(test_not_a_regular_file),
+          TEST(test_a_failure_is_a_sentence_and_a_class), TEST(test_a_local_source_is_always_ready),
+          TEST(test_a_rewind_to_the_present_position_does_nothing),
+          TEST(test_bytes_that_differ_between_two_readings_are_found),
+          TEST(test_a_source_that_shrinks_during_the_first_reading_is_an_error),
+          TEST(test_a_closed_source_can_be_closed_again), TEST(test_a_path_with_a_nul_is_under_no_root),
+          TEST(test_another_inode_number_counts_only_where_numbers_are_stable),
+          TEST(test_without_a_descriptor_the_path_is_compared), TEST(test_without_a_descriptor_a_removed_file_is_found))

@@ -31,7 +31,7 @@ static int teardown(void **state) {
     return uploader_world_teardown(state);
 }
 
-/* A job whose file is not under a root of this uploader. */
+/* A job with a file that is not under a root of this uploader. */
 static struct job remote(enum job_kind kind) {
     struct job j = kind == JOB_CHUNK ? world_chunk_job(1, 0) : world_job(kind, 1);
     j.source.path = slice_of("/not/here");
