@@ -311,6 +311,8 @@ unit_test(url uploader_core)
 
 set(folder uploader/source)
 unit_test(fetch uploader_core)
+unit_test(fetch_connection uploader_core)
+unit_test(fetch_deadline uploader_core)
 unit_test(roots uploader_core)
 unit_test(source uploader_core)
 

@@ -179,8 +179,6 @@ static void fetched_drop_pieces(struct fetched *s) {
 }
 
 static void fetched_fail(struct fetched *s, int err, struct slice why) {
-    if (s->problem)
-        return;
     s->problem = err;
     size_t n = why.len < WHY_SIZE - 1 ? why.len : WHY_SIZE - 1;
     for (size_t i = 0; i < n; i++)

@@ -1,118 +1,5 @@
-/* The uploader's side of FETCH; the test plays the producer: the requests, the accepted answers, and the fate of a source
- * when its producer is silent, wrong or gone. */
-#include "insecure.h"
-#include "pure/digest.h"
-#include "pure/proto.h"
-#include "system/clock.h"
-#include "unit.h"
-#include "uploader/source/fetch.h"
-#include <stdlib.h>
-#include <unistd.h>
-
-#define PATIENCE_MS 20000
-#define LEASE_MS 10000
-#define PIECE PROTO_PIECE_MAX
-#define LENGTH ((uint64_t)10 * PIECE + 100)
-#define OFFSET 4096
-
-static struct endpoint *producer;
-static struct fetches *fetches;
-static struct source *source;
-static struct frame frame;
-static struct msg question;
-static uint8_t asker[16];
-static size_t asker_len;
-static uint64_t now_ms;
-static const struct id128 journal = {{1}}, self = {{2}}, upload = {{3}}, other = {{4}};
-static char bytes[10 * PIECE + 100], got[10 * PIECE + 100];
-
-static void open_range(uint64_t length, bool ahead) {
-    assert_int_equal(
-        fetch_open(&source, fetches, slice_of(endpoint_address(producer)), &upload, OFFSET, length, ahead, now_ms), 0);
-}
-
-static int set_up(void **state) {
-    (void)state;
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (char)(i * 11 + i / 255);
-    now_ms = clock_ms();
-    asker_len = 0;
-    assert_int_equal(endpoint_open(&producer, ENDPOINT_DATA, "tcp://127.0.0.1:*"), 0);
-    assert_int_equal(fetches_new(&fetches, &journal, &self), 0);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    source_close(&source);
-    fetches_destroy(&fetches);
-    frame_release(&frame);
-    endpoint_close(&producer);
-    endpoint_shutdown_all();
-    return 0;
-}
-
-/* Receives the next FETCH into `question`. False: none came for wait_ms. */
-static bool asked(int wait_ms) {
-    uint64_t end = clock_ms() + (uint64_t)wait_ms;
-    while (endpoint_recv(producer, &frame)) {
-        if (clock_ms() > end)
-            return false;
-        fetches_send(fetches, now_ms);
-        struct wait_item item = {.endpoint = producer, .want = ENDPOINT_IN};
-        assert_int_equal(endpoint_wait(&item, 1, 2), 0);
-    }
-    assert_int_equal(msg_decode(frame.data, &question), 0);
-    assert_int_equal(question.type, MSG_FETCH);
-    assert_true(id_equal(&question.journal, &journal) && id_equal(&question.fetch.upload, &upload));
-    memcpy(asker, frame.peer, frame.peer_len);
-    asker_len = frame.peer_len;
-    return true;
-}
-
-static void expect_question(uint64_t position, uint64_t credit) {
-    assert_true(asked(PATIENCE_MS));
-    assert_int_equal(question.fetch.offset, OFFSET);
-    assert_int_equal(question.fetch.position, position);
-    assert_int_equal(question.fetch.credit, credit);
-}
-
-static void send_data(uint64_t number, struct msg_data d, const struct id128 *of) {
-    struct buf out = BUF_INIT;
-    struct msg m = {.type = MSG_DATA, .journal = *of, .sender = other, .number = number, .data = d};
-    assert_int_equal(msg_encode(&m, &out), 0);
-    assert_int_equal(endpoint_send(producer, asker, asker_len, buf_slice(&out)), 0);
-    buf_release(&out);
-}
-
-static void send_answer(struct msg_data d) {
-    send_data(question.number, d, &journal);
-}
-
-static struct msg_data piece(enum data_state state, uint64_t from, size_t len) {
-    return (struct msg_data){.state = state,
-                             .position = from,
-                             .crc = crc32c_add(0, bytes + from, len),
-                             .bytes = slice_make(bytes + from, len)};
-}
-
-/* Handles messages until the source is ready, at most for wait_ms. */
-static bool ready(int wait_ms) {
-    uint64_t end = clock_ms() + (uint64_t)wait_ms;
-    while (!source_is_ready(source) && clock_ms() < end) {
-        (void)fetches_recv(fetches, now_ms);
-        usleep(500);
-    }
-    return source_is_ready(source);
-}
-
-static void settle(void) {
-    uint64_t end = clock_ms() + 50;
-    while (clock_ms() < end) {
-        (void)fetches_recv(fetches, now_ms);
-        usleep(500);
-    }
-}
+/* The uploader's side of FETCH; the test plays the producer: the requests, and the accepted answers. */
+#include "fetch_fixture.h"
 
 static void test_the_bytes_are_those_the_producer_read(void **state) {
     (void)state;
@@ -202,7 +89,7 @@ static void test_pieces_not_asked_for_are_dropped(void **state) {
     send_answer((struct msg_data){.state = DATA_BYTES});                         /* no bytes */
     send_answer((struct msg_data){.state = DATA_UNCHANGED, .position = LENGTH}); /* the end without any bytes */
     send_answer((struct msg_data){.state = DATA_AHEAD, .crc = 1});               /* not asked for */
-    assert_int_equal(endpoint_send(producer, asker, asker_len, slice_of("garbage")), 0);
+    send_bytes(slice_of("garbage"));
     settle();
     assert_false(source_is_ready(source));
     send_answer(piece(DATA_BYTES, 0, PIECE));
@@ -213,67 +100,6 @@ static void test_pieces_not_asked_for_are_dropped(void **state) {
     assert_int_equal(fetches_bytes(fetches), PIECE);
     assert_int_equal(source_read(source, got, sizeof got), PIECE);
     assert_memory_equal(got, bytes, PIECE);
-}
-
-static void test_after_a_silence_it_asks_again_from_its_position(void **state) {
-    (void)state;
-    open_range(LENGTH, false);
-    fetch_run(source);
-    expect_question(0, FETCH_WINDOW);
-    uint64_t number = question.number;
-    send_answer(piece(DATA_BYTES, 0, PIECE));
-    assert_true(ready(PATIENCE_MS));
-    assert_true(fetches_tick(fetches, LEASE_MS, now_ms) > now_ms);
-    assert_false(asked(50));
-    now_ms += LEASE_MS / 5;
-    fetches_tick(fetches, LEASE_MS, now_ms);
-    expect_question(PIECE, FETCH_WINDOW);
-    assert_int_equal(question.number, number);
-}
-
-static void test_a_silent_producer_is_given_up(void **state) {
-    (void)state;
-    open_range(LENGTH, false);
-    expect_question(0, PIECE);
-    now_ms += LEASE_MS * 3 / 5 - 1;
-    fetches_tick(fetches, LEASE_MS, now_ms);
-    assert_false(source_is_ready(source));
-    now_ms += 1;
-    fetches_tick(fetches, LEASE_MS, now_ms);
-    assert_true(source_is_ready(source) && fetch_is_primed(source));
-    char why[200];
-    assert_int_equal(source_read(source, got, 1), ERR_UNREACHABLE);
-    assert_int_equal(fetch_problem(source, why, sizeof why), ERR_UNREACHABLE);
-    assert_non_null(strstr(why, endpoint_address(producer)));
-    assert_false(fetch_was_answered(source));
-}
-
-static void test_a_source_that_expects_nothing_is_not_given_up(void **state) {
-    (void)state;
-    open_range(LENGTH, false);
-    expect_question(0, PIECE);
-    send_answer(piece(DATA_BYTES, 0, PIECE)); /* the credit is used up: the reader is next */
-    assert_true(ready(PATIENCE_MS));
-    now_ms += 100ull * LEASE_MS;
-    fetches_tick(fetches, LEASE_MS, now_ms);
-    assert_int_equal(source_read(source, got, PIECE), PIECE);
-    assert_int_equal(source_read(source, got, PIECE), ERR_AGAIN);
-}
-
-static void test_a_producer_that_does_not_know_it(void **state) {
-    (void)state;
-    open_range(LENGTH, false);
-    expect_question(0, PIECE);
-    send_answer((struct msg_data){.state = DATA_UNKNOWN}); /* it may have restarted, and may plan the file again */
-    settle();
-    assert_false(source_is_ready(source));
-    now_ms += 600;
-    fetches_tick(fetches, LEASE_MS, now_ms);
-    expect_question(0, PIECE);
-    now_ms += 2000;
-    fetches_tick(fetches, LEASE_MS, now_ms);
-    assert_int_equal(source_read(source, got, 1), ERR_UNREACHABLE);
-    assert_true(fetch_was_answered(source));
 }
 
 static void test_rewinding_fetches_again(void **state) {
@@ -371,12 +197,205 @@ static void test_addresses_in_offers(void **state) {
     assert_false(fetch_address(slice_of("tcp://10.0.0.1:7702"), "tcp://a:1", small, sizeof small));
 }
 
-#define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+/* --- answers --- */
 
-UNIT_MAIN(TEST(test_the_bytes_are_those_the_producer_read), TEST(test_the_last_byte_waits_until_the_file_is_unchanged),
-          TEST(test_the_checksum_comes_ahead), TEST(test_a_damaged_piece_is_detected),
-          TEST(test_pieces_not_asked_for_are_dropped), TEST(test_after_a_silence_it_asks_again_from_its_position),
-          TEST(test_a_silent_producer_is_given_up), TEST(test_a_source_that_expects_nothing_is_not_given_up),
-          TEST(test_a_producer_that_does_not_know_it), TEST(test_rewinding_fetches_again),
-          TEST(test_closing_in_the_middle_cancels), TEST(test_length_zero_only_asks),
-          TEST(test_idle_sockets_are_closed_and_limited), cmocka_unit_test(test_addresses_in_offers))
+static void test_the_first_announced_checksum_counts(void **state) {
+    (void)state;
+    uint32_t crc;
+    open_range(1000, true);
+    expect_question(0, 1000);
+    send_answer((struct msg_data){.state = DATA_AHEAD, .crc = 77});
+    send_answer((struct msg_data){.state = DATA_AHEAD, .crc = 78});
+    send_answer(piece(DATA_UNCHANGED, 0, 1000));
+    assert_true(ready(PATIENCE_MS));
+    assert_true(source_announced_crc(source, &crc));
+    assert_int_equal(crc, 77);
+}
+
+static void test_bytes_without_the_checksum_ahead_do_not_start_a_transfer(void **state) {
+    (void)state;
+    open_range(1000, true);
+    expect_question(0, 1000);
+    send_answer(piece(DATA_UNCHANGED, 0, 1000));
+    assert_true(ready(PATIENCE_MS));
+    assert_false(fetch_is_primed(source));
+    send_answer((struct msg_data){.state = DATA_AHEAD, .crc = 77});
+}
+
+static void test_a_small_file_starts_with_all_its_bytes(void **state) {
+    (void)state;
+    open_range(PIECE, false);
+    expect_question(0, PIECE);
+    send_answer(piece(DATA_BYTES, 0, PIECE / 2));
+    assert_true(ready(PATIENCE_MS));
+    assert_false(fetch_is_primed(source));
+    send_answer(piece(DATA_UNCHANGED, PIECE / 2, PIECE / 2));
+    settle();
+    assert_true(fetch_is_primed(source));
+}
+
+static void test_a_larger_file_starts_with_its_first_bytes(void **state) {
+    (void)state;
+    open_range(PIECE + 1, false);
+    fetch_run(source);
+    expect_question(0, PIECE + 1);
+    send_answer(piece(DATA_BYTES, 0, PIECE / 2));
+    assert_true(ready(PATIENCE_MS));
+    assert_true(fetch_is_primed(source));
+}
+
+static void test_the_producers_progress_only_grows(void **state) {
+    (void)state;
+    open_range(LENGTH, false);
+    expect_question(0, PIECE);
+    send_answer((struct msg_data){.state = DATA_WAITING, .position = 77});
+    send_answer((struct msg_data){.state = DATA_WAITING, .position = 50});
+    settle();
+    assert_int_equal(source_progress(source), 77);
+    send_answer(piece(DATA_BYTES, 0, 100));
+    settle();
+    assert_int_equal(source_progress(source), 177);
+}
+
+static void test_a_long_reason_is_cut(void **state) {
+    (void)state;
+    static char text[301], why[400];
+    memset(text, 'x', sizeof text - 1);
+    open_range(1000, false);
+    expect_question(0, 1000);
+    send_answer((struct msg_data){.state = DATA_UNREADABLE, .why = slice_of(text)});
+    assert_true(ready(PATIENCE_MS));
+    assert_int_equal(fetch_problem(source, why, sizeof why), ERR_IO);
+    assert_int_equal(strlen(why), 199);
+}
+
+static void test_answers_after_a_failure_change_nothing(void **state) {
+    (void)state;
+    char why[100];
+    open_range(1000, false);
+    expect_question(0, 1000);
+    send_answer((struct msg_data){.state = DATA_CHANGED, .why = slice_of("size changed")});
+    send_answer((struct msg_data){.state = DATA_UNREADABLE, .why = slice_of("later")});
+    send_answer(piece(DATA_UNCHANGED, 0, 1000));
+    assert_true(ready(PATIENCE_MS));
+    settle();
+    assert_int_equal(fetch_problem(source, why, sizeof why), ERR_CHANGED);
+    assert_string_equal(why, "size changed");
+    assert_int_equal(fetches_bytes(fetches), 0);
+    assert_int_equal(source_rewind(source, 0), 0); /* it is there already */
+    assert_int_equal(source_read(source, got, 1), ERR_CHANGED);
+}
+
+static void test_a_failed_source_cannot_be_rewound(void **state) {
+    (void)state;
+    open_range(1000, false);
+    expect_question(0, 1000);
+    send_answer(piece(DATA_BYTES, 0, 500));
+    assert_true(ready(PATIENCE_MS));
+    assert_int_equal(source_read(source, got, 500), 500);
+    send_answer((struct msg_data){.state = DATA_CHANGED, .why = slice_of("size changed")});
+    assert_true(ready(PATIENCE_MS));
+    assert_int_equal(source_rewind(source, 0), ERR_CHANGED);
+}
+
+static void test_bytes_are_read_across_pieces(void **state) {
+    (void)state;
+    open_range(1000, false);
+    expect_question(0, 1000);
+    send_answer(piece(DATA_BYTES, 0, 300));
+    send_answer(piece(DATA_BYTES, 300, 300));
+    send_answer(piece(DATA_UNCHANGED, 600, 400));
+    settle();
+    assert_int_equal(source_read(source, got, 450), 450);
+    assert_int_equal(source_read(source, got + 450, 1000), 550);
+    assert_memory_equal(got, bytes, 1000);
+    assert_int_equal(source_crc(source), crc32c_add(0, bytes, 1000));
+    assert_true(source_is_ready(source));
+}
+
+static void test_damage_is_found_before_the_last_byte_of_a_piece(void **state) {
+    (void)state;
+    open_range(1000, false);
+    expect_question(0, 1000);
+    struct msg_data d = piece(DATA_BYTES, 0, 600);
+    d.crc ^= 1;
+    send_answer(d);
+    assert_true(ready(PATIENCE_MS));
+    assert_int_equal(source_read(source, got, 599), 599);
+    assert_int_equal(source_read(source, got, 1), ERR_DAMAGED);
+}
+
+/* --- requests --- */
+
+static void test_a_source_that_is_closed_before_its_first_request_asks_nothing(void **state) {
+    (void)state;
+    open_range(LENGTH, false);
+    source_close(&source);
+    open_range(1000, false);
+    expect_question(0, 1000);
+    assert_false(question.fetch.cancel);
+}
+
+static void test_a_source_that_was_read_to_its_end_is_not_cancelled(void **state) {
+    (void)state;
+    open_range(1000, false);
+    expect_question(0, 1000);
+    send_answer(piece(DATA_UNCHANGED, 0, 1000));
+    assert_true(ready(PATIENCE_MS));
+    source_close(&source);
+    open_range(500, false);
+    expect_question(0, 500);
+    assert_false(question.fetch.cancel);
+}
+
+static void test_each_request_is_sent_once(void **state) {
+    (void)state;
+    struct source *second = NULL;
+    open_range(1000, false);
+    expect_question(0, 1000);
+    assert_int_equal(
+        fetch_open(&second, fetches, slice_of(endpoint_address(producer)), &upload, OFFSET, 500, false, now_ms), 0);
+    expect_question(0, 500);
+    fetches_send(fetches, now_ms);
+    source_close(&second);
+    assert_true(asked(PATIENCE_MS)); /* not the first one again */
+    assert_true(question.fetch.cancel);
+}
+
+static void test_a_request_that_waits_wakes_the_loop(void **state) {
+    (void)state;
+    int fds[FETCH_CONNECTIONS_MAX];
+    size_t count = 0;
+    uint64_t wake_ms = UINT64_MAX;
+    open_range(1000, false);
+    (void)fetches_wait(fetches, fds, &count, now_ms, &wake_ms);
+    assert_int_equal(count, 1);
+    assert_int_equal(wake_ms, now_ms + 20);
+    expect_question(0, 1000);
+    assert_false(fetches_wait(fetches, fds, &count, now_ms, &wake_ms));
+    send_answer(piece(DATA_BYTES, 0, 500));
+    uint64_t end_ms = clock_ms() + PATIENCE_MS;
+    do {
+        count = 0;
+        assert_true(clock_ms() < end_ms);
+    } while (!fetches_wait(fetches, fds, &count, now_ms, &wake_ms)); /* a message is there */
+    assert_true(fetches_recv(fetches, now_ms));
+    assert_false(fetches_recv(fetches, now_ms));
+}
+
+UNIT_MAIN(FETCH_TEST(test_the_bytes_are_those_the_producer_read),
+          FETCH_TEST(test_the_last_byte_waits_until_the_file_is_unchanged), FETCH_TEST(test_the_checksum_comes_ahead),
+          FETCH_TEST(test_a_damaged_piece_is_detected), FETCH_TEST(test_pieces_not_asked_for_are_dropped),
+          FETCH_TEST(test_rewinding_fetches_again), FETCH_TEST(test_closing_in_the_middle_cancels),
+          FETCH_TEST(test_length_zero_only_asks), FETCH_TEST(test_idle_sockets_are_closed_and_limited),
+          cmocka_unit_test(test_addresses_in_offers), FETCH_TEST(test_the_first_announced_checksum_counts),
+          FETCH_TEST(test_bytes_without_the_checksum_ahead_do_not_start_a_transfer),
+          FETCH_TEST(test_a_small_file_starts_with_all_its_bytes),
+          FETCH_TEST(test_a_larger_file_starts_with_its_first_bytes),
+          FETCH_TEST(test_the_producers_progress_only_grows), FETCH_TEST(test_a_long_reason_is_cut),
+          FETCH_TEST(test_answers_after_a_failure_change_nothing), FETCH_TEST(test_a_failed_source_cannot_be_rewound),
+          FETCH_TEST(test_bytes_are_read_across_pieces),
+          FETCH_TEST(test_damage_is_found_before_the_last_byte_of_a_piece),
+          FETCH_TEST(test_a_source_that_is_closed_before_its_first_request_asks_nothing),
+          FETCH_TEST(test_a_source_that_was_read_to_its_end_is_not_cancelled),
+          FETCH_TEST(test_each_request_is_sent_once), FETCH_TEST(test_a_request_that_waits_wakes_the_loop))
