@@ -382,6 +382,27 @@ static void test_a_put_after_a_restart(void **state) {
     assert_int_equal(world_count("put"), 2);
 }
 
+/* Its lease is over by then, and its result comes late. */
+static void test_a_put_that_a_heartbeat_adopted_counts_from_its_holder(void **state) {
+    (void)state;
+    two_uploaders();
+    struct plan_file file = world_file("/src", "file:///dest", 100);
+    file.flags = PLAN_PUT;
+    struct result put = put_of(&file, world_plan('P', &file).upload);
+    assert_int_equal(world_claim('U', put.ref, "").kind, VERDICT_GRANT);
+    world_kill();
+    world_start();
+    two_uploaders();
+    world_beat('U', &put.ref, 1, 8);
+    assert_int_equal(world_invalid('U'), 0);
+    world_advance(world.o.lease_ms + 1);
+    assert_int_equal(consumer_lease_count(world.c), 0);
+    world.key = key_b;
+    assert_not_taken('V', &put, WHY_STALE);
+    world.key = key_a;
+    assert_int_equal(world_complete('U', &put).kind, ACK_RECORDED);
+}
+
 /* Rule 15: a destination with an open upload of another key is refused while its producer is
  * connected. */
 static void test_a_foreign_destination_is_refused(void **state) {
@@ -457,5 +478,6 @@ UNIT_MAIN(KEYS_TEST(test_a_role_for_each_message), KEYS_TEST(test_an_unknown_key
           KEYS_TEST(test_only_its_own), KEYS_TEST(test_revoked), KEYS_TEST(test_an_operator_sets_and_forgets),
           KEYS_TEST(test_a_failure_needs_the_lease), KEYS_TEST(test_a_redo_needs_the_lease),
           KEYS_TEST(test_a_put_counts_from_its_holder), KEYS_TEST(test_a_put_after_a_restart),
+          KEYS_TEST(test_a_put_that_a_heartbeat_adopted_counts_from_its_holder),
           KEYS_TEST(test_a_foreign_destination_is_refused), KEYS_TEST(test_a_foreign_destination_after_a_restart),
           KEYS_TEST(test_without_keys))
