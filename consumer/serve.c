@@ -43,7 +43,7 @@ static int server_send(void *arg, const void *route, size_t len, struct slice fr
 
 static bool server_is_backpressured(void *arg, const void *route, size_t len) {
     struct server *s = arg;
-    return s->endpoint && endpoint_is_backpressured(s->endpoint, route, len);
+    return endpoint_is_backpressured(s->endpoint, route, len);
 }
 
 static void server_on_event(void *arg, enum consumer_event event, const struct peer *peer, const struct ref *job) {
