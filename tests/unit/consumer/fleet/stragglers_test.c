@@ -97,9 +97,45 @@ static void test_short_leases_have_short_beats(void **state) {
     assert_true(stragglers_is_slow(&fleet, &l));
 }
 
+/* The margin and two times the usual time are not slow yet. */
+static void test_the_boundaries_of_slow(void **state) {
+    (void)state;
+    struct straggler l = {.length = 1000, .lease_ms = LEASE};
+    fleet = (struct stragglers){0};
+    stragglers_note(&fleet, 1000, 500);
+    l.age_ms = 1500;
+    l.bytes = 500;
+    l.holder_ms_per_byte = 2;
+    assert_false(stragglers_is_slow(&fleet, &l)); /* 1,500 ms for the rest */
+    l.holder_ms_per_byte = 4;
+    assert_false(stragglers_is_slow(&fleet, &l)); /* 2,000 ms by the pace of its holder */
+    l.holder_ms_per_byte = 4.1;
+    assert_true(stragglers_is_slow(&fleet, &l));
+    l.holder_ms_per_byte = 0;
+    l.age_ms = 2000;
+    assert_false(stragglers_is_slow(&fleet, &l)); /* 2,000 ms at its rate */
+    l.age_ms = 2010;
+    assert_true(stragglers_is_slow(&fleet, &l));
+}
+
+/* The median of a full ring changes with the fourth chunk here, and is computed with every eighth. */
+static void test_the_usual_time_follows_with_every_eighth_chunk(void **state) {
+    (void)state;
+    fleet = (struct stragglers){0};
+    for (unsigned i = 0; i < STRAGGLER_TIMES; i++) {
+        stragglers_note(&fleet, 1, i < 36 ? 10 : 20);
+        assert_int_equal(stragglers_usual_ms(&fleet, 1), 10); /* at once, while the ring is not full */
+    }
+    for (unsigned i = 1; i <= 8; i++) {
+        stragglers_note(&fleet, 1, 90);
+        assert_int_equal(stragglers_usual_ms(&fleet, 1), i < 8 ? 10 : 20);
+    }
+}
+
 UNIT_MAIN(cmocka_unit_test(test_the_usual_time_is_the_median_for_each_byte),
           cmocka_unit_test(test_slow_when_the_rest_takes_longer_than_twice_the_usual_time_and_a_margin),
           cmocka_unit_test(test_every_holder_has_the_usual_time_and_the_margin),
           cmocka_unit_test(test_slow_by_the_pace_of_its_holder), cmocka_unit_test(test_no_byte_for_three_heartbeats),
           cmocka_unit_test(test_before_anything_was_recorded_only_stillness_counts),
-          cmocka_unit_test(test_short_leases_have_short_beats))
+          cmocka_unit_test(test_short_leases_have_short_beats), cmocka_unit_test(test_the_boundaries_of_slow),
+          cmocka_unit_test(test_the_usual_time_follows_with_every_eighth_chunk))

@@ -238,6 +238,45 @@ static void test_bytes_beyond_the_chunk_were_sent_again(void **state) {
     assert_int_equal(world.c->stats[0].resent_bytes, 1);
 }
 
+static struct result stray_put(const struct plan_file *file) {
+    struct result r = world_result(world_ref(JOB_PUT, world_incarnation('x'), 0), "");
+    r.source = file->source;
+    r.target = file->target;
+    return r;
+}
+
+/* The last holder of the planned one may be at work, also without a lease. */
+static void test_a_stray_put_does_not_replace_one_with_an_intent(void **state) {
+    (void)state;
+    world_join();
+    struct plan_file file = world_file("/src/a", FILE_DEST, 100);
+    file.flags = PLAN_PUT;
+    struct ref put = world_ref(JOB_PUT, world_plan('P', &file).upload, 0);
+    assert_int_equal(world_claim('U', put, "").kind, VERDICT_GRANT);
+    world_release('U', put, WHY_BACKOFF);
+    struct result r = stray_put(&file);
+    assert_refused(world_complete('V', &r), WHY_STALE);
+    assert_int_equal(world_count("put"), 0);
+}
+
+static void test_a_stray_put_of_a_changed_file_is_recorded(void **state) {
+    (void)state;
+    world_join();
+    struct plan_file file = world_file("/src/a", S3, 100);
+    struct result r = stray_put(&file);
+    assert_recorded(world_complete('U', &r));
+    r.ref.upload = world_incarnation('y');
+    assert_recorded(world_complete('U', &r)); /* the same file */
+    assert_int_equal(world_count("put"), 1);
+    r.source.file.ctime_ns++;
+    assert_recorded(world_complete('U', &r));
+    assert_int_equal(world_count("put"), 2);
+    r.ref.upload = world_incarnation('z');
+    r.source.file.size++;
+    assert_recorded(world_complete('U', &r));
+    assert_int_equal(world_count("put"), 3);
+}
+
 /* ---- failures ---- */
 
 static void test_a_failure_without_a_class_is_one_of_the_destination(void **state) {
@@ -341,6 +380,8 @@ UNIT_MAIN(WORLD_TEST(test_a_chunk_has_its_proof_and_its_way),
           WORLD_TEST(test_a_begin_of_another_peer_ends_the_lease),
           WORLD_TEST(test_a_result_without_a_lease_leaves_other_jobs_alone),
           WORLD_TEST(test_bytes_beyond_the_chunk_were_sent_again),
+          WORLD_TEST(test_a_stray_put_does_not_replace_one_with_an_intent),
+          WORLD_TEST(test_a_stray_put_of_a_changed_file_is_recorded),
           WORLD_TEST(test_a_failure_without_a_class_is_one_of_the_destination),
           WORLD_TEST(test_a_failed_stat_of_an_unknown_upload_is_refused),
           WORLD_TEST(test_the_error_of_a_failure_is_cut), WORLD_TEST(test_only_a_chunk_is_redone),
