@@ -1,4 +1,5 @@
 /* The client's side of a conversation, against a small consumer in the same thread that each test controls. */
+#include "capture.h"
 #include "runtime/session.h"
 #include "system/clock.h"
 #include "system/dirs.h"
@@ -363,6 +364,59 @@ static void test_wrong_journal_and_garbage_are_dropped(void **state) {
     fake_close(&c);
 }
 
+static size_t times_logged(const char *log, const char *text) {
+    size_t count = 0;
+    for (; (log = strstr(log, text)); log++)
+        count++;
+    return count;
+}
+
+static void test_wrong_journal_and_version_are_logged_once(void **state) {
+    (void)state;
+    static struct capture said;
+    struct fake c;
+    fake_open(&c, "ipc://logged", 1);
+    struct session *s = client("ipc://logged", NULL);
+    TURN_UNTIL(s, &c, session_is_connected(s));
+    memset(c.journal.b, 0x99, sizeof c.journal.b);
+    capture_begin(&said, STDERR_FILENO);
+    for (int i = 0; i < 3; i++) {
+        fake_records(&c, 1);
+        assert_int_equal(endpoint_send(c.router, c.peer, c.peer_len, slice_of("garbage")), 0);
+        assert_int_equal(endpoint_send(c.router, c.peer, c.peer_len, slice_make("\x91\x02", 2)), 0);
+    }
+    TURN_UNTIL(s, &c, session_dropped(s) == 9);
+    capture_end(&said);
+    assert_int_equal(times_logged(said.text, "ipc://logged: it serves another journal now"), 1);
+    assert_int_equal(times_logged(said.text, "ipc://logged: it speaks another version of the protocol"), 1);
+    assert_int_equal(times_logged(said.text, "\n"), 2);
+    session_destroy(&s);
+    fake_close(&c);
+}
+
+/* A WELCOME without a journal says nothing, and messages before the first WELCOME are of no known journal. */
+static void test_the_journal_is_that_of_the_first_welcome(void **state) {
+    (void)state;
+    struct fake c;
+    fake_open(&c, "ipc://first-journal", 1);
+    c.greets = false;
+    struct session *s = client("ipc://first-journal", NULL);
+    TURN_UNTIL(s, &c, c.hellos == 1);
+    struct id128 right = c.journal;
+    memset(c.journal.b, 0, sizeof c.journal.b);
+    fake_welcome(&c, c.hello_number);
+    c.journal = right;
+    fake_records(&c, 1);
+    TURN_UNTIL(s, &c, session_dropped(s) == 2);
+    assert_false(session_is_connected(s));
+    assert_int_equal(seen.records + seen.welcomes, 0);
+    fake_welcome(&c, c.hello_number);
+    TURN_UNTIL(s, &c, session_is_connected(s));
+    assert_true(id_equal(session_journal(s), &right));
+    session_destroy(&s);
+    fake_close(&c);
+}
+
 /* Silence turns session_is_connected false, HELLO probes follow, and only the first WELCOME of several is news. */
 static void test_silence_and_back(void **state) {
     (void)state;
@@ -454,5 +508,6 @@ static int end_context(void **state) {
 UNIT_MAIN(TEST(test_hello_and_welcome), TEST(test_questions_are_numbered), TEST(test_hello_is_repeated),
           TEST(test_consumer_that_comes_later), TEST(test_a_consumer_that_starts_is_found_soon), TEST(test_bye_leaves),
           TEST(test_hello_first_after_a_restart), TEST(test_other_errors_are_handed_up),
-          TEST(test_wrong_journal_and_garbage_are_dropped), TEST(test_silence_and_back), TEST(test_consumer_moves),
+          TEST(test_wrong_journal_and_garbage_are_dropped), TEST(test_wrong_journal_and_version_are_logged_once),
+          TEST(test_the_journal_is_that_of_the_first_welcome), TEST(test_silence_and_back), TEST(test_consumer_moves),
           TEST(test_stale_and_unusable_files), TEST(test_unusable_endpoint_is_an_error))

@@ -26,4 +26,16 @@ static void test_a_host_that_does_not_resolve(void **state) {
     assert_non_null(strstr(reason_of("tcp://[nohost.invalid:1"), "host name '[nohost.invalid' does not resolve"));
 }
 
-UNIT_MAIN(cmocka_unit_test(test_a_host_that_resolves), cmocka_unit_test(test_a_host_that_does_not_resolve))
+/* A longer host name is left to libzmq. */
+static void test_a_host_of_256_characters_is_not_looked_up(void **state) {
+    (void)state;
+    char address[300] = "tcp://";
+    memset(address + 6, 'a', 256);
+    strcpy(address + 6 + 256, ":7700");
+    assert_string_equal(reason_of(address), "no answer");
+    strcpy(address + 6 + 255, ":7700");
+    assert_non_null(strstr(reason_of(address), "does not resolve"));
+}
+
+UNIT_MAIN(cmocka_unit_test(test_a_host_that_resolves), cmocka_unit_test(test_a_host_that_does_not_resolve),
+          cmocka_unit_test(test_a_host_of_256_characters_is_not_looked_up))
