@@ -55,19 +55,20 @@ static void test_another_protocol_version_ends_the_run(void **state) {
 }
 
 static void test_limit_is_set_before_anything_is_planned(void **state) {
+    uint64_t began_ms = clock_ms();
     (void)state;
     fixture.set_bwlimit = true;
     fixture_start_one_file();
     UNTIL(fixture.set.asked > 0);
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 5; i++)
         fixture_turn();
+    assert_true(fixture.set.asked == 1 || clock_ms() - began_ms >= 1000); /* it is repeated after a second */
     assert_int_equal(fixture.plans, 0);
     assert_int_equal(fixture.set.last.flags, SET_BWLIMIT);
     assert_int_equal(fixture.set.last.bwlimit, 1234);
-    assert_int_equal(fixture.set.asked, 1); /* it is repeated after a second */
     fixture.set.answer = SET_DONE;
     UNTIL(fixture.plans > 0);
-    assert_int_equal(fixture.set.asked, 2);
+    assert_true(fixture.set.asked > 1);
 }
 
 static void test_answer_to_another_set_does_not_count(void **state) {
