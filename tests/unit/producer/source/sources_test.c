@@ -1,3 +1,4 @@
+#include "capture.h"
 #include "files.h"
 #include "producer/source/sources.h"
 #include "unit.h"
@@ -161,7 +162,57 @@ static void test_roots_are_few(void **state) {
     sources_release(&s);
 }
 
-UNIT_MAIN(cmocka_unit_test_setup_teardown(test_one_file_and_a_plain_dest_is_its_name, set_up, tear_down),
+static void test_password_of_a_url_is_not_logged(void **state) {
+    static struct capture logged;
+    (void)state;
+    capture_begin(&logged, STDERR_FILENO);
+    assert_int_equal(PARSE(false, "https://user:secret@host/x", "a"), ERR_USAGE);
+    capture_end(&logged);
+    assert_null(strstr(logged.text, "secret"));
+    capture_begin(&logged, STDERR_FILENO);
+    assert_int_equal(PARSE(false, "ftp://host/x", "a"), ERR_USAGE);
+    capture_end(&logged);
+    assert_non_null(strstr(logged.text, "ftp://host/x: "));
+}
+
+/* A scheme begins with a letter and has letters, digits, '+', '.' and '-'. */
+static void test_only_a_scheme_makes_a_source_a_url(void **state) {
+    static const char *const paths[] = {"1s3://x", "://x", "a b://x", "s3:/x"};
+    (void)state;
+    assert_int_equal(PARSE(false, "new", "svn+ssh.2-x://host"), ERR_USAGE);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        assert_int_equal(PARSE(false, "new", paths[i]), 0);
+        assert_non_null(strstr(s.items[0].error, "No such file"));
+        sources_release(&s);
+    }
+}
+
+static void test_sources_and_destination_are_needed(void **state) {
+    static const char *const given[] = {"a"};
+    (void)state;
+    assert_int_equal(parse(false, "new", 0, given), ERR_USAGE);
+    assert_int_equal(parse(false, "", 1, given), ERR_USAGE);
+    assert_int_equal(parse(false, NULL, 1, given), ERR_USAGE);
+}
+
+static void test_dropped_uploads_allow_their_bucket(void **state) {
+    (void)state;
+    assert_int_equal(sources_init_drops(&s, "s3://bucket/dir/key"), 0);
+    assert_string_equal(s.allow, "s3://bucket/");
+    assert_int_equal(s.scheme, DEST_S3);
+    sources_release(&s);
+    assert_int_equal(sources_init_drops(&s, "file:///dir/name"), 0);
+    assert_string_equal(s.allow, "file:///");
+    assert_int_equal(s.scheme, DEST_FILE);
+    sources_release(&s);
+    assert_int_equal(sources_init_drops(&s, "nothing"), ERR_USAGE);
+}
+
+UNIT_MAIN(cmocka_unit_test_setup_teardown(test_password_of_a_url_is_not_logged, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_only_a_scheme_makes_a_source_a_url, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_sources_and_destination_are_needed, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_dropped_uploads_allow_their_bucket, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_one_file_and_a_plain_dest_is_its_name, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_a_slash_or_a_directory_makes_dest_a_prefix, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_a_single_directory_goes_directly_under_the_prefix, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_unusable_sources_fail_alone, set_up, tear_down),

@@ -11,7 +11,8 @@ struct seen {
         uint64_t size, done_bytes;
         uint32_t chunks, chunks_done, redone;
         char src[64], dest[64], error[64], etag[32];
-        bool begun, put;
+        bool begun, put, has_crc;
+        int64_t first_us, last_us;
     } u[16];
 };
 static struct seen seen;
@@ -30,6 +31,9 @@ static int each(void *arg, const struct upload_summary *u) {
     s->u[i].redone = u->redone;
     s->u[i].begun = u->begun;
     s->u[i].put = u->put;
+    s->u[i].has_crc = u->has_crc;
+    s->u[i].first_us = u->first_us;
+    s->u[i].last_us = u->last_us;
     snprintf(s->u[i].src, 64, "%.*s", (int)u->src.len, u->src.len ? u->src.ptr : "");
     snprintf(s->u[i].dest, 64, "%.*s", (int)u->dest.len, u->dest.len ? u->dest.ptr : "");
     snprintf(s->u[i].error, 64, "%.*s", (int)u->error.len, u->error.len ? u->error.ptr : "");
@@ -260,6 +264,49 @@ static void test_carried_state_counts_once_segments_are_gone(void **state) {
     }
 }
 
+static void test_times_are_those_of_the_first_and_last_record(void **state) {
+    (void)state;
+    begin(1, "/one", 2);
+    chunk(1, 0);
+    chunk(1, 1);
+    lines_stops(&test_journal, 1);
+    assert_int_equal(read_it(), 0);
+    assert_int_equal(seen.u[0].last_us - seen.u[0].first_us, 2); /* a microsecond for each line */
+    assert_int_equal(totals.last_us - seen.u[0].last_us, 1);
+    assert_false(seen.u[0].has_crc);
+    assert_true(totals.stopped);
+    finish(1, 2 * CHUNK - 1);
+    assert_int_equal(read_it(), 0);
+    assert_true(seen.u[0].has_crc);
+    assert_false(totals.stopped);
+}
+
+/* A carried record has the time of the record that it replaces. */
+static void test_carried_upload_keeps_its_time(void **state) {
+    const int64_t since_us = 1700000000000000;
+    (void)state;
+    lines_rotate(&test_journal);
+    struct record done = about(EV_CARRY, 2);
+    done.kind = slice_of("finished");
+    identity(&done, "/two", "s3://b/k", CHUNK);
+    done.has |= HAS_CRC | HAS_SINCE;
+    done.since_ns = since_us * 1000;
+    lines_add(&test_journal, &done);
+    unlink(lines_path(&test_journal, lines_sealed_name(1)));
+    assert_int_equal(read_it(), 0);
+    assert_int_equal(seen.u[0].first_us, since_us);
+    assert_int_equal(seen.u[0].last_us, since_us);
+}
+
+static void test_last_epoch_counts(void **state) {
+    (void)state;
+    lines_epoch(&test_journal, 2);
+    lines_epoch(&test_journal, 3);
+    assert_int_equal(read_it(), 0);
+    assert_int_equal(totals.epoch, 3);
+    assert_int_equal(seen.count, 0);
+}
+
 static void test_damage_is_passed_over_and_told(void **state) {
     (void)state;
     begin(1, "/one", 2);
@@ -297,5 +344,6 @@ static void test_each_may_end_it(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, lines_setup, lines_teardown)
 UNIT_MAIN(TEST(test_life_of_an_upload), TEST(test_ended_ones_first_then_the_rest), TEST(test_a_failure_names_its_file),
           TEST(test_a_failed_upload_that_goes_on), TEST(test_many_open_uploads),
-          TEST(test_carried_state_counts_once_segments_are_gone), TEST(test_damage_is_passed_over_and_told),
-          TEST(test_each_may_end_it))
+          TEST(test_carried_state_counts_once_segments_are_gone),
+          TEST(test_times_are_those_of_the_first_and_last_record), TEST(test_carried_upload_keeps_its_time),
+          TEST(test_last_epoch_counts), TEST(test_damage_is_passed_over_and_told), TEST(test_each_may_end_it))
