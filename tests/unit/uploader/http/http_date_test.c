@@ -57,5 +57,31 @@ static void test_retry_after(void **state) {
     assert_int_equal(http_retry_after_ms_parse(slice_of("x")), 0);
 }
 
+static void test_a_date_has_at_most_63_bytes(void **state) {
+    (void)state;
+    char text[70];
+    int64_t s;
+    memset(text, ' ', sizeof text);
+    memcpy(text, "Sun, 06 Nov 1994 08:49:37 GMT", 29);
+    assert_int_equal(http_date_parse(slice_make(text, 63), &s), 0);
+    assert_int_equal(http_date_parse(slice_make(text, 64), &s), ERR_INVALID);
+    assert_int_equal(http_date_parse(slice_of("Thu, 01 Jan 1970 00:00:00 GMT"), &s), 0);
+    assert_int_equal(s, 0);
+}
+
+static void test_a_delay_has_a_limit(void **state) {
+    (void)state;
+    char text[20];
+    assert_int_equal(http_retry_after_parse(slice_of("999999999999"), 0), HTTP_RETRY_AFTER_MAX_MS);
+    assert_int_equal(http_retry_after_parse(slice_of("0000000000007"), 0), 0); /* longer than any delay */
+    assert_int_equal(http_retry_after_parse(slice_of("000000000007"), 0), 7000);
+    snprintf(text, sizeof text, "%u", (unsigned)HTTP_RETRY_AFTER_MAX_MS - 1);
+    assert_int_equal(http_retry_after_ms_parse(slice_of(text)), HTTP_RETRY_AFTER_MAX_MS - 1);
+    snprintf(text, sizeof text, "%u", (unsigned)HTTP_RETRY_AFTER_MAX_MS + 1);
+    assert_int_equal(http_retry_after_ms_parse(slice_of(text)), HTTP_RETRY_AFTER_MAX_MS);
+    assert_int_equal(http_retry_after_parse(slice_of("Sun, 06 Nov 1994 08:49:37 GMT"), 784111778), 0);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_retry_after), cmocka_unit_test(test_the_three_forms_of_rfc_9110_are_dates),
-          cmocka_unit_test(test_other_text_is_no_date), cmocka_unit_test(test_only_the_bytes_of_the_slice_are_read))
+          cmocka_unit_test(test_other_text_is_no_date), cmocka_unit_test(test_only_the_bytes_of_the_slice_are_read),
+          cmocka_unit_test(test_a_date_has_at_most_63_bytes), cmocka_unit_test(test_a_delay_has_a_limit))

@@ -199,9 +199,104 @@ static void test_escape(void **state) {
     buf_release(&b);
 }
 
+static int parse_parts(const char *inner, struct s3_part_list *p) {
+    char body[1000];
+    snprintf(body, sizeof body, "<ListPartsResult>%s</ListPartsResult>", inner);
+    return s3_part_list_parse(slice_of(body), p);
+}
+
+static void test_fields_of_a_list_of_parts(void **state) {
+    (void)state;
+    struct s3_part_list p;
+    assert_int_equal(parse_parts("<ChecksumType>COMPOSITE</ChecksumType><ChecksumAlgorithm>SHA1</ChecksumAlgorithm>"
+                                 "<NextPartNumberMarker>9</NextPartNumberMarker><IsTruncated>false</IsTruncated>"
+                                 "<Other>1</Other><Part><PartNumber>4294967295</PartNumber><Other>5</Other></Part>",
+                                 &p),
+                     0);
+    assert_string_equal(p.type, "COMPOSITE");
+    assert_string_equal(p.algorithm, "SHA1");
+    assert_false(p.truncated);
+    assert_int_equal(p.next, 9);
+    assert_int_equal(p.parts[0].number, 4294967295);
+    s3_part_list_release(&p);
+    assert_int_equal(parse_parts("<IsTruncated>true</IsTruncated><NextPartNumberMarker>9</NextPartNumberMarker>", &p),
+                     0);
+    assert_int_equal(p.next, 9); /* no part shows another number */
+    s3_part_list_release(&p);
+    assert_int_equal(parse_parts("<NextPartNumberMarker></NextPartNumberMarker>", &p), 0);
+    assert_int_equal(p.next, 0);
+    s3_part_list_release(&p);
+    assert_int_equal(parse_parts("<NextPartNumberMarker>x</NextPartNumberMarker>", &p), ERR_INVALID);
+    assert_int_equal(parse_parts("<ChecksumType>a-type-that-is-too-long</ChecksumType>", &p), ERR_LIMIT);
+    assert_int_equal(parse_parts("<Part><PartNumber>4294967296</PartNumber></Part>", &p), ERR_INVALID);
+    assert_int_equal(parse_parts("<Part><PartNumber>2</PartNumber></Part><Part><PartNumber>1</PartNumber></Part>", &p),
+                     ERR_INVALID);
+    assert_null(p.parts);
+}
+
+/* A page has at most 1,000 entries, as S3 promises. */
+static int parse_entries(unsigned count, bool uploads) {
+    struct buf b = BUF_INIT;
+    const char *root = uploads ? "ListMultipartUploadsResult" : "ListPartsResult";
+    assert_int_equal(buf_addf(&b, "<%s>", root), 0);
+    for (unsigned i = 1; i <= count; i++)
+        assert_int_equal(uploads ? buf_add_text(&b, "<Upload><Key>k</Key></Upload>")
+                                 : buf_addf(&b, "<Part><PartNumber>%u</PartNumber></Part>", i),
+                         0);
+    assert_int_equal(buf_addf(&b, "</%s>", root), 0);
+    struct s3_part_list p = {0};
+    struct s3_upload_list u = {0};
+    int err = uploads ? s3_upload_list_parse(buf_slice(&b), &u) : s3_part_list_parse(buf_slice(&b), &p);
+    if (!err)
+        assert_int_equal(uploads ? u.count : p.count, count);
+    s3_part_list_release(&p);
+    s3_upload_list_release(&u);
+    buf_release(&b);
+    return err;
+}
+
+static void test_pages_have_a_limit(void **state) {
+    (void)state;
+    assert_int_equal(parse_entries(1000, false), 0);
+    assert_int_equal(parse_entries(1001, false), ERR_LIMIT);
+    assert_int_equal(parse_entries(1000, true), 0);
+    assert_int_equal(parse_entries(1001, true), ERR_LIMIT);
+}
+
+static void test_fields_of_a_list_of_uploads(void **state) {
+    (void)state;
+    struct s3_upload_list u;
+    const char *body = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated><EncodingType>none</EncodingType>"
+                       "<NextKeyMarker>a%2Fb</NextKeyMarker><Other>1</Other>"
+                       "<Upload><Key>k</Key><UploadId>i</UploadId><ChecksumAlgorithm>CRC32C</ChecksumAlgorithm>"
+                       "<ChecksumType>COMPOSITE</ChecksumType></Upload><Upload><Key>l</Key></Upload>"
+                       "</ListMultipartUploadsResult>";
+    assert_int_equal(s3_upload_list_parse(slice_of(body), &u), 0);
+    assert_false(u.truncated);
+    assert_string_equal(u.next_key.data, "a%2Fb"); /* not encoded */
+    assert_string_equal(u.uploads[0].algorithm, "CRC32C");
+    assert_string_equal(u.uploads[0].type, "COMPOSITE");
+    assert_string_equal(u.uploads[1].upload_id, "");
+    assert_string_equal(u.uploads[1].algorithm, "");
+    s3_upload_list_release(&u);
+}
+
+static void test_quotes_and_marks_of_an_etag(void **state) {
+    (void)state;
+    char out[8];
+    static const char *const pairs[][2] = {{"W/", ""},       {"W/abc", "abc"}, {"\"\"", ""},
+                                           {"\"ab", "\"ab"}, {"ab\"", "ab\""}, {"w/ab", "w/ab"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        assert_int_equal(s3_etag_copy(slice_of(pairs[i][0]), out, sizeof out), 0);
+        assert_string_equal(out, pairs[i][1]);
+    }
+}
+
 UNIT_MAIN(cmocka_unit_test(test_error), cmocka_unit_test(test_namespaces_and_prefixes_do_not_matter),
           cmocka_unit_test(test_doctype_and_entities_are_refused), cmocka_unit_test(test_limits),
           cmocka_unit_test(test_long_message_is_cut_between_characters), cmocka_unit_test(test_created),
           cmocka_unit_test(test_completed), cmocka_unit_test(test_parts), cmocka_unit_test(test_parts_that_cannot_be),
           cmocka_unit_test(test_uploads), cmocka_unit_test(test_marker_that_is_not_encoded),
-          cmocka_unit_test(test_etag), cmocka_unit_test(test_escape))
+          cmocka_unit_test(test_etag), cmocka_unit_test(test_escape), cmocka_unit_test(test_fields_of_a_list_of_parts),
+          cmocka_unit_test(test_pages_have_a_limit), cmocka_unit_test(test_fields_of_a_list_of_uploads),
+          cmocka_unit_test(test_quotes_and_marks_of_an_etag))

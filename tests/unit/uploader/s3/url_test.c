@@ -107,6 +107,76 @@ static void test_what_is_refused(void **state) {
     assert_int_equal(s3_object_url_init(&p, &t, 0, true, why, sizeof why), 0);
 }
 
+static void addressed(const char *bucket, enum s3_addressing style, bool https, bool in_host) {
+    char dest[120], expected[300];
+    const char *scheme = https ? "https" : "http";
+    snprintf(dest, sizeof dest, "s3://%s/k", bucket);
+    if (in_host)
+        snprintf(expected, sizeof expected, "%s://%s.s3.example/k", scheme, bucket);
+    else
+        snprintf(expected, sizeof expected, "%s://s3.example/%s/k", scheme, bucket);
+    url_is(https ? "https://s3.example" : "http://s3.example", dest, style, "x", expected);
+}
+
+static void test_buckets_that_are_labels_of_a_host(void **state) {
+    (void)state;
+    char longest[65];
+    memset(longest, 'b', sizeof longest);
+    longest[64] = 0;
+    addressed("abz", S3_ADDRESSING_VIRTUAL, true, true);
+    addressed("0-9", S3_ADDRESSING_VIRTUAL, true, true);
+    addressed("a_b", S3_ADDRESSING_VIRTUAL, true, false);
+    addressed("ab-", S3_ADDRESSING_VIRTUAL, true, false);
+    addressed("aZb", S3_ADDRESSING_VIRTUAL, true, false);
+    addressed(longest, S3_ADDRESSING_VIRTUAL, true, false);
+    longest[63] = 0;
+    addressed(longest, S3_ADDRESSING_VIRTUAL, true, true);
+    addressed("abz", S3_ADDRESSING_AUTO, true, false); /* not Amazon */
+    addressed("a.b", S3_ADDRESSING_VIRTUAL, true, false);
+    addressed("a.b", S3_ADDRESSING_VIRTUAL, false, true);
+    addressed("a..b", S3_ADDRESSING_VIRTUAL, false, false);
+    addressed("ab.", S3_ADDRESSING_VIRTUAL, false, false);
+}
+
+static void test_hosts_of_amazon(void **state) {
+    (void)state;
+    url_is("https://s3.cn-north-1.amazonaws.com.cn", "s3://bucket/a", 0, "x",
+           "https://bucket.s3.cn-north-1.amazonaws.com.cn/a");
+    url_is("https://S3.AMAZONAWS.COM:443", "s3://bucket/a", 0, "x", "https://bucket.S3.AMAZONAWS.COM:443/a");
+    url_is("https://notamazonaws.com", "s3://bucket/a", 0, "x", "https://notamazonaws.com/bucket/a");
+    url_is("https://s3.amazonaws.com.example", "s3://bucket/a", 0, "x", "https://s3.amazonaws.com.example/bucket/a");
+}
+
+static void test_a_host_of_digits_is_an_address(void **state) {
+    (void)state;
+    url_is("http://10.0.0.1:80", "s3://bucket/a", S3_ADDRESSING_VIRTUAL, "x", "http://10.0.0.1:80/bucket/a");
+    url_is("http://10.0.0.a:80", "s3://bucket/a", S3_ADDRESSING_VIRTUAL, "x", "http://bucket.10.0.0.a:80/a");
+}
+
+static void test_the_url_of_a_bucket_in_the_host(void **state) {
+    (void)state;
+    struct target t = {.dest = slice_of("s3://bkt/k"), .endpoint = slice_of("http://s3.example/base")};
+    struct s3_object_url p;
+    char why[256];
+    struct buf url = BUF_INIT;
+    struct s3_param list[] = {{"uploads", slice_of("")}};
+    assert_int_equal(s3_object_url_init(&p, &t, S3_ADDRESSING_VIRTUAL, true, why, sizeof why), 0);
+    assert_int_equal(s3_object_url_format(&p, "r", false, list, 1, &url), 0);
+    assert_string_equal(url.data, "http://bkt.s3.example/base/?uploads=");
+    buf_clear(&url);
+    assert_int_equal(s3_object_url_format(&p, "r", true, NULL, 0, &url), 0);
+    assert_string_equal(url.data, "http://bkt.s3.example/base/k");
+    buf_release(&url);
+}
+
+static void test_a_style_of_addressing_has_a_name(void **state) {
+    (void)state;
+    assert_int_equal(s3_addressing_from_text("path"), S3_ADDRESSING_PATH);
+    assert_int_equal(s3_addressing_from_text("VIRTUAL"), S3_ADDRESSING_VIRTUAL);
+    assert_int_equal(s3_addressing_from_text("auto"), S3_ADDRESSING_AUTO);
+    assert_int_equal(s3_addressing_from_text(NULL), S3_ADDRESSING_AUTO);
+}
+
 static void test_unescape(void **state) {
     (void)state;
     struct buf out = BUF_INIT;
@@ -120,4 +190,7 @@ static void test_unescape(void **state) {
 
 UNIT_MAIN(cmocka_unit_test(test_path_style_for_custom_endpoints), cmocka_unit_test(test_virtual_host_style),
           cmocka_unit_test(test_keys_are_escaped_by_byte), cmocka_unit_test(test_query_is_sorted_and_escaped),
-          cmocka_unit_test(test_what_is_refused), cmocka_unit_test(test_unescape))
+          cmocka_unit_test(test_what_is_refused), cmocka_unit_test(test_unescape),
+          cmocka_unit_test(test_buckets_that_are_labels_of_a_host), cmocka_unit_test(test_hosts_of_amazon),
+          cmocka_unit_test(test_a_host_of_digits_is_an_address), cmocka_unit_test(test_the_url_of_a_bucket_in_the_host),
+          cmocka_unit_test(test_a_style_of_addressing_has_a_name))
