@@ -166,9 +166,44 @@ static void test_many_records_make_one_reply(void **state) {
     assert_int_equal(world_last('P', MSG_RECORDS)->records.line_count, 10);
 }
 
+/* Files that cannot be uploaded, with long names that are not UTF-8: base64 in their records. */
+static void test_more_records_than_a_batch_holds_are_synced_in_two(void **state) {
+    (void)state;
+    enum { FILES = 200, NAME = 2000 };
+    static char paths[FILES][NAME];
+    static struct plan_file files[FILES];
+    world_hello('P', ROLE_PRODUCER);
+    for (uint32_t i = 0; i < FILES; i++) {
+        memset(paths[i], 0xff, NAME);
+        snprintf(paths[i], NAME, "/%u", i);
+        paths[i][strlen(paths[i])] = '/';
+        files[i] = (struct plan_file){.index = i,
+                                      .upload = {{1, (uint8_t)i}},
+                                      .source = {.path = slice_make(paths[i], NAME)},
+                                      .target = {.dest = slice_make(paths[i], NAME)},
+                                      .error = slice_of("its name is not UTF-8")};
+    }
+    uint64_t before = world.fsyncs, seq = journal_seq(world.c->journal);
+    struct msg m = {.type = MSG_PLAN, .plan = {.files = files, .file_count = FILES}};
+    arrives('P', &m);
+    round_now();
+    assert_int_equal(journal_seq(world.c->journal), seq + FILES);
+    assert_int_equal(world.fsyncs, before + 2);
+    assert_int_equal(world_last('P', MSG_PLANNED)->planned.file_count, FILES);
+    assert_int_equal(world_count("fail"), FILES);
+    const struct msg_records *r = world_tail('P', seq + FILES, world.c->events.next, TAIL_MINE, (struct id128){{0}});
+    assert_int_equal(r->line_count, 1); /* the last line, as the journal has it */
+    struct buf line = BUF_INIT;
+    uint64_t next;
+    assert_int_equal(journal_read(world.c->journal, seq + FILES, 1 << 20, &line, &next), 0);
+    assert_true(slice_equal(r->lines, buf_slice(&line)));
+    buf_release(&line);
+}
+
 UNIT_MAIN(WORLD_TEST(test_the_records_of_a_round_are_synced_once),
           WORLD_TEST(test_a_round_without_records_syncs_nothing),
           WORLD_TEST(test_a_result_is_handled_before_an_earlier_claim),
           WORLD_TEST(test_a_release_is_handled_before_an_earlier_claim),
           WORLD_TEST(test_a_heartbeat_is_handled_before_an_earlier_claim),
-          WORLD_TEST(test_a_plan_shows_results_that_came_after_it), WORLD_TEST(test_many_records_make_one_reply))
+          WORLD_TEST(test_a_plan_shows_results_that_came_after_it), WORLD_TEST(test_many_records_make_one_reply),
+          WORLD_TEST(test_more_records_than_a_batch_holds_are_synced_in_two))

@@ -55,5 +55,68 @@ static void test_another_producer_of_the_upload_keeps_it_going(void **state) {
     assert_int_equal(world_claim('U', first, "H").kind, VERDICT_DENY);
 }
 
+/* A lost lease is told as lost already. */
+static void test_only_leases_of_stopping_producers_are_unwanted(void **state) {
+    (void)state;
+    struct ref first = two_chunks(), other = first;
+    other.chunk = 1;
+    world_hello('Q', ROLE_PRODUCER);
+    world_hello('V', ROLE_UPLOADER);
+    struct plan_file file = world_file("/src/b", "s3://bucket/b", 100);
+    file.flags = PLAN_PUT;
+    struct ref put = world_ref(JOB_PUT, world_plan('Q', &file).upload, 0);
+    struct ref stat = world_ref(JOB_STAT, first.upload, 0);
+    assert_int_equal(world_claim('U', put, "").kind, VERDICT_GRANT);
+    assert_int_equal(world_claim('U', stat, "").kind, VERDICT_GRANT);
+    assert_int_equal(world_claim('U', first, "H").kind, VERDICT_GRANT);
+    assert_int_equal(world_claim('U', other, "H").kind, VERDICT_GRANT);
+    assert_int_equal(world_done('V', first, "H").kind, ACK_RECORDED);
+    world_clear_sent();
+    stop('P');
+    const struct msg *beat = world_last('U', MSG_BEAT);
+    assert_non_null(beat);
+    assert_int_equal(beat->beat.unwanted_count, 1);
+    assert_int_equal(beat->beat.unwanted[0].kind, JOB_CHUNK);
+    assert_int_equal(beat->beat.unwanted[0].chunk, 1);
+    assert_null(world_last('V', MSG_BEAT)); /* it holds nothing */
+    world_clear_sent();
+    stop('P'); /* told once */
+    assert_null(world_last('U', MSG_BEAT));
+}
+
+static void test_only_a_producer_stops(void **state) {
+    (void)state;
+    struct ref first = two_chunks();
+    world_hello('R', ROLE_READER);
+    struct msg m = {.type = MSG_TAIL, .tail = {.seq = 1, .event = 1, .filter = TAIL_ALL, .stops = true}};
+    world_deliver('R', &m);
+    struct id128 reader = world_incarnation('R');
+    assert_false(peers_find(&world.c->peers, &reader)->stopping);
+    assert_int_equal(world_claim('U', first, "H").kind, VERDICT_GRANT);
+}
+
+static bool is_backpressured(void *arg, const void *route, size_t len) {
+    (void)arg;
+    return len == 1 && *(const char *)route == 'U';
+}
+
+/* Its next HEARTBEAT is answered. */
+static void test_no_beat_is_sent_under_back_pressure(void **state) {
+    (void)state;
+    struct ref first = two_chunks();
+    world_hello('V', ROLE_UPLOADER);
+    assert_int_equal(world_claim('U', first, "H").kind, VERDICT_GRANT);
+    world.c->o.is_backpressured = is_backpressured;
+    world_clear_sent();
+    assert_int_equal(world_done('V', first, "H").kind, ACK_RECORDED);
+    struct msg set = {.type = MSG_SET, .set = {.flags = SET_SLOTS, .slots = 3}};
+    world_deliver('P', &set);
+    stop('P');
+    assert_null(world_last('U', MSG_BEAT));
+    assert_int_equal(world_last('V', MSG_BEAT)->beat.slots, 3);
+}
+
 UNIT_MAIN(WORLD_TEST(test_nothing_new_is_granted), WORLD_TEST(test_holders_get_a_beat_at_once),
-          WORLD_TEST(test_another_producer_of_the_upload_keeps_it_going))
+          WORLD_TEST(test_another_producer_of_the_upload_keeps_it_going),
+          WORLD_TEST(test_only_leases_of_stopping_producers_are_unwanted), WORLD_TEST(test_only_a_producer_stops),
+          WORLD_TEST(test_no_beat_is_sent_under_back_pressure))
