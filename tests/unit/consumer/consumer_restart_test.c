@@ -1,5 +1,7 @@
 /* Restarts (rule 6): the grace period, adopted leases, and when there is no grace period. */
+#include "capture.h"
 #include "consumer_world.h"
+#include "files.h"
 
 #include "consumer/holders.h"
 #include <signal.h>
@@ -148,6 +150,36 @@ static void test_a_superseded_intent_waits_for_the_grace(void **state) {
     assert_int_equal(world_count("abort"), 1);
 }
 
+/* ---- snapshots ---- */
+
+static void test_no_snapshot_is_written_without_a_rotation(void **state) {
+    (void)state;
+    upload_with_a_lease();
+    world_advance(1000);
+    assert_int_equal(world.c->snapshot_writer.child, 0);
+    assert_false(file_exists(JOURNAL_DIR "/" SNAPSHOT_NAME));
+}
+
+static const char *log_of_start(void) {
+    static struct capture c;
+    log_setup("test", LOG_DEBUG, false);
+    world_kill();
+    capture_begin(&c, STDERR_FILENO);
+    world_start();
+    return capture_end(&c);
+}
+
+static void test_only_a_snapshot_that_cannot_be_used_is_logged(void **state) {
+    (void)state;
+    upload_with_a_lease();
+    assert_null(strstr(log_of_start(), "snapshot is not used")); /* there is none */
+    ledger_save_snapshot(world.c);
+    assert_null(strstr(log_of_start(), "snapshot is not used"));
+    file_put_text(JOURNAL_DIR "/" SNAPSHOT_NAME, "nonsense");
+    assert_non_null(strstr(log_of_start(), "snapshot is not used"));
+    assert_int_equal(world.c->state.count, 1);
+}
+
 /* ---- DIR/consumer ---- */
 
 static void write_former(const char *boot, pid_t pid, uint64_t starttime) {
@@ -248,5 +280,6 @@ UNIT_MAIN(WORLD_TEST(test_holders_of_the_last_epoch_come_first), WORLD_TEST(test
           WORLD_TEST(test_new_uploads_never_wait), WORLD_TEST(test_nothing_waits_after_a_clean_stop),
           WORLD_TEST(test_no_clean_stop_while_a_lease_lives), WORLD_TEST(test_completes_are_judged_without_leases),
           WORLD_TEST(test_a_begin_waits_for_its_plan), WORLD_TEST(test_a_superseded_intent_waits_for_the_grace),
-          WORLD_TEST(test_dead_holders_are_recognized),
+          WORLD_TEST(test_no_snapshot_is_written_without_a_rotation),
+          WORLD_TEST(test_only_a_snapshot_that_cannot_be_used_is_logged), WORLD_TEST(test_dead_holders_are_recognized),
           WORLD_TEST(test_living_holders_of_the_last_epoch_stay_in_the_file))
