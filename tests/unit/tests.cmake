@@ -234,6 +234,7 @@ unit_test(uploader_events uploader_core)
 unit_test(uploader_limits uploader_core)
 unit_test(uploader_reclaim uploader_core)
 unit_test(uploader_retry uploader_core)
+unit_test(uploader_run uploader_core)
 
 set(folder uploader/aws)
 unit_test(aws_credentials uploader_core)
