@@ -104,6 +104,29 @@ static void test_a_file_is_copied_only_when_a_batch_was_in_flight(void **state) 
     }
 }
 
+static ssize_t write_and_truncate(int fd, const void *bytes, size_t len) {
+    (void)!truncate(ACTIVE, 1000);
+    return write(fd, bytes, len);
+}
+
+static void test_a_file_that_shrinks_while_it_is_copied_ends_the_start(void **state) {
+    (void)state;
+    const struct journal_io shrinking_io = {write_and_truncate, fdatasync, fsync, rename};
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
+    for (uint32_t i = 0; i < 4; i++)
+        journal_commit_chunks(j, i * 500, 500); /* more than a block of the copy */
+    journal_close(&j);
+    file_put_text(LOCK, "      4711\nsync\n");
+    o.io = &shrinking_io;
+    stderr_begin();
+    assert_int_equal(journal_open(&j, &o), ERR_IO);
+    struct buf said = stderr_end();
+    assert_contains(&said, ACTIVE ": read: ");
+    assert_null(dir_find(DIR_NAME, "tmp-"));
+    buf_release(&said);
+}
+
 static void assert_busy(const char *text, const char *words) {
     struct journal_options o = seen_options(NULL);
     struct journal *j = NULL;
@@ -206,6 +229,7 @@ static void test_a_torn_tail_never_replaces_an_earlier_one(void **state) {
 
 UNIT_MAIN(TEST(test_a_batch_is_marked_until_its_sync_returned), TEST(test_the_mark_stays_after_a_failure),
           TEST(test_a_start_that_fails_keeps_the_mark), TEST(test_a_file_is_copied_only_when_a_batch_was_in_flight),
+          TEST(test_a_file_that_shrinks_while_it_is_copied_ends_the_start),
           TEST(test_a_busy_journal_names_its_holder_if_the_lock_does), TEST(test_a_lock_that_is_a_symlink_is_refused),
           TEST(test_a_temporary_file_that_cannot_be_removed_is_an_error),
           TEST(test_a_directory_that_is_a_file_is_an_error), TEST(test_a_torn_tail_never_replaces_an_earlier_one))
