@@ -23,11 +23,14 @@ static void test_bytes_become_text(void **state) {
     static const uint8_t bytes[CURVE_BYTES] = {0x8E, 0x0B, 0xDD, 0x69, 0x76, 0x28, 0xB9, 0x1D, 0x8F, 0x24, 0x55,
                                                0x87, 0xEE, 0x95, 0xC5, 0xB0, 0x4D, 0x48, 0x96, 0x3F, 0x79, 0x25,
                                                0x98, 0x77, 0xB4, 0x9C, 0xD9, 0x06, 0x3A, 0xEA, 0xD3, 0xB7};
-    struct curve_key k;
+    struct curve_key k[2];
     (void)state;
-    curve_key_from_bytes(&k, bytes);
-    assert_string_equal(k.text, "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6");
-    assert_true(curve_key_is_set(&k));
+    memset(k, 'x', sizeof k);
+    curve_key_from_bytes(&k[0], bytes);
+    assert_string_equal(k[0].text, "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6");
+    assert_true(curve_key_is_set(&k[0]));
+    for (size_t i = 0; i < sizeof k[1].text; i++)
+        assert_int_equal(k[1].text[i], 'x'); /* nothing is written past its end */
 }
 
 static void test_texts_that_are_no_keys(void **state) {

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "capture.h"
+#include "system/descriptors.h"
 #include "system/spawn.h"
 #include <errno.h>
 #include <poll.h>
@@ -115,17 +116,14 @@ static void test_no_descriptor_is_left_in_the_parent(void **state) {
     struct spawn_options bad = {.argv = argv, .new_session = true, .log_path = "log"};
     struct capture said;
     pid_t pid;
-    int before = dup(0);
-    close(before);
+    size_t before = descriptors_free();
     assert_int_equal(exit_status_after("exit 0"), 0);
     capture_begin(&said, 2);
     assert_int_equal(spawn(&bad, &pid), ERR_NOT_FOUND);
     bad.log_path = "none/log";
     assert_int_equal(spawn(&bad, &pid), ERR_NOT_FOUND);
     capture_end(&said);
-    int after = dup(0);
-    close(after);
-    assert_int_equal(after, before);
+    assert_int_equal(descriptors_free(), before);
 }
 
 static void test_death_signal_means_own_group(void **state) {
