@@ -164,16 +164,16 @@ static int process_start(struct process **out, const char *command, char *why, s
 
 /* Reads its output. 0: the end; ERR_AGAIN; ERR_LIMIT; ERR_IO; ERR_NOMEM. */
 static int process_read_output(struct process *p) {
-    while (p->fd >= 0) {
+    while (p->fd != -1) {
         if (p->output.len >= AWS_JSON_MAX)
             return ERR_LIMIT;
         if (buf_reserve(&p->output,
                         AWS_JSON_MAX + 1)) /* once: a buffer that grows would leave secrets in freed memory */
             return ERR_NOMEM;
         ssize_t n = read(p->fd, p->output.data + p->output.len, AWS_JSON_MAX - p->output.len);
-        if (n < 0 && errno == EINTR)
+        if (n == -1 && errno == EINTR)
             continue;
-        if (n < 0)
+        if (n == -1)
             return errno == EAGAIN ? ERR_AGAIN : ERR_IO;
         if (n == 0) {
             close(p->fd);
@@ -191,7 +191,7 @@ static int process_reap(struct process *p, char *why, size_t why_size) {
     if (pid == 0)
         return ERR_AGAIN;
     p->pid = 0;
-    if (pid < 0)
+    if (pid == -1)
         snprintf(why, why_size, "its exit status is lost");
     else if (WIFSIGNALED(status))
         snprintf(why, why_size, "was ended by signal %d", WTERMSIG(status));
@@ -207,7 +207,7 @@ static int process_reap(struct process *p, char *why, size_t why_size) {
 static int process_poll(struct process *p, int wait_ms, struct aws_fresh_keys *r, char *why, size_t why_size) {
     *r = (struct aws_fresh_keys){0};
     struct pollfd watch = {.fd = p->fd, .events = POLLIN};
-    if (wait_ms > 0 && poll(&watch, 1, wait_ms) < 0 && errno != EINTR)
+    if (wait_ms > 0 && poll(&watch, 1, wait_ms) == -1 && errno != EINTR)
         return ERR_IO;
     int err = process_read_output(p);
     if (!err)
@@ -230,10 +230,10 @@ static void process_destroy(struct process **pp) {
         return;
     if (p->pid > 0) {
         kill(-p->pid, SIGKILL);
-        while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+        while (waitpid(p->pid, NULL, 0) == -1 && errno == EINTR)
             ;
     }
-    if (p->fd >= 0)
+    if (p->fd != -1)
         close(p->fd);
     if (p->output.data)
         explicit_bzero(p->output.data, p->output.cap);

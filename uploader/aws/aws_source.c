@@ -80,13 +80,13 @@ void aws_call_release(struct aws_call *c, struct http *http) {
 
 int aws_token_read(const char *path, struct buf *token, char *why, size_t why_size) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    int err = fd < 0 ? err_from_errno(errno) : buf_reserve(token, 2 * AWS_JSON_MAX); /* growing would leave copies */
+    int err = fd == -1 ? err_from_errno(errno) : buf_reserve(token, 2 * AWS_JSON_MAX); /* growing would leave copies */
     if (!err)
         err = file_read_all(fd, token, AWS_JSON_MAX);
     if (err)
         snprintf(why, why_size, "has a token file that cannot be read: %.100s",
                  err == ERR_LIMIT || err == ERR_NOMEM ? err_text(err) : strerror(errno));
-    if (fd >= 0)
+    if (fd != -1)
         close(fd);
     while (!err && token->len && strchr(" \t\r\n", token->data[token->len - 1]))
         token->data[--token->len] = 0;

@@ -104,6 +104,15 @@ static void test_bytes_that_are_not_the_announced_ones_are_a_change(void **state
     assert_int_equal(r->class, FAIL_CHANGED);
 }
 
+static void test_a_step_reads_eight_pieces_ahead(void **state) {
+    struct s3_fixture *f = begin(state, JOB_CHUNK, 20 << 20, false);
+    f->task.job.checksum = CHECKSUM_CRC32C_FULL;
+    assert_int_equal(f->s3->ops->start(f->s3, &f->task), 0);
+    assert_true(f->s3->ops->step(f->s3)); /* there is more to do */
+    assert_int_equal(scripted.base.position, 8 << 20);
+    f->s3->ops->cancel(f->s3, &f->task);
+}
+
 /* --- a source that changes --- */
 
 static void change_bytes(struct s3_fixture *f) {
@@ -418,4 +427,4 @@ UNIT_MAIN(TEST(test_a_range_is_read_ahead_as_its_bytes_come), TEST(test_a_large_
           TEST(test_a_checksum_that_cannot_be_read_is_ignored), TEST(test_an_etag_that_is_too_long_is_a_failure),
           TEST(test_chunks_of_verified_uploads_want_a_checksum),
           TEST(test_large_puts_want_a_checksum_where_it_may_be_verified),
-          TEST(test_a_put_has_the_digest_of_all_its_pieces))
+          TEST(test_a_put_has_the_digest_of_all_its_pieces), TEST(test_a_step_reads_eight_pieces_ahead))

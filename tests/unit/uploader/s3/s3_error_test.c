@@ -197,7 +197,81 @@ static void test_what_stands_between_is_named(void **state) {
     assert_null(strstr(e.text, "AWS_CA_BUNDLE"));
 }
 
+static void test_a_region_comes_with_some_statuses(void **state) {
+    (void)state;
+    static const long with[] = {301, 307, 400}, without[] = {302, 308, 403, 404};
+    for (size_t i = 0; i < sizeof with / sizeof *with; i++)
+        assert_string_equal(read_reply(with[i], "x-amz-bucket-region: r\r\n", "").region, "r");
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        assert_string_equal(read_reply(without[i], "x-amz-bucket-region: r\r\n", "").region, "");
+    assert_string_equal(read_reply(400, "x-amz-bucket-region: r\r\n", "<Error><Region>s</Region></Error>").region, "r");
+}
+
+static struct s3_error of_proxy(long status) {
+    struct s3_error e;
+    struct http_reply r = {.error = ERR_UNREACHABLE, .message = "m", .proxy_status = status};
+    assert_true(s3_error_from_reply(&r, 0, &e));
+    return e;
+}
+
+static void test_a_proxy_that_refuses_is_this_hosts(void **state) {
+    (void)state;
+    static const long refusals[] = {400, 403, 407, 499, 501}, passing[] = {0, 399, 408, 429, 500, 502, 503};
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        struct s3_error e = of_proxy(refusals[i]);
+        assert_false(e.transient);
+        assert_int_equal(e.own, OWN_SURE);
+    }
+    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++) {
+        struct s3_error e = of_proxy(passing[i]);
+        assert_true(e.transient);
+        assert_int_equal(e.own, OWN_NO);
+    }
+    assert_string_equal(of_proxy(0).text, "m");
+}
+
+static void test_errors_of_this_host(void **state) {
+    (void)state;
+    assert_int_equal(read_reply(401, "", "").own, OWN_SURE);
+    assert_int_equal(read_reply(403, "", "").own, OWN_MAYBE);
+    assert_int_equal(read_reply(404, "", "").own, OWN_NO);
+    assert_int_equal(of_code(403, "InvalidAccessKeyId").own, OWN_SURE);
+    assert_int_equal(of_code(403, "AccessDenied").own, OWN_MAYBE);
+    assert_true(of_code(403, "SignatureDoesNotMatch").keys_refused);
+    assert_false(of_code(403, "AccessDenied").keys_refused);
+    struct s3_error e;
+    struct http_reply r = {.error = ERR_DENIED, .message = "m"};
+    assert_true(s3_error_from_reply(&r, 0, &e));
+    assert_int_equal(e.own, OWN_SURE);
+    assert_int_equal(e.class, FAIL_UNREACHABLE);
+    r = (struct http_reply){.error = ERR_INVALID, .message = "m"};
+    assert_true(s3_error_from_reply(&r, 0, &e));
+    assert_int_equal(e.class, FAIL_REQUEST);
+    assert_false(e.transient);
+    r = (struct http_reply){.error = ERR_IO, .timed_out = true};
+    assert_true(s3_error_from_reply(&r, 0, &e));
+    assert_true(e.timed_out && e.transient && !e.doubt);
+    assert_int_equal(e.class, FAIL_OUTAGE);
+    assert_string_equal(e.text, err_text(ERR_IO)); /* without a message */
+}
+
+static void test_only_2xx_without_an_error_is_good(void **state) {
+    (void)state;
+    assert_string_equal(read_reply(299, "", "").text, "");
+    assert_string_equal(read_reply(199, "", "").text, "199 error without explanation");
+    assert_string_equal(read_reply(300, "location: x\r\n", "").text,
+                        "300 error without explanation: redirects are not followed; is the --endpoint-url right?");
+    struct s3_error e = read_reply(299, "", "<Error><Code>New</Code></Error>");
+    assert_true(e.doubt);
+    e = read_reply(403, "", "<Error><Code>RequestTimeTooSkewed</Code></Error>");
+    assert_null(strstr(e.text, "The clock of the store"));
+    e = read_reply(403, "", "<Error><Code>AccessDenied</Code><ServerTime>2026</ServerTime></Error>");
+    assert_null(strstr(e.text, "The clock of the store"));
+}
+
 UNIT_MAIN(cmocka_unit_test(test_what_may_be_a_headers_fault), cmocka_unit_test(test_table),
           cmocka_unit_test(test_good_replies), cmocka_unit_test(test_text), cmocka_unit_test(test_waiting),
           cmocka_unit_test(test_region), cmocka_unit_test(test_no_reply),
-          cmocka_unit_test(test_what_stands_between_is_named))
+          cmocka_unit_test(test_what_stands_between_is_named), cmocka_unit_test(test_a_region_comes_with_some_statuses),
+          cmocka_unit_test(test_a_proxy_that_refuses_is_this_hosts), cmocka_unit_test(test_errors_of_this_host),
+          cmocka_unit_test(test_only_2xx_without_an_error_is_good))
