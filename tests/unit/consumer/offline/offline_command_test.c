@@ -210,6 +210,33 @@ static void test_unfinished_uploads_are_forgotten_only_with_their_parts_kept(voi
     assert_printed("forgotten: ab000301");
 }
 
+/* Of all removed files together. */
+static void test_retire_prints_the_size_of_the_removed_files(void **state) {
+    (void)state;
+    struct journal *j = numbered_journal();
+    journal_add_sealed_file(j, numbered_record(EV_PUT, 3));
+    journal_close(&j);
+    struct buf all = journal_bytes(DIR_NAME), active = file_bytes(DIR_NAME "/" JOURNAL_ACTIVE);
+    char wanted[100];
+    snprintf(wanted, sizeof wanted, ",\"bytes\":%zu,", all.len - active.len);
+    assert_int_equal(RUN("retire", "--remove", "--json", DIR_NAME), EXIT_DONE);
+    assert_printed(wanted);
+    buf_release(&all);
+    buf_release(&active);
+}
+
+static void test_a_command_that_succeeds_logs_nothing(void **state) {
+    (void)state;
+    assert_int_equal(RUN("export", DIR_NAME), EXIT_DONE);
+    assert_int_equal(said.len, 0);
+    assert_int_equal(RUN("retire", DIR_NAME), EXIT_DONE);
+    assert_int_equal(said.len, 0);
+    assert_int_equal(RUN("forget", "s3://bucket/1", DIR_NAME), EXIT_DONE);
+    assert_int_equal(said.len, 0);
+    assert_int_equal(RUN("retire", "--remove", DIR_NAME), EXIT_DONE);
+    assert_int_equal(said.len, 0);
+}
+
 static void test_an_unknown_command_is_a_usage_error(void **state) {
     (void)state;
     assert_int_equal(RUN("show", DIR_NAME), EXIT_USAGE);
@@ -227,4 +254,6 @@ UNIT_MAIN(COMMAND_TEST(test_three_commands_exist), COMMAND_TEST(test_help_and_ve
           COMMAND_TEST(test_the_last_word_of_forget_is_a_directory_if_a_journal_is_there),
           COMMAND_TEST(test_the_only_word_of_forget_is_no_directory), COMMAND_TEST(test_forget_needs_a_name),
           COMMAND_TEST(test_unfinished_uploads_are_forgotten_only_with_their_parts_kept),
+          COMMAND_TEST(test_retire_prints_the_size_of_the_removed_files),
+          COMMAND_TEST(test_a_command_that_succeeds_logs_nothing),
           COMMAND_TEST(test_an_unknown_command_is_a_usage_error))
