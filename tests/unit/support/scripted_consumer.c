@@ -121,6 +121,18 @@ static void answer_forget(const struct frame *f, const struct msg *m) {
     reply(f, m, &a);
 }
 
+/* Every upload that is to be aborted has ended already. */
+static void answer_plan(const struct frame *f, const struct msg *m) {
+    struct planned_file files[8] = {0};
+    struct msg a = {.type = MSG_PLANNED, .planned = {.files = files, .file_count = m->plan.file_count}};
+    assert_true(m->plan.file_count <= 8);
+    for (size_t i = 0; i < m->plan.file_count; i++) {
+        assert_true(m->plan.files[i].drop);
+        files[i] = (struct planned_file){.index = m->plan.files[i].index, .state = PLANNED_NEW};
+    }
+    reply(f, m, &a);
+}
+
 static void answer_set(const struct frame *f, const struct msg *m) {
     struct msg a = {.type = MSG_SETTINGS, .settings = scripted.settings};
     scripted.sets++;
@@ -147,7 +159,7 @@ static void answer(const struct frame *f, const struct msg *m) {
     }
     switch (m->type) {
     case MSG_HELLO:
-        assert_int_equal(m->hello.role, scripted.role);
+        assert_true(scripted.role == 0 || m->hello.role == scripted.role);
         scripted.hellos++;
         if (scripted.refuse) {
             a.type = MSG_ERROR;
@@ -167,6 +179,9 @@ static void answer(const struct frame *f, const struct msg *m) {
         return;
     case MSG_STATUS:
         answer_status(f, m);
+        return;
+    case MSG_PLAN:
+        answer_plan(f, m);
         return;
     case MSG_SET:
         answer_set(f, m);
@@ -239,11 +254,16 @@ int scripted_teardown(void **state) {
     return 0;
 }
 
+/* Before the next fork. */
+void scripted_unbind(void) {
+    endpoint_close(&router);
+    endpoint_shutdown_all();
+}
+
 int scripted_run(int argc, const char **argv) {
     pid_t pid = command_start(argc, argv);
     scripted_bind();
     int status = scripted_until_end(pid);
-    endpoint_close(&router);
-    endpoint_shutdown_all(); /* before the next fork */
+    scripted_unbind();
     return status;
 }

@@ -24,7 +24,7 @@ extern struct scripted {
     const char *line;               /* sent in place of the records */
     bool resync;                    /* TAIL gets no records, only this mark */
     enum protocol_error tail_error; /* the reply to TAIL; HELLO_FIRST only once */
-    enum role role;                 /* of the peer; ROLE_READER */
+    enum role role;                 /* of the peer: ROLE_READER; 0: any */
     struct msg_settings settings;   /* the reply to SET */
     const char *forget_error;
     bool forgets_none; /* the reply to FORGET has no uploads */
@@ -44,6 +44,7 @@ int scripted_teardown(void **state);
 /* Starts a command. Before scripted_bind: a ZeroMQ context does not survive a fork. */
 #define SCRIPTED_START(...) command_start(WORDS(__VA_ARGS__))
 void scripted_bind(void);
+void scripted_unbind(void);
 
 /* Runs a command to its end, and serves it. Returns its exit status. */
 #define SCRIPTED_RUN(...) scripted_run(WORDS(__VA_ARGS__))

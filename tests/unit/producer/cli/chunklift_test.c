@@ -25,7 +25,9 @@ static int run(int argc, const char **argv) {
     if (!scripted.requests && !scripted.seq)
         return command_finish(pid);
     scripted_bind();
-    return scripted_until_end(pid);
+    int status = scripted_until_end(pid);
+    scripted_unbind();
+    return status;
 }
 
 #define RUN(...) run(WORDS(__VA_ARGS__))
@@ -156,6 +158,85 @@ static void test_finished_uploads_are_forgotten_by_the_consumer_program(void **s
     assert_int_equal(RUN("chunklift", "journal", "forget", "--unfinished", "s3://bucket/three", test_journal.dir), 3);
 }
 
+/* ---- with uploaders ---- */
+
+/* The program of the uploaders: it refuses with this status, or with 0 it is ready, and ends with its channel. Its
+ * arguments go to "uploader". */
+static void make_uploader(int status) {
+    char text[200];
+    snprintf(text, sizeof text,
+             "#!/bin/sh\necho \"$*\" >uploader\n[ %d = 0 ] || exit %d\nprintf r >&0\nexec cat >/dev/null\n", status,
+             status);
+    file_put_text("bin/chunklift-uploader", text);
+    assert_int_equal(chmod("bin/chunklift-uploader", 0700), 0);
+    scripted.role = 0;
+    scripted.seq = test_journal.seq;
+}
+
+static void test_copy_of_nothing_is_done_at_once(void **state) {
+    (void)state;
+    make_uploader(0);
+    assert_int_equal(mkdir("src", 0700), 0);
+    int status = RUN("chunklift", "cp", "-r", "src", "out", "--consumer", scripted_address);
+    rmdir("src");
+    assert_int_equal(status, 0);
+    assert_non_null(strstr(command_err, "0 files uploaded, "));
+}
+
+static void test_copy_ends_with_the_check_of_its_uploaders(void **state) {
+    (void)state;
+    make_uploader(2);
+    file_put_text("a", "a");
+    assert_int_equal(RUN("chunklift", "cp", "a", "out", "--consumer", scripted_address), 2);
+    make_uploader(3);
+    int status = RUN("chunklift", "cp", "a", "out", "--consumer", scripted_address);
+    unlink("a");
+    assert_int_equal(status, 3);
+    assert_int_equal(scripted.hellos, 0);
+}
+
+static void add_begin(uint8_t id, const char *dest) {
+    struct record r = {.ev = EV_BEGIN, .has = HAS_UPLOAD | HAS_SRC | HAS_DEST | HAS_GEOMETRY | HAS_HANDLE};
+    r.upload.b[0] = id;
+    r.src = slice_of("/data/x");
+    r.dest = slice_of(dest);
+    r.endpoint = slice_of("http://store.example");
+    r.file.size = 5 << 20;
+    r.chunk_size = 5 << 20;
+    r.chunks = 1;
+    r.handle = slice_of("h");
+    lines_add(&test_journal, &r);
+}
+
+/* The unfinished upload has ended by itself: it needs no abort. The finished one is forgotten afterwards. */
+static void test_unfinished_uploads_are_aborted_before_others_are_forgotten(void **state) {
+    (void)state;
+    add_begin(1, "s3://bucket/one");
+    add_put(2, "s3://bucket/two");
+    make_uploader(0);
+    assert_int_equal(RUN("chunklift", "journal", "forget", "--unfinished", "s3://bucket/one", "s3://bucket/two",
+                         "--consumer", scripted_address),
+                     0);
+    assert_int_equal(scripted.forgets, 1);
+    assert_int_equal(scripted.forget_ids_len, 16);
+    assert_int_equal(scripted.forget_ids[0], 2);
+    assert_string_equal(command_out, "forgotten: 02000000000000000000000000000000  s3://bucket/two\n");
+}
+
+static void test_abort_passes_the_options_of_the_store_on(void **state) {
+    char text[1000];
+    (void)state;
+    add_begin(1, "s3://bucket/one");
+    make_uploader(2);
+    assert_int_equal(RUN("chunklift", "journal", "forget", "--unfinished", "s3://bucket/one", "--region", "r1",
+                         "--profile", "p1", "--consumer", scripted_address),
+                     2);
+    assert_int_equal(scripted.forgets, 0);
+    file_read_text("uploader", text, sizeof text);
+    assert_non_null(strstr(text, " --allow s3://bucket/ "));
+    assert_non_null(strstr(text, " --endpoint-url http://store.example --region r1 --profile p1 "));
+}
+
 /* ---- export with --consumer ---- */
 
 static void test_remote_export_reads_a_copy(void **state) {
@@ -208,6 +289,10 @@ int main(int argc, char **argv) {
                                        TEST(test_missing_program),
                                        TEST(test_consumer_program_writes_to_a_journal),
                                        TEST(test_finished_uploads_are_forgotten_by_the_consumer_program),
+                                       TEST(test_copy_of_nothing_is_done_at_once),
+                                       TEST(test_copy_ends_with_the_check_of_its_uploaders),
+                                       TEST(test_unfinished_uploads_are_aborted_before_others_are_forgotten),
+                                       TEST(test_abort_passes_the_options_of_the_store_on),
                                        TEST(test_remote_export_reads_a_copy),
                                        TEST(test_remote_export_removes_its_copy),
                                        TEST(test_remote_export_of_a_program_that_is_killed),
