@@ -74,7 +74,7 @@ static int file_allow_split(const struct file_allow *a, struct slice dest, struc
         if (!dest_is_under(dest, slice_of(a->urls[i])) || dest_parse(slice_of(a->urls[i]), &allowed))
             continue;
         struct slice top = path_trim_end(allowed.key);
-        s->base = path_trim_end(path).len <= top.len && top.len > 1 ? path_parent(top) : top;
+        s->base = path_trim_end(path).len <= top.len ? path_parent(top) : top; /* "/" is its own parent */
         size_t skip = s->base.len == 1 ? 0 : s->base.len;
         s->rest = slice_make(path.ptr + skip, path.len - skip);
         while (s->rest.len > 0 && s->rest.ptr[0] == '/')
