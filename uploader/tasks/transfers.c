@@ -319,24 +319,23 @@ uint64_t transfers_tick(struct uploader *u) {
 
 /* --- giving back --- */
 
-static const enum task_state not_started[] = {TASK_WANTED, TASK_ASKED,  TASK_PARTS,
-                                              TASK_QUEUED, TASK_SOURCE, TASK_BACKOFF};
-#define NOT_STARTED (sizeof not_started / sizeof *not_started)
+static bool task_has_started(const struct task_entry *e) {
+    return e->state == TASK_RUNNING || e->state == TASK_ENDED;
+}
 
 void transfers_drain(struct uploader *u) {
-    for (size_t i = 0; i < NOT_STARTED; i++) {
-        struct list *list = &u->tasks.lists[not_started[i]];
-        while (!list_is_empty(list)) {
-            struct task_entry *e = list_entry(list->next, struct task_entry, node);
-            task_drop(u, &e, WHY_DRAIN, 0, NULL);
+    for (int state = TASK_WANTED; state < TASK_STATES; state++) {
+        struct list *list = &u->tasks.lists[state], *next;
+        for (struct list *n = list->next; n != list; n = next) {
+            next = n->next;
+            struct task_entry *e = list_entry(n, struct task_entry, node);
+            if (!task_has_started(e))
+                task_drop(u, &e, WHY_DRAIN, 0, NULL);
         }
     }
 }
 
 void transfers_unwanted(struct uploader *u, struct task_entry *e) {
-    for (size_t i = 0; i < NOT_STARTED; i++)
-        if (e->state == not_started[i] && !e->own_abort) {
-            task_drop(u, &e, WHY_DRAIN, 0, "its producer stops");
-            return;
-        }
+    if (!task_has_started(e))
+        task_drop(u, &e, WHY_DRAIN, 0, "its producer stops");
 }

@@ -1,4 +1,5 @@
 /* Messages to the consumer: batches, their order, repetitions, and the contents of HEARTBEAT. */
+#include "capture.h"
 #include "unit.h"
 #include "uploader_world.h"
 
@@ -59,12 +60,16 @@ static void test_a_message_that_is_too_large_is_sent_in_parts(void **state) {
 static void test_a_result_that_does_not_fit_stays(void **state) {
     (void)state;
     static char handle[PROTO_TEXT_MAX + 2];
+    static struct capture seen;
     memset(handle, 'x', sizeof handle - 1);
     struct result r = numbered_result(0, handle);
     assert_int_equal(reports_add(&up()->reports, &r), 0);
     up()->heartbeat_wanted = true;
     uint64_t number = up()->heartbeat_number;
+    log_setup("test", LOG_DEBUG, false);
+    capture_begin(&seen, STDERR_FILENO);
     outbox_send(up());
+    assert_non_null(strstr(capture_end(&seen), "cannot send COMPLETE: "));
     assert_false(list_is_empty(&up()->reports.due));
     assert_int_equal(up()->heartbeat_number, number); /* nothing else goes before it */
 }

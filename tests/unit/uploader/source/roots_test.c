@@ -75,6 +75,21 @@ static void test_slashes_at_the_end_of_a_root_do_not_count(void **state) {
     assert_string_equal(opened(dir), dir);
 }
 
+static void test_a_link_with_slashes_at_its_end_is_known_by_its_name(void **state) {
+    (void)state;
+    char link[300], path[320], expected[320];
+    snprintf(link, sizeof link, "%s/link//", dir);
+    snprintf(path, sizeof path, "%s/link/a", dir);
+    snprintf(expected, sizeof expected, "%s/sub/a", dir);
+    char target[300];
+    snprintf(target, sizeof target, "%s/sub", dir);
+    assert_int_equal(mkdir(target, 0700), 0);
+    snprintf(target, sizeof target, "%s/link", dir);
+    assert_int_equal(symlink("sub", target), 0);
+    open_root(link);
+    assert_string_equal(opened(path), expected);
+}
+
 static void test_the_root_directory_contains_everything(void **state) {
     (void)state;
     open_root("/");
@@ -150,6 +165,7 @@ static void test_roots_that_cannot_be_used_are_errors(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_a_root_contains_whole_components), TEST(test_slashes_at_the_end_of_a_root_do_not_count),
+          TEST(test_a_link_with_slashes_at_its_end_is_known_by_its_name),
           TEST(test_the_root_directory_contains_everything), TEST(test_a_relative_root_is_known_by_its_absolute_path),
           TEST(test_a_root_can_be_a_file), TEST(test_the_first_root_that_contains_a_path_is_used),
           TEST(test_without_roots_nothing_is_contained), TEST(test_roots_that_cannot_be_used_are_errors))
