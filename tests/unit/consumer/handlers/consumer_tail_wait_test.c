@@ -87,23 +87,6 @@ static void test_what_concerns_another_producer_is_no_news(void **state) {
     assert_int_equal(world_last('P', MSG_RECORDS)->records.event_count, 0);
 }
 
-static void test_a_reader_gets_news_every_50_ms_and_a_producer_every_20(void **state) {
-    (void)state;
-    join_peers();
-    for (const char *peer = "RP"; *peer; peer++) {
-        uint64_t gap = *peer == 'R' ? 50 : 20;
-        enum tail_filter filter = *peer == 'R' ? TAIL_ALL : TAIL_MINE;
-        world_tail(*peer, journal_seq(world.c->journal) + 1, world.c->events.next, filter, none);
-        uint64_t number = waits(*peer, filter);
-        publish(1, "");
-        world_advance(gap - 1);
-        assert_false(is_answered(*peer, number));
-        assert_int_equal(consumer_deadline_ms(world.c, world.now), world.now + 1);
-        world_advance(1);
-        assert_true(is_answered(*peer, number));
-    }
-}
-
 static void test_a_pause_of_the_process_moves_the_wait(void **state) {
     (void)state;
     join_peers();
@@ -245,7 +228,6 @@ static void test_a_round_reads_the_disk_for_four_peers(void **state) {
 
 UNIT_MAIN(WORLD_TEST(test_one_record_is_news), WORLD_TEST(test_one_event_is_news),
           WORLD_TEST(test_what_concerns_another_producer_is_no_news),
-          WORLD_TEST(test_a_reader_gets_news_every_50_ms_and_a_producer_every_20),
           WORLD_TEST(test_a_pause_of_the_process_moves_the_wait), WORLD_TEST(test_no_wait_is_longer_than_two_seconds),
           WORLD_TEST(test_a_reply_has_a_thousand_events), WORLD_TEST(test_events_with_long_texts_come_in_pages),
           WORLD_TEST(test_a_reader_without_a_valid_cursor_goes_on_with_what_is_there),
