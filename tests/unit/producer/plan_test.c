@@ -269,6 +269,22 @@ static void test_a_file_that_changes_while_it_is_compared_is_planned_again(void 
     assert_int_equal(planner.files.count, 0);
 }
 
+static void test_a_file_that_grows_past_the_limit_of_the_store_fails(void **state) {
+    struct geometry_limits limits = geometry_limits_s3;
+    bool more;
+    (void)state;
+    file_put_hole("src", 100);
+    planner_start("s3://bucket/x", false, ON_CHANGE_FAIL);
+    planner_plan_one(100,
+                     (struct planned_file){.upload = upload_id(1), .state = PLANNED_DONE, .differs = DIFFERS_CTIME});
+    limits.file_max_bytes = 199;
+    planner.limits = &limits;
+    file_put_hole("src", 200);
+    assert_int_equal(planner_verify_step(&planner, 200, &more), 0);
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(planner.files.count, 0);
+}
+
 static void offers_the_check(uint64_t now_ms, const struct id128 *id) {
     struct job jobs[4];
     assert_int_equal(planner_offer_all(now_ms, jobs, 4), 1);
@@ -415,6 +431,7 @@ UNIT_MAIN(CORE_TEST(test_small_files_are_puts_and_large_ones_chunks), CORE_TEST(
           CORE_TEST(test_a_finished_file_with_another_ctime_is_compared_by_content),
           CORE_TEST(test_another_inode_of_the_same_content_is_noted), CORE_TEST(test_other_content_is_uploaded),
           CORE_TEST(test_a_file_that_changes_while_it_is_compared_is_planned_again),
+          CORE_TEST(test_a_file_that_grows_past_the_limit_of_the_store_fails),
           CORE_TEST(test_done_on_file_is_looked_up_first), CORE_TEST(test_force_is_asked_once),
           CORE_TEST(test_superseded_upload_is_aborted_first), CORE_TEST(test_clearing_asks_again_without_a_record),
           CORE_TEST(test_refused_and_superseded_plans_fail_the_file), CORE_TEST(test_the_table_stays_bounded))
