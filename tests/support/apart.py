@@ -156,6 +156,11 @@ class Apart:
         except FileNotFoundError:
             return 0
 
+    def leases(self):
+        """The number of leases alive, as a consumer without keys says."""
+        said = self.hosts["consumer"].run(BUILD / "chunklift", "status", "--json", "--consumer", self.consumer_at, "--insecure").stdout
+        return sum(line["leases"] for line in map(json.loads, said.splitlines()) if line["event"] == "upload")
+
     def chunks(self):
         return [Chunk(seconds_of(r["ts"]), r["worker"].split("/")[0], r["length"], r["chunk"]) for r in self.box.records("chunk")]
 

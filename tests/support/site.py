@@ -1,6 +1,7 @@
 """A consumer, a producer and uploaders, started one by one as on separate hosts. Uploaders without a root fetch the bytes that they send."""
 
 import re
+import subprocess
 from pathlib import Path
 
 from support.box import free_port, wait_for
@@ -54,6 +55,12 @@ class Site:
 
 def memory_kib(pid, what="VmHWM"):
     return int(re.search(rf"{what}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def unread_bytes(pid):
+    """Bytes in the sockets of a process that it has not read."""
+    sockets = subprocess.run(["ss", "-x", "-t", "-n", "-p", "-H"], check=True, capture_output=True, text=True).stdout.splitlines()
+    return sum(int(line.split()[2]) for line in sockets if f",pid={pid}," in line)
 
 
 def cpu_seconds(pid):
