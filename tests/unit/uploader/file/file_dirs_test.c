@@ -378,13 +378,17 @@ static void test_a_visit_of_other_directories_fails(void **state) {
 
 /* --- directories that cannot be synced --- */
 
-static const char *sync_and_capture(int *error) {
+static const char *sync_and_capture_dir(const char *path, int *error) {
     static struct capture c;
-    int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     capture_begin(&c, STDERR_FILENO);
     *error = file_dir_sync(fd);
     close(fd);
     return capture_end(&c);
+}
+
+static const char *sync_and_capture(int *error) {
+    return sync_and_capture_dir(".", error);
 }
 
 static void test_a_file_system_that_syncs_no_directories_is_named_once(void **state) {
@@ -423,10 +427,13 @@ static void test_few_file_systems_are_named(void **state) {
     disk.is_a_new_device = true;
     disk.device = 1000;
     disk.sync_error = EINVAL;
-    for (int i = 0; i < 40; i++)
-        named += *sync_and_capture(&error) != 0;
-    assert_in_range(named, 8, 16);
-    assert_string_equal(sync_and_capture(&error), "");
+    for (int i = 0; i < 40; i++) { /* different names: the log leaves out equal lines */
+        char path[20];
+        snprintf(path, sizeof path, "d%d", i);
+        assert_int_equal(mkdir(path, 0700), 0);
+        named += *sync_and_capture_dir(path, &error) != 0;
+    }
+    assert_in_range(named, 12, 16);
     assert_int_equal(error, 0);
 }
 
