@@ -65,6 +65,8 @@ static int request_allow(void *arg, char *to, char *from, int to_port, int from_
     (void)to, (void)from, (void)to_port, (void)from_port;
     t->resend_refused = t->once && t->request_sent;
     t->request_sent = true;
+    if (t->joined && !t->resend_refused)
+        t->total_bytes += t->body_length;
     return t->resend_refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 

@@ -1,6 +1,6 @@
 /*
- * curl_multi in the uploader's loop. Each transfer owns one easy handle. Handles are reused through a free list, and
- * connections live in the multi handle and outlast them.
+ * curl_multi in the uploader's loop. Each transfer owns one easy handle. Handles are reused through a free list with the
+ * options that they have, and connections live in the multi handle and outlast them.
  *
  * libcurl watches only the connect timeout. The other time limits are checked in http_perform, every CHECK_MS:
  *
@@ -122,18 +122,18 @@ static struct http_transfer *http_transfer_get(struct http *h) {
     if (t) {
         h->idle = t->next;
         h->idle_count--;
-        curl_easy_reset(t->easy);
         return t;
     }
     t = calloc(1, sizeof *t);
     if (!t)
         return NULL;
-    if (!(t->easy = curl_easy_init())) {
-        free(t);
-        return NULL;
-    }
     t->http = h;
     list_init(&t->pacing_node);
+    t->easy = curl_easy_init();
+    if (!t->easy || http_request_prepare(t)) {
+        http_transfer_destroy(t);
+        return NULL;
+    }
     return t;
 }
 
@@ -221,6 +221,8 @@ void http_cancel(struct http *h, struct http_transfer *t) {
 
 static uint64_t http_transfer_sent_bytes(const struct http_transfer *t) {
     curl_off_t n = 0;
+    if (!t->request_sent) /* libcurl's number is that of the last request */
+        return 0;
     if (curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &n) != CURLE_OK || n < 0)
         return 0;
     return (uint64_t)n;
@@ -242,7 +244,7 @@ bool http_all_sent(const struct http_transfer *t) {
 #ifdef CHUNKLIFT_FAULTS
 bool http_headers_are_sent(const struct http_transfer *t) {
     long n = 0;
-    return curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &n) == CURLE_OK && n > 0;
+    return t->request_sent && curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &n) == CURLE_OK && n > 0;
 }
 #endif
 

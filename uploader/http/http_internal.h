@@ -7,7 +7,8 @@
 #include <curl/curl.h>
 
 #define HTTP_LARGE_BODY (1u << 20)
-#define HTTP_HEADERS_MAX 24 /* of a request */
+#define HTTP_JOINED_BODY (64u << 10) /* bytes; libcurl sends a smaller POST with its head */
+#define HTTP_HEADERS_MAX 24          /* of a request */
 
 /* A transfer is in exactly one list: idle (the free list) or active (its handle is in the multi handle). */
 struct http_transfer {
@@ -28,6 +29,8 @@ struct http_transfer {
     int read_error;                 /* of read() or rewind() */
     bool paused;                    /* until ready() */
     bool out_of_memory;
+    bool joined;              /* libcurl has the body and sends it with the head */
+    long upload_buffer_bytes; /* of the handle; 0: not set yet */
     bool once, request_sent;  /* as in http_request; the request was sent at least once */
     bool resend_refused;      /* libcurl tried to resend a `once` request */
     uint64_t last_sent_bytes; /* at the last check that saw progress, at sent_ms */
@@ -61,7 +64,10 @@ struct http {
 };
 
 /* --- http_request.c --- */
-/* Sets all options of t's handle, which is in its default state. ERR_NOMEM. */
+/* Sets the options of a new handle that all of its requests share. ERR_NOMEM. */
+int http_request_prepare(struct http_transfer *t) MUST_CHECK;
+/* Sets the options of one request, also those that the last one left behind. ERR_NOMEM; of a signed request also those of
+ * http_sign. */
 int http_request_apply(struct http_transfer *t, const struct http_request *r) MUST_CHECK;
 
 /* --- http_headers.c --- */
@@ -83,6 +89,8 @@ int http_sign(struct http_transfer *t, const struct http_request *r) MUST_CHECK;
 void http_callbacks_set(struct http_transfer *t);
 
 /* --- http_pacing.c --- */
+/* True: its body bytes are limited now. */
+bool http_pacing_applies(const struct http_transfer *t);
 /* How many of max body bytes t may send now. 0: it waits in the queue. */
 size_t http_pacing_admit(struct http_transfer *t, size_t max);
 /* Resumes the transfers at the head of the queue with the bytes the token bucket has, in equal parts. */

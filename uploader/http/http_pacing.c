@@ -26,9 +26,13 @@ static void pacing_join(struct http_transfer *t) {
     token_bucket_wait(t->http->options.bucket);
 }
 
+bool http_pacing_applies(const struct http_transfer *t) {
+    return t->paced && pacing_is_limited(t->http);
+}
+
 size_t http_pacing_admit(struct http_transfer *t, size_t max) {
     struct http *h = t->http;
-    if (!t->paced || !pacing_is_limited(h))
+    if (!http_pacing_applies(t))
         return max;
     struct token_bucket *b = h->options.bucket;
     if (t->allowance == 0 && h->pacing_count == 0)

@@ -45,7 +45,9 @@ static int sign_lines(struct sigv4_request *r, const char *const *lines, struct 
     for (; lines && *lines; lines++)
         headers[r->header_count++] = slice_of(*lines);
     r->headers = headers;
-    return sigv4_sign(signer, r, result);
+    int err = sigv4_sign(signer, r, result);
+    r->headers = NULL;
+    return err;
 }
 
 static void assert_signature(struct sigv4_request *r, const char *const *lines, const char *names,
