@@ -92,14 +92,14 @@ static const char *const keys[] = {
     NULL};
 static const char *const refusal[] = {"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", NULL};
 
-static void start_with_provider(const char *const *replies, bool check_only, int expected, bool asked) {
+static void start_with_provider(const char *const *replies, bool check, int expected, bool asked) {
     struct http_server server;
     char url[128];
     http_server_start(&server, replies);
     snprintf(url, sizeof url, "%s/keys", server.url);
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
-    int err = check_only ? START(TO_STORE, "--endpoint-url", "http://127.0.0.1:9", "--check-only")
-                         : START(TO_STORE, "--endpoint-url", "http://127.0.0.1:9");
+    int err = check ? START(TO_STORE, "--endpoint-url", "http://127.0.0.1:9", "--check")
+                    : START(TO_STORE, "--endpoint-url", "http://127.0.0.1:9");
     unsigned requests = server.request_count;
     http_server_stop(&server);
     assert_int_equal(err, expected);
