@@ -112,13 +112,14 @@ static int key_derive(struct sigv4 *s, const struct sigv4_request *r, struct sli
     return err;
 }
 
-static int key_prepare(struct sigv4 *s, const struct sigv4_request *r, struct slice day) {
+static int key_prepare(struct sigv4 *s, const struct sigv4_request *r, struct slice day, bool *is_new) {
     uint8_t key_of[SHA256_SIZE];
     struct slice inputs[] = {slice_make(r->secret_key, strlen(r->secret_key) + 1), /* with its NUL */
                              day, slice_make(r->region, strlen(r->region) + 1), slice_of(r->service)};
     int err = sha256_of(s->sha256, inputs, sizeof inputs / sizeof *inputs, key_of);
     if (err || (s->has_key && memcmp(key_of, s->key_of, sizeof key_of) == 0))
         return err;
+    *is_new = true;
     s->has_key = false;
     err = key_derive(s, r, day);
     if (err)
@@ -308,7 +309,7 @@ static int date_write(int64_t time_s, char date[SIGV4_DATE_SIZE]) {
 }
 
 int sigv4_sign(struct sigv4 *s, const struct sigv4_request *r, struct sigv4_result *result) {
-    *result = (struct sigv4_result){{0}, {NULL, 0}};
+    *result = (struct sigv4_result){.new_key = false};
     int err = date_write(r->time_s, result->date);
     struct slice day = slice_make(result->date, DAY);
     if (!err)
@@ -316,7 +317,7 @@ int sigv4_sign(struct sigv4 *s, const struct sigv4_request *r, struct sigv4_resu
     if (!err)
         err = to_sign_write(s, r, result->date);
     if (!err)
-        err = key_prepare(s, r, day);
+        err = key_prepare(s, r, day, &result->new_key);
     if (!err)
         err = authorization_write(s, r, day);
     if (!err)

@@ -10,6 +10,7 @@
 
 #include "pure/buf.h"
 #include "pure/err.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SIGV4_HEADERS_MAX 32
@@ -32,6 +33,7 @@ struct sigv4_request {
 struct sigv4_result {
     char date[SIGV4_DATE_SIZE]; /* for the header x-amz-date, which is signed too */
     struct slice authorization; /* valid until the next call */
+    bool new_key;               /* the signing key was not that of the call before */
 };
 
 int sigv4_new(struct sigv4 **s) MUST_CHECK; /* ERR_NOMEM, ERR_DENIED: the library forbids SHA-256 */

@@ -199,6 +199,14 @@ static void test_a_name_comes_before_longer_ones_that_it_begins(void **state) {
                      signature);
 }
 
+/* The characters beside the letters. */
+static void test_only_letters_have_a_lower_case(void **state) {
+    (void)state;
+    struct sigv4_request r = suite_request();
+    assert_signature(&r, LINES("!@[`_{: 1"), "!@[`_{;host;x-amz-date",
+                     "5b4f0cca3c23a13eb306062b69e876181d0724eea2e222e8c807ae8fb0725a8e");
+}
+
 /* z:1,,b c,2 */
 static void test_blanks_are_trimmed_and_equal_names_are_merged(void **state) {
     (void)state;
@@ -264,8 +272,12 @@ static void test_the_key_follows_secret_day_region_and_service(void **state) {
         r.region = cases[i].region;
         r.service = cases[i].service;
         r.time_s = cases[i].time_s;
-        for (int again = 0; again < 2; again++) /* with the cached key */
-            assert_signature(&r, NULL, "host;x-amz-date", cases[i].signature);
+        for (int again = 0; again < 2; again++) { /* with the cached key */
+            struct sigv4_result result;
+            assert_int_equal(sign_lines(&r, NULL, &result), 0);
+            assert_int_equal(result.new_key, again == 0);
+            assert_string_equal(strstr(result.authorization.ptr, "Signature=") + 10, cases[i].signature);
+        }
     }
 }
 
@@ -306,7 +318,7 @@ static void test_a_year_has_four_digits(void **state) {
 
 UNIT_MAIN(TEST(test_get_vanilla), TEST(test_headers_of_the_suite), TEST(test_paths_and_queries_of_the_suite),
           TEST(test_signed_payloads_of_the_suite), TEST(test_examples_of_the_s3_documentation),
-          TEST(test_a_name_comes_before_longer_ones_that_it_begins),
+          TEST(test_a_name_comes_before_longer_ones_that_it_begins), TEST(test_only_letters_have_a_lower_case),
           TEST(test_blanks_are_trimmed_and_equal_names_are_merged), TEST(test_the_number_of_headers_is_limited),
           TEST(test_a_line_without_a_colon_is_refused), TEST(test_the_key_follows_secret_day_region_and_service),
           TEST(test_secrets_of_any_length), TEST(test_a_year_has_four_digits))
