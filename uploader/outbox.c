@@ -1,12 +1,14 @@
 /* Messages to the consumer. Each is built from the state when it is sent, so nothing is queued twice. */
 #include "uploader/uploader_internal.h"
 
+#include "pure/deadline.h"
 #include "system/clock.h"
 #include "system/fault.h"
 #include "system/log.h"
 
 #define BATCH 256
 #define ASK_AGAIN_MS 1000
+#define PAUSE_MS 2 /* between two batches, while all slots have work */
 #define HEARTBEAT_MAX_MS 1000 /* between two */
 #define HEARTBEAT_MIN_MS 20
 #define HEARTBEAT_LEASES_MAX PROTO_LIST_MAX
@@ -136,6 +138,12 @@ static int outbox_send_parts(struct uploader *u) {
     return 0;
 }
 
+/* --- the pause between two batches --- */
+
+static bool outbox_has_messages(const struct uploader *u) {
+    return !list_is_empty(&u->reports.due) || u->releases.count > 0 || u->tasks.counts[TASK_WANTED] > 0;
+}
+
 /* --- heartbeat --- */
 
 static uint64_t heartbeat_interval_ms(const struct uploader *u) {
@@ -143,10 +151,23 @@ static uint64_t heartbeat_interval_ms(const struct uploader *u) {
     return quarter_ms > 0 && quarter_ms < HEARTBEAT_MAX_MS ? quarter_ms : HEARTBEAT_MAX_MS;
 }
 
+/* Nothing waits for a reply: larger batches mean fewer messages, and fewer syncs of the journal. */
+static bool outbox_pauses(const struct uploader *u) {
+    return u->tasks.counts[TASK_RUNNING] > 0 && u->tasks.counts[TASK_QUEUED] > 0 &&
+           u->now_ms < u->outbox_ms + PAUSE_MS;
+}
+
+static uint64_t heartbeat_deadline(const struct uploader *u) {
+    return u->heartbeat_ms + (u->heartbeat_wanted ? HEARTBEAT_MIN_MS : heartbeat_interval_ms(u));
+}
+
 uint64_t outbox_deadline(const struct uploader *u) {
     if (!session_is_connected(u->session))
         return UINT64_MAX;
-    return u->heartbeat_ms + (u->heartbeat_wanted ? HEARTBEAT_MIN_MS : heartbeat_interval_ms(u));
+    uint64_t due_ms = heartbeat_deadline(u);
+    if (outbox_has_messages(u) && outbox_pauses(u))
+        deadline_lower(&due_ms, u->outbox_ms + PAUSE_MS);
+    return due_ms;
 }
 
 /* A lease is listed, and so renewed, while the task waits or its transfer makes progress. */
@@ -193,7 +214,7 @@ static void heartbeat_sent(struct uploader *u, uint64_t number, struct task_entr
 static void outbox_send_heartbeat(struct uploader *u) {
     static struct lease_mark marks[HEARTBEAT_LEASES_MAX];
     static struct task_entry *entries[HEARTBEAT_LEASES_MAX];
-    if (u->now_ms < outbox_deadline(u))
+    if (u->now_ms < heartbeat_deadline(u))
         return;
     size_t count = heartbeat_collect_leases(u, marks, entries);
     struct endpoint_use uses[PROTO_ENDPOINTS_MAX];
@@ -230,7 +251,18 @@ static void outbox_send_heartbeat(struct uploader *u) {
 /* --- the order --- */
 
 bool outbox_is_waiting(const struct uploader *u) {
-    return !list_is_empty(&u->reports.due) || u->releases.count > 0 || u->tasks.counts[TASK_WANTED] > 0;
+    return outbox_has_messages(u) && !outbox_pauses(u);
+}
+
+/* Results first, so that a result is handled before a claim of the same job. */
+static int outbox_send_batch(struct uploader *u) {
+    if (!outbox_is_waiting(u))
+        return 0;
+    u->outbox_ms = u->now_ms;
+    int err = outbox_send_completes(u);
+    if (!err)
+        err = outbox_send_releases(u);
+    return err ? err : outbox_send_claims(u);
 }
 
 void outbox_send(struct uploader *u) {
@@ -238,11 +270,7 @@ void outbox_send(struct uploader *u) {
         return;
     int err = outbox_send_held_claims(u);
     if (!err)
-        err = outbox_send_completes(u);
-    if (!err)
-        err = outbox_send_releases(u);
-    if (!err)
-        err = outbox_send_claims(u);
+        err = outbox_send_batch(u);
     if (!err)
         err = outbox_send_parts(u);
     if (!err)

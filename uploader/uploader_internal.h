@@ -74,6 +74,7 @@ struct uploader {
     bool over_capacity;         /* more jobs may be held than there are slots for, since the slots became fewer */
 
     struct sent_log sent;
+    uint64_t outbox_ms; /* when results or claims were sent last */
     uint64_t epoch;
     uint64_t heartbeat_ms, heartbeat_number; /* of the last HEARTBEAT */
     bool heartbeat_wanted;                   /* soon, not at the end of the interval */
