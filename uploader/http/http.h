@@ -9,6 +9,7 @@
  *   http_headers.c      its header lines
  *   http_signing.c      its signature; sigv4.c computes it
  *   http_url.c          parts of its URL
+ *   http_events.c       libcurl's sockets and timer, by epoll
  *   http_callbacks.c    the body that libcurl sends, the reply that it receives
  *   http_pacing.c       the queue of transfers that wait for bytes of the token bucket
  *   http_date.c         dates in headers
