@@ -8,7 +8,7 @@
 
 #define BATCH 256
 #define ASK_AGAIN_MS 1000
-#define PAUSE_MS 2 /* between two batches, while all slots have work */
+#define PAUSE_MS 2            /* between two batches, while all slots have work */
 #define HEARTBEAT_MAX_MS 1000 /* between two */
 #define HEARTBEAT_MIN_MS 20
 #define HEARTBEAT_LEASES_MAX PROTO_LIST_MAX
@@ -153,8 +153,7 @@ static uint64_t heartbeat_interval_ms(const struct uploader *u) {
 
 /* Nothing waits for a reply: larger batches mean fewer messages, and fewer syncs of the journal. */
 static bool outbox_pauses(const struct uploader *u) {
-    return u->tasks.counts[TASK_RUNNING] > 0 && u->tasks.counts[TASK_QUEUED] > 0 &&
-           u->now_ms < u->outbox_ms + PAUSE_MS;
+    return u->tasks.counts[TASK_RUNNING] > 0 && u->tasks.counts[TASK_QUEUED] > 0 && u->now_ms < u->outbox_ms + PAUSE_MS;
 }
 
 static uint64_t heartbeat_deadline(const struct uploader *u) {

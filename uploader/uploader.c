@@ -9,6 +9,7 @@
 #include "system/resolve.h"
 #include "system/signals.h"
 #include "uploader/uploader_internal.h"
+#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -149,16 +150,35 @@ static void wake_for(const struct endpoint *e, uint64_t now_ms, uint64_t *wake_m
     deadline_lower(wake_ms, now_ms + (uint64_t)endpoint_wait_max_ms(e));
 }
 
-/* libzmq signals a socket's fd on the edge only. endpoint_events re-arms it, so it is called last before sleeping. */
-static bool sockets_are_ready(struct uploader *u, int *fds, size_t *fd_count, uint64_t *wake_ms) {
+#define WAIT_FDS_MAX (OFFER_SOCKETS_MAX + FETCH_CONNECTIONS_MAX + 3)
+
+struct wait_set {
+    struct pollfd fds[WAIT_FDS_MAX];
+    struct endpoint *endpoints[WAIT_FDS_MAX]; /* NULL: the fd is none of a resting endpoint */
+    size_t count;
+};
+
+static void wait_set_add(struct wait_set *w, int fd, struct endpoint *e) {
+    w->endpoints[w->count] = e;
+    w->fds[w->count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+}
+
+static void wait_set_wake(const struct wait_set *w, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (w->fds[i].revents && w->endpoints[i])
+            endpoint_wake(w->endpoints[i]);
+}
+
+/* libzmq signals a socket's fd on the edge only. endpoint_rest re-arms it, so it is called last before sleeping. */
+static bool sockets_are_ready(struct uploader *u, struct wait_set *w, uint64_t *wake_ms) {
     bool ready = false;
     struct endpoint *consumer = session_endpoint(u->session);
-    fds[(*fd_count)++] = signals_fd();
+    wait_set_add(w, signals_fd(), NULL);
     if (consumer) {
-        int events = endpoint_events(consumer);
-        bool sendable = (events & ENDPOINT_OUT) && outbox_is_waiting(u) && session_is_connected(u->session);
-        ready |= (events & ENDPOINT_IN) || sendable;
-        fds[(*fd_count)++] = endpoint_fd(consumer);
+        bool sends = outbox_is_waiting(u) && session_is_connected(u->session);
+        int events = sends ? endpoint_events(consumer) : endpoint_rest(consumer);
+        ready |= (events & ENDPOINT_IN) || (sends && (events & ENDPOINT_OUT));
+        wait_set_add(w, endpoint_fd(consumer), consumer);
         wake_for(consumer, u->now_ms, wake_ms);
     }
     /* Without a free slot, offers stay in the queue, where other uploaders can get them. */
@@ -167,16 +187,12 @@ static bool sockets_are_ready(struct uploader *u, int *fds, size_t *fd_count, ui
         struct endpoint *jobs = u->offer_sockets.items[i].endpoint;
         if (!jobs)
             continue;
-        bool offers = (endpoint_events(jobs) & ENDPOINT_IN) != 0;
+        ready |= (endpoint_rest(jobs) & ENDPOINT_IN) && wanted;
+        wait_set_add(w, endpoint_fd(jobs), jobs);
         wake_for(jobs, u->now_ms, wake_ms);
-        if (!wanted)
-            continue;
-        ready |= offers;
-        fds[(*fd_count)++] = endpoint_fd(jobs);
     }
     if (u->draining && u->settings->for_cp && u->offer_sockets.count > 0)
-        fds[(*fd_count)++] = STDIN_FILENO; /* the channel of cp: see intake_end_offers */
-    ready |= fetches_wait(u->fetches, fds, fd_count, u->now_ms, wake_ms);
+        wait_set_add(w, STDIN_FILENO, NULL); /* the channel of cp: see intake_end_offers */
     return ready;
 }
 
@@ -189,15 +205,17 @@ static void wake_for_bytes(const struct uploader *u, uint64_t *wake_ms) {
 }
 
 static void uploader_wait(struct uploader *u, bool busy, uint64_t wake_ms) {
-    int fds[OFFER_SOCKETS_MAX + FETCH_CONNECTIONS_MAX + 3];
-    size_t fd_count = 0;
+    struct wait_set w = {.count = 0};
     wake_for_bytes(u, &wake_ms);
     deadline_lower(&wake_ms, u->tick_ms);
     deadline_lower(&wake_ms, outbox_deadline(u));
-    if (sockets_are_ready(u, fds, &fd_count, &wake_ms) || busy)
+    bool ready = sockets_are_ready(u, &w, &wake_ms);
+    size_t own = w.count;
+    if (fetches_wait(u->fetches, w.fds, &w.count, u->now_ms, &wake_ms) || ready || busy)
         wake_ms = 0;
     uint64_t now_ms = clock_ms();
-    http_wait(u->http, fds, fd_count, wake_ms > now_ms ? (int)(wake_ms - now_ms) : 0);
+    http_wait(u->http, w.fds, w.count, wake_ms > now_ms ? (int)(wake_ms - now_ms) : 0);
+    wait_set_wake(&w, own);
 }
 
 /* --- the loop --- */

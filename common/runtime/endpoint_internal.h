@@ -17,7 +17,9 @@ struct endpoint {
     struct connections *connections;
     struct send_queue *send_queue; /* kinds with routing ids */
     unsigned received;             /* messages since the last endpoint_service */
-    uint64_t connected_ms;         /* when a connection was last there, or was last asked for */
+    bool rests;                    /* no input since endpoint_rest */
+    uint64_t serviced_ms;
+    uint64_t connected_ms; /* when a connection was last there, or was last asked for */
     bool curve;
     bool untrusted;            /* client: the trust file has no key for the server now */
     enum trust_role server;    /* client: the role of the server; 0: binds */

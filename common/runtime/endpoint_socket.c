@@ -18,6 +18,7 @@
 #define DROPPED_IN_A_ROW_MAX 1000 /* by one endpoint_recv, so that a flood of bad messages cannot hold it */
 #define SERVICE_EVERY 256         /* messages, while more follow */
 #define RECONNECT_AFTER_MS 2000   /* without a connection */
+#define CLIENT_SERVICE_MS 5       /* between two services of a client's socket that has no limits to watch */
 
 struct endpoint *endpoint_all;
 
@@ -164,7 +165,20 @@ static void endpoint_keep_connected(struct endpoint *e) {
     }
 }
 
+/* Each service asks libzmq for reports of connections, which costs two system calls. A server must see new connections
+ * before they are too many. */
+static bool endpoint_service_is_due(struct endpoint *e) {
+    uint64_t now_ms = clock_ms();
+    bool due = endpoint_kind_binds(e->kind) || e->curve || connections_are_watched(e->connections) ||
+               now_ms >= e->serviced_ms + CLIENT_SERVICE_MS;
+    if (due)
+        e->serviced_ms = now_ms;
+    return due;
+}
+
 void endpoint_service(struct endpoint *e, bool drained) {
+    if (!endpoint_service_is_due(e))
+        return;
     connections_service(e->connections, drained);
     endpoint_keep_connected(e);
     zap_serve();
@@ -344,6 +358,8 @@ static int endpoint_recv_valid(struct endpoint *e, struct frame *f) {
 
 int endpoint_recv(struct endpoint *e, struct frame *f) {
     f->data = slice_make(NULL, 0);
+    if (e->rests)
+        return ERR_AGAIN;
     if (!f->memory) {
         f->memory = malloc(sizeof(zmq_msg_t));
         if (!f->memory)
@@ -413,6 +429,7 @@ static int endpoint_send_routed(struct endpoint *e, const void *peer, size_t pee
 
 int endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct slice data) {
     CHECK(endpoint_kind_routes(e->kind) == (peer_len > 0));
+    e->rests = false; /* libzmq may take the signal of the fd */
     if (peer_len == 0)
         return endpoint_send_part(e, data.ptr ? data.ptr : "", data.len, 0);
     struct send_buffer *buffer;

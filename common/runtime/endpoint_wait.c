@@ -26,6 +26,20 @@ int endpoint_events(struct endpoint *e) {
     return events_from_zmq(events);
 }
 
+int endpoint_rest(struct endpoint *e) {
+    if (e->rests) {
+        endpoint_service(e, false);
+        return 0;
+    }
+    int events = endpoint_events(e);
+    e->rests = !(events & ENDPOINT_IN);
+    return events;
+}
+
+void endpoint_wake(struct endpoint *e) {
+    e->rests = false;
+}
+
 int endpoint_fd(const struct endpoint *e) {
     int fd = -1;
     size_t size = sizeof fd;

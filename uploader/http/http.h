@@ -20,6 +20,7 @@
 
 #include "pure/buf.h"
 #include "pure/err.h"
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -99,7 +100,8 @@ bool http_headers_are_sent(const struct http_transfer *t);
 
 /* Moves all transfers on and calls done() for those that ended. */
 void http_perform(struct http *h);
-/* Blocks until a transfer can go on, one of fds is readable, or timeout_ms passed (negative: no timeout). */
-void http_wait(struct http *h, const int *fds, size_t count, int timeout_ms);
+/* Blocks until a transfer can go on, one of fds has an event, or timeout_ms passed (negative: no timeout). Sets the
+ * revents of fds. */
+void http_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms);
 
 #endif

@@ -409,7 +409,7 @@ void http_perform(struct http *h) {
     }
 }
 
-void http_wait(struct http *h, const int *fds, size_t count, int timeout_ms) {
+void http_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms) {
     if (h->active && (timeout_ms < 0 || timeout_ms > WAIT_MAX_MS))
         timeout_ms = WAIT_MAX_MS; /* deadlines are checked */
     timeout_ms = http_pacing_timeout_ms(h, timeout_ms);

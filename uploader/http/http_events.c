@@ -97,12 +97,15 @@ static int events_timeout_ms(const struct http *h, int timeout_ms) {
     return timeout_ms < 0 || h->timer_ms - now < (uint64_t)timeout_ms ? (int)(h->timer_ms - now) : timeout_ms;
 }
 
-void http_events_wait(struct http *h, const int *fds, size_t count, int timeout_ms) {
+void http_events_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms) {
     struct pollfd items[WAIT_FDS_MAX + 1] = {{.fd = h->epoll_fd, .events = POLLIN}};
     CHECK(count <= WAIT_FDS_MAX);
+    if (count > 0)
+        memcpy(&items[1], fds, count * sizeof *fds);
+    int n = poll(items, (nfds_t)count + 1, events_timeout_ms(h, timeout_ms));
     for (size_t i = 0; i < count; i++)
-        items[i + 1] = (struct pollfd){.fd = fds[i], .events = POLLIN};
-    if (poll(items, (nfds_t)count + 1, events_timeout_ms(h, timeout_ms)) <= 0 || !items[0].revents)
+        fds[i].revents = n > 0 ? items[i + 1].revents : (short)0;
+    if (n <= 0 || !items[0].revents)
         return;
     int ready = epoll_wait(h->epoll_fd, h->events, HTTP_EVENTS_MAX, 0);
     h->event_count = ready > 0 ? ready : 0;

@@ -100,8 +100,8 @@ int http_events_init(struct http *h) MUST_CHECK;
 void http_events_release(struct http *h);
 /* Moves on the transfers with an event or a timer that is due. */
 void http_events_perform(struct http *h);
-/* Waits for events of libcurl's sockets, its timer, input on one of fds, or timeout_ms (negative: no timeout). */
-void http_events_wait(struct http *h, const int *fds, size_t count, int timeout_ms);
+/* Waits for events of libcurl's sockets and of fds, for its timer, or for timeout_ms (negative: no timeout). */
+void http_events_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms);
 
 /* --- http_pacing.c --- */
 /* True: its body bytes are limited now. */

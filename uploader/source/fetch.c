@@ -319,7 +319,7 @@ uint64_t fetches_tick(struct fetches *f, uint32_t lease_ms, uint64_t now_ms) {
     return next_ms;
 }
 
-bool fetches_wait(struct fetches *f, int *fds, size_t *count, uint64_t now_ms, uint64_t *wake_ms) {
+bool fetches_wait(struct fetches *f, struct pollfd *fds, size_t *count, uint64_t now_ms, uint64_t *wake_ms) {
     bool ready = false;
     for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
         struct endpoint *e = f->connections.items[i].endpoint;
@@ -327,7 +327,7 @@ bool fetches_wait(struct fetches *f, int *fds, size_t *count, uint64_t now_ms, u
             continue;
         ready |= (endpoint_events(e) & ENDPOINT_IN) != 0;
         deadline_lower(wake_ms, now_ms + (uint64_t)endpoint_wait_max_ms(e));
-        fds[(*count)++] = endpoint_fd(e);
+        fds[(*count)++] = (struct pollfd){.fd = endpoint_fd(e), .events = POLLIN};
     }
     if (f->due)
         deadline_lower(wake_ms, now_ms + SEND_AGAIN_MS);

@@ -19,6 +19,7 @@
 #include "pure/ids.h"
 #include "uploader/source/fetch_connection.h"
 #include "uploader/source/source.h"
+#include <poll.h>
 
 #define FETCH_WINDOW (1u << 20)
 #define FETCH_PATIENCE_MAX_MS 30000
@@ -50,7 +51,7 @@ void fetches_send(struct fetches *f, uint64_t now_ms);
 uint64_t fetches_tick(struct fetches *f, uint32_t lease_ms, uint64_t now_ms);
 /* Before a sleep: adds the descriptors to wait for, at most FETCH_CONNECTIONS_MAX, and lowers *wake_ms. True: a message
  * is there, do not sleep. */
-bool fetches_wait(struct fetches *f, int *fds, size_t *count, uint64_t now_ms, uint64_t *wake_ms);
+bool fetches_wait(struct fetches *f, struct pollfd *fds, size_t *count, uint64_t now_ms, uint64_t *wake_ms);
 uint64_t fetches_bytes(const struct fetches *f); /* received so far */
 
 #endif

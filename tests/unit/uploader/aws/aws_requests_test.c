@@ -26,7 +26,7 @@ static struct {
 
 int __wrap_http_start(struct http *h, const struct http_request *r, struct http_transfer **out);
 void __wrap_http_cancel(struct http *h, struct http_transfer *t);
-void __wrap_http_wait(struct http *h, const int *fds, size_t count, int timeout_ms);
+void __wrap_http_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms);
 uint64_t __wrap_clock_ms(void);
 int64_t __wrap_clock_real_us(void);
 
@@ -57,7 +57,7 @@ void __wrap_http_cancel(struct http *h, struct http_transfer *t) {
     net.in_flight = false;
 }
 
-void __wrap_http_wait(struct http *h, const int *fds, size_t count, int timeout_ms) {
+void __wrap_http_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms) {
     (void)h, (void)fds, (void)count;
     net.waited_ms += timeout_ms;
 }
