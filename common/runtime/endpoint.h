@@ -99,7 +99,8 @@ enum { ENDPOINT_IN = 1, ENDPOINT_OUT = 2 };
 int endpoint_events(struct endpoint *e); /* the possible ones now; re-arms the fd */
 int endpoint_fd(const struct endpoint *e);
 /* For a loop that polls the fd of e in each turn: like endpoint_events, but when there is no input, e rests: until
- * endpoint_wake or a send, this function returns 0 and endpoint_recv ERR_AGAIN, without a call of libzmq. */
+ * endpoint_wake or a send, and for at most a second, this function returns 0 and endpoint_recv ERR_AGAIN, without a
+ * call of libzmq. */
 int endpoint_rest(struct endpoint *e);
 /* The fd was readable. */
 void endpoint_wake(struct endpoint *e);

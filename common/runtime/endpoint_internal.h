@@ -17,7 +17,7 @@ struct endpoint {
     struct connections *connections;
     struct send_queue *send_queue; /* kinds with routing ids */
     unsigned received;             /* messages since the last endpoint_service */
-    bool rests;                    /* no input since endpoint_rest */
+    uint64_t rests_until_ms;       /* no input since endpoint_rest; 0: it may have some */
     uint64_t serviced_ms;
     uint64_t connected_ms; /* when a connection was last there, or was last asked for */
     bool curve;

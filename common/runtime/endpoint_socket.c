@@ -358,7 +358,7 @@ static int endpoint_recv_valid(struct endpoint *e, struct frame *f) {
 
 int endpoint_recv(struct endpoint *e, struct frame *f) {
     f->data = slice_make(NULL, 0);
-    if (e->rests)
+    if (e->rests_until_ms > 0 && clock_ms() < e->rests_until_ms)
         return ERR_AGAIN;
     if (!f->memory) {
         f->memory = malloc(sizeof(zmq_msg_t));
@@ -429,7 +429,7 @@ static int endpoint_send_routed(struct endpoint *e, const void *peer, size_t pee
 
 int endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct slice data) {
     CHECK(endpoint_kind_routes(e->kind) == (peer_len > 0));
-    e->rests = false; /* libzmq may take the signal of the fd */
+    e->rests_until_ms = 0; /* libzmq may take the signal of the fd */
     if (peer_len == 0)
         return endpoint_send_part(e, data.ptr ? data.ptr : "", data.len, 0);
     struct send_buffer *buffer;

@@ -10,6 +10,7 @@
 #define WAIT_ITEMS_ON_STACK 64
 #define WATCH_MS 100    /* the longest sleep while the connections of a bound socket are watched */
 #define WATCH_ONE_MS 25 /* while the one connection of a client is watched: a fast peer sends 1 GiB a second */
+#define REST_MS 1000    /* the longest rest, in case that a wake-up is missed */
 #define ZAP_WATCH_MS 20 /* the longest wait of a connecting client for a loop without endpoint_wait */
 
 static int events_from_zmq(int events) {
@@ -27,17 +28,18 @@ int endpoint_events(struct endpoint *e) {
 }
 
 int endpoint_rest(struct endpoint *e) {
-    if (e->rests) {
+    uint64_t now_ms = clock_ms();
+    if (now_ms < e->rests_until_ms) {
         endpoint_service(e, false);
         return 0;
     }
     int events = endpoint_events(e);
-    e->rests = !(events & ENDPOINT_IN);
+    e->rests_until_ms = events & ENDPOINT_IN ? 0 : now_ms + REST_MS;
     return events;
 }
 
 void endpoint_wake(struct endpoint *e) {
-    e->rests = false;
+    e->rests_until_ms = 0;
 }
 
 int endpoint_fd(const struct endpoint *e) {

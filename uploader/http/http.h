@@ -9,7 +9,6 @@
  *   http_headers.c      its header lines
  *   http_signing.c      its signature; sigv4.c computes it
  *   http_url.c          parts of its URL
- *   http_events.c       libcurl's sockets and timer, by epoll
  *   http_callbacks.c    the body that libcurl sends, the reply that it receives
  *   http_pacing.c       the queue of transfers that wait for bytes of the token bucket
  *   http_date.c         dates in headers
@@ -100,8 +99,8 @@ bool http_headers_are_sent(const struct http_transfer *t);
 
 /* Moves all transfers on and calls done() for those that ended. */
 void http_perform(struct http *h);
-/* Blocks until a transfer can go on, one of fds has an event, or timeout_ms passed (negative: no timeout). Sets the
- * revents of fds. */
+/* Blocks until a transfer can go on, one of fds is readable, or timeout_ms passed (negative: no timeout). The events of
+ * fds are POLLIN; sets their revents. */
 void http_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms);
 
 #endif

@@ -24,6 +24,7 @@
 #define WAIT_MAX_MS 1000
 #define IDLE_TRANSFERS_MAX 64
 #define REPLY_MAX (1u << 20)
+#define WAIT_FDS_MAX 96
 #define CONNECT_TIMEOUT_MS 5000
 #define RESPONSE_TIMEOUT_MS 300000
 /* Results of OpenSSL's verification (X509_verify_cert_error_string(3)); 18 to 21 mean that no trusted issuer was found. */
@@ -58,7 +59,6 @@ static const char *http_find_upper_case_proxy(void) {
 
 static int http_init(struct http *h, const struct http_options *o) {
     h->options = *o;
-    h->epoll_fd = -1;
     list_init(&h->pacing_queue);
     if (h->options.connect_timeout_ms == 0)
         h->options.connect_timeout_ms = CONNECT_TIMEOUT_MS;
@@ -71,9 +71,6 @@ static int http_init(struct http *h, const struct http_options *o) {
     h->upper_case_proxy = http_find_upper_case_proxy();
     if (!(h->multi = curl_multi_init()))
         return ERR_NOMEM;
-    int err = http_events_init(h);
-    if (err)
-        return err;
     if (o->idle_max > 0)
         http_set_idle_max(h, o->idle_max);
     return sigv4_new(&h->signer);
@@ -110,7 +107,6 @@ void http_destroy(struct http **h) {
         http_transfer_destroy(t);
     }
     curl_multi_cleanup((*h)->multi);
-    http_events_release(*h);
     sigv4_destroy(&(*h)->signer);
     free((*h)->ca_file);
     free((*h)->ca_directory);
@@ -386,14 +382,12 @@ static void http_resume_ready(struct http *h) {
 }
 
 void http_perform(struct http *h) {
-    int queued;
-    if (!h->active) {
-        h->event_count = 0;
+    int running, queued;
+    if (!h->active)
         return;
-    }
     http_resume_ready(h);
     http_pacing_advance(h);
-    http_events_perform(h);
+    curl_multi_perform(h->multi, &running);
     for (CURLMsg *m; (m = curl_multi_info_read(h->multi, &queued));) {
         if (m->msg != CURLMSG_DONE)
             continue;
@@ -410,10 +404,18 @@ void http_perform(struct http *h) {
 }
 
 void http_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms) {
+    struct curl_waitfd extra[WAIT_FDS_MAX] = {{0}};
+    CHECK(count <= WAIT_FDS_MAX);
+    for (size_t i = 0; i < count; i++)
+        extra[i] = (struct curl_waitfd){.fd = fds[i].fd, .events = CURL_WAIT_POLLIN};
     if (h->active && (timeout_ms < 0 || timeout_ms > WAIT_MAX_MS))
         timeout_ms = WAIT_MAX_MS; /* deadlines are checked */
     timeout_ms = http_pacing_timeout_ms(h, timeout_ms);
-    http_events_wait(h, fds, count, timeout_ms);
+    if (timeout_ms < 0)
+        timeout_ms = INT32_MAX;
+    curl_multi_poll(h->multi, extra, (unsigned)count, timeout_ms, NULL);
+    for (size_t i = 0; i < count; i++)
+        fds[i].revents = extra[i].revents;
 }
 
 /* --- headers of a reply --- */

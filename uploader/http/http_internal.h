@@ -5,12 +5,10 @@
 #include "pure/list.h"
 #include "uploader/http/http.h"
 #include <curl/curl.h>
-#include <sys/epoll.h>
 
 #define HTTP_LARGE_BODY (1u << 20)
 #define HTTP_JOINED_BODY (64u << 10) /* bytes; libcurl sends a smaller POST with its head */
 #define HTTP_HEADERS_MAX 24          /* of a request */
-#define HTTP_EVENTS_MAX 64           /* of sockets, in one turn */
 
 /* A transfer is in exactly one list: idle (the free list) or active (its handle is in the multi handle). */
 struct http_transfer {
@@ -54,10 +52,6 @@ struct sigv4; /* uploader/http/sigv4.h */
 
 struct http {
     CURLM *multi;
-    int epoll_fd;                               /* libcurl's sockets; -1: none yet */
-    struct epoll_event events[HTTP_EVENTS_MAX]; /* of the last wait */
-    int event_count;
-    uint64_t timer_ms; /* clock_ms when libcurl's timer is due; UINT64_MAX: it has none */
     struct sigv4 *signer;
     struct http_options options;
     char *ca_file, *ca_directory;
@@ -93,15 +87,6 @@ int http_sign(struct http_transfer *t, const struct http_request *r) MUST_CHECK;
 
 /* --- http_callbacks.c --- */
 void http_callbacks_set(struct http_transfer *t);
-
-/* --- http_events.c --- */
-/* After h->multi was made. ERR_DESCRIPTORS: logged. ERR_NOMEM. */
-int http_events_init(struct http *h) MUST_CHECK;
-void http_events_release(struct http *h);
-/* Moves on the transfers with an event or a timer that is due. */
-void http_events_perform(struct http *h);
-/* Waits for events of libcurl's sockets and of fds, for its timer, or for timeout_ms (negative: no timeout). */
-void http_events_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms);
 
 /* --- http_pacing.c --- */
 /* True: its body bytes are limited now. */

@@ -356,6 +356,39 @@ static void test_results_come_before_releases_and_claims(void **state) {
     assert_false(outbox_is_waiting(up()));
 }
 
+/* While one job runs and another one waits for its slot, no reply is missing. */
+static void test_batches_are_two_milliseconds_apart_while_slots_have_work(void **state) {
+    (void)state;
+    struct job running = world_chunk_job(1, 0), queued = world_chunk_job(1, 1);
+    world_run(&running);
+    struct task_entry *waiting = world_grant(&queued);
+    world_flush();
+    uint64_t began_ms = up()->now_ms, heartbeat_ms = outbox_deadline(up());
+    add_results(1, slice_of("/x"));
+    outbox_send(up()); /* the first batch */
+    assert_true(list_is_empty(&up()->reports.due));
+    struct result next = numbered_result(7, "handle");
+    assert_int_equal(reports_add(&up()->reports, &next), 0);
+    up()->now_ms = began_ms + 1;
+    assert_false(outbox_is_waiting(up()));
+    assert_int_equal(outbox_deadline(up()), began_ms + 2);
+    outbox_send(up());
+    assert_false(list_is_empty(&up()->reports.due));
+    up()->now_ms = began_ms + 2;
+    assert_true(outbox_is_waiting(up()));
+    assert_int_equal(outbox_deadline(up()), heartbeat_ms);
+    outbox_send(up());
+    assert_true(list_is_empty(&up()->reports.due));
+    assert_int_equal(
+        reports_add(&up()->reports, &(struct result){.ref = {.kind = JOB_CHUNK, .upload = {{1}}, .chunk = 8},
+                                                     .outcome = OUTCOME_DONE,
+                                                     .target = {.dest = slice_of(uploader_world.dest)}}),
+        0);
+    assert_false(outbox_is_waiting(up()));
+    task_drop(up(), &waiting, WHY_DRAIN, 0, NULL); /* now a slot would wait */
+    assert_true(outbox_is_waiting(up()));
+}
+
 static void test_a_release_and_a_result_wait_to_be_sent(void **state) {
     (void)state;
     const struct ref ref = {.kind = JOB_PUT, .upload = {{3}}};
@@ -380,4 +413,5 @@ UNIT_MAIN(WORLD_TEST(test_results_are_sent_in_batches), WORLD_TEST(test_a_messag
           WORLD_TEST(test_an_ended_lease_is_not_listed), WORLD_TEST(test_a_lease_that_is_claimed_again_is_not_listed),
           WORLD_TEST(test_an_own_abort_has_no_lease), WORLD_TEST(test_a_gap_between_heartbeats_restarts_the_count),
           WORLD_TEST(test_an_outage_of_a_store_is_shown), WORLD_TEST(test_results_come_before_releases_and_claims),
+          WORLD_TEST(test_batches_are_two_milliseconds_apart_while_slots_have_work),
           WORLD_TEST(test_a_release_and_a_result_wait_to_be_sent))

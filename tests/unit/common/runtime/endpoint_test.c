@@ -469,6 +469,68 @@ static void test_drain_by_descriptor(void **state) {
     endpoint_close(&router);
 }
 
+/* ---- resting ---- */
+
+static void wait_for_fd(const struct endpoint *e) {
+    struct pollfd p = {.fd = endpoint_fd(e), .events = POLLIN};
+    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+}
+
+/* Until nothing is left to do for libzmq, so that only a message makes the fd readable. */
+static void let_rest(struct endpoint *e) {
+    for (struct pollfd p = {.fd = endpoint_fd(e), .events = POLLIN}; poll(&p, 1, 100) == 1;)
+        assert_int_equal(endpoint_events(e) & ENDPOINT_IN, 0);
+    assert_int_equal(endpoint_rest(e) & ENDPOINT_IN, 0);
+}
+
+static void test_a_resting_endpoint_gets_messages_when_it_is_woken(void **state) {
+    (void)state;
+    struct endpoint *push, *pull;
+    struct frame f = FRAME_INIT;
+    open_pair(ENDPOINT_PUSH, ENDPOINT_PULL, "ipc://resting", &push, &pull);
+    assert_true(wait_for(push, ENDPOINT_OUT));
+    let_rest(pull);
+    send_wait(push, "x");
+    wait_for_fd(pull);
+    assert_int_equal(endpoint_rest(pull), 0);
+    assert_int_equal(endpoint_recv(pull, &f), ERR_AGAIN);
+    endpoint_wake(pull);
+    assert_int_equal(endpoint_rest(pull), ENDPOINT_IN); /* and it does not rest */
+    assert_int_equal(endpoint_recv(pull, &f), 0);
+    frame_release(&f);
+    endpoint_close(&push);
+    endpoint_close(&pull);
+}
+
+static void test_a_send_and_a_second_end_the_rest(void **state) {
+    (void)state;
+    struct endpoint *router, *dealer;
+    struct frame f = FRAME_INIT;
+    struct peer peer = {.len = 0};
+    open_pair(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://resting-both", &router, &dealer);
+    assert_true(wait_for(dealer, ENDPOINT_OUT));
+    send_wait(dealer, "1");
+    assert_true(wait_for(router, ENDPOINT_IN));
+    assert_int_equal(endpoint_recv(router, &f), 0);
+    keep_peer(&peer, &f);
+    let_rest(dealer);
+    assert_int_equal(endpoint_send(router, peer.id, peer.len, slice_of("a")), 0);
+    wait_for_fd(dealer);
+    assert_int_equal(endpoint_recv(dealer, &f), ERR_AGAIN);
+    send_wait(dealer, "2");
+    assert_int_equal(endpoint_recv(dealer, &f), 0);
+    let_rest(dealer);
+    uint64_t began_ms = clock_ms();
+    assert_int_equal(endpoint_send(router, peer.id, peer.len, slice_of("b")), 0);
+    wait_for_fd(dealer);
+    while (endpoint_recv(dealer, &f) == ERR_AGAIN) /* without endpoint_wake */
+        poll(NULL, 0, 5);
+    assert_in_range(clock_ms() - began_ms, 500, 1000 + PATIENCE_MS);
+    frame_release(&f);
+    endpoint_close(&dealer);
+    endpoint_close(&router);
+}
+
 /* ---- waiting ---- */
 
 static void test_wait_mixes_endpoints_and_descriptors(void **state) {
@@ -557,5 +619,6 @@ UNIT_MAIN(TEST(test_converse_over_ipc), TEST(test_converse_over_tcp), TEST(test_
           TEST(test_bad_frames_are_dropped), TEST(test_connects_again_after_nonsense),
           TEST(test_a_full_queue_and_a_peer_that_left), TEST(test_drain_under_load_over_ipc),
           TEST(test_drain_under_load_over_tcp), TEST(test_drain_by_descriptor),
+          TEST(test_a_resting_endpoint_gets_messages_when_it_is_woken), TEST(test_a_send_and_a_second_end_the_rest),
           TEST(test_wait_mixes_endpoints_and_descriptors), TEST(test_wait_for_many),
           TEST(test_flush_lets_a_goodbye_leave))

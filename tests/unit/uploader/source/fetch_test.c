@@ -157,7 +157,7 @@ static void test_idle_sockets_are_closed_and_limited(void **state) {
                      ERR_LIMIT);
     source_close(&many[7]);
     open_range(1, false); /* replaces the idle one */
-    int fds[FETCH_CONNECTIONS_MAX];
+    struct pollfd fds[FETCH_CONNECTIONS_MAX];
     size_t count = 0;
     uint64_t wake_ms = UINT64_MAX;
     (void)fetches_wait(fetches, fds, &count, now_ms, &wake_ms);
@@ -364,7 +364,7 @@ static void test_each_request_is_sent_once(void **state) {
 
 static void test_a_request_that_waits_wakes_the_loop(void **state) {
     (void)state;
-    int fds[FETCH_CONNECTIONS_MAX];
+    struct pollfd fds[FETCH_CONNECTIONS_MAX];
     size_t count = 0;
     uint64_t wake_ms = UINT64_MAX;
     open_range(1000, false);
