@@ -52,7 +52,7 @@ static bool retry_gives_up(struct store_endpoint *e, const struct retry_limits *
     }
     if (e->failing_ms == 0)
         e->failing_ms = e->again_ms = now_ms;
-    *action = RETRY_OUTAGE;
+    *action = e->connected ? RETRY_OUTAGE : RETRY_UNREACHABLE;
     return now_ms - e->failing_ms >= limits->retry_for_ms;
 }
 

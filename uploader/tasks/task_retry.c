@@ -40,7 +40,7 @@ static struct retry_decision task_decide(struct uploader *u, const struct task_e
     struct retry_decision d = retry_decide(endpoint, &u->budget, &f, &limits, u->now_ms, &u->random_state);
     bool again = d.action == RETRY_AGAIN || d.action == RETRY_RELEASE;
     if (again && !t->throttled && trials_fail(&u->trials, &e->task.job.ref, u->now_ms, limits.retry_for_ms))
-        d.action = RETRY_OUTAGE;
+        d.action = endpoint->connected ? RETRY_OUTAGE : RETRY_UNREACHABLE;
     return d;
 }
 

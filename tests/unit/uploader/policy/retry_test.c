@@ -202,6 +202,20 @@ static void test_never_reached_gives_up_after_ten_seconds(void **state) {
     store_endpoints_release(&w.endpoints);
 }
 
+static void test_never_reached_is_no_outage_with_a_short_limit(void **state) {
+    (void)state;
+    struct world w;
+    setup(&w);
+    w.limits.retry_for_ms = 1000;
+    store_endpoint_attempt(w.endpoint, 1000);
+    struct retry_failure f = {.failures = 5, .never_connected = true};
+    assert_int_equal(decide(&w, f, 1000).action, RETRY_AGAIN);
+    assert_int_equal(decide(&w, f, 2000).action, RETRY_UNREACHABLE);
+    f.never_connected = false;
+    assert_int_equal(decide(&w, f, 2001).action, RETRY_OUTAGE);
+    store_endpoints_release(&w.endpoints);
+}
+
 static void test_a_long_transfer_that_breaks_is_no_outage(void **state) {
     (void)state;
     struct world w;
@@ -347,6 +361,7 @@ UNIT_MAIN(cmocka_unit_test(test_wait_is_full_jitter), cmocka_unit_test(test_many
           cmocka_unit_test(test_the_fleets_limit_replaces_the_own_pause),
           cmocka_unit_test(test_outage_counts_from_the_first_failure_after_a_success),
           cmocka_unit_test(test_never_reached_gives_up_after_ten_seconds),
+          cmocka_unit_test(test_never_reached_is_no_outage_with_a_short_limit),
           cmocka_unit_test(test_a_long_transfer_that_breaks_is_no_outage),
           cmocka_unit_test(test_an_idle_hour_after_a_failure_is_no_outage),
           cmocka_unit_test(test_an_endpoint_reached_once_has_an_outage),
