@@ -206,13 +206,13 @@ static void test_never_reached_is_no_outage_with_a_short_limit(void **state) {
     (void)state;
     struct world w;
     setup(&w);
-    w.limits.retry_for_ms = 1000;
-    store_endpoint_attempt(w.endpoint, 1000);
+    const struct retry_limits brief = {.retry_for_ms = 1000, .lease_ms = 10000};
     struct retry_failure f = {.failures = 5, .never_connected = true};
-    assert_int_equal(decide(&w, f, 1000).action, RETRY_AGAIN);
-    assert_int_equal(decide(&w, f, 2000).action, RETRY_UNREACHABLE);
+    store_endpoint_attempt(w.endpoint, 1000);
+    assert_int_equal(retry_decide(w.endpoint, &w.budget, &f, &brief, 1000, &w.random_state).action, RETRY_AGAIN);
+    assert_int_equal(retry_decide(w.endpoint, &w.budget, &f, &brief, 2000, &w.random_state).action, RETRY_UNREACHABLE);
     f.never_connected = false;
-    assert_int_equal(decide(&w, f, 2001).action, RETRY_OUTAGE);
+    assert_int_equal(retry_decide(w.endpoint, &w.budget, &f, &brief, 2001, &w.random_state).action, RETRY_OUTAGE);
     store_endpoints_release(&w.endpoints);
 }
 
