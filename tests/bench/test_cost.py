@@ -18,14 +18,6 @@ pytestmark = pytest.mark.bench
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
 
 
-@pytest.fixture
-def sink():
-    child = subprocess.Popen([BUILD / "bench" / "sink"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    yield f"http://127.0.0.1:{child.stdout.readline().strip()}"
-    child.stdin.close()
-    child.wait(10)
-
-
 class PeakMemory(threading.Thread):
     """Samples the sum of the processes' proportional set sizes (PSS)."""
 
