@@ -55,8 +55,7 @@ struct peer {
     uint64_t outage_ms;                 /* duration, by its last HEARTBEAT */
     uint64_t unable;                    /* producers (bits) of which it released a job as not-here */
     bool had_heartbeat;                 /* a HEARTBEAT was read */
-    bool heartbeat_seen;
-    uint64_t joined_ms; /* its first HELLO */
+    uint64_t joined_ms;                 /* its first HELLO */
     struct peer_limits limits;
     struct destinations destinations;
 

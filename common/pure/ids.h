@@ -15,7 +15,7 @@ struct id128 {
 #define ID_HEX_LEN 32
 #define ID_HEX_SIZE 33 /* with the NUL */
 
-/* Random bits from getrandom(2); ERR_IO when the kernel refuses. */
+/* Random bits from getentropy(3); ERR_IO when the kernel refuses. */
 int id_random(struct id128 *id) MUST_CHECK;
 void id_to_hex(const struct id128 *id, char out[ID_HEX_SIZE]);
 /* Exactly 32 lower-case hex digits, else ERR_INVALID. */

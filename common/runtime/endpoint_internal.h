@@ -43,5 +43,7 @@ bool key_is_admitted(const struct curve_key *key);
 /* The periodic work of a socket: limits of connections, reconnection, requests about keys. drained: the socket has just
  * been read until empty. */
 void endpoint_service(struct endpoint *e, bool drained);
+/* The same for a loop that asks in every turn: a client's socket is not served again within a few milliseconds. */
+void endpoint_service_if_due(struct endpoint *e, bool drained);
 
 #endif

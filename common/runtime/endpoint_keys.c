@@ -23,6 +23,7 @@ bool key_is_admitted(const struct curve_key *key) {
 static void endpoint_expect_key(struct endpoint *e, const struct curve_key *key, bool known) {
     if (!e->untrusted)
         (void)zmq_disconnect(e->socket, e->address);
+    e->rests_until_ms = 0; /* libzmq may have taken the signal of the fd */
     e->untrusted = !known;
     e->expected = *key;
     e->connected_ms = clock_ms();

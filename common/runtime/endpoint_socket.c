@@ -159,6 +159,7 @@ static void endpoint_keep_connected(struct endpoint *e) {
         e->connected_ms = now_ms;
     } else if (now_ms >= e->connected_ms + RECONNECT_AFTER_MS) {
         e->connected_ms = now_ms;
+        e->rests_until_ms = 0;
         (void)zmq_disconnect(e->socket, e->address);
         if (zmq_connect(e->socket, e->address) != 0)
             log_debug("%s: cannot connect: %s", e->address, zmq_strerror(errno));
@@ -176,9 +177,12 @@ static bool endpoint_service_is_due(struct endpoint *e) {
     return due;
 }
 
+void endpoint_service_if_due(struct endpoint *e, bool drained) {
+    if (endpoint_service_is_due(e))
+        endpoint_service(e, drained);
+}
+
 void endpoint_service(struct endpoint *e, bool drained) {
-    if (!endpoint_service_is_due(e))
-        return;
     connections_service(e->connections, drained);
     endpoint_keep_connected(e);
     zap_serve();
@@ -369,7 +373,7 @@ int endpoint_recv(struct endpoint *e, struct frame *f) {
     int err = endpoint_recv_valid(e, f);
     if (err == ERR_AGAIN || ++e->received >= SERVICE_EVERY) {
         e->received = 0;
-        endpoint_service(e, err == ERR_AGAIN);
+        endpoint_service_if_due(e, err == ERR_AGAIN);
     }
     return err;
 }

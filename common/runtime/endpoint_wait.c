@@ -20,7 +20,8 @@ static int events_from_zmq(int events) {
 int endpoint_events(struct endpoint *e) {
     int events = 0;
     size_t size = sizeof events;
-    endpoint_service(e, false);
+    e->rests_until_ms = 0;
+    endpoint_service_if_due(e, false);
     while (zmq_getsockopt(e->socket, ZMQ_EVENTS, &events, &size) != 0)
         if (errno != EINTR)
             return 0;
@@ -30,7 +31,7 @@ int endpoint_events(struct endpoint *e) {
 int endpoint_rest(struct endpoint *e) {
     uint64_t now_ms = clock_ms();
     if (now_ms < e->rests_until_ms) {
-        endpoint_service(e, false);
+        endpoint_service_if_due(e, false);
         return 0;
     }
     int events = endpoint_events(e);

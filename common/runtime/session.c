@@ -49,7 +49,7 @@ struct session {
     struct endpoint *endpoint; /* NULL: searching */
     bool welcomed;
     bool hello_now; /* the consumer answered HELLO_FIRST */
-    uint64_t heard_ms, searched_ms, hello_ms;
+    uint64_t created_ms, heard_ms, searched_ms, hello_ms;
     uint64_t hello_retry_ms;
     uint64_t key_ms;         /* first use of the present key */
     uint64_t number;         /* of the last request */
@@ -115,7 +115,7 @@ int session_new(struct session **out, const struct session_options *o) {
         return ERR_NOMEM;
     s->role = o->role;
     s->slots = o->slots;
-    s->heard_ms = clock_ms();
+    s->created_ms = s->heard_ms = clock_ms();
     int err = session_copy_options(s, o);
     if (!err)
         err = id_random(&s->incarnation);
@@ -226,7 +226,7 @@ static int session_read_address(struct session *s) {
 
 /* A consumer that starts at the same time is found soon, and one that is long in coming costs few looks. */
 static uint64_t session_find_pause_ms(const struct session *s, uint64_t now_ms) {
-    uint64_t pause_ms = 1 + (now_ms - s->heard_ms) / FIND_SHARE;
+    uint64_t pause_ms = 1 + (now_ms - s->created_ms) / FIND_SHARE;
     return pause_ms < FIND_AGAIN_MS ? pause_ms : FIND_AGAIN_MS;
 }
 

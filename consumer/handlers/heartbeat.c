@@ -79,9 +79,8 @@ int heartbeat_handle(struct consumer *c, struct peer *peer, const struct msg *m)
     if (!invalid)
         return 0; /* no BEAT; the uploader sends the next HEARTBEAT */
     heartbeat_note_counters(c, peer, h);
-    if (!peer->heartbeat_seen)
+    if (!peer->had_heartbeat)
         fleet_note_first(&c->fleet, consumer_time(c));
-    peer->heartbeat_seen = true;
     fleet_note(&c->fleet, peer, h, c->o.no_brakes, consumer_time(c));
     destinations_note_troubles(&peer->destinations, h->troubles, h->trouble_count, consumer_time(c));
     answer.beat.invalid = invalid;

@@ -20,7 +20,10 @@
 #include <locale.h>
 #include <stdlib.h>
 
-#define ONE_UPLOADER_BYTES (1u << 20) /* of one file: a second uploader would start later than the first one ends */
+/* One file of at most so many bytes has one uploader: a second one would start later than the first one ends. After this
+ * time all are started, because the first one may stand still. */
+#define ONE_UPLOADER_BYTES (1u << 20)
+#define ONE_UPLOADER_MS 1000
 
 struct cp {
     struct cp_options o;
@@ -34,7 +37,8 @@ struct cp {
 static int cp_step(void *arg, uint64_t now_ms, uint64_t *deadline_ms) {
     struct cp *cp = arg;
     const struct producer_stats *stats = producer_stats(cp->producer);
-    if (stats->files_seen > 1 || stats->bytes_total > ONE_UPLOADER_BYTES)
+    if (stats->files_seen > 1 || stats->bytes_total > ONE_UPLOADER_BYTES ||
+        now_ms >= cp->driver.began_ms + ONE_UPLOADER_MS)
         supervisor_want_all(cp->supervisor);
     supervisor_set_uploaders(cp->supervisor, stats->local_uploaders);
     supervisor_set_journal(cp->supervisor, producer_journal(cp->producer));

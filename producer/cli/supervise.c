@@ -130,6 +130,15 @@ static bool consumer_has_ended(const struct supervisor *s) {
     return s->consumer.pid == 0;
 }
 
+static void supervisor_warn_left_behind(struct supervisor *s) {
+    for (size_t i = 0; i < POSITIONS; i++)
+        if (s->uploaders[i].pid > 0)
+            log_warn(
+                "uploader %d does not end, it waits for a disk or a file system that does not answer; it was killed "
+                "and ends once that answers",
+                (int)s->uploaders[i].pid);
+}
+
 /* ---- start ---- */
 
 static int journal_dir_check(const char *dir) {
@@ -150,6 +159,7 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
     s->o = *o;
     for (size_t i = 0; i < POSITIONS; i++)
         s->uploaders[i].channel = -1;
+    s->consumer.channel = -1;
     int err = spawn_sibling_path("chunklift-consumer", &s->consumer_program);
     if (!err)
         err = spawn_sibling_path("chunklift-uploader", &s->uploader_program);
@@ -164,7 +174,8 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
         s->uploaders[i].wanted = true;
     if (err) { /* the first uploader has no job yet */
         supervisor_kill(s);
-        supervisor_wait(s, uploaders_have_ended, KILL_WAIT_MS);
+        if (!supervisor_wait(s, uploaders_have_ended, KILL_WAIT_MS))
+            supervisor_warn_left_behind(s);
         supervisor_destroy(&s);
     }
     *out = s;
@@ -172,15 +183,6 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
 }
 
 /* ---- the end ---- */
-
-static void supervisor_warn_left_behind(struct supervisor *s) {
-    for (size_t i = 0; i < POSITIONS; i++)
-        if (s->uploaders[i].pid > 0)
-            log_warn(
-                "uploader %d does not end, it waits for a disk or a file system that does not answer; it was killed "
-                "and ends once that answers",
-                (int)s->uploaders[i].pid);
-}
 
 /* Without a consumer, results are not acknowledged: a second SIGTERM makes the uploaders drop them. */
 static void supervisor_stop_uploaders(struct supervisor *s) {

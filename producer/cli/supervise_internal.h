@@ -79,7 +79,8 @@ int consumer_service(struct supervisor *s, bool connected, uint64_t now_ms, uint
 
 /* ---- supervise_uploaders.c ---- */
 
-/* Starts the first uploader and waits until it has checked its settings and credentials. */
+/* Starts the first uploader and waits until it has checked its settings and credentials; one that is killed is started
+ * again. ERR_USAGE, ERR_UNREACHABLE: logged, unless a stop request ended the wait. */
 int uploaders_check(struct supervisor *s) MUST_CHECK;
 int uploader_handle_end(struct supervisor *s, struct child *u, int status, uint64_t now_ms) MUST_CHECK;
 int uploaders_service(struct supervisor *s, uint64_t now_ms, uint64_t *deadline_ms) MUST_CHECK;

@@ -7,12 +7,12 @@
 #include "producer/cli/supervise_internal.h"
 #include "pure/deadline.h"
 #include "system/channel.h"
+#include "system/clock.h"
 #include "system/exit_status.h"
 #include "system/fault.h"
 #include "system/log.h"
 #include "system/signals.h"
 #include "system/spawn.h"
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -20,7 +20,9 @@
 
 #define RESTARTS_MAX 10 /* of one position within RESTART_SPAN_MS */
 #define RESTART_SPAN_MS 60000u
-#define RESTART_PAUSE_MS 200u /* limits the rate of a program that dies at once */
+#define RESTART_PAUSE_MS 200u       /* limits the rate of a program that dies at once */
+#define UPLOADER_KILL_WAIT_MS 1000u /* for a killed process; one that takes longer hangs in the kernel */
+#define UPLOADER_LOOK_MS 100
 
 static void uploader_arguments(const struct supervisor *s, struct arguments *a) {
     arguments_add(a, s->uploader_program.data);
@@ -66,32 +68,6 @@ static int uploader_start(struct supervisor *s, struct child *u, bool check) {
     return err ? ERR_UNREACHABLE : 0;
 }
 
-/* Credentials and settings are read by the uploaders, so the first of them checks both before anything else is started.
- * A credential_process can take long; a signal ends the wait. */
-int uploaders_check(struct supervisor *s) {
-    struct child *u = &s->uploaders[0];
-    enum channel_state state;
-    int status = 0;
-    u->wanted = true;
-    if (uploader_start(s, u, true) != 0)
-        return ERR_UNREACHABLE;
-    while ((state = channel_read(u->channel)) == CHANNEL_SILENT) {
-        struct pollfd fds[] = {{.fd = u->channel, .events = POLLIN}, {.fd = signals_fd(), .events = POLLIN}};
-        if (signals_stop_count() > 0)
-            kill(u->pid, SIGKILL);
-        else if (poll(fds, 2, -1) > 0 && fds[1].revents)
-            signals_drain();
-    }
-    if (state == CHANNEL_READY)
-        return 0;
-    kill(u->pid, SIGKILL); /* without effect, unless it closed its channel and does not end */
-    while (waitpid(u->pid, &status, 0) == -1 && errno == EINTR)
-        ;
-    u->pid = 0;
-    channel_close(&u->channel);
-    return child_exited_with(status, EXIT_USAGE) ? ERR_USAGE : ERR_UNREACHABLE;
-}
-
 int uploader_handle_end(struct supervisor *s, struct child *u, int status, uint64_t now_ms) {
     pid_t pid = u->pid;
     u->pid = 0;
@@ -122,24 +98,83 @@ int uploader_handle_end(struct supervisor *s, struct child *u, int status, uint6
     return 0;
 }
 
+/* --- the first one --- */
+
+/* Waits for the report of an uploader that checks its settings. A credential_process can take long; a stop request ends
+ * the wait. CHANNEL_SILENT: it was killed and does not end, it hangs in the kernel. */
+static enum channel_state uploader_await_report(const struct child *u) {
+    uint64_t end_ms = UINT64_MAX;
+    enum channel_state state;
+    while ((state = channel_read(u->channel)) == CHANNEL_SILENT && clock_ms() < end_ms) {
+        if (signals_stop_count() > 0 && end_ms == UINT64_MAX) {
+            kill(u->pid, SIGKILL);
+            end_ms = clock_ms() + UPLOADER_KILL_WAIT_MS;
+        }
+        struct pollfd fds[] = {{.fd = u->channel, .events = POLLIN}, {.fd = signals_fd(), .events = POLLIN}};
+        if (poll(fds, 2, UPLOADER_LOOK_MS) > 0 && fds[1].revents)
+            signals_drain();
+    }
+    return state;
+}
+
+/* Waits for the end of an uploader that closed its channel. False: it does not end. */
+static bool uploader_await_end(const struct child *u, int *status) {
+    uint64_t end_ms = clock_ms() + UPLOADER_KILL_WAIT_MS;
+    kill(u->pid, SIGKILL); /* without effect on one that exits already */
+    while (waitpid(u->pid, status, WNOHANG) != u->pid) {
+        if (clock_ms() >= end_ms)
+            return false;
+        poll(NULL, 0, 1);
+    }
+    return true;
+}
+
+int uploaders_check(struct supervisor *s) {
+    struct child *u = &s->uploaders[0];
+    u->wanted = true;
+    for (;;) {
+        int status = 0;
+        if (uploader_start(s, u, true) != 0)
+            return ERR_UNREACHABLE;
+        enum channel_state state = uploader_await_report(u);
+        if (state == CHANNEL_READY)
+            return 0;
+        if (state == CHANNEL_SILENT || !uploader_await_end(u, &status))
+            return ERR_UNREACHABLE;
+        bool killed = WIFSIGNALED(status) && signals_stop_count() == 0;
+        if (!killed) { /* it logged the reason */
+            channel_close(&u->channel);
+            u->pid = 0;
+            return child_exited_with(status, EXIT_USAGE) ? ERR_USAGE : ERR_UNREACHABLE;
+        }
+        (void)!uploader_handle_end(s, u, status, clock_ms());
+        if (u->restarts > RESTARTS_MAX)
+            return ERR_UNREACHABLE;
+    }
+}
+
+/* --- the turn --- */
+
 int uploaders_service(struct supervisor *s, uint64_t now_ms, uint64_t *deadline_ms) {
     size_t given_up = 0, wanted = 0;
     if (s->draining)
         return 0;
     for (size_t i = 0; i < POSITIONS; i++) {
         struct child *u = &s->uploaders[i];
-        wanted += u->wanted;
-        if (u->pid != 0 || !u->wanted || (!s->many_jobs && supervisor_uploaders(s) > 0))
+        if (!u->wanted)
             continue;
-        if (u->restarts > RESTARTS_MAX) {
+        wanted++;
+        if (u->pid == 0 && u->restarts > RESTARTS_MAX) {
             given_up++;
-        } else if (now_ms < u->start_at_ms) {
+        } else if (u->pid == 0 && now_ms < u->start_at_ms) {
             deadline_lower(deadline_ms, u->start_at_ms);
-        } else {
+        } else if (u->pid == 0) {
             int err = uploader_start(s, u, false);
             if (err)
                 return err;
         }
+        if (!s->many_jobs) /* the first wanted position alone */
+            break;
     }
     if (given_up == wanted) {
         log_error("no uploader can be kept running; see the messages above");

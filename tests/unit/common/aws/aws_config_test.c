@@ -250,6 +250,7 @@ static void test_bad_lines_are_logged_once(void **state) {
 
 static int read_logged(const char *path) {
     struct aws_profile p;
+    log_setup("test", LOG_INFO, false);
     capture_begin(&said, STDERR_FILENO);
     int err = aws_profile_read(&p, path, AWS_FILE_CONFIG, "default");
     capture_end(&said);

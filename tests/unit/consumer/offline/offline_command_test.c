@@ -157,18 +157,18 @@ static void test_export_prints_the_manifest(void **state) {
 
 static void test_without_a_directory_the_default_journal_is_used(void **state) {
     (void)state;
-    assert_int_equal(mkdir("home", 0700) | mkdir("home/chunklift", 0700), 0);
-    assert_int_equal(rename(DIR_NAME, "home/chunklift/journal"), 0);
+    assert_int_equal(mkdir("state-home", 0700) | mkdir("state-home/chunklift", 0700), 0);
+    assert_int_equal(rename(DIR_NAME, "state-home/chunklift/journal"), 0);
     char here[1024], home[1100];
     assert_non_null(getcwd(here, sizeof here));
-    snprintf(home, sizeof home, "%s/home", here);
+    snprintf(home, sizeof home, "%s/state-home", here);
     assert_int_equal(setenv("XDG_STATE_HOME", home, 1), 0);
     int exported = RUN("export");
     unsigned printed = strstr(out.text, "s3://bucket/1") != NULL;
     int listed = RUN("retire");
     int forgotten = RUN("forget", "s3://bucket/1", "s3://bucket/2");
-    assert_int_equal(rename("home/chunklift/journal", DIR_NAME), 0);
-    assert_int_equal(rmdir("home/chunklift") | rmdir("home"), 0);
+    assert_int_equal(rename("state-home/chunklift/journal", DIR_NAME), 0);
+    assert_int_equal(rmdir("state-home/chunklift") | rmdir("state-home"), 0);
     assert_int_equal(exported, EXIT_DONE);
     assert_true(printed);
     assert_int_equal(listed, EXIT_DONE);

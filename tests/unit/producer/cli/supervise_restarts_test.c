@@ -20,6 +20,9 @@ static int setup(void **state) {
     memset(&s, 0, sizeof s);
     s.o.journal_dir = ".";
     s.uploaders[0].wanted = true;
+    for (size_t i = 0; i < POSITIONS; i++)
+        s.uploaders[i].channel = -1;
+    supervisor_want_all(&s);
     return buf_add_text(&s.uploader_program, "/bin/true");
 }
 
@@ -100,6 +103,15 @@ static void test_other_positions_go_on(void **state) {
     assert_true(runs(1));
 }
 
+static void test_one_job_has_one_position(void **state) {
+    (void)state;
+    s.many_jobs = false;
+    s.uploaders[1].wanted = true;
+    restart(11, 100000, 1000);
+    assert_false(runs(1));
+    assert_int_equal(service(120000), ERR_UNREACHABLE);
+}
+
 static void test_wrong_usage_ends_the_run(void **state) {
     (void)state;
     assert_int_equal(service(1000), 0);
@@ -139,5 +151,5 @@ static void test_position_of_a_leaving_uploader_is_not_reused(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_restart_after_a_pause), TEST(test_ten_restarts_within_a_minute_are_the_last),
           TEST(test_restarts_are_counted_for_a_minute), TEST(test_the_minute_includes_its_end),
-          TEST(test_other_positions_go_on), TEST(test_wrong_usage_ends_the_run),
+          TEST(test_other_positions_go_on), TEST(test_one_job_has_one_position), TEST(test_wrong_usage_ends_the_run),
           TEST(test_unwanted_uploaders_are_not_restarted), TEST(test_position_of_a_leaving_uploader_is_not_reused))

@@ -19,6 +19,7 @@
 #define PATIENCE_MS 20000
 
 static const char script[] = "#!/bin/sh\n"
+                             "[ ! -e die ] || { rm die; echo $$ >>died; kill -9 $$; }\n"
                              "case \"$*\" in *--check*) printf r >&0;; esac\n"
                              "left=-1\n"
                              "trap 'left=8; echo $$ >>told' TERM\n"
@@ -219,6 +220,17 @@ static void finished_uploaders_see_the_end_of_their_input(void) {
     end();
 }
 
+static void killed_while_it_checks(void) {
+    pid_t pids[64];
+    FILE *f = fopen("die", "w");
+    assert_non_null(f);
+    fclose(f);
+    begin(1);
+    assert_int_equal(noted("died", pids), 1);
+    until(1);
+    end();
+}
+
 static int begin_refused(const char *journal_dir, const char *consumer) {
     struct supervise_options o = {.journal_dir = journal_dir,
                                   .consumer = consumer,
@@ -254,7 +266,8 @@ static void (*const insides[])(void) = {more_and_fewer,
                                         one_until_there_is_more_work,
                                         finished_uploaders_see_the_end_of_their_input,
                                         refused_settings,
-                                        journal_that_cannot_be_made};
+                                        journal_that_cannot_be_made,
+                                        killed_while_it_checks};
 
 /* ---- outside ---- */
 
@@ -267,11 +280,10 @@ static void write_script(void) {
 }
 
 static void run_inside(const char *number) {
-    assert_int_equal(
-        system(
-            "rm -rf bin started told read-input input-ended && mkdir bin && cp /proc/$PPID/exe bin/supervise_test && "
-            "cp bin/supervise_test bin/chunklift-consumer"),
-        0);
+    assert_int_equal(system("rm -rf bin started told read-input input-ended died && mkdir bin && cp /proc/$PPID/exe "
+                            "bin/supervise_test && "
+                            "cp bin/supervise_test bin/chunklift-consumer"),
+                     0);
     write_script();
     pid_t child = fork();
     if (child == 0) {
@@ -325,6 +337,11 @@ static void test_a_journal_that_cannot_be_made_leaves_no_uploader(void **state) 
     run_inside("8");
 }
 
+static void test_an_uploader_killed_while_it_checks_is_restarted(void **state) {
+    (void)state;
+    run_inside("9");
+}
+
 static size_t inside;
 static void test_inside(void **state) {
     (void)state;
@@ -340,7 +357,8 @@ int main(int argc, char **argv) {
                                        cmocka_unit_test(test_one_uploader_until_there_is_more_work),
                                        cmocka_unit_test(test_finished_uploaders_see_the_end_of_their_input),
                                        cmocka_unit_test(test_refused_settings_end_the_start),
-                                       cmocka_unit_test(test_a_journal_that_cannot_be_made_leaves_no_uploader)};
+                                       cmocka_unit_test(test_a_journal_that_cannot_be_made_leaves_no_uploader),
+                                       cmocka_unit_test(test_an_uploader_killed_while_it_checks_is_restarted)};
     const struct CMUnitTest itself[] = {cmocka_unit_test(test_inside)};
     if (argc == 3 && strcmp(argv[1], "--inside") == 0) {
         inside = strtoul(argv[2], NULL, 10) % (sizeof insides / sizeof *insides);
