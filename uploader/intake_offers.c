@@ -120,6 +120,7 @@ static void offer_decline_all(struct uploader *u) {
 
 void intake_end_offers(struct uploader *u, uint64_t *wake_ms) {
     struct offer_socket *from;
+    offer_sockets_wake(&u->offer_sockets); /* also an offer that arrived since the last wait is declined */
     for (int i = 0; i < DECLINES_A_TURN && offer_sockets_recv(&u->offer_sockets, &u->frame, &from) == 0; i++)
         offer_decline_all(u);
     uint64_t end_ms = u->drain_ms + DRAIN_OFFERS_MS;

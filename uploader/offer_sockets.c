@@ -121,6 +121,12 @@ int offer_sockets_recv(struct offer_sockets *all, struct frame *frame, struct of
     return ERR_AGAIN;
 }
 
+void offer_sockets_wake(struct offer_sockets *all) {
+    for (size_t i = 0; i < all->count; i++)
+        if (all->items[i].endpoint)
+            endpoint_wake(all->items[i].endpoint);
+}
+
 uint64_t offer_sockets_tick(struct offer_sockets *all, uint64_t now_ms) {
     uint64_t next_ms = UINT64_MAX;
     for (size_t i = 0; i < all->count; i++) {

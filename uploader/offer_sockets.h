@@ -45,6 +45,8 @@ int offer_sockets_recv(struct offer_sockets *all, struct frame *frame, struct of
 /* Of the last offer, so many jobs with so many bytes in total were accepted. */
 void offer_socket_accepted(struct offer_socket *s, size_t jobs, uint64_t bytes);
 void offer_socket_declined(struct offer_socket *s, uint64_t now_ms);
+/* Ends the rest of all sockets (endpoint_rest). */
+void offer_sockets_wake(struct offer_sockets *all);
 /* Opens sockets that were closed for long enough; returns when the next one is due (UINT64_MAX: none). */
 uint64_t offer_sockets_tick(struct offer_sockets *all, uint64_t now_ms);
 

@@ -362,8 +362,10 @@ static int endpoint_recv_valid(struct endpoint *e, struct frame *f) {
 
 int endpoint_recv(struct endpoint *e, struct frame *f) {
     f->data = slice_make(NULL, 0);
-    if (e->rests_until_ms > 0 && clock_ms() < e->rests_until_ms)
+    if (e->rests_until_ms > 0 && clock_ms() < e->rests_until_ms) {
+        frame_release(f);
         return ERR_AGAIN;
+    }
     if (!f->memory) {
         f->memory = malloc(sizeof(zmq_msg_t));
         if (!f->memory)

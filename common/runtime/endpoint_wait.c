@@ -30,10 +30,10 @@ int endpoint_events(struct endpoint *e) {
 
 int endpoint_rest(struct endpoint *e) {
     uint64_t now_ms = clock_ms();
-    if (now_ms < e->rests_until_ms) {
-        endpoint_service_if_due(e, false);
+    if (now_ms < e->rests_until_ms)
+        endpoint_service_if_due(e, false); /* may end the rest */
+    if (now_ms < e->rests_until_ms)
         return 0;
-    }
     int events = endpoint_events(e);
     e->rests_until_ms = events & ENDPOINT_IN ? 0 : now_ms + REST_MS;
     return events;

@@ -63,6 +63,7 @@ static int body_rewind(void *arg, curl_off_t offset, int origin) {
 static int request_allow(void *arg, char *to, char *from, int to_port, int from_port) {
     struct http_transfer *t = arg;
     (void)to, (void)from, (void)to_port, (void)from_port;
+    t->tainted |= t->request_sent;
     t->resend_refused = t->once && t->request_sent;
     t->request_sent = true;
     if (t->joined && !t->resend_refused)

@@ -137,8 +137,18 @@ static struct http_transfer *http_transfer_get(struct http *h) {
     return t;
 }
 
+/* libcurl 7.88 resends a request five times, and counts that over the life of a handle (Curl_retry_request). Only
+ * curl_easy_reset clears the count. */
+static bool http_transfer_clean(struct http_transfer *t) {
+    if (!t->tainted)
+        return true;
+    curl_easy_reset(t->easy);
+    t->upload_buffer_bytes = 0;
+    return http_request_prepare(t) == 0;
+}
+
 static void http_transfer_put(struct http *h, struct http_transfer *t) {
-    if (h->idle_count >= IDLE_TRANSFERS_MAX) {
+    if (h->idle_count >= IDLE_TRANSFERS_MAX || !http_transfer_clean(t)) {
         http_transfer_destroy(t);
         return;
     }
@@ -182,7 +192,7 @@ static void http_transfer_init(struct http_transfer *t, const struct http_reques
     t->out_of_memory = t->paused = false;
     t->paced = r->paced;
     t->once = r->once;
-    t->request_sent = t->resend_refused = false;
+    t->request_sent = t->resend_refused = t->tainted = false;
     t->allowance = 0;
     t->response_timeout_ms = r->response_timeout_ms ? r->response_timeout_ms : t->http->options.response_timeout_ms;
     t->reply_max = r->reply_max < REPLY_MAX ? r->reply_max : REPLY_MAX;
@@ -214,6 +224,7 @@ void http_cancel(struct http *h, struct http_transfer *t) {
     curl_multi_remove_handle(h->multi, t->easy);
     http_pacing_forget(t);
     http_transfer_unlink(h, t);
+    t->tainted = true;
     http_transfer_put(h, t);
 }
 
@@ -316,6 +327,7 @@ static void http_transfer_end(struct http *h, struct http_transfer *t, CURLcode 
         .headers = &t->reply_headers,
         .sent_bytes = t->total_bytes,
     };
+    t->tainted |= reply.error != 0;
     if (reply.error)
         reply_set_failure(&reply, t, rc, why);
     else

@@ -33,6 +33,7 @@ struct http_transfer {
     long upload_buffer_bytes; /* of the handle; 0: not set yet */
     bool once, request_sent;  /* as in http_request; the request was sent at least once */
     bool resend_refused;      /* libcurl tried to resend a `once` request */
+    bool tainted;             /* its handle counts a resend or a failure: see http_transfer_put */
     uint64_t last_sent_bytes; /* at the last check that saw progress, at sent_ms */
     uint64_t sent_ms;
     uint64_t awaiting_ms;         /* since when a reply is awaited; 0: the body is not sent yet */

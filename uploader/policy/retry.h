@@ -6,9 +6,9 @@
  * that finds too few tokens waits as after many failures; it is not given up. (AWS SDK reference guide, "Retry
  * behavior", standard mode.)
  *
- * How long an outage may last is counted per endpoint (store_endpoints.h). It ends as RETRY_OUTAGE after --retry-for, or
- * as RETRY_UNREACHABLE after 10 s for an endpoint that was never reached. While an endpoint is paused, nothing is
- * claimed for it (rule 5).
+ * How long an outage may last is counted per endpoint (store_endpoints.h). It ends as RETRY_OUTAGE after --retry-for. For
+ * an endpoint that was never reached, it ends as RETRY_UNREACHABLE after 10 s, or after --retry-for when that is shorter.
+ * While an endpoint is paused, nothing is claimed for it (rule 5).
  *
  * While the consumer limits the fleet's requests (rule 14), its limit replaces the pause of this uploader: a throttled
  * request waits as after its first failure and stops no others.

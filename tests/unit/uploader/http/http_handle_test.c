@@ -180,6 +180,24 @@ static void test_bodies_after_a_dead_connection(void **state) {
     stop(h, &s);
 }
 
+/* libcurl gives up after five resends of one handle. */
+static void test_resends_of_earlier_requests_do_not_count(void **state) {
+    (void)state;
+    static const char *const replies[] = {OK_EMPTY, REPLY_CUT, OK_EMPTY, REPLY_CUT, OK_EMPTY, REPLY_CUT,
+                                          OK_EMPTY, REPLY_CUT, OK_EMPTY, REPLY_CUT, OK_EMPTY, REPLY_CUT,
+                                          OK_EMPTY, REPLY_CUT, OK_EMPTY, NULL};
+    struct http_server s;
+    struct http *h = new_http(&s, replies, NULL);
+    run(h, of("GET", s.url));
+    for (int i = 0; i < 7; i++) {
+        struct call c = run(h, of("GET", s.url)); /* finds its connection closed */
+        assert_int_equal(c.error, 0);
+        assert_int_equal(c.status, 200);
+    }
+    assert_int_equal(s.connection_count, 8);
+    stop(h, &s);
+}
+
 static void test_a_refused_resend_sends_nothing(void **state) {
     (void)state;
     static const char *const replies[] = {OK_EMPTY, REPLY_CUT, NULL};
@@ -301,7 +319,9 @@ static void test_a_text_goes_with_the_head_unless_it_is_large_or_paced(void **st
 
 UNIT_MAIN(cmocka_unit_test(test_every_method_after_every_other), cmocka_unit_test(test_get_after_head_has_a_body),
           cmocka_unit_test(test_a_content_type_of_the_caller_is_sent_once),
-          cmocka_unit_test(test_bodies_after_a_dead_connection), cmocka_unit_test(test_a_refused_resend_sends_nothing),
+          cmocka_unit_test(test_bodies_after_a_dead_connection),
+          cmocka_unit_test(test_resends_of_earlier_requests_do_not_count),
+          cmocka_unit_test(test_a_refused_resend_sends_nothing),
           cmocka_unit_test(test_a_fresh_connection_is_only_for_its_request),
           cmocka_unit_test(test_progress_starts_at_zero), cmocka_unit_test(test_no_connection_after_a_good_request),
           cmocka_unit_test(test_a_proxy_is_left_out_only_for_direct_requests),
