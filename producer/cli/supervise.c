@@ -156,10 +156,8 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
     struct supervisor *s = calloc(1, sizeof *s);
     if (!s)
         return ERR_NOMEM;
+    supervisor_clear(s);
     s->o = *o;
-    for (size_t i = 0; i < POSITIONS; i++)
-        s->uploaders[i].channel = -1;
-    s->consumer.channel = -1;
     int err = spawn_sibling_path("chunklift-consumer", &s->consumer_program);
     if (!err)
         err = spawn_sibling_path("chunklift-uploader", &s->uploader_program);

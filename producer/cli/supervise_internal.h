@@ -45,6 +45,13 @@ struct supervisor {
     bool killed;    /* the uploaders were killed */
 };
 
+/* No process and no channel. */
+static inline void supervisor_clear(struct supervisor *s) {
+    *s = (struct supervisor){.consumer.channel = -1};
+    for (size_t i = 0; i < POSITIONS; i++)
+        s->uploaders[i].channel = -1;
+}
+
 /* status: of waitpid. */
 static inline bool child_exited_with(int status, int code) {
     return WIFEXITED(status) && WEXITSTATUS(status) == code;

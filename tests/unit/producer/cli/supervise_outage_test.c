@@ -23,7 +23,7 @@ static struct supervisor s;
 static int setup(void **state) {
     (void)state;
     log_setup("test", LOG_ERROR, false);
-    memset(&s, 0, sizeof s);
+    supervisor_clear(&s);
     s.o.journal_dir = ".";
     s.o.retry_for_ms = 10000;
     s.was_connected = true;

@@ -17,11 +17,9 @@ static uint64_t deadline_ms;
 static int setup(void **state) {
     (void)state;
     log_setup("test", LOG_ERROR, false);
-    memset(&s, 0, sizeof s);
+    supervisor_clear(&s);
     s.o.journal_dir = ".";
     s.uploaders[0].wanted = true;
-    for (size_t i = 0; i < POSITIONS; i++)
-        s.uploaders[i].channel = -1;
     supervisor_want_all(&s);
     return buf_add_text(&s.uploader_program, "/bin/true");
 }
