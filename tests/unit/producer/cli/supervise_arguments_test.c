@@ -15,7 +15,7 @@ static int setup(void **state) {
     (void)state;
     temp_dir_enter(root);
     log_setup("test", LOG_ERROR, false);
-    memset(&s, 0, sizeof s);
+    supervisor_clear(&s);
     s.o.journal_dir = "journal";
     file_put_text("program", "#!/bin/sh\necho \"$*\" >args\ncase \"$*\" in *--check*) printf r >&0;; esac\n");
     assert_int_equal(chmod("program", 0700), 0);
