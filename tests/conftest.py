@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # ./check in the backgrou
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NAMED = {"bench", "interop", "crash", "powercut", "soak", "strangers", "model", "fleet", "hosts", "fair", "fetch", "race"}  # run as sets of their own
+UNIT_RUNS = 2  # unit tests at a time
+UNITS = pytest.StashKey()
 TIMED = {"fair", "fleet", "hosts"}  # folders with timing tests: they run last, after the other lanes of ./check
 SETS = {
     # set: (unit programs, required markers, excluded markers)
@@ -58,15 +61,34 @@ class UnitProgram(pytest.Collector):
             yield UnitTest.from_parent(self, name=name, program=self.program)
 
 
+class UnitRuns:
+    """Runs the chosen unit tests UNIT_RUNS at a time, in their order: many of them wait."""
+
+    def __init__(self, items):
+        self.pool = ThreadPoolExecutor(UNIT_RUNS)
+        self.futures = {i.nodeid: self.pool.submit(self.run, i.program, i.name) for i in items}
+
+    @staticmethod
+    def run(program, name):
+        with Box() as box:
+            return subprocess.run([program, "--run", name], cwd=box.dir, env=box.env, capture_output=True, text=True, errors="replace", timeout=120)
+
+    def result(self, item):
+        return self.futures[item.nodeid].result()
+
+    def end(self):
+        self.pool.shutdown(cancel_futures=True)
+
+
 class UnitTest(pytest.Item):
     def __init__(self, program, **kw):
         super().__init__(**kw)
         self.program = program
 
     def runtest(self):
-        with Box() as box:
-            done = subprocess.run([self.program, "--run", self.name], cwd=box.dir, env=box.env, capture_output=True, text=True,
-                                  errors="replace", timeout=120)
+        if not self.config.stash.get(UNITS, None):
+            self.config.stash[UNITS] = UnitRuns([i for i in self.session.items if isinstance(i, UnitTest)])
+        done = self.config.stash[UNITS].result(self)
         output = done.stdout + done.stderr
         if "[  SKIPPED ]" in output:
             said = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("[") and line.strip() != self.name]
@@ -83,6 +105,11 @@ class UnitTest(pytest.Item):
 
 class UnitFailure(Exception):
     pass
+
+
+def pytest_unconfigure(config):
+    if units := config.stash.get(UNITS, None):
+        units.end()
 
 
 class UnitFolder(pytest.File):
