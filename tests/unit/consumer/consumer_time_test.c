@@ -86,13 +86,12 @@ static void test_a_dead_process_is_dropped_when_its_messages_were_read(void **st
     world_advance(1000);
     end_process(child);
     world_advance(250); /* its death is seen */
-    uint64_t seen = world.now;
     world_advance(250);
     assert_false(is_here('U'));
     child = joined_process('V');
     end_process(child);
     world_advance(250);
-    seen = world.now;
+    uint64_t seen = world.now;
     world.now += 1000; /* the socket was not emptied */
     assert_int_equal(consumer_round(world.c, 0, world.now), 0);
     assert_true(is_here('V'));

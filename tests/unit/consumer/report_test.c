@@ -20,7 +20,7 @@ static int setup(void **state) {
 
 /* The output of the statement: stdout with json, else stderr. */
 #define OUTPUT_OF(json, statement)                                                                                     \
-    (capture_begin(&output, json ? STDOUT_FILENO : STDERR_FILENO), statement, capture_end(&output))
+    (capture_begin(&output, (json) ? STDOUT_FILENO : STDERR_FILENO), statement, capture_end(&output))
 
 static void assert_has(const char *text, const char *part) {
     if (!strstr(text, part))
