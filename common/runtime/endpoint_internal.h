@@ -9,6 +9,7 @@
 #include "runtime/send_queue.h"
 
 #define ENDPOINT_ADDRESS_SIZE 512
+#define ENDPOINT_SERVICE_MS 5 /* between two services of a client's socket that has no limits to watch */
 
 struct endpoint {
     void *socket; /* libzmq's */
@@ -19,6 +20,7 @@ struct endpoint {
     unsigned received;             /* messages since the last endpoint_service */
     uint64_t rests_until_ms;       /* no input since endpoint_rest; 0: it may have some */
     uint64_t serviced_ms;
+    bool service_owed;     /* the last one was left out: see endpoint_service_if_due */
     uint64_t connected_ms; /* when a connection was last there, or was last asked for */
     bool curve;
     bool untrusted;            /* client: the trust file has no key for the server now */
@@ -43,7 +45,8 @@ bool key_is_admitted(const struct curve_key *key);
 /* The periodic work of a socket: limits of connections, reconnection, requests about keys. drained: the socket has just
  * been read until empty. */
 void endpoint_service(struct endpoint *e, bool drained);
-/* The same for a loop that asks in every turn: a client's socket is not served again within a few milliseconds. */
+/* The same for a loop that asks in every turn: a client's socket is not served again within ENDPOINT_SERVICE_MS. Then
+ * endpoint_wait_max_ms is no longer than that, because a new connection may have been reported. */
 void endpoint_service_if_due(struct endpoint *e, bool drained);
 
 #endif

@@ -18,7 +18,6 @@
 #define DROPPED_IN_A_ROW_MAX 1000 /* by one endpoint_recv, so that a flood of bad messages cannot hold it */
 #define SERVICE_EVERY 256         /* messages, while more follow */
 #define RECONNECT_AFTER_MS 2000   /* without a connection */
-#define CLIENT_SERVICE_MS 5       /* between two services of a client's socket that has no limits to watch */
 
 struct endpoint *endpoint_all;
 
@@ -171,14 +170,15 @@ static void endpoint_keep_connected(struct endpoint *e) {
 static bool endpoint_service_is_due(struct endpoint *e) {
     uint64_t now_ms = clock_ms();
     bool due = endpoint_kind_binds(e->kind) || e->curve || connections_are_watched(e->connections) ||
-               now_ms >= e->serviced_ms + CLIENT_SERVICE_MS;
+               now_ms >= e->serviced_ms + ENDPOINT_SERVICE_MS;
     if (due)
         e->serviced_ms = now_ms;
     return due;
 }
 
 void endpoint_service_if_due(struct endpoint *e, bool drained) {
-    if (endpoint_service_is_due(e))
+    e->service_owed = !endpoint_service_is_due(e);
+    if (!e->service_owed)
         endpoint_service(e, drained);
 }
 

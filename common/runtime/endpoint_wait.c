@@ -62,6 +62,8 @@ static int endpoint_watch_ms(const struct endpoint *e) {
 }
 
 int endpoint_wait_max_ms(const struct endpoint *e) {
+    if (e->service_owed)
+        return ENDPOINT_SERVICE_MS;
     return e->curve && endpoint_kind_binds(e->kind) ? ZAP_WATCH_MS : endpoint_watch_ms(e);
 }
 
