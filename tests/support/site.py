@@ -57,12 +57,6 @@ def memory_kib(pid, what="VmHWM"):
     return int(re.search(rf"{what}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1])
 
 
-def unread_bytes(pid):
-    """Bytes in the sockets of a process that it has not read."""
-    sockets = subprocess.run(["ss", "-x", "-t", "-n", "-p", "-H"], check=True, capture_output=True, text=True).stdout.splitlines()
-    return sum(int(line.split()[2]) for line in sockets if f",pid={pid}," in line)
-
-
 def cpu_seconds(pid):
     """utime + stime of a live process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
