@@ -1,7 +1,6 @@
 """A consumer, a producer and uploaders, started one by one as on separate hosts. Uploaders without a root fetch the bytes that they send."""
 
 import re
-import subprocess
 from pathlib import Path
 
 from support.box import free_port, wait_for
