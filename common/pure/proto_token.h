@@ -1,6 +1,6 @@
 /*
- * A frame as a sequence of msgpack tokens. A token is a value without children, or the head of an array or a map, whose
- * children follow it. Nothing is allocated.
+ * A frame as a sequence of msgpack tokens. A token is a value without children, or the head of an array or a map. The
+ * children of an array or a map are the next tokens. Nothing is allocated.
  *
  * A token is inside the frame. No container announces more children than bytes are left, and none is nested deeper than
  * NESTING_MAX. So the memory for a container's children is bounded by the frame before any of them was read.

@@ -11,8 +11,10 @@
 int channel_open(int *own_end, int *childs_end) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-        log_error("socketpair: %s", strerror(errno));
-        return err_from_errno(errno);
+        int error = errno;
+        log_error("the channel to an uploader cannot be made: %s; raise the limit of open files (ulimit -n)",
+                  strerror(error));
+        return err_from_errno(error);
     }
     *own_end = ends[0];
     *childs_end = ends[1];

@@ -12,7 +12,7 @@
 /* ---- the command's end ---- */
 
 /* Both descriptors are closed on exec. childs_end goes to spawn_options.input_fd and is closed after the spawn.
- * ERR_LIMIT, ERR_IO: logged. */
+ * ERR_DESCRIPTORS, ERR_NOMEM, ERR_IO: logged. */
 int channel_open(int *own_end, int *childs_end) MUST_CHECK;
 
 enum channel_state {

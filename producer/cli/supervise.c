@@ -23,7 +23,7 @@
 #define STOP_WAIT_MS 2000u /* for uploaders, in addition to --drain-for */
 #define KILL_WAIT_MS 1000u /* for a killed process; one that takes longer hangs in the kernel */
 #define OTHERS_WAIT_MS 1500u
-#define REAP_MS 100 /* between two looks at the children; the end of one of them is a signal */
+#define REAP_MS 100 /* the longest sleep; SIGCHLD ends it */
 
 /* ---- argument lists ---- */
 

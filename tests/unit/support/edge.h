@@ -6,7 +6,7 @@
 
 #define EDGE_MAX ((size_t)1 << 20)
 
-/* A copy of bytes, at most EDGE_MAX, whose end is the end of readable memory. It is valid until the fourth next call. */
+/* A copy of bytes, at most EDGE_MAX. The byte after it cannot be read. The copy stays valid for three further calls. */
 struct slice edge_slice(struct slice bytes);
 
 /* The same of a string, without its NUL. */

@@ -15,7 +15,7 @@ struct record numbered_record(enum record_ev ev, unsigned n);
 struct record numbered_chunk(unsigned n, uint32_t chunk);
 struct record numbered_carry(const char *kind, unsigned n);
 
-/* A journal in DIR_NAME whose file is sealed by each journal_commit. */
+/* A journal in DIR_NAME. Each journal_commit seals its file. */
 struct journal *numbered_journal(void);
 
 void journal_add(struct journal *j, struct record r);

@@ -57,7 +57,7 @@ static void many_chunks(void) {
     }
 }
 
-/* A put whose source got another inode number and ctime, and kept its content. */
+/* A put. Its source then gets another inode number and ctime, with the same content. */
 static void find_same(const char *path, const char *dest) {
     struct plan_file put = world_file(path, dest, 100);
     put.flags = PLAN_PUT;

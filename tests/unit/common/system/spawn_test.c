@@ -109,7 +109,7 @@ static void test_a_new_session_dies_with_its_parent_too(void **state) {
     wait_for(pid);
 }
 
-/* The parent's own descriptors are as before each call, whatever became of it. */
+/* The parent's own descriptors are as before each call, also after an error. */
 static void test_no_descriptor_is_left_in_the_parent(void **state) {
     (void)state;
     const char *argv[] = {"./none", NULL};

@@ -1,4 +1,4 @@
-/* Journals whose first files were removed: with a `drop` that names them, or without one. */
+/* The first files of a journal were removed. A `drop` record names them, or it is missing. */
 #include "numbered_uploads.h"
 
 /* Three sealed files, lines 1 and 2, 3 and 4, 5 and 6; then the drops. Each drop names the lines up to its number. */

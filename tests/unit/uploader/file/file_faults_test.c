@@ -356,7 +356,7 @@ static void test_a_file_that_lost_its_mode_is_opened(void **state) {
 static void test_the_error_is_that_of_the_open(void **state) {
     (void)state;
     struct task t = task_make(JOB_BEGIN, "", 0);
-    fail_call("openat", 1, EACCES); /* and there is no file whose mode could be changed */
+    fail_call("openat", 1, EACCES); /* no file exists, so no mode is changed */
     assert_fails(&t, "cannot create its temporary file: Permission denied");
 }
 

@@ -1,4 +1,4 @@
-/* Jobs of an upload whose file, directory or handle is not as expected. */
+/* Jobs of an upload, with an unexpected file, directory or handle. */
 #include "file_fixture.h"
 
 #define OTHER_UPLOAD ((struct id128){{0xef}})
