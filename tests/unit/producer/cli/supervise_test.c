@@ -211,8 +211,8 @@ static void finished_uploaders_see_the_end_of_their_input(void) {
     until(2);
     until_started(2, pids);
     supervisor_drain(s);
-    while (noted("told", pids) < 2)
-        poll(NULL, 0, 5);
+    for (uint64_t end_ms = clock_ms() + PATIENCE_MS; noted("told", pids) < 2; poll(NULL, 0, 5))
+        assert_true(clock_ms() < end_ms);
     assert_int_equal(noted("input-ended", pids), 0);
     supervisor_finish(s);
     until(0);
