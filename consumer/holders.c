@@ -1,4 +1,5 @@
 #include "consumer/holders.h"
+#include "pure/array.h"
 #include "system/fileid.h"
 #include "system/log.h"
 #include <stdio.h>
@@ -70,7 +71,7 @@ int holders_write(struct holders *h, const char *endpoint, const struct peers *p
     if ((size_t)snprintf(f.endpoint, sizeof f.endpoint, "%s", endpoint) >= sizeof f.endpoint)
         return ERR_LIMIT;
     snprintf(f.boot, sizeof f.boot, "%s", boot_id());
-    f.holders = calloc(peers->count + h->former.holder_count + 1, sizeof *f.holders);
+    f.holders = array_zeroed(peers->count + h->former.holder_count, sizeof *f.holders);
     if (!f.holders)
         return ERR_NOMEM;
     f.holder_count = holders_collect(h, peers, grace, f.holders);

@@ -3,6 +3,7 @@
 #include "pure/check.h"
 #include "pure/text.h"
 #include "system/fault.h"
+#include <sys/param.h>
 
 uint64_t ledger_producers_of(const struct consumer *c, const struct id128 *upload) {
     const struct upload *u = state_find(&c->state, upload);
@@ -74,7 +75,7 @@ int ledger_append_fail(struct consumer *c, const struct id128 *upload, enum fail
     *seq = 0;
     if (!failed || *failed & (UINT32_C(1) << class))
         return 0;
-    error.len = error.len < ERROR_TEXT_MAX ? error.len : ERROR_TEXT_MAX;
+    error.len = MIN(error.len, ERROR_TEXT_MAX);
     struct buf text = BUF_INIT;
     struct record r = {.ev = EV_FAIL, .has = HAS_UPLOAD, .upload = *upload};
     if (u) { /* no other record may name its file */

@@ -6,6 +6,7 @@
 #include "system/fileid.h"
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 void peers_init(struct peers *p) {
     *p = (struct peers){0};
@@ -40,7 +41,7 @@ static void peer_free(struct peer *peer) {
 static char *peer_worker_name(const struct msg_hello *hello) {
     struct buf text = BUF_INIT;
     struct slice host = hello->host;
-    host.len = host.len < 255 ? host.len : 255;
+    host.len = MIN(host.len, 255);
     if (text_add_printable(&text, host) || buf_addf(&text, "/%" PRIu64, hello->pid)) {
         buf_release(&text);
         return NULL;

@@ -12,6 +12,7 @@
 #include "consumer/uploads.h"
 #include "pure/deadline.h"
 #include "system/fault.h"
+#include <sys/param.h>
 
 #define TICK_MS 250
 #define DEATH_SETTLES_MS 200 /* messages that a dead process left in its sockets arrive within this time */
@@ -32,7 +33,7 @@ static bool round_is_gone(const struct consumer *c, struct peer *peer, uint64_t 
 
 static bool round_is_silent(const struct consumer *c, const struct peer *peer) {
     uint64_t limit = 3 * (uint64_t)c->leases.lease_ms;
-    limit = limit > SILENT_DROP_MS ? limit : SILENT_DROP_MS;
+    limit = MAX(limit, SILENT_DROP_MS);
     return list_is_empty(&peer->leases) && consumer_time(c) >= peer->heard_ms + limit;
 }
 
@@ -153,6 +154,6 @@ uint64_t consumer_deadline_ms(struct consumer *c, uint64_t now_ms) {
     if (c->fleet.fresh_until_ms)
         deadline_lower(&next, c->fleet.fresh_until_ms + c->leases.paused_ms);
     uint64_t lease = leases_next_ms(&c->leases), tail = tail_deadline_ms(c);
-    next = lease < next ? lease : next;
-    return tail < next ? tail : next;
+    next = MIN(lease, next);
+    return MIN(tail, next);
 }

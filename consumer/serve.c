@@ -13,6 +13,7 @@
 #include "consumer/fleet/fleet_settings.h"
 #include "consumer/holders.h"
 #include "consumer/report.h"
+#include "pure/arith.h"
 #include "runtime/keys.h"
 #include "system/clock.h"
 #include "system/descriptors.h"
@@ -184,7 +185,7 @@ static int server_wait(struct server *s) {
     struct wait_item items[] = {{.endpoint = s->endpoint, .want = ENDPOINT_IN},
                                 {.fd = signals_fd(), .want = ENDPOINT_IN}};
     uint64_t now = clock_ms(), due = consumer_deadline_ms(s->consumer, now);
-    s->waited_ms = due > now ? due - now : 0;
+    s->waited_ms = sub_or_zero(due, now);
     int err = server_socket_err(endpoint_wait(items, sizeof items / sizeof *items, (int)s->waited_ms));
     if (items[1].ready)
         signals_drain();

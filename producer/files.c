@@ -3,6 +3,7 @@
 #include "pure/check.h"
 #include "pure/list.h"
 #include <stdlib.h>
+#include <sys/param.h>
 
 bool files_have_room(const struct files *fs) {
     return fs->count < FILES_AHEAD && (fs->count == 0 || fs->bitmap_bytes < FILES_BITMAP_BYTES);
@@ -10,7 +11,7 @@ bool files_have_room(const struct files *fs) {
 
 /* A planned file already counts with the bitmaps that it will need. */
 static size_t file_bitmap_cost(const struct file *f) {
-    uint32_t chunks = f->geometry.chunks > f->wanted_geometry.chunks ? f->geometry.chunks : f->wanted_geometry.chunks;
+    uint32_t chunks = MAX(f->geometry.chunks, f->wanted_geometry.chunks);
     return chunks > 1 ? 2 * bitmap_size(chunks) : 0;
 }
 

@@ -4,12 +4,13 @@
  * therefore such an offer is sent in a few copies at once. One of them is granted and the others are denied.
  */
 #include "producer/planner.h"
+#include <sys/param.h>
 
 #define HEDGE_REOFFER_MS 1000u
 #define HEDGE_REOFFER_MAX_MS 30000u
 
 void hedge_note_slow(struct planner *p, const struct ref *slow, size_t count) {
-    p->slow_count = count < SLOW_MAX ? count : SLOW_MAX;
+    p->slow_count = MIN(count, SLOW_MAX);
     if (p->slow_count > 0)
         memcpy(p->slow, slow, p->slow_count * sizeof *slow);
 }
@@ -31,7 +32,7 @@ struct offer *hedge_next(struct planner *p, uint64_t now_ms) {
 }
 
 unsigned hedge_copies(const struct planner *p) {
-    return p->fleet.uploaders < OFFER_COPIES_MAX ? p->fleet.uploaders : OFFER_COPIES_MAX;
+    return MIN(p->fleet.uploaders, OFFER_COPIES_MAX);
 }
 
 void hedge_sent(struct offer *offer, uint64_t now_ms) {
@@ -39,5 +40,5 @@ void hedge_sent(struct offer *offer, uint64_t now_ms) {
     for (uint32_t i = 0; i < offer->hedge_count && wait_ms < HEDGE_REOFFER_MAX_MS; i++)
         wait_ms *= 2;
     offer->hedge_count++;
-    offer->hedge_due_ms = now_ms + (wait_ms < HEDGE_REOFFER_MAX_MS ? wait_ms : HEDGE_REOFFER_MAX_MS);
+    offer->hedge_due_ms = now_ms + MIN(wait_ms, HEDGE_REOFFER_MAX_MS);
 }

@@ -7,7 +7,9 @@
  * and leaves few incomplete uploads after a crash.
  */
 #include "producer/planner.h"
+#include "pure/arith.h"
 #include "pure/check.h"
+#include <sys/param.h>
 
 #define BEGUN_FILES_MIN 4u
 #define JOB_COST 200u /* at most: bytes of a job in an OFFER, without its texts */
@@ -84,7 +86,7 @@ static bool file_is_begun(const struct file *f) {
 }
 
 static int jobs_refill_urgent(struct planner *p, size_t *room) {
-    size_t begun = 0, begun_max = p->fleet.slots > BEGUN_FILES_MIN ? p->fleet.slots : BEGUN_FILES_MIN;
+    size_t begun = 0, begun_max = MAX(p->fleet.slots, BEGUN_FILES_MIN);
     struct offer *offer;
     struct ref ref;
     int err = 0;
@@ -144,10 +146,10 @@ static size_t jobs_per_message(const struct planner *p, enum job_kind kind) {
     size_t uploaders = p->fleet.uploaders > 0 ? p->fleet.uploaders : 1;
     if (kind != JOB_PUT) {
         size_t each = p->fleet.share / uploaders;
-        return each < 1 ? 1 : each < OFFER_CHUNKS ? each : OFFER_CHUNKS;
+        return clamp_u64(each, 1, OFFER_CHUNKS);
     }
     size_t each = (p->offers.ready_new + uploaders - 1) / uploaders;
-    return each > OFFER_CHUNKS ? each : OFFER_CHUNKS;
+    return MAX(each, OFFER_CHUNKS);
 }
 
 size_t jobs_pick(const struct planner *p, struct offer **picked, size_t max) {
@@ -170,8 +172,8 @@ size_t jobs_pick(const struct planner *p, struct offer **picked, size_t max) {
 
 unsigned jobs_copies(const struct planner *p, const struct offer *offer) {
     uint64_t wanted = (uint64_t)offer->times + (offer->refused > 0) + 1;
-    unsigned copies = wanted < OFFER_COPIES_MAX ? (unsigned)wanted : OFFER_COPIES_MAX;
-    return copies < p->fleet.uploaders ? copies : p->fleet.uploaders;
+    unsigned copies = (unsigned)MIN(wanted, OFFER_COPIES_MAX);
+    return MIN(copies, p->fleet.uploaders);
 }
 
 void jobs_build(const struct planner *p, const struct offer *offer, struct job *job) {

@@ -1,9 +1,11 @@
 #include "producer/offers.h"
+#include "pure/arith.h"
 #include "pure/bitmap.h"
 #include "pure/check.h"
 #include "pure/list.h"
 #include "pure/ref.h"
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define SLICE_MS UINT64_C(100)
 #define RATE_SLICES UINT64_C(5) /* the grant rate is that of the last half second */
@@ -151,7 +153,7 @@ static void offers_note_grant(struct offers *o, const struct offer *offer, uint6
     if (offer->times != 1)
         return; /* it is not known which of its copies was granted */
     uint64_t took = now_ms - offer->offered_ms;
-    uint32_t ms = took > UINT32_MAX ? UINT32_MAX : (uint32_t)took;
+    uint32_t ms = (uint32_t)MIN(took, UINT32_MAX);
     if (ms < s->least_ms)
         s->least_ms = ms;
     o->times_ms[o->times_at++ % OFFERS_TIMES] = ms;
@@ -166,7 +168,7 @@ static uint64_t offers_patience_ms(const struct offers *o, uint32_t times) {
     uint64_t ms = 4 * o->median_ms > OFFERS_AGAIN_MIN_MS ? 4 * o->median_ms : OFFERS_AGAIN_MIN_MS;
     for (uint32_t i = 1; i < times && !o->last_ones && ms < OFFERS_AGAIN_MAX_MS; i++)
         ms *= 2;
-    return ms < OFFERS_AGAIN_MAX_MS ? ms : OFFERS_AGAIN_MAX_MS;
+    return MIN(ms, OFFERS_AGAIN_MAX_MS);
 }
 
 size_t offers_window(const struct offers *o, const struct fleet *fleet, uint64_t now_ms) {
@@ -187,12 +189,12 @@ size_t offers_window(const struct offers *o, const struct fleet *fleet, uint64_t
         window += (2 * grants * (least + TAIL_PACE_MS) + RATE_SLICES * SLICE_MS - 1) / (RATE_SLICES * SLICE_MS);
     if (window < OFFERS_FLOOR)
         window = OFFERS_FLOOR;
-    return window < OFFERS_WINDOW_MAX ? (size_t)window : OFFERS_WINDOW_MAX;
+    return (size_t)MIN(window, OFFERS_WINDOW_MAX);
 }
 
 size_t offers_room(const struct offers *o, const struct fleet *fleet, uint64_t now_ms) {
     size_t window = offers_window(o, fleet, now_ms), taken = o->outstanding + o->ready_new;
-    size_t room = window > taken ? window - taken : 0;
+    size_t room = sub_or_zero(window, taken);
     return room < OFFERS_MAX - o->used ? room : OFFERS_MAX - o->used;
 }
 
@@ -244,7 +246,7 @@ void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free) {
         if (!open && offer->state != OFFER_WAITING && !(offer->state == OFFER_LEASED && offer->until))
             continue;
         if (offer->due_ms > now_ms)
-            next = offer->due_ms < next ? offer->due_ms : next;
+            next = MIN(offer->due_ms, next);
         else if (!open || fleet_free)
             offers_make_ready(o, offer, open);
         else /* no free slot: checked again soon, because the offer may be lost nevertheless */

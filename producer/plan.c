@@ -8,6 +8,7 @@
  */
 #include "producer/planner.h"
 #include <stdlib.h>
+#include <sys/param.h>
 
 static void plan_describe(const struct planner *p, const struct file *f, struct plan_file *out) {
     *out = (struct plan_file){
@@ -71,7 +72,7 @@ uint64_t plan_deadline(const struct planner *p) {
         if (f->state != FILE_PLAN && f->state != FILE_CLEAR)
             continue;
         uint64_t due = f->plan_number == 0 ? f->plan_due_ms : f->plan_sent_ms + PLAN_AGAIN_MS;
-        deadline = due < deadline ? due : deadline;
+        deadline = MIN(due, deadline);
     }
     return deadline;
 }

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 
 #define UNSERVED_ROUNDS 3u /* releases per uploader before a file counts as unserved */
@@ -131,7 +132,7 @@ static bool unserved_waits_for_another(const struct file *f) {
 static uint64_t unserved_deadline_ms(const struct planner *p, const struct file *f) {
     if (!unserved_waits_for_another(f))
         return f->unserved_since_ms + p->unserved_wait_ms;
-    uint64_t since_ms = f->unserved_since_ms > p->progress_ms ? f->unserved_since_ms : p->progress_ms;
+    uint64_t since_ms = MAX(f->unserved_since_ms, p->progress_ms);
     return since_ms + p->retry_for_ms;
 }
 
@@ -149,7 +150,7 @@ static void unserved_judge_file(struct planner *p, struct file *f, uint64_t now_
                        detail, duration_format((due_ms - now_ms + 999) / 1000, wait));
         f->unserved_reported = true;
     }
-    p->unserved_due_ms = due_ms < p->unserved_due_ms ? due_ms : p->unserved_due_ms;
+    p->unserved_due_ms = MIN(due_ms, p->unserved_due_ms);
 }
 
 /* An uploader that lacks only this file does not count as unable in the fleet's counters. Therefore the number of

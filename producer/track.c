@@ -8,6 +8,7 @@
 #include "system/fault.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define REFUSED_MIN_MS 50u
 #define REFUSED_MAX_MS 5000u
@@ -19,7 +20,7 @@ static uint64_t track_growing_ms(uint32_t times, uint64_t max_ms) {
     uint64_t ms = REFUSED_MIN_MS;
     for (uint32_t i = 0; i < times && ms < max_ms; i++)
         ms *= 2;
-    return ms < max_ms ? ms : max_ms;
+    return MIN(ms, max_ms);
 }
 
 /* The consumer does not know the plan: ask again, with growing pauses. */
@@ -69,7 +70,7 @@ static bool track_note_unserved(struct planner *p, struct file *f, const struct 
 /* The job is granted each time before an uploader finds that it cannot serve it: pauses grow with the time so far. */
 static uint64_t track_unserved_pause_ms(const struct file *f, uint64_t now_ms) {
     uint64_t ms = REFUSED_MIN_MS + (now_ms - f->unserved_since_ms) / 4;
-    return ms < REFUSED_MAX_MS ? ms : REFUSED_MAX_MS;
+    return MIN(ms, REFUSED_MAX_MS);
 }
 
 static void track_released(struct planner *p, struct offer *offer, const struct event *e, uint64_t now_ms) {
@@ -384,8 +385,7 @@ static void track_fleet(struct planner *p, const struct msg_records *m, uint64_t
     p->stats.local_uploaders = m->fleet.local_uploaders;
     p->stats.outage_ms = m->fleet.outage_ms;
     p->stats.outage_uploaders = m->fleet.outage_uploaders;
-    snprintf(p->stats.outage, sizeof p->stats.outage, "%.*s",
-             (int)(m->fleet.outage.len < 255 ? m->fleet.outage.len : 255),
+    snprintf(p->stats.outage, sizeof p->stats.outage, "%.*s", (int)MIN(m->fleet.outage.len, 255),
              m->fleet.outage.len ? m->fleet.outage.ptr : "");
     p->fleet.outage = slice_of(""); /* the message is freed afterwards */
 }

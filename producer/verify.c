@@ -3,6 +3,7 @@
 #include "pure/digest.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 void verify_init(struct verify *v) {
@@ -66,8 +67,7 @@ enum verify_result verify_read(struct verify *v, const struct file *f, const cha
             return opened;
     }
     uint64_t left = f->id.size - v->position;
-    ssize_t got =
-        left ? pread(v->fd, v->piece, left < VERIFY_PIECE ? (size_t)left : VERIFY_PIECE, (off_t)v->position) : 0;
+    ssize_t got = left ? pread(v->fd, v->piece, (size_t)MIN(left, VERIFY_PIECE), (off_t)v->position) : 0;
     if (got == -1 && errno == EINTR)
         return VERIFY_MORE;
     if (got == -1)

@@ -1,9 +1,11 @@
 /* How much this uploader takes on: transfers at a time, idle connections, and jobs claimed ahead. */
+#include "pure/arith.h"
 #include "uploader/uploader_internal.h"
+#include <sys/param.h>
 
 uint32_t capacity_slots(const struct uploader *u, uint32_t wanted) {
     uint32_t slots = wanted ? wanted : (uint32_t)u->settings->slots;
-    return slots < u->slots_max ? slots : u->slots_max;
+    return MIN(slots, u->slots_max);
 }
 
 uint32_t capacity_idle_connections(const struct uploader *u) {
@@ -24,7 +26,7 @@ uint32_t capacity_free_slots(const struct uploader *u, enum job_kind kind) {
     uint32_t room = u->file ? UINT32_MAX : fleet_limits_request_room(u); /* a directory has no request limit */
     if (room < UINT32_MAX - running && running + room < capacity)
         capacity = running + room;
-    return capacity > used ? capacity - used : 0;
+    return sub_or_zero(capacity, used);
 }
 
 void capacity_trim(struct uploader *u) {

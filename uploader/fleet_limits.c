@@ -5,10 +5,12 @@
  *
  * While the consumer is silent, the last limits stay in force.
  */
+#include "pure/arith.h"
 #include "pure/units.h"
 #include "system/clock.h"
 #include "system/log.h"
 #include "uploader/uploader_internal.h"
+#include <sys/param.h>
 
 #define CLAIMED_FOR_MS 1000                         /* jobs are claimed ahead for so much of the request limit */
 #define STARTS_DEPTH 0.1                            /* depth of a request bucket, in seconds */
@@ -19,7 +21,7 @@
 static uint64_t smaller_limit(uint64_t a, uint64_t b) {
     if (a == 0 || b == 0)
         return a + b;
-    return a < b ? a : b;
+    return MIN(a, b);
 }
 
 static void fleet_limits_set_bytes(struct uploader *u) {
@@ -51,7 +53,7 @@ static void fleet_limits_set_brake(struct uploader *u, const struct brake *b) {
     if (!e)
         return;
     double rate = b->rate_milli ? (double)b->rate_milli : 1, depth = rate * STARTS_DEPTH;
-    token_bucket_set(&e->starts, rate, depth > STARTS_DEPTH_MIN ? depth : STARTS_DEPTH_MIN, clock_ns());
+    token_bucket_set(&e->starts, rate, MAX(depth, STARTS_DEPTH_MIN), clock_ns());
     e->fleet_pause_until_ms = b->pause_ms ? u->now_ms + b->pause_ms : 0;
 }
 
@@ -110,9 +112,9 @@ uint32_t fleet_limits_request_room(const struct uploader *u) {
             continue;
         bool soon = next_request_ms(e, now_ns) <= session_lease_ms(u->session) / 4;
         double more = soon ? 1 + e->starts.rate * CLAIMED_FOR_MS / 1000 / TOKENS_PER_REQUEST : 0;
-        room = more < room ? more : room;
+        room = MIN(more, room);
     }
-    return room < UINT32_MAX ? (uint32_t)room : UINT32_MAX;
+    return (uint32_t)MIN(room, UINT32_MAX);
 }
 
 /* --- reports to the consumer --- */
@@ -133,7 +135,7 @@ size_t fleet_limits_report(struct uploader *u, struct endpoint_use uses[PROTO_EN
         const struct store_endpoint *e = &u->endpoints.items[i];
         if (!e->name[0] || (e->served == 0 && e->throttles == 0 && !e->starts.refused))
             continue;
-        uint64_t pause_ms = e->store_pause_until_ms > u->now_ms ? e->store_pause_until_ms - u->now_ms : 0;
+        uint64_t pause_ms = sub_or_zero(e->store_pause_until_ms, u->now_ms);
         uses[count++] = (struct endpoint_use){.endpoint = slice_of(e->name),
                                               .served = e->served,
                                               .throttles = e->throttles,

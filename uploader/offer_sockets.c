@@ -5,6 +5,7 @@
 #include "system/log.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #define DECLINED_MAX 8
 #define AWAY_MIN_MS 500
@@ -40,7 +41,7 @@ void offer_socket_declined(struct offer_socket *s, uint64_t now_ms) {
         return;
     endpoint_close(&s->endpoint); /* rule 2; offers in its queue are offered again by their producer */
     s->back_ms = now_ms + s->away_ms;
-    s->away_ms = s->away_ms * 2 < AWAY_MAX_MS ? s->away_ms * 2 : AWAY_MAX_MS;
+    s->away_ms = MIN(s->away_ms * 2, AWAY_MAX_MS);
 }
 
 /* --- the set of sockets --- */

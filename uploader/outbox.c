@@ -5,6 +5,7 @@
 #include "system/clock.h"
 #include "system/fault.h"
 #include "system/log.h"
+#include <sys/param.h>
 
 #define BATCH 256
 #define ASK_AGAIN_MS 1000
@@ -50,7 +51,7 @@ static int outbox_send_completes(struct uploader *u) {
 
 static int outbox_send_releases(struct uploader *u) {
     while (u->releases.count > 0) {
-        size_t count = u->releases.count < BATCH ? u->releases.count : BATCH;
+        size_t count = MIN(u->releases.count, BATCH);
         struct msg m = {.type = MSG_RELEASE, .release = {u->releases.items, count}};
         int err = outbox_send_message(u, &m, &m.release.job_count);
         if (err)

@@ -4,6 +4,7 @@
 #include "pure/ref.h"
 #include "uploader/tasks/tasks.h"
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define RESEND_MS 1000
 #define RESEND_MAX_MS 5000
@@ -85,7 +86,7 @@ void reports_sent(struct reports *r, size_t count, uint64_t now_ms) {
         uint32_t wait_ms = e->tries < 3 ? RESEND_MS << e->tries : RESEND_MAX_MS;
         e->tries++;
         e->result.sent_bytes = 0; /* counted once, however often it is resent */
-        e->due_ms = now_ms + (wait_ms < RESEND_MAX_MS ? wait_ms : RESEND_MAX_MS);
+        e->due_ms = now_ms + MIN(wait_ms, RESEND_MAX_MS);
         list_remove(&e->node);
         list_add(&r->sent, &e->node);
     }

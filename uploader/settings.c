@@ -1,6 +1,7 @@
 #include "uploader/settings.h"
 
 #include "aws/aws_settings.h"
+#include "pure/array.h"
 #include "pure/dest.h"
 #include "runtime/keys.h"
 #include "system/dirs.h"
@@ -81,7 +82,7 @@ static int settings_set_allow_urls(struct settings *s) {
         return ERR_USAGE;
     }
     char *cwd = getcwd(NULL, 0);
-    s->allow_urls = calloc(s->allow.count + 1, sizeof *s->allow_urls);
+    s->allow_urls = array_zeroed(s->allow.count, sizeof *s->allow_urls);
     int err = cwd && s->allow_urls ? 0 : ERR_NOMEM;
     for (size_t i = 0; !err && i < s->allow.count; i++) {
         struct buf url = BUF_INIT;

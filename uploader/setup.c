@@ -12,6 +12,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/random.h>
 
 #define FREED_KEPT (16 << 20) /* bytes that malloc keeps, in each thread's heap */
@@ -140,7 +141,7 @@ static int setup_slots_max(const struct settings *s, uint32_t *slots) {
     if (err)
         return err;
     size_t most = 1 + (descriptors_free() - fixed) / DESCRIPTORS_OF_TRANSFER;
-    *slots = most < SLOTS_MAX ? (uint32_t)most : SLOTS_MAX;
+    *slots = (uint32_t)MIN(most, SLOTS_MAX);
     if (*slots < s->slots)
         log_debug("%u transfers at a time: the limit of open files allows no more", *slots);
     return 0;
@@ -180,7 +181,7 @@ int uploader_new(struct uploader **out, const struct settings *s) {
     reports_init(&u->reports);
     retry_budget_init(&u->budget);
     fleet_limits_init(u);
-    if (getrandom(&u->random_state, sizeof u->random_state, 0) < 0)
+    if (getrandom(&u->random_state, sizeof u->random_state, 0) == -1)
         u->random_state = clock_ns();
     err = setup_connections(u);
     if (err)

@@ -1,5 +1,6 @@
 /* The loop: each turn runs its phases in one order, then waits for sockets, transfers and deadlines. */
 #include "uploader/uploader.h"
+#include "pure/arith.h"
 
 #include "pure/deadline.h"
 #include "pure/units.h"
@@ -32,7 +33,7 @@ static void drain_log(const struct uploader *u) {
     const struct list *running = &u->tasks.lists[TASK_RUNNING];
     for (const struct list *n = running->next; n != running; n = n->next) {
         const struct task *t = &list_entry(n, struct task_entry, node)->task;
-        left_bytes += t->job.length > t->moved_bytes ? t->job.length - t->moved_bytes : 0;
+        left_bytes += sub_or_zero(t->job.length, t->moved_bytes);
     }
     char size[UNITS_TEXT_SIZE];
     if (u->limiter.active > 0)

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -174,7 +175,7 @@ int line_reader_seek_last(struct line_reader *r, uint64_t *lines) {
     }
     bool ended = false; /* the newline that ends the last whole line was found */
     for (uint64_t block_end = (uint64_t)st.st_size; block_end > 0;) {
-        size_t len = block_end < READER_SIZE ? (size_t)block_end : READER_SIZE;
+        size_t len = (size_t)MIN(block_end, READER_SIZE);
         int err = reader_read_exactly(r, r->bytes, len, block_end - len);
         if (err)
             return err;

@@ -1,4 +1,5 @@
 #include "journal/named_uploads.h"
+#include "pure/array.h"
 
 #include "pure/dest.h"
 #include "system/log.h"
@@ -15,8 +16,8 @@ static int named_upload_parse(const char *name, const char *cwd, struct buf *url
 }
 
 int named_uploads_parse(struct named_uploads *u) {
-    u->dests = calloc(u->count + 1, sizeof *u->dests);
-    u->met = calloc(u->count + 1, sizeof *u->met);
+    u->dests = array_zeroed(u->count, sizeof *u->dests);
+    u->met = array_zeroed(u->count, sizeof *u->met);
     char *cwd = getcwd(NULL, 0);
     int err = u->dests && u->met ? 0 : ERR_NOMEM;
     for (size_t i = 0; !err && i < u->count; i++)

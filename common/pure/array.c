@@ -2,8 +2,19 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #define CAP_FIRST 16
+
+static int array_resize(void *items, size_t wanted, size_t size) {
+    void *old;
+    memcpy(&old, items, sizeof old); /* items is a T **, which a void ** must not alias */
+    void *grown = reallocarray(old, wanted, size);
+    if (!grown)
+        return ERR_NOMEM;
+    memcpy(items, &grown, sizeof grown);
+    return 0;
+}
 
 int array_grow(void *items, size_t *cap, size_t count, size_t size) {
     if (count < *cap)
@@ -11,14 +22,16 @@ int array_grow(void *items, size_t *cap, size_t count, size_t size) {
     if (*cap > SIZE_MAX / 2)
         return ERR_NOMEM;
     size_t wanted = *cap ? *cap * 2 : CAP_FIRST;
-    if (wanted > SIZE_MAX / size)
-        return ERR_NOMEM;
-    void *old;
-    memcpy(&old, items, sizeof old); /* items is a T **, which a void ** must not alias */
-    void *grown = realloc(old, wanted * size);
-    if (!grown)
-        return ERR_NOMEM;
-    memcpy(items, &grown, sizeof grown);
-    *cap = wanted;
-    return 0;
+    int err = array_resize(items, wanted, size);
+    if (!err)
+        *cap = wanted;
+    return err;
+}
+
+int array_grow_by_one(void *items, size_t count, size_t size) {
+    return array_resize(items, count + 1, size);
+}
+
+void *array_zeroed(size_t count, size_t size) {
+    return calloc(MAX(count, 1), size);
 }

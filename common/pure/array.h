@@ -10,4 +10,10 @@
  * unchanged. */
 int array_grow(void *items, size_t *cap, size_t count, size_t size) MUST_CHECK;
 
+/* Room for exactly one more element, for short arrays that keep no capacity. items, size and errors as above. */
+int array_grow_by_one(void *items, size_t count, size_t size) MUST_CHECK;
+
+/* count elements of zeroes, for the caller to free; never NULL for a count of 0. NULL: memory is out. */
+void *array_zeroed(size_t count, size_t size) MUST_CHECK;
+
 #endif

@@ -6,6 +6,7 @@
 #include "pure/dest.h"
 #include <stdio.h>
 #include <strings.h>
+#include <sys/param.h>
 
 /* Length of the word before the first colon, when the argument begins with a word and a colon; 0 for a path. */
 static size_t argument_word_length(const char *argument) {
@@ -68,7 +69,7 @@ static const char *problem_of_web_url(const char *argument, size_t word, char *r
     host = at ? at + 1 : host; /* never a password */
     snprintf(reason, size,
              "not a destination; write s3://bucket/prefix and name the server with --endpoint-url %.*s://%.*s",
-             (int)word, argument, (int)strcspn(host, "/") < 200 ? (int)strcspn(host, "/") : 200, host);
+             (int)word, argument, MIN((int)strcspn(host, "/"), 200), host);
     return reason;
 }
 

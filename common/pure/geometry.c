@@ -1,5 +1,6 @@
 #include "pure/geometry.h"
 #include "pure/check.h"
+#include <sys/param.h>
 
 /* Amazon S3 user guide, "Amazon S3 multipart upload limits": parts of 5 MiB to 5 GiB, 10,000 of them, 48.8 TiB. */
 const struct geometry_limits geometry_limits_s3 = {
@@ -27,7 +28,7 @@ int geometry_plan(const struct geometry_limits *limits, uint64_t size, uint64_t 
     CHECK(largest > 0 && limits->chunks_max > 0 && limits->chunks_max <= CHUNKS_MAX);
     if (size > limits->file_max_bytes)
         return ERR_LIMIT;
-    uint64_t chunk_size = wanted > limits->chunk_min_bytes ? wanted : limits->chunk_min_bytes;
+    uint64_t chunk_size = MAX(wanted, limits->chunk_min_bytes);
     uint64_t fitting = divide_up(size, limits->chunks_max);
     if (chunk_size < fitting)
         chunk_size = fitting;
@@ -55,5 +56,5 @@ uint64_t geometry_offset(const struct geometry *g, uint32_t chunk) {
 
 uint64_t geometry_length(const struct geometry *g, uint32_t chunk) {
     uint64_t left = g->size - geometry_offset(g, chunk);
-    return left < g->chunk_size ? left : g->chunk_size;
+    return MIN(left, g->chunk_size);
 }

@@ -1,5 +1,6 @@
 #include "pure/text.h"
 #include "pure/ids.h"
+#include <sys/param.h>
 
 #define ONES 0x0101010101010101u
 #define HIGH_BITS (ONES * 0x80)
@@ -154,7 +155,7 @@ int base64_add(struct buf *out, struct slice bytes) {
     char *to = out->data + out->len;
     const unsigned char *from = (const unsigned char *)bytes.ptr;
     for (size_t left = bytes.len; left > 0;) {
-        size_t take = left < 3 ? left : 3;
+        size_t take = MIN(left, 3);
         uint32_t bits = (uint32_t)from[0] << 16;
         bits |= take > 1 ? (uint32_t)from[1] << 8 : 0;
         bits |= take > 2 ? from[2] : 0;

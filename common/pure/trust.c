@@ -139,7 +139,7 @@ static int key_compare(const void *a, const void *b) {
 }
 
 static int trust_collect_keys(struct trust *t) {
-    t->keys = calloc(t->line_count + 1, sizeof *t->keys);
+    t->keys = array_zeroed(t->line_count, sizeof *t->keys);
     if (!t->keys)
         return ERR_NOMEM;
     for (size_t i = 0; i < t->line_count; i++)

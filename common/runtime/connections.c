@@ -1,4 +1,5 @@
 #include "runtime/connections.h"
+#include "pure/arith.h"
 #include "runtime/zap.h"
 #include "system/clock.h"
 #include "system/descriptors.h"
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/param.h>
 #include <sys/socket.h>
 #include <zmq.h>
 
@@ -57,8 +59,8 @@ struct connections {
  * few for other files. */
 static size_t connections_max(void) {
     size_t available = descriptors_free();
-    size_t half = available > OTHERS_MAX ? (available - OTHERS_MAX) / 2 : 0;
-    return half > COUNT_MAX ? COUNT_MAX : half < COUNT_MIN ? COUNT_MIN : half;
+    size_t half = sub_or_zero(available, OTHERS_MAX) / 2;
+    return clamp_u64(half, COUNT_MIN, COUNT_MAX);
 }
 
 static int connections_open_events(struct connections *c) {
@@ -220,8 +222,8 @@ static uint64_t connection_unread(int fd, const struct connection *one) {
         size < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received ||
         ioctl(fd, FIONREAD, &waiting) != 0)
         return 0;
-    uint64_t gone = one->bytes_taken + (uint64_t)(waiting > 0 ? waiting : 0);
-    return info.tcpi_bytes_received > gone ? info.tcpi_bytes_received - gone : 0;
+    uint64_t gone = one->bytes_taken + (uint64_t)MAX(waiting, 0);
+    return sub_or_zero(info.tcpi_bytes_received, gone);
 }
 
 /* After every whole message was read (drained), the rest of a connection's bytes is a part of a message, or its handshake

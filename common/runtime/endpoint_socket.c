@@ -402,7 +402,7 @@ static int endpoint_send_error(const struct endpoint *e) {
 }
 
 static int endpoint_send_part(struct endpoint *e, const void *bytes, size_t len, int flags) {
-    while (zmq_send(e->socket, bytes, len, flags | ZMQ_DONTWAIT) < 0)
+    while (zmq_send(e->socket, bytes, len, flags | ZMQ_DONTWAIT) == -1)
         if (errno != EINTR)
             return endpoint_send_error(e);
     return 0;
@@ -414,7 +414,7 @@ static int endpoint_send_counted(struct endpoint *e, struct send_buffer *buffer,
         send_buffer_free(NULL, buffer);
         return ERR_NOMEM;
     }
-    while (zmq_msg_send(&part, e->socket, ZMQ_DONTWAIT) < 0)
+    while (zmq_msg_send(&part, e->socket, ZMQ_DONTWAIT) == -1)
         if (errno != EINTR) {
             int err = endpoint_send_error(e);
             zmq_msg_close(&part);

@@ -1,3 +1,5 @@
+#include "pure/arith.h"
+#include "pure/array.h"
 #include "runtime/endpoint_internal.h"
 #include "runtime/zap.h"
 #include "system/clock.h"
@@ -91,7 +93,7 @@ static size_t wait_add_watches(struct wait_item *items, size_t count, zmq_pollit
 static bool wait_once(struct wait_item *items, size_t count, zmq_pollitem_t *z, uint64_t end_ms, int *err) {
     int slice_ms;
     size_t watches = wait_add_watches(items, count, z + count, &slice_ms);
-    uint64_t now_ms = clock_ms(), left_ms = end_ms > now_ms ? end_ms - now_ms : 0;
+    uint64_t now_ms = clock_ms(), left_ms = sub_or_zero(end_ms, now_ms);
     bool last = left_ms <= (uint64_t)slice_ms;
     long sleep_ms = last ? (long)left_ms : slice_ms < INT_MAX ? slice_ms : -1; /* INT_MAX: nothing is watched */
     int n = zmq_poll(z, (int)(count + watches), sleep_ms);
@@ -114,7 +116,7 @@ int endpoint_wait(struct wait_item *items, size_t count, int timeout_ms) {
     uint64_t end_ms = timeout_ms < 0 ? UINT64_MAX : clock_ms() + (uint64_t)timeout_ms;
     int err = 0;
     if (2 * count + 1 > WAIT_ITEMS_ON_STACK) {
-        z = calloc(2 * count + 1, sizeof *z);
+        z = array_zeroed(2 * count, sizeof *z);
         if (!z)
             return ERR_NOMEM;
     }

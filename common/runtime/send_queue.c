@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #define PEER_MAX 255
 #define SWEEP_FROM 1024 /* peers; from here on those without waiting bytes are removed now and then */
@@ -70,7 +71,7 @@ static void send_queue_sweep(struct send_queue *u) {
         hash_remove(&u->by_id, &p->by_id);
         free(p);
     }
-    u->sweep_at = u->by_id.count * 2 > SWEEP_FROM ? u->by_id.count * 2 : SWEEP_FROM;
+    u->sweep_at = MAX(u->by_id.count * 2, SWEEP_FROM);
 }
 
 static struct send_queue_peer *send_queue_find_peer(const struct send_queue *u, const void *id, size_t len) {

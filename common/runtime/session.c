@@ -16,6 +16,7 @@
  * was returned. So a consumer that was suspended does not make its peers repeat all requests for each HELLO in its queue.
  */
 #include "runtime/session.h"
+#include "pure/arith.h"
 #include "pure/check.h"
 #include "pure/deadline.h"
 #include "system/clock.h"
@@ -24,6 +25,7 @@
 #include "system/log.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -227,7 +229,7 @@ static int session_read_address(struct session *s) {
 /* A consumer that starts at the same time is found soon, and one that is long in coming costs few looks. */
 static uint64_t session_find_pause_ms(const struct session *s, uint64_t now_ms) {
     uint64_t pause_ms = 1 + (now_ms - s->created_ms) / FIND_SHARE;
-    return pause_ms < FIND_AGAIN_MS ? pause_ms : FIND_AGAIN_MS;
+    return MIN(pause_ms, FIND_AGAIN_MS);
 }
 
 static int session_find_consumer(struct session *s, uint64_t now_ms, uint64_t *deadline_ms) {
@@ -257,7 +259,7 @@ static uint64_t session_hello_due_ms(const struct session *s) {
     if (!s->welcomed)
         return again;
     uint64_t silent = s->heard_ms + SILENT_MS;
-    return again > silent ? again : silent;
+    return MAX(again, silent);
 }
 
 /* ERR_AGAIN: there is no connection yet; session_hello_due_ms stays in the past. */
@@ -275,7 +277,7 @@ static int session_greet(struct session *s, uint64_t now_ms, uint64_t *deadline_
     int err = now_ms >= session_hello_due_ms(s) ? session_hello(s, now_ms) : 0;
     if (err == ERR_AGAIN) {
         deadline_lower(deadline_ms, now_ms + s->hello_retry_ms);
-        s->hello_retry_ms = s->hello_retry_ms * 2 < HELLO_RETRY_MAX_MS ? s->hello_retry_ms * 2 : HELLO_RETRY_MAX_MS;
+        s->hello_retry_ms = MIN(s->hello_retry_ms * 2, HELLO_RETRY_MAX_MS);
         return 0;
     }
     if (!err)
@@ -404,7 +406,7 @@ bool session_is_connected(const struct session *s) {
 }
 
 uint64_t session_silence_ms(const struct session *s, uint64_t now_ms) {
-    return now_ms > s->heard_ms ? now_ms - s->heard_ms : 0;
+    return sub_or_zero(now_ms, s->heard_ms);
 }
 
 uint64_t session_epoch(const struct session *s) {

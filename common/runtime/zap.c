@@ -81,12 +81,12 @@ static void zap_log_refused(const struct curve_key *key, const char *from) {
 
 static void zap_send_reply(const struct part *request, bool yes, const struct curve_key *key) {
     const char *code = yes ? "200" : "400", *text = yes ? "OK" : "not trusted";
-    if (zmq_send(zap_socket, "1.0", 3, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(zap_socket, request->bytes, request->len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(zap_socket, code, 3, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(zap_socket, text, strlen(text), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(zap_socket, key->text, yes ? CURVE_TEXT_LEN : 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(zap_socket, "", 0, ZMQ_DONTWAIT) < 0)
+    if (zmq_send(zap_socket, "1.0", 3, ZMQ_SNDMORE | ZMQ_DONTWAIT) == -1 ||
+        zmq_send(zap_socket, request->bytes, request->len, ZMQ_SNDMORE | ZMQ_DONTWAIT) == -1 ||
+        zmq_send(zap_socket, code, 3, ZMQ_SNDMORE | ZMQ_DONTWAIT) == -1 ||
+        zmq_send(zap_socket, text, strlen(text), ZMQ_SNDMORE | ZMQ_DONTWAIT) == -1 ||
+        zmq_send(zap_socket, key->text, yes ? CURVE_TEXT_LEN : 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) == -1 ||
+        zmq_send(zap_socket, "", 0, ZMQ_DONTWAIT) == -1)
         log_debug("the answer about a peer's key was not sent: %s",
                   zmq_strerror(zmq_errno())); /* its connection is gone */
 }

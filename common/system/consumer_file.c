@@ -7,6 +7,7 @@
  *     boot 0123456789abcdef0123456789abcdef
  *     4712 8812345
  */
+#include "pure/array.h"
 #include "system/dirs.h"
 
 #include "pure/ids.h"
@@ -67,12 +68,10 @@ static int consumer_file_add_holder(struct consumer_file *f, const char *pid, co
     struct consumer_holder h;
     if (pid_parse(pid, &h.pid) || count_parse(ticks, 0, UINT64_MAX, &h.starttime))
         return ERR_INVALID;
-    struct consumer_holder *grown = realloc(f->holders, (f->holder_count + 1) * sizeof *grown);
-    if (!grown)
-        return ERR_NOMEM;
-    f->holders = grown;
-    f->holders[f->holder_count++] = h;
-    return 0;
+    int err = array_grow_by_one(&f->holders, f->holder_count, sizeof *f->holders);
+    if (!err)
+        f->holders[f->holder_count++] = h;
+    return err;
 }
 
 static int consumer_file_parse_line(struct consumer_file *f, char *line) {

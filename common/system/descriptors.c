@@ -1,7 +1,9 @@
 #include "system/descriptors.h"
+#include "pure/arith.h"
 
 #include "system/log.h"
 #include <dirent.h>
+#include <sys/param.h>
 #include <sys/resource.h>
 
 #define DESCRIPTORS_MAX 65536
@@ -10,7 +12,7 @@
 void descriptors_raise(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max && limit.rlim_cur < DESCRIPTORS_MAX) {
-        limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
+        limit.rlim_cur = MIN(limit.rlim_max, DESCRIPTORS_MAX);
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
 }
@@ -23,7 +25,7 @@ static size_t descriptors_count_open(void) {
     while (readdir(dir))
         count++;
     closedir(dir);
-    return count > 3 ? count - 3 : 0; /* ".", ".." and the directory itself */
+    return sub_or_zero(count, 3); /* ".", ".." and the directory itself */
 }
 
 static size_t descriptors_limit(void) {
@@ -34,7 +36,7 @@ static size_t descriptors_limit(void) {
 
 size_t descriptors_free(void) {
     size_t limit = descriptors_limit(), used = descriptors_count_open();
-    return limit > used ? limit - used : 0;
+    return sub_or_zero(limit, used);
 }
 
 int descriptors_require(size_t needed) {

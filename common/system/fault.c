@@ -45,7 +45,7 @@ static int fault_kind_index(enum fault point, const char *kind) {
 
 static bool fault_read_file(const char *path, char *text, size_t size) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd == -1)
         return false;
     ssize_t n = read(fd, text, size - 1);
     close(fd);

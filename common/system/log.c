@@ -3,6 +3,7 @@
  * Nothing here allocates memory, so a program without memory can still report it.
  */
 #include "system/log.h"
+#include "pure/arith.h"
 
 #include "pure/hash.h"
 #include "pure/rfc3339.h"
@@ -168,7 +169,7 @@ static bool line_may_repeat(const char *text, unsigned *left_out) {
     *left_out = 0;
     if (same->count && now < same->since_ms + SAME_MS)
         return ++same->count <= SAME_MAX;
-    *left_out = same->count > SAME_MAX ? same->count - SAME_MAX : 0;
+    *left_out = sub_or_zero(same->count, SAME_MAX);
     *same = (struct same_line){.hash = same->hash, .since_ms = now, .count = 1};
     return true;
 }

@@ -1,5 +1,6 @@
 #include "system/options.h"
 
+#include "pure/array.h"
 #include "pure/units.h"
 #include "system/config_file.h"
 #include "system/log.h"
@@ -7,12 +8,10 @@
 #include <string.h>
 
 static int text_list_add(struct text_list *list, const char *item) {
-    const char **grown = realloc(list->items, (list->count + 1) * sizeof *grown);
-    if (!grown)
-        return ERR_NOMEM;
-    list->items = grown;
-    list->items[list->count++] = item;
-    return 0;
+    int err = array_grow_by_one(&list->items, list->count, sizeof *list->items);
+    if (!err)
+        list->items[list->count++] = item;
+    return err;
 }
 
 void text_list_release(struct text_list *list) {

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #define SLOT_MS 100
 #define SPAN_MS 1000 /* over which the accepted rate is measured */
@@ -78,8 +79,8 @@ double brake_served(const struct fleet_brake *b, uint64_t now_ms) {
     if (sum < FEW) /* one request more or less would distort the rate */
         sum = brake_count_since(b, span_ms = SPAN_FEW_MS, now_ms, &refused);
     uint64_t passed_ms = span_ms - SLOT_MS + now_ms % SLOT_MS, known_ms = now_ms - b->first_ms;
-    passed_ms = known_ms < passed_ms ? known_ms : passed_ms;
-    return (double)sum * 1000 / (double)(passed_ms > SPAN_MIN_MS ? passed_ms : SPAN_MIN_MS);
+    passed_ms = MIN(known_ms, passed_ms);
+    return (double)sum * 1000 / (double)MAX(passed_ms, SPAN_MIN_MS);
 }
 
 /* ---- the limit ---- */
@@ -87,13 +88,13 @@ double brake_served(const struct fleet_brake *b, uint64_t now_ms) {
 double brake_limit(const struct fleet_brake *b, uint64_t now_ms) {
     if (b->doubling) {
         double times = exp2((double)(now_ms - b->cut_ms) / BRAKE_DOUBLE_MS);
-        return b->peak * BRAKE_CUT * (times < PROBE_MAX ? times : PROBE_MAX);
+        return b->peak * BRAKE_CUT * MIN(times, PROBE_MAX);
     }
     double x =
         ((double)(now_ms - b->cut_ms) - BRAKE_BACK_MS) / BRAKE_BACK_MS; /* -1 at the cut, 0 when the limit is back */
     double times = 1 + (1 - BRAKE_CUT) * x * x * x;
-    double limit = b->peak * (times < PROBE_MAX ? times : PROBE_MAX);
-    return limit > BRAKE_FLOOR ? limit : BRAKE_FLOOR;
+    double limit = b->peak * MIN(times, PROBE_MAX);
+    return MAX(limit, BRAKE_FLOOR);
 }
 
 static void brake_begin(struct fleet_brake *b, uint64_t now_ms) {
@@ -102,7 +103,7 @@ static void brake_begin(struct fleet_brake *b, uint64_t now_ms) {
     b->begun_ms = b->waited_ms = b->cut_ms = now_ms;
     b->refused = 0;
     double served = brake_served(b, now_ms), least = b->doubling ? BRAKE_FIRST : BRAKE_FLOOR;
-    b->peak = served > least ? served : least;
+    b->peak = MAX(served, least);
 }
 
 static bool brake_refused_few(const struct fleet_brake *b, uint64_t now_ms) {
@@ -120,7 +121,7 @@ static void brake_cut(struct fleet_brake *b, uint64_t now_ms) {
     if (b->doubling) /* the limit doubled twice in this second: the mean is half of the latest rate */
         served *= 2;
     b->doubling = false;
-    b->peak = served < limit ? served : limit;
+    b->peak = MIN(served, limit);
     if (b->peak < least)
         b->peak = least;
     if (b->peak < BRAKE_FLOOR)
@@ -149,7 +150,7 @@ bool brake_note(struct fleet_brake *b, uint64_t served, uint64_t refused, uint32
     if (waited)
         b->waited_ms = now_ms;
     bool changed = refused && brake_refuse(b, refused, now_ms);
-    uint64_t until_ms = now_ms + (pause_ms < BRAKE_PAUSE_MAX_MS ? pause_ms : BRAKE_PAUSE_MAX_MS);
+    uint64_t until_ms = now_ms + MIN(pause_ms, BRAKE_PAUSE_MAX_MS);
     if (b->on && pause_ms && until_ms > b->pause_until_ms) {
         changed = changed || until_ms > b->pause_until_ms + SLOT_MS; /* every uploader reports the same pause */
         b->pause_until_ms = until_ms;

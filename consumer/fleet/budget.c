@@ -1,14 +1,11 @@
 #include "consumer/fleet/budget.h"
-
-static uint64_t budget_min(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
+#include <sys/param.h>
 
 /* The sum of the claims when each is cut at level; budget + 1 when the sum exceeds the budget. */
 static uint64_t budget_sum_at(uint64_t level, uint64_t budget, const struct budget_claim *claims, size_t count) {
     uint64_t sum = 0;
     for (size_t i = 0; i < count; i++) {
-        uint64_t share = budget_min(claims[i].want, level);
+        uint64_t share = MIN(claims[i].want, level);
         if (share > budget - sum)
             return budget + 1;
         sum += share;
@@ -35,12 +32,12 @@ void budget_divide(uint64_t budget, struct budget_claim *claims, size_t count) {
             claims[i].share = 0;
         return;
     }
-    budget = budget_min(budget, INT64_MAX);
+    budget = MIN(budget, INT64_MAX);
     uint64_t level = budget_level(budget, claims, count);
     uint64_t rest = budget - budget_sum_at(level, budget, claims, count);
     uint64_t each = rest / count, remainder = rest % count;
     for (size_t i = 0; i < count; i++) {
-        claims[i].share = budget_min(claims[i].want, level) + each + (i < remainder);
+        claims[i].share = MIN(claims[i].want, level) + each + (i < remainder);
         if (claims[i].share == 0)
             claims[i].share = 1;
     }

@@ -1,7 +1,9 @@
 #include "consumer/fleet/fleet.h"
+#include "pure/arith.h"
 #include "system/log.h"
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define DIVIDE_MS 100
 #define SETTLE_MS 2000
@@ -43,7 +45,7 @@ static bool fleet_was_throttled(uint64_t throttled_ms, uint64_t now_ms) {
 
 static uint64_t fleet_bytes_wanted(const struct peer *p, uint64_t least, uint64_t now_ms) {
     uint64_t want = p->rate + p->rate / 4;
-    want = want > least ? want : least;
+    want = MAX(want, least);
     if (fleet_was_throttled(p->limits.throttled_ms, now_ms))
         want = BUDGET_UNLIMITED;
     return p->limits.own_bwlimit && p->limits.own_bwlimit < want ? p->limits.own_bwlimit : want;
@@ -74,7 +76,7 @@ static void fleet_divide_requests(struct fleet_limits *f, size_t index, size_t c
     for (size_t i = 0; i < count; i++) {
         const struct endpoint_share *e = peer_limits_find(&f->members[i]->limits, brake);
         uint64_t want = e ? e->rate_milli + e->rate_milli / 4 : 0;
-        want = want > least ? want : least;
+        want = MAX(want, least);
         f->claims[i].want = e && fleet_was_throttled(e->throttled_ms, now_ms) ? BUDGET_UNLIMITED : want;
     }
     budget_divide(budget, f->claims, count);
@@ -146,7 +148,7 @@ void fleet_fill_beat(struct fleet_limits *f, struct peer *peer, struct msg_beat 
 }
 
 static bool fleet_share_differs(uint64_t a, uint64_t b) {
-    uint64_t more = a > b ? a : b, less = a > b ? b : a;
+    uint64_t more = MAX(a, b), less = MIN(a, b);
     return more - less > more / 20;
 }
 
@@ -215,7 +217,7 @@ static struct endpoint_share *fleet_share_of(struct fleet_limits *f, struct peer
 }
 
 static uint64_t fleet_delta(uint64_t now, uint64_t before) {
-    return now > before ? now - before : 0;
+    return sub_or_zero(now, before);
 }
 
 static void fleet_take_rate(struct endpoint_share *e, uint64_t now_ms) {

@@ -52,11 +52,11 @@ int fleet_settings_load(const char *dir, struct fleet_settings *s) {
     char text[FILE_MAX];
     *s = (struct fleet_settings){0};
     int fd = fleet_settings_open(dir, "set", O_RDONLY | O_NONBLOCK);
-    if (fd < 0)
+    if (fd == -1)
         return errno == ENOENT ? ERR_NOT_FOUND : err_from_errno(errno);
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
-    if (n < 0)
+    if (n == -1)
         return ERR_IO;
     text[n] = '\0';
     return strlen(text) == (size_t)n && fleet_settings_parse(text, s) ? 0 : ERR_INVALID;
@@ -73,7 +73,7 @@ int fleet_settings_save(const char *dir, const struct fleet_settings *s) {
 
 void fleet_settings_remove(const char *dir) {
     int fd = fleet_settings_open(dir, ".", O_RDONLY | O_DIRECTORY);
-    if (fd < 0)
+    if (fd == -1)
         return;
     (void)unlinkat(fd, "set", 0);
     close(fd);

@@ -1,6 +1,8 @@
 #include "consumer/fleet/stragglers.h"
+#include "pure/arith.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #define MEDIAN_EVERY 8u /* chunks between two medians, once the ring is full */
 #define STILL_BEATS 3u
@@ -32,15 +34,15 @@ void stragglers_note(struct stragglers *s, uint64_t length, uint64_t ms) {
 
 uint64_t stragglers_usual_ms(const struct stragglers *s, uint64_t length) {
     double ms = s->median * (double)length;
-    return ms < (double)UINT32_MAX ? (uint64_t)ms : UINT32_MAX;
+    return (uint64_t)MIN(ms, (double)UINT32_MAX);
 }
 
 bool stragglers_is_slow(const struct stragglers *s, const struct straggler *l) {
-    uint64_t beat_ms = l->lease_ms / 4 < BEAT_MAX_MS ? l->lease_ms / 4 : BEAT_MAX_MS;
+    uint64_t beat_ms = MIN(l->lease_ms / 4, BEAT_MAX_MS);
     uint64_t usual_ms = stragglers_usual_ms(s, l->length), still_ms = STILL_BEATS * beat_ms;
     if (l->still_ms >= (still_ms > SLOW_FACTOR * usual_ms ? still_ms : SLOW_FACTOR * usual_ms))
         return true;
-    uint64_t left = l->length > l->bytes ? l->length - l->bytes : 0;
+    uint64_t left = sub_or_zero(l->length, l->bytes);
     if (s->count > 0 && l->holder_ms_per_byte * (double)left > (double)(SLOW_FACTOR * usual_ms + STRAGGLER_MARGIN_MS))
         return true;
     if (s->count == 0 || l->age_ms < usual_ms + STRAGGLER_MARGIN_MS)

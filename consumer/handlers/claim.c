@@ -16,6 +16,7 @@
 #include "consumer/ledger.h"
 #include "consumer/reply.h"
 #include "consumer/uploads.h"
+#include "pure/array.h"
 #include "system/fault.h"
 #include <stdlib.h>
 
@@ -226,7 +227,7 @@ static int claim_one(struct consumer *c, struct peer *peer, const struct claim *
 
 int claim_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     const struct msg_claim *all = &m->claim;
-    struct verdict *verdicts = calloc(all->claim_count + 1, sizeof *verdicts);
+    struct verdict *verdicts = array_zeroed(all->claim_count, sizeof *verdicts);
     int err = 0;
     if (!verdicts)
         return 0; /* the uploader repeats the CLAIM */

@@ -13,6 +13,8 @@
 #include "consumer/ledger.h"
 #include "consumer/reply.h"
 #include "consumer/uploads.h"
+#include "pure/arith.h"
+#include "pure/array.h"
 #include <stdlib.h>
 
 /* ---- acknowledgements ---- */
@@ -52,7 +54,7 @@ int completion_append(struct completion *v, struct record *r, uint64_t useful_by
         return completion_refused(v, WHY_JOURNAL);
     if (err)
         return err;
-    producer_stats_note_resent(v->c->stats, v->producers, sent > useful_bytes ? sent - useful_bytes : 0);
+    producer_stats_note_resent(v->c->stats, v->producers, sub_or_zero(sent, useful_bytes));
     if (v->result->outcome == OUTCOME_DONE)
         refusals_forget(&v->c->refusals, &v->result->ref.upload); /* an uploader can do it */
     return completion_recorded(v, r->seq);
@@ -151,8 +153,8 @@ static int complete_one(struct consumer *c, struct peer *peer, const struct resu
 
 int complete_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     const struct msg_complete *all = &m->complete;
-    struct ack *acks = calloc(all->result_count + 1, sizeof *acks);
-    char **texts = calloc(all->result_count + 1, sizeof *texts);
+    struct ack *acks = array_zeroed(all->result_count, sizeof *acks);
+    char **texts = array_zeroed(all->result_count, sizeof *texts);
     size_t count = 0;
     int err = 0;
     if (!acks || !texts)

@@ -7,6 +7,7 @@
 #include "consumer/ledger.h"
 #include "consumer/reply.h"
 #include "consumer/uploads.h"
+#include <sys/param.h>
 
 #define REDOS_MAX 3 /* of one chunk; one more and the file fails, because its store loses accepted chunks */
 
@@ -73,7 +74,7 @@ int complete_failed(struct completion *v) {
 static int complete_fail_redo(struct completion *v) {
     struct buf text = BUF_INIT;
     struct slice error = v->result->error;
-    error.len = error.len < ERROR_TEXT_MAX ? error.len : ERROR_TEXT_MAX;
+    error.len = MIN(error.len, ERROR_TEXT_MAX);
     int err = buf_addf(&text, "chunk %u was sent %d times and the store does not have it: %.*s", v->result->ref.chunk,
                        REDOS_MAX + 1, (int)error.len, error.len ? error.ptr : "");
     err = err ? completion_unanswered(v) : complete_record_fail(v, FAIL_DEST, buf_slice(&text));

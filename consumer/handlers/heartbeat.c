@@ -4,8 +4,10 @@
 #include "consumer/handlers/handlers.h"
 #include "consumer/reply.h"
 #include "consumer/uploads.h"
+#include "pure/array.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define RATE_MS 1000 /* the least time over which the rate is measured */
 
@@ -31,7 +33,7 @@ static void heartbeat_note_counters(struct consumer *c, struct peer *peer, const
     peer->retries = h->retries;
     peer->fetched_bytes = h->fetched_bytes;
     peer->outage_ms = h->outage_ms;
-    snprintf(peer->outage, sizeof peer->outage, "%.*s", (int)(h->outage.len < 255 ? h->outage.len : 255),
+    snprintf(peer->outage, sizeof peer->outage, "%.*s", (int)MIN(h->outage.len, 255),
              h->outage.len ? h->outage.ptr : "");
     peer->integrity = h->integrity;
     heartbeat_take_rate(peer, h->sent_bytes, consumer_time(c));
@@ -75,7 +77,7 @@ int heartbeat_handle(struct consumer *c, struct peer *peer, const struct msg *m)
     const struct msg_heartbeat *h = &m->heartbeat;
     struct msg answer = {.type = MSG_BEAT, .number = m->number};
     struct beat_lists lists;
-    struct ref *invalid = calloc(h->lease_count + 1, sizeof *invalid);
+    struct ref *invalid = array_zeroed(h->lease_count, sizeof *invalid);
     if (!invalid)
         return 0; /* no BEAT; the uploader sends the next HEARTBEAT */
     heartbeat_note_counters(c, peer, h);

@@ -18,6 +18,7 @@
 #include "consumer/ledger.h"
 #include "consumer/reply.h"
 #include "consumer/uploads.h"
+#include "pure/array.h"
 #include "system/fault.h"
 #include <stdlib.h>
 
@@ -264,8 +265,8 @@ static int plan_files(struct consumer *c, struct peer *peer, const struct msg_pl
 
 int plan_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     struct msg answer = {.type = MSG_PLANNED, .number = m->number};
-    struct planned_file *files = calloc(m->plan.file_count + 1, sizeof *files);
-    struct buf *bitmaps = calloc(m->plan.file_count + 1, sizeof *bitmaps);
+    struct planned_file *files = array_zeroed(m->plan.file_count, sizeof *files);
+    struct buf *bitmaps = array_zeroed(m->plan.file_count, sizeof *bitmaps);
     int err = 0;
     if (!files || !bitmaps)
         goto out; /* the producer repeats the PLAN */

@@ -7,6 +7,7 @@
 #include "consumer/reply.h"
 #include "consumer/uploads.h"
 #include "system/fault.h"
+#include <sys/param.h>
 
 /* Rule 2: the uploader declined the upload, or cannot serve its location. When no eligible uploader
  * is left, the file fails. */
@@ -47,7 +48,7 @@ static int release_one(struct consumer *c, struct peer *peer, const struct relea
         reply_event(c, &e, producers);
         return 0;
     }
-    e.bytes = job->bytes > l->bytes ? job->bytes : l->bytes;
+    e.bytes = MAX(job->bytes, l->bytes);
     producer_stats_note_resent(c->stats, producers, e.bytes);
     return uploads_end_lease(c, l, &e);
 }

@@ -2,6 +2,7 @@
 #include "consumer/consumer_internal.h"
 #include "consumer/handlers/handlers.h"
 #include "consumer/reply.h"
+#include "pure/arith.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -89,7 +90,7 @@ static void status_add_workers(const struct consumer *c, const struct peer *peer
             .outage_ms = p->outage_ms,
             .fetched_bytes = p->fetched_bytes,
             .integrity = p->integrity,
-            .silent_ms = now > p->heard_ms ? now - p->heard_ms : 0,
+            .silent_ms = sub_or_zero(now, p->heard_ms),
         };
         status_add_troubles(c, p, page, &bytes);
     }

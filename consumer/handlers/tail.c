@@ -10,9 +10,11 @@
 #include "consumer/consumer_internal.h"
 #include "consumer/handlers/handlers.h"
 #include "consumer/reply.h"
+#include "pure/arith.h"
 #include "system/log.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define PRODUCER_GAP_MS 20
 #define READER_GAP_MS 50
@@ -64,14 +66,14 @@ static uint64_t tail_gap_ms(const struct peer *peer) {
 static uint64_t tail_due_ms(const struct consumer *c, const struct peer *peer) {
     uint64_t over = peer->tail_asked_ms + peer->tail.wait_ms;
     uint64_t burst_ms = (BURST - 1) * tail_gap_ms(peer);
-    uint64_t news = peer->tail_paid_ms > burst_ms ? peer->tail_paid_ms - burst_ms : 0;
+    uint64_t news = sub_or_zero(peer->tail_paid_ms, burst_ms);
     return tail_has_news(c, peer) && news < over ? news : over;
 }
 
 /* A token bucket as a time: each reply moves it one gap ahead. */
 static void tail_pay(const struct consumer *c, struct peer *peer) {
     uint64_t now = consumer_time(c), gap = tail_gap_ms(peer), most = now + BURST * gap;
-    peer->tail_paid_ms = (peer->tail_paid_ms > now ? peer->tail_paid_ms : now) + gap;
+    peer->tail_paid_ms = MAX(peer->tail_paid_ms, now) + gap;
     if (peer->tail_paid_ms > most) /* replies without news are not delayed */
         peer->tail_paid_ms = most;
 }
@@ -81,7 +83,7 @@ uint64_t tail_deadline_ms(const struct consumer *c) {
     for (size_t i = 0; i < c->peers.count; i++) {
         const struct peer *peer = c->peers.all[i];
         uint64_t due = peer->tailing ? tail_due_ms(c, peer) + c->leases.paused_ms : UINT64_MAX;
-        first = due < first ? due : first;
+        first = MIN(due, first);
     }
     return first;
 }
@@ -237,8 +239,8 @@ static void tail_count_uploaders(const struct consumer *c, const struct peer *pe
     }
     if (fresh == f->uploaders) /* no older uploader would get the offers meant for fresh ones */
         free_slots += fresh_slots;
-    f->slots = slots < UINT32_MAX ? (uint32_t)slots : UINT32_MAX;
-    f->free = c->draining ? 0 : free_slots < UINT32_MAX ? (uint32_t)free_slots : UINT32_MAX;
+    f->slots = (uint32_t)MIN(slots, UINT32_MAX);
+    f->free = c->draining ? 0 : (uint32_t)MIN(free_slots, UINT32_MAX);
 }
 
 static void tail_describe_fleet(struct consumer *c, const struct peer *peer, struct fleet *f) {

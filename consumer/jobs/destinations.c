@@ -1,4 +1,5 @@
 #include "consumer/jobs/destinations.h"
+#include "pure/arith.h"
 #include "pure/dest.h"
 #include <stdlib.h>
 
@@ -39,13 +40,12 @@ void destinations_note_troubles(struct destinations *d, const struct trouble *tr
         char *location = slice_dup(t->location);
         if (!location)
             return;
-        d->troubles[d->trouble_count++] =
-            (struct peer_trouble){.location = location,
-                                  .error = slice_dup(t->error),
-                                  .class = t->class,
-                                  .sure = t->sure,
-                                  .since_ms = now_ms > t->since_ms ? now_ms - t->since_ms : 0,
-                                  .out_until_ms = t->out_ms ? now_ms + t->out_ms : 0};
+        d->troubles[d->trouble_count++] = (struct peer_trouble){.location = location,
+                                                                .error = slice_dup(t->error),
+                                                                .class = t->class,
+                                                                .sure = t->sure,
+                                                                .since_ms = sub_or_zero(now_ms, t->since_ms),
+                                                                .out_until_ms = t->out_ms ? now_ms + t->out_ms : 0};
     }
 }
 

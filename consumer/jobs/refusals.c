@@ -1,6 +1,7 @@
 #include "consumer/jobs/refusals.h"
 #include "pure/array.h"
 #include <stdlib.h>
+#include <sys/param.h>
 
 void refusals_init(struct refusals *r) {
     *r = (struct refusals){0};
@@ -71,7 +72,7 @@ struct refusal *refusals_add(struct refusals *r, const struct id128 *upload, con
         return NULL;
     if (class == FAIL_NONE)
         return refusal;
-    error.len = error.len < REFUSAL_ERROR_MAX ? error.len : REFUSAL_ERROR_MAX;
+    error.len = MIN(error.len, REFUSAL_ERROR_MAX);
     char *copy = slice_dup(error);
     if (copy) {
         free(refusal->error);

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -86,7 +87,7 @@ static void segment_release(struct segment *s) {
 /* Appends up to max bytes from offset; fewer only at the limit. */
 static int segment_read(const struct segment *s, uint64_t offset, size_t max, struct buf *out) {
     uint64_t left = offset < s->limit ? s->limit - offset : 0;
-    size_t want = left < max ? (size_t)left : max;
+    size_t want = (size_t)MIN(left, max);
     int err = buf_reserve(out, want);
     if (err)
         return err;

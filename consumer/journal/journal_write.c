@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 /* Invariant 3: only the lines committed before are known to be on the disk. */
@@ -40,7 +41,7 @@ int journal_append(struct journal *j, struct record *r) {
     int64_t now_us = clock_real_us();
     r->seq = j->gathered_seq + 1;
     r->batch = j->batch + 1;
-    r->ts_us = now_us > j->ts_us ? now_us : j->ts_us;
+    r->ts_us = MAX(now_us, j->ts_us);
     size_t len = j->gathered.len;
     char h[ID_HEX_SIZE];
     memcpy(h, j->chain.h, sizeof h);

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -237,7 +238,7 @@ static int snapshot_verify(const struct snapshot_reading *r, struct digest *sha,
     if (!err)
         err = digest_add(sha, covered.ptr, covered.len);
     while (!err && rest.length > 0) {
-        size_t len = rest.length < PIECE ? (size_t)rest.length : PIECE;
+        size_t len = (size_t)MIN(rest.length, PIECE);
         err = snapshot_next(&rest, piece, len);
         if (!err)
             err = digest_add(sha, piece, len);

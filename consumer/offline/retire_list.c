@@ -1,5 +1,6 @@
 #include "consumer/offline/carry_forward.h"
 #include "consumer/offline/retire.h"
+#include "pure/arith.h"
 #include "pure/array.h"
 #include "pure/text.h"
 #include "pure/units.h"
@@ -61,10 +62,10 @@ static int retire_count_finished(void *arg, struct record *record, uint64_t firs
 int retire_find_needs(struct retire *r) {
     struct offline_journal *j = &r->journal;
     int err = 0;
-    r->needs = calloc(j->sealed + 1, sizeof *r->needs);
+    r->needs = array_zeroed(j->sealed, sizeof *r->needs);
     if (!r->needs)
         return ERR_NOMEM;
-    r->chosen = j->sealed > r->o->keep ? j->sealed - r->o->keep : 0;
+    r->chosen = sub_or_zero(j->sealed, r->o->keep);
     for (size_t i = 0; i < j->sealed; i++) {
         struct need *n = &r->needs[i];
         n->to = offline_journal_last_seq(j, i);

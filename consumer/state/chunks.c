@@ -1,4 +1,5 @@
 #include "consumer/state/chunks.h"
+#include "pure/arith.h"
 #include "pure/check.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -82,7 +83,7 @@ static int page_reserve_item(struct chunk_page *page) {
     if (page_items(page) < page->cap)
         return 0;
     uint32_t cap = page->cap + page->cap / 2 + 1;
-    cap = cap < ITEMS_MIN ? ITEMS_MIN : cap < CHUNKS_OF_PAGE ? cap : CHUNKS_OF_PAGE;
+    cap = (uint32_t)clamp_u64(cap, ITEMS_MIN, CHUNKS_OF_PAGE);
     struct chunk_info *items = reallocarray(page->items, cap, sizeof *items);
     if (!items)
         return ERR_NOMEM;

@@ -13,7 +13,9 @@
  * number against its range, and no bytes may remain.
  */
 #include "consumer/state/snapshot.h"
+#include "pure/array.h"
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define MAGIC "CLs2"
 #define MAGIC_LEN 4
@@ -166,7 +168,7 @@ static int upload_compare_ids(const void *a, const void *b) {
 }
 
 static int encode_uploads(const struct state *s, struct snapshot_encoder *out) {
-    struct upload **sorted = calloc(s->count + 1, sizeof *sorted);
+    struct upload **sorted = array_zeroed(s->count, sizeof *sorted);
     if (!sorted)
         return ERR_NOMEM;
     size_t count = 0;
@@ -234,7 +236,7 @@ static void reader_refill(struct snapshot_decoder *r) {
     if (r->bad || r->left.len >= ENTRY_MAX || r->rest == 0)
         return;
     memmove(r->window, r->left.ptr, r->left.len);
-    size_t room = WINDOW - r->left.len, len = r->rest < room ? (size_t)r->rest : room;
+    size_t room = WINDOW - r->left.len, len = (size_t)MIN(r->rest, room);
     r->err = r->fill(r->arg, r->window + r->left.len, len);
     if (r->err) {
         r->bad = true;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -52,7 +53,7 @@ void snapshot_writer_start(struct snapshot_writer *v, const char *dir, const str
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (child == -1)
         log_debug("%s: no snapshot: fork: %s", dir, strerror(error));
-    v->child = child > 0 ? child : 0;
+    v->child = MAX(child, 0);
 }
 
 static bool snapshot_writer_collect(struct snapshot_writer *v, int flags) {

@@ -1,6 +1,7 @@
 #include "consumer/state/upload.h"
 #include "pure/check.h"
 #include <stdlib.h>
+#include <sys/param.h>
 
 static struct slice names_add(char **at, struct slice s) {
     char *start = *at;
@@ -53,7 +54,7 @@ void upload_note_failure(struct upload *u, struct slice class, struct slice erro
     for (enum fail_class c = FAIL_NONE + 1; c <= FAIL_NO_UPLOADER; c++)
         if (slice_equal(class, slice_of(fail_class_name(c))))
             u->failed_as = c;
-    size_t len = error.len < FAILURE_MAX ? error.len : FAILURE_MAX;
+    size_t len = MIN(error.len, FAILURE_MAX);
     while (len > 0 && len < error.len && ((unsigned char)error.ptr[len] & 0xc0) == 0x80)
         len--; /* not inside a character */
     u->failure = slice_dup(slice_make(error.ptr, len));

@@ -1,6 +1,7 @@
 #include "producer/cli/driver.h"
 #include "producer/show/json_events.h"
 #include "producer/show/summary.h"
+#include "pure/arith.h"
 #include "pure/deadline.h"
 #include "system/clock.h"
 #include "system/exit_status.h"
@@ -70,7 +71,7 @@ static int driver_wait(struct driver *d, uint64_t deadline_ms) {
     size_t count = producer_wait_items(d->producer, items);
     items[count++] = (struct wait_item){.fd = signals_fd(), .want = ENDPOINT_IN};
     uint64_t now = clock_ms();
-    int err = endpoint_wait(items, count, deadline_ms <= now ? 0 : (int)(deadline_ms - now));
+    int err = endpoint_wait(items, count, (int)sub_or_zero(deadline_ms, now));
     if (items[count - 1].ready)
         signals_drain();
     return err;

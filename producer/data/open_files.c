@@ -1,4 +1,5 @@
 #include "producer/data/open_files.h"
+#include "pure/arith.h"
 
 #include "system/descriptors.h"
 #include <errno.h>
@@ -8,7 +9,7 @@
 
 void open_files_init(struct open_files *o) {
     size_t share = descriptors_free() / 4;
-    *o = (struct open_files){.count = share < 1 ? 1 : share < OPEN_FILES_LIMIT ? share : OPEN_FILES_LIMIT};
+    *o = (struct open_files){.count = clamp_u64(share, 1, OPEN_FILES_LIMIT)};
 }
 
 static void open_file_close(struct open_file *item) {

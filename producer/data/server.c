@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 #define FETCHES_A_STEP 256u
@@ -196,7 +197,7 @@ static enum turn transfer_end_unread(struct data_server *d, struct transfer *t, 
 /* Reads the next piece for the checksum, and sends the checksum at the end. */
 static enum turn transfer_read_ahead(struct data_server *d, struct transfer *t, const struct file *f, int fd) {
     uint64_t left = t->length - t->ahead_position;
-    size_t n = left < PROTO_PIECE_MAX ? (size_t)left : PROTO_PIECE_MAX;
+    size_t n = (size_t)MIN(left, PROTO_PIECE_MAX);
     char why[160] = "";
     int err = file_read_fully(f, fd, d->scratch, n, t->offset + t->ahead_position, why, sizeof why);
     if (err)
@@ -264,10 +265,10 @@ static enum turn transfer_send_data(struct data_server *d, struct transfer *t, c
 /* The number of bytes that can be sent in one message now. */
 static size_t transfer_room(const struct data_server *d, const struct transfer *t) {
     uint64_t most = t->credit - t->position;
-    size_t n = most < PROTO_PIECE_MAX ? (size_t)most : PROTO_PIECE_MAX;
+    size_t n = (size_t)MIN(most, PROTO_PIECE_MAX);
     if (endpoint_has_room(d->endpoint, t->peer, t->peer_len, n + PIECE_HEAD_MAX))
         return n;
-    n = n < SMALL_PIECE ? n : SMALL_PIECE;
+    n = MIN(n, SMALL_PIECE);
     return endpoint_has_room(d->endpoint, t->peer, t->peer_len, n + PIECE_HEAD_MAX) ? n : 0;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/param.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -63,7 +64,7 @@ static int terminal_width(void) {
     struct winsize w;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_col == 0)
         return COLUMNS_DEFAULT;
-    return w.ws_col > COLUMNS_MAX ? COLUMNS_MAX : w.ws_col;
+    return MIN(w.ws_col, COLUMNS_MAX);
 }
 
 static int progress_percent(uint64_t part, uint64_t whole) {

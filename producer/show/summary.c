@@ -1,7 +1,9 @@
 #include "producer/show/summary.h"
+#include "pure/arith.h"
 #include "pure/text.h"
 #include "pure/units.h"
 #include <inttypes.h>
+#include <sys/param.h>
 
 static const char *summary_plural(uint64_t count) {
     return count == 1 ? "" : "s";
@@ -53,13 +55,12 @@ void summary_print(FILE *out, const struct producer_stats *stats, double seconds
 
 const char *summary_describe_finishing(const struct producer_stats *stats, char text[SUMMARY_FINISHING_SIZE]) {
     char left[UNITS_TEXT_SIZE];
-    uint64_t transfers = stats->leases < stats->slots ? stats->leases : stats->slots;
+    uint64_t transfers = MIN(stats->leases, stats->slots);
     uint64_t bytes = stats->leases ? stats->lease_bytes / stats->leases * transfers : 0;
     if (transfers == 0)
         snprintf(text, SUMMARY_FINISHING_SIZE, "stopping; nothing is in flight");
     else
         snprintf(text, SUMMARY_FINISHING_SIZE, "finishing %" PRIu64 " transfer%s (%s left); again to stop now",
-                 transfers, summary_plural(transfers),
-                 size_format(bytes > stats->bytes_moving ? bytes - stats->bytes_moving : 0, left));
+                 transfers, summary_plural(transfers), size_format(sub_or_zero(bytes, stats->bytes_moving), left));
     return text;
 }

@@ -6,6 +6,7 @@
  * frame with a closed fd is used again only when its path still leads to the same directory (dev, ino).
  */
 #include "producer/source/walk.h"
+#include "pure/arith.h"
 #include "pure/array.h"
 #include "pure/buf.h"
 #include "pure/check.h"
@@ -60,7 +61,7 @@ int walk_new(struct walk **out, const char *root) {
         w->path.data[--w->path.len] = 0;
     w->root_len = w->path.len;
     size_t share = descriptors_free() / 4;
-    w->fds_max = share < 2 ? 2 : share < WALK_FDS ? share : WALK_FDS;
+    w->fds_max = clamp_u64(share, 2, WALK_FDS);
     *out = w;
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "uploader/file/file_holes.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 /* len is not 0. */
@@ -12,7 +13,7 @@ static bool bytes_are_zero(const char *bytes, size_t len) {
  * holes. */
 static size_t hole_block_len(uint64_t offset, size_t left) {
     size_t to_edge = FILE_HOLE_BYTES - (size_t)(offset % FILE_HOLE_BYTES);
-    return to_edge < left ? to_edge : left;
+    return MIN(to_edge, left);
 }
 
 /* Bytes from `from` on that are whole blocks of zeros; zeros false: blocks with other bytes. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 /* --- ends of a job --- */
@@ -46,7 +47,7 @@ void file_job_fail(struct file_job *j, enum fail_class class, const char *proble
     t->result.class = class;
     if (text_add_printable(&name, t->job.target.dest))
         buf_clear(&name);
-    size_t shown = utf8_valid_prefix(slice_make(name.data, name.len < 300 ? name.len : 300));
+    size_t shown = utf8_valid_prefix(slice_make(name.data, MIN(name.len, 300)));
     snprintf(t->result.error, sizeof t->result.error, "%.*s: %s%s%s", (int)shown, name.data ? name.data : "", problem,
              why ? ": " : "", why ? why : "");
     buf_release(&name);
@@ -248,9 +249,9 @@ static size_t file_job_take_tokens(struct backend_file *b, const struct file_job
     if (!b->bucket || b->bucket->rate <= 0)
         return b->piece_bytes;
     uint64_t left = source_length(j->task->source) - source_position(j->task->source);
-    uint64_t piece = token_bucket_piece(b->bucket) < b->piece_bytes ? token_bucket_piece(b->bucket) : b->piece_bytes;
+    uint64_t piece = MIN(token_bucket_piece(b->bucket), b->piece_bytes);
     return left == 0 ? b->piece_bytes /* to read its end */
-                     : (size_t)token_bucket_take(b->bucket, left < piece ? left : piece, piece, clock_ns());
+                     : (size_t)token_bucket_take(b->bucket, MIN(left, piece), piece, clock_ns());
 }
 
 /* Returns the tokens that were taken and not used. */

@@ -1,4 +1,5 @@
 #include "uploader/file/file_path.h"
+#include "pure/array.h"
 #include "pure/dest.h"
 #include "system/log.h"
 #include "system/openat2.h"
@@ -18,7 +19,7 @@ struct file_allow {
 int file_allow_new(struct file_allow **a, const char *const *urls, size_t count) {
     struct file_allow *n = calloc(1, sizeof *n);
     *a = NULL;
-    if (!n || !(n->urls = calloc(count + 1, sizeof *n->urls))) {
+    if (!n || !(n->urls = array_zeroed(count, sizeof *n->urls))) {
         free(n);
         return ERR_NOMEM;
     }

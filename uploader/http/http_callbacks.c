@@ -1,6 +1,7 @@
 /* The functions that libcurl calls during a transfer: for the bytes of the body, and for those of the reply. */
 #include "pure/check.h"
 #include "uploader/http/http_internal.h"
+#include <sys/param.h>
 
 #define REPLY_HEADERS_MAX (64u << 10) /* bytes that are kept; the rest is dropped */
 
@@ -35,7 +36,7 @@ static size_t body_read(char *out, size_t size, size_t count, void *arg) {
     }
     t->position += (uint64_t)n;
     t->total_bytes += (uint64_t)n;
-    t->allowance -= t->allowance < (uint64_t)n ? t->allowance : (uint64_t)n;
+    t->allowance -= MIN(t->allowance, (uint64_t)n);
     return (size_t)n;
 }
 
@@ -75,7 +76,7 @@ static size_t reply_add_body(char *bytes, size_t size, size_t count, void *arg) 
     struct http_transfer *t = arg;
     size_t len = size * count, room = t->reply_max - t->body.len;
     t->received_bytes += len;
-    if (buf_add(&t->body, bytes, len < room ? len : room)) {
+    if (buf_add(&t->body, bytes, MIN(len, room))) {
         t->out_of_memory = true;
         return CURL_WRITEFUNC_ERROR;
     }

@@ -2,6 +2,7 @@
 #include "pure/decimal.h"
 #include <curl/curl.h>
 #include <string.h>
+#include <sys/param.h>
 
 #define DATE_MAX 64 /* bytes; no form of a date is longer */
 
@@ -23,7 +24,7 @@ static bool delay_parse(struct slice text, uint64_t *value) {
 }
 
 static uint32_t delay_limit(uint64_t ms) {
-    return ms < HTTP_RETRY_AFTER_MAX_MS ? (uint32_t)ms : HTTP_RETRY_AFTER_MAX_MS;
+    return (uint32_t)MIN(ms, HTTP_RETRY_AFTER_MAX_MS);
 }
 
 uint32_t http_retry_after_parse(struct slice text, int64_t now_s) {

@@ -17,6 +17,7 @@
 #include "uploader/http/sigv4.h"
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/param.h>
 
 #define CHECK_MS 100
 #define STALL_MS 60000
@@ -195,7 +196,7 @@ static void http_transfer_init(struct http_transfer *t, const struct http_reques
     t->request_sent = t->resend_refused = t->tainted = false;
     t->allowance = 0;
     t->response_timeout_ms = r->response_timeout_ms ? r->response_timeout_ms : t->http->options.response_timeout_ms;
-    t->reply_max = r->reply_max < REPLY_MAX ? r->reply_max : REPLY_MAX;
+    t->reply_max = MIN(r->reply_max, REPLY_MAX);
     t->error[0] = 0;
     buf_clear(&t->body);
     buf_clear(&t->reply_headers);
@@ -241,7 +242,7 @@ static uint64_t http_transfer_sent_bytes(const struct http_transfer *t) {
 
 uint64_t http_sent(const struct http_transfer *t) {
     uint64_t n = http_transfer_sent_bytes(t);
-    return n < t->body_length ? n : t->body_length;
+    return MIN(n, t->body_length);
 }
 
 uint64_t http_received(const struct http_transfer *t) {

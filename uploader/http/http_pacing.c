@@ -8,6 +8,7 @@
 #include "system/clock.h"
 #include "uploader/http/http_internal.h"
 #include "uploader/policy/token_bucket.h"
+#include <sys/param.h>
 
 static bool pacing_is_limited(const struct http *h) {
     return h->options.bucket && h->options.bucket->rate > 0;
@@ -42,7 +43,7 @@ size_t http_pacing_admit(struct http_transfer *t, size_t max) {
             pacing_join(t);
         return 0;
     }
-    return t->allowance < max ? (size_t)t->allowance : max;
+    return (size_t)MIN(t->allowance, max);
 }
 
 void http_pacing_advance(struct http *h) {
@@ -50,7 +51,7 @@ void http_pacing_advance(struct http *h) {
     uint64_t now_ns = clock_ns(), share = 0;
     if (h->pacing_count && pacing_is_limited(h)) {
         share = token_bucket_level(b, now_ns) / h->pacing_count;
-        share = share > token_bucket_piece(b) ? share : token_bucket_piece(b);
+        share = MAX(share, token_bucket_piece(b));
     }
     while (!list_is_empty(&h->pacing_queue)) {
         struct http_transfer *t = list_entry(h->pacing_queue.next, struct http_transfer, pacing_node);

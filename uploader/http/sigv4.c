@@ -7,6 +7,7 @@
 #include "pure/ids.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <time.h>
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
@@ -149,7 +150,7 @@ static struct slice blanks_trim(struct slice text) {
 
 /* By the bytes of the names in lower case; a name comes before the longer ones that it begins. */
 static int names_compare(struct slice a, struct slice b) {
-    size_t shorter = a.len < b.len ? a.len : b.len;
+    size_t shorter = MIN(a.len, b.len);
     for (size_t i = 0; i < shorter; i++)
         if (byte_lower(a.ptr[i]) != byte_lower(b.ptr[i]))
             return (unsigned char)byte_lower(a.ptr[i]) < (unsigned char)byte_lower(b.ptr[i]) ? -1 : 1;

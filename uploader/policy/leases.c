@@ -1,4 +1,5 @@
 #include "uploader/policy/leases.h"
+#include <sys/param.h>
 
 void lease_grant(struct lease *l, uint64_t asked_ms, uint32_t lease_ms) {
     *l = (struct lease){.asked_ms = asked_ms, .deadline_ms = asked_ms + lease_ms, .moved_ms = asked_ms};
@@ -37,7 +38,7 @@ void lease_note_progress(struct lease *l, uint64_t moved_bytes, bool awaiting_re
 bool lease_has_progress(const struct lease *l, uint64_t now_ms, uint32_t lease_ms, uint64_t response_timeout_ms) {
     if (now_ms - l->moved_ms <= lease_ms)
         return true;
-    uint64_t heard_ms = l->moved_ms > l->awaiting_ms ? l->moved_ms : l->awaiting_ms; /* a reply may come byte by byte */
+    uint64_t heard_ms = MAX(l->moved_ms, l->awaiting_ms); /* a reply may come byte by byte */
     return l->awaiting_ms != 0 && now_ms - heard_ms <= response_timeout_ms;
 }
 

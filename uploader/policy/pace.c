@@ -1,4 +1,5 @@
 #include "uploader/policy/pace.h"
+#include <sys/param.h>
 
 #define WEIGHT 0.125
 
@@ -15,5 +16,5 @@ uint32_t pace_ahead(const struct pace *p, enum job_kind kind, uint32_t slots) {
     double ahead = (double)slots * PACE_AHEAD_MS * 1000 / mean;
     if (ahead < 1)
         return 1;
-    return ahead > PACE_AHEAD_MAX ? PACE_AHEAD_MAX : (uint32_t)ahead;
+    return (uint32_t)MIN(ahead, PACE_AHEAD_MAX);
 }

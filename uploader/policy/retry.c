@@ -1,4 +1,5 @@
 #include "uploader/policy/retry.h"
+#include <sys/param.h>
 
 #define COST_RETRY 5
 #define COST_TIMEOUT 10
@@ -75,7 +76,7 @@ struct retry_decision retry_decide(struct store_endpoint *e, struct retry_budget
     if (!retry_budget_take(b, f->timeout))
         failures = FAILURES_OF_LONGEST_WAIT;
     uint32_t wait_ms = retry_wait_ms(failures, random_state);
-    uint32_t asked_wait_ms = f->retry_after_ms < RETRY_AFTER_MAX_MS ? f->retry_after_ms : RETRY_AFTER_MAX_MS;
+    uint32_t asked_wait_ms = MIN(f->retry_after_ms, RETRY_AFTER_MAX_MS);
     if (asked_wait_ms > wait_ms)
         wait_ms = asked_wait_ms;
     /* An endpoint that was never reached is tried often enough to be found unreachable in time. */

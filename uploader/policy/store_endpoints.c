@@ -1,4 +1,5 @@
 #include "uploader/policy/store_endpoints.h"
+#include "pure/array.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,15 +10,13 @@ struct store_endpoint *store_endpoints_get(struct store_endpoints *e, struct sli
             return &e->items[i];
     if (e->count == STORE_ENDPOINTS_MAX)
         return NULL;
-    struct store_endpoint *grown = realloc(e->items, (e->count + 1) * sizeof *grown);
-    if (!grown)
-        return NULL;
-    e->items = grown;
     char *copy = slice_dup(name);
-    if (!copy)
+    if (!copy || array_grow_by_one(&e->items, e->count, sizeof *e->items)) {
+        free(copy);
         return NULL;
-    grown[e->count] = (struct store_endpoint){.name = copy};
-    return &grown[e->count++];
+    }
+    e->items[e->count] = (struct store_endpoint){.name = copy};
+    return &e->items[e->count++];
 }
 
 void store_endpoints_release(struct store_endpoints *e) {

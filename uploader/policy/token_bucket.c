@@ -1,11 +1,12 @@
 #include "uploader/policy/token_bucket.h"
+#include <sys/param.h>
 
 /* The state of the bucket at now_ns. */
 static struct token_bucket token_bucket_at(const struct token_bucket *b, uint64_t now_ns) {
     struct token_bucket s = *b;
     double passed = now_ns > b->at_ns ? (double)(now_ns - b->at_ns) / 1e9 : 0;
     double makes_up = passed * b->rate * TOKEN_BUCKET_MAKE_UP;
-    makes_up = makes_up < b->missed ? makes_up : b->missed;
+    makes_up = MIN(makes_up, b->missed);
     s.tokens += passed * b->rate + makes_up;
     s.missed -= makes_up;
     s.at_ns = now_ns;
@@ -59,7 +60,7 @@ uint64_t token_bucket_take(struct token_bucket *b, uint64_t most, uint64_t least
         token_bucket_wait(b);
         return 0;
     }
-    uint64_t count = b->tokens < (double)most ? (uint64_t)b->tokens : most;
+    uint64_t count = (uint64_t)MIN(b->tokens, (double)most);
     b->tokens -= (double)count;
     b->waiting = count < most;
     return count;
@@ -80,11 +81,10 @@ uint64_t token_bucket_due_ns(const struct token_bucket *b, uint64_t count, uint6
 
 void token_bucket_set_bytes(struct token_bucket *b, uint64_t bytes_a_second, uint64_t now_ns) {
     double rate = (double)bytes_a_second, depth = rate * TOKEN_BUCKET_DEPTH;
-    token_bucket_set(b, rate, depth > 2 ? depth : 2,
-                     now_ns); /* with less, a caller that is a little late loses tokens */
+    token_bucket_set(b, rate, MAX(depth, 2), now_ns); /* with less, a caller that is a little late loses tokens */
 }
 
 uint64_t token_bucket_piece(const struct token_bucket *b) {
     double piece = b->rate * TOKEN_BUCKET_PIECE;
-    return piece > 1 ? (uint64_t)piece : 1;
+    return (uint64_t)MAX(piece, 1);
 }

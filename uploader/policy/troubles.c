@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 static void trouble_release(struct trouble_entry *e) {
     free(e->location);
@@ -63,7 +64,7 @@ static void trouble_set_error(struct trouble_entry *e, const char *error) {
 
 static void trouble_go_out(struct trouble_entry *e, uint64_t now_ms) {
     uint32_t next_ms = e->out_ms ? e->out_ms * 2 : TROUBLE_OUT_MIN_MS;
-    e->out_ms = next_ms < TROUBLE_OUT_MAX_MS ? next_ms : TROUBLE_OUT_MAX_MS;
+    e->out_ms = MIN(next_ms, TROUBLE_OUT_MAX_MS);
     e->out = true;
     e->out_until_ms = now_ms + e->out_ms;
     e->trial_until_ms = 0;

@@ -17,6 +17,7 @@
 #include "uploader/s3/request.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define READ_BUFFER_SIZE (1u << 20)
 
@@ -156,8 +157,7 @@ void s3_body_read_ahead(struct s3_op *op) {
         return;
     }
     uint64_t left = op->task->job.length - source_position(source);
-    ssize_t n =
-        left ? source_read(source, s3->read_buffer, left < READ_BUFFER_SIZE ? (size_t)left : READ_BUFFER_SIZE) : 0;
+    ssize_t n = left ? source_read(source, s3->read_buffer, (size_t)MIN(left, READ_BUFFER_SIZE)) : 0;
     if (n == ERR_AGAIN)
         return;
     int err = n < 0 ? (int)n : n == 0 && left ? ERR_CHANGED : 0;

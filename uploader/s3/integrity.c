@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <time.h>
 
 #define PART_NUMBER_MAX 10000
@@ -148,8 +149,7 @@ static bool method_needs_probe(const struct s3_op *op, const struct s3_endpoint 
 static void integrity_fail_unverified(struct s3_op *op) {
     char text[400];
     snprintf(text, sizeof text, "--integrity %s: the store at %.*s does not verify it; use --integrity auto",
-             integrity_name(integrity_wanted_by(op)), (int)(op->url.endpoint.len < 200 ? op->url.endpoint.len : 200),
-             op->url.endpoint.ptr);
+             integrity_name(integrity_wanted_by(op)), (int)MIN(op->url.endpoint.len, 200), op->url.endpoint.ptr);
     s3_op_fail(op, FAIL_INTEGRITY, false, text);
 }
 

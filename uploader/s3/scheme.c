@@ -1,6 +1,7 @@
 #include "uploader/s3/scheme.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define PROBE_TIMEOUT_MS 5000
 
@@ -72,7 +73,7 @@ bool s3_scheme_is_wrong(const struct s3_op *op, char *why, size_t why_size) {
     const struct s3_object_url *u = &op->url;
     if (s3_op_endpoint(op)->scheme != S3_NO)
         return false;
-    int len = (int)(u->authority.len < 200 ? u->authority.len : 200);
+    int len = (int)MIN(u->authority.len, 200);
     snprintf(why, why_size, "%.*s %s; write the endpoint URL with %s", len, u->authority.ptr,
              u->https ? "does not speak TLS" : "speaks TLS", u->https ? "http://" : "https://");
     return true;

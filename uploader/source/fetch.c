@@ -1,4 +1,5 @@
 #include "uploader/source/fetch.h"
+#include "pure/arith.h"
 
 #include "pure/check.h"
 #include "pure/deadline.h"
@@ -12,6 +13,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define MESSAGES_A_TURN 64
 #define UNKNOWN_AGAIN_MS 500
@@ -111,7 +113,7 @@ static int fetched_send(struct fetched *s, bool cancel) {
 static uint64_t fetched_credit(const struct fetched *s) {
     uint64_t from = s->source.position - s->source.position % PROTO_PIECE_MAX;
     uint64_t upto = from + (s->running ? FETCH_WINDOW : PROTO_PIECE_MAX);
-    return upto < s->source.length ? upto : s->source.length;
+    return MIN(upto, s->source.length);
 }
 
 static void fetched_ask(struct fetched *s) {
@@ -264,10 +266,6 @@ bool fetches_recv(struct fetches *f, uint64_t now_ms) {
 
 /* --- deadlines --- */
 
-static uint64_t limit_ms(uint64_t value_ms, uint64_t low_ms, uint64_t high_ms) {
-    return value_ms < low_ms ? low_ms : value_ms > high_ms ? high_ms : value_ms;
-}
-
 /* The next message is the producer's turn. */
 static bool fetched_is_expecting(const struct fetched *s) {
     return !fetched_is_over(s) && (s->credit > s->received || s->received == s->source.length);
@@ -286,7 +284,7 @@ static uint64_t fetched_tick(struct fetched *s, uint64_t patience_ms, uint64_t a
     }
     if (!s->expecting_ms)
         s->expecting_ms = s->heard_ms = now_ms;
-    uint64_t since_ms = s->connection->heard_ms > s->expecting_ms ? s->connection->heard_ms : s->expecting_ms;
+    uint64_t since_ms = MAX(s->connection->heard_ms, s->expecting_ms);
     if (now_ms >= since_ms + patience_ms) {
         fetched_fail_unreachable(s, "its producer does not answer at", "");
         return now_ms;
@@ -295,7 +293,7 @@ static uint64_t fetched_tick(struct fetched *s, uint64_t patience_ms, uint64_t a
         fetched_fail_unreachable(s, "the producer at", " has no such file in its plan");
         return now_ms;
     }
-    uint64_t last_ms = s->heard_ms > s->asked_ms ? s->heard_ms : s->asked_ms;
+    uint64_t last_ms = MAX(s->heard_ms, s->asked_ms);
     uint64_t due_ms = last_ms + (s->unknown_ms ? UNKNOWN_AGAIN_MS : ask_ms);
     if (now_ms >= due_ms) {
         s->asked_ms = now_ms;
@@ -307,8 +305,8 @@ static uint64_t fetched_tick(struct fetched *s, uint64_t patience_ms, uint64_t a
 }
 
 uint64_t fetches_tick(struct fetches *f, uint32_t lease_ms, uint64_t now_ms) {
-    uint64_t patience_ms = limit_ms((uint64_t)lease_ms * 3 / 5, 2 * ASK_MIN_MS, FETCH_PATIENCE_MAX_MS);
-    uint64_t ask_ms = limit_ms(lease_ms / 5, ASK_MIN_MS, ASK_MAX_MS);
+    uint64_t patience_ms = clamp_u64((uint64_t)lease_ms * 3 / 5, 2 * ASK_MIN_MS, FETCH_PATIENCE_MAX_MS);
+    uint64_t ask_ms = clamp_u64(lease_ms / 5, ASK_MIN_MS, ASK_MAX_MS);
     uint64_t next_ms = UINT64_MAX;
     for (struct list *n = f->all.next; n != &f->all; n = n->next) {
         struct fetched *s = list_entry(n, struct fetched, node);
@@ -357,7 +355,7 @@ static bool fetched_ready(const struct source *source) {
 
 /* Copies the next bytes of p to out, and checks p at its end: damage is found before its last bytes are given out. */
 static size_t fetched_read_piece(struct fetched *s, struct piece *p, char *out, size_t max) {
-    size_t left = p->bytes.len - p->read_bytes, n = left < max ? left : max;
+    size_t left = p->bytes.len - p->read_bytes, n = MIN(left, max);
     memcpy(out, p->bytes.ptr + p->read_bytes, n);
     p->read_crc = crc32c_add(p->read_crc, out, n);
     p->read_bytes += n;
@@ -400,7 +398,7 @@ static int fetched_rewind(struct source *source) {
     fetched_cancel(s);
     fetched_drop_pieces(s);
     source->position = 0;
-    fetched_start(s, s->heard_ms > s->asked_ms ? s->heard_ms : s->asked_ms);
+    fetched_start(s, MAX(s->heard_ms, s->asked_ms));
     return 0;
 }
 

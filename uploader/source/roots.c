@@ -1,4 +1,5 @@
 #include "uploader/source/roots.h"
+#include "pure/array.h"
 
 #include "system/log.h"
 #include "system/oserr.h"
@@ -72,7 +73,7 @@ int roots_new(struct roots **out, const char *const *paths, size_t count) {
     struct roots *r = calloc(1, sizeof *r);
     if (!r)
         return ERR_NOMEM;
-    int err = (r->items = calloc(count + 1, sizeof *r->items)) ? 0 : ERR_NOMEM;
+    int err = (r->items = array_zeroed(count, sizeof *r->items)) ? 0 : ERR_NOMEM;
     for (size_t i = 0; !err && i < count; i++) {
         r->count = i + 1;
         err = root_init(&r->items[i], paths[i]);

@@ -2,6 +2,7 @@
 #include "uploader/uploader_internal.h"
 
 #include <stdio.h>
+#include <sys/param.h>
 
 #define FREE_RETRIES_OF_EXPIRED 3 /* attempts with expired credentials that cost no retry */
 #define KNOWN_GOOD_MS 60000       /* a success that recent shows that credentials, clock and route are right */
@@ -51,8 +52,7 @@ static void task_give_up(struct uploader *u, struct task_entry *e, enum retry_ac
     bool minutes = seconds >= 60 && seconds % 60 == 0;
     struct slice endpoint = e->task.job.target.endpoint;
     if (action == RETRY_UNREACHABLE)
-        snprintf(error, sizeof error, "cannot connect to %.*s: %s", (int)(endpoint.len < 160 ? endpoint.len : 160),
-                 endpoint.ptr, last);
+        snprintf(error, sizeof error, "cannot connect to %.*s: %s", (int)MIN(endpoint.len, 160), endpoint.ptr, last);
     else
         snprintf(error, sizeof error, "no success for %llu %s: %s",
                  (unsigned long long)(minutes ? seconds / 60 : seconds), minutes ? "min" : "s", last);

@@ -3,6 +3,7 @@
 
 #include "system/fileid.h"
 #include <stdio.h>
+#include <sys/param.h>
 
 #define DESCRIPTOR_WAIT_MS 100
 #define PREFETCH_MAX (16u << 20) /* bytes of tasks that wait for a slot */
@@ -24,7 +25,7 @@ static int task_source_open_fetched(struct uploader *u, struct task_entry *e) {
 }
 
 void task_source_count_prefetch(struct uploader *u, const struct task_entry *e, bool more) {
-    uint64_t bytes = e->task.job.length < PROTO_PIECE_MAX ? e->task.job.length : PROTO_PIECE_MAX;
+    uint64_t bytes = MIN(e->task.job.length, PROTO_PIECE_MAX);
     if (e->state == TASK_QUEUED && e->task.source)
         u->prefetched_bytes = more ? u->prefetched_bytes + bytes : u->prefetched_bytes - bytes;
 }

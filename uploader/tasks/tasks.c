@@ -1,4 +1,5 @@
 #include "uploader/tasks/tasks.h"
+#include "pure/array.h"
 
 #include "pure/check.h"
 #include <stdlib.h>
@@ -145,10 +146,9 @@ int task_add_parts(struct task_entry *e, const struct msg_partlist *page) {
     if (!parts)
         return ERR_NOMEM;
     e->task.parts = parts;
-    char **etags = realloc(e->etags, (e->etag_pages + 1) * sizeof *etags);
-    if (!etags)
-        return ERR_NOMEM;
-    e->etags = etags;
+    int err = array_grow_by_one(&e->etags, e->etag_pages, sizeof *e->etags);
+    if (err)
+        return err;
     size_t size = 1;
     for (size_t i = 0; i < page->part_count; i++)
         size += page->parts[i].etag.len;

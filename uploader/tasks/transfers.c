@@ -11,6 +11,7 @@
 #include "system/log.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define ASK_AGAIN_MS 1000
 #define ASKS_MAX 3
@@ -272,7 +273,7 @@ static uint64_t tick_backoff(struct uploader *u, struct task_entry *e) {
     if (task_drop_for_trouble(u, &e))
         return UINT64_MAX;
     if (u->now_ms < e->again_ms)
-        return e->again_ms < e->lease.deadline_ms ? e->again_ms : e->lease.deadline_ms;
+        return MIN(e->again_ms, e->lease.deadline_ms);
     if (!transfer_passes_request_limit(u, &e, job_endpoint(u, &e->task.job)))
         return e ? e->again_ms : UINT64_MAX;
     tasks_move(&u->tasks, e, TASK_RUNNING);

@@ -187,7 +187,7 @@ static bool found_same_store(const struct found *a, const struct found *b) {
 
 /* Aborts the unfinished uploads. Returns the exit status. */
 static int forget_abort_unfinished(struct forgetting *f, struct forget_abort_options *a) {
-    struct producer_drop *drops = calloc(f->count + 1, sizeof *drops);
+    struct producer_drop *drops = array_zeroed(f->count, sizeof *drops);
     const struct found *first = NULL;
     int status = drops ? EXIT_DONE : EXIT_UNUSABLE;
     for (size_t i = 0; !status && i < f->count; i++) {
@@ -224,7 +224,7 @@ static int forget_hand_over(const struct forgetting *f, const char *dir) {
     struct buf path = BUF_INIT;
     size_t count = forget_count_finished(f), n = 0;
     const char **words = calloc(count + 6, sizeof *words);
-    char(*ids)[ID_HEX_SIZE] = calloc(count + 1, sizeof *ids);
+    char(*ids)[ID_HEX_SIZE] = array_zeroed(count, sizeof *ids);
     if (words && ids && spawn_sibling_path("chunklift-consumer", &path) == 0) {
         words[n++] = path.data;
         words[n++] = "forget";

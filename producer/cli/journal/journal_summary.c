@@ -1,6 +1,7 @@
 #include "producer/cli/journal/journal_summary.h"
 
 #include "journal/records.h"
+#include "pure/array.h"
 #include "pure/bitmap.h"
 #include "pure/hash.h"
 #include "pure/list.h"
@@ -79,7 +80,7 @@ static int entry_set_geometry(struct entry *e, const struct record *r) {
     struct geometry g = {.size = r->file.size, .chunk_size = r->chunk_size, .chunks = r->chunks};
     if (!geometry_is_valid(&g))
         return ERR_INVALID;
-    uint8_t *done = calloc(bitmap_size(g.chunks) + 1, 1);
+    uint8_t *done = array_zeroed(bitmap_size(g.chunks), 1);
     if (!done)
         return ERR_NOMEM;
     free(e->done);

@@ -33,5 +33,35 @@ static void test_a_size_that_overflows_is_refused_and_nothing_changes(void **sta
     free(items);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_it_grows_when_the_count_reaches_the_capacity),
+static void test_growing_by_one_keeps_what_was_there(void **state) {
+    (void)state;
+    uint64_t *items = NULL;
+    for (uint64_t i = 0; i < 100; i++) {
+        assert_int_equal(array_grow_by_one(&items, i, sizeof *items), 0);
+        items[i] = i;
+    }
+    for (uint64_t i = 0; i < 100; i++)
+        assert_int_equal(items[i], i);
+    uint64_t *before = items;
+    assert_int_equal(array_grow_by_one(&items, SIZE_MAX / sizeof *items, sizeof *items), ERR_NOMEM);
+    assert_ptr_equal(items, before);
+    free(items);
+}
+
+static void test_an_array_of_nothing_is_not_null(void **state) {
+    (void)state;
+    void *none = array_zeroed(0, 8);
+    assert_non_null(none);
+    free(none);
+    uint32_t *items = array_zeroed(50, sizeof *items);
+    assert_non_null(items);
+    for (size_t i = 0; i < 50; i++)
+        assert_int_equal(items[i], 0);
+    free(items);
+    assert_null(array_zeroed(SIZE_MAX / 2, 4));
+}
+
+UNIT_MAIN(cmocka_unit_test(test_growing_by_one_keeps_what_was_there),
+          cmocka_unit_test(test_an_array_of_nothing_is_not_null),
+          cmocka_unit_test(test_it_grows_when_the_count_reaches_the_capacity),
           cmocka_unit_test(test_a_size_that_overflows_is_refused_and_nothing_changes))
