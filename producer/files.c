@@ -119,8 +119,8 @@ void files_release(struct files *fs) {
 }
 
 int file_set_handle(struct file *f, struct slice handle) {
-    char *copy = handle.len > 0 ? slice_dup(handle) : NULL;
-    if (handle.len > 0 && !copy)
+    char *copy = NULL;
+    if (handle.len > 0 && !(copy = slice_dup(handle)))
         return ERR_NOMEM;
     free(f->handle);
     f->handle = copy;
@@ -162,7 +162,8 @@ int file_set_geometry(struct files *fs, struct file *f, const struct geometry *g
     fs->bitmap_bytes += file_bitmap_cost(f);
     f->chunks_done = f->next_chunk = 0;
     f->done_bytes = 0;
-    for (uint32_t i = 0; i < geometry->chunks && i / 8 < done.len; i++)
+    uint64_t recorded = MIN(geometry->chunks, 8 * (uint64_t)done.len);
+    for (uint32_t i = 0; i < recorded; i++)
         if (bitmap_get((const uint8_t *)done.ptr, i))
             (void)file_chunk_set_done(f, i);
     return 0;
@@ -179,25 +180,29 @@ void file_clear_geometry(struct files *fs, struct file *f) {
     f->done_bytes = 0;
 }
 
+/* A file has both bitmaps or none. */
+static bool file_has_chunk(const struct file *f, uint32_t chunk) {
+    return f->done && chunk < f->geometry.chunks;
+}
+
 bool file_chunk_is_done(const struct file *f, uint32_t chunk) {
-    return f->done && chunk < f->geometry.chunks && bitmap_get(f->done, chunk);
+    return file_has_chunk(f, chunk) && bitmap_get(f->done, chunk);
 }
 
 bool file_chunk_is_taken(const struct file *f, uint32_t chunk) {
-    return f->taken && chunk < f->geometry.chunks && bitmap_get(f->taken, chunk);
+    return file_has_chunk(f, chunk) && bitmap_get(f->taken, chunk);
 }
 
 void file_chunk_take(struct file *f, uint32_t chunk) {
-    CHECK(f->taken && chunk < f->geometry.chunks);
+    CHECK(file_has_chunk(f, chunk));
     bitmap_set(f->taken, chunk);
 }
 
 void file_chunk_give_back(struct file *f, uint32_t chunk) {
-    if (!f->taken || chunk >= f->geometry.chunks)
+    if (!file_has_chunk(f, chunk))
         return;
     bitmap_clear(f->taken, chunk);
-    if (chunk < f->next_chunk)
-        f->next_chunk = chunk;
+    f->next_chunk = MIN(chunk, f->next_chunk);
 }
 
 void file_give_back_all(struct file *f) {
@@ -208,7 +213,7 @@ void file_give_back_all(struct file *f) {
 }
 
 bool file_chunk_set_done(struct file *f, uint32_t chunk) {
-    if (!f->done || chunk >= f->geometry.chunks || bitmap_get(f->done, chunk))
+    if (!file_has_chunk(f, chunk) || bitmap_get(f->done, chunk))
         return false;
     bitmap_set(f->done, chunk);
     f->chunks_done++;
@@ -217,13 +222,12 @@ bool file_chunk_set_done(struct file *f, uint32_t chunk) {
 }
 
 bool file_chunk_set_redo(struct file *f, uint32_t chunk) {
-    if (!f->done || chunk >= f->geometry.chunks || !bitmap_get(f->done, chunk))
+    if (!file_chunk_is_done(f, chunk))
         return false;
     bitmap_clear(f->done, chunk);
     f->chunks_done--;
     f->done_bytes -= geometry_length(&f->geometry, chunk);
-    if (chunk < f->next_chunk)
-        f->next_chunk = chunk;
+    f->next_chunk = MIN(chunk, f->next_chunk);
     return true;
 }
 

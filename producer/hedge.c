@@ -8,11 +8,12 @@
 
 #define HEDGE_REOFFER_MS 1000u
 #define HEDGE_REOFFER_MAX_MS 30000u
+#define HEDGE_DOUBLINGS 5u /* beyond the maximum */
 
 void hedge_note_slow(struct planner *p, const struct ref *slow, size_t count) {
     p->slow_count = MIN(count, SLOW_MAX);
-    if (p->slow_count > 0)
-        memcpy(p->slow, slow, p->slow_count * sizeof *slow);
+    for (size_t i = 0; i < p->slow_count; i++)
+        p->slow[i] = slow[i];
 }
 
 static bool hedge_is_due(const struct planner *p, const struct ref *ref, uint64_t now_ms, struct offer **offer) {
@@ -36,9 +37,7 @@ unsigned hedge_copies(const struct planner *p) {
 }
 
 void hedge_sent(struct offer *offer, uint64_t now_ms) {
-    uint64_t wait_ms = HEDGE_REOFFER_MS;
-    for (uint32_t i = 0; i < offer->hedge_count && wait_ms < HEDGE_REOFFER_MAX_MS; i++)
-        wait_ms *= 2;
+    uint64_t wait_ms = HEDGE_REOFFER_MS << MIN(offer->hedge_count, HEDGE_DOUBLINGS);
     offer->hedge_count++;
     offer->hedge_due_ms = now_ms + MIN(wait_ms, HEDGE_REOFFER_MAX_MS);
 }

@@ -7,6 +7,7 @@
  * producer's upload is not sent to this one. An upload that was never opened has nothing to abort; the consumer ends it.
  */
 #include "producer/planner.h"
+#include "pure/arith.h"
 #include <stdlib.h>
 #include <sys/param.h>
 
@@ -117,8 +118,8 @@ static int plan_adopt_open(struct planner *p, struct file *f, const struct plann
     if (err)
         return err;
     p->stats.bytes_done += f->done_bytes - before;
-    if (known && f->done_bytes > before)
-        p->stats.bytes_sent_now += f->done_bytes - before;
+    if (known)
+        p->stats.bytes_sent_now += sub_or_zero(f->done_bytes, before);
     f->resumed |= !known && f->chunks_done > 0;
     f->checksum = answer->checksum;
     f->state = file_is_complete(f) ? FILE_FINISH : FILE_CHUNKS;

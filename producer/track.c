@@ -5,6 +5,7 @@
  */
 #include "journal/record.h"
 #include "producer/planner.h"
+#include "pure/arith.h"
 #include "system/fault.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,13 +14,12 @@
 #define REFUSED_MIN_MS 50u
 #define REFUSED_MAX_MS 5000u
 #define LATER_MAX_MS 1000u
+#define REFUSED_DOUBLINGS 7u /* of REFUSED_MIN_MS: beyond both maxima */
 
 /* --- events --- */
 
 static uint64_t track_growing_ms(uint32_t times, uint64_t max_ms) {
-    uint64_t ms = REFUSED_MIN_MS;
-    for (uint32_t i = 0; i < times && ms < max_ms; i++)
-        ms *= 2;
+    uint64_t ms = REFUSED_MIN_MS << MIN(times, REFUSED_DOUBLINGS);
     return MIN(ms, max_ms);
 }
 
@@ -192,7 +192,7 @@ static int track_begin(struct planner *p, struct file *f, const struct record *r
         return 0; /* known already, or part of the next PLANNED */
     offers_forget_file(&p->offers, f);
     file_give_back_all(f);
-    int err = r->has & HAS_HANDLE && r->handle.len > 0 ? file_set_handle(f, r->handle) : ERR_INVALID;
+    int err = r->handle.len > 0 ? file_set_handle(f, r->handle) : ERR_INVALID;
     if (!err)
         err = file_set_geometry(&p->files, f, &geometry, slice_of(NULL));
     if (err == ERR_INVALID) {
@@ -373,10 +373,8 @@ static void track_fleet(struct planner *p, const struct msg_records *m, uint64_t
         p->base.bytes = m->fleet.resent_bytes;
         p->base.retries = m->fleet.retries;
     }
-    if (m->fleet.resent_bytes > p->base.bytes)
-        p->stats.bytes_resent += m->fleet.resent_bytes - p->base.bytes;
-    if (m->fleet.retries > p->base.retries)
-        p->stats.retries += m->fleet.retries - p->base.retries;
+    p->stats.bytes_resent += sub_or_zero(m->fleet.resent_bytes, p->base.bytes);
+    p->stats.retries += sub_or_zero(m->fleet.retries, p->base.retries);
     p->base.bytes = m->fleet.resent_bytes;
     p->base.retries = m->fleet.retries;
     p->stats.bytes_moving = m->fleet.moving_bytes;

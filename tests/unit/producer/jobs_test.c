@@ -138,8 +138,174 @@ static void test_plan_is_due_at_its_time(void **state) {
     assert_int_equal(plan_deadline(&planner), UINT64_MAX);
 }
 
+/* ---- the number of jobs in a message ---- */
+
+static void test_puts_are_shared_without_a_rest(void **state) {
+    (void)state;
+    planned_puts(21);
+    assert_int_equal(picked_with(3, 64), 7);
+}
+
+static void test_urgent_jobs_of_any_kind_share_a_message(void **state) {
+    (void)state;
+    ready_chunks(2);
+    planner.files.first->state = FILE_FINISH;
+    while (planner.offers.first[QUEUE_BULK])
+        jobs_give_back(&planner, planner.offers.first[QUEUE_BULK]);
+    struct ref ref = {.kind = JOB_FINISH, .upload = planner.files.first->upload};
+    struct offer *finish, *begin;
+    assert_int_equal(jobs_take(&planner, planner.files.first, &ref, &finish), 0);
+    ref = (struct ref){.kind = JOB_BEGIN, .upload = upload_id(9)};
+    assert_int_equal(offers_add(&planner.offers, &ref, planner.files.first, 0, &begin), 0);
+    assert_int_equal(picked_with(1, 64), 2);
+}
+
+/* A planned file with a path of so many bytes, to be put. */
+static void add_long_put(unsigned number, size_t bytes) {
+    static const struct source_identity identity;
+    static const struct geometry geometry = {.chunk_size = CHUNK, .chunks = 1};
+    static char name[PROTO_OFFER_MAX + 1];
+    struct id128 id = upload_id(number);
+    struct file *f;
+    memset(name, 'n', bytes);
+    name[bytes] = '\0';
+    assert_int_equal(files_add(&planner.files, name, "d", &identity, &geometry, &f), 0);
+    files_set_upload(&planner.files, f, &id);
+    f->state = FILE_PUT;
+}
+
+static void test_message_of_long_names_has_fewer_jobs(void **state) {
+    (void)state;
+    planned_puts(0);
+    for (unsigned i = 0; i < 10; i++)
+        add_long_put(i, 4000);
+    assert_int_equal(jobs_refill(&planner, 102), 0);
+    assert_int_equal(picked_with(1, 64), PROTO_OFFER_MAX / 4300);
+}
+
+/* The sender reports that it does not fit. */
+static void test_job_that_is_too_long_is_picked_alone(void **state) {
+    (void)state;
+    planned_puts(0);
+    add_long_put(0, PROTO_OFFER_MAX);
+    add_long_put(1, 1);
+    assert_int_equal(jobs_refill(&planner, 102), 0);
+    assert_int_equal(picked_with(1, 64), 1);
+}
+
+/* ---- the number of jobs in the window ---- */
+
+static void test_puts_stay_within_the_window(void **state) {
+    struct job jobs[64];
+    (void)state;
+    planned_puts(21);
+    while (planner.offers.first[QUEUE_BULK])
+        jobs_give_back(&planner, planner.offers.first[QUEUE_BULK]);
+    planner.fleet.share = 8;
+    assert_int_equal(planner_offer_all(102, jobs, 64), 8);
+    assert_int_equal(jobs[0].length, 1);
+    assert_false(planner.nothing_left);
+    planner.fleet.share = 64;
+    assert_int_equal(planner_offer_all(103, jobs, 64), 13);
+    assert_true(planner.nothing_left);
+}
+
+static void test_begins_stay_within_the_window(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    struct planned_file answers[8];
+    struct job jobs[16];
+    char name[32];
+    (void)state;
+    assert_int_equal(mkdir("src", 0700), 0);
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(name, sizeof name, "src/%u", i);
+        file_put_hole(name, 2 * CHUNK);
+    }
+    planner_start("out", false, ON_CHANGE_FAIL);
+    assert_int_equal(planner_request(100, 1, list), 8);
+    for (unsigned i = 0; i < 8; i++)
+        answers[i] = (struct planned_file){
+            .index = list[i].index, .upload = upload_id(i), .state = PLANNED_NEW, .chunk_size = CHUNK, .chunks = 2};
+    planner_answer(100, 1, answers, 8);
+    planner.fleet.share = 5;
+    assert_int_equal(planner_offer_all(101, jobs, 16), 5);
+    planner.fleet = (struct fleet){.uploaders = 1, .slots = 1, .free = 1, .share = 16};
+    assert_int_equal(planner_offer_all(102, jobs, 16), 0); /* four begun files, or as many as there are slots */
+    planner.fleet.slots = 6;
+    assert_int_equal(planner_offer_all(103, jobs, 16), 1);
+}
+
+static void test_busy_fleet_gets_no_repeated_offer(void **state) {
+    struct job jobs[4];
+    (void)state;
+    file_put_hole("src", 1);
+    planner_start("out", false, ON_CHANGE_FAIL);
+    planner_plan_one(100, (struct planned_file){.upload = upload_id(1), .state = PLANNED_NEW});
+    assert_int_equal(planner_offer_all(101, jobs, 4), 1);
+    planner.fleet.free = 0;
+    assert_int_equal(planner_offer_all(5000, jobs, 4), 0);
+    planner.fleet.free = 1;
+    assert_int_equal(planner_offer_all(6000, jobs, 4), 1);
+}
+
+/* ---- the first offer of a file ---- */
+
+static void test_file_starts_with_its_first_bytes(void **state) {
+    struct job jobs[4];
+    (void)state;
+    file_put_hole("src", 2 * CHUNK);
+    planner_start("out", false, ON_CHANGE_FAIL);
+    planner_plan_one(100, (struct planned_file){.upload = upload_id(1), .state = PLANNED_DONE});
+    assert_int_equal(planner_offer_all(101, jobs, 4), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_STAT);
+    assert_int_equal(reported.started, 0);
+    planner_file_restart(&planner, planner.files.first, 200);
+    planner_plan_one(
+        200, (struct planned_file){
+                 .upload = upload_id(2), .state = PLANNED_NEW, .superseded = upload_id(9), .superseded_opened = true});
+    assert_int_equal(planner_offer_all(201, jobs, 4), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
+    assert_int_equal(reported.started, 0);
+    struct id128 old = upload_id(9);
+    planner_receive_record(202, record_of_abort(&old, "superseded"));
+    assert_int_equal(planner_offer_all(203, jobs, 4), 1);
+    assert_int_equal(reported.started, 1);
+    assert_int_equal(planner.files.first->started_ms, 203);
+    planner_receive_record(210, record_of_begin(planner.files.first));
+    assert_int_equal(planner_offer_all(211, jobs, 4), 2);
+    assert_int_equal(reported.started, 1);
+}
+
+/* ---- plans ---- */
+
+/* 32 files of 8 KiB fill it. */
+static void test_plan_is_filled_to_its_last_byte(void **state) {
+    static const struct source_identity identity;
+    static const struct geometry geometry = {.chunk_size = CHUNK, .chunks = 1};
+    struct plan_file list[PLAN_FILES_MAX];
+    static char name[PLAN_BYTES_MAX + 1];
+    struct file *f;
+    (void)state;
+    planned_puts(0);
+    memset(name, 'n', (8192 - 256) / 2);
+    for (unsigned i = 0; i < 40; i++)
+        assert_int_equal(files_add(&planner.files, name, name, &identity, &geometry, &f), 0);
+    assert_int_equal(planner_request(100, 2, list), 32);
+    memset(name, 'n', PLAN_BYTES_MAX);
+    while (planner.files.first)
+        files_remove(&planner.files, planner.files.first);
+    assert_int_equal(files_add(&planner.files, name, "d", &identity, &geometry, &f), 0);
+    assert_int_equal(files_add(&planner.files, "s", "d", &identity, &geometry, &f), 0);
+    assert_int_equal(planner_request(100, 3, list), 1); /* one that is too long alone */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
 UNIT_MAIN(TEST(test_puts_are_shared_by_the_uploaders), TEST(test_pick_takes_no_more_than_the_caller_has_room_for),
           TEST(test_nothing_is_picked_during_a_drain), TEST(test_chunks_are_spread_while_slots_are_scarce),
           TEST(test_length_of_a_job_is_that_of_its_bytes), TEST(test_message_has_one_kind_of_bulk_jobs),
-          TEST(test_long_names_go_into_several_plans), TEST(test_plan_is_due_at_its_time))
+          TEST(test_long_names_go_into_several_plans), TEST(test_plan_is_due_at_its_time),
+          TEST(test_puts_are_shared_without_a_rest), TEST(test_urgent_jobs_of_any_kind_share_a_message),
+          TEST(test_message_of_long_names_has_fewer_jobs), TEST(test_job_that_is_too_long_is_picked_alone),
+          TEST(test_puts_stay_within_the_window), TEST(test_begins_stay_within_the_window),
+          TEST(test_busy_fleet_gets_no_repeated_offer), TEST(test_file_starts_with_its_first_bytes),
+          TEST(test_plan_is_filled_to_its_last_byte))

@@ -263,6 +263,89 @@ static void test_full_fleet_is_looked_at_again_soon(void **state) {
     assert_int_equal(offers_deadline(&o), UINT64_MAX);
 }
 
+/* ---- where the window ends ---- */
+
+static void grant_many(uint32_t first, uint32_t count, uint64_t sent_ms, uint64_t now_ms) {
+    for (uint32_t i = first; i < first + count; i++)
+        offers_granted(&o, add_sent(i, sent_ms), now_ms);
+}
+
+static void test_smallest_time_is_that_of_exactly_ten_seconds(void **state) {
+    struct fleet fleet = {.uploaders = 1, .share = 10};
+    (void)state;
+    grant_many(0, 1, 99980, 100000);
+    grant_many(1, 50, 109700, 109900);
+    assert_int_equal(offers_window(&o, &fleet, 109999), 10 + 14);
+    assert_int_equal(offers_window(&o, &fleet, 110000), 10 + 50);
+}
+
+static void test_rate_is_that_of_exactly_half_a_second(void **state) {
+    struct fleet fleet = {.uploaders = 1, .share = 10};
+    (void)state;
+    grant_many(0, 50, 99800, 100000);
+    assert_int_equal(offers_window(&o, &fleet, 100499), 10 + 50);
+    assert_int_equal(offers_window(&o, &fleet, 100500), 10);
+}
+
+static void test_median_follows_the_last_grants(void **state) {
+    (void)state;
+    grant_many(0, 1, 1000, 1700);
+    assert_int_equal(add_sent(1, 2000)->due_ms, 2000 + 2800); /* from the first grant on */
+    grant_many(2, 200, 3000, 3010);
+    assert_int_equal(add_sent(300, 4000)->due_ms, 4000 + OFFERS_AGAIN_MIN_MS);
+    grant_many(400, 80, 5000, 5600);
+    assert_int_equal(add_sent(500, 6000)->due_ms, 6000 + 2400);
+}
+
+/* ---- counts and times of an entry ---- */
+
+static void test_counts_do_not_wrap(void **state) {
+    (void)state;
+    struct offer *a = add(0);
+    a->times = a->refused = UINT32_MAX - 1;
+    for (int i = 0; i < 2; i++) {
+        offers_sent(&o, a, 1000);
+        assert_int_equal(a->times, UINT32_MAX);
+    }
+    for (int i = 0; i < 2; i++) {
+        offers_wait(&o, a, 1000, 1000);
+        assert_int_equal(a->refused, UINT32_MAX);
+    }
+}
+
+static void test_deadline_is_that_of_entries_that_can_be_due(void **state) {
+    (void)state;
+    offers_granted(&o, add(0), 1000);
+    assert_int_equal(offers_deadline(&o), UINT64_MAX);
+    offers_lease_until(&o, add(1), 9000);
+    assert_int_equal(offers_deadline(&o), 9000);
+    offers_wait(&o, add(2), 8000, 1000);
+    assert_int_equal(offers_deadline(&o), 8000);
+    offers_sent(&o, add(3), 5000);
+    assert_int_equal(offers_deadline(&o), 5000 + OFFERS_AGAIN_MIN_MS);
+    offers_collect_due(&o, 8500, true);
+    assert_int_equal(offers_deadline(&o), 9000);
+}
+
+static void test_file_that_leaves_takes_its_chunks_with_it(void **state) {
+    static const uint32_t chunks[] = {0, 7, 8, 15, 19};
+    uint8_t taken[3] = {0}, done[3] = {0};
+    struct offer *foreign;
+    (void)state;
+    struct ref ref = {.kind = JOB_CHUNK, .upload = {{1}}};
+    assert_int_equal(offers_add(&o, &ref, NULL, 1, &foreign), 0);
+    f.taken = taken;
+    f.done = done;
+    f.geometry.chunks = 20;
+    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+        add(chunks[i]);
+        file_chunk_take(&f, chunks[i]);
+    }
+    offers_forget_file(&o, &f);
+    assert_int_equal(o.used, 1);
+    assert_ptr_equal(offers_find(&o, &ref), foreign);
+}
+
 UNIT_MAIN(cmocka_unit_test_setup_teardown(test_reoffer_at_once_is_limited_to_one_in_half_a_second, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_reoffer_soon_delays_no_offer, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_room_is_that_of_the_table, set_up, tear_down),
@@ -277,4 +360,10 @@ UNIT_MAIN(cmocka_unit_test_setup_teardown(test_reoffer_at_once_is_limited_to_one
           cmocka_unit_test_setup_teardown(test_repeated_offers_do_not_count_as_times, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_denied_jobs_wait_their_time, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_leases_from_a_plan_end_at_their_time, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_the_table_is_bounded, set_up, tear_down))
+          cmocka_unit_test_setup_teardown(test_the_table_is_bounded, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_smallest_time_is_that_of_exactly_ten_seconds, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_rate_is_that_of_exactly_half_a_second, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_median_follows_the_last_grants, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_counts_do_not_wrap, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_deadline_is_that_of_entries_that_can_be_due, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_file_that_leaves_takes_its_chunks_with_it, set_up, tear_down))
