@@ -1,4 +1,5 @@
 /* Endpoints: binding and connecting, full and vanished peers, and draining under load. */
+#include "endpoint_pair.h"
 #include "insecure.h"
 #include "pure/proto.h"
 #include "runtime/endpoint.h"
@@ -15,42 +16,12 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define PATIENCE_MS 20000
-
-static void open_pair(enum endpoint_kind server_kind, enum endpoint_kind client_kind, const char *address,
-                      struct endpoint **server, struct endpoint **client) {
-    assert_int_equal(endpoint_open(server, server_kind, address), 0);
-    assert_int_equal(endpoint_open(client, client_kind, endpoint_address(*server)), 0);
-}
-
-static bool wait_for(struct endpoint *e, int want) {
-    struct wait_item item = {.endpoint = e, .want = want};
-    uint64_t end = clock_ms() + PATIENCE_MS;
-    while (clock_ms() < end) {
-        assert_int_equal(endpoint_wait(&item, 1, 1000), 0);
-        if (item.ready & want)
-            return true;
-    }
-    return false;
-}
-
-/* Writable may mean: to a connection that closes before the message is sent. */
-static void send_wait(struct endpoint *e, const char *text) {
-    uint64_t end = clock_ms() + PATIENCE_MS;
-    int err = ERR_AGAIN;
-    while (err == ERR_AGAIN && clock_ms() < end) {
-        assert_true(wait_for(e, ENDPOINT_OUT));
-        err = endpoint_send(e, NULL, 0, slice_of(text));
-    }
-    assert_int_equal(err, 0);
-}
-
 /* Readable may mean: something that will be dropped. */
 static void recv_some(struct endpoint *e, struct frame *f) {
     uint64_t end = clock_ms() + PATIENCE_MS;
     int err = ERR_AGAIN;
     while (err == ERR_AGAIN && clock_ms() < end) {
-        assert_true(wait_for(e, ENDPOINT_IN));
+        assert_true(endpoint_wait_for(e, ENDPOINT_IN));
         err = endpoint_recv(e, f);
     }
     assert_int_equal(err, 0);
@@ -64,9 +35,9 @@ static void recv_wait(struct endpoint *e, struct frame *f, const char *expected)
 static void converse(const char *address) {
     struct endpoint *router, *dealer;
     struct frame f = FRAME_INIT;
-    open_pair(ENDPOINT_ROUTER, ENDPOINT_DEALER, address, &router, &dealer);
+    endpoint_pair_open(ENDPOINT_ROUTER, ENDPOINT_DEALER, address, &router, &dealer);
     assert_int_equal(endpoint_recv(router, &f), ERR_AGAIN);
-    send_wait(dealer, "question");
+    endpoint_send_wait(dealer, "question");
     recv_wait(router, &f, "question");
     assert_true(f.peer_len > 0);
     assert_int_equal(endpoint_send(router, f.peer, f.peer_len, slice_of("answer")), 0);
@@ -107,10 +78,10 @@ static void test_second_bind_is_busy(void **state) {
     (void)state;
     struct endpoint *a, *b, *dealer;
     struct frame f = FRAME_INIT;
-    open_pair(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://taken", &a, &dealer);
+    endpoint_pair_open(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://taken", &a, &dealer);
     assert_int_equal(endpoint_open(&b, ENDPOINT_ROUTER, "ipc://taken"), ERR_BUSY);
     assert_null(b);
-    send_wait(dealer, "still yours");
+    endpoint_send_wait(dealer, "still yours");
     recv_wait(a, &f, "still yours");
     frame_release(&f);
     endpoint_close(&dealer);
@@ -132,8 +103,8 @@ static void test_a_deserted_socket_is_taken_over(void **state) {
     assert_int_equal(listen(killed, 1), 0);
     assert_int_equal(endpoint_open(&router, ENDPOINT_ROUTER, "ipc://left"), ERR_BUSY);
     close(killed);
-    open_pair(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://left", &router, &dealer);
-    send_wait(dealer, "mine now");
+    endpoint_pair_open(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://left", &router, &dealer);
+    endpoint_send_wait(dealer, "mine now");
     recv_wait(router, &f, "mine now");
     frame_release(&f);
     endpoint_close(&dealer);
@@ -167,9 +138,9 @@ static void test_vanished_peer_is_not_found(void **state) {
     (void)state;
     struct endpoint *router, *dealer;
     struct frame f = FRAME_INIT;
-    open_pair(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://vanish", &router, &dealer);
+    endpoint_pair_open(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://vanish", &router, &dealer);
     assert_int_equal(endpoint_send(router, "nobody", 6, slice_of("x")), ERR_NOT_FOUND);
-    send_wait(dealer, "here");
+    endpoint_send_wait(dealer, "here");
     recv_wait(router, &f, "here");
     endpoint_close(&dealer);
     uint64_t end = clock_ms() + PATIENCE_MS;
@@ -189,8 +160,8 @@ static void test_few_waiting_bytes_are_no_back_pressure(void **state) {
     (void)state;
     struct endpoint *router, *dealer;
     struct frame f = FRAME_INIT;
-    open_pair(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://pressure", &router, &dealer);
-    send_wait(dealer, "here");
+    endpoint_pair_open(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://pressure", &router, &dealer);
+    endpoint_send_wait(dealer, "here");
     recv_wait(router, &f, "here");
     assert_false(endpoint_is_backpressured(router, f.peer, f.peer_len));
     assert_false(endpoint_is_under_pressure(router));
@@ -216,8 +187,8 @@ static void test_unconnected_dealer_says_again(void **state) {
 static void test_stalled_pull_swallows_little(void **state) {
     (void)state;
     struct endpoint *push, *pull;
-    open_pair(ENDPOINT_PUSH, ENDPOINT_PULL, "tcp://127.0.0.1:*", &push, &pull);
-    assert_true(wait_for(push, ENDPOINT_OUT));
+    endpoint_pair_open(ENDPOINT_PUSH, ENDPOINT_PULL, "tcp://127.0.0.1:*", &push, &pull);
+    assert_true(endpoint_wait_for(push, ENDPOINT_OUT));
     char *offer = calloc(1, PROTO_OFFER_MAX);
     int sent = 0;
     struct wait_item item = {.endpoint = push, .want = ENDPOINT_OUT};
@@ -257,7 +228,7 @@ static void test_bad_frames_are_dropped(void **state) {
     assert_int_equal(f.data.len, PROTO_FRAME_MAX);
     assert_int_equal(zmq_send(stranger, large, PROTO_FRAME_MAX + 1, 0), PROTO_FRAME_MAX + 1);
     assert_int_equal(endpoint_open(&dealer, ENDPOINT_DEALER, endpoint_address(router)), 0);
-    send_wait(dealer, "others go on");
+    endpoint_send_wait(dealer, "others go on");
     recv_wait(router, &f, "others go on");
     free(large);
     int zero = 0;
@@ -278,7 +249,7 @@ static void send_until_it_comes(struct endpoint *from, struct endpoint *to) {
     uint64_t end = clock_ms() + PATIENCE_MS;
     int err = ERR_AGAIN;
     while (err == ERR_AGAIN && clock_ms() < end) {
-        send_wait(from, "still here");
+        endpoint_send_wait(from, "still here");
         assert_int_equal(endpoint_wait(&item, 1, 200), 0);
         err = endpoint_recv(to, &f);
     }
@@ -358,7 +329,7 @@ static void test_a_full_queue_and_a_peer_that_left(void **state) {
     assert_int_equal(zmq_setsockopt(stranger, ZMQ_ROUTER_MANDATORY, &(int){1}, sizeof(int)), 0);
     assert_int_equal(zmq_bind(stranger, "ipc://impostor"), 0);
     assert_int_equal(endpoint_open(&dealer, ENDPOINT_DEALER, "ipc://impostor"), 0);
-    send_wait(dealer, "hello");
+    endpoint_send_wait(dealer, "hello");
     int len = zmq_recv(stranger, route, sizeof route, 0);
     assert_true(len > 0 && zmq_recv(stranger, text, sizeof text, 0) == 5);
     fill_and_leave(stranger, dealer, route, (size_t)len);
@@ -371,16 +342,6 @@ static void test_a_full_queue_and_a_peer_that_left(void **state) {
 
 #define LOAD 20000
 #define LOAD_BUDGET 100 /* receives per wake-up: fewer than the waiting ones, the case that can stall */
-
-/* endpoint_recv clears the frame also without a new one: copy the peer to answer later. */
-struct peer {
-    uint8_t id[16];
-    size_t len;
-};
-static void keep_peer(struct peer *p, const struct frame *f) {
-    memcpy(p->id, f->peer, sizeof p->id);
-    p->len = f->peer_len;
-}
 
 struct sender {
     char address[128];
@@ -411,7 +372,7 @@ static void drain_load(const char *address) {
     snprintf(sender.address, sizeof sender.address, "%s", endpoint_address(router));
     assert_int_equal(pthread_create(&thread, NULL, send_load, &sender), 0);
     int got = 0;
-    struct peer peer = {.len = 0};
+    struct kept_peer peer = {.len = 0};
     while (got < LOAD) {
         struct wait_item items[2] = {{.endpoint = router, .want = ENDPOINT_IN}, {.fd = -1, .want = ENDPOINT_IN}};
         assert_int_equal(endpoint_wait(items, 1, PATIENCE_MS), 0);
@@ -422,7 +383,7 @@ static void drain_load(const char *address) {
             memcpy(&number, f.data.ptr, sizeof number);
             assert_int_equal(number, got);
             got++;
-            keep_peer(&peer, &f);
+            peer_keep(&peer, &f);
         }
     }
     assert_int_equal(endpoint_send(router, peer.id, peer.len, slice_of("enough")), 0);
@@ -452,11 +413,11 @@ static void test_drain_by_descriptor(void **state) {
     snprintf(sender.address, sizeof sender.address, "%s", endpoint_address(router));
     assert_int_equal(pthread_create(&thread, NULL, send_load, &sender), 0);
     int got = 0;
-    struct peer peer = {.len = 0};
+    struct kept_peer peer = {.len = 0};
     while (got < LOAD) {
         for (int i = 0; i < LOAD_BUDGET && endpoint_recv(router, &f) == 0; i++) {
             got++;
-            keep_peer(&peer, &f);
+            peer_keep(&peer, &f);
         }
         struct pollfd p = {.fd = endpoint_fd(router), .events = POLLIN};
         bool more = endpoint_events(router) & ENDPOINT_IN;
@@ -469,88 +430,6 @@ static void test_drain_by_descriptor(void **state) {
     endpoint_close(&router);
 }
 
-/* ---- resting ---- */
-
-static void wait_for_fd(const struct endpoint *e) {
-    struct pollfd p = {.fd = endpoint_fd(e), .events = POLLIN};
-    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
-}
-
-/* Until nothing is left to do for libzmq, so that only a message makes the fd readable. */
-static void let_rest(struct endpoint *e) {
-    for (struct pollfd p = {.fd = endpoint_fd(e), .events = POLLIN}; poll(&p, 1, 100) == 1;)
-        assert_int_equal(endpoint_events(e) & ENDPOINT_IN, 0);
-    assert_int_equal(endpoint_rest(e) & ENDPOINT_IN, 0);
-}
-
-static void test_a_resting_endpoint_gets_messages_when_it_is_woken(void **state) {
-    (void)state;
-    struct endpoint *push, *pull;
-    struct frame f = FRAME_INIT;
-    open_pair(ENDPOINT_PUSH, ENDPOINT_PULL, "ipc://resting", &push, &pull);
-    assert_true(wait_for(push, ENDPOINT_OUT));
-    let_rest(pull);
-    send_wait(push, "x");
-    wait_for_fd(pull);
-    assert_int_equal(endpoint_rest(pull), 0);
-    assert_int_equal(endpoint_recv(pull, &f), ERR_AGAIN);
-    endpoint_wake(pull);
-    assert_int_equal(endpoint_rest(pull), ENDPOINT_IN); /* and it does not rest */
-    assert_int_equal(endpoint_recv(pull, &f), 0);
-    frame_release(&f);
-    endpoint_close(&push);
-    endpoint_close(&pull);
-}
-
-static void test_a_send_and_a_second_end_the_rest(void **state) {
-    (void)state;
-    struct endpoint *router, *dealer;
-    struct frame f = FRAME_INIT;
-    struct peer peer = {.len = 0};
-    open_pair(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://resting-both", &router, &dealer);
-    assert_true(wait_for(dealer, ENDPOINT_OUT));
-    send_wait(dealer, "1");
-    assert_true(wait_for(router, ENDPOINT_IN));
-    assert_int_equal(endpoint_recv(router, &f), 0);
-    keep_peer(&peer, &f);
-    let_rest(dealer);
-    assert_int_equal(endpoint_send(router, peer.id, peer.len, slice_of("a")), 0);
-    wait_for_fd(dealer);
-    assert_int_equal(endpoint_recv(dealer, &f), ERR_AGAIN);
-    send_wait(dealer, "2");
-    assert_int_equal(endpoint_recv(dealer, &f), 0);
-    let_rest(dealer);
-    uint64_t began_ms = clock_ms();
-    assert_int_equal(endpoint_send(router, peer.id, peer.len, slice_of("b")), 0);
-    wait_for_fd(dealer);
-    while (endpoint_recv(dealer, &f) == ERR_AGAIN) { /* without endpoint_wake */
-        assert_true(clock_ms() < began_ms + PATIENCE_MS);
-        poll(NULL, 0, 5);
-    }
-    assert_in_range(clock_ms() - began_ms, 500, 1000 + PATIENCE_MS);
-    frame_release(&f);
-    endpoint_close(&dealer);
-    endpoint_close(&router);
-}
-
-/* A report of a connection may be among the services that are left out, so the loop must not sleep for long. */
-static void test_a_service_that_was_left_out_is_due_soon(void **state) {
-    (void)state;
-    struct endpoint *router, *dealer;
-    struct frame f = FRAME_INIT;
-    open_pair(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://owed", &router, &dealer);
-    assert_true(wait_for(dealer, ENDPOINT_OUT));
-    for (int i = 0; i < 1000 && endpoint_wait_max_ms(dealer) != 5; i++) /* twice within 5 ms */
-        assert_int_equal(endpoint_recv(dealer, &f), ERR_AGAIN);
-    assert_int_equal(endpoint_wait_max_ms(dealer), 5);
-    poll(NULL, 0, 6);
-    assert_int_equal(endpoint_recv(dealer, &f), ERR_AGAIN);
-    assert_true(endpoint_wait_max_ms(dealer) > 5);
-    frame_release(&f);
-    endpoint_close(&dealer);
-    endpoint_close(&router);
-}
-
 /* ---- waiting ---- */
 
 static void test_wait_mixes_endpoints_and_descriptors(void **state) {
@@ -559,8 +438,8 @@ static void test_wait_mixes_endpoints_and_descriptors(void **state) {
     struct frame f = FRAME_INIT;
     int pipe_fds[2];
     assert_int_equal(pipe(pipe_fds), 0);
-    open_pair(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://mixed", &router, &dealer);
-    assert_true(wait_for(dealer, ENDPOINT_OUT));
+    endpoint_pair_open(ENDPOINT_ROUTER, ENDPOINT_DEALER, "ipc://mixed", &router, &dealer);
+    assert_true(endpoint_wait_for(dealer, ENDPOINT_OUT));
     struct wait_item items[] = {{.endpoint = router, .want = ENDPOINT_IN},
                                 {.endpoint = dealer, .want = 0},
                                 {.fd = pipe_fds[0], .want = ENDPOINT_IN}};
@@ -571,8 +450,8 @@ static void test_wait_mixes_endpoints_and_descriptors(void **state) {
     assert_int_equal(endpoint_wait(items, 3, PATIENCE_MS), 0);
     assert_int_equal(items[2].ready, ENDPOINT_IN);
     assert_int_equal(items[0].ready | items[1].ready, 0);
-    send_wait(dealer, "x");
-    assert_true(wait_for(router, ENDPOINT_IN));
+    endpoint_send_wait(dealer, "x");
+    assert_true(endpoint_wait_for(router, ENDPOINT_IN));
     assert_int_equal(endpoint_wait(items, 3, PATIENCE_MS), 0); /* both, although the fd alone would end the wait */
     assert_int_equal(items[0].ready, ENDPOINT_IN);
     assert_int_equal(items[2].ready, ENDPOINT_IN);
@@ -610,7 +489,7 @@ static void test_flush_lets_a_goodbye_leave(void **state) {
     assert_int_equal(zmq_bind(server, "ipc://goodbye"), 0);
     struct endpoint *dealer;
     assert_int_equal(endpoint_open(&dealer, ENDPOINT_DEALER, "ipc://goodbye"), 0);
-    send_wait(dealer, "bye");
+    endpoint_send_wait(dealer, "bye");
     endpoint_close_flush(&dealer, 1000);
     endpoint_shutdown_all();
     endpoint_shutdown_all(); /* twice is safe */
@@ -639,6 +518,5 @@ UNIT_MAIN(TEST(test_converse_over_ipc), TEST(test_converse_over_tcp), TEST(test_
           TEST(test_bad_frames_are_dropped), TEST(test_connects_again_after_nonsense),
           TEST(test_a_full_queue_and_a_peer_that_left), TEST(test_drain_under_load_over_ipc),
           TEST(test_drain_under_load_over_tcp), TEST(test_drain_by_descriptor),
-          TEST(test_a_resting_endpoint_gets_messages_when_it_is_woken), TEST(test_a_send_and_a_second_end_the_rest),
-          TEST(test_a_service_that_was_left_out_is_due_soon), TEST(test_wait_mixes_endpoints_and_descriptors),
-          TEST(test_wait_for_many), TEST(test_flush_lets_a_goodbye_leave))
+          TEST(test_wait_mixes_endpoints_and_descriptors), TEST(test_wait_for_many),
+          TEST(test_flush_lets_a_goodbye_leave))
