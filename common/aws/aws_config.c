@@ -3,6 +3,7 @@
 #include "system/log.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -114,14 +115,9 @@ static int profile_set_value(struct config_reader *r, enum aws_key key, struct s
 
 /* Appends a continuation line: a command may have several lines. */
 static int value_append_line(char **value, struct slice more) {
-    size_t len = strlen(*value);
-    char *joined = malloc(len + 1 + more.len + 1);
-    if (!joined)
+    char *joined;
+    if (asprintf(&joined, "%s %.*s", *value, (int)more.len, more.ptr) == -1)
         return ERR_NOMEM;
-    memcpy(joined, *value, len);
-    joined[len] = ' ';
-    memcpy(joined + len + 1, more.ptr, more.len);
-    joined[len + 1 + more.len] = 0;
     free(*value);
     *value = joined;
     return 0;

@@ -62,7 +62,7 @@ void line_reader_close(struct line_reader **r) {
 static int reader_fill(struct line_reader *r) {
     if (r->start == r->end)
         r->start = r->end = 0;
-    if (r->start > 0 && READER_SIZE - r->end < RECORD_LINE_MAX) {
+    if (READER_SIZE - r->end < RECORD_LINE_MAX) {
         memmove(r->bytes, r->bytes + r->start, r->end - r->start);
         r->end -= r->start;
         r->start = 0;
@@ -86,7 +86,7 @@ int line_reader_next(struct line_reader *r, struct slice *line) {
     for (;;) {
         size_t have = r->end - r->start;
         const char *from = r->bytes + r->start;
-        const char *newline = have > r->searched ? memchr(from + r->searched, '\n', have - r->searched) : NULL;
+        const char *newline = memchr(from + r->searched, '\n', have - r->searched);
         if (newline) {
             size_t len = (size_t)(newline - from) + 1;
             if (len > RECORD_LINE_MAX)

@@ -117,7 +117,7 @@ static int parse_field(struct line_parser *in, const struct record_layout *layou
         return ERR_INVALID;
     in->seen |= FIELD_BIT(id);
     r->has |= f->has;
-    *next = position + 1 == layout->count ? 0 : position + 1;
+    *next = position + 1;
     return parse_value(&in->json, f, base64, (char *)r + f->offset);
 }
 
@@ -176,7 +176,7 @@ int record_parse(struct slice line, struct record *r, struct buf *scratch) {
     const struct record_layout *layout = err ? NULL : record_layout_of(r->ev, r->kind);
     if (!err && !layout)
         err = ERR_VERSION;
-    for (unsigned next = r->ev == EV_CARRY; !err && in.json.at < in.json.end;)
+    for (unsigned next = 0; !err && in.json.at < in.json.end;)
         err = parse_field(&in, layout, &next, r);
     if (err)
         return err;

@@ -2,6 +2,7 @@
 #include "pure/check.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define CAP_FIRST 64
 
@@ -20,12 +21,10 @@ char *slice_dup(struct slice s) {
 int buf_reserve(struct buf *b, size_t extra) {
     if (b->cap && extra < b->cap - b->len) /* one byte stays for the NUL */
         return 0;
-    if (extra > PTRDIFF_MAX - 1 || b->len > PTRDIFF_MAX - 1 - extra)
+    size_t need, cap = MAX(b->cap * 2, CAP_FIRST);
+    if (__builtin_add_overflow(b->len + 1, extra, &need))
         return ERR_NOMEM;
-    size_t need = b->len + extra + 1;
-    size_t cap = b->cap ? b->cap : CAP_FIRST;
-    while (cap < need)
-        cap = cap > PTRDIFF_MAX / 2 ? need : cap * 2;
+    cap = MAX(cap, need);
     char *data = realloc(b->data, cap);
     if (!data)
         return ERR_NOMEM;

@@ -25,18 +25,13 @@ static uint64_t divide_up(uint64_t a, uint64_t b) {
 
 int geometry_plan(const struct geometry_limits *limits, uint64_t size, uint64_t wanted, struct geometry *g) {
     uint64_t largest = limits->chunk_max_bytes / CHUNK_ALIGN * CHUNK_ALIGN;
-    CHECK(largest > 0 && limits->chunks_max > 0 && limits->chunks_max <= CHUNKS_MAX);
+    CHECK(largest > 0 && limits->chunk_min_bytes > 0 && limits->chunks_max > 0 && limits->chunks_max <= CHUNKS_MAX);
     if (size > limits->file_max_bytes)
         return ERR_LIMIT;
-    uint64_t chunk_size = MAX(wanted, limits->chunk_min_bytes);
     uint64_t fitting = divide_up(size, limits->chunks_max);
-    if (chunk_size < fitting)
-        chunk_size = fitting;
-    if (chunk_size > largest) /* before rounding: wanted can be anything */
-        chunk_size = largest;
+    uint64_t chunk_size = MAX(MAX(wanted, limits->chunk_min_bytes), fitting);
+    chunk_size = MIN(chunk_size, largest); /* before rounding: wanted can be anything */
     chunk_size = divide_up(chunk_size, CHUNK_ALIGN) * CHUNK_ALIGN;
-    if (chunk_size == 0)
-        chunk_size = CHUNK_ALIGN;
     uint64_t chunks = divide_up(size, chunk_size);
     if (chunks > limits->chunks_max)
         return ERR_LIMIT;

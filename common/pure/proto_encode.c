@@ -24,8 +24,7 @@ static int encoder_write(void *arg, const char *bytes, size_t len) {
 
 static void encode_bytes(struct encoder *e, const void *bytes, size_t len) {
     msgpack_pack_bin(&e->packer, len);
-    if (len > 0)
-        msgpack_pack_bin_body(&e->packer, bytes, len);
+    msgpack_pack_bin_body(&e->packer, bytes, len);
 }
 
 static void encode_time(struct encoder *e, nanotime t) {
@@ -145,7 +144,7 @@ static int encode_message(const struct msg *m, bool head_only, struct buf *out) 
     int err = encode_schema(&e, schema, (const char *)m + BODY_OFFSET);
     if (!err)
         err = e.err;
-    if (err && out->cap > 0) {
+    if (err && out->data) {
         out->len = e.start;
         out->data[out->len] = 0;
     }

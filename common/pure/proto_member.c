@@ -42,7 +42,7 @@ nanotime member_time(const struct field *f, const void *base) {
 int text_check(struct slice text, uint64_t max, bool nul_allowed) {
     if (text.len > max)
         return ERR_LIMIT;
-    if (!nul_allowed && text.len > 0 && memchr(text.ptr, 0, text.len))
+    if (!nul_allowed && text.len && memchr(text.ptr, 0, text.len))
         return ERR_INVALID;
     return 0;
 }

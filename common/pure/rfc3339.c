@@ -1,5 +1,6 @@
 #include "pure/rfc3339.h"
 #include <string.h>
+#include <sys/param.h>
 
 #define US_PER_S 1000000
 #define S_PER_DAY 86400
@@ -49,10 +50,7 @@ void rfc3339_format(int64_t real_us, char out[RFC3339_SIZE]) {
         micros += US_PER_S;
         seconds--;
     }
-    if (seconds < FIRST_SECOND)
-        seconds = FIRST_SECOND;
-    if (seconds > LAST_SECOND)
-        seconds = LAST_SECOND;
+    seconds = MIN(MAX(seconds, FIRST_SECOND), LAST_SECOND);
     int64_t days = seconds / S_PER_DAY, second_of_day = seconds % S_PER_DAY;
     if (second_of_day < 0) {
         second_of_day += S_PER_DAY;

@@ -110,8 +110,6 @@ static int buf_undo_on_error(struct buf *out, size_t len, int err) {
 
 int json_add_string(struct buf *out, struct slice text) {
     size_t before = out->len;
-    if (text.len > SIZE_MAX / 8)
-        return ERR_NOMEM;
     int err = buf_reserve(out, text.len + 2);
     if (!err)
         err = buf_add_byte(out, '"');
@@ -146,8 +144,6 @@ int json_add_string_lossy(struct buf *out, struct slice text) {
 static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 int base64_add(struct buf *out, struct slice bytes) {
-    if (bytes.len > SIZE_MAX / 4)
-        return ERR_NOMEM;
     size_t size = (bytes.len + 2) / 3 * 4;
     int err = buf_reserve(out, size);
     if (err)

@@ -4,6 +4,7 @@
 #include "pure/decimal.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/param.h>
 
 struct unit {
     const char *name;
@@ -161,10 +162,7 @@ int count_parse(const char *text, uint64_t min, uint64_t max, uint64_t *value) {
 static void format_binary(double value, const char *suffix, char out[UNITS_TEXT_SIZE]) {
     static const char *const names[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     size_t unit = 0, last = sizeof names / sizeof names[0] - 1;
-    if (!(value > 0)) /* also for a NaN */
-        value = 0;
-    if (value > 1e21)
-        value = 1e21;
+    value = MIN(MAX(value, 0), 1e21);                        /* a NaN is 0 too */
     while (unit < last && value >= (unit ? 1023.5 : 1024)) { /* 1023.7 would be shown as 1024 */
         value /= 1024;
         unit++;
@@ -175,7 +173,7 @@ static void format_binary(double value, const char *suffix, char out[UNITS_TEXT_
     int len = snprintf(number, sizeof number, "%.*f", decimals, unit == 0 ? (double)(uint64_t)value : value);
     while (decimals > 0 && number[len - 1] == '0' && decimals--)
         number[--len] = '\0';
-    if (len > 0 && number[len - 1] == '.')
+    if (number[len - 1] == '.')
         number[--len] = '\0';
     snprintf(out, UNITS_TEXT_SIZE, "%s %s%s", number, names[unit], suffix);
 }

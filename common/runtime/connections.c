@@ -116,12 +116,15 @@ static uint64_t socket_cookie(int fd) {
     return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
+/* NULL: it is not watched; also for the descriptor -1. */
+static struct connection *connection_find(struct connections *c, int fd) {
+    return (size_t)fd < c->cap ? &c->by_fd[fd] : NULL;
+}
+
 static struct connection *connection_at(struct connections *c, int fd) {
-    if (fd < 0)
-        return NULL;
     size_t i = (size_t)fd;
-    if (i >= c->cap) {
-        size_t cap = i < 32 ? 64 : i * 2;
+    if (!connection_find(c, fd)) {
+        size_t cap = MAX(i * 2, 64);
         struct connection *more = reallocarray(c->by_fd, cap, sizeof *more);
         if (!more)
             return NULL; /* it is not watched */
@@ -161,17 +164,18 @@ static void connections_add(struct connections *c, int fd) {
 }
 
 void connections_count_taken(struct connections *c, int fd, size_t bytes) {
-    if (fd < 0 || (size_t)fd >= c->cap)
+    struct connection *one = connection_find(c, fd);
+    if (!one)
         return;
-    struct connection *one = &c->by_fd[fd];
-    bytes += c->o.curve ? CONNECTIONS_CURVE_BYTES : 0;
-    one->bytes_taken += bytes + (bytes > 255 ? FRAME_HEADER_LONG : FRAME_HEADER_SHORT);
+    size_t sealed = bytes + (c->o.curve ? CONNECTIONS_CURVE_BYTES : 0);
+    one->bytes_taken += sealed + (sealed > 255 ? FRAME_HEADER_LONG : FRAME_HEADER_SHORT);
     one->was_read = one->sent_message = true;
 }
 
 void connections_set_key(struct connections *c, int fd, const struct curve_key *key) {
-    if (fd >= 0 && (size_t)fd < c->cap)
-        c->by_fd[fd].key = *key;
+    struct connection *one = connection_find(c, fd);
+    if (one)
+        one->key = *key;
 }
 
 /* ---- limit of the number ---- */
@@ -199,8 +203,10 @@ static bool log_is_due(uint64_t *logged_ms, uint64_t now_ms) {
 }
 
 static void connections_limit_number(struct connections *c) {
+    if (c->count <= c->max)
+        return;
     uint64_t now_ms = clock_ms();
-    if (c->count > c->max && log_is_due(&c->logged_full_ms, now_ms))
+    if (log_is_due(&c->logged_full_ms, now_ms))
         log_warn("%s: the limit of %zu connections is reached; new ones are closed, those in use stay open; raise the "
                  "limit of open files (ulimit -n, LimitNOFILE=)",
                  c->o.address, c->max);
@@ -215,13 +221,11 @@ static void connections_limit_number(struct connections *c) {
 /* ---- limit of unread bytes ---- */
 
 static uint64_t connection_unread(int fd, const struct connection *one) {
-    struct tcp_info info = {0};
+    struct tcp_info info = {0}; /* 0 bytes where the descriptor was closed, or the kernel does not count them */
     socklen_t size = sizeof info;
     int waiting = 0;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
-        size < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received ||
-        ioctl(fd, FIONREAD, &waiting) != 0)
-        return 0;
+    (void)getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size);
+    (void)ioctl(fd, FIONREAD, &waiting);
     uint64_t gone = one->bytes_taken + (uint64_t)MAX(waiting, 0);
     return sub_or_zero(info.tcpi_bytes_received, gone);
 }
@@ -260,12 +264,13 @@ static void connections_limit_unread(struct connections *c, bool drained) {
         return;
     c->scanned_ms = now_ms;
     uint64_t sum = connections_scan(c, drained);
-    if (sum > c->o.unread_max && log_is_due(&c->logged_unread_ms, now_ms))
+    if (sum <= c->o.unread_max)
+        return;
+    if (log_is_due(&c->logged_unread_ms, now_ms))
         log_warn("%s: messages arrive faster than they can be read; the connections that sent most are closed; find "
                  "out which peer sends so much",
                  c->o.address);
-    bool over = sum > c->o.unread_max;
-    while (over && sum > c->o.unread_max / 2) {
+    while (sum > c->o.unread_max / 2) {
         struct connection *one = connections_pick_heaviest(c);
         if (!one)
             return;
@@ -324,13 +329,14 @@ static bool connections_read_event(struct connections *c) {
     if (handshake_on_event(c, head.event))
         return true;
     if (head.event == ZMQ_EVENT_DISCONNECTED) {
-        if (head.value < 0 || (size_t)head.value >= c->cap)
+        struct connection *one = connection_find(c, head.value);
+        if (!one)
             return true;
         if (c->o.curve && c->o.binds)
-            handshake_client_left(c, &c->by_fd[head.value]);
+            handshake_client_left(c, one);
         else if (c->o.curve)
             handshake_server_left(c);
-        connection_clear(c, &c->by_fd[head.value]);
+        connection_clear(c, one);
     } else {
         connections_add(c, head.value);
     }
@@ -339,7 +345,7 @@ static bool connections_read_event(struct connections *c) {
 
 void connections_service(struct connections *c, bool drained) {
     while (connections_read_event(c))
-        if (c->o.binds && c->count > c->max)
+        if (c->o.binds)
             connections_limit_number(c);
     c->asked = zap_asked();
     connections_limit_unread(c, drained);

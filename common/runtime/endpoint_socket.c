@@ -55,7 +55,7 @@ static int endpoint_check_address(const char *address) {
     }
     const char *port = strncmp(address, "tcp://", 6) == 0 ? strrchr(address, ':') + 1 : "";
     size_t digits = strspn(port, "0123456789");
-    if (digits > 0 && port[digits] == 0 && (digits > 5 || strtoul(port, NULL, 10) > 65535)) {
+    if (port[digits] == 0 && (digits > 5 || strtoul(port, NULL, 10) > 65535)) {
         log_error("%s: there is no such port; use one from 1 to 65535", address);
         return ERR_USAGE;
     }

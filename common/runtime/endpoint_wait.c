@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/param.h>
 #include <zmq.h>
 
 #define WAIT_ITEMS_ON_STACK 64
@@ -80,7 +81,7 @@ static size_t wait_add_watches(struct wait_item *items, size_t count, zmq_pollit
         endpoint_service(items[i].endpoint, false);
         z[n++] = (zmq_pollitem_t){.socket = connections_waitable(items[i].endpoint->connections), .events = ZMQ_POLLIN};
         int max_ms = endpoint_watch_ms(items[i].endpoint);
-        *slice_ms = max_ms < *slice_ms ? max_ms : *slice_ms;
+        *slice_ms = MIN(max_ms, *slice_ms);
     }
     zap_serve();
     if (zap_waitable())
@@ -95,28 +96,31 @@ static bool wait_once(struct wait_item *items, size_t count, zmq_pollitem_t *z, 
     size_t watches = wait_add_watches(items, count, z + count, &slice_ms);
     uint64_t now_ms = clock_ms(), left_ms = sub_or_zero(end_ms, now_ms);
     bool last = left_ms <= (uint64_t)slice_ms;
-    long sleep_ms = last ? (long)left_ms : slice_ms < INT_MAX ? slice_ms : -1; /* INT_MAX: nothing is watched */
-    int n = zmq_poll(z, (int)(count + watches), sleep_ms);
-    if (n < 0 && errno != EINTR) {
+    int n = zmq_poll(z, (int)(count + watches), last ? (long)left_ms : slice_ms);
+    if (n == -1) {
+        if (errno == EINTR)
+            return true;
         log_error("cannot wait for messages: %s", zmq_strerror(errno));
         *err = ERR_IO;
+        return true;
     }
     bool ready = false;
-    for (size_t i = 0; i < count && n > 0; i++) {
+    for (size_t i = 0; i < count; i++) {
         items[i].ready = events_from_zmq(z[i].revents);
         if (z[i].revents & ZMQ_POLLERR) /* an fd that hung up: the reader sees the reason */
             items[i].ready |= ENDPOINT_IN;
         ready |= items[i].ready != 0;
     }
-    return ready || n < 0 || (n == 0 && last);
+    return ready || (n == 0 && last);
 }
 
 int endpoint_wait(struct wait_item *items, size_t count, int timeout_ms) {
     zmq_pollitem_t few[WAIT_ITEMS_ON_STACK], *z = few;
     uint64_t end_ms = timeout_ms < 0 ? UINT64_MAX : clock_ms() + (uint64_t)timeout_ms;
+    size_t most = 2 * count + 1; /* each with its connections, and the questions about keys */
     int err = 0;
-    if (2 * count + 1 > WAIT_ITEMS_ON_STACK) {
-        z = array_zeroed(2 * count, sizeof *z);
+    if (most > WAIT_ITEMS_ON_STACK) {
+        z = array_zeroed(most, sizeof *z);
         if (!z)
             return ERR_NOMEM;
     }

@@ -181,8 +181,10 @@ int keys_expected_other(const char *address, enum trust_role server, const struc
         *key = keys.own.public;
         return 0;
     }
-    int err = server ? trust_server(&keys.trust, server, address, &all) : 0;
-    if (server && !err)
+    if (!server)
+        return 0;
+    int err = trust_server(&keys.trust, server, address, &all);
+    if (!err)
         *key = all.count > 1 && curve_key_equal(&all.keys[0], not_this) ? all.keys[1] : all.keys[0];
     return err;
 }

@@ -239,8 +239,8 @@ static int session_find_consumer(struct session *s, uint64_t now_ms, uint64_t *d
         return session_connect(s, s->consumer);
     }
     uint64_t due = s->searched_ms + session_find_pause_ms(s, now_ms);
-    if (s->welcomed && due < s->heard_ms + FIND_SILENCE_MS)
-        due = s->heard_ms + FIND_SILENCE_MS;
+    if (s->welcomed)
+        due = MAX(due, s->heard_ms + FIND_SILENCE_MS);
     if (s->searched_ms == 0 || now_ms >= due) {
         s->searched_ms = now_ms;
         int err = session_read_address(s);

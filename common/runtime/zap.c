@@ -2,6 +2,7 @@
 #include "runtime/keys.h"
 #include "system/clock.h"
 #include "system/log.h"
+#include <sys/param.h>
 #include <zmq.h>
 
 #define REQUESTS_MAX 256 /* answered by one zap_serve; the number of connections is limited */
@@ -51,11 +52,11 @@ static bool zap_recv_request(struct part parts[PARTS], size_t *count) {
     size_t size = sizeof more;
     *count = 0;
     while (more) {
-        struct part *p = &parts[*count < PARTS ? *count : PARTS - 1];
+        struct part *p = &parts[MIN(*count, PARTS - 1)];
         int n = zmq_recv(zap_socket, p->bytes, sizeof p->bytes - 1, ZMQ_DONTWAIT);
-        if (n < 0)
+        if (n == -1)
             return false;
-        p->len = (size_t)n < sizeof p->bytes ? (size_t)n : sizeof p->bytes - 1;
+        p->len = MIN((size_t)n, sizeof p->bytes - 1);
         p->bytes[p->len] = '\0';
         ++*count;
         if (zmq_getsockopt(zap_socket, ZMQ_RCVMORE, &more, &size) != 0)

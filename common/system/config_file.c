@@ -31,9 +31,11 @@ static char *text_skip_space(char *text) {
 }
 
 static void text_cut_trailing_space(char *text) {
-    size_t len = strlen(text);
-    while (len > 0 && isspace((unsigned char)text[len - 1]))
-        text[--len] = '\0';
+    char *end = text;
+    for (char *at = text; *at; at++)
+        if (!isspace((unsigned char)*at))
+            end = at + 1;
+    *end = '\0';
 }
 
 static int config_file_read_line(const struct config_file *c, unsigned number, char *line,

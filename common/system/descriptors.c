@@ -11,10 +11,11 @@
 
 void descriptors_raise(void) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max && limit.rlim_cur < DESCRIPTORS_MAX) {
-        limit.rlim_cur = MIN(limit.rlim_max, DESCRIPTORS_MAX);
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    rlim_t most = MIN(limit.rlim_max, DESCRIPTORS_MAX);
+    limit.rlim_cur = MAX(limit.rlim_cur, most);
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static size_t descriptors_count_open(void) {
@@ -29,9 +30,9 @@ static size_t descriptors_count_open(void) {
 }
 
 static size_t descriptors_limit(void) {
-    struct rlimit limit;
-    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS_MAX ? (size_t)limit.rlim_cur
-                                                                                     : DESCRIPTORS_MAX;
+    struct rlimit limit = {.rlim_cur = DESCRIPTORS_MAX};
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    return MIN(limit.rlim_cur, DESCRIPTORS_MAX);
 }
 
 size_t descriptors_free(void) {

@@ -14,7 +14,7 @@ int file_read_all(int fd, struct buf *text, size_t max) {
     while (text->len - start <= max) {
         if (buf_reserve(text, READ_BYTES))
             return ERR_NOMEM;
-        ssize_t n = read(fd, text->data + text->len, text->cap - text->len - 1);
+        ssize_t n = read(fd, text->data + text->len, READ_BYTES);
         if (n == -1 && errno == EINTR)
             continue;
         if (n == -1)

@@ -6,6 +6,7 @@
 #include "system/log.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 static int text_list_add(struct text_list *list, const char *item) {
     int err = array_grow_by_one(&list->items, list->count, sizeof *list->items);
@@ -277,8 +278,8 @@ static int option_columns(const struct option_spec *s) {
 void options_help(FILE *out, const char *usage, const char *about, const struct option_spec *specs) {
     int width = 0;
     for (const struct option_spec *s = specs; s->name; s++)
-        if (s->help && option_columns(s) > width)
-            width = option_columns(s);
+        if (s->help)
+            width = MAX(width, option_columns(s));
     fprintf(out, "Usage: %s\n", usage);
     if (about && *about)
         fprintf(out, "\n%s\n", about);

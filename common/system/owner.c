@@ -10,7 +10,7 @@
 void owner_inherit(int fd, const char *dir) {
     struct stat parent, file;
     int saved = errno;
-    if (geteuid() != 0 || fd < 0 || stat(dir, &parent) != 0 || parent.st_uid == 0 || fstat(fd, &file) != 0 ||
+    if (geteuid() != 0 || fd == -1 || stat(dir, &parent) != 0 || parent.st_uid == 0 || fstat(fd, &file) != 0 ||
         file.st_uid != 0 || (!S_ISDIR(file.st_mode) && file.st_nlink != 1))
         goto out;
     if (fchown(fd, parent.st_uid, parent.st_gid) != 0)

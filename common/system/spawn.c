@@ -41,11 +41,11 @@ static void child_reset_signals(void) {
 static int child_set_descriptors(const struct spawn_plan *p) {
     if (p->options->new_session && (dup2(p->null_fd, 0) == -1 || dup2(p->null_fd, 1) == -1))
         return errno;
-    if (p->options->input_fd > 0 && dup2(p->options->input_fd, 0) == -1)
+    if (p->options->input_fd && dup2(p->options->input_fd, 0) == -1)
         return errno;
     if (p->log_fd != -1 && dup2(p->log_fd, 2) == -1)
         return errno;
-    if (p->report_fd != REPORT_FD && dup3(p->report_fd, REPORT_FD, O_CLOEXEC) == -1)
+    if (dup3(p->report_fd, REPORT_FD, O_CLOEXEC) == -1)
         return errno;
     return close_range(REPORT_FD + 1, ~0U, 0) == 0 ? 0 : errno;
 }
@@ -158,7 +158,7 @@ int spawn(const struct spawn_options *o, pid_t *pid) {
     }
     if (o->log_path)
         owner_inherit_at(p.log_fd, o->log_path);
-    if (pipe2(fds, O_CLOEXEC) != 0 || (fds[0] = fd_move_high(fds[0])) == -1 || (fds[1] = fd_move_high(fds[1])) == -1) {
+    if (pipe2(fds, O_CLOEXEC) != 0 || (fds[1] = fd_move_high(fds[1])) == -1) {
         log_error("pipe: %s", strerror(errno));
         goto out;
     }
@@ -178,7 +178,7 @@ out:
 static int program_directory(struct buf *dir) {
     char path[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n <= 0) {
+    if (n == -1) {
         log_error("/proc/self/exe: %s", strerror(errno));
         return ERR_IO;
     }
