@@ -183,7 +183,7 @@ static void consumer_send_stopping(struct consumer *c, const char *text) {
 static int consumer_drop_dead(struct consumer *c) {
     int err = 0;
     for (size_t i = c->peers.count; !err && i-- > 0;)
-        if (i < c->peers.count && peer_is_dead(c->peers.all[i]))
+        if (peer_is_dead(c->peers.all[i]))
             err = leave_drop_peer(c, c->peers.all[i]);
     return err;
 }

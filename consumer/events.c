@@ -1,6 +1,7 @@
 #include "consumer/events.h"
 #include "pure/check.h"
 #include <stdlib.h>
+#include <sys/param.h>
 
 int events_init(struct events *ring, uint64_t epoch) {
     *ring = (struct events){.first = (epoch << 32) + 1, .next = (epoch << 32) + 1};
@@ -37,8 +38,7 @@ void events_add(struct events *ring, const struct event *e, uint64_t producers) 
     entry->producers = producers;
     event_copy_texts(entry);
     ring->next++;
-    if (ring->next - ring->first > EVENTS_MAX)
-        ring->first = ring->next - EVENTS_MAX;
+    ring->first = MAX(ring->first, ring->next - EVENTS_MAX);
 }
 
 const struct event_entry *events_at(const struct events *ring, uint64_t number) {

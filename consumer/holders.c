@@ -25,7 +25,7 @@ static bool holder_is_alive(const struct consumer_holder *holder) {
     int err = process_starttime(holder->pid, &ticks);
     if (err == ERR_NOT_FOUND)
         return false;
-    return err || holder->pid == UNKNOWN_PID || ticks == holder->starttime;
+    return err || ticks == holder->starttime;
 }
 
 static bool holder_is_unknown(const struct consumer_holder *holder) {

@@ -52,7 +52,7 @@ int ledger_append(struct consumer *c, struct record *r, uint64_t producers) {
         return err;
     if (!err)
         err = ledger_apply(c, r, producers, before);
-    c->failed = c->failed || err;
+    c->failed = err != 0;
     return err;
 }
 

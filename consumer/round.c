@@ -39,8 +39,8 @@ static bool round_is_silent(const struct consumer *c, const struct peer *peer) {
 
 static int round_drop_vanished(struct consumer *c, uint64_t drained_ms) {
     for (size_t i = c->peers.count; i-- > 0;) {
-        struct peer *peer = i < c->peers.count ? c->peers.all[i] : NULL;
-        if (!peer || !(round_is_gone(c, peer, drained_ms) || round_is_silent(c, peer)))
+        struct peer *peer = c->peers.all[i];
+        if (!(round_is_gone(c, peer, drained_ms) || round_is_silent(c, peer)))
             continue;
         consumer_report(c, CONSUMER_EVENT_VANISHED, peer, NULL);
         int err = leave_drop_peer(c, peer);
@@ -54,8 +54,8 @@ static int round_drop_vanished(struct consumer *c, uint64_t drained_ms) {
 int consumer_recheck_keys(struct consumer *c, uint64_t now_ms) {
     c->now_ms = now_ms;
     for (size_t i = c->peers.count; i-- > 0;) {
-        struct peer *peer = i < c->peers.count ? c->peers.all[i] : NULL;
-        if (!peer || access_has_role(c, &peer->key, peer->role))
+        struct peer *peer = c->peers.all[i];
+        if (access_has_role(c, &peer->key, peer->role))
             continue;
         consumer_report(c, CONSUMER_EVENT_REVOKED, peer, NULL);
         int err = leave_drop_peer(c, peer);

@@ -1,4 +1,5 @@
 #include "consumer/fleet/brakes.h"
+#include "pure/arith.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,7 @@ struct fleet_brake *brakes_get(struct brakes *b, struct slice endpoint, uint64_t
 /* ---- the accepted rate ---- */
 
 static uint32_t brake_add(uint32_t a, uint64_t b) {
-    return b < UINT32_MAX - a ? a + (uint32_t)b : UINT32_MAX;
+    return a + (uint32_t)MIN(b, UINT32_MAX - a);
 }
 
 static void brake_count(struct fleet_brake *b, uint64_t served, uint64_t refused, uint64_t now_ms) {
@@ -114,7 +115,7 @@ static bool brake_refused_few(const struct fleet_brake *b, uint64_t now_ms) {
 static void brake_cut(struct fleet_brake *b, uint64_t now_ms) {
     double served = brake_served(b, now_ms), limit = brake_limit(b, now_ms), least = b->peak / 2;
     if (!b->doubling && limit < 2 * b->peak && brake_refused_few(b, now_ms)) {
-        b->peak = served < least ? least : served < limit ? served : limit;
+        b->peak = MAX(least, MIN(served, limit));
         b->cut_ms = now_ms - BRAKE_BACK_MS; /* the level part of the cubic: the limit holds for a while */
         return;
     }
@@ -122,10 +123,8 @@ static void brake_cut(struct fleet_brake *b, uint64_t now_ms) {
         served *= 2;
     b->doubling = false;
     b->peak = MIN(served, limit);
-    if (b->peak < least)
-        b->peak = least;
-    if (b->peak < BRAKE_FLOOR)
-        b->peak = BRAKE_FLOOR;
+    b->peak = MAX(b->peak, least);
+    b->peak = MAX(b->peak, BRAKE_FLOOR);
     b->cut_ms = now_ms;
 }
 
@@ -151,15 +150,15 @@ bool brake_note(struct fleet_brake *b, uint64_t served, uint64_t refused, uint32
         b->waited_ms = now_ms;
     bool changed = refused && brake_refuse(b, refused, now_ms);
     uint64_t until_ms = now_ms + MIN(pause_ms, BRAKE_PAUSE_MAX_MS);
-    if (b->on && pause_ms && until_ms > b->pause_until_ms) {
+    if (b->on && pause_ms) {
         changed = changed || until_ms > b->pause_until_ms + SLOT_MS; /* every uploader reports the same pause */
-        b->pause_until_ms = until_ms;
+        b->pause_until_ms = MAX(b->pause_until_ms, until_ms);
     }
     return changed;
 }
 
 uint32_t brake_pause_ms(const struct fleet_brake *b, uint64_t now_ms) {
-    return b->pause_until_ms > now_ms ? (uint32_t)(b->pause_until_ms - now_ms) : 0;
+    return (uint32_t)sub_or_zero(b->pause_until_ms, now_ms);
 }
 
 bool brake_tick(struct fleet_brake *b, uint64_t now_ms) {

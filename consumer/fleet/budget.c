@@ -37,8 +37,7 @@ void budget_divide(uint64_t budget, struct budget_claim *claims, size_t count) {
     uint64_t rest = budget - budget_sum_at(level, budget, claims, count);
     uint64_t each = rest / count, remainder = rest % count;
     for (size_t i = 0; i < count; i++) {
-        claims[i].share = MIN(claims[i].want, level) + each + (i < remainder);
-        if (claims[i].share == 0)
-            claims[i].share = 1;
+        uint64_t share = MIN(claims[i].want, level) + each + (i < remainder);
+        claims[i].share = MAX(share, 1);
     }
 }

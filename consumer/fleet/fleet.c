@@ -48,7 +48,7 @@ static uint64_t fleet_bytes_wanted(const struct peer *p, uint64_t least, uint64_
     want = MAX(want, least);
     if (fleet_was_throttled(p->limits.throttled_ms, now_ms))
         want = BUDGET_UNLIMITED;
-    return p->limits.own_bwlimit && p->limits.own_bwlimit < want ? p->limits.own_bwlimit : want;
+    return p->limits.own_bwlimit ? MIN(p->limits.own_bwlimit, want) : want;
 }
 
 static void fleet_divide_bytes(struct fleet_limits *f, size_t count, uint64_t now_ms) {
@@ -80,13 +80,13 @@ static void fleet_divide_requests(struct fleet_limits *f, size_t index, size_t c
         f->claims[i].want = e && fleet_was_throttled(e->throttled_ms, now_ms) ? BUDGET_UNLIMITED : want;
     }
     budget_divide(budget, f->claims, count);
-    f->idle_share[index] = least ? least : 1;
+    f->idle_share[index] = MAX(least, 1);
     for (size_t i = 0; i < count; i++) {
         struct endpoint_share *e = peer_limits_find(&f->members[i]->limits, brake);
         if (e)
             e->share_milli = f->claims[i].share;
-        else if (f->claims[i].share > f->idle_share[index])
-            f->idle_share[index] = f->claims[i].share;
+        else
+            f->idle_share[index] = MAX(f->idle_share[index], f->claims[i].share);
     }
 }
 
@@ -132,7 +132,7 @@ void fleet_fill_beat(struct fleet_limits *f, struct peer *peer, struct msg_beat 
     struct peer_limits *l = &peer->limits;
     beat->limits = true;
     beat->slots = f->settings.slots;
-    beat->bwlimit = f->settings.bwlimit ? (l->share ? l->share : 1) : 0;
+    beat->bwlimit = f->settings.bwlimit ? MAX(l->share, 1) : 0;
     beat->brakes = brakes;
     for (size_t i = 0; f->braking && i < BRAKES_MAX; i++) {
         const struct fleet_brake *b = &f->brakes.items[i];

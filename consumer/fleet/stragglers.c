@@ -40,7 +40,7 @@ uint64_t stragglers_usual_ms(const struct stragglers *s, uint64_t length) {
 bool stragglers_is_slow(const struct stragglers *s, const struct straggler *l) {
     uint64_t beat_ms = MIN(l->lease_ms / 4, BEAT_MAX_MS);
     uint64_t usual_ms = stragglers_usual_ms(s, l->length), still_ms = STILL_BEATS * beat_ms;
-    if (l->still_ms >= (still_ms > SLOW_FACTOR * usual_ms ? still_ms : SLOW_FACTOR * usual_ms))
+    if (l->still_ms >= MAX(still_ms, SLOW_FACTOR * usual_ms))
         return true;
     uint64_t left = sub_or_zero(l->length, l->bytes);
     if (s->count > 0 && l->holder_ms_per_byte * (double)left > (double)(SLOW_FACTOR * usual_ms + STRAGGLER_MARGIN_MS))

@@ -4,6 +4,7 @@
 #include "consumer/handlers/handlers.h"
 #include "consumer/reply.h"
 #include "consumer/uploads.h"
+#include "pure/arith.h"
 #include "pure/array.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,8 +25,7 @@ static void heartbeat_take_rate(struct peer *peer, uint64_t sent_bytes, uint64_t
 }
 
 static void heartbeat_note_counters(struct consumer *c, struct peer *peer, const struct msg_heartbeat *h) {
-    if (h->retries > peer->retries)
-        c->retries += h->retries - peer->retries;
+    c->retries += sub_or_zero(h->retries, peer->retries);
     peer->slots = h->slots;
     peer->active = h->active;
     peer->free = h->free;

@@ -33,8 +33,8 @@ static int leave_drop_plans(struct consumer *c, const struct peer *producer) {
     for (size_t i = 0; i < c->peers.count; i++)
         c->peers.all[i]->unable &= ~bit;
     for (size_t i = c->state.count; i-- > 0;) {
-        struct upload *u = i < c->state.count ? c->state.uploads[i] : NULL;
-        if (!u || !(u->producers & bit))
+        struct upload *u = c->state.uploads[i];
+        if (!(u->producers & bit))
             continue;
         u->producers &= ~bit;
         u->made_by &= ~bit;

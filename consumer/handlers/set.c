@@ -8,6 +8,7 @@
 #include "system/log.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/param.h>
 
 static struct fleet_settings set_wanted(const struct fleet_settings *now, const struct msg_set *s) {
     struct fleet_settings wanted = *now;
@@ -16,7 +17,7 @@ static struct fleet_settings set_wanted(const struct fleet_settings *now, const 
     if (s->flags & SET_SLOTS)
         wanted.slots = s->slots;
     if (s->flags & SET_BWLIMIT)
-        wanted.bwlimit = s->bwlimit && s->bwlimit < RATE_MIN ? RATE_MIN : s->bwlimit;
+        wanted.bwlimit = s->bwlimit ? MAX(s->bwlimit, RATE_MIN) : 0;
     return wanted;
 }
 

@@ -42,8 +42,7 @@ int tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     peer->tail.seq = m->tail.seq ? m->tail.seq : 1;
     peer->tail_number = m->number;
     peer->tail_asked_ms = consumer_time(c);
-    if (peer->tail.wait_ms > WAIT_MAX_MS)
-        peer->tail.wait_ms = WAIT_MAX_MS;
+    peer->tail.wait_ms = MIN(peer->tail.wait_ms, WAIT_MAX_MS);
     if (!m->tail.stops || peer->role != ROLE_PRODUCER || peer->stopping)
         return 0;
     peer->stopping = true;
@@ -67,15 +66,14 @@ static uint64_t tail_due_ms(const struct consumer *c, const struct peer *peer) {
     uint64_t over = peer->tail_asked_ms + peer->tail.wait_ms;
     uint64_t burst_ms = (BURST - 1) * tail_gap_ms(peer);
     uint64_t news = sub_or_zero(peer->tail_paid_ms, burst_ms);
-    return tail_has_news(c, peer) && news < over ? news : over;
+    return tail_has_news(c, peer) ? MIN(news, over) : over;
 }
 
 /* A token bucket as a time: each reply moves it one gap ahead. */
 static void tail_pay(const struct consumer *c, struct peer *peer) {
     uint64_t now = consumer_time(c), gap = tail_gap_ms(peer), most = now + BURST * gap;
-    peer->tail_paid_ms = MAX(peer->tail_paid_ms, now) + gap;
-    if (peer->tail_paid_ms > most) /* replies without news are not delayed */
-        peer->tail_paid_ms = most;
+    uint64_t paid = MAX(peer->tail_paid_ms, now) + gap;
+    peer->tail_paid_ms = MIN(paid, most); /* replies without news are not delayed */
 }
 
 uint64_t tail_deadline_ms(const struct consumer *c) {
@@ -212,7 +210,7 @@ static uint32_t tail_share(const struct consumer *c, uint32_t free_slots) {
     for (unsigned i = 0; i < PRODUCERS_MAX; i++)
         producers += c->peers.producers[i] && c->stats[i].uploads > 0;
     uint32_t share = free_slots / (producers ? producers : 1);
-    return share || !free_slots ? share : 1;
+    return MAX(share, free_slots > 0);
 }
 
 static void tail_note_outage(const struct peer *p, struct fleet *f) {

@@ -56,7 +56,7 @@ size_t destinations_describe(const struct destinations *d, struct trouble *out, 
                                   .class = t->class,
                                   .error = slice_of(t->error),
                                   .since_ms = now_ms - t->since_ms,
-                                  .out_ms = now_ms < t->out_until_ms ? (uint32_t)(t->out_until_ms - now_ms) : 0,
+                                  .out_ms = (uint32_t)sub_or_zero(t->out_until_ms, now_ms),
                                   .sure = t->sure};
     }
     return d->trouble_count;

@@ -1,4 +1,5 @@
 #include "consumer/jobs/leases.h"
+#include "pure/arith.h"
 #include "pure/check.h"
 #include "pure/ref.h"
 #include <stdlib.h>
@@ -107,8 +108,7 @@ struct lease *leases_first_expired(const struct leases *t, uint64_t now_ms) {
 }
 
 uint32_t lease_remaining_ms(const struct leases *t, const struct lease *l, uint64_t now_ms) {
-    uint64_t now = leases_time(t, now_ms);
-    return l->deadline_ms > now ? (uint32_t)(l->deadline_ms - now) : 0;
+    return (uint32_t)sub_or_zero(l->deadline_ms, leases_time(t, now_ms));
 }
 
 uint64_t leases_next_ms(const struct leases *t) {

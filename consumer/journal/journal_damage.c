@@ -28,6 +28,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -128,7 +129,7 @@ static int tail_find_batch(struct tail_judgement *v) {
 /* *found: a line of the tail parses and has a later batch, whether its h is right or not. */
 static int tail_find_later_batch(struct tail_judgement *v, bool *found) {
     *found = false;
-    for (size_t at = 0; at < v->tail.len; at++) {
+    for (size_t at = 0;; at++) {
         const char *start = memmem(v->tail.ptr + at, v->tail.len - at, LINE_START, LINE_START_LEN);
         if (!start)
             return 0;
@@ -152,7 +153,7 @@ static int tail_find_later_batch(struct tail_judgement *v, bool *found) {
  * of the first line, or zeros. */
 static bool tail_is_first_line(struct slice tail) {
     static const char start[] = "{\"seq\":1,\"batch\":1,";
-    size_t len = tail.len < sizeof start - 1 ? tail.len : sizeof start - 1;
+    size_t len = MIN(tail.len, sizeof start - 1);
     if (memcmp(tail.ptr, start, len) == 0)
         return true;
     for (size_t i = 0; i < tail.len; i++)
@@ -238,7 +239,7 @@ static int tail_keep(const struct journal *j, struct slice tail, uint64_t next_s
 
 static int damage_copy_bytes(const struct journal *j, int from, int to, uint64_t end, struct buf *step) {
     for (uint64_t at = 0; at < end;) {
-        uint64_t next = end - at > COPY_STEP ? at + COPY_STEP : end;
+        uint64_t next = MIN(at + COPY_STEP, end);
         buf_clear(step);
         int err = read_range(from, at, next, step);
         if (err)

@@ -157,16 +157,23 @@ static int active_lost_by_errno(const struct journal *j) {
     return disk_error(j->dir, JOURNAL_ACTIVE, "stat");
 }
 
-static int active_check_size(const struct journal *j, uint64_t have, uint64_t size) {
+static int active_lost_by_size(const struct journal *j, uint64_t have, uint64_t size, const char *did,
+                               const char *remedy) {
     char what[160];
-    if (have == size)
-        return 0;
     snprintf(what, sizeof what, "has %llu bytes instead of %llu: another program %s", (unsigned long long)have,
-             (unsigned long long)size, have < size ? "truncated it" : "writes to it");
-    return active_lost(j, what,
-                       have < size
-                           ? "keep a copy of the directory, and do not rotate or truncate this file (logrotate?)"
-                           : "a file system without locks can let a second consumer start: end one of the two");
+             (unsigned long long)size, did);
+    return active_lost(j, what, remedy);
+}
+
+static int active_check_size(const struct journal *j, uint64_t have, uint64_t size) {
+    if (have < size)
+        return active_lost_by_size(
+            j, have, size, "truncated it",
+            "keep a copy of the directory, and do not rotate or truncate this file (logrotate?)");
+    if (have > size)
+        return active_lost_by_size(j, have, size, "writes to it",
+                                   "a file system without locks can let a second consumer start: end one of the two");
+    return 0;
 }
 
 int journal_dir_check_active(const struct journal *j, uint64_t size) {

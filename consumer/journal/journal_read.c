@@ -8,6 +8,7 @@
  */
 #include "consumer/journal/journal_internal.h"
 
+#include "pure/arith.h"
 #include "system/log.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -86,7 +87,7 @@ static void segment_release(struct segment *s) {
 
 /* Appends up to max bytes from offset; fewer only at the limit. */
 static int segment_read(const struct segment *s, uint64_t offset, size_t max, struct buf *out) {
-    uint64_t left = offset < s->limit ? s->limit - offset : 0;
+    uint64_t left = sub_or_zero(s->limit, offset);
     size_t want = (size_t)MIN(left, max);
     int err = buf_reserve(out, want);
     if (err)
@@ -218,8 +219,7 @@ int journal_read(struct journal *j, uint64_t seq, size_t max, struct buf *out, u
     struct segment s;
     uint64_t offset, lines;
     size_t start = out->len;
-    if (max == 0 || max > READ_MAX)
-        max = max ? READ_MAX : 1;
+    max = (size_t)clamp_u64(max, 1, READ_MAX);
     int err = segment_open(&s, j, seq);
     if (!err)
         err = segment_find(&s, seq, &offset);

@@ -29,6 +29,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,12 +67,11 @@ static void recovery_start_applying(struct recovery *w) {
 /* A valid line. RECOVERY_REJECTED, or the result of apply. */
 static int recovery_accept(struct recovery *w, const struct record *r) {
     w->last_ev = r->ev;
-    if (r->ts_us > w->ts_us)
-        w->ts_us = r->ts_us;
+    w->ts_us = MAX(w->ts_us, r->ts_us);
     if (r->ev == EV_EPOCH)
         w->epoch = r->epoch;
-    if (r->ev == EV_DROP && r->to > w->dropped_to)
-        w->dropped_to = r->to;
+    if (r->ev == EV_DROP)
+        w->dropped_to = MAX(w->dropped_to, r->to);
     if (w->applies || !w->known)
         return w->o->apply ? w->o->apply(w->o->arg, r) : 0;
     if (r->ev == EV_EPOCH && !id_equal(&r->journal, &w->known->journal))
@@ -237,7 +237,7 @@ static int recovery_pass(struct recovery *w) {
     bool identified = w->check.seq == 0 || (!id_is_zero(&w->check.journal) && w->epoch > 0);
     if (!w->applies || (w->known && !identified))
         return RECOVERY_REJECTED;
-    if (start == 0 && w->files.count && recovery_first_seq(w, 0) > 1 && recovery_first_seq(w, 0) - 1 > w->dropped_to)
+    if (start == 0 && w->files.count && recovery_first_seq(w, 0) > w->dropped_to + 1)
         log_warn("%s: the journal starts at seq %" PRIu64 "; earlier lines are missing", w->j->dir,
                  recovery_first_seq(w, 0));
     if (identified)

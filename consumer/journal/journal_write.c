@@ -78,7 +78,7 @@ static void journal_batch_committed(struct journal *j) {
 /* About half of a batch, never only whole lines, so that a torn tail is left. */
 static size_t fault_torn_length(const struct buf *batch) {
     size_t half = batch->len / 2;
-    return half + (half > 0 && batch->data[half - 1] == '\n');
+    return half + (batch->data[half - 1] == '\n');
 }
 #endif
 

@@ -196,8 +196,7 @@ static int search_records(struct search *s, struct journal_records *records) {
     struct record r;
     int err = 0;
     while (!err && records->seq < s->last_seq && !(err = journal_records_next(records, &r)))
-        if (r.seq <= s->last_seq)
-            err = search_record(s, &r, records->line);
+        err = search_record(s, &r, records->line);
     return err == ERR_NOT_FOUND ? 0 : err;
 }
 

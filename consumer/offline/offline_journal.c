@@ -5,14 +5,15 @@
 #include "system/log.h"
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 static int offline_apply(void *arg, const struct record *r) {
     struct offline_journal *j = arg;
     j->last_seq = r->seq;
     if (r->ev == EV_SEGMENT)
         j->segment_seq = r->seq;
-    if (r->ev == EV_DROP && r->to > j->dropped_to)
-        j->dropped_to = r->to;
+    if (r->ev == EV_DROP)
+        j->dropped_to = MAX(j->dropped_to, r->to);
     return state_apply(&j->state, r);
 }
 

@@ -74,16 +74,15 @@ static int chunks_add_page(struct chunks *c, uint32_t number, struct chunk_page 
 
 static void chunks_remove_page(struct chunks *c, struct chunk_page *page) {
     free(page->items);
-    size_t after = c->page_count - (size_t)(page - c->pages) - 1;
-    memmove(page, page + 1, after * sizeof *page);
     c->page_count--;
+    size_t after = c->page_count - (size_t)(page - c->pages);
+    memmove(page, page + 1, after * sizeof *page);
 }
 
 static int page_reserve_item(struct chunk_page *page) {
     if (page_items(page) < page->cap)
         return 0;
-    uint32_t cap = page->cap + page->cap / 2 + 1;
-    cap = (uint32_t)clamp_u64(cap, ITEMS_MIN, CHUNKS_OF_PAGE);
+    uint32_t cap = (uint32_t)clamp_u64(page->cap + page->cap / 2, ITEMS_MIN, CHUNKS_OF_PAGE);
     struct chunk_info *items = reallocarray(page->items, cap, sizeof *items);
     if (!items)
         return ERR_NOMEM;

@@ -10,7 +10,7 @@ int finished_init(struct finished *f) {
     f->table = calloc(TABLE_MIN, sizeof *f->table);
     if (!f->table)
         return ERR_NOMEM;
-    f->mask = TABLE_MIN - 1;
+    f->cells = TABLE_MIN;
     return 0;
 }
 
@@ -22,19 +22,19 @@ void finished_release(struct finished *f) {
 
 /* The table cell of dest, or the free one where it belongs. */
 static uint32_t *finished_cell(const struct finished *f, const struct id128 *dest) {
-    size_t i = id_hash(dest) & f->mask;
+    size_t i = id_hash(dest) & (f->cells - 1);
     while (f->table[i] && !id_equal(&f->entries[f->table[i] - 1].dest, dest))
-        i = (i + 1) & f->mask;
+        i = (i + 1) & (f->cells - 1);
     return &f->table[i];
 }
 
-static int finished_rebuild(struct finished *f, size_t size) {
-    uint32_t *table = calloc(size, sizeof *table);
+static int finished_rebuild(struct finished *f, size_t cells) {
+    uint32_t *table = calloc(cells, sizeof *table);
     if (!table)
         return ERR_NOMEM;
     free(f->table);
     f->table = table;
-    f->mask = size - 1;
+    f->cells = cells;
     for (size_t i = 0; i < f->count; i++)
         *finished_cell(f, &f->entries[i].dest) = (uint32_t)i + 1;
     return 0;
@@ -51,8 +51,8 @@ static int finished_make_room(struct finished *f) {
         f->entries = entries;
         f->cap = cap;
     }
-    if (f->count + 1 > (f->mask + 1) / 4 * 3)
-        return finished_rebuild(f, (f->mask + 1) * 2);
+    if (f->count >= f->cells / 4 * 3)
+        return finished_rebuild(f, f->cells * 2);
     return 0;
 }
 
@@ -121,7 +121,7 @@ static int finished_remove_if(struct finished *f, bool (*matches)(const struct f
     if (kept == f->count)
         return 0;
     f->count = kept;
-    return finished_rebuild(f, f->mask + 1);
+    return finished_rebuild(f, f->cells);
 }
 
 static bool entry_is_of_upload(const struct finished_entry *e, const void *upload) {

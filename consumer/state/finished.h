@@ -32,8 +32,8 @@ struct finished {
     struct finished_entry *entries;
     size_t count, cap;
     uint32_t *table; /* position + 1; 0: free */
-    size_t mask;
-    uint64_t total; /* the number of finish and put records, replaced ones included */
+    size_t cells;    /* of table: a power of two */
+    uint64_t total;  /* the number of finish and put records, replaced ones included */
 };
 
 int finished_init(struct finished *f) MUST_CHECK;

@@ -57,8 +57,7 @@ void recently_ended_drop(struct recently_ended *e, uint64_t seq) {
         if (from->seq <= seq)
             continue;
         struct ended_upload *to = &e->ring[(e->first + e->count++) % RECENTLY_ENDED_MAX];
-        if (to != from)
-            *to = *from;
+        *to = *from;
         hash_insert(&e->by_id, &to->node, id_hash(&to->upload));
     }
 }

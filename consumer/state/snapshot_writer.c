@@ -31,7 +31,7 @@ static void snapshot_become_child(pid_t parent, const sigset_t *before) {
     signal(SIGTERM, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
     sigprocmask(SIG_SETMASK, before, NULL);
-    if (nice(NICENESS) < 0)
+    if (nice(NICENESS) == -1)
         log_debug("the priority of the snapshot writer cannot be lowered: %s", strerror(errno));
 }
 

@@ -51,9 +51,7 @@ void upload_destroy(struct upload **u) {
 
 void upload_note_failure(struct upload *u, struct slice class, struct slice error) {
     upload_forget_failure(u);
-    for (enum fail_class c = FAIL_NONE + 1; c <= FAIL_NO_UPLOADER; c++)
-        if (slice_equal(class, slice_of(fail_class_name(c))))
-            u->failed_as = c;
+    u->failed_as = fail_class_from_name(class);
     size_t len = MIN(error.len, FAILURE_MAX);
     while (len > 0 && len < error.len && ((unsigned char)error.ptr[len] & 0xc0) == 0x80)
         len--; /* not inside a character */
