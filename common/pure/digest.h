@@ -29,6 +29,7 @@ int crc32c_from_base64(struct slice text, uint32_t *crc) MUST_CHECK;
 struct digest; /* opaque */
 enum digest_kind { DIGEST_SHA256, DIGEST_MD5 };
 #define SHA256_SIZE 32
+#define SHA256_HEX_SIZE 65 /* with the NUL */
 #define MD5_SIZE 16
 int digest_new(struct digest **d, enum digest_kind kind) MUST_CHECK;
 int digest_begin(struct digest *d) MUST_CHECK; /* also starts again */

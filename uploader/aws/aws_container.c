@@ -26,13 +26,10 @@ bool aws_container_is_configured(void) {
 
 /* The host of an authority, without brackets and port. */
 static struct slice container_host(struct slice authority) {
-    char end = ':';
-    if (authority.len && *authority.ptr == '[') {
-        authority = slice_make(authority.ptr + 1, authority.len - 1);
-        end = ']';
-    }
-    const char *stop = memchr(authority.ptr, end, authority.len);
-    return slice_make(authority.ptr, stop ? (size_t)(stop - authority.ptr) : authority.len);
+    bool brackets = *authority.ptr == '[';
+    struct slice host = slice_make(authority.ptr + brackets, authority.len - brackets);
+    const char *stop = memchr(host.ptr, brackets ? ']' : ':', host.len);
+    return slice_make(host.ptr, stop ? (size_t)(stop - host.ptr) : host.len);
 }
 
 static bool container_host_is_local(struct slice host) {

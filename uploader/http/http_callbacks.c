@@ -8,10 +8,7 @@
 /* libcurl's read callback. */
 static size_t body_read(char *out, size_t size, size_t count, void *arg) {
     struct http_transfer *t = arg;
-    size_t max = size * count;
-    uint64_t unsent = t->body_length - t->position;
-    if (unsent < max)
-        max = (size_t)unsent;
+    size_t max = (size_t)MIN(size * count, t->body_length - t->position);
     if (max == 0)
         return 0;
     if ((max = http_pacing_admit(t, max)) == 0)
@@ -24,14 +21,12 @@ static size_t body_read(char *out, size_t size, size_t count, void *arg) {
             t->paused = true;
             return CURL_READFUNC_PAUSE;
         }
-        if (n == 0)
-            n = ERR_CHANGED; /* the body is shorter than body_length */
     } else {
         memcpy(out, t->text.ptr + t->position, max);
         n = (ssize_t)max;
     }
-    if (n < 0) {
-        t->read_error = (int)n;
+    if (n <= 0) {
+        t->read_error = n ? (int)n : ERR_CHANGED; /* the body is shorter than body_length */
         return CURL_READFUNC_ABORT;
     }
     t->position += (uint64_t)n;
@@ -43,9 +38,10 @@ static size_t body_read(char *out, size_t size, size_t count, void *arg) {
 /* libcurl's seek callback: a reused connection was dead, so the body starts again. */
 static int body_rewind(void *arg, curl_off_t offset, int origin) {
     struct http_transfer *t = arg;
-    if (offset != 0 || origin != SEEK_SET)
+    (void)origin; /* libcurl has SEEK_SET only */
+    if (offset != 0)
         return CURL_SEEKFUNC_CANTSEEK;
-    if (t->position > 0 && t->read) {
+    if (t->read) {
         int err = t->rewind ? t->rewind(t->arg) : ERR_INVALID;
         if (err) {
             t->read_error = err;
@@ -85,10 +81,10 @@ static size_t reply_add_body(char *bytes, size_t size, size_t count, void *arg) 
 
 /* A server may refuse a request without reading its body and then parse that body as the next request (Ceph does, and
  * answers 400). The connection is not used again. */
-static void connection_leave_if_refused(struct http_transfer *t, const char *line, size_t len) {
-    const char *space = memchr(line, ' ', len);
-    bool refused = space && space + 1 < line + len && space[1] == '4';
-    if (refused && t->body_length > 0)
+static void connection_leave_if_refused(struct http_transfer *t) {
+    long status = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status / 100 == 4 && t->body_length > 0)
         curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
 }
 
@@ -98,7 +94,7 @@ static size_t reply_add_header(char *bytes, size_t size, size_t count, void *arg
     t->received_bytes += len;
     if (len >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* a status line; an earlier one was an interim response */
         buf_clear(&t->reply_headers);
-        connection_leave_if_refused(t, bytes, len);
+        connection_leave_if_refused(t);
     }
     if (t->reply_headers.len + len > REPLY_HEADERS_MAX)
         return len;

@@ -32,9 +32,9 @@ uint32_t http_retry_after_parse(struct slice text, int64_t now_s) {
     int64_t when_s;
     if (delay_parse(text, &seconds))
         return delay_limit(seconds * 1000);
-    if (http_date_parse(text, &when_s) == 0 && when_s > now_s)
-        return delay_limit((uint64_t)(when_s - now_s) * 1000);
-    return 0;
+    if (http_date_parse(text, &when_s))
+        return 0;
+    return delay_limit((uint64_t)MAX(when_s - now_s, 0) * 1000);
 }
 
 uint32_t http_retry_after_ms_parse(struct slice text) {

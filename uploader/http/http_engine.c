@@ -72,7 +72,7 @@ static int http_init(struct http *h, const struct http_options *o) {
     h->upper_case_proxy = http_find_upper_case_proxy();
     if (!(h->multi = curl_multi_init()))
         return ERR_NOMEM;
-    if (o->idle_max > 0)
+    if (o->idle_max)
         http_set_idle_max(h, o->idle_max);
     return sigv4_new(&h->signer);
 }
@@ -168,14 +168,12 @@ static void http_transfer_link(struct http *h, struct http_transfer *t) {
     if (h->active)
         h->active->link = &t->next;
     h->active = t;
-    h->active_count++;
 }
 
-static void http_transfer_unlink(struct http *h, struct http_transfer *t) {
+static void http_transfer_unlink(struct http_transfer *t) {
     *t->link = t->next; /* NOLINT: linked while it is active */
     if (t->next)
         t->next->link = t->link;
-    h->active_count--;
 }
 
 static void http_transfer_init(struct http_transfer *t, const struct http_request *r) {
@@ -224,7 +222,7 @@ int http_start(struct http *h, const struct http_request *r, struct http_transfe
 void http_cancel(struct http *h, struct http_transfer *t) {
     curl_multi_remove_handle(h->multi, t->easy);
     http_pacing_forget(t);
-    http_transfer_unlink(h, t);
+    http_transfer_unlink(t);
     t->tainted = true;
     http_transfer_put(h, t);
 }
@@ -233,10 +231,8 @@ void http_cancel(struct http *h, struct http_transfer *t) {
 
 static uint64_t http_transfer_sent_bytes(const struct http_transfer *t) {
     curl_off_t n = 0;
-    if (!t->request_sent) /* libcurl's number is that of the last request */
-        return 0;
-    if (curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &n) != CURLE_OK || n < 0)
-        return 0;
+    if (t->request_sent) /* before, libcurl's number is that of the last request */
+        curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &n);
     return (uint64_t)n;
 }
 
@@ -255,15 +251,9 @@ bool http_all_sent(const struct http_transfer *t) {
 
 #ifdef CHUNKLIFT_FAULTS
 bool http_headers_are_sent(const struct http_transfer *t) {
-    long n = 0;
-    return t->request_sent && curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &n) == CURLE_OK && n > 0;
+    return t->request_sent;
 }
 #endif
-
-static bool http_transfer_was_connected(const struct http_transfer *t) {
-    curl_off_t us = 0; /* set once a connection, TLS included, is made or reused */
-    return curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &us) == CURLE_OK && us > 0;
-}
 
 /* --- results --- */
 
@@ -316,7 +306,7 @@ static void reply_set_failure(struct http_reply *reply, const struct http_transf
 /* Removes t from the multi handle, then calls done(), which may start other transfers. why: a failure found here, not
  * by libcurl; NULL: rc is the result. */
 static void http_transfer_end(struct http *h, struct http_transfer *t, CURLcode rc, const char *why) {
-    bool connected = http_transfer_was_connected(t) || t->request_sent;
+    bool connected = t->request_sent; /* it is sent once a connection, TLS included, is made or reused */
     bool timed_out = why || rc == CURLE_OPERATION_TIMEDOUT;
     if (t->resend_refused)
         why = "the connection was closed before the reply";
@@ -335,7 +325,7 @@ static void http_transfer_end(struct http *h, struct http_transfer *t, CURLcode 
         curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &reply.status);
     curl_multi_remove_handle(h->multi, t->easy);
     http_pacing_forget(t);
-    http_transfer_unlink(h, t);
+    http_transfer_unlink(t);
     t->done(t->arg, &reply);
     http_transfer_put(h, t);
 }
@@ -421,8 +411,8 @@ void http_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms)
     CHECK(count <= WAIT_FDS_MAX);
     for (size_t i = 0; i < count; i++)
         extra[i] = (struct curl_waitfd){.fd = fds[i].fd, .events = CURL_WAIT_POLLIN};
-    if (h->active && (timeout_ms < 0 || timeout_ms > WAIT_MAX_MS))
-        timeout_ms = WAIT_MAX_MS; /* deadlines are checked */
+    if (h->active) /* deadlines are checked */
+        timeout_ms = timeout_ms < 0 ? WAIT_MAX_MS : MIN(timeout_ms, WAIT_MAX_MS);
     timeout_ms = http_pacing_timeout_ms(h, timeout_ms);
     if (timeout_ms < 0)
         timeout_ms = INT32_MAX;
@@ -439,10 +429,10 @@ struct slice http_header(const struct http_reply *r, const char *name) {
     while (at && at < end) {
         const char *eol = memchr(at, '\n', (size_t)(end - at));
         const char *stop = eol ? eol : end;
-        if ((size_t)(stop - at) > len && at[len] == ':' && strncasecmp(at, name, len) == 0) {
-            const char *value = at + len + 1;
-            while (value < stop && (*value == ' ' || *value == '\t'))
-                value++;
+        const char *colon = memchr(at, ':', (size_t)(stop - at));
+        if (colon == at + len && strncasecmp(at, name, len) == 0) {
+            const char *value = colon + 1;
+            value += strspn(value, " \t");
             while (stop > value && (stop[-1] == '\r' || stop[-1] == ' ' || stop[-1] == '\t'))
                 stop--;
             return slice_make(value, (size_t)(stop - value));

@@ -58,7 +58,7 @@ struct http {
     char *ca_file, *ca_directory;
     const char *upper_case_proxy; /* HTTP_PROXY, for http:// URLs; NULL: do not use it */
     struct http_transfer *active, *idle;
-    size_t idle_count, active_count;
+    size_t idle_count;
     uint64_t checked_ms;
     struct list pacing_queue; /* transfers that wait for the token bucket, in order of arrival */
     size_t pacing_count;

@@ -65,7 +65,7 @@ void http_pacing_advance(struct http *h) {
 
 void http_pacing_forget(struct http_transfer *t) {
     pacing_leave(t);
-    if (t->allowance && pacing_is_limited(t->http))
+    if (pacing_is_limited(t->http))
         token_bucket_give_back(t->http->options.bucket, t->allowance);
     t->allowance = 0;
 }

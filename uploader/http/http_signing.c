@@ -11,7 +11,7 @@
 /* The value of x-amz-content-sha256 among the lines; empty: there is none. */
 static struct slice signing_payload_hash(const struct slice *lines, size_t count) {
     for (size_t i = 0; i < count; i++)
-        if (lines[i].len > PAYLOAD_HASH_LEN && strncasecmp(lines[i].ptr, PAYLOAD_HASH, PAYLOAD_HASH_LEN) == 0) {
+        if (strncasecmp(lines[i].ptr, PAYLOAD_HASH, PAYLOAD_HASH_LEN) == 0) { /* each line ends with a NUL */
             size_t blanks = strspn(lines[i].ptr + PAYLOAD_HASH_LEN, " ");
             return slice_make(lines[i].ptr + PAYLOAD_HASH_LEN + blanks, lines[i].len - PAYLOAD_HASH_LEN - blanks);
         }

@@ -23,18 +23,16 @@ int http_url_split(const char *url, struct http_url *parts) {
 
 int http_url_add_host(struct buf *out, const struct http_url *parts) {
     struct slice authority = parts->authority;
-    bool is_ipv6 = authority.len && *authority.ptr == '[';
-    const char *close = is_ipv6 ? memchr(authority.ptr, ']', authority.len) : NULL;
-    size_t host_len = close ? (size_t)(close - authority.ptr) : authority.len;
-    const char *zone = close ? memchr(authority.ptr, '%', host_len) : NULL;
-    const char *colon = memrchr(authority.ptr, ':', authority.len);
-    bool has_port = colon && (!close || colon > close);
-    if (has_port && !close)
-        host_len = (size_t)(colon - authority.ptr);
-    int err = buf_add(out, authority.ptr, zone ? (size_t)(zone - authority.ptr) : host_len);
+    const char *end = authority.ptr + authority.len; /* '/', '?' or the NUL */
+    const char *close = *authority.ptr == '[' ? memchr(authority.ptr, ']', authority.len) : NULL; /* IPv6 */
+    const char *tail = close ? close : authority.ptr;
+    const char *colon = memrchr(tail, ':', (size_t)(end - tail));
+    const char *host_end = close ? close : colon ? colon : end;
+    const char *zone = close ? memchr(authority.ptr, '%', (size_t)(close - authority.ptr)) : NULL;
+    int err = buf_add(out, authority.ptr, (size_t)((zone ? zone : host_end) - authority.ptr));
     if (!err && close)
         err = buf_add_byte(out, ']');
-    long port = has_port ? strtol(colon + 1, NULL, 10) : 0; /* the slice ends before '/', '?' or the NUL */
+    long port = colon ? strtol(colon + 1, NULL, 10) : 0;
     if (err || port == 0 || port == (parts->https ? HTTPS_PORT : HTTP_PORT))
         return err;
     return buf_addf(out, ":%ld", port);

@@ -94,7 +94,7 @@ static int hmac_sha256(struct digest *d, struct slice key, struct slice text, ui
 static int key_derive(struct sigv4 *s, const struct sigv4_request *r, struct slice day) {
     struct buf secret = BUF_INIT; /* has its final size from the start, so that no copy is left behind */
     struct slice key = slice_make(s->key, sizeof s->key);
-    int err = buf_reserve(&secret, strlen("AWS4") + strlen(r->secret_key) + 1);
+    int err = buf_reserve(&secret, strlen("AWS4") + strlen(r->secret_key));
     if (!err)
         err = buf_add_text(&secret, "AWS4");
     if (!err)
@@ -151,9 +151,11 @@ static struct slice blanks_trim(struct slice text) {
 /* By the bytes of the names in lower case; a name comes before the longer ones that it begins. */
 static int names_compare(struct slice a, struct slice b) {
     size_t shorter = MIN(a.len, b.len);
-    for (size_t i = 0; i < shorter; i++)
-        if (byte_lower(a.ptr[i]) != byte_lower(b.ptr[i]))
-            return (unsigned char)byte_lower(a.ptr[i]) < (unsigned char)byte_lower(b.ptr[i]) ? -1 : 1;
+    for (size_t i = 0; i < shorter; i++) {
+        int difference = (unsigned char)byte_lower(a.ptr[i]) - (unsigned char)byte_lower(b.ptr[i]);
+        if (difference)
+            return difference;
+    }
     return a.len < b.len ? -1 : a.len > b.len;
 }
 
@@ -266,7 +268,7 @@ static int scope_add(struct buf *out, const struct sigv4_request *r, struct slic
 
 static int to_sign_write(struct sigv4 *s, const struct sigv4_request *r, const char *date) {
     uint8_t sum[SHA256_SIZE];
-    char hex[2 * SHA256_SIZE + 1];
+    char hex[SHA256_HEX_SIZE];
     struct slice canonical = buf_slice(&s->canonical);
     int err = sha256_of(s->sha256, &canonical, 1, sum);
     if (err)
@@ -283,7 +285,7 @@ static int to_sign_write(struct sigv4 *s, const struct sigv4_request *r, const c
 
 static int authorization_write(struct sigv4 *s, const struct sigv4_request *r, struct slice day) {
     uint8_t sum[SHA256_SIZE];
-    char hex[2 * SHA256_SIZE + 1];
+    char hex[SHA256_HEX_SIZE];
     int err = hmac_sha256(s->sha256, slice_make(s->key, sizeof s->key), buf_slice(&s->to_sign), sum);
     if (err)
         return err;

@@ -1,6 +1,7 @@
 #include "uploader/http/xml.h"
 #include <expat.h>
 #include <string.h>
+#include <sys/param.h>
 
 #define DEPTH_MAX 12
 #define PATH_MAX_BYTES 256
@@ -128,7 +129,7 @@ int xml_text_copy(struct slice text, char *out, size_t size) {
 }
 
 void xml_text_copy_cut(struct slice text, char *out, size_t size) {
-    size_t len = text.len < size - 1 ? text.len : size - 1;
+    size_t len = MIN(text.len, size - 1);
     while (len && len < text.len && ((unsigned char)text.ptr[len] & 0xC0) == 0x80)
         len--; /* not within a UTF-8 character */
     if (len)

@@ -38,14 +38,15 @@ static ssize_t body_stream_read(void *arg, void *out, size_t max) {
     ssize_t n = source_read(source, out, max);
     if (n == ERR_AGAIN)
         return n;
-    if (n > 0 && op->streams_md5 && s3_digest_add(op, out, (size_t)n))
-        n = ERR_NOMEM;
-    if (n <= 0)
-        op->read_error = n < 0 ? (int)n : ERR_CHANGED;
-    else if (op->task->job.ref.kind == JOB_PUT && source_position(source) == source_length(source) &&
-             (op->read_error = body_check_source(op)) != 0)
-        return op->read_error;
-    return n;
+    if (n <= 0) {
+        op->read_error = n ? (int)n : ERR_CHANGED;
+        return n;
+    }
+    int err = op->streams_md5 ? s3_digest_add(op, out, (size_t)n) : 0;
+    if (!err && op->task->job.ref.kind == JOB_PUT && source_position(source) == source_length(source))
+        err = body_check_source(op);
+    op->read_error = err;
+    return err ? err : n;
 }
 
 static bool body_stream_ready(void *arg) {
@@ -94,13 +95,13 @@ static void body_fail_read(struct s3_op *op, int err) {
 /* ERR_AGAIN: the rest has not arrived yet; the bytes read so far are kept. */
 static int body_read_small(struct s3_op *op) {
     size_t length = (size_t)op->task->job.length;
-    int err = buf_reserve(&op->small, length + 1);
+    int err = buf_reserve(&op->small, length);
     if (!err && op->small.len == 0)
         err = body_stream_rewind(op);
     while (!err && op->small.len < length) {
         ssize_t n = source_read(op->task->source, op->small.data + op->small.len, length - op->small.len);
         if (n <= 0)
-            return n < 0 ? (int)n : ERR_CHANGED;
+            return n ? (int)n : ERR_CHANGED;
         op->small.len += (size_t)n;
     }
     return err;
@@ -183,7 +184,7 @@ void s3_body_read_ahead(struct s3_op *op) {
 static bool body_crc_header_differs(const struct http_reply *r, uint32_t crc) {
     uint32_t theirs;
     struct slice value = http_header(r, "x-amz-checksum-crc32c");
-    return value.len > 0 && crc32c_from_base64(value, &theirs) == 0 && theirs != crc;
+    return crc32c_from_base64(value, &theirs) == 0 && theirs != crc;
 }
 
 /* True: the error is about the bytes rather than the store, and the operation ended. */

@@ -203,7 +203,7 @@ bool s3_integrity_is_probed(const struct s3_op *op) {
 /* --- headers --- */
 
 static void integrity_add_payload_hash(struct s3_op *op, const uint8_t sum[SHA256_SIZE]) {
-    char hex[2 * SHA256_SIZE + 1];
+    char hex[SHA256_HEX_SIZE];
     hex_encode(sum, SHA256_SIZE, hex);
     s3_request_set_payload_hash(op, hex);
 }

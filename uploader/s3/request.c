@@ -41,7 +41,7 @@ __attribute__((format(printf, 2, 0))) static void request_append_header(struct s
     int len = vsnprintf(line, sizeof line, format, args);
     struct buf *header = &q->headers[q->header_count++];
     buf_clear(header);
-    request_keep_err(q, len < 0 || (size_t)len >= sizeof line ? ERR_LIMIT : buf_add(header, line, (size_t)len));
+    request_keep_err(q, (size_t)len >= sizeof line ? ERR_LIMIT : buf_add(header, line, (size_t)len));
 }
 
 void s3_request_header(struct s3_op *op, const char *format, ...) {
