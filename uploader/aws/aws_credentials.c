@@ -151,21 +151,25 @@ static int credentials_set_fetcher(struct aws_credentials *c, struct aws_source 
     return err;
 }
 
+static int credentials_set_web_identity(struct aws_credentials *c, const char *token_file, const char *role_arn,
+                                        const char *session_name) {
+    struct aws_settings aws;
+    struct aws_source *source;
+    int err = aws_settings_read(&aws, c->profile_is_option ? c->profile : NULL);
+    if (err)
+        return err;
+    struct aws_web_identity w = {token_file, role_arn, session_name, aws.sts_endpoint_url, aws.region};
+    err = aws_web_identity_new(&source, c->http, &w);
+    aws_settings_release(&aws);
+    return err ? err : credentials_set_fetcher(c, source, NULL);
+}
+
 /* True: web identity is configured; *err is then the result. */
 static bool credentials_from_web_identity(struct aws_credentials *c, const char *token_file, const char *role_arn,
                                           const char *session_name, int *err) {
-    struct aws_settings aws;
-    struct aws_source *source;
     if (!token_file || !c->http)
         return false;
-    *err = aws_settings_read(&aws, c->profile_is_option ? c->profile : NULL);
-    if (*err)
-        return true;
-    struct aws_web_identity w = {token_file, role_arn, session_name, aws.sts_endpoint_url, aws.region};
-    *err = aws_web_identity_new(&source, c->http, &w);
-    aws_settings_release(&aws);
-    if (!*err)
-        *err = credentials_set_fetcher(c, source, NULL);
+    *err = credentials_set_web_identity(c, token_file, role_arn, session_name);
     return true;
 }
 

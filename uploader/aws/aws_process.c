@@ -170,9 +170,7 @@ static int process_read_output(struct process *p) {
         if (buf_reserve(&p->output, AWS_JSON_MAX)) /* once: a buffer that grows would leave secrets in freed memory */
             return ERR_NOMEM;
         ssize_t n = read(p->fd, p->output.data + p->output.len, AWS_JSON_MAX - p->output.len);
-        if (n == -1 && errno == EINTR)
-            continue;
-        if (n == -1)
+        if (n == -1) /* it does not block, so there is no EINTR */
             return errno == EAGAIN ? ERR_AGAIN : ERR_IO;
         if (n == 0) {
             close(p->fd);

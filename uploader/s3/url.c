@@ -45,12 +45,12 @@ static bool authority_is_amazon(struct slice authority) {
 
 /* The bucket can be a label of a host name. One with dots does not match a wildcard certificate. */
 static bool bucket_fits_in_host(struct slice bucket, bool dots) {
-    if (bucket.len < 3 || bucket.len > 63 || bucket.ptr[0] == '-' || bucket.ptr[bucket.len - 1] == '-')
+    char last = bucket.ptr[bucket.len - 1]; /* the first is a letter or digit, see dest.h */
+    if (bucket.len > 63 || last == '-' || last == '.' || memmem(bucket.ptr, bucket.len, "..", 2))
         return false;
     for (size_t i = 0; i < bucket.len; i++) {
         char c = bucket.ptr[i];
-        bool inner = i > 0 && i + 1 < bucket.len && bucket.ptr[i - 1] != '.';
-        if (!(c >= 'a' && c <= 'z') && !isdigit((unsigned char)c) && c != '-' && !(dots && c == '.' && inner))
+        if (!(c >= 'a' && c <= 'z') && !isdigit((unsigned char)c) && c != '-' && !(dots && c == '.'))
             return false;
     }
     return true;
@@ -62,13 +62,6 @@ static bool url_uses_virtual_host(const struct s3_object_url *u, enum s3_address
     if (style == S3_ADDRESSING_AUTO && !authority_is_amazon(u->authority))
         return false;
     return bucket_fits_in_host(u->bucket, style == S3_ADDRESSING_VIRTUAL && !u->https);
-}
-
-static bool bucket_is_valid(struct slice bucket) {
-    for (size_t i = 0; i < bucket.len; i++)
-        if (!percent_is_unreserved((unsigned char)bucket.ptr[i]))
-            return false;
-    return true;
 }
 
 static int url_explain(char *why, size_t why_size, const char *text, struct slice name) {
@@ -85,12 +78,10 @@ int s3_object_url_init(struct s3_object_url *u, const struct target *t, enum s3_
                        char *why, size_t why_size) {
     struct dest dest;
     *u = (struct s3_object_url){.endpoint = t->endpoint};
-    if (dest_parse(t->dest, &dest) || dest.scheme != DEST_S3 || dest.bucket.len == 0)
+    if (dest_parse(t->dest, &dest) || dest.scheme != DEST_S3)
         return url_explain(why, why_size, "not an S3 destination", t->dest);
     u->bucket = dest.bucket;
     u->key = dest.key;
-    if (!bucket_is_valid(u->bucket))
-        return url_explain(why, why_size, "not a bucket's name", u->bucket);
     if (need_key && u->key.len == 0)
         return url_explain(why, why_size, "no key after the bucket", t->dest);
     if (u->key.len > S3_KEY_MAX)

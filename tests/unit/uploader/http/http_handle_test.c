@@ -15,6 +15,7 @@ struct call {
     uint64_t sent_bytes;
     char body[64];
     uint64_t length, position; /* of the body that make_body returns */
+    size_t piece;              /* the most that was asked for at once */
     unsigned rewinds;
 };
 
@@ -30,6 +31,7 @@ static void on_done(void *arg, const struct http_reply *r) {
 
 static ssize_t make_body(void *arg, void *out, size_t max) {
     struct call *c = arg;
+    c->piece = max > c->piece ? max : c->piece;
     max = max < c->length - c->position ? max : (size_t)(c->length - c->position);
     memset(out, 'b', max);
     c->position += max;
@@ -283,6 +285,83 @@ static void test_a_proxy_is_left_out_only_for_direct_requests(void **state) {
     stop(h, &s);
 }
 
+/* A large body is read in pieces of 512 KiB, a smaller one in pieces of 64 KiB. */
+static void test_the_buffer_is_that_of_the_body(void **state) {
+    (void)state;
+    static const char *const replies[] = {OK_EMPTY, OK_EMPTY, OK_EMPTY, OK_EMPTY, NULL};
+    struct http_server s;
+    struct http *h = new_http(&s, replies, NULL);
+    assert_int_equal(run(h, stream_of("PUT", s.url, HTTP_LARGE_BODY - 1)).piece, 65536);
+    assert_int_equal(run(h, stream_of("PUT", s.url, HTTP_LARGE_BODY)).piece, 524288);
+    assert_int_equal(run(h, stream_of("PUT", s.url, HTTP_LARGE_BODY)).piece, 524288);
+    assert_int_equal(run(h, stream_of("PUT", s.url, HTTP_LARGE_BODY - 1)).piece, 65536);
+    stop(h, &s);
+}
+
+static void test_a_request_has_at_most_21_lines_of_its_own(void **state) {
+    (void)state;
+    static const char *const replies[] = {OK_EMPTY, NULL};
+    const char *lines[HTTP_HEADERS_MAX] = {NULL};
+    struct http_server s;
+    struct http_transfer *t;
+    struct http *h = new_http(&s, replies, NULL);
+    struct http_request put = stream_of("PUT", s.url, 70000);
+    put.headers = lines;
+    for (int i = 0; i < 21; i++)
+        lines[i] = "x-line: 1";
+    struct call c = run(h, put);
+    assert_int_equal(c.status, 200);
+    assert_int_equal(c.sent_bytes, 70000);
+    lines[21] = "x-line: 1";
+    assert_int_equal(http_start(h, &put, &t), ERR_LIMIT);
+    assert_null(t);
+    stop(h, &s);
+}
+
+static void test_at_most_64_handles_are_kept(void **state) {
+    (void)state;
+    static const char *const replies[] = {NULL};
+    struct http_server s;
+    struct http *h = new_http(&s, replies, NULL);
+    struct http_transfer *t[66];
+    for (int i = 0; i < 66; i++) {
+        struct http_request r = of("GET", s.url);
+        assert_int_equal(http_start(h, &r, &t[i]), 0);
+    }
+    for (int i = 0; i < 66; i++) {
+        http_cancel(h, t[i]);
+        assert_int_equal(h->idle_count, i < 64 ? i + 1 : 64);
+    }
+    http_destroy(&h);
+    http_server_stop(&s);
+}
+
+/* The memory of a large reply is not kept. */
+static void test_memory_for_replies_is_kept_up_to_256_kib(void **state) {
+    (void)state;
+    static char replies[2][400000];
+    static const char *const script[] = {replies[0], replies[1], NULL};
+    static const size_t lengths[] = {200000, 300000};
+    struct http_server s;
+    struct http_transfer *t;
+    struct http *h = new_http(&s, script, NULL);
+    for (int i = 0; i < 2; i++) {
+        struct call c = {0};
+        int head =
+            snprintf(replies[i], sizeof replies[i], "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", lengths[i]);
+        memset(replies[i] + head, 'r', lengths[i]);
+        struct http_request r = of("GET", s.url);
+        r.done = on_done;
+        r.arg = &c;
+        r.reply_max = 1 << 20;
+        assert_int_equal(http_start(h, &r, &t), 0);
+        finish(h, &c);
+        assert_int_equal(c.status, 200);
+        assert_int_equal(h->idle->body.cap, i == 0 ? 262144 : 0);
+    }
+    stop(h, &s);
+}
+
 /* --- a text with the head --- */
 
 static bool text_is_joined(struct http *h, struct http_server *s, size_t length, bool paced) {
@@ -325,4 +404,8 @@ UNIT_MAIN(cmocka_unit_test(test_every_method_after_every_other), cmocka_unit_tes
           cmocka_unit_test(test_a_fresh_connection_is_only_for_its_request),
           cmocka_unit_test(test_progress_starts_at_zero), cmocka_unit_test(test_no_connection_after_a_good_request),
           cmocka_unit_test(test_a_proxy_is_left_out_only_for_direct_requests),
+          cmocka_unit_test(test_the_buffer_is_that_of_the_body),
+          cmocka_unit_test(test_a_request_has_at_most_21_lines_of_its_own),
+          cmocka_unit_test(test_at_most_64_handles_are_kept),
+          cmocka_unit_test(test_memory_for_replies_is_kept_up_to_256_kib),
           cmocka_unit_test(test_a_text_goes_with_the_head_unless_it_is_large_or_paced))

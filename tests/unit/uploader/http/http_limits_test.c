@@ -4,6 +4,7 @@
 
 #include "pure/err.h"
 #include "uploader/http/http.h"
+#include "uploader/http/http_internal.h"
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <fcntl.h>
@@ -22,7 +23,6 @@ static struct {
     bool ends; /* the running transfer is reported with this result */
     CURLcode result;
     long verified, proxy_status;
-    bool connected;
 } world;
 
 static struct {
@@ -47,7 +47,7 @@ CURLMsg *__wrap_curl_multi_info_read(CURLM *multi, int *queued) {
     return m;
 }
 
-/* libcurl's function is variadic; each of these results is a long or an offset. */
+/* libcurl's function is variadic; each of these results is a long. */
 CURLcode __real_curl_easy_getinfo(CURL *easy, CURLINFO info, void *out);
 CURLcode __wrap_curl_easy_getinfo(CURL *easy, CURLINFO info, void *out);
 
@@ -57,8 +57,6 @@ CURLcode __wrap_curl_easy_getinfo(CURL *easy, CURLINFO info, void *out) {
         *(long *)out = world.verified;
     if (world.ends && info == CURLINFO_HTTP_CONNECTCODE)
         *(long *)out = world.proxy_status;
-    if (world.ends && info == CURLINFO_PRETRANSFER_TIME_T)
-        *(curl_off_t *)out = world.connected;
     return rc;
 }
 
@@ -336,7 +334,6 @@ static void test_errors_of_libcurl(void **state) {
         {CURLE_RECV_ERROR, ERR_IO},
         {CURLE_SSL_CONNECT_ERROR, ERR_IO},
     };
-    world.connected = true;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct http_reply *r = run_with_result(cases[i].code);
         assert_int_equal(r->error, cases[i].error);
@@ -367,6 +364,44 @@ static void test_the_status_of_a_proxy(void **state) {
     assert_int_equal(run_with_result(CURLE_RECV_ERROR)->proxy_status, 199);
 }
 
+/* The first connection took the request, and there is no second one: the request may have had an effect. */
+static void test_a_request_that_was_sent_once_was_connected(void **state) {
+    (void)state;
+    start(0, 0);
+    send_body();
+    peer_send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_true(call.done);
+    close(listener);
+    listener = -1;
+    memset(&call, 0, sizeof call);
+    start(0, 0);
+    turn();
+    peer_read();
+    assert_false(call.done);
+    close(peer);
+    peer = -1;
+    for (int i = 0; i < TURNS && !call.done; i++)
+        turn();
+    assert_int_equal(call.reply.error, ERR_IO);
+    assert_true(call.reply.connected);
+    assert_non_null(strstr(call.message, "to connect to"));
+}
+
+/* --- the usual limits --- */
+
+static void test_a_limit_of_zero_is_the_usual_one(void **state) {
+    (void)state;
+    struct http *h;
+    assert_int_equal(http_new(&h, &(struct http_options){0}), 0);
+    assert_int_equal(h->options.connect_timeout_ms, 5000);
+    assert_int_equal(h->options.response_timeout_ms, 300000);
+    http_destroy(&h);
+    assert_int_equal(http_new(&h, &(struct http_options){.connect_timeout_ms = 1, .response_timeout_ms = 2}), 0);
+    assert_int_equal(h->options.connect_timeout_ms, 1);
+    assert_int_equal(h->options.response_timeout_ms, 2);
+    http_destroy(&h);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_a_reply_may_take_the_response_timeout),
           TEST(test_the_response_timeout_ends_after_its_last_millisecond),
@@ -374,4 +409,5 @@ UNIT_MAIN(TEST(test_a_reply_may_take_the_response_timeout),
           TEST(test_a_reply_ends_within_an_hour), TEST(test_a_peer_that_accepts_no_byte_is_given_up),
           TEST(test_each_byte_that_is_accepted_counts), TEST(test_a_source_that_waits_is_no_stall),
           TEST(test_errors_of_libcurl), TEST(test_an_unknown_issuer_is_told_from_other_problems),
-          TEST(test_the_status_of_a_proxy))
+          TEST(test_the_status_of_a_proxy), TEST(test_a_request_that_was_sent_once_was_connected),
+          TEST(test_a_limit_of_zero_is_the_usual_one))

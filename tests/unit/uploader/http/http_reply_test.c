@@ -135,6 +135,33 @@ static void test_headers_have_a_limit(void **state) {
     assert_in_range(call.header_bytes, 60000, 65536);
 }
 
+/* x-last ends at the limit, or is one byte too long. */
+static void headers_up_to(size_t bytes) {
+    static char reply[70000];
+    const char *const replies[] = {reply, NULL};
+    char line[1000];
+    memset(line, 'v', sizeof line);
+    size_t at = (size_t)snprintf(reply, sizeof reply, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n");
+    while (at < bytes - 1000)
+        at += (size_t)snprintf(reply + at, sizeof reply - at, "x: %.500s\r\n", line);
+    at += (size_t)snprintf(reply + at, sizeof reply - at, "x-last: %.*s\r\n", (int)(bytes - at - 10), line);
+    assert_int_equal(at, bytes);
+    snprintf(reply + at, sizeof reply - at, "\r\n");
+    open_with(replies);
+    assert_int_equal(run((struct http_request){0})->status, 200);
+}
+
+static void test_headers_of_64_kib_are_kept(void **state) {
+    (void)state;
+    headers_up_to(65536);
+    assert_int_equal(call.header_bytes, 65536);
+    assert_string_not_equal(call.last, "");
+    http_destroy(&http);
+    http_server_stop(&server);
+    headers_up_to(65537);
+    assert_string_equal(call.last, "");
+}
+
 static void test_an_interim_reply_leaves_no_header(void **state) {
     (void)state;
     static const char *const replies[] = {
@@ -257,6 +284,22 @@ static void test_progress_is_reported(void **state) {
     http_cancel(http, t);
 }
 
+static void test_all_bytes_of_a_reply_are_counted(void **state) {
+    (void)state;
+    static const char *const replies[] = {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun", NULL};
+    struct http_transfer *t;
+    open_with(replies);
+    struct http_request r = {.method = "GET", .url = server.url, .reply_max = 10, .done = on_done};
+    assert_int_equal(http_start(http, &r, &t), 0);
+    uint64_t deadline_ms = clock_ms() + 10000;
+    for (; http_received(t) < strlen(replies[0]); http_perform(http)) {
+        assert_true(clock_ms() < deadline_ms);
+        http_wait(http, NULL, 0, 10);
+    }
+    assert_int_equal(http_received(t), strlen(replies[0]));
+    http_cancel(http, t);
+}
+
 static void test_no_request_expects_an_interim_reply(void **state) {
     (void)state;
     static const char *const replies[] = {OK_EMPTY, NULL};
@@ -356,6 +399,27 @@ static void test_a_proxy_that_refuses_is_named_by_its_status(void **state) {
     assert_int_equal(r->proxy_status, 407);
 }
 
+/* --- certificate authorities --- */
+
+static int error_with(const struct http_options *o) {
+    http_destroy(&http);
+    assert_int_equal(http_new(&http, o), 0);
+    char url[80];
+    snprintf(url, sizeof url, "https://127.0.0.1:%u/", server.port);
+    return run((struct http_request){.url = url})->error;
+}
+
+static void test_authorities_come_from_the_file_that_is_named(void **state) {
+    (void)state;
+    static const char *const replies[] = {NULL};
+    open_with(replies);
+    assert_int_equal(error_with(&(struct http_options){.ca_file = "/nonexistent"}), ERR_DENIED);
+    FILE *file = fopen("no-certificate", "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_int_equal(error_with(&(struct http_options){.ca_file = "no-certificate"}), ERR_DENIED);
+}
+
 /* --- names that do not resolve --- */
 
 #define LABEL "a-label-of-a-name-that-is-longer-than-the-63-characters-that-are-allowed-in-dns"
@@ -389,8 +453,10 @@ static void test_a_url_that_is_no_url(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_a_header_is_found_by_its_whole_name), TEST(test_blanks_around_a_value_do_not_count),
-          TEST(test_headers_have_a_limit), TEST(test_an_interim_reply_leaves_no_header),
-          TEST(test_a_body_in_memory_is_sent_in_order), TEST(test_a_body_in_memory_starts_again_on_a_new_connection),
+          TEST(test_headers_have_a_limit), TEST(test_headers_of_64_kib_are_kept),
+          TEST(test_all_bytes_of_a_reply_are_counted), TEST(test_authorities_come_from_the_file_that_is_named),
+          TEST(test_an_interim_reply_leaves_no_header), TEST(test_a_body_in_memory_is_sent_in_order),
+          TEST(test_a_body_in_memory_starts_again_on_a_new_connection),
           TEST(test_a_body_that_cannot_start_again_ends_the_transfer), TEST(test_a_body_that_ends_early_is_a_change),
           TEST(test_progress_is_reported), TEST(test_no_request_expects_an_interim_reply),
           TEST(test_an_empty_session_token_is_none), TEST(test_the_proxy_of_the_environment_is_asked),

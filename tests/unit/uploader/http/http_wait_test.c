@@ -47,4 +47,25 @@ static void test_without_a_limit_it_sleeps_a_second(void **state) {
     assert_in_range(wait_with_a_silent_server(60000), 900, 9000);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_no_timeout_is_no_sleep), cmocka_unit_test(test_without_a_limit_it_sleeps_a_second))
+static void test_only_the_given_descriptors_get_events(void **state) {
+    (void)state;
+    struct http *h;
+    int ends[2], silent[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(pipe(silent), 0);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    struct pollfd fds[] = {{.fd = silent[0], .revents = 77}, {.fd = ends[0]}, {.fd = ends[0], .revents = 77}};
+    assert_int_equal(http_new(&h, &(struct http_options){.idle_max = 4}), 0);
+    http_wait(h, fds, 2, 10000);
+    assert_int_equal(fds[0].revents, 0);
+    assert_int_equal(fds[1].revents, POLLIN);
+    assert_int_equal(fds[2].revents, 77);
+    http_destroy(&h);
+    for (int i = 0; i < 2; i++) {
+        close(ends[i]);
+        close(silent[i]);
+    }
+}
+
+UNIT_MAIN(cmocka_unit_test(test_no_timeout_is_no_sleep), cmocka_unit_test(test_without_a_limit_it_sleeps_a_second),
+          cmocka_unit_test(test_only_the_given_descriptors_get_events))

@@ -215,6 +215,15 @@ static void test_blanks_are_trimmed_and_equal_names_are_merged(void **state) {
                      "889e76290d3cbe4ddce6c837a2787123d5ef34efefbcd3054e649c8620081158");
 }
 
+static void test_headers_of_the_last_request_do_not_count(void **state) {
+    (void)state;
+    struct sigv4_request r = suite_request();
+    assert_signature(&r, LINES("z:1", "z:2"), "host;x-amz-date;z",
+                     "350a559402823c4d67b23ba9e078310abe5c0660ccc2dd510e789330dd3537d3");
+    assert_signature(&r, LINES("z:1"), "host;x-amz-date;z",
+                     "e588c04d4b902e3ee967e51c4d4890f3cfe95656b37353495d656663c85c135b");
+}
+
 static void test_the_number_of_headers_is_limited(void **state) {
     (void)state;
     char texts[SIGV4_HEADERS_MAX + 1][8], names[300] = "host;x-amz-date";
@@ -265,6 +274,8 @@ static void test_the_key_follows_secret_day_region_and_service(void **state) {
         {"ab", "c", "service", SUITE_TIME, "98d2bb32a0c7b3eaa0264f94263dc832faf0b496453f491b52dee18bdcaaf242"},
         {"k", "ab", "c", SUITE_TIME, "306e70f02d42a1048ea8c7cb4624d9ef1125f61108e438347c84e8629ec6fa3d"},
         {"k", "a", "bc", SUITE_TIME, "952de19edb8485069004812f47ef1d69bef17ccbfbc0036570b285d591af7775"},
+        {"k", "20150830r", "service", SUITE_TIME, "62cd5847049777c52d6c59fc87be04d073d104b63e4893dd2db4f2bba6a94bf4"},
+        {"k20150830", "r", "service", SUITE_TIME, "c4dcea7a44165590fa18b1b93858ffa27d488e599f814a1353030b8325b5f6e9"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sigv4_request r = suite_request();
@@ -319,6 +330,7 @@ static void test_a_year_has_four_digits(void **state) {
 UNIT_MAIN(TEST(test_get_vanilla), TEST(test_headers_of_the_suite), TEST(test_paths_and_queries_of_the_suite),
           TEST(test_signed_payloads_of_the_suite), TEST(test_examples_of_the_s3_documentation),
           TEST(test_a_name_comes_before_longer_ones_that_it_begins), TEST(test_only_letters_have_a_lower_case),
-          TEST(test_blanks_are_trimmed_and_equal_names_are_merged), TEST(test_the_number_of_headers_is_limited),
-          TEST(test_a_line_without_a_colon_is_refused), TEST(test_the_key_follows_secret_day_region_and_service),
-          TEST(test_secrets_of_any_length), TEST(test_a_year_has_four_digits))
+          TEST(test_blanks_are_trimmed_and_equal_names_are_merged), TEST(test_headers_of_the_last_request_do_not_count),
+          TEST(test_the_number_of_headers_is_limited), TEST(test_a_line_without_a_colon_is_refused),
+          TEST(test_the_key_follows_secret_day_region_and_service), TEST(test_secrets_of_any_length),
+          TEST(test_a_year_has_four_digits))

@@ -96,6 +96,14 @@ static void test_a_file_that_cannot_be_read_is_a_problem(void **state) {
                                        "or directory");
 }
 
+static void test_an_empty_name_is_a_problem(void **state) {
+    (void)state;
+    struct aws_settings empty = {.ca_bundle = (char[]){""}, .ca_bundle_from = "ca_bundle"};
+    assert_int_equal(tls_trust_find(&trust, &empty), 0);
+    assert_null(trust.file);
+    assert_string_equal(trust.problem, "ca_bundle names  for certificate authorities: No such file or directory");
+}
+
 static void test_a_file_without_permission_is_a_problem(void **state) {
     (void)state;
     if (geteuid() == 0) { /* access(2) asks for the real user */
@@ -118,4 +126,4 @@ static void test_a_file_without_permission_is_a_problem(void **state) {
 UNIT_MAIN(TEST(test_without_settings_the_system_decides), TEST(test_the_setting_of_aws_is_first),
           TEST(test_each_variable_for_a_file_counts), TEST(test_a_variable_for_a_file_may_name_a_directory),
           TEST(test_directories_are_taken_as_they_are), TEST(test_a_file_that_cannot_be_read_is_a_problem),
-          TEST(test_a_file_without_permission_is_a_problem))
+          TEST(test_an_empty_name_is_a_problem), TEST(test_a_file_without_permission_is_a_problem))
