@@ -11,7 +11,7 @@ void verify_init(struct verify *v) {
 }
 
 void verify_stop(struct verify *v) {
-    if (v->fd >= 0)
+    if (v->fd != -1)
         close(v->fd);
     v->fd = -1;
 }
@@ -29,7 +29,7 @@ int verify_prepare(struct verify *v) {
 }
 
 bool verify_is_reading(const struct verify *v, const struct file *f) {
-    return v->fd >= 0 && v->index == f->index;
+    return v->fd != -1 && v->index == f->index;
 }
 
 /* difference NULL: an error of the system. A file that is gone is a changed one. */

@@ -298,18 +298,20 @@ static enum turn transfer_serve(struct data_server *d, struct transfer *t) {
     return t->ahead ? transfer_read_ahead(d, t, f, fd) : transfer_send_data(d, t, f, fd, n);
 }
 
-/* Serves the transfers in turn, until enough is sent or all are blocked. true: some wait for a full connection. */
-static bool data_server_serve(struct data_server *d, uint64_t *deadline_ms) {
+/* Serves the transfers in turn, until enough is sent or all are blocked. */
+static void data_server_serve(struct data_server *d, uint64_t *deadline_ms) {
     const struct transfer *stuck = NULL; /* the first one that is blocked since data was sent */
     d->served_bytes = 0;
     for (unsigned turns = 0; !list_is_empty(&d->active);) {
         if (turns == TURNS_A_STEP || d->served_bytes >= DATA_STEP_BYTES) {
             *deadline_ms = d->now_ms; /* more to send */
-            return false;
+            return;
         }
         struct transfer *t = list_entry(d->active.next, struct transfer, node);
-        if (t == stuck)
-            return true;
+        if (t == stuck) {
+            deadline_lower(deadline_ms, d->now_ms + BLOCKED_MS);
+            return;
+        }
         enum turn turn = transfer_serve(d, t);
         turns += turn != TURN_BLOCKED;
         stuck = turn == TURN_SERVED ? NULL : turn == TURN_BLOCKED && !stuck ? t : stuck;
@@ -318,7 +320,6 @@ static bool data_server_serve(struct data_server *d, uint64_t *deadline_ms) {
         else
             transfer_move(t, turn == TURN_PARKED ? &d->parked : &d->active);
     }
-    return false;
 }
 
 /* --- requests --- */
@@ -382,8 +383,8 @@ int data_server_step(struct data_server *d, const struct id128 *journal, const s
     d->self = *self;
     d->now_ms = now_ms;
     int err = data_server_read_fetches(d, deadline_ms);
-    if (!err && data_server_serve(d, deadline_ms))
-        deadline_lower(deadline_ms, now_ms + BLOCKED_MS);
+    if (!err)
+        data_server_serve(d, deadline_ms);
     if (now_ms >= d->ticked_ms + TICK_MS) {
         d->ticked_ms = now_ms;
         open_files_close_idle(&d->open, now_ms);

@@ -249,7 +249,7 @@ static void test_superseded_upload_that_cannot_be_aborted_fails_the_file(void **
     assert_string_equal(reported.reason, "may not abort");
 }
 
-/* A finished upload : its object is looked up. */
+/* A finished upload: its object is looked up. */
 static void test_records_of_a_finished_upload(void **state) {
     (void)state;
     plan(ON_CHANGE_FAIL, (struct planned_file){.state = PLANNED_DONE});
