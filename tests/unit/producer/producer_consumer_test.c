@@ -1,6 +1,8 @@
 /* The producer and a consumer that reports errors, refuses --bwlimit or is silent (producer_fixture.h). */
 #include "producer_fixture.h"
 
+#include "files.h"
+#include "pure/geometry.h"
 #include "system/clock.h"
 
 /* Turns until producer_step fails. Returns its error. */
@@ -108,9 +110,130 @@ static void test_silent_consumer_is_reported_until_it_answers(void **state) {
     assert_string_equal(fixture.notice, "the consumer answers again");
 }
 
+/* ---- TAIL ---- */
+
+static void test_first_uploader_is_noticed_soon(void **state) {
+    (void)state;
+    fixture.uploaders = 0;
+    fixture_start_one_file();
+    UNTIL(fixture.tail_waits);
+    assert_int_equal(fixture.tail.wait_ms, 50);
+    fixture.uploaders = 1;
+    fixture_send_records(NULL, 0, NULL, 0);
+    UNTIL(fixture.tail_waits);
+    assert_int_equal(fixture.tail.wait_ms, 500);
+    assert_int_equal(producer_stats(fixture.producer)->uploaders, 1);
+}
+
+/* An offer that no uploader has answered. */
+static struct event grant_of_the_offer(void) {
+    struct msg offer;
+    assert_int_equal(endpoint_open(&fixture.pull, ENDPOINT_PULL, producer_jobs_endpoint(fixture.producer)), 0);
+    UNTIL(fixture_next_offer(&offer));
+    struct event granted = {.ref = offer.offer.jobs[0].ref, .kind = EVENT_GRANTED};
+    msg_release(&offer);
+    return granted;
+}
+
+static void test_answer_to_another_tail_does_not_count(void **state) {
+    (void)state;
+    fixture_start_one_file();
+    struct event granted = grant_of_the_offer();
+    UNTIL(fixture.tail_waits);
+    fixture.tail_number++;
+    fixture_send_records(&granted, 1, NULL, 0);
+    for (int i = 0; i < 3; i++)
+        fixture_turn();
+    assert_int_equal(producer_stats(fixture.producer)->leases, 0);
+    fixture.tail_waits = true; /* still outstanding */
+    fixture.tail_number--;
+    fixture_send_records(&granted, 1, NULL, 0);
+    UNTIL(producer_stats(fixture.producer)->leases == 1);
+}
+
+static void test_second_answer_to_a_tail_does_not_count(void **state) {
+    (void)state;
+    fixture_start_one_file();
+    struct event granted = grant_of_the_offer();
+    UNTIL(fixture.tail_waits);
+    fixture_send_records(NULL, 0, NULL, 0);
+    fixture.tail_waits = true;
+    fixture.tail_number = 0;
+    fixture_send_records(&granted, 1, NULL, 0);
+    UNTIL(fixture.tail_waits); /* the next one */
+    assert_int_equal(producer_stats(fixture.producer)->leases, 0);
+}
+
+/* ---- offers to several uploaders ---- */
+
+static struct endpoint *second_pull;
+
+static bool both_got_an_offer(bool got[2], struct msg *last) {
+    struct endpoint *first = fixture.pull;
+    for (int i = 0; i < 2; i++) {
+        fixture.pull = i == 0 ? first : second_pull;
+        if (fixture_next_offer(last)) {
+            got[i] = true;
+            msg_release(last);
+        }
+    }
+    fixture.pull = first;
+    return got[0] && got[1];
+}
+
+/* Its holder may be stuck. */
+static void test_expired_job_is_offered_to_two_uploaders(void **state) {
+    bool got[2] = {false, false};
+    struct msg offer;
+    (void)state;
+    fixture.uploaders = 2;
+    fixture_start_one_file();
+    struct event e = grant_of_the_offer();
+    assert_int_equal(endpoint_open(&second_pull, ENDPOINT_PULL, producer_jobs_endpoint(fixture.producer)), 0);
+    UNTIL(fixture.tail_waits);
+    fixture_send_records(&e, 1, NULL, 0);
+    UNTIL(producer_stats(fixture.producer)->leases == 1);
+    UNTIL(fixture.tail_waits);
+    e.kind = EVENT_EXPIRED;
+    fixture_send_records(&e, 1, NULL, 0);
+    UNTIL(both_got_an_offer(got, &offer));
+    endpoint_close(&second_pull);
+}
+
+/* Rule 12. */
+static void test_slow_job_is_offered_once_more(void **state) {
+    struct msg offer;
+    bool hedged = false;
+    (void)state;
+    fixture.uploaders = 2;
+    file_put_hole("a", CHUNK_ALIGN + 1);
+    fixture.plan_state = PLANNED_OPEN;
+    fixture.plan_done = slice_make("\1", 1);
+    static const char *const sources[] = {"a"};
+    fixture_start(sources, 1, "out");
+    struct event granted = grant_of_the_offer();
+    UNTIL(fixture.tail_waits);
+    fixture_send_records(&granted, 1, NULL, 0);
+    UNTIL(producer_stats(fixture.producer)->leases == 1);
+    UNTIL(fixture.tail_waits);
+    fixture.slow = granted.ref;
+    fixture.slow_count = 1;
+    fixture_send_records(NULL, 0, NULL, 0);
+    while (!hedged) {
+        UNTIL(fixture_next_offer(&offer));
+        assert_int_equal(offer.offer.job_count, 1);
+        assert_int_equal(offer.offer.jobs[0].ref.chunk, 1);
+        hedged = offer.offer.jobs[0].second;
+        msg_release(&offer);
+    }
+    assert_int_equal(producer_stats(fixture.producer)->leases, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 UNIT_MAIN(TEST(test_error_of_the_consumer_is_noticed_once), TEST(test_consumer_that_stops_is_trouble_without_a_notice),
           TEST(test_trouble_ends_with_the_next_welcome), TEST(test_another_protocol_version_ends_the_run),
           TEST(test_limit_is_set_before_anything_is_planned), TEST(test_answer_to_another_set_does_not_count),
           TEST(test_limit_that_cannot_be_stored_ends_the_run), TEST(test_limit_that_the_key_may_not_set_ends_the_run),
-          TEST(test_silent_consumer_is_reported_until_it_answers))
+          TEST(test_silent_consumer_is_reported_until_it_answers), TEST(test_first_uploader_is_noticed_soon),
+          TEST(test_answer_to_another_tail_does_not_count), TEST(test_second_answer_to_a_tail_does_not_count),
+          TEST(test_expired_job_is_offered_to_two_uploaders), TEST(test_slow_job_is_offered_once_more))

@@ -43,6 +43,7 @@ int fixture_set_up(void **state) {
     char dir[] = "producer-XXXXXX";
     (void)state;
     memset(&fixture, 0, sizeof fixture);
+    fixture.uploaders = 1;
     assert_non_null(mkdtemp(dir));
     assert_int_equal(chdir(dir), 0);
     assert_int_equal(id_random(&fixture.journal), 0);
@@ -108,7 +109,9 @@ void fixture_send_records(struct event *events, size_t event_count, struct recor
                                      .events = events,
                                      .event_count = event_count,
                                      .event_next = fixture.tail.event + event_count,
-                                     .fleet = {.uploaders = 1, .slots = 8, .free = 8, .share = 8}};
+                                     .slow = &fixture.slow,
+                                     .slow_count = fixture.slow_count,
+                                     .fleet = {.uploaders = fixture.uploaders, .slots = 8, .free = 8, .share = 8}};
     assert_true(fixture.tail_waits);
     fixture.tail_waits = false;
     reply(&m, fixture.tail_number);

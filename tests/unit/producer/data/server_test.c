@@ -357,6 +357,9 @@ static void test_default_addresses(void **state) {
         {"tcp://host:65533", "tcp://host:65535", 0},
         {"tcp://host:65534", NULL, ERR_INVALID},
         {"tcp://host:", NULL, ERR_INVALID},
+        {"tcp://host:0", NULL, ERR_INVALID},
+        {"tcp://host:77x", NULL, ERR_INVALID},
+        {"tcp://host:1", "tcp://host:3", 0},
         {"ipc:///run/jobs", NULL, ERR_NOT_FOUND},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -368,6 +371,106 @@ static void test_default_addresses(void **state) {
     }
 }
 
+static void test_files_are_served_while_their_upload_runs(void **state) {
+    static const enum file_state served[] = {FILE_CHUNKS, FILE_FINISH, FILE_PUT},
+                                 others[] = {FILE_PLAN, FILE_CHECK, FILE_VERIFY, FILE_CLEAR, FILE_BEGIN};
+    (void)state;
+    struct msg_fetch q = {.upload = upload, .length = 10, .credit = 10};
+    for (size_t i = 0; i < sizeof served / sizeof *served; i++) {
+        file->state = served[i];
+        ask(10 + i, q);
+        expect_bytes(DATA_UNCHANGED, 0, 0, 10);
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        file->state = others[i];
+        ask(20 + i, q);
+        expect(DATA_UNKNOWN);
+    }
+}
+
+static void test_last_byte_of_the_file(void **state) {
+    (void)state;
+    ask(1, (struct msg_fetch){.upload = upload, .offset = SIZE - 1, .length = 1, .credit = 1});
+    expect_bytes(DATA_UNCHANGED, SIZE - 1, 0, 1);
+    ask(2, (struct msg_fetch){.upload = upload, .offset = SIZE, .length = 0});
+    expect(DATA_UNCHANGED);
+    ask(3, (struct msg_fetch){.upload = upload, .offset = SIZE + 1, .length = 0});
+    expect(DATA_UNKNOWN);
+}
+
+/* The same number with another range is another transfer. */
+static void test_number_that_is_used_again(void **state) {
+    static const struct msg_fetch others[] = {{.upload = {{3}}, .offset = 5, .length = 100, .credit = 50},
+                                              {.upload = {{3}}, .offset = 0, .length = 101, .credit = 50},
+                                              {.upload = {{9}}, .offset = 0, .length = 100, .credit = 50}};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        ask(1, (struct msg_fetch){.upload = upload, .length = 100, .credit = 50});
+        expect_bytes(DATA_BYTES, 0, 0, 50);
+        ask(1, others[i]);
+        if (i < 2)
+            expect_bytes(DATA_BYTES, others[i].offset, 0, 50);
+        else
+            expect(DATA_UNKNOWN);
+        assert_int_equal(data_server_transfers(data), i < 2 ? 1 : 0);
+        ask(1, (struct msg_fetch){.upload = upload, .cancel = true});
+        assert_false(next(20));
+    }
+}
+
+static void test_peers_have_numbers_of_their_own(void **state) {
+    (void)state;
+    struct endpoint *first = peer, *second;
+    struct msg_fetch q = {.upload = upload, .length = 100, .credit = 50};
+    ask(1, q);
+    expect_bytes(DATA_BYTES, 0, 0, 50);
+    assert_int_equal(endpoint_open(&second, ENDPOINT_FETCH, endpoint_address(data_server_endpoint(data))), 0);
+    peer = second;
+    q.credit = 60;
+    ask(1, q);
+    expect_bytes(DATA_BYTES, 0, 0, 60);
+    assert_int_equal(data_server_transfers(data), 2);
+    peer = first;
+    endpoint_close(&second);
+}
+
+static void test_transfer_is_dropped_after_exactly_its_idle_time(void **state) {
+    (void)state;
+    ask(1, (struct msg_fetch){.upload = upload, .length = SIZE, .credit = 10});
+    expect_bytes(DATA_BYTES, 0, 0, 10);
+    now_ms += DATA_TRANSFER_IDLE_MS;
+    step();
+    assert_int_equal(data_server_transfers(data), 0);
+}
+
+/* A request keeps the transfer, also without more credit. */
+static void test_request_restarts_the_idle_time(void **state) {
+    (void)state;
+    struct msg_fetch q = {.upload = upload, .length = SIZE, .credit = 10};
+    ask(1, q);
+    expect_bytes(DATA_BYTES, 0, 0, 10);
+    now_ms += DATA_TRANSFER_IDLE_MS - 1000;
+    ask(1, q);
+    expect(DATA_WAITING);
+    now_ms += DATA_TRANSFER_IDLE_MS - 1000;
+    step();
+    assert_int_equal(data_server_transfers(data), 1);
+}
+
+/* More than DATA_STEP_BYTES: the rest follows at once. */
+static void test_large_request_takes_several_turns(void **state) {
+    (void)state;
+    uint64_t far = 0;
+    for (uint64_t n = 1; n <= 40; n++)
+        ask(n, (struct msg_fetch){.upload = upload, .length = SIZE, .credit = SIZE, .ahead = true});
+    for (int i = 0; i < 200 && far != now_ms; i++) {
+        step();
+        far = deadline_ms;
+        usleep(1000);
+    }
+    assert_int_equal(far, now_ms);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 
 UNIT_MAIN(TEST(test_data_is_sent_up_to_the_credit), TEST(test_a_range_from_a_position),
@@ -376,4 +479,8 @@ UNIT_MAIN(TEST(test_data_is_sent_up_to_the_credit), TEST(test_a_range_from_a_pos
           TEST(test_gone_files), TEST(test_only_planned_files_and_their_ranges), TEST(test_strangers_get_nothing),
           TEST(test_no_data_before_the_session), TEST(test_idle_transfers_are_dropped),
           TEST(test_transfers_are_bounded), TEST(test_a_peer_that_does_not_read_delays_no_other),
-          cmocka_unit_test(test_default_addresses), TEST(test_a_file_that_is_shorter_than_its_size))
+          cmocka_unit_test(test_default_addresses), TEST(test_a_file_that_is_shorter_than_its_size),
+          TEST(test_files_are_served_while_their_upload_runs), TEST(test_last_byte_of_the_file),
+          TEST(test_number_that_is_used_again), TEST(test_peers_have_numbers_of_their_own),
+          TEST(test_transfer_is_dropped_after_exactly_its_idle_time), TEST(test_request_restarts_the_idle_time),
+          TEST(test_large_request_takes_several_turns))

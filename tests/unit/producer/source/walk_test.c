@@ -1,6 +1,7 @@
 #include "files.h"
 #include "producer/source/walk.h"
 #include "pure/buf.h"
+#include "pure/proto.h"
 #include "unit.h"
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -231,6 +232,146 @@ static void test_a_huge_directory_is_read_unsorted(void **state) {
     seen_release(&s);
 }
 
+/* Makes a directory with a path of this length, and a file in it. */
+static void make_deep_directory(size_t len) {
+    size_t at = strlen(root);
+    while (at < len) {
+        char name[256];
+        size_t n = len - at - 1 > 250 ? 200 : len - at - 1;
+        memset(name, 'd', n);
+        name[n] = '\0';
+        assert_int_equal(mkdir(name, 0700), 0);
+        assert_int_equal(chdir(name), 0);
+        at += n + 1;
+    }
+    file_put_text("f", "");
+    assert_int_equal(chdir(root), 0);
+}
+
+/* The path of an entry, with which nothing is opened, can be longer. */
+static size_t files_below(size_t len, size_t *bad_dirs) {
+    struct walk *w;
+    struct walk_entry e;
+    size_t files = 0;
+    make_deep_directory(len);
+    assert_int_equal(walk_new(&w, root), 0);
+    *bad_dirs = 0;
+    do {
+        assert_int_equal(walk_next(w, &e), 0);
+        files += e.kind == WALK_FILE;
+        *bad_dirs += e.kind == WALK_BAD_DIR;
+        if (e.kind == WALK_BAD_DIR)
+            assert_string_equal(e.error, "cannot be listed: File name too long");
+    } while (e.kind != WALK_END);
+    walk_destroy(&w);
+    return files;
+}
+
+static void test_directory_of_4096_bytes_is_the_longest(void **state) {
+    size_t bad_dirs;
+    (void)state;
+    assert_int_equal(files_below(PROTO_NAME_MAX, &bad_dirs), 1);
+    assert_int_equal(bad_dirs, 0);
+}
+
+static void test_longer_directory_is_not_entered(void **state) {
+    size_t bad_dirs;
+    (void)state;
+    assert_int_equal(files_below(PROTO_NAME_MAX + 1, &bad_dirs), 0);
+    assert_int_equal(bad_dirs, 1);
+}
+
+static void test_slashes_at_the_end_of_the_root_do_not_count(void **state) {
+    char with_slashes[TEMP_DIR_SIZE + 4];
+    (void)state;
+    file_put_text("a", "");
+    assert_int_equal(mkdir("d", 0700), 0);
+    file_put_text("d/b", "");
+    snprintf(with_slashes, sizeof with_slashes, "%s//", root);
+    struct seen s = walk_all(with_slashes);
+    assert_string_equal(s.names.data, "a|d/b|");
+    seen_release(&s);
+}
+
+static void test_root_of_the_file_system_can_be_walked(void **state) {
+    struct walk *w;
+    struct walk_entry e = {.kind = 0};
+    (void)state;
+    assert_int_equal(walk_new(&w, "/"), 0);
+    for (int i = 0; i < 100 && !e.name; i++)
+        assert_int_equal(walk_next(w, &e), 0);
+    assert_non_null(e.name);
+    assert_int_equal(e.path[0], '/');
+    assert_string_equal(e.path + 1, e.name);
+    assert_true(e.name[0] != '/');
+    walk_destroy(&w);
+}
+
+static void test_file_is_probed_as_the_walk_does(void **state) {
+    struct stat st;
+    const char *error;
+    (void)state;
+    file_put_text("a", "12345");
+    assert_int_equal(symlink("a", "link") | mkfifo("fifo", 0600) | mkdir("dir", 0700), 0);
+    walk_probe_file(AT_FDCWD, "a", &st, &error);
+    assert_null(error);
+    assert_int_equal(st.st_size, 5);
+    walk_probe_file(AT_FDCWD, "fifo", &st, &error);
+    assert_string_equal(error, "no longer a regular file");
+    walk_probe_file(AT_FDCWD, "dir", &st, &error);
+    assert_string_equal(error, "no longer a regular file");
+    walk_probe_file(AT_FDCWD, "link", &st, &error);
+    assert_string_equal(error, "Too many levels of symbolic links");
+    walk_probe_file(AT_FDCWD, "none", &st, &error);
+    assert_string_equal(error, "No such file or directory");
+}
+
+static void test_kinds_of_special_files(void **state) {
+    (void)state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(mkfifo("fifo", 0600), 0);
+    struct seen s = walk_all(root);
+    assert_string_equal(s.skipped.data, "fifo fifo|socket socket|");
+    seen_release(&s);
+    close(fd);
+}
+
+/* The journal may be a file, or missing. Only a directory is skipped. */
+static void test_journal_that_is_no_directory_skips_nothing(void **state) {
+    (void)state;
+    file_put_text("a", "");
+    own = "a";
+    struct seen s = walk_all(root);
+    assert_int_equal(s.files, 1);
+    seen_release(&s);
+    own = "missing";
+    s = walk_all(root);
+    own = NULL;
+    assert_int_equal(s.files, 1);
+    seen_release(&s);
+}
+
+/* A walk that is not taken to its end. */
+static void test_descriptors_are_given_back(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("a", 0700) | mkdir("a/b", 0700) | mkdir("a/b/c", 0700), 0);
+    file_put_text("a/b/c/f", "");
+    int before = dup(0);
+    close(before);
+    struct walk *w;
+    struct walk_entry e;
+    assert_int_equal(walk_new(&w, root), 0);
+    do
+        assert_int_equal(walk_next(w, &e), 0);
+    while (e.kind != WALK_FILE);
+    walk_destroy(&w);
+    int after = dup(0);
+    close(after);
+    assert_int_equal(after, before);
+}
+
 UNIT_MAIN(cmocka_unit_test_setup_teardown(test_names_come_sorted_and_relative, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_links_fifos_sockets_are_counted_not_followed, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_empty_directories_are_counted, set_up, tear_down),
@@ -238,4 +379,12 @@ UNIT_MAIN(cmocka_unit_test_setup_teardown(test_names_come_sorted_and_relative, s
           cmocka_unit_test_setup_teardown(test_unreadable_entries_fail_alone, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_deep_tree_needs_few_descriptors, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_replaced_directory_is_not_walked_on, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_a_huge_directory_is_read_unsorted, set_up, tear_down))
+          cmocka_unit_test_setup_teardown(test_a_huge_directory_is_read_unsorted, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_directory_of_4096_bytes_is_the_longest, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_longer_directory_is_not_entered, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_slashes_at_the_end_of_the_root_do_not_count, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_root_of_the_file_system_can_be_walked, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_file_is_probed_as_the_walk_does, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_kinds_of_special_files, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_journal_that_is_no_directory_skips_nothing, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_descriptors_are_given_back, set_up, tear_down))
