@@ -25,6 +25,17 @@ static struct connections *c;
 static struct sockaddr_in address;
 static char endpoint[64];
 static struct capture said;
+static uint64_t stopped_ms; /* what clock_ms returns; 0: the time */
+
+uint64_t __real_clock_ms(void);
+uint64_t __wrap_clock_ms(void);
+uint64_t __wrap_clock_ms(void) {
+    return stopped_ms ? stopped_ms : __real_clock_ms();
+}
+
+static uint64_t real_ms(void) {
+    return clock_ns() / 1000000;
+}
 
 /* A router with the fewest connections, or with many. */
 static void open_router(bool few, bool clients_talk_first) {
@@ -54,6 +65,7 @@ static void open_router(bool few, bool clients_talk_first) {
 static int setup(void **state) {
     (void)state;
     int none = 0;
+    stopped_ms = 0;
     log_setup("test", LOG_WARN, false);
     context = zmq_ctx_new();
     router = zmq_socket(context, ZMQ_ROUTER);
@@ -86,15 +98,15 @@ static void *talking_client(void) {
 }
 
 static void service_until(size_t count) {
-    uint64_t end = clock_ms() + PATIENCE_MS;
+    uint64_t end = real_ms() + PATIENCE_MS;
     for (connections_service(c, false); connections_count(c) != count; connections_service(c, false)) {
-        assert_true(clock_ms() < end);
+        assert_true(real_ms() < end);
         poll(NULL, 0, 1);
     }
 }
 
 static void service_for(uint64_t ms) {
-    for (uint64_t end = clock_ms() + ms; clock_ms() < end; poll(NULL, 0, 1))
+    for (uint64_t end = real_ms() + ms; real_ms() < end; poll(NULL, 0, 1))
         connections_service(c, false);
 }
 
@@ -123,9 +135,9 @@ static void assert_open(int fd) {
 static int receive(char *text, size_t size) {
     zmq_msg_t part;
     zmq_msg_init(&part);
-    uint64_t end = clock_ms() + PATIENCE_MS;
+    uint64_t end = real_ms() + PATIENCE_MS;
     while (zmq_msg_recv(&part, router, ZMQ_DONTWAIT) < 0) { /* its sender */
-        assert_true(clock_ms() < end);
+        assert_true(real_ms() < end);
         connections_service(c, false);
         poll(NULL, 0, 1);
     }
@@ -297,9 +309,167 @@ static void test_connections_without_a_trusted_key_are_closed(void **state) {
     zmq_close(talks);
 }
 
+/* A client that leaves is news only where its handshake can fail. */
+static void test_a_client_that_leaves_is_not_logged_without_keys(void **state) {
+    (void)state;
+    open_router(false, true);
+    capture_begin(&said, STDERR_FILENO);
+    for (int i = 0; i < 3; i++) {
+        int fd = silent_client();
+        service_until(1);
+        close(fd);
+        service_until(0);
+    }
+    assert_string_equal(capture_end(&said), "");
+}
+
+static void close_one_too_many(void) {
+    int fd = silent_client();
+    assert_closed(fd);
+    close(fd);
+}
+
+static void test_a_limit_that_stays_reached_is_logged_once_a_minute(void **state) {
+    (void)state;
+    int fds[FEWEST];
+    stopped_ms = 1000;
+    open_router(true, false);
+    capture_begin(&said, STDERR_FILENO);
+    for (size_t i = 0; i < FEWEST; i++) {
+        fds[i] = silent_client();
+        service_until(i + 1);
+    }
+    static const struct {
+        uint64_t now_ms;
+        size_t logged;
+    } steps[] = {{1000, 1}, {60999, 1}, {61000, 2}, {120999, 2}, {121000, 3}};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        stopped_ms = steps[i].now_ms;
+        close_one_too_many();
+        capture_end(&said);
+        size_t logged = count_of(said.text, "\n");
+        capture_begin(&said, STDERR_FILENO);
+        assert_int_equal(logged, steps[i].logged - (i ? steps[i - 1].logged : 0));
+    }
+    capture_end(&said);
+    for (size_t i = 0; i < FEWEST; i++)
+        close(fds[i]);
+}
+
+static void test_a_client_is_silent_after_two_seconds_without_a_message(void **state) {
+    (void)state;
+    int fds[FEWEST];
+    stopped_ms = 1000;
+    open_router(true, true);
+    for (size_t i = 0; i < FEWEST; i++) {
+        fds[i] = silent_client();
+        service_until(i + 1);
+    }
+    capture_begin(&said, STDERR_FILENO);
+    stopped_ms += SILENT_MS - 1;
+    close_one_too_many(); /* the newest one */
+    stopped_ms += 1;
+    int newest = silent_client();
+    assert_closed(fds[0]); /* the oldest one */
+    capture_end(&said);
+    assert_open(newest);
+    close(newest);
+    for (size_t i = 0; i < FEWEST; i++)
+        close(fds[i]);
+}
+
+static void test_unread_bytes_are_counted_every_50_ms(void **state) {
+    (void)state;
+    stopped_ms = 1000;
+    open_router(false, true);
+    void *client = talking_client();
+    service_until(1); /* and counted now */
+    send_bytes(client, 1200000);
+    stopped_ms += 49;
+    service_for(SCANS_MS);
+    assert_int_equal(connections_count(c), 1);
+    stopped_ms += 1;
+    capture_begin(&said, STDERR_FILENO);
+    service_until(0);
+    capture_end(&said);
+    zmq_close(client);
+}
+
+/* The framing of a message of 256 bytes is longer. */
+static void test_the_framing_of_each_message_is_counted(void **state) {
+    (void)state;
+    static char message[256];
+    static const size_t sizes[] = {255, 256};
+    char text[8];
+    open_router(false, true);
+    void *client = talking_client();
+    int all = 0;
+    assert_int_equal(zmq_setsockopt(router, ZMQ_RCVHWM, &all, sizeof all), 0);
+    for (size_t i = 0; i < 2; i++)
+        for (int n = 0; n < 60000; n++) {
+            assert_int_equal(zmq_send(client, message, sizes[i], 0), sizes[i]);
+            receive(text, sizeof text);
+        }
+    capture_begin(&said, STDERR_FILENO);
+    send_bytes(client, 1300000);
+    service_until(0);
+    capture_end(&said);
+    zmq_close(client);
+}
+
+/* Its message may be longer than any that is accepted. */
+static void test_an_unread_message_counts_also_when_others_were_read(void **state) {
+    (void)state;
+    open_router(false, true);
+    void *client = talking_client();
+    service_until(1);
+    send_bytes(client, 1200000);
+    capture_begin(&said, STDERR_FILENO);
+    uint64_t end = real_ms() + PATIENCE_MS;
+    for (connections_service(c, true); connections_count(c); connections_service(c, true)) {
+        assert_true(real_ms() < end);
+        poll(NULL, 0, 1);
+    }
+    capture_end(&said);
+    zmq_close(client);
+}
+
+static void test_one_message_that_was_read_excuses_no_others(void **state) {
+    (void)state;
+    char text[8];
+    open_router(false, true);
+    void *client = talking_client();
+    assert_int_equal(zmq_send(client, "hello", 5, 0), 5);
+    receive(text, sizeof text);
+    send_bytes(client, 1200000);
+    capture_begin(&said, STDERR_FILENO);
+    service_until(0);
+    capture_end(&said);
+    zmq_close(client);
+}
+
+/* On other sockets the kernel does not count bytes. */
+static void test_only_tcp_connections_are_watched(void **state) {
+    (void)state;
+    struct connections_options o = {.context = context, .socket = router, .address = "ipc", .binds = true};
+    assert_int_equal(connections_new(&c, &o), 0);
+    assert_int_equal(zmq_bind(router, "ipc://unwatched"), 0);
+    strcpy(endpoint, "ipc://unwatched");
+    void *client = talking_client();
+    service_until(1);
+    assert_false(connections_are_watched(c));
+    zmq_close(client);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 UNIT_MAIN(TEST(test_the_newest_connection_beyond_the_limit_is_closed),
           TEST(test_the_oldest_client_that_never_talked_is_closed_first),
           TEST(test_silence_is_no_reason_where_clients_do_not_talk),
           TEST(test_the_connections_with_most_unread_bytes_are_closed), TEST(test_bytes_that_are_read_count_no_more),
-          TEST(test_connections_without_a_trusted_key_are_closed))
+          TEST(test_connections_without_a_trusted_key_are_closed),
+          TEST(test_a_client_that_leaves_is_not_logged_without_keys),
+          TEST(test_a_limit_that_stays_reached_is_logged_once_a_minute),
+          TEST(test_a_client_is_silent_after_two_seconds_without_a_message),
+          TEST(test_unread_bytes_are_counted_every_50_ms), TEST(test_the_framing_of_each_message_is_counted),
+          TEST(test_an_unread_message_counts_also_when_others_were_read),
+          TEST(test_one_message_that_was_read_excuses_no_others), TEST(test_only_tcp_connections_are_watched))

@@ -404,6 +404,7 @@ static void test_an_untrusted_key_is_logged_at_both_ends(void **state) {
     assert_int_equal(times_logged("does not trust this host's key"), 1);
     assert_int_equal(times_logged("its key is not trusted here"), 1);
     assert_non_null(strstr(said.text, own.public.text));
+    assert_int_equal(times_logged("others were refused before"), 0);
     assert_int_equal(times_logged("unexpected key"), 0);
     assert_int_equal(times_logged("a peer without a key"), 0);
     endpoint_close(&dealer);
@@ -463,6 +464,29 @@ static void test_no_keys_no_tcp(void **state) {
     assert_int_equal(endpoint_open_consumer(&e, "tcp://127.0.0.1:7701"), ERR_DENIED); /* no key is known for it */
 }
 
+/* Each item is watched with its connections, and the questions about keys once more. */
+static void test_a_wait_for_many_endpoints_with_keys(void **state) {
+    (void)state;
+    enum { COUNT = 32 };
+    struct endpoint *router, *dealer;
+    struct wait_item items[COUNT];
+    setup_keys("# nobody\n", TRUST_UPLOADER);
+    assert_int_equal(endpoint_open(&router, ENDPOINT_ROUTER, ADDRESS), 0);
+    assert_int_equal(endpoint_open(&dealer, ENDPOINT_DEALER, endpoint_address(router)), 0);
+    for (size_t i = 0; i < COUNT; i++)
+        items[i] = (struct wait_item){.endpoint = router, .want = ENDPOINT_IN};
+    assert_int_equal(endpoint_wait(items, COUNT, 0), 0);
+    sends(router, dealer, slice_of("hello"));
+    assert_int_equal(endpoint_wait(items, COUNT, PATIENCE_MS), 0);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(items[i].ready, ENDPOINT_IN);
+    assert_int_equal(endpoint_wait_max_ms(router), 20); /* it admits clients */
+    (void)endpoint_events(dealer);
+    assert_int_equal(endpoint_wait_max_ms(dealer), 25);
+    endpoint_close(&dealer);
+    endpoint_close(&router);
+}
+
 #define CURVE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 UNIT_MAIN(CURVE_TEST(test_an_untrusted_key_is_logged_at_both_ends), CURVE_TEST(test_conversation),
@@ -471,4 +495,5 @@ UNIT_MAIN(CURVE_TEST(test_an_untrusted_key_is_logged_at_both_ends), CURVE_TEST(t
           CURVE_TEST(test_a_server_is_revoked), CURVE_TEST(test_no_keys_no_tcp),
           CURVE_TEST(test_a_consumer_with_two_keys), CURVE_TEST(test_a_peer_without_a_key_is_logged),
           CURVE_TEST(test_an_unexpected_key_of_a_server_is_logged),
-          CURVE_TEST(test_the_end_of_a_good_connection_is_not_logged))
+          CURVE_TEST(test_the_end_of_a_good_connection_is_not_logged),
+          CURVE_TEST(test_a_wait_for_many_endpoints_with_keys))
