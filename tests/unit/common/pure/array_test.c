@@ -1,5 +1,6 @@
 #include "pure/array.h"
 #include "unit.h"
+#include <malloc.h>
 #include <stdlib.h>
 
 static void test_it_grows_when_the_count_reaches_the_capacity(void **state) {
@@ -48,6 +49,19 @@ static void test_growing_by_one_keeps_what_was_there(void **state) {
     free(items);
 }
 
+/* An element may be larger than the smallest block of the allocator. */
+static void test_growing_by_one_makes_room_for_the_new_one(void **state) {
+    (void)state;
+    struct {
+        char bytes[4096];
+    } *items = NULL;
+    for (size_t count = 0; count < 3; count++) {
+        assert_int_equal(array_grow_by_one(&items, count, sizeof *items), 0);
+        assert_true(malloc_usable_size(items) >= (count + 1) * sizeof *items);
+    }
+    free(items);
+}
+
 static void test_an_array_of_nothing_is_not_null(void **state) {
     (void)state;
     void *none = array_zeroed(0, 8);
@@ -62,6 +76,7 @@ static void test_an_array_of_nothing_is_not_null(void **state) {
 }
 
 UNIT_MAIN(cmocka_unit_test(test_growing_by_one_keeps_what_was_there),
+          cmocka_unit_test(test_growing_by_one_makes_room_for_the_new_one),
           cmocka_unit_test(test_an_array_of_nothing_is_not_null),
           cmocka_unit_test(test_it_grows_when_the_count_reaches_the_capacity),
           cmocka_unit_test(test_a_size_that_overflows_is_refused_and_nothing_changes))

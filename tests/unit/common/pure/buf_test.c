@@ -83,6 +83,17 @@ static void test_buf_reserve_holds_the_bytes_still(void **state) {
     buf_release(&b);
 }
 
+static void test_buf_reserve_has_room_for_the_nul_too(void **state) {
+    (void)state;
+    for (size_t extra = 0; extra < 300; extra++) {
+        struct buf b = BUF_INIT;
+        assert_int_equal(buf_add_text(&b, "abc"), 0);
+        assert_int_equal(buf_reserve(&b, extra), 0);
+        assert_true(b.cap - b.len > extra);
+        buf_release(&b);
+    }
+}
+
 static void test_slice_equal_and_dup(void **state) {
     (void)state;
     assert_true(slice_equal(slice_of(NULL), slice_of("")));
@@ -135,6 +146,7 @@ static void test_err_retryable(void **state) {
 UNIT_MAIN(cmocka_unit_test(test_buf_empty_release_and_clear), cmocka_unit_test(test_buf_keeps_a_nul_after_its_bytes),
           cmocka_unit_test(test_buf_adds_every_kind), cmocka_unit_test(test_buf_addf_longer_than_any_first_guess),
           cmocka_unit_test(test_buf_refuses_absurd_sizes_and_stays_as_it_was),
-          cmocka_unit_test(test_buf_reserve_holds_the_bytes_still), cmocka_unit_test(test_slice_equal_and_dup),
+          cmocka_unit_test(test_buf_reserve_holds_the_bytes_still),
+          cmocka_unit_test(test_buf_reserve_has_room_for_the_nul_too), cmocka_unit_test(test_slice_equal_and_dup),
           cmocka_unit_test(test_a_copy_of_a_slice_has_room_for_its_nul),
           cmocka_unit_test(test_err_text_names_every_error), cmocka_unit_test(test_err_retryable))

@@ -153,6 +153,10 @@ static void test_units_format_rates(void **state) {
     assert_string_equal(rate_format(-5, text), "0 B/s");
     assert_string_equal(rate_format(0.0 / 0.0, text), "0 B/s");
     assert_string_equal(rate_format(1023.9, text), "1023 B/s");
+    assert_string_equal(rate_format(9.994 * 1024, text), "9.99 KiB/s");
+    assert_string_equal(rate_format(9.995 * 1024, text), "10 KiB/s");
+    assert_string_equal(rate_format(10.06 * 1024, text), "10.1 KiB/s");
+    assert_string_equal(rate_format(99.94 * 1024, text), "99.9 KiB/s");
     assert_true(strlen(rate_format(1e300, text)) < UNITS_TEXT_SIZE);
 }
 

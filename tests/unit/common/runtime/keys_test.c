@@ -151,6 +151,54 @@ static void test_the_expected_key_of_an_endpoint(void **state) {
     assert_string_equal(k.text, own.public.text);
 }
 
+/* While the key of a consumer is replaced, the trust file has two for it. */
+static void test_the_other_key_of_a_consumer(void **state) {
+    struct curve_key k;
+    (void)state;
+    write_key("key", 0600, &own);
+    write_trust("%s consumer tcp://a:1\n%s consumer tcp://a:1\n%s consumer tcp://b:1\n", other.public.text,
+                third.public.text, own.public.text);
+    assert_int_equal(set_up(0), 0);
+    assert_int_equal(keys_expected("tcp://a:1", TRUST_CONSUMER, &k), 0);
+    assert_string_equal(k.text, other.public.text);
+    assert_int_equal(keys_expected_other("tcp://a:1", TRUST_CONSUMER, &other.public, &k), 0);
+    assert_string_equal(k.text, third.public.text);
+    assert_int_equal(keys_expected_other("tcp://a:1", TRUST_CONSUMER, &third.public, &k), 0);
+    assert_string_equal(k.text, other.public.text);
+    assert_int_equal(keys_expected_other("tcp://b:1", TRUST_CONSUMER, &own.public, &k), 0);
+    assert_string_equal(k.text, own.public.text); /* it has no other one */
+    assert_int_equal(keys_expected("tcp://a:1", 0, &k), 0);
+    assert_false(curve_key_is_set(&k)); /* an own address: clients have different keys */
+}
+
+static void test_an_option_takes_endpoints_only(void **state) {
+    static const char *const bad[] = {"a:1", "http://a:1", "tcp:/a", "ipc:", ""};
+    (void)state;
+    assert_int_equal(keys_setup(&(struct key_options){.insecure = true}, 0), 0);
+    assert_int_equal(keys_check_option("--bind", "tcp://a:1", 0), 0);
+    assert_int_equal(keys_check_option("--bind", "ipc:///x", 0), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        capture_begin(&captured, STDERR_FILENO);
+        int err = keys_check_option("--bind", bad[i], 0);
+        capture_end(&captured);
+        assert_int_equal(err, ERR_USAGE);
+        assert_non_null(strstr(captured.text, "not an endpoint; use ipc://PATH or tcp://HOST:PORT"));
+    }
+}
+
+static void test_a_trust_file_may_belong_to_root(void **state) {
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    write_key("key", 0600, &own);
+    write_trust("%s uploader\n", other.public.text);
+    assert_int_equal(chown("key", 12345, (gid_t)-1) | chmod(".", 0755), 0);
+    assert_int_equal(seteuid(12345), 0);
+    int err = set_up(0);
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(err, 0);
+}
+
 /* "An error is logged, and the earlier file stays in force." */
 static void test_read_again(void **state) {
     bool lost;
@@ -179,4 +227,7 @@ static void test_read_again(void **state) {
 UNIT_MAIN(cmocka_unit_test_setup(test_roles_of_a_peer, setup),
           cmocka_unit_test_setup(test_files_that_are_refused, setup),
           cmocka_unit_test_setup(test_the_expected_key_of_an_endpoint, setup),
+          cmocka_unit_test_setup(test_the_other_key_of_a_consumer, setup),
+          cmocka_unit_test_setup(test_an_option_takes_endpoints_only, setup),
+          cmocka_unit_test_setup(test_a_trust_file_may_belong_to_root, setup),
           cmocka_unit_test_setup(test_read_again, setup))

@@ -154,6 +154,57 @@ static void test_lent_bytes_are_counted_and_given_back(void **state) {
     send_queue_destroy(&u);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_lent_bytes_are_counted_and_given_back), cmocka_unit_test(test_one_peer_does_not_read),
+static void test_a_peer_has_an_id_of_at_most_255_bytes(void **state) {
+    (void)state;
+    struct send_queue *u;
+    struct send_buffer *p;
+    char id[257];
+    memset(id, 'i', sizeof id);
+    assert_int_equal(send_queue_new(&u), 0);
+    assert_int_equal(send_queue_wrap(u, id, 256, slice_of("x"), &p), ERR_INVALID);
+    assert_null(p);
+    assert_int_equal(send_queue_wrap(u, id, 255, slice_of("x"), &p), 0);
+    assert_true(send_queue_has_room(u, id, 255, 1));
+    send_buffer_free(NULL, p);
+    send_queue_destroy(&u);
+}
+
+/* The limits are reached to the byte. */
+static void test_a_peer_may_have_all_of_its_limit_waiting(void **state) {
+    (void)state;
+    struct send_queue *u;
+    struct send_buffer *half, *rest;
+    size_t half_len = SEND_QUEUE_PEER_MAX / 2 - SEND_QUEUE_OVERHEAD;
+    assert_int_equal(send_queue_new(&u), 0);
+    assert_int_equal(send_queue_lend(u, "peer", 4, half_len, NULL, NULL, &half), 0);
+    assert_false(send_queue_is_backpressured(u, "peer", 4)); /* not more than half */
+    assert_true(send_queue_has_room(u, "peer", 4, half_len));
+    assert_false(send_queue_has_room(u, "peer", 4, half_len + 1));
+    assert_int_equal(send_queue_lend(u, "peer", 4, half_len, NULL, NULL, &rest), 0);
+    assert_true(send_queue_is_backpressured(u, "peer", 4));
+    assert_int_equal(send_queue_bytes(u), SEND_QUEUE_PEER_MAX);
+    send_buffer_free(NULL, rest);
+    send_buffer_free(NULL, half);
+    send_queue_destroy(&u);
+}
+
+static void test_the_pressure_begins_beyond_half_of_all_bytes(void **state) {
+    (void)state;
+    struct send_queue *u;
+    struct send_buffer *half, *one;
+    assert_int_equal(send_queue_new(&u), 0);
+    assert_int_equal(send_queue_lend(u, "a", 1, SEND_QUEUE_ALL_MAX / 2 - SEND_QUEUE_OVERHEAD, NULL, NULL, &half), 0);
+    assert_false(send_queue_is_under_pressure(u));
+    assert_int_equal(wrap(u, "b", 0, &one), 0);
+    assert_true(send_queue_is_under_pressure(u));
+    send_buffer_free(NULL, one);
+    send_buffer_free(NULL, half);
+    send_queue_destroy(&u);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_a_peer_has_an_id_of_at_most_255_bytes),
+          cmocka_unit_test(test_a_peer_may_have_all_of_its_limit_waiting),
+          cmocka_unit_test(test_the_pressure_begins_beyond_half_of_all_bytes),
+          cmocka_unit_test(test_lent_bytes_are_counted_and_given_back), cmocka_unit_test(test_one_peer_does_not_read),
           cmocka_unit_test(test_many_peers_do_not_read), cmocka_unit_test(test_peers_are_forgotten),
           cmocka_unit_test(test_freed_by_another_thread))

@@ -3,9 +3,11 @@
 #include "runtime/session.h"
 #include "system/clock.h"
 #include "system/dirs.h"
+#include "system/fileid.h"
 #include "unit.h"
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 20000
@@ -23,8 +25,8 @@ struct fake { /* a consumer */
     struct id128 sender, hello_journal;
     uint8_t peer[16];
     size_t peer_len;
-    char hello_host[256], hello_jobs[64], hello_allow[64];
-    uint64_t hello_slots;
+    char hello_host[256], hello_jobs[64], hello_allow[64], hello_boot[64], hello_software[64];
+    uint64_t hello_slots, hello_pid, hello_starttime;
 };
 
 static void fake_open(struct fake *c, const char *address, uint64_t epoch) {
@@ -77,6 +79,10 @@ static void fake_hello(struct fake *c, const struct msg *m) {
     c->hello_number = m->number;
     c->hello_journal = m->journal;
     c->hello_slots = m->hello.slots;
+    c->hello_pid = m->hello.pid;
+    c->hello_starttime = m->hello.starttime;
+    keep_text(c->hello_boot, sizeof c->hello_boot, m->hello.boot);
+    keep_text(c->hello_software, sizeof c->hello_software, m->hello.software);
     keep_text(c->hello_host, sizeof c->hello_host, m->hello.host);
     keep_text(c->hello_jobs, sizeof c->hello_jobs, m->hello.jobs);
     keep_text(c->hello_allow, sizeof c->hello_allow, m->hello.allow_count ? m->hello.allow[0] : slice_of(""));
@@ -209,6 +215,25 @@ static void test_hello_and_welcome(void **state) {
     assert_true(c.hello_host[0] != 0);
     session_destroy(&s);
     assert_null(s);
+    fake_close(&c);
+}
+
+static void test_a_hello_names_this_process(void **state) {
+    (void)state;
+    struct fake c;
+    struct utsname host;
+    uint64_t starttime;
+    assert_int_equal(uname(&host), 0);
+    assert_int_equal(process_starttime(getpid(), &starttime), 0);
+    fake_open(&c, "ipc://process", 1);
+    struct session *s = client("ipc://process", NULL);
+    TURN_UNTIL(s, &c, session_is_connected(s));
+    assert_string_equal(c.hello_host, host.nodename);
+    assert_string_equal(c.hello_boot, boot_id());
+    assert_string_equal(c.hello_software, "chunklift " CHUNKLIFT_VERSION);
+    assert_int_equal(c.hello_pid, getpid());
+    assert_true(c.hello_starttime == starttime);
+    session_destroy(&s);
     fake_close(&c);
 }
 
@@ -505,8 +530,9 @@ static int end_context(void **state) {
 
 #define TEST(test) cmocka_unit_test_teardown(test, end_context)
 
-UNIT_MAIN(TEST(test_hello_and_welcome), TEST(test_questions_are_numbered), TEST(test_hello_is_repeated),
-          TEST(test_consumer_that_comes_later), TEST(test_a_consumer_that_starts_is_found_soon), TEST(test_bye_leaves),
+UNIT_MAIN(TEST(test_hello_and_welcome), TEST(test_a_hello_names_this_process), TEST(test_questions_are_numbered),
+          TEST(test_hello_is_repeated), TEST(test_consumer_that_comes_later),
+          TEST(test_a_consumer_that_starts_is_found_soon), TEST(test_bye_leaves),
           TEST(test_hello_first_after_a_restart), TEST(test_other_errors_are_handed_up),
           TEST(test_wrong_journal_and_garbage_are_dropped), TEST(test_wrong_journal_and_version_are_logged_once),
           TEST(test_the_journal_is_that_of_the_first_welcome), TEST(test_silence_and_back), TEST(test_consumer_moves),

@@ -397,6 +397,7 @@ static void test_sockets_of_killed_processes_are_swept(void **state) {
     }
     assert_int_equal(utimensat(AT_FDCWD, path[2], now, 0), 0);
     fd[3] = open(path[3], O_CREAT | O_WRONLY, 0600);
+    assert_int_equal(futimens(fd[3], (struct timespec[]){{.tv_sec = 1000}, {.tv_sec = 1000}}), 0);
     assert_int_equal(dirs_new_ipc_endpoint("x", &endpoint), 0);
     assert_int_equal(access(path[0], F_OK), 0);  /* it has a listener */
     assert_int_equal(access(path[1], F_OK), -1); /* it has none */

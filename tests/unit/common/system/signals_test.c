@@ -194,6 +194,15 @@ static void test_a_stop_request_that_is_seen_ends_nothing(void **state) {
     assert_int_equal(end_hanging(&h), 4);
 }
 
+static void test_one_stop_request_does_not_end_a_process_that_hangs(void **state) {
+    (void)state;
+    struct hanging h = start_hanging();
+    kill(h.pid, SIGTERM);
+    poll(NULL, 0, SIGNALS_HUNG_MS + 500);
+    assert_int_equal(stops_seen(&h), 1);
+    assert_int_equal(end_hanging(&h), 4);
+}
+
 static void test_hangups_do_not_end_a_process_that_hangs(void **state) {
     (void)state;
     struct hanging h = start_hanging();
@@ -231,4 +240,5 @@ UNIT_MAIN(TEST(test_nothing_at_first), TEST(test_first_and_second_stop), TEST(te
           TEST(test_child_exit_is_told_once), TEST(test_flood_does_not_block),
           TEST(test_blocked_signals_are_let_through), TEST(test_a_second_stop_request_ends_a_process_that_hangs),
           TEST(test_a_stop_request_that_is_seen_ends_nothing), TEST(test_hangups_do_not_end_a_process_that_hangs),
+          TEST(test_one_stop_request_does_not_end_a_process_that_hangs),
           TEST(test_the_thread_leaves_ignored_signals_alone))

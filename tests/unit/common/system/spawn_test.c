@@ -217,6 +217,21 @@ static void test_works_with_standard_descriptors_closed(void **state) {
     assert_string_equal(text, "here\n");
 }
 
+static void test_an_error_is_reported_with_standard_descriptors_closed(void **state) {
+    (void)state;
+    pid_t parent = fork();
+    if (parent == 0) {
+        close(0);
+        close(1);
+        close(2);
+        pid_t pid = 0;
+        const char *argv[] = {"./none", NULL};
+        struct spawn_options o = {.argv = argv, .new_session = true, .log_path = "low"};
+        _exit(spawn(&o, &pid) == ERR_NOT_FOUND ? 0 : 1);
+    }
+    assert_int_equal(wait_for(parent), 0);
+}
+
 static void test_sibling_program(void **state) {
     (void)state;
     struct buf path = BUF_INIT;
@@ -242,4 +257,5 @@ UNIT_MAIN(cmocka_unit_test(test_runs_with_its_arguments), cmocka_unit_test(test_
           cmocka_unit_test(test_works_with_standard_descriptors_closed), cmocka_unit_test(test_sibling_program),
           cmocka_unit_test(test_an_ignored_hangup_stays_ignored),
           cmocka_unit_test(test_a_new_session_dies_with_its_parent_too),
+          cmocka_unit_test(test_an_error_is_reported_with_standard_descriptors_closed),
           cmocka_unit_test(test_no_descriptor_is_left_in_the_parent))
