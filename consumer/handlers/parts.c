@@ -24,7 +24,7 @@ static size_t parts_collect(const struct upload *u, size_t room, uint32_t from, 
         p->seq = info->seq;
         p->etag = chunk_etag(info, texts[count].text);
         bytes += PART_BYTES + p->etag.len;
-        if (count > 0 && bytes > room)
+        if (bytes > room) /* one part always fits */
             break;
         count++;
     }

@@ -48,7 +48,7 @@ static void status_add_uploads(const struct consumer *c, const struct peer *peer
         if (!status_sees_upload(c, peer, u))
             continue;
         bytes += ENTRY_BYTES + u->identity.src.len + u->identity.dest.len + (u->failure ? strlen(u->failure) : 0);
-        if (page->upload_count == UPLOADS_PER_PAGE || (page->upload_count > 0 && bytes > room)) {
+        if (page->upload_count == UPLOADS_PER_PAGE || bytes > room) { /* one upload always fits */
             page->next = i;
             return;
         }

@@ -181,7 +181,7 @@ static void tail_read_events(struct consumer *c, const struct peer *peer, struct
         if (!tail_wants_event(peer, entry))
             continue;
         bytes += EVENT_BYTES + entry->e.worker.len + entry->e.detail.len;
-        if (out->event_count == EVENT_LIST_MAX || (out->event_count > 0 && bytes > room))
+        if (out->event_count == EVENT_LIST_MAX || bytes > room) /* one event always fits */
             break;
         c->event_list[out->event_count++] = entry->e;
     }

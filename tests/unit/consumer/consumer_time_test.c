@@ -23,6 +23,13 @@ static void test_a_silent_peer_is_dropped_after_a_minute(void **state) {
     assert_true(consumer_is_deserted(world.c, 60000, world.now));
 }
 
+static void test_a_consumer_is_deserted_when_all_members_were_silent_for_a_time(void **state) {
+    (void)state;
+    world_hello('U', ROLE_UPLOADER);
+    assert_false(consumer_is_deserted(world.c, 5000, world.now + 4999));
+    assert_true(consumer_is_deserted(world.c, 5000, world.now + 5000));
+}
+
 static void test_a_silent_peer_has_three_lease_times(void **state) {
     (void)state;
     world_kill();
@@ -202,4 +209,5 @@ UNIT_MAIN(WORLD_TEST(test_a_silent_peer_is_dropped_after_a_minute),
           WORLD_TEST(test_a_round_is_due_when_a_lease_expires), WORLD_TEST(test_the_grace_period_is_a_lease_time),
           WORLD_TEST(test_a_stop_is_clean_when_the_grace_period_is_over),
           WORLD_TEST(test_all_peers_are_told_that_the_journal_cannot_be_written),
-          WORLD_TEST(test_a_lost_journal_ends_the_process))
+          WORLD_TEST(test_a_lost_journal_ends_the_process),
+          WORLD_TEST(test_a_consumer_is_deserted_when_all_members_were_silent_for_a_time))

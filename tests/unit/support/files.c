@@ -87,6 +87,10 @@ int dir_count(const char *dir) {
     return count;
 }
 
+int open_descriptors(void) {
+    return dir_count("/proc/self/fd");
+}
+
 void dir_remove(const char *dir) {
     DIR *d = opendir(dir);
     if (!d)

@@ -31,6 +31,9 @@ const char *dir_find(const char *dir, const char *prefix);
 /* The number of files in a directory; 0: it does not exist. */
 int dir_count(const char *dir);
 
+/* The number of open descriptors of this process. A test compares two of them to find a descriptor that stays open. */
+int open_descriptors(void);
+
 /* Removes a directory and its files. Without effect if there is no such directory. */
 void dir_remove(const char *dir);
 

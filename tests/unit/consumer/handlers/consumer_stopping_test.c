@@ -116,7 +116,27 @@ static void test_no_beat_is_sent_under_back_pressure(void **state) {
     assert_int_equal(world_last('V', MSG_BEAT)->beat.slots, 3);
 }
 
+/* The next HEARTBEAT of an uploader is answered as always; the other jobs end by themselves. */
+static void test_a_beat_names_as_many_jobs_as_a_list_holds(void **state) {
+    (void)state;
+    enum { JOBS = PROTO_LIST_MAX + 1 };
+    static struct claim claims[JOBS];
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('U', ROLE_UPLOADER);
+    struct id128 id = world_begun('P', 'U', "/src/a", "s3://bucket/a", JOBS);
+    for (uint32_t i = 0; i < JOBS; i++)
+        claims[i] = (struct claim){.ref = world_ref(JOB_CHUNK, id, i), .handle = slice_of("H")};
+    struct msg m = {.type = MSG_CLAIM, .claim = {.claims = claims, .claim_count = PROTO_LIST_MAX}};
+    world_deliver('U', &m);
+    m.claim = (struct msg_claim){.claims = claims + PROTO_LIST_MAX, .claim_count = 1};
+    world_deliver('U', &m);
+    assert_int_equal(consumer_lease_count(world.c), JOBS);
+    stop('P');
+    assert_int_equal(world_last('U', MSG_BEAT)->beat.unwanted_count, PROTO_LIST_MAX);
+}
+
 UNIT_MAIN(WORLD_TEST(test_nothing_new_is_granted), WORLD_TEST(test_holders_get_a_beat_at_once),
           WORLD_TEST(test_another_producer_of_the_upload_keeps_it_going),
           WORLD_TEST(test_only_leases_of_stopping_producers_are_unwanted), WORLD_TEST(test_only_a_producer_stops),
-          WORLD_TEST(test_no_beat_is_sent_under_back_pressure))
+          WORLD_TEST(test_no_beat_is_sent_under_back_pressure),
+          WORLD_TEST(test_a_beat_names_as_many_jobs_as_a_list_holds))

@@ -226,6 +226,45 @@ static void test_a_round_reads_the_disk_for_four_peers(void **state) {
         buf_release(&frames[i]);
 }
 
+/* ---- cursors that are gone ---- */
+
+/* A TAIL of 'P' that may wait for a second is answered at once, by a resync. */
+static void assert_answered_at_once(uint64_t seq, uint64_t event) {
+    struct msg m = {.type = MSG_TAIL, .tail = {.seq = seq, .event = event, .filter = TAIL_MINE, .wait_ms = 1000}};
+    world.now += 100;
+    world_deliver('P', &m);
+    assert_true(world_answer('P', MSG_RECORDS)->records.resync);
+}
+
+static void test_a_cursor_that_is_gone_is_answered_at_once(void **state) {
+    (void)state;
+    publish(1, "");
+    append_fail(1);
+    assert_int_equal(ledger_flush(world.c), 0);
+    join_peers();
+    uint64_t seq = journal_seq(world.c->journal) + 1, event = world.c->events.next;
+    assert_answered_at_once(seq - 1, event);
+    assert_answered_at_once(seq, event - 1);
+    assert_answered_at_once(seq, event + 1);
+    waits('P', TAIL_MINE);
+}
+
+static void test_records_that_are_no_longer_in_memory_are_a_resync(void **state) {
+    (void)state;
+    join_peers();
+    append_fail(1);
+    uint64_t seq = journal_seq(world.c->journal) + 1;
+    assert_int_equal(ledger_flush(world.c), 0);
+    assert_false(world_tail('P', seq, world.c->events.next, TAIL_MINE, none)->resync);
+    char *line = calloc(1, RECENT_BYTES_MAX - 1);
+    assert_non_null(line);
+    recent_add(&world.c->recent, seq + 1, 1, slice_make(line, RECENT_BYTES_MAX - 1)); /* no other one has room */
+    free(line);
+    const struct msg_records *m = world_tail('P', seq, world.c->events.next, TAIL_MINE, none);
+    assert_true(m->resync);
+    assert_int_equal(m->line_count, 0);
+}
+
 UNIT_MAIN(WORLD_TEST(test_one_record_is_news), WORLD_TEST(test_one_event_is_news),
           WORLD_TEST(test_what_concerns_another_producer_is_no_news),
           WORLD_TEST(test_a_pause_of_the_process_moves_the_wait), WORLD_TEST(test_no_wait_is_longer_than_two_seconds),
@@ -233,4 +272,6 @@ UNIT_MAIN(WORLD_TEST(test_one_record_is_news), WORLD_TEST(test_one_event_is_news
           WORLD_TEST(test_a_reader_without_a_valid_cursor_goes_on_with_what_is_there),
           WORLD_TEST(test_a_reader_gets_the_last_record),
           WORLD_TEST(test_records_that_cannot_be_read_are_skipped_by_a_resync),
-          WORLD_TEST(test_a_round_reads_the_disk_for_four_peers))
+          WORLD_TEST(test_a_round_reads_the_disk_for_four_peers),
+          WORLD_TEST(test_a_cursor_that_is_gone_is_answered_at_once),
+          WORLD_TEST(test_records_that_are_no_longer_in_memory_are_a_resync))

@@ -2,7 +2,7 @@
  * A disk on which one call fails and all later ones work. Each open, write, pwrite, ftruncate,
  * fdatasync, fsync, rename and unlink of the journal and its snapshot fails once, in every
  * scenario. Lines that were acknowledged before are present afterwards, in order and once. Refused
- * lines are never acknowledged later. The linker wraps the calls of the C library (tests.cmake), so
+ * lines are never acknowledged later, and no descriptor stays open. The linker wraps the calls of the C library (tests.cmake), so
  * none is missed.
  */
 #include "journal_support.h"
@@ -211,6 +211,7 @@ static bool one_fault(const struct life *life, int at, int error, enum how how, 
     life->prepare();
     uint32_t before = life->prepare == prepare_nothing ? 0 : 6 * BATCH, acked = before;
     struct journal_options o = real_options(&s);
+    int descriptors = open_descriptors();
     stderr_begin();
     arm(at, error, how);
     struct journal_position known;
@@ -231,6 +232,7 @@ static bool one_fault(const struct life *life, int at, int error, enum how how, 
     uint32_t there = chunks_there();
     struct buf said = stderr_end();
     buf_release(&said);
+    assert_int_equal(open_descriptors(), descriptors);
     if (there < acked || there > acked + BATCH)
         fail_msg("%s, call %d, errno %d: %u acknowledged, %u there", life->name, at, error, acked, there);
     return one.fired;

@@ -140,12 +140,14 @@ static unsigned each_call(enum how how) {
             one.at = at;
             one.calls = 0;
             one.how = how;
+            int descriptors = open_descriptors();
             stderr_begin();
             one.armed = true;
             int err = use_journal(&chunks, &read);
             one.armed = false;
             struct buf said = stderr_end();
             buf_release(&said);
+            assert_int_equal(open_descriptors(), descriptors);
             if (!err) {
                 struct buf all = journal_bytes(DIR_NAME);
                 assert_int_equal(chunks, CHUNKS);

@@ -1,6 +1,8 @@
 /* journal_open on torn tails, damage and missing files. journal_known_test.c has the starts with a snapshot. */
 #include "journal_support.h"
 
+#include <time.h>
+
 /* Opens the journal. Its records are the first `good` lines; the rest of `bytes` is in a side
  * file. */
 static void opens_with(const struct buf *bytes, uint64_t good) {
@@ -400,6 +402,61 @@ static void test_journal_without_any_epoch_is_refused(void **state) {
     journal_close(&j);
 }
 
+/* A file system can leave a new file with its size and without its content. */
+static void test_zeros_in_place_of_the_first_line_begin_anew(void **state) {
+    (void)state;
+    static const char zeros[500];
+    dir_remove(DIR_NAME);
+    assert_int_equal(mkdir(DIR_NAME, 0700), 0);
+    file_put(ACTIVE, slice_make(zeros, sizeof zeros));
+    struct journal_options o = seen_options(NULL);
+    stderr_begin();
+    struct journal *j = journal_open_ok(&o);
+    struct buf said = stderr_end(), kept = file_bytes(dir_find(DIR_NAME, "torn-1-"));
+    assert_int_equal(journal_epoch(j), 1);
+    assert_verifies(DIR_NAME, 1);
+    assert_true(slice_equal(buf_slice(&kept), slice_make(zeros, sizeof zeros)));
+    journal_close(&j);
+    buf_release(&said);
+    buf_release(&kept);
+}
+
+static void test_a_side_file_has_the_day_in_its_name(void **state) {
+    (void)state;
+    char before[32], after[32];
+    time_t now = time(NULL);
+    journal_put(slice_of("{\"seq\":1,"));
+    assert_true(strftime(before, sizeof before, "torn-1-%Y%m%dT", gmtime(&now)) > 0);
+    struct journal_options o = seen_options(NULL);
+    stderr_begin();
+    struct journal *j = journal_open_ok(&o);
+    struct buf said = stderr_end();
+    now = time(NULL); /* midnight may be between the two */
+    assert_true(strftime(after, sizeof after, "torn-1-%Y%m%dT", gmtime(&now)) > 0);
+    assert_true(dir_find(DIR_NAME, before) || dir_find(DIR_NAME, after));
+    journal_close(&j);
+    buf_release(&said);
+}
+
+/* Its batch is durable under its name before the epoch is written. */
+static void test_the_segment_line_of_a_new_active_file_is_a_batch(void **state) {
+    (void)state;
+    many_files();
+    assert_int_equal(unlink(ACTIVE), 0);
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
+    journal_close(&j);
+    struct buf active = file_bytes(ACTIVE);
+    unsigned long long batch[2];
+    for (uint64_t line = 0; line < 2; line++) {
+        const char *at = strstr(active.data + (line ? strcspn(active.data, "\n") : 0), "\"batch\":");
+        assert_non_null(at);
+        batch[line] = strtoull(at + 8, NULL, 10);
+    }
+    assert_int_equal(batch[1], batch[0] + 1);
+    buf_release(&active);
+}
+
 UNIT_MAIN(TEST(test_torn_tail_at_every_byte), TEST(test_torn_first_line_begins_anew),
           TEST(test_changed_byte_in_the_last_batch_is_cut), TEST(test_changed_byte_in_an_earlier_batch_refuses),
           TEST(test_one_line_batches), TEST(test_missing_line_in_the_middle_refuses),
@@ -408,4 +465,5 @@ UNIT_MAIN(TEST(test_torn_tail_at_every_byte), TEST(test_torn_first_line_begins_a
           TEST(test_time_never_goes_back), TEST(test_missing_or_empty_active_file_is_made_again),
           TEST(test_stale_temporary_files_are_removed), TEST(test_torn_only_line_of_the_active_file),
           TEST(test_damage_in_a_sealed_file_refuses_even_at_its_end), TEST(test_missing_sealed_file),
-          TEST(test_journal_without_any_epoch_is_refused))
+          TEST(test_journal_without_any_epoch_is_refused), TEST(test_zeros_in_place_of_the_first_line_begin_anew),
+          TEST(test_a_side_file_has_the_day_in_its_name), TEST(test_the_segment_line_of_a_new_active_file_is_a_batch))

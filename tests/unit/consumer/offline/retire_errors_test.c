@@ -108,8 +108,9 @@ static void test_each_call_of_archive_fails_once(void **state) {
         fired = false;
         calls_left = at;
         struct buf said;
-        int err = retire(&o, &said);
+        int descriptors = open_descriptors(), err = retire(&o, &said);
         calls_left = -1;
+        assert_int_equal(open_descriptors(), descriptors);
         assert_int_equal(err, fired ? ERR_IO : 0);
         if (fired)
             assert_contains(&said, "chunklift: ");
@@ -136,8 +137,9 @@ static void test_each_call_of_remove_fails_once(void **state) {
         make_journal();
         fired = false;
         calls_left = at;
-        int err = retire_silently(&o);
+        int descriptors = open_descriptors(), err = retire_silently(&o);
         calls_left = -1;
+        assert_int_equal(open_descriptors(), descriptors);
         assert_int_equal(err, fired ? ERR_IO : 0);
         assert_int_equal(retire_silently(&o), 0);
         assert_false(file_exists(sealed_path(1)) || file_exists(sealed_path(4)));

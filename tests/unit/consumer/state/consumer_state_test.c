@@ -1,8 +1,11 @@
 /* The state rebuilt from records, its snapshot, and its tables. */
+#include "capture.h"
 #include "consumer_world.h"
 
 #include "consumer/state/finished.h"
 #include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- helpers ---- */
@@ -377,6 +380,25 @@ static void test_fields_of_a_fingerprint_do_not_run_together(void **state) {
     digest_destroy(&sha);
 }
 
+/* The process that writes a snapshot has the stderr of the consumer. */
+static void test_a_snapshot_that_cannot_be_written_is_logged(void **state) {
+    (void)state;
+    static struct capture c;
+    live_a_little("/src");
+    assert_int_equal(mkdir(JOURNAL_DIR "/" SNAPSHOT_NAME, 0700), 0);
+    log_setup("test", LOG_DEBUG, false);
+    capture_begin(&c, STDERR_FILENO);
+    ledger_begin_snapshot(world.c);
+    int status, child = world.c->snapshot_writer.child;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    const char *said = capture_end(&c);
+    log_setup("test", LOG_WARN, false);
+    assert_int_equal(rmdir(JOURNAL_DIR "/" SNAPSHOT_NAME), 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_non_null(strstr(said, JOURNAL_DIR "/" SNAPSHOT_NAME ": rename: "));
+    assert_null(strstr(said, "priority"));
+}
+
 UNIT_MAIN(WORLD_TEST(test_replay_gives_the_same_state), WORLD_TEST(test_snapshot_and_rest_give_the_same_state),
           WORLD_TEST(test_rotation_leaves_a_snapshot), WORLD_TEST(test_a_snapshot_being_written_stands_in_nobodys_way),
           WORLD_TEST(test_a_snapshot_that_was_due_follows), WORLD_TEST(test_a_snapshot_that_does_not_fit_is_ignored),
@@ -385,4 +407,5 @@ UNIT_MAIN(WORLD_TEST(test_replay_gives_the_same_state), WORLD_TEST(test_snapshot
           cmocka_unit_test(test_carried_state_counts_once),
           cmocka_unit_test(test_finished_holds_the_last_of_each_destination),
           cmocka_unit_test(test_ended_forgets_the_oldest),
-          cmocka_unit_test(test_fields_of_a_fingerprint_do_not_run_together))
+          cmocka_unit_test(test_fields_of_a_fingerprint_do_not_run_together),
+          WORLD_TEST(test_a_snapshot_that_cannot_be_written_is_logged))
