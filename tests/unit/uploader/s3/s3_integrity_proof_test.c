@@ -95,6 +95,47 @@ static void test_an_accepted_probe_shows_the_kind_of_etags(void **state) {
     assert_int_equal(made.endpoint->md5_etags, S3_UNKNOWN);
 }
 
+/* The part after the last one has bytes of its own, and their digest is wrong by one bit. */
+static void test_a_part_that_probes_shows_the_kind_of_etags(void **state) {
+    static const char text[] = "chunklift: does this store refuse a wrong digest?";
+    struct digest *d;
+    struct buf header = BUF_INIT;
+    uint8_t sum[MD5_SIZE];
+    char etag[80] = "ETag: \"";
+    assert_int_equal(digest_new(&d, DIGEST_MD5), 0);
+    assert_int_equal(digest_begin(d), 0);
+    assert_int_equal(digest_add(d, text, strlen(text)), 0);
+    assert_int_equal(digest_end(d, sum), 0);
+    digest_destroy(&d);
+    hex_encode(sum, sizeof sum, etag + strlen(etag));
+    strcat(etag, "\"\r\n");
+    sum[0] ^= 1;
+    assert_int_equal(buf_add_text(&header, "content-md5: "), 0);
+    assert_int_equal(base64_add(&header, slice_make(sum, sizeof sum)), 0);
+    s3_op_fixture_begin(state);
+    const char *const replies[] = {reply_with_body(made.f, "200 OK", etag, ""), NULL};
+    made.f->server.replies = replies;
+    made.f->task.job.ref.kind = JOB_CHUNK;
+    made.f->task.job.length = ((uint64_t)16 << 20) + 1;
+    made.f->task.job.chunks = 2;
+    s3_op_fixture_use(made.f->server.url);
+    s3_op_fixture_verifies(S3_NO, S3_UNKNOWN, S3_NO);
+    made.known = 0;
+    s3_integrity_choose(made.op, s3_op_fixture_on_method);
+    uint64_t deadline_ms = clock_ms() + 10000;
+    for (; made.known == 0; http_perform(made.f->http)) {
+        assert_true(clock_ms() < deadline_ms);
+        http_wait(made.f->http, NULL, 0, 10);
+    }
+    assert_true(request_contains(made.f, 0, "?partNumber=3&"));
+    assert_true(request_contains(made.f, 0, text));
+    assert_true(request_contains(made.f, 0, header.data));
+    buf_release(&header);
+    assert_int_equal(made.endpoint->verifies[INTEGRITY_MD5], S3_NO); /* it took a wrong one */
+    assert_int_equal(made.endpoint->md5_etags, S3_YES);
+    assert_int_equal(made.op->method, INTEGRITY_MD5); /* compared with the ETag */
+}
+
 static void test_a_refused_probe_shows_no_kind_of_etags(void **state) {
     s3_op_fixture_begin(state);
     probe_of(INTEGRITY_MD5);
@@ -259,9 +300,9 @@ static void test_the_lack_of_a_proof_is_a_warning(void **state) {
 
 UNIT_MAIN(TEST(test_a_refused_probe_shows_that_the_digest_is_verified),
           TEST(test_a_refusal_for_another_reason_shows_no_check), TEST(test_an_error_of_the_store_shows_nothing),
-          TEST(test_an_accepted_probe_shows_the_kind_of_etags), TEST(test_a_refused_probe_shows_no_kind_of_etags),
-          TEST(test_a_verified_digest_is_a_proof), TEST(test_a_digest_that_was_dropped_is_no_proof),
-          TEST(test_tls_is_the_proof_without_a_digest), TEST(test_the_first_etags_show_their_kind),
-          TEST(test_a_verified_md5_needs_no_etag), TEST(test_an_etag_of_other_bytes_is_a_failure),
-          TEST(test_a_streamed_md5_is_proved_by_its_etag_only), TEST(test_a_proof_that_was_asked_for_must_be_given),
-          TEST(test_the_lack_of_a_proof_is_a_warning))
+          TEST(test_an_accepted_probe_shows_the_kind_of_etags), TEST(test_a_part_that_probes_shows_the_kind_of_etags),
+          TEST(test_a_refused_probe_shows_no_kind_of_etags), TEST(test_a_verified_digest_is_a_proof),
+          TEST(test_a_digest_that_was_dropped_is_no_proof), TEST(test_tls_is_the_proof_without_a_digest),
+          TEST(test_the_first_etags_show_their_kind), TEST(test_a_verified_md5_needs_no_etag),
+          TEST(test_an_etag_of_other_bytes_is_a_failure), TEST(test_a_streamed_md5_is_proved_by_its_etag_only),
+          TEST(test_a_proof_that_was_asked_for_must_be_given), TEST(test_the_lack_of_a_proof_is_a_warning))

@@ -1,6 +1,8 @@
 /* Requests: credentials that are refused or expire, regions, resends, progress. */
 #include "files.h"
-#include "s3_fixture.h"
+#include "s3_op_fixture.h"
+
+#include "uploader/s3/request.h"
 
 #define ACCEPTED EMPTY("200 OK", "ETag: \"e\"\r\n")
 
@@ -203,6 +205,48 @@ static void test_an_unknown_kind_of_job_is_refused(void **state) {
     assert_false(r->transient);
 }
 
+/* --- headers --- */
+
+static void test_a_header_has_at_most_255_bytes(void **state) {
+    char value[250];
+    s3_op_fixture_begin(state);
+    s3_op_fixture_use(made.f->server.url);
+    memset(value, 'v', sizeof value);
+    s3_request_begin(made.op, "GET");
+    s3_request_header(made.op, "name: %.249s", value);
+    assert_int_equal(made.op->request.err, 0);
+    assert_int_equal(made.op->request.headers[1].len, 255);
+    s3_request_header(made.op, "name: %.250s", value);
+    assert_int_equal(made.op->request.err, ERR_LIMIT);
+}
+
+static void on_reply(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
+    assert_null(e);
+    assert_int_equal(r->status, 200);
+    s3_op_end(op, OUTCOME_DONE);
+}
+
+static void test_a_request_has_at_most_ten_headers(void **state) {
+    static const char *const replies[] = {ACCEPTED, NULL};
+    char line[20];
+    s3_op_fixture_begin(state);
+    made.f->server.replies = replies;
+    s3_op_fixture_use(made.f->server.url);
+    s3_request_begin(made.op, "GET"); /* has the first one */
+    for (int i = 1; i < S3_HEADERS_MAX; i++)
+        s3_request_header(made.op, "x-header-%d: %d", i, i);
+    s3_request_send(made.op, on_reply);
+    uint64_t deadline_ms = clock_ms() + 10000;
+    for (; !made.f->done; http_perform(made.f->http)) {
+        assert_true(clock_ms() < deadline_ms);
+        http_wait(made.f->http, NULL, 0, 10);
+    }
+    for (int i = 1; i < S3_HEADERS_MAX; i++) {
+        snprintf(line, sizeof line, "\r\nx-header-%d: %d\r\n", i, i);
+        assert_true(request_contains(made.f, 0, line));
+    }
+}
+
 /* --- the region --- */
 
 static const char *region_of_request(struct s3_fixture *f, const char *job_region, const char *option,
@@ -250,7 +294,8 @@ static void test_an_invalid_region_is_not_skipped(void **state) {
     assert_int_equal(f->s3->ops->check(f->s3, &t, reason, sizeof reason), ERR_INVALID);
 }
 
-UNIT_MAIN(TEST(test_refused_keys_that_were_replaced_are_tried_again), TEST(test_refused_keys_that_stayed_are_final),
+UNIT_MAIN(TEST(test_a_header_has_at_most_255_bytes), TEST(test_a_request_has_at_most_ten_headers),
+          TEST(test_refused_keys_that_were_replaced_are_tried_again), TEST(test_refused_keys_that_stayed_are_final),
           TEST(test_a_head_of_400_may_be_an_expired_token), TEST(test_a_head_of_403_may_be_a_refused_key),
           TEST(test_a_head_of_405_is_not_about_keys), TEST(test_a_put_of_403_without_a_code_is_not_about_keys),
           TEST(test_expired_keys_of_a_file_can_be_renewed), TEST(test_expired_keys_that_were_renewed_are_tried_again),
