@@ -1,8 +1,10 @@
 /* The requests of the sources of credentials, and the times between them. The linker wraps http_start, http_cancel,
  * http_wait and the clocks (tests.cmake): no request is sent, and the clocks stand still. */
 #include "aws_files.h"
+#include "capture.h"
 
 #include "pure/buf.h"
+#include "system/log.h"
 #include "uploader/aws/aws_credentials.h"
 #include "uploader/aws/aws_source.h"
 #include "uploader/http/http.h"
@@ -59,6 +61,7 @@ void __wrap_http_cancel(struct http *h, struct http_transfer *t) {
 
 void __wrap_http_wait(struct http *h, struct pollfd *fds, size_t count, int timeout_ms) {
     (void)h, (void)fds, (void)count;
+    assert_true(timeout_ms > 0); /* the loop has another call for the network */
     net.waited_ms += timeout_ms;
 }
 
@@ -481,6 +484,34 @@ static void test_keys_of_an_instance_survive_a_failure(void **state) {
     assert_string_equal(aws_credentials_keys(c).access_key, "A");
 }
 
+/* The first of several failures in a row is a warning. */
+static void test_a_renewal_that_fails_is_logged_once(void **state) {
+    (void)state;
+    struct capture shown;
+    log_setup("chunklift", LOG_WARN, false);
+    full_uri("http://localhost/");
+    assert_int_equal(make(), AWS_PENDING);
+    answer_keys(250);
+    capture_begin(&shown, STDERR_FILENO);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(step(), AWS_READY);
+        net.now_ms += 10000;
+        assert_int_equal(step(), AWS_READY);
+        if (i == 2)
+            answer_keys(250);
+        else
+            lose();
+        assert_int_equal(step(), AWS_READY);
+    }
+    const char *text = capture_end(&shown), *valid = strstr(text, "cannot be reached: no");
+    assert_non_null(valid);
+    assert_non_null(strstr(valid, "; the present keys are valid for 240 s"));
+    const char *next = strstr(valid + 1, "cannot be reached");
+    assert_non_null(next);
+    assert_non_null(strstr(next, "; the present keys are valid for 210 s"));
+    assert_null(strstr(next + 1, "cannot be reached"));
+}
+
 /* --- web identity --- */
 
 static void web_identity(const char *region) {
@@ -552,5 +583,5 @@ UNIT_MAIN(TEST(test_a_container_names_a_path), TEST(test_http_is_accepted_for_th
           TEST(test_requests_to_the_instance), TEST(test_the_endpoint_of_the_instance_can_be_named),
           TEST(test_the_instance_is_asked_unless_it_is_disabled), TEST(test_a_token_has_at_most_512_bytes),
           TEST(test_an_instance_that_does_not_answer_is_left_alone), TEST(test_keys_of_an_instance_survive_a_failure),
-          TEST(test_sts_is_that_of_the_region), TEST(test_sts_can_be_named), TEST(test_a_session_can_be_named),
-          TEST(test_a_refusal_of_sts_is_shown))
+          TEST(test_a_renewal_that_fails_is_logged_once), TEST(test_sts_is_that_of_the_region),
+          TEST(test_sts_can_be_named), TEST(test_a_session_can_be_named), TEST(test_a_refusal_of_sts_is_shown))
