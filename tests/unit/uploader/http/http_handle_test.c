@@ -341,7 +341,7 @@ static void test_memory_for_replies_is_kept_up_to_256_kib(void **state) {
     (void)state;
     static char replies[2][400000];
     static const char *const script[] = {replies[0], replies[1], NULL};
-    static const size_t lengths[] = {200000, 300000};
+    static const size_t lengths[] = {130000, 300000};
     struct http_server s;
     struct http_transfer *t;
     struct http *h = new_http(&s, script, NULL);
@@ -357,7 +357,7 @@ static void test_memory_for_replies_is_kept_up_to_256_kib(void **state) {
         assert_int_equal(http_start(h, &r, &t), 0);
         finish(h, &c);
         assert_int_equal(c.status, 200);
-        assert_int_equal(h->idle->body.cap, i == 0 ? 262144 : 0);
+        assert_true(i == 0 ? h->idle->body.cap >= lengths[0] : h->idle->body.cap == 0);
     }
     stop(h, &s);
 }
