@@ -52,12 +52,13 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"cp", cp_command},         {"producer", exec_program},   {"uploader", exec_program}, {"consumer", exec_program},
-    {"status", status_command}, {"journal", journal_command}, {"set", set_command},       {"keygen", keygen_command},
+    {"cp", cp_command},         {"producer", exec_program}, {"uploader", exec_program},
+    {"consumer", exec_program}, {"status", status_command}, {"journal", journal_command},
+    {"set", set_command},       {"keygen", keygen_command}, {NULL, NULL},
 };
 
 static int command_run(int argc, char **argv) {
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+    for (size_t i = 0; commands[i].name; i++)
         if (strcmp(argv[0], commands[i].name) == 0)
             return commands[i].run(argc, argv);
     log_error("%s: no such command; see 'chunklift --help'", argv[0]);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,12 +19,12 @@ static void consumer_log_read_tail(const char *path, off_t from, char tail[TAIL_
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd == -1)
         return;
-    off_t end = consumer_log_size(path), start = end - TAIL_BYTES > from ? end - TAIL_BYTES : from;
+    off_t start = MAX(consumer_log_size(path) - TAIL_BYTES, from);
     ssize_t n = pread(fd, tail, TAIL_BYTES, start);
     close(fd);
     while (n > 0 && tail[n - 1] == '\n')
         n--;
-    tail[n > 0 ? n : 0] = '\0';
+    tail[MAX(n, 0)] = '\0';
 }
 
 void consumer_log_last_line(const char *path, off_t from, char *text, size_t size) {
@@ -33,7 +34,8 @@ void consumer_log_last_line(const char *path, off_t from, char *text, size_t siz
     line = line ? line + 1 : tail;
     const char *colon = strstr(line, ": ");
     line = colon ? colon + 2 : line;
-    size_t len = strlen(line) < size ? strlen(line) : size - 1;
+    size_t len = strlen(line);
+    len = MIN(len, size - 1);
     memcpy(text, line, len);
     text[len] = '\0';
 }

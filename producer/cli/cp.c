@@ -13,6 +13,7 @@
 #include "producer/cli/supervise.h"
 #include "producer/producer.h"
 #include "producer/show/event_output.h"
+#include "pure/array.h"
 #include "system/clock.h"
 #include "system/exit_status.h"
 #include "system/fault.h"
@@ -81,7 +82,7 @@ static int cp_start(struct cp *cp) {
     if (err)
         return err;
     size_t roots = producer_root_count(cp->producer);
-    const char **root_list = calloc(roots + 1, sizeof *root_list);
+    const char **root_list = array_zeroed(roots, sizeof *root_list);
     if (!root_list)
         return ERR_NOMEM;
     for (size_t i = 0; i < roots; i++)

@@ -1,6 +1,8 @@
 #include "producer/show/progress.h"
+#include "pure/arith.h"
 #include "pure/text.h"
 #include "pure/units.h"
+#include "system/file_io.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@
 #define COLUMNS_DEFAULT 80
 #define COLUMNS_MAX 160
 #define OUTAGE_MS 2000   /* a shorter outage is not shown */
+#define FILE_NUMBERS 36  /* columns of the numbers of a file */
 #define FILE_LINE_MIN 52 /* columns: a name of 15 and the numbers */
 
 void progress_init(struct progress *p, uint64_t now_ms) {
@@ -33,13 +36,10 @@ void progress_sample(struct progress *p, uint64_t now_ms, uint64_t bytes) {
     p->samples[p->sample_next].ms = now_ms;
     p->samples[p->sample_next].bytes = bytes;
     p->sample_next = (p->sample_next + 1) % PROGRESS_SAMPLES;
-    if (p->sample_count < PROGRESS_SAMPLES)
-        p->sample_count++;
+    p->sample_count = MIN(p->sample_count + 1, PROGRESS_SAMPLES);
 }
 
 double progress_rate(const struct progress *p) {
-    if (p->sample_count < 2)
-        return 0;
     size_t last = (p->sample_next + PROGRESS_SAMPLES - 1) % PROGRESS_SAMPLES, first = last;
     for (size_t i = 1; i < p->sample_count; i++) {
         size_t at = (last + PROGRESS_SAMPLES - i) % PROGRESS_SAMPLES;
@@ -57,7 +57,7 @@ uint64_t progress_eta_s(const struct producer_stats *stats, double rate) {
     uint64_t there = stats->bytes_done + stats->bytes_moving;
     if (stats->walking || rate < 1)
         return UINT64_MAX;
-    return there >= stats->bytes_total ? 0 : (uint64_t)((double)(stats->bytes_total - there) / rate + 0.5);
+    return (uint64_t)((double)sub_or_zero(stats->bytes_total, there) / rate + 0.5);
 }
 
 static int terminal_width(void) {
@@ -68,7 +68,7 @@ static int terminal_width(void) {
 }
 
 static int progress_percent(uint64_t part, uint64_t whole) {
-    return whole == 0 ? 100 : part >= whole ? 100 : (int)((double)part * 100 / (double)whole);
+    return part >= whole ? 100 : (int)((double)part * 100 / (double)whole);
 }
 
 /* The columns of the character at text, and its length in bytes. In the C locale every character counts as one column.
@@ -116,8 +116,7 @@ static int progress_add_name(struct buf *out, const char *name, int room) {
 
 static int progress_add_file(struct buf *out, const struct producer_file_view *f, int columns) {
     char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE];
-    int room = columns - 36 > 12 ? columns - 36 : 12;
-    int err = progress_add_name(out, f->path, room);
+    int err = progress_add_name(out, f->path, columns - FILE_NUMBERS);
     if (!err)
         err = buf_addf(out, " %10s of %10s %3d%%\n", size_format(f->done_bytes, done), size_format(f->size, size),
                        progress_percent(f->done_bytes, f->size));
@@ -162,13 +161,7 @@ static bool progress_has_outage(const struct producer_stats *stats) {
 }
 
 static void progress_write(const struct buf *out) {
-    size_t at = 0;
-    while (at < out->len) {
-        ssize_t n = write(STDERR_FILENO, out->data + at, out->len - at);
-        if (n <= 0)
-            return; /* the display is optional */
-        at += (size_t)n;
-    }
+    (void)!file_write_all(STDERR_FILENO, out->data, out->len); /* the display is optional */
 }
 
 void progress_erase(struct progress *p) {
@@ -186,8 +179,7 @@ void progress_erase(struct progress *p) {
 
 /* Cuts a line so that it does not wrap. ASCII only: the total line. */
 static void progress_cut_ascii(struct buf *out, size_t start, int columns) {
-    if (out->len - start > (size_t)columns - 1)
-        out->len = start + (size_t)columns - 1;
+    out->len = MIN(out->len, start + (size_t)columns - 1);
 }
 
 /* The same for a line with any characters and a newline at its end. */

@@ -2,6 +2,7 @@
 
 #include "system/fileid.h"
 #include <fcntl.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 static struct mount *mounts_find(struct mounts *m, uint64_t dev) {
@@ -26,7 +27,7 @@ enum inodes mounts_look(struct mounts *m, uint64_t dev, const char *path) {
         return known->inodes;
     struct mount *entry = &m->items[m->next];
     m->next = (m->next + 1) % MOUNTS_MAX;
-    m->count = m->count < MOUNTS_MAX ? m->count + 1 : MOUNTS_MAX;
+    m->count = MIN(m->count + 1, MOUNTS_MAX);
     *entry = (struct mount){.dev = dev, .inodes = mounts_probe(path)};
     return entry->inodes;
 }

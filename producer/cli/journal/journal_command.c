@@ -261,16 +261,20 @@ int journal_command(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"tail", journal_command_tail},     {"show", journal_command_show},
-                    {"verify", journal_command_verify}, {"export", journal_command_export},
-                    {"forget", journal_command_forget}, {"retire", journal_hand_over}};
+    } commands[] = {{"tail", journal_command_tail},
+                    {"show", journal_command_show},
+                    {"verify", journal_command_verify},
+                    {"export", journal_command_export},
+                    {"forget", journal_command_forget},
+                    {"retire", journal_hand_over},
+                    {NULL, NULL}};
     output_setup();
     if (argc < 2) {
         log_error("journal: the command is missing; use tail, show, verify, export, forget or retire; see 'chunklift "
                   "journal --help'");
         return EXIT_USAGE;
     }
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+    for (size_t i = 0; commands[i].name; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {

@@ -32,7 +32,7 @@ extern struct scripted {
     uint64_t last_tail_seq;
     uint32_t last_wait_ms;
     struct msg_set last_set;
-    uint8_t forget_ids[16 * 8]; /* of the last FORGET */
+    uint8_t forget_ids[16 * PROTO_FORGET_MAX]; /* of the last FORGET */
     size_t forget_ids_len;
     bool forget_unfinished;
 } scripted;

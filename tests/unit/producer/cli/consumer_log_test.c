@@ -51,6 +51,35 @@ static void test_without_a_file_there_is_no_line(void **state) {
     assert_int_equal(consumer_log_size(path), 0);
 }
 
+static void test_line_that_fits_exactly(void **state) {
+    char text[80], shown[64];
+    (void)state;
+    memset(text, 'x', sizeof text);
+    for (size_t len = 63; len <= 64; len++) {
+        text[len] = '\0';
+        write_log(text);
+        consumer_log_last_line(path, 0, shown, sizeof shown);
+        assert_int_equal(strlen(shown), 63);
+        text[len] = 'x';
+    }
+}
+
+/* Only the end of a large file is read. */
+static void test_last_line_of_a_large_log(void **state) {
+    static char text[10000];
+    (void)state;
+    memset(text, '\n', sizeof text);
+    memcpy(text + sizeof text - 12, "now: the end", 12);
+    text[sizeof text - 1] = '\0';
+    write_log(text);
+    char shown[64];
+    consumer_log_last_line(path, 0, shown, sizeof shown);
+    assert_string_equal(shown, "the en");
+    consumer_log_last_line(path, sizeof text - 3, shown, sizeof shown);
+    assert_string_equal(shown, "en");
+}
+
 UNIT_MAIN(cmocka_unit_test(test_time_and_program_are_not_shown),
           cmocka_unit_test(test_lines_of_an_earlier_consumer_are_not_shown), cmocka_unit_test(test_a_long_line_is_cut),
-          cmocka_unit_test(test_without_a_file_there_is_no_line))
+          cmocka_unit_test(test_without_a_file_there_is_no_line), cmocka_unit_test(test_line_that_fits_exactly),
+          cmocka_unit_test(test_last_line_of_a_large_log))

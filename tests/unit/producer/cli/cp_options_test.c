@@ -1,4 +1,5 @@
 /* The command line of `cp`, as the configuration that it becomes. */
+#include "capture.h"
 #include "unit.h"
 
 #include "producer/cli/cp_options.h"
@@ -100,6 +101,43 @@ static void test_display(void **state) {
     memset(&o, 0, sizeof o);
 }
 
+static void test_missing_arguments_are_named(void **state) {
+    static struct capture seen;
+    (void)state;
+    capture_begin(&seen, STDERR_FILENO);
+    assert_int_equal(PARSE("cp", "--journal", "j"), EXIT_USAGE);
+    assert_non_null(strstr(capture_end(&seen), "cp: SRC and DEST are missing; see 'chunklift cp --help'"));
+    cp_options_release(&o);
+    capture_begin(&seen, STDERR_FILENO);
+    assert_int_equal(PARSE("cp", "--journal", "j", "a"), EXIT_USAGE);
+    assert_non_null(strstr(capture_end(&seen), "cp: DEST is missing; see"));
+}
+
+/* A tcp endpoint needs a key. */
+static void test_every_endpoint_is_checked(void **state) {
+    static const char *const names[] = {"--jobs", "--data", "--consumer"};
+    static struct capture seen;
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        capture_begin(&seen, STDERR_FILENO);
+        int status = PARSE("cp", "--journal", "j", (char *)names[i], "tcp://127.0.0.1:7701", "a", "b");
+        capture_end(&seen);
+        assert_int_equal(status, EXIT_USAGE);
+        assert_non_null(strstr(seen.text, names[i]));
+        cp_options_release(&o);
+    }
+    memset(&o, 0, sizeof o);
+}
+
+static void test_help_ends_the_command(void **state) {
+    static struct capture seen;
+    (void)state;
+    capture_begin(&seen, STDOUT_FILENO);
+    assert_int_equal(PARSE("cp", "--help"), EXIT_DONE);
+    assert_non_null(strstr(capture_end(&seen), "Usage: chunklift cp "));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_defaults), TEST(test_given_values), TEST(test_no_limit_is_set_too),
-          TEST(test_source_and_destination_are_required), TEST(test_display))
+          TEST(test_source_and_destination_are_required), TEST(test_display), TEST(test_missing_arguments_are_named),
+          TEST(test_every_endpoint_is_checked), TEST(test_help_ends_the_command))

@@ -7,8 +7,11 @@
 #include "system/exit_status.h"
 #include "system/log.h"
 #include <dirent.h>
+#include <pwd.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 static struct capture seen;
 static char text[4096];
@@ -120,6 +123,57 @@ static void test_help_makes_no_key(void **state) {
     assert_int_equal(count_files(), 0);
 }
 
+static void test_both_files_name_the_host(void **state) {
+    struct utsname host;
+    char secret[200], public[200];
+    (void)state;
+    assert_int_equal(uname(&host), 0);
+    assert_int_equal(RUN("keygen", "--quiet", "keygen/k"), EXIT_DONE);
+    snprintf(secret, sizeof secret, "# chunklift key of %s; secret", host.nodename);
+    snprintf(public, sizeof public, " # %s\n", host.nodename);
+    assert_int_equal(strncmp(content("keygen/k"), secret, strlen(secret)), 0);
+    assert_string_equal(content("keygen/k.pub") + 40, public);
+}
+
+/* Not even under another name. */
+static void test_no_key_is_written_beside_a_public_file(void **state) {
+    char events[4096];
+    (void)state;
+    assert_int_equal(system("echo old >keygen/k.pub"), 0);
+    int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    assert_true(watch != -1 && inotify_add_watch(watch, "keygen", IN_CREATE) != -1);
+    assert_int_equal(RUN("keygen", "keygen/k"), EXIT_USAGE);
+    assert_int_equal(read(watch, events, sizeof events), -1);
+    close(watch);
+}
+
+static void test_file_in_the_current_directory(void **state) {
+    (void)state;
+    assert_int_equal(chdir("keygen"), 0);
+    int status = RUN("keygen", "k");
+    assert_int_equal(chdir(".."), 0);
+    assert_int_equal(status, EXIT_DONE);
+    assert_int_equal(count_files(), 2);
+    assert_non_null(strstr(seen.text, "k stays on this host; add k.pub, with the roles added after the key, to"));
+}
+
+/* The public file belongs to the user of the command. */
+static void test_secret_file_belongs_to_its_owner(void **state) {
+    struct stat st;
+    (void)state;
+    const struct passwd *nobody = geteuid() == 0 ? getpwnam("nobody") : NULL;
+    if (!nobody)
+        skip();
+    assert_int_equal(RUN("keygen", "--owner", "nobody", "keygen/k"), EXIT_DONE);
+    assert_int_equal(stat("keygen/k", &st), 0);
+    assert_int_equal(st.st_uid, nobody->pw_uid);
+    assert_int_equal(stat("keygen/k.pub", &st), 0);
+    assert_int_equal(st.st_uid, 0);
+    assert_int_equal(mode("keygen/k"), 0600);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_a_secret_and_a_public_file), TEST(test_roles_are_part_of_the_public_line),
-          TEST(test_existing_files_stay), TEST(test_errors_leave_nothing), TEST(test_help_makes_no_key))
+          TEST(test_existing_files_stay), TEST(test_errors_leave_nothing), TEST(test_help_makes_no_key),
+          TEST(test_both_files_name_the_host), TEST(test_no_key_is_written_beside_a_public_file),
+          TEST(test_file_in_the_current_directory), TEST(test_secret_file_belongs_to_its_owner))

@@ -107,8 +107,44 @@ static void test_one_place_is_named(void **state) {
     assert_int_equal(scripted.hellos, 0);
 }
 
+/* A file of an earlier version has no boot: the process with that number may be the consumer. */
+static void test_consumer_of_an_unknown_boot_is_asked(void **state) {
+    (void)state;
+    name_consumer(scripted_address, getpid(), "");
+    assert_int_equal(SCRIPTED_RUN("status", test_journal.dir), 0);
+    assert_false(was_read_from_disk());
+}
+
+/* It may run on another host. */
+static void test_consumer_of_a_tcp_endpoint_is_always_asked(void **state) {
+    (void)state;
+    name_consumer("tcp://127.0.0.1:1", pid_that_ended(), boot_id());
+    assert_int_equal(SCRIPTED_RUN("status", "--insecure", test_journal.dir), 3);
+    assert_false(was_read_from_disk());
+    assert_non_null(strstr(command_err, "does not answer"));
+}
+
+static void test_endpoint_without_a_consumer(void **state) {
+    (void)state;
+    scripted.silent = true;
+    assert_int_equal(SCRIPTED_RUN("status", "--consumer", scripted_address), 3);
+    assert_non_null(strstr(command_err, "no consumer answers there"));
+}
+
+static void test_damaged_journal_is_shown_as_far_as_it_can_be_read(void **state) {
+    (void)state;
+    add_failed_upload();
+    fputs("{}\n", test_journal.file);
+    fflush(test_journal.file);
+    assert_int_equal(SCRIPTED_RUN("status", test_journal.dir), 0);
+    assert_non_null(strstr(command_out, "0 uploads finished, 0 unfinished, 1 failed\n"));
+    assert_non_null(strstr(command_err, "journal.jsonl:3: "));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scripted_setup, scripted_teardown)
 UNIT_MAIN(TEST(test_directory_without_a_consumer_is_read), TEST(test_finished_uploads_are_only_counted),
           TEST(test_consumer_that_runs_is_asked), TEST(test_consumer_that_ended_is_not_asked),
           TEST(test_consumer_before_the_last_boot_is_not_asked), TEST(test_consumer_that_hangs_is_reported),
-          TEST(test_damaged_file_of_the_consumer_is_reported), TEST(test_one_place_is_named))
+          TEST(test_damaged_file_of_the_consumer_is_reported), TEST(test_one_place_is_named),
+          TEST(test_consumer_of_an_unknown_boot_is_asked), TEST(test_consumer_of_a_tcp_endpoint_is_always_asked),
+          TEST(test_endpoint_without_a_consumer), TEST(test_damaged_journal_is_shown_as_far_as_it_can_be_read))

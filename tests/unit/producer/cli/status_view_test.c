@@ -177,7 +177,84 @@ static void test_the_estimate_needs_a_rate_and_bytes(void **state) {
     assert_null(strstr(seen.text, "ETA"));
 }
 
+static void test_limits_for_programs(void **state) {
+    struct brake_status brakes[] = {{.endpoint = slice_of("https://a"), .rate_milli = 9500, .throttles = 4},
+                                    {.endpoint = slice_of("https://b"), .pause_ms = 70}};
+    struct msg_state s = {.brakes = brakes, .brake_count = 2, .slots = 5};
+    (void)state;
+    capture_begin(&seen, STDOUT_FILENO);
+    assert_int_equal(status_view_consumer(&s, true, &groups), 0);
+    capture_end(&seen);
+    assert_non_null(strstr(seen.text, "{\"event\":\"settings\",\"uploaders\":0,\"slots\":5,"));
+    assert_int_equal(lines_with("{\"event\":\"brake\","), 2);
+    assert_non_null(strstr(seen.text, "\"endpoint\":\"https://a\",\"requests_per_1000s\":9500,\"pause_ms\":0"));
+}
+
+static void test_roles_for_programs(void **state) {
+    struct worker_status w = {.role = ROLE_UPLOADER, .worker = slice_of("host/1"), .integrity = INTEGRITY_MD5};
+    (void)state;
+    view_worker(&w, true);
+    assert_non_null(strstr(seen.text, "{\"event\":\"uploader\",\"worker\":\"host/1\",\"slots\":0,"));
+    assert_non_null(strstr(seen.text, ",\"integrity\":\""));
+    w.role = ROLE_PRODUCER;
+    view_worker(&w, true);
+    assert_non_null(strstr(seen.text, "{\"event\":\"producer\",\"worker\":\"host/1\",\"silent_ms\":0}\n"));
+    assert_null(strstr(seen.text, "integrity"));
+}
+
+static void test_every_trouble_is_shown(void **state) {
+    struct trouble troubles[] = {{.location = slice_of("s3://a"), .error = slice_of("denied")},
+                                 {.location = slice_of("s3://b"), .error = slice_of("gone")}};
+    struct worker_status w = {
+        .role = ROLE_UPLOADER, .worker = slice_of("host/1"), .troubles = troubles, .trouble_count = 2};
+    (void)state;
+    view_worker(&w, false);
+    assert_int_equal(lines_with("cannot serve "), 2);
+    view_worker(&w, true);
+    assert_int_equal(lines_with("{\"event\":\"trouble\","), 2);
+}
+
+static void test_failed_upload_that_is_being_sent_again_is_moving(void **state) {
+    struct upload_status u = {
+        .path = slice_of("/a"), .dest = slice_of("s3://b/a"), .class = FAIL_SOURCE, .leases = 1, .size = 4096};
+    (void)state;
+    view_uploads(u, 11);
+    assert_int_equal(lines_with("upload      0%"), 10);
+    assert_int_equal(lines_with("moving    11 uploads in all"), 1);
+    assert_int_equal(lines_with("failed"), 0);
+}
+
+static void test_each_class_of_failures_is_a_group(void **state) {
+    struct upload_status u = {.path = slice_of("/a"), .dest = slice_of("s3://b/a"), .class = FAIL_NO_UPLOADER};
+    char line[100];
+    (void)state;
+    view_uploads(u, 3);
+    snprintf(line, sizeof line, "failed    3 uploads in all: %s\n", fail_class_name(FAIL_NO_UPLOADER));
+    assert_int_equal(lines_with(line), 1);
+    u.class = (enum fail_class)200; /* of a later version */
+    view_uploads(u, 3);
+    assert_int_equal(lines_with("failed    3 uploads in all"), 1);
+}
+
+static void test_upload_for_programs(void **state) {
+    struct upload_status u = {.path = slice_of("/a"), .dest = slice_of("s3://b/a"), .size = 10};
+    struct upload_status both[] = {u, u};
+    struct msg_state s = {.uploads = both, .upload_count = 2};
+    (void)state;
+    both[1].class = FAIL_SOURCE;
+    both[1].error = slice_of("gone");
+    capture_begin(&seen, STDOUT_FILENO);
+    assert_int_equal(status_view_uploads(&s, true, &groups), 0);
+    capture_end(&seen);
+    assert_int_equal(lines_with("{\"event\":\"upload\","), 2);
+    assert_int_equal(lines_with("\"second\":0}\n"), 1);
+    assert_int_equal(lines_with("\"class\":\"source\",\"error\":\"gone\"}\n"), 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 UNIT_MAIN(TEST(test_optional_parts_of_an_uploader), TEST(test_outages_are_shown_after_two_seconds),
           TEST(test_troubles_of_an_uploader), TEST(test_readers_are_not_shown), TEST(test_limits_that_are_set),
-          TEST(test_groups_of_uploads), TEST(test_the_estimate_needs_a_rate_and_bytes))
+          TEST(test_groups_of_uploads), TEST(test_the_estimate_needs_a_rate_and_bytes), TEST(test_limits_for_programs),
+          TEST(test_roles_for_programs), TEST(test_every_trouble_is_shown),
+          TEST(test_failed_upload_that_is_being_sent_again_is_moving), TEST(test_each_class_of_failures_is_a_group),
+          TEST(test_upload_for_programs))

@@ -137,8 +137,17 @@ static void test_list_of_arguments_is_bounded(void **state) {
     assert_non_null(a.items[ARGUMENTS_MAX - 2]);
 }
 
+/* The first start and ten more. */
+static void test_uploader_that_is_killed_while_it_checks_is_started_eleven_times(void **state) {
+    (void)state;
+    file_put_text("program", "#!/bin/sh\necho x >>starts\nkill -9 $$\n");
+    assert_int_equal(uploaders_check(&s), ERR_UNREACHABLE);
+    assert_string_equal(file_read_text("starts", text, sizeof text), "x\nx\nx\nx\nx\nx\nx\nx\nx\nx\nx\n");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_options_that_are_not_given_are_not_passed_on), TEST(test_uploader_gets_the_options_of_the_run),
           TEST(test_consumer_gets_the_options_of_the_run),
           TEST(test_restarted_consumer_gets_the_id_of_the_first_journal), TEST(test_check_uses_the_same_arguments),
-          TEST(test_result_of_the_check), TEST(test_list_of_arguments_is_bounded))
+          TEST(test_result_of_the_check), TEST(test_list_of_arguments_is_bounded),
+          TEST(test_uploader_that_is_killed_while_it_checks_is_started_eleven_times))

@@ -66,4 +66,20 @@ static void test_log_lines_instead(void **state) {
     assert_null(strstr(seen.text, "a notice"));
 }
 
-UNIT_MAIN(cmocka_unit_test(test_each_event_is_an_object), cmocka_unit_test(test_log_lines_instead))
+/* The size of the file, shared by its chunks. */
+static void test_length_of_a_hedged_chunk(void **state) {
+    const struct producer_file_view even = {.path = "/a", .dest = "file:///b", .size = 12, .chunks = 4},
+                                    none = {.path = "/a", .dest = "file:///b", .size = 12};
+    bool json = true;
+    (void)state;
+    struct producer_events e = event_output(&json);
+    capture_begin(&seen, STDOUT_FILENO);
+    e.lease_hedged(e.arg, &even, 3, slice_of("h/1"));
+    e.lease_hedged(e.arg, &none, 0, slice_of("h/1"));
+    capture_end(&seen);
+    assert_non_null(strstr(seen.text, "\"chunk\":3,\"length\":3,"));
+    assert_non_null(strstr(seen.text, "\"chunk\":0,\"length\":0,"));
+}
+
+UNIT_MAIN(cmocka_unit_test(test_each_event_is_an_object), cmocka_unit_test(test_log_lines_instead),
+          cmocka_unit_test(test_length_of_a_hedged_chunk))

@@ -42,4 +42,18 @@ static void test_stats_event(void **state) {
     assert_null(strstr(seen.text, "\"status\""));
 }
 
-UNIT_MAIN(cmocka_unit_test(test_file_event), cmocka_unit_test(test_stats_event))
+static void test_status_and_seconds_can_be_zero(void **state) {
+    struct producer_file_view file = {.path = "/a", .dest = "file:///b"};
+    struct producer_stats stats = {.files_failed = 2, .source_errors = 3};
+    (void)state;
+    file_event(&file, 0);
+    assert_non_null(strstr(seen.text, ",\"seconds\":0.000}\n"));
+    capture_begin(&seen, STDOUT_FILENO);
+    json_stats_event("summary", &stats, 0, 0, NULL, NULL);
+    capture_end(&seen);
+    assert_non_null(strstr(seen.text, ",\"status\":0}\n"));
+    assert_non_null(strstr(seen.text, "\"files_failed\":5,"));
+}
+
+UNIT_MAIN(cmocka_unit_test(test_file_event), cmocka_unit_test(test_stats_event),
+          cmocka_unit_test(test_status_and_seconds_can_be_zero))

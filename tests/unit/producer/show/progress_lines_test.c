@@ -194,10 +194,62 @@ static void test_file_is_no_terminal(void **state) {
     assert_false(p.terminal);
 }
 
+/* An outage without a cause is one that just ended. */
+static void test_outage_without_a_cause_is_not_shown(void **state) {
+    struct producer_stats stats = {.connected = true, .outage_ms = 5000, .uploaders = 1};
+    size_t longest;
+    (void)state;
+    assert_int_equal(draw_on_terminal(100, &stats, &longest), 2);
+    snprintf(stats.outage, sizeof stats.outage, "refused");
+    assert_int_equal(draw_on_terminal(100, &stats, &longest), 3);
+}
+
+/* True: progress_init takes stderr for a terminal that can move its cursor. */
+static bool is_terminal(const char *term) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY), saved = dup(STDERR_FILENO);
+    assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    int terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
+    assert_true(terminal >= 0);
+    dup2(terminal, STDERR_FILENO);
+    if (term)
+        setenv("TERM", term, 1);
+    else
+        unsetenv("TERM");
+    progress_init(&p, 1000);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(terminal);
+    close(master);
+    return p.terminal;
+}
+
+static void test_terminal_that_cannot_move_its_cursor(void **state) {
+    (void)state;
+    assert_true(is_terminal("xterm"));
+    assert_false(is_terminal("dumb"));
+    assert_false(is_terminal(NULL));
+}
+
+static void test_outage_of_wide_characters_fits_the_terminal(void **state) {
+    struct producer_stats stats = {.connected = true, .outage_ms = 2000, .uploaders = 1};
+    size_t longest;
+    (void)state;
+    if (!setlocale(LC_CTYPE, "C.UTF-8"))
+        skip();
+    for (int i = 0; i < 60; i++)
+        strcat(stats.outage, "木");
+    assert_int_equal(draw_on_terminal(60, &stats, &longest), 3);
+    setlocale(LC_CTYPE, "C");
+    assert_int_equal(longest, 3 * 29); /* bytes of 29 characters, in 59 columns */
+}
+
 UNIT_MAIN(cmocka_unit_test(test_name_is_padded_to_the_numbers), cmocka_unit_test(test_end_of_a_long_name_is_shown),
           cmocka_unit_test(test_wide_characters_take_two_columns),
           cmocka_unit_test(test_characters_are_not_split_in_the_c_locale), cmocka_unit_test(test_percent_of_each_file),
           cmocka_unit_test(test_only_the_first_files_are_shown),
           cmocka_unit_test(test_erasure_goes_back_over_every_line),
           cmocka_unit_test(test_without_a_terminal_no_file_is_shown), cmocka_unit_test(test_lines_fit_the_terminal),
-          cmocka_unit_test(test_outage_fits_the_terminal), cmocka_unit_test(test_file_is_no_terminal))
+          cmocka_unit_test(test_outage_fits_the_terminal), cmocka_unit_test(test_file_is_no_terminal),
+          cmocka_unit_test(test_outage_without_a_cause_is_not_shown),
+          cmocka_unit_test(test_terminal_that_cannot_move_its_cursor),
+          cmocka_unit_test(test_outage_of_wide_characters_fits_the_terminal))

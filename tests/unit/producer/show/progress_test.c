@@ -107,8 +107,58 @@ static void test_without_a_terminal_it_is_a_line_every_five_seconds(void **state
     assert_int_equal(shown, 21000);
 }
 
+static void test_rate_is_that_of_at_most_six_seconds(void **state) {
+    struct progress p;
+    (void)state;
+    progress_init(&p, 1000);
+    progress_sample(&p, 7000, 6000);
+    assert_int_equal((int)progress_rate(&p), 1000);
+    progress_sample(&p, 7001, 6000);
+    assert_true(progress_rate(&p) == 0);
+}
+
+/* After a loss, the bytes of the first sample can be more than those of the last one. */
+static void test_rate_is_never_negative(void **state) {
+    struct progress p;
+    (void)state;
+    progress_init(&p, 1000);
+    progress_sample(&p, 2000, 5000);
+    progress_sample(&p, 8000, 100);
+    assert_true(progress_rate(&p) == 0);
+}
+
+static void test_two_samples_of_one_time_have_no_rate(void **state) {
+    struct progress p;
+    (void)state;
+    progress_init(&p, 1000);
+    progress_sample(&p, 1000, 10);
+    assert_true(progress_rate(&p) == 0);
+}
+
+static void test_rate_of_more_samples_than_are_kept(void **state) {
+    struct progress p;
+    (void)state;
+    progress_init(&p, 1000);
+    for (uint64_t i = 1; i <= 3 * PROGRESS_SAMPLES; i++)
+        progress_sample(&p, 1000 + i * 10, i * 100);
+    assert_int_equal((int)progress_rate(&p), 10000);
+}
+
+static void test_estimate_needs_a_byte_a_second(void **state) {
+    struct producer_stats c = {.bytes_total = 1000};
+    (void)state;
+    assert_int_equal(progress_eta_s(&c, 1), 1000);
+    assert_true(progress_eta_s(&c, 0.99) == UINT64_MAX);
+    c.bytes_done = 1000;
+    assert_int_equal(progress_eta_s(&c, 1), 0);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_an_outage_is_shown_with_its_cause),
           cmocka_unit_test(test_rate_is_that_of_the_last_seconds),
           cmocka_unit_test(test_rate_survives_bytes_that_were_lost), cmocka_unit_test(test_eta),
           cmocka_unit_test(test_many_changes_are_one_drawing),
-          cmocka_unit_test(test_without_a_terminal_it_is_a_line_every_five_seconds))
+          cmocka_unit_test(test_without_a_terminal_it_is_a_line_every_five_seconds),
+          cmocka_unit_test(test_rate_is_that_of_at_most_six_seconds), cmocka_unit_test(test_rate_is_never_negative),
+          cmocka_unit_test(test_two_samples_of_one_time_have_no_rate),
+          cmocka_unit_test(test_rate_of_more_samples_than_are_kept),
+          cmocka_unit_test(test_estimate_needs_a_byte_a_second))

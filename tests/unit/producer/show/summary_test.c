@@ -95,6 +95,16 @@ static void test_transfers_that_finish_after_a_stop(void **state) {
                         "finishing 8 transfers (0 B left); again to stop now");
 }
 
+static void test_skipped_files_are_one_or_several(void **state) {
+    struct producer_stats stats = {.files_skipped = 1};
+    (void)state;
+    print(&stats, 1, NULL, NULL);
+    assert_non_null(strstr(text, "the journal shows it uploaded;"));
+    stats.files_skipped = 2;
+    print(&stats, 1, NULL, NULL);
+    assert_non_null(strstr(text, "the journal shows them uploaded;"));
+}
+
 #define TEST(f) cmocka_unit_test_teardown(f, teardown)
 UNIT_MAIN(TEST(test_without_skipped_entries), TEST(test_failures_and_retries), TEST(test_skipped_entries),
-          TEST(test_transfers_that_finish_after_a_stop))
+          TEST(test_transfers_that_finish_after_a_stop), TEST(test_skipped_files_are_one_or_several))

@@ -49,7 +49,17 @@ static void test_oldest_entry_is_replaced(void **state) {
     assert_int_equal(mounts_look(&m, 1, "/proc"), INODES_WEAK); /* forgotten */
 }
 
+static void test_number_of_entries_is_bounded(void **state) {
+    struct mounts m = {.count = 0};
+    (void)state;
+    for (uint64_t dev = 1; dev <= 2 * MOUNTS_MAX + 1; dev++) {
+        assert_int_equal(mounts_look(&m, dev, "/proc"), INODES_WEAK);
+        assert_int_equal(m.count, dev < MOUNTS_MAX ? dev : MOUNTS_MAX);
+    }
+}
+
 UNIT_MAIN(cmocka_unit_test(test_unknown_file_system_is_not_trusted),
           cmocka_unit_test(test_answer_is_remembered_for_the_device),
           cmocka_unit_test(test_found_difference_is_new_only_once),
-          cmocka_unit_test(test_stable_file_system_remains_stable), cmocka_unit_test(test_oldest_entry_is_replaced))
+          cmocka_unit_test(test_stable_file_system_remains_stable), cmocka_unit_test(test_oldest_entry_is_replaced),
+          cmocka_unit_test(test_number_of_entries_is_bounded))

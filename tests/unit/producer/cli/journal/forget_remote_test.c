@@ -2,6 +2,8 @@
 #include "scripted_consumer.h"
 
 #include "pure/digest.h"
+#include "system/clock.h"
+#include <signal.h>
 
 #define FORGET(...) SCRIPTED_RUN("journal", "forget", __VA_ARGS__, "--consumer", scripted_address)
 #define ID_1 "01000000000000000000000000000000"
@@ -191,6 +193,52 @@ static void test_help_describes_forget(void **state) {
     assert_non_null(strstr(command_out, "--keep-parts"));
 }
 
+static void test_interrupted_look_up(void **state) {
+    (void)state;
+    add_put(1, "s3://bkt/one");
+    scripted.lost = 1000;
+    pid_t pid = SCRIPTED_START("journal", "forget", ID_1, "--consumer", scripted_address);
+    scripted_bind();
+    for (uint64_t end_ms = clock_ms() + 10000; scripted.requests == 0; scripted_serve(5))
+        assert_true(clock_ms() < end_ms);
+    kill(pid, SIGINT);
+    assert_int_equal(scripted_until_end(pid), 130);
+    assert_int_equal(scripted.forgets, 0);
+}
+
+static void test_only_uploads_of_that_destination_are_named(void **state) {
+    (void)state;
+    add_put(1, "s3://bkt/one");
+    add_put(2, "s3://bkt/one/below");
+    add_put(3, "s3://bkt/on");
+    assert_int_equal(FORGET("s3://bkt/one"), 0);
+    assert_true(asked_for("1"));
+}
+
+/* The consumer refuses those that run. */
+static void test_unfinished_upload_is_asked_for_by_its_id(void **state) {
+    (void)state;
+    add_begin(1, "s3://bkt/one", "");
+    assert_int_equal(FORGET(ID_1), 0);
+    assert_true(asked_for("1"));
+    assert_false(scripted.forget_unfinished);
+}
+
+static void test_256_uploads_are_not_too_many(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < PROTO_FORGET_MAX; i++) {
+        struct record r = {.ev = EV_PUT, .has = HAS_UPLOAD | HAS_SRC | HAS_DEST | HAS_CRC | HAS_WORKER | HAS_MS};
+        r.upload.b[0] = 1;
+        r.upload.b[2] = (uint8_t)i;
+        r.src = slice_of("/data/x");
+        r.dest = slice_of("s3://bkt/same");
+        lines_add(&test_journal, &r);
+    }
+    scripted.seq = test_journal.seq;
+    assert_int_equal(FORGET("s3://bkt/same"), 0);
+    assert_int_equal(scripted.forgets, 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scripted_setup, scripted_teardown)
 UNIT_MAIN(TEST(test_uploads_are_named_by_id_or_destination), TEST(test_forgotten_uploads_for_programs),
           TEST(test_destination_names_all_its_uploads), TEST(test_id_and_destination_of_one_upload_are_both_met),
@@ -199,4 +247,6 @@ UNIT_MAIN(TEST(test_uploads_are_named_by_id_or_destination), TEST(test_forgotten
           TEST(test_consumer_that_cannot_forget), TEST(test_unfinished_uploads_keep_their_parts),
           TEST(test_finished_uploads_with_unfinished_are_only_forgotten),
           TEST(test_unfinished_uploads_of_two_stores_are_refused), TEST(test_too_many_uploads_at_once),
-          TEST(test_name_is_required), TEST(test_help_describes_forget))
+          TEST(test_name_is_required), TEST(test_help_describes_forget), TEST(test_interrupted_look_up),
+          TEST(test_only_uploads_of_that_destination_are_named), TEST(test_unfinished_upload_is_asked_for_by_its_id),
+          TEST(test_256_uploads_are_not_too_many))
