@@ -465,6 +465,10 @@ static void test_an_instance_that_does_not_answer_is_left_alone(void **state) {
     net.now_ms++;
     assert_int_equal(step(), AWS_PENDING);
     assert_int_equal(net.count, 2);
+    lose();
+    assert_problem("(the instance metadata service cannot be reached");
+    net.now_ms += 60000;
+    assert_int_equal(step(), AWS_PENDING);
 }
 
 static void test_keys_of_an_instance_survive_a_failure(void **state) {
