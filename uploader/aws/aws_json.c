@@ -66,7 +66,7 @@ static int json_parse_keys(struct slice json,
         return ERR_NOMEM;
     json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
     struct json_object *object =
-        json.len && json.len <= AWS_JSON_MAX ? json_tokener_parse_ex(tokener, json.ptr, (int)json.len) : NULL;
+        json.len <= AWS_JSON_MAX ? json_tokener_parse_ex(tokener, json.ptr, (int)json.len) : NULL;
     int err = read(object, r, why, why_size);
     json_object_put(object);
     json_tokener_free(tokener);

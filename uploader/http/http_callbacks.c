@@ -92,7 +92,8 @@ static size_t reply_add_header(char *bytes, size_t size, size_t count, void *arg
     struct http_transfer *t = arg;
     size_t len = size * count;
     t->received_bytes += len;
-    if (len >= 5 && memcmp(bytes, "HTTP/", 5) == 0) { /* a status line; an earlier one was an interim response */
+    if (strncmp(bytes, "HTTP/", 5) ==
+        0) { /* a status line; an earlier one was an interim response. Each ends with LF. */
         buf_clear(&t->reply_headers);
         connection_leave_if_refused(t);
     }

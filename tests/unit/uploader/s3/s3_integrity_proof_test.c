@@ -266,6 +266,9 @@ static void test_a_proof_that_was_asked_for_must_be_given(void **state) {
     s3_op_fixture_verifies(S3_NO, S3_NO, S3_NO);
     s3_op_fixture_s3()->integrity = INTEGRITY_NONE;
     assert_int_equal(prove(INTEGRITY_NONE, "x"), INTEGRITY_NONE);
+    made.op->url.https = true;
+    assert_int_equal(prove(INTEGRITY_NONE, "x"), INTEGRITY_TLS); /* more than was asked for */
+    made.op->url.https = false;
     s3_op_fixture_s3()->integrity = INTEGRITY_MD5;
     assert_int_equal(prove(INTEGRITY_MD5, MD5_HEX), INTEGRITY_MD5);
     made.endpoint->md5_etags = S3_NO;

@@ -44,6 +44,19 @@ static void test_an_upload_of_before_is_not_taken(void **state) {
     assert_request_count(f, 2);
 }
 
+/* A reply without a date is of this host's time. */
+static void test_a_minute_before_the_begin_is_not_too_early(void **state) {
+    f = *state;
+    const char *list =
+        LIST(UPLOAD("a key", "early", "2001-09-09T01:46:39.999Z") UPLOAD("a key", "old", "2001-09-09T01:46:40Z"));
+    const char *const replies[] = {reply_with_body(f, "200 OK", "", list), reply_with_body(f, "200 OK", "", NO_PARTS),
+                                   NULL};
+    begin(replies);
+    f->task.since_us = (int64_t)1000000060 * 1000000;
+    assert_string_equal(s3_fixture_run(f)->handle, "old");
+    assert_request_count(f, 2);
+}
+
 static void test_other_keys_and_uploads_without_an_id_are_skipped(void **state) {
     f = *state;
     const char *list = LIST(UPLOAD("a key2", "x", "2099-01-01T00:00:00Z") UPLOAD("a key", "", "2099-01-01T00:00:00Z")
@@ -238,6 +251,7 @@ static void test_a_stat_has_no_size_without_a_length(void **state) {
 }
 
 UNIT_MAIN(TEST(test_times_are_compared_by_the_clock_of_the_store), TEST(test_an_upload_of_before_is_not_taken),
+          TEST(test_a_minute_before_the_begin_is_not_too_early),
           TEST(test_other_keys_and_uploads_without_an_id_are_skipped),
           TEST(test_the_next_page_is_asked_for_by_its_markers), TEST(test_a_page_without_a_marker_is_the_last),
           TEST(test_ten_pages_are_read), TEST(test_a_list_that_cannot_be_read_creates_an_upload),

@@ -247,6 +247,30 @@ static void test_a_request_has_at_most_ten_headers(void **state) {
     }
 }
 
+static void on_first_reply(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
+    assert_null(e);
+    assert_int_equal(r->status, 200);
+    s3_request_begin(op, "GET");
+    s3_request_send(op, on_reply);
+}
+
+static void test_headers_of_the_last_request_are_not_sent_again(void **state) {
+    static const char *const replies[] = {ACCEPTED, ACCEPTED, NULL};
+    s3_op_fixture_begin(state);
+    made.f->server.replies = replies;
+    s3_op_fixture_use(made.f->server.url);
+    s3_request_begin(made.op, "GET");
+    s3_request_header(made.op, "x-header: 1");
+    s3_request_send(made.op, on_first_reply);
+    uint64_t deadline_ms = clock_ms() + 10000;
+    for (; !made.f->done; http_perform(made.f->http)) {
+        assert_true(clock_ms() < deadline_ms);
+        http_wait(made.f->http, NULL, 0, 10);
+    }
+    assert_true(request_contains(made.f, 0, "x-header"));
+    assert_false(request_contains(made.f, 1, "x-header"));
+}
+
 /* --- the region --- */
 
 static const char *region_of_request(struct s3_fixture *f, const char *job_region, const char *option,
@@ -295,6 +319,7 @@ static void test_an_invalid_region_is_not_skipped(void **state) {
 }
 
 UNIT_MAIN(TEST(test_a_header_has_at_most_255_bytes), TEST(test_a_request_has_at_most_ten_headers),
+          TEST(test_headers_of_the_last_request_are_not_sent_again),
           TEST(test_refused_keys_that_were_replaced_are_tried_again), TEST(test_refused_keys_that_stayed_are_final),
           TEST(test_a_head_of_400_may_be_an_expired_token), TEST(test_a_head_of_403_may_be_a_refused_key),
           TEST(test_a_head_of_405_is_not_about_keys), TEST(test_a_put_of_403_without_a_code_is_not_about_keys),
