@@ -25,7 +25,7 @@ static struct connections *c;
 static struct sockaddr_in address;
 static char endpoint[64];
 static struct capture said;
-static uint64_t stopped_ms; /* what clock_ms returns; 0: the time */
+static uint64_t stopped_ms; /* the result of clock_ms; 0: the time */
 
 uint64_t __real_clock_ms(void);
 uint64_t __wrap_clock_ms(void);

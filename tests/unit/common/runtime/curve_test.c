@@ -452,6 +452,27 @@ static void test_the_end_of_a_good_connection_is_not_logged(void **state) {
     assert_string_equal(capture_end(&said), "");
 }
 
+static void test_the_loss_of_a_servers_key_is_logged_once(void **state) {
+    (void)state;
+    struct endpoint *dealer;
+    setup_keys(line(&stranger, "consumer"), 0);
+    assert_int_equal(endpoint_open_consumer(&dealer, "tcp://127.0.0.1:9"), 0);
+    capture_begin(&said, STDERR_FILENO);
+    int err = endpoint_reread_keys();
+    write_trust("# nobody\n");
+    for (int i = 0; i < 3; i++)
+        err |= endpoint_reread_keys();
+    write_trust(line(&friend, "consumer"));
+    err |= endpoint_reread_keys();
+    write_trust(line(&stranger, "consumer"));
+    err |= endpoint_reread_keys();
+    capture_end(&said);
+    assert_int_equal(err, 0);
+    assert_int_equal(times_logged("disconnected: the trust file here has no key for it any more"), 1);
+    assert_int_equal(times_logged("\n"), 1);
+    endpoint_close(&dealer);
+}
+
 static void test_no_keys_no_tcp(void **state) {
     (void)state;
     struct endpoint *e;
@@ -496,4 +517,5 @@ UNIT_MAIN(CURVE_TEST(test_an_untrusted_key_is_logged_at_both_ends), CURVE_TEST(t
           CURVE_TEST(test_a_consumer_with_two_keys), CURVE_TEST(test_a_peer_without_a_key_is_logged),
           CURVE_TEST(test_an_unexpected_key_of_a_server_is_logged),
           CURVE_TEST(test_the_end_of_a_good_connection_is_not_logged),
-          CURVE_TEST(test_a_wait_for_many_endpoints_with_keys))
+          CURVE_TEST(test_a_wait_for_many_endpoints_with_keys),
+          CURVE_TEST(test_the_loss_of_a_servers_key_is_logged_once))

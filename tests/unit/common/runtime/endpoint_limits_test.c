@@ -1,4 +1,4 @@
-/* What an endpoint accepts: sizes of messages, addresses and names of peers; and how its connections find dead hosts. */
+/* The sizes of messages, the addresses and the names of peers that an endpoint accepts, and how it finds dead hosts. */
 #include "capture.h"
 #include "endpoint_pair.h"
 #include "files.h"
@@ -53,7 +53,7 @@ static void test_an_offer_has_at_most_16_kib(void **state) {
     assert_int_equal(size_of_next(pull), PROTO_OFFER_MAX);
     assert_int_equal(zmq_send(push, offer, PROTO_OFFER_MAX + 1, 0), PROTO_OFFER_MAX + 1);
     struct wait_item item = {.endpoint = pull, .want = ENDPOINT_IN};
-    for (uint64_t end = clock_ms() + PATIENCE_MS; !item.ready;) { /* what is sent too early is lost */
+    for (uint64_t end = clock_ms() + PATIENCE_MS; !item.ready;) { /* a message that is sent too early is lost */
         assert_true(clock_ms() < end);
         (void)!zmq_send(push, "next", 4, ZMQ_DONTWAIT);
         assert_int_equal(endpoint_wait(&item, 1, 100), 0);
