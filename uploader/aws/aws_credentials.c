@@ -81,7 +81,7 @@ static void aws_file_add_shown_path(struct buf *out, enum aws_file kind) {
 
 static void credentials_set_profile_problem(struct aws_credentials *c, const char *problem_text) {
     struct buf name = BUF_INIT;
-    bool known = text_add_printable(&name, slice_of(c->profile)) == 0 && name.data;
+    bool known = text_add_printable(&name, slice_of(c->profile)) == 0;
     snprintf(c->problem, sizeof c->problem, "profile %.200s %s", known ? name.data : "", problem_text);
     buf_release(&name);
 }

@@ -108,12 +108,11 @@ static void finish_on_doubt_head(struct s3_op *op, const struct http_reply *r, c
         return;
     }
     enum s3_tristate owned = e ? S3_NO : finish_owner_matches(op, r);
-    if (!e && owned == S3_YES && finish_checksum_differs(op, r)) {
+    if (owned == S3_YES && finish_checksum_differs(op, r)) {
         s3_op_fail(op, FAIL_INTEGRITY, false, "the store's checksum of the whole object is not that of what was sent");
         return;
     }
-    if (!e && finish_size_matches(op, r) &&
-        (owned == S3_YES || (owned == S3_UNKNOWN && finish_checksum_matches(op, r)))) {
+    if (finish_size_matches(op, r) && (owned == S3_YES || (owned == S3_UNKNOWN && finish_checksum_matches(op, r)))) {
         if (s3_op_take_etag(op, r))
             finish_end(op);
         return;
@@ -208,7 +207,7 @@ static bool finish_has_checksums(const struct s3_op *op) {
 
 static int finish_add_part(struct s3_op *op, size_t i) {
     const struct part *p = &op->task->parts[i];
-    struct slice etag = op->etags && op->etags[i] ? slice_of(op->etags[i]) : p->etag;
+    struct slice etag = op->etags ? slice_of(op->etags[i]) : p->etag; /* after a list, all match */
     char crc[CRC_BASE64_SIZE];
     int err = buf_addf(&op->body, "<Part><PartNumber>%u</PartNumber><ETag>\"", p->chunk + 1);
     if (err)

@@ -43,7 +43,7 @@ static bool method_has_digest(enum integrity method) {
 int s3_digest_begin(struct s3_op *op) {
     if (!method_has_digest(op->method))
         return 0;
-    if (op->digest && op->digest_kind != method_digest_kind(op->method))
+    if (op->digest_kind != method_digest_kind(op->method))
         digest_destroy(&op->digest);
     op->digest_kind = method_digest_kind(op->method);
     int err = op->digest ? 0 : digest_new(&op->digest, op->digest_kind);

@@ -23,14 +23,14 @@ static bool text_ends_with(struct slice text, const char *end) {
 }
 
 static struct slice authority_host(struct slice authority) {
-    const char *colon = authority.len && authority.ptr[0] != '[' ? memchr(authority.ptr, ':', authority.len) : NULL;
+    const char *colon = authority.ptr[0] != '[' ? memchr(authority.ptr, ':', authority.len) : NULL;
     return colon ? slice_make(authority.ptr, (size_t)(colon - authority.ptr)) : authority;
 }
 
 /* An IP address: digits and dots, or in brackets. A bucket cannot be put before it. */
 static bool authority_is_address(struct slice authority) {
     struct slice host = authority_host(authority);
-    if (host.len == 0 || host.ptr[0] == '[')
+    if (host.ptr[0] == '[')
         return true;
     for (size_t i = 0; i < host.len; i++)
         if (!isdigit((unsigned char)host.ptr[i]) && host.ptr[i] != '.')

@@ -215,6 +215,12 @@ static void test_a_container_that_does_not_answer(void **state) {
     assert_problem("the container's credentials endpoint cannot be reached: no");
     assert_null(strchr(aws_credentials_problem(c), '\n'));
     assert_int_equal(net.count, 1);
+    assert_int_equal(make(), AWS_PENDING);
+    net.in_flight = false;
+    net.done(net.arg, &(struct http_reply){.error = ERR_NOMEM}); /* without a message */
+    char expected[200];
+    snprintf(expected, sizeof expected, "cannot be reached: %s", err_text(ERR_NOMEM));
+    assert_problem(expected);
 }
 
 static void test_only_2xx_is_an_answer(void **state) {

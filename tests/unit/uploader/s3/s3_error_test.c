@@ -124,6 +124,9 @@ static void test_no_reply(void **state) {
     r = (struct http_reply){.error = ERR_IO, .connected = true, .message = "Recv failure"};
     assert_true(s3_error_from_reply(&r, 0, &e));
     assert_true(e.transient && !e.never_connected && e.doubt);
+    r.message[0] = 0;
+    assert_true(s3_error_from_reply(&r, 0, &e));
+    assert_string_equal(e.text, err_text(ERR_IO));
     r = (struct http_reply){.error = ERR_DENIED, .message = "certificate problem"};
     assert_true(s3_error_from_reply(&r, 0, &e));
     assert_false(e.transient);
