@@ -92,8 +92,8 @@ void offer_sockets_set(struct offer_sockets *all, const struct slice *addresses,
 }
 
 void offer_sockets_release(struct offer_sockets *all) {
-    for (size_t i = 0; i < all->count; i++)
-        offer_socket_close(&all->items[i]);
+    while (all->count > 0)
+        offer_socket_close(&all->items[--all->count]);
     *all = (struct offer_sockets){0};
 }
 
@@ -113,9 +113,7 @@ int offer_sockets_recv(struct offer_sockets *all, struct frame *frame, struct of
         tried[candidate - all->items] = true;
         if (endpoint_recv(candidate->endpoint, frame))
             continue;
-        if (candidate->cost < all->cost)
-            candidate->cost = all->cost;
-        all->cost = candidate->cost;
+        all->cost = candidate->cost = MAX(candidate->cost, all->cost);
         *from = candidate;
         return 0;
     }

@@ -1,6 +1,7 @@
 #include "uploader/reports.h"
 
 #include "pure/check.h"
+#include "pure/deadline.h"
 #include "pure/ref.h"
 #include "uploader/tasks/tasks.h"
 #include <stdlib.h>
@@ -83,7 +84,7 @@ void reports_sent(struct reports *r, size_t count, uint64_t now_ms) {
     for (; count > 0; count--) {
         CHECK(!list_is_empty(&r->due));
         struct report *e = list_entry(r->due.next, struct report, node);
-        uint32_t wait_ms = e->tries < 3 ? RESEND_MS << e->tries : RESEND_MAX_MS;
+        uint32_t wait_ms = RESEND_MS << MIN(e->tries, 3);
         e->tries++;
         e->result.sent_bytes = 0; /* counted once, however often it is resent */
         e->due_ms = now_ms + MIN(wait_ms, RESEND_MAX_MS);
@@ -100,8 +101,8 @@ uint64_t reports_tick(struct reports *r, uint64_t now_ms) {
         if (e->due_ms <= now_ms) {
             list_remove(n);
             list_add(&r->due, n);
-        } else if (e->due_ms < next_ms) {
-            next_ms = e->due_ms;
+        } else {
+            deadline_lower(&next_ms, e->due_ms);
         }
     }
     return next_ms;

@@ -146,7 +146,7 @@ int settings_parse(struct settings *s, int argc, char **argv) {
 void settings_release(struct settings *s) {
     text_list_release(&s->jobs);
     text_list_release(&s->roots);
-    for (size_t i = 0; s->allow_urls && i < s->allow.count; i++)
+    for (size_t i = s->allow_urls ? s->allow.count : 0; i-- > 0;)
         free(s->allow_urls[i]);
     free(s->allow_urls);
     text_list_release(&s->allow);

@@ -12,6 +12,7 @@
 #include "uploader/uploader_internal.h"
 #include <poll.h>
 #include <stdio.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 #define WAIT_MAX_MS 1000
@@ -106,9 +107,7 @@ static void silence_watch(struct uploader *u, uint64_t silence_ms) {
 static void silence_check(struct uploader *u) {
     uint64_t silence_ms = session_silence_ms(u->session, u->now_ms);
     silence_watch(u, silence_ms);
-    uint64_t limit_ms = u->settings->retry_for_ms;
-    if (limit_ms < SILENCE_MIN_MS)
-        limit_ms = SILENCE_MIN_MS;
+    uint64_t limit_ms = MAX(u->settings->retry_for_ms, SILENCE_MIN_MS);
     if (u->draining || silence_ms < limit_ms) /* draining: see drain_check */
         return;
     char otherwise[128];
@@ -142,7 +141,7 @@ static void uploader_tick(struct uploader *u) {
     deadline_lower(&next_ms, reports_tick(&u->reports, u->now_ms));
     deadline_lower(&next_ms, fetches_tick(u->fetches, session_lease_ms(u->session), u->now_ms));
     deadline_lower(&next_ms, offer_sockets_tick(&u->offer_sockets, u->now_ms));
-    u->tick_ms = next_ms > u->now_ms + TICK_MIN_MS ? next_ms : u->now_ms + TICK_MIN_MS;
+    u->tick_ms = MAX(next_ms, u->now_ms + TICK_MIN_MS);
 }
 
 /* --- waiting --- */
@@ -199,7 +198,7 @@ static bool sockets_are_ready(struct uploader *u, struct wait_set *w, uint64_t *
 
 /* When the token bucket lets a throttled file write go on. */
 static void wake_for_bytes(const struct uploader *u, uint64_t *wake_ms) {
-    if (!u->file || u->bucket.rate <= 0 || !backend_file_is_throttled(u->file))
+    if (!u->file || !backend_file_is_throttled(u->file))
         return;
     uint64_t now_ns = clock_ns(), due_ns = token_bucket_due_ns(&u->bucket, token_bucket_piece(&u->bucket), now_ns);
     deadline_lower(wake_ms, clock_ms() + (due_ns - now_ns + 999999) / 1000000);
@@ -215,7 +214,7 @@ static void uploader_wait(struct uploader *u, bool busy, uint64_t wake_ms) {
     if (fetches_wait(u->fetches, w.fds, &w.count, u->now_ms, &wake_ms) || ready || busy)
         wake_ms = 0;
     uint64_t now_ms = clock_ms();
-    http_wait(u->http, w.fds, w.count, wake_ms > now_ms ? (int)(wake_ms - now_ms) : 0);
+    http_wait(u->http, w.fds, w.count, (int)sub_or_zero(wake_ms, now_ms));
     wait_set_wake(&w, own);
 }
 

@@ -239,7 +239,7 @@ bool file_job_park_if_late(struct backend_file *b, struct file_job *j) {
 }
 
 bool file_job_is_throttled(const struct backend_file *b, const struct file_job *j) {
-    return j->phase == PHASE_WRITE && b->bucket && b->bucket->rate > 0 &&
+    return j->phase == PHASE_WRITE && b->bucket &&
            token_bucket_level(b->bucket, clock_ns()) < token_bucket_piece(b->bucket);
 }
 
@@ -256,9 +256,8 @@ static size_t file_job_take_tokens(struct backend_file *b, const struct file_job
 
 /* Returns the tokens that were taken and not used. */
 static void file_job_return_tokens(struct backend_file *b, size_t taken, ssize_t used) {
-    size_t spare = used > 0 ? taken - (size_t)used : taken;
-    if (b->bucket && b->bucket->rate > 0 && spare > 0)
-        token_bucket_give_back(b->bucket, spare);
+    if (b->bucket)
+        token_bucket_give_back(b->bucket, taken - (size_t)MAX(used, 0));
 }
 
 static void file_job_requeue(struct backend_file *b, struct file_job *j) {

@@ -40,8 +40,8 @@ int file_allow_new(struct file_allow **a, const char *const *urls, size_t count)
 void file_allow_destroy(struct file_allow **a) {
     if (!*a)
         return;
-    for (size_t i = 0; i < (*a)->count; i++)
-        free((*a)->urls[i]);
+    while ((*a)->count > 0)
+        free((*a)->urls[--(*a)->count]);
     free((*a)->urls);
     free(*a);
     *a = NULL;
@@ -193,7 +193,7 @@ static int dirs_make_beneath(int base, char *path) {
         if (!slash)
             break;
         *slash = '/';
-        for (name = slash + 1; *name == '/'; name++)
+        for (name = slash; *name == '/'; name++)
             ;
         if (!*name)
             break;
@@ -241,9 +241,8 @@ int file_path_open(const struct file_allow *a, struct slice dest, bool create, s
     int err = file_allow_split(a, dest, &s);
     if (err)
         return err;
-    size_t dirs_len = s.rest.len;
-    while (dirs_len > 0 && s.rest.ptr[dirs_len - 1] != '/')
-        dirs_len--;
+    const char *slash = memrchr(s.rest.ptr, '/', s.rest.len);
+    size_t dirs_len = slash ? (size_t)(slash + 1 - s.rest.ptr) : 0;
     err = file_path_set_name(slice_make(s.rest.ptr + dirs_len, s.rest.len - dirs_len), p);
     if (err)
         return err;

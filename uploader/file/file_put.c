@@ -54,7 +54,7 @@ void file_put_publish(struct backend_file *b, struct file_job *j) {
     }
     j->task->result.crc = source_crc(j->task->source);
     j->task->result.size = source_length(j->task->source);
-    if (lseek(j->fd, 0, SEEK_END) < (off_t)source_length(j->task->source) && /* it ends in a hole */
+    if (lseek(j->fd, 0, SEEK_END) != (off_t)source_length(j->task->source) && /* it ends in a hole */
         ftruncate(j->fd, (off_t)source_length(j->task->source)) != 0) {
         file_job_fail_errno(j, "cannot set the size of its temporary file", errno);
         return;

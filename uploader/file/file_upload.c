@@ -14,7 +14,7 @@
 /* --- handles --- */
 
 bool file_upload_parse_handle(const struct task *t, uint64_t *ino) {
-    char wanted[FILE_TEMP_SIZE + 1];
+    char wanted[FILE_TEMP_SIZE]; /* a colon in the place of the NUL */
     file_temp_name(&t->job.ref.upload, "part", wanted);
     size_t len = strlen(wanted);
     wanted[len++] = ':';
@@ -66,10 +66,10 @@ void file_upload_begin(struct backend_file *b, struct file_job *j) {
 
 /* Both names contain the upload id, so files with these names belong to this upload. */
 void file_upload_abort(struct backend_file *b, struct file_job *j) {
-    static const char *const suffixes[] = {"part", "put"};
+    static const char *const suffixes[] = {"part", "put", NULL};
     bool removed = false;
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        file_temp_name(&j->task->job.ref.upload, suffixes[i], j->temp);
+    for (const char *const *suffix = suffixes; *suffix; suffix++) {
+        file_temp_name(&j->task->job.ref.upload, *suffix, j->temp);
         if (unlinkat(j->path.dir_fd, j->temp, 0) == 0) {
             removed = true;
         } else if (errno != ENOENT) {

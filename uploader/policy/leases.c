@@ -14,8 +14,7 @@ bool lease_is_over(const struct lease *l, uint64_t now_ms) {
 }
 
 void lease_renew(struct lease *l, uint64_t asked_ms, uint32_t lease_ms) {
-    if (asked_ms + lease_ms > l->deadline_ms)
-        l->deadline_ms = asked_ms + lease_ms;
+    l->deadline_ms = MAX(l->deadline_ms, asked_ms + lease_ms);
 }
 
 void lease_run(struct lease *l, uint64_t now_ms) {

@@ -20,9 +20,8 @@ bool retry_budget_take(struct retry_budget *b, bool timeout) {
 }
 
 void retry_budget_refill(struct retry_budget *b, uint32_t attempts) {
-    b->tokens += attempts > 1 ? COST_RETRY : REFILL; /* a retry that succeeds returns its cost */
-    if (b->tokens > RETRY_TOKENS)
-        b->tokens = RETRY_TOKENS;
+    uint32_t tokens = b->tokens + (attempts > 1 ? COST_RETRY : REFILL); /* a retry that succeeds returns its cost */
+    b->tokens = MIN(tokens, RETRY_TOKENS);
 }
 
 /* SplitMix64 (Steele, Lea, Flood 2014), good enough for jitter. */
@@ -58,8 +57,7 @@ static bool retry_gives_up(struct store_endpoint *e, const struct retry_limits *
 }
 
 static void retry_raise(uint64_t *until_ms, uint64_t ms) {
-    if (ms > *until_ms)
-        *until_ms = ms;
+    *until_ms = MAX(*until_ms, ms);
 }
 
 struct retry_decision retry_decide(struct store_endpoint *e, struct retry_budget *b, const struct retry_failure *f,
@@ -75,13 +73,12 @@ struct retry_decision retry_decide(struct store_endpoint *e, struct retry_budget
     uint32_t failures = f->throttled && f->fleet_limited ? 1 : f->failures;
     if (!retry_budget_take(b, f->timeout))
         failures = FAILURES_OF_LONGEST_WAIT;
-    uint32_t wait_ms = retry_wait_ms(failures, random_state);
+    uint32_t own_wait_ms = retry_wait_ms(failures, random_state);
     uint32_t asked_wait_ms = MIN(f->retry_after_ms, RETRY_AFTER_MAX_MS);
-    if (asked_wait_ms > wait_ms)
-        wait_ms = asked_wait_ms;
+    uint32_t wait_ms = MAX(own_wait_ms, asked_wait_ms);
     /* An endpoint that was never reached is tried often enough to be found unreachable in time. */
-    if (!e->connected && wait_ms > limits->lease_ms / 2)
-        wait_ms = limits->lease_ms / 2;
+    if (!e->connected)
+        wait_ms = MIN(wait_ms, limits->lease_ms / 2);
     e->again_ms = now_ms + wait_ms;
     if (f->throttled && asked_wait_ms > 0)
         retry_raise(&e->store_pause_until_ms, now_ms + asked_wait_ms);

@@ -1,8 +1,10 @@
 #include "uploader/policy/store_endpoints.h"
+#include "pure/arith.h"
 #include "pure/array.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 struct store_endpoint *store_endpoints_get(struct store_endpoints *e, struct slice name) {
     for (size_t i = 0; i < e->count; i++)
@@ -20,8 +22,8 @@ struct store_endpoint *store_endpoints_get(struct store_endpoints *e, struct sli
 }
 
 void store_endpoints_release(struct store_endpoints *e) {
-    for (size_t i = 0; i < e->count; i++)
-        free(e->items[i].name);
+    while (e->count > 0)
+        free(e->items[--e->count].name);
     free(e->items);
     *e = (struct store_endpoints){0};
 }
@@ -42,8 +44,7 @@ void store_endpoint_success(struct store_endpoint *e, uint64_t now_ms) {
 uint64_t store_endpoint_paused_until_ms(const struct store_endpoint *e, uint64_t now_ms) {
     bool fleet_limited = e->starts.rate > 0;
     uint64_t until_ms = fleet_limited ? e->fleet_pause_until_ms : e->throttled_until_ms;
-    if (e->retry_until_ms > until_ms)
-        until_ms = e->retry_until_ms;
+    until_ms = MAX(until_ms, e->retry_until_ms);
     return now_ms < until_ms ? until_ms : 0;
 }
 
@@ -63,5 +64,6 @@ uint64_t store_endpoints_outage_ms(const struct store_endpoints *e, uint64_t now
     if (!longest)
         return 0;
     snprintf(text, STORE_OUTAGE_SIZE, "%.150s%s%s", longest->name, longest->name[0] ? ": " : "", longest->failure);
-    return now_ms > longest->failing_ms ? now_ms - longest->failing_ms : 1;
+    uint64_t down_ms = sub_or_zero(now_ms, longest->failing_ms);
+    return MAX(down_ms, 1);
 }

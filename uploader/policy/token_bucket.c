@@ -1,10 +1,11 @@
 #include "uploader/policy/token_bucket.h"
+#include "pure/arith.h"
 #include <sys/param.h>
 
 /* The state of the bucket at now_ns. */
 static struct token_bucket token_bucket_at(const struct token_bucket *b, uint64_t now_ns) {
     struct token_bucket s = *b;
-    double passed = now_ns > b->at_ns ? (double)(now_ns - b->at_ns) / 1e9 : 0;
+    double passed = (double)sub_or_zero(now_ns, b->at_ns) / 1e9;
     double makes_up = passed * b->rate * TOKEN_BUCKET_MAKE_UP;
     makes_up = MIN(makes_up, b->missed);
     s.tokens += passed * b->rate + makes_up;
@@ -14,8 +15,7 @@ static struct token_bucket token_bucket_at(const struct token_bucket *b, uint64_
         return s;
     if (s.waiting)
         s.missed += s.tokens - s.depth;
-    if (s.missed > s.rate * TOKEN_BUCKET_MISSED)
-        s.missed = s.rate * TOKEN_BUCKET_MISSED;
+    s.missed = MIN(s.missed, s.rate * TOKEN_BUCKET_MISSED);
     s.tokens = s.depth;
     return s;
 }
@@ -37,13 +37,10 @@ void token_bucket_set(struct token_bucket *b, double rate, double depth, uint64_
         *b = (struct token_bucket){.refused = b->refused};
         return;
     }
-    if (b->rate > 0)
-        token_bucket_advance(b, now_ns);
-    b->at_ns = now_ns;
+    token_bucket_advance(b, now_ns);
     b->rate = rate;
     b->depth = depth;
-    if (b->tokens > depth)
-        b->tokens = depth;
+    b->tokens = MIN(b->tokens, depth);
 }
 
 uint64_t token_bucket_level(const struct token_bucket *b, uint64_t now_ns) {
@@ -54,9 +51,7 @@ uint64_t token_bucket_take(struct token_bucket *b, uint64_t most, uint64_t least
     if (b->rate <= 0)
         return most;
     token_bucket_advance(b, now_ns);
-    if (least > most)
-        least = most;
-    if (b->tokens < (double)least) {
+    if (b->tokens < (double)MIN(least, most)) {
         token_bucket_wait(b);
         return 0;
     }
@@ -67,9 +62,7 @@ uint64_t token_bucket_take(struct token_bucket *b, uint64_t most, uint64_t least
 }
 
 void token_bucket_give_back(struct token_bucket *b, uint64_t count) {
-    b->tokens += (double)count;
-    if (b->tokens > b->depth)
-        b->tokens = b->depth;
+    b->tokens = MIN(b->tokens + (double)count, b->depth);
 }
 
 uint64_t token_bucket_due_ns(const struct token_bucket *b, uint64_t count, uint64_t now_ns) {

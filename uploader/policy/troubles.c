@@ -11,8 +11,8 @@ static void trouble_release(struct trouble_entry *e) {
 }
 
 void troubles_release(struct troubles *t) {
-    for (size_t i = 0; i < t->count; i++)
-        trouble_release(&t->items[i]);
+    while (t->count > 0)
+        trouble_release(&t->items[--t->count]);
     *t = (struct troubles){0};
 }
 

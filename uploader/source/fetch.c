@@ -69,7 +69,7 @@ static struct fetched *fetched_of(const struct source *s) {
 }
 
 static bool fetched_is_over(const struct fetched *s) {
-    return s->problem || (s->unchanged && s->received == s->source.length);
+    return s->problem || s->unchanged;
 }
 
 /* --- the table by number --- */
@@ -182,7 +182,7 @@ static void fetched_drop_pieces(struct fetched *s) {
 
 static void fetched_fail(struct fetched *s, int err, struct slice why) {
     s->problem = err;
-    size_t n = why.len < WHY_SIZE - 1 ? why.len : WHY_SIZE - 1;
+    size_t n = MIN(why.len, WHY_SIZE - 1);
     for (size_t i = 0; i < n; i++)
         s->why[i] = iscntrl((unsigned char)why.ptr[i]) ? '?' : why.ptr[i];
     s->why[n] = 0;
@@ -192,7 +192,7 @@ static void fetched_fail(struct fetched *s, int err, struct slice why) {
 static void fetched_take_bytes(struct fetched *s, const struct msg_data *d) {
     struct fetches *f = s->all;
     size_t len = d->bytes.len;
-    if (d->position != s->received || len > s->credit - s->received)
+    if (len == 0 || d->position != s->received || len > s->credit - s->received)
         return;
     struct piece *p = calloc(1, sizeof *p);
     if (!p)
@@ -211,8 +211,7 @@ static void fetched_take_data(struct fetched *s, const struct msg_data *d, uint6
         s->unknown_ms = 0;
     switch (d->state) {
     case DATA_WAITING:
-        if (d->position > s->producer_read_bytes)
-            s->producer_read_bytes = d->position;
+        s->producer_read_bytes = MAX(s->producer_read_bytes, d->position);
         return;
     case DATA_AHEAD:
         if (s->checksum_first && !s->source.has_expected) {
@@ -221,12 +220,10 @@ static void fetched_take_data(struct fetched *s, const struct msg_data *d, uint6
         }
         return;
     case DATA_BYTES:
-        if (d->bytes.len > 0)
-            fetched_take_bytes(s, d);
+        fetched_take_bytes(s, d);
         return;
     case DATA_UNCHANGED:
-        if (d->bytes.len > 0)
-            fetched_take_bytes(s, d);
+        fetched_take_bytes(s, d);
         s->unchanged = s->received == s->source.length;
         return;
     case DATA_CHANGED:

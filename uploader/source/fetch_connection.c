@@ -59,18 +59,21 @@ static void fetch_connection_close(struct fetch_connection *c) {
     *c = (struct fetch_connection){0};
 }
 
+static struct fetch_connection *fetch_connections_end(struct fetch_connections *all) {
+    return all->items + FETCH_CONNECTIONS_MAX;
+}
+
 static struct fetch_connection *fetch_connections_find(struct fetch_connections *all, struct slice address) {
-    for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++)
-        if (all->items[i].address && slice_equal(slice_of(all->items[i].address), address))
-            return &all->items[i];
+    for (struct fetch_connection *c = all->items; c != fetch_connections_end(all); c++)
+        if (c->address && slice_equal(slice_of(c->address), address))
+            return c;
     return NULL;
 }
 
 /* A free item. If all are taken, the one without users that was used least recently is closed. NULL: all have users. */
 static struct fetch_connection *fetch_connections_free_item(struct fetch_connections *all) {
     struct fetch_connection *oldest = NULL;
-    for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
-        struct fetch_connection *c = &all->items[i];
+    for (struct fetch_connection *c = all->items; c != fetch_connections_end(all); c++) {
         if (!c->address)
             return c;
         if (c->users == 0 && (!oldest || c->used_ms < oldest->used_ms))
@@ -116,8 +119,7 @@ int fetch_connections_recv(struct fetch_connections *all, struct frame *frame, s
 
 uint64_t fetch_connections_tick(struct fetch_connections *all, uint64_t now_ms) {
     uint64_t next_ms = UINT64_MAX;
-    for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
-        struct fetch_connection *c = &all->items[i];
+    for (struct fetch_connection *c = all->items; c != fetch_connections_end(all); c++) {
         if (!c->address || c->users > 0)
             continue;
         uint64_t due_ms = c->used_ms + FETCH_CONNECTION_IDLE_MS;
@@ -130,6 +132,6 @@ uint64_t fetch_connections_tick(struct fetch_connections *all, uint64_t now_ms) 
 }
 
 void fetch_connections_release(struct fetch_connections *all) {
-    for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++)
-        fetch_connection_close(&all->items[i]);
+    for (struct fetch_connection *c = all->items; c != fetch_connections_end(all); c++)
+        fetch_connection_close(c);
 }

@@ -27,8 +27,8 @@ static void root_release(struct root *r) {
 void roots_destroy(struct roots **r) {
     if (!*r)
         return;
-    for (size_t i = 0; i < (*r)->count; i++)
-        root_release(&(*r)->items[i]);
+    while ((*r)->count > 0)
+        root_release(&(*r)->items[--(*r)->count]);
     free((*r)->items);
     free(*r);
     *r = NULL;

@@ -5,20 +5,17 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define PRECOMPUTE_BYTES (256u << 10)
 
 ssize_t source_read(struct source *s, void *out, size_t max) {
-    uint64_t left = s->length - s->position;
-    if (max > left)
-        max = (size_t)left;
-    if (max > SSIZE_MAX)
-        max = SSIZE_MAX;
+    max = MIN(max, s->length - s->position);
+    max = MIN(max, SSIZE_MAX);
     if (max == 0)
         return 0;
     ssize_t got = s->ops->read(s, out, max);
-    if (got > 0)
-        s->position += (uint64_t)got;
+    s->position += (uint64_t)MAX(got, 0);
     return got;
 }
 

@@ -98,7 +98,7 @@ void task_report_failure(struct uploader *u, struct task_entry *e, enum fail_cla
     struct task_result *t = &e->task.result;
     t->outcome = OUTCOME_FAILED;
     t->class = class;
-    snprintf(t->error, sizeof t->error, "%.*s", (int)sizeof t->error - 1, error);
+    snprintf(t->error, sizeof t->error, "%s", error);
     task_report(u, e);
 }
 

@@ -46,15 +46,16 @@ static struct retry_decision task_decide(struct uploader *u, const struct task_e
 }
 
 static void task_give_up(struct uploader *u, struct task_entry *e, enum retry_action action) {
-    char error[512], last[300];
-    snprintf(last, sizeof last, "%.*s", (int)sizeof last - 1, e->task.result.error);
+    char error[512];
+    const char *last = e->task.result.error;
     uint64_t seconds = u->settings->retry_for_ms / 1000;
     bool minutes = seconds >= 60 && seconds % 60 == 0;
     struct slice endpoint = e->task.job.target.endpoint;
     if (action == RETRY_UNREACHABLE)
-        snprintf(error, sizeof error, "cannot connect to %.*s: %s", (int)MIN(endpoint.len, 160), endpoint.ptr, last);
+        snprintf(error, sizeof error, "cannot connect to %.*s: %.299s", (int)MIN(endpoint.len, 160), endpoint.ptr,
+                 last);
     else
-        snprintf(error, sizeof error, "no success for %llu %s: %s",
+        snprintf(error, sizeof error, "no success for %llu %s: %.299s",
                  (unsigned long long)(minutes ? seconds / 60 : seconds), minutes ? "min" : "s", last);
     trials_forget(&u->trials, &e->task.job.ref);
     e->task.result.own = action == RETRY_UNREACHABLE ? OWN_MAYBE : OWN_NO;

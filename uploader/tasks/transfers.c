@@ -193,10 +193,8 @@ static bool transfer_passes_request_limit(struct uploader *u, struct task_entry 
         task_drop(u, e, WHY_BACKOFF, BRAKE_RELEASE_MS, NULL);
         return false;
     }
-    if (again_ms > u->now_ms + BRAKE_LOOK_MS)
-        again_ms = u->now_ms + BRAKE_LOOK_MS;
-    (*e)->again_ms = again_ms;
-    deadline_lower(&u->tick_ms, again_ms);
+    (*e)->again_ms = MIN(again_ms, u->now_ms + BRAKE_LOOK_MS);
+    deadline_lower(&u->tick_ms, (*e)->again_ms);
     return false;
 }
 
@@ -263,8 +261,8 @@ static uint64_t tick_waiting(struct uploader *u, struct task_entry *e) {
         task_drop(u, &e, WHY_NO_PROGRESS, 0, "its lease ended");
         return UINT64_MAX;
     }
-    uint64_t ask_ms = e->asked_ms + ASK_AGAIN_MS;
-    return e->state == TASK_PARTS && ask_ms < e->lease.deadline_ms ? ask_ms : e->lease.deadline_ms;
+    uint64_t ask_ms = e->state == TASK_PARTS ? e->asked_ms + ASK_AGAIN_MS : UINT64_MAX;
+    return MIN(ask_ms, e->lease.deadline_ms);
 }
 
 static uint64_t tick_backoff(struct uploader *u, struct task_entry *e) {

@@ -103,6 +103,13 @@ void dir_remove(const char *dir) {
     assert_int_equal(rmdir(dir), 0);
 }
 
+unsigned descriptors_count(void) {
+    unsigned count = 0;
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) != -1;
+    return count;
+}
+
 void temp_dir_enter(char root[TEMP_DIR_SIZE]) {
     char name[] = "temp-XXXXXX";
     assert_non_null(mkdtemp(name));

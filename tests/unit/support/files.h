@@ -37,6 +37,9 @@ int open_descriptors(void);
 /* Removes a directory and its files. Without effect if there is no such directory. */
 void dir_remove(const char *dir);
 
+/* The number of open descriptors below 256. */
+unsigned descriptors_count(void);
+
 /* Makes a directory in the current one and enters it. root gets its absolute path. The second function leaves
  * it and removes it with its content; its result is 0, or that of a failed teardown. */
 #define TEMP_DIR_SIZE 2048

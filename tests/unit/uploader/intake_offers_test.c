@@ -220,6 +220,24 @@ static void test_other_messages_at_the_jobs_socket_are_dropped(void **state) {
     assert_int_equal(tasks_count(&up()->tasks), 1);
 }
 
+/* The time of a chunk allows more jobs ahead than that of other jobs. */
+static void test_a_lack_of_slots_is_no_reason_to_leave_a_producer(void **state) {
+    (void)state;
+    struct job jobs[3] = {world_job(JOB_STAT, 1), world_job(JOB_STAT, 2), world_job(JOB_STAT, 3)};
+    pace_note(&up()->pace, JOB_CHUNK, 1);
+    pace_note(&up()->pace, JOB_STAT, 60000000);
+    for (size_t i = 0; i < 3; i++)
+        world_grant(&jobs[i]);
+    for (uint8_t i = 0; i < 20; i++) {
+        struct job stat = world_job(JOB_STAT, (uint8_t)(10 + i));
+        up()->last_kind = JOB_CHUNK;
+        world_offer(&stat, 1, NULL);
+        assert_int_equal(up()->releases.count, i + 1);
+        assert_non_null(up()->offer_sockets.items[0].endpoint);
+    }
+    assert_int_equal(world_released()->why, WHY_FULL_SLOTS);
+}
+
 /* --- the drain --- */
 
 static void begin_drain(void) {
@@ -268,6 +286,18 @@ static void test_offers_of_another_journal_are_not_declined_in_the_drain(void **
     assert_int_equal(up()->releases.count, 0);
 }
 
+static void test_an_offer_from_before_the_drain_is_not_declined(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    uint64_t wake_ms = UINT64_MAX;
+    world_offer(&put, 1, NULL);
+    begin_drain();
+    transfers_drain(up());
+    assert_int_equal(up()->releases.count, 1);
+    intake_end_offers(up(), &wake_ms);
+    assert_int_equal(up()->releases.count, 1);
+}
+
 static void test_other_messages_during_the_drain_are_dropped(void **state) {
     (void)state;
     struct job put = world_job(JOB_PUT, 1);
@@ -293,6 +323,8 @@ UNIT_MAIN(WORLD_TEST(test_an_offered_job_is_taken), WORLD_TEST(test_a_begin_anno
           WORLD_TEST(test_an_invalid_job_is_dropped_and_the_socket_stays),
           WORLD_TEST(test_offers_that_last_declines_answer_close_the_socket),
           WORLD_TEST(test_one_job_that_is_taken_keeps_the_socket), WORLD_TEST(test_an_empty_offer_is_no_decline),
+          WORLD_TEST(test_a_lack_of_slots_is_no_reason_to_leave_a_producer),
+          WORLD_TEST(test_an_offer_from_before_the_drain_is_not_declined),
           WORLD_TEST(test_declined_jobs_are_a_note_in_the_heartbeat),
           WORLD_TEST(test_a_job_at_a_location_in_trouble_goes_to_another_uploader),
           WORLD_TEST(test_without_another_uploader_each_job_is_declined),

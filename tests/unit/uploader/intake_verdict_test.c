@@ -116,6 +116,14 @@ static void test_a_verdict_without_a_lease_time_is_ignored(void **state) {
     assert_non_null(world_find(&put));
 }
 
+static void test_a_verdict_on_no_claim_changes_nothing(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    struct msg m = {.type = MSG_VERDICT, .number = ask(&put), .verdict = {.lease_ms = WORLD_LEASE_MS}};
+    world_hear(&m);
+    assert_int_equal(world_find(&put)->state, TASK_ASKED);
+}
+
 static void test_a_denied_claim_is_forgotten_without_a_release(void **state) {
     (void)state;
     struct job put = world_job(JOB_PUT, 1);
@@ -255,6 +263,7 @@ UNIT_MAIN(WORLD_TEST(test_a_restart_claims_held_leases_again), WORLD_TEST(test_a
           WORLD_TEST(test_a_welcome_makes_results_due_again), WORLD_TEST(test_a_grant_queues_the_job),
           WORLD_TEST(test_a_verdict_on_an_unknown_claim_is_ignored),
           WORLD_TEST(test_a_verdict_without_a_lease_time_is_ignored),
+          WORLD_TEST(test_a_verdict_on_no_claim_changes_nothing),
           WORLD_TEST(test_a_denied_claim_is_forgotten_without_a_release),
           WORLD_TEST(test_a_second_grant_changes_nothing), WORLD_TEST(test_a_grant_that_comes_too_late_is_released),
           WORLD_TEST(test_a_late_grant_during_the_drain_is_released_as_such),

@@ -150,6 +150,8 @@ static void test_an_endpoint_that_is_no_url_is_not_shown(void **state) {
     struct job put = world_job(JOB_PUT, 1);
     put.target.endpoint = slice_of("/");
     assert_non_null(strstr(reason(&put, false), "the file goes to endpoint"));
+    put.target.endpoint = slice_of("");
+    assert_non_null(strstr(reason(&put, false), "the file goes to endpoint , this"));
 }
 
 UNIT_MAIN(WORLD_TEST(test_jobs_of_each_kind_are_valid), WORLD_TEST(test_unknown_kinds_are_invalid),

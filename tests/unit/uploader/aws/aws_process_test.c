@@ -93,13 +93,6 @@ static int run(const char *command) {
     return err;
 }
 
-static unsigned descriptors_count(void) {
-    unsigned count = 0;
-    for (int fd = 0; fd < 256; fd++)
-        count += fcntl(fd, F_GETFD) != -1;
-    return count;
-}
-
 static void test_the_output_of_a_program_is_read_to_its_end(void **state) {
     (void)state;
     unsigned before = descriptors_count();

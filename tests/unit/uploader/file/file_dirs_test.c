@@ -107,13 +107,6 @@ static void assert_refused(const char *path, int err, int error) {
     assert_int_equal(p.dir_fd, -1);
 }
 
-static unsigned descriptors_count(void) {
-    unsigned count = 0;
-    for (int fd = 0; fd < 256; fd++)
-        count += fcntl(fd, F_GETFD) != -1;
-    return count;
-}
-
 /* --- allowed paths --- */
 
 static void test_only_file_urls_allow_files(void **state) {

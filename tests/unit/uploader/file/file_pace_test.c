@@ -259,7 +259,7 @@ static void test_a_put_waits_for_the_bucket(void **state) {
     assert_int_equal(world.count, 0);
     assert_true(backend_file_is_throttled(disk.backend));
     assert_true(bucket.refused);
-    assert_true(task.checked_bytes > 0); /* the job is alive */
+    assert_in_range(task.checked_bytes, 1, 10); /* the job is alive */
     world.now_ms += 19;
     step();
     assert_int_equal(world.count, 0); /* less than a piece */

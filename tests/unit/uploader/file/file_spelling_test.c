@@ -1,5 +1,7 @@
-/* Directories that fold case, or store names in another spelling. The linker wraps fstatat and fstatfs (tests.cmake):
- * a lookup also finds a name in another case, and the name "alias" finds the file "stored". */
+/* Directories that fold case, or store names in another spelling. The linker wraps fstatat, fstatfs and fdopendir
+ * (tests.cmake): a lookup also finds a name in another case, the name "alias" finds the file "stored", and a directory
+ * may not be listed. */
+#include "edge.h"
 #include "files.h"
 #include "unit.h"
 
@@ -21,17 +23,25 @@ static struct {
     bool folds;
     const char *alias, *stored;
     long fs_type;
+    bool is_unlisted;
     unsigned lookups;
 } disk;
 
 int __real_fstatat(int dir_fd, const char *name, struct stat *st, int flags);
 int __wrap_fstatat(int dir_fd, const char *name, struct stat *st, int flags);
 int __wrap_fstatfs(int fd, struct statfs *fs);
+DIR *__real_fdopendir(int fd);
+DIR *__wrap_fdopendir(int fd);
+
+DIR *__wrap_fdopendir(int fd) {
+    errno = ENOMEM;
+    return disk.is_unlisted ? NULL : __real_fdopendir(fd);
+}
 
 /* Finds the entry of the same name in another case. */
 static int stat_folded(int dir_fd, const char *name, struct stat *st) {
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = -1;
-    DIR *dir = fdopendir(fd);
+    DIR *dir = __real_fdopendir(fd);
     assert_non_null(dir);
     for (struct dirent *e; rc == -1 && (e = readdir(dir));)
         if (strcasecmp(e->d_name, name) == 0)
@@ -317,6 +327,24 @@ static void test_the_list_of_file_systems_has_an_end(void **state) {
     file_path_close(&p);
 }
 
+/* Its entries are not known, so no other file is named. */
+static void test_a_directory_that_cannot_be_listed_shows_no_spelling(void **state) {
+    (void)state;
+    disk.folds = disk.is_unlisted = true;
+    file_put_text("README", "");
+    unsigned before = descriptors_count();
+    assert_null(other_spelling("readme"));
+    assert_int_equal(descriptors_count(), before);
+}
+
+static void test_a_destination_is_read_to_its_end(void **state) {
+    (void)state;
+    char other[FILE_SPELLING_SIZE];
+    struct file_path p = open_dest("x");
+    assert_false(file_spelling_differs(&spelling, allow, edge_text(url), &p, other));
+    file_path_close(&p);
+}
+
 /* "." and ".." are in no list of a directory that is meant here, and name no file. */
 static void test_dots_are_no_spellings(void **state) {
     (void)state;
@@ -341,4 +369,6 @@ UNIT_MAIN(TEST(test_a_name_in_another_case_is_found), TEST(test_a_directory_in_a
           TEST(test_file_systems_that_compare_bytes_are_not_searched),
           TEST(test_a_name_that_is_stored_in_another_spelling_is_lost), TEST(test_no_name_is_lost_where_case_counts),
           TEST(test_a_mixed_name_shows_that_case_is_kept), TEST(test_a_mixed_name_uses_the_first_and_last_letters),
-          TEST(test_the_list_of_file_systems_has_an_end), TEST(test_dots_are_no_spellings))
+          TEST(test_the_list_of_file_systems_has_an_end),
+          TEST(test_a_directory_that_cannot_be_listed_shows_no_spelling), TEST(test_a_destination_is_read_to_its_end),
+          TEST(test_dots_are_no_spellings))

@@ -287,19 +287,17 @@ static void test_a_backend_that_ends_removes_its_puts(void **state) {
     assert_int_equal(backend_file_new(&disk.backend, allows, 1), 0);
 }
 
-static unsigned descriptors_count(void) {
-    unsigned count = 0;
-    for (int fd = 0; fd < 256; fd++)
-        count += fcntl(fd, F_GETFD) != -1;
-    return count;
-}
-
 static void test_jobs_leave_no_descriptors(void **state) {
     (void)state;
     unsigned before = descriptors_count();
     upload_chunks();
     assert_int_equal(disk_upload_finish().result.outcome, OUTCOME_DONE);
     assert_int_equal(disk_upload_finish().result.outcome, OUTCOME_DONE); /* verified */
+    char path[700];
+    temp_path(path);
+    file_put_text(path, "of another program");
+    assert_int_equal(disk_upload_finish().result.outcome, OUTCOME_DONE); /* the same */
+    assert_int_equal(unlink(path), 0);
     struct task t = task_make(JOB_CHUNK, disk.handle, 0);
     assert_outcome(&t, OUTCOME_FAILED, "already finished");
     t = task_make(JOB_PUT, "", 0);

@@ -102,6 +102,30 @@ static void test_pieces_not_asked_for_are_dropped(void **state) {
     assert_memory_equal(got, bytes, PIECE);
 }
 
+static void test_an_answer_of_another_producer_is_dropped(void **state) {
+    (void)state;
+    struct endpoint *first = producer;
+    struct source *second = NULL;
+    open_range(1000, false);
+    expect_question(0, 1000);
+    uint64_t number = question.number;
+    assert_int_equal(endpoint_open(&producer, ENDPOINT_DATA, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(
+        fetch_open(&second, fetches, slice_of(endpoint_address(producer)), &upload, OFFSET, 500, false, now_ms), 0);
+    expect_question(0, 500);
+    send_data(number, piece(DATA_UNCHANGED, 0, 1000), &journal);
+    send_answer(piece(DATA_UNCHANGED, 0, 500)); /* arrives after it */
+    uint64_t end_ms = clock_ms() + PATIENCE_MS;
+    while (!source_is_ready(second)) {
+        (void)fetches_recv(fetches, now_ms);
+        assert_true(clock_ms() < end_ms);
+    }
+    assert_false(source_is_ready(source));
+    source_close(&second);
+    endpoint_close(&producer);
+    producer = first;
+}
+
 static void test_rewinding_fetches_again(void **state) {
     (void)state;
     open_range(1000, false);
@@ -385,10 +409,11 @@ static void test_a_request_that_waits_wakes_the_loop(void **state) {
 
 UNIT_MAIN(FETCH_TEST(test_the_bytes_are_those_the_producer_read),
           FETCH_TEST(test_the_last_byte_waits_until_the_file_is_unchanged), FETCH_TEST(test_the_checksum_comes_ahead),
-          FETCH_TEST(test_a_damaged_piece_is_detected), FETCH_TEST(test_pieces_not_asked_for_are_dropped),
-          FETCH_TEST(test_rewinding_fetches_again), FETCH_TEST(test_closing_in_the_middle_cancels),
-          FETCH_TEST(test_length_zero_only_asks), FETCH_TEST(test_idle_sockets_are_closed_and_limited),
-          cmocka_unit_test(test_addresses_in_offers), FETCH_TEST(test_the_first_announced_checksum_counts),
+          FETCH_TEST(test_a_damaged_piece_is_detected), FETCH_TEST(test_an_answer_of_another_producer_is_dropped),
+          FETCH_TEST(test_pieces_not_asked_for_are_dropped), FETCH_TEST(test_rewinding_fetches_again),
+          FETCH_TEST(test_closing_in_the_middle_cancels), FETCH_TEST(test_length_zero_only_asks),
+          FETCH_TEST(test_idle_sockets_are_closed_and_limited), cmocka_unit_test(test_addresses_in_offers),
+          FETCH_TEST(test_the_first_announced_checksum_counts),
           FETCH_TEST(test_bytes_without_the_checksum_ahead_do_not_start_a_transfer),
           FETCH_TEST(test_a_small_file_starts_with_all_its_bytes),
           FETCH_TEST(test_a_larger_file_starts_with_its_first_bytes),

@@ -163,9 +163,20 @@ static void test_roots_that_cannot_be_used_are_errors(void **state) {
     assert_int_equal(error_of(path), ERR_INVALID);
 }
 
+static void test_roots_leave_no_descriptors(void **state) {
+    (void)state;
+    unsigned before = descriptors_count();
+    const char *paths[] = {dir, dir};
+    assert_int_equal(roots_new(&roots, paths, 2), 0);
+    roots_destroy(&roots);
+    assert_null(roots);
+    assert_int_equal(descriptors_count(), before);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_a_root_contains_whole_components), TEST(test_slashes_at_the_end_of_a_root_do_not_count),
           TEST(test_a_link_with_slashes_at_its_end_is_known_by_its_name),
           TEST(test_the_root_directory_contains_everything), TEST(test_a_relative_root_is_known_by_its_absolute_path),
           TEST(test_a_root_can_be_a_file), TEST(test_the_first_root_that_contains_a_path_is_used),
-          TEST(test_without_roots_nothing_is_contained), TEST(test_roots_that_cannot_be_used_are_errors))
+          TEST(test_without_roots_nothing_is_contained), TEST(test_roots_that_cannot_be_used_are_errors),
+          TEST(test_roots_leave_no_descriptors))

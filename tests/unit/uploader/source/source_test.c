@@ -10,6 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static unsigned reads; /* calls of pread, which the linker wraps (tests.cmake) */
+
+ssize_t __real_pread(int fd, void *bytes, size_t len, off_t offset);
+ssize_t __wrap_pread(int fd, void *bytes, size_t len, off_t offset);
+
+ssize_t __wrap_pread(int fd, void *bytes, size_t len, off_t offset) {
+    reads++;
+    return __real_pread(fd, bytes, len, offset);
+}
+
 static char dir[256], path[320]; /* dir: the root; path: the file in it */
 static struct roots *roots;
 static char why[128];
@@ -60,6 +70,27 @@ static void test_reads_a_range_and_its_checksum(void **state) {
     assert_int_equal(source_check(s, why, sizeof why), 0);
     source_close(&s);
     assert_null(s);
+}
+
+/* One read past the end, for the last range of the file only. */
+static void test_only_the_end_of_the_file_is_read_past(void **state) {
+    (void)state;
+    struct source *s;
+    struct source_ref ref = plan(path);
+    char bytes[32];
+    assert_int_equal(source_open(&s, roots, &ref, 4, 8, why, sizeof why), 0);
+    assert_int_equal(source_read(s, bytes, 8), 8);
+    reads = 0;
+    assert_int_equal(source_check(s, why, sizeof why), 0);
+    source_close(&s);
+    assert_int_equal(reads, 0);
+    assert_int_equal(source_open(&s, roots, &ref, 8, 8, why, sizeof why), 0);
+    assert_int_equal(source_check(s, why, sizeof why), 0);
+    assert_int_equal(reads, 0); /* not read to its end yet */
+    assert_int_equal(source_read(s, bytes, 8), 8);
+    assert_int_equal(source_check(s, why, sizeof why), 0);
+    source_close(&s);
+    assert_int_equal(reads, 2);
 }
 
 static void test_rewinds_only_to_the_start(void **state) {
@@ -440,10 +471,11 @@ static void test_without_a_descriptor_a_removed_file_is_found(void **state) {
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-UNIT_MAIN(TEST(test_reads_a_range_and_its_checksum), TEST(test_rewinds_only_to_the_start),
-          TEST(test_a_changed_byte_between_two_readings_is_found), TEST(test_changed_before_the_first_byte),
-          TEST(test_grown_after_the_last_byte), TEST(test_shrunk_while_read), TEST(test_content_without_a_size),
-          TEST(test_content_shorter_than_its_size), TEST(test_replaced_by_another_file), TEST(test_removed_while_read),
+UNIT_MAIN(TEST(test_reads_a_range_and_its_checksum), TEST(test_only_the_end_of_the_file_is_read_past),
+          TEST(test_rewinds_only_to_the_start), TEST(test_a_changed_byte_between_two_readings_is_found),
+          TEST(test_changed_before_the_first_byte), TEST(test_grown_after_the_last_byte), TEST(test_shrunk_while_read),
+          TEST(test_content_without_a_size), TEST(test_content_shorter_than_its_size),
+          TEST(test_replaced_by_another_file), TEST(test_removed_while_read),
           TEST(test_a_root_that_can_only_be_searched), TEST(test_a_symlink_does_not_leave_the_root),
           TEST(test_only_under_a_root), TEST(test_a_root_by_its_link_and_a_root_that_is_a_file),
           TEST(test_the_range_must_be_within_the_file), TEST(test_not_a_regular_file),

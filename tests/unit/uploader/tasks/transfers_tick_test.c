@@ -222,6 +222,19 @@ static void test_a_retry_that_is_due_too_late_for_its_lease_is_given_back(void *
     assert_int_equal(tasks_count(&up()->tasks), 0);
 }
 
+static void test_a_store_without_room_in_the_table_has_no_limit(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    char name[32];
+    store_endpoints_release(&up()->endpoints);
+    for (int i = 0; i < STORE_ENDPOINTS_MAX; i++) {
+        snprintf(name, sizeof name, "http://%d", i);
+        assert_non_null(store_endpoints_get(&up()->endpoints, slice_of(name)));
+    }
+    world_run(&put);
+    assert_int_equal(uploader_world.started, 1);
+}
+
 static void test_without_a_limit_all_start(void **state) {
     (void)state;
     struct job put = world_job(JOB_PUT, 1);
@@ -244,4 +257,6 @@ UNIT_MAIN(WORLD_TEST(test_a_claim_without_an_answer_is_sent_again_after_a_second
           WORLD_S3_TEST(test_a_task_that_waits_for_the_limit_is_looked_at_again),
           WORLD_S3_TEST(test_a_start_that_is_due_too_late_for_its_lease_is_given_back),
           WORLD_S3_TEST(test_a_retry_that_is_due_too_late_for_its_lease_is_given_back),
+          WORLD_S3_TEST(test_a_store_without_room_in_the_table_has_no_limit),
+
           WORLD_S3_TEST(test_without_a_limit_all_start))
