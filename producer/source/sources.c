@@ -12,7 +12,7 @@ static bool text_has_scheme(const char *text) {
     size_t n = 0;
     while (isalnum((unsigned char)text[n]) || text[n] == '+' || text[n] == '.' || text[n] == '-')
         n++;
-    return n > 0 && isalpha((unsigned char)text[0]) && strncmp(text + n, "://", 3) == 0;
+    return isalpha((unsigned char)text[0]) && strncmp(text + n, "://", 3) == 0;
 }
 
 /* Is path equal to dir or under it? Both are absolute and without symbolic links. */

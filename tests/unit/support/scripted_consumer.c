@@ -121,14 +121,16 @@ static void answer_forget(const struct frame *f, const struct msg *m) {
     reply(f, m, &a);
 }
 
-/* Every upload that is to be aborted has ended already. */
+/* Every upload that is to be aborted has ended already. Every file is refused. */
 static void answer_plan(const struct frame *f, const struct msg *m) {
     struct planned_file files[8] = {0};
     struct msg a = {.type = MSG_PLANNED, .planned = {.files = files, .file_count = m->plan.file_count}};
     assert_true(m->plan.file_count <= 8);
     for (size_t i = 0; i < m->plan.file_count; i++) {
-        assert_true(m->plan.files[i].drop);
-        files[i] = (struct planned_file){.index = m->plan.files[i].index, .state = PLANNED_NEW};
+        bool drop = m->plan.files[i].drop;
+        files[i] = (struct planned_file){.index = m->plan.files[i].index,
+                                         .state = drop ? PLANNED_NEW : PLANNED_REFUSED,
+                                         .error = slice_of(drop ? "" : "not here")};
     }
     reply(f, m, &a);
 }

@@ -6,12 +6,14 @@
 #include "scripted_consumer.h"
 
 #include "producer/cli/chunklift.h"
+#include "system/clock.h"
+#include <limits.h>
 #include <stdlib.h>
 
 static char self[4096];
 
-/* Runs the copy with these words, before the words of a command. Returns its exit status. */
-static int run(int argc, const char **argv) {
+/* Starts the copy with these words, before the words of a command. */
+static pid_t start(int argc, const char **argv) {
     const char *words[16] = {"chunklift_test", "--command"};
     for (int i = 0; i <= argc; i++)
         words[2 + i] = argv[i];
@@ -22,6 +24,12 @@ static int run(int argc, const char **argv) {
         execv("bin/chunklift_test", (char **)words);
         _exit(98);
     }
+    return pid;
+}
+
+/* Returns the exit status. */
+static int run(int argc, const char **argv) {
+    pid_t pid = start(argc, argv);
     if (!scripted.requests && !scripted.seq)
         return command_finish(pid);
     scripted_bind();
@@ -164,9 +172,10 @@ static void test_finished_uploads_are_forgotten_by_the_consumer_program(void **s
  * arguments go to "uploader". */
 static void make_uploader(int status) {
     char text[200];
-    snprintf(text, sizeof text,
-             "#!/bin/sh\necho \"$*\" >uploader\n[ %d = 0 ] || exit %d\nprintf r >&0\nexec cat >/dev/null\n", status,
-             status);
+    snprintf(
+        text, sizeof text,
+        "#!/bin/sh\necho \"$*\" >uploader\necho x >>starts\n[ %d = 0 ] || exit %d\nprintf r >&0\nexec cat >/dev/null\n",
+        status, status);
     file_put_text("bin/chunklift-uploader", text);
     assert_int_equal(chmod("bin/chunklift-uploader", 0700), 0);
     scripted.role = 0;
@@ -193,6 +202,57 @@ static void test_copy_ends_with_the_check_of_its_uploaders(void **state) {
     unlink("a");
     assert_int_equal(status, 3);
     assert_int_equal(scripted.hellos, 0);
+}
+
+static size_t count_of_starts(void) {
+    char text[1000];
+    return file_exists("starts") ? strlen(file_read_text("starts", text, sizeof text)) / 2 : 0;
+}
+
+/* Uploads the files "src/0" and so on, of this size. The consumer refuses them when so many uploaders were started.
+ * Returns the number of uploaders at the end. */
+static size_t uploaders_of_a_copy(unsigned count, uint64_t size, size_t until) {
+    make_uploader(0);
+    assert_int_equal(system("rm -rf src starts && mkdir src"), 0);
+    for (unsigned i = 0; i < count; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "src/%u", i);
+        file_put_hole(name, size);
+    }
+    pid_t pid = start(WORDS("chunklift", "cp", "-r", "--uploaders", "3", "src", "out", "--consumer", scripted_address));
+    scripted.lost = INT_MAX;
+    scripted_bind();
+    for (uint64_t end_ms = clock_ms() + 20000; count_of_starts() < until; scripted_serve(5))
+        assert_true(clock_ms() < end_ms);
+    scripted.lost = 0;
+    int status = scripted_until_end(pid);
+    scripted_unbind();
+    assert_int_equal(status, 1);
+    assert_non_null(strstr(command_err, "src/0: not here\n"));
+    size_t starts = count_of_starts();
+    assert_int_equal(system("rm -rf src starts"), 0);
+    return starts;
+}
+
+static void test_several_files_have_all_uploaders(void **state) {
+    (void)state;
+    assert_int_equal(uploaders_of_a_copy(2, 10, 3), 3);
+    assert_int_equal(uploaders_of_a_copy(1, (1 << 20) + 1, 3), 3);
+}
+
+/* For a second: then it may stand still, and the others are started too. */
+static void test_one_small_file_has_one_uploader(void **state) {
+    uint64_t began_ms = clock_ms();
+    (void)state;
+    size_t count = uploaders_of_a_copy(1, 1 << 20, 1);
+    assert_true(count == 1 || clock_ms() - began_ms >= 1000);
+}
+
+static void test_help_of_the_copy(void **state) {
+    (void)state;
+    assert_int_equal(RUN("chunklift", "cp", "--help"), 0);
+    assert_int_equal(strncmp(command_out, "Usage: chunklift cp ", 20), 0);
+    assert_int_equal(RUN("chunklift", "cp", "a"), 2);
 }
 
 static void add_begin(uint8_t id, const char *dest) {
@@ -291,6 +351,9 @@ int main(int argc, char **argv) {
                                        TEST(test_finished_uploads_are_forgotten_by_the_consumer_program),
                                        TEST(test_copy_of_nothing_is_done_at_once),
                                        TEST(test_copy_ends_with_the_check_of_its_uploaders),
+                                       TEST(test_several_files_have_all_uploaders),
+                                       TEST(test_one_small_file_has_one_uploader),
+                                       TEST(test_help_of_the_copy),
                                        TEST(test_unfinished_uploads_are_aborted_before_others_are_forgotten),
                                        TEST(test_abort_passes_the_options_of_the_store_on),
                                        TEST(test_remote_export_reads_a_copy),

@@ -7,6 +7,7 @@
 #include "system/exit_status.h"
 #include "system/log.h"
 #include <dirent.h>
+#include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
@@ -15,6 +16,21 @@
 
 static struct capture seen;
 static char text[4096];
+
+static unsigned syncs_of_files, syncs_of_directories;
+static int sync_that_fails; /* counts down; 0: none */
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd) {
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    *(S_ISDIR(st.st_mode) ? &syncs_of_directories : &syncs_of_files) += 1;
+    if (sync_that_fails == 0 || --sync_that_fails > 0)
+        return __real_fsync(fd);
+    errno = EIO;
+    return -1;
+}
 
 static int setup(void **state) {
     (void)state;
@@ -172,8 +188,35 @@ static void test_secret_file_belongs_to_its_owner(void **state) {
     assert_int_equal(mode("keygen/k"), 0600);
 }
 
+static void test_files_and_their_names_are_durable(void **state) {
+    (void)state;
+    syncs_of_files = syncs_of_directories = 0;
+    assert_int_equal(RUN("keygen", "keygen/k"), EXIT_DONE);
+    assert_int_equal(syncs_of_files, 2);
+    assert_int_equal(syncs_of_directories, 2);
+}
+
+static void test_file_that_cannot_be_made_durable_is_removed(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        sync_that_fails = 1 + 2 * i; /* of the first file, or of the second one */
+        assert_int_equal(RUN("keygen", "keygen/k"), EXIT_UNUSABLE);
+        assert_non_null(strstr(seen.text, ": cannot be written: Input/output error"));
+        assert_int_equal(count_files(), 0);
+    }
+}
+
+static void test_name_that_cannot_be_made_durable_is_an_error(void **state) {
+    (void)state;
+    sync_that_fails = 2; /* of the directory */
+    assert_int_equal(RUN("keygen", "keygen/k"), EXIT_UNUSABLE);
+    assert_non_null(strstr(seen.text, "keygen/k: cannot be written: Input/output error"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_a_secret_and_a_public_file), TEST(test_roles_are_part_of_the_public_line),
           TEST(test_existing_files_stay), TEST(test_errors_leave_nothing), TEST(test_help_makes_no_key),
           TEST(test_both_files_name_the_host), TEST(test_no_key_is_written_beside_a_public_file),
-          TEST(test_file_in_the_current_directory), TEST(test_secret_file_belongs_to_its_owner))
+          TEST(test_file_in_the_current_directory), TEST(test_secret_file_belongs_to_its_owner),
+          TEST(test_files_and_their_names_are_durable), TEST(test_file_that_cannot_be_made_durable_is_removed),
+          TEST(test_name_that_cannot_be_made_durable_is_an_error))

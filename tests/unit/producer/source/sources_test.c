@@ -208,6 +208,82 @@ static void test_dropped_uploads_allow_their_bucket(void **state) {
     assert_int_equal(sources_init_drops(&s, "nothing"), ERR_USAGE);
 }
 
+static void test_dest_at_the_root_of_the_file_system(void **state) {
+    static const char *const names[][2] = {{"/nowhere/x", "file:///nowhere/x"},
+                                           {"/../nowhere/x", "file:///nowhere/x"},
+                                           {"/nowhere/deep/../../x", "file:///x"},
+                                           {"/nowhere/.../..x/.y", "file:///nowhere/.../..x/.y"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_int_equal(PARSE(false, names[i][0], "a"), 0);
+        assert_true(s.dest_is_name);
+        assert_string_equal(s.dest, names[i][1]);
+        assert_string_equal(s.allow, names[i][1]);
+        sources_release(&s);
+    }
+    assert_int_equal(PARSE(false, "/", "a"), 0);
+    assert_false(s.dest_is_name);
+    assert_string_equal(s.dest, "file:///");
+    assert_string_equal(s.allow, "file:///");
+    sources_release(&s);
+}
+
+static void test_parent_directory_is_a_prefix(void **state) {
+    (void)state;
+    assert_int_equal(chdir("dir"), 0);
+    int err = PARSE(false, "..", "x");
+    assert_int_equal(chdir(root), 0);
+    assert_int_equal(err, 0);
+    assert_false(s.dest_is_name);
+    expect_dest("/");
+    sources_release(&s);
+}
+
+/* It contains every destination in the file system. */
+static void test_root_of_the_file_system_as_a_source(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(true, "new", "/"), ERR_USAGE);
+    assert_int_equal(PARSE(true, "/", "/"), ERR_USAGE);
+    assert_int_equal(PARSE(true, "s3://bucket/", "/"), 0);
+    assert_string_equal(s.items[0].path, "/");
+    assert_string_equal(s.roots[0], "/");
+    sources_release(&s);
+}
+
+static void test_later_sources_of_one_name_name_the_first(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("third", 0700), 0);
+    file_put_text("third/x", "");
+    assert_int_equal(PARSE(true, "new/", "none/x", "dir/x", "a", "other/x", "third/x"), 0);
+    assert_non_null(strstr(s.items[0].error, "No such file"));
+    assert_null(s.items[1].error);
+    assert_null(s.items[2].error);
+    assert_non_null(strstr(s.items[3].error, "would overwrite what dir/x becomes"));
+    assert_non_null(strstr(s.items[4].error, "would overwrite what dir/x becomes"));
+    sources_release(&s);
+}
+
+static void test_link_that_leads_to_itself(void **state) {
+    (void)state;
+    assert_int_equal(symlink("loop", "loop"), 0);
+    assert_int_equal(PARSE(false, "new/", "loop"), 0);
+    assert_string_equal(s.items[0].error, "cannot be used: Too many levels of symbolic links");
+    sources_release(&s);
+}
+
+static void test_url_without_a_password_is_shown(void **state) {
+    static struct capture logged;
+    (void)state;
+    capture_begin(&logged, STDERR_FILENO);
+    assert_int_equal(PARSE(false, "http://host/x", "a"), ERR_USAGE);
+    capture_end(&logged);
+    assert_non_null(strstr(logged.text, "http://host/x: "));
+    capture_begin(&logged, STDERR_FILENO);
+    assert_int_equal(PARSE(false, "ftp://user@host/x", "a"), ERR_USAGE);
+    capture_end(&logged);
+    assert_non_null(strstr(logged.text, "ftp://user@host/x: "));
+}
+
 UNIT_MAIN(cmocka_unit_test_setup_teardown(test_password_of_a_url_is_not_logged, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_only_a_scheme_makes_a_source_a_url, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_sources_and_destination_are_needed, set_up, tear_down),
@@ -220,4 +296,10 @@ UNIT_MAIN(cmocka_unit_test_setup_teardown(test_password_of_a_url_is_not_logged, 
           cmocka_unit_test_setup_teardown(test_usage_errors, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_dest_inside_a_source_is_refused, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_dest_paths_are_cleaned, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_roots_are_few, set_up, tear_down))
+          cmocka_unit_test_setup_teardown(test_roots_are_few, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_dest_at_the_root_of_the_file_system, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_parent_directory_is_a_prefix, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_root_of_the_file_system_as_a_source, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_later_sources_of_one_name_name_the_first, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_link_that_leads_to_itself, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_url_without_a_password_is_shown, set_up, tear_down))

@@ -1,0 +1,147 @@
+/* A walk through a tree with directories that cannot be listed: the others are walked, and no descriptor stays open. */
+#include "files.h"
+#include "unit.h"
+
+#include "producer/source/walk.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static char root[TEMP_DIR_SIZE];
+
+/* ---- calls that fail ---- */
+
+static int opens_left, reads_left, stats_left; /* until the call that fails; 0: none fails */
+
+static bool fails(int *left, int error) {
+    if (*left == 0 || --*left > 0)
+        return false;
+    errno = error;
+    return true;
+}
+
+DIR *__real_fdopendir(int fd);
+DIR *__wrap_fdopendir(int fd);
+DIR *__wrap_fdopendir(int fd) {
+    return fails(&opens_left, ENOMEM) ? NULL : __real_fdopendir(fd);
+}
+
+struct dirent *__real_readdir(DIR *stream);
+struct dirent *__wrap_readdir(DIR *stream);
+struct dirent *__wrap_readdir(DIR *stream) {
+    return fails(&reads_left, EIO) ? NULL : __real_readdir(stream);
+}
+
+int __real_fstat(int fd, struct stat *st);
+int __wrap_fstat(int fd, struct stat *st);
+int __wrap_fstat(int fd, struct stat *st) {
+    return fails(&stats_left, EIO) ? -1 : __real_fstat(fd, st);
+}
+
+/* ---- a tree: a, d/f, e/f, z ---- */
+
+static int lowest_free_descriptor(void) {
+    int fd = open("/dev/null", O_RDONLY);
+    close(fd);
+    return fd;
+}
+
+static int setup(void **state) {
+    (void)state;
+    temp_dir_enter(root);
+    assert_int_equal(mkdir("d", 0700) | mkdir("e", 0700), 0);
+    file_put_text("a", "");
+    file_put_text("d/f", "");
+    file_put_text("e/f", "");
+    file_put_text("z", "");
+    opens_left = reads_left = stats_left = 0;
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    opens_left = reads_left = stats_left = 0;
+    return temp_dir_leave(root);
+}
+
+/* Walks the tree; the call with this number of one kind fails, and with it the directory `bad`. */
+static void walk_with_a_bad_directory(int *left, int number, const char *files, const char *bad, const char *error) {
+    int before = lowest_free_descriptor();
+    struct buf names = BUF_INIT;
+    struct walk *w;
+    struct walk_entry e;
+    unsigned bad_dirs = 0;
+    assert_int_equal(walk_new(&w, root), 0);
+    *left = number;
+    do {
+        assert_int_equal(walk_next(w, &e), 0);
+        assert_int_not_equal(e.kind, WALK_BAD_FILE);
+        if (e.kind == WALK_FILE)
+            assert_int_equal(buf_addf(&names, "%s ", e.name), 0);
+        if (e.kind == WALK_BAD_DIR) {
+            bad_dirs++;
+            assert_string_equal(e.path + strlen(root), bad);
+            assert_string_equal(e.error, error);
+        }
+    } while (e.kind != WALK_END);
+    assert_int_equal(walk_counts(w)->empty_dirs, 0);
+    walk_destroy(&w);
+    assert_int_equal(bad_dirs, 1);
+    assert_string_equal(names.data ? names.data : "", files);
+    assert_int_equal(lowest_free_descriptor(), before);
+    buf_release(&names);
+}
+
+static void test_directory_without_memory_for_its_stream(void **state) {
+    (void)state;
+    walk_with_a_bad_directory(&opens_left, 2, "a e/f z ", "/d", "cannot be listed: Cannot allocate memory");
+}
+
+static void test_directory_that_cannot_be_examined(void **state) {
+    (void)state;
+    /* the root, the file a, d */
+    walk_with_a_bad_directory(&stats_left, 3, "a e/f z ", "/d", "cannot be listed: Input/output error");
+}
+
+/* Its names are dropped, those of its parent stay. */
+static void test_directory_that_is_read_in_part(void **state) {
+    (void)state;
+    /* the six names of the root and its end; "." and ".." of d, in any order with f */
+    walk_with_a_bad_directory(&reads_left, 7 + 3, "a e/f z ", "/d", "cannot be listed: Input/output error");
+}
+
+static void test_root_that_is_read_in_part(void **state) {
+    (void)state;
+    walk_with_a_bad_directory(&reads_left, 4, "", "", "cannot be listed: Input/output error");
+}
+
+static void test_file_that_leaves_during_the_walk(void **state) {
+    struct walk *w;
+    struct walk_entry e;
+    unsigned bad = 0, files = 0;
+    (void)state;
+    assert_int_equal(walk_new(&w, root), 0);
+    do
+        assert_int_equal(walk_next(w, &e), 0);
+    while (e.kind != WALK_FILE);
+    assert_string_equal(e.name, "a");
+    assert_int_equal(unlink("z"), 0);
+    do {
+        assert_int_equal(walk_next(w, &e), 0);
+        files += e.kind == WALK_FILE;
+        if (e.kind == WALK_BAD_FILE) {
+            bad++;
+            assert_string_equal(e.name, "z");
+            assert_string_equal(e.error, "cannot be read: No such file or directory");
+        }
+    } while (e.kind != WALK_END);
+    walk_destroy(&w);
+    assert_int_equal(bad, 1);
+    assert_int_equal(files, 2);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+UNIT_MAIN(TEST(test_directory_without_memory_for_its_stream), TEST(test_directory_that_cannot_be_examined),
+          TEST(test_directory_that_is_read_in_part), TEST(test_root_that_is_read_in_part),
+          TEST(test_file_that_leaves_during_the_walk))
