@@ -180,6 +180,22 @@ static void test_only_a_snapshot_that_cannot_be_used_is_logged(void **state) {
     assert_int_equal(world.c->state.count, 1);
 }
 
+static void test_a_file_in_place_of_the_journal_is_logged_once(void **state) {
+    (void)state;
+    static struct capture c;
+    world_kill();
+    dir_remove(JOURNAL_DIR);
+    file_put_text(JOURNAL_DIR, "mine");
+    capture_begin(&c, STDERR_FILENO);
+    int err = consumer_new(&world.c, &world.o, world.now);
+    const char *said = capture_end(&c);
+    assert_int_equal(unlink(JOURNAL_DIR), 0);
+    world_start();
+    assert_int_not_equal(err, 0);
+    assert_non_null(strchr(said, '\n'));
+    assert_string_equal(strchr(said, '\n'), "\n");
+}
+
 /* ---- DIR/consumer ---- */
 
 static void write_former(const char *boot, pid_t pid, uint64_t starttime) {
@@ -282,4 +298,5 @@ UNIT_MAIN(WORLD_TEST(test_holders_of_the_last_epoch_come_first), WORLD_TEST(test
           WORLD_TEST(test_a_begin_waits_for_its_plan), WORLD_TEST(test_a_superseded_intent_waits_for_the_grace),
           WORLD_TEST(test_no_snapshot_is_written_without_a_rotation),
           WORLD_TEST(test_only_a_snapshot_that_cannot_be_used_is_logged), WORLD_TEST(test_dead_holders_are_recognized),
-          WORLD_TEST(test_living_holders_of_the_last_epoch_stay_in_the_file))
+          WORLD_TEST(test_living_holders_of_the_last_epoch_stay_in_the_file),
+          WORLD_TEST(test_a_file_in_place_of_the_journal_is_logged_once))

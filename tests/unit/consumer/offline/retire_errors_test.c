@@ -32,6 +32,19 @@ static struct retire_io failing_io = {
     .journal = {.write = failing_write, .fdatasync = failing_sync, .fsync = failing_sync, .rename = failing_rename},
     .unlink = failing_unlink};
 
+enum how { WHOLE, INTERRUPTED, FAILS }; /* INTERRUPTED: every other read; the others are short */
+static enum how reads;
+
+ssize_t __real_read(int fd, void *to, size_t len);
+ssize_t __wrap_read(int fd, void *to, size_t len);
+ssize_t __wrap_read(int fd, void *to, size_t len) {
+    static unsigned count;
+    if (reads == WHOLE || (reads == INTERRUPTED && count++ % 2))
+        return __real_read(fd, to, reads == WHOLE || len < 700 ? len : 700);
+    errno = reads == FAILS ? EIO : EINTR;
+    return -1;
+}
+
 static int retire(const struct retire_options *options, struct buf *said) {
     static struct capture out;
     struct retire_options o = *options;
@@ -40,6 +53,7 @@ static int retire(const struct retire_options *options, struct buf *said) {
     stderr_begin();
     capture_begin(&out, STDOUT_FILENO);
     int err = journal_retire(&o);
+    reads = WHOLE;
     capture_end(&out);
     *said = stderr_end();
     return err;
@@ -55,6 +69,7 @@ static int retire_silently(const struct retire_options *options) {
 static int setup(void **state) {
     calls_left = -1;
     fired = false;
+    reads = WHOLE;
     write_most = SIZE_MAX;
     dir_remove("archive");
     return journal_dir_fresh(state);
@@ -278,6 +293,69 @@ static void test_without_files_to_retire_the_journal_is_not_written(void **state
     buf_release(&after);
 }
 
+static void test_a_read_of_a_copy_may_be_interrupted_and_short(void **state) {
+    (void)state;
+    make_journal();
+    struct buf before = sealed_bytes(), first = file_bytes(sealed_path(1)), second = file_bytes(sealed_path(4));
+    const struct retire_options o = {.archive = "archive"};
+    reads = INTERRUPTED;
+    assert_int_equal(retire_silently(&o), 0);
+    assert_kept_somewhere(&before);
+    file_put(sealed_path(1), buf_slice(&first)); /* the second run compares the copies */
+    file_put(sealed_path(4), buf_slice(&second));
+    reads = INTERRUPTED;
+    assert_int_equal(retire_silently(&o), 0);
+    assert_kept_somewhere(&before);
+    buf_release(&before);
+    buf_release(&first);
+    buf_release(&second);
+}
+
+static void test_a_file_that_cannot_be_read_stays_in_the_journal(void **state) {
+    (void)state;
+    make_journal();
+    struct buf first = file_bytes(sealed_path(1)), said;
+    const struct retire_options o = {.archive = "archive"};
+    char path[100];
+    snprintf(path, sizeof path, "archive/%s", sealed_name(1));
+    for (int there = 0; there < 2; there++) { /* it is copied, then compared with a copy */
+        reads = FAILS;
+        assert_int_equal(retire(&o, &said), ERR_IO);
+        assert_contains(&said, ": read: ");
+        buf_release(&said);
+        assert_true(file_exists(sealed_path(1)));
+        assert_int_equal(file_exists(path), there);
+        file_put(path, buf_slice(&first));
+    }
+    buf_release(&first);
+}
+
+static unsigned carries(void) {
+    unsigned count = 0;
+    struct buf all = journal_bytes(DIR_NAME);
+    for (const char *at = all.data; (at = strstr(at, "\"ev\":\"carry\"")); at++)
+        count++;
+    buf_release(&all);
+    return count;
+}
+
+static void test_a_run_that_only_has_to_remove_files_carries_nothing(void **state) {
+    (void)state;
+    const struct retire_options o = {.remove = true};
+    make_journal();
+    struct buf first = file_bytes(sealed_path(1)), second = file_bytes(sealed_path(4));
+    assert_int_equal(retire_silently(&o), 0);
+    unsigned count = carries();
+    assert_true(count > 0);
+    file_put(sealed_path(1), buf_slice(&first)); /* as after a death before they were removed */
+    file_put(sealed_path(4), buf_slice(&second));
+    assert_int_equal(retire_silently(&o), 0);
+    assert_false(file_exists(sealed_path(1)) || file_exists(sealed_path(4)));
+    assert_int_equal(carries(), count);
+    buf_release(&first);
+    buf_release(&second);
+}
+
 #define ERRORS_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 UNIT_MAIN(ERRORS_TEST(test_each_call_of_archive_fails_once), ERRORS_TEST(test_each_call_of_remove_fails_once),
@@ -286,4 +364,7 @@ UNIT_MAIN(ERRORS_TEST(test_each_call_of_archive_fails_once), ERRORS_TEST(test_ea
           ERRORS_TEST(test_a_large_file_is_archived_whole), ERRORS_TEST(test_the_journal_is_no_archive_under_any_name),
           ERRORS_TEST(test_an_archive_that_is_a_file_is_refused_before_the_journal_is_written),
           ERRORS_TEST(test_a_symlink_in_the_archive_is_not_followed),
-          ERRORS_TEST(test_without_files_to_retire_the_journal_is_not_written))
+          ERRORS_TEST(test_without_files_to_retire_the_journal_is_not_written),
+          ERRORS_TEST(test_a_read_of_a_copy_may_be_interrupted_and_short),
+          ERRORS_TEST(test_a_file_that_cannot_be_read_stays_in_the_journal),
+          ERRORS_TEST(test_a_run_that_only_has_to_remove_files_carries_nothing))
