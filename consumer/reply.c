@@ -2,6 +2,7 @@
 #include "consumer/consumer_internal.h"
 #include "consumer/ledger.h"
 #include "system/log.h"
+#include <sys/param.h>
 
 #define SHORT_BYTES ((size_t)14 << 10) /* of the lists of a short reply */
 
@@ -23,7 +24,7 @@ int reply_error(struct consumer *c, const struct route *to, uint64_t number, enu
 }
 
 size_t reply_room(const struct consumer *c, size_t usual_bytes) {
-    return c->short_replies && usual_bytes > SHORT_BYTES ? SHORT_BYTES : usual_bytes;
+    return c->short_replies ? MIN(usual_bytes, SHORT_BYTES) : usual_bytes;
 }
 
 bool reply_is_backpressured(const struct consumer *c, const struct peer *peer) {

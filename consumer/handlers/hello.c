@@ -22,8 +22,6 @@ static int hello_welcome(struct consumer *c, const struct peer *peer, uint64_t n
         .journal_dir = slice_of(c->o.dir),
         .pid = (uint64_t)getpid(),
     };
-    if (m.welcome.journal_dir.len > PROTO_NAME_MAX)
-        m.welcome.journal_dir.len = 0;
     return reply_queue(c, &peer->route, &m);
 }
 

@@ -30,6 +30,7 @@
 
 #define LOCK_FILE "lock"
 #define LOCK_TEXT_LEN 16 /* "%10d\nidle\n" */
+#define LOCK_TEXT_SIZE (LOCK_TEXT_LEN + 1)
 #define LOCK_MARK_AT 11
 #define LOCK_MARK_LEN 4
 #define LOCK_TRIES 5
@@ -50,12 +51,12 @@ static void disk_sync_ancestors(int dir_fd) {
             break;
         (void)fsync(up);
     }
-    if (fd != -1 && fd != dir_fd)
+    if (fd != -1)
         close(fd);
 }
 
 static int lock_log_busy(const struct journal *j) {
-    char text[LOCK_TEXT_LEN + 1] = "";
+    char text[LOCK_TEXT_SIZE] = "";
     ssize_t n = pread(j->lock_fd, text, LOCK_TEXT_LEN, 0);
     long pid = n > 0 ? strtol(text, NULL, 10) : 0;
     if (pid > 0)
@@ -78,7 +79,7 @@ static int lock_take(struct journal *j) {
         else if (errno != EINTR)
             return disk_error(j->dir, LOCK_FILE, "lock");
     }
-    char text[LOCK_TEXT_LEN + 1] = "";
+    char text[LOCK_TEXT_SIZE] = "";
     while (pread(j->lock_fd, text, LOCK_TEXT_LEN, 0) == -1)
         if (errno != EINTR)
             return disk_error(j->dir, LOCK_FILE, "read");

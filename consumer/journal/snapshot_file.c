@@ -22,7 +22,7 @@
 
 #define PIECE ((size_t)256 << 10)
 
-static int digest_end_hex(struct digest *sha, char hex[SHA256_HEX + 1]) {
+static int digest_end_hex(struct digest *sha, char hex[SHA256_HEX_SIZE]) {
     uint8_t sum[SHA256_SIZE];
     int err = digest_end(sha, sum);
     if (!err)
@@ -71,7 +71,7 @@ static int snapshot_write_piece(void *arg, struct slice piece) {
 /* The digest is before the body in the file and is known after it: zeros are written first, then
  * replaced. */
 static int snapshot_write_all(struct writing *w, struct slice prefix, const struct snapshot_body *body) {
-    char sum[SHA256_HEX + 1];
+    char sum[SHA256_HEX_SIZE];
     struct buf header = BUF_INIT;
     memset(sum, '0', SHA256_HEX);
     sum[SHA256_HEX] = '\0';
@@ -233,7 +233,7 @@ int snapshot_next(struct snapshot_reading *r, char *to, size_t len) {
 static int snapshot_verify(const struct snapshot_reading *r, struct digest *sha, struct slice covered,
                            struct slice sum) {
     struct snapshot_reading rest = *r;
-    char hex[SHA256_HEX + 1], *piece = malloc(PIECE);
+    char hex[SHA256_HEX_SIZE], *piece = malloc(PIECE);
     int err = piece ? digest_begin(sha) : ERR_NOMEM;
     if (!err)
         err = digest_add(sha, covered.ptr, covered.len);

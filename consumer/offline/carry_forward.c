@@ -119,8 +119,10 @@ static int held_add(struct search *s, const struct record *r, struct slice line)
         buf_clear(&h->line);
         return buf_add_slice(&h->line, line);
     }
-    int err = r->seq > s->up_to ? 0 : search_find_finished(s, r, &e);
-    if (err || r->seq > s->up_to || !e)
+    if (r->seq > s->up_to)
+        return 0;
+    int err = search_find_finished(s, r, &e);
+    if (err || !e)
         return err;
     h = calloc(1, sizeof *h);
     if (!h)

@@ -119,6 +119,7 @@ static void test_the_rate_is_measured_over_a_second(void **state) {
     assert_int_equal(rate_after(2000, 1405000), 600000); /* the mean of the rate so far and 200,000 */
     assert_int_equal(rate_after(1000, 1000), 600000);    /* the uploader counts from zero again */
     assert_int_equal(rate_after(1000, 1001000), 800000);
+    assert_int_equal(rate_after(1000, 1001000), 400000); /* it sent nothing */
 }
 
 static void test_finished_uploads_are_counted(void **state) {

@@ -457,6 +457,18 @@ static void test_the_segment_line_of_a_new_active_file_is_a_batch(void **state) 
     buf_release(&active);
 }
 
+/* Lines of a newer program are acknowledged lines too. */
+static void test_unknown_events_of_a_later_batch_are_not_cut(void **state) {
+    (void)state;
+    struct buf all = journal_three_batches();
+    for (char *at = all.data + line_start(&all, 5); (at = strstr(at, "\"ev\":\"chunk\""));)
+        at[10] = 'q';
+    all.data[line_start(&all, 3) + 40] ^= 1;
+    journal_put(buf_slice(&all));
+    journal_refuses(ACTIVE, 3, ERR_DAMAGED);
+    buf_release(&all);
+}
+
 UNIT_MAIN(TEST(test_torn_tail_at_every_byte), TEST(test_torn_first_line_begins_anew),
           TEST(test_changed_byte_in_the_last_batch_is_cut), TEST(test_changed_byte_in_an_earlier_batch_refuses),
           TEST(test_one_line_batches), TEST(test_missing_line_in_the_middle_refuses),
@@ -466,4 +478,5 @@ UNIT_MAIN(TEST(test_torn_tail_at_every_byte), TEST(test_torn_first_line_begins_a
           TEST(test_stale_temporary_files_are_removed), TEST(test_torn_only_line_of_the_active_file),
           TEST(test_damage_in_a_sealed_file_refuses_even_at_its_end), TEST(test_missing_sealed_file),
           TEST(test_journal_without_any_epoch_is_refused), TEST(test_zeros_in_place_of_the_first_line_begin_anew),
-          TEST(test_a_side_file_has_the_day_in_its_name), TEST(test_the_segment_line_of_a_new_active_file_is_a_batch))
+          TEST(test_a_side_file_has_the_day_in_its_name), TEST(test_the_segment_line_of_a_new_active_file_is_a_batch),
+          TEST(test_unknown_events_of_a_later_batch_are_not_cut))
