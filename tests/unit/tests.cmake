@@ -116,6 +116,7 @@ unit_test(consumer_status consumer_core)
 unit_test(consumer_stopping consumer_core)
 unit_test(consumer_tail consumer_core)
 unit_test(consumer_tail_wait consumer_core)
+unit_test(consumer_too_long consumer_core)
 
 set(folder consumer/jobs)
 unit_test(consumer_eligible consumer_core)
