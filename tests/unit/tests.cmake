@@ -285,7 +285,7 @@ foreach(call openat pwrite pread ftruncate fstat fstatat unlinkat fchmodat fsync
 endforeach()
 unit_test(file_holes uploader_core)
 unit_test(file_pace uploader_core)
-foreach(call clock_ms clock_ns pwrite sync_file_range)
+foreach(call clock_ms clock_ns pwrite fsync sync_file_range)
     target_link_options(file_pace_test PRIVATE "LINKER:--wrap=${call}")
 endforeach()
 unit_test(file_path uploader_core)

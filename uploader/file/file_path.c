@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 struct file_allow {
@@ -24,9 +25,6 @@ int file_allow_new(struct file_allow **a, const char *const *urls, size_t count)
         return ERR_NOMEM;
     }
     for (size_t i = 0; i < count; i++) {
-        struct dest d;
-        if (dest_parse(slice_of(urls[i]), &d) || d.scheme != DEST_FILE)
-            continue;
         if (!(n->urls[n->count] = strdup(urls[i]))) {
             file_allow_destroy(&n);
             return ERR_NOMEM;
@@ -59,9 +57,8 @@ static struct slice path_trim_end(struct slice path) {
 }
 
 static struct slice path_parent(struct slice path) {
-    while (path.len > 0 && path.ptr[path.len - 1] != '/')
-        path.len--;
-    return path_trim_end(path);
+    const char *slash = memrchr(path.ptr, '/', path.len);
+    return path_trim_end(slice_make(path.ptr, slash ? (size_t)(slash + 1 - path.ptr) : 0));
 }
 
 static int file_allow_split(const struct file_allow *a, struct slice dest, struct confined_path *s) {
@@ -109,10 +106,10 @@ static void dir_warn_unsynced(int dir_fd, int error) {
     if (fstat(dir_fd, &st) != 0 || !device_is_new(st.st_dev))
         return;
     snprintf(link, sizeof link, "/proc/self/fd/%d", dir_fd);
-    ssize_t len = readlink(link, path, sizeof path - 1);
-    path[len > 0 ? len : 0] = 0;
-    log_warn("%s: this file system cannot sync a directory (%s); after a power cut names of files may be missing there",
-             path, strerror(error));
+    ssize_t len = readlink(link, path, sizeof path);
+    log_warn(
+        "%.*s: this file system cannot sync a directory (%s); after a power cut names of files may be missing there",
+        (int)MAX(len, 0), path, strerror(error));
 }
 
 int file_dir_sync(int dir_fd) {

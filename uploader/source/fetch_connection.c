@@ -48,7 +48,7 @@ bool fetch_address(struct slice data, const char *jobs, char *out, size_t size) 
     char port_copy[16];
     int port_len = snprintf(port_copy, sizeof port_copy, "%s", port);
     int len = snprintf(out, size, "tcp://%.*s:%s", (int)jobs_len, jobs_host, port_copy);
-    return port_len < (int)sizeof port_copy && len > 0 && (size_t)len < size;
+    return port_len < (int)sizeof port_copy && (size_t)len < size;
 }
 
 /* --- connections --- */

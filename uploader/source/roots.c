@@ -117,7 +117,7 @@ bool roots_contain(const struct roots *r, struct slice path) {
 
 int root_path(const struct root *root, struct slice rest, char **path) {
     const char *top = strcmp(root->real, "/") == 0 ? "" : root->real;
-    if (asprintf(path, "%s%s%.*s", top, rest.len ? "/" : "", (int)rest.len, rest.ptr) >= 0)
+    if (asprintf(path, "%s%s%.*s", top, rest.len ? "/" : "", (int)rest.len, rest.ptr) != -1)
         return 0;
     *path = NULL;
     return ERR_NOMEM;

@@ -81,6 +81,7 @@ static void test_a_producer_without_a_key_is_logged_once(void **state) {
     capture_begin(&seen, STDERR_FILENO);
     hear_jobs(&one, 1);
     assert_string_equal(capture_end(&seen), "");
+    assert_int_equal(up()->offer_sockets.count, 0);
     capture_begin(&seen, STDERR_FILENO);
     hear_jobs(&two, 1);
     assert_non_null(strstr(capture_end(&seen), "tcp://127.0.0.1:2"));
@@ -100,6 +101,7 @@ static void test_the_log_of_unknown_producers_is_bounded(void **state) {
     assert_non_null(strstr(log, "tcp://127.0.0.1:32"));
     assert_null(strstr(log, "tcp://127.0.0.1:33"));
     assert_int_equal(up()->unknown_producer_count, UNKNOWN_PRODUCERS_MAX);
+    assert_int_equal(up()->offer_sockets.count, 0);
 }
 
 /* --- BEAT --- */

@@ -220,6 +220,16 @@ static void test_other_messages_at_the_jobs_socket_are_dropped(void **state) {
     assert_int_equal(tasks_count(&up()->tasks), 1);
 }
 
+static void test_a_job_that_is_offered_again_is_no_reason_to_leave_a_producer(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    for (int i = 0; i < 20; i++) {
+        world_offer(&put, 1, NULL);
+        assert_non_null(up()->offer_sockets.items[0].endpoint);
+    }
+    assert_int_equal(tasks_count(&up()->tasks), 1);
+}
+
 /* The time of a chunk allows more jobs ahead than that of other jobs. */
 static void test_a_lack_of_slots_is_no_reason_to_leave_a_producer(void **state) {
     (void)state;
@@ -323,6 +333,7 @@ UNIT_MAIN(WORLD_TEST(test_an_offered_job_is_taken), WORLD_TEST(test_a_begin_anno
           WORLD_TEST(test_an_invalid_job_is_dropped_and_the_socket_stays),
           WORLD_TEST(test_offers_that_last_declines_answer_close_the_socket),
           WORLD_TEST(test_one_job_that_is_taken_keeps_the_socket), WORLD_TEST(test_an_empty_offer_is_no_decline),
+          WORLD_TEST(test_a_job_that_is_offered_again_is_no_reason_to_leave_a_producer),
           WORLD_TEST(test_a_lack_of_slots_is_no_reason_to_leave_a_producer),
           WORLD_TEST(test_an_offer_from_before_the_drain_is_not_declined),
           WORLD_TEST(test_declined_jobs_are_a_note_in_the_heartbeat),

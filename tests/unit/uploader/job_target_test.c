@@ -136,6 +136,14 @@ static void test_an_s3_job_for_the_own_endpoint_is_served(void **state) {
     assert_true(slice_equal(job_location(up(), &put), put.target.endpoint));
 }
 
+static void test_an_empty_endpoint_is_read_to_its_end(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    uploader_world.settings.endpoint_url = "";
+    put.target.endpoint = slice_make(&"//"[2], 0);
+    assert_null(reason(&put, false));
+}
+
 static void test_credentials_never_go_to_another_endpoint(void **state) {
     (void)state;
     struct job put = world_job(JOB_PUT, 1);
@@ -163,5 +171,6 @@ UNIT_MAIN(WORLD_TEST(test_jobs_of_each_kind_are_valid), WORLD_TEST(test_unknown_
           WORLD_TEST(test_a_source_outside_the_roots_must_be_fetchable),
           WORLD_TEST(test_jobs_without_bytes_need_no_source),
           WORLD_S3_TEST(test_an_s3_job_for_the_own_endpoint_is_served),
+          WORLD_S3_TEST(test_an_empty_endpoint_is_read_to_its_end),
           WORLD_S3_TEST(test_credentials_never_go_to_another_endpoint),
           WORLD_S3_TEST(test_an_endpoint_that_is_no_url_is_not_shown))

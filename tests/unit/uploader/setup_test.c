@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include "system/log.h"
+#include "uploader/file/file_job.h"
 #include "uploader/settings.h"
 #include "uploader/uploader.h"
 #include "uploader/uploader_internal.h"
@@ -66,6 +67,12 @@ static void test_only_the_allowed_kinds_of_destinations_are_set_up(void **state)
     assert_non_null(u->file);
     assert_null(u->s3);
     assert_string_equal(seen.text, "");
+}
+
+static void test_files_share_the_limit_of_bytes(void **state) {
+    (void)state;
+    assert_int_equal(START(TO_FILE, "--bwlimit", "1MiB"), 0);
+    assert_ptr_equal(((const struct backend_file *)u->file)->bucket, &u->bucket);
 }
 
 static void test_a_store_needs_no_directory(void **state) {
@@ -218,11 +225,12 @@ static void test_open_files_limit_the_slots(void **state) {
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-UNIT_MAIN(TEST(test_only_the_allowed_kinds_of_destinations_are_set_up), TEST(test_a_store_needs_no_directory),
-          TEST(test_missing_credentials_are_an_error_of_usage), TEST(test_a_check_waits_for_the_credentials),
-          TEST(test_a_check_finds_that_the_provider_refuses), TEST(test_a_start_does_not_wait_for_the_credentials),
-          TEST(test_a_missing_ca_bundle_is_an_error_for_https), TEST(test_a_missing_ca_bundle_does_not_matter_for_http),
-          TEST(test_https_needs_no_own_ca_bundle), TEST(test_a_root_that_does_not_exist_is_an_error_of_usage),
+UNIT_MAIN(TEST(test_only_the_allowed_kinds_of_destinations_are_set_up), TEST(test_files_share_the_limit_of_bytes),
+          TEST(test_a_store_needs_no_directory), TEST(test_missing_credentials_are_an_error_of_usage),
+          TEST(test_a_check_waits_for_the_credentials), TEST(test_a_check_finds_that_the_provider_refuses),
+          TEST(test_a_start_does_not_wait_for_the_credentials), TEST(test_a_missing_ca_bundle_is_an_error_for_https),
+          TEST(test_a_missing_ca_bundle_does_not_matter_for_http), TEST(test_https_needs_no_own_ca_bundle),
+          TEST(test_a_root_that_does_not_exist_is_an_error_of_usage),
           TEST(test_a_root_that_is_no_file_is_an_error_of_usage), TEST(test_jobs_endpoints_are_limited),
           TEST(test_all_jobs_endpoints_up_to_the_limit_are_served),
           TEST(test_a_host_that_does_not_resolve_is_a_warning), TEST(test_cp_resolves_the_names_itself),

@@ -241,6 +241,7 @@ static void test_a_write_of_nothing_is_an_error(void **state) {
     struct task t = task_make(JOB_PUT, "", 0);
     fail_call("pwrite", 1, 0);
     assert_fails(&t, "cannot write: Input/output error");
+    assert_int_equal(fault.calls, 1);
     assert_int_equal(dest_count(), 0);
 }
 

@@ -1,5 +1,5 @@
-/* Time and the limit of bytes a second: how much a step writes, and when it stops. The linker wraps the clock, pwrite and
- * sync_file_range (tests.cmake): the clock stands still except while bytes are written. */
+/* Time and the limit of bytes a second: how much a step writes, and when it stops. The linker wraps the clock, pwrite,
+ * fsync and sync_file_range (tests.cmake): the clock stands still except while bytes are written or synced. */
 #include "file_fixture.h"
 
 #include "uploader/file/file_job.h"
@@ -18,11 +18,14 @@ static struct {
     size_t sizes[WRITES_MAX], count;
     size_t written_max; /* of one write; 0: all */
     unsigned writebacks;
+    uint64_t sync_ms; /* one fsync takes this long */
 } world;
 
 ssize_t __real_pwrite(int fd, const void *bytes, size_t len, off_t offset);
 ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t offset);
 int __wrap_sync_file_range(int fd, off64_t offset, off64_t len, unsigned flags);
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
 uint64_t __wrap_clock_ms(void);
 uint64_t __wrap_clock_ns(void);
 
@@ -45,6 +48,11 @@ int __wrap_sync_file_range(int fd, off64_t offset, off64_t len, unsigned flags) 
     (void)fd, (void)offset, (void)len, (void)flags;
     world.writebacks++;
     return 0;
+}
+
+int __wrap_fsync(int fd) {
+    world.now_ms += world.sync_ms;
+    return __real_fsync(fd);
 }
 
 static int setup(void **state) {
@@ -231,6 +239,21 @@ static void test_no_file_is_renamed_at_the_deadline(void **state) {
     source_close(&task.source);
 }
 
+/* The sync before the rename takes long. */
+static void test_no_file_is_renamed_after_a_sync_beyond_the_deadline(void **state) {
+    (void)state;
+    start_put();
+    while (task.moved_bytes < LARGE)
+        step();
+    task.lease_deadline_ms = world.now_ms + 5;
+    world.sync_ms = 10;
+    backend_step_all();
+    assert_false(done);
+    assert_int_equal(access(final_path(), F_OK), -1);
+    disk.backend->ops->cancel(disk.backend, &task);
+    source_close(&task.source);
+}
+
 /* --- the limit of bytes a second --- */
 
 static struct token_bucket bucket;
@@ -396,6 +419,7 @@ UNIT_MAIN(PACE_TEST(test_pieces_grow_while_the_disk_is_fast), PACE_TEST(test_pie
           PACE_TEST(test_writeback_starts_with_each_large_piece), PACE_TEST(test_no_byte_is_written_at_the_deadline),
           PACE_TEST(test_bytes_are_written_until_just_before_the_deadline),
           PACE_TEST(test_the_deadline_counts_within_a_piece), PACE_TEST(test_no_file_is_renamed_at_the_deadline),
+          PACE_TEST(test_no_file_is_renamed_after_a_sync_beyond_the_deadline),
           PACE_TEST(test_a_put_waits_for_the_bucket), PACE_TEST(test_jobs_take_pieces_in_turn),
           PACE_TEST(test_a_put_costs_its_bytes), PACE_TEST(test_the_end_of_a_file_needs_no_bytes),
           PACE_TEST(test_bytes_that_cannot_be_read_cost_nothing),

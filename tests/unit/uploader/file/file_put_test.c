@@ -76,6 +76,7 @@ static void test_put_that_shrinks_while_read(void **state) {
     assert_int_equal(truncate(disk.source_path, 10), 0);
     backend_step_all();
     assert_int_equal(t.result.class, FAIL_CHANGED);
+    assert_non_null(strstr(t.result.error, "size changed"));
     assert_int_equal(access(final_path(), F_OK), -1);
     source_close(&t.source);
 }

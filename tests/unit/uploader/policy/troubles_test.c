@@ -207,6 +207,15 @@ static void test_a_note_does_not_hide_a_failure(void **state) {
     assert_int_equal(reported[0].class, FAIL_DENIED);
 }
 
+static void test_failures_without_end_stay_failures(void **state) {
+    (void)state;
+    fails(location, OWN_SURE, 1000);
+    t.items[0].failures = UINT32_MAX;
+    fails(location, OWN_SURE, 2000);
+    troubles_success(&t, location, false); /* ends a failure, not a note */
+    assert_int_equal(t.count, 0);
+}
+
 static void test_a_success_elsewhere_ends_nothing(void **state) {
     (void)state;
     fails(location, OWN_SURE, 1000);
@@ -267,6 +276,6 @@ UNIT_MAIN(TEST(test_a_sure_failure_takes_the_host_out_at_once), TEST(test_the_pa
           TEST(test_a_failure_without_a_route_takes_the_host_out_at_once),
           TEST(test_a_location_without_a_name_is_not_noted), TEST(test_a_job_taken_during_the_pause_is_no_trial),
           TEST(test_a_job_taken_at_a_healthy_location_is_no_trial), TEST(test_the_reason_of_a_note_is_the_last_one),
-          TEST(test_a_note_does_not_hide_a_failure), TEST(test_a_success_elsewhere_ends_nothing),
-          TEST(test_the_end_of_one_trouble_keeps_the_others), TEST(test_only_a_change_of_the_relief_is_news),
-          TEST(test_the_location_with_the_oldest_failure_makes_room))
+          TEST(test_a_note_does_not_hide_a_failure), TEST(test_failures_without_end_stay_failures),
+          TEST(test_a_success_elsewhere_ends_nothing), TEST(test_the_end_of_one_trouble_keeps_the_others),
+          TEST(test_only_a_change_of_the_relief_is_news), TEST(test_the_location_with_the_oldest_failure_makes_room))

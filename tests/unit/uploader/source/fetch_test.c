@@ -386,6 +386,32 @@ static void test_each_request_is_sent_once(void **state) {
     assert_true(question.fetch.cancel);
 }
 
+static void test_a_range_that_is_granted_to_its_end_is_not_asked_for_again(void **state) {
+    (void)state;
+    open_range(1000, false);
+    expect_question(0, 1000);
+    send_answer(piece(DATA_BYTES, 0, 500));
+    assert_true(ready(PATIENCE_MS));
+    assert_int_equal(source_read(source, got, 500), 500);
+    assert_false(asked(50));
+}
+
+static void test_more_is_asked_for_when_half_of_the_window_is_free(void **state) {
+    (void)state;
+    enum { HALF = FETCH_WINDOW / 2 };
+    open_range(LENGTH, false);
+    fetch_run(source);
+    expect_question(0, FETCH_WINDOW);
+    for (uint64_t at = 0; at < HALF; at += PIECE)
+        send_answer(piece(DATA_BYTES, at, PIECE));
+    for (ssize_t n, sum = 0; sum < HALF; sum += n) {
+        assert_true(ready(PATIENCE_MS));
+        n = source_read(source, got, sizeof got);
+        assert_true(n > 0);
+    }
+    expect_question(HALF, FETCH_WINDOW + HALF);
+}
+
 static void test_a_request_that_waits_wakes_the_loop(void **state) {
     (void)state;
     struct pollfd fds[FETCH_CONNECTIONS_MAX];
@@ -423,4 +449,7 @@ UNIT_MAIN(FETCH_TEST(test_the_bytes_are_those_the_producer_read),
           FETCH_TEST(test_damage_is_found_before_the_last_byte_of_a_piece),
           FETCH_TEST(test_a_source_that_is_closed_before_its_first_request_asks_nothing),
           FETCH_TEST(test_a_source_that_was_read_to_its_end_is_not_cancelled),
-          FETCH_TEST(test_each_request_is_sent_once), FETCH_TEST(test_a_request_that_waits_wakes_the_loop))
+          FETCH_TEST(test_each_request_is_sent_once),
+          FETCH_TEST(test_a_range_that_is_granted_to_its_end_is_not_asked_for_again),
+          FETCH_TEST(test_more_is_asked_for_when_half_of_the_window_is_free),
+          FETCH_TEST(test_a_request_that_waits_wakes_the_loop))

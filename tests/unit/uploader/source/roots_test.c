@@ -1,5 +1,6 @@
 /* The --root directories: which paths they contain, and the errors of a root that cannot be used. */
 #include "capture.h"
+#include "edge.h"
 #include "files.h"
 #include "unit.h"
 
@@ -163,6 +164,13 @@ static void test_roots_that_cannot_be_used_are_errors(void **state) {
     assert_int_equal(error_of(path), ERR_INVALID);
 }
 
+static void test_an_empty_path_is_not_contained(void **state) {
+    (void)state;
+    const char *all = "/";
+    assert_int_equal(roots_new(&roots, &all, 1), 0);
+    assert_false(roots_contain(roots, edge_text("")));
+}
+
 static void test_roots_leave_no_descriptors(void **state) {
     (void)state;
     unsigned before = descriptors_count();
@@ -179,4 +187,4 @@ UNIT_MAIN(TEST(test_a_root_contains_whole_components), TEST(test_slashes_at_the_
           TEST(test_the_root_directory_contains_everything), TEST(test_a_relative_root_is_known_by_its_absolute_path),
           TEST(test_a_root_can_be_a_file), TEST(test_the_first_root_that_contains_a_path_is_used),
           TEST(test_without_roots_nothing_is_contained), TEST(test_roots_that_cannot_be_used_are_errors),
-          TEST(test_roots_leave_no_descriptors))
+          TEST(test_an_empty_path_is_not_contained), TEST(test_roots_leave_no_descriptors))

@@ -325,6 +325,7 @@ static void test_not_a_regular_file(void **state) {
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_int_equal(open_all(&s, &ref), ERR_CHANGED); /* and the open does not block */
+    assert_string_equal(why, "not a regular file any more");
 }
 
 static void test_a_failure_is_a_sentence_and_a_class(void **state) {
@@ -417,6 +418,10 @@ static void test_a_path_with_a_nul_is_under_no_root(void **state) {
     name[len + 1] = 'x';
     assert_int_equal(open_all(&s, &ref), ERR_DENIED);
     ref.path = slice_make(name, 0);
+    assert_int_equal(open_all(&s, &ref), ERR_DENIED);
+    const char *all = "/";
+    roots_destroy(&roots);
+    assert_int_equal(roots_new(&roots, &all, 1), 0);
     assert_int_equal(open_all(&s, &ref), ERR_DENIED);
 }
 

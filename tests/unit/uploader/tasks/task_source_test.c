@@ -385,12 +385,14 @@ static void test_without_a_descriptor_the_task_waits_with_its_slot(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     transfers_start(up());
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(uploader_world.started, 0);
     assert_int_equal(e->state, TASK_BACKOFF);
     assert_int_equal(e->again_ms, up()->now_ms + 100);
     assert_int_equal(up()->tick_ms, up()->now_ms);
     up()->now_ms += 100;
     transfers_tick(up());
     assert_int_equal(e->state, TASK_RUNNING);
+    assert_int_equal(source_length(e->task.source), e->task.job.length);
 }
 
 /* --- finish --- */
