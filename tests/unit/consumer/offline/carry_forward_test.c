@@ -364,6 +364,21 @@ static void test_an_error_of_the_caller_ends_the_search(void **state) {
     reports.fail_at = 0;
 }
 
+/* After an interrupted retire, that carry can be the last line. */
+static void test_a_same_is_not_repeated_after_an_earlier_carry(void **state) {
+    (void)state;
+    struct journal *j = journal_begun();
+    struct record same = numbered_record(EV_SAME, 1);
+    same.file.ino += 7;
+    add(j, numbered_record(EV_PUT, 1));        /* 2 */
+    add(j, same);                              /* 3 */
+    add(j, numbered_carry(CARRY_FINISHED, 1)); /* 4 */
+    uint64_t last = journal_end(j);
+    assert_int_equal(last, 4);
+    assert_int_equal(search(2, last), 0);
+    assert_int_equal(reports.count, 0);
+}
+
 #define CARRY_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 UNIT_MAIN(CARRY_TEST(test_an_upload_is_needed_from_its_begin_on),
@@ -384,4 +399,5 @@ UNIT_MAIN(CARRY_TEST(test_an_upload_is_needed_from_its_begin_on),
           CARRY_TEST(test_a_same_is_repeated_when_its_upload_was_just_carried),
           CARRY_TEST(test_a_same_without_an_inode_does_not_stand_for_one_with_an_inode),
           CARRY_TEST(test_lines_after_the_last_seq_are_not_read),
-          CARRY_TEST(test_an_error_of_the_caller_ends_the_search))
+          CARRY_TEST(test_an_error_of_the_caller_ends_the_search),
+          CARRY_TEST(test_a_same_is_not_repeated_after_an_earlier_carry))
