@@ -141,6 +141,8 @@ static void test_documents_of_sts_without_keys(void **state) {
                                       STS("<Credentials><SecretAccessKey>S</SecretAccessKey></Credentials>"),
                                       STS("<Credentials><AccessKeyId></AccessKeyId></Credentials>"),
                                       STS("<Credentials><AccessKeyId>A\nB</AccessKeyId></Credentials>"),
+                                      STS("<Credentials>" STS_PAIR "<SessionToken></SessionToken></Credentials>"),
+                                      STS("<Credentials>" STS_PAIR "<SessionToken>T\nU</SessionToken></Credentials>"),
                                       STS("<Credentials>" STS_PAIR "<Expiration>soon</Expiration></Credentials>"),
                                       STS(STS_PAIR)};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
