@@ -12,8 +12,10 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -264,6 +266,29 @@ static void test_a_wait_lasts_as_long_as_asked(void **state) {
     endpoint_close(&router);
 }
 
+static void on_alarm(int number) {
+    (void)number;
+}
+
+static void test_a_signal_ends_a_wait(void **state) {
+    (void)state;
+    struct sigaction action = {.sa_handler = on_alarm};
+    struct itimerval often = {.it_interval.tv_usec = 20000, .it_value.tv_usec = 20000}, never = {{0}, {0}};
+    struct endpoint *router;
+    assert_int_equal(endpoint_open(&router, ENDPOINT_ROUTER, "ipc://interrupted"), 0);
+    struct wait_item item = {.endpoint = router, .want = ENDPOINT_IN};
+    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    uint64_t start = clock_ms();
+    int err = endpoint_wait(&item, 1, PATIENCE_MS);
+    uint64_t waited_ms = clock_ms() - start;
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    assert_int_equal(err, 0);
+    assert_int_equal(item.ready, 0);
+    assert_in_range(waited_ms, 0, PATIENCE_MS - 1);
+    endpoint_close(&router);
+}
+
 static void test_a_peer_without_a_message_is_watched_too(void **state) {
     (void)state;
     struct endpoint *router;
@@ -293,4 +318,4 @@ UNIT_MAIN(TEST(test_an_offer_has_at_most_16_kib), TEST(test_a_peer_has_a_name_of
           TEST(test_a_conversation_over_tcp_finds_dead_hosts), TEST(test_offers_over_tcp_have_small_buffers),
           TEST(test_a_socket_with_connections_over_tcp_is_looked_at_often),
           TEST(test_a_bound_local_socket_is_served_each_time), TEST(test_a_wait_lasts_as_long_as_asked),
-          TEST(test_a_peer_without_a_message_is_watched_too))
+          TEST(test_a_peer_without_a_message_is_watched_too), TEST(test_a_signal_ends_a_wait))

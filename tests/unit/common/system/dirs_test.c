@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char here[4096];
@@ -396,6 +397,8 @@ static void test_sockets_of_killed_processes_are_swept(void **state) {
             make_socket(path[i], i == 0, &fd[i]);
     }
     assert_int_equal(utimensat(AT_FDCWD, path[2], now, 0), 0);
+    struct timespec minute_old[2] = {{.tv_sec = time(NULL) - 60}, {.tv_sec = time(NULL) - 60}};
+    assert_int_equal(utimensat(AT_FDCWD, path[1], minute_old, 0), 0);
     fd[3] = open(path[3], O_CREAT | O_WRONLY, 0600);
     assert_int_equal(futimens(fd[3], (struct timespec[]){{.tv_sec = 1000}, {.tv_sec = 1000}}), 0);
     assert_int_equal(dirs_new_ipc_endpoint("x", &endpoint), 0);
