@@ -52,6 +52,16 @@ static void test_a_store_that_takes_every_wrong_digest_proves_nothing(void **sta
     assert_false(request_contains(f, 2, "content-md5"));
 }
 
+/* The bytes are read again for the other digest. */
+static void test_the_second_digest_is_that_of_all_bytes(void **state) {
+    struct s3_fixture *f = *state;
+    const char *const replies[] = {ACCEPTED, reply_with_error(f, "400 Bad Request", "BadDigest"), ACCEPTED, NULL};
+    open_backend_without_capabilities(f, replies, INTEGRITY_UNKNOWN);
+    prepare_first_chunk(f);
+    assert_int_equal(s3_fixture_run(f)->integrity, INTEGRITY_MD5);
+    assert_true(request_contains(f, 2, "content-md5: 4JyAxC/aVfnZkuWcprMwfQ==\r\n")); /* of "aaaaaaaaaa" */
+}
+
 static void test_a_put_probes_with_the_file_itself(void **state) {
     struct s3_fixture *f = *state;
     const char *const replies[] = {ACCEPTED, reply_with_error(f, "400 Bad Request", "BadDigest"), ACCEPTED, NULL};
@@ -94,5 +104,6 @@ static void test_a_requested_check_that_the_store_lacks_fails(void **state) {
 }
 
 UNIT_MAIN(TEST(test_a_digest_is_used_after_a_wrong_one_was_refused),
-          TEST(test_a_store_that_takes_every_wrong_digest_proves_nothing), TEST(test_a_put_probes_with_the_file_itself),
+          TEST(test_a_store_that_takes_every_wrong_digest_proves_nothing),
+          TEST(test_the_second_digest_is_that_of_all_bytes), TEST(test_a_put_probes_with_the_file_itself),
           TEST(test_a_probe_without_a_result_is_repeated), TEST(test_a_requested_check_that_the_store_lacks_fails))

@@ -96,7 +96,7 @@ static void test_what_is_refused(void **state) {
     refused("http://h", "s3://bucket/", "no key");
     struct target prefix = {.dest = slice_of("s3://bucket"), .endpoint = slice_of("http://h")};
     refused("http://h", "s3://bucket/\xff\xfe\n", "not UTF-8");
-    refused("http://h", "file:///a", "not an S3 destination");
+    refused("http://h", "file:///a", "not an S3 destination: file:///a");
     memset(dest + 12, 'k', 1025);
     refused("http://h", dest, "1024");
     dest[12 + 1024] = 0;
