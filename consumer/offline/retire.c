@@ -118,7 +118,7 @@ static int retire_run(struct retire *r) {
         err = retire_find_needs(r);
     if (err)
         return err;
-    if (r->chosen && r->up_to > r->journal.dropped_to) {
+    if (r->up_to > r->journal.dropped_to) {
         err = retire_carry(r);
         if (!err)
             err = retire_append_drops(r);
