@@ -177,6 +177,7 @@ static void test_file_data_needs_a_port(void **state) {
     }
     assert_int_equal(err, ERR_USAGE);
     assert_non_null(strstr(seen.text, "no port is left for file data; name one with --data"));
+    endpoint_shutdown_all(); /* the port is free afterwards */
     config.data_endpoint = "tcp://127.0.0.1:*";
     assert_int_equal(start(), 0);
 }
