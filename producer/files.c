@@ -232,13 +232,12 @@ bool file_chunk_set_redo(struct file *f, uint32_t chunk) {
 }
 
 bool file_next_chunk(struct file *f, uint32_t *chunk) {
-    if (!f->done)
-        return false;
-    while (f->next_chunk < f->geometry.chunks &&
-           (bitmap_get(f->done, f->next_chunk) || bitmap_get(f->taken, f->next_chunk)))
-        f->next_chunk++;
-    *chunk = f->next_chunk;
-    return f->next_chunk < f->geometry.chunks;
+    for (; f->next_chunk < f->geometry.chunks; f->next_chunk++)
+        if (!bitmap_get(f->done, f->next_chunk) && !bitmap_get(f->taken, f->next_chunk)) {
+            *chunk = f->next_chunk;
+            return true;
+        }
+    return false;
 }
 
 bool file_is_complete(const struct file *f) {
