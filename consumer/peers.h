@@ -48,6 +48,8 @@ struct peer {
     struct list leases;
     uint32_t slots, active, free;
     uint64_t sent_bytes, retries, fetched_bytes;
+    enum slots_why slots_why;
+    uint64_t reply_us, work_us; /* as in HEARTBEAT */
     enum integrity integrity;
     double ms_per_byte;                 /* moving average of its recorded chunks, from grant to result; 0: none yet */
     uint64_t rate, rate_ms, rate_bytes; /* bytes a second; time and count of the last measurement */

@@ -32,20 +32,6 @@ void fleet_limits_init(struct uploader *u) {
     fleet_limits_set_bytes(u);
 }
 
-/* --- slots --- */
-
-static void fleet_limits_set_slots(struct uploader *u, uint32_t wanted) {
-    uint32_t slots = capacity_slots(u, wanted);
-    if (slots == u->limiter.limit)
-        return;
-    log_debug("%u transfers at a time from now on", slots);
-    u->over_capacity = slots < u->limiter.limit;
-    limiter_set_limit(&u->limiter, slots);
-    http_set_idle_max(u->http, capacity_idle_connections(u));
-    u->heartbeat_wanted = true;
-    u->tick_ms = u->now_ms;
-}
-
 /* --- requests --- */
 
 static void fleet_limits_set_brake(struct uploader *u, const struct brake *b) {
@@ -80,7 +66,7 @@ static void fleet_limits_set_brakes(struct uploader *u, const struct msg_beat *b
 void fleet_limits_apply(struct uploader *u, const struct msg_beat *b) {
     if (!b->limits)
         return;
-    fleet_limits_set_slots(u, b->slots);
+    capacity_set_given(u, b->slots);
     if (u->fleet_share != b->bwlimit) {
         u->fleet_share = b->bwlimit;
         fleet_limits_set_bytes(u);

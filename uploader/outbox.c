@@ -240,6 +240,9 @@ static void outbox_send_heartbeat(struct uploader *u) {
                                   .trouble_count = trouble_count,
                                   .outage = slice_of(outage),
                                   .outage_ms = outage_ms,
+                                  .slots_why = u->slots_why,
+                                  .reply_us = http_reply_us(u->http),
+                                  .work_us = (uint64_t)u->auto_slots.work_us,
                                   .integrity = u->s3 ? backend_s3_integrity(u->s3) : INTEGRITY_UNKNOWN}};
     uint64_t number, sent_ms = clock_ms(); /* before it is sent: rule 5 */
     if (session_send(u->session, &m, &number))

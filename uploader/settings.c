@@ -28,8 +28,7 @@ static int settings_parse_options(struct settings *s, struct extras *x, int argc
          "the consumer knows)"},
         OPTION_ROW_CONSUMER(&s->consumer),
         OPTION_ROW_JOURNAL(&s->journal_dir),
-        {"slots", 0, OPTION_COUNT, &s->slots, "N", "transfers at a time in each uploader (8)", .min = 1,
-         .max = SLOTS_MAX},
+        OPTION_ROW_SLOTS(&s->slots, SLOTS_MAX),
         {"bwlimit", 0, OPTION_RATE, &s->bwlimit, "RATE",
          "limit of this uploader in bytes per second, for example 10MiB (none)"},
         {"root", 0, OPTION_LIST, &s->roots, "DIR",
@@ -129,7 +128,7 @@ static int settings_set_defaults(struct settings *s) {
 
 int settings_parse(struct settings *s, int argc, char **argv) {
     *s = (struct settings){
-        .slots = 8, .retry_for_ms = 10 * 60 * 1000, .drain_for_ms = 30 * 1000, .response_timeout_ms = 5 * 60 * 1000};
+        .retry_for_ms = 10 * 60 * 1000, .drain_for_ms = 30 * 1000, .response_timeout_ms = 5 * 60 * 1000};
     struct extras x = {0};
     int err = settings_parse_options(s, &x, argc, argv);
     if (err || x.help || x.version)

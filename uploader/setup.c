@@ -177,7 +177,9 @@ int uploader_new(struct uploader **out, const struct settings *s) {
     u->slots_max = slots_max;
     u->last_kind = JOB_CHUNK;
     tasks_init(&u->tasks);
-    limiter_init(&u->limiter, capacity_slots(u, 0));
+    auto_slots_init(&u->auto_slots, slots_max);
+    u->slots_why = s->slots ? SLOTS_GIVEN : SLOTS_NEAR;
+    limiter_init(&u->limiter, capacity_slots_first(u));
     reports_init(&u->reports);
     retry_budget_init(&u->budget);
     fleet_limits_init(u);

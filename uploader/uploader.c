@@ -245,6 +245,7 @@ static int uploader_turn(struct uploader *u) {
     busy |= u->transfer_started || u->tasks.counts[TASK_ENDED] > 0;
     fetches_send(u->fetches, u->now_ms);
     fleet_limits_watch(u);
+    capacity_follow(u, &wake_ms);
     outbox_send(u);
     if (u->draining)
         drain_check(u);

@@ -25,6 +25,7 @@
 #include "uploader/backend.h"
 #include "uploader/http/http.h"
 #include "uploader/offer_sockets.h"
+#include "uploader/policy/auto_slots.h"
 #include "uploader/policy/leases.h"
 #include "uploader/policy/limiter.h"
 #include "uploader/policy/pace.h"
@@ -56,7 +57,11 @@ struct uploader {
     struct frame frame;
     struct tasks tasks;
     struct limiter limiter;
-    uint32_t slots_max; /* by the limit of open files */
+    uint32_t slots_max;           /* by the limit of open files */
+    uint32_t slots_given;         /* by SET; 0: as the settings say */
+    struct auto_slots auto_slots; /* --slots auto */
+    enum slots_why slots_why;
+    uint64_t slots_ms, slots_grown_ms; /* when the number was computed, and when it was raised, last */
     struct reports reports;
     struct releases releases;
 
@@ -100,8 +105,13 @@ struct uploader {
 void uploader_end(struct uploader *u, int status);
 
 /* --- capacity.c --- */
-/* wanted transfers at a time (0: as the settings say), as far as descriptors allow. */
-uint32_t capacity_slots(const struct uploader *u, uint32_t wanted);
+/* The transfers at a time when it starts. */
+uint32_t capacity_slots_first(const struct uploader *u);
+/* given: the transfers at a time that SET asks for; 0: as the settings say. */
+void capacity_set_given(struct uploader *u, uint32_t given);
+/* With --slots auto: computes the number anew, once a millisecond at most. Lowers *wake_ms while the number grows with
+ * the time for which a store has not replied. */
+void capacity_follow(struct uploader *u, uint64_t *wake_ms);
 /* Connections to stores that may stay open without a transfer. */
 uint32_t capacity_idle_connections(const struct uploader *u);
 /* How many jobs of this kind it can claim now. */

@@ -57,6 +57,11 @@ static const char *const integrity_names[] = {"", "none", "tls", "crc32c", "md5"
 const char *const integrity_option_names[] = {"auto", "crc32c", "sha256", "md5", "none", NULL};
 #define INTEGRITIES (sizeof integrity_names / sizeof *integrity_names)
 
+const char *slots_why_name(enum slots_why w) {
+    static const char *const names[] = {"given", "near", "reply", "most", "memory", "trouble"};
+    return name_of(names, NAMES_COUNT(names), w);
+}
+
 const char *integrity_name(enum integrity i) {
     return (unsigned)i < INTEGRITIES ? integrity_names[i] : "";
 }

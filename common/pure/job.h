@@ -66,6 +66,17 @@ const char *integrity_name(enum integrity i);          /* as in the journal; "" 
 enum integrity integrity_from_name(struct slice name); /* INTEGRITY_UNKNOWN: no such name */
 extern const char *const integrity_option_names[];     /* the values of --integrity, "auto" first; NULL at the end */
 
+/* Why an uploader runs as many transfers at a time as it does: uploader/policy/auto_slots.h. */
+enum slots_why {
+    SLOTS_GIVEN = 0, /* --slots N, or SET */
+    SLOTS_NEAR,      /* the store replies fast, or has not replied yet: the least number */
+    SLOTS_REPLY,     /* by the time that a reply takes */
+    SLOTS_MOST,      /* 256, or as many as the limit of open files allows */
+    SLOTS_MEMORY,    /* as many as the memory for buffers allows */
+    SLOTS_TROUBLE,   /* fewer, after refusals or broken connections */
+};
+const char *slots_why_name(enum slots_why w);
+
 /* The reason for a denial, a release, a refusal or an event. One enumeration for all, so that events can carry it. */
 enum why {
     WHY_NONE = 0,

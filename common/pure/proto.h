@@ -253,6 +253,8 @@ struct msg_heartbeat {
     size_t trouble_count;
     struct slice outage; /* the failure that is being retried, for people; empty: none */
     uint64_t outage_ms;  /* its duration */
+    enum slots_why slots_why;
+    uint64_t reply_us, work_us; /* the numbers behind slots: uploader/policy/auto_slots.h; 0: unknown */
 };
 /* An uploader's request limit for one store's endpoint. */
 struct brake {
@@ -438,6 +440,8 @@ struct worker_status {
     size_t trouble_count;
     struct slice outage; /* as in HEARTBEAT */
     uint64_t outage_ms;
+    enum slots_why slots_why;
+    uint64_t reply_us, work_us;
 };
 /* The brake on one store's endpoint. */
 struct brake_status {

@@ -316,6 +316,9 @@ static const struct field worker_status_fields[] = {
     LIST(worker_status, 13, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_schema),
     TEXT(worker_status, 14, outage, OPTIONAL, PROTO_TEXT_MAX),
     NUMBER(worker_status, 15, outage_ms, OPTIONAL, ANY64),
+    ENUM(worker_status, 16, slots_why, OPTIONAL, SLOTS_TROUBLE),
+    NUMBER(worker_status, 17, reply_us, OPTIONAL, ANY64),
+    NUMBER(worker_status, 18, work_us, OPTIONAL, ANY64),
 };
 static const struct schema worker_status_schema = SCHEMA("worker_status", worker_status, worker_status_fields);
 
@@ -402,6 +405,9 @@ static const struct field heartbeat_fields[] = {
     LIST(msg_heartbeat, 13, troubles, trouble_count, PROTO_TROUBLES_MAX, trouble_schema),
     TEXT(msg_heartbeat, 14, outage, OPTIONAL, PROTO_TEXT_MAX),
     NUMBER(msg_heartbeat, 15, outage_ms, OPTIONAL, ANY64),
+    ENUM(msg_heartbeat, 16, slots_why, OPTIONAL, SLOTS_TROUBLE),
+    NUMBER(msg_heartbeat, 17, reply_us, OPTIONAL, ANY64),
+    NUMBER(msg_heartbeat, 18, work_us, OPTIONAL, ANY64),
 };
 static const struct field beat_fields[] = {
     LIST(msg_beat, 1, invalid, invalid_count, PROTO_LIST_MAX, ref_schema),

@@ -57,6 +57,13 @@
     { "region", 0, OPTION_TEXT, target, "NAME", "S3 region (AWS_REGION, AWS_DEFAULT_REGION, or that of the profile)" }
 #define OPTION_ROW_PROFILE(target)                                                                                     \
     { "profile", 0, OPTION_TEXT, target, "NAME", "profile in ~/.aws (AWS_PROFILE, or \"default\")" }
+#define OPTION_ROW_SLOTS(target, most)                                                                                 \
+    {                                                                                                                  \
+        "slots", 0, OPTION_COUNT, target, "N",                                                                         \
+            "transfers at a time in each uploader; auto: by the time that the store takes (auto)",                     \
+            .min = 1, .max = (most), .choices = option_auto                                                            \
+    }
+
 #define OPTION_ROW_INTEGRITY(target)                                                                                   \
     {                                                                                                                  \
         "integrity", 0, OPTION_CHOICE, target, "WAY",                                                                  \

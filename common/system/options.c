@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/param.h>
 
+const char *const option_auto[] = {"auto", NULL};
+
 static int text_list_add(struct text_list *list, const char *item) {
     int err = array_grow_by_one(&list->items, list->count, sizeof *list->items);
     if (!err)
@@ -36,12 +38,21 @@ static int options_error(const struct parser *p, const char *option, int option_
 }
 
 static int option_count_error(const struct option_spec *s, const char *option, const char *value) {
+    const char *word = s->choices ? s->choices[0] : "", * or = s->choices ? ", and not " : "";
     if (s->max == UINT64_MAX)
-        log_error("%s %s: not a whole number from %llu on", option, value, (unsigned long long)s->min);
+        log_error("%s %s: not a whole number from %llu on%s%s", option, value, (unsigned long long)s->min, or, word);
     else
-        log_error("%s %s: not a whole number from %llu to %llu", option, value, (unsigned long long)s->min,
-                  (unsigned long long)s->max);
+        log_error("%s %s: not a whole number from %llu to %llu%s%s", option, value, (unsigned long long)s->min,
+                  (unsigned long long)s->max, or, word);
     return ERR_USAGE;
+}
+
+static int option_set_count(const struct option_spec *s, const char *option, const char *value) {
+    if (s->choices && strcmp(value, s->choices[0]) == 0) {
+        *(uint64_t *)s->target = 0;
+        return 0;
+    }
+    return count_parse(value, s->min, s->max, s->target) ? option_count_error(s, option, value) : 0;
 }
 
 static int option_set_size(const struct option_spec *s, const char *option, const char *value) {
@@ -122,9 +133,7 @@ static int option_set_value(const struct option_spec *s, const char *option, con
     case OPTION_RATE:
         return option_set_rate(option, value, s->target);
     case OPTION_COUNT:
-        if (count_parse(value, s->min, s->max, s->target))
-            return option_count_error(s, option, value);
-        return 0;
+        return option_set_count(s, option, value);
     case OPTION_CHOICE:
         return option_set_choice(s, option, value);
     case OPTION_CONFIG:

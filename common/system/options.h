@@ -17,7 +17,7 @@ enum option_kind {
     OPTION_LIST,   /* struct text_list *, repeated */
     OPTION_SIZE,   /* uint64_t * bytes */
     OPTION_TIME,   /* uint64_t * milliseconds */
-    OPTION_COUNT,  /* uint64_t *, within [min, max] */
+    OPTION_COUNT,  /* uint64_t *, within [min, max]; the word choices[0], if there are choices, stands for 0 */
     OPTION_RATE,   /* uint64_t * bytes per second; 0: no limit */
     OPTION_CHOICE, /* int *: index into choices */
     OPTION_CONFIG, /* struct config_file *: more options; those of the command line override it */
@@ -37,8 +37,10 @@ struct option_spec {
     const char *value_name;     /* "SIZE"; NULL for a flag */
     const char *help;           /* one line; NULL hides it from --help */
     uint64_t min, max;          /* OPTION_COUNT, and OPTION_TIME / OPTION_SIZE when max is not 0 */
-    const char *const *choices; /* NULL-terminated */
+    const char *const *choices; /* NULL-terminated; OPTION_COUNT: at most one */
 };
+
+extern const char *const option_auto[]; /* "auto" */
 
 /* specs ends with a NULL name. On return *arguments holds the rest, in order (pointers into argv); the caller releases
  * it. */

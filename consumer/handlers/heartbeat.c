@@ -36,6 +36,9 @@ static void heartbeat_note_counters(struct consumer *c, struct peer *peer, const
     snprintf(peer->outage, sizeof peer->outage, "%.*s", (int)MIN(h->outage.len, 255),
              h->outage.len ? h->outage.ptr : "");
     peer->integrity = h->integrity;
+    peer->slots_why = h->slots_why;
+    peer->reply_us = h->reply_us;
+    peer->work_us = h->work_us;
     heartbeat_take_rate(peer, h->sent_bytes, consumer_time(c));
 }
 

@@ -90,6 +90,9 @@ static void status_add_workers(const struct consumer *c, const struct peer *peer
             .outage_ms = p->outage_ms,
             .fetched_bytes = p->fetched_bytes,
             .integrity = p->integrity,
+            .slots_why = p->slots_why,
+            .reply_us = p->reply_us,
+            .work_us = p->work_us,
             .silent_ms = sub_or_zero(now, p->heard_ms),
         };
         status_add_troubles(c, p, page, &bytes);

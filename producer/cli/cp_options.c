@@ -5,7 +5,6 @@
 #define UPLOADERS_DEFAULT 2
 #define UPLOADERS_MAX PROTO_UPLOADERS_MAX
 #define NOT_GIVEN UINT64_MAX
-#define SLOTS_DEFAULT 8
 #define SLOTS_MAX 256
 #define UNSERVED_WAIT_MS 10000 /* the uploaders are all known: one that cannot serve a file now never can */
 
@@ -34,12 +33,12 @@ static void cp_options_share(struct cp_options *o) {
 }
 
 int cp_options_parse(struct cp_options *o, int argc, char **argv) {
-    *o = (struct cp_options){.supervise = {.uploaders = UPLOADERS_DEFAULT, .slots = SLOTS_DEFAULT}};
+    *o = (struct cp_options){.supervise = {.uploaders = UPLOADERS_DEFAULT}};
     struct supervise_options *s = &o->supervise;
     uint64_t bwlimit = NOT_GIVEN;
     const struct option_spec specs[] = {
         {"uploaders", 0, OPTION_COUNT, &s->uploaders, "N", "uploader processes (2)", 1, UPLOADERS_MAX},
-        {"slots", 0, OPTION_COUNT, &s->slots, "N", "transfers at a time in each uploader (8)", 1, SLOTS_MAX},
+        OPTION_ROW_SLOTS(&s->slots, SLOTS_MAX),
         {"bwlimit", 0, OPTION_RATE, &bwlimit, "RATE",
          "limit of the whole fleet in bytes per second, for example 10MiB; none: no limit"},
         OPTION_ROW_LEASE(&s->lease_ms, 200, HOUR_MS),

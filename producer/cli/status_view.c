@@ -45,6 +45,9 @@ static int status_json_worker(const struct worker_status *w) {
     json_line_text(&l, "worker", w->worker);
     if (w->role == ROLE_UPLOADER) {
         json_line_number(&l, "slots", w->slots);
+        json_line_text(&l, "slots_why", slice_of(slots_why_name(w->slots_why)));
+        json_line_number(&l, "reply_us", w->reply_us);
+        json_line_number(&l, "work_us", w->work_us);
         json_line_number(&l, "active", w->active);
         json_line_number(&l, "free", w->free);
         json_line_number(&l, "sent_bytes", w->sent_bytes);
@@ -137,13 +140,31 @@ static int status_print_outage(const struct worker_status *w) {
     return err;
 }
 
+/* Why it has so many slots, for people; empty when they were given. Returns text. */
+static const char *status_slots_reason(const struct worker_status *w, char *text, size_t size) {
+    static const char *const reasons[] = {[SLOTS_GIVEN] = "",
+                                          [SLOTS_NEAR] = " (auto: the store is near)",
+                                          [SLOTS_REPLY] = " (auto",
+                                          [SLOTS_MOST] = " (auto: the most",
+                                          [SLOTS_MEMORY] = " (auto: memory allows no more",
+                                          [SLOTS_TROUBLE] = " (auto: fewer after refusals or broken connections)"};
+    const char *reason = reasons[w->slots_why];
+    bool whole = w->slots_why < SLOTS_REPLY || w->slots_why == SLOTS_TROUBLE;
+    if (whole || !w->reply_us)
+        snprintf(text, size, "%s%s", reason, whole ? "" : ")");
+    else
+        snprintf(text, size, "%s: a reply takes %.1f ms)", reason, (double)w->reply_us / 1000);
+    return text;
+}
+
 static int status_print_worker(const struct worker_status *w) {
-    char rate[UNITS_TEXT_SIZE], sent[UNITS_TEXT_SIZE], fetched[UNITS_TEXT_SIZE];
+    char reason[100], rate[UNITS_TEXT_SIZE], sent[UNITS_TEXT_SIZE], fetched[UNITS_TEXT_SIZE];
     printf("%-9s ", status_role_name(w->role));
     int err = status_print_printable("", w->worker, "");
     if (w->role == ROLE_UPLOADER)
-        printf(": %" PRIu32 " of %" PRIu32 " slots busy, %s, %s sent, %" PRIu64 " retries", w->active, w->slots,
-               rate_format((double)w->rate, rate), size_format(w->sent_bytes, sent), w->retries);
+        printf(": %" PRIu32 " of %" PRIu32 " slots busy%s, %s, %s sent, %" PRIu64 " retries", w->active, w->slots,
+               status_slots_reason(w, reason, sizeof reason), rate_format((double)w->rate, rate),
+               size_format(w->sent_bytes, sent), w->retries);
     if (w->role == ROLE_UPLOADER && w->bwlimit)
         printf(", limited to %s", rate_format((double)w->bwlimit, rate));
     if (w->fetched_bytes)

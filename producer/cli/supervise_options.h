@@ -10,9 +10,9 @@
 /* Strings must live as long as the supervisor. */
 struct supervise_options {
     const char *journal_dir;
-    const char *consumer; /* the endpoint of a running consumer: none is started; NULL: one is started if needed */
-    uint64_t uploaders, slots;
-    bool no_second_lease;                                 /* of the consumer */
+    const char *consumer;      /* the endpoint of a running consumer: none is started; NULL: one is started if needed */
+    uint64_t uploaders, slots; /* slots 0: auto */
+    bool no_second_lease;      /* of the consumer */
     uint64_t lease_ms, retry_for_ms, response_timeout_ms; /* 0: the defaults of the programs */
     uint64_t drain_for_ms;                                /* of the uploaders */
     const char *endpoint_url, *region, *profile;          /* NULL: not passed on */

@@ -32,7 +32,8 @@ static void uploader_arguments(const struct supervisor *s, struct arguments *a) 
     else
         arguments_add_option(a, "--journal", s->o.journal_dir);
     arguments_add_option(a, "--jobs", s->o.jobs);
-    arguments_add_number(a, "--slots", s->o.slots, "");
+    if (s->o.slots) /* 0: auto */
+        arguments_add_number(a, "--slots", s->o.slots, "");
     arguments_add_option(a, "--allow", s->o.allow);
     for (size_t i = 0; i < s->o.root_count; i++)
         arguments_add_option(a, "--root", s->o.roots[i]);

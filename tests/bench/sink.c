@@ -1,8 +1,12 @@
 /*
  * A server that discards: speaks just enough HTTP and S3 to let a client upload as fast as it can, and keeps nothing.
  * Not a store and no test of correctness: the far end of the benchmarks only. One thread, epoll; bodies are thrown away
- * in the kernel (MSG_TRUNC). sink [ADDRESS]        listens on 127.0.0.1 or ADDRESS; prints its port; ends when its
- * standard input does
+ * in the kernel (MSG_TRUNC).
+ *
+ *   sink [-d MS] [ADDRESS]
+ *
+ * Listens on 127.0.0.1 or ADDRESS, prints its port, and ends when its standard input does. -d: every reply leaves MS
+ * milliseconds after its request was complete, like the reply of a store that is far away or slow.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,7 +18,9 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HEAD_MAX 16384
@@ -23,6 +29,8 @@ struct connection {
     int fd;
     size_t len;     /* of head */
     long long body; /* bytes of the body still to come; -1: reading a head */
+    uint64_t id;    /* a descriptor is used again */
+    bool waits;     /* for the time of its reply */
     char reply[1024];
     char head[HEAD_MAX];
 };
@@ -42,7 +50,38 @@ static const char *make_reply(const char *head, char *out, size_t size) {
     return out;
 }
 
+/* --- replies that wait: all wait equally long, so the first to come is the first to go --- */
+
+struct reply {
+    struct reply *next;
+    int fd;
+    uint64_t id, due_ns;
+};
+
+static uint64_t delay_ns;
+static struct reply *first_reply, **last_reply = &first_reply;
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static bool delay(struct connection *c) {
+    struct reply *r = malloc(sizeof *r);
+    if (!r)
+        return false;
+    *r = (struct reply){.fd = c->fd, .id = c->id, .due_ns = now_ns() + delay_ns};
+    *last_reply = r;
+    last_reply = &r->next;
+    c->waits = true;
+    return true;
+}
+
 static bool answer(struct connection *c) {
+    if (delay_ns > 0 && !c->waits)
+        return delay(c);
+    c->waits = false;
     size_t len = strlen(c->reply);
     c->body = -1;
     return send(c->fd, c->reply, len, MSG_NOSIGNAL) == (ssize_t)len;
@@ -63,7 +102,7 @@ static bool begin_body(struct connection *c, char *end) {
 }
 
 static bool readable(struct connection *c) {
-    for (;;) {
+    while (!c->waits) {
         ssize_t n;
         if (c->body > 0) {
             size_t want = c->body > (4 << 20) ? 4 << 20 : (size_t)c->body;
@@ -85,9 +124,10 @@ static bool readable(struct connection *c) {
         if (n < 0)
             return errno == EAGAIN || errno == EINTR;
     }
+    return true;
 }
 
-#define FDS_MAX 1024
+#define FDS_MAX 4096
 
 static struct connection *connections[FDS_MAX]; /* by descriptor */
 
@@ -106,19 +146,47 @@ static void admit(int ep, int listener) {
         close(fd);
         return;
     }
-    *connections[fd] = (struct connection){.fd = fd, .body = -1};
+    static uint64_t id;
+    *connections[fd] = (struct connection){.fd = fd, .body = -1, .id = ++id};
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) != 0)
         end_connection(fd);
 }
 
+/* Sends the replies that are due. The time until the next one; NULL: none waits. */
+static const struct timespec *send_due_replies(void) {
+    static struct timespec left;
+    uint64_t now = now_ns();
+    while (first_reply && first_reply->due_ns <= now) {
+        struct reply *r = first_reply;
+        first_reply = r->next;
+        if (!first_reply)
+            last_reply = &first_reply;
+        struct connection *c = connections[r->fd];
+        if (c && c->id == r->id && !(answer(c) && readable(c)))
+            end_connection(r->fd);
+        free(r);
+    }
+    if (!first_reply)
+        return NULL;
+    uint64_t ns = first_reply->due_ns - now;
+    left = (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+    return &left;
+}
+
 int main(int argc, char **argv) {
+    if (argc > 2 && strcmp(argv[1], "-d") == 0) {
+        delay_ns = (uint64_t)(atof(argv[2]) * 1e6);
+        argc -= 2, argv += 2;
+    }
+    struct rlimit files = {.rlim_cur = FDS_MAX, .rlim_max = FDS_MAX};
+    setrlimit(RLIMIT_NOFILE, &files);
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof a;
     int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), ep = epoll_create1(EPOLL_CLOEXEC);
     if (argc > 1 && inet_pton(AF_INET, argv[1], &a.sin_addr) != 1)
         return 2;
-    if (s < 0 || ep < 0 || bind(s, (struct sockaddr *)&a, len) != 0 || listen(s, 256) != 0 ||
+    if (s < 0 || ep < 0 || bind(s, (struct sockaddr *)&a, len) != 0 || listen(s, 4096) != 0 ||
         getsockname(s, (struct sockaddr *)&a, &len) != 0)
         return 1;
     struct epoll_event listener = {.events = EPOLLIN, .data.fd = s};
@@ -129,7 +197,7 @@ int main(int argc, char **argv) {
     fflush(stdout);
     for (;;) {
         struct epoll_event events[64];
-        int n = epoll_wait(ep, events, 64, -1);
+        int n = epoll_pwait2(ep, events, 64, send_due_replies(), NULL);
         for (int i = 0; i < n; i++) {
             int fd = events[i].data.fd;
             if (fd == STDIN_FILENO)

@@ -47,7 +47,7 @@ def words_of(pid):
 def slots_of(pid):
     """Maximum number of transfers an uploader has in flight."""
     words = words_of(pid)
-    return int(words[words.index("--slots") + 1]) if "--slots" in words else 8
+    return int(words[words.index("--slots") + 1]) if "--slots" in words else 256  # auto: at most
 
 
 def parent_of(pid):

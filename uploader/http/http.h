@@ -92,6 +92,11 @@ uint64_t http_sent(const struct http_transfer *t);     /* body bytes on the wire
 uint64_t http_received(const struct http_transfer *t); /* bytes of the reply so far, headers included */
 bool http_all_sent(const struct http_transfer *t);     /* the whole body */
 bool http_is_throttled(const struct http_transfer *t); /* it waits for the token bucket */
+/* Microseconds from the end of a signed request to the end of its reply: the least of the last 5 to 10 s in which there
+ * were any. 0: there was no reply yet. */
+uint64_t http_reply_us(const struct http *h);
+/* Microseconds for which the oldest signed request waits for its reply; 0: none does. Walks all transfers. */
+uint64_t http_waiting_us(const struct http *h);
 void http_set_idle_max(struct http *h, uint32_t idle_max);
 #ifdef CHUNKLIFT_FAULTS
 bool http_headers_are_sent(const struct http_transfer *t);

@@ -1,5 +1,6 @@
 /* The functions that libcurl calls during a transfer: for the bytes of the body, and for those of the reply. */
 #include "pure/check.h"
+#include "system/clock.h"
 #include "uploader/http/http_internal.h"
 #include <sys/param.h>
 
@@ -32,6 +33,8 @@ static size_t body_read(char *out, size_t size, size_t count, void *arg) {
     t->position += (uint64_t)n;
     t->total_bytes += (uint64_t)n;
     t->allowance -= MIN(t->allowance, (uint64_t)n);
+    if (t->position == t->body_length)
+        t->sent_ns = clock_ns();
     return (size_t)n;
 }
 
@@ -63,6 +66,8 @@ static int request_allow(void *arg, char *to, char *from, int to_port, int from_
     t->tainted |= t->request_sent;
     t->resend_refused = t->once && t->request_sent;
     t->request_sent = true;
+    if (t->joined || t->body_length == 0)
+        t->sent_ns = clock_ns();
     if (t->joined && !t->resend_refused)
         t->total_bytes += t->body_length;
     return t->resend_refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;

@@ -23,11 +23,12 @@
 #define STALL_MS 60000
 #define REPLY_WHOLE_MS 3600000
 #define WAIT_MAX_MS 1000
-#define IDLE_TRANSFERS_MAX 64
+#define IDLE_TRANSFERS_MAX 256
 #define REPLY_MAX (1u << 20)
 #define WAIT_FDS_MAX 96
 #define CONNECT_TIMEOUT_MS 5000
 #define RESPONSE_TIMEOUT_MS 300000
+#define REPLY_PERIOD_NS UINT64_C(5000000000)
 /* Results of OpenSSL's verification (X509_verify_cert_error_string(3)); 18 to 21 mean that no trusted issuer was found. */
 #define X509_OK 0
 #define X509_SELF_SIGNED 18
@@ -191,6 +192,8 @@ static void http_transfer_init(struct http_transfer *t, const struct http_reques
     t->out_of_memory = t->paused = false;
     t->paced = r->paced;
     t->once = r->once;
+    t->timed = r->credentials != NULL;
+    t->sent_ns = 0;
     t->request_sent = t->resend_refused = t->tainted = false;
     t->allowance = 0;
     t->response_timeout_ms = r->response_timeout_ms ? r->response_timeout_ms : t->http->options.response_timeout_ms;
@@ -254,6 +257,32 @@ bool http_headers_are_sent(const struct http_transfer *t) {
     return t->request_sent;
 }
 #endif
+
+/* --- the time of replies --- */
+
+static void http_note_reply(struct http *h, const struct http_transfer *t) {
+    uint64_t now_ns = clock_ns(), us = MAX((now_ns - t->sent_ns) / 1000, 1);
+    if (now_ns - h->reply_since_ns > REPLY_PERIOD_NS) {
+        h->reply_us[1] = now_ns - h->reply_since_ns > 2 * REPLY_PERIOD_NS ? 0 : h->reply_us[0];
+        h->reply_us[0] = 0;
+        h->reply_since_ns = now_ns;
+    }
+    h->reply_us[0] = h->reply_us[0] ? MIN(h->reply_us[0], us) : us;
+}
+
+uint64_t http_reply_us(const struct http *h) {
+    if (h->reply_us[0] && h->reply_us[1])
+        return MIN(h->reply_us[0], h->reply_us[1]);
+    return h->reply_us[0] + h->reply_us[1];
+}
+
+uint64_t http_waiting_us(const struct http *h) {
+    uint64_t now_ns = clock_ns(), oldest_ns = now_ns;
+    for (const struct http_transfer *t = h->active; t; t = t->next)
+        if (t->timed && t->sent_ns)
+            oldest_ns = MIN(oldest_ns, t->sent_ns);
+    return (now_ns - oldest_ns) / 1000;
+}
 
 /* --- results --- */
 
@@ -323,6 +352,8 @@ static void http_transfer_end(struct http *h, struct http_transfer *t, CURLcode 
         reply_set_failure(&reply, t, rc, why);
     else
         curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &reply.status);
+    if (!reply.error && t->timed && t->sent_ns)
+        http_note_reply(h, t);
     curl_multi_remove_handle(h->multi, t->easy);
     http_pacing_forget(t);
     http_transfer_unlink(t);

@@ -31,6 +31,8 @@ struct http_transfer {
     bool out_of_memory;
     bool joined;              /* libcurl has the body and sends it with the head */
     long upload_buffer_bytes; /* of the handle; 0: not set yet */
+    bool timed;               /* its reply counts for http_reply_us */
+    uint64_t sent_ns;         /* when its last byte was given to libcurl, of a body or a head; 0: not yet */
     bool once, request_sent;  /* as in http_request; the request was sent at least once */
     bool resend_refused;      /* libcurl tried to resend a `once` request */
     bool tainted;             /* its handle counts a resend or a failure: see http_transfer_put */
@@ -60,6 +62,8 @@ struct http {
     struct http_transfer *active, *idle;
     size_t idle_count;
     uint64_t checked_ms;
+    uint64_t reply_us[2],
+        reply_since_ns;       /* the least of this period, which began then, and of the one before; 0: none */
     struct list pacing_queue; /* transfers that wait for the token bucket, in order of arrival */
     size_t pacing_count;
 };

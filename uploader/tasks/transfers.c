@@ -47,6 +47,10 @@ static void transfer_end(struct uploader *u, struct task_entry *e) {
     u->sent_bytes += t->sent_bytes;
     e->task.moved_bytes = 0;
     fleet_limits_count_attempt(u, e);
+    auto_slots_end(&u->auto_slots);
+    if (t->throttled ||
+        (t->transient && !t->never_connected && !t->timed_out && !t->source_lost && !t->credentials_expired))
+        auto_slots_trouble(&u->auto_slots, u->now_ms);
     if (t->outcome == OUTCOME_FAILED && t->transient) {
         task_retry(u, &e);
         return;
@@ -135,6 +139,8 @@ static void transfer_start_backend(struct uploader *u, struct task_entry *e) {
         e->task.since_us = e->first_us; /* rule 10: an attempt that seemed to fail may have left an upload */
     lease_run(&e->lease, u->now_ms);
     u->transfer_started = true;
+    if (e->backend == u->s3 && (e->task.job.ref.kind == JOB_PUT || e->task.job.ref.kind == JOB_CHUNK))
+        auto_slots_start(&u->auto_slots, e->task.job.length);
     int err = e->backend->ops->start(e->backend, &e->task);
     if (!err)
         return;

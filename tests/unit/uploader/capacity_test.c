@@ -1,5 +1,6 @@
 /* How many jobs an uploader takes: slots, jobs claimed ahead, results that wait, and the request limits. */
 #include "unit.h"
+#include "uploader/http/http_internal.h"
 #include "uploader_world.h"
 
 static struct uploader *up(void) {
@@ -13,9 +14,15 @@ static uint32_t free_slots(void) {
 static void test_slots_are_those_of_the_settings_within_the_descriptors(void **state) {
     (void)state;
     up()->slots_max = 5;
-    assert_int_equal(capacity_slots(up(), 0), WORLD_SLOTS);
-    assert_int_equal(capacity_slots(up(), 4), 4);
-    assert_int_equal(capacity_slots(up(), 9), 5);
+    assert_int_equal(capacity_slots_first(up()), WORLD_SLOTS);
+    capacity_set_given(up(), 4);
+    assert_int_equal(up()->limiter.limit, 4);
+    capacity_set_given(up(), 9);
+    assert_int_equal(up()->limiter.limit, 5);
+    capacity_set_given(up(), 0);
+    assert_int_equal(up()->limiter.limit, WORLD_SLOTS);
+    up()->slots_max = 1;
+    assert_int_equal(capacity_slots_first(up()), 1);
 }
 
 static void test_idle_connections_need_descriptors(void **state) {
@@ -163,6 +170,144 @@ static void test_more_slots_give_nothing_back(void **state) {
     assert_int_equal(up()->releases.count, 0);
 }
 
+/* --- slots by the time of a reply --- */
+
+#define NEVER UINT64_MAX
+
+/* --slots auto, in the next millisecond, with a store that takes so long. */
+static uint64_t follow(uint64_t reply_us) {
+    uint64_t wake_ms = NEVER;
+    uploader_world.settings.slots = 0;
+    up()->http->reply_us[0] = reply_us;
+    up()->now_ms++;
+    capacity_follow(up(), &wake_ms);
+    return wake_ms;
+}
+
+static void test_auto_starts_with_the_least_number(void **state) {
+    (void)state;
+    uploader_world.settings.slots = 0;
+    assert_int_equal(capacity_slots_first(up()), AUTO_SLOTS_FEW);
+    up()->slots_max = 3;
+    assert_int_equal(capacity_slots_first(up()), 3);
+}
+
+static void test_small_files_get_more_slots(void **state) {
+    (void)state;
+    auto_slots_start(&up()->auto_slots, 4096);
+    assert_int_equal(follow(200), NEVER);
+    assert_int_equal(up()->limiter.limit, AUTO_SLOTS_FEW_SMALL);
+    assert_int_equal(up()->slots_why, SLOTS_NEAR);
+    assert_true(up()->heartbeat_wanted);
+}
+
+static void test_slots_grow_in_steps(void **state) {
+    (void)state;
+    follow(200); /* the first raise */
+    uint32_t before = up()->limiter.limit;
+    up()->now_ms += 4;
+    follow(1000000); /* 5 ms later */
+    assert_int_equal(up()->limiter.limit, before + 64);
+    follow(1000000);
+    assert_int_equal(up()->limiter.limit, before + 64);
+    up()->now_ms += 2;
+    follow(1000000);
+    assert_int_equal(up()->limiter.limit, before + 64);
+    follow(1000000);
+    assert_int_equal(up()->limiter.limit, before + 128);
+}
+
+static void test_the_number_is_computed_once_a_millisecond(void **state) {
+    (void)state;
+    uint64_t wake_ms = NEVER;
+    follow(200);
+    uint32_t before = up()->limiter.limit;
+    up()->slots_grown_ms = 0;
+    up()->http->reply_us[0] = 1000000;
+    capacity_follow(up(), &wake_ms);
+    assert_int_equal(up()->limiter.limit, before);
+}
+
+static void test_a_slightly_smaller_number_is_left_alone(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    world_run(&put);
+    double work_us = auto_slots_work_us(&up()->auto_slots);
+    follow((uint64_t)(work_us * 39)); /* 60 slots */
+    assert_in_range(up()->limiter.limit, 58, 61);
+    uint32_t before = up()->limiter.limit;
+    follow((uint64_t)(work_us * 29)); /* 45 */
+    assert_int_equal(up()->limiter.limit, before);
+    follow((uint64_t)(work_us * 19)); /* 30 */
+    assert_in_range(up()->limiter.limit, 28, 31);
+    assert_true(up()->over_capacity);
+}
+
+static void test_a_slightly_larger_number_is_left_alone(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    world_run(&put);
+    double work_us = auto_slots_work_us(&up()->auto_slots);
+    follow((uint64_t)(work_us * 39));
+    uint32_t before = up()->limiter.limit;
+    up()->slots_grown_ms = 0;
+    follow((uint64_t)(work_us * 41));
+    assert_int_equal(up()->limiter.limit, before);
+    follow((uint64_t)(work_us * 49)); /* 75 */
+    assert_in_range(up()->limiter.limit, 73, 76);
+}
+
+static void test_without_a_reply_it_looks_again_soon(void **state) {
+    (void)state;
+    assert_int_equal(follow(0), NEVER); /* nothing runs */
+    struct job put = world_job(JOB_PUT, 1);
+    world_run(&put);
+    uint64_t wake_ms = follow(0);
+    assert_int_equal(wake_ms, up()->now_ms + 2);
+    assert_int_equal(follow(300), NEVER);
+}
+
+static void test_a_number_that_is_set_overrides_auto(void **state) {
+    (void)state;
+    follow(1000000);
+    capacity_set_given(up(), 3);
+    assert_int_equal(up()->limiter.limit, 3);
+    assert_int_equal(up()->slots_why, SLOTS_GIVEN);
+    up()->slots_grown_ms = 0;
+    follow(1000000);
+    assert_int_equal(up()->limiter.limit, 3);
+    capacity_set_given(up(), 0);
+    assert_int_equal(up()->limiter.limit, 3);
+    follow(1000000);
+    assert_int_equal(up()->limiter.limit, 3 + 64);
+}
+
+static bool lowers_slots(struct task_result r) {
+    struct job put = world_job(JOB_PUT, 1);
+    r.outcome = OUTCOME_FAILED;
+    r.transient = true;
+    world_end(world_run(&put), &r);
+    return up()->auto_slots.trouble_ms != 0;
+}
+
+static void test_a_broken_connection_lowers_the_slots(void **state) {
+    (void)state;
+    assert_true(lowers_slots((struct task_result){.class = FAIL_OUTAGE}));
+}
+
+static void test_a_refusal_lowers_the_slots(void **state) {
+    (void)state;
+    assert_true(lowers_slots((struct task_result){.throttled = true}));
+}
+
+static void test_other_failures_do_not_lower_the_slots(void **state) {
+    (void)state;
+    assert_false(lowers_slots((struct task_result){.never_connected = true}));
+    struct job put = world_job(JOB_PUT, 2);
+    world_end_done(world_run(&put));
+    assert_int_equal(up()->auto_slots.trouble_ms, 0);
+}
+
 UNIT_MAIN(WORLD_TEST(test_slots_are_those_of_the_settings_within_the_descriptors),
           WORLD_TEST(test_idle_connections_need_descriptors), WORLD_TEST(test_slots_and_jobs_ahead_are_free),
           WORLD_TEST(test_a_draining_uploader_has_no_free_slot),
@@ -173,4 +318,12 @@ UNIT_MAIN(WORLD_TEST(test_slots_are_those_of_the_settings_within_the_descriptors
           WORLD_TEST(test_a_directory_has_no_request_limit),
           WORLD_TEST(test_fewer_slots_give_back_the_newest_waiting_jobs),
           WORLD_TEST(test_jobs_within_the_capacity_stay), WORLD_TEST(test_running_transfers_go_on_with_fewer_slots),
-          WORLD_TEST(test_later_grants_are_trimmed_as_well), WORLD_TEST(test_more_slots_give_nothing_back))
+          WORLD_TEST(test_later_grants_are_trimmed_as_well), WORLD_TEST(test_more_slots_give_nothing_back),
+          WORLD_TEST(test_auto_starts_with_the_least_number), WORLD_S3_TEST(test_small_files_get_more_slots),
+          WORLD_S3_TEST(test_slots_grow_in_steps), WORLD_S3_TEST(test_the_number_is_computed_once_a_millisecond),
+          WORLD_S3_TEST(test_a_slightly_smaller_number_is_left_alone),
+          WORLD_S3_TEST(test_a_slightly_larger_number_is_left_alone),
+          WORLD_S3_TEST(test_without_a_reply_it_looks_again_soon),
+          WORLD_S3_TEST(test_a_number_that_is_set_overrides_auto),
+          WORLD_S3_TEST(test_a_broken_connection_lowers_the_slots), WORLD_S3_TEST(test_a_refusal_lowers_the_slots),
+          WORLD_S3_TEST(test_other_failures_do_not_lower_the_slots))

@@ -24,7 +24,7 @@ static int setup(void **state) {
 static void test_defaults(void **state) {
     (void)state;
     assert_int_equal(PARSE("uploader", "--allow", "file:///out/"), 0);
-    assert_int_equal(s.slots, 8);
+    assert_int_equal(s.slots, 0); /* auto */
     assert_int_equal(s.retry_for_ms, 600000);
     assert_int_equal(s.drain_for_ms, 30000);
     assert_int_equal(s.response_timeout_ms, 300000);

@@ -11,7 +11,7 @@ static struct {
     bool recursive, verbose, help, version;
     const char *name;
     struct text_list roots;
-    uint64_t size, time, count, lines;
+    uint64_t size, time, count, slots, lines;
     int choice;
     struct config_file config;
 } o;
@@ -25,6 +25,8 @@ static const struct option_spec specs[] = {
     {"size", 0, OPTION_SIZE, &o.size, "SIZE", "a size", 1, 1 << 30},
     {"time", 0, OPTION_TIME, &o.time, "TIME", "a time", 100, 60000},
     {"count", 0, OPTION_COUNT, &o.count, "N", "a number", 1, 64},
+    {"slots", 0, OPTION_COUNT, &o.slots, "N", "slots", 1, 64, option_auto},
+    {"open", 0, OPTION_COUNT, &o.slots, "N", "slots", 1, UINT64_MAX, option_auto},
     {"lines", 'n', OPTION_COUNT, &o.lines, "N", "lines", 0, UINT64_MAX},
     {"on-change", 0, OPTION_CHOICE, &o.choice, "WHAT", "what to do", 0, 0, choices},
     {"config", 0, OPTION_CONFIG, &o.config, "FILE", "more options"},
@@ -122,6 +124,20 @@ static void test_lists_keep_order(void **state) {
     assert_int_equal(o.roots.count, 2);
     assert_string_equal(o.roots.items[0], "/a");
     assert_string_equal(o.roots.items[1], "/b");
+}
+
+static void test_a_word_stands_for_no_number(void **state) {
+    (void)state;
+    o.slots = 5;
+    assert_int_equal(PARSE("--slots", "auto"), 0);
+    assert_int_equal(o.slots, 0);
+    assert_int_equal(PARSE("--slots", "64"), 0);
+    assert_int_equal(o.slots, 64);
+    assert_refused("chunklift: --slots 0: not a whole number from 1 to 64, and not auto\n", "--slots", "0");
+    assert_refused("chunklift: --slots automatic: not a whole number from 1 to 64, and not auto\n", "--slots",
+                   "automatic");
+    assert_refused("chunklift: --open 0: not a whole number from 1 on, and not auto\n", "--open", "0");
+    assert_refused("chunklift: --count auto: not a whole number from 1 to 64\n", "--count", "auto");
 }
 
 static void test_last_value_counts(void **state) {
@@ -317,8 +333,8 @@ static void test_bad_files(void **state) {
 
 UNIT_MAIN(TEST(test_values_in_both_forms), TEST(test_options_after_arguments_and_order),
           TEST(test_double_dash_ends_options), TEST(test_single_dash_is_an_argument), TEST(test_short_options_bundle),
-          TEST(test_lists_keep_order), TEST(test_last_value_counts), TEST(test_value_may_begin_with_a_dash),
-          TEST(test_unknown_options), TEST(test_missing_and_unwanted_values),
+          TEST(test_lists_keep_order), TEST(test_a_word_stands_for_no_number), TEST(test_last_value_counts),
+          TEST(test_value_may_begin_with_a_dash), TEST(test_unknown_options), TEST(test_missing_and_unwanted_values),
           TEST(test_an_error_about_a_value_names_valid_ones), TEST(test_the_limits_of_a_value_are_inclusive),
           TEST(test_an_option_without_limits_takes_any_value), TEST(test_full_command_name_is_not_doubled),
           TEST(test_help), TEST(test_help_without_a_description), TEST(test_help_and_version_are_answered),

@@ -40,7 +40,7 @@ static void test_defaults(void **state) {
     assert_int_equal(c->consumer_wait_ms, 0); /* it starts one */
     assert_int_equal(o.supervise.drain_for_ms, DRAIN_FOR_MS);
     assert_int_equal(o.supervise.uploaders, 2);
-    assert_int_equal(o.supervise.slots, 8);
+    assert_int_equal(o.supervise.slots, 0); /* auto */
     assert_string_equal(o.supervise.journal_dir, "j");
     assert_null(o.supervise.consumer);
 }

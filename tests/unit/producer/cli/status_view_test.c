@@ -44,6 +44,38 @@ static void test_optional_parts_of_an_uploader(void **state) {
     assert_non_null(strstr(seen.text, " 3 s\n"));
 }
 
+static void test_the_reason_for_the_slots(void **state) {
+    static const struct {
+        enum slots_why why;
+        uint64_t reply_us;
+        const char *text;
+    } table[] = {{SLOTS_NEAR, 300, "slots busy (auto: the store is near), "},
+                 {SLOTS_NEAR, 0, "slots busy (auto: the store is near), "},
+                 {SLOTS_REPLY, 40250, "slots busy (auto: a reply takes 40.2 ms), "},
+                 {SLOTS_REPLY, 0, "slots busy (auto), "},
+                 {SLOTS_MOST, 0, "slots busy (auto: the most), "},
+                 {SLOTS_MOST, 100000, "slots busy (auto: the most: a reply takes 100.0 ms), "},
+                 {SLOTS_MEMORY, 900000, "slots busy (auto: memory allows no more: a reply takes 900.0 ms), "},
+                 {SLOTS_TROUBLE, 1, "slots busy (auto: fewer after refusals or broken connections), "}};
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct worker_status w = {.role = ROLE_UPLOADER,
+                                  .worker = slice_of("host/1"),
+                                  .slots_why = table[i].why,
+                                  .reply_us = table[i].reply_us};
+        view_worker(&w, false);
+        assert_non_null(strstr(seen.text, table[i].text));
+    }
+    struct worker_status w = {.role = ROLE_UPLOADER,
+                              .worker = slice_of("host/1"),
+                              .slots = 9,
+                              .slots_why = SLOTS_REPLY,
+                              .reply_us = 40250,
+                              .work_us = 61};
+    view_worker(&w, true);
+    assert_non_null(strstr(seen.text, "\"slots\":9,\"slots_why\":\"reply\",\"reply_us\":40250,\"work_us\":61,"));
+}
+
 static void test_outages_are_shown_after_two_seconds(void **state) {
     struct worker_status w = {.role = ROLE_UPLOADER, .worker = slice_of("host/1"), .outage = slice_of("refused")};
     (void)state;
@@ -252,9 +284,9 @@ static void test_upload_for_programs(void **state) {
 }
 
 #define TEST(f) cmocka_unit_test_setup(f, setup)
-UNIT_MAIN(TEST(test_optional_parts_of_an_uploader), TEST(test_outages_are_shown_after_two_seconds),
-          TEST(test_troubles_of_an_uploader), TEST(test_readers_are_not_shown), TEST(test_limits_that_are_set),
-          TEST(test_groups_of_uploads), TEST(test_the_estimate_needs_a_rate_and_bytes), TEST(test_limits_for_programs),
-          TEST(test_roles_for_programs), TEST(test_every_trouble_is_shown),
-          TEST(test_failed_upload_that_is_being_sent_again_is_moving), TEST(test_each_class_of_failures_is_a_group),
-          TEST(test_upload_for_programs))
+UNIT_MAIN(TEST(test_the_reason_for_the_slots), TEST(test_optional_parts_of_an_uploader),
+          TEST(test_outages_are_shown_after_two_seconds), TEST(test_troubles_of_an_uploader),
+          TEST(test_readers_are_not_shown), TEST(test_limits_that_are_set), TEST(test_groups_of_uploads),
+          TEST(test_the_estimate_needs_a_rate_and_bytes), TEST(test_limits_for_programs), TEST(test_roles_for_programs),
+          TEST(test_every_trouble_is_shown), TEST(test_failed_upload_that_is_being_sent_again_is_moving),
+          TEST(test_each_class_of_failures_is_a_group), TEST(test_upload_for_programs))

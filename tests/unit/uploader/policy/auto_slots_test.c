@@ -1,0 +1,174 @@
+/* --slots auto: how many transfers run at a time, by the time of replies, the work of a job, memory and trouble. */
+#include "unit.h"
+
+#include "uploader/policy/auto_slots.h"
+
+#define SMALL 4096u
+#define LARGE (8u << 20)
+
+static struct auto_slots a;
+static enum slots_why why;
+
+static int setup(void **state) {
+    (void)state;
+    auto_slots_init(&a, 1000);
+    return 0;
+}
+
+static uint32_t count(uint64_t reply_us) {
+    return auto_slots_count(&a, reply_us, 1000, &why);
+}
+
+/* jobs end, which took so much CPU time each. */
+static void work(unsigned jobs, uint64_t us) {
+    static uint64_t cpu_ns = 1;
+    auto_slots_measure(&a, cpu_ns);
+    for (unsigned i = 0; i < jobs; i++)
+        auto_slots_end(&a);
+    auto_slots_measure(&a, cpu_ns += jobs * us * 1000);
+}
+
+static void test_before_the_first_transfer_it_is_the_least_number(void **state) {
+    (void)state;
+    assert_int_equal(count(0), AUTO_SLOTS_FEW);
+    assert_int_equal(why, SLOTS_NEAR);
+}
+
+static void test_small_objects_get_a_few_more(void **state) {
+    (void)state;
+    auto_slots_start(&a, AUTO_SLOTS_SMALL);
+    assert_int_equal(count(300), AUTO_SLOTS_FEW_SMALL);
+    assert_int_equal(why, SLOTS_NEAR);
+    setup(NULL);
+    auto_slots_start(&a, AUTO_SLOTS_SMALL + 1);
+    assert_int_equal(count(300), AUTO_SLOTS_FEW);
+    setup(NULL);
+    auto_slots_start(&a, 0); /* an empty file */
+    assert_int_equal(count(300), AUTO_SLOTS_FEW_SMALL);
+}
+
+static void test_slow_replies_get_as_many_as_fill_their_time(void **state) {
+    (void)state;
+    auto_slots_start(&a, SMALL);
+    work(100, 100);
+    assert_int_equal(count(2000), 31); /* 1.5 × (2000 + 100) / 100 */
+    assert_int_equal(why, SLOTS_REPLY);
+    assert_int_equal(count(4000), 61);
+    assert_int_equal(count(40000), AUTO_SLOTS_MAX);
+    assert_int_equal(why, SLOTS_MOST);
+}
+
+static void test_large_chunks_need_fewer(void **state) {
+    (void)state;
+    auto_slots_start(&a, LARGE);
+    assert_int_equal(count(10000), AUTO_SLOTS_FEW);
+    assert_int_equal(why, SLOTS_NEAR);
+    assert_in_range(count(100000), 20, 30);
+    assert_int_equal(why, SLOTS_REPLY);
+}
+
+static void test_memory_bounds_large_chunks(void **state) {
+    (void)state;
+    auto_slots_start(&a, LARGE);
+    assert_int_equal(count(10000000), AUTO_SLOTS_MEMORY / ((512 + 32) << 10));
+    assert_int_equal(why, SLOTS_MEMORY);
+}
+
+static void test_descriptors_bound_it(void **state) {
+    (void)state;
+    auto_slots_init(&a, 5);
+    assert_int_equal(count(0), 5);
+    assert_int_equal(why, SLOTS_MOST);
+    auto_slots_start(&a, SMALL);
+    assert_int_equal(count(100000), 5);
+}
+
+static void test_the_work_is_measured(void **state) {
+    (void)state;
+    auto_slots_start(&a, SMALL);
+    double guess = auto_slots_work_us(&a);
+    assert_true(guess > 50 && guess < 80);
+    work(64, 400);
+    assert_true(auto_slots_work_us(&a) == 400);
+    work(64, 800);
+    assert_true(auto_slots_work_us(&a) == 500); /* a quarter of the way */
+    work(64, 0);
+    assert_true(auto_slots_work_us(&a) == 377.5); /* nothing is free: 10 µs count */
+}
+
+static void test_the_first_measurement_only_begins(void **state) {
+    (void)state;
+    auto_slots_start(&a, SMALL);
+    double guess = auto_slots_work_us(&a);
+    auto_slots_end(&a);
+    auto_slots_measure(&a, 900000000); /* the time of the start is not that of a job */
+    assert_true(auto_slots_work_us(&a) == guess);
+    auto_slots_measure(&a, 1900000000); /* and no job has ended since */
+    assert_true(auto_slots_work_us(&a) == guess);
+}
+
+static void test_a_measurement_is_due_after_some_jobs(void **state) {
+    (void)state;
+    for (int i = 0; i < 63; i++)
+        auto_slots_end(&a);
+    assert_false(auto_slots_is_due(&a));
+    auto_slots_end(&a);
+    assert_true(auto_slots_is_due(&a));
+    auto_slots_measure(&a, 1);
+    assert_false(auto_slots_is_due(&a));
+    auto_slots_start(&a, LARGE);
+    for (int i = 0; i < 7; i++)
+        auto_slots_end(&a);
+    assert_false(auto_slots_is_due(&a));
+    auto_slots_end(&a);
+    assert_true(auto_slots_is_due(&a));
+}
+
+static void test_the_length_follows_the_jobs(void **state) {
+    (void)state;
+    auto_slots_start(&a, LARGE);
+    assert_int_equal(count(300), AUTO_SLOTS_FEW);
+    for (int i = 0; i < 200; i++)
+        auto_slots_start(&a, SMALL);
+    assert_int_equal(count(300), AUTO_SLOTS_FEW_SMALL);
+}
+
+static void test_trouble_halves_it_and_it_grows_back(void **state) {
+    (void)state;
+    auto_slots_start(&a, SMALL);
+    auto_slots_trouble(&a, 10000);
+    assert_int_equal(auto_slots_count(&a, 100000, 10000, &why), 128);
+    assert_int_equal(why, SLOTS_TROUBLE);
+    auto_slots_trouble(&a, 10999); /* the same trouble */
+    assert_int_equal(auto_slots_count(&a, 100000, 10000, &why), 128);
+    assert_int_equal(auto_slots_count(&a, 100000, 11000, &why), 160);
+    assert_int_equal(auto_slots_count(&a, 100000, 12000, &why), 200);
+    assert_int_equal(auto_slots_count(&a, 100000, 14000, &why), 256);
+    assert_int_equal(why, SLOTS_MOST);
+}
+
+static void test_trouble_that_goes_on_leaves_an_eighth(void **state) {
+    (void)state;
+    auto_slots_start(&a, SMALL);
+    uint64_t now_ms = 10000;
+    for (int i = 0; i < 10; i++)
+        auto_slots_trouble(&a, now_ms += 1000);
+    assert_int_equal(auto_slots_count(&a, 100000, now_ms, &why), 32);
+    assert_int_equal(why, SLOTS_TROUBLE);
+}
+
+static void test_it_is_never_zero(void **state) {
+    (void)state;
+    auto_slots_init(&a, 1);
+    auto_slots_trouble(&a, 1000);
+    assert_int_equal(auto_slots_count(&a, 0, 1000, &why), 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+
+UNIT_MAIN(TEST(test_before_the_first_transfer_it_is_the_least_number), TEST(test_small_objects_get_a_few_more),
+          TEST(test_slow_replies_get_as_many_as_fill_their_time), TEST(test_large_chunks_need_fewer),
+          TEST(test_memory_bounds_large_chunks), TEST(test_descriptors_bound_it), TEST(test_the_work_is_measured),
+          TEST(test_the_first_measurement_only_begins), TEST(test_a_measurement_is_due_after_some_jobs),
+          TEST(test_the_length_follows_the_jobs), TEST(test_trouble_halves_it_and_it_grows_back),
+          TEST(test_trouble_that_goes_on_leaves_an_eighth), TEST(test_it_is_never_zero))

@@ -1,0 +1,86 @@
+#include "uploader/policy/auto_slots.h"
+#include <math.h>
+#include <sys/param.h>
+
+#define GAIN 1.5
+#define WORK_US 60.0           /* the first guess: of a request, */
+#define WORK_US_OF_BYTE 0.0008 /* and of a byte of its body */
+#define WORK_US_MIN 10.0
+#define LENGTH_WEIGHT 0.0625
+#define WORK_WEIGHT 0.25
+#define JOBS_MEASURED 64
+#define LARGE_JOBS_MEASURED 8
+#define BUFFER_MAX (512.0 * 1024) /* bytes that a transfer reads ahead, at most */
+#define BUFFER_OTHER (32.0 * 1024)
+#define CUT 0.5
+#define PART_MIN 0.125
+#define GROWTH 1.25 /* a second, after a cut */
+#define CUT_AGAIN_MS 1000
+
+void auto_slots_init(struct auto_slots *a, uint32_t most) {
+    *a = (struct auto_slots){.most = MIN(most, AUTO_SLOTS_MAX), .length = -1, .part = 1};
+}
+
+void auto_slots_start(struct auto_slots *a, uint64_t length) {
+    a->length = a->length < 0 ? (double)length : a->length + LENGTH_WEIGHT * ((double)length - a->length);
+}
+
+void auto_slots_end(struct auto_slots *a) {
+    a->jobs++;
+}
+
+bool auto_slots_is_due(const struct auto_slots *a) {
+    return a->jobs >= (a->length > AUTO_SLOTS_SMALL ? LARGE_JOBS_MEASURED : JOBS_MEASURED);
+}
+
+void auto_slots_measure(struct auto_slots *a, uint64_t cpu_ns) {
+    if (a->cpu_ns > 0 && a->jobs > 0) {
+        double us = MAX((double)(cpu_ns - a->cpu_ns) / 1000 / (double)a->jobs, WORK_US_MIN);
+        a->work_us += a->work_us > 0 ? WORK_WEIGHT * (us - a->work_us) : us;
+    }
+    a->cpu_ns = cpu_ns;
+    a->jobs = 0;
+}
+
+/* The part that is allowed at this time, as it grows back. */
+static double auto_slots_part(const struct auto_slots *a, uint64_t now_ms) {
+    if (a->trouble_ms == 0)
+        return 1;
+    double part = a->part * pow(GROWTH, (double)(now_ms - a->trouble_ms) / 1000);
+    return MIN(part, 1);
+}
+
+void auto_slots_trouble(struct auto_slots *a, uint64_t now_ms) {
+    if (a->trouble_ms && now_ms < a->trouble_ms + CUT_AGAIN_MS)
+        return;
+    double part = auto_slots_part(a, now_ms) * CUT;
+    a->part = MAX(part, PART_MIN);
+    a->trouble_ms = now_ms;
+}
+
+double auto_slots_work_us(const struct auto_slots *a) {
+    return a->work_us > 0 ? a->work_us : WORK_US + WORK_US_OF_BYTE * MAX(a->length, 0);
+}
+
+/* Lowers *count to limit. */
+static void count_limit(double *count, double limit, enum slots_why reason, enum slots_why *why) {
+    if (*count <= limit)
+        return;
+    *count = limit;
+    *why = reason;
+}
+
+uint32_t auto_slots_count(const struct auto_slots *a, uint64_t reply_us, uint64_t now_ms, enum slots_why *why) {
+    bool small = a->length >= 0 && a->length <= AUTO_SLOTS_SMALL;
+    double work_us = auto_slots_work_us(a), least = small ? AUTO_SLOTS_FEW_SMALL : AUTO_SLOTS_FEW;
+    double count = GAIN * ((double)reply_us + work_us) / work_us;
+    *why = SLOTS_REPLY;
+    if (count <= least) {
+        count = least;
+        *why = SLOTS_NEAR;
+    }
+    count_limit(&count, AUTO_SLOTS_MEMORY / (MIN(a->length, BUFFER_MAX) + BUFFER_OTHER), SLOTS_MEMORY, why);
+    count_limit(&count, a->most, SLOTS_MOST, why);
+    count_limit(&count, count * auto_slots_part(a, now_ms), SLOTS_TROUBLE, why);
+    return count < 1 ? 1 : (uint32_t)count;
+}

@@ -1,0 +1,60 @@
+/*
+ * How many transfers run at a time with --slots auto. Pure.
+ *
+ * A transfer costs this process some work (CPU time), and then waits for the store's reply. The process is fully used
+ * when it has so many transfers that one is always ready while the others wait: by Little's law
+ *
+ *     slots = GAIN × (reply + work) / work
+ *
+ * reply is the least time that the store took to reply in the last 10 s. The least one, because the others contain the
+ * queue that our own transfers make; a mean would raise the number for ever. Before the first reply, it is the time for
+ * which the oldest request has been waiting, so a distant store is noticed within milliseconds. work is measured, as
+ * CPU time divided by jobs; a guess from the size of the jobs stands in for it at first.
+ *
+ * Limits, in this order: not fewer than 8 (small objects: 16), because a near store also needs a few; not more than 256,
+ * than memory for buffers allows, or than descriptors allow. A store that refuses requests because there are too many
+ * (503 SlowDown, 429), or a connection that breaks, halves the number, once a second at most; it grows back by a quarter
+ * a second.
+ *
+ * The rule does not search by trying other numbers. A trial takes as long as several replies, and a tree of small files
+ * is done by then.
+ */
+#ifndef CHUNKLIFT_AUTO_SLOTS_H
+#define CHUNKLIFT_AUTO_SLOTS_H
+
+#include "pure/job.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#define AUTO_SLOTS_MAX 256
+#define AUTO_SLOTS_FEW 8              /* the least number */
+#define AUTO_SLOTS_FEW_SMALL 16       /* for small objects */
+#define AUTO_SLOTS_SMALL (64u << 10)  /* bytes of a small object, at most */
+#define AUTO_SLOTS_MEMORY (24u << 20) /* bytes, for the buffers of all transfers */
+
+struct auto_slots {
+    uint32_t most;         /* by descriptors */
+    double length;         /* mean of the transfers started lately, in bytes; negative: none yet */
+    double work_us;        /* of one job; 0: not measured yet */
+    uint64_t jobs, cpu_ns; /* ended since cpu_ns was the process's CPU time */
+    double part;           /* of the number, after trouble: above 0, at most 1 */
+    uint64_t trouble_ms;   /* of the last cut; 0: none */
+};
+
+void auto_slots_init(struct auto_slots *a, uint32_t most);
+/* A transfer of so many body bytes starts. */
+void auto_slots_start(struct auto_slots *a, uint64_t length);
+/* A transfer ended. */
+void auto_slots_end(struct auto_slots *a);
+/* True: enough jobs ended for auto_slots_measure, which costs a system call. */
+bool auto_slots_is_due(const struct auto_slots *a);
+/* cpu_ns: the CPU time of the process. */
+void auto_slots_measure(struct auto_slots *a, uint64_t cpu_ns);
+/* The store refused a request because there are too many, or broke a connection. */
+void auto_slots_trouble(struct auto_slots *a, uint64_t now_ms);
+/* The number now. reply_us: see above; 0: unknown. */
+uint32_t auto_slots_count(const struct auto_slots *a, uint64_t reply_us, uint64_t now_ms, enum slots_why *why);
+/* The work of one job, as it is used. */
+double auto_slots_work_us(const struct auto_slots *a);
+
+#endif
