@@ -220,5 +220,30 @@ static void test_a_tail_tells_a_failed_read_from_a_short_file(void **state) {
     journal_close(&j);
 }
 
+/* --- a search for a line --- */
+
+static void test_the_last_line_is_found_when_it_is_longer_than_all_others(void **state) {
+    (void)state;
+    static char error[60000];
+    memset(error, 'e', sizeof error);
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
+    journal_commit_chunks(j, 0, 60);
+    struct record r = {.ev = EV_FAIL,
+                       .has = HAS_UPLOAD,
+                       .upload = {{1}},
+                       .class = slice_of("source"),
+                       .error = slice_make(error, sizeof error)};
+    assert_int_equal(journal_append(j, &r), 0);
+    assert_int_equal(journal_commit(j), 0);
+    struct buf out = BUF_INIT;
+    for (uint64_t seq = journal_seq(j) - 1, next; seq <= journal_seq(j); seq = next)
+        assert_int_equal(journal_read(j, seq, 1, &out, &next), 0);
+    assert_true(out.len > sizeof error);
+    buf_release(&out);
+    journal_close(&j);
+}
+
 UNIT_MAIN(TEST(test_each_read_is_interrupted_once), TEST(test_each_read_is_short_once), TEST(test_each_read_fails_once),
-          TEST(test_each_stat_fails_once), TEST(test_a_tail_tells_a_failed_read_from_a_short_file))
+          TEST(test_each_stat_fails_once), TEST(test_a_tail_tells_a_failed_read_from_a_short_file),
+          TEST(test_the_last_line_is_found_when_it_is_longer_than_all_others))
