@@ -242,7 +242,7 @@ static int uploader_turn(struct uploader *u) {
     transfers_start(u);
     transfers_sources(u);
     /* a transfer that started, also as a retry in the tick, gets its first step before any sleep */
-    busy |= u->transfer_started || u->tasks.counts[TASK_ENDED] > 0;
+    busy |= u->transfer_started;
     fetches_send(u->fetches, u->now_ms);
     fleet_limits_watch(u);
     capacity_follow(u, &wake_ms);

@@ -258,6 +258,11 @@ unit_test(uploader_limits uploader_core)
 unit_test(uploader_reclaim uploader_core)
 unit_test(uploader_retry uploader_core)
 unit_test(uploader_run uploader_core)
+unit_test(uploader_turn uploader_core)
+foreach(call http_wait clock_ms clock_ns endpoint_send endpoint_events endpoint_wait_max_ms channel_has_ended
+             backend_file_is_throttled)
+    target_link_options(uploader_turn_test PRIVATE "LINKER:--wrap=${call}")
+endforeach()
 
 set(folder uploader/aws)
 unit_test(aws_credentials uploader_core)

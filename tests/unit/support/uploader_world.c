@@ -190,7 +190,9 @@ static void world_wait_in(struct endpoint *e) {
 
 void world_hear(struct msg *m) {
     world_send(m);
-    world_wait_in(session_endpoint(uploader_world.u->session));
+    struct endpoint *e = session_endpoint(uploader_world.u->session);
+    world_wait_in(e);
+    endpoint_wake(e);
     intake_messages(uploader_world.u);
 }
 
