@@ -98,9 +98,9 @@ uint32_t capacity_free_slots(const struct uploader *u, enum job_kind kind) {
 void capacity_trim(struct uploader *u) {
     if (!u->over_capacity)
         return;
-    static const enum task_state idle[] = {TASK_WANTED, TASK_QUEUED, TASK_PARTS};
+    static const enum task_state idle[] = {TASK_PARTS, TASK_QUEUED, TASK_WANTED};
     uint32_t capacity = capacity_jobs(u, u->last_kind);
-    for (size_t i = 0; i < sizeof idle / sizeof *idle; i++) {
+    for (size_t i = sizeof idle / sizeof *idle; i-- > 0;) {
         struct list *list = &u->tasks.lists[idle[i]];
         while (tasks_count(&u->tasks) > capacity && !list_is_empty(list)) {
             struct task_entry *e = list_entry(list->prev, struct task_entry, node);

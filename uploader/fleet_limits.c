@@ -44,7 +44,7 @@ static void fleet_limits_set_brake(struct uploader *u, const struct brake *b) {
 }
 
 static bool beat_has_brake(const struct msg_beat *b, const char *endpoint) {
-    for (size_t i = 0; i < b->brake_count; i++)
+    for (size_t i = b->brake_count; i-- > 0;)
         if (slice_equal(b->brakes[i].endpoint, slice_of(endpoint)))
             return true;
     return false;
@@ -59,8 +59,8 @@ static void fleet_limits_set_brakes(struct uploader *u, const struct msg_beat *b
         e->fleet_pause_until_ms = e->throttled_until_ms = 0;
         u->tick_ms = u->now_ms;
     }
-    for (size_t i = 0; i < b->brake_count; i++)
-        fleet_limits_set_brake(u, &b->brakes[i]);
+    for (const struct brake *brake = b->brakes; brake != b->brakes + b->brake_count; brake++)
+        fleet_limits_set_brake(u, brake);
 }
 
 void fleet_limits_apply(struct uploader *u, const struct msg_beat *b) {
@@ -140,6 +140,6 @@ void fleet_limits_watch(struct uploader *u) {
 void fleet_limits_reported(struct uploader *u) {
     u->throttled_reported = u->bucket.refused;
     u->bucket.refused = false;
-    for (size_t i = 0; i < u->endpoints.count; i++)
+    for (size_t i = u->endpoints.count; i-- > 0;)
         u->endpoints.items[i].starts.refused = false;
 }

@@ -18,7 +18,7 @@ static bool producer_is_known(struct uploader *u, const char *address) {
         return true;
     for (const char *c = address; *c; c++)
         hash = (hash ^ (unsigned char)*c) * 1099511628211u;
-    for (size_t i = 0; i < u->unknown_producer_count; i++)
+    for (size_t i = u->unknown_producer_count; i-- > 0;)
         if (u->unknown_producers[i] == hash)
             return false;
     if (u->unknown_producer_count == UNKNOWN_PRODUCERS_MAX)
@@ -108,8 +108,8 @@ static void intake_verdicts(struct uploader *u, uint64_t number, const struct ms
     uint64_t asked_ms;
     if (!sent_log_find(&u->sent, number, &asked_ms) || m->lease_ms == 0)
         return;
-    for (size_t i = 0; i < m->verdict_count; i++)
-        intake_verdict(u, &m->verdicts[i], asked_ms, m->lease_ms);
+    for (const struct verdict *v = m->verdicts; v != m->verdicts + m->verdict_count; v++)
+        intake_verdict(u, v, asked_ms, m->lease_ms);
 }
 
 /* --- BEAT --- */
@@ -223,8 +223,8 @@ static void intake_message(struct uploader *u, const struct msg *m) {
         intake_part_list(u, &m->partlist);
         break;
     case MSG_ACK:
-        for (size_t i = 0; i < m->ack.ack_count; i++)
-            intake_ack(u, &m->ack.acks[i]);
+        for (const struct ack *a = m->ack.acks; a != m->ack.acks + m->ack.ack_count; a++)
+            intake_ack(u, a);
         break;
     case MSG_ERROR:
         intake_error(u, &m->error);
@@ -237,6 +237,6 @@ static void intake_message(struct uploader *u, const struct msg *m) {
 
 void intake_messages(struct uploader *u) {
     struct msg *m;
-    for (int i = 0; i < MESSAGES_A_TURN && session_recv(u->session, &m) == 0; i++)
+    for (int left = MESSAGES_A_TURN; left && session_recv(u->session, &m) == 0; left--)
         intake_message(u, m);
 }

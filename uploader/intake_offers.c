@@ -97,7 +97,7 @@ static void offer_handle(struct uploader *u, struct offer_socket *from) {
 }
 
 void intake_offers(struct uploader *u) {
-    for (int i = 0; i < OFFERS_A_TURN && capacity_free_slots(u, u->last_kind) > 0; i++) {
+    for (int left = OFFERS_A_TURN; left && capacity_free_slots(u, u->last_kind) > 0; left--) {
         struct offer_socket *from;
         if (offer_sockets_recv(&u->offer_sockets, &u->frame, &from))
             return;
@@ -121,7 +121,7 @@ static void offer_decline_all(struct uploader *u) {
 void intake_end_offers(struct uploader *u, uint64_t *wake_ms) {
     struct offer_socket *from;
     offer_sockets_wake(&u->offer_sockets); /* also an offer that arrived since the last wait is declined */
-    for (int i = 0; i < DECLINES_A_TURN && offer_sockets_recv(&u->offer_sockets, &u->frame, &from) == 0; i++)
+    for (int left = DECLINES_A_TURN; left && offer_sockets_recv(&u->offer_sockets, &u->frame, &from) == 0; left--)
         offer_decline_all(u);
     uint64_t end_ms = u->drain_ms + DRAIN_OFFERS_MS;
     bool cp_has_ended = u->settings->for_cp && channel_has_ended(); /* nothing more is offered */

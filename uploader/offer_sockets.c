@@ -47,7 +47,7 @@ void offer_socket_declined(struct offer_socket *s, uint64_t now_ms) {
 /* --- the set of sockets --- */
 
 static struct offer_socket *offer_sockets_find(struct offer_sockets *all, struct slice address) {
-    for (size_t i = 0; i < all->count; i++)
+    for (size_t i = all->count; i-- > 0;)
         if (slice_equal(slice_of(all->items[i].address), address))
             return &all->items[i];
     return NULL;
@@ -76,7 +76,7 @@ static void offer_sockets_remove(struct offer_sockets *all, size_t i) {
 }
 
 void offer_sockets_set(struct offer_sockets *all, const struct slice *addresses, size_t count, uint64_t now_ms) {
-    for (size_t i = 0; i < all->count; i++)
+    for (size_t i = all->count; i-- > 0;)
         all->items[i].keep = false;
     for (size_t i = 0; i < count; i++) {
         struct offer_socket *s = offer_sockets_find(all, addresses[i]);
@@ -121,15 +121,14 @@ int offer_sockets_recv(struct offer_sockets *all, struct frame *frame, struct of
 }
 
 void offer_sockets_wake(struct offer_sockets *all) {
-    for (size_t i = 0; i < all->count; i++)
+    for (size_t i = all->count; i-- > 0;)
         if (all->items[i].endpoint)
             endpoint_wake(all->items[i].endpoint);
 }
 
 uint64_t offer_sockets_tick(struct offer_sockets *all, uint64_t now_ms) {
     uint64_t next_ms = UINT64_MAX;
-    for (size_t i = 0; i < all->count; i++) {
-        struct offer_socket *s = &all->items[i];
+    for (struct offer_socket *s = all->items; s != all->items + all->count; s++) {
         if (!s->endpoint && s->back_ms <= now_ms)
             offer_socket_connect(s, now_ms);
         if (!s->endpoint)

@@ -149,7 +149,7 @@ static bool outbox_has_messages(const struct uploader *u) {
 
 static uint64_t heartbeat_interval_ms(const struct uploader *u) {
     uint64_t quarter_ms = session_lease_ms(u->session) / 4;
-    return quarter_ms > 0 && quarter_ms < HEARTBEAT_MAX_MS ? quarter_ms : HEARTBEAT_MAX_MS;
+    return quarter_ms ? MIN(quarter_ms, HEARTBEAT_MAX_MS) : HEARTBEAT_MAX_MS;
 }
 
 /* Nothing waits for a reply: larger batches mean fewer messages, and fewer syncs of the journal. */

@@ -104,7 +104,7 @@ static int settings_set_allow_urls(struct settings *s) {
 }
 
 static bool settings_serve_s3(const struct settings *s) {
-    for (size_t i = 0; i < s->allow.count; i++) {
+    for (size_t i = s->allow.count; i-- > 0;) {
         struct dest d;
         if (dest_parse(slice_of(s->allow_urls[i]), &d) == 0 && d.scheme == DEST_S3)
             return true;

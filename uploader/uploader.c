@@ -164,7 +164,7 @@ static void wait_set_add(struct wait_set *w, int fd, struct endpoint *e) {
 }
 
 static void wait_set_wake(const struct wait_set *w, size_t count) {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = count; i-- > 0;)
         if (w->fds[i].revents && w->endpoints[i])
             endpoint_wake(w->endpoints[i]);
 }
@@ -183,8 +183,9 @@ static bool sockets_are_ready(struct uploader *u, struct wait_set *w, uint64_t *
     }
     /* Without a free slot, offers stay in the queue, where other uploaders can get them. */
     bool wanted = u->draining || capacity_free_slots(u, u->last_kind) > 0;
-    for (size_t i = 0; i < u->offer_sockets.count; i++) {
-        struct endpoint *jobs = u->offer_sockets.items[i].endpoint;
+    const struct offer_socket *end = u->offer_sockets.items + u->offer_sockets.count;
+    for (const struct offer_socket *s = u->offer_sockets.items; s != end; s++) {
+        struct endpoint *jobs = s->endpoint;
         if (!jobs)
             continue;
         ready |= (endpoint_rest(jobs) & ENDPOINT_IN) && wanted;

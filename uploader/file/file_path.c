@@ -68,8 +68,8 @@ static int file_allow_split(const struct file_allow *a, struct slice dest, struc
         return ERR_INVALID;
     }
     struct slice path = d.key;
-    for (size_t i = 0; i < a->count; i++) {
-        if (!dest_is_under(dest, slice_of(a->urls[i])) || dest_parse(slice_of(a->urls[i]), &allowed))
+    for (char **url = a->urls; url != a->urls + a->count; url++) {
+        if (!dest_is_under(dest, slice_of(*url)) || dest_parse(slice_of(*url), &allowed))
             continue;
         struct slice top = path_trim_end(allowed.key);
         s->base = path_trim_end(path).len <= top.len ? path_parent(top) : top; /* "/" is its own parent */
@@ -91,7 +91,7 @@ static int dir_open_beneath(int base, const char *path) {
 static bool device_is_new(dev_t dev) {
     static dev_t seen[16];
     static size_t count;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = count; i-- > 0;)
         if (seen[i] == dev)
             return false;
     if (count == sizeof seen / sizeof seen[0])

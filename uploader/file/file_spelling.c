@@ -39,8 +39,8 @@ void file_spelling_probe(struct file_spelling *s, const struct file_path *path, 
 }
 
 static bool text_is_ascii(struct slice text) {
-    for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)text.ptr[i] >= 0x80)
+    for (const char *c = text.ptr; c != text.ptr + text.len; c++)
+        if ((unsigned char)*c >= 0x80)
             return false;
     return true;
 }
@@ -103,7 +103,7 @@ bool file_spelling_differs(const struct file_spelling *s, const struct file_allo
 }
 
 static bool file_spelling_case_is_kept(const struct file_spelling *s) {
-    for (size_t i = 0; i < s->keeps_count; i++)
+    for (size_t i = s->keeps_count; i-- > 0;)
         if (s->keeps[i] == s->dev)
             return true;
     return false;

@@ -7,7 +7,7 @@
 #include <sys/param.h>
 
 struct store_endpoint *store_endpoints_get(struct store_endpoints *e, struct slice name) {
-    for (size_t i = 0; i < e->count; i++)
+    for (size_t i = e->count; i-- > 0;)
         if (slice_equal(slice_of(e->items[i].name), name))
             return &e->items[i];
     if (e->count == STORE_ENDPOINTS_MAX)
@@ -54,8 +54,7 @@ bool store_endpoint_is_paused(const struct store_endpoint *e, uint64_t now_ms) {
 
 uint64_t store_endpoints_outage_ms(const struct store_endpoints *e, uint64_t now_ms, char text[STORE_OUTAGE_SIZE]) {
     const struct store_endpoint *longest = NULL;
-    for (size_t i = 0; i < e->count; i++) {
-        const struct store_endpoint *item = &e->items[i];
+    for (const struct store_endpoint *item = e->items; item != e->items + e->count; item++) {
         bool down = item->failing_ms && item->failure[0] && now_ms <= item->again_ms + STORE_ENDPOINT_IDLE_MS;
         if (down && (!longest || item->failing_ms < longest->failing_ms))
             longest = item;

@@ -3,11 +3,9 @@
 #include "pure/ref.h"
 
 static struct trial *trials_find(struct trials *t, const struct ref *ref) {
-    for (uint32_t i = 0; t->count && i < TRIALS_MAX; i++) {
-        struct trial *trial = &t->items[i];
+    for (struct trial *trial = t->items; t->count && trial != t->items + TRIALS_MAX; trial++)
         if (ref_equal(&trial->ref, ref))
             return trial;
-    }
     return NULL;
 }
 

@@ -1,4 +1,5 @@
 #include "uploader/policy/troubles.h"
+#include "pure/arith.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ void troubles_release(struct troubles *t) {
 }
 
 static struct trouble_entry *troubles_find(const struct troubles *t, struct slice location) {
-    for (size_t i = 0; i < t->count; i++)
+    for (size_t i = t->count; i-- > 0;)
         if (slice_equal(slice_of(t->items[i].location), location))
             return (struct trouble_entry *)&t->items[i];
     return NULL;
@@ -78,7 +79,7 @@ void troubles_note(struct troubles *t, struct slice location, const struct troub
     e->noted_ms = now_ms;
     trouble_set_error(e, f->error);
     e->failures += e->failures < UINT32_MAX;
-    bool sure = f->own == OWN_SURE, still_out = e->out && now_ms < e->out_until_ms;
+    bool sure = f->own == OWN_SURE, still_out = now_ms < e->out_until_ms;
     bool worse = sure && !e->sure;
     e->sure |= sure;
     if (!(sure || f->at_once || e->failures >= TROUBLE_FAILURES) || (still_out && !worse))
@@ -118,8 +119,7 @@ void troubles_taken(struct troubles *t, struct slice location, uint64_t now_ms) 
 
 bool troubles_relieve(struct troubles *t, const struct slice *locations, size_t count) {
     bool changed = false;
-    for (size_t i = 0; i < t->count; i++) {
-        struct trouble_entry *e = &t->items[i];
+    for (struct trouble_entry *e = t->items; e != t->items + t->count; e++) {
         bool named = false;
         for (size_t j = 0; j < count && !named; j++)
             named = slice_equal(locations[j], slice_of(e->location));
@@ -133,14 +133,13 @@ size_t troubles_report(struct troubles *t, struct trouble out[PROTO_TROUBLES_MAX
     for (size_t i = t->count; i-- > 0;)
         if (!t->items[i].failures && now_ms > t->items[i].noted_ms + TROUBLE_NOTE_MS)
             troubles_remove(t, &t->items[i]);
-    for (size_t i = 0; i < t->count; i++) {
-        const struct trouble_entry *e = &t->items[i];
-        out[i] = (struct trouble){
+    for (const struct trouble_entry *e = t->items; e != t->items + t->count; e++) {
+        *out++ = (struct trouble){
             .location = slice_of(e->location),
             .class = e->class,
             .error = slice_of(e->error),
             .since_ms = now_ms - e->since_ms,
-            .out_ms = e->out && now_ms < e->out_until_ms ? (uint32_t)(e->out_until_ms - now_ms) : 0,
+            .out_ms = (uint32_t)sub_or_zero(e->out_until_ms, now_ms),
             .sure = e->sure,
         };
     }

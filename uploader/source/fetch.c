@@ -241,7 +241,7 @@ static void fetched_take_data(struct fetched *s, const struct msg_data *d, uint6
 
 bool fetches_recv(struct fetches *f, uint64_t now_ms) {
     bool some = false;
-    for (int i = 0; i < MESSAGES_A_TURN; i++) {
+    for (int left = MESSAGES_A_TURN; left; left--) {
         struct fetch_connection *from;
         struct msg m;
         if (fetch_connections_recv(&f->connections, &f->frame, &from))

@@ -10,9 +10,9 @@
 /* --- addresses --- */
 
 static bool host_is_unspecified(const char *host, size_t len) {
-    static const char *const names[] = {"", "*", "0.0.0.0", "[::]", "::"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strlen(names[i]) == len && memcmp(names[i], host, len) == 0)
+    static const char *const names[] = {"", "*", "0.0.0.0", "[::]", "::", NULL};
+    for (const char *const *name = names; *name; name++)
+        if (strlen(*name) == len && memcmp(*name, host, len) == 0)
             return true;
     return false;
 }

@@ -104,13 +104,13 @@ void task_report_failure(struct uploader *u, struct task_entry *e, enum fail_cla
 
 void task_report_redo(struct uploader *u, struct task_entry *e) {
     const struct task_result *t = &e->task.result;
-    for (size_t i = 0; i < t->redo_count; i++) {
-        CHECK(t->redo[i] < e->task.part_count); /* parts are complete and in order */
-        struct result r = {.ref = {.kind = JOB_CHUNK, .upload = e->task.job.ref.upload, .chunk = t->redo[i]},
+    for (const uint32_t *chunk = t->redo; chunk != t->redo + t->redo_count; chunk++) {
+        CHECK(*chunk < e->task.part_count); /* parts are complete and in order */
+        struct result r = {.ref = {.kind = JOB_CHUNK, .upload = e->task.job.ref.upload, .chunk = *chunk},
                            .outcome = OUTCOME_REDO,
                            .error = slice_of(t->error),
                            .handle = e->task.job.handle,
-                           .seq = e->task.parts[t->redo[i]].seq};
+                           .seq = e->task.parts[*chunk].seq};
         report_add(u, &r);
     }
     releases_add(&u->releases, &e->task.job.ref, WHY_LATER, 0, "some chunks must be sent again", 0);

@@ -89,7 +89,7 @@ void task_retry(struct uploader *u, struct task_entry **e) {
         return;
     }
     struct retry_decision d = task_decide(u, *e, endpoint);
-    snprintf(endpoint->failure, sizeof endpoint->failure, "%.*s", (int)sizeof endpoint->failure - 1, t->error);
+    snprintf(endpoint->failure, sizeof endpoint->failure, "%.159s", t->error);
     switch (d.action) {
     case RETRY_AGAIN:
         task_wait_for_retry(u, *e, d.wait_ms);

@@ -7,7 +7,7 @@
 
 int slices_own(struct slice **slices, size_t count, void **memory) {
     size_t size = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = count; i-- > 0;)
         size += slices[i]->len + 1;
     char *at = malloc(size);
     if (!at)
@@ -40,8 +40,8 @@ static void task_destroy(struct task_entry *e) {
     source_close(&e->task.source);
     free(e->task.parts);
     free(e->task.result.redo);
-    for (size_t i = 0; i < e->etag_pages; i++)
-        free(e->etags[i]);
+    while (e->etag_pages > 0)
+        free(e->etags[--e->etag_pages]);
     free(e->etags);
     free(e->job_memory);
     free(e->data);
@@ -150,7 +150,7 @@ int task_add_parts(struct task_entry *e, const struct msg_partlist *page) {
     if (err)
         return err;
     size_t size = 1;
-    for (size_t i = 0; i < page->part_count; i++)
+    for (size_t i = page->part_count; i-- > 0;)
         size += page->parts[i].etag.len;
     char *at = malloc(size);
     if (!at)

@@ -84,6 +84,28 @@ static void test_a_brake_lets_one_request_through_at_a_time(void **state) {
     assert_true(fleet_limits_start_ms(up(), store()) > up()->now_ms);
 }
 
+/* The bucket of the store's requests has so many tokens, also a while later. */
+static void fill(double tokens) {
+    store()->starts.tokens = tokens;
+    store()->starts.at_ns = clock_ns() + (uint64_t)1000 * 1000 * 1000 * 1000;
+}
+
+static void test_a_request_that_is_due_at_once_is_asked_for_in_the_next_millisecond(void **state) {
+    (void)state;
+    apply_brake(1000 * 1000, 0);
+    fill(TOKENS_PER_REQUEST - 1); /* a microsecond early */
+    assert_int_equal(fleet_limits_start_ms(up(), store()), up()->now_ms + 1);
+}
+
+static void test_jobs_are_claimed_for_a_request_within_a_quarter_of_the_lease(void **state) {
+    (void)state;
+    apply_brake(1000, 0);
+    fill(TOKENS_PER_REQUEST - 1000.0 * WORLD_LEASE_MS / 4 / 1000);
+    assert_int_equal(fleet_limits_request_room(up()), 2);
+    fill(TOKENS_PER_REQUEST - 1000.0 * WORLD_LEASE_MS / 4 / 1000 - 1);
+    assert_int_equal(fleet_limits_request_room(up()), 0);
+}
+
 static void test_a_slow_brake_still_lets_single_requests_through(void **state) {
     (void)state;
     apply_brake(1000, 0);
@@ -238,6 +260,8 @@ static void test_waiting_bytes_ask_for_one_heartbeat(void **state) {
 UNIT_MAIN(WORLD_TEST(test_the_smaller_byte_limit_is_in_force), WORLD_TEST(test_a_beat_without_limits_changes_nothing),
           WORLD_TEST(test_new_slots_are_reported_at_once), WORLD_S3_TEST(test_a_brake_limits_the_requests_to_its_store),
           WORLD_S3_TEST(test_a_brake_lets_one_request_through_at_a_time),
+          WORLD_S3_TEST(test_a_request_that_is_due_at_once_is_asked_for_in_the_next_millisecond),
+          WORLD_S3_TEST(test_jobs_are_claimed_for_a_request_within_a_quarter_of_the_lease),
           WORLD_S3_TEST(test_a_slow_brake_still_lets_single_requests_through),
           WORLD_S3_TEST(test_a_brake_with_rate_zero_stays_a_brake), WORLD_S3_TEST(test_a_brake_can_pause_the_store),
           WORLD_S3_TEST(test_a_brake_that_the_consumer_no_longer_names_ends),

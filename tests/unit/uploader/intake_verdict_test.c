@@ -1,4 +1,5 @@
 /* Replies to claims, and the effect of a restart of the consumer on the tasks. */
+#include "capture.h"
 #include "unit.h"
 #include "uploader_world.h"
 
@@ -240,12 +241,28 @@ static void test_a_put_that_another_uploader_holds_ends(void **state) {
     assert_int_equal(up()->releases.count, 0);
 }
 
-static void test_a_put_that_is_done_ends(void **state) {
-    (void)state;
+static struct capture seen;
+
+/* The events of a put that ends by this verdict. */
+static const char *end_by_verdict(enum verdict_kind kind, enum why why) {
     struct job put = world_job(JOB_PUT, 1);
     struct task_entry *e;
-    answer_held(&e, &put, VERDICT_DONE, WHY_UNKNOWN);
+    uploader_world.settings.json = true;
+    capture_begin(&seen, STDOUT_FILENO);
+    answer_held(&e, &put, kind, why);
+    capture_end(&seen);
     assert_null(e);
+    return seen.text;
+}
+
+static void test_a_put_that_is_done_ends(void **state) {
+    (void)state;
+    assert_non_null(strstr(end_by_verdict(VERDICT_DONE, WHY_UNKNOWN), "\"detail\":\"done already\""));
+}
+
+static void test_the_reason_of_a_denial_is_an_event(void **state) {
+    (void)state;
+    assert_non_null(strstr(end_by_verdict(VERDICT_DENY, WHY_HELD), why_text(WHY_HELD)));
 }
 
 static void test_a_chunk_that_the_consumer_does_not_know_ends(void **state) {
@@ -271,4 +288,5 @@ UNIT_MAIN(WORLD_TEST(test_a_restart_claims_held_leases_again), WORLD_TEST(test_a
           WORLD_TEST(test_a_late_denial_needs_no_release), WORLD_TEST(test_a_held_lease_that_is_granted_is_extended),
           WORLD_TEST(test_a_put_that_the_consumer_does_not_know_yet_goes_on),
           WORLD_TEST(test_a_put_that_another_uploader_holds_ends), WORLD_TEST(test_a_put_that_is_done_ends),
+          WORLD_TEST(test_the_reason_of_a_denial_is_an_event),
           WORLD_TEST(test_a_chunk_that_the_consumer_does_not_know_ends))

@@ -3,6 +3,8 @@
 #include "unit.h"
 #include "uploader_world.h"
 
+#include <sys/stat.h>
+
 static struct capture seen;
 
 static struct uploader *up(void) {
@@ -29,6 +31,20 @@ static void test_a_result_is_an_event(void **state) {
     assert_true(has("\"event\":\"done\"") && has("\"job\":\"chunk\"") && has("\"chunk\":2") && has("\"bytes\":70"));
     assert_true(has("\"dest\":\"file://"));
     assert_false(has("error") || has("class"));
+}
+
+static void test_an_event_is_written_at_once(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    struct task_entry *e = world_run(&put);
+    struct stat st;
+    begin_json();
+    setvbuf(stdout, NULL, _IOFBF, 65536);
+    world_end_done(e);
+    int err = stat("captured", &st); /* the file of the capture */
+    capture_end(&seen);
+    assert_int_equal(err, 0);
+    assert_int_equal(st.st_size, strlen(seen.text));
 }
 
 static void test_a_failure_has_class_and_error(void **state) {
@@ -238,10 +254,10 @@ static void test_of_many_lost_results_some_are_counted(void **state) {
     assert_true(has("not acknowledged: 5 more results"));
 }
 
-UNIT_MAIN(WORLD_TEST(test_a_result_is_an_event), WORLD_TEST(test_a_failure_has_class_and_error),
-          WORLD_TEST(test_a_handle_that_is_gone_has_no_class), WORLD_TEST(test_a_retry_is_an_event),
-          WORLD_TEST(test_a_release_is_an_event), WORLD_TEST(test_a_release_without_a_detail),
-          WORLD_TEST(test_a_job_that_leaves_without_a_word_has_no_why),
+UNIT_MAIN(WORLD_TEST(test_a_result_is_an_event), WORLD_TEST(test_an_event_is_written_at_once),
+          WORLD_TEST(test_a_failure_has_class_and_error), WORLD_TEST(test_a_handle_that_is_gone_has_no_class),
+          WORLD_TEST(test_a_retry_is_an_event), WORLD_TEST(test_a_release_is_an_event),
+          WORLD_TEST(test_a_release_without_a_detail), WORLD_TEST(test_a_job_that_leaves_without_a_word_has_no_why),
           WORLD_TEST(test_without_json_there_are_no_events), WORLD_TEST(test_a_result_is_a_debug_line),
           WORLD_TEST(test_a_success_is_a_debug_line), WORLD_TEST(test_an_acknowledgement_is_a_debug_line),
           WORLD_TEST(test_a_release_is_a_debug_line), WORLD_TEST(test_less_detailed_logs_have_no_debug_lines),

@@ -1,6 +1,7 @@
 /* One step of the backend moves a bounded number of bytes: the uploader's heartbeats are sent
  * between two steps. */
 #include "file_fixture.h"
+#include "scripted_source.h"
 
 #include "uploader/file/file_job.h"
 
@@ -115,7 +116,28 @@ static void test_a_file_that_is_replaced_during_its_verification_is_gone(void **
     assert_final(LARGE);
 }
 
+static void test_a_job_that_waits_for_fetched_bytes_takes_no_step(void **state) {
+    (void)state;
+    struct task t = task_make(JOB_PUT, "", 0);
+    bool done;
+    task_start(&t, &done);
+    source_close(&t.source);
+    t.source = scripted_source_open(SIZE, true);
+    scripted.dry = true;
+    backend_step_all();
+    assert_false(done);
+    assert_true(scripted.dry);
+    assert_false(disk.backend->ops->step(disk.backend));
+    scripted.dry = false;
+    assert_true(disk.backend->ops->step(disk.backend));
+    backend_step_all();
+    assert_true(done);
+    assert_int_equal(t.result.outcome, OUTCOME_DONE);
+    assert_int_equal(t.result.sent_bytes, SIZE);
+}
+
 #define LARGE_TEST(name) cmocka_unit_test_setup_teardown(name, setup_large, file_fixture_teardown)
 UNIT_MAIN(LARGE_TEST(test_a_step_writes_a_bounded_number_of_bytes), LARGE_TEST(test_a_step_writes_several_pieces),
+          TEST(test_a_job_that_waits_for_fetched_bytes_takes_no_step),
           LARGE_TEST(test_a_step_verifies_a_bounded_number_of_bytes),
           LARGE_TEST(test_a_file_that_is_replaced_during_its_verification_is_gone))

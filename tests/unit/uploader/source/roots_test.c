@@ -118,6 +118,8 @@ static void test_a_root_can_be_a_file(void **state) {
     assert_string_equal(opened(path), path);
     assert_false(contains(under));
     assert_false(contains(dir));
+    const char *rest;
+    assert_string_equal(roots_find(roots, slice_of(path), &rest)->dir, dir);
 }
 
 static void test_the_first_root_that_contains_a_path_is_used(void **state) {

@@ -142,6 +142,9 @@ static void test_a_file_that_is_here_is_not_prefetched(void **state) {
     transfers_start(up());
     assert_false(source_is_fetched(e->task.source));
     assert_int_equal(e->state, TASK_RUNNING);
+    assert_int_equal(up()->prefetched_bytes, 0);
+    task_drop(up(), &e, WHY_DRAIN, 0, NULL);
+    assert_int_equal(up()->prefetched_bytes, 0);
 }
 
 static void test_only_chunks_and_puts_are_prefetched(void **state) {
