@@ -90,6 +90,8 @@ static int jobs_refill_urgent(struct planner *p, size_t *room) {
     struct offer *offer;
     struct ref ref;
     int err = 0;
+    if (*room == 0)
+        return 0; /* without a look at all files */
     for (const struct file *f = p->files.first; f; f = f->next)
         begun += file_is_begun(f);
     for (struct file *f = p->files.first; f && !err && *room > 0; f = f->next) {
@@ -126,11 +128,11 @@ int jobs_refill(struct planner *p, uint64_t now_ms) {
         return 0;
     offers_collect_due(&p->offers, now_ms, p->fleet.free > 0);
     size_t room = offers_room(&p->offers, &p->fleet, now_ms);
-    int err = room > 0 ? jobs_refill_urgent(p, &room) : 0;
-    if (!err && room > 0)
+    int err = jobs_refill_urgent(p, &room);
+    if (!err)
         err = jobs_refill_bulk(p, &room);
-    p->offers.last_ones = p->nothing_left = !err && room > 0;
-    return err == ERR_LIMIT ? 0 : err; /* the table is full: retried at the next refill */
+    p->offers.last_ones = p->nothing_left = room > 0;
+    return err;
 }
 
 static size_t jobs_cost(const struct planner *p, const struct file *f) {
@@ -143,7 +145,7 @@ static size_t jobs_cost(const struct planner *p, const struct file *f) {
  * serves several producers takes one message of each in turn. Puts are sent in bundles, sized so that every uploader
  * gets some. */
 static size_t jobs_per_message(const struct planner *p, enum job_kind kind) {
-    size_t uploaders = p->fleet.uploaders > 0 ? p->fleet.uploaders : 1;
+    size_t uploaders = MAX(p->fleet.uploaders, 1);
     if (kind != JOB_PUT) {
         size_t each = p->fleet.share / uploaders;
         return clamp_u64(each, 1, OFFER_CHUNKS);
@@ -156,9 +158,7 @@ size_t jobs_pick(const struct planner *p, struct offer **picked, size_t max) {
     size_t count = 0, bytes = 0;
     for (int q = QUEUE_URGENT; q < QUEUE_COUNT && count == 0 && !p->draining; q++) {
         struct offer *offer = p->offers.first[q];
-        size_t most = offer ? jobs_per_message(p, offer->ref.kind) : 0;
-        if (most > max)
-            most = max;
+        size_t most = offer ? MIN(jobs_per_message(p, offer->ref.kind), max) : 0;
         for (; offer && count < most; offer = offer->next) {
             bytes += jobs_cost(p, offer->file);
             if (count > 0 &&

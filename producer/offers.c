@@ -1,7 +1,7 @@
 #include "producer/offers.h"
 #include "pure/arith.h"
-#include "pure/bitmap.h"
 #include "pure/check.h"
+#include "pure/deadline.h"
 #include "pure/list.h"
 #include "pure/ref.h"
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 
 #define SLICE_MS UINT64_C(100)
 #define RATE_SLICES UINT64_C(5) /* the grant rate is that of the last half second */
+#define AGAIN_DOUBLED_MAX 16u   /* 1 ms doubled so often is more than OFFERS_AGAIN_MAX_MS */
 
 int offers_init(struct offers *o) {
     memset(o, 0, sizeof *o);
@@ -47,7 +48,7 @@ static enum offer_queue offer_queue_of(const struct offer *offer) {
 }
 
 static bool offer_is_outstanding(const struct offer *offer) {
-    return offer->state == OFFER_OPEN || (offer->state == OFFER_READY && offer->repeat);
+    return offer->state == OFFER_OPEN || offer->repeat;
 }
 
 static void offers_leave_state(struct offers *o, struct offer *offer) {
@@ -83,8 +84,8 @@ static void offers_enter_state(struct offers *o, struct offer *offer, enum offer
         o->leased++;
         o->leased_bytes += offer->bytes;
     }
-    if ((state == OFFER_OPEN || state == OFFER_WAITING || offer->until) && offer->due_ms < o->due_ms)
-        o->due_ms = offer->due_ms;
+    if (state == OFFER_OPEN || state == OFFER_WAITING || offer->until)
+        deadline_lower(&o->due_ms, offer->due_ms);
 }
 
 int offers_add(struct offers *o, const struct ref *ref, struct file *f, uint64_t bytes, struct offer **out) {
@@ -94,8 +95,8 @@ int offers_add(struct offers *o, const struct ref *ref, struct file *f, uint64_t
         return ERR_LIMIT;
     CHECK(!offers_find(o, ref));
     o->free = offer->next;
-    if ((size_t)(offer - o->pool) >= o->top)
-        o->top = (size_t)(offer - o->pool) + 1;
+    size_t end = (size_t)(offer - o->pool) + 1;
+    o->top = MAX(o->top, end);
     *offer = (struct offer){.ref = *ref, .file = f, .bytes = bytes};
     hash_insert(&o->by_ref, &offer->by_ref, ref_hash(ref));
     o->used++;
@@ -125,10 +126,9 @@ void offers_forget_file(struct offers *o, const struct file *f) {
     for (size_t i = 0; i < sizeof singles / sizeof singles[0]; i++)
         offers_remove_ref(o, singles[i], &f->upload, 0);
     offers_remove_ref(o, JOB_ABORT, &f->superseded, 0);
-    for (uint32_t byte = 0; f->taken && byte < bitmap_size(f->geometry.chunks); byte++)
-        for (uint32_t i = 8 * byte; f->taken[byte] != 0 && i < 8 * byte + 8 && i < f->geometry.chunks; i++)
-            if (file_chunk_is_taken(f, i))
-                offers_remove_ref(o, JOB_CHUNK, &f->upload, i);
+    for (uint32_t i = f->geometry.chunks; i-- > 0;)
+        if (file_chunk_is_taken(f, i))
+            offers_remove_ref(o, JOB_CHUNK, &f->upload, i);
 }
 
 /* --- time --- */
@@ -140,9 +140,10 @@ static int offers_compare_u32(const void *a, const void *b) {
 
 static uint64_t offers_median_ms(const struct offers *o) {
     uint32_t sorted[OFFERS_TIMES];
-    memcpy(sorted, o->times_ms, o->times_count * sizeof *sorted);
-    qsort(sorted, o->times_count, sizeof *sorted, offers_compare_u32);
-    return sorted[o->times_count / 2];
+    size_t count = MIN(o->times_at, OFFERS_TIMES);
+    memcpy(sorted, o->times_ms, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, offers_compare_u32);
+    return sorted[count / 2];
 }
 
 static void offers_note_grant(struct offers *o, const struct offer *offer, uint64_t now_ms) {
@@ -154,48 +155,41 @@ static void offers_note_grant(struct offers *o, const struct offer *offer, uint6
         return; /* it is not known which of its copies was granted */
     uint64_t took = now_ms - offer->offered_ms;
     uint32_t ms = (uint32_t)MIN(took, UINT32_MAX);
-    if (ms < s->least_ms)
-        s->least_ms = ms;
+    s->least_ms = MIN(ms, s->least_ms);
     o->times_ms[o->times_at++ % OFFERS_TIMES] = ms;
-    if (o->times_count < OFFERS_TIMES)
-        o->times_count++;
-    if (o->times_count < OFFERS_TIMES || o->times_at % 16 == 0)
+    if (o->times_at < OFFERS_TIMES || o->times_at % 16 == 0)
         o->median_ms = offers_median_ms(o);
 }
 
 /* Rule 4: how long an offer stays OPEN before it is repeated. */
 static uint64_t offers_patience_ms(const struct offers *o, uint32_t times) {
-    uint64_t ms = 4 * o->median_ms > OFFERS_AGAIN_MIN_MS ? 4 * o->median_ms : OFFERS_AGAIN_MIN_MS;
-    for (uint32_t i = 1; i < times && !o->last_ones && ms < OFFERS_AGAIN_MAX_MS; i++)
-        ms *= 2;
+    uint32_t doubled = o->last_ones ? 0 : MIN(times - 1, AGAIN_DOUBLED_MAX);
+    uint64_t ms = MAX(4 * o->median_ms, OFFERS_AGAIN_MIN_MS) << doubled;
     return MIN(ms, OFFERS_AGAIN_MAX_MS);
 }
 
 size_t offers_window(const struct offers *o, const struct fleet *fleet, uint64_t now_ms) {
     if (fleet->uploaders == 0)
         return 0;
-    uint64_t slice = now_ms / SLICE_MS, grants = 0, least = UINT64_MAX;
+    uint64_t slice = now_ms / SLICE_MS, grants = 0, least = UINT32_MAX;
     for (size_t i = 0; i < OFFERS_SLICES; i++) {
         const struct offers_slice *s = &o->slices[i];
-        if (s->grants == 0 || s->slice > slice || slice - s->slice >= OFFERS_SLICES)
+        if (s->grants == 0 || slice - s->slice >= OFFERS_SLICES)
             continue;
-        if (s->least_ms < least)
-            least = s->least_ms;
+        least = MIN(s->least_ms, least);
         if (slice - s->slice < RATE_SLICES)
             grants += s->grants;
     }
     uint64_t window = fleet->share;
-    if (grants > 0 && least < UINT32_MAX) /* grants / (RATE_SLICES × SLICE_MS) × T, rounded up */
+    if (least < UINT32_MAX) /* grants / (RATE_SLICES × SLICE_MS) × T, rounded up */
         window += (2 * grants * (least + TAIL_PACE_MS) + RATE_SLICES * SLICE_MS - 1) / (RATE_SLICES * SLICE_MS);
-    if (window < OFFERS_FLOOR)
-        window = OFFERS_FLOOR;
-    return (size_t)MIN(window, OFFERS_WINDOW_MAX);
+    return (size_t)clamp_u64(window, OFFERS_FLOOR, OFFERS_WINDOW_MAX);
 }
 
 size_t offers_room(const struct offers *o, const struct fleet *fleet, uint64_t now_ms) {
     size_t window = offers_window(o, fleet, now_ms), taken = o->outstanding + o->ready_new;
     size_t room = sub_or_zero(window, taken);
-    return room < OFFERS_MAX - o->used ? room : OFFERS_MAX - o->used;
+    return MIN(room, OFFERS_MAX - o->used);
 }
 
 void offers_sent(struct offers *o, struct offer *offer, uint64_t now_ms) {
@@ -243,14 +237,14 @@ void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free) {
     for (size_t i = 0; i < o->top; i++) {
         struct offer *offer = &o->pool[i];
         bool open = offer->state == OFFER_OPEN;
-        if (!open && offer->state != OFFER_WAITING && !(offer->state == OFFER_LEASED && offer->until))
+        if (!open && offer->state != OFFER_WAITING && !offer->until)
             continue;
         if (offer->due_ms > now_ms)
-            next = MIN(offer->due_ms, next);
+            deadline_lower(&next, offer->due_ms);
         else if (!open || fleet_free)
             offers_make_ready(o, offer, open);
         else /* no free slot: checked again soon, because the offer may be lost nevertheless */
-            next = now_ms + SLICE_MS < next ? now_ms + SLICE_MS : next;
+            deadline_lower(&next, now_ms + SLICE_MS);
     }
     o->due_ms = next;
 }
@@ -259,10 +253,10 @@ void offers_reoffer_soon(struct offers *o, uint64_t now_ms) {
     uint64_t due_ms = now_ms + 2 * o->median_ms + SLICE_MS;
     for (size_t i = 0; i < o->top; i++) {
         struct offer *offer = &o->pool[i];
-        if (offer->state == OFFER_OPEN && due_ms < offer->due_ms)
-            offer->due_ms = due_ms;
-        if (offer->state == OFFER_OPEN && offer->due_ms < o->due_ms)
-            o->due_ms = offer->due_ms;
+        if (offer->state != OFFER_OPEN)
+            continue;
+        deadline_lower(&offer->due_ms, due_ms);
+        deadline_lower(&o->due_ms, offer->due_ms);
     }
 }
 

@@ -70,10 +70,10 @@ struct offers {
         uint32_t grants, least_ms;
     } slices[OFFERS_SLICES];
     uint32_t times_ms[OFFERS_TIMES]; /* the last offer-to-grant times */
-    size_t times_count, times_at;
-    uint64_t median_ms; /* of them */
-    bool last_ones;     /* nothing else is left to offer: repeated without doubling */
-    size_t top;         /* pool entries from this index on were never used */
+    size_t times_at;                 /* how many were noted */
+    uint64_t median_ms;              /* of them */
+    bool last_ones;                  /* nothing else is left to offer: repeated without doubling */
+    size_t top;                      /* pool entries from this index on were never used */
 };
 
 int offers_init(struct offers *o) MUST_CHECK;

@@ -143,7 +143,7 @@ static void test_repeated_offers_do_not_count_as_times(void **state) {
     offers_collect_due(&o, 2000, true);
     offers_sent(&o, a, 2000);
     offers_granted(&o, a, 2001);
-    assert_int_equal(o.times_count, 0);
+    assert_int_equal(o.times_at, 0);
     struct fleet fleet = {.uploaders = 1, .share = 10};
     assert_int_equal(offers_window(&o, &fleet, 2001),
                      10); /* no time is known, so the grant does not widen the window */
