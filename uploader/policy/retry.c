@@ -80,7 +80,7 @@ struct retry_decision retry_decide(struct store_endpoint *e, struct retry_budget
     if (!e->connected)
         wait_ms = MIN(wait_ms, limits->lease_ms / 2);
     e->again_ms = now_ms + wait_ms;
-    if (f->throttled && asked_wait_ms > 0)
+    if (f->throttled)
         retry_raise(&e->store_pause_until_ms, now_ms + asked_wait_ms);
     if (f->throttled && !f->fleet_limited)
         retry_raise(&e->throttled_until_ms, now_ms + wait_ms);

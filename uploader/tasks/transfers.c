@@ -311,10 +311,8 @@ static uint64_t tick_entry(struct uploader *u, struct task_entry *e) {
 uint64_t transfers_tick(struct uploader *u) {
     uint64_t next_ms = UINT64_MAX;
     for (int state = TASK_ASKED; state < TASK_STATES; state++) {
-        struct list *list = &u->tasks.lists[state];
-        size_t count = u->tasks.counts[state]; /* a task that moves back into the list is not visited twice */
-        struct list *next;
-        for (struct list *n = list->next; n != list && count > 0; n = next, count--) {
+        struct list *list = &u->tasks.lists[state], *next;
+        for (struct list *n = list->next; n != list; n = next) {
             next = n->next;
             deadline_lower(&next_ms, tick_entry(u, list_entry(n, struct task_entry, node)));
         }

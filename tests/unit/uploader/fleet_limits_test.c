@@ -106,6 +106,34 @@ static void test_jobs_are_claimed_for_a_request_within_a_quarter_of_the_lease(vo
     assert_int_equal(fleet_limits_request_room(up()), 0);
 }
 
+static void test_a_request_within_half_a_lease_keeps_its_job(void **state) {
+    (void)state;
+    struct job near = world_job(JOB_PUT, 1), far = world_job(JOB_PUT, 2);
+    apply_brake(1000, 0);
+    fill(TOKENS_PER_REQUEST - 1000.0 * (WORLD_LEASE_MS / 2 - 1) / 1000);
+    struct task_entry *e = world_grant(&near);
+    transfers_start(up());
+    assert_int_equal(e->state, TASK_BACKOFF);
+    fill(TOKENS_PER_REQUEST - 1000.0 * (WORLD_LEASE_MS / 2) / 1000);
+    world_grant(&far);
+    transfers_start(up());
+    assert_null(world_find(&far));
+    assert_int_equal(world_released()->why, WHY_BACKOFF);
+}
+
+static void test_jobs_of_more_stores_than_are_counted_start(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    char name[32];
+    for (int i = 0; i < STORE_ENDPOINTS_MAX; i++) {
+        snprintf(name, sizeof name, "http://s%d", i);
+        assert_non_null(store_endpoints_get(&up()->endpoints, slice_of(name)));
+    }
+    assert_null(job_endpoint(up(), &put));
+    world_end_done(world_run(&put));
+    assert_int_equal(world_reported().outcome, OUTCOME_DONE);
+}
+
 static void test_a_slow_brake_still_lets_single_requests_through(void **state) {
     (void)state;
     apply_brake(1000, 0);
@@ -262,6 +290,8 @@ UNIT_MAIN(WORLD_TEST(test_the_smaller_byte_limit_is_in_force), WORLD_TEST(test_a
           WORLD_S3_TEST(test_a_brake_lets_one_request_through_at_a_time),
           WORLD_S3_TEST(test_a_request_that_is_due_at_once_is_asked_for_in_the_next_millisecond),
           WORLD_S3_TEST(test_jobs_are_claimed_for_a_request_within_a_quarter_of_the_lease),
+          WORLD_S3_TEST(test_a_request_within_half_a_lease_keeps_its_job),
+          WORLD_S3_TEST(test_jobs_of_more_stores_than_are_counted_start),
           WORLD_S3_TEST(test_a_slow_brake_still_lets_single_requests_through),
           WORLD_S3_TEST(test_a_brake_with_rate_zero_stays_a_brake), WORLD_S3_TEST(test_a_brake_can_pause_the_store),
           WORLD_S3_TEST(test_a_brake_that_the_consumer_no_longer_names_ends),

@@ -118,6 +118,20 @@ static void test_finish_again_after_a_crash_before_its_record(void **state) { /*
     assert_final(SIZE);
 }
 
+static void test_a_repeated_finish_leaves_no_descriptor(void **state) {
+    (void)state;
+    disk_upload_begin();
+    for (uint32_t i = 0; i < CHUNKS; i++)
+        disk_chunk_send(i);
+    disk_upload_finish();
+    char temp[700];
+    temp_path(temp);
+    file_put_text(temp, "another file of this name");
+    unsigned before = descriptors_count();
+    assert_int_equal(disk_upload_finish().result.outcome, OUTCOME_DONE);
+    assert_int_equal(descriptors_count(), before);
+}
+
 static void test_finish_never_takes_a_foreign_file(void **state) { /* rule 11 */
     (void)state;
     disk_upload_begin();
@@ -288,8 +302,8 @@ static void test_cancel_in_the_middle(void **state) {
 UNIT_MAIN(TEST(test_chunks_out_of_order_make_the_file), TEST(test_no_more_permissions_than_the_source),
           TEST(test_finish_cut_off_after_its_mode), TEST(test_second_begin_takes_the_first_ones_file),
           TEST(test_several_chunks_at_a_time_share_a_sync), TEST(test_finish_again_after_a_crash_before_its_record),
-          TEST(test_finish_never_takes_a_foreign_file), TEST(test_finish_again_compares_the_bytes),
-          TEST(test_finish_wants_every_part), TEST(test_finish_checks_the_size), TEST(test_handle_that_is_gone),
-          TEST(test_handles_are_not_trusted), TEST(test_abort_removes_and_may_be_repeated),
-          TEST(test_abort_without_a_handle_removes_both_names), TEST(test_gone_leaves_nothing),
-          TEST(test_no_byte_after_the_deadline), TEST(test_cancel_in_the_middle))
+          TEST(test_a_repeated_finish_leaves_no_descriptor), TEST(test_finish_never_takes_a_foreign_file),
+          TEST(test_finish_again_compares_the_bytes), TEST(test_finish_wants_every_part),
+          TEST(test_finish_checks_the_size), TEST(test_handle_that_is_gone), TEST(test_handles_are_not_trusted),
+          TEST(test_abort_removes_and_may_be_repeated), TEST(test_abort_without_a_handle_removes_both_names),
+          TEST(test_gone_leaves_nothing), TEST(test_no_byte_after_the_deadline), TEST(test_cancel_in_the_middle))
