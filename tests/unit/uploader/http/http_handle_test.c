@@ -318,19 +318,19 @@ static void test_a_request_has_at_most_21_lines_of_its_own(void **state) {
     stop(h, &s);
 }
 
-static void test_at_most_64_handles_are_kept(void **state) {
+static void test_at_most_256_handles_are_kept(void **state) {
     (void)state;
     static const char *const replies[] = {NULL};
     struct http_server s;
     struct http *h = new_http(&s, replies, NULL);
-    struct http_transfer *t[66];
-    for (int i = 0; i < 66; i++) {
+    struct http_transfer *t[258];
+    for (int i = 0; i < 258; i++) {
         struct http_request r = of("GET", s.url);
         assert_int_equal(http_start(h, &r, &t[i]), 0);
     }
-    for (int i = 0; i < 66; i++) {
+    for (int i = 0; i < 258; i++) {
         http_cancel(h, t[i]);
-        assert_int_equal(h->idle_count, i < 64 ? i + 1 : 64);
+        assert_int_equal(h->idle_count, i < 256 ? i + 1 : 256);
     }
     http_destroy(&h);
     http_server_stop(&s);
@@ -406,6 +406,6 @@ UNIT_MAIN(cmocka_unit_test(test_every_method_after_every_other), cmocka_unit_tes
           cmocka_unit_test(test_a_proxy_is_left_out_only_for_direct_requests),
           cmocka_unit_test(test_the_buffer_is_that_of_the_body),
           cmocka_unit_test(test_a_request_has_at_most_21_lines_of_its_own),
-          cmocka_unit_test(test_at_most_64_handles_are_kept),
+          cmocka_unit_test(test_at_most_256_handles_are_kept),
           cmocka_unit_test(test_memory_for_replies_is_kept_up_to_256_kib),
           cmocka_unit_test(test_a_text_goes_with_the_head_unless_it_is_large_or_paced))

@@ -3,11 +3,13 @@
 
 #include "system/clock.h"
 #include "uploader/http/http.h"
+#include "uploader/http/http_internal.h"
 
 static const struct http_credentials credentials = {"AKIA", "secret", NULL, "us-east-1"};
 static const char *const headers[] = {"x-amz-content-sha256: UNSIGNED-PAYLOAD", NULL};
 static const char *const silence[] = {REPLY_SILENCE, REPLY_SILENCE, NULL};
 static const char *const fine[] = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                                   "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
                                    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", NULL};
 
 static struct http_server server;
@@ -89,6 +91,50 @@ static void test_a_reply_sets_it(void **state) {
     end();
 }
 
+/* A reply took 1 µs, in a period that began so long ago. */
+static void reply_took_1_us(uint64_t ms_ago) {
+    h->reply_us[0] = 1;
+    h->reply_us[1] = 0;
+    h->reply_since_ns = clock_ns() - ms_ago * 1000000;
+}
+
+static void test_a_reply_counts_in_the_next_period_as_well(void **state) {
+    (void)state;
+    begin(fine);
+    reply_took_1_us(5100);
+    put(&credentials, 0, true);
+    assert_int_equal(http_reply_us(h), 1);
+    put(&credentials, 0, true);
+    assert_int_equal(http_reply_us(h), 1);
+    h->reply_since_ns -= (uint64_t)5100 * 1000000;
+    put(&credentials, 0, true);
+    assert_true(http_reply_us(h) > 1);
+    end();
+}
+
+static void test_a_reply_before_a_period_without_any_is_forgotten(void **state) {
+    (void)state;
+    begin(fine);
+    reply_took_1_us(10100);
+    put(&credentials, 0, true);
+    assert_true(http_reply_us(h) > 1);
+    end();
+}
+
+static void test_the_least_of_both_periods_counts(void **state) {
+    (void)state;
+    begin(fine);
+    h->reply_us[0] = 7;
+    assert_int_equal(http_reply_us(h), 7);
+    h->reply_us[1] = 5;
+    assert_int_equal(http_reply_us(h), 5);
+    h->reply_us[1] = 9;
+    assert_int_equal(http_reply_us(h), 7);
+    h->reply_us[0] = 0;
+    assert_int_equal(http_reply_us(h), 9);
+    end();
+}
+
 static void test_unsigned_requests_go_elsewhere_and_do_not_count(void **state) {
     (void)state;
     begin(fine);
@@ -99,5 +145,7 @@ static void test_unsigned_requests_go_elsewhere_and_do_not_count(void **state) {
 
 UNIT_MAIN(cmocka_unit_test(test_nothing_is_known_before_the_first_reply),
           cmocka_unit_test(test_the_oldest_request_counts_while_none_is_answered),
-          cmocka_unit_test(test_a_reply_sets_it),
+          cmocka_unit_test(test_a_reply_sets_it), cmocka_unit_test(test_a_reply_counts_in_the_next_period_as_well),
+          cmocka_unit_test(test_a_reply_before_a_period_without_any_is_forgotten),
+          cmocka_unit_test(test_the_least_of_both_periods_counts),
           cmocka_unit_test(test_unsigned_requests_go_elsewhere_and_do_not_count))

@@ -221,6 +221,7 @@ static void test_removed_while_read(void **state) {
     assert_true(why[0]);
     source_close(&s);
     assert_int_equal(open_all(&s, &ref), ERR_NOT_FOUND);
+    assert_string_equal(why, "No such file or directory");
 }
 
 static void test_a_root_that_can_only_be_searched(void **state) {
