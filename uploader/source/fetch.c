@@ -183,7 +183,7 @@ static void fetched_drop_pieces(struct fetched *s) {
 static void fetched_fail(struct fetched *s, int err, struct slice why) {
     s->problem = err;
     size_t n = MIN(why.len, WHY_SIZE - 1);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = n; i-- > 0;)
         s->why[i] = iscntrl((unsigned char)why.ptr[i]) ? '?' : why.ptr[i];
     s->why[n] = 0;
 }
@@ -316,8 +316,9 @@ uint64_t fetches_tick(struct fetches *f, uint32_t lease_ms, uint64_t now_ms) {
 
 bool fetches_wait(struct fetches *f, struct pollfd *fds, size_t *count, uint64_t now_ms, uint64_t *wake_ms) {
     bool ready = false;
-    for (size_t i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
-        struct endpoint *e = f->connections.items[i].endpoint;
+    const struct fetch_connection *end = f->connections.items + FETCH_CONNECTIONS_MAX;
+    for (const struct fetch_connection *c = f->connections.items; c != end; c++) {
+        struct endpoint *e = c->endpoint;
         if (!e)
             continue;
         ready |= (endpoint_events(e) & ENDPOINT_IN) != 0;
