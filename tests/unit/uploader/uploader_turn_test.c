@@ -1,7 +1,8 @@
-/* One turn of the uploader's loop: how long it sleeps, what wakes it, and when a drain or a silent consumer ends it. The
- * linker wraps (tests.cmake): http_wait, which does not sleep here and ends the loop after the turn; clock_ms and
- * clock_ns, which can stand still; endpoint_send and endpoint_events, for a full queue; endpoint_wait_max_ms, because
- * the sockets' own work needs a clock that runs; channel_has_ended and backend_file_is_throttled. */
+/* One turn of the uploader's loop: how long it sleeps, the events that wake it, and when a drain or a silent consumer
+ * ends it. The linker wraps (tests.cmake): http_wait, which does not sleep here and ends the loop after the turn;
+ * clock_ms and clock_ns, which can stand still; endpoint_send and endpoint_events, for a full queue;
+ * endpoint_wait_max_ms, because the sockets' own work needs a clock that runs; channel_has_ended and
+ * backend_file_is_throttled. */
 #include "capture.h"
 #include "unit.h"
 #include "uploader_world.h"
@@ -359,7 +360,7 @@ static void test_only_a_drain_of_cp_with_offers_waits_for_the_end_of_cp(void **s
 
 /* --- the end of a drain --- */
 
-/* A drain whose offer sockets are closed. */
+/* A drain after its offer sockets were closed. */
 static void drain_without_offers(void) {
     settle();
     begin_drain();
@@ -448,7 +449,7 @@ static void begin_silence(void) {
     capture_begin(&seen, STDERR_FILENO);
 }
 
-/* The number of lines: that it does not answer, and that it answers again, as a number with two digits. */
+/* Ten for each line about a consumer that does not answer, and one for each about a consumer that answers again. */
 static unsigned logged(void) {
     capture_end(&seen);
     unsigned lines = 10 * occurrences("does not answer; waiting for it") + occurrences("the consumer answers again");
