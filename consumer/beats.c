@@ -3,6 +3,7 @@
 #include "consumer/jobs/eligible.h"
 #include "consumer/reply.h"
 #include <stdlib.h>
+#include <string.h>
 
 void beats_fill(struct consumer *c, struct peer *uploader, struct msg_beat *beat, struct beat_lists *lists) {
     beat->jobs = lists->jobs;
@@ -34,6 +35,17 @@ int beats_send_lost(struct consumer *c, struct peer *uploader, const struct ref 
     struct ref lost = *ref;
     struct msg m = {.type = MSG_BEAT, .beat = {.lost = &lost, .lost_count = 1}};
     return beats_send(c, uploader, &m);
+}
+
+int beats_send_jobs(struct consumer *c, const struct peer *producer) {
+    int err = 0;
+    for (size_t i = 0; !err && i < c->peers.count; i++) {
+        struct peer *uploader = c->peers.all[i];
+        struct msg m = {.type = MSG_BEAT};
+        if (uploader->role == ROLE_UPLOADER && strcmp(uploader->boot, producer->boot) == 0)
+            err = beats_send(c, uploader, &m);
+    }
+    return err;
 }
 
 static size_t beats_find_unwanted(const struct consumer *c, const struct peer *uploader, struct ref *refs, size_t max) {

@@ -39,16 +39,17 @@ static void hello_join(struct consumer *c, struct peer *peer) {
     consumer_report(c, CONSUMER_EVENT_JOINED, peer, NULL);
 }
 
-/* The fields that a repeated HELLO may change. */
-static void hello_update(struct peer *peer, const struct msg_hello *hello) {
+/* The fields that a repeated HELLO may change. True: it offers jobs elsewhere now. */
+static bool hello_update(struct peer *peer, const struct msg_hello *hello) {
     peer->slots = hello->slots;
     if (hello->jobs.len == 0 || (peer->jobs && slice_equal(slice_of(peer->jobs), hello->jobs)))
-        return;
+        return false;
     char *jobs = slice_dup(hello->jobs);
     if (!jobs)
-        return;
+        return false;
     free(peer->jobs);
     peer->jobs = jobs;
+    return true;
 }
 
 /* The peer that was silent for longest and can be dropped; NULL: all were heard lately. A peer
@@ -113,15 +114,16 @@ int hello_handle(struct consumer *c, const struct msg *m, const struct route *fr
     if (err) /* memory is out: the peer repeats HELLO */
         return c->failed ? err : 0;
     peer->key = *key;
+    bool offers_anew = is_new ? peer->jobs != NULL : hello_update(peer, &m->hello);
     if (is_new)
         hello_join(c, peer);
-    else
-        hello_update(peer, &m->hello);
     peer->route = *from;
     peer->heard_ms = consumer_time(c);
     if (peer->role != ROLE_READER)
         c->member_heard_ms = peer->heard_ms;
     err = hello_welcome(c, peer, m->number);
+    if (!err && offers_anew && peer->role == ROLE_PRODUCER)
+        err = beats_send_jobs(c, peer);
     if (err || !fleet_join(&c->fleet, peer, consumer_time(c)))
         return err;
     return beats_send_limits(c, peer);
