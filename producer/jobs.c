@@ -123,7 +123,7 @@ static int jobs_refill_bulk(struct planner *p, size_t *room) {
 }
 
 int jobs_refill(struct planner *p, uint64_t now_ms) {
-    p->offers.last_ones = p->nothing_left = false;
+    p->nothing_left = false;
     if (p->draining)
         return 0;
     offers_collect_due(&p->offers, now_ms, p->fleet.free > 0);
@@ -131,7 +131,8 @@ int jobs_refill(struct planner *p, uint64_t now_ms) {
     int err = jobs_refill_urgent(p, &room);
     if (!err)
         err = jobs_refill_bulk(p, &room);
-    p->offers.last_ones = p->nothing_left = room > 0;
+    p->nothing_left = room > 0;
+    offers_set_state(&p->offers, p->nothing_left, p->fleet.free > 0);
     return err;
 }
 

@@ -9,11 +9,16 @@ void pace_note(struct pace *p, enum job_kind kind, uint64_t took_us) {
     *mean = *mean > 0 ? *mean + WEIGHT * (took - *mean) : took;
 }
 
+void pace_note_grant(struct pace *p, uint64_t took_ms) {
+    p->grant_ms += WEIGHT * ((double)took_ms - p->grant_ms);
+}
+
 uint32_t pace_ahead(const struct pace *p, enum job_kind kind, uint32_t slots) {
     double mean = kind == JOB_CHUNK ? p->chunk_us : p->other_us;
     if (mean <= 0)
         return 1;
-    double ahead = (double)slots * PACE_AHEAD_MS * 1000 / mean;
+    double ahead_ms = MIN(PACE_OFFERS_MS + PACE_GRANTS * p->grant_ms, PACE_AHEAD_MAX_MS);
+    double ahead = (double)slots * ahead_ms * 1000 / mean;
     if (ahead < 1)
         return 1;
     return (uint32_t)MIN(ahead, PACE_AHEAD_MAX);

@@ -5,6 +5,7 @@
  */
 #include "uploader/uploader_internal.h"
 
+#include "pure/arith.h"
 #include "pure/check.h"
 #include "pure/deadline.h"
 #include "system/clock.h"
@@ -90,6 +91,7 @@ static void transfer_on_done(struct task *t, void *arg) {
 
 void transfers_grant(struct uploader *u, struct task_entry *e, uint64_t asked_ms, uint32_t lease_ms, int64_t since_us) {
     lease_grant(&e->lease, asked_ms, lease_ms);
+    pace_note_grant(&u->pace, sub_or_zero(u->now_ms, asked_ms));
     e->task.since_us = since_us;
     e->asked_ms = 0;
     u->tick_ms = u->now_ms;

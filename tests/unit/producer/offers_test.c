@@ -346,7 +346,50 @@ static void test_file_that_leaves_takes_its_chunks_with_it(void **state) {
     assert_ptr_equal(offers_find(&o, &ref), foreign);
 }
 
-UNIT_MAIN(cmocka_unit_test_setup_teardown(test_reoffer_at_once_is_limited_to_one_in_half_a_second, set_up, tear_down),
+/* The window is full of offers that nobody takes, or they are the last ones, while an uploader is free. */
+static void test_offers_in_a_hurry_are_repeated_after_100_ms(void **state) {
+    (void)state;
+    struct offer *a = add_sent(0, 50000);
+    offers_set_state(&o, false, false);
+    assert_int_equal(a->due_ms, 51000);
+    offers_set_state(&o, false, true);
+    assert_int_equal(a->due_ms, 50100);
+    assert_int_equal(offers_deadline(&o), 50100);
+    struct offer *b = add_sent(1, 50050);
+    assert_int_equal(b->due_ms, 50150);
+    offers_collect_due(&o, 50150, true);
+    assert_int_equal(a->state, OFFER_READY);
+    assert_int_equal(b->state, OFFER_READY);
+    offers_sent(&o, a, 50200);
+    assert_int_equal(a->due_ms, 50400); /* doubled, because there are others to offer */
+    offers_set_state(&o, true, true);
+    offers_sent(&o, b, 50200);
+    assert_int_equal(b->due_ms, 50300);
+    offers_set_state(&o, true, false);
+    assert_int_equal(add_sent(2, 50300)->due_ms, 51300);
+}
+
+static void test_a_hurry_waits_for_slow_grants(void **state) {
+    (void)state;
+    grant_many(0, 200, 3000, 3040);
+    offers_set_state(&o, false, true);
+    assert_int_equal(add_sent(300, 4000)->due_ms, 4000 + 160);
+}
+
+static void test_a_hurry_does_not_touch_other_offers(void **state) {
+    (void)state;
+    struct offer *a = add_sent(0, 50000);
+    offers_granted(&o, a, 50001);
+    uint64_t due_ms = a->due_ms;
+    offers_set_state(&o, true, true);
+    assert_int_equal(a->due_ms, due_ms);
+    assert_int_equal(a->state, OFFER_LEASED);
+}
+
+UNIT_MAIN(cmocka_unit_test_setup_teardown(test_offers_in_a_hurry_are_repeated_after_100_ms, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_a_hurry_waits_for_slow_grants, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_a_hurry_does_not_touch_other_offers, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_reoffer_at_once_is_limited_to_one_in_half_a_second, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_reoffer_soon_delays_no_offer, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_room_is_that_of_the_table, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_full_fleet_is_looked_at_again_soon, set_up, tear_down),

@@ -235,7 +235,44 @@ static void test_readers_do_not_keep_a_consumer_running(void **state) {
     assert_true(consumer_is_deserted(world.c, 5000, world.now));
 }
 
-UNIT_MAIN(WORLD_TEST(test_a_welcome_has_the_state_of_the_journal), WORLD_TEST(test_hello_needs_an_incarnation),
+/* An uploader would learn of it a second later from the answer to its HEARTBEAT. */
+static void test_uploaders_learn_at_once_where_a_producer_offers_jobs(void **state) {
+    (void)state;
+    world_hello('U', ROLE_UPLOADER);
+    world_clear_sent();
+    struct msg_hello h = hello_as(ROLE_PRODUCER);
+    hello('P', &h);
+    const struct msg *beat = world_last('U', MSG_BEAT);
+    assert_non_null(beat);
+    assert_int_equal(beat->number, 0); /* it is unasked */
+    assert_false(beat->beat.limits);
+    assert_int_equal(beat->beat.jobs_count, 1);
+    assert_true(slice_equal(beat->beat.jobs[0], slice_of("ipc:///one")));
+    world_clear_sent();
+    hello('P', &h); /* repeated */
+    assert_null(world_last('U', MSG_BEAT));
+    h.jobs = slice_of("ipc:///two");
+    hello('P', &h);
+    assert_non_null(world_last('U', MSG_BEAT));
+    assert_true(slice_equal(world_last('U', MSG_BEAT)->beat.jobs[0], slice_of("ipc:///two")));
+    assert_null(world_last('P', MSG_BEAT));
+}
+
+static void test_producers_elsewhere_and_readers_are_no_news(void **state) {
+    (void)state;
+    world_hello('U', ROLE_UPLOADER);
+    world_clear_sent();
+    struct msg_hello h = hello_as(ROLE_PRODUCER);
+    h.boot = slice_of("another-host");
+    hello('P', &h);
+    h = hello_as(ROLE_READER);
+    hello('R', &h);
+    assert_null(world_last('U', MSG_BEAT));
+}
+
+UNIT_MAIN(WORLD_TEST(test_uploaders_learn_at_once_where_a_producer_offers_jobs),
+          WORLD_TEST(test_producers_elsewhere_and_readers_are_no_news),
+          WORLD_TEST(test_a_welcome_has_the_state_of_the_journal), WORLD_TEST(test_hello_needs_an_incarnation),
           WORLD_TEST(test_a_peer_keeps_its_role), WORLD_TEST(test_a_repeated_hello_updates_slots_and_endpoint),
           WORLD_TEST(test_an_endpoint_may_come_with_a_later_hello),
           WORLD_TEST(test_a_process_is_visible_under_its_pid_and_start_time),

@@ -88,18 +88,35 @@ static void test_sent_log_knows_only_recent_numbers(void **state) {
     assert_true(sent_log_find(&log, 5 + SENT_LOG_SIZE, &sent_ms));
 }
 
-static void test_pace_claims_ahead_for_200_ms(void **state) {
+static void test_pace_claims_ahead_until_the_next_offers(void **state) {
     (void)state;
     struct pace p = {0};
     assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 1); /* no job is measured yet */
     pace_note(&p, JOB_CHUNK, 100000);
-    assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 16);
+    assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 4); /* 50 ms */
+    p.grant_ms = 20;
+    assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 10); /* and four times 20 ms */
+    p.grant_ms = 1000;
+    assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 32); /* 400 ms */
+    p.grant_ms = 0;
     assert_int_equal(pace_ahead(&p, JOB_PUT, 8), 1); /* measured apart */
     pace_note(&p, JOB_PUT, 1);
     assert_int_equal(pace_ahead(&p, JOB_PUT, 8), PACE_AHEAD_MAX);
     for (int i = 0; i < 200; i++)
         pace_note(&p, JOB_CHUNK, 60000000);
     assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 1);
+}
+
+static void test_the_time_of_grants_is_a_moving_average(void **state) {
+    (void)state;
+    struct pace p = {0};
+    pace_note_grant(&p, 8);
+    assert_true(p.grant_ms == 1);
+    pace_note_grant(&p, 9);
+    assert_true(p.grant_ms == 2);
+    for (int i = 0; i < 200; i++)
+        pace_note_grant(&p, 0);
+    assert_true(p.grant_ms < 0.01);
 }
 
 static void test_a_number_of_no_message_is_unknown(void **state) {
@@ -135,7 +152,7 @@ static void test_the_pace_is_a_moving_average(void **state) {
     assert_true(p.other_us == 9000);
     pace_note(&p, JOB_PUT, 1000);
     assert_true(p.other_us == 8000);
-    assert_int_equal(pace_ahead(&p, JOB_PUT, 4), 100);
+    assert_int_equal(pace_ahead(&p, JOB_PUT, 4), 25);
 }
 
 UNIT_MAIN(cmocka_unit_test(test_a_lease_counts_from_its_claim), cmocka_unit_test(test_renewal_never_shortens),
@@ -144,7 +161,9 @@ UNIT_MAIN(cmocka_unit_test(test_a_lease_counts_from_its_claim), cmocka_unit_test
           cmocka_unit_test(test_a_slow_reply_keeps_the_lease_longer),
           cmocka_unit_test(test_a_new_attempt_restarts_the_count),
           cmocka_unit_test(test_sent_log_knows_only_recent_numbers),
-          cmocka_unit_test(test_pace_claims_ahead_for_200_ms), cmocka_unit_test(test_a_number_of_no_message_is_unknown),
+          cmocka_unit_test(test_pace_claims_ahead_until_the_next_offers),
+          cmocka_unit_test(test_the_time_of_grants_is_a_moving_average),
+          cmocka_unit_test(test_a_number_of_no_message_is_unknown),
           cmocka_unit_test(test_a_renewal_keeps_the_time_of_the_claim),
           cmocka_unit_test(test_a_job_that_took_no_time_is_measured),
           cmocka_unit_test(test_the_pace_is_a_moving_average))

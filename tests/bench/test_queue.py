@@ -1,0 +1,49 @@
+"""How evenly 120 chunks of about 20 ms are spread over four uploaders of one slot: the time against the ideal, and a chart of who did what when. Printed, not asserted."""
+
+import collections
+import datetime
+import statistics
+
+import pytest
+
+from fair.site import MIB, Site
+from support.box import random_file, wait_for
+
+pytestmark = pytest.mark.bench
+CHUNKS = 120
+CASES = {"four equal uploaders": [50] * 4, "one ten times slower": [50, 50, 50, 5], "one dies after a third": [50] * 4}
+WIDTH = 100  # columns of the chart
+
+
+def seconds(record):
+    return datetime.datetime.fromisoformat(record["ts"].replace("Z", "+00:00")).timestamp()
+
+
+def chart(ends, began, took):
+    """One line: a digit for the number of chunks that ended in each column."""
+    counts = collections.Counter(min(int((t - began) / took * WIDTH), WIDTH - 1) for t in ends)
+    return "".join(str(min(counts[i], 9)) if counts[i] else "." for i in range(WIDTH))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_evenness(box, case, capsys):
+    site = Site(box)
+    uploaders = [site.uploader(1, rate * MIB) for rate in CASES[case]]
+    wait_for(lambda: len(site.status()["uploader"]) == 4, what="four uploaders")
+    source = random_file(site.source / "f", CHUNKS * MIB)
+    producer = site.producer(source, site.out / "f")
+    if "dies" in case:
+        wait_for(lambda: len(site.records("chunk")) >= CHUNKS // 3, what="a third of the chunks")
+        uploaders[3].child.kill()
+    assert producer.wait(60) == 0, producer.log.read_text()
+    site.check(source, "f")
+    began, chunks = seconds(site.records("begin")[0]), site.records("chunk")
+    ends = [[seconds(r) for r in chunks if r["worker"].endswith(f"/{u.pid}")] for u in uploaders]
+    took = max(map(max, filter(None, ends))) - began
+    paces = [statistics.median(b - a for a, b in zip(e, e[1:])) for e in ends if len(e) > 2]
+    with capsys.disabled():
+        ideal = CHUNKS / sum(1 / p for p in paces)
+        print(f"\n{case}: {took:.3f} s, ideal at the pace of each {ideal:.3f} s (×{took / ideal:.2f}); chunks", [len(e) for e in ends])
+        for e in ends:
+            print("  ", chart(e, began, took))
+    site.end()
