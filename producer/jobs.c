@@ -123,7 +123,7 @@ static int jobs_refill_bulk(struct planner *p, size_t *room) {
 }
 
 int jobs_refill(struct planner *p, uint64_t now_ms) {
-    p->nothing_left = false;
+    p->offers.last_ones = p->nothing_left = false;
     if (p->draining)
         return 0;
     offers_collect_due(&p->offers, now_ms, p->fleet.free > 0);
@@ -131,8 +131,7 @@ int jobs_refill(struct planner *p, uint64_t now_ms) {
     int err = jobs_refill_urgent(p, &room);
     if (!err)
         err = jobs_refill_bulk(p, &room);
-    p->nothing_left = room > 0;
-    offers_set_state(&p->offers, p->nothing_left, p->fleet.free > 0);
+    p->offers.last_ones = p->nothing_left = room > 0;
     return err;
 }
 

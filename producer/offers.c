@@ -164,7 +164,7 @@ static void offers_note_grant(struct offers *o, const struct offer *offer, uint6
 /* Rule 4: how long an offer stays OPEN before it is repeated. */
 static uint64_t offers_patience_ms(const struct offers *o, uint32_t times) {
     uint32_t doubled = o->last_ones ? 0 : MIN(times - 1, AGAIN_DOUBLED_MAX);
-    uint64_t ms = MAX(4 * o->median_ms, o->hurried ? OFFERS_HURRIED_MS : OFFERS_AGAIN_MIN_MS) << doubled;
+    uint64_t ms = MAX(4 * o->median_ms, OFFERS_AGAIN_MIN_MS) << doubled;
     return MIN(ms, OFFERS_AGAIN_MAX_MS);
 }
 
@@ -247,19 +247,6 @@ void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free) {
             deadline_lower(&next, now_ms + SLICE_MS);
     }
     o->due_ms = next;
-}
-
-void offers_set_state(struct offers *o, bool last, bool hurried) {
-    o->last_ones = last;
-    bool begins = hurried && !o->hurried;
-    o->hurried = hurried;
-    for (size_t i = 0; begins && i < o->top; i++) {
-        struct offer *offer = &o->pool[i];
-        if (offer->state != OFFER_OPEN)
-            continue;
-        deadline_lower(&offer->due_ms, offer->offered_ms + offers_patience_ms(o, offer->times));
-        deadline_lower(&o->due_ms, offer->due_ms);
-    }
 }
 
 void offers_reoffer_soon(struct offers *o, uint64_t now_ms) {

@@ -14,11 +14,9 @@
  * grant from its tail, which is answered once in TAIL_PACE_MS, so an offer seems outstanding that much longer than it
  * is.
  *
- * Rule 4. An OPEN offer is repeated after max(1 s, 4 × median offer-to-grant time), doubled each time up to 30 s, while
- * the fleet has a free slot. While the fleet has one but the window is full or nothing else is left to offer, 100 ms
- * stand for the second: an offer that waits in the queue of a busy uploader goes to one that is free. The time is not
- * doubled while nothing else is left. A new epoch also resets it: every file is planned again and its entries are
- * removed.
+ * Rule 4. An OPEN offer is repeated after max(100 ms, 4 × median offer-to-grant time), doubled each time up to 30 s, while
+ * the fleet has a free slot: it waits in the queue of a busy uploader, or is lost. The time is not doubled while nothing
+ * else is left to offer. A new epoch also resets it: every file is planned again and its entries are removed.
  */
 #ifndef CHUNKLIFT_OFFERS_H
 #define CHUNKLIFT_OFFERS_H
@@ -30,9 +28,8 @@
 #define OFFERS_MAX 8192u        /* jobs known at a time, in any state */
 #define OFFERS_WINDOW_MAX 4096u /* outstanding */
 #define OFFERS_FLOOR 4u
-#define OFFERS_AGAIN_MIN_MS 1000u
+#define OFFERS_AGAIN_MIN_MS 100u
 #define OFFERS_AGAIN_MAX_MS 30000u
-#define OFFERS_HURRIED_MS 100u
 #define TAIL_PACE_MS 50u /* rule 13 */
 
 enum offer_state { OFFER_FREE = 0, OFFER_READY, OFFER_OPEN, OFFER_LEASED, OFFER_WAITING };
@@ -76,7 +73,6 @@ struct offers {
     size_t times_at;                 /* how many were noted */
     uint64_t median_ms;              /* of them */
     bool last_ones;                  /* nothing else is left to offer: repeated without doubling */
-    bool hurried;                    /* see offers_set_state */
     size_t top;                      /* pool entries from this index on were never used */
 };
 
@@ -104,9 +100,6 @@ void offers_wait(struct offers *o, struct offer *offer, uint64_t due_ms, uint64_
 
 /* Makes the due entries READY. fleet_free: the fleet has a free slot (rule 4). */
 void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free);
-/* last: nothing else is left to offer. hurried: the fleet has a free slot, but nothing more can be offered. See rule 4
- * above. */
-void offers_set_state(struct offers *o, bool last, bool hurried);
 /* An uploader left, together with the offers that it had not read: OPEN offers are repeated soon. */
 void offers_reoffer_soon(struct offers *o, uint64_t now_ms);
 /* Rule 4: an uploader came, and the OPEN offers may be queued at busy ones: they are repeated now. At most once in

@@ -300,33 +300,12 @@ static void test_plan_is_filled_to_its_last_byte(void **state) {
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
-/* An uploader is free, but what was offered waits elsewhere. */
-static void test_a_full_window_and_a_free_slot_are_a_hurry(void **state) {
-    (void)state;
-    planned_puts(21);
-    planner.fleet.uploaders = 2;
-    planner.fleet.share = 0;
-    planner.fleet.free = 0;
-    assert_int_equal(jobs_refill(&planner, 102), 0);
-    assert_false(planner.offers.hurried);
-    planner.fleet.free = 1;
-    assert_int_equal(jobs_refill(&planner, 103), 0);
-    assert_true(planner.offers.hurried);
-    planner.fleet.share = 64; /* the window has room, and nothing is left */
-    assert_int_equal(jobs_refill(&planner, 104), 0);
-    assert_true(planner.nothing_left && planner.offers.last_ones && planner.offers.hurried);
-    planner.fleet.free = 0;
-    assert_int_equal(jobs_refill(&planner, 105), 0);
-    assert_true(planner.offers.last_ones);
-    assert_false(planner.offers.hurried);
-}
-
-UNIT_MAIN(TEST(test_a_full_window_and_a_free_slot_are_a_hurry), TEST(test_puts_are_shared_by_the_uploaders),
-          TEST(test_pick_takes_no_more_than_the_caller_has_room_for), TEST(test_nothing_is_picked_during_a_drain),
-          TEST(test_chunks_are_spread_while_slots_are_scarce), TEST(test_length_of_a_job_is_that_of_its_bytes),
-          TEST(test_message_has_one_kind_of_bulk_jobs), TEST(test_long_names_go_into_several_plans),
-          TEST(test_plan_is_due_at_its_time), TEST(test_puts_are_shared_without_a_rest),
-          TEST(test_urgent_jobs_of_any_kind_share_a_message), TEST(test_message_of_long_names_has_fewer_jobs),
-          TEST(test_job_that_is_too_long_is_picked_alone), TEST(test_puts_stay_within_the_window),
-          TEST(test_begins_stay_within_the_window), TEST(test_busy_fleet_gets_no_repeated_offer),
-          TEST(test_file_starts_with_its_first_bytes), TEST(test_plan_is_filled_to_its_last_byte))
+UNIT_MAIN(TEST(test_puts_are_shared_by_the_uploaders), TEST(test_pick_takes_no_more_than_the_caller_has_room_for),
+          TEST(test_nothing_is_picked_during_a_drain), TEST(test_chunks_are_spread_while_slots_are_scarce),
+          TEST(test_length_of_a_job_is_that_of_its_bytes), TEST(test_message_has_one_kind_of_bulk_jobs),
+          TEST(test_long_names_go_into_several_plans), TEST(test_plan_is_due_at_its_time),
+          TEST(test_puts_are_shared_without_a_rest), TEST(test_urgent_jobs_of_any_kind_share_a_message),
+          TEST(test_message_of_long_names_has_fewer_jobs), TEST(test_job_that_is_too_long_is_picked_alone),
+          TEST(test_puts_stay_within_the_window), TEST(test_begins_stay_within_the_window),
+          TEST(test_busy_fleet_gets_no_repeated_offer), TEST(test_file_starts_with_its_first_bytes),
+          TEST(test_plan_is_filled_to_its_last_byte))
