@@ -264,6 +264,17 @@ static void test_the_location_with_the_oldest_failure_makes_room(void **state) {
         assert_int_equal(troubles_block(&t, slice_of(name[i]), 1200) != NULL, i != 5);
 }
 
+static void test_of_failures_at_the_same_time_the_first_makes_room(void **state) {
+    (void)state;
+    char name[PROTO_TROUBLES_MAX + 1][16];
+    for (unsigned i = 0; i <= PROTO_TROUBLES_MAX; i++) {
+        snprintf(name[i], sizeof name[i], "http://s%u", i);
+        fails(slice_of(name[i]), OWN_SURE, 1000);
+    }
+    for (unsigned i = 0; i <= PROTO_TROUBLES_MAX; i++)
+        assert_int_equal(troubles_block(&t, slice_of(name[i]), 1000) != NULL, i != 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 UNIT_MAIN(TEST(test_a_sure_failure_takes_the_host_out_at_once), TEST(test_the_pause_doubles_with_each_failed_trial),
@@ -278,4 +289,5 @@ UNIT_MAIN(TEST(test_a_sure_failure_takes_the_host_out_at_once), TEST(test_the_pa
           TEST(test_a_job_taken_at_a_healthy_location_is_no_trial), TEST(test_the_reason_of_a_note_is_the_last_one),
           TEST(test_a_note_does_not_hide_a_failure), TEST(test_failures_without_end_stay_failures),
           TEST(test_a_success_elsewhere_ends_nothing), TEST(test_the_end_of_one_trouble_keeps_the_others),
-          TEST(test_only_a_change_of_the_relief_is_news), TEST(test_the_location_with_the_oldest_failure_makes_room))
+          TEST(test_only_a_change_of_the_relief_is_news), TEST(test_the_location_with_the_oldest_failure_makes_room),
+          TEST(test_of_failures_at_the_same_time_the_first_makes_room))
