@@ -90,8 +90,7 @@ uint32_t capacity_free_slots(const struct uploader *u, enum job_kind kind) {
     uint32_t capacity = capacity_jobs(u, kind);
     uint32_t used = tasks_count(&u->tasks), running = u->tasks.counts[TASK_RUNNING] + u->tasks.counts[TASK_ENDED];
     uint32_t room = u->file ? UINT32_MAX : fleet_limits_request_room(u); /* a directory has no request limit */
-    if (room < UINT32_MAX - running && running + room < capacity)
-        capacity = running + room;
+    capacity = MIN(capacity, running + MIN(room, UINT32_MAX - running));
     return sub_or_zero(capacity, used);
 }
 

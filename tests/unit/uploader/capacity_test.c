@@ -257,6 +257,16 @@ static void test_a_slightly_larger_number_is_left_alone(void **state) {
     assert_in_range(up()->limiter.limit, 73, 76);
 }
 
+static void test_seven_tenths_are_left_alone(void **state) {
+    (void)state;
+    limiter_set_limit(&up()->limiter, 20);
+    up()->auto_slots.work_us = 100;
+    follow(866); /* 14 slots */
+    assert_int_equal(up()->limiter.limit, 20);
+    follow(800);
+    assert_int_equal(up()->limiter.limit, 13);
+}
+
 static void test_without_a_reply_it_looks_again_soon(void **state) {
     (void)state;
     assert_int_equal(follow(0), NEVER); /* nothing runs */
@@ -322,7 +332,7 @@ UNIT_MAIN(WORLD_TEST(test_slots_are_those_of_the_settings_within_the_descriptors
           WORLD_TEST(test_auto_starts_with_the_least_number), WORLD_S3_TEST(test_small_files_get_more_slots),
           WORLD_S3_TEST(test_slots_grow_in_steps), WORLD_S3_TEST(test_the_number_is_computed_once_a_millisecond),
           WORLD_S3_TEST(test_a_slightly_smaller_number_is_left_alone),
-          WORLD_S3_TEST(test_a_slightly_larger_number_is_left_alone),
+          WORLD_S3_TEST(test_a_slightly_larger_number_is_left_alone), WORLD_S3_TEST(test_seven_tenths_are_left_alone),
           WORLD_S3_TEST(test_without_a_reply_it_looks_again_soon),
           WORLD_S3_TEST(test_a_number_that_is_set_overrides_auto),
           WORLD_S3_TEST(test_a_broken_connection_lowers_the_slots), WORLD_S3_TEST(test_a_refusal_lowers_the_slots),

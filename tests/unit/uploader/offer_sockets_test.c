@@ -94,6 +94,14 @@ static void test_the_producer_with_the_least_cost_comes_next(void **state) {
     assert_true(difference <= large + OFFER_JOB_COST);
 }
 
+static void test_of_producers_with_the_same_cost_the_first_comes_next(void **state) {
+    (void)state;
+    keep_offered("012");
+    assert_int_equal(take(100), 0);
+    assert_int_equal(take(100), 1);
+    assert_int_equal(take(100), 2);
+}
+
 static void test_an_idle_producer_saves_up_no_cost(void **state) {
     (void)state;
     for (int i = 0; i < 20; i++) {
@@ -254,6 +262,7 @@ static void test_cost_counts_jobs_and_bytes(void **state) {
 
 #define FEEDS_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 UNIT_MAIN(FEEDS_TEST(test_the_producer_with_the_least_cost_comes_next),
+          FEEDS_TEST(test_of_producers_with_the_same_cost_the_first_comes_next),
           FEEDS_TEST(test_an_idle_producer_saves_up_no_cost),
           FEEDS_TEST(test_no_offer_is_lost_when_one_producer_is_silent), FEEDS_TEST(test_eight_declined_in_a_row),
           FEEDS_TEST(test_an_accepted_offer_ends_the_row), FEEDS_TEST(test_exactly_the_given_addresses_are_served),

@@ -61,6 +61,18 @@ static void test_the_longest_outage_is_reported_until_it_is_idle(void **state) {
     assert_string_equal(text, "");
 }
 
+static void test_of_outages_since_the_same_time_the_first_is_reported(void **state) {
+    (void)state;
+    char text[STORE_OUTAGE_SIZE];
+    for (int i = 0; i < 2; i++) {
+        struct store_endpoint *e = get(i == 0 ? "http://a" : "http://b");
+        e->failing_ms = e->again_ms = 1000;
+        snprintf(e->failure, sizeof e->failure, "503");
+    }
+    assert_int_equal(store_endpoints_outage_ms(&all, 1500, text), 500);
+    assert_string_equal(text, "http://a: 503");
+}
+
 static void test_an_attempt_after_an_idle_time_ends_the_outage(void **state) {
     (void)state;
     struct store_endpoint *e = get("http://a");
@@ -107,6 +119,7 @@ static void test_a_pause_ends_at_its_time(void **state) {
 UNIT_MAIN(cmocka_unit_test_teardown(test_endpoints_are_separate_and_limited, tear_down),
           cmocka_unit_test_teardown(test_the_longest_pause_counts, tear_down),
           cmocka_unit_test_teardown(test_the_longest_outage_is_reported_until_it_is_idle, tear_down),
+          cmocka_unit_test_teardown(test_of_outages_since_the_same_time_the_first_is_reported, tear_down),
           cmocka_unit_test_teardown(test_an_attempt_after_an_idle_time_ends_the_outage, tear_down),
           cmocka_unit_test_teardown(test_the_first_attempt_since_a_success_counts, tear_down),
           cmocka_unit_test_teardown(test_an_outage_lasts_until_the_end_of_its_idle_time, tear_down),
