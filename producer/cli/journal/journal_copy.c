@@ -61,19 +61,20 @@ static int copy_rotate(struct journal_copy *c) {
     return err;
 }
 
+/* A record of a later version is copied too: the command that reads the copy reports it. */
 static int copy_add_line(void *arg, struct slice line) {
     struct journal_copy *c = arg;
     struct record r;
     int err = record_parse(slice_make(line.ptr, line.len - 1), &r, &c->scratch);
     if (err && err != ERR_VERSION)
         return err;
-    if (!err && r.ev == EV_SEGMENT && c->file)
-        err = copy_rotate(c);
-    if (!c->file && !err)
+    bool begins_file = !err && r.ev == EV_SEGMENT && c->file;
+    err = begins_file ? copy_rotate(c) : 0;
+    if (!err && !c->file)
         err = copy_open_active(c, r.seq);
-    if (!err && c->file && fwrite(line.ptr, 1, line.len, c->file) != line.len)
+    if (!err && fwrite(line.ptr, 1, line.len, c->file) != line.len)
         err = copy_failed(c);
-    return err == ERR_VERSION ? 0 : err;
+    return err;
 }
 
 static int copy_make_directory(struct buf *dir) {

@@ -126,6 +126,15 @@ static void test_full_disk_postpones_the_start(void **state) {
     assert_true(s.given_up);
 }
 
+/* The consumer that is started reports why. */
+static void test_disk_that_cannot_be_examined_does_not_postpone_the_start(void **state) {
+    (void)state;
+    s.o.journal_dir = "no such directory";
+    assert_int_equal(consumer_handle_end(&s, STATUS(EXIT_JOURNAL_DISK), 1000), 0);
+    assert_int_equal(service(false, 2300), 0);
+    assert_true(was_started());
+}
+
 static void test_full_disk_does_not_prevent_the_first_start(void **state) {
     (void)state;
     s.o.journal_dir = FULL_DIR;
@@ -296,6 +305,7 @@ UNIT_MAIN(TEST(test_outage_ends_the_run_after_retry_for), TEST(test_outage_witho
           TEST(test_settled_consumer_ends_the_outage), TEST(test_short_connection_does_not_end_the_outage),
           TEST(test_no_outage_before_the_first_answer), TEST(test_other_failures_are_no_outage),
           TEST(test_consumer_is_started_during_an_outage), TEST(test_full_disk_postpones_the_start),
+          TEST(test_disk_that_cannot_be_examined_does_not_postpone_the_start),
           TEST(test_full_disk_does_not_prevent_the_first_start), TEST(test_five_starts_without_an_answer_are_the_last),
           TEST(test_starts_are_half_a_second_apart), TEST(test_killed_consumer_is_started_again_at_once),
           TEST(test_no_consumer_is_started_for_a_given_one_or_at_the_end),

@@ -267,6 +267,32 @@ static void test_show_of_a_remote_journal(void **state) {
     assert_non_null(strstr(command_out, "0 uploads: "));
 }
 
+/* Puts the event of a later version in place of the last one in test_journal. */
+static void make_last_event_unknown(void) {
+    fflush(test_journal.file);
+    struct buf lines = lines_read(&test_journal, "journal.jsonl");
+    char *last = NULL;
+    for (char *at = lines.data; (at = strstr(at, "\"stop\"")); at++)
+        last = at;
+    assert_non_null(last);
+    memcpy(last, "\"soon\"", strlen("\"soon\""));
+    lines_write(&test_journal, "journal.jsonl", buf_slice(&lines));
+    buf_release(&lines);
+}
+
+static void test_copy_has_the_records_of_a_later_version(void **state) {
+    (void)state;
+    lines_stops(&test_journal, 5);
+    make_last_event_unknown();
+    scripted.seq = test_journal.seq;
+    int of_the_journal = command_finish(command_start(WORDS("journal", "show", "--journal", test_journal.dir)));
+    assert_non_null(strstr(command_err, "written by a newer chunklift"));
+    copies_in_tmp();
+    assert_int_equal(SCRIPTED_RUN("journal", "show", "--consumer", scripted_address), of_the_journal);
+    assert_no_copy();
+    assert_non_null(strstr(command_err, "written by a newer chunklift"));
+}
+
 static void test_interrupted_copy(void **state) {
     (void)state;
     scripted.seq = 5;
@@ -358,5 +384,6 @@ UNIT_MAIN(TEST(test_tail_prints_the_last_lines), TEST(test_tail_of_a_short_journ
           TEST(test_tail_of_a_consumer_that_falls_silent), TEST(test_verify_of_a_remote_journal),
           TEST(test_verify_of_a_remote_journal_without_its_first_files),
           TEST(test_damage_of_a_remote_journal_names_the_consumer), TEST(test_show_of_a_remote_journal),
-          TEST(test_interrupted_copy), TEST(test_status_is_refused), TEST(test_status_shows_all_pages),
-          TEST(test_status_json_of_a_directory), TEST(test_status_of_a_consumer_that_hangs))
+          TEST(test_copy_has_the_records_of_a_later_version), TEST(test_interrupted_copy), TEST(test_status_is_refused),
+          TEST(test_status_shows_all_pages), TEST(test_status_json_of_a_directory),
+          TEST(test_status_of_a_consumer_that_hangs))
