@@ -82,5 +82,5 @@ uint32_t auto_slots_count(const struct auto_slots *a, uint64_t reply_us, uint64_
     count_limit(&count, AUTO_SLOTS_MEMORY / (MIN(a->length, BUFFER_MAX) + BUFFER_OTHER), SLOTS_MEMORY, why);
     count_limit(&count, a->most, SLOTS_MOST, why);
     count_limit(&count, count * auto_slots_part(a, now_ms), SLOTS_TROUBLE, why);
-    return count < 1 ? 1 : (uint32_t)count;
+    return (uint32_t)MAX(count, 1);
 }

@@ -58,6 +58,16 @@ static void test_slow_replies_get_as_many_as_fill_their_time(void **state) {
     assert_int_equal(why, SLOTS_MOST);
 }
 
+static void test_a_limit_that_changes_nothing_is_not_the_reason(void **state) {
+    (void)state;
+    auto_slots_init(&a, AUTO_SLOTS_FEW);
+    assert_int_equal(count(0), AUTO_SLOTS_FEW);
+    assert_int_equal(why, SLOTS_NEAR);
+    work(64, 300);
+    assert_int_equal(count(1300), AUTO_SLOTS_FEW); /* 1.5 × (1300 + 300) / 300 */
+    assert_int_equal(why, SLOTS_NEAR);
+}
+
 static void test_large_chunks_need_fewer(void **state) {
     (void)state;
     auto_slots_start(&a, LARGE);
@@ -124,6 +134,21 @@ static void test_a_measurement_is_due_after_some_jobs(void **state) {
     assert_true(auto_slots_is_due(&a));
 }
 
+static void test_small_objects_are_measured_after_more_jobs(void **state) {
+    (void)state;
+    auto_slots_start(&a, AUTO_SLOTS_SMALL);
+    for (int i = 0; i < 63; i++)
+        auto_slots_end(&a);
+    assert_false(auto_slots_is_due(&a));
+}
+
+static void test_an_empty_file_counts_for_the_mean_length(void **state) {
+    (void)state;
+    auto_slots_start(&a, 0);
+    auto_slots_start(&a, LARGE);
+    assert_true(a.length == LARGE / 16.0);
+}
+
 static void test_the_length_follows_the_jobs(void **state) {
     (void)state;
     auto_slots_start(&a, LARGE);
@@ -167,8 +192,11 @@ static void test_it_is_never_zero(void **state) {
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 UNIT_MAIN(TEST(test_before_the_first_transfer_it_is_the_least_number), TEST(test_small_objects_get_a_few_more),
-          TEST(test_slow_replies_get_as_many_as_fill_their_time), TEST(test_large_chunks_need_fewer),
-          TEST(test_memory_bounds_large_chunks), TEST(test_descriptors_bound_it), TEST(test_the_work_is_measured),
-          TEST(test_the_first_measurement_only_begins), TEST(test_a_measurement_is_due_after_some_jobs),
-          TEST(test_the_length_follows_the_jobs), TEST(test_trouble_halves_it_and_it_grows_back),
-          TEST(test_trouble_that_goes_on_leaves_an_eighth), TEST(test_it_is_never_zero))
+          TEST(test_slow_replies_get_as_many_as_fill_their_time),
+          TEST(test_a_limit_that_changes_nothing_is_not_the_reason),
+          TEST(test_small_objects_are_measured_after_more_jobs), TEST(test_an_empty_file_counts_for_the_mean_length),
+          TEST(test_large_chunks_need_fewer), TEST(test_memory_bounds_large_chunks), TEST(test_descriptors_bound_it),
+          TEST(test_the_work_is_measured), TEST(test_the_first_measurement_only_begins),
+          TEST(test_a_measurement_is_due_after_some_jobs), TEST(test_the_length_follows_the_jobs),
+          TEST(test_trouble_halves_it_and_it_grows_back), TEST(test_trouble_that_goes_on_leaves_an_eighth),
+          TEST(test_it_is_never_zero))
