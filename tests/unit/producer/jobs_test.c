@@ -248,6 +248,48 @@ static void test_busy_fleet_gets_no_repeated_offer(void **state) {
     assert_int_equal(planner_offer_all(6000, jobs, 4), 1);
 }
 
+/* ---- the jobs of a state ---- */
+
+static void test_job_is_current_in_the_state_of_its_kind(void **state) {
+    static const struct {
+        enum file_state state;
+        enum job_kind kind;
+    } pairs[] = {{FILE_CHECK, JOB_STAT},    {FILE_BEGIN, JOB_BEGIN}, {FILE_CHUNKS, JOB_CHUNK},
+                 {FILE_FINISH, JOB_FINISH}, {FILE_PUT, JOB_PUT},     {FILE_CLEAR, JOB_ABORT}};
+    static const enum file_state without[] = {FILE_PLAN, FILE_VERIFY};
+    (void)state;
+    ready_chunks(2);
+    struct file *f = planner.files.first;
+    f->superseded = f->upload;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        struct ref ref = {.kind = pairs[i].kind, .upload = f->upload};
+        for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
+            f->state = pairs[k].state;
+            assert_int_equal(jobs_is_current(f, &ref), i == k);
+        }
+        for (size_t k = 0; k < sizeof without / sizeof *without; k++) {
+            f->state = without[k];
+            assert_false(jobs_is_current(f, &ref));
+        }
+    }
+}
+
+static void test_job_of_another_upload_or_chunk_is_not_current(void **state) {
+    (void)state;
+    ready_chunks(2);
+    struct file *f = planner.files.first;
+    struct ref ref = {.kind = JOB_CHUNK, .upload = f->upload, .chunk = 1};
+    assert_true(jobs_is_current(f, &ref));
+    ref.chunk = 2;
+    assert_false(jobs_is_current(f, &ref));
+    ref = (struct ref){.kind = JOB_CHUNK, .upload = upload_id(77)};
+    assert_false(jobs_is_current(f, &ref));
+    memset(&f->upload, 0, sizeof f->upload); /* it has none */
+    memset(&ref.upload, 0, sizeof ref.upload);
+    assert_false(jobs_is_current(f, &ref));
+    f->upload = upload_id(1);
+}
+
 /* ---- the first offer of a file ---- */
 
 static void test_file_starts_with_its_first_bytes(void **state) {
@@ -308,4 +350,5 @@ UNIT_MAIN(TEST(test_puts_are_shared_by_the_uploaders), TEST(test_pick_takes_no_m
           TEST(test_message_of_long_names_has_fewer_jobs), TEST(test_job_that_is_too_long_is_picked_alone),
           TEST(test_puts_stay_within_the_window), TEST(test_begins_stay_within_the_window),
           TEST(test_busy_fleet_gets_no_repeated_offer), TEST(test_file_starts_with_its_first_bytes),
-          TEST(test_plan_is_filled_to_its_last_byte))
+          TEST(test_plan_is_filled_to_its_last_byte), TEST(test_job_is_current_in_the_state_of_its_kind),
+          TEST(test_job_of_another_upload_or_chunk_is_not_current))

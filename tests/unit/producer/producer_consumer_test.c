@@ -1,9 +1,11 @@
 /* The producer and a consumer that reports errors, refuses --bwlimit or is silent (producer_fixture.h). */
 #include "producer_fixture.h"
 
+#include "capture.h"
 #include "files.h"
 #include "pure/geometry.h"
 #include "system/clock.h"
+#include "system/log.h"
 
 /* Turns until producer_step fails. Returns its error. */
 static int until_error(void) {
@@ -111,6 +113,21 @@ static void test_silent_consumer_is_reported_until_it_answers(void **state) {
 }
 
 /* ---- TAIL ---- */
+
+static void test_lines_that_cannot_be_read_end_the_run(void **state) {
+    static struct capture c;
+    (void)state;
+    log_setup("test", LOG_ERROR, false);
+    fixture_start_one_file();
+    UNTIL(fixture.plans > 0 && fixture.tail_waits);
+    fixture.bad_lines = "no record\n";
+    fixture_send_records(NULL, 0, NULL, 0);
+    capture_begin(&c, STDERR_FILENO);
+    int err = until_error();
+    const char *text = capture_end(&c);
+    assert_int_equal(err, ERR_INVALID);
+    assert_non_null(strstr(text, "use programs of one version"));
+}
 
 static void test_first_uploader_is_noticed_soon(void **state) {
     (void)state;
@@ -234,6 +251,7 @@ UNIT_MAIN(TEST(test_error_of_the_consumer_is_noticed_once), TEST(test_consumer_t
           TEST(test_trouble_ends_with_the_next_welcome), TEST(test_another_protocol_version_ends_the_run),
           TEST(test_limit_is_set_before_anything_is_planned), TEST(test_answer_to_another_set_does_not_count),
           TEST(test_limit_that_cannot_be_stored_ends_the_run), TEST(test_limit_that_the_key_may_not_set_ends_the_run),
-          TEST(test_silent_consumer_is_reported_until_it_answers), TEST(test_first_uploader_is_noticed_soon),
-          TEST(test_answer_to_another_tail_does_not_count), TEST(test_second_answer_to_a_tail_does_not_count),
-          TEST(test_expired_job_is_offered_to_two_uploaders), TEST(test_slow_job_is_offered_once_more))
+          TEST(test_silent_consumer_is_reported_until_it_answers), TEST(test_lines_that_cannot_be_read_end_the_run),
+          TEST(test_first_uploader_is_noticed_soon), TEST(test_answer_to_another_tail_does_not_count),
+          TEST(test_second_answer_to_a_tail_does_not_count), TEST(test_expired_job_is_offered_to_two_uploaders),
+          TEST(test_slow_job_is_offered_once_more))

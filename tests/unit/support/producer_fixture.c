@@ -103,7 +103,7 @@ void fixture_send_records(struct event *events, size_t event_count, struct recor
     }
     struct msg m = {.type = MSG_RECORDS};
     m.records = (struct msg_records){.epoch = fixture.epoch,
-                                     .lines = buf_slice(&lines),
+                                     .lines = fixture.bad_lines ? slice_of(fixture.bad_lines) : buf_slice(&lines),
                                      .line_count = (uint32_t)count,
                                      .next = next,
                                      .events = events,

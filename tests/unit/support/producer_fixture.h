@@ -31,8 +31,9 @@ extern struct fixture {
         unsigned asked;
         struct msg_set last;
     } set;
-    uint32_t uploaders; /* of the fleet; 1 */
-    struct ref slow;    /* a slow job, when slow_count is 1 */
+    const char *bad_lines; /* sent in place of the records */
+    uint32_t uploaders;    /* of the fleet; 1 */
+    struct ref slow;       /* a slow job, when slow_count is 1 */
     size_t slow_count;
     /* a TAIL without an answer */
     bool tail_waits;

@@ -471,6 +471,18 @@ static void test_large_request_takes_several_turns(void **state) {
     assert_int_equal(far, now_ms);
 }
 
+static void test_checksum_of_a_small_range_takes_one_turn(void **state) {
+    (void)state;
+    ask(1, (struct msg_fetch){.upload = upload, .length = SIZE, .ahead = true});
+    for (uint64_t end = clock_ms() + PATIENCE_MS; endpoint_recv(peer, &frame) != 0;) {
+        struct wait_item item = {.endpoint = peer, .want = ENDPOINT_IN};
+        assert_true(clock_ms() < end);
+        step();
+        assert_true(deadline_ms > now_ms); /* nothing is left to read */
+        assert_int_equal(endpoint_wait(&item, 1, 2), 0);
+    }
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 
 UNIT_MAIN(TEST(test_data_is_sent_up_to_the_credit), TEST(test_a_range_from_a_position),
@@ -483,4 +495,4 @@ UNIT_MAIN(TEST(test_data_is_sent_up_to_the_credit), TEST(test_a_range_from_a_pos
           TEST(test_files_are_served_while_their_upload_runs), TEST(test_last_byte_of_the_file),
           TEST(test_number_that_is_used_again), TEST(test_peers_have_numbers_of_their_own),
           TEST(test_transfer_is_dropped_after_exactly_its_idle_time), TEST(test_request_restarts_the_idle_time),
-          TEST(test_large_request_takes_several_turns))
+          TEST(test_large_request_takes_several_turns), TEST(test_checksum_of_a_small_range_takes_one_turn))

@@ -113,6 +113,16 @@ static void test_upload_that_was_forgotten_is_unknown(void **state) {
     assert_true(asked_for("2"));
 }
 
+static void test_other_uploads_of_a_destination_are_forgotten_once(void **state) {
+    (void)state;
+    add_put(1, "s3://bkt/one");
+    add_put(2, "s3://bkt/one");
+    add_event(EV_FORGET, 1);
+    assert_int_equal(FORGET("s3://bkt/one"), 0);
+    assert_true(asked_for("2"));
+    assert_string_equal(command_out, "forgotten: " ID_2 "  s3://bkt/one\n");
+}
+
 static void test_upload_that_was_aborted_is_unknown(void **state) {
     (void)state;
     add_begin(1, "s3://bkt/one", "");
@@ -243,8 +253,9 @@ static void test_256_uploads_are_not_too_many(void **state) {
 UNIT_MAIN(TEST(test_uploads_are_named_by_id_or_destination), TEST(test_forgotten_uploads_for_programs),
           TEST(test_destination_names_all_its_uploads), TEST(test_id_and_destination_of_one_upload_are_both_met),
           TEST(test_only_what_the_consumer_forgot_is_printed), TEST(test_upload_that_is_unknown_is_an_error),
-          TEST(test_upload_that_was_forgotten_is_unknown), TEST(test_upload_that_was_aborted_is_unknown),
-          TEST(test_consumer_that_cannot_forget), TEST(test_unfinished_uploads_keep_their_parts),
+          TEST(test_upload_that_was_forgotten_is_unknown), TEST(test_other_uploads_of_a_destination_are_forgotten_once),
+          TEST(test_upload_that_was_aborted_is_unknown), TEST(test_consumer_that_cannot_forget),
+          TEST(test_unfinished_uploads_keep_their_parts),
           TEST(test_finished_uploads_with_unfinished_are_only_forgotten),
           TEST(test_unfinished_uploads_of_two_stores_are_refused), TEST(test_too_many_uploads_at_once),
           TEST(test_name_is_required), TEST(test_help_describes_forget), TEST(test_interrupted_look_up),
