@@ -1,4 +1,5 @@
 #include "producer/planner.h"
+#include "pure/deadline.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,7 +151,7 @@ static void unserved_judge_file(struct planner *p, struct file *f, uint64_t now_
                        detail, duration_format((due_ms - now_ms + 999) / 1000, wait));
         f->unserved_reported = true;
     }
-    p->unserved_due_ms = MIN(due_ms, p->unserved_due_ms);
+    deadline_lower(&p->unserved_due_ms, due_ms);
 }
 
 /* An uploader that lacks only this file does not count as unable in the fleet's counters. Therefore the number of
@@ -166,7 +167,7 @@ void planner_judge_unserved(struct planner *p, uint64_t now_ms) {
         if (unserved_waits_for_another(f) || fleet_is_unable ||
             (p->fleet.uploaders > 0 && f->unserved_count >= UNSERVED_ROUNDS * p->fleet.uploaders))
             unserved_judge_file(p, f, now_ms);
-        else if (now_ms + 1000 < p->unserved_due_ms)
-            p->unserved_due_ms = now_ms + 1000;
+        else
+            deadline_lower(&p->unserved_due_ms, now_ms + 1000);
     }
 }

@@ -28,7 +28,7 @@ struct frame {
     size_t names_begin;           /* in the arena */
     size_t order_begin, order_at; /* in order[] */
     size_t order_end;
-    uint64_t entries; /* found so far; 0 at the end: the directory is empty */
+    bool empty;
 };
 
 struct walk {
@@ -163,9 +163,10 @@ static int walk_read_sorted(struct walk *w, struct frame *f, DIR *stream) {
     if (errno != 0)
         return ERR_IO;
     f->order_end = w->order_len;
-    f->entries = f->order_end - f->order_begin;
-    if (f->entries > 1)
-        qsort_r(w->order + f->order_begin, f->entries, sizeof *w->order, walk_compare_names, w->arena.data);
+    size_t count = f->order_end - f->order_begin;
+    f->empty = count == 0;
+    if (!f->empty)
+        qsort_r(w->order + f->order_begin, count, sizeof *w->order, walk_compare_names, w->arena.data);
     return 0;
 }
 
@@ -184,7 +185,6 @@ static int frame_list(struct walk *w, struct frame *f) {
     if (err == ERR_LIMIT) {
         walk_drop_names(w, f);
         f->order_end = f->order_at;
-        f->entries = 0;
         rewinddir(stream);
         close(f->fd);
         f->fd = dirfd(stream);
@@ -284,8 +284,7 @@ static void walk_cut_path(struct walk *w, size_t len) {
 
 static void walk_pop(struct walk *w) {
     struct frame *f = &w->frames[w->depth - 1];
-    if (f->entries == 0)
-        w->counts.empty_dirs++;
+    w->counts.empty_dirs += f->empty;
     walk_drop_names(w, f);
     frame_close(w, f);
     w->depth--;
@@ -303,7 +302,6 @@ static const char *frame_next_name(struct walk *w, struct frame *f) {
     const struct dirent *d;
     while ((d = readdir(f->stream)) != NULL && name_is_dot(d->d_name))
         errno = 0;
-    f->entries += d != NULL;
     return d ? d->d_name : NULL;
 }
 
@@ -411,9 +409,9 @@ static int walk_leave(struct walk *w, int error, struct walk_entry *e) {
     e->kind = WALK_SKIPPED;
     e->path = w->entry_path.len > 0 ? w->entry_path.data : "/";
     if (error != 0) {
-        f->entries++; /* it does not count as empty */
+        f->empty = false; /* perhaps */
         walk_bad_entry(w, e, WALK_BAD_DIR, "cannot be listed to its end", error);
-    } else if (f->entries == 0)
+    } else if (f->empty)
         walk_skip_entry(e, WALK_SKIP_EMPTY_DIR);
     walk_pop(w);
     return 0;
