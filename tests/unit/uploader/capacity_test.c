@@ -318,6 +318,21 @@ static void test_other_failures_do_not_lower_the_slots(void **state) {
     assert_int_equal(up()->auto_slots.trouble_ms, 0);
 }
 
+static void test_a_timeout_does_not_lower_the_slots(void **state) {
+    (void)state;
+    assert_false(lowers_slots((struct task_result){.timed_out = true}));
+}
+
+static void test_a_lost_producer_does_not_lower_the_slots(void **state) {
+    (void)state;
+    assert_false(lowers_slots((struct task_result){.source_lost = true}));
+}
+
+static void test_expired_credentials_do_not_lower_the_slots(void **state) {
+    (void)state;
+    assert_false(lowers_slots((struct task_result){.credentials_expired = true}));
+}
+
 UNIT_MAIN(WORLD_TEST(test_slots_are_those_of_the_settings_within_the_descriptors),
           WORLD_TEST(test_idle_connections_need_descriptors), WORLD_TEST(test_slots_and_jobs_ahead_are_free),
           WORLD_TEST(test_a_draining_uploader_has_no_free_slot),
@@ -336,4 +351,7 @@ UNIT_MAIN(WORLD_TEST(test_slots_are_those_of_the_settings_within_the_descriptors
           WORLD_S3_TEST(test_without_a_reply_it_looks_again_soon),
           WORLD_S3_TEST(test_a_number_that_is_set_overrides_auto),
           WORLD_S3_TEST(test_a_broken_connection_lowers_the_slots), WORLD_S3_TEST(test_a_refusal_lowers_the_slots),
-          WORLD_S3_TEST(test_other_failures_do_not_lower_the_slots))
+          WORLD_S3_TEST(test_other_failures_do_not_lower_the_slots),
+          WORLD_S3_TEST(test_a_timeout_does_not_lower_the_slots),
+          WORLD_S3_TEST(test_a_lost_producer_does_not_lower_the_slots),
+          WORLD_S3_TEST(test_expired_credentials_do_not_lower_the_slots))
