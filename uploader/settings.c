@@ -7,6 +7,7 @@
 #include "system/dirs.h"
 #include "system/log.h"
 #include "system/option_rows.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -81,8 +82,12 @@ static int settings_set_allow_urls(struct settings *s) {
         return ERR_USAGE;
     }
     char *cwd = getcwd(NULL, 0);
+    if (!cwd) {
+        log_error("the working directory: %s", strerror(errno));
+        return ERR_IO;
+    }
     s->allow_urls = array_zeroed(s->allow.count, sizeof *s->allow_urls);
-    int err = cwd && s->allow_urls ? 0 : ERR_NOMEM;
+    int err = s->allow_urls ? 0 : ERR_NOMEM;
     for (size_t i = 0; !err && i < s->allow.count; i++) {
         struct buf url = BUF_INIT;
         struct dest d;

@@ -4,7 +4,9 @@
 
 #include "system/log.h"
 #include "uploader/settings.h"
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 static struct settings s;
 
@@ -145,8 +147,25 @@ static void test_consumer_and_jobs_are_endpoints(void **state) {
     settings_release(&s);
 }
 
+static void test_a_working_directory_that_is_gone_is_named(void **state) {
+    (void)state;
+    static struct capture seen;
+    int here = open(".", O_RDONLY | O_DIRECTORY);
+    capture_begin(&seen, STDERR_FILENO);
+    int made = mkdir("gone", 0700), changed = chdir("gone"), removed = rmdir("../gone");
+    int err = PARSE("uploader", "--allow", "file:///out/");
+    int back = fchdir(here);
+    capture_end(&seen);
+    assert_true(made == 0 && changed == 0 && removed == 0 && back == 0);
+    close(here);
+    settings_release(&s);
+    assert_int_equal(err, ERR_IO);
+    assert_non_null(strstr(seen.text, "the working directory: No such file or directory"));
+}
+
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 UNIT_MAIN(TEST(test_defaults), TEST(test_destinations_become_urls), TEST(test_a_consumer_or_a_journal),
           TEST(test_invalid_settings), TEST(test_help_and_version_end_it), TEST(test_limits_of_the_numbers),
           TEST(test_a_directory_only_uploader_needs_no_valid_endpoint), TEST(test_content_md5_is_a_kind_of_integrity),
-          TEST(test_uploaders_of_cp_expect_the_hosts_own_key), TEST(test_consumer_and_jobs_are_endpoints))
+          TEST(test_uploaders_of_cp_expect_the_hosts_own_key), TEST(test_consumer_and_jobs_are_endpoints),
+          TEST(test_a_working_directory_that_is_gone_is_named))
