@@ -1,5 +1,6 @@
 #include "producer/cli/ask.h"
 
+#include "pure/arith.h"
 #include "runtime/endpoint.h"
 #include "system/clock.h"
 #include "system/log.h"
@@ -62,7 +63,7 @@ static int ask_wait(const struct asking *a, uint64_t now_ms, uint64_t deadline_m
     struct endpoint *e = session_endpoint(a->session);
     if (e)
         items[count++] = (struct wait_item){.endpoint = e, .fd = -1, .want = ENDPOINT_IN};
-    return endpoint_wait(items, count, deadline_ms > now_ms ? (int)(deadline_ms - now_ms) : 0);
+    return endpoint_wait(items, count, (int)sub_or_zero(deadline_ms, now_ms));
 }
 
 int ask_consumer(struct session *s, struct msg *request, enum msg_type wanted, uint64_t timeout_ms,

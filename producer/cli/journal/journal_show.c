@@ -1,6 +1,7 @@
 #include "producer/cli/journal/journal_show.h"
 
 #include "producer/cli/journal/journal_summary.h"
+#include "pure/arith.h"
 #include "pure/dest.h"
 #include "pure/digest.h"
 #include "pure/rfc3339.h"
@@ -136,7 +137,7 @@ static int show_upload_short(struct buf *out, const struct upload_summary *u) {
     if (!err)
         err = show_add_progress(out, u);
     if (!err)
-        err = buf_addf(out, "%*s  %s  ", out->len - start < 13 ? (int)(13 - (out->len - start)) : 0, "", id);
+        err = buf_addf(out, "%*s  %s  ", (int)sub_or_zero(13, out->len - start), "", id);
     if (!err)
         err = text_add_printable(out, u->src);
     if (!err)

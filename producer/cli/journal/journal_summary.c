@@ -6,6 +6,7 @@
 #include "pure/hash.h"
 #include "pure/list.h"
 #include <stdlib.h>
+#include <sys/param.h>
 
 struct entry { /* an upload that has not ended */
     struct upload_summary sum;
@@ -140,8 +141,8 @@ static int summary_apply_carry(struct reading *in, struct entry *e, const struct
     entry_set_identity(e, r);
     if (r->has & HAS_SINCE) /* the time of the original record */
         e->sum.last_us = r->since_ns / 1000;
-    if ((r->has & HAS_SINCE) && e->sum.first_us > e->sum.last_us)
-        e->sum.first_us = e->sum.last_us;
+    if (r->has & HAS_SINCE)
+        e->sum.first_us = MIN(e->sum.first_us, e->sum.last_us);
     if (slice_equal(r->kind, slice_of(CARRY_UPLOAD)))
         return r->has & HAS_GEOMETRY && !e->done ? entry_set_geometry(e, r) : 0;
     entry_set_result(e, r);

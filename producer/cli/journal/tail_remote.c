@@ -1,6 +1,7 @@
 #include "producer/cli/journal/tail_remote.h"
 
 #include "journal/record.h"
+#include "pure/arith.h"
 #include "pure/text.h"
 #include "runtime/session.h"
 #include "system/clock.h"
@@ -11,6 +12,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 #define FIRST_REPLY_MS 10000 /* then there is no consumer */
@@ -42,8 +44,8 @@ static void remote_start(struct remote *r) {
     if (r->started)
         return; /* the consumer restarted: the records continue, its events begin again */
     r->started = true;
-    r->until = next ? next - 1 : 0;
-    r->seq = r->until >= r->lines ? r->until - r->lines + 1 : 1;
+    r->until = sub_or_zero(next, 1);
+    r->seq = sub_or_zero(r->until, r->lines) + 1;
 }
 
 static int remote_ask(struct remote *r, uint64_t now_ms) {
@@ -127,8 +129,8 @@ static int remote_take_records(struct remote *r, const struct msg *m) {
         return ERR_NOT_FOUND;
     }
     int err = remote_deliver(r, records->lines);
-    if (!err && records->next > r->seq)
-        r->seq = records->next;
+    if (!err)
+        r->seq = MAX(records->next, r->seq);
     return err;
 }
 
@@ -164,7 +166,7 @@ static int remote_wait(struct remote *r, uint64_t now_ms, uint64_t deadline_ms) 
     struct endpoint *e = session_endpoint(r->session);
     if (e)
         items[count++] = (struct wait_item){.endpoint = e, .fd = -1, .want = ENDPOINT_IN};
-    int err = endpoint_wait(items, count, deadline_ms > now_ms ? (int)(deadline_ms - now_ms) : 0);
+    int err = endpoint_wait(items, count, (int)sub_or_zero(deadline_ms, now_ms));
     if (items[0].ready)
         signals_drain();
     struct pollfd reader = {.fd = STDOUT_FILENO};
