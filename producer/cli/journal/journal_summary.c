@@ -139,10 +139,10 @@ static int summary_apply_carry(struct reading *in, struct entry *e, const struct
     if (slice_equal(r->kind, slice_of(CARRY_CHUNK)))
         return entry_set_chunk(e, r->chunk, true);
     entry_set_identity(e, r);
-    if (r->has & HAS_SINCE) /* the time of the original record */
+    if (r->has & HAS_SINCE) { /* the time of the original record */
         e->sum.last_us = r->since_ns / 1000;
-    if (r->has & HAS_SINCE)
         e->sum.first_us = MIN(e->sum.first_us, e->sum.last_us);
+    }
     if (slice_equal(r->kind, slice_of(CARRY_UPLOAD)))
         return r->has & HAS_GEOMETRY && !e->done ? entry_set_geometry(e, r) : 0;
     entry_set_result(e, r);
