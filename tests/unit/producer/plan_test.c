@@ -112,7 +112,7 @@ static void test_open_uploads_are_resumed(void **state) {
     file_put_hole("src", 4 * CHUNK - 10);
     planner_start("out", false, ON_CHANGE_FAIL);
     struct id128 id = upload_id(1);
-    struct job_lease lease = {.ref = {.kind = JOB_CHUNK, .upload = id, .chunk = 1}, .remaining_ms = 500};
+    struct job_lease lease = {.ref = {.kind = JOB_CHUNK, .upload = id, .chunk = 1}, .remaining_ms = 90};
     planner_plan_one(100, (struct planned_file){.upload = id,
                                                 .state = PLANNED_OPEN,
                                                 .handle = slice_of("h"),
@@ -129,7 +129,7 @@ static void test_open_uploads_are_resumed(void **state) {
     assert_int_equal(jobs[0].length, CHUNK - 10);
     assert_int_equal(jobs[0].offset, 3 * CHUNK);
     assert_int_equal(jobs[0].handle.len, 1);
-    assert_int_equal(planner_offer_all(600, jobs, 16), 1); /* the lease has ended */
+    assert_int_equal(planner_offer_all(190, jobs, 16), 1); /* the lease has ended */
     assert_int_equal(jobs[0].ref.chunk, 1);
 }
 
