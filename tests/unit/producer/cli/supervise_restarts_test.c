@@ -1,5 +1,6 @@
 /* Restarts of uploaders that end by themselves: after a pause, and ten of one position within a minute. The test sets
  * the time and reports the end of the process itself. */
+#include "capture.h"
 #include "unit.h"
 
 #include "producer/cli/supervise.h"
@@ -76,6 +77,22 @@ static void test_ten_restarts_within_a_minute_are_the_last(void **state) {
     assert_false(runs(0));
 }
 
+static void test_last_restart_is_announced_and_its_end_is_an_error(void **state) {
+    static struct capture c;
+    (void)state;
+    log_setup("test", LOG_WARN, false);
+    restart(9, 100000, 1000);
+    capture_begin(&c, STDERR_FILENO);
+    restart(1, 110000, 0);
+    capture_end(&c);
+    assert_non_null(strstr(c.text, "ended with status 3; started again (10 of 10)"));
+    assert_null(strstr(c.text, "not started again"));
+    capture_begin(&c, STDERR_FILENO);
+    restart(1, 111000, 0);
+    capture_end(&c);
+    assert_non_null(strstr(c.text, "an uploader ended 11 times within a minute; it is not started again"));
+}
+
 static void test_restarts_are_counted_for_a_minute(void **state) {
     (void)state;
     restart(10, 100000, 1000); /* the minute began with the first end */
@@ -148,6 +165,7 @@ static void test_position_of_a_leaving_uploader_is_not_reused(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_restart_after_a_pause), TEST(test_ten_restarts_within_a_minute_are_the_last),
-          TEST(test_restarts_are_counted_for_a_minute), TEST(test_the_minute_includes_its_end),
-          TEST(test_other_positions_go_on), TEST(test_one_job_has_one_position), TEST(test_wrong_usage_ends_the_run),
-          TEST(test_unwanted_uploaders_are_not_restarted), TEST(test_position_of_a_leaving_uploader_is_not_reused))
+          TEST(test_last_restart_is_announced_and_its_end_is_an_error), TEST(test_restarts_are_counted_for_a_minute),
+          TEST(test_the_minute_includes_its_end), TEST(test_other_positions_go_on), TEST(test_one_job_has_one_position),
+          TEST(test_wrong_usage_ends_the_run), TEST(test_unwanted_uploaders_are_not_restarted),
+          TEST(test_position_of_a_leaving_uploader_is_not_reused))
