@@ -29,7 +29,7 @@ struct transfer {
 static const char *url;
 static struct curl_slist *headers;
 
-/* What is sent: one file in parts, or the entries of a directory. */
+/* The source: one file in parts, or the entries of a directory. */
 static int file = -1;
 static off_t size, part, next_offset;
 static DIR *directory;

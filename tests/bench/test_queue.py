@@ -1,4 +1,4 @@
-"""How evenly 120 chunks of about 20 ms are spread over four uploaders of one slot: the time against the ideal, and a chart of who did what when. Printed, not asserted."""
+"""How evenly 120 chunks of about 20 ms are spread over four uploaders of one slot: the time against the ideal, and a chart of the ends of chunks. Printed, not asserted."""
 
 import collections
 import datetime
