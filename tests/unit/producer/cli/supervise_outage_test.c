@@ -1,5 +1,7 @@
 /* The supervisor's decisions about the journal's consumer: restart, wait for the disk, or give up. The test sets the
  * time and reports the end of the process itself. */
+#include "capture.h"
+#include "files.h"
 #include "unit.h"
 
 #include "producer/cli/supervise.h"
@@ -103,6 +105,25 @@ static void test_other_failures_are_no_outage(void **state) {
     assert_false(s.journal_is_lost);
     assert_int_equal(consumer_handle_end(&s, STATUS(EXIT_JOURNAL_LOST), 1000), ERR_UNREACHABLE);
     assert_true(s.journal_is_lost);
+}
+
+/* The last line of consumer.log; without one, the place to look at. */
+static void test_reason_of_a_failed_consumer_is_shown(void **state) {
+    static struct capture c;
+    (void)state;
+    capture_begin(&c, STDERR_FILENO);
+    assert_int_equal(consumer_handle_end(&s, STATUS(EXIT_UNUSABLE), 1000), ERR_UNREACHABLE);
+    capture_end(&c);
+    assert_non_null(strstr(c.text, "the journal consumer ended without an error message; see consumer.log there"));
+    file_put_text("consumer.log", "chunklift-consumer: the reason\n");
+    buf_clear(&s.log_path);
+    assert_int_equal(buf_add_text(&s.log_path, "consumer.log"), 0);
+    capture_begin(&c, STDERR_FILENO);
+    assert_int_equal(consumer_handle_end(&s, STATUS(EXIT_UNUSABLE), 1000), ERR_UNREACHABLE);
+    capture_end(&c);
+    unlink("consumer.log");
+    assert_non_null(strstr(c.text, "the reason\n"));
+    assert_null(strstr(c.text, "without an error message"));
 }
 
 static void test_consumer_is_started_during_an_outage(void **state) {
@@ -304,8 +325,8 @@ static void test_stop_waits_for_a_consumer_that_answered(void **state) {
 UNIT_MAIN(TEST(test_outage_ends_the_run_after_retry_for), TEST(test_outage_without_retry_for_lasts_ten_minutes),
           TEST(test_settled_consumer_ends_the_outage), TEST(test_short_connection_does_not_end_the_outage),
           TEST(test_no_outage_before_the_first_answer), TEST(test_other_failures_are_no_outage),
-          TEST(test_consumer_is_started_during_an_outage), TEST(test_full_disk_postpones_the_start),
-          TEST(test_disk_that_cannot_be_examined_does_not_postpone_the_start),
+          TEST(test_reason_of_a_failed_consumer_is_shown), TEST(test_consumer_is_started_during_an_outage),
+          TEST(test_full_disk_postpones_the_start), TEST(test_disk_that_cannot_be_examined_does_not_postpone_the_start),
           TEST(test_full_disk_does_not_prevent_the_first_start), TEST(test_five_starts_without_an_answer_are_the_last),
           TEST(test_starts_are_half_a_second_apart), TEST(test_killed_consumer_is_started_again_at_once),
           TEST(test_no_consumer_is_started_for_a_given_one_or_at_the_end),
