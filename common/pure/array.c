@@ -9,7 +9,8 @@
 static int array_resize(void *items, size_t wanted, size_t size) {
     void *old;
     memcpy(&old, items, sizeof old); /* items is a T **, which a void ** must not alias */
-    void *grown = reallocarray(old, wanted, size);
+    void *grown =
+        wanted <= SIZE_MAX / size ? realloc(old, wanted * size) : NULL; /* no call that overflows: sanitizers abort */
     if (!grown)
         return ERR_NOMEM;
     memcpy(items, &grown, sizeof grown);
@@ -33,5 +34,5 @@ int array_grow_by_one(void *items, size_t count, size_t size) {
 }
 
 void *array_zeroed(size_t count, size_t size) {
-    return calloc(MAX(count, 1), size);
+    return count <= SIZE_MAX / size ? calloc(MAX(count, 1), size) : NULL;
 }
