@@ -3,7 +3,6 @@
 #include "consumer/jobs/eligible.h"
 #include "consumer/reply.h"
 #include <stdlib.h>
-#include <string.h>
 
 void beats_fill(struct consumer *c, struct peer *uploader, struct msg_beat *beat, struct beat_lists *lists) {
     beat->jobs = lists->jobs;
@@ -37,12 +36,15 @@ int beats_send_lost(struct consumer *c, struct peer *uploader, const struct ref 
     return beats_send(c, uploader, &m);
 }
 
-int beats_send_jobs(struct consumer *c, const struct peer *producer) {
+/* Tells the uploaders of a host with producers where these offer jobs, at once and not with the next HEARTBEAT. */
+static int beats_send_jobs(struct consumer *c) {
+    struct slice jobs[PRODUCERS_MAX];
     int err = 0;
+    c->offers_moved = false;
     for (size_t i = 0; !err && i < c->peers.count; i++) {
         struct peer *uploader = c->peers.all[i];
         struct msg m = {.type = MSG_BEAT};
-        if (uploader->role == ROLE_UPLOADER && strcmp(uploader->boot, producer->boot) == 0)
+        if (uploader->role == ROLE_UPLOADER && peers_local_jobs(&c->peers, uploader, jobs) > 0)
             err = beats_send(c, uploader, &m);
     }
     return err;
@@ -74,7 +76,9 @@ int beats_send_unwanted(struct consumer *c) {
 }
 
 int beats_step(struct consumer *c) {
-    int err = 0;
+    int err = c->offers_moved ? beats_send_jobs(c) : 0;
+    if (err)
+        return err;
     if (!fleet_divide_if_due(&c->fleet, consumer_time(c)))
         return 0;
     for (size_t i = 0; !err && i < c->peers.count; i++)

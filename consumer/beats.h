@@ -26,9 +26,7 @@ int beats_send_lost(struct consumer *c, struct peer *uploader, const struct ref 
 /* All uploaders learn which of their leases must not begin, because every producer of the upload is
  * stopping. */
 int beats_send_unwanted(struct consumer *c) MUST_CHECK;
-/* The uploaders of the producer's host learn at once where it offers jobs. */
-int beats_send_jobs(struct consumer *c, const struct peer *producer) MUST_CHECK;
-/* Divides the fleet's limits when that is due, and sends those that changed. */
+/* Sends where a producer that joined offers jobs. Divides the fleet's limits when that is due, and sends those that changed. */
 int beats_step(struct consumer *c) MUST_CHECK;
 
 #endif

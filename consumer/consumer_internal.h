@@ -52,6 +52,7 @@ struct consumer {
     struct producer_stats stats[PRODUCERS_MAX];
     struct plans planned;
     struct fleet_limits fleet;
+    bool offers_moved; /* a producer joined or moved, and its uploaders do not know it yet */
     struct waiting_list waiting_plans, waiting_claims;
     uint64_t now_ms;         /* clock_ms of the message or round being handled */
     uint64_t grace_until_ms; /* lease time: inherited uploads get no grants before (rule 6); 0: no grace */

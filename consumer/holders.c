@@ -1,5 +1,4 @@
 #include "consumer/holders.h"
-#include "pure/array.h"
 #include "system/fileid.h"
 #include "system/log.h"
 #include <stdio.h>
@@ -71,7 +70,7 @@ int holders_write(struct holders *h, const char *endpoint, const struct peers *p
     if ((size_t)snprintf(f.endpoint, sizeof f.endpoint, "%s", endpoint) >= sizeof f.endpoint)
         return ERR_LIMIT;
     snprintf(f.boot, sizeof f.boot, "%s", boot_id());
-    f.holders = array_zeroed(peers->count + h->former.holder_count, sizeof *f.holders);
+    f.holders = calloc(peers->count + h->former.holder_count + 1, sizeof *f.holders); /* and process 1 */
     if (!f.holders)
         return ERR_NOMEM;
     f.holder_count = holders_collect(h, peers, grace, f.holders);

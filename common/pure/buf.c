@@ -22,8 +22,8 @@ int buf_reserve(struct buf *b, size_t extra) {
     if (b->cap && extra < b->cap - b->len) /* one byte stays for the NUL */
         return 0;
     size_t need, cap = MAX(b->cap * 2, CAP_FIRST);
-    if (__builtin_add_overflow(b->len + 1, extra, &need))
-        return ERR_NOMEM;
+    if (__builtin_add_overflow(b->len + 1, extra, &need) || need > PTRDIFF_MAX)
+        return ERR_NOMEM; /* and no call that a sanitizer aborts */
     cap = MAX(cap, need);
     char *data = realloc(b->data, cap);
     if (!data)

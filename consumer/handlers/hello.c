@@ -114,7 +114,7 @@ int hello_handle(struct consumer *c, const struct msg *m, const struct route *fr
     if (err) /* memory is out: the peer repeats HELLO */
         return c->failed ? err : 0;
     peer->key = *key;
-    bool offers_anew = is_new ? peer->jobs != NULL : hello_update(peer, &m->hello);
+    c->offers_moved |= is_new ? peer->jobs != NULL : hello_update(peer, &m->hello);
     if (is_new)
         hello_join(c, peer);
     peer->route = *from;
@@ -122,8 +122,6 @@ int hello_handle(struct consumer *c, const struct msg *m, const struct route *fr
     if (peer->role != ROLE_READER)
         c->member_heard_ms = peer->heard_ms;
     err = hello_welcome(c, peer, m->number);
-    if (!err && offers_anew && peer->role == ROLE_PRODUCER)
-        err = beats_send_jobs(c, peer);
     if (err || !fleet_join(&c->fleet, peer, consumer_time(c)))
         return err;
     return beats_send_limits(c, peer);

@@ -8,7 +8,7 @@
 
 #define UPLOADS_PER_PAGE 512
 #define WORKERS_PER_PAGE 1024
-#define ENTRY_BYTES 128 /* of an encoded entry without its texts, at most */
+#define ENTRY_BYTES 192 /* of an encoded entry without its texts, at most */
 #define SHORT_BRAKES 8  /* in a short reply; an endpoint may have a kilobyte */
 
 static void status_describe_upload(const struct upload *u, struct upload_status *out) {

@@ -23,7 +23,6 @@ def sources(tmp_path_factory):
     return {"2,000 x 4 KiB": root / "tree", "1 GiB": root / "file"}
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("delay", [0, 1, 10, 40, 100])
 def test_slots(box, start_sink, sources, delay, capsys):
     url = start_sink("-d", str(delay))

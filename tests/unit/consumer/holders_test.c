@@ -133,6 +133,15 @@ static void test_without_a_file_the_holders_are_unknown(void **state) {
     assert_int_equal(written(false), 0);
 }
 
+/* Each peer is a holder, and process 1 stands for those of before: one more than there are peers. */
+static void test_unknown_holders_are_beside_those_of_all_peers(void **state) {
+    (void)state;
+    holders_init(&h, DIR, false);
+    join(1, ROLE_UPLOADER, living, true);
+    assert_int_equal(written(true), 2);
+    assert_true(names(1) && names(living));
+}
+
 static void test_the_holders_of_another_boot_are_unknown(void **state) {
     (void)state;
     const struct consumer_holder holder = {.pid = DEAD, .starttime = 5};
@@ -191,6 +200,6 @@ static void test_only_its_own_file_is_removed(void **state) {
 UNIT_MAIN(TEST(test_uploaders_of_this_host_are_written),
           TEST(test_living_holders_of_before_stay_while_their_leases_may_live),
           TEST(test_a_pid_that_was_used_again_is_no_holder), TEST(test_an_unknown_holder_of_before_stays_unknown),
-          TEST(test_without_a_file_the_holders_are_unknown), TEST(test_the_holders_of_another_boot_are_unknown),
-          TEST(test_after_a_clean_end_there_are_no_holders), TEST(test_an_endpoint_that_is_too_long_is_not_written),
-          TEST(test_only_its_own_file_is_removed))
+          TEST(test_without_a_file_the_holders_are_unknown), TEST(test_unknown_holders_are_beside_those_of_all_peers),
+          TEST(test_the_holders_of_another_boot_are_unknown), TEST(test_after_a_clean_end_there_are_no_holders),
+          TEST(test_an_endpoint_that_is_too_long_is_not_written), TEST(test_only_its_own_file_is_removed))

@@ -110,11 +110,11 @@ static void test_a_request_within_half_a_lease_keeps_its_job(void **state) {
     (void)state;
     struct job near = world_job(JOB_PUT, 1), far = world_job(JOB_PUT, 2);
     apply_brake(1000, 0);
-    fill(TOKENS_PER_REQUEST - 1000.0 * (WORLD_LEASE_MS / 2 - 1) / 1000);
+    fill(TOKENS_PER_REQUEST - 1000.0 * (WORLD_LEASE_MS / 2.0 - 1) / 1000);
     struct task_entry *e = world_grant(&near);
     transfers_start(up());
     assert_int_equal(e->state, TASK_BACKOFF);
-    fill(TOKENS_PER_REQUEST - 1000.0 * (WORLD_LEASE_MS / 2) / 1000);
+    fill(TOKENS_PER_REQUEST - 1000.0 * (WORLD_LEASE_MS / 2.0) / 1000);
     world_grant(&far);
     transfers_start(up());
     assert_null(world_find(&far));
