@@ -10,6 +10,7 @@
 #define SLICE_MS UINT64_C(100)
 #define RATE_SLICES UINT64_C(5) /* the grant rate is that of the last half second */
 #define AGAIN_DOUBLED_MAX 16u   /* 1 ms doubled so often is more than OFFERS_AGAIN_MAX_MS */
+#define LAST_DOUBLED_MAX 3u     /* for the last ones */
 
 int offers_init(struct offers *o) {
     memset(o, 0, sizeof *o);
@@ -151,11 +152,10 @@ static void offers_note_grant(struct offers *o, const struct offer *offer, uint6
     if (s->slice != now_ms / SLICE_MS)
         *s = (struct offers_slice){.slice = now_ms / SLICE_MS, .least_ms = UINT32_MAX};
     s->grants++;
-    if (offer->times != 1)
-        return; /* it is not known which of its copies was granted */
-    uint64_t took = now_ms - offer->offered_ms;
+    uint64_t took = now_ms - offer->first_ms; /* of a repeated one: at most, as any of its copies may be the one */
     uint32_t ms = (uint32_t)MIN(took, UINT32_MAX);
-    s->least_ms = MIN(ms, s->least_ms);
+    if (offer->times == 1)
+        s->least_ms = MIN(ms, s->least_ms);
     o->times_ms[o->times_at++ % OFFERS_TIMES] = ms;
     if (o->times_at < OFFERS_TIMES || o->times_at % 16 == 0)
         o->median_ms = offers_median_ms(o);
@@ -163,7 +163,7 @@ static void offers_note_grant(struct offers *o, const struct offer *offer, uint6
 
 /* Rule 4: how long an offer stays OPEN before it is repeated. */
 static uint64_t offers_patience_ms(const struct offers *o, uint32_t times) {
-    uint32_t doubled = o->last_ones ? 0 : MIN(times - 1, AGAIN_DOUBLED_MAX);
+    uint32_t doubled = MIN(times - 1, o->last_ones ? LAST_DOUBLED_MAX : AGAIN_DOUBLED_MAX);
     uint64_t ms = MAX(4 * o->median_ms, OFFERS_AGAIN_MIN_MS) << doubled;
     return MIN(ms, OFFERS_AGAIN_MAX_MS);
 }
@@ -194,6 +194,8 @@ size_t offers_room(const struct offers *o, const struct fleet *fleet, uint64_t n
 
 void offers_sent(struct offers *o, struct offer *offer, uint64_t now_ms) {
     offers_leave_state(o, offer);
+    if (offer->times == 0)
+        offer->first_ms = now_ms;
     offer->times += offer->times < UINT32_MAX;
     offer->offered_ms = now_ms;
     offer->due_ms = now_ms + offers_patience_ms(o, offer->times);

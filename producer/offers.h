@@ -15,8 +15,8 @@
  * is.
  *
  * Rule 4. An OPEN offer is repeated after max(100 ms, 4 × median offer-to-grant time), doubled each time up to 30 s, while
- * the fleet has a free slot: it waits in the queue of a busy uploader, or is lost. The time is not doubled while nothing
- * else is left to offer. A new epoch also resets it: every file is planned again and its entries are removed.
+ * the fleet has a free slot: it waits in the queue of a busy uploader, or is lost. While nothing else is left to
+ * offer, it is doubled three times at most. A new epoch also resets it: every file is planned again and its entries are removed.
  */
 #ifndef CHUNKLIFT_OFFERS_H
 #define CHUNKLIFT_OFFERS_H
@@ -42,6 +42,7 @@ struct offer {
     bool repeat;               /* READY: it repeats an OPEN offer */
     bool until;                /* LEASED: a lease from PLANNED, of which only the end (due_ms) is known */
     uint64_t bytes;            /* of the job */
+    uint64_t first_ms;         /* when it was offered first since the last grant or epoch */
     uint64_t offered_ms;       /* when it was last offered */
     uint64_t due_ms;           /* OPEN: to be repeated; WAITING: READY again; LEASED with until: the end */
     uint32_t times;            /* how often it was offered since the last grant or epoch */
@@ -72,7 +73,7 @@ struct offers {
     uint32_t times_ms[OFFERS_TIMES]; /* the last offer-to-grant times */
     size_t times_at;                 /* how many were noted */
     uint64_t median_ms;              /* of them */
-    bool last_ones;                  /* nothing else is left to offer: repeated without doubling */
+    bool last_ones;                  /* nothing else is left to offer: doubled a few times only */
     size_t top;                      /* pool entries from this index on were never used */
 };
 

@@ -25,6 +25,7 @@ struct task_result {
     bool transient;           /* FAILED: another attempt can succeed (500, 503, timeout, connection lost, …) */
     bool throttled;           /* transient: the store asked for fewer requests (SlowDown, 429, 503) */
     bool never_connected;     /* transient: no connection could be made */
+    bool broken;              /* transient: the store's connection broke during the request */
     bool timed_out;           /* transient: no reply in time (costs more of the retry budget) */
     bool credentials_expired; /* transient: new ones are there; the retry is free */
     bool source_lost; /* transient: the producer does not send the bytes; no failure of the store or of this host */

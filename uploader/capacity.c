@@ -52,16 +52,20 @@ static uint64_t cpu_ns(void) {
  * slow as well. */
 static uint64_t capacity_reply_us(struct uploader *u, uint64_t *wake_ms) {
     uint64_t us = http_reply_us(u->http);
-    if (us > 0 || u->limiter.active == 0)
+    if (us > 0)
         return us;
-    deadline_lower(wake_ms, u->now_ms + LOOK_AGAIN_MS);
-    return sub_or_zero(http_waiting_us(u->http), GRACE_US);
+    uint64_t waiting_us = http_waiting_us(u->http), again_ms = waiting_us / 8000;
+    if (waiting_us > 0) /* the longer it waits, the less a millisecond matters */
+        deadline_lower(wake_ms, u->now_ms + MAX(again_ms, LOOK_AGAIN_MS));
+    return sub_or_zero(waiting_us, GRACE_US);
 }
 
 void capacity_follow(struct uploader *u, uint64_t *wake_ms) {
     if (!capacity_is_auto(u) || u->now_ms == u->slots_ms)
         return;
     u->slots_ms = u->now_ms;
+    if (u->limiter.active == 0)
+        auto_slots_rest(&u->auto_slots);
     if (auto_slots_is_due(&u->auto_slots))
         auto_slots_measure(&u->auto_slots, cpu_ns());
     uint64_t reply_us = capacity_reply_us(u, wake_ms);
@@ -70,6 +74,8 @@ void capacity_follow(struct uploader *u, uint64_t *wake_ms) {
         capacity_set_slots(u, slots);
     } else if (slots > now * GROWS && u->now_ms >= u->slots_grown_ms + STEP_MS) {
         capacity_set_slots(u, MIN(slots, now + STEP));
+        if (slots > now + STEP)
+            deadline_lower(wake_ms, u->now_ms + STEP_MS);
         u->slots_grown_ms = u->now_ms;
     }
 }

@@ -243,6 +243,7 @@ endforeach()
 
 set(folder uploader)
 unit_test(capacity uploader_core)
+target_link_options(capacity_test PRIVATE "LINKER:--wrap=http_waiting_us")
 unit_test(fleet_limits uploader_core)
 unit_test(intake uploader_core)
 unit_test(intake_consumer uploader_core)

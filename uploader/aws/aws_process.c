@@ -167,7 +167,9 @@ static int process_read_output(struct process *p) {
     while (p->fd != -1) {
         if (p->output.len >= AWS_JSON_MAX)
             return ERR_LIMIT;
-        if (buf_reserve(&p->output, AWS_JSON_MAX)) /* once: a buffer that grows would leave secrets in freed memory */
+        if (buf_reserve(&p->output,
+                        AWS_JSON_MAX -
+                            p->output.len)) /* once: a buffer that grows would leave secrets in freed memory */
             return ERR_NOMEM;
         ssize_t n = read(p->fd, p->output.data + p->output.len, AWS_JSON_MAX - p->output.len);
         if (n == -1) /* it does not block, so there is no EINTR */

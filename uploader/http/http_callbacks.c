@@ -51,7 +51,7 @@ static int body_rewind(void *arg, curl_off_t offset, int origin) {
             return CURL_SEEKFUNC_FAIL;
         }
     }
-    t->position = 0;
+    t->position = t->sent_ns = 0;
     return CURL_SEEKFUNC_OK;
 }
 

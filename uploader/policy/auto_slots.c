@@ -16,6 +16,8 @@
 #define PART_MIN 0.125
 #define GROWTH 1.25 /* a second, after a cut */
 #define CUT_AGAIN_MS 1000
+#define CUT_ONE_IN 50 /* jobs */
+#define FORGET 1024   /* jobs, after which earlier ones count half */
 
 void auto_slots_init(struct auto_slots *a, uint32_t most) {
     *a = (struct auto_slots){.most = MIN(most, AUTO_SLOTS_MAX), .length = -1, .part = 1};
@@ -27,6 +29,14 @@ void auto_slots_start(struct auto_slots *a, uint64_t length) {
 
 void auto_slots_end(struct auto_slots *a) {
     a->jobs++;
+    if (++a->ended < FORGET)
+        return;
+    a->ended /= 2;
+    a->troubles /= 2;
+}
+
+void auto_slots_rest(struct auto_slots *a) {
+    a->cpu_ns = a->jobs = 0;
 }
 
 bool auto_slots_is_due(const struct auto_slots *a) {
@@ -51,8 +61,10 @@ static double auto_slots_part(const struct auto_slots *a, uint64_t now_ms) {
 }
 
 void auto_slots_trouble(struct auto_slots *a, uint64_t now_ms) {
-    if (a->trouble_ms && now_ms < a->trouble_ms + CUT_AGAIN_MS)
+    a->troubles++;
+    if ((a->trouble_ms && now_ms < a->trouble_ms + CUT_AGAIN_MS) || a->troubles * CUT_ONE_IN < a->ended)
         return;
+    a->troubles = a->ended = 0;
     double part = auto_slots_part(a, now_ms) * CUT;
     a->part = MAX(part, PART_MIN);
     a->trouble_ms = now_ms;
@@ -81,6 +93,7 @@ uint32_t auto_slots_count(const struct auto_slots *a, uint64_t reply_us, uint64_
     }
     count_limit(&count, AUTO_SLOTS_MEMORY / (MIN(a->length, BUFFER_MAX) + BUFFER_OTHER), SLOTS_MEMORY, why);
     count_limit(&count, a->most, SLOTS_MOST, why);
-    count_limit(&count, count * auto_slots_part(a, now_ms), SLOTS_TROUBLE, why);
+    double part = count * auto_slots_part(a, now_ms);
+    count_limit(&count, MAX(part, least), SLOTS_TROUBLE, why);
     return (uint32_t)MAX(count, 1);
 }

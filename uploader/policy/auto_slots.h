@@ -13,8 +13,8 @@
  *
  * Limits, in this order: not fewer than 8 (small objects: 16), because a near store also needs a few; not more than 256,
  * than memory for buffers allows, or than descriptors allow. A store that refuses requests because there are too many
- * (503 SlowDown, 429), or a connection that breaks, halves the number, once a second at most; it grows back by a quarter
- * a second.
+ * (503 SlowDown, 429), or breaks connections, halves the number, once a second at most and not below the least number; it
+ * grows back by a quarter a second. Single failures among many replies change nothing: it takes one in 50.
  *
  * The rule does not search by trying other numbers. A trial takes as long as several replies, and a tree of small files
  * is done by then.
@@ -33,12 +33,13 @@
 #define AUTO_SLOTS_MEMORY (24u << 20) /* bytes, for the buffers of all transfers */
 
 struct auto_slots {
-    uint32_t most;         /* by descriptors */
-    double length;         /* mean of the transfers started lately, in bytes; negative: none yet */
-    double work_us;        /* of one job; 0: not measured yet */
-    uint64_t jobs, cpu_ns; /* ended since cpu_ns was the process's CPU time */
-    double part;           /* of the number, after trouble: above 0, at most 1 */
-    uint64_t trouble_ms;   /* of the last cut; 0: none */
+    uint32_t most;            /* by descriptors */
+    double length;            /* mean of the transfers started lately, in bytes; negative: none yet */
+    double work_us;           /* of one job; 0: not measured yet */
+    uint64_t jobs, cpu_ns;    /* ended since cpu_ns was the process's CPU time */
+    double part;              /* of the number, after trouble: above 0, at most 1 */
+    uint64_t trouble_ms;      /* of the last cut; 0: none */
+    uint64_t troubles, ended; /* since the last cut, or of the last thousand jobs and more */
 };
 
 void auto_slots_init(struct auto_slots *a, uint32_t most);
@@ -46,6 +47,8 @@ void auto_slots_init(struct auto_slots *a, uint32_t most);
 void auto_slots_start(struct auto_slots *a, uint64_t length);
 /* A transfer ended. */
 void auto_slots_end(struct auto_slots *a);
+/* Nothing runs: the CPU time from now to the next measurement is not that of jobs. */
+void auto_slots_rest(struct auto_slots *a);
 /* True: enough jobs ended for auto_slots_measure, which costs a system call. */
 bool auto_slots_is_due(const struct auto_slots *a);
 /* cpu_ns: the CPU time of the process. */

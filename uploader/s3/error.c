@@ -242,6 +242,7 @@ static void error_no_reply(struct s3_error *e, const struct http_reply *r) {
     e->transient = !tls && !not_transient;
     e->own = tls || refused_by_proxy ? OWN_SURE : OWN_NO;
     e->timed_out = r->timed_out;
+    e->broken = r->error == ERR_IO && r->connected && !r->timed_out;
     e->doubt = r->connected;
     struct buf text = BUF_INIT;
     int err = text_add_printable(&text, slice_of(r->message));

@@ -16,7 +16,7 @@ struct s3_error {
     char text[512]; /* one line */
     enum fail_class class;
     enum own_failure own; /* can be caused by this host: credentials, clock, TLS, proxy */
-    bool transient, throttled, never_connected, timed_out, expired;
+    bool transient, throttled, never_connected, broken, timed_out, expired;
     bool keys_refused; /* other keys may be accepted */
     bool gone;         /* NoSuchUpload */
     bool doubt;        /* the request may have taken effect: no reply, or one that does not tell */

@@ -65,6 +65,7 @@ void s3_op_fail_with(struct s3_op *op, const struct s3_error *e) {
     r->throttled = e->throttled;
     r->never_connected = e->never_connected;
     r->timed_out = e->timed_out;
+    r->broken = e->broken;
     r->credentials_expired = e->expired;
     r->retry_after_ms = e->retry_after_ms;
     if (e->transient && !e->throttled && !e->expired)

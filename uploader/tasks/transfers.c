@@ -49,8 +49,7 @@ static void transfer_end(struct uploader *u, struct task_entry *e) {
     e->task.moved_bytes = 0;
     fleet_limits_count_attempt(u, e);
     auto_slots_end(&u->auto_slots);
-    if (t->throttled ||
-        (t->transient && !t->never_connected && !t->timed_out && !t->source_lost && !t->credentials_expired))
+    if (t->throttled || t->broken)
         auto_slots_trouble(&u->auto_slots, u->now_ms);
     if (t->outcome == OUTCOME_FAILED && t->transient) {
         task_retry(u, &e);

@@ -113,15 +113,15 @@ static void test_offers_are_repeated_with_doubling(void **state) {
     }
 }
 
-/* Without doubling while nothing else is left to offer. */
-static void test_the_last_ones_are_repeated_without_doubling(void **state) {
+static void test_the_last_ones_are_doubled_three_times_at_most(void **state) {
+    static const uint64_t pauses[] = {100, 200, 400, 800, 800, 800};
     uint64_t now = 50000;
     (void)state;
     o.last_ones = true;
     struct offer *a = add_sent(0, now);
-    for (int i = 0; i < 5; i++) {
-        assert_int_equal(offers_deadline(&o), now + 100);
-        now += 100;
+    for (size_t i = 0; i < sizeof pauses / sizeof *pauses; i++) {
+        assert_int_equal(offers_deadline(&o), now + pauses[i]);
+        now += pauses[i];
         offers_collect_due(&o, now, true);
         assert_int_equal(a->state, OFFER_READY);
         offers_sent(&o, a, now);
@@ -137,16 +137,17 @@ static void test_an_offer_is_repeated_after_four_medians(void **state) {
 }
 
 /* A repeated offer gives no time: it is not known which copy was granted. */
-static void test_repeated_offers_do_not_count_as_times(void **state) {
+static void test_the_time_of_a_repeated_offer_counts_from_the_first(void **state) {
     (void)state;
     struct offer *a = add_sent(0, 1000);
     offers_collect_due(&o, 2000, true);
     offers_sent(&o, a, 2000);
     offers_granted(&o, a, 2001);
-    assert_int_equal(o.times_at, 0);
+    assert_int_equal(o.median_ms, 1001); /* so the next one is repeated later */
+    assert_int_equal(add_sent(1, 3000)->due_ms, 3000 + 4004);
     struct fleet fleet = {.uploaders = 1, .share = 10};
     assert_int_equal(offers_window(&o, &fleet, 2001),
-                     10); /* no time is known, so the grant does not widen the window */
+                     10); /* no least time is known, so the grant does not widen the window */
 }
 
 static void test_denied_jobs_wait_their_time(void **state) {
@@ -355,9 +356,9 @@ UNIT_MAIN(cmocka_unit_test_setup_teardown(test_reoffer_at_once_is_limited_to_one
           cmocka_unit_test_setup_teardown(test_window_follows_rate_and_smallest_time, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_an_outstanding_offer_takes_room_until_it_is_answered, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_offers_are_repeated_with_doubling, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_the_last_ones_are_repeated_without_doubling, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_the_last_ones_are_doubled_three_times_at_most, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_an_offer_is_repeated_after_four_medians, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_repeated_offers_do_not_count_as_times, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_the_time_of_a_repeated_offer_counts_from_the_first, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_denied_jobs_wait_their_time, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_leases_from_a_plan_end_at_their_time, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_the_table_is_bounded, set_up, tear_down),

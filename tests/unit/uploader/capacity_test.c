@@ -174,6 +174,14 @@ static void test_more_slots_give_nothing_back(void **state) {
 
 #define NEVER UINT64_MAX
 
+static uint64_t waiting_us; /* of the oldest request */
+
+uint64_t __wrap_http_waiting_us(const struct http *h);
+uint64_t __wrap_http_waiting_us(const struct http *h) {
+    (void)h;
+    return waiting_us;
+}
+
 /* --slots auto, in the next millisecond, with a store that takes so long. */
 static uint64_t follow(uint64_t reply_us) {
     uint64_t wake_ms = NEVER;
@@ -267,14 +275,41 @@ static void test_seven_tenths_are_left_alone(void **state) {
     assert_int_equal(up()->limiter.limit, 13);
 }
 
-static void test_without_a_reply_it_looks_again_soon(void **state) {
+static void test_without_a_reply_the_oldest_request_counts(void **state) {
     (void)state;
-    assert_int_equal(follow(0), NEVER); /* nothing runs */
-    struct job put = world_job(JOB_PUT, 1);
-    world_run(&put);
+    waiting_us = 0;
+    assert_int_equal(follow(0), NEVER); /* no request waits */
+    auto_slots_start(&up()->auto_slots, 4096);
+    waiting_us = 3000;
+    up()->slots_grown_ms = 0;
     uint64_t wake_ms = follow(0);
     assert_int_equal(wake_ms, up()->now_ms + 2);
+    assert_int_equal(up()->limiter.limit, AUTO_SLOTS_FEW_SMALL);
+    up()->slots_grown_ms = 0;
+    waiting_us = 5000; /* 2 ms more than this host may take by itself */
+    follow(0);
+    assert_in_range(up()->limiter.limit, 45, 52);
+    waiting_us = 80000;
+    wake_ms = follow(0);
+    assert_int_equal(wake_ms, up()->now_ms + 5); /* for the next step */
+    up()->slots_grown_ms = 0;
+    limiter_set_limit(&up()->limiter, 256);
+    wake_ms = follow(0);
+    assert_int_equal(wake_ms, up()->now_ms + 10); /* less often, the longer it lasts */
     assert_int_equal(follow(300), NEVER);
+    waiting_us = 0;
+}
+
+static void test_a_rest_does_not_count_as_work(void **state) {
+    (void)state;
+    up()->auto_slots.cpu_ns = up()->auto_slots.jobs = 7;
+    follow(300);
+    assert_int_equal(up()->auto_slots.cpu_ns + up()->auto_slots.jobs, 0);
+    struct job put = world_job(JOB_PUT, 1);
+    world_run(&put);
+    up()->auto_slots.cpu_ns = up()->auto_slots.jobs = 7;
+    follow(300);
+    assert_int_equal(up()->auto_slots.cpu_ns + up()->auto_slots.jobs, 14);
 }
 
 static void test_a_number_that_is_set_overrides_auto(void **state) {
@@ -302,7 +337,7 @@ static bool lowers_slots(struct task_result r) {
 
 static void test_a_broken_connection_lowers_the_slots(void **state) {
     (void)state;
-    assert_true(lowers_slots((struct task_result){.class = FAIL_OUTAGE}));
+    assert_true(lowers_slots((struct task_result){.broken = true}));
 }
 
 static void test_a_refusal_lowers_the_slots(void **state) {
@@ -348,8 +383,8 @@ UNIT_MAIN(WORLD_TEST(test_slots_are_those_of_the_settings_within_the_descriptors
           WORLD_S3_TEST(test_slots_grow_in_steps), WORLD_S3_TEST(test_the_number_is_computed_once_a_millisecond),
           WORLD_S3_TEST(test_a_slightly_smaller_number_is_left_alone),
           WORLD_S3_TEST(test_a_slightly_larger_number_is_left_alone), WORLD_S3_TEST(test_seven_tenths_are_left_alone),
-          WORLD_S3_TEST(test_without_a_reply_it_looks_again_soon),
-          WORLD_S3_TEST(test_a_number_that_is_set_overrides_auto),
+          WORLD_S3_TEST(test_without_a_reply_the_oldest_request_counts),
+          WORLD_S3_TEST(test_a_rest_does_not_count_as_work), WORLD_S3_TEST(test_a_number_that_is_set_overrides_auto),
           WORLD_S3_TEST(test_a_broken_connection_lowers_the_slots), WORLD_S3_TEST(test_a_refusal_lowers_the_slots),
           WORLD_S3_TEST(test_other_failures_do_not_lower_the_slots),
           WORLD_S3_TEST(test_a_timeout_does_not_lower_the_slots),

@@ -191,7 +191,56 @@ static void test_it_is_never_zero(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
-UNIT_MAIN(TEST(test_before_the_first_transfer_it_is_the_least_number), TEST(test_small_objects_get_a_few_more),
+static void test_single_failures_change_nothing(void **state) {
+    (void)state;
+    auto_slots_start(&a, SMALL);
+    for (int i = 0; i < 51; i++)
+        auto_slots_end(&a);
+    auto_slots_trouble(&a, 10000);
+    assert_int_equal(auto_slots_count(&a, 100000, 10000, &why), 256);
+    auto_slots_trouble(&a, 10001); /* two of 51 */
+    assert_int_equal(auto_slots_count(&a, 100000, 10001, &why), 128);
+    auto_slots_end(&a);
+    auto_slots_trouble(&a, 12000); /* counted anew since the cut */
+    assert_int_equal(why, SLOTS_TROUBLE);
+    assert_in_range(auto_slots_count(&a, 100000, 12000, &why), 99, 101);
+}
+
+static void test_old_failures_are_forgotten(void **state) {
+    (void)state;
+    auto_slots_start(&a, SMALL);
+    for (int i = 0; i < 1000; i++)
+        auto_slots_end(&a);
+    for (int i = 0; i < 18; i++)
+        auto_slots_trouble(&a, 10000);
+    for (int i = 0; i < 24; i++)
+        auto_slots_end(&a);
+    assert_int_equal(a.ended, 512);
+    assert_int_equal(a.troubles, 9);
+    assert_int_equal(auto_slots_count(&a, 100000, 10000, &why), 256);
+}
+
+static void test_trouble_leaves_the_least_number(void **state) {
+    (void)state;
+    auto_slots_trouble(&a, 10000);
+    assert_int_equal(auto_slots_count(&a, 0, 10000, &why), AUTO_SLOTS_FEW);
+    assert_int_equal(why, SLOTS_NEAR);
+}
+
+static void test_a_rest_makes_the_next_measurement_the_first(void **state) {
+    (void)state;
+    auto_slots_start(&a, SMALL);
+    work(64, 400);
+    auto_slots_end(&a);
+    auto_slots_rest(&a);
+    auto_slots_end(&a);
+    auto_slots_measure(&a, UINT64_MAX / 2);
+    assert_true(auto_slots_work_us(&a) == 400);
+}
+
+UNIT_MAIN(TEST(test_single_failures_change_nothing), TEST(test_old_failures_are_forgotten),
+          TEST(test_trouble_leaves_the_least_number), TEST(test_a_rest_makes_the_next_measurement_the_first),
+          TEST(test_before_the_first_transfer_it_is_the_least_number), TEST(test_small_objects_get_a_few_more),
           TEST(test_slow_replies_get_as_many_as_fill_their_time),
           TEST(test_a_limit_that_changes_nothing_is_not_the_reason),
           TEST(test_small_objects_are_measured_after_more_jobs), TEST(test_an_empty_file_counts_for_the_mean_length),

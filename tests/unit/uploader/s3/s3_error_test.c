@@ -253,9 +253,15 @@ static void test_errors_of_this_host(void **state) {
     assert_false(e.transient);
     r = (struct http_reply){.error = ERR_IO, .timed_out = true};
     assert_true(s3_error_from_reply(&r, 0, &e));
-    assert_true(e.timed_out && e.transient && !e.doubt);
+    assert_true(e.timed_out && e.transient && !e.doubt && !e.broken);
     assert_int_equal(e.class, FAIL_OUTAGE);
     assert_string_equal(e.text, err_text(ERR_IO)); /* without a message */
+    r = (struct http_reply){.error = ERR_IO, .connected = true};
+    assert_true(s3_error_from_reply(&r, 0, &e));
+    assert_true(e.broken && e.doubt && !e.never_connected);
+    r = (struct http_reply){.error = ERR_UNREACHABLE};
+    assert_true(s3_error_from_reply(&r, 0, &e));
+    assert_true(!e.broken && e.never_connected);
 }
 
 static void test_only_2xx_without_an_error_is_good(void **state) {
