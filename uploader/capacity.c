@@ -72,12 +72,14 @@ void capacity_follow(struct uploader *u, uint64_t *wake_ms) {
     uint32_t now = u->limiter.limit, slots = auto_slots_count(&u->auto_slots, reply_us, u->now_ms, &u->slots_why);
     if (slots < now * SHRINKS) {
         capacity_set_slots(u, slots);
-    } else if (slots > now * GROWS && u->now_ms >= u->slots_grown_ms + STEP_MS) {
+        return;
+    }
+    if (slots > now * GROWS && u->now_ms >= u->slots_grown_ms + STEP_MS) {
         capacity_set_slots(u, MIN(slots, now + STEP));
-        if (slots > now + STEP)
-            deadline_lower(wake_ms, u->now_ms + STEP_MS);
         u->slots_grown_ms = u->now_ms;
     }
+    if (slots > u->limiter.limit * GROWS)
+        deadline_lower(wake_ms, u->slots_grown_ms + STEP_MS);
 }
 
 uint32_t capacity_idle_connections(const struct uploader *u) {
