@@ -181,7 +181,9 @@ static int conversation_ask_plans(struct producer *p, uint64_t now_ms, uint64_t 
         FAULT_POINT_IF(err == 0, plan_sent, "");
         if (!err)
             plan_note_sent(requested, count, number, now_ms);
-        else if ((err = conversation_sent(p, err, now_ms, deadline_ms)) != 0)
+        else
+            err = conversation_sent(p, err, now_ms, deadline_ms);
+        if (err)
             return err;
     }
     uint64_t due_ms = p->planner.draining || p->conversation_blocked ? UINT64_MAX : plan_deadline(&p->planner);

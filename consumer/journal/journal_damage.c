@@ -41,7 +41,9 @@
  * read. */
 static int read_range(int fd, uint64_t from, uint64_t to, struct buf *out) {
     int err = buf_reserve(out, to - from);
-    while (!err && from < to) {
+    if (err)
+        return err;
+    while (from < to) {
         ssize_t n = pread(fd, out->data + out->len, to - from, (off_t)from);
         if (n == -1 && errno == EINTR)
             continue;
@@ -52,9 +54,8 @@ static int read_range(int fd, uint64_t from, uint64_t to, struct buf *out) {
         out->len += (size_t)n;
         from += (uint64_t)n;
     }
-    if (!err)
-        out->data[out->len] = '\0';
-    return err;
+    out->data[out->len] = '\0';
+    return 0;
 }
 
 static int damage_open_active(const struct journal *j, int *fd, uint64_t *size) {
