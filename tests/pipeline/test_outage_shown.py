@@ -18,7 +18,7 @@ def test_an_outage_is_named_and_its_failures_are_grouped(box):
         url = f"http://127.0.0.1:{s.getsockname()[1]}"
     for i in range(15):
         random_file(box.dir / "tree" / f"{i:02}", 10)
-    cp = box.start("cp", "-r", "--journal", box.journal, "--endpoint-url", url, "--retry-for", "6s", box.dir / "tree", "s3://bucket/",
+    cp = box.start("cp", "-r", "--journal", box.journal, "--endpoint-url", url, "--retry-for", "6s", "--slots", "4", box.dir / "tree", "s3://bucket/",
                    env={"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
     wait_for(lambda: any(w.get("outage_ms", 0) >= 2000 for w in lines(box)), what="status knows of the outage")
     said = box.run("status", "--journal", box.journal).stdout

@@ -153,7 +153,8 @@ static void transfer_start_backend(struct uploader *u, struct task_entry *e) {
     tasks_move(&u->tasks, e, TASK_ENDED);
 }
 
-/* e is in RUNNING. It moves to SOURCE when its first bytes are still to come. */
+/* e is in RUNNING. A fetched one moves to SOURCE until its first bytes, or the reason that there are none, are here;
+ * transfers_sources goes on with it. */
 static void transfer_start(struct uploader *u, struct task_entry *e) {
     e->backend = job_backend(u, &e->task.job);
     CHECK(e->backend);
@@ -161,14 +162,11 @@ static void transfer_start(struct uploader *u, struct task_entry *e) {
     if (!task_source_open(u, &e))
         return;
     struct source *source = e->task.source;
-    bool fetched = source && source_is_fetched(source);
-    if (fetched)
-        fetch_run(source);
-    if (!fetched || fetch_is_primed(source)) {
-        if (!fetched || task_source_handle_answer(u, &e))
-            transfer_start_backend(u, e);
+    if (!source || !source_is_fetched(source)) {
+        transfer_start_backend(u, e);
         return;
     }
+    fetch_run(source);
     tasks_move(&u->tasks, e, TASK_SOURCE);
     e->task.moved_bytes = e->task.checked_bytes = 0;
     e->task.awaiting_reply = false;

@@ -190,6 +190,7 @@ static void test_prefetched_bytes_start_at_once(void **state) {
     expect_fetch();
     answer_bytes(WORLD_CHUNK);
     transfers_start(up());
+    transfers_sources(up());
     assert_int_equal(e->state, TASK_RUNNING);
 }
 
@@ -220,6 +221,7 @@ static void test_a_changed_file_fails_the_job(void **state) {
     expect_fetch();
     answer(&(struct msg_data){.state = DATA_CHANGED, .why = slice_of("size changed")});
     transfers_start(up());
+    transfers_sources(up());
     assert_int_equal(uploader_world.started, 0);
     assert_int_equal(world_reported().class, FAIL_CHANGED);
     assert_non_null(strstr(world_reported().error.ptr, "size changed"));
@@ -259,6 +261,23 @@ static void test_a_silent_producer_is_left_to_another_uploader(void **state) {
     assert_non_null(strstr(r->detail.ptr, address));
 }
 
+/* Its bytes were asked for ahead, and it was lost before the job had a slot: no backend knows of the job. */
+static void test_a_producer_lost_before_the_start_cancels_nothing(void **state) {
+    (void)state;
+    struct job chunk = remote(JOB_CHUNK);
+    struct task_entry *e = grant(&chunk);
+    expect_fetch();
+    fetch_run(e->task.source);
+    up()->now_ms += WORLD_LEASE_MS * 3 / 5;
+    fetches_tick(up()->fetches, WORLD_LEASE_MS, up()->now_ms);
+    assert_true(fetch_is_primed(e->task.source));
+    transfers_start(up());
+    transfers_sources(up());
+    assert_int_equal(world_released()->why, WHY_NO_SOURCE);
+    assert_int_equal(uploader_world.cancelled, 0);
+    assert_int_equal(uploader_world.started, 0);
+}
+
 static void test_a_producer_that_answered_before_may_come_back(void **state) {
     (void)state;
     struct job chunk = remote(JOB_CHUNK);
@@ -288,6 +307,7 @@ static void test_a_producer_lost_during_the_transfer_is_no_failure_of_the_store(
     expect_fetch();
     answer_bytes(WORLD_CHUNK);
     transfers_start(up());
+    transfers_sources(up());
     const struct task_result lost = {
         .outcome = OUTCOME_FAILED, .transient = true, .source_lost = true, .error = "its producer is silent"};
     world_end(e, &lost);
@@ -462,6 +482,7 @@ UNIT_MAIN(TEST(test_bytes_are_fetched_while_the_task_waits), TEST(test_a_large_r
           TEST(test_prefetched_bytes_start_at_once), TEST(test_the_checksum_is_asked_for_where_the_store_needs_it),
           TEST(test_progress_of_the_producer_keeps_the_lease), TEST(test_a_changed_file_fails_the_job),
           TEST(test_an_unreadable_file_fails_the_job), TEST(test_a_silent_producer_is_left_to_another_uploader),
+          TEST(test_a_producer_lost_before_the_start_cancels_nothing),
           TEST(test_a_producer_that_answered_before_may_come_back),
           TEST(test_a_source_lost_in_the_drain_is_released_as_such),
           TEST(test_a_producer_lost_during_the_transfer_is_no_failure_of_the_store),
