@@ -70,7 +70,7 @@ def chunks_recorded(box):
 
 
 def start(box, store, src, *more):
-    return box.start_cp("--no-progress", "--chunk-size", "5MiB", "--lease", f"{LEASE_S}s", *store.args, *more, src, store.dest, env=store.env)
+    return box.start_cp("--no-progress", "--chunk-size", "5MiB", "--slots", 8, "--lease", f"{LEASE_S}s", *store.args, *more, src, store.dest, env=store.env)
 
 
 def half_way(box, child, chunks):

@@ -130,6 +130,7 @@ class ToySite(Site):
         super().__init__(box, store=self)
 
     def uploader_as(self, key, **env):
+        (self.box.dir / "src").mkdir(exist_ok=True)
         self.uploader(root=self.box.dir / "src", env={"AWS_ACCESS_KEY_ID": key, **env})
         wait_for(lambda: len(self.status("uploader")) == len(self.uploaders), what="it joined")  # a file fails when all that are there fail it
 
