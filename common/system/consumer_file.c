@@ -68,7 +68,7 @@ static int consumer_file_add_holder(struct consumer_file *f, const char *pid, co
     struct consumer_holder h;
     if (pid_parse(pid, &h.pid) || count_parse(ticks, 0, UINT64_MAX, &h.starttime))
         return ERR_INVALID;
-    int err = array_grow_by_one(&f->holders, f->holder_count, sizeof *f->holders);
+    int err = array_grow(&f->holders, &f->holder_cap, f->holder_count, sizeof *f->holders);
     if (!err)
         f->holders[f->holder_count++] = h;
     return err;

@@ -38,7 +38,7 @@ struct consumer_file {
         pid_t pid;
         uint64_t starttime; /* field 22 of /proc/PID/stat, clock ticks since boot */
     } * holders;
-    size_t holder_count;
+    size_t holder_count, holder_cap;
     char boot[33]; /* boot id of the writer; empty: not known */
 };
 int consumer_file_read(const char *dir, struct consumer_file *f) MUST_CHECK;
