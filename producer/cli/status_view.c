@@ -143,17 +143,18 @@ static int status_print_outage(const struct worker_status *w) {
 /* Why it has so many slots, for people; empty when they were given. Returns text. */
 static const char *status_slots_reason(const struct worker_status *w, char *text, size_t size) {
     static const char *const reasons[] = {[SLOTS_GIVEN] = "",
-                                          [SLOTS_NEAR] = " (auto: the store is near)",
-                                          [SLOTS_REPLY] = " (auto",
-                                          [SLOTS_MOST] = " (auto: the most",
-                                          [SLOTS_MEMORY] = " (auto: memory allows no more",
-                                          [SLOTS_TROUBLE] = " (auto: fewer after refusals or broken connections)"};
-    const char *reason = reasons[w->slots_why];
-    bool whole = w->slots_why < SLOTS_REPLY || w->slots_why == SLOTS_TROUBLE;
-    if (whole || !w->reply_us)
-        snprintf(text, size, "%s%s", reason, whole ? "" : ")");
-    else
-        snprintf(text, size, "%s: a reply takes %.1f ms)", reason, (double)w->reply_us / 1000);
+                                          [SLOTS_NEAR] = ": the store is near",
+                                          [SLOTS_REPLY] = "",
+                                          [SLOTS_MOST] = ": the most",
+                                          [SLOTS_MEMORY] = ": memory allows no more",
+                                          [SLOTS_TROUBLE] = ": fewer after refusals or broken connections"};
+    char reply[60] = "";
+    bool unknown = w->slots_why == SLOTS_NEAR && !w->reply_us; /* no store has replied yet */
+    if (w->reply_us)
+        snprintf(reply, sizeof reply, ", a reply takes %.1f ms", (double)w->reply_us / 1000);
+    snprintf(text, size, " (auto%s%s)", unknown ? "" : reasons[w->slots_why], reply);
+    if (w->slots_why == SLOTS_GIVEN)
+        *text = '\0';
     return text;
 }
 

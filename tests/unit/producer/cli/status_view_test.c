@@ -49,14 +49,15 @@ static void test_the_reason_for_the_slots(void **state) {
         enum slots_why why;
         uint64_t reply_us;
         const char *text;
-    } table[] = {{SLOTS_NEAR, 300, "slots busy (auto: the store is near), "},
-                 {SLOTS_NEAR, 0, "slots busy (auto: the store is near), "},
-                 {SLOTS_REPLY, 40250, "slots busy (auto: a reply takes 40.2 ms), "},
+    } table[] = {{SLOTS_GIVEN, 300, "slots busy, "},
+                 {SLOTS_NEAR, 300, "slots busy (auto: the store is near, a reply takes 0.3 ms), "},
+                 {SLOTS_NEAR, 0, "slots busy (auto), "},
+                 {SLOTS_REPLY, 40250, "slots busy (auto, a reply takes 40.2 ms), "},
                  {SLOTS_REPLY, 0, "slots busy (auto), "},
                  {SLOTS_MOST, 0, "slots busy (auto: the most), "},
-                 {SLOTS_MOST, 100000, "slots busy (auto: the most: a reply takes 100.0 ms), "},
-                 {SLOTS_MEMORY, 900000, "slots busy (auto: memory allows no more: a reply takes 900.0 ms), "},
-                 {SLOTS_TROUBLE, 1, "slots busy (auto: fewer after refusals or broken connections), "}};
+                 {SLOTS_MOST, 100000, "slots busy (auto: the most, a reply takes 100.0 ms), "},
+                 {SLOTS_MEMORY, 900000, "slots busy (auto: memory allows no more, a reply takes 900.0 ms), "},
+                 {SLOTS_TROUBLE, 0, "slots busy (auto: fewer after refusals or broken connections), "}};
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct worker_status w = {.role = ROLE_UPLOADER,
