@@ -161,10 +161,15 @@ def upload_until(site, happened, folders=10, count=90):
     return (n + 1) * count
 
 
+def slow(request):
+    """A reply takes 20 ms, so that no host takes all jobs before the other one is connected."""
+    time.sleep(0.02)
+
+
 @pytest.mark.parametrize("status, code", [(403, "AccessDenied"), (400, "ExpiredToken"), (507, "QuotaExceeded")])
 def test_a_host_that_is_refused_takes_few_jobs(box, status, code):
     """A host with refused requests gets only its trial jobs, although it fails faster than the other host works."""
-    with ToyStore(lambda r: error(status, code) if r.signed_for and r.signed_for[0] == "refused" else None) as store:
+    with ToyStore(lambda r: error(status, code) if r.signed_for and r.signed_for[0] == "refused" else slow(r)) as store:
         def tried():
             return sum(bool(r.signed_for) and r.signed_for[0] == "refused" for r in store.requests)
 
@@ -181,7 +186,7 @@ def test_a_host_that_is_refused_takes_few_jobs(box, status, code):
 
 def test_a_host_that_does_not_know_the_stores_ca(box):
     ca, context = make_tls(box.dir)
-    with ToyStore(tls=context) as store:
+    with ToyStore(slow, tls=context) as store:
         site = ToySite(box, store)
         site.uploader_as("no-ca")
         site.uploader_as("ca", AWS_CA_BUNDLE=str(ca))
