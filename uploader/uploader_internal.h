@@ -109,8 +109,8 @@ void uploader_end(struct uploader *u, int status);
 uint32_t capacity_slots_first(const struct uploader *u);
 /* given: the transfers at a time that SET asks for; 0: as the settings say. */
 void capacity_set_given(struct uploader *u, uint32_t given);
-/* With --slots auto: computes the number anew, once a millisecond at most. Lowers *wake_ms while the number grows with
- * the time for which a store has not replied. */
+/* With --slots auto: computes the number again, at most once a millisecond. While the number can still grow, *wake_ms is
+ * lowered to the next look. */
 void capacity_follow(struct uploader *u, uint64_t *wake_ms);
 /* Connections to stores that may stay open without a transfer. */
 uint32_t capacity_idle_connections(const struct uploader *u);

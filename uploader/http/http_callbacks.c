@@ -51,7 +51,7 @@ static int body_rewind(void *arg, curl_off_t offset, int origin) {
             return CURL_SEEKFUNC_FAIL;
         }
     }
-    t->position = t->sent_ns = 0;
+    t->position = 0;
     return CURL_SEEKFUNC_OK;
 }
 
@@ -66,8 +66,7 @@ static int request_allow(void *arg, char *to, char *from, int to_port, int from_
     t->tainted |= t->request_sent;
     t->resend_refused = t->once && t->request_sent;
     t->request_sent = true;
-    if (t->joined || t->body_length == 0)
-        t->sent_ns = clock_ns();
+    t->sent_ns = t->joined || t->body_length == 0 ? clock_ns() : 0; /* else when its last byte is read */
     if (t->joined && !t->resend_refused)
         t->total_bytes += t->body_length;
     return t->resend_refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;

@@ -6,18 +6,17 @@
  *
  *     slots = GAIN × (reply + work) / work
  *
- * reply is the least time that the store took to reply in the last 10 s. The least one, because the others contain the
- * queue that our own transfers make; a mean would raise the number for ever. Before the first reply, it is the time for
- * which the oldest request has been waiting, so a distant store is noticed within milliseconds. work is measured, as
- * CPU time divided by jobs; a guess from the size of the jobs stands in for it at first.
+ * reply is the least time that the store took to reply in the last 5 to 10 s. The other times contain the wait behind
+ * our own transfers: with their mean, the number would grow without end. Before the first reply, it is the age of the
+ * oldest request, so a distant store is noticed within milliseconds. work is measured: CPU time divided by jobs. Before
+ * the first measurement it is estimated from the size of the jobs.
  *
- * Limits, in this order: not fewer than 8 (small objects: 16), because a near store also needs a few; not more than 256,
- * than memory for buffers allows, or than descriptors allow. A store that refuses requests because there are too many
- * (503 SlowDown, 429), or breaks connections, halves the number, once a second at most and not below the least number; it
- * grows back by a quarter a second. Single failures among many replies change nothing: it takes one in 50.
+ * Limits: at least 8 (16 for objects of up to 64 KiB), because a near store also needs a few; at most 256, and what
+ * memory for buffers and descriptors allow. A store that refuses requests because there are too many (503 SlowDown, 429),
+ * or breaks connections, halves the number, once a second at most and not below the least number. It grows back by a
+ * quarter a second. Single failures among many replies change nothing: it takes one in 50.
  *
- * The rule does not search by trying other numbers. A trial takes as long as several replies, and a tree of small files
- * is done by then.
+ * The rule does not try other numbers. A trial takes as long as several replies; a tree of small files is sent by then.
  */
 #ifndef CHUNKLIFT_AUTO_SLOTS_H
 #define CHUNKLIFT_AUTO_SLOTS_H

@@ -157,7 +157,7 @@ static void test_drain_ends_the_scan(void **state) {
     assert_int_equal(planner.stats.files_seen, 0);
 }
 
-/* A directory "src" with a file whose path has this length; the path is in path. */
+/* Makes the directory "src" and a file in it whose path has this length. Sets path. */
 static void make_path(size_t len, char path[PROTO_NAME_MAX + 2]) {
     size_t at = (size_t)snprintf(path, PROTO_NAME_MAX + 2, "%s/src", planner_root);
     assert_int_equal(mkdir("src", 0700) || chdir("src"), 0);

@@ -368,7 +368,16 @@ static void test_expired_credentials_do_not_lower_the_slots(void **state) {
     assert_false(lowers_slots((struct task_result){.credentials_expired = true}));
 }
 
-UNIT_MAIN(WORLD_TEST(test_slots_are_those_of_the_settings_within_the_descriptors),
+static void test_slow_grants_are_claimed_further_ahead(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    struct task_entry *e = tasks_add(&up()->tasks, &put, false);
+    transfers_grant(up(), e, up()->now_ms - 80, WORLD_LEASE_MS, 0);
+    assert_true(up()->pace.grant_ms == 10); /* an eighth of it */
+}
+
+UNIT_MAIN(WORLD_TEST(test_slow_grants_are_claimed_further_ahead),
+          WORLD_TEST(test_slots_are_those_of_the_settings_within_the_descriptors),
           WORLD_TEST(test_idle_connections_need_descriptors), WORLD_TEST(test_slots_and_jobs_ahead_are_free),
           WORLD_TEST(test_a_draining_uploader_has_no_free_slot),
           WORLD_TEST(test_too_many_results_without_an_answer_stop_the_claims),

@@ -140,7 +140,7 @@ static void test_a_text_for_people_is_cut_between_characters(void **state) {
     assert_string_equal(cut("ab\xc3\xa4"), "ab");
     assert_string_equal(cut("\xf0\x9f\x98\x80"), "");
     char out[4];
-    xml_text_copy_cut(slice_make("ab\xa4", 2), out, sizeof out); /* it fits, whatever follows it */
+    xml_text_copy_cut(slice_make("ab\xa4", 2), out, sizeof out); /* both bytes fit; the character is not whole */
     assert_string_equal(out, "ab");
 }
 

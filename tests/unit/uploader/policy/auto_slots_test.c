@@ -201,7 +201,7 @@ static void test_single_failures_change_nothing(void **state) {
     auto_slots_trouble(&a, 10001); /* two of 51 */
     assert_int_equal(auto_slots_count(&a, 100000, 10001, &why), 128);
     auto_slots_end(&a);
-    auto_slots_trouble(&a, 12000); /* counted anew since the cut */
+    auto_slots_trouble(&a, 12000); /* the count began again at the cut */
     assert_int_equal(why, SLOTS_TROUBLE);
     assert_in_range(auto_slots_count(&a, 100000, 12000, &why), 99, 101);
 }

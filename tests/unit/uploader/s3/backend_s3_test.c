@@ -46,6 +46,20 @@ static void test_attempt_after_a_broken_one_gets_a_new_connection(void **state) 
     assert_int_equal(f->server.connection_count, 2);
 }
 
+static void test_a_broken_connection_is_told_apart_from_an_error(void **state) {
+    struct s3_fixture *f = *state;
+    const char *const replies[] = {REPLY_CUT, reply_with_error(f, "500 Oops", "InternalError"), NULL};
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_file(f, JOB_CHUNK, 10);
+    const struct task_result *r = s3_fixture_run(f);
+    assert_true(r->transient && r->broken);
+    source_close(&f->task.source);
+    s3_fixture_prepare_file(f, JOB_CHUNK, 10);
+    r = s3_fixture_run(f);
+    assert_true(r->transient);
+    assert_false(r->broken);
+}
+
 static void test_expired_credentials_of_the_environment_are_final(void **state) {
     struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "400 Bad Request", "ExpiredToken"), NULL};
@@ -219,6 +233,7 @@ static void test_check(void **state) {
 
 UNIT_MAIN(TEST(test_region_of_the_bucket_is_found_and_remembered), TEST(test_region_is_followed_once),
           TEST(test_attempt_after_a_broken_one_gets_a_new_connection),
+          TEST(test_a_broken_connection_is_told_apart_from_an_error),
           TEST(test_expired_credentials_of_the_environment_are_final), TEST(test_key_that_is_not_utf8),
           TEST(test_refusal_of_something_else_is_not_blamed_on_headers), TEST(test_checksums_only_when_required),
           TEST(test_abort_until_nothing_is_left), TEST(test_abort_of_nothing),
