@@ -2,7 +2,7 @@
 """Checks of the source tree's rules for ./check (test_house.py), and counts of it.
 
     house.py              every rule; prints the violations, exit status 1 if there are any
-    house.py RULE [PATH]  one rule: layers stairs circles names long crowded prose sentences dead; violations under PATH only
+    house.py RULE [PATH]  one rule: layers stairs circles names long crowded modules prose sentences dead; violations under PATH only
     house.py words [PATH] the lines with a word of the list of `prose`
     house.py loc          product lines of code by folder (no blank lines, no comments), and the share of shared function names
 """
@@ -240,6 +240,17 @@ def crowded():
             yield folder + "/", f"has {len(found)} modules side by side (at most {most})"
 
 
+def modules():
+    """Test files that Python imports by the same name: one would hide the other."""
+    packages = {path.parent for path in map(Path, tracked("tests/**/__init__.py"))}
+    first = {}
+    for path in map(Path, tracked("tests/**/*.py")):
+        if path.parent not in packages and path.name != "conftest.py":
+            other = first.setdefault(path.name, path)
+            if other != path:
+                yield str(path), f"has the name of {other}: rename one"
+
+
 def dead():
     """Functions that a header exports and that no other file calls, tests included."""
     words = {path: collections.Counter(re.findall(r"\w+", text_of(path))) for path in sources() + tracked("tests/*.c", "tests/*.h")}
@@ -345,7 +356,7 @@ def loc():
     print(f"{total:6} functions, {100 * shared / total:.1f} % share their name with a function of another file")
 
 
-RULES = {"layers": layers, "stairs": stairs, "circles": circles, "names": names, "long": long, "crowded": crowded, "prose": prose, "sentences": sentences, "dead": dead}
+RULES = {"layers": layers, "stairs": stairs, "circles": circles, "names": names, "long": long, "crowded": crowded, "modules": modules, "prose": prose, "sentences": sentences, "dead": dead}
 
 
 def violations(rule, under=""):

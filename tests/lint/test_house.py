@@ -22,6 +22,7 @@ FAULTS = {  # rule: (files of a small tree, a part of the expected message)
     "names": ({"uploader/a.c": "static int find(void) {\n    return 0;\n}\n", "uploader/b.c": "static int find(void) {\n    return 1;\n}\n"}, "find() is defined in"),
     "long": ({"uploader/a.c": "int f(void) {\n" + "    g();\n" * 61 + "}\n"}, "has 63 lines"),
     "crowded": ({f"consumer/m{i:02}.c": "" for i in range(20)}, "21 modules"),
+    "modules": ({"tests/bench/test_a.py": "", "tests/hosts/test_a.py": ""}, "has the name of tests/bench/test_a.py"),
     "prose": ({"producer/a.c": RIDDLE * 30}, "words of the list"),
     "sentences": ({"README.md": " ".join(["word"] * 40) + ".\n"}, "40.0 words a sentence"),
     "dead": ({"uploader/a.h": "int a_unused(void);\n", "uploader/a.c": "int a_unused(void) {\n    return 0;\n}\n"}, "no other file calls it"),

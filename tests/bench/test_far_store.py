@@ -24,7 +24,7 @@ def sources(tmp_path_factory):
 
 
 @pytest.mark.parametrize("delay", [0, 1, 10, 40, 100])
-def test_slots(box, start_sink, sources, delay, capsys):
+def test_slots_for_a_far_store(box, start_sink, sources, delay, capsys):
     url = start_sink("-d", str(delay))
     for name, src in sources.items():
         times = {way: [] for way in WAYS}
