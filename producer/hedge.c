@@ -12,7 +12,7 @@
 
 void hedge_note_slow(struct planner *p, const struct ref *slow, size_t count) {
     p->slow_count = MIN(count, SLOW_MAX);
-    for (size_t i = 0; i < p->slow_count; i++)
+    for (size_t i = p->slow_count; i-- > 0;)
         p->slow[i] = slow[i];
 }
 

@@ -156,16 +156,15 @@ static size_t jobs_per_message(const struct planner *p, enum job_kind kind) {
 
 size_t jobs_pick(const struct planner *p, struct offer **picked, size_t max) {
     size_t count = 0, bytes = 0;
-    for (int q = QUEUE_URGENT; q < QUEUE_COUNT && count == 0 && !p->draining; q++) {
-        struct offer *offer = p->offers.first[q];
-        size_t most = offer ? MIN(jobs_per_message(p, offer->ref.kind), max) : 0;
-        for (; offer && count < most; offer = offer->next) {
-            bytes += jobs_cost(p, offer->file);
-            if (count > 0 &&
-                (bytes > PROTO_OFFER_MAX - JOB_COST || (q == QUEUE_BULK && offer->ref.kind != picked[0]->ref.kind)))
-                break;
-            picked[count++] = offer;
-        }
+    enum offer_queue q = p->offers.first[QUEUE_URGENT] ? QUEUE_URGENT : QUEUE_BULK;
+    struct offer *offer = p->draining ? NULL : p->offers.first[q];
+    size_t most = offer ? MIN(jobs_per_message(p, offer->ref.kind), max) : 0;
+    for (; offer && count < most; offer = offer->next) {
+        bytes += jobs_cost(p, offer->file);
+        if (count > 0 &&
+            (bytes > PROTO_OFFER_MAX - JOB_COST || (q == QUEUE_BULK && offer->ref.kind != picked[0]->ref.kind)))
+            break;
+        picked[count++] = offer;
     }
     return count;
 }

@@ -7,15 +7,16 @@
 
 #define OFFERS_A_STEP 64u
 
-/* Encodes as many of the picked jobs as fit into one OFFER. *count becomes their number; 0: the first one does not
- * fit. */
+/* Encodes as many of the picked jobs as fit into one OFFER. *count becomes their number. ERR_LIMIT: the first one does
+ * not fit. */
 static int offering_encode(struct producer *p, struct offer *const *picked, size_t *count, bool hedged) {
     struct job list[OFFER_JOBS];
-    for (size_t i = 0; i < *count; i++) {
+    int err;
+    for (size_t i = *count; i-- > 0;) {
         jobs_build(&p->planner, picked[i], &list[i]);
         list[i].second = hedged;
     }
-    for (; *count > 0; *count /= 2) {
+    do {
         struct msg m = {.type = MSG_OFFER,
                         .journal = *session_journal(p->session),
                         .sender = *session_incarnation(p->session),
@@ -23,11 +24,9 @@ static int offering_encode(struct producer *p, struct offer *const *picked, size
                                   .job_count = *count,
                                   .data = slice_of(endpoint_address(data_server_endpoint(p->data)))}};
         buf_clear(&p->frame);
-        int err = msg_encode(&m, &p->frame);
-        if (err != ERR_LIMIT)
-            return err;
-    }
-    return 0;
+        err = msg_encode(&m, &p->frame);
+    } while (err == ERR_LIMIT && (*count /= 2));
+    return err;
 }
 
 /* Sends the frame to as many uploaders in turn. Only the first send has to succeed. */
@@ -38,18 +37,18 @@ static int offering_send_copies(struct producer *p, unsigned copies) {
     return err;
 }
 
-/* Rule 12. A full socket is not an error: the consumer reports slow jobs again. */
+/* Rule 12. A full socket, or a job that does not fit, is not an error: the consumer reports slow jobs again. */
 static int offering_send_hedged(struct producer *p, uint64_t now_ms) {
     struct offer *offer;
     while ((offer = hedge_next(&p->planner, now_ms))) {
         size_t count = 1;
         int err = offering_encode(p, &offer, &count, true);
         hedge_sent(offer, now_ms);
-        if (!err && count > 0)
+        if (!err)
             err = offering_send_copies(p, hedge_copies(&p->planner));
         FAULT_POINT_IF(err == 0, offer_sent, job_kind_name(offer->ref.kind));
         if (err)
-            return err == ERR_AGAIN ? 0 : err;
+            return err == ERR_AGAIN || err == ERR_LIMIT ? 0 : err;
     }
     return 0;
 }
@@ -71,13 +70,14 @@ int offering_send(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
             break;
         }
         err = offering_encode(p, picked, &count, false);
-        if (err)
-            break;
-        if (count == 0) {
+        if (err == ERR_LIMIT) {
+            err = 0;
             planner_file_failed(&p->planner, picked[0]->file, FAIL_REQUEST,
                                 "its names are too long for a message; use a shorter path or destination");
             continue;
         }
+        if (err)
+            break;
         err = offering_send_copies(p, jobs_copies(&p->planner, picked[0]));
         FAULT_POINT_IF(err == 0, offer_sent, job_kind_name(picked[0]->ref.kind));
         if (!err)

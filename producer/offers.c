@@ -123,9 +123,10 @@ static void offers_remove_ref(struct offers *o, enum job_kind kind, const struct
 }
 
 void offers_forget_file(struct offers *o, const struct file *f) {
-    static const enum job_kind singles[] = {JOB_BEGIN, JOB_FINISH, JOB_PUT, JOB_STAT};
-    for (size_t i = 0; i < sizeof singles / sizeof singles[0]; i++)
-        offers_remove_ref(o, singles[i], &f->upload, 0);
+    offers_remove_ref(o, JOB_BEGIN, &f->upload, 0);
+    offers_remove_ref(o, JOB_FINISH, &f->upload, 0);
+    offers_remove_ref(o, JOB_PUT, &f->upload, 0);
+    offers_remove_ref(o, JOB_STAT, &f->upload, 0);
     offers_remove_ref(o, JOB_ABORT, &f->superseded, 0);
     for (uint32_t i = f->geometry.chunks; i-- > 0;)
         if (file_chunk_is_taken(f, i))
@@ -134,17 +135,17 @@ void offers_forget_file(struct offers *o, const struct file *f) {
 
 /* --- time --- */
 
-static int offers_compare_u32(const void *a, const void *b) {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
+/* Times are not negative, so the difference of two fits. */
+static int offers_compare_times(const void *a, const void *b) {
+    return *(const int32_t *)a - *(const int32_t *)b;
 }
 
 static uint64_t offers_median_ms(const struct offers *o) {
-    uint32_t sorted[OFFERS_TIMES];
+    int32_t sorted[OFFERS_TIMES];
     size_t count = MIN(o->times_at, OFFERS_TIMES);
     memcpy(sorted, o->times_ms, count * sizeof *sorted);
-    qsort(sorted, count, sizeof *sorted, offers_compare_u32);
-    return sorted[count / 2];
+    qsort(sorted, count, sizeof *sorted, offers_compare_times);
+    return (uint64_t)sorted[count / 2];
 }
 
 static void offers_note_grant(struct offers *o, const struct offer *offer, uint64_t now_ms) {
@@ -153,10 +154,10 @@ static void offers_note_grant(struct offers *o, const struct offer *offer, uint6
         *s = (struct offers_slice){.slice = now_ms / SLICE_MS, .least_ms = UINT32_MAX};
     s->grants++;
     uint64_t took = now_ms - offer->first_ms; /* of a repeated one: at most, as any of its copies may be the one */
-    uint32_t ms = (uint32_t)MIN(took, UINT32_MAX);
+    uint32_t ms = (uint32_t)MIN(took, INT32_MAX);
     if (offer->times == 1)
         s->least_ms = MIN(ms, s->least_ms);
-    o->times_ms[o->times_at++ % OFFERS_TIMES] = ms;
+    o->times_ms[o->times_at++ % OFFERS_TIMES] = (int32_t)ms;
     if (o->times_at < OFFERS_TIMES || o->times_at % 16 == 0)
         o->median_ms = offers_median_ms(o);
 }
@@ -172,8 +173,7 @@ size_t offers_window(const struct offers *o, const struct fleet *fleet, uint64_t
     if (fleet->uploaders == 0)
         return 0;
     uint64_t slice = now_ms / SLICE_MS, grants = 0, least = UINT32_MAX;
-    for (size_t i = 0; i < OFFERS_SLICES; i++) {
-        const struct offers_slice *s = &o->slices[i];
+    for (const struct offers_slice *s = o->slices, *end = s + OFFERS_SLICES; s != end; s++) {
         if (s->grants == 0 || slice - s->slice >= OFFERS_SLICES)
             continue;
         least = MIN(s->least_ms, least);
@@ -236,8 +236,7 @@ void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free) {
     if (now_ms < o->due_ms)
         return;
     uint64_t next = UINT64_MAX;
-    for (size_t i = 0; i < o->top; i++) {
-        struct offer *offer = &o->pool[i];
+    for (struct offer *offer = o->pool, *end = offer + o->top; offer != end; offer++) {
         bool open = offer->state == OFFER_OPEN;
         if (!open && offer->state != OFFER_WAITING && !offer->until)
             continue;
@@ -253,8 +252,7 @@ void offers_collect_due(struct offers *o, uint64_t now_ms, bool fleet_free) {
 
 void offers_reoffer_soon(struct offers *o, uint64_t now_ms) {
     uint64_t due_ms = now_ms + 2 * o->median_ms + SLICE_MS;
-    for (size_t i = 0; i < o->top; i++) {
-        struct offer *offer = &o->pool[i];
+    for (struct offer *offer = o->pool, *end = offer + o->top; offer != end; offer++) {
         if (offer->state != OFFER_OPEN)
             continue;
         deadline_lower(&offer->due_ms, due_ms);
@@ -266,9 +264,9 @@ void offers_reoffer_now(struct offers *o, uint64_t now_ms) {
     if (now_ms < o->reoffered_ms + OFFERS_REOFFER_PAUSE_MS)
         return;
     o->reoffered_ms = o->due_ms = now_ms;
-    for (size_t i = 0; i < o->top; i++)
-        if (o->pool[i].state == OFFER_OPEN)
-            o->pool[i].due_ms = now_ms;
+    for (struct offer *offer = o->pool, *end = offer + o->top; offer != end; offer++)
+        if (offer->state == OFFER_OPEN)
+            offer->due_ms = now_ms;
 }
 
 uint64_t offers_deadline(const struct offers *o) {

@@ -70,11 +70,11 @@ struct offers {
         uint64_t slice; /* time / 100 ms: whether the entry is current */
         uint32_t grants, least_ms;
     } slices[OFFERS_SLICES];
-    uint32_t times_ms[OFFERS_TIMES]; /* the last offer-to-grant times */
-    size_t times_at;                 /* how many were noted */
-    uint64_t median_ms;              /* of them */
-    bool last_ones;                  /* nothing else is left to offer: doubled a few times only */
-    size_t top;                      /* pool entries from this index on were never used */
+    int32_t times_ms[OFFERS_TIMES]; /* the last offer-to-grant times */
+    size_t times_at;                /* how many were noted */
+    uint64_t median_ms;             /* of them */
+    bool last_ones;                 /* nothing else is left to offer: doubled a few times only */
+    size_t top;                     /* pool entries from this index on were never used */
 };
 
 int offers_init(struct offers *o) MUST_CHECK;

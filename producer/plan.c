@@ -129,7 +129,7 @@ static int plan_adopt_open(struct planner *p, struct file *f, const struct plann
 /* The geometry for the begin job: the consumer's, if it gives one. */
 static void plan_adopt_geometry(struct planner *p, struct file *f, const struct planned_file *answer) {
     struct geometry wanted = {.size = f->id.size, .chunk_size = answer->chunk_size, .chunks = answer->chunks};
-    if (wanted.chunks > 0 && geometry_is_valid(&wanted))
+    if (geometry_is_valid(&wanted))
         files_set_identity(&p->files, f, &f->id, &wanted);
 }
 

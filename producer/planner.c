@@ -9,8 +9,9 @@
 
 /* --- settings --- */
 
-static char *planner_copy_text(const char *text) {
-    return slice_dup(slice_of(text ? text : ""));
+static int planner_copy_text(char **out, const char *text) {
+    *out = slice_dup(slice_of(text ? text : ""));
+    return *out ? 0 : ERR_NOMEM;
 }
 
 /* Only S3 has an endpoint. */
@@ -19,20 +20,19 @@ static int planner_settle_endpoint(struct planner *p, const struct producer_conf
     int err = 0;
     if (p->sources.scheme == DEST_S3)
         err = aws_endpoint_choose(config->endpoint_url, config->profile, &url);
-    p->endpoint = err ? NULL : planner_copy_text(url.data);
+    if (!err)
+        err = planner_copy_text(&p->endpoint, url.data);
     buf_release(&url);
-    if (err)
-        return err;
-    return p->endpoint ? 0 : ERR_NOMEM;
+    return err;
 }
 
 /* From the option and the environment. The region of a profile is left to the uploaders. */
 static int planner_settle_region(struct planner *p, const struct producer_config *config) {
-    const char *names[] = {"--region", "AWS_REGION", "AWS_DEFAULT_REGION"};
+    const char *names[] = {"--region", "AWS_REGION", "AWS_DEFAULT_REGION", NULL};
     const char *values[] = {config->region, aws_environment("AWS_REGION"), aws_environment("AWS_DEFAULT_REGION")};
     struct slice region = {NULL, 0};
     size_t i = 0;
-    while (p->sources.scheme == DEST_S3 && i < 3 && region.len == 0)
+    while (p->sources.scheme == DEST_S3 && names[i] && region.len == 0)
         region = s3_region_trim(slice_of(values[i++]));
     if (region.len && !s3_region_is_valid(region)) {
         log_error("%s %s: not the name of a region; it is made of letters, digits, '-', '_' and '.'", names[i - 1],
@@ -58,10 +58,11 @@ static int planner_settle_chunk_size(struct planner *p, uint64_t wanted) {
 }
 
 static int planner_settle_texts(struct planner *p, const struct producer_config *config) {
-    p->source_name = planner_copy_text(config->source_name);
-    p->journal_dir = planner_copy_text(config->journal_dir);
-    if (!p->source_name || !p->journal_dir)
-        return ERR_NOMEM;
+    int err = planner_copy_text(&p->source_name, config->source_name);
+    if (!err)
+        err = planner_copy_text(&p->journal_dir, config->journal_dir);
+    if (err)
+        return err;
     if (strlen(p->source_name) > PROTO_TEXT_MAX || !utf8_is_valid(slice_of(p->source_name))) {
         log_error("--source-name: at most %d bytes of UTF-8", PROTO_TEXT_MAX);
         return ERR_USAGE;

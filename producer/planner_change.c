@@ -204,16 +204,11 @@ void planner_file_spoiled(struct planner *p, struct file *f, enum fail_class cla
         planner_file_remove(p, f);
 }
 
-static bool file_is_readable(const struct file *f) {
-    struct stat st;
-    return stat(f->path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
 void planner_file_changed(struct planner *p, struct file *f, const char *sentence, uint64_t now_ms) {
     char reason[PROTO_TEXT_MAX + 64];
     bool begun = file_has_left_something(p, f);
     bool drop_first = begun && planner_source_difference(f) == NULL;
-    if (p->on_change == ON_CHANGE_RESTART && f->changes < RESTARTS_MAX && file_is_readable(f)) {
+    if (p->on_change == ON_CHANGE_RESTART && f->changes < RESTARTS_MAX) {
         f->changes++;
         if (drop_first)
             planner_drop_upload(p, f, true, now_ms);

@@ -27,10 +27,11 @@ static void socket_remove_dead(const char *address) {
         return;
     memcpy(name.sun_path, path, strlen(path));
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd != -1 && connect(fd, (struct sockaddr *)&name, sizeof name) != 0 && errno == ECONNREFUSED)
+    if (fd == -1)
+        return;
+    if (connect(fd, (struct sockaddr *)&name, sizeof name) != 0 && errno == ECONNREFUSED)
         (void)unlink(path);
-    if (fd != -1)
-        close(fd);
+    close(fd);
 }
 
 static int producer_open_jobs(struct producer *p, const char *address) {

@@ -154,6 +154,13 @@ static void test_only_so_many_slow_jobs_are_remembered(void **state) {
     assert_null(hedge_next(&planner, 200));
 }
 
+static void test_job_that_is_not_slow_any_more_is_not_hedged(void **state) {
+    (void)state;
+    leased_file();
+    hedge_note_slow(&planner, NULL, 0);
+    assert_null(hedge_next(&planner, 200));
+}
+
 static void test_hedge_goes_to_at_most_four_uploaders(void **state) {
     (void)state;
     planner.fleet.uploaders = 3;
@@ -166,6 +173,7 @@ static void test_hedge_goes_to_at_most_four_uploaders(void **state) {
 #define CORE_TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
 UNIT_MAIN(CORE_TEST(test_pauses_between_hedges_grow_to_30_s), CORE_TEST(test_only_so_many_slow_jobs_are_remembered),
           CORE_TEST(test_hedge_goes_to_at_most_four_uploaders),
+          CORE_TEST(test_job_that_is_not_slow_any_more_is_not_hedged),
           CORE_TEST(test_a_slow_job_is_offered_when_nothing_else_is_left),
           CORE_TEST(test_no_hedge_while_there_is_other_work),
           CORE_TEST(test_no_hedge_without_free_slots_or_another_uploader),

@@ -183,6 +183,24 @@ static void test_message_of_long_names_has_fewer_jobs(void **state) {
     assert_int_equal(picked_with(1, 64), PROTO_OFFER_MAX / 4300);
 }
 
+/* 200 bytes are for each job and for the message itself. */
+static void test_message_is_filled_to_its_last_byte(void **state) {
+    (void)state;
+    for (unsigned more = 0; more < 2; more++) {
+        if (more)
+            planner_start("out", false, ON_CHANGE_FAIL);
+        else
+            planned_puts(0);
+        planner.fleet.share = 64;
+        size_t names = PROTO_OFFER_MAX - 3 * 200 - 2 * strlen("d") + more;
+        add_long_put(0, names / 2);
+        add_long_put(1, names - names / 2);
+        assert_int_equal(jobs_refill(&planner, 102), 0);
+        assert_int_equal(picked_with(1, 64), more ? 1 : 2);
+        planner_release(&planner);
+    }
+}
+
 /* The sender reports that it does not fit. */
 static void test_job_that_is_too_long_is_picked_alone(void **state) {
     (void)state;
@@ -248,7 +266,72 @@ static void test_busy_fleet_gets_no_repeated_offer(void **state) {
     assert_int_equal(planner_offer_all(6000, jobs, 4), 1);
 }
 
+/* Files with chunks or their finish to send are begun, whether a job of them is offered or not. */
+static void test_begun_files_count_until_they_are_finished(void **state) {
+    static const enum file_state states[] = {FILE_CHUNKS, FILE_CHUNKS, FILE_FINISH, FILE_FINISH};
+    static const struct source_identity identity = {.size = 2 * CHUNK};
+    static const struct geometry geometry = {.size = 2 * CHUNK, .chunk_size = CHUNK, .chunks = 2};
+    struct job jobs[16];
+    (void)state;
+    planned_puts(0);
+    for (unsigned i = 0; i < 6; i++) {
+        const struct id128 id = upload_id(i);
+        struct file *f;
+        assert_int_equal(files_add(&planner.files, "s", "d", &identity, &geometry, &f), 0);
+        files_set_upload(&planner.files, f, &id);
+        f->state = i < 4 ? states[i] : FILE_BEGIN;
+        f->taken_single = i < 4;
+    }
+    planner.fleet.slots = 1;
+    assert_int_equal(planner_offer_all(102, jobs, 16), 0);
+    planner.fleet.slots = 5;
+    assert_int_equal(planner_offer_all(103, jobs, 16), 1);
+    planner.fleet.slots = 6;
+    assert_int_equal(planner_offer_all(104, jobs, 16), 1);
+}
+
+static void test_put_waits_for_the_chunks_of_earlier_files(void **state) {
+    struct job jobs[16];
+    (void)state;
+    ready_chunks(8);
+    while (planner.offers.first[QUEUE_BULK])
+        jobs_give_back(&planner, planner.offers.first[QUEUE_BULK]);
+    add_long_put(7, 1);
+    planner.fleet.share = 5;
+    assert_int_equal(planner_offer_all(200, jobs, 16), 5);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(jobs[i].ref.kind, JOB_CHUNK);
+}
+
+static void test_job_that_is_not_sent_stays_ready(void **state) {
+    struct offer *picked[OFFER_JOBS];
+    (void)state;
+    ready_chunks(2);
+    assert_int_equal(jobs_pick(&planner, picked, OFFER_JOBS), 2);
+    jobs_sent(&planner, picked, 1, 120);
+    assert_int_equal(picked[0]->state, OFFER_OPEN);
+    assert_int_equal(picked[1]->state, OFFER_READY);
+}
+
 /* ---- the jobs of a state ---- */
+
+static uint64_t bytes_of_job(struct file *f, enum file_state state, enum job_kind kind, uint32_t chunk) {
+    const struct ref ref = {.kind = kind, .upload = f->upload, .chunk = chunk};
+    struct offer *offer;
+    f->state = state;
+    assert_int_equal(jobs_take(&planner, f, &ref, &offer), 0);
+    return offer->bytes;
+}
+
+static void test_bytes_of_a_job_are_those_that_it_moves(void **state) {
+    (void)state;
+    ready_chunks(2);
+    struct file *f = planner.files.first;
+    f->id.size = 2 * CHUNK;
+    assert_int_equal(bytes_of_job(f, FILE_CHUNKS, JOB_CHUNK, 1), CHUNK);
+    assert_int_equal(bytes_of_job(f, FILE_FINISH, JOB_FINISH, 0), 0);
+    assert_int_equal(bytes_of_job(f, FILE_PUT, JOB_PUT, 0), 2 * CHUNK);
+}
 
 static void test_job_is_current_in_the_state_of_its_kind(void **state) {
     static const struct {
@@ -351,4 +434,7 @@ UNIT_MAIN(TEST(test_puts_are_shared_by_the_uploaders), TEST(test_pick_takes_no_m
           TEST(test_puts_stay_within_the_window), TEST(test_begins_stay_within_the_window),
           TEST(test_busy_fleet_gets_no_repeated_offer), TEST(test_file_starts_with_its_first_bytes),
           TEST(test_plan_is_filled_to_its_last_byte), TEST(test_job_is_current_in_the_state_of_its_kind),
-          TEST(test_job_of_another_upload_or_chunk_is_not_current))
+          TEST(test_job_of_another_upload_or_chunk_is_not_current),
+          TEST(test_begun_files_count_until_they_are_finished), TEST(test_put_waits_for_the_chunks_of_earlier_files),
+          TEST(test_job_that_is_not_sent_stays_ready), TEST(test_bytes_of_a_job_are_those_that_it_moves),
+          TEST(test_message_is_filled_to_its_last_byte))

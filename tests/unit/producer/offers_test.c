@@ -298,6 +298,14 @@ static void test_median_follows_the_last_grants(void **state) {
     assert_int_equal(add_sent(500, 6000)->due_ms, 6000 + 2400);
 }
 
+/* A change of the uploaders is noticed after a few grants, not only at the end of the last 64. */
+static void test_median_is_computed_again_after_sixteen_grants(void **state) {
+    (void)state;
+    grant_many(0, 64, 1000, 1010);
+    grant_many(64, 32, 2000, 2600);
+    assert_int_equal(add_sent(200, 3000)->due_ms, 3000 + 2400);
+}
+
 /* ---- counts and times of an entry ---- */
 
 static void test_counts_do_not_wrap(void **state) {
@@ -365,6 +373,7 @@ UNIT_MAIN(cmocka_unit_test_setup_teardown(test_reoffer_at_once_is_limited_to_one
           cmocka_unit_test_setup_teardown(test_smallest_time_is_that_of_exactly_ten_seconds, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_rate_is_that_of_exactly_half_a_second, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_median_follows_the_last_grants, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_median_is_computed_again_after_sixteen_grants, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_counts_do_not_wrap, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_deadline_is_that_of_entries_that_can_be_due, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_file_that_leaves_takes_its_chunks_with_it, set_up, tear_down))

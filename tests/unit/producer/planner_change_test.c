@@ -216,6 +216,7 @@ static void test_restarts_of_a_changed_source_are_limited(void **state) {
     assert_int_equal(reported.failed, 0);
     assert_int_equal(reported.notices, 1);
     assert_non_null(strstr(reported.notice, "/src: mtime moved; starting it again"));
+    assert_int_equal(f->state, FILE_PLAN); /* at once: it has no upload to abort */
     planner_file_changed(&planner, f, "mtime moved", 300);
     assert_int_equal(reported.failed, 1);
 }

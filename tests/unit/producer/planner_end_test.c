@@ -186,6 +186,8 @@ static void test_every_uploader_gets_the_job_three_times(void **state) {
     assert_int_equal(reported.notices, 1);
     assert_non_null(strstr(reported.notice, "no reason was given; waiting up to 00:58 for one that can"));
     assert_int_equal(planner.unserved_due_ms, 61000);
+    planner_judge_unserved(&planner, 4000);
+    assert_int_equal(reported.notices, 1);
 }
 
 static void test_fleet_of_unable_uploaders_decides_at_once(void **state) {
