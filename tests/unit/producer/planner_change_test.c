@@ -193,6 +193,19 @@ static void test_source_that_became_a_directory_is_not_started_again(void **stat
     assert_int_equal(planner.files.count, 0);
 }
 
+static void test_source_that_grows_past_the_limit_is_not_started_again(void **state) {
+    struct geometry_limits limits = geometry_limits_s3;
+    (void)state;
+    started_file("s3://bucket/x", ON_CHANGE_RESTART, 10);
+    plan_as(PLANNED_NEW);
+    limits.file_max_bytes = 10;
+    planner.limits = &limits;
+    file_put_hole("src", 11);
+    planner_file_changed(&planner, f, "size changed", 200);
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(planner.files.count, 0);
+}
+
 static void test_comparison_with_the_record_is_repeated_a_few_times(void **state) {
     (void)state;
     started_file("s3://bucket/x", ON_CHANGE_FAIL, 10);
@@ -290,6 +303,7 @@ UNIT_MAIN(TEST(test_file_of_an_earlier_tick_is_settled), TEST(test_file_of_this_
           TEST(test_failed_file_that_waits_for_its_abort_is_not_shown),
           TEST(test_source_that_is_gone_is_not_started_again),
           TEST(test_source_that_became_a_directory_is_not_started_again),
+          TEST(test_source_that_grows_past_the_limit_is_not_started_again),
           TEST(test_comparison_with_the_record_is_repeated_a_few_times),
           TEST(test_restarts_of_a_changed_source_are_limited), TEST(test_aborted_file_starts_again),
           TEST(test_file_whose_upload_remains_is_not_started_again),

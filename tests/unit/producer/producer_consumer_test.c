@@ -100,6 +100,17 @@ static void test_limit_that_the_key_may_not_set_ends_the_run(void **state) {
     assert_int_equal(until_error(), ERR_DENIED);
 }
 
+static void test_other_errors_do_not_answer_the_limit(void **state) {
+    (void)state;
+    fixture.set_bwlimit = true;
+    fixture_start_one_file();
+    UNTIL(fixture.set.asked > 0);
+    fixture_send_error(PROTOCOL_TOO_MANY, "too many requests");
+    UNTIL(producer_trouble(fixture.producer));
+    fixture.set.answer = SET_DONE;
+    UNTIL(fixture.plans > 0);
+}
+
 static void test_silent_consumer_is_reported_until_it_answers(void **state) {
     (void)state;
     fixture_start_one_file();
@@ -251,7 +262,7 @@ UNIT_MAIN(TEST(test_error_of_the_consumer_is_noticed_once), TEST(test_consumer_t
           TEST(test_trouble_ends_with_the_next_welcome), TEST(test_another_protocol_version_ends_the_run),
           TEST(test_limit_is_set_before_anything_is_planned), TEST(test_answer_to_another_set_does_not_count),
           TEST(test_limit_that_cannot_be_stored_ends_the_run), TEST(test_limit_that_the_key_may_not_set_ends_the_run),
-          TEST(test_silent_consumer_is_reported_until_it_answers), TEST(test_lines_that_cannot_be_read_end_the_run),
-          TEST(test_first_uploader_is_noticed_soon), TEST(test_answer_to_another_tail_does_not_count),
-          TEST(test_second_answer_to_a_tail_does_not_count), TEST(test_expired_job_is_offered_to_two_uploaders),
-          TEST(test_slow_job_is_offered_once_more))
+          TEST(test_other_errors_do_not_answer_the_limit), TEST(test_silent_consumer_is_reported_until_it_answers),
+          TEST(test_lines_that_cannot_be_read_end_the_run), TEST(test_first_uploader_is_noticed_soon),
+          TEST(test_answer_to_another_tail_does_not_count), TEST(test_second_answer_to_a_tail_does_not_count),
+          TEST(test_expired_job_is_offered_to_two_uploaders), TEST(test_slow_job_is_offered_once_more))

@@ -7,6 +7,7 @@
 #include "producer/producer.h"
 #include "system/exit_status.h"
 #include "system/log.h"
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -182,6 +183,68 @@ static void test_file_data_needs_a_port(void **state) {
     assert_int_equal(start(), 0);
 }
 
+static void test_start_without_errors_logs_nothing(void **state) {
+    uint64_t deadline_ms;
+    (void)state;
+    config.jobs_endpoint = "tcp://127.0.0.1:*";
+    assert_int_equal(start(), 0);
+    assert_string_equal(seen.text, "");
+    assert_int_equal(step(50000, &deadline_ms), 0);
+    assert_string_equal(seen.text, "");
+}
+
+/* Linux takes a path without a terminating zero, ZeroMQ does not. */
+static void test_socket_with_the_longest_path_is_kept(void **state) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    char dir[32], path[sizeof name.sun_path + 1], longest[sizeof path + 8];
+    (void)state;
+    make_address(dir);
+    memset(path, 'n', sizeof path);
+    memcpy(path, dir, strlen(dir));
+    path[strlen(dir)] = '/';
+    path[sizeof path - 1] = '\0';
+    memcpy(name.sun_path, path, sizeof name.sun_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof name), 0);
+    close(fd);
+    snprintf(longest, sizeof longest, "ipc://%s", path);
+    config.jobs_endpoint = longest;
+    assert_int_not_equal(start(), 0);
+    assert_true(file_exists(path));
+    unlink(path);
+    rmdir(dir);
+}
+
+static void test_socket_with_the_name_of_a_port_is_kept(void **state) {
+    int fd;
+    (void)state;
+    make_socket("127.0.0.1:*", false, &fd);
+    close(fd);
+    config.jobs_endpoint = "tcp://127.0.0.1:*";
+    assert_int_equal(start(), 0);
+    assert_true(file_exists("127.0.0.1:*"));
+}
+
+/* The port of the jobs may be in use too; another one is tried then. */
+static void test_default_port_of_file_data_that_is_in_use(void **state) {
+    bool named = false;
+    (void)state;
+    for (int i = 0; i < 50 && !named; i++) {
+        struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t len = sizeof name;
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&name, len), 0);
+        assert_int_equal(listen(fd, 1), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &len), 0);
+        snprintf(address, sizeof address, "tcp://127.0.0.1:%d", ntohs(name.sin_port) - 2);
+        config.jobs_endpoint = address;
+        assert_int_equal(start(), ERR_BUSY);
+        named = strstr(seen.text, "the default endpoint for file data is in use; name another one with --data");
+        close(fd);
+    }
+    assert_true(named);
+}
+
 /* ---- the end ---- */
 
 static int status_of_run(void) {
@@ -210,5 +273,7 @@ static void test_status_of_a_run_with_an_unusable_source(void **state) {
 UNIT_MAIN(TEST(test_consumer_or_journal_is_needed), TEST(test_start_waits_for_a_consumer),
           TEST(test_consumer_that_does_not_answer_is_named), TEST(test_start_waits_for_its_own_consumer_without_limit),
           TEST(test_socket_of_a_killed_producer_is_replaced), TEST(test_socket_of_a_running_producer_is_kept),
+          TEST(test_start_without_errors_logs_nothing), TEST(test_socket_with_the_longest_path_is_kept),
+          TEST(test_socket_with_the_name_of_a_port_is_kept), TEST(test_default_port_of_file_data_that_is_in_use),
           TEST(test_other_files_are_kept), TEST(test_file_data_needs_a_port), TEST(test_status_of_a_run_without_files),
           TEST(test_status_of_a_run_with_an_unusable_source))

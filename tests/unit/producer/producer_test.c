@@ -173,10 +173,10 @@ static struct id128 start_with_a_lease(void) {
     return id;
 }
 
-/* A turn at a later time; no socket is waited for. */
-static void turn_later(uint64_t later_ms) {
-    uint64_t now = clock_ms() + later_ms, deadline = now;
-    assert_int_equal(producer_step(fixture.producer, now, &deadline), 0);
+/* A turn at this time; no socket is waited for. */
+static void turn_at(uint64_t now_ms) {
+    uint64_t deadline_ms = now_ms;
+    assert_int_equal(producer_step(fixture.producer, now_ms, &deadline_ms), 0);
 }
 
 static void test_drain_waits_for_the_record_of_a_lease(void **state) {
@@ -198,17 +198,39 @@ static void test_drain_waits_for_the_record_of_a_lease(void **state) {
     assert_int_equal(fixture.done, 1);
 }
 
+/* Further events, such as a grant, may be in the next answer. */
+static void test_drain_waits_for_an_answer_without_events(void **state) {
+    struct msg offer;
+    (void)state;
+    fixture_start_one_file();
+    assert_int_equal(endpoint_open(&fixture.pull, ENDPOINT_PULL, producer_jobs_endpoint(fixture.producer)), 0);
+    UNTIL(fixture_next_offer(&offer));
+    struct event denied = {.ref = offer.offer.jobs[0].ref, .kind = EVENT_DENIED};
+    msg_release(&offer);
+    UNTIL(fixture.tail_waits);
+    fixture.event = &denied;
+    producer_drain(fixture.producer);
+    fixture.tail_waits = false;
+    unsigned before = fixture.tails;
+    UNTIL(fixture.tails >= before + 3);
+    assert_true(fixture.tail.stops);
+    assert_false(producer_is_finished(fixture.producer));
+    fixture.event = NULL;
+    UNTIL(producer_is_finished(fixture.producer));
+}
+
 static void test_drain_waits_30_s_for_an_absent_consumer_with_leases(void **state) {
     (void)state;
     start_with_a_lease();
     fixture_lose_consumer();
-    turn_later(40000); /* the time before the drain does not count */
+    uint64_t begin_ms = clock_ms() + 50000;
+    turn_at(begin_ms - 10000); /* the time before the drain does not count */
     producer_drain(fixture.producer);
-    turn_later(50000);
+    turn_at(begin_ms);
     assert_false(producer_is_finished(fixture.producer));
-    turn_later(65000);
+    turn_at(begin_ms + 29999);
     assert_false(producer_is_finished(fixture.producer));
-    turn_later(95000);
+    turn_at(begin_ms + 30000);
     assert_true(producer_is_finished(fixture.producer));
 }
 
@@ -251,6 +273,21 @@ static void test_roots_are_those_of_the_sources(void **state) {
     assert_null(producer_root(fixture.producer, 1));
 }
 
+static void test_after_the_last_root_there_is_none(void **state) {
+    char cwd[4096], names[3][4200];
+    (void)state;
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    for (int i = 0; i < 3; i++) {
+        snprintf(names[i], sizeof names[i], "%s/%c", cwd, 'x' + i);
+        assert_int_equal(mkdir(names[i], 0700), 0);
+    }
+    const char *const sources[] = {names[0], names[1], names[2]};
+    fixture_start(sources, 3, "out/");
+    assert_int_equal(producer_root_count(fixture.producer), 3);
+    assert_non_null(strstr(producer_root(fixture.producer, 2), "/z"));
+    assert_null(producer_root(fixture.producer, 3));
+}
+
 static void test_only_offered_files_are_viewed(void **state) {
     struct producer_file_view views[4];
     struct msg offer;
@@ -275,4 +312,5 @@ UNIT_MAIN(TEST(test_one_file_over_sockets), TEST(test_a_restarted_consumer_is_as
           TEST(test_drain_waits_30_s_for_an_absent_consumer_with_leases),
           TEST(test_drain_without_leases_does_not_wait_for_an_absent_consumer),
           TEST(test_drain_before_the_first_answer_ends_at_once), TEST(test_roots_are_those_of_the_sources),
-          TEST(test_only_offered_files_are_viewed))
+          TEST(test_after_the_last_root_there_is_none), TEST(test_only_offered_files_are_viewed),
+          TEST(test_drain_waits_for_an_answer_without_events))

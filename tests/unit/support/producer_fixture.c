@@ -72,7 +72,7 @@ void fixture_start(const char *const *sources, size_t count, const char *dest) {
                                      .source_count = count,
                                      .dest = dest,
                                      .recursive = true,
-                                     .chunk_size = CHUNK_ALIGN,
+                                     .chunk_size = strncmp(dest, "s3://", 5) == 0 ? 0 : CHUNK_ALIGN,
                                      .journal_dir = ".",
                                      .set_bwlimit = fixture.set_bwlimit,
                                      .bwlimit = 1234,
@@ -172,11 +172,12 @@ static void serve(void) {
         } else if (q.type == MSG_TAIL) {
             assert_int_equal(q.tail.filter, TAIL_MINE);
             assert_false(fixture.tail_waits); /* exactly one outstanding */
+            fixture.tails++;
             fixture.tail = q.tail;
             fixture.tail_number = q.number;
             fixture.tail_waits = true;
             if (q.tail.wait_ms == 0)
-                fixture_send_records(NULL, 0, NULL, 0);
+                fixture_send_records(fixture.event, fixture.event ? 1 : 0, NULL, 0);
         }
         msg_release(&q);
     }

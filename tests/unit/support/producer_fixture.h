@@ -19,7 +19,7 @@ extern struct fixture {
     struct id128 journal, self;
     uint64_t epoch, seq;
     struct chain chain;
-    unsigned welcomes, plans;
+    unsigned welcomes, plans, tails;
     unsigned failed, done, notices;
     char reason[1024], notice[1024];
     /* of every file in PLANNED */
@@ -35,6 +35,7 @@ extern struct fixture {
     uint32_t uploaders;    /* of the fleet; 1 */
     struct ref slow;       /* a slow job, when slow_count is 1 */
     size_t slow_count;
+    struct event *event; /* in every answer to a TAIL that does not wait; NULL: none */
     /* a TAIL without an answer */
     bool tail_waits;
     uint64_t tail_number;
