@@ -11,7 +11,6 @@
 #include "system/spawn.h"
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -75,17 +74,9 @@ static int help_run(int argc, char **argv) {
     static char option[] = "--help";
     if (argc < 2 || argv[1][0] == '-')
         return show_usage();
-    char **words = calloc((size_t)argc + 1, sizeof *words);
-    if (!words) {
-        log_error("out of memory");
-        return EXIT_UNUSABLE;
-    }
-    for (int i = 1; i < argc; i++)
-        words[i - 1] = argv[i];
-    words[argc - 1] = option;
-    int status = command_run(argc, words);
-    free(words);
-    return status;
+    memmove(argv, argv + 1, (size_t)argc * sizeof *argv);
+    argv[argc - 1] = option;
+    return command_run(argc, argv);
 }
 
 int chunklift_run(int argc, char **argv) {

@@ -21,8 +21,6 @@
 #include <locale.h>
 #include <stdlib.h>
 
-/* One file of at most so many bytes has one uploader: a second one would start later than the first one ends. After this
- * time all are started, because the first one may stand still. */
 #define ONE_UPLOADER_BYTES (1u << 20)
 #define ONE_UPLOADER_MS 1000
 
@@ -33,13 +31,16 @@ struct cp {
     struct driver driver;
 };
 
+bool cp_needs_all_uploaders(const struct producer_stats *stats, uint64_t age_ms) {
+    return stats->files_seen > 1 || stats->bytes_total > ONE_UPLOADER_BYTES || age_ms >= ONE_UPLOADER_MS;
+}
+
 /* ---- hooks of the driver ---- */
 
 static int cp_step(void *arg, uint64_t now_ms, uint64_t *deadline_ms) {
     struct cp *cp = arg;
     const struct producer_stats *stats = producer_stats(cp->producer);
-    if (stats->files_seen > 1 || stats->bytes_total > ONE_UPLOADER_BYTES ||
-        now_ms >= cp->driver.began_ms + ONE_UPLOADER_MS)
+    if (cp_needs_all_uploaders(stats, now_ms - cp->driver.began_ms))
         supervisor_want_all(cp->supervisor);
     supervisor_set_uploaders(cp->supervisor, stats->local_uploaders);
     supervisor_set_journal(cp->supervisor, producer_journal(cp->producer));
@@ -68,8 +69,7 @@ static int cp_run(struct cp *cp, uint64_t began_ms) {
     int status = driver_run(&cp->driver);
     FAULT_POINT(cp_all_done);
     driver_report(&cp->driver, status);
-    if (cp->driver.stops < 2)
-        supervisor_finish(cp->supervisor);
+    supervisor_finish(cp->supervisor);
     FAULT_POINT(cp_drained);
     return status;
 }

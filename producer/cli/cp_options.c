@@ -51,7 +51,7 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
         o->base.config.set_bwlimit = true;
         o->base.config.bwlimit = bwlimit;
     }
-    if (status < 0)
+    if (status == -1)
         cp_options_share(o);
     return status;
 }

@@ -67,12 +67,11 @@ static bool driver_handle_signals(struct driver *d) {
 /* ---- the loop ---- */
 
 static int driver_wait(struct driver *d, uint64_t deadline_ms) {
-    struct wait_item items[PRODUCER_WAIT_ITEMS + 1];
-    size_t count = producer_wait_items(d->producer, items);
-    items[count++] = (struct wait_item){.fd = signals_fd(), .want = ENDPOINT_IN};
+    struct wait_item items[1 + PRODUCER_WAIT_ITEMS] = {{.fd = signals_fd(), .want = ENDPOINT_IN}};
+    size_t count = 1 + producer_wait_items(d->producer, &items[1]);
     uint64_t now = clock_ms();
     int err = endpoint_wait(items, count, (int)sub_or_zero(deadline_ms, now));
-    if (items[count - 1].ready)
+    if (items[0].ready)
         signals_drain();
     return err;
 }

@@ -59,11 +59,9 @@ static int supervisor_reap(struct supervisor *s, uint64_t now_ms) {
     int status, err = 0;
     if (s->consumer.pid > 0 && waitpid(s->consumer.pid, &status, WNOHANG) == s->consumer.pid)
         err = consumer_handle_end(s, status, now_ms);
-    for (size_t i = 0; i < POSITIONS && !err; i++) {
-        struct child *u = &s->uploaders[i];
-        if (u->pid > 0 && waitpid(u->pid, &status, WNOHANG) == u->pid)
+    FOR_EACH_POSITION (u, s)
+        if (!err && u->pid > 0 && waitpid(u->pid, &status, WNOHANG) == u->pid)
             err = uploader_handle_end(s, u, status, now_ms);
-    }
     return err;
 }
 
@@ -78,8 +76,8 @@ int supervisor_step(struct supervisor *s, bool connected, uint64_t now_ms, uint6
 
 size_t supervisor_uploaders(const struct supervisor *s) {
     size_t alive = 0;
-    for (size_t i = 0; i < POSITIONS; i++)
-        alive += s->uploaders[i].pid > 0;
+    FOR_EACH_POSITION (u, s)
+        alive += u->pid > 0;
     return alive;
 }
 
@@ -87,9 +85,9 @@ size_t supervisor_uploaders(const struct supervisor *s) {
 
 /* SIGTERM is sent once: a second one would cut off the transfers. Surplus uploaders already have it. */
 void supervisor_drain(struct supervisor *s) {
-    for (size_t i = 0; !s->draining && i < POSITIONS; i++)
-        if (s->uploaders[i].pid > 0 && s->uploaders[i].wanted)
-            kill(s->uploaders[i].pid, SIGTERM);
+    FOR_EACH_POSITION (u, s)
+        if (!s->draining && u->pid > 0 && u->wanted)
+            kill(u->pid, SIGTERM);
     s->draining = true;
 }
 
@@ -104,20 +102,19 @@ void supervisor_kill(struct supervisor *s) {
 }
 
 /* Waits until has_ended returns true, at most for_ms. Reaps children during that time. */
-static bool supervisor_wait(struct supervisor *s, bool (*has_ended)(const struct supervisor *), uint64_t for_ms) {
+static void supervisor_wait(struct supervisor *s, bool (*has_ended)(const struct supervisor *), uint64_t for_ms) {
     uint64_t end_ms = clock_ms() + for_ms;
     for (;;) {
         int err = supervisor_reap(s, clock_ms());
-        if (has_ended(s))
-            return true;
-        if (err || clock_ms() >= end_ms)
-            return false;
+        if (has_ended(s) || err || clock_ms() >= end_ms)
+            return;
         if (!s->killed && signals_stop_count() > 1) { /* the second stop request stops at once, also here */
             supervisor_kill(s);
-            return false;
+            return;
         }
         struct pollfd signals = {.fd = signals_fd(), .events = POLLIN};
-        if (poll(&signals, 1, REAP_MS) > 0)
+        poll(&signals, 1, REAP_MS);
+        if (signals.revents)
             signals_drain();
     }
 }
@@ -131,12 +128,12 @@ static bool consumer_has_ended(const struct supervisor *s) {
 }
 
 static void supervisor_warn_left_behind(struct supervisor *s) {
-    for (size_t i = 0; i < POSITIONS; i++)
-        if (s->uploaders[i].pid > 0)
+    FOR_EACH_POSITION (u, s)
+        if (u->pid > 0)
             log_warn(
                 "uploader %d does not end, it waits for a disk or a file system that does not answer; it was killed "
                 "and ends once that answers",
-                (int)s->uploaders[i].pid);
+                (int)u->pid);
 }
 
 /* ---- start ---- */
@@ -172,8 +169,8 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
         s->uploaders[i].wanted = true;
     if (err) { /* the first uploader has no job yet */
         supervisor_kill(s);
-        if (!supervisor_wait(s, uploaders_have_ended, KILL_WAIT_MS))
-            supervisor_warn_left_behind(s);
+        supervisor_wait(s, uploaders_have_ended, KILL_WAIT_MS);
+        supervisor_warn_left_behind(s);
         supervisor_destroy(&s);
     }
     *out = s;
@@ -186,12 +183,11 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
 static void supervisor_stop_uploaders(struct supervisor *s) {
     if (!s->o.consumer && !consumer_is_running(s))
         uploaders_signal(s, SIGTERM);
-    if (!s->killed &&
-        supervisor_wait(s, uploaders_have_ended, s->given_up ? OTHERS_WAIT_MS : s->o.drain_for_ms + STOP_WAIT_MS))
-        return;
+    if (!s->killed)
+        supervisor_wait(s, uploaders_have_ended, s->given_up ? OTHERS_WAIT_MS : s->o.drain_for_ms + STOP_WAIT_MS);
     uploaders_signal(s, SIGKILL);
-    if (!supervisor_wait(s, uploaders_have_ended, KILL_WAIT_MS))
-        supervisor_warn_left_behind(s);
+    supervisor_wait(s, uploaders_have_ended, KILL_WAIT_MS);
+    supervisor_warn_left_behind(s);
 }
 
 /* The consumer ends at the last BYE; if it does not, others use it. One that was never connected ends later, by itself.

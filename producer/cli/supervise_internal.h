@@ -45,11 +45,15 @@ struct supervisor {
     bool killed;    /* the uploaders were killed */
 };
 
+/* Runs the next statement for each position. u: the name of a pointer to it. */
+#define FOR_EACH_POSITION(u, s)                                                                                        \
+    for (__typeof__(&(s)->uploaders[0]) u = (s)->uploaders; u < (s)->uploaders + POSITIONS; u++)
+
 /* No process and no channel. */
 static inline void supervisor_clear(struct supervisor *s) {
     *s = (struct supervisor){.consumer.channel = -1};
-    for (size_t i = 0; i < POSITIONS; i++)
-        s->uploaders[i].channel = -1;
+    FOR_EACH_POSITION (u, s)
+        u->channel = -1;
 }
 
 /* status: of waitpid. */

@@ -5,6 +5,7 @@
  */
 #include "producer/cli/supervise.h"
 #include "producer/cli/supervise_internal.h"
+#include "pure/arith.h"
 #include "pure/deadline.h"
 #include "system/channel.h"
 #include "system/clock.h"
@@ -112,7 +113,8 @@ static enum channel_state uploader_await_report(const struct child *u) {
             end_ms = clock_ms() + UPLOADER_KILL_WAIT_MS;
         }
         struct pollfd fds[] = {{.fd = u->channel, .events = POLLIN}, {.fd = signals_fd(), .events = POLLIN}};
-        if (poll(fds, 2, UPLOADER_LOOK_MS) > 0 && fds[1].revents)
+        poll(fds, 2, UPLOADER_LOOK_MS);
+        if (fds[1].revents)
             signals_drain();
     }
     return state;
@@ -160,8 +162,7 @@ int uploaders_service(struct supervisor *s, uint64_t now_ms, uint64_t *deadline_
     size_t given_up = 0, wanted = 0;
     if (s->draining)
         return 0;
-    for (size_t i = 0; i < POSITIONS; i++) {
-        struct child *u = &s->uploaders[i];
+    FOR_EACH_POSITION (u, s) {
         if (!u->wanted)
             continue;
         wanted++;
@@ -185,14 +186,14 @@ int uploaders_service(struct supervisor *s, uint64_t now_ms, uint64_t *deadline_
 }
 
 void uploaders_signal(struct supervisor *s, int number) {
-    for (size_t i = 0; i < POSITIONS; i++)
-        if (s->uploaders[i].pid > 0)
-            kill(s->uploaders[i].pid, number);
+    FOR_EACH_POSITION (u, s)
+        if (u->pid > 0)
+            kill(u->pid, number);
 }
 
 void uploaders_close_channels(struct supervisor *s) {
-    for (size_t i = 0; i < POSITIONS; i++)
-        channel_close(&s->uploaders[i].channel);
+    FOR_EACH_POSITION (u, s)
+        channel_close(&u->channel);
 }
 
 /* --- their number --- */
@@ -203,30 +204,29 @@ void supervisor_want_all(struct supervisor *s) {
 
 static size_t uploaders_count_wanted(const struct supervisor *s) {
     size_t count = 0;
-    for (size_t i = 0; i < POSITIONS; i++)
-        count += s->uploaders[i].wanted;
+    FOR_EACH_POSITION (u, s)
+        count += u->wanted;
     return count;
 }
 
-/* false: every free position has an uploader that is still leaving. */
-static bool uploaders_want_more(struct supervisor *s) {
-    for (size_t i = 0; i < POSITIONS; i++)
-        if (!s->uploaders[i].wanted && s->uploaders[i].pid == 0) {
-            s->uploaders[i] = (struct child){.wanted = true, .channel = -1};
-            return true;
+/* Fewer, when every other position has an uploader that is still leaving. */
+static void uploaders_want_more(struct supervisor *s, size_t missing) {
+    FOR_EACH_POSITION (u, s)
+        if (missing > 0 && !u->wanted && u->pid == 0) {
+            *u = (struct child){.wanted = true, .channel = -1};
+            missing--;
         }
-    return false;
 }
 
-static void uploaders_want_less(struct supervisor *s) {
-    for (size_t i = POSITIONS; i-- > 0;) {
-        struct child *u = &s->uploaders[i];
-        if (!u->wanted)
+/* The last ones leave. */
+static void uploaders_want_less(struct supervisor *s, size_t target) {
+    size_t wanted = 0;
+    FOR_EACH_POSITION (u, s) {
+        if (!u->wanted || ++wanted <= target)
             continue;
         u->wanted = false;
         if (u->pid > 0)
             kill(u->pid, SIGTERM);
-        return;
     }
 }
 
@@ -235,10 +235,6 @@ void supervisor_set_uploaders(struct supervisor *s, uint32_t wanted) {
     if (s->draining || target == now)
         return;
     log_debug("%zu uploaders from now on, %zu until now", target, now);
-    while (now > target) {
-        uploaders_want_less(s);
-        now--;
-    }
-    while (now < target && uploaders_want_more(s))
-        now++;
+    uploaders_want_less(s, target);
+    uploaders_want_more(s, sub_or_zero(target, now));
 }

@@ -277,6 +277,14 @@ static int forget_check_arguments(const struct reader_options *o) {
     return ERR_USAGE;
 }
 
+/* aborted: the keys were set up for uploaders. */
+static int forget_rest(const struct forgetting *f, const struct reader_options *o, bool aborted) {
+    if (!o->consumer)
+        return forget_hand_over(f, o->dir.data);
+    int err = aborted ? keys_setup(&o->keys, 0) : 0;
+    return err ? err : forget_ask_consumer(f, o->consumer);
+}
+
 /* Returns the exit status. */
 static int forget_carry_out(struct forgetting *f, const struct reader_options *o, struct forget_abort_options *a) {
     struct buf home = BUF_INIT;
@@ -288,14 +296,12 @@ static int forget_carry_out(struct forgetting *f, const struct reader_options *o
     a->verbose = o->verbose;
     int status = 0, err = o->consumer ? dirs_default_journal(&home) : buf_add_text(&home, o->dir.data);
     a->journal_dir = home.data;
-    if (!err && aborts)
+    if (!err && aborts) {
         err = keys_setup(&o->keys, TRUST_UPLOADER);
-    if (!err && aborts)
-        status = forget_abort_unfinished(f, a);
-    if (!err && !status && (!aborts || forget_count_finished(f)) && o->consumer)
-        err = aborts ? keys_setup(&o->keys, 0) : 0;
+        status = err ? 0 : forget_abort_unfinished(f, a);
+    }
     if (!err && !status && (!aborts || forget_count_finished(f)))
-        err = o->consumer ? forget_ask_consumer(f, o->consumer) : forget_hand_over(f, o->dir.data);
+        err = forget_rest(f, o, aborts);
     buf_release(&home);
     return status ? status : output_status(err);
 }

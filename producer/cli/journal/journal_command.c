@@ -224,8 +224,8 @@ static int export_run_on_copy(struct reader_options *o) {
     fflush(stdout);
     if (!err)
         err = spawn(&(struct spawn_options){.argv = words, .death_signal = SIGKILL}, &pid);
-    while (!err && waitpid(pid, &status, 0) == -1 && errno == EINTR)
-        ;
+    if (!err)
+        (void)TEMP_FAILURE_RETRY(waitpid(pid, &status, 0));
     buf_release(&path);
     return err ? output_status(err) : WIFEXITED(status) ? WEXITSTATUS(status) : exit_status_of_signal(WTERMSIG(status));
 }

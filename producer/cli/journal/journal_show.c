@@ -2,6 +2,7 @@
 
 #include "producer/cli/journal/journal_summary.h"
 #include "pure/arith.h"
+#include "pure/array.h"
 #include "pure/dest.h"
 #include "pure/digest.h"
 #include "pure/rfc3339.h"
@@ -27,8 +28,8 @@ struct wanted { /* one argument, and all its possible meanings */
 
 struct show {
     const struct journal_show_options *options;
-    struct wanted *wanted;
-    uint64_t shown;
+    struct wanted *wanted; /* the last one has no text */
+    bool any;              /* was shown */
     struct buf line;
 };
 
@@ -73,8 +74,8 @@ static bool wanted_matches(const struct upload_summary *u, const struct wanted *
 static bool show_matches(const struct show *s, const struct upload_summary *u) {
     if (s->options->wanted_count == 0)
         return true;
-    for (size_t i = 0; i < s->options->wanted_count; i++)
-        if (wanted_matches(u, &s->wanted[i]))
+    for (const struct wanted *w = s->wanted; w->text; w++)
+        if (wanted_matches(u, w))
             return true;
     return false;
 }
@@ -206,7 +207,7 @@ static int show_each_upload(void *arg, const struct upload_summary *u) {
     struct show *s = arg;
     if (!show_matches(s, u))
         return 0;
-    s->shown++;
+    s->any = true;
     int err;
     if (s->options->json) {
         err = show_upload_json(u);
@@ -235,7 +236,7 @@ static int show_prepare(struct show *s) {
     size_t count = s->options->wanted_count;
     if (count == 0)
         return 0;
-    s->wanted = calloc(count, sizeof *s->wanted);
+    s->wanted = array_zeroed(1 + count, sizeof *s->wanted);
     char *cwd = getcwd(NULL, 0);
     int err = s->wanted ? 0 : ERR_NOMEM;
     for (size_t i = 0; !err && i < count; i++)
@@ -245,9 +246,9 @@ static int show_prepare(struct show *s) {
 }
 
 static void show_release(struct show *s) {
-    for (size_t i = 0; s->wanted && i < s->options->wanted_count; i++) {
-        buf_release(&s->wanted[i].path);
-        buf_release(&s->wanted[i].url);
+    for (struct wanted *w = s->wanted; w && w->text; w++) {
+        buf_release(&w->path);
+        buf_release(&w->url);
     }
     free(s->wanted);
     buf_release(&s->line);
@@ -261,7 +262,7 @@ int journal_show(const struct journal_show_options *o) {
         err = journal_summary_read(o->dir, show_each_upload, &s, &totals);
     if (!err && !o->json && o->wanted_count == 0)
         show_totals(&totals);
-    if (!err && o->wanted_count && s.shown == 0) {
+    if (!err && o->wanted_count && !s.any) {
         log_error("%s: %s: the journal shows no such upload", o->dir, o->wanted[0]);
         err = ERR_DAMAGED;
     }

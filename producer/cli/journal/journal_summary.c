@@ -57,9 +57,10 @@ static void entry_set_text(struct slice *field, struct slice value) {
 static void entry_remove(struct reading *in, struct entry *e) {
     hash_remove(&in->by_id, &e->by_id);
     list_remove(&e->in_order);
-    struct slice *texts[] = {&e->sum.src, &e->sum.dest, &e->sum.endpoint, &e->sum.etag, &e->sum.class, &e->sum.error};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        free((char *)texts[i]->ptr);
+    struct upload_summary *u = &e->sum;
+    const struct slice *texts[] = {&u->src, &u->dest, &u->endpoint, &u->etag, &u->class, &u->error, NULL};
+    for (const struct slice **text = texts; *text; text++)
+        free((char *)(*text)->ptr);
     free(e->done);
     free(e);
 }

@@ -78,7 +78,7 @@ static bool text_has_control(struct slice text) {
  * and the line is printed to a terminal. A record of a later version is accepted. */
 static bool remote_is_record(struct remote *r, struct slice line) {
     struct record record;
-    bool whole = line.len > 0 && line.ptr[line.len - 1] == '\n';
+    bool whole = line.ptr[line.len - 1] == '\n';
     int err = whole ? record_parse(slice_make(line.ptr, line.len - 1), &record, &r->scratch) : ERR_INVALID;
     if (err == ERR_VERSION)
         return utf8_is_valid(line) && !text_has_control(slice_make(line.ptr, line.len - 1));
@@ -170,7 +170,8 @@ static int remote_wait(struct remote *r, uint64_t now_ms, uint64_t deadline_ms) 
     if (items[0].ready)
         signals_drain();
     struct pollfd reader = {.fd = STDOUT_FILENO};
-    if (!err && poll(&reader, 1, 0) > 0 && reader.revents & (POLLERR | POLLHUP | POLLNVAL))
+    poll(&reader, 1, 0);
+    if (!err && reader.revents & (POLLERR | POLLHUP | POLLNVAL))
         return ERR_AGAIN;
     return err;
 }

@@ -22,6 +22,14 @@ static void reply(const struct frame *to, const struct msg *question, struct msg
     buf_release(&b);
 }
 
+/* A reply with a number that no request had. */
+static void reply_stray(const struct frame *to, const struct msg *question, struct msg answer) {
+    struct msg none = *question;
+    none.number += 1000;
+    if (scripted.stray)
+        reply(to, &none, &answer);
+}
+
 /* All files of test_journal, one after the other. */
 static struct buf scripted_lines(void) {
     struct journal_files files = {0};
@@ -56,7 +64,7 @@ static void answer_tail(const struct frame *f, const struct msg *m) {
     struct msg a = {.type = MSG_RECORDS};
     a.records.epoch = 1;
     a.records.lines = scripted.resync ? slice_of("") : buf_slice(&part);
-    a.records.resync = scripted.resync;
+    a.records.resync = scripted.resync || scripted.resync_with_records;
     a.records.line_count = scripted.resync ? 0 : (uint32_t)(next - from);
     a.records.next = scripted.resync ? m->tail.seq : next;
     a.records.head_seq = scripted.seq;
@@ -66,7 +74,8 @@ static void answer_tail(const struct frame *f, const struct msg *m) {
                          .error = {.code = scripted.tail_error, .text = slice_of("the journal failed")}};
     if (scripted.tail_error == PROTOCOL_HELLO_FIRST)
         scripted.tail_error = 0;
-    if (a.type == MSG_ERROR || part.len || m->tail.wait_ms == 0 ||
+    reply_stray(f, m, (struct msg){.type = MSG_RECORDS, .records = {.next = 1000, .lines = slice_of("stray\n")}});
+    if (a.type == MSG_ERROR || part.len || m->tail.wait_ms == 0 || scripted.answers_empty ||
         m->tail.seq < scripted.first) /* otherwise it waits */
         reply(f, m, &a);
     buf_release(&part);
@@ -121,7 +130,7 @@ static void answer_forget(const struct frame *f, const struct msg *m) {
     reply(f, m, &a);
 }
 
-/* Every upload that is to be aborted has ended already. Every file is refused. */
+/* Every upload that is to be aborted has ended already, unless `aborting`. Every file is refused. */
 static void answer_plan(const struct frame *f, const struct msg *m) {
     struct planned_file files[8] = {0};
     struct msg a = {.type = MSG_PLANNED, .planned = {.files = files, .file_count = m->plan.file_count}};
@@ -131,6 +140,8 @@ static void answer_plan(const struct frame *f, const struct msg *m) {
         files[i] = (struct planned_file){.index = m->plan.files[i].index,
                                          .state = drop ? PLANNED_NEW : PLANNED_REFUSED,
                                          .error = slice_of(drop ? "" : "not here")};
+        if (drop && scripted.aborting)
+            files[i].superseded = m->plan.files[i].upload;
     }
     reply(f, m, &a);
 }
@@ -139,6 +150,7 @@ static void answer_set(const struct frame *f, const struct msg *m) {
     struct msg a = {.type = MSG_SETTINGS, .settings = scripted.settings};
     scripted.sets++;
     scripted.last_set = m->set;
+    reply_stray(f, m, (struct msg){.type = MSG_SETTINGS, .settings = {.slots = 99}});
     reply(f, m, &a);
 }
 

@@ -23,6 +23,10 @@ extern struct scripted {
     bool late;                      /* only the first request gets a reply, after it was repeated */
     const char *line;               /* sent in place of the records */
     bool resync;                    /* TAIL gets no records, only this mark */
+    bool resync_with_records;       /* TAIL gets this mark with the records */
+    bool answers_empty;             /* TAIL gets no records instead of no reply */
+    bool stray;                     /* a reply to no request, with other data, precedes those to TAIL and SET */
+    bool aborting;                  /* uploads that are to be aborted have not ended yet */
     enum protocol_error tail_error; /* the reply to TAIL; HELLO_FIRST only once */
     enum role role;                 /* of the peer: ROLE_READER; 0: any */
     struct msg_settings settings;   /* the reply to SET */

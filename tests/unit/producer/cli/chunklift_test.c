@@ -91,6 +91,8 @@ static void test_help_of_a_command(void **state) {
     assert_int_equal(strncmp(command_out, "Usage: chunklift set ", 21), 0);
     assert_int_equal(RUN("chunklift", "help", "journal", "verify"), 0);
     assert_int_equal(strncmp(command_out, "Usage: chunklift journal verify ", 32), 0);
+    assert_int_equal(RUN("chunklift", "help", "journal", "retire"), 7);
+    assert_string_equal(command_out, "chunklift-consumer\nretire\n--help\n"); /* it has that help */
 }
 
 static void test_unknown_command(void **state) {
@@ -283,6 +285,32 @@ static void test_unfinished_uploads_are_aborted_before_others_are_forgotten(void
     assert_string_equal(command_out, "forgotten: 02000000000000000000000000000000  s3://bucket/two\n");
 }
 
+/* Adds the record of the abort, which the consumer sends after the others. */
+static void add_abort(uint8_t id) {
+    struct record r = {.ev = EV_ABORT, .has = HAS_UPLOAD, .reason = slice_of("forget")};
+    scripted.seq = test_journal.seq;
+    scripted.beyond = 1;
+    scripted.aborting = true;
+    r.upload.b[0] = id;
+    lines_add(&test_journal, &r);
+}
+
+static void test_aborted_uploads_are_printed(void **state) {
+    (void)state;
+    add_begin(1, "s3://bucket/one");
+    make_uploader(0);
+    add_abort(1);
+    assert_int_equal(
+        RUN("chunklift", "journal", "forget", "--unfinished", "s3://bucket/one", "--consumer", scripted_address), 0);
+    assert_string_equal(command_out, "aborted: 01000000000000000000000000000000  s3://bucket/one\n");
+    assert_int_equal(RUN("chunklift", "journal", "forget", "--unfinished", "--json", "s3://bucket/one", "--consumer",
+                         scripted_address),
+                     0);
+    assert_string_equal(command_out, "{\"event\":\"aborted\",\"upload\":\"01000000000000000000000000000000\","
+                                     "\"dest\":\"s3://bucket/one\"}\n");
+    assert_int_equal(scripted.forgets, 0);
+}
+
 static void test_abort_passes_the_options_of_the_store_on(void **state) {
     char text[1000];
     (void)state;
@@ -355,6 +383,7 @@ int main(int argc, char **argv) {
                                        TEST(test_one_small_file_has_one_uploader),
                                        TEST(test_help_of_the_copy),
                                        TEST(test_unfinished_uploads_are_aborted_before_others_are_forgotten),
+                                       TEST(test_aborted_uploads_are_printed),
                                        TEST(test_abort_passes_the_options_of_the_store_on),
                                        TEST(test_remote_export_reads_a_copy),
                                        TEST(test_remote_export_removes_its_copy),

@@ -99,8 +99,17 @@ static void test_interrupted_cp_is_over_when_its_uploaders_have_ended(void **sta
     assert_int_equal(scripted_until_end(pid), 128 + SIGTERM);
 }
 
+static void test_only_one_small_file_has_one_uploader(void **state) {
+    (void)state;
+    assert_false(cp_needs_all_uploaders(&(struct producer_stats){.files_seen = 1, .bytes_total = 1 << 20}, 999));
+    assert_true(cp_needs_all_uploaders(&(struct producer_stats){.files_seen = 1, .bytes_total = (1 << 20) + 1}, 0));
+    assert_true(cp_needs_all_uploaders(&(struct producer_stats){.files_seen = 2}, 0));
+    assert_true(cp_needs_all_uploaders(&(struct producer_stats){.files_seen = 1}, 1000)); /* it may stand still */
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_one_small_file_has_one_uploader),
         cmocka_unit_test_setup_teardown(test_other_uploaders_of_a_small_file_start_after_a_second, setup, teardown),
         cmocka_unit_test_setup_teardown(test_interrupted_cp_is_over_when_its_uploaders_have_ended, setup, teardown)};
     if (argc > 1 && strcmp(argv[1], "--cp") == 0)

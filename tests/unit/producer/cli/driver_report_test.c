@@ -55,6 +55,7 @@ static void test_results_that_no_consumer_reports_are_named(void **state) {
     fixture_lose_consumer();
     assert_non_null(strstr(report(128 + SIGINT), "test: 2 transfers were in flight: the result is not known"));
     assert_null(strstr(report(EXIT_UNUSABLE), "in flight")); /* not interrupted */
+    assert_null(strstr(report(128), "in flight"));           /* no signal */
 }
 
 static void test_one_result_that_is_not_known(void **state) {

@@ -18,6 +18,7 @@ static int step_error; /* of the hook, in its first call */
 static int signals_at_once;
 static bool kill_after_drain; /* another stop request after the first one was handled */
 static bool over_after_drain;
+static int error_after_trouble; /* of the hook */
 
 /* Written by the child process. */
 static struct seen { int steps, drains, kills, signals; } * seen;
@@ -28,9 +29,12 @@ static int hook_step(void *arg, uint64_t now_ms, uint64_t *deadline_ms) {
     (void)arg;
     if (step_error)
         return step_error;
+    bool trouble = producer_trouble(producer) != NULL;
+    if (trouble && error_after_trouble)
+        return error_after_trouble;
     if (*deadline_ms > now_ms + 5)
         *deadline_ms = now_ms + 5;
-    bool ready = with_consumer ? producer_stats(producer)->connected : ++seen->steps == 20;
+    bool ready = with_consumer ? producer_stats(producer)->connected || trouble : ++seen->steps == 20;
     if (ready && seen->signals == 0)
         for (; seen->signals < signals_at_once; seen->signals++)
             kill(getpid(), seen->signals == 0 ? SIGTERM : SIGINT);
@@ -96,7 +100,7 @@ static int run(void) {
 static int setup(void **state) {
     options = (struct driver_options){.summary = false};
     with_consumer = kill_after_drain = over_after_drain = false;
-    step_error = signals_at_once = 0;
+    step_error = signals_at_once = error_after_trouble = 0;
     seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(seen != MAP_FAILED);
     assert_int_equal(scripted_setup(state), 0);
@@ -204,6 +208,28 @@ static void test_run_ends_when_nothing_is_left_to_finish(void **state) {
     assert_int_equal(seen->kills, 0);
 }
 
+/* ---- trouble ---- */
+
+static void test_trouble_at_the_end_is_reported(void **state) {
+    (void)state;
+    add_file();
+    with_consumer = scripted.refuse = true;
+    signals_at_once = 1;
+    over_after_drain = true;
+    assert_int_equal(run(), 128 + SIGTERM);
+    assert_int_equal(count_of(command_err, "test: the consumer reports: too many peers\n"), 1);
+}
+
+/* The step hook logged its own error, which is the cause of the end. */
+static void test_trouble_is_not_reported_beside_an_error_of_the_step_hook(void **state) {
+    (void)state;
+    add_file();
+    with_consumer = scripted.refuse = true;
+    error_after_trouble = ERR_UNREACHABLE;
+    assert_int_equal(run(), EXIT_UNUSABLE);
+    assert_string_equal(command_err, "");
+}
+
 /* ---- progress and summary ---- */
 
 static void test_json_progress_is_once_a_second(void **state) {
@@ -280,4 +306,5 @@ UNIT_MAIN(TEST(test_finished_producer_ends_the_run), TEST(test_failed_source_is_
           TEST(test_json_progress_is_once_a_second), TEST(test_progress_is_drawn_when_it_is_due),
           TEST(test_summary_of_an_interrupted_run), TEST(test_summary_of_a_finished_run),
           TEST(test_summary_is_left_out_when_nothing_was_started), TEST(test_quiet_run_has_no_summary),
-          TEST(test_summary_for_programs))
+          TEST(test_summary_for_programs), TEST(test_trouble_at_the_end_is_reported),
+          TEST(test_trouble_is_not_reported_beside_an_error_of_the_step_hook))

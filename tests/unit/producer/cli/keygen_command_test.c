@@ -196,6 +196,13 @@ static void test_files_and_their_names_are_durable(void **state) {
     assert_int_equal(syncs_of_directories, 2);
 }
 
+static void test_no_descriptor_stays_open(void **state) {
+    (void)state;
+    int before = open_descriptors();
+    assert_int_equal(RUN("keygen", "keygen/k"), EXIT_DONE);
+    assert_int_equal(open_descriptors(), before);
+}
+
 static void test_file_that_cannot_be_made_durable_is_removed(void **state) {
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -219,4 +226,4 @@ UNIT_MAIN(TEST(test_a_secret_and_a_public_file), TEST(test_roles_are_part_of_the
           TEST(test_both_files_name_the_host), TEST(test_no_key_is_written_beside_a_public_file),
           TEST(test_file_in_the_current_directory), TEST(test_secret_file_belongs_to_its_owner),
           TEST(test_files_and_their_names_are_durable), TEST(test_file_that_cannot_be_made_durable_is_removed),
-          TEST(test_name_that_cannot_be_made_durable_is_an_error))
+          TEST(test_name_that_cannot_be_made_durable_is_an_error), TEST(test_no_descriptor_stays_open))

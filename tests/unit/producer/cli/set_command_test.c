@@ -2,6 +2,10 @@
 #include "scripted_consumer.h"
 
 #include "pure/units.h"
+#include "system/clock.h"
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static void test_without_a_change_it_shows_the_limits(void **state) {
@@ -12,6 +16,7 @@ static void test_without_a_change_it_shows_the_limits(void **state) {
     assert_string_equal(command_out, "uploaders  as each cp was started (3 run in the fleet)\n"
                                      "slots      as each uploader was started (24 in the fleet)\n"
                                      "bwlimit    none\n");
+    assert_string_equal(command_err, "");
 }
 
 static void test_limits_in_force_are_printed(void **state) {
@@ -58,8 +63,30 @@ static void test_change_that_the_consumer_cannot_store_fails(void **state) {
 static void test_request_without_a_reply_is_repeated(void **state) {
     (void)state;
     scripted.lost = 1;
+    uint64_t began_ms = clock_ms();
     assert_int_equal(SCRIPTED_RUN("set", "--slots", "4", "--consumer", scripted_address), 0);
     assert_true(scripted.sets > 0);
+    assert_true(clock_ms() - began_ms >= 700);
+}
+
+static void test_reply_to_no_request_is_ignored(void **state) {
+    (void)state;
+    scripted.stray = true;
+    assert_int_equal(SCRIPTED_RUN("set", "--consumer", scripted_address), 0);
+    assert_non_null(strstr(command_out, "slots      as each uploader was started"));
+}
+
+static void test_interrupted_request(void **state) {
+    (void)state;
+    scripted.lost = INT_MAX;
+    pid_t pid = SCRIPTED_START("set", "--slots", "4", "--consumer", scripted_address);
+    scripted_bind();
+    for (uint64_t end_ms = clock_ms() + 10000; scripted.requests == 0; scripted_serve(5))
+        assert_true(clock_ms() < end_ms);
+    kill(pid, SIGINT);
+    assert_int_equal(scripted_until_end(pid), 128 + SIGINT);
+    assert_string_equal(command_out, "");
+    assert_string_equal(command_err, "");
 }
 
 static void test_late_reply_to_a_repeated_request_counts(void **state) {
@@ -76,6 +103,7 @@ static void test_consumer_of_the_journal_is_asked(void **state) {
     lines_write(&test_journal, "consumer", slice_of(file));
     assert_int_equal(SCRIPTED_RUN("set", "--slots", "4", "--journal", test_journal.dir), 0);
     assert_int_equal(scripted.last_set.slots, 4);
+    assert_string_equal(command_err, "");
 }
 
 static void test_journal_without_a_consumer_cannot_be_set(void **state) {
@@ -107,10 +135,25 @@ static void test_consumer_that_refuses(void **state) {
     assert_null(strstr(command_err, "no consumer"));
 }
 
+/* Without a home directory the default journal is not known. */
+static void test_consumer_needs_no_journal(void **state) {
+    char *home = getenv("HOME") ? strdup(getenv("HOME")) : NULL;
+    (void)state;
+    setenv("HOME", "", 1);
+    int set = SCRIPTED_RUN("set", "--consumer", scripted_address);
+    int status = SCRIPTED_RUN("status", "--consumer", scripted_address);
+    if (home)
+        setenv("HOME", home, 1);
+    free(home);
+    assert_int_equal(set, 0);
+    assert_int_equal(status, 0);
+}
+
 static void test_wrong_usage(void **state) {
     (void)state;
     assert_int_equal(SCRIPTED_RUN("set", "4", "--consumer", scripted_address), 2);
     assert_non_null(strstr(command_err, "4: unexpected argument"));
+    assert_int_equal(SCRIPTED_RUN("set", "4", "--journal", test_journal.dir), 2);
     assert_int_equal(SCRIPTED_RUN("set", "--slots", "1025", "--consumer", scripted_address), 2);
     assert_int_equal(SCRIPTED_RUN("set", "--uploaders", "65", "--consumer", scripted_address), 2);
     assert_int_equal(scripted.hellos, 0);
@@ -122,4 +165,5 @@ UNIT_MAIN(TEST(test_without_a_change_it_shows_the_limits), TEST(test_limits_in_f
           TEST(test_change_that_the_consumer_cannot_store_fails), TEST(test_request_without_a_reply_is_repeated),
           TEST(test_late_reply_to_a_repeated_request_counts), TEST(test_consumer_of_the_journal_is_asked),
           TEST(test_journal_without_a_consumer_cannot_be_set), TEST(test_consumer_that_does_not_answer),
-          TEST(test_consumer_that_refuses), TEST(test_wrong_usage))
+          TEST(test_consumer_that_refuses), TEST(test_wrong_usage), TEST(test_reply_to_no_request_is_ignored),
+          TEST(test_interrupted_request), TEST(test_consumer_needs_no_journal))

@@ -40,6 +40,7 @@ static void test_directory_without_a_consumer_is_read(void **state) {
     add_failed_upload();
     assert_int_equal(SCRIPTED_RUN("status", test_journal.dir), 0);
     assert_true(was_read_from_disk());
+    assert_string_equal(command_err, "");
     assert_non_null(strstr(command_out, "0 uploads finished, 0 unfinished, 1 failed\n"));
     assert_non_null(strstr(command_out, "/data/x → s3://bucket/x\n"));
     assert_non_null(strstr(command_out, "AccessDenied\n"));
@@ -64,6 +65,7 @@ static void test_consumer_that_runs_is_asked(void **state) {
     assert_int_equal(SCRIPTED_RUN("status", test_journal.dir), 0);
     assert_false(was_read_from_disk());
     assert_non_null(strstr(command_out, "consumer  pid 4711"));
+    assert_string_equal(command_err, "");
 }
 
 static void test_consumer_that_ended_is_not_asked(void **state) {
@@ -141,10 +143,34 @@ static void test_damaged_journal_is_shown_as_far_as_it_can_be_read(void **state)
     assert_non_null(strstr(command_err, "journal.jsonl:3: "));
 }
 
+static void test_without_a_directory_it_shows_the_default_journal(void **state) {
+    char state_home[100], link[160], target[2100], cwd[2000];
+    (void)state;
+    add_failed_upload();
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    snprintf(state_home, sizeof state_home, "/tmp/cl-status-%ld", (long)getpid());
+    assert_int_equal(mkdir(state_home, 0700), 0);
+    snprintf(link, sizeof link, "%s/chunklift", state_home);
+    assert_int_equal(mkdir(link, 0700), 0);
+    snprintf(link, sizeof link, "%s/chunklift/journal", state_home);
+    snprintf(target, sizeof target, "%s/%s", cwd, test_journal.dir);
+    assert_int_equal(symlink(target, link), 0);
+    setenv("XDG_STATE_HOME", state_home, 1);
+    int status = SCRIPTED_RUN("status");
+    unsetenv("XDG_STATE_HOME");
+    unlink(link);
+    *strrchr(link, '/') = '\0';
+    rmdir(link);
+    rmdir(state_home);
+    assert_int_equal(status, 0);
+    assert_non_null(strstr(command_out, "0 uploads finished, 0 unfinished, 1 failed\n"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scripted_setup, scripted_teardown)
 UNIT_MAIN(TEST(test_directory_without_a_consumer_is_read), TEST(test_finished_uploads_are_only_counted),
           TEST(test_consumer_that_runs_is_asked), TEST(test_consumer_that_ended_is_not_asked),
           TEST(test_consumer_before_the_last_boot_is_not_asked), TEST(test_consumer_that_hangs_is_reported),
           TEST(test_damaged_file_of_the_consumer_is_reported), TEST(test_one_place_is_named),
           TEST(test_consumer_of_an_unknown_boot_is_asked), TEST(test_consumer_of_a_tcp_endpoint_is_always_asked),
-          TEST(test_endpoint_without_a_consumer), TEST(test_damaged_journal_is_shown_as_far_as_it_can_be_read))
+          TEST(test_endpoint_without_a_consumer), TEST(test_damaged_journal_is_shown_as_far_as_it_can_be_read),
+          TEST(test_without_a_directory_it_shows_the_default_journal))

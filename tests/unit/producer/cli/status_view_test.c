@@ -21,11 +21,12 @@ static unsigned lines_with(const char *part) {
 }
 
 static void view_worker(const struct worker_status *w, bool json) {
-    struct worker_status worker = *w;
-    struct msg_state s = {.pid = 7, .epoch = 2, .workers = &worker, .worker_count = 1};
+    struct worker_status workers[] = {*w, {.role = ROLE_UPLOADER, .worker = slice_of("beyond"), .rate = 1 << 30}};
+    struct msg_state s = {.pid = 7, .epoch = 2, .workers = workers, .worker_count = 1};
     capture_begin(&seen, STDOUT_FILENO);
     assert_int_equal(status_view_consumer(&s, json, &groups), 0);
     capture_end(&seen);
+    assert_null(strstr(seen.text, "beyond"));
 }
 
 static void test_optional_parts_of_an_uploader(void **state) {
@@ -94,13 +95,14 @@ static void test_outages_are_shown_after_two_seconds(void **state) {
 }
 
 static void test_troubles_of_an_uploader(void **state) {
-    struct trouble trouble = {.location = slice_of("s3://b"), .error = slice_of("denied"), .since_ms = 5000};
+    struct trouble troubles[] = {{.location = slice_of("s3://b"), .error = slice_of("denied"), .since_ms = 5000},
+                                 {.location = slice_of("beyond"), .error = slice_of("denied")}};
     struct worker_status w = {
-        .role = ROLE_UPLOADER, .worker = slice_of("host/1"), .troubles = &trouble, .trouble_count = 1};
+        .role = ROLE_UPLOADER, .worker = slice_of("host/1"), .troubles = troubles, .trouble_count = 1};
     (void)state;
     view_worker(&w, false);
     assert_non_null(strstr(seen.text, "s3://b: denied (for 5 s)\n"));
-    trouble.out_ms = 1500;
+    troubles[0].out_ms = 1500;
     view_worker(&w, false);
     assert_non_null(strstr(seen.text, "(for 5 s, next trial in 2 s)\n"));
     view_worker(&w, true);
@@ -122,9 +124,10 @@ static void test_readers_are_not_shown(void **state) {
 }
 
 static void test_limits_that_are_set(void **state) {
-    struct brake_status brake = {
-        .endpoint = slice_of("https://store"), .rate_milli = 9500, .throttles = 4, .since_ms = 60000};
-    struct msg_state s = {.brakes = &brake, .brake_count = 1};
+    struct brake_status brakes[] = {
+        {.endpoint = slice_of("https://store"), .rate_milli = 9500, .throttles = 4, .since_ms = 60000},
+        {.endpoint = slice_of("https://beyond")}};
+    struct msg_state s = {.brakes = brakes, .brake_count = 1};
     (void)state;
     capture_begin(&seen, STDOUT_FILENO);
     assert_int_equal(status_view_consumer(&s, false, &groups), 0);
@@ -132,8 +135,9 @@ static void test_limits_that_are_set(void **state) {
     assert_null(strstr(seen.text, "\nset "));
     assert_non_null(strstr(seen.text, "https://store: 9.5 requests a second"));
     assert_non_null(strstr(seen.text, " 60 s\n"));
-    brake.rate_milli = 10000;
-    brake.pause_ms = 2500;
+    assert_null(strstr(seen.text, "beyond"));
+    brakes[0].rate_milli = 10000;
+    brakes[0].pause_ms = 2500;
     for (int only = 0; only < 3; only++) {
         s.local_uploaders = only == 0 ? 11 : 0;
         s.slots = only == 1 ? 12 : 0;
@@ -152,7 +156,8 @@ static void test_limits_that_are_set(void **state) {
 
 /* Views this upload so many times, then the groups. */
 static void view_uploads(struct upload_status u, unsigned count) {
-    struct msg_state s = {.uploads = &u, .upload_count = 1};
+    struct upload_status uploads[] = {u, {.path = slice_of("beyond"), .dest = slice_of("s3://beyond"), .size = 1}};
+    struct msg_state s = {.uploads = uploads, .upload_count = 1};
     memset(groups.failed, 0, sizeof groups.failed);
     memset(&groups.moving, 0, sizeof groups.moving);
     memset(&groups.waiting, 0, sizeof groups.waiting);
@@ -161,6 +166,7 @@ static void view_uploads(struct upload_status u, unsigned count) {
         assert_int_equal(status_view_uploads(&s, false, &groups), 0);
     assert_int_equal(status_view_groups(&groups), 0);
     capture_end(&seen);
+    assert_null(strstr(seen.text, "beyond"));
 }
 
 static void test_groups_of_uploads(void **state) {
@@ -212,7 +218,8 @@ static void test_the_estimate_needs_a_rate_and_bytes(void **state) {
 
 static void test_limits_for_programs(void **state) {
     struct brake_status brakes[] = {{.endpoint = slice_of("https://a"), .rate_milli = 9500, .throttles = 4},
-                                    {.endpoint = slice_of("https://b"), .pause_ms = 70}};
+                                    {.endpoint = slice_of("https://b"), .pause_ms = 70},
+                                    {.endpoint = slice_of("https://beyond")}};
     struct msg_state s = {.brakes = brakes, .brake_count = 2, .slots = 5};
     (void)state;
     capture_begin(&seen, STDOUT_FILENO);
@@ -271,7 +278,7 @@ static void test_each_class_of_failures_is_a_group(void **state) {
 
 static void test_upload_for_programs(void **state) {
     struct upload_status u = {.path = slice_of("/a"), .dest = slice_of("s3://b/a"), .size = 10};
-    struct upload_status both[] = {u, u};
+    struct upload_status both[] = {u, u, u}; /* one more than the message has */
     struct msg_state s = {.uploads = both, .upload_count = 2};
     (void)state;
     both[1].class = FAIL_SOURCE;

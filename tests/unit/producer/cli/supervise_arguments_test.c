@@ -1,10 +1,14 @@
 /* The arguments of the processes that `cp` starts. Both programs are a script that writes its arguments to "args". */
+#include "capture.h"
 #include "files.h"
 #include "unit.h"
 
 #include "producer/cli/supervise.h"
 #include "producer/cli/supervise_internal.h"
+#include "system/clock.h"
 #include "system/log.h"
+#include "system/signals.h"
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -62,7 +66,7 @@ static void test_options_that_are_not_given_are_not_passed_on(void **state) {
 }
 
 static void test_uploader_gets_the_options_of_the_run(void **state) {
-    static const char *const roots[] = {"/a", "/b"};
+    static const char *const roots[] = {"/a", "/b", "/not/given"};
     (void)state;
     s.o = (struct supervise_options){.journal_dir = "journal",
                                      .consumer = "ipc:///c",
@@ -145,9 +149,29 @@ static void test_uploader_that_is_killed_while_it_checks_is_started_eleven_times
     assert_string_equal(file_read_text("starts", text, sizeof text), "x\nx\nx\nx\nx\nx\nx\nx\nx\nx\nx\n");
 }
 
+/* Its check would take a minute. */
+static void test_stop_request_ends_the_check(void **state) {
+    static struct capture seen;
+    (void)state;
+    file_put_text("program", "#!/bin/sh\nexec sleep 60\n");
+    log_setup("test", LOG_WARN, false);
+    assert_int_equal(signals_init(false), 0);
+    raise(SIGINT);
+    uint64_t began_ms = clock_ms();
+    capture_begin(&seen, STDERR_FILENO);
+    int err = uploaders_check(&s);
+    capture_end(&seen);
+    assert_int_equal(signals_init(false), 0); /* forgets the request */
+    assert_int_equal(err, ERR_UNREACHABLE);
+    assert_true(clock_ms() - began_ms < 30000);
+    assert_string_equal(seen.text, ""); /* it is not started again */
+    assert_int_equal(s.uploaders[0].pid, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_options_that_are_not_given_are_not_passed_on), TEST(test_uploader_gets_the_options_of_the_run),
           TEST(test_consumer_gets_the_options_of_the_run),
           TEST(test_restarted_consumer_gets_the_id_of_the_first_journal), TEST(test_check_uses_the_same_arguments),
           TEST(test_result_of_the_check), TEST(test_list_of_arguments_is_bounded),
-          TEST(test_uploader_that_is_killed_while_it_checks_is_started_eleven_times))
+          TEST(test_uploader_that_is_killed_while_it_checks_is_started_eleven_times),
+          TEST(test_stop_request_ends_the_check))

@@ -10,10 +10,12 @@
 #include "system/exit_status.h"
 #include "system/log.h"
 #include "system/signals.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +23,17 @@
 #define FULL_DIR "/proc"           /* a file system without a free block */
 
 static struct supervisor s;
+
+static const struct statvfs *disk; /* NULL: the real one */
+
+int __real_statvfs(const char *path, struct statvfs *fs);
+int __wrap_statvfs(const char *path, struct statvfs *fs);
+int __wrap_statvfs(const char *path, struct statvfs *fs) {
+    if (!disk)
+        return __real_statvfs(path, fs);
+    *fs = *disk;
+    return 0;
+}
 
 static int setup(void **state) {
     (void)state;
@@ -126,6 +139,51 @@ static void test_reason_of_a_failed_consumer_is_shown(void **state) {
     assert_null(strstr(c.text, "without an error message"));
 }
 
+/* The log may be lost with the directory. */
+static void test_lost_journal_has_a_reason(void **state) {
+    static struct capture c;
+    (void)state;
+    capture_begin(&c, STDERR_FILENO);
+    assert_int_equal(consumer_handle_end(&s, STATUS(EXIT_JOURNAL_LOST), 1000), ERR_UNREACHABLE);
+    capture_end(&c);
+    assert_non_null(strstr(c.text, ".: the journal was removed or replaced while it was in use; "));
+    file_put_text("consumer.log", "chunklift-consumer: another reason\n");
+    buf_clear(&s.log_path);
+    assert_int_equal(buf_add_text(&s.log_path, "consumer.log"), 0);
+    capture_begin(&c, STDERR_FILENO);
+    assert_int_equal(consumer_handle_end(&s, STATUS(EXIT_JOURNAL_LOST), 1000), ERR_UNREACHABLE);
+    capture_end(&c);
+    unlink("consumer.log");
+    assert_non_null(strstr(c.text, "another reason\n"));
+    assert_null(strstr(c.text, "removed or replaced"));
+}
+
+/* The starts of the consumer that lost are not counted. */
+static void test_consumer_of_another_run_is_joined(void **state) {
+    (void)state;
+    s.consumer_tries = 4;
+    assert_int_equal(consumer_handle_end(&s, STATUS(EXIT_JOURNAL_BUSY), 1000), 0);
+    assert_int_equal(s.consumer_tries, 0);
+    int fd = open("lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    s.consumer_tries = 4;
+    int err = consumer_handle_end(&s, STATUS(EXIT_UNUSABLE), 1000);
+    close(fd);
+    unlink("lock");
+    assert_int_equal(err, 0);
+    assert_int_equal(s.consumer_tries, 0);
+    assert_false(s.given_up);
+}
+
+static void test_lock_that_is_free_is_no_consumer(void **state) {
+    (void)state;
+    file_put_text("lock", "");
+    errno = EWOULDBLOCK; /* of an earlier call */
+    bool runs = consumer_is_running(&s);
+    unlink("lock");
+    assert_false(runs);
+}
+
 static void test_consumer_is_started_during_an_outage(void **state) {
     (void)state;
     assert_int_equal(consumer_handle_end(&s, STATUS(EXIT_JOURNAL_FULL), 1000), 0);
@@ -145,6 +203,25 @@ static void test_full_disk_postpones_the_start(void **state) {
     }
     assert_int_equal(service(false, 12000), ERR_UNREACHABLE);
     assert_true(s.given_up);
+}
+
+/* A file system without a fixed number of files reports 0 of them. */
+static void test_file_system_without_a_free_file_is_full(void **state) {
+    static const struct {
+        struct statvfs fs;
+        bool full;
+    } cases[] = {{{.f_bfree = 1, .f_bavail = 1}, false},
+                 {{.f_bfree = 1, .f_bavail = 1, .f_files = 9, .f_ffree = 1, .f_favail = 1}, false},
+                 {{.f_bfree = 1, .f_bavail = 1, .f_files = 9}, true},
+                 {{.f_files = 9, .f_ffree = 1, .f_favail = 1}, true}};
+    (void)state;
+    assert_int_equal(consumer_handle_end(&s, STATUS(EXIT_JOURNAL_FULL), 1000), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        disk = &cases[i].fs;
+        assert_int_equal(service(false, 3000 + 2000 * i), 0);
+        disk = NULL;
+        assert_int_equal(was_started(), !cases[i].full);
+    }
 }
 
 /* The consumer that is started reports why. */
@@ -180,6 +257,8 @@ static void test_starts_are_half_a_second_apart(void **state) {
     assert_int_equal(service(false, 1300), 0);
     assert_false(was_started());
     assert_int_equal(service(false, 1600), 0);
+    assert_true(was_started());
+    assert_int_equal(service(false, 2100), 0);
     assert_true(was_started());
 }
 
@@ -221,14 +300,14 @@ static void test_silence_of_a_consumer_that_answered_is_no_error(void **state) {
 
 /* --- the end of a run --- */
 
-static int term_pipe[2];
+static int term_pipe[2]; /* of the children */
 
 static void on_term(int number) {
     (void)number;
     (void)!write(term_pipe[1], "t", 1);
 }
 
-/* A child process that ends after ms; it notes each SIGTERM in term_pipe. */
+/* A child process that ends after ms. It notes each SIGTERM in term_pipe, and its end, unless it is killed. */
 static pid_t start_child(unsigned ms) {
     sigset_t term, before;
     sigemptyset(&term);
@@ -240,13 +319,14 @@ static pid_t start_child(unsigned ms) {
         sigprocmask(SIG_SETMASK, &before, NULL);
         for (uint64_t end_ms = clock_ms() + ms; clock_ms() < end_ms;)
             poll(NULL, 0, 10);
+        (void)!write(term_pipe[1], "e", 1);
         _exit(EXIT_DONE);
     }
     sigprocmask(SIG_SETMASK, &before, NULL);
     return pid;
 }
 
-/* Ends a run after the SIGTERM of its uploader; returns the number of further ones. */
+/* Ends a run after the SIGTERM of its uploader, which is not killed; returns the number of further ones. */
 static ssize_t stop_draining_uploader(void) {
     char bytes[16];
     assert_int_equal(pipe2(term_pipe, O_NONBLOCK), 0);
@@ -256,10 +336,12 @@ static ssize_t stop_draining_uploader(void) {
     s.uploaders[0].pid = start_child(300);
     assert_int_equal(supervisor_stop(&s), 0);
     assert_int_equal(supervisor_uploaders(&s), 0);
+    assert_false(s.killed);
     close(term_pipe[1]);
     ssize_t count = read(term_pipe[0], bytes, sizeof bytes);
     close(term_pipe[0]);
-    return count;
+    assert_true(count > 0 && bytes[count - 1] == 'e');
+    return count - 1;
 }
 
 static void test_uploaders_of_a_given_consumer_finish_their_results(void **state) {
@@ -303,9 +385,38 @@ static void test_a_second_stop_request_during_the_end_kills_the_uploaders(void *
     assert_int_equal(signals_init(false), 0); /* forgets the requests */
 }
 
+static void test_one_stop_request_during_the_end_kills_nothing(void **state) {
+    (void)state;
+    assert_int_equal(signals_init(false), 0);
+    s.o.consumer = "tcp://host:1";
+    raise(SIGINT);
+    assert_int_equal(stop_draining_uploader(), 0);
+    assert_int_equal(signals_init(false), 0); /* forgets the request */
+}
+
+/* It would take a minute to end. */
+static void test_uploader_that_does_not_end_is_killed(void **state) {
+    static struct capture c;
+    (void)state;
+    assert_int_equal(pipe2(term_pipe, O_NONBLOCK), 0);
+    log_setup("test", LOG_WARN, false);
+    s.o.consumer = "tcp://host:1";
+    s.given_up = true;
+    pid_t pid = s.uploaders[0].pid = start_child(60000);
+    capture_begin(&c, STDERR_FILENO);
+    assert_int_equal(supervisor_stop(&s), 0);
+    capture_end(&c);
+    assert_int_equal(supervisor_uploaders(&s), 0);
+    assert_int_equal(kill(pid, 0), -1);
+    assert_string_equal(c.text, "");
+    close(term_pipe[0]);
+    close(term_pipe[1]);
+}
+
 static void test_stop_waits_for_a_consumer_that_answered(void **state) {
     (void)state;
     s.draining = true;
+    assert_int_equal(pipe2(term_pipe, O_NONBLOCK), 0);
     for (int connected = 0; connected <= 1; connected++) {
         pid_t pid = start_child(connected ? 300 : 60000);
         s.consumer.pid = pid;
@@ -319,6 +430,8 @@ static void test_stop_waits_for_a_consumer_that_answered(void **state) {
             assert_int_equal(waitpid(pid, NULL, 0), pid);
         }
     }
+    close(term_pipe[0]);
+    close(term_pipe[1]);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -335,4 +448,7 @@ UNIT_MAIN(TEST(test_outage_ends_the_run_after_retry_for), TEST(test_outage_witho
           TEST(test_a_second_stop_request_during_the_end_kills_the_uploaders),
           TEST(test_uploaders_without_a_consumer_drop_their_results),
           TEST(test_uploaders_of_a_running_consumer_finish_their_results),
-          TEST(test_stop_waits_for_a_consumer_that_answered))
+          TEST(test_stop_waits_for_a_consumer_that_answered), TEST(test_one_stop_request_during_the_end_kills_nothing),
+          TEST(test_uploader_that_does_not_end_is_killed), TEST(test_lost_journal_has_a_reason),
+          TEST(test_consumer_of_another_run_is_joined), TEST(test_lock_that_is_free_is_no_consumer),
+          TEST(test_file_system_without_a_free_file_is_full))

@@ -9,6 +9,7 @@
 #include "system/log.h"
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define STATUS(code) ((code) << 8) /* of waitpid, for a process that exited */
 
@@ -163,9 +164,79 @@ static void test_position_of_a_leaving_uploader_is_not_reused(void **state) {
     s.uploaders[1].pid = 0;
 }
 
+static volatile sig_atomic_t terms;
+
+static void on_term(int number) {
+    (void)number;
+    terms++;
+}
+
+/* SIGTERM to this process, and to its process group, is counted. */
+static void count_terms(void) {
+    struct sigaction action = {.sa_handler = on_term};
+    terms = 0;
+    assert_int_equal(sigaction(SIGTERM, &action, NULL), 0);
+}
+
+static void test_surplus_uploader_gets_one_signal(void **state) {
+    (void)state;
+    count_terms();
+    s.uploaders[1] = (struct child){.wanted = true, .pid = getpid(), .channel = -1};
+    supervisor_set_uploaders(&s, 1);
+    assert_int_equal(terms, 1);
+    supervisor_set_uploaders(&s, 1);
+    assert_int_equal(terms, 1);
+    assert_true(s.uploaders[0].wanted);
+    s.uploaders[1].pid = 0;
+}
+
+static void test_position_without_a_process_gets_no_signal(void **state) {
+    (void)state;
+    count_terms();
+    s.uploaders[1].wanted = true;
+    supervisor_set_uploaders(&s, 1);
+    supervisor_drain(&s);
+    assert_int_equal(terms, 0);
+}
+
+/* All uploaders have got their signal. */
+static void test_number_does_not_change_during_a_drain(void **state) {
+    (void)state;
+    count_terms();
+    s.draining = true;
+    s.uploaders[1] = (struct child){.wanted = true, .pid = getpid(), .channel = -1};
+    supervisor_set_uploaders(&s, 1);
+    assert_int_equal(terms, 0);
+    s.uploaders[1].pid = 0;
+}
+
+static void test_the_last_of_many_uploaders_leave(void **state) {
+    (void)state;
+    supervisor_set_uploaders(&s, 6);
+    s.uploaders[2].pid = -1; /* it runs */
+    supervisor_set_uploaders(&s, 3);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(s.uploaders[i].wanted, i < 3);
+    s.uploaders[2].pid = 0;
+}
+
+/* Every free position is used; the others follow later. */
+static void test_more_uploaders_than_free_positions(void **state) {
+    (void)state;
+    for (size_t i = 1; i < POSITIONS; i++)
+        s.uploaders[i].pid = i == 7 ? 0 : -1; /* -1: leaving */
+    supervisor_set_uploaders(&s, 4);
+    for (size_t i = 0; i < POSITIONS; i++)
+        assert_int_equal(s.uploaders[i].wanted, i == 0 || i == 7);
+    for (size_t i = 0; i < POSITIONS; i++)
+        s.uploaders[i].pid = 0;
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_restart_after_a_pause), TEST(test_ten_restarts_within_a_minute_are_the_last),
           TEST(test_last_restart_is_announced_and_its_end_is_an_error), TEST(test_restarts_are_counted_for_a_minute),
           TEST(test_the_minute_includes_its_end), TEST(test_other_positions_go_on), TEST(test_one_job_has_one_position),
           TEST(test_wrong_usage_ends_the_run), TEST(test_unwanted_uploaders_are_not_restarted),
-          TEST(test_position_of_a_leaving_uploader_is_not_reused))
+          TEST(test_position_of_a_leaving_uploader_is_not_reused), TEST(test_surplus_uploader_gets_one_signal),
+          TEST(test_position_without_a_process_gets_no_signal), TEST(test_number_does_not_change_during_a_drain),
+          TEST(test_the_last_of_many_uploaders_leave), TEST(test_more_uploaders_than_free_positions))

@@ -8,6 +8,7 @@
 #include "system/clock.h"
 #include "system/log.h"
 #include "system/signals.h"
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -67,9 +68,20 @@ static size_t until_started(size_t count, pid_t pids[64]) {
     return started(pids);
 }
 
-static void begin(uint64_t uploaders) {
-    struct supervise_options o = {.journal_dir = ".",
-                                  .consumer = "ipc:///nowhere",
+static int access_error; /* of the directory "denied" */
+
+int __real_access(const char *path, int mode);
+int __wrap_access(const char *path, int mode);
+int __wrap_access(const char *path, int mode) {
+    if (strcmp(path, "denied") != 0)
+        return __real_access(path, mode);
+    errno = access_error;
+    return -1;
+}
+
+static void begin_in(const char *journal_dir, const char *consumer, uint64_t uploaders) {
+    struct supervise_options o = {.journal_dir = journal_dir,
+                                  .consumer = consumer,
                                   .uploaders = uploaders,
                                   .slots = 1,
                                   .jobs = "ipc:///nowhere",
@@ -77,6 +89,10 @@ static void begin(uint64_t uploaders) {
     log_setup("test", LOG_ERROR, false);
     assert_int_equal(signals_init(true), 0);
     assert_int_equal(supervisor_new(&s, &o), 0);
+}
+
+static void begin(uint64_t uploaders) {
+    begin_in(".", "ipc:///nowhere", uploaders);
 }
 
 static void begin_all(uint64_t uploaders) {
@@ -258,6 +274,24 @@ static void journal_that_cannot_be_made(void) {
     assert_int_equal(begin_refused("/proc/none", NULL), ERR_NOT_FOUND);
 }
 
+static void journal_that_cannot_be_written(void) {
+    static const int errors[] = {EACCES, EROFS, EIO};
+    for (int i = 0; i < 3; i++) {
+        access_error = errors[i];
+        assert_int_equal(begin_refused("denied", NULL), errors[i] == EIO ? ERR_IO : ERR_DENIED);
+    }
+    assert_int_equal(rmdir("denied"), 0);
+}
+
+static void journal_is_made_unless_a_consumer_is_given(void) {
+    begin_in("made", "ipc:///nowhere", 1);
+    end();
+    assert_int_equal(rmdir("made"), -1);
+    begin_in("made", NULL, 1);
+    end();
+    assert_int_equal(rmdir("made"), 0);
+}
+
 static void (*const insides[])(void) = {more_and_fewer,
                                         more_while_some_leave,
                                         one_that_dies_comes_again,
@@ -267,7 +301,9 @@ static void (*const insides[])(void) = {more_and_fewer,
                                         finished_uploaders_see_the_end_of_their_input,
                                         refused_settings,
                                         journal_that_cannot_be_made,
-                                        killed_while_it_checks};
+                                        killed_while_it_checks,
+                                        journal_that_cannot_be_written,
+                                        journal_is_made_unless_a_consumer_is_given};
 
 /* ---- outside ---- */
 
@@ -342,6 +378,16 @@ static void test_an_uploader_killed_while_it_checks_is_restarted(void **state) {
     run_inside("9");
 }
 
+static void test_a_journal_that_cannot_be_written_is_refused(void **state) {
+    (void)state;
+    run_inside("10");
+}
+
+static void test_the_journal_of_a_given_consumer_is_not_made(void **state) {
+    (void)state;
+    run_inside("11");
+}
+
 static size_t inside;
 static void test_inside(void **state) {
     (void)state;
@@ -358,7 +404,9 @@ int main(int argc, char **argv) {
                                        cmocka_unit_test(test_finished_uploaders_see_the_end_of_their_input),
                                        cmocka_unit_test(test_refused_settings_end_the_start),
                                        cmocka_unit_test(test_a_journal_that_cannot_be_made_leaves_no_uploader),
-                                       cmocka_unit_test(test_an_uploader_killed_while_it_checks_is_restarted)};
+                                       cmocka_unit_test(test_an_uploader_killed_while_it_checks_is_restarted),
+                                       cmocka_unit_test(test_a_journal_that_cannot_be_written_is_refused),
+                                       cmocka_unit_test(test_the_journal_of_a_given_consumer_is_not_made)};
     const struct CMUnitTest itself[] = {cmocka_unit_test(test_inside)};
     if (argc == 3 && strcmp(argv[1], "--inside") == 0) {
         inside = strtoul(argv[2], NULL, 10) % (sizeof insides / sizeof *insides);

@@ -92,6 +92,10 @@ static void test_usage(void **state) {
     assert_int_equal(RUN("journal", "tail", "--help"), 0);
     assert_non_null(strstr(command_out, "--follow"));
     assert_int_equal(RUN("journal", "verify", "--version"), 0);
+    assert_int_equal(RUN("journal", "-h"), 0);
+    assert_int_equal(strncmp(command_out, "Usage: chunklift journal ", 25), 0);
+    assert_int_equal(RUN("journal", "--version"), 0);
+    assert_string_equal(command_out, "chunklift " CHUNKLIFT_VERSION "\n");
 }
 
 static void test_tail(void **state) {
@@ -111,6 +115,7 @@ static void test_tail(void **state) {
     buf_release(&last);
     assert_int_equal(RUN("journal", "tail", "-n", "1000", test_journal.dir), 0);
     assert_string_equal(command_out, all.data);
+    assert_string_equal(command_err, "");
     assert_int_equal(RUN("journal", "tail", test_journal.dir), 0);
     int lines = 0;
     for (const char *c = command_out; *c; c++)
@@ -120,6 +125,26 @@ static void test_tail(void **state) {
     assert_int_equal(RUN("journal", "tail", "-n0", test_journal.dir), 0);
     assert_string_equal(command_out, "");
     buf_release(&all);
+}
+
+static void test_tail_ends_at_a_line_that_is_too_long(void **state) {
+    (void)state;
+    for (int i = 0; i < RECORD_LINE_MAX; i++)
+        putc('x', test_journal.file);
+    fputs("\n", test_journal.file);
+    lines_stops(&test_journal, 1);
+    assert_int_equal(RUN("journal", "tail", test_journal.dir), 3);
+    assert_non_null(strstr(command_err, "journal.jsonl: a line that is too long; run 'chunklift journal verify'\n"));
+    assert_null(strstr(command_out, "\"seq\":2,"));
+}
+
+static void test_tail_of_a_directory_without_a_journal(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("empty", 0700), 0);
+    int status = RUN("journal", "tail", "empty");
+    rmdir("empty");
+    assert_int_equal(status, 3);
+    assert_string_equal(command_err, "chunklift: empty: no journal in this directory\n");
 }
 
 /* Waits until stdout of the command has `text`, at most 10 s. */
@@ -152,6 +177,31 @@ static void test_tail_follows_until_interrupted(void **state) {
     assert_string_equal(command_out, all.data); /* each line once, none missing */
     buf_release(&all);
     buf_release(&last);
+}
+
+/* A repaired copy has the lines that were printed. */
+static void test_tail_prints_the_lines_of_a_replaced_file_once(void **state) {
+    char path[256];
+    (void)state;
+    lines_stops(&test_journal, 2);
+    lines_write(&test_journal, "../stdout", slice_of(""));
+    pid_t pid = command_start(WORDS("journal", "tail", "-f", test_journal.dir));
+    await_output("{\"seq\":3,");
+    struct buf all = lines_read(&test_journal, "journal.jsonl");
+    lines_write(&test_journal, "copy", buf_slice(&all));
+    buf_release(&all);
+    snprintf(path, sizeof path, "%s", lines_path(&test_journal, "copy"));
+    fclose(test_journal.file);
+    assert_int_equal(rename(path, lines_path(&test_journal, "journal.jsonl")), 0);
+    test_journal.file = fopen(lines_path(&test_journal, "journal.jsonl"), "a");
+    assert_non_null(test_journal.file);
+    lines_stops(&test_journal, 1);
+    await_output("{\"seq\":4,");
+    kill(pid, SIGINT);
+    assert_int_equal(command_finish(pid), 130);
+    all = lines_read(&test_journal, "journal.jsonl");
+    assert_string_equal(command_out, all.data);
+    buf_release(&all);
 }
 
 static void test_reader_that_goes_away_ends_it_quietly(void **state) {
@@ -201,6 +251,7 @@ static void test_show(void **state) {
     (void)state;
     add_uploads();
     assert_int_equal(RUN("journal", "show", test_journal.dir), 0);
+    assert_string_equal(command_err, "");
     assert_non_null(strstr(command_out, "/data/a\\nb → s3://bucket/x/a\n"));
     assert_non_null(strstr(command_out, "/data/\\xff → file:///backup/c\n"));
     assert_non_null(strstr(command_out, "2 uploads: 1 finished (5 B), 1 unfinished"));
@@ -285,4 +336,6 @@ static void test_show_prints_the_endpoint(void **state) {
 UNIT_MAIN(TEST(test_verify), TEST(test_verify_damage), TEST(test_verify_for_programs), TEST(test_what_cannot_be_used),
           TEST(test_usage), TEST(test_tail), TEST(test_tail_follows_until_interrupted),
           TEST(test_reader_that_goes_away_ends_it_quietly), TEST(test_show), TEST(test_status_from_disk),
-          TEST(test_show_prints_the_etag), TEST(test_show_prints_the_endpoint))
+          TEST(test_show_prints_the_etag), TEST(test_show_prints_the_endpoint),
+          TEST(test_tail_ends_at_a_line_that_is_too_long), TEST(test_tail_of_a_directory_without_a_journal),
+          TEST(test_tail_prints_the_lines_of_a_replaced_file_once))

@@ -154,6 +154,7 @@ static void test_url_names_no_path(void **state) {
     assert_int_equal(show_one(false, "s3://bucket"), 0);
     assert_int_equal(show_one(false, "s3://bucket/key"), 0);
     assert_int_equal(show_one(false, "s3://bucket/ke"), 1);
+    assert_int_equal(show_one(false, "ftp://host/x"), 1); /* no destination of ours */
 }
 
 static void test_every_argument_names_uploads(void **state) {

@@ -321,8 +321,76 @@ static void test_damage_is_passed_over_and_told(void **state) {
     assert_int_equal(err, ERR_DAMAGED);
     assert_non_null(strstr(said.text, "journal.jsonl:3: not a valid line"));
     assert_int_equal(seen.count, 2);
+    assert_null(strchr(strchr(said.text, '\n') + 1, '\n')); /* one line, of the first fault */
     assert_int_equal(seen.u[0].chunks_done, 1);
     assert_false(seen.u[1].begun);
+}
+
+static void test_chunk_beyond_the_last_one_is_damage(void **state) {
+    (void)state;
+    begin(1, "/one", 9);
+    chunk(1, 8);
+    assert_int_equal(read_it(), 0);
+    chunk(1, 9);
+    assert_int_equal(read_it(), ERR_DAMAGED);
+    assert_int_equal(seen.u[0].chunks_done, 1);
+}
+
+static void test_chunk_before_the_begin_is_damage(void **state) {
+    (void)state;
+    struct record open = about(EV_OPEN, 1);
+    identity(&open, "/a", "s3://b/k", CHUNK);
+    lines_add(&test_journal, &open);
+    chunk(1, 0);
+    assert_int_equal(read_it(), ERR_DAMAGED);
+    assert_int_equal(seen.u[0].chunks_done, 0);
+}
+
+/* It is a decision of the user, no part of the upload. */
+static void test_forget_does_not_change_an_upload(void **state) {
+    (void)state;
+    begin(1, "/one", 2);
+    assert_int_equal(read_it(), 0);
+    int64_t last_us = seen.u[0].last_us;
+    struct record forget = about(EV_FORGET, 1);
+    lines_add(&test_journal, &forget);
+    assert_int_equal(read_it(), 0);
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(seen.u[0].last_us, last_us);
+}
+
+static void carry_upload(uint8_t id, uint32_t chunks) {
+    struct record r = about(EV_CARRY, id);
+    r.kind = slice_of("upload");
+    identity(&r, "/one", "s3://b/k", (uint64_t)chunks * CHUNK);
+    if (chunks)
+        r.has |= HAS_GEOMETRY | HAS_HANDLE;
+    r.chunk_size = CHUNK;
+    r.chunks = chunks;
+    lines_add(&test_journal, &r);
+}
+
+static void test_carried_upload_that_is_not_begun(void **state) {
+    (void)state;
+    lines_rotate(&test_journal);
+    carry_upload(1, 0);
+    unlink(lines_path(&test_journal, lines_sealed_name(1)));
+    assert_int_equal(read_it(), 0);
+    assert_int_equal(seen.u[0].state, UPLOAD_UNFINISHED);
+    assert_false(seen.u[0].begun);
+}
+
+/* Its own records may still be there. */
+static void test_carried_upload_keeps_the_chunks_that_are_known(void **state) {
+    (void)state;
+    lines_rotate(&test_journal);
+    begin(1, "/one", 2);
+    chunk(1, 0);
+    lines_rotate(&test_journal);
+    carry_upload(1, 2);
+    unlink(lines_path(&test_journal, lines_sealed_name(1)));
+    assert_int_equal(read_it(), 0);
+    assert_int_equal(seen.u[0].chunks_done, 1);
 }
 
 static int stop_at_once(void *arg, const struct upload_summary *u) {
@@ -346,4 +414,7 @@ UNIT_MAIN(TEST(test_life_of_an_upload), TEST(test_ended_ones_first_then_the_rest
           TEST(test_a_failed_upload_that_goes_on), TEST(test_many_open_uploads),
           TEST(test_carried_state_counts_once_segments_are_gone),
           TEST(test_times_are_those_of_the_first_and_last_record), TEST(test_carried_upload_keeps_its_time),
-          TEST(test_last_epoch_counts), TEST(test_damage_is_passed_over_and_told), TEST(test_each_may_end_it))
+          TEST(test_last_epoch_counts), TEST(test_damage_is_passed_over_and_told), TEST(test_each_may_end_it),
+          TEST(test_chunk_beyond_the_last_one_is_damage), TEST(test_chunk_before_the_begin_is_damage),
+          TEST(test_forget_does_not_change_an_upload), TEST(test_carried_upload_that_is_not_begun),
+          TEST(test_carried_upload_keeps_the_chunks_that_are_known))

@@ -1,6 +1,7 @@
 /* `status` and `journal tail --consumer` with a scripted consumer (scripted_consumer.h). */
 #include "scripted_consumer.h"
 
+#include "producer/cli/journal/journal_command.h"
 #include "system/clock.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -127,7 +128,7 @@ static void test_tail_prints_records_of_a_later_version(void **state) {
     (void)state;
     lines_stops(&test_journal, 9);
     scripted.seq = test_journal.seq;
-    scripted.line = "{\"seq\":10,\"batch\":4,\"ts\":\"2025-11-21T04:40:00.000001Z\",\"ev\":\"later\",\"x\":\"é\","
+    scripted.line = "{\"seq\":10,\"batch\":4,\"ts\":\"2025-11-21T04:40:00.000001Z\",\"ev\":\"later\",\"x\":\"é e\","
                     "\"h\":\"00112233445566778899aabbccddeeff\"}\n";
     assert_int_equal(SCRIPTED_RUN("journal", "tail", "-n1", "--consumer", scripted_address), 0);
     assert_string_equal(command_out, scripted.line);
@@ -184,8 +185,79 @@ static void test_tail_repeats_a_request_that_was_lost(void **state) {
     lines_stops(&test_journal, 9);
     scripted.seq = test_journal.seq;
     scripted.lost = 1;
+    uint64_t began_ms = clock_ms();
     assert_int_equal(SCRIPTED_RUN("journal", "tail", "-n2", "--consumer", scripted_address), 0);
     assert_printed_from(9);
+    assert_true(clock_ms() - began_ms >= 2000); /* a reply may take a second */
+}
+
+static void test_tail_ignores_a_reply_to_no_request(void **state) {
+    (void)state;
+    lines_stops(&test_journal, 9);
+    scripted.seq = test_journal.seq;
+    scripted.stray = true;
+    assert_int_equal(SCRIPTED_RUN("journal", "tail", "-n2", "--consumer", scripted_address), 0);
+    assert_printed_from(9);
+}
+
+static void test_tail_prints_records_after_a_gap_of_the_events(void **state) {
+    (void)state;
+    lines_stops(&test_journal, 9);
+    scripted.seq = test_journal.seq;
+    scripted.resync_with_records = true;
+    assert_int_equal(SCRIPTED_RUN("journal", "tail", "-n2", "--consumer", scripted_address), 0);
+    assert_printed_from(9);
+    assert_string_equal(command_err, "");
+}
+
+static void until_tails(int count) {
+    for (uint64_t end_ms = clock_ms() + 10000; scripted.tails < count; scripted_serve(5))
+        assert_true(clock_ms() < end_ms);
+}
+
+static void test_tail_follows_a_journal_without_news(void **state) {
+    (void)state;
+    lines_stops(&test_journal, 9);
+    scripted.seq = test_journal.seq;
+    scripted.answers_empty = true;
+    pid_t pid = SCRIPTED_START("journal", "tail", "-fn1", "--consumer", scripted_address);
+    scripted_bind();
+    until_tails(4);
+    kill(pid, SIGINT);
+    assert_int_equal(scripted_until_end(pid), 130);
+    assert_printed_from(10);
+    assert_string_equal(command_err, "");
+}
+
+static void test_tail_ends_when_its_reader_leaves(void **state) {
+    int fds[2];
+    (void)state;
+    scripted.seq = test_journal.seq;
+    assert_int_equal(pipe(fds), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fds[1], STDOUT_FILENO);
+        close(fds[0]);
+        close(fds[1]);
+        if (!freopen("stderr", "w", stderr))
+            _exit(99);
+        const char *argv[] = {"journal", "tail", "-fn0", "--consumer", scripted_address, NULL};
+        _exit(journal_command(5, (char **)argv));
+    }
+    close(fds[1]);
+    scripted_bind();
+    until_tails(1);
+    close(fds[0]);
+    assert_int_equal(scripted_until_end(pid), 0);
+    assert_string_equal(command_err, "");
+}
+
+static void test_consumer_has_no_directory(void **state) {
+    (void)state;
+    assert_int_equal(SCRIPTED_RUN("journal", "tail", "--consumer", scripted_address, test_journal.dir), 2);
+    assert_non_null(strstr(command_err, ": one directory at most; "));
+    assert_int_equal(SCRIPTED_RUN("journal", "verify", "--consumer", scripted_address, test_journal.dir), 2);
+    assert_int_equal(scripted.hellos, 0);
 }
 
 static void test_tail_of_a_consumer_that_never_answers(void **state) {
@@ -345,6 +417,7 @@ static void test_status_shows_all_pages(void **state) {
          at++)
         shown++;
     assert_int_equal(shown, 5);
+    assert_null(strstr(strstr(command_out, "consumer  pid") + 1, "consumer  pid")); /* only on the first page */
     assert_string_equal(command_err, "");
 }
 
@@ -386,4 +459,6 @@ UNIT_MAIN(TEST(test_tail_prints_the_last_lines), TEST(test_tail_of_a_short_journ
           TEST(test_damage_of_a_remote_journal_names_the_consumer), TEST(test_show_of_a_remote_journal),
           TEST(test_copy_has_the_records_of_a_later_version), TEST(test_interrupted_copy), TEST(test_status_is_refused),
           TEST(test_status_shows_all_pages), TEST(test_status_json_of_a_directory),
-          TEST(test_status_of_a_consumer_that_hangs))
+          TEST(test_status_of_a_consumer_that_hangs), TEST(test_tail_ignores_a_reply_to_no_request),
+          TEST(test_tail_prints_records_after_a_gap_of_the_events), TEST(test_tail_follows_a_journal_without_news),
+          TEST(test_tail_ends_when_its_reader_leaves), TEST(test_consumer_has_no_directory))
