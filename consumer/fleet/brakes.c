@@ -21,9 +21,8 @@ void brakes_release(struct brakes *b) {
 }
 
 static struct fleet_brake *brakes_find_room(struct brakes *b, uint64_t now_ms) {
-    struct fleet_brake *old = NULL;
-    for (size_t i = 0; i < BRAKES_MAX; i++) {
-        struct fleet_brake *item = &b->items[i];
+    struct fleet_brake *old = NULL, *end = b->items + BRAKES_MAX;
+    for (struct fleet_brake *item = b->items; item != end; item++) {
         if (!item->endpoint)
             return item;
         if (!item->on && now_ms >= item->used_ms + UNUSED_MS && (!old || item->used_ms < old->used_ms))
@@ -34,9 +33,9 @@ static struct fleet_brake *brakes_find_room(struct brakes *b, uint64_t now_ms) {
 
 struct fleet_brake *brakes_get(struct brakes *b, struct slice endpoint, uint64_t now_ms, bool *reused) {
     *reused = false;
-    for (size_t i = 0; i < BRAKES_MAX; i++)
-        if (b->items[i].endpoint && slice_equal(slice_of(b->items[i].endpoint), endpoint))
-            return &b->items[i];
+    for (struct fleet_brake *item = b->items, *end = item + BRAKES_MAX; item != end; item++)
+        if (item->endpoint && slice_equal(slice_of(item->endpoint), endpoint))
+            return item;
     struct fleet_brake *room = brakes_find_room(b, now_ms);
     char *name = room ? slice_dup(endpoint) : NULL;
     if (!name)
@@ -55,22 +54,20 @@ static uint32_t brake_add(uint32_t a, uint64_t b) {
 
 static void brake_count(struct fleet_brake *b, uint64_t served, uint64_t refused, uint64_t now_ms) {
     uint64_t slot = now_ms / SLOT_MS;
-    size_t at = slot % BRAKE_SLOTS;
-    if (b->ring[at].slot != slot) {
-        b->ring[at].slot = slot;
-        b->ring[at].served = b->ring[at].refused = 0;
-    }
-    b->ring[at].served = brake_add(b->ring[at].served, served);
-    b->ring[at].refused = brake_add(b->ring[at].refused, refused);
+    struct brake_slot *s = &b->ring[slot % BRAKE_SLOTS];
+    if (s->slot != slot)
+        *s = (struct brake_slot){.slot = slot};
+    s->served = brake_add(s->served, served);
+    s->refused = brake_add(s->refused, refused);
 }
 
 static uint64_t brake_count_since(const struct fleet_brake *b, uint64_t span_ms, uint64_t now_ms, uint64_t *refused) {
     uint64_t slot = now_ms / SLOT_MS, served = 0;
     *refused = 0;
-    for (size_t i = 0; i < BRAKE_SLOTS; i++)
-        if (b->ring[i].slot <= slot && b->ring[i].slot + span_ms / SLOT_MS > slot) {
-            served += b->ring[i].served;
-            *refused += b->ring[i].refused;
+    for (const struct brake_slot *s = b->ring, *end = s + BRAKE_SLOTS; s != end; s++)
+        if (s->slot <= slot && s->slot + span_ms / SLOT_MS > slot) {
+            served += s->served;
+            *refused += s->refused;
         }
     return served;
 }

@@ -44,6 +44,11 @@
 #define BRAKE_PAUSE_MAX_MS 300000
 #define BRAKE_SLOTS 32 /* of 100 ms each */
 
+struct brake_slot {
+    uint64_t slot; /* ms / 100 */
+    uint32_t served, refused;
+};
+
 struct fleet_brake {
     char *endpoint; /* NULL: the entry is free */
     bool on;
@@ -52,10 +57,7 @@ struct fleet_brake {
     uint64_t begun_ms, cut_ms, changed_ms, refused_ms, waited_ms, pause_until_ms;
     uint64_t refused; /* since the brake is on */
     uint64_t first_ms, used_ms;
-    struct {
-        uint64_t slot; /* ms / 100 */
-        uint32_t served, refused;
-    } ring[BRAKE_SLOTS];
+    struct brake_slot ring[BRAKE_SLOTS];
 };
 
 struct brakes {

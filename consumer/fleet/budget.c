@@ -27,17 +27,14 @@ static uint64_t budget_level(uint64_t budget, const struct budget_claim *claims,
 }
 
 void budget_divide(uint64_t budget, struct budget_claim *claims, size_t count) {
-    if (count == 0 || budget == 0) {
-        for (size_t i = 0; i < count; i++)
-            claims[i].share = 0;
+    if (count == 0)
         return;
-    }
     budget = MIN(budget, INT64_MAX);
-    uint64_t level = budget_level(budget, claims, count);
+    uint64_t least = MIN(budget, 1), level = budget_level(budget, claims, count);
     uint64_t rest = budget - budget_sum_at(level, budget, claims, count);
     uint64_t each = rest / count, remainder = rest % count;
     for (size_t i = 0; i < count; i++) {
         uint64_t share = MIN(claims[i].want, level) + each + (i < remainder);
-        claims[i].share = MAX(share, 1);
+        claims[i].share = MAX(share, least);
     }
 }

@@ -19,24 +19,13 @@ bool fleet_is_member(const struct fleet_limits *f, const struct peer *p, uint64_
 
 /* ---- division ---- */
 
-/* False: memory is out, and all shares stay as they are. */
-static bool fleet_gather_members(struct fleet_limits *f, size_t *count, uint64_t now_ms) {
-    const struct peers *peers = f->peers;
-    if (f->cap < peers->count) {
-        struct budget_claim *claims = reallocarray(f->claims, peers->count, sizeof *claims);
-        if (claims)
-            f->claims = claims;
-        struct peer **members = claims ? reallocarray(f->members, peers->count, sizeof *members) : NULL;
-        if (!members)
-            return false;
-        f->members = members;
-        f->cap = peers->count;
-    }
-    *count = 0;
-    for (size_t i = 0; i < peers->count; i++)
-        if (fleet_is_member(f, peers->all[i], now_ms))
-            f->members[(*count)++] = peers->all[i];
-    return true;
+/* Returns their number. */
+static size_t fleet_gather_members(struct fleet_limits *f, uint64_t now_ms) {
+    size_t count = 0;
+    for (size_t i = 0; i < f->peers->count; i++)
+        if (fleet_is_member(f, f->peers->all[i], now_ms))
+            f->members[count++] = f->peers->all[i];
+    return count;
 }
 
 static bool fleet_was_throttled(uint64_t throttled_ms, uint64_t now_ms) {
@@ -91,10 +80,8 @@ static void fleet_divide_requests(struct fleet_limits *f, size_t index, size_t c
 }
 
 static void fleet_divide(struct fleet_limits *f, uint64_t now_ms) {
-    size_t count;
+    size_t count = fleet_gather_members(f, now_ms);
     f->divided_ms = now_ms;
-    if (!fleet_gather_members(f, &count, now_ms))
-        return;
     if (f->settings.bwlimit)
         fleet_divide_bytes(f, count, now_ms);
     f->braking = false;
@@ -279,7 +266,9 @@ void fleet_note(struct fleet_limits *f, struct peer *peer, const struct msg_hear
 
 int fleet_init(struct fleet_limits *f, const struct peers *peers, uint32_t lease_ms, const char *dir, uint64_t now_ms) {
     *f = (struct fleet_limits){.peers = peers, .lease_ms = lease_ms};
-    int err = fleet_settings_load(dir, &f->settings);
+    f->claims = calloc(PEERS_MAX, sizeof *f->claims);
+    f->members = calloc(PEERS_MAX, sizeof *f->members);
+    int err = f->claims && f->members ? fleet_settings_load(dir, &f->settings) : ERR_NOMEM;
     if (err == ERR_NOMEM)
         return err;
     if (err && err != ERR_NOT_FOUND)

@@ -22,12 +22,11 @@ struct fleet_limits {
     uint64_t idle_share[BRAKES_MAX]; /* the share of an uploader that does not use this endpoint now */
     uint64_t settled_ms;             /* until then uploaders keep the shares of before a restart: more may join */
     uint64_t divided_ms;
-    uint64_t fresh_until_ms; /* of the uploader that joined last; 0: producers know of all */
-    bool changed;            /* every uploader gets a BEAT at once */
-    bool braking;            /* at least one brake is on */
-    struct budget_claim *claims;
+    uint64_t fresh_until_ms;     /* of the uploader that joined last; 0: producers know of all */
+    bool changed;                /* every uploader gets a BEAT at once */
+    bool braking;                /* at least one brake is on */
+    struct budget_claim *claims; /* PEERS_MAX; those of members, while the limits are divided */
     struct peer **members;
-    size_t cap;
 };
 
 /* Loads DIR/set. A damaged file is logged, and no setting is in force. peers must outlive f. Only
