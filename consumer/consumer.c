@@ -31,7 +31,7 @@ static int consumer_read_snapshot(void *file, char *to, size_t len) {
 static void consumer_load_snapshot(struct consumer *c, struct journal_position *pos) {
     struct snapshot_reading file;
     struct stat st;
-    if (stat(c->o.dir, &st) != 0 || !S_ISDIR(st.st_mode))
+    if (stat(c->o.dir, &st) == -1 || !S_ISDIR(st.st_mode))
         return; /* journal_open logs the error */
     int err = snapshot_open(c->o.dir, pos, &file);
     if (!err)

@@ -10,8 +10,8 @@ int events_init(struct events *ring, uint64_t epoch) {
 }
 
 void events_release(struct events *ring) {
-    for (size_t i = 0; ring->ring && i < EVENTS_MAX; i++)
-        free(ring->ring[i].text);
+    for (uint64_t number = ring->first; number < ring->next; number++)
+        free(ring->ring[number % EVENTS_MAX].text);
     free(ring->ring);
     *ring = (struct events){0};
 }

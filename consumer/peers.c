@@ -71,12 +71,13 @@ static struct peer *peer_new(const struct id128 *incarnation, const struct msg_h
 }
 
 static int peers_find_index(struct peers *p, unsigned *index) {
-    for (unsigned i = 0; i < PRODUCERS_MAX; i++) {
-        *index = (p->next_producer + i) % PRODUCERS_MAX;
-        if (!p->producers[*index])
-            return 0;
+    *index = p->next_producer;
+    while (p->producers[*index]) {
+        *index = (*index + 1) % PRODUCERS_MAX;
+        if (*index == p->next_producer)
+            return ERR_LIMIT;
     }
-    return ERR_LIMIT;
+    return 0;
 }
 
 static int peers_reserve(struct peers *p) {
@@ -124,8 +125,8 @@ void peers_remove(struct peers *p, struct peer *peer) {
 }
 
 bool peers_was_foreign(const struct peers *p, const struct id128 *incarnation, const struct curve_key *key) {
-    for (size_t i = 0; i < GONE_MAX && curve_key_is_set(&p->gone[i].key); i++)
-        if (id_equal(&p->gone[i].incarnation, incarnation) && !curve_key_equal(&p->gone[i].key, key))
+    for (const struct gone_peer *g = p->gone, *end = g + GONE_MAX; g != end; g++)
+        if (curve_key_is_set(&g->key) && id_equal(&g->incarnation, incarnation) && !curve_key_equal(&g->key, key))
             return true;
     return false;
 }

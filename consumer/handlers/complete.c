@@ -168,7 +168,7 @@ int complete_handle(struct consumer *c, struct peer *peer, const struct msg *m) 
     if (!err)
         err = reply_queue(c, &peer->route, &answer);
 out:
-    for (size_t i = 0; texts && i < all->result_count; i++)
+    for (size_t i = all->result_count; texts && i-- > 0;)
         free(texts[i]);
     free(texts);
     free(acks);

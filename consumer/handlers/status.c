@@ -11,6 +11,13 @@
 #define ENTRY_BYTES 192 /* of an encoded entry without its texts, at most */
 #define SHORT_BRAKES 8  /* in a short reply; an endpoint may have a kilobyte */
 
+struct status_lists { /* of one page */
+    struct upload_status uploads[UPLOADS_PER_PAGE];
+    struct worker_status workers[WORKERS_PER_PAGE];
+    struct trouble troubles[WORKERS_PER_PAGE][PROTO_TROUBLES_MAX];
+    struct brake_status brakes[BRAKES_MAX];
+};
+
 static void status_describe_upload(const struct upload *u, struct upload_status *out) {
     *out = (struct upload_status){
         .upload = u->id,
@@ -56,17 +63,17 @@ static void status_add_uploads(const struct consumer *c, const struct peer *peer
     }
 }
 
-/* Of the worker added last. Without memory they are missing. */
-static void status_add_troubles(const struct consumer *c, const struct peer *p, struct msg_state *page, size_t *bytes) {
-    struct worker_status *w = &page->workers[page->worker_count - 1];
-    if (!p->destinations.trouble_count || !(w->troubles = calloc(PROTO_TROUBLES_MAX, sizeof *w->troubles)))
-        return;
-    w->trouble_count = destinations_describe(&p->destinations, w->troubles, consumer_time(c));
+/* troubles has room for PROTO_TROUBLES_MAX. */
+static void status_add_troubles(const struct consumer *c, const struct peer *p, struct worker_status *w,
+                                struct trouble *troubles, size_t *bytes) {
+    w->troubles = troubles;
+    w->trouble_count = destinations_describe(&p->destinations, troubles, consumer_time(c));
     for (size_t i = 0; i < w->trouble_count; i++)
         *bytes += ENTRY_BYTES + w->troubles[i].location.len + w->troubles[i].error.len;
 }
 
-static void status_add_workers(const struct consumer *c, const struct peer *peer, struct msg_state *page) {
+static void status_add_workers(const struct consumer *c, const struct peer *peer, struct status_lists *lists,
+                               struct msg_state *page) {
     size_t bytes = 0, room = reply_room(c, REPLY_BYTES / 2);
     uint64_t now = consumer_time(c);
     for (size_t i = 0; i < c->peers.count && page->worker_count < WORKERS_PER_PAGE; i++) {
@@ -76,7 +83,8 @@ static void status_add_workers(const struct consumer *c, const struct peer *peer
         bytes += ENTRY_BYTES + strlen(p->worker) + strlen(p->outage);
         if (bytes > room)
             return;
-        page->workers[page->worker_count++] = (struct worker_status){
+        struct worker_status *w = &page->workers[page->worker_count];
+        *w = (struct worker_status){
             .role = p->role,
             .worker = slice_of(p->worker),
             .slots = p->slots,
@@ -95,7 +103,7 @@ static void status_add_workers(const struct consumer *c, const struct peer *peer
             .work_us = p->work_us,
             .silent_ms = sub_or_zero(now, p->heard_ms),
         };
-        status_add_troubles(c, p, page, &bytes);
+        status_add_troubles(c, p, w, lists->troubles[page->worker_count++], &bytes);
     }
 }
 
@@ -103,31 +111,26 @@ int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     if (reply_is_backpressured(c, peer))
         return 0;
     struct msg answer = {.type = MSG_STATE, .number = m->number};
-    struct upload_status *uploads = calloc(UPLOADS_PER_PAGE, sizeof *uploads);
-    struct brake_status brakes[BRAKES_MAX];
-    struct worker_status *workers = calloc(WORKERS_PER_PAGE, sizeof *workers);
+    struct status_lists *lists = calloc(1, sizeof *lists);
     int err = 0;
-    if (uploads && workers) {
+    if (lists) {
         answer.state = (struct msg_state){
             .epoch = journal_epoch(c->journal),
             .head_seq = journal_seq(c->journal),
             .pid = (uint64_t)getpid(),
             .head = slice_of(journal_head(c->journal)),
             .journal_dir = slice_of(c->o.dir),
-            .uploads = uploads,
-            .workers = workers,
+            .uploads = lists->uploads,
+            .workers = lists->workers,
             .finished = c->state.finished.total,
         };
         status_add_uploads(c, peer, m->status.from, &answer.state);
         if (m->status.from == 0)
-            status_add_workers(c, peer, &answer.state);
-        fleet_describe(&c->fleet, &answer.state, brakes, c->short_replies ? SHORT_BRAKES : BRAKES_MAX,
+            status_add_workers(c, peer, lists, &answer.state);
+        fleet_describe(&c->fleet, &answer.state, lists->brakes, c->short_replies ? SHORT_BRAKES : BRAKES_MAX,
                        consumer_time(c));
         err = reply_queue(c, &peer->route, &answer);
     }
-    for (size_t i = 0; workers && i < WORKERS_PER_PAGE; i++)
-        free(workers[i].troubles);
-    free(uploads);
-    free(workers);
+    free(lists);
     return err;
 }

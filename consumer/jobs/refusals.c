@@ -54,13 +54,13 @@ static struct refusal *refusal_new(struct refusals *r, const struct id128 *uploa
     return refusal;
 }
 
-static bool refusal_add_peer(struct refusal *refusal, const struct id128 *peer) {
+static int refusal_add_peer(struct refusal *refusal, const struct id128 *peer) {
     if (refusal_is_by(refusal, peer))
-        return true;
-    if (array_grow(&refusal->peers, &refusal->cap, refusal->count, sizeof *refusal->peers))
-        return false;
-    refusal->peers[refusal->count++] = *peer;
-    return true;
+        return 0;
+    int err = array_grow(&refusal->peers, &refusal->cap, refusal->count, sizeof *refusal->peers);
+    if (!err)
+        refusal->peers[refusal->count++] = *peer;
+    return err;
 }
 
 struct refusal *refusals_add(struct refusals *r, const struct id128 *upload, const struct id128 *peer,
@@ -68,7 +68,7 @@ struct refusal *refusals_add(struct refusals *r, const struct id128 *upload, con
     struct refusal *refusal = refusals_find(r, upload);
     if (!refusal)
         refusal = refusal_new(r, upload);
-    if (!refusal || !refusal_add_peer(refusal, peer))
+    if (!refusal || refusal_add_peer(refusal, peer))
         return NULL;
     if (class == FAIL_NONE)
         return refusal;

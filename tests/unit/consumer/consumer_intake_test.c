@@ -200,10 +200,52 @@ static void test_a_reply_that_cannot_be_sent_stops_no_other(void **state) {
     assert_int_equal(world.c->outbox.count, 0);
 }
 
+/* A reply to 'R' that takes this number of bytes. */
+static void queue_bytes(size_t wanted) {
+    static char lines[1 << 20];
+    const struct route to = {.bytes = {'R'}, .len = 1};
+    struct msg m = {.type = MSG_RECORDS, .number = 1, .records = {.lines = slice_make(lines, wanted)}};
+    struct buf frame = BUF_INIT;
+    m.journal = *journal_id(world.c->journal);
+    m.sender = world.c->self;
+    assert_int_equal(msg_encode(&m, &frame), 0);
+    m.records.lines.len -= frame.len - wanted;
+    assert_int_equal(reply_queue(world.c, &to, &m), 0);
+    buf_release(&frame);
+}
+
+static void test_queued_replies_leave_when_they_take_all_their_memory(void **state) {
+    (void)state;
+    for (int i = 0; i < 7; i++)
+        queue_bytes(OUTBOX_BYTES / 8);
+    queue_bytes(OUTBOX_BYTES / 8 - 100001);
+    assert_int_equal(world.c->outbox.frames.len, OUTBOX_BYTES - 100001);
+    assert_int_equal(world.count, 0);
+    queue_bytes(100001);
+    assert_int_equal(world.count, 9);
+}
+
+static void test_a_megabyte_of_memory_is_kept_between_rounds(void **state) {
+    (void)state;
+    struct buf *frames = &world.c->outbox.frames;
+    queue_bytes(1000);
+    buf_release(frames);
+    world.c->outbox.count = 0;
+    assert_int_equal(buf_reserve(frames, ((size_t)1 << 20) - 1), 0);
+    assert_int_equal(frames->cap, (size_t)1 << 20);
+    world_advance(0);
+    assert_int_equal(frames->cap, (size_t)1 << 20);
+    assert_int_equal(buf_reserve(frames, (size_t)1 << 20), 0);
+    world_advance(0);
+    assert_int_equal(frames->cap, 0);
+}
+
 UNIT_MAIN(WORLD_TEST(test_a_peer_gets_one_error_a_second), WORLD_TEST(test_unknown_peers_share_one_error_a_second),
           WORLD_TEST(test_sixty_four_undecodable_messages_are_considered_in_a_second),
           WORLD_TEST(test_messages_of_other_programs_are_answered_once_a_second),
           WORLD_TEST(test_a_message_may_name_the_journal), WORLD_TEST(test_a_round_takes_a_number_of_messages),
           WORLD_TEST(test_a_round_takes_a_number_of_bytes), WORLD_TEST(test_decoded_lists_count_as_bytes_of_the_round),
           WORLD_TEST(test_replies_leave_before_they_take_too_much_memory),
-          WORLD_TEST(test_a_reply_that_cannot_be_sent_stops_no_other))
+          WORLD_TEST(test_a_reply_that_cannot_be_sent_stops_no_other),
+          WORLD_TEST(test_queued_replies_leave_when_they_take_all_their_memory),
+          WORLD_TEST(test_a_megabyte_of_memory_is_kept_between_rounds))

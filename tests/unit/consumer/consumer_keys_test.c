@@ -473,6 +473,23 @@ static void test_without_keys(void **state) {
     assert_int_equal(world.c->peers.count, 2);
 }
 
+static void test_the_holder_of_another_job_cannot_put(void **state) {
+    (void)state;
+    world_advance(world.o.lease_ms + 1); /* after the restart */
+    two_uploaders();
+    struct plan_file file = world_file("/src", "s3://bucket/key", 100);
+    file.flags = PLAN_PUT;
+    struct id128 id = world_plan('P', &file).upload;
+    struct result put = put_of(&file, id);
+    assert_int_equal(world_claim('U', put.ref, "").kind, VERDICT_GRANT);
+    world.key = key_b;
+    assert_int_equal(world_claim('V', world_ref(JOB_STAT, id, 0), "").kind, VERDICT_GRANT);
+    assert_not_taken('V', &put, WHY_STALE);
+    world.key = key_a;
+    world_advance(world.o.lease_ms + 1); /* it is late */
+    assert_int_equal(world_complete('U', &put).kind, ACK_RECORDED);
+}
+
 UNIT_MAIN(KEYS_TEST(test_a_role_for_each_message), KEYS_TEST(test_an_unknown_key_gets_no_reply),
           KEYS_TEST(test_a_foreign_incarnation_is_refused), KEYS_TEST(test_a_claim_between_bye_and_hello),
           KEYS_TEST(test_only_its_own), KEYS_TEST(test_revoked), KEYS_TEST(test_an_operator_sets_and_forgets),
@@ -480,4 +497,4 @@ UNIT_MAIN(KEYS_TEST(test_a_role_for_each_message), KEYS_TEST(test_an_unknown_key
           KEYS_TEST(test_a_put_counts_from_its_holder), KEYS_TEST(test_a_put_after_a_restart),
           KEYS_TEST(test_a_put_that_a_heartbeat_adopted_counts_from_its_holder),
           KEYS_TEST(test_a_foreign_destination_is_refused), KEYS_TEST(test_a_foreign_destination_after_a_restart),
-          KEYS_TEST(test_without_keys))
+          KEYS_TEST(test_without_keys), KEYS_TEST(test_the_holder_of_another_job_cannot_put))

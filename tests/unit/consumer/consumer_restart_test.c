@@ -292,6 +292,40 @@ static void test_living_holders_of_the_last_epoch_stay_in_the_file(void **state)
     holders_release(&h);
 }
 
+/* The holder keeps its lease while its result waits. */
+static void test_a_result_that_waits_leaves_its_lease(void **state) {
+    (void)state;
+    world_join();
+    struct plan_file file = world_file("/src/a", S3, 2 * PART);
+    struct ref begin = world_ref(JOB_BEGIN, world_plan('P', &file).upload, 0);
+    world_claim('U', begin, "");
+    restart();
+    world_beat('U', &begin, 1, 8);
+    assert_int_equal(consumer_lease_count(world.c), 1);
+    struct result r = world_result(begin, "H");
+    struct msg m = {.type = MSG_COMPLETE, .complete = {.results = &r, .result_count = 1}};
+    world_deliver('U', &m);
+    assert_int_equal(world_answer('U', MSG_ACK)->ack.ack_count, 0);
+    assert_int_equal(consumer_lease_count(world.c), 1);
+}
+
+static void test_a_journal_that_is_a_file_is_one_error(void **state) {
+    static struct capture c;
+    struct consumer *none;
+    struct consumer_options o = world.o;
+    (void)state;
+    file_put_text("file", "");
+    o.dir = "file";
+    log_setup("test", LOG_DEBUG, false);
+    capture_begin(&c, STDERR_FILENO);
+    int err = consumer_new(&none, &o, world.now);
+    const char *text = capture_end(&c);
+    assert_int_not_equal(err, 0);
+    assert_null(none);
+    assert_null(strstr(text, "snapshot"));
+    assert_int_equal(remove("file"), 0);
+}
+
 UNIT_MAIN(WORLD_TEST(test_holders_of_the_last_epoch_come_first), WORLD_TEST(test_a_heartbeat_adopts_its_leases),
           WORLD_TEST(test_new_uploads_never_wait), WORLD_TEST(test_nothing_waits_after_a_clean_stop),
           WORLD_TEST(test_no_clean_stop_while_a_lease_lives), WORLD_TEST(test_completes_are_judged_without_leases),
@@ -299,4 +333,5 @@ UNIT_MAIN(WORLD_TEST(test_holders_of_the_last_epoch_come_first), WORLD_TEST(test
           WORLD_TEST(test_no_snapshot_is_written_without_a_rotation),
           WORLD_TEST(test_only_a_snapshot_that_cannot_be_used_is_logged), WORLD_TEST(test_dead_holders_are_recognized),
           WORLD_TEST(test_living_holders_of_the_last_epoch_stay_in_the_file),
-          WORLD_TEST(test_a_file_in_place_of_the_journal_is_logged_once))
+          WORLD_TEST(test_a_file_in_place_of_the_journal_is_logged_once),
+          WORLD_TEST(test_a_result_that_waits_leaves_its_lease), WORLD_TEST(test_a_journal_that_is_a_file_is_one_error))

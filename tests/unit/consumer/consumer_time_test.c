@@ -200,6 +200,13 @@ static void test_a_lost_journal_ends_the_process(void **state) {
     assert_true(consumer_round(world.c, world.now, world.now) != 0);
 }
 
+static void test_a_minute_of_silence_is_enough(void **state) {
+    (void)state;
+    world_hello('U', ROLE_UPLOADER);
+    world_advance(60000);
+    assert_false(is_here('U'));
+}
+
 UNIT_MAIN(WORLD_TEST(test_a_silent_peer_is_dropped_after_a_minute),
           WORLD_TEST(test_a_silent_peer_has_three_lease_times), WORLD_TEST(test_a_silent_peer_with_a_lease_stays),
           WORLD_TEST(test_peers_are_looked_at_every_quarter_of_a_second),
@@ -210,4 +217,5 @@ UNIT_MAIN(WORLD_TEST(test_a_silent_peer_is_dropped_after_a_minute),
           WORLD_TEST(test_a_stop_is_clean_when_the_grace_period_is_over),
           WORLD_TEST(test_all_peers_are_told_that_the_journal_cannot_be_written),
           WORLD_TEST(test_a_lost_journal_ends_the_process),
-          WORLD_TEST(test_a_consumer_is_deserted_when_all_members_were_silent_for_a_time))
+          WORLD_TEST(test_a_consumer_is_deserted_when_all_members_were_silent_for_a_time),
+          WORLD_TEST(test_a_minute_of_silence_is_enough))

@@ -1,4 +1,5 @@
 /* DIR/consumer: the processes that may hold leases, for the next consumer. */
+#include "capture.h"
 #include "files.h"
 #include "unit.h"
 
@@ -195,6 +196,22 @@ static void test_only_its_own_file_is_removed(void **state) {
     assert_int_equal(rmdir(DIR "/consumer.new"), 0);
 }
 
+static void test_a_file_that_cannot_be_removed_is_logged(void **state) {
+    (void)state;
+    static struct capture c;
+    holders_init(&h, DIR, true);
+    log_setup("test", LOG_DEBUG, false);
+    assert_int_equal(written(false), 0);
+    capture_begin(&c, STDERR_FILENO);
+    holders_remove(&h);
+    assert_string_equal(capture_end(&c), "");
+    assert_int_equal(written(false), 0);
+    assert_int_equal(remove(DIR "/consumer"), 0);
+    capture_begin(&c, STDERR_FILENO);
+    holders_remove(&h);
+    assert_non_null(strstr(capture_end(&c), DIR "/consumer: cannot be removed"));
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 UNIT_MAIN(TEST(test_uploaders_of_this_host_are_written),
@@ -202,4 +219,5 @@ UNIT_MAIN(TEST(test_uploaders_of_this_host_are_written),
           TEST(test_a_pid_that_was_used_again_is_no_holder), TEST(test_an_unknown_holder_of_before_stays_unknown),
           TEST(test_without_a_file_the_holders_are_unknown), TEST(test_unknown_holders_are_beside_those_of_all_peers),
           TEST(test_the_holders_of_another_boot_are_unknown), TEST(test_after_a_clean_end_there_are_no_holders),
-          TEST(test_an_endpoint_that_is_too_long_is_not_written), TEST(test_only_its_own_file_is_removed))
+          TEST(test_an_endpoint_that_is_too_long_is_not_written), TEST(test_only_its_own_file_is_removed),
+          TEST(test_a_file_that_cannot_be_removed_is_logged))

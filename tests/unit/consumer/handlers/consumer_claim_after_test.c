@@ -290,6 +290,30 @@ static void test_a_producer_learns_of_denials_and_grants_of_its_jobs(void **stat
     assert_int_equal(world.c->events.next, event); /* the producer gets the record */
 }
 
+static void test_other_producers_learn_nothing_of_an_abort(void **state) {
+    (void)state;
+    world_join();
+    world_hello('Q', ROLE_PRODUCER);
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2), none = {{0}};
+    assert_int_equal(world_done('U', world_ref(JOB_ABORT, id, 0), "H").kind, ACK_RECORDED);
+    uint64_t seq = journal_seq(world.c->journal) + 1, event = world.c->events.next;
+    assert_int_equal(world_claim('V', world_ref(JOB_ABORT, id, 0), "H").kind, VERDICT_DONE);
+    assert_int_equal(world_tail('P', seq, event, TAIL_MINE, none)->event_count, 1);
+    assert_int_equal(world_tail('Q', seq, event, TAIL_MINE, none)->event_count, 0);
+}
+
+/* Nobody waits for the job of an upload without producers. */
+static void test_a_grant_of_an_upload_that_nobody_wants_is_no_news(void **state) {
+    (void)state;
+    world_join();
+    world_hello('Q', ROLE_PRODUCER);
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2), none = {{0}};
+    world_bye('P');
+    uint64_t event = world.c->events.next;
+    assert_granted(world_claim('U', world_ref(JOB_CHUNK, id, 0), "H"));
+    assert_int_equal(world_tail('Q', journal_seq(world.c->journal) + 1, event, TAIL_MINE, none)->event_count, 0);
+}
+
 UNIT_MAIN(WORLD_TEST(test_a_begun_upload_is_no_put), WORLD_TEST(test_there_is_nothing_to_abort_before_an_intent),
           WORLD_TEST(test_an_abort_of_an_intent_names_no_handle), WORLD_TEST(test_an_unknown_upload_has_no_abort),
           WORLD_TEST(test_an_aborted_upload_has_no_other_job), WORLD_TEST(test_a_stat_waits_for_nothing),
@@ -302,4 +326,6 @@ UNIT_MAIN(WORLD_TEST(test_a_begun_upload_is_no_put), WORLD_TEST(test_there_is_no
           WORLD_TEST(test_no_second_lease_in_the_grace_period),
           WORLD_TEST(test_only_the_second_begin_has_another_intent), WORLD_TEST(test_a_begin_of_a_file_has_one_intent),
           WORLD_TEST(test_only_an_upload_begun_twice_is_searched_at_its_end),
-          WORLD_TEST(test_a_producer_learns_of_denials_and_grants_of_its_jobs))
+          WORLD_TEST(test_a_producer_learns_of_denials_and_grants_of_its_jobs),
+          WORLD_TEST(test_other_producers_learn_nothing_of_an_abort),
+          WORLD_TEST(test_a_grant_of_an_upload_that_nobody_wants_is_no_news))

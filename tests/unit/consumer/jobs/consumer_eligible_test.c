@@ -228,6 +228,28 @@ static void test_the_oldest_refusal_makes_room(void **state) {
     refusals_release(&r);
 }
 
+static void test_a_job_that_one_host_gives_back_stays_with_its_holder(void **state) {
+    (void)state;
+    hello_allowing('U', "file:///out/");
+    hello_allowing('V', "file:///out/");
+    world_hello('P', ROLE_PRODUCER);
+    struct ref chunk = world_ref(JOB_CHUNK, world_begun('P', 'V', "/src/a", "file:///out/a", 2), 0);
+    assert_int_equal(world_claim('V', chunk, "H").kind, VERDICT_GRANT);
+    struct result r = world_result(chunk, "H");
+    r.outcome = OUTCOME_GONE;
+    r.own = OWN_MAYBE;
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    world_beat('V', &chunk, 1, 8);
+    assert_int_equal(world_invalid('V'), 0);
+    r.outcome = OUTCOME_FAILED;
+    r.class = FAIL_DENIED;
+    r.own = OWN_NO;
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED); /* the file failed, and the job goes on */
+    assert_int_equal(world_count("fail"), 1);
+    world_beat('V', &chunk, 1, 8);
+    assert_int_equal(world_invalid('V'), 0);
+}
+
 UNIT_MAIN(WORLD_TEST(test_another_uploader_gets_the_job), WORLD_TEST(test_the_last_one_fails_the_file),
           WORLD_TEST(test_a_failure_of_the_object_fails_at_once),
           WORLD_TEST(test_only_uploaders_that_could_serve_it_count), WORLD_TEST(test_one_that_is_silent_does_not_count),
@@ -235,4 +257,5 @@ UNIT_MAIN(WORLD_TEST(test_another_uploader_gets_the_job), WORLD_TEST(test_the_la
           WORLD_TEST(test_declined_by_the_last_one_it_fails_with_what_was_tried),
           WORLD_TEST(test_progress_forgets_refusals), WORLD_TEST(test_a_beat_lists_locations_that_others_serve),
           WORLD_TEST(test_status_names_it), WORLD_TEST(test_a_temporary_file_that_one_host_misses_ends_nothing),
-          WORLD_TEST(test_the_oldest_refusal_makes_room))
+          WORLD_TEST(test_the_oldest_refusal_makes_room),
+          WORLD_TEST(test_a_job_that_one_host_gives_back_stays_with_its_holder))
