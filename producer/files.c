@@ -22,10 +22,9 @@ int files_add(struct files *fs, const char *path, const char *dest, const struct
     if (!f)
         return ERR_NOMEM;
     f->path = slice_dup(slice_of(path));
-    f->dest = slice_dup(slice_of(dest));
-    if (!f->path || !f->dest) {
+    f->dest = f->path ? slice_dup(slice_of(dest)) : NULL;
+    if (!f->dest) {
         free(f->path);
-        free(f->dest);
         free(f);
         return ERR_NOMEM;
     }
@@ -147,10 +146,9 @@ int file_set_geometry(struct files *fs, struct file *f, const struct geometry *g
     if (geometry->size != f->id.size || geometry->chunks == 0 || !geometry_is_valid(geometry))
         return ERR_INVALID;
     size_t size = bitmap_size(geometry->chunks);
-    uint8_t *done_bits = calloc(1, size), *taken_bits = calloc(1, size);
-    if (!done_bits || !taken_bits) {
+    uint8_t *done_bits = calloc(1, size), *taken_bits = done_bits ? calloc(1, size) : NULL;
+    if (!taken_bits) {
         free(done_bits);
-        free(taken_bits);
         return ERR_NOMEM;
     }
     free(f->done);

@@ -365,8 +365,8 @@ static void track_fleet(struct planner *p, const struct msg_records *m, uint64_t
         offers_reoffer_soon(&p->offers, now_ms);
     if (m->fleet.uploaders > p->stats.uploaders && p->stats.uploaders > 0 && m->fleet.free > 0)
         offers_reoffer_now(&p->offers, now_ms);
-    if (m->fleet.uploaders <= p->stats.uploaders || m->fleet.free > 0)
-        p->stats.uploaders = m->fleet.uploaders; /* a new uploader counts once its slots do */
+    p->stats.uploaders = m->fleet.free > 0 ? m->fleet.uploaders /* a new uploader counts once its slots do */
+                                           : MIN(m->fleet.uploaders, p->stats.uploaders);
     p->fleet = m->fleet;
     if (p->base.epoch != m->epoch) { /* the consumer restarted, and its counters with it */
         p->base.epoch = m->epoch;

@@ -67,9 +67,8 @@ enum verify_result verify_read(struct verify *v, const struct file *f, const cha
             return opened;
     }
     uint64_t left = f->id.size - v->position;
-    ssize_t got = left ? pread(v->fd, v->piece, (size_t)MIN(left, VERIFY_PIECE), (off_t)v->position) : 0;
-    if (got == -1 && errno == EINTR)
-        return VERIFY_MORE;
+    size_t wanted = (size_t)MIN(left, VERIFY_PIECE);
+    ssize_t got = TEMP_FAILURE_RETRY(pread(v->fd, v->piece, wanted, (off_t)v->position));
     if (got == -1)
         return verify_fail(v, NULL, errno, why);
     v->crc = crc32c_add(v->crc, v->piece, (size_t)got);

@@ -12,6 +12,10 @@ void open_files_init(struct open_files *o) {
     *o = (struct open_files){.count = clamp_u64(share, 1, OPEN_FILES_LIMIT)};
 }
 
+static struct open_file *open_files_end(struct open_files *o) {
+    return o->items + o->count;
+}
+
 static void open_file_close(struct open_file *item) {
     if (!id_is_zero(&item->upload))
         close(item->fd);
@@ -19,14 +23,14 @@ static void open_file_close(struct open_file *item) {
 }
 
 void open_files_release(struct open_files *o) {
-    for (size_t i = 0; i < o->count; i++)
-        open_file_close(&o->items[i]);
+    for (struct open_file *item = o->items; item != open_files_end(o); item++)
+        open_file_close(item);
 }
 
 void open_files_close_idle(struct open_files *o, uint64_t now_ms) {
-    for (size_t i = 0; i < o->count; i++)
-        if (now_ms >= o->items[i].used_ms + OPEN_FILE_IDLE_MS)
-            open_file_close(&o->items[i]);
+    for (struct open_file *item = o->items; item != open_files_end(o); item++)
+        if (now_ms >= item->used_ms + OPEN_FILE_IDLE_MS)
+            open_file_close(item);
 }
 
 static int open_file_compare(const struct file *f, int fd, char *why, size_t why_size) {
@@ -56,12 +60,12 @@ static int open_file_open(const struct file *f, int *fd, char *why, size_t why_s
 
 /* The entry of the upload, or the one to use for it. */
 static struct open_file *open_files_find(struct open_files *o, const struct id128 *upload) {
-    struct open_file *oldest = &o->items[0];
-    for (size_t i = 0; i < o->count; i++) {
-        if (id_equal(&o->items[i].upload, upload))
-            return &o->items[i];
-        if (o->items[i].used_ms < oldest->used_ms)
-            oldest = &o->items[i];
+    struct open_file *oldest = o->items;
+    for (struct open_file *item = o->items; item != open_files_end(o); item++) {
+        if (id_equal(&item->upload, upload))
+            return item;
+        if (item->used_ms < oldest->used_ms)
+            oldest = item;
     }
     return oldest;
 }

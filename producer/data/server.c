@@ -167,9 +167,7 @@ static enum turn transfer_end_failed(struct data_server *d, struct transfer *t, 
 static int file_read_fully(const struct file *f, int fd, char *out, size_t len, uint64_t offset, char *why,
                            size_t why_size) {
     while (len > 0) {
-        ssize_t got = pread(fd, out, len, (off_t)offset);
-        if (got == -1 && errno == EINTR)
-            continue;
+        ssize_t got = TEMP_FAILURE_RETRY(pread(fd, out, len, (off_t)offset));
         if (got == -1) {
             snprintf(why, why_size, "%s", strerror(errno));
             return ERR_IO;
@@ -283,11 +281,14 @@ static enum turn transfer_serve(struct data_server *d, struct transfer *t) {
     if (!file_is_served(f) || t->length > f->id.size || t->offset > f->id.size - t->length)
         return transfer_end_with(d, t, DATA_UNKNOWN, NULL);
     bool done = t->position == t->length;
-    if (!done && !t->ahead && t->position >= t->credit)
-        return TURN_PARKED;
-    size_t n = done || t->ahead ? 0 : transfer_room(d, t);
-    if (!done && !t->ahead && n == 0)
-        return TURN_BLOCKED;
+    size_t n = 0;
+    if (!done && !t->ahead) {
+        if (t->position >= t->credit)
+            return TURN_PARKED;
+        n = transfer_room(d, t);
+        if (n == 0)
+            return TURN_BLOCKED;
+    }
     int err = open_files_get(&d->open, f, d->now_ms, &fd, why, sizeof why);
     if (!err && done)
         err = open_files_check(f, fd, why, sizeof why);
@@ -353,12 +354,12 @@ static void data_server_fetch(struct data_server *d, const struct msg *m) {
 }
 
 static int data_server_read_fetches(struct data_server *d, uint64_t *deadline_ms) {
-    for (unsigned i = 0; i < FETCHES_A_STEP; i++) {
+    for (unsigned left = FETCHES_A_STEP; left; left--) {
         struct msg m;
         int err = endpoint_recv(d->endpoint, &d->frame);
         if (err)
             return err == ERR_AGAIN ? 0 : err;
-        if (d->frame.peer_len == 0 || d->frame.data.len > PROTO_FETCH_MAX || msg_decode(d->frame.data, &m))
+        if (d->frame.peer_len == 0 || msg_decode(d->frame.data, &m))
             continue;
         if (m.type == MSG_FETCH && !id_is_zero(&d->journal) && id_equal(&m.journal, &d->journal) && fetch_is_valid(&m))
             data_server_fetch(d, &m);
@@ -449,7 +450,7 @@ int data_server_default_address(const char *jobs, struct buf *address) {
         return buf_add_text(address, jobs);
     char *end;
     unsigned long port = strtoul(colon + 1, &end, 10);
-    if (end == colon + 1 || *end || port == 0 || port > 65535 - 2)
+    if (*end || port == 0 || port > 65535 - 2)
         return ERR_INVALID;
     return buf_addf(address, "%.*s:%lu", (int)(colon - jobs), jobs, port + 2);
 }

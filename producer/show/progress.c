@@ -48,9 +48,9 @@ double progress_rate(const struct progress *p) {
         first = at;
     }
     uint64_t ms = p->samples[last].ms - p->samples[first].ms;
-    if (ms == 0 || p->samples[last].bytes < p->samples[first].bytes)
+    if (ms == 0)
         return 0;
-    return (double)(p->samples[last].bytes - p->samples[first].bytes) * 1000 / (double)ms;
+    return (double)sub_or_zero(p->samples[last].bytes, p->samples[first].bytes) * 1000 / (double)ms;
 }
 
 uint64_t progress_eta_s(const struct producer_stats *stats, double rate) {
@@ -79,7 +79,7 @@ static int character_columns(const char *text, size_t left, size_t *bytes) {
     size_t n = mbrtowc(&wide, text, left, &state);
     if (n == (size_t)-1 || n == (size_t)-2 || n == 0) {
         *bytes = 1;
-        while (*bytes < left && ((unsigned char)text[*bytes] & 0xc0) == 0x80)
+        while (((unsigned char)text[*bytes] & 0xc0) == 0x80) /* a NUL is after the text */
             (*bytes)++;
         return 1;
     }

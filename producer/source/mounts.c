@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 static struct mount *mounts_find(struct mounts *m, uint64_t dev) {
-    for (unsigned i = 0; i < m->count; i++)
-        if (m->items[i].dev == dev)
-            return &m->items[i];
+    for (struct mount *known = m->items; known != m->items + m->count; known++)
+        if (known->dev == dev)
+            return known;
     return NULL;
 }
 

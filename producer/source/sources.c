@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,11 +16,14 @@ static bool text_has_scheme(const char *text) {
     return isalpha((unsigned char)text[0]) && strncmp(text + n, "://", 3) == 0;
 }
 
-/* Is path equal to dir or under it? Both are absolute and without symbolic links. */
+static int sources_copy(struct slice text, char **copy) {
+    *copy = slice_dup(text);
+    return *copy ? 0 : ERR_NOMEM;
+}
+
+/* Is path equal to dir or under it? Both are absolute and without symbolic links. path "" is the root. */
 static bool sources_path_is_under(const char *path, const char *dir) {
-    size_t n = strlen(dir);
-    if (n > 0 && dir[n - 1] == '/')
-        n--;
+    size_t n = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
     return strncmp(path, dir, n) == 0 && (path[n] == 0 || path[n] == '/');
 }
 
@@ -34,7 +38,7 @@ static void path_drop_last(struct buf *path) {
 
 /* ".." after an existing directory is its real parent, which differs from the text after a symbolic link. */
 static int path_go_to_parent(struct buf *path) {
-    char *real = path->len > 0 ? realpath(path->data, NULL) : NULL;
+    char *real = realpath(path->data, NULL); /* not of "", the root */
     int err = 0;
     if (real && strcmp(real, "/") != 0) {
         buf_clear(path);
@@ -48,7 +52,7 @@ static int path_go_to_parent(struct buf *path) {
 
 /* Appends the absolute path without empty, "." and ".." components; "" for the root. */
 static int path_clean(const char *path, struct buf *out) {
-    int err = buf_reserve(out, strlen(path) + 1);
+    int err = buf_add_text(out, ""); /* data is never NULL */
     while (!err && *path) {
         size_t n = strcspn(path, "/");
         if (n == 2 && path[0] == '.' && path[1] == '.')
@@ -93,14 +97,17 @@ static bool argument_ends_as_directory(const char *argument) {
     return *last == 0 || strcmp(last, ".") == 0 || strcmp(last, "..") == 0;
 }
 
+static struct source_item *sources_end(const struct sources *s) {
+    return s->items + s->count;
+}
+
 static bool sources_contain(const struct sources *s, const char *path, const char *argument) {
     struct buf real = BUF_INIT;
     bool inside = false;
     if (path_resolve(path, &real) == 0)
-        for (size_t i = 0; i < s->count && !inside; i++)
-            if (!s->items[i].error && s->items[i].directory &&
-                sources_path_is_under(real.len > 0 ? real.data : "/", s->items[i].path)) {
-                log_error("%s: is inside the source %s; choose a destination outside", argument, s->items[i].given);
+        for (struct source_item *item = s->items; item != sources_end(s) && !inside; item++)
+            if (!item->error && item->directory && sources_path_is_under(real.data, item->path)) {
+                log_error("%s: is inside the source %s; choose a destination outside", argument, item->given);
                 inside = true;
             }
     buf_release(&real);
@@ -114,8 +121,8 @@ static int sources_settle_file(struct sources *s, struct slice key, const char *
     int err = path_clean(key.ptr, &path);
     if (err)
         goto out;
-    bool exists = stat(path.len > 0 ? path.data : "/", &st) == 0;
-    s->dest_is_name = wants_name && path.len > 0 && !(exists && S_ISDIR(st.st_mode));
+    bool exists = stat(path.data, &st) == 0; /* false for "", the root, which is a prefix */
+    s->dest_is_name = wants_name && !(exists && S_ISDIR(st.st_mode));
     if (!s->dest_is_name && exists && !S_ISDIR(st.st_mode)) {
         log_error("%s: is not a directory; name one for these sources", argument);
         err = ERR_USAGE;
@@ -126,10 +133,8 @@ static int sources_settle_file(struct sources *s, struct slice key, const char *
         goto out;
     }
     if ((err = buf_add_text(&url, "file://")) == 0 && (err = buf_add_text(&url, path.len > 0 ? path.data : "/")) == 0 &&
-        (s->dest_is_name || path.len == 0 || (err = buf_add_byte(&url, '/')) == 0)) {
-        s->dest = slice_dup(buf_slice(&url));
-        err = s->dest ? 0 : ERR_NOMEM;
-    }
+        (s->dest_is_name || path.len == 0 || (err = buf_add_byte(&url, '/')) == 0))
+        err = sources_copy(buf_slice(&url), &s->dest);
 out:
     buf_release(&path);
     buf_release(&url);
@@ -142,10 +147,8 @@ static int sources_settle_s3(struct sources *s, const struct dest *d, const char
     s->dest_is_name = wants_name && d->key.len > 0;
     if (!err && d->key.len == 0 && out.data[out.len - 1] != '/')
         err = buf_add_byte(&out, '/'); /* s3://bucket is s3://bucket/ */
-    if (!err) {
-        s->dest = slice_dup(buf_slice(&out));
-        err = s->dest ? 0 : ERR_NOMEM;
-    }
+    if (!err)
+        err = sources_copy(buf_slice(&out), &s->dest);
     buf_release(&out);
     return err;
 }
@@ -154,8 +157,7 @@ static int sources_settle_allow(struct sources *s) {
     size_t n = strlen(s->dest), least = strlen("file:///");
     while (n > least && s->dest[n - 1] == '/')
         n--;
-    s->allow = slice_dup(slice_make(s->dest, n));
-    return s->allow ? 0 : ERR_NOMEM;
+    return sources_copy(slice_make(s->dest, n), &s->allow);
 }
 
 /* A path keeps its ".."; sources_settle_file resolves them as the system does. */
@@ -211,8 +213,7 @@ static int source_set_error(struct source_item *item, const char *text) {
     free(item->path);
     item->path = NULL;
     free(item->error);
-    item->error = slice_dup(slice_of(text));
-    return item->error ? 0 : ERR_NOMEM;
+    return sources_copy(slice_of(text), &item->error);
 }
 
 static const char *source_unusable_kind(mode_t mode) {
@@ -241,32 +242,35 @@ static int source_explain_missing(struct source_item *item, int error) {
     return err;
 }
 
-/* The last component of the argument; of the real path when that is "", "." or "..". */
+/* "" for the root. */
+static struct slice path_last_component(const char *path) {
+    struct slice last = slice_of("");
+    while (*(path += strspn(path, "/"))) {
+        last = slice_make(path, strcspn(path, "/"));
+        path += last.len;
+    }
+    return last;
+}
+
+/* The last component of the argument; of the real path when that is "." or "..". */
 static int source_set_name(struct source_item *item) {
-    size_t end = strlen(item->given);
-    while (end > 0 && item->given[end - 1] == '/')
-        end--;
-    size_t begin = end;
-    while (begin > 0 && item->given[begin - 1] != '/')
-        begin--;
-    struct slice name = slice_make(item->given + begin, end - begin);
-    if (name.len == 0 || slice_equal(name, slice_of(".")) || slice_equal(name, slice_of("..")))
-        name = slice_of(strrchr(item->path, '/') + 1);
-    item->name = slice_dup(name);
-    return item->name ? 0 : ERR_NOMEM;
+    struct slice name = path_last_component(item->given);
+    if (slice_equal(name, slice_of(".")) || slice_equal(name, slice_of("..")))
+        name = path_last_component(item->path);
+    return sources_copy(name, &item->name);
 }
 
 static int source_init(struct source_item *item, const char *given, bool recursive) {
     struct stat st;
-    item->given = slice_dup(slice_of(given));
-    if (!item->given)
-        return ERR_NOMEM;
+    int err = sources_copy(slice_of(given), &item->given);
+    if (err)
+        return err;
     item->path = realpath(given, NULL);
     if (!item->path && errno == ENOMEM)
         return ERR_NOMEM;
     if (!item->path || stat(item->path, &st) != 0)
         return source_explain_missing(item, errno);
-    int err = source_set_name(item);
+    err = source_set_name(item);
     if (err)
         return err;
     item->directory = S_ISDIR(st.st_mode);
@@ -274,15 +278,13 @@ static int source_init(struct source_item *item, const char *given, bool recursi
         return source_set_error(item, "is a directory; use -r to upload what is in it");
     if (!item->directory && !S_ISREG(st.st_mode))
         return source_set_error(item, source_unusable_kind(st.st_mode));
-    if (!item->directory && given[strlen(given) - 1] == '/')
-        return source_set_error(item, "is not a directory; remove the slash at its end");
     return 0;
 }
 
 static int sources_compare_names(const void *a, const void *b) {
     const struct source_item *const *x = a, *const *y = b;
     int order = strcmp((*x)->name, (*y)->name);
-    return order ? order : (*x > *y) - (*x < *y);
+    return order ? order : (int)(*x - *y); /* of one array */
 }
 
 /* Two SRCs with the same name would become one object: only the first is uploaded. */
@@ -291,12 +293,12 @@ static int sources_refuse_duplicates(struct sources *s) {
     struct buf text = BUF_INIT;
     size_t n = 0;
     int err = sorted ? 0 : ERR_NOMEM;
-    for (size_t i = 0; !err && i < s->count; i++)
-        if (!s->items[i].error)
-            sorted[n++] = &s->items[i];
+    for (struct source_item *item = s->items; !err && item != sources_end(s); item++)
+        if (!item->error)
+            sorted[n++] = item;
     if (!err)
         qsort(sorted, n, sizeof(struct source_item *), sources_compare_names);
-    const struct source_item *first = n > 0 ? sorted[0] : NULL;
+    const struct source_item *first = err ? NULL : sorted[0]; /* also NULL when none can be used */
     for (size_t i = 1; !err && i < n; i++) {
         if (strcmp(sorted[i]->name, first->name) != 0) {
             first = sorted[i];
@@ -314,9 +316,10 @@ static int sources_refuse_duplicates(struct sources *s) {
 }
 
 static int sources_add_root(struct sources *s, struct slice dir) {
-    char *root = slice_dup(dir.len > 0 ? dir : slice_of("/"));
-    if (!root)
-        return ERR_NOMEM;
+    char *root;
+    int err = sources_copy(dir, &root);
+    if (err)
+        return err;
     for (size_t i = 0; i < s->root_count; i++)
         if (sources_path_is_under(root, s->roots[i])) {
             free(root);
@@ -339,25 +342,23 @@ static int sources_collect_roots(struct sources *s) {
     s->root_count = 0;
     if (!s->roots)
         return ERR_NOMEM;
-    for (size_t i = 0; !err && i < s->count; i++) {
-        const struct source_item *item = &s->items[i];
+    for (const struct source_item *item = s->items; !err && item != sources_end(s); item++) {
         if (item->error)
             continue;
         size_t len = item->directory ? strlen(item->path) : (size_t)(strrchr(item->path, '/') - item->path);
-        err = sources_add_root(s, slice_make(item->path, len));
+        err = sources_add_root(s, slice_make(item->path, MAX(len, 1))); /* at least "/" */
     }
     return err;
 }
 
 static int sources_check_arguments(const char *const *given, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        if (given[i][0] == 0) {
+    for (const char *const *src = given; src != given + count; src++) {
+        if (**src == 0) {
             log_error("an empty SRC: name a file or a directory");
             return ERR_USAGE;
         }
-        if (text_has_scheme(given[i])) {
-            log_error("%s: downloads are not supported; SRC is a path (write ./ before a file of such a name)",
-                      given[i]);
+        if (text_has_scheme(*src)) {
+            log_error("%s: downloads are not supported; SRC is a path (write ./ before a file of such a name)", *src);
             return ERR_USAGE;
         }
     }
@@ -377,11 +378,11 @@ int sources_init(struct sources *s, const char *const *given, size_t count, cons
     if (!s->items)
         return ERR_NOMEM;
     s->count = count;
-    for (size_t i = 0; !err && i < count; i++)
-        err = source_init(&s->items[i], given[i], recursive);
+    for (struct source_item *item = s->items; !err && item != sources_end(s); item++)
+        err = source_init(item, *given++, recursive);
     if (!err)
         err = sources_settle_dest(s, dest);
-    if (!err && count > 1)
+    if (!err)
         err = sources_refuse_duplicates(s);
     if (!err && count == 1 && !s->items[0].error && (s->items[0].directory || s->dest_is_name))
         s->items[0].name[0] = 0;
@@ -402,27 +403,28 @@ int sources_init_drops(struct sources *s, const char *dest) {
     }
     s->scheme = d.scheme;
     s->dest_is_name = true;
-    s->dest = slice_dup(slice_of(dest));
     int err = d.scheme == DEST_FILE ? buf_add_text(&allow, "file:///")
                                     : buf_addf(&allow, "s3://%.*s/", (int)d.bucket.len, d.bucket.ptr);
-    s->allow = err ? NULL : slice_dup(buf_slice(&allow));
+    if (!err)
+        err = sources_copy(slice_of(dest), &s->dest);
+    if (!err)
+        err = sources_copy(buf_slice(&allow), &s->allow);
     buf_release(&allow);
-    if (s->dest && s->allow)
-        return 0;
-    sources_release(s);
-    return ERR_NOMEM;
+    if (err)
+        sources_release(s);
+    return err;
 }
 
 void sources_release(struct sources *s) {
-    for (size_t i = 0; i < s->count; i++) {
-        free(s->items[i].given);
-        free(s->items[i].path);
-        free(s->items[i].name);
-        free(s->items[i].error);
+    for (struct source_item *item = s->items; item != sources_end(s); item++) {
+        free(item->given);
+        free(item->path);
+        free(item->name);
+        free(item->error);
     }
     free(s->items);
-    for (size_t i = 0; i < s->root_count; i++)
-        free(s->roots[i]);
+    for (char **root = s->roots; root != s->roots + s->root_count; root++)
+        free(*root);
     free(s->roots);
     free(s->dest);
     free(s->allow);

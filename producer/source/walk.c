@@ -2,14 +2,13 @@
  * A stack of frames, one for each directory between the root and the current position. The names of a frame are either
  * sorted in the arena (also a stack: the names of the deepest frame are on top) or still in an open directory stream.
  *
- * Invariants: the fd of the deepest frame is open. The path buffer holds the path of the deepest frame between calls. A
- * frame with a closed fd is used again only when its path still leads to the same directory (dev, ino).
+ * Invariants: the path buffer begins with the path of the deepest frame between calls. A frame with a closed fd is used
+ * again only when its path still leads to the same directory (dev, ino).
  */
 #include "producer/source/walk.h"
 #include "pure/arith.h"
 #include "pure/array.h"
 #include "pure/buf.h"
-#include "pure/check.h"
 #include "pure/proto.h"
 #include "system/descriptors.h"
 #include <dirent.h>
@@ -48,18 +47,25 @@ struct walk {
 
 #define OPEN_DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
+/* Without the slashes at its end: 0 for "/". */
+static size_t walk_root_length(const char *root) {
+    size_t len = 0;
+    for (size_t i = 0; root[i]; i++)
+        if (root[i] != '/')
+            len = i + 1;
+    return len;
+}
+
 int walk_new(struct walk **out, const char *root) {
     struct walk *w = calloc(1, sizeof *w);
     *out = NULL;
     if (!w)
         return ERR_NOMEM;
-    if (buf_add_text(&w->path, root) != 0) {
+    w->root_len = walk_root_length(root);
+    if (buf_add(&w->path, root, w->root_len) != 0) {
         walk_destroy(&w);
         return ERR_NOMEM;
     }
-    while (w->path.len > 0 && w->path.data[w->path.len - 1] == '/') /* "/" becomes "" */
-        w->path.data[--w->path.len] = 0;
-    w->root_len = w->path.len;
     size_t share = descriptors_free() / 4;
     w->fds_max = clamp_u64(share, 2, WALK_FDS);
     *out = w;
@@ -67,12 +73,13 @@ int walk_new(struct walk **out, const char *root) {
 }
 
 static void frame_close(struct walk *w, struct frame *f) {
+    if (f->fd == -1)
+        return;
     if (f->stream)
         closedir(f->stream);
-    else if (f->fd != -1)
+    else
         close(f->fd);
-    if (f->fd != -1)
-        w->fds_open--;
+    w->fds_open--;
     f->fd = -1;
     f->stream = NULL;
 }
@@ -242,6 +249,10 @@ static int walk_push(struct walk *w, int dir_fd, const char *name) {
     return 0;
 }
 
+static bool stat_is(const struct stat *st, dev_t dev, ino_t ino) {
+    return st->st_dev == dev && st->st_ino == ino;
+}
+
 /* Reopens the directory of the deepest frame, component by component from the root. */
 static int walk_reopen(struct walk *w) {
     struct frame *f = &w->frames[w->depth - 1];
@@ -266,7 +277,7 @@ static int walk_reopen(struct walk *w) {
     }
     if (fd == -1)
         return ERR_IO;
-    if (fstat(fd, &st) != 0 || st.st_dev != f->dev || st.st_ino != f->ino) {
+    if (fstat(fd, &st) != 0 || !stat_is(&st, f->dev, f->ino)) {
         close(fd);
         errno = ESTALE;
         return ERR_IO;
@@ -276,20 +287,12 @@ static int walk_reopen(struct walk *w) {
     return 0;
 }
 
-static void walk_cut_path(struct walk *w, size_t len) {
-    w->path.len = len;
-    if (w->path.data)
-        w->path.data[len] = 0;
-}
-
 static void walk_pop(struct walk *w) {
     struct frame *f = &w->frames[w->depth - 1];
     w->counts.empty_dirs += f->empty;
     walk_drop_names(w, f);
     frame_close(w, f);
     w->depth--;
-    if (w->depth > 0)
-        walk_cut_path(w, w->frames[w->depth - 1].path_len);
 }
 
 /* --- entries --- */
@@ -324,7 +327,7 @@ static void walk_skip_entry(struct walk_entry *e, enum walk_skip skip) {
 /* Looked up each time: the journal may be created during the walk. */
 static bool walk_is_own_journal(const struct walk *w, const struct stat *st) {
     struct stat own;
-    return w->own && stat(w->own, &own) == 0 && own.st_dev == st->st_dev && own.st_ino == st->st_ino;
+    return w->own && stat(w->own, &own) == 0 && stat_is(&own, st->st_dev, st->st_ino);
 }
 
 static enum walk_skip walk_special_kind(mode_t mode) {
@@ -332,7 +335,6 @@ static enum walk_skip walk_special_kind(mode_t mode) {
 }
 
 static int walk_enter_dir(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
-    size_t before = w->path.len;
     if (w->entry_path.len > PROTO_NAME_MAX) {
         walk_bad_entry(w, e, WALK_BAD_DIR, "cannot be listed", ENAMETOOLONG);
         return 0;
@@ -351,7 +353,6 @@ static int walk_enter_dir(struct walk *w, struct frame *f, const char *name, str
     e->kind = WALK_SKIPPED;
     if (!err)
         return 0;
-    walk_cut_path(w, before);
     if (err == ERR_NOMEM)
         return err;
     walk_bad_entry(w, e, WALK_BAD_DIR, "cannot be listed", saved);
@@ -426,7 +427,8 @@ int walk_next(struct walk *w, struct walk_entry *e) {
         return 0;
     }
     struct frame *f = &w->frames[w->depth - 1];
-    CHECK(w->path.len == f->path_len);
+    w->path.len = f->path_len;
+    w->path.data[w->path.len] = 0;
     if (f->fd == -1 && walk_reopen(w) != 0)
         return walk_leave(w, errno, e);
     const char *name = frame_next_name(w, f);
