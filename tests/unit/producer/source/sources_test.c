@@ -2,13 +2,26 @@
 #include "files.h"
 #include "producer/source/sources.h"
 #include "unit.h"
+#include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static char root[TEMP_DIR_SIZE];
+static bool memory_is_out; /* for realpath */
+
+char *__real_realpath(const char *path, char *resolved);
+char *__wrap_realpath(const char *path, char *resolved);
+char *__wrap_realpath(const char *path, char *resolved) {
+    if (!memory_is_out)
+        return __real_realpath(path, resolved);
+    errno = ENOMEM;
+    return NULL;
+}
 
 static int set_up(void **state) {
     (void)state;
+    memory_is_out = false;
     temp_dir_enter(root);
     mkdir("dir", 0700);
     mkdir("dir/sub", 0700);
@@ -66,6 +79,9 @@ static void test_a_slash_or_a_directory_makes_dest_a_prefix(void **state) {
     assert_string_equal(s.dest, "s3://bucket/");
     assert_string_equal(s.allow, "s3://bucket");
     sources_release(&s);
+    assert_int_equal(PARSE(false, "s3://bucket/", "a"), 0);
+    assert_string_equal(s.dest, "s3://bucket/");
+    sources_release(&s);
 }
 
 static void test_a_single_directory_goes_directly_under_the_prefix(void **state) {
@@ -94,7 +110,7 @@ static void test_unusable_sources_fail_alone(void **state) {
     assert_non_null(strstr(s.items[3].error, "No such file"));
     assert_non_null(strstr(s.items[4].error, "use -r"));
     assert_non_null(strstr(s.items[5].error, "device"));
-    assert_non_null(s.items[6].error);
+    assert_non_null(strstr(s.items[6].error, "Not a directory"));
     assert_null(s.items[7].error); /* followed when named */
     assert_string_equal(s.items[7].name, "link");
     assert_string_equal(strrchr(s.items[7].path, '/'), "/a");
@@ -244,6 +260,7 @@ static void test_root_of_the_file_system_as_a_source(void **state) {
     (void)state;
     assert_int_equal(PARSE(true, "new", "/"), ERR_USAGE);
     assert_int_equal(PARSE(true, "/", "/"), ERR_USAGE);
+    assert_int_equal(PARSE(true, "/nowhere/x", "/"), ERR_USAGE);
     assert_int_equal(PARSE(true, "s3://bucket/", "/"), 0);
     assert_string_equal(s.items[0].path, "/");
     assert_string_equal(s.roots[0], "/");
@@ -284,6 +301,59 @@ static void test_url_without_a_password_is_shown(void **state) {
     assert_non_null(strstr(logged.text, "ftp://user@host/x: "));
 }
 
+/* Slashes do not count, and a link is not followed for its name. */
+static void test_name_is_the_last_component_of_the_argument(void **state) {
+    (void)state;
+    assert_int_equal(symlink("dir", "alias"), 0);
+    assert_int_equal(PARSE(true, "new/", "alias//", ".//other/", "dir/sub"), 0);
+    assert_string_equal(s.items[0].name, "alias");
+    assert_string_equal(s.items[1].name, "other");
+    assert_string_equal(s.items[2].name, "sub");
+    sources_release(&s);
+}
+
+static void test_several_sources_make_dest_a_prefix(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(true, "new", "a", "dir"), 0);
+    assert_false(s.dest_is_name);
+    expect_dest("/new/");
+    sources_release(&s);
+}
+
+static void test_existing_file_can_be_the_name(void **state) {
+    (void)state;
+    assert_int_equal(PARSE(false, "other/x", "a"), 0);
+    assert_true(s.dest_is_name);
+    expect_dest("/other/x");
+    sources_release(&s);
+}
+
+static void test_working_directory_that_is_gone(void **state) {
+    static struct capture logged;
+    char source[TEMP_DIR_SIZE + 2];
+    (void)state;
+    snprintf(source, sizeof source, "%s/a", root);
+    capture_begin(&logged, STDERR_FILENO);
+    int before = PARSE(false, "new", source);
+    assert_string_equal(capture_end(&logged), "");
+    assert_int_equal(before, 0);
+    sources_release(&s);
+    capture_begin(&logged, STDERR_FILENO);
+    assert_int_equal(mkdir("gone", 0700) | chdir("gone") | rmdir("../gone"), 0);
+    int err = PARSE(false, "new", source);
+    assert_int_equal(chdir(root), 0);
+    assert_non_null(strstr(capture_end(&logged), "the working directory: No such file or directory"));
+    assert_int_equal(err, ERR_IO);
+}
+
+static void test_source_without_memory_for_its_path_ends_all(void **state) {
+    (void)state;
+    memory_is_out = true;
+    assert_int_equal(PARSE(false, "new", "a"), ERR_NOMEM);
+    memory_is_out = false;
+    assert_int_equal(s.count, 0);
+}
+
 UNIT_MAIN(cmocka_unit_test_setup_teardown(test_password_of_a_url_is_not_logged, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_only_a_scheme_makes_a_source_a_url, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_sources_and_destination_are_needed, set_up, tear_down),
@@ -302,4 +372,9 @@ UNIT_MAIN(cmocka_unit_test_setup_teardown(test_password_of_a_url_is_not_logged, 
           cmocka_unit_test_setup_teardown(test_root_of_the_file_system_as_a_source, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_later_sources_of_one_name_name_the_first, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_link_that_leads_to_itself, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_url_without_a_password_is_shown, set_up, tear_down))
+          cmocka_unit_test_setup_teardown(test_url_without_a_password_is_shown, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_name_is_the_last_component_of_the_argument, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_several_sources_make_dest_a_prefix, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_existing_file_can_be_the_name, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_working_directory_that_is_gone, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_source_without_memory_for_its_path_ends_all, set_up, tear_down))

@@ -3,7 +3,9 @@
 #include "pure/buf.h"
 #include "pure/proto.h"
 #include "unit.h"
+#include <dirent.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -79,6 +81,16 @@ static void test_names_come_sorted_and_relative(void **state) {
     file_put_text("\xff\xfe", "");
     struct seen s = walk_all(root);
     assert_string_equal(s.names.data, "a|b/1|b/2|c|line\nbreak|\xff\xfe|");
+    seen_release(&s);
+}
+
+static void test_names_that_begin_with_dots_are_names(void **state) {
+    (void)state;
+    file_put_text(".a", "");
+    file_put_text("..b", "");
+    file_put_text("...", "");
+    struct seen s = walk_all(root);
+    assert_string_equal(s.names.data, "...|..b|.a|");
     seen_release(&s);
 }
 
@@ -215,6 +227,82 @@ static void test_replaced_directory_is_not_walked_on(void **state) {
     walk_destroy(&w);
 }
 
+/* Makes directories top/d/d…, so that `levels` of them are open together, and a file in the deepest one. */
+static void make_chain(const char *top, unsigned levels) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s", top);
+    for (unsigned i = 1; i < levels; i++) {
+        strcat(path, "/d");
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    strcat(path, "/f");
+    file_put_text(path, "x");
+}
+
+/* Walks "top" to the file `until`, renames "top", and walks on. Returns the number of files after the renaming. */
+static size_t files_after_renaming(const char *until, size_t *bad_dirs) {
+    char dir[TEMP_DIR_SIZE + 8];
+    struct walk *w;
+    struct walk_entry e;
+    size_t files = 0;
+    snprintf(dir, sizeof dir, "%s/top", root);
+    assert_int_equal(walk_new(&w, dir), 0);
+    do {
+        assert_int_equal(walk_next(w, &e), 0);
+        assert_int_not_equal(e.kind, WALK_END);
+    } while (e.kind != WALK_FILE || strncmp(e.name, until, strlen(until)) != 0);
+    assert_int_equal(rename("top", "other"), 0);
+    *bad_dirs = 0;
+    do {
+        assert_int_equal(walk_next(w, &e), 0);
+        files += e.kind == WALK_FILE;
+        *bad_dirs += e.kind == WALK_BAD_DIR;
+    } while (e.kind != WALK_END);
+    walk_destroy(&w);
+    return files;
+}
+
+/* A renamed directory is walked on only while it is open. */
+static void test_directories_near_the_root_are_closed_first(void **state) {
+    size_t bad_dirs;
+    (void)state;
+    for (unsigned levels = WALK_FDS - 1; levels <= WALK_FDS; levels++) {
+        assert_int_equal(mkdir("top", 0700), 0);
+        make_chain("top", levels);
+        file_put_text("top/z", "x");
+        assert_int_equal(files_after_renaming("d/", &bad_dirs), levels < WALK_FDS ? 1 : 0);
+        assert_int_equal(bad_dirs, levels < WALK_FDS ? 0 : 1);
+        assert_int_equal(system("rm -r other"), 0);
+    }
+}
+
+static void test_directories_that_were_left_are_not_open(void **state) {
+    char path[16];
+    size_t bad_dirs;
+    (void)state;
+    assert_int_equal(mkdir("top", 0700), 0);
+    for (unsigned i = 0; i < WALK_FDS + 4; i++) {
+        snprintf(path, sizeof path, "top/%03u", i);
+        assert_int_equal(mkdir(path, 0700), 0);
+        make_chain(path, 1);
+    }
+    file_put_text("top/z", "x");
+    assert_int_equal(files_after_renaming(path + strlen("top/"), &bad_dirs), 1);
+    assert_int_equal(bad_dirs, 0);
+}
+
+/* They were closed below, and are opened again on the way back. */
+static void test_reopened_directories_count_as_open(void **state) {
+    size_t bad_dirs;
+    (void)state;
+    assert_int_equal(mkdir("top", 0700) | mkdir("top/a", 0700) | mkdir("top/b", 0700), 0);
+    make_chain("top/a", WALK_FDS + 8);
+    make_chain("top/b", WALK_FDS - 2);
+    file_put_text("top/z", "x");
+    assert_int_equal(files_after_renaming("b/", &bad_dirs), 1);
+    assert_int_equal(bad_dirs, 0);
+}
+
 static void test_a_huge_directory_is_read_unsorted(void **state) {
     enum { FILES = 21000 }; /* × 250 bytes > WALK_SORT_BYTES */
     char name[256];
@@ -230,6 +318,107 @@ static void test_a_huge_directory_is_read_unsorted(void **state) {
     assert_int_equal(s.files, FILES + 1);
     assert_int_equal(s.counts.empty_dirs, 0);
     seen_release(&s);
+}
+
+/* The names of a directory in the order of the file system. */
+static void list_directory(const char *dir, struct buf *names) {
+    DIR *stream = opendir(dir);
+    assert_non_null(stream);
+    for (struct dirent *d; (d = readdir(stream));)
+        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+            assert_int_equal(buf_addf(names, "%s|", d->d_name), 0);
+    closedir(stream);
+}
+
+/* Names of 255 bytes and the given ones. Their order of creation is not that of the names. */
+static void make_names(unsigned count, const size_t *more, size_t more_count) {
+    char name[300];
+    file_put_text("one", "");
+    assert_int_equal(mkdir("names", 0700), 0);
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "names/%0255u", i * 7919 % count);
+        assert_int_equal(link("one", name), 0);
+    }
+    for (size_t i = 0; i < more_count; i++) {
+        snprintf(name, sizeof name, "names/%0*u", (int)more[i], 0);
+        assert_int_equal(link("one", name), 0);
+    }
+}
+
+/* Two descriptors are left: for the stream of the huge directory and for the deepest one. */
+static void test_stream_and_deepest_directory_stay_open(void **state) {
+    enum { FILES = 21000 };
+    char name[512], dir[TEMP_DIR_SIZE + 8];
+    struct rlimit before, few;
+    struct walk *w;
+    struct walk_entry e;
+    size_t files = 0, bad_dirs = 0;
+    (void)state;
+    assert_int_equal(mkdir("huge", 0700), 0);
+    file_put_text("one", "");
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "huge/%0240d", i);
+        assert_int_equal(link("one", name), 0);
+        if (i == FILES / 2)
+            assert_int_equal(mkdir("huge/sub", 0700) | mkdir("huge/sub/b", 0700), 0);
+    }
+    file_put_text("huge/sub/a", "");
+    file_put_text("huge/sub/b/f", "");
+    file_put_text("huge/sub/c", "");
+    snprintf(dir, sizeof dir, "%s/huge", root);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t)open_descriptors() + 11; /* a quarter of them: 2 */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(walk_new(&w, dir), 0);
+    do {
+        assert_int_equal(walk_next(w, &e), 0);
+        files += e.kind == WALK_FILE;
+        bad_dirs += e.kind == WALK_BAD_DIR;
+        if (e.kind == WALK_FILE && strcmp(e.name, "sub/a") == 0)
+            assert_int_equal(rename("huge/sub", "moved"), 0);
+        if (e.kind == WALK_FILE && strcmp(e.name, "sub/b/f") == 0)
+            assert_int_equal(rename("moved", "huge/sub"), 0);
+    } while (e.kind != WALK_END);
+    walk_destroy(&w);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(bad_dirs, 0);
+    assert_true(files >= FILES + 3); /* a directory that moved back may be listed twice */
+}
+
+static void test_names_are_sorted_up_to_the_bound(void **state) {
+    char dir[TEMP_DIR_SIZE + 8], last[256] = "";
+    struct walk *w;
+    struct walk_entry e;
+    size_t files = 0;
+    (void)state;
+    make_names(WALK_SORT_BYTES / 256, NULL, 0);
+    snprintf(dir, sizeof dir, "%s/names", root);
+    assert_int_equal(walk_new(&w, dir), 0);
+    do {
+        assert_int_equal(walk_next(w, &e), 0);
+        if (e.kind != WALK_FILE)
+            continue;
+        assert_true(strcmp(e.name, last) > 0);
+        memcpy(last, e.name, strlen(e.name) + 1);
+        files++;
+    } while (e.kind != WALK_END);
+    walk_destroy(&w);
+    assert_int_equal(files, WALK_SORT_BYTES / 256);
+}
+
+static void test_names_of_one_byte_more_are_not_sorted(void **state) {
+    static const size_t more[] = {127, 128}; /* 257 bytes with their NULs */
+    char dir[TEMP_DIR_SIZE + 8];
+    struct buf names = BUF_INIT;
+    (void)state;
+    make_names(WALK_SORT_BYTES / 256 - 1, more, 2);
+    snprintf(dir, sizeof dir, "%s/names", root);
+    list_directory(dir, &names);
+    struct seen s = walk_all(dir);
+    assert_string_equal(s.names.data, names.data);
+    seen_release(&s);
+    buf_release(&names);
 }
 
 /* Makes a directory with a path of this length, and a file in it. */
@@ -387,4 +576,11 @@ UNIT_MAIN(cmocka_unit_test_setup_teardown(test_names_come_sorted_and_relative, s
           cmocka_unit_test_setup_teardown(test_file_is_probed_as_the_walk_does, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_kinds_of_special_files, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_journal_that_is_no_directory_skips_nothing, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_descriptors_are_given_back, set_up, tear_down))
+          cmocka_unit_test_setup_teardown(test_descriptors_are_given_back, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_names_that_begin_with_dots_are_names, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_directories_near_the_root_are_closed_first, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_directories_that_were_left_are_not_open, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_reopened_directories_count_as_open, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_stream_and_deepest_directory_stay_open, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_names_are_sorted_up_to_the_bound, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_names_of_one_byte_more_are_not_sorted, set_up, tear_down))
