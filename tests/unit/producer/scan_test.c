@@ -200,6 +200,20 @@ static void test_longer_path_fails_alone(void **state) {
     assert_int_equal(planner.files.count, 0); /* its name does not fit a message */
 }
 
+static void test_refused_file_of_the_longest_path_is_recorded(void **state) {
+    static const char *const sources[] = {"src"};
+    char path[PROTO_NAME_MAX + 2];
+    struct geometry_limits limits = geometry_limits_s3;
+    (void)state;
+    make_path(PROTO_NAME_MAX, path);
+    start(sources, 1, "/o/", NULL);
+    limits.file_max_bytes = 0;
+    planner.limits = &limits;
+    scan_all();
+    assert_int_equal(reported.failed, 1);
+    assert_int_equal(planner.files.count, 1);
+}
+
 static void test_file_that_is_too_large_for_the_store(void **state) {
     static const char *const sources[] = {"src"};
     struct geometry_limits limits = geometry_limits_s3;
@@ -272,4 +286,4 @@ UNIT_MAIN(TEST(test_key_of_1024_bytes_is_the_longest), TEST(test_destination_of_
           TEST(test_drain_ends_the_scan), TEST(test_path_of_4096_bytes_is_the_longest),
           TEST(test_longer_path_fails_alone), TEST(test_file_that_is_too_large_for_the_store),
           TEST(test_unreadable_directory_is_an_error_of_the_source), TEST(test_scan_stops_at_the_bound_of_the_table),
-          TEST(test_names_at_the_destination))
+          TEST(test_names_at_the_destination), TEST(test_refused_file_of_the_longest_path_is_recorded))

@@ -135,7 +135,38 @@ static void test_offers_stay_when_the_fleet_stays(void **state) {
     assert_int_equal(offer_of(0)->due_ms, due_ms);
 }
 
+static void test_offer_of_an_unchanged_fleet_keeps_its_time(void **state) {
+    const struct fleet same = {.uploaders = 2, .slots = 16, .free = 8, .share = 8};
+    (void)state;
+    begun_file();
+    receive_fleet(2, same);
+    offer_of(0)->due_ms = 50000;
+    receive_fleet(2, same);
+    assert_int_equal(offer_of(0)->due_ms, 50000);
+}
+
+/* The one that left may have received it. */
+static void test_offer_is_repeated_soon_when_an_uploader_leaves(void **state) {
+    (void)state;
+    begun_file();
+    receive_fleet(2, (struct fleet){.uploaders = 2, .slots = 16, .free = 8, .share = 8});
+    offer_of(0)->due_ms = 50000;
+    receive_fleet(2, (struct fleet){.uploaders = 1, .slots = 8, .free = 8, .share = 8});
+    assert_true(offer_of(0)->due_ms < 50000);
+}
+
 /* ---- pauses ---- */
+
+static void test_expired_lease_counts_as_two_refusals(void **state) {
+    struct job jobs[16];
+    (void)state;
+    begun_file();
+    struct ref ref = chunk_ref(0);
+    planner_receive_event(1000, EVENT_EXPIRED, &ref, WHY_NONE, 0);
+    assert_int_equal(planner_offer_all(1000, jobs, 16), 1);
+    planner_receive_event(1000, EVENT_DENIED, &ref, WHY_HELD, 0);
+    assert_int_equal(offer_of(0)->due_ms, 1200);
+}
 
 static void test_plan_that_is_refused_is_asked_with_growing_pauses(void **state) {
     static const uint64_t pauses[] = {100, 200, 400, 800, 1600, 3200, 5000, 5000};
@@ -210,6 +241,20 @@ static void test_job_of_a_full_uploader_is_given_back(void **state) {
     assert_int_equal(planner_offer_all(1001, jobs, 16), 1);
 }
 
+/* ---- events that change nothing ---- */
+
+static void test_event_without_room_for_its_job_is_dropped(void **state) {
+    (void)state;
+    begun_file();
+    struct ref ref = chunk_ref(0);
+    offers_remove(&planner.offers, offer_of(0));
+    struct offer *room = planner.offers.free;
+    planner.offers.free = NULL;
+    planner_receive_event(1000, EVENT_GRANTED, &ref, WHY_NONE, 0);
+    planner.offers.free = room;
+    assert_null(offers_find(&planner.offers, &ref));
+}
+
 /* ---- the object of a finished upload ---- */
 
 static void test_object_that_disappears_again_and_again_fails(void **state) {
@@ -228,6 +273,19 @@ static void test_object_that_disappears_again_and_again_fails(void **state) {
     assert_int_equal(reported.class, FAIL_INTEGRITY);
 }
 
+static void test_object_of_another_size_is_uploaded_again(void **state) {
+    struct job jobs[4];
+    (void)state;
+    file_put_hole("src", 10);
+    planner_start("out", false, ON_CHANGE_FAIL);
+    planner_plan_one(100, (struct planned_file){.upload = upload_id(1), .state = PLANNED_DONE});
+    assert_int_equal(planner_offer_all(100, jobs, 4), 1);
+    struct event e = {.ref = jobs[0].ref, .kind = EVENT_CHECKED, .exists = true, .size = 11};
+    planner_receive(150, &e, 1, NULL, 0);
+    assert_int_equal(reported.skipped, 0);
+    assert_true(planner.files.first->missing);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
 UNIT_MAIN(TEST(test_retries_of_this_run_are_counted), TEST(test_counters_begin_again_with_the_consumer),
           TEST(test_smaller_counters_take_nothing_back), TEST(test_state_of_the_fleet_is_shown),
@@ -235,4 +293,7 @@ UNIT_MAIN(TEST(test_retries_of_this_run_are_counted), TEST(test_counters_begin_a
           TEST(test_offers_stay_when_the_fleet_stays), TEST(test_plan_that_is_refused_is_asked_with_growing_pauses),
           TEST(test_denied_job_waits_longer_each_time), TEST(test_job_that_no_uploader_can_serve_waits_longer),
           TEST(test_released_job_waits_for_the_time_of_its_uploader), TEST(test_job_of_a_full_uploader_is_given_back),
-          TEST(test_object_that_disappears_again_and_again_fails))
+          TEST(test_object_that_disappears_again_and_again_fails), TEST(test_object_of_another_size_is_uploaded_again),
+          TEST(test_offer_of_an_unchanged_fleet_keeps_its_time),
+          TEST(test_offer_is_repeated_soon_when_an_uploader_leaves), TEST(test_expired_lease_counts_as_two_refusals),
+          TEST(test_event_without_room_for_its_job_is_dropped))

@@ -262,6 +262,26 @@ static void test_records_of_a_finished_upload(void **state) {
     assert_string_equal(reported.reason, "may not look");
 }
 
+static void test_bytes_of_a_put_are_sent(void **state) {
+    (void)state;
+    file_put_hole("src", 10);
+    planner_start("out", false, ON_CHANGE_FAIL);
+    f = planner.files.first;
+    planner_plan_one(100, (struct planned_file){.upload = upload_id(1), .state = PLANNED_NEW});
+    assert_int_equal(offer_all(101), 1);
+    planner_receive_record(110, about(EV_PUT, &f->upload));
+    assert_int_equal(reported.done, 1);
+    assert_int_equal(planner.stats.bytes_sent_now, 10);
+}
+
+static void test_reason_of_an_unserved_file_without_detail_and_worker(void **state) {
+    (void)state;
+    planned_open(0);
+    struct event e = {.ref = ref_of(JOB_CHUNK, 0), .kind = EVENT_RELEASED, .why = WHY_NOT_HERE};
+    planner_receive(110, &e, 1, NULL, 0);
+    assert_string_equal(f->unserved_detail, why_text(WHY_NOT_HERE));
+}
+
 /* ---- lines ---- */
 
 static int receive_lines(const char *text) {
@@ -330,6 +350,17 @@ static void test_late_failures_of_a_useless_upload_are_expected(void **state) {
     assert_int_equal(reported.notices, 0);
 }
 
+static void test_abort_that_an_uploader_cannot_serve_is_offered_again(void **state) {
+    struct ref ref = {.kind = JOB_ABORT, .upload = upload_id(1)};
+    (void)state;
+    dropping_file();
+    assert_int_equal(offer_all(121), 1);
+    planner_receive_event(130, EVENT_GRANTED, &ref, WHY_NONE, 0);
+    planner_receive_event(140, EVENT_RELEASED, &ref, WHY_NOT_HERE, 0);
+    assert_int_equal(planner.offers.leased, 0);
+    assert_int_equal(offer_all(5140), 1);
+}
+
 /* The consumer does not know the upload: nothing is left of it. */
 static void test_refused_abort_of_a_useless_upload_ends_the_wait(void **state) {
     struct ref ref = {.kind = JOB_ABORT, .upload = upload_id(1)};
@@ -354,4 +385,6 @@ UNIT_MAIN(TEST(test_event_of_a_file_that_is_planned_again_changes_nothing),
           TEST(test_lines_of_a_later_version_are_passed_over),
           TEST(test_records_that_are_not_sent_are_asked_for_by_a_plan), TEST(test_each_end_of_a_useless_upload_counts),
           TEST(test_late_failures_of_a_useless_upload_are_expected),
-          TEST(test_refused_abort_of_a_useless_upload_ends_the_wait))
+          TEST(test_refused_abort_of_a_useless_upload_ends_the_wait),
+          TEST(test_abort_that_an_uploader_cannot_serve_is_offered_again), TEST(test_bytes_of_a_put_are_sent),
+          TEST(test_reason_of_an_unserved_file_without_detail_and_worker))

@@ -69,6 +69,25 @@ static void test_file_that_was_unused_for_longest_is_closed(void **state) {
     assert_true(!is_open(b) || (fstat(b, &st) == 0 && st.st_ino != files[1].id.ino));
 }
 
+static void test_first_of_two_files_of_one_age_is_closed(void **state) {
+    (void)state;
+    o.count = 2;
+    open_at(0, 1000);
+    int b = open_at(1, 1000);
+    open_at(2, 2000);
+    assert_int_equal(open_at(1, 3000), b);
+}
+
+/* Entries after the last one are not used. */
+static void test_number_of_open_files_is_bounded(void **state) {
+    (void)state;
+    o.count = 2;
+    int before = open_descriptors();
+    for (unsigned i = 0; i < FILES; i++)
+        open_at(i, 1000 + i);
+    assert_int_equal(open_descriptors(), before + 2);
+}
+
 static void test_idle_files_are_closed(void **state) {
     (void)state;
     int a = open_at(0, 1000), b = open_at(1, 2000);
@@ -168,4 +187,5 @@ UNIT_MAIN(TEST(test_open_file_is_used_again), TEST(test_file_that_was_unused_for
           TEST(test_idle_files_are_closed), TEST(test_file_that_changed_while_it_is_open_is_refused),
           TEST(test_file_that_changed_before_is_not_left_open), TEST(test_path_that_leads_to_no_file),
           TEST(test_others_are_closed_when_descriptors_are_short), TEST(test_check_compares_the_file_at_the_path),
-          TEST(test_check_finds_content_after_the_end))
+          TEST(test_check_finds_content_after_the_end), TEST(test_first_of_two_files_of_one_age_is_closed),
+          TEST(test_number_of_open_files_is_bounded))

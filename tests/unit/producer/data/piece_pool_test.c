@@ -2,6 +2,7 @@
 
 #include "producer/data/piece_pool.h"
 #include "pure/proto.h"
+#include <malloc.h>
 #include <stdlib.h>
 
 static struct piece_pool *pool;
@@ -81,6 +82,32 @@ static void test_piece_in_use_outlives_the_pool(void **state) {
     piece_free(small);
 }
 
+static void test_small_piece_is_not_kept(void **state) {
+    (void)state;
+    assert_false(is_reused(piece_pool_get(pool, 100), PROTO_PIECE_MAX));
+}
+
+static size_t bytes_in_use(void) {
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+static void test_at_most_8_mib_are_kept(void **state) {
+    enum { KEPT = (8 << 20) / PROTO_PIECE_MAX };
+    struct piece *pieces[KEPT + 1];
+    (void)state;
+    size_t before = bytes_in_use();
+    for (int i = 0; i <= KEPT; i++)
+        pieces[i] = piece_pool_get(pool, PROTO_PIECE_MAX);
+    size_t all = bytes_in_use() - before;
+    for (int i = 0; i <= KEPT; i++)
+        piece_free(pieces[i]);
+    if (all < KEPT * (size_t)PROTO_PIECE_MAX)
+        skip(); /* another allocator, without these numbers */
+    assert_int_equal((bytes_in_use() - before) / PROTO_PIECE_MAX, KEPT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_pieces_of_full_size_are_reused), TEST(test_small_piece_leaves_the_pieces_of_full_size_in_the_pool),
-          TEST(test_returned_pieces_are_all_given_out_again), TEST(test_piece_in_use_outlives_the_pool))
+          TEST(test_returned_pieces_are_all_given_out_again), TEST(test_piece_in_use_outlives_the_pool),
+          TEST(test_small_piece_is_not_kept), TEST(test_at_most_8_mib_are_kept))

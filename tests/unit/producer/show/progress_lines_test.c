@@ -80,6 +80,15 @@ static void test_characters_are_not_split_in_the_c_locale(void **state) {
     assert_name(expected, 0);
 }
 
+static void test_combining_characters_take_no_column(void **state) {
+    (void)state;
+    if (!setlocale(LC_CTYPE, "C.UTF-8"))
+        skip();
+    draw_name("/e\xcc\x81/e\xcc\x81");
+    setlocale(LC_CTYPE, "C");
+    assert_name("/e\xcc\x81/e\xcc\x81", ROOM - 4);
+}
+
 static void test_percent_of_each_file(void **state) {
     const struct producer_file_view files[] = {{.path = "/empty"},
                                                {.path = "/over", .size = 10, .done_bytes = 11},
@@ -185,6 +194,13 @@ static void test_outage_fits_the_terminal(void **state) {
     assert_int_equal(longest, 59);
 }
 
+static void test_outage_that_fits_is_one_line(void **state) {
+    struct producer_stats stats = {.connected = true, .outage_ms = 2000, .uploaders = 1, .outage = "refused"};
+    size_t longest;
+    (void)state;
+    assert_int_equal(draw_on_terminal(120, &stats, &longest), 3);
+}
+
 static void test_file_is_no_terminal(void **state) {
     (void)state;
     setenv("TERM", "xterm", 1);
@@ -252,4 +268,6 @@ UNIT_MAIN(cmocka_unit_test(test_name_is_padded_to_the_numbers), cmocka_unit_test
           cmocka_unit_test(test_outage_fits_the_terminal), cmocka_unit_test(test_file_is_no_terminal),
           cmocka_unit_test(test_outage_without_a_cause_is_not_shown),
           cmocka_unit_test(test_terminal_that_cannot_move_its_cursor),
-          cmocka_unit_test(test_outage_of_wide_characters_fits_the_terminal))
+          cmocka_unit_test(test_outage_of_wide_characters_fits_the_terminal),
+          cmocka_unit_test(test_combining_characters_take_no_column),
+          cmocka_unit_test(test_outage_that_fits_is_one_line))

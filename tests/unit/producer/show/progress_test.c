@@ -84,10 +84,37 @@ static void test_an_outage_is_shown_with_its_cause(void **state) {
         c.outage_ms = 2100;
         capture_begin(&seen, STDERR_FILENO);
         progress_draw(&p, &c, NULL, 0, 7000);
-        assert_non_null(
-            strstr(capture_end(&seen), "https://s3.example: Connection refused; retried for 00:02 (1 of 2"));
+        assert_non_null(strstr(capture_end(&seen),
+                               "https://s3.example: Connection refused; retried for 00:02 (1 of 2 uploaders)\n"));
         assert_int_equal(p.lines, terminal ? 2 : 0);
     }
+}
+
+static void test_outage_of_the_only_uploader(void **state) {
+    static struct capture seen;
+    struct progress p;
+    struct producer_stats c = {
+        .connected = true, .uploaders = 1, .outage_uploaders = 1, .outage_ms = 2000, .outage = "refused"};
+    (void)state;
+    progress_init(&p, 1000);
+    p.terminal = false;
+    capture_begin(&seen, STDERR_FILENO);
+    progress_draw(&p, &c, NULL, 0, 2000);
+    assert_non_null(strstr(capture_end(&seen), "refused; retried for 00:02 (1 of 1 uploader)\n"));
+}
+
+/* Nothing wraps there. */
+static void test_outage_is_shown_in_full_without_a_terminal(void **state) {
+    static struct capture seen;
+    struct progress p;
+    struct producer_stats c = {.connected = true, .uploaders = 1, .outage_ms = 2000};
+    (void)state;
+    memset(c.outage, 'x', sizeof c.outage - 1);
+    progress_init(&p, 1000);
+    p.terminal = false;
+    capture_begin(&seen, STDERR_FILENO);
+    progress_draw(&p, &c, NULL, 0, 2000);
+    assert_int_equal(strncmp(capture_end(&seen), c.outage, sizeof c.outage - 1), 0);
 }
 
 static void test_without_a_terminal_it_is_a_line_every_five_seconds(void **state) {
@@ -161,4 +188,5 @@ UNIT_MAIN(cmocka_unit_test(test_an_outage_is_shown_with_its_cause),
           cmocka_unit_test(test_rate_is_that_of_at_most_six_seconds), cmocka_unit_test(test_rate_is_never_negative),
           cmocka_unit_test(test_two_samples_of_one_time_have_no_rate),
           cmocka_unit_test(test_rate_of_more_samples_than_are_kept),
-          cmocka_unit_test(test_estimate_needs_a_byte_a_second))
+          cmocka_unit_test(test_estimate_needs_a_byte_a_second), cmocka_unit_test(test_outage_of_the_only_uploader),
+          cmocka_unit_test(test_outage_is_shown_in_full_without_a_terminal))

@@ -38,6 +38,8 @@ static void test_without_skipped_entries(void **state) {
     assert_non_null(strstr(text, "\njournal: /j\n"));
     assert_int_equal(print(&stats, 0, NULL, NULL), 1);
     assert_non_null(strstr(text, " in 0.0 s (0 B/s)"));
+    print(&stats, 0, "", NULL);
+    assert_non_null(strstr(text, "\ndestination: \n"));
 }
 
 static void test_failures_and_retries(void **state) {

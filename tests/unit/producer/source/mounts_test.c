@@ -1,7 +1,11 @@
 /* Which file systems keep inode numbers. /proc is not known to. */
 #include "unit.h"
 
+#include "files.h"
 #include "producer/source/mounts.h"
+#include "system/fileid.h"
+#include <fcntl.h>
+#include <unistd.h>
 
 static void test_unknown_file_system_is_not_trusted(void **state) {
     struct mounts m = {.count = 0};
@@ -16,6 +20,25 @@ static void test_answer_is_remembered_for_the_device(void **state) {
     enum inodes local = mounts_look(&m, 1, ".");
     assert_int_equal(mounts_look(&m, 1, "/no/such/path"), local);
     assert_int_equal(m.count, 1);
+}
+
+static void test_local_file_system_is_trusted(void **state) {
+    struct mounts m = {.count = 0};
+    int before = open_descriptors(), fd = open(".", O_PATH);
+    (void)state;
+    enum inodes expected = fileid_inodes_are_stable(fd) ? INODES_STABLE : INODES_WEAK;
+    close(fd);
+    assert_int_equal(mounts_look(&m, 1, "."), expected);
+    assert_int_equal(open_descriptors(), before);
+}
+
+/* An entry that is not used has no device. */
+static void test_device_number_zero_is_one_like_others(void **state) {
+    struct mounts m = {.count = 0};
+    (void)state;
+    assert_false(mounts_found_unstable(&m, 0));
+    assert_int_equal(mounts_look(&m, 0, "/proc"), INODES_WEAK);
+    assert_true(mounts_found_unstable(&m, 0));
 }
 
 static void test_found_difference_is_new_only_once(void **state) {
@@ -62,4 +85,5 @@ UNIT_MAIN(cmocka_unit_test(test_unknown_file_system_is_not_trusted),
           cmocka_unit_test(test_answer_is_remembered_for_the_device),
           cmocka_unit_test(test_found_difference_is_new_only_once),
           cmocka_unit_test(test_stable_file_system_remains_stable), cmocka_unit_test(test_oldest_entry_is_replaced),
-          cmocka_unit_test(test_number_of_entries_is_bounded))
+          cmocka_unit_test(test_number_of_entries_is_bounded), cmocka_unit_test(test_local_file_system_is_trusted),
+          cmocka_unit_test(test_device_number_zero_is_one_like_others))

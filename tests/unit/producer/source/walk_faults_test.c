@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static char root[TEMP_DIR_SIZE];
@@ -21,6 +22,16 @@ static bool fails(int *left, int error) {
     return true;
 }
 
+static const char *only_path; /* not NULL: its components and short names are all that directories contain */
+
+static bool is_component(const char *path, const char *name) {
+    size_t len = strlen(name);
+    for (const char *at = path; (at = strchr(at, '/')); at++)
+        if (strncmp(at + 1, name, len) == 0 && (at[1 + len] == '/' || at[1 + len] == '\0'))
+            return true;
+    return false;
+}
+
 DIR *__real_fdopendir(int fd);
 DIR *__wrap_fdopendir(int fd);
 DIR *__wrap_fdopendir(int fd) {
@@ -30,7 +41,13 @@ DIR *__wrap_fdopendir(int fd) {
 struct dirent *__real_readdir(DIR *stream);
 struct dirent *__wrap_readdir(DIR *stream);
 struct dirent *__wrap_readdir(DIR *stream) {
-    return fails(&reads_left, EIO) ? NULL : __real_readdir(stream);
+    struct dirent *d;
+    if (fails(&reads_left, EIO))
+        return NULL;
+    do
+        d = __real_readdir(stream);
+    while (d && only_path && strlen(d->d_name) > 2 && !is_component(only_path, d->d_name));
+    return d;
 }
 
 int __real_fstat(int fd, struct stat *st);
@@ -141,7 +158,58 @@ static void test_file_that_leaves_during_the_walk(void **state) {
     assert_int_equal(files, 2);
 }
 
+/* The tree is found from the root. Two directories stay open at a time, so the root is opened again at the end. */
+static void test_walk_from_the_root_of_the_file_system(void **state) {
+    struct rlimit before, few;
+    struct walk *w;
+    struct walk_entry e;
+    char last[8] = "";
+    unsigned files = 0, bad_dirs = 0;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t)open_descriptors() + 11;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    only_path = root;
+    assert_int_equal(walk_new(&w, "/"), 0);
+    do {
+        assert_int_equal(walk_next(w, &e), 0);
+        files += e.kind == WALK_FILE && strncmp(e.path, root, strlen(root)) == 0;
+        bad_dirs += e.kind == WALK_BAD_DIR;
+        if (e.path)
+            snprintf(last, sizeof last, "%.7s", e.path);
+    } while (e.kind != WALK_END);
+    walk_destroy(&w);
+    only_path = NULL;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(files, 4);
+    assert_int_equal(bad_dirs, 0);
+    assert_string_equal(last, "/");
+}
+
+static void test_root_of_the_file_system_that_cannot_be_examined(void **state) {
+    struct walk *w;
+    struct walk_entry e;
+    (void)state;
+    assert_int_equal(walk_new(&w, "/"), 0);
+    stats_left = 1;
+    assert_int_equal(walk_next(w, &e), 0);
+    assert_int_equal(e.kind, WALK_BAD_DIR);
+    assert_string_equal(e.path, "/");
+    walk_destroy(&w);
+}
+
+static void test_file_that_cannot_be_examined(void **state) {
+    struct stat st;
+    const char *error;
+    (void)state;
+    stats_left = 1;
+    walk_probe_file(AT_FDCWD, "a", &st, &error);
+    assert_string_equal(error, "Input/output error");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_directory_without_memory_for_its_stream), TEST(test_directory_that_cannot_be_examined),
           TEST(test_directory_that_is_read_in_part), TEST(test_root_that_is_read_in_part),
-          TEST(test_file_that_leaves_during_the_walk))
+          TEST(test_file_that_leaves_during_the_walk), TEST(test_walk_from_the_root_of_the_file_system),
+          TEST(test_root_of_the_file_system_that_cannot_be_examined), TEST(test_file_that_cannot_be_examined))
