@@ -232,6 +232,8 @@ set(folder producer/data)
 unit_test(open_files producer_core)
 unit_test(piece_pool producer_core)
 unit_test(server producer_core)
+unit_test(server_steps producer_core)
+target_link_options(server_steps_test PRIVATE "LINKER:--wrap=pread")
 
 set(folder producer/show)
 unit_test(event_output producer_core)
