@@ -92,11 +92,7 @@ static size_t tail_line_prefix(char out[96], uint64_t seq, uint64_t batch) {
 static int tail_repair(struct tail_judgement *v, uint64_t batch) {
     char prefix[96];
     size_t len = tail_line_prefix(prefix, v->d->seq + 1, batch);
-    if (v->tail.len <= len)
-        return 0;
-    struct slice rest = tail_line_at(v->tail, len);
-    if (len + rest.len > RECORD_LINE_MAX)
-        return 0;
+    struct slice rest = tail_line_at(v->tail, MIN(len, v->tail.len));
     buf_clear(&v->scratch);
     int err = buf_add(&v->scratch, prefix, len);
     if (!err)
@@ -122,7 +118,7 @@ static int tail_find_batch(struct tail_judgement *v) {
     }
     char prefix[96];
     size_t len = tail_line_prefix(prefix, v->d->seq + 1, last + 1);
-    if (!v->repaired && v->tail.len >= len && memcmp(v->tail.ptr, prefix, len) == 0)
+    if (!v->repaired && slice_equal(slice_make(v->tail.ptr, MIN(len, v->tail.len)), slice_make(prefix, len)))
         v->batch = last + 1;
     return 0;
 }
@@ -157,8 +153,8 @@ static bool tail_is_first_line(struct slice tail) {
     size_t len = MIN(tail.len, sizeof start - 1);
     if (memcmp(tail.ptr, start, len) == 0)
         return true;
-    for (size_t i = 0; i < tail.len; i++)
-        if (tail.ptr[i] != 0)
+    for (const char *at = tail.ptr; at != tail.ptr + tail.len; at++)
+        if (*at)
             return false;
     return true;
 }
@@ -216,7 +212,7 @@ static int tail_keep(const struct journal *j, struct slice tail, uint64_t next_s
     if (!gmtime_r(&now, &utc) || !strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", &utc))
         snprintf(when, sizeof when, "19700101T000000Z");
     int fd = -1, err = ERR_BUSY;
-    for (int i = 1; err == ERR_BUSY && i < 1000; i++) {
+    for (int i = 1; err == ERR_BUSY; i++) {
         int len = snprintf(name, sizeof name, "torn-%" PRIu64 "-%s", next_seq, when);
         if (i > 1)
             snprintf(name + len, sizeof name - (size_t)len, "-%d", i);
@@ -280,7 +276,7 @@ int damage_copy_prefix(struct journal *j, uint64_t end, uint64_t next_seq, const
         close(from);
     if (to != -1)
         close(to);
-    if (err && to != -1)
+    if (err)
         (void)unlinkat(j->dir_fd, JOURNAL_TEMP, 0); /* a partial copy would only take space on a full disk */
     buf_release(&step);
     return err;

@@ -39,17 +39,16 @@
  * ignored: many ancestors cannot be opened for reading. */
 static void disk_sync_ancestors(int dir_fd) {
     int fd = dir_fd;
-    for (int level = 0; level < 64; level++) {
+    for (bool top = false; !top;) {
         int up = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        struct stat here, there;
-        bool top = up == -1 || fstat(fd, &here) != 0 || fstat(up, &there) != 0 ||
-                   (here.st_ino == there.st_ino && here.st_dev == there.st_dev);
+        struct stat here, there; /* without `up`, its fstat fails */
+        top = fstat(fd, &here) != 0 || fstat(up, &there) != 0 ||
+              (here.st_ino == there.st_ino && here.st_dev == there.st_dev);
         if (fd != dir_fd)
             close(fd);
         fd = up;
-        if (top)
-            break;
-        (void)fsync(up);
+        if (!top)
+            (void)fsync(up);
     }
     if (fd != -1)
         close(fd);
@@ -57,8 +56,8 @@ static void disk_sync_ancestors(int dir_fd) {
 
 static int lock_log_busy(const struct journal *j) {
     char text[LOCK_TEXT_SIZE] = "";
-    ssize_t n = pread(j->lock_fd, text, LOCK_TEXT_LEN, 0);
-    long pid = n > 0 ? strtol(text, NULL, 10) : 0;
+    (void)!pread(j->lock_fd, text, LOCK_TEXT_LEN, 0); /* after an error, text is empty */
+    long pid = strtol(text, NULL, 10);
     if (pid > 0)
         log_error("%s: is in use by process %ld; wait until it ends, or name another --journal", j->dir, pid);
     else
@@ -90,6 +89,10 @@ static int lock_take(struct journal *j) {
     return 0;
 }
 
+static int dir_remove_stale(const struct journal *j, const char *name) {
+    return unlinkat(j->dir_fd, name, 0) == 0 || errno == ENOENT ? 0 : disk_error(j->dir, name, "remove");
+}
+
 int journal_dir_open(struct journal *j) {
     struct stat st;
     bool is_new = stat(j->dir, &st) != 0;
@@ -104,19 +107,16 @@ int journal_dir_open(struct journal *j) {
     if ((err = lock_take(j)))
         return err;
     FAULT_POINT(lock_taken);
-    static const char *const stale[] = {JOURNAL_TEMP, SNAPSHOT_TEMP};
-    for (size_t i = 0; i < sizeof stale / sizeof stale[0]; i++)
-        if (unlinkat(j->dir_fd, stale[i], 0) != 0 && errno != ENOENT)
-            return disk_error(j->dir, stale[i], "remove");
-    return 0;
+    err = dir_remove_stale(j, JOURNAL_TEMP);
+    return err ? err : dir_remove_stale(j, SNAPSHOT_TEMP);
 }
 
 void journal_dir_unlock(struct journal *j) {
     if (j->lock_fd != -1) {
         /* After a failure the mark must stay. If ftruncate fails, an old pid stays in a file
          * without a lock. */
-        if (j->ready && !j->failed && ftruncate(j->lock_fd, 0) != 0)
-            log_debug("%s/%s: %s", j->dir, LOCK_FILE, strerror(errno));
+        if (j->ready && !j->failed)
+            (void)!ftruncate(j->lock_fd, 0);
         FAULT_POINT_IF(j->ready && !j->failed, lock_cleared, "");
         close(j->lock_fd);
     }

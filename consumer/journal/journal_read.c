@@ -109,7 +109,7 @@ static int segment_read(const struct segment *s, uint64_t offset, size_t max, st
     return 0;
 }
 
-/* The first line that starts at or after `from` (> 0): its offset and seq; *offset == limit when
+/* The first line that starts at or after `from` (> 0): its offset and seq; limit and UINT64_MAX when
  * there is none. */
 static int segment_next_line(const struct segment *s, uint64_t from, struct buf *scratch, uint64_t *offset,
                              uint64_t *seq) {
@@ -126,8 +126,10 @@ static int segment_next_line(const struct segment *s, uint64_t from, struct buf 
         if (newline && line_seq(slice_make(scratch->data + start, scratch->len - start), seq))
             return 0;
         bool at_end = base + scratch->len >= s->limit;
-        if (at_end && newline && *offset == s->limit)
+        if (at_end && newline && *offset == s->limit) {
+            *seq = UINT64_MAX;
             return 0;
+        }
         /* A line has at most RECORD_LINE_MAX bytes, and the next one has its seq in its first
          * bytes. */
         if (at_end || scratch->len > RECORD_LINE_MAX + PROBE)
@@ -147,7 +149,7 @@ static int segment_bisect(const struct segment *s, uint64_t seq, struct buf *scr
         int err = segment_next_line(s, middle, scratch, &offset, &found);
         if (err)
             return err;
-        if (offset < high && found <= seq) {
+        if (found <= seq) {
             *low = offset;
             *low_seq = found;
         } else {
@@ -158,8 +160,7 @@ static int segment_bisect(const struct segment *s, uint64_t seq, struct buf *scr
 }
 
 static int segment_find(const struct segment *s, uint64_t seq, uint64_t *offset) {
-    for (unsigned i = 0; i < READ_CURSORS; i++) {
-        const struct read_cursor *c = &s->j->cursors[i];
+    for (const struct read_cursor *c = s->j->cursors; c != s->j->cursors + READ_CURSORS; c++) {
         if (c->seq == seq && c->first_seq == s->first_seq) {
             *offset = c->offset;
             return 0;
@@ -188,18 +189,17 @@ static int segment_find(const struct segment *s, uint64_t seq, uint64_t *offset)
 static void buf_keep_whole_lines(struct buf *out, size_t start, uint64_t *lines) {
     size_t end = start;
     *lines = 0;
-    for (const char *newline; out->len > end && (newline = memchr(out->data + end, '\n', out->len - end)); ++*lines)
+    for (const char *newline; (newline = memchr(out->data + end, '\n', out->len - end)); ++*lines)
         end = (size_t)(newline - out->data) + 1;
     out->len = end;
-    if (out->data)
-        out->data[end] = '\0';
+    out->data[end] = '\0';
 }
 
 static int segment_read_lines(const struct segment *s, uint64_t offset, uint64_t seq, size_t max, struct buf *out,
                               uint64_t *lines) {
     size_t start = out->len;
     int err = segment_read(s, offset, max, out);
-    if (!err && out->len > start && !memchr(out->data + start, '\n', out->len - start)) /* max was less than a line */
+    if (!err && !memchr(out->data + start, '\n', out->len - start)) /* max was less than a line */
         err = segment_read(s, offset + (out->len - start), RECORD_LINE_MAX, out);
     if (err)
         return err;

@@ -38,8 +38,8 @@ struct recovery {
     struct journal *j;
     const struct journal_options *o;
     const struct journal_position *known; /* NULL: every record is applied */
-    struct journal_files files;           /* the active one last, if it has bytes */
-    uint64_t active_first_seq;            /* 0: its first line cannot be read */
+    struct journal_files files;
+    uint64_t active_first_seq; /* 0: its first line cannot be read */
     struct line_check check;
     bool applies; /* the position is after known */
     int64_t ts_us;
@@ -180,14 +180,7 @@ static int recovery_peek_active(struct recovery *w) {
 
 static int recovery_list_files(struct recovery *w) {
     int err = journal_files_list(w->j->dir, &w->files);
-    if (err)
-        return err;
-    struct journal_files *l = &w->files;
-    if (l->has_active && l->files[l->count - 1].size == 0) { /* the same as missing */
-        l->has_active = false;
-        l->count--;
-    }
-    return l->has_active ? recovery_peek_active(w) : 0;
+    return err || !w->files.has_active ? err : recovery_peek_active(w);
 }
 
 static uint64_t recovery_first_seq(const struct recovery *w, size_t i) {
@@ -264,7 +257,7 @@ static int recovery_passes(struct recovery *w) {
  * uploads and hide the loss. */
 static int recovery_check_not_lost(const struct recovery *w) {
     struct stat st;
-    if (w->check.seq > 0 && w->check.seq < w->o->known.seq && id_equal(&w->check.journal, &w->o->known.journal))
+    if (w->check.seq < w->o->known.seq && id_equal(&w->check.journal, &w->o->known.journal))
         log_warn("%s: the journal ends at seq %" PRIu64 ", but there is a snapshot of seq %" PRIu64
                  ": lines were lost at its end",
                  w->j->dir, w->check.seq, w->o->known.seq);
@@ -290,8 +283,8 @@ static int journal_check_expected(const struct journal *j, const struct journal_
 
 /* Sets the journal to the position after the last valid line. */
 static int recovery_adopt(struct journal *j, struct recovery *w) {
-    for (size_t i = 0; i < w->files.count; i++) {
-        int err = w->files.files[i].first_seq ? journal_add_sealed(j, w->files.files[i].first_seq) : 0;
+    for (const struct journal_file *f = w->files.files; f != w->files.files + w->files.count; f++) {
+        int err = f->first_seq ? journal_add_sealed(j, f->first_seq) : 0;
         if (err)
             return err;
     }

@@ -58,14 +58,16 @@ static int snapshot_count_piece(void *arg, struct slice piece) {
     return w->length > SNAPSHOT_BODY_MAX ? ERR_LIMIT : 0;
 }
 
+static int snapshot_write_bytes(struct writing *w, const void *bytes, size_t len) {
+    w->failed = disk_write_all(w->io, w->fd, bytes, len) != 0;
+    return w->failed ? ERR_IO : 0;
+}
+
 static int snapshot_write_piece(void *arg, struct slice piece) {
     struct writing *w = arg;
     w->length += piece.len;
     int err = digest_add(w->sha, piece.ptr, piece.len);
-    if (err)
-        return err;
-    w->failed = disk_write_all(w->io, w->fd, piece.ptr, piece.len) != 0;
-    return w->failed ? ERR_IO : 0;
+    return err ? err : snapshot_write_bytes(w, piece.ptr, piece.len);
 }
 
 /* The digest is before the body in the file and is known after it: zeros are written first, then
@@ -80,17 +82,18 @@ static int snapshot_write_all(struct writing *w, struct slice prefix, const stru
     int err = digest_begin(w->sha);
     if (!err)
         err = buf_addf(&header, "%.*s%s\n", (int)prefix.len, prefix.ptr, sum);
-    if (!err && disk_write_all(w->io, w->fd, header.data, header.len) != 0)
-        w->failed = true;
-    if (!err && !w->failed)
+    if (!err)
+        err = snapshot_write_bytes(w, header.data, header.len);
+    if (!err)
         err = digest_add(w->sha, prefix.ptr, prefix.len);
-    if (!err && !w->failed)
+    if (!err)
         err = body->produce(body->of, snapshot_write_piece, w);
-    if (!err && !w->failed)
+    if (!err)
         err = w->length == length ? digest_end_hex(w->sha, sum) : ERR_INVALID;
-    if (!err && !w->failed)
-        w->failed =
-            lseek(w->fd, (off_t)prefix.len, SEEK_SET) == -1 || disk_write_all(w->io, w->fd, sum, SHA256_HEX) != 0;
+    if (!err && lseek(w->fd, (off_t)prefix.len, SEEK_SET) == -1)
+        w->failed = true;
+    else if (!err)
+        err = snapshot_write_bytes(w, sum, SHA256_HEX);
     int error = errno;
     buf_release(&header);
     errno = error;
@@ -164,19 +167,18 @@ int snapshot_write(const char *dir, const struct journal_position *pos, struct s
     return snapshot_write_by(&journal_real_io, dir, pos, body);
 }
 
-/* Takes the next word of the header. One space or the end of the line ends it. */
-static bool header_take_word(struct slice *rest, struct slice *word) {
+/* Takes the next word of the header. One space or the end of the line ends it; it may be empty. */
+static struct slice header_take_word(struct slice *rest) {
     const char *space = memchr(rest->ptr, ' ', rest->len);
     size_t len = space ? (size_t)(space - rest->ptr) : rest->len;
-    *word = slice_make(rest->ptr, len);
+    struct slice word = slice_make(rest->ptr, len);
     rest->ptr += len + (space != NULL);
     rest->len -= len + (space != NULL);
-    return len > 0;
+    return word;
 }
 
 static bool header_take_number(struct slice *rest, uint64_t *value) {
-    struct slice word;
-    return header_take_word(rest, &word) && decimal_parse(word, UINT64_MAX, value) == 0;
+    return decimal_parse(header_take_word(rest), UINT64_MAX, value) == 0;
 }
 
 /* line is without its newline. *covered is the part that the digest covers. */
@@ -185,17 +187,19 @@ static int header_parse(struct slice line, struct journal_position *pos, uint64_
     struct slice word, rest = line;
     uint64_t version;
     uint8_t h[ID_HEX_LEN / 2];
-    if (!header_take_word(&rest, &word) || !slice_equal(word, slice_of(MAGIC)) || !header_take_number(&rest, &version))
+    if (!slice_equal(header_take_word(&rest), slice_of(MAGIC)) || !header_take_number(&rest, &version))
         return ERR_DAMAGED;
     if (version != SNAPSHOT_VERSION)
         return ERR_VERSION;
-    if (!header_take_word(&rest, &word) || id_from_hex(&pos->journal, word) ||
-        !header_take_number(&rest, &pos->epoch) || !header_take_number(&rest, &pos->seq) ||
-        !header_take_word(&rest, &word) || hex_decode(word, h, sizeof h))
+    if (id_from_hex(&pos->journal, header_take_word(&rest)) || !header_take_number(&rest, &pos->epoch) ||
+        !header_take_number(&rest, &pos->seq))
+        return ERR_DAMAGED;
+    word = header_take_word(&rest);
+    if (hex_decode(word, h, sizeof h))
         return ERR_DAMAGED;
     memcpy(pos->h, word.ptr, ID_HEX_LEN);
     pos->h[ID_HEX_LEN] = '\0';
-    if (!header_take_number(&rest, length) || rest.len != SHA256_HEX)
+    if (!header_take_number(&rest, length))
         return ERR_DAMAGED;
     *covered = slice_make(line.ptr, line.len - rest.len);
     *sum = rest;
@@ -205,17 +209,10 @@ static int header_parse(struct slice line, struct journal_position *pos, uint64_
 /* Reads len bytes, fewer only at the end of the file; -1 with errno. */
 static ssize_t snapshot_read_full(int fd, char *to, size_t len, uint64_t offset) {
     size_t have = 0;
-    while (have < len) {
-        ssize_t n = pread(fd, to + have, len - have, (off_t)(offset + have));
-        if (n == -1 && errno == EINTR)
-            continue;
-        if (n == -1)
-            return -1;
-        if (n == 0)
-            break;
+    ssize_t n;
+    while ((n = TEMP_FAILURE_RETRY(pread(fd, to + have, len - have, (off_t)(offset + have)))) > 0)
         have += (size_t)n;
-    }
-    return (ssize_t)have;
+    return n == -1 ? -1 : (ssize_t)have;
 }
 
 int snapshot_next(struct snapshot_reading *r, char *to, size_t len) {
@@ -308,7 +305,7 @@ int snapshot_read(const char *dir, struct journal_position *pos, struct buf *bod
     size_t length = err ? 0 : (size_t)r.length;
     if (!err)
         err = buf_reserve(body, length);
-    if (!err && length)
+    if (!err)
         err = snapshot_next(&r, body->data, length);
     snapshot_close(&r);
     if (err) {

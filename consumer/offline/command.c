@@ -163,15 +163,15 @@ static int command_export(int argc, char **argv) {
     return err;
 }
 
-static const struct {
+static const struct offline_command {
     const char *name;
     int (*run)(int argc, char **argv);
-} offline_commands[] = {{"retire", command_retire}, {"forget", command_forget}, {"export", command_export}};
-#define COMMANDS (sizeof offline_commands / sizeof *offline_commands)
+} offline_commands[] = {
+    {"retire", command_retire}, {"forget", command_forget}, {"export", command_export}, {NULL, NULL}};
 
 bool offline_command_exists(const char *name) {
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(name, offline_commands[i].name) == 0)
+    for (const struct offline_command *c = offline_commands; c->name; c++)
+        if (strcmp(name, c->name) == 0)
             return true;
     return false;
 }
@@ -179,8 +179,8 @@ bool offline_command_exists(const char *name) {
 int offline_command_run(int argc, char **argv) {
     int err = ERR_USAGE;
     log_setup("chunklift", LOG_INFO, false);
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(argv[0], offline_commands[i].name) == 0)
-            err = offline_commands[i].run(argc, argv);
+    for (const struct offline_command *c = offline_commands; c->name; c++)
+        if (strcmp(argv[0], c->name) == 0)
+            err = c->run(argc, argv);
     return exit_status_of(err);
 }

@@ -23,6 +23,10 @@ struct forgetting {
     size_t count, cap;
 };
 
+static const struct found *forget_end(const struct forgetting *f) {
+    return f->found + f->count;
+}
+
 static int forget_note(struct forgetting *f, const struct id128 *upload, struct slice dest, bool unfinished) {
     if (!named_uploads_match(&f->named, upload, dest))
         return 0;
@@ -58,11 +62,11 @@ static int forget_check(const struct forgetting *f) {
     int err = named_uploads_check(&f->named);
     if (err)
         return err;
-    for (size_t i = 0; i < f->count; i++)
-        if (f->found[i].unfinished && !f->o->unfinished) {
+    for (const struct found *found = f->found; found != forget_end(f); found++)
+        if (found->unfinished && !f->o->unfinished) {
             log_error("%s: its upload is not finished; finish it, or use --unfinished, which aborts it; nothing was "
                       "forgotten",
-                      f->found[i].dest);
+                      found->dest);
             return ERR_DAMAGED;
         }
     return 0;
@@ -81,14 +85,14 @@ static void forget_print(const struct forgetting *f, const struct found *found) 
 
 static int forget_append_records(struct forgetting *f) {
     int err = 0;
-    for (size_t i = 0; !err && i < f->count; i++) {
-        struct record r = {.ev = EV_FORGET, .has = HAS_UPLOAD, .upload = f->found[i].upload};
+    for (const struct found *found = f->found; !err && found != forget_end(f); found++) {
+        struct record r = {.ev = EV_FORGET, .has = HAS_UPLOAD, .upload = found->upload};
         err = offline_journal_append(&f->journal, &r);
     }
     if (!err)
         err = offline_journal_finish(&f->journal);
-    for (size_t i = 0; !err && i < f->count; i++)
-        forget_print(f, &f->found[i]);
+    for (const struct found *found = f->found; !err && found != forget_end(f); found++)
+        forget_print(f, found);
     return err;
 }
 
@@ -110,8 +114,8 @@ int journal_forget(const struct forget_options *o) {
     if (err == ERR_NOMEM)
         log_error("out of memory");
     offline_journal_release(&f.journal);
-    for (size_t i = 0; i < f.count; i++)
-        free(f.found[i].dest);
+    for (const struct found *found = f.found; found != forget_end(&f); found++)
+        free(found->dest);
     free(f.found);
     named_uploads_release(&f.named);
     return err;

@@ -28,7 +28,7 @@ static int retire_carry_upload(struct retire *r, const struct upload *u) {
     record = (struct record){.ev = EV_FAIL, .has = HAS_UPLOAD, .upload = u->id};
     record.class = slice_of(fail_class_name(class));
     record.error = slice_of("failed (carried)");
-    return err || !(u->spoiled || u->has_failed) ? err : offline_journal_append(&r->journal, &record);
+    return err || !u->has_failed ? err : offline_journal_append(&r->journal, &record);
 }
 
 static int retire_carry_finished(void *arg, struct record *record, uint64_t first_seq) {

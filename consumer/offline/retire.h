@@ -50,6 +50,7 @@ struct retire {
     const struct retire_options *o;
     struct offline_journal journal;
     struct need *needs; /* one for each sealed file */
+    uint64_t sealed_to; /* the last seq in them; 0: there is none */
     size_t chosen;      /* the number of files to remove, from the first on */
     uint64_t up_to;     /* the last seq in them */
     uint64_t carried_uploads, carried_chunks, carried_finished;

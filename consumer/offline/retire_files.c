@@ -47,17 +47,10 @@ static int archive_sync_dir(const struct retire_io *io, const char *dir) {
 /* Returns BLOCK bytes, fewer only at the end; -1: errno. */
 static ssize_t archive_read_block(int fd, char *block) {
     size_t have = 0;
-    while (have < BLOCK) {
-        ssize_t n = read(fd, block + have, BLOCK - have);
-        if (n == -1 && errno == EINTR)
-            continue;
-        if (n == -1)
-            return n;
-        if (n == 0)
-            break;
+    ssize_t n;
+    while ((n = TEMP_FAILURE_RETRY(read(fd, block + have, BLOCK - have))) > 0)
         have += (size_t)n;
-    }
-    return (ssize_t)have;
+    return n == -1 ? -1 : (ssize_t)have;
 }
 
 static int archive_copy(const struct retire_io *io, int from, int to, char *block, const char *path) {

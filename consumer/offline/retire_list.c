@@ -11,10 +11,11 @@
 
 #define NAMED_MAX 5 /* of each file, without --verbose and --json */
 
-/* The index of the sealed file that has the line seq; journal.sealed when the active file has
- * it. */
-static size_t retire_file_index(const struct retire *r, uint64_t seq) {
+/* The sealed file that has the line seq. NULL: the active file has it. */
+static struct need *retire_find_need(const struct retire *r, uint64_t seq) {
     size_t low = 0, high = r->journal.sealed;
+    if (seq > r->sealed_to)
+        return NULL;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (r->needs[middle].to < seq)
@@ -22,11 +23,12 @@ static size_t retire_file_index(const struct retire *r, uint64_t seq) {
         else
             high = middle;
     }
-    return low;
+    return &r->needs[low];
 }
 
+/* n may be NULL. */
 static int need_add_upload(const struct retire *r, struct need *n, const struct upload *u) {
-    if (n->named_count && n->named[n->named_count - 1] == u)
+    if (!n || (n->named_count && n->named[n->named_count - 1] == u))
         return 0;
     n->unfinished++;
     if (n->named_count == NAMED_MAX && !r->o->verbose && !r->o->json)
@@ -38,24 +40,18 @@ static int need_add_upload(const struct retire *r, struct need *n, const struct 
 }
 
 static int retire_needs_of_upload(struct retire *r, const struct upload *u) {
-    size_t file = retire_file_index(r, carry_forward_first_seq(u));
-    int err = file < r->journal.sealed ? need_add_upload(r, &r->needs[file], u) : 0;
+    int err = need_add_upload(r, retire_find_need(r, carry_forward_first_seq(u)), u);
     const struct chunk_info *info;
-    for (uint32_t i = 0; !err && (info = upload_next_chunk(u, &i)); i++) {
-        file = retire_file_index(r, info->seq);
-        if (file < r->journal.sealed)
-            err = need_add_upload(r, &r->needs[file], u);
-    }
+    for (uint32_t i = 0; !err && (info = upload_next_chunk(u, &i)); i++)
+        err = need_add_upload(r, retire_find_need(r, info->seq), u);
     return err;
 }
 
 static int retire_count_finished(void *arg, struct record *record, uint64_t first_seq) {
     struct retire *r = arg;
-    if (record->ev == EV_SAME)
-        return 0;
-    size_t file = retire_file_index(r, first_seq);
-    if (file < r->journal.sealed)
-        r->needs[file].finished++;
+    struct need *n = retire_find_need(r, first_seq);
+    if (n && record->ev != EV_SAME)
+        n->finished++;
     return 0;
 }
 
@@ -66,25 +62,25 @@ int retire_find_needs(struct retire *r) {
     if (!r->needs)
         return ERR_NOMEM;
     r->chosen = sub_or_zero(j->sealed, r->o->keep);
-    for (size_t i = 0; i < j->sealed; i++) {
+    for (size_t i = 0; i != j->sealed; i++) {
         struct need *n = &r->needs[i];
         n->to = offline_journal_last_seq(j, i);
         n->chosen = i < r->chosen;
         n->dropped = n->to <= j->dropped_to;
+        r->sealed_to = n->to;
     }
     r->up_to = r->chosen ? r->needs[r->chosen - 1].to : 0;
     for (size_t i = 0; !err && i < j->state.count; i++)
         if (j->state.uploads[i]->opened)
             err = retire_needs_of_upload(r, j->state.uploads[i]);
-    if (!err && j->sealed)
-        err = carry_forward_finished(j->dir, &j->state, r->needs[j->sealed - 1].to, j->last_seq, retire_count_finished,
-                                     r);
+    if (!err)
+        err = carry_forward_finished(j->dir, &j->state, r->sealed_to, j->last_seq, retire_count_finished, r);
     return err;
 }
 
 void retire_release_needs(struct retire *r) {
-    for (size_t i = 0; r->needs && i < r->journal.sealed; i++)
-        free(r->needs[i].named);
+    for (const struct need *n = r->needs; n && n != r->needs + r->journal.sealed; n++)
+        free(n->named);
     free(r->needs);
 }
 

@@ -14,6 +14,7 @@
  */
 #include "consumer/state/snapshot.h"
 #include "pure/array.h"
+#include <endian.h>
 #include <stdlib.h>
 #include <sys/param.h>
 
@@ -49,10 +50,8 @@ static int writer_flush(struct snapshot_encoder *w, size_t bytes) {
 }
 
 static int writer_add_number(struct snapshot_encoder *out, uint64_t value, unsigned bytes) {
-    char raw[8];
-    for (unsigned i = 0; i < bytes; i++)
-        raw[i] = (char)(value >> (8 * i));
-    return buf_add(&out->buf, raw, bytes);
+    uint64_t raw = htole64(value);
+    return buf_add(&out->buf, &raw, bytes);
 }
 
 static int writer_add_time(struct snapshot_encoder *out, nanotime t) {
@@ -259,11 +258,11 @@ static const char *reader_take(struct snapshot_decoder *r, size_t len) {
 }
 
 static uint64_t reader_take_number(struct snapshot_decoder *r, unsigned bytes) {
-    const unsigned char *at = (const unsigned char *)reader_take(r, bytes);
-    uint64_t value = 0;
-    for (unsigned i = 0; at && i < bytes; i++)
-        value |= (uint64_t)at[i] << (8 * i);
-    return value;
+    const char *at = reader_take(r, bytes);
+    uint64_t raw = 0;
+    if (at)
+        memcpy(&raw, at, bytes);
+    return le64toh(raw);
 }
 
 static nanotime reader_take_time(struct snapshot_decoder *r) {

@@ -1,5 +1,6 @@
 #include "consumer/state/upload.h"
 #include "pure/check.h"
+#include <endian.h>
 #include <stdlib.h>
 #include <sys/param.h>
 
@@ -7,8 +8,7 @@ static struct slice names_add(char **at, struct slice s) {
     char *start = *at;
     if (s.len)
         memcpy(start, s.ptr, s.len);
-    start[s.len] = '\0';
-    *at += s.len + 1;
+    *at += s.len;
     return slice_make(start, s.len);
 }
 
@@ -16,7 +16,7 @@ struct upload *upload_new(const struct id128 *id, const struct upload_identity *
     struct upload *u = calloc(1, sizeof *u);
     if (!u)
         return NULL;
-    u->names = malloc(is->src.len + is->source.len + is->dest.len + is->endpoint.len + 4);
+    u->names = malloc(is->src.len + is->source.len + is->dest.len + is->endpoint.len);
     if (!u->names) {
         free(u);
         return NULL;
@@ -105,12 +105,12 @@ int upload_add_bitmap(const struct upload *u, struct buf *out) {
     int err = buf_reserve(out, bytes);
     if (err)
         return err;
-    uint8_t *to = (uint8_t *)out->data + out->len;
+    char *to = out->data + out->len;
     memset(to, 0, bytes);
     for (uint32_t i = 0; i < u->done.page_count; i++) {
         const struct chunk_page *page = &u->done.pages[i];
-        for (unsigned byte = 0; byte < sizeof page->recorded; byte++)
-            to[(size_t)page->number * sizeof page->recorded + byte] = (uint8_t)(page->recorded >> (8 * byte));
+        uint64_t recorded = htole64(page->recorded);
+        memcpy(to + (size_t)page->number * sizeof recorded, &recorded, sizeof recorded);
     }
     out->len += bytes - unused;
     out->data[out->len] = '\0';
@@ -162,8 +162,7 @@ void upload_move_chunk(struct upload *u, uint32_t chunk, uint64_t seq) {
 void upload_note_integrity(struct upload *u, uint32_t chunk, enum integrity integrity) {
     if (!u->begun || chunk >= u->chunks || upload_has_chunk(u, chunk))
         return;
-    if (u->done_count == 0 || integrity < u->integrity)
-        u->integrity = integrity;
+    u->integrity = u->done_count ? MIN(u->integrity, integrity) : integrity;
 }
 
 void upload_clear_chunk(struct upload *u, uint32_t chunk) {

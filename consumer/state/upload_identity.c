@@ -2,6 +2,7 @@
 
 #include "pure/dest.h"
 #include "pure/text.h"
+#include <endian.h>
 
 static bool text_has_nul(struct slice s) {
     return s.len && memchr(s.ptr, '\0', s.len);
@@ -37,10 +38,8 @@ void upload_identity_from_record(const struct record *r, struct upload_identity 
 /* ---- fingerprints ---- */
 
 static int fingerprint_add_u64(struct digest *sha, uint64_t value) {
-    uint8_t bytes[8];
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (uint8_t)(value >> (8 * i));
-    return digest_add(sha, bytes, sizeof bytes);
+    uint64_t raw = htole64(value);
+    return digest_add(sha, &raw, sizeof raw);
 }
 
 /* 8 bytes, and 8 more only for a time that needs them: this gives the same fingerprints as journals
@@ -53,9 +52,7 @@ static int fingerprint_add_time(struct digest *sha, nanotime t) {
 
 static int fingerprint_add_text(struct digest *sha, struct slice s) {
     int err = fingerprint_add_u64(sha, s.len);
-    if (!err && s.len)
-        err = digest_add(sha, s.ptr, s.len);
-    return err;
+    return err ? err : digest_add(sha, s.ptr, s.len);
 }
 
 static int fingerprint_end(struct digest *sha, struct id128 *out) {
