@@ -49,6 +49,40 @@ static void test_known_place_is_gone_on_from(void **state) {
     free(p);
 }
 
+/* The last line of a sealed file. Its h is in the segment line of the next file, so the sealed files are not read. */
+static void test_known_place_before_a_segment_is_gone_on_from(void **state) {
+    (void)state;
+    uint64_t last;
+    struct journal_position *p = positions(&last), pos = p[last];
+    struct buf active = file_bytes(ACTIVE);
+    pos.seq = strtoull(active.data + strlen("{\"seq\":"), NULL, 10) - 1;
+    const char *prev = strstr(active.data, "\"prev\":\"");
+    assert_non_null(prev);
+    memcpy(pos.h, prev + strlen("\"prev\":\""), ID_HEX_LEN);
+    struct journal_files list;
+    assert_int_equal(journal_files_list(DIR_NAME, &list), 0);
+    char path[512];
+    snprintf(path, sizeof path, DIR_NAME "/%s", list.files[list.count - 2].name);
+    struct buf sealed = file_bytes(path);
+    file_put_text(path, "damaged\n");
+    struct journal *j;
+    struct seen s;
+    open_known(&pos, &s, 0, &j);
+    assert_int_equal(s.rejected, 0);
+    assert_int_equal(s.first, pos.seq + 1);
+    assert_int_equal(s.last, last);
+    journal_close(&j);
+    file_put(path, buf_slice(&sealed));
+    pos.h[7] ^= 1;
+    open_known(&pos, &s, 0, &j);
+    assert_int_equal(s.rejected, 1);
+    journal_close(&j);
+    journal_files_release(&list);
+    buf_release(&sealed);
+    buf_release(&active);
+    free(p);
+}
+
 static void is_rejected(const struct journal_position *known, uint64_t last) {
     struct journal *j;
     struct seen s;
@@ -247,8 +281,8 @@ static void test_error_of_apply_ends_recovery(void **state) {
     buf_release(&all);
 }
 
-UNIT_MAIN(TEST(test_known_place_is_gone_on_from), TEST(test_known_place_that_does_not_fit_is_rejected),
-          TEST(test_known_of_a_journal_that_is_gone), TEST(test_a_snapshot_without_its_journal_refuses),
-          TEST(test_lines_lost_behind_a_known_place_are_said), TEST(test_known_in_the_torn_part_is_rejected),
-          TEST(test_covered_files_are_not_read), TEST(test_damage_before_a_known_place_in_the_active_file_refuses),
-          TEST(test_error_of_apply_ends_recovery))
+UNIT_MAIN(TEST(test_known_place_is_gone_on_from), TEST(test_known_place_before_a_segment_is_gone_on_from),
+          TEST(test_known_place_that_does_not_fit_is_rejected), TEST(test_known_of_a_journal_that_is_gone),
+          TEST(test_a_snapshot_without_its_journal_refuses), TEST(test_lines_lost_behind_a_known_place_are_said),
+          TEST(test_known_in_the_torn_part_is_rejected), TEST(test_covered_files_are_not_read),
+          TEST(test_damage_before_a_known_place_in_the_active_file_refuses), TEST(test_error_of_apply_ends_recovery))

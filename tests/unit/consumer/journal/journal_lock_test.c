@@ -7,6 +7,18 @@
 #define LOCK DIR_NAME "/lock"
 #define ACTIVE DIR_NAME "/" JOURNAL_ACTIVE
 
+static int refusals, refusal; /* of the lock, before it is taken; their errno */
+
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation) {
+    if (refusals == 0)
+        return __real_flock(fd, operation);
+    refusals--;
+    errno = refusal;
+    return -1;
+}
+
 static void make_journal(void) {
     struct journal_options o = seen_options(NULL);
     struct journal *j = journal_open_ok(&o);
@@ -122,7 +134,7 @@ static void test_a_file_that_shrinks_while_it_is_copied_ends_the_start(void **st
     stderr_begin();
     assert_int_equal(journal_open(&j, &o), ERR_IO);
     struct buf said = stderr_end();
-    assert_contains(&said, ACTIVE ": read: ");
+    assert_contains(&said, ACTIVE ": read: Input/output error");
     assert_null(dir_find(DIR_NAME, "tmp-"));
     buf_release(&said);
 }
@@ -163,6 +175,44 @@ static void assert_refused(int err_wanted, const char *words) {
         assert_int_equal(err, err_wanted);
     assert_int_not_equal(err, 0);
     assert_contains(&said, words);
+    buf_release(&said);
+}
+
+static struct buf open_after_refusals(int count, int error, int wanted) {
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = NULL;
+    refusals = count;
+    refusal = error;
+    stderr_begin();
+    int err = journal_open(&j, &o);
+    refusals = 0;
+    struct buf said = stderr_end();
+    assert_int_equal(err, wanted);
+    journal_close(&j);
+    return said;
+}
+
+/* A `cp` that tests for a consumer holds the lock for an instant. */
+static void test_a_lock_that_is_held_for_an_instant_is_waited_for(void **state) {
+    (void)state;
+    struct buf said;
+    make_journal();
+    said = open_after_refusals(5, EWOULDBLOCK, 0);
+    assert_int_equal(said.len, 0);
+    buf_release(&said);
+    said = open_after_refusals(6, EWOULDBLOCK, ERR_BUSY);
+    assert_contains(&said, DIR_NAME ": is in use by another process; ");
+    buf_release(&said);
+}
+
+static void test_a_lock_is_asked_for_again_after_a_signal_and_not_after_an_error(void **state) {
+    (void)state;
+    struct buf said;
+    make_journal();
+    said = open_after_refusals(20, EINTR, 0);
+    buf_release(&said);
+    said = open_after_refusals(1, EIO, ERR_IO);
+    assert_contains(&said, LOCK ": lock: ");
     buf_release(&said);
 }
 
@@ -230,6 +280,8 @@ static void test_a_torn_tail_never_replaces_an_earlier_one(void **state) {
 UNIT_MAIN(TEST(test_a_batch_is_marked_until_its_sync_returned), TEST(test_the_mark_stays_after_a_failure),
           TEST(test_a_start_that_fails_keeps_the_mark), TEST(test_a_file_is_copied_only_when_a_batch_was_in_flight),
           TEST(test_a_file_that_shrinks_while_it_is_copied_ends_the_start),
+          TEST(test_a_lock_that_is_held_for_an_instant_is_waited_for),
+          TEST(test_a_lock_is_asked_for_again_after_a_signal_and_not_after_an_error),
           TEST(test_a_busy_journal_names_its_holder_if_the_lock_does), TEST(test_a_lock_that_is_a_symlink_is_refused),
           TEST(test_a_temporary_file_that_cannot_be_removed_is_an_error),
           TEST(test_a_directory_that_is_a_file_is_an_error), TEST(test_a_torn_tail_never_replaces_an_earlier_one))

@@ -32,7 +32,7 @@ int __wrap_stat(const char *path, struct stat *st);
 static bool stats_fail; /* instead of the reads */
 
 ssize_t __wrap_pread(int fd, void *bytes, size_t len, off_t offset) {
-    if (stats_fail || !happens_now())
+    if (stats_fail || len == 0 || !happens_now())
         return __real_pread(fd, bytes, len, offset);
     if (one.how == SHORT)
         return __real_pread(fd, bytes, len > 1 ? len / 2 : len, offset);
@@ -127,6 +127,14 @@ static uint64_t chunks_there(void) {
     return s.chunks;
 }
 
+static void arm(int at, enum how how) {
+    one.fired = false;
+    one.at = at;
+    one.calls = 0;
+    one.how = how;
+    one.armed = true;
+}
+
 /* Each call of each life, once. */
 static unsigned each_call(enum how how) {
     unsigned calls = 0;
@@ -136,13 +144,9 @@ static unsigned each_call(enum how how) {
             struct buf read = BUF_INIT;
             dir_remove(DIR_NAME);
             lives[i]();
-            one.fired = false;
-            one.at = at;
-            one.calls = 0;
-            one.how = how;
             int descriptors = open_descriptors();
             stderr_begin();
-            one.armed = true;
+            arm(at, how);
             int err = use_journal(&chunks, &read);
             one.armed = false;
             struct buf said = stderr_end();
@@ -176,6 +180,61 @@ static void test_each_read_is_short_once(void **state) {
 static void test_each_read_fails_once(void **state) {
     (void)state;
     assert_true(each_call(FAILS) > 30);
+}
+
+/* Not with another one that follows from it, and the start does not go on. */
+static void test_a_start_ends_with_the_error_of_its_read(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof lives / sizeof lives[0]; i++)
+        for (int at = 1;; at++) {
+            struct seen s;
+            struct journal_options o = seen_options(&s);
+            struct journal *j = NULL;
+            dir_remove(DIR_NAME);
+            lives[i]();
+            stderr_begin();
+            arm(at, FAILS);
+            int err = journal_open(&j, &o);
+            one.armed = false;
+            struct buf said = stderr_end();
+            assert_int_equal(err, one.fired ? ERR_IO : 0);
+            journal_close(&j);
+            buf_release(&said);
+            if (!one.fired)
+                break;
+        }
+}
+
+/* The second read, of the body, shows that the header was accepted. */
+static int open_snapshot_of(uint64_t length, bool *body_read) {
+    char header[300];
+    struct snapshot_reading r;
+    struct journal_position pos;
+    const char *hex = "0123456789abcdef0123456789abcdef";
+    int len = snprintf(header, sizeof header, "chunklift-snapshot 1 %s 3 18 %s %llu %s%s\n", hex, hex,
+                       (unsigned long long)length, hex, hex);
+    file_put_hole(DIR_NAME "/" SNAPSHOT_NAME, (uint64_t)len + length);
+    int fd = open(DIR_NAME "/" SNAPSHOT_NAME, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(write(fd, header, (size_t)len), len);
+    close(fd);
+    stderr_begin();
+    arm(2, FAILS);
+    int err = snapshot_open(DIR_NAME, &pos, &r);
+    one.armed = false;
+    struct buf said = stderr_end();
+    buf_release(&said);
+    *body_read = one.fired;
+    return err;
+}
+
+static void test_a_snapshot_of_the_largest_size_is_read(void **state) {
+    (void)state;
+    bool body_read;
+    assert_int_equal(mkdir(DIR_NAME, 0700), 0);
+    assert_int_equal(open_snapshot_of(SNAPSHOT_BODY_MAX, &body_read), ERR_IO);
+    assert_true(body_read);
+    assert_int_equal(open_snapshot_of(SNAPSHOT_BODY_MAX + 1, &body_read), ERR_DAMAGED);
+    assert_false(body_read);
 }
 
 static void test_each_stat_fails_once(void **state) {
@@ -245,5 +304,6 @@ static void test_the_last_line_is_found_when_it_is_longer_than_all_others(void *
 }
 
 UNIT_MAIN(TEST(test_each_read_is_interrupted_once), TEST(test_each_read_is_short_once), TEST(test_each_read_fails_once),
-          TEST(test_each_stat_fails_once), TEST(test_a_tail_tells_a_failed_read_from_a_short_file),
+          TEST(test_each_stat_fails_once), TEST(test_a_start_ends_with_the_error_of_its_read),
+          TEST(test_a_snapshot_of_the_largest_size_is_read), TEST(test_a_tail_tells_a_failed_read_from_a_short_file),
           TEST(test_the_last_line_is_found_when_it_is_longer_than_all_others))

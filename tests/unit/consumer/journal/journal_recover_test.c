@@ -352,6 +352,30 @@ static void test_damage_in_a_sealed_file_refuses_even_at_its_end(void **state) {
     journal_files_release(&list);
 }
 
+static void assert_reason(const char *path, struct slice bytes, const char *reason) {
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = NULL;
+    file_put(path, bytes);
+    stderr_begin();
+    assert_int_equal(journal_open(&j, &o), ERR_DAMAGED);
+    struct buf said = stderr_end();
+    assert_contains(&said, reason);
+    buf_release(&said);
+}
+
+static void test_the_reason_tells_a_line_that_is_too_long_from_one_that_is_cut(void **state) {
+    (void)state;
+    static char line[70000];
+    many_files();
+    const char *first = DIR_NAME "/journal.00000000000000000001.jsonl";
+    struct buf whole = file_bytes(first);
+    assert_reason(first, slice_make(whole.data, whole.len - 1), ": the last line has no newline; ");
+    memset(line, 'x', sizeof line);
+    line[sizeof line - 1] = '\n';
+    assert_reason(first, slice_make(line, sizeof line), ":1: a line longer than 65536 bytes; ");
+    buf_release(&whole);
+}
+
 static void test_missing_sealed_file(void **state) {
     (void)state;
     uint64_t last = many_files();
@@ -392,7 +416,15 @@ static void test_journal_without_any_epoch_is_refused(void **state) {
     const char *first = DIR_NAME "/journal.00000000000000000001.jsonl";
     assert_int_equal(unlink(first), 0);
     journal_refuses(ACTIVE, 0, ERR_DAMAGED);
-    struct seen s; /* a snapshot has all that is needed */
+    struct seen s; /* a snapshot has all that is needed, unless it has no epoch */
+    o = seen_options(&s);
+    o.known = pos;
+    o.known.epoch = 0;
+    stderr_begin();
+    assert_int_equal(journal_open(&j, &o), ERR_DAMAGED);
+    struct buf said = stderr_end();
+    assert_contains(&said, "no epoch record in any file");
+    buf_release(&said);
     o = seen_options(&s);
     o.known = pos;
     j = journal_open_ok(&o);
@@ -476,7 +508,8 @@ UNIT_MAIN(TEST(test_torn_tail_at_every_byte), TEST(test_torn_first_line_begins_a
           TEST(test_file_that_is_no_journal_refuses), TEST(test_newer_version_is_refused),
           TEST(test_time_never_goes_back), TEST(test_missing_or_empty_active_file_is_made_again),
           TEST(test_stale_temporary_files_are_removed), TEST(test_torn_only_line_of_the_active_file),
-          TEST(test_damage_in_a_sealed_file_refuses_even_at_its_end), TEST(test_missing_sealed_file),
+          TEST(test_damage_in_a_sealed_file_refuses_even_at_its_end),
+          TEST(test_the_reason_tells_a_line_that_is_too_long_from_one_that_is_cut), TEST(test_missing_sealed_file),
           TEST(test_journal_without_any_epoch_is_refused), TEST(test_zeros_in_place_of_the_first_line_begin_anew),
           TEST(test_a_side_file_has_the_day_in_its_name), TEST(test_the_segment_line_of_a_new_active_file_is_a_batch),
           TEST(test_unknown_events_of_a_later_batch_are_not_cut))

@@ -122,6 +122,36 @@ static void test_failure_leaves_the_old_one(void **state) {
     assert_reads(19, "new");
 }
 
+static int writes_before_failure;
+
+static ssize_t write_failing_once(int fd, const void *bytes, size_t len) {
+    if (writes_before_failure-- != 0)
+        return write(fd, bytes, len);
+    errno = ENOSPC;
+    return -1;
+}
+
+/* Although the later writes work: of the header, the body, the digest. */
+static void test_one_failed_write_leaves_the_old_one(void **state) {
+    (void)state;
+    static const struct journal_io io = {write_failing_once, fdatasync, fsync, rename};
+    struct journal_position pos = place(18);
+    assert_int_equal(snapshot_write(DIR_NAME, &pos, slice_of("old")), 0);
+    pos = place(19);
+    for (int before = 0; before < 3; before++) {
+        writes_before_failure = before;
+        stderr_begin();
+        int err = snapshot_write_by(&io, DIR_NAME, &pos, slice_of("new"));
+        struct buf said = stderr_end();
+        assert_int_equal(err, ERR_FULL);
+        assert_contains(&said, PATH ": write: No space left on device; ");
+        buf_release(&said);
+        assert_reads(18, "old");
+    }
+    assert_int_equal(snapshot_write_by(&io, DIR_NAME, &pos, slice_of("new")), 0);
+    assert_reads(19, "new");
+}
+
 /* With the journal: a snapshot's position survives the file and fits; from a stale one, reading
  * continues. */
 static void test_place_fits_the_journal(void **state) {
@@ -305,6 +335,8 @@ static void test_a_header_is_read_only_in_its_one_form(void **state) {
         put_snapshot(wrong[i], "body");
         assert_unreadable(ERR_DAMAGED, ERR_DAMAGED);
     }
+    put_snapshot("chunklift-snapshot 1 07010900000000000000000000000000 3 18 " HEX_H " x ", "");
+    assert_unreadable(ERR_DAMAGED, ERR_DAMAGED);
     put_snapshot("chunklift-snapshot 0 ", "body");
     assert_unreadable(ERR_VERSION, ERR_VERSION);
 }
@@ -346,7 +378,7 @@ static void test_a_directory_that_does_not_exist_is_an_error_of_a_write(void **s
 
 UNIT_MAIN(TEST_IN_DIR(test_reads_what_was_written), TEST_IN_DIR(test_any_change_is_noticed),
           TEST_IN_DIR(test_lengths_from_the_disk_are_not_believed), TEST_IN_DIR(test_failure_leaves_the_old_one),
-          TEST_IN_DIR(test_place_fits_the_journal),
+          TEST_IN_DIR(test_one_failed_write_leaves_the_old_one), TEST_IN_DIR(test_place_fits_the_journal),
           TEST_IN_DIR(test_a_body_that_changes_between_the_passes_is_not_written),
           TEST_IN_DIR(test_an_error_of_the_producer_is_returned), TEST_IN_DIR(test_the_size_of_a_body_is_limited),
           TEST_IN_DIR(test_a_body_of_several_pieces_is_verified_and_read_in_parts),

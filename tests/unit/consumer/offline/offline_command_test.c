@@ -100,6 +100,58 @@ static void test_retire_removes_only_on_request(void **state) {
     assert_false(file_exists(sealed_path(1)));
 }
 
+static unsigned lines_with(const char *part) {
+    unsigned count = 0;
+    struct buf all = journal_bytes(DIR_NAME);
+    for (const char *at = all.data; (at = strstr(at, part)); at++)
+        count++;
+    buf_release(&all);
+    return count;
+}
+
+/* Adds two files: with an upload that has two chunks, and with one that failed. */
+static void add_unfinished(void) {
+    struct journal *j = numbered_journal();
+    struct record outage = numbered_record(EV_FAIL, 5);
+    outage.class = slice_of("outage");
+    journal_add(j, numbered_record(EV_BEGIN, 4));
+    journal_add(j, numbered_chunk(4, 0));
+    journal_add_sealed_file(j, numbered_chunk(4, 1));
+    journal_add(j, numbered_record(EV_OPEN, 5));
+    journal_add_sealed_file(j, outage);
+    journal_close(&j);
+}
+
+static void test_retire_counts_the_uploads_and_chunks_that_it_carries(void **state) {
+    (void)state;
+    add_unfinished();
+    assert_int_equal(RUN("retire", "--remove", DIR_NAME), EXIT_DONE);
+    assert_printed("; carried: 2 unfinished uploads with 2 chunks, 2 finished uploads\n");
+    journal_dir_fresh(state);
+    add_unfinished();
+    assert_int_equal(RUN("retire", "--remove", "--json", DIR_NAME), EXIT_DONE);
+    assert_printed(",\"carried_uploads\":2,\"carried_chunks\":2,\"carried_finished\":0}\n");
+}
+
+static void test_only_an_upload_that_failed_is_carried_with_a_failure(void **state) {
+    (void)state;
+    add_unfinished();
+    assert_int_equal(lines_with("\"ev\":\"fail\""), 1);
+    assert_int_equal(RUN("retire", "--remove", DIR_NAME), EXIT_DONE);
+    assert_int_equal(lines_with("\"ev\":\"fail\""), 1);
+    assert_int_equal(lines_with("\"error\":\"failed (carried)\""), 1);
+}
+
+static void test_each_removed_file_has_a_drop_and_no_other_one(void **state) {
+    (void)state;
+    add_unfinished();
+    assert_int_equal(RUN("retire", "--remove", "--keep", "1", DIR_NAME), EXIT_DONE);
+    unsigned removed = 0, dropped = lines_with("\"ev\":\"drop\"");
+    assert_int_equal(sscanf(out.text, "removed %u files", &removed), 1);
+    assert_true(removed > 1);
+    assert_int_equal(dropped, removed);
+}
+
 static void test_retire_archives_into_a_new_directory(void **state) {
     (void)state;
     assert_int_equal(RUN("retire", "--archive", "archive", DIR_NAME), EXIT_DONE);
@@ -246,6 +298,9 @@ static void test_an_unknown_command_is_a_usage_error(void **state) {
 
 UNIT_MAIN(COMMAND_TEST(test_three_commands_exist), COMMAND_TEST(test_help_and_version_are_answered_without_a_journal),
           COMMAND_TEST(test_retire_lists_by_default), COMMAND_TEST(test_retire_removes_only_on_request),
+          COMMAND_TEST(test_retire_counts_the_uploads_and_chunks_that_it_carries),
+          COMMAND_TEST(test_only_an_upload_that_failed_is_carried_with_a_failure),
+          COMMAND_TEST(test_each_removed_file_has_a_drop_and_no_other_one),
           COMMAND_TEST(test_retire_archives_into_a_new_directory),
           COMMAND_TEST(test_retire_can_leave_finished_uploads_behind),
           COMMAND_TEST(test_a_dry_run_of_retire_changes_nothing), COMMAND_TEST(test_ways_to_retire_exclude_each_other),

@@ -32,16 +32,21 @@ static struct retire_io failing_io = {
     .journal = {.write = failing_write, .fdatasync = failing_sync, .fsync = failing_sync, .rename = failing_rename},
     .unlink = failing_unlink};
 
-enum how { WHOLE, INTERRUPTED, FAILS }; /* INTERRUPTED: every other read; the others are short */
+enum how { WHOLE, INTERRUPTED, FAILS, FAILS_ONCE }; /* INTERRUPTED: every other read; the others are short */
 static enum how reads;
+static unsigned reads_before; /* the one that fails */
 
 ssize_t __real_read(int fd, void *to, size_t len);
 ssize_t __wrap_read(int fd, void *to, size_t len);
 ssize_t __wrap_read(int fd, void *to, size_t len) {
     static unsigned count;
+    if (reads == FAILS_ONCE && reads_before-- > 0)
+        return __real_read(fd, to, len);
     if (reads == WHOLE || (reads == INTERRUPTED && count++ % 2))
         return __real_read(fd, to, reads == WHOLE || len < 700 ? len : 700);
-    errno = reads == FAILS ? EIO : EINTR;
+    errno = reads == INTERRUPTED ? EINTR : EIO;
+    if (reads == FAILS_ONCE)
+        reads = WHOLE;
     return -1;
 }
 
@@ -330,6 +335,27 @@ static void test_a_file_that_cannot_be_read_stays_in_the_journal(void **state) {
     buf_release(&first);
 }
 
+/* Each file is read in one block, and once more at its end. */
+static void test_a_comparison_with_a_copy_ends_with_the_first_error(void **state) {
+    (void)state;
+    make_journal();
+    struct buf first = file_bytes(sealed_path(1)), said;
+    const struct retire_options o = {.archive = "archive"};
+    char path[100];
+    assert_int_equal(mkdir("archive", 0700), 0);
+    snprintf(path, sizeof path, "archive/%s", sealed_name(1));
+    file_put(path, buf_slice(&first));
+    for (unsigned before = 0; before < 4; before++) {
+        reads = FAILS_ONCE;
+        reads_before = before;
+        assert_int_equal(retire(&o, &said), ERR_IO);
+        assert_contains(&said, ": read: ");
+        buf_release(&said);
+        assert_true(file_exists(sealed_path(1)));
+    }
+    buf_release(&first);
+}
+
 static unsigned carries(void) {
     unsigned count = 0;
     struct buf all = journal_bytes(DIR_NAME);
@@ -367,4 +393,5 @@ UNIT_MAIN(ERRORS_TEST(test_each_call_of_archive_fails_once), ERRORS_TEST(test_ea
           ERRORS_TEST(test_without_files_to_retire_the_journal_is_not_written),
           ERRORS_TEST(test_a_read_of_a_copy_may_be_interrupted_and_short),
           ERRORS_TEST(test_a_file_that_cannot_be_read_stays_in_the_journal),
+          ERRORS_TEST(test_a_comparison_with_a_copy_ends_with_the_first_error),
           ERRORS_TEST(test_a_run_that_only_has_to_remove_files_carries_nothing))

@@ -8,6 +8,16 @@
 
 #define SMALL 1000u
 
+static int allocations_left = -1; /* before one fails; -1: none fails */
+
+void *__real_reallocarray(void *old, size_t count, size_t size);
+void *__wrap_reallocarray(void *old, size_t count, size_t size);
+void *__wrap_reallocarray(void *old, size_t count, size_t size) {
+    if (allocations_left >= 0 && allocations_left-- == 0)
+        return NULL;
+    return __real_reallocarray(old, count, size);
+}
+
 static void add(struct chunks *c, uint32_t chunk) {
     struct chunk_info *info;
     assert_int_equal(chunks_add(c, chunk, &info), 0);
@@ -92,5 +102,49 @@ static void test_etags_are_freed(void **state) {
     assert_null(chunks_find(&c, 5));
 }
 
+/* Removing a record moves the later ones of its page. */
+static void test_each_etag_is_freed_once(void **state) {
+    (void)state;
+    struct chunks c = {0};
+    struct chunk_info *info;
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(chunks_add(&c, i, &info), 0);
+        info->etag_form = ETAG_TEXT;
+        info->text = strdup("an etag that is no hex");
+    }
+    free(chunks_find(&c, 0)->text);
+    chunks_remove(&c, 0);
+    chunks_release(&c);
+    assert_int_equal(c.page_count, 0);
+}
+
+static void add_without_memory(struct chunks *c, uint32_t chunk, int allocations) {
+    struct chunk_info *info;
+    allocations_left = allocations;
+    int err = chunks_add(c, chunk, &info);
+    allocations_left = -1;
+    assert_int_equal(err, ERR_NOMEM);
+    assert_null(chunks_find(c, chunk));
+}
+
+static void test_without_memory_nothing_changes(void **state) {
+    (void)state;
+    struct chunks c = {0};
+    add_without_memory(&c, 5, 0); /* for the page, then for its records */
+    add_without_memory(&c, 5, 1);
+    assert_int_equal(c.page_count + c.count, 0);
+    add(&c, 5);
+    uint32_t more = 6;
+    for (; c.pages[0].cap > c.count; more++)
+        add(&c, more);
+    add_without_memory(&c, more, 0); /* in a page with records */
+    assert_int_equal(c.page_count, 1);
+    assert_int_equal(c.count, more - 5);
+    assert_int_equal(chunks_find(&c, 5)->seq, 6);
+    add(&c, more);
+    chunks_release(&c);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_any_order_of_adding_and_removing), cmocka_unit_test(test_memory_follows_the_records),
-          cmocka_unit_test(test_etags_are_freed))
+          cmocka_unit_test(test_etags_are_freed), cmocka_unit_test(test_each_etag_is_freed_once),
+          cmocka_unit_test(test_without_memory_nothing_changes))

@@ -397,6 +397,23 @@ static void test_a_snapshot_that_cannot_be_written_is_logged(void **state) {
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     assert_non_null(strstr(said, JOURNAL_DIR "/" SNAPSHOT_NAME ": rename: "));
     assert_null(strstr(said, "priority"));
+    assert_null(strstr(said, "fork"));
+}
+
+/* For example the producer's uploaders in `cp`. */
+static void test_other_children_of_the_process_are_left_alone(void **state) {
+    (void)state;
+    struct snapshot_writer none = {0};
+    siginfo_t info;
+    int status;
+    pid_t other = fork();
+    if (other == 0)
+        _exit(3);
+    assert_int_equal(waitid(P_PID, (id_t)other, &info, WEXITED | WNOWAIT), 0);
+    assert_false(snapshot_writer_poll(&none));
+    snapshot_writer_stop(&none);
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
 }
 
 UNIT_MAIN(WORLD_TEST(test_replay_gives_the_same_state), WORLD_TEST(test_snapshot_and_rest_give_the_same_state),
@@ -408,4 +425,5 @@ UNIT_MAIN(WORLD_TEST(test_replay_gives_the_same_state), WORLD_TEST(test_snapshot
           cmocka_unit_test(test_finished_holds_the_last_of_each_destination),
           cmocka_unit_test(test_ended_forgets_the_oldest),
           cmocka_unit_test(test_fields_of_a_fingerprint_do_not_run_together),
-          WORLD_TEST(test_a_snapshot_that_cannot_be_written_is_logged))
+          WORLD_TEST(test_a_snapshot_that_cannot_be_written_is_logged),
+          cmocka_unit_test(test_other_children_of_the_process_are_left_alone))

@@ -59,6 +59,21 @@ static void test_the_table_always_has_free_cells(void **state) {
     assert_true(table.cells <= 4 * table.count);
 }
 
+/* The positions in the table have 32 bits. */
+static void test_the_number_of_entries_is_limited(void **state) {
+    (void)state;
+    put(1, 5);
+    size_t count = table.count;
+    struct finished_entry known = entry_of(1, 6), another = entry_of(2, 7);
+    table.count = UINT32_MAX - 1;
+    assert_int_equal(finished_put(&table, &another), ERR_LIMIT);
+    assert_int_equal(table.count, UINT32_MAX - 1);
+    assert_int_equal(finished_put(&table, &known), 0); /* takes no place */
+    table.count = count;
+    assert_int_equal(find(1)->seq, 6);
+    assert_null(find(2));
+}
+
 static void test_forget_removes_all_entries_of_an_upload(void **state) {
     (void)state;
     struct id128 upload = id_of(99);
@@ -171,7 +186,8 @@ static void test_no_known_inode_has_the_fingerprint_of_the_unknown_one(void **st
 #define TABLE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 UNIT_MAIN(TABLE_TEST(test_entries_with_equal_hashes_are_found), TABLE_TEST(test_the_table_always_has_free_cells),
-          TABLE_TEST(test_forget_removes_all_entries_of_an_upload), TABLE_TEST(test_drop_removes_entries_up_to_its_seq),
+          TABLE_TEST(test_the_number_of_entries_is_limited), TABLE_TEST(test_forget_removes_all_entries_of_an_upload),
+          TABLE_TEST(test_drop_removes_entries_up_to_its_seq),
           TABLE_TEST(test_move_changes_the_seq_of_the_same_upload_only),
           TABLE_TEST(test_update_takes_inode_and_ctime_of_the_same_content),
           cmocka_unit_test(test_a_changed_inode_or_ctime_is_noticed),

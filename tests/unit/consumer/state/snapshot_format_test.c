@@ -166,11 +166,16 @@ static void make_large(void) {
         chunk.etag = slice_of(text + 2);
         apply(chunk);
     }
+    for (unsigned n = 20020; n < 20035; n++) {
+        struct record open = numbered_record(EV_OPEN, n);
+        open.src = slice_of(text);
+        apply(open);
+    }
     struct record many = numbered_record(EV_BEGIN, 30000);
-    many.chunks = 20000;
-    many.file.size = 20000ull * NUMBERED_CHUNK;
+    many.chunks = 30000;
+    many.file.size = 30000ull * NUMBERED_CHUNK;
     apply(many);
-    for (uint32_t i = 0; i < 20000; i++)
+    for (uint32_t i = 0; i < 30000; i++)
         apply(numbered_chunk(30000, i));
 }
 
@@ -268,6 +273,8 @@ static void test_a_body_that_cannot_hold_its_frame_is_not_read(void **state) {
         assert_int_equal(snapshot_decode_from(source_fill, &f, length, &back), ERR_DAMAGED);
         assert_int_equal(f.calls, 0);
     }
+    struct source f = {.rest = slice_of(""), .fail_at = 1};
+    assert_int_equal(snapshot_decode_from(source_fill, &f, 8, &back), ERR_IO);
 }
 
 /* ---- values that no encoder writes ---- */
@@ -300,6 +307,12 @@ static int decode_number(size_t at, uint64_t value, unsigned bytes) {
 #define ENTRY_LEN 66 /* three ids, seq, inode, ctime, crc */
 #define ENTRY_SEQ 48
 #define ENDED_LEN 25 /* id, seq, how */
+
+static void test_the_body_of_another_version_is_refused(void **state) {
+    (void)state;
+    assert_int_equal(decode_changed(0, "CLs2", 4), 0);
+    assert_int_equal(decode_changed(0, "CLs1", 4), ERR_DAMAGED);
+}
 
 static void test_the_number_of_finished_uploads_is_checked(void **state) {
     (void)state;
@@ -339,6 +352,9 @@ static void test_as_many_ended_uploads_as_are_kept_are_read(void **state) {
     assert_int_equal(s.recently_ended.count, RECENTLY_ENDED_MAX);
     go_round();
     assert_int_equal(back.recently_ended.count, RECENTLY_ENDED_MAX);
+    struct pieces p = {0};
+    assert_int_equal(snapshot_produce(&s, pieces_put, &p), 0);
+    assert_true(p.largest <= PIECE_MAX);
 }
 
 /* Upload 1 with two chunks is the only one. The offsets of its values: */
@@ -415,6 +431,7 @@ UNIT_MAIN(
     FORMAT_TEST(test_an_error_of_any_piece_ends_the_encoding), FORMAT_TEST(test_a_large_state_is_decoded_in_pieces),
     FORMAT_TEST(test_an_error_of_any_read_is_returned_and_leaves_no_state),
     FORMAT_TEST(test_a_body_that_cannot_hold_its_frame_is_not_read),
+    FORMAT_TEST(test_the_body_of_another_version_is_refused),
     FORMAT_TEST(test_the_number_of_finished_uploads_is_checked), FORMAT_TEST(test_the_way_an_upload_ended_is_checked),
     FORMAT_TEST(test_as_many_ended_uploads_as_are_kept_are_read),
     FORMAT_TEST(test_the_values_of_a_begun_upload_are_checked), FORMAT_TEST(test_the_chunks_of_an_upload_are_checked),

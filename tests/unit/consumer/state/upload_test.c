@@ -228,6 +228,9 @@ static void test_a_long_error_is_cut_between_characters(void **state) {
     text[200] = '\0';
     note("full", text);
     assert_string_equal(u->failure, text);
+    text[200] = '\x80'; /* not of the error */
+    upload_note_failure(u, slice_of("full"), slice_make(text, 200));
+    assert_int_equal(strlen(u->failure), 200);
     text[200] = 'x';
     text[250] = '\0';
     note("full", text);
