@@ -3,10 +3,12 @@
  * Not a store and no test of correctness: the far end of the benchmarks only. One thread, epoll; bodies are thrown away
  * in the kernel (MSG_TRUNC).
  *
- *   sink [-d MS] [ADDRESS]
+ *   sink [-c] [-d MS] [ADDRESS]
  *
  * Listens on 127.0.0.1 or ADDRESS, prints its port, and ends when its standard input does. -d: every reply leaves MS
- * milliseconds after its request was complete, like the reply of a store that is far away or slow.
+ * milliseconds after its request was complete, like the reply of a store that is far away or slow. -c: answers like a
+ * store that verifies CRC32C, of whole uploads, in headers and in trailers, but computes none. It refuses what must be a
+ * probe: a short body with a trailer, and the first body with a checksum header since the start.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,8 +37,24 @@ struct connection {
     char head[HEAD_MAX];
 };
 
+static bool verifies_crc;
+
+static bool must_be_probe(const char *head) {
+    static bool header_seen;
+    const char *length = strcasestr(head, "\r\nx-amz-decoded-content-length:");
+    if (strcasestr(head, "\r\nx-amz-checksum-crc32c:") && !header_seen)
+        return header_seen = true;
+    return length && atoll(length + 31) < 1000;
+}
+
 static const char *make_reply(const char *head, char *out, size_t size) {
-    const char *xml = "";
+    const char *xml = "", *status = "200 OK", *promise = "";
+    if (verifies_crc && strstr(head, "?uploads"))
+        promise = "x-amz-checksum-algorithm: CRC32C\r\nx-amz-checksum-type: FULL_OBJECT\r\n";
+    if (verifies_crc && strncmp(head, "PUT", 3) == 0 && must_be_probe(head)) {
+        status = "400 Bad Request";
+        xml = "<Error><Code>BadDigest</Code><Message>as a probe expects</Message></Error>";
+    }
     if (strncmp(head, "POST", 4) == 0 && strstr(head, "?uploads"))
         xml =
             "<?xml "
@@ -44,9 +62,8 @@ static const char *make_reply(const char *head, char *out, size_t size) {
     else if (strncmp(head, "POST", 4) == 0)
         xml = "<?xml "
               "version=\"1.0\"?><CompleteMultipartUploadResult><ETag>\"sink-1\"</ETag></CompleteMultipartUploadResult>";
-    snprintf(out, size,
-             "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nETag: \"0123456789abcdef0123456789abcdef\"\r\n\r\n%s",
-             strlen(xml), xml);
+    snprintf(out, size, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nETag: \"0123456789abcdef0123456789abcdef\"\r\n%s\r\n%s",
+             status, strlen(xml), promise, xml);
     return out;
 }
 
@@ -175,6 +192,10 @@ static const struct timespec *send_due_replies(void) {
 }
 
 int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "-c") == 0) {
+        verifies_crc = true;
+        argc--, argv++;
+    }
     if (argc > 2 && strcmp(argv[1], "-d") == 0) {
         delay_ns = (uint64_t)(atof(argv[2]) * 1e6);
         argc -= 2, argv += 2;

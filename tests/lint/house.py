@@ -132,7 +132,7 @@ def layers():
 
 # Folders with modules that form a staircase, lowest first. kinds.h declares the four modules after it.
 STAIRS = {
-    "uploader/s3": "url replies error capabilities op scheme request leftovers integrity kinds begin body complete object backend_s3".split(),
+    "uploader/s3": "url replies error capabilities op scheme request trailer leftovers integrity kinds begin body complete object backend_s3".split(),
 }
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from servers.memory_store import MemoryStore
+from servers.memory_store import CUT, MemoryStore, refuse
 from support.box import check_chain, check_one_record_each, random_file, sha256_of
 from support.gate import Gate
 
@@ -81,6 +81,81 @@ def test_the_check_that_the_store_really_uses(box, verifies):
         assert len(refused) == 2 and refused[1].body == small.read_bytes()
         assert {k: o["body"] for k, o in store.objects.items()} == {"k": src.read_bytes(), "small": small.read_bytes()}
     assert integrity(box, "chunk") == [verifies] * 3 and integrity(box, "finish") == [verifies] and integrity(box, "put") == [verifies]
+
+
+def chunks_sent(store, framed):
+    return [r for r in store.requests if r.kind == "chunk" and (r.headers.get("content-encoding") == "aws-chunked") == framed]
+
+
+def test_a_checksum_in_a_trailer_saves_the_second_read(box):
+    """The probe is a small part behind the last one."""
+    src = random_file(box.dir / "f", 17 * MIB)
+    with MemoryStore(verifies=["crc32c", "trailer"]) as store:
+        done = cp(box, store, "-v", "--uploaders", "1", src, "s3://bucket/k")
+        assert store.objects["k"]["body"] == src.read_bytes()
+    assert "refuses a wrong crc32c in a trailer" in done.stderr and "0 B sent twice" in done.stderr
+    probe, *parts = chunks_sent(store, framed=True)
+    assert (probe.part, len(probe.body) < 100, sorted(r.part for r in parts)) == (5, True, [1, 2, 3, 4])
+    assert all("x-amz-checksum-crc32c" in r.trailer for r in parts) and not chunks_sent(store, framed=False)
+    assert integrity(box, "chunk") == ["crc32c"] * 4 and integrity(box, "finish") == ["crc32c"]
+
+
+@pytest.mark.parametrize("reply", ["accepts it", "NotImplemented", "InternalError", "SignatureDoesNotMatch", "XAmzContentSHA256Mismatch", "no reply"])
+def test_a_store_without_trailers_gets_one_probe(box, reply):
+    src = random_file(box.dir / "f", 12 * MIB)
+
+    def before(request):
+        if request.headers.get("content-encoding") == "aws-chunked" and reply != "accepts it":
+            return CUT if reply == "no reply" else refuse({"NotImplemented": 501, "InternalError": 500}.get(reply, 400), reply)
+
+    with MemoryStore(before, verifies=["crc32c"]) as store:
+        cp(box, store, "--uploaders", "1", src, "s3://bucket/k")
+        assert store.objects["k"]["body"] == src.read_bytes()
+    probes = chunks_sent(store, framed=True)
+    assert len(probes) <= (2 if reply == "no reply" else 1)  # libcurl repeats a request on a connection that it used before
+    assert {r.part for r in probes} == {4}
+    assert integrity(box, "chunk") == ["crc32c"] * 3 and integrity(box, "finish") == ["crc32c"]
+
+
+@pytest.mark.parametrize("code", ["NotImplemented", "BadDigest"])
+def test_a_store_that_stops_taking_trailers(box, code):
+    """After the first whole chunk, each trailer is refused; the chunks go with a header."""
+    src, taken = random_file(box.dir / "f", 40 * MIB), []
+
+    def before(request):
+        if request.trailer and len(request.body) > MIB:
+            taken.append(request)
+            return refuse(501 if code == "NotImplemented" else 400, code) if len(taken) > 1 else None
+
+    with MemoryStore(before, verifies=["crc32c", "trailer"]) as store:
+        cp(box, store, "--uploaders", "1", "--slots", "1", src, "s3://bucket/k")
+        assert store.objects["k"]["body"] == src.read_bytes()
+    assert len(taken) == 2 and integrity(box, "chunk") == ["crc32c"] * 8
+
+
+def test_a_flipped_bit_before_a_trailer(box):
+    src = random_file(box.dir / "f", 12 * MIB)
+    flipped = []
+
+    def before(request):
+        if request.trailer and len(request.body) > MIB and not flipped:
+            flipped.append(request)
+            request.body = bytes([request.body[0] ^ 1]) + request.body[1:]
+
+    with MemoryStore(before, verifies=["crc32c", "trailer"]) as store:
+        cp(box, store, src, "s3://bucket/k")
+        assert store.objects["k"]["body"] == src.read_bytes()
+    assert flipped and integrity(box, "finish") == ["crc32c"]
+
+
+@pytest.mark.interop
+def test_minio_takes_trailers(box, minio):
+    src = random_file(box.dir / "f", 23 * MIB)
+    done = cp(box, minio, "-v", "--uploaders", "1", src, "s3://bucket/trailers")
+    assert "refuses a wrong crc32c in a trailer" in done.stderr and "0 B sent twice" in done.stderr
+    minio.get_object("trailers", box.dir / "back")
+    assert sha256_of(box.dir / "back") == sha256_of(src)
+    assert integrity(box, "chunk") == ["crc32c"] * 5
 
 
 def test_a_store_that_verifies_nothing_is_said_and_recorded(box):

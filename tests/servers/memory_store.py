@@ -44,6 +44,19 @@ class Request:
         self.bucket, _, self.key = urllib.parse.unquote(path).lstrip("/").partition("/")
         self.headers = {k.lower(): v for k, v in handler.headers.items()}
         self.body = handler.rfile.read(int(self.headers.get("content-length", 0)))
+        self.trailer = {}
+
+    def decode_aws_chunked(self):
+        """Replaces the body by its bytes without frames; its last lines become the trailer."""
+        rest, content = self.body, b""
+        while True:
+            length, rest = rest.split(b"\r\n", 1)
+            if int(length, 16) == 0:
+                break
+            content, rest = content + rest[:int(length, 16)], rest[int(length, 16) + 2:]
+        self.trailer = dict(line.split(":", 1) for line in rest.decode().split("\r\n") if line)
+        assert len(content) == int(self.headers["x-amz-decoded-content-length"])
+        self.body = content
 
     @property
     def kind(self):
@@ -64,7 +77,7 @@ class Request:
 
 
 class MemoryStore:
-    """with MemoryStore(before) as store. before(request) is called for each request, with its body, and may change the body. It returns the reply:
+    """with MemoryStore(before) as store. `verifies` names the digests that it checks; with "trailer" it knows aws-chunked. before(request) is called for each request, with its body, and may change the body. It returns the reply:
     None (the usual one), an Answer, SENT or CUT. requests holds all of them."""
 
     env = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
@@ -112,6 +125,8 @@ class MemoryStore:
     def serve(self, request):
         with self.lock:
             self.requests.append(request)
+        if "trailer" in self.verifies and request.headers.get("content-encoding") == "aws-chunked":
+            request.decode_aws_chunked()
         answer = (self.before and self.before(request)) or self.answer(request)
         if answer is CUT:
             request.handler.close_connection = True
@@ -130,11 +145,12 @@ class MemoryStore:
 
     def wrong_digest(self, request):
         sent, body = request.headers, request.body
-        if "sha256" in self.verifies and sent.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD") not in ("UNSIGNED-PAYLOAD", hashlib.sha256(body).hexdigest()):
+        plain = {"UNSIGNED-PAYLOAD", hashlib.sha256(body).hexdigest()} | ({"STREAMING-UNSIGNED-PAYLOAD-TRAILER"} if "trailer" in self.verifies else set())
+        if "sha256" in self.verifies and sent.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD") not in plain:
             return refuse(400, "XAmzContentSHA256Mismatch")
         if "md5" in self.verifies and "content-md5" in sent and sent["content-md5"] != base64.b64encode(hashlib.md5(body).digest()).decode():
             return refuse(400, "BadDigest")
-        if "crc32c" in self.verifies and "x-amz-checksum-crc32c" in sent and request.kind in ("chunk", "put") and sent["x-amz-checksum-crc32c"] != crc32c(body):
+        if "crc32c" in self.verifies and request.kind in ("chunk", "put") and self.crc_of(request) not in (None, crc32c(body)):
             return refuse(400, "BadDigest")
         return None
 
@@ -163,8 +179,12 @@ class MemoryStore:
         upload["parts"][request.part] = request.body
         return Answer(200, ETag=f'"{self.etag(request.body)}"', **self.echo(request))
 
+    @staticmethod
+    def crc_of(request):
+        return request.trailer.get("x-amz-checksum-crc32c") or request.headers.get("x-amz-checksum-crc32c")
+
     def echo(self, request):
-        crc = request.headers.get("x-amz-checksum-crc32c")
+        crc = self.crc_of(request)
         return {"x_amz_checksum_crc32c": crc} if crc and "crc32c" in self.verifies else {}
 
     @staticmethod

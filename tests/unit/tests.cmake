@@ -383,6 +383,7 @@ unit_test(s3_request uploader_core)
 unit_test(s3_scheme uploader_core)
 target_link_options(s3_scheme_test PRIVATE "LINKER:--wrap=http_start")
 unit_test(s3_step uploader_core)
+unit_test(s3_trailer uploader_core)
 unit_test(url uploader_core)
 
 set(folder uploader/source)

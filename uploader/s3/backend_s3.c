@@ -11,6 +11,7 @@
 #include "uploader/s3/request.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define OPS_PER_STEP 256
 #define READS_PER_STEP 8 /* pieces of a range */
@@ -156,7 +157,7 @@ static void op_update_progress(struct s3_op *op) {
     op->received_bytes = received_bytes;
     op->task->checked_bytes += http_is_throttled(op->transfer); /* it waits for the token bucket, not for the store */
     if (s3_op_carries_file(op) && !op->probing)
-        op->task->moved_bytes = http_sent(op->transfer);
+        op->task->moved_bytes = MIN(http_sent(op->transfer), op->task->job.length);
     FAULT_POINT_IF(op->task->moved_bytes > 0 && op->task->moved_bytes < op->task->job.length, bytes_half,
                    job_kind_name(op->task->job.ref.kind));
     FAULT_POINT_IF(!op->probing && op->task->awaiting_reply && http_headers_are_sent(op->transfer), s3_sent,

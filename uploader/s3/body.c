@@ -1,8 +1,9 @@
 /*
  * chunk and put: the two requests that carry bytes of the file.
  *
- * A store that verifies a checksum expects it before the body. The range is then read twice: first
- * by s3_body_read_ahead() in pieces (a chunk may have 5 GiB), then by the transfer. The checksum is
+ * A chunk is read once where the store takes its checksum in a trailer. Every other store that
+ * verifies a checksum expects it before the body. The range is then read twice: first by
+ * s3_body_read_ahead() in pieces (a chunk may have 5 GiB), then by the transfer. The checksum is
  * computed again from the bytes that are sent; a difference means that the source changed. Puts up
  * to S3_WHOLE_BODY_MAX are read into memory once instead.
  *
@@ -15,6 +16,7 @@
 #include "uploader/s3/integrity.h"
 #include "uploader/s3/kinds.h"
 #include "uploader/s3/request.h"
+#include "uploader/s3/trailer.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/param.h>
@@ -117,9 +119,10 @@ static void body_send(struct s3_op *op);
 static void put_send(struct s3_op *op);
 
 bool s3_body_wants_checksum(struct s3 *s3, const struct task *t) {
-    if (t->job.ref.kind == JOB_CHUNK)
-        return t->job.checksum == CHECKSUM_CRC32C_FULL;
     const struct s3_endpoint *e = s3_capabilities_endpoint(s3->capabilities, t->job.target.endpoint);
+    if (t->job.ref.kind == JOB_CHUNK)
+        return t->job.checksum == CHECKSUM_CRC32C_FULL &&
+               !(e->trailers == S3_YES && s3_integrity_may_use_trailer(s3, &t->job, e));
     return t->job.length > S3_WHOLE_BODY_MAX && s3_integrity_uses_crc32c(s3, &t->job) &&
            e->verifies[INTEGRITY_CRC32C] != S3_NO;
 }
@@ -232,6 +235,8 @@ static void body_on_reply(struct s3_op *op, const struct http_reply *r, const st
         s3_integrity_take_probe_reply(op, r, e);
     } else if (!e) {
         body_end_sent(op, r);
+    } else if (op->trailer && (e->bad_checksum || s3_error_may_be_due_to_header(e))) {
+        s3_integrity_end_trailers(op);
     } else if (!body_fail_for_source(op, e)) {
         s3_op_fail_with(op, e);
     }
@@ -245,7 +250,12 @@ static void chunk_send(struct s3_op *op) {
     s3_request_param(op, "partNumber", slice_of(op->number));
     s3_request_param(op, "uploadId", op->task->job.handle);
     s3_integrity_add_headers(op);
-    s3_request_set_stream(op, &body_stream);
+    if (op->trailer) {
+        s3_trailer_add_headers(op, op->task->job.length);
+        s3_trailer_set_stream(op, &body_stream);
+    } else {
+        s3_request_set_stream(op, &body_stream, op->task->job.length);
+    }
     s3_request_send(op, body_on_reply);
 }
 
@@ -279,7 +289,7 @@ static int body_load_small(struct s3_op *op) {
 static void put_send(struct s3_op *op) {
     s3_request_begin(op, "PUT");
     if (!body_is_small(op))
-        s3_request_set_stream(op, &body_stream);
+        s3_request_set_stream(op, &body_stream, op->task->job.length);
     int err = body_is_small(op) ? body_load_small(op) : 0;
     if (err == ERR_AGAIN) {
         op->state = S3_OP_READ_AHEAD;

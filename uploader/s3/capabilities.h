@@ -28,6 +28,7 @@ struct s3_endpoint {
     char *url;                                       /* NULL: unknown */
     enum s3_tristate multipart_crc32c;               /* verifies the CRC32C of a whole multipart upload */
     enum s3_tristate verifies[INTEGRITY_SHA256 + 1]; /* crc32c, md5, sha256: refused a wrong one */
+    enum s3_tristate trailers;                       /* refused a part with a wrong CRC32C in a trailer */
     enum s3_tristate md5_etags;                      /* the ETag of a part or put is the MD5 of its bytes */
     unsigned etag_misses;                            /* consecutive ETags that were not the MD5 */
     const struct s3_op *prober;                      /* the operation that probes it; others wait */

@@ -2,6 +2,7 @@
 #include "pure/text.h"
 #include "system/log.h"
 #include "uploader/s3/request.h"
+#include "uploader/s3/trailer.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,8 @@
 #include <time.h>
 
 #define PART_NUMBER_MAX 10000
-#define PROBE_CHUNK_MAX (UINT64_C(16) << 20) /* a larger chunk is not sent twice */
+#define PROBE_CHUNK_MAX (UINT64_C(16) << 20)  /* a larger chunk is not sent twice */
+#define TRAILER_CHUNK_MIN (UINT64_C(1) << 20) /* a second read of less costs less than a probe */
 #define MEASURED_BYTES (256u << 10)
 #define ETAG_MISSES_MAX 3 /* consecutive; then ETags of this endpoint are no longer compared */
 
@@ -28,6 +30,12 @@ bool s3_integrity_uses_crc32c(const struct s3 *s3, const struct job *job) {
     if (wanted)
         return wanted == INTEGRITY_CRC32C;
     return !s3->aws.checksums_when_required;
+}
+
+bool s3_integrity_may_use_trailer(const struct s3 *s3, const struct job *job, const struct s3_endpoint *e) {
+    return job->ref.kind == JOB_CHUNK && job->length >= TRAILER_CHUNK_MIN && job->checksum == CHECKSUM_CRC32C_FULL &&
+           s3_integrity_uses_crc32c(s3, job) && !(e->refused & S3_BODY_CHECKSUM) &&
+           e->verifies[INTEGRITY_CRC32C] != S3_NO && e->trailers != S3_NO;
 }
 
 /* --- digests --- */
@@ -143,6 +151,8 @@ static enum integrity method_choose(const struct s3_op *op, const struct s3_endp
 
 static bool method_needs_probe(const struct s3_op *op, const struct s3_endpoint *e) {
     bool is_check = op->method == INTEGRITY_CRC32C || method_has_digest(op->method);
+    if (op->trailer)
+        return e->trailers == S3_UNKNOWN;
     return is_check && !op->streams_md5 && e->verifies[op->method] == S3_UNKNOWN;
 }
 
@@ -166,14 +176,18 @@ static bool integrity_choose_method(struct s3_op *op) {
     }
     op->read_ahead = op->read_ahead && method == op->method;
     op->method = method;
-    op->announced = chunk ? op->task->job.checksum == CHECKSUM_CRC32C_FULL : method == INTEGRITY_CRC32C;
+    unsigned after_last = op->task->job.chunks ? op->task->job.chunks + 1 : PART_NUMBER_MAX;
+    bool has_spare_part = after_last <= PART_NUMBER_MAX; /* for a probe */
+    op->trailer = method == INTEGRITY_CRC32C && s3_integrity_may_use_trailer(op->s3, &op->task->job, e) &&
+                  (e->trailers == S3_YES || has_spare_part);
+    op->announced =
+        !op->trailer && (chunk ? op->task->job.checksum == CHECKSUM_CRC32C_FULL : method == INTEGRITY_CRC32C);
     bool whole = !chunk && op->task->job.length <= S3_WHOLE_BODY_MAX; /* its digest is computed in memory */
     op->streams_md5 =
         method == INTEGRITY_MD5 && e->md5_etags == S3_YES && !whole && source_is_fetched(op->task->source);
     op->probing = false;
-    bool own_part = chunk && op->task->job.length > PROBE_CHUNK_MAX; /* the probe is a part after the last one */
-    unsigned number = op->task->job.chunks ? op->task->job.chunks + 1 : PART_NUMBER_MAX;
-    if (!method_needs_probe(op, e) || (own_part && number > PART_NUMBER_MAX))
+    bool own_part = op->trailer || (chunk && op->task->job.length > PROBE_CHUNK_MAX);
+    if (!method_needs_probe(op, e) || (own_part && !has_spare_part))
         return true;
     if (e->prober && e->prober != op) {
         op->state = S3_OP_PROBE_WAIT;
@@ -182,7 +196,7 @@ static bool integrity_choose_method(struct s3_op *op) {
     e->prober = op;
     op->probing = true;
     if (own_part)
-        probe_send_part(op, number);
+        probe_send_part(op, after_last);
     return !own_part;
 }
 
@@ -269,6 +283,8 @@ int s3_integrity_hash_body(struct s3_op *op) {
 /* --- the reply to a probe --- */
 
 static bool probe_is_refused(const struct s3_op *op, const struct s3_error *e) {
+    if (op->trailer) /* other errors may mean the word that stands for the payload's hash */
+        return strcmp(e->code, "BadDigest") == 0 || strcmp(e->code, "XAmzContentChecksumMismatch") == 0;
     return e->bad_checksum || (op->method == INTEGRITY_SHA256 && strcmp(e->code, "SignatureDoesNotMatch") == 0);
 }
 
@@ -278,9 +294,18 @@ static bool etag_is_md5_of(const char *etag, const uint8_t sum[MD5_SIZE]) {
 }
 
 static void probe_set_result(const struct s3_op *op, struct s3_endpoint *e, enum s3_tristate verifies) {
-    e->verifies[op->method] = verifies;
-    log_debug("%s %s a wrong %s", e->url ? e->url : "the endpoint", verifies == S3_YES ? "refuses" : "does not refuse",
-              integrity_name(op->method));
+    *(op->trailer ? &e->trailers : &e->verifies[op->method]) = verifies;
+    log_debug("%s %s a wrong %s%s", e->url ? e->url : "the endpoint",
+              verifies == S3_YES ? "refuses" : "does not refuse", integrity_name(op->method),
+              op->trailer ? " in a trailer" : "");
+}
+
+/* True: the error says nothing about the digest, and the operation fails with it. A store that does not know trailers
+ * may answer them in any way; the request without one shows every other fault again. */
+static bool probe_fails(const struct s3_op *op, const struct s3_error *e) {
+    if (op->trailer)
+        return e->expired || e->throttled || e->never_connected || e->gone;
+    return e->transient || e->gone || e->class != FAIL_REQUEST;
 }
 
 /* False: the reply shows nothing, and the operation ended. */
@@ -290,7 +315,7 @@ static bool probe_take_reply(struct s3_op *op, const struct http_reply *r, const
     bool refused = e && probe_is_refused(op, e);
     endpoint->prober = NULL;
     op->probing = false;
-    if (e && !refused && (e->transient || e->gone || e->class != FAIL_REQUEST)) {
+    if (e && !refused && probe_fails(op, e)) {
         s3_op_fail_with(op, e);
         return false;
     }
@@ -299,6 +324,11 @@ static bool probe_take_reply(struct s3_op *op, const struct http_reply *r, const
         s3_etag_copy(http_header(r, "etag"), etag, sizeof etag) == 0)
         endpoint->md5_etags = etag_is_md5_of(etag, op->digest_bytes) ? S3_YES : S3_NO;
     return true;
+}
+
+void s3_integrity_end_trailers(struct s3_op *op) {
+    probe_set_result(op, s3_op_endpoint(op), S3_NO);
+    s3_integrity_resume(op);
 }
 
 void s3_integrity_take_probe_reply(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
@@ -317,19 +347,21 @@ static void probe_send_part(struct s3_op *op, unsigned number) {
     static const char text[] = "chunklift: does this store refuse a wrong digest?";
     struct slice body = slice_make(text, sizeof text - 1);
     s3_request_begin(op, "PUT");
-    int err = buf_add_slice(&op->body, body);
+    op->crc = crc32c_add(0, body.ptr, body.len);
+    int err = op->trailer ? s3_trailer_add_body(op, body, ~op->crc) : buf_add_slice(&op->body, body);
     if (!err)
         err = s3_digest_all(op, body);
     if (err) {
         s3_op_fail_err(op, err);
         return;
     }
-    op->crc = crc32c_add(0, body.ptr, body.len);
     op->read_ahead = false;
     snprintf(op->number, sizeof op->number, "%u", number);
     s3_request_param(op, "partNumber", slice_of(op->number));
     s3_request_param(op, "uploadId", op->task->job.handle);
     s3_integrity_add_headers(op);
+    if (op->trailer)
+        s3_trailer_add_headers(op, body.len);
     s3_request_send(op, probe_on_part_reply);
 }
 
@@ -357,7 +389,8 @@ static bool integrity_compare_etag(struct s3_op *op, struct s3_endpoint *e, bool
 static bool integrity_is_proved_by_header(const struct s3_op *op, const struct s3_endpoint *e) {
     unsigned header = op->method == INTEGRITY_CRC32C ? S3_BODY_CHECKSUM : op->method == INTEGRITY_MD5 ? S3_BODY_MD5 : 0;
     bool is_check = op->method == INTEGRITY_CRC32C || method_has_digest(op->method);
-    return is_check && !op->streams_md5 && e->verifies[op->method] == S3_YES && !(op->dropped & header);
+    return op->trailer ||
+           (is_check && !op->streams_md5 && e->verifies[op->method] == S3_YES && !(op->dropped & header));
 }
 
 /* Logs a change for the endpoint. */

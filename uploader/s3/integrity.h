@@ -10,7 +10,8 @@
  * seen to use sends a request with a wrong digest (a probe); the others wait for its reply. A put
  * or a chunk of up to 16 MiB sends its own bytes: a store that ignores the digest then has the
  * object or part that was to be sent. A larger chunk sends a few bytes as a part after the last
- * one, which no Complete names. A probe creates or replaces nothing else.
+ * one, which no Complete names. So does the probe for a CRC32C that follows the bytes (trailer.h),
+ * which comes first. A probe creates or replaces nothing else.
  */
 #ifndef CHUNKLIFT_S3_INTEGRITY_H
 #define CHUNKLIFT_S3_INTEGRITY_H
@@ -21,6 +22,11 @@
 
 /* True: requests may carry CRC32C checksums. */
 bool s3_integrity_uses_crc32c(const struct s3 *s3, const struct job *job);
+
+/* True: the CRC32C of this chunk may follow its bytes, unless the endpoint does not take trailers. */
+bool s3_integrity_may_use_trailer(const struct s3 *s3, const struct job *job, const struct s3_endpoint *e);
+/* The endpoint, which took trailers, refused one: it gets none any more. Resumes with a header. */
+void s3_integrity_end_trailers(struct s3_op *op);
 
 /* Chooses op->method and continues with on_method_known at once, or after other operations or a
  * probe have shown whether the store verifies it. Fails the operation when the store lacks the

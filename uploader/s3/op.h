@@ -10,6 +10,7 @@
  *   op.c            an operation, its end and its result
  *   scheme.c        http:// written for https://, or the reverse
  *   request.c       one signed request: headers, credentials, the region of the bucket
+ *   trailer.c       the body of a chunk whose checksum follows its bytes
  *   leftovers.c     multipart uploads created by earlier holders of a begin (rule 10)
  *   integrity.c     chunk and put: proof that the store has the bytes (rule 16)
  *   begin.c, body.c, complete.c, object.c   the kinds of tasks
@@ -91,7 +92,8 @@ struct s3_request {
     unsigned optional;                   /* enum s3_optional: optional headers it has */
     unsigned optional_headers;           /* a bit for each optional one among headers */
     const struct s3_body_stream *stream; /* NULL: the body is op->body */
-    int err;                             /* the first error of building it */
+    uint64_t stream_length;
+    int err; /* the first error of building it */
 };
 
 struct s3_op {
@@ -136,9 +138,12 @@ struct s3_op {
     bool loaded;      /* small is complete */
     uint32_t crc;     /* chunk, put: announced; finish: of the whole file */
     enum integrity method;
-    bool probing;     /* the request has a wrong digest on purpose */
-    bool read_ahead;  /* the range was read ahead for this method: crc and digest_bytes are valid */
-    bool streams_md5; /* the MD5 is computed while sending, for comparison with the ETag */
+    bool trailer;                        /* the CRC follows the bytes: trailer.c */
+    const struct s3_body_stream *framed; /* the bytes within its frame */
+    uint64_t framed_position;            /* in the body with its frame */
+    bool probing;                        /* the request has a wrong digest on purpose */
+    bool read_ahead;                     /* the range was read ahead for this method: crc and digest_bytes are valid */
+    bool streams_md5;                    /* the MD5 is computed while sending, for comparison with the ETag */
     struct digest *digest;
     enum digest_kind digest_kind;
     uint8_t digest_bytes[SHA256_SIZE]; /* MD5 or SHA-256 of the range */

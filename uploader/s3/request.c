@@ -5,6 +5,7 @@
 #include "uploader/s3/scheme.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/param.h>
 
 #define REPLY_MAX (1u << 20)
 
@@ -62,14 +63,15 @@ void s3_request_optional_header(struct s3_op *op, enum s3_optional which, const 
     va_end(args);
 }
 
-void s3_request_set_payload_hash(struct s3_op *op, const char *sha256_hex) {
+void s3_request_set_payload_hash(struct s3_op *op, const char *hash) {
     struct s3_request *q = &op->request;
     buf_clear(&q->headers[0]);
-    request_keep_err(q, buf_addf(&q->headers[0], "x-amz-content-sha256: %s", sha256_hex));
+    request_keep_err(q, buf_addf(&q->headers[0], "x-amz-content-sha256: %s", hash));
 }
 
-void s3_request_set_stream(struct s3_op *op, const struct s3_body_stream *stream) {
+void s3_request_set_stream(struct s3_op *op, const struct s3_body_stream *stream, uint64_t length) {
     op->request.stream = stream;
+    op->request.stream_length = length;
 }
 
 /* --- replies --- */
@@ -118,6 +120,12 @@ static void request_check_credentials(struct s3_op *op, struct s3_error *e) {
     }
 }
 
+/* How many of these sent bytes are bytes of the file. A stream may have a frame around them (trailer.c). */
+static uint64_t request_file_bytes(const struct s3_op *op, uint64_t sent) {
+    uint64_t stream = op->request.stream_length, length = op->task->job.length;
+    return op->request.stream ? sent / stream * length + MIN(sent % stream, length) : sent;
+}
+
 static void request_done(void *arg, const struct http_reply *r) {
     struct s3_op *op = arg;
     struct s3_error e;
@@ -128,7 +136,7 @@ static void request_done(void *arg, const struct http_reply *r) {
                    r = &lost;
                })
     if (s3_op_carries_file(op) && !op->probing)
-        op->task->result.sent_bytes += r->sent_bytes;
+        op->task->result.sent_bytes += request_file_bytes(op, r->sent_bytes);
     op->task->awaiting_reply = false;
     bool failed = s3_error_from_reply(r, clock_real_us() / 1000000, &e);
     s3_scheme_take_reply(op, r, failed ? &e : NULL);
@@ -169,7 +177,7 @@ static int request_start_transfer(struct s3_op *op) {
         .url = url.data,
         .headers = headers,
         .credentials = &credentials,
-        .body_length = stream ? op->task->job.length : op->body.len,
+        .body_length = stream ? q->stream_length : op->body.len,
         .read = stream ? stream->read : NULL,
         .ready = stream ? stream->ready : NULL,
         .rewind = stream ? stream->rewind : NULL,

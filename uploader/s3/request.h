@@ -24,10 +24,10 @@ void s3_request_header(struct s3_op *op, const char *format, ...) __attribute__(
  * again. */
 void s3_request_optional_header(struct s3_op *op, enum s3_optional which, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Replaces UNSIGNED-PAYLOAD by the SHA-256 of the body in hex. */
-void s3_request_set_payload_hash(struct s3_op *op, const char *sha256_hex);
-/* The body is a stream of task->job.length bytes instead of op->body. */
-void s3_request_set_stream(struct s3_op *op, const struct s3_body_stream *stream);
+/* Replaces UNSIGNED-PAYLOAD by the SHA-256 of the body in hex, or by another word for it. */
+void s3_request_set_payload_hash(struct s3_op *op, const char *hash);
+/* The body is a stream of length bytes instead of op->body. */
+void s3_request_set_stream(struct s3_op *op, const struct s3_body_stream *stream, uint64_t length);
 
 /* Sends the request; it may wait in S3_OP_CREDENTIALS first. Fails the operation when it cannot be
  * sent. */

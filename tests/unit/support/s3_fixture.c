@@ -30,7 +30,7 @@ const char *reply_with_error(struct s3_fixture *f, const char *status, const cha
 static void s3_fixture_set_capabilities(struct s3_fixture *f) {
     struct s3_endpoint *e = s3_capabilities_endpoint(((struct s3 *)f->s3)->capabilities, slice_of(f->server.url));
     e->verifies[INTEGRITY_CRC32C] = S3_YES;
-    e->verifies[INTEGRITY_SHA256] = e->verifies[INTEGRITY_MD5] = S3_NO;
+    e->verifies[INTEGRITY_SHA256] = e->verifies[INTEGRITY_MD5] = e->trailers = S3_NO;
 }
 
 void s3_fixture_open(struct s3_fixture *f, const char *const *replies) {
