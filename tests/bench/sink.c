@@ -49,7 +49,7 @@ static bool must_be_probe(const char *head) {
 
 static const char *make_reply(const char *head, char *out, size_t size) {
     const char *xml = "", *status = "200 OK", *promise = "";
-    if (verifies_crc && strstr(head, "?uploads"))
+    if (verifies_crc && strcasestr(head, "\r\nx-amz-checksum-algorithm:"))
         promise = "x-amz-checksum-algorithm: CRC32C\r\nx-amz-checksum-type: FULL_OBJECT\r\n";
     if (verifies_crc && strncmp(head, "PUT", 3) == 0 && must_be_probe(head)) {
         status = "400 Bad Request";

@@ -10,7 +10,7 @@
  *   op.c            an operation, its end and its result
  *   scheme.c        http:// written for https://, or the reverse
  *   request.c       one signed request: headers, credentials, the region of the bucket
- *   trailer.c       the body of a chunk whose checksum follows its bytes
+ *   trailer.c       the body of a chunk with its checksum in a trailer
  *   leftovers.c     multipart uploads created by earlier holders of a begin (rule 10)
  *   integrity.c     chunk and put: proof that the store has the bytes (rule 16)
  *   begin.c, body.c, complete.c, object.c   the kinds of tasks

@@ -1,5 +1,5 @@
 /*
- * A chunk whose CRC32C follows its bytes, so that the range is read once.
+ * A chunk with its CRC32C behind the bytes, so that the range is read once.
  *
  * The body is aws-chunked: one frame with all bytes, the empty frame, and the header
  * x-amz-checksum-crc32c as a trailer. Source: "Uploading objects using trailing checksums" in the

@@ -1,4 +1,4 @@
-/* Chunks whose CRC32C follows their bytes. */
+/* Chunks with their CRC32C in a trailer. */
 #include "s3_op_fixture.h"
 
 #include "uploader/s3/kinds.h"
@@ -150,7 +150,7 @@ static void test_the_trailer_of_the_probe_is_wrong(void **state) {
     assert_false(request_contains(f, 0, right));
 }
 
-/* Whatever it answers, except an error that has nothing to do with the request. */
+/* Each answer but one that concerns something else means that. */
 static void test_a_store_without_trailers_gets_headers(void **state) {
     struct s3_fixture *f = *state;
     const char *const replies[] = {ACCEPTED, reply_with_error(f, "400 Bad Request", "InvalidDigest"),
