@@ -22,9 +22,10 @@ static void consumer_log_read_tail(const char *path, off_t from, char tail[TAIL_
     off_t start = MAX(consumer_log_size(path) - TAIL_BYTES, from);
     ssize_t n = pread(fd, tail, TAIL_BYTES, start);
     close(fd);
-    while (n > 0 && tail[n - 1] == '\n')
-        n--;
-    tail[MAX(n, 0)] = '\0';
+    size_t len = (size_t)MAX(n, 0);
+    while (len && tail[len - 1] == '\n')
+        len--;
+    tail[len] = '\0';
 }
 
 void consumer_log_last_line(const char *path, off_t from, char *text, size_t size) {

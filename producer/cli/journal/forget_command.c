@@ -50,6 +50,9 @@ struct forgetting {
     bool unfinished, keep_parts, json;
 };
 
+/* Runs the next statement for each upload. x: the name of a pointer to it. */
+#define FOR_EACH_FOUND(x, f) for (struct found *x = (f)->found; x < (f)->found + (f)->count; x++)
+
 /* ---- look up ---- */
 
 static int forget_note(void *arg, const struct upload_summary *u) {
@@ -74,11 +77,11 @@ static void found_release(struct found *found) {
 
 static void forget_leave_out(struct forgetting *f, const struct id128 *upload) {
     size_t kept = 0;
-    for (size_t i = 0; i < f->count; i++)
-        if (id_equal(&f->found[i].upload, upload))
-            found_release(&f->found[i]);
+    FOR_EACH_FOUND (x, f)
+        if (id_equal(&x->upload, upload))
+            found_release(x);
         else
-            f->found[kept++] = f->found[i];
+            f->found[kept++] = *x;
     f->count = kept;
 }
 
@@ -125,16 +128,23 @@ static int forget_print(const struct forgetting *f, const struct found *found) {
     return err;
 }
 
+static bool reply_names(const struct msg_forgotten *m, const struct id128 *upload) {
+    for (struct slice ids = m->uploads; ids.len >= sizeof *upload;
+         ids = slice_make(ids.ptr + sizeof *upload, ids.len - sizeof *upload))
+        if (memcmp(ids.ptr, upload, sizeof *upload) == 0)
+            return true;
+    return false;
+}
+
 static int forget_take_reply(const struct forgetting *f, const char *endpoint, const struct msg_forgotten *m) {
     if (m->error.len) {
         log_error("%s: %.*s; nothing was forgotten", endpoint, (int)m->error.len, m->error.ptr);
         return ERR_DAMAGED;
     }
     int err = 0;
-    for (size_t i = 0; !err && i < f->count; i++)
-        for (size_t k = 0; !err && k + sizeof(struct id128) <= m->uploads.len; k += sizeof(struct id128))
-            if (memcmp(m->uploads.ptr + k, f->found[i].upload.b, sizeof(struct id128)) == 0)
-                err = forget_print(f, &f->found[i]);
+    FOR_EACH_FOUND (x, f)
+        if (!err && reply_names(m, &x->upload))
+            err = forget_print(f, x);
     return err;
 }
 
@@ -144,9 +154,9 @@ static int forget_ask_consumer(const struct forgetting *f, const char *endpoint)
     struct buf ids = BUF_INIT;
     struct msg question = {.type = MSG_FORGET}, *answer;
     int err = 0;
-    for (size_t i = 0; !err && i < f->count; i++)
-        if (f->found[i].finished || f->keep_parts || !f->unfinished)
-            err = buf_add(&ids, f->found[i].upload.b, sizeof f->found[i].upload.b);
+    FOR_EACH_FOUND (x, f)
+        if (!err && (x->finished || f->keep_parts || !f->unfinished))
+            err = buf_add(&ids, x->upload.b, sizeof x->upload.b);
     question.forget.uploads = buf_slice(&ids);
     question.forget.unfinished = f->unfinished;
     if (!err)
@@ -164,8 +174,8 @@ static int forget_ask_consumer(const struct forgetting *f, const char *endpoint)
 
 /* ERR_DAMAGED: a wanted upload is unknown. ERR_USAGE: too many. */
 static int forget_check(struct forgetting *f) {
-    for (size_t i = 0; i < f->count; i++)
-        named_uploads_meet(&f->named, &f->found[i].upload, slice_of(f->found[i].dest));
+    FOR_EACH_FOUND (x, f)
+        named_uploads_meet(&f->named, &x->upload, slice_of(x->dest));
     int err = named_uploads_check(&f->named);
     if (err)
         return err;
@@ -190,9 +200,8 @@ static int forget_abort_unfinished(struct forgetting *f, struct forget_abort_opt
     struct producer_drop *drops = array_zeroed(f->count, sizeof *drops);
     const struct found *first = NULL;
     int status = drops ? EXIT_DONE : EXIT_UNUSABLE;
-    for (size_t i = 0; !status && i < f->count; i++) {
-        const struct found *found = &f->found[i];
-        if (found->finished)
+    FOR_EACH_FOUND (found, f) {
+        if (status || found->finished)
             continue;
         first = first ? first : found;
         if (!found_same_store(first, found)) {
@@ -213,8 +222,8 @@ static int forget_abort_unfinished(struct forgetting *f, struct forget_abort_opt
 
 static size_t forget_count_finished(const struct forgetting *f) {
     size_t count = 0;
-    for (size_t i = 0; i < f->count; i++)
-        count += f->found[i].finished;
+    FOR_EACH_FOUND (x, f)
+        count += x->finished;
     return count;
 }
 
@@ -232,9 +241,10 @@ static int forget_hand_over(const struct forgetting *f, const char *dir) {
         words[n++] = dir;
         if (f->json)
             words[n++] = "--json";
-        for (size_t i = 0, k = 0; i < f->count; i++)
-            if (f->found[i].finished) {
-                id_to_hex(&f->found[i].upload, ids[k]);
+        size_t k = 0;
+        FOR_EACH_FOUND (x, f)
+            if (x->finished) {
+                id_to_hex(&x->upload, ids[k]);
                 words[n++] = ids[k++];
             }
         fflush(stdout);
@@ -249,8 +259,8 @@ static int forget_hand_over(const struct forgetting *f, const char *dir) {
 
 static void forget_release(struct forgetting *f) {
     named_uploads_release(&f->named);
-    for (size_t i = 0; i < f->count; i++)
-        found_release(&f->found[i]);
+    FOR_EACH_FOUND (x, f)
+        found_release(x);
     free(f->found);
 }
 

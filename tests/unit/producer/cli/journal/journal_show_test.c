@@ -20,7 +20,8 @@ static int show(bool json, const char *const *names, size_t count) {
 }
 
 static int show_one(bool json, const char *name) {
-    return show(json, &name, 1);
+    const char *names[] = {name, "/"}; /* the second one is not given */
+    return show(json, names, 1);
 }
 
 static bool seen_has(const char *text) {
