@@ -5,6 +5,7 @@
 #include "command_run.h"
 #include "producer/cli/journal/journal_command.h"
 #include "producer/cli/status_command.h"
+#include <dirent.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -158,12 +159,29 @@ static void await_output(const char *text) {
     fail_msg("no %s in the output", text);
 }
 
+/* The watches of inotify that the process has. */
+static unsigned watches(pid_t pid) {
+    char dir[64], path[400], text[4096];
+    unsigned count = 0;
+    snprintf(dir, sizeof dir, "/proc/%ld/fdinfo", (long)pid);
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        if (e->d_name[0] != '.')
+            count += strstr(file_read_text(path, text, sizeof text), "inotify wd:") != NULL;
+    }
+    closedir(d);
+    return count;
+}
+
 static void test_tail_follows_until_interrupted(void **state) {
     (void)state;
     unlink("stdout");
     lines_write(&test_journal, "../stdout", slice_of(""));
     pid_t pid = command_start(WORDS("journal", "tail", "-fn1", test_journal.dir));
     await_output("{\"seq\":1,");
+    assert_int_equal(watches(pid), 1);
     lines_stops(&test_journal, 1);
     await_output("{\"seq\":2,");
     lines_stops(&test_journal, 1);
