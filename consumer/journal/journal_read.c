@@ -109,23 +109,22 @@ static int segment_read(const struct segment *s, uint64_t offset, size_t max, st
     return 0;
 }
 
-/* The first line that starts at or after `from` (> 0): its offset and seq; limit and UINT64_MAX when
+/* The first line that starts after the byte `from`: its offset and seq; limit and UINT64_MAX when
  * there is none. */
 static int segment_next_line(const struct segment *s, uint64_t from, struct buf *scratch, uint64_t *offset,
                              uint64_t *seq) {
     buf_clear(scratch);
-    uint64_t base = from - 1; /* the newline can be the byte just before `from` */
     for (;;) {
-        uint64_t at = base + scratch->len;
+        uint64_t at = from + scratch->len;
         int err = segment_read(s, at, PROBE, scratch);
         if (err)
             return err;
         const char *newline = scratch->len ? memchr(scratch->data, '\n', scratch->len) : NULL;
         size_t start = newline ? (size_t)(newline - scratch->data) + 1 : scratch->len;
-        *offset = base + start;
+        *offset = from + start;
         if (newline && line_seq(slice_make(scratch->data + start, scratch->len - start), seq))
             return 0;
-        bool at_end = base + scratch->len >= s->limit;
+        bool at_end = from + scratch->len >= s->limit;
         if (at_end && newline && *offset == s->limit) {
             *seq = UINT64_MAX;
             return 0;
@@ -138,7 +137,7 @@ static int segment_next_line(const struct segment *s, uint64_t from, struct buf 
 }
 
 /* Narrows [low, high) to a window. low is the start of line *low_seq <= seq; line seq starts before
- * high. */
+ * or at high. */
 static int segment_bisect(const struct segment *s, uint64_t seq, struct buf *scratch, uint64_t *low,
                           uint64_t *low_seq) {
     uint64_t high = s->limit;

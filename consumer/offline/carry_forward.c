@@ -88,7 +88,7 @@ static void held_remove(struct search *s, struct held *h) {
     free(h);
 }
 
-/* *e: the entry of r's destination if it belongs to r's upload, else NULL. */
+/* *e: the entry of r's destination if it belongs to r's upload; else, and after an error, NULL. */
 static int search_find_finished(const struct search *s, const struct record *r, const struct finished_entry **e) {
     struct id128 place;
     int err = fingerprint_dest(s->state->sha, r->endpoint, r->dest, &place);
@@ -122,7 +122,7 @@ static int held_add(struct search *s, const struct record *r, struct slice line)
     if (r->seq > s->up_to)
         return 0;
     int err = search_find_finished(s, r, &e);
-    if (err || !e)
+    if (!e)
         return err;
     h = calloc(1, sizeof *h);
     if (!h)
@@ -135,7 +135,7 @@ static int held_add(struct search *s, const struct record *r, struct slice line)
 
 static int search_take_finish(struct search *s, const struct record *r) {
     struct held *h = held_find(s, &r->upload);
-    const struct finished_entry *e;
+    const struct finished_entry *e = NULL;
     struct buf scratch = BUF_INIT;
     struct record identity;
     if (!h)
@@ -143,7 +143,7 @@ static int search_take_finish(struct search *s, const struct record *r) {
     int err = record_parse(buf_slice(&h->line), &identity, &scratch);
     if (!err)
         err = search_find_finished(s, &identity, &e);
-    if (!err && e && e->seq == r->seq)
+    if (e && e->seq == r->seq)
         err = search_report(s, &identity, r, h->seq);
     buf_release(&scratch);
     held_remove(s, h);
@@ -155,7 +155,7 @@ static int search_take_whole(const struct search *s, const struct record *r) {
     if (r->seq > s->up_to)
         return 0;
     int err = search_find_finished(s, r, &e);
-    if (err || !e || e->seq != r->seq)
+    if (!e || e->seq != r->seq)
         return err;
     return search_report(s, r, r, r->seq);
 }
@@ -164,7 +164,7 @@ static int search_take_whole(const struct search *s, const struct record *r) {
 static int search_take_same(const struct search *s, const struct record *r) {
     const struct finished_entry *e;
     int err = search_find_finished(s, r, &e);
-    if (err || !e || (e->seq > s->up_to && e->seq <= s->last_seq) || finished_differs(e, &r->file) ||
+    if (!e || (e->seq > s->up_to && e->seq <= s->last_seq) || finished_differs(e, &r->file) ||
         !e->inode != !r->file.ino)
         return err;
     struct record again = *r;

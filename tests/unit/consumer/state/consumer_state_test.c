@@ -400,7 +400,7 @@ static void test_a_snapshot_that_cannot_be_written_is_logged(void **state) {
     assert_null(strstr(said, "fork"));
 }
 
-/* For example the producer's uploaders in `cp`. */
+/* For waitpid and kill, a pid of 0 would mean the whole group. */
 static void test_other_children_of_the_process_are_left_alone(void **state) {
     (void)state;
     struct snapshot_writer none = {0};
