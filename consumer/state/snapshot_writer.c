@@ -57,10 +57,7 @@ void snapshot_writer_start(struct snapshot_writer *v, const char *dir, const str
 }
 
 static bool snapshot_writer_collect(struct snapshot_writer *v, int flags) {
-    pid_t ended;
-    do
-        ended = waitpid(v->child, NULL, flags);
-    while (ended == -1 && errno == EINTR);
+    pid_t ended = (pid_t)TEMP_FAILURE_RETRY(waitpid(v->child, NULL, flags));
     if (ended != 0) /* an error means that it was collected elsewhere */
         v->child = 0;
     return ended != 0;
