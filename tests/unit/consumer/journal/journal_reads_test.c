@@ -67,7 +67,7 @@ static void prepare_sealed_files(void) {
         if (i == 6) {
             struct journal_position pos;
             journal_position(j, &pos);
-            assert_int_equal(snapshot_write(DIR_NAME, &pos, slice_of("state")), 0);
+            assert_int_equal(snapshot_write_by(&fault_io, DIR_NAME, &pos, slice_of("state")), 0);
         }
     }
     journal_close(&j);
@@ -182,10 +182,10 @@ static void test_each_read_fails_once(void **state) {
     assert_true(each_call(FAILS) > 30);
 }
 
-/* Not with another one that follows from it, and the start does not go on. */
+/* Not with another one that follows from it, and the start does not go on. A torn tail and a batch in flight are read twice. */
 static void test_a_start_ends_with_the_error_of_its_read(void **state) {
     (void)state;
-    for (size_t i = 0; i < sizeof lives / sizeof lives[0]; i++)
+    for (size_t i = 1; i < sizeof lives / sizeof lives[0]; i++)
         for (int at = 1;; at++) {
             struct seen s;
             struct journal_options o = seen_options(&s);
