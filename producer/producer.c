@@ -4,40 +4,14 @@
 #include "system/dirs.h"
 #include "system/exit_status.h"
 #include "system/log.h"
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #define ENTRIES_A_STEP 256u
 
 /* --- start and end --- */
 
-/* Removes a socket file without a listener: a killed producer leaves one, and then the same command could not bind
- * again. */
-static void socket_remove_dead(const char *address) {
-    static const char ipc[] = "ipc://";
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    struct stat st;
-    const char *path = address + sizeof ipc - 1;
-    if (strncmp(address, ipc, sizeof ipc - 1) != 0 || strlen(path) >= sizeof name.sun_path || lstat(path, &st) != 0 ||
-        !S_ISSOCK(st.st_mode))
-        return;
-    memcpy(name.sun_path, path, strlen(path));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd == -1)
-        return;
-    if (connect(fd, (struct sockaddr *)&name, sizeof name) != 0 && errno == ECONNREFUSED)
-        (void)unlink(path);
-    close(fd);
-}
-
 static int producer_open_jobs(struct producer *p, const char *address) {
     struct buf fresh = BUF_INIT;
-    if (address)
-        socket_remove_dead(address);
     int err = address ? 0 : dirs_new_ipc_endpoint("jobs", &fresh);
     if (!err)
         err = endpoint_open(&p->jobs, ENDPOINT_PUSH, address ? address : fresh.data);
@@ -47,10 +21,8 @@ static int producer_open_jobs(struct producer *p, const char *address) {
 
 static int producer_open_data(struct producer *p, const char *address) {
     struct buf fallback = BUF_INIT;
-    int err = 0;
-    if (address)
-        socket_remove_dead(address);
-    else if ((err = data_server_default_address(endpoint_address(p->jobs), &fallback)) == ERR_NOT_FOUND)
+    int err = address ? 0 : data_server_default_address(endpoint_address(p->jobs), &fallback);
+    if (err == ERR_NOT_FOUND)
         err = dirs_new_ipc_endpoint("data", &fallback);
     if (err == ERR_INVALID) {
         log_error("--jobs %s: no port is left for file data; name one with --data", endpoint_address(p->jobs));

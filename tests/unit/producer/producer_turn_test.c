@@ -10,6 +10,7 @@
 
 static unsigned messages_left; /* further messages of the consumer, which say nothing new */
 static bool offer_is_refused;  /* the next one */
+static unsigned offers_sent_count;
 
 int __real_session_recv(struct session *s, struct msg **m);
 int __wrap_session_recv(struct session *s, struct msg **m);
@@ -26,7 +27,10 @@ int __wrap_session_recv(struct session *s, struct msg **m) {
 int __real_endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct slice data);
 int __wrap_endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct slice data);
 int __wrap_endpoint_send(struct endpoint *e, const void *peer, size_t peer_len, struct slice data) {
-    if (!offer_is_refused || e != fixture.producer->jobs)
+    if (e != fixture.producer->jobs)
+        return __real_endpoint_send(e, peer, peer_len, data);
+    offers_sent_count++;
+    if (!offer_is_refused)
         return __real_endpoint_send(e, peer, peer_len, data);
     offer_is_refused = false;
     return ERR_AGAIN;
@@ -71,6 +75,15 @@ static void test_offer_that_is_not_taken_is_sent_later(void **state) {
     UNTIL(fixture_next_offer(&offer));
     assert_int_equal(offer.offer.job_count, 1);
     msg_release(&offer);
+}
+
+static void test_first_offer_is_sent_once(void **state) {
+    (void)state;
+    start_and_wait();
+    offers_sent_count = 0;
+    open_pull();
+    UNTIL(producer_stats(fixture.producer)->outstanding == 1);
+    assert_int_equal(offers_sent_count, 1);
 }
 
 /* ---- without a consumer ---- */
@@ -160,6 +173,6 @@ static void test_file_without_an_uploader_fails_at_its_time(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 UNIT_MAIN(TEST(test_turn_reads_64_messages), TEST(test_offer_that_is_not_taken_is_sent_later),
-          TEST(test_nothing_is_sent_without_a_consumer), TEST(test_silence_is_reported_after_five_seconds),
-          TEST(test_drain_does_not_wait_for_plans), TEST(test_files_of_a_missing_bucket_fail_together),
-          TEST(test_file_without_an_uploader_fails_at_its_time))
+          TEST(test_first_offer_is_sent_once), TEST(test_nothing_is_sent_without_a_consumer),
+          TEST(test_silence_is_reported_after_five_seconds), TEST(test_drain_does_not_wait_for_plans),
+          TEST(test_files_of_a_missing_bucket_fail_together), TEST(test_file_without_an_uploader_fails_at_its_time))
