@@ -114,6 +114,32 @@ static void test_only_a_look_up_is_checked(void **state) {
     assert_int_equal(planner.files.count, 1);
 }
 
+static unsigned hedged_chunks;
+
+static void note_hedged(void *arg, const struct producer_file_view *file, uint32_t chunk, struct slice worker) {
+    (void)arg;
+    assert_string_equal(file->path, f->path);
+    assert_int_equal(chunk, 1);
+    assert_true(slice_equal(worker, slice_of("h/2")));
+    hedged_chunks++;
+}
+
+/* Its other events do not matter: the first lease of the job is valid. */
+static void test_second_lease_is_reported_when_it_is_granted(void **state) {
+    (void)state;
+    planned_open(0);
+    hedged_chunks = 0;
+    planner.events.lease_hedged = note_hedged;
+    struct event e = {.ref = ref_of(JOB_CHUNK, 1), .second = true, .worker = slice_of("h/2")};
+    e.kind = EVENT_DENIED;
+    planner_receive(110, &e, 1, NULL, 0);
+    assert_int_equal(hedged_chunks, 0);
+    e.kind = EVENT_GRANTED;
+    planner_receive(111, &e, 1, NULL, 0);
+    assert_int_equal(hedged_chunks, 1);
+    assert_int_equal(planner.offers.leased, 0);
+}
+
 /* ---- begin ---- */
 
 static void test_second_begin_changes_nothing(void **state) {
@@ -376,11 +402,12 @@ UNIT_MAIN(TEST(test_event_of_a_file_that_is_planned_again_changes_nothing),
           TEST(test_event_of_the_chunk_after_the_last_one_changes_nothing),
           TEST(test_number_of_a_single_job_does_not_count), TEST(test_denial_ends_a_lease_from_the_plan),
           TEST(test_lease_of_another_upload_is_not_taken_over), TEST(test_only_a_look_up_is_checked),
-          TEST(test_second_begin_changes_nothing), TEST(test_begin_that_does_not_fit_is_planned_again),
-          TEST(test_last_chunk_of_a_file_that_is_planned_again), TEST(test_redo_of_the_only_chunk),
-          TEST(test_redo_of_a_chunk_of_an_earlier_run), TEST(test_source_that_only_the_uploader_cannot_read),
-          TEST(test_other_failures_do_not_look_at_the_source), TEST(test_failure_is_no_progress),
-          TEST(test_abort_by_the_store_names_its_reason), TEST(test_each_end_of_the_superseded_upload_counts),
+          TEST(test_second_lease_is_reported_when_it_is_granted), TEST(test_second_begin_changes_nothing),
+          TEST(test_begin_that_does_not_fit_is_planned_again), TEST(test_last_chunk_of_a_file_that_is_planned_again),
+          TEST(test_redo_of_the_only_chunk), TEST(test_redo_of_a_chunk_of_an_earlier_run),
+          TEST(test_source_that_only_the_uploader_cannot_read), TEST(test_other_failures_do_not_look_at_the_source),
+          TEST(test_failure_is_no_progress), TEST(test_abort_by_the_store_names_its_reason),
+          TEST(test_each_end_of_the_superseded_upload_counts),
           TEST(test_superseded_upload_that_cannot_be_aborted_fails_the_file), TEST(test_records_of_a_finished_upload),
           TEST(test_lines_of_a_later_version_are_passed_over),
           TEST(test_records_that_are_not_sent_are_asked_for_by_a_plan), TEST(test_each_end_of_a_useless_upload_counts),

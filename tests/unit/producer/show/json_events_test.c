@@ -4,6 +4,7 @@
 
 #include "producer/show/json_events.h"
 #include "system/output.h"
+#include <sys/stat.h>
 
 static struct capture seen;
 
@@ -55,5 +56,17 @@ static void test_status_and_seconds_can_be_zero(void **state) {
     assert_non_null(strstr(seen.text, "\"files_failed\":5,"));
 }
 
+/* Programs read them during the run. */
+static void test_event_is_written_at_once(void **state) {
+    struct stat st;
+    (void)state;
+    capture_begin(&seen, STDOUT_FILENO);
+    json_notice_event("a notice");
+    assert_int_equal(fstat(seen.file, &st), 0);
+    capture_end(&seen);
+    assert_int_equal(st.st_size, strlen(seen.text));
+    assert_non_null(strstr(seen.text, "\"a notice\"}\n"));
+}
+
 UNIT_MAIN(cmocka_unit_test(test_file_event), cmocka_unit_test(test_stats_event),
-          cmocka_unit_test(test_status_and_seconds_can_be_zero))
+          cmocka_unit_test(test_status_and_seconds_can_be_zero), cmocka_unit_test(test_event_is_written_at_once))
