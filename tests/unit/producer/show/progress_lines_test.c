@@ -194,6 +194,19 @@ static void test_outage_fits_the_terminal(void **state) {
     assert_int_equal(longest, 59);
 }
 
+static void test_outage_takes_the_whole_width(void **state) {
+    struct producer_stats stats = {.connected = true, .outage_ms = 2000, .uploaders = 1};
+    (void)state;
+    memset(stats.outage, 'x', 200);
+    progress_init(&p, 1000);
+    p.terminal = true;
+    capture_begin(&seen, STDERR_FILENO);
+    progress_draw(&p, &stats, NULL, 0, 2000);
+    capture_end(&seen);
+    assert_int_equal(strspn(seen.text, "x"), 79);
+    assert_int_equal(seen.text[79], '\n');
+}
+
 static void test_outage_that_fits_is_one_line(void **state) {
     struct producer_stats stats = {.connected = true, .outage_ms = 2000, .uploaders = 1, .outage = "refused"};
     size_t longest;
@@ -270,4 +283,4 @@ UNIT_MAIN(cmocka_unit_test(test_name_is_padded_to_the_numbers), cmocka_unit_test
           cmocka_unit_test(test_terminal_that_cannot_move_its_cursor),
           cmocka_unit_test(test_outage_of_wide_characters_fits_the_terminal),
           cmocka_unit_test(test_combining_characters_take_no_column),
-          cmocka_unit_test(test_outage_that_fits_is_one_line))
+          cmocka_unit_test(test_outage_that_fits_is_one_line), cmocka_unit_test(test_outage_takes_the_whole_width))
