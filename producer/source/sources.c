@@ -21,7 +21,7 @@ static int sources_copy(struct slice text, char **copy) {
     return *copy ? 0 : ERR_NOMEM;
 }
 
-/* Is path equal to dir or under it? Both are absolute and without symbolic links. path "" is the root. */
+/* Is path equal to dir or under it? Both are absolute and without symbolic links. */
 static bool sources_path_is_under(const char *path, const char *dir) {
     size_t n = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
     return strncmp(path, dir, n) == 0 && (path[n] == 0 || path[n] == '/');
@@ -68,25 +68,15 @@ static int path_clean(const char *path, struct buf *out) {
     return err;
 }
 
-/* Appends path with symbolic links resolved, as far as it exists. */
-static int path_resolve(const char *path, struct buf *out) {
+/* The real path of the part of path that exists, for the caller to free; NULL on error. */
+static int path_resolve(const char *path, char **real) {
     struct buf head = BUF_INIT;
     int err = buf_add_text(&head, path);
-    while (!err) {
-        char *real = realpath(head.len > 0 ? head.data : "/", NULL);
-        if (real) {
-            err = buf_add_text(out, strcmp(real, "/") == 0 ? "" : real);
-            free(real);
-            break;
-        }
-        if (head.len == 0) {
-            err = ERR_IO;
-            break;
-        }
+    *real = NULL;
+    while (!err && !(*real = realpath(head.len > 0 ? head.data : "/", NULL))) {
+        err = head.len == 0 ? ERR_IO : 0;
         path_drop_last(&head);
     }
-    if (!err)
-        err = buf_add_text(out, path + head.len);
     buf_release(&head);
     return err;
 }
@@ -102,15 +92,15 @@ static struct source_item *sources_end(const struct sources *s) {
 }
 
 static bool sources_contain(const struct sources *s, const char *path, const char *argument) {
-    struct buf real = BUF_INIT;
+    char *real;
     bool inside = false;
     if (path_resolve(path, &real) == 0)
         for (struct source_item *item = s->items; item != sources_end(s) && !inside; item++)
-            if (!item->error && item->directory && sources_path_is_under(real.data, item->path)) {
+            if (!item->error && item->directory && sources_path_is_under(real, item->path)) {
                 log_error("%s: is inside the source %s; choose a destination outside", argument, item->given);
                 inside = true;
             }
-    buf_release(&real);
+    free(real);
     return inside;
 }
 
