@@ -46,6 +46,13 @@ struct fleet_brake *brakes_get(struct brakes *b, struct slice endpoint, uint64_t
     return room;
 }
 
+struct fleet_brake *brakes_next_on(struct brakes *b, struct fleet_brake *last) {
+    for (struct fleet_brake *item = last ? last + 1 : b->items, *end = b->items + BRAKES_MAX; item != end; item++)
+        if (item->on)
+            return item;
+    return NULL;
+}
+
 /* ---- the accepted rate ---- */
 
 static uint32_t brake_add(uint32_t a, uint64_t b) {

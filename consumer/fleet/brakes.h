@@ -57,6 +57,8 @@ struct fleet_brake {
     uint64_t begun_ms, cut_ms, changed_ms, refused_ms, waited_ms, pause_until_ms;
     uint64_t refused; /* since the brake is on */
     uint64_t first_ms, used_ms;
+    uint64_t
+        idle_share_milli; /* of fleet.c: for an uploader that does not use the endpoint now; as in endpoint_share */
     struct brake_slot ring[BRAKE_SLOTS];
 };
 
@@ -68,6 +70,8 @@ void brakes_release(struct brakes *b);
 /* The brake of this endpoint, added when there is none. *reused: the entry was another endpoint's
  * until now. NULL: no room, or no memory. */
 struct fleet_brake *brakes_get(struct brakes *b, struct slice endpoint, uint64_t now_ms, bool *reused);
+/* The brake that is on and comes after last; NULL: the first one. NULL: there is no other. */
+struct fleet_brake *brakes_next_on(struct brakes *b, struct fleet_brake *last);
 
 /* The counts of one uploader since its last report. pause_ms: the store asked for no requests for
  * so long (Retry-After). waited: a request waited for the brake. True: the limit changed, and

@@ -59,8 +59,7 @@ static struct endpoint_share *peer_limits_find(struct peer_limits *l, const stru
     return NULL;
 }
 
-static void fleet_divide_requests(struct fleet_limits *f, size_t index, size_t count, uint64_t now_ms) {
-    const struct fleet_brake *brake = &f->brakes.items[index];
+static void fleet_divide_requests(struct fleet_limits *f, struct fleet_brake *brake, size_t count, uint64_t now_ms) {
     uint64_t budget = (uint64_t)(brake_limit(brake, now_ms) * 1000), least = count ? budget / IDLE_SHARE / count : 0;
     for (size_t i = 0; i < count; i++) {
         const struct endpoint_share *e = peer_limits_find(&f->members[i]->limits, brake);
@@ -69,13 +68,13 @@ static void fleet_divide_requests(struct fleet_limits *f, size_t index, size_t c
         f->claims[i].want = e && fleet_was_throttled(e->throttled_ms, now_ms) ? BUDGET_UNLIMITED : want;
     }
     budget_divide(budget, f->claims, count);
-    f->idle_share[index] = MAX(least, 1);
+    brake->idle_share_milli = MAX(least, 1);
     for (size_t i = 0; i < count; i++) {
         struct endpoint_share *e = peer_limits_find(&f->members[i]->limits, brake);
         if (e)
             e->share_milli = f->claims[i].share;
         else
-            f->idle_share[index] = MAX(f->idle_share[index], f->claims[i].share);
+            brake->idle_share_milli = MAX(brake->idle_share_milli, f->claims[i].share);
     }
 }
 
@@ -85,10 +84,7 @@ static void fleet_divide(struct fleet_limits *f, uint64_t now_ms) {
     if (f->settings.bwlimit)
         fleet_divide_bytes(f, count, now_ms);
     f->braking = false;
-    for (size_t i = 0; i < BRAKES_MAX; i++) {
-        struct fleet_brake *b = &f->brakes.items[i];
-        if (!b->on)
-            continue;
+    for (struct fleet_brake *b = brakes_next_on(&f->brakes, NULL); b; b = brakes_next_on(&f->brakes, b)) {
         if (brake_tick(b, now_ms)) {
             log_info("%s: takes all requests again; the brake is off (it had refused %" PRIu64 ")", b->endpoint,
                      b->refused);
@@ -96,7 +92,7 @@ static void fleet_divide(struct fleet_limits *f, uint64_t now_ms) {
             continue;
         }
         f->braking = true;
-        fleet_divide_requests(f, i, count, now_ms);
+        fleet_divide_requests(f, b, count, now_ms);
     }
 }
 
@@ -121,12 +117,9 @@ void fleet_fill_beat(struct fleet_limits *f, struct peer *peer, struct msg_beat 
     beat->slots = f->settings.slots;
     beat->bwlimit = f->settings.bwlimit ? MAX(l->share, 1) : 0;
     beat->brakes = brakes;
-    for (size_t i = 0; f->braking && i < BRAKES_MAX; i++) {
-        const struct fleet_brake *b = &f->brakes.items[i];
-        if (!b->on)
-            continue;
+    for (struct fleet_brake *b = brakes_next_on(&f->brakes, NULL); b; b = brakes_next_on(&f->brakes, b)) {
         const struct endpoint_share *e = peer_limits_find(l, b);
-        uint64_t rate = e && e->share_milli ? e->share_milli : f->idle_share[i];
+        uint64_t rate = e && e->share_milli ? e->share_milli : b->idle_share_milli;
         brakes[beat->brake_count++] = (struct brake){
             .endpoint = slice_of(b->endpoint), .rate_milli = rate ? rate : 1, .pause_ms = brake_pause_ms(b, now_ms)};
     }
@@ -296,21 +289,18 @@ int fleet_set(struct fleet_limits *f, const char *dir, const struct fleet_settin
     return 0;
 }
 
-void fleet_describe(const struct fleet_limits *f, struct msg_state *s, struct brake_status *brakes, size_t max,
+void fleet_describe(struct fleet_limits *f, struct msg_state *s, struct brake_status *brakes, size_t max,
                     uint64_t now_ms) {
     s->local_uploaders = f->settings.uploaders;
     s->slots = f->settings.slots;
     s->bwlimit = f->settings.bwlimit;
     s->brakes = brakes;
-    for (size_t i = 0; i < BRAKES_MAX && s->brake_count < max; i++) {
-        const struct fleet_brake *b = &f->brakes.items[i];
-        if (!b->on)
-            continue;
+    struct fleet_brake *b = NULL;
+    while (s->brake_count < max && (b = brakes_next_on(&f->brakes, b)))
         brakes[s->brake_count++] = (struct brake_status){.endpoint = slice_of(b->endpoint),
                                                          .rate_milli = (uint64_t)(brake_limit(b, now_ms) * 1000),
                                                          .pause_ms = brake_pause_ms(b, now_ms),
                                                          .throttles = b->refused,
                                                          .since_ms = now_ms - b->begun_ms,
                                                          .last_ms = now_ms - b->refused_ms};
-    }
 }

@@ -19,8 +19,7 @@ struct fleet_limits {
     struct fleet_settings settings;
     uint64_t version; /* +1 for each SET and each uploader that became ready: producers get a RECORDS at once */
     struct brakes brakes;
-    uint64_t idle_share[BRAKES_MAX]; /* the share of an uploader that does not use this endpoint now */
-    uint64_t settled_ms;             /* until then uploaders keep the shares of before a restart: more may join */
+    uint64_t settled_ms; /* until then uploaders keep the shares of before a restart: more may join */
     uint64_t divided_ms;
     uint64_t fresh_until_ms;     /* of the uploader that joined last; 0: producers know of all */
     bool changed;                /* every uploader gets a BEAT at once */
@@ -58,7 +57,7 @@ void fleet_fill_beat(struct fleet_limits *f, struct peer *peer, struct msg_beat 
                      uint64_t now_ms);
 
 /* For STATE: settings, and at most max brakes. brakes has room for BRAKES_MAX. */
-void fleet_describe(const struct fleet_limits *f, struct msg_state *s, struct brake_status *brakes, size_t max,
+void fleet_describe(struct fleet_limits *f, struct msg_state *s, struct brake_status *brakes, size_t max,
                     uint64_t now_ms);
 /* Puts settings in force and saves them. An error of saving (logged): the settings of before
  * stay. */

@@ -33,10 +33,13 @@ static const char *forget_objection(const struct consumer *c, const struct uploa
     return unfinished ? NULL : "is not finished";
 }
 
-static struct id128 forget_id_at(struct slice ids, size_t i) {
-    struct id128 id;
-    memcpy(id.b, ids.ptr + i * sizeof id.b, sizeof id.b);
-    return id;
+/* Takes the first id off the list. False: there is none. */
+static bool forget_next_id(struct slice *ids, struct id128 *id) {
+    if (ids->len == 0)
+        return false;
+    memcpy(id->b, ids->ptr, sizeof id->b);
+    *ids = slice_make(ids->ptr + sizeof id->b, ids->len - sizeof id->b);
+    return true;
 }
 
 static int forget_refuse(struct consumer *c, const struct peer *peer, uint64_t number, const struct id128 *id,
@@ -50,9 +53,9 @@ static int forget_refuse(struct consumer *c, const struct peer *peer, uint64_t n
 }
 
 static int forget_record_all(struct consumer *c, struct slice ids, struct buf *done) {
+    struct id128 id;
     int err = 0;
-    for (size_t i = 0; !err && i < ids.len / sizeof(struct id128); i++) {
-        struct id128 id = forget_id_at(ids, i);
+    while (!err && forget_next_id(&ids, &id)) {
         const struct upload *u = state_find(&c->state, &id);
         if (!(u && u->opened) && !forget_is_finished(c, &id))
             continue;
@@ -65,14 +68,14 @@ static int forget_record_all(struct consumer *c, struct slice ids, struct buf *d
 }
 
 int forget_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
-    struct slice ids = m->forget.uploads;
+    struct slice ids = m->forget.uploads, left = ids;
+    struct id128 id;
     if (!access_may_operate(c, &peer->key))
         return reply_error(c, &peer->route, m->number, PROTOCOL_ROLE,
                            "this key needs the role 'operator' in the consumer's trust file to forget uploads");
     if (ids.len % sizeof(struct id128))
         return reply_error(c, &peer->route, m->number, PROTOCOL_MALFORMED, "the upload ids are not 16 bytes each");
-    for (size_t i = 0; i < ids.len / sizeof(struct id128); i++) {
-        struct id128 id = forget_id_at(ids, i);
+    while (forget_next_id(&left, &id)) {
         const char *why = forget_objection(c, state_find(&c->state, &id), m->forget.unfinished);
         if (why)
             return forget_refuse(c, peer, m->number, &id, why);

@@ -45,11 +45,11 @@ static bool hello_update(struct peer *peer, const struct msg_hello *hello) {
     if (hello->jobs.len == 0 || (peer->jobs && slice_equal(slice_of(peer->jobs), hello->jobs)))
         return false;
     char *jobs = slice_dup(hello->jobs);
-    if (!jobs)
-        return false;
-    free(peer->jobs);
-    peer->jobs = jobs;
-    return true;
+    if (jobs) {
+        free(peer->jobs);
+        peer->jobs = jobs;
+    }
+    return jobs != NULL;
 }
 
 /* The peer that was silent for longest and can be dropped; NULL: all were heard lately. A peer

@@ -24,7 +24,7 @@ static int leave_drop_leases(struct consumer *c, struct peer *peer) {
 /* Clears the producer's bit everywhere, because another producer will get its index. */
 static int leave_drop_plans(struct consumer *c, const struct peer *producer) {
     uint64_t bit = peer_bit(producer);
-    for (size_t i = 0; i < c->state.recently_ended.count; i++) {
+    for (size_t i = c->state.recently_ended.count; i-- > 0;) {
         struct ended_upload *e =
             &c->state.recently_ended.ring[(c->state.recently_ended.first + i) % RECENTLY_ENDED_MAX];
         e->producers &= ~bit;

@@ -20,6 +20,7 @@
 #include "consumer/uploads.h"
 #include "pure/array.h"
 #include "system/fault.h"
+#include <assert.h>
 #include <stdlib.h>
 
 #define FILE_BYTES 160 /* of an encoded planned_file without its lists and texts, at most */
@@ -148,7 +149,7 @@ static int plan_upload(struct planning *p, const struct upload *asked, struct pl
     if (!u && ((there && plan_owner_may_return(p, there)) || !plan_make_room(p)))
         return 0;
     int err = u ? 0 : plan_add_upload(p, &u);
-    if (err || !u)
+    if (!u)
         return err;
     uploads_add_producer(p->c, u, p->peer);
     u->failed = 0;
@@ -182,6 +183,9 @@ static int plan_drop(struct planning *p, struct upload *u, struct planned_file *
     return 0;
 }
 
+/* A byte takes at most six in a record. */
+static_assert(6 * (2 * PROTO_NAME_MAX + PROTO_TEXT_MAX) + 4096 < RECORD_LINE_MAX, "each plan's names fit a line");
+
 /* The producer cannot upload the file. One `fail` record names it in the journal. */
 static int plan_record_failed(struct planning *p, struct planned_file *out) {
     const struct plan_file *file = p->file;
@@ -192,10 +196,13 @@ static int plan_record_failed(struct planning *p, struct planned_file *out) {
     r.error = file->error;
     bool known =
         state_find(&p->c->state, &file->upload) || recently_ended_find(&p->c->state.recently_ended, &file->upload);
-    int err = known || id_is_zero(&file->upload) ? 0 : ledger_append(p->c, &r, peer_bit(p->peer));
-    if (!err && r.seq)
+    (void)plan_refuse(out, "it cannot be uploaded");
+    if (known || id_is_zero(&file->upload))
+        return 0;
+    int err = ledger_append(p->c, &r, peer_bit(p->peer));
+    if (!err)
         recently_ended_add(&p->c->state.recently_ended, &file->upload, ENDED_ABORTED, r.seq);
-    return err && err != ERR_INVALID ? err : plan_refuse(out, "it cannot be uploaded");
+    return err;
 }
 
 /* ---- requests ---- */

@@ -172,9 +172,10 @@ static void tail_read_events(struct consumer *c, const struct peer *peer, struct
     uint64_t at = peer->tail.event;
     size_t bytes = 0, room = reply_room(c, EVENTS_BYTES);
     out->events = c->event_list;
-    if (at < ring->first || at > ring->next || (peer->tail.filter == TAIL_MINE && at < peer->since_event)) {
-        out->resync = out->resync || peer->tail.filter == TAIL_MINE;
-        at = peer->tail.filter == TAIL_MINE || at > ring->next ? ring->next : ring->first;
+    bool mine = peer->tail.filter == TAIL_MINE;
+    if (at < ring->first || at > ring->next || (mine && at < peer->since_event)) {
+        out->resync |= mine;
+        at = mine ? ring->next : clamp_u64(at, ring->first, ring->next);
     }
     for (; at < ring->next; at++) {
         const struct event_entry *entry = events_at(ring, at);
@@ -194,8 +195,8 @@ static void tail_sum_moving(struct consumer *c) {
     if (consumer_time(c) < c->moving_ms + MOVING_MS && c->moving_ms)
         return;
     c->moving_ms = consumer_time(c);
-    for (unsigned i = 0; i < PRODUCERS_MAX; i++)
-        c->stats[i].moving_bytes = 0;
+    for (struct producer_stats *s = c->stats, *end = s + PRODUCERS_MAX; s != end; s++)
+        s->moving_bytes = 0;
     for (struct list *n = c->leases.by_age.next; n != &c->leases.by_age; n = n->next) {
         const struct lease *l = list_entry(n, struct lease, by_age);
         for (uint64_t p = l->upload && !l->second && !l->lost ? l->upload->producers : 0; p; p &= p - 1)

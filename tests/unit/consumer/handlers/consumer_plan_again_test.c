@@ -280,6 +280,25 @@ static void test_plans_wait_while_there_are_too_many_uploads(void **state) {
     assert_false(id_is_zero(&p.upload));
 }
 
+/* In the grace period a plan of the last epoch may have a holder. It was never begun, so it ends all the same. */
+static void test_the_chain_of_superseded_ones_is_short_after_a_restart(void **state) {
+    (void)state;
+    world_join();
+    struct id128 first = world_begun('P', 'U', "/src/a", S3, 1);
+    world_kill();
+    world_start();
+    world_join();
+    world_hello('Q', ROLE_PRODUCER);
+    struct plan_file second = world_file("/src/b", S3, PART), third = world_file("/src/c", S3, PART);
+    second.upload = (struct id128){{7}};
+    struct planned_file p = world_plan('P', &second);
+    assert_true(id_equal(&p.upload, &second.upload));
+    assert_true(id_equal(&p.superseded, &first));
+    p = world_plan('Q', &third);
+    assert_true(id_equal(&p.superseded, &first));
+    assert_null(state_find(&world.c->state, &second.upload));
+}
+
 UNIT_MAIN(WORLD_TEST(test_a_producer_may_change_its_mind_before_the_begin),
           WORLD_TEST(test_the_geometry_of_the_first_producer_counts),
           WORLD_TEST(test_a_begun_upload_keeps_its_geometry), WORLD_TEST(test_only_a_put_may_have_no_chunk),
@@ -291,4 +310,5 @@ UNIT_MAIN(WORLD_TEST(test_a_producer_may_change_its_mind_before_the_begin),
           WORLD_TEST(test_a_missing_object_is_uploaded_again_once),
           WORLD_TEST(test_a_failed_file_without_an_id_has_no_record),
           WORLD_TEST(test_a_dropped_upload_without_an_intent_is_done),
-          WORLD_TEST(test_plans_wait_while_there_are_too_many_uploads))
+          WORLD_TEST(test_plans_wait_while_there_are_too_many_uploads),
+          WORLD_TEST(test_the_chain_of_superseded_ones_is_short_after_a_restart))

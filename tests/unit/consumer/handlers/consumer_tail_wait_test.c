@@ -1,6 +1,8 @@
 /* TAIL: news for a waiting peer, the time of its wait, and the bounds of one reply. */
+#include "capture.h"
 #include "consumer_world.h"
 #include "files.h"
+#include <sys/stat.h>
 
 #define S3 "s3://bucket/key"
 
@@ -265,6 +267,31 @@ static void test_records_that_are_no_longer_in_memory_are_a_resync(void **state)
     assert_int_equal(m->line_count, 0);
 }
 
+static const char *log_of_reading(void) {
+    static struct capture c;
+    capture_begin(&c, STDERR_FILENO);
+    world_tail('R', 1, world.c->events.next, TAIL_ALL, none);
+    return capture_end(&c);
+}
+
+/* `journal export` may have removed the file. */
+static void test_records_are_missed_in_the_log_when_their_file_is_there(void **state) {
+    (void)state;
+    char path[300];
+    world_kill();
+    world.o.rotate_bytes = 2000;
+    world_start();
+    join_peers();
+    while (journal_rotations(world.c->journal) == 0)
+        append_fail(1);
+    assert_int_equal(ledger_flush(world.c), 0);
+    snprintf(path, sizeof path, "%s", dir_find(JOURNAL_DIR, "journal.0"));
+    assert_int_equal(unlink(path), 0);
+    assert_string_equal(log_of_reading(), "");
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_non_null(strstr(log_of_reading(), "records from seq 1 on cannot be read"));
+}
+
 UNIT_MAIN(WORLD_TEST(test_one_record_is_news), WORLD_TEST(test_one_event_is_news),
           WORLD_TEST(test_what_concerns_another_producer_is_no_news),
           WORLD_TEST(test_a_pause_of_the_process_moves_the_wait), WORLD_TEST(test_no_wait_is_longer_than_two_seconds),
@@ -274,4 +301,5 @@ UNIT_MAIN(WORLD_TEST(test_one_record_is_news), WORLD_TEST(test_one_event_is_news
           WORLD_TEST(test_records_that_cannot_be_read_are_skipped_by_a_resync),
           WORLD_TEST(test_a_round_reads_the_disk_for_four_peers),
           WORLD_TEST(test_a_cursor_that_is_gone_is_answered_at_once),
-          WORLD_TEST(test_records_that_are_no_longer_in_memory_are_a_resync))
+          WORLD_TEST(test_records_that_are_no_longer_in_memory_are_a_resync),
+          WORLD_TEST(test_records_are_missed_in_the_log_when_their_file_is_there))

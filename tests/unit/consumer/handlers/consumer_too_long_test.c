@@ -32,6 +32,7 @@ static void assert_refused(const struct result *result) {
     struct ack ack = world_complete('U', result);
     assert_int_equal(ack.kind, ACK_REFUSED);
     assert_int_equal(ack.why, WHY_JOURNAL);
+    assert_int_equal(ack.handle.len, 0);
     assert_int_equal(journal_seq(world.c->journal), seq);
     assert_int_equal(consumer_lease_count(world.c), 0);
 }
