@@ -78,6 +78,18 @@ static void test_an_upload_that_is_not_begun_has_no_parts(void **state) {
     assert_int_equal(parts_from(0)->chunks, 0);
 }
 
+/* 14 KiB are 128 parts with 48 bytes and an etag of 64 each. */
+static void test_a_short_page_is_full(void **state) {
+    (void)state;
+    char etag[65];
+    memset(etag, 'e', sizeof etag - 1);
+    etag[sizeof etag - 1] = '\0';
+    begin(200);
+    record(0, 200, etag);
+    consumer_set_short_replies(world.c, true);
+    assert_int_equal(parts_from(0)->part_count, 128);
+}
+
 UNIT_MAIN(WORLD_TEST(test_a_page_has_4096_parts), WORLD_TEST(test_a_page_with_long_etags_has_fewer_parts),
           WORLD_TEST(test_the_parts_end_before_a_chunk_without_a_record),
-          WORLD_TEST(test_an_upload_that_is_not_begun_has_no_parts))
+          WORLD_TEST(test_an_upload_that_is_not_begun_has_no_parts), WORLD_TEST(test_a_short_page_is_full))

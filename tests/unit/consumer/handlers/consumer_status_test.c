@@ -141,6 +141,43 @@ static void test_finished_uploads_are_counted(void **state) {
     assert_int_equal(status_from(0)->finished, 2);
 }
 
+/* 14 KiB are 16 uploads with 192 bytes and names of 704 each. */
+static void test_a_short_page_of_uploads_is_full(void **state) {
+    (void)state;
+    char name[687];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('R', ROLE_READER);
+    plan_all(10, 20, name);
+    consumer_set_short_replies(world.c, true);
+    assert_int_equal(status_from(0)->upload_count, 16);
+}
+
+static void add_readers(uint8_t kind, uint8_t count, size_t name_len) {
+    char name[200];
+    memset(name, 'n', sizeof name);
+    struct msg_hello hello = {.role = ROLE_READER, .host = slice_make(name, name_len - 2)}; /* and "/0" */
+    for (uint8_t i = 0; i < count; i++) {
+        struct id128 id = {{kind, i}};
+        struct peer *peer;
+        assert_int_equal(peers_add(&world.c->peers, &id, &hello, &peer), 0);
+        peer->heard_ms = world.now;
+    }
+}
+
+/* 14 KiB are 56 workers with 192 bytes and a name of 64 each. */
+static void test_a_short_page_of_workers_is_full(void **state) {
+    (void)state;
+    world_hello('R', ROLE_READER);
+    size_t own = strlen(world.c->peers.all[0]->worker);
+    add_readers(1, 1, 128 - own);
+    add_readers(2, 60, 64);
+    consumer_set_short_replies(world.c, true);
+    assert_int_equal(status_from(0)->worker_count, 56);
+}
+
 UNIT_MAIN(WORLD_TEST(test_uploads_come_in_pages_of_512), WORLD_TEST(test_uploads_with_long_names_come_in_smaller_pages),
           WORLD_TEST(test_a_page_has_1024_workers), WORLD_TEST(test_a_worker_is_described_by_its_heartbeat),
-          WORLD_TEST(test_the_rate_is_measured_over_a_second), WORLD_TEST(test_finished_uploads_are_counted))
+          WORLD_TEST(test_the_rate_is_measured_over_a_second), WORLD_TEST(test_finished_uploads_are_counted),
+          WORLD_TEST(test_a_short_page_of_uploads_is_full), WORLD_TEST(test_a_short_page_of_workers_is_full))

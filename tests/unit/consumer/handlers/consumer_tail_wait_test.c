@@ -197,35 +197,49 @@ static void test_records_that_cannot_be_read_are_skipped_by_a_resync(void **stat
                none); /* it serves the others */
 }
 
-/* Reading from the disk takes time in which leases are not renewed. */
-static void test_a_round_reads_the_disk_for_four_peers(void **state) {
-    (void)state;
-    struct buf frame = BUF_INIT;
+/* Six peers of this role ask in one round. Returns how many are answered by it. */
+static size_t answered_in_a_round(enum role role, uint64_t seq) {
     static const char peers[] = "abcdef";
-    for (const char *peer = peers; *peer; peer++)
-        world_hello(*peer, ROLE_READER);
-    world.now += 100;
     struct buf frames[6];
-    for (size_t i = 0; i < 6; i++) { /* all in one round */
-        struct msg m = {.type = MSG_TAIL,
-                        .sender = world_incarnation(peers[i]),
-                        .number = 500,
-                        .tail = {.seq = 1, .event = 0, .filter = TAIL_ALL}};
-        frames[i] = frame;
+    size_t count = 0;
+    for (size_t i = 0; i < 6; i++)
+        world_hello(peers[i], role);
+    world.now += 100;
+    for (size_t i = 0; i < 6; i++) {
+        struct msg m = {.type = MSG_TAIL, .sender = world_incarnation(peers[i]), .number = 500, .tail = {.seq = seq}};
+        m.tail.filter = role == ROLE_PRODUCER ? TAIL_MINE : TAIL_ALL;
+        frames[i] = (struct buf)BUF_INIT;
         assert_int_equal(msg_encode(&m, &frames[i]), 0);
         struct frame f = {.data = buf_slice(&frames[i]), .peer = {(uint8_t)peers[i]}, .peer_len = 1};
         assert_int_equal(consumer_take(world.c, &f, world.now), 0);
     }
-    for (size_t answered = 4; answered <= 6; answered += 2) {
-        world_advance(0);
-        size_t count = 0;
-        for (const char *peer = peers; *peer; peer++)
-            count += world_last(*peer, MSG_RECORDS) != NULL;
-        assert_int_equal(count, answered);
-        assert_int_equal(consumer_deadline_ms(world.c, world.now) == world.now, answered == 4);
-    }
-    for (size_t i = 0; i < 6; i++)
+    world_advance(0);
+    for (size_t i = 0; i < 6; i++) {
+        count += world_last(peers[i], MSG_RECORDS) != NULL;
         buf_release(&frames[i]);
+    }
+    return count;
+}
+
+/* Reading from the disk takes time in which leases are not renewed. */
+static void test_a_round_reads_the_disk_for_four_peers(void **state) {
+    (void)state;
+    assert_int_equal(answered_in_a_round(ROLE_READER, 1), 4);
+    assert_int_equal(consumer_deadline_ms(world.c, world.now), world.now);
+    world_advance(0);
+    for (const char *peer = "abcdef"; *peer; peer++)
+        assert_non_null(world_last(*peer, MSG_RECORDS));
+    assert_true(consumer_deadline_ms(world.c, world.now) > world.now);
+}
+
+static void test_records_in_memory_are_read_for_all_peers(void **state) {
+    (void)state;
+    assert_int_equal(answered_in_a_round(ROLE_PRODUCER, 1), 6);
+}
+
+static void test_a_peer_that_has_all_records_needs_no_disk(void **state) {
+    (void)state;
+    assert_int_equal(answered_in_a_round(ROLE_READER, journal_seq(world.c->journal) + 1), 6);
 }
 
 /* ---- cursors that are gone ---- */
@@ -292,6 +306,20 @@ static void test_records_are_missed_in_the_log_when_their_file_is_there(void **s
     assert_non_null(strstr(log_of_reading(), "records from seq 1 on cannot be read"));
 }
 
+/* 14 KiB are 56 events with 96 bytes and a text of 160 each. */
+static void test_a_short_list_of_events_is_full(void **state) {
+    (void)state;
+    char text[161];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    join_peers();
+    uint64_t event = world.c->events.next;
+    for (unsigned i = 0; i < 100; i++)
+        publish(1, text);
+    consumer_set_short_replies(world.c, true);
+    assert_int_equal(events_from('R', event)->event_count, 56);
+}
+
 UNIT_MAIN(WORLD_TEST(test_one_record_is_news), WORLD_TEST(test_one_event_is_news),
           WORLD_TEST(test_what_concerns_another_producer_is_no_news),
           WORLD_TEST(test_a_pause_of_the_process_moves_the_wait), WORLD_TEST(test_no_wait_is_longer_than_two_seconds),
@@ -302,4 +330,6 @@ UNIT_MAIN(WORLD_TEST(test_one_record_is_news), WORLD_TEST(test_one_event_is_news
           WORLD_TEST(test_a_round_reads_the_disk_for_four_peers),
           WORLD_TEST(test_a_cursor_that_is_gone_is_answered_at_once),
           WORLD_TEST(test_records_that_are_no_longer_in_memory_are_a_resync),
-          WORLD_TEST(test_records_are_missed_in_the_log_when_their_file_is_there))
+          WORLD_TEST(test_records_are_missed_in_the_log_when_their_file_is_there),
+          WORLD_TEST(test_a_short_list_of_events_is_full), WORLD_TEST(test_records_in_memory_are_read_for_all_peers),
+          WORLD_TEST(test_a_peer_that_has_all_records_needs_no_disk))
