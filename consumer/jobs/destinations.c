@@ -50,15 +50,14 @@ void destinations_note_troubles(struct destinations *d, const struct trouble *tr
 }
 
 size_t destinations_describe(const struct destinations *d, struct trouble *out, uint64_t now_ms) {
-    for (size_t i = 0; i < d->trouble_count; i++) {
-        const struct peer_trouble *t = &d->troubles[i];
-        out[i] = (struct trouble){.location = slice_of(t->location),
+    const struct peer_trouble *end = d->troubles + d->trouble_count;
+    for (const struct peer_trouble *t = d->troubles; t != end; t++)
+        *out++ = (struct trouble){.location = slice_of(t->location),
                                   .class = t->class,
                                   .error = slice_of(t->error),
                                   .since_ms = now_ms - t->since_ms,
                                   .out_ms = (uint32_t)sub_or_zero(t->out_until_ms, now_ms),
                                   .sure = t->sure};
-    }
     return d->trouble_count;
 }
 
@@ -97,11 +96,10 @@ bool destinations_allow_location(const struct destinations *d, const char *locat
 }
 
 bool destinations_have(const struct destinations *d, const struct upload_identity *is, uint64_t now_ms) {
-    for (size_t i = 0; i < d->trouble_count; i++) {
-        const struct peer_trouble *t = &d->troubles[i];
+    const struct peer_trouble *end = d->troubles + d->trouble_count;
+    for (const struct peer_trouble *t = d->troubles; t != end; t++)
         if (t->sure && now_ms < t->out_until_ms && location_has(t->location, is))
             return false;
-    }
     return destinations_allow_dest(d, is->dest);
 }
 
