@@ -1,5 +1,6 @@
 #include "consumer/fleet/stragglers.h"
 #include "pure/arith.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
@@ -11,7 +12,7 @@
 
 static int stragglers_compare(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    return isgreater(x, y) - isless(x, y);
 }
 
 static double stragglers_median(const struct stragglers *s) {
