@@ -156,7 +156,7 @@ static void test_stop_request_ends_the_check(void **state) {
     file_put_text("program", "#!/bin/sh\nexec sleep 60\n");
     log_setup("test", LOG_WARN, false);
     assert_int_equal(signals_init(false), 0);
-    raise(SIGINT);
+    raise(SIGTERM);
     uint64_t began_ms = clock_ms();
     capture_begin(&seen, STDERR_FILENO);
     int err = uploaders_check(&s);
