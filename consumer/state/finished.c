@@ -1,9 +1,12 @@
 #include "consumer/state/finished.h"
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "pure/proto.h"
 
 #define TABLE_MIN 64
+#define HUGE_MIN ((size_t)4 << 20)
 
 int finished_init(struct finished *f) {
     *f = (struct finished){0};
@@ -20,6 +23,14 @@ void finished_release(struct finished *f) {
     *f = (struct finished){0};
 }
 
+/* Random reads of a large array cost mostly address translation, so it is put on huge pages where they are available. */
+static void *array_on_huge_pages(void *array, size_t bytes) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = ((uintptr_t)array + page - 1) & ~(page - 1);
+    if (array && bytes >= HUGE_MIN)
+        (void)madvise((void *)start, bytes - (start - (uintptr_t)array), MADV_HUGEPAGE);
+    return array;
+}
+
 /* The table cell of dest, or the free one where it belongs. */
 static uint32_t *finished_cell(const struct finished *f, const struct id128 *dest) {
     size_t i = id_hash(dest) & (f->cells - 1);
@@ -29,7 +40,7 @@ static uint32_t *finished_cell(const struct finished *f, const struct id128 *des
 }
 
 static int finished_rebuild(struct finished *f, size_t cells) {
-    uint32_t *table = calloc(cells, sizeof *table);
+    uint32_t *table = array_on_huge_pages(calloc(cells, sizeof *table), cells * sizeof *table);
     if (!table)
         return ERR_NOMEM;
     free(f->table);
@@ -40,29 +51,47 @@ static int finished_rebuild(struct finished *f, size_t cells) {
     return 0;
 }
 
-static int finished_make_room(struct finished *f) {
-    if (f->count >= UINT32_MAX - 1)
-        return ERR_LIMIT;
-    if (f->count == f->cap) {
-        size_t cap = f->cap ? f->cap + f->cap / 2 : 64;
-        struct finished_entry *entries = reallocarray(f->entries, cap, sizeof *entries);
-        if (!entries)
-            return ERR_NOMEM;
-        f->entries = entries;
-        f->cap = cap;
-    }
-    if (f->count >= f->cells / 4 * 3)
-        return finished_rebuild(f, f->cells * 2);
+static int finished_set_cap(struct finished *f, size_t cap) {
+    struct finished_entry *entries = reallocarray(f->entries, cap, sizeof *entries);
+    if (!entries)
+        return ERR_NOMEM;
+    f->entries = array_on_huge_pages(entries, cap * sizeof *entries);
+    f->cap = cap;
     return 0;
+}
+
+int finished_reserve(struct finished *f, size_t count) {
+    size_t cells = f->cells;
+    if (count >= UINT32_MAX)
+        return ERR_LIMIT;
+    while (count > cells / 4 * 3)
+        cells *= 2;
+    if (count > f->cap) {
+        int err = finished_set_cap(f, count);
+        if (err)
+            return err;
+    }
+    return cells > f->cells ? finished_rebuild(f, cells) : 0;
+}
+
+static int finished_make_room(struct finished *f) {
+    if (f->count == f->cap) {
+        int err = finished_set_cap(f, f->cap > 0 ? f->cap + f->cap / 2 : 64);
+        if (err)
+            return err;
+    }
+    return finished_reserve(f, f->count + 1);
 }
 
 int finished_put(struct finished *f, const struct finished_entry *e) {
     uint32_t *at = finished_cell(f, &e->dest);
     if (!*at) {
+        size_t cells = f->cells;
         int err = finished_make_room(f);
         if (err)
             return err;
-        at = finished_cell(f, &e->dest);
+        if (f->cells != cells)
+            at = finished_cell(f, &e->dest);
         f->count++;
         *at = (uint32_t)f->count;
     }

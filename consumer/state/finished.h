@@ -38,6 +38,8 @@ struct finished {
 
 int finished_init(struct finished *f) MUST_CHECK;
 void finished_release(struct finished *f);
+/* Makes room for this many entries at once. ERR_NOMEM; ERR_LIMIT: too many. */
+int finished_reserve(struct finished *f, size_t count) MUST_CHECK;
 /* Replaces the entry of the same destination. May move entries: pointers become invalid. */
 int finished_put(struct finished *f, const struct finished_entry *e) MUST_CHECK;
 /* Sets the fingerprints of inode number and ctime. They are not part of the key: a file with

@@ -22,6 +22,7 @@
 #define MAGIC_LEN 4
 #define CRC_LEN 4
 #define PIECE ((size_t)256 << 10)
+#define FINISHED_BYTES 66             /* of one finished upload */
 #define ENTRY_MAX ((size_t)128 << 10) /* a line of the journal has at most 64 KiB */
 #define WINDOW (2 * ENTRY_MAX)
 #define FLAG_BEGUN 1u
@@ -288,6 +289,10 @@ static struct id128 reader_take_id(struct snapshot_decoder *r) {
 
 static int decode_finished(struct snapshot_decoder *r, struct state *s) {
     uint64_t total = reader_take_number(r, 8), count = reader_take_number(r, 8);
+    r->bad = r->bad || count > (r->left.len + r->rest) / FINISHED_BYTES;
+    int err = r->bad ? 0 : finished_reserve(&s->finished, (size_t)count);
+    if (err)
+        return err;
     for (uint64_t i = 0; i < count && !r->bad; i++) {
         struct finished_entry e;
         reader_refill(r);
@@ -300,7 +305,7 @@ static int decode_finished(struct snapshot_decoder *r, struct state *s) {
         e.inode = reader_take_number(r, 2) & UINT16_MAX;
         e.ctime = (uint32_t)reader_take_number(r, 4);
         e.crc = (uint32_t)reader_take_number(r, 4);
-        int err = r->bad ? 0 : finished_put(&s->finished, &e);
+        err = r->bad ? 0 : finished_put(&s->finished, &e);
         if (err)
             return err;
     }

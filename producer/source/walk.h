@@ -17,7 +17,7 @@
 #define WALK_FDS 32 /* at most; also at most a quarter of the descriptors that are free at the start */
 
 enum walk_kind {
-    WALK_FILE = 1, /* a regular file that can be opened for reading; st is set */
+    WALK_FILE = 1, /* a regular file that this process may read; st is set */
     WALK_SKIPPED,  /* not uploaded; skip says why, or is WALK_SKIP_NONE at the start and end of a directory */
     WALK_BAD_FILE, /* cannot be read: see error */
     WALK_BAD_DIR,  /* cannot be listed, or not to its end: see error */
@@ -60,7 +60,7 @@ void walk_set_own_journal(struct walk *w, const char *path);
 int walk_next(struct walk *w, struct walk_entry *e) MUST_CHECK;
 const struct walk_counts *walk_counts(const struct walk *w);
 
-/* Opens and stats a regular file as the walk does. dir_fd can be AT_FDCWD and name a path. *error is NULL when the file
+/* Opens and stats a regular file, without blocking. dir_fd can be AT_FDCWD and name a path. *error is NULL when the file
  * can be read. */
 void walk_probe_file(int dir_fd, const char *name, struct stat *st, const char **error);
 

@@ -183,11 +183,33 @@ static void test_no_known_inode_has_the_fingerprint_of_the_unknown_one(void **st
     }
 }
 
+static void test_reserved_room_is_used(void **state) {
+    (void)state;
+    assert_int_equal(finished_reserve(&table, 0), 0);
+    assert_int_equal(table.cells, 64);
+    assert_int_equal(finished_reserve(&table, 96), 0);
+    assert_int_equal(table.cap, 96);
+    assert_int_equal(table.cells, 128); /* three quarters full */
+    const struct finished_entry *entries = table.entries;
+    const uint32_t *cells = table.table;
+    for (unsigned n = 0; n < 96; n++)
+        put(n, n + 1);
+    assert_ptr_equal(table.entries, entries);
+    assert_ptr_equal(table.table, cells);
+    assert_int_equal(finished_reserve(&table, 10), 0);
+    assert_int_equal(table.cap, 96);
+    assert_int_equal(finished_reserve(&table, 97), 0);
+    assert_int_equal(table.cells, 256);
+    for (unsigned n = 0; n < 96; n++)
+        assert_int_equal(find(n)->seq, n + 1);
+    assert_int_equal(finished_reserve(&table, UINT32_MAX), ERR_LIMIT);
+}
+
 #define TABLE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 UNIT_MAIN(TABLE_TEST(test_entries_with_equal_hashes_are_found), TABLE_TEST(test_the_table_always_has_free_cells),
-          TABLE_TEST(test_the_number_of_entries_is_limited), TABLE_TEST(test_forget_removes_all_entries_of_an_upload),
-          TABLE_TEST(test_drop_removes_entries_up_to_its_seq),
+          TABLE_TEST(test_the_number_of_entries_is_limited), TABLE_TEST(test_reserved_room_is_used),
+          TABLE_TEST(test_forget_removes_all_entries_of_an_upload), TABLE_TEST(test_drop_removes_entries_up_to_its_seq),
           TABLE_TEST(test_move_changes_the_seq_of_the_same_upload_only),
           TABLE_TEST(test_update_takes_inode_and_ctime_of_the_same_content),
           cmocka_unit_test(test_a_changed_inode_or_ctime_is_noticed),

@@ -500,7 +500,7 @@ static void test_root_of_the_file_system_can_be_walked(void **state) {
     walk_destroy(&w);
 }
 
-static void test_file_is_probed_as_the_walk_does(void **state) {
+static void test_a_file_is_probed_without_blocking(void **state) {
     struct stat st;
     const char *error;
     (void)state;
@@ -577,7 +577,7 @@ UNIT_MAIN(cmocka_unit_test_setup_teardown(test_names_come_sorted_and_relative, s
           cmocka_unit_test_setup_teardown(test_longer_directory_is_not_entered, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_slashes_at_the_end_of_the_root_do_not_count, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_root_of_the_file_system_can_be_walked, set_up, tear_down),
-          cmocka_unit_test_setup_teardown(test_file_is_probed_as_the_walk_does, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_a_file_is_probed_without_blocking, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_kinds_of_special_files, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_journal_that_is_no_directory_skips_nothing, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_descriptors_are_given_back, set_up, tear_down),
