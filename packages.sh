@@ -9,6 +9,7 @@ packages_lint="clang-format clang-tidy shellcheck"
 packages_fuzz="clang libclang-rt-14-dev"
 # Real servers and independent clients for the tests. The installation leaves no service running.
 packages_servers="ceph-mon ceph-osd radosgw swift-proxy swift-account swift-container swift-object awscli rclone s3cmd"
+packages_bench="python3-matplotlib"
 
 # packages_missing SET…: the packages of these sets that are not installed, on one line.
 packages_missing() {

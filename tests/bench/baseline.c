@@ -5,7 +5,7 @@
  *   baseline URL FILE PART_BYTES TRANSFERS   sends the parts of a file
  *   baseline URL DIR 0 TRANSFERS             sends each file of a directory as an object
  *
- * Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY. Prints: bytes seconds cpu_seconds peak_kib
+ * Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; authorities of TLS servers: AWS_CA_BUNDLE. Prints: bytes seconds cpu_seconds peak_kib
  */
 #include <curl/curl.h>
 #include <dirent.h>
@@ -101,6 +101,8 @@ static int start(CURLM *multi, struct transfer *t) {
     curl_easy_setopt(t->easy, CURLOPT_USERNAME, getenv("AWS_ACCESS_KEY_ID"));
     curl_easy_setopt(t->easy, CURLOPT_PASSWORD, getenv("AWS_SECRET_ACCESS_KEY"));
     curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
+    if (getenv("AWS_CA_BUNDLE"))
+        curl_easy_setopt(t->easy, CURLOPT_CAINFO, getenv("AWS_CA_BUNDLE"));
     return curl_multi_add_handle(multi, t->easy) == CURLM_OK ? 1 : -1;
 }
 

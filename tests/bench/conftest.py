@@ -1,10 +1,11 @@
-"""The sink: an S3 server that drops all bytes (sink.c)."""
+"""The sink (sink.c), an S3 server that drops all bytes, and the figures of the run."""
 
 import subprocess
 
 import pytest
 
-from support.box import BUILD
+from bench.report import Figures
+from support.box import BUILD, ROOT
 
 
 @pytest.fixture
@@ -25,3 +26,20 @@ def start_sink():
 @pytest.fixture
 def sink(start_sink):
     return start_sink()
+
+
+@pytest.fixture(scope="session")
+def all_figures():
+    return Figures(ROOT / "build" / "bench.json")
+
+
+@pytest.fixture
+def say(capsys, all_figures):
+    """Prints a section, and adds it to the figures of the run."""
+
+    def say(section):
+        with capsys.disabled():
+            print(section.text())
+        all_figures.add(section)
+
+    return say

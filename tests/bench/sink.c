@@ -3,17 +3,19 @@
  * Not a store and no test of correctness: the far end of the benchmarks only. One thread, epoll; bodies are thrown away
  * in the kernel (MSG_TRUNC).
  *
- *   sink [-c] [-d MS] [ADDRESS]
+ *   sink [-c] [-d MS] [-t CERTIFICATE KEY] [ADDRESS]
  *
  * Listens on 127.0.0.1 or ADDRESS, prints its port, and ends when its standard input does. -d: every reply leaves MS
  * milliseconds after its request was complete, like the reply of a store that is far away or slow. -c: answers like a
  * store that verifies CRC32C, of whole uploads, in headers and in trailers, but computes none. It refuses what must be a
- * probe: a short body with a trailer, and the first body with a checksum header since the start.
+ * probe: a short body with a trailer, and the first body with a checksum header since the start. -t: speaks TLS.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +31,7 @@
 
 struct connection {
     int fd;
+    SSL *tls;       /* NULL: plain */
     size_t len;     /* of head */
     long long body; /* bytes of the body still to come; -1: reading a head */
     uint64_t id;    /* a descriptor is used again */
@@ -47,24 +50,58 @@ static bool must_be_probe(const char *head) {
     return length && atoll(length + 31) < 1000;
 }
 
-static const char *make_reply(const char *head, char *out, size_t size) {
+/* --- plain or TLS --- */
+
+static SSL_CTX *tls_context;
+static char discarded[256 << 10];
+
+static ssize_t tls_result(struct connection *c, int n) {
+    if (n > 0)
+        return n;
+    int why = SSL_get_error(c->tls, n);
+    errno = EAGAIN;
+    return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? -1 : 0;
+}
+
+static ssize_t connection_read(struct connection *c, void *out, size_t len) {
+    return c->tls ? tls_result(c, SSL_read(c->tls, out, (int)len)) : recv(c->fd, out, len, MSG_DONTWAIT);
+}
+
+static ssize_t connection_discard(struct connection *c, size_t len) {
+    if (!c->tls)
+        return recv(c->fd, NULL, len, MSG_TRUNC | MSG_DONTWAIT);
+    return connection_read(c, discarded, len < sizeof discarded ? len : sizeof discarded);
+}
+
+static bool connection_write(struct connection *c, const char *bytes, size_t len) {
+    if (c->tls)
+        return SSL_write(c->tls, bytes, (int)len) == (int)len;
+    return send(c->fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+/* --- replies --- */
+
+/* It has one bucket of every name, which is empty. */
+static void make_reply(const char *head, char *out, size_t size) {
     const char *xml = "", *status = "200 OK", *promise = "";
+    const char *bucket = head + strcspn(head, "/") + 1, *after = bucket + strcspn(bucket, "/? \r");
+    bool names_key = after[0] == '/' && after[1] != ' ' && after[1] != '?';
     if (verifies_crc && strcasestr(head, "\r\nx-amz-checksum-algorithm:"))
         promise = "x-amz-checksum-algorithm: CRC32C\r\nx-amz-checksum-type: FULL_OBJECT\r\n";
+    if (strncmp(head, "POST", 4) == 0 && strstr(head, "?uploads"))
+        xml = "<InitiateMultipartUploadResult><UploadId>sink</UploadId></InitiateMultipartUploadResult>";
+    else if (strncmp(head, "POST", 4) == 0)
+        xml = "<CompleteMultipartUploadResult><ETag>\"sink-1\"</ETag></CompleteMultipartUploadResult>";
+    else if (strncmp(head, "GET", 3) == 0 && !names_key)
+        xml = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+    else if ((strncmp(head, "HEAD", 4) == 0 || strncmp(head, "GET", 3) == 0) && names_key)
+        status = "404 Not Found";
     if (verifies_crc && strncmp(head, "PUT", 3) == 0 && must_be_probe(head)) {
         status = "400 Bad Request";
         xml = "<Error><Code>BadDigest</Code><Message>as a probe expects</Message></Error>";
     }
-    if (strncmp(head, "POST", 4) == 0 && strstr(head, "?uploads"))
-        xml =
-            "<?xml "
-            "version=\"1.0\"?><InitiateMultipartUploadResult><UploadId>sink</UploadId></InitiateMultipartUploadResult>";
-    else if (strncmp(head, "POST", 4) == 0)
-        xml = "<?xml "
-              "version=\"1.0\"?><CompleteMultipartUploadResult><ETag>\"sink-1\"</ETag></CompleteMultipartUploadResult>";
     snprintf(out, size, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nETag: \"0123456789abcdef0123456789abcdef\"\r\n%s\r\n%s",
              status, strlen(xml), promise, xml);
-    return out;
 }
 
 /* --- replies that wait: all wait equally long, so the first to come is the first to go --- */
@@ -99,9 +136,8 @@ static bool answer(struct connection *c) {
     if (delay_ns > 0 && !c->waits)
         return delay(c);
     c->waits = false;
-    size_t len = strlen(c->reply);
     c->body = -1;
-    return send(c->fd, c->reply, len, MSG_NOSIGNAL) == (ssize_t)len;
+    return connection_write(c, c->reply, strlen(c->reply));
 }
 
 /* The head is whole: reads the length of the body, takes its first bytes. */
@@ -110,8 +146,7 @@ static bool begin_body(struct connection *c, char *end) {
     make_reply(c->head, c->reply, sizeof c->reply);
     const char *length = strcasestr(c->head, "\r\ncontent-length:");
     c->body = length ? atoll(length + 17) : 0;
-    if (strcasestr(c->head, "\r\nexpect: 100-continue") &&
-        send(c->fd, "HTTP/1.1 100 Continue\r\n\r\n", 25, MSG_NOSIGNAL) != 25)
+    if (strcasestr(c->head, "\r\nexpect: 100-continue") && !connection_write(c, "HTTP/1.1 100 Continue\r\n\r\n", 25))
         return false;
     c->body -= (long long)(c->len - (size_t)(end + 4 - c->head));
     c->len = 0;
@@ -123,11 +158,11 @@ static bool readable(struct connection *c) {
         ssize_t n;
         if (c->body > 0) {
             size_t want = c->body > (4 << 20) ? 4 << 20 : (size_t)c->body;
-            n = recv(c->fd, NULL, want, MSG_TRUNC | MSG_DONTWAIT);
+            n = connection_discard(c, want);
             if (n > 0 && (c->body -= n) == 0 && !answer(c))
                 return false;
         } else {
-            n = recv(c->fd, c->head + c->len, sizeof c->head - 1 - c->len, MSG_DONTWAIT);
+            n = connection_read(c, c->head + c->len, sizeof c->head - 1 - c->len);
             if (n > 0) {
                 c->len += (size_t)n;
                 c->head[c->len] = '\0';
@@ -149,6 +184,7 @@ static bool readable(struct connection *c) {
 static struct connection *connections[FDS_MAX]; /* by descriptor */
 
 static void end_connection(int fd) {
+    SSL_free(connections[fd]->tls);
     free(connections[fd]);
     connections[fd] = NULL;
     close(fd);
@@ -166,6 +202,14 @@ static void admit(int ep, int listener) {
     static uint64_t id;
     *connections[fd] = (struct connection){.fd = fd, .body = -1, .id = ++id};
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (tls_context) {
+        SSL *tls = connections[fd]->tls = SSL_new(tls_context);
+        if (!tls || !SSL_set_fd(tls, fd)) {
+            end_connection(fd);
+            return;
+        }
+        SSL_set_accept_state(tls);
+    }
     if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) != 0)
         end_connection(fd);
 }
@@ -200,6 +244,14 @@ int main(int argc, char **argv) {
         delay_ns = (uint64_t)(atof(argv[2]) * 1e6);
         argc -= 2, argv += 2;
     }
+    if (argc > 3 && strcmp(argv[1], "-t") == 0) {
+        tls_context = SSL_CTX_new(TLS_server_method());
+        if (!tls_context || SSL_CTX_use_certificate_chain_file(tls_context, argv[2]) != 1 ||
+            SSL_CTX_use_PrivateKey_file(tls_context, argv[3], SSL_FILETYPE_PEM) != 1)
+            return 1;
+        argc -= 3, argv += 3;
+    }
+    signal(SIGPIPE, SIG_IGN);
     struct rlimit files = {.rlim_cur = FDS_MAX, .rlim_max = FDS_MAX};
     setrlimit(RLIMIT_NOFILE, &files);
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

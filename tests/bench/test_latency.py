@@ -1,52 +1,46 @@
-"""The time of one file of 1 KiB from start to exit: medians of 15, interleaved with rclone where it is installed. The figures are printed, not asserted."""
+"""The time of one file of 1 KiB from start to exit, in turn with the programs of Debian."""
 
-import shutil
 import statistics
-import subprocess
-import time
 
 import pytest
 
+from bench import measure
+from bench.measure import CREDENTIALS
+from bench.report import Section
 from support.box import random_file, wait_for
 
 pytestmark = pytest.mark.bench
 RUNS = 15
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
-RCLONE = ["rclone", "--config", "", "--s3-provider", "Other", "--s3-env-auth"]
-
-
-def milliseconds(run):
-    began = time.perf_counter()
-    run()
-    return (time.perf_counter() - began) * 1000
 
 
 @pytest.mark.parametrize("store", ["file", "s3"])
-def test_one_small_file(box, sink, store, capsys):
+def test_one_small_file(box, sink, say, store):
     src = random_file(box.dir / "src", 1024)
     (box.dir / "out").mkdir()
     standing = box.start("consumer", "--journal", box.dir / "standing", "--quiet")
     wait_for((box.dir / "standing" / "consumer").exists, what="the consumer serves")
+    runs = iter(range(1000))
 
-    def copy(journal, name):
-        dest = f"file://{box.dir}/out/{name}" if store == "file" else f"s3://bucket/{name}"
-        box.run("cp", "--journal", journal, "--quiet", "--endpoint-url", sink, src, dest, env=CREDENTIALS)
+    def copy(journal):
+        i = next(runs)
+        dest = f"file://{box.dir}/out/{i}" if store == "file" else f"s3://bucket/{i}"
+        box.run("cp", "--journal", journal or box.dir / f"journal-{i}", "--quiet", "--endpoint-url", sink, src, dest, env=CREDENTIALS)
 
-    def rclone(name):
-        dest = f"{box.dir}/out/{name}" if store == "file" else f":s3:bucket/{name}"
-        subprocess.run([*RCLONE, "--s3-endpoint", sink, "copyto", src, dest], check=True, capture_output=True, env={**box.env, **CREDENTIALS})
-
-    ways = {"own consumer": lambda i: copy(box.dir / f"journal-{i}", f"own-{i}"),
-            "standing consumer": lambda i: copy(box.dir / "standing", f"standing-{i}")}
-    if shutil.which("rclone") and store == "file":  # the sink answers no HEAD as rclone expects it
-        ways["rclone"] = lambda i: rclone(f"rclone-{i}")
-    times = {name: [] for name in ways}
-    for i in range(RUNS):
+    ways = {"chunklift, own consumer": lambda: copy(None), "chunklift, standing consumer": lambda: copy(box.dir / "standing")}
+    if store == "s3":
+        ways |= measure.peers(sink, src, box.dir)
+    costs = {name: [] for name in ways}
+    for _ in range(RUNS):
         for name, run in ways.items():
-            times[name].append(milliseconds(lambda run=run, i=i: run(i)))
+            costs[name].append(measure.cost_of(run))
     standing.terminate()
     assert standing.wait(20) == 0
-    with capsys.disabled():
-        print(f"\none file of 1 KiB to {store}, start to exit, medians of {RUNS}:")
-        for name, ms in times.items():
-            print(f"  {name:18} {statistics.median(ms):6.1f} ms ({min(ms):.1f} to {max(ms):.1f})")
+    ms = {name: statistics.median(c.seconds for c in of) * 1000 for name, of in costs.items()}
+    section = Section(f"One file of 1 KiB to {'file://' if store == 'file' else 'S3'}, from start to exit", "test_latency.py", [("ms", ".0f"), ("ms CPU", ".0f")],
+                      {name: (ms[name], statistics.median(c.cpu for c in of) * 1000) for name, of in costs.items()})
+    own, standing_ms = ms["chunklift, own consumer"], ms["chunklift, standing consumer"]
+    if "rclone 1.60" in ms:
+        section.verdicts.append((own <= 0.8 * ms["rclone 1.60"], f"{own / ms['rclone 1.60']:.2f} × the time of rclone (required 0.8)"))
+    section.verdicts.append((standing_ms <= 15, f"{standing_ms:.0f} ms with a standing consumer (required 15)"))
+    section.notes.append(f"Medians of {RUNS}.")
+    say(section)

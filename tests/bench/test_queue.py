@@ -6,12 +6,14 @@ import statistics
 
 import pytest
 
+from bench.report import Section
 from fair.site import MIB, Site
 from support.box import random_file, wait_for
 
 pytestmark = pytest.mark.bench
 CHUNKS = 120
 CASES = {"four equal uploaders": [50] * 4, "one ten times slower": [50, 50, 50, 5], "one dies after a third": [50] * 4}
+MOST = {"four equal uploaders": 1.15, "one ten times slower": 1.5, "one dies after a third": None}  # times the ideal
 WIDTH = 100  # columns of the chart
 
 
@@ -26,7 +28,7 @@ def chart(ends, began, took):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_evenness(box, case, capsys):
+def test_evenness(box, case, say):
     site = Site(box)
     uploaders = [site.uploader(1, rate * MIB) for rate in CASES[case]]
     wait_for(lambda: len(site.status()["uploader"]) == 4, what="four uploaders")
@@ -41,9 +43,10 @@ def test_evenness(box, case, capsys):
     ends = [[seconds(r) for r in chunks if r["worker"].endswith(f"/{u.pid}")] for u in uploaders]
     took = max(map(max, filter(None, ends))) - began
     paces = [statistics.median(b - a for a, b in zip(e, e[1:])) for e in ends if len(e) > 2]
-    with capsys.disabled():
-        ideal = CHUNKS / sum(1 / p for p in paces)
-        print(f"\n{case}: {took:.3f} s, ideal at the pace of each {ideal:.3f} s (×{took / ideal:.2f}); chunks", [len(e) for e in ends])
-        for e in ends:
-            print("  ", chart(e, began, took))
+    ideal = CHUNKS / sum(1 / p for p in paces)
+    most = MOST[case]
+    say(Section(f"120 chunks of about 20 ms: {case}", "test_queue.py", [("s", ".3f"), ("chunks", ".0f")],
+                {"ideal at the pace of each": (ideal, None), "chunklift": (took, len(chunks)), **{f"uploader {i}": (max(e) - began, len(e)) for i, e in enumerate(ends, 1) if e}},
+                [(took <= most * ideal, f"{took / ideal:.2f} × the ideal (required {most})")] if most else [],
+                ["Ends of chunks over time, one line for each uploader:", "", "```", *(chart(e, began, took) for e in ends), "```"]))
     site.end()
