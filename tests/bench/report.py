@@ -17,10 +17,10 @@ from pathlib import Path
 
 @dataclasses.dataclass
 class Section:
-    work: str  # what was done
+    work: str  # its title
     test: str  # the file of it in tests/bench
     columns: list  # (name, format); the first is plotted
-    rows: dict = dataclasses.field(default_factory=dict)  # who: values; None: not measured
+    rows: dict = dataclasses.field(default_factory=dict)  # program: values; None: not measured
     verdicts: list = dataclasses.field(default_factory=list)  # (met, text)
     notes: list = dataclasses.field(default_factory=list)
     better: str = "less"  # "less" or "more" of the first column
@@ -87,7 +87,7 @@ All figures of this document come from one run of `./check bench` on {date}: {ma
 `tests/bench/report.py build/bench.json docs/BENCHMARKS.md`.
 
 - **The yardstick** is `tests/bench/baseline.c`: a plain loop of signed libcurl PUTs in one thread, 8 at a time, which keeps no record. Other programs are those of Debian 12.
-- **The server** is `tests/bench/sink.c`. It discards all bytes and answers at once, or after a delay, so the client is what is measured.
+- **The server** is `tests/bench/sink.c`. It discards all bytes and answers at once, or after a delay, so the figures are those of the client.
 - Every row is a median of runs that alternate with those of the other rows. CPU is user and system time of all processes of a client. Memory is the peak of the sum of their PSS.
 - A required value that was not reached is in the list like one that was.
 

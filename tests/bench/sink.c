@@ -7,7 +7,7 @@
  *
  * Listens on 127.0.0.1 or ADDRESS, prints its port, and ends when its standard input does. -d: every reply leaves MS
  * milliseconds after its request was complete, like the reply of a store that is far away or slow. -c: answers like a
- * store that verifies CRC32C, of whole uploads, in headers and in trailers, but computes none. It refuses what must be a
+ * store that verifies CRC32C, of whole uploads, in headers and in trailers, but computes none. It refuses a request that is a
  * probe: a short body with a trailer, and the first body with a checksum header since the start. -t: speaks TLS.
  */
 #include <arpa/inet.h>
@@ -42,7 +42,7 @@ struct connection {
 
 static bool verifies_crc;
 
-static bool must_be_probe(const char *head) {
+static bool is_probe(const char *head) {
     static bool header_seen;
     const char *length = strcasestr(head, "\r\nx-amz-decoded-content-length:");
     if (strcasestr(head, "\r\nx-amz-checksum-crc32c:") && !header_seen)
@@ -96,7 +96,7 @@ static void make_reply(const char *head, char *out, size_t size) {
         xml = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
     else if ((strncmp(head, "HEAD", 4) == 0 || strncmp(head, "GET", 3) == 0) && names_key)
         status = "404 Not Found";
-    if (verifies_crc && strncmp(head, "PUT", 3) == 0 && must_be_probe(head)) {
+    if (verifies_crc && strncmp(head, "PUT", 3) == 0 && is_probe(head)) {
         status = "400 Bad Request";
         xml = "<Error><Code>BadDigest</Code><Message>as a probe expects</Message></Error>";
     }
