@@ -7,8 +7,8 @@
  *
  * Listens on 127.0.0.1 or ADDRESS, prints its port, and ends when its standard input does. -d: every reply leaves MS
  * milliseconds after its request was complete, like the reply of a store that is far away or slow. -c: answers like a
- * store that verifies CRC32C, of whole uploads, in headers and in trailers, but computes none. It refuses a request that is a
- * probe: a short body with a trailer, and the first body with a checksum header since the start. -t: speaks TLS.
+ * store that verifies CRC32C, of whole uploads, in headers and in trailers, but computes none. It refuses probes: a short
+ * body with a trailer, and the first body with a checksum header since the start. -t: speaks TLS.
  */
 #include <arpa/inet.h>
 #include <errno.h>

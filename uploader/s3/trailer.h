@@ -2,8 +2,8 @@
  * A chunk with its CRC32C behind the bytes, so that the range is read once.
  *
  * The body is aws-chunked: one frame with all bytes, the empty frame, and the header
- * x-amz-checksum-crc32c as a trailer. Source: "Uploading objects using trailing checksums" in the
- * Amazon S3 User Guide (the payload is unsigned).
+ * x-amz-checksum-crc32c as a trailer. Source: "Signature calculations for trailing headers (chunked
+ * uploads)" in the Amazon S3 API reference; the payload is unsigned.
  *
  * A store that does not know aws-chunked would store the frame too. It is used only where the store
  * has refused a wrong trailer (integrity.c), and only for parts: some stores keep the content
