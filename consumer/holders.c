@@ -34,9 +34,8 @@ static bool holder_is_unknown(const struct consumer_holder *holder) {
 bool holders_are_gone(const struct holders *h) {
     if (h->former_unknown)
         return false;
-    const struct consumer_holder *end = h->former.holders + h->former.holder_count;
-    for (const struct consumer_holder *former = h->former.holders; former != end; former++)
-        if (holder_is_unknown(former) || holder_is_alive(former))
+    for (size_t i = 0; i < h->former.holder_count; i++)
+        if (holder_is_unknown(&h->former.holders[i]) || holder_is_alive(&h->former.holders[i]))
             return false;
     return true;
 }
@@ -56,8 +55,8 @@ static size_t holders_collect(const struct holders *h, const struct peers *peers
         else
             unknown = true;
     }
-    const struct consumer_holder *end = h->former.holders + (grace ? h->former.holder_count : 0);
-    for (const struct consumer_holder *former = h->former.holders; former != end; former++) {
+    for (size_t i = 0; grace && i < h->former.holder_count; i++) {
+        const struct consumer_holder *former = &h->former.holders[i];
         unknown |= holder_is_unknown(former);
         if (!holder_is_unknown(former) && holder_is_alive(former))
             out[count++] = *former;

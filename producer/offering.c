@@ -47,8 +47,8 @@ static int offering_send_hedged(struct producer *p, uint64_t now_ms) {
         if (!err)
             err = offering_send_copies(p, hedge_copies(&p->planner));
         FAULT_POINT_IF(err == 0, offer_sent, job_kind_name(offer->ref.kind));
-        if (err)
-            return err == ERR_AGAIN || err == ERR_LIMIT ? 0 : err;
+        if (err && err != ERR_LIMIT)
+            return err == ERR_AGAIN ? 0 : err;
     }
     return 0;
 }

@@ -148,7 +148,7 @@ static int segment_bisect(const struct segment *s, uint64_t seq, struct buf *scr
         int err = segment_next_line(s, middle, scratch, &offset, &found);
         if (err)
             return err;
-        if (found <= seq) {
+        if (offset < high && found <= seq) { /* a damaged file may be in another order */
             *low = offset;
             *low_seq = found;
         } else {

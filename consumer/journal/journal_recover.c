@@ -283,7 +283,7 @@ static int journal_check_expected(const struct journal *j, const struct journal_
 
 /* Sets the journal to the position after the last valid line. */
 static int recovery_adopt(struct journal *j, struct recovery *w) {
-    for (const struct journal_file *f = w->files.files; f != w->files.files + w->files.count; f++) {
+    for (const struct journal_file *f = w->files.files; f && f != w->files.files + w->files.count; f++) {
         int err = f->first_seq ? journal_add_sealed(j, f->first_seq) : 0;
         if (err)
             return err;

@@ -62,7 +62,7 @@ static int forget_check(const struct forgetting *f) {
     int err = named_uploads_check(&f->named);
     if (err)
         return err;
-    for (const struct found *found = f->found; found != forget_end(f); found++)
+    for (const struct found *found = f->found; found && found != forget_end(f); found++)
         if (found->unfinished && !f->o->unfinished) {
             log_error("%s: its upload is not finished; finish it, or use --unfinished, which aborts it; nothing was "
                       "forgotten",
@@ -85,13 +85,13 @@ static void forget_print(const struct forgetting *f, const struct found *found) 
 
 static int forget_append_records(struct forgetting *f) {
     int err = 0;
-    for (const struct found *found = f->found; !err && found != forget_end(f); found++) {
+    for (const struct found *found = f->found; !err && found && found != forget_end(f); found++) {
         struct record r = {.ev = EV_FORGET, .has = HAS_UPLOAD, .upload = found->upload};
         err = offline_journal_append(&f->journal, &r);
     }
     if (!err)
         err = offline_journal_finish(&f->journal);
-    for (const struct found *found = f->found; !err && found != forget_end(f); found++)
+    for (const struct found *found = f->found; !err && found && found != forget_end(f); found++)
         forget_print(f, found);
     return err;
 }
@@ -114,7 +114,7 @@ int journal_forget(const struct forget_options *o) {
     if (err == ERR_NOMEM)
         log_error("out of memory");
     offline_journal_release(&f.journal);
-    for (const struct found *found = f.found; found != forget_end(&f); found++)
+    for (const struct found *found = f.found; found && found != forget_end(&f); found++)
         free(found->dest);
     free(f.found);
     named_uploads_release(&f.named);

@@ -116,10 +116,13 @@ static int retire_run(struct retire *r) {
         err = offline_journal_open(&r->journal, r->o->dir, r->o->rotate_bytes, &r->o->io->journal);
     if (!err)
         err = retire_find_needs(r);
-    if (!err)
-        err = retire_carry(r); /* nothing, when an earlier run did it */
-    if (!err)
-        err = retire_append_drops(r);
+    if (err)
+        return err;
+    if (r->up_to > r->journal.dropped_to) { /* else an earlier run carried it */
+        err = retire_carry(r);
+        if (!err)
+            err = retire_append_drops(r);
+    }
     if (!err)
         err = offline_journal_finish(&r->journal);
     return err ? err : retire_remove_files(r);

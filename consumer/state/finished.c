@@ -25,9 +25,10 @@ void finished_release(struct finished *f) {
 
 /* Random reads of a large array cost mostly address translation, so it is put on huge pages where they are available. */
 static void *array_on_huge_pages(void *array, size_t bytes) {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = ((uintptr_t)array + page - 1) & ~(page - 1);
+    uintptr_t start =
+        (uintptr_t)array & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1); /* of the whole mapping: mremap moves it */
     if (array && bytes >= HUGE_MIN)
-        (void)madvise((void *)start, bytes - (start - (uintptr_t)array), MADV_HUGEPAGE);
+        (void)madvise((void *)start, bytes + ((uintptr_t)array - start), MADV_HUGEPAGE);
     return array;
 }
 

@@ -95,7 +95,7 @@ static bool sources_contain(const struct sources *s, const char *path, const cha
     char *real;
     bool inside = false;
     if (path_resolve(path, &real) == 0)
-        for (struct source_item *item = s->items; item != sources_end(s) && !inside; item++)
+        for (struct source_item *item = s->items; item && item != sources_end(s) && !inside; item++)
             if (!item->error && item->directory && sources_path_is_under(real, item->path)) {
                 log_error("%s: is inside the source %s; choose a destination outside", argument, item->given);
                 inside = true;
@@ -283,7 +283,7 @@ static int sources_refuse_duplicates(struct sources *s) {
     struct buf text = BUF_INIT;
     size_t n = 0;
     int err = sorted ? 0 : ERR_NOMEM;
-    for (struct source_item *item = s->items; !err && item != sources_end(s); item++)
+    for (struct source_item *item = s->items; !err && item && item != sources_end(s); item++)
         if (!item->error)
             sorted[n++] = item;
     if (!err)
@@ -332,7 +332,7 @@ static int sources_collect_roots(struct sources *s) {
     s->root_count = 0;
     if (!s->roots)
         return ERR_NOMEM;
-    for (const struct source_item *item = s->items; !err && item != sources_end(s); item++) {
+    for (const struct source_item *item = s->items; !err && item && item != sources_end(s); item++) {
         if (item->error)
             continue;
         size_t len = item->directory ? strlen(item->path) : (size_t)(strrchr(item->path, '/') - item->path);
@@ -368,7 +368,7 @@ int sources_init(struct sources *s, const char *const *given, size_t count, cons
     if (!s->items)
         return ERR_NOMEM;
     s->count = count;
-    for (struct source_item *item = s->items; !err && item != sources_end(s); item++)
+    for (struct source_item *item = s->items; !err && item && item != sources_end(s); item++)
         err = source_init(item, *given++, recursive);
     if (!err)
         err = sources_settle_dest(s, dest);
@@ -406,14 +406,14 @@ int sources_init_drops(struct sources *s, const char *dest) {
 }
 
 void sources_release(struct sources *s) {
-    for (struct source_item *item = s->items; item != sources_end(s); item++) {
+    for (struct source_item *item = s->items; item && item != sources_end(s); item++) {
         free(item->given);
         free(item->path);
         free(item->name);
         free(item->error);
     }
     free(s->items);
-    for (char **root = s->roots; root != s->roots + s->root_count; root++)
+    for (char **root = s->roots; root && root != s->roots + s->root_count; root++)
         free(*root);
     free(s->roots);
     free(s->dest);

@@ -11,6 +11,7 @@
 #include "pure/buf.h"
 #include "pure/proto.h"
 #include "system/descriptors.h"
+#include "system/fileid.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +29,7 @@ struct frame {
     size_t order_begin, order_at; /* in order[] */
     size_t order_end;
     bool empty;
+    bool local; /* attributes are current without an open, and access rights are those of the mode */
 };
 
 struct walk {
@@ -236,6 +238,7 @@ static int walk_push(struct walk *w, int dir_fd, const char *name) {
                         .order_begin = w->order_len,
                         .order_at = w->order_len,
                         .order_end = w->order_len};
+    f->local = fileid_inodes_are_stable(fd);
     w->fds_open++;
     int err = frame_list(w, f);
     if (err) {
@@ -360,6 +363,7 @@ static int walk_enter_dir(struct walk *w, struct frame *f, const char *name, str
 }
 
 static int walk_judge(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
+    const char *error;
     if (fstatat(f->fd, name, &e->st, AT_SYMLINK_NOFOLLOW) != 0) {
         walk_bad_entry(w, e, WALK_BAD_FILE, "cannot be read", errno);
         return 0;
@@ -376,8 +380,14 @@ static int walk_judge(struct walk *w, struct frame *f, const char *name, struct 
         walk_skip_entry(e, walk_special_kind(e->st.st_mode));
     } else {
         e->kind = WALK_FILE;
-        if (faccessat(f->fd, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) != 0) /* half the cost of opening it */
-            walk_bad_entry(w, e, WALK_BAD_FILE, "cannot be read", errno);
+        if (f->local && faccessat(f->fd, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0)
+            return 0; /* half the cost of opening it */
+        walk_probe_file(f->fd, name, &e->st, &error);
+        if (error) {
+            e->kind = WALK_BAD_FILE;
+            snprintf(w->error, sizeof w->error, "cannot be read: %s", error);
+            e->error = w->error;
+        }
     }
     return 0;
 }

@@ -60,7 +60,7 @@ void walk_set_own_journal(struct walk *w, const char *path);
 int walk_next(struct walk *w, struct walk_entry *e) MUST_CHECK;
 const struct walk_counts *walk_counts(const struct walk *w);
 
-/* Opens and stats a regular file, without blocking. dir_fd can be AT_FDCWD and name a path. *error is NULL when the file
+/* Opens and stats a regular file, without blocking: on network file systems an open refreshes the attributes. dir_fd can be AT_FDCWD and name a path. *error is NULL when the file
  * can be read. */
 void walk_probe_file(int dir_fd, const char *name, struct stat *st, const char **error);
 

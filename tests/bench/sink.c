@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #define HEAD_MAX 16384
+#define TAIL_MAX 64 /* of a body with a trailer */
 
 struct connection {
     int fd;
@@ -37,6 +38,9 @@ struct connection {
     uint64_t id;    /* a descriptor is used again */
     bool waits;     /* for the time of its reply */
     char reply[1024];
+    bool trailer; /* the end of the body is kept, and its checksum is in the reply */
+    size_t tail_len;
+    char tail[TAIL_MAX + 1];
     char head[HEAD_MAX];
 };
 
@@ -132,7 +136,20 @@ static bool delay(struct connection *c) {
     return true;
 }
 
+/* Confirms the checksum of the trailer. */
+static void confirm_trailer(struct connection *c) {
+    static const char name[] = "x-amz-checksum-crc32c:";
+    c->tail[c->tail_len] = '\0';
+    const char *crc = strstr(c->tail, name);
+    if (crc && strncmp(c->reply, "HTTP/1.1 200", 12) == 0)
+        snprintf(c->reply, sizeof c->reply, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: \"sink\"\r\n%.30s\r\n\r\n",
+                 crc);
+}
+
 static bool answer(struct connection *c) {
+    if (c->trailer)
+        confirm_trailer(c);
+    c->trailer = false;
     if (delay_ns > 0 && !c->waits)
         return delay(c);
     c->waits = false;
@@ -149,16 +166,28 @@ static bool begin_body(struct connection *c, char *end) {
     if (strcasestr(c->head, "\r\nexpect: 100-continue") && !connection_write(c, "HTTP/1.1 100 Continue\r\n\r\n", 25))
         return false;
     c->body -= (long long)(c->len - (size_t)(end + 4 - c->head));
-    c->len = 0;
+    c->len = c->tail_len = 0;
+    c->trailer = strcasestr(c->head, "\r\nx-amz-trailer:") != NULL;
     return c->body > 0 || answer(c);
+}
+
+/* Reads bytes of the body. */
+static ssize_t take_body(struct connection *c) {
+    size_t want = c->body > (4 << 20) ? 4 << 20 : (size_t)c->body;
+    if (!c->trailer)
+        return connection_discard(c, want);
+    if (c->body > TAIL_MAX)
+        return connection_discard(c, want < (size_t)c->body - TAIL_MAX ? want : (size_t)c->body - TAIL_MAX);
+    ssize_t n = connection_read(c, c->tail + c->tail_len, want);
+    c->tail_len += n > 0 ? (size_t)n : 0;
+    return n;
 }
 
 static bool readable(struct connection *c) {
     while (!c->waits) {
         ssize_t n;
         if (c->body > 0) {
-            size_t want = c->body > (4 << 20) ? 4 << 20 : (size_t)c->body;
-            n = connection_discard(c, want);
+            n = take_body(c);
             if (n > 0 && (c->body -= n) == 0 && !answer(c))
                 return false;
         } else {

@@ -112,7 +112,8 @@ def test_a_store_without_trailers_gets_one_probe(box, reply):
         cp(box, store, "--uploaders", "1", src, "s3://bucket/k")
         assert store.objects["k"]["body"] == src.read_bytes()
     probes = chunks_sent(store, framed=True)
-    assert len(probes) <= (2 if reply == "no reply" else 1)  # libcurl repeats a request on a connection that it used before
+    # Without a verdict each chunk asks, until one was accepted with a header; libcurl repeats a request on a used connection.
+    assert len(probes) <= {"accepts it": 1, "NotImplemented": 1, "no reply": 6}.get(reply, 3)
     assert {r.part for r in probes} == {4}
     assert integrity(box, "chunk") == ["crc32c"] * 3 and integrity(box, "finish") == ["crc32c"]
 
@@ -130,7 +131,8 @@ def test_a_store_that_stops_taking_trailers(box, code):
     with MemoryStore(before, verifies=["crc32c", "trailer"]) as store:
         cp(box, store, "--uploaders", "1", "--slots", "1", src, "s3://bucket/k")
         assert store.objects["k"]["body"] == src.read_bytes()
-    assert len(taken) == 2 and integrity(box, "chunk") == ["crc32c"] * 8
+    assert 2 <= len(taken) <= 4  # some start before the first one is accepted with a header
+    assert integrity(box, "chunk") == ["crc32c"] * 8
 
 
 def test_a_flipped_bit_before_a_trailer(box):
@@ -150,8 +152,9 @@ def test_a_flipped_bit_before_a_trailer(box):
 
 @pytest.mark.interop
 def test_minio_takes_trailers(box, minio):
-    src = random_file(box.dir / "f", 23 * MIB)
-    done = cp(box, minio, "-v", "--uploaders", "1", src, "s3://bucket/trailers")
+    """Also with chunks that are larger than a frame may be there."""
+    src = random_file(box.dir / "f", 103 * MIB)
+    done = cp(box, minio, "-v", "--uploaders", "1", "--chunk-size", "25MiB", src, "s3://bucket/trailers")
     assert "refuses a wrong crc32c in a trailer" in done.stderr and "0 B sent twice" in done.stderr
     minio.get_object("trailers", box.dir / "back")
     assert sha256_of(box.dir / "back") == sha256_of(src)

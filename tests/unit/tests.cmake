@@ -256,7 +256,7 @@ unit_test(sources producer_core)
 target_link_options(sources_test PRIVATE "LINKER:--wrap=realpath")
 unit_test(walk producer_core)
 unit_test(walk_faults producer_core)
-foreach(call fdopendir readdir fstat)
+foreach(call fdopendir readdir fstat fstatfs)
     target_link_options(walk_faults_test PRIVATE "LINKER:--wrap=${call}")
 endforeach()
 

@@ -190,6 +190,11 @@ static bool body_crc_header_differs(const struct http_reply *r, uint32_t crc) {
     return crc32c_from_base64(value, &theirs) == 0 && theirs != crc;
 }
 
+static bool body_crc_is_confirmed(const struct http_reply *r, uint32_t crc) {
+    uint32_t theirs;
+    return crc32c_from_base64(http_header(r, "x-amz-checksum-crc32c"), &theirs) == 0 && theirs == crc;
+}
+
 /* True: the error is about the bytes rather than the store, and the operation ended. */
 static bool body_fail_for_source(struct s3_op *op, const struct s3_error *e) {
     if (op->read_error) {
@@ -219,6 +224,10 @@ static void body_end_sent(struct s3_op *op, const struct http_reply *r) {
         body_fail_source(op, ERR_CHANGED, "its bytes were not the same when read again");
         return;
     }
+    if (op->trailer && !(s3_trailer_is_sent(op) && body_crc_is_confirmed(r, result->crc))) {
+        s3_integrity_end_trailer(op); /* it may have stored the frame too */
+        return;
+    }
     if (body_crc_header_differs(r, result->crc)) {
         s3_op_fail(op, FAIL_INTEGRITY, true, "the store's checksum is not that of the bytes sent");
         return;
@@ -236,7 +245,7 @@ static void body_on_reply(struct s3_op *op, const struct http_reply *r, const st
     } else if (!e) {
         body_end_sent(op, r);
     } else if (op->trailer && (e->bad_checksum || s3_error_may_be_due_to_header(e))) {
-        s3_integrity_end_trailers(op);
+        s3_integrity_end_trailer(op);
     } else if (!body_fail_for_source(op, e)) {
         s3_op_fail_with(op, e);
     }

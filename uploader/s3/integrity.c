@@ -178,8 +178,8 @@ static bool integrity_choose_method(struct s3_op *op) {
     op->method = method;
     unsigned after_last = op->task->job.chunks ? op->task->job.chunks + 1 : PART_NUMBER_MAX;
     bool has_spare_part = after_last <= PART_NUMBER_MAX; /* for a probe */
-    op->trailer = method == INTEGRITY_CRC32C && s3_integrity_may_use_trailer(op->s3, &op->task->job, e) &&
-                  (e->trailers == S3_YES || has_spare_part);
+    op->trailer = method == INTEGRITY_CRC32C && !op->trailer_refused && !op->fresh &&
+                  s3_integrity_may_use_trailer(op->s3, &op->task->job, e) && (e->trailers == S3_YES || has_spare_part);
     op->announced =
         !op->trailer && (chunk ? op->task->job.checksum == CHECKSUM_CRC32C_FULL : method == INTEGRITY_CRC32C);
     bool whole = !chunk && op->task->job.length <= S3_WHOLE_BODY_MAX; /* its digest is computed in memory */
@@ -300,12 +300,15 @@ static void probe_set_result(const struct s3_op *op, struct s3_endpoint *e, enum
               op->trailer ? " in a trailer" : "");
 }
 
-/* True: the error says nothing about the digest, and the operation fails with it. A store that does not know trailers
- * may answer them in any way; the request without one shows every other fault again. */
-static bool probe_fails(const struct s3_op *op, const struct s3_error *e) {
-    if (op->trailer)
-        return e->expired || e->throttled || e->never_connected || e->gone;
+/* True: the error says nothing about the digest. */
+static bool probe_shows_nothing(const struct s3_error *e) {
     return e->transient || e->gone || e->class != FAIL_REQUEST;
+}
+
+/* True: the operation fails with the error. A store that does not know trailers may answer them in any way; the request
+ * without one shows every other fault again. */
+static bool probe_fails(const struct s3_op *op, const struct s3_error *e) {
+    return op->trailer ? e->expired || e->throttled || e->never_connected || e->gone : probe_shows_nothing(e);
 }
 
 /* False: the reply shows nothing, and the operation ended. */
@@ -319,6 +322,9 @@ static bool probe_take_reply(struct s3_op *op, const struct http_reply *r, const
         s3_op_fail_with(op, e);
         return false;
     }
+    op->trailer_refused |= op->trailer && !refused;
+    if (op->trailer && e && !refused && probe_shows_nothing(e))
+        return true;
     probe_set_result(op, endpoint, refused ? S3_YES : S3_NO);
     if (!e && op->method == INTEGRITY_MD5 && endpoint->md5_etags == S3_UNKNOWN &&
         s3_etag_copy(http_header(r, "etag"), etag, sizeof etag) == 0)
@@ -326,8 +332,8 @@ static bool probe_take_reply(struct s3_op *op, const struct http_reply *r, const
     return true;
 }
 
-void s3_integrity_end_trailers(struct s3_op *op) {
-    probe_set_result(op, s3_op_endpoint(op), S3_NO);
+void s3_integrity_end_trailer(struct s3_op *op) {
+    op->trailer_refused = true;
     s3_integrity_resume(op);
 }
 
@@ -421,6 +427,10 @@ bool s3_integrity_prove(struct s3_op *op) {
     }
     if (op->method == INTEGRITY_MD5 && !integrity_compare_etag(op, e, &by_etag))
         return false;
+    if (op->trailer_refused && e->trailers != S3_NO) { /* the trailer was the cause */
+        e->trailers = S3_NO;
+        log_debug("%s takes no trailers; checksums are sent in headers", e->url ? e->url : "the endpoint");
+    }
     if (integrity_is_proved_by_header(op, e) || by_etag)
         integrity = op->method;
     if (integrity_wanted_by(op) > INTEGRITY_NONE && integrity != integrity_wanted_by(op)) {

@@ -25,8 +25,9 @@ bool s3_integrity_uses_crc32c(const struct s3 *s3, const struct job *job);
 
 /* True: the CRC32C of this chunk may follow its bytes, unless the endpoint does not take trailers. */
 bool s3_integrity_may_use_trailer(const struct s3 *s3, const struct job *job, const struct s3_endpoint *e);
-/* The endpoint, which took trailers, refused one: it gets none any more. Resumes with a header. */
-void s3_integrity_end_trailers(struct s3_op *op);
+/* The store refused the trailer, or did not confirm it. Resumes with a header; if the store accepts that, the endpoint
+ * gets no trailers any more. */
+void s3_integrity_end_trailer(struct s3_op *op);
 
 /* Chooses op->method and continues with on_method_known at once, or after other operations or a
  * probe have shown whether the store verifies it. Fails the operation when the store lacks the

@@ -139,6 +139,7 @@ struct s3_op {
     uint32_t crc;     /* chunk, put: announced; finish: of the whole file */
     enum integrity method;
     bool trailer;                        /* the CRC follows the bytes: trailer.c */
+    bool trailer_refused;                /* a request of this operation with one was; the CRC goes into a header */
     const struct s3_body_stream *framed; /* the bytes within its frame */
     uint64_t framed_position;            /* in the body with its frame */
     bool probing;                        /* the request has a wrong digest on purpose */

@@ -51,7 +51,7 @@ struct forgetting {
 };
 
 /* Runs the next statement for each upload. x: the name of a pointer to it. */
-#define FOR_EACH_FOUND(x, f) for (struct found *x = (f)->found; x < (f)->found + (f)->count; x++)
+#define FOR_EACH_FOUND(x, f) for (struct found *x = (f)->found; x && x < (f)->found + (f)->count; x++)
 
 /* ---- look up ---- */
 

@@ -6,7 +6,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static char root[TEMP_DIR_SIZE];
@@ -54,6 +56,17 @@ int __real_fstat(int fd, struct stat *st);
 int __wrap_fstat(int fd, struct stat *st);
 int __wrap_fstat(int fd, struct stat *st) {
     return fails(&stats_left, EIO) ? -1 : __real_fstat(fd, st);
+}
+
+static bool on_network; /* all directories are on NFS */
+
+int __real_fstatfs(int fd, struct statfs *fs);
+int __wrap_fstatfs(int fd, struct statfs *fs);
+int __wrap_fstatfs(int fd, struct statfs *fs) {
+    int status = __real_fstatfs(fd, fs);
+    if (on_network)
+        fs->f_type = NFS_SUPER_MAGIC;
+    return status;
 }
 
 /* ---- a tree: a, d/f, e/f, z ---- */
@@ -193,6 +206,27 @@ static void test_root_of_the_file_system_that_cannot_be_examined(void **state) {
     walk_destroy(&w);
 }
 
+/* An open refreshes the attributes that the client of a network file system has. */
+static void test_files_on_a_network_are_opened(void **state) {
+    struct walk *w;
+    struct walk_entry e;
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        on_network = i == 0;
+        assert_int_equal(walk_new(&w, root), 0);
+        stats_left = 2; /* of the root, and of a */
+        do
+            assert_int_equal(walk_next(w, &e), 0);
+        while (e.kind != WALK_FILE && e.kind != WALK_BAD_FILE);
+        stats_left = 0;
+        assert_string_equal(e.path + strlen(root), "/a");
+        assert_int_equal(e.kind, on_network ? WALK_BAD_FILE : WALK_FILE);
+        if (on_network)
+            assert_string_equal(e.error, "cannot be read: Input/output error");
+        walk_destroy(&w);
+    }
+}
+
 static void test_file_that_cannot_be_examined(void **state) {
     struct stat st;
     const char *error;
@@ -206,4 +240,5 @@ static void test_file_that_cannot_be_examined(void **state) {
 UNIT_MAIN(TEST(test_directory_without_memory_for_its_stream), TEST(test_directory_that_cannot_be_examined),
           TEST(test_directory_that_is_read_in_part), TEST(test_root_that_is_read_in_part),
           TEST(test_file_that_leaves_during_the_walk), TEST(test_walk_from_the_root_of_the_file_system),
-          TEST(test_root_of_the_file_system_that_cannot_be_examined), TEST(test_file_that_cannot_be_examined))
+          TEST(test_root_of_the_file_system_that_cannot_be_examined), TEST(test_files_on_a_network_are_opened),
+          TEST(test_file_that_cannot_be_examined))

@@ -27,16 +27,28 @@ static void begin(struct s3_fixture *f, const char *const *replies, enum s3_tris
     prepare_chunk(f, LENGTH, true);
 }
 
-/* A tail with the CRC of length bytes 'a'. */
-static const char *tail_of(uint64_t length) {
-    static char tail[80];
-    char base64[CRC_BASE64_SIZE];
+/* The CRC of length bytes 'a', in base64. */
+static const char *crc_of(uint64_t length) {
+    static char base64[CRC_BASE64_SIZE];
     uint32_t crc = 0;
     for (uint64_t i = 0; i < length; i++)
         crc = crc32c_add(crc, "a", 1);
     crc32c_to_base64(crc, base64);
-    snprintf(tail, sizeof tail, "\r\n0\r\nx-amz-checksum-crc32c:%s\r\n\r\n", base64);
+    return base64;
+}
+
+/* The end of the last frame, and the tail. */
+static const char *tail_of(uint64_t length) {
+    static char tail[80];
+    snprintf(tail, sizeof tail, "\r\n0\r\nx-amz-checksum-crc32c:%s\r\n\r\n", crc_of(length));
     return tail;
+}
+
+/* A good reply that confirms the CRC of LENGTH bytes. */
+static const char *confirmed(struct s3_fixture *f) {
+    char headers[100];
+    snprintf(headers, sizeof headers, "ETag: \"opaque\"\r\nx-amz-checksum-crc32c: %s\r\n", crc_of(LENGTH));
+    return reply_with_body(f, "200 OK", headers, "");
 }
 
 /* The body of a request. */
@@ -59,7 +71,7 @@ static void assert_framed(struct slice body, uint64_t length, const char *head) 
 static void test_the_body_has_a_frame_and_a_trailer(void **state) {
     struct s3_fixture *f = *state;
     char length[64];
-    begin(f, (const char *const[]){ACCEPTED, NULL}, S3_YES);
+    begin(f, (const char *const[]){confirmed(f), NULL}, S3_YES);
     scripted.piece = 400000;
     const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->outcome, OUTCOME_DONE);
@@ -80,7 +92,7 @@ static void test_the_body_has_a_frame_and_a_trailer(void **state) {
 
 static void test_the_range_is_read_once(void **state) {
     struct s3_fixture *f = *state;
-    begin(f, (const char *const[]){ACCEPTED, NULL}, S3_YES);
+    begin(f, (const char *const[]){confirmed(f), NULL}, S3_YES);
     scripted.fail_at = LENGTH;
     s3_fixture_run(f);
     assert_int_equal(scripted.rewinds, 0);
@@ -99,6 +111,7 @@ static void test_pieces_of_any_size_give_the_same_body(void **state) {
         made.f->task.job.length = LENGTH; /* long enough for a trailer */
         s3_chunk_start(made.op);
         made.f->task.job.length = length;
+        s3_trailer_set_stream(made.op, made.op->framed);
         const struct s3_body_stream *stream = made.op->request.stream;
         assert_int_equal(stream->rewind(made.op), 0);
         for (unsigned round = 0; round < 2; round++) {
@@ -118,9 +131,87 @@ static void test_pieces_of_any_size_give_the_same_body(void **state) {
     buf_release(&body);
 }
 
+/* Reads the body of a chunk of `length` bytes, in pieces. */
+static struct slice body_in_frames(uint64_t length, struct buf *body) {
+    static char piece[300000];
+    ssize_t n;
+    prepare_chunk(made.f, length, false);
+    s3_op_fixture_use("http://plain.example");
+    s3_op_fixture_verifies(S3_YES, S3_NO, S3_NO);
+    made.endpoint->trailers = S3_YES;
+    s3_chunk_start(made.op);
+    assert_int_equal(made.op->request.stream->rewind(made.op), 0);
+    buf_clear(body);
+    while ((n = made.op->request.stream->read(made.op, piece, sizeof piece)) > 0)
+        assert_int_equal(buf_add(body, piece, (size_t)n), 0);
+    assert_true(s3_trailer_is_sent(made.op));
+    assert_int_equal(body->len, made.op->request.stream_length);
+    s3_op_destroy(made.op);
+    return buf_slice(body);
+}
+
+static void test_a_frame_has_at_most_8_mib(void **state) {
+    const size_t frame = 8u << 20, head = strlen("800000\r\n"), end = strlen("\r\n");
+    struct buf body = BUF_INIT;
+    s3_op_fixture_begin(state);
+    struct slice b = body_in_frames(2 * frame, &body);
+    assert_memory_equal(b.ptr, "800000\r\naaa", head + 3);
+    assert_memory_equal(b.ptr + head + frame, "\r\n800000\r\naaa", end + head + 3);
+    assert_memory_equal(b.ptr + 2 * (head + frame) + end, tail_of(2 * frame), strlen(tail_of(1)));
+    assert_int_equal(b.len, 2 * (head + frame) + end + strlen(tail_of(1)));
+    b = body_in_frames(frame + 5, &body);
+    assert_memory_equal(b.ptr + head + frame, "\r\n5\r\naaaaa\r\n0\r\n", strlen("..5..aaaaa..0.."));
+    assert_memory_equal(b.ptr + head + frame + strlen("..5..aaaaa"), tail_of(frame + 5), strlen(tail_of(1)));
+    buf_release(&body);
+}
+
+/* It may have stored the frame as well. */
+static void test_a_reply_must_confirm_the_checksum(void **state) {
+    struct s3_fixture *f = *state;
+    const char *wrong = EMPTY("200 OK", "ETag: \"opaque\"\r\nx-amz-checksum-crc32c: AAAAAA==\r\n");
+    s3_fixture_open(f, (const char *const[]){ACCEPTED, ACCEPTED, wrong, ACCEPTED, NULL});
+    for (unsigned i = 0; i < 2; i++) {
+        endpoint_of(f)->trailers = S3_YES;
+        prepare_chunk(f, LENGTH, false);
+        const struct task_result *r = s3_fixture_run(f);
+        assert_int_equal(r->outcome, OUTCOME_DONE);
+        assert_int_equal(r->integrity, INTEGRITY_CRC32C);
+        assert_true(request_contains(f, 2 * i, "aws-chunked"));
+        assert_true(request_contains(f, 2 * i + 1, "x-amz-checksum-crc32c: "));
+        assert_int_equal(endpoint_of(f)->trailers, S3_NO);
+    }
+}
+
+/* The header is needed to learn whether the trailer was the cause. */
+static void test_a_refused_trailer_is_no_verdict_while_the_header_fails_too(void **state) {
+    struct s3_fixture *f = *state;
+    const char *denied = reply_with_error(f, "403 Forbidden", "AccessDenied");
+    s3_fixture_open(f, (const char *const[]){denied, denied, denied, denied, denied, denied, NULL});
+    endpoint_of(f)->trailers = S3_YES;
+    prepare_chunk(f, LENGTH, false);
+    assert_int_equal(s3_fixture_run(f)->class, FAIL_DENIED);
+    assert_int_equal(endpoint_of(f)->trailers, S3_YES);
+    endpoint_of(f)->trailers = S3_UNKNOWN;
+    prepare_chunk(f, LENGTH, false);
+    assert_int_equal(s3_fixture_run(f)->class, FAIL_DENIED);
+    assert_int_equal(endpoint_of(f)->trailers, S3_UNKNOWN);
+}
+
+static void test_a_repeated_attempt_has_a_header(void **state) {
+    struct s3_fixture *f = *state;
+    begin(f, (const char *const[]){reply_with_error(f, "500 Internal Server Error", "InternalError"), ACCEPTED, NULL},
+          S3_YES);
+    assert_true(s3_fixture_run(f)->transient);
+    prepare_chunk(f, LENGTH, false);
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
+    assert_true(request_contains(f, 1, "x-amz-checksum-crc32c: "));
+    assert_int_equal(endpoint_of(f)->trailers, S3_YES);
+}
+
 static void test_a_wrong_trailer_is_probed_with_a_spare_part(void **state) {
     struct s3_fixture *f = *state;
-    begin(f, (const char *const[]){reply_with_error(f, "400 Bad Request", "BadDigest"), ACCEPTED, ACCEPTED, NULL},
+    begin(f,
+          (const char *const[]){reply_with_error(f, "400 Bad Request", "BadDigest"), confirmed(f), confirmed(f), NULL},
           S3_UNKNOWN);
     const struct task_result *r = s3_fixture_run(f);
     assert_int_equal(r->integrity, INTEGRITY_CRC32C);
@@ -290,7 +381,10 @@ static void test_no_checksum_is_needed_ahead(void **state) {
 }
 
 UNIT_MAIN(TEST(test_the_body_has_a_frame_and_a_trailer), TEST(test_the_range_is_read_once),
-          TEST(test_pieces_of_any_size_give_the_same_body), TEST(test_a_wrong_trailer_is_probed_with_a_spare_part),
+          TEST(test_pieces_of_any_size_give_the_same_body), TEST(test_a_frame_has_at_most_8_mib),
+          TEST(test_a_reply_must_confirm_the_checksum),
+          TEST(test_a_refused_trailer_is_no_verdict_while_the_header_fails_too),
+          TEST(test_a_repeated_attempt_has_a_header), TEST(test_a_wrong_trailer_is_probed_with_a_spare_part),
           TEST(test_the_trailer_of_the_probe_is_wrong), TEST(test_a_store_without_trailers_gets_headers),
           TEST(test_a_probe_that_shows_nothing_is_repeated),
           TEST(test_a_store_that_refuses_a_trailer_later_gets_headers), TEST(test_other_failures_leave_trailers_on),
