@@ -73,7 +73,7 @@ class Box:
         for name in ("home", "run", "state"):
             (self.dir / name).mkdir(mode=0o700)
         keep = ("PATH", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
-        self.env = {k: v for k, v in os.environ.items() if k in keep}
+        self.env = {k: os.environ[k] for k in keep if k in os.environ}  # other threads change the environment meanwhile
         self.env.update(
             HOME=str(self.dir / "home"),
             XDG_RUNTIME_DIR=str(self.dir / "run"),
