@@ -76,6 +76,11 @@ class Request:
         return int(self.query.get("partNumber", 0))
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512  # connections that wait to be accepted: an uploader may open 256 at once; further ones hang for seconds
+
+
 class MemoryStore:
     """with MemoryStore(before) as store. `verifies` names the digests that it checks; with "trailer" it knows aws-chunked. before(request) is called for each request, with its body, and may change the body. It returns the reply:
     None (the usual one), an Answer, SENT or CUT. requests holds all of them."""
@@ -104,8 +109,7 @@ class MemoryStore:
             def log_message(self, *args):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         if tls:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         self.endpoint = f"http{'s' if tls else ''}://127.0.0.1:{self.server.server_address[1]}"

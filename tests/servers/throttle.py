@@ -27,7 +27,7 @@ class ThrottlingStore:
         self.tokens, self.at = 1.0, time.monotonic()
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
-        self.listener.listen(256)
+        self.listener.listen(512)
         self.listener.setblocking(False)
         self.endpoint = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.env = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_REGION": "us-east-1"}

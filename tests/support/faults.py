@@ -1,6 +1,7 @@
 """Fault points for tests: reads their list from the C source and arms them (common/system/fault.h)."""
 
 import re
+import time
 from pathlib import Path
 
 from support.box import ROOT, wait_for
@@ -39,6 +40,9 @@ class Faults:
 
     def wait(self, name, seconds=20, meanwhile=lambda: True):
         wait_for(lambda: self.fired(name) or not meanwhile(), seconds, f"{name} fires", every=0.002)
+        end = time.monotonic() + 5  # a consumer may end after its command
+        while not self.fired(name) and time.monotonic() < end:
+            time.sleep(0.01)
         assert self.fired(name), f"{name} was armed and nobody came by"
 
     def set(self, name, value):

@@ -53,7 +53,7 @@ class Gate:
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE)  # so that a stopped body blocks its client soon
         self.listener.bind(("127.0.0.1", 0))
-        self.listener.listen(64)
+        self.listener.listen(512)
         self.endpoint = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
 
     def __enter__(self):

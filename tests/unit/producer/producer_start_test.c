@@ -186,7 +186,7 @@ static void test_file_data_needs_a_port(void **state) {
 static void test_start_without_errors_logs_nothing(void **state) {
     uint64_t deadline_ms;
     (void)state;
-    config.jobs_endpoint = "tcp://127.0.0.1:*";
+    config.jobs_endpoint = config.data_endpoint = "tcp://127.0.0.1:*";
     assert_int_equal(start(), 0);
     assert_string_equal(seen.text, "");
     assert_int_equal(step(50000, &deadline_ms), 0);
@@ -220,7 +220,7 @@ static void test_socket_with_the_name_of_a_port_is_kept(void **state) {
     (void)state;
     make_socket("127.0.0.1:*", false, &fd);
     close(fd);
-    config.jobs_endpoint = "tcp://127.0.0.1:*";
+    config.jobs_endpoint = config.data_endpoint = "tcp://127.0.0.1:*";
     assert_int_equal(start(), 0);
     assert_true(file_exists("127.0.0.1:*"));
 }

@@ -76,7 +76,9 @@ void fixture_start(const char *const *sources, size_t count, const char *dest) {
                                      .journal_dir = ".",
                                      .set_bwlimit = fixture.set_bwlimit,
                                      .bwlimit = 1234,
-                                     .jobs_endpoint = "tcp://127.0.0.1:*"};
+                                     .jobs_endpoint = "tcp://127.0.0.1:*",
+                                     .data_endpoint =
+                                         "tcp://127.0.0.1:*"}; /* the default is a port that may be in use */
     assert_int_equal(producer_new(&fixture.producer, &config, &events), 0);
 }
 
