@@ -46,8 +46,10 @@ struct supervisor {
 };
 
 /* Runs the next statement for each position. u: the name of a pointer to it. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a declared name cannot be in parentheses */
 #define FOR_EACH_POSITION(u, s)                                                                                        \
     for (__typeof__(&(s)->uploaders[0]) u = (s)->uploaders; u < (s)->uploaders + POSITIONS; u++)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* No process and no channel. */
 static inline void supervisor_clear(struct supervisor *s) {

@@ -51,6 +51,7 @@ struct forgetting {
 };
 
 /* Runs the next statement for each upload. x: the name of a pointer to it. */
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a declared name cannot be in parentheses */
 #define FOR_EACH_FOUND(x, f) for (struct found *x = (f)->found; x && x < (f)->found + (f)->count; x++)
 
 /* ---- look up ---- */
