@@ -283,7 +283,7 @@ int s3_integrity_hash_body(struct s3_op *op) {
 /* --- the reply to a probe --- */
 
 static bool probe_is_refused(const struct s3_op *op, const struct s3_error *e) {
-    if (op->trailer) /* other errors may mean the word that stands for the payload's hash */
+    if (op->trailer) /* other errors may concern the value of x-amz-content-sha256 */
         return strcmp(e->code, "BadDigest") == 0 || strcmp(e->code, "XAmzContentChecksumMismatch") == 0;
     return e->bad_checksum || (op->method == INTEGRITY_SHA256 && strcmp(e->code, "SignatureDoesNotMatch") == 0);
 }

@@ -24,7 +24,7 @@ void s3_request_header(struct s3_op *op, const char *format, ...) __attribute__(
  * again. */
 void s3_request_optional_header(struct s3_op *op, enum s3_optional which, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Replaces UNSIGNED-PAYLOAD by the SHA-256 of the body in hex, or by another word for it. */
+/* Replaces UNSIGNED-PAYLOAD by the SHA-256 of the body in hex, or by another value that S3 defines. */
 void s3_request_set_payload_hash(struct s3_op *op, const char *hash);
 /* The body is a stream of length bytes instead of op->body. */
 void s3_request_set_stream(struct s3_op *op, const struct s3_body_stream *stream, uint64_t length);

@@ -16,8 +16,8 @@
 
 /* Adds the headers of a body of length bytes that has a trailer. */
 void s3_trailer_add_headers(struct s3_op *op, uint64_t length);
-/* The body is the range of the source, read by bytes, with its frame and trailer. bytes must outlive
- * the operation. */
+/* The body is the range that the stream `bytes` reads, with frames and a trailer. `bytes` must
+ * outlive the operation. */
 void s3_trailer_set_stream(struct s3_op *op, const struct s3_body_stream *bytes);
 /* The body was read to the end of its trailer. */
 bool s3_trailer_is_sent(const struct s3_op *op);

@@ -153,7 +153,7 @@ static void transfer_start_backend(struct uploader *u, struct task_entry *e) {
     tasks_move(&u->tasks, e, TASK_ENDED);
 }
 
-/* e is in RUNNING. A task whose bytes are fetched moves to SOURCE; transfers_sources starts it when the first bytes are
+/* e is in RUNNING. A task with a fetched source moves to SOURCE; transfers_sources starts it when the first bytes are
  * here, and ends it when they cannot come. */
 static void transfer_start(struct uploader *u, struct task_entry *e) {
     e->backend = job_backend(u, &e->task.job);

@@ -108,7 +108,7 @@ static void test_upload_without_a_done_chunk_is_not_resumed(void **state) {
     assert_false(f->resumed);
 }
 
-/* The records of chunks that were done meanwhile. */
+/* The second answer has chunks that were recorded after the first one. */
 static void test_chunks_done_between_two_answers_were_sent_by_this_run(void **state) {
     (void)state;
     started_file("out", 3 * CHUNK);

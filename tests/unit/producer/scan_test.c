@@ -157,7 +157,7 @@ static void test_drain_ends_the_scan(void **state) {
     assert_int_equal(planner.stats.files_seen, 0);
 }
 
-/* Makes the directory "src" and a file in it whose path has this length. Sets path. */
+/* Makes the directory "src" with one file. Its path has this length, and is set. */
 static void make_path(size_t len, char path[PROTO_NAME_MAX + 2]) {
     size_t at = (size_t)snprintf(path, PROTO_NAME_MAX + 2, "%s/src", planner_root);
     assert_int_equal(mkdir("src", 0700) || chdir("src"), 0);

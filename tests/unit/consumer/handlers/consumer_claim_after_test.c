@@ -302,7 +302,7 @@ static void test_other_producers_learn_nothing_of_an_abort(void **state) {
     assert_int_equal(world_tail('Q', seq, event, TAIL_MINE, none)->event_count, 0);
 }
 
-/* Nobody waits for the job of an upload without producers. */
+/* A grant for an upload without producers is an event for no producer. */
 static void test_a_grant_of_an_upload_that_nobody_wants_is_no_news(void **state) {
     (void)state;
     world_join();

@@ -116,6 +116,28 @@ static void assert_kept_somewhere(const struct buf *before) {
     buf_release(&all);
 }
 
+/* It was interrupted before it removed the files. The upload that it carried finished after that. */
+static void test_a_second_run_carries_nothing_again(void **state) {
+    (void)state;
+    make_journal();
+    struct journal_options o = seen_options(NULL);
+    struct journal *j = journal_open_ok(&o);
+    journal_add(j, numbered_carry(CARRY_UPLOAD, 1));
+    journal_add(j, numbered_carry(CARRY_CHUNK, 1));
+    journal_add(j, (struct record){.ev = EV_DROP, .dropped_file = slice_of(sealed_name(1)), .from = 1, .to = 3});
+    journal_add(j, (struct record){.ev = EV_DROP, .dropped_file = slice_of(sealed_name(4)), .from = 4, .to = 6});
+    journal_add(j, numbered_record(EV_FINISH, 1));
+    assert_int_equal(journal_commit(j), 0);
+    journal_close(&j);
+    struct buf said;
+    assert_int_equal(retire(&(struct retire_options){.remove = true}, &said), 0);
+    buf_release(&said);
+    assert_false(file_exists(sealed_path(1)) || file_exists(sealed_path(4)));
+    struct buf active = file_bytes(ACTIVE);
+    assert_null(strstr(active.data, "\"kind\":\"finished\""));
+    buf_release(&active);
+}
+
 static void test_each_call_of_archive_fails_once(void **state) {
     (void)state;
     const struct retire_options o = {.archive = "archive"};
@@ -384,7 +406,8 @@ static void test_a_run_that_only_has_to_remove_files_carries_nothing(void **stat
 
 #define ERRORS_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-UNIT_MAIN(ERRORS_TEST(test_each_call_of_archive_fails_once), ERRORS_TEST(test_each_call_of_remove_fails_once),
+UNIT_MAIN(ERRORS_TEST(test_a_second_run_carries_nothing_again), TEST(test_each_call_of_archive_fails_once),
+          ERRORS_TEST(test_each_call_of_remove_fails_once),
           ERRORS_TEST(test_an_equal_copy_in_the_archive_is_taken_for_the_copy),
           ERRORS_TEST(test_a_copy_that_is_not_whole_is_not_taken_for_the_copy),
           ERRORS_TEST(test_a_large_file_is_archived_whole), ERRORS_TEST(test_the_journal_is_no_archive_under_any_name),
