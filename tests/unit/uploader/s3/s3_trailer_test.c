@@ -98,6 +98,16 @@ static void test_the_range_is_read_once(void **state) {
     assert_int_equal(scripted.rewinds, 0);
 }
 
+static void test_bytes_of_an_unfinished_transfer_are_counted(void **state) {
+    struct s3_fixture *f = *state;
+    begin(f, (const char *const[]){confirmed(f), NULL}, S3_YES);
+    scripted.error = ERR_IO;
+    scripted.fail_at = 700000;
+    const struct task_result *r = s3_fixture_run(f);
+    assert_int_equal(r->outcome, OUTCOME_FAILED);
+    assert_in_range(r->sent_bytes, 1, 700000 + strlen(FRAMED));
+}
+
 static void test_pieces_of_any_size_give_the_same_body(void **state) {
     static const size_t sizes[] = {1, 3, 8, 9, 50, 1000000, 2000000};
     struct buf body = BUF_INIT;
@@ -381,8 +391,8 @@ static void test_no_checksum_is_needed_ahead(void **state) {
 }
 
 UNIT_MAIN(TEST(test_the_body_has_a_frame_and_a_trailer), TEST(test_the_range_is_read_once),
-          TEST(test_pieces_of_any_size_give_the_same_body), TEST(test_a_frame_has_at_most_8_mib),
-          TEST(test_a_reply_must_confirm_the_checksum),
+          TEST(test_bytes_of_an_unfinished_transfer_are_counted), TEST(test_pieces_of_any_size_give_the_same_body),
+          TEST(test_a_frame_has_at_most_8_mib), TEST(test_a_reply_must_confirm_the_checksum),
           TEST(test_a_refused_trailer_is_no_verdict_while_the_header_fails_too),
           TEST(test_a_repeated_attempt_has_a_header), TEST(test_a_wrong_trailer_is_probed_with_a_spare_part),
           TEST(test_the_trailer_of_the_probe_is_wrong), TEST(test_a_store_without_trailers_gets_headers),
