@@ -2,9 +2,8 @@
 
 import json
 import re
-import socket
 
-from support.box import random_file, wait_for
+from support.box import free_port, random_file, wait_for
 
 
 def lines(box):
@@ -13,9 +12,7 @@ def lines(box):
 
 
 def test_an_outage_is_named_and_its_failures_are_grouped(box):
-    with socket.socket() as s:  # a port without a listener
-        s.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{s.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"  # nothing listens there
     for i in range(15):
         random_file(box.dir / "tree" / f"{i:02}", 10)
     cp = box.start("cp", "-r", "--journal", box.journal, "--endpoint-url", url, "--retry-for", "6s", "--slots", "4", box.dir / "tree", "s3://bucket/",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,9 +24,17 @@ def preloaded(name):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port of 127.0.0.1 that is free, and the one two ports up, which is a producer's default for file data. Both are outside the range that Linux gives to
+    connections (ip_local_port_range), so that no other test gets one of them by chance."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 30_000)
+        with socket.socket() as s, socket.socket() as data:
+            try:
+                s.bind(("127.0.0.1", port))
+                data.bind(("127.0.0.1", port + 2))
+            except OSError:
+                continue
+            return port
 
 
 def wait_for(condition, seconds=20, what="condition", every=0.02):

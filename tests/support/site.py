@@ -6,20 +6,12 @@ from pathlib import Path
 from support.box import free_port, wait_for
 
 
-def two_ports():
-    """A port P for --jobs with P + 2 free for the data socket."""
-    while True:
-        port = free_port()
-        if port < 65000:
-            return port
-
-
 class Site:
     def __init__(self, box, tcp=False, store=None, lease=None):
         self.box, self.store = box, store
         self.tcp = ["--insecure"] if tcp else []
         self.at = f"tcp://127.0.0.1:{free_port()}" if tcp else f"ipc://{box.dir}/run/consumer"
-        port = two_ports()
+        port = free_port()
         self.jobs = f"tcp://127.0.0.1:{port}" if tcp else f"ipc://{box.dir}/run/jobs"
         self.data = f"tcp://127.0.0.1:{port + 2}" if tcp else f"ipc://{box.dir}/run/data"
         self.lease = ["--lease", lease] if lease else []
