@@ -284,7 +284,7 @@ int plan_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
         err = reply_queue(c, &peer->route, &answer);
     FAULT_POINT_IF(!err, plan_judged, "");
 out:
-    for (size_t i = answer.planned.file_count; i-- > 0;) /* without files it is 0 */
+    for (size_t i = m->plan.file_count; files && i-- > 0;)
         free(files[i].leases);
     for (size_t i = m->plan.file_count; bitmaps && i-- > 0;)
         buf_release(&bitmaps[i]);

@@ -25,10 +25,9 @@ void finished_release(struct finished *f) {
 
 /* Random reads of a large array cost mostly address translation, so it is put on huge pages where they are available. */
 static void *array_on_huge_pages(void *array, size_t bytes) {
-    uintptr_t start =
-        (uintptr_t)array & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1); /* of the whole mapping: mremap moves it */
-    if (array && bytes >= HUGE_MIN)
-        (void)madvise((void *)start, bytes + ((uintptr_t)array - start), MADV_HUGEPAGE);
+    size_t into_page = (uintptr_t)array % (size_t)sysconf(_SC_PAGESIZE);
+    if (array && bytes >= HUGE_MIN) /* the whole mapping: mremap moves it */
+        (void)madvise((char *)array - into_page, into_page + bytes, MADV_HUGEPAGE);
     return array;
 }
 
