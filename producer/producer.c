@@ -178,6 +178,8 @@ size_t producer_wait_items(struct producer *p, struct wait_item items[PRODUCER_W
     /* always an item, so that the socket's connections are handled even without offers */
     items[count++] = (struct wait_item){.endpoint = p->jobs, .fd = -1, .want = p->offers_blocked ? ENDPOINT_OUT : 0};
     items[count++] = (struct wait_item){.endpoint = data_server_endpoint(p->data), .fd = -1, .want = ENDPOINT_IN};
+    if (data_server_lender_fd(p->data) != -1)
+        items[count++] = (struct wait_item){.fd = data_server_lender_fd(p->data), .want = ENDPOINT_IN};
     return count;
 }
 

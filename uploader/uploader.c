@@ -150,7 +150,7 @@ static void wake_for(const struct endpoint *e, uint64_t now_ms, uint64_t *wake_m
     deadline_lower(wake_ms, now_ms + (uint64_t)endpoint_wait_max_ms(e));
 }
 
-#define WAIT_FDS_MAX (OFFER_SOCKETS_MAX + FETCH_CONNECTIONS_MAX + 3)
+#define WAIT_FDS_MAX (OFFER_SOCKETS_MAX + FETCH_FDS_MAX + 3)
 
 struct wait_set {
     struct pollfd fds[WAIT_FDS_MAX];

@@ -11,8 +11,8 @@
 /* Descriptors that each program opens in the smallest run, its connections and a reserve for short-lived ones included.
  * Inherited descriptors are not counted. */
 #define DESCRIPTORS_OF_CONSUMER 28
-#define DESCRIPTORS_OF_PRODUCER 36
-#define DESCRIPTORS_OF_UPLOADER 32 /* one transfer; not its --root directories */
+#define DESCRIPTORS_OF_PRODUCER 39
+#define DESCRIPTORS_OF_UPLOADER 33 /* one transfer; not its --root directories */
 #define DESCRIPTORS_OF_TRANSFER 3  /* each further one: source, destination or connection, directory or idle one */
 
 /* Raises the limit to what the hard limit allows, 65,536 at most. */

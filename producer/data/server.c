@@ -1,5 +1,6 @@
 #include "producer/data/server.h"
 
+#include "producer/data/lender.h"
 #include "producer/data/open_files.h"
 #include "producer/data/piece_pool.h"
 #include "pure/check.h"
@@ -9,6 +10,7 @@
 #include "pure/list.h"
 #include "pure/proto.h"
 #include "runtime/send_queue.h"
+#include "system/fileid.h"
 #include "system/log.h"
 #include <errno.h>
 #include <stdio.h>
@@ -45,6 +47,7 @@ struct data_server {
     struct list active, parked; /* parked: without credit */
     size_t count;
     struct open_files open;
+    struct lender *lender; /* NULL: none */
     struct piece_pool *pieces;
     char *scratch; /* PROTO_PIECE_MAX */
     struct frame frame;
@@ -383,6 +386,8 @@ int data_server_step(struct data_server *d, const struct id128 *journal, const s
     d->journal = *journal;
     d->self = *self;
     d->now_ms = now_ms;
+    if (d->lender)
+        lender_step(d->lender, now_ms);
     int err = data_server_read_fetches(d, deadline_ms);
     if (!err)
         data_server_serve(d, deadline_ms);
@@ -393,6 +398,19 @@ int data_server_step(struct data_server *d, const struct id128 *journal, const s
         data_server_drop_idle(d, &d->parked);
     }
     return err;
+}
+
+/* --- files for borrowers --- */
+
+static int data_server_lend(void *arg, const struct lent_request *request) {
+    struct data_server *d = arg;
+    const struct file *f = files_find_planned(d->files, &request->upload);
+    char why[160];
+    int fd;
+    if (id_is_zero(&d->journal) || !id_equal(&request->journal, &d->journal) || !file_is_served(f) ||
+        open_files_get(&d->open, f, d->now_ms, &fd, why, sizeof why))
+        return -1;
+    return fileid_inodes_are_stable(fd) ? fd : -1; /* a read over a network can block the uploader */
 }
 
 /* --- start and end --- */
@@ -411,6 +429,13 @@ int data_server_new(struct data_server **out, const char *address, const struct 
         err = ERR_NOMEM;
     if (!err)
         err = endpoint_open(&d->endpoint, ENDPOINT_DATA, address);
+    if (!err) {
+        int lends = lender_new(&d->lender, address, data_server_lend, d);
+        err = lends == ERR_NOMEM ? lends : 0;
+        if (lends && lends != ERR_NOT_FOUND)
+            log_warn("%s.files: cannot listen: %s; uploaders fetch the bytes of files in messages", address,
+                     err_text(lends));
+    }
     if (err)
         data_server_destroy(&d);
     *out = d;
@@ -423,6 +448,7 @@ void data_server_destroy(struct data_server **out) {
         return;
     while (d->count > 0)
         data_server_drop_oldest(d);
+    lender_destroy(&d->lender);
     open_files_release(&d->open);
     frame_release(&d->frame);
     endpoint_close(&d->endpoint);
@@ -436,6 +462,10 @@ void data_server_destroy(struct data_server **out) {
 
 struct endpoint *data_server_endpoint(const struct data_server *d) {
     return d->endpoint;
+}
+
+int data_server_lender_fd(const struct data_server *d) {
+    return d->lender ? lender_fd(d->lender) : -1;
 }
 
 size_t data_server_transfers(const struct data_server *d) {

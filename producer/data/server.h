@@ -9,7 +9,8 @@
  * most DATA_STEP_BYTES, the transfers in turn. Each piece is read once, when it is sent. With `ahead` the whole range is
  * read before that for its checksum; the second reading comes from the page cache.
  *
- * Only files of the current plan are served, by upload id. A message contains no path.
+ * Only files of the current plan are served, by upload id. A message contains no path. An uploader that fetches over ipc
+ * borrows the open file instead (lender.h). It asks here for the last check only: a FETCH at the end of its range.
  */
 #ifndef CHUNKLIFT_DATA_SERVER_H
 #define CHUNKLIFT_DATA_SERVER_H
@@ -30,6 +31,8 @@ struct data_server; /* opaque */
 int data_server_new(struct data_server **d, const char *address, const struct files *files) MUST_CHECK;
 void data_server_destroy(struct data_server **d);
 struct endpoint *data_server_endpoint(const struct data_server *d);
+/* Readable: an uploader of this host wants to borrow a file. -1: the address is not on ipc, and none can. */
+int data_server_lender_fd(const struct data_server *d);
 
 /* Reads requests and sends data, both bounded. journal: of the session, zero before its first WELCOME. self: the
  * sender. Lowers *deadline_ms. */

@@ -68,7 +68,8 @@ def test_at_a_gateway(box, store_rgw, moment, on_change):  # noqa: F811
 @pytest.mark.parametrize("what, on_change", [("chunks", "fail"), pytest.param("chunks", "restart", marks=pytest.mark.fetch),
                                              pytest.param("put", "fail", marks=pytest.mark.fetch)])
 def test_at_a_directory(box, what, on_change):
-    """The producer is stopped after a third of the bytes, and every file is changed."""
+    """Producer and uploader are stopped after a third of the bytes, and every file is changed. The producer reads what it sends; a lent file is read by the
+    uploader."""
     size = {"chunks": 24 * MIB + 99, "put": 3 * MIB}[what]
     files = Files(box, size)
     store = Directory(box, "out")
@@ -78,16 +79,19 @@ def test_at_a_directory(box, what, on_change):
         (store.out / name).write_bytes(b"previous " + name.encode())
         before[name] = sha256_of(store.out / name)
     child = Apart(box, store, files, on_change)
+    pids = (child.pid, child.uploader.pid)
 
-    def read_bytes():
+    def read_bytes(pid):
         try:
-            with open(f"/proc/{child.pid}/io", encoding="ascii") as f:
+            with open(f"/proc/{pid}/io", encoding="ascii") as f:
                 return int(re.search(r"rchar: (\d+)", f.read()).group(1))
         except (OSError, AttributeError):
             return 1 << 62
-    wait_for(lambda: read_bytes() >= size * len(files.names) // 3, 30, "a third is read", every=0.0005)
-    os.kill(child.pid, signal.SIGSTOP)
+    wait_for(lambda: max(map(read_bytes, pids)) >= size * len(files.names) // 3, 30, "a third is read", every=0.0005)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
     files.change_all()
-    os.kill(child.pid, signal.SIGCONT)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
     judge(box, store, files, child, on_change, before)
     again(box, store, files)

@@ -7,13 +7,18 @@
 #include "pure/hash.h"
 #include "pure/list.h"
 #include "pure/proto.h"
+#include "system/fileid.h"
 #include "system/log.h"
 #include "uploader/source/source.h"
 #include "uploader/source/source_ops.h"
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/param.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define MESSAGES_A_TURN 64
 #define UNKNOWN_AGAIN_MS 500
@@ -22,6 +27,7 @@
 #define ASK_MAX_MS 2000
 #define SEND_AGAIN_MS 20
 #define WHY_SIZE 200
+#define LOAN_PATIENCE_MS 1000 /* and at most the time after which a FETCH is repeated */
 
 /* A piece that was received and not read to its end. */
 struct piece {
@@ -41,6 +47,14 @@ struct fetched {
     uint64_t number; /* of the transfer; a new one after a rewind */
     struct id128 upload;
     bool checksum_first, running;
+    struct source_identity planned;
+    bool same_boot;
+    bool will_borrow;       /* it asks for the file when it runs */
+    struct file_loan *loan; /* the file was asked for; NULL: it was not, or was answered */
+    uint64_t loan_ms;       /* when it was asked for */
+    int file;               /* lent by the producer; -1: the bytes come in pieces */
+    char last;              /* of a lent file: the last byte of the range, which waits for `unchanged` */
+    bool holds_last, ended_early;
     struct list pieces;
     uint64_t received, credit;    /* positions in the range; credit: as sent last */
     uint64_t producer_read_bytes; /* the producer's progress before it sends */
@@ -66,6 +80,11 @@ struct fetches {
 
 static struct fetched *fetched_of(const struct source *s) {
     return (struct fetched *)s;
+}
+
+/* The file is lent, was asked for, or will be. */
+static bool fetched_borrows(const struct fetched *s) {
+    return s->will_borrow || s->loan || s->file != -1;
 }
 
 static bool fetched_is_over(const struct fetched *s) {
@@ -120,25 +139,32 @@ static void fetched_ask(struct fetched *s) {
     s->must_send = s->all->due = true;
 }
 
+static void fetched_ask_bytes(struct fetched *s) {
+    s->credit = fetched_credit(s);
+    fetched_ask(s);
+}
+
 /* Sends the new credit once enough room is free. */
 static void fetched_offer_credit(struct fetched *s) {
     uint64_t credit = fetched_credit(s);
     bool enough = credit == s->source.length || credit - s->credit >= FETCH_WINDOW / 2;
-    if (fetched_is_over(s) || credit <= s->credit || !enough)
+    if (fetched_is_over(s) || fetched_borrows(s) || credit <= s->credit || !enough)
         return;
     s->credit = credit;
     fetched_ask(s);
 }
 
-/* Starts at position 0, as a transfer that its producer does not know yet. */
+/* Starts at position 0, as a transfer that its producer does not know yet. With a lent file, its first FETCH is the one
+ * at the end of the range. */
 static void fetched_start(struct fetched *s, uint64_t now_ms) {
     fetched_link(s);
-    s->received = 0;
-    s->unchanged = s->sent = false;
+    s->received = s->credit = 0;
+    s->unchanged = s->must_send = s->sent = s->holds_last = s->ended_early = false;
     s->unknown_ms = 0;
-    s->heard_ms = s->asked_ms = s->expecting_ms = now_ms;
-    s->credit = fetched_credit(s);
-    fetched_ask(s);
+    s->heard_ms = s->asked_ms = now_ms;
+    s->expecting_ms = fetched_borrows(s) ? 0 : now_ms;
+    if (!fetched_borrows(s))
+        fetched_ask_bytes(s);
 }
 
 static void fetched_cancel(struct fetched *s) {
@@ -166,6 +192,142 @@ void fetches_send(struct fetches *f, uint64_t now_ms) {
     }
 }
 
+/* --- failure --- */
+
+static void fetched_fail(struct fetched *s, int err, struct slice why) {
+    s->problem = err;
+    size_t n = MIN(why.len, WHY_SIZE - 1);
+    for (size_t i = n; i-- > 0;)
+        s->why[i] = iscntrl((unsigned char)why.ptr[i]) ? '?' : why.ptr[i];
+    s->why[n] = 0;
+}
+
+/* --- lent files --- */
+
+/* Asks for the file; if that fails, for its bytes. */
+static void fetched_borrow(struct fetched *s, uint64_t now_ms) {
+    struct lent_request request = {*s->all->journal, s->upload};
+    s->will_borrow = false;
+    s->loan_ms = now_ms;
+    if (fetch_connection_borrow(s->connection, &request, s, &s->loan))
+        fetched_ask_bytes(s);
+}
+
+/* The lent file is the planned one, is open for reading, and its reads do not block for long. */
+static bool fetched_can_use(const struct fetched *s, int file) {
+    struct stat st;
+    const char *difference;
+    int flags = fcntl(file, F_GETFL);
+    return flags != -1 && (flags & (O_ACCMODE | O_PATH)) == O_RDONLY && fstat(file, &st) == 0 && S_ISREG(st.st_mode) &&
+           fileid_inodes_are_stable(file) && fileid_compare(&s->planned, file, s->same_boot, &difference) == 0 &&
+           !difference;
+}
+
+/* file: -1: refused. */
+static void fetched_take_loan(struct fetched *s, int file) {
+    s->loan = NULL;
+    if (file != -1 && fetched_can_use(s, file)) {
+        s->file = file;
+        return;
+    }
+    if (file != -1)
+        close(file);
+    fetched_ask_bytes(s);
+}
+
+static void fetched_give_up_loan(struct fetched *s) {
+    if (s->loan)
+        s->loan->borrower = NULL;
+    s->loan = NULL;
+}
+
+static bool fetches_take_loans(struct fetches *f, uint64_t now_ms) {
+    bool some = false;
+    struct fetched *borrower;
+    int file;
+    for (struct fetch_connection *c = f->connections.items; c != f->connections.items + FETCH_CONNECTIONS_MAX; c++)
+        while (c->address && fetch_connection_take(c, now_ms, &borrower, &file) == 0) {
+            some = true;
+            if (borrower)
+                fetched_take_loan(borrower, file);
+            else if (file != -1)
+                close(file);
+        }
+    return some;
+}
+
+/* The first FETCH of a lent file: is it unchanged? */
+static void fetched_ask_end(struct fetched *s) {
+    s->received = s->credit = s->source.length;
+    fetched_ask(s);
+}
+
+/* Of a file that ended early and has not changed. */
+static void fetched_fail_short(struct fetched *s) {
+    char why[WHY_SIZE];
+    fileid_explain_short(s->source.offset + s->source.position, s->planned.size, why, sizeof why);
+    fetched_fail(s, ERR_IO, slice_of(why));
+}
+
+/* The producer finds out what is wrong with the file, and words it. */
+static void fetched_return_loan(struct fetched *s) {
+    close(s->file);
+    s->file = -1;
+    fetched_ask_bytes(s);
+}
+
+/* The next bytes, without the last one of the range. 0: none now; see fetched_waits_for_end. */
+static ssize_t fetched_pread(struct fetched *s, char *out, size_t max) {
+    const struct source *source = &s->source;
+    uint64_t left = source->length - source->position;
+    ssize_t n =
+        TEMP_FAILURE_RETRY(pread(s->file, out, (size_t)MIN(left, max), (off_t)(source->offset + source->position)));
+    if (n == -1 && source->position == 0) {
+        fetched_return_loan(s);
+        return 0;
+    }
+    if (n == -1) {
+        fetched_fail(s, ERR_IO, slice_of(strerror(errno)));
+        return s->problem;
+    }
+    if (n == 0 || (uint64_t)n == left)
+        fetched_ask_end(s);
+    s->ended_early = n == 0;
+    if ((uint64_t)n != left)
+        return n;
+    s->last = out[--n];
+    s->holds_last = true;
+    return n;
+}
+
+/* It read to the end and waits for the producer's answer. */
+static bool fetched_waits_for_end(const struct fetched *s) {
+    return (s->holds_last || s->ended_early) && !s->unchanged;
+}
+
+/* Asks whether the file is unchanged when its last byte was read, and keeps that byte until the answer. */
+static ssize_t fetched_read_lent(struct fetched *s, char *out, size_t max) {
+    struct source *source = &s->source;
+    ssize_t n = 1;
+    if (fetched_waits_for_end(s))
+        return ERR_AGAIN;
+    if (s->ended_early) {
+        fetched_fail_short(s);
+        return s->problem;
+    }
+    if (s->holds_last) {
+        out[0] = s->last;
+        s->holds_last = false;
+    } else {
+        n = fetched_pread(s, out, max);
+    }
+    if (n <= 0)
+        return n ? n : ERR_AGAIN;
+    source->crc = crc32c_add(source->crc, out, (size_t)n);
+    s->all->bytes += (uint64_t)n;
+    return n;
+}
+
 /* --- pieces --- */
 
 static void piece_destroy(struct piece *p) {
@@ -178,14 +340,6 @@ static void fetched_drop_pieces(struct fetched *s) {
     while (!list_is_empty(&s->pieces))
         /* NOLINTNEXTLINE: the analyzer loses track of the list */
         piece_destroy(list_entry(s->pieces.next, struct piece, node));
-}
-
-static void fetched_fail(struct fetched *s, int err, struct slice why) {
-    s->problem = err;
-    size_t n = MIN(why.len, WHY_SIZE - 1);
-    for (size_t i = n; i-- > 0;)
-        s->why[i] = iscntrl((unsigned char)why.ptr[i]) ? '?' : why.ptr[i];
-    s->why[n] = 0;
 }
 
 /* Takes the frame over. A piece at another position is a repetition, or follows a gap; it is asked for again. */
@@ -240,7 +394,7 @@ static void fetched_take_data(struct fetched *s, const struct msg_data *d, uint6
 }
 
 bool fetches_recv(struct fetches *f, uint64_t now_ms) {
-    bool some = false;
+    bool some = fetches_take_loans(f, now_ms);
     for (int left = MESSAGES_A_TURN; left; left--) {
         struct fetch_connection *from;
         struct msg m;
@@ -275,6 +429,13 @@ static void fetched_fail_unreachable(struct fetched *s, const char *before, cons
 }
 
 static uint64_t fetched_tick(struct fetched *s, uint64_t patience_ms, uint64_t ask_ms, uint64_t now_ms) {
+    uint64_t loan_until_ms = s->loan_ms + MIN(ask_ms, LOAN_PATIENCE_MS);
+    if (s->loan && now_ms < loan_until_ms)
+        return loan_until_ms;
+    if (s->loan) {
+        fetched_give_up_loan(s);
+        fetched_ask_bytes(s);
+    }
     if (!fetched_is_expecting(s)) {
         s->expecting_ms = 0;
         return UINT64_MAX;
@@ -324,6 +485,8 @@ bool fetches_wait(struct fetches *f, struct pollfd *fds, size_t *count, uint64_t
         ready |= (endpoint_events(e) & ENDPOINT_IN) != 0;
         deadline_lower(wake_ms, now_ms + (uint64_t)endpoint_wait_max_ms(e));
         fds[(*count)++] = (struct pollfd){.fd = endpoint_fd(e), .events = POLLIN};
+        if (fetch_connection_borrows(c))
+            fds[(*count)++] = (struct pollfd){.fd = c->lender, .events = POLLIN};
     }
     if (f->due)
         deadline_lower(wake_ms, now_ms + SEND_AGAIN_MS);
@@ -348,6 +511,8 @@ static struct piece *fetched_next_piece(const struct fetched *s) {
 
 static bool fetched_ready(const struct source *source) {
     const struct fetched *s = fetched_of(source);
+    if (s->file != -1 && !s->problem && source->position < source->length)
+        return !fetched_waits_for_end(s);
     return s->problem || fetched_next_piece(s) || (source->position == source->length && s->unchanged);
 }
 
@@ -371,6 +536,8 @@ static size_t fetched_read_piece(struct fetched *s, struct piece *p, char *out, 
 
 static ssize_t fetched_read(struct source *source, void *out, size_t max) {
     struct fetched *s = fetched_of(source);
+    if (s->file != -1)
+        return s->problem ? s->problem : fetched_read_lent(s, out, max);
     size_t got = 0;
     struct piece *p;
     while (!s->problem && got < max && (p = fetched_next_piece(s)))
@@ -402,12 +569,15 @@ static int fetched_rewind(struct source *source) {
 
 static uint64_t fetched_progress(const struct source *source) {
     const struct fetched *s = fetched_of(source);
-    return s->received + s->producer_read_bytes;
+    return MAX(s->received, s->source.position) + s->producer_read_bytes;
 }
 
 static void fetched_close(struct source *source) {
     struct fetched *s = fetched_of(source);
     fetched_cancel(s);
+    fetched_give_up_loan(s);
+    if (s->file != -1)
+        close(s->file);
     fetched_drop_pieces(s);
     list_remove(&s->node);
     CHECK(s->connection->users > 0);
@@ -422,21 +592,24 @@ static const struct source_ops fetched_ops = {.read = fetched_read,
                                               .rewind = fetched_rewind,
                                               .progress = fetched_progress};
 
-int fetch_open(struct source **out, struct fetches *f, struct slice address, const struct id128 *upload,
-               uint64_t offset, uint64_t length, bool checksum_first, uint64_t now_ms) {
+int fetch_open(struct source **out, struct fetches *f, const struct fetch_range *range, uint64_t now_ms) {
     *out = NULL;
     struct fetch_connection *connection;
-    int err = fetch_connections_get(&f->connections, address, now_ms, &connection);
+    int err = fetch_connections_get(&f->connections, range->address, now_ms, &connection);
     if (err)
         return err;
     struct fetched *s = calloc(1, sizeof *s);
     if (!s)
         return ERR_NOMEM;
-    s->source = (struct source){.ops = &fetched_ops, .offset = offset, .length = length};
+    s->source = (struct source){.ops = &fetched_ops, .offset = range->offset, .length = range->length};
     s->all = f;
     s->connection = connection;
-    s->upload = *upload;
-    s->checksum_first = checksum_first && length > 0;
+    s->upload = range->upload;
+    s->planned = range->file->file;
+    s->same_boot = slice_equal(range->file->boot, slice_of(boot_id()));
+    s->checksum_first = range->checksum_first && range->length > 0;
+    s->file = -1;
+    s->will_borrow = range->length > PROTO_PIECE_MAX && fetch_connection_lends(connection, now_ms);
     list_init(&s->pieces);
     list_init(&s->node);
     list_add(&f->all, &s->node);
@@ -447,16 +620,21 @@ int fetch_open(struct source **out, struct fetches *f, struct slice address, con
     return 0;
 }
 
-void fetch_run(struct source *source) {
+void fetch_run(struct source *source, uint64_t now_ms) {
     struct fetched *s = fetched_of(source);
     s->running = true;
-    fetched_offer_credit(s);
+    if (s->will_borrow)
+        fetched_borrow(s, now_ms);
+    else
+        fetched_offer_credit(s);
 }
 
 bool fetch_is_primed(const struct source *source) {
     const struct fetched *s = fetched_of(source);
     if (s->problem)
         return true;
+    if (fetched_borrows(s))
+        return s->file != -1;
     if (s->checksum_first && !source->has_expected)
         return false;
     return source->length <= PROTO_PIECE_MAX ? s->unchanged : fetched_ready(source);

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LENDER_AGAIN_MS 1000
+
 /* --- addresses --- */
 
 static bool host_is_unspecified(const char *host, size_t len) {
@@ -53,7 +55,28 @@ bool fetch_address(struct slice data, const char *jobs, char *out, size_t size) 
 
 /* --- connections --- */
 
+static struct file_loan *fetch_connection_first_loan(struct fetch_connection *c) {
+    /* NOLINTNEXTLINE: the analyzer loses track of the list */
+    return list_is_empty(&c->loans) ? NULL : list_entry(c->loans.next, struct file_loan, node);
+}
+
+static void loan_end(struct file_loan *loan) {
+    list_remove(&loan->node);
+    free(loan);
+}
+
+static void fetch_connection_close_lender(struct fetch_connection *c) {
+    if (c->lender != -1)
+        close(c->lender);
+    c->lender = -1;
+}
+
+/* It was opened. */
 static void fetch_connection_close(struct fetch_connection *c) {
+    struct file_loan *loan;
+    fetch_connection_close_lender(c);
+    while ((loan = fetch_connection_first_loan(c)))
+        loan_end(loan);
     endpoint_close(&c->endpoint);
     free(c->address);
     *c = (struct fetch_connection){0};
@@ -92,9 +115,11 @@ int fetch_connections_get(struct fetch_connections *all, struct slice address, u
     struct fetch_connection *c = fetch_connections_free_item(all);
     if (!c)
         return ERR_LIMIT;
-    c->used_ms = now_ms;
     if (!(c->address = slice_dup(address)))
         return ERR_NOMEM;
+    c->used_ms = now_ms;
+    list_init(&c->loans);
+    c->lender = -1;
     int err = endpoint_open(&c->endpoint, ENDPOINT_FETCH, c->address);
     if (err) {
         fetch_connection_close(c);
@@ -117,6 +142,58 @@ int fetch_connections_recv(struct fetch_connections *all, struct frame *frame, s
     return ERR_AGAIN;
 }
 
+bool fetch_connection_lends(struct fetch_connection *c, uint64_t now_ms) {
+    if (c->lender == -1 && now_ms >= c->lender_again_ms) {
+        c->lender_again_ms = now_ms + LENDER_AGAIN_MS;
+        if (lent_file_connect(c->address, &c->lender) == 0)
+            log_debug("borrowing files from %s", c->address);
+    }
+    return c->lender != -1;
+}
+
+int fetch_connection_borrow(struct fetch_connection *c, const struct lent_request *request, struct fetched *borrower,
+                            struct file_loan **out) {
+    *out = NULL;
+    if (c->lender == -1)
+        return ERR_NOT_FOUND;
+    struct file_loan *loan = calloc(1, sizeof *loan);
+    if (!loan)
+        return ERR_NOMEM;
+    int err = lent_file_ask(c->lender, request);
+    if (err) {
+        if (err != ERR_AGAIN)
+            fetch_connection_close_lender(c);
+        free(loan);
+        return err;
+    }
+    loan->borrower = borrower;
+    list_init(&loan->node);
+    list_add(&c->loans, &loan->node);
+    *out = loan;
+    return 0;
+}
+
+bool fetch_connection_borrows(const struct fetch_connection *c) {
+    return c->lender != -1 && !list_is_empty(&c->loans);
+}
+
+int fetch_connection_take(struct fetch_connection *c, uint64_t now_ms, struct fetched **borrower, int *file) {
+    struct file_loan *loan = fetch_connection_first_loan(c);
+    *file = -1;
+    if (!loan)
+        return ERR_AGAIN;
+    int err = c->lender == -1 ? ERR_UNREACHABLE : lent_file_take(c->lender, file);
+    if (err == ERR_AGAIN)
+        return err;
+    if (err) /* the other loans are refused by the next calls */
+        fetch_connection_close_lender(c);
+    else
+        c->heard_ms = now_ms;
+    *borrower = loan->borrower;
+    loan_end(loan);
+    return 0;
+}
+
 uint64_t fetch_connections_tick(struct fetch_connections *all, uint64_t now_ms) {
     uint64_t next_ms = UINT64_MAX;
     for (struct fetch_connection *c = all->items; c != fetch_connections_end(all); c++) {
@@ -133,5 +210,6 @@ uint64_t fetch_connections_tick(struct fetch_connections *all, uint64_t now_ms) 
 
 void fetch_connections_release(struct fetch_connections *all) {
     for (struct fetch_connection *c = all->items; c != fetch_connections_end(all); c++)
-        fetch_connection_close(c);
+        if (c->address)
+            fetch_connection_close(c);
 }

@@ -20,8 +20,13 @@ static int task_source_open_fetched(struct uploader *u, struct task_entry *e) {
     struct backend *b = job_backend(u, j);
     bool carries_bytes = job_carries_bytes(j);
     bool checksum_first = carries_bytes && b && b->ops->wants_checksum && b->ops->wants_checksum(b, &e->task);
-    return fetch_open(&e->task.source, u->fetches, slice_of(e->data), &j->ref.upload, j->offset,
-                      carries_bytes ? j->length : 0, checksum_first, u->now_ms);
+    struct fetch_range range = {.address = slice_of(e->data),
+                                .upload = j->ref.upload,
+                                .file = &j->source,
+                                .offset = j->offset,
+                                .length = carries_bytes ? j->length : 0,
+                                .checksum_first = checksum_first};
+    return fetch_open(&e->task.source, u->fetches, &range, u->now_ms);
 }
 
 void task_source_count_prefetch(struct uploader *u, const struct task_entry *e, bool more) {

@@ -166,7 +166,7 @@ static void transfer_start(struct uploader *u, struct task_entry *e) {
         transfer_start_backend(u, e);
         return;
     }
-    fetch_run(source);
+    fetch_run(source, u->now_ms);
     tasks_move(&u->tasks, e, TASK_SOURCE);
     e->task.moved_bytes = e->task.checked_bytes = 0;
     e->task.awaiting_reply = false;

@@ -7,15 +7,25 @@ struct fetches *fetches;
 struct source *source;
 static struct frame frame;
 struct msg question;
+struct source_ref planned;
 static uint8_t asker[16];
 static size_t asker_len;
 uint64_t now_ms;
 const struct id128 journal = {{1}}, self = {{2}}, upload = {{3}}, other = {{4}};
 char bytes[10 * PIECE + 100], got[10 * PIECE + 100];
 
+int open_at(struct source **s, const char *address, uint64_t offset, uint64_t length, bool ahead) {
+    struct fetch_range range = {.address = slice_of(address),
+                                .upload = upload,
+                                .file = &planned,
+                                .offset = offset,
+                                .length = length,
+                                .checksum_first = ahead};
+    return fetch_open(s, fetches, &range, now_ms);
+}
+
 void open_range(uint64_t length, bool ahead) {
-    assert_int_equal(
-        fetch_open(&source, fetches, slice_of(endpoint_address(producer)), &upload, OFFSET, length, ahead, now_ms), 0);
+    assert_int_equal(open_at(&source, endpoint_address(producer), OFFSET, length, ahead), 0);
 }
 
 int fetch_fixture_setup(void **state) {

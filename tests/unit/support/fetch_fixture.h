@@ -32,6 +32,9 @@ extern char bytes[10 * PIECE + 100], got[10 * PIECE + 100]; /* of the file; read
 int fetch_fixture_setup(void **state);
 int fetch_fixture_teardown(void **state);
 
+extern struct source_ref planned;
+/* Opens a range of the file `planned` of the producer at address. */
+int open_at(struct source **s, const char *address, uint64_t offset, uint64_t length, bool ahead) MUST_CHECK;
 /* Opens `source`. */
 void open_range(uint64_t length, bool ahead);
 /* Receives the next FETCH into `question`. False: none came for wait_ms. */

@@ -4,7 +4,7 @@
 static void test_after_a_silence_it_asks_again_from_its_position(void **state) {
     (void)state;
     open_range(LENGTH, false);
-    fetch_run(source);
+    fetch_run(source, now_ms);
     expect_question(0, FETCH_WINDOW);
     uint64_t number = question.number;
     send_answer(piece(DATA_BYTES, 0, PIECE));
@@ -129,9 +129,7 @@ static void test_a_producer_that_serves_other_files_is_not_silent(void **state) 
     struct source *other_file = NULL;
     open_range(LENGTH, false);
     expect_question(0, PIECE);
-    assert_int_equal(
-        fetch_open(&other_file, fetches, slice_of(endpoint_address(producer)), &upload, OFFSET, LENGTH, false, now_ms),
-        0);
+    assert_int_equal(open_at(&other_file, endpoint_address(producer), OFFSET, LENGTH, false), 0);
     expect_question(0, PIECE);
     now_ms += 5000;
     send_answer((struct msg_data){.state = DATA_WAITING, .position = 1});
@@ -153,7 +151,7 @@ static void test_patience_starts_when_bytes_are_expected_again(void **state) {
     assert_true(ready(PATIENCE_MS));
     now_ms += 100ull * LEASE_MS;
     assert_true(fetches_tick(fetches, LEASE_MS, now_ms) > now_ms + LEASE_MS); /* the reader is next */
-    fetch_run(source);
+    fetch_run(source, now_ms);
     expect_question(PIECE, FETCH_WINDOW);
     assert_int_equal(fetches_tick(fetches, LEASE_MS, now_ms), now_ms + LEASE_MS / 5);
     assert_int_equal(fetch_problem(source, got, sizeof got), 0);

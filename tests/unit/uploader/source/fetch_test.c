@@ -4,7 +4,7 @@
 static void test_the_bytes_are_those_the_producer_read(void **state) {
     (void)state;
     open_range(LENGTH, false);
-    fetch_run(source);
+    fetch_run(source, now_ms);
     assert_false(source_is_ready(source));
     assert_int_equal(source_read(source, got, 10), ERR_AGAIN);
     expect_question(0, FETCH_WINDOW);
@@ -110,8 +110,7 @@ static void test_an_answer_of_another_producer_is_dropped(void **state) {
     expect_question(0, 1000);
     uint64_t number = question.number;
     assert_int_equal(endpoint_open(&producer, ENDPOINT_DATA, "tcp://127.0.0.1:*"), 0);
-    assert_int_equal(
-        fetch_open(&second, fetches, slice_of(endpoint_address(producer)), &upload, OFFSET, 500, false, now_ms), 0);
+    assert_int_equal(open_at(&second, endpoint_address(producer), OFFSET, 500, false), 0);
     expect_question(0, 500);
     send_data(number, piece(DATA_UNCHANGED, 0, 1000), &journal);
     send_answer(piece(DATA_UNCHANGED, 0, 500)); /* arrives after it */
@@ -175,10 +174,9 @@ static void test_idle_sockets_are_closed_and_limited(void **state) {
     char address[64];
     for (int i = 0; i < FETCH_CONNECTIONS_MAX; i++) {
         snprintf(address, sizeof address, "tcp://127.0.0.1:%d", 20000 + i);
-        assert_int_equal(fetch_open(&many[i], fetches, slice_of(address), &upload, 0, 1, false, now_ms), 0);
+        assert_int_equal(open_at(&many[i], address, 0, 1, false), 0);
     }
-    assert_int_equal(fetch_open(&source, fetches, slice_of(endpoint_address(producer)), &upload, 0, 1, false, now_ms),
-                     ERR_LIMIT);
+    assert_int_equal(open_at(&source, endpoint_address(producer), 0, 1, false), ERR_LIMIT);
     source_close(&many[7]);
     open_range(1, false); /* replaces the idle one */
     struct pollfd fds[FETCH_CONNECTIONS_MAX];
@@ -261,7 +259,7 @@ static void test_a_small_file_starts_with_all_its_bytes(void **state) {
 static void test_a_larger_file_starts_with_its_first_bytes(void **state) {
     (void)state;
     open_range(PIECE + 1, false);
-    fetch_run(source);
+    fetch_run(source, now_ms);
     expect_question(0, PIECE + 1);
     send_answer(piece(DATA_BYTES, 0, PIECE / 2));
     assert_true(ready(PATIENCE_MS));
@@ -377,8 +375,7 @@ static void test_each_request_is_sent_once(void **state) {
     struct source *second = NULL;
     open_range(1000, false);
     expect_question(0, 1000);
-    assert_int_equal(
-        fetch_open(&second, fetches, slice_of(endpoint_address(producer)), &upload, OFFSET, 500, false, now_ms), 0);
+    assert_int_equal(open_at(&second, endpoint_address(producer), OFFSET, 500, false), 0);
     expect_question(0, 500);
     fetches_send(fetches, now_ms);
     source_close(&second);
@@ -400,7 +397,7 @@ static void test_more_is_asked_for_when_half_of_the_window_is_free(void **state)
     (void)state;
     enum { HALF = FETCH_WINDOW / 2 };
     open_range(LENGTH, false);
-    fetch_run(source);
+    fetch_run(source, now_ms);
     expect_question(0, FETCH_WINDOW);
     for (uint64_t at = 0; at < HALF; at += PIECE)
         send_answer(piece(DATA_BYTES, at, PIECE));

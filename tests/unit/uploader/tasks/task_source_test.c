@@ -267,7 +267,7 @@ static void test_a_producer_lost_before_the_start_cancels_nothing(void **state) 
     struct job chunk = remote(JOB_CHUNK);
     struct task_entry *e = grant(&chunk);
     expect_fetch();
-    fetch_run(e->task.source);
+    fetch_run(e->task.source, up()->now_ms);
     up()->now_ms += WORLD_LEASE_MS * 3 / 5;
     fetches_tick(up()->fetches, WORLD_LEASE_MS, up()->now_ms);
     assert_true(fetch_is_primed(e->task.source));
