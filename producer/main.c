@@ -15,8 +15,8 @@ static const struct command_text command = {
     "DEST: a path, file:///dir/ or s3://bucket/prefix. After an interruption, the same command resumes the upload.",
 };
 
-static int main_start(struct producer **p, const struct producer_options *o) {
-    const struct producer_events events = event_output(&o->json);
+static int main_start(struct producer **p, struct producer_options *o) {
+    const struct producer_events events = event_output_events(&o->output);
     int err = signals_init(false);
     if (!err && o->keys.trust)
         err = signals_catch_hangup();
@@ -26,7 +26,7 @@ static int main_start(struct producer **p, const struct producer_options *o) {
 }
 
 int main(int argc, char **argv) {
-    struct producer_options o = {.json = false};
+    struct producer_options o = {.quiet = false};
     struct producer *producer = NULL;
     struct driver driver;
     uint64_t began_ms = clock_ms();

@@ -98,6 +98,7 @@ static void planner_set_defaults(struct planner *p, const struct producer_config
     p->force = config->force;
     p->ignore_inode = config->ignore_inode;
     p->resize = config->resize;
+    p->max_errors = config->max_errors;
     p->on_change = config->on_change;
     p->integrity = config->integrity;
     p->retry_for_ms = config->retry_for_ms ? config->retry_for_ms : RETRY_FOR_MS;

@@ -60,6 +60,7 @@ struct planner {
     bool unreachable;         /* a file failed with FAIL_UNREACHABLE: exit status 3 */
     char *no_bucket;          /* s3://bucket of the first file that failed because its bucket is missing */
     uint64_t no_bucket_files; /* files that failed after that one and were not reported */
+    uint64_t max_errors;      /* 0: no limit */
     bool draining;
     bool own_journal_reported;
     bool nothing_left; /* at the last refill the window had room and no new job was left to offer */
@@ -92,6 +93,7 @@ void planner_file_done(struct planner *p, struct file *f, uint64_t now_ms);
 void planner_file_skipped(struct planner *p, struct file *f);
 void planner_file_failed(struct planner *p, struct file *f, enum fail_class class, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+bool planner_failed_enough(const struct planner *p); /* --max-errors */
 void planner_file_remove(struct planner *p, struct file *f);
 /* Counts and reports that f failed; f stays. */
 void planner_file_report_failed(struct planner *p, const struct file *f, enum fail_class class, const char *reason);

@@ -90,6 +90,10 @@ void planner_file_failed(struct planner *p, struct file *f, enum fail_class clas
     planner_file_remove(p, f);
 }
 
+bool planner_failed_enough(const struct planner *p) {
+    return p->max_errors > 0 && p->stats.files_failed + p->stats.source_errors >= p->max_errors;
+}
+
 int planner_file_refuse(struct planner *p, struct file *f, const char *reason) {
     f->refusal = slice_dup(slice_of(reason));
     int err = f->refusal ? id_random(&f->refusal_id) : ERR_NOMEM;

@@ -148,6 +148,15 @@ void producer_drain(struct producer *p) {
     p->tail_number = 0; /* the next TAIL announces the drain, at once */
 }
 
+bool producer_failed_enough(const struct producer *p) {
+    if (!planner_failed_enough(&p->planner))
+        return false;
+    for (const struct file *f = p->planner.files.first; f; f = f->next)
+        if (f->refusal) /* it was reported, and has no record yet */
+            return false;
+    return true;
+}
+
 /* A consumer that does not answer is waited for while results for it may be in flight. */
 static bool producer_is_drained(const struct producer *p) {
     if (!p->welcomed || p->planner.files.count == 0)

@@ -60,6 +60,8 @@ int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) MU
  * The producer is finished when no transfer of it is in flight, or after drain_for_ms without an answer of the
  * consumer. */
 void producer_drain(struct producer *p);
+/* max_errors files have failed, and the consumer knows of each. */
+bool producer_failed_enough(const struct producer *p);
 bool producer_is_finished(const struct producer *p);
 /* 0: all files are done. 1: some files failed. 3: an endpoint was never reached. A driver that was interrupted returns
  * 128 + signal instead. */

@@ -187,9 +187,13 @@ static int scan_next_source(struct planner *p) {
     return 0;
 }
 
+static bool scan_may_continue(const struct planner *p) {
+    return p->stats.walking && !p->draining && files_have_room(&p->files) && !planner_failed_enough(p);
+}
+
 int scan_step(struct planner *p, unsigned budget, bool *more) {
     int err = 0;
-    while (!err && p->stats.walking && budget > 0 && !p->draining && files_have_room(&p->files)) {
+    while (!err && budget > 0 && scan_may_continue(p)) {
         budget--;
         if (p->walk)
             err = scan_walk(p, &p->sources.items[p->source_at]);
@@ -198,6 +202,6 @@ int scan_step(struct planner *p, unsigned budget, bool *more) {
         else
             p->stats.walking = false;
     }
-    *more = p->stats.walking && !p->draining && files_have_room(&p->files);
+    *more = scan_may_continue(p);
     return err;
 }

@@ -183,6 +183,18 @@ const char *size_format(uint64_t bytes, char out[UNITS_TEXT_SIZE]) {
     return out;
 }
 
+const char *count_format(uint64_t count, char out[UNITS_TEXT_SIZE]) {
+    char digits[UNITS_TEXT_SIZE];
+    int len = snprintf(digits, sizeof digits, "%" PRIu64, count), used = 0;
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0)
+            out[used++] = ',';
+        out[used++] = digits[i];
+    }
+    out[used] = '\0';
+    return out;
+}
+
 const char *rate_format(double bytes_per_second, char out[UNITS_TEXT_SIZE]) {
     format_binary(bytes_per_second, "/s", out);
     return out;

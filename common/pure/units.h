@@ -27,6 +27,8 @@ int count_parse(const char *text, uint64_t min, uint64_t max, uint64_t *value) M
 /* "41 MiB", "1.23 GiB", "812 B": three significant digits, binary. Returns out. */
 #define UNITS_TEXT_SIZE 32
 const char *size_format(uint64_t bytes, char out[UNITS_TEXT_SIZE]);
+/* "4,001": decimal, in groups of three digits. Returns out. */
+const char *count_format(uint64_t count, char out[UNITS_TEXT_SIZE]);
 /* "1.2 GiB/s" */
 const char *rate_format(double bytes_per_second, char out[UNITS_TEXT_SIZE]);
 /* "00:41", "1:02:03", "3d 04:00" */

@@ -77,7 +77,7 @@ static int cp_run(struct cp *cp, uint64_t began_ms) {
 /* ---- start and end ---- */
 
 static int cp_start(struct cp *cp) {
-    const struct producer_events events = event_output(&cp->o.base.json);
+    const struct producer_events events = event_output_events(&cp->o.base.output);
     int err = producer_new(&cp->producer, &cp->o.base.config, &events);
     if (err)
         return err;

@@ -7,6 +7,7 @@
 #include "system/exit_status.h"
 #include "system/log.h"
 #include "system/signals.h"
+#include <inttypes.h>
 #include <stdio.h>
 
 #define JSON_EVERY_MS 1000u
@@ -47,6 +48,21 @@ static void driver_drain(struct driver *d) {
     producer_drain(d->producer);
     if (d->hooks.drain)
         d->hooks.drain(d->hooks.arg);
+}
+
+static uint64_t driver_failed(const struct driver *d) {
+    const struct producer_stats *stats = producer_stats(d->producer);
+    return stats->files_failed + stats->source_errors;
+}
+
+/* As at the first stop request, after too many failed files. */
+static void driver_watch_failures(struct driver *d) {
+    if (d->gave_up || d->stops > 0 || !producer_failed_enough(d->producer))
+        return;
+    d->gave_up = true;
+    log_error("%" PRIu64 " file%s failed, as many as --max-errors allows; no other file begins", driver_failed(d),
+              driver_failed(d) == 1 ? "" : "s");
+    driver_drain(d);
 }
 
 /* true: the run ends at once. */
@@ -92,8 +108,9 @@ int driver_run(struct driver *d) {
             return exit_status_of_run(err);
         if (producer_is_finished(d->producer))
             return d->stops > 0 ? exit_status_of_signal(signals_stop_signal()) : producer_exit_status(d->producer);
-        if (d->stops > 0 && d->hooks.is_over && d->hooks.is_over(d->hooks.arg))
-            return exit_status_of_signal(signals_stop_signal());
+        driver_watch_failures(d);
+        if ((d->stops > 0 || d->gave_up) && d->hooks.is_over && d->hooks.is_over(d->hooks.arg))
+            return d->stops > 0 ? exit_status_of_signal(signals_stop_signal()) : EXIT_SOME_FAILED;
         driver_display(d, now, &deadline);
         err = driver_wait(d, deadline);
         if (err)
@@ -118,6 +135,31 @@ static void driver_log_trouble(const struct driver *d, int status) {
                  stats->leases == 1 ? " was" : "s were");
 }
 
+static void driver_print_notes(const struct driver *d) {
+    const struct producer_stats *stats = producer_stats(d->producer);
+    if (d->options.failures && stats->files_seen + stats->source_errors > 1) /* a single one was just reported */
+        failures_print(stderr, d->options.failures, driver_failed(d), d->options.show_failed);
+    summary_print_notes(stderr, stats, d->options.where);
+}
+
+/* The last line of a run. Not an error: without the name of the program. */
+static void driver_print_result(const struct driver *d, double seconds) {
+    struct buf line = BUF_INIT;
+    if (summary_add_line(&line, producer_stats(d->producer), seconds, producer_dest(d->producer)) == 0)
+        fprintf(stderr, "%s\n", line.data);
+    buf_release(&line);
+}
+
+static void driver_log_end(const struct driver *d, int status) {
+    uint64_t failed = driver_failed(d);
+    if (d->gave_up)
+        log_error("stopped after %" PRIu64 " failed file%s (--max-errors); remove the cause, then the same command "
+                  "continues",
+                  failed, failed == 1 ? "" : "s");
+    else if (status > 128)
+        log_info("interrupted; the same command resumes the upload");
+}
+
 void driver_report(struct driver *d, int status) {
     const struct producer_stats *stats = producer_stats(d->producer);
     double seconds = driver_seconds(d);
@@ -129,8 +171,10 @@ void driver_report(struct driver *d, int status) {
         return;
     if (d->options.json)
         json_stats_event("summary", stats, seconds, status, producer_dest(d->producer), d->options.where);
-    else if (!d->options.quiet && status != EXIT_USAGE)
-        summary_print(stderr, stats, seconds, producer_dest(d->producer), d->options.where);
-    if (status > 128)
-        log_info("interrupted; the same command resumes the upload");
+    bool shown = !d->options.json && !d->options.quiet && status != EXIT_USAGE;
+    if (shown)
+        driver_print_notes(d);
+    driver_log_end(d, status);
+    if (shown)
+        driver_print_result(d, seconds);
 }

@@ -8,6 +8,7 @@
 #define CHUNKLIFT_DRIVER_H
 
 #include "producer/producer.h"
+#include "producer/show/failures.h"
 #include "producer/show/progress.h"
 
 struct driver_hooks { /* each may be NULL */
@@ -21,12 +22,14 @@ struct driver_hooks { /* each may be NULL */
 };
 
 struct driver_options {
-    bool json;          /* progress events on stdout */
-    bool progress;      /* progress display on stderr */
-    bool summary;       /* driver_report prints one, */
-    bool quiet;         /* but not on stderr */
-    bool stops_at_once; /* the first stop request ends the loop */
-    const char *where;  /* the journal's directory, or the consumer's endpoint: for the summary */
+    bool json;                       /* progress events on stdout */
+    bool progress;                   /* progress display on stderr */
+    bool summary;                    /* driver_report prints one, */
+    bool quiet;                      /* but not on stderr */
+    bool stops_at_once;              /* the first stop request ends the loop */
+    const struct failures *failures; /* listed at the end; NULL: not listed */
+    const char *show_failed;         /* the command that lists all of them */
+    const char *where;               /* the journal's directory, or the consumer's endpoint: for the summary */
 };
 
 struct driver {
@@ -36,7 +39,8 @@ struct driver {
     struct progress progress;
     bool explained; /* a hook logged why the run ends */
     uint64_t began_ms, json_due_ms;
-    int stops; /* stop requests that were handled */
+    int stops;    /* stop requests that were handled */
+    bool gave_up; /* max_errors is reached */
 };
 
 /* began_ms: clock_ms. d must not move afterwards, and the producer must outlive it. */

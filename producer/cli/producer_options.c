@@ -30,9 +30,32 @@ static int producer_options_check(const struct producer_options *o, const struct
     return producer_options_check_keys(o);
 }
 
+/* Appends a word for a shell. */
+static int shell_add_word(struct buf *out, const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@,=%";
+    if (word[0] && word[strspn(word, plain)] == '\0')
+        return buf_add_text(out, word);
+    int err = buf_add_byte(out, '\'');
+    for (; !err && *word; word++)
+        err = *word == '\'' ? buf_add_text(out, "'\\''") : buf_add_byte(out, *word);
+    return err ? err : buf_add_byte(out, '\'');
+}
+
+/* The command that lists all failed files. */
+static int producer_options_name_show_failed(struct producer_options *o) {
+    const char *consumer = o->config.consumer, *where = consumer ? consumer : o->journal_argument;
+    int err = buf_add_text(&o->show_failed, "chunklift journal show --failed");
+    if (!err && where)
+        err = buf_add_text(&o->show_failed, consumer ? " --consumer " : " --journal ");
+    return err || !where ? err : shell_add_word(&o->show_failed, where);
+}
+
 /* Fills in the configuration from the parsed options. */
 static int producer_options_settle(struct producer_options *o) {
     int err = o->journal_argument ? buf_add_text(&o->journal, o->journal_argument) : dirs_default_journal(&o->journal);
+    if (err)
+        return err;
+    err = producer_options_name_show_failed(o);
     if (err)
         return err;
     o->config.sources = o->arguments.items;
@@ -60,14 +83,16 @@ int producer_options_parse(struct producer_options *o, const struct command_text
 }
 
 void producer_options_setup_log(const struct producer_options *o) {
-    enum log_level level = o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : o->json ? LOG_WARN : LOG_INFO;
+    enum log_level level = o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : o->output.json ? LOG_WARN : LOG_INFO;
     log_setup("chunklift", level, false);
 }
 
 struct driver_options producer_options_for_driver(const struct producer_options *o) {
     return (struct driver_options){
-        .json = o->json,
-        .progress = !o->quiet && !o->no_progress && !o->json,
+        .failures = &o->output.failures,
+        .show_failed = o->show_failed.data,
+        .json = o->output.json,
+        .progress = !o->quiet && !o->no_progress && !o->output.json,
         .summary = true,
         .quiet = o->quiet,
         .where = o->config.consumer ? o->config.consumer : o->config.journal_dir,
@@ -77,4 +102,6 @@ struct driver_options producer_options_for_driver(const struct producer_options 
 void producer_options_release(struct producer_options *o) {
     text_list_release(&o->arguments);
     buf_release(&o->journal);
+    buf_release(&o->show_failed);
+    failures_release(&o->output.failures);
 }

@@ -3,6 +3,7 @@
 #define CHUNKLIFT_PRODUCER_OPTIONS_H
 
 #include "producer/cli/driver.h"
+#include "producer/show/event_output.h"
 #include "pure/buf.h"
 #include "pure/units.h"
 #include "runtime/keys.h"
@@ -13,14 +14,15 @@
 
 struct producer_options {
     struct producer_config config;
-    bool json, quiet, no_progress, verbose, help, version;
+    struct event_output output; /* with --json */
+    bool quiet, no_progress, verbose, help, version;
     struct key_options keys;
     const char *journal_argument;
     int on_change, integrity;
     bool content_md5;
     /* memory of the members above */
     struct text_list arguments;
-    struct buf journal;
+    struct buf journal, show_failed;
 };
 
 extern const char *const on_change_names[];
@@ -55,9 +57,16 @@ extern const char *const on_change_names[];
          .target = &(o)->config.data_endpoint,                                                                         \
          .value_name = "EP",                                                                                           \
          .help = "endpoint to serve files at that uploaders cannot open (next to --jobs; tcp: its port + 2)"},         \
-        KEY_OPTION_ROWS(&(o)->keys), OPTION_ROW_JSON(&(o)->json), OPTION_ROW_QUIET(&(o)->quiet),                       \
-        OPTION_ROW_NO_PROGRESS(&(o)->no_progress), OPTION_ROW_VERBOSE(&(o)->verbose), OPTION_ROW_HELP(&(o)->help),     \
-        OPTION_ROW_VERSION(&(o)->version), OPTION_ROWS_END
+        KEY_OPTION_ROWS(&(o)->keys),                                                                                   \
+        {.name = "max-errors",                                                                                         \
+         .kind = OPTION_COUNT,                                                                                         \
+         .target = &(o)->config.max_errors,                                                                            \
+         .value_name = "N",                                                                                            \
+         .help = "stop after N failed files; 0: never (0)",                                                            \
+         .max = UINT64_MAX},                                                                                           \
+        OPTION_ROW_JSON(&(o)->output.json), OPTION_ROW_QUIET(&(o)->quiet), OPTION_ROW_NO_PROGRESS(&(o)->no_progress),  \
+        OPTION_ROW_VERBOSE(&(o)->verbose), OPTION_ROW_HELP(&(o)->help), OPTION_ROW_VERSION(&(o)->version),             \
+        OPTION_ROWS_END
 
 struct command_text {
     const char *name, *usage, *about; /* "cp", and the first line and paragraph of --help */

@@ -3,7 +3,7 @@
 #include "system/log.h"
 
 static bool event_output_is_json(const void *arg) {
-    return *(const bool *)arg;
+    return ((const struct event_output *)arg)->json;
 }
 
 static void output_started(void *arg, const struct producer_file_view *file) {
@@ -35,6 +35,7 @@ static void output_skipped(void *arg, const struct producer_file_view *file) {
 static void output_failed(void *arg, const char *path, enum fail_class class, const char *reason) {
     if (event_output_is_json(arg))
         json_failed_event(path, fail_class_name(class), reason);
+    failures_add(&((struct event_output *)arg)->failures, path, class, reason);
     log_error("%s: %s", path, reason);
 }
 
@@ -60,8 +61,14 @@ static void output_lease_hedged(void *arg, const struct producer_file_view *file
         log_debug("%s: chunk %u is slow; %.*s sends it too", file->path, chunk, (int)worker.len, worker.ptr);
 }
 
-struct producer_events event_output(const bool *json) {
-    return (struct producer_events){(void *)json,  output_started,       output_progress,
-                                    output_done,   output_skipped,       output_failed,
-                                    output_notice, output_entry_skipped, output_lease_hedged};
+struct producer_events event_output_events(struct event_output *o) {
+    return (struct producer_events){o,
+                                    output_started,
+                                    output_progress,
+                                    output_done,
+                                    output_skipped,
+                                    output_failed,
+                                    output_notice,
+                                    output_entry_skipped,
+                                    output_lease_hedged};
 }

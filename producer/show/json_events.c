@@ -96,6 +96,7 @@ void json_stats_event(const char *event, const struct producer_stats *stats, dou
     json_line_number(&l, "bytes_sent", stats->bytes_sent_now);
     json_line_number(&l, "bytes_moving", stats->bytes_moving);
     json_line_number(&l, "bytes_twice", stats->bytes_resent);
+    json_line_number(&l, "bytes_resent", stats->bytes_resent);
     json_line_number(&l, "retries", stats->retries);
     json_line_number(&l, "uploaders", stats->uploaders);
     if (status >= 0)

@@ -28,29 +28,60 @@ static void summary_print_skipped(FILE *out, const struct producer_stats *stats)
                 summary_plural(stats->other_skipped));
 }
 
-static void summary_print_name(FILE *out, const char *label, const char *name) {
+void summary_print_notes(FILE *out, const struct producer_stats *stats, const char *journal_dir) {
     struct buf shown = BUF_INIT;
-    if (name && text_add_printable(&shown, slice_of(name)) == 0)
-        fprintf(out, "%s: %s\n", label, shown.len > 0 ? shown.data : "");
+    summary_print_skipped(out, stats);
+    if (journal_dir && text_add_printable(&shown, slice_of(journal_dir)) == 0)
+        fprintf(out, "journal: %s\n", shown.len > 0 ? shown.data : "");
     buf_release(&shown);
 }
 
-void summary_print(FILE *out, const struct producer_stats *stats, double seconds, const char *dest,
-                   const char *journal_dir) {
-    char sent[UNITS_TEXT_SIZE], again[UNITS_TEXT_SIZE], rate[UNITS_TEXT_SIZE];
-    fprintf(out, "%" PRIu64 " file%s uploaded, %s in %.1f s (%s), %s sent twice", stats->files_done,
-            summary_plural(stats->files_done), size_format(stats->bytes_sent_now, sent), seconds,
-            rate_format(seconds > 0 ? (double)stats->bytes_sent_now / seconds : 0, rate),
-            size_format(stats->bytes_resent, again));
-    uint64_t failed = stats->files_failed + stats->source_errors;
-    if (failed > 0)
-        fprintf(out, ", %" PRIu64 " failed", failed);
-    if (stats->retries > 0)
-        fprintf(out, ", %" PRIu64 " retr%s", stats->retries, stats->retries == 1 ? "y" : "ies");
-    fputc('\n', out);
-    summary_print_skipped(out, stats);
-    summary_print_name(out, "destination", dest);
-    summary_print_name(out, "journal", journal_dir);
+/* "4.2 s", "2 min 10 s", "1 h 2 min" */
+static int summary_add_time(struct buf *line, double seconds) {
+    uint64_t whole = (uint64_t)(seconds + 0.5);
+    if (seconds < 60)
+        return buf_addf(line, "%.1f s", seconds);
+    if (whole < 3600)
+        return buf_addf(line, "%" PRIu64 " min %" PRIu64 " s", whole / 60, whole % 60);
+    return buf_addf(line, "%" PRIu64 " h %" PRIu64 " min", whole / 3600, whole / 60 % 60);
+}
+
+/* The files that have no result yet. */
+static int summary_add_left(struct buf *line, const struct producer_stats *stats) {
+    char text[UNITS_TEXT_SIZE];
+    uint64_t ended = stats->files_done + stats->files_skipped + stats->files_failed;
+    uint64_t left = sub_or_zero(stats->files_seen, ended);
+    if (stats->walking)
+        return left ? buf_addf(line, ", %s or more left", count_format(left, text))
+                    : buf_add_text(line, ", not all files were looked at");
+    return left ? buf_addf(line, ", %s left", count_format(left, text)) : 0;
+}
+
+int summary_add_line(struct buf *line, const struct producer_stats *stats, double seconds, const char *dest) {
+    char count[UNITS_TEXT_SIZE], bytes[UNITS_TEXT_SIZE];
+    double rate = seconds > 0 ? (double)stats->bytes_sent_now / seconds : 0;
+    int err = text_add_printable(line, slice_of(dest));
+    if (!err)
+        err = buf_addf(line, ": %s file%s uploaded (%s)", count_format(stats->files_done, count),
+                       summary_plural(stats->files_done), size_format(stats->bytes_sent_now, bytes));
+    if (!err)
+        err = buf_addf(line, ", %s unchanged", count_format(stats->files_skipped, count));
+    if (!err)
+        err = buf_addf(line, ", %s failed", count_format(stats->files_failed + stats->source_errors, count));
+    if (!err)
+        err = summary_add_left(line, stats);
+    if (!err)
+        err = buf_add_text(line, " in ");
+    if (!err)
+        err = summary_add_time(line, seconds);
+    if (!err)
+        err = buf_addf(line, " (%s); ", rate_format(rate, bytes));
+    if (!err)
+        err = buf_addf(line, "%s resent%s", size_format(stats->bytes_resent, bytes),
+                       stats->bytes_resent ? " after faults" : "");
+    if (!err && stats->retries > 0)
+        err = buf_addf(line, ", %s retr%s", count_format(stats->retries, count), stats->retries == 1 ? "y" : "ies");
+    return err;
 }
 
 const char *summary_describe_finishing(const struct producer_stats *stats, char text[SUMMARY_FINISHING_SIZE]) {

@@ -182,7 +182,7 @@ def test_interrupt_finishes_what_is_in_flight(box, store):
     again = start(box, store, src)
     assert again.wait(60) == 0, again.log.read_text()
     good_end(box, store, src, chunks)
-    assert "0 B sent twice" in again.log.read_text()
+    assert "; 0 B resent" in again.log.read_text()
 
 
 def test_second_interrupt_stops_at_once(box):

@@ -87,7 +87,7 @@ def test_a_local_name_with_a_colon_is_written_with_a_dot(box):
     random_file(box.dir / "a", 10)
     done = box.cp("a", "./minio:bucket")
     assert (box.dir / "minio:bucket").exists()
-    assert f"destination: file://{box.dir}/minio:bucket\n" in done.stderr
+    assert f"\nfile://{box.dir}/minio:bucket: 1 file uploaded" in done.stderr
 
 
 def test_help_and_version(box):

@@ -32,7 +32,7 @@ def test_tree_arrives_identical_and_is_recorded(box):
     src = tree(box)
     done = box.cp("-r", src, f"{box.dir}/out/")
     assert same(src, box.dir / "out")
-    assert "8 files uploaded" in done.stderr and "0 B sent twice" in done.stderr and str(box.journal) in done.stderr
+    assert "8 files uploaded" in done.stderr and "; 0 B resent" in done.stderr and str(box.journal) in done.stderr
     records = box.records()
     assert {r["dest"] for r in records if r["ev"] in ("finish", "put")} == {
         f"file://{box.dir}/out/{p.relative_to(src)}" for p in src.rglob("*") if p.is_file()}

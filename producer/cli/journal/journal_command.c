@@ -72,7 +72,11 @@ static int journal_command_tail(int argc, char **argv) {
 
 static int journal_command_show(int argc, char **argv) {
     struct reader_options o = {0};
-    const struct option_spec specs[] = {READER_OPTION_ROWS(&o)};
+    bool failed = false;
+    const struct option_spec specs[] = {
+        {"failed", 0, OPTION_FLAG, &failed, NULL, "only the files whose newest result is a failure, with the reason"},
+        READER_OPTION_ROWS(&o),
+    };
     int err = reader_options_parse(
         &o, "journal show", SHOW_USAGE,
         "Lists the uploads in the journal: those that ended, then those that did not. With arguments only the\n"
@@ -86,6 +90,7 @@ static int journal_command_show(int argc, char **argv) {
         .wanted = o.arguments.items,
         .wanted_count = o.arguments.count,
         .json = o.json,
+        .failed = failed,
     };
     int status = err ? journal_status_of(err) : journal_show(&s);
     journal_leave(&o);

@@ -1,5 +1,6 @@
 #include "producer/cli/journal/journal_show.h"
 
+#include "producer/cli/journal/journal_failed.h"
 #include "producer/cli/journal/journal_summary.h"
 #include "pure/arith.h"
 #include "pure/array.h"
@@ -30,6 +31,7 @@ struct show {
     const struct journal_show_options *options;
     struct wanted *wanted; /* the last one has no text */
     bool any;              /* was shown */
+    uint64_t count;
     struct buf line;
 };
 
@@ -203,17 +205,37 @@ static int show_upload_long(struct buf *out, const struct upload_summary *u) {
     return err ? err : buf_add_byte(out, '\n');
 }
 
+static int show_failed_file(struct buf *out, const struct upload_summary *u) {
+    char when[RFC3339_SIZE];
+    show_format_time(u->last_us, when);
+    int err = buf_addf(out, "%s  %-11.*s  ", when, (int)u->class.len, u->class.ptr);
+    if (!err)
+        err = text_add_printable(out, u->src);
+    if (!err)
+        err = buf_add_text(out, " → ");
+    if (!err)
+        err = text_add_printable(out, u->dest);
+    if (!err)
+        err = buf_add_text(out, ": ");
+    if (!err)
+        err = text_add_printable(out, u->error);
+    return err ? err : buf_add_byte(out, '\n');
+}
+
 static int show_each_upload(void *arg, const struct upload_summary *u) {
     struct show *s = arg;
     if (!show_matches(s, u))
         return 0;
     s->any = true;
+    s->count++;
     int err;
     if (s->options->json) {
         err = show_upload_json(u);
     } else {
         buf_clear(&s->line);
-        err = s->options->wanted_count ? show_upload_long(&s->line, u) : show_upload_short(&s->line, u);
+        err = s->options->failed         ? show_failed_file(&s->line, u)
+              : s->options->wanted_count ? show_upload_long(&s->line, u)
+                                         : show_upload_short(&s->line, u);
         if (!err)
             fwrite(s->line.data, 1, s->line.len, stdout);
     }
@@ -230,6 +252,13 @@ static void show_totals(const struct journal_totals *t) {
     if (t->aborted)
         printf(", %" PRIu64 " aborted", t->aborted);
     printf("; %" PRIu64 " records\n", t->seq);
+}
+
+static void show_failed_total(const struct show *s) {
+    if (s->count == 0)
+        puts("no file whose newest result is a failure");
+    else
+        printf("%" PRIu64 " failed file%s\n", s->count, s->count == 1 ? "" : "s");
 }
 
 static int show_prepare(struct show *s) {
@@ -259,10 +288,12 @@ int journal_show(const struct journal_show_options *o) {
     struct journal_totals totals;
     int err = show_prepare(&s);
     if (!err)
-        err = journal_summary_read(o->dir, show_each_upload, &s, &totals);
-    if (!err && !o->json && o->wanted_count == 0)
+        err = (o->failed ? journal_failed_read : journal_summary_read)(o->dir, show_each_upload, &s, &totals);
+    if (!err && !o->json && o->failed)
+        show_failed_total(&s);
+    else if (!err && !o->json && o->wanted_count == 0)
         show_totals(&totals);
-    if (!err && o->wanted_count && !s.any) {
+    if (!err && !o->failed && o->wanted_count && !s.any) {
         log_error("%s: %s: the journal shows no such upload", o->dir, o->wanted[0]);
         err = ERR_DAMAGED;
     }

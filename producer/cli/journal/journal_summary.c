@@ -4,6 +4,7 @@
 #include "pure/array.h"
 #include "pure/bitmap.h"
 #include "pure/hash.h"
+#include "pure/job.h"
 #include "pure/list.h"
 #include <stdlib.h>
 #include <sys/param.h>
@@ -58,7 +59,7 @@ static void entry_remove(struct reading *in, struct entry *e) {
     hash_remove(&in->by_id, &e->by_id);
     list_remove(&e->in_order);
     struct upload_summary *u = &e->sum;
-    const struct slice *texts[] = {&u->src, &u->dest, &u->endpoint, &u->etag, &u->class, &u->error, NULL};
+    const struct slice *texts[] = {&u->src, &u->dest, &u->endpoint, &u->etag, &u->class, &u->error, &u->failure, NULL};
     for (const struct slice **text = texts; *text; text++)
         free((char *)(*text)->ptr);
     free(e->done);
@@ -150,7 +151,34 @@ static int summary_apply_carry(struct reading *in, struct entry *e, const struct
     return entry_end(in, e, UPLOAD_FINISHED);
 }
 
+/* After these classes the producer itself ends the upload. After others an abort means that the user gave the file up, or
+ * that another source took its destination. */
+static bool entry_failed_for_good(const struct entry *e) {
+    static const enum fail_class classes[] = {FAIL_CHANGED, FAIL_REQUEST, FAIL_INTEGRITY, FAIL_SUPERSEDED};
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (slice_equal(e->sum.class, slice_of(fail_class_name(classes[i]))))
+            return true;
+    return false;
+}
+
+static void entry_set_failure(struct entry *e, const struct record *r) {
+    e->sum.state = UPLOAD_FAILED;
+    e->sum.failed_us = r->ts_us;
+    entry_set_names(e, r);
+    entry_set_text(&e->sum.class, r->class);
+    entry_set_text(&e->sum.error, r->error);
+    entry_set_text(&e->sum.failure, r->error);
+}
+
+/* A record after a failure: the upload continued. */
+static void entry_note_progress(struct entry *e, const struct record *r) {
+    bool ended = r->ev == EV_FAIL || (r->ev == EV_ABORT && entry_failed_for_good(e));
+    if (!ended && r->ev != EV_CARRY)
+        e->sum.failed_us = 0;
+}
+
 static int summary_apply_upload(struct reading *in, struct entry *e, const struct record *r) {
+    entry_note_progress(e, r);
     e->sum.last_us = r->ts_us;
     if (!e->sum.first_us)
         e->sum.first_us = r->ts_us;
@@ -177,10 +205,7 @@ static int summary_apply_upload(struct reading *in, struct entry *e, const struc
         entry_set_result(e, r);
         return entry_end(in, e, UPLOAD_FINISHED);
     case EV_FAIL:
-        e->sum.state = UPLOAD_FAILED;
-        entry_set_names(e, r);
-        entry_set_text(&e->sum.class, r->class);
-        entry_set_text(&e->sum.error, r->error);
+        entry_set_failure(e, r);
         return 0;
     case EV_ABORT:
         entry_set_text(&e->sum.error, r->reason);
@@ -199,6 +224,12 @@ static bool record_introduces_upload(const struct record *r) {
            (r->ev == EV_CARRY && !slice_equal(r->kind, slice_of(CARRY_CHUNK)));
 }
 
+static void summary_forget_failure(const struct reading *in, const struct id128 *id) {
+    struct entry *e = entry_find(in, id);
+    if (e)
+        e->sum.failed_us = 0;
+}
+
 static int summary_apply(struct reading *in, const struct record *r) {
     struct journal_totals *t = in->totals;
     if (t->seq == 0 && r->seq > 1)
@@ -209,6 +240,8 @@ static int summary_apply(struct reading *in, const struct record *r) {
     memcpy(t->head, r->h, sizeof t->head);
     if (r->ev == EV_EPOCH)
         t->epoch = r->epoch;
+    if (r->ev == EV_FORGET)
+        summary_forget_failure(in, &r->upload);
     if (!(r->has & HAS_UPLOAD) || r->ev == EV_FORGET || r->ev == EV_SAME || (r->ev == EV_CARRY && !in->dropped))
         return 0;
     struct entry *e = entry_find(in, &r->upload);

@@ -37,6 +37,8 @@ struct upload_summary {
     bool has_crc;
     uint32_t crc;
     struct slice etag, class, error; /* error: of fail, or the reason of abort */
+    int64_t failed_us;               /* of its fail record; 0: it did not fail, or continued since, or was forgotten */
+    struct slice failure;            /* the error of that record */
 };
 
 struct journal_totals {

@@ -145,6 +145,16 @@ static void test_units_format_sizes(void **state) {
         assert_string_equal(size_format(cases[i].bytes, text), cases[i].text);
 }
 
+static void test_units_format_counts(void **state) {
+    (void)state;
+    char text[UNITS_TEXT_SIZE];
+    assert_string_equal(count_format(0, text), "0");
+    assert_string_equal(count_format(999, text), "999");
+    assert_string_equal(count_format(1000, text), "1,000");
+    assert_string_equal(count_format(1234567, text), "1,234,567");
+    assert_string_equal(count_format(UINT64_MAX, text), "18,446,744,073,709,551,615");
+}
+
 static void test_units_format_rates(void **state) {
     (void)state;
     char text[UNITS_TEXT_SIZE];
@@ -198,5 +208,5 @@ static void test_units_rates(void **state) {
 
 UNIT_MAIN(cmocka_unit_test(test_units_sizes), cmocka_unit_test(test_units_sizes_refused),
           cmocka_unit_test(test_units_times), cmocka_unit_test(test_units_rates), cmocka_unit_test(test_units_counts),
-          cmocka_unit_test(test_units_format_sizes), cmocka_unit_test(test_units_format_rates),
-          cmocka_unit_test(test_units_format_durations))
+          cmocka_unit_test(test_units_format_sizes), cmocka_unit_test(test_units_format_counts),
+          cmocka_unit_test(test_units_format_rates), cmocka_unit_test(test_units_format_durations))

@@ -260,7 +260,7 @@ static void test_summary_of_an_interrupted_run(void **state) {
     options.where = "/the/journal";
     signals_at_once = 1;
     assert_int_equal(run(), 128 + SIGTERM);
-    assert_non_null(strstr(command_err, "0 files uploaded, "));
+    assert_non_null(strstr(command_err, "0 files uploaded (0 B), "));
     assert_non_null(strstr(command_err, "journal: /the/journal\n"));
     assert_non_null(strstr(command_err, "interrupted; the same command resumes the upload\n"));
 }
@@ -269,7 +269,7 @@ static void test_summary_of_a_finished_run(void **state) {
     (void)state;
     options.summary = true;
     assert_int_equal(run(), 0);
-    assert_non_null(strstr(command_err, "0 files uploaded, 0 B in 10."));
+    assert_non_null(strstr(command_err, "0 failed in 10."));
     assert_null(strstr(command_err, "interrupted"));
 }
 

@@ -11,7 +11,8 @@ static const struct producer_file_view file = {
 
 /* Sends each event once. */
 static const char *send_all(bool json, int fd) {
-    struct producer_events e = event_output(&json);
+    struct event_output output = {.json = json};
+    struct producer_events e = event_output_events(&output);
     capture_begin(&seen, fd);
     e.file_started(e.arg, &file);
     e.file_progress(e.arg, &file, 2, 3, slice_of("host/1"));
@@ -21,7 +22,13 @@ static const char *send_all(bool json, int fd) {
     e.notice(e.arg, "a notice");
     e.entry_skipped(e.arg, "/fifo", "fifo");
     e.lease_hedged(e.arg, &file, 3, slice_of("host/2"));
-    return capture_end(&seen);
+    const char *text = capture_end(&seen);
+    assert_int_equal(output.failures.count, 1);
+    assert_string_equal(output.failures.items[0].path, "/f");
+    assert_string_equal(output.failures.items[0].reason, "gone");
+    assert_int_equal(output.failures.items[0].class, FAIL_SOURCE);
+    failures_release(&output.failures);
+    return text;
 }
 
 static void test_each_event_is_an_object(void **state) {
@@ -72,7 +79,8 @@ static void test_length_of_a_hedged_chunk(void **state) {
                                     none = {.path = "/a", .dest = "file:///b", .size = 12};
     bool json = true;
     (void)state;
-    struct producer_events e = event_output(&json);
+    struct event_output output = {.json = json};
+    struct producer_events e = event_output_events(&output);
     capture_begin(&seen, STDOUT_FILENO);
     e.lease_hedged(e.arg, &even, 3, slice_of("h/1"));
     e.lease_hedged(e.arg, &none, 0, slice_of("h/1"));

@@ -2,55 +2,81 @@
 #include "unit.h"
 
 #include "producer/show/summary.h"
+#include "pure/units.h"
 #include <stdlib.h>
 
 static char *text;
 
+static struct buf last = BUF_INIT;
+
 /* Returns the number of lines in text. */
-static unsigned print(const struct producer_stats *stats, double seconds, const char *dest, const char *journal_dir) {
+static unsigned print(const struct producer_stats *stats, const char *journal_dir) {
     size_t size;
     unsigned lines = 0;
     free(text);
     FILE *out = open_memstream(&text, &size);
     assert_non_null(out);
-    summary_print(out, stats, seconds, dest, journal_dir);
+    summary_print_notes(out, stats, journal_dir);
     fclose(out);
     for (const char *at = text; (at = strchr(at, '\n')); at++)
         lines++;
     return lines;
 }
 
+static const char *result(const struct producer_stats *stats, double seconds, const char *dest) {
+    buf_clear(&last);
+    assert_int_equal(summary_add_line(&last, stats, seconds, dest), 0);
+    return last.data;
+}
+
 static int teardown(void **state) {
     (void)state;
     free(text);
+    buf_release(&last);
     text = NULL;
     return 0;
 }
 
-static void test_without_skipped_entries(void **state) {
-    struct producer_stats stats = {.files_done = 1, .bytes_sent_now = 2048};
+static void test_the_result_is_one_line(void **state) {
+    struct producer_stats stats = {.files_seen = 4013,
+                                   .files_done = 12,
+                                   .files_skipped = 4001,
+                                   .bytes_sent_now = 13000 * MIB / 4,
+                                   .bytes_done = 1};
     (void)state;
-    assert_int_equal(print(&stats, 2, "s3://b/", "/j"), 3);
-    assert_int_equal(strncmp(text, "1 file uploaded, 2 KiB in 2.0 s (1 KiB/s), 0 B ", 47), 0);
-    assert_null(strstr(text, "failed"));
-    assert_null(strstr(text, "retr"));
-    assert_non_null(strstr(text, "\ndestination: s3://b/\n"));
-    assert_non_null(strstr(text, "\njournal: /j\n"));
-    assert_int_equal(print(&stats, 0, NULL, NULL), 1);
-    assert_non_null(strstr(text, " in 0.0 s (0 B/s)"));
-    print(&stats, 0, "", NULL);
-    assert_non_null(strstr(text, "\ndestination: \n"));
+    assert_string_equal(result(&stats, 130, "s3://b/p"), "s3://b/p: 12 files uploaded (3.17 GiB), 4,001 unchanged, 0 "
+                                                         "failed in 2 min 10 s (25 MiB/s); 0 B resent");
+    stats = (struct producer_stats){.files_seen = 1, .files_done = 1, .bytes_sent_now = 2048};
+    assert_string_equal(result(&stats, 2, "/a\n"),
+                        "/a\\n: 1 file uploaded (2 KiB), 0 unchanged, 0 failed in 2.0 s (1 KiB/s); 0 B resent");
+    assert_non_null(strstr(result(&stats, 0, ""), " in 0.0 s (0 B/s)"));
+    assert_non_null(strstr(result(&stats, 59.94, ""), " in 59.9 s "));
+    assert_non_null(strstr(result(&stats, 3599.4, ""), " in 59 min 59 s "));
+    assert_non_null(strstr(result(&stats, 3 * 3600 + 125, ""), " in 3 h 2 min "));
 }
 
 static void test_failures_and_retries(void **state) {
-    struct producer_stats stats = {.files_done = 2, .files_failed = 3, .source_errors = 4, .retries = 1};
+    struct producer_stats stats = {.files_seen = 5,
+                                   .files_done = 2,
+                                   .files_failed = 3,
+                                   .source_errors = 4,
+                                   .retries = 1,
+                                   .bytes_resent = 10 * MIB};
     (void)state;
-    assert_int_equal(print(&stats, 1, NULL, NULL), 1);
-    assert_int_equal(strncmp(text, "2 files uploaded, ", 18), 0);
-    assert_non_null(strstr(text, ", 7 failed, 1 retry\n"));
+    assert_non_null(strstr(result(&stats, 1, ""), ", 7 failed in "));
+    assert_non_null(strstr(last.data, "; 10 MiB resent after faults, 1 retry"));
     stats.retries = 2;
-    print(&stats, 1, NULL, NULL);
-    assert_non_null(strstr(text, ", 2 retries\n"));
+    assert_non_null(strstr(result(&stats, 1, ""), ", 2 retries"));
+}
+
+static void test_files_without_a_result_are_counted(void **state) {
+    struct producer_stats stats = {.files_seen = 10, .files_done = 2, .files_failed = 3, .files_skipped = 1};
+    (void)state;
+    assert_non_null(strstr(result(&stats, 1, ""), ", 3 failed, 4 left in "));
+    stats.walking = true;
+    assert_non_null(strstr(result(&stats, 1, ""), ", 3 failed, 4 or more left in "));
+    stats.files_seen = 6;
+    assert_non_null(strstr(result(&stats, 1, ""), ", 3 failed, not all files were looked at in "));
 }
 
 static void test_skipped_entries(void **state) {
@@ -60,11 +86,13 @@ static void test_skipped_entries(void **state) {
         .files_skipped = 71, .files_verified = 72, .links_skipped = 73, .empty_dirs = 74, .other_skipped = 75};
     (void)state;
     for (size_t i = 0; i < sizeof one / sizeof *one; i++) {
-        assert_int_equal(print(&one[i], 1, NULL, NULL), 2);
-        assert_int_equal(strncmp(strchr(text, '\n'), "\n1 ", 3), 0);
+        assert_int_equal(print(&one[i], NULL), 1);
+        assert_int_equal(strncmp(text, "1 ", 2), 0);
     }
-    assert_int_equal(print(&all, 1, NULL, NULL), 6);
-    for (unsigned count = 71; count <= 75; count++) {
+    assert_int_equal(print(&all, "/j"), 6);
+    assert_non_null(strstr(text, "\njournal: /j\n"));
+    assert_int_equal(strncmp(text, "71 ", 3), 0);
+    for (unsigned count = 72; count <= 75; count++) {
         char start[8];
         snprintf(start, sizeof start, "\n%u ", count);
         assert_non_null(strstr(text, start));
@@ -72,9 +100,9 @@ static void test_skipped_entries(void **state) {
     assert_non_null(strstr(text, "73 links "));
     assert_non_null(strstr(text, "74 empty directories "));
     assert_non_null(strstr(text, "75 special files "));
-    print(&one[2], 1, NULL, NULL);
+    print(&one[2], NULL);
     assert_non_null(strstr(text, "1 link "));
-    print(&one[3], 1, NULL, NULL);
+    print(&one[3], NULL);
     assert_non_null(strstr(text, "1 empty directory "));
 }
 
@@ -100,13 +128,14 @@ static void test_transfers_that_finish_after_a_stop(void **state) {
 static void test_skipped_files_are_one_or_several(void **state) {
     struct producer_stats stats = {.files_skipped = 1};
     (void)state;
-    print(&stats, 1, NULL, NULL);
+    print(&stats, NULL);
     assert_non_null(strstr(text, "the journal shows it uploaded;"));
     stats.files_skipped = 2;
-    print(&stats, 1, NULL, NULL);
+    print(&stats, NULL);
     assert_non_null(strstr(text, "the journal shows them uploaded;"));
 }
 
 #define TEST(f) cmocka_unit_test_teardown(f, teardown)
-UNIT_MAIN(TEST(test_without_skipped_entries), TEST(test_failures_and_retries), TEST(test_skipped_entries),
-          TEST(test_transfers_that_finish_after_a_stop), TEST(test_skipped_files_are_one_or_several))
+UNIT_MAIN(TEST(test_the_result_is_one_line), TEST(test_files_without_a_result_are_counted),
+          TEST(test_failures_and_retries), TEST(test_skipped_entries), TEST(test_transfers_that_finish_after_a_stop),
+          TEST(test_skipped_files_are_one_or_several))
