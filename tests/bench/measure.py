@@ -1,6 +1,7 @@
 """Runs ways to do the same work in turn, and measures them: time, CPU time of all processes, memory."""
 
 import dataclasses
+import hashlib
 import os
 import resource
 import statistics
@@ -96,6 +97,15 @@ def read_once(path):
         with open(file, "rb") as f:
             while f.read(16 * MIB):
                 pass
+
+
+def cost_of_sha256(path, gib):
+    """CPU time of OpenSSL's SHA-256 over the first GiBs of a file, reading included."""
+    began, digest = time.process_time(), hashlib.sha256()
+    with open(path, "rb") as f:
+        for _ in range(gib * GIB // MIB):
+            digest.update(f.read(MIB))
+    return time.process_time() - began
 
 
 # --- other programs: (url of the sink, source, directory for files of their own) -> arguments ---

@@ -7,10 +7,12 @@
  *
  * Listens on 127.0.0.1 or ADDRESS, prints its port, and ends when its standard input does. -d: every reply leaves MS
  * milliseconds after its request was complete, like the reply of a store that is far away or slow. -c: answers like a
- * store that verifies CRC32C, of whole uploads, in headers and in trailers, but computes none. It refuses probes: a short
- * body with a trailer, and the first body with a checksum header since the start. -t: speaks TLS.
+ * store that verifies CRC32C, of whole uploads, in headers and in trailers, and signed payloads, but computes nothing. It
+ * refuses probes: a short body with a trailer, and the first body with a checksum header, or a signed one, since the start.
+ * -t: speaks TLS.
  */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -46,12 +48,21 @@ struct connection {
 
 static bool verifies_crc;
 
-static bool is_probe(const char *head) {
-    static bool header_seen;
-    const char *length = strcasestr(head, "\r\nx-amz-decoded-content-length:");
-    if (strcasestr(head, "\r\nx-amz-checksum-crc32c:") && !header_seen)
-        return header_seen = true;
-    return length && atoll(length + 31) < 1000;
+/* The error code of the refusal. NULL: it is no probe. */
+static const char *probe_error(const char *head) {
+    static bool header_seen, hash_seen;
+    const char *length = strcasestr(head, "\r\nx-amz-decoded-content-length:"),
+               *hash = strcasestr(head, "\r\nx-amz-content-sha256:");
+    bool hashed = hash && isxdigit((unsigned char)hash[24 + strspn(hash + 24, " ")]);
+    if (hashed && !hash_seen) {
+        hash_seen = true;
+        return "XAmzContentSHA256Mismatch";
+    }
+    if (strcasestr(head, "\r\nx-amz-checksum-crc32c:") && !header_seen) {
+        header_seen = true;
+        return "BadDigest";
+    }
+    return length && atoll(length + 31) < 1000 ? "BadDigest" : NULL;
 }
 
 /* --- plain or TLS --- */
@@ -87,7 +98,8 @@ static bool connection_write(struct connection *c, const char *bytes, size_t len
 
 /* It has one bucket of every name, which is empty. */
 static void make_reply(const char *head, char *out, size_t size) {
-    const char *xml = "", *status = "200 OK", *promise = "";
+    const char *xml = "", *status = "200 OK", *promise = "", *refusal = NULL;
+    char error[128];
     const char *bucket = head + strcspn(head, "/") + 1, *after = bucket + strcspn(bucket, "/? \r");
     bool names_key = after[0] == '/' && after[1] != ' ' && after[1] != '?';
     if (verifies_crc && strcasestr(head, "\r\nx-amz-checksum-algorithm:"))
@@ -100,9 +112,10 @@ static void make_reply(const char *head, char *out, size_t size) {
         xml = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
     else if ((strncmp(head, "HEAD", 4) == 0 || strncmp(head, "GET", 3) == 0) && names_key)
         status = "404 Not Found";
-    if (verifies_crc && strncmp(head, "PUT", 3) == 0 && is_probe(head)) {
+    if (verifies_crc && strncmp(head, "PUT", 3) == 0 && (refusal = probe_error(head))) {
         status = "400 Bad Request";
-        xml = "<Error><Code>BadDigest</Code><Message>as a probe expects</Message></Error>";
+        snprintf(error, sizeof error, "<Error><Code>%s</Code><Message>as a probe expects</Message></Error>", refusal);
+        xml = error;
     }
     snprintf(out, size, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nETag: \"0123456789abcdef0123456789abcdef\"\r\n%s\r\n%s",
              status, strlen(xml), promise, xml);
