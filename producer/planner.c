@@ -96,6 +96,7 @@ static int planner_add_drop(struct planner *p, const struct producer_drop *drop)
 
 static void planner_set_defaults(struct planner *p, const struct producer_config *config) {
     p->force = config->force;
+    p->selection = config->selection;
     p->ignore_inode = config->ignore_inode;
     p->resize = config->resize;
     p->max_errors = config->max_errors;

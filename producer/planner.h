@@ -39,6 +39,7 @@ struct planner {
     /* settings */
     char *source_name, *endpoint, *region; /* never NULL */
     char *journal_dir;                     /* skipped in every tree; empty: not known */
+    struct selection *selection;           /* NULL: all files */
     const struct geometry_limits *limits;
     uint64_t chunk_size, unserved_wait_ms, retry_for_ms;
     bool force, ignore_inode;

@@ -2,6 +2,7 @@
 #ifndef CHUNKLIFT_PRODUCER_CONFIG_H
 #define CHUNKLIFT_PRODUCER_CONFIG_H
 
+#include "producer/select/selection.h"
 #include "pure/ids.h"
 #include "pure/proto.h"
 #include <stdbool.h>
@@ -19,13 +20,14 @@ struct producer_drop {
     const char *src, *dest; /* as in its journal records */
 };
 
-/* producer_new copies the strings. */
+/* producer_new copies the strings. The selection must outlive the producer. */
 struct producer_config {
     const char *const *sources; /* SRC arguments as given */
     size_t source_count;
     const char *dest; /* DEST argument as given */
     bool recursive, force;
-    bool ignore_inode; /* inode numbers are not part of a file's identity */
+    struct selection *selection; /* of the files in trees, and of single files by their name; NULL: all */
+    bool ignore_inode;           /* inode numbers are not part of a file's identity */
     enum on_change on_change;
     const struct producer_drop *drops; /* instead of sources; all of one endpoint and, on S3, of one bucket */
     size_t drop_count;

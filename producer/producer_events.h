@@ -21,6 +21,8 @@ struct producer_stats {
     uint64_t links_skipped;  /* symbolic links inside trees */
     uint64_t empty_dirs;     /* not kept */
     uint64_t other_skipped;  /* fifos, sockets and devices inside trees */
+    uint64_t files_excluded; /* by the selection, or other entries that are no directories; not in files_seen */
+    uint64_t dirs_excluded;  /* by the selection; not opened */
     uint64_t source_errors;  /* unusable SRC arguments and directories; each was reported through file_failed */
     /* bytes */
     uint64_t bytes_total;    /* of files_seen, without the skipped and failed ones */

@@ -100,15 +100,42 @@ static int scan_refuse_named(struct planner *p, const char *path, const char *na
     return err;
 }
 
-static int scan_single_file(struct planner *p, const struct source_item *item) {
+static void scan_exclude_single(struct planner *p, const struct source_item *item) {
+    p->stats.files_excluded++;
+    if (p->events.entry_skipped)
+        p->events.entry_skipped(p->events.arg, item->path, walk_skip_name(WALK_SKIP_EXCLUDED));
+}
+
+static int scan_single_included(struct planner *p, const struct source_item *item) {
     struct stat st;
     const char *error;
     char reason[160];
     walk_probe_file(AT_FDCWD, item->path, &st, &error);
-    if (!error)
+    if (error) {
+        snprintf(reason, sizeof reason, "cannot be read: %s", error);
+        return scan_refuse_named(p, item->path, item->name, reason);
+    }
+    if (!p->selection || selection_judge_attributes(p->selection, &st))
         return scan_add_file(p, item->path, item->name, &st);
-    snprintf(reason, sizeof reason, "cannot be read: %s", error);
-    return scan_refuse_named(p, item->path, item->name, reason);
+    scan_exclude_single(p, item);
+    return 0;
+}
+
+/* The selection judges a single file by the last component of its path. */
+static int scan_single_file(struct planner *p, const struct source_item *item) {
+    bool included = true;
+    const char *rule;
+    int err = 0;
+    if (p->selection)
+        err = selection_judge_file(p->selection, strrchr(item->path, '/') + 1, &included, &rule);
+    if (err == ERR_LIMIT)
+        return scan_refuse_named(p, item->path, item->name,
+                                 "a filter takes too long for its name; simplify the filter");
+    if (!err && included)
+        return scan_single_included(p, item);
+    if (!err)
+        scan_exclude_single(p, item);
+    return err;
 }
 
 static int scan_tree_file(struct planner *p, const struct source_item *item, const struct walk_entry *e) {
@@ -133,6 +160,8 @@ static void scan_end_tree(struct planner *p) {
     p->stats.links_skipped += w->links;
     p->stats.empty_dirs += w->empty_dirs;
     p->stats.other_skipped += w->others;
+    p->stats.files_excluded += w->excluded;
+    p->stats.dirs_excluded += w->excluded_dirs;
     walk_destroy(&p->walk);
     p->source_at++;
 }
@@ -177,6 +206,8 @@ static int scan_next_source(struct planner *p) {
         int err = walk_new(&p->walk, item->path);
         if (!err)
             walk_set_own_journal(p->walk, p->journal_dir);
+        if (!err)
+            walk_set_selection(p->walk, p->selection);
         return err;
     } else {
         int err = scan_single_file(p, item);

@@ -79,6 +79,8 @@ int producer_options_parse(struct producer_options *o, const struct command_text
         err = producer_options_check(o, text);
     if (!err)
         err = producer_options_settle(o);
+    if (!err)
+        err = select_options_settle(&o->select, o->output.json ? stderr : stdout, &o->config);
     return err ? exit_status_of_run(err) : -1;
 }
 
@@ -104,4 +106,5 @@ void producer_options_release(struct producer_options *o) {
     buf_release(&o->journal);
     buf_release(&o->show_failed);
     failures_release(&o->output.failures);
+    select_options_release(&o->select);
 }

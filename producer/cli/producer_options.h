@@ -3,6 +3,7 @@
 #define CHUNKLIFT_PRODUCER_OPTIONS_H
 
 #include "producer/cli/driver.h"
+#include "producer/cli/select_options.h"
 #include "producer/show/event_output.h"
 #include "pure/buf.h"
 #include "pure/units.h"
@@ -20,6 +21,7 @@ struct producer_options {
     const char *journal_argument;
     int on_change, integrity;
     bool content_md5;
+    struct select_options select;
     /* memory of the members above */
     struct text_list arguments;
     struct buf journal, show_failed;
@@ -37,6 +39,7 @@ extern const char *const on_change_names[];
          .help = "bytes per chunk (8MiB; increased where a file needs it)",                                            \
          .min = 1,                                                                                                     \
          .max = 5 * GIB},                                                                                              \
+        SELECT_OPTION_ROWS(&(o)->select),                                                                              \
         {"force", 0, OPTION_FLAG, &(o)->config.force, NULL, "upload again files that the journal shows as uploaded"},  \
         {"ignore-inode", 0, OPTION_FLAG, &(o)->config.ignore_inode, NULL, "identify files without inode numbers"},     \
         {.name = "on-change",                                                                                          \

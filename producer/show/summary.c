@@ -18,6 +18,9 @@ static void summary_print_skipped(FILE *out, const struct producer_stats *stats)
     if (stats->files_verified > 0)
         fprintf(out, "%" PRIu64 " of them verified by content: other inode or ctime than recorded, the same bytes\n",
                 stats->files_verified);
+    if (stats->files_excluded > 0 || stats->dirs_excluded > 0)
+        fprintf(out, "%" PRIu64 " file%s and %" PRIu64 " director%s excluded\n", stats->files_excluded,
+                summary_plural(stats->files_excluded), stats->dirs_excluded, stats->dirs_excluded == 1 ? "y" : "ies");
     if (stats->links_skipped > 0)
         fprintf(out, "%" PRIu64 " link%s not followed\n", stats->links_skipped, summary_plural(stats->links_skipped));
     if (stats->empty_dirs > 0)

@@ -34,6 +34,7 @@ struct frame {
 
 struct walk {
     const char *own;             /* the journal directory; NULL: none */
+    struct selection *selection; /* NULL: all entries */
     struct buf path, entry_path; /* entry_path: of the current entry */
     size_t root_len;
     struct frame *frames;
@@ -105,6 +106,10 @@ void walk_set_own_journal(struct walk *w, const char *path) {
     w->own = path;
 }
 
+void walk_set_selection(struct walk *w, struct selection *selection) {
+    w->selection = selection;
+}
+
 const char *walk_skip_name(enum walk_skip skip) {
     static const char *const names[] = {
         [WALK_SKIP_NONE] = "",
@@ -114,6 +119,8 @@ const char *walk_skip_name(enum walk_skip skip) {
         [WALK_SKIP_DEVICE] = "device",
         [WALK_SKIP_EMPTY_DIR] = "empty directory",
         [WALK_SKIP_OWN_JOURNAL] = "own journal",
+        [WALK_SKIP_EXCLUDED] = "excluded",
+        [WALK_SKIP_EXCLUDED_DIR] = "excluded directory",
     };
     return names[skip];
 }
@@ -362,34 +369,84 @@ static int walk_enter_dir(struct walk *w, struct frame *f, const char *name, str
     return 0;
 }
 
-static int walk_judge(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
-    const char *error;
-    if (fstatat(f->fd, name, &e->st, AT_SYMLINK_NOFOLLOW) != 0) {
-        walk_bad_entry(w, e, WALK_BAD_FILE, "cannot be read", errno);
+/* A rule that takes too long decides nothing: the entry is an error, and is neither uploaded nor left out silently. */
+static int walk_ask_selection(struct walk *w, struct walk_entry *e, bool is_dir, bool *included) {
+    const char *rule;
+    *included = true;
+    if (!w->selection)
+        return 0;
+    int err = is_dir ? selection_judge_directory(w->selection, e->name, included, &rule)
+                     : selection_judge_file(w->selection, e->name, included, &rule);
+    if (err != ERR_LIMIT)
+        return err;
+    *included = false;
+    e->kind = is_dir ? WALK_BAD_DIR : WALK_BAD_FILE;
+    snprintf(w->error, sizeof w->error, "the filter %.60s takes too long for this name; simplify it", rule);
+    e->error = w->error;
+    return 0;
+}
+
+static int walk_judge_dir(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
+    bool included;
+    if (walk_is_own_journal(w, &e->st)) {
+        walk_skip_entry(e, WALK_SKIP_OWN_JOURNAL);
         return 0;
     }
-    if (S_ISDIR(e->st.st_mode) && walk_is_own_journal(w, &e->st))
-        walk_skip_entry(e, WALK_SKIP_OWN_JOURNAL);
-    else if (S_ISDIR(e->st.st_mode))
-        return walk_enter_dir(w, f, name, e);
+    int err = walk_ask_selection(w, e, true, &included);
+    if (err || included)
+        return err ? err : walk_enter_dir(w, f, name, e);
+    if (e->kind != WALK_BAD_DIR) {
+        w->counts.excluded_dirs++;
+        walk_skip_entry(e, WALK_SKIP_EXCLUDED_DIR);
+    }
+    return 0;
+}
+
+static void walk_judge_file(struct walk *w, const struct frame *f, const char *name, struct walk_entry *e) {
+    const char *error;
+    e->kind = WALK_FILE;
+    if (f->local && faccessat(f->fd, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0)
+        return; /* half the cost of opening it */
+    walk_probe_file(f->fd, name, &e->st, &error);
+    if (error) {
+        e->kind = WALK_BAD_FILE;
+        snprintf(w->error, sizeof w->error, "cannot be read: %s", error);
+        e->error = w->error;
+    }
+}
+
+static void walk_exclude(struct walk *w, struct walk_entry *e) {
+    w->counts.excluded++;
+    walk_skip_entry(e, WALK_SKIP_EXCLUDED);
+}
+
+/* Names are judged before anything else is known of the entry; bounds of size and age are for regular files. */
+static int walk_judge_other(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
+    bool included;
+    int err = walk_ask_selection(w, e, false, &included);
+    if (err || e->kind == WALK_BAD_FILE)
+        return err;
+    if (!included)
+        walk_exclude(w, e);
     else if (S_ISLNK(e->st.st_mode)) {
         w->counts.links++;
         walk_skip_entry(e, WALK_SKIP_LINK);
     } else if (!S_ISREG(e->st.st_mode)) {
         w->counts.others++;
         walk_skip_entry(e, walk_special_kind(e->st.st_mode));
-    } else {
-        e->kind = WALK_FILE;
-        if (f->local && faccessat(f->fd, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0)
-            return 0; /* half the cost of opening it */
-        walk_probe_file(f->fd, name, &e->st, &error);
-        if (error) {
-            e->kind = WALK_BAD_FILE;
-            snprintf(w->error, sizeof w->error, "cannot be read: %s", error);
-            e->error = w->error;
-        }
-    }
+    } else if (w->selection && !selection_judge_attributes(w->selection, &e->st))
+        walk_exclude(w, e);
+    else
+        walk_judge_file(w, f, name, e);
     return 0;
+}
+
+static int walk_judge(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
+    if (fstatat(f->fd, name, &e->st, AT_SYMLINK_NOFOLLOW) != 0) {
+        walk_bad_entry(w, e, WALK_BAD_FILE, "cannot be read", errno);
+        return 0;
+    }
+    return S_ISDIR(e->st.st_mode) ? walk_judge_dir(w, f, name, e) : walk_judge_other(w, f, name, e);
 }
 
 static int walk_start(struct walk *w, struct walk_entry *e) {

@@ -9,6 +9,7 @@
 #ifndef CHUNKLIFT_WALK_H
 #define CHUNKLIFT_WALK_H
 
+#include "producer/select/selection.h"
 #include "pure/err.h"
 #include <stdint.h>
 #include <sys/stat.h>
@@ -31,8 +32,11 @@ enum walk_skip {
     WALK_SKIP_DEVICE,
     WALK_SKIP_EMPTY_DIR,
     WALK_SKIP_OWN_JOURNAL,
+    WALK_SKIP_EXCLUDED,     /* a file, or another entry that is no directory */
+    WALK_SKIP_EXCLUDED_DIR, /* was not opened */
 };
-/* "symbolic link", "fifo", "socket", "device", "empty directory", "own journal"; part of the --json interface. */
+/* "symbolic link", "fifo", "socket", "device", "empty directory", "own journal", "excluded", "excluded directory"; part
+ * of the --json interface. */
 const char *walk_skip_name(enum walk_skip skip);
 
 struct walk_entry { /* strings are valid until the next call */
@@ -46,6 +50,7 @@ struct walk_entry { /* strings are valid until the next call */
 
 struct walk_counts {
     uint64_t links, empty_dirs, others;
+    uint64_t excluded, excluded_dirs;
 };
 
 struct walk;
@@ -56,6 +61,8 @@ void walk_destroy(struct walk **w);
 /* Names the journal directory, which is skipped wherever the tree contains it. It need not exist. A root that is the
  * journal itself is walked. path belongs to the caller and must outlive the walk; NULL: none. */
 void walk_set_own_journal(struct walk *w, const char *path);
+/* Names the files to take; it must outlive the walk. NULL: all. Entries that it excludes are WALK_SKIPPED. */
+void walk_set_selection(struct walk *w, struct selection *selection);
 /* ERR_NOMEM; all other errors are entries. The work of one call is bounded by the size of one directory. */
 int walk_next(struct walk *w, struct walk_entry *e) MUST_CHECK;
 const struct walk_counts *walk_counts(const struct walk *w);

@@ -106,6 +106,19 @@ static void test_skipped_entries(void **state) {
     assert_non_null(strstr(text, "1 empty directory "));
 }
 
+static void test_excluded_entries(void **state) {
+    struct producer_stats stats = {.files_excluded = 1};
+    (void)state;
+    print(&stats, NULL);
+    assert_non_null(strstr(text, "1 file and 0 directories excluded\n"));
+    stats = (struct producer_stats){.files_excluded = 2, .dirs_excluded = 1};
+    print(&stats, NULL);
+    assert_non_null(strstr(text, "2 files and 1 directory excluded\n"));
+    stats = (struct producer_stats){.dirs_excluded = 2};
+    print(&stats, NULL);
+    assert_non_null(strstr(text, "0 files and 2 directories excluded\n"));
+}
+
 static void test_transfers_that_finish_after_a_stop(void **state) {
     char line[SUMMARY_FINISHING_SIZE];
     struct producer_stats stats = {.slots = 8};
@@ -137,5 +150,5 @@ static void test_skipped_files_are_one_or_several(void **state) {
 
 #define TEST(f) cmocka_unit_test_teardown(f, teardown)
 UNIT_MAIN(TEST(test_the_result_is_one_line), TEST(test_files_without_a_result_are_counted),
-          TEST(test_failures_and_retries), TEST(test_skipped_entries), TEST(test_transfers_that_finish_after_a_stop),
-          TEST(test_skipped_files_are_one_or_several))
+          TEST(test_failures_and_retries), TEST(test_skipped_entries), TEST(test_excluded_entries),
+          TEST(test_transfers_that_finish_after_a_stop), TEST(test_skipped_files_are_one_or_several))
