@@ -100,4 +100,18 @@ struct s3_options {
 int backend_s3_new(struct backend **b, struct http *http, const struct s3_options *o) MUST_CHECK;
 enum integrity backend_s3_integrity(const struct backend *b); /* of the last transfer */
 
+/* For `chunklift doctor`: questions that no job asks. */
+enum s3_question {
+    S3_ASK_BUCKET, /* does it exist, and may these credentials use it? The target needs no key */
+    S3_ASK_REMOVE, /* deletes the object; result.exists: the bucket keeps versions of it */
+};
+/* As start() of backend_ops. The kind of t->job must be one without a source. */
+int backend_s3_ask(struct backend *b, struct task *t, enum s3_question question) MUST_CHECK;
+/* Appends the URL of the target's bucket. ERR_INVALID: of the target. ERR_NOMEM. */
+int backend_s3_bucket_url(struct backend *b, const struct target *t, struct buf *url) MUST_CHECK;
+/* The region that the store has named after a request went to another one; NULL: it has not. */
+const char *backend_s3_found_region(const struct backend *b, const struct target *t);
+struct aws_credentials; /* uploader/aws/aws_credentials.h */
+const struct aws_credentials *backend_s3_credentials(const struct backend *b);
+
 #endif

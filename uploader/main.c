@@ -5,6 +5,7 @@
 #include "system/option_rows.h"
 #include "system/output.h"
 #include "system/signals.h"
+#include "uploader/doctor/examine.h"
 #include "uploader/settings.h"
 #include "uploader/uploader.h"
 #include <signal.h>
@@ -26,7 +27,7 @@ int main(int argc, char **argv) {
     if (!err) {
         log_setup("chunklift", option_log_level(settings.quiet, settings.verbose),
                   !settings.for_cp && log_goes_to_file());
-        log_set_json(settings.json);
+        log_set_json(settings.json && !settings.doctor); /* its events are checks alone */
     }
     if (!err)
         err = signals_init(false);
@@ -34,13 +35,13 @@ int main(int argc, char **argv) {
         err = signals_catch_hangup();
     if (!err)
         err = signals_end_when_hung();
-    if (!err)
+    if (!err && !settings.doctor)
         err = uploader_new(&uploader, &settings);
     int status = 0;
     if (!err && settings.for_cp)
         channel_report_ready();
     if (!err)
-        status = uploader_run(uploader);
+        status = settings.doctor ? examine_destination(&settings) : uploader_run(uploader);
     else if (err != SETTINGS_DONE)
         status = exit_status_of_run(err);
     uploader_destroy(&uploader);

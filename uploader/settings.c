@@ -49,7 +49,9 @@ static int settings_parse_options(struct settings *s, struct extras *x, int argc
         OPTION_ROW_NO_PROGRESS_IGNORED(&x->no_progress),
         OPTION_ROW_VERBOSE(&s->verbose),
         {"for-cp", 0, OPTION_FLAG, &s->for_cp, NULL, NULL},
-        {"check", 0, OPTION_FLAG, &s->check, NULL, NULL}, /* for `cp`: before it starts anything else */
+        {"check", 0, OPTION_FLAG, &s->check, NULL, NULL},   /* for `cp`: before it starts anything else */
+        {"doctor", 0, OPTION_FLAG, &s->doctor, NULL, NULL}, /* for `chunklift doctor` */
+        {"write", 0, OPTION_FLAG, &s->write, NULL, NULL},
         OPTION_ROW_CONFIG(&s->config),
         OPTION_ROW_HELP(&x->help),
         OPTION_ROW_VERSION(&x->version),
@@ -117,7 +119,7 @@ static bool settings_serve_s3(const struct settings *s) {
     return false;
 }
 
-static int settings_set_endpoint(struct settings *s) {
+int settings_choose_endpoint(struct settings *s) {
     int err = settings_serve_s3(s) ? aws_endpoint_choose(s->endpoint_url, s->profile, &s->endpoint) : 0;
     s->endpoint_url = s->endpoint.data ? s->endpoint.data : "";
     return err;
@@ -142,9 +144,9 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     err = settings_check_endpoints(s);
     if (!err)
         err = settings_set_allow_urls(s);
-    if (!err)
-        err = settings_set_endpoint(s);
-    return err ? err : settings_set_defaults(s);
+    if (!err && !s->doctor)
+        err = settings_choose_endpoint(s);
+    return err || s->doctor ? err : settings_set_defaults(s);
 }
 
 void settings_release(struct settings *s) {

@@ -25,6 +25,8 @@ struct settings {
     enum integrity integrity; /* INTEGRITY_UNKNOWN: as the producer asks */
     bool json, quiet, verbose;
     bool for_cp; /* started by `cp`, which logs for it */
+    bool doctor; /* check the destination, print what is found, and end */
+    bool write;  /* doctor: also write to it */
     bool check;  /* wait for the provider of the credentials before anything else */
     /* memory of the fields above */
     struct config_file config;
@@ -34,6 +36,9 @@ struct settings {
 
 /* 0, SETTINGS_DONE, or an error, which is logged (ERR_USAGE, …). Keeps pointers into argv. */
 int settings_parse(struct settings *s, int argc, char **argv) MUST_CHECK;
+/* The endpoint of an S3 destination, from the option, the environment or the profile. settings_parse calls it, except with
+ * `doctor`, which reports its error as a result. ERR_USAGE: logged. ERR_NOMEM. */
+int settings_choose_endpoint(struct settings *s) MUST_CHECK;
 void settings_release(struct settings *s);
 
 #endif

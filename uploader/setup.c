@@ -6,17 +6,14 @@
 #include "system/descriptors.h"
 #include "system/log.h"
 #include "system/resolve.h"
-#include "system/signals.h"
-#include "uploader/http/tls_trust.h"
+#include "uploader/stores.h"
 #include "uploader/uploader_internal.h"
 #include <malloc.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/param.h>
 #include <sys/random.h>
 
 #define FREED_KEPT (16 << 20) /* bytes that malloc keeps, in each thread's heap */
-#define CHECK_WAIT_MS 20
 
 /* Fetched pieces and transfer buffers are allocated and freed all the time. Returning their pages to the system each
  * time costs more than copying the bytes. */
@@ -26,45 +23,17 @@ static void setup_malloc(void) {
 }
 
 static int setup_http(struct uploader *u) {
-    const struct settings *s = u->settings;
-    struct tls_trust trust = {.file = NULL};
-    struct aws_settings aws = {.profile = NULL};
-    int err = s->endpoint_url[0] ? aws_settings_read(&aws, s->profile) : 0; /* HTTP is for S3 only */
-    if (!err)
-        err = tls_trust_find(&trust, &aws);
-    if (!err && trust.problem[0] && strncmp(s->endpoint_url, "https:", 6) == 0) {
-        log_error("%s", trust.problem);
-        err = ERR_USAGE;
-    }
-    struct http_options o = {.response_timeout_ms = (uint32_t)s->response_timeout_ms,
-                             .idle_max = capacity_idle_connections(u),
-                             .ca_file = trust.file,
-                             .ca_directory = trust.directory,
-                             .bucket = &u->bucket};
-    if (!err)
-        err = http_new(&u->http, &o);
-    tls_trust_release(&trust);
-    aws_settings_release(&aws);
-    return err;
+    return stores_open_http(u->settings, capacity_idle_connections(u), &u->bucket, &u->http);
 }
 
-/* Looks for the credentials of one S3 destination, without a request to the store. With --check it waits for their
- * provider, so that an error is logged once, before anything else starts. */
-static int setup_check_s3(struct uploader *u, const char *url) {
-    char reason[1024] = "";
-    struct target target = {.dest = slice_of(url),
-                            .endpoint = slice_of(u->settings->endpoint_url),
-                            .region = slice_of(u->settings->region)};
-    int err = u->s3->ops->check(u->s3, &target, reason, sizeof reason);
-    while (err == ERR_AGAIN && u->settings->check && signals_stop_count() == 0) {
-        http_perform(u->http);
-        http_wait(u->http, NULL, 0, CHECK_WAIT_MS);
-        signals_drain();
-        err = u->s3->ops->check(u->s3, &target, reason, sizeof reason);
-    }
+/* With --check it waits for the provider of the credentials, so that an error is logged once, before anything else
+ * starts. */
+static int setup_check_s3(const struct uploader *u, const char *url) {
+    char reason[1024];
+    int err = stores_check_s3(u->settings, u->http, u->s3, url, u->settings->check, reason, sizeof reason);
     if (!err || err == ERR_AGAIN)
         return 0;
-    log_error("%s: %s", url, reason[0] ? reason : err_text(err));
+    log_error("%s: %s", url, reason);
     return ERR_USAGE;
 }
 
@@ -79,12 +48,7 @@ static int setup_file(struct uploader *u) {
 }
 
 static int setup_s3(struct uploader *u) {
-    const struct settings *s = u->settings;
-    struct s3_options o = {.region = s->region,
-                           .profile = s->profile,
-                           .integrity = s->integrity,
-                           .response_timeout_ms = (uint32_t)s->response_timeout_ms};
-    return u->s3 ? 0 : backend_s3_new(&u->s3, u->http, &o);
+    return u->s3 ? 0 : stores_open_s3(u->settings, u->http, &u->s3);
 }
 
 static int setup_backends(struct uploader *u) {

@@ -163,6 +163,10 @@ const struct key_pair *keys_own(void) {
     return &keys.own;
 }
 
+const struct trust *keys_trust(void) {
+    return &keys.trust;
+}
+
 /* ---- queries ---- */
 
 static bool address_is_tcp(const char *address) {

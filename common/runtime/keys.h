@@ -57,6 +57,8 @@ unsigned keys_roles(const struct curve_key *key);
 bool keys_admit(const struct curve_key *key);
 
 const struct key_pair *keys_own(void);
+/* The trust file's content; empty without keys. */
+const struct trust *keys_trust(void);
 
 /* A new pair. ERR_IO: logged. */
 int key_pair_generate(struct key_pair *k) MUST_CHECK;

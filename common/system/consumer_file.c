@@ -14,6 +14,7 @@
 #include "pure/units.h"
 #include "system/fault.h"
 #include "system/file_io.h"
+#include "system/fileid.h"
 #include "system/log.h"
 #include "system/oserr.h"
 #include <errno.h>
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define FILE_MAX_BYTES 262144
@@ -174,4 +176,38 @@ int process_starttime(pid_t pid, uint64_t *ticks) {
         err = text.len ? proc_stat_parse(text.data, ticks) : ERR_NOT_FOUND;
     buf_release(&text);
     return err == ERR_INVALID ? ERR_IO : err;
+}
+
+bool consumer_file_may_be_current(const struct consumer_file *f) {
+    uint64_t ticks;
+    if (strncmp(f->endpoint, "ipc://", 6) != 0)
+        return true;
+    if (f->boot[0] && strcmp(f->boot, boot_id()) != 0)
+        return false;
+    return process_starttime(f->pid, &ticks) != ERR_NOT_FOUND;
+}
+
+/* ---- DIR/lock ---- */
+
+/* Its first line is the pid of the holder (consumer/journal/journal_dir.c). */
+static pid_t lock_read_holder(int fd) {
+    char text[16] = "";
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    long pid = n > 0 ? strtol(text, NULL, 10) : 0;
+    return pid > 0 && pid <= PID_LIMIT ? (pid_t)pid : 0;
+}
+
+bool journal_lock_is_held(const char *dir, pid_t *holder) {
+    struct buf path = BUF_INIT;
+    int fd = buf_addf(&path, "%s/lock", dir) == 0 ? open(path.data, O_RDONLY | O_CLOEXEC) : -1;
+    buf_release(&path);
+    if (holder)
+        *holder = 0;
+    if (fd == -1)
+        return false;
+    bool held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (held && holder)
+        *holder = lock_read_holder(fd);
+    close(fd);
+    return held;
 }

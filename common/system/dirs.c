@@ -147,6 +147,25 @@ out:
     return err;
 }
 
+bool dirs_find_existing(struct buf *path, struct stat *st) {
+    bool cut = false;
+    while (stat(path->data, st) != 0) {
+        *st = (struct stat){.st_mode = 0};
+        if (errno != ENOENT || strcmp(path->data, ".") == 0)
+            break;
+        char *slash = strrchr(path->data, '/');
+        if (!slash) {
+            path->data[0] = '.';
+            slash = path->data + 1;
+        } else if (slash == path->data) {
+            slash++;
+        }
+        *slash = '\0';
+        cut = true;
+    }
+    return cut;
+}
+
 /* A directory that root makes in another user's directory belongs to that user. */
 static int dir_give_to_owner(const char *path) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -6,6 +6,7 @@
 #include "pure/err.h"
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* $XDG_STATE_HOME/chunklift/journal, else ~/.local/state/chunklift/journal. ERR_NOT_FOUND, logged: neither XDG_STATE_HOME
@@ -22,6 +23,10 @@ int dirs_new_ipc_endpoint(const char *name, struct buf *endpoint) MUST_CHECK;
 
 /* A socket file without a listener: its process was killed. */
 bool socket_is_stale(const char *path);
+
+/* Cuts *path, which is not empty, to its nearest existing part. True: a part was missing. *st is that of the part; when it
+ * cannot be examined, st_mode is 0 and errno is set. */
+bool dirs_find_existing(struct buf *path, struct stat *st);
 
 /* mkdir -p; new directories have mode 0700. */
 int dirs_make(const char *path) MUST_CHECK;
@@ -44,6 +49,13 @@ struct consumer_file {
 int consumer_file_read(const char *dir, struct consumer_file *f) MUST_CHECK;
 int consumer_file_write(const char *dir, const struct consumer_file *f) MUST_CHECK;
 void consumer_file_release(struct consumer_file *f);
+/* Can the process that wrote the file be alive? A file from before the last boot names no current process. A tcp
+ * consumer may be on another host, so it always can. */
+bool consumer_file_may_be_current(const struct consumer_file *f);
+
+/* True: a process, mostly a consumer, holds the lock of the journal directory. *holder: its pid as DIR/lock names it; 0:
+ * not known; holder may be NULL. */
+bool journal_lock_is_held(const char *dir, pid_t *holder);
 
 /* The start time of a process. ERR_NOT_FOUND: no such process, or a zombie. */
 int process_starttime(pid_t pid, uint64_t *ticks) MUST_CHECK;

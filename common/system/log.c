@@ -26,6 +26,8 @@ static struct {
     int json_error;
     void (*before)(void *arg);
     void *before_arg;
+    char *capture; /* NULL: lines are written */
+    size_t capture_size;
 } state = {.program = "chunklift", .level = LOG_INFO};
 
 /* The last lines, by hash. A line is written SAME_MAX times in SAME_MS, and counted after that. The next one after that
@@ -66,6 +68,13 @@ enum log_level log_level(void) {
 void log_set_before_line(void (*before)(void *arg), void *arg) {
     state.before = before;
     state.before_arg = arg;
+}
+
+void log_capture(char *out, size_t size) {
+    state.capture = out;
+    state.capture_size = size;
+    if (out)
+        out[0] = '\0';
 }
 
 /* Bytes of the well-formed, printable UTF-8 character at text; 0 when it must be escaped. C1 controls (U+0080 to
@@ -175,6 +184,11 @@ static bool line_may_repeat(const char *text, unsigned *left_out) {
 }
 
 __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level, const char *format, va_list args) {
+    if (state.capture && level <= LOG_WARN) {
+        if (!state.capture[0])
+            vsnprintf(state.capture, state.capture_size, format, args);
+        return;
+    }
     if (level > state.level)
         return;
     int saved = errno;

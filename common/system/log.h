@@ -6,6 +6,7 @@
 #define CHUNKLIFT_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
@@ -20,6 +21,10 @@ void log_set_json(bool on);
 int log_json_error(void);
 /* Called before each line, to erase a progress display; NULL: none. */
 void log_set_before_line(void (*before)(void *arg), void *arg);
+
+/* From now on errors and warnings are not written: the first one goes to out, made short if it must be. For a check that
+ * reports the words of the code that it calls. NULL: ends it. */
+void log_capture(char *out, size_t size);
 
 /* A line that comes more often than ten times in 5 s is left out, and counted when it comes again later. Debug lines
  * are never left out.

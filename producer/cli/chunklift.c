@@ -1,6 +1,7 @@
 #include "producer/cli/chunklift.h"
 
 #include "producer/cli/cp.h"
+#include "producer/cli/doctor/doctor_command.h"
 #include "producer/cli/journal/journal_command.h"
 #include "producer/cli/keygen_command.h"
 #include "producer/cli/set_command.h"
@@ -27,6 +28,7 @@ static const char usage[] =
     "  journal COMMAND [options] [DIR]   tail, show, verify, export, forget, retire: commands on a journal\n"
     "  status [options]                  show uploads, uploaders and rates\n"
     "  set [options]                     change uploaders, slots or bandwidth of a running fleet\n"
+    "  doctor [options] [DEST]           check credentials, endpoint, bucket, clock, TLS, keys, journal directory\n"
     "  keygen [options] FILE             make a key pair for tcp endpoints: FILE and FILE.pub\n"
     "  help COMMAND                      the same as COMMAND --help\n"
     "\n"
@@ -51,9 +53,11 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"cp", cp_command},         {"producer", exec_program}, {"uploader", exec_program},
-    {"consumer", exec_program}, {"status", status_command}, {"journal", journal_command},
-    {"set", set_command},       {"keygen", keygen_command}, {NULL, NULL},
+    {"cp", cp_command},         {"producer", exec_program},
+    {"uploader", exec_program}, {"consumer", exec_program},
+    {"status", status_command}, {"journal", journal_command},
+    {"set", set_command},       {"keygen", keygen_command},
+    {"doctor", doctor_command}, {NULL, NULL},
 };
 
 static int command_run(int argc, char **argv) {

@@ -4,13 +4,11 @@
 #include "producer/cli/reader_options.h"
 #include "producer/cli/status_view.h"
 #include "system/dirs.h"
-#include "system/fileid.h"
 #include "system/log.h"
 #include "system/output.h"
 #include "system/signals.h"
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #define ANSWER_MS 3000 /* per page */
 
@@ -65,23 +63,12 @@ static int status_from_disk(const char *dir, bool json) {
     return err ? err : status_view_totals(&totals, dir, json);
 }
 
-/* Can the process that wrote the file be alive? A file from before the last boot names no current process. A tcp
- * consumer may be on another host, so it is always asked. */
-static bool consumer_may_be_alive(const struct consumer_file *f) {
-    uint64_t ticks;
-    if (strncmp(f->endpoint, "ipc://", 6) != 0)
-        return true;
-    if (f->boot[0] && strcmp(f->boot, boot_id()) != 0)
-        return false;
-    return process_starttime(f->pid, &ticks) != ERR_NOT_FOUND;
-}
-
 static int status_of_dir(const char *dir, bool json) {
     struct consumer_file f;
     int err = consumer_file_read(dir, &f);
     if (err == ERR_INVALID)
         log_warn("%s/consumer: damaged; read from disk instead", dir);
-    if (err || !consumer_may_be_alive(&f)) {
+    if (err || !consumer_file_may_be_current(&f)) {
         consumer_file_release(&f);
         return err == ERR_NOMEM ? err : status_from_disk(dir, json);
     }

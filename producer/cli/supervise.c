@@ -11,7 +11,6 @@
 #include "system/signals.h"
 #include "system/spawn.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,29 +23,6 @@
 #define KILL_WAIT_MS 1000u /* for a killed process; one that takes longer hangs in the kernel */
 #define OTHERS_WAIT_MS 1500u
 #define REAP_MS 100 /* the longest sleep; SIGCHLD ends it */
-
-/* ---- argument lists ---- */
-
-void arguments_add(struct arguments *a, const char *item) {
-    if (a->count < ARGUMENTS_MAX - 1)
-        a->items[a->count++] = item;
-    a->items[a->count] = NULL;
-}
-
-void arguments_add_option(struct arguments *a, const char *name, const char *value) {
-    if (!value || !*value)
-        return;
-    arguments_add(a, name);
-    arguments_add(a, value);
-}
-
-void arguments_add_number(struct arguments *a, const char *name, uint64_t value, const char *unit) {
-    if (value == 0)
-        return;
-    char *number = a->numbers[a->number_count++];
-    snprintf(number, sizeof a->numbers[0], "%" PRIu64 "%s", value, unit);
-    arguments_add_option(a, name, number);
-}
 
 void supervisor_set_journal(struct supervisor *s, const struct id128 *journal) {
     if (!s->journal[0] && !id_is_zero(journal))

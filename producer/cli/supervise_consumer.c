@@ -9,18 +9,15 @@
 #include "producer/cli/consumer_log.h"
 #include "producer/cli/supervise_internal.h"
 #include "pure/deadline.h"
+#include "system/dirs.h"
 #include "system/exit_status.h"
 #include "system/fault.h"
+#include "system/fs_facts.h"
 #include "system/log.h"
 #include "system/spawn.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/file.h>
-#include <sys/statvfs.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define TRIES_MAX 5 /* consecutive starts without an answer */
 #define START_PAUSE_MS 500u
@@ -35,14 +32,7 @@ static const char *consumer_text(const struct buf *b) {
 }
 
 bool consumer_is_running(const struct supervisor *s) {
-    struct buf path = BUF_INIT;
-    int fd = buf_addf(&path, "%s/lock", s->o.journal_dir) == 0 ? open(path.data, O_RDONLY | O_CLOEXEC) : -1;
-    buf_release(&path);
-    if (fd == -1)
-        return false;
-    bool held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    close(fd);
-    return held;
+    return journal_lock_is_held(s->o.journal_dir, NULL);
 }
 
 static int consumer_start(struct supervisor *s, uint64_t now_ms) {
@@ -69,13 +59,10 @@ static int consumer_start(struct supervisor *s, uint64_t now_ms) {
 
 /* --- outages of the journal's disk --- */
 
-/* A start on a disk that is visibly full is skipped. Root may use the reserved space. */
+/* A start on a disk that is visibly full is skipped. */
 static bool journal_disk_is_full(const struct supervisor *s) {
-    struct statvfs fs;
-    if (statvfs(s->o.journal_dir, &fs) != 0)
-        return false;
-    bool root = geteuid() == 0;
-    return (root ? fs.f_bfree : fs.f_bavail) == 0 || (fs.f_files > 0 && (root ? fs.f_ffree : fs.f_favail) == 0);
+    struct fs_facts fs;
+    return fs_facts_read(s->o.journal_dir, &fs) == 0 && (fs.free_bytes == 0 || fs.free_files == 0);
 }
 
 static void consumer_describe_full(const struct supervisor *s, char *reason, size_t size) {

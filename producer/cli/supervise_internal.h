@@ -8,13 +8,13 @@
 #ifndef CHUNKLIFT_SUPERVISE_INTERNAL_H
 #define CHUNKLIFT_SUPERVISE_INTERNAL_H
 
+#include "producer/cli/arguments.h"
 #include "producer/cli/supervise_options.h"
 #include "pure/buf.h"
 #include "pure/err.h"
 #include "pure/ids.h"
 #include "pure/proto.h"
 #include <sys/types.h>
-#include <sys/wait.h>
 
 #define POSITIONS (2 * PROTO_UPLOADERS_MAX) /* for uploaders: as many as run may still be leaving */
 
@@ -57,28 +57,6 @@ static inline void supervisor_clear(struct supervisor *s) {
     FOR_EACH_POSITION (u, s)
         u->channel = -1;
 }
-
-/* status: of waitpid. */
-static inline bool child_exited_with(int status, int code) {
-    return WIFEXITED(status) && WEXITSTATUS(status) == code;
-}
-
-/* ---- argument lists ---- */
-
-#define ARGUMENTS_MAX 512
-
-struct arguments {
-    const char *items[ARGUMENTS_MAX]; /* NULL-terminated */
-    size_t count;
-    char numbers[8][32];
-    size_t number_count;
-};
-
-void arguments_add(struct arguments *a, const char *item);
-/* Nothing for an empty value, or NULL. */
-void arguments_add_option(struct arguments *a, const char *name, const char *value);
-/* Nothing for 0. */
-void arguments_add_number(struct arguments *a, const char *name, uint64_t value, const char *unit);
 
 /* ---- supervise_consumer.c ---- */
 

@@ -40,7 +40,8 @@ MAY_INCLUDE = {
     "producer/select": ["common"],
     "producer/source": ["common", "producer/select"],
     "producer/show": ["common", "producer"],
-    "producer/cli": ["common", "producer", "producer/data", "producer/select", "producer/show", "producer/cli/journal"],
+    "producer/cli": ["common", "producer", "producer/data", "producer/select", "producer/show", "producer/cli/journal", "producer/cli/doctor"],
+    "producer/cli/doctor": ["common", "producer/cli"],
     "producer/cli/journal": ["common", "producer", "producer/show", "producer/cli"],
     "producer": ["common", "producer/data", "producer/select", "producer/source"],
     "uploader/policy": ["common"],
@@ -48,6 +49,7 @@ MAY_INCLUDE = {
     "uploader/aws": ["common", "uploader/http"],
     "uploader/source": ["common"],
     "uploader/file": ["common", "uploader/policy"],
+    "uploader/doctor": ["common", "uploader", "uploader/aws", "uploader/file", "uploader/http", "uploader/s3", "uploader/source"],
     "uploader/tasks": ["common", "uploader", "uploader/policy", "uploader/source"],
     "uploader/s3": ["common", "uploader/http", "uploader/aws"],
     "uploader": ["common", "uploader/"],
@@ -134,7 +136,7 @@ def layers():
 
 # Folders with modules that form a staircase, lowest first. kinds.h declares the four modules after it.
 STAIRS = {
-    "uploader/s3": "url replies error capabilities op scheme request trailer leftovers integrity kinds begin body complete object backend_s3".split(),
+    "uploader/s3": "url replies error capabilities op scheme request trailer leftovers integrity kinds begin body complete object survey backend_s3".split(),
 }
 
 

@@ -19,6 +19,7 @@ COMMANDS = {  # page: the command lines with the --help that it documents
     "chunklift-journal.1": [["chunklift", "journal", command] for command in JOURNAL],
     "chunklift-status.1": [["chunklift", "status"]],
     "chunklift-set.1": [["chunklift", "set"]],
+    "chunklift-doctor.1": [["chunklift", "doctor"]],
     "chunklift-keygen.1": [["chunklift", "keygen"]],
 }
 

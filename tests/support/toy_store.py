@@ -1,7 +1,7 @@
 """An S3 store in memory for replies that a real store does not give on demand. It does not check signatures; the test inspects the requests it kept.
 
 with ToyStore() as store: store.url. `answer` is called with every request first: None continues as usual, a Reply is sent, "cut" closes the
-connection without a reply. tls: an ssl.SSLContext; the store then speaks HTTPS."""
+connection without a reply. tls: an ssl.SSLContext; the store then speaks HTTPS. clock_ahead: seconds, of the dates that it sends."""
 
 import hashlib
 import http.server
@@ -9,6 +9,7 @@ import re
 import ssl
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -70,6 +71,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command not in ("HEAD", "CONNECT"):
             self.wfile.write(reply.body)
 
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(time.time() + self.server.store.clock_ahead)
+
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_CONNECT = serve
 
 
@@ -82,8 +86,8 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class ToyStore:
-    def __init__(self, answer=None, tls=None):
-        self.answer, self.tls = answer, tls
+    def __init__(self, answer=None, tls=None, clock_ahead=0):
+        self.answer, self.tls, self.clock_ahead = answer, tls, clock_ahead
         self.objects, self.uploads, self.requests, self.lock = {}, {}, [], threading.RLock()
 
     def __enter__(self):
@@ -117,6 +121,8 @@ class ToyStore:
         if r.method == "PUT":
             return self.store(r.path, r.body, r.headers)
         if r.method == "DELETE":
+            if upload is None:
+                self.objects.pop(r.path, None)
             self.uploads.pop(r.query.get("uploadId"), None)
             return Reply(204)
         if r.method == "GET" and "uploads" in r.query:

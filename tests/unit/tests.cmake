@@ -58,6 +58,7 @@ unit_test(send_queue common)
 
 set(folder common/system)
 unit_test(channel common)
+unit_test(check_report common)
 unit_test(clock common)
 unit_test(descriptors common)
 unit_test(dirs common)
@@ -227,6 +228,9 @@ unit_test(supervise_outage producer_core)
 target_link_options(supervise_outage_test PRIVATE "LINKER:--wrap=statvfs")
 unit_test(supervise_restarts producer_core)
 
+set(folder producer/cli/doctor)
+unit_test(doctor_judge producer_core)
+
 set(folder producer/cli/journal)
 unit_test(forget_command producer_core)
 unit_test(forget_remote producer_core)
@@ -313,6 +317,9 @@ foreach(call http_start http_cancel http_wait clock_ms clock_real_us)
     target_link_options(aws_requests_test PRIVATE "LINKER:--wrap=${call}")
 endforeach()
 unit_test(aws_source uploader_core)
+
+set(folder uploader/doctor)
+unit_test(examine_judge uploader_core)
 
 set(folder uploader/file)
 unit_test(backend_file uploader_core)

@@ -24,6 +24,7 @@ struct aws_credentials {
     bool profile_is_option; /* by --profile: keys of the environment are ignored */
     bool profile_is_named;  /* by --profile or the environment: a missing profile is an error */
     enum key_origin origin;
+    enum aws_file file;         /* ORIGIN_FILE */
     struct aws_fresh_keys keys; /* of any origin */
     uint64_t generation;        /* of keys */
     struct http *http;          /* NULL in tests: no HTTP requests */
@@ -120,9 +121,11 @@ static bool credentials_from_environment(struct aws_credentials *c, int *err) {
 }
 
 /* True: the profile has keys, or an access key without a secret. */
-static bool credentials_from_profile(struct aws_credentials *c, const struct aws_profile *p, int *err) {
+static bool credentials_from_profile(struct aws_credentials *c, enum aws_file file, const struct aws_profile *p,
+                                     int *err) {
     if (!p->value[AWS_ACCESS_KEY])
         return false;
+    c->file = file;
     const char *token = p->value[AWS_SECURITY_TOKEN] ? p->value[AWS_SECURITY_TOKEN] : p->value[AWS_SESSION_TOKEN];
     if (p->value[AWS_SECRET_KEY])
         *err = credentials_set_keys(c, ORIGIN_FILE, p->value[AWS_ACCESS_KEY], p->value[AWS_SECRET_KEY], token);
@@ -235,13 +238,13 @@ static int credentials_from_files(struct aws_credentials *c, const struct aws_pr
         credentials_set_profile_problem(c, refused);
         return 0;
     }
-    if (credentials_from_profile(c, credentials, &err))
+    if (credentials_from_profile(c, AWS_FILE_CREDENTIALS, credentials, &err))
         return err;
     if (command) {
         err = aws_process_source_new(&source, command);
         return err ? err : credentials_set_fetcher(c, source, c->profile);
     }
-    return credentials_from_profile(c, config, &err) ? err : credentials_from_host(c);
+    return credentials_from_profile(c, AWS_FILE_CONFIG, config, &err) ? err : credentials_from_host(c);
 }
 
 /* Searches all sources again. The present keys stay only if they are found again. */
@@ -378,6 +381,28 @@ struct aws_keys aws_credentials_keys(const struct aws_credentials *c) {
 
 const char *aws_credentials_problem(const struct aws_credentials *c) {
     return c->problem;
+}
+
+static void credentials_describe_source(const struct aws_credentials *c, char *out, size_t size) {
+    struct buf path = BUF_INIT, name = BUF_INIT;
+    if (c->origin == ORIGIN_ENVIRONMENT)
+        snprintf(out, size, "from the environment");
+    else if (c->origin == ORIGIN_FETCHED)
+        snprintf(out, size, "from %s", c->fetcher_name);
+    else {
+        bool known = text_add_printable(&name, slice_of(c->profile)) == 0;
+        aws_file_add_shown_path(&path, c->file);
+        snprintf(out, size, "from profile %.100s in %.250s", known ? name.data : "", path.data ? path.data : "~/.aws");
+    }
+    buf_release(&path);
+    buf_release(&name);
+}
+
+void aws_credentials_describe(const struct aws_credentials *c, struct aws_credentials_facts *f) {
+    struct aws_keys keys = aws_credentials_keys(c);
+    *f = (struct aws_credentials_facts){.has_token = keys.session_token != NULL, .expires_us = c->keys.expires_us};
+    credentials_describe_source(c, f->source, sizeof f->source);
+    snprintf(f->key_start, sizeof f->key_start, "%.4s", keys.access_key);
 }
 
 uint64_t aws_credentials_generation(const struct aws_credentials *c) {

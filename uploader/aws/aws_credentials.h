@@ -40,6 +40,16 @@ struct aws_keys aws_credentials_keys(const struct aws_credentials *c);
 /* One line, no secrets. */
 const char *aws_credentials_problem(const struct aws_credentials *c);
 
+/* Usable keys for people: their source, and no secret. */
+struct aws_credentials_facts {
+    char source[400];   /* "from the environment" */
+    char key_start[5];  /* of the access key id, four characters at most */
+    bool has_token;     /* a session token */
+    int64_t expires_us; /* CLOCK_REALTIME; 0: not known, or never */
+};
+/* CHECKs AWS_READY. */
+void aws_credentials_describe(const struct aws_credentials *c, struct aws_credentials_facts *f);
+
 /* Incremented with every change of the keys. */
 uint64_t aws_credentials_generation(const struct aws_credentials *c);
 /* The store reported the keys of that generation as expired. True: there are other keys, or a fetch

@@ -12,6 +12,7 @@
  *   http_callbacks.c    the body that libcurl sends, the reply that it receives
  *   http_pacing.c       the queue of transfers that wait for bytes of the token bucket
  *   http_date.c         dates in headers
+ *   http_inspect.c      times, address and certificate of a connection
  *   tls_trust.c         which certificate authorities are trusted
  */
 #ifndef CHUNKLIFT_HTTP_H
@@ -59,12 +60,20 @@ struct http_request {
     bool fresh_connection;        /* a new connection and a new name lookup */
     bool direct;                  /* ignores any proxy of the environment */
     bool once;                    /* libcurl must not resend it by itself */
+    bool inspect;                 /* the reply tells about the connection; with fresh_connection */
     bool paced;                   /* its body takes its bytes from the token bucket */
     uint32_t response_timeout_ms; /* 0: that of http_options */
     size_t reply_max;             /* bytes of the reply's body that are kept, at most 1 MiB */
     void (*done)(void *arg, const struct http_reply *reply); /* exactly once, unless it is cancelled */
     void *arg;
 };
+/* The connection of a request with `inspect`. The times are since its start, in microseconds; 0: not reached. */
+struct http_connection {
+    char address[64]; /* of the peer, which may be a proxy; empty: there was no connection */
+    uint64_t resolved_us, connected_us, tls_us;
+    int64_t expires_s; /* since 1970: the server's certificate ends; 0: no TLS, or not known */
+};
+
 struct http_reply {
     /* 0: a reply came. ERR_UNREACHABLE: no connection. ERR_IO: the connection broke or timed out. ERR_DENIED: TLS
      * verification failed. ERR_INVALID: the URL is malformed. ERR_NOMEM. Else the error of read() or rewind(). */
@@ -76,9 +85,10 @@ struct http_reply {
     long proxy_status;   /* with error: a proxy's status for CONNECT, when it was not 2xx; 0: none */
     long status;
     struct slice body;
-    const struct buf *headers; /* raw header lines of the last reply; see http_header */
-    uint64_t sent_bytes;       /* of the body, resent bytes included */
-    char message[256];         /* with error: one line for people */
+    const struct buf *headers;                /* raw header lines of the last reply; see http_header */
+    uint64_t sent_bytes;                      /* of the body, resent bytes included */
+    char message[256];                        /* with error: one line for people */
+    const struct http_connection *connection; /* NULL: without `inspect` */
 };
 /* The value of header `name` (any case); an empty slice when it is absent. */
 struct slice http_header(const struct http_reply *r, const char *name);

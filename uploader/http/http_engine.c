@@ -191,6 +191,7 @@ static void http_transfer_init(struct http_transfer *t, const struct http_reques
     t->read_error = 0;
     t->out_of_memory = t->paused = false;
     t->paced = r->paced;
+    t->inspect = r->inspect;
     t->once = r->once;
     t->timed = r->credentials != NULL;
     t->sent_ns = 0;
@@ -347,6 +348,7 @@ static void http_transfer_end(struct http *h, struct http_transfer *t, CURLcode 
         .headers = &t->reply_headers,
         .sent_bytes = t->total_bytes,
     };
+    struct http_connection connection;
     t->tainted |= reply.error != 0;
     if (reply.error)
         reply_set_failure(&reply, t, rc, why);
@@ -354,6 +356,10 @@ static void http_transfer_end(struct http *h, struct http_transfer *t, CURLcode 
         curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &reply.status);
     if (!reply.error && t->timed && t->sent_ns)
         http_note_reply(h, t);
+    if (t->inspect) {
+        http_inspect(t, &connection);
+        reply.connection = &connection;
+    }
     curl_multi_remove_handle(h->multi, t->easy);
     http_pacing_forget(t);
     http_transfer_unlink(t);

@@ -46,7 +46,7 @@ struct http_transfer {
     size_t reply_max;
     struct buf body, reply_headers;
     char error[CURL_ERROR_SIZE];
-    bool paced;
+    bool paced, inspect;
     uint64_t allowance;      /* bytes taken from the token bucket, not given to libcurl yet */
     struct list pacing_node; /* in http.pacing_queue while it is paused for the token bucket */
 };
@@ -89,6 +89,11 @@ struct curl_slist *http_headers_list(struct http_transfer *t);
 /* Appends Host, x-amz-date, Authorization, and the session token. All lines so far are signed. ERR_INVALID: the URL, or no
  * x-amz-content-sha256 among the lines. ERR_LIMIT: too many lines. ERR_NOMEM. */
 int http_sign(struct http_transfer *t, const struct http_request *r) MUST_CHECK;
+
+/* --- http_inspect.c --- */
+/* Asks libcurl for the certificate of the next connection, or not. */
+void http_inspect_prepare(const struct http_transfer *t, bool inspect);
+void http_inspect(const struct http_transfer *t, struct http_connection *c);
 
 /* --- http_callbacks.c --- */
 void http_callbacks_set(struct http_transfer *t);

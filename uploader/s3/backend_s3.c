@@ -4,6 +4,7 @@
  * task_done() may start and cancel other tasks. No function here keeps a pointer into the list of
  * operations across it.
  */
+#include "pure/dest.h"
 #include "pure/text.h"
 #include "system/fault.h"
 #include "uploader/s3/integrity.h"
@@ -121,8 +122,7 @@ static void op_start_kind(struct s3_op *op) {
     }
 }
 
-static int backend_s3_start(struct backend *b, struct task *t) {
-    struct s3 *s3 = backend_s3_of(b);
+static int s3_start(struct s3 *s3, struct task *t, bool need_key, s3_op_handler *start) {
     struct s3_op *op = s3_op_new(s3, t);
     char why[sizeof t->result.error];
     if (!op)
@@ -130,15 +130,19 @@ static int backend_s3_start(struct backend *b, struct task *t) {
     op->starting = true;
     op->fresh = s3_capabilities_take_failed(s3->capabilities, &t->job.ref);
     memset(&t->result, 0, sizeof t->result);
-    int err = s3_object_url_init(&op->url, &t->job.target, backend_s3_addressing(s3), true, why, sizeof why);
+    int err = s3_object_url_init(&op->url, &t->job.target, backend_s3_addressing(s3), need_key, why, sizeof why);
     if (!err)
         err = op_set_region(op, why, sizeof why);
     if (err)
         s3_op_fail(op, FAIL_REQUEST, false, why);
     else
-        op_start_kind(op);
+        start(op);
     op->starting = false;
     return 0;
+}
+
+static int backend_s3_start(struct backend *b, struct task *t) {
+    return s3_start(backend_s3_of(b), t, true, op_start_kind);
 }
 
 static void backend_s3_cancel(struct backend *b, struct task *t) {
@@ -274,4 +278,36 @@ int backend_s3_new(struct backend **b, struct http *http, const struct s3_option
 
 enum integrity backend_s3_integrity(const struct backend *b) {
     return ((const struct s3 *)b)->last_integrity;
+}
+
+int backend_s3_ask(struct backend *b, struct task *t, enum s3_question question) {
+    bool of_bucket = question == S3_ASK_BUCKET;
+    return s3_start(backend_s3_of(b), t, !of_bucket, of_bucket ? s3_ask_bucket_start : s3_ask_remove_start);
+}
+
+int backend_s3_bucket_url(struct backend *b, const struct target *t, struct buf *url) {
+    const struct s3 *s3 = backend_s3_of(b);
+    struct s3_object_url u;
+    char region[S3_REGION_MAX + 1], why[256];
+    int err = s3_object_url_init(&u, t, backend_s3_addressing(s3), false, why, sizeof why);
+    if (err)
+        return err;
+    struct region_choice choice = region_choose(s3, t, NULL);
+    err = region_check(&choice, why, sizeof why);
+    if (err)
+        return err;
+    snprintf(region, sizeof region, "%.*s", (int)choice.name.len, choice.name.ptr);
+    return s3_object_url_format(&u, region, false, NULL, 0, url);
+}
+
+const char *backend_s3_found_region(const struct backend *b, const struct target *t) {
+    const struct s3 *s3 = (const struct s3 *)b;
+    struct dest dest;
+    if (dest_parse(t->dest, &dest))
+        return NULL;
+    return s3_capabilities_region(s3->capabilities, t->endpoint, dest.bucket);
+}
+
+const struct aws_credentials *backend_s3_credentials(const struct backend *b) {
+    return ((const struct s3 *)b)->credentials;
 }

@@ -11,6 +11,10 @@ void s3_finish_start(struct s3_op *op);
 void s3_abort_start(struct s3_op *op);
 void s3_stat_start(struct s3_op *op);
 
+/* survey.c: the questions of backend_s3_ask(). */
+void s3_ask_bucket_start(struct s3_op *op);
+void s3_ask_remove_start(struct s3_op *op);
+
 /* object.c: aborts an upload that the store reported as unknown, then ends with OUTCOME_GONE. A new
  * upload takes its place; a wrong report would leave the old one open. */
 void s3_abort_gone(struct s3_op *op);

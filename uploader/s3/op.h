@@ -14,6 +14,7 @@
  *   leftovers.c     multipart uploads created by earlier holders of a begin (rule 10)
  *   integrity.c     chunk and put: proof that the store has the bytes (rule 16)
  *   begin.c, body.c, complete.c, object.c   the kinds of tasks
+ *   survey.c        questions that no job asks
  *   backend_s3.c    the backend: start, step, cancel
  *
  * Invariants: an operation exists from start() until s3_op_report() or cancel(). It has at most one

@@ -1,4 +1,4 @@
-/* The functions of a kind of source; for source.c and the kinds (source_local.c, fetch.c) only. */
+/* The functions of a kind of source; for source.c and the kinds (source_local.c, source_text.c, fetch.c) only. */
 #ifndef CHUNKLIFT_SOURCE_OPS_H
 #define CHUNKLIFT_SOURCE_OPS_H
 

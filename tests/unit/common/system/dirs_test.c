@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -503,7 +504,50 @@ static void test_starttime_of_a_process_with_a_strange_name(void **state) {
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-UNIT_MAIN(cmocka_unit_test(test_sockets_of_killed_processes_are_swept), TEST(test_journal_dir_follows_xdg),
+static void assert_existing(const char *path, bool missing, const char *part) {
+    struct buf text = BUF_INIT;
+    struct stat st;
+    assert_int_equal(buf_add_text(&text, path), 0);
+    assert_int_equal(dirs_find_existing(&text, &st), missing);
+    assert_string_equal(text.data, part);
+    buf_release(&text);
+}
+
+static void test_the_nearest_existing_part_of_a_path(void **state) {
+    (void)state;
+    assert_int_equal(mkdir("here", 0700), 0);
+    assert_existing("here", false, "here");
+    assert_existing("here/", false, "here/");
+    assert_existing("here/a/b", true, "here");
+    assert_existing("here/a/", true, "here");
+    assert_existing("a/b", true, ".");
+    assert_existing("a", true, ".");
+    assert_existing("/no-such-directory/b", true, "/");
+    file_put_text("file", "");
+    assert_existing("file/a", false, "file/a"); /* ENOTDIR: it can neither exist nor be made */
+}
+
+static void test_the_lock_of_a_journal_names_its_holder(void **state) {
+    (void)state;
+    pid_t holder = 7;
+    assert_false(journal_lock_is_held("j", &holder));
+    assert_int_equal(holder, 0);
+    assert_int_equal(mkdir("j", 0700), 0);
+    file_put_text("j/lock", "      4711\nidle\n");
+    assert_false(journal_lock_is_held("j", &holder));
+    int fd = open("j/lock", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    assert_true(journal_lock_is_held("j", NULL));
+    assert_true(journal_lock_is_held("j", &holder));
+    assert_int_equal(holder, 4711);
+    file_put_text("j/lock", "-1\n");
+    assert_true(journal_lock_is_held("j", &holder));
+    assert_int_equal(holder, 0);
+    close(fd);
+}
+
+UNIT_MAIN(TEST(test_the_nearest_existing_part_of_a_path), TEST(test_the_lock_of_a_journal_names_its_holder),
+          cmocka_unit_test(test_sockets_of_killed_processes_are_swept), TEST(test_journal_dir_follows_xdg),
           TEST(test_runtime_dir_is_made_private), TEST(test_runtime_dir_of_others_is_refused),
           TEST(test_runtime_dir_without_xdg), TEST(test_ipc_endpoints_are_fresh),
           TEST(test_ipc_endpoint_that_is_too_long), TEST(test_make_dirs), TEST(test_consumer_file_round_trip),

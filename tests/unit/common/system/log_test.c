@@ -162,7 +162,24 @@ static void test_json(void **state) {
     assert_string_equal(rest, "\",\"level\":\"warning\",\"text\":\"/a: \\\"x\\\\y\\\"\\\\n\\\\xff é\"}\n");
 }
 
-UNIT_MAIN(cmocka_unit_test_setup(test_one_line_with_the_program, setup),
+static void test_the_first_captured_line_is_kept_and_not_written(void **state) {
+    (void)state;
+    char text[8];
+    log_capture(text, sizeof text);
+    assert_logs("", "%s", "first");
+    assert_logs("", "second");
+    assert_string_equal(text, "first");
+    log_capture(text, sizeof text);
+    assert_string_equal(text, "");
+    log_setup("chunklift", LOG_ERROR, false);
+    log_warn("too long for it");
+    assert_string_equal(text, "too lon");
+    log_capture(NULL, 0);
+    assert_logs("chunklift: written\n", "written");
+}
+
+UNIT_MAIN(cmocka_unit_test_setup(test_the_first_captured_line_is_kept_and_not_written, setup),
+          cmocka_unit_test_setup(test_one_line_with_the_program, setup),
           cmocka_unit_test_setup(test_control_characters_are_escaped, setup),
           cmocka_unit_test_setup(test_utf8_stays_and_other_bytes_are_escaped, setup),
           cmocka_unit_test_setup(test_backslash_stays, setup),

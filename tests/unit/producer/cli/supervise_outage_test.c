@@ -210,9 +210,9 @@ static void test_file_system_without_a_free_file_is_full(void **state) {
     static const struct {
         struct statvfs fs;
         bool full;
-    } cases[] = {{{.f_bfree = 1, .f_bavail = 1}, false},
-                 {{.f_bfree = 1, .f_bavail = 1, .f_files = 9, .f_ffree = 1, .f_favail = 1}, false},
-                 {{.f_bfree = 1, .f_bavail = 1, .f_files = 9}, true},
+    } cases[] = {{{.f_frsize = 1, .f_bfree = 1, .f_bavail = 1}, false},
+                 {{.f_frsize = 1, .f_bfree = 1, .f_bavail = 1, .f_files = 9, .f_ffree = 1, .f_favail = 1}, false},
+                 {{.f_frsize = 1, .f_bfree = 1, .f_bavail = 1, .f_files = 9}, true},
                  {{.f_files = 9, .f_ffree = 1, .f_favail = 1}, true}};
     (void)state;
     assert_int_equal(consumer_handle_end(&s, STATUS(EXIT_JOURNAL_FULL), 1000), 0);
