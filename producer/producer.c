@@ -10,16 +10,14 @@
 
 /* --- start and end --- */
 
-static int producer_open_jobs(struct producer *p, const char *address) {
-    struct buf fresh = BUF_INIT;
-    int err = address ? 0 : dirs_new_ipc_endpoint("jobs", &fresh);
-    if (!err)
-        err = endpoint_open(&p->jobs, ENDPOINT_PUSH, address ? address : fresh.data);
-    buf_release(&fresh);
-    return err;
+static int producer_choose_addresses(struct producer *p, const struct producer_config *config) {
+    int err = config->jobs_endpoint ? buf_add_text(&p->jobs_address, config->jobs_endpoint)
+                                    : dirs_new_ipc_endpoint("jobs", &p->jobs_address);
+    return err || !config->data_endpoint ? err : buf_add_text(&p->data_address, config->data_endpoint);
 }
 
-static int producer_open_data(struct producer *p, const char *address) {
+static int producer_open_data(struct producer *p) {
+    const char *address = p->data_address.data;
     struct buf fallback = BUF_INIT;
     int err = address ? 0 : data_server_default_address(endpoint_address(p->jobs), &fallback);
     if (err == ERR_NOT_FOUND)
@@ -36,12 +34,13 @@ static int producer_open_data(struct producer *p, const char *address) {
     return err;
 }
 
-static int producer_open_session(struct producer *p) {
+static int producer_new_session(struct producer *p) {
     struct session_options o = {.role = ROLE_PRODUCER,
                                 .consumer = p->consumer,
                                 .journal_dir = p->consumer ? NULL : p->journal_dir,
                                 .jobs = endpoint_address(p->jobs)};
-    return session_new(&p->session, &o);
+    int err = session_new(&p->session, &o);
+    return err ? err : session_open(p->session);
 }
 
 static int producer_copy_text(char **out, const char *text) {
@@ -49,7 +48,7 @@ static int producer_copy_text(char **out, const char *text) {
     return text && !*out ? ERR_NOMEM : 0;
 }
 
-int producer_new(struct producer **out, const struct producer_config *config, const struct producer_events *e) {
+int producer_prepare(struct producer **out, const struct producer_config *config, const struct producer_events *e) {
     *out = NULL;
     if (!config->consumer && !config->journal_dir) {
         log_error("--consumer or --journal is needed to find the consumer");
@@ -71,16 +70,33 @@ int producer_new(struct producer **out, const struct producer_config *config, co
     if (!err)
         err = producer_copy_text(&p->consumer, config->consumer);
     if (!err)
-        err = producer_open_jobs(p, config->jobs_endpoint);
-    if (!err)
-        err = producer_open_data(p, config->data_endpoint);
-    if (!err)
-        err = producer_open_session(p);
+        err = producer_choose_addresses(p, config);
     if (err == ERR_NOMEM)
         log_error("out of memory");
     if (err)
         producer_destroy(&p);
     *out = p;
+    return err;
+}
+
+int producer_open(struct producer *p) {
+    int err = endpoint_open(&p->jobs, ENDPOINT_PUSH, p->jobs_address.data);
+    if (!err)
+        err = producer_open_data(p);
+    if (!err)
+        err = producer_new_session(p);
+    if (err == ERR_NOMEM)
+        log_error("out of memory");
+    return err;
+}
+
+int producer_new(struct producer **out, const struct producer_config *config, const struct producer_events *e) {
+    int err = producer_prepare(out, config, e);
+    if (err)
+        return err;
+    err = producer_open(*out);
+    if (err)
+        producer_destroy(out);
     return err;
 }
 
@@ -93,6 +109,8 @@ void producer_destroy(struct producer **pp) {
     session_destroy(&p->session);
     planner_release(&p->planner);
     buf_release(&p->frame);
+    buf_release(&p->jobs_address);
+    buf_release(&p->data_address);
     free(p->journal_dir);
     free(p->consumer);
     free(p);
@@ -102,7 +120,7 @@ void producer_destroy(struct producer **pp) {
 /* --- for drivers --- */
 
 const char *producer_jobs_endpoint(const struct producer *p) {
-    return endpoint_address(p->jobs);
+    return p->jobs ? endpoint_address(p->jobs) : p->jobs_address.data;
 }
 
 size_t producer_root_count(const struct producer *p) {

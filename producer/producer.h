@@ -28,15 +28,21 @@
 struct producer;
 
 /*
- * Checks the arguments and binds the jobs and data endpoints. It sends nothing to the consumer and only stats the
- * sources. ERR_USAGE: logged, exit status 2. Other errors: logged, exit status 3. On error *p is NULL and nothing is
- * bound.
+ * producer_prepare checks the arguments and only stats the sources. producer_open binds the jobs and data endpoints and
+ * connects to a consumer of the journal directory, without a message to it. producer_new does both.
+ * ERR_USAGE: logged, exit status 2. Other errors: logged, exit status 3. After an error of producer_prepare and producer_new,
+ * *p is NULL and nothing is bound. After one of producer_open, only producer_destroy may follow.
  */
+int producer_prepare(struct producer **p, const struct producer_config *config,
+                     const struct producer_events *e) MUST_CHECK;
+int producer_open(struct producer *p) MUST_CHECK;
 int producer_new(struct producer **p, const struct producer_config *config, const struct producer_events *e) MUST_CHECK;
 /* Sends BYE: the consumer drops the offers that were not claimed. */
 void producer_destroy(struct producer **p);
 
-const char *producer_jobs_endpoint(const struct producer *p); /* for the uploaders' --jobs */
+/* For the uploaders' --jobs. Before producer_open it is the endpoint to bind, which may be a pattern if the
+ * configuration has one. */
+const char *producer_jobs_endpoint(const struct producer *p);
 /* For the uploaders' --root: the absolute directories that contain all sources, each once. For their --allow: the URL
  * under which all destinations are. Valid until producer_destroy. */
 size_t producer_root_count(const struct producer *p);

@@ -17,6 +17,7 @@ struct producer {
     struct planner planner;
     struct session *session;
     struct endpoint *jobs;
+    struct buf jobs_address, data_address; /* where they are bound; data: empty for the default */
     struct data_server *data;
     char *journal_dir, *consumer;
     uint64_t consumer_wait_ms, started_ms;

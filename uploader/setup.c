@@ -74,7 +74,8 @@ static int setup_session(struct uploader *u) {
                                 .slots = u->limiter.limit,
                                 .allow = (const char *const *)s->allow_urls,
                                 .allow_count = s->allow.count};
-    return session_new(&u->session, &o);
+    int err = session_new(&u->session, &o);
+    return err ? err : session_open(u->session);
 }
 
 /* Connects to the endpoints of --jobs. libzmq goes on connecting: a host name may resolve later. */
@@ -117,11 +118,11 @@ static int setup_connections(struct uploader *u) {
     if (err == ERR_NOT_FOUND || err == ERR_DENIED || err == ERR_INVALID)
         err = ERR_USAGE;
     if (!err)
+        err = setup_session(u); /* first: libzmq connects while libcurl and OpenSSL start */
+    if (!err)
         err = setup_http(u);
     if (!err)
         err = setup_backends(u);
-    if (!err)
-        err = setup_session(u);
     if (!err)
         err = fetches_new(&u->fetches, session_journal(u->session), session_incarnation(u->session));
     return err ? err : setup_jobs(u);

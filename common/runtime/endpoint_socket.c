@@ -9,6 +9,7 @@
 #include "system/log.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <nss.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -78,6 +79,8 @@ static int ipc_check_permission(const char *address) {
 static int endpoint_context_get(void) {
     if (context)
         return 0;
+    (void)!__nss_configure_lookup("protocols",
+                                  "files"); /* libpgm asks for a protocol, and "db" may be slow to look for */
     context = zmq_ctx_new();
     if (!context)
         return ERR_NOMEM;

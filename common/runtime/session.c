@@ -292,6 +292,10 @@ static void session_try_other_key(struct session *s, uint64_t now_ms) {
     endpoint_try_other_key(s->endpoint);
 }
 
+int session_open(struct session *s) {
+    return s->journal_dir ? session_read_address(s) : 0;
+}
+
 int session_step(struct session *s, uint64_t now_ms, uint64_t *deadline_ms) {
     int err = session_find_consumer(s, now_ms, deadline_ms);
     if (err || !s->endpoint)

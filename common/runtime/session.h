@@ -29,6 +29,9 @@ struct session; /* opaque */
 
 /* Succeeds without a consumer: session_step finds it. Strings are copied. */
 int session_new(struct session **s, const struct session_options *o) MUST_CHECK;
+/* Optional: connects now to a consumer that serves the journal directory, so that the connection is made while the caller
+ * does other work. Nothing is sent before session_step. Errors as of session_step. */
+int session_open(struct session *s) MUST_CHECK;
 void session_destroy(struct session **s); /* sends BYE when connected; it may leave for 200 ms more */
 
 /* The time-driven part: connects, reconnects and sends HELLO. Call it in every turn of the loop. Lowers *deadline_ms

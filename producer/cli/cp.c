@@ -76,9 +76,19 @@ static int cp_run(struct cp *cp, uint64_t began_ms) {
 
 /* ---- start and end ---- */
 
+static int cp_open(void *arg) {
+    struct cp *cp = arg;
+    return producer_open(cp->producer);
+}
+
+/* The first uploader needs longer to load than the producer to open its sockets, so it is started first. It must know the
+ * producer's endpoint: one that was asked for is bound before, for it may be a pattern. */
 static int cp_start(struct cp *cp) {
     const struct producer_events events = event_output_events(&cp->o.base.output);
-    int err = producer_new(&cp->producer, &cp->o.base.config, &events);
+    bool open_first = cp->o.base.config.jobs_endpoint != NULL;
+    int err = producer_prepare(&cp->producer, &cp->o.base.config, &events);
+    if (!err && open_first)
+        err = producer_open(cp->producer);
     if (err)
         return err;
     size_t roots = producer_root_count(cp->producer);
@@ -91,6 +101,8 @@ static int cp_start(struct cp *cp) {
     cp->o.supervise.allow = producer_allow(cp->producer);
     cp->o.supervise.roots = cp->o.roots = root_list;
     cp->o.supervise.root_count = roots;
+    cp->o.supervise.meanwhile = open_first ? NULL : cp_open;
+    cp->o.supervise.meanwhile_arg = cp;
     return supervisor_new(&cp->supervisor, &cp->o.supervise);
 }
 

@@ -22,6 +22,9 @@ struct supervise_options {
     const char *allow; /* its destination */
     const char *const *roots;
     size_t root_count;
+    int (*meanwhile)(
+        void *arg); /* called once while the first uploader starts; an error ends the start; NULL: nothing */
+    void *meanwhile_arg;
 };
 
 #endif

@@ -139,6 +139,9 @@ int uploaders_check(struct supervisor *s) {
         int status = 0;
         if (uploader_start(s, u, true) != 0)
             return ERR_UNREACHABLE;
+        int err = u->restarts == 0 && s->o.meanwhile ? s->o.meanwhile(s->o.meanwhile_arg) : 0;
+        if (err)
+            return err;
         enum channel_state state = uploader_await_report(u);
         if (state == CHANNEL_READY)
             return 0;

@@ -164,6 +164,29 @@ static void test_consumer_that_comes_later(void **state) {
     fake_consumer_close(&c);
 }
 
+/* It connects to a consumer that is there, and says nothing before session_step. */
+static void test_an_opened_session_connects_in_silence(void **state) {
+    (void)state;
+    struct fake_consumer c;
+    fake_consumer_open(&c, "ipc://opened", 1);
+    assert_int_equal(mkdir("opened-dir", 0700), 0);
+    struct session *s = session_client_new(NULL, "opened-dir");
+    assert_int_equal(session_open(s), 0); /* without a consumer */
+    assert_null(session_endpoint(s));
+    consumer_file_put("opened-dir", "ipc://opened");
+    assert_int_equal(session_open(s), 0);
+    struct wait_item item = {.endpoint = session_endpoint(s), .want = ENDPOINT_OUT};
+    assert_non_null(item.endpoint);
+    assert_int_equal(endpoint_wait(&item, 1, PATIENCE_MS), 0);
+    assert_true(item.ready & ENDPOINT_OUT); /* the connection is made */
+    fake_consumer_turn(&c);
+    assert_int_equal(c.hellos, 0);
+    TURN_UNTIL(s, &c, session_is_connected(s));
+    assert_int_equal(c.hellos, 1);
+    session_destroy(&s);
+    fake_consumer_close(&c);
+}
+
 /* DIR/consumer is looked for within an eighth of the time that has passed, and at least every 100 ms. */
 static void test_a_consumer_that_starts_is_found_soon(void **state) {
     (void)state;
@@ -414,8 +437,8 @@ UNIT_MAIN(TEST(test_hello_and_welcome), TEST(test_a_hello_without_an_answer_is_r
           TEST(test_the_directory_is_read_again_at_the_deadline),
           TEST(test_only_a_later_complaint_is_answered_with_a_hello), TEST(test_a_hello_names_this_process),
           TEST(test_questions_are_numbered), TEST(test_hello_is_repeated), TEST(test_consumer_that_comes_later),
-          TEST(test_a_consumer_that_starts_is_found_soon), TEST(test_bye_leaves),
-          TEST(test_hello_first_after_a_restart), TEST(test_other_errors_are_handed_up),
+          TEST(test_a_consumer_that_starts_is_found_soon), TEST(test_an_opened_session_connects_in_silence),
+          TEST(test_bye_leaves), TEST(test_hello_first_after_a_restart), TEST(test_other_errors_are_handed_up),
           TEST(test_wrong_journal_and_garbage_are_dropped), TEST(test_wrong_journal_and_version_are_logged_once),
           TEST(test_the_journal_is_that_of_the_first_welcome), TEST(test_silence_and_back), TEST(test_consumer_moves),
           TEST(test_stale_and_unusable_files), TEST(test_unusable_endpoint_is_an_error))

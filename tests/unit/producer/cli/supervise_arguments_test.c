@@ -149,6 +149,27 @@ static void test_uploader_that_is_killed_while_it_checks_is_started_eleven_times
     assert_string_equal(file_read_text("starts", text, sizeof text), "x\nx\nx\nx\nx\nx\nx\nx\nx\nx\nx\n");
 }
 
+static unsigned meanwhile_calls;
+
+static int meanwhile_fails(void *arg) {
+    const struct supervisor *of = arg;
+    assert_true(of->uploaders[0].pid > 0);
+    meanwhile_calls++;
+    return ERR_BUSY;
+}
+
+static void test_error_of_the_work_meanwhile_ends_the_check(void **state) {
+    (void)state;
+    file_put_text("program", "#!/bin/sh\nexec sleep 60\n");
+    s.o.meanwhile = meanwhile_fails;
+    s.o.meanwhile_arg = &s;
+    assert_int_equal(uploaders_check(&s), ERR_BUSY);
+    assert_int_equal(meanwhile_calls, 1);
+    pid_t pid = s.uploaders[0].pid;
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 /* Its check would take a minute. */
 static void test_stop_request_ends_the_check(void **state) {
     static struct capture seen;
@@ -174,4 +195,4 @@ UNIT_MAIN(TEST(test_options_that_are_not_given_are_not_passed_on), TEST(test_upl
           TEST(test_restarted_consumer_gets_the_id_of_the_first_journal), TEST(test_check_uses_the_same_arguments),
           TEST(test_result_of_the_check), TEST(test_list_of_arguments_is_bounded),
           TEST(test_uploader_that_is_killed_while_it_checks_is_started_eleven_times),
-          TEST(test_stop_request_ends_the_check))
+          TEST(test_stop_request_ends_the_check), TEST(test_error_of_the_work_meanwhile_ends_the_check))
