@@ -97,6 +97,8 @@ static int planner_add_drop(struct planner *p, const struct producer_drop *drop)
 static void planner_set_defaults(struct planner *p, const struct producer_config *config) {
     p->force = config->force;
     p->selection = config->selection;
+    p->follow_links = config->follow_links;
+    p->one_file_system = config->one_file_system;
     p->ignore_inode = config->ignore_inode;
     p->resize = config->resize;
     p->max_errors = config->max_errors;

@@ -40,6 +40,7 @@ struct planner {
     char *source_name, *endpoint, *region; /* never NULL */
     char *journal_dir;                     /* skipped in every tree; empty: not known */
     struct selection *selection;           /* NULL: all files */
+    bool follow_links, one_file_system;
     const struct geometry_limits *limits;
     uint64_t chunk_size, unserved_wait_ms, retry_for_ms;
     bool force, ignore_inode;

@@ -26,8 +26,9 @@ struct producer_config {
     size_t source_count;
     const char *dest; /* DEST argument as given */
     bool recursive, force;
-    struct selection *selection; /* of the files in trees, and of single files by their name; NULL: all */
-    bool ignore_inode;           /* inode numbers are not part of a file's identity */
+    bool follow_links, one_file_system; /* see walk_set_reach */
+    struct selection *selection;        /* of the files in trees, and of single files by their name; NULL: all */
+    bool ignore_inode;                  /* inode numbers are not part of a file's identity */
     enum on_change on_change;
     const struct producer_drop *drops; /* instead of sources; all of one endpoint and, on S3, of one bucket */
     size_t drop_count;

@@ -13,17 +13,18 @@
 
 struct producer_stats {
     /* files of this run's arguments */
-    uint64_t files_seen;     /* regular files found so far (final once walking is false) */
-    uint64_t files_done;     /* uploaded in this run */
-    uint64_t files_failed;   /* each one was reported through file_failed */
-    uint64_t files_skipped;  /* uploaded earlier, according to the journal */
-    uint64_t files_verified; /* skipped ones whose content was compared because inode or ctime differed */
-    uint64_t links_skipped;  /* symbolic links inside trees */
-    uint64_t empty_dirs;     /* not kept */
-    uint64_t other_skipped;  /* fifos, sockets and devices inside trees */
-    uint64_t files_excluded; /* by the selection, or other entries that are no directories; not in files_seen */
-    uint64_t dirs_excluded;  /* by the selection; not opened */
-    uint64_t source_errors;  /* unusable SRC arguments and directories; each was reported through file_failed */
+    uint64_t files_seen;      /* regular files found so far (final once walking is false) */
+    uint64_t files_done;      /* uploaded in this run */
+    uint64_t files_failed;    /* each one was reported through file_failed */
+    uint64_t files_skipped;   /* uploaded earlier, according to the journal */
+    uint64_t files_verified;  /* skipped ones whose content was compared because inode or ctime differed */
+    uint64_t links_skipped;   /* symbolic links inside trees */
+    uint64_t empty_dirs;      /* not kept */
+    uint64_t other_skipped;   /* fifos, sockets and devices inside trees */
+    uint64_t files_excluded;  /* by the selection, or other entries that are no directories; not in files_seen */
+    uint64_t dirs_excluded;   /* by the selection; not opened */
+    uint64_t systems_skipped; /* directories of other file systems */
+    uint64_t source_errors;   /* unusable SRC arguments and directories; each was reported through file_failed */
     /* bytes */
     uint64_t bytes_total;    /* of files_seen, without the skipped and failed ones */
     uint64_t bytes_done;     /* of bytes_total: recorded in the journal, in this run or before it */

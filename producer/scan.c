@@ -162,6 +162,7 @@ static void scan_end_tree(struct planner *p) {
     p->stats.other_skipped += w->others;
     p->stats.files_excluded += w->excluded;
     p->stats.dirs_excluded += w->excluded_dirs;
+    p->stats.systems_skipped += w->other_systems;
     walk_destroy(&p->walk);
     p->source_at++;
 }
@@ -198,6 +199,11 @@ static int scan_walk(struct planner *p, const struct source_item *item) {
     return 0;
 }
 
+/* The directory of a tree's copy; NULL: it is at a store. */
+static const char *scan_local_destination(const struct planner *p) {
+    return p->sources.scheme == DEST_FILE ? p->sources.dest + strlen("file://") : NULL;
+}
+
 static int scan_next_source(struct planner *p) {
     const struct source_item *item = &p->sources.items[p->source_at];
     if (item->error)
@@ -208,6 +214,8 @@ static int scan_next_source(struct planner *p) {
             walk_set_own_journal(p->walk, p->journal_dir);
         if (!err)
             walk_set_selection(p->walk, p->selection);
+        if (!err)
+            walk_set_reach(p->walk, p->follow_links, scan_local_destination(p), p->one_file_system);
         return err;
     } else {
         int err = scan_single_file(p, item);

@@ -39,7 +39,7 @@ extern const char *const on_change_names[];
          .help = "bytes per chunk (8MiB; increased where a file needs it)",                                            \
          .min = 1,                                                                                                     \
          .max = 5 * GIB},                                                                                              \
-        SELECT_OPTION_ROWS(&(o)->select),                                                                              \
+        SELECT_OPTION_ROWS(&(o)->select, &(o)->config),                                                                \
         {"force", 0, OPTION_FLAG, &(o)->config.force, NULL, "upload again files that the journal shows as uploaded"},  \
         {"ignore-inode", 0, OPTION_FLAG, &(o)->config.ignore_inode, NULL, "identify files without inode numbers"},     \
         {.name = "on-change",                                                                                          \

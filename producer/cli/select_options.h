@@ -13,8 +13,12 @@ struct select_options {
     struct selection *selection; /* made of filters; NULL: there are none */
 };
 
-#define SELECT_OPTION_ROWS(o)                                                                                          \
-    {"include", 0, OPTION_LIST, &(o)->filters.include, "PATTERN", "only files that match (repeatable)"},               \
+/* config: the struct producer_config. */
+#define SELECT_OPTION_ROWS(o, config)                                                                                  \
+    {"follow-symlinks", 'L', OPTION_FLAG, &(config)->follow_links, NULL, "follow symbolic links inside trees"},        \
+        {"one-file-system",          'x',  OPTION_FLAG,                                                                \
+         &(config)->one_file_system, NULL, "skip directories of other file systems"},                                  \
+        {"include", 0, OPTION_LIST, &(o)->filters.include, "PATTERN", "only files that match (repeatable)"},           \
         {"include-from", 0, OPTION_LIST, &(o)->filters.include_from, "FILE", "read such patterns from FILE or -"},     \
         {"exclude", 0, OPTION_LIST, &(o)->filters.exclude, "PATTERN", "no files that match (repeatable)"},             \
         {"exclude-from", 0, OPTION_LIST, &(o)->filters.exclude_from, "FILE", "read such patterns from FILE or -"},     \

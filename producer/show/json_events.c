@@ -93,6 +93,7 @@ void json_stats_event(const char *event, const struct producer_stats *stats, dou
     json_line_number(&l, "other_skipped", stats->other_skipped);
     json_line_number(&l, "files_excluded", stats->files_excluded);
     json_line_number(&l, "dirs_excluded", stats->dirs_excluded);
+    json_line_number(&l, "systems_skipped", stats->systems_skipped);
     json_line_number(&l, "bytes", stats->bytes_total);
     json_line_number(&l, "bytes_done", stats->bytes_done);
     json_line_number(&l, "bytes_sent", stats->bytes_sent_now);

@@ -21,6 +21,9 @@ static void summary_print_skipped(FILE *out, const struct producer_stats *stats)
     if (stats->files_excluded > 0 || stats->dirs_excluded > 0)
         fprintf(out, "%" PRIu64 " file%s and %" PRIu64 " director%s excluded\n", stats->files_excluded,
                 summary_plural(stats->files_excluded), stats->dirs_excluded, stats->dirs_excluded == 1 ? "y" : "ies");
+    if (stats->systems_skipped > 0)
+        fprintf(out, "%" PRIu64 " director%s of other file systems skipped\n", stats->systems_skipped,
+                stats->systems_skipped == 1 ? "y" : "ies");
     if (stats->links_skipped > 0)
         fprintf(out, "%" PRIu64 " link%s not followed\n", stats->links_skipped, summary_plural(stats->links_skipped));
     if (stats->empty_dirs > 0)

@@ -13,7 +13,7 @@ static struct mount *mounts_find(struct mounts *m, uint64_t dev) {
 }
 
 static enum inodes mounts_probe(const char *path) {
-    int fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd == -1)
         return INODES_WEAK;
     bool stable = fileid_inodes_are_stable(fd);

@@ -34,6 +34,7 @@ struct frame {
 
 struct walk {
     const char *own;             /* the journal directory; NULL: none */
+    const char *destination;     /* a directory that is not entered by way of links; NULL: none */
     struct selection *selection; /* NULL: all entries */
     struct buf path, entry_path; /* entry_path: of the current entry */
     size_t root_len;
@@ -44,11 +45,14 @@ struct walk {
     size_t order_len, order_cap;
     size_t fds_open, fds_max;
     bool started;
+    bool one_file_system;
+    int follow_flag; /* O_NOFOLLOW, or 0: links are followed */
+    bool at_link;    /* the current entry is a link that is followed */
     char error[160];
     struct walk_counts counts;
 };
 
-#define OPEN_DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define OPEN_DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 
 /* Without the slashes at its end: 0 for "/". */
 static size_t walk_root_length(const char *root) {
@@ -71,6 +75,7 @@ int walk_new(struct walk **out, const char *root) {
     }
     size_t share = descriptors_free() / 4;
     w->fds_max = clamp_u64(share, 2, WALK_FDS);
+    w->follow_flag = O_NOFOLLOW;
     *out = w;
     return 0;
 }
@@ -106,6 +111,12 @@ void walk_set_own_journal(struct walk *w, const char *path) {
     w->own = path;
 }
 
+void walk_set_reach(struct walk *w, bool follow_links, const char *destination, bool one_file_system) {
+    w->follow_flag = follow_links ? 0 : O_NOFOLLOW;
+    w->destination = destination;
+    w->one_file_system = one_file_system;
+}
+
 void walk_set_selection(struct walk *w, struct selection *selection) {
     w->selection = selection;
 }
@@ -121,6 +132,7 @@ const char *walk_skip_name(enum walk_skip skip) {
         [WALK_SKIP_OWN_JOURNAL] = "own journal",
         [WALK_SKIP_EXCLUDED] = "excluded",
         [WALK_SKIP_EXCLUDED_DIR] = "excluded directory",
+        [WALK_SKIP_OTHER_SYSTEM] = "other file system",
     };
     return names[skip];
 }
@@ -188,7 +200,7 @@ static int walk_read_sorted(struct walk *w, struct frame *f, DIR *stream) {
 
 /* The stream gets a descriptor of its own, because closedir closes it. */
 static int frame_list(struct walk *w, struct frame *f) {
-    int own = openat(f->fd, ".", OPEN_DIR_FLAGS);
+    int own = openat(f->fd, ".", OPEN_DIR_FLAGS | O_NOFOLLOW);
     DIR *stream = own != -1 ? fdopendir(own) : NULL;
     if (!stream) {
         int saved = errno;
@@ -227,7 +239,7 @@ static int walk_push(struct walk *w, int dir_fd, const char *name) {
     struct stat st;
     if (array_grow(&w->frames, &w->frames_cap, w->depth, sizeof *w->frames))
         return ERR_NOMEM;
-    int fd = openat(dir_fd, name, OPEN_DIR_FLAGS);
+    int fd = openat(dir_fd, name, OPEN_DIR_FLAGS | w->follow_flag);
     if (fd == -1)
         return ERR_IO;
     if (fstat(fd, &st) != 0) {
@@ -269,7 +281,7 @@ static int walk_reopen(struct walk *w) {
     struct stat st;
     char saved_byte = w->path.data[w->root_len];
     w->path.data[w->root_len] = 0;
-    int fd = open(w->root_len > 0 ? w->path.data : "/", OPEN_DIR_FLAGS);
+    int fd = open(w->root_len > 0 ? w->path.data : "/", OPEN_DIR_FLAGS | O_NOFOLLOW);
     w->path.data[w->root_len] = saved_byte;
     size_t at = w->root_len;
     while (fd != -1 && at < f->path_len) {
@@ -277,7 +289,7 @@ static int walk_reopen(struct walk *w) {
         char *end = strchrnul(component, '/');
         char was = *end;
         *end = 0;
-        int next = openat(fd, component, OPEN_DIR_FLAGS);
+        int next = openat(fd, component, OPEN_DIR_FLAGS | w->follow_flag);
         int saved = errno;
         *end = was;
         close(fd);
@@ -318,15 +330,19 @@ static const char *frame_next_name(struct walk *w, struct frame *f) {
     return d ? d->d_name : NULL;
 }
 
-void walk_probe_file(int dir_fd, const char *name, struct stat *st, const char **error) {
+static void walk_probe(int dir_fd, const char *name, int follow_flag, struct stat *st, const char **error) {
     *error = NULL;
-    int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    int fd = openat(dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | follow_flag);
     if (fd == -1 || fstat(fd, st) != 0)
         *error = strerror(errno);
     else if (!S_ISREG(st->st_mode))
         *error = "no longer a regular file";
     if (fd != -1)
         close(fd);
+}
+
+void walk_probe_file(int dir_fd, const char *name, struct stat *st, const char **error) {
+    walk_probe(dir_fd, name, O_NOFOLLOW, st, error);
 }
 
 static void walk_skip_entry(struct walk_entry *e, enum walk_skip skip) {
@@ -386,6 +402,17 @@ static int walk_ask_selection(struct walk *w, struct walk_entry *e, bool is_dir,
     return 0;
 }
 
+/* Why this directory must not be entered by way of links; NULL: it can be. */
+static const char *walk_link_objection(const struct walk *w, const struct stat *st) {
+    struct stat dest;
+    for (size_t i = 0; i < w->depth; i++)
+        if (stat_is(st, w->frames[i].dev, w->frames[i].ino))
+            return "is a loop: symbolic links lead back to a directory above it; exclude it with --exclude";
+    if (w->destination && stat(w->destination, &dest) == 0 && stat_is(st, dest.st_dev, dest.st_ino))
+        return "is the destination of this command, by way of symbolic links; exclude it with --exclude";
+    return NULL;
+}
+
 static int walk_judge_dir(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
     bool included;
     if (walk_is_own_journal(w, &e->st)) {
@@ -393,21 +420,30 @@ static int walk_judge_dir(struct walk *w, struct frame *f, const char *name, str
         return 0;
     }
     int err = walk_ask_selection(w, e, true, &included);
-    if (err || included)
-        return err ? err : walk_enter_dir(w, f, name, e);
-    if (e->kind != WALK_BAD_DIR) {
+    if (err || e->kind == WALK_BAD_DIR)
+        return err;
+    if (!included) {
         w->counts.excluded_dirs++;
         walk_skip_entry(e, WALK_SKIP_EXCLUDED_DIR);
+        return 0;
     }
-    return 0;
+    if (w->one_file_system && e->st.st_dev != w->frames[0].dev) {
+        w->counts.other_systems++;
+        walk_skip_entry(e, WALK_SKIP_OTHER_SYSTEM);
+        return 0;
+    }
+    e->error = w->follow_flag ? NULL : walk_link_objection(w, &e->st);
+    if (e->error)
+        e->kind = WALK_BAD_DIR;
+    return e->error ? 0 : walk_enter_dir(w, f, name, e);
 }
 
 static void walk_judge_file(struct walk *w, const struct frame *f, const char *name, struct walk_entry *e) {
     const char *error;
     e->kind = WALK_FILE;
-    if (f->local && faccessat(f->fd, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0)
+    if (f->local && !w->at_link && faccessat(f->fd, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0)
         return; /* half the cost of opening it */
-    walk_probe_file(f->fd, name, &e->st, &error);
+    walk_probe(f->fd, name, w->at_link ? 0 : O_NOFOLLOW, &e->st, &error);
     if (error) {
         e->kind = WALK_BAD_FILE;
         snprintf(w->error, sizeof w->error, "cannot be read: %s", error);
@@ -441,11 +477,27 @@ static int walk_judge_other(struct walk *w, struct frame *f, const char *name, s
     return 0;
 }
 
+/* A link to nothing counts as a file, so that a rule can exclude it by its name. */
+static int walk_judge_broken_link(struct walk *w, struct walk_entry *e, int error) {
+    bool included;
+    int err = walk_ask_selection(w, e, false, &included);
+    if (err || e->kind == WALK_BAD_FILE)
+        return err;
+    if (!included)
+        walk_exclude(w, e);
+    else
+        walk_bad_entry(w, e, WALK_BAD_FILE, "is a symbolic link that leads nowhere", error);
+    return 0;
+}
+
 static int walk_judge(struct walk *w, struct frame *f, const char *name, struct walk_entry *e) {
     if (fstatat(f->fd, name, &e->st, AT_SYMLINK_NOFOLLOW) != 0) {
         walk_bad_entry(w, e, WALK_BAD_FILE, "cannot be read", errno);
         return 0;
     }
+    w->at_link = S_ISLNK(e->st.st_mode) && !w->follow_flag;
+    if (w->at_link && fstatat(f->fd, name, &e->st, 0) != 0)
+        return walk_judge_broken_link(w, e, errno);
     return S_ISDIR(e->st.st_mode) ? walk_judge_dir(w, f, name, e) : walk_judge_other(w, f, name, e);
 }
 

@@ -1,6 +1,7 @@
 /*
- * Walks one directory tree, one entry per call, depth first. Symbolic links are never followed, also not in a race:
- * each step is an openat(2) with O_NOFOLLOW. The names of a directory come in byte order while the names of all open
+ * Walks one directory tree, one entry per call, depth first. Symbolic links are not followed, also not in a race: each
+ * step is an openat(2) with O_NOFOLLOW. With walk_set_reach they can be followed; a link to a directory above it is
+ * found by device and inode, and is an error. The names of a directory come in byte order while the names of all open
  * directories take at most WALK_SORT_BYTES. A directory that is too large for that comes in the file system's order.
  *
  * Bounds: WALK_SORT_BYTES for names, WALK_FDS open directories (the ones near the root are closed first and reopened
@@ -34,9 +35,10 @@ enum walk_skip {
     WALK_SKIP_OWN_JOURNAL,
     WALK_SKIP_EXCLUDED,     /* a file, or another entry that is no directory */
     WALK_SKIP_EXCLUDED_DIR, /* was not opened */
+    WALK_SKIP_OTHER_SYSTEM, /* a directory of another file system; was not opened */
 };
-/* "symbolic link", "fifo", "socket", "device", "empty directory", "own journal", "excluded", "excluded directory"; part
- * of the --json interface. */
+/* "symbolic link", "fifo", "socket", "device", "empty directory", "own journal", "excluded", "excluded directory",
+ * "other file system"; part of the --json interface. */
 const char *walk_skip_name(enum walk_skip skip);
 
 struct walk_entry { /* strings are valid until the next call */
@@ -51,6 +53,7 @@ struct walk_entry { /* strings are valid until the next call */
 struct walk_counts {
     uint64_t links, empty_dirs, others;
     uint64_t excluded, excluded_dirs;
+    uint64_t other_systems; /* directories */
 };
 
 struct walk;
@@ -61,6 +64,10 @@ void walk_destroy(struct walk **w);
 /* Names the journal directory, which is skipped wherever the tree contains it. It need not exist. A root that is the
  * journal itself is walked. path belongs to the caller and must outlive the walk; NULL: none. */
 void walk_set_own_journal(struct walk *w, const char *path);
+/* follow_links: entries that are symbolic links stand for their targets; a directory that is the destination (NULL: not
+ * a local one; must outlive the walk) or is above itself is a WALK_BAD_DIR. one_file_system: directories that are not on
+ * the device of the root are skipped. */
+void walk_set_reach(struct walk *w, bool follow_links, const char *destination, bool one_file_system);
 /* Names the files to take; it must outlive the walk. NULL: all. Entries that it excludes are WALK_SKIPPED. */
 void walk_set_selection(struct walk *w, struct selection *selection);
 /* ERR_NOMEM; all other errors are entries. The work of one call is bounded by the size of one directory. */

@@ -13,6 +13,7 @@ static int tree_print(const struct producer_options *o) {
     if (!root || walk_new(&w, root))
         return EXIT_UNUSABLE;
     walk_set_selection(w, o->config.selection);
+    walk_set_reach(w, o->config.follow_links, NULL, o->config.one_file_system);
     int status = EXIT_DONE;
     while (walk_next(w, &e) == 0 && e.kind != WALK_END) {
         if (e.kind == WALK_FILE)

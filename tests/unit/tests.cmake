@@ -274,6 +274,7 @@ unit_test(walk_faults producer_core)
 foreach(call fdopendir readdir fstat fstatfs)
     target_link_options(walk_faults_test PRIVATE "LINKER:--wrap=${call}")
 endforeach()
+unit_test(walk_reach producer_core)
 unit_test(walk_select producer_core)
 
 set(folder uploader)
