@@ -32,6 +32,17 @@ static bool tail_is_allowed(const struct consumer *c, const struct peer *peer, e
     return filter == TAIL_MINE || access_sees_all(c, peer);
 }
 
+/* A TAIL confirms the lines before its seq. */
+static void tail_forget_read_lines(struct consumer *c) {
+    uint64_t needed = UINT64_MAX;
+    for (unsigned i = 0; i < PRODUCERS_MAX; i++) {
+        const struct peer *producer = c->peers.producers[i];
+        uint64_t from = producer ? MAX(producer->tail.seq, producer->since_seq) : UINT64_MAX;
+        needed = MIN(from, needed);
+    }
+    recent_forget(&c->recent, needed);
+}
+
 int tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     if (!tail_is_allowed(c, peer, m->tail.filter))
         return reply_error(
@@ -43,6 +54,8 @@ int tail_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
     peer->tail_number = m->number;
     peer->tail_asked_ms = consumer_time(c);
     peer->tail.wait_ms = MIN(peer->tail.wait_ms, WAIT_MAX_MS);
+    if (peer->role == ROLE_PRODUCER)
+        tail_forget_read_lines(c);
     if (!m->tail.stops || peer->role != ROLE_PRODUCER || peer->stopping)
         return 0;
     peer->stopping = true;

@@ -143,9 +143,61 @@ static void test_a_line_that_does_not_fit_the_end_drops_what_is_there(void **sta
     assert_int_equal(out.data[0], '4');
 }
 
+/* ---- forgetting ---- */
+
+static void test_lines_that_were_read_are_forgotten(void **state) {
+    (void)state;
+    for (uint64_t seq = 1; seq <= 4; seq++)
+        add(seq, ONE, "a\n");
+    recent_forget(&r, 3);
+    assert_int_equal(r.complete_from, 3);
+    assert_int_equal(r.count, 2);
+    recent_forget(&r, 2);
+    assert_int_equal(r.count, 2);
+    recent_forget(&r, 99);
+    assert_int_equal(r.complete_from, 5);
+    add(5, ONE, "b\n");
+    assert_string_equal(read_lines(ONE, true, 5, 5, 9, 99), "b\n");
+}
+
+static void test_memory_does_not_grow_for_lines_that_were_read(void **state) {
+    (void)state;
+    for (uint64_t seq = 1; seq <= 100000; seq++) {
+        add_long(seq, 100 + seq % 400);
+        recent_forget(&r, seq < 300 ? 0 : seq - 300);
+        assert_int_equal(r.complete_from, seq < 301 ? 1 : seq - 300);
+    }
+    assert_int_equal(r.bytes_cap, RECENT_BYTES_FIRST);
+    assert_int_equal(r.lines_cap, RECENT_LINES_FIRST);
+}
+
+/* Its lines are not at the start of the rings then. */
+static void test_memory_grows_for_lines_that_were_not_read(void **state) {
+    uint64_t seq = 1;
+    (void)state;
+    for (; seq <= 1500; seq++) {
+        add_long(seq, 250);
+        recent_forget(&r, seq < 900 ? 0 : seq - 900);
+    }
+    uint64_t first = r.complete_from;
+    for (; seq <= 5000; seq++)
+        add_long(seq, 250);
+    assert_int_equal(r.complete_from, first);
+    assert_int_equal(r.count, 5001 - first);
+    assert_true(r.bytes_cap > RECENT_BYTES_FIRST && r.lines_cap > RECENT_LINES_FIRST);
+    for (uint64_t at = first; at <= 5000; at++) {
+        const char *line = read_lines(ONE, true, at, at, 9, 999);
+        assert_int_equal(out.len, 250);
+        assert_int_equal(line[0], '0' + at % 10);
+        assert_int_equal(line[249], '0' + at % 10);
+    }
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 UNIT_MAIN(TEST(test_a_producer_reads_its_own_lines), TEST(test_reading_goes_on_after_the_last_seq),
           TEST(test_a_page_ends_after_its_number_of_lines), TEST(test_a_page_ends_before_it_is_too_large),
           TEST(test_the_oldest_line_goes_first), TEST(test_lines_fill_all_the_bytes),
-          TEST(test_a_line_that_does_not_fit_the_end_drops_what_is_there))
+          TEST(test_a_line_that_does_not_fit_the_end_drops_what_is_there),
+          TEST(test_lines_that_were_read_are_forgotten), TEST(test_memory_does_not_grow_for_lines_that_were_read),
+          TEST(test_memory_grows_for_lines_that_were_not_read))

@@ -146,6 +146,23 @@ static void test_events_too_old_are_gone(void **state) {
     assert_true(world_tail('P', head() + 1, event, TAIL_MINE, none)->resync);
 }
 
+static void test_lines_that_every_producer_has_read_are_forgotten(void **state) {
+    (void)state;
+    join_peers();
+    uint64_t seq = head() + 1, event = world.c->events.next;
+    world_begun('P', 'U', "/src/a", S3, 2);
+    world_begun('Q', 'U', "/src/b", OTHER, 2);
+    uint64_t end = head() + 1;
+    world_tail('P', end, event, TAIL_MINE, none);
+    assert_true(world.c->recent.complete_from <= seq);
+    world_tail('R', end, event, TAIL_ALL, none); /* reads the disk */
+    assert_true(world.c->recent.complete_from <= seq);
+    assert_int_equal(world_tail('Q', seq, event, TAIL_MINE, none)->line_count, 2);
+    world_tail('Q', end, event, TAIL_MINE, none);
+    assert_int_equal(world.c->recent.complete_from, end);
+    assert_true(world_tail('Q', end - 1, event, TAIL_MINE, none)->resync);
+}
+
 static void test_lines_too_old_are_gone(void **state) {
     (void)state;
     struct recent r;
@@ -416,7 +433,8 @@ UNIT_MAIN(WORLD_TEST(test_failures_and_outages_are_reported), WORLD_TEST(test_a_
           WORLD_TEST(test_a_reader_follows_all_or_one), WORLD_TEST(test_lines_come_in_pages),
           WORLD_TEST(test_a_cursor_from_before_hello_is_too_old),
           WORLD_TEST(test_an_event_cursor_of_another_epoch_is_gone), WORLD_TEST(test_events_too_old_are_gone),
-          cmocka_unit_test(test_lines_too_old_are_gone), WORLD_TEST(test_waiting),
+          cmocka_unit_test(test_lines_too_old_are_gone),
+          WORLD_TEST(test_lines_that_every_producer_has_read_are_forgotten), WORLD_TEST(test_waiting),
           WORLD_TEST(test_news_come_in_a_burst_and_then_at_a_pace),
           WORLD_TEST(test_answers_without_news_delay_no_more_than_a_burst),
           WORLD_TEST(test_the_slots_of_the_first_uploader_are_known_at_once),
