@@ -30,6 +30,7 @@ struct frame {
     size_t order_end;
     bool empty;
     bool local; /* attributes are current without an open, and access rights are those of the mode */
+    uid_t user; /* of this process, when it was opened */
 };
 
 struct walk {
@@ -174,6 +175,16 @@ static void walk_drop_names(struct walk *w, const struct frame *f) {
     w->arena.len = f->names_begin;
 }
 
+/* No names are kept while a large directory at the root is read as a stream. */
+static void walk_free_names(struct walk *w) {
+    if (w->order_len > 0)
+        return;
+    buf_release(&w->arena);
+    free(w->order);
+    w->order = NULL;
+    w->order_cap = 0;
+}
+
 /* Reads all names of stream into the arena and sorts them. ERR_LIMIT: too many, ERR_IO: errno. */
 static int walk_read_sorted(struct walk *w, struct frame *f, DIR *stream) {
     for (;;) {
@@ -198,8 +209,19 @@ static int walk_read_sorted(struct walk *w, struct frame *f, DIR *stream) {
     return 0;
 }
 
-/* The stream gets a descriptor of its own, because closedir closes it. */
-static int frame_list(struct walk *w, struct frame *f) {
+/* From here on the names come from the stream. */
+static void frame_use_stream(struct walk *w, struct frame *f, DIR *stream) {
+    walk_drop_names(w, f);
+    walk_free_names(w);
+    f->order_end = f->order_at;
+    rewinddir(stream);
+    close(f->fd);
+    f->fd = dirfd(stream);
+    f->stream = stream;
+}
+
+/* The stream gets a descriptor of its own, because closedir closes it. size: the directory's st_size. */
+static int frame_list(struct walk *w, struct frame *f, off_t size) {
     int own = openat(f->fd, ".", OPEN_DIR_FLAGS | O_NOFOLLOW);
     DIR *stream = own != -1 ? fdopendir(own) : NULL;
     if (!stream) {
@@ -209,14 +231,9 @@ static int frame_list(struct walk *w, struct frame *f) {
         errno = saved;
         return ERR_IO;
     }
-    int err = walk_read_sorted(w, f, stream);
+    int err = size > WALK_UNSORTED_SIZE ? ERR_LIMIT : walk_read_sorted(w, f, stream);
     if (err == ERR_LIMIT) {
-        walk_drop_names(w, f);
-        f->order_end = f->order_at;
-        rewinddir(stream);
-        close(f->fd);
-        f->fd = dirfd(stream);
-        f->stream = stream;
+        frame_use_stream(w, f, stream);
         return 0;
     }
     int saved = errno;
@@ -256,10 +273,11 @@ static int walk_push(struct walk *w, int dir_fd, const char *name) {
                         .names_begin = w->arena.len,
                         .order_begin = w->order_len,
                         .order_at = w->order_len,
-                        .order_end = w->order_len};
+                        .order_end = w->order_len,
+                        .user = geteuid()};
     f->local = fileid_inodes_are_stable(fd);
     w->fds_open++;
-    int err = frame_list(w, f);
+    int err = frame_list(w, f, st.st_size);
     if (err) {
         int saved = errno;
         frame_close(w, f);
@@ -438,11 +456,19 @@ static int walk_judge_dir(struct walk *w, struct frame *f, const char *name, str
     return e->error ? 0 : walk_enter_dir(w, f, name, e);
 }
 
+/* Half the cost of opening it; nothing for the owner of a file that its owner may read. */
+static bool frame_may_read(const struct frame *f, const char *name, const struct stat *st) {
+    if (!f->local)
+        return false;
+    return (st->st_uid == f->user && (st->st_mode & S_IRUSR)) ||
+           faccessat(f->fd, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static void walk_judge_file(struct walk *w, const struct frame *f, const char *name, struct walk_entry *e) {
     const char *error;
     e->kind = WALK_FILE;
-    if (f->local && !w->at_link && faccessat(f->fd, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0)
-        return; /* half the cost of opening it */
+    if (!w->at_link && frame_may_read(f, name, &e->st))
+        return;
     walk_probe(f->fd, name, w->at_link ? 0 : O_NOFOLLOW, &e->st, &error);
     if (error) {
         e->kind = WALK_BAD_FILE;

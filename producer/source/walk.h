@@ -2,7 +2,8 @@
  * Walks one directory tree, one entry per call, depth first. Symbolic links are not followed, also not in a race: each
  * step is an openat(2) with O_NOFOLLOW. With walk_set_reach they can be followed; a link to a directory above it is
  * found by device and inode, and is an error. The names of a directory come in byte order while the names of all open
- * directories take at most WALK_SORT_BYTES. A directory that is too large for that comes in the file system's order.
+ * directories take at most WALK_SORT_BYTES. A directory that is too large for that, or larger than WALK_UNSORTED_SIZE
+ * itself, comes in the file system's order.
  *
  * Bounds: WALK_SORT_BYTES for names, WALK_FDS open directories (the ones near the root are closed first and reopened
  * later), and paths of at most PROTO_NAME_MAX bytes, which bounds the depth.
@@ -16,6 +17,7 @@
 #include <sys/stat.h>
 
 #define WALK_SORT_BYTES ((size_t)4 << 20)
+#define WALK_UNSORTED_SIZE ((off_t)4 * (off_t)WALK_SORT_BYTES)
 #define WALK_FDS 32 /* at most; also at most a quarter of the descriptors that are free at the start */
 
 enum walk_kind {
