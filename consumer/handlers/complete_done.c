@@ -172,8 +172,8 @@ static int complete_judge_stray_put(struct completion *v, const struct upload_id
     int err = state_fingerprints(s, is, &key, &dest);
     if (err)
         return err;
-    const struct finished_entry *finished = finished_find(&s->finished, &dest);
-    if (finished && id_equal(&finished->key, &key) && !finished_differs(finished, &is->file))
+    const struct finished_entry *finished = finished_find(&s->finished, finished_short(&dest));
+    if (finished && finished->key == finished_short(&key) && !finished_differs(finished, &is->file))
         return completion_repeated(v, finished->seq);
     struct upload *planned = state_find_key(s, &key);
     if (planned && (planned->lease_count > 0 || planned->opened))

@@ -17,8 +17,8 @@ static bool plan_dest_is_unsettled(const struct planning *p) {
 }
 
 const struct finished_entry *plan_find_finished(const struct planning *p) {
-    const struct finished_entry *e = finished_find(&p->c->state.finished, &p->dest);
-    if (!e || !id_equal(&e->key, &p->key) || plan_dest_is_unsettled(p))
+    const struct finished_entry *e = finished_find(&p->c->state.finished, finished_short(&p->dest));
+    if (!e || e->key != finished_short(&p->key) || plan_dest_is_unsettled(p))
         return NULL;
     if (!p->forced)
         return e;
@@ -97,7 +97,7 @@ static int plan_supersede(struct planning *p, struct id128 *old_id) {
 }
 
 static bool plan_id_is_free(const struct planning *p, const struct id128 *id) {
-    const struct finished_entry *last = finished_find(&p->c->state.finished, &p->dest);
+    const struct finished_entry *last = finished_find(&p->c->state.finished, finished_short(&p->dest));
     return !id_is_zero(id) && !state_find(&p->c->state, id) && !recently_ended_find(&p->c->state.recently_ended, id) &&
            !(last && id_equal(&last->upload, id));
 }

@@ -92,7 +92,7 @@ static void held_remove(struct search *s, struct held *h) {
 static int search_find_finished(const struct search *s, const struct record *r, const struct finished_entry **e) {
     struct id128 place;
     int err = fingerprint_dest(s->state->sha, r->endpoint, r->dest, &place);
-    *e = err ? NULL : finished_find(&s->state->finished, &place);
+    *e = err ? NULL : finished_find(&s->state->finished, finished_short(&place));
     if (*e && !id_equal(&(*e)->upload, &r->upload))
         *e = NULL;
     return err;

@@ -5,15 +5,22 @@
 
 #include "pure/proto.h"
 
-#define TABLE_MIN 64
+#define CELLS_MIN 64
 #define HUGE_MIN ((size_t)4 << 20)
+
+static void finished_set_table(struct finished *f, uint32_t *table, size_t cells) {
+    unsigned bits = 64 - (unsigned)__builtin_clzll(cells - 1);
+    f->table = table;
+    f->cells = cells;
+    f->position_mask = bits < 32 ? (UINT32_C(1) << bits) - 1 : UINT32_MAX;
+}
 
 int finished_init(struct finished *f) {
     *f = (struct finished){0};
-    f->table = calloc(TABLE_MIN, sizeof *f->table);
-    if (!f->table)
+    uint32_t *table = calloc(CELLS_MIN, sizeof *table);
+    if (!table)
         return ERR_NOMEM;
-    f->cells = TABLE_MIN;
+    finished_set_table(f, table, CELLS_MIN);
     return 0;
 }
 
@@ -21,6 +28,11 @@ void finished_release(struct finished *f) {
     free(f->entries);
     free(f->table);
     *f = (struct finished){0};
+}
+
+void finished_release_table(struct finished *f) {
+    free(f->table);
+    f->table = NULL;
 }
 
 /* Random reads of a large array cost mostly address translation, so it is put on huge pages where they are available. */
@@ -31,11 +43,27 @@ static void *array_on_huge_pages(void *array, size_t bytes) {
     return array;
 }
 
+/* Spreads the fingerprints evenly over any number of cells. */
+static size_t finished_home(const struct finished *f, uint64_t dest) {
+    return (size_t)((unsigned __int128)dest * f->cells >> 64);
+}
+
+/* A free cell is 0. Others have a position + 1 in the low bits. The bits above are those of the
+ * fingerprint, so that few other entries are read. */
+static uint32_t finished_cell_value(const struct finished *f, uint64_t dest, size_t position) {
+    return ((uint32_t)dest & ~f->position_mask) | (uint32_t)(position + 1);
+}
+
+static struct finished_entry *finished_at(const struct finished *f, uint32_t cell) {
+    return cell ? &f->entries[(cell & f->position_mask) - 1] : NULL;
+}
+
 /* The table cell of dest, or the free one where it belongs. */
-static uint32_t *finished_cell(const struct finished *f, const struct id128 *dest) {
-    size_t i = id_hash(dest) & (f->cells - 1);
-    while (f->table[i] && !id_equal(&f->entries[f->table[i] - 1].dest, dest))
-        i = (i + 1) & (f->cells - 1);
+static uint32_t *finished_cell(const struct finished *f, uint64_t dest) {
+    size_t i = finished_home(f, dest);
+    for (uint32_t cell; (cell = f->table[i]); i = i + 1 < f->cells ? i + 1 : 0)
+        if (((cell ^ (uint32_t)dest) & ~f->position_mask) == 0 && finished_at(f, cell)->dest == dest)
+            break;
     return &f->table[i];
 }
 
@@ -44,10 +72,9 @@ static int finished_rebuild(struct finished *f, size_t cells) {
     if (!table)
         return ERR_NOMEM;
     free(f->table);
-    f->table = table;
-    f->cells = cells;
+    finished_set_table(f, table, cells);
     for (size_t i = 0; i < f->count; i++)
-        *finished_cell(f, &f->entries[i].dest) = (uint32_t)i + 1;
+        *finished_cell(f, f->entries[i].dest) = finished_cell_value(f, f->entries[i].dest, i);
     return 0;
 }
 
@@ -64,8 +91,8 @@ int finished_reserve(struct finished *f, size_t count) {
     size_t cells = f->cells;
     if (count >= UINT32_MAX)
         return ERR_LIMIT;
-    while (count > cells / 4 * 3)
-        cells *= 2;
+    while (count > cells / 5 * 4)
+        cells += cells / 2;
     if (count > f->cap) {
         int err = finished_set_cap(f, count);
         if (err)
@@ -84,25 +111,23 @@ static int finished_make_room(struct finished *f) {
 }
 
 int finished_put(struct finished *f, const struct finished_entry *e) {
-    uint32_t *at = finished_cell(f, &e->dest);
+    uint32_t *at = finished_cell(f, e->dest);
     if (!*at) {
         size_t cells = f->cells;
         int err = finished_make_room(f);
         if (err)
             return err;
         if (f->cells != cells)
-            at = finished_cell(f, &e->dest);
-        f->count++;
-        *at = (uint32_t)f->count;
+            at = finished_cell(f, e->dest);
+        *at = finished_cell_value(f, e->dest, f->count++);
     }
-    f->entries[*at - 1] = *e;
+    *finished_at(f, *at) = *e;
     f->total++;
     return 0;
 }
 
-const struct finished_entry *finished_find(const struct finished *f, const struct id128 *dest) {
-    uint32_t at = *finished_cell(f, dest);
-    return at ? &f->entries[at - 1] : NULL;
+const struct finished_entry *finished_find(const struct finished *f, uint64_t dest) {
+    return finished_at(f, *finished_cell(f, dest));
 }
 
 /* A change of any bit of value changes about half of the result's bits (the finalizer of
@@ -127,18 +152,17 @@ uint32_t finished_differs(const struct finished_entry *e, const struct source_id
 }
 
 void finished_update(struct finished *f, const struct finished_entry *same) {
-    uint32_t at = *finished_cell(f, &same->dest);
-    struct finished_entry *e = at ? &f->entries[at - 1] : NULL;
-    if (!e || !id_equal(&e->upload, &same->upload) || !id_equal(&e->key, &same->key) || e->crc != same->crc)
+    struct finished_entry *e = finished_at(f, *finished_cell(f, same->dest));
+    if (!e || !id_equal(&e->upload, &same->upload) || e->key != same->key || e->crc != same->crc)
         return;
     e->inode = same->inode;
     e->ctime = same->ctime;
 }
 
-void finished_move(struct finished *f, const struct id128 *dest, const struct id128 *upload, uint64_t seq) {
-    uint32_t at = *finished_cell(f, dest);
-    if (at && id_equal(&f->entries[at - 1].upload, upload))
-        f->entries[at - 1].seq = seq;
+void finished_move(struct finished *f, uint64_t dest, const struct id128 *upload, uint64_t seq) {
+    struct finished_entry *e = finished_at(f, *finished_cell(f, dest));
+    if (e && id_equal(&e->upload, upload))
+        e->seq = seq;
 }
 
 static int finished_remove_if(struct finished *f, bool (*matches)(const struct finished_entry *e, const void *arg),

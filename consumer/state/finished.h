@@ -4,10 +4,17 @@
  * are not kept.
  *
  * The entries are in one dense array. An open-addressing table of 32-bit positions finds them by
- * the destination's fingerprint. Memory for each finished upload: 64 bytes for the entry (72 and
- * more right after the array grew by half) and 5 to 11 bytes of table, so 68 to 107 bytes; measured
- * 70 MB for a million (tests/bench/test_growth.py), and less than 1 GB for ten million. A start
- * from a snapshot restores their order.
+ * the destination's fingerprint. Memory for each finished upload: 48 bytes for the entry and 5 to 8
+ * bytes of table; the array grows by half, and its unused part takes no memory. Measured in
+ * tests/bench/test_growth.py: less than 600 MB for ten million. A start from a snapshot restores
+ * their order.
+ *
+ * Fingerprints have 64 bits here (finished_short). A file is taken for a finished one by mistake
+ * only if both its destination and its key have the fingerprints of that entry. For two different
+ * destinations the probability is 2^-128. For another source or another version of it at the same
+ * destination it is 2^-64, and the file is read and compared unless the 32 bits of its ctime are
+ * equal too. If only the destinations have the same fingerprint, one of the files is uploaded again
+ * in the next run: among ten million files the probability is 2^-18.
  */
 #ifndef CHUNKLIFT_CONSUMER_FINISHED_H
 #define CHUNKLIFT_CONSUMER_FINISHED_H
@@ -20,7 +27,7 @@
 
 #define FINISHED_SEQ_MAX ((UINT64_C(1) << 48) - 1)
 struct finished_entry {
-    struct id128 dest, key; /* fingerprints */
+    uint64_t dest, key; /* finished_short of the fingerprints */
     struct id128 upload;
     uint64_t seq : 48;   /* of the finish or put record */
     uint64_t inode : 16; /* fingerprint of the source's inode number; 0: the number was 0, which is not compared */
@@ -31,13 +38,21 @@ struct finished_entry {
 struct finished {
     struct finished_entry *entries;
     size_t count, cap;
-    uint32_t *table; /* position + 1; 0: free */
-    size_t cells;    /* of table: a power of two */
-    uint64_t total;  /* the number of finish and put records, replaced ones included */
+    uint32_t *table;        /* 0: free */
+    size_t cells;           /* of table */
+    uint32_t position_mask; /* the bits of a cell that have its position */
+    uint64_t total;         /* the number of finish and put records, replaced ones included */
 };
+
+/* The first half of a fingerprint of upload_identity.h. */
+static inline uint64_t finished_short(const struct id128 *fingerprint) {
+    return id_hash(fingerprint);
+}
 
 int finished_init(struct finished *f) MUST_CHECK;
 void finished_release(struct finished *f);
+/* Frees the table. Only entries, count and total can be used afterwards. */
+void finished_release_table(struct finished *f);
 /* Makes room for this many entries at once. ERR_NOMEM; ERR_LIMIT: too many. */
 int finished_reserve(struct finished *f, size_t count) MUST_CHECK;
 /* Replaces the entry of the same destination. May move entries: pointers become invalid. */
@@ -51,10 +66,10 @@ uint32_t finished_differs(const struct finished_entry *e, const struct source_id
  * another upload or key, or no entry. */
 void finished_update(struct finished *f, const struct finished_entry *same);
 /* NULL: no entry. */
-const struct finished_entry *finished_find(const struct finished *f, const struct id128 *dest);
+const struct finished_entry *finished_find(const struct finished *f, uint64_t dest);
 /* The entry's record was carried and has a new seq. No effect when the destination has another
  * upload, or no entry. */
-void finished_move(struct finished *f, const struct id128 *dest, const struct id128 *upload, uint64_t seq);
+void finished_move(struct finished *f, uint64_t dest, const struct id128 *upload, uint64_t seq);
 /* Removes the entries of this upload. Visits all entries: only for `forget` records. */
 int finished_forget(struct finished *f, const struct id128 *upload) MUST_CHECK;
 /* Removes the entries whose record is at or before seq; total becomes the number of entries. Visits

@@ -1,9 +1,9 @@
 /*
  * The body: little-endian numbers, texts after a 32-bit length, no padding.
  *
- *     "CLs2"
+ *     "CLs3"
  *     u64 finished records ever
- *     u64 entries, then for each: dest, key, upload (16 bytes each), u64 seq, u16 inode,
+ *     u64 entries, then for each: u64 dest, u64 key (fingerprints), upload, u64 seq, u16 inode,
  *                                 u32 ctime (fingerprints), u32 crc
  *     u64 recently ended, then for each, oldest first: upload, u64 seq, u8 how
  *     u64 uploads, then for each, by id: see encode_upload
@@ -18,11 +18,11 @@
 #include <stdlib.h>
 #include <sys/param.h>
 
-#define MAGIC "CLs2"
+#define MAGIC "CLs3"
 #define MAGIC_LEN 4
 #define CRC_LEN 4
 #define PIECE ((size_t)256 << 10)
-#define FINISHED_BYTES 66             /* of one finished upload */
+#define FINISHED_BYTES 50             /* of one finished upload */
 #define ENTRY_MAX ((size_t)128 << 10) /* a line of the journal has at most 64 KiB */
 #define WINDOW (2 * ENTRY_MAX)
 #define FLAG_BEGUN 1u
@@ -75,9 +75,9 @@ static int encode_finished(const struct finished *f, struct snapshot_encoder *ou
         err = writer_add_number(out, f->count, 8);
     for (size_t i = 0; !err && i < f->count; i++) {
         const struct finished_entry *e = &f->entries[i];
-        err = writer_add_id(out, &e->dest);
+        err = writer_add_number(out, e->dest, 8);
         if (!err)
-            err = writer_add_id(out, &e->key);
+            err = writer_add_number(out, e->key, 8);
         if (!err)
             err = writer_add_id(out, &e->upload);
         if (!err)
@@ -296,8 +296,8 @@ static int decode_finished(struct snapshot_decoder *r, struct state *s) {
     for (uint64_t i = 0; i < count && !r->bad; i++) {
         struct finished_entry e;
         reader_refill(r);
-        e.dest = reader_take_id(r);
-        e.key = reader_take_id(r);
+        e.dest = reader_take_number(r, 8);
+        e.key = reader_take_number(r, 8);
         e.upload = reader_take_id(r);
         uint64_t seq = reader_take_number(r, 8);
         r->bad = r->bad || seq > FINISHED_SEQ_MAX;

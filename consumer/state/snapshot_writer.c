@@ -36,7 +36,7 @@ static void snapshot_become_child(pid_t parent, const sigset_t *before) {
 }
 
 void snapshot_writer_start(struct snapshot_writer *v, const char *dir, const struct journal_position *pos,
-                           const struct state *s) {
+                           struct state *s) {
     v->due = v->child > 0;
     if (v->due)
         return;
@@ -46,6 +46,7 @@ void snapshot_writer_start(struct snapshot_writer *v, const char *dir, const str
     pid_t parent = getpid(), child = fork();
     if (child == 0) {
         snapshot_become_child(parent, &before);
+        finished_release_table(&s->finished); /* of the child's copy */
         snapshot_write_state(dir, pos, s);
         _exit(0);
     }

@@ -2,7 +2,8 @@
  * Writes snapshots in the background: a forked child encodes and writes the state as of the fork. A
  * snapshot of a large state takes seconds, and leases must be renewed during that time. The
  * consumer pays for the fork, about 10 ms for each GB of its memory, and for the copies of the
- * pages that it changes while the child works. The child needs memory for one piece of the body.
+ * pages that it changes while the child works. The child needs memory for one piece of the body, and
+ * frees the table of finished uploads first, because the consumer changes all of its pages.
  *
  * The child closes its parent's descriptors, in particular the journal's lock, and dies with its
  * parent. There is at most one child, because children would share the temporary name.
@@ -22,7 +23,7 @@ struct snapshot_writer {
 
 /* Starts a snapshot of s, which is the state at pos. While a child works it only sets due. */
 void snapshot_writer_start(struct snapshot_writer *v, const char *dir, const struct journal_position *pos,
-                           const struct state *s);
+                           struct state *s);
 /* Collects a child that has ended. True: another snapshot is due, call snapshot_writer_start again.
  * Never blocks. */
 bool snapshot_writer_poll(struct snapshot_writer *v);

@@ -195,7 +195,11 @@ static int state_apply_finish(struct state *s, const struct record *r) {
         state_end_upload(s, &r->upload, ENDED_FINISHED, r->seq);
         return 0;
     }
-    struct finished_entry e = {.dest = u->dest_key, .key = u->key, .upload = u->id, .seq = r->seq, .crc = r->crc};
+    struct finished_entry e = {.dest = finished_short(&u->dest_key),
+                               .key = finished_short(&u->key),
+                               .upload = u->id,
+                               .seq = r->seq,
+                               .crc = r->crc};
     finished_identify(&e, &u->identity.file);
     int err = finished_put(&s->finished, &e);
     if (!err)
@@ -206,10 +210,16 @@ static int state_apply_finish(struct state *s, const struct record *r) {
 /* The entry of a put, a carried finished upload or a `same`: records with the whole identity. */
 static int state_finished_entry(struct state *s, const struct record *r, struct finished_entry *e) {
     struct upload_identity is;
+    struct id128 key, dest;
     *e = (struct finished_entry){.upload = r->upload, .seq = r->seq, .crc = r->crc};
     upload_identity_from_record(r, &is);
     finished_identify(e, &is.file);
-    return state_fingerprints(s, &is, &e->key, &e->dest);
+    int err = state_fingerprints(s, &is, &key, &dest);
+    if (err)
+        return err;
+    e->key = finished_short(&key);
+    e->dest = finished_short(&dest);
+    return 0;
 }
 
 static int state_apply_same(struct state *s, const struct record *r) {
@@ -269,9 +279,9 @@ static int state_apply_carried_chunk(struct state *s, const struct record *r) {
 static int state_apply_carried_finish(struct state *s, const struct record *r) {
     struct finished_entry e;
     int err = state_finished_entry(s, r, &e);
-    const struct finished_entry *old = err ? NULL : finished_find(&s->finished, &e.dest);
+    const struct finished_entry *old = err ? NULL : finished_find(&s->finished, e.dest);
     if (old && id_equal(&old->upload, &r->upload))
-        finished_move(&s->finished, &e.dest, &r->upload, r->seq);
+        finished_move(&s->finished, e.dest, &r->upload, r->seq);
     else if (!err)
         err = finished_put(&s->finished, &e);
     struct upload *u = err ? NULL : state_find(s, &r->upload);

@@ -26,7 +26,7 @@ void check_books(const struct state *s) {
     }
     CHECK(s->recently_ended.count <= RECENTLY_ENDED_MAX && s->finished.total >= s->finished.count);
     for (size_t i = 0; i < s->finished.count; i++)
-        CHECK(finished_find(&s->finished, &s->finished.entries[i].dest) == &s->finished.entries[i]);
+        CHECK(finished_find(&s->finished, s->finished.entries[i].dest) == &s->finished.entries[i]);
     for (size_t i = 0; i < s->recently_ended.count; i++) {
         const struct ended_upload *e = recently_ended_at(&s->recently_ended, i);
         CHECK(recently_ended_find(&s->recently_ended, &e->upload) == e);
@@ -65,8 +65,8 @@ void check_same_state(const struct state *a, const struct state *b) {
     for (size_t i = 0; i < a->count; i++)
         check_same_upload(a->uploads[i], state_find(b, &a->uploads[i]->id));
     for (size_t i = 0; i < a->finished.count; i++) {
-        const struct finished_entry *x = &a->finished.entries[i], *y = finished_find(&b->finished, &x->dest);
-        CHECK(y && id_equal(&x->key, &y->key) && id_equal(&x->upload, &y->upload) && x->seq == y->seq);
+        const struct finished_entry *x = &a->finished.entries[i], *y = finished_find(&b->finished, x->dest);
+        CHECK(y && x->key == y->key && id_equal(&x->upload, &y->upload) && x->seq == y->seq);
     }
     for (size_t i = 0; i < a->recently_ended.count; i++) {
         const struct ended_upload *x = recently_ended_at(&a->recently_ended, i),

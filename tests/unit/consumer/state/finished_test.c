@@ -18,14 +18,18 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* All entries that differ in `n` have the same hash, so that they collide in the table. */
+/* Fingerprints that differ in `n` only belong in the same cell, and have the same bits in it. */
+static uint64_t dest_of(unsigned n) {
+    return UINT64_C(0x0102030400000000) + n;
+}
+
 static struct id128 id_of(unsigned n) {
-    return (struct id128){{1, 2, 3, 4, 5, 6, 7, 8, (uint8_t)n, (uint8_t)(n >> 8)}};
+    return (struct id128){{(uint8_t)n, (uint8_t)(n >> 8), 1}};
 }
 
 static struct finished_entry entry_of(unsigned n, uint64_t seq) {
     struct finished_entry e = {
-        .dest = id_of(n), .key = id_of(n + 1), .upload = id_of(n + 2), .seq = seq, .ctime = n, .crc = 100 + n};
+        .dest = dest_of(n), .key = n + 1, .upload = id_of(n + 2), .seq = seq, .ctime = n, .crc = 100 + n};
     e.inode = 7;
     return e;
 }
@@ -36,11 +40,10 @@ static void put(unsigned n, uint64_t seq) {
 }
 
 static const struct finished_entry *find(unsigned n) {
-    struct id128 dest = id_of(n);
-    return finished_find(&table, &dest);
+    return finished_find(&table, dest_of(n));
 }
 
-static void test_entries_with_equal_hashes_are_found(void **state) {
+static void test_entries_of_one_cell_are_found(void **state) {
     (void)state;
     for (unsigned n = 0; n < 500; n++)
         put(n, n + 1);
@@ -49,14 +52,39 @@ static void test_entries_with_equal_hashes_are_found(void **state) {
     assert_null(find(500));
 }
 
+/* Their cells are the first ones, after the last one. */
+static void test_entries_at_the_end_of_the_table_are_found(void **state) {
+    (void)state;
+    for (unsigned n = 0; n < 20; n++) {
+        struct finished_entry e = {.dest = UINT64_MAX - n, .seq = n + 1};
+        assert_int_equal(finished_put(&table, &e), 0);
+    }
+    for (unsigned n = 0; n < 20; n++)
+        assert_int_equal(finished_find(&table, UINT64_MAX - n)->seq, n + 1);
+    assert_null(finished_find(&table, UINT64_MAX - 20));
+    assert_int_equal(table.count, 20);
+}
+
+/* A cell has only some bits of the fingerprint. */
+static void test_entries_with_the_same_bits_in_their_cells_are_told_apart(void **state) {
+    (void)state;
+    struct finished_entry e = {.dest = UINT64_C(0x80), .seq = 1};
+    assert_int_equal(finished_put(&table, &e), 0);
+    for (unsigned bit = 0; bit < 64; bit++) {
+        uint64_t other = UINT64_C(0x80) ^ UINT64_C(1) << bit;
+        assert_null(finished_find(&table, other));
+    }
+    assert_int_equal(finished_find(&table, 0x80)->seq, 1);
+}
+
 static void test_the_table_always_has_free_cells(void **state) {
     (void)state;
     for (unsigned n = 0; n < 5000; n++) {
         put(n, 1);
-        assert_true(table.count <= table.cells / 4 * 3);
+        assert_true(table.count <= table.cells / 5 * 4);
         assert_true(table.count <= table.cap);
     }
-    assert_true(table.cells <= 4 * table.count);
+    assert_true(table.cells <= 2 * table.count);
 }
 
 /* The positions in the table have 32 bits. */
@@ -107,11 +135,11 @@ static void test_drop_removes_entries_up_to_its_seq(void **state) {
 static void test_move_changes_the_seq_of_the_same_upload_only(void **state) {
     (void)state;
     put(1, 5);
-    struct id128 dest = id_of(1), upload = id_of(3), other = id_of(4), absent = id_of(50);
-    finished_move(&table, &dest, &other, 77);
+    struct id128 upload = id_of(3), other = id_of(4);
+    finished_move(&table, dest_of(1), &other, 77);
     assert_int_equal(find(1)->seq, 5);
-    finished_move(&table, &absent, &upload, 77);
-    finished_move(&table, &dest, &upload, FINISHED_SEQ_MAX);
+    finished_move(&table, dest_of(50), &upload, 77);
+    finished_move(&table, dest_of(1), &upload, FINISHED_SEQ_MAX);
     assert_int_equal(find(1)->seq, FINISHED_SEQ_MAX);
     assert_int_equal(table.count, 1);
 }
@@ -126,13 +154,13 @@ static void test_update_takes_inode_and_ctime_of_the_same_content(void **state) 
     other.upload = id_of(70);
     finished_update(&table, &other);
     other = same;
-    other.key = id_of(70);
+    other.key = 70;
     finished_update(&table, &other);
     other = same;
     other.crc++;
     finished_update(&table, &other);
     other = same;
-    other.dest = id_of(70);
+    other.dest = dest_of(70);
     finished_update(&table, &other);
     assert_int_equal(find(1)->inode, 7);
     assert_int_equal(find(1)->ctime, 1);
@@ -187,29 +215,31 @@ static void test_reserved_room_is_used(void **state) {
     (void)state;
     assert_int_equal(finished_reserve(&table, 0), 0);
     assert_int_equal(table.cells, 64);
-    assert_int_equal(finished_reserve(&table, 96), 0);
-    assert_int_equal(table.cap, 96);
-    assert_int_equal(table.cells, 128); /* three quarters full */
+    assert_int_equal(finished_reserve(&table, 76), 0);
+    assert_int_equal(table.cap, 76);
+    assert_int_equal(table.cells, 96); /* four fifths full */
     const struct finished_entry *entries = table.entries;
     const uint32_t *cells = table.table;
-    for (unsigned n = 0; n < 96; n++)
+    for (unsigned n = 0; n < 76; n++)
         put(n, n + 1);
     assert_ptr_equal(table.entries, entries);
     assert_ptr_equal(table.table, cells);
     assert_int_equal(finished_reserve(&table, 10), 0);
-    assert_int_equal(table.cap, 96);
-    assert_int_equal(finished_reserve(&table, 97), 0);
-    assert_int_equal(table.cells, 256);
-    for (unsigned n = 0; n < 96; n++)
+    assert_int_equal(table.cap, 76);
+    assert_int_equal(finished_reserve(&table, 77), 0);
+    assert_int_equal(table.cells, 144);
+    for (unsigned n = 0; n < 76; n++)
         assert_int_equal(find(n)->seq, n + 1);
     assert_int_equal(finished_reserve(&table, UINT32_MAX), ERR_LIMIT);
 }
 
 #define TABLE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-UNIT_MAIN(TABLE_TEST(test_entries_with_equal_hashes_are_found), TABLE_TEST(test_the_table_always_has_free_cells),
-          TABLE_TEST(test_the_number_of_entries_is_limited), TABLE_TEST(test_reserved_room_is_used),
-          TABLE_TEST(test_forget_removes_all_entries_of_an_upload), TABLE_TEST(test_drop_removes_entries_up_to_its_seq),
+UNIT_MAIN(TABLE_TEST(test_entries_of_one_cell_are_found), TABLE_TEST(test_entries_at_the_end_of_the_table_are_found),
+          TABLE_TEST(test_entries_with_the_same_bits_in_their_cells_are_told_apart),
+          TABLE_TEST(test_the_table_always_has_free_cells), TABLE_TEST(test_the_number_of_entries_is_limited),
+          TABLE_TEST(test_reserved_room_is_used), TABLE_TEST(test_forget_removes_all_entries_of_an_upload),
+          TABLE_TEST(test_drop_removes_entries_up_to_its_seq),
           TABLE_TEST(test_move_changes_the_seq_of_the_same_upload_only),
           TABLE_TEST(test_update_takes_inode_and_ctime_of_the_same_content),
           cmocka_unit_test(test_a_changed_inode_or_ctime_is_noticed),

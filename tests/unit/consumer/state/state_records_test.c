@@ -38,7 +38,7 @@ static const struct ended_upload *ended(unsigned n) {
 static const struct finished_entry *finished_at(const char *dest) {
     struct id128 place;
     assert_int_equal(fingerprint_dest(s.sha, slice_of(""), slice_of(dest), &place), 0);
-    return finished_find(&s.finished, &place);
+    return finished_find(&s.finished, finished_short(&place));
 }
 
 static struct record with_opens(struct record r, uint64_t opens) {
