@@ -41,8 +41,7 @@ int stores_open_s3(const struct settings *s, struct http *http, struct backend *
 
 int stores_check_s3(const struct settings *s, struct http *http, struct backend *s3, const char *url, bool wait,
                     char *reason, size_t reason_size) {
-    struct target target = {
-        .dest = slice_of(url), .endpoint = slice_of(s->endpoint_url), .region = slice_of(s->region)};
+    struct target target = {.dest = slice_of(url), .endpoint = slice_of(s->endpoint_url)};
     reason[0] = '\0';
     int err = s3->ops->check(s3, &target, reason, reason_size);
     while (err == ERR_AGAIN && wait && signals_stop_count() == 0) {

@@ -2,7 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
+import threading
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -131,6 +134,25 @@ def test_keys_are_read_and_named_and_never_shown(box):
     (box.dir / "key").chmod(0o640)
     checks = doctor(box, "--key", "key", "--trust", "trust", status=1)
     assert failed(checks) == ["keys"] and "chmod 600" in checks["keys"]["remedy"]
+
+
+def test_a_consumer_with_keys_is_asked_with_them(box):
+    box.run("keygen", "--roles", "consumer,reader", "key")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    (box.dir / "trust").write_text((box.dir / "key.pub").read_text())
+    keys = ("--key", "key", "--trust", "trust")
+    box.start("--journal", box.journal, "--bind", address, *keys, program="chunklift-consumer")
+    wait_for(lambda: (box.journal / "consumer").exists(), what="the consumer listens")
+    assert doctor(box, "--consumer", address, *keys)["consumer"]["result"] == "ok"
+    checks = doctor(box, "--consumer", address, status=1)
+    assert failed(checks) == ["consumer"] and "needs --key and --trust" in checks["consumer"]["detail"]
+
+
+def test_a_journal_in_memory_is_a_warning(box):
+    if subprocess.run(["stat", "-f", "-c", "%T", "/dev/shm"], capture_output=True, text=True, check=False).stdout.strip() != "tmpfs":
+        pytest.skip("/dev/shm is no tmpfs")
+    disk = doctor(box, "--journal", f"/dev/shm/{box.mark}")["journal-disk"]
+    assert disk["result"] == "warn" and "memory" in disk["detail"]
 
 
 @pytest.mark.parametrize("args", [["a", "b"], ["s3://b"], ["--write"], ["--key", "k"], ["--journal", ""], ["--consumer", "ipc:///x", "--journal", "j"],
@@ -318,6 +340,75 @@ def test_quiet_prints_only_what_is_not_in_order(box):
     with ToyStore(bucket) as store:
         done = box.run("doctor", "-q", "--journal", "file/j", "--endpoint-url", store.url, "s3://bucket/p", env={**KEYS, "AWS_SECRET_ACCESS_KEY": ""}, status=1)
     assert [line for line in done.stdout.splitlines() if line.startswith("ok")] == [] and "fail  credentials: " in done.stdout
+
+
+def test_a_stop_request_during_write_removes_the_object(box):
+    asked, go = threading.Event(), threading.Event()
+
+    def answer(request):
+        if request.method == "PUT" and not asked.is_set():
+            asked.set()
+            go.wait(20)
+        return bucket(request)
+
+    with ToyStore(answer) as store:
+        child = box.start("doctor", "--endpoint-url", store.url, "s3://bucket/p", "--write", env=KEYS)
+        assert asked.wait(20)
+        os.kill(child.pid, signal.SIGTERM)
+        go.set()
+        assert child.wait(20) == 128 + signal.SIGTERM, child.log.read_text()
+        stopped = len(store.requests)
+        assert store.requests[-1].method == "DELETE" and not store.objects and not store.uploads
+        doctor(box, "--endpoint-url", store.url, "s3://bucket/p", "--write", env=KEYS)
+        assert stopped < len(store.requests) - stopped  # the other checksums were not tried
+
+
+def test_an_upload_whose_reply_was_lost_is_aborted_too(box):
+    def answer(request):
+        if request.method == "POST" and not store.uploads:
+            store.reply(request)
+            return "cut"
+        if request.method == "GET" and "uploads" in request.query:
+            now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            listed = "".join(f"<Upload><Key>{request.query['prefix']}</Key><UploadId>{name}</UploadId><Initiated>{now}</Initiated></Upload>" for name in store.uploads)
+            return Reply(body=f"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>{listed}</ListMultipartUploadsResult>".encode())
+        if request.method == "GET" and request.query.get("uploadId") in store.uploads:
+            return Reply(body=b"<ListPartsResult><IsTruncated>false</IsTruncated></ListPartsResult>")
+        return bucket(request)
+
+    with ToyStore(answer) as store:
+        checks = doctor(box, "--endpoint-url", store.url, "s3://bucket/p", "--write", env=KEYS)
+        assert checks["write"]["result"] == "ok" and not store.uploads and not store.objects
+
+
+def test_an_object_whose_reply_is_lost_is_removed_too(box):
+    def answer(request):
+        if request.method == "PUT":
+            store.reply(request)
+            return "cut"
+        return bucket(request)
+
+    with ToyStore(answer) as store:
+        checks = doctor(box, "--endpoint-url", store.url, "s3://bucket/p", "--write", env=KEYS, status=1)
+        assert failed(checks) == ["write"] and not store.objects
+
+
+@pytest.mark.parametrize("option, message", [(["--region", "eu west"], "--region names the region 'eu west'"), ([], None)])
+def test_a_region_that_is_not_valid_is_named(box, option, message):
+    with ToyStore(bucket) as store:
+        checks = doctor(box, "--endpoint-url", store.url, *option, "s3://bucket/p", env=KEYS, status=int(bool(option)))
+    assert failed(checks) == (["settings"] if message else []) and (not message or message in checks["settings"]["detail"])
+
+
+def test_keys_of_a_program_show_their_end(box):
+    end = (datetime.now(timezone.utc) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    keys = json.dumps({"Version": 1, "AccessKeyId": "AKIAX", "SecretAccessKey": "S", "SessionToken": "T", "Expiration": end})
+    (box.dir / "keys.json").write_text(keys)
+    (box.dir / "home" / ".aws").mkdir()
+    (box.dir / "home" / ".aws" / "config").write_text(f"[default]\ncredential_process = cat {box.dir}/keys.json\n")
+    with ToyStore(bucket) as store:
+        detail = doctor(box, "--endpoint-url", store.url, "s3://bucket/p")["credentials"]["detail"]
+    assert detail == f"from the credential_process of profile default (AKIA…, with a session token, valid until {end})"
 
 
 # --- a real store ---------------------------------------------------------------------------------------------------------------------------------

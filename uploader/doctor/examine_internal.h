@@ -32,7 +32,7 @@ bool examine_write_file(struct examination *x, const char *dir, const char *name
 
 /* --- examine_task.c --- */
 
-/* A task at a destination, of a kind; its job has the endpoint and the region of the settings. */
+/* A task at a destination, of a kind; its job has the endpoint of the settings. */
 void examine_task_init(const struct examination *x, struct task *t, enum job_kind kind, struct slice dest);
 /* One attempt, to its end: t->result. A second stop request cancels it. Blocks. */
 void examine_task_run(const struct examination *x, struct task *t);

@@ -117,9 +117,7 @@ static void connection_take_reply(void *arg, const struct http_reply *r) {
 }
 
 static int connection_ask(struct examination *x, struct examine_connection *n) {
-    struct target target = {.dest = slice_of(x->url),
-                            .endpoint = slice_of(x->settings->endpoint_url),
-                            .region = slice_of(x->settings->region)};
+    struct target target = {.dest = slice_of(x->url), .endpoint = slice_of(x->settings->endpoint_url)};
     struct buf url = BUF_INIT;
     struct http_transfer *transfer = NULL;
     struct http_request r = {

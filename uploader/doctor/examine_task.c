@@ -10,8 +10,7 @@
 void examine_task_init(const struct examination *x, struct task *t, enum job_kind kind, struct slice dest) {
     *t = (struct task){.lease_deadline_ms = UINT64_MAX};
     t->job.ref.kind = kind;
-    t->job.target = (struct target){
-        .dest = dest, .endpoint = slice_of(x->settings->endpoint_url), .region = slice_of(x->settings->region)};
+    t->job.target = (struct target){.dest = dest, .endpoint = slice_of(x->settings->endpoint_url)};
     if (getrandom(&t->job.ref.upload, sizeof t->job.ref.upload, 0) == -1)
         t->job.ref.upload = (struct id128){{1}}; /* it only names the owner of an object */
 }

@@ -6,6 +6,7 @@
 #include "uploader/doctor/examine_judge.h"
 
 #include "pure/text.h"
+#include "system/clock.h"
 #include "system/signals.h"
 #include "uploader/source/source_text.h"
 #include <inttypes.h>
@@ -69,21 +70,22 @@ static void write_report_failure(struct examination *x, const char *operation, c
 
 /* --- S3 --- */
 
-/* An upload in parts, created and aborted. False: reported. */
+/* An upload in parts, created and aborted. An upload whose reply was lost is aborted too. False: reported. */
 static bool write_upload(struct examination *x, struct slice dest) {
     struct task begin, abort;
+    int64_t since_us = clock_real_us();
     examine_task_init(x, &begin, JOB_BEGIN, dest);
     write_run(x, &begin);
-    if (!write_is_done(&begin)) {
-        write_report_failure(x, "an upload in parts cannot be created", &begin);
-        return false;
-    }
     examine_task_init(x, &abort, JOB_ABORT, dest);
     abort.job.handle = slice_of(begin.result.handle);
-    write_run(x, &abort);
-    if (!write_is_done(&abort))
+    abort.since_us = since_us;
+    if (write_is_done(&begin) || begin.result.transient)
+        write_run(x, &abort);
+    if (!write_is_done(&begin))
+        write_report_failure(x, "an upload in parts cannot be created", &begin);
+    else if (!write_is_done(&abort))
         write_report_failure(x, "an upload in parts cannot be aborted, and one stays there", &abort);
-    return write_is_done(&abort);
+    return write_is_done(&begin) && write_is_done(&abort);
 }
 
 /* Whether the store verifies each checksum. Objects may stay. */
@@ -95,11 +97,20 @@ static void write_try_checksums(const struct examination *x, struct slice dest, 
     }
 }
 
+static void write_ask_remove(const struct examination *x, struct task *t, struct slice dest) {
+    examine_task_init(x, t, JOB_STAT, dest);
+    for (int tries = 0; tries < TRIES; tries++) {
+        examine_task_ask(x, t, S3_ASK_REMOVE);
+        if (write_is_done(t) || !t->result.transient || signals_stop_count() > 1)
+            return;
+        examine_wait(x, PAUSE_MS);
+    }
+}
+
 static void write_remove(struct examination *x, struct slice dest, const char *shown) {
     struct task t;
     struct check c;
-    examine_task_init(x, &t, JOB_STAT, dest);
-    examine_task_ask(x, &t, S3_ASK_REMOVE);
+    write_ask_remove(x, &t, dest);
     if (!write_is_done(&t)) {
         write_report_failure(x, "the object that was written cannot be removed", &t);
         return;
@@ -120,7 +131,10 @@ static void write_object(struct examination *x, struct slice dest, const char *s
         return;
     write_put(x, &t, dest, INTEGRITY_UNKNOWN);
     if (!write_is_done(&t)) {
+        struct task removal; /* the store may have the object without having said so */
         write_report_failure(x, "an object cannot be written", &t);
+        if (t.result.transient)
+            write_ask_remove(x, &removal, dest);
         return;
     }
     enum integrity chosen = t.result.integrity;
