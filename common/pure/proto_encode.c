@@ -111,20 +111,19 @@ static int encode_value(struct encoder *e, const struct field *f, const void *ba
 }
 
 static int encode_schema(struct encoder *e, const struct schema *s, const void *base) {
-    size_t count = 0;
+    uint64_t present = 0; /* bits of the fields that are not empty */
     for (size_t i = 0; i < s->field_count; i++) {
         bool empty = field_is_empty(&s->fields[i], base);
         if (empty && s->fields[i].required)
             return ERR_INVALID;
-        count += !empty;
+        present |= (uint64_t)!empty << i;
     }
-    msgpack_pack_map(&e->packer, count);
+    msgpack_pack_map(&e->packer, (size_t)__builtin_popcountll(present));
     int err = e->err;
-    for (size_t i = 0; i < s->field_count && !err; i++) {
-        if (field_is_empty(&s->fields[i], base))
-            continue;
-        msgpack_pack_uint16(&e->packer, s->fields[i].number);
-        err = encode_value(e, &s->fields[i], base);
+    for (; present && !err; present &= present - 1) {
+        const struct field *f = &s->fields[__builtin_ctzll(present)];
+        msgpack_pack_uint16(&e->packer, f->number);
+        err = encode_value(e, f, base);
     }
     return err;
 }
