@@ -273,12 +273,13 @@ def test_a_profile_that_is_missing_fails(box):
     assert failed(checks) == ["endpoint"] and "profile ghost is neither in" in checks["endpoint"]["detail"]
 
 
-def test_keys_of_a_profile_name_their_file(box):
+@pytest.mark.parametrize("name, section", [("credentials", "[p]"), ("config", "[profile p]")])
+def test_keys_of_a_profile_name_their_file(box, name, section):
     (box.dir / "home" / ".aws").mkdir()
-    (box.dir / "home" / ".aws" / "credentials").write_text(f"[p]\naws_access_key_id = AKIAX\naws_secret_access_key = S\naws_session_token = T\n")
+    (box.dir / "home" / ".aws" / name).write_text(f"{section}\naws_access_key_id = AKIAX\naws_secret_access_key = S\naws_session_token = T\n")
     with ToyStore(bucket) as store:
         detail = doctor(box, "--profile", "p", "--endpoint-url", store.url, "s3://bucket/p")["credentials"]["detail"]
-    assert detail == f"from profile p in {box.dir}/home/.aws/credentials (AKIA…, with a session token)"
+    assert detail == f"from profile p in {box.dir}/home/.aws/{name} (AKIA…, with a session token)"
 
 
 @pytest.mark.parametrize("status, code, result, remedy", [
