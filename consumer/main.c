@@ -20,7 +20,7 @@ int main(int argc, char **argv) {
     }
     if (!err)
         err = signals_init(false);
-    if (!err && settings.has_trust_file)
+    if (!err && settings.handles_hangup)
         err = signals_catch_hangup();
     if (!err)
         err = server_new(&server, &settings);

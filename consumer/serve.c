@@ -159,7 +159,10 @@ static void server_note_pause(struct server *s) {
 }
 
 static int server_handle_hangup(struct server *s) {
-    if (!signals_hung_up() || endpoint_reread_keys()) /* its errors are logged */
+    if (!signals_hung_up())
+        return 0;
+    log_reopen_file();
+    if (endpoint_reread_keys()) /* its errors are logged */
         return 0;
     return consumer_recheck_keys(s->consumer, clock_ms());
 }

@@ -6,7 +6,7 @@
 #include "system/log.h"
 #include "system/option_rows.h"
 
-static const char *journal, *only_journal, *bind_to;
+static const char *journal, *only_journal, *bind_to, *log_file;
 static struct key_options keys;
 static uint64_t lease_ms, rotate_bytes;
 static struct config_file config;
@@ -27,6 +27,7 @@ static const struct option_spec specs[] = {
      "no shared request limit: each uploader slows down alone for a store that asks for it"},
     KEY_OPTION_ROWS(&keys),
     OPTION_ROW_JSON(&json),
+    OPTION_ROW_LOG_FILE(&log_file),
     OPTION_ROW_QUIET(&quiet),
     OPTION_ROW_VERBOSE(&verbose),
     OPTION_ROW_CONFIG(&config),
@@ -49,7 +50,7 @@ static int settings_check(const struct text_list *arguments) {
 }
 
 static int settings_fill(struct settings *s) {
-    *s = (struct settings){.has_trust_file = keys.trust != NULL,
+    *s = (struct settings){.handles_hangup = keys.trust != NULL || log_file,
                            .lease_ms = lease_ms,
                            .rotate_bytes = rotate_bytes,
                            .no_brakes = no_brakes,
@@ -87,6 +88,8 @@ int settings_parse(struct settings *s, int argc, char **argv) {
         err = settings_check(&arguments);
     if (!err)
         err = settings_fill(s);
+    if (!err)
+        err = log_set_file(log_file);
     s->config_text = config.text;
     text_list_release(&arguments);
     return err;

@@ -15,7 +15,7 @@ struct settings {
     uint64_t rotate_bytes;
     bool for_cp;          /* started by cp: ends when no peer needs it */
     struct id128 journal; /* the only journal to serve; zero: any, also a new one */
-    bool has_trust_file;  /* reread on SIGHUP */
+    bool handles_hangup;  /* SIGHUP reads the trust file again and opens the log file again */
     bool no_brakes;       /* limits of stores are not shared */
     bool no_second_lease; /* rule 12 is off */
     bool json, quiet, verbose;

@@ -18,7 +18,7 @@ static const struct command_text command = {
 static int main_start(struct producer **p, struct producer_options *o) {
     const struct producer_events events = event_output_events(&o->output);
     int err = signals_init(false);
-    if (!err && o->keys.trust)
+    if (!err && (o->keys.trust || o->log_file))
         err = signals_catch_hangup();
     if (!err)
         err = signals_end_when_hung();
@@ -37,8 +37,9 @@ int main(int argc, char **argv) {
     o.config.consumer_wait_ms = CONSUMER_WAIT_MS;
     if (status < 0) {
         setlocale(LC_CTYPE, "");
-        producer_options_setup_log(&o);
-        int err = main_start(&producer, &o);
+        int err = producer_options_setup_log(&o);
+        if (!err)
+            err = main_start(&producer, &o);
         status = exit_status_of_run(err);
         if (!err) {
             struct driver_options options = producer_options_for_driver(&o);

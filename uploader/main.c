@@ -28,10 +28,11 @@ int main(int argc, char **argv) {
         log_setup("chunklift", option_log_level(settings.quiet, settings.verbose),
                   !settings.for_cp && log_goes_to_file());
         log_set_json(settings.json && !settings.doctor); /* its events are checks alone */
+        err = log_set_file(settings.log_file);
     }
     if (!err)
         err = signals_init(false);
-    if (!err && settings.keys.trust && !settings.for_cp)
+    if (!err && (settings.log_file || (settings.keys.trust && !settings.for_cp)))
         err = signals_catch_hangup();
     if (!err)
         err = signals_end_when_hung();

@@ -45,6 +45,7 @@ static int settings_parse_options(struct settings *s, struct extras *x, int argc
         OPTION_ROW_CONTENT_MD5(&x->content_md5),
         KEY_OPTION_ROWS(&s->keys),
         OPTION_ROW_JSON(&s->json),
+        OPTION_ROW_LOG_FILE(&s->log_file),
         OPTION_ROW_QUIET(&s->quiet),
         OPTION_ROW_NO_PROGRESS_IGNORED(&x->no_progress),
         OPTION_ROW_VERBOSE(&s->verbose),

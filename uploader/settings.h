@@ -23,6 +23,7 @@ struct settings {
     uint64_t bwlimit; /* bytes a second; 0: no limit of its own */
     struct key_options keys;
     enum integrity integrity; /* INTEGRITY_UNKNOWN: as the producer asks */
+    const char *log_file;
     bool json, quiet, verbose;
     bool for_cp; /* started by `cp`, which logs for it */
     bool doctor; /* check the destination, print what is found, and end */

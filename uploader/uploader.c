@@ -44,8 +44,10 @@ static void drain_log(const struct uploader *u) {
 
 static void signals_handle(struct uploader *u) {
     signals_drain();
-    if (signals_hung_up())
+    if (signals_hung_up()) {
+        log_reopen_file();
         (void)!endpoint_reread_keys(); /* an error was logged, and the old keys stay in force */
+    }
     int stops = signals_stop_count();
     if (stops > 0 && !u->draining) {
         u->draining = true;

@@ -10,6 +10,7 @@
 #include "pure/text.h"
 #include "system/clock.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,11 +25,13 @@ static struct {
     enum log_level level;
     bool timestamps, json;
     int json_error;
+    const char *file; /* NULL: stderr as the program found it */
+    int display_fd;
     void (*before)(void *arg);
     void *before_arg;
     char *capture; /* NULL: lines are written */
     size_t capture_size;
-} state = {.program = "chunklift", .level = LOG_INFO};
+} state = {.program = "chunklift", .level = LOG_INFO, .display_fd = STDERR_FILENO};
 
 /* The last lines, by hash. A line is written SAME_MAX times in SAME_MS, and counted after that. The next one after that
  * time has the count of the dropped lines. */
@@ -44,12 +47,55 @@ static struct same_line {
 void log_setup(const char *program, enum log_level level, bool timestamps) {
     snprintf(state.program, sizeof state.program, "%s", program);
     state.level = level;
-    state.timestamps = timestamps;
+    state.timestamps = timestamps || state.file;
     memset(same_lines, 0, sizeof same_lines);
 }
 
 void log_set_json(bool on) {
     state.json = on;
+}
+
+/* 0 or errno. */
+static int log_open_file(const char *path) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+    if (fd == -1)
+        return errno;
+    int error = dup2(fd, STDERR_FILENO) == -1 ? errno : 0;
+    if (fd != STDERR_FILENO)
+        close(fd);
+    return error;
+}
+
+int log_set_file(const char *path) {
+    if (!path)
+        return 0;
+    int display_fd = isatty(STDERR_FILENO) ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : STDERR_FILENO;
+    int error = display_fd == -1 ? errno : log_open_file(path);
+    if (error) {
+        if (display_fd > STDERR_FILENO)
+            close(display_fd);
+        log_error("--log-file %s: cannot be opened for writing: %s; name another file", path, strerror(error));
+        return ERR_USAGE;
+    }
+    state.file = path;
+    state.display_fd = display_fd;
+    state.timestamps = true;
+    return 0;
+}
+
+void log_reopen_file(void) {
+    int error = state.file ? log_open_file(state.file) : 0;
+    if (error)
+        log_error("--log-file %s: cannot be opened again: %s; lines still go to the file that was open", state.file,
+                  strerror(error));
+}
+
+bool log_has_file(void) {
+    return state.file != NULL;
+}
+
+int log_display_fd(void) {
+    return state.display_fd;
 }
 
 bool log_goes_to_file(void) {

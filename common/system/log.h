@@ -5,6 +5,7 @@
 #ifndef CHUNKLIFT_LOG_H
 #define CHUNKLIFT_LOG_H
 
+#include "pure/err.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -13,6 +14,15 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 /* program: the prefix ("chunklift"). level: the most detailed printed level. timestamps: for log files. */
 void log_setup(const char *program, enum log_level level, bool timestamps);
 enum log_level log_level(void);
+/* From here on stderr is this file, opened for appending (created with mode 0640), and lines have timestamps. A path of NULL
+ * changes nothing. ERR_USAGE: logged, stderr is as before. The path must live as long as the program. */
+int log_set_file(const char *path) MUST_CHECK;
+/* Opens the file of log_set_file again (after SIGHUP), so that logrotate(8) can move it. An error is logged, and the open
+ * file stays in use. */
+void log_reopen_file(void);
+bool log_has_file(void); /* log_set_file was called with a path */
+/* The descriptor for progress and summary: the terminal that was stderr before log_set_file, otherwise stderr. */
+int log_display_fd(void);
 /* stderr is a file, so lines need timestamps. (A terminal needs none, and systemd's journal adds its own.) */
 bool log_goes_to_file(void);
 /* on: each line is also an event on stdout: {"event":"log","ts":…,"level":"error","text":…}. */

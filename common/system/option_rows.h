@@ -23,6 +23,8 @@
 /* Accepted without an effect, so that one set of options fits all commands. */
 #define OPTION_ROW_NO_PROGRESS_IGNORED(target)                                                                         \
     { "no-progress", 0, OPTION_FLAG, target, NULL, NULL }
+#define OPTION_ROW_LOG_FILE(target)                                                                                    \
+    { "log-file", 0, OPTION_TEXT, target, "FILE", "append log lines to FILE; SIGHUP opens it again" }
 #define OPTION_ROW_CONFIG(target)                                                                                      \
     { "config", 0, OPTION_CONFIG, target, "FILE", "read more options from FILE, one 'name = value' per line" }
 #define OPTION_ROW_HELP(target)                                                                                        \

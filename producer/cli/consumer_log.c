@@ -28,14 +28,26 @@ static void consumer_log_read_tail(const char *path, off_t from, char tail[TAIL_
     tail[len] = '\0';
 }
 
+/* Without the time and the program. */
+static const char *consumer_log_skip_head(const char *line) {
+    const char *colon = strstr(line, ": ");
+    return colon ? colon + 2 : line;
+}
+
+/* With --log-file, uploaders write to the same file. Without a line of a consumer: the last line. */
+static const char *consumer_log_find_line(const char *tail) {
+    static const char program[] = " chunklift-consumer: ";
+    const char *found = NULL, *last = strrchr(tail, '\n');
+    for (const char *at = tail; (at = strstr(at, program)); at++)
+        found = at;
+    return found ? found + sizeof program - 1 : consumer_log_skip_head(last ? last + 1 : tail);
+}
+
 void consumer_log_last_line(const char *path, off_t from, char *text, size_t size) {
     char tail[TAIL_BYTES + 1];
     consumer_log_read_tail(path, from, tail);
-    const char *line = strrchr(tail, '\n');
-    line = line ? line + 1 : tail;
-    const char *colon = strstr(line, ": ");
-    line = colon ? colon + 2 : line;
-    size_t len = strlen(line);
+    const char *line = consumer_log_find_line(tail);
+    size_t len = strcspn(line, "\n");
     len = MIN(len, size - 1);
     memcpy(text, line, len);
     text[len] = '\0';

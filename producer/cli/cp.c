@@ -52,6 +52,11 @@ static void cp_drain(void *arg) {
     supervisor_drain(cp->supervisor);
 }
 
+static void cp_hang_up(void *arg) {
+    struct cp *cp = arg;
+    supervisor_reopen_logs(cp->supervisor);
+}
+
 static void cp_kill(void *arg) {
     struct cp *cp = arg;
     supervisor_kill(cp->supervisor);
@@ -65,7 +70,7 @@ static bool cp_is_over(void *arg) {
 static int cp_run(struct cp *cp, uint64_t began_ms) {
     struct driver_options options = producer_options_for_driver(&cp->o.base);
     driver_init(&cp->driver, cp->producer, &options, began_ms);
-    cp->driver.hooks = (struct driver_hooks){cp, cp_step, cp_drain, cp_kill, cp_is_over};
+    cp->driver.hooks = (struct driver_hooks){cp, cp_step, cp_drain, cp_hang_up, cp_kill, cp_is_over};
     int status = driver_run(&cp->driver);
     FAULT_POINT(cp_all_done);
     driver_report(&cp->driver, status);
@@ -115,8 +120,11 @@ int cp_command(int argc, char **argv) {
         return status;
     }
     setlocale(LC_CTYPE, "");
-    producer_options_setup_log(&cp.o.base);
-    int err = signals_init(true);
+    int err = producer_options_setup_log(&cp.o.base);
+    if (!err)
+        err = signals_init(true);
+    if (!err && cp.o.base.log_file)
+        err = signals_catch_hangup();
     if (!err)
         err = signals_end_when_hung();
     if (!err)

@@ -28,6 +28,7 @@ static void cp_options_share(struct cp_options *o) {
     o->supervise.retry_for_ms = b->config.retry_for_ms;
     o->supervise.drain_for_ms = b->config.drain_for_ms ? b->config.drain_for_ms : DRAIN_FOR_MS;
     o->supervise.keys = b->keys;
+    o->supervise.log_file = b->log_file;
     o->supervise.verbose = b->verbose;
     o->supervise.quiet = b->quiet;
 }

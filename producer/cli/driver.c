@@ -9,6 +9,7 @@
 #include "system/signals.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define JSON_EVERY_MS 1000u
 
@@ -65,11 +66,18 @@ static void driver_watch_failures(struct driver *d) {
     driver_drain(d);
 }
 
+static void driver_hang_up(struct driver *d) {
+    log_reopen_file();
+    (void)!endpoint_reread_keys(); /* logs its errors */
+    if (d->hooks.hang_up)
+        d->hooks.hang_up(d->hooks.arg);
+}
+
 /* true: the run ends at once. */
 static bool driver_handle_signals(struct driver *d) {
     int stops = signals_stop_count();
     if (signals_hung_up())
-        (void)!endpoint_reread_keys(); /* logs its errors */
+        driver_hang_up(d);
     if (stops > 0 && d->options.stops_at_once)
         return true;
     if (stops == 1 && d->stops == 0)
@@ -123,6 +131,7 @@ int driver_run(struct driver *d) {
 void driver_init(struct driver *d, struct producer *p, const struct driver_options *o, uint64_t began_ms) {
     *d = (struct driver){.producer = p, .options = *o, .began_ms = began_ms};
     progress_init(&d->progress, began_ms);
+    d->progress.plain_every_ms = o->stats_ms;
     log_set_before_line(driver_erase_progress, d);
 }
 
@@ -135,19 +144,38 @@ static void driver_log_trouble(const struct driver *d, int status) {
                  stats->leases == 1 ? " was" : "s were");
 }
 
-static void driver_print_notes(const struct driver *d) {
+static void driver_print_notes(const struct driver *d, FILE *out) {
     const struct producer_stats *stats = producer_stats(d->producer);
     if (d->options.failures && stats->files_seen + stats->source_errors > 1) /* a single one was just reported */
-        failures_print(stderr, d->options.failures, driver_failed(d), d->options.show_failed);
-    summary_print_notes(stderr, stats, d->options.where);
+        failures_print(out, d->options.failures, driver_failed(d), d->options.show_failed);
+    summary_print_notes(out, stats, d->options.where);
+}
+
+/* In a log file it has its time; beside one it is on the terminal too. */
+static void driver_print_line(const char *line, FILE *out) {
+    if (log_has_file())
+        log_info("%s", line);
+    if (out != stderr || !log_has_file())
+        fprintf(out, "%s\n", line);
 }
 
 /* The last line of a run. Not an error: without the name of the program. */
-static void driver_print_result(const struct driver *d, double seconds) {
+static void driver_print_result(const struct driver *d, double seconds, FILE *out) {
     struct buf line = BUF_INIT;
     if (summary_add_line(&line, producer_stats(d->producer), seconds, producer_dest(d->producer)) == 0)
-        fprintf(stderr, "%s\n", line.data);
+        driver_print_line(line.data, out);
     buf_release(&line);
+}
+
+/* stderr, or the terminal beside --log-file. */
+static FILE *driver_open_display(void) {
+    int fd = log_display_fd() == STDERR_FILENO ? -1 : dup(log_display_fd());
+    FILE *out = fd == -1 ? NULL : fdopen(fd, "w");
+    if (out)
+        setvbuf(out, NULL, _IOLBF, 0);
+    else if (fd != -1)
+        close(fd);
+    return out ? out : stderr;
 }
 
 static void driver_log_end(const struct driver *d, int status) {
@@ -172,9 +200,12 @@ void driver_report(struct driver *d, int status) {
     if (d->options.json)
         json_stats_event("summary", stats, seconds, status, producer_dest(d->producer), d->options.where);
     bool shown = !d->options.json && !d->options.quiet && status != EXIT_USAGE;
-    if (shown)
-        driver_print_notes(d);
+    FILE *out = shown ? driver_open_display() : NULL;
+    if (out)
+        driver_print_notes(d, out);
     driver_log_end(d, status);
-    if (shown)
-        driver_print_result(d, seconds);
+    if (out)
+        driver_print_result(d, seconds, out);
+    if (out && out != stderr)
+        fclose(out);
 }

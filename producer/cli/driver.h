@@ -17,6 +17,7 @@ struct driver_hooks { /* each may be NULL */
      * has logged it. */
     int (*step)(void *arg, uint64_t now_ms, uint64_t *deadline_ms);
     void (*drain)(void *arg);   /* first stop request */
+    void (*hang_up)(void *arg); /* SIGHUP, when it is no stop request */
     void (*kill)(void *arg);    /* second stop request */
     bool (*is_over)(void *arg); /* after the first one: nothing is left that could finish */
 };
@@ -26,6 +27,7 @@ struct driver_options {
     bool progress;                   /* progress display on stderr */
     bool summary;                    /* driver_report prints one, */
     bool quiet;                      /* but not on stderr */
+    uint64_t stats_ms;               /* time between two lines of progress without a terminal; 0: none */
     bool stops_at_once;              /* the first stop request ends the loop */
     const struct failures *failures; /* listed at the end; NULL: not listed */
     const char *show_failed;         /* the command that lists all of them */

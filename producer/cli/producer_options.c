@@ -72,6 +72,7 @@ static int producer_options_settle(struct producer_options *o) {
 
 int producer_options_parse(struct producer_options *o, const struct command_text *text, const struct option_spec *specs,
                            int argc, char **argv) {
+    o->stats_ms = PROGRESS_PLAIN_MS;
     int err = options_parse(text->name, specs, argc, argv, &o->arguments);
     if (!err && options_answer(o->help, o->version, text->usage, text->about, specs))
         return EXIT_DONE;
@@ -84,9 +85,10 @@ int producer_options_parse(struct producer_options *o, const struct command_text
     return err ? exit_status_of_run(err) : -1;
 }
 
-void producer_options_setup_log(const struct producer_options *o) {
+int producer_options_setup_log(const struct producer_options *o) {
     enum log_level level = o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : o->output.json ? LOG_WARN : LOG_INFO;
     log_setup("chunklift", level, false);
+    return log_set_file(o->log_file);
 }
 
 struct driver_options producer_options_for_driver(const struct producer_options *o) {
@@ -96,6 +98,7 @@ struct driver_options producer_options_for_driver(const struct producer_options 
         .json = o->output.json,
         .progress = !o->quiet && !o->no_progress && !o->output.json,
         .summary = true,
+        .stats_ms = o->stats_ms,
         .quiet = o->quiet,
         .where = o->config.consumer ? o->config.consumer : o->config.journal_dir,
     };

@@ -16,6 +16,8 @@
 struct producer_options {
     struct producer_config config;
     struct event_output output; /* with --json */
+    const char *log_file;
+    uint64_t stats_ms;
     bool quiet, no_progress, verbose, help, version;
     struct key_options keys;
     const char *journal_argument;
@@ -68,8 +70,14 @@ extern const char *const on_change_names[];
          .help = "stop after N failed files; 0: never (0)",                                                            \
          .max = UINT64_MAX},                                                                                           \
         OPTION_ROW_JSON(&(o)->output.json), OPTION_ROW_QUIET(&(o)->quiet), OPTION_ROW_NO_PROGRESS(&(o)->no_progress),  \
-        OPTION_ROW_VERBOSE(&(o)->verbose), OPTION_ROW_HELP(&(o)->help), OPTION_ROW_VERSION(&(o)->version),             \
-        OPTION_ROWS_END
+        {.name = "stats",                                                                                              \
+         .kind = OPTION_TIME,                                                                                          \
+         .target = &(o)->stats_ms,                                                                                     \
+         .value_name = "TIME",                                                                                         \
+         .help = "without a terminal: time between two lines of progress; 0: none (5s)",                               \
+         .max = DAY_MS},                                                                                               \
+        OPTION_ROW_LOG_FILE(&(o)->log_file), OPTION_ROW_VERBOSE(&(o)->verbose), OPTION_ROW_HELP(&(o)->help),           \
+        OPTION_ROW_VERSION(&(o)->version), OPTION_ROWS_END
 
 struct command_text {
     const char *name, *usage, *about; /* "cp", and the first line and paragraph of --help */
@@ -80,8 +88,8 @@ struct command_text {
 int producer_options_parse(struct producer_options *o, const struct command_text *text, const struct option_spec *specs,
                            int argc, char **argv) MUST_CHECK;
 void producer_options_release(struct producer_options *o);
-/* Sets the log level. */
-void producer_options_setup_log(const struct producer_options *o);
+/* Sets the log level and opens --log-file. ERR_USAGE: logged. */
+int producer_options_setup_log(const struct producer_options *o) MUST_CHECK;
 struct driver_options producer_options_for_driver(const struct producer_options *o);
 
 #endif

@@ -72,6 +72,14 @@ void supervisor_finish(struct supervisor *s) {
     uploaders_close_channels(s);
 }
 
+void supervisor_reopen_logs(struct supervisor *s) {
+    if (!s->o.log_file) /* SIGHUP would end them */
+        return;
+    uploaders_signal(s, SIGHUP);
+    if (s->consumer.pid > 0)
+        kill(s->consumer.pid, SIGHUP);
+}
+
 void supervisor_kill(struct supervisor *s) {
     s->draining = s->stopping = s->killed = true;
     uploaders_signal(s, SIGKILL);
@@ -140,7 +148,8 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
     if (!err && !o->consumer)
         err = journal_dir_check(o->journal_dir);
     if (!err)
-        err = buf_addf(&s->log_path, "%s/consumer.log", o->journal_dir);
+        err = o->log_file ? buf_add_text(&s->log_path, o->log_file)
+                          : buf_addf(&s->log_path, "%s/consumer.log", o->journal_dir);
     for (size_t i = 0; i < o->uploaders && i < POSITIONS; i++)
         s->uploaders[i].wanted = true;
     if (err) { /* the first uploader has no job yet */

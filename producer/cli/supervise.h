@@ -39,6 +39,7 @@ void supervisor_drain(struct supervisor *s);
 /* The producer offers nothing more: the uploaders end as soon as their results are acknowledged. */
 void supervisor_finish(struct supervisor *s);
 /* Kills the uploaders. */
+void supervisor_reopen_logs(struct supervisor *s); /* with a log file: SIGHUP to the programs that write to it */
 void supervisor_kill(struct supervisor *s);
 /* The number of uploaders that are running. */
 size_t supervisor_uploaders(const struct supervisor *s);

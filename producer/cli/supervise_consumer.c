@@ -42,6 +42,7 @@ static int consumer_start(struct supervisor *s, uint64_t now_ms) {
     arguments_add_option(&a, "--journal", s->o.journal_dir);
     arguments_add_option(&a, "--journal-id", s->journal);
     arguments_add_number(&a, "--lease", s->o.lease_ms, "ms");
+    arguments_add_option(&a, "--log-file", s->o.log_file);
     if (s->o.no_second_lease)
         arguments_add(&a, "--no-second-lease");
     if (s->o.verbose)

@@ -17,6 +17,7 @@ struct supervise_options {
     uint64_t drain_for_ms;                                /* of the uploaders */
     const char *endpoint_url, *region, *profile;          /* NULL: not passed on */
     struct key_options keys;                              /* of the uploaders, for tcp endpoints */
+    const char *log_file; /* of all of them; NULL: stderr, and consumer.log of a consumer */
     bool verbose, quiet;
     const char *jobs;  /* the producer's endpoint */
     const char *allow; /* its destination */

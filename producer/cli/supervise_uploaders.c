@@ -44,6 +44,7 @@ static void uploader_arguments(const struct supervisor *s, struct arguments *a) 
     arguments_add_number(a, "--retry-for", s->o.retry_for_ms, "ms");
     arguments_add_number(a, "--drain-for", s->o.drain_for_ms, "ms");
     arguments_add_number(a, "--response-timeout", s->o.response_timeout_ms, "ms");
+    arguments_add_option(a, "--log-file", s->o.log_file);
     arguments_add_option(a, "--key", s->o.keys.key);
     arguments_add_option(a, "--trust", s->o.keys.trust);
     if (s->o.keys.insecure)

@@ -3,6 +3,7 @@
 #include "pure/text.h"
 #include "pure/units.h"
 #include "system/file_io.h"
+#include "system/log.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,6 @@
 #include <wchar.h>
 
 #define TERMINAL_EVERY_MS 200
-#define PLAIN_EVERY_MS 5000
 #define RATE_SPAN_MS 6000
 #define COLUMNS_DEFAULT 80
 #define COLUMNS_MAX 160
@@ -23,13 +23,16 @@
 
 void progress_init(struct progress *p, uint64_t now_ms) {
     const char *term = getenv("TERM");
-    *p = (struct progress){.terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0};
+    *p = (struct progress){.terminal = isatty(log_display_fd()) && term && strcmp(term, "dumb") != 0};
+    p->plain_every_ms = PROGRESS_PLAIN_MS;
     p->drawn_ms = now_ms;
     progress_sample(p, now_ms, 0);
 }
 
 uint64_t progress_due_ms(const struct progress *p) {
-    return p->drawn_ms + (p->terminal ? TERMINAL_EVERY_MS : PLAIN_EVERY_MS);
+    if (p->terminal)
+        return p->drawn_ms + TERMINAL_EVERY_MS;
+    return p->plain_every_ms ? p->drawn_ms + p->plain_every_ms : UINT64_MAX;
 }
 
 void progress_sample(struct progress *p, uint64_t now_ms, uint64_t bytes) {
@@ -62,7 +65,7 @@ uint64_t progress_eta_s(const struct producer_stats *stats, double rate) {
 
 static int terminal_width(void) {
     struct winsize w;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_col == 0)
+    if (ioctl(log_display_fd(), TIOCGWINSZ, &w) != 0 || w.ws_col == 0)
         return COLUMNS_DEFAULT;
     return MIN(w.ws_col, COLUMNS_MAX);
 }
@@ -161,7 +164,7 @@ static bool progress_has_outage(const struct producer_stats *stats) {
 }
 
 static void progress_write(const struct buf *out) {
-    (void)!file_write_all(STDERR_FILENO, out->data, out->len); /* the display is optional */
+    (void)!file_write_all(log_display_fd(), out->data, out->len); /* the display is optional */
 }
 
 void progress_erase(struct progress *p) {

@@ -12,11 +12,13 @@
 
 #define PROGRESS_FILES 4 /* at most, with a line of their own */
 #define PROGRESS_SAMPLES 32
+#define PROGRESS_PLAIN_MS 5000
 
 struct progress {
     bool terminal;
-    int lines;         /* of the block that is on the terminal */
-    uint64_t drawn_ms; /* clock_ms of the last drawing; 0: none */
+    uint64_t plain_every_ms; /* without a terminal: time between two lines; 0: none */
+    int lines;               /* of the block that is on the terminal */
+    uint64_t drawn_ms;       /* clock_ms of the last drawing; 0: none */
     /* a ring of (time, bytes), for the rate of the last seconds */
     struct {
         uint64_t ms, bytes;

@@ -1,9 +1,16 @@
-"""Runs without a user in front of them: a limit of failures, and the last lines."""
+"""Runs without a user in front of them: a limit of failures, the last lines, log files."""
 
 import json
+import os
+import pty
+import re
 import shlex
+import signal
+import subprocess
 
-from support.box import random_file
+from support.box import random_file, wait_for
+
+MIB = 1 << 20
 
 
 def tree(box, files, blocked=0):
@@ -64,3 +71,70 @@ def test_the_last_line_is_the_result(box):
     assert box.cp("-r", src, out).stderr.splitlines()[-1].startswith(f"file://{out}: 12 files uploaded (120 B), 0 unchanged, 0 failed in ")
     last = box.cp("-r", src, out).stderr.splitlines()[-1]
     assert "0 files uploaded (0 B), 12 unchanged, 0 failed in " in last and last.endswith("; 0 B resent")
+
+
+def test_a_log_file_has_the_lines_of_all_programs(box):
+    """Without a terminal nothing is left on stderr; every line has its time and the file is appended to."""
+    src, out = tree(box, 3)
+    log = box.dir / "log"
+    log.write_text("before\n")
+    os.chmod(log, 0o600)
+    done = box.cp("-r", "-v", "--log-file", log, src, out)
+    box.gone()
+    lines = log.read_text().splitlines()
+    assert done.stderr == "" and lines.pop(0) == "before" and log.stat().st_mode & 0o777 == 0o600
+    assert not (box.journal / "consumer.log").exists()
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z chunklift"
+    assert all(re.match(stamp, line) for line in lines if not line.startswith("journal: "))
+    text = "\n".join(lines)
+    assert ": put 0 of " in text and "chunklift-consumer: " in text and ": uploaded to " in text and ": 3 files uploaded" in text
+    fresh = box.dir / "fresh"
+    box.cp("-r", "--log-file", fresh, src, out, preexec_fn=lambda: os.umask(0o022))
+    assert fresh.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_log_file_that_was_moved_is_opened_again(box):
+    """After SIGHUP all programs of the command write to a new file, and nothing more comes to the old one."""
+    source = random_file(box.dir / "f", 64 * MIB)
+    log, old = box.dir / "log", box.dir / "log.1"
+    child = box.start_cp("-v", "--log-file", log, "--bwlimit", "8MiB", "--chunk-size", "1MiB", source, box.dir / "out")
+    wait_for(lambda: len(box.records("chunk")) > 2 if (box.journal / "journal.jsonl").exists() else None, what="chunks")
+    log.rename(old)
+    child.send_signal(signal.SIGHUP)
+    wait_for(lambda: log.exists() and "chunk " in log.read_text(), what="a new file")
+    size = old.stat().st_size
+    box.run("set", "--journal", box.journal, "--bwlimit", "none")
+    assert child.wait(60) == 0 and child.log.read_text() == ""
+    box.gone()
+    assert "chunklift-consumer: set by " in log.read_text() and ": 1 file uploaded" in log.read_text()
+    assert "set by " not in old.read_text()[size:]
+
+
+def test_a_log_file_that_cannot_be_opened(box):
+    """One line, exit status 2, nothing was started."""
+    at = f"ipc://{box.dir}/run/c"
+    log = box.dir / "no" / "log"
+    for args in (["cp", "a", "b"], ["producer", "a", "b"], ["uploader", "--consumer", at, "--allow", "/x"], ["consumer", "--bind", at]):
+        done = box.run(*args, "--log-file", log, status=2)
+        assert done.stderr == f"chunklift: --log-file {log}: cannot be opened for writing: No such file or directory; name another file\n", args
+    assert not box.processes()
+
+
+def test_progress_stays_on_the_terminal_beside_a_log_file(box):
+    main, other = pty.openpty()
+    src, out = tree(box, 2)
+    child = subprocess.Popen(box.command("cp", "-r", "--journal", box.journal, "--log-file", box.dir / "log", src, out), env={**box.env, "TERM": "xterm"},
+                             stdin=subprocess.DEVNULL, stderr=other, cwd=box.dir)
+    os.close(other)
+    assert child.wait(60) == 0
+    assert ": 2 files uploaded (20 B)" in os.read(main, 65536).decode() and ": 2 files uploaded (20 B)" in (box.dir / "log").read_text()
+    os.close(main)
+
+
+def test_lines_of_progress_without_a_terminal(box):
+    """--stats sets their interval, and 0 turns them off."""
+    source = random_file(box.dir / "f", 2 * MIB)
+    shown = [box.cp("--force", "--bwlimit", "4MiB", "--chunk-size", "64KiB", "--stats", every, source, box.dir / "out").stderr.count(", ETA ")
+             for every in ("50ms", "0")]
+    assert shown[0] > 3 and shown[1] == 0
+    box.cp("--stats", "soon", source, box.dir / "out", status=2)

@@ -45,7 +45,7 @@ static void test_defaults(void **state) {
     assert_int_equal(s.lease_ms, LEASE_MS_DEFAULT);
     assert_int_equal(s.rotate_bytes, 64 << 20);
     assert_true(id_is_zero(&s.journal));
-    assert_false(s.for_cp || s.has_trust_file || s.no_brakes || s.no_second_lease || s.json || s.quiet || s.verbose);
+    assert_false(s.for_cp || s.handles_hangup || s.no_brakes || s.no_second_lease || s.json || s.quiet || s.verbose);
 }
 
 static void test_every_option_is_taken(void **state) {

@@ -31,6 +31,13 @@ static void test_lines_of_an_earlier_consumer_are_not_shown(void **state) {
     expect_line("", 0, "");
 }
 
+/* As with --log-file, where uploaders write to the same file. */
+static void test_lines_of_other_programs_are_not_shown(void **state) {
+    (void)state;
+    expect_line("T chunklift-consumer: first\nT chunklift-consumer: /j: is: bad\nT chunklift: later\n", 0,
+                "/j: is: bad");
+}
+
 static void test_a_long_line_is_cut(void **state) {
     char text[6000], shown[16];
     (void)state;
@@ -81,5 +88,6 @@ static void test_last_line_of_a_large_log(void **state) {
 
 UNIT_MAIN(cmocka_unit_test(test_time_and_program_are_not_shown),
           cmocka_unit_test(test_lines_of_an_earlier_consumer_are_not_shown), cmocka_unit_test(test_a_long_line_is_cut),
+          cmocka_unit_test(test_lines_of_other_programs_are_not_shown),
           cmocka_unit_test(test_without_a_file_there_is_no_line), cmocka_unit_test(test_line_that_fits_exactly),
           cmocka_unit_test(test_last_line_of_a_large_log))

@@ -73,7 +73,7 @@ static int drive(void) {
     if (signals_init(true) || producer_new(&producer, &config, &events))
         return 90;
     driver_init(&d, producer, &options, clock_ms() - 10000); /* a drawing is due at once */
-    d.hooks = (struct driver_hooks){NULL, hook_step, hook_drain, hook_kill, hook_is_over};
+    d.hooks = (struct driver_hooks){NULL, hook_step, hook_drain, NULL, hook_kill, hook_is_over};
     int status = driver_run(&d);
     driver_report(&d, status);
     producer_destroy(&producer);
@@ -247,6 +247,7 @@ static void test_progress_is_drawn_when_it_is_due(void **state) {
     (void)state;
     add_file();
     options.progress = true;
+    options.stats_ms = 5000;
     signals_at_once = 1;
     assert_int_equal(run(), 128 + SIGTERM);
     assert_int_equal(count_of(command_err, ", ETA "), 1);
