@@ -20,7 +20,7 @@
 #define FORGET 1024   /* jobs, after which earlier ones count half */
 
 void auto_slots_init(struct auto_slots *a, uint32_t most) {
-    *a = (struct auto_slots){.most = MIN(most, AUTO_SLOTS_MAX), .length = -1, .part = 1};
+    *a = (struct auto_slots){.most = MIN(most, AUTO_SLOTS_MAX), .length = -1, .part = 1, .window = AUTO_SLOTS_UNPROVEN};
 }
 
 void auto_slots_start(struct auto_slots *a, uint64_t length) {
@@ -33,6 +33,15 @@ void auto_slots_end(struct auto_slots *a) {
         return;
     a->ended /= 2;
     a->troubles /= 2;
+}
+
+void auto_slots_reply(struct auto_slots *a) {
+    if (a->window < AUTO_SLOTS_MAX)
+        a->window++;
+}
+
+void auto_slots_unreachable(struct auto_slots *a) {
+    a->window = AUTO_SLOTS_UNPROVEN;
 }
 
 void auto_slots_rest(struct auto_slots *a) {
@@ -93,6 +102,7 @@ uint32_t auto_slots_count(const struct auto_slots *a, uint64_t reply_us, uint64_
     }
     count_limit(&count, AUTO_SLOTS_MEMORY / (MIN(a->length, BUFFER_MAX) + BUFFER_OTHER), SLOTS_MEMORY, why);
     count_limit(&count, a->most, SLOTS_MOST, why);
+    count_limit(&count, a->window, SLOTS_REPLY, why);
     double part = count * auto_slots_part(a, now_ms);
     count_limit(&count, MAX(part, least), SLOTS_TROUBLE, why);
     return (uint32_t)MAX(count, 1);

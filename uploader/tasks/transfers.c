@@ -49,6 +49,10 @@ static void transfer_end(struct uploader *u, struct task_entry *e) {
     e->task.moved_bytes = 0;
     fleet_limits_count_attempt(u, e);
     auto_slots_end(&u->auto_slots);
+    if (t->never_connected)
+        auto_slots_unreachable(&u->auto_slots);
+    else if (t->outcome == OUTCOME_DONE)
+        auto_slots_reply(&u->auto_slots);
     if (t->throttled || t->broken)
         auto_slots_trouble(&u->auto_slots, u->now_ms);
     if (t->outcome == OUTCOME_FAILED && t->transient) {

@@ -186,6 +186,7 @@ uint64_t __wrap_http_waiting_us(const struct http *h) {
 static uint64_t follow(uint64_t reply_us) {
     uint64_t wake_ms = NEVER;
     uploader_world.settings.slots = 0;
+    up()->auto_slots.window = AUTO_SLOTS_MAX; /* as after many replies */
     up()->http->reply_us[0] = reply_us;
     up()->now_ms++;
     capacity_follow(up(), &wake_ms);

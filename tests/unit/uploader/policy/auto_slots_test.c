@@ -12,6 +12,8 @@ static enum slots_why why;
 static int setup(void **state) {
     (void)state;
     auto_slots_init(&a, 1000);
+    for (int i = 0; i < AUTO_SLOTS_MAX; i++)
+        auto_slots_reply(&a);
     return 0;
 }
 
@@ -238,7 +240,32 @@ static void test_a_rest_makes_the_next_measurement_the_first(void **state) {
     assert_true(auto_slots_work_us(&a) == 400);
 }
 
-UNIT_MAIN(TEST(test_single_failures_change_nothing), TEST(test_old_failures_are_forgotten),
+static void test_replies_let_it_grow(void **state) {
+    (void)state;
+    auto_slots_init(&a, 1000);
+    auto_slots_start(&a, SMALL);
+    assert_int_equal(count(100000), AUTO_SLOTS_UNPROVEN);
+    assert_int_equal(why, SLOTS_REPLY);
+    for (int i = 0; i < AUTO_SLOTS_UNPROVEN; i++)
+        auto_slots_reply(&a);
+    assert_int_equal(count(100000), 2 * AUTO_SLOTS_UNPROVEN);
+    for (int i = 0; i < 1000; i++)
+        auto_slots_reply(&a);
+    assert_int_equal(count(100000), AUTO_SLOTS_MAX);
+    assert_int_equal(why, SLOTS_MOST);
+}
+
+static void test_an_unreachable_store_begins_again(void **state) {
+    (void)state;
+    auto_slots_start(&a, SMALL);
+    auto_slots_unreachable(&a);
+    assert_int_equal(count(100000), AUTO_SLOTS_UNPROVEN);
+    auto_slots_reply(&a);
+    assert_int_equal(count(100000), AUTO_SLOTS_UNPROVEN + 1);
+}
+
+UNIT_MAIN(TEST(test_replies_let_it_grow), TEST(test_an_unreachable_store_begins_again),
+          TEST(test_single_failures_change_nothing), TEST(test_old_failures_are_forgotten),
           TEST(test_trouble_leaves_the_least_number), TEST(test_a_rest_makes_the_next_measurement_the_first),
           TEST(test_before_the_first_transfer_it_is_the_least_number), TEST(test_small_objects_get_a_few_more),
           TEST(test_slow_replies_get_as_many_as_fill_their_time),
