@@ -45,6 +45,7 @@ enum file_state {
 struct file {
     uint64_t index;
     char *path, *dest;
+    uint64_t list_hash; /* of path, when a list named the file */
     struct source_identity id;
     enum file_state state;
     bool put;             /* planned as one request */

@@ -73,7 +73,16 @@ static int planner_settle_texts(struct planner *p, const struct producer_config 
 static int planner_settle_sources(struct planner *p, const struct producer_config *config) {
     if (config->drop_count)
         return sources_init_drops(&p->sources, config->drops[0].dest);
-    return sources_init(&p->sources, config->sources, config->source_count, config->dest, config->recursive);
+    int err = sources_init(&p->sources, config->sources, config->source_count, config->dest,
+                           config->recursive || config->files_from);
+    if (err || !config->files_from)
+        return err;
+    const struct source_item *item = &p->sources.items[0];
+    if (p->sources.count != 1 || item->error || !item->directory) {
+        log_error("--files-from: needs one SRC, which is a directory");
+        return ERR_USAGE;
+    }
+    return name_list_open(&p->list, config->files_from, config->null_names, item->path, config->follow_links);
 }
 
 /* --- start and end --- */
@@ -136,6 +145,7 @@ int planner_init(struct planner *p, const struct producer_config *config, const 
 
 void planner_release(struct planner *p) {
     walk_destroy(&p->walk);
+    name_list_close(&p->list);
     verify_release(&p->verify);
     files_release(&p->files);
     offers_release(&p->offers);

@@ -16,6 +16,7 @@
 #include "producer/producer_config.h"
 #include "producer/producer_events.h"
 #include "producer/source/mounts.h"
+#include "producer/source/name_list.h"
 #include "producer/source/sources.h"
 #include "producer/source/walk.h"
 #include "producer/verify.h"
@@ -51,7 +52,9 @@ struct planner {
 
     struct sources sources;
     size_t source_at;
-    struct walk *walk; /* of sources.items[source_at], or NULL */
+    struct walk *walk;      /* of sources.items[source_at], or NULL */
+    struct name_list *list; /* of the only source; NULL: its tree is walked */
+    bool list_waits;        /* nothing could be read from it in the last step */
 
     struct files files;
     struct mounts mounts;
@@ -149,6 +152,8 @@ int planner_verify_step(struct planner *p, uint64_t now_ms, bool *more) MUST_CHE
 
 /* Takes at most budget entries of the sources. *more: it can continue at once. ERR_NOMEM. */
 int scan_step(struct planner *p, unsigned budget, bool *more) MUST_CHECK;
+/* The descriptor that a list of names waits for; -1: there is none to wait for. */
+int scan_wait_fd(const struct planner *p);
 
 /* ---- plan.c ---- */
 

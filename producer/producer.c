@@ -207,6 +207,8 @@ size_t producer_wait_items(struct producer *p, struct wait_item items[PRODUCER_W
     items[count++] = (struct wait_item){.endpoint = data_server_endpoint(p->data), .fd = -1, .want = ENDPOINT_IN};
     if (data_server_lender_fd(p->data) != -1)
         items[count++] = (struct wait_item){.fd = data_server_lender_fd(p->data), .want = ENDPOINT_IN};
+    if (scan_wait_fd(&p->planner) != -1)
+        items[count++] = (struct wait_item){.fd = scan_wait_fd(&p->planner), .want = ENDPOINT_IN};
     return count;
 }
 

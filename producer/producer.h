@@ -51,7 +51,7 @@ const char *producer_allow(const struct producer *p);
 const char *producer_dest(const struct producer *p); /* the destination to show to users: a prefix or one name */
 
 /* Fills in at most PRODUCER_WAIT_ITEMS items and returns their number. They can change with every step. */
-#define PRODUCER_WAIT_ITEMS 4
+#define PRODUCER_WAIT_ITEMS 5
 size_t producer_wait_items(struct producer *p, struct wait_item items[PRODUCER_WAIT_ITEMS]) MUST_CHECK;
 
 /*

@@ -26,6 +26,8 @@ struct producer_config {
     size_t source_count;
     const char *dest; /* DEST argument as given */
     bool recursive, force;
+    const char *files_from; /* a list of names relative to the only source, which is a directory; NULL: its tree */
+    bool null_names;        /* the names in it end with NUL */
     bool follow_links, one_file_system; /* see walk_set_reach */
     struct selection *selection;        /* of the files in trees, and of single files by their name; NULL: all */
     bool ignore_inode;                  /* inode numbers are not part of a file's identity */

@@ -199,6 +199,58 @@ static int scan_walk(struct planner *p, const struct source_item *item) {
     return 0;
 }
 
+/* ---- lists of names ---- */
+
+/* Two files with one destination would wait for each other. Names of files that ended are not kept: such a file is
+ * planned again and found unchanged. */
+static bool scan_is_under_way(const struct planner *p, const char *path, uint64_t hash) {
+    for (const struct file *f = p->files.first; f; f = f->next)
+        if (f->list_hash == hash && strcmp(f->path, path) == 0)
+            return true;
+    return false;
+}
+
+static int scan_listed_file(struct planner *p, const struct source_item *item, const char *name) {
+    struct buf path = BUF_INIT;
+    struct stat st;
+    const char *problem;
+    int err = buf_addf(&path, "%s/%s", strcmp(item->path, "/") == 0 ? "" : item->path, name);
+    uint64_t hash = err ? 0 : hash_bytes(path.data, path.len);
+    if (err || scan_is_under_way(p, path.data, hash))
+        goto out;
+    name_list_probe(p->list, name, &st, &problem);
+    size_t before = p->files.count;
+    err = problem ? scan_refuse_named(p, path.data, name, problem) : scan_add_file(p, path.data, name, &st);
+    if (!err && p->files.count > before)
+        p->files.last->list_hash = hash;
+out:
+    buf_release(&path);
+    return err;
+}
+
+static int scan_list(struct planner *p, const struct source_item *item) {
+    struct name name;
+    name_list_next(p->list, &name);
+    switch (name.kind) {
+    case NAME_GOOD:
+        return scan_listed_file(p, item, name.text);
+    case NAME_BAD: /* it has no destination that could be recorded */
+        scan_report_error(p, name.text, name.problem);
+        return 0;
+    case NAME_WAIT:
+        p->list_waits = true;
+        return 0;
+    case NAME_BROKEN:
+        scan_report_error(p, "--files-from", name.problem);
+        break;
+    case NAME_END:
+        break;
+    }
+    name_list_close(&p->list);
+    p->source_at++;
+    return 0;
+}
+
 /* The directory of a tree's copy; NULL: it is at a store. */
 static const char *scan_local_destination(const struct planner *p) {
     return p->sources.scheme == DEST_FILE ? p->sources.dest + strlen("file://") : NULL;
@@ -227,14 +279,18 @@ static int scan_next_source(struct planner *p) {
 }
 
 static bool scan_may_continue(const struct planner *p) {
-    return p->stats.walking && !p->draining && files_have_room(&p->files) && !planner_failed_enough(p);
+    return p->stats.walking && !p->list_waits && !p->draining && files_have_room(&p->files) &&
+           !planner_failed_enough(p);
 }
 
 int scan_step(struct planner *p, unsigned budget, bool *more) {
     int err = 0;
+    p->list_waits = false;
     while (!err && budget > 0 && scan_may_continue(p)) {
         budget--;
-        if (p->walk)
+        if (p->list)
+            err = scan_list(p, &p->sources.items[p->source_at]);
+        else if (p->walk)
             err = scan_walk(p, &p->sources.items[p->source_at]);
         else if (p->source_at < p->sources.count)
             err = scan_next_source(p);
@@ -243,4 +299,8 @@ int scan_step(struct planner *p, unsigned budget, bool *more) {
     }
     *more = scan_may_continue(p);
     return err;
+}
+
+int scan_wait_fd(const struct planner *p) {
+    return p->list && p->list_waits ? name_list_fd(p->list) : -1;
 }

@@ -1,6 +1,7 @@
 #include "system/options.h"
 
 #include "pure/array.h"
+#include "pure/check.h"
 #include "pure/units.h"
 #include "system/config_file.h"
 #include "system/log.h"
@@ -22,13 +23,15 @@ void text_list_release(struct text_list *list) {
     *list = (struct text_list){0};
 }
 
+#define OPTIONS_MAX 128 /* of a command */
+
 struct parser {
     const char *command;
     const struct option_spec *specs;
     char **argv;
-    int argc, next;     /* next: the argument after the one being read */
-    uint64_t given;     /* options of the command line, a bit for each */
-    const char *config; /* the file being read */
+    int argc, next;          /* next: the argument after the one being read */
+    bool given[OPTIONS_MAX]; /* on the command line */
+    const char *config;      /* the file being read */
 };
 
 static int options_error(const struct parser *p, const char *option, int option_len, const char *problem) {
@@ -144,7 +147,7 @@ static int option_set_value(const struct option_spec *s, const char *option, con
 }
 
 static int option_set_given(struct parser *p, const struct option_spec *s, const char *option, const char *value) {
-    p->given |= UINT64_C(1) << (s - p->specs);
+    p->given[s - p->specs] = true;
     return option_set_value(s, option, value);
 }
 
@@ -228,7 +231,7 @@ static int option_parse_config_line(void *arg, unsigned line, const char *name, 
         log_error("%s:%u: %s: %s", p->config, line, name, problem);
         return ERR_USAGE;
     }
-    if (p->given >> (s - p->specs) & 1)
+    if (p->given[s - p->specs])
         return 0;
     char option[512];
     snprintf(option, sizeof option, "%s:%u: %s", p->config, line, name);
@@ -250,6 +253,10 @@ int options_parse(const char *command, const struct option_spec *specs, int argc
                   struct text_list *arguments) {
     struct parser p = {.command = command, .specs = specs, .argv = argv, .argc = argc, .next = 1};
     *arguments = (struct text_list){0};
+    const struct option_spec *end = specs;
+    while (end->name)
+        end++;
+    CHECK(end - specs <= OPTIONS_MAX);
     int err = 0;
     bool ended = false;
     while (!err && p.next < argc) {

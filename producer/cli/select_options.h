@@ -15,7 +15,10 @@ struct select_options {
 
 /* config: the struct producer_config. */
 #define SELECT_OPTION_ROWS(o, config)                                                                                  \
-    {"follow-symlinks", 'L', OPTION_FLAG, &(config)->follow_links, NULL, "follow symbolic links inside trees"},        \
+    {"files-from",          0,      OPTION_TEXT,                                                                       \
+     &(config)->files_from, "FILE", "upload the files of SRC that FILE or - names, one a line"},                       \
+        {"null", '0', OPTION_FLAG, &(config)->null_names, NULL, "names of --files-from end with NUL"},                 \
+        {"follow-symlinks", 'L', OPTION_FLAG, &(config)->follow_links, NULL, "follow symbolic links inside trees"},    \
         {"one-file-system",          'x',  OPTION_FLAG,                                                                \
          &(config)->one_file_system, NULL, "skip directories of other file systems"},                                  \
         {"include", 0, OPTION_LIST, &(o)->filters.include, "PATTERN", "only files that match (repeatable)"},           \

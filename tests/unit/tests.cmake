@@ -267,6 +267,7 @@ unit_test(summary producer_core)
 
 set(folder producer/source)
 unit_test(mounts producer_core)
+unit_test(name_list producer_core)
 unit_test(sources producer_core)
 target_link_options(sources_test PRIVATE "LINKER:--wrap=realpath")
 unit_test(walk producer_core)
