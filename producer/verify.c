@@ -41,9 +41,10 @@ static enum verify_result verify_fail(struct verify *v, const char *difference, 
 
 static enum verify_result verify_open(struct verify *v, const struct file *f, const char **why) {
     const char *difference = NULL;
+    struct stat st;
     verify_stop(v);
-    if (file_open_confined(-1, NULL, f->path, &v->fd) != 0 || fileid_compare(&f->id, v->fd, true, &difference) != 0 ||
-        difference)
+    if (file_open_confined(-1, NULL, f->path, &v->fd, &st) != 0 ||
+        (difference = fileid_difference(&f->id, v->fd, &st, true)))
         return verify_fail(v, difference, errno, why);
     v->index = f->index;
     v->position = 0;

@@ -40,6 +40,7 @@ struct task_result {
     uint32_t crc;                    /* chunk, put: of the bytes sent; finish: of the whole file */
     uint64_t size;                   /* stat, finish, put */
     bool exists;                     /* stat */
+    bool source_checked;             /* DONE: the source was checked after its last byte was read */
     uint64_t sent_bytes;             /* body bytes that were sent in this attempt */
     uint32_t *redo;                  /* finish with OUTCOME_REDO: chunks with invalid records; freed with the task */
     size_t redo_count;

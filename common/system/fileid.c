@@ -39,17 +39,22 @@ bool fileid_inodes_are_stable(int fd) {
     return false;
 }
 
+const char *fileid_difference(const struct source_identity *planned, int fd, const struct stat *st, bool same_boot) {
+    struct source_identity now, without_inode = *planned;
+    fileid_from_stat(st, &now);
+    const char *difference = source_identity_difference(planned, &now, same_boot);
+    without_inode.ino = 0;
+    if (difference && !source_identity_difference(&without_inode, &now, same_boot) && !fileid_inodes_are_stable(fd))
+        return NULL;
+    return difference;
+}
+
 int fileid_compare(const struct source_identity *planned, int fd, bool same_boot, const char **difference) {
     struct stat st;
-    struct source_identity now, without_inode = *planned;
     *difference = NULL;
     if (fstat(fd, &st) != 0)
         return ERR_IO;
-    fileid_from_stat(&st, &now);
-    *difference = source_identity_difference(planned, &now, same_boot);
-    without_inode.ino = 0;
-    if (*difference && !source_identity_difference(&without_inode, &now, same_boot) && !fileid_inodes_are_stable(fd))
-        *difference = NULL;
+    *difference = fileid_difference(planned, fd, &st, same_boot);
     return 0;
 }
 
@@ -128,17 +133,16 @@ static int source_open_error(int error) {
     }
 }
 
-static int fd_require_regular(int fd) {
-    struct stat st;
-    if (fstat(fd, &st) != 0)
+static int fd_require_regular(int fd, struct stat *st) {
+    if (fstat(fd, st) != 0)
         return err_from_errno(errno);
-    if (S_ISREG(st.st_mode))
+    if (S_ISREG(st->st_mode))
         return 0;
-    errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+    errno = S_ISDIR(st->st_mode) ? EISDIR : EINVAL;
     return ERR_INVALID;
 }
 
-int file_open_confined(int root_fd, const char *root, const char *path, int *fd) {
+int file_open_confined(int root_fd, const char *root, const char *path, int *fd, struct stat *st) {
     *fd = -1;
     int opened;
     if (path[0] != '/') {
@@ -159,7 +163,7 @@ int file_open_confined(int root_fd, const char *root, const char *path, int *fd)
     }
     if (opened == -1)
         return source_open_error(errno);
-    int err = fd_require_regular(opened);
+    int err = fd_require_regular(opened, st);
     if (err) {
         int error = errno;
         close(opened);

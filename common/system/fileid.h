@@ -16,8 +16,10 @@ void fileid_from_stat(const struct stat *st, struct source_identity *id);
 /* True when the file system of fd is known to keep inode numbers (local file systems). FUSE and network file systems may
  * give an unchanged file another number after the kernel dropped it from its cache. */
 bool fileid_inodes_are_stable(int fd);
-/* Compares the open file with the plan, as source_identity_difference, but ignores a difference of the inode number alone
- * where numbers are not stable. *difference NULL: equal. ERR_IO: fstat failed; errno is kept. */
+/* Compares the attributes of an open file with the plan, as source_identity_difference, but ignores a difference of the
+ * inode number alone where numbers are not stable. NULL: equal. */
+const char *fileid_difference(const struct source_identity *planned, int fd, const struct stat *st, bool same_boot);
+/* The same with its attributes of now. *difference NULL: equal. ERR_IO: fstat failed; errno is kept. */
 int fileid_compare(const struct source_identity *planned, int fd, bool same_boot, const char **difference) MUST_CHECK;
 
 /*
@@ -35,9 +37,9 @@ const char *boot_id(void);
 /*
  * Opens path (absolute) read-only under root (absolute, without trailing slash except "/"), by openat2(2) with
  * RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS on root's descriptor: no symlink or ".." leads out. root "" or NULL: opens the
- * path without a root. Opens with O_NONBLOCK | O_CLOEXEC | O_NOCTTY, so a fifo does not block. ERR_INVALID: not a regular
- * file. ERR_NOT_FOUND, ERR_DENIED, ERR_IO as of the system call. errno is kept.
+ * path without a root. Opens with O_NONBLOCK | O_CLOEXEC | O_NOCTTY, so a fifo does not block. *st: its attributes.
+ * ERR_INVALID: not a regular file. ERR_NOT_FOUND, ERR_DENIED, ERR_IO as of the system call. errno is kept.
  */
-int file_open_confined(int root_fd, const char *root, const char *path, int *fd) MUST_CHECK;
+int file_open_confined(int root_fd, const char *root, const char *path, int *fd, struct stat *st) MUST_CHECK;
 
 #endif

@@ -44,18 +44,20 @@ static int open_file_compare(const struct file *f, int fd, char *why, size_t why
 
 /* *fd is -1 on error. */
 static int open_file_open(const struct file *f, int *fd, char *why, size_t why_size) {
-    int err = file_open_confined(-1, NULL, f->path, fd);
+    struct stat st;
+    int err = file_open_confined(-1, NULL, f->path, fd, &st);
     if (err) {
         *fd = -1;
         snprintf(why, why_size, "%s", err == ERR_INVALID ? "no longer a regular file" : strerror(errno));
         return err == ERR_INVALID ? ERR_CHANGED : err;
     }
-    err = open_file_compare(f, *fd, why, why_size);
-    if (err) {
-        close(*fd);
-        *fd = -1;
-    }
-    return err;
+    const char *difference = fileid_difference(&f->id, *fd, &st, true);
+    if (!difference)
+        return 0;
+    snprintf(why, why_size, "%s", difference);
+    close(*fd);
+    *fd = -1;
+    return ERR_CHANGED;
 }
 
 /* The entry of the upload, or the one to use for it. */

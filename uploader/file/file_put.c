@@ -52,6 +52,7 @@ void file_put_publish(struct backend_file *b, struct file_job *j) {
         file_job_fail_source(j, err);
         return;
     }
+    j->task->result.source_checked = true;
     j->task->result.crc = source_crc(j->task->source);
     j->task->result.size = source_length(j->task->source);
     if (lseek(j->fd, 0, SEEK_END) != (off_t)source_length(j->task->source) && /* it ends in a hole */

@@ -27,7 +27,9 @@
 
 static int body_check_source(struct s3_op *op) {
     char ignored[200]; /* the reason is asked for again at the end of the operation */
-    return source_check(op->task->source, ignored, sizeof ignored);
+    int err = source_check(op->task->source, ignored, sizeof ignored);
+    op->task->result.source_checked = !err;
+    return err;
 }
 
 static ssize_t body_stream_read(void *arg, void *out, size_t max) {
@@ -59,6 +61,7 @@ static bool body_stream_ready(void *arg) {
 static int body_stream_rewind(void *arg) {
     struct s3_op *op = arg;
     int err = source_rewind(op->task->source, 0);
+    op->task->result.source_checked = false;
     if (!err && op->streams_md5)
         err = s3_digest_begin(op);
     op->read_error = err;

@@ -1,6 +1,6 @@
 /*
  * The kind of source that opens the file here. The file's identity is checked twice: before the first byte is read, and
- * after the last one was sent. The second check also opens the path again, to find a file that was replaced, and because
+ * after the last one was read or sent. The second check also opens the path again, to find a file that was replaced, and because
  * an open refreshes the attribute caches of network file systems. Changes between the two checks are found by the
  * checksum of the bytes that are sent.
  */
@@ -61,18 +61,20 @@ static int local_compare_path(const struct local *s, char *why, size_t why_size)
 
 /* Opens the path and compares. An error: *fd is -1. */
 static int local_open(const struct local *s, int *fd, char *why, size_t why_size) {
-    int err = file_open_confined(s->root->fd, s->root->dir, s->path, fd);
+    struct stat st;
+    int err = file_open_confined(s->root->fd, s->root->dir, s->path, fd, &st);
     if (err) {
         *fd = -1;
         snprintf(why, why_size, "%s", err == ERR_INVALID ? "not a regular file any more" : confined_error_text(errno));
         return err == ERR_INVALID ? ERR_CHANGED : err;
     }
-    err = local_compare(s, *fd, why, why_size);
-    if (err) {
-        close(*fd);
-        *fd = -1;
-    }
-    return err;
+    const char *difference = fileid_difference(&s->planned, *fd, &st, s->same_boot);
+    if (!difference)
+        return 0;
+    snprintf(why, why_size, "%s", difference);
+    close(*fd);
+    *fd = -1;
+    return ERR_CHANGED;
 }
 
 static int local_compare_again(const struct local *s, char *why, size_t why_size) {

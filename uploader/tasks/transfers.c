@@ -32,7 +32,8 @@ static void transfer_succeed(struct uploader *u, struct task_entry *e) {
     retry_budget_refill(&u->budget, e->attempts);
     pace_note(&u->pace, kind, (clock_ns() - e->started_ns) / 1000);
     char why[160] = "";
-    int err = e->task.source ? source_check(e->task.source, why, sizeof why) : 0;
+    bool check = e->task.source && !e->task.result.source_checked;
+    int err = check ? source_check(e->task.source, why, sizeof why) : 0;
     if (!err) {
         task_report(u, e);
         return;

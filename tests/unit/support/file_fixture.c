@@ -148,6 +148,7 @@ void assert_made_the_file(const struct task *t) {
     assert_int_equal(t->result.outcome, OUTCOME_DONE);
     assert_int_equal(t->result.crc, crc32c_add(0, disk.content, SIZE));
     assert_int_equal(t->result.size, SIZE);
+    assert_int_equal(t->result.source_checked, t->job.ref.kind == JOB_PUT);
     assert_final(SIZE);
     dest_dir(path);
     assert_int_equal(dir_count(path), 1);

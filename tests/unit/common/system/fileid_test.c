@@ -15,6 +15,7 @@
  * outside      a file beside it; rootx/file: the directory name begins with that of the root
  */
 static char base[4096], root[4200];
+static struct stat opened;
 static int root_fd;
 
 static int setup(void **state) {
@@ -48,7 +49,7 @@ static int teardown(void **state) {
 static int try_open(const char *name) {
     char path[8400];
     snprintf(path, sizeof path, "%s/%s", root, name);
-    int fd = -1, err = file_open_confined(root_fd, root, path, &fd);
+    int fd = -1, err = file_open_confined(root_fd, root, path, &fd, &opened);
     char bytes[5];
     if (err == 0) {
         assert_int_equal(read(fd, bytes, 5), 5);
@@ -84,11 +85,11 @@ static void test_path_must_be_beneath_by_its_text(void **state) {
     char path[8400];
     int fd;
     snprintf(path, sizeof path, "%s/rootx/file", base);
-    assert_int_equal(file_open_confined(root_fd, root, path, &fd), ERR_DENIED);
+    assert_int_equal(file_open_confined(root_fd, root, path, &fd, &opened), ERR_DENIED);
     snprintf(path, sizeof path, "%s/outside", base);
-    assert_int_equal(file_open_confined(root_fd, root, path, &fd), ERR_DENIED);
-    assert_int_equal(file_open_confined(root_fd, root, "file", &fd), ERR_INVALID);
-    assert_int_equal(file_open_confined(root_fd, root, "", &fd), ERR_INVALID);
+    assert_int_equal(file_open_confined(root_fd, root, path, &fd, &opened), ERR_DENIED);
+    assert_int_equal(file_open_confined(root_fd, root, "file", &fd, &opened), ERR_INVALID);
+    assert_int_equal(file_open_confined(root_fd, root, "", &fd, &opened), ERR_INVALID);
 }
 
 static void test_only_regular_files(void **state) {
@@ -102,7 +103,7 @@ static void test_only_regular_files(void **state) {
     assert_int_equal(try_open("sock"), ERR_INVALID);
     close(s);
     int fd;
-    assert_int_equal(file_open_confined(-1, NULL, "/dev/null", &fd), ERR_INVALID);
+    assert_int_equal(file_open_confined(-1, NULL, "/dev/null", &fd, &opened), ERR_INVALID);
 }
 
 static void test_missing_and_unreadable(void **state) {
@@ -120,17 +121,17 @@ static void test_other_forms_of_root(void **state) {
     char path[8400];
     int fd;
     snprintf(path, sizeof path, "%s/out", root);
-    assert_int_equal(file_open_confined(-1, NULL, path, &fd), 0); /* no root: links are followed */
+    assert_int_equal(file_open_confined(-1, NULL, path, &fd, &opened), 0); /* no root: links are followed */
     close(fd);
-    assert_int_equal(file_open_confined(-1, "", path, &fd), 0);
+    assert_int_equal(file_open_confined(-1, "", path, &fd, &opened), 0);
     close(fd);
     int slash = open("/", O_PATH | O_CLOEXEC);
-    assert_int_equal(file_open_confined(slash, "/", path, &fd), 0);
+    assert_int_equal(file_open_confined(slash, "/", path, &fd, &opened), 0);
     close(fd);
     close(slash);
     snprintf(path, sizeof path, "%s/file", root); /* a root that is a file */
     int file = open(path, O_PATH | O_CLOEXEC);
-    assert_int_equal(file_open_confined(file, path, path, &fd), 0);
+    assert_int_equal(file_open_confined(file, path, path, &fd, &opened), 0);
     close(fd);
     close(file);
 }
@@ -206,9 +207,9 @@ static void test_a_root_may_end_with_slashes(void **state) {
     int fd;
     snprintf(with_slashes, sizeof with_slashes, "%s//", root);
     snprintf(path, sizeof path, "%s/sub/file", root);
-    assert_int_equal(file_open_confined(root_fd, with_slashes, path, &fd), 0);
+    assert_int_equal(file_open_confined(root_fd, with_slashes, path, &fd, &opened), 0);
     close(fd);
-    assert_int_equal(file_open_confined(root_fd, with_slashes, root, &fd), ERR_INVALID); /* a directory */
+    assert_int_equal(file_open_confined(root_fd, with_slashes, root, &fd, &opened), ERR_INVALID); /* a directory */
     assert_int_equal(errno, EISDIR);
     assert_int_equal(try_open("fifo"), ERR_INVALID);
     assert_int_equal(errno, EINVAL);

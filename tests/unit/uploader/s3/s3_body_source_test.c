@@ -34,6 +34,7 @@ static void assert_sent(struct s3_fixture *f, uint64_t length) {
     assert_int_equal(r->crc, crc_of(length, 'a'));
     assert_int_equal(r->size, length);
     assert_int_equal(r->sent_bytes, length);
+    assert_int_equal(r->source_checked, f->task.job.ref.kind == JOB_PUT);
     crc32c_to_base64(r->crc, base64);
     snprintf(line, sizeof line, "x-amz-checksum-crc32c: %s\r\n", base64);
     assert_true(request_contains(f, 0, line));

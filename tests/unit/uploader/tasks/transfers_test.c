@@ -275,6 +275,16 @@ static void test_a_source_that_changed_while_it_was_sent_fails_the_job(void **st
     assert_int_equal(world_reported().class, FAIL_CHANGED);
 }
 
+static void test_a_source_that_was_checked_after_its_last_byte_is_not_checked_again(void **state) {
+    (void)state;
+    struct job put = world_job(JOB_PUT, 1);
+    struct task_entry *e = world_run(&put);
+    assert_int_equal(truncate(uploader_world.source, 5), 0);
+    const struct task_result r = {.outcome = OUTCOME_DONE, .source_checked = true};
+    world_end(e, &r);
+    assert_int_equal(world_reported().outcome, OUTCOME_DONE);
+}
+
 static void test_bytes_of_each_attempt_are_counted(void **state) {
     (void)state;
     struct job put = world_job(JOB_PUT, 1);
@@ -403,6 +413,7 @@ UNIT_MAIN(
     WORLD_TEST(test_a_success_ends_the_trouble), WORLD_TEST(test_a_put_ends_a_note_of_declined_offers),
     WORLD_TEST(test_a_chunk_ends_a_note_of_declined_offers), WORLD_TEST(test_a_begin_leaves_a_note_of_declined_offers),
     WORLD_TEST(test_a_source_that_changed_while_it_was_sent_fails_the_job),
+    WORLD_TEST(test_a_source_that_was_checked_after_its_last_byte_is_not_checked_again),
     WORLD_TEST(test_bytes_of_each_attempt_are_counted), WORLD_TEST(test_a_failure_after_the_lease_is_not_reported),
     WORLD_TEST(test_a_success_after_the_lease_is_reported), WORLD_TEST(test_a_failure_of_this_host_is_a_trouble),
     WORLD_TEST(test_a_gone_handle_can_be_a_trouble), WORLD_TEST(test_a_failure_of_the_file_is_no_trouble),
