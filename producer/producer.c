@@ -1,5 +1,6 @@
 #include "producer/producer.h"
 #include "producer/producer_internal.h"
+#include "pure/arith.h"
 #include "system/descriptors.h"
 #include "system/dirs.h"
 #include "system/exit_status.h"
@@ -137,6 +138,10 @@ const char *producer_allow(const struct producer *p) {
 
 const struct id128 *producer_journal(const struct producer *p) {
     return session_journal(p->session);
+}
+
+uint64_t producer_journal_seq(const struct producer *p) {
+    return sub_or_zero(p->tail_seq, 1);
 }
 
 const char *producer_dest(const struct producer *p) {

@@ -77,6 +77,8 @@ const char *producer_trouble(const struct producer *p);
 
 const struct producer_stats *producer_stats(const struct producer *p);
 const struct id128 *producer_journal(const struct producer *p); /* zero before the first answer of the consumer */
+/* The newest record that this producer has read; 0: none. */
+uint64_t producer_journal_seq(const struct producer *p);
 /* The first max files that are being uploaded, oldest first. Pointers are valid until the next step. */
 size_t producer_files(const struct producer *p, struct producer_file_view *views, size_t max);
 

@@ -1,5 +1,6 @@
 #include "producer/cli/driver.h"
 #include "producer/show/json_events.h"
+#include "producer/show/report.h"
 #include "producer/show/summary.h"
 #include "pure/arith.h"
 #include "pure/deadline.h"
@@ -130,6 +131,7 @@ int driver_run(struct driver *d) {
 
 void driver_init(struct driver *d, struct producer *p, const struct driver_options *o, uint64_t began_ms) {
     *d = (struct driver){.producer = p, .options = *o, .began_ms = began_ms};
+    d->began_us = clock_real_us() - (int64_t)(clock_ms() - began_ms) * 1000;
     progress_init(&d->progress, began_ms);
     d->progress.plain_every_ms = o->stats_ms;
     log_set_before_line(driver_erase_progress, d);
@@ -188,6 +190,27 @@ static void driver_log_end(const struct driver *d, int status) {
         log_info("interrupted; the same command resumes the upload");
 }
 
+static const char *driver_result(const struct driver *d, int status) {
+    if (status > 128)
+        return "interrupted";
+    if (d->gave_up)
+        return "stopped";
+    return status == EXIT_DONE ? "done" : status == EXIT_SOME_FAILED ? "failed" : "unusable";
+}
+
+static void driver_write_report(const struct driver *d, int status, double seconds) {
+    const struct report r = {.dest = producer_dest(d->producer),
+                             .journal = d->options.where,
+                             .journal_id = producer_journal(d->producer),
+                             .journal_seq = producer_journal_seq(d->producer),
+                             .started_us = d->began_us,
+                             .ended_us = clock_real_us(),
+                             .seconds = seconds,
+                             .status = status,
+                             .result = driver_result(d, status)};
+    (void)!report_write(d->options.report, &r, producer_stats(d->producer), d->options.failures); /* logged */
+}
+
 void driver_report(struct driver *d, int status) {
     const struct producer_stats *stats = producer_stats(d->producer);
     double seconds = driver_seconds(d);
@@ -197,6 +220,8 @@ void driver_report(struct driver *d, int status) {
     driver_log_trouble(d, status);
     if (!d->options.summary)
         return;
+    if (d->options.report && status != EXIT_USAGE)
+        driver_write_report(d, status, seconds);
     if (d->options.json)
         json_stats_event("summary", stats, seconds, status, producer_dest(d->producer), d->options.where);
     bool shown = !d->options.json && !d->options.quiet && status != EXIT_USAGE;

@@ -30,6 +30,7 @@ struct driver_options {
     uint64_t stats_ms;               /* time between two lines of progress without a terminal; 0: none */
     bool stops_at_once;              /* the first stop request ends the loop */
     const struct failures *failures; /* listed at the end; NULL: not listed */
+    const char *report;              /* NULL: none is written */
     const char *show_failed;         /* the command that lists all of them */
     const char *where;               /* the journal's directory, or the consumer's endpoint: for the summary */
 };
@@ -41,8 +42,9 @@ struct driver {
     struct progress progress;
     bool explained; /* a hook logged why the run ends */
     uint64_t began_ms, json_due_ms;
-    int stops;    /* stop requests that were handled */
-    bool gave_up; /* max_errors is reached */
+    int64_t began_us; /* the same as a time of day */
+    int stops;        /* stop requests that were handled */
+    bool gave_up;     /* max_errors is reached */
 };
 
 /* began_ms: clock_ms. d must not move afterwards, and the producer must outlive it. */

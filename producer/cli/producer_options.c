@@ -1,4 +1,5 @@
 #include "producer/cli/producer_options.h"
+#include "producer/show/report.h"
 #include "pure/geometry.h"
 #include "system/dirs.h"
 #include "system/exit_status.h"
@@ -88,12 +89,14 @@ int producer_options_parse(struct producer_options *o, const struct command_text
 int producer_options_setup_log(const struct producer_options *o) {
     enum log_level level = o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : o->output.json ? LOG_WARN : LOG_INFO;
     log_setup("chunklift", level, false);
-    return log_set_file(o->log_file);
+    int err = o->report ? report_prepare(o->report) : 0;
+    return err ? err : log_set_file(o->log_file);
 }
 
 struct driver_options producer_options_for_driver(const struct producer_options *o) {
     return (struct driver_options){
         .failures = &o->output.failures,
+        .report = o->report,
         .show_failed = o->show_failed.data,
         .json = o->output.json,
         .progress = !o->quiet && !o->no_progress && !o->output.json,

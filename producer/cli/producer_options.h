@@ -16,7 +16,7 @@
 struct producer_options {
     struct producer_config config;
     struct event_output output; /* with --json */
-    const char *log_file;
+    const char *log_file, *report;
     uint64_t stats_ms;
     bool quiet, no_progress, verbose, help, version;
     struct key_options keys;
@@ -76,8 +76,10 @@ extern const char *const on_change_names[];
          .value_name = "TIME",                                                                                         \
          .help = "without a terminal: time between two lines of progress; 0: none (5s)",                               \
          .max = DAY_MS},                                                                                               \
-        OPTION_ROW_LOG_FILE(&(o)->log_file), OPTION_ROW_VERBOSE(&(o)->verbose), OPTION_ROW_HELP(&(o)->help),           \
-        OPTION_ROW_VERSION(&(o)->version), OPTION_ROWS_END
+        OPTION_ROW_LOG_FILE(&(o)->log_file),                                                                           \
+        {"report", 0, OPTION_TEXT, &(o)->report, "FILE", "at the end write a JSON object about the run to FILE"},      \
+        OPTION_ROW_VERBOSE(&(o)->verbose), OPTION_ROW_HELP(&(o)->help), OPTION_ROW_VERSION(&(o)->version),             \
+        OPTION_ROWS_END
 
 struct command_text {
     const char *name, *usage, *about; /* "cp", and the first line and paragraph of --help */
@@ -88,7 +90,7 @@ struct command_text {
 int producer_options_parse(struct producer_options *o, const struct command_text *text, const struct option_spec *specs,
                            int argc, char **argv) MUST_CHECK;
 void producer_options_release(struct producer_options *o);
-/* Sets the log level and opens --log-file. ERR_USAGE: logged. */
+/* Sets the log level, opens --log-file and prepares --report. ERR_USAGE: logged. */
 int producer_options_setup_log(const struct producer_options *o) MUST_CHECK;
 struct driver_options producer_options_for_driver(const struct producer_options *o);
 

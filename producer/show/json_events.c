@@ -78,35 +78,40 @@ void json_notice_event(const char *text) {
     json_event_end(&l);
 }
 
+void json_add_stats(struct json_line *l, const struct producer_stats *stats, double seconds, int status,
+                    const char *dest, const char *journal_dir) {
+    json_event_seconds(l, seconds);
+    json_line_number(l, "files", stats->files_seen);
+    json_line_number(l, "files_done", stats->files_done);
+    json_line_number(l, "files_failed", stats->files_failed + stats->source_errors);
+    json_line_number(l, "files_skipped", stats->files_skipped);
+    json_line_number(l, "files_verified", stats->files_verified);
+    json_line_number(l, "links_skipped", stats->links_skipped);
+    json_line_number(l, "empty_dirs", stats->empty_dirs);
+    json_line_number(l, "other_skipped", stats->other_skipped);
+    json_line_number(l, "files_excluded", stats->files_excluded);
+    json_line_number(l, "dirs_excluded", stats->dirs_excluded);
+    json_line_number(l, "systems_skipped", stats->systems_skipped);
+    json_line_number(l, "bytes", stats->bytes_total);
+    json_line_number(l, "bytes_done", stats->bytes_done);
+    json_line_number(l, "bytes_sent", stats->bytes_sent_now);
+    json_line_number(l, "bytes_moving", stats->bytes_moving);
+    json_line_number(l, "bytes_twice", stats->bytes_resent);
+    json_line_number(l, "bytes_resent", stats->bytes_resent);
+    json_line_number(l, "retries", stats->retries);
+    json_line_number(l, "uploaders", stats->uploaders);
+    if (status >= 0)
+        json_line_number(l, "status", (uint64_t)status);
+    if (dest)
+        json_line_name(l, "dest", slice_of(dest));
+    if (journal_dir)
+        json_line_name(l, "journal", slice_of(journal_dir));
+}
+
 void json_stats_event(const char *event, const struct producer_stats *stats, double seconds, int status,
                       const char *dest, const char *journal_dir) {
     struct json_line l;
     json_event_begin(&l, event);
-    json_event_seconds(&l, seconds);
-    json_line_number(&l, "files", stats->files_seen);
-    json_line_number(&l, "files_done", stats->files_done);
-    json_line_number(&l, "files_failed", stats->files_failed + stats->source_errors);
-    json_line_number(&l, "files_skipped", stats->files_skipped);
-    json_line_number(&l, "files_verified", stats->files_verified);
-    json_line_number(&l, "links_skipped", stats->links_skipped);
-    json_line_number(&l, "empty_dirs", stats->empty_dirs);
-    json_line_number(&l, "other_skipped", stats->other_skipped);
-    json_line_number(&l, "files_excluded", stats->files_excluded);
-    json_line_number(&l, "dirs_excluded", stats->dirs_excluded);
-    json_line_number(&l, "systems_skipped", stats->systems_skipped);
-    json_line_number(&l, "bytes", stats->bytes_total);
-    json_line_number(&l, "bytes_done", stats->bytes_done);
-    json_line_number(&l, "bytes_sent", stats->bytes_sent_now);
-    json_line_number(&l, "bytes_moving", stats->bytes_moving);
-    json_line_number(&l, "bytes_twice", stats->bytes_resent);
-    json_line_number(&l, "bytes_resent", stats->bytes_resent);
-    json_line_number(&l, "retries", stats->retries);
-    json_line_number(&l, "uploaders", stats->uploaders);
-    if (status >= 0)
-        json_line_number(&l, "status", (uint64_t)status);
-    if (dest)
-        json_line_name(&l, "dest", slice_of(dest));
-    if (journal_dir)
-        json_line_name(&l, "journal", slice_of(journal_dir));
+    json_add_stats(&l, stats, seconds, status, dest, journal_dir);
     json_event_end(&l);
 }

@@ -6,6 +6,7 @@
 #define CHUNKLIFT_JSON_EVENTS_H
 
 #include "producer/producer_events.h"
+#include "system/json_line.h"
 
 /* seconds < 0: not part of the event. */
 void json_file_event(const char *event, const struct producer_file_view *file, double seconds);
@@ -16,6 +17,9 @@ void json_failed_event(const char *path, const char *class, const char *reason);
 /* An entry of a tree that is not uploaded; kind: see walk_skip_name. */
 void json_skipped_event(const char *path, const char *kind);
 void json_notice_event(const char *text);
+/* The fields of a "progress" or "summary" event. */
+void json_add_stats(struct json_line *l, const struct producer_stats *stats, double seconds, int status,
+                    const char *dest, const char *journal_dir);
 /* "progress" each second, "summary" at the end with the exit status; status < 0: not part of the event. */
 void json_stats_event(const char *event, const struct producer_stats *stats, double seconds, int status,
                       const char *dest, const char *journal_dir);

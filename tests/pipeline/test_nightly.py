@@ -138,3 +138,25 @@ def test_lines_of_progress_without_a_terminal(box):
              for every in ("50ms", "0")]
     assert shown[0] > 3 and shown[1] == 0
     box.cp("--stats", "soon", source, box.dir / "out", status=2)
+
+
+def test_the_report_of_a_run(box):
+    """It has the counts and each failed file, after failures too, and replaces that of an earlier run."""
+    src, out = tree(box, 5, blocked=2)
+    report = box.dir / "report.json"
+    report.write_text("old")
+    box.cp("-r", "--report", report, src, out, status=1)
+    said = json.loads(report.read_text())
+    assert (said["event"], said["result"], said["status"], said["files_done"], said["files_failed"]) == ("report", "failed", 1, 3, 2)
+    assert [(f["path"], f["class"]) for f in said["failed"]] == [(f"{src}/f000", "source"), (f"{src}/f001", "source")]
+    assert "its destination is a directory" in said["failed"][0]["error"] and said["dest"] == f"file://{out}" and said["bytes_sent"] == 30
+    box.gone()
+    assert said["journal_id"] == box.records("epoch")[0]["journal"] and said["journal_seq"] == box.records("put")[-1]["seq"]
+    box.cp("-r", "--max-errors", "1", "--report", report, src, out, status=1)
+    assert json.loads(report.read_text())["result"] == "stopped" and not list(box.dir.glob("report.json?*"))
+
+
+def test_a_report_that_cannot_be_written(box):
+    for path in (box.dir / "no" / "report", box.dir):
+        done = box.run("cp", "--report", path, "a", "b", status=2)
+        assert done.stderr.startswith(f"chunklift: --report {path}: cannot be written: ") and done.stderr.count("\n") == 1
