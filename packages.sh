@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # the lists are read through their names
 packages_build="gcc libc6-dev cmake ninja-build pkg-config libzmq3-dev libcurl4-openssl-dev libmsgpack-dev libisal-dev libssl-dev
-    libexpat1-dev libjson-c-dev libpcre2-dev ca-certificates"
+    libexpat1-dev libjson-c-dev libpcre2-dev ca-certificates media-types"
 packages_check="libcmocka-dev python3 python3-pytest python3-crcmod python3-zmq python3-msgpack jq procps man-db git e2fsprogs mount fiu-utils libfiu0 spin
     iproute2 nftables util-linux systemd universal-ctags mandoc"
 packages_lint="clang-format clang-tidy shellcheck"

@@ -58,7 +58,7 @@ int ledger_append(struct consumer *c, struct record *r, uint64_t producers) {
 
 int ledger_append_open(struct consumer *c, struct upload *u) {
     struct record r = {.ev = EV_OPEN, .upload = u->id};
-    upload_identity_to_record(&u->identity, &r);
+    upload_to_record(u, &r);
     return ledger_append(c, &r, u->producers);
 }
 

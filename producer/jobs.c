@@ -155,7 +155,7 @@ static size_t jobs_per_message(const struct planner *p, enum job_kind kind) {
 }
 
 size_t jobs_pick(const struct planner *p, struct offer **picked, size_t max) {
-    size_t count = 0, bytes = 0;
+    size_t count = 0, bytes = p->properties.bytes;
     enum offer_queue q = p->offers.first[QUEUE_URGENT] ? QUEUE_URGENT : QUEUE_BULK;
     struct offer *offer = p->draining ? NULL : p->offers.first[q];
     size_t most = offer ? MIN(jobs_per_message(p, offer->ref.kind), max) : 0;
@@ -190,6 +190,8 @@ void jobs_build(const struct planner *p, const struct offer *offer, struct job *
         .chunks = geometry->chunks,
         .integrity = p->integrity,
     };
+    if (offer->ref.kind == JOB_BEGIN || offer->ref.kind == JOB_PUT)
+        job->content_type = object_properties_type(&p->properties, f->path);
     if (offer->ref.kind == JOB_CHUNK) {
         job->offset = geometry_offset(&f->geometry, offer->ref.chunk);
         job->length = geometry_length(&f->geometry, offer->ref.chunk);

@@ -22,7 +22,8 @@ static int offering_encode(struct producer *p, struct offer *const *picked, size
                         .sender = *session_incarnation(p->session),
                         .offer = {.jobs = list,
                                   .job_count = *count,
-                                  .data = slice_of(endpoint_address(data_server_endpoint(p->data)))}};
+                                  .data = slice_of(endpoint_address(data_server_endpoint(p->data))),
+                                  .properties = p->planner.properties.common}};
         buf_clear(&p->frame);
         err = msg_encode(&m, &p->frame);
     } while (err == ERR_LIMIT && (*count /= 2));

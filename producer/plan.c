@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <sys/param.h>
 
-static void plan_describe(const struct planner *p, const struct file *f, struct plan_file *out) {
+/* ERR_NOMEM, as object_properties_digest. */
+static int plan_describe(struct planner *p, const struct file *f, struct plan_file *out) {
     *out = (struct plan_file){
         .index = f->index,
         .upload = f->refusal ? f->refusal_id : f->upload,
@@ -27,6 +28,7 @@ static void plan_describe(const struct planner *p, const struct file *f, struct 
         .resize = p->resize,
         .drop = f->drop,
     };
+    return object_properties_digest(&p->properties, f->path, &out->properties);
 }
 
 static size_t plan_cost(const struct planner *p, const struct file *f) {
@@ -54,8 +56,8 @@ size_t plan_pick(struct planner *p, uint64_t now_ms, struct plan_file *list, str
         bytes += plan_cost(p, f);
         if (count > 0 && bytes > PLAN_BYTES_MAX)
             break;
-        plan_describe(p, f, &list[count]);
-        requested[count++] = f;
+        if (plan_describe(p, f, &list[count]) == 0) /* else it is asked for again in the next turn */
+            requested[count++] = f;
     }
     return count;
 }

@@ -85,6 +85,26 @@ static int planner_settle_sources(struct planner *p, const struct producer_confi
     return name_list_open(&p->list, config->files_from, config->null_names, item->path, config->follow_links);
 }
 
+/* Refuses options that the destination has no use for, and a key that others could read on its way. */
+static int planner_settle_properties(struct planner *p, const struct producer_config *config) {
+    bool on_s3 = p->sources.scheme == DEST_S3;
+    const struct properties *given = &config->properties;
+    for (enum property i = 0; !on_s3 && i < PROPERTY_COUNT; i++)
+        if (property_get(given, i).len) {
+            log_error("--%s: only objects in S3 have this property; leave it out", property_fields[i].option);
+            return ERR_USAGE;
+        }
+    if (!on_s3 && given->metadata_count) {
+        log_error("--metadata: only objects in S3 have this property; leave it out");
+        return ERR_USAGE;
+    }
+    if (given->sse_c_md5.len && !s3_url_is_private(slice_of(p->endpoint))) {
+        log_error("--sse-c-key: the key would be readable on its way to %s; use https", p->endpoint);
+        return ERR_USAGE;
+    }
+    return object_properties_init(&p->properties, given, !config->no_guess_type, on_s3);
+}
+
 /* --- start and end --- */
 
 /* An upload to abort: a file without bytes and without a source. */
@@ -135,6 +155,8 @@ int planner_init(struct planner *p, const struct producer_config *config, const 
     if (!err)
         err = planner_settle_texts(p, config);
     if (!err)
+        err = planner_settle_properties(p, config);
+    if (!err)
         err = offers_init(&p->offers);
     for (size_t i = 0; !err && i < config->drop_count; i++)
         err = planner_add_drop(p, &config->drops[i]);
@@ -150,6 +172,7 @@ void planner_release(struct planner *p) {
     files_release(&p->files);
     offers_release(&p->offers);
     sources_release(&p->sources);
+    object_properties_release(&p->properties);
     buf_release(&p->scratch);
     free(p->source_name);
     free(p->journal_dir);

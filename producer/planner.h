@@ -12,6 +12,7 @@
 #define CHUNKLIFT_PLANNER_H
 
 #include "producer/files.h"
+#include "producer/object_properties.h"
 #include "producer/offers.h"
 #include "producer/producer_config.h"
 #include "producer/producer_events.h"
@@ -48,6 +49,7 @@ struct planner {
     bool resize; /* the user chose a chunk size */
     enum on_change on_change;
     enum integrity integrity;
+    struct object_properties properties;
     struct producer_events events;
 
     struct sources sources;

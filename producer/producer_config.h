@@ -4,6 +4,7 @@
 
 #include "producer/select/selection.h"
 #include "pure/ids.h"
+#include "pure/properties.h"
 #include "pure/proto.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,22 +35,24 @@ struct producer_config {
     enum on_change on_change;
     const struct producer_drop *drops; /* instead of sources; all of one endpoint and, on S3, of one bucket */
     size_t drop_count;
-    enum integrity integrity;  /* INTEGRITY_UNKNOWN: auto */
-    uint64_t chunk_size;       /* wanted bytes per chunk; 0: CHUNK_SIZE_DEFAULT */
-    bool resize;               /* the user chose chunk_size: a failed upload with another one is not resumed */
-    const char *source_name;   /* NULL: empty */
-    const char *endpoint_url;  /* S3; NULL: the result of aws_endpoint_choose */
-    const char *profile;       /* in ~/.aws, read for the endpoint only; NULL: AWS_PROFILE */
-    const char *region;        /* NULL: AWS_REGION, then AWS_DEFAULT_REGION, then empty */
-    const char *journal_dir;   /* its file `consumer` names the consumer's endpoint; also shown to users */
-    const char *consumer;      /* the consumer's endpoint; NULL: read from journal_dir */
-    const char *jobs_endpoint; /* bound; NULL: a new ipc name */
-    const char *data_endpoint; /* bound; NULL: next to the jobs (data_server_default_address), or a new ipc name */
-    uint64_t retry_for_ms;     /* 0: 10 min */
-    uint64_t drain_for_ms;     /* how long a drain waits for a consumer that does not answer; 0: DRAIN_FOR_MS */
-    bool set_bwlimit;          /* send SET before planning anything */
-    uint64_t bwlimit;          /* the value to set: the fleet's budget in bytes per second; 0: none */
-    uint64_t max_errors;       /* failed files; no more are looked for then (producer_failed_enough); 0: no limit */
+    enum integrity integrity;     /* INTEGRITY_UNKNOWN: auto */
+    struct properties properties; /* of all objects; their values are valid (pure/properties.h) */
+    bool no_guess_type;           /* content types are not guessed from extensions */
+    uint64_t chunk_size;          /* wanted bytes per chunk; 0: CHUNK_SIZE_DEFAULT */
+    bool resize;                  /* the user chose chunk_size: a failed upload with another one is not resumed */
+    const char *source_name;      /* NULL: empty */
+    const char *endpoint_url;     /* S3; NULL: the result of aws_endpoint_choose */
+    const char *profile;          /* in ~/.aws, read for the endpoint only; NULL: AWS_PROFILE */
+    const char *region;           /* NULL: AWS_REGION, then AWS_DEFAULT_REGION, then empty */
+    const char *journal_dir;      /* its file `consumer` names the consumer's endpoint; also shown to users */
+    const char *consumer;         /* the consumer's endpoint; NULL: read from journal_dir */
+    const char *jobs_endpoint;    /* bound; NULL: a new ipc name */
+    const char *data_endpoint;    /* bound; NULL: next to the jobs (data_server_default_address), or a new ipc name */
+    uint64_t retry_for_ms;        /* 0: 10 min */
+    uint64_t drain_for_ms;        /* how long a drain waits for a consumer that does not answer; 0: DRAIN_FOR_MS */
+    bool set_bwlimit;             /* send SET before planning anything */
+    uint64_t bwlimit;             /* the value to set: the fleet's budget in bytes per second; 0: none */
+    uint64_t max_errors;          /* failed files; no more are looked for then (producer_failed_enough); 0: no limit */
     uint64_t unserved_wait_ms; /* how long a file waits for an uploader that can serve it (rule 2); 0: retry_for_ms */
     uint64_t consumer_wait_ms; /* how long the start waits for an answer before producer_step returns ERR_UNREACHABLE;
                                   0: without limit (cp starts a consumer itself) */

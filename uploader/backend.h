@@ -49,7 +49,8 @@ struct task_result {
 /* The uploader's core owns a task (uploader/tasks/tasks.c). A backend keeps its own state in backend_state until task_done or
  * cancel. */
 struct task {
-    struct job job; /* its strings belong to the task */
+    struct job job;                      /* its strings belong to the task */
+    const struct properties *properties; /* of the object; never NULL */
     /* Chunk and put: opened and checked, and primed if it is fetched (source/fetch.h). Otherwise NULL. */
     struct source *source;
     /* Begin, finish, abort: find uploads that earlier holders of the begin created since then (rule 10); 0: do not. */
@@ -92,11 +93,13 @@ void backend_file_set_token_bucket(struct backend *b, struct token_bucket *bucke
 /* After a step: every job waits for the token bucket. */
 bool backend_file_is_throttled(const struct backend *b);
 
-struct http; /* uploader/http/http.h */
+struct http;      /* uploader/http/http.h */
+struct sse_c_key; /* system/sse_c_key.h */
 struct s3_options {
     const char *region, *profile; /* NULL: from environment and configuration */
     enum integrity integrity;     /* INTEGRITY_UNKNOWN: auto */
     uint32_t response_timeout_ms;
+    const struct sse_c_key *sse_c_key; /* --sse-c-key; it must outlive the backend. NULL: none */
 };
 int backend_s3_new(struct backend **b, struct http *http, const struct s3_options *o) MUST_CHECK;
 enum integrity backend_s3_integrity(const struct backend *b); /* of the last transfer */

@@ -185,7 +185,7 @@ static void intake_ack(struct uploader *u, const struct ack *a) {
         bool other = a->handle.len > 0 && !slice_equal(a->handle, r->result.handle);
         bool unwanted = a->kind == ACK_REFUSED && a->handle.len == 0 && (a->why == WHY_STALE || a->why == WHY_ENDED);
         if (other || unwanted)
-            transfers_abort_own(u, &r->result);
+            transfers_abort_own(u, r);
     }
     report_destroy(&r);
     FAULT_POINT_AS(ack_read, job_kind_name(a->ref.kind));

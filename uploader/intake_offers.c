@@ -20,6 +20,8 @@ static bool offer_take(struct uploader *u, const struct job *j, const char *data
     struct task_entry *e = capacity_free_slots(u, j->ref.kind) > 0 ? tasks_add(&u->tasks, j, false) : NULL;
     if (e && data)
         e->data = strdup(data); /* out of memory: as if the offer named no address */
+    if (e)
+        task_set_properties(e, u->offered);
     return e != NULL;
 }
 
@@ -40,7 +42,7 @@ static bool offer_consider(struct uploader *u, const struct job *j, const char *
     u->last_kind = job_has_geometry(j->ref.kind) ? JOB_CHUNK : j->ref.kind;
     if (tasks_find(&u->tasks, &j->ref) || reports_has(&u->reports, &j->ref))
         return true; /* offered again while it is done here */
-    const char *unservable = job_unservable_reason(u, j, data != NULL);
+    const char *unservable = job_unservable_reason(u, j, &u->offered->properties, data != NULL);
     struct slice location = job_location(u, j);
     if (unservable) {
         troubles_note_declined(&u->troubles, location, unservable, u->now_ms);
@@ -78,7 +80,12 @@ static void offer_handle(struct uploader *u, struct offer_socket *from) {
         log_debug("dropped an offer: %s", err_text(err));
         return;
     }
-    if (m.type == MSG_OFFER && id_equal(&m.journal, session_journal(u->session))) {
+    bool valid = m.type == MSG_OFFER && id_equal(&m.journal, session_journal(u->session));
+    if (valid && !properties_are_valid(&m.offer.properties)) {
+        log_debug("dropped an offer with invalid properties");
+        valid = false;
+    }
+    if (valid && property_set_update(&u->offered, &m.offer.properties) == 0) {
         char address[PROTO_TEXT_MAX + 1];
         struct curve_key key;
         bool fetchable = fetch_address(m.offer.data, from->address, address, sizeof address) &&

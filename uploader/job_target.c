@@ -22,6 +22,8 @@ bool job_is_valid(const struct job *j) {
         return false;
     if ((kind == JOB_CHUNK || kind == JOB_FINISH) && j->handle.len == 0)
         return false;
+    if (j->content_type.len && property_value_problem(j->content_type))
+        return false;
     if (kind == JOB_PUT)
         return j->ref.chunk == 0 && j->offset == 0 && j->length == j->source.file.size;
     if (kind != JOB_CHUNK)
@@ -58,7 +60,16 @@ static bool job_has_own_endpoint(const struct uploader *u, struct slice endpoint
     return false;
 }
 
-const char *job_unservable_reason(const struct uploader *u, const struct job *j, bool fetchable) {
+/* NULL: the job needs no key of SSE-C, or this uploader has it. */
+static const char *job_missing_key(const struct uploader *u, const struct properties *p) {
+    const char *own = u->settings->sse_c.md5;
+    if (p->sse_c_md5.len == 0 || slice_equal(p->sse_c_md5, slice_of(own)))
+        return NULL;
+    return *own ? "this uploader has another --sse-c-key than the producer" : "this uploader has no --sse-c-key";
+}
+
+const char *job_unservable_reason(const struct uploader *u, const struct job *j, const struct properties *p,
+                                  bool fetchable) {
     static char why[PROTO_TEXT_MAX];
     if (!job_allowed_url(u, j->target.dest))
         return "not under an --allow of this uploader";
@@ -67,6 +78,9 @@ const char *job_unservable_reason(const struct uploader *u, const struct job *j,
         return "not a destination";
     if (d.scheme == DEST_S3 && !job_has_own_endpoint(u, j->target.endpoint, why, sizeof why))
         return why;
+    const char *missing_key = d.scheme == DEST_S3 ? job_missing_key(u, p) : NULL;
+    if (missing_key)
+        return missing_key;
     bool carries_bytes = j->ref.kind == JOB_CHUNK || j->ref.kind == JOB_PUT;
     if (carries_bytes && !fetchable && !roots_contain(u->roots, j->source.path))
         return "not under a --root of this uploader";

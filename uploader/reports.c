@@ -19,6 +19,7 @@ void reports_init(struct reports *r) {
 void report_destroy(struct report **report) {
     if (!*report)
         return;
+    property_set_drop(&(*report)->properties);
     free((*report)->memory);
     free(*report);
     *report = NULL;
@@ -53,7 +54,7 @@ static int result_copy(struct result *out, const struct result *in, void **memor
     return slices_own(all, sizeof all / sizeof *all, memory);
 }
 
-int reports_add(struct reports *r, const struct result *result) {
+int reports_add(struct reports *r, const struct result *result, struct property_set *properties) {
     if (reports_find(r, &result->ref, result->outcome))
         return 0;
     struct report *e = calloc(1, sizeof *e);
@@ -63,6 +64,7 @@ int reports_add(struct reports *r, const struct result *result) {
         free(e);
         return ERR_NOMEM;
     }
+    e->properties = property_set_hold(properties);
     hash_insert(&r->by_ref, &e->by_ref, ref_hash(&result->ref));
     list_add(&r->due, &e->node);
     r->count++;

@@ -11,6 +11,7 @@
 #include "pure/hash.h"
 #include "pure/list.h"
 #include "pure/proto.h"
+#include "uploader/property_set.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,7 +23,8 @@ struct report {
     struct hash_node by_ref;
     struct result result; /* its slices are in memory */
     void *memory;
-    uint64_t due_ms; /* in sent: when it is resent */
+    struct property_set *properties; /* begin: of the upload it created */
+    uint64_t due_ms;                 /* in sent: when it is resent */
     uint32_t tries;
 };
 
@@ -34,8 +36,8 @@ struct reports {
 
 void reports_init(struct reports *r);
 void reports_release(struct reports *r);
-/* Keeps a copy. ERR_NOMEM: nothing was kept. */
-int reports_add(struct reports *r, const struct result *result) MUST_CHECK;
+/* Keeps a copy, and holds the properties, which may be NULL. ERR_NOMEM: nothing was kept. */
+int reports_add(struct reports *r, const struct result *result, struct property_set *properties) MUST_CHECK;
 /* A result of this job is kept here. */
 bool reports_has(const struct reports *r, const struct ref *ref);
 /* Copies the first due results, at most max; their slices point into r. Call reports_sent after sending them. */

@@ -3,6 +3,7 @@
 #include "aws/aws_settings.h"
 #include "pure/array.h"
 #include "pure/dest.h"
+#include "pure/s3_endpoint.h"
 #include "runtime/keys.h"
 #include "system/dirs.h"
 #include "system/log.h"
@@ -19,6 +20,7 @@
 
 struct extras { /* options that are not kept */
     bool help, version, no_progress, content_md5;
+    const char *sse_c_key;
     int integrity;
 };
 
@@ -43,6 +45,7 @@ static int settings_parse_options(struct settings *s, struct extras *x, int argc
         OPTION_ROW_RESPONSE_TIMEOUT(&s->response_timeout_ms, 1, UINT32_MAX),
         OPTION_ROW_INTEGRITY(&x->integrity),
         OPTION_ROW_CONTENT_MD5(&x->content_md5),
+        OPTION_ROW_SSE_C_KEY(&x->sse_c_key),
         KEY_OPTION_ROWS(&s->keys),
         OPTION_ROW_JSON(&s->json),
         OPTION_ROW_LOG_FILE(&s->log_file),
@@ -126,6 +129,15 @@ int settings_choose_endpoint(struct settings *s) {
     return err;
 }
 
+/* The key must not be sent where others could read it. */
+static int settings_read_key(struct settings *s, const char *path) {
+    int err = path ? sse_c_key_read(path, &s->sse_c) : 0;
+    if (!path || err || !s->endpoint_url[0] || s3_url_is_private(slice_of(s->endpoint_url)))
+        return err;
+    log_error("--sse-c-key: the key would be readable on its way to %s; use https", s->endpoint_url);
+    return ERR_USAGE;
+}
+
 static int settings_set_defaults(struct settings *s) {
     if (s->consumer || s->journal_dir)
         return 0;
@@ -147,10 +159,13 @@ int settings_parse(struct settings *s, int argc, char **argv) {
         err = settings_set_allow_urls(s);
     if (!err && !s->doctor)
         err = settings_choose_endpoint(s);
+    if (!err)
+        err = settings_read_key(s, x.sse_c_key);
     return err || s->doctor ? err : settings_set_defaults(s);
 }
 
 void settings_release(struct settings *s) {
+    sse_c_key_wipe(&s->sse_c);
     text_list_release(&s->jobs);
     text_list_release(&s->roots);
     for (size_t i = s->allow_urls ? s->allow.count : 0; i-- > 0;)

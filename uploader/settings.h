@@ -8,6 +8,7 @@
 #include "runtime/keys.h"
 #include "system/config_file.h"
 #include "system/options.h"
+#include "system/sse_c_key.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ struct settings {
     const char *consumer, *journal_dir; /* consumer NULL: the one that serves journal_dir */
     const char *endpoint_url;           /* normalized; "" without an S3 destination */
     const char *region, *profile;       /* NULL: from environment and configuration */
+    struct sse_c_key sse_c;             /* empty texts: no --sse-c-key */
     uint64_t slots, retry_for_ms, response_timeout_ms, drain_for_ms;
     uint64_t bwlimit; /* bytes a second; 0: no limit of its own */
     struct key_options keys;

@@ -171,6 +171,7 @@ void uploader_destroy(struct uploader **out) {
         return;
     cancel_running(u);
     tasks_release(&u->tasks);
+    property_set_drop(&u->offered);
     fetches_destroy(&u->fetches);
     frame_release(&u->frame);
     offer_sockets_release(&u->offer_sockets);

@@ -35,7 +35,8 @@ int stores_open_s3(const struct settings *s, struct http *http, struct backend *
     struct s3_options o = {.region = s->region,
                            .profile = s->profile,
                            .integrity = s->integrity,
-                           .response_timeout_ms = (uint32_t)s->response_timeout_ms};
+                           .response_timeout_ms = (uint32_t)s->response_timeout_ms,
+                           .sse_c_key = s->sse_c.md5[0] ? &s->sse_c : NULL};
     return backend_s3_new(s3, http, &o);
 }
 

@@ -55,6 +55,7 @@ struct uploader {
 
     struct offer_sockets offer_sockets;
     struct frame frame;
+    struct property_set *offered; /* the properties of the last OFFER */
     struct tasks tasks;
     struct limiter limiter;
     uint32_t slots_max;           /* by the limit of open files */
@@ -134,7 +135,8 @@ bool job_is_valid(const struct job *j);
 bool job_has_geometry(enum job_kind kind);
 /* NULL: this uploader can serve the job. Otherwise the reason, valid until the next call. fetchable: the job's bytes can
  * be fetched from the producer. */
-const char *job_unservable_reason(const struct uploader *u, const struct job *j, bool fetchable);
+const char *job_unservable_reason(const struct uploader *u, const struct job *j, const struct properties *p,
+                                  bool fetchable);
 /* NULL: none is allowed here. */
 struct backend *job_backend(const struct uploader *u, const struct job *j);
 /* The key of troubles.h: a store's endpoint, or the allowed destination that contains a file. Empty: none. */
@@ -151,7 +153,7 @@ uint64_t outbox_deadline(const struct uploader *u); /* of the next HEARTBEAT */
 void transfers_grant(struct uploader *u, struct task_entry *e, uint64_t asked_ms, uint32_t lease_ms, int64_t since_us);
 void transfers_parts_complete(struct uploader *u, struct task_entry *e);
 /* Aborts the multipart upload of a BEGIN that lost against another one (rule 10). */
-void transfers_abort_own(struct uploader *u, const struct result *begin);
+void transfers_abort_own(struct uploader *u, const struct report *begin);
 /* Handles the tasks that ended: reports, retries. */
 void transfers_end(struct uploader *u);
 /* Starts tasks while slots are free. */

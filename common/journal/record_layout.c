@@ -40,6 +40,7 @@ const struct record_field_def record_fields[F_COUNT] = {
     FIELD(F_OPENS, "opens", FIELD_U64, opens, HAS_OPENS),
     FIELD(F_VIA, "via", FIELD_TEXT, via, HAS_VIA),
     FIELD(F_INTEGRITY, "integrity", FIELD_TEXT, integrity, HAS_INTEGRITY),
+    FIELD(F_PROPERTIES, "properties", FIELD_ID, properties, HAS_PROPERTIES),
 };
 
 #define B FIELD_BIT
@@ -53,11 +54,11 @@ static const struct record_layout record_layouts[EV_COUNT] = {
     [EV_EPOCH] = {"epoch", B(F_EPOCH) | B(F_JOURNAL) | B(F_VERSION), 3, {F_EPOCH, F_JOURNAL, F_VERSION}},
     [EV_STOP] = {"stop", 0, 0, {0}},
     [EV_SEGMENT] = {"segment", B(F_PREV), 1, {F_PREV}},
-    [EV_OPEN] = {"open", IDENTITY, 9, {IDENTITY_ORDER}},
+    [EV_OPEN] = {"open", IDENTITY, 10, {IDENTITY_ORDER, F_PROPERTIES}},
     [EV_BEGIN] = {"begin",
                   IDENTITY | B(F_CHUNK_SIZE) | B(F_CHUNKS) | B(F_HANDLE),
-                  13,
-                  {IDENTITY_ORDER, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM}},
+                  14,
+                  {IDENTITY_ORDER, F_PROPERTIES, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM}},
     [EV_CHUNK] = {"chunk", CHUNK_BASE | B(F_WORKER) | B(F_MS), 10, {CHUNK_ORDER, F_VIA, F_INTEGRITY}},
     [EV_REDO] = {"redo", B(F_UPLOAD) | B(F_CHUNK), 2, {F_UPLOAD, F_CHUNK}},
     [EV_FINISH] = {"finish",
@@ -81,8 +82,8 @@ static const struct record_layout record_layouts[EV_COUNT] = {
 static const struct record_layout carry_layouts[] = {
     {CARRY_UPLOAD,
      B(F_KIND) | IDENTITY,
-     16,
-     {F_KIND, IDENTITY_ORDER, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM, F_SINCE_NS, F_OPENS}},
+     17,
+     {F_KIND, IDENTITY_ORDER, F_PROPERTIES, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM, F_SINCE_NS, F_OPENS}},
     {CARRY_CHUNK, B(F_KIND) | CHUNK_BASE, 10, {F_KIND, CHUNK_ORDER, F_INTEGRITY}},
     {CARRY_FINISHED,
      B(F_KIND) | IDENTITY | B(F_CRC),

@@ -55,6 +55,7 @@ enum field_id {
     F_OPENS,
     F_VIA,
     F_INTEGRITY,
+    F_PROPERTIES,
     F_COUNT
 };
 
@@ -68,7 +69,7 @@ struct record_field_def {
     uint16_t has;    /* its bit in record.has, 0: none */
 };
 
-#define LAYOUT_FIELDS_MAX 16
+#define LAYOUT_FIELDS_MAX 17
 struct record_layout {
     const char *name;  /* of the event; for carry of the kind */
     uint64_t required; /* FIELD_BITs */

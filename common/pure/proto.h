@@ -17,6 +17,7 @@
 #include "pure/err.h"
 #include "pure/ids.h"
 #include "pure/job.h"
+#include "pure/properties.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -115,9 +116,10 @@ struct plan_file {
     enum inodes inodes;
     bool verified; /* the whole content was read: crc is valid */
     uint32_t crc;
-    bool resize;        /* the user chose chunk_size: an upload that failed with another size is not resumed */
-    bool drop;          /* abort `upload` and plan nothing; the answer names it as superseded */
-    struct slice error; /* the file cannot be uploaded: record it as failed under the id `upload` */
+    bool resize;             /* the user chose chunk_size: an upload that failed with another size is not resumed */
+    bool drop;               /* abort `upload` and plan nothing; the answer names it as superseded */
+    struct slice error;      /* the file cannot be uploaded: record it as failed under the id `upload` */
+    struct id128 properties; /* properties_digest of the object: an upload that was begun with others is not resumed */
 };
 struct msg_plan {
     struct plan_file *files;
@@ -173,13 +175,15 @@ struct job {
     enum checksum_kind checksum;
     uint64_t chunk_size;
     uint32_t chunks;
-    bool second;              /* for a second lease (rule 12) */
-    enum integrity integrity; /* --integrity of the producer; UNKNOWN: auto */
+    bool second;               /* for a second lease (rule 12) */
+    enum integrity integrity;  /* --integrity of the producer; UNKNOWN: auto */
+    struct slice content_type; /* begin, put; empty: that of the OFFER's properties, else PROPERTY_TYPE_DEFAULT */
 };
 struct msg_offer {
     struct job *jobs;
     size_t job_count;
-    struct slice data; /* the producer's --data endpoint; empty: none */
+    struct slice data;            /* the producer's --data endpoint; empty: none */
+    struct properties properties; /* of all its jobs */
 };
 
 struct claim {

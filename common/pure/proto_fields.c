@@ -120,6 +120,7 @@ static const struct field plan_file_fields[] = {
     FLAG(plan_file, 11, resize),
     FLAG(plan_file, 12, drop),
     TEXT(plan_file, 13, error, OPTIONAL, PROTO_TEXT_MAX),
+    ID(plan_file, 14, properties, OPTIONAL),
 };
 static const struct schema plan_file_schema = SCHEMA("plan_file", plan_file, plan_file_fields);
 
@@ -161,8 +162,28 @@ static const struct field job_fields[] = {
     NUMBER(job, 9, chunks, OPTIONAL, CHUNKS_MAX),
     FLAG(job, 10, second),
     ENUM(job, 11, integrity, OPTIONAL, INTEGRITY_SHA256),
+    TEXT(job, 12, content_type, OPTIONAL, PROTO_TEXT_MAX),
 };
 static const struct schema job_schema = SCHEMA("job", job, job_fields);
+
+static const struct field properties_fields[] = {
+    TEXT(properties, 1, content_type, OPTIONAL, PROPERTY_VALUE_MAX),
+    TEXT(properties, 2, cache_control, OPTIONAL, PROPERTY_VALUE_MAX),
+    TEXT(properties, 3, content_disposition, OPTIONAL, PROPERTY_VALUE_MAX),
+    TEXT(properties, 4, content_encoding, OPTIONAL, PROPERTY_VALUE_MAX),
+    TEXT(properties, 5, content_language, OPTIONAL, PROPERTY_VALUE_MAX),
+    TEXTS(properties, 6, metadata, metadata_count, PROPERTY_METADATA_MAX, PROPERTY_METADATA_BYTES_MAX + 1),
+    TEXT(properties, 7, tagging, OPTIONAL, PROPERTY_TAGGING_MAX),
+    TEXT(properties, 8, storage_class, OPTIONAL, PROPERTY_VALUE_MAX),
+    TEXT(properties, 9, acl, OPTIONAL, PROPERTY_VALUE_MAX),
+    TEXT(properties, 10, sse, OPTIONAL, PROPERTY_VALUE_MAX),
+    TEXT(properties, 11, sse_kms_key_id, OPTIONAL, PROPERTY_VALUE_MAX),
+    TEXT(properties, 12, sse_c_md5, OPTIONAL, PROPERTY_VALUE_MAX),
+    TEXT(properties, 13, request_payer, OPTIONAL, PROPERTY_VALUE_MAX),
+    TEXT(properties, 14, expected_bucket_owner, OPTIONAL, PROPERTY_VALUE_MAX),
+    FLAG(properties, 15, no_preserve),
+};
+static const struct schema properties_schema = SCHEMA("properties", properties, properties_fields);
 
 static const struct field claim_item_fields[] = {
     STRUCT(claim, 1, ref, REQUIRED, ref_schema),
@@ -381,6 +402,7 @@ static const struct field planned_fields[] = {
 static const struct field offer_fields[] = {
     LIST(msg_offer, 1, jobs, job_count, PROTO_LIST_MAX, job_schema),
     TEXT(msg_offer, 2, data, OPTIONAL, PROTO_TEXT_MAX),
+    STRUCT(msg_offer, 3, properties, OPTIONAL, properties_schema),
 };
 static const struct field claim_fields[] = {
     LIST(msg_claim, 1, claims, claim_count, PROTO_LIST_MAX, claim_item_schema),

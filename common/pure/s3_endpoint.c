@@ -63,6 +63,20 @@ const char *s3_url_parse(struct slice url, struct s3_url *parts) {
     return slice_is_made_of(parts->base, "-._~/%") ? NULL : "a character in its path is not allowed in an endpoint URL";
 }
 
+bool s3_url_is_private(struct slice url) {
+    static const char *const hosts[] = {"localhost", "127.0.0.1", "[::1]"};
+    struct s3_url parts;
+    if (s3_url_parse(url, &parts))
+        return false;
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        size_t len = strlen(hosts[i]);
+        if (parts.authority.len >= len && strncasecmp(parts.authority.ptr, hosts[i], len) == 0 &&
+            (parts.authority.len == len || parts.authority.ptr[len] == ':'))
+            return true;
+    }
+    return parts.https;
+}
+
 int s3_url_add_normal(struct buf *out, const struct s3_url *parts) {
     int err = buf_add_text(out, parts->https ? "https://" : "http://");
     for (size_t i = 0; !err && i < parts->authority.len; i++) {

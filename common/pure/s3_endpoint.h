@@ -26,6 +26,8 @@ const char *s3_url_parse(struct slice url, struct s3_url *parts) MUST_CHECK;
 int s3_url_add_normal(struct buf *out, const struct s3_url *parts) MUST_CHECK;
 /* Appends any text that a user gave as a URL, safe for display: a possible user name, password or query becomes "***". */
 int s3_url_add_shown(struct buf *out, struct slice url) MUST_CHECK;
+/* True: bytes to this endpoint cannot be read on the way: it is https, or a loopback address. */
+bool s3_url_is_private(struct slice url);
 
 /* A valid name of a region: letters, digits, '-', '_' and '.', the first and the last a letter or digit, 1 to
  * S3_REGION_MAX bytes. */

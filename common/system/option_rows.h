@@ -75,6 +75,12 @@
 #define OPTION_ROW_CONTENT_MD5(target)                                                                                 \
     { "content-md5", 0, OPTION_FLAG, target, NULL, "the same as --integrity md5" }
 
+#define OPTION_ROW_SSE_C_KEY(target)                                                                                   \
+    {                                                                                                                  \
+        "sse-c-key", 0, OPTION_TEXT, target, "FILE",                                                                   \
+            "the store encrypts objects with this key (SSE-C): 32 bytes, or their base64"                              \
+    }
+
 /* ---- times; max_ms 0: no bounds ---- */
 
 #define OPTION_ROW_RETRY_FOR(target, min_ms, max_ms)                                                                   \

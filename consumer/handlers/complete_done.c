@@ -39,7 +39,7 @@ static bool complete_handle_is_text(struct slice handle) {
 
 static int complete_record_begin(struct completion *v, const struct geometry *g) {
     struct record r = {.ev = EV_BEGIN, .upload = v->u->id, .handle = v->result->handle};
-    upload_identity_to_record(&v->u->identity, &r);
+    upload_to_record(v->u, &r);
     r.has |= HAS_GEOMETRY | HAS_HANDLE;
     r.chunk_size = g->chunk_size;
     r.chunks = g->chunks;

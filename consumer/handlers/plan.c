@@ -3,8 +3,8 @@
  *   1. The named upload was superseded: SUPERSEDED. The file fails at this producer.
  *   2. The file finished last at its destination: DONE, unless --force or a missing object asks for
  *      a new upload. The reply has the recorded crc when inode or ctime differ.
- *   3. An unfinished upload has its key, inode and ctime: it goes on, unless it is spoiled, or has
- *      failed and --force or another --chunk-size asks for a new one.
+ *   3. An unfinished upload has its key, inode, ctime and properties: it goes on, unless it is
+ *      spoiled, or has failed and --force or another --chunk-size asks for a new one.
  *   4. Otherwise a new upload. It supersedes the unfinished one at its destination.
  *
  * A destination has at most one upload that is not superseded, and that one supersedes at most one
@@ -153,6 +153,7 @@ static int plan_upload(struct planning *p, const struct upload *asked, struct pl
         return err;
     uploads_add_producer(p->c, u, p->peer);
     u->failed = 0;
+    u->properties = p->file->properties; /* only an upload that has created nothing has others */
     upload_forget_failure(u);
     upload_forget_redos(u);
     plan_set_geometry(u, p->file, p->peer);

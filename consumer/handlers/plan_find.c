@@ -41,6 +41,12 @@ static bool plan_is_same_file(const struct planning *p, const struct upload *u) 
     return !source_identity_difference(&planned, &p->identity.file, false);
 }
 
+/* An object gets its properties when its upload is created. A planned one has created nothing yet: it gets those of the
+ * last plan. */
+static bool plan_has_same_properties(const struct planning *p, const struct upload *u) {
+    return (!u->opened && u->lease_count == 0) || id_equal(&u->properties, &p->file->properties);
+}
+
 static bool plan_has_other_producer(const struct planning *p, const struct upload *u) {
     return (u->producers & ~peer_bit(p->peer)) != 0;
 }
@@ -54,7 +60,7 @@ static bool plan_gives_up(const struct planning *p, const struct upload *u) {
 
 struct upload *plan_find_unfinished(const struct planning *p, const struct upload *asked) {
     struct upload *u = state_find_key(&p->c->state, &p->key);
-    if (!u || !plan_is_same_file(p, u) || u->spoiled)
+    if (!u || !plan_is_same_file(p, u) || !plan_has_same_properties(p, u) || u->spoiled)
         return NULL;
     if (u == asked || plan_made_it(p, u->made_by))
         return u;
@@ -124,6 +130,7 @@ int plan_add_upload(struct planning *p, struct upload **out) {
         return err == ERR_NOMEM ? 0 : err;
     struct upload *u = *out, *old = state_find(&p->c->state, &old_id);
     u->made_by = peer_bit(p->peer);
+    u->properties = p->file->properties;
     plans_add(&p->c->planned, u, p->peer->producer);
     u->inherited = id_equal(&u->id, &p->file->upload); /* planned in an earlier epoch: it may have a holder */
     if (old) {

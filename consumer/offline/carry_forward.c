@@ -22,7 +22,7 @@ bool carry_forward_needs(const struct upload *u, uint64_t seq) {
 
 void carry_forward_upload(const struct upload *u, struct record *r) {
     *r = (struct record){.ev = EV_CARRY, .has = HAS_SINCE, .kind = slice_of(CARRY_UPLOAD), .upload = u->id};
-    upload_identity_to_record(&u->identity, r);
+    upload_to_record(u, r);
     r->since_ns = u->open_us * 1000;
     if (u->reopened) {
         r->has |= HAS_OPENS;

@@ -145,6 +145,8 @@ static int encode_upload(const struct upload *u, struct snapshot_encoder *out) {
     unsigned flags = (u->begun ? FLAG_BEGUN : 0) | (u->reopened ? FLAG_REOPENED : 0) | (u->spoiled ? FLAG_SPOILED : 0) |
                      (u->has_failed ? FLAG_HAS_FAILED : 0);
     int err = writer_add_id(out, &u->id);
+    if (!err)
+        err = writer_add_id(out, &u->properties);
     for (size_t i = 0; !err && i < sizeof texts / sizeof *texts; i++)
         err = writer_add_text(out, texts[i]);
     if (!err)
@@ -365,7 +367,7 @@ static int decode_begun(struct snapshot_decoder *r, struct upload *u) {
 static int decode_upload(struct snapshot_decoder *r, struct state *s) {
     struct upload *u;
     reader_refill(r);
-    struct id128 id = reader_take_id(r);
+    struct id128 id = reader_take_id(r), properties = reader_take_id(r);
     struct upload_identity is = {.src = reader_take_text(r)};
     is.source = reader_take_text(r);
     is.dest = reader_take_text(r);
@@ -383,6 +385,7 @@ static int decode_upload(struct snapshot_decoder *r, struct state *s) {
     int err = state_add(s, &id, &is, &u);
     if (err)
         return err;
+    u->properties = properties;
     u->opened = true;
     u->open_us = open_us;
     u->reopened = flags & FLAG_REOPENED;

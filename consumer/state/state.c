@@ -134,7 +134,10 @@ static int state_find_or_add(struct state *s, const struct record *r, struct upl
         return 0;
     struct upload_identity is;
     upload_identity_from_record(r, &is);
-    return state_add(s, &r->upload, &is, u);
+    int err = state_add(s, &r->upload, &is, u);
+    if (!err && (r->has & HAS_PROPERTIES))
+        (*u)->properties = r->properties;
+    return err;
 }
 
 /* The time of the original record; a carry has it in since_ns. */

@@ -64,6 +64,13 @@ void upload_forget_failure(struct upload *u) {
     u->failed_as = FAIL_NONE;
 }
 
+void upload_to_record(const struct upload *u, struct record *r) {
+    upload_identity_to_record(&u->identity, r);
+    r->properties = u->properties;
+    if (!id_is_zero(&u->properties))
+        r->has |= HAS_PROPERTIES;
+}
+
 struct geometry upload_geometry(const struct upload *u) {
     return (struct geometry){.size = u->identity.file.size, .chunk_size = u->chunk_size, .chunks = u->chunks};
 }

@@ -34,7 +34,8 @@ struct upload {
     struct id128 id;
     struct id128 key, dest_key; /* fingerprints of identity and destination */
     struct upload_identity identity;
-    char *names; /* the texts of identity */
+    char *names;             /* the texts of identity */
+    struct id128 properties; /* of the object that is created; zero: the defaults */
 
     /* from records */
     bool opened, begun;
@@ -76,6 +77,8 @@ struct upload {
 struct upload *upload_new(const struct id128 *id, const struct upload_identity *is) MUST_CHECK;
 void upload_destroy(struct upload **u);
 
+/* Fills the fields of r that every record of an open upload has: its identity and its properties. */
+void upload_to_record(const struct upload *u, struct record *r);
 struct geometry upload_geometry(const struct upload *u);
 bool upload_is_file(const struct upload *u); /* file:// */
 static inline bool upload_is_superseded(const struct upload *u) {

@@ -25,6 +25,7 @@ static void cp_options_share(struct cp_options *o) {
     o->supervise.endpoint_url = b->config.endpoint_url;
     o->supervise.region = b->config.region;
     o->supervise.profile = b->config.profile;
+    o->supervise.sse_c_key = b->properties.values[PROPERTY_SSE_C_MD5];
     o->supervise.retry_for_ms = b->config.retry_for_ms;
     o->supervise.drain_for_ms = b->config.drain_for_ms ? b->config.drain_for_ms : DRAIN_FOR_MS;
     o->supervise.keys = b->keys;

@@ -64,11 +64,12 @@ static int producer_options_settle(struct producer_options *o) {
     o->config.dest = o->arguments.items[o->arguments.count - 1];
     o->config.on_change = o->on_change ? ON_CHANGE_RESTART : ON_CHANGE_FAIL;
     o->config.integrity = option_integrity(o->integrity, o->content_md5);
+    o->config.no_guess_type = o->properties.no_guess_type;
     o->config.journal_dir = o->journal.data;
     o->config.resize = o->config.chunk_size != 0;
     if (o->config.chunk_size == 0)
         o->config.chunk_size = CHUNK_SIZE_DEFAULT;
-    return 0;
+    return property_options_settle(&o->properties, &o->config.properties);
 }
 
 int producer_options_parse(struct producer_options *o, const struct command_text *text, const struct option_spec *specs,
@@ -109,6 +110,7 @@ struct driver_options producer_options_for_driver(const struct producer_options 
 
 void producer_options_release(struct producer_options *o) {
     text_list_release(&o->arguments);
+    property_options_release(&o->properties);
     buf_release(&o->journal);
     buf_release(&o->show_failed);
     failures_release(&o->output.failures);

@@ -3,6 +3,7 @@
 #define CHUNKLIFT_PRODUCER_OPTIONS_H
 
 #include "producer/cli/driver.h"
+#include "producer/cli/property_options.h"
 #include "producer/cli/select_options.h"
 #include "producer/show/event_output.h"
 #include "pure/buf.h"
@@ -20,6 +21,7 @@ struct producer_options {
     uint64_t stats_ms;
     bool quiet, no_progress, verbose, help, version;
     struct key_options keys;
+    struct property_options properties;
     const char *journal_argument;
     int on_change, integrity;
     bool content_md5;
@@ -51,6 +53,7 @@ extern const char *const on_change_names[];
          .help = "action when a file changes during its upload (fail)",                                                \
          .choices = on_change_names},                                                                                  \
         OPTION_ROW_INTEGRITY(&(o)->integrity), OPTION_ROW_CONTENT_MD5(&(o)->content_md5),                              \
+        PROPERTY_OPTION_ROWS(&(o)->properties),                                                                        \
         {"source-name", 0, OPTION_TEXT, &(o)->config.source_name, "NAME", "part of the source's identity (empty)"},    \
         OPTION_ROW_ENDPOINT_URL(&(o)->config.endpoint_url), OPTION_ROW_REGION(&(o)->config.region),                    \
         OPTION_ROW_PROFILE(&(o)->config.profile), OPTION_ROW_RETRY_FOR(&(o)->config.retry_for_ms, 1, 30 * DAY_MS),     \

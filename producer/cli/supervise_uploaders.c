@@ -41,6 +41,7 @@ static void uploader_arguments(const struct supervisor *s, struct arguments *a) 
     arguments_add_option(a, "--endpoint-url", s->o.endpoint_url);
     arguments_add_option(a, "--region", s->o.region);
     arguments_add_option(a, "--profile", s->o.profile);
+    arguments_add_option(a, "--sse-c-key", s->o.sse_c_key);
     arguments_add_number(a, "--retry-for", s->o.retry_for_ms, "ms");
     arguments_add_number(a, "--drain-for", s->o.drain_for_ms, "ms");
     arguments_add_number(a, "--response-timeout", s->o.response_timeout_ms, "ms");

@@ -136,7 +136,7 @@ def layers():
 
 # Folders with modules that form a staircase, lowest first. kinds.h declares the four modules after it.
 STAIRS = {
-    "uploader/s3": "url replies error capabilities op scheme request trailer leftovers integrity kinds begin body complete object survey backend_s3".split(),
+    "uploader/s3": "url replies error capabilities op object_headers scheme request trailer leftovers integrity kinds begin body complete object survey backend_s3".split(),
 }
 
 

@@ -53,6 +53,9 @@ osd memory target = 939524096
 rgw data = {dir}/run
 rgw frontends = beast endpoint={address}:{port}
 rgw thread pool size = 64
+rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = test-key=YmluCmJvb3N0CmJvb3N0LWJ1aWxkCmNlcGguY29uZgo=
 rgw cache enabled = true
 rgw enable usage log = false
 rgw gc obj min wait = 2

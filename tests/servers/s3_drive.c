@@ -68,7 +68,8 @@ static void run(struct drive *d, struct task *t) {
 }
 
 static void job_init(struct drive *d, const struct upload *u, enum job_kind kind, struct task *t) {
-    *t = (struct task){.job = {.ref = {.kind = kind, .upload = u->id},
+    *t = (struct task){.properties = &properties_none,
+                       .job = {.ref = {.kind = kind, .upload = u->id},
                                .source = d->ref,
                                .target = {.dest = buf_slice(&u->dest), .endpoint = slice_of(d->endpoint)},
                                .handle = buf_slice(&u->handle),

@@ -1,5 +1,5 @@
 /*
- * The temporary file becomes the file: permission bits, sync, rename.
+ * The temporary file becomes the file: permission bits, mtime, sync, rename.
  *
  * A name that exists under another spelling (the file system folds case or normalises Unicode) may
  * belong to another source and is never replaced. A file created between this check and the rename
@@ -16,14 +16,27 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-/* The permission bits of the source, less the umask. If they are not known, the temporary file
- * keeps its own. */
+/* The file system has no such attribute. */
+static bool attribute_is_unsupported(int error) {
+    return error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL;
+}
+
+/* The permission bits of the source; with --no-preserve less the umask. If they are not known, the
+ * temporary file keeps its own. 0, or errno. */
 static int file_publish_set_mode(const struct backend_file *b, const struct file_job *j) {
     uint32_t mode = j->task->job.source.file.mode;
-    if (mode == 0 || fchmod(j->fd, mode & 0777 & ~b->umask) == 0)
+    mode_t taken = j->task->properties->no_preserve ? b->umask : 0;
+    if (mode == 0 || fchmod(j->fd, mode & 0777 & ~taken) == 0)
         return 0;
-    bool has_modes = errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL;
-    return has_modes ? errno : 0;
+    return attribute_is_unsupported(errno) ? 0 : errno;
+}
+
+/* 0, or errno. */
+static int file_publish_set_mtime(const struct file_job *j) {
+    struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, nanotime_to_timespec(j->task->job.source.file.mtime_ns)};
+    if (j->task->properties->no_preserve || futimens(j->fd, times) == 0)
+        return 0;
+    return attribute_is_unsupported(errno) ? 0 : errno;
 }
 
 static void file_publish_fail_spelling(struct file_job *j, const char *verb, const char *other, const char *why) {
@@ -108,6 +121,11 @@ void file_job_publish(struct backend_file *b, struct file_job *j) {
     int error = file_publish_set_mode(b, j);
     if (error) {
         file_job_fail_errno(j, "cannot set its permissions", error);
+        return;
+    }
+    error = file_publish_set_mtime(j);
+    if (error) {
+        file_job_fail_errno(j, "cannot set the time of its last change", error);
         return;
     }
     if (fsync(j->fd) != 0) {

@@ -5,6 +5,7 @@
  */
 #include "pure/check.h"
 #include "uploader/http/http_internal.h"
+#include <sys/param.h>
 
 #define LINES_USUAL 2048 /* bytes */
 
@@ -15,11 +16,30 @@ void http_headers_clear(struct http_transfer *t) {
     t->line_count = 0;
 }
 
+/* A larger buffer leaves no copy of the lines behind. */
+static int http_headers_reserve(struct buf *lines, size_t bytes) {
+    if (lines->cap - lines->len > bytes)
+        return 0;
+    struct buf larger = BUF_INIT;
+    int err = buf_reserve(&larger, MAX(2 * (lines->len + bytes), LINES_USUAL));
+    if (!err)
+        err = buf_add_slice(&larger, buf_slice(lines));
+    if (err) {
+        buf_release(&larger);
+        return err;
+    }
+    if (lines->data)
+        explicit_bzero(lines->data, lines->len);
+    buf_release(lines);
+    *lines = larger;
+    return 0;
+}
+
 int http_headers_add(struct http_transfer *t, const char *name, struct slice value) {
     if (t->line_count == HTTP_HEADERS_MAX)
         return ERR_LIMIT;
     size_t start = t->lines.len;
-    int err = t->lines.cap ? 0 : buf_reserve(&t->lines, LINES_USUAL);
+    int err = http_headers_reserve(&t->lines, strlen(name) + value.len + 1);
     if (!err)
         err = buf_add_text(&t->lines, name);
     if (!err)

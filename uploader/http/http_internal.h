@@ -8,7 +8,7 @@
 
 #define HTTP_LARGE_BODY (1u << 20)
 #define HTTP_JOINED_BODY (64u << 10) /* bytes; libcurl sends a smaller POST with its head */
-#define HTTP_HEADERS_MAX 24          /* of a request */
+#define HTTP_HEADERS_MAX 112         /* of a request */
 
 /* A transfer is in exactly one list: idle (the free list) or active (its handle is in the multi handle). */
 struct http_transfer {

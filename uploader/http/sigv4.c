@@ -14,6 +14,7 @@
 #define TERMINATOR "aws4_request"
 #define SIGNED_MAX (SIGV4_HEADERS_MAX + 2) /* host and x-amz-date are added */
 #define BLOCK 64u                          /* of SHA-256, RFC 2104 */
+#define CANONICAL_ROOM 16384               /* bytes: it has secrets, and a larger one would leave a copy behind */
 #define DAY 8                              /* characters of a date */
 
 struct signed_header {
@@ -36,6 +37,8 @@ int sigv4_new(struct sigv4 **out) {
     if (!s)
         return ERR_NOMEM;
     int err = digest_new(&s->sha256, DIGEST_SHA256);
+    if (!err)
+        err = buf_reserve(&s->canonical, CANONICAL_ROOM);
     if (err)
         sigv4_destroy(&s);
     *out = s;

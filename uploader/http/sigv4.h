@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SIGV4_HEADERS_MAX 32
+#define SIGV4_HEADERS_MAX 112
 #define SIGV4_DATE_SIZE 17 /* "20130524T000000Z" and a NUL */
 
 struct sigv4; /* opaque; holds the signing key of the last request, but no secret key */

@@ -66,8 +66,7 @@ static void begin_create(struct s3_op *op) {
         op->without_checksums = true;
     s3_request_begin(op, "POST");
     s3_request_param(op, "uploads", slice_of(""));
-    s3_request_header(op, "content-type: application/octet-stream");
-    s3_request_header(op, S3_OWNER_HEADER ": %s", op->owner);
+    s3_request_create_object(op);
     if (!op->without_checksums) {
         s3_request_optional_header(op, S3_CREATE_CHECKSUM, "x-amz-checksum-algorithm: CRC32C");
         s3_request_optional_header(op, S3_CREATE_CHECKSUM, "x-amz-checksum-type: FULL_OBJECT");

@@ -311,8 +311,7 @@ static void put_send(struct s3_op *op) {
         body_fail_read(op, err);
         return;
     }
-    s3_request_header(op, "content-type: application/octet-stream");
-    s3_request_header(op, S3_OWNER_HEADER ": %s", op->owner);
+    s3_request_create_object(op);
     s3_integrity_add_headers(op);
     s3_request_send(op, body_on_reply);
 }

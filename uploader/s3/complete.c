@@ -28,6 +28,7 @@
 #include "uploader/s3/integrity.h"
 #include "uploader/s3/kinds.h"
 #include "uploader/s3/leftovers.h"
+#include "uploader/s3/object_headers.h"
 #include "uploader/s3/request.h"
 #include <ctype.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 #include "uploader/s3/integrity.h"
 #include "pure/text.h"
 #include "system/log.h"
+#include "uploader/s3/object_headers.h"
 #include "uploader/s3/request.h"
 #include "uploader/s3/trailer.h"
 #include <stdio.h>
@@ -111,6 +112,12 @@ static enum integrity digest_faster(struct s3 *s3) {
 
 /* --- the choice --- */
 
+/* Is the ETag of this object an MD5? An object that is encrypted with a customer's or a KMS key shows nothing about the
+ * others at its endpoint. */
+static enum s3_tristate etag_is_md5(const struct s3_op *op, const struct s3_endpoint *e) {
+    return s3_object_is_encrypted(op) ? S3_NO : e->md5_etags;
+}
+
 static bool method_can_be_sent(const struct s3_op *op, const struct s3_endpoint *e, enum integrity method) {
     if (method == INTEGRITY_MD5)
         return !(e->refused & S3_BODY_MD5);
@@ -129,7 +136,7 @@ static bool method_may_be_verified(const struct s3_op *op, const struct s3_endpo
 static enum integrity method_choose_wanted(const struct s3_op *op, const struct s3_endpoint *e, enum integrity wanted) {
     if (wanted == INTEGRITY_NONE || method_may_be_verified(op, e, wanted))
         return wanted;
-    return wanted == INTEGRITY_MD5 && e->md5_etags != S3_NO ? INTEGRITY_MD5 : INTEGRITY_UNKNOWN;
+    return wanted == INTEGRITY_MD5 && etag_is_md5(op, e) != S3_NO ? INTEGRITY_MD5 : INTEGRITY_UNKNOWN;
 }
 
 static enum integrity method_choose(const struct s3_op *op, const struct s3_endpoint *e) {
@@ -147,7 +154,7 @@ static enum integrity method_choose(const struct s3_op *op, const struct s3_endp
         return first;
     if (method_may_be_verified(op, e, second))
         return second;
-    return e->md5_etags == S3_YES ? INTEGRITY_MD5 : INTEGRITY_NONE;
+    return etag_is_md5(op, e) == S3_YES ? INTEGRITY_MD5 : INTEGRITY_NONE;
 }
 
 static bool method_needs_probe(const struct s3_op *op, const struct s3_endpoint *e) {
@@ -185,7 +192,7 @@ static bool integrity_choose_method(struct s3_op *op) {
         !op->trailer && (chunk ? op->task->job.checksum == CHECKSUM_CRC32C_FULL : method == INTEGRITY_CRC32C);
     bool whole = !chunk && op->task->job.length <= S3_WHOLE_BODY_MAX; /* its digest is computed in memory */
     op->streams_md5 =
-        method == INTEGRITY_MD5 && e->md5_etags == S3_YES && !whole && source_is_fetched(op->task->source);
+        method == INTEGRITY_MD5 && etag_is_md5(op, e) == S3_YES && !whole && source_is_fetched(op->task->source);
     op->probing = false;
     bool own_part = op->trailer || (chunk && op->task->job.length > PROBE_CHUNK_MAX);
     if (!method_needs_probe(op, e) || (own_part && !has_spare_part))
@@ -327,7 +334,7 @@ static bool probe_take_reply(struct s3_op *op, const struct http_reply *r, const
     if (op->trailer && e && !refused && probe_shows_nothing(e))
         return true;
     probe_set_result(op, endpoint, refused ? S3_YES : S3_NO);
-    if (!e && op->method == INTEGRITY_MD5 && endpoint->md5_etags == S3_UNKNOWN &&
+    if (!e && op->method == INTEGRITY_MD5 && etag_is_md5(op, endpoint) == S3_UNKNOWN &&
         s3_etag_copy(http_header(r, "etag"), etag, sizeof etag) == 0)
         endpoint->md5_etags = etag_is_md5_of(etag, op->digest_bytes) ? S3_YES : S3_NO;
     return true;
@@ -377,6 +384,8 @@ static void probe_send_part(struct s3_op *op, unsigned number) {
 /* False: the ETag is that of other bytes, and the operation ended. */
 static bool integrity_compare_etag(struct s3_op *op, struct s3_endpoint *e, bool *proved) {
     bool by_header = e->verifies[INTEGRITY_MD5] == S3_YES && !op->streams_md5;
+    if (s3_object_is_encrypted(op))
+        return true;
     *proved = etag_is_md5_of(op->task->result.etag, op->digest_bytes);
     if (*proved) {
         e->md5_etags = S3_YES;

@@ -29,6 +29,9 @@ void s3_op_destroy(struct s3_op *op) {
         http_cancel(s3->http, op->transfer);
     for (size_t i = 0; i < S3_HEADERS_MAX; i++)
         buf_release(&op->request.headers[i]);
+    if (op->request.object_lines.data && s3->sse_c_key)
+        explicit_bzero(op->request.object_lines.data, op->request.object_lines.cap);
+    buf_release(&op->request.object_lines);
     for (size_t i = 0; op->etags && i < op->task->part_count; i++)
         free(op->etags[i]);
     free(op->etags);

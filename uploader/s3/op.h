@@ -8,6 +8,7 @@
  *   error.c         the meaning of an error reply
  *   capabilities.c  properties of endpoints and buckets learned from replies
  *   op.c            an operation, its end and its result
+ *   object_headers.c  the headers for the properties of an object
  *   scheme.c        http:// written for https://, or the reverse
  *   request.c       one signed request: headers, credentials, the region of the bucket
  *   trailer.c       the body of a chunk with its checksum in a trailer
@@ -27,6 +28,8 @@
 
 #include "aws/aws_settings.h"
 #include "pure/digest.h"
+#include "pure/properties.h"
+#include "system/sse_c_key.h"
 #include "uploader/aws/aws_credentials.h"
 #include "uploader/backend.h"
 #include "uploader/http/http.h"
@@ -36,6 +39,8 @@
 #include "uploader/s3/url.h"
 
 #define S3_HEADERS_MAX 10
+/* Beside the properties: metadata, the key and algorithm of SSE-C, the id of the upload, the mtime. */
+#define S3_OBJECT_LINES_MAX (PROPERTY_COUNT + PROPERTY_METADATA_MAX + 4)
 
 struct s3 {
     struct backend base; /* first */
@@ -48,6 +53,7 @@ struct s3 {
     struct digest *sha256;         /* for XML bodies; NULL until first used */
     uint32_t response_timeout_ms;
     struct aws_credentials *credentials;
+    const struct sse_c_key *sse_c_key;  /* NULL: none */
     struct http_transfer *scheme_probe; /* scheme.c: in flight; NULL: none */
     char *scheme_probed;                /* its endpoint; NULL: no probe was sent yet */
     struct s3_capabilities *capabilities;
@@ -94,6 +100,9 @@ struct s3_request {
     unsigned optional_headers;           /* a bit for each optional one among headers */
     const struct s3_body_stream *stream; /* NULL: the body is op->body */
     uint64_t stream_length;
+    enum property_use use;   /* the properties that it carries: object_headers.c */
+    struct buf object_lines; /* their headers, each with a NUL */
+    size_t object_line_count;
     int err; /* the first error of building it */
 };
 

@@ -2,6 +2,7 @@
 #include "pure/check.h"
 #include "system/clock.h"
 #include "system/fault.h"
+#include "uploader/s3/object_headers.h"
 #include "uploader/s3/scheme.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@ void s3_request_begin(struct s3_op *op, const char *method) {
     q->stream = NULL;
     q->param_count = q->header_count = 0;
     q->optional = q->optional_headers = 0;
+    q->use = strcmp(method, "DELETE") == 0 ? PROPERTY_ACCESS : PROPERTY_KEY;
     op->dropped = 0;
     q->err = 0;
     buf_clear(&op->body);
@@ -61,6 +63,10 @@ void s3_request_optional_header(struct s3_op *op, enum s3_optional which, const 
     va_start(args, format);
     request_append_header(op, format, args);
     va_end(args);
+}
+
+void s3_request_create_object(struct s3_op *op) {
+    op->request.use = PROPERTY_OBJECT;
 }
 
 void s3_request_set_payload_hash(struct s3_op *op, const char *hash) {
@@ -160,7 +166,7 @@ static int request_start_transfer(struct s3_op *op) {
     struct s3 *s3 = op->s3;
     struct s3_request *q = &op->request;
     const struct s3_body_stream *stream = q->stream;
-    const char *headers[S3_HEADERS_MAX + 1] = {NULL};
+    const char *headers[S3_HEADERS_MAX + S3_OBJECT_LINES_MAX + 1];
     struct buf url = BUF_INIT;
     int err = s3_object_url_format(&op->url, op->region, !q->bucket_only, q->params, q->param_count, &url);
     if (err)
@@ -169,6 +175,10 @@ static int request_start_transfer(struct s3_op *op) {
     for (size_t i = 0; i < q->header_count; i++)
         if (q->optional || !(q->optional_headers & (1u << i)))
             headers[count++] = q->headers[i].data;
+    const char *line = q->object_lines.data;
+    for (size_t i = 0; i < q->object_line_count; i++, line += strlen(line) + 1)
+        headers[count++] = line;
+    headers[count] = NULL;
     struct aws_keys keys = aws_credentials_keys(s3->credentials);
     op->credentials_generation = aws_credentials_generation(s3->credentials);
     struct http_credentials credentials = {keys.access_key, keys.secret_key, keys.session_token, op->region};
@@ -233,6 +243,8 @@ static void request_resend(struct s3_op *op) {
 }
 
 void s3_request_send(struct s3_op *op, s3_reply_handler *on_reply) {
+    struct s3_request *q = &op->request;
+    request_keep_err(q, s3_object_headers_write(op, q->bucket_only ? PROPERTY_ACCESS : q->use));
     op->on_reply = on_reply;
     request_resend(op);
 }

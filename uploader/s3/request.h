@@ -11,9 +11,6 @@
 
 #include "uploader/s3/op.h"
 
-/* The metadata header of an object that holds the id of its upload. */
-#define S3_OWNER_HEADER "x-amz-meta-chunklift-upload"
-
 /* Starts to build the next request. Errors are kept and fail the operation in s3_request_send().
  * Values of params must stay valid until the reply. */
 void s3_request_begin(struct s3_op *op, const char *method);
@@ -24,6 +21,9 @@ void s3_request_header(struct s3_op *op, const char *format, ...) __attribute__(
  * again. */
 void s3_request_optional_header(struct s3_op *op, enum s3_optional which, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The request creates the object, and gets all its properties. (Others get those for access, and without bucket_only
+ * and except a DELETE, the key of SSE-C.) */
+void s3_request_create_object(struct s3_op *op);
 /* Replaces UNSIGNED-PAYLOAD by the SHA-256 of the body in hex, or by another value that S3 defines. */
 void s3_request_set_payload_hash(struct s3_op *op, const char *hash);
 /* The body is a stream of length bytes instead of op->body. */

@@ -48,8 +48,8 @@ bool task_drop_for_trouble(struct uploader *u, struct task_entry **e) {
 
 /* --- reports --- */
 
-static void report_add(struct uploader *u, const struct result *r) {
-    if (reports_add(&u->reports, r)) {
+static void report_add(struct uploader *u, const struct result *r, struct property_set *properties) {
+    if (reports_add(&u->reports, r, properties)) {
         /* the job is offered again, and is found to be done or is done again */
         releases_add(&u->releases, &r->ref, WHY_NO_PROGRESS, 0, "out of memory", r->sent_bytes);
         return;
@@ -91,7 +91,7 @@ static struct result task_result_message(const struct task_entry *e) {
 
 void task_report(struct uploader *u, struct task_entry *e) {
     struct result r = task_result_message(e);
-    report_add(u, &r);
+    report_add(u, &r, e->property_set);
 }
 
 void task_report_failure(struct uploader *u, struct task_entry *e, enum fail_class class, const char *error) {
@@ -111,7 +111,7 @@ void task_report_redo(struct uploader *u, struct task_entry *e) {
                            .error = slice_of(t->error),
                            .handle = e->task.job.handle,
                            .seq = e->task.parts[*chunk].seq};
-        report_add(u, &r);
+        report_add(u, &r, NULL);
     }
     releases_add(&u->releases, &e->task.job.ref, WHY_LATER, 0, "some chunks must be sent again", 0);
 }

@@ -26,7 +26,7 @@ int slices_own(struct slice **slices, size_t count, void **memory) {
 static int job_copy(struct job *out, const struct job *in, void **memory) {
     *out = *in;
     struct slice *all[] = {&out->source.name,     &out->source.path,   &out->source.boot, &out->target.dest,
-                           &out->target.endpoint, &out->target.region, &out->handle};
+                           &out->target.endpoint, &out->target.region, &out->handle,      &out->content_type};
     return slices_own(all, sizeof all / sizeof *all, memory);
 }
 
@@ -43,6 +43,7 @@ static void task_destroy(struct task_entry *e) {
     while (e->etag_pages > 0)
         free(e->etags[--e->etag_pages]);
     free(e->etags);
+    property_set_drop(&e->property_set);
     free(e->job_memory);
     free(e->data);
     free(e);
@@ -56,6 +57,7 @@ struct task_entry *tasks_add(struct tasks *t, const struct job *job, bool own_ab
         free(e);
         return NULL;
     }
+    e->task.properties = &properties_none;
     e->own_abort = own_abort;
     e->state = own_abort ? TASK_QUEUED : TASK_WANTED;
     limiter_entry_init(&e->slot);
@@ -65,6 +67,12 @@ struct task_entry *tasks_add(struct tasks *t, const struct job *job, bool own_ab
     if (!own_abort)
         hash_insert(&t->by_ref, &e->by_ref, ref_hash(&job->ref));
     return e;
+}
+
+void task_set_properties(struct task_entry *e, struct property_set *set) {
+    property_set_drop(&e->property_set);
+    e->property_set = property_set_hold(set);
+    e->task.properties = set ? &set->properties : &properties_none;
 }
 
 struct task_entry *tasks_find(const struct tasks *t, const struct ref *ref) {

@@ -24,6 +24,7 @@
 #include "uploader/backend.h"
 #include "uploader/policy/leases.h"
 #include "uploader/policy/limiter.h"
+#include "uploader/property_set.h"
 
 enum task_state {
     TASK_WANTED,
@@ -43,8 +44,9 @@ struct task_entry {
     struct list node; /* in the list of its state */
     struct hash_node by_ref;
     struct limiter_entry slot;
-    void *job_memory; /* holds the strings of task.job */
-    char *data;       /* the address its bytes can be fetched from; NULL: none */
+    void *job_memory;                  /* holds the strings of task.job */
+    struct property_set *property_set; /* holds task.properties; NULL: it has none */
+    char *data;                        /* the address its bytes can be fetched from; NULL: none */
     bool own_abort;
 
     struct lease lease;
@@ -76,6 +78,8 @@ void tasks_init(struct tasks *t);
 void tasks_release(struct tasks *t);
 /* Copies job into a task in state WANTED, or into an own abort in state QUEUED. NULL: out of memory. */
 struct task_entry *tasks_add(struct tasks *t, const struct job *job, bool own_abort);
+/* Holds the set, which may be NULL, for the task. */
+void task_set_properties(struct task_entry *e, struct property_set *set);
 struct task_entry *tasks_find(const struct tasks *t, const struct ref *ref);
 void tasks_move(struct tasks *t, struct task_entry *e, enum task_state state);
 /* Removes it everywhere, closes its source and frees it. It must not wait in the limiter. */

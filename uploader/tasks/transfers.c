@@ -115,12 +115,13 @@ void transfers_parts_complete(struct uploader *u, struct task_entry *e) {
     limiter_add(&u->limiter, &e->slot);
 }
 
-void transfers_abort_own(struct uploader *u, const struct result *begin) {
-    struct job job = {
-        .ref = {.kind = JOB_ABORT, .upload = begin->ref.upload}, .target = begin->target, .handle = begin->handle};
+void transfers_abort_own(struct uploader *u, const struct report *begin) {
+    const struct result *r = &begin->result;
+    struct job job = {.ref = {.kind = JOB_ABORT, .upload = r->ref.upload}, .target = r->target, .handle = r->handle};
     struct task_entry *e = tasks_add(&u->tasks, &job, true);
     if (!e)
         return; /* best effort */
+    task_set_properties(e, begin->properties);
     lease_grant(&e->lease, u->now_ms, OWN_ABORT_MS);
     limiter_add(&u->limiter, &e->slot);
 }

@@ -63,6 +63,7 @@ struct task task_make(enum job_kind kind, const char *handle, uint32_t chunk) {
                              .handle = slice_of(handle),
                              .chunk_size = CHUNK,
                              .chunks = CHUNKS},
+                     .properties = &properties_none,
                      .lease_deadline_ms = clock_ms() + 3600000};
     if (kind == JOB_CHUNK) {
         t.job.offset = (uint64_t)chunk * CHUNK;

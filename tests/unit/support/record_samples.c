@@ -12,6 +12,12 @@ static void sample_identity(struct record *r) {
     r->endpoint = slice_of("https://s3.example:9000");
 }
 
+static void sample_properties(struct record *r) {
+    r->has |= HAS_PROPERTIES;
+    for (unsigned i = 0; i < sizeof r->properties.b; i++)
+        r->properties.b[i] = (uint8_t)(0xf0 - i);
+}
+
 static void sample_geometry(struct record *r) {
     r->has |= HAS_GEOMETRY | HAS_HANDLE | HAS_CHECKSUM;
     r->chunk_size = 8 << 20;
@@ -47,9 +53,10 @@ static void sample_carry(struct record *r, unsigned kind) {
     sample_identity(r);
     r->has |= HAS_SINCE;
     r->since_ns = INT64_C(1795250400123456000);
-    if (kind == 0)
+    if (kind == 0) {
+        sample_properties(r);
         sample_geometry(r);
-    else
+    } else
         sample_result(r);
 }
 
@@ -77,6 +84,7 @@ void sample_record(unsigned number, struct record *r) {
     r->to = 999;
     switch (r->ev) {
     case EV_BEGIN:
+        sample_properties(r);
         sample_geometry(r);
         sample_identity(r);
         break;
@@ -87,6 +95,7 @@ void sample_record(unsigned number, struct record *r) {
         r->via = slice_of("fetch");
         break;
     case EV_OPEN:
+        sample_properties(r);
         sample_identity(r);
         break;
     case EV_SAME:

@@ -75,7 +75,8 @@ int s3_fixture_teardown(void **state) {
 void s3_fixture_prepare(struct s3_fixture *f, enum job_kind kind) {
     free(f->task.result.redo);
     f->task =
-        (struct task){.job = {.ref = {.kind = kind},
+        (struct task){.properties = &properties_none,
+                      .job = {.ref = {.kind = kind},
                               .target = {.dest = slice_of("s3://bucket/a key"), .endpoint = slice_of(f->server.url)},
                               .source = f->ref,
                               .handle = kind == JOB_BEGIN ? slice_of("") : slice_of("U+/1")},

@@ -351,7 +351,7 @@ static uint32_t aborts_after(enum job_kind kind, enum outcome outcome, enum ack_
                              const char *handle) {
     struct job j = world_job(kind, 1);
     const struct result r = {.ref = j.ref, .target = j.target, .outcome = outcome, .handle = slice_of("own")};
-    assert_int_equal(reports_add(&up()->reports, &r), 0);
+    assert_int_equal(reports_add(&up()->reports, &r, NULL), 0);
     struct ack a = {.ref = j.ref, .outcome = outcome, .kind = ack, .why = why, .handle = slice_of(handle)};
     struct msg m = {.type = MSG_ACK, .ack = {&a, 1}};
     world_hear(&m);

@@ -35,7 +35,7 @@ static void test_a_restart_leaves_ended_leases_alone(void **state) {
 static void test_an_own_abort_is_not_claimed_after_a_restart(void **state) {
     (void)state;
     struct job begin = world_job(JOB_BEGIN, 1);
-    const struct result r = {.ref = begin.ref, .target = begin.target, .handle = slice_of("lost")};
+    const struct report r = {.result = {.ref = begin.ref, .target = begin.target, .handle = slice_of("lost")}};
     transfers_abort_own(up(), &r);
     world_hear_welcome(2);
     assert_false(up()->reclaim_wanted);
@@ -180,7 +180,7 @@ static void test_a_late_grant_of_a_job_with_a_result_is_not_released(void **stat
     uint64_t number = ask(&put);
     struct task_entry *e = world_find(&put);
     tasks_remove(&up()->tasks, &e);
-    assert_int_equal(reports_add(&up()->reports, &r), 0);
+    assert_int_equal(reports_add(&up()->reports, &r, NULL), 0);
     const struct verdict v = {.ref = put.ref, .kind = VERDICT_GRANT};
     answer(number, &v, WORLD_LEASE_MS);
     assert_int_equal(up()->releases.count, 0);

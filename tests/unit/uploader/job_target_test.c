@@ -87,7 +87,7 @@ static void test_the_geometry_must_fit_the_file(void **state) {
 /* --- service --- */
 
 static const char *reason(const struct job *j, bool fetchable) {
-    return job_unservable_reason(up(), j, fetchable);
+    return job_unservable_reason(up(), j, &properties_none, fetchable);
 }
 
 static void test_a_local_file_for_an_allowed_destination_is_served(void **state) {

@@ -22,7 +22,7 @@ static void add_results(uint32_t count, struct slice name) {
     for (uint32_t i = 0; i < count; i++) {
         struct result r = numbered_result(i, "handle");
         r.source.path = name;
-        assert_int_equal(reports_add(&up()->reports, &r), 0);
+        assert_int_equal(reports_add(&up()->reports, &r, NULL), 0);
     }
 }
 
@@ -63,7 +63,7 @@ static void test_a_result_that_does_not_fit_stays(void **state) {
     static struct capture seen;
     memset(handle, 'x', sizeof handle - 1);
     struct result r = numbered_result(0, handle);
-    assert_int_equal(reports_add(&up()->reports, &r), 0);
+    assert_int_equal(reports_add(&up()->reports, &r, NULL), 0);
     up()->heartbeat_wanted = true;
     uint64_t number = up()->heartbeat_number;
     log_setup("test", LOG_DEBUG, false);
@@ -304,7 +304,7 @@ static void test_a_lease_that_is_claimed_again_is_not_listed(void **state) {
 static void test_an_own_abort_has_no_lease(void **state) {
     (void)state;
     struct job begin = world_job(JOB_BEGIN, 1);
-    const struct result r = {.ref = begin.ref, .target = begin.target, .handle = slice_of("lost")};
+    const struct report r = {.result = {.ref = begin.ref, .target = begin.target, .handle = slice_of("lost")}};
     transfers_abort_own(up(), &r);
     assert_int_equal(heartbeat()->lease_count, 0);
 }
@@ -368,7 +368,7 @@ static void test_batches_are_two_milliseconds_apart_while_slots_have_work(void *
     outbox_send(up()); /* the first batch */
     assert_true(list_is_empty(&up()->reports.due));
     struct result next = numbered_result(7, "handle");
-    assert_int_equal(reports_add(&up()->reports, &next), 0);
+    assert_int_equal(reports_add(&up()->reports, &next, NULL), 0);
     up()->now_ms = began_ms + 1;
     assert_false(outbox_is_waiting(up()));
     assert_int_equal(outbox_deadline(up()), began_ms + 2);
@@ -379,11 +379,12 @@ static void test_batches_are_two_milliseconds_apart_while_slots_have_work(void *
     assert_int_equal(outbox_deadline(up()), heartbeat_ms);
     outbox_send(up());
     assert_true(list_is_empty(&up()->reports.due));
-    assert_int_equal(
-        reports_add(&up()->reports, &(struct result){.ref = {.kind = JOB_CHUNK, .upload = {{1}}, .chunk = 8},
-                                                     .outcome = OUTCOME_DONE,
-                                                     .target = {.dest = slice_of(uploader_world.dest)}}),
-        0);
+    assert_int_equal(reports_add(&up()->reports,
+                                 &(struct result){.ref = {.kind = JOB_CHUNK, .upload = {{1}}, .chunk = 8},
+                                                  .outcome = OUTCOME_DONE,
+                                                  .target = {.dest = slice_of(uploader_world.dest)}},
+                                 NULL),
+                     0);
     assert_false(outbox_is_waiting(up()));
     task_drop(up(), &waiting, WHY_DRAIN, 0, NULL); /* now a slot would wait */
     assert_true(outbox_is_waiting(up()));

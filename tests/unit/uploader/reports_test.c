@@ -32,7 +32,7 @@ static size_t send_due(uint64_t now_ms) {
 
 static void add(uint32_t number) {
     struct result r = chunk(number, OUTCOME_DONE);
-    assert_int_equal(reports_add(&reports, &r), 0);
+    assert_int_equal(reports_add(&reports, &r, NULL), 0);
 }
 
 static void test_result_is_copied(void **state) {
@@ -40,7 +40,7 @@ static void test_result_is_copied(void **state) {
     char text[] = "some error";
     struct result r = chunk(7, OUTCOME_FAILED), due[2];
     r.error = slice_of(text);
-    assert_int_equal(reports_add(&reports, &r), 0);
+    assert_int_equal(reports_add(&reports, &r, NULL), 0);
     memset(text, 'x', sizeof text - 1);
     assert_int_equal(reports_due(&reports, due, 2), 1);
     assert_true(slice_equal(due[0].error, slice_of("some error")));
@@ -84,8 +84,8 @@ static void test_all_are_resent_after_a_reconnect(void **state) {
 static void test_an_answer_belongs_to_job_and_outcome(void **state) {
     (void)state;
     struct result done = chunk(3, OUTCOME_DONE), redo = chunk(3, OUTCOME_REDO);
-    assert_int_equal(reports_add(&reports, &done), 0);
-    assert_int_equal(reports_add(&reports, &redo), 0);
+    assert_int_equal(reports_add(&reports, &done, NULL), 0);
+    assert_int_equal(reports_add(&reports, &redo, NULL), 0);
     assert_int_equal(reports.count, 2);
     struct ref other = chunk(4, OUTCOME_DONE).ref;
     assert_null(reports_take(&reports, &other, OUTCOME_DONE));
@@ -134,7 +134,7 @@ static void test_bytes_are_reported_once(void **state) {
     (void)state;
     struct result r = chunk(0, OUTCOME_DONE), due[1];
     r.sent_bytes = 500;
-    assert_int_equal(reports_add(&reports, &r), 0);
+    assert_int_equal(reports_add(&reports, &r, NULL), 0);
     assert_int_equal(reports_due(&reports, due, 1), 1);
     assert_int_equal(due[0].sent_bytes, 500);
     reports_sent(&reports, 1, 1000);
@@ -147,7 +147,7 @@ static void test_a_result_of_any_outcome_is_known(void **state) {
     (void)state;
     struct result redo = chunk(3, OUTCOME_REDO);
     assert_false(reports_has(&reports, &redo.ref));
-    assert_int_equal(reports_add(&reports, &redo), 0);
+    assert_int_equal(reports_add(&reports, &redo, NULL), 0);
     assert_true(reports_has(&reports, &redo.ref));
 }
 

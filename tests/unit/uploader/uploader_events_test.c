@@ -230,7 +230,7 @@ static void lose(uint32_t sent, uint32_t due) {
     for (uint32_t i = 0; i < sent + due; i++) {
         const struct result r = {.ref = {.kind = JOB_CHUNK, .upload = {{1}}, .chunk = 1000 + i},
                                  .outcome = OUTCOME_DONE};
-        assert_int_equal(reports_add(&up()->reports, &r), 0);
+        assert_int_equal(reports_add(&up()->reports, &r, NULL), 0);
         if (i < sent)
             reports_sent(&up()->reports, 1, up()->now_ms);
     }

@@ -30,7 +30,7 @@ static void begin_drain(void) {
 
 static void add_result(uint32_t chunk) {
     const struct result r = {.ref = {.kind = JOB_CHUNK, .upload = {{1}}, .chunk = chunk}, .outcome = OUTCOME_DONE};
-    assert_int_equal(reports_add(&up()->reports, &r), 0);
+    assert_int_equal(reports_add(&up()->reports, &r, NULL), 0);
 }
 
 static void test_a_drain_without_work_ends_when_its_sockets_are_closed(void **state) {

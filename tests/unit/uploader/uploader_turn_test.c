@@ -301,7 +301,7 @@ static void test_a_drain_declines_offers_without_a_sleep(void **state) {
 
 static void add_result(void) {
     const struct result r = {.ref = {.kind = JOB_CHUNK, .upload = {{1}}}, .outcome = OUTCOME_DONE};
-    assert_int_equal(reports_add(&up()->reports, &r), 0);
+    assert_int_equal(reports_add(&up()->reports, &r, NULL), 0);
 }
 
 static void test_a_message_that_the_queue_has_no_room_for_waits_for_room(void **state) {

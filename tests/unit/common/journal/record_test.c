@@ -52,10 +52,9 @@ static void test_record_field_order_of_begin_and_put(void **state) {
         enum record_ev ev;
         const char *fields;
     } cases[] = {
-        {EV_BEGIN,
-         "seq batch ts ev upload src source size mtime_ns ctime_ns ino dest endpoint chunk_size chunks handle "
-         "checksum h "},
-        {EV_OPEN, "seq batch ts ev upload src source size mtime_ns ctime_ns ino dest endpoint h "},
+        {EV_BEGIN, "seq batch ts ev upload src source size mtime_ns ctime_ns ino dest endpoint properties chunk_size "
+                   "chunks handle checksum h "},
+        {EV_OPEN, "seq batch ts ev upload src source size mtime_ns ctime_ns ino dest endpoint properties h "},
         {EV_PUT,
          "seq batch ts ev upload src source size mtime_ns ctime_ns ino dest endpoint crc etag worker ms via h "},
         {EV_FINISH, "seq batch ts ev upload dest size crc etag ms h "},

@@ -26,6 +26,35 @@ static void test_stamps_of_any_year_are_written_and_read(void **state) {
     check_text(nanotime_of((struct timespec){.tv_sec = INT64_MIN}), "-9223372036854775808000000000");
 }
 
+static void check_seconds(nanotime t, const char *text) {
+    char out[NANOTIME_TEXT_SIZE];
+    assert_string_equal(nanotime_format_seconds(t, out), text);
+}
+
+static void test_seconds_as_rclone_writes_them(void **state) {
+    (void)state;
+    check_seconds(0, "0");
+    check_seconds(1, "0.000000001");
+    check_seconds(-1, "-0.000000001");
+    check_seconds(INT64_C(1763716800123456789), "1763716800.123456789");
+    check_seconds(INT64_C(1763716800100000000), "1763716800.1");
+    check_seconds(INT64_C(-1500000000), "-1.5");
+    check_seconds(nanotime_of((struct timespec){.tv_sec = INT64_MAX, .tv_nsec = 999999999}),
+                  "9223372036854775807.999999999");
+    check_seconds(nanotime_of((struct timespec){.tv_sec = INT64_MIN}), "-9223372036854775808");
+}
+
+static void test_a_stamp_is_a_timespec_again(void **state) {
+    (void)state;
+    static const struct timespec times[] = {{0, 0},        {5, 1}, {-1, 999999999}, {-2, 1}, {INT64_MAX, 999999999},
+                                            {INT64_MIN, 0}};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        struct timespec back = nanotime_to_timespec(nanotime_of(times[i]));
+        assert_int_equal(back.tv_sec, times[i].tv_sec);
+        assert_int_equal(back.tv_nsec, times[i].tv_nsec);
+    }
+}
+
 static void test_other_texts_are_refused(void **state) {
     (void)state;
     static const char *const bad[] = {"",
@@ -47,4 +76,5 @@ static void test_other_texts_are_refused(void **state) {
 }
 
 UNIT_MAIN(cmocka_unit_test(test_stamps_of_any_year_are_written_and_read),
+          cmocka_unit_test(test_seconds_as_rclone_writes_them), cmocka_unit_test(test_a_stamp_is_a_timespec_again),
           cmocka_unit_test(test_other_texts_are_refused))

@@ -104,6 +104,19 @@ static void test_region_names(void **state) {
     assert_int_equal(s3_region_trim(edge_text(" \t")).len, 0);
 }
 
+static void test_https_and_loopback_are_private(void **state) {
+    (void)state;
+    static const char *const private[] = {
+        "https://h",        "HTTPS://h:1/b", "http://localhost", "http://LOCALHOST:9000", "http://127.0.0.1:1/b",
+        "http://[::1]:9000"};
+    static const char *const open[] = {"http://h",           "http://localhost.example", "http://127.0.0.10",
+                                       "http://127.0.0.1.x", "ftp://localhost",          ""};
+    for (size_t i = 0; i < sizeof private / sizeof *private; i++)
+        assert_true(s3_url_is_private(edge_text(private[i])));
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
+        assert_false(s3_url_is_private(edge_text(open[i])));
+}
+
 UNIT_MAIN(cmocka_unit_test(test_one_form_for_each_url), cmocka_unit_test(test_malformed_urls_are_refused),
           cmocka_unit_test(test_a_url_has_at_most_1024_bytes), cmocka_unit_test(test_secrets_are_not_shown),
-          cmocka_unit_test(test_region_names))
+          cmocka_unit_test(test_region_names), cmocka_unit_test(test_https_and_loopback_are_private))

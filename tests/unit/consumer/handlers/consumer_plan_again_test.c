@@ -199,6 +199,49 @@ static void test_another_chunk_size_gives_up_no_upload_that_did_not_fail(void **
     assert_int_equal(world_plan('P', &file).state, PLANNED_OPEN);
 }
 
+/* ---- properties ---- */
+
+static struct plan_file with_properties(uint8_t first) {
+    struct plan_file file = with_chunks(PART);
+    file.properties.b[0] = first;
+    return file;
+}
+
+/* Opened means: its multipart upload may exist, with its properties. */
+static struct id128 opened_with(uint8_t first) {
+    struct plan_file file = with_properties(first);
+    struct id128 id = world_plan('P', &file).upload;
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, id, 0), "").kind, VERDICT_GRANT);
+    return id;
+}
+
+static void test_an_upload_opened_with_other_properties_is_superseded(void **state) {
+    (void)state;
+    world_join();
+    struct id128 id = opened_with(1);
+    struct plan_file same = with_properties(1), other = with_properties(2);
+    struct planned_file answer = world_plan('P', &same);
+    assert_int_equal(answer.state, PLANNED_OPENING);
+    assert_true(id_equal(&answer.upload, &id));
+    answer = world_plan('P', &other);
+    assert_int_equal(answer.state, PLANNED_NEW);
+    assert_true(id_equal(&answer.superseded, &id));
+    assert_true(answer.superseded_opened);
+}
+
+static void test_a_planned_upload_takes_the_properties_of_the_last_plan(void **state) {
+    (void)state;
+    world_join();
+    struct plan_file file = with_properties(1), other = with_properties(2);
+    struct id128 id = world_plan('P', &file).upload;
+    struct planned_file answer = world_plan('P', &other);
+    assert_true(id_equal(&answer.upload, &id));
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, id, 0), "").kind, VERDICT_GRANT);
+    assert_int_equal(world_plan('P', &other).state, PLANNED_OPENING);
+    answer = world_plan('P', &file);
+    assert_true(id_equal(&answer.superseded, &id));
+}
+
 /* ---- missing objects ---- */
 
 /* A stat job found no object. Another command uploads again; the one that uploaded it is done. */
@@ -307,6 +350,8 @@ UNIT_MAIN(WORLD_TEST(test_a_producer_may_change_its_mind_before_the_begin),
           WORLD_TEST(test_force_goes_on_with_an_upload_that_is_open), WORLD_TEST(test_force_gives_up_no_upload_in_use),
           WORLD_TEST(test_a_failed_upload_goes_on_with_its_own_chunk_size),
           WORLD_TEST(test_another_chunk_size_gives_up_no_upload_that_did_not_fail),
+          WORLD_TEST(test_an_upload_opened_with_other_properties_is_superseded),
+          WORLD_TEST(test_a_planned_upload_takes_the_properties_of_the_last_plan),
           WORLD_TEST(test_a_missing_object_is_uploaded_again_once),
           WORLD_TEST(test_a_failed_file_without_an_id_has_no_record),
           WORLD_TEST(test_a_dropped_upload_without_an_intent_is_done),

@@ -50,7 +50,9 @@ static void test_no_more_permissions_than_the_source(void **state) {
     assert_int_equal(backend_file_new(&disk.backend, allows, 1), 0);
     umask(mask);
     assert_int_equal(chmod(disk.source_path, 0666), 0);
+    const struct properties no_preserve = {.no_preserve = true};
     struct task put = task_make(JOB_PUT, "", 0);
+    put.properties = &no_preserve;
     task_run(&put);
     assert_int_equal(put.result.outcome, OUTCOME_DONE);
     assert_int_equal(mode_of(final_path()), 0640);
