@@ -1,7 +1,7 @@
 /*
  * The body: little-endian numbers, texts after a 32-bit length, no padding.
  *
- *     "CLs3"
+ *     "CLs4"
  *     u64 finished records ever
  *     u64 entries, then for each: u64 dest, u64 key (fingerprints), upload, u64 seq, u16 inode,
  *                                 u32 ctime (fingerprints), u32 crc
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <sys/param.h>
 
-#define MAGIC "CLs3"
+#define MAGIC "CLs4"
 #define MAGIC_LEN 4
 #define CRC_LEN 4
 #define PIECE ((size_t)256 << 10)

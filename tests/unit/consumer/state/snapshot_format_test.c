@@ -310,8 +310,8 @@ static int decode_number(size_t at, uint64_t value, unsigned bytes) {
 
 static void test_the_body_of_another_version_is_refused(void **state) {
     (void)state;
-    assert_int_equal(decode_changed(0, "CLs3", 4), 0);
-    assert_int_equal(decode_changed(0, "CLs2", 4), ERR_DAMAGED);
+    assert_int_equal(decode_changed(0, "CLs4", 4), 0);
+    assert_int_equal(decode_changed(0, "CLs3", 4), ERR_DAMAGED);
 }
 
 static void test_the_number_of_finished_uploads_is_checked(void **state) {
@@ -369,7 +369,7 @@ static struct upload_offsets make_upload(void) {
     struct upload_offsets o = {.count = ENTRIES_AT + 8};
     o.id = o.count + 8;
     size_t texts = 4 * 4 + strlen("/src/1") + strlen("s3://bucket/1");
-    o.mtime = o.id + 16 + texts + 8;
+    o.mtime = o.id + 16 + 16 + texts + 8;
     o.flags = o.mtime + 16 + 16 + 8 + 8;
     o.handle = o.flags + 1 + 8 + 4;
     o.checksum = o.handle + 1;
@@ -414,7 +414,8 @@ static void test_an_upload_is_there_once(void **state) {
     (void)state;
     apply(numbered_record(EV_OPEN, 1));
     apply(numbered_record(EV_OPEN, 2));
-    size_t first = ENTRIES_AT + 16, length = 16 + 16 + strlen("/src/1") + strlen("s3://bucket/1") + 8 + 32 + 8 + 8 + 1;
+    size_t first = ENTRIES_AT + 16,
+           length = 16 + 16 + 16 + strlen("/src/1") + strlen("s3://bucket/1") + 8 + 32 + 8 + 8 + 1;
     struct id128 one = numbered_id(1), three = numbered_id(3);
     assert_int_equal(decode_changed(first + length, three.b, sizeof three.b), 0);
     assert_int_equal(decode_changed(first + length, one.b, sizeof one.b), ERR_DAMAGED);
@@ -422,9 +423,20 @@ static void test_an_upload_is_there_once(void **state) {
     assert_int_equal(decode_number(first - 8, 3, 8), ERR_DAMAGED);
 }
 
+static void test_the_properties_of_an_upload_come_back(void **state) {
+    (void)state;
+    struct record r = numbered_record(EV_OPEN, 1);
+    r.has |= HAS_PROPERTIES;
+    r.properties = numbered_id(7);
+    apply(r);
+    go_round();
+    assert_true(id_equal(&back_find(1)->properties, &r.properties));
+}
+
 #define FORMAT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 UNIT_MAIN(
+    FORMAT_TEST(test_the_properties_of_an_upload_come_back),
     FORMAT_TEST(test_the_flags_of_an_upload_come_back_one_by_one), FORMAT_TEST(test_the_numbers_of_an_upload_come_back),
     FORMAT_TEST(test_ended_and_finished_uploads_come_back), FORMAT_TEST(test_planned_uploads_are_left_out),
     FORMAT_TEST(test_the_same_state_gives_the_same_bytes), FORMAT_TEST(test_a_large_state_is_encoded_in_pieces),
