@@ -17,18 +17,18 @@ void events_release(struct events *ring) {
 }
 
 static void event_copy_texts(struct event_entry *entry) {
-    struct slice *worker = &entry->e.worker, *detail = &entry->e.detail;
-    entry->text = worker->len + detail->len ? malloc(worker->len + detail->len) : NULL;
-    if (!entry->text) {
-        *worker = *detail = slice_make(NULL, 0);
-        return;
+    struct slice *texts[] = {&entry->e.worker, &entry->e.detail, &entry->e.etag};
+    size_t count = sizeof texts / sizeof *texts, at = 0, len = 0;
+    for (size_t i = 0; i < count; i++)
+        len += texts[i]->len;
+    entry->text = len ? malloc(len) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        size_t kept = entry->text ? texts[i]->len : 0;
+        if (kept)
+            memcpy(entry->text + at, texts[i]->ptr, kept);
+        *texts[i] = kept ? slice_make(entry->text + at, kept) : slice_make(NULL, 0);
+        at += kept;
     }
-    if (worker->len)
-        memcpy(entry->text, worker->ptr, worker->len);
-    if (detail->len)
-        memcpy(entry->text + worker->len, detail->ptr, detail->len);
-    *worker = slice_make(entry->text, worker->len);
-    *detail = slice_make(entry->text + worker->len, detail->len);
 }
 
 void events_add(struct events *ring, const struct event *e, uint64_t producers) {

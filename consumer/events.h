@@ -1,6 +1,6 @@
 /*
  * Events: what happened to jobs without a record (grants, releases, denials, expiries, results of
- * `stat`). A ring of the last EVENTS_MAX events, each with the producers it concerns (bits). The
+ * `stat`, `head` and `read`). A ring of the last EVENTS_MAX events, each with the producers it concerns (bits). The
  * numbers of an epoch are above all numbers of earlier epochs, so a cursor of an earlier epoch is
  * always too old.
  */
@@ -13,7 +13,7 @@
 #define EVENTS_MAX 16384
 
 struct event_entry {
-    struct event e; /* worker and detail point into text */
+    struct event e; /* worker, detail and etag point into text */
     uint64_t producers;
     char *text;
 };
@@ -25,7 +25,7 @@ struct events {
 
 int events_init(struct events *ring, uint64_t epoch) MUST_CHECK;
 void events_release(struct events *ring);
-/* Copies worker and detail. Without memory for them the event has none. */
+/* Copies worker, detail and etag. Without memory for them the event has none. */
 void events_add(struct events *ring, const struct event *e, uint64_t producers);
 /* number must be within [first, next). Valid until the next events_add. */
 const struct event_entry *events_at(const struct events *ring, uint64_t number);

@@ -5,12 +5,21 @@
 #include "system/fault.h"
 #include <sys/param.h>
 
-uint64_t ledger_producers_of(const struct consumer *c, const struct id128 *upload) {
+static uint64_t ledger_producers_of(const struct consumer *c, const struct id128 *upload) {
     const struct upload *u = state_find(&c->state, upload);
     if (u)
         return u->producers;
     const struct ended_upload *ended = recently_ended_find(&c->state.recently_ended, upload);
     return ended ? ended->producers : UINT64_MAX;
+}
+
+uint64_t ledger_producers_of_job(const struct consumer *c, const struct ref *ref) {
+    if (!job_kind_asks(ref->kind))
+        return ledger_producers_of(c, &ref->upload);
+    for (unsigned i = 0; i < PRODUCERS_MAX; i++)
+        if (c->peers.producers[i] && question_is_of(&ref->upload, &c->peers.producers[i]->incarnation))
+            return peer_bit(c->peers.producers[i]);
+    return 0;
 }
 
 uint64_t ledger_concerned(const struct consumer *c, const struct upload *u) {

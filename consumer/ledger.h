@@ -17,6 +17,10 @@ struct upload;
 
 #define ERROR_TEXT_MAX 768 /* bytes of a `fail` record's error */
 
+/* The producers (bits) that an event of the job concerns: those that planned its upload, also after it ended; all when it
+ * is not known. Of a question, the producer that asks; 0: it left. */
+uint64_t ledger_producers_of_job(const struct consumer *c, const struct ref *ref);
+
 /* producers: those that the record concerns. ERR_INVALID: r cannot be a journal line, and nothing
  * happened. Otherwise r->seq is set, and the upload may be gone. */
 int ledger_append(struct consumer *c, struct record *r, uint64_t producers) MUST_CHECK;
@@ -36,8 +40,6 @@ int ledger_flush(struct consumer *c) MUST_CHECK;
 void ledger_save_snapshot(struct consumer *c);
 void ledger_begin_snapshot(struct consumer *c);
 
-/* The producers that planned this upload, also after it ended; all when it is not known. */
-uint64_t ledger_producers_of(const struct consumer *c, const struct id128 *upload);
 /* The producers of u, and those of the upload that supersedes it. */
 uint64_t ledger_concerned(const struct consumer *c, const struct upload *u);
 

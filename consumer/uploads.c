@@ -42,6 +42,8 @@ bool uploads_is_adoptable(const struct upload *u, const struct ref *ref) {
     case JOB_ABORT:
         return u->opened;
     case JOB_STAT:
+    case JOB_HEAD:
+    case JOB_READ:
         break;
     }
     return false;
@@ -62,7 +64,7 @@ int uploads_end_lease(struct consumer *c, struct lease *l, const struct event *e
     struct event event = *e;
     event.second = leases_twin(&c->leases, l) != NULL;
     if (!l->lost) /* the job of a lost lease has its record already */
-        reply_event(c, &event, ledger_producers_of(c, &l->ref.upload));
+        reply_event(c, &event, ledger_producers_of_job(c, &l->ref));
     leases_end(&c->leases, l);
     return u ? uploads_settle(c, u) : 0;
 }

@@ -30,6 +30,8 @@
  * A file whose own upload became useless also waits in CLEAR (dropping). When that upload is aborted, the file leaves or
  * is planned again as it is then.
  * Every state goes back to PLAN when the consumer restarts or no longer knows the upload.
+ *
+ *   HEAD ──▶ READ ──▶ (done)               not a file but a question about an object: producer/planner_verify.c
  */
 enum file_state {
     FILE_PLAN = 1,
@@ -40,6 +42,8 @@ enum file_state {
     FILE_CHUNKS,
     FILE_FINISH,
     FILE_PUT,
+    FILE_HEAD,
+    FILE_READ,
 };
 
 struct file {
@@ -64,6 +68,7 @@ struct file {
     struct id128 superseded; /* CLEAR: the upload to abort */
     char *superseded_handle; /* NULL: not known */
     bool superseded_opened;  /* it may have left something: its abort is offered, with or without a handle */
+    void *item;              /* HEAD, READ: of the question; else NULL */
     bool drop;               /* not a file: only the abort of this upload is wanted */
     bool dropping;           /* CLEAR: the upload to abort is its own */
     bool restarting;         /* dropping, and planned again afterwards; otherwise its failure was reported */

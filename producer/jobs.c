@@ -30,6 +30,10 @@ bool jobs_is_current(const struct file *f, const struct ref *ref) {
         return ref->kind == JOB_FINISH;
     case FILE_PUT:
         return ref->kind == JOB_PUT;
+    case FILE_HEAD:
+        return ref->kind == JOB_HEAD;
+    case FILE_READ:
+        return ref->kind == JOB_READ && ref->chunk < f->geometry.chunks && !file_chunk_is_done(f, ref->chunk);
     case FILE_PLAN:
     case FILE_VERIFY:
     case FILE_CLEAR:
@@ -38,21 +42,25 @@ bool jobs_is_current(const struct file *f, const struct ref *ref) {
     return false;
 }
 
+/* One of several jobs of its file. */
+static bool jobs_kind_is_range(enum job_kind kind) {
+    return kind == JOB_CHUNK || kind == JOB_READ;
+}
+
 int jobs_take(struct planner *p, struct file *f, const struct ref *ref, struct offer **out) {
     struct ref key = *ref;
     CHECK(jobs_is_current(f, ref));
-    if (key.kind != JOB_CHUNK)
+    bool range = jobs_kind_is_range(key.kind);
+    if (!range)
         key.chunk = 0;
     *out = offers_find(&p->offers, &key);
     if (*out)
         return 0;
-    uint64_t bytes = key.kind == JOB_CHUNK ? geometry_length(&f->geometry, key.chunk)
-                     : key.kind == JOB_PUT ? f->id.size
-                                           : 0;
+    uint64_t bytes = range ? geometry_length(&f->geometry, key.chunk) : key.kind == JOB_PUT ? f->id.size : 0;
     int err = offers_add(&p->offers, &key, f, bytes, out);
     if (err)
         return err;
-    if (key.kind == JOB_CHUNK)
+    if (range)
         file_chunk_take(f, key.chunk);
     else
         f->taken_single = true;
@@ -60,7 +68,7 @@ int jobs_take(struct planner *p, struct file *f, const struct ref *ref, struct o
 }
 
 void jobs_give_back(struct planner *p, struct offer *offer) {
-    if (offer->ref.kind == JOB_CHUNK)
+    if (jobs_kind_is_range(offer->ref.kind))
         file_chunk_give_back(offer->file, offer->ref.chunk);
     else
         offer->file->taken_single = false;
@@ -71,9 +79,10 @@ void jobs_give_back(struct planner *p, struct offer *offer) {
 static bool jobs_single_ref(const struct file *f, struct ref *ref) {
     static const enum job_kind kinds[] = {
         [FILE_CHECK] = JOB_STAT,    [FILE_CLEAR] = JOB_ABORT, [FILE_BEGIN] = JOB_BEGIN,
-        [FILE_FINISH] = JOB_FINISH, [FILE_PUT] = JOB_PUT,
+        [FILE_FINISH] = JOB_FINISH, [FILE_PUT] = JOB_PUT,     [FILE_HEAD] = JOB_HEAD,
     };
-    if (f->state == FILE_PLAN || f->state == FILE_VERIFY || f->state == FILE_CHUNKS || f->taken_single)
+    if (f->state == FILE_PLAN || f->state == FILE_VERIFY || f->state == FILE_CHUNKS || f->state == FILE_READ ||
+        f->taken_single)
         return false;
     if (f->state == FILE_CLEAR && !f->superseded_opened)
         return false; /* the destination has nothing to abort */
@@ -95,7 +104,8 @@ static int jobs_refill_urgent(struct planner *p, size_t *room) {
     for (const struct file *f = p->files.first; f; f = f->next)
         begun += file_is_begun(f);
     for (struct file *f = p->files.first; f && !err && *room > 0; f = f->next) {
-        if (f->state == FILE_PUT || !jobs_single_ref(f, &ref) || (f->state == FILE_BEGIN && begun >= begun_max))
+        if (f->state == FILE_PUT || f->state == FILE_HEAD || !jobs_single_ref(f, &ref) ||
+            (f->state == FILE_BEGIN && begun >= begun_max))
             continue;
         err = jobs_take(p, f, &ref, &offer);
         begun += f->state == FILE_BEGIN;
@@ -109,12 +119,13 @@ static int jobs_refill_bulk(struct planner *p, size_t *room) {
     struct ref ref;
     int err = 0;
     for (struct file *f = p->files.first; f && !err && *room > 0; f = f->next) {
-        if (f->state == FILE_PUT && jobs_single_ref(f, &ref)) {
+        if ((f->state == FILE_PUT || f->state == FILE_HEAD) && jobs_single_ref(f, &ref)) {
             err = jobs_take(p, f, &ref, &offer);
             --*room;
         }
-        ref = (struct ref){.kind = JOB_CHUNK, .upload = f->upload};
-        while (f->state == FILE_CHUNKS && !err && *room > 0 && file_next_chunk(f, &ref.chunk)) {
+        ref = (struct ref){.kind = f->item ? JOB_READ : JOB_CHUNK, .upload = f->upload};
+        while ((f->state == FILE_CHUNKS || f->state == FILE_READ) && !err && *room > 0 &&
+               file_next_chunk(f, &ref.chunk)) {
             err = jobs_take(p, f, &ref, &offer);
             --*room;
         }
@@ -146,7 +157,7 @@ static size_t jobs_cost(const struct planner *p, const struct file *f) {
  * gets some. */
 static size_t jobs_per_message(const struct planner *p, enum job_kind kind) {
     size_t uploaders = MAX(p->fleet.uploaders, 1);
-    if (kind != JOB_PUT) {
+    if (kind != JOB_PUT && kind != JOB_HEAD) {
         size_t each = p->fleet.share / uploaders;
         return clamp_u64(each, 1, OFFER_CHUNKS);
     }
@@ -175,10 +186,23 @@ unsigned jobs_copies(const struct planner *p, const struct offer *offer) {
     return MIN(copies, p->fleet.uploaders);
 }
 
+static void jobs_build_question(const struct planner *p, const struct offer *offer, struct job *job) {
+    const struct file *f = offer->file;
+    *job = (struct job){.ref = offer->ref, .target = planner_target(p, f)};
+    if (offer->ref.kind == JOB_READ) {
+        job->offset = geometry_offset(&f->geometry, offer->ref.chunk);
+        job->length = geometry_length(&f->geometry, offer->ref.chunk);
+    }
+}
+
 void jobs_build(const struct planner *p, const struct offer *offer, struct job *job) {
     const struct file *f = offer->file;
     const struct geometry *geometry = f->done ? &f->geometry : &f->wanted_geometry;
     const char *handle = offer->ref.kind == JOB_ABORT ? f->superseded_handle : f->handle;
+    if (f->item) {
+        jobs_build_question(p, offer, job);
+        return;
+    }
     *job = (struct job){
         .ref = offer->ref,
         .length = f->id.size,
@@ -201,7 +225,7 @@ void jobs_build(const struct planner *p, const struct offer *offer, struct job *
 
 static void jobs_note_start(struct planner *p, struct file *f, enum job_kind kind, uint64_t now_ms) {
     struct producer_file_view view;
-    if (f->started_ms != 0 || kind == JOB_STAT || kind == JOB_ABORT)
+    if (f->started_ms != 0 || kind == JOB_STAT || kind == JOB_ABORT || job_kind_asks(kind))
         return;
     f->started_ms = now_ms;
     planner_view_file(f, &view);

@@ -45,7 +45,8 @@ struct offer *offers_find(const struct offers *o, const struct ref *ref) {
 /* --- states --- */
 
 static enum offer_queue offer_queue_of(const struct offer *offer) {
-    return offer->ref.kind == JOB_CHUNK || offer->ref.kind == JOB_PUT ? QUEUE_BULK : QUEUE_URGENT;
+    enum job_kind kind = offer->ref.kind;
+    return kind == JOB_CHUNK || kind == JOB_PUT || job_kind_asks(kind) ? QUEUE_BULK : QUEUE_URGENT;
 }
 
 static bool offer_is_outstanding(const struct offer *offer) {
@@ -127,10 +128,11 @@ void offers_forget_file(struct offers *o, const struct file *f) {
     offers_remove_ref(o, JOB_FINISH, &f->upload, 0);
     offers_remove_ref(o, JOB_PUT, &f->upload, 0);
     offers_remove_ref(o, JOB_STAT, &f->upload, 0);
+    offers_remove_ref(o, JOB_HEAD, &f->upload, 0);
     offers_remove_ref(o, JOB_ABORT, &f->superseded, 0);
     for (uint32_t i = f->geometry.chunks; i-- > 0;)
         if (file_chunk_is_taken(f, i))
-            offers_remove_ref(o, JOB_CHUNK, &f->upload, i);
+            offers_remove_ref(o, f->item ? JOB_READ : JOB_CHUNK, &f->upload, i);
 }
 
 /* --- time --- */

@@ -33,7 +33,7 @@
 #define TAIL_PACE_MS 50u /* rule 13 */
 
 enum offer_state { OFFER_FREE = 0, OFFER_READY, OFFER_OPEN, OFFER_LEASED, OFFER_WAITING };
-enum offer_queue { QUEUE_URGENT, QUEUE_BULK, QUEUE_COUNT }; /* begin, finish, abort, stat · chunk, put */
+enum offer_queue { QUEUE_URGENT, QUEUE_BULK, QUEUE_COUNT }; /* begin, finish, abort, stat · chunk, put, head, read */
 
 struct offer {
     struct ref ref;

@@ -73,6 +73,8 @@ static int planner_settle_texts(struct planner *p, const struct producer_config 
 static int planner_settle_sources(struct planner *p, const struct producer_config *config) {
     if (config->drop_count)
         return sources_init_drops(&p->sources, config->drops[0].dest);
+    if (config->questions.next)
+        return sources_init_drops(&p->sources, config->dest);
     int err = sources_init(&p->sources, config->sources, config->source_count, config->dest,
                            config->recursive || config->files_from);
     if (err || !config->files_from)
@@ -133,6 +135,7 @@ static void planner_set_defaults(struct planner *p, const struct producer_config
     p->max_errors = config->max_errors;
     p->on_change = config->on_change;
     p->integrity = config->integrity;
+    p->questions = config->questions;
     p->retry_for_ms = config->retry_for_ms ? config->retry_for_ms : RETRY_FOR_MS;
     p->unserved_wait_ms = config->unserved_wait_ms ? config->unserved_wait_ms : p->retry_for_ms;
     p->unserved_due_ms = UINT64_MAX;

@@ -7,6 +7,7 @@
  *   planner_change.c  files planned again, changed        jobs.c    files → jobs → OFFER
  *                     sources, uploads to abort           hedge.c   hedged leases (rule 12)
  *   planner_verify.c  content compared with its record    track.c   RECORDS → files, offers, statistics
+ *                     and questions about objects
  */
 #ifndef CHUNKLIFT_PLANNER_H
 #define CHUNKLIFT_PLANNER_H
@@ -51,6 +52,8 @@ struct planner {
     enum integrity integrity;
     struct object_properties properties;
     struct producer_events events;
+    struct producer_questions questions;
+    struct id128 asker; /* this producer's incarnation */
 
     struct sources sources;
     size_t source_at;
@@ -156,6 +159,14 @@ int planner_verify_step(struct planner *p, uint64_t now_ms, bool *more) MUST_CHE
 int scan_step(struct planner *p, unsigned budget, bool *more) MUST_CHECK;
 /* The descriptor that a list of names waits for; -1: there is none to wait for. */
 int scan_wait_fd(const struct planner *p);
+
+/* ---- planner_verify.c: questions ---- */
+
+/* Adds the next question. Errors: those of questions.next; ERR_NOMEM. */
+int inspect_next(struct planner *p) MUST_CHECK;
+/* Takes the answer of a job of f; f may be freed. ERR_NOMEM; ERR_INVALID: the ranges of the question do not fit. */
+int inspect_take_answer(struct planner *p, struct file *f, const struct event *e, struct offer *offer) MUST_CHECK;
+void inspect_report_failed(struct planner *p, const struct file *f, enum fail_class class, const char *reason);
 
 /* ---- plan.c ---- */
 

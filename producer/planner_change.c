@@ -39,15 +39,15 @@ void planner_file_restart(struct planner *p, struct file *f, uint64_t due_ms) {
     f->resumed = f->checking = f->verified = false;
 }
 
-/* The abort of a dropping file is offered again instead. */
+/* The abort of a dropping file, and the jobs of a question, are offered again instead. */
 void planner_replan_all(struct planner *p, uint64_t now_ms) {
     for (struct file *f = p->files.first; f; f = f->next) {
-        if (!f->dropping || f->drop) {
+        if (!f->item && (!f->dropping || f->drop)) {
             planner_file_replan(p, f, now_ms);
             continue;
         }
         offers_forget_file(&p->offers, f);
-        f->taken_single = false;
+        file_give_back_all(f);
     }
 }
 
@@ -147,6 +147,8 @@ static bool file_has_left_something(const struct planner *p, const struct file *
     case FILE_PLAN:
     case FILE_CHECK:
     case FILE_CLEAR:
+    case FILE_HEAD:
+    case FILE_READ:
         break;
     }
     return false;

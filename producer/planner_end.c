@@ -71,6 +71,10 @@ void planner_file_report_failed(struct planner *p, const struct file *f, enum fa
     planner_subtract_bytes(p, f);
     p->stats.files_failed++;
     p->unreachable |= class == FAIL_UNREACHABLE;
+    if (f->item) {
+        inspect_report_failed(p, f, class, reason);
+        return;
+    }
     if (p->no_bucket) {
         p->no_bucket_files++;
         return;

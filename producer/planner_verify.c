@@ -1,6 +1,7 @@
 /* Files in FILE_VERIFY: their content is compared with the record, and they are planned again with the result. */
 #include "producer/planner.h"
 #include "system/clock.h"
+#include <stdio.h>
 
 /* The file being read if it still has to be read, else the first one that has to be. */
 static struct file *planner_verify_pick(const struct planner *p) {
@@ -60,5 +61,99 @@ int planner_verify_step(struct planner *p, uint64_t now_ms, bool *more) {
         }
     }
     *more = f != NULL;
+    return 0;
+}
+
+/* --- questions --- */
+
+/*
+ * Questions about objects at the destination (rule 17). A question is in the table of files, without a source and without
+ * an upload. Its first job is `head`; then, if its owner wants that, one `read` for each range of the object. The answers
+ * go to the owner, who compares them.
+ */
+
+int inspect_next(struct planner *p) {
+    struct producer_question q = {0};
+    static const struct geometry none;
+    struct file *f;
+    int err = p->questions.next(p->questions.arg, &q);
+    if (err == ERR_NOT_FOUND) {
+        p->stats.walking = false;
+        return 0;
+    }
+    const struct source_identity id = {.size = q.size};
+    if (!err)
+        err = files_add(&p->files, q.dest, q.dest, &id, &none, &f);
+    if (err)
+        return err;
+    f->item = q.item;
+    f->put = false;
+    f->wanted_geometry = (struct geometry){.size = q.size, .chunk_size = q.chunk_size, .chunks = q.chunks};
+    f->state = FILE_HEAD;
+    struct id128 id_of_question = question_id(&p->asker, f->index);
+    files_set_upload(&p->files, f, &id_of_question);
+    p->stats.files_seen++;
+    p->stats.bytes_total += q.size;
+    return 0;
+}
+
+static void inspect_end(struct planner *p, struct file *f) {
+    p->stats.files_done++;
+    p->stats.bytes_done += f->id.size - f->done_bytes;
+    if (p->events.question_ended)
+        p->events.question_ended(p->events.arg, f->item, FAIL_NONE, "");
+    planner_file_remove(p, f);
+}
+
+void inspect_report_failed(struct planner *p, const struct file *f, enum fail_class class, const char *reason) {
+    if (p->events.question_ended)
+        p->events.question_ended(p->events.arg, f->item, class, reason);
+}
+
+static struct producer_answer inspect_answer_of(const struct event *e) {
+    return (struct producer_answer){
+        .exists = e->exists, .size = e->size, .etag = e->etag, .owner = e->owner, .has_crc = e->has_crc, .crc = e->crc};
+}
+
+static int inspect_begin_reads(struct planner *p, struct file *f) {
+    struct geometry g = f->wanted_geometry;
+    offers_forget_file(&p->offers, f);
+    f->taken_single = false;
+    f->state = FILE_READ;
+    return file_set_geometry(&p->files, f, &g, slice_of(NULL));
+}
+
+static int inspect_take_head(struct planner *p, struct file *f, const struct event *e) {
+    const struct producer_answer answer = inspect_answer_of(e);
+    bool reads = p->events.question_head && p->events.question_head(p->events.arg, f->item, &answer);
+    if (reads && e->exists && f->wanted_geometry.chunks > 0)
+        return inspect_begin_reads(p, f);
+    inspect_end(p, f);
+    return 0;
+}
+
+static void inspect_take_read(struct planner *p, struct file *f, const struct event *e, struct offer *offer) {
+    const struct producer_answer answer = inspect_answer_of(e);
+    uint64_t before = f->done_bytes;
+    jobs_give_back(p, offer);
+    if (!file_chunk_set_done(f, e->ref.chunk))
+        return;
+    p->stats.bytes_done += f->done_bytes - before;
+    if (p->events.question_read)
+        p->events.question_read(p->events.arg, f->item, e->ref.chunk, &answer);
+    if (file_is_complete(f))
+        inspect_end(p, f);
+}
+
+int inspect_take_answer(struct planner *p, struct file *f, const struct event *e, struct offer *offer) {
+    if (e->class) {
+        char reason[PROTO_TEXT_MAX];
+        snprintf(reason, sizeof reason, "%.*s", (int)e->detail.len, e->detail.len ? e->detail.ptr : "");
+        planner_file_failed(p, f, e->class, "%s", reason);
+    } else if (e->ref.kind == JOB_HEAD) {
+        return inspect_take_head(p, f, e);
+    } else {
+        inspect_take_read(p, f, e, offer);
+    }
     return 0;
 }

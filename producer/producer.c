@@ -86,6 +86,8 @@ int producer_open(struct producer *p) {
         err = producer_open_data(p);
     if (!err)
         err = producer_new_session(p);
+    if (!err)
+        p->planner.asker = *session_incarnation(p->session);
     if (err == ERR_NOMEM)
         log_error("out of memory");
     return err;

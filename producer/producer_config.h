@@ -21,6 +21,23 @@ struct producer_drop {
     const char *src, *dest; /* as in its journal records */
 };
 
+/* An object to ask the destination about. Nothing is uploaded, planned or recorded. */
+struct producer_question {
+    void *item;          /* of the caller; returned with every answer */
+    const char *dest;    /* copied */
+    uint64_t size;       /* of the object, by its record */
+    uint64_t chunk_size; /* of the ranges that are read back */
+    uint32_t chunks;     /* the number of ranges; 0: the object is not read */
+};
+
+/* The objects, instead of sources; all of one endpoint and, on S3, of one bucket. */
+struct producer_questions {
+    void *arg;
+    /* The next one. It is called when there is room, and keeps its item until questions.ended or the producer's end.
+     * ERR_NOT_FOUND: there are no more. Another error ends the run. NULL: no questions. */
+    int (*next)(void *arg, struct producer_question *q);
+};
+
 /* producer_new copies the strings. The selection must outlive the producer. */
 struct producer_config {
     const char *const *sources; /* SRC arguments as given */
@@ -35,24 +52,25 @@ struct producer_config {
     enum on_change on_change;
     const struct producer_drop *drops; /* instead of sources; all of one endpoint and, on S3, of one bucket */
     size_t drop_count;
-    enum integrity integrity;     /* INTEGRITY_UNKNOWN: auto */
-    struct properties properties; /* of all objects; their values are valid (pure/properties.h) */
-    bool no_guess_type;           /* content types are not guessed from extensions */
-    uint64_t chunk_size;          /* wanted bytes per chunk; 0: CHUNK_SIZE_DEFAULT */
-    bool resize;                  /* the user chose chunk_size: a failed upload with another one is not resumed */
-    const char *source_name;      /* NULL: empty */
-    const char *endpoint_url;     /* S3; NULL: the result of aws_endpoint_choose */
-    const char *profile;          /* in ~/.aws, read for the endpoint only; NULL: AWS_PROFILE */
-    const char *region;           /* NULL: AWS_REGION, then AWS_DEFAULT_REGION, then empty */
-    const char *journal_dir;      /* its file `consumer` names the consumer's endpoint; also shown to users */
-    const char *consumer;         /* the consumer's endpoint; NULL: read from journal_dir */
-    const char *jobs_endpoint;    /* bound; NULL: a new ipc name */
-    const char *data_endpoint;    /* bound; NULL: next to the jobs (data_server_default_address), or a new ipc name */
-    uint64_t retry_for_ms;        /* 0: 10 min */
-    uint64_t drain_for_ms;        /* how long a drain waits for a consumer that does not answer; 0: DRAIN_FOR_MS */
-    bool set_bwlimit;             /* send SET before planning anything */
-    uint64_t bwlimit;             /* the value to set: the fleet's budget in bytes per second; 0: none */
-    uint64_t max_errors;          /* failed files; no more are looked for then (producer_failed_enough); 0: no limit */
+    struct producer_questions questions; /* instead of sources; dest: the destination of one of them */
+    enum integrity integrity;            /* INTEGRITY_UNKNOWN: auto */
+    struct properties properties;        /* of all objects; their values are valid (pure/properties.h) */
+    bool no_guess_type;                  /* content types are not guessed from extensions */
+    uint64_t chunk_size;                 /* wanted bytes per chunk; 0: CHUNK_SIZE_DEFAULT */
+    bool resize;               /* the user chose chunk_size: a failed upload with another one is not resumed */
+    const char *source_name;   /* NULL: empty */
+    const char *endpoint_url;  /* S3; NULL: the result of aws_endpoint_choose */
+    const char *profile;       /* in ~/.aws, read for the endpoint only; NULL: AWS_PROFILE */
+    const char *region;        /* NULL: AWS_REGION, then AWS_DEFAULT_REGION, then empty */
+    const char *journal_dir;   /* its file `consumer` names the consumer's endpoint; also shown to users */
+    const char *consumer;      /* the consumer's endpoint; NULL: read from journal_dir */
+    const char *jobs_endpoint; /* bound; NULL: a new ipc name */
+    const char *data_endpoint; /* bound; NULL: next to the jobs (data_server_default_address), or a new ipc name */
+    uint64_t retry_for_ms;     /* 0: 10 min */
+    uint64_t drain_for_ms;     /* how long a drain waits for a consumer that does not answer; 0: DRAIN_FOR_MS */
+    bool set_bwlimit;          /* send SET before planning anything */
+    uint64_t bwlimit;          /* the value to set: the fleet's budget in bytes per second; 0: none */
+    uint64_t max_errors;       /* failed files; no more are looked for then (producer_failed_enough); 0: no limit */
     uint64_t unserved_wait_ms; /* how long a file waits for an uploader that can serve it (rule 2); 0: retry_for_ms */
     uint64_t consumer_wait_ms; /* how long the start waits for an answer before producer_step returns ERR_UNREACHABLE;
                                   0: without limit (cp starts a consumer itself) */

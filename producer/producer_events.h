@@ -60,6 +60,16 @@ struct producer_file_view {
     uint64_t started_ms; /* clock_ms of its first offer; 0: only planned */
 };
 
+/* The answer to a question (struct producer_question). etag is valid during the call. */
+struct producer_answer {
+    bool exists;
+    uint64_t size; /* head: of the object; read: the bytes that were there */
+    struct slice etag;
+    struct id128 owner; /* the upload whose id the object carries; zero: none */
+    bool has_crc;       /* crc is known: */
+    uint32_t crc;       /* crc32c; head: of the whole object by the store's word; read: of the range */
+};
+
 struct producer_events {
     void *arg;
     void (*file_started)(void *arg, const struct producer_file_view *file); /* its first offer was sent */
@@ -74,6 +84,11 @@ struct producer_events {
     void (*entry_skipped)(void *arg, const char *path, const char *kind);
     /* A slow chunk has a hedged lease: a second uploader sends it too (rule 12). */
     void (*lease_hedged)(void *arg, const struct producer_file_view *file, uint32_t chunk, struct slice worker);
+    /* Questions, by their item. question_head: true if the object is to be read back. question_ended: its last call; class
+     * FAIL_NONE, or why the destination could not be asked. */
+    bool (*question_head)(void *arg, void *item, const struct producer_answer *answer);
+    void (*question_read)(void *arg, void *item, uint32_t chunk, const struct producer_answer *answer);
+    void (*question_ended)(void *arg, void *item, enum fail_class class, const char *reason);
 };
 
 #endif

@@ -288,7 +288,9 @@ int scan_step(struct planner *p, unsigned budget, bool *more) {
     p->list_waits = false;
     while (!err && budget > 0 && scan_may_continue(p)) {
         budget--;
-        if (p->list)
+        if (p->questions.next)
+            err = inspect_next(p);
+        else if (p->list)
             err = scan_list(p, &p->sources.items[p->source_at]);
         else if (p->walk)
             err = scan_walk(p, &p->sources.items[p->source_at]);

@@ -102,6 +102,8 @@ static void track_denied(struct planner *p, struct offer *offer, const struct ev
     case WHY_UNKNOWN:
     case WHY_STALE:
     case WHY_ENDED:
+        if (offer->file->item)
+            break;
         track_refused(p, offer->file, e->why, now_ms);
         return;
     default:
@@ -163,6 +165,8 @@ static int track_event(struct planner *p, const struct event *e, uint64_t now_ms
     case EVENT_CHECKED:
         if (e->ref.kind == JOB_STAT)
             track_checked(p, f, e, now_ms);
+        else if (f->item)
+            return inspect_take_answer(p, f, e, offer);
         break;
     }
     return 0;

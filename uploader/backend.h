@@ -37,12 +37,14 @@ struct task_result {
     enum checksum_kind checksum;     /* begin */
     char etag[256];                  /* chunk, put, finish; empty: none */
     enum integrity integrity;        /* chunk, put to a store */
-    uint32_t crc;                    /* chunk, put: of the bytes sent; finish: of the whole file */
-    uint64_t size;                   /* stat, finish, put */
-    bool exists;                     /* stat */
-    bool source_checked;             /* DONE: the source was checked after its last byte was read */
-    uint64_t sent_bytes;             /* body bytes that were sent in this attempt */
-    uint32_t *redo;                  /* finish with OUTCOME_REDO: chunks with invalid records; freed with the task */
+    uint32_t crc;        /* chunk, put: of the bytes sent; finish, head: of the whole object; read: of the range */
+    uint64_t size;       /* stat, head, finish, put; read: the bytes that were there */
+    bool exists;         /* stat, head, read */
+    struct id128 owner;  /* head: the upload id that the object carries; zero: none */
+    bool has_crc;        /* head, read: crc is valid */
+    bool source_checked; /* DONE: the source was checked after its last byte was read */
+    uint64_t sent_bytes; /* body bytes that were sent in this attempt */
+    uint32_t *redo;      /* finish with OUTCOME_REDO: chunks with invalid records; freed with the task */
     size_t redo_count;
 };
 

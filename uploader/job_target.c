@@ -16,7 +16,7 @@ bool job_is_valid(const struct job *j) {
     struct dest d;
     enum job_kind kind = j->ref.kind;
     struct geometry g = {.size = j->source.file.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
-    if (kind < JOB_BEGIN || kind > JOB_STAT || id_is_zero(&j->ref.upload) || dest_parse(j->target.dest, &d))
+    if (kind < JOB_BEGIN || kind > JOB_READ || id_is_zero(&j->ref.upload) || dest_parse(j->target.dest, &d))
         return false;
     if (job_has_geometry(kind) && !geometry_is_valid(&g))
         return false;
@@ -24,6 +24,8 @@ bool job_is_valid(const struct job *j) {
         return false;
     if (j->content_type.len && property_value_problem(j->content_type))
         return false;
+    if (kind == JOB_READ)
+        return j->length > 0 && j->offset <= INT64_MAX - j->length;
     if (kind == JOB_PUT)
         return j->ref.chunk == 0 && j->offset == 0 && j->length == j->source.file.size;
     if (kind != JOB_CHUNK)

@@ -7,9 +7,24 @@ static const char *name_of(const char *const *names, size_t count, size_t value)
 }
 
 const char *job_kind_name(enum job_kind kind) {
-    static const char *const names[] = {[JOB_BEGIN] = "begin", [JOB_CHUNK] = "chunk", [JOB_FINISH] = "finish",
-                                        [JOB_ABORT] = "abort", [JOB_PUT] = "put",     [JOB_STAT] = "stat"};
+    static const char *const names[] = {
+        [JOB_BEGIN] = "begin", [JOB_CHUNK] = "chunk", [JOB_FINISH] = "finish", [JOB_ABORT] = "abort",
+        [JOB_PUT] = "put",     [JOB_STAT] = "stat",   [JOB_HEAD] = "head",     [JOB_READ] = "read"};
     return name_of(names, NAMES_COUNT(names), kind);
+}
+
+#define QUESTION_HALF (sizeof(struct id128) / 2)
+
+/* Tables take their hash from the first half (id_hash), so the number is spread over it. */
+struct id128 question_id(const struct id128 *asker, uint64_t number) {
+    struct id128 id = *asker;
+    uint64_t spread = number * UINT64_C(0x9e3779b97f4a7c15);
+    memcpy(id.b, &spread, QUESTION_HALF);
+    return id;
+}
+
+bool question_is_of(const struct id128 *question, const struct id128 *asker) {
+    return memcmp(question->b + QUESTION_HALF, asker->b + QUESTION_HALF, QUESTION_HALF) == 0;
 }
 
 const char *why_text(enum why why) {

@@ -18,15 +18,28 @@ enum job_kind {
     JOB_ABORT,     /* drop an unfinished upload at the destination */
     JOB_PUT,       /* send a small or empty file in one request */
     JOB_STAT,      /* does the destination still hold what the journal says? Changes nothing, is not journaled */
+    JOB_HEAD,      /* which object has the destination: size, etag, checksum, owner */
+    JOB_READ,      /* read one range of the object back: its crc32c */
 };
 const char *job_kind_name(enum job_kind kind); /* "begin"; static storage */
+/* True: the job asks the destination about an object. It changes nothing, is not journaled, and belongs to the producer
+ * that offers it instead of to an upload: the `upload` of its ref is a question_id. */
+static inline bool job_kind_asks(enum job_kind kind) {
+    return kind == JOB_HEAD || kind == JOB_READ;
+}
 
-/* Names a job: (kind, upload, chunk). chunk is 0 for all kinds but JOB_CHUNK. */
+/* Names a job: (kind, upload, chunk). chunk is 0 for all kinds but JOB_CHUNK and JOB_READ. */
 struct ref {
     enum job_kind kind;
     struct id128 upload;
     uint32_t chunk;
 };
+
+/* The id of a producer's question: its number, spread over 64 bits, and the second half of the producer's incarnation. So
+ * the consumer knows where the answer goes without a table. */
+struct id128 question_id(const struct id128 *asker, uint64_t number);
+/* True: this producer asked the question. */
+bool question_is_of(const struct id128 *question, const struct id128 *asker);
 
 /* A source file as its producer found it. */
 struct source_ref {

@@ -335,7 +335,7 @@ struct result {
     struct slice etag;
     uint32_t ms;              /* duration */
     uint64_t sent_bytes;      /* body bytes sent for this job, retries included */
-    bool exists;              /* stat */
+    bool exists;              /* stat, head, read */
     struct source_ref source; /* put: for its record, when the consumer restarted */
     struct target target;     /* put */
     uint64_t seq;             /* redo: the void record; a newer record of this chunk stays valid. 0: any */
@@ -343,6 +343,8 @@ struct result {
     bool fetched;             /* chunk, put: the bytes came from the producer */
     enum own_failure own;     /* failed, gone: the cause can be on this host */
     enum integrity integrity; /* chunk, put */
+    struct id128 owner;       /* head: the upload that the object names; zero: none */
+    bool has_crc;             /* head: the store has a crc32c of the whole object; read: always */
 };
 struct msg_complete {
     struct result *results;
@@ -378,7 +380,7 @@ enum event_kind {
     EVENT_RELEASED,
     EVENT_EXPIRED,
     EVENT_DENIED,
-    EVENT_CHECKED, /* a stat job is done */
+    EVENT_CHECKED, /* a stat, head or read job is done */
 };
 struct event {
     struct ref ref;
@@ -389,8 +391,12 @@ struct event {
     struct slice worker, detail;
     bool exists;           /* checked */
     uint64_t size;         /* checked */
-    enum fail_class class; /* released as not-here or no-source: the failure; 0: not tried */
+    enum fail_class class; /* released as not-here or no-source: the failure; 0: not tried. Checked: it failed */
     bool second;           /* granted: a second lease; released, expired: the other lease stays (rule 12) */
+    struct slice etag;     /* checked */
+    struct id128 owner;    /* checked */
+    bool has_crc;          /* checked */
+    uint32_t crc;          /* checked, with has_crc */
 };
 struct fleet {
     uint32_t uploaders, slots, free;

@@ -80,7 +80,7 @@
 /* ---- nested structs ---- */
 
 static const struct field ref_fields[] = {
-    ENUM(ref, 1, kind, REQUIRED, JOB_STAT),
+    ENUM(ref, 1, kind, REQUIRED, JOB_READ),
     ID(ref, 2, upload, REQUIRED),
     NUMBER(ref, 3, chunk, OPTIONAL, CHUNKS_MAX - 1),
 };
@@ -261,6 +261,8 @@ static const struct field result_fields[] = {
     FLAG(result, 19, fetched),
     ENUM(result, 20, integrity, OPTIONAL, INTEGRITY_SHA256),
     ENUM(result, 21, own, OPTIONAL, OWN_SURE),
+    ID(result, 22, owner, OPTIONAL),
+    FLAG(result, 23, has_crc),
 };
 static const struct schema result_schema = SCHEMA("result", result, result_fields);
 
@@ -286,6 +288,10 @@ static const struct field event_fields[] = {
     NUMBER(event, 9, size, OPTIONAL, SIZE_LIMIT),
     FLAG(event, 10, second),
     ENUM(event, 11, class, OPTIONAL, FAIL_NO_UPLOADER),
+    TEXT(event, 12, etag, OPTIONAL, PROTO_TEXT_MAX),
+    ID(event, 13, owner, OPTIONAL),
+    FLAG(event, 14, has_crc),
+    NUMBER(event, 15, crc, OPTIONAL, ANY32),
 };
 static const struct schema event_schema = SCHEMA("event", event, event_fields);
 

@@ -59,6 +59,9 @@
     { "region", 0, OPTION_TEXT, target, "NAME", "S3 region (AWS_REGION, AWS_DEFAULT_REGION, or that of the profile)" }
 #define OPTION_ROW_PROFILE(target)                                                                                     \
     { "profile", 0, OPTION_TEXT, target, "NAME", "profile in ~/.aws (AWS_PROFILE, or \"default\")" }
+#define OPTION_ROW_UPLOADERS(target)                                                                                   \
+    { "uploaders", 0, OPTION_COUNT, target, "N", "uploader processes (2)", 1, PROTO_UPLOADERS_MAX }
+#define OPTION_SLOTS_MAX 256
 #define OPTION_ROW_SLOTS(target, most)                                                                                 \
     {                                                                                                                  \
         "slots", 0, OPTION_COUNT, target, "N",                                                                         \

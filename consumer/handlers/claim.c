@@ -70,6 +70,8 @@ static struct verdict claim_judge_final(const struct upload *u, const struct cla
             return verdict_deny(WHY_UNKNOWN, 0); /* there is nothing at the destination */
         break;
     case JOB_STAT:
+    case JOB_HEAD:
+    case JOB_READ:
         return (struct verdict){0};
     }
     if (upload_is_superseded(u) && ref->kind != JOB_ABORT)
@@ -95,6 +97,8 @@ static bool claim_is_early(const struct consumer *c, const struct upload *u, enu
     case JOB_ABORT:
         return !u->opened || u->lease_count > 0;
     case JOB_STAT:
+    case JOB_HEAD:
+    case JOB_READ:
         break;
     }
     return false;
@@ -128,7 +132,10 @@ static struct verdict claim_judge_new(const struct consumer *c, const struct cla
 
 static struct verdict claim_judge(const struct consumer *c, const struct peer *peer, const struct claim *claim,
                                   const struct upload *u) {
-    if (!u && claim->ref.kind != JOB_STAT)
+    bool asks = job_kind_asks(claim->ref.kind);
+    if (asks && !ledger_producers_of_job(c, &claim->ref))
+        return verdict_deny(WHY_UNKNOWN, 0); /* its producer left, or has not returned since a restart */
+    if (!u && !asks && claim->ref.kind != JOB_STAT)
         return claim_judge_absent(c, &claim->ref);
     struct verdict v = u ? claim_judge_final(u, claim) : (struct verdict){0};
     if (v.kind)
@@ -214,7 +221,7 @@ static void claim_publish(struct consumer *c, const struct peer *peer, const str
 
 static int claim_one(struct consumer *c, struct peer *peer, const struct claim *claim, struct verdict *v) {
     struct upload *u = state_find(&c->state, &claim->ref.upload);
-    uint64_t producers = ledger_producers_of(c, &claim->ref.upload);
+    uint64_t producers = ledger_producers_of_job(c, &claim->ref);
     int err = 0;
     *v = claim_judge(c, peer, claim, u);
     if (v->kind == VERDICT_GRANT)

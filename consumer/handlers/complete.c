@@ -139,7 +139,7 @@ static int complete_one(struct consumer *c, struct peer *peer, const struct resu
                         char **text) {
     struct completion v = {.c = c, .peer = peer, .result = result, .ack = ack, .text = text};
     v.u = state_find(&c->state, &result->ref.upload);
-    v.producers = ledger_producers_of(c, &result->ref.upload);
+    v.producers = ledger_producers_of_job(c, &result->ref);
     *ack = (struct ack){.ref = result->ref, .outcome = result->outcome};
     int err = complete_judge(&v); /* may end the upload, and its leases with it */
     if (err || !ack->kind)

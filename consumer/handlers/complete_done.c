@@ -206,7 +206,7 @@ static int complete_done_put(struct completion *v) {
     return completion_append(v, &r, is.file.size);
 }
 
-/* ---- head ---- */
+/* ---- stat, head, read ---- */
 
 static int complete_done_stat(struct completion *v) {
     struct event e = {.ref = v->result->ref,
@@ -214,6 +214,25 @@ static int complete_done_stat(struct completion *v) {
                       .worker = slice_of(v->peer->worker),
                       .exists = v->result->exists,
                       .size = v->result->size};
+    reply_event(v->c, &e, v->producers);
+    return completion_recorded(v, 0);
+}
+
+/* The answer to a question. Its producer compares it. */
+static int complete_done_question(struct completion *v) {
+    const struct result *r = v->result;
+    if (!completion_has_lease(v, &r->ref))
+        return completion_refused(v, WHY_STALE);
+    struct event e = {.ref = r->ref,
+                      .kind = EVENT_CHECKED,
+                      .worker = slice_of(v->peer->worker),
+                      .exists = r->exists,
+                      .size = r->size,
+                      .etag = r->etag,
+                      .owner = r->owner,
+                      .has_crc = r->has_crc,
+                      .crc = r->crc};
+    refusals_forget(&v->c->refusals, &r->ref.upload);
     reply_event(v->c, &e, v->producers);
     return completion_recorded(v, 0);
 }
@@ -232,6 +251,9 @@ int complete_done(struct completion *v) {
         return complete_done_put(v);
     case JOB_STAT:
         return complete_done_stat(v);
+    case JOB_HEAD:
+    case JOB_READ:
+        return complete_done_question(v);
     }
     return completion_refused(v, WHY_STALE);
 }

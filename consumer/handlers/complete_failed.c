@@ -57,15 +57,31 @@ static int complete_record_fail(struct completion *v, enum fail_class class, str
     return err ? err : completion_repeated(v, seq);
 }
 
+/* No record: a question changes nothing. Its producer gets the reason. */
+static int complete_question_failed(struct completion *v) {
+    const struct result *r = v->result;
+    struct event e = {.ref = r->ref,
+                      .kind = EVENT_CHECKED,
+                      .class = complete_class_of(r),
+                      .worker = slice_of(v->peer->worker),
+                      .detail = r->error};
+    refusals_forget(&v->c->refusals, &r->ref.upload);
+    reply_event(v->c, &e, v->producers);
+    return completion_recorded(v, 0);
+}
+
 int complete_failed(struct completion *v) {
     const struct ref *ref = &v->result->ref;
+    bool asks = job_kind_asks(ref->kind);
     bool of_ended = ref->kind == JOB_STAT && recently_ended_find(&v->c->state.recently_ended, &ref->upload);
-    if (!v->u && !of_ended)
+    if (!v->u && !of_ended && !asks)
         return completion_absent(v);
     if (!completion_has_lease(v, ref))
         return completion_refused(v, WHY_STALE);
     if (complete_another_may(v))
         return complete_give_back(v);
+    if (asks)
+        return complete_question_failed(v);
     return complete_record_fail(v, v->result->class, v->result->error);
 }
 

@@ -10,8 +10,9 @@
 #include <sys/param.h>
 
 /* Rule 2: the uploader declined the upload, or cannot serve its location. When no eligible uploader
- * is left, the file fails. */
-static int release_note_refusal(struct consumer *c, const struct peer *peer, const struct released *job) {
+ * is left, the file fails; a question fails by its event e, without a record. */
+static int release_note_refusal(struct consumer *c, const struct peer *peer, const struct released *job,
+                                struct event *e) {
     const struct id128 *upload = &job->ref.upload;
     const struct upload *u = state_find(&c->state, upload);
     bool over;
@@ -22,6 +23,12 @@ static int release_note_refusal(struct consumer *c, const struct peer *peer, con
         eligible_refuse(&c->refusals, &c->peers, upload, u, peer, job->class, job->detail, consumer_time(c), &over);
     if (!over)
         return 0;
+    if (job_kind_asks(job->ref.kind)) {
+        e->kind = EVENT_CHECKED;
+        e->class = refusal->class;
+        refusals_forget(&c->refusals, upload);
+        return 0;
+    }
     int err = ledger_append_fail(c, upload, refusal->class, slice_of(refusal->error), &seq);
     refusals_forget(&c->refusals, upload);
     return err == ERR_INVALID ? 0 : err;
@@ -36,10 +43,10 @@ static int release_one(struct consumer *c, struct peer *peer, const struct relea
                       .detail = job->detail,
                       .class = job->own ? job->class : FAIL_NONE};
     struct lease *l = leases_find_of(&c->leases, &job->ref, peer);
-    uint64_t producers = ledger_producers_of(c, &job->ref.upload);
+    uint64_t producers = ledger_producers_of_job(c, &job->ref);
     if (job->why == WHY_NOT_HERE && !job->own)
         peer->unable |= producers;
-    int err = job->why == WHY_NOT_HERE ? release_note_refusal(c, peer, job) : 0;
+    int err = job->why == WHY_NOT_HERE ? release_note_refusal(c, peer, job, &e) : 0;
     if (err)
         return err;
     if (!l && (job->why == WHY_HELD || leases_find(&c->leases, &job->ref)))

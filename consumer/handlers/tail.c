@@ -24,8 +24,8 @@
 #define LINES_BYTES ((size_t)256 << 10)
 #define EVENTS_BYTES ((size_t)256 << 10)
 #define EVENT_LIST_MAX 1024
-#define EVENT_BYTES 96 /* of an encoded event without its texts, at most */
-#define MOVING_MS 100  /* the greatest age of the sums of moving bytes */
+#define EVENT_BYTES 128 /* of an encoded event without its texts, at most */
+#define MOVING_MS 100   /* the greatest age of the sums of moving bytes */
 
 /* A key that is not a reader's may follow only its own uploads. */
 static bool tail_is_allowed(const struct consumer *c, const struct peer *peer, enum tail_filter filter) {
@@ -194,7 +194,7 @@ static void tail_read_events(struct consumer *c, const struct peer *peer, struct
         const struct event_entry *entry = events_at(ring, at);
         if (!tail_wants_event(peer, entry))
             continue;
-        bytes += EVENT_BYTES + entry->e.worker.len + entry->e.detail.len;
+        bytes += EVENT_BYTES + entry->e.worker.len + entry->e.detail.len + entry->e.etag.len;
         if (out->event_count == EVENT_LIST_MAX || bytes > room) /* one event always fits */
             break;
         c->event_list[out->event_count++] = entry->e;

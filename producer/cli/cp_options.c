@@ -3,9 +3,7 @@
 
 #define HOUR_MS ((uint64_t)3600 * 1000) /* the longest lease of a consumer */
 #define UPLOADERS_DEFAULT 2
-#define UPLOADERS_MAX PROTO_UPLOADERS_MAX
 #define NOT_GIVEN UINT64_MAX
-#define SLOTS_MAX 256
 #define UNSERVED_WAIT_MS 10000 /* the uploaders are all known: one that cannot serve a file now never can */
 
 static const struct command_text text = {
@@ -39,8 +37,8 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
     struct supervise_options *s = &o->supervise;
     uint64_t bwlimit = NOT_GIVEN;
     const struct option_spec specs[] = {
-        {"uploaders", 0, OPTION_COUNT, &s->uploaders, "N", "uploader processes (2)", 1, UPLOADERS_MAX},
-        OPTION_ROW_SLOTS(&s->slots, SLOTS_MAX),
+        OPTION_ROW_UPLOADERS(&s->uploaders),
+        OPTION_ROW_SLOTS(&s->slots, OPTION_SLOTS_MAX),
         {"bwlimit", 0, OPTION_RATE, &bwlimit, "RATE",
          "limit of the whole fleet in bytes per second, for example 10MiB; none: no limit"},
         OPTION_ROW_LEASE(&s->lease_ms, 200, HOUR_MS),

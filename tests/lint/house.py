@@ -40,9 +40,10 @@ MAY_INCLUDE = {
     "producer/select": ["common"],
     "producer/source": ["common", "producer/select"],
     "producer/show": ["common", "producer"],
-    "producer/cli": ["common", "producer", "producer/data", "producer/select", "producer/show", "producer/cli/journal", "producer/cli/doctor"],
+    "producer/cli": ["common", "producer", "producer/data", "producer/select", "producer/show", "producer/cli/journal", "producer/cli/doctor", "producer/cli/store"],
     "producer/cli/doctor": ["common", "producer/cli"],
     "producer/cli/journal": ["common", "producer", "producer/show", "producer/cli"],
+    "producer/cli/store": ["common", "producer", "producer/show", "producer/cli", "producer/cli/journal"],
     "producer": ["common", "producer/data", "producer/select", "producer/source"],
     "uploader/policy": ["common"],
     "uploader/http": ["common", "uploader/policy"],
@@ -134,9 +135,9 @@ def layers():
 
 # ---- stairs ----
 
-# Folders with modules that form a staircase, lowest first. kinds.h declares the four modules after it.
+# Folders with modules that form a staircase, lowest first. kinds.h declares the five modules after it.
 STAIRS = {
-    "uploader/s3": "url replies error capabilities op object_headers scheme request trailer leftovers integrity kinds begin body complete object survey backend_s3".split(),
+    "uploader/s3": "url replies error capabilities op object_headers scheme request trailer leftovers integrity kinds begin body complete object question survey backend_s3".split(),
 }
 
 

@@ -21,6 +21,7 @@ COMMANDS = {  # page: the command lines with the --help that it documents
     "chunklift-set.1": [["chunklift", "set"]],
     "chunklift-doctor.1": [["chunklift", "doctor"]],
     "chunklift-keygen.1": [["chunklift", "keygen"]],
+    "chunklift-verify.1": [["chunklift", "verify"]],
 }
 
 

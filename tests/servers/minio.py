@@ -30,7 +30,7 @@ class Minio(Server):
 
     def up(self):
         env = {"MINIO_ROOT_USER": self.access_key, "MINIO_ROOT_PASSWORD": self.secret_key, "MINIO_BROWSER": "off",
-               "MINIO_UPDATE": "off", "CI": "1"}
+               "MINIO_UPDATE": "off", "MINIO_PROMETHEUS_AUTH_TYPE": "public", "CI": "1"}
         self.start("minio", PROGRAM, "server", "--address", f"127.0.0.1:{self.port}", "--console-address", "127.0.0.1:0", self.dir / "data",
                    env=env)
         wait_for(lambda: self.answers(f"{self.endpoint}/minio/health/ready"), 60, "MinIO answers", 0.1)

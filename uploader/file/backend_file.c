@@ -43,7 +43,7 @@ static bool file_job_open_path(struct backend_file *b, struct file_job *j) {
     int err = file_path_open(b->allow, j->task->job.target.dest, create, &j->path);
     if (!err)
         return true;
-    if (err == ERR_NOT_FOUND && kind == JOB_STAT) {
+    if (err == ERR_NOT_FOUND && (kind == JOB_STAT || job_kind_asks(kind))) {
         j->task->result.exists = false;
         file_job_end(j, OUTCOME_DONE);
     } else if (err == ERR_NOT_FOUND && kind == JOB_ABORT) {
@@ -85,7 +85,11 @@ static void file_job_open(struct backend_file *b, struct file_job *j) {
         file_put_open(j);
         return;
     case JOB_STAT:
+    case JOB_HEAD:
         file_upload_stat(j);
+        return;
+    case JOB_READ:
+        file_question_open(j);
         return;
     }
     file_job_fail(j, FAIL_REQUEST, "unknown kind of job", NULL);
@@ -109,6 +113,9 @@ static void file_job_advance(struct backend_file *b, struct file_job *j) {
         return;
     case PHASE_VERIFY:
         file_upload_verify(b, j);
+        return;
+    case PHASE_READ:
+        file_question_read(b, j);
         return;
     }
 }

@@ -1,6 +1,6 @@
 /*
  * One job of the file:// backend, from start to result. Private to backend_file.c (which explains
- * the backend), file_job.c, file_upload.c, file_put.c and file_publish.c. A function that may end
+ * the backend), file_job.c, file_upload.c, file_put.c, file_question.c and file_publish.c. A function that may end
  * the job says so; the job is invalid afterwards.
  */
 #ifndef CHUNKLIFT_FILE_JOB_H
@@ -20,7 +20,7 @@
 #define FILE_TEMP_SIZE 64
 #define FILE_TEMP_MODE 0600 /* until it is renamed */
 
-enum file_phase { PHASE_OPEN, PHASE_WRITE, PHASE_PUBLISH, PHASE_VERIFY };
+enum file_phase { PHASE_OPEN, PHASE_WRITE, PHASE_PUBLISH, PHASE_VERIFY, PHASE_READ };
 
 struct file_job {
     struct list node; /* in ready, waiting, syncing, dir_syncing or parked */
@@ -32,7 +32,7 @@ struct file_job {
     uint64_t handle_ino;
     dev_t dev; /* of fd while syncing, of the directory while dir_syncing */
     ino_t ino;
-    uint64_t position; /* verify */
+    uint64_t position; /* verify, read: bytes so far */
     uint32_t crc, wanted_crc;
 };
 
@@ -84,6 +84,10 @@ void file_upload_finish(struct file_job *j);
 void file_upload_verify(struct backend_file *b, struct file_job *j);
 void file_upload_abort(struct backend_file *b, struct file_job *j);
 void file_upload_stat(struct file_job *j);
+
+/* --- file_question.c; both may end the job --- */
+void file_question_open(struct file_job *j);
+void file_question_read(struct backend_file *b, struct file_job *j);
 
 /* --- file_publish.c --- */
 /* Sets the permission bits of the source, syncs, renames; may end the job. */

@@ -63,7 +63,9 @@ struct http_request {
     bool inspect;                 /* the reply tells about the connection; with fresh_connection */
     bool paced;                   /* its body takes its bytes from the token bucket */
     uint32_t response_timeout_ms; /* 0: that of http_options */
-    size_t reply_max;             /* bytes of the reply's body that are kept, at most 1 MiB */
+    /* The next bytes of the body of a reply with a 2xx status; they are not kept in reply.body. NULL: they are. */
+    void (*take)(void *arg, long status, const void *bytes, size_t len);
+    size_t reply_max; /* bytes of the reply's body that are kept, at most 1 MiB */
     void (*done)(void *arg, const struct http_reply *reply); /* exactly once, unless it is cancelled */
     void *arg;
 };

@@ -75,7 +75,12 @@ static int request_allow(void *arg, char *to, char *from, int to_port, int from_
 static size_t reply_add_body(char *bytes, size_t size, size_t count, void *arg) {
     struct http_transfer *t = arg;
     size_t len = size * count, room = t->reply_max - t->body.len;
+    long status = 0;
     t->received_bytes += len;
+    if (t->take && curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status / 100 == 2) {
+        t->take(t->arg, status, bytes, len);
+        return len;
+    }
     if (buf_add(&t->body, bytes, MIN(len, room))) {
         t->out_of_memory = true;
         return CURL_WRITEFUNC_ERROR;

@@ -198,6 +198,7 @@ static void http_transfer_init(struct http_transfer *t, const struct http_reques
     t->request_sent = t->resend_refused = t->tainted = false;
     t->allowance = 0;
     t->response_timeout_ms = r->response_timeout_ms ? r->response_timeout_ms : t->http->options.response_timeout_ms;
+    t->take = r->take;
     t->reply_max = MIN(r->reply_max, REPLY_MAX);
     t->error[0] = 0;
     buf_clear(&t->body);

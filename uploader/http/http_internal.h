@@ -43,6 +43,7 @@ struct http_transfer {
     uint64_t last_received_bytes; /* at the last check that saw progress, at received_ms */
     uint64_t received_ms;
     uint32_t response_timeout_ms;
+    void (*take)(void *arg, long status, const void *bytes, size_t len);
     size_t reply_max;
     struct buf body, reply_headers;
     char error[CURL_ERROR_SIZE];

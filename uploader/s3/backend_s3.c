@@ -117,6 +117,12 @@ static void op_start_kind(struct s3_op *op) {
     case JOB_STAT:
         s3_stat_start(op);
         break;
+    case JOB_HEAD:
+        s3_head_start(op);
+        break;
+    case JOB_READ:
+        s3_read_start(op);
+        break;
     default:
         s3_op_fail_err(op, ERR_INVALID);
     }

@@ -14,7 +14,7 @@
  *   trailer.c       the body of a chunk with its checksum in a trailer
  *   leftovers.c     multipart uploads created by earlier holders of a begin (rule 10)
  *   integrity.c     chunk and put: proof that the store has the bytes (rule 16)
- *   begin.c, body.c, complete.c, object.c   the kinds of tasks
+ *   begin.c, body.c, complete.c, object.c, question.c   the kinds of tasks
  *   survey.c        questions that no job asks
  *   backend_s3.c    the backend: start, step, cancel
  *
@@ -100,8 +100,10 @@ struct s3_request {
     unsigned optional_headers;           /* a bit for each optional one among headers */
     const struct s3_body_stream *stream; /* NULL: the body is op->body */
     uint64_t stream_length;
-    enum property_use use;   /* the properties that it carries: object_headers.c */
-    struct buf object_lines; /* their headers, each with a NUL */
+    void (*take)(void *arg, long status, const void *bytes,
+                 size_t len); /* as in struct http_request; arg: the operation */
+    enum property_use use;    /* the properties that it carries: object_headers.c */
+    struct buf object_lines;  /* their headers, each with a NUL */
     size_t object_line_count;
     int err; /* the first error of building it */
 };
@@ -169,6 +171,9 @@ struct s3_op {
 
     /* abort */
     unsigned tries;
+
+    /* read */
+    uint64_t read_skipped, read_bytes; /* bytes before the range, of the range */
 };
 
 /* Creates the operation of a task and links it in. NULL: out of memory. */

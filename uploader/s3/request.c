@@ -17,6 +17,7 @@ void s3_request_begin(struct s3_op *op, const char *method) {
     q->method = method;
     q->bucket_only = false;
     q->stream = NULL;
+    q->take = NULL;
     q->param_count = q->header_count = 0;
     q->optional = q->optional_headers = 0;
     q->use = strcmp(method, "DELETE") == 0 ? PROPERTY_ACCESS : PROPERTY_KEY;
@@ -193,6 +194,7 @@ static int request_start_transfer(struct s3_op *op) {
         .rewind = stream ? stream->rewind : NULL,
         .text = stream ? (struct slice){NULL, 0} : buf_slice(&op->body),
         .response_timeout_ms = s3->response_timeout_ms,
+        .take = q->take,
         .reply_max = REPLY_MAX,
         .fresh_connection = op->fresh,
         .once = strcmp(q->method, "POST") == 0, /* Create and Complete */

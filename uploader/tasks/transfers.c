@@ -146,7 +146,8 @@ static void transfer_start_backend(struct uploader *u, struct task_entry *e) {
         e->task.since_us = e->first_us; /* rule 10: an attempt that seemed to fail may have left an upload */
     lease_run(&e->lease, u->now_ms);
     u->transfer_started = true;
-    if (e->backend == u->s3 && (e->task.job.ref.kind == JOB_PUT || e->task.job.ref.kind == JOB_CHUNK))
+    enum job_kind kind = e->task.job.ref.kind;
+    if (e->backend == u->s3 && (kind == JOB_PUT || kind == JOB_CHUNK || job_kind_asks(kind)))
         auto_slots_start(&u->auto_slots, e->task.job.length);
     int err = e->backend->ops->start(e->backend, &e->task);
     if (!err)

@@ -269,6 +269,8 @@ struct job world_job(enum job_kind kind, uint8_t upload) {
         j.target.endpoint = slice_of(WORLD_STORE);
     if (kind == JOB_PUT) {
         j.length = WORLD_SIZE;
+    } else if (job_kind_asks(kind)) {
+        j.length = kind == JOB_READ ? WORLD_SIZE : 0;
     } else if (kind != JOB_STAT) {
         j.chunk_size = WORLD_CHUNK;
         j.chunks = WORLD_CHUNKS;

@@ -10,7 +10,7 @@ static struct uploader *up(void) {
 
 static void test_jobs_of_each_kind_are_valid(void **state) {
     (void)state;
-    for (int kind = JOB_BEGIN; kind <= JOB_STAT; kind++) {
+    for (int kind = JOB_BEGIN; kind <= JOB_READ; kind++) {
         struct job j = kind == JOB_CHUNK ? world_chunk_job(1, 1) : world_job((enum job_kind)kind, 1);
         assert_true(job_is_valid(&j));
     }
@@ -19,7 +19,7 @@ static void test_jobs_of_each_kind_are_valid(void **state) {
 static void test_unknown_kinds_are_invalid(void **state) {
     (void)state;
     struct job j = world_job(JOB_STAT, 1);
-    j.ref.kind = (enum job_kind)(JOB_STAT + 1);
+    j.ref.kind = (enum job_kind)(JOB_READ + 1);
     assert_false(job_is_valid(&j));
     j.ref.kind = (enum job_kind)0;
     assert_false(job_is_valid(&j));
@@ -72,6 +72,21 @@ static void test_a_chunk_has_its_own_range(void **state) {
     last.offset--;
     last.length--;
     assert_false(job_is_valid(&last));
+}
+
+static void test_a_read_has_a_range(void **state) {
+    (void)state;
+    struct job read = world_job(JOB_READ, 1), head = world_job(JOB_HEAD, 1);
+    read.ref.chunk = 7;
+    read.offset = INT64_MAX - 5;
+    read.length = 5;
+    assert_true(job_is_valid(&read));
+    read.length = 6;
+    assert_false(job_is_valid(&read));
+    read.length = 0;
+    assert_false(job_is_valid(&read));
+    head.ref.chunk = 1;
+    assert_false(job_is_valid(&head));
 }
 
 static void test_the_geometry_must_fit_the_file(void **state) {
@@ -165,7 +180,8 @@ static void test_an_endpoint_that_is_no_url_is_not_shown(void **state) {
 UNIT_MAIN(WORLD_TEST(test_jobs_of_each_kind_are_valid), WORLD_TEST(test_unknown_kinds_are_invalid),
           WORLD_TEST(test_a_job_needs_an_upload_and_a_destination), WORLD_TEST(test_chunk_and_finish_need_a_handle),
           WORLD_TEST(test_only_a_chunk_has_a_chunk_number), WORLD_TEST(test_a_put_sends_the_whole_file),
-          WORLD_TEST(test_a_chunk_has_its_own_range), WORLD_TEST(test_the_geometry_must_fit_the_file),
+          WORLD_TEST(test_a_chunk_has_its_own_range), WORLD_TEST(test_a_read_has_a_range),
+          WORLD_TEST(test_the_geometry_must_fit_the_file),
           WORLD_TEST(test_a_local_file_for_an_allowed_destination_is_served),
           WORLD_TEST(test_other_destinations_are_not_served),
           WORLD_TEST(test_a_source_outside_the_roots_must_be_fetchable),

@@ -8,7 +8,22 @@ static void test_kinds_of_jobs_have_names(void **state) {
     assert_string_equal(job_kind_name(JOB_BEGIN), "begin");
     assert_string_equal(job_kind_name(JOB_STAT), "stat");
     assert_string_equal(job_kind_name((enum job_kind)0), "unknown");
-    assert_string_equal(job_kind_name((enum job_kind)(JOB_STAT + 1)), "unknown");
+    assert_string_equal(job_kind_name(JOB_HEAD), "head");
+    assert_string_equal(job_kind_name(JOB_READ), "read");
+    assert_string_equal(job_kind_name((enum job_kind)(JOB_READ + 1)), "unknown");
+}
+
+static void test_a_question_names_its_producer(void **state) {
+    (void)state;
+    const struct id128 one = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
+    const struct id128 other = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17}};
+    struct id128 first = question_id(&one, 1), second = question_id(&one, 2);
+    assert_true(question_is_of(&first, &one) && question_is_of(&second, &one));
+    assert_false(question_is_of(&first, &other));
+    assert_false(id_equal(&first, &second));
+    assert_int_not_equal(id_hash(&first) & 1023, id_hash(&second) & 1023); /* they do not share a bucket */
+    assert_true(job_kind_asks(JOB_HEAD) && job_kind_asks(JOB_READ));
+    assert_false(job_kind_asks(JOB_STAT) || job_kind_asks(JOB_PUT));
 }
 
 static void test_each_reason_has_a_text_of_its_own(void **state) {
@@ -49,7 +64,8 @@ static void test_wrong_bytes_spoil_an_upload_and_an_outage_does_not(void **state
                          c == FAIL_CHANGED || c == FAIL_REQUEST || c == FAIL_INTEGRITY);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_kinds_of_jobs_have_names), cmocka_unit_test(test_each_reason_has_a_text_of_its_own),
+UNIT_MAIN(cmocka_unit_test(test_kinds_of_jobs_have_names), cmocka_unit_test(test_a_question_names_its_producer),
+          cmocka_unit_test(test_each_reason_has_a_text_of_its_own),
           cmocka_unit_test(test_the_class_of_a_failure_is_read_as_it_was_written),
           cmocka_unit_test(test_evidence_is_read_as_it_was_written),
           cmocka_unit_test(test_wrong_bytes_spoil_an_upload_and_an_outage_does_not))

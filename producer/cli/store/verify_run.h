@@ -1,0 +1,27 @@
+/*
+ * The run of `chunklift verify` over the objects of one store. Like `cp` it starts a consumer, when the journal has none,
+ * and uploaders, and offers them jobs of the kinds `head` and `read`. The answers are compared here.
+ */
+#ifndef CHUNKLIFT_VERIFY_RUN_H
+#define CHUNKLIFT_VERIFY_RUN_H
+
+#include "producer/cli/store/catalog.h"
+#include "producer/cli/store/verify_position.h"
+#include "runtime/keys.h"
+
+struct verify_options {
+    const char *journal_dir, *consumer; /* consumer: the endpoint of a running one, or NULL */
+    const char *region, *profile;
+    uint64_t uploaders, slots, retry_for_ms;
+    struct key_options keys;
+    bool read, json, quiet, verbose, progress;
+    const char *position_dir; /* where the position is saved; NULL: nowhere */
+};
+
+/* total: objects of all stores. Compares those of the catalog's store position->store after position->after, and keeps
+ * position up to date. *seen counts all objects that were compared, also those after an object that was not. Returns the exit status: 0, all could be compared; 1, some could not (each is logged); others as for
+ * cp. Blocks. */
+int verify_store(const struct verify_options *o, struct catalog *catalog, struct verify_position *position,
+                 struct verify_counts *seen, uint64_t total) MUST_CHECK;
+
+#endif

@@ -1,0 +1,150 @@
+/* Questions about objects: their jobs, and the way of the answers to their owner. */
+#include "planner_support.h"
+
+#define SIZE (2 * CHUNK + 5)
+
+static struct asked {
+    size_t left; /* questions that the planner has not taken */
+    uint32_t chunks;
+    bool wants_read;
+    unsigned heads, reads, ended;
+    enum fail_class class;
+    char reason[64];
+    uint32_t crcs[3];
+} asked;
+
+static int next_question(void *arg, struct producer_question *q) {
+    struct asked *a = arg;
+    if (a->left == 0)
+        return ERR_NOT_FOUND;
+    a->left--;
+    *q = (struct producer_question){
+        .item = a, .dest = "file:///d/x", .size = SIZE, .chunk_size = CHUNK, .chunks = a->chunks};
+    return 0;
+}
+
+static bool on_head(void *arg, void *item, const struct producer_answer *answer) {
+    struct asked *a = item;
+    assert_ptr_equal(arg, item);
+    a->heads++;
+    return a->wants_read && answer->exists;
+}
+
+static void on_read(void *arg, void *item, uint32_t chunk, const struct producer_answer *answer) {
+    struct asked *a = item;
+    (void)arg;
+    a->reads++;
+    a->crcs[chunk] = answer->crc;
+}
+
+static void on_ended(void *arg, void *item, enum fail_class class, const char *reason) {
+    struct asked *a = item;
+    (void)arg;
+    a->ended++;
+    a->class = class;
+    snprintf(a->reason, sizeof a->reason, "%s", reason);
+}
+
+static void start(size_t count, uint32_t chunks, bool wants_read) {
+    bool more;
+    asked = (struct asked){.left = count, .chunks = chunks, .wants_read = wants_read};
+    const struct producer_config config = {
+        .questions = {&asked, next_question}, .dest = "file:///d/x", .journal_dir = "/j", .consumer = "ipc:///c"};
+    const struct producer_events events = {
+        .arg = &asked, .question_head = on_head, .question_read = on_read, .question_ended = on_ended};
+    assert_int_equal(planner_init(&planner, &config, &events), 0);
+    planner.fleet = (struct fleet){.uploaders = 1, .slots = 8, .free = 8, .share = 8};
+    assert_int_equal(scan_step(&planner, 100, &more), 0);
+    assert_false(more || planner.stats.walking);
+}
+
+static void answer(const struct ref *ref, struct event e) {
+    e.ref = *ref;
+    e.kind = EVENT_CHECKED;
+    planner_receive(200, &e, 1, NULL, 0);
+}
+
+static void test_a_question_is_one_head(void **state) {
+    struct job jobs[4];
+    (void)state;
+    start(1, 0, true);
+    assert_int_equal(planner_offer_all(100, jobs, 4), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_HEAD);
+    assert_true(question_is_of(&jobs[0].ref.upload, &planner.asker));
+    answer(&jobs[0].ref, (struct event){.exists = true, .size = SIZE});
+    assert_int_equal(asked.heads, 1);
+    assert_int_equal(asked.ended, 1);
+    assert_int_equal(asked.class, FAIL_NONE);
+    assert_int_equal(planner.files.count, 0);
+    answer(&jobs[0].ref, (struct event){.exists = true}); /* twice */
+    assert_int_equal(asked.heads, 1);
+}
+
+static void test_the_ranges_of_an_object_are_read(void **state) {
+    struct job jobs[4];
+    (void)state;
+    start(1, 3, true);
+    planner_offer_all(100, jobs, 4);
+    answer(&jobs[0].ref, (struct event){.exists = true, .size = SIZE});
+    assert_int_equal(planner_offer_all(300, jobs, 4), 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(jobs[i].ref.kind, JOB_READ);
+        assert_int_equal(jobs[i].offset, i * CHUNK);
+        assert_int_equal(jobs[i].length, i < 2 ? CHUNK : 5);
+        assert_int_equal(asked.ended, 0);
+        answer(&jobs[i].ref, (struct event){.exists = true, .has_crc = true, .crc = 10 + i});
+    }
+    assert_int_equal(asked.reads, 3);
+    assert_int_equal(asked.ended, 1);
+    assert_int_equal(asked.crcs[2], 12);
+}
+
+static void test_an_object_that_differs_is_not_read(void **state) {
+    struct job jobs[4];
+    (void)state;
+    start(1, 3, true);
+    planner_offer_all(100, jobs, 4);
+    answer(&jobs[0].ref, (struct event){.exists = false});
+    assert_int_equal(asked.ended, 1);
+}
+
+static void test_a_failure_ends_the_question(void **state) {
+    struct job jobs[4];
+    (void)state;
+    start(1, 0, false);
+    planner_offer_all(100, jobs, 4);
+    answer(&jobs[0].ref, (struct event){.class = FAIL_DENIED, .detail = slice_of("not allowed")});
+    assert_int_equal(asked.heads, 0);
+    assert_int_equal(asked.class, FAIL_DENIED);
+    assert_string_equal(asked.reason, "not allowed");
+}
+
+static void test_questions_are_offered_again_after_a_restart(void **state) {
+    struct job jobs[4];
+    (void)state;
+    start(1, 3, true);
+    planner_offer_all(100, jobs, 4);
+    answer(&jobs[0].ref, (struct event){.exists = true, .size = SIZE});
+    planner_offer_all(300, jobs, 4);
+    answer(&jobs[1].ref, (struct event){.exists = true, .has_crc = true});
+    planner_replan_all(&planner, 400);
+    assert_int_equal(planner_offer_all(500, jobs, 4), 2); /* what was answered is not asked again */
+    assert_int_equal(jobs[1].ref.chunk, 2);
+    struct plan_file list[4];
+    assert_int_equal(planner_request(1000000, 1, list), 0); /* nothing is planned */
+}
+
+static void test_a_denial_only_delays_a_question(void **state) {
+    struct job jobs[4];
+    (void)state;
+    start(1, 0, false);
+    planner_offer_all(100, jobs, 4);
+    planner_receive_event(150, EVENT_DENIED, &jobs[0].ref, WHY_UNKNOWN, 0);
+    assert_int_equal(planner_offer_all(5000, jobs, 4), 1);
+    assert_int_equal(asked.ended, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
+UNIT_MAIN(TEST(test_a_question_is_one_head), TEST(test_the_ranges_of_an_object_are_read),
+          TEST(test_an_object_that_differs_is_not_read), TEST(test_a_failure_ends_the_question),
+          TEST(test_questions_are_offered_again_after_a_restart), TEST(test_a_denial_only_delays_a_question))
