@@ -84,7 +84,7 @@ static void test_a_task_can_leave_without_a_word(void **state) {
 
 static struct task_entry *own_abort(void) {
     struct job begin = world_job(JOB_BEGIN, 1);
-    const struct result r = {.ref = begin.ref, .target = begin.target, .handle = slice_of("lost")};
+    const struct report r = {.result = {.ref = begin.ref, .target = begin.target, .handle = slice_of("lost")}};
     transfers_abort_own(up(), &r);
     transfers_start(up());
     return list_entry(up()->tasks.lists[TASK_RUNNING].next, struct task_entry, node);

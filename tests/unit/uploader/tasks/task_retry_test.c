@@ -91,7 +91,7 @@ static void test_an_endpoint_without_room_in_the_table_gives_the_job_back(void *
 static void test_a_failed_own_abort_is_forgotten(void **state) {
     (void)state;
     struct job begin = world_job(JOB_BEGIN, 1);
-    const struct result r = {.ref = begin.ref, .target = begin.target, .handle = slice_of("lost")};
+    const struct report r = {.result = {.ref = begin.ref, .target = begin.target, .handle = slice_of("lost")}};
     transfers_abort_own(up(), &r);
     transfers_start(up());
     world_end(list_entry(up()->tasks.lists[TASK_RUNNING].next, struct task_entry, node), &transient);
@@ -314,7 +314,7 @@ static void test_a_store_that_stalls_for_retry_for_ends_the_job(void **state) {
 static void test_a_stalled_own_abort_ends(void **state) {
     (void)state;
     struct job begin = world_job(JOB_BEGIN, 1);
-    const struct result r = {.ref = begin.ref, .target = begin.target, .handle = slice_of("lost")};
+    const struct report r = {.result = {.ref = begin.ref, .target = begin.target, .handle = slice_of("lost")}};
     transfers_abort_own(up(), &r);
     transfers_start(up());
     stall(list_entry(up()->tasks.lists[TASK_RUNNING].next, struct task_entry, node));

@@ -12,7 +12,7 @@ static struct slice here(void) {
 
 static struct task_entry *own_abort(void) {
     struct job begin = world_job(JOB_BEGIN, 1);
-    const struct result r = {.ref = begin.ref, .target = begin.target, .handle = slice_of("lost")};
+    const struct report r = {.result = {.ref = begin.ref, .target = begin.target, .handle = slice_of("lost")}};
     transfers_abort_own(up(), &r);
     transfers_start(up());
     return list_entry(up()->tasks.lists[TASK_RUNNING].next, struct task_entry, node);
