@@ -52,6 +52,9 @@ struct http_transfer {
     struct list pacing_node; /* in http.pacing_queue while it is paused for the token bucket */
 };
 
+/* Bytes of libcurl's buffer for a body of this length. */
+long http_upload_buffer(const char *url, uint64_t body_length);
+
 struct sigv4; /* uploader/http/sigv4.h */
 
 struct http {

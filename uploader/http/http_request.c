@@ -46,9 +46,17 @@ static CURLcode request_set_joined_body(struct http_transfer *t, const struct ht
     return curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
 }
 
+/* Eight buffers of 256 KiB stay in a core's cache between the read and the send. TLS reads its buffer once more, and
+ * gains more from fewer calls. */
+long http_upload_buffer(const char *url, uint64_t body_length) {
+    if (body_length < HTTP_LARGE_BODY)
+        return 65536;
+    return strncasecmp(url, "https:", 6) == 0 ? 524288 : 262144;
+}
+
 /* Setting the size frees libcurl's buffer, so it is set only when it changes. */
 static void request_set_buffer(struct http_transfer *t, const struct http_request *r) {
-    long bytes = r->body_length >= HTTP_LARGE_BODY ? 524288L : 65536L;
+    long bytes = http_upload_buffer(r->url, r->body_length);
     if (bytes != t->upload_buffer_bytes)
         curl_easy_setopt(t->easy, CURLOPT_UPLOAD_BUFFERSIZE, bytes);
     t->upload_buffer_bytes = bytes;

@@ -285,15 +285,22 @@ static void test_a_proxy_is_left_out_only_for_direct_requests(void **state) {
     stop(h, &s);
 }
 
-/* A large body is read in pieces of 512 KiB, a smaller one in pieces of 64 KiB. */
+static void test_the_buffer_for_tls_is_larger(void **state) {
+    (void)state;
+    assert_int_equal(http_upload_buffer("https://store/k", HTTP_LARGE_BODY), 524288);
+    assert_int_equal(http_upload_buffer("HTTPS://store/k", HTTP_LARGE_BODY), 524288);
+    assert_int_equal(http_upload_buffer("https://store/k", HTTP_LARGE_BODY - 1), 65536);
+}
+
+/* A large body is read in pieces of 256 KiB (512 for TLS), a smaller one in pieces of 64 KiB. */
 static void test_the_buffer_is_that_of_the_body(void **state) {
     (void)state;
     static const char *const replies[] = {OK_EMPTY, OK_EMPTY, OK_EMPTY, OK_EMPTY, NULL};
     struct http_server s;
     struct http *h = new_http(&s, replies, NULL);
     assert_int_equal(run(h, stream_of("PUT", s.url, HTTP_LARGE_BODY - 1)).piece, 65536);
-    assert_int_equal(run(h, stream_of("PUT", s.url, HTTP_LARGE_BODY)).piece, 524288);
-    assert_int_equal(run(h, stream_of("PUT", s.url, HTTP_LARGE_BODY)).piece, 524288);
+    assert_int_equal(run(h, stream_of("PUT", s.url, HTTP_LARGE_BODY)).piece, 262144);
+    assert_int_equal(run(h, stream_of("PUT", s.url, HTTP_LARGE_BODY)).piece, 262144);
     assert_int_equal(run(h, stream_of("PUT", s.url, HTTP_LARGE_BODY - 1)).piece, 65536);
     stop(h, &s);
 }
@@ -406,6 +413,7 @@ UNIT_MAIN(cmocka_unit_test(test_every_method_after_every_other), cmocka_unit_tes
           cmocka_unit_test(test_a_proxy_is_left_out_only_for_direct_requests),
           cmocka_unit_test(test_the_buffer_is_that_of_the_body),
           cmocka_unit_test(test_a_signed_request_has_room_for_three_lines_more),
+          cmocka_unit_test(test_the_buffer_for_tls_is_larger),
           cmocka_unit_test(test_at_most_256_handles_are_kept),
           cmocka_unit_test(test_memory_for_replies_is_kept_up_to_256_kib),
           cmocka_unit_test(test_a_text_goes_with_the_head_unless_it_is_large_or_paced))
