@@ -45,7 +45,7 @@ int main(int argc, char **argv) {
             struct driver_options options = producer_options_for_driver(&o);
             driver_init(&driver, producer, &options, began_ms);
             status = driver_run(&driver);
-            driver_report(&driver, status);
+            status = driver_report(&driver, status);
         }
     }
     producer_destroy(&producer);

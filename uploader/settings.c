@@ -159,7 +159,7 @@ int settings_parse(struct settings *s, int argc, char **argv) {
         err = settings_set_allow_urls(s);
     if (!err && !s->doctor)
         err = settings_choose_endpoint(s);
-    if (!err)
+    if (!err && !s->doctor) /* the doctor sends no objects with it */
         err = settings_read_key(s, x.sse_c_key);
     return err || s->doctor ? err : settings_set_defaults(s);
 }

@@ -11,7 +11,7 @@
 /* Descriptors that each program opens in the smallest run, its connections and a reserve for short-lived ones included.
  * Inherited descriptors are not counted. */
 #define DESCRIPTORS_OF_CONSUMER 28
-#define DESCRIPTORS_OF_PRODUCER 39
+#define DESCRIPTORS_OF_PRODUCER 41
 #define DESCRIPTORS_OF_UPLOADER 33 /* one transfer; not its --root directories */
 #define DESCRIPTORS_OF_TRANSFER 3  /* each further one: source, destination or connection, directory or idle one */
 

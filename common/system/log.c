@@ -57,10 +57,14 @@ void log_set_json(bool on) {
 
 /* 0 or errno. */
 static int log_open_file(const char *path) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+    struct stat st;
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
     if (fd == -1)
         return errno;
-    int error = dup2(fd, STDERR_FILENO) == -1 ? errno : 0;
+    /* a reader of a pipe that stops would stop the program */
+    int error = fstat(fd, &st) != 0 ? errno : S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) ? ESPIPE : 0;
+    if (!error && (fcntl(fd, F_SETFL, O_APPEND) == -1 || dup2(fd, STDERR_FILENO) == -1))
+        error = errno;
     if (fd != STDERR_FILENO)
         close(fd);
     return error;

@@ -24,6 +24,19 @@
 #define REPORT_FD 3 /* in the child: the pipe for the error */
 #define CHILD_STACK_BYTES 65536
 
+/* Sanitizers keep notes about the stack in memory, which a child that shares it would leave behind. */
+#ifdef __has_feature
+#define CLANG_HAS(feature) __has_feature(feature)
+#else
+#define CLANG_HAS(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || CLANG_HAS(address_sanitizer) ||                   \
+    CLANG_HAS(thread_sanitizer)
+#define CHILD_MEMORY 0
+#else
+#define CHILD_MEMORY CLONE_VM
+#endif
+
 struct spawn_plan { /* all that the child needs, prepared before the fork */
     const struct spawn_options *options;
     pid_t parent;
@@ -124,7 +137,7 @@ static pid_t spawn_clone(struct spawn_plan *p) {
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    pid_t child = clone(child_run, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, p);
+    pid_t child = clone(child_run, stack + sizeof stack, CHILD_MEMORY | CLONE_VFORK | SIGCHLD, p);
     int error = errno;
     sigprocmask(SIG_SETMASK, &before, NULL);
     errno = error;

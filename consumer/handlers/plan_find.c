@@ -41,10 +41,10 @@ static bool plan_is_same_file(const struct planning *p, const struct upload *u) 
     return !source_identity_difference(&planned, &p->identity.file, false);
 }
 
-/* An object gets its properties when its upload is created. A planned one has created nothing yet: it gets those of the
- * last plan. */
+/* An offer carries the properties, and a claim does not name them. So a plan with others gets another upload: offers of the
+ * earlier plan are answered as those of an upload that ended. */
 static bool plan_has_same_properties(const struct planning *p, const struct upload *u) {
-    return (!u->opened && u->lease_count == 0) || id_equal(&u->properties, &p->file->properties);
+    return id_equal(&u->properties, &p->file->properties);
 }
 
 static bool plan_has_other_producer(const struct planning *p, const struct upload *u) {

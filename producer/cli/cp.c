@@ -73,7 +73,7 @@ static int cp_run(struct cp *cp, uint64_t began_ms) {
     cp->driver.hooks = (struct driver_hooks){cp, cp_step, cp_drain, cp_hang_up, cp_kill, cp_is_over};
     int status = driver_run(&cp->driver);
     FAULT_POINT(cp_all_done);
-    driver_report(&cp->driver, status);
+    status = driver_report(&cp->driver, status);
     supervisor_finish(cp->supervisor);
     FAULT_POINT(cp_drained);
     return status;

@@ -198,7 +198,7 @@ static const char *driver_result(const struct driver *d, int status) {
     return status == EXIT_DONE ? "done" : status == EXIT_SOME_FAILED ? "failed" : "unusable";
 }
 
-static void driver_write_report(const struct driver *d, int status, double seconds) {
+static int driver_write_report(const struct driver *d, int status, double seconds) {
     const struct report r = {.dest = producer_dest(d->producer),
                              .journal = d->options.where,
                              .journal_id = producer_journal(d->producer),
@@ -208,10 +208,10 @@ static void driver_write_report(const struct driver *d, int status, double secon
                              .seconds = seconds,
                              .status = status,
                              .result = driver_result(d, status)};
-    (void)!report_write(d->options.report, &r, producer_stats(d->producer), d->options.failures); /* logged */
+    return report_write(d->options.report, &r, producer_stats(d->producer), d->options.failures);
 }
 
-void driver_report(struct driver *d, int status) {
+int driver_report(struct driver *d, int status) {
     const struct producer_stats *stats = producer_stats(d->producer);
     double seconds = driver_seconds(d);
     progress_erase(&d->progress);
@@ -219,9 +219,9 @@ void driver_report(struct driver *d, int status) {
     d->options.progress = false;
     driver_log_trouble(d, status);
     if (!d->options.summary)
-        return;
-    if (d->options.report && status != EXIT_USAGE)
-        driver_write_report(d, status, seconds);
+        return status;
+    if (d->options.report && status != EXIT_USAGE && driver_write_report(d, status, seconds) && status == EXIT_DONE)
+        status = EXIT_SOME_FAILED; /* it was logged */
     if (d->options.json)
         json_stats_event("summary", stats, seconds, status, producer_dest(d->producer), d->options.where);
     bool shown = !d->options.json && !d->options.quiet && status != EXIT_USAGE;
@@ -233,4 +233,5 @@ void driver_report(struct driver *d, int status) {
         driver_print_result(d, seconds, out);
     if (out && out != stderr)
         fclose(out);
+    return status;
 }

@@ -52,6 +52,6 @@ void driver_init(struct driver *d, struct producer *p, const struct driver_optio
 /* Runs until all is done, or cannot be done, or was interrupted. Returns the exit status. */
 int driver_run(struct driver *d) MUST_CHECK;
 /* Ends the display, logs why the run ended, and prints the summary. */
-void driver_report(struct driver *d, int status);
+int driver_report(struct driver *d, int status) MUST_CHECK;
 
 #endif

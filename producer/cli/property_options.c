@@ -131,6 +131,8 @@ static int metadata_keep(struct property_options *o, struct slice entry) {
     return err;
 }
 
+#define METADATA_OWN_BYTES 80 /* chunklift's own entries: chunklift-upload, 16 + 32; mtime, 5 + 27 */
+
 static int property_options_take_metadata(struct property_options *o, struct properties *out) {
     int err = 0;
     for (size_t i = 0; !err && i < o->metadata.count; i++) {
@@ -145,8 +147,9 @@ static int property_options_take_metadata(struct property_options *o, struct pro
         bytes += entry.len - 1;
         err = metadata_keep(o, entry);
     }
-    if (!err && bytes > PROPERTY_METADATA_BYTES_MAX)
-        return property_refuse("metadata", "more than 2 KB of names and values together");
+    if (!err && bytes > PROPERTY_METADATA_BYTES_MAX - METADATA_OWN_BYTES)
+        return property_refuse(
+            "metadata", "more than 1,968 bytes of names and values together; chunklift's own need the rest of 2 KB");
     out->metadata = o->entries;
     out->metadata_count = o->entry_count;
     return err;

@@ -432,7 +432,7 @@ int data_server_new(struct data_server **out, const char *address, const struct 
     if (!err) {
         int lends = lender_new(&d->lender, address, data_server_lend, d);
         err = lends == ERR_NOMEM ? lends : 0;
-        if (lends && lends != ERR_NOT_FOUND)
+        if (lends && lends != ERR_NOT_FOUND && lends != ERR_LIMIT) /* no ipc path, or no room for the suffix */
             log_warn("%s.files: cannot listen: %s; uploaders fetch the bytes of files in messages", address,
                      err_text(lends));
     }

@@ -102,8 +102,9 @@ static int bounds_parse_date(const char *text, struct timespec *time) {
         const char *end = strptime(text, formats[i], &tm);
         if (!end || *end || strlen(text) != lengths[i])
             continue;
+        int day = tm.tm_mday; /* mktime makes 31 February a day of March */
         *time = (struct timespec){mktime(&tm), 0};
-        return 0;
+        return tm.tm_mday == day ? 0 : ERR_INVALID;
     }
     return ERR_INVALID;
 }

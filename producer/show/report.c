@@ -31,8 +31,8 @@ int report_prepare(const char *path) {
     struct report_place p;
     struct stat st;
     int err = report_locate(path, &p);
-    if (!err && (!p.name[0] || (stat(path, &st) == 0 && S_ISDIR(st.st_mode))))
-        err = report_refuse(path, strerror(EISDIR));
+    if (!err && (!p.name[0] || (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))))
+        err = report_refuse(path, "it is no regular file");
     if (!err && access(p.dir.data, W_OK | X_OK) != 0)
         err = report_refuse(path, strerror(errno));
     if (!err && unlink(path) != 0 && errno != ENOENT)

@@ -168,11 +168,13 @@ static bool name_list_cut(struct name_list *l, struct name *name) {
     struct slice given = slice_make(l->data + l->begin, l->end - l->begin);
     if (given.len <= PROTO_NAME_MAX && !l->skipping)
         return false;
-    bool bad = !l->skipping && (l->nul || line_trim(given).len > 0);
+    struct slice trimmed = line_trim(given);
+    bool blank = !l->nul && !l->skipping && trimmed.ptr == given.ptr + given.len; /* not a comment either */
+    bool bad = !l->skipping && (l->nul || trimmed.len > 0);
     if (bad)
         name_list_judge(l, given, name);
     l->idle += given.len;
-    l->skipping = true;
+    l->skipping |= !blank; /* a name can follow blanks */
     l->begin = l->end;
     return bad;
 }

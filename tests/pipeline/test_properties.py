@@ -295,7 +295,7 @@ def test_an_uploader_without_the_key_takes_no_job(box, own):
     (("--metadata", "a=ü"), "not ASCII"),
     (("--metadata", "a=1,A=2"), "given twice"),
     (("--metadata", "Chunklift-Upload=1"), "chunklift's own"),
-    (("--metadata", "a=" + "x" * 2050), "more than 2 KB"),
+    (("--metadata", "a=" + "x" * 2050), "more than 1,968 bytes"),
     (("--sse", "rot13"), "use AES256"),
     (("--sse-kms-key-id", "k"), "needs --sse aws:kms"),
     (("--request-payer", "me"), "use requester"),

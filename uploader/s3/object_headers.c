@@ -1,6 +1,6 @@
 #include "uploader/s3/object_headers.h"
 
-#define SECRET_ROOM 8192 /* bytes: lines with a secret are not moved, which would leave a copy behind */
+#define SECRET_ROOM 12288 /* bytes: lines with a secret are not moved, which would leave a copy behind */
 
 static void object_text_append(struct buf *out, const char *text, size_t len) {
     memcpy(out->data + out->len, text, len);

@@ -143,7 +143,8 @@ int fetch_connections_recv(struct fetch_connections *all, struct frame *frame, s
 }
 
 bool fetch_connection_lends(struct fetch_connection *c, uint64_t now_ms) {
-    if (c->lender == -1 && now_ms >= c->lender_again_ms) {
+    /* Answers have no number: those of a new connection must not meet the loans of the old one. */
+    if (c->lender == -1 && list_is_empty(&c->loans) && now_ms >= c->lender_again_ms) {
         c->lender_again_ms = now_ms + LENDER_AGAIN_MS;
         if (lent_file_connect(c->address, &c->lender) == 0)
             log_debug("borrowing files from %s", c->address);

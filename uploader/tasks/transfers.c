@@ -27,7 +27,8 @@ static void transfer_succeed(struct uploader *u, struct task_entry *e) {
     if (endpoint)
         store_endpoint_success(endpoint, u->now_ms);
     enum job_kind kind = e->task.job.ref.kind;
-    troubles_success(&u->troubles, job_location(u, &e->task.job), kind == JOB_CHUNK || kind == JOB_PUT);
+    if (!job_kind_asks(kind)) /* a host that may read may not be able to write */
+        troubles_success(&u->troubles, job_location(u, &e->task.job), kind == JOB_CHUNK || kind == JOB_PUT);
     u->heartbeat_wanted |= u->troubles.changed;
     retry_budget_refill(&u->budget, e->attempts);
     pace_note(&u->pace, kind, (clock_ns() - e->started_ns) / 1000);
@@ -65,7 +66,8 @@ static void transfer_end(struct uploader *u, struct task_entry *e) {
         return;
     }
     trials_forget(&u->trials, &e->task.job.ref);
-    if (t->own && !e->own_abort && (t->outcome == OUTCOME_FAILED || t->outcome == OUTCOME_GONE))
+    if (t->own && !e->own_abort && !job_kind_asks(e->task.job.ref.kind) &&
+        (t->outcome == OUTCOME_FAILED || t->outcome == OUTCOME_GONE))
         task_note_trouble(u, e, false);
     if (e->own_abort)
         log_debug("aborting an upload that lost: %s", t->outcome == OUTCOME_FAILED ? t->error : "done");

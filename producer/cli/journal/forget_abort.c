@@ -90,8 +90,7 @@ static int aborting_run(struct aborting *a) {
     driver_init(&driver, a->producer, &options, clock_ms());
     driver.hooks = (struct driver_hooks){.arg = a, .step = aborting_step};
     int status = driver_run(&driver);
-    driver_report(&driver, status);
-    return status;
+    return driver_report(&driver, status);
 }
 
 int forget_abort(const struct forget_abort_options *o) {

@@ -26,10 +26,17 @@ static struct open_upload *open_upload_find(const struct catalog_chunks *c, cons
     return NULL;
 }
 
-static void open_upload_free(struct open_upload *u) {
-    free(u->endpoint);
+static void open_upload_clear(struct open_upload *u) {
     free(u->crcs);
     free(u->has);
+    u->crcs = NULL;
+    u->has = NULL;
+    u->known = 0;
+}
+
+static void open_upload_free(struct open_upload *u) {
+    free(u->endpoint);
+    open_upload_clear(u);
     free(u);
 }
 
@@ -52,10 +59,12 @@ static int open_upload_add(struct catalog_chunks *c, const struct record *r) {
         u->upload = r->upload;
         hash_insert(&c->by_upload, &u->by_upload, id_hash(&u->upload));
     }
-    if (r->has & HAS_GEOMETRY && r->chunks <= CHUNKS_MAX) {
-        u->chunk_size = r->chunk_size;
-        u->chunks = r->chunks;
-    }
+    if (!(r->has & HAS_GEOMETRY) || r->chunks > CHUNKS_MAX)
+        return 0;
+    if (r->chunks != u->chunks)
+        open_upload_clear(u);
+    u->chunk_size = r->chunk_size;
+    u->chunks = r->chunks;
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct manifest {
     const char *path;
@@ -24,17 +25,24 @@ static int manifest_failed(const struct manifest *m) {
     return err_from_errno(error);
 }
 
+/* A pipe gives its lines once. */
+static int manifest_refuse(const struct manifest *m) {
+    log_error("%s: not a regular file, and it is read twice; write the export into a file first", m->path);
+    return ERR_USAGE;
+}
+
 int manifest_open(struct manifest **out, const char *path) {
     struct manifest *m = calloc(1, sizeof *m);
     *out = m;
     if (!m)
         return ERR_NOMEM;
     m->path = path;
-    m->file = fopen(path, "re");
-    if (m->file)
-        return 0;
-    int err = manifest_failed(m);
-    manifest_close(out);
+    struct stat st;
+    int err = stat(path, &st) == 0 && !S_ISREG(st.st_mode) ? manifest_refuse(m) : 0;
+    if (!err && !(m->file = fopen(path, "re")))
+        err = manifest_failed(m);
+    if (err)
+        manifest_close(out);
     return err;
 }
 

@@ -159,15 +159,15 @@ static void verifying_judge_whole(struct verifying *v, struct verify_item *item)
         verifying_print(v, item, &d);
 }
 
-/* Moves the position over the objects that ended, up to the oldest one that did not. */
+/* Moves the position over the objects that were compared, up to the oldest one that was not. */
 static void verifying_move_position(struct verifying *v) {
     struct verify_counts *done = &v->position->done;
     while (!list_is_empty(&v->items)) {
         struct verify_item *item = list_entry(v->items.next, struct verify_item, node);
-        if (!item->ended) /* NOLINT(clang-analyzer-unix.Malloc): the analyzer does not follow the links of the list */
+        if (!item->ended ||
+            item->failed) /* NOLINT(clang-analyzer-unix.Malloc): the analyzer does not follow the links of the list */
             return;
-        done->compared += !item->failed;
-        done->failed += item->failed;
+        done->compared++;
         done->differences += item->differs;
         v->position->after = item->object.position;
         list_remove(&item->node);
@@ -287,8 +287,7 @@ static int verifying_loop(struct verifying *v) {
                                          .is_over = verifying_is_over};
     int status = driver_run(&driver);
     verify_progress_erase(&v->progress);
-    driver_report(&driver, status);
-    return status;
+    return driver_report(&driver, status);
 }
 
 static void verifying_end(struct verifying *v, int *status) {

@@ -44,7 +44,7 @@ static const char *report(int status) {
     log_setup("test", LOG_WARN, false);
     driver_init(&d, fixture.producer, &options, clock_ms());
     capture_begin(&c, STDERR_FILENO);
-    driver_report(&d, status);
+    assert_int_equal(driver_report(&d, status), status);
     return capture_end(&c);
 }
 

@@ -75,7 +75,7 @@ static int drive(void) {
     driver_init(&d, producer, &options, clock_ms() - 10000); /* a drawing is due at once */
     d.hooks = (struct driver_hooks){NULL, hook_step, hook_drain, NULL, hook_kill, hook_is_over};
     int status = driver_run(&d);
-    driver_report(&d, status);
+    status = driver_report(&d, status);
     producer_destroy(&producer);
     endpoint_shutdown_all();
     fflush(NULL);

@@ -90,8 +90,8 @@ static void test_dates_are_in_local_time_without_a_zone(void **state) {
 }
 
 static void test_texts_that_are_no_ages(void **state) {
-    static const char *const cases[] = {"",     "Off", "1Y", "5min",       "1h ",  "2026-1-3",
-                                        "1d12", "-1h", "h",  "2026-13-01", "1..5h"};
+    static const char *const cases[] = {"",     "Off", "1Y", "5min",       "1h ",        "2026-1-3",
+                                        "1d12", "-1h", "h",  "2026-13-01", "2026-02-31", "1..5h"};
     struct timespec time;
     bool off;
     (void)state;

@@ -113,6 +113,26 @@ static void test_a_long_name_fails_alone(void **state) {
     buf_release(&text);
 }
 
+/* It does not matter where a buffer ends. */
+static void test_a_name_follows_any_number_of_blanks(void **state) {
+    struct buf text = BUF_INIT;
+    (void)state;
+    for (size_t len = PROTO_NAME_MAX - 1; len <= 100000; len = len <= PROTO_NAME_MAX ? len + 1 : len * 4) {
+        buf_clear(&text);
+        for (size_t i = 0; i < len; i++)
+            assert_int_equal(buf_add_byte(&text, ' '), 0);
+        assert_int_equal(buf_add_text(&text, "first\n#"), 0);
+        for (size_t i = 0; i < len; i++)
+            assert_int_equal(buf_add_byte(&text, '-'), 0);
+        assert_int_equal(buf_add_text(&text, "\nlast\n"), 0);
+        open_list(buf_slice(&text), false);
+        assert_good("first");
+        assert_good("last");
+        assert_end();
+    }
+    buf_release(&text);
+}
+
 static void test_bytes_without_a_name_are_no_list(void **state) {
     (void)state;
     file_put_hole("list", NAME_LIST_IDLE_MAX + 2);
@@ -196,6 +216,7 @@ UNIT_MAIN(cmocka_unit_test_setup_teardown(test_lines_are_read_as_rclone_reads_th
           cmocka_unit_test_setup_teardown(test_a_nul_in_a_line_is_refused, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_a_long_name_fails_alone, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_bytes_without_a_name_are_no_list, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_a_name_follows_any_number_of_blanks, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_a_slow_list_does_not_block, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_only_regular_files_under_the_directory_are_read, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_lists_that_cannot_be_opened, set_up, tear_down))
