@@ -57,7 +57,7 @@ static int sse_c_key_read_file(const char *path, struct buf *text) {
 static int sse_c_key_decode(const char *path, struct buf *text, struct buf *key) {
     if (text->len == SSE_C_KEY_BYTES)
         return buf_add_slice(key, buf_slice(text));
-    while (text->len && memchr("\r\n", text->data[text->len - 1], 2))
+    while (text->len && (text->data[text->len - 1] == '\r' || text->data[text->len - 1] == '\n'))
         text->len--;
     int err = buf_reserve(key, FILE_BYTES_MAX);
     if (!err)

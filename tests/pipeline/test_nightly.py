@@ -120,6 +120,15 @@ def test_a_log_file_that_cannot_be_opened(box):
     assert not box.processes()
 
 
+def test_a_log_file_is_no_pipe(box):
+    """A reader that stops would stop the program."""
+    pipe = box.dir / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert f"--log-file {pipe}: cannot be opened for writing: " in box.run("cp", "--log-file", pipe, "a", "b", status=2).stderr
+    os.close(reader)
+
+
 def test_progress_stays_on_the_terminal_beside_a_log_file(box):
     main, other = pty.openpty()
     src, out = tree(box, 2)
@@ -157,6 +166,7 @@ def test_the_report_of_a_run(box):
 
 
 def test_a_report_that_cannot_be_written(box):
-    for path in (box.dir / "no" / "report", box.dir):
+    os.mkfifo(box.dir / "pipe")
+    for path in (box.dir / "no" / "report", box.dir, box.dir / "pipe"):
         done = box.run("cp", "--report", path, "a", "b", status=2)
         assert done.stderr.startswith(f"chunklift: --report {path}: cannot be written: ") and done.stderr.count("\n") == 1

@@ -250,10 +250,12 @@ def test_a_running_consumer_and_a_copy_at_the_same_time(box):
     (["--slots", "0"], "--slots 0: ", 2),
     (["--manifest", "absent"], "absent: No such file or directory", 3),
     (["--manifest", "broken"], "broken:1: not a line of 'chunklift journal export'", 3),
+    (["--manifest", "pipe"], "pipe: not a regular file, and it is read twice", 2),
     (["s3://nowhere/x"], "s3://nowhere/x: no finished object there in the journal", 1),
 ])
 def test_wrong_use_gets_one_line(box, args, said, status):
     box.cp(random_file(box.dir / "f", 10), box.dir / "g")
+    os.mkfifo(box.dir / "pipe")
     (box.dir / "broken").write_text('{"dest":"file:///x","size":1}\n')
     journal = [] if "--journal" in args else ["--journal", box.journal]
     done = box.run("verify", *journal, *args, status=status)

@@ -164,8 +164,8 @@ static void verifying_move_position(struct verifying *v) {
     struct verify_counts *done = &v->position->done;
     while (!list_is_empty(&v->items)) {
         struct verify_item *item = list_entry(v->items.next, struct verify_item, node);
-        if (!item->ended ||
-            item->failed) /* NOLINT(clang-analyzer-unix.Malloc): the analyzer does not follow the links of the list */
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not follow the links of the list */
+        if (!item->ended || item->failed)
             return;
         done->compared++;
         done->differences += item->differs;
