@@ -248,6 +248,7 @@ unit_test(journal_summary producer_core)
 unit_test(reader producer_core)
 
 set(folder producer/cli/store)
+unit_test(catalog_chunks producer_core)
 unit_test(difference producer_core)
 unit_test(manifest producer_core)
 unit_test(verify_position producer_core)
