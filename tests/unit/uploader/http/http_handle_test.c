@@ -413,7 +413,6 @@ UNIT_MAIN(cmocka_unit_test(test_every_method_after_every_other), cmocka_unit_tes
           cmocka_unit_test(test_a_proxy_is_left_out_only_for_direct_requests),
           cmocka_unit_test(test_the_buffer_is_that_of_the_body),
           cmocka_unit_test(test_a_signed_request_has_room_for_three_lines_more),
-          cmocka_unit_test(test_the_buffer_for_tls_is_larger),
-          cmocka_unit_test(test_at_most_256_handles_are_kept),
+          cmocka_unit_test(test_the_buffer_for_tls_is_larger), cmocka_unit_test(test_at_most_256_handles_are_kept),
           cmocka_unit_test(test_memory_for_replies_is_kept_up_to_256_kib),
           cmocka_unit_test(test_a_text_goes_with_the_head_unless_it_is_large_or_paced))
