@@ -34,7 +34,7 @@ def test_a_stopped_consumer_lets_jobs_end_and_grants_no_others(box):
     wait_for(lambda: box.journal.joinpath("journal.jsonl").exists() and len(box.records("chunk")) > 5, what="chunks are recorded")
     uploader.send_signal(signal.SIGSTOP)  # it holds its leases and cannot complete them
     consumer.send_signal(signal.SIGTERM)
-    wait_for(lambda: "to end; again to stop now" in consumer.log.read_text(), what="it says what it waits for")
+    wait_for(lambda: "to end; again to stop now" in consumer.log.read_text(), 60, what="it says what it waits for")  # a sync of a busy disk may take long
     assert consumer.poll() is None
     uploader.send_signal(signal.SIGCONT)
     assert consumer.wait(20) == 0, consumer.log.read_text()
