@@ -1,5 +1,6 @@
 """Consumer, uploader and producer are started one by one, as on separate hosts."""
 
+import json
 import os
 import signal
 
@@ -28,13 +29,25 @@ def test_programs_started_one_by_one(box):
     assert box.records()[-1]["ev"] == "stop"
 
 
+def stop_with_leases(box, uploader):
+    """It cannot complete them. Between its last completion and its next claim, an uploader has none."""
+    def holds():
+        uploader.send_signal(signal.SIGSTOP)
+        said = box.run("status", "--json", "--consumer", f"ipc://{box.dir}/run/consumer").stdout
+        if any(line["event"] == "upload" and line["leases"] for line in map(json.loads, said.splitlines())):
+            return True
+        uploader.send_signal(signal.SIGCONT)
+        return False
+    wait_for(holds, what="the uploader stops with leases")
+
+
 def test_a_stopped_consumer_lets_jobs_end_and_grants_no_others(box):
     source = random_file(box.dir / "src" / "f", 400 * MIB)
     consumer, uploader, producer = start_apart(box, source, f"{box.dir}/out/f")
     wait_for(lambda: box.journal.joinpath("journal.jsonl").exists() and len(box.records("chunk")) > 5, what="chunks are recorded")
-    uploader.send_signal(signal.SIGSTOP)  # it holds its leases and cannot complete them
+    stop_with_leases(box, uploader)
     consumer.send_signal(signal.SIGTERM)
-    wait_for(lambda: "to end; again to stop now" in consumer.log.read_text(), 60, what="it says what it waits for")  # a sync of a busy disk may take long
+    wait_for(lambda: "to end; again to stop now" in consumer.log.read_text(), what="it says what it waits for")
     assert consumer.poll() is None
     uploader.send_signal(signal.SIGCONT)
     assert consumer.wait(20) == 0, consumer.log.read_text()
