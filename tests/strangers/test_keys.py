@@ -10,6 +10,7 @@ import msgpack
 import pytest
 import zmq
 
+from servers.memory_store import MemoryStore
 from strangers import wire
 from strangers.curve import GREETING, Curve
 from strangers.site import CONSUMER_MIB, MIB, Process, is_open, new_endpoint
@@ -103,6 +104,25 @@ def test_cp_passes_its_keys_on(box):
     assert sha256_of(source) == sha256_of(fleet.out / "a") == sha256_of(fleet.out / "b")
     refused = box.cp("--no-progress", "--retry-for", "2s", source, fleet.out / "c", status=None)
     assert refused.returncode in (2, 3) and "needs --key and --trust" in refused.stderr
+    fleet.check()
+
+
+def test_verify_compares_every_store_with_its_keys(box):
+    fleet = Fleet(box)
+    fleet.keys.allow(fleet.producer_host, "producer,uploader,reader,operator")
+    fleet.keys.reread(fleet.consumer.child)
+    source = random_file(box.dir / "src" / "a", 1000)
+    at = ["--consumer", fleet.at, *fleet.producer_host.options]
+    with MemoryStore() as store:
+        to_store = ["--endpoint-url", store.endpoint]
+        box.run("cp", *at, "--no-progress", source, fleet.out / "a")
+        box.run("cp", *at, "--no-progress", *to_store, source, "s3://bucket/a", env=store.env)
+        done = box.run("verify", *at, "--no-progress", env=store.env)
+        assert "2 objects compared" in done.stderr and done.stdout == ""
+        store.objects.clear()
+        (fleet.out / "a").unlink()
+        gone = box.run("verify", *at, "--no-progress", status=1, env=store.env).stdout
+    assert sorted(line.split(": ")[1].rsplit("/", 1)[0] for line in gone.splitlines()) == [f"file://{fleet.out}", "s3://bucket"]
     fleet.check()
 
 

@@ -254,7 +254,9 @@ static int verifying_start(struct verifying *v) {
                                            .question_head = verifying_on_head,
                                            .question_read = verifying_on_read,
                                            .question_ended = verifying_on_ended};
-    int err = catalog_rewind(v->catalog, v->position->store, v->position->after);
+    int err = keys_setup(&o->keys, TRUST_UPLOADER); /* the end of the store before has erased them */
+    if (!err)
+        err = catalog_rewind(v->catalog, v->position->store, v->position->after);
     if (!err)
         err = producer_new(&v->producer, &config, &events);
     if (err)

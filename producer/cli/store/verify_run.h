@@ -18,9 +18,9 @@ struct verify_options {
     const char *position_dir; /* where the position is saved; NULL: nowhere */
 };
 
-/* total: objects of all stores. Compares those of the catalog's store position->store after position->after, and keeps
- * position up to date. *seen counts all objects that were compared, also those after an object that was not. Returns the exit status: 0, all could be compared; 1, some could not (each is logged); others as for
- * cp. Blocks. */
+/* Compares the objects of the catalog's store position->store after position->after, and keeps position up to date.
+ * total: the objects of all stores. *seen counts every object that was compared, also one behind an object that could not
+ * be. Returns the exit status: 0, all could be compared; 1, some could not (each is logged); others as for cp. Blocks. */
 int verify_store(const struct verify_options *o, struct catalog *catalog, struct verify_position *position,
                  struct verify_counts *seen, uint64_t total) MUST_CHECK;
 
