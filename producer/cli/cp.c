@@ -13,6 +13,7 @@
 #include "producer/cli/supervise.h"
 #include "producer/producer.h"
 #include "producer/show/event_output.h"
+#include "producer/show/report.h"
 #include "pure/array.h"
 #include "system/clock.h"
 #include "system/exit_status.h"
@@ -136,8 +137,11 @@ int cp_command(int argc, char **argv) {
     producer_destroy(&cp.producer);
     endpoint_shutdown_all(); /* sends its BYE */
     FAULT_POINT_IF(err == 0, cp_said_bye, "");
-    if (cp.supervisor && supervisor_stop(cp.supervisor) != 0 && status < EXIT_USAGE)
-        status = EXIT_UNUSABLE;
+    if (cp.supervisor && supervisor_stop(cp.supervisor) != 0 && status < EXIT_USAGE) {
+        status = EXIT_UNUSABLE; /* its consumer did not end well */
+        if (cp.o.base.report)
+            report_remove(cp.o.base.report);
+    }
     supervisor_destroy(&cp.supervisor);
     cp_options_release(&cp.o);
     return status;

@@ -41,6 +41,11 @@ int report_prepare(const char *path) {
     return err;
 }
 
+void report_remove(const char *path) {
+    if (unlink(path) != 0 && errno != ENOENT)
+        log_error("--report %s: it is not true and cannot be removed: %s; remove it", path, strerror(errno));
+}
+
 static void report_note(struct json_line *l, int err) {
     l->err = l->err ? l->err : err;
 }

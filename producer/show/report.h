@@ -22,6 +22,8 @@ struct report {
 
 /* Removes the report of an earlier run, and checks that a new one can be written. ERR_USAGE: logged. */
 int report_prepare(const char *path) MUST_CHECK;
+/* The run has failed after its report was written: no report is better than a wrong one. */
+void report_remove(const char *path);
 /* Writes the report and makes it durable: a reader sees all of it or none of it. Errors are logged. */
 int report_write(const char *path, const struct report *r, const struct producer_stats *stats,
                  const struct failures *failures) MUST_CHECK;
