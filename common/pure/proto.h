@@ -345,6 +345,7 @@ struct result {
     enum integrity integrity; /* chunk, put */
     struct id128 owner;       /* head: the upload that the object names; zero: none */
     bool has_crc;             /* head: the store has a crc32c of the whole object; read: always */
+    struct id128 properties;  /* put: properties_digest of the object */
 };
 struct msg_complete {
     struct result *results;

@@ -263,6 +263,7 @@ static const struct field result_fields[] = {
     ENUM(result, 21, own, OPTIONAL, OWN_SURE),
     ID(result, 22, owner, OPTIONAL),
     FLAG(result, 23, has_crc),
+    ID(result, 24, properties, OPTIONAL),
 };
 static const struct schema result_schema = SCHEMA("result", result, result_fields);
 

@@ -178,6 +178,8 @@ static int complete_judge_stray_put(struct completion *v, const struct upload_id
     struct upload *planned = state_find_key(s, &key);
     if (planned && (planned->lease_count > 0 || planned->opened))
         return completion_refused(v, WHY_STALE); /* the planned one is under way */
+    if (planned && !id_equal(&planned->properties, &v->result->properties))
+        return completion_refused(v, WHY_STALE); /* the planned one is another object */
     if (planned)
         state_remove(s, planned); /* its producer plans again and finds this record */
     return 0;

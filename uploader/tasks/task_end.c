@@ -5,6 +5,7 @@
 #include "system/clock.h"
 #include "system/fault.h"
 #include <stdio.h>
+#include <string.h>
 
 /* --- leaving --- */
 
@@ -71,6 +72,8 @@ static struct result task_result_message(const struct task_entry *e) {
                        .sent_bytes = e->sent_bytes};
     if (j->ref.kind == JOB_PUT)
         r.source = j->source;
+    if (j->ref.kind == JOB_PUT && properties_digest(e->task.properties, j->content_type, &r.properties))
+        memset(&r.properties, 0xff, sizeof r.properties); /* out of memory: those of no plan */
     r.doubt = j->ref.kind == JOB_BEGIN && e->task.since_us != 0;
     r.own = t->outcome == OUTCOME_FAILED || t->outcome == OUTCOME_GONE ? t->own : OWN_NO;
     if (t->outcome == OUTCOME_FAILED) {

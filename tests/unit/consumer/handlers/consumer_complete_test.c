@@ -166,6 +166,35 @@ static void test_a_stray_put_and_a_new_plan_make_one_record(void **state) {
     assert_int_equal(world_count("put"), 2);
 }
 
+static void test_a_stray_put_with_other_properties_is_not_the_planned_one(void **state) {
+    (void)state;
+    world_join();
+    struct plan_file file = world_file("/src/a", S3, 100);
+    file.flags = PLAN_PUT;
+    file.properties = (struct id128){{1}};
+    struct id128 id = world_plan('P', &file).upload;
+    struct result stray = put_result((struct id128){{0x42}});
+    assert_refused(world_complete('U', &stray), WHY_STALE);
+    stray.properties = (struct id128){{2}};
+    assert_refused(world_complete('U', &stray), WHY_STALE);
+    assert_int_equal(world_count("put"), 0);
+    assert_int_equal(world_claim('V', world_ref(JOB_PUT, id, 0), "").kind, VERDICT_GRANT); /* it is still planned */
+    assert_int_equal(world_plan('P', &file).state, PLANNED_NEW);
+}
+
+static void test_a_stray_put_with_the_planned_properties_counts(void **state) {
+    (void)state;
+    world_join();
+    struct plan_file file = world_file("/src/a", S3, 100);
+    file.flags = PLAN_PUT;
+    file.properties = (struct id128){{1}};
+    (void)world_plan('P', &file);
+    struct result stray = put_result((struct id128){{0x42}});
+    stray.properties = file.properties;
+    assert_int_equal(world_complete('U', &stray).kind, ACK_RECORDED);
+    assert_int_equal(world_plan('P', &file).state, PLANNED_DONE);
+}
+
 static void test_put_that_names_nonsense_is_refused(void **state) {
     (void)state;
     world_join();
@@ -455,6 +484,8 @@ UNIT_MAIN(WORLD_TEST(test_one_record_per_chunk), WORLD_TEST(test_ack_leaves_afte
           WORLD_TEST(test_finish_and_its_repetition), WORLD_TEST(test_abort_and_its_repetition),
           WORLD_TEST(test_put_of_an_unknown_upload_is_recorded_once),
           WORLD_TEST(test_a_stray_put_and_a_new_plan_make_one_record),
+          WORLD_TEST(test_a_stray_put_with_other_properties_is_not_the_planned_one),
+          WORLD_TEST(test_a_stray_put_with_the_planned_properties_counts),
           WORLD_TEST(test_put_that_names_nonsense_is_refused),
           WORLD_TEST(test_a_failure_is_recorded_once_and_the_upload_stays_open),
           WORLD_TEST(test_redo_revokes_the_record), WORLD_TEST(test_redo_of_an_older_record_revokes_nothing),

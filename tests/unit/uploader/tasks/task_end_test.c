@@ -145,6 +145,9 @@ static void test_an_own_abort_stays_on_a_host_in_trouble(void **state) {
 static void test_a_put_reports_its_source_and_target(void **state) {
     (void)state;
     struct job put = world_job(JOB_PUT, 1);
+    struct id128 properties;
+    put.content_type = slice_of("text/plain");
+    assert_int_equal(properties_digest(&properties_none, put.content_type, &properties), 0);
     const struct task_result done = {.outcome = OUTCOME_DONE,
                                      .size = WORLD_SIZE,
                                      .crc = 7,
@@ -162,6 +165,7 @@ static void test_a_put_reports_its_source_and_target(void **state) {
     assert_int_equal(r.crc, 7);
     assert_int_equal(r.size, WORLD_SIZE);
     assert_int_equal(r.length, WORLD_SIZE);
+    assert_true(id_equal(&r.properties, &properties) && !id_is_zero(&properties));
     assert_int_equal(r.integrity, INTEGRITY_TLS);
     assert_int_equal(r.sent_bytes, 100);
     assert_false(r.fetched);
