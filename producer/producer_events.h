@@ -17,7 +17,7 @@ struct producer_stats {
     uint64_t files_done;      /* uploaded in this run */
     uint64_t files_failed;    /* each one was reported through file_failed */
     uint64_t files_skipped;   /* uploaded earlier, according to the journal */
-    uint64_t files_verified;  /* skipped ones whose content was compared because inode or ctime differed */
+    uint64_t files_verified;  /* skipped files: inode or ctime differed, and the content was compared */
     uint64_t links_skipped;   /* symbolic links inside trees */
     uint64_t empty_dirs;      /* not kept */
     uint64_t other_skipped;   /* fifos, sockets and devices inside trees */
@@ -30,7 +30,7 @@ struct producer_stats {
     uint64_t bytes_done;     /* of bytes_total: recorded in the journal, in this run or before it */
     uint64_t bytes_sent_now; /* recorded in this run */
     uint64_t bytes_moving;   /* in flight */
-    uint64_t bytes_resent;   /* sent in this run without a record: retries, lost leases */
+    uint64_t bytes_resent;   /* sent in this run without a record: of retries, second leases and failed files */
     uint64_t retries;        /* in this run */
     /* current values */
     uint32_t files_active; /* planned or being uploaded */
@@ -65,7 +65,7 @@ struct producer_answer {
     bool exists;
     uint64_t size; /* head: of the object; read: the bytes that were there */
     struct slice etag;
-    struct id128 owner; /* the upload whose id the object carries; zero: none */
+    struct id128 owner; /* the upload id in the object's metadata; zero: none */
     bool has_crc;       /* crc is known: */
     uint32_t crc;       /* crc32c; head: of the whole object by the store's word; read: of the range */
 };

@@ -83,8 +83,7 @@ int summary_add_line(struct buf *line, const struct producer_stats *stats, doubl
     if (!err)
         err = buf_addf(line, " (%s); ", rate_format(rate, bytes));
     if (!err)
-        err = buf_addf(line, "%s resent%s", size_format(stats->bytes_resent, bytes),
-                       stats->bytes_resent ? " after faults" : "");
+        err = buf_addf(line, "%s resent", size_format(stats->bytes_resent, bytes));
     if (!err && stats->retries > 0)
         err = buf_addf(line, ", %s retr%s", count_format(stats->retries, count), stats->retries == 1 ? "y" : "ies");
     return err;

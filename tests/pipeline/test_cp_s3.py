@@ -199,7 +199,7 @@ def test_parts_that_somebody_else_replaced_are_sent_again(box, rgw):
 
     with Gate(rgw.port, moment) as gate:
         done = box.cp("--endpoint-url", gate.endpoint, "--chunk-size", "5MiB", src, "s3://bucket/redo", env=rgw.env)
-    assert "1 file uploaded (23 MiB)" in done.stderr and "; 10 MiB resent after faults" in done.stderr, done.stderr
+    assert "1 file uploaded (23 MiB)" in done.stderr and "; 10 MiB resent\n" in done.stderr, done.stderr
     assert sha256_of(Reader(box, rgw).get("redo")) == sha256_of(src)
     records = box.records()
     assert [r["chunk"] for r in records if r["ev"] == "redo"] == [1, 3]

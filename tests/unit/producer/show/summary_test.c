@@ -64,7 +64,7 @@ static void test_failures_and_retries(void **state) {
                                    .bytes_resent = 10 * MIB};
     (void)state;
     assert_non_null(strstr(result(&stats, 1, ""), ", 7 failed in "));
-    assert_non_null(strstr(last.data, "; 10 MiB resent after faults, 1 retry"));
+    assert_non_null(strstr(last.data, "; 10 MiB resent, 1 retry"));
     stats.retries = 2;
     assert_non_null(strstr(result(&stats, 1, ""), ", 2 retries"));
 }
