@@ -1,23 +1,18 @@
 #include "uploader/source/fetch.h"
-#include "pure/arith.h"
 
+#include "pure/arith.h"
 #include "pure/check.h"
 #include "pure/deadline.h"
 #include "pure/digest.h"
-#include "pure/hash.h"
 #include "pure/list.h"
 #include "pure/proto.h"
 #include "system/fileid.h"
 #include "system/log.h"
-#include "uploader/source/source.h"
-#include "uploader/source/source_ops.h"
+#include "uploader/source/fetch_internal.h"
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/param.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MESSAGES_A_TURN 64
@@ -26,8 +21,6 @@
 #define ASK_MIN_MS 50
 #define ASK_MAX_MS 2000
 #define SEND_AGAIN_MS 20
-#define WHY_SIZE 200
-#define LOAN_PATIENCE_MS 1000 /* and at most the time after which a FETCH is repeated */
 
 /* A piece that was received and not read to its end. */
 struct piece {
@@ -36,46 +29,6 @@ struct piece {
     struct slice bytes;
     uint32_t crc, read_crc; /* the producer's; of the bytes read so far */
     size_t read_bytes;
-};
-
-struct fetched {
-    struct source source; /* first */
-    struct fetches *all;
-    struct fetch_connection *connection;
-    struct list node; /* in fetches.all */
-    struct hash_node by_number;
-    uint64_t number; /* of the transfer; a new one after a rewind */
-    struct id128 upload;
-    bool checksum_first, running;
-    struct source_identity planned;
-    bool same_boot;
-    bool will_borrow;       /* it asks for the file when it runs */
-    struct file_loan *loan; /* the file was asked for; NULL: it was not, or was answered */
-    uint64_t loan_ms;       /* when it was asked for */
-    int file;               /* lent by the producer; -1: the bytes come in pieces */
-    char last;              /* of a lent file: the last byte of the range, which waits for `unchanged` */
-    bool holds_last, ended_early;
-    struct list pieces;
-    uint64_t received, credit;    /* positions in the range; credit: as sent last */
-    uint64_t producer_read_bytes; /* the producer's progress before it sends */
-    bool unchanged;               /* the producer said so after the last byte */
-    int problem;                  /* the error that ended it */
-    char why[WHY_SIZE];
-    bool must_send, sent;        /* a FETCH is due; one was sent, so the producer may know the transfer */
-    uint64_t asked_ms, heard_ms; /* last FETCH; last DATA */
-    uint64_t expecting_ms;       /* since when the producer has something to send; 0: it has not */
-    uint64_t unknown_ms;         /* since when the producer does not know the upload; 0: it does */
-};
-
-struct fetches {
-    const struct id128 *journal, *self;
-    struct fetch_connections connections;
-    struct list all;
-    struct hash_table by_number;
-    struct frame frame;
-    struct buf out;
-    uint64_t last_number, bytes;
-    bool due; /* a FETCH must be sent */
 };
 
 static struct fetched *fetched_of(const struct source *s) {
@@ -135,11 +88,11 @@ static uint64_t fetched_credit(const struct fetched *s) {
     return MIN(upto, s->source.length);
 }
 
-static void fetched_ask(struct fetched *s) {
+void fetched_ask(struct fetched *s) {
     s->must_send = s->all->due = true;
 }
 
-static void fetched_ask_bytes(struct fetched *s) {
+void fetched_ask_bytes(struct fetched *s) {
     s->credit = fetched_credit(s);
     fetched_ask(s);
 }
@@ -194,138 +147,12 @@ void fetches_send(struct fetches *f, uint64_t now_ms) {
 
 /* --- failure --- */
 
-static void fetched_fail(struct fetched *s, int err, struct slice why) {
+void fetched_fail(struct fetched *s, int err, struct slice why) {
     s->problem = err;
-    size_t n = MIN(why.len, WHY_SIZE - 1);
+    size_t n = MIN(why.len, FETCHED_WHY_SIZE - 1);
     for (size_t i = n; i-- > 0;)
         s->why[i] = iscntrl((unsigned char)why.ptr[i]) ? '?' : why.ptr[i];
     s->why[n] = 0;
-}
-
-/* --- lent files --- */
-
-/* Asks for the file; if that fails, for its bytes. */
-static void fetched_borrow(struct fetched *s, uint64_t now_ms) {
-    struct lent_request request = {*s->all->journal, s->upload};
-    s->will_borrow = false;
-    s->loan_ms = now_ms;
-    if (fetch_connection_borrow(s->connection, &request, s, &s->loan))
-        fetched_ask_bytes(s);
-}
-
-/* The lent file is the planned one, is open for reading, and its reads do not block for long. */
-static bool fetched_can_use(const struct fetched *s, int file) {
-    struct stat st;
-    const char *difference;
-    int flags = fcntl(file, F_GETFL);
-    return flags != -1 && (flags & (O_ACCMODE | O_PATH)) == O_RDONLY && fstat(file, &st) == 0 && S_ISREG(st.st_mode) &&
-           fileid_inodes_are_stable(file) && fileid_compare(&s->planned, file, s->same_boot, &difference) == 0 &&
-           !difference;
-}
-
-/* file: -1: refused. */
-static void fetched_take_loan(struct fetched *s, int file) {
-    s->loan = NULL;
-    if (file != -1 && fetched_can_use(s, file)) {
-        s->file = file;
-        return;
-    }
-    if (file != -1)
-        close(file);
-    fetched_ask_bytes(s);
-}
-
-static void fetched_give_up_loan(struct fetched *s) {
-    if (s->loan)
-        s->loan->borrower = NULL;
-    s->loan = NULL;
-}
-
-static bool fetches_take_loans(struct fetches *f, uint64_t now_ms) {
-    bool some = false;
-    struct fetched *borrower;
-    int file;
-    for (struct fetch_connection *c = f->connections.items; c != f->connections.items + FETCH_CONNECTIONS_MAX; c++)
-        while (c->address && fetch_connection_take(c, now_ms, &borrower, &file) == 0) {
-            some = true;
-            if (borrower)
-                fetched_take_loan(borrower, file);
-            else if (file != -1)
-                close(file);
-        }
-    return some;
-}
-
-/* The first FETCH of a lent file: is it unchanged? */
-static void fetched_ask_end(struct fetched *s) {
-    s->received = s->credit = s->source.length;
-    fetched_ask(s);
-}
-
-/* Of a file that ended early and has not changed. */
-static void fetched_fail_short(struct fetched *s) {
-    char why[WHY_SIZE];
-    fileid_explain_short(s->source.offset + s->source.position, s->planned.size, why, sizeof why);
-    fetched_fail(s, ERR_IO, slice_of(why));
-}
-
-/* The producer finds out what is wrong with the file, and words it. */
-static void fetched_return_loan(struct fetched *s) {
-    close(s->file);
-    s->file = -1;
-    fetched_ask_bytes(s);
-}
-
-/* The next bytes, without the last one of the range. 0: none now; see fetched_waits_for_end. */
-static ssize_t fetched_pread(struct fetched *s, char *out, size_t max) {
-    const struct source *source = &s->source;
-    uint64_t left = source->length - source->position;
-    ssize_t n =
-        TEMP_FAILURE_RETRY(pread(s->file, out, (size_t)MIN(left, max), (off_t)(source->offset + source->position)));
-    if (n == -1 && source->position == 0) {
-        fetched_return_loan(s);
-        return 0;
-    }
-    if (n == -1) {
-        fetched_fail(s, ERR_IO, slice_of(strerror(errno)));
-        return s->problem;
-    }
-    if (n == 0 || (uint64_t)n == left)
-        fetched_ask_end(s);
-    s->ended_early = n == 0;
-    if ((uint64_t)n != left)
-        return n;
-    s->last = out[--n];
-    s->holds_last = true;
-    return n;
-}
-
-/* It read to the end and waits for the producer's answer. */
-static bool fetched_waits_for_end(const struct fetched *s) {
-    return (s->holds_last || s->ended_early) && !s->unchanged;
-}
-
-/* Asks whether the file is unchanged when its last byte was read, and keeps that byte until the answer. */
-static ssize_t fetched_read_lent(struct fetched *s, char *out, size_t max) {
-    struct source *source = &s->source;
-    ssize_t n = 1;
-    if (fetched_waits_for_end(s))
-        return ERR_AGAIN;
-    if (s->ended_early) {
-        fetched_fail_short(s);
-        return s->problem;
-    }
-    if (s->holds_last) {
-        out[0] = s->last;
-        s->holds_last = false;
-    } else {
-        n = fetched_pread(s, out, max);
-    }
-    if (n <= 0)
-        return n ? n : ERR_AGAIN;
-    source->crc = crc32c_add(source->crc, out, (size_t)n);
-    s->all->bytes += (uint64_t)n;
-    return n;
 }
 
 /* --- pieces --- */
@@ -423,7 +250,7 @@ static bool fetched_is_expecting(const struct fetched *s) {
 }
 
 static void fetched_fail_unreachable(struct fetched *s, const char *before, const char *after) {
-    char why[WHY_SIZE];
+    char why[FETCHED_WHY_SIZE];
     snprintf(why, sizeof why, "%s %s%s", before, s->connection->address, after);
     fetched_fail(s, ERR_UNREACHABLE, slice_of(why));
 }
