@@ -12,7 +12,7 @@ struct object_properties {
     struct properties common; /* of every OFFER */
     void *memory;
     size_t bytes;           /* of common in a message, about */
-    struct id128 digest;    /* of an object whose name gives no content type */
+    struct id128 digest;    /* of objects with the default content type */
     struct mime_types mime; /* empty: no content type is guessed */
     bool on_s3;
 };

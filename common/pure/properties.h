@@ -1,6 +1,6 @@
 /*
- * The properties of an object in a store besides its bytes, and what every request for it has to name: who pays, whose
- * bucket it is, which key encrypts it. A producer decides them once for its run; OFFER carries them (docs/PROTOCOL.md,
+ * The properties of an object in a store: its headers, and what each request for it names (the payer, the bucket's owner,
+ * the encryption key). A producer decides them once for its run; OFFER carries them (docs/PROTOCOL.md,
  * `properties`). The names are those of the AWS CLI.
  */
 #ifndef CHUNKLIFT_PROPERTIES_H

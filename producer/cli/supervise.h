@@ -15,8 +15,8 @@ struct supervisor;
 
 /*
  * Finds the programs, starts the first uploader, calls o->meanwhile, and checks the journal directory. Blocks until that
- * uploader has checked its settings and credentials. An error of meanwhile is returned. ERR_USAGE: the uploader refused its settings (logged by it).
- * ERR_DENIED, ERR_NOT_FOUND, ERR_IO, ERR_FULL, ERR_UNREACHABLE: logged. ERR_NOMEM.
+ * uploader has checked its settings and credentials. Returns the error of meanwhile. ERR_USAGE: the uploader refused its
+ * settings (logged by it). ERR_DENIED, ERR_NOT_FOUND, ERR_IO, ERR_FULL, ERR_UNREACHABLE: logged. ERR_NOMEM.
  */
 int supervisor_new(struct supervisor **s, const struct supervise_options *o) MUST_CHECK;
 

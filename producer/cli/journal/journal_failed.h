@@ -1,4 +1,4 @@
-/* The failed files of a journal on disk: those whose newest result is a failure. */
+/* Lists the failed files of a journal on disk. A file has failed if its newest result is a failure. */
 #ifndef CHUNKLIFT_JOURNAL_FAILED_H
 #define CHUNKLIFT_JOURNAL_FAILED_H
 

@@ -13,7 +13,7 @@ struct journal_show_options {
     const char *const *wanted;
     size_t wanted_count;
     bool json;
-    bool failed; /* instead: the files whose newest result is a failure */
+    bool failed; /* only files that failed (journal_failed.h) */
 };
 /* Returns the exit status: EXIT_SOME_FAILED when the journal is damaged or no upload matches. */
 int journal_show(const struct journal_show_options *o) MUST_CHECK;
