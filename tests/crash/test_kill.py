@@ -179,7 +179,7 @@ def test_interrupt_finishes_what_is_in_flight(box, store):
     assert "again to stop now" in child.log.read_text()
     box.gone()
     assert chunks // 2 <= len(box.records("chunk")) < chunks
-    again = start(box, store, src)
+    again = start(box, store, src, "--no-second-lease")
     assert again.wait(60) == 0, again.log.read_text()
     good_end(box, store, src, chunks)
     assert "; 0 B resent" in again.log.read_text()

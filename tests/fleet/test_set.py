@@ -60,7 +60,7 @@ def test_a_dead_consumer_does_not_answer(box):
 
 def test_slots_and_uploaders_change_while_it_runs(box):
     src = random_file(box.dir / "src" / "f", 24 * MIB)
-    cp = box.start_cp("--no-progress", "--chunk-size", "256KiB", "--bwlimit", "8MiB", src, f"{box.dir}/out/f")
+    cp = box.start_cp("--no-progress", "--no-second-lease", "--chunk-size", "256KiB", "--bwlimit", "8MiB", src, f"{box.dir}/out/f")
     wait_for(lambda: box.journal.joinpath("consumer").exists() and len(uploaders(box)) == 2, what="two uploaders run")
     wait_for(lambda: settings(box)["bwlimit"] == 8 * MIB, what="the budget of its start")
     before = {u["worker"] for u in uploaders(box)}

@@ -1,5 +1,6 @@
 """cp into stores with unusual replies, and through proxies and networks that modify traffic."""
 
+import threading
 import time
 
 import pytest
@@ -81,14 +82,18 @@ def test_retry_for_bounds_a_job_beside_others_that_succeed(box):
     for i in range(500):
         random_file(src / f"{i:03}", 100, seed=i)
 
+    ended = threading.Event()
+
     def before(request):
         if request.key == "000":
             return refuse(500, "InternalError")
-        if request.kind == "put" and not box.records("fail"):
+        if request.kind == "put" and not ended.is_set():
             time.sleep(0.3)  # the others last until it has failed
+            if box.records("fail"):
+                ended.set()
 
-    with MemoryStore(before) as store:
-        done = cp(box, store, "-r", "--retry-for", "1s", "--lease", "1s", "--uploaders", "1", src, "s3://bucket/", status=1)
+    with MemoryStore(before) as store:  # with eight slots the others last 18 s
+        done = cp(box, store, "-r", "--retry-for", "1s", "--lease", "1s", "--uploaders", "1", "--slots", "8", src, "s3://bucket/", status=1)
         assert len(store.objects) == 499
     failed = box.records("fail")
     assert len(failed) == 1 and "no success for 1 s: 500 InternalError" in failed[0]["error"], done.stderr
