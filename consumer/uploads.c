@@ -26,6 +26,14 @@ bool uploads_in_grace(const struct consumer *c, const struct upload *u) {
     return u->inherited && consumer_time(c) < c->grace_until_ms;
 }
 
+bool uploads_is_in_use(const struct consumer *c, const struct upload *u) {
+    uint64_t present = 0;
+    for (unsigned i = 0; i < PRODUCERS_MAX; i++)
+        if (c->peers.producers[i])
+            present |= UINT64_C(1) << i;
+    return u->lease_count > 0 || (u->producers & present);
+}
+
 bool uploads_may_adopt(const struct consumer *c) {
     return consumer_time(c) < c->adopt_until_ms;
 }
@@ -44,6 +52,8 @@ bool uploads_is_adoptable(const struct upload *u, const struct ref *ref) {
     case JOB_STAT:
     case JOB_HEAD:
     case JOB_READ:
+    case JOB_LIST:
+    case JOB_DISCARD:
         break;
     }
     return false;

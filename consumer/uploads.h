@@ -19,6 +19,9 @@ void uploads_add_producer(struct consumer *c, struct upload *u, const struct pee
 /* With keys: a present producer with another key wants u. */
 bool uploads_is_foreign(const struct consumer *c, const struct upload *u, const struct peer *producer);
 
+/* u has a lease or a present producer. */
+bool uploads_is_in_use(const struct consumer *c, const struct upload *u);
+
 /* Rule 6: u may have leases of the last epoch that are not known here yet. */
 bool uploads_in_grace(const struct consumer *c, const struct upload *u);
 /* Rule 6: leases of the last epoch may still be adopted. */

@@ -89,6 +89,7 @@ static void file_free(struct file *f) {
     free(f->path);
     free(f->dest);
     free(f->handle);
+    free(f->marker);
     free(f->superseded_handle);
     free(f->unserved_detail);
     free(f->refusal);

@@ -31,7 +31,7 @@
  * is planned again as it is then.
  * Every state goes back to PLAN when the consumer restarts or no longer knows the upload.
  *
- *   HEAD ──▶ READ ──▶ (done)               not a file but a question about an object: producer/planner_verify.c
+ *   ASK ──▶ READ ──▶ (done)                not a file but a question (rule 17): producer/planner_verify.c
  */
 enum file_state {
     FILE_PLAN = 1,
@@ -42,7 +42,7 @@ enum file_state {
     FILE_CHUNKS,
     FILE_FINISH,
     FILE_PUT,
-    FILE_HEAD,
+    FILE_ASK,
     FILE_READ,
 };
 
@@ -68,7 +68,9 @@ struct file {
     struct id128 superseded; /* CLEAR: the upload to abort */
     char *superseded_handle; /* NULL: not known */
     bool superseded_opened;  /* it may have left something: its abort is offered, with or without a handle */
-    void *item;              /* HEAD, READ: of the question; else NULL */
+    void *item;              /* ASK, READ: of the question; else NULL */
+    enum job_kind asks;      /* ASK: its job */
+    char *marker;            /* ASK: of a list; else NULL */
     bool drop;               /* not a file: only the abort of this upload is wanted */
     bool dropping;           /* CLEAR: the upload to abort is its own */
     bool restarting;         /* dropping, and planned again afterwards; otherwise its failure was reported */

@@ -1,6 +1,6 @@
 /*
  * From files to jobs to OFFERs. A job is created when the window has room for it, never in advance: no list of all
- * chunks exists. Order: begin, finish, abort and head before chunks and puts, so that files leave memory; within each
+ * chunks exists. Order: begin, finish and abort before chunks, puts and questions, so that files leave memory; within each
  * group, the order in which files were found.
  *
  * At most max(BEGUN_FILES_MIN, slots of the fleet) files are begun and unfinished at a time. That keeps every slot busy
@@ -30,8 +30,8 @@ bool jobs_is_current(const struct file *f, const struct ref *ref) {
         return ref->kind == JOB_FINISH;
     case FILE_PUT:
         return ref->kind == JOB_PUT;
-    case FILE_HEAD:
-        return ref->kind == JOB_HEAD;
+    case FILE_ASK:
+        return ref->kind == f->asks;
     case FILE_READ:
         return ref->kind == JOB_READ && ref->chunk < f->geometry.chunks && !file_chunk_is_done(f, ref->chunk);
     case FILE_PLAN:
@@ -79,14 +79,15 @@ void jobs_give_back(struct planner *p, struct offer *offer) {
 static bool jobs_single_ref(const struct file *f, struct ref *ref) {
     static const enum job_kind kinds[] = {
         [FILE_CHECK] = JOB_STAT,    [FILE_CLEAR] = JOB_ABORT, [FILE_BEGIN] = JOB_BEGIN,
-        [FILE_FINISH] = JOB_FINISH, [FILE_PUT] = JOB_PUT,     [FILE_HEAD] = JOB_HEAD,
+        [FILE_FINISH] = JOB_FINISH, [FILE_PUT] = JOB_PUT,
     };
     if (f->state == FILE_PLAN || f->state == FILE_VERIFY || f->state == FILE_CHUNKS || f->state == FILE_READ ||
         f->taken_single)
         return false;
     if (f->state == FILE_CLEAR && !f->superseded_opened)
         return false; /* the destination has nothing to abort */
-    *ref = (struct ref){.kind = kinds[f->state], .upload = f->state == FILE_CLEAR ? f->superseded : f->upload};
+    enum job_kind kind = f->state == FILE_ASK ? f->asks : kinds[f->state];
+    *ref = (struct ref){.kind = kind, .upload = f->state == FILE_CLEAR ? f->superseded : f->upload};
     return true;
 }
 
@@ -104,7 +105,7 @@ static int jobs_refill_urgent(struct planner *p, size_t *room) {
     for (const struct file *f = p->files.first; f; f = f->next)
         begun += file_is_begun(f);
     for (struct file *f = p->files.first; f && !err && *room > 0; f = f->next) {
-        if (f->state == FILE_PUT || f->state == FILE_HEAD || !jobs_single_ref(f, &ref) ||
+        if (f->state == FILE_PUT || f->state == FILE_ASK || !jobs_single_ref(f, &ref) ||
             (f->state == FILE_BEGIN && begun >= begun_max))
             continue;
         err = jobs_take(p, f, &ref, &offer);
@@ -119,7 +120,7 @@ static int jobs_refill_bulk(struct planner *p, size_t *room) {
     struct ref ref;
     int err = 0;
     for (struct file *f = p->files.first; f && !err && *room > 0; f = f->next) {
-        if ((f->state == FILE_PUT || f->state == FILE_HEAD) && jobs_single_ref(f, &ref)) {
+        if ((f->state == FILE_PUT || f->state == FILE_ASK) && jobs_single_ref(f, &ref)) {
             err = jobs_take(p, f, &ref, &offer);
             --*room;
         }
@@ -149,7 +150,7 @@ int jobs_refill(struct planner *p, uint64_t now_ms) {
 static size_t jobs_cost(const struct planner *p, const struct file *f) {
     return JOB_COST + strlen(f->path) + strlen(f->dest) + strlen(p->source_name) + strlen(p->endpoint) +
            strlen(p->region) + (f->handle ? strlen(f->handle) : 0) +
-           (f->superseded_handle ? strlen(f->superseded_handle) : 0);
+           (f->superseded_handle ? strlen(f->superseded_handle) : 0) + (f->marker ? strlen(f->marker) : 0);
 }
 
 /* Chunks and begun files are spread over the uploaders, one job per message while slots are scarce: an uploader that
@@ -157,7 +158,7 @@ static size_t jobs_cost(const struct planner *p, const struct file *f) {
  * gets some. */
 static size_t jobs_per_message(const struct planner *p, enum job_kind kind) {
     size_t uploaders = MAX(p->fleet.uploaders, 1);
-    if (kind != JOB_PUT && kind != JOB_HEAD) {
+    if (kind != JOB_PUT && kind != JOB_HEAD && kind != JOB_DISCARD) {
         size_t each = p->fleet.share / uploaders;
         return clamp_u64(each, 1, OFFER_CHUNKS);
     }
@@ -188,7 +189,10 @@ unsigned jobs_copies(const struct planner *p, const struct offer *offer) {
 
 static void jobs_build_question(const struct planner *p, const struct offer *offer, struct job *job) {
     const struct file *f = offer->file;
-    *job = (struct job){.ref = offer->ref, .target = planner_target(p, f)};
+    *job = (struct job){.ref = offer->ref,
+                        .target = planner_target(p, f),
+                        .handle = slice_of(f->handle),
+                        .marker = slice_of(f->marker)};
     if (offer->ref.kind == JOB_READ) {
         job->offset = geometry_offset(&f->geometry, offer->ref.chunk);
         job->length = geometry_length(&f->geometry, offer->ref.chunk);

@@ -128,7 +128,8 @@ void offers_forget_file(struct offers *o, const struct file *f) {
     offers_remove_ref(o, JOB_FINISH, &f->upload, 0);
     offers_remove_ref(o, JOB_PUT, &f->upload, 0);
     offers_remove_ref(o, JOB_STAT, &f->upload, 0);
-    offers_remove_ref(o, JOB_HEAD, &f->upload, 0);
+    if (f->asks)
+        offers_remove_ref(o, f->asks, &f->upload, 0);
     offers_remove_ref(o, JOB_ABORT, &f->superseded, 0);
     for (uint32_t i = f->geometry.chunks; i-- > 0;)
         if (file_chunk_is_taken(f, i))

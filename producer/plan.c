@@ -185,7 +185,11 @@ static void plan_adopt_finished(struct planner *p, struct file *f, const struct 
 }
 
 /* An upload that is only to be aborted. Its retry time is limited by the uploader's --retry-for. */
-static int plan_adopt_drop(struct planner *p, struct file *f, const struct planned_file *answer) {
+static int plan_adopt_drop(struct planner *p, struct file *f, const struct planned_file *answer, uint64_t now_ms) {
+    if (id_is_zero(&answer->upload)) { /* another producer may still want it */
+        f->plan_due_ms = now_ms + PLAN_AGAIN_MS;
+        return 0;
+    }
     if (id_is_zero(&answer->superseded)) { /* it left nothing, or has ended */
         planner_file_skipped(p, f);
         return 0;
@@ -211,7 +215,7 @@ static int plan_adopt(struct planner *p, struct file *f, const struct planned_fi
         return 0;
     }
     if (f->drop)
-        return plan_adopt_drop(p, f, answer);
+        return plan_adopt_drop(p, f, answer, now_ms);
     if (answer->state == PLANNED_SUPERSEDED) {
         planner_file_failed(p, f, FAIL_SUPERSEDED, "another source took its destination; re-run to upload it again");
         return 0;

@@ -59,7 +59,7 @@ struct planner {
     size_t source_at;
     struct walk *walk;      /* of sources.items[source_at], or NULL */
     struct name_list *list; /* of the only source; NULL: its tree is walked */
-    bool list_waits;        /* nothing could be read from it in the last step */
+    bool list_waits;        /* nothing could be read from it, or no question is known yet, in the last step */
 
     struct files files;
     struct mounts mounts;
@@ -162,7 +162,7 @@ int scan_wait_fd(const struct planner *p);
 
 /* ---- planner_verify.c: questions ---- */
 
-/* Adds the next question. Errors: those of questions.next; ERR_NOMEM. */
+/* Adds the next question, if there is one now. Errors: those of questions.next; ERR_NOMEM. */
 int inspect_next(struct planner *p) MUST_CHECK;
 /* Takes the answer of a job of f; f may be freed. ERR_NOMEM; ERR_INVALID: the ranges of the question do not fit. */
 int inspect_take_answer(struct planner *p, struct file *f, const struct event *e, struct offer *offer) MUST_CHECK;

@@ -147,7 +147,7 @@ static bool file_has_left_something(const struct planner *p, const struct file *
     case FILE_PLAN:
     case FILE_CHECK:
     case FILE_CLEAR:
-    case FILE_HEAD:
+    case FILE_ASK:
     case FILE_READ:
         break;
     }

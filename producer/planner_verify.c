@@ -67,9 +67,9 @@ int planner_verify_step(struct planner *p, uint64_t now_ms, bool *more) {
 /* --- questions --- */
 
 /*
- * Questions about objects at the destination (rule 17). A question is in the table of files, without a source and without
- * an upload. Its first job is `head`; then, if its owner wants that, one `read` for each range of the object. The answers
- * go to the owner, who compares them.
+ * Questions to the destination (rule 17). A question is in the table of files, without a source and without an upload. Its
+ * job is `list`, `discard` or `head`; after `head`, if its owner wants that, one `read` for each range of the object. The
+ * answers go to the owner.
  */
 
 int inspect_next(struct planner *p) {
@@ -77,6 +77,10 @@ int inspect_next(struct planner *p) {
     static const struct geometry none;
     struct file *f;
     int err = p->questions.next(p->questions.arg, &q);
+    if (err == ERR_AGAIN) {
+        p->list_waits = true;
+        return 0;
+    }
     if (err == ERR_NOT_FOUND) {
         p->stats.walking = false;
         return 0;
@@ -87,9 +91,13 @@ int inspect_next(struct planner *p) {
     if (err)
         return err;
     f->item = q.item;
+    f->asks = q.kind ? q.kind : JOB_HEAD;
     f->put = false;
     f->wanted_geometry = (struct geometry){.size = q.size, .chunk_size = q.chunk_size, .chunks = q.chunks};
-    f->state = FILE_HEAD;
+    f->state = FILE_ASK;
+    if ((q.handle && !(f->handle = slice_dup(slice_of(q.handle)))) ||
+        (q.marker && !(f->marker = slice_dup(slice_of(q.marker)))))
+        return ERR_NOMEM;
     struct id128 id_of_question = question_id(&p->asker, f->index);
     files_set_upload(&p->files, f, &id_of_question);
     p->stats.files_seen++;
@@ -150,10 +158,21 @@ int inspect_take_answer(struct planner *p, struct file *f, const struct event *e
         char reason[PROTO_TEXT_MAX];
         snprintf(reason, sizeof reason, "%.*s", (int)e->detail.len, e->detail.len ? e->detail.ptr : "");
         planner_file_failed(p, f, e->class, "%s", reason);
-    } else if (e->ref.kind == JOB_HEAD) {
-        return inspect_take_head(p, f, e);
-    } else {
-        inspect_take_read(p, f, e, offer);
+        return 0;
     }
+    switch (e->ref.kind) {
+    case JOB_HEAD:
+        return inspect_take_head(p, f, e);
+    case JOB_READ:
+        inspect_take_read(p, f, e, offer);
+        return 0;
+    case JOB_LIST:
+        if (p->events.question_list)
+            p->events.question_list(p->events.arg, f->item, e->listing);
+        break;
+    default:
+        break;
+    }
+    inspect_end(p, f);
     return 0;
 }

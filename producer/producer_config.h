@@ -21,20 +21,24 @@ struct producer_drop {
     const char *src, *dest; /* as in its journal records */
 };
 
-/* An object to ask the destination about. Nothing is uploaded, planned or recorded. */
+/* Something to ask the destination. Nothing is uploaded, planned or recorded. */
 struct producer_question {
     void *item;          /* of the caller; returned with every answer */
-    const char *dest;    /* copied */
+    enum job_kind kind;  /* JOB_LIST, JOB_DISCARD; 0: JOB_HEAD, and reads */
+    const char *dest;    /* copied, as the other strings */
+    const char *handle;  /* discard: the upload id; list: with marker; else NULL */
+    const char *marker;  /* list: the page begins after this key and the upload id `handle`; NULL: the first page */
     uint64_t size;       /* of the object, by its record */
     uint64_t chunk_size; /* of the ranges that are read back */
     uint32_t chunks;     /* the number of ranges; 0: the object is not read */
 };
 
-/* The objects, instead of sources; all of one endpoint and, on S3, of one bucket. */
+/* The questions, instead of sources; all of one endpoint and, on S3, of one bucket. */
 struct producer_questions {
     void *arg;
     /* The next one. It is called when there is room, and keeps its item until questions.ended or the producer's end.
-     * ERR_NOT_FOUND: there are no more. Another error ends the run. NULL: no questions. */
+     * ERR_NOT_FOUND: there are no more. ERR_AGAIN: not before another answer. Another error ends the run. NULL: no
+     * questions. */
     int (*next)(void *arg, struct producer_question *q);
 };
 

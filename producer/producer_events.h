@@ -87,6 +87,7 @@ struct producer_events {
     /* Questions, by their item. question_head: true if the object is to be read back. question_ended: its last call; class
      * FAIL_NONE, or why the destination could not be asked. */
     bool (*question_head)(void *arg, void *item, const struct producer_answer *answer);
+    void (*question_list)(void *arg, void *item, struct slice listing); /* pure/listing.h; valid during the call */
     void (*question_read)(void *arg, void *item, uint32_t chunk, const struct producer_answer *answer);
     void (*question_ended)(void *arg, void *item, enum fail_class class, const char *reason);
 };

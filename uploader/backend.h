@@ -10,6 +10,7 @@
 #ifndef CHUNKLIFT_BACKEND_H
 #define CHUNKLIFT_BACKEND_H
 
+#include "pure/buf.h"
 #include "pure/geometry.h"
 #include "pure/proto.h"
 #include "uploader/source/source.h"
@@ -46,6 +47,7 @@ struct task_result {
     uint64_t sent_bytes; /* body bytes that were sent in this attempt */
     uint32_t *redo;      /* finish with OUTCOME_REDO: chunks with invalid records; freed with the task */
     size_t redo_count;
+    struct buf listing; /* list: pure/listing.h; released with the task */
 };
 
 /* The uploader's core owns a task (uploader/tasks/tasks.c). A backend keeps its own state in backend_state until task_done or

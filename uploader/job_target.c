@@ -16,11 +16,11 @@ bool job_is_valid(const struct job *j) {
     struct dest d;
     enum job_kind kind = j->ref.kind;
     struct geometry g = {.size = j->source.file.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
-    if (kind < JOB_BEGIN || kind > JOB_READ || id_is_zero(&j->ref.upload) || dest_parse(j->target.dest, &d))
+    if (kind < JOB_BEGIN || kind > JOB_DISCARD || id_is_zero(&j->ref.upload) || dest_parse(j->target.dest, &d))
         return false;
     if (job_has_geometry(kind) && !geometry_is_valid(&g))
         return false;
-    if ((kind == JOB_CHUNK || kind == JOB_FINISH) && j->handle.len == 0)
+    if ((kind == JOB_CHUNK || kind == JOB_FINISH || kind == JOB_DISCARD) && j->handle.len == 0)
         return false;
     if (j->content_type.len && property_value_problem(j->content_type))
         return false;

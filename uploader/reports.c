@@ -48,9 +48,9 @@ static struct report *reports_find(const struct reports *r, const struct ref *re
 /* Copies the strings of a result into one block of memory. */
 static int result_copy(struct result *out, const struct result *in, void **memory) {
     *out = *in;
-    struct slice *all[] = {&out->error,       &out->handle,          &out->etag,
-                           &out->source.name, &out->source.path,     &out->source.boot,
-                           &out->target.dest, &out->target.endpoint, &out->target.region};
+    struct slice *all[] = {&out->error,         &out->handle,      &out->etag,        &out->source.name,
+                           &out->source.path,   &out->source.boot, &out->target.dest, &out->target.endpoint,
+                           &out->target.region, &out->listing};
     return slices_own(all, sizeof all / sizeof *all, memory);
 }
 

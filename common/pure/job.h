@@ -20,12 +20,14 @@ enum job_kind {
     JOB_STAT,      /* does the destination still hold what the journal says? Changes nothing, is not journaled */
     JOB_HEAD,      /* which object has the destination: size, etag, checksum, owner */
     JOB_READ,      /* read one range of the object back: its crc32c */
+    JOB_LIST,      /* a page of the multipart uploads under the destination */
+    JOB_DISCARD,   /* abort a multipart upload that the journal does not know */
 };
 const char *job_kind_name(enum job_kind kind); /* "begin"; static storage */
-/* True: the job asks the destination about an object. It changes nothing, is not journaled, and belongs to the producer
- * that offers it instead of to an upload: the `upload` of its ref is a question_id. */
+/* True: the job concerns no upload of the journal. It changes no object, is not journaled, and belongs to the producer that
+ * offers it: the `upload` of its ref is a question_id. */
 static inline bool job_kind_asks(enum job_kind kind) {
-    return kind == JOB_HEAD || kind == JOB_READ;
+    return kind >= JOB_HEAD && kind <= JOB_DISCARD;
 }
 
 /* Names a job: (kind, upload, chunk). chunk is 0 for all kinds but JOB_CHUNK and JOB_READ. */

@@ -17,6 +17,7 @@
 #include "pure/err.h"
 #include "pure/ids.h"
 #include "pure/job.h"
+#include "pure/listing.h"
 #include "pure/properties.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -178,6 +179,7 @@ struct job {
     bool second;               /* for a second lease (rule 12) */
     enum integrity integrity;  /* --integrity of the producer; UNKNOWN: auto */
     struct slice content_type; /* begin, put; empty: that of the OFFER's properties, else PROPERTY_TYPE_DEFAULT */
+    struct slice marker; /* list: the page begins after this key and the upload id `handle`; empty: the first page */
 };
 struct msg_offer {
     struct job *jobs;
@@ -346,6 +348,7 @@ struct result {
     struct id128 owner;       /* head: the upload that the object names; zero: none */
     bool has_crc;             /* head: the store has a crc32c of the whole object; read: always */
     struct id128 properties;  /* put: properties_digest of the object */
+    struct slice listing;     /* list: pure/listing.h */
 };
 struct msg_complete {
     struct result *results;
@@ -398,6 +401,7 @@ struct event {
     struct id128 owner;    /* checked */
     bool has_crc;          /* checked */
     uint32_t crc;          /* checked, with has_crc */
+    struct slice listing;  /* checked: pure/listing.h */
 };
 struct fleet {
     uint32_t uploaders, slots, free;
@@ -438,6 +442,8 @@ struct upload_status {
     uint32_t second;       /* second leases among them */
     enum fail_class class; /* it failed and was not planned again; else FAIL_NONE */
     struct slice error;
+    bool
+        in_use; /* a producer that is present or a lease needs it, or a restart may have hidden one that does (rule 6) */
 };
 struct worker_status {
     enum role role;

@@ -80,7 +80,7 @@
 /* ---- nested structs ---- */
 
 static const struct field ref_fields[] = {
-    ENUM(ref, 1, kind, REQUIRED, JOB_READ),
+    ENUM(ref, 1, kind, REQUIRED, JOB_DISCARD),
     ID(ref, 2, upload, REQUIRED),
     NUMBER(ref, 3, chunk, OPTIONAL, CHUNKS_MAX - 1),
 };
@@ -163,6 +163,7 @@ static const struct field job_fields[] = {
     FLAG(job, 10, second),
     ENUM(job, 11, integrity, OPTIONAL, INTEGRITY_SHA256),
     TEXT(job, 12, content_type, OPTIONAL, PROTO_TEXT_MAX),
+    TEXT(job, 13, marker, OPTIONAL, PROTO_TEXT_MAX),
 };
 static const struct schema job_schema = SCHEMA("job", job, job_fields);
 
@@ -264,6 +265,7 @@ static const struct field result_fields[] = {
     ID(result, 22, owner, OPTIONAL),
     FLAG(result, 23, has_crc),
     ID(result, 24, properties, OPTIONAL),
+    BYTES(result, 25, listing, LISTING_MAX),
 };
 static const struct schema result_schema = SCHEMA("result", result, result_fields);
 
@@ -293,6 +295,7 @@ static const struct field event_fields[] = {
     ID(event, 13, owner, OPTIONAL),
     FLAG(event, 14, has_crc),
     NUMBER(event, 15, crc, OPTIONAL, ANY32),
+    BYTES(event, 16, listing, LISTING_MAX),
 };
 static const struct schema event_schema = SCHEMA("event", event, event_fields);
 
@@ -325,6 +328,7 @@ static const struct field upload_status_fields[] = {
     NUMBER(upload_status, 10, second, OPTIONAL, ANY32),
     ENUM(upload_status, 11, class, OPTIONAL, FAIL_NO_UPLOADER),
     TEXT(upload_status, 12, error, OPTIONAL, PROTO_TEXT_MAX),
+    FLAG(upload_status, 13, in_use),
 };
 static const struct schema upload_status_schema = SCHEMA("upload_status", upload_status, upload_status_fields);
 

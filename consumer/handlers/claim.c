@@ -72,6 +72,8 @@ static struct verdict claim_judge_final(const struct upload *u, const struct cla
     case JOB_STAT:
     case JOB_HEAD:
     case JOB_READ:
+    case JOB_LIST:
+    case JOB_DISCARD:
         return (struct verdict){0};
     }
     if (upload_is_superseded(u) && ref->kind != JOB_ABORT)
@@ -99,6 +101,8 @@ static bool claim_is_early(const struct consumer *c, const struct upload *u, enu
     case JOB_STAT:
     case JOB_HEAD:
     case JOB_READ:
+    case JOB_LIST:
+    case JOB_DISCARD:
         break;
     }
     return false;
@@ -219,10 +223,33 @@ static void claim_publish(struct consumer *c, const struct peer *peer, const str
     reply_event(c, &e, producers);
 }
 
+/* A `discard` aborts what others may have made: its producer must be an operator. It learns that at once. */
+static bool claim_may_discard(struct consumer *c, const struct peer *peer, const struct ref *ref, uint64_t producers) {
+    if (ref->kind != JOB_DISCARD || !producers)
+        return true;
+    const struct peer *producer = c->peers.producers[__builtin_ctzll(producers)];
+    if (access_may_operate(c, &producer->key))
+        return true;
+    struct event e = {.ref = *ref,
+                      .kind = EVENT_CHECKED,
+                      .class = FAIL_DENIED,
+                      .worker = slice_of(peer->worker),
+                      .detail =
+                          slice_of("this key needs the role 'operator' in the consumer's trust file to have uploads "
+                                   "aborted")};
+    reply_event(c, &e, producers);
+    return false;
+}
+
 static int claim_one(struct consumer *c, struct peer *peer, const struct claim *claim, struct verdict *v) {
     struct upload *u = state_find(&c->state, &claim->ref.upload);
     uint64_t producers = ledger_producers_of_job(c, &claim->ref);
     int err = 0;
+    if (!claim_may_discard(c, peer, &claim->ref, producers)) {
+        *v = verdict_deny(WHY_ENDED, 0);
+        v->ref = claim->ref;
+        return 0;
+    }
     *v = claim_judge(c, peer, claim, u);
     if (v->kind == VERDICT_GRANT)
         err = claim_grant(c, peer, claim, u, v);

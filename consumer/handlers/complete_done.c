@@ -208,7 +208,7 @@ static int complete_done_put(struct completion *v) {
     return completion_append(v, &r, is.file.size);
 }
 
-/* ---- stat, head, read ---- */
+/* ---- stat, and questions ---- */
 
 static int complete_done_stat(struct completion *v) {
     struct event e = {.ref = v->result->ref,
@@ -233,7 +233,8 @@ static int complete_done_question(struct completion *v) {
                       .etag = r->etag,
                       .owner = r->owner,
                       .has_crc = r->has_crc,
-                      .crc = r->crc};
+                      .crc = r->crc,
+                      .listing = r->listing};
     refusals_forget(&v->c->refusals, &r->ref.upload);
     reply_event(v->c, &e, v->producers);
     return completion_recorded(v, 0);
@@ -255,6 +256,8 @@ int complete_done(struct completion *v) {
         return complete_done_stat(v);
     case JOB_HEAD:
     case JOB_READ:
+    case JOB_LIST:
+    case JOB_DISCARD:
         return complete_done_question(v);
     }
     return completion_refused(v, WHY_STALE);

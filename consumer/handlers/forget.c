@@ -4,6 +4,7 @@
 #include "consumer/handlers/handlers.h"
 #include "consumer/ledger.h"
 #include "consumer/reply.h"
+#include "consumer/uploads.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -14,21 +15,11 @@ static bool forget_is_finished(const struct consumer *c, const struct id128 *id)
     return false;
 }
 
-/* The upload has a lease or a present producer. Results that are under way would come to an unknown
- * upload. */
-static bool forget_is_in_use(const struct consumer *c, const struct upload *u) {
-    uint64_t present = 0;
-    for (unsigned i = 0; i < PRODUCERS_MAX; i++)
-        if (c->peers.producers[i])
-            present |= UINT64_C(1) << i;
-    return u->lease_count > 0 || (u->producers & present);
-}
-
-/* The reason why it cannot be forgotten; NULL: it can. */
+/* The reason why it cannot be forgotten; NULL: it can. Results that are under way would come to an unknown upload. */
 static const char *forget_objection(const struct consumer *c, const struct upload *u, bool unfinished) {
     if (!u || !u->opened)
         return NULL;
-    if (forget_is_in_use(c, u))
+    if (uploads_is_in_use(c, u))
         return "is being uploaded";
     return unfinished ? NULL : "is not finished";
 }

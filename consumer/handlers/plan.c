@@ -166,8 +166,10 @@ static int plan_upload(struct planning *p, const struct upload *asked, struct pl
 /* ---- abort and failure ---- */
 
 /* The producer only wants the upload aborted. Not while another producer wants it, which would
- * begin it again. */
+ * begin it again. After a restart that one may not be back yet: the producer asks again. */
 static int plan_drop(struct planning *p, struct upload *u, struct planned_file *out) {
+    if (u && uploads_in_grace(p->c, u))
+        return 0;
     out->upload = p->file->upload;
     out->state = PLANNED_DONE;
     if (!u || !u->opened)

@@ -2,6 +2,7 @@
 #include "consumer/consumer_internal.h"
 #include "consumer/handlers/handlers.h"
 #include "consumer/reply.h"
+#include "consumer/uploads.h"
 #include "pure/arith.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@ struct status_lists { /* of one page */
     struct brake_status brakes[BRAKES_MAX];
 };
 
-static void status_describe_upload(const struct upload *u, struct upload_status *out) {
+static void status_describe_upload(const struct consumer *c, const struct upload *u, struct upload_status *out) {
     *out = (struct upload_status){
         .upload = u->id,
         .path = u->identity.src,
@@ -30,6 +31,7 @@ static void status_describe_upload(const struct upload *u, struct upload_status 
         .leases = u->lease_count,
         .class = u->failed_as,
         .error = slice_of(u->failure ? u->failure : ""),
+        .in_use = uploads_is_in_use(c, u) || uploads_in_grace(c, u),
     };
     for (struct list *n = u->leases.next; n != &u->leases; n = n->next) {
         const struct lease *l = list_entry(n, struct lease, of_upload);
@@ -59,7 +61,7 @@ static void status_add_uploads(const struct consumer *c, const struct peer *peer
             page->next = i;
             return;
         }
-        status_describe_upload(u, &page->uploads[page->upload_count++]);
+        status_describe_upload(c, u, &page->uploads[page->upload_count++]);
     }
 }
 

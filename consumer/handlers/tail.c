@@ -194,7 +194,7 @@ static void tail_read_events(struct consumer *c, const struct peer *peer, struct
         const struct event_entry *entry = events_at(ring, at);
         if (!tail_wants_event(peer, entry))
             continue;
-        bytes += EVENT_BYTES + entry->e.worker.len + entry->e.detail.len + entry->e.etag.len;
+        bytes += EVENT_BYTES + entry->e.worker.len + entry->e.detail.len + entry->e.etag.len + entry->e.listing.len;
         if (out->event_count == EVENT_LIST_MAX || bytes > room) /* one event always fits */
             break;
         c->event_list[out->event_count++] = entry->e;

@@ -6,6 +6,7 @@
 #include "producer/cli/keygen_command.h"
 #include "producer/cli/set_command.h"
 #include "producer/cli/status_command.h"
+#include "producer/cli/store/gc_command.h"
 #include "producer/cli/store/verify_command.h"
 #include "pure/buf.h"
 #include "system/exit_status.h"
@@ -28,6 +29,7 @@ static const char usage[] =
     "  consumer [options]                only the journal consumer\n"
     "  journal COMMAND [options] [DIR]   tail, show, verify, export, forget, retire: commands on a journal\n"
     "  verify [options] [DEST…]          compare the destination with the journal, without the sources\n"
+    "  gc [options] [DEST…]              list or abort unfinished uploads at their destinations\n"
     "  status [options]                  show uploads, uploaders and rates\n"
     "  set [options]                     change uploaders, slots or bandwidth of a running fleet\n"
     "  doctor [options] [DEST]           check credentials, endpoint, bucket, clock, TLS, keys, journal directory\n"
@@ -55,17 +57,9 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"cp", cp_command},
-    {"producer", exec_program},
-    {"uploader", exec_program},
-    {"consumer", exec_program},
-    {"status", status_command},
-    {"journal", journal_command},
-    {"set", set_command},
-    {"keygen", keygen_command},
-    {"doctor", doctor_command},
-    {"verify", verify_command},
-    {NULL, NULL},
+    {"cp", cp_command},         {"producer", exec_program},   {"uploader", exec_program}, {"consumer", exec_program},
+    {"status", status_command}, {"journal", journal_command}, {"set", set_command},       {"keygen", keygen_command},
+    {"doctor", doctor_command}, {"verify", verify_command},   {"gc", gc_command},         {NULL, NULL},
 };
 
 static int command_run(int argc, char **argv) {

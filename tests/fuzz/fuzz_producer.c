@@ -97,7 +97,7 @@ static void check_job(const struct job *j) {
     struct geometry g = {.size = j->source.file.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
     char own[600];
     int n = snprintf(own, sizeof own, "%s/src-", scratch_dir());
-    CHECK(!id_is_zero(&j->ref.upload) && j->ref.kind >= JOB_BEGIN && j->ref.kind <= JOB_READ);
+    CHECK(!id_is_zero(&j->ref.upload) && j->ref.kind >= JOB_BEGIN && j->ref.kind <= JOB_DISCARD);
     CHECK(j->source.path.len == 0 ||
           (j->source.path.len == (size_t)n + 1 && memcmp(j->source.path.ptr, own, (size_t)n) == 0));
     CHECK(j->target.dest.len > strlen(dest_dir) && memcmp(j->target.dest.ptr, dest_dir, strlen(dest_dir)) == 0);

@@ -22,6 +22,7 @@ COMMANDS = {  # page: the command lines with the --help that it documents
     "chunklift-doctor.1": [["chunklift", "doctor"]],
     "chunklift-keygen.1": [["chunklift", "keygen"]],
     "chunklift-verify.1": [["chunklift", "verify"]],
+    "chunklift-gc.1": [["chunklift", "gc"]],
 }
 
 

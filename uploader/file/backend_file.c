@@ -91,8 +91,11 @@ static void file_job_open(struct backend_file *b, struct file_job *j) {
     case JOB_READ:
         file_question_open(j);
         return;
+    case JOB_LIST:
+    case JOB_DISCARD:
+        break;
     }
-    file_job_fail(j, FAIL_REQUEST, "unknown kind of job", NULL);
+    file_job_fail(j, FAIL_REQUEST, "this kind of job does not exist for files", NULL);
 }
 
 static void file_job_advance(struct backend_file *b, struct file_job *j) {

@@ -123,6 +123,12 @@ static void op_start_kind(struct s3_op *op) {
     case JOB_READ:
         s3_read_start(op);
         break;
+    case JOB_LIST:
+        s3_list_start(op);
+        break;
+    case JOB_DISCARD:
+        s3_abort_start(op);
+        break;
     default:
         s3_op_fail_err(op, ERR_INVALID);
     }
@@ -148,7 +154,7 @@ static int s3_start(struct s3 *s3, struct task *t, bool need_key, s3_op_handler 
 }
 
 static int backend_s3_start(struct backend *b, struct task *t) {
-    return s3_start(backend_s3_of(b), t, true, op_start_kind);
+    return s3_start(backend_s3_of(b), t, t->job.ref.kind != JOB_LIST, op_start_kind);
 }
 
 static void backend_s3_cancel(struct backend *b, struct task *t) {

@@ -89,6 +89,7 @@ static struct result task_result_message(const struct task_entry *e) {
     r.exists = t->exists;
     r.owner = t->owner;
     r.has_crc = t->has_crc;
+    r.listing = buf_slice(&t->listing);
     r.integrity = t->integrity;
     r.fetched = e->task.source && source_is_fetched(e->task.source) && j->ref.kind != JOB_FINISH;
     return r;

@@ -25,8 +25,9 @@ int slices_own(struct slice **slices, size_t count, void **memory) {
 
 static int job_copy(struct job *out, const struct job *in, void **memory) {
     *out = *in;
-    struct slice *all[] = {&out->source.name,     &out->source.path,   &out->source.boot, &out->target.dest,
-                           &out->target.endpoint, &out->target.region, &out->handle,      &out->content_type};
+    struct slice *all[] = {&out->source.name, &out->source.path,     &out->source.boot,
+                           &out->target.dest, &out->target.endpoint, &out->target.region,
+                           &out->handle,      &out->content_type,    &out->marker};
     return slices_own(all, sizeof all / sizeof *all, memory);
 }
 
@@ -40,6 +41,7 @@ static void task_destroy(struct task_entry *e) {
     source_close(&e->task.source);
     free(e->task.parts);
     free(e->task.result.redo);
+    buf_release(&e->task.result.listing);
     while (e->etag_pages > 0)
         free(e->etags[--e->etag_pages]);
     free(e->etags);

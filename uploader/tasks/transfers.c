@@ -136,6 +136,7 @@ static void transfer_start_backend(struct uploader *u, struct task_entry *e) {
     if (endpoint)
         store_endpoint_attempt(endpoint, u->now_ms);
     free(t->redo);
+    buf_release(&t->listing);
     *t = (struct task_result){0};
     e->task.moved_bytes = e->task.checked_bytes = 0;
     e->task.awaiting_reply = false;

@@ -59,7 +59,8 @@ static void entry_remove(struct reading *in, struct entry *e) {
     hash_remove(&in->by_id, &e->by_id);
     list_remove(&e->in_order);
     struct upload_summary *u = &e->sum;
-    const struct slice *texts[] = {&u->src, &u->dest, &u->endpoint, &u->etag, &u->class, &u->error, &u->failure, NULL};
+    const struct slice *texts[] = {&u->src,   &u->dest,  &u->endpoint, &u->handle, &u->etag,
+                                   &u->class, &u->error, &u->failure,  NULL};
     for (const struct slice **text = texts; *text; text++)
         free((char *)(*text)->ptr);
     free(e->done);
@@ -88,6 +89,7 @@ static int entry_set_geometry(struct entry *e, const struct record *r) {
         return ERR_NOMEM;
     free(e->done);
     e->done = done;
+    entry_set_text(&e->sum.handle, r->handle);
     e->sum.geometry = g;
     e->sum.begun = true;
     e->sum.done_bytes = 0;
@@ -141,6 +143,7 @@ static int summary_apply_carry(struct reading *in, struct entry *e, const struct
     if (slice_equal(r->kind, slice_of(CARRY_CHUNK)))
         return entry_set_chunk(e, r->chunk, true);
     entry_set_identity(e, r);
+    e->sum.opened = true;
     if (r->has & HAS_SINCE) { /* the time of the original record */
         e->sum.last_us = r->since_ns / 1000;
         e->sum.first_us = MIN(e->sum.first_us, e->sum.last_us);
@@ -179,16 +182,19 @@ static void entry_note_progress(struct entry *e, const struct record *r) {
 
 static int summary_apply_upload(struct reading *in, struct entry *e, const struct record *r) {
     entry_note_progress(e, r);
+    e->sum.forgotten = false;
     e->sum.last_us = r->ts_us;
     if (!e->sum.first_us)
         e->sum.first_us = r->ts_us;
     switch (r->ev) {
     case EV_OPEN:
         entry_set_identity(e, r);
+        e->sum.opened = true;
         e->sum.state = UPLOAD_UNFINISHED;
         return 0;
     case EV_BEGIN:
         entry_set_identity(e, r);
+        e->sum.opened = true;
         e->sum.state = UPLOAD_UNFINISHED;
         return entry_set_geometry(e, r);
     case EV_CHUNK:
@@ -224,10 +230,12 @@ static bool record_introduces_upload(const struct record *r) {
            (r->ev == EV_CARRY && !slice_equal(r->kind, slice_of(CARRY_CHUNK)));
 }
 
-static void summary_forget_failure(const struct reading *in, const struct id128 *id) {
+static void summary_forget(const struct reading *in, const struct id128 *id) {
     struct entry *e = entry_find(in, id);
-    if (e)
-        e->sum.failed_us = 0;
+    if (!e)
+        return;
+    e->sum.failed_us = 0;
+    e->sum.forgotten = true;
 }
 
 static int summary_apply(struct reading *in, const struct record *r) {
@@ -241,7 +249,7 @@ static int summary_apply(struct reading *in, const struct record *r) {
     if (r->ev == EV_EPOCH)
         t->epoch = r->epoch;
     if (r->ev == EV_FORGET)
-        summary_forget_failure(in, &r->upload);
+        summary_forget(in, &r->upload);
     if (!(r->has & HAS_UPLOAD) || r->ev == EV_FORGET || r->ev == EV_SAME || (r->ev == EV_CARRY && !in->dropped))
         return 0;
     struct entry *e = entry_find(in, &r->upload);

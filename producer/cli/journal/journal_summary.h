@@ -27,9 +27,11 @@ const char *upload_state_name(enum upload_state state);
 struct upload_summary {
     struct id128 id;
     enum upload_state state;
-    bool begun; /* it exists at the destination; geometry is set */
-    bool put;   /* one request, no chunks */
-    struct slice src, dest, endpoint;
+    bool opened;    /* it may have left something at the destination */
+    bool begun;     /* it exists at the destination; geometry and handle are set */
+    bool forgotten; /* since its last record */
+    bool put;       /* one request, no chunks */
+    struct slice src, dest, endpoint, handle;
     uint64_t size, done_bytes;
     struct geometry geometry;
     uint32_t chunks_done, redone;

@@ -59,6 +59,13 @@ int store_options_open_journal(struct store_options *o) {
     return o->consumer ? journal_copy_fetch(o->consumer, &o->dir) : buf_add_text(&o->dir, o->home.data);
 }
 
+int store_options_refresh_journal(struct store_options *o) {
+    if (!o->consumer)
+        return 0;
+    journal_copy_remove(&o->dir);
+    return journal_copy_fetch(o->consumer, &o->dir);
+}
+
 void store_options_release(struct store_options *o) {
     if (o->consumer)
         journal_copy_remove(&o->dir);

@@ -34,6 +34,8 @@ int store_options_parse(struct store_options *o, const char *command, const char
                         const struct option_spec *specs, int argc, char **argv) MUST_CHECK;
 /* Finds the journal; with --consumer, copies it. ERR_AGAIN: interrupted. Other errors are logged. */
 int store_options_open_journal(struct store_options *o) MUST_CHECK;
+/* With --consumer, copies it again. Errors as above. */
+int store_options_refresh_journal(struct store_options *o) MUST_CHECK;
 void store_options_release(struct store_options *o);
 
 #endif

@@ -42,6 +42,21 @@ static void test_holders_of_the_last_epoch_come_first(void **state) {
     assert_int_equal(world_claim('V', world_ref(JOB_CHUNK, id, 1), "H").kind, VERDICT_GRANT);
 }
 
+/* An upload is not given to be aborted while the producer that wants it may return. */
+static void test_a_drop_waits_for_the_grace(void **state) {
+    (void)state;
+    struct id128 id = upload_with_a_lease();
+    restart();
+    struct plan_file file = world_file("/src/a", S3, 0);
+    file.upload = id;
+    file.drop = true;
+    struct planned_file p = world_plan('P', &file);
+    assert_true(id_is_zero(&p.upload) && id_is_zero(&p.superseded));
+    world_advance(world.o.lease_ms);
+    p = world_plan('P', &file);
+    assert_true(id_equal(&p.superseded, &id));
+}
+
 static void test_a_heartbeat_adopts_its_leases(void **state) {
     (void)state;
     struct id128 id = upload_with_a_lease(), unknown = {{3}};
@@ -326,10 +341,11 @@ static void test_a_journal_that_is_a_file_is_one_error(void **state) {
     assert_int_equal(remove("file"), 0);
 }
 
-UNIT_MAIN(WORLD_TEST(test_holders_of_the_last_epoch_come_first), WORLD_TEST(test_a_heartbeat_adopts_its_leases),
-          WORLD_TEST(test_new_uploads_never_wait), WORLD_TEST(test_nothing_waits_after_a_clean_stop),
-          WORLD_TEST(test_no_clean_stop_while_a_lease_lives), WORLD_TEST(test_completes_are_judged_without_leases),
-          WORLD_TEST(test_a_begin_waits_for_its_plan), WORLD_TEST(test_a_superseded_intent_waits_for_the_grace),
+UNIT_MAIN(WORLD_TEST(test_a_drop_waits_for_the_grace), WORLD_TEST(test_holders_of_the_last_epoch_come_first),
+          WORLD_TEST(test_a_heartbeat_adopts_its_leases), WORLD_TEST(test_new_uploads_never_wait),
+          WORLD_TEST(test_nothing_waits_after_a_clean_stop), WORLD_TEST(test_no_clean_stop_while_a_lease_lives),
+          WORLD_TEST(test_completes_are_judged_without_leases), WORLD_TEST(test_a_begin_waits_for_its_plan),
+          WORLD_TEST(test_a_superseded_intent_waits_for_the_grace),
           WORLD_TEST(test_no_snapshot_is_written_without_a_rotation),
           WORLD_TEST(test_only_a_snapshot_that_cannot_be_used_is_logged), WORLD_TEST(test_dead_holders_are_recognized),
           WORLD_TEST(test_living_holders_of_the_last_epoch_stay_in_the_file),

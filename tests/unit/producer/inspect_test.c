@@ -11,15 +11,21 @@ static struct asked {
     enum fail_class class;
     char reason[64];
     uint32_t crcs[3];
+    enum job_kind kind;
+    size_t waits; /* questions that are not known before an answer */
+    char listing[16];
 } asked;
 
 static int next_question(void *arg, struct producer_question *q) {
     struct asked *a = arg;
     if (a->left == 0)
-        return ERR_NOT_FOUND;
+        return a->waits ? ERR_AGAIN : ERR_NOT_FOUND;
     a->left--;
     *q = (struct producer_question){
         .item = a, .dest = "file:///d/x", .size = SIZE, .chunk_size = CHUNK, .chunks = a->chunks};
+    if (a->kind)
+        *q = (struct producer_question){
+            .item = a, .kind = a->kind, .dest = "s3://bucket/x", .handle = "id", .marker = "key"};
     return 0;
 }
 
@@ -45,17 +51,40 @@ static void on_ended(void *arg, void *item, enum fail_class class, const char *r
     snprintf(a->reason, sizeof a->reason, "%s", reason);
 }
 
-static void start(size_t count, uint32_t chunks, bool wants_read) {
+static void on_list(void *arg, void *item, struct slice listing) {
+    struct asked *a = item;
+    (void)arg;
+    snprintf(a->listing, sizeof a->listing, "%.*s", (int)listing.len, listing.ptr);
+    if (a->waits) { /* the next one is known now */
+        a->waits--;
+        a->left++;
+    }
+}
+
+static void look_for_questions(void) {
     bool more;
-    asked = (struct asked){.left = count, .chunks = chunks, .wants_read = wants_read};
+    assert_int_equal(scan_step(&planner, 100, &more), 0);
+    assert_false(more);
+}
+
+static void begin(void) {
+    const char *dest = asked.kind ? "s3://bucket/x" : "file:///d/x";
     const struct producer_config config = {
-        .questions = {&asked, next_question}, .dest = "file:///d/x", .journal_dir = "/j", .consumer = "ipc:///c"};
-    const struct producer_events events = {
-        .arg = &asked, .question_head = on_head, .question_read = on_read, .question_ended = on_ended};
+        .questions = {&asked, next_question}, .dest = dest, .journal_dir = "/j", .consumer = "ipc:///c"};
+    const struct producer_events events = {.arg = &asked,
+                                           .question_head = on_head,
+                                           .question_read = on_read,
+                                           .question_list = on_list,
+                                           .question_ended = on_ended};
     assert_int_equal(planner_init(&planner, &config, &events), 0);
     planner.fleet = (struct fleet){.uploaders = 1, .slots = 8, .free = 8, .share = 8};
-    assert_int_equal(scan_step(&planner, 100, &more), 0);
-    assert_false(more || planner.stats.walking);
+    look_for_questions();
+}
+
+static void start(size_t count, uint32_t chunks, bool wants_read) {
+    asked = (struct asked){.left = count, .chunks = chunks, .wants_read = wants_read};
+    begin();
+    assert_false(planner.stats.walking);
 }
 
 static void answer(const struct ref *ref, struct event e) {
@@ -134,6 +163,39 @@ static void test_questions_are_offered_again_after_a_restart(void **state) {
     assert_int_equal(planner_request(1000000, 1, list), 0); /* nothing is planned */
 }
 
+static void test_a_page_is_asked_for_after_the_one_before(void **state) {
+    struct job jobs[4];
+    (void)state;
+    asked = (struct asked){.left = 1, .kind = JOB_LIST, .waits = 1};
+    begin();
+    for (int page = 0; page < 2; page++) {
+        assert_int_equal(planner_offer_all(100, jobs, 4), 1);
+        assert_int_equal(jobs[0].ref.kind, JOB_LIST);
+        assert_true(slice_equal(jobs[0].handle, slice_of("id")) && slice_equal(jobs[0].marker, slice_of("key")));
+        assert_int_equal(asked.ended, page);
+        answer(&jobs[0].ref, (struct event){.listing = slice_of("a page")});
+        assert_string_equal(asked.listing, "a page");
+        look_for_questions();
+    }
+    assert_int_equal(asked.ended, 2);
+    assert_false(planner.stats.walking);
+}
+
+static void test_a_discard_names_the_upload(void **state) {
+    struct job jobs[4];
+    (void)state;
+    asked = (struct asked){.left = 1, .kind = JOB_DISCARD};
+    begin();
+    assert_int_equal(planner_offer_all(100, jobs, 4), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_DISCARD);
+    assert_true(slice_equal(jobs[0].handle, slice_of("id")));
+    planner_replan_all(&planner, 200); /* after a restart it is offered again */
+    assert_int_equal(planner_offer_all(300, jobs, 4), 1);
+    answer(&jobs[0].ref, (struct event){.exists = false});
+    assert_int_equal(asked.ended, 1);
+    assert_int_equal(asked.class, FAIL_NONE);
+}
+
 static void test_a_denial_only_delays_a_question(void **state) {
     struct job jobs[4];
     (void)state;
@@ -147,4 +209,5 @@ static void test_a_denial_only_delays_a_question(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
 UNIT_MAIN(TEST(test_a_question_is_one_head), TEST(test_the_ranges_of_an_object_are_read),
           TEST(test_an_object_that_differs_is_not_read), TEST(test_a_failure_ends_the_question),
-          TEST(test_questions_are_offered_again_after_a_restart), TEST(test_a_denial_only_delays_a_question))
+          TEST(test_questions_are_offered_again_after_a_restart), TEST(test_a_denial_only_delays_a_question),
+          TEST(test_a_page_is_asked_for_after_the_one_before), TEST(test_a_discard_names_the_upload))

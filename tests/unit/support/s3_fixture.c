@@ -63,6 +63,7 @@ int s3_fixture_teardown(void **state) {
     struct s3_fixture *f = *state;
     source_close(&f->task.source);
     free(f->task.result.redo);
+    buf_release(&f->task.result.listing);
     f->s3->ops->destroy(f->s3);
     http_destroy(&f->http);
     roots_destroy(&f->roots);
@@ -74,6 +75,7 @@ int s3_fixture_teardown(void **state) {
 
 void s3_fixture_prepare(struct s3_fixture *f, enum job_kind kind) {
     free(f->task.result.redo);
+    buf_release(&f->task.result.listing);
     f->task =
         (struct task){.properties = &properties_none,
                       .job = {.ref = {.kind = kind},

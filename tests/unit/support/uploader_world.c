@@ -275,7 +275,7 @@ struct job world_job(enum job_kind kind, uint8_t upload) {
         j.chunk_size = WORLD_CHUNK;
         j.chunks = WORLD_CHUNKS;
     }
-    if (kind == JOB_FINISH || kind == JOB_CHUNK || kind == JOB_ABORT)
+    if (kind == JOB_FINISH || kind == JOB_CHUNK || kind == JOB_ABORT || kind == JOB_DISCARD)
         j.handle = slice_of("handle");
     return j;
 }

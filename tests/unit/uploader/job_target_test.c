@@ -10,7 +10,7 @@ static struct uploader *up(void) {
 
 static void test_jobs_of_each_kind_are_valid(void **state) {
     (void)state;
-    for (int kind = JOB_BEGIN; kind <= JOB_READ; kind++) {
+    for (int kind = JOB_BEGIN; kind <= JOB_DISCARD; kind++) {
         struct job j = kind == JOB_CHUNK ? world_chunk_job(1, 1) : world_job((enum job_kind)kind, 1);
         assert_true(job_is_valid(&j));
     }
@@ -19,7 +19,7 @@ static void test_jobs_of_each_kind_are_valid(void **state) {
 static void test_unknown_kinds_are_invalid(void **state) {
     (void)state;
     struct job j = world_job(JOB_STAT, 1);
-    j.ref.kind = (enum job_kind)(JOB_READ + 1);
+    j.ref.kind = (enum job_kind)(JOB_DISCARD + 1);
     assert_false(job_is_valid(&j));
     j.ref.kind = (enum job_kind)0;
     assert_false(job_is_valid(&j));

@@ -14,6 +14,7 @@ static struct result answer(struct ref ref) {
     r.crc = 77;
     r.etag = slice_of("abc");
     r.owner = (struct id128){{9}};
+    r.listing = slice_of("page");
     return r;
 }
 
@@ -42,6 +43,7 @@ static void test_an_answer_goes_to_its_producer_and_to_no_other(void **state) {
     assert_int_equal(e->kind, EVENT_CHECKED);
     assert_true(e->exists && e->has_crc && e->crc == 77 && e->size == 5 && e->owner.b[0] == 9);
     assert_true(slice_equal(e->etag, slice_of("abc")) && e->class == FAIL_NONE);
+    assert_true(slice_equal(e->listing, slice_of("page")));
     assert_int_equal(world_claim('V', ref, "").kind, VERDICT_GRANT); /* the lease ended */
 }
 

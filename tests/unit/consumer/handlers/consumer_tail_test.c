@@ -390,6 +390,53 @@ static void test_status(void **state) {
     assert_true(slice_equal(s->journal_dir, slice_of(JOURNAL_DIR)));
 }
 
+/* Pages of uploads are long: the oldest events go before the ring is full. */
+static void test_events_keep_a_bounded_amount_of_text(void **state) {
+    (void)state;
+    struct events ring;
+    static char page[LISTING_MAX];
+    memset(page, 'p', sizeof page);
+    struct event e = {.kind = EVENT_CHECKED, .listing = slice_make(page, sizeof page)};
+    assert_int_equal(events_init(&ring, 1), 0);
+    size_t fit = EVENTS_TEXT_MAX / sizeof page;
+    for (size_t i = 0; i < fit + 5; i++)
+        events_add(&ring, &e, 1);
+    assert_int_equal(ring.next - ring.first, fit);
+    assert_true(slice_equal(events_at(&ring, ring.first)->e.listing, e.listing));
+    e.listing = slice_of("");
+    for (size_t i = 0; i < EVENTS_MAX; i++)
+        events_add(&ring, &e, 1);
+    assert_int_equal(ring.next - ring.first, EVENTS_MAX);
+    assert_int_equal(ring.text_bytes, 0);
+    events_release(&ring);
+}
+
+static bool upload_is_in_use(void) {
+    struct msg m = {.type = MSG_STATUS};
+    world_deliver('R', &m);
+    const struct msg_state *s = &world_answer('R', MSG_STATE)->state;
+    assert_int_equal(s->upload_count, 1);
+    return s->uploads[0].in_use;
+}
+
+static void test_status_says_which_uploads_are_in_use(void **state) {
+    (void)state;
+    join_peers();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    assert_true(upload_is_in_use());
+    world_claim('U', world_ref(JOB_CHUNK, id, 1), "H");
+    world_bye('P');
+    assert_true(upload_is_in_use()); /* a lease */
+    world_release('U', world_ref(JOB_CHUNK, id, 1), WHY_DRAIN);
+    assert_false(upload_is_in_use());
+    world_kill();
+    world_start();
+    world_hello('R', ROLE_READER);
+    assert_true(upload_is_in_use()); /* its producer may return */
+    world_advance(world.o.lease_ms + 1);
+    assert_false(upload_is_in_use());
+}
+
 /* STATE has the failure of an upload until it is planned again, and the outage of an uploader.
  * RECORDS has the outage, too. */
 static void test_failures_and_outages_are_reported(void **state) {
@@ -429,9 +476,10 @@ static void test_failures_and_outages_are_reported(void **state) {
     assert_int_equal(s->workers[0].outage_ms + s->workers[1].outage_ms, 0);
 }
 
-UNIT_MAIN(WORLD_TEST(test_failures_and_outages_are_reported), WORLD_TEST(test_a_producer_follows_its_own),
-          WORLD_TEST(test_a_reader_follows_all_or_one), WORLD_TEST(test_lines_come_in_pages),
-          WORLD_TEST(test_a_cursor_from_before_hello_is_too_old),
+UNIT_MAIN(cmocka_unit_test(test_events_keep_a_bounded_amount_of_text),
+          WORLD_TEST(test_status_says_which_uploads_are_in_use), WORLD_TEST(test_failures_and_outages_are_reported),
+          WORLD_TEST(test_a_producer_follows_its_own), WORLD_TEST(test_a_reader_follows_all_or_one),
+          WORLD_TEST(test_lines_come_in_pages), WORLD_TEST(test_a_cursor_from_before_hello_is_too_old),
           WORLD_TEST(test_an_event_cursor_of_another_epoch_is_gone), WORLD_TEST(test_events_too_old_are_gone),
           cmocka_unit_test(test_lines_too_old_are_gone),
           WORLD_TEST(test_lines_that_every_producer_has_read_are_forgotten), WORLD_TEST(test_waiting),

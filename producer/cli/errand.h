@@ -1,0 +1,25 @@
+/*
+ * A producer that uploads nothing: it has uploads aborted, or asks a destination. Like `cp`, it starts a consumer, when the
+ * journal has none, and uploaders.
+ */
+#ifndef CHUNKLIFT_ERRAND_H
+#define CHUNKLIFT_ERRAND_H
+
+#include "producer/producer.h"
+#include "runtime/keys.h"
+
+struct errand_options {
+    const char *journal_dir, *consumer; /* consumer: the endpoint of a running one, or NULL */
+    const char *endpoint_url;           /* empty for file:// */
+    const char *region, *profile;
+    uint64_t uploaders, slots, retry_for_ms;
+    struct key_options keys;
+    bool quiet, verbose;
+};
+
+/* Runs a producer with the drops or the questions of config until all are done. Its other members come from o. Returns the
+ * exit status: 0, all are done; 1, some failed; others as for cp. The first stop request ends it. Blocks. */
+int errand_run(const struct errand_options *o, const struct producer_config *config,
+               const struct producer_events *events) MUST_CHECK;
+
+#endif
