@@ -68,6 +68,8 @@ void capacity_follow(struct uploader *u, uint64_t *wake_ms) {
         auto_slots_rest(&u->auto_slots);
     if (auto_slots_is_due(&u->auto_slots))
         auto_slots_measure(&u->auto_slots, cpu_ns());
+    if (!u->file) /* a directory needs no more */
+        auto_slots_rate(&u->auto_slots, pace_jobs_per_s(&u->pace, u->last_kind, u->limiter.limit));
     uint64_t reply_us = capacity_reply_us(u, wake_ms);
     uint32_t now = u->limiter.limit, slots = auto_slots_count(&u->auto_slots, reply_us, u->now_ms, &u->slots_why);
     if (slots < now * SHRINKS) {

@@ -4,7 +4,7 @@
 
 #define GAIN 1.5
 #define WORK_US 60.0           /* the first guess: of a request, */
-#define WORK_US_OF_BYTE 0.0008 /* and of a byte of its body */
+#define WORK_US_OF_BYTE 0.0005 /* and of a byte of its body */
 #define WORK_US_MIN 10.0
 #define LENGTH_WEIGHT 0.0625
 #define WORK_WEIGHT 0.25
@@ -17,6 +17,7 @@
 #define GROWTH 1.25 /* a second, after a cut */
 #define CUT_AGAIN_MS 1000
 #define CUT_ONE_IN 50 /* jobs */
+#define FAST_S 0.5    /* of work at a time */
 #define FORGET 1024   /* jobs, after which earlier ones count half */
 
 void auto_slots_init(struct auto_slots *a, uint32_t most) {
@@ -61,6 +62,10 @@ void auto_slots_measure(struct auto_slots *a, uint64_t cpu_ns) {
     a->jobs = 0;
 }
 
+void auto_slots_rate(struct auto_slots *a, double jobs_per_s) {
+    a->jobs_per_s = jobs_per_s;
+}
+
 /* The part that is allowed at this time, as it grows back. */
 static double auto_slots_part(const struct auto_slots *a, uint64_t now_ms) {
     if (a->trouble_ms == 0)
@@ -91,9 +96,14 @@ static void count_limit(double *count, double limit, enum slots_why reason, enum
     *why = reason;
 }
 
+static double auto_slots_least(const struct auto_slots *a) {
+    if (a->length >= 0 && a->length <= AUTO_SLOTS_SMALL)
+        return AUTO_SLOTS_FEW_SMALL;
+    return MIN(MAX(a->jobs_per_s * FAST_S, AUTO_SLOTS_FEW), AUTO_SLOTS_FAST);
+}
+
 uint32_t auto_slots_count(const struct auto_slots *a, uint64_t reply_us, uint64_t now_ms, enum slots_why *why) {
-    bool small = a->length >= 0 && a->length <= AUTO_SLOTS_SMALL;
-    double work_us = auto_slots_work_us(a), least = small ? AUTO_SLOTS_FEW_SMALL : AUTO_SLOTS_FEW;
+    double work_us = auto_slots_work_us(a), least = auto_slots_least(a);
     double count = GAIN * ((double)reply_us + work_us) / work_us;
     *why = SLOTS_REPLY;
     if (count <= least) {

@@ -11,8 +11,10 @@
  * oldest request, so a distant store is noticed within milliseconds. work is measured: CPU time divided by jobs. Before
  * the first measurement it is estimated from the size of the jobs.
  *
- * Limits: at least 8 (16 for objects of up to 64 KiB), because a near store also needs a few; at most 256, and what
- * memory for buffers and descriptors allow. A store that refuses requests because there are too many (503 SlowDown, 429),
+ * Limits: at least 8 (16 for objects of up to 64 KiB), because a near store also needs a few. A fast one gets as many as
+ * end in half a second, 24 at most: while one thread fills so many connections, the server is seldom idle, and each wakeup
+ * of it costs both (8 MiB parts on one host: 0.6 CPU-s/GiB with 8, 0.4 with 24). On a slow link more than 8 would only
+ * make each chunk take longer, and repeat more after a crash. At most 256, and what memory for buffers and descriptors allow. A store that refuses requests because there are too many (503 SlowDown, 429),
  * or breaks connections, halves the number, once a second at most and not below the least number. It grows back by a
  * quarter a second. Single failures among many replies change nothing: it takes one in 50.
  *
@@ -35,6 +37,7 @@
 #define AUTO_SLOTS_MAX 256
 #define AUTO_SLOTS_FEW 8              /* the least number */
 #define AUTO_SLOTS_FEW_SMALL 16       /* for small objects */
+#define AUTO_SLOTS_FAST 24            /* the least number of a fast store, at most */
 #define AUTO_SLOTS_UNPROVEN 32        /* before the first reply */
 #define AUTO_SLOTS_SMALL (64u << 10)  /* bytes of a small object, at most */
 #define AUTO_SLOTS_MEMORY (24u << 20) /* bytes, for the buffers of all transfers */
@@ -43,6 +46,7 @@ struct auto_slots {
     uint32_t most;            /* by descriptors */
     double length;            /* mean of the transfers started lately, in bytes; negative: none yet */
     double work_us;           /* of one job; 0: not measured yet */
+    double jobs_per_s;        /* that end; 0: unknown */
     uint32_t window;          /* by the replies so far */
     uint64_t jobs, cpu_ns;    /* ended since cpu_ns was the process's CPU time */
     double part;              /* of the number, after trouble: above 0, at most 1 */
@@ -65,6 +69,8 @@ void auto_slots_rest(struct auto_slots *a);
 bool auto_slots_is_due(const struct auto_slots *a);
 /* cpu_ns: the CPU time of the process. */
 void auto_slots_measure(struct auto_slots *a, uint64_t cpu_ns);
+/* How many jobs end in a second, at present. */
+void auto_slots_rate(struct auto_slots *a, double jobs_per_s);
 /* The store refused a request because there are too many, or broke a connection. */
 void auto_slots_trouble(struct auto_slots *a, uint64_t now_ms);
 /* The number now. reply_us: see above; 0: unknown. */

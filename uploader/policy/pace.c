@@ -13,8 +13,17 @@ void pace_note_grant(struct pace *p, uint64_t took_ms) {
     p->grant_ms += WEIGHT * ((double)took_ms - p->grant_ms);
 }
 
+static double pace_mean_us(const struct pace *p, enum job_kind kind) {
+    return kind == JOB_CHUNK ? p->chunk_us : p->other_us;
+}
+
+double pace_jobs_per_s(const struct pace *p, enum job_kind kind, uint32_t slots) {
+    double mean = pace_mean_us(p, kind);
+    return mean > 0 ? slots * 1e6 / mean : 0;
+}
+
 uint32_t pace_ahead(const struct pace *p, enum job_kind kind, uint32_t slots) {
-    double mean = kind == JOB_CHUNK ? p->chunk_us : p->other_us;
+    double mean = pace_mean_us(p, kind);
     if (mean <= 0)
         return 1;
     double ahead_ms = MIN(PACE_OFFERS_MS + PACE_GRANTS * p->grant_ms, PACE_AHEAD_MAX_MS);

@@ -20,6 +20,8 @@ struct pace {
 };
 void pace_note_grant(struct pace *p, uint64_t took_ms);
 void pace_note(struct pace *p, enum job_kind kind, uint64_t took_us);
+/* How many jobs end in a second with so many slots, by Little's law; 0: none has ended. */
+double pace_jobs_per_s(const struct pace *p, enum job_kind kind, uint32_t slots);
 /* How many jobs to claim ahead for so many slots: 1 to PACE_AHEAD_MAX. */
 uint32_t pace_ahead(const struct pace *p, enum job_kind kind, uint32_t slots);
 

@@ -73,10 +73,31 @@ static void test_a_limit_that_changes_nothing_is_not_the_reason(void **state) {
 static void test_large_chunks_need_fewer(void **state) {
     (void)state;
     auto_slots_start(&a, LARGE);
-    assert_int_equal(count(10000), AUTO_SLOTS_FEW);
+    assert_int_equal(count(10000), AUTO_SLOTS_FEW); /* 1.5 × (10000 + 4194) / 4194 = 5 */
     assert_int_equal(why, SLOTS_NEAR);
-    assert_in_range(count(100000), 20, 30);
+    assert_in_range(count(100000), 32, 42);
     assert_int_equal(why, SLOTS_REPLY);
+}
+
+static void test_a_fast_store_gets_what_ends_in_half_a_second(void **state) {
+    (void)state;
+    auto_slots_start(&a, LARGE);
+    auto_slots_rate(&a, 15); /* 1 Gbit/s */
+    assert_int_equal(count(0), AUTO_SLOTS_FEW);
+    auto_slots_rate(&a, 40);
+    assert_int_equal(count(0), 20);
+    assert_int_equal(why, SLOTS_NEAR);
+    auto_slots_rate(&a, 250); /* 2 GiB/s */
+    assert_int_equal(count(0), AUTO_SLOTS_FAST);
+    auto_slots_rate(&a, 0);
+    assert_int_equal(count(0), AUTO_SLOTS_FEW);
+}
+
+static void test_small_objects_need_no_more_for_their_rate(void **state) {
+    (void)state;
+    auto_slots_start(&a, SMALL);
+    auto_slots_rate(&a, 20000);
+    assert_int_equal(count(300), AUTO_SLOTS_FEW_SMALL);
 }
 
 static void test_memory_bounds_large_chunks(void **state) {
@@ -264,7 +285,8 @@ static void test_an_unreachable_store_begins_again(void **state) {
     assert_int_equal(count(100000), AUTO_SLOTS_UNPROVEN + 1);
 }
 
-UNIT_MAIN(TEST(test_replies_let_it_grow), TEST(test_an_unreachable_store_begins_again),
+UNIT_MAIN(TEST(test_a_fast_store_gets_what_ends_in_half_a_second), TEST(test_small_objects_need_no_more_for_their_rate),
+          TEST(test_replies_let_it_grow), TEST(test_an_unreachable_store_begins_again),
           TEST(test_single_failures_change_nothing), TEST(test_old_failures_are_forgotten),
           TEST(test_trouble_leaves_the_least_number), TEST(test_a_rest_makes_the_next_measurement_the_first),
           TEST(test_before_the_first_transfer_it_is_the_least_number), TEST(test_small_objects_get_a_few_more),

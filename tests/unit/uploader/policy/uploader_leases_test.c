@@ -92,7 +92,9 @@ static void test_pace_claims_ahead_until_the_next_offers(void **state) {
     (void)state;
     struct pace p = {0};
     assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 1); /* no job is measured yet */
+    assert_true(pace_jobs_per_s(&p, JOB_CHUNK, 8) == 0);
     pace_note(&p, JOB_CHUNK, 100000);
+    assert_true(pace_jobs_per_s(&p, JOB_CHUNK, 8) == 80);
     assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 4); /* 50 ms */
     p.grant_ms = 20;
     assert_int_equal(pace_ahead(&p, JOB_CHUNK, 8), 10); /* and four times 20 ms */
