@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The figures of one run of the benchmarks, and the document that is made of them.
+"""The figures of a run of the benchmarks, and the document that is made of them.
 
-    report.py FIGURES DOCUMENT   writes the document (docs/BENCHMARKS.md), and its plots into a folder beside it
+    report.py FIGURES… DOCUMENT   writes the document (docs/BENCHMARKS.md), and its plots into a folder beside it
 
-`./check bench` collects FIGURES in build/bench.json: a list of sections, in the order in which they were measured.
+`./check bench` collects FIGURES in build/bench.json: a list of sections, in the order in which they were measured. A
+section of a later file takes the place of that of an earlier one, after a part of the benchmarks ran again.
 """
 
 import dataclasses
@@ -47,7 +48,7 @@ class Section:
     def plot(self, path):
         import matplotlib
         matplotlib.use("svg")
-        matplotlib.rcParams["svg.hashsalt"] = "chunklift"
+        matplotlib.rcParams |= {"svg.hashsalt": "chunklift", "svg.fonttype": "none"}
         from matplotlib import pyplot
         rows = [(who, values[0]) for who, values in self.rows.items() if values[0] is not None]
         figure, axes = pyplot.subplots(figsize=(7, 0.6 + 0.32 * len(rows)))
@@ -83,8 +84,8 @@ def machine():
 
 HEAD = """# Benchmarks
 
-All figures of this document come from one run of `./check bench` on {date}: {machine}, client and server on the same cores. It is written by
-`tests/bench/report.py build/bench.json docs/BENCHMARKS.md`.
+`./check bench` measured these figures on {date}: {machine}, client and server on the same cores. All rows of a table come from one run. `tests/bench/report.py`
+wrote this document. [Where the time goes](benchmarks/time.md) is a page of its own.
 
 - **The yardstick** is `tests/bench/baseline.c`: a plain loop of signed libcurl PUTs in one thread, 8 at a time, which keeps no record. Other programs are those of Debian 12.
 - **The server** is `tests/bench/sink.c`. It discards all bytes and answers at once, or after a delay, so the figures are those of the client.
@@ -94,8 +95,17 @@ All figures of this document come from one run of `./check bench` on {date}: {ma
 """
 
 
+def merged(figures):
+    """One set of figures of several, with the sections of the later ones in place of the earlier."""
+    first, *more = [json.loads(Path(f).read_text()) for f in figures]
+    sections = {s["work"]: s for s in first["sections"]}
+    for data in more:
+        sections |= {s["work"]: s for s in data["sections"]}
+    return {**first, "sections": list(sections.values())}
+
+
 def write(figures, document):
-    data = json.loads(Path(figures).read_text())
+    data = merged(figures)
     document = Path(document)
     plots = document.parent / "benchmarks"
     plots.mkdir(exist_ok=True)
@@ -111,6 +121,6 @@ def write(figures, document):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
-    write(sys.argv[1], sys.argv[2])
+    write(sys.argv[1:-1], sys.argv[-1])
