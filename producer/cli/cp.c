@@ -10,6 +10,7 @@
 #include "producer/cli/cp.h"
 #include "producer/cli/cp_options.h"
 #include "producer/cli/driver.h"
+#include "producer/cli/run_lock.h"
 #include "producer/cli/supervise.h"
 #include "producer/producer.h"
 #include "producer/show/event_output.h"
@@ -30,6 +31,7 @@ struct cp {
     struct producer *producer;
     struct supervisor *supervisor;
     struct driver driver;
+    struct run_lock lock;
 };
 
 bool cp_needs_all_uploaders(const struct producer_stats *stats, uint64_t age_ms) {
@@ -112,8 +114,27 @@ static int cp_start(struct cp *cp) {
     return supervisor_new(&cp->supervisor, &cp->o.supervise);
 }
 
+/* A run that waited begins after that, and removes the report that the other run has written. */
+static int cp_lock(struct cp *cp, uint64_t *began_ms) {
+    const struct producer_options *o = &cp->o.base;
+    bool waited;
+    if (cp->o.lock_wait_ms == LOCK_WAIT_NONE)
+        return 0;
+    int err = run_lock_take(&cp->lock, o->config.journal_dir, cp->o.lock_wait_ms, &waited);
+    if (err || !waited)
+        return err;
+    *began_ms = clock_ms();
+    return o->report ? report_prepare(o->report) : 0;
+}
+
+/* Its journal directory exists now. */
+static void cp_mark_run(struct cp *cp) {
+    if (cp->o.lock_wait_ms == LOCK_WAIT_NONE && !cp->o.base.config.consumer)
+        run_lock_mark(&cp->lock, cp->o.base.config.journal_dir);
+}
+
 int cp_command(int argc, char **argv) {
-    struct cp cp = {.producer = NULL};
+    struct cp cp = {.lock = RUN_LOCK_INIT};
     uint64_t began_ms = clock_ms();
     int status = cp_options_parse(&cp.o, argc, argv);
     if (status >= 0) {
@@ -129,11 +150,15 @@ int cp_command(int argc, char **argv) {
     if (!err)
         err = signals_end_when_hung();
     if (!err)
-        err = cp_start(&cp);
+        err = cp_lock(&cp, &began_ms);
     if (!err)
+        err = cp_start(&cp);
+    if (!err) {
+        cp_mark_run(&cp);
         status = cp_run(&cp, began_ms);
-    else
+    } else {
         status = signals_stop_count() > 0 ? exit_status_of_signal(signals_stop_signal()) : exit_status_of_run(err);
+    }
     producer_destroy(&cp.producer);
     endpoint_shutdown_all(); /* sends its BYE */
     FAULT_POINT_IF(err == 0, cp_said_bye, "");
@@ -143,6 +168,7 @@ int cp_command(int argc, char **argv) {
             report_remove(cp.o.base.report);
     }
     supervisor_destroy(&cp.supervisor);
+    run_lock_release(&cp.lock);
     cp_options_release(&cp.o);
     return status;
 }

@@ -1,4 +1,6 @@
 #include "producer/cli/cp_options.h"
+#include "system/exit_status.h"
+#include "system/log.h"
 #include <stdlib.h>
 
 #define HOUR_MS ((uint64_t)3600 * 1000) /* the longest lease of a consumer */
@@ -32,8 +34,15 @@ static void cp_options_share(struct cp_options *o) {
     o->supervise.quiet = b->quiet;
 }
 
+static int cp_options_check(const struct cp_options *o) {
+    if (o->lock_wait_ms == LOCK_WAIT_NONE || !o->base.config.consumer)
+        return -1;
+    log_error("--lock-wait: the lock is in the journal directory of this host, --consumer has none; omit one of them");
+    return EXIT_USAGE;
+}
+
 int cp_options_parse(struct cp_options *o, int argc, char **argv) {
-    *o = (struct cp_options){.supervise = {.uploaders = UPLOADERS_DEFAULT}};
+    *o = (struct cp_options){.supervise = {.uploaders = UPLOADERS_DEFAULT}, .lock_wait_ms = LOCK_WAIT_NONE};
     struct supervise_options *s = &o->supervise;
     uint64_t bwlimit = NOT_GIVEN;
     const struct option_spec specs[] = {
@@ -44,6 +53,11 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
         OPTION_ROW_LEASE(&s->lease_ms, 200, HOUR_MS),
         OPTION_ROW_NO_SECOND_LEASE(&s->no_second_lease),
         OPTION_ROW_RESPONSE_TIMEOUT(&s->response_timeout_ms, 1000, DAY_MS),
+        {.name = "lock-wait",
+         .kind = OPTION_TIME,
+         .target = &o->lock_wait_ms,
+         .value_name = "TIME",
+         .help = "wait so long for other cp commands on this journal to end, then exit with 3"},
         PRODUCER_OPTION_ROWS(&o->base),
     };
     int status = producer_options_parse(&o->base, &text, specs, argc, argv);
@@ -51,6 +65,8 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
         o->base.config.set_bwlimit = true;
         o->base.config.bwlimit = bwlimit;
     }
+    if (status == -1)
+        status = cp_options_check(o);
     if (status == -1)
         cp_options_share(o);
     return status;

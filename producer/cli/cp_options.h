@@ -5,10 +5,13 @@
 #include "producer/cli/producer_options.h"
 #include "producer/cli/supervise.h"
 
+#define LOCK_WAIT_NONE UINT64_MAX
+
 struct cp_options {
     struct producer_options base;
     struct supervise_options supervise; /* without jobs, allow and roots, which the producer determines */
     const char **roots;                 /* memory of supervise.roots */
+    uint64_t lock_wait_ms;              /* --lock-wait; LOCK_WAIT_NONE: other runs may overlap */
 };
 
 /* Returns -1 to continue, else the exit status: 0 after --help or --version, 2 or 3 after an error (logged). */

@@ -28,7 +28,7 @@ VICTIMS = {"uploader": 45, "consumer": 25, "cp": 22, "cp and consumer": 4, "ever
 BROKEN = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|CHECK failed|Assertion|stack smashing|double free|corrupted", re.I)
 # Reasons for which a `cp` may give up under more kills than a real machine has; the test starts it again like a killed one.
 GIVEN_UP = re.compile(r"no journal consumer can be kept running|no uploader can be kept running")
-JOURNAL_NAMES = re.compile(r"journal\.jsonl|journal\.\d{20}\.jsonl|lock|snapshot|consumer\.log|torn-.*")
+JOURNAL_NAMES = re.compile(r"journal\.jsonl|journal\.\d{20}\.jsonl|lock|runs|snapshot|consumer\.log|torn-.*")
 
 
 def stamp(ts):

@@ -37,7 +37,7 @@ import crcmod.predefined
 MARK = b"recorded"
 LOG_S = 10  # timeout until the store has written its log
 RACE_S = 0.5  # from a grant to the first byte at the store, on a busy machine
-JOURNAL_NAMES = re.compile(r"journal\.jsonl|journal\.\d{20}\.jsonl|lock|snapshot|consumer\.log|torn-\d+-\d{8}T\d{6}Z(-\d+)?")
+JOURNAL_NAMES = re.compile(r"journal\.jsonl|journal\.\d{20}\.jsonl|lock|runs|snapshot|consumer\.log|torn-\d+-\d{8}T\d{6}Z(-\d+)?")
 LOG_LINE = re.compile(r'\[([^\]]+) \+0000\] "(PUT|POST|DELETE) (/\S+?)(?:\?(\S*))? HTTP/1\.1" (\d+)')
 
 

@@ -43,6 +43,19 @@ static void test_defaults(void **state) {
     assert_int_equal(o.supervise.slots, 0); /* auto */
     assert_string_equal(o.supervise.journal_dir, "j");
     assert_null(o.supervise.consumer);
+    assert_true(o.lock_wait_ms == LOCK_WAIT_NONE);
+}
+
+/* Its lock is a file of the journal directory. */
+static void test_the_lock_needs_a_journal_of_this_host(void **state) {
+    static struct capture seen;
+    (void)state;
+    assert_int_equal(PARSE("cp", "--journal", "j", "--lock-wait", "0", "a", "b"), -1);
+    assert_int_equal(o.lock_wait_ms, 0);
+    cp_options_release(&o);
+    capture_begin(&seen, STDERR_FILENO);
+    assert_int_equal(PARSE("cp", "--lock-wait", "5m", "--consumer", "ipc:///c", "a", "b"), EXIT_USAGE);
+    assert_non_null(strstr(capture_end(&seen), "--lock-wait: the lock is in the journal directory of this host"));
 }
 
 static void test_given_values(void **state) {
@@ -139,5 +152,6 @@ static void test_help_ends_the_command(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_defaults), TEST(test_given_values), TEST(test_no_limit_is_set_too),
-          TEST(test_source_and_destination_are_required), TEST(test_display), TEST(test_missing_arguments_are_named),
-          TEST(test_every_endpoint_is_checked), TEST(test_help_ends_the_command))
+          TEST(test_the_lock_needs_a_journal_of_this_host), TEST(test_source_and_destination_are_required),
+          TEST(test_display), TEST(test_missing_arguments_are_named), TEST(test_every_endpoint_is_checked),
+          TEST(test_help_ends_the_command))
