@@ -5,6 +5,7 @@
 #include "consumer/ledger.h"
 #include "consumer/state/snapshot.h"
 #include "pure/check.h"
+#include "system/clock.h"
 #include "system/fault.h"
 #include "system/log.h"
 #include <stdlib.h>
@@ -92,6 +93,8 @@ static int consumer_init(struct consumer *c, uint64_t now_ms) {
     c->state.arg = c;
     consumer_begin_epoch(c, now_ms);
     err = fleet_init(&c->fleet, &c->peers, c->o.lease_ms, c->o.dir, consumer_time(c));
+    if (!err) /* time has passed since the limits were saved */
+        (void)fleet_follow_clock(&c->fleet, clock_real_us() / 1000000);
     if (!err)
         err = events_init(&c->events, journal_epoch(c->journal));
     return err ? err : recent_init(&c->recent, journal_seq(c->journal) + 1);

@@ -11,7 +11,10 @@
 #include "consumer/reply.h"
 #include "consumer/uploads.h"
 #include "pure/deadline.h"
+#include "pure/units.h"
+#include "system/clock.h"
 #include "system/fault.h"
+#include "system/log.h"
 #include <sys/param.h>
 
 #define TICK_MS 250
@@ -96,10 +99,20 @@ static void round_find_slow_jobs(struct consumer *c) {
     }
 }
 
+static void round_follow_clock(struct consumer *c) {
+    char rate[UNITS_TEXT_SIZE] = "none";
+    if (!fleet_follow_clock(&c->fleet, clock_real_us() / 1000000))
+        return;
+    if (c->fleet.settings.bwlimit)
+        rate_format((double)c->fleet.settings.bwlimit, rate);
+    log_info("bwlimit %s from now on, by its timetable", rate);
+}
+
 static int round_tick(struct consumer *c, uint64_t drained_ms) {
     if (consumer_time(c) < c->ticked_ms + TICK_MS)
         return 0;
     c->ticked_ms = consumer_time(c);
+    round_follow_clock(c);
     round_find_slow_jobs(c);
     return round_drop_vanished(c, drained_ms);
 }

@@ -162,6 +162,7 @@ static int conversation_ask_set(struct producer *p, uint64_t now_ms, uint64_t *d
         return 0;
     }
     struct msg m = {.type = MSG_SET, .set = {.flags = SET_BWLIMIT, .bwlimit = p->bwlimit}};
+    m.set.timetable = slice_of(p->timetable ? p->timetable : "");
     int err = session_send(p->session, &m, &p->set_number);
     if (err)
         return conversation_sent(p, err, now_ms, deadline_ms);

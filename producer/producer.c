@@ -71,6 +71,8 @@ int producer_prepare(struct producer **out, const struct producer_config *config
     if (!err)
         err = producer_copy_text(&p->consumer, config->consumer);
     if (!err)
+        err = producer_copy_text(&p->timetable, config->timetable);
+    if (!err)
         err = producer_choose_addresses(p, config);
     if (err == ERR_NOMEM)
         log_error("out of memory");
@@ -115,6 +117,7 @@ void producer_destroy(struct producer **pp) {
     buf_release(&p->jobs_address);
     buf_release(&p->data_address);
     free(p->journal_dir);
+    free(p->timetable);
     free(p->consumer);
     free(p);
     *pp = NULL;

@@ -74,6 +74,7 @@ struct producer_config {
     uint64_t drain_for_ms;     /* how long a drain waits for a consumer that does not answer; 0: DRAIN_FOR_MS */
     bool set_bwlimit;          /* send SET before planning anything */
     uint64_t bwlimit;          /* the value to set: the fleet's budget in bytes per second; 0: none */
+    const char *timetable;     /* to set instead of bwlimit; NULL: none */
     uint64_t max_errors;       /* failed files; no more are looked for then (producer_failed_enough); 0: no limit */
     uint64_t unserved_wait_ms; /* how long a file waits for an uploader that can serve it (rule 2); 0: retry_for_ms */
     uint64_t consumer_wait_ms; /* how long the start waits for an answer before producer_step returns ERR_UNREACHABLE;

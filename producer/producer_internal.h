@@ -29,6 +29,7 @@ struct producer {
     uint64_t tail_seq, tail_event;
     bool set_wanted; /* a SET of bwlimit has no answer yet: nothing is planned before */
     uint64_t bwlimit, set_number, set_sent_ms;
+    char *timetable;                  /* to set instead of bwlimit; NULL: none */
     bool drain_announced;             /* the outstanding TAIL announces the drain */
     bool drain_confirmed;             /* the consumer answered it: it grants no job of this producer any more */
     bool drain_is_over;               /* the consumer has not answered for drain_for_ms */

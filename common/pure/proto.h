@@ -469,6 +469,12 @@ struct brake_status {
     uint64_t since_ms;  /* time since the brake began */
     uint64_t last_ms;   /* time since the last refusal */
 };
+/* The timetable of bwlimit. */
+struct bwlimit_plan {
+    struct slice timetable; /* as it was set; empty: none */
+    uint64_t next;          /* the limit after the next change; 0: none */
+    uint64_t next_in_s;     /* 0: no change will come */
+};
 struct msg_state {
     uint64_t epoch, head_seq, pid;
     struct slice head, journal_dir;
@@ -482,6 +488,7 @@ struct msg_state {
     uint64_t bwlimit;                /* 0: no limit */
     struct brake_status *brakes;
     size_t brake_count;
+    struct bwlimit_plan bwlimit_plan;
 };
 
 enum set_flags { SET_UPLOADERS = 1, SET_SLOTS = 2, SET_BWLIMIT = 4 };
@@ -489,6 +496,7 @@ struct msg_set {
     uint32_t flags; /* the values to change; 0: only report */
     uint32_t local_uploaders, slots;
     uint64_t bwlimit;
+    struct slice timetable; /* of bwlimit, instead of a constant one; empty: none */
 };
 /* The settings in force. */
 struct msg_settings {
@@ -496,6 +504,7 @@ struct msg_settings {
     uint64_t bwlimit;
     uint32_t uploaders, fleet_slots; /* connected now, and their slots */
     struct slice error;              /* the reason why nothing was changed; empty: done */
+    struct bwlimit_plan bwlimit_plan;
 };
 
 struct msg_forget {

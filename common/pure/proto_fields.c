@@ -1,6 +1,7 @@
 /* The tables described in proto_fields.h. */
 #include "pure/proto_fields.h"
 #include "pure/geometry.h"
+#include "pure/timetable.h"
 
 #define REQUIRED true
 #define OPTIONAL false
@@ -380,6 +381,13 @@ static const struct field brake_status_fields[] = {
 };
 static const struct schema brake_status_schema = SCHEMA("brake_status", brake_status, brake_status_fields);
 
+static const struct field bwlimit_plan_fields[] = {
+    TEXT(bwlimit_plan, 1, timetable, OPTIONAL, TIMETABLE_TEXT_MAX),
+    NUMBER(bwlimit_plan, 2, next, OPTIONAL, ANY64),
+    NUMBER(bwlimit_plan, 3, next_in_s, OPTIONAL, ANY64),
+};
+static const struct schema bwlimit_plan_schema = SCHEMA("bwlimit_plan", bwlimit_plan, bwlimit_plan_fields);
+
 /* ---- messages ---- */
 
 static const struct field hello_fields[] = {
@@ -512,6 +520,7 @@ static const struct field state_fields[] = {
     NUMBER(msg_state, 11, slots, OPTIONAL, PROTO_SLOTS_MAX),
     NUMBER(msg_state, 12, bwlimit, OPTIONAL, ANY64),
     LIST(msg_state, 13, brakes, brake_count, PROTO_ENDPOINTS_MAX, brake_status_schema),
+    STRUCT(msg_state, 14, bwlimit_plan, OPTIONAL, bwlimit_plan_schema),
 };
 static const struct field error_fields[] = {
     ENUM(msg_error, 1, code, REQUIRED, PROTOCOL_STOPPING),
@@ -522,6 +531,7 @@ static const struct field set_fields[] = {
     NUMBER(msg_set, 2, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),
     NUMBER(msg_set, 3, slots, OPTIONAL, PROTO_SLOTS_MAX),
     NUMBER(msg_set, 4, bwlimit, OPTIONAL, SIZE_LIMIT),
+    TEXT(msg_set, 5, timetable, OPTIONAL, TIMETABLE_TEXT_MAX),
 };
 static const struct field settings_fields[] = {
     NUMBER(msg_settings, 1, local_uploaders, OPTIONAL, PROTO_UPLOADERS_MAX),
@@ -530,6 +540,7 @@ static const struct field settings_fields[] = {
     NUMBER(msg_settings, 4, uploaders, OPTIONAL, ANY32),
     NUMBER(msg_settings, 5, fleet_slots, OPTIONAL, ANY32),
     TEXT(msg_settings, 6, error, OPTIONAL, PROTO_TEXT_MAX),
+    STRUCT(msg_settings, 7, bwlimit_plan, OPTIONAL, bwlimit_plan_schema),
 };
 
 static const struct field forget_fields[] = {

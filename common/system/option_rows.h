@@ -48,6 +48,13 @@
             "never give a slow chunk to a second uploader, with a consumer started here"                               \
     }
 
+#define OPTION_ROW_BUDGET(target)                                                                                      \
+    {                                                                                                                  \
+        "bwlimit", 0, OPTION_BUDGET, target, "RATE|TIMETABLE",                                                         \
+            "limit of the whole fleet in bytes per second, for example 10MiB or '08:00,512k 18:00,off'; none: no "     \
+            "limit"                                                                                                    \
+    }
+
 /* ---- stores ---- */
 
 #define OPTION_ROW_ENDPOINT_URL(target)                                                                                \

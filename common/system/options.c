@@ -2,6 +2,7 @@
 
 #include "pure/array.h"
 #include "pure/check.h"
+#include "pure/timetable.h"
 #include "pure/units.h"
 #include "system/config_file.h"
 #include "system/log.h"
@@ -99,6 +100,31 @@ static int option_set_rate(const char *option, const char *value, uint64_t *rate
     return ERR_USAGE;
 }
 
+static int option_set_timetable(const char *option, const char *value, struct option_budget *budget) {
+    struct timetable t;
+    struct slice wrong;
+    int err = timetable_parse(value, &t, &wrong);
+    if (err == 0) {
+        *budget = (struct option_budget){.given = true, .timetable = value};
+        return 0;
+    }
+    log_error(err == ERR_LIMIT ? "%s: %.*s: out of range; use 1KiB or more, or off, and at most 511 bytes in all"
+                               : "%s: %.*s: not an entry of a timetable; use [DAY-]HH:MM,RATE, for example 08:00,512k "
+                                 "Sat-10:00,off",
+              option, (int)wrong.len, wrong.ptr);
+    return ERR_USAGE;
+}
+
+/* rclone's "10M" and "off" are rates here too. */
+static int option_set_budget(const char *option, const char *value, struct option_budget *budget) {
+    if (timetable_is_given(value))
+        return option_set_timetable(option, value, budget);
+    *budget = (struct option_budget){.given = true};
+    if (rate_parse(value, &budget->rate) == ERR_INVALID && timetable_parse_rate(slice_of(value), &budget->rate) == 0)
+        return 0;
+    return option_set_rate(option, value, &budget->rate);
+}
+
 static int option_set_choice(const struct option_spec *s, const char *option, const char *value) {
     struct buf all = BUF_INIT;
     int err = 0;
@@ -135,6 +161,8 @@ static int option_set_value(const struct option_spec *s, const char *option, con
         return option_set_time(s, option, value);
     case OPTION_RATE:
         return option_set_rate(option, value, s->target);
+    case OPTION_BUDGET:
+        return option_set_budget(option, value, s->target);
     case OPTION_COUNT:
         return option_set_count(s, option, value);
     case OPTION_CHOICE:

@@ -19,6 +19,7 @@ enum option_kind {
     OPTION_TIME,   /* uint64_t * milliseconds */
     OPTION_COUNT,  /* uint64_t *, within [min, max]; the word choices[0], if there are choices, stands for 0 */
     OPTION_RATE,   /* uint64_t * bytes per second; 0: no limit */
+    OPTION_BUDGET, /* struct option_budget * */
     OPTION_CHOICE, /* int *: index into choices */
     OPTION_CONFIG, /* struct config_file *: more options; those of the command line override it */
 };
@@ -28,6 +29,13 @@ struct text_list {
     size_t count;
 };
 void text_list_release(struct text_list *list);
+
+/* A rate, or a timetable of rates (pure/timetable.h). */
+struct option_budget {
+    bool given;
+    uint64_t rate;         /* bytes per second; 0: no limit */
+    const char *timetable; /* NULL: the rate is constant; points into argv */
+};
 
 struct option_spec {
     const char *name; /* without the dashes */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/param.h>
+#include <time.h>
 
 #define DIVIDE_MS 100
 #define SETTLE_MS 2000
@@ -255,6 +256,49 @@ void fleet_note(struct fleet_limits *f, struct peer *peer, const struct msg_hear
         fleet_note_endpoint(f, peer, &h->endpoints[i], known, now_ms);
 }
 
+/* ---- the timetable ---- */
+
+/* Minute of the week. */
+static uint32_t fleet_minute(const struct tm *local) {
+    return (uint32_t)(local->tm_wday * (int)TIMETABLE_DAY + local->tm_hour * 60 + local->tm_min);
+}
+
+bool fleet_follow_clock(struct fleet_limits *f, int64_t real_s) {
+    time_t now = real_s;
+    struct tm local;
+    if (f->timetable.count == 0 || !localtime_r(&now, &local))
+        return false;
+    uint64_t rate = timetable_rate(&f->timetable, fleet_minute(&local));
+    if (rate == f->settings.bwlimit)
+        return false;
+    f->settings.bwlimit = rate;
+    f->settled_ms = 0;
+    f->changed = true;
+    return true;
+}
+
+void fleet_describe_plan(const struct fleet_limits *f, int64_t real_s, struct bwlimit_plan *plan) {
+    time_t now = real_s, then;
+    struct tm local;
+    uint32_t wait;
+    *plan = (struct bwlimit_plan){.timetable = slice_of(f->settings.timetable)};
+    if (f->timetable.count == 0 || !localtime_r(&now, &local) ||
+        !timetable_next(&f->timetable, fleet_minute(&local), &wait, &plan->next))
+        return;
+    local.tm_min += (int)wait; /* mktime normalises it, over changes of daylight saving time too */
+    local.tm_sec = 0;
+    local.tm_isdst = -1;
+    then = mktime(&local);
+    plan->next_in_s = then > now ? (uint64_t)(then - now) : 1;
+}
+
+/* The text was accepted when it came. */
+static void fleet_read_timetable(struct fleet_limits *f) {
+    struct slice wrong;
+    if (!f->settings.timetable[0] || timetable_parse(f->settings.timetable, &f->timetable, &wrong) != 0)
+        f->timetable.count = 0;
+}
+
 /* ---- life, SET and STATUS ---- */
 
 int fleet_init(struct fleet_limits *f, const struct peers *peers, uint32_t lease_ms, const char *dir, uint64_t now_ms) {
@@ -267,6 +311,7 @@ int fleet_init(struct fleet_limits *f, const struct peers *peers, uint32_t lease
     if (err && err != ERR_NOT_FOUND)
         log_warn("%s/set: %s; its limits are ignored; set them again with 'chunklift set'", dir,
                  err == ERR_INVALID ? "damaged" : err_text(err));
+    fleet_read_timetable(f);
     if (f->settings.bwlimit)
         f->settled_ms = now_ms + SETTLE_MS;
     return 0;
@@ -283,6 +328,7 @@ int fleet_set(struct fleet_limits *f, const char *dir, const struct fleet_settin
     if (err)
         return err;
     f->settings = *settings;
+    fleet_read_timetable(f);
     f->version++;
     f->changed = true;
     f->settled_ms = 0;

@@ -17,6 +17,7 @@ struct fleet_limits {
     const struct peers *peers;
     uint32_t lease_ms;
     struct fleet_settings settings;
+    struct timetable timetable; /* of settings; no entries: none */
     uint64_t version; /* +1 for each SET and each uploader that became ready: producers get a RECORDS at once */
     struct brakes brakes;
     uint64_t settled_ms; /* until then uploaders keep the shares of before a restart: more may join */
@@ -56,10 +57,16 @@ bool fleet_wants_beat(const struct fleet_limits *f, const struct peer *p, uint64
 void fleet_fill_beat(struct fleet_limits *f, struct peer *peer, struct msg_beat *beat, struct brake *brakes,
                      uint64_t now_ms);
 
+/* Puts the limit in force that the timetable has for this moment (seconds since 1970, in the local time zone). True: it
+ * is another one. Called often, so that a clock that was set is followed. */
+bool fleet_follow_clock(struct fleet_limits *f, int64_t real_s);
+/* For STATE and SETTINGS. */
+void fleet_describe_plan(const struct fleet_limits *f, int64_t real_s, struct bwlimit_plan *plan);
+
 /* For STATE: settings, and at most max brakes. brakes has room for BRAKES_MAX. */
 void fleet_describe(struct fleet_limits *f, struct msg_state *s, struct brake_status *brakes, size_t max,
                     uint64_t now_ms);
-/* Puts settings in force and saves them. An error of saving (logged): the settings of before
+/* Puts settings in force and saves them; fleet_follow_clock has to follow. An error of saving (logged): the settings of before
  * stay. */
 int fleet_set(struct fleet_limits *f, const char *dir, const struct fleet_settings *settings) MUST_CHECK;
 

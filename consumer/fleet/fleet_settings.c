@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILE_MAX 256
+#define FILE_MAX 1024
 
 static int fleet_settings_open(const char *dir, const char *name, int flags) {
     struct buf path = BUF_INIT;
@@ -37,14 +37,31 @@ static bool fleet_settings_take_line(char **text, const char *name, uint64_t max
     return ok;
 }
 
+/* The optional last line: "timetable TEXT\n". */
+static bool fleet_settings_take_timetable(const char *text, struct fleet_settings *s) {
+    static const char name[] = "timetable ";
+    struct timetable t;
+    struct slice wrong;
+    size_t skip = sizeof name - 1, len = strlen(text);
+    if (len == 0)
+        return true;
+    if (strncmp(text, name, skip) != 0 || text[len - 1] != '\n' || len - skip > sizeof s->timetable)
+        return false;
+    memcpy(s->timetable, text + skip, len - skip - 1);
+    return timetable_parse(s->timetable, &t, &wrong) == 0;
+}
+
 static bool fleet_settings_parse(char *text, struct fleet_settings *s) {
     uint64_t version, uploaders, slots, bwlimit;
     if (!fleet_settings_take_line(&text, "chunklift-set", 1, &version) || version != 1 ||
         !fleet_settings_take_line(&text, "uploaders", PROTO_UPLOADERS_MAX, &uploaders) ||
         !fleet_settings_take_line(&text, "slots", PROTO_SLOTS_MAX, &slots) ||
-        !fleet_settings_take_line(&text, "bwlimit", INT64_MAX, &bwlimit) || *text)
+        !fleet_settings_take_line(&text, "bwlimit", INT64_MAX, &bwlimit))
         return false;
-    *s = (struct fleet_settings){.uploaders = (uint32_t)uploaders, .slots = (uint32_t)slots, .bwlimit = bwlimit};
+    struct fleet_settings found = {.uploaders = (uint32_t)uploaders, .slots = (uint32_t)slots, .bwlimit = bwlimit};
+    if (!fleet_settings_take_timetable(text, &found))
+        return false;
+    *s = found;
     return true;
 }
 
@@ -64,9 +81,10 @@ int fleet_settings_load(const char *dir, struct fleet_settings *s) {
 
 int fleet_settings_save(const char *dir, const struct fleet_settings *s) {
     char text[FILE_MAX];
-    int len =
-        snprintf(text, sizeof text, "chunklift-set 1\nuploaders %" PRIu32 "\nslots %" PRIu32 "\nbwlimit %" PRIu64 "\n",
-                 s->uploaders, s->slots, s->bwlimit);
+    const char *timetable = s->timetable;
+    int len = snprintf(
+        text, sizeof text, "chunklift-set 1\nuploaders %" PRIu32 "\nslots %" PRIu32 "\nbwlimit %" PRIu64 "\n%s%s%s",
+        s->uploaders, s->slots, s->bwlimit, *timetable ? "timetable " : "", timetable, *timetable ? "\n" : "");
     int err = file_replace_write(dir, "set", slice_make(text, (size_t)len), true);
     return err ? err : file_replace_rename(dir, "set", true);
 }

@@ -4,6 +4,7 @@
 #include "consumer/reply.h"
 #include "consumer/uploads.h"
 #include "pure/arith.h"
+#include "system/clock.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -131,6 +132,7 @@ int status_handle(struct consumer *c, struct peer *peer, const struct msg *m) {
             status_add_workers(c, peer, lists, &answer.state);
         fleet_describe(&c->fleet, &answer.state, lists->brakes, c->short_replies ? SHORT_BRAKES : BRAKES_MAX,
                        consumer_time(c));
+        fleet_describe_plan(&c->fleet, clock_real_us() / 1000000, &answer.state.bwlimit_plan);
         err = reply_queue(c, &peer->route, &answer);
     }
     free(lists);

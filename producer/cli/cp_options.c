@@ -5,7 +5,6 @@
 
 #define HOUR_MS ((uint64_t)3600 * 1000) /* the longest lease of a consumer */
 #define UPLOADERS_DEFAULT 2
-#define NOT_GIVEN UINT64_MAX
 #define UNSERVED_WAIT_MS 10000 /* the uploaders are all known: one that cannot serve a file now never can */
 
 static const struct command_text text = {
@@ -44,12 +43,9 @@ static int cp_options_check(const struct cp_options *o) {
 int cp_options_parse(struct cp_options *o, int argc, char **argv) {
     *o = (struct cp_options){.supervise = {.uploaders = UPLOADERS_DEFAULT}, .lock_wait_ms = LOCK_WAIT_NONE};
     struct supervise_options *s = &o->supervise;
-    uint64_t bwlimit = NOT_GIVEN;
     const struct option_spec specs[] = {
         OPTION_ROW_UPLOADERS(&s->uploaders),
         OPTION_ROW_SLOTS(&s->slots, OPTION_SLOTS_MAX),
-        {"bwlimit", 0, OPTION_RATE, &bwlimit, "RATE",
-         "limit of the whole fleet in bytes per second, for example 10MiB; none: no limit"},
         OPTION_ROW_LEASE(&s->lease_ms, 200, HOUR_MS),
         OPTION_ROW_NO_SECOND_LEASE(&s->no_second_lease),
         OPTION_ROW_RESPONSE_TIMEOUT(&s->response_timeout_ms, 1000, DAY_MS),
@@ -61,10 +57,6 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
         PRODUCER_OPTION_ROWS(&o->base),
     };
     int status = producer_options_parse(&o->base, &text, specs, argc, argv);
-    if (bwlimit != NOT_GIVEN) {
-        o->base.config.set_bwlimit = true;
-        o->base.config.bwlimit = bwlimit;
-    }
     if (status == -1)
         status = cp_options_check(o);
     if (status == -1)

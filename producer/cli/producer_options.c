@@ -67,6 +67,9 @@ static int producer_options_settle(struct producer_options *o) {
     o->config.no_guess_type = o->properties.no_guess_type;
     o->config.journal_dir = o->journal.data;
     o->config.resize = o->config.chunk_size != 0;
+    o->config.set_bwlimit = o->bwlimit.given;
+    o->config.bwlimit = o->bwlimit.rate;
+    o->config.timetable = o->bwlimit.timetable;
     if (o->config.chunk_size == 0)
         o->config.chunk_size = CHUNK_SIZE_DEFAULT;
     return property_options_settle(&o->properties, &o->config.properties);

@@ -25,6 +25,7 @@ struct producer_options {
     const char *journal_argument;
     int on_change, integrity;
     bool content_md5;
+    struct option_budget bwlimit;
     struct select_options select;
     /* memory of the members above */
     struct text_list arguments;
@@ -56,7 +57,8 @@ extern const char *const on_change_names[];
         PROPERTY_OPTION_ROWS(&(o)->properties),                                                                        \
         {"source-name", 0, OPTION_TEXT, &(o)->config.source_name, "NAME", "part of the source's identity (empty)"},    \
         OPTION_ROW_ENDPOINT_URL(&(o)->config.endpoint_url), OPTION_ROW_REGION(&(o)->config.region),                    \
-        OPTION_ROW_PROFILE(&(o)->config.profile), OPTION_ROW_RETRY_FOR(&(o)->config.retry_for_ms, 1, 30 * DAY_MS),     \
+        OPTION_ROW_PROFILE(&(o)->config.profile), OPTION_ROW_BUDGET(&(o)->bwlimit),                                    \
+        OPTION_ROW_RETRY_FOR(&(o)->config.retry_for_ms, 1, 30 * DAY_MS),                                               \
         OPTION_ROW_DRAIN_FOR(&(o)->config.drain_for_ms, 1, DAY_MS), OPTION_ROW_JOURNAL(&(o)->journal_argument),        \
         OPTION_ROW_CONSUMER(&(o)->config.consumer),                                                                    \
         {"jobs", 0, OPTION_TEXT, &(o)->config.jobs_endpoint, "EP", "endpoint to offer jobs at (a new ipc name)"},      \

@@ -2,6 +2,7 @@
 
 #include "producer/cli/ask.h"
 #include "producer/cli/reader_options.h"
+#include "producer/cli/status_view.h"
 #include "pure/units.h"
 #include "system/dirs.h"
 #include "system/json_line.h"
@@ -30,8 +31,10 @@ static int set_print_text(const struct msg_settings *s) {
         rate_format((double)s->bwlimit, rate);
     set_print_number("uploaders", s->local_uploaders, "as each cp was started", s->uploaders, "run in the fleet");
     set_print_number("slots", s->slots, "as each uploader was started", s->fleet_slots, "in the fleet");
-    printf("%-10s %s\n", "bwlimit", rate);
-    return output_check();
+    printf("%-10s %s", "bwlimit", rate);
+    int err = status_view_plan(&s->bwlimit_plan);
+    putchar('\n');
+    return err ? err : output_check();
 }
 
 static int set_print_json(const struct msg_settings *s) {
@@ -40,6 +43,7 @@ static int set_print_json(const struct msg_settings *s) {
     json_line_number(&l, "uploaders", s->local_uploaders);
     json_line_number(&l, "slots", s->slots);
     json_line_number(&l, "bwlimit", s->bwlimit);
+    status_view_json_plan(&l, &s->bwlimit_plan);
     json_line_number(&l, "fleet_uploaders", s->uploaders);
     json_line_number(&l, "fleet_slots", s->fleet_slots);
     int err = json_line_end(&l);
@@ -97,14 +101,14 @@ static uint32_t set_given(uint64_t value, enum set_flags flag, struct msg_set *w
 int set_command(int argc, char **argv) {
     struct reader_options o = {0};
     struct msg_set wanted = {0};
-    uint64_t uploaders = NOT_GIVEN, slots = NOT_GIVEN, bwlimit = NOT_GIVEN;
+    uint64_t uploaders = NOT_GIVEN, slots = NOT_GIVEN;
+    struct option_budget bwlimit = {.given = false};
     const struct option_spec specs[] = {
         {"uploaders", 0, OPTION_COUNT, &uploaders, "N", "uploader processes of each running cp; 0: as it was started",
          0, PROTO_UPLOADERS_MAX},
         {"slots", 0, OPTION_COUNT, &slots, "N", "transfers at a time in each uploader; 0: as it was started", 0,
          PROTO_SLOTS_MAX},
-        {"bwlimit", 0, OPTION_RATE, &bwlimit, "RATE",
-         "limit of the whole fleet in bytes per second, for example 10MiB; none: no limit"},
+        OPTION_ROW_BUDGET(&bwlimit),
         READER_OPTION_ROWS(&o)};
     output_setup();
     int err = reader_options_parse(
@@ -121,9 +125,10 @@ int set_command(int argc, char **argv) {
         err = signals_init(false);
     wanted.local_uploaders = set_given(uploaders, SET_UPLOADERS, &wanted);
     wanted.slots = set_given(slots, SET_SLOTS, &wanted);
-    if (bwlimit != NOT_GIVEN) {
+    if (bwlimit.given) {
         wanted.flags |= SET_BWLIMIT;
-        wanted.bwlimit = bwlimit;
+        wanted.bwlimit = bwlimit.rate;
+        wanted.timetable = slice_of(bwlimit.timetable ? bwlimit.timetable : "");
     }
     if (!err)
         err = o.consumer ? set_at_endpoint(o.consumer, &wanted, o.json) : set_of_journal(o.dir.data, &wanted, o.json);

@@ -75,6 +75,7 @@ static int status_json_limits(const struct msg_state *s) {
     json_line_number(&l, "uploaders", s->local_uploaders);
     json_line_number(&l, "slots", s->slots);
     json_line_number(&l, "bwlimit", s->bwlimit);
+    status_view_json_plan(&l, &s->bwlimit_plan);
     int err = json_line_end(&l);
     for (size_t i = 0; !err && i < s->brake_count; i++) {
         const struct brake_status *b = &s->brakes[i];
@@ -191,17 +192,42 @@ static int status_print_brake(const struct brake_status *b) {
     return err;
 }
 
+int status_view_plan(const struct bwlimit_plan *p) {
+    char rate[UNITS_TEXT_SIZE] = "none", time[UNITS_TEXT_SIZE];
+    if (p->timetable.len == 0)
+        return 0;
+    if (p->next)
+        rate_format((double)p->next, rate);
+    if (p->next_in_s)
+        printf(", %s in %s", rate, duration_format(p->next_in_s, time));
+    int err = status_print_printable(" (timetable ", p->timetable, "");
+    putchar(')');
+    return err;
+}
+
+void status_view_json_plan(struct json_line *l, const struct bwlimit_plan *p) {
+    if (p->timetable.len == 0)
+        return;
+    json_line_text(l, "bwlimit_timetable", p->timetable);
+    json_line_number(l, "bwlimit_next", p->next);
+    json_line_number(l, "bwlimit_next_in_s", p->next_in_s);
+}
+
 static int status_print_limits(const struct msg_state *s) {
-    char rate[UNITS_TEXT_SIZE];
+    char rate[UNITS_TEXT_SIZE] = "none";
+    bool limited = s->bwlimit || s->bwlimit_plan.timetable.len > 0;
     int err = 0;
-    if (s->local_uploaders || s->slots || s->bwlimit) {
+    if (s->local_uploaders || s->slots || limited) {
         printf("set      ");
         if (s->local_uploaders)
             printf(" uploaders %" PRIu32, s->local_uploaders);
         if (s->slots)
             printf(" slots %" PRIu32, s->slots);
         if (s->bwlimit)
-            printf(" bwlimit %s", rate_format((double)s->bwlimit, rate));
+            rate_format((double)s->bwlimit, rate);
+        if (limited)
+            printf(" bwlimit %s", rate);
+        err = status_view_plan(&s->bwlimit_plan);
         putchar('\n');
     }
     for (size_t i = 0; !err && i < s->brake_count; i++)

@@ -5,6 +5,7 @@
 #include "producer/cli/journal/journal_summary.h"
 #include "pure/err.h"
 #include "pure/proto.h"
+#include "system/json_line.h"
 #include <stdbool.h>
 
 /* Uploads of one kind. In the text output the first ones have lines of their own, the others are counted. */
@@ -20,6 +21,10 @@ struct status_groups {
 int status_view_consumer(const struct msg_state *s, bool json, struct status_groups *g) MUST_CHECK;
 int status_view_uploads(const struct msg_state *s, bool json, struct status_groups *g) MUST_CHECK;
 int status_view_groups(const struct status_groups *g) MUST_CHECK;
+
+/* After the limit in force: the next one, and the timetable. Nothing for a constant limit. */
+int status_view_plan(const struct bwlimit_plan *p) MUST_CHECK;
+void status_view_json_plan(struct json_line *l, const struct bwlimit_plan *p);
 
 /* From the journal on disk: each unfinished upload, then status_view_groups, then the totals. */
 int status_view_stored(const struct upload_summary *u, bool json, struct status_groups *g) MUST_CHECK;

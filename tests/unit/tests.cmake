@@ -44,6 +44,7 @@ unit_test(rfc3339 common)
 unit_test(s3_endpoint common)
 unit_test(source_identity common)
 unit_test(text common)
+unit_test(timetable common)
 unit_test(trust common)
 unit_test(units common)
 

@@ -12,6 +12,7 @@ static struct {
     const char *name;
     struct text_list roots;
     uint64_t size, time, count, slots, lines;
+    struct option_budget budget;
     int choice;
     struct config_file config;
 } o;
@@ -32,6 +33,7 @@ static const struct option_spec specs[] = {
     {"config", 0, OPTION_CONFIG, &o.config, "FILE", "more options"},
     {"any-size", 0, OPTION_SIZE, &o.size, "SIZE", "a size without limits"},
     {"any-time", 0, OPTION_TIME, &o.time, "TIME", "a time without limits"},
+    {"bwlimit", 0, OPTION_BUDGET, &o.budget, "RATE", "a budget"},
     {"hidden", 0, OPTION_FLAG, &o.verbose, NULL, NULL},
     {"help", 'h', OPTION_FLAG, &o.help, NULL, "this text"},
     {"version", 0, OPTION_FLAG, &o.version, NULL, "the version"},
@@ -50,6 +52,15 @@ static int parse(int argc, const char **argv) {
 }
 #define PARSE(...)                                                                                                     \
     parse(sizeof((const char *[]){"cp", __VA_ARGS__}) / sizeof(char *), (const char *[]){"cp", __VA_ARGS__, NULL})
+
+#define assert_budget(text, expected)                                                                                  \
+    do {                                                                                                               \
+        assert_int_equal(PARSE("--bwlimit", text), 0);                                                                 \
+        text_list_release(&arguments);                                                                                 \
+        assert_true(o.budget.given);                                                                                   \
+        assert_null(o.budget.timetable);                                                                               \
+        assert_int_equal(o.budget.rate, expected);                                                                     \
+    } while (0)
 
 #define assert_refused(expected, ...)                                                                                  \
     do {                                                                                                               \
@@ -331,10 +342,34 @@ static void test_bad_files(void **state) {
     assert_int_equal(PARSE("--config", "x.conf"), 0);
 }
 
-UNIT_MAIN(TEST(test_values_in_both_forms), TEST(test_options_after_arguments_and_order),
-          TEST(test_double_dash_ends_options), TEST(test_single_dash_is_an_argument), TEST(test_short_options_bundle),
-          TEST(test_lists_keep_order), TEST(test_a_word_stands_for_no_number), TEST(test_last_value_counts),
-          TEST(test_value_may_begin_with_a_dash), TEST(test_unknown_options), TEST(test_missing_and_unwanted_values),
+static void test_a_budget_is_a_rate_or_a_timetable(void **state) {
+    (void)state;
+    assert_budget("10MiB", 10 << 20);
+    assert_budget("10 MiB", 10 << 20);
+    assert_budget("2048", 2048); /* bytes, also when a timetable would take them for KiB */
+    assert_budget("10M", 10 << 20);
+    assert_budget("none", 0);
+    assert_budget("off", 0);
+    assert_int_equal(PARSE("--bwlimit", "08:00,512k 18:00,off"), 0);
+    text_list_release(&arguments);
+    assert_string_equal(o.budget.timetable, "08:00,512k 18:00,off");
+    assert_budget("1KiB", 1024); /* the last one counts */
+    assert_refused("chunklift: --bwlimit fast: not a rate; use bytes a second, for example 10MiB or 100MB, or none\n",
+                   "--bwlimit", "fast");
+    assert_refused("chunklift: --bwlimit 10: out of range; use 1KiB or more, or none\n", "--bwlimit", "10");
+    assert_refused("chunklift: --bwlimit: 25:00,1M: not an entry of a timetable; use [DAY-]HH:MM,RATE, for example "
+                   "08:00,512k Sat-10:00,off\n",
+                   "--bwlimit", "08:00,512k 25:00,1M");
+    assert_refused("chunklift: --bwlimit: 08:00,1B: out of range; use 1KiB or more, or off, and at most 511 bytes in "
+                   "all\n",
+                   "--bwlimit", "08:00,1B");
+}
+
+UNIT_MAIN(TEST(test_a_budget_is_a_rate_or_a_timetable), TEST(test_values_in_both_forms),
+          TEST(test_options_after_arguments_and_order), TEST(test_double_dash_ends_options),
+          TEST(test_single_dash_is_an_argument), TEST(test_short_options_bundle), TEST(test_lists_keep_order),
+          TEST(test_a_word_stands_for_no_number), TEST(test_last_value_counts), TEST(test_value_may_begin_with_a_dash),
+          TEST(test_unknown_options), TEST(test_missing_and_unwanted_values),
           TEST(test_an_error_about_a_value_names_valid_ones), TEST(test_the_limits_of_a_value_are_inclusive),
           TEST(test_an_option_without_limits_takes_any_value), TEST(test_full_command_name_is_not_doubled),
           TEST(test_help), TEST(test_help_without_a_description), TEST(test_help_and_version_are_answered),

@@ -7,6 +7,7 @@
 #include "system/log.h"
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define DIR "journal"
 #define LEASE_MS 10000
@@ -441,6 +442,85 @@ static void test_a_line_needs_a_space_and_no_nul(void **state) {
     assert_int_equal(s.bwlimit, INT64_MAX);
 }
 
+/* ---- the timetable ---- */
+
+#define BERLIN "CET-1CEST,M3.5.0,M10.5.0/3" /* without the system's files of time zones */
+#define HOUR 3600
+#define MARCH_28_11_UTC INT64_C(1774695600)  /* 2026, noon in Berlin; summer time begins in the night after it */
+#define OCTOBER_25_0_UTC INT64_C(1792886400) /* 2026, 2:00 in Berlin; summer time ends at 3:00 */
+
+static void set_timetable(const char *text) {
+    struct fleet_settings s = {0};
+    snprintf(s.timetable, sizeof s.timetable, "%s", text);
+    assert_int_equal(fleet_set(&fleet, DIR, &s), 0);
+    setenv("TZ", BERLIN, 1);
+    tzset();
+}
+
+static uint64_t limit_at(int64_t real_s) {
+    (void)fleet_follow_clock(&fleet, real_s);
+    return fleet.settings.bwlimit;
+}
+
+static void test_the_timetable_follows_the_local_clock(void **state) {
+    (void)state;
+    set_timetable("08:00,1M 18:00,2M Sun-10:00,off");
+    assert_int_equal(limit_at(MARCH_28_11_UTC), 1 << 20);
+    fleet.changed = false;
+    assert_false(fleet_follow_clock(&fleet, MARCH_28_11_UTC + 6 * HOUR - 1));
+    assert_false(fleet.changed);
+    assert_true(fleet_follow_clock(&fleet, MARCH_28_11_UTC + 6 * HOUR)); /* 18:00 */
+    assert_true(fleet.changed);                                          /* uploaders learn of it at once */
+    assert_int_equal(fleet.settings.bwlimit, 2 << 20);
+    assert_int_equal(limit_at(MARCH_28_11_UTC + 21 * HOUR), 0);           /* Sunday 10:00, summer time */
+    assert_int_equal(limit_at(MARCH_28_11_UTC + 21 * HOUR - 1), 1 << 20); /* the clock was set back */
+}
+
+static void test_an_hour_that_is_left_out_or_comes_twice(void **state) {
+    (void)state;
+    set_timetable("02:30,1M 03:30,2M");
+    assert_int_equal(limit_at(MARCH_28_11_UTC + 14 * HOUR - 1), 2 << 20); /* 1:59:59 */
+    assert_int_equal(limit_at(MARCH_28_11_UTC + 14 * HOUR), 1 << 20);     /* 3:00: 2:30 was left out */
+    assert_int_equal(limit_at(MARCH_28_11_UTC + 14 * HOUR + HOUR / 2), 2 << 20);
+    assert_int_equal(limit_at(OCTOBER_25_0_UTC), 2 << 20);
+    assert_int_equal(limit_at(OCTOBER_25_0_UTC + HOUR / 2), 1 << 20);
+    assert_int_equal(limit_at(OCTOBER_25_0_UTC + HOUR), 2 << 20); /* 2:00 again */
+    assert_int_equal(limit_at(OCTOBER_25_0_UTC + HOUR + HOUR / 2), 1 << 20);
+    assert_int_equal(limit_at(OCTOBER_25_0_UTC + 2 * HOUR), 1 << 20);
+    assert_int_equal(limit_at(OCTOBER_25_0_UTC + 2 * HOUR + HOUR / 2), 2 << 20);
+}
+
+static void test_the_next_change_is_told_in_seconds(void **state) {
+    struct bwlimit_plan plan;
+    (void)state;
+    fleet_describe_plan(&fleet, MARCH_28_11_UTC, &plan);
+    assert_int_equal(plan.timetable.len + plan.next + plan.next_in_s, 0);
+    set_timetable("08:00,1M 18:00,2M");
+    fleet_describe_plan(&fleet, MARCH_28_11_UTC + 6 * HOUR - 10, &plan);
+    assert_true(slice_equal(plan.timetable, slice_of("08:00,1M 18:00,2M")));
+    assert_int_equal(plan.next, 2 << 20);
+    assert_int_equal(plan.next_in_s, 10);
+    fleet_describe_plan(&fleet, MARCH_28_11_UTC + 6 * HOUR, &plan);
+    assert_int_equal(plan.next, 1 << 20);
+    assert_int_equal(plan.next_in_s, 13 * HOUR); /* a night with 23 hours */
+    set_timetable("08:00,1M");
+    fleet_describe_plan(&fleet, MARCH_28_11_UTC, &plan);
+    assert_int_equal(plan.next_in_s, 0);
+}
+
+static void test_a_timetable_is_saved(void **state) {
+    (void)state;
+    set_timetable("08:00,1M 18:00,2M");
+    assert_string_equal(log_of_start(), "");
+    assert_string_equal(fleet.settings.timetable, "08:00,1M 18:00,2M");
+    assert_int_equal(limit_at(MARCH_28_11_UTC), 1 << 20);
+    set(5000); /* a constant limit replaces it */
+    assert_false(fleet_follow_clock(&fleet, MARCH_28_11_UTC));
+    assert_string_equal(log_of_start(), "");
+    assert_string_equal(fleet.settings.timetable, "");
+    assert_int_equal(fleet.settings.bwlimit, 5000);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 UNIT_MAIN(TEST(test_producers_learn_of_a_new_uploader_when_it_is_connected),
@@ -455,4 +535,6 @@ UNIT_MAIN(TEST(test_producers_learn_of_a_new_uploader_when_it_is_connected),
           TEST(test_a_restart_of_the_consumer_takes_no_old_counts), TEST(test_four_stores_of_an_uploader_are_counted),
           TEST(test_the_place_of_an_unused_store_is_forgotten_by_all), TEST(test_status_has_the_brakes_that_are_on),
           TEST(test_a_brake_that_ends_is_told_to_all), TEST(test_only_a_file_that_cannot_be_used_is_logged),
-          TEST(test_a_line_needs_a_space_and_no_nul))
+          TEST(test_a_line_needs_a_space_and_no_nul), TEST(test_the_timetable_follows_the_local_clock),
+          TEST(test_an_hour_that_is_left_out_or_comes_twice), TEST(test_the_next_change_is_told_in_seconds),
+          TEST(test_a_timetable_is_saved))

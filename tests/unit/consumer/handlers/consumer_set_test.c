@@ -59,6 +59,48 @@ static void test_the_reply_to_set_has_the_limits_in_force(void **state) {
     assert_int_equal(s->slots + s->bwlimit, 0);
 }
 
+static const struct msg_settings *set_timetable(const char *text) {
+    struct msg m = {.type = MSG_SET};
+    m.set = (struct msg_set){.flags = SET_BWLIMIT, .bwlimit = 7000, .timetable = slice_of(text)};
+    world_deliver('R', &m);
+    const struct msg *answer = world_last('R', MSG_SETTINGS);
+    return answer && answer->number == m.number ? &answer->settings : NULL;
+}
+
+static void test_a_timetable_is_in_force_at_once(void **state) {
+    (void)state;
+    world_hello('R', ROLE_READER);
+    world_hello('A', ROLE_UPLOADER);
+    const struct msg_settings *s = set_timetable("00:00,1M 12:00,1M");
+    assert_non_null(s);
+    assert_int_equal(s->bwlimit, 1 << 20);
+    assert_true(slice_equal(s->bwlimit_plan.timetable, slice_of("00:00,1M 12:00,1M")));
+    assert_int_equal(s->bwlimit_plan.next_in_s, 0);
+    assert_int_equal(world_last('A', MSG_BEAT)->beat.bwlimit, 1 << 20);
+    world_kill();
+    world_start();
+    world_hello('R', ROLE_READER);
+    s = set('R', 0, 0, 0, 0);
+    assert_int_equal(s->bwlimit, 1 << 20);
+    assert_true(s->bwlimit_plan.timetable.len > 0);
+    s = set('R', SET_BWLIMIT, 0, 0, 4096);
+    assert_int_equal(s->bwlimit, 4096);
+    assert_int_equal(s->bwlimit_plan.timetable.len, 0);
+}
+
+static void test_a_timetable_that_cannot_be_read_changes_nothing(void **state) {
+    static const char *const wrong[] = {"00:00", "25:00,1M", "00:00,1B", "00:00,1M\n12:00,2M"};
+    (void)state;
+    world_hello('R', ROLE_READER);
+    set('R', SET_BWLIMIT, 0, 0, 4096);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        world_clear_sent();
+        assert_null(set_timetable(wrong[i]));
+        assert_int_equal(world_answer('R', MSG_ERROR)->error.code, PROTOCOL_MALFORMED);
+    }
+    assert_int_equal(set('R', 0, 0, 0, 0)->bwlimit, 4096);
+}
+
 static void test_set_is_not_for_uploaders(void **state) {
     (void)state;
     world_hello('A', ROLE_UPLOADER);
@@ -132,6 +174,10 @@ static void test_a_damaged_file_is_logged_and_no_setting_is_in_force(void **stat
         "chunklift-set 1\nuploaders -1\nslots 1\nbwlimit 1\n",
         "chunklift-set 1\nslots 1\nuploaders 1\nbwlimit 1\n",
         "chunklift-set 1\nuploaders 1\nslots 1\nbwlimit 1\nmore 1\n",
+        "chunklift-set 1\nuploaders 1\nslots 1\nbwlimit 1\ntimetable \n",
+        "chunklift-set 1\nuploaders 1\nslots 1\nbwlimit 1\ntimetable 08:00,1M",
+        "chunklift-set 1\nuploaders 1\nslots 1\nbwlimit 1\ntimetable 08:00,1M\n\n",
+        "chunklift-set 1\nuploaders 1\nslots 1\nbwlimit 1\ntimetable 08:61,1M\n",
     };
     for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
         struct fleet_settings d;
@@ -318,7 +364,8 @@ static void test_it_can_be_turned_off(void **state) {
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
 
-UNIT_MAIN(TEST(test_the_reply_to_set_has_the_limits_in_force), TEST(test_set_is_not_for_uploaders),
+UNIT_MAIN(TEST(test_the_reply_to_set_has_the_limits_in_force), TEST(test_a_timetable_is_in_force_at_once),
+          TEST(test_a_timetable_that_cannot_be_read_changes_nothing), TEST(test_set_is_not_for_uploaders),
           TEST(test_uploaders_get_a_beat_at_once), TEST(test_a_new_uploader_is_reported_to_producers_at_once),
           TEST(test_it_outlives_a_crash), TEST(test_a_damaged_file_is_logged_and_no_setting_is_in_force),
           TEST(test_settings_that_cannot_be_saved_are_not_in_force),

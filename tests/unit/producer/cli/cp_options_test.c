@@ -86,6 +86,13 @@ static void test_no_limit_is_set_too(void **state) {
     assert_int_equal(o.base.config.bwlimit, 0);
 }
 
+static void test_a_timetable_is_a_limit(void **state) {
+    (void)state;
+    assert_int_equal(PARSE("cp", "--journal", "j", "--bwlimit", "08:00,1M 18:00,off", "a", "b"), -1);
+    assert_true(o.base.config.set_bwlimit);
+    assert_string_equal(o.base.config.timetable, "08:00,1M 18:00,off");
+}
+
 static void test_source_and_destination_are_required(void **state) {
     (void)state;
     assert_int_equal(PARSE("cp", "--journal", "j"), EXIT_USAGE);
@@ -152,6 +159,6 @@ static void test_help_ends_the_command(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 UNIT_MAIN(TEST(test_defaults), TEST(test_given_values), TEST(test_no_limit_is_set_too),
-          TEST(test_the_lock_needs_a_journal_of_this_host), TEST(test_source_and_destination_are_required),
-          TEST(test_display), TEST(test_missing_arguments_are_named), TEST(test_every_endpoint_is_checked),
-          TEST(test_help_ends_the_command))
+          TEST(test_a_timetable_is_a_limit), TEST(test_the_lock_needs_a_journal_of_this_host),
+          TEST(test_source_and_destination_are_required), TEST(test_display), TEST(test_missing_arguments_are_named),
+          TEST(test_every_endpoint_is_checked), TEST(test_help_ends_the_command))

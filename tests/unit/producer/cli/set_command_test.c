@@ -38,6 +38,20 @@ static void test_limits_in_force_for_programs(void **state) {
                                      "\"fleet_uploaders\":3,\"fleet_slots\":24}\n");
 }
 
+static void test_a_timetable_is_shown_with_its_next_change(void **state) {
+    (void)state;
+    scripted.settings = (struct msg_settings){
+        .bwlimit = 1024, .bwlimit_plan = {.timetable = slice_of("08:00,1k 18:00,off"), .next_in_s = 3725}};
+    assert_int_equal(SCRIPTED_RUN("set", "--bwlimit", "08:00,1k 18:00,off", "--consumer", scripted_address), 0);
+    assert_int_equal(scripted.last_set.flags, SET_BWLIMIT);
+    assert_int_equal(scripted.last_set.timetable.len, strlen("08:00,1k 18:00,off"));
+    assert_non_null(strstr(command_out, "bwlimit    1 KiB/s, none in 1:02:05 (timetable 08:00,1k 18:00,off)\n"));
+    assert_int_equal(SCRIPTED_RUN("set", "--json", "--consumer", scripted_address), 0);
+    assert_non_null(strstr(command_out,
+                           "\"bwlimit\":1024,\"bwlimit_timetable\":\"08:00,1k 18:00,off\",\"bwlimit_next\":0,"
+                           "\"bwlimit_next_in_s\":3725,"));
+}
+
 static void test_only_given_values_are_changed(void **state) {
     (void)state;
     assert_int_equal(SCRIPTED_RUN("set", "--uploaders", "5", "--consumer", scripted_address), 0);
@@ -161,9 +175,10 @@ static void test_wrong_usage(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scripted_setup, scripted_teardown)
 UNIT_MAIN(TEST(test_without_a_change_it_shows_the_limits), TEST(test_limits_in_force_are_printed),
-          TEST(test_limits_in_force_for_programs), TEST(test_only_given_values_are_changed),
-          TEST(test_change_that_the_consumer_cannot_store_fails), TEST(test_request_without_a_reply_is_repeated),
-          TEST(test_late_reply_to_a_repeated_request_counts), TEST(test_consumer_of_the_journal_is_asked),
-          TEST(test_journal_without_a_consumer_cannot_be_set), TEST(test_consumer_that_does_not_answer),
-          TEST(test_consumer_that_refuses), TEST(test_wrong_usage), TEST(test_reply_to_no_request_is_ignored),
-          TEST(test_interrupted_request), TEST(test_consumer_needs_no_journal))
+          TEST(test_limits_in_force_for_programs), TEST(test_a_timetable_is_shown_with_its_next_change),
+          TEST(test_only_given_values_are_changed), TEST(test_change_that_the_consumer_cannot_store_fails),
+          TEST(test_request_without_a_reply_is_repeated), TEST(test_late_reply_to_a_repeated_request_counts),
+          TEST(test_consumer_of_the_journal_is_asked), TEST(test_journal_without_a_consumer_cannot_be_set),
+          TEST(test_consumer_that_does_not_answer), TEST(test_consumer_that_refuses), TEST(test_wrong_usage),
+          TEST(test_reply_to_no_request_is_ignored), TEST(test_interrupted_request),
+          TEST(test_consumer_needs_no_journal))

@@ -154,6 +154,23 @@ static void test_limits_that_are_set(void **state) {
     }
 }
 
+static void test_a_timetable_is_shown_also_while_it_has_no_limit(void **state) {
+    struct msg_state s = {.bwlimit_plan = {.timetable = slice_of("08:00,1k 18:00,off"), .next = 1024, .next_in_s = 60}};
+    (void)state;
+    capture_begin(&seen, STDOUT_FILENO);
+    assert_int_equal(status_view_consumer(&s, false, &groups), 0);
+    assert_non_null(
+        strstr(capture_end(&seen), "\nset       bwlimit none, 1 KiB/s in 01:00 (timetable 08:00,1k 18:00,off)\n"));
+    capture_begin(&seen, STDOUT_FILENO);
+    assert_int_equal(status_view_consumer(&s, true, &groups), 0);
+    assert_non_null(strstr(capture_end(&seen), "\"bwlimit\":0,\"bwlimit_timetable\":\"08:00,1k 18:00,off\","
+                                               "\"bwlimit_next\":1024,\"bwlimit_next_in_s\":60}"));
+    s.bwlimit_plan = (struct bwlimit_plan){.timetable = slice_of("08:00,1k")}; /* it never changes */
+    capture_begin(&seen, STDOUT_FILENO);
+    assert_int_equal(status_view_consumer(&s, false, &groups), 0);
+    assert_non_null(strstr(capture_end(&seen), " bwlimit none (timetable 08:00,1k)\n"));
+}
+
 /* Views this upload so many times, then the groups. */
 static void view_uploads(struct upload_status u, unsigned count) {
     struct upload_status uploads[] = {u, {.path = slice_of("beyond"), .dest = slice_of("s3://beyond"), .size = 1}};
@@ -294,7 +311,8 @@ static void test_upload_for_programs(void **state) {
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 UNIT_MAIN(TEST(test_the_reason_for_the_slots), TEST(test_optional_parts_of_an_uploader),
           TEST(test_outages_are_shown_after_two_seconds), TEST(test_troubles_of_an_uploader),
-          TEST(test_readers_are_not_shown), TEST(test_limits_that_are_set), TEST(test_groups_of_uploads),
+          TEST(test_readers_are_not_shown), TEST(test_limits_that_are_set),
+          TEST(test_a_timetable_is_shown_also_while_it_has_no_limit), TEST(test_groups_of_uploads),
           TEST(test_the_estimate_needs_a_rate_and_bytes), TEST(test_limits_for_programs), TEST(test_roles_for_programs),
           TEST(test_every_trouble_is_shown), TEST(test_failed_upload_that_is_being_sent_again_is_moving),
           TEST(test_each_class_of_failures_is_a_group), TEST(test_upload_for_programs))
