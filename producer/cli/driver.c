@@ -28,9 +28,15 @@ static double driver_seconds(const struct driver *d) {
 static void driver_display(struct driver *d, uint64_t now_ms, uint64_t *deadline_ms) {
     struct producer_file_view files[PROGRESS_FILES];
     if (d->options.progress) {
-        if (now_ms >= progress_due_ms(&d->progress))
-            progress_draw(&d->progress, producer_stats(d->producer), files,
-                          producer_files(d->producer, files, PROGRESS_FILES), now_ms);
+        if (now_ms >= progress_due_ms(&d->progress)) {
+            const struct failures *failures = d->options.failures;
+            const struct progress_view view = {
+                .stats = producer_stats(d->producer),
+                .files = files,
+                .count = producer_files(d->producer, files, PROGRESS_FILES),
+                .error = failures && failures->count > 0 ? &failures->items[failures->count - 1] : NULL};
+            progress_draw(&d->progress, &view, now_ms);
+        }
         deadline_lower(deadline_ms, progress_due_ms(&d->progress));
     }
     if (d->options.json) {
