@@ -14,3 +14,8 @@ void producer_stats_note_resent(struct producer_stats *all, uint64_t producers, 
     for (; bytes && producers; producers &= producers - 1)
         all[__builtin_ctzll(producers)].resent_bytes += bytes;
 }
+
+void producer_stats_note_hedged(struct producer_stats *all, uint64_t producers, uint64_t bytes) {
+    for (; bytes && producers; producers &= producers - 1)
+        all[__builtin_ctzll(producers)].hedged_bytes += bytes;
+}

@@ -76,7 +76,7 @@ static int round_expire_leases(struct consumer *c, uint64_t drained_ms) {
     struct lease *l;
     while (drained_ms && (l = leases_first_expired(&c->leases, drained_ms))) {
         struct event e = {.ref = l->ref, .kind = EVENT_EXPIRED, .bytes = l->bytes, .worker = slice_of(l->peer->worker)};
-        producer_stats_note_resent(c->stats, ledger_producers_of_job(c, &l->ref), l->bytes);
+        uploads_note_unused(c, ledger_producers_of_job(c, &l->ref), l, l->bytes);
         consumer_report(c, CONSUMER_EVENT_EXPIRED, l->peer, &l->ref);
         int err = uploads_end_lease(c, l, &e);
         if (err)

@@ -78,3 +78,9 @@ int uploads_end_lease(struct consumer *c, struct lease *l, const struct event *e
     leases_end(&c->leases, l);
     return u ? uploads_settle(c, u) : 0;
 }
+
+void uploads_note_unused(struct consumer *c, uint64_t producers, const struct lease *l, uint64_t bytes) {
+    producer_stats_note_resent(c->stats, producers, bytes);
+    if (l && (l->second || l->lost || leases_twin(&c->leases, l)))
+        producer_stats_note_hedged(c->stats, producers, bytes);
+}

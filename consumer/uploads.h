@@ -32,6 +32,9 @@ bool uploads_is_adoptable(const struct upload *u, const struct ref *ref);
 /* Ends a lease that was given back or expired: publishes the event and settles its upload, which
  * may be gone then. */
 int uploads_end_lease(struct consumer *c, struct lease *l, const struct event *e) MUST_CHECK;
+/* Bytes that these producers will not need: they count as resent, and as hedged when the job has or had a second lease.
+ * l: the lease they were sent under; NULL: it is over. */
+void uploads_note_unused(struct consumer *c, uint64_t producers, const struct lease *l, uint64_t bytes);
 /* u lost a lease or a producer. A superseded upload without an intent is aborted; a plan without a
  * producer is dropped. u may be gone afterwards. */
 int uploads_settle(struct consumer *c, struct upload *u) MUST_CHECK;

@@ -80,7 +80,7 @@ struct planner {
     uint64_t unserved_due_ms; /* when planner_judge_unserved runs next; UINT64_MAX: no file is unserved */
     struct buf scratch;       /* of record_parse */
     struct {                  /* the consumer's counters at the last RECORDS: they restart with the consumer */
-        uint64_t epoch, bytes, retries;
+        uint64_t epoch, bytes, hedged_bytes, retries;
     } base;
 };
 

@@ -31,6 +31,7 @@ struct producer_stats {
     uint64_t bytes_sent_now; /* recorded in this run */
     uint64_t bytes_moving;   /* in flight */
     uint64_t bytes_resent;   /* sent in this run without a record: of retries, second leases and failed files */
+    uint64_t bytes_hedged;   /* of bytes_resent: because of second leases */
     uint64_t retries;        /* in this run */
     /* current values */
     uint32_t files_active; /* planned or being uploaded */

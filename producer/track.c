@@ -375,11 +375,14 @@ static void track_fleet(struct planner *p, const struct msg_records *m, uint64_t
     if (p->base.epoch != m->epoch) { /* the consumer restarted, and its counters with it */
         p->base.epoch = m->epoch;
         p->base.bytes = m->fleet.resent_bytes;
+        p->base.hedged_bytes = m->fleet.hedged_bytes;
         p->base.retries = m->fleet.retries;
     }
     p->stats.bytes_resent += sub_or_zero(m->fleet.resent_bytes, p->base.bytes);
+    p->stats.bytes_hedged += sub_or_zero(m->fleet.hedged_bytes, p->base.hedged_bytes);
     p->stats.retries += sub_or_zero(m->fleet.retries, p->base.retries);
     p->base.bytes = m->fleet.resent_bytes;
+    p->base.hedged_bytes = m->fleet.hedged_bytes;
     p->base.retries = m->fleet.retries;
     p->stats.bytes_moving = m->fleet.moving_bytes;
     p->stats.slots = m->fleet.slots;

@@ -414,6 +414,7 @@ struct fleet {
     struct slice outage;      /* of the uploader with the longest one */
     uint64_t outage_ms;
     uint32_t outage_uploaders; /* uploaders with an outage */
+    uint64_t hedged_bytes;     /* of resent_bytes: because of second leases */
 };
 struct msg_records {
     uint64_t epoch;

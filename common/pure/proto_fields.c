@@ -313,6 +313,7 @@ static const struct field fleet_fields[] = {
     TEXT(fleet, 10, outage, OPTIONAL, PROTO_TEXT_MAX),
     NUMBER(fleet, 11, outage_ms, OPTIONAL, ANY64),
     NUMBER(fleet, 12, outage_uploaders, OPTIONAL, ANY32),
+    NUMBER(fleet, 13, hedged_bytes, OPTIONAL, ANY64),
 };
 static const struct schema fleet_schema = SCHEMA("fleet", fleet, fleet_fields);
 

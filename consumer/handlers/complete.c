@@ -38,7 +38,8 @@ int completion_unanswered(struct completion *v) {
 }
 
 int completion_repeated(struct completion *v, uint64_t seq) {
-    producer_stats_note_resent(v->c->stats, v->producers, v->result->sent_bytes);
+    const struct lease *l = leases_find_of(&v->c->leases, &v->result->ref, v->peer);
+    uploads_note_unused(v->c, v->producers, l, v->result->sent_bytes);
     return completion_recorded(v, seq);
 }
 

@@ -13,7 +13,7 @@ static int leave_drop_leases(struct consumer *c, struct peer *peer) {
                           .why = WHY_DRAIN,
                           .bytes = l->bytes,
                           .worker = slice_of(peer->worker)};
-        producer_stats_note_resent(c->stats, ledger_producers_of_job(c, &l->ref), l->bytes);
+        uploads_note_unused(c, ledger_producers_of_job(c, &l->ref), l, l->bytes);
         int err = uploads_end_lease(c, l, &e);
         if (err)
             return err;

@@ -56,7 +56,7 @@ static int release_one(struct consumer *c, struct peer *peer, const struct relea
         return 0;
     }
     e.bytes = MAX(job->bytes, l->bytes);
-    producer_stats_note_resent(c->stats, producers, e.bytes);
+    uploads_note_unused(c, producers, l, e.bytes);
     return uploads_end_lease(c, l, &e);
 }
 

@@ -264,6 +264,7 @@ static void tail_describe_fleet(struct consumer *c, const struct peer *peer, str
     if (peer->role == ROLE_PRODUCER) {
         f->moving_bytes = c->stats[peer->producer].moving_bytes;
         f->resent_bytes = c->stats[peer->producer].resent_bytes;
+        f->hedged_bytes = c->stats[peer->producer].hedged_bytes;
     }
 }
 

@@ -98,6 +98,7 @@ void json_add_stats(struct json_line *l, const struct producer_stats *stats, dou
     json_line_number(l, "bytes_moving", stats->bytes_moving);
     json_line_number(l, "bytes_twice", stats->bytes_resent);
     json_line_number(l, "bytes_resent", stats->bytes_resent);
+    json_line_number(l, "bytes_hedged", stats->bytes_hedged);
     json_line_number(l, "retries", stats->retries);
     json_line_number(l, "uploaders", stats->uploaders);
     if (status >= 0)

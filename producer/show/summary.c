@@ -84,6 +84,8 @@ int summary_add_line(struct buf *line, const struct producer_stats *stats, doubl
         err = buf_addf(line, " (%s); ", rate_format(rate, bytes));
     if (!err)
         err = buf_addf(line, "%s resent", size_format(stats->bytes_resent, bytes));
+    if (!err && stats->bytes_hedged > 0)
+        err = buf_addf(line, " (%s of it for slow chunks, without a fault)", size_format(stats->bytes_hedged, bytes));
     if (!err && stats->retries > 0)
         err = buf_addf(line, ", %s retr%s", count_format(stats->retries, count), stats->retries == 1 ? "y" : "ies");
     return err;

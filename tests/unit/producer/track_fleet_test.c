@@ -39,12 +39,14 @@ static struct offer *offer_of(uint32_t chunk) {
 static void test_retries_of_this_run_are_counted(void **state) {
     (void)state;
     begun_file();
-    receive_fleet(2, (struct fleet){.uploaders = 1, .retries = 10, .resent_bytes = 1000});
+    receive_fleet(2, (struct fleet){.uploaders = 1, .retries = 10, .resent_bytes = 1000, .hedged_bytes = 400});
     assert_int_equal(planner.stats.retries, 0);
     assert_int_equal(planner.stats.bytes_resent, 0);
-    receive_fleet(2, (struct fleet){.uploaders = 1, .retries = 13, .resent_bytes = 1700});
+    assert_int_equal(planner.stats.bytes_hedged, 0);
+    receive_fleet(2, (struct fleet){.uploaders = 1, .retries = 13, .resent_bytes = 1700, .hedged_bytes = 600});
     assert_int_equal(planner.stats.retries, 3);
     assert_int_equal(planner.stats.bytes_resent, 700);
+    assert_int_equal(planner.stats.bytes_hedged, 200);
     receive_fleet(2, (struct fleet){.uploaders = 1, .retries = 13, .resent_bytes = 1700});
     assert_int_equal(planner.stats.retries, 3);
     assert_int_equal(planner.stats.bytes_resent, 700);

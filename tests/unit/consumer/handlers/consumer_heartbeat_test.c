@@ -148,6 +148,7 @@ static void test_a_release_has_the_bytes_that_were_sent(void **state) {
     release('U', chunk, WHY_BACKOFF, 1700);
     assert_int_equal(last_event()->bytes, 1700);
     assert_int_equal(world.c->stats[0].resent_bytes, 2700);
+    assert_int_equal(world.c->stats[0].hedged_bytes, 0);
     assert_int_equal(last_event()->class, FAIL_NONE); /* only of a failure that can be the uploader's own */
 }
 

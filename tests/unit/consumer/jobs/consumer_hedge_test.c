@@ -191,11 +191,13 @@ static void finish_waits_for(char winner, char loser) {
     assert_int_equal(world_invalid(loser), 1);
     assert_int_equal(world_claim('V', finish, "H").why, WHY_LATER);
     uint64_t events = world.c->events.next, again = world.c->stats[0].resent_bytes;
+    uint64_t hedged = world.c->stats[0].hedged_bytes;
     struct released given = {.ref = chunk, .why = WHY_HELD, .bytes = 5000};
     struct msg m = {.type = MSG_RELEASE, .release = {.jobs = &given, .job_count = 1}};
     world_deliver(loser, &m);
     assert_int_equal(world.c->stats[0].resent_bytes - again, 5000); /* its bytes were sent without use */
-    assert_int_equal(world.c->events.next, events);                 /* the job is not offered again */
+    assert_int_equal(world.c->stats[0].hedged_bytes - hedged, 5000);
+    assert_int_equal(world.c->events.next, events); /* the job is not offered again */
     assert_int_equal(consumer_lease_count(world.c), 0);
     assert_int_equal(world_claim('V', finish, "H").kind, VERDICT_GRANT);
     assert_int_equal(world_count("chunk"), 2);
@@ -226,6 +228,7 @@ static void test_finish_waits_no_longer_than_the_losers_lease(void **state) {
     world_advance(1);
     assert_int_equal(world_claim('V', finish, "H").kind, VERDICT_GRANT);
     assert_int_equal(world.c->stats[0].resent_bytes, 1000);
+    assert_int_equal(world.c->stats[0].hedged_bytes, 1000);
 }
 
 /* Only the first result is recorded. The bytes of the second count as resent. */
@@ -237,6 +240,7 @@ static void test_the_losers_result(void **state) {
     assert_int_equal(world_done('U', chunk, "H").seq, seq);
     assert_int_equal(consumer_lease_count(world.c), 0);
     assert_int_equal(world.c->stats[0].resent_bytes, PART);
+    assert_int_equal(world.c->stats[0].hedged_bytes, PART);
     assert_int_equal(world_count("chunk"), 1);
 }
 

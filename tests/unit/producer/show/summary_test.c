@@ -67,6 +67,9 @@ static void test_failures_and_retries(void **state) {
     assert_non_null(strstr(last.data, "; 10 MiB resent, 1 retry"));
     stats.retries = 2;
     assert_non_null(strstr(result(&stats, 1, ""), ", 2 retries"));
+    stats.bytes_hedged = 4 * MIB;
+    assert_non_null(
+        strstr(result(&stats, 1, ""), "; 10 MiB resent (4 MiB of it for slow chunks, without a fault), 2 retries"));
 }
 
 static void test_files_without_a_result_are_counted(void **state) {
