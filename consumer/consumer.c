@@ -57,6 +57,7 @@ static void consumer_upload_leaves(void *arg, struct upload *u, struct ended_upl
 static int consumer_open_journal(struct consumer *c) {
     struct journal_options jo = {.dir = c->o.dir,
                                  .expected = c->o.journal,
+                                 .read_only = c->o.read_only,
                                  .rotate_bytes = c->o.rotate_bytes,
                                  .io = c->o.io,
                                  .apply = consumer_apply,

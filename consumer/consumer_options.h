@@ -27,6 +27,7 @@ struct consumer_options {
     struct id128 journal; /* the only journal to serve; zero: any, also a new one */
     uint32_t lease_ms;
     uint64_t rotate_bytes;       /* 0: the journal's default */
+    bool read_only;              /* answers questions about a journal that it does not change */
     bool no_brakes;              /* the limits of stores are not shared: each uploader brakes alone */
     bool no_second_lease;        /* rule 12 is off */
     const struct journal_io *io; /* NULL: the system calls */

@@ -76,6 +76,7 @@ static int server_open(struct server *s) {
                                  .journal = s->settings->journal,
                                  .lease_ms = (uint32_t)s->settings->lease_ms,
                                  .rotate_bytes = FAULT_SETTING(rotate_bytes, s->settings->rotate_bytes),
+                                 .read_only = s->settings->read_only,
                                  .no_brakes = s->settings->no_brakes,
                                  .send = server_send,
                                  .on_event = server_on_event,
@@ -86,6 +87,8 @@ static int server_open(struct server *s) {
     err = consumer_new(&s->consumer, &o, clock_ms());
     if (err)
         return err;
+    if (o.read_only) /* its address is given, and it has no holders */
+        return server_socket_err(endpoint_open(&s->endpoint, ENDPOINT_ROUTER, s->settings->bind.data));
     holders_init(&s->holders, o.dir, journal_stopped_cleanly(consumer_journal(s->consumer)));
     if (holders_are_gone(&s->holders))
         consumer_skip_grace(s->consumer);
@@ -175,7 +178,7 @@ static int server_turn(struct server *s, bool *drained) {
         err = server_read(s, &drained_ms);
     if (!err) /* before a record is written or a reply sent */
         err = consumer_check_journal(s->consumer);
-    if (!err && s->holders_changed)
+    if (!err && s->holders_changed && !s->settings->read_only)
         err = server_write_holders(s); /* no WELCOME leaves before it is written */
     consumer_set_short_replies(s->consumer, endpoint_is_under_pressure(s->endpoint));
     if (!err)
@@ -230,8 +233,8 @@ static int server_loop(struct server *s) {
 
 int server_run(struct server *s) {
     int err = server_loop(s);
-    if (!err && signals_stop_count() > 1)
-        return 0;
+    if (s->settings->read_only || (!err && signals_stop_count() > 1))
+        return err;
     bool clean = false;
     if (!err)
         err = consumer_stop(s->consumer, &clean);

@@ -10,7 +10,7 @@ static const char *journal, *only_journal, *bind_to, *log_file;
 static struct key_options keys;
 static uint64_t lease_ms, rotate_bytes;
 static struct config_file config;
-static bool no_brakes, no_second_lease, for_cp, json, quiet, verbose, help, version;
+static bool no_brakes, no_second_lease, for_cp, read_only, json, quiet, verbose, help, version;
 
 /* Every start reads and checks the whole active file, so its size is bounded. */
 #define ROTATE_MIN ((uint64_t)4 << 10)
@@ -32,6 +32,7 @@ static const struct option_spec specs[] = {
     OPTION_ROW_VERBOSE(&verbose),
     OPTION_ROW_CONFIG(&config),
     {"for-cp", 0, OPTION_FLAG, &for_cp, NULL, NULL},
+    {"read-only", 0, OPTION_FLAG, &read_only, NULL, NULL},
     {"journal-id", 0, OPTION_TEXT, &only_journal, NULL, NULL},
     OPTION_ROW_HELP(&help),
     OPTION_ROW_VERSION(&version),
@@ -56,6 +57,7 @@ static int settings_fill(struct settings *s) {
                            .no_brakes = no_brakes,
                            .no_second_lease = no_second_lease,
                            .for_cp = for_cp,
+                           .read_only = read_only,
                            .json = json,
                            .quiet = quiet,
                            .verbose = verbose};
@@ -75,8 +77,9 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     lease_ms = LEASE_MS_DEFAULT;
     rotate_bytes = JOURNAL_ROTATE_BYTES;
     int err = options_parse("consumer", specs, argc, argv, &arguments);
-    log_setup(for_cp ? "chunklift-consumer" : "chunklift", option_log_level(quiet, verbose),
-              for_cp || log_goes_to_file());
+    bool has_log = for_cp && !read_only; /* consumer.log */
+    log_setup(has_log ? "chunklift-consumer" : "chunklift", option_log_level(quiet, verbose),
+              has_log || log_goes_to_file());
     log_set_json(json);
     if (!err &&
         options_answer(help, version, "chunklift consumer [options]",

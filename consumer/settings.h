@@ -14,6 +14,7 @@ struct settings {
     uint64_t lease_ms;
     uint64_t rotate_bytes;
     bool for_cp;          /* started by cp: ends when no peer needs it */
+    bool read_only;       /* for a dry run: nothing is recorded, and no file is written */
     struct id128 journal; /* the only journal to serve; zero: any, also a new one */
     bool handles_hangup;  /* SIGHUP reads the trust file again and opens the log file again */
     bool no_brakes;       /* limits of stores are not shared */

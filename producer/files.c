@@ -91,6 +91,7 @@ static void file_free(struct file *f) {
     free(f->handle);
     free(f->marker);
     free(f->superseded_handle);
+    free(f->record_etag);
     free(f->unserved_detail);
     free(f->refusal);
     free(f->done);
@@ -124,6 +125,15 @@ int file_set_handle(struct file *f, struct slice handle) {
         return ERR_NOMEM;
     free(f->handle);
     f->handle = copy;
+    return 0;
+}
+
+int file_set_record_etag(struct file *f, struct slice etag) {
+    char *copy = NULL;
+    if (etag.len > 0 && !(copy = slice_dup(etag)))
+        return ERR_NOMEM;
+    free(f->record_etag);
+    f->record_etag = copy;
     return 0;
 }
 

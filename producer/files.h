@@ -23,7 +23,8 @@
 
 /*
  *   PLAN ──▶ CHECK ─(gone)─▶ PLAN          uploaded earlier: does the destination still hold it?
- *     ├────▶ VERIFY ──▶ PLAN               uploaded earlier, inode or ctime differ: is the content the recorded one?
+ *     ├────▶ VERIFY ──▶ PLAN               uploaded earlier, but inode or ctime differ, or --checksum: is the content the
+ *     │                                    recorded one?
  *     ├────▶ CLEAR ──▶ BEGIN | PUT         another upload to the destination must be aborted first
  *     ├────▶ BEGIN ──▶ CHUNKS ◀──▶ FINISH ──▶ (done)
  *     └────▶ PUT ──▶ (done)
@@ -32,6 +33,7 @@
  * Every state goes back to PLAN when the consumer restarts or no longer knows the upload.
  *
  *   ASK ──▶ READ ──▶ (done)                not a file but a question (rule 17): producer/planner_verify.c
+ *   ASK ──▶ PLAN                           --ignore-existing: has the destination an object?
  */
 enum file_state {
     FILE_PLAN = 1,
@@ -59,7 +61,9 @@ struct file {
     bool verified;                       /* its content is the recorded one; record_crc stays valid */
     enum inodes inodes;                  /* of its file system */
     uint32_t record_differs, record_crc; /* VERIFY: from PLANNED */
-    bool checking;                       /* upload is the finished one, whose object is looked up */
+    bool checking;                       /* upload is the finished one, and its object is looked up */
+    char *record_etag;                   /* of that object; NULL: not known */
+    bool existing, absent;               /* --ignore-existing: the destination has an object, or has none */
     struct geometry wanted_geometry;     /* requested in PLAN */
     struct geometry geometry;            /* in force: from the begin record */
     struct id128 upload;                 /* zero before the first PLANNED */
@@ -133,6 +137,8 @@ int file_set_handle(struct file *f, struct slice handle) MUST_CHECK;
 /* Sets the upload to abort. An empty handle: not known. ERR_NOMEM: the file has none then. */
 int file_set_superseded(struct file *f, const struct id128 *upload, struct slice handle, bool opened) MUST_CHECK;
 void file_clear_superseded(struct file *f);
+/* Empty: not known. ERR_NOMEM: unchanged. */
+int file_set_record_etag(struct file *f, struct slice etag) MUST_CHECK;
 
 bool file_chunk_is_done(const struct file *f, uint32_t chunk);
 bool file_chunk_is_taken(const struct file *f, uint32_t chunk);

@@ -158,7 +158,7 @@ static size_t jobs_cost(const struct planner *p, const struct file *f) {
  * gets some. */
 static size_t jobs_per_message(const struct planner *p, enum job_kind kind) {
     size_t uploaders = MAX(p->fleet.uploaders, 1);
-    if (kind != JOB_PUT && kind != JOB_HEAD && kind != JOB_DISCARD) {
+    if (kind != JOB_PUT && kind != JOB_HEAD && kind != JOB_STAT && kind != JOB_DISCARD) {
         size_t each = p->fleet.share / uploaders;
         return clamp_u64(each, 1, OFFER_CHUNKS);
     }
@@ -203,7 +203,7 @@ void jobs_build(const struct planner *p, const struct offer *offer, struct job *
     const struct file *f = offer->file;
     const struct geometry *geometry = f->done ? &f->geometry : &f->wanted_geometry;
     const char *handle = offer->ref.kind == JOB_ABORT ? f->superseded_handle : f->handle;
-    if (f->item) {
+    if (job_kind_asks(offer->ref.kind)) {
         jobs_build_question(p, offer, job);
         return;
     }
@@ -218,6 +218,7 @@ void jobs_build(const struct planner *p, const struct offer *offer, struct job *
         .chunks = geometry->chunks,
         .integrity = p->integrity,
     };
+    job->if_none_match = p->if_none_match && offer->ref.kind != JOB_CHUNK;
     if (offer->ref.kind == JOB_BEGIN || offer->ref.kind == JOB_PUT)
         job->content_type = object_properties_type(&p->properties, f->path);
     if (offer->ref.kind == JOB_CHUNK) {

@@ -1,5 +1,5 @@
 /* chunklift-producer: the producer alone. Uploaders and the consumer are started separately. */
-#include "producer/cli/producer_options.h"
+#include "producer/cli/dry_run.h"
 #include "producer/show/event_output.h"
 #include "system/clock.h"
 #include "system/exit_status.h"
@@ -35,6 +35,8 @@ int main(int argc, char **argv) {
     const struct option_spec specs[] = {PRODUCER_OPTION_ROWS(&o)};
     int status = producer_options_parse(&o, &command, specs, argc, argv);
     o.config.consumer_wait_ms = CONSUMER_WAIT_MS;
+    if (status < 0 && o.dry_run)
+        status = dry_run_command(&o, DRY_RUN_AWAY, began_ms);
     if (status < 0) {
         setlocale(LC_CTYPE, "");
         int err = producer_options_setup_log(&o);

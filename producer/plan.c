@@ -27,6 +27,9 @@ static int plan_describe(struct planner *p, const struct file *f, struct plan_fi
         .flags = (f->put ? PLAN_PUT : 0u) | (f->forced ? PLAN_FORCE : 0u) | (f->missing ? PLAN_MISSING : 0u),
         .resize = p->resize,
         .drop = f->drop,
+        .ask = p->dry_run != DRY_RUN_NONE,
+        .compare = p->compare,
+        .check = p->check_dest && p->sources.scheme == DEST_S3,
     };
     return object_properties_digest(&p->properties, f->path, &out->properties);
 }
@@ -166,7 +169,18 @@ static void plan_adopt_differing(struct planner *p, struct file *f, const struct
     planner_file_replan(p, f, now_ms);
 }
 
-static void plan_adopt_finished(struct planner *p, struct file *f, const struct planned_file *answer, uint64_t now_ms) {
+/* In a directory that is always done, because it costs little. */
+static int plan_adopt_check(struct planner *p, struct file *f, const struct planned_file *answer) {
+    int err = file_set_record_etag(f, answer->etag);
+    if (err)
+        return err;
+    files_set_upload(&p->files, f, &answer->upload);
+    f->checking = true;
+    f->state = FILE_CHECK;
+    return 0;
+}
+
+static int plan_adopt_finished(struct planner *p, struct file *f, const struct planned_file *answer, uint64_t now_ms) {
     bool own = !id_is_zero(&f->upload) && id_equal(&f->upload, &answer->upload);
     if (own && !f->checking) { /* the producer missed its finish or put record */
         p->stats.bytes_sent_now += f->id.size - f->done_bytes;
@@ -174,14 +188,17 @@ static void plan_adopt_finished(struct planner *p, struct file *f, const struct 
     } else if (p->force && !f->forced) {
         planner_file_restart(p, f, now_ms);
         f->forced = true;
+    } else if (f->absent) { /* the journal shows an object that is gone */
+        planner_file_restart(p, f, now_ms);
+        f->missing = true;
     } else if (answer->differs) {
         plan_adopt_differing(p, f, answer, now_ms);
-    } else if (p->sources.scheme == DEST_FILE) {
-        files_set_upload(&p->files, f, &answer->upload);
-        f->checking = true;
-        f->state = FILE_CHECK;
-    } else
+    } else if (p->sources.scheme == DEST_FILE || p->check_dest) {
+        return plan_adopt_check(p, f, answer);
+    } else {
         planner_file_skipped(p, f);
+    }
+    return 0;
 }
 
 /* An upload that is only to be aborted. Its retry time is limited by the uploader's --retry-for. */
@@ -220,14 +237,13 @@ static int plan_adopt(struct planner *p, struct file *f, const struct planned_fi
         planner_file_failed(p, f, FAIL_SUPERSEDED, "another source took its destination; re-run to upload it again");
         return 0;
     }
-    if (id_is_zero(&answer->upload)) {
+    bool asked = p->dry_run && answer->state == PLANNED_NEW; /* a new upload has no id then */
+    if (id_is_zero(&answer->upload) && !asked) {
         f->plan_due_ms = now_ms + PLAN_AGAIN_MS;
         return 0;
     }
-    if (answer->state == PLANNED_DONE) {
-        plan_adopt_finished(p, f, answer, now_ms);
-        return 0;
-    }
+    if (answer->state == PLANNED_DONE)
+        return plan_adopt_finished(p, f, answer, now_ms);
     files_set_upload(&p->files, f, &answer->upload);
     f->forced = f->missing = f->checking = false; /* they were the request for this id */
     if (answer->state == PLANNED_OPEN)
@@ -255,5 +271,7 @@ int plan_apply(struct planner *p, uint64_t now_ms, uint64_t number, const struct
         for (f = p->files.first; f; f = f->next)
             if (f->plan_number == number)
                 f->plan_number = 0;
+    if (p->dry_run)
+        forecast_planned(p, now_ms);
     return 0;
 }

@@ -127,6 +127,11 @@ static int planner_add_drop(struct planner *p, const struct producer_drop *drop)
 
 static void planner_set_defaults(struct planner *p, const struct producer_config *config) {
     p->force = config->force;
+    p->dry_run = config->dry_run;
+    p->compare = config->compare;
+    p->check_dest = config->check_dest;
+    p->ignore_existing = config->ignore_existing;
+    p->if_none_match = config->if_none_match;
     p->selection = config->selection;
     p->follow_links = config->follow_links;
     p->one_file_system = config->one_file_system;
@@ -211,6 +216,7 @@ void planner_view_file(const struct file *f, struct producer_file_view *view) {
         .chunks_done = f->chunks_done,
         .resumed = f->resumed,
         .verified = f->verified,
+        .existing = f->existing,
         .started_ms = f->started_ms,
     };
 }

@@ -47,6 +47,9 @@ struct planner {
     const struct geometry_limits *limits;
     uint64_t chunk_size, unserved_wait_ms, retry_for_ms;
     bool force, ignore_inode;
+    enum dry_run dry_run;
+    enum compare compare;
+    bool check_dest, ignore_existing, if_none_match;
     bool resize; /* the user chose a chunk size */
     enum on_change on_change;
     enum integrity integrity;
@@ -105,6 +108,8 @@ void planner_file_failed(struct planner *p, struct file *f, enum fail_class clas
     __attribute__((format(printf, 4, 5)));
 bool planner_failed_enough(const struct planner *p); /* --max-errors */
 void planner_file_remove(struct planner *p, struct file *f);
+/* Counts and reports that f was skipped; f stays. */
+void planner_file_report_skipped(struct planner *p, const struct file *f);
 /* Counts and reports that f failed; f stays. */
 void planner_file_report_failed(struct planner *p, const struct file *f, enum fail_class class, const char *reason);
 /* Reports that f cannot be uploaded. f stays until the consumer has recorded the refusal. ERR_NOMEM, ERR_IO. */
@@ -162,10 +167,13 @@ int scan_wait_fd(const struct planner *p);
 
 /* ---- planner_verify.c: questions ---- */
 
+/* Before f is planned it is asked whether its destination has an object. */
+void inspect_before_plan(struct planner *p, struct file *f);
 /* Adds the next question, if there is one now. Errors: those of questions.next; ERR_NOMEM. */
 int inspect_next(struct planner *p) MUST_CHECK;
 /* Takes the answer of a job of f; f may be freed. ERR_NOMEM; ERR_INVALID: the ranges of the question do not fit. */
-int inspect_take_answer(struct planner *p, struct file *f, const struct event *e, struct offer *offer) MUST_CHECK;
+int inspect_take_answer(struct planner *p, struct file *f, const struct event *e, struct offer *offer,
+                        uint64_t now_ms) MUST_CHECK;
 void inspect_report_failed(struct planner *p, const struct file *f, enum fail_class class, const char *reason);
 
 /* ---- plan.c ---- */
@@ -208,5 +216,13 @@ void hedge_sent(struct offer *offer, uint64_t now_ms);
 /* ---- track.c ---- */
 
 int track_records(struct planner *p, uint64_t now_ms, const struct msg_records *m) MUST_CHECK;
+/* The object of a finished upload was looked up: f is skipped or planned again. f may be freed. difference: from the
+ * recorded object, or NULL. */
+void track_object(struct planner *p, struct file *f, const char *difference, uint64_t now_ms);
+
+/* ---- planner_end.c: a dry run ---- */
+
+/* Reports the files whose plan is settled, and removes them. The others are still compared, or planned again. */
+void forecast_planned(struct planner *p, uint64_t now_ms);
 
 #endif

@@ -42,7 +42,7 @@ void planner_file_restart(struct planner *p, struct file *f, uint64_t due_ms) {
 /* The abort of a dropping file, and the jobs of a question, are offered again instead. */
 void planner_replan_all(struct planner *p, uint64_t now_ms) {
     for (struct file *f = p->files.first; f; f = f->next) {
-        if (!f->item && (!f->dropping || f->drop)) {
+        if (f->state != FILE_ASK && f->state != FILE_READ && (!f->dropping || f->drop)) {
             planner_file_replan(p, f, now_ms);
             continue;
         }
@@ -199,10 +199,15 @@ void planner_drop_ended(struct planner *p, struct file *f, const char *reason, u
 
 void planner_file_spoiled(struct planner *p, struct file *f, enum fail_class class, const char *reason,
                           uint64_t now_ms) {
-    planner_file_report_failed(p, f, class, reason);
-    if (file_has_left_something(p, f))
-        planner_drop_upload(p, f, false, now_ms);
+    bool left = file_has_left_something(p, f);
+    if (left)
+        planner_drop_upload(p, f, false, now_ms); /* first: its done bytes are subtracted once */
+    f->existing = class == FAIL_EXISTS && p->ignore_existing;
+    if (f->existing)
+        planner_file_report_skipped(p, f);
     else
+        planner_file_report_failed(p, f, class, reason);
+    if (!left)
         planner_file_remove(p, f);
 }
 

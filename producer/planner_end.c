@@ -46,14 +46,20 @@ static void planner_subtract_bytes(struct planner *p, const struct file *f) {
     p->stats.bytes_done -= f->done_bytes;
 }
 
-void planner_file_skipped(struct planner *p, struct file *f) {
+void planner_file_report_skipped(struct planner *p, const struct file *f) {
     struct producer_file_view view;
     planner_subtract_bytes(p, f);
     p->stats.files_skipped++;
     p->stats.files_verified += f->verified;
+    p->stats.files_existing += f->existing;
+    p->stats.files_checked += p->check_dest && f->checking;
     planner_view_file(f, &view);
     if (p->events.file_skipped)
         p->events.file_skipped(p->events.arg, &view);
+}
+
+void planner_file_skipped(struct planner *p, struct file *f) {
+    planner_file_report_skipped(p, f);
     planner_file_remove(p, f);
 }
 
@@ -106,6 +112,71 @@ int planner_file_refuse(struct planner *p, struct file *f, const char *reason) {
     p->stats.files_failed++;
     planner_report_error(p, f->path, FAIL_SOURCE, reason);
     return 0;
+}
+
+/* --- a dry run --- */
+
+/*
+ * Each file goes through the same scan and the same PLAN as in a run. Where a run would offer its first job, the state that
+ * planning gave the file is the forecast, and the file leaves.
+ */
+
+/* Requests of an upload in which every request succeeds at once. */
+static uint64_t forecast_requests(const struct planner *p, const struct file *f) {
+    const struct geometry *geometry = f->done ? &f->geometry : &f->wanted_geometry;
+    uint64_t aborts = f->superseded_opened; /* of the upload that was there before */
+    if (p->sources.scheme != DEST_S3)
+        return 0;
+    if (f->put)
+        return aborts + 1;
+    uint64_t begins = !f->done, finishes = 1;
+    return aborts + begins + geometry->chunks - f->chunks_done + finishes;
+}
+
+static void forecast_report(struct planner *p, struct file *f) {
+    struct producer_file_view view;
+    const struct producer_forecast forecast = {.action = f->done ? FORECAST_RESUME : FORECAST_UPLOAD,
+                                               .bytes = f->id.size - f->done_bytes,
+                                               .requests = forecast_requests(p, f)};
+    planner_view_file(f, &view);
+    if (p->events.file_forecast)
+        p->events.file_forecast(p->events.arg, &view, &forecast);
+    planner_file_remove(p, f);
+}
+
+/* As the `stat` job of an uploader does. */
+static void forecast_look(struct planner *p, struct file *f, uint64_t now_ms) {
+    struct dest d;
+    struct stat st;
+    if (p->dry_run == DRY_RUN_AWAY) {
+        planner_file_skipped(p, f);
+        return;
+    }
+    bool exists = dest_parse(slice_of(f->dest), &d) == 0 && lstat(d.key.ptr, &st) == 0 && S_ISREG(st.st_mode);
+    track_object(p, f, exists && (uint64_t)st.st_size == f->id.size ? NULL : "is not there", now_ms);
+}
+
+void forecast_planned(struct planner *p, uint64_t now_ms) {
+    for (struct file *next, *f = p->files.first; f; f = next) {
+        next = f->next;
+        switch (f->state) {
+        case FILE_CHECK:
+            forecast_look(p, f, now_ms);
+            break;
+        case FILE_CLEAR:
+        case FILE_BEGIN:
+        case FILE_CHUNKS:
+        case FILE_FINISH:
+        case FILE_PUT:
+            forecast_report(p, f);
+            break;
+        case FILE_PLAN:
+        case FILE_VERIFY:
+        case FILE_ASK:
+        case FILE_READ:
+            break;
+        }
+    }
 }
 
 /* --- rule 2: the bucket is missing --- */

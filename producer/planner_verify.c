@@ -72,6 +72,25 @@ int planner_verify_step(struct planner *p, uint64_t now_ms, bool *more) {
  * answers go to the owner.
  */
 
+void inspect_before_plan(struct planner *p, struct file *f) {
+    struct id128 id = question_id(&p->asker, f->index);
+    files_set_upload(&p->files, f, &id);
+    f->asks = JOB_HEAD;
+    f->state = FILE_ASK;
+}
+
+/* --ignore-existing */
+static void inspect_take_existence(struct planner *p, struct file *f, bool exists, uint64_t now_ms) {
+    static const struct id128 none;
+    files_set_upload(&p->files, f, &none);
+    f->existing = exists;
+    f->absent = !exists;
+    if (exists)
+        planner_file_skipped(p, f);
+    else
+        planner_file_restart(p, f, now_ms);
+}
+
 int inspect_next(struct planner *p) {
     struct producer_question q = {0};
     static const struct geometry none;
@@ -153,11 +172,16 @@ static void inspect_take_read(struct planner *p, struct file *f, const struct ev
         inspect_end(p, f);
 }
 
-int inspect_take_answer(struct planner *p, struct file *f, const struct event *e, struct offer *offer) {
+int inspect_take_answer(struct planner *p, struct file *f, const struct event *e, struct offer *offer,
+                        uint64_t now_ms) {
     if (e->class) {
         char reason[PROTO_TEXT_MAX];
         snprintf(reason, sizeof reason, "%.*s", (int)e->detail.len, e->detail.len ? e->detail.ptr : "");
         planner_file_failed(p, f, e->class, "%s", reason);
+        return 0;
+    }
+    if (!f->item) {
+        inspect_take_existence(p, f, e->exists, now_ms);
         return 0;
     }
     switch (e->ref.kind) {

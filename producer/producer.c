@@ -11,10 +11,13 @@
 
 /* --- start and end --- */
 
+/* A dry run leaves given addresses to a run, which may use them at this moment. */
 static int producer_choose_addresses(struct producer *p, const struct producer_config *config) {
-    int err = config->jobs_endpoint ? buf_add_text(&p->jobs_address, config->jobs_endpoint)
-                                    : dirs_new_ipc_endpoint("jobs", &p->jobs_address);
-    return err || !config->data_endpoint ? err : buf_add_text(&p->data_address, config->data_endpoint);
+    bool given = config->jobs_endpoint && !config->dry_run;
+    int err =
+        given ? buf_add_text(&p->jobs_address, config->jobs_endpoint) : dirs_new_ipc_endpoint("jobs", &p->jobs_address);
+    return err || !config->data_endpoint || config->dry_run ? err
+                                                            : buf_add_text(&p->data_address, config->data_endpoint);
 }
 
 static int producer_open_data(struct producer *p) {
@@ -39,7 +42,7 @@ static int producer_new_session(struct producer *p) {
     struct session_options o = {.role = ROLE_PRODUCER,
                                 .consumer = p->consumer,
                                 .journal_dir = p->consumer ? NULL : p->journal_dir,
-                                .jobs = endpoint_address(p->jobs)};
+                                .jobs = p->planner.dry_run ? NULL : endpoint_address(p->jobs)};
     int err = session_new(&p->session, &o);
     return err ? err : session_open(p->session);
 }
@@ -62,7 +65,7 @@ int producer_prepare(struct producer **out, const struct producer_config *config
     if (!p)
         return ERR_NOMEM;
     p->consumer_wait_ms = config->consumer_wait_ms;
-    p->set_wanted = config->set_bwlimit;
+    p->set_wanted = config->set_bwlimit && !config->dry_run;
     p->bwlimit = config->bwlimit;
     p->drain_for_ms = config->drain_for_ms ? config->drain_for_ms : DRAIN_FOR_MS;
     err = planner_init(&p->planner, config, e);
@@ -235,8 +238,11 @@ static void producer_watch_drain(struct producer *p, uint64_t now_ms, uint64_t *
     deadline_lower(deadline_ms, end_ms);
 }
 
+/* A dry run reports nothing before it has a consumer: it may have to look for another one (cli/dry_run.c). */
 static int producer_scan(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
     bool more = false;
+    if (p->planner.dry_run && !p->welcomed)
+        return 0;
     int err = scan_step(&p->planner, ENTRIES_A_STEP, &more);
     if (more)
         *deadline_ms = now_ms;
@@ -287,7 +293,7 @@ int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
         planner_judge_bucket(&p->planner, now_ms);
     if (!err)
         producer_judge_unserved(p, now_ms, deadline_ms);
-    if (!err && connected && p->tail_answered)
+    if (!err && connected && p->tail_answered && !p->planner.dry_run)
         err = offering_send(p, now_ms, deadline_ms);
     if (!err)
         err = data_server_step(p->data, session_journal(p->session), session_incarnation(p->session), now_ms,

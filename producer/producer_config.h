@@ -12,6 +12,14 @@
 
 enum on_change { ON_CHANGE_FAIL, ON_CHANGE_RESTART };
 
+/* A dry run plans the files and reports the plan of each (events.file_forecast). It sends and records
+ * nothing, and has no use for uploaders. */
+enum dry_run {
+    DRY_RUN_NONE,
+    DRY_RUN_HERE, /* a file:// destination is of this host: recorded objects are looked up there */
+    DRY_RUN_AWAY, /* it is of the uploaders' hosts: it is not looked at */
+};
+
 #define DRAIN_FOR_MS UINT64_C(30000)
 #define CONSUMER_WAIT_MS 10000u /* of a command that does not start a consumer itself */
 
@@ -48,11 +56,16 @@ struct producer_config {
     size_t source_count;
     const char *dest; /* DEST argument as given */
     bool recursive, force;
+    enum dry_run dry_run;
     const char *files_from; /* a list of names relative to the only source, which is a directory; NULL: its tree */
     bool null_names;        /* the names in it end with NUL */
     bool follow_links, one_file_system; /* see walk_set_reach */
     struct selection *selection;        /* of the files in trees, and of single files by their name; NULL: all */
     bool ignore_inode;                  /* inode numbers are not part of a file's identity */
+    enum compare compare;               /* how a file is known to be unchanged */
+    bool check_dest;                    /* unchanged files: their objects are looked up */
+    bool ignore_existing;               /* a destination that has an object is left as it is */
+    bool if_none_match;                 /* the same, decided by the destination when the object would be made */
     enum on_change on_change;
     const struct producer_drop *drops; /* instead of sources; all of one endpoint and, on S3, of one bucket */
     size_t drop_count;

@@ -17,7 +17,9 @@ struct producer_stats {
     uint64_t files_done;      /* uploaded in this run */
     uint64_t files_failed;    /* each one was reported through file_failed */
     uint64_t files_skipped;   /* uploaded earlier, according to the journal */
-    uint64_t files_verified;  /* skipped files: inode or ctime differed, and the content was compared */
+    uint64_t files_verified;  /* skipped files that were read and compared */
+    uint64_t files_existing;  /* skipped files: their destinations have objects (--ignore-existing) */
+    uint64_t files_checked;   /* skipped files: their objects are as recorded (--check-dest) */
     uint64_t links_skipped;   /* symbolic links inside trees */
     uint64_t empty_dirs;      /* not kept */
     uint64_t other_skipped;   /* fifos, sockets and devices inside trees */
@@ -57,8 +59,17 @@ struct producer_file_view {
     uint64_t size, done_bytes;
     uint32_t chunks, chunks_done;
     bool verified;       /* skipped after a comparison of its content */
+    bool existing;       /* skipped because its destination has an object */
     bool resumed;        /* some chunks were recorded before this run */
     uint64_t started_ms; /* clock_ms of its first offer; 0: only planned */
+};
+
+/* The plan for a file, as a dry run reports it. */
+enum forecast { FORECAST_UPLOAD, FORECAST_RESUME, FORECAST_SKIP, FORECAST_DELETE, FORECAST_COUNT };
+struct producer_forecast {
+    enum forecast action;
+    uint64_t bytes;    /* that would be sent */
+    uint64_t requests; /* to an S3 store, where each succeeds at once; 0: the destination has none */
 };
 
 /* The answer to a question (struct producer_question). etag is valid during the call. */
@@ -77,7 +88,7 @@ struct producer_events {
     void (*file_progress)(void *arg, const struct producer_file_view *file, uint32_t chunk, uint64_t length,
                           struct slice worker); /* a chunk was recorded */
     void (*file_done)(void *arg, const struct producer_file_view *file, double seconds);
-    void (*file_skipped)(void *arg, const struct producer_file_view *file); /* uploaded earlier */
+    void (*file_skipped)(void *arg, const struct producer_file_view *file); /* uploaded earlier; also in a dry run */
     /* The user sees "PATH: REASON". Also used for SRC arguments and directories (FAIL_SOURCE). */
     void (*file_failed)(void *arg, const char *path, enum fail_class class, const char *reason);
     void (*notice)(void *arg, const char *text); /* one line, not an error */
@@ -85,6 +96,8 @@ struct producer_events {
     void (*entry_skipped)(void *arg, const char *path, const char *kind);
     /* A slow chunk has a hedged lease: a second uploader sends it too (rule 12). */
     void (*lease_hedged)(void *arg, const struct producer_file_view *file, uint32_t chunk, struct slice worker);
+    /* Dry run: the file is not unchanged. */
+    void (*file_forecast)(void *arg, const struct producer_file_view *file, const struct producer_forecast *forecast);
     /* Questions, by their item. question_head: true if the object is to be read back. question_ended: its last call; class
      * FAIL_NONE, or why the destination could not be asked. */
     bool (*question_head)(void *arg, void *item, const struct producer_answer *answer);

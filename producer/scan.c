@@ -8,13 +8,14 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-/* A file that cannot be planned. The consumer records it if its names fit a PLAN. */
+/* A file that cannot be planned. The consumer records it if its names fit a PLAN, unless nothing is to be recorded. */
 static int scan_refuse(struct planner *p, const char *path, const char *dest, const char *reason) {
     static const struct source_identity none;
     static const struct geometry nothing;
     struct file *f;
     p->stats.files_seen++;
-    if (strlen(path) > PROTO_NAME_MAX || strlen(dest) > PROTO_NAME_MAX || strlen(reason) > PROTO_TEXT_MAX) {
+    if (p->dry_run || strlen(path) > PROTO_NAME_MAX || strlen(dest) > PROTO_NAME_MAX ||
+        strlen(reason) > PROTO_TEXT_MAX) {
         p->stats.files_failed++;
         planner_report_error(p, path, FAIL_SOURCE, reason);
         return 0;
@@ -86,6 +87,8 @@ static int scan_add_file(struct planner *p, const char *path, const char *name, 
     f->inodes = inodes;
     p->stats.files_seen++;
     p->stats.bytes_total += id.size;
+    if (p->ignore_existing)
+        inspect_before_plan(p, f);
 out:
     buf_release(&dest);
     return err;

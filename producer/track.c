@@ -102,7 +102,7 @@ static void track_denied(struct planner *p, struct offer *offer, const struct ev
     case WHY_UNKNOWN:
     case WHY_STALE:
     case WHY_ENDED:
-        if (offer->file->item)
+        if (job_kind_asks(offer->ref.kind))
             break;
         track_refused(p, offer->file, e->why, now_ms);
         return;
@@ -113,14 +113,25 @@ static void track_denied(struct planner *p, struct offer *offer, const struct ev
     offers_wait(&p->offers, offer, now_ms + wait_ms, now_ms);
 }
 
-static void track_checked(struct planner *p, struct file *f, const struct event *e, uint64_t now_ms) {
-    if (e->exists && e->size == f->id.size)
+static const char *track_object_difference(const struct file *f, const struct event *e) {
+    if (!e->exists)
+        return "is missing";
+    if (e->size != f->id.size)
+        return "has another size";
+    bool known = e->etag.len > 0 && f->record_etag;
+    return known && !slice_equal(e->etag, slice_of(f->record_etag)) ? "was replaced, its ETag is another one" : NULL;
+}
+
+void track_object(struct planner *p, struct file *f, const char *difference, uint64_t now_ms) {
+    if (!difference)
         planner_file_skipped(p, f);
     else if (f->aborts++ >= RESTARTS_MAX)
         planner_file_failed(p, f, FAIL_INTEGRITY,
                             "its object, uploaded according to the journal, disappears repeatedly at the destination; "
                             "look for a cleanup rule there");
     else {
+        if (p->check_dest)
+            planner_notice(p, "%s: %s; it is sent again", f->dest, difference);
         planner_file_restart(p, f, now_ms);
         f->missing = true;
     }
@@ -164,9 +175,9 @@ static int track_event(struct planner *p, const struct event *e, uint64_t now_ms
         break;
     case EVENT_CHECKED:
         if (e->ref.kind == JOB_STAT)
-            track_checked(p, f, e, now_ms);
-        else if (f->item)
-            return inspect_take_answer(p, f, e, offer);
+            track_object(p, f, track_object_difference(f, e), now_ms);
+        else if (job_kind_asks(e->ref.kind))
+            return inspect_take_answer(p, f, e, offer, now_ms);
         break;
     }
     return 0;

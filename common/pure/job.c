@@ -65,6 +65,7 @@ const char *fail_class_name(enum fail_class c) {
         [FAIL_INTEGRITY] = "integrity",
         [FAIL_SUPERSEDED] = "superseded",
         [FAIL_NO_UPLOADER] = "no-uploader",
+        [FAIL_EXISTS] = "exists",
     };
     return name_of(names, NAMES_COUNT(names), c);
 }
@@ -90,12 +91,12 @@ enum integrity integrity_from_name(struct slice name) {
 }
 
 enum fail_class fail_class_from_name(struct slice name) {
-    for (enum fail_class c = FAIL_CHANGED; c <= FAIL_NO_UPLOADER; c++)
+    for (enum fail_class c = FAIL_CHANGED; c <= FAIL_CLASS_LAST; c++)
         if (slice_equal(name, slice_of(fail_class_name(c))))
             return c;
     return FAIL_NONE;
 }
 
 bool fail_class_spoils(enum fail_class c) {
-    return c == FAIL_CHANGED || c == FAIL_REQUEST || c == FAIL_INTEGRITY;
+    return c == FAIL_CHANGED || c == FAIL_REQUEST || c == FAIL_INTEGRITY || c == FAIL_EXISTS;
 }

@@ -127,7 +127,9 @@ enum fail_class {
     FAIL_INTEGRITY,   /* "integrity": the received bytes are not the sent ones */
     FAIL_SUPERSEDED,  /* "superseded": another source replaced this one at its destination */
     FAIL_NO_UPLOADER, /* "no-uploader": no uploader of the fleet can serve the job */
+    FAIL_EXISTS,      /* "exists": there is an object at the destination, which --if-none-match keeps */
 };
+#define FAIL_CLASS_LAST FAIL_EXISTS
 const char *fail_class_name(enum fail_class c);          /* static storage */
 enum fail_class fail_class_from_name(struct slice name); /* FAIL_NONE: no such name */
 /* True when the bytes sent so far must not be used: the upload is aborted, never resumed. */

@@ -106,6 +106,12 @@ enum inodes {
     INODES_WEAK,    /* not known to be stable: size, mtime and ctime decide whether an unfinished upload resumes */
     INODES_UNSTABLE /* unchanged files were seen with other numbers: recorded as 0 */
 };
+/* How a source is known to be unchanged since it was uploaded. */
+enum compare {
+    COMPARE_TIMES,   /* its identity is the recorded one */
+    COMPARE_SIZE,    /* its size is that of the last object at the destination, whichever source that had */
+    COMPARE_CONTENT, /* and so is its crc32c */
+};
 struct plan_file {
     uint64_t index; /* the producer's own number; the answer repeats it */
     struct id128
@@ -121,6 +127,9 @@ struct plan_file {
     bool drop;               /* abort `upload` and plan nothing; the answer names it as superseded */
     struct slice error;      /* the file cannot be uploaded: record it as failed under the id `upload` */
     struct id128 properties; /* properties_digest of the object: an upload that was begun with others is not resumed */
+    bool ask;                /* only what a plan would find: nothing is planned or recorded */
+    enum compare compare;
+    bool check; /* the object of a finished file will be looked up: its etag is wanted */
 };
 struct msg_plan {
     struct plan_file *files;
@@ -136,7 +145,7 @@ enum planned_state {
     PLANNED_SUPERSEDED, /* another producer replaced this source at its destination: the file fails */
 };
 /* Bits: members in which the source differs from the record of the finished file. */
-enum differs { DIFFERS_INODE = 1, DIFFERS_CTIME = 2 };
+enum differs { DIFFERS_INODE = 1, DIFFERS_CTIME = 2, DIFFERS_UNREAD = 4 /* COMPARE_CONTENT: not read yet */ };
 struct job_lease {
     struct ref ref;
     uint32_t remaining_ms;
@@ -157,8 +166,9 @@ struct planned_file {
     struct job_lease *leases; /* of this upload */
     size_t lease_count;
     struct slice error;
-    uint32_t differs; /* DONE: bits of enum differs; 0: the recorded file */
-    uint32_t crc;     /* DONE with differs: of the recorded content */
+    uint32_t differs;  /* DONE: bits of enum differs; 0: the recorded file */
+    uint32_t crc;      /* DONE with differs: of the recorded content */
+    struct slice etag; /* DONE, as `check` wants it: of the recorded object; empty: not known */
 };
 /* Answers the first files of a PLAN, as many as fit into a frame. The producer asks again for the rest. */
 struct msg_planned {
@@ -180,6 +190,7 @@ struct job {
     enum integrity integrity;  /* --integrity of the producer; UNKNOWN: auto */
     struct slice content_type; /* begin, put; empty: that of the OFFER's properties, else PROPERTY_TYPE_DEFAULT */
     struct slice marker; /* list: the page begins after this key and the upload id `handle`; empty: the first page */
+    bool if_none_match;  /* begin, put, finish: an object that is there is kept (FAIL_EXISTS) */
 };
 struct msg_offer {
     struct job *jobs;

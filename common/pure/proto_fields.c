@@ -122,6 +122,9 @@ static const struct field plan_file_fields[] = {
     FLAG(plan_file, 12, drop),
     TEXT(plan_file, 13, error, OPTIONAL, PROTO_TEXT_MAX),
     ID(plan_file, 14, properties, OPTIONAL),
+    FLAG(plan_file, 15, ask),
+    ENUM(plan_file, 16, compare, OPTIONAL, COMPARE_CONTENT),
+    FLAG(plan_file, 17, check),
 };
 static const struct schema plan_file_schema = SCHEMA("plan_file", plan_file, plan_file_fields);
 
@@ -146,8 +149,9 @@ static const struct field planned_file_fields[] = {
     LIST(planned_file, 12, leases, lease_count, PROTO_LIST_MAX, job_lease_schema),
     TEXT(planned_file, 13, error, OPTIONAL, PROTO_TEXT_MAX),
     FLAG(planned_file, 14, superseded_opened),
-    NUMBER(planned_file, 15, differs, OPTIONAL, DIFFERS_INODE | DIFFERS_CTIME),
+    NUMBER(planned_file, 15, differs, OPTIONAL, DIFFERS_INODE | DIFFERS_CTIME | DIFFERS_UNREAD),
     NUMBER(planned_file, 16, crc, OPTIONAL, ANY32),
+    TEXT(planned_file, 17, etag, OPTIONAL, PROTO_TEXT_MAX),
 };
 static const struct schema planned_file_schema = SCHEMA("planned_file", planned_file, planned_file_fields);
 
@@ -165,6 +169,7 @@ static const struct field job_fields[] = {
     ENUM(job, 11, integrity, OPTIONAL, INTEGRITY_SHA256),
     TEXT(job, 12, content_type, OPTIONAL, PROTO_TEXT_MAX),
     TEXT(job, 13, marker, OPTIONAL, PROTO_TEXT_MAX),
+    FLAG(job, 14, if_none_match),
 };
 static const struct schema job_schema = SCHEMA("job", job, job_fields);
 
@@ -213,7 +218,7 @@ static const struct schema lease_mark_schema = SCHEMA("lease_mark", lease_mark, 
 
 static const struct field trouble_fields[] = {
     TEXT(trouble, 1, location, REQUIRED, PROTO_NAME_MAX),
-    ENUM(trouble, 2, class, OPTIONAL, FAIL_NO_UPLOADER),
+    ENUM(trouble, 2, class, OPTIONAL, FAIL_CLASS_LAST),
     TEXT(trouble, 3, error, OPTIONAL, PROTO_TEXT_MAX),
     NUMBER(trouble, 4, since_ms, OPTIONAL, ANY64),
     NUMBER(trouble, 5, out_ms, OPTIONAL, ANY32),
@@ -228,7 +233,7 @@ static const struct field released_fields[] = {
     TEXT(released, 4, detail, OPTIONAL, PROTO_TEXT_MAX),
     NUMBER(released, 5, bytes, OPTIONAL, SIZE_LIMIT),
     ENUM(released, 6, own, OPTIONAL, OWN_SURE),
-    ENUM(released, 7, class, OPTIONAL, FAIL_NO_UPLOADER),
+    ENUM(released, 7, class, OPTIONAL, FAIL_CLASS_LAST),
 };
 static const struct schema released_schema = SCHEMA("released", released, released_fields);
 
@@ -244,7 +249,7 @@ static const struct schema part_schema = SCHEMA("part", part, part_fields);
 static const struct field result_fields[] = {
     STRUCT(result, 1, ref, REQUIRED, ref_schema),
     ENUM(result, 2, outcome, REQUIRED, OUTCOME_GONE),
-    ENUM(result, 3, class, OPTIONAL, FAIL_NO_UPLOADER),
+    ENUM(result, 3, class, OPTIONAL, FAIL_CLASS_LAST),
     TEXT(result, 4, error, OPTIONAL, PROTO_TEXT_MAX),
     TEXT(result, 5, handle, OPTIONAL, PROTO_TEXT_MAX),
     ENUM(result, 6, checksum, OPTIONAL, CHECKSUM_CRC32C_FULL),
@@ -291,7 +296,7 @@ static const struct field event_fields[] = {
     FLAG(event, 8, exists),
     NUMBER(event, 9, size, OPTIONAL, SIZE_LIMIT),
     FLAG(event, 10, second),
-    ENUM(event, 11, class, OPTIONAL, FAIL_NO_UPLOADER),
+    ENUM(event, 11, class, OPTIONAL, FAIL_CLASS_LAST),
     TEXT(event, 12, etag, OPTIONAL, PROTO_TEXT_MAX),
     ID(event, 13, owner, OPTIONAL),
     FLAG(event, 14, has_crc),
@@ -328,7 +333,7 @@ static const struct field upload_status_fields[] = {
     NUMBER(upload_status, 8, chunks_done, OPTIONAL, CHUNKS_MAX),
     NUMBER(upload_status, 9, leases, OPTIONAL, ANY32),
     NUMBER(upload_status, 10, second, OPTIONAL, ANY32),
-    ENUM(upload_status, 11, class, OPTIONAL, FAIL_NO_UPLOADER),
+    ENUM(upload_status, 11, class, OPTIONAL, FAIL_CLASS_LAST),
     TEXT(upload_status, 12, error, OPTIONAL, PROTO_TEXT_MAX),
     FLAG(upload_status, 13, in_use),
 };

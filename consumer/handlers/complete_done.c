@@ -173,7 +173,7 @@ static int complete_judge_stray_put(struct completion *v, const struct upload_id
     if (err)
         return err;
     const struct finished_entry *finished = finished_find(&s->finished, finished_short(&dest));
-    if (finished && finished->key == finished_short(&key) && !finished_differs(finished, &is->file))
+    if (finished && finished->key == finished_key(&key, is->file.size) && !finished_differs(finished, &is->file))
         return completion_repeated(v, finished->seq);
     struct upload *planned = state_find_key(s, &key);
     if (planned && (planned->lease_count > 0 || planned->opened))
@@ -215,7 +215,8 @@ static int complete_done_stat(struct completion *v) {
                       .kind = EVENT_CHECKED,
                       .worker = slice_of(v->peer->worker),
                       .exists = v->result->exists,
-                      .size = v->result->size};
+                      .size = v->result->size,
+                      .etag = v->result->etag};
     reply_event(v->c, &e, v->producers);
     return completion_recorded(v, 0);
 }

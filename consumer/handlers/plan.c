@@ -2,7 +2,8 @@
  * PLAN: which upload a file is. The first match counts:
  *   1. The named upload was superseded: SUPERSEDED. The file fails at this producer.
  *   2. The file finished last at its destination: DONE, unless --force or a missing object asks for
- *      a new upload. The reply has the recorded crc when inode or ctime differ.
+ *      a new upload. The reply has the recorded crc when inode or ctime differ, or when the content
+ *      decides. With `compare`, any source of the recorded size is the file.
  *   3. An unfinished upload has its key, inode, ctime and properties: it goes on, unless it is
  *      spoiled, or has failed and --force or another --chunk-size asks for a new one.
  *   4. Otherwise a new upload. It supersedes the unfinished one at its destination.
@@ -12,6 +13,8 @@
  *
  * PLAN is handled after the commit of the round's results, so that it sees only committed records.
  * Records that it appends are committed before PLANNED leaves.
+ *
+ * A file with `ask` takes the same decisions, and the state and the journal stay as they are.
  */
 #include "consumer/handlers/handlers.h"
 #include "consumer/handlers/plan_internal.h"
@@ -51,22 +54,60 @@ static int plan_record_same(struct planning *p, const struct finished_entry *e) 
     return ledger_append(p->c, &r, peer_bit(p->peer));
 }
 
+/* The recorded source has other attributes now, and its record is to have them. */
+static bool plan_is_same(const struct planning *p, const struct finished_entry *e, bool compared) {
+    if (e->key != p->finished)
+        return false;
+    if (finished_differs(e, &p->identity.file))
+        return compared;
+    return p->file->inodes == INODES_UNSTABLE && e->inode && !p->identity.file.ino;
+}
+
+/* Why the producer has to read the file. */
+static uint32_t plan_differs(const struct planning *p, const struct finished_entry *e) {
+    switch (p->file->compare) {
+    case COMPARE_SIZE:
+        return 0;
+    case COMPARE_CONTENT:
+        return DIFFERS_UNREAD;
+    case COMPARE_TIMES:
+        break;
+    }
+    return finished_differs(e, &p->identity.file);
+}
+
+/* The state has no etags: it is read from the record. p->bitmap keeps it, which a finished file does not need. */
+static struct slice plan_read_etag(struct planning *p, const struct finished_entry *e) {
+    struct buf line = BUF_INIT, scratch = BUF_INIT;
+    struct record r;
+    uint64_t next;
+    int err = journal_read(p->c->journal, e->seq, 1, &line, &next);
+    if (!err)
+        err = record_parse(slice_make(line.data, line.len - 1), &r, &scratch);
+    if (!err && id_equal(&r.upload, &e->upload) && (r.has & HAS_ETAG))
+        err = buf_add_slice(p->bitmap, r.etag);
+    buf_release(&scratch);
+    buf_release(&line);
+    return err ? slice_of(NULL) : buf_slice(p->bitmap);
+}
+
 static int plan_answer_finished(struct planning *p, const struct finished_entry *found, struct planned_file *out) {
     struct finished_entry e = *found;                 /* a copy, because appending may move it */
     bool own = id_equal(&e.upload, &p->file->upload); /* compared when it was planned first */
-    uint32_t differs = own ? 0 : finished_differs(&e, &p->identity.file);
-    bool same = differs ? p->file->verified && p->file->crc == e.crc
-                        : !own && p->file->inodes == INODES_UNSTABLE && e.inode && !p->identity.file.ino;
-    int err = same ? plan_record_same(p, &e) : 0;
+    bool compared = p->file->verified && p->file->crc == e.crc;
+    int err = !own && !p->file->ask && plan_is_same(p, &e, compared) ? plan_record_same(p, &e) : 0;
     if (err == ERR_INVALID)
         return plan_refuse(out, "its record cannot be written");
     if (err)
         return err;
-    plan_watch_finished(p, &e);
+    if (!p->file->ask)
+        plan_watch_finished(p, &e);
     out->upload = e.upload;
     out->state = PLANNED_DONE;
-    out->differs = same ? 0 : differs;
+    out->differs = own || compared ? 0 : plan_differs(p, &e);
     out->crc = out->differs ? e.crc : 0;
+    if (p->file->check && !out->differs)
+        out->etag = plan_read_etag(p, &e);
     return 0;
 }
 
@@ -96,6 +137,10 @@ static void plan_describe_begun(struct planning *p, const struct upload *u, stru
     out->done_bytes = u->done_bytes;
 }
 
+static enum planned_state plan_state_of(const struct upload *u) {
+    return u->begun ? PLANNED_OPEN : u->opened ? PLANNED_OPENING : PLANNED_NEW;
+}
+
 static void plan_describe_superseded(const struct upload *old, struct planned_file *out) {
     out->superseded = old->id;
     out->superseded_handle = upload_handle(old);
@@ -111,7 +156,7 @@ static int plan_describe(struct planning *p, struct upload *u, struct planned_fi
         old = state_find(&p->c->state, &u->supersedes);
     }
     out->upload = u->id;
-    out->state = u->begun ? PLANNED_OPEN : u->opened ? PLANNED_OPENING : PLANNED_NEW;
+    out->state = plan_state_of(u);
     out->chunk_size = u->chunk_size;
     out->chunks = u->chunks;
     if (u->begun)
@@ -139,6 +184,29 @@ static bool plan_owner_may_return(const struct planning *p, const struct upload 
     return curve_key_is_set(&p->peer->key) && there->inherited && !there->producers && uploads_may_adopt(p->c);
 }
 
+/* The upload that a new one at this destination would wait for. */
+static const struct upload *plan_foresee_superseded(const struct planning *p, const struct upload *there) {
+    const struct upload *older = there ? state_find(&p->c->state, &there->supersedes) : NULL;
+    return older ? older : there;
+}
+
+/* The producer only asks. u: the upload that would go on; NULL: a new one would begin. */
+static void plan_foresee(struct planning *p, const struct upload *u, const struct upload *there,
+                         struct planned_file *out) {
+    const struct upload *old = u ? state_find(&p->c->state, &u->supersedes) : plan_foresee_superseded(p, there);
+    bool shaped = u && (u->begun || u->shaped);
+    out->chunk_size = shaped ? u->chunk_size : p->file->chunk_size;
+    out->chunks = shaped ? u->chunks : p->file->chunks;
+    if (u) {
+        out->upload = u->id;
+        out->state = plan_state_of(u);
+    }
+    if (u && u->begun)
+        plan_describe_begun(p, u, out);
+    if (old)
+        plan_describe_superseded(old, out);
+}
+
 /* Leaves out->upload zero when there is no room now; the producer repeats the request. */
 static int plan_upload(struct planning *p, const struct upload *asked, struct planned_file *out) {
     struct upload *u = plan_find_unfinished(p, asked);
@@ -146,6 +214,10 @@ static int plan_upload(struct planning *p, const struct upload *asked, struct pl
     if (there && uploads_is_foreign(p->c, there, p->peer))
         return plan_refuse(out, "a producer with another key uploads to this destination; run again when it has ended, "
                                 "or choose another destination");
+    if (p->file->ask) {
+        plan_foresee(p, u, there, out);
+        return 0;
+    }
     if (!u && ((there && plan_owner_may_return(p, there)) || !plan_make_room(p)))
         return 0;
     int err = u ? 0 : plan_add_upload(p, &u);
@@ -238,6 +310,7 @@ static int plan_one(struct planning *p, struct planned_file *out) {
     int err = state_fingerprints(&p->c->state, &p->identity, &p->key, &p->dest);
     if (err)
         return err;
+    p->finished = finished_key(&p->key, p->identity.file.size);
     if (plan_was_superseded(p, asked)) {
         out->upload = file->upload;
         out->state = PLANNED_SUPERSEDED;
@@ -248,7 +321,7 @@ static int plan_one(struct planning *p, struct planned_file *out) {
 }
 
 static size_t plan_encoded_bytes(const struct planned_file *out) {
-    return FILE_BYTES + out->handle.len + out->done.len + out->superseded_handle.len + out->error.len +
+    return FILE_BYTES + out->handle.len + out->done.len + out->superseded_handle.len + out->error.len + out->etag.len +
            out->lease_count * LEASE_BYTES;
 }
 

@@ -16,9 +16,16 @@ static bool plan_dest_is_unsettled(const struct planning *p) {
     return there && (there->opened || there->begun);
 }
 
+/* By default the source has to be the recorded one, with its times. Otherwise only what arrived counts. */
+static bool plan_is_recorded(const struct planning *p, const struct finished_entry *e) {
+    if (p->file->compare)
+        return (uint32_t)e->key == finished_size(p->identity.file.size);
+    return e->key == p->finished;
+}
+
 const struct finished_entry *plan_find_finished(const struct planning *p) {
     const struct finished_entry *e = finished_find(&p->c->state.finished, finished_short(&p->dest));
-    if (!e || e->key != finished_short(&p->key) || plan_dest_is_unsettled(p))
+    if (!e || !plan_is_recorded(p, e) || plan_dest_is_unsettled(p))
         return NULL;
     if (!p->forced)
         return e;

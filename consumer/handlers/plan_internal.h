@@ -10,8 +10,9 @@ struct planning { /* one file of a PLAN */
     const struct plan_file *file;
     struct upload_identity identity;
     struct id128 key, dest; /* fingerprints of the identity and of the destination */
+    uint64_t finished;      /* finished_key of key */
     bool forced;            /* --force, or the object is missing at the destination */
-    struct buf *bitmap;     /* the memory of the reply's `done` */
+    struct buf *bitmap;     /* the memory of the reply's `done`, or of its `etag` */
 };
 
 /* The finished upload that the file is; NULL: there is none, or the file must be uploaded again. */

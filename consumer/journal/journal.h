@@ -21,6 +21,7 @@
 #include "pure/buf.h"
 #include "pure/err.h"
 #include "pure/ids.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,7 @@ struct journal_options {
     uint64_t rotate_bytes;       /* 0: JOURNAL_ROTATE_BYTES */
     const struct journal_io *io; /* NULL: the real calls */
     struct id128 expected;       /* the journal must have this id; a new one is not created. Zero: any id */
+    bool read_only;              /* see journal_open */
     struct journal_position known;
     /* Called for every record after `known`, in order; not for the epoch and segment records that
      * journal_open appends. A negative value ends recovery with it. When `known` does not fit this
@@ -62,6 +64,10 @@ struct journal_options {
  * "FILE:LINE: reason; remedy"; nothing was changed. ERR_LOST: not the expected journal.
  * ERR_VERSION: written by a newer version. ERR_DENIED, ERR_FULL, ERR_IO, ERR_NOT_FOUND. All are
  * logged.
+ *
+ * read_only: the records are checked and applied, and nothing else: no lock, no file, no directory
+ * and no epoch. A torn tail is left out and stays. A directory that is missing, or has no journal,
+ * is an empty journal. journal_append then returns ERR_IO.
  */
 int journal_open(struct journal **j, const struct journal_options *o) MUST_CHECK;
 /* Drops lines that were not committed. Releases the lock. */

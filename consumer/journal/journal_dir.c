@@ -111,6 +111,11 @@ int journal_dir_open(struct journal *j) {
     return err ? err : dir_remove_stale(j, SNAPSHOT_TEMP);
 }
 
+int journal_dir_open_to_read(struct journal *j) {
+    j->dir_fd = open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return j->dir_fd == -1 ? disk_error(j->dir, "", "open") : 0;
+}
+
 void journal_dir_unlock(struct journal *j) {
     if (j->lock_fd != -1) {
         /* After a failure the mark must stay. If ftruncate fails, an old pid stays in a file

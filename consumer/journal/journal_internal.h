@@ -26,6 +26,7 @@ struct journal {
     struct id128 id;
     uint64_t epoch, rotations;
     bool ready; /* journal_open succeeded */
+    bool read_only;
     bool failed, stopped_cleanly;
     bool left_in_flight; /* found at open: the last holder was between write and the end of fdatasync */
 
@@ -57,6 +58,7 @@ int journal_add_sealed(struct journal *j, uint64_t first_seq) MUST_CHECK;
 
 /* --- journal_dir.c; errors are logged --- */
 int journal_dir_open(struct journal *j) MUST_CHECK; /* creates it, takes the lock, removes stale temporary files */
+int journal_dir_open_to_read(struct journal *j) MUST_CHECK; /* does none of that */
 void journal_dir_unlock(struct journal *j);
 /* Marks in the lock file, for the next holder under the same kernel: a batch is between its write
  * and the end of its sync. */

@@ -15,6 +15,8 @@
  *    rotation, or a new journal). Otherwise it is opened, and synced together with the directory:
  *    the last writer may have been killed before its own sync.
  * 5. Append and commit the new epoch.
+ *
+ * To read only, steps 1, 4 and 5 are left out.
  */
 #include "consumer/journal/journal_internal.h"
 
@@ -359,13 +361,30 @@ static int journal_recover(struct journal *j, const struct journal_options *o) {
         err = journal_check_expected(j, o, &w.check.journal);
     if (!err)
         err = recovery_adopt(j, &w);
-    if (!err)
+    if (!err && !o->read_only)
         err = recovery_settle(j, &w);
-    if (!err)
+    if (!err && !o->read_only)
         err = journal_begin_epoch(j);
     line_check_release(&w.check);
     journal_files_release(&w.files);
     return err;
+}
+
+static int journal_open_to_write(struct journal *j, const struct journal_options *o) {
+    int err = journal_dir_open(j);
+    return err ? err : journal_recover(j, o);
+}
+
+/* A directory that is missing counts as an empty journal. */
+static int journal_open_to_read(struct journal *j, const struct journal_options *o) {
+    if (access(o->dir, F_OK) != 0 && errno == ENOENT) {
+        memset(j->head, '0', ID_HEX_LEN);
+        j->epoch = 1;
+        j->stopped_cleanly = true;
+        return id_random(&j->id);
+    }
+    int err = journal_dir_open_to_read(j);
+    return err ? err : journal_recover(j, o);
 }
 
 int journal_open(struct journal **out, const struct journal_options *o) {
@@ -379,12 +398,11 @@ int journal_open(struct journal **out, const struct journal_options *o) {
     j->dir = strdup(o->dir);
     j->active_path = disk_path(o->dir, JOURNAL_ACTIVE);
     int err = j->dir && j->active_path ? chain_init(&j->chain) : ERR_NOMEM;
+    j->read_only = o->read_only;
     if (!err && access(o->dir, F_OK) != 0)
         err = journal_check_expected(j, o, &(struct id128){0});
     if (!err)
-        err = journal_dir_open(j);
-    if (!err)
-        err = journal_recover(j, o);
+        err = o->read_only ? journal_open_to_read(j, o) : journal_open_to_write(j, o);
     if (err) {
         journal_close(&j);
         return err;

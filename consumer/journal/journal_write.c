@@ -36,7 +36,7 @@ static int journal_fail(struct journal *j, int err) {
 }
 
 int journal_append(struct journal *j, struct record *r) {
-    if (j->failed)
+    if (j->failed || j->read_only)
         return ERR_IO;
     int64_t now_us = clock_real_us();
     r->seq = j->gathered_seq + 1;
@@ -198,7 +198,7 @@ int journal_commit(struct journal *j) {
 int journal_check(struct journal *j) {
     if (j->failed)
         return ERR_IO;
-    int err = journal_dir_check_active(j, j->size);
+    int err = j->read_only ? 0 : journal_dir_check_active(j, j->size);
     return err ? journal_fail(j, err) : 0;
 }
 

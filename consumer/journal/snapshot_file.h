@@ -13,7 +13,7 @@
 #include "pure/buf.h"
 #include "pure/err.h"
 
-#define SNAPSHOT_VERSION 1
+#define SNAPSHOT_VERSION 2
 #define SNAPSHOT_NAME "snapshot"
 #define SNAPSHOT_TEMP "tmp-snapshot"
 #define SNAPSHOT_BODY_MAX ((uint64_t)1 << 30)

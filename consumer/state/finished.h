@@ -9,11 +9,11 @@
  * tests/bench/test_growth.py: 560 MB for ten million. A start from a snapshot restores
  * their order.
  *
- * Fingerprints have 64 bits here (finished_short). A file is taken for a finished one by mistake
- * only if both its destination and its key have the fingerprints of that entry. For two different
- * destinations the probability is 2^-128. For another source or another version of it at the same
- * destination it is 2^-64, and the file is read and compared unless the 32 bits of its ctime are
- * equal too. If only the destinations have the same fingerprint, one of the files is uploaded again
+ * Fingerprints have 64 bits here (finished_short, finished_key). A file is taken for a finished one
+ * by mistake only if both its destination and its key have the fingerprints of that entry. For two
+ * different destinations the probability is at most 2^-96. For another source or another version at
+ * the same destination it is 2^-64, or 2^-32 if the size is the same; and then the file is read and
+ * compared unless the 32 bits of its ctime are equal too, which makes it 2^-64. If only the destinations have the same fingerprint, one of the files is uploaded again
  * in the next run: among ten million files the probability is 2^-18.
  */
 #ifndef CHUNKLIFT_CONSUMER_FINISHED_H
@@ -27,7 +27,8 @@
 
 #define FINISHED_SEQ_MAX ((UINT64_C(1) << 48) - 1)
 struct finished_entry {
-    uint64_t dest, key; /* finished_short of the fingerprints */
+    uint64_t dest; /* finished_short of the fingerprint */
+    uint64_t key;  /* finished_key */
     struct id128 upload;
     uint64_t seq : 48;   /* of the finish or put record */
     uint64_t inode : 16; /* fingerprint of the source's inode number; 0: the number was 0, which is not compared */
@@ -47,6 +48,17 @@ struct finished {
 /* The first half of a fingerprint of upload_identity.h. */
 static inline uint64_t finished_short(const struct id128 *fingerprint) {
     return id_hash(fingerprint);
+}
+
+/* Of sizes below 4 GiB each has its own. */
+static inline uint32_t finished_size(uint64_t size) {
+    return (uint32_t)(size ^ (size >> 32) * UINT64_C(0x9e3779b1));
+}
+
+/* The key of an entry: a quarter of the upload's fingerprint, and the size. So an entry can also be compared by size
+ * alone. */
+static inline uint64_t finished_key(const struct id128 *fingerprint, uint64_t size) {
+    return (id_hash(fingerprint) & ~(uint64_t)UINT32_MAX) | finished_size(size);
 }
 
 int finished_init(struct finished *f) MUST_CHECK;

@@ -199,7 +199,7 @@ static int state_apply_finish(struct state *s, const struct record *r) {
         return 0;
     }
     struct finished_entry e = {.dest = finished_short(&u->dest_key),
-                               .key = finished_short(&u->key),
+                               .key = finished_key(&u->key, u->identity.file.size),
                                .upload = u->id,
                                .seq = r->seq,
                                .crc = r->crc};
@@ -220,7 +220,7 @@ static int state_finished_entry(struct state *s, const struct record *r, struct 
     int err = state_fingerprints(s, &is, &key, &dest);
     if (err)
         return err;
-    e->key = finished_short(&key);
+    e->key = finished_key(&key, is.file.size);
     e->dest = finished_short(&dest);
     return 0;
 }

@@ -10,6 +10,7 @@
 #include "producer/cli/cp.h"
 #include "producer/cli/cp_options.h"
 #include "producer/cli/driver.h"
+#include "producer/cli/dry_run.h"
 #include "producer/cli/run_lock.h"
 #include "producer/cli/supervise.h"
 #include "producer/producer.h"
@@ -137,6 +138,8 @@ int cp_command(int argc, char **argv) {
     struct cp cp = {.lock = RUN_LOCK_INIT};
     uint64_t began_ms = clock_ms();
     int status = cp_options_parse(&cp.o, argc, argv);
+    if (status < 0 && cp.o.base.dry_run)
+        status = dry_run_command(&cp.o.base, DRY_RUN_HERE, began_ms);
     if (status >= 0) {
         cp_options_release(&cp.o);
         return status;

@@ -39,7 +39,7 @@ static void driver_display(struct driver *d, uint64_t now_ms, uint64_t *deadline
         }
         deadline_lower(deadline_ms, progress_due_ms(&d->progress));
     }
-    if (d->options.json) {
+    if (d->options.json && !d->options.dry_run) {
         if (now_ms >= d->json_due_ms) {
             json_stats_event("progress", producer_stats(d->producer), driver_seconds(d), -1, NULL, NULL);
             d->json_due_ms = now_ms + JSON_EVERY_MS;
@@ -169,8 +169,12 @@ static void driver_print_line(const char *line, FILE *out) {
 
 /* The last line of a run. Not an error: without the name of the program. */
 static void driver_print_result(const struct driver *d, double seconds, FILE *out) {
+    const struct producer_stats *stats = producer_stats(d->producer);
+    const char *dest = producer_dest(d->producer);
     struct buf line = BUF_INIT;
-    if (summary_add_line(&line, producer_stats(d->producer), seconds, producer_dest(d->producer)) == 0)
+    int err = d->options.dry_run ? dry_run_add_line(&line, d->options.dry_run, stats, dest)
+                                 : summary_add_line(&line, stats, seconds, dest);
+    if (!err)
         driver_print_line(line.data, out);
     buf_release(&line);
 }
@@ -192,7 +196,7 @@ static void driver_log_end(const struct driver *d, int status) {
         log_error("stopped after %" PRIu64 " failed file%s (--max-errors); remove the cause, then the same command "
                   "continues",
                   failed, failed == 1 ? "" : "s");
-    else if (status > 128)
+    else if (status > 128 && !d->options.dry_run)
         log_info("interrupted; the same command resumes the upload");
 }
 
@@ -228,7 +232,9 @@ int driver_report(struct driver *d, int status) {
         return status;
     if (d->options.report && status != EXIT_USAGE && driver_write_report(d, status, seconds) && status == EXIT_DONE)
         status = EXIT_SOME_FAILED; /* it was logged */
-    if (d->options.json)
+    if (d->options.json && d->options.dry_run)
+        dry_run_json_totals(d->options.dry_run, stats, status, producer_dest(d->producer), d->options.where);
+    else if (d->options.json)
         json_stats_event("summary", stats, seconds, status, producer_dest(d->producer), d->options.where);
     bool shown = !d->options.json && !d->options.quiet && status != EXIT_USAGE;
     FILE *out = shown ? driver_open_display() : NULL;

@@ -8,6 +8,7 @@
 #define CHUNKLIFT_DRIVER_H
 
 #include "producer/producer.h"
+#include "producer/show/dry_run_output.h"
 #include "producer/show/failures.h"
 #include "producer/show/progress.h"
 
@@ -23,16 +24,17 @@ struct driver_hooks { /* each may be NULL */
 };
 
 struct driver_options {
-    bool json;                       /* progress events on stdout */
-    bool progress;                   /* progress display on stderr */
-    bool summary;                    /* driver_report prints one, */
-    bool quiet;                      /* but not on stderr */
-    uint64_t stats_ms;               /* time between two lines of progress without a terminal; 0: none */
-    bool stops_at_once;              /* the first stop request ends the loop */
-    const struct failures *failures; /* listed at the end; NULL: not listed */
-    const char *report;              /* NULL: none is written */
-    const char *show_failed;         /* the command that lists all of them */
-    const char *where;               /* the journal's directory, or the consumer's endpoint: for the summary */
+    bool json;                            /* progress events on stdout */
+    bool progress;                        /* progress display on stderr */
+    bool summary;                         /* driver_report prints one, */
+    bool quiet;                           /* but not on stderr */
+    uint64_t stats_ms;                    /* time between two lines of progress without a terminal; 0: none */
+    bool stops_at_once;                   /* the first stop request ends the loop */
+    const struct failures *failures;      /* listed at the end; NULL: not listed */
+    const char *report;                   /* NULL: none is written */
+    const char *show_failed;              /* the command that lists all of them */
+    const struct dry_run_totals *dry_run; /* printed instead of the summary; NULL: it is no dry run */
+    const char *where;                    /* the journal's directory, or the consumer's endpoint: for the summary */
 };
 
 struct driver {

@@ -24,11 +24,27 @@ static int producer_options_check_keys(const struct producer_options *o) {
     return err;
 }
 
+static int producer_options_check_compare(const struct producer_options *o) {
+    const char *problem = NULL;
+    if (o->size_only && o->checksum)
+        problem = "--size-only, --checksum: each says alone when a file is unchanged; leave one out";
+    else if (o->config.force && (o->size_only || o->checksum || o->config.check_dest))
+        problem = "--force: sends unchanged files too; leave it out, or --size-only, --checksum and --check-dest";
+    else if (o->config.check_dest && (o->config.ignore_existing || o->config.if_none_match))
+        problem = "--check-dest: replaces objects that --ignore-existing and --if-none-match leave; leave it out";
+    else if (o->dry_run && (o->config.check_dest || o->config.ignore_existing))
+        problem = "--dry-run: asks no store; leave out --check-dest and --ignore-existing";
+    if (problem)
+        log_error("%s", problem);
+    return problem ? ERR_USAGE : 0;
+}
+
 static int producer_options_check(const struct producer_options *o, const struct command_text *text) {
     if (o->arguments.count < 2)
         return producer_options_refuse(text, text->name,
                                        o->arguments.count == 0 ? "SRC and DEST are missing" : "DEST is missing");
-    return producer_options_check_keys(o);
+    int err = producer_options_check_compare(o);
+    return err ? err : producer_options_check_keys(o);
 }
 
 /* Appends a word for a shell. */
@@ -62,6 +78,7 @@ static int producer_options_settle(struct producer_options *o) {
     o->config.sources = o->arguments.items;
     o->config.source_count = o->arguments.count - 1;
     o->config.dest = o->arguments.items[o->arguments.count - 1];
+    o->config.compare = o->checksum ? COMPARE_CONTENT : o->size_only ? COMPARE_SIZE : COMPARE_TIMES;
     o->config.on_change = o->on_change ? ON_CHANGE_RESTART : ON_CHANGE_FAIL;
     o->config.integrity = option_integrity(o->integrity, o->content_md5);
     o->config.no_guess_type = o->properties.no_guess_type;
@@ -93,7 +110,7 @@ int producer_options_parse(struct producer_options *o, const struct command_text
 int producer_options_setup_log(const struct producer_options *o) {
     enum log_level level = o->quiet ? LOG_ERROR : o->verbose ? LOG_DEBUG : o->output.json ? LOG_WARN : LOG_INFO;
     log_setup("chunklift", level, false);
-    int err = o->report ? report_prepare(o->report) : 0;
+    int err = o->report && !o->dry_run ? report_prepare(o->report) : 0;
     return err ? err : log_set_file(o->log_file);
 }
 

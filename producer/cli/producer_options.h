@@ -24,7 +24,7 @@ struct producer_options {
     struct property_options properties;
     const char *journal_argument;
     int on_change, integrity;
-    bool content_md5;
+    bool content_md5, dry_run, size_only, checksum;
     struct option_budget bwlimit;
     struct select_options select;
     /* memory of the members above */
@@ -37,6 +37,7 @@ extern const char *const on_change_names[];
 /* They follow the rows of a command's own and end its table. */
 #define PRODUCER_OPTION_ROWS(o)                                                                                        \
     {"recursive", 'r', OPTION_FLAG, &(o)->config.recursive, NULL, "upload directories and their contents"},            \
+        {"dry-run", 'n', OPTION_FLAG, &(o)->dry_run, NULL, "print what a run would do; send and record nothing"},      \
         {.name = "chunk-size",                                                                                         \
          .kind = OPTION_SIZE,                                                                                          \
          .target = &(o)->config.chunk_size,                                                                            \
@@ -46,6 +47,23 @@ extern const char *const on_change_names[];
          .max = 5 * GIB},                                                                                              \
         SELECT_OPTION_ROWS(&(o)->select, &(o)->config),                                                                \
         {"force", 0, OPTION_FLAG, &(o)->config.force, NULL, "upload again files that the journal shows as uploaded"},  \
+        {"size-only", 0, OPTION_FLAG, &(o)->size_only, NULL, "skip files of the recorded size, whatever their times"}, \
+        {"checksum", 0, OPTION_FLAG, &(o)->checksum, NULL, "skip files of the recorded size and crc32c; reads them"},  \
+        {"check-dest", 0,                                                                                              \
+         OPTION_FLAG,  &(o)->config.check_dest,                                                                        \
+         NULL,         "ask the store about skipped files; send again what differs"},                                  \
+        {"ignore-existing",                                                                                            \
+         0,                                                                                                            \
+         OPTION_FLAG,                                                                                                  \
+         &(o)->config.ignore_existing,                                                                                 \
+         NULL,                                                                                                         \
+         "skip files whose destination has an object"},                                                                \
+        {"if-none-match",                                                                                              \
+         0,                                                                                                            \
+         OPTION_FLAG,                                                                                                  \
+         &(o)->config.if_none_match,                                                                                   \
+         NULL,                                                                                                         \
+         "replace no object; one that is there fails the file"},                                                       \
         {"ignore-inode", 0, OPTION_FLAG, &(o)->config.ignore_inode, NULL, "identify files without inode numbers"},     \
         {.name = "on-change",                                                                                          \
          .kind = OPTION_CHOICE,                                                                                        \

@@ -284,7 +284,7 @@ static int status_print_upload(const struct upload_status *u, const char *word) 
 /* ---- groups ---- */
 
 static struct status_group *status_group_of(struct status_groups *g, const struct upload_status *u) {
-    return u->leases ? &g->moving : u->class ? &g->failed[u->class <= FAIL_NO_UPLOADER ? u->class : 0] : &g->waiting;
+    return u->leases ? &g->moving : u->class ? &g->failed[u->class <= FAIL_CLASS_LAST ? u->class : 0] : &g->waiting;
 }
 
 static int status_print_grouped(struct status_groups *g, const struct upload_status *u, const char *word) {
@@ -318,7 +318,7 @@ static void status_print_eta(const struct status_groups *g) {
 int status_view_groups(const struct status_groups *g) {
     status_print_rest(&g->moving, NAMED_MAX, "moving", "");
     status_print_rest(&g->waiting, NAMED_MAX, "waiting", "");
-    for (enum fail_class c = FAIL_NONE; c <= FAIL_NO_UPLOADER; c++)
+    for (enum fail_class c = FAIL_NONE; c <= FAIL_CLASS_LAST; c++)
         status_print_rest(&g->failed[c], EXAMPLES_MAX, "failed", fail_class_name(c));
     status_print_eta(g);
     return output_check();

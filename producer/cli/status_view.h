@@ -13,8 +13,8 @@ struct status_group {
     uint64_t count, size, done_bytes;
 };
 struct status_groups {
-    struct status_group moving, waiting, failed[FAIL_NO_UPLOADER + 1]; /* failed: by class */
-    uint64_t rate;                                                     /* of all uploaders, bytes per second */
+    struct status_group moving, waiting, failed[FAIL_CLASS_LAST + 1]; /* failed: by class */
+    uint64_t rate;                                                    /* of all uploaders, bytes per second */
 };
 
 /* From a running consumer: its own line and its peers, once; then its uploads, page by page; then the counted ones. */

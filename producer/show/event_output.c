@@ -24,11 +24,20 @@ static void output_done(void *arg, const struct producer_file_view *file, double
         log_debug("%s: uploaded to %s", file->path, file->dest);
 }
 
+static void output_forecast(void *arg, const struct producer_file_view *file,
+                            const struct producer_forecast *forecast) {
+    struct event_output *o = arg;
+    dry_run_print(&o->totals, file, forecast, o->json);
+}
+
 static void output_skipped(void *arg, const struct producer_file_view *file) {
-    if (event_output_is_json(arg))
+    if (((const struct event_output *)arg)->dry_run)
+        output_forecast(arg, file, &(struct producer_forecast){.action = FORECAST_SKIP});
+    else if (event_output_is_json(arg))
         json_file_event("file_skipped", file, -1);
     else
-        log_debug("%s: the journal shows it uploaded%s", file->path,
+        log_debug("%s: %s%s", file->path,
+                  file->existing ? "there is an object at its destination" : "the journal shows it uploaded",
                   file->verified ? "; its content was compared" : "");
 }
 
@@ -62,13 +71,14 @@ static void output_lease_hedged(void *arg, const struct producer_file_view *file
 }
 
 struct producer_events event_output_events(struct event_output *o) {
-    return (struct producer_events){o,
-                                    output_started,
-                                    output_progress,
-                                    output_done,
-                                    output_skipped,
-                                    output_failed,
-                                    output_notice,
-                                    output_entry_skipped,
-                                    output_lease_hedged};
+    return (struct producer_events){.arg = o,
+                                    .file_started = output_started,
+                                    .file_progress = output_progress,
+                                    .file_done = output_done,
+                                    .file_skipped = output_skipped,
+                                    .file_failed = output_failed,
+                                    .file_forecast = output_forecast,
+                                    .notice = output_notice,
+                                    .entry_skipped = output_entry_skipped,
+                                    .lease_hedged = output_lease_hedged};
 }

@@ -4,11 +4,13 @@
 #define CHUNKLIFT_EVENT_OUTPUT_H
 
 #include "producer/producer_events.h"
+#include "producer/show/dry_run_output.h"
 #include "producer/show/failures.h"
 #include <stdbool.h>
 
 struct event_output {
-    bool json;
+    bool json, dry_run; /* dry_run: skipped files are a part of the plan that is printed */
+    struct dry_run_totals totals;
     struct failures failures;
 };
 

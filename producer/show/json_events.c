@@ -36,6 +36,8 @@ void json_file_event(const char *event, const struct producer_file_view *file, d
     json_event_file(&l, file);
     if (file->verified && l.err == 0)
         l.err = buf_add_text(&l.text, ",\"verified\":true");
+    if (file->existing && l.err == 0)
+        l.err = buf_add_text(&l.text, ",\"existing\":true");
     if (file->resumed && l.err == 0)
         l.err = buf_add_text(&l.text, ",\"resumed\":true");
     if (seconds >= 0)
@@ -86,6 +88,8 @@ void json_add_stats(struct json_line *l, const struct producer_stats *stats, dou
     json_line_number(l, "files_failed", stats->files_failed + stats->source_errors);
     json_line_number(l, "files_skipped", stats->files_skipped);
     json_line_number(l, "files_verified", stats->files_verified);
+    json_line_number(l, "files_existing", stats->files_existing);
+    json_line_number(l, "files_checked", stats->files_checked);
     json_line_number(l, "links_skipped", stats->links_skipped);
     json_line_number(l, "empty_dirs", stats->empty_dirs);
     json_line_number(l, "other_skipped", stats->other_skipped);

@@ -10,13 +10,20 @@ static const char *summary_plural(uint64_t count) {
 }
 
 static void summary_print_skipped(FILE *out, const struct producer_stats *stats) {
-    if (stats->files_skipped > 0)
+    uint64_t unchanged = sub_or_zero(stats->files_skipped, stats->files_existing);
+    if (unchanged > 0 && stats->files_checked > 0)
+        fprintf(out, "%" PRIu64 " skipped: the journal shows %s uploaded, and the destination has %s\n", unchanged,
+                unchanged == 1 ? "it" : "them", unchanged == 1 ? "it" : "them");
+    else if (unchanged > 0)
         fprintf(out,
                 "%" PRIu64 " skipped: the journal shows %s uploaded; not looked at in the destination (--force sends "
                 "again)\n",
-                stats->files_skipped, stats->files_skipped == 1 ? "it" : "them");
+                unchanged, unchanged == 1 ? "it" : "them");
+    if (stats->files_existing > 0)
+        fprintf(out, "%" PRIu64 " skipped: there is an object at the destination (--ignore-existing)\n",
+                stats->files_existing);
     if (stats->files_verified > 0)
-        fprintf(out, "%" PRIu64 " of them verified by content: other inode or ctime than recorded, the same bytes\n",
+        fprintf(out, "%" PRIu64 " of them verified by content: read, the same bytes as recorded\n",
                 stats->files_verified);
     if (stats->files_excluded > 0 || stats->dirs_excluded > 0)
         fprintf(out, "%" PRIu64 " file%s and %" PRIu64 " director%s excluded\n", stats->files_excluded,
@@ -71,7 +78,10 @@ int summary_add_line(struct buf *line, const struct producer_stats *stats, doubl
         err = buf_addf(line, ": %s file%s uploaded (%s)", count_format(stats->files_done, count),
                        summary_plural(stats->files_done), size_format(stats->bytes_sent_now, bytes));
     if (!err)
-        err = buf_addf(line, ", %s unchanged", count_format(stats->files_skipped, count));
+        err = buf_addf(line, ", %s unchanged",
+                       count_format(sub_or_zero(stats->files_skipped, stats->files_existing), count));
+    if (!err && stats->files_existing > 0)
+        err = buf_addf(line, ", %s existing", count_format(stats->files_existing, count));
     if (!err)
         err = buf_addf(line, ", %s failed", count_format(stats->files_failed + stats->source_errors, count));
     if (!err)

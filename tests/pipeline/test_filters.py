@@ -129,9 +129,24 @@ def random_rules(rng, directory):
     return options, rules
 
 
-def test_selection_is_that_of_rclone(box, rclone):
+def dry_runs(box):
+    """Selects as `select` does, by dry runs of cp."""
+    box.start("--journal", box.journal, program="chunklift-consumer")  # a start for each of them would take longer
+    wait_for(lambda: (box.journal / "consumer").exists(), what="the consumer serves")
+
+    def select_by_dry_run(tree, *options):
+        done = box.cp("-r", "--dry-run", "--json", *options, tree, f"{box.dir}/out/", status=None)
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        return done, sorted(os.path.relpath(e["src"], tree) for e in events if e["event"] == "would-upload")
+
+    return select_by_dry_run
+
+
+@pytest.mark.parametrize("how", ["selection", "dry run"])
+def test_selection_is_that_of_rclone(box, rclone, how):
     """Random trees, 200 random sets of rules: the same files, and the same sets are refused."""
     rng = random.Random(1610)
+    chosen = select if how == "selection" else dry_runs(box)
     selected = refused = 0
     for number in range(RULE_SETS):
         tree = box.dir / f"tree{number // 10}"
@@ -139,7 +154,7 @@ def test_selection_is_that_of_rclone(box, rclone):
             random_tree(rng, tree)
         options, rules = random_rules(rng, box.dir)
         error, expected = rclone.select(tree, rules)
-        done, found = select(tree, *options)
+        done, found = chosen(tree, *options)
         assert (done.returncode == 2) == bool(error), f"{options}: {error}\n{done.stderr}"
         if error:
             assert len([line for line in done.stderr.splitlines() if "--include and --exclude" not in line]) == 1, done.stderr

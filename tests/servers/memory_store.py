@@ -195,7 +195,13 @@ class MemoryStore:
     def etag(body):
         return hashlib.md5(body).hexdigest()
 
+    def is_kept(self, request, key):
+        """With If-None-Match: * an object is not replaced."""
+        return request.headers.get("if-none-match") == "*" and key in self.objects
+
     def on_put(self, request):
+        if self.is_kept(request, request.key):
+            return refuse(412, "PreconditionFailed")
         self.objects[request.key] = {"body": request.body, "meta": self.meta(request), "etag": self.etag(request.body)}
         return Answer(200, ETag=f'"{self.etag(request.body)}"', **self.echo(request))
 
@@ -211,6 +217,8 @@ class MemoryStore:
         upload = self.upload(request)
         if not upload:
             return refuse(404, "NoSuchUpload")
+        if self.is_kept(request, upload["key"]):
+            return refuse(412, "PreconditionFailed")
         text = request.body.decode()
         wanted = [p.split("<")[0] for p in text.split("<PartNumber>")[1:]], [p.split("<")[0].strip('"') for p in text.split("<ETag>")[1:]]
         for number, etag in zip(*wanted):

@@ -143,6 +143,10 @@ bool file_job_check_final(struct file_job *j) {
         file_job_fail(j, FAIL_DEST, "is a directory", NULL);
         return false;
     }
+    if (!error && j->task->job.if_none_match) {
+        file_job_fail(j, FAIL_EXISTS, "is there already, and --if-none-match keeps it", NULL);
+        return false;
+    }
     if (!error && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
         file_job_fail(j, FAIL_DEST, "is a device, fifo or socket; it is not replaced by a file", NULL);
         return false;

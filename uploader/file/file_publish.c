@@ -107,6 +107,10 @@ static bool file_publish_rename(struct backend_file *b, struct file_job *j) {
     int error = file_job_stat_final(j, &st) == 0 ? EEXIST : file_publish_rename_new(j);
     if (!error)
         return file_publish_check_spelling(b, j);
+    if (error == EEXIST && j->task->job.if_none_match) {
+        file_job_fail(j, FAIL_EXISTS, "is there already, and --if-none-match keeps it", NULL);
+        return false;
+    }
     if (error == EEXIST) {
         if (!file_publish_may_replace(b, j))
             return false;

@@ -13,6 +13,7 @@
  */
 #include "pure/check.h"
 #include "pure/text.h"
+#include "uploader/s3/existing.h"
 #include "uploader/s3/integrity.h"
 #include "uploader/s3/kinds.h"
 #include "uploader/s3/request.h"
@@ -240,6 +241,19 @@ static void body_end_sent(struct s3_op *op, const struct http_reply *r) {
         s3_op_end(op, OUTCOME_DONE);
 }
 
+/* An earlier attempt made the object. Its bytes are those of the file, which is still the planned one. */
+static void put_end_own(struct s3_op *op) {
+    struct source *source = op->task->source;
+    bool all_read = source_position(source) == op->task->job.length;
+    if (!all_read && !op->announced && !op->read_ahead) {
+        s3_op_fail(op, FAIL_EXISTS, false, "there is an object at its destination, which --if-none-match keeps");
+        return;
+    }
+    op->task->result.crc = all_read ? source_crc(source) : op->crc;
+    op->task->result.size = op->task->job.length;
+    s3_op_end(op, OUTCOME_DONE);
+}
+
 static void body_on_reply(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
     if (e && op->read_error) {
         body_fail_read(op, op->read_error);
@@ -247,6 +261,9 @@ static void body_on_reply(struct s3_op *op, const struct http_reply *r, const st
         s3_integrity_take_probe_reply(op, r, e);
     } else if (!e) {
         body_end_sent(op, r);
+    } else if (s3_existing_is_refused(op, e)) {
+        op->size = op->task->job.length;
+        s3_existing_look(op, put_end_own);
     } else if (op->trailer && (e->bad_checksum || s3_error_may_be_due_to_header(e))) {
         s3_integrity_end_trailer(op);
     } else if (!body_fail_for_source(op, e)) {
@@ -312,6 +329,7 @@ static void put_send(struct s3_op *op) {
         return;
     }
     s3_request_create_object(op);
+    s3_existing_add_header(op);
     s3_integrity_add_headers(op);
     s3_request_send(op, body_on_reply);
 }

@@ -8,6 +8,8 @@
  *   200 without an ETag   HEAD for it
  *   InvalidPart           ListParts: parts that match their records are completed again, once,
  *                         with the ETags of the store; the others are reported as REDO
+ *   412, where the job has if_none_match
+ *                         HEAD: the own object is success, another one fails the file
  *   a refused checksum    again without checksums, once; after ListParts if the store calls the
  *                         checksum wrong
  *   no reply, 5xx, an <Error> that tells nothing, NoSuchUpload
@@ -25,6 +27,7 @@
  */
 #include "system/fault.h"
 #include "uploader/http/xml.h"
+#include "uploader/s3/existing.h"
 #include "uploader/s3/integrity.h"
 #include "uploader/s3/kinds.h"
 #include "uploader/s3/leftovers.h"
@@ -183,6 +186,8 @@ static void finish_on_complete_reply(struct s3_op *op, const struct http_reply *
         if (op->without_checksums)
             s3_endpoint_set_multipart_crc32c(s3_op_endpoint(op), false);
         finish_take_completed(op, r);
+    } else if (s3_existing_is_refused(op, e)) {
+        s3_existing_look(op, finish_end);
     } else if (finish_try_without_checksums(op, e)) {
         return;
     } else if (strcmp(e->code, "InvalidPart") == 0 || strcmp(e->code, "InvalidPartOrder") == 0) {
@@ -239,6 +244,7 @@ static void finish_send_complete(struct s3_op *op) {
     s3_request_begin(op, "POST");
     s3_request_param(op, "uploadId", op->task->job.handle);
     s3_request_header(op, "content-type: application/xml");
+    s3_existing_add_header(op);
     if (finish_has_checksums(op)) {
         crc32c_to_base64(op->crc, crc);
         s3_request_header(op, "x-amz-checksum-crc32c: %s", crc);

@@ -32,6 +32,7 @@ static const struct code_meaning {
     {"AllAccessDisabled", FAIL_DENIED, HOST},
     {"BadDigest", FAIL_INTEGRITY, CHECKSUM},
     {"BandwidthLimitExceeded", FAIL_OUTAGE, THROTTLED},
+    {"ConditionalRequestConflict", FAIL_OUTAGE, TRANSIENT},
     {"EntityTooLarge", FAIL_REQUEST, 0},
     {"EntityTooSmall", FAIL_REQUEST, 0},
     {"ExpiredToken", FAIL_DENIED, EXPIRED | HOST},

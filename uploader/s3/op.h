@@ -131,6 +131,8 @@ struct s3_op {
     char number[16];         /* the text of a number among the params */
     struct s3_error doubt;   /* finish: the error that put the reply in doubt */
 
+    s3_op_handler *on_own; /* put, finish: existing.c */
+
     /* begin, finish */
     bool without_checksums;
 
@@ -167,7 +169,7 @@ struct s3_op {
     bool parts_listed;   /* ListParts was sent; Complete uses its ETags */
     bool upload_checked; /* ListParts was sent to see whether the upload still exists */
     uint32_t part_marker;
-    uint64_t size; /* of the whole file */
+    uint64_t size; /* of the whole file; put: after a reply with 412 */
 
     /* abort */
     unsigned tries;

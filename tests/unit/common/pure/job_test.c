@@ -41,10 +41,10 @@ static void test_each_reason_has_a_text_of_its_own(void **state) {
 
 static void test_the_class_of_a_failure_is_read_as_it_was_written(void **state) {
     (void)state;
-    for (int c = FAIL_CHANGED; c <= FAIL_NO_UPLOADER; c++)
+    for (int c = FAIL_CHANGED; c <= FAIL_CLASS_LAST; c++)
         assert_int_equal(fail_class_from_name(edge_text(fail_class_name((enum fail_class)c))), c);
     assert_string_equal(fail_class_name(FAIL_NO_UPLOADER), "no-uploader");
-    assert_string_equal(fail_class_name((enum fail_class)(FAIL_NO_UPLOADER + 1)), "unknown");
+    assert_string_equal(fail_class_name((enum fail_class)(FAIL_CLASS_LAST + 1)), "unknown");
     assert_int_equal(fail_class_from_name(edge_text("none")), FAIL_NONE);
     assert_int_equal(fail_class_from_name(edge_text("unknown")), FAIL_NONE);
     assert_int_equal(fail_class_from_name(edge_text("")), FAIL_NONE);
@@ -62,9 +62,9 @@ static void test_evidence_is_read_as_it_was_written(void **state) {
 
 static void test_wrong_bytes_spoil_an_upload_and_an_outage_does_not(void **state) {
     (void)state;
-    for (int c = FAIL_NONE; c <= FAIL_NO_UPLOADER; c++)
+    for (int c = FAIL_NONE; c <= FAIL_CLASS_LAST; c++)
         assert_int_equal(fail_class_spoils((enum fail_class)c),
-                         c == FAIL_CHANGED || c == FAIL_REQUEST || c == FAIL_INTEGRITY);
+                         c == FAIL_CHANGED || c == FAIL_REQUEST || c == FAIL_INTEGRITY || c == FAIL_EXISTS);
 }
 
 UNIT_MAIN(cmocka_unit_test(test_kinds_of_jobs_have_names), cmocka_unit_test(test_a_question_names_its_producer),

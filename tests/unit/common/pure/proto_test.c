@@ -337,7 +337,7 @@ static void test_everything_has_a_name(void **state) {
         assert_string_not_equal(job_kind_name((enum job_kind)i), "unknown");
     for (int i = WHY_NONE; i <= WHY_JOURNAL; i++)
         assert_string_not_equal(why_text((enum why)i), "unknown");
-    for (int i = FAIL_NONE; i <= FAIL_NO_UPLOADER; i++)
+    for (int i = FAIL_NONE; i <= FAIL_CLASS_LAST; i++)
         assert_string_not_equal(fail_class_name((enum fail_class)i), "unknown");
     assert_string_equal(job_kind_name((enum job_kind)0), "unknown");
     assert_string_equal(why_text((enum why)1000), "unknown");

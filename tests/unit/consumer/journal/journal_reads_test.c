@@ -211,7 +211,7 @@ static int open_snapshot_of(uint64_t length, bool *body_read) {
     struct snapshot_reading r;
     struct journal_position pos;
     const char *hex = "0123456789abcdef0123456789abcdef";
-    int len = snprintf(header, sizeof header, "chunklift-snapshot 1 %s 3 18 %s %llu %s%s\n", hex, hex,
+    int len = snprintf(header, sizeof header, "chunklift-snapshot 2 %s 3 18 %s %llu %s%s\n", hex, hex,
                        (unsigned long long)length, hex, hex);
     file_put_hole(DIR_NAME "/" SNAPSHOT_NAME, (uint64_t)len + length);
     int fd = open(DIR_NAME "/" SNAPSHOT_NAME, O_WRONLY | O_CLOEXEC);

@@ -77,11 +77,11 @@ static void test_any_change_is_noticed(void **state) {
 static void test_lengths_from_the_disk_are_not_believed(void **state) {
     (void)state;
     static const char *const headers[] = {
-        "chunklift-snapshot 1 %s 3 18 %s 99999999999999999999999 %s%s\nbody",
-        "chunklift-snapshot 1 %s 3 18 %s 18446744073709551615 %s%s\nbody",
-        "chunklift-snapshot 1 %s 3 18 %s 1099511627776 %s%s\nbody",
-        "chunklift-snapshot 1 %s 3 18 %s  4 %s%s\nbody",
-        "chunklift-snapshot 1 %s 3 -18 %s 4 %s%s\nbody",
+        "chunklift-snapshot 2 %s 3 18 %s 99999999999999999999999 %s%s\nbody",
+        "chunklift-snapshot 2 %s 3 18 %s 18446744073709551615 %s%s\nbody",
+        "chunklift-snapshot 2 %s 3 18 %s 1099511627776 %s%s\nbody",
+        "chunklift-snapshot 2 %s 3 18 %s  4 %s%s\nbody",
+        "chunklift-snapshot 2 %s 3 -18 %s 4 %s%s\nbody",
     };
     const char *hex = "0123456789abcdef0123456789abcdef";
     for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
@@ -93,7 +93,7 @@ static void test_lengths_from_the_disk_are_not_believed(void **state) {
         file_put(PATH, slice_of(text));
         assert_unreadable(ERR_DAMAGED, ERR_DAMAGED);
     }
-    file_put(PATH, slice_of("chunklift-snapshot 2 whatever comes then\n"));
+    file_put(PATH, slice_of("chunklift-snapshot 3 whatever comes then\n"));
     assert_unreadable(ERR_VERSION, ERR_VERSION);
 }
 
@@ -311,23 +311,23 @@ static void put_snapshot(const char *prefix, const char *body) {
 
 static void test_a_header_is_read_only_in_its_one_form(void **state) {
     (void)state;
-    put_snapshot("chunklift-snapshot 1 07010900000000000000000000000000 3 18 " HEX_H " 4 ", "body");
+    put_snapshot("chunklift-snapshot 2 07010900000000000000000000000000 3 18 " HEX_H " 4 ", "body");
     assert_reads(18, "body");
     static const char *const wrong[] = {
         "chunklift-snapshoT 1 07010900000000000000000000000000 3 18 " HEX_H " 4 ",
         "chunklift-snapshot x 07010900000000000000000000000000 3 18 " HEX_H " 4 ",
-        "chunklift-snapshot 1  07010900000000000000000000000000 3 18 " HEX_H " 4 ",
-        "chunklift-snapshot 1 070109000000000000000000000000 3 18 " HEX_H " 4 ",
-        "chunklift-snapshot 1 07010900000000000000000000000000 x 18 " HEX_H " 4 ",
-        "chunklift-snapshot 1 07010900000000000000000000000000 3 x " HEX_H " 4 ",
-        "chunklift-snapshot 1 07010900000000000000000000000000 3 18 0123456789abcdef 4 ",
-        "chunklift-snapshot 1 07010900000000000000000000000000 3 18 " HEX_H "00 4 ",
-        "chunklift-snapshot 1 07010900000000000000000000000000 3 18 " HEX_H " 3 ",
-        "chunklift-snapshot 1 07010900000000000000000000000000 3 18 " HEX_H " 5 ",
-        "chunklift-snapshot 1 07010900000000000000000000000000 3 18 " HEX_H " x ",
-        "chunklift-snapshot 1 07010900000000000000000000000000 3 18 " HEX_H " 4  ",
-        "chunklift-snapshot 1 07010900000000000000000000000000 3 18 " HEX_H " 4 0",
-        "chunklift-snapshot 1 07010900000000000000000000000000 3 18 ",
+        "chunklift-snapshot 2  07010900000000000000000000000000 3 18 " HEX_H " 4 ",
+        "chunklift-snapshot 2 070109000000000000000000000000 3 18 " HEX_H " 4 ",
+        "chunklift-snapshot 2 07010900000000000000000000000000 x 18 " HEX_H " 4 ",
+        "chunklift-snapshot 2 07010900000000000000000000000000 3 x " HEX_H " 4 ",
+        "chunklift-snapshot 2 07010900000000000000000000000000 3 18 0123456789abcdef 4 ",
+        "chunklift-snapshot 2 07010900000000000000000000000000 3 18 " HEX_H "00 4 ",
+        "chunklift-snapshot 2 07010900000000000000000000000000 3 18 " HEX_H " 3 ",
+        "chunklift-snapshot 2 07010900000000000000000000000000 3 18 " HEX_H " 5 ",
+        "chunklift-snapshot 2 07010900000000000000000000000000 3 18 " HEX_H " x ",
+        "chunklift-snapshot 2 07010900000000000000000000000000 3 18 " HEX_H " 4  ",
+        "chunklift-snapshot 2 07010900000000000000000000000000 3 18 " HEX_H " 4 0",
+        "chunklift-snapshot 2 07010900000000000000000000000000 3 18 ",
         "chunklift-snapshot",
         "",
     };
@@ -335,7 +335,7 @@ static void test_a_header_is_read_only_in_its_one_form(void **state) {
         put_snapshot(wrong[i], "body");
         assert_unreadable(ERR_DAMAGED, ERR_DAMAGED);
     }
-    put_snapshot("chunklift-snapshot 1 07010900000000000000000000000000 3 18 " HEX_H " x ", "");
+    put_snapshot("chunklift-snapshot 2 07010900000000000000000000000000 3 18 " HEX_H " x ", "");
     assert_unreadable(ERR_DAMAGED, ERR_DAMAGED);
     put_snapshot("chunklift-snapshot 0 ", "body");
     assert_unreadable(ERR_VERSION, ERR_VERSION);

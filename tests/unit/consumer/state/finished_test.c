@@ -235,7 +235,17 @@ static void test_reserved_room_is_used(void **state) {
 
 #define TABLE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-UNIT_MAIN(TABLE_TEST(test_entries_of_one_cell_are_found), TABLE_TEST(test_entries_at_the_end_of_the_table_are_found),
+static void test_a_key_has_the_size_of_its_file(void **state) {
+    (void)state;
+    const struct id128 one = {{1, 2, 3, 4, 5, 6, 7, 8}}, other = {{8, 7, 6, 5, 4, 3, 2, 1}};
+    assert_int_equal(finished_size(12345), 12345);
+    assert_int_not_equal(finished_size(UINT64_C(1) << 32), finished_size(UINT64_C(2) << 32));
+    assert_true(finished_key(&one, 7) != finished_key(&one, 8) && finished_key(&one, 7) != finished_key(&other, 7));
+    assert_int_equal((uint32_t)finished_key(&one, 7), finished_size(7));
+}
+
+UNIT_MAIN(cmocka_unit_test(test_a_key_has_the_size_of_its_file), TABLE_TEST(test_entries_of_one_cell_are_found),
+          TABLE_TEST(test_entries_at_the_end_of_the_table_are_found),
           TABLE_TEST(test_entries_with_the_same_bits_in_their_cells_are_told_apart),
           TABLE_TEST(test_the_table_always_has_free_cells), TABLE_TEST(test_the_number_of_entries_is_limited),
           TABLE_TEST(test_reserved_room_is_used), TABLE_TEST(test_forget_removes_all_entries_of_an_upload),

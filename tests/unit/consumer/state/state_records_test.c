@@ -220,7 +220,7 @@ static void fail_as(unsigned n, enum fail_class class) {
 
 static void test_a_failure_spoils_an_upload_by_its_class(void **state) {
     (void)state;
-    for (unsigned n = 1; n <= FAIL_NO_UPLOADER; n++) {
+    for (unsigned n = 1; n <= FAIL_CLASS_LAST; n++) {
         apply(numbered_record(EV_OPEN, n));
         fail_as(n, (enum fail_class)n);
         assert_true(find(n)->has_failed);
@@ -243,7 +243,7 @@ static void add_planned(unsigned n) {
 /* It left nothing at the destination. */
 static void test_an_upload_that_was_not_opened_is_spoiled_by_a_changed_source_only(void **state) {
     (void)state;
-    for (unsigned n = 1; n <= FAIL_NO_UPLOADER; n++) {
+    for (unsigned n = 1; n <= FAIL_CLASS_LAST; n++) {
         add_planned(n);
         fail_as(n, (enum fail_class)n);
         assert_int_equal(find(n)->spoiled, n == FAIL_CHANGED);

@@ -210,7 +210,7 @@ static void note(const char *class, const char *error) {
 
 static void test_each_class_of_failure_is_known_by_its_name(void **state) {
     (void)state;
-    for (enum fail_class c = FAIL_CHANGED; c <= FAIL_NO_UPLOADER; c++) {
+    for (enum fail_class c = FAIL_CHANGED; c <= FAIL_CLASS_LAST; c++) {
         note(fail_class_name(c), "reason");
         assert_int_equal(u->failed_as, c);
         assert_string_equal(u->failure, "reason");

@@ -109,6 +109,18 @@ static void test_skipped_entries(void **state) {
     assert_non_null(strstr(text, "1 empty directory "));
 }
 
+static void test_reasons_for_skipping_a_file(void **state) {
+    struct producer_stats stats = {.files_skipped = 3, .files_existing = 1};
+    (void)state;
+    assert_int_equal(print(&stats, NULL), 2);
+    assert_int_equal(strncmp(text, "2 skipped: the journal shows them uploaded; not looked at ", 58), 0);
+    assert_non_null(strstr(text, "\n1 skipped: there is an object at the destination (--ignore-existing)\n"));
+    assert_non_null(strstr(result(&stats, 1, ""), ", 2 unchanged, 1 existing, 0 failed"));
+    stats = (struct producer_stats){.files_skipped = 1, .files_checked = 1};
+    assert_int_equal(print(&stats, NULL), 1);
+    assert_string_equal(text, "1 skipped: the journal shows it uploaded, and the destination has it\n");
+}
+
 static void test_excluded_entries(void **state) {
     struct producer_stats stats = {.files_excluded = 1};
     (void)state;
@@ -152,6 +164,7 @@ static void test_skipped_files_are_one_or_several(void **state) {
 }
 
 #define TEST(f) cmocka_unit_test_teardown(f, teardown)
-UNIT_MAIN(TEST(test_the_result_is_one_line), TEST(test_files_without_a_result_are_counted),
-          TEST(test_failures_and_retries), TEST(test_skipped_entries), TEST(test_excluded_entries),
-          TEST(test_transfers_that_finish_after_a_stop), TEST(test_skipped_files_are_one_or_several))
+UNIT_MAIN(TEST(test_reasons_for_skipping_a_file), TEST(test_the_result_is_one_line),
+          TEST(test_files_without_a_result_are_counted), TEST(test_failures_and_retries), TEST(test_skipped_entries),
+          TEST(test_excluded_entries), TEST(test_transfers_that_finish_after_a_stop),
+          TEST(test_skipped_files_are_one_or_several))
