@@ -51,7 +51,7 @@
 #define OPTION_ROW_BUDGET(target)                                                                                      \
     {                                                                                                                  \
         "bwlimit", 0, OPTION_BUDGET, target, "RATE|TIMETABLE",                                                         \
-            "limit of the whole fleet in bytes per second, for example 10MiB or '08:00,512k 18:00,off'; none: no "     \
+            "limit of the whole fleet, for example 10MiB a second, or '08:00,512k 18:00,off'; none: no limit"          \
             "limit"                                                                                                    \
     }
 

@@ -1,6 +1,5 @@
 #include "producer/cli/run_lock.h"
 #include "pure/buf.h"
-#include "pure/units.h"
 #include "system/clock.h"
 #include "system/dirs.h"
 #include "system/log.h"
@@ -73,9 +72,9 @@ static const char *run_lock_name(pid_t holder, char *text, size_t size) {
 }
 
 static void run_lock_log_wait(const char *dir, pid_t holder, uint64_t wait_ms) {
-    char name[40], time[UNITS_TEXT_SIZE];
-    log_info("%s: %s uploads with this journal; waiting for its end, at most %s", dir,
-             run_lock_name(holder, name, sizeof name), duration_format(wait_ms / 1000, time));
+    char name[40];
+    log_info("%s: %s uploads with this journal; waiting for its end, at most %.10g s", dir,
+             run_lock_name(holder, name, sizeof name), (double)wait_ms / 1000);
 }
 
 static void run_lock_log_busy(const char *dir, pid_t holder) {

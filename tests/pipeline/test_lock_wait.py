@@ -31,7 +31,7 @@ def test_a_second_run_waits_for_the_first(box, options):
     """It says for which process, sends nothing before, and then does its work. The first run may have the option or not."""
     first = start_slow(box, *options)
     other = box.start_cp("--no-progress", "--lock-wait", "1h", *second(box))
-    wait_for(lambda: f"{box.journal}: process {first.pid} uploads with this journal; waiting for its end, at most 1:00:00" in other.log.read_text(), what="the line")
+    wait_for(lambda: f"{box.journal}: process {first.pid} uploads with this journal; waiting for its end, at most 3600 s" in other.log.read_text(), what="the line")
     lift(box)
     assert first.wait(60) == 0 and other.wait(60) == 0, other.log.read_text()
     box.gone()

@@ -69,6 +69,8 @@ def test_units_are_valid(box, installed):
     units = [str(installed / "lib/systemd/system" / f"chunklift-nightly@.{kind}") for kind in ("service", "timer")]
     said = subprocess.run(["systemd-analyze", "verify", *units], env={**box.env, "MANPATH": str(installed / "share/man")}, capture_output=True, text=True, timeout=60)
     assert said.returncode == 0 and said.stderr == "", said.stderr
+    exposure = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=20", units[0]], env=box.env, capture_output=True, text=True, timeout=60)
+    assert exposure.returncode == 0, exposure.stdout  # at most 2.0 of 10
     [calendar] = re.findall(r"^OnCalendar=(.*)$", (installed / "lib/systemd/system/chunklift-nightly@.timer").read_text(), re.M)
     assert subprocess.run(["systemd-analyze", "calendar", calendar], capture_output=True, timeout=60).returncode == 0
 
