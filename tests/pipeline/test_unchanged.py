@@ -185,6 +185,18 @@ def test_objects_made_during_the_run_are_kept(box, skips):
         assert all(r.headers.get("if-none-match") == "*" for r in store.requests if r.kind in ("put", "finish"))
 
 
+def test_a_real_store_keeps_its_object(box, rgw):
+    """Ceph 16 knows the header for objects that are made by one request."""
+    src = random_file(box.dir / "f", 10)
+    rgw.s3.put_object(Bucket="bucket", Key="kept/f", Body=b"theirs")
+    args = ("--endpoint-url", rgw.endpoint, "--if-none-match", src, "s3://bucket/kept/f")
+    done = box.cp(*args, env=rgw.env, status=1)
+    assert f"chunklift: {src}: there is an object at its destination, which --if-none-match keeps\n" in done.stderr
+    assert "1 existing, 0 failed" in box.cp("--ignore-existing", *args, env=rgw.env).stderr
+    rgw.s3.delete_object(Bucket="bucket", Key="kept/f")
+    assert "1 file uploaded" in box.cp(*args, env=rgw.env).stderr
+
+
 @pytest.mark.parametrize("size", [10, 11 * MIB], ids=["put", "multipart"])
 def test_the_own_object_of_a_lost_reply_is_no_other_one(box, size):
     src = random_file(box.dir / "f", size)

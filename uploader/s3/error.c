@@ -301,5 +301,5 @@ bool s3_error_may_be_due_to_header(const struct s3_error *e) {
         return false;
     if (error_code_is_in(e, others, sizeof others / sizeof *others))
         return false;
-    return (e->status / 100 == 4 && e->status != 404) || e->status == 501;
+    return (e->status / 100 == 4 && e->status != 404 && e->status != 412) || e->status == 501;
 }
