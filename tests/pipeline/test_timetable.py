@@ -43,7 +43,7 @@ def test_the_limit_changes_while_it_runs(box):
 
 
 def test_it_survives_the_consumer_and_is_replaced(box):
-    child, found = start(box, "07:00,1k 20:00,off", zone(12, 0))
+    child, found = start(box, "07:00,1k 20:00,off", zone(12, 0, 30))
     assert found["bwlimit"] == 1024 and 7 * 3600 < found["bwlimit_next_in_s"] <= 8 * 3600
     box.kill_all("chunklift-consumer")
     again = wait_for(lambda: settings(box), what="another consumer")
