@@ -46,7 +46,7 @@ bool uploads_is_adoptable(const struct upload *u, const struct ref *ref) {
     case JOB_CHUNK:
         return u->begun && ref->chunk < u->chunks && !upload_has_chunk(u, ref->chunk);
     case JOB_FINISH:
-        return u->begun && u->done_count == u->chunks;
+        return u->begun && u->done_count == u->chunks && !upload_is_open_ended(u);
     case JOB_ABORT:
         return u->opened;
     case JOB_STAT:

@@ -32,6 +32,7 @@ int files_add(struct files *fs, const char *path, const char *dest, const struct
     f->id = *id;
     f->wanted_geometry = *wanted;
     f->put = wanted->chunks <= 1;
+    f->available = UINT32_MAX;
     f->state = FILE_PLAN;
     f->prev = fs->last;
     *(fs->last ? &fs->last->next : &fs->first) = f;
@@ -154,7 +155,7 @@ int file_set_superseded(struct file *f, const struct id128 *upload, struct slice
 }
 
 int file_set_geometry(struct files *fs, struct file *f, const struct geometry *geometry, struct slice done) {
-    if (geometry->size != f->id.size || geometry->chunks == 0 || !geometry_is_valid(geometry))
+    if ((!f->stream && geometry->size != f->id.size) || geometry->chunks == 0 || !geometry_is_valid(geometry))
         return ERR_INVALID;
     size_t size = bitmap_size(geometry->chunks);
     uint8_t *done_bits = calloc(1, size), *taken_bits = done_bits ? calloc(1, size) : NULL;
@@ -187,6 +188,20 @@ void file_clear_geometry(struct files *fs, struct file *f) {
     fs->bitmap_bytes += file_bitmap_cost(f);
     f->chunks_done = f->next_chunk = 0;
     f->done_bytes = 0;
+}
+
+void file_set_end(struct files *fs, struct file *f, const struct geometry *end) {
+    CHECK(f->open_ended && end->chunks > 0);
+    fs->bitmap_bytes -= file_bitmap_cost(f);
+    f->end = *end;
+    f->id.size = end->size;
+    if (f->done)
+        f->geometry = *end; /* the bitmaps keep their size */
+    fs->bitmap_bytes += file_bitmap_cost(f);
+}
+
+const struct geometry *file_stream_geometry(const struct file *f) {
+    return f->end.chunks ? &f->end : &f->wanted_geometry;
 }
 
 /* A file has both bitmaps or none. */
@@ -241,7 +256,8 @@ bool file_chunk_set_redo(struct file *f, uint32_t chunk) {
 }
 
 bool file_next_chunk(struct file *f, uint32_t *chunk) {
-    for (; f->next_chunk < f->geometry.chunks; f->next_chunk++)
+    uint32_t end = MIN(f->geometry.chunks, f->available);
+    for (; f->next_chunk < end; f->next_chunk++)
         if (!bitmap_get(f->done, f->next_chunk) && !bitmap_get(f->taken, f->next_chunk)) {
             *chunk = f->next_chunk;
             return true;

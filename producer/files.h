@@ -48,6 +48,8 @@ enum file_state {
     FILE_READ,
 };
 
+struct stream; /* producer/source/stream.h */
+
 struct file {
     uint64_t index;
     char *path, *dest;
@@ -75,6 +77,10 @@ struct file {
     void *item;              /* ASK, READ: of the question; else NULL */
     enum job_kind asks;      /* ASK: its job */
     char *marker;            /* ASK: of a list; else NULL */
+    struct stream *stream;   /* standard input, not the file's own; NULL: a file */
+    bool open_ended;         /* planned before the end of its stream was read: id.size is 0 until then */
+    struct geometry end;     /* of an open-ended one: with the end, once that was read; chunks 0: not yet */
+    uint32_t available;      /* the chunks before this one can be offered */
     bool drop;               /* not a file: only the abort of this upload is wanted */
     bool dropping;           /* CLEAR: the upload to abort is its own */
     bool restarting;         /* dropping, and planned again afterwards; otherwise its failure was reported */
@@ -133,6 +139,10 @@ struct file *files_find_planned(const struct files *fs, const struct id128 *uplo
  * ERR_INVALID: they do not fit the file. ERR_NOMEM. On error the file is unchanged. */
 int file_set_geometry(struct files *fs, struct file *f, const struct geometry *geometry, struct slice done) MUST_CHECK;
 void file_clear_geometry(struct files *fs, struct file *f);
+/* The end of an open-ended stream: sets its size. */
+void file_set_end(struct files *fs, struct file *f, const struct geometry *end);
+/* The geometry of a stream, as far as it is known. */
+const struct geometry *file_stream_geometry(const struct file *f);
 int file_set_handle(struct file *f, struct slice handle) MUST_CHECK;
 /* Sets the upload to abort. An empty handle: not known. ERR_NOMEM: the file has none then. */
 int file_set_superseded(struct file *f, const struct id128 *upload, struct slice handle, bool opened) MUST_CHECK;
@@ -149,8 +159,12 @@ void file_give_back_all(struct file *f);
 /* false: nothing changed, it was done (not done) before. */
 bool file_chunk_set_done(struct file *f, uint32_t chunk);
 bool file_chunk_set_redo(struct file *f, uint32_t chunk);
-/* The first chunk that is neither done nor taken; false: there is none. */
+/* The first chunk that is neither done nor taken, and is available; false: there is none. */
 bool file_next_chunk(struct file *f, uint32_t *chunk);
 bool file_is_complete(const struct file *f); /* every chunk has its record */
+/* The name that a content type is guessed from: the destination of a stream, which has no name of its own. */
+static inline const char *file_typed_name(const struct file *f) {
+    return f->stream ? f->dest : f->path;
+}
 
 #endif

@@ -25,7 +25,8 @@ bool jobs_is_current(const struct file *f, const struct ref *ref) {
     case FILE_BEGIN:
         return ref->kind == JOB_BEGIN;
     case FILE_CHUNKS:
-        return ref->kind == JOB_CHUNK && ref->chunk < f->geometry.chunks && !file_chunk_is_done(f, ref->chunk);
+        return ref->kind == JOB_CHUNK && ref->chunk < MIN(f->geometry.chunks, f->available) &&
+               !file_chunk_is_done(f, ref->chunk);
     case FILE_FINISH:
         return ref->kind == JOB_FINISH;
     case FILE_PUT:
@@ -201,7 +202,9 @@ static void jobs_build_question(const struct planner *p, const struct offer *off
 
 void jobs_build(const struct planner *p, const struct offer *offer, struct job *job) {
     const struct file *f = offer->file;
-    const struct geometry *geometry = f->done ? &f->geometry : &f->wanted_geometry;
+    const struct geometry *geometry = f->stream ? file_stream_geometry(f)
+                                      : f->done ? &f->geometry
+                                                : &f->wanted_geometry;
     const char *handle = offer->ref.kind == JOB_ABORT ? f->superseded_handle : f->handle;
     if (job_kind_asks(offer->ref.kind)) {
         jobs_build_question(p, offer, job);
@@ -216,11 +219,12 @@ void jobs_build(const struct planner *p, const struct offer *offer, struct job *
         .checksum = f->checksum,
         .chunk_size = geometry->chunk_size,
         .chunks = geometry->chunks,
+        .grow = geometry->grow,
         .integrity = p->integrity,
     };
     job->if_none_match = p->if_none_match && offer->ref.kind != JOB_CHUNK;
     if (offer->ref.kind == JOB_BEGIN || offer->ref.kind == JOB_PUT)
-        job->content_type = object_properties_type(&p->properties, f->path);
+        job->content_type = object_properties_type(&p->properties, file_typed_name(f));
     if (offer->ref.kind == JOB_CHUNK) {
         job->offset = geometry_offset(&f->geometry, offer->ref.chunk);
         job->length = geometry_length(&f->geometry, offer->ref.chunk);

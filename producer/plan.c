@@ -13,14 +13,16 @@
 
 /* ERR_NOMEM, as object_properties_digest. */
 static int plan_describe(struct planner *p, const struct file *f, struct plan_file *out) {
+    const struct geometry *wanted = &f->wanted_geometry;
     *out = (struct plan_file){
         .index = f->index,
         .upload = f->refusal ? f->refusal_id : f->upload,
         .error = slice_of(f->refusal),
         .source = planner_source(p, f),
         .target = planner_target(p, f),
-        .chunk_size = f->wanted_geometry.chunk_size,
-        .chunks = f->wanted_geometry.chunks,
+        .chunk_size = wanted->chunk_size,
+        .chunks = wanted->chunks,
+        .grow = wanted->grow,
         .inodes = f->inodes,
         .verified = f->verified,
         .crc = f->verified ? f->record_crc : 0,
@@ -31,7 +33,9 @@ static int plan_describe(struct planner *p, const struct file *f, struct plan_fi
         .compare = p->compare,
         .check = p->check_dest && p->sources.scheme == DEST_S3,
     };
-    return object_properties_digest(&p->properties, f->path, &out->properties);
+    if (f->open_ended) /* as it was planned first: the size is part of the identity */
+        out->source.file.size = 0;
+    return object_properties_digest(&p->properties, file_typed_name(f), &out->properties);
 }
 
 static size_t plan_cost(const struct planner *p, const struct file *f) {
@@ -103,6 +107,8 @@ static int plan_adopt_leases(struct planner *p, struct file *f, const struct pla
 /* A begun upload: geometry and done chunks come from the journal. Without a handle no uploader would accept its jobs. */
 static int plan_adopt_open(struct planner *p, struct file *f, const struct planned_file *answer, uint64_t now_ms) {
     struct geometry geometry = {.size = f->id.size, .chunk_size = answer->chunk_size, .chunks = answer->chunks};
+    if (f->stream)
+        geometry = *file_stream_geometry(f);
     bool known = f->done != NULL;
     uint64_t before = f->done_bytes;
     if (answer->handle.len == 0) {
@@ -134,12 +140,16 @@ static int plan_adopt_open(struct planner *p, struct file *f, const struct plann
 /* The geometry for the begin job: the consumer's, if it gives one. */
 static void plan_adopt_geometry(struct planner *p, struct file *f, const struct planned_file *answer) {
     struct geometry wanted = {.size = f->id.size, .chunk_size = answer->chunk_size, .chunks = answer->chunks};
-    if (geometry_is_valid(&wanted))
+    if (!f->stream && geometry_is_valid(&wanted))
         files_set_identity(&p->files, f, &f->id, &wanted);
 }
 
 /* The destination has nothing usable yet. */
 static int plan_adopt_new(struct planner *p, struct file *f, const struct planned_file *answer, uint64_t now_ms) {
+    if (f->stream && stream_has_released(f->stream)) {
+        planner_file_failed(p, f, FAIL_INTEGRITY, "the journal lost its upload; run the command again");
+        return 0;
+    }
     p->stats.bytes_done -= f->done_bytes;
     file_clear_geometry(&p->files, f);
     plan_adopt_geometry(p, f, answer);

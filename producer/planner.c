@@ -4,6 +4,8 @@
 #include "system/log.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #define RETRY_FOR_MS 600000u /* the default of --retry-for */
 
@@ -57,8 +59,31 @@ static int planner_settle_chunk_size(struct planner *p, uint64_t wanted) {
     return 0;
 }
 
+/* Standard input, which is a source without a size. */
+static int planner_settle_stream(struct planner *p, const struct producer_config *config) {
+    struct timespec now;
+    char size[UNITS_TEXT_SIZE];
+    uint64_t expected = config->expects_size ? config->expected_size : 0;
+    if (!config->from_stdin)
+        return 0;
+    if (geometry_plan_open(p->limits, expected, p->chunk_size, &p->stream_open)) {
+        log_error("--expect-size: this destination takes objects of up to %s",
+                  size_format(p->limits->file_max_bytes, size));
+        return ERR_USAGE;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    p->stream_id.mtime_ns = p->stream_id.ctime_ns = (nanotime)now.tv_sec * 1000000000 + now.tv_nsec;
+    p->expects_size = config->expects_size;
+    p->expected_size = config->expected_size;
+    p->stats.stream = true;
+    return stream_new(&p->stream, STDIN_FILENO, &p->stream_open);
+}
+
 static int planner_settle_texts(struct planner *p, const struct producer_config *config) {
-    int err = planner_copy_text(&p->source_name, config->source_name);
+    const char *name = config->source_name;
+    if (!name && p->stream)
+        name = "stdin";
+    int err = planner_copy_text(&p->source_name, name);
     if (!err)
         err = planner_copy_text(&p->journal_dir, config->journal_dir);
     if (err)
@@ -75,6 +100,8 @@ static int planner_settle_sources(struct planner *p, const struct producer_confi
         return sources_init_drops(&p->sources, config->drops[0].dest);
     if (config->questions.next)
         return sources_init_drops(&p->sources, config->dest);
+    if (config->from_stdin)
+        return sources_init_stdin(&p->sources, config->dest);
     int err = sources_init(&p->sources, config->sources, config->source_count, config->dest,
                            config->recursive || config->files_from);
     if (err || !config->files_from)
@@ -161,6 +188,8 @@ int planner_init(struct planner *p, const struct producer_config *config, const 
     if (!err)
         err = planner_settle_chunk_size(p, config->chunk_size);
     if (!err)
+        err = planner_settle_stream(p, config);
+    if (!err)
         err = planner_settle_texts(p, config);
     if (!err)
         err = planner_settle_properties(p, config);
@@ -176,6 +205,7 @@ int planner_init(struct planner *p, const struct producer_config *config, const 
 void planner_release(struct planner *p) {
     walk_destroy(&p->walk);
     name_list_close(&p->list);
+    stream_destroy(&p->stream);
     verify_release(&p->verify);
     files_release(&p->files);
     offers_release(&p->offers);
@@ -194,8 +224,11 @@ void planner_release(struct planner *p) {
 /* --- messages --- */
 
 struct source_ref planner_source(const struct planner *p, const struct file *f) {
-    return (struct source_ref){
-        .name = slice_of(p->source_name), .path = slice_of(f->path), .file = f->id, .boot = slice_of(boot_id())};
+    return (struct source_ref){.name = slice_of(p->source_name),
+                               .path = slice_of(f->path),
+                               .file = f->id,
+                               .boot = slice_of(boot_id()),
+                               .stream = f->stream != NULL};
 }
 
 struct target planner_target(const struct planner *p, const struct file *f) {
@@ -212,6 +245,7 @@ void planner_view_file(const struct file *f, struct producer_file_view *view) {
         .dest = f->dest,
         .size = f->id.size,
         .done_bytes = f->done_bytes,
+        .open_ended = f->open_ended && f->end.chunks == 0,
         .chunks = f->done ? f->geometry.chunks : f->wanted_geometry.chunks,
         .chunks_done = f->chunks_done,
         .resumed = f->resumed,
@@ -219,6 +253,8 @@ void planner_view_file(const struct file *f, struct producer_file_view *view) {
         .existing = f->existing,
         .started_ms = f->started_ms,
     };
+    if (view->open_ended)
+        view->chunks = 0;
 }
 
 void planner_notice(struct planner *p, const char *format, ...) {

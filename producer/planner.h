@@ -20,6 +20,7 @@
 #include "producer/source/mounts.h"
 #include "producer/source/name_list.h"
 #include "producer/source/sources.h"
+#include "producer/source/stream.h"
 #include "producer/source/walk.h"
 #include "producer/verify.h"
 #include "pure/text.h"
@@ -63,6 +64,14 @@ struct planner {
     struct walk *walk;      /* of sources.items[source_at], or NULL */
     struct name_list *list; /* of the only source; NULL: its tree is walked */
     bool list_waits;        /* nothing could be read from it, or no question is known yet, in the last step */
+
+    struct stream *stream;            /* the source is standard input; NULL: files */
+    struct geometry stream_open;      /* of the longest input */
+    struct source_identity stream_id; /* its times are those of the start */
+    bool expects_size;                /* --expect-size */
+    uint64_t expected_size;
+    bool stream_stopped;   /* it failed or was cancelled: it is not read any more */
+    bool stream_cancelled; /* by a stop request */
 
     struct files files;
     struct mounts mounts;
@@ -149,6 +158,13 @@ void planner_file_differs(struct planner *p, struct file *f, const char *differe
 /* f fails. If its upload left something at the destination, f stays until that is aborted; else it is freed. */
 void planner_file_spoiled(struct planner *p, struct file *f, enum fail_class class, const char *reason,
                           uint64_t now_ms);
+/* The file of standard input; NULL: it is not planned yet, or has left. */
+struct file *planner_stream_file(const struct planner *p);
+/* Standard input cannot be uploaded: its file f fails, and what was sent of it is removed. f may be freed. ERR_NOMEM. */
+int planner_stream_failed(struct planner *p, struct file *f, const char *reason, uint64_t now_ms) MUST_CHECK;
+/* Stops the upload of standard input and removes what was sent of it. False: there is nothing to stop, because all of it
+ * is in one request, or it is no source. */
+bool planner_stream_cancel(struct planner *p, uint64_t now_ms);
 /* The abort that f waits for ended: its upload is gone, or remains at the destination (reason is not NULL). f may be
  * freed. */
 void planner_drop_ended(struct planner *p, struct file *f, const char *reason, uint64_t now_ms);
@@ -162,7 +178,9 @@ int planner_verify_step(struct planner *p, uint64_t now_ms, bool *more) MUST_CHE
 
 /* Takes at most budget entries of the sources. *more: it can continue at once. ERR_NOMEM. */
 int scan_step(struct planner *p, unsigned budget, bool *more) MUST_CHECK;
-/* The descriptor that a list of names waits for; -1: there is none to wait for. */
+/* The same for standard input: reads it, and plans it when its first chunk is there. Lowers *deadline_ms. ERR_NOMEM. */
+int scan_stream_step(struct planner *p, uint64_t now_ms, uint64_t *deadline_ms) MUST_CHECK;
+/* The descriptor that a list of names, or standard input, waits for; -1: there is none to wait for. */
 int scan_wait_fd(const struct planner *p);
 
 /* ---- planner_verify.c: questions ---- */

@@ -83,6 +83,8 @@ static const char *file_difference_of_open(const struct file *f, int fd) {
 
 const char *planner_source_difference(const struct file *f) {
     static char text[128];
+    if (f->stream)
+        return NULL;
     int fd = open(f->path, O_PATH | O_CLOEXEC);
     if (fd == -1) {
         snprintf(text, sizeof text, "it cannot be read any more: %s", strerror(errno));
@@ -114,7 +116,7 @@ static bool planner_file_plan_current(struct planner *p, struct file *f, uint64_
     struct source_identity id;
     enum inodes inodes;
     struct geometry wanted;
-    if (stat(f->path, &st) != 0 || !S_ISREG(st.st_mode))
+    if (f->stream || stat(f->path, &st) != 0 || !S_ISREG(st.st_mode))
         return false;
     planner_let_settle(&st);
     planner_identify(p, f->path, &st, &id, &inodes);
@@ -143,8 +145,9 @@ static bool file_has_left_something(const struct planner *p, const struct file *
         return true;
     case FILE_PUT:
         return p->sources.scheme == DEST_FILE;
+    case FILE_PLAN: /* a file is continued later */
+        return f->stream && f->handle;
     case FILE_VERIFY:
-    case FILE_PLAN:
     case FILE_CHECK:
     case FILE_CLEAR:
     case FILE_ASK:
@@ -215,7 +218,7 @@ void planner_file_changed(struct planner *p, struct file *f, const char *sentenc
     char reason[PROTO_TEXT_MAX + 64];
     bool begun = file_has_left_something(p, f);
     bool drop_first = begun && planner_source_difference(f) == NULL;
-    if (p->on_change == ON_CHANGE_RESTART && f->changes < RESTARTS_MAX) {
+    if (p->on_change == ON_CHANGE_RESTART && !f->stream && f->changes < RESTARTS_MAX) {
         f->changes++;
         if (drop_first)
             planner_drop_upload(p, f, true, now_ms);
@@ -236,4 +239,47 @@ void planner_file_differs(struct planner *p, struct file *f, const char *differe
     char sentence[PROTO_TEXT_MAX];
     snprintf(sentence, sizeof sentence, FILEID_CHANGED_FORMAT, difference);
     planner_file_changed(p, f, sentence, now_ms);
+}
+
+/* --- standard input --- */
+
+struct file *planner_stream_file(const struct planner *p) {
+    struct file *f = p->stream ? p->files.first : NULL;
+    while (f && !f->stream)
+        f = f->next;
+    return f;
+}
+
+/* The input is not read again, so nothing of the upload is of use. */
+static void planner_stream_abandon(struct planner *p, struct file *f, uint64_t now_ms) {
+    p->stream_stopped = true;
+    if (file_has_left_something(p, f))
+        planner_drop_upload(p, f, false, now_ms);
+    else
+        planner_file_remove(p, f);
+    p->stats.bytes_total = p->stats.bytes_done = 0;
+    p->stats.total_unknown = false;
+}
+
+int planner_stream_failed(struct planner *p, struct file *f, const char *reason, uint64_t now_ms) {
+    static const struct source_identity none;
+    static const struct geometry nothing;
+    struct file *failed;
+    int err = files_add(&p->files, f->path, f->dest, &none, &nothing, &failed);
+    if (!err)
+        err = planner_file_refuse(p, failed, reason);
+    planner_stream_abandon(p, f, now_ms);
+    return err;
+}
+
+bool planner_stream_cancel(struct planner *p, uint64_t now_ms) {
+    struct file *f = planner_stream_file(p);
+    bool in_one_request = f && f->state == FILE_PUT;
+    if (!p->stream || in_one_request || (!f && !p->stats.walking))
+        return false;
+    p->stream_stopped = p->stream_cancelled = true;
+    p->stats.walking = false;
+    if (f && !f->dropping)
+        planner_stream_abandon(p, f, now_ms);
+    return true;
 }

@@ -42,6 +42,9 @@ void planner_file_done(struct planner *p, struct file *f, uint64_t now_ms) {
 }
 
 static void planner_subtract_bytes(struct planner *p, const struct file *f) {
+    if (f->stream) /* its size may not be known; it is the only source */
+        p->stats.bytes_total = f->id.size;
+    p->stats.total_unknown = p->stats.total_unknown && !f->stream;
     p->stats.bytes_total -= f->id.size;
     p->stats.bytes_done -= f->done_bytes;
 }

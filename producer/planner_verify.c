@@ -112,7 +112,8 @@ int inspect_next(struct planner *p) {
     f->item = q.item;
     f->asks = q.kind ? q.kind : JOB_HEAD;
     f->put = false;
-    f->wanted_geometry = (struct geometry){.size = q.size, .chunk_size = q.chunk_size, .chunks = q.chunks};
+    f->wanted_geometry = q.geometry;
+    f->wanted_geometry.size = q.size;
     f->state = FILE_ASK;
     if ((q.handle && !(f->handle = slice_dup(slice_of(q.handle)))) ||
         (q.marker && !(f->marker = slice_dup(slice_of(q.marker)))))

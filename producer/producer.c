@@ -1,6 +1,7 @@
 #include "producer/producer.h"
 #include "producer/producer_internal.h"
 #include "pure/arith.h"
+#include "system/clock.h"
 #include "system/descriptors.h"
 #include "system/dirs.h"
 #include "system/exit_status.h"
@@ -179,6 +180,10 @@ void producer_drain(struct producer *p) {
     p->tail_number = 0; /* the next TAIL announces the drain, at once */
 }
 
+bool producer_cancel(struct producer *p) {
+    return planner_stream_cancel(&p->planner, clock_ms());
+}
+
 bool producer_failed_enough(const struct producer *p) {
     if (!planner_failed_enough(&p->planner))
         return false;
@@ -199,6 +204,8 @@ static bool producer_is_drained(const struct producer *p) {
 
 bool producer_is_finished(const struct producer *p) {
     if (p->planner.draining && producer_is_drained(p))
+        return true;
+    if (p->planner.stream_cancelled && p->drain_is_over)
         return true;
     return !p->planner.stats.walking && p->planner.files.count == 0;
 }
@@ -228,7 +235,8 @@ size_t producer_wait_items(struct producer *p, struct wait_item items[PRODUCER_W
 /* --- the turn --- */
 
 static void producer_watch_drain(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) {
-    if (!p->planner.draining || session_is_connected(p->session)) {
+    bool stops = p->planner.draining || p->planner.stream_cancelled;
+    if (!stops || session_is_connected(p->session)) {
         p->absent_ms = 0;
         return;
     }
@@ -243,6 +251,8 @@ static int producer_scan(struct producer *p, uint64_t now_ms, uint64_t *deadline
     bool more = false;
     if (p->planner.dry_run && !p->welcomed)
         return 0;
+    if (p->planner.stream)
+        return scan_stream_step(&p->planner, now_ms, deadline_ms);
     int err = scan_step(&p->planner, ENTRIES_A_STEP, &more);
     if (more)
         *deadline_ms = now_ms;

@@ -66,6 +66,9 @@ int producer_step(struct producer *p, uint64_t now_ms, uint64_t *deadline_ms) MU
  * The producer is finished when no transfer of it is in flight, or after drain_for_ms without an answer of the
  * consumer. */
 void producer_drain(struct producer *p);
+/* The same for standard input, which cannot be continued: nothing more of it is sent, and its upload is removed. True: the
+ * producer is finished when that is done, and needs its uploaders until then. False: nothing changed; drain it. */
+bool producer_cancel(struct producer *p);
 /* max_errors files have failed, and the consumer knows of each. */
 bool producer_failed_enough(const struct producer *p);
 bool producer_is_finished(const struct producer *p);

@@ -3,6 +3,7 @@
 #define CHUNKLIFT_PRODUCER_CONFIG_H
 
 #include "producer/select/selection.h"
+#include "pure/geometry.h"
 #include "pure/ids.h"
 #include "pure/properties.h"
 #include "pure/proto.h"
@@ -31,14 +32,13 @@ struct producer_drop {
 
 /* Something to ask the destination. Nothing is uploaded, planned or recorded. */
 struct producer_question {
-    void *item;          /* of the caller; returned with every answer */
-    enum job_kind kind;  /* JOB_LIST, JOB_DISCARD; 0: JOB_HEAD, and reads */
-    const char *dest;    /* copied, as the other strings */
-    const char *handle;  /* discard: the upload id; list: with marker; else NULL */
-    const char *marker;  /* list: the page begins after this key and the upload id `handle`; NULL: the first page */
-    uint64_t size;       /* of the object, by its record */
-    uint64_t chunk_size; /* of the ranges that are read back */
-    uint32_t chunks;     /* the number of ranges; 0: the object is not read */
+    void *item;         /* of the caller; returned with every answer */
+    enum job_kind kind; /* JOB_LIST, JOB_DISCARD; 0: JOB_HEAD, and reads */
+    const char *dest;   /* copied, as the other strings */
+    const char *handle; /* discard: the upload id; list: with marker; else NULL */
+    const char *marker; /* list: the page begins after this key and the upload id `handle`; NULL: the first page */
+    uint64_t size;      /* of the object, by its record */
+    struct geometry geometry; /* of the ranges that are read back; chunks 0: the object is not read */
 };
 
 /* The questions, instead of sources; all of one endpoint and, on S3, of one bucket. */
@@ -57,6 +57,9 @@ struct producer_config {
     const char *dest; /* DEST argument as given */
     bool recursive, force;
     enum dry_run dry_run;
+    bool from_stdin;        /* the source is standard input, instead of sources */
+    bool expects_size;      /* it fails unless it has exactly */
+    uint64_t expected_size; /* so many bytes */
     const char *files_from; /* a list of names relative to the only source, which is a directory; NULL: its tree */
     bool null_names;        /* the names in it end with NUL */
     bool follow_links, one_file_system; /* see walk_set_reach */

@@ -46,6 +46,8 @@ struct producer_stats {
     uint32_t outage_uploaders;
     uint32_t local_uploaders; /* uploaders of each cp, as `chunklift set` wants; 0: as each cp was started */
     bool walking;             /* more files may be found */
+    bool stream;              /* the source is standard input */
+    bool total_unknown;       /* its end was not read: bytes_total is what was read so far */
     bool connected;           /* to a consumer */
     bool draining;
 };
@@ -57,6 +59,7 @@ struct producer_file_view {
     const char *path;
     const char *dest;
     uint64_t size, done_bytes;
+    bool open_ended; /* standard input before its end: size and chunks are 0 */
     uint32_t chunks, chunks_done;
     bool verified;       /* skipped after a comparison of its content */
     bool existing;       /* skipped because its destination has an object */

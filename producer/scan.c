@@ -3,10 +3,14 @@
  * and its geometry while the table has room. A file that cannot be planned fails here; the others continue.
  */
 #include "producer/planner.h"
+#include "pure/deadline.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* A file that cannot be planned. The consumer records it if its names fit a PLAN, unless nothing is to be recorded. */
 static int scan_refuse(struct planner *p, const char *path, const char *dest, const char *reason) {
@@ -306,6 +310,115 @@ int scan_step(struct planner *p, unsigned budget, bool *more) {
     return err;
 }
 
+/* ---- standard input ---- */
+
+static bool scan_stream_is_read(const struct planner *p, const struct file *f) {
+    return p->stream && !p->stream_stopped && !p->draining && (f ? !f->dropping : p->stats.walking);
+}
+
+static void scan_release_recorded(const struct file *f) {
+    for (uint32_t chunk = 0; stream_next_held(f->stream, &chunk); chunk++)
+        if (file_chunk_is_done(f, chunk))
+            stream_release(f->stream, chunk);
+}
+
+/* Why it cannot be uploaded; NULL: it can. */
+static const char *scan_stream_problem(const struct planner *p) {
+    static char text[160];
+    uint64_t size = stream_position(p->stream), wanted = p->expected_size;
+    const char *error = stream_error(p->stream);
+    if (error)
+        snprintf(text, sizeof text, "cannot be read: %s", error);
+    else if (p->expects_size && size > wanted)
+        snprintf(text, sizeof text, "is longer than the %" PRIu64 " bytes of --expect-size", wanted);
+    else if (p->expects_size && size < wanted && stream_has_ended(p->stream))
+        snprintf(text, sizeof text, "ended after %" PRIu64 " of the %" PRIu64 " bytes of --expect-size", size, wanted);
+    else if (stream_is_too_long(p->stream))
+        snprintf(text, sizeof text, "is longer than chunks of this size allow; name its size with --expect-size");
+    else
+        return NULL;
+    return text;
+}
+
+static int scan_stream_fail(struct planner *p, struct file *f, const char *problem, uint64_t now_ms) {
+    p->stream_stopped = true;
+    p->stats.walking = false;
+    return f ? planner_stream_failed(p, f, problem, now_ms)
+             : scan_refuse(p, SOURCES_STDIN_PATH, p->sources.dest, problem);
+}
+
+/* The size and the chunks of an input that has ended before it is planned. */
+static int scan_stream_measure(const struct planner *p, struct geometry *g) {
+    uint64_t size = stream_position(p->stream);
+    uint32_t chunks = stream_chunks(p->stream);
+    int err = chunks <= 1 ? geometry_plan(p->limits, size, p->stream_open.chunk_size, g)
+                          : geometry_end(&p->stream_open, chunks - 1, size, g);
+    if (!err && g->chunks <= g->grow)
+        g->grow = 0; /* none of them has grown */
+    return err;
+}
+
+/* By now it is known whether one request is enough. */
+static int scan_stream_plan(struct planner *p, uint64_t now_ms) {
+    struct geometry wanted = p->stream_open;
+    struct source_identity id = p->stream_id;
+    struct stat st;
+    struct file *f;
+    bool ended = stream_has_ended(p->stream);
+    const char *objection =
+        fstat(STDIN_FILENO, &st) == 0 ? scan_dest_objection(p, slice_of(p->sources.dest), &st) : strerror(errno);
+    if (objection)
+        return scan_stream_fail(p, NULL, objection, now_ms);
+    int err = ended ? scan_stream_measure(p, &wanted) : 0;
+    id.size = ended ? stream_position(p->stream) : 0;
+    if (!err)
+        err = files_add(&p->files, SOURCES_STDIN_PATH, p->sources.dest, &id, &wanted, &f);
+    if (err)
+        return err;
+    f->stream = p->stream;
+    f->open_ended = !ended;
+    f->available = stream_chunks(p->stream);
+    p->stats.files_seen++;
+    p->stats.walking = false;
+    return 0;
+}
+
+static int scan_stream_follow(struct planner *p, struct file *f) {
+    struct geometry end;
+    f->available = stream_chunks(p->stream);
+    if (!f->open_ended || f->end.chunks || !stream_has_ended(p->stream))
+        return 0;
+    int err = geometry_end(&p->stream_open, f->available - 1, stream_position(p->stream), &end);
+    if (!err)
+        file_set_end(&p->files, f, &end);
+    return err;
+}
+
+int scan_stream_step(struct planner *p, uint64_t now_ms, uint64_t *deadline_ms) {
+    struct file *f = planner_stream_file(p);
+    bool more;
+    if (!scan_stream_is_read(p, f))
+        return 0;
+    if (f)
+        scan_release_recorded(f);
+    int err = stream_read(p->stream, now_ms, &more);
+    if (err)
+        return err;
+    if (more)
+        *deadline_ms = now_ms;
+    deadline_lower(deadline_ms, stream_due_ms(p->stream));
+    p->stats.total_unknown = !p->expects_size && !stream_has_ended(p->stream);
+    p->stats.bytes_total = p->expects_size ? p->expected_size : stream_position(p->stream);
+    const char *problem = scan_stream_problem(p);
+    if (problem)
+        return scan_stream_fail(p, f, problem, now_ms);
+    if (f)
+        return scan_stream_follow(p, f);
+    return stream_chunks(p->stream) > 0 || stream_has_ended(p->stream) ? scan_stream_plan(p, now_ms) : 0;
+}
+
 int scan_wait_fd(const struct planner *p) {
+    if (scan_stream_is_read(p, planner_stream_file(p)))
+        return stream_wait_fd(p->stream);
     return p->list && p->list_waits ? name_list_fd(p->list) : -1;
 }

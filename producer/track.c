@@ -203,6 +203,8 @@ static void file_note_progress(struct file *f) {
 
 static int track_begin(struct planner *p, struct file *f, const struct record *r, uint64_t now_ms) {
     struct geometry geometry = {.size = f->id.size, .chunk_size = r->chunk_size, .chunks = r->chunks};
+    if (f->stream)
+        geometry = *file_stream_geometry(f);
     if (f->state != FILE_BEGIN)
         return 0; /* known already, or part of the next PLANNED */
     offers_forget_file(&p->offers, f);
@@ -239,9 +241,9 @@ static void track_chunk(struct planner *p, struct file *f, const struct record *
     }
 }
 
-static void track_redo(struct planner *p, struct file *f, const struct record *r) {
+static int track_redo(struct planner *p, struct file *f, const struct record *r, uint64_t now_ms) {
     if (!file_chunk_set_redo(f, r->chunk))
-        return;
+        return 0;
     uint64_t length = geometry_length(&f->geometry, r->chunk);
     p->stats.bytes_done -= length;
     if (!f->resumed && p->stats.bytes_sent_now >= length) /* its record was made in this run */
@@ -250,6 +252,9 @@ static void track_redo(struct planner *p, struct file *f, const struct record *r
         track_drop_job(p, f, JOB_FINISH, 0);
         f->state = FILE_CHUNKS;
     }
+    if (f->stream && !stream_bytes(f->stream, geometry_offset(&f->geometry, r->chunk), 1))
+        return planner_stream_failed(p, f, "the destination lost a part of it, which cannot be read again", now_ms);
+    return 0;
 }
 
 /* A difference that the producer sees itself goes before the uploader's sentence: a file that is gone, for example, can
@@ -264,7 +269,7 @@ static void track_fail(struct planner *p, struct file *f, const struct record *r
         planner_file_differs(p, f, difference, now_ms);
     } else if (class == FAIL_CHANGED) {
         planner_file_changed(p, f, reason, now_ms);
-    } else if (fail_class_spoils(class)) {
+    } else if (fail_class_spoils(class) || f->stream) {
         planner_file_spoiled(p, f, class, reason, now_ms);
     } else {
         planner_file_failed(p, f, class ? class : FAIL_REQUEST, "%s", reason);
@@ -301,6 +306,9 @@ static void track_abort(struct planner *p, struct file *f, const struct record *
     else if (f->aborts++ >= RESTARTS_MAX)
         planner_file_failed(p, f, FAIL_OUTAGE, "the destination dropped its upload %u times (%.*s)", f->aborts,
                             (int)r->reason.len, r->reason.len ? r->reason.ptr : "");
+    else if (f->stream && stream_has_released(f->stream))
+        planner_file_failed(p, f, FAIL_DEST, "the destination dropped its upload (%.*s); run the command again",
+                            (int)r->reason.len, r->reason.len ? r->reason.ptr : "");
     else
         planner_file_restart(p, f, now_ms);
 }
@@ -334,8 +342,7 @@ static int track_record(struct planner *p, const struct record *r, uint64_t now_
         track_chunk(p, f, r);
         break;
     case EV_REDO:
-        track_redo(p, f, r);
-        break;
+        return track_redo(p, f, r, now_ms);
     case EV_PUT:
         FAULT_POINT_AS(end_seen, "put");
         p->stats.bytes_sent_now += f->id.size;

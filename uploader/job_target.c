@@ -12,10 +12,17 @@ bool job_has_geometry(enum job_kind kind) {
     return kind == JOB_BEGIN || kind == JOB_CHUNK || kind == JOB_FINISH;
 }
 
+/* Of a stream whose end is not known yet: that of the longest one. */
+static struct geometry job_geometry(const struct job *j) {
+    if (j->source.stream)
+        return geometry_open(j->source.file.size, j->chunk_size, j->chunks, j->grow);
+    return (struct geometry){.size = j->source.file.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
+}
+
 bool job_is_valid(const struct job *j) {
     struct dest d;
     enum job_kind kind = j->ref.kind;
-    struct geometry g = {.size = j->source.file.size, .chunk_size = j->chunk_size, .chunks = j->chunks};
+    struct geometry g = job_geometry(j);
     if (kind < JOB_BEGIN || kind > JOB_DISCARD || id_is_zero(&j->ref.upload) || dest_parse(j->target.dest, &d))
         return false;
     if (job_has_geometry(kind) && !geometry_is_valid(&g))
@@ -84,9 +91,13 @@ const char *job_unservable_reason(const struct uploader *u, const struct job *j,
     if (missing_key)
         return missing_key;
     bool carries_bytes = j->ref.kind == JOB_CHUNK || j->ref.kind == JOB_PUT;
-    if (carries_bytes && !fetchable && !roots_contain(u->roots, j->source.path))
+    if (carries_bytes && !fetchable && !job_source_is_here(u, j))
         return "not under a --root of this uploader";
     return NULL;
+}
+
+bool job_source_is_here(const struct uploader *u, const struct job *j) {
+    return !j->source.stream && roots_contain(u->roots, j->source.path);
 }
 
 struct backend *job_backend(const struct uploader *u, const struct job *j) {

@@ -139,6 +139,8 @@ const char *job_unservable_reason(const struct uploader *u, const struct job *j,
                                   bool fetchable);
 /* NULL: none is allowed here. */
 struct backend *job_backend(const struct uploader *u, const struct job *j);
+/* Its source is a file under one of the roots. */
+bool job_source_is_here(const struct uploader *u, const struct job *j);
 /* The key of troubles.h: a store's endpoint, or the allowed destination that contains a file. Empty: none. */
 struct slice job_location(const struct uploader *u, const struct job *j);
 /* NULL: see store_endpoints_get. */

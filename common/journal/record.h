@@ -58,6 +58,8 @@ enum record_field { /* bits of record.has: optional fields */
                     HAS_VIA = 1 << 13,
                     HAS_INTEGRITY = 1 << 14,
                     HAS_PROPERTIES = 1 << 15,
+                    HAS_GROW = 1 << 16,
+                    HAS_TOTAL = 1 << 17,
 };
 
 /* The reason of an abort: another source took the destination. Readers compare no other reason. */
@@ -81,12 +83,14 @@ struct record {
     /* begin */
     uint64_t chunk_size;
     uint32_t chunks;
+    uint32_t grow; /* as in struct geometry */
     struct slice handle, checksum;
     /* open, begin */
     struct id128 properties; /* properties_digest (pure/properties.h) of the object */
     /* chunk, redo */
     uint32_t chunk;
     uint64_t offset, length;
+    uint64_t total; /* chunk: the size of an input of unknown length; in the record of its last chunk */
     /* chunk, finish, put */
     uint32_t crc; /* crc32c */
     struct slice etag, worker;
@@ -115,7 +119,7 @@ struct record {
  * U+FFFD (in src and dest: base64), so any bytes from a peer are accepted.
  *
  * CHECKs that r has the required fields of its event: the HAS_ bits of every field in the event's
- * row of docs/JOURNAL.md. Optional are etag, checksum, properties, via, integrity and an empty endpoint; in a
+ * row of docs/JOURNAL.md. Optional are etag, checksum, properties, grow, total, via, integrity and an empty endpoint; in a
  * carry also worker, ms, geometry, handle, since_ns and opens. An epoch has a version
  * from 1 to JOURNAL_VERSION. A segment's prev is an h.
  */

@@ -41,6 +41,8 @@ const struct record_field_def record_fields[F_COUNT] = {
     FIELD(F_VIA, "via", FIELD_TEXT, via, HAS_VIA),
     FIELD(F_INTEGRITY, "integrity", FIELD_TEXT, integrity, HAS_INTEGRITY),
     FIELD(F_PROPERTIES, "properties", FIELD_ID, properties, HAS_PROPERTIES),
+    FIELD(F_GROW, "grow", FIELD_U32, grow, HAS_GROW),
+    FIELD(F_TOTAL, "total", FIELD_U64, total, HAS_TOTAL),
 };
 
 #define B FIELD_BIT
@@ -57,9 +59,9 @@ static const struct record_layout record_layouts[EV_COUNT] = {
     [EV_OPEN] = {"open", IDENTITY, 10, {IDENTITY_ORDER, F_PROPERTIES}},
     [EV_BEGIN] = {"begin",
                   IDENTITY | B(F_CHUNK_SIZE) | B(F_CHUNKS) | B(F_HANDLE),
-                  14,
-                  {IDENTITY_ORDER, F_PROPERTIES, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM}},
-    [EV_CHUNK] = {"chunk", CHUNK_BASE | B(F_WORKER) | B(F_MS), 10, {CHUNK_ORDER, F_VIA, F_INTEGRITY}},
+                  15,
+                  {IDENTITY_ORDER, F_PROPERTIES, F_CHUNK_SIZE, F_CHUNKS, F_GROW, F_HANDLE, F_CHECKSUM}},
+    [EV_CHUNK] = {"chunk", CHUNK_BASE | B(F_WORKER) | B(F_MS), 11, {CHUNK_ORDER, F_VIA, F_INTEGRITY, F_TOTAL}},
     [EV_REDO] = {"redo", B(F_UPLOAD) | B(F_CHUNK), 2, {F_UPLOAD, F_CHUNK}},
     [EV_FINISH] = {"finish",
                    B(F_UPLOAD) | B(F_DEST) | B(F_SIZE) | B(F_CRC) | B(F_MS),
@@ -82,9 +84,9 @@ static const struct record_layout record_layouts[EV_COUNT] = {
 static const struct record_layout carry_layouts[] = {
     {CARRY_UPLOAD,
      B(F_KIND) | IDENTITY,
-     17,
-     {F_KIND, IDENTITY_ORDER, F_PROPERTIES, F_CHUNK_SIZE, F_CHUNKS, F_HANDLE, F_CHECKSUM, F_SINCE_NS, F_OPENS}},
-    {CARRY_CHUNK, B(F_KIND) | CHUNK_BASE, 10, {F_KIND, CHUNK_ORDER, F_INTEGRITY}},
+     18,
+     {F_KIND, IDENTITY_ORDER, F_PROPERTIES, F_CHUNK_SIZE, F_CHUNKS, F_GROW, F_HANDLE, F_CHECKSUM, F_SINCE_NS, F_OPENS}},
+    {CARRY_CHUNK, B(F_KIND) | CHUNK_BASE, 11, {F_KIND, CHUNK_ORDER, F_INTEGRITY, F_TOTAL}},
     {CARRY_FINISHED,
      B(F_KIND) | IDENTITY | B(F_CRC),
      15,

@@ -56,6 +56,8 @@ enum field_id {
     F_VIA,
     F_INTEGRITY,
     F_PROPERTIES,
+    F_GROW,
+    F_TOTAL,
     F_COUNT
 };
 
@@ -66,10 +68,10 @@ struct record_field_def {
     uint8_t name_len;
     uint8_t type;
     uint16_t offset; /* in struct record */
-    uint16_t has;    /* its bit in record.has, 0: none */
+    uint32_t has;    /* its bit in record.has, 0: none */
 };
 
-#define LAYOUT_FIELDS_MAX 17
+#define LAYOUT_FIELDS_MAX 18
 struct record_layout {
     const char *name;  /* of the event; for carry of the kind */
     uint64_t required; /* FIELD_BITs */

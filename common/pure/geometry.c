@@ -19,6 +19,9 @@ const struct geometry_limits geometry_limits_file = {
     .file_max_bytes = INT64_MAX,
 };
 
+/* Chunks that grow: an eighth of the largest number has the first size (on S3 1,250 chunks, 10 GB of the default size). */
+#define GROW_PART 8
+
 static uint64_t divide_up(uint64_t a, uint64_t b) {
     return a / b + (a % b != 0);
 }
@@ -39,17 +42,81 @@ int geometry_plan(const struct geometry_limits *limits, uint64_t size, uint64_t 
     return 0;
 }
 
+/* --- growing chunks --- */
+
+/* Where chunk number `chunk` begins, and its size if it is not the last one. A sum of CHUNKS_MAX sizes fits. */
+static uint64_t geometry_place(const struct geometry *g, uint32_t chunk, uint64_t *size) {
+    uint64_t offset = 0, largest = MAX(g->chunk_size, CHUNK_GROWN_MAX);
+    uint32_t run = g->grow ? g->grow : UINT32_MAX, further = MAX(g->grow / 2, 1u);
+    *size = g->chunk_size;
+    while (chunk >= run && *size < largest) {
+        offset += run * *size;
+        chunk -= run;
+        run = further;
+        *size = MIN(2 * *size, largest);
+    }
+    return offset + chunk * *size;
+}
+
+struct geometry geometry_open(uint64_t size, uint64_t chunk_size, uint32_t chunks, uint32_t grow) {
+    struct geometry g = {.size = size, .chunk_size = chunk_size, .chunks = chunks, .grow = grow};
+    uint64_t last, most;
+    if (size == 0 && chunks > 0 && chunks <= CHUNKS_MAX && chunk_size <= FILE_CHUNK_MAX) {
+        most = geometry_place(&g, chunks, &last);
+        g.size = MIN(most, INT64_MAX);
+    }
+    return g;
+}
+
+int geometry_plan_open(const struct geometry_limits *limits, uint64_t expected, uint64_t wanted, struct geometry *g) {
+    struct geometry plan;
+    int err = geometry_plan(limits, expected, wanted, &plan);
+    if (err)
+        return err;
+    if (expected > 0)
+        *g = geometry_open(0, plan.chunk_size, MAX(plan.chunks, 2u), 0);
+    else
+        *g = geometry_open(0, plan.chunk_size, limits->chunks_max, limits->chunks_max / GROW_PART);
+    return 0;
+}
+
+int geometry_end(const struct geometry *open, uint32_t chunk, uint64_t size, struct geometry *g) {
+    uint64_t most;
+    if (chunk >= open->chunks)
+        return ERR_INVALID;
+    uint64_t offset = geometry_place(open, chunk, &most);
+    if (size <= offset || size - offset > most)
+        return ERR_INVALID;
+    *g = *open;
+    g->size = size;
+    g->chunks = chunk + 1;
+    return 0;
+}
+
+/* --- any chunks --- */
+
+static bool geometry_fits(const struct geometry *g) {
+    uint64_t last;
+    if (g->grow == 0 || g->chunks == 0)
+        return g->chunks == divide_up(g->size, g->chunk_size);
+    uint64_t offset = geometry_place(g, g->chunks - 1, &last);
+    return g->size > offset && g->size - offset <= last;
+}
+
 bool geometry_is_valid(const struct geometry *g) {
     return g->size <= INT64_MAX && g->chunk_size > 0 && g->chunk_size % CHUNK_ALIGN == 0 &&
-           g->chunk_size <= FILE_CHUNK_MAX && g->chunks <= CHUNKS_MAX && g->chunks == divide_up(g->size, g->chunk_size);
+           g->chunk_size <= FILE_CHUNK_MAX && g->chunks <= CHUNKS_MAX && geometry_fits(g);
 }
 
 uint64_t geometry_offset(const struct geometry *g, uint32_t chunk) {
+    uint64_t size;
     CHECK(chunk < g->chunks);
-    return chunk * g->chunk_size;
+    return geometry_place(g, chunk, &size);
 }
 
 uint64_t geometry_length(const struct geometry *g, uint32_t chunk) {
-    uint64_t left = g->size - geometry_offset(g, chunk);
-    return MIN(left, g->chunk_size);
+    uint64_t size;
+    CHECK(chunk < g->chunks);
+    uint64_t left = g->size - geometry_place(g, chunk, &size);
+    return MIN(left, size);
 }

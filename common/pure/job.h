@@ -49,6 +49,7 @@ struct source_ref {
     struct slice path; /* absolute; any bytes but NUL */
     struct source_identity file;
     struct slice boot; /* boot id of the producer's host; file.dev is only valid under it */
+    bool stream; /* no file: standard input. Only the producer has the bytes; file.size is 0 until its end is known */
 };
 
 /* The destination of an upload. */

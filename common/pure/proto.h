@@ -129,7 +129,8 @@ struct plan_file {
     struct id128 properties; /* properties_digest of the object: an upload that was begun with others is not resumed */
     bool ask;                /* only what a plan would find: nothing is planned or recorded */
     enum compare compare;
-    bool check; /* the object of a finished file will be looked up: its etag is wanted */
+    bool check;    /* the object of a finished file will be looked up: its etag is wanted */
+    uint32_t grow; /* as in struct geometry */
 };
 struct msg_plan {
     struct plan_file *files;
@@ -191,6 +192,7 @@ struct job {
     struct slice content_type; /* begin, put; empty: that of the OFFER's properties, else PROPERTY_TYPE_DEFAULT */
     struct slice marker; /* list: the page begins after this key and the upload id `handle`; empty: the first page */
     bool if_none_match;  /* begin, put, finish: an object that is there is kept (FAIL_EXISTS) */
+    uint32_t grow;       /* as in struct geometry */
 };
 struct msg_offer {
     struct job *jobs;
@@ -360,6 +362,7 @@ struct result {
     bool has_crc;             /* head: the store has a crc32c of the whole object; read: always */
     struct id128 properties;  /* put: properties_digest of the object */
     struct slice listing;     /* list: pure/listing.h */
+    uint64_t total; /* chunk: the size of an input of unknown length, in the result of its last chunk; else 0 */
 };
 struct msg_complete {
     struct result *results;

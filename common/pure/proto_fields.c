@@ -97,6 +97,7 @@ static const struct field source_fields[] = {
     FILE_NUMBER(7, dev, ANY64),
     TEXT(source_ref, 8, boot, OPTIONAL, PROTO_TEXT_MAX),
     FILE_NUMBER(9, mode, 0177777),
+    FLAG(source_ref, 10, stream),
 };
 static const struct schema source_schema = SCHEMA("source", source_ref, source_fields);
 
@@ -125,6 +126,7 @@ static const struct field plan_file_fields[] = {
     FLAG(plan_file, 15, ask),
     ENUM(plan_file, 16, compare, OPTIONAL, COMPARE_CONTENT),
     FLAG(plan_file, 17, check),
+    NUMBER(plan_file, 18, grow, OPTIONAL, CHUNKS_MAX),
 };
 static const struct schema plan_file_schema = SCHEMA("plan_file", plan_file, plan_file_fields);
 
@@ -170,6 +172,7 @@ static const struct field job_fields[] = {
     TEXT(job, 12, content_type, OPTIONAL, PROTO_TEXT_MAX),
     TEXT(job, 13, marker, OPTIONAL, PROTO_TEXT_MAX),
     FLAG(job, 14, if_none_match),
+    NUMBER(job, 15, grow, OPTIONAL, CHUNKS_MAX),
 };
 static const struct schema job_schema = SCHEMA("job", job, job_fields);
 
@@ -272,6 +275,7 @@ static const struct field result_fields[] = {
     FLAG(result, 23, has_crc),
     ID(result, 24, properties, OPTIONAL),
     BYTES(result, 25, listing, LISTING_MAX),
+    NUMBER(result, 26, total, OPTIONAL, SIZE_LIMIT),
 };
 static const struct schema result_schema = SCHEMA("result", result, result_fields);
 

@@ -95,7 +95,7 @@ static bool claim_is_early(const struct consumer *c, const struct upload *u, enu
     case JOB_CHUNK:
         return !u->begun || claim_has_abort(c, u);
     case JOB_FINISH:
-        return !u->begun || u->done_count != u->chunks || u->lease_count > 0;
+        return !u->begun || u->done_count != u->chunks || upload_is_open_ended(u) || u->lease_count > 0;
     case JOB_ABORT:
         return !u->opened || u->lease_count > 0;
     case JOB_STAT:

@@ -43,6 +43,10 @@ static int complete_record_begin(struct completion *v, const struct geometry *g)
     r.has |= HAS_GEOMETRY | HAS_HANDLE;
     r.chunk_size = g->chunk_size;
     r.chunks = g->chunks;
+    if (g->grow) {
+        r.has |= HAS_GROW;
+        r.grow = g->grow;
+    }
     if (v->result->checksum == CHECKSUM_CRC32C_FULL) {
         r.has |= HAS_CHECKSUM;
         r.checksum = slice_of(CHECKSUM_TEXT);
@@ -76,6 +80,17 @@ static int complete_done_begin(struct completion *v) {
 
 /* ---- chunk ---- */
 
+/* With the last chunk of a stream, that of the whole input. Without chunks: the end does not fit the other chunks. */
+static struct geometry complete_chunk_geometry(const struct completion *v) {
+    struct geometry open = upload_geometry(v->u), g;
+    uint32_t chunk = v->result->ref.chunk, later = chunk + 1;
+    if (!v->result->total || !upload_is_open_ended(v->u))
+        return open;
+    if (upload_next_chunk(v->u, &later) || geometry_end(&open, chunk, v->result->total, &g))
+        g = (struct geometry){.size = 0};
+    return g;
+}
+
 static int complete_done_chunk(struct completion *v) {
     const struct result *result = v->result;
     uint32_t chunk = result->ref.chunk;
@@ -86,13 +101,19 @@ static int complete_done_chunk(struct completion *v) {
     const struct chunk_info *old = upload_chunk(v->u, chunk);
     if (old)
         return completion_repeated(v, old->seq);
-    struct geometry g = upload_geometry(v->u);
+    struct geometry g = complete_chunk_geometry(v);
+    if (chunk >= g.chunks)
+        return completion_refused(v, WHY_STALE);
     uint64_t length = geometry_length(&g, chunk);
     if (result->length != length || result->offset != geometry_offset(&g, chunk))
         return completion_refused(v, WHY_STALE);
     struct record r = {.ev = EV_CHUNK, .has = HAS_UPLOAD | HAS_CHUNK, .upload = v->u->id, .chunk = chunk};
     r.offset = result->offset;
     r.length = length;
+    if (upload_is_open_ended(v->u) && result->total) {
+        r.has |= HAS_TOTAL;
+        r.total = g.size;
+    }
     complete_fill_record(v, &r);
     const struct lease *l = leases_find_of(&v->c->leases, &result->ref, v->peer);
     if (l)
@@ -117,11 +138,11 @@ static int complete_done_finish(struct completion *v) {
     struct upload *u = v->u;
     if (!u)
         return complete_repeated_finish(v);
-    if (!completion_handle_fits(v) || u->done_count != u->chunks ||
-        (result->size && result->size != u->identity.file.size))
+    if (!completion_handle_fits(v) || u->done_count != u->chunks || upload_is_open_ended(u) ||
+        (result->size && result->size != upload_size(u)))
         return completion_refused(v, WHY_STALE);
     struct record r = {.ev = EV_FINISH, .has = HAS_UPLOAD | HAS_DEST, .upload = u->id, .dest = u->identity.dest};
-    r.file.size = u->identity.file.size;
+    r.file.size = upload_size(u);
     complete_fill_record(v, &r);
     return completion_append(v, &r, 0);
 }

@@ -123,8 +123,7 @@ int complete_redo(struct completion *v) {
         return complete_fail_redo(v);
     if (upload_count_redo(v->u, chunk))
         return completion_unanswered(v);
-    const struct geometry g = {
-        .size = v->u->identity.file.size, .chunk_size = v->u->chunk_size, .chunks = v->u->chunks};
+    const struct geometry g = upload_geometry(v->u);
     producer_stats_note_resent(v->c->stats, v->u->producers, geometry_length(&g, chunk));
     struct record r = {.ev = EV_REDO, .has = HAS_UPLOAD | HAS_CHUNK, .upload = v->u->id, .chunk = chunk};
     return completion_append(v, &r, 0);

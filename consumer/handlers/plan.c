@@ -121,6 +121,7 @@ static void plan_set_geometry(struct upload *u, const struct plan_file *file, co
     u->put = (file->flags & PLAN_PUT) != 0;
     u->chunk_size = file->chunk_size;
     u->chunks = file->chunks;
+    u->grow = file->grow;
     u->shaped = true;
 }
 
@@ -283,10 +284,13 @@ static int plan_record_failed(struct planning *p, struct planned_file *out) {
 /* ---- requests ---- */
 
 static const char *plan_file_error(const struct plan_file *file, const struct upload_identity *is) {
-    struct geometry g = {.size = is->file.size, .chunk_size = file->chunk_size, .chunks = file->chunks};
+    struct geometry g = {
+        .size = is->file.size, .chunk_size = file->chunk_size, .chunks = file->chunks, .grow = file->grow};
     const char *error = upload_identity_error(is);
     if (error || (file->flags & PLAN_PUT))
         return error;
+    if (file->source.stream)
+        g = geometry_open(is->file.size, file->chunk_size, file->chunks, file->grow);
     return g.chunks > 0 && geometry_is_valid(&g) ? NULL : "its chunks do not make up the file";
 }
 

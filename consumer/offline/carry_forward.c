@@ -33,6 +33,10 @@ void carry_forward_upload(const struct upload *u, struct record *r) {
     r->has |= HAS_GEOMETRY | HAS_HANDLE;
     r->chunk_size = u->chunk_size;
     r->chunks = u->chunks;
+    if (u->grow) {
+        r->has |= HAS_GROW;
+        r->grow = u->grow;
+    }
     r->handle = upload_handle(u);
     if (u->checksum == CHECKSUM_CRC32C_FULL) {
         r->has |= HAS_CHECKSUM;
@@ -46,6 +50,10 @@ void carry_forward_chunk(const struct upload *u, uint32_t chunk, struct record *
     r->has = HAS_UPLOAD | HAS_CHUNK | HAS_CRC | HAS_ETAG;
     r->offset = geometry_offset(&g, chunk);
     r->length = geometry_length(&g, chunk);
+    if (u->end && chunk + 1 == u->chunks) {
+        r->has |= HAS_TOTAL;
+        r->total = u->end;
+    }
     const struct chunk_info *info = upload_chunk(u, chunk);
     r->crc = info->crc;
     r->etag = chunk_etag(info, room);
@@ -107,6 +115,8 @@ static int search_report(const struct search *s, const struct record *identity, 
     r.has = HAS_UPLOAD | HAS_SRC | HAS_DEST | HAS_CRC | HAS_ETAG | HAS_SINCE;
     r.since_ns = result->has & HAS_SINCE ? result->since_ns : result->ts_us * 1000;
     r.crc = result->crc;
+    if (result->ev == EV_FINISH) /* the size of a stream is not in its identity */
+        r.file.size = result->file.size;
     r.etag = result->has & HAS_ETAG ? result->etag : slice_of("");
     return s->each(s->arg, &r, first_seq);
 }

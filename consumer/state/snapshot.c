@@ -1,7 +1,7 @@
 /*
  * The body: little-endian numbers, texts after a 32-bit length, no padding.
  *
- *     "CLs4"
+ *     "CLs5"
  *     u64 finished records ever
  *     u64 entries, then for each: u64 dest, u64 key (fingerprints), upload, u64 seq, u16 inode,
  *                                 u32 ctime (fingerprints), u32 crc
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <sys/param.h>
 
-#define MAGIC "CLs4"
+#define MAGIC "CLs5"
 #define MAGIC_LEN 4
 #define CRC_LEN 4
 #define PIECE ((size_t)256 << 10)
@@ -137,6 +137,10 @@ static int encode_begun(const struct upload *u, struct snapshot_encoder *out) {
         err = writer_add_number(out, u->chunk_size, 8);
     if (!err)
         err = writer_add_number(out, u->chunks, 4);
+    if (!err)
+        err = writer_add_number(out, u->grow, 4);
+    if (!err)
+        err = writer_add_number(out, u->end, 8);
     return err ? err : encode_chunks(u, out);
 }
 
@@ -350,17 +354,31 @@ static int decode_chunks(struct snapshot_decoder *r, struct upload *u) {
     return 0;
 }
 
+/* The end of a stream is known: its last chunk is or was recorded. The chunks are those up to there. */
+static void reader_set_end(struct snapshot_decoder *r, struct upload *u, uint64_t end) {
+    struct geometry g = {.size = end, .chunk_size = u->chunk_size, .chunks = u->chunks, .grow = u->grow};
+    if (!upload_is_stream(u) || !geometry_is_valid(&g))
+        r->bad = true;
+    else
+        u->end = end;
+}
+
 static int decode_begun(struct snapshot_decoder *r, struct upload *u) {
     reader_refill(r);
     u->begin_seq = reader_take_number(r, 8);
     struct slice handle = reader_take_text(r);
     uint64_t checksum = reader_take_number(r, 1), chunk_size = reader_take_number(r, 8);
     uint32_t chunks = (uint32_t)reader_take_number(r, 4);
-    if (checksum > CHECKSUM_CRC32C_FULL || memchr(handle.len ? handle.ptr : "", '\0', handle.len))
+    u->grow = (uint32_t)reader_take_number(r, 4);
+    uint64_t end = reader_take_number(r, 8);
+    if (checksum > CHECKSUM_CRC32C_FULL || u->grow > CHUNKS_MAX ||
+        memchr(handle.len ? handle.ptr : "", '\0', handle.len))
         r->bad = true;
     int err = r->bad ? ERR_INVALID : upload_begin(u, handle, (enum checksum_kind)checksum, chunk_size, chunks);
     if (err == ERR_INVALID)
         r->bad = true;
+    if (!r->bad && !err && end)
+        reader_set_end(r, u, end);
     return r->bad ? 0 : err ? err : decode_chunks(r, u);
 }
 

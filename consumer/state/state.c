@@ -167,6 +167,8 @@ static int state_apply_begin(struct state *s, const struct record *r) {
         err = state_find_or_add(s, r, &u);
     if (err)
         return err;
+    if (!u->begun)
+        u->grow = r->has & HAS_GROW ? r->grow : 0;
     bool checked = (r->has & HAS_CHECKSUM) && slice_equal(r->checksum, slice_of(CHECKSUM_TEXT));
     err = upload_begin(u, r->handle, checked ? CHECKSUM_CRC32C_FULL : CHECKSUM_NONE, r->chunk_size, r->chunks);
     if (err == 0) {
@@ -180,6 +182,8 @@ static int state_apply_chunk(struct state *s, const struct record *r) {
     struct upload *u = state_find(s, &r->upload);
     if (!u)
         return 0;
+    if (r->has & HAS_TOTAL)
+        upload_note_end(u, r->chunk, r->total);
     upload_note_integrity(u, r->chunk, r->has & HAS_INTEGRITY ? integrity_from_name(r->integrity) : INTEGRITY_UNKNOWN);
     int err = upload_set_chunk(u, r->chunk, r->crc, r->has & HAS_ETAG ? r->etag : slice_of(""), r->seq);
     return err == ERR_INVALID ? 0 : err;

@@ -71,8 +71,20 @@ void upload_to_record(const struct upload *u, struct record *r) {
         r->has |= HAS_PROPERTIES;
 }
 
+bool upload_is_stream(const struct upload *u) {
+    return u->identity.file.size == 0 && u->chunks > 0;
+}
+
+bool upload_is_open_ended(const struct upload *u) {
+    return upload_is_stream(u) && u->end == 0;
+}
+
+uint64_t upload_size(const struct upload *u) {
+    return u->end ? u->end : u->identity.file.size;
+}
+
 struct geometry upload_geometry(const struct upload *u) {
-    return (struct geometry){.size = u->identity.file.size, .chunk_size = u->chunk_size, .chunks = u->chunks};
+    return geometry_open(upload_size(u), u->chunk_size, u->chunks, u->grow);
 }
 
 bool upload_is_file(const struct upload *u) {
@@ -81,7 +93,7 @@ bool upload_is_file(const struct upload *u) {
 
 int upload_begin(struct upload *u, struct slice handle, enum checksum_kind checksum, uint64_t chunk_size,
                  uint32_t chunks) {
-    struct geometry g = {.size = u->identity.file.size, .chunk_size = chunk_size, .chunks = chunks};
+    struct geometry g = geometry_open(u->identity.file.size, chunk_size, chunks, u->grow);
     if (u->begun || handle.len == 0 || chunks == 0 || !geometry_is_valid(&g))
         return ERR_INVALID;
     u->handle = slice_dup(handle);
@@ -170,6 +182,16 @@ void upload_note_integrity(struct upload *u, uint32_t chunk, enum integrity inte
     if (!u->begun || chunk >= u->chunks || upload_has_chunk(u, chunk))
         return;
     u->integrity = u->done_count ? MIN(u->integrity, integrity) : integrity;
+}
+
+void upload_note_end(struct upload *u, uint32_t chunk, uint64_t total) {
+    struct geometry open = upload_geometry(u), g;
+    uint32_t later = chunk + 1;
+    if (!u->begun || !upload_is_open_ended(u) || chunk >= u->chunks || upload_next_chunk(u, &later) ||
+        geometry_end(&open, chunk, total, &g))
+        return;
+    u->end = g.size;
+    u->chunks = g.chunks;
 }
 
 void upload_clear_chunk(struct upload *u, uint32_t chunk) {

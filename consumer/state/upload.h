@@ -10,8 +10,8 @@
  * tests/bench/test_growth.py.
  *
  * Invariants
- *  1. handle is set if and only if begun. chunk_size and chunks never change after that. Before it
- *     no chunk has a record.
+ *  1. handle is set if and only if begun. chunk_size, grow and chunks never change after that, except
+ *     that the last chunk of a stream sets `end` and chunks. Before it no chunk has a record.
  *  2. done_count and done_bytes always agree with the records.
  *  3. An upload that is neither opened nor begun has no record: losing it loses no data.
  */
@@ -51,6 +51,8 @@ struct upload {
     enum checksum_kind checksum;
     uint64_t chunk_size; /* before begun: as last planned, 0: not known */
     uint32_t chunks;
+    uint32_t grow; /* as in struct geometry */
+    uint64_t end;  /* of a stream: its size, from the record of its last chunk; 0: not known */
     struct chunks done;
     uint32_t done_count;
     uint64_t done_bytes;
@@ -80,7 +82,12 @@ void upload_destroy(struct upload **u);
 /* Fills the fields of r that every record of an open upload has: its identity and its properties. */
 void upload_to_record(const struct upload *u, struct record *r);
 struct geometry upload_geometry(const struct upload *u);
-bool upload_is_file(const struct upload *u); /* file:// */
+/* Standard input, in several chunks: its size in the identity is 0. Until its last chunk is recorded, chunks and geometry
+ * are those of the longest input. */
+bool upload_is_stream(const struct upload *u);
+bool upload_is_open_ended(const struct upload *u); /* a stream whose end is not known */
+uint64_t upload_size(const struct upload *u);      /* 0: not known yet */
+bool upload_is_file(const struct upload *u);       /* file:// */
 static inline bool upload_is_superseded(const struct upload *u) {
     return !id_is_zero(&u->superseded_by);
 }
@@ -91,7 +98,7 @@ static inline struct slice upload_handle(const struct upload *u) {
 /* Stores class and shortened error of a `fail`. Without memory only the class. */
 void upload_note_failure(struct upload *u, struct slice class, struct slice error);
 void upload_forget_failure(struct upload *u);
-/* Fixes handle and geometry. ERR_INVALID: the geometry does not fit the file. ERR_NOMEM. On an
+/* Fixes handle and geometry; grow is set before. ERR_INVALID: the geometry does not fit the file. ERR_NOMEM. On an
  * error u is unchanged. */
 int upload_begin(struct upload *u, struct slice handle, enum checksum_kind checksum, uint64_t chunk_size,
                  uint32_t chunks) MUST_CHECK;
@@ -111,6 +118,8 @@ int upload_set_chunk(struct upload *u, uint32_t chunk, uint32_t crc, struct slic
 void upload_move_chunk(struct upload *u, uint32_t chunk, uint64_t seq);
 /* Call before upload_set_chunk: the proof that the store has the chunk. */
 void upload_note_integrity(struct upload *u, uint32_t chunk, enum integrity integrity);
+/* Call before upload_set_chunk: the chunk is the last one of a stream of `total` bytes. No effect when that does not fit. */
+void upload_note_end(struct upload *u, uint32_t chunk, uint64_t total);
 void upload_clear_chunk(struct upload *u, uint32_t chunk);
 /* Counts one redo of the chunk. ERR_NOMEM: nothing was counted. */
 int upload_count_redo(struct upload *u, uint32_t chunk) MUST_CHECK;

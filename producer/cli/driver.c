@@ -52,6 +52,10 @@ static void driver_display(struct driver *d, uint64_t now_ms, uint64_t *deadline
 
 static void driver_drain(struct driver *d) {
     char text[SUMMARY_FINISHING_SIZE];
+    if (producer_cancel(d->producer)) {
+        log_info("stopping; what was sent of standard input is removed; again to stop now");
+        return;
+    }
     log_info("%s", summary_describe_finishing(producer_stats(d->producer), text));
     producer_drain(d->producer);
     if (d->hooks.drain)
@@ -196,6 +200,8 @@ static void driver_log_end(const struct driver *d, int status) {
         log_error("stopped after %" PRIu64 " failed file%s (--max-errors); remove the cause, then the same command "
                   "continues",
                   failed, failed == 1 ? "" : "s");
+    else if (status > 128 && producer_stats(d->producer)->stream)
+        log_info("interrupted; standard input is not resumed: the same command begins a new upload");
     else if (status > 128 && !d->options.dry_run)
         log_info("interrupted; the same command resumes the upload");
 }

@@ -4,7 +4,12 @@
 #include "system/dirs.h"
 #include "system/exit_status.h"
 #include "system/log.h"
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NOT_EXPECTED UINT64_MAX
 
 const char *const on_change_names[] = {"fail", "restart", NULL};
 
@@ -47,6 +52,41 @@ static int producer_options_check(const struct producer_options *o, const struct
     return err ? err : producer_options_check_keys(o);
 }
 
+static const char *stdin_problem(const struct producer_options *o) {
+    const struct producer_config *c = &o->config;
+    struct stat st;
+    if (c->source_count > 1)
+        return "standard input is the only source of its command; upload the others with another one";
+    if (c->recursive)
+        return "standard input becomes one object; leave out -r";
+    if (c->files_from)
+        return "standard input becomes one object; leave out --files-from";
+    if (o->dry_run)
+        return "standard input can be read only once; leave out --dry-run";
+    if (o->size_only || o->checksum || c->check_dest || c->ignore_existing)
+        return "standard input is always sent; leave out --size-only, --checksum, --check-dest and --ignore-existing";
+    if (o->select.dump_filters || c->selection)
+        return "standard input has no files to select; leave out the filters";
+    int flags = fcntl(STDIN_FILENO, F_GETFL);
+    if (flags == -1 || (flags & O_ACCMODE) == O_WRONLY || fstat(STDIN_FILENO, &st) != 0) /* see output_setup */
+        return "standard input is closed; connect it to a pipe or a file";
+    if (S_ISDIR(st.st_mode))
+        return "standard input is a directory; connect it to a pipe or a file";
+    return isatty(STDIN_FILENO) ? "standard input is a terminal; connect it to a pipe or a file" : NULL;
+}
+
+static int producer_options_check_stdin(const struct producer_options *o) {
+    const struct producer_config *c = &o->config;
+    const char *problem = c->from_stdin ? stdin_problem(o) : NULL;
+    if (problem)
+        log_error("-: %s", problem);
+    if (!c->from_stdin && c->expects_size) {
+        problem = "it is the size of standard input; use it with SRC -";
+        log_error("--expect-size: %s", problem);
+    }
+    return problem ? ERR_USAGE : 0;
+}
+
 /* Appends a word for a shell. */
 static int shell_add_word(struct buf *out, const char *word) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@,=%";
@@ -78,6 +118,8 @@ static int producer_options_settle(struct producer_options *o) {
     o->config.sources = o->arguments.items;
     o->config.source_count = o->arguments.count - 1;
     o->config.dest = o->arguments.items[o->arguments.count - 1];
+    for (size_t i = 0; i < o->config.source_count; i++)
+        o->config.from_stdin |= strcmp(o->config.sources[i], "-") == 0;
     o->config.compare = o->checksum ? COMPARE_CONTENT : o->size_only ? COMPARE_SIZE : COMPARE_TIMES;
     o->config.on_change = o->on_change ? ON_CHANGE_RESTART : ON_CHANGE_FAIL;
     o->config.integrity = option_integrity(o->integrity, o->content_md5);
@@ -87,6 +129,8 @@ static int producer_options_settle(struct producer_options *o) {
     o->config.set_bwlimit = o->bwlimit.given;
     o->config.bwlimit = o->bwlimit.rate;
     o->config.timetable = o->bwlimit.timetable;
+    o->config.expects_size = o->expect_size != NOT_EXPECTED;
+    o->config.expected_size = o->expect_size;
     if (o->config.chunk_size == 0)
         o->config.chunk_size = CHUNK_SIZE_DEFAULT;
     return property_options_settle(&o->properties, &o->config.properties);
@@ -95,6 +139,7 @@ static int producer_options_settle(struct producer_options *o) {
 int producer_options_parse(struct producer_options *o, const struct command_text *text, const struct option_spec *specs,
                            int argc, char **argv) {
     o->stats_ms = PROGRESS_PLAIN_MS;
+    o->expect_size = NOT_EXPECTED;
     int err = options_parse(text->name, specs, argc, argv, &o->arguments);
     if (!err && options_answer(o->help, o->version, text->usage, text->about, specs))
         return EXIT_DONE;
@@ -104,6 +149,8 @@ int producer_options_parse(struct producer_options *o, const struct command_text
         err = producer_options_settle(o);
     if (!err)
         err = select_options_settle(&o->select, o->output.json ? stderr : stdout, &o->config);
+    if (!err)
+        err = producer_options_check_stdin(o);
     return err ? exit_status_of_run(err) : -1;
 }
 

@@ -18,7 +18,7 @@ struct producer_options {
     struct producer_config config;
     struct event_output output; /* with --json */
     const char *log_file, *report;
-    uint64_t stats_ms;
+    uint64_t stats_ms, expect_size;
     bool quiet, no_progress, verbose, help, version;
     struct key_options keys;
     struct property_options properties;
@@ -45,6 +45,12 @@ extern const char *const on_change_names[];
          .help = "bytes per chunk (8MiB; increased where a file needs it)",                                            \
          .min = 1,                                                                                                     \
          .max = 5 * GIB},                                                                                              \
+        {.name = "expect-size",                                                                                        \
+         .kind = OPTION_SIZE,                                                                                          \
+         .target = &(o)->expect_size,                                                                                  \
+         .value_name = "SIZE",                                                                                         \
+         .help = "bytes of standard input (SRC -); fewer or more are an error",                                        \
+         .max = INT64_MAX},                                                                                            \
         SELECT_OPTION_ROWS(&(o)->select, &(o)->config),                                                                \
         {"force", 0, OPTION_FLAG, &(o)->config.force, NULL, "upload again files that the journal shows as uploaded"},  \
         {"size-only", 0, OPTION_FLAG, &(o)->size_only, NULL, "skip files of the recorded size, whatever their times"}, \

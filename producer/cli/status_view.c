@@ -6,6 +6,7 @@
 #include "system/output.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/param.h>
 
 #define OUTAGE_MS 2000 /* a shorter outage is not shown */
 #define NAMED_MAX 10   /* uploads of a group with lines of their own */
@@ -268,8 +269,11 @@ static int status_print_names(struct slice src, struct slice dest) {
 
 static int status_print_upload(const struct upload_status *u, const char *word) {
     char done[UNITS_TEXT_SIZE], size[UNITS_TEXT_SIZE], moving[UNITS_TEXT_SIZE];
-    printf("%-9s %3u%%  %s of %s", word, status_percent(u->done_bytes, u->size), size_format(u->done_bytes, done),
-           size_format(u->size, size));
+    if (u->size == 0 && u->done_bytes > 0) /* standard input, not at its end */
+        printf("%-9s       %s so far", word, size_format(u->done_bytes, done));
+    else
+        printf("%-9s %3u%%  %s of %s", word, status_percent(u->done_bytes, u->size), size_format(u->done_bytes, done),
+               size_format(u->size, size));
     if (u->leases)
         printf(", %s moving in %" PRIu32 " transfer%s", size_format(u->moving_bytes, moving), u->leases,
                u->leases == 1 ? "" : "s");
@@ -291,7 +295,7 @@ static int status_print_grouped(struct status_groups *g, const struct upload_sta
     struct status_group *group = status_group_of(g, u);
     bool named = group->count < (u->class && !u->leases ? EXAMPLES_MAX : NAMED_MAX);
     group->count++;
-    group->size += u->size;
+    group->size += MAX(u->size, u->done_bytes);
     group->done_bytes += u->done_bytes;
     return named ? status_print_upload(u, u->class && !u->leases ? "failed" : word) : 0;
 }
@@ -339,7 +343,7 @@ int status_view_stored(const struct upload_summary *u, bool json, struct status_
         .dest = u->dest,
         .size = u->size,
         .done_bytes = u->done_bytes,
-        .chunks = u->geometry.chunks,
+        .chunks = u->open_ended ? 0 : u->geometry.chunks,
         .chunks_done = u->chunks_done,
         .class = failed ? fail_class_from_name(u->class) : FAIL_NONE,
         .error = failed ? u->error : slice_of(""),

@@ -3,6 +3,7 @@
 #include "producer/data/lender.h"
 #include "producer/data/open_files.h"
 #include "producer/data/piece_pool.h"
+#include "producer/source/stream.h"
 #include "pure/check.h"
 #include "pure/deadline.h"
 #include "pure/digest.h"
@@ -169,6 +170,12 @@ static enum turn transfer_end_failed(struct data_server *d, struct transfer *t, 
 /* Reads len bytes. ERR_CHANGED: the file is shorter. why is the reason. */
 static int file_read_fully(const struct file *f, int fd, char *out, size_t len, uint64_t offset, char *why,
                            size_t why_size) {
+    if (f->stream) {
+        const char *bytes = stream_bytes(f->stream, offset, len);
+        CHECK(bytes); /* file_has_range */
+        memcpy(out, bytes, len);
+        return 0;
+    }
     while (len > 0) {
         ssize_t got = TEMP_FAILURE_RETRY(pread(fd, out, len, (off_t)offset));
         if (got == -1) {
@@ -184,6 +191,11 @@ static int file_read_fully(const struct file *f, int fd, char *out, size_t len, 
         offset += (uint64_t)got;
     }
     return 0;
+}
+
+/* Is the file still the planned one? A stream is. */
+static int file_check_end(const struct file *f, int fd, char *why, size_t why_size) {
+    return f->stream ? 0 : open_files_check(f, fd, why, why_size);
 }
 
 static enum turn transfer_end_unread(struct data_server *d, struct transfer *t, const struct file *f, int fd, int err,
@@ -246,7 +258,7 @@ static enum turn transfer_send_data(struct data_server *d, struct transfer *t, c
         piece_free(piece);
         return transfer_end_unread(d, t, f, fd, err, why);
     }
-    if (last && (err = open_files_check(f, fd, why, sizeof why)) != 0) {
+    if (last && (err = file_check_end(f, fd, why, sizeof why)) != 0) {
         piece_free(piece);
         return transfer_end_failed(d, t, err, why);
     }
@@ -277,11 +289,24 @@ static bool file_is_served(const struct file *f) {
     return f && (f->state == FILE_CHUNKS || f->state == FILE_FINISH || f->state == FILE_PUT);
 }
 
+/* A chunk of a stream is there until it is recorded. */
+static bool file_has_range(const struct file *f, uint64_t offset, uint64_t length) {
+    if (f->stream)
+        return length == 0 || stream_bytes(f->stream, offset, length);
+    return length <= f->id.size && offset <= f->id.size - length;
+}
+
+/* *fd is -1 for a stream. */
+static int data_server_open_file(struct data_server *d, const struct file *f, int *fd, char *why, size_t why_size) {
+    *fd = -1;
+    return f->stream ? 0 : open_files_get(&d->open, f, d->now_ms, fd, why, why_size);
+}
+
 static enum turn transfer_serve(struct data_server *d, struct transfer *t) {
     const struct file *f = files_find_planned(d->files, &t->upload);
     char why[160] = "";
     int fd;
-    if (!file_is_served(f) || t->length > f->id.size || t->offset > f->id.size - t->length)
+    if (!file_is_served(f) || !file_has_range(f, t->offset, t->length))
         return transfer_end_with(d, t, DATA_UNKNOWN, NULL);
     bool done = t->position == t->length;
     size_t n = 0;
@@ -292,9 +317,9 @@ static enum turn transfer_serve(struct data_server *d, struct transfer *t) {
         if (n == 0)
             return TURN_BLOCKED;
     }
-    int err = open_files_get(&d->open, f, d->now_ms, &fd, why, sizeof why);
+    int err = data_server_open_file(d, f, &fd, why, sizeof why);
     if (!err && done)
-        err = open_files_check(f, fd, why, sizeof why);
+        err = file_check_end(f, fd, why, sizeof why);
     if (err)
         return transfer_end_failed(d, t, err, why);
     if (done)
@@ -407,7 +432,7 @@ static int data_server_lend(void *arg, const struct lent_request *request) {
     const struct file *f = files_find_planned(d->files, &request->upload);
     char why[160];
     int fd;
-    if (id_is_zero(&d->journal) || !id_equal(&request->journal, &d->journal) || !file_is_served(f) ||
+    if (id_is_zero(&d->journal) || !id_equal(&request->journal, &d->journal) || !file_is_served(f) || f->stream ||
         open_files_get(&d->open, f, d->now_ms, &fd, why, sizeof why))
         return -1;
     return fileid_inodes_are_stable(fd) ? fd : -1; /* a read over a network can block the uploader */

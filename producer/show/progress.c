@@ -100,8 +100,11 @@ static void block_add_file(struct block *b, const struct producer_file_view *f) 
     block_note(b, text_add_printable(&name, slice_of(f->path)));
     if (!b->err)
         block_note(b, columns_add_end(&b->text, buf_slice(&name), b->columns - FILE_NUMBERS));
-    block_note(b, buf_addf(&b->text, " %10s of %10s %3d%%", size_format(f->done_bytes, done),
-                           size_format(f->size, size), percent));
+    if (f->open_ended)
+        block_note(b, buf_addf(&b->text, " %10s", size_format(f->done_bytes, done)));
+    else
+        block_note(b, buf_addf(&b->text, " %10s of %10s %3d%%", size_format(f->done_bytes, done),
+                               size_format(f->size, size), percent));
     block_end_line(b);
     buf_release(&name);
 }

@@ -54,10 +54,14 @@ static uint64_t files_to_upload(const struct producer_stats *s) {
     return sub_or_zero(files_wanted(s), s->files_failed);
 }
 
+static bool total_is_known(const struct producer_stats *s) {
+    return !s->walking && !s->total_unknown;
+}
+
 int progress_percent(const struct producer_stats *s) {
     uint64_t done = progress_work(s->bytes_done, s->files_done);
     uint64_t total = progress_work(s->bytes_total, files_to_upload(s));
-    if (s->walking)
+    if (!total_is_known(s))
         return -1;
     return done >= total ? 100 : (int)((double)done * 100 / (double)total);
 }
@@ -65,7 +69,7 @@ int progress_percent(const struct producer_stats *s) {
 uint64_t progress_left_s(const struct producer_stats *s, const struct progress_rates *r) {
     uint64_t there = progress_work(s->bytes_done + s->bytes_moving, s->files_done);
     double rate = r->bytes + r->files * (double)WORK_OF_A_FILE;
-    if (s->walking || rate < 1)
+    if (!total_is_known(s) || rate < 1)
         return UINT64_MAX;
     return (uint64_t)((double)sub_or_zero(progress_work(s->bytes_total, files_to_upload(s)), there) / rate + 0.5);
 }
@@ -102,8 +106,11 @@ static void parts_add_count(struct line_parts *p, enum part_rank rank, uint64_t 
 
 static void parts_add_bytes(struct line_parts *p, enum part_rank rank, const struct producer_stats *s) {
     char done[UNITS_TEXT_SIZE], total[UNITS_TEXT_SIZE];
-    parts_add(p, rank, "%s of %s%s", size_format(s->bytes_done, done), size_format(s->bytes_total, total),
-              s->walking ? "+" : "");
+    if (s->total_unknown)
+        parts_add(p, rank, "%s", size_format(s->bytes_done, done));
+    else
+        parts_add(p, rank, "%s of %s%s", size_format(s->bytes_done, done), size_format(s->bytes_total, total),
+                  s->walking ? "+" : "");
 }
 
 static void parts_add_files(struct line_parts *p, enum part_rank rank, const struct producer_stats *s) {
@@ -136,14 +143,16 @@ static void parts_add_left(struct line_parts *p, const struct producer_stats *s,
 static void parts_fill(struct line_parts *p, const struct producer_stats *s, const struct progress_rates *r,
                        uint64_t elapsed_s) {
     char elapsed[UNITS_TEXT_SIZE];
-    bool files = files_tell_the_truth(s);
-    if (!s->walking)
+    bool files = !s->stream && files_tell_the_truth(s);
+    if (total_is_known(s))
         parts_add(p, RANK_PERCENT, "%d%%", progress_percent(s));
     (files ? parts_add_files : parts_add_bytes)(p, s->walking ? RANK_LEFT : RANK_AMOUNT, s);
     (files ? parts_add_file_rate : parts_add_byte_rate)(p, RANK_RATE, r);
-    parts_add_left(p, s, r);
-    (files ? parts_add_bytes : parts_add_files)(p, RANK_OTHER_AMOUNT, s);
-    if (files || r->files >= 1)
+    if (!s->total_unknown)
+        parts_add_left(p, s, r);
+    if (!s->stream)
+        (files ? parts_add_bytes : parts_add_files)(p, RANK_OTHER_AMOUNT, s);
+    if (files || (!s->stream && r->files >= 1))
         (files ? parts_add_byte_rate : parts_add_file_rate)(p, RANK_OTHER_RATE, r);
     parts_add(p, RANK_ELAPSED, "%s elapsed", duration_format(elapsed_s, elapsed));
     parts_add(p, RANK_UPLOADERS, "%" PRIu32 " uploader%s", s->uploaders, s->uploaders == 1 ? "" : "s");

@@ -383,6 +383,26 @@ int sources_init(struct sources *s, const char *const *given, size_t count, cons
     return err;
 }
 
+int sources_init_stdin(struct sources *s, const char *dest) {
+    memset(s, 0, sizeof *s);
+    s->items = calloc(1, sizeof *s->items);
+    if (!s->items)
+        return ERR_NOMEM;
+    s->count = 1;
+    int err = dest && *dest ? 0 : ERR_USAGE;
+    if (!err)
+        err = sources_settle_dest(s, dest);
+    else
+        log_error("SRC and DEST are needed");
+    if (!err && !s->dest_is_name) {
+        log_error("%s: standard input needs the full name of its object; add a name to DEST", dest);
+        err = ERR_USAGE;
+    }
+    if (err)
+        sources_release(s);
+    return err;
+}
+
 int sources_init_drops(struct sources *s, const char *dest) {
     struct dest d;
     struct buf allow = BUF_INIT;

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define SOURCES_STDIN_PATH "/dev/stdin" /* the path of standard input in messages and records */
+
 struct source_item {
     char *given;    /* as the user wrote it */
     char *path;     /* absolute, symlinks resolved; NULL when error is set */
@@ -35,6 +37,8 @@ struct sources {
 /* ERR_USAGE (logged): DEST or a SRC is not usable. ERR_IO (logged), ERR_NOMEM. On error *s is released. */
 int sources_init(struct sources *s, const char *const *given, size_t count, const char *dest,
                  bool recursive) MUST_CHECK;
+/* Standard input as the only source: DEST is the object's name. Errors as above. */
+int sources_init_stdin(struct sources *s, const char *dest) MUST_CHECK;
 /* Without sources: for uploads to abort. dest is the destination of one of them; the others are at the same store. */
 int sources_init_drops(struct sources *s, const char *dest) MUST_CHECK;
 void sources_release(struct sources *s);

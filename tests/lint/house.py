@@ -36,7 +36,7 @@ MAY_INCLUDE = {
     "consumer/offline": ["common", "consumer/journal", "consumer/state"],
     "consumer/handlers": ["common", "consumer/journal", "consumer/state", "consumer/jobs", "consumer/fleet", "consumer"],
     "consumer": ["common", "consumer/"],
-    "producer/data": ["common"],
+    "producer/data": ["common", "producer/source"],
     "producer/select": ["common"],
     "producer/source": ["common", "producer/select"],
     "producer/show": ["common", "producer"],

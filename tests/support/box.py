@@ -231,6 +231,8 @@ def check_one_record_each(records):
             key = (r["upload"], r["chunk"])
             assert key not in have, f"chunk {key} recorded twice"
             have[key] = r
+            if "total" in r:  # the last chunk of standard input
+                plan[r["upload"]] = r["chunk"] + 1
         elif r["ev"] == "redo":
             del have[(r["upload"], r["chunk"])]
         elif r["ev"] == "finish":

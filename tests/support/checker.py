@@ -112,10 +112,20 @@ def stamp(ts):
     return datetime.strptime(ts, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
 
 
+def place(begun, chunk):
+    """Offset and full length of a chunk. Those of standard input may grow."""
+    offset, length, run, grow = 0, begun["chunk_size"], begun.get("grow", 0), begun.get("grow", 0)
+    largest = max(length, 5 << 30)
+    while grow and chunk >= run and length < largest:
+        offset, chunk, run, length = offset + run * length, chunk - run, max(grow // 2, 1), min(2 * length, largest)
+    return offset + chunk * length, length
+
+
 class Upload:
     def __init__(self, upload):
         self.id, self.opened, self.begun, self.end = upload, None, None, None
         self.chunks, self.redone = {}, set()  # chunk: its valid record
+        self.count, self.size = 0, 0  # size 0: standard input before its end
 
     @property
     def dest(self):
@@ -147,7 +157,7 @@ class Uploads:
                 self.say(r, "order: begun twice")
             if not u.opened:
                 self.say(r, "order: begin without open")
-            u.begun = r
+            u.begun, u.count, u.size = r, r["chunks"], r["size"]
         elif ev == "put" and text(r, "dest").startswith(b"file://") and not u.opened:
             self.say(r, "order: put to file:// without open")
             u.end = r
@@ -159,7 +169,7 @@ class Uploads:
             u.chunks.pop(r["chunk"], None)
             u.redone.add(r["chunk"])
         elif ev == "finish":
-            missing = set(range(u.begun["chunks"])) - set(u.chunks) if u.begun else None
+            missing = set(range(u.count)) - set(u.chunks) if u.begun else None
             if missing != set():
                 self.say(r, f"order: finish without chunks {sorted(missing)}" if u.begun else "order: finish without begin")
             u.end = {**r, "src": (u.begun or r).get("src", "")}
@@ -170,8 +180,10 @@ class Uploads:
         if not u.begun:
             self.say(r, "order: chunk before begin")
             return
-        size, step = u.begun["size"], u.begun["chunk_size"]
-        if r["chunk"] >= u.begun["chunks"] or r["offset"] != r["chunk"] * step or r["length"] != min(step, size - r["offset"]):
+        offset, length = place(u.begun, r["chunk"])
+        if "total" in r and not u.begun["size"]:
+            u.count, u.size = r["chunk"] + 1, r["total"]
+        if r["chunk"] >= u.count or r["offset"] != offset or r["length"] != min(length, (u.size or offset + length) - offset):
             self.say(r, f"order: chunk {r['chunk']} is none of the upload's")
         if r["chunk"] in u.chunks:
             self.say(r, f"once: chunk {r['chunk']} has two records")

@@ -204,6 +204,21 @@ static bool file_job_write_piece(struct backend_file *b, struct file_job *j, siz
     return true;
 }
 
+/* The begin of a stream does not set the size of the file. Zeros at the end of its chunk that were not written are beyond the
+ * end of the file then: the last one is written. False: the job is parked or ended. */
+static bool file_job_write_end(struct backend_file *b, struct file_job *j, uint64_t end) {
+    struct stat st;
+    if (!j->task->job.source.stream)
+        return true;
+    if (file_job_park_if_late(b, j))
+        return false;
+    if (fstat(j->fd, &st) == 0 &&
+        ((uint64_t)st.st_size >= end || TEMP_FAILURE_RETRY(pwrite(j->fd, "", 1, (off_t)end - 1)) == 1))
+        return true;
+    file_job_fail_errno(j, "cannot write", errno);
+    return false;
+}
+
 /* Pieces are halved while one takes longer than a step may. */
 static void file_piece_adapt(struct backend_file *b, uint64_t took_ms) {
     if (took_ms > FILE_STEP_MS && b->piece_bytes > FILE_PIECE_MIN_BYTES)
@@ -296,6 +311,8 @@ void file_job_write(struct backend_file *b, struct file_job *j) {
         }
         if (got == 0) {
             FAULT_POINT_AS(bytes_written, job_kind_name(t->job.ref.kind));
+            if (t->job.ref.kind == JOB_CHUNK && !file_job_write_end(b, j, at))
+                return;
             if (t->job.ref.kind == JOB_CHUNK)
                 file_job_wait_sync(b, j);
             else

@@ -173,6 +173,14 @@ static void integrity_fail_unverified(struct s3_op *op) {
 
 static void probe_send_part(struct s3_op *op, unsigned number);
 
+/* The number of a part that no Complete names. A stream may have the most parts and hardly ever has: the last number
+ * serves, and a part that gets it later replaces what the probe left. */
+static unsigned probe_part_number(const struct job *j) {
+    unsigned after_last = j->chunks ? j->chunks + 1 : PART_NUMBER_MAX;
+    bool open = j->source.stream && j->source.file.size == 0 && j->ref.chunk + 1 < PART_NUMBER_MAX;
+    return open ? MIN(after_last, PART_NUMBER_MAX) : after_last;
+}
+
 /* True: op->method is final. False: the operation ended, waits, or sent a probe. */
 static bool integrity_choose_method(struct s3_op *op) {
     struct s3_endpoint *e = s3_op_endpoint(op);
@@ -184,7 +192,7 @@ static bool integrity_choose_method(struct s3_op *op) {
     }
     op->read_ahead = op->read_ahead && method == op->method;
     op->method = method;
-    unsigned after_last = op->task->job.chunks ? op->task->job.chunks + 1 : PART_NUMBER_MAX;
+    unsigned after_last = probe_part_number(&op->task->job);
     bool has_spare_part = after_last <= PART_NUMBER_MAX; /* for a probe */
     op->trailer = method == INTEGRITY_CRC32C && !op->trailer_refused && !op->fresh &&
                   s3_integrity_may_use_trailer(op->s3, &op->task->job, e) && (e->trailers == S3_YES || has_spare_part);

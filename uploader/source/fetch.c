@@ -436,7 +436,8 @@ int fetch_open(struct source **out, struct fetches *f, const struct fetch_range 
     s->same_boot = slice_equal(range->file->boot, slice_of(boot_id()));
     s->checksum_first = range->checksum_first && range->length > 0;
     s->file = -1;
-    s->will_borrow = range->length > PROTO_PIECE_MAX && fetch_connection_lends(connection, now_ms);
+    s->will_borrow =
+        range->length > PROTO_PIECE_MAX && !range->file->stream && fetch_connection_lends(connection, now_ms);
     list_init(&s->pieces);
     list_init(&s->node);
     list_add(&f->all, &s->node);

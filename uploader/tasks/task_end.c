@@ -59,6 +59,12 @@ static void report_add(struct uploader *u, const struct result *r, struct proper
     FAULT_POINT_IF(r->outcome == OUTCOME_DONE, result_noted, job_kind_name(r->ref.kind));
 }
 
+/* Of the last chunk of a stream: the size of the whole input, which the consumer learns from it. */
+static uint64_t task_stream_total(const struct job *j) {
+    bool last = j->source.stream && j->ref.kind == JOB_CHUNK && j->ref.chunk + 1 == j->chunks;
+    return last ? j->source.file.size : 0;
+}
+
 static struct result task_result_message(const struct task_entry *e) {
     const struct job *j = &e->task.job;
     const struct task_result *t = &e->task.result;
@@ -91,6 +97,7 @@ static struct result task_result_message(const struct task_entry *e) {
     r.has_crc = t->has_crc;
     r.listing = buf_slice(&t->listing);
     r.integrity = t->integrity;
+    r.total = task_stream_total(j);
     r.fetched = e->task.source && source_is_fetched(e->task.source) && j->ref.kind != JOB_FINISH;
     return r;
 }

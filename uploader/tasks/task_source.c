@@ -39,7 +39,7 @@ void task_source_prefetch(struct uploader *u, struct task_entry *e) {
     const struct job *j = &e->task.job;
     if (!e->data || !job_carries_bytes(j) || u->prefetched_bytes >= PREFETCH_MAX)
         return;
-    if (roots_contain(u->roots, j->source.path))
+    if (job_source_is_here(u, j))
         return;
     if (task_source_open_fetched(u, e) == 0)
         task_source_count_prefetch(u, e, true);
@@ -78,7 +78,11 @@ static int task_source_try_open(struct uploader *u, struct task_entry *e, char *
     uint64_t length = j->ref.kind == JOB_FINISH ? 0 : j->length;
     if (e->task.source) /* it was prefetched */
         return 0;
-    int err = source_open(&e->task.source, u->roots, &j->source, j->offset, length, why, why_size);
+    int err = ERR_DENIED;
+    if (j->source.stream)
+        snprintf(why, why_size, "standard input can only be fetched from its producer");
+    else
+        err = source_open(&e->task.source, u->roots, &j->source, j->offset, length, why, why_size);
     if (!err || err == ERR_DESCRIPTORS || err == ERR_NOMEM || !e->data)
         return err;
     err = task_source_open_fetched(u, e);
@@ -90,7 +94,7 @@ static int task_source_try_open(struct uploader *u, struct task_entry *e, char *
 
 bool task_source_open(struct uploader *u, struct task_entry **e) {
     const struct job *j = &(*e)->task.job;
-    bool local = roots_contain(u->roots, j->source.path), finishes = j->ref.kind == JOB_FINISH;
+    bool local = job_source_is_here(u, j), finishes = j->ref.kind == JOB_FINISH;
     /* A finish checks the file once more: if it changed since its last chunk was read, it is not put in place. */
     if ((!job_carries_bytes(j) && !finishes) || (finishes && !local && !(*e)->data))
         return true;

@@ -95,7 +95,7 @@ static int show_upload_json(const struct upload_summary *u) {
     json_line_number(&l, "done_bytes", u->done_bytes);
     if (u->begun) {
         json_line_number(&l, "chunk_size", u->geometry.chunk_size);
-        json_line_number(&l, "chunks", u->geometry.chunks);
+        json_line_number(&l, "chunks", u->open_ended ? 0 : u->geometry.chunks);
         json_line_number(&l, "chunks_done", u->chunks_done);
     }
     json_line_time(&l, "first_ts", u->first_us);
@@ -120,6 +120,8 @@ static int show_add_progress(struct buf *out, const struct upload_summary *u) {
         return buf_add_text(out, u->state == UPLOAD_FINISHED ? "one request" : "not begun");
     if (u->state == UPLOAD_FINISHED)
         return buf_addf(out, "%" PRIu32 " chunk%s", u->geometry.chunks, u->geometry.chunks == 1 ? "" : "s");
+    if (u->open_ended)
+        return buf_addf(out, "%" PRIu32 " chunk%s so far", u->chunks_done, u->chunks_done == 1 ? "" : "s");
     unsigned percent = u->size ? (unsigned)((double)u->done_bytes * 100 / (double)u->size) : 0;
     return buf_addf(out, "%" PRIu32 " of %" PRIu32 " chunks, %u%%", u->chunks_done, u->geometry.chunks, percent);
 }
@@ -168,7 +170,8 @@ static int show_add_geometry(struct buf *out, const struct upload_summary *u) {
     if (!err)
         err = show_add_progress(out, u);
     if (!err && u->begun)
-        err = buf_addf(out, " (%s each)", size_format(u->geometry.chunk_size, size));
+        err = buf_addf(out, " (%s each%s)", size_format(u->geometry.chunk_size, size),
+                       u->geometry.grow ? ", growing" : "");
     if (!err && u->redone)
         err = buf_addf(out, ", %" PRIu32 " sent again", u->redone);
     return err ? err : buf_add_byte(out, '\n');

@@ -81,7 +81,7 @@ static void entry_set_identity(struct entry *e, const struct record *r) {
 }
 
 static int entry_set_geometry(struct entry *e, const struct record *r) {
-    struct geometry g = {.size = r->file.size, .chunk_size = r->chunk_size, .chunks = r->chunks};
+    struct geometry g = geometry_open(r->file.size, r->chunk_size, r->chunks, r->has & HAS_GROW ? r->grow : 0);
     if (!geometry_is_valid(&g))
         return ERR_INVALID;
     uint8_t *done = array_zeroed(bitmap_size(g.chunks), 1);
@@ -92,6 +92,7 @@ static int entry_set_geometry(struct entry *e, const struct record *r) {
     entry_set_text(&e->sum.handle, r->handle);
     e->sum.geometry = g;
     e->sum.begun = true;
+    e->sum.open_ended = r->file.size == 0;
     e->sum.done_bytes = 0;
     e->sum.chunks_done = 0;
     return 0;
@@ -114,6 +115,16 @@ static int entry_set_chunk(struct entry *e, uint32_t chunk, bool done) {
         e->sum.redone++;
     }
     return 0;
+}
+
+/* The last chunk of a stream tells its size. */
+static void entry_set_end(struct entry *e, const struct record *r) {
+    struct geometry g;
+    if (!(r->has & HAS_TOTAL) || !e->sum.open_ended || geometry_end(&e->sum.geometry, r->chunk, r->total, &g))
+        return;
+    e->sum.geometry = g;
+    e->sum.size = r->total;
+    e->sum.open_ended = false;
 }
 
 static void entry_set_result(struct entry *e, const struct record *r) {
@@ -140,8 +151,10 @@ static int entry_end(struct reading *in, struct entry *e, enum upload_state stat
 }
 
 static int summary_apply_carry(struct reading *in, struct entry *e, const struct record *r) {
-    if (slice_equal(r->kind, slice_of(CARRY_CHUNK)))
+    if (slice_equal(r->kind, slice_of(CARRY_CHUNK))) {
+        entry_set_end(e, r);
         return entry_set_chunk(e, r->chunk, true);
+    }
     entry_set_identity(e, r);
     e->sum.opened = true;
     if (r->has & HAS_SINCE) { /* the time of the original record */
@@ -199,6 +212,7 @@ static int summary_apply_upload(struct reading *in, struct entry *e, const struc
         return entry_set_geometry(e, r);
     case EV_CHUNK:
         e->sum.state = UPLOAD_UNFINISHED;
+        entry_set_end(e, r);
         return entry_set_chunk(e, r->chunk, true);
     case EV_REDO:
         return entry_set_chunk(e, r->chunk, false);

@@ -33,6 +33,8 @@ struct upload_summary {
     bool put;       /* one request, no chunks */
     struct slice src, dest, endpoint, handle;
     uint64_t size, done_bytes;
+    bool
+        open_ended; /* begun from standard input, whose end is not known: size is 0, geometry that of the longest one */
     struct geometry geometry;
     uint32_t chunks_done, redone;
     int64_t first_us, last_us; /* of its first and last record */

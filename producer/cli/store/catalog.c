@@ -293,8 +293,7 @@ int catalog_next(struct catalog *c, struct catalog_object *object) {
                                               .crc = r.crc,
                                               .position = r.seq};
         if (found && r.ev == EV_FINISH)
-            object->crcs =
-                catalog_chunks_take(&c->chunks, &r.upload, r.file.size, &object->chunk_size, &object->chunks);
+            object->crcs = catalog_chunks_take(&c->chunks, &r.upload, r.file.size, &object->geometry);
         if (r.ev == EV_FINISH)
             catalog_chunks_forget(&c->chunks, &r.upload);
         if (found)

@@ -10,6 +10,7 @@
 
 #include "pure/buf.h"
 #include "pure/err.h"
+#include "pure/geometry.h"
 #include "pure/ids.h"
 #include "system/options.h"
 #include <stdbool.h>
@@ -38,10 +39,9 @@ struct catalog_object {
     struct slice dest, etag;
     uint64_t size;
     uint32_t crc;
-    uint64_t position;   /* grows from one object to the next; from 1 */
-    uint64_t chunk_size; /* 0: the chunks are not known */
-    uint32_t chunks;
-    uint32_t *crcs; /* of the chunks; the caller frees it. NULL: not wanted, or not known */
+    uint64_t position;        /* grows from one object to the next; from 1 */
+    struct geometry geometry; /* chunks 0: they are not known */
+    uint32_t *crcs;           /* of the chunks; the caller frees it. NULL: not wanted, or not known */
 };
 
 /* o and its strings must outlive it. ERR_NOT_FOUND, ERR_IO, ERR_INVALID (the manifest): logged. ERR_NOMEM.

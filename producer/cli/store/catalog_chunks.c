@@ -2,7 +2,6 @@
 
 #include "pure/array.h"
 #include "pure/bitmap.h"
-#include "pure/geometry.h"
 #include "pure/list.h"
 #include <stdlib.h>
 
@@ -10,8 +9,7 @@ struct open_upload {
     struct hash_node by_upload;
     struct id128 upload;
     char *endpoint;
-    uint64_t chunk_size;
-    uint32_t chunks; /* 0: it has not begun */
+    struct geometry geometry; /* chunks 0: it has not begun. Of a stream: with its end, once that was read */
     uint32_t known;
     uint32_t *crcs;
     uint8_t *has; /* a bit for each known chunk */
@@ -61,20 +59,22 @@ static int open_upload_add(struct catalog_chunks *c, const struct record *r) {
     }
     if (!(r->has & HAS_GEOMETRY) || r->chunks > CHUNKS_MAX)
         return 0;
-    if (r->chunks != u->chunks)
+    if (r->chunks != u->geometry.chunks)
         open_upload_clear(u);
-    u->chunk_size = r->chunk_size;
-    u->chunks = r->chunks;
+    u->geometry = geometry_open(r->file.size, r->chunk_size, r->chunks, r->has & HAS_GROW ? r->grow : 0);
     return 0;
 }
 
 static int open_upload_set_crc(struct open_upload *u, const struct record *r) {
-    if (r->chunk >= u->chunks)
+    struct geometry end;
+    if (r->chunk >= u->geometry.chunks)
         return 0;
-    if (!u->crcs && !(u->crcs = array_zeroed(u->chunks, sizeof *u->crcs)))
+    if (!u->crcs && !(u->crcs = array_zeroed(u->geometry.chunks, sizeof *u->crcs)))
         return ERR_NOMEM;
-    if (!u->has && !(u->has = array_zeroed(bitmap_size(u->chunks), 1)))
+    if (!u->has && !(u->has = array_zeroed(bitmap_size(u->geometry.chunks), 1)))
         return ERR_NOMEM;
+    if ((r->has & HAS_TOTAL) && geometry_end(&u->geometry, r->chunk, r->total, &end) == 0)
+        u->geometry = end;
     u->known += !bitmap_get(u->has, r->chunk);
     bitmap_set(u->has, r->chunk);
     u->crcs[r->chunk] = r->crc;
@@ -107,17 +107,14 @@ struct slice catalog_chunks_endpoint(const struct catalog_chunks *c, const struc
     return slice_of(u ? u->endpoint : NULL);
 }
 
-uint32_t *catalog_chunks_take(struct catalog_chunks *c, const struct id128 *upload, uint64_t size, uint64_t *chunk_size,
-                              uint32_t *chunks) {
+uint32_t *catalog_chunks_take(struct catalog_chunks *c, const struct id128 *upload, uint64_t size,
+                              struct geometry *geometry) {
     struct open_upload *u = open_upload_find(c, upload);
-    if (!u || u->chunks == 0 || u->known != u->chunks)
-        return NULL;
-    const struct geometry g = {.size = size, .chunk_size = u->chunk_size, .chunks = u->chunks};
-    if (!geometry_is_valid(&g))
+    if (!u || u->geometry.chunks == 0 || u->known != u->geometry.chunks || u->geometry.size != size ||
+        !geometry_is_valid(&u->geometry))
         return NULL;
     uint32_t *crcs = u->crcs;
     u->crcs = NULL;
-    *chunk_size = u->chunk_size;
-    *chunks = u->chunks;
+    *geometry = u->geometry;
     return crcs;
 }

@@ -4,6 +4,7 @@
 #define CHUNKLIFT_CATALOG_CHUNKS_H
 
 #include "journal/record.h"
+#include "pure/geometry.h"
 #include "pure/hash.h"
 
 struct catalog_chunks {
@@ -16,8 +17,8 @@ int catalog_chunks_note(struct catalog_chunks *c, const struct record *r, bool w
 /* Empty when it is not known. Valid until the next call. */
 struct slice catalog_chunks_endpoint(const struct catalog_chunks *c, const struct id128 *upload);
 /* The checksums of all chunks of an object of this size, for the caller to free; NULL: they are not all known. */
-uint32_t *catalog_chunks_take(struct catalog_chunks *c, const struct id128 *upload, uint64_t size, uint64_t *chunk_size,
-                              uint32_t *chunks);
+uint32_t *catalog_chunks_take(struct catalog_chunks *c, const struct id128 *upload, uint64_t size,
+                              struct geometry *geometry);
 /* The upload has ended. */
 void catalog_chunks_forget(struct catalog_chunks *c, const struct id128 *upload);
 

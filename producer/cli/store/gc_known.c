@@ -18,7 +18,7 @@ static int gc_known_note(void *arg, const struct upload_summary *u) {
                                     .endpoint = slice_dup(u->endpoint),
                                     .handle = slice_dup(u->handle),
                                     .since_us = u->last_us,
-                                    .chunks = u->begun ? u->geometry.chunks : 0,
+                                    .chunks = u->begun && !u->open_ended ? u->geometry.chunks : 0,
                                     .chunks_done = u->chunks_done,
                                     .done_bytes = u->done_bytes,
                                     .failed = u->state == UPLOAD_FAILED};

@@ -14,7 +14,7 @@ struct gc_upload {
     char *dest, *endpoint;        /* never NULL; endpoint: empty for file:// */
     char *handle;                 /* the store's upload id; empty: not known */
     int64_t since_us;             /* of its last record, or of its creation at the store; 0: not known */
-    uint32_t chunks, chunks_done; /* chunks 0: it was never begun */
+    uint32_t chunks, chunks_done; /* chunks 0: it was never begun, or is standard input without an end */
     uint64_t done_bytes;
     bool failed; /* its last record is a failure */
     bool in_use; /* a running producer or uploader needs it */

@@ -47,8 +47,12 @@ static int gc_add_loss(struct buf *text, const struct gc_upload *u, enum gc_even
         return 0;
     if (u->chunks_done == 0)
         return buf_add_text(text, ", no recorded chunk");
-    return buf_addf(text, ", %" PRIu32 " of %" PRIu32 " chunks (%s) %s", u->chunks_done, u->chunks,
-                    size_format(u->done_bytes, size), event == GC_ABORTED ? "lost" : "would be lost");
+    int err = buf_addf(text, ", %" PRIu32, u->chunks_done);
+    if (!err && u->chunks)
+        err = buf_addf(text, " of %" PRIu32, u->chunks);
+    return err ? err
+               : buf_addf(text, " chunks (%s) %s", size_format(u->done_bytes, size),
+                          event == GC_ABORTED ? "lost" : "would be lost");
 }
 
 static int gc_report_text(const struct gc_upload *u, const char *label, enum gc_event event, int64_t now_us) {

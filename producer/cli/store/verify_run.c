@@ -64,14 +64,12 @@ static struct verify_item *verify_item_new(const struct catalog_object *object, 
     item->object.dest = slice_of(item->dest);
     item->object.etag = slice_of(item->etag);
     struct geometry g;
-    if (object->chunks == 0 && object->size > 0 &&
-        geometry_plan(&geometry_limits_file, object->size, CHUNK_SIZE_DEFAULT, &g) == 0) {
-        item->object.chunk_size = g.chunk_size;
-        item->object.chunks = g.chunks;
-    }
+    if (object->geometry.chunks == 0 && object->size > 0 &&
+        geometry_plan(&geometry_limits_file, object->size, CHUNK_SIZE_DEFAULT, &g) == 0)
+        item->object.geometry = g;
     if (!reads)
-        item->object.chunks = 0;
-    if (reads && !(item->found = array_zeroed(item->object.chunks, sizeof *item->found)))
+        item->object.geometry.chunks = 0;
+    if (reads && !(item->found = array_zeroed(item->object.geometry.chunks, sizeof *item->found)))
         item->etag = (free(item->etag), NULL);
     if (item->dest && item->etag)
         return item;
@@ -89,11 +87,8 @@ static int verifying_next(void *arg, struct producer_question *q) {
     if (!item)
         return ERR_NOMEM;
     list_add(&v->items, &item->node);
-    *q = (struct producer_question){.item = item,
-                                    .dest = item->dest,
-                                    .size = object.size,
-                                    .chunk_size = item->object.chunk_size,
-                                    .chunks = item->object.chunks};
+    *q = (struct producer_question){
+        .item = item, .dest = item->dest, .size = object.size, .geometry = item->object.geometry};
     return 0;
 }
 
@@ -125,15 +120,14 @@ static void verifying_on_read(void *arg, void *of, uint32_t chunk, const struct 
     struct verifying *v = arg;
     struct verify_item *item = of;
     const struct catalog_object *o = &item->object;
-    const struct geometry g = {.size = o->size, .chunk_size = o->chunk_size, .chunks = o->chunks};
-    uint64_t length = geometry_length(&g, chunk);
+    uint64_t length = geometry_length(&o->geometry, chunk);
     struct verify_difference d = {.object = o,
                                   .size = answer->size,
                                   .has_crc = true,
                                   .crc = answer->crc,
                                   .ranged = true,
                                   .chunk = chunk,
-                                  .offset = geometry_offset(&g, chunk),
+                                  .offset = geometry_offset(&o->geometry, chunk),
                                   .length = length};
     item->found[chunk] = answer->crc;
     if (!answer->exists)
@@ -149,10 +143,9 @@ static void verifying_on_read(void *arg, void *of, uint32_t chunk, const struct 
 /* Without the checksums of its chunks, the object is compared as a whole. */
 static void verifying_judge_whole(struct verifying *v, struct verify_item *item) {
     const struct catalog_object *o = &item->object;
-    const struct geometry g = {.size = o->size, .chunk_size = o->chunk_size, .chunks = o->chunks};
     uint32_t crc = 0;
-    for (uint32_t i = 0; i < o->chunks; i++)
-        crc = crc32c_combine(crc, item->found[i], geometry_length(&g, i));
+    for (uint32_t i = 0; i < o->geometry.chunks; i++)
+        crc = crc32c_combine(crc, item->found[i], geometry_length(&o->geometry, i));
     const struct verify_difference d = {
         .kind = DIFFERENCE_CHECKSUM, .object = o, .size = o->size, .has_crc = true, .crc = crc};
     if (crc != o->crc)

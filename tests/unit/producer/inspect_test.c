@@ -22,7 +22,7 @@ static int next_question(void *arg, struct producer_question *q) {
         return a->waits ? ERR_AGAIN : ERR_NOT_FOUND;
     a->left--;
     *q = (struct producer_question){
-        .item = a, .dest = "file:///d/x", .size = SIZE, .chunk_size = CHUNK, .chunks = a->chunks};
+        .item = a, .dest = "file:///d/x", .size = SIZE, .geometry = {.chunk_size = CHUNK, .chunks = a->chunks}};
     if (a->kind)
         *q = (struct producer_question){
             .item = a, .kind = a->kind, .dest = "s3://bucket/x", .handle = "id", .marker = "key"};

@@ -19,9 +19,10 @@ static void sample_properties(struct record *r) {
 }
 
 static void sample_geometry(struct record *r) {
-    r->has |= HAS_GEOMETRY | HAS_HANDLE | HAS_CHECKSUM;
+    r->has |= HAS_GEOMETRY | HAS_GROW | HAS_HANDLE | HAS_CHECKSUM;
     r->chunk_size = 8 << 20;
     r->chunks = 131072;
+    r->grow = 65536;
     r->handle = slice_of("2~Kx/=+");
     r->checksum = slice_of("crc32c/FULL_OBJECT");
 }
@@ -35,10 +36,11 @@ static void sample_result(struct record *r) {
 }
 
 static void sample_chunk(struct record *r) {
-    r->has |= HAS_UPLOAD | HAS_CHUNK;
+    r->has |= HAS_UPLOAD | HAS_CHUNK | HAS_TOTAL;
     r->chunk = 511;
     r->offset = UINT64_C(511) << 23;
     r->length = 8 << 20;
+    r->total = UINT64_C(512) << 23;
     sample_result(r);
 }
 

@@ -74,6 +74,36 @@ static void test_a_chunk_has_its_own_range(void **state) {
     assert_false(job_is_valid(&last));
 }
 
+/* Standard input: its size is 0 until its end is known, and its chunks grow. */
+static void test_a_chunk_of_a_stream_has_the_range_of_its_number(void **state) {
+    (void)state;
+    struct job j = world_chunk_job(1, 3);
+    j.source.stream = true;
+    j.source.file.size = 0;
+    j.chunks = 100;
+    j.grow = 2;
+    j.offset = 4 * WORLD_CHUNK;
+    j.length = 4 * WORLD_CHUNK;
+    assert_true(job_is_valid(&j));
+    j.length--;
+    assert_false(job_is_valid(&j));
+    j.chunks = 4; /* it is the last one */
+    j.source.file.size = j.offset + j.length;
+    assert_true(job_is_valid(&j));
+    j.source.file.size = 0;
+    j.length++;
+    j.source.stream = false; /* a file has a size */
+    assert_false(job_is_valid(&j));
+}
+
+static void test_standard_input_is_under_no_root(void **state) {
+    (void)state;
+    struct job j = world_chunk_job(1, 0);
+    assert_true(job_source_is_here(up(), &j));
+    j.source.stream = true;
+    assert_false(job_source_is_here(up(), &j));
+}
+
 static void test_a_read_has_a_range(void **state) {
     (void)state;
     struct job read = world_job(JOB_READ, 1), head = world_job(JOB_HEAD, 1);
@@ -181,7 +211,8 @@ UNIT_MAIN(WORLD_TEST(test_jobs_of_each_kind_are_valid), WORLD_TEST(test_unknown_
           WORLD_TEST(test_a_job_needs_an_upload_and_a_destination), WORLD_TEST(test_chunk_and_finish_need_a_handle),
           WORLD_TEST(test_only_a_chunk_has_a_chunk_number), WORLD_TEST(test_a_put_sends_the_whole_file),
           WORLD_TEST(test_a_chunk_has_its_own_range), WORLD_TEST(test_a_read_has_a_range),
-          WORLD_TEST(test_the_geometry_must_fit_the_file),
+          WORLD_TEST(test_a_chunk_of_a_stream_has_the_range_of_its_number),
+          WORLD_TEST(test_standard_input_is_under_no_root), WORLD_TEST(test_the_geometry_must_fit_the_file),
           WORLD_TEST(test_a_local_file_for_an_allowed_destination_is_served),
           WORLD_TEST(test_other_destinations_are_not_served),
           WORLD_TEST(test_a_source_outside_the_roots_must_be_fetchable),

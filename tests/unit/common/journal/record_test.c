@@ -25,10 +25,11 @@ static void check_round_trip(struct slice line) {
 static void test_record_golden_line(void **state) {
     (void)state;
     struct buf line = sample_line(EV_CHUNK - 1);
-    static const char body[] = "{\"seq\":1005,\"batch\":77,\"ts\":\"2026-11-21T08:40:00.123456Z\",\"ev\":\"chunk\","
-                               "\"upload\":\"05162738495a6b7c8d9eafc0d1e2f304\",\"chunk\":511,\"offset\":4286578688,"
-                               "\"length\":8388608,\"crc\":\"crc32c:1a2b3c4d\","
-                               "\"etag\":\"0123456789abcdef0123456789abcdef-9\",\"worker\":\"host/123\",\"ms\":87";
+    static const char body[] =
+        "{\"seq\":1005,\"batch\":77,\"ts\":\"2026-11-21T08:40:00.123456Z\",\"ev\":\"chunk\","
+        "\"upload\":\"05162738495a6b7c8d9eafc0d1e2f304\",\"chunk\":511,\"offset\":4286578688,"
+        "\"length\":8388608,\"crc\":\"crc32c:1a2b3c4d\","
+        "\"etag\":\"0123456789abcdef0123456789abcdef-9\",\"worker\":\"host/123\",\"ms\":87,\"total\":4294967296";
     struct digest *sha;
     uint8_t sum[SHA256_SIZE];
     char h[ID_HEX_SIZE];
@@ -53,12 +54,12 @@ static void test_record_field_order_of_begin_and_put(void **state) {
         const char *fields;
     } cases[] = {
         {EV_BEGIN, "seq batch ts ev upload src source size mtime_ns ctime_ns ino dest endpoint properties chunk_size "
-                   "chunks handle checksum h "},
+                   "chunks grow handle checksum h "},
         {EV_OPEN, "seq batch ts ev upload src source size mtime_ns ctime_ns ino dest endpoint properties h "},
         {EV_PUT,
          "seq batch ts ev upload src source size mtime_ns ctime_ns ino dest endpoint crc etag worker ms via h "},
         {EV_FINISH, "seq batch ts ev upload dest size crc etag ms h "},
-        {EV_CHUNK, "seq batch ts ev upload chunk offset length crc etag worker ms h "},
+        {EV_CHUNK, "seq batch ts ev upload chunk offset length crc etag worker ms total h "},
         {EV_EPOCH, "seq batch ts ev epoch journal version h "},
         {EV_STOP, "seq batch ts ev h "},
         {EV_SEGMENT, "seq batch ts ev prev h "},

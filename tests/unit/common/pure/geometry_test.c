@@ -129,9 +129,96 @@ static void test_geometry_from_elsewhere_is_checked(void **state) {
         assert_int_equal(geometry_is_valid(&cases[i].g), cases[i].valid);
 }
 
+/* ---- inputs of unknown length ---- */
+
+static struct geometry open_of(const struct geometry_limits *limits, uint64_t expected, uint64_t wanted) {
+    struct geometry g;
+    assert_int_equal(geometry_plan_open(limits, expected, wanted, &g), 0);
+    assert_true(geometry_is_valid(&g));
+    return g;
+}
+
+/* Each chunk begins where the one before ends, and is as large as that one or twice as large. */
+static void test_geometry_of_an_open_input_has_growing_chunks(void **state) {
+    (void)state;
+    struct geometry g = open_of(&geometry_limits_s3, 0, CHUNK_SIZE_DEFAULT);
+    assert_int_equal(g.chunks, 10000);
+    assert_int_equal(g.grow, 1250);
+    uint64_t end = 0, before = 8 * MIB;
+    for (uint32_t i = 0; i < g.chunks; i++) {
+        uint64_t length = geometry_length(&g, i);
+        assert_int_equal(geometry_offset(&g, i), end);
+        assert_true(length == before || length == 2 * before || length == CHUNK_GROWN_MAX);
+        end += length;
+        before = length;
+    }
+    assert_int_equal(end, g.size);
+    assert_int_equal(geometry_length(&g, 1249), 8 * MIB);
+    assert_int_equal(geometry_length(&g, 1250), 16 * MIB);
+    assert_int_equal(geometry_length(&g, 1874), 16 * MIB);
+    assert_int_equal(geometry_length(&g, 1875), 32 * MIB);
+    assert_int_equal(before, CHUNK_GROWN_MAX);
+    assert_true(end > (uint64_t)20 << 40);
+}
+
+static void test_geometry_of_the_longest_inputs(void **state) {
+    (void)state;
+    uint64_t most = (uint64_t)10000 * 5 * 1024 * MIB; /* 48.8 TiB */
+    assert_int_equal(open_of(&geometry_limits_s3, most, 0).size, most);
+    assert_int_equal(open_of(&geometry_limits_s3, 0, 5 * 1024 * MIB).size, most);
+    struct geometry g;
+    assert_int_equal(geometry_plan_open(&geometry_limits_s3, most + 1, 0, &g), ERR_LIMIT);
+    assert_true(open_of(&geometry_limits_file, 0, CHUNK_SIZE_DEFAULT).size > (uint64_t)1 << 50);
+    assert_int_equal(open_of(&geometry_limits_file, 0, UINT64_MAX).size, INT64_MAX);
+}
+
+static void test_geometry_of_an_expected_size_does_not_grow(void **state) {
+    (void)state;
+    struct geometry g = open_of(&geometry_limits_s3, (uint64_t)5 << 40, CHUNK_SIZE_DEFAULT);
+    assert_int_equal(g.chunk_size, 549781504);
+    assert_int_equal(g.chunks, 10000);
+    assert_int_equal(g.grow, 0);
+    g = open_of(&geometry_limits_s3, 1, CHUNK_SIZE_DEFAULT);
+    assert_int_equal(g.chunks, 2); /* it may be longer, and fails then */
+}
+
+static void test_geometry_of_an_input_is_known_from_its_last_chunk(void **state) {
+    (void)state;
+    struct geometry g, open = open_of(&geometry_limits_s3, 0, CHUNK_SIZE_DEFAULT);
+    uint64_t offset = geometry_offset(&open, 1300);
+    assert_int_equal(geometry_end(&open, 1300, offset, &g), ERR_INVALID);
+    assert_int_equal(geometry_end(&open, 1300, offset + 16 * MIB + 1, &g), ERR_INVALID);
+    assert_int_equal(geometry_end(&open, 10000, offset, &g), ERR_INVALID);
+    assert_int_equal(geometry_end(&open, 1300, offset + 16 * MIB, &g), 0);
+    assert_true(geometry_is_valid(&g));
+    assert_int_equal(geometry_end(&open, 1300, offset + 1, &g), 0);
+    assert_true(geometry_is_valid(&g));
+    assert_int_equal(g.chunks, 1301);
+    assert_int_equal(g.size, offset + 1);
+    assert_int_equal(geometry_length(&g, 1299), 16 * MIB);
+    assert_int_equal(geometry_length(&g, 1300), 1);
+    g.size = offset + 16 * MIB + 1;
+    assert_false(geometry_is_valid(&g));
+}
+
+static void test_geometry_without_a_size_is_open(void **state) {
+    (void)state;
+    assert_int_equal(geometry_open(5, CHUNK_ALIGN, 1, 0).size, 5);
+    assert_int_equal(geometry_open(0, CHUNK_ALIGN, 3, 0).size, 3 * CHUNK_ALIGN);
+    assert_int_equal(geometry_open(0, CHUNK_ALIGN, 5, 2).size, (2 + 2 + 4 + 8) * CHUNK_ALIGN);
+    assert_int_equal(geometry_open(0, CHUNK_ALIGN, 0, 0).size, 0);
+    assert_int_equal(geometry_open(0, UINT64_MAX, 2, 0).size, 0); /* from a peer: not valid */
+    assert_int_equal(geometry_open(0, CHUNK_ALIGN, CHUNKS_MAX + 1, 0).size, 0);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_geometry_plain_cases),
           cmocka_unit_test(test_geometry_wanted_is_rounded_and_kept_within_the_store),
           cmocka_unit_test(test_geometry_grows_to_ten_thousand_parts),
           cmocka_unit_test(test_geometry_refuses_a_file_that_no_store_accepts),
           cmocka_unit_test(test_geometry_of_files), cmocka_unit_test(test_geometry_any_numbers_give_a_plan_or_a_limit),
-          cmocka_unit_test(test_geometry_from_elsewhere_is_checked))
+          cmocka_unit_test(test_geometry_from_elsewhere_is_checked),
+          cmocka_unit_test(test_geometry_of_an_open_input_has_growing_chunks),
+          cmocka_unit_test(test_geometry_of_the_longest_inputs),
+          cmocka_unit_test(test_geometry_of_an_expected_size_does_not_grow),
+          cmocka_unit_test(test_geometry_of_an_input_is_known_from_its_last_chunk),
+          cmocka_unit_test(test_geometry_without_a_size_is_open))

@@ -310,8 +310,8 @@ static int decode_number(size_t at, uint64_t value, unsigned bytes) {
 
 static void test_the_body_of_another_version_is_refused(void **state) {
     (void)state;
-    assert_int_equal(decode_changed(0, "CLs4", 4), 0);
-    assert_int_equal(decode_changed(0, "CLs3", 4), ERR_DAMAGED);
+    assert_int_equal(decode_changed(0, "CLs5", 4), 0);
+    assert_int_equal(decode_changed(0, "CLs4", 4), ERR_DAMAGED);
 }
 
 static void test_the_number_of_finished_uploads_is_checked(void **state) {
@@ -359,7 +359,7 @@ static void test_as_many_ended_uploads_as_are_kept_are_read(void **state) {
 
 /* Upload 1 with two chunks is the only one. The offsets of its values: */
 struct upload_offsets {
-    size_t count, id, mtime, flags, handle, checksum, chunk_size, chunks, done, first_chunk, second_chunk;
+    size_t count, id, mtime, flags, handle, checksum, chunk_size, chunks, grow, end, done, first_chunk, second_chunk;
 };
 
 static struct upload_offsets make_upload(void) {
@@ -375,7 +375,9 @@ static struct upload_offsets make_upload(void) {
     o.checksum = o.handle + 1;
     o.chunk_size = o.checksum + 1;
     o.chunks = o.chunk_size + 8;
-    o.done = o.chunks + 4;
+    o.grow = o.chunks + 4;
+    o.end = o.grow + 4;
+    o.done = o.end + 8;
     o.first_chunk = o.done + 4;
     o.second_chunk = o.first_chunk + 4 + 4 + 8 + 4 + strlen("etag");
     return o;
@@ -390,6 +392,8 @@ static void test_the_values_of_a_begun_upload_are_checked(void **state) {
     assert_int_equal(decode_number(o.checksum, CHECKSUM_CRC32C_FULL + 1, 1), ERR_DAMAGED);
     assert_int_equal(decode_number(o.chunk_size, NUMBERED_CHUNK - 1, 8), ERR_DAMAGED);
     assert_int_equal(decode_number(o.chunks, 3, 4), ERR_DAMAGED);
+    assert_int_equal(decode_number(o.grow, CHUNKS_MAX + 1, 4), ERR_DAMAGED);
+    assert_int_equal(decode_number(o.end, 1, 8), ERR_DAMAGED);                       /* a file has its size */
     assert_int_equal(decode_number(o.mtime + 8, UINT64_C(1) << 40, 8), ERR_DAMAGED); /* no 64-bit time_t */
 }
 

@@ -254,7 +254,49 @@ static void test_an_error_without_the_start_of_a_character_is_cut_to_nothing(voi
 
 #define UPLOAD_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- standard input ---- */
+
+static struct upload *stream_make(void) {
+    struct upload *stream = upload_make("s3://bucket/key", 0);
+    stream->grow = 2;
+    assert_int_equal(upload_begin(stream, slice_of("H"), CHECKSUM_NONE, SIZE_OF_CHUNK, 100), 0);
+    return stream;
+}
+
+static void test_the_last_chunk_of_a_stream_gives_its_size(void **state) {
+    (void)state;
+    struct upload *stream = stream_make();
+    assert_true(upload_is_open_ended(stream));
+    assert_int_equal(upload_size(stream), 0);
+    assert_int_equal(upload_set_chunk(stream, 0, 1, slice_of("a"), 1), 0);
+    upload_note_end(stream, 2, 2 * SIZE_OF_CHUNK + 7);
+    assert_int_equal(upload_set_chunk(stream, 2, 1, slice_of("c"), 2), 0);
+    assert_false(upload_is_open_ended(stream));
+    assert_int_equal(stream->chunks, 3);
+    assert_int_equal(upload_size(stream), 2 * SIZE_OF_CHUNK + 7);
+    assert_int_equal(stream->done_bytes, SIZE_OF_CHUNK + 7);
+    assert_int_equal(upload_set_chunk(stream, 3, 1, slice_of("d"), 3), ERR_INVALID);
+    upload_note_end(stream, 1, SIZE_OF_CHUNK + 1); /* the first end stays */
+    assert_int_equal(stream->chunks, 3);
+    upload_destroy(&stream);
+}
+
+static void test_an_end_that_does_not_fit_is_ignored(void **state) {
+    (void)state;
+    struct upload *stream = stream_make();
+    assert_int_equal(upload_set_chunk(stream, 4, 1, slice_of("a"), 1), 0);
+    upload_note_end(stream, 3, 4 * SIZE_OF_CHUNK + 1); /* a later chunk is recorded */
+    upload_note_end(stream, 5, 1);
+    upload_note_end(stream, 100, UINT64_MAX);
+    assert_true(upload_is_open_ended(stream));
+    upload_note_end(u, 199, 199 * SIZE_OF_CHUNK + 5); /* a file has its size */
+    assert_int_equal(upload_size(u), 199 * SIZE_OF_CHUNK + 10);
+    upload_destroy(&stream);
+}
+
 UNIT_MAIN(cmocka_unit_test(test_begin_needs_a_handle_and_a_geometry_that_fits), UPLOAD_TEST(test_begin_happens_once),
+          cmocka_unit_test(test_the_last_chunk_of_a_stream_gives_its_size),
+          UPLOAD_TEST(test_an_end_that_does_not_fit_is_ignored),
           cmocka_unit_test(test_only_file_destinations_are_files), UPLOAD_TEST(test_count_and_bytes_follow_the_records),
           UPLOAD_TEST(test_a_recorded_chunk_keeps_its_record),
           UPLOAD_TEST(test_chunks_beyond_the_end_or_before_the_begin_are_refused),

@@ -1,7 +1,9 @@
 /* The server of FETCH on real sockets; the test plays the uploader: content, order, credit and refusals. */
 #include "data_server_fixture.h"
+#include "producer/source/stream.h"
 #include "pure/digest.h"
 #include "system/clock.h"
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -372,6 +374,40 @@ static void test_checksum_of_a_small_range_takes_one_turn(void **state) {
     }
 }
 
+static void test_a_stream_is_served_from_memory(void **state) {
+    static const struct id128 upload = {{4}};
+    struct geometry longest = geometry_open(0, CHUNK_ALIGN, 100, 0);
+    struct stream *stream;
+    bool more;
+    (void)state;
+    int fd = open("d/f", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(stream_new(&stream, fd, &longest), 0);
+    do
+        assert_int_equal(stream_read(stream, 0, &more), 0);
+    while (more);
+    struct file *f = served_add_file("d/f", &upload);
+    f->stream = stream;
+    f->state = FILE_CHUNKS;
+    assert_int_equal(truncate("d/f", 0), 0); /* it is not looked at again */
+    struct msg_fetch q = {.upload = upload, .offset = CHUNK_ALIGN, .length = CHUNK_ALIGN, .credit = CHUNK_ALIGN};
+    served_ask(1, q);
+    served_expect_bytes(DATA_UNCHANGED, CHUNK_ALIGN, 0, CHUNK_ALIGN);
+    q.ahead = true;
+    served_ask(2, q);
+    served_expect(DATA_AHEAD);
+    assert_int_equal(served.answer.data.crc, crc32c_add(0, served.bytes + CHUNK_ALIGN, CHUNK_ALIGN));
+    served_expect_bytes(DATA_UNCHANGED, CHUNK_ALIGN, 0, CHUNK_ALIGN);
+    served_ask(3, (struct msg_fetch){.upload = upload});
+    served_expect(DATA_UNCHANGED);
+    stream_release(stream, 1);
+    served_ask(4, q);
+    served_expect(DATA_UNKNOWN);
+    served_ask(5, (struct msg_fetch){.upload = upload, .length = UINT32_MAX, .credit = 1});
+    served_expect(DATA_UNKNOWN);
+    stream_destroy(&stream);
+    close(fd);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, served_set_up, served_tear_down)
 
 UNIT_MAIN(TEST(test_data_is_sent_up_to_the_credit), TEST(test_a_range_from_a_position),
@@ -384,4 +420,5 @@ UNIT_MAIN(TEST(test_data_is_sent_up_to_the_credit), TEST(test_a_range_from_a_pos
           TEST(test_files_are_served_while_their_upload_runs), TEST(test_last_byte_of_the_file),
           TEST(test_number_that_is_used_again), TEST(test_peers_have_numbers_of_their_own),
           TEST(test_transfer_is_dropped_after_exactly_its_idle_time), TEST(test_request_restarts_the_idle_time),
-          TEST(test_large_request_takes_several_turns), TEST(test_checksum_of_a_small_range_takes_one_turn))
+          TEST(test_a_stream_is_served_from_memory), TEST(test_large_request_takes_several_turns),
+          TEST(test_checksum_of_a_small_range_takes_one_turn))

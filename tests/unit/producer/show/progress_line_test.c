@@ -165,10 +165,27 @@ static void test_no_line_is_longer_than_its_room(void **state) {
     }
 }
 
+static void test_standard_input_has_no_percentage_before_its_end(void **state) {
+    struct producer_stats s = {.files_seen = 1,
+                               .stream = true,
+                               .total_unknown = true,
+                               .bytes_total = 6 * MIB,
+                               .bytes_done = 5 * MIB,
+                               .connected = true};
+    struct progress_rates r = RATES((double)MIB, 0);
+    (void)state;
+    assert_int_equal(progress_percent(&s), -1);
+    assert_true(progress_left_s(&s, &r) == UINT64_MAX);
+    assert_string_equal(show(&s, r, 0), "5 MiB, 1 MiB/s, 01:12 elapsed, 0 uploaders");
+    s.total_unknown = false; /* the end was read, or --expect-size tells it */
+    s.bytes_total = 20 * MIB;
+    assert_string_equal(show(&s, r, 0), "24%, 5 MiB of 20 MiB, 1 MiB/s, ETA 00:15, 01:12 elapsed, 0 uploaders");
+}
+
 #define TEST(f) cmocka_unit_test_teardown(f, teardown)
 UNIT_MAIN(TEST(test_few_large_files_are_measured_by_bytes), TEST(test_many_small_files_are_measured_by_files),
           TEST(test_a_mixture_is_measured_by_both), TEST(test_hundred_percent_is_the_end),
           TEST(test_time_left_needs_a_rate), TEST(test_while_the_tree_is_read_there_is_no_percentage),
           TEST(test_optional_parts), TEST(test_a_terminal_of_40_columns_keeps_the_numbers_that_matter),
           TEST(test_a_terminal_of_80_columns), TEST(test_a_terminal_of_200_columns_has_all),
-          TEST(test_no_line_is_longer_than_its_room))
+          TEST(test_no_line_is_longer_than_its_room), TEST(test_standard_input_has_no_percentage_before_its_end))

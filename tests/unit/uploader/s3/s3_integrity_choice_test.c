@@ -335,6 +335,21 @@ static void test_there_is_no_probe_after_the_last_part_number(void **state) {
     assert_string_equal(made.op->number, "10000");
 }
 
+/* A stream may have the most chunks, and hardly ever has. */
+static void test_a_stream_is_probed_with_the_last_part_number(void **state) {
+    s3_op_fixture_begin(state);
+    s3_op_fixture_use(made.f->server.url);
+    made.f->task.job.source.stream = true;
+    made.f->task.job.source.file.size = 0;
+    choose_for_chunk(LARGE_CHUNK + 1, 10000);
+    assert_string_equal(made.op->number, "10000");
+    s3_op_destroy(made.op);
+    s3_op_fixture_use(made.f->server.url);
+    made.f->task.job.ref.chunk = 9999; /* its own number */
+    choose_for_chunk(LARGE_CHUNK + 1, 10000);
+    assert_false(made.op->probing);
+}
+
 UNIT_MAIN(CHOICE_TEST(test_crc32c_is_first_where_it_may_be_verified),
           CHOICE_TEST(test_crc32c_that_is_refused_is_not_sent),
           CHOICE_TEST(test_a_chunk_has_the_checksum_of_its_upload),
@@ -347,4 +362,5 @@ UNIT_MAIN(CHOICE_TEST(test_crc32c_is_first_where_it_may_be_verified),
           CHOICE_TEST(test_a_streamed_md5_is_not_probed), CHOICE_TEST(test_a_range_is_read_ahead_for_one_check),
           CHOICE_TEST(test_others_wait_for_the_probe), CHOICE_TEST(test_a_chunk_of_16_mib_is_its_own_probe),
           CHOICE_TEST(test_a_larger_chunk_is_probed_with_a_part_after_the_last),
-          CHOICE_TEST(test_there_is_no_probe_after_the_last_part_number))
+          CHOICE_TEST(test_there_is_no_probe_after_the_last_part_number),
+          CHOICE_TEST(test_a_stream_is_probed_with_the_last_part_number))

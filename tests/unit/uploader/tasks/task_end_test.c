@@ -183,6 +183,26 @@ static void test_a_chunk_reports_its_handle_and_no_source(void **state) {
     assert_int_equal(r.offset, WORLD_CHUNK);
 }
 
+static uint64_t total_of_stream_chunk(uint32_t chunk, bool stream, uint64_t size, uint32_t chunks) {
+    struct job j = world_chunk_job((uint8_t)(chunk + 1), chunk);
+    struct task_entry *e = world_run(&j);
+    e->task.job.source.stream = stream;
+    e->task.job.source.file.size = size;
+    e->task.job.chunks = chunks;
+    world_end_done(e);
+    uint64_t total = world_reported().total;
+    reports_release(&up()->reports);
+    return total;
+}
+
+static void test_the_last_chunk_of_a_stream_reports_its_size(void **state) {
+    (void)state;
+    assert_int_equal(total_of_stream_chunk(1, true, 2 * WORLD_CHUNK, 2), 2 * WORLD_CHUNK);
+    assert_int_equal(total_of_stream_chunk(0, true, 2 * WORLD_CHUNK, 2), 0);
+    assert_int_equal(total_of_stream_chunk(1, true, 0, 100), 0);
+    assert_int_equal(total_of_stream_chunk(1, false, 2 * WORLD_CHUNK, 2), 0);
+}
+
 static void test_a_begin_reports_the_new_handle(void **state) {
     (void)state;
     struct job begin = world_job(JOB_BEGIN, 1);
@@ -301,6 +321,7 @@ UNIT_MAIN(WORLD_TEST(test_a_task_that_runs_frees_its_slot),
           WORLD_TEST(test_an_own_abort_stays_on_a_host_in_trouble),
           WORLD_TEST(test_a_put_reports_its_source_and_target),
           WORLD_TEST(test_a_chunk_reports_its_handle_and_no_source), WORLD_TEST(test_a_begin_reports_the_new_handle),
+          WORLD_TEST(test_the_last_chunk_of_a_stream_reports_its_size),
           WORLD_TEST(test_a_begin_after_a_lost_reply_reports_doubt),
           WORLD_TEST(test_a_finish_after_a_lost_reply_reports_no_doubt),
           WORLD_TEST(test_a_failure_reports_class_and_error), WORLD_TEST(test_a_handle_that_is_gone_reports_why),

@@ -32,13 +32,29 @@ static void note_chunk(uint32_t chunk, uint32_t crc) {
 }
 
 static uint32_t *take(uint32_t expected) {
-    uint64_t size;
-    uint32_t count, *crcs = catalog_chunks_take(&chunks, &upload, CHUNK * expected, &size, &count);
+    struct geometry g;
+    uint32_t *crcs = catalog_chunks_take(&chunks, &upload, CHUNK * expected, &g);
     if (crcs) {
-        assert_int_equal(size, CHUNK);
-        assert_int_equal(count, expected);
+        assert_int_equal(g.chunk_size, CHUNK);
+        assert_int_equal(g.chunks, expected);
     }
     return crcs;
+}
+
+/* The last chunk of standard input tells how many there are. */
+static void test_the_chunks_of_a_stream_are_known_from_the_last_one(void **state) {
+    (void)state;
+    struct geometry g;
+    const struct record last = {
+        .ev = EV_CHUNK, .has = HAS_CHUNK | HAS_TOTAL, .upload = upload, .chunk = 1, .crc = 8, .total = CHUNK + 1};
+    note_begin(100);
+    note_chunk(0, 7);
+    assert_int_equal(catalog_chunks_note(&chunks, &last, true), 0);
+    uint32_t *crcs = catalog_chunks_take(&chunks, &upload, CHUNK + 1, &g);
+    assert_non_null(crcs);
+    assert_int_equal(g.chunks, 2);
+    assert_int_equal(crcs[1], 8);
+    free(crcs);
 }
 
 static void test_the_checksums_of_all_chunks_are_taken(void **state) {
@@ -90,4 +106,5 @@ static void test_an_upload_that_ended_is_forgotten(void **state) {
 #define CHUNKS_TEST(name) cmocka_unit_test_teardown(name, tear_down)
 UNIT_MAIN(CHUNKS_TEST(test_the_checksums_of_all_chunks_are_taken),
           CHUNKS_TEST(test_another_number_of_chunks_forgets_the_checksums),
-          CHUNKS_TEST(test_an_upload_that_ended_is_forgotten))
+          CHUNKS_TEST(test_an_upload_that_ended_is_forgotten),
+          CHUNKS_TEST(test_the_chunks_of_a_stream_are_known_from_the_last_one))
