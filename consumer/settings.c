@@ -79,7 +79,7 @@ int settings_parse(struct settings *s, int argc, char **argv) {
     int err = options_parse("consumer", specs, argc, argv, &arguments);
     bool has_log = for_cp && !read_only; /* consumer.log */
     log_setup(has_log ? "chunklift-consumer" : "chunklift", option_log_level(quiet, verbose),
-              has_log || log_goes_to_file());
+              has_log || (log_goes_to_file() && !read_only));
     log_set_json(json);
     if (!err &&
         options_answer(help, version, "chunklift consumer [options]",

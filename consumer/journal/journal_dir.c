@@ -113,7 +113,10 @@ int journal_dir_open(struct journal *j) {
 
 int journal_dir_open_to_read(struct journal *j) {
     j->dir_fd = open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return j->dir_fd == -1 ? disk_error(j->dir, "", "open") : 0;
+    if (j->dir_fd != -1)
+        return 0;
+    log_error("%s: the journal cannot be read: %s; name another directory with --journal", j->dir, strerror(errno));
+    return err_from_errno(errno);
 }
 
 void journal_dir_unlock(struct journal *j) {

@@ -242,7 +242,8 @@ int driver_report(struct driver *d, int status) {
         dry_run_json_totals(d->options.dry_run, stats, status, producer_dest(d->producer), d->options.where);
     else if (d->options.json)
         json_stats_event("summary", stats, seconds, status, producer_dest(d->producer), d->options.where);
-    bool shown = !d->options.json && !d->options.quiet && status != EXIT_USAGE;
+    bool planned = status <= EXIT_SOME_FAILED; /* the totals of a dry run that was cut short say nothing */
+    bool shown = !d->options.json && !d->options.quiet && status != EXIT_USAGE && (planned || !d->options.dry_run);
     FILE *out = shown ? driver_open_display() : NULL;
     if (out)
         driver_print_notes(d, out);

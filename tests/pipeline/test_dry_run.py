@@ -230,7 +230,14 @@ def test_a_damaged_journal_is_reported(box):
     journal.write_bytes(b"".join([lines[0], b"damaged\n", *lines[2:]]))
     before = contents(box.journal)
     done = box.cp("-n", "-r", src, f"{box.dir}/out/", status=3)
-    assert done.stdout == "" and f"{journal}:2: " in done.stderr and contents(box.journal) == before
+    assert done.stdout == "" and done.stderr.startswith(f"chunklift: {journal}:2: ") and len(done.stderr.splitlines()) == 1
+    assert contents(box.journal) == before
+
+
+def test_a_journal_that_is_no_directory_is_reported(box):
+    src = random_file(box.dir / "f", 10)
+    done = box.run("cp", "-n", "--journal", src, src, box.dir / "out", status=3)
+    assert done.stderr == f"chunklift: {src}: the journal cannot be read: Not a directory; name another directory with --journal\n"
 
 
 def test_a_torn_tail_stays(box):
