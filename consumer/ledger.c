@@ -16,10 +16,15 @@ static uint64_t ledger_producers_of(const struct consumer *c, const struct id128
 uint64_t ledger_producers_of_job(const struct consumer *c, const struct ref *ref) {
     if (!job_kind_asks(ref->kind))
         return ledger_producers_of(c, &ref->upload);
+    uint64_t bits = 0; /* two, when the halves of their incarnations are equal; the other one has no such question */
     for (unsigned i = 0; i < PRODUCERS_MAX; i++)
         if (c->peers.producers[i] && question_is_of(&ref->upload, &c->peers.producers[i]->incarnation))
-            return peer_bit(c->peers.producers[i]);
-    return 0;
+            bits |= peer_bit(c->peers.producers[i]);
+    return bits;
+}
+
+struct upload *ledger_upload_of_job(const struct consumer *c, const struct ref *ref) {
+    return job_kind_asks(ref->kind) ? NULL : state_find(&c->state, &ref->upload);
 }
 
 uint64_t ledger_concerned(const struct consumer *c, const struct upload *u) {

@@ -19,9 +19,7 @@ int main(int argc, char **argv) {
         return output_end(0);
     }
     if (!err)
-        err = signals_init(false);
-    if (!err && settings.handles_hangup)
-        err = signals_catch_hangup();
+        err = settings.handles_hangup ? signals_init_with_hangup(false) : signals_init(false);
     if (!err)
         err = server_new(&server, &settings);
     if (!err)

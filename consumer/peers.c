@@ -59,6 +59,7 @@ static struct peer *peer_new(const struct id128 *incarnation, const struct msg_h
     peer->pid = (pid_t)hello->pid;
     peer->starttime = hello->starttime;
     peer->slots = hello->slots;
+    peer->abilities = hello->abilities;
     peer->local = slice_equal(hello->boot, slice_of(boot_id()));
     peer->worker = peer_worker_name(hello);
     peer->boot = slice_dup(hello->boot);

@@ -46,6 +46,7 @@ struct peer {
 
     /* uploader */
     struct list leases;
+    uint32_t abilities; /* enum abilities */
     uint32_t slots, active, free;
     uint64_t sent_bytes, retries, fetched_bytes;
     enum slots_why slots_why;

@@ -25,6 +25,7 @@
 #define PAUSE_MS 1000    /* a turn that takes longer was a pause */
 #define DESERTED_MS 5000 /* for cp: ends when no producer or uploader was heard for so long */
 #define CLOSE_MS 200     /* for the last messages to leave */
+#define LOG_LOOK_MS 1000 /* between two looks at the path of the log file */
 
 struct server {
     const struct settings *settings;
@@ -35,6 +36,7 @@ struct server {
     bool draining;
     uint64_t turn_ms;   /* when the last turn began */
     uint64_t waited_ms; /* the longest time it may have waited */
+    uint64_t log_look_ms;
 };
 
 static int server_send(void *arg, const void *route, size_t len, struct slice frame) {
@@ -161,7 +163,16 @@ static void server_note_pause(struct server *s) {
     s->waited_ms = 0;
 }
 
+/* A `cp` that joined this consumer later does not know its pid, and sends SIGHUP only to its own programs. */
+static void server_follow_log(struct server *s) {
+    if (!s->settings->for_cp || s->turn_ms < s->log_look_ms)
+        return;
+    s->log_look_ms = s->turn_ms + LOG_LOOK_MS;
+    log_follow_file();
+}
+
 static int server_handle_hangup(struct server *s) {
+    server_follow_log(s);
     if (!signals_hung_up())
         return 0;
     log_reopen_file();

@@ -32,7 +32,7 @@
  * is planned again as it is then.
  * Every state goes back to PLAN when the consumer restarts or no longer knows the upload.
  *
- *   ASK ──▶ READ ──▶ (done)                not a file but a question (rule 17): producer/planner_verify.c
+ *   ASK ──▶ READ ──▶ PLAN ──▶ (done)       not a file but a question (rule 17): producer/planner_verify.c
  *   ASK ──▶ PLAN                           --ignore-existing: has the destination an object?
  */
 enum file_state {
@@ -74,16 +74,19 @@ struct file {
     struct id128 superseded; /* CLEAR: the upload to abort */
     char *superseded_handle; /* NULL: not known */
     bool superseded_opened;  /* it may have left something: its abort is offered, with or without a handle */
-    void *item;              /* ASK, READ: of the question; else NULL */
-    enum job_kind asks;      /* ASK: its job */
-    char *marker;            /* ASK: of a list; else NULL */
-    struct stream *stream;   /* standard input, not the file's own; NULL: a file */
-    bool open_ended;         /* planned before the end of its stream was read: id.size is 0 until then */
-    struct geometry end;     /* of an open-ended one: with the end, once that was read; chunks 0: not yet */
-    uint32_t available;      /* the chunks before this one can be offered */
-    bool drop;               /* not a file: only the abort of this upload is wanted */
-    bool dropping;           /* CLEAR: the upload to abort is its own */
-    bool restarting;         /* dropping, and planned again afterwards; otherwise its failure was reported */
+    void *item;              /* of the question; else NULL */
+    enum finding found;      /* PLAN: the result of the question, to be recorded; else FINDING_NONE */
+    struct id128 found_upload;
+    bool found_by_read;
+    enum job_kind asks;    /* ASK: its job */
+    char *marker;          /* ASK: of a list; else NULL */
+    struct stream *stream; /* standard input, not the file's own; NULL: a file */
+    bool open_ended;       /* planned before the end of its stream was read: id.size is 0 until then */
+    struct geometry end;   /* of an open-ended one: with the end, once that was read; chunks 0: not yet */
+    uint32_t available;    /* the chunks before this one can be offered */
+    bool drop;             /* not a file: only the abort of this upload is wanted */
+    bool dropping;         /* CLEAR: the upload to abort is its own */
+    bool restarting;       /* dropping, and planned again afterwards; otherwise its failure was reported */
 
     uint8_t *done, *taken; /* bitmaps of geometry.chunks bits; NULL for puts */
     uint32_t chunks_done, next_chunk;

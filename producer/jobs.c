@@ -149,8 +149,8 @@ int jobs_refill(struct planner *p, uint64_t now_ms) {
 }
 
 static size_t jobs_cost(const struct planner *p, const struct file *f) {
-    return JOB_COST + strlen(f->path) + strlen(f->dest) + strlen(p->source_name) + strlen(p->endpoint) +
-           strlen(p->region) + (f->handle ? strlen(f->handle) : 0) +
+    return JOB_COST + object_properties_type(&p->properties, f->path).len + strlen(f->path) + strlen(f->dest) +
+           strlen(p->source_name) + strlen(p->endpoint) + strlen(p->region) + (f->handle ? strlen(f->handle) : 0) +
            (f->superseded_handle ? strlen(f->superseded_handle) : 0) + (f->marker ? strlen(f->marker) : 0);
 }
 

@@ -16,7 +16,9 @@ static int plan_describe(struct planner *p, const struct file *f, struct plan_fi
     const struct geometry *wanted = &f->wanted_geometry;
     *out = (struct plan_file){
         .index = f->index,
-        .upload = f->refusal ? f->refusal_id : f->upload,
+        .upload = f->refusal ? f->refusal_id
+                  : f->found ? f->found_upload
+                             : f->upload,
         .error = slice_of(f->refusal),
         .source = planner_source(p, f),
         .target = planner_target(p, f),
@@ -32,6 +34,8 @@ static int plan_describe(struct planner *p, const struct file *f, struct plan_fi
         .ask = p->dry_run != DRY_RUN_NONE,
         .compare = p->compare,
         .check = p->check_dest && p->sources.scheme == DEST_S3,
+        .found = f->found,
+        .read = f->found_by_read,
     };
     if (f->open_ended) /* as it was planned first: the size is part of the identity */
         out->source.file.size = 0;
@@ -234,6 +238,10 @@ static int plan_adopt(struct planner *p, struct file *f, const struct planned_fi
     f->plan_number = 0;
     if (f->refusal) {
         planner_file_remove(p, f);
+        return 0;
+    }
+    if (f->found && answer->state != PLANNED_REFUSED) {
+        inspect_end(p, f);
         return 0;
     }
     if (answer->state == PLANNED_REFUSED) {

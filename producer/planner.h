@@ -192,6 +192,8 @@ int inspect_next(struct planner *p) MUST_CHECK;
 /* Takes the answer of a job of f; f may be freed. ERR_NOMEM; ERR_INVALID: the ranges of the question do not fit. */
 int inspect_take_answer(struct planner *p, struct file *f, const struct event *e, struct offer *offer,
                         uint64_t now_ms) MUST_CHECK;
+/* Its answers are taken, and recorded if they were to be. Frees f. */
+void inspect_end(struct planner *p, struct file *f);
 void inspect_report_failed(struct planner *p, const struct file *f, enum fail_class class, const char *reason);
 
 /* ---- plan.c ---- */

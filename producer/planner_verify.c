@@ -69,7 +69,7 @@ int planner_verify_step(struct planner *p, uint64_t now_ms, bool *more) {
 /*
  * Questions to the destination (rule 17). A question is in the table of files, without a source and without an upload. Its
  * job is `list`, `discard` or `head`; after `head`, if its owner wants that, one `read` for each range of the object. The
- * answers go to the owner.
+ * answers go to the owner, who may have the result of a `head` recorded: by a PLAN that plans nothing.
  */
 
 void inspect_before_plan(struct planner *p, struct file *f) {
@@ -125,12 +125,26 @@ int inspect_next(struct planner *p) {
     return 0;
 }
 
-static void inspect_end(struct planner *p, struct file *f) {
+void inspect_end(struct planner *p, struct file *f) {
     p->stats.files_done++;
     p->stats.bytes_done += f->id.size - f->done_bytes;
     if (p->events.question_ended)
         p->events.question_ended(p->events.arg, f->item, FAIL_NONE, "");
     planner_file_remove(p, f);
+}
+
+/* All answers are there. What they show is recorded first, if the owner wants that. */
+static void inspect_answered(struct planner *p, struct file *f) {
+    struct producer_finding finding;
+    bool records = p->events.question_answered && p->events.question_answered(p->events.arg, f->item, &finding);
+    if (!records) {
+        inspect_end(p, f);
+        return;
+    }
+    planner_file_replan(p, f, 0);
+    f->found = finding.found;
+    f->found_upload = finding.upload;
+    f->found_by_read = finding.read;
 }
 
 void inspect_report_failed(struct planner *p, const struct file *f, enum fail_class class, const char *reason) {
@@ -156,7 +170,7 @@ static int inspect_take_head(struct planner *p, struct file *f, const struct eve
     bool reads = p->events.question_head && p->events.question_head(p->events.arg, f->item, &answer);
     if (reads && e->exists && f->wanted_geometry.chunks > 0)
         return inspect_begin_reads(p, f);
-    inspect_end(p, f);
+    inspect_answered(p, f);
     return 0;
 }
 
@@ -170,7 +184,7 @@ static void inspect_take_read(struct planner *p, struct file *f, const struct ev
     if (p->events.question_read)
         p->events.question_read(p->events.arg, f->item, e->ref.chunk, &answer);
     if (file_is_complete(f))
-        inspect_end(p, f);
+        inspect_answered(p, f);
 }
 
 int inspect_take_answer(struct planner *p, struct file *f, const struct event *e, struct offer *offer,

@@ -85,6 +85,13 @@ struct producer_answer {
     uint32_t crc;       /* crc32c; head: of the whole object by the store's word; read: of the range */
 };
 
+/* The result of a question, for the journal. */
+struct producer_finding {
+    struct id128 upload; /* whose object was compared */
+    enum finding found;
+    bool read; /* the object was read back */
+};
+
 struct producer_events {
     void *arg;
     void (*file_started)(void *arg, const struct producer_file_view *file); /* its first offer was sent */
@@ -101,11 +108,13 @@ struct producer_events {
     void (*lease_hedged)(void *arg, const struct producer_file_view *file, uint32_t chunk, struct slice worker);
     /* Dry run: the file is not unchanged. */
     void (*file_forecast)(void *arg, const struct producer_file_view *file, const struct producer_forecast *forecast);
-    /* Questions, by their item. question_head: true if the object is to be read back. question_ended: its last call; class
+    /* Questions, by their item. question_head: true if the object is to be read back. question_answered: all answers are
+     * there; true: *finding is to be recorded in the journal. question_ended: its last call, after the record; class
      * FAIL_NONE, or why the destination could not be asked. */
     bool (*question_head)(void *arg, void *item, const struct producer_answer *answer);
     void (*question_list)(void *arg, void *item, struct slice listing); /* pure/listing.h; valid during the call */
     void (*question_read)(void *arg, void *item, uint32_t chunk, const struct producer_answer *answer);
+    bool (*question_answered)(void *arg, void *item, struct producer_finding *finding);
     void (*question_ended)(void *arg, void *item, enum fail_class class, const char *reason);
 };
 

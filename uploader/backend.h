@@ -92,6 +92,9 @@ struct backend {
 
 struct token_bucket; /* uploader/policy/token_bucket.h */
 int backend_file_new(struct backend **b, const char *const *allow, size_t allow_count) MUST_CHECK;
+/* Files get the permission bits of their sources, without the umask (but with it after --no-preserve). For an uploader of
+ * `cp`, whose user owns the umask; that of a service protects the destination. */
+void backend_file_keep_modes(struct backend *b);
 /* Bytes to write are taken from bucket, which must outlive the backend. */
 void backend_file_set_token_bucket(struct backend *b, struct token_bucket *bucket);
 /* After a step: every job waits for the token bucket. */
@@ -103,6 +106,7 @@ struct s3_options {
     const char *region, *profile; /* NULL: from environment and configuration */
     enum integrity integrity;     /* INTEGRITY_UNKNOWN: auto */
     uint32_t response_timeout_ms;
+    bool no_verify_ssl;                /* the certificate of the store is not checked */
     const struct sse_c_key *sse_c_key; /* --sse-c-key; it must outlive the backend. NULL: none */
 };
 int backend_s3_new(struct backend **b, struct http *http, const struct s3_options *o) MUST_CHECK;

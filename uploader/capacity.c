@@ -65,7 +65,7 @@ void capacity_follow(struct uploader *u, uint64_t *wake_ms) {
         return;
     u->slots_ms = u->now_ms;
     if (u->limiter.active == 0)
-        auto_slots_rest(&u->auto_slots);
+        auto_slots_rest(&u->auto_slots, u->now_ms);
     if (auto_slots_is_due(&u->auto_slots))
         auto_slots_measure(&u->auto_slots, cpu_ns());
     if (!u->file) /* a directory needs no more */

@@ -30,10 +30,9 @@ int main(int argc, char **argv) {
         log_set_json(settings.json && !settings.doctor); /* its events are checks alone */
         err = log_set_file(settings.log_file);
     }
+    bool rereads = settings.log_file || (settings.keys.trust && !settings.for_cp);
     if (!err)
-        err = signals_init(false);
-    if (!err && (settings.log_file || (settings.keys.trust && !settings.for_cp)))
-        err = signals_catch_hangup();
+        err = rereads ? signals_init_with_hangup(false) : signals_init(false);
     if (!err)
         err = signals_end_when_hung();
     if (!err && !settings.doctor)

@@ -40,6 +40,8 @@ static int settings_parse_options(struct settings *s, struct extras *x, int argc
         OPTION_ROW_ENDPOINT_URL(&s->endpoint_url),
         OPTION_ROW_REGION(&s->region),
         OPTION_ROW_PROFILE(&s->profile),
+        OPTION_ROW_CA_CERT(&s->ca_cert),
+        OPTION_ROW_NO_VERIFY_SSL(&s->no_verify_ssl),
         OPTION_ROW_RETRY_FOR(&s->retry_for_ms, 0, 0),
         OPTION_ROW_DRAIN_FOR(&s->drain_for_ms, 1, UINT32_MAX),
         OPTION_ROW_RESPONSE_TIMEOUT(&s->response_timeout_ms, 1, UINT32_MAX),
@@ -56,6 +58,8 @@ static int settings_parse_options(struct settings *s, struct extras *x, int argc
         {"check", 0, OPTION_FLAG, &s->check, NULL, NULL},   /* for `cp`: before it starts anything else */
         {"doctor", 0, OPTION_FLAG, &s->doctor, NULL, NULL}, /* for `chunklift doctor` */
         {"write", 0, OPTION_FLAG, &s->write, NULL, NULL},
+        {"request-payer", 0, OPTION_TEXT, &s->request_payer, NULL, NULL},
+        {"expected-bucket-owner", 0, OPTION_TEXT, &s->expected_bucket_owner, NULL, NULL},
         OPTION_ROW_CONFIG(&s->config),
         OPTION_ROW_HELP(&x->help),
         OPTION_ROW_VERSION(&x->version),
@@ -129,11 +133,15 @@ int settings_choose_endpoint(struct settings *s) {
     return err;
 }
 
-/* The key must not be sent where others could read it. */
-static int settings_read_key(struct settings *s, const char *path) {
-    int err = path ? sse_c_key_read(path, &s->sse_c) : 0;
-    if (!path || err || !s->endpoint_url[0] || s3_url_is_private(slice_of(s->endpoint_url)))
-        return err;
+int settings_check_key(const struct settings *s) {
+    if (!s->sse_c.md5[0] || !s->endpoint_url[0])
+        return 0;
+    if (s->no_verify_ssl && strncmp(s->endpoint_url, "https:", 6) == 0) {
+        log_error("--sse-c-key: with --no-verify-ssl the key could be sent to anyone; use --ca-cert");
+        return ERR_USAGE;
+    }
+    if (s3_url_is_private(slice_of(s->endpoint_url)))
+        return 0;
     log_error("--sse-c-key: the key would be readable on its way to %s; use https", s->endpoint_url);
     return ERR_USAGE;
 }
@@ -159,8 +167,10 @@ int settings_parse(struct settings *s, int argc, char **argv) {
         err = settings_set_allow_urls(s);
     if (!err && !s->doctor)
         err = settings_choose_endpoint(s);
-    if (!err && !s->doctor) /* the doctor sends no objects with it */
-        err = settings_read_key(s, x.sse_c_key);
+    if (!err && x.sse_c_key)
+        err = sse_c_key_read(x.sse_c_key, &s->sse_c);
+    if (!err && !s->doctor)
+        err = settings_check_key(s);
     return err || s->doctor ? err : settings_set_defaults(s);
 }
 

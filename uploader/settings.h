@@ -20,7 +20,10 @@ struct settings {
     const char *consumer, *journal_dir; /* consumer NULL: the one that serves journal_dir */
     const char *endpoint_url;           /* normalized; "" without an S3 destination */
     const char *region, *profile;       /* NULL: from environment and configuration */
-    struct sse_c_key sse_c;             /* empty texts: no --sse-c-key */
+    const char *ca_cert;                /* NULL: the same */
+    bool no_verify_ssl;
+    struct sse_c_key sse_c;                            /* empty texts: no --sse-c-key */
+    const char *request_payer, *expected_bucket_owner; /* doctor: of its requests; NULL: none */
     uint64_t slots, retry_for_ms, response_timeout_ms, drain_for_ms;
     uint64_t bwlimit; /* bytes a second; 0: no limit of its own */
     struct key_options keys;
@@ -42,6 +45,8 @@ int settings_parse(struct settings *s, int argc, char **argv) MUST_CHECK;
 /* The endpoint of an S3 destination, from the option, the environment or the profile. settings_parse calls it, except with
  * `doctor`, which reports its error as a result. ERR_USAGE: logged. ERR_NOMEM. */
 int settings_choose_endpoint(struct settings *s) MUST_CHECK;
+/* The same for the key of --sse-c-key, which must not be sent where others could read it. ERR_USAGE: logged. */
+int settings_check_key(const struct settings *s) MUST_CHECK;
 void settings_release(struct settings *s);
 
 #endif

@@ -5,6 +5,7 @@
 #include "system/clock.h"
 #include "system/descriptors.h"
 #include "system/log.h"
+#include "system/option_rows.h"
 #include "system/resolve.h"
 #include "uploader/stores.h"
 #include "uploader/uploader_internal.h"
@@ -23,6 +24,8 @@ static void setup_malloc(void) {
 }
 
 static int setup_http(struct uploader *u) {
+    if (u->settings->no_verify_ssl && !u->settings->for_cp) /* cp says it once */
+        log_warn(OPTION_NO_VERIFY_SSL_WARNING);
     return stores_open_http(u->settings, capacity_idle_connections(u), &u->bucket, &u->http);
 }
 
@@ -42,9 +45,12 @@ static int setup_file(struct uploader *u) {
     if (u->file)
         return 0;
     int err = backend_file_new(&u->file, (const char *const *)s->allow_urls, s->allow.count);
-    if (!err)
-        backend_file_set_token_bucket(u->file, &u->bucket);
-    return err;
+    if (err)
+        return err;
+    backend_file_set_token_bucket(u->file, &u->bucket);
+    if (s->for_cp)
+        backend_file_keep_modes(u->file);
+    return 0;
 }
 
 static int setup_s3(struct uploader *u) {

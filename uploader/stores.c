@@ -14,8 +14,9 @@ int stores_open_http(const struct settings *s, uint32_t idle_max, struct token_b
     struct aws_settings aws = {.profile = NULL};
     int err = s->endpoint_url[0] ? aws_settings_read(&aws, s->profile) : 0; /* HTTP is for S3 only */
     if (!err)
-        err = tls_trust_find(&trust, &aws);
-    if (!err && trust.problem[0] && strncmp(s->endpoint_url, "https:", 6) == 0) {
+        err = tls_trust_find(&trust, s->ca_cert, &aws);
+    bool wanted = (s->ca_cert && s->endpoint_url[0]) || strncmp(s->endpoint_url, "https:", 6) == 0;
+    if (!err && trust.problem[0] && wanted && !s->no_verify_ssl) {
         log_error("%s", trust.problem);
         err = ERR_USAGE;
     }
@@ -36,6 +37,7 @@ int stores_open_s3(const struct settings *s, struct http *http, struct backend *
                            .profile = s->profile,
                            .integrity = s->integrity,
                            .response_timeout_ms = (uint32_t)s->response_timeout_ms,
+                           .no_verify_ssl = s->no_verify_ssl,
                            .sse_c_key = s->sse_c.md5[0] ? &s->sse_c : NULL};
     return backend_s3_new(s3, http, &o);
 }

@@ -37,6 +37,7 @@ enum record_ev {
     EV_DROP,
     EV_FORGET,
     EV_SAME,
+    EV_VERIFIED,
     EV_COUNT
 };
 const char *record_ev_name(enum record_ev ev);
@@ -105,6 +106,8 @@ struct record {
     uint64_t version;
     struct slice prev, dropped_file;
     uint64_t from, to;
+    /* verified: enum finding by name, and "read" or "head" */
+    struct slice found, how;
     /* carry: kind, with the fields of that kind above */
     struct slice kind;
     int64_t since_ns; /* of upload and finished: ts of the original record */

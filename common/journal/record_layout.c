@@ -43,6 +43,8 @@ const struct record_field_def record_fields[F_COUNT] = {
     FIELD(F_PROPERTIES, "properties", FIELD_ID, properties, HAS_PROPERTIES),
     FIELD(F_GROW, "grow", FIELD_U32, grow, HAS_GROW),
     FIELD(F_TOTAL, "total", FIELD_U64, total, HAS_TOTAL),
+    FIELD(F_FOUND, "found", FIELD_TEXT, found, 0),
+    FIELD(F_HOW, "how", FIELD_TEXT, how, 0),
 };
 
 #define B FIELD_BIT
@@ -77,6 +79,10 @@ static const struct record_layout record_layouts[EV_COUNT] = {
     [EV_DROP] = {"drop", B(F_FILE) | B(F_FROM) | B(F_TO), 3, {F_FILE, F_FROM, F_TO}},
     [EV_FORGET] = {"forget", B(F_UPLOAD), 1, {F_UPLOAD}},
     [EV_SAME] = {"same", IDENTITY | B(F_CRC), 10, {IDENTITY_ORDER, F_CRC}},
+    [EV_VERIFIED] = {"verified",
+                     B(F_UPLOAD) | B(F_DEST) | B(F_FOUND) | B(F_HOW),
+                     4,
+                     {F_UPLOAD, F_DEST, F_FOUND, F_HOW}},
 };
 
 /* A carried upload can be without geometry and handle: it was opened and not begun. Worker and time

@@ -58,6 +58,8 @@ enum field_id {
     F_PROPERTIES,
     F_GROW,
     F_TOTAL,
+    F_FOUND,
+    F_HOW,
     F_COUNT
 };
 

@@ -79,6 +79,11 @@ const char *slots_why_name(enum slots_why w) {
     return name_of(names, NAMES_COUNT(names), w);
 }
 
+const char *finding_name(enum finding f) {
+    static const char *const names[] = {"", "same", "missing", "size", "etag", "checksum", "replaced"};
+    return (unsigned)f < sizeof names / sizeof *names ? names[f] : "";
+}
+
 const char *integrity_name(enum integrity i) {
     return (unsigned)i < INTEGRITIES ? integrity_names[i] : "";
 }

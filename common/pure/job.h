@@ -82,6 +82,19 @@ const char *integrity_name(enum integrity i);          /* as in the journal; "" 
 enum integrity integrity_from_name(struct slice name); /* INTEGRITY_UNKNOWN: no such name */
 extern const char *const integrity_option_names[];     /* the values of --integrity, "auto" first; NULL at the end */
 
+/* The result of a look at a destination, compared with the record of the upload. The names are those of the journal's
+ * `found`. */
+enum finding {
+    FINDING_NONE = 0,
+    FINDING_SAME,
+    FINDING_MISSING,  /* no object */
+    FINDING_SIZE,     /* its size is another one */
+    FINDING_ETAG,     /* the store's ETag is another one */
+    FINDING_CHECKSUM, /* its crc32c is another one */
+    FINDING_REPLACED, /* one of these, and the object is not the upload's own */
+};
+const char *finding_name(enum finding f); /* "" for unknown */
+
 /* Why an uploader runs as many transfers at a time as it does: uploader/policy/auto_slots.h. */
 enum slots_why {
     SLOTS_GIVEN = 0, /* --slots N, or SET */

@@ -52,9 +52,9 @@ const char *property_value_problem(struct slice value) {
     return NULL;
 }
 
-/* RFC 9110, 5.6.2: the characters of a token. */
+/* RFC 9110, 5.6.2: the characters of a token. S3 keeps names in lower case. */
 static bool property_is_token(unsigned char c) {
-    bool alphanumeric = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    bool alphanumeric = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
     return alphanumeric || (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
@@ -64,7 +64,7 @@ const char *property_name_problem(struct slice name) {
     for (size_t i = 0; i < name.len; i++)
         if (!property_is_token((unsigned char)name.ptr[i]))
             return "has a name with a character that a header's name cannot have";
-    return NULL;
+    return slice_equal(name, slice_of(PROPERTY_METADATA_OWN)) ? "this name is chunklift's own" : NULL;
 }
 
 bool property_entry_split(struct slice entry, struct slice *name, struct slice *value) {
@@ -74,6 +74,15 @@ bool property_entry_split(struct slice entry, struct slice *name, struct slice *
     *name = slice_make(entry.ptr, (size_t)(at - entry.ptr));
     *value = slice_make(at + 1, entry.len - name->len - 1);
     return true;
+}
+
+bool properties_have_entry(const struct properties *p, size_t count, struct slice name) {
+    for (size_t i = 0; i < count; i++) {
+        struct slice other, value;
+        if (property_entry_split(p->metadata[i], &other, &value) && slice_equal(other, name))
+            return true;
+    }
+    return false;
 }
 
 static size_t properties_metadata_bytes(const struct properties *p) {
@@ -91,6 +100,8 @@ size_t properties_bytes(const struct properties *p) {
 }
 
 bool properties_are_valid(const struct properties *p) {
+    if (p->metadata_count > PROPERTY_METADATA_MAX)
+        return false;
     for (enum property i = 0; i < PROPERTY_COUNT; i++) {
         struct slice value = property_get(p, i);
         if (value.len && property_value_problem(value))
@@ -99,10 +110,11 @@ bool properties_are_valid(const struct properties *p) {
     for (size_t i = 0; i < p->metadata_count; i++) {
         struct slice name, value;
         if (!property_entry_split(p->metadata[i], &name, &value) || property_name_problem(name) ||
-            property_value_problem(value))
+            property_value_problem(value) || properties_have_entry(p, i, name))
             return false;
     }
-    return p->metadata_count <= PROPERTY_METADATA_MAX && properties_bytes(p) <= PROPERTIES_BYTES_MAX;
+    return properties_metadata_bytes(p) <= PROPERTY_METADATA_GIVEN_MAX + p->metadata_count /* the '=' of each */ &&
+           properties_bytes(p) <= PROPERTIES_BYTES_MAX;
 }
 
 /* --- sets --- */

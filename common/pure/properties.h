@@ -15,9 +15,13 @@
 
 #define PROPERTY_METADATA_BYTES_MAX 2048 /* names and values together: "User-defined object metadata", S3 User Guide */
 #define PROPERTY_METADATA_MAX 64         /* entries */
-#define PROPERTIES_BYTES_MAX 6144        /* of all values: an OFFER of 16 KiB needs room for its jobs */
-#define PROPERTY_VALUE_MAX 1024          /* bytes of one value */
-#define PROPERTY_TAGGING_MAX 4096        /* ten tags have at most 3,840 without their encoding */
+#define PROPERTY_METADATA_OWN "chunklift-upload" /* the id of the upload: how an object is known as one's own */
+#define PROPERTY_METADATA_OWN_BYTES 80           /* of chunklift's own entries: its id, 16 + 32; mtime, 5 + 27 */
+/* The names and values that a user may give. */
+#define PROPERTY_METADATA_GIVEN_MAX (PROPERTY_METADATA_BYTES_MAX - PROPERTY_METADATA_OWN_BYTES)
+#define PROPERTIES_BYTES_MAX 6144 /* of all values: an OFFER of 16 KiB needs room for its jobs */
+#define PROPERTY_VALUE_MAX 1024   /* bytes of one value */
+#define PROPERTY_TAGGING_MAX 4096 /* ten tags have at most 3,840 without their encoding */
 #define PROPERTY_TYPE_DEFAULT "application/octet-stream"
 
 /* Each value is printable ASCII (property_value_problem), and empty when it is not given. */
@@ -70,12 +74,16 @@ void property_set(struct properties *p, enum property id, struct slice value); /
 
 /* NULL: it can be sent in a header. Otherwise the reason, for people: static storage. */
 const char *property_value_problem(struct slice value);
-/* The same for the name of an entry of metadata, which becomes the end of a header's name. */
+/* The same for the name of an entry of metadata, which becomes the end of a header's name. It is in lower case, and not
+ * PROPERTY_METADATA_OWN. */
 const char *property_name_problem(struct slice name);
 /* Splits an entry of metadata at its first '='. False: it has none. */
 bool property_entry_split(struct slice entry, struct slice *name, struct slice *value);
+/* One of the first count entries of metadata has this name. */
+bool properties_have_entry(const struct properties *p, size_t count, struct slice name);
 
-/* False: a value cannot be sent, or there are too many. For properties from a message. */
+/* False: a value cannot be sent, there are too many, or two entries of metadata have one name. For properties from a
+ * message. */
 bool properties_are_valid(const struct properties *p);
 size_t properties_bytes(const struct properties *p); /* of all values and metadata */
 bool properties_are_equal(const struct properties *a, const struct properties *b);

@@ -71,6 +71,9 @@ const char *msg_type_name(enum msg_type type);
 
 enum role { ROLE_PRODUCER = 1, ROLE_UPLOADER = 2, ROLE_READER = 3 };
 
+/* An uploader without one of them would do some jobs wrongly: older programs skip the fields that they do not know. */
+enum abilities { ABILITY_PROPERTIES = 1 /* the properties of an OFFER */ };
+
 struct msg_hello {
     enum role role;
     struct slice host; /* nodename */
@@ -81,6 +84,7 @@ struct msg_hello {
     struct slice *allow; /* uploader: destinations it may serve */
     size_t allow_count;
     struct slice software; /* "chunklift 0.1.0" */
+    uint32_t abilities;    /* uploader: enum abilities */
 };
 
 struct msg_welcome {
@@ -131,6 +135,9 @@ struct plan_file {
     enum compare compare;
     bool check;    /* the object of a finished file will be looked up: its etag is wanted */
     uint32_t grow; /* as in struct geometry */
+    enum finding
+        found; /* not FINDING_NONE: plan nothing; record that the object of `upload` was compared with this result */
+    bool read; /* with found: the object was read back */
 };
 struct msg_plan {
     struct plan_file *files;

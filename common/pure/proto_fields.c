@@ -127,6 +127,8 @@ static const struct field plan_file_fields[] = {
     ENUM(plan_file, 16, compare, OPTIONAL, COMPARE_CONTENT),
     FLAG(plan_file, 17, check),
     NUMBER(plan_file, 18, grow, OPTIONAL, CHUNKS_MAX),
+    ENUM(plan_file, 19, found, OPTIONAL, FINDING_REPLACED),
+    FLAG(plan_file, 20, read),
 };
 static const struct schema plan_file_schema = SCHEMA("plan_file", plan_file, plan_file_fields);
 
@@ -410,6 +412,7 @@ static const struct field hello_fields[] = {
     TEXT(msg_hello, 7, jobs, OPTIONAL, PROTO_TEXT_MAX),
     TEXTS(msg_hello, 8, allow, allow_count, PROTO_LIST_MAX, PROTO_NAME_MAX),
     TEXT(msg_hello, 9, software, OPTIONAL, PROTO_TEXT_MAX),
+    NUMBER(msg_hello, 10, abilities, OPTIONAL, ANY32),
 };
 static const struct field welcome_fields[] = {
     NUMBER(msg_welcome, 1, epoch, REQUIRED, ANY64),

@@ -94,6 +94,14 @@ void log_reopen_file(void) {
                   strerror(error));
 }
 
+void log_follow_file(void) {
+    struct stat named, open_one;
+    if (!state.file || stat(state.file, &named) != 0 || fstat(STDERR_FILENO, &open_one) != 0)
+        return;
+    if (named.st_dev != open_one.st_dev || named.st_ino != open_one.st_ino)
+        log_reopen_file();
+}
+
 bool log_has_file(void) {
     return state.file != NULL;
 }

@@ -20,6 +20,8 @@ int log_set_file(const char *path) MUST_CHECK;
 /* Opens the file of log_set_file again (after SIGHUP), so that logrotate(8) can move it. An error is logged, and the open
  * file stays in use. */
 void log_reopen_file(void);
+/* The same, without a signal: when another file has the path by now. While none has it, the open file stays in use. */
+void log_follow_file(void);
 bool log_has_file(void); /* log_set_file was called with a path */
 /* The descriptor for progress and summary: the terminal that was stderr before log_set_file, otherwise stderr. */
 int log_display_fd(void);

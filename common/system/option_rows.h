@@ -66,6 +66,16 @@
     { "region", 0, OPTION_TEXT, target, "NAME", "S3 region (AWS_REGION, AWS_DEFAULT_REGION, or that of the profile)" }
 #define OPTION_ROW_PROFILE(target)                                                                                     \
     { "profile", 0, OPTION_TEXT, target, "NAME", "profile in ~/.aws (AWS_PROFILE, or \"default\")" }
+#define OPTION_ROW_CA_CERT(target)                                                                                     \
+    {                                                                                                                  \
+        "ca-cert", 0, OPTION_TEXT, target, "FILE",                                                                     \
+            "certificate authorities of the store (AWS_CA_BUNDLE, ca_bundle of the profile, or the system's)"          \
+    }
+#define OPTION_ROW_NO_VERIFY_SSL(target)                                                                               \
+    { "no-verify-ssl", 0, OPTION_FLAG, target, NULL, "do not check who the store is" }
+#define OPTION_NO_VERIFY_SSL_WARNING                                                                                   \
+    "--no-verify-ssl: the certificate of the store is not checked, so another server could take its place; "           \
+    "name its authority with --ca-cert instead"
 #define OPTION_ROW_UPLOADERS(target)                                                                                   \
     { "uploaders", 0, OPTION_COUNT, target, "N", "uploader processes (2)", 1, PROTO_UPLOADERS_MAX }
 #define OPTION_SLOTS_MAX 256

@@ -62,29 +62,33 @@ static int signals_unblock(void) {
     return sigprocmask(SIG_UNBLOCK, &set, NULL) == 0 ? 0 : ERR_IO;
 }
 
-int signals_init(bool children) {
+/* Handlers come before the mask: a signal that was blocked until now reaches the right one. */
+static int signals_start(bool children, bool hangup) {
     if (pipe_fds[0] == -1 && pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) != 0) {
         log_error("pipe for signals: %s", strerror(errno));
         return ERR_IO;
     }
     stop_count = stop_signal = child_exited = hung_up = seen_count = 0;
-    catch_hangup = false;
+    catch_hangup = hangup;
     signals_drain();
     static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
     int err = signal_install(SIGPIPE, SIG_IGN);
     if (!err) /* RLIMIT_FSIZE: write then fails with EFBIG, an error of that file alone */
         err = signal_install(SIGXFSZ, SIG_IGN);
     for (size_t i = 0; !err && i < sizeof stops / sizeof *stops; i++)
-        if (!signal_is_ignored(stops[i])) /* a background job of a script, nohup(1) */
+        if (!signal_is_ignored(stops[i]) || (hangup && stops[i] == SIGHUP)) /* a background job of a script, nohup(1) */
             err = signal_install(stops[i], signal_on);
     if (!err && children)
         err = signal_install(SIGCHLD, signal_on);
     return err ? err : signals_unblock();
 }
 
-int signals_catch_hangup(void) {
-    catch_hangup = true; /* before the handler can run for it */
-    return signal_install(SIGHUP, signal_on);
+int signals_init(bool children) {
+    return signals_start(children, false);
+}
+
+int signals_init_with_hangup(bool children) {
+    return signals_start(children, true);
 }
 
 /* ---- a main thread that hangs in the kernel ---- */

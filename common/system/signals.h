@@ -10,12 +10,13 @@
 /* Installs handlers for SIGINT, SIGTERM and SIGHUP (stop requests; one that was ignored at start stays ignored), and for
  * SIGCHLD when children is true. Ignores SIGPIPE and SIGXFSZ. ERR_IO: logged. */
 int signals_init(bool children) MUST_CHECK;
-/* After signals_init: SIGHUP sets signals_hung_up and is no stop request, also under nohup(1). */
-int signals_catch_hangup(void) MUST_CHECK;
+/* The same, but SIGHUP sets signals_hung_up and is no stop request, also under nohup(1). One that was held since the start
+ * of the program (spawn.h) counts. */
+int signals_init_with_hangup(bool children) MUST_CHECK;
 bool signals_hung_up(void); /* since the last call */
 /* Starts a thread that receives the stop signals and SIGHUP, so that a second stop request ends the process also while
  * the main thread hangs in a system call: it exits with 128 + the signal when signals_stop_count is not called for
- * SIGNALS_HUNG_MS. Call it after signals_init and signals_catch_hangup, before other threads start. */
+ * SIGNALS_HUNG_MS. Call it after signals_init, before other threads start. */
 int signals_end_when_hung(void) MUST_CHECK;
 int signals_fd(void);            /* readable after a signal; for a poll set */
 void signals_drain(void);        /* empties the pipe; call when the fd was readable */

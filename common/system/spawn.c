@@ -44,16 +44,18 @@ struct spawn_plan { /* all that the child needs, prepared before the fork */
 };
 
 /* Handlers do not survive exec, but "ignored" and the mask do. SIGHUP stays ignored under nohup(1). */
-static void child_reset_signals(void) {
+static void child_reset_signals(bool hold_hangup) {
     struct sigaction standard = {.sa_handler = SIG_DFL}, now;
     for (int number = 1; number < NSIG; number++) {
         if (number == SIGHUP && sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
             continue;
         sigaction(number, &standard, NULL); /* fails for SIGKILL, SIGSTOP and the signals of libc, as intended */
     }
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigset_t mask;
+    sigemptyset(&mask);
+    if (hold_hangup)
+        sigaddset(&mask, SIGHUP);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
 static int child_set_descriptors(const struct spawn_plan *p) {
@@ -85,7 +87,7 @@ static int child_prepare(const struct spawn_plan *p) {
 /* The child. What it returns is its exit status. */
 static int child_run(void *arg) {
     const struct spawn_plan *p = arg;
-    child_reset_signals();
+    child_reset_signals(p->options->hold_hangup);
     int report = p->report_fd;
     int error = child_prepare(p);
     if (!error) {

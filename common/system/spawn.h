@@ -14,6 +14,7 @@ struct spawn_options {
     int input_fd;            /* becomes standard input; 0: as it is, or /dev/null with new_session */
     const char *log_path;    /* opened O_APPEND, 0600; NULL: stderr inherited */
     int death_signal;        /* PR_SET_PDEATHSIG; 0 for none. Own process group whenever set. */
+    bool hold_hangup;        /* SIGHUP waits until the program calls signals_init_with_hangup */
 };
 /* Blocks until the program runs or has failed to start. Descriptors above 2 are closed in the child. Errors are logged;
  * ERR_NOT_FOUND: there is no such program. */

@@ -103,8 +103,8 @@ int sse_c_key_read(const char *path, struct sse_c_key *key) {
     int err = sse_c_key_read_file(path, &text);
     if (!err)
         err = sse_c_key_decode(path, &text, &bytes);
-    if (!err)
-        err = md5_of(buf_slice(&bytes), sum);
+    if (!err && (err = md5_of(buf_slice(&bytes), sum)) == ERR_DENIED)
+        err = sse_c_key_refuse(path, "the OpenSSL configuration of this host forbids MD5, which SSE-C needs");
     if (!err)
         err = base64_copy(buf_slice(&bytes), key->text, sizeof key->text);
     if (!err)

@@ -9,6 +9,8 @@
  *   4. the consumer or all producers of the upload are stopping: LATER, DRAIN
  *   5. another job must be done first: LATER (rules 9 and 10)
  *   6. after a restart, holders of the last epoch come first: GRACE (rule 6)
+ *
+ * A job that no other uploader holds is NOT_HERE for one that is too old for it.
  */
 #include "consumer/consumer_internal.h"
 #include "consumer/handlers/handlers.h"
@@ -22,6 +24,8 @@
 
 #define LATER_MS 200     /* the job that must be done first is under way */
 #define DRAINING_MS 1000 /* this consumer ends; its successor answers */
+#define UNABLE_MS 1000   /* another uploader may take the job */
+#define UNABLE_TEXT "it is older than the producer and does not know object properties; install the same version"
 
 static struct verdict verdict_deny(enum why why, uint32_t after_ms) {
     return (struct verdict){.kind = VERDICT_DENY, .why = why, .after_ms = after_ms};
@@ -108,6 +112,11 @@ static bool claim_is_early(const struct consumer *c, const struct upload *u, enu
     return false;
 }
 
+/* An uploader that does not know the properties would make another object. */
+static bool claim_is_able(const struct peer *peer, const struct upload *u, enum job_kind kind) {
+    return !u || kind == JOB_ABORT || id_is_zero(&u->properties) || (peer->abilities & ABILITY_PROPERTIES);
+}
+
 static bool claim_may_be_second(const struct consumer *c, const struct peer *peer, const struct claim *claim,
                                 const struct upload *u, const struct lease *l) {
     if (c->o.no_second_lease || !claim->second || !u || c->draining || peers_are_stopping(&c->peers, u->producers) ||
@@ -122,10 +131,11 @@ static struct verdict claim_judge_new(const struct consumer *c, const struct cla
     enum job_kind kind = claim->ref.kind;
     if (c->draining)
         return verdict_deny(WHY_LATER, DRAINING_MS);
+    uint64_t producers = u ? u->producers : job_kind_asks(kind) ? ledger_producers_of_job(c, &claim->ref) : 0;
+    if (!claim->held && peers_are_stopping(&c->peers, producers))
+        return verdict_deny(WHY_DRAIN, DRAINING_MS);
     if (!u)
         return (struct verdict){.kind = VERDICT_GRANT};
-    if (!claim->held && peers_are_stopping(&c->peers, u->producers))
-        return verdict_deny(WHY_DRAIN, DRAINING_MS);
     bool adopts = claim->held && uploads_may_adopt(c) && uploads_is_adoptable(u, &claim->ref);
     if (!adopts && claim_is_early(c, u, kind))
         return verdict_deny(WHY_LATER, LATER_MS);
@@ -148,9 +158,10 @@ static struct verdict claim_judge(const struct consumer *c, const struct peer *p
     if (own && !own->lost)
         return (struct verdict){.kind = VERDICT_GRANT};
     const struct lease *other = leases_find(&c->leases, &claim->ref);
+    bool able = claim_is_able(peer, u, claim->ref.kind);
     if (!other)
-        return claim_judge_new(c, claim, u);
-    if (!claim_may_be_second(c, peer, claim, u, other))
+        return able ? claim_judge_new(c, claim, u) : verdict_deny(WHY_NOT_HERE, UNABLE_MS);
+    if (!able || !claim_may_be_second(c, peer, claim, u, other))
         return verdict_deny(WHY_HELD, lease_remaining_ms(&c->leases, other, c->now_ms));
     return (struct verdict){.kind = VERDICT_GRANT};
 }
@@ -214,11 +225,15 @@ static void claim_publish(struct consumer *c, const struct peer *peer, const str
         return; /* the producer gets its record */
     if (done && !producers)
         producers = UINT64_MAX; /* the producer that waits for it may have planned it in an earlier epoch */
+    bool unable = v->kind == VERDICT_DENY && v->why == WHY_NOT_HERE; /* to its producer, as a job given back */
     struct event e = {.ref = v->ref,
-                      .kind = v->kind == VERDICT_GRANT ? EVENT_GRANTED : EVENT_DENIED,
+                      .kind = v->kind == VERDICT_GRANT ? EVENT_GRANTED
+                              : unable                 ? EVENT_RELEASED
+                                                       : EVENT_DENIED,
                       .why = done ? WHY_ENDED : v->why,
                       .after_ms = v->after_ms,
                       .worker = slice_of(peer->worker),
+                      .detail = unable ? slice_of(UNABLE_TEXT) : (struct slice){NULL, 0},
                       .second = l && l->second};
     reply_event(c, &e, producers);
 }
@@ -227,8 +242,10 @@ static void claim_publish(struct consumer *c, const struct peer *peer, const str
 static bool claim_may_discard(struct consumer *c, const struct peer *peer, const struct ref *ref, uint64_t producers) {
     if (ref->kind != JOB_DISCARD || !producers)
         return true;
-    const struct peer *producer = c->peers.producers[__builtin_ctzll(producers)];
-    if (access_may_operate(c, &producer->key))
+    bool all = true; /* two producers can have questions of one id: see ledger_producers_of_job */
+    for (uint64_t bits = producers; bits; bits &= bits - 1)
+        all &= access_may_operate(c, &c->peers.producers[__builtin_ctzll(bits)]->key);
+    if (all)
         return true;
     struct event e = {.ref = *ref,
                       .kind = EVENT_CHECKED,
@@ -242,7 +259,7 @@ static bool claim_may_discard(struct consumer *c, const struct peer *peer, const
 }
 
 static int claim_one(struct consumer *c, struct peer *peer, const struct claim *claim, struct verdict *v) {
-    struct upload *u = state_find(&c->state, &claim->ref.upload);
+    struct upload *u = ledger_upload_of_job(c, &claim->ref);
     uint64_t producers = ledger_producers_of_job(c, &claim->ref);
     int err = 0;
     if (!claim_may_discard(c, peer, &claim->ref, producers)) {
@@ -255,6 +272,8 @@ static int claim_one(struct consumer *c, struct peer *peer, const struct claim *
         err = claim_grant(c, peer, claim, u, v);
     FAULT_POINT_IF(!err && v->kind == VERDICT_GRANT, lease_granted, job_kind_name(claim->ref.kind));
     v->ref = claim->ref;
+    if (v->kind == VERDICT_DENY && v->why == WHY_NOT_HERE)
+        peer->unable |= producers;
     claim_publish(c, peer, v, producers);
     return err;
 }

@@ -139,7 +139,7 @@ static int complete_judge(struct completion *v) {
 static int complete_one(struct consumer *c, struct peer *peer, const struct result *result, struct ack *ack,
                         char **text) {
     struct completion v = {.c = c, .peer = peer, .result = result, .ack = ack, .text = text};
-    v.u = state_find(&c->state, &result->ref.upload);
+    v.u = ledger_upload_of_job(c, &result->ref);
     v.producers = ledger_producers_of_job(c, &result->ref);
     *ack = (struct ack){.ref = result->ref, .outcome = result->outcome};
     int err = complete_judge(&v); /* may end the upload, and its leases with it */
@@ -148,7 +148,7 @@ static int complete_one(struct consumer *c, struct peer *peer, const struct resu
     err = complete_end_leases(&v);
     if (err)
         return err;
-    struct upload *u = state_find(&c->state, &result->ref.upload);
+    struct upload *u = ledger_upload_of_job(c, &result->ref);
     return u ? uploads_settle(c, u) : 0;
 }
 

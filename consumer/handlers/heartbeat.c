@@ -2,6 +2,7 @@
 #include "consumer/beats.h"
 #include "consumer/consumer_internal.h"
 #include "consumer/handlers/handlers.h"
+#include "consumer/ledger.h"
 #include "consumer/reply.h"
 #include "consumer/uploads.h"
 #include "pure/arith.h"
@@ -45,7 +46,7 @@ static void heartbeat_note_counters(struct consumer *c, struct peer *peer, const
 /* Rule 6: takes over a lease of the last epoch. *l stays NULL when the upload is not planned again
  * yet; no other peer can have got the job then. False: the peer must stop. */
 static bool heartbeat_adopt(struct consumer *c, struct peer *peer, const struct ref *ref, struct lease **l) {
-    struct upload *u = state_find(&c->state, &ref->upload);
+    struct upload *u = ledger_upload_of_job(c, ref);
     if (!uploads_may_adopt(c) || leases_find(&c->leases, ref))
         return false;
     if (!u)

@@ -42,6 +42,7 @@ static void hello_join(struct consumer *c, struct peer *peer) {
 /* The fields that a repeated HELLO may change. True: it offers jobs elsewhere now. */
 static bool hello_update(struct peer *peer, const struct msg_hello *hello) {
     peer->slots = hello->slots;
+    peer->abilities = hello->abilities;
     if (hello->jobs.len == 0 || (peer->jobs && slice_equal(slice_of(peer->jobs), hello->jobs)))
         return false;
     char *jobs = slice_dup(hello->jobs);

@@ -281,6 +281,21 @@ static int plan_record_failed(struct planning *p, struct planned_file *out) {
     return err;
 }
 
+/* ---- objects that were compared with their records ---- */
+
+static int plan_record_verified(struct planning *p, struct planned_file *out) {
+    struct record r = {.ev = EV_VERIFIED, .has = HAS_UPLOAD | HAS_DEST, .upload = p->file->upload};
+    r.dest = p->identity.dest;
+    r.found = slice_of(finding_name(p->file->found));
+    r.how = slice_of(p->file->read ? "read" : "head");
+    if (id_is_zero(&r.upload))
+        return plan_refuse(out, "the upload that was verified has no id");
+    out->upload = r.upload;
+    out->state = PLANNED_DONE;
+    int err = ledger_append(p->c, &r, 0); /* its producer needs no copy */
+    return err == ERR_INVALID ? plan_refuse(out, "its record cannot be written") : err;
+}
+
 /* ---- requests ---- */
 
 static const char *plan_file_error(const struct plan_file *file, const struct upload_identity *is) {
@@ -308,6 +323,8 @@ static int plan_one(struct planning *p, struct planned_file *out) {
         return plan_drop(p, asked, out);
     if (file->error.len > 0)
         return plan_record_failed(p, out);
+    if (file->found)
+        return plan_record_verified(p, out);
     const char *error = plan_file_error(file, &p->identity);
     if (error)
         return plan_refuse(out, error);

@@ -14,7 +14,7 @@
 static int release_note_refusal(struct consumer *c, const struct peer *peer, const struct released *job,
                                 struct event *e) {
     const struct id128 *upload = &job->ref.upload;
-    const struct upload *u = state_find(&c->state, upload);
+    const struct upload *u = ledger_upload_of_job(c, &job->ref);
     bool over;
     uint64_t seq;
     if (job->own == OWN_MAYBE) /* the uploader did not try */

@@ -147,9 +147,7 @@ int cp_command(int argc, char **argv) {
     setlocale(LC_CTYPE, "");
     int err = producer_options_setup_log(&cp.o.base);
     if (!err)
-        err = signals_init(true);
-    if (!err && cp.o.base.log_file)
-        err = signals_catch_hangup();
+        err = cp.o.base.log_file ? signals_init_with_hangup(true) : signals_init(true);
     if (!err)
         err = signals_end_when_hung();
     if (!err)

@@ -54,6 +54,8 @@ int cp_options_parse(struct cp_options *o, int argc, char **argv) {
          .target = &o->lock_wait_ms,
          .value_name = "TIME",
          .help = "wait so long for other cp commands on this journal to end, then exit with 3"},
+        OPTION_ROW_CA_CERT(&s->ca_cert),
+        OPTION_ROW_NO_VERIFY_SSL(&s->no_verify_ssl),
         PRODUCER_OPTION_ROWS(&o->base),
     };
     int status = producer_options_parse(&o->base, &text, specs, argc, argv);

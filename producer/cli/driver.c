@@ -159,7 +159,7 @@ static void driver_log_trouble(const struct driver *d, int status) {
 static void driver_print_notes(const struct driver *d, FILE *out) {
     const struct producer_stats *stats = producer_stats(d->producer);
     if (d->options.failures && stats->files_seen + stats->source_errors > 1) /* a single one was just reported */
-        failures_print(out, d->options.failures, driver_failed(d), d->options.show_failed);
+        failures_print(out, d->options.failures, driver_failed(d), stats->source_errors, d->options.show_failed);
     summary_print_notes(out, stats, d->options.where);
 }
 

@@ -20,6 +20,9 @@ static int errand_start(struct errand *e, const struct errand_options *o, const 
     config.journal_dir = o->journal_dir;
     config.consumer = o->consumer;
     config.retry_for_ms = o->retry_for_ms;
+    const bool on_s3 = o->endpoint_url && o->endpoint_url[0];
+    const struct errand_access access = on_s3 ? o->access : (struct errand_access){.sse_c_key = NULL};
+    config.properties = access.properties;
     int err = producer_new(&e->producer, &config, events);
     if (err)
         return err;
@@ -31,6 +34,9 @@ static int errand_start(struct errand *e, const struct errand_options *o, const 
                                         .endpoint_url = o->endpoint_url,
                                         .region = o->region,
                                         .profile = o->profile,
+                                        .sse_c_key = access.sse_c_key,
+                                        .ca_cert = access.ca_cert,
+                                        .no_verify_ssl = access.no_verify_ssl,
                                         .keys = o->keys,
                                         .verbose = o->verbose,
                                         .quiet = o->quiet,

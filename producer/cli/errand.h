@@ -8,10 +8,18 @@
 #include "producer/producer.h"
 #include "runtime/keys.h"
 
+/* How requests to a store are made, besides its region and profile. */
+struct errand_access {
+    const char *sse_c_key, *ca_cert; /* files; NULL: none */
+    bool no_verify_ssl;
+    struct properties properties; /* for access */
+};
+
 struct errand_options {
     const char *journal_dir, *consumer; /* consumer: the endpoint of a running one, or NULL */
     const char *endpoint_url;           /* empty for file:// */
     const char *region, *profile;
+    struct errand_access access; /* not for file:// */
     uint64_t uploaders, slots, retry_for_ms;
     struct key_options keys;
     bool quiet, verbose;

@@ -107,12 +107,35 @@ static int producer_options_name_show_failed(struct producer_options *o) {
     return err || !where ? err : shell_add_word(&o->show_failed, where);
 }
 
+/* From --integrity, --content-md5, and the option of the AWS CLI for the same. */
+static int producer_options_settle_integrity(struct producer_options *o) {
+    const char *name = o->checksum_algorithm;
+    enum integrity given = option_integrity(o->integrity, o->content_md5);
+    enum integrity named = !name                         ? given
+                           : strcmp(name, "CRC32C") == 0 ? INTEGRITY_CRC32C
+                           : strcmp(name, "SHA256") == 0 ? INTEGRITY_SHA256
+                                                         : INTEGRITY_UNKNOWN;
+    if (name && !named) {
+        log_error("--checksum-algorithm %s: not one that chunklift computes; use CRC32C or SHA256", name);
+        return ERR_USAGE;
+    }
+    if (name && given && given != named) {
+        log_error("--checksum-algorithm %s: does not go with --integrity %s; use one of them", name,
+                  integrity_name(given));
+        return ERR_USAGE;
+    }
+    o->config.integrity = named;
+    return 0;
+}
+
 /* Fills in the configuration from the parsed options. */
 static int producer_options_settle(struct producer_options *o) {
     int err = o->journal_argument ? buf_add_text(&o->journal, o->journal_argument) : dirs_default_journal(&o->journal);
     if (err)
         return err;
     err = producer_options_name_show_failed(o);
+    if (!err)
+        err = producer_options_settle_integrity(o);
     if (err)
         return err;
     o->config.sources = o->arguments.items;
@@ -122,7 +145,6 @@ static int producer_options_settle(struct producer_options *o) {
         o->config.from_stdin |= strcmp(o->config.sources[i], "-") == 0;
     o->config.compare = o->checksum ? COMPARE_CONTENT : o->size_only ? COMPARE_SIZE : COMPARE_TIMES;
     o->config.on_change = o->on_change ? ON_CHANGE_RESTART : ON_CHANGE_FAIL;
-    o->config.integrity = option_integrity(o->integrity, o->content_md5);
     o->config.no_guess_type = o->properties.no_guess_type;
     o->config.journal_dir = o->journal.data;
     o->config.resize = o->config.chunk_size != 0;

@@ -26,6 +26,7 @@ struct producer_options {
     int on_change, integrity;
     bool content_md5, dry_run, size_only, checksum;
     struct option_budget bwlimit;
+    const char *checksum_algorithm;
     struct select_options select;
     /* memory of the members above */
     struct text_list arguments;
@@ -78,6 +79,8 @@ extern const char *const on_change_names[];
          .help = "action when a file changes during its upload (fail)",                                                \
          .choices = on_change_names},                                                                                  \
         OPTION_ROW_INTEGRITY(&(o)->integrity), OPTION_ROW_CONTENT_MD5(&(o)->content_md5),                              \
+        {"checksum-algorithm",     0,      OPTION_TEXT,                                                                \
+         &(o)->checksum_algorithm, "NAME", "CRC32C or SHA256: the same as --integrity crc32c or sha256"},              \
         PROPERTY_OPTION_ROWS(&(o)->properties),                                                                        \
         {"source-name", 0, OPTION_TEXT, &(o)->config.source_name, "NAME", "part of the source's identity (empty)"},    \
         OPTION_ROW_ENDPOINT_URL(&(o)->config.endpoint_url), OPTION_ROW_REGION(&(o)->config.region),                    \

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define METADATA_OWN "chunklift-upload" /* the id of the upload: how an object is known as one's own */
-
 static int property_refuse(const char *option, const char *problem) {
     log_error("--%s: %s", option, problem);
     return ERR_USAGE;
@@ -102,24 +100,14 @@ static int metadata_add_entry(struct buf *out, const char **rest) {
     return err ? err : buf_add_byte(out, '\0');
 }
 
-/* A header with the same name again would be joined with the first one. */
-static bool metadata_has_name(const struct property_options *o, struct slice name) {
-    for (size_t i = 0; i < o->entry_count; i++) {
-        struct slice other, value;
-        if (property_entry_split(o->entries[i], &other, &value) && slice_equal(other, name))
-            return true;
-    }
-    return false;
-}
-
 static int metadata_keep(struct property_options *o, struct slice entry) {
     struct slice name, value;
     const char *problem = property_entry_split(entry, &name, &value) ? property_name_problem(name) : "not K=V";
     if (!problem && (problem = property_value_problem(value)))
         return metadata_refuse(name, problem);
-    if (!problem && slice_equal(name, slice_of(METADATA_OWN)))
-        problem = "this name is chunklift's own";
-    if (!problem && metadata_has_name(o, name))
+    /* a header with the same name again would be joined with the first one */
+    const struct properties earlier = {.metadata = o->entries};
+    if (!problem && properties_have_entry(&earlier, o->entry_count, name))
         problem = "given twice; names do not differ by case";
     if (!problem && o->entry_count == PROPERTY_METADATA_MAX)
         problem = "more than 64 entries";
@@ -130,8 +118,6 @@ static int metadata_keep(struct property_options *o, struct slice entry) {
         o->entries[o->entry_count++] = entry;
     return err;
 }
-
-#define METADATA_OWN_BYTES 80 /* chunklift's own entries: chunklift-upload, 16 + 32; mtime, 5 + 27 */
 
 static int property_options_take_metadata(struct property_options *o, struct properties *out) {
     int err = 0;
@@ -147,7 +133,7 @@ static int property_options_take_metadata(struct property_options *o, struct pro
         bytes += entry.len - 1;
         err = metadata_keep(o, entry);
     }
-    if (!err && bytes > PROPERTY_METADATA_BYTES_MAX - METADATA_OWN_BYTES)
+    if (!err && bytes > PROPERTY_METADATA_GIVEN_MAX)
         return property_refuse(
             "metadata", "more than 1,968 bytes of names and values together; chunklift's own need the rest of 2 KB");
     out->metadata = o->entries;

@@ -1,4 +1,5 @@
-/* The options of object properties, for `chunklift producer` and `chunklift cp`: named as in the AWS CLI. */
+/* The options of object properties, named as in the AWS CLI: all of them for `chunklift producer` and `chunklift cp`, those
+ * for access for the commands that ask a store about objects. */
 #ifndef CHUNKLIFT_PROPERTY_OPTIONS_H
 #define CHUNKLIFT_PROPERTY_OPTIONS_H
 
@@ -21,6 +22,13 @@ struct property_options {
 #define PROPERTY_OPTION_ROW(o, id, option, value_name, help)                                                           \
     { option, 0, OPTION_TEXT, &(o)->values[PROPERTY_##id], value_name, help }
 
+/* What a request has to name, also about an object that is there already. */
+#define ACCESS_OPTION_ROWS(o)                                                                                          \
+    OPTION_ROW_SSE_C_KEY(&(o)->values[PROPERTY_SSE_C_MD5]),                                                            \
+        PROPERTY_OPTION_ROW(o, REQUEST_PAYER, "request-payer", "requester", "the requester pays for the requests"),    \
+        PROPERTY_OPTION_ROW(o, EXPECTED_BUCKET_OWNER, "expected-bucket-owner", "ID",                                   \
+                            "fail if the bucket does not belong to this account")
+
 #define PROPERTY_OPTION_ROWS(o)                                                                                        \
     PROPERTY_OPTION_ROW(o, CONTENT_TYPE, "content-type", "TYPE", "content type of all objects (by extension)"),        \
         {"no-guess-mime-type", 0, OPTION_FLAG, &(o)->no_guess_type, NULL, "do not guess content types by extension"},  \
@@ -34,11 +42,7 @@ struct property_options {
         PROPERTY_OPTION_ROW(o, ACL, "acl", "ACL", "canned ACL, for example bucket-owner-full-control"),                \
         PROPERTY_OPTION_ROW(o, SSE, "sse", "AES256|aws:kms", "how the store encrypts the objects"),                    \
         PROPERTY_OPTION_ROW(o, SSE_KMS_KEY_ID, "sse-kms-key-id", "ID", "key for --sse aws:kms"),                       \
-        OPTION_ROW_SSE_C_KEY(&(o)->values[PROPERTY_SSE_C_MD5]),                                                        \
-        PROPERTY_OPTION_ROW(o, REQUEST_PAYER, "request-payer", "requester", "the requester pays for the requests"),    \
-        PROPERTY_OPTION_ROW(o, EXPECTED_BUCKET_OWNER, "expected-bucket-owner", "ID",                                   \
-                            "fail if the bucket does not belong to this account"),                                     \
-    {                                                                                                                  \
+        ACCESS_OPTION_ROWS(o), {                                                                                       \
         "no-preserve", 0, OPTION_FLAG, &(o)->no_preserve, NULL,                                                        \
             "do not keep the time of the last change, nor (file://) the permissions"                                   \
     }

@@ -8,6 +8,7 @@
 #include "system/dirs.h"
 #include "system/fault.h"
 #include "system/log.h"
+#include "system/option_rows.h"
 #include "system/signals.h"
 #include "system/spawn.h"
 #include <errno.h>
@@ -139,6 +140,8 @@ int supervisor_new(struct supervisor **out, const struct supervise_options *o) {
         return ERR_NOMEM;
     supervisor_clear(s);
     s->o = *o;
+    if (o->no_verify_ssl)
+        log_warn(OPTION_NO_VERIFY_SSL_WARNING);
     int err = spawn_sibling_path("chunklift-consumer", &s->consumer_program);
     if (!err)
         err = spawn_sibling_path("chunklift-uploader", &s->uploader_program);

@@ -51,9 +51,11 @@ static int consumer_start(struct supervisor *s, uint64_t now_ms) {
     s->consumer_tries++;
     s->consumer.start_at_ms = now_ms + START_PAUSE_MS;
     log_debug("starting a journal consumer for %s", s->o.journal_dir);
-    int err =
-        spawn(&(struct spawn_options){.argv = a.items, .new_session = true, .log_path = consumer_text(&s->log_path)},
-              &s->consumer.pid);
+    int err = spawn(&(struct spawn_options){.argv = a.items,
+                                            .new_session = true,
+                                            .log_path = consumer_text(&s->log_path),
+                                            .hold_hangup = s->o.log_file != NULL},
+                    &s->consumer.pid);
     FAULT_POINT_IF(err == 0, cp_consumer_started, "");
     return err ? ERR_UNREACHABLE : 0;
 }
@@ -95,7 +97,7 @@ static int consumer_outage(struct supervisor *s, const char *reason, uint64_t no
 
 /* --- its end --- */
 
-/* consumer.log may be lost with the directory. No other consumer is started: it would begin an empty journal. */
+/* Its log may be lost with the directory. No other consumer is started: it would begin an empty journal. */
 static int consumer_lost_journal(struct supervisor *s, char *reason, size_t size) {
     s->journal_is_lost = true;
     if (!reason[0])
@@ -106,7 +108,7 @@ static int consumer_lost_journal(struct supervisor *s, char *reason, size_t size
     return consumer_give_up(s, reason);
 }
 
-/* The exit status decides; the last line of consumer.log is only shown. */
+/* The exit status decides; the last line of its log is only shown. */
 int consumer_handle_end(struct supervisor *s, int status, uint64_t now_ms) {
     char reason[512];
     s->consumer.pid = 0;
@@ -128,8 +130,8 @@ int consumer_handle_end(struct supervisor *s, int status, uint64_t now_ms) {
     if (full)
         consumer_describe_full(s, reason, sizeof reason);
     else if (!reason[0])
-        snprintf(reason, sizeof reason,
-                 "%s: the journal consumer ended without an error message; see consumer.log there", s->o.journal_dir);
+        snprintf(reason, sizeof reason, "%s: the journal consumer ended without an error message; see %s",
+                 s->o.journal_dir, consumer_text(&s->log_path));
     bool can_pass = full || child_exited_with(status, EXIT_JOURNAL_DISK);
     return can_pass && s->was_connected ? consumer_outage(s, reason, now_ms) : consumer_give_up(s, reason);
 }
@@ -146,7 +148,7 @@ static int consumer_replace(struct supervisor *s, uint64_t now_ms) {
         return consumer_outage(s, reason, now_ms);
     }
     if (s->consumer_tries >= TRIES_MAX) {
-        log_error("%s: no journal consumer can be kept running; see consumer.log there", s->o.journal_dir);
+        log_error("%s: no journal consumer can be kept running; see %s", s->o.journal_dir, consumer_text(&s->log_path));
         s->given_up = true;
         return ERR_UNREACHABLE;
     }

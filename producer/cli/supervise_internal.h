@@ -37,7 +37,7 @@ struct supervisor {
     char journal[ID_HEX_SIZE]; /* the journal of this run; empty: not known yet */
     bool given_up;             /* no result will be acknowledged any more */
     bool journal_is_lost;
-    off_t log_start; /* size of consumer.log when the consumer was started */
+    off_t log_start; /* size of the consumer's log when it was started */
     struct child uploaders[POSITIONS];
     bool many_jobs; /* work for more than one uploader */
     bool draining;  /* uploaders end, and none is started */

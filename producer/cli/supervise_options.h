@@ -16,9 +16,10 @@ struct supervise_options {
     uint64_t lease_ms, retry_for_ms, response_timeout_ms; /* 0: the defaults of the programs */
     uint64_t drain_for_ms;                                /* of the uploaders */
     const char *endpoint_url, *region, *profile;          /* NULL: not passed on */
-    const char *sse_c_key;                                /* a file; NULL: none */
-    struct key_options keys;                              /* of the uploaders, for tcp endpoints */
-    const char *log_file; /* of all of them; NULL: stderr, and consumer.log of a consumer */
+    const char *sse_c_key, *ca_cert;                      /* files; NULL: none */
+    bool no_verify_ssl;
+    struct key_options keys; /* of the uploaders, for tcp endpoints */
+    const char *log_file;    /* of all of them; NULL: stderr, and consumer.log of a consumer */
     bool verbose, quiet;
     const char *jobs;  /* the producer's endpoint */
     const char *allow; /* its destination */

@@ -41,6 +41,9 @@ static void uploader_arguments(const struct supervisor *s, struct arguments *a) 
     arguments_add_option(a, "--endpoint-url", s->o.endpoint_url);
     arguments_add_option(a, "--region", s->o.region);
     arguments_add_option(a, "--profile", s->o.profile);
+    arguments_add_option(a, "--ca-cert", s->o.ca_cert);
+    if (s->o.no_verify_ssl)
+        arguments_add(a, "--no-verify-ssl");
     arguments_add_option(a, "--sse-c-key", s->o.sse_c_key);
     arguments_add_number(a, "--retry-for", s->o.retry_for_ms, "ms");
     arguments_add_number(a, "--drain-for", s->o.drain_for_ms, "ms");
@@ -64,7 +67,10 @@ static int uploader_start(struct supervisor *s, struct child *u, bool check) {
         arguments_add(&a, "--check");
     if (channel_open(&u->channel, &input) != 0)
         return ERR_UNREACHABLE;
-    int err = spawn(&(struct spawn_options){.argv = a.items, .death_signal = SIGTERM, .input_fd = input}, &u->pid);
+    int err = spawn(
+        &(struct spawn_options){
+            .argv = a.items, .death_signal = SIGTERM, .input_fd = input, .hold_hangup = s->o.log_file != NULL},
+        &u->pid);
     close(input);
     if (err)
         channel_close(&u->channel);

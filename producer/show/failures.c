@@ -34,7 +34,7 @@ static void failures_print_one(FILE *out, const struct failure *item) {
     buf_release(&line);
 }
 
-void failures_print(FILE *out, const struct failures *f, uint64_t total, const char *command) {
+void failures_print(FILE *out, const struct failures *f, uint64_t total, uint64_t unrecorded, const char *command) {
     size_t shown = MIN(f->count, FAILURES_SHOWN);
     if (shown == 0)
         return;
@@ -42,7 +42,8 @@ void failures_print(FILE *out, const struct failures *f, uint64_t total, const c
     for (size_t i = 0; i < shown; i++)
         failures_print_one(out, &f->items[i]);
     if (total > shown)
-        fprintf(out, "  and %" PRIu64 " more; this lists all: %s\n", total - shown, command);
+        fprintf(out, "  and %" PRIu64 " more; this lists all%s: %s\n", total - shown,
+                unrecorded ? " but the directories" : "", command);
 }
 
 void failures_release(struct failures *f) {

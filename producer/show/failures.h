@@ -23,8 +23,8 @@ struct failures {
 /* Copies the strings. Without memory, or above FAILURES_MAX, the failure is not kept. */
 void failures_add(struct failures *f, const char *path, enum fail_class class, const char *reason);
 /* Lists the first FAILURES_SHOWN of `total` failed files, a line each. When there are more, a last line names their
- * number and the command that lists all. */
-void failures_print(FILE *out, const struct failures *f, uint64_t total, const char *command);
+ * number and the command that lists all. unrecorded: those of them that are no files, and in no journal. */
+void failures_print(FILE *out, const struct failures *f, uint64_t total, uint64_t unrecorded, const char *command);
 void failures_release(struct failures *f);
 
 #endif

@@ -420,14 +420,37 @@ static int walk_ask_selection(struct walk *w, struct walk_entry *e, bool is_dir,
     return 0;
 }
 
+/* True: the directory that the entry leads to is somewhere under dest. Goes up to the root of the file system. */
+static bool walk_leads_under(const struct frame *f, const char *name, const struct stat *dest) {
+    struct stat st, below = {.st_ino = 0};
+    bool under = false;
+    int fd = openat(f->fd, name, OPEN_DIR_FLAGS | O_PATH);
+    while (fd != -1 && !under && fstat(fd, &st) == 0 && !stat_is(&st, below.st_dev, below.st_ino)) {
+        int up = openat(fd, "..", OPEN_DIR_FLAGS | O_PATH);
+        under = stat_is(&st, dest->st_dev, dest->st_ino);
+        below = st;
+        close(fd);
+        fd = up;
+    }
+    if (fd != -1)
+        close(fd);
+    return under;
+}
+
 /* Why this directory must not be entered by way of links; NULL: it can be. */
-static const char *walk_link_objection(const struct walk *w, const struct stat *st) {
+static const char *walk_link_objection(const struct walk *w, const struct frame *f, const char *name,
+                                       const struct stat *st) {
     struct stat dest;
     for (size_t i = 0; i < w->depth; i++)
         if (stat_is(st, w->frames[i].dev, w->frames[i].ino))
-            return "is a loop: symbolic links lead back to a directory above it; exclude it with --exclude";
-    if (w->destination && stat(w->destination, &dest) == 0 && stat_is(st, dest.st_dev, dest.st_ino))
+            return "is a loop: a symbolic link or a mount leads back to a directory above it; exclude it with "
+                   "--exclude";
+    if (!w->destination || stat(w->destination, &dest) != 0)
+        return NULL;
+    if (stat_is(st, dest.st_dev, dest.st_ino))
         return "is the destination of this command, by way of symbolic links; exclude it with --exclude";
+    if (w->at_link && walk_leads_under(f, name, &dest))
+        return "is a symbolic link into the destination of this command; exclude it with --exclude";
     return NULL;
 }
 
@@ -450,7 +473,7 @@ static int walk_judge_dir(struct walk *w, struct frame *f, const char *name, str
         walk_skip_entry(e, WALK_SKIP_OTHER_SYSTEM);
         return 0;
     }
-    e->error = w->follow_flag ? NULL : walk_link_objection(w, &e->st);
+    e->error = w->follow_flag ? NULL : walk_link_objection(w, f, name, &e->st);
     if (e->error)
         e->kind = WALK_BAD_DIR;
     return e->error ? 0 : walk_enter_dir(w, f, name, e);

@@ -67,7 +67,8 @@ void walk_destroy(struct walk **w);
  * journal itself is walked. path belongs to the caller and must outlive the walk; NULL: none. */
 void walk_set_own_journal(struct walk *w, const char *path);
 /* follow_links: entries that are symbolic links stand for their targets; a directory that is the destination (NULL: not
- * a local one; must outlive the walk) or is above itself is a WALK_BAD_DIR. one_file_system: directories that are not on
+ * a local one; must outlive the walk) or is above itself is a WALK_BAD_DIR, and so is a link to a directory under the
+ * destination. one_file_system: directories that are not on
  * the device of the root are skipped. */
 void walk_set_reach(struct walk *w, bool follow_links, const char *destination, bool one_file_system);
 /* Names the files to take; it must outlive the walk. NULL: all. Entries that it excludes are WALK_SKIPPED. */

@@ -28,7 +28,7 @@ def test_a_loop_and_a_broken_link_fail_alone(box):
     (src / "a" / "up").symlink_to("..")
     (src / "broken").symlink_to("missing")
     done = box.cp("-r", "-L", src, f"{box.dir}/out/", status=1)
-    assert f"chunklift: {src}/a/up: is a loop: symbolic links lead back to a directory above it; exclude it with --exclude\n" in done.stderr
+    assert f"chunklift: {src}/a/up: is a loop: a symbolic link or a mount leads back to a directory above it; exclude it with --exclude\n" in done.stderr
     assert f"chunklift: {src}/broken: is a symbolic link that leads nowhere: No such file or directory\n" in done.stderr
     assert [p.name for p in (box.dir / "out").rglob("*") if p.is_file()] == ["f"]
     box.cp("-r", "-L", "--exclude", "/a/up/", "--exclude", "broken", src, f"{box.dir}/out/")

@@ -110,6 +110,31 @@ def test_a_log_file_that_was_moved_is_opened_again(box):
     assert "set by " not in old.read_text()[size:]
 
 
+def test_a_consumer_that_another_command_started_follows_its_log(box):
+    """The command that named the log file is over. Nothing sends SIGHUP to the consumer that it left behind."""
+    log, old = box.dir / "log", box.dir / "log.1"
+    first, second = random_file(box.dir / "a", 32 * MIB), random_file(box.dir / "b", 64 * MIB)
+    owner = box.start_cp("--log-file", log, "--bwlimit", "4MiB", "--chunk-size", "1MiB", first, box.dir / "out-a")
+    wait_for(lambda: len(box.records("chunk")) > 2 if (box.journal / "journal.jsonl").exists() else None, what="chunks")
+    other = box.start_cp("--chunk-size", "1MiB", second, box.dir / "out-b")
+    wait_for(lambda: any(r["dest"].endswith("out-b") for r in box.records("begin")), what="the second upload begins")
+    owner.send_signal(signal.SIGINT)
+    assert owner.wait(60) == 128 + signal.SIGINT
+    log.rename(old)
+    log.touch()
+
+    rates = iter(range(4, 1000))  # equal lines would be left out
+
+    def is_followed():
+        box.run("set", "--journal", box.journal, "--bwlimit", f"{next(rates)}MiB")
+        return "chunklift-consumer: set by " in log.read_text()
+
+    wait_for(is_followed, every=0.2, what="the consumer writes to the new file")
+    box.run("set", "--journal", box.journal, "--bwlimit", "none")
+    assert other.wait(60) == 0
+    box.gone()
+
+
 def test_a_log_file_that_cannot_be_opened(box):
     """One line, exit status 2, nothing was started."""
     at = f"ipc://{box.dir}/run/c"

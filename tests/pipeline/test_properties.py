@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from servers.memory_store import CUT, MemoryStore
+from servers.memory_store import CUT, Answer, MemoryStore
 from support.box import random_file, sha256_of
 from support.site import Site
 
@@ -178,6 +178,38 @@ def test_an_abort_has_no_key(box):
         assert aborts and all("x-amz-request-payer" in r.headers and not KEY & set(r.headers) for r in aborts)
 
 
+def test_commands_on_a_store_name_payer_owner_and_key(box):
+    """verify, forget and doctor: each request for the bucket, and the key where bytes or their checksums are asked for."""
+    small, large = random_file(box.dir / "small", 1000), random_file(box.dir / "f", 6 * MIB)
+    (box.dir / "key").write_bytes(b"k" * 32)
+    (box.dir / "key").chmod(0o600)
+    options = ("--request-payer", "requester", "--expected-bucket-owner", "111122223333", "--sse-c-key", box.dir / "key")
+    with MemoryStore() as store:
+        cp(box, store, *options, small, "s3://bucket/small")
+        interrupted(box, store, "--chunk-size", "5MiB", *options, large, "s3://bucket/f")
+
+        def asks(*command, kinds, status=0):
+            first = len(store.requests)
+            box.run(*command, *options, "--journal", box.journal, env=store.env, status=status)
+            asked = [r for r in store.requests[first:] if "authorization" in r.headers]
+            assert {r.kind for r in asked} >= kinds
+            for r in asked:
+                assert {k: r.headers.get(k) for k in ACCESS} == ACCESS, (command, r.kind)
+                assert KEY <= set(r.headers) or not r.key or r.kind in ("abort", "delete", "uploads"), (command, r.kind)
+
+        asks("verify", "--read", kinds={"head", "get"})
+        asks("journal", "forget", "--unfinished", "s3://bucket/f", kinds={"abort"})
+        assert not store.uploads
+        store.before = lambda request: None if request.key or "uploads" in request.query else Answer(200)  # the bucket is there
+        asks("doctor", "--write", "--endpoint-url", store.endpoint, "s3://bucket/d", kinds={"put", "begin", "abort", "delete"}, status=None)
+
+
+@pytest.mark.parametrize("command", [("verify",), ("journal", "forget", "--unfinished", "s3://bucket/f"), ("gc",), ("doctor", "s3://bucket")])
+def test_values_for_access_are_checked(box, command):
+    done = box.run(*command, "--request-payer", "nobody", "--journal", box.journal, env=MemoryStore.env, status=2)
+    assert done.stderr == "chunklift: --request-payer: unknown; use requester\n"
+
+
 # an unfinished upload ------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +255,27 @@ def test_a_finished_file_is_not_sent_again_for_other_properties(box):
         cp(box, store, "--force", "--cache-control", "no-store", box.dir / "f", "s3://bucket/f")
         caches = [r.headers.get("cache-control") for r in store.requests if r.kind == "put"]
         assert set(caches[:sent]) == {None} and set(caches[sent:]) == {"no-store"}
+
+
+@pytest.mark.parametrize("name", ["CRC32C", "SHA256"])
+def test_a_checksum_algorithm_is_a_check_of_the_store(box, name):
+    """The journal names it. A store that does not verify it fails the file."""
+    source = random_file(box.dir / "f", 1000)
+    with MemoryStore(verifies=[name.lower()]) as store:
+        cp(box, store, "--checksum-algorithm", name, source, "s3://bucket/f")
+        assert box.records("put")[-1]["integrity"] == name.lower()
+    with MemoryStore() as store:
+        assert name.lower() in cp(box, store, "--checksum-algorithm", name, source, "s3://bucket/g", status=1).stderr
+
+
+@pytest.mark.parametrize("args, said", [
+    (("--checksum-algorithm", "SHA1"), "--checksum-algorithm SHA1: not one that chunklift computes; use CRC32C or SHA256"),
+    (("--checksum-algorithm", "crc32c"), "--checksum-algorithm crc32c: not one that chunklift computes; use CRC32C or SHA256"),
+    (("--checksum-algorithm", "CRC32C", "--integrity", "md5"), "--checksum-algorithm CRC32C: does not go with --integrity md5; use one of them"),
+])
+def test_other_checksum_algorithms_are_refused(box, args, said):
+    source = random_file(box.dir / "f", 10)
+    assert box.cp(*args, source, "s3://bucket/f", env=MemoryStore.env, status=2).stderr == f"chunklift: {said}\n"
 
 
 # files ---------------------------------------------------------------------------------------------------------------

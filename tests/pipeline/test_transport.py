@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from servers.memory_store import MemoryStore
 from support.box import random_file
 from support.toy_store import Reply, ToyStore, make_tls
 
@@ -41,6 +42,44 @@ def hashed_directory(box, certificate):
 
 
 # --- certificate authorities ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_option_names_the_authority_before_all_settings(box, src, authority):
+    ca, tls = authority
+    other = {**KEYS, "AWS_CA_BUNDLE": "/nonexistent/ca.pem"}
+    with ToyStore(tls=tls) as store:
+        box.cp("--endpoint-url", store.url, "--ca-cert", ca, src, "s3://bucket/k", env=other)
+        assert store.body("/bucket/k") == src.read_bytes()
+        done = box.run("doctor", "--journal", box.journal, "--endpoint-url", store.url, "--ca-cert", ca, "s3://bucket", env=other, status=None)
+        assert " tls: the store's certificate ends " in done.stdout and "fail  tls" not in done.stdout, done.stdout
+    done = box.cp("--endpoint-url", "https://127.0.0.1:9", "--ca-cert", "/nonexistent/ca.pem", src, "s3://bucket/k", env=KEYS, status=2)
+    assert lines(done) == ["chunklift: --ca-cert names /nonexistent/ca.pem for certificate authorities: No such file or directory"]
+
+
+def test_a_certificate_that_is_not_checked_is_a_warning(box, src, authority):
+    with ToyStore(tls=authority[1]) as store:
+        done = box.cp("--endpoint-url", store.url, "--no-verify-ssl", src, "s3://bucket/k", env=KEYS)
+        assert store.body("/bucket/k") == src.read_bytes()
+        assert done.stderr.count("chunklift: --no-verify-ssl: the certificate of the store is not checked") == 1
+        checks = box.run("doctor", "--journal", box.journal, "--endpoint-url", store.url, "--no-verify-ssl", "s3://bucket", env=KEYS, status=None).stdout
+        assert any(line.startswith("warn") and "--no-verify-ssl" in line for line in checks.splitlines()), checks
+        key = box.dir / "key"
+        key.write_bytes(b"k" * 32)
+        key.chmod(0o600)
+        done = box.cp("--endpoint-url", store.url, "--no-verify-ssl", "--sse-c-key", key, src, "s3://bucket/other", env=KEYS, status=2)
+        assert "with --no-verify-ssl the key could be sent to anyone" in done.stderr
+
+
+def test_verify_asks_a_store_of_a_private_authority(box, src, authority):
+    """As a command of its own, after the upload: with the authority, without one, and unchecked."""
+    ca, tls = authority
+    with MemoryStore(tls=tls) as store:
+        box.cp("--endpoint-url", store.endpoint, "--ca-cert", ca, src, "s3://bucket/k", env=KEYS)
+        command = ("verify", "--journal", box.journal, "--retry-for", "1s")
+        assert "1 object compared" in box.run(*command, "--ca-cert", ca, env=KEYS).stderr
+        assert "1 object compared" in box.run(*command, "--no-verify-ssl", env=KEYS).stderr
+        done = box.run(*command, env=KEYS, status=None)
+        assert done.returncode in (1, 3) and "--ca-cert" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("how", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "ca_bundle", "SSL_CERT_DIR", "directory"])

@@ -215,6 +215,7 @@ def test_an_interrupted_run_continues(box, rgw, sig):
             hold.set()
         child.wait(30)
         hold.set()
+        assert sig == signal.SIGKILL or child.log.read_text().endswith("\ninterrupted; the same command continues\n")
         wait_for(lambda: not box.processes("chunklift-uploader"), 30, "the uploaders end")
         first = len(asked)
         asked.clear()
@@ -223,6 +224,51 @@ def test_an_interrupted_run_continues(box, rgw, sig):
     assert 0 < len(asked) < count and first < 2 * count
     assert order[0] not in asked and not position.exists()
     assert verify(box, "--from-start", env=rgw.env, status=1) == {order[0]: "missing"}
+
+
+def test_an_interrupted_run_without_a_position_says_so(box):
+    """With --consumer no position is kept."""
+    asked, hold = [], threading.Event()
+
+    def before(request):
+        asked.append(request)
+        hold.wait(60)
+
+    with MemoryStore() as store:
+        box.cp("--endpoint-url", store.endpoint, "-r", tree(box, large=False), "s3://bucket/x/", env=store.env)
+        consumer = box.start("--journal", box.journal, program="chunklift-consumer")
+        wait_for((box.journal / "consumer").exists, what="the consumer runs")
+        endpoint = (box.journal / "consumer").read_text().splitlines()[0]
+        store.before = before
+        child = box.start("verify", "--consumer", endpoint, "--endpoint-url", store.endpoint, env=store.env)
+        wait_for(lambda: asked, what="a question reaches the store")
+        child.send_signal(signal.SIGINT)
+        hold.set()
+        assert child.wait(60) == 128 + signal.SIGINT
+        assert child.log.read_text().endswith("\ninterrupted; the same command compares all again\n")
+        consumer.terminate()
+        assert consumer.wait(60) == 0
+
+
+@pytest.mark.parametrize("reads", [(), ("--read",)], ids=["head", "read"])
+def test_results_are_recorded(box, reads):
+    """One `verified` line for each object that was compared. Journal, status and later runs are as before."""
+    dst = box.dir / "dst"
+    box.cp("-r", tree(box), dst)
+    (dst / "f0").unlink()
+    (dst / "f1").write_bytes(b"short")
+    verify(box, "--record", *reads, status=1)
+    found = {r["dest"].rsplit("/", 1)[1]: (r["found"], r["how"]) for r in box.records("verified")}
+    assert found.pop("f0") == ("missing", "head") and found.pop("f1") == ("size", "head")
+    assert len(found) == 5 and set(found.values()) == {("same", "read" if reads else "head")}
+    uploads = {r["dest"]: r["upload"] for r in box.records("put") + box.records("finish")}
+    assert all(uploads[r["dest"]] == r["upload"] for r in box.records("verified"))
+    box.run("journal", "verify", "--journal", box.journal)
+    assert "7 finished" in box.run("journal", "show", "--journal", box.journal).stdout.splitlines()[-1]
+    count = len(box.records())
+    verify(box, status=1)
+    assert len(box.records("verified")) == 7 and len(box.records()) - count <= 4  # epoch and stop
+    assert "--record: " in box.run("verify", "--journal", box.journal, "--record", "--manifest", "m", status=2).stderr
 
 
 # ---- a standing fleet, and wrong use ----------------------------------------------------------------------------

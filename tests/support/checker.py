@@ -138,7 +138,7 @@ class Uploads:
     def __init__(self, records):
         self.all, self.wrong = {}, []
         for r in records:
-            if "upload" in r and r["ev"] not in ("carry", "forget", "same"):
+            if "upload" in r and r["ev"] not in ("carry", "forget", "same", "verified"):
                 self.take(r, self.all.setdefault(r["upload"], Upload(r["upload"])))
 
     def say(self, r, what):

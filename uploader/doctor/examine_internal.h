@@ -12,6 +12,7 @@ struct examination {
     struct settings *settings;
     const char *url; /* of the destination */
     struct dest dest;
+    struct properties properties; /* for access */
     struct check_report report;
     bool has_proxy;    /* one is set for this endpoint */
     struct http *http; /* NULL: none, for file:// */

@@ -34,6 +34,8 @@ static bool examine_open(struct examination *x) {
     const char *name = "endpoint";
     log_capture(text, sizeof text);
     int err = settings_choose_endpoint(x->settings);
+    if (!err)
+        err = settings_check_key(x->settings);
     if (!err) {
         name = "tls";
         err = stores_open_http(x->settings, IDLE_MAX, NULL, &x->http);
@@ -120,8 +122,12 @@ static int connection_ask(struct examination *x, struct examine_connection *n) {
     struct target target = {.dest = slice_of(x->url), .endpoint = slice_of(x->settings->endpoint_url)};
     struct buf url = BUF_INIT;
     struct http_transfer *transfer = NULL;
-    struct http_request r = {
-        .method = "HEAD", .fresh_connection = true, .inspect = true, .done = connection_take_reply, .arg = n};
+    struct http_request r = {.method = "HEAD",
+                             .fresh_connection = true,
+                             .no_verify_ssl = x->settings->no_verify_ssl,
+                             .inspect = true,
+                             .done = connection_take_reply,
+                             .arg = n};
     int err = backend_s3_bucket_url(x->backend, &target, &url);
     r.url = url.data;
     if (!err)
@@ -143,7 +149,7 @@ static void authorities_describe(const struct examination *x, char *out, size_t 
     snprintf(out, size, "the system's authorities");
     int err = aws_settings_read(&aws, x->settings->profile);
     if (!err)
-        err = tls_trust_find(&trust, &aws);
+        err = tls_trust_find(&trust, x->settings->ca_cert, &aws);
     if (!err && trust.file)
         snprintf(out, size, "the authorities in %s", trust.file);
     else if (!err && trust.directory)
@@ -171,7 +177,10 @@ static void connection_report_tls(struct examination *x, const struct examine_co
     char authorities[512];
     struct check c;
     authorities_describe(x, authorities, sizeof authorities);
-    if (examine_uses_tls(x))
+    if (examine_uses_tls(x) && x->settings->no_verify_ssl)
+        check_set(&c, CHECK_WARN, "name the authority of the store with --ca-cert",
+                  "the certificate is not checked (--no-verify-ssl); another server could pretend to be the store");
+    else if (examine_uses_tls(x))
         examine_judge_certificate(&c, n->local_s, n->connection.expires_s, authorities);
     else
         examine_judge_no_tls(&c, x->has_proxy ? "" : n->connection.address);

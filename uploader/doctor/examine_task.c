@@ -8,7 +8,7 @@
 #define STEP_MS 20
 
 void examine_task_init(const struct examination *x, struct task *t, enum job_kind kind, struct slice dest) {
-    *t = (struct task){.properties = &properties_none, .lease_deadline_ms = UINT64_MAX};
+    *t = (struct task){.properties = &x->properties, .lease_deadline_ms = UINT64_MAX};
     t->job.ref.kind = kind;
     t->job.target = (struct target){.dest = dest, .endpoint = slice_of(x->settings->endpoint_url)};
     if (getrandom(&t->job.ref.upload, sizeof t->job.ref.upload, 0) == -1)

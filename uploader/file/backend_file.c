@@ -256,6 +256,10 @@ void backend_file_set_token_bucket(struct backend *b, struct token_bucket *bucke
     backend_file_of(b)->bucket = bucket;
 }
 
+void backend_file_keep_modes(struct backend *b) {
+    backend_file_of(b)->keeps_modes = true;
+}
+
 bool backend_file_is_throttled(const struct backend *b) {
     return !list_is_empty(&((const struct backend_file *)b)->ready);
 }

@@ -40,6 +40,7 @@ struct backend_file {
     struct backend backend;
     struct file_allow *allow;
     mode_t umask;
+    bool keeps_modes; /* permission bits do not lose those of the umask */
     struct file_spelling spelling;
     struct list ready, waiting, syncing, dir_syncing, parked; /* waiting: for fetched bytes */
     uint64_t unsynced_bytes;

@@ -21,11 +21,11 @@ static bool attribute_is_unsupported(int error) {
     return error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL;
 }
 
-/* The permission bits of the source; with --no-preserve less the umask. If they are not known, the
- * temporary file keeps its own. 0, or errno. */
+/* The permission bits of the source, less the umask unless they are to be kept. If they are not
+ * known, the temporary file keeps its own. 0, or errno. */
 static int file_publish_set_mode(const struct backend_file *b, const struct file_job *j) {
     uint32_t mode = j->task->job.source.file.mode;
-    mode_t taken = j->task->properties->no_preserve ? b->umask : 0;
+    mode_t taken = b->keeps_modes && !j->task->properties->no_preserve ? 0 : b->umask;
     if (mode == 0 || fchmod(j->fd, mode & 0777 & ~taken) == 0)
         return 0;
     return attribute_is_unsupported(errno) ? 0 : errno;

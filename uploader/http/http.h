@@ -59,6 +59,7 @@ struct http_request {
     struct slice text;            /* a small body; must live until done() */
     bool fresh_connection;        /* a new connection and a new name lookup */
     bool direct;                  /* ignores any proxy of the environment */
+    bool no_verify_ssl;           /* the server's certificate is not checked */
     bool once;                    /* libcurl must not resend it by itself */
     bool inspect;                 /* the reply tells about the connection; with fresh_connection */
     bool paced;                   /* its body takes its bytes from the token bucket */

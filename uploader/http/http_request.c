@@ -95,6 +95,8 @@ static int request_set_proxy(struct http_transfer *t, const struct http_request 
 }
 
 static void request_set_connection(struct http_transfer *t, const struct http_request *r) {
+    curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYPEER, r->no_verify_ssl ? 0L : 1L);
+    curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYHOST, r->no_verify_ssl ? 0L : 2L); /* 2: the name is compared */
     curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, r->fresh_connection ? 1L : 0L);
     curl_easy_setopt(t->easy, CURLOPT_DNS_CACHE_TIMEOUT, r->fresh_connection ? 0L : DNS_CACHE_S);
     http_inspect_prepare(t, r->inspect);

@@ -36,8 +36,9 @@ static int tls_trust_use(struct tls_trust *t, struct trust_setting setting) {
     return tls_trust_set_path(S_ISDIR(st.st_mode) ? &t->directory : &t->file, setting.path);
 }
 
-int tls_trust_find(struct tls_trust *t, const struct aws_settings *aws) {
+int tls_trust_find(struct tls_trust *t, const char *ca_cert, const struct aws_settings *aws) {
     const struct trust_setting files[] = {
+        {"--ca-cert", ca_cert},
         {aws->ca_bundle_from, aws->ca_bundle},
         {"REQUESTS_CA_BUNDLE", aws_environment("REQUESTS_CA_BUNDLE")},
         {"CURL_CA_BUNDLE", aws_environment("CURL_CA_BUNDLE")},

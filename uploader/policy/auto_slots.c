@@ -19,12 +19,14 @@
 #define CUT_ONE_IN 50 /* jobs */
 #define FAST_S 0.5    /* of work at a time */
 #define FORGET 1024   /* jobs, after which earlier ones count half */
+#define IDLE_MS 30000 /* after so long, a store has to prove itself again */
 
 void auto_slots_init(struct auto_slots *a, uint32_t most) {
     *a = (struct auto_slots){.most = MIN(most, AUTO_SLOTS_MAX), .length = -1, .part = 1, .window = AUTO_SLOTS_UNPROVEN};
 }
 
 void auto_slots_start(struct auto_slots *a, uint64_t length) {
+    a->rests = false;
     a->length = a->length < 0 ? (double)length : a->length + LENGTH_WEIGHT * ((double)length - a->length);
 }
 
@@ -41,12 +43,20 @@ void auto_slots_reply(struct auto_slots *a) {
         a->window++;
 }
 
-void auto_slots_unreachable(struct auto_slots *a) {
-    a->window = AUTO_SLOTS_UNPROVEN;
+void auto_slots_unreachable(struct auto_slots *a, uint64_t now_ms) {
+    if (a->unreachable_ms && now_ms < a->unreachable_ms + CUT_AGAIN_MS)
+        return;
+    a->unreachable_ms = now_ms;
+    a->window = MAX(a->window / 2, AUTO_SLOTS_UNPROVEN);
 }
 
-void auto_slots_rest(struct auto_slots *a) {
+void auto_slots_rest(struct auto_slots *a, uint64_t now_ms) {
     a->cpu_ns = a->jobs = 0;
+    if (!a->rests)
+        a->rest_ms = now_ms;
+    a->rests = true;
+    if (now_ms >= a->rest_ms + IDLE_MS)
+        a->window = AUTO_SLOTS_UNPROVEN;
 }
 
 bool auto_slots_is_due(const struct auto_slots *a) {

@@ -21,8 +21,9 @@
  * Slow start: at most 32 transfers before the first reply, and one more for each job that is done, which doubles the
  * number with each round of replies, as TCP does (RFC 5681). So at most 32 connections wait for their first reply, and 32
  * more than there were replies. A server may have a short listen queue (Python's http.server: 5) and drops what comes too
- * fast. A store that takes connections and never answers keeps 32; one to which a connection failed gets 32 again. With a
- * start of 16, 2,000 small files at 100 ms a reply took 1.28 times as long as with 256 slots; with 32, 1.13 times.
+ * fast. A store that takes connections and never answers keeps 32. A connection that could not be made halves the number, once a
+ * second at most: after a short failure of one of many connections most of them go on. After 30 s without a transfer, it
+ * begins again with 32: the connections are closed by then. With a start of 16, 2,000 small files at 100 ms a reply took 1.28 times as long as with 256 slots; with 32, 1.13 times.
  * Replies and numbers are those of the process, not of each endpoint: an uploader mostly serves one.
  *
  * The rule does not try other numbers. A trial takes as long as several replies; a tree of small files is sent by then.
@@ -43,11 +44,14 @@
 #define AUTO_SLOTS_MEMORY (24u << 20) /* bytes, for the buffers of all transfers */
 
 struct auto_slots {
-    uint32_t most;            /* by descriptors */
-    double length;            /* mean of the transfers started lately, in bytes; negative: none yet */
-    double work_us;           /* of one job; 0: not measured yet */
-    double jobs_per_s;        /* that end; 0: unknown */
-    uint32_t window;          /* by the replies so far */
+    uint32_t most;           /* by descriptors */
+    double length;           /* mean of the transfers started lately, in bytes; negative: none yet */
+    double work_us;          /* of one job; 0: not measured yet */
+    double jobs_per_s;       /* that end; 0: unknown */
+    uint32_t window;         /* by the replies so far */
+    uint64_t unreachable_ms; /* of its last cut; 0: none */
+    uint64_t rest_ms;        /* with rests: since when nothing runs */
+    bool rests;
     uint64_t jobs, cpu_ns;    /* ended since cpu_ns was the process's CPU time */
     double part;              /* of the number, after trouble: above 0, at most 1 */
     uint64_t trouble_ms;      /* of the last cut; 0: none */
@@ -62,9 +66,9 @@ void auto_slots_end(struct auto_slots *a);
 /* The store replied: a job is done. */
 void auto_slots_reply(struct auto_slots *a);
 /* A connection to the store could not be made. */
-void auto_slots_unreachable(struct auto_slots *a);
-/* Nothing runs: the CPU time from now to the next measurement is not that of jobs. */
-void auto_slots_rest(struct auto_slots *a);
+void auto_slots_unreachable(struct auto_slots *a, uint64_t now_ms);
+/* Nothing runs: the CPU time from now to the next measurement is not that of jobs. To be called repeatedly. */
+void auto_slots_rest(struct auto_slots *a, uint64_t now_ms);
 /* True: enough jobs ended for auto_slots_measure, which costs a system call. */
 bool auto_slots_is_due(const struct auto_slots *a);
 /* cpu_ns: the CPU time of the process. */

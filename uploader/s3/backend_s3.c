@@ -272,6 +272,7 @@ int backend_s3_new(struct backend **b, struct http *http, const struct s3_option
                       .http = http,
                       .integrity = o->integrity,
                       .response_timeout_ms = o->response_timeout_ms,
+                      .no_verify_ssl = o->no_verify_ssl,
                       .sse_c_key = o->sse_c_key,
                       .last = &s3->ops};
     int err = aws_settings_read(&s3->aws, o->profile);

@@ -5,7 +5,8 @@
  * checksum.
  *
  * When an earlier holder of this begin may have created an upload, the first leftover is adopted
- * (rule 10).
+ * (rule 10). No list tells the properties that an upload was created with. So an object with other
+ * properties than the defaults gets a new upload. The finish or abort ends the leftover then.
  */
 #include "system/fault.h"
 #include "uploader/s3/integrity.h"
@@ -93,7 +94,11 @@ static void begin_on_no_leftover(struct s3_op *op, const struct s3_error *e) {
 }
 
 void s3_begin_start(struct s3_op *op) {
-    if (op->task->since_us != 0)
+    struct id128 properties;
+    int err = properties_digest(op->task->properties, op->task->job.content_type, &properties);
+    if (err)
+        s3_op_fail_err(op, err);
+    else if (op->task->since_us != 0 && id_is_zero(&properties))
         s3_leftovers_start(op, begin_adopt, begin_on_no_leftover);
     else
         begin_create(op);

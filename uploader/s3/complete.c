@@ -106,8 +106,14 @@ static void finish_check_upload(struct s3_op *op) {
     s3_request_send(op, finish_on_upload_checked);
 }
 
+/* There is no object, or another one. Amazon answers 400 to a HEAD with a key of SSE-C when the object has none or
+ * another one. Source: S3 User Guide, "Using server-side encryption with customer-provided keys". */
+static bool finish_object_is_foreign(const struct s3_op *op, const struct s3_error *e) {
+    return e->status == 404 || (e->status == 400 && !e->expired && op->task->properties->sse_c_md5.len);
+}
+
 static void finish_on_doubt_head(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
-    if (e && e->status != 404) {
+    if (e && !finish_object_is_foreign(op, e)) {
         s3_op_fail_with(op, op->doubt.gone ? e : &op->doubt);
         return;
     }

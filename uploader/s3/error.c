@@ -227,7 +227,8 @@ static void error_read_region(struct s3_error *e, const struct http_reply *r, co
 
 static const char *error_no_reply_advice(const struct http_reply *r) {
     if (r->unknown_issuer)
-        return "; a private certificate authority is named with AWS_CA_BUNDLE=FILE or ca_bundle in ~/.aws/config";
+        return "; name a private certificate authority with --ca-cert FILE, AWS_CA_BUNDLE=FILE or ca_bundle in "
+               "~/.aws/config";
     if (r->proxy_status == 407)
         return ": " PROXY_ADVICE;
     return r->proxy_status ? " (of the proxy in https_proxy; no_proxy names hosts to reach without it)" : "";

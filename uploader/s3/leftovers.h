@@ -8,7 +8,8 @@
  * SKEW_US covers the difference between two of our hosts. It is short: adopting a foreign empty
  * upload does harm, and missing one of ours leaves an empty upload, which costs nothing.
  *
- *   begin                    adopts the first leftover, or creates an upload
+ *   begin                    adopts the first leftover, or creates an upload; it creates one when the
+ *                            object has other properties than the defaults
  *   finish, abort            abort all: a request can take effect after its sender is gone and
  *                            others have looked
  *   abort without a handle   aborts all; that is its whole work

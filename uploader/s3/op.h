@@ -53,6 +53,7 @@ struct s3 {
     struct digest *sha256;         /* for XML bodies; NULL until first used */
     uint32_t response_timeout_ms;
     struct aws_credentials *credentials;
+    bool no_verify_ssl;
     const struct sse_c_key *sse_c_key;  /* NULL: none */
     struct http_transfer *scheme_probe; /* scheme.c: in flight; NULL: none */
     char *scheme_probed;                /* its endpoint; NULL: no probe was sent yet */

@@ -163,6 +163,12 @@ static void request_done(void *arg, const struct http_reply *r) {
 
 /* --- sending --- */
 
+/* The key of SSE-C must not pass a proxy that could read it. Over https a proxy only connects. Over http the store has a
+ * loopback address, and the request goes there directly. */
+static bool request_avoids_proxies(const struct s3_op *op) {
+    return op->s3->sse_c_key && op->task->properties->sse_c_md5.len && !op->url.https;
+}
+
 static int request_start_transfer(struct s3_op *op) {
     struct s3 *s3 = op->s3;
     struct s3_request *q = &op->request;
@@ -197,6 +203,8 @@ static int request_start_transfer(struct s3_op *op) {
         .take = q->take,
         .reply_max = REPLY_MAX,
         .fresh_connection = op->fresh,
+        .direct = request_avoids_proxies(op),
+        .no_verify_ssl = s3->no_verify_ssl,
         .once = strcmp(q->method, "POST") == 0, /* Create and Complete */
         .paced = s3_op_carries_file(op),
         .done = request_done,

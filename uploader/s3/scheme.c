@@ -46,6 +46,7 @@ static int scheme_start_probe(struct s3 *s3, struct slice endpoint) {
                              .url = text.data,
                              .response_timeout_ms = PROBE_TIMEOUT_MS,
                              .fresh_connection = true,
+                             .no_verify_ssl = s3->no_verify_ssl,
                              .done = scheme_probe_done,
                              .arg = s3};
     if (!err)

@@ -52,7 +52,7 @@ static void transfer_end(struct uploader *u, struct task_entry *e) {
     fleet_limits_count_attempt(u, e);
     auto_slots_end(&u->auto_slots);
     if (t->never_connected)
-        auto_slots_unreachable(&u->auto_slots);
+        auto_slots_unreachable(&u->auto_slots, u->now_ms);
     else if (t->outcome == OUTCOME_DONE)
         auto_slots_reply(&u->auto_slots);
     if (t->throttled || t->broken)

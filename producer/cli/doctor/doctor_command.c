@@ -7,6 +7,7 @@
 #include "producer/cli/arguments.h"
 #include "producer/cli/doctor/doctor_host.h"
 #include "producer/cli/doctor/doctor_journal.h"
+#include "producer/cli/property_options.h"
 #include "producer/cli/reader_options.h"
 #include "pure/dest.h"
 #include "system/dirs.h"
@@ -29,7 +30,10 @@
 
 struct doctor_options {
     struct reader_options reader;
-    const char *endpoint_url, *region, *profile;
+    const char *endpoint_url, *region, *profile, *ca_cert;
+    bool no_verify_ssl;
+    struct property_options access;
+    struct properties properties; /* those of `access` */
     uint64_t slots;
     bool write;
 };
@@ -42,6 +46,9 @@ static int doctor_options_parse(struct doctor_options *o, int argc, char **argv)
         OPTION_ROW_ENDPOINT_URL(&o->endpoint_url),
         OPTION_ROW_REGION(&o->region),
         OPTION_ROW_PROFILE(&o->profile),
+        OPTION_ROW_CA_CERT(&o->ca_cert),
+        OPTION_ROW_NO_VERIFY_SSL(&o->no_verify_ssl),
+        ACCESS_OPTION_ROWS(&o->access),
         READER_OPTION_ROWS(r),
     };
     int err = options_parse("doctor", specs, argc, argv, &r->arguments);
@@ -50,7 +57,7 @@ static int doctor_options_parse(struct doctor_options *o, int argc, char **argv)
     if (options_answer(r->help, r->version, USAGE, ABOUT, specs))
         return ERR_AGAIN;
     log_setup("chunklift", option_log_level(r->quiet, r->verbose), false);
-    return 0;
+    return property_options_settle(&o->access, &o->properties);
 }
 
 static int doctor_options_check(const struct doctor_options *o) {
@@ -95,6 +102,12 @@ static int uploader_spawn(const struct doctor_options *o, const char *program, p
     arguments_add_option(&a, "--endpoint-url", o->endpoint_url);
     arguments_add_option(&a, "--region", o->region);
     arguments_add_option(&a, "--profile", o->profile);
+    arguments_add_option(&a, "--ca-cert", o->ca_cert);
+    if (o->no_verify_ssl)
+        arguments_add(&a, "--no-verify-ssl");
+    arguments_add_option(&a, "--sse-c-key", o->access.values[PROPERTY_SSE_C_MD5]);
+    arguments_add_option(&a, "--request-payer", o->access.values[PROPERTY_REQUEST_PAYER]);
+    arguments_add_option(&a, "--expected-bucket-owner", o->access.values[PROPERTY_EXPECTED_BUCKET_OWNER]);
     if (o->reader.json)
         arguments_add(&a, "--json");
     if (o->reader.quiet)
@@ -185,6 +198,7 @@ int doctor_command(int argc, char **argv) {
     struct check_report r = {.json = o.reader.json, .quiet = o.reader.quiet};
     if (!err)
         err = doctor_run(&o, &r);
+    property_options_release(&o.access);
     int status = reader_options_end(&o.reader, err);
     return output_end(status == EXIT_DONE && r.failed ? EXIT_SOME_FAILED : status);
 }

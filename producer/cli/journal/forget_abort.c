@@ -48,6 +48,7 @@ int forget_abort(const struct forget_abort_options *o) {
                                           .endpoint_url = o->endpoint_url,
                                           .region = o->region,
                                           .profile = o->profile,
+                                          .access = o->access,
                                           .uploaders = 1,
                                           .slots = SLOTS,
                                           .retry_for_ms = o->retry_for_ms,

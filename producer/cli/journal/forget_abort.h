@@ -6,6 +6,7 @@
 #ifndef CHUNKLIFT_FORGET_ABORT_H
 #define CHUNKLIFT_FORGET_ABORT_H
 
+#include "producer/cli/errand.h"
 #include "producer/producer.h"
 #include "runtime/keys.h"
 
@@ -13,6 +14,7 @@ struct forget_abort_options {
     const char *journal_dir, *consumer; /* consumer: the endpoint of a running one, or NULL */
     const char *region, *profile;
     const char *endpoint_url; /* of all these uploads; empty for file:// */
+    struct errand_access access;
     uint64_t retry_for_ms;
     struct key_options keys;
     bool json, quiet, verbose;

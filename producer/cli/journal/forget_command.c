@@ -321,17 +321,24 @@ int forget_command(int argc, char **argv) {
     struct reader_options o = {0};
     struct forgetting f = {0};
     struct forget_abort_options a = {0};
+    struct property_options access = {0};
     const struct option_spec specs[] = {
         {"unfinished", 0, OPTION_FLAG, &f.unfinished, NULL, "unfinished uploads too: they are aborted there"},
         {"keep-parts", 0, OPTION_FLAG, &f.keep_parts, NULL,
          "with --unfinished: abort nothing; what was sent stays at the destination, unknown to the journal"},
         OPTION_ROW_REGION(&a.region),
         OPTION_ROW_PROFILE(&a.profile),
+        OPTION_ROW_CA_CERT(&a.access.ca_cert),
+        OPTION_ROW_NO_VERIFY_SSL(&a.access.no_verify_ssl),
+        ACCESS_OPTION_ROWS(&access),
         OPTION_ROW_RETRY_FOR(&a.retry_for_ms, 1000, DAY_MS),
         READER_OPTION_ROWS(&o),
     };
     int err = reader_options_parse(&o, "journal forget", USAGE, ABOUT, specs, argc, argv);
     f.json = o.json;
+    if (!err)
+        err = property_options_settle(&access, &a.access.properties);
+    a.access.sse_c_key = access.values[PROPERTY_SSE_C_MD5];
     if (!err)
         err = forget_open_journal(&o);
     if (!err)
@@ -346,5 +353,6 @@ int forget_command(int argc, char **argv) {
     if (o.consumer)
         journal_copy_remove(&o.dir);
     reader_options_release(&o);
+    property_options_release(&access);
     return err == ERR_AGAIN && signals_stop_signal() ? exit_status_of_signal(signals_stop_signal()) : status;
 }

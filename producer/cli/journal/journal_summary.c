@@ -264,7 +264,8 @@ static int summary_apply(struct reading *in, const struct record *r) {
         t->epoch = r->epoch;
     if (r->ev == EV_FORGET)
         summary_forget(in, &r->upload);
-    if (!(r->has & HAS_UPLOAD) || r->ev == EV_FORGET || r->ev == EV_SAME || (r->ev == EV_CARRY && !in->dropped))
+    if (!(r->has & HAS_UPLOAD) || r->ev == EV_FORGET || r->ev == EV_SAME || r->ev == EV_VERIFIED ||
+        (r->ev == EV_CARRY && !in->dropped))
         return 0;
     struct entry *e = entry_find(in, &r->upload);
     if (!e && !record_introduces_upload(r))

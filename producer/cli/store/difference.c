@@ -2,12 +2,17 @@
 
 #include "pure/dest.h"
 
-const char *difference_name(enum difference d) {
-    static const char *const names[] = {
-        [DIFFERENCE_NONE] = "same", [DIFFERENCE_MISSING] = "missing",   [DIFFERENCE_SIZE] = "size",
-        [DIFFERENCE_ETAG] = "etag", [DIFFERENCE_CHECKSUM] = "checksum", [DIFFERENCE_REPLACED] = "replaced",
+enum finding difference_found(enum difference d) {
+    static const enum finding found[] = {
+        [DIFFERENCE_NONE] = FINDING_SAME,         [DIFFERENCE_MISSING] = FINDING_MISSING,
+        [DIFFERENCE_SIZE] = FINDING_SIZE,         [DIFFERENCE_ETAG] = FINDING_ETAG,
+        [DIFFERENCE_CHECKSUM] = FINDING_CHECKSUM, [DIFFERENCE_REPLACED] = FINDING_REPLACED,
     };
-    return names[d];
+    return found[d];
+}
+
+const char *difference_name(enum difference d) {
+    return finding_name(difference_found(d));
 }
 
 static enum difference difference_of_properties(const struct catalog_object *recorded,

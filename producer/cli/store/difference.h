@@ -13,7 +13,8 @@ enum difference {
     DIFFERENCE_CHECKSUM, /* crc32c is another one */
     DIFFERENCE_REPLACED, /* on S3: one of these, and the object does not carry the id of its upload */
 };
-const char *difference_name(enum difference d); /* "missing": also the `event` with --json */
+const char *difference_name(enum difference d);   /* "missing": also the `event` with --json */
+enum finding difference_found(enum difference d); /* as it is recorded */
 
 /* Compares the answer to `head`. An ETag or checksum that one side does not have is not compared. */
 enum difference difference_of_head(const struct catalog_object *recorded, const struct producer_answer *found);

@@ -46,7 +46,9 @@ int store_options_parse(struct store_options *o, const char *command, const char
         log_error("--journal and --consumer: use one of them");
         return ERR_USAGE;
     }
-    err = keys_setup(&o->keys, TRUST_UPLOADER);
+    err = property_options_settle(&o->access, &o->properties);
+    if (!err)
+        err = keys_setup(&o->keys, TRUST_UPLOADER);
     if (!err && o->consumer)
         err = keys_check_option("--consumer", o->consumer, TRUST_CONSUMER);
     return err ? err : store_options_make_urls(o);
@@ -73,6 +75,7 @@ void store_options_release(struct store_options *o) {
         buf_release(&o->dests[i]);
     free(o->dests);
     text_list_release(&o->arguments);
+    property_options_release(&o->access);
     buf_release(&o->dir);
     buf_release(&o->home);
 }

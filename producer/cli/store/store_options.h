@@ -3,13 +3,17 @@
 #define CHUNKLIFT_STORE_OPTIONS_H
 
 #include "producer/cli/producer_options.h"
+#include "producer/cli/property_options.h"
 #include "pure/buf.h"
 #include "pure/err.h"
 #include "runtime/keys.h"
 #include "system/option_rows.h"
 
 struct store_options {
-    const char *journal, *consumer, *endpoint_url, *region, *profile;
+    const char *journal, *consumer, *endpoint_url, *region, *profile, *ca_cert;
+    bool no_verify_ssl;
+    struct property_options access;
+    struct properties properties; /* after store_options_parse: those of `access` */
     uint64_t retry_for_ms;
     struct key_options keys;
     bool json, quiet, verbose, no_progress, help, version;
@@ -23,10 +27,12 @@ struct store_options {
 /* They follow the rows of a command's own and end its table. */
 #define STORE_OPTION_ROWS(o)                                                                                           \
     OPTION_ROW_ENDPOINT_URL(&(o)->endpoint_url), OPTION_ROW_REGION(&(o)->region), OPTION_ROW_PROFILE(&(o)->profile),   \
-        OPTION_ROW_RETRY_FOR(&(o)->retry_for_ms, 1000, DAY_MS), OPTION_ROW_JOURNAL(&(o)->journal),                     \
-        OPTION_ROW_CONSUMER(&(o)->consumer), KEY_OPTION_ROWS(&(o)->keys), OPTION_ROW_JSON(&(o)->json),                 \
-        OPTION_ROW_QUIET(&(o)->quiet), OPTION_ROW_NO_PROGRESS(&(o)->no_progress), OPTION_ROW_VERBOSE(&(o)->verbose),   \
-        OPTION_ROW_HELP(&(o)->help), OPTION_ROW_VERSION(&(o)->version), OPTION_ROWS_END
+        OPTION_ROW_CA_CERT(&(o)->ca_cert), OPTION_ROW_NO_VERIFY_SSL(&(o)->no_verify_ssl),                              \
+        ACCESS_OPTION_ROWS(&(o)->access), OPTION_ROW_RETRY_FOR(&(o)->retry_for_ms, 1000, DAY_MS),                      \
+        OPTION_ROW_JOURNAL(&(o)->journal), OPTION_ROW_CONSUMER(&(o)->consumer), KEY_OPTION_ROWS(&(o)->keys),           \
+        OPTION_ROW_JSON(&(o)->json), OPTION_ROW_QUIET(&(o)->quiet), OPTION_ROW_NO_PROGRESS(&(o)->no_progress),         \
+        OPTION_ROW_VERBOSE(&(o)->verbose), OPTION_ROW_HELP(&(o)->help), OPTION_ROW_VERSION(&(o)->version),             \
+        OPTION_ROWS_END
 
 /* Parses the options and makes URLs of the arguments. ERR_AGAIN: --help or --version was answered. ERR_USAGE and others:
  * logged. The caller releases o in every case. */

@@ -50,7 +50,7 @@ static uint64_t key_add_file(uint64_t key, const char *path) {
 
 /* A run with another key compares other objects, or in another way. */
 static uint64_t verify_key(const struct verify_command *v) {
-    uint64_t key = key_add(v->run.read, v->store.home.data);
+    uint64_t key = key_add((v->run.read ? 1u : 0u) + (v->run.record ? 2u : 0u), v->store.home.data);
     key = key_add_file(key, v->catalog_options.manifest ? v->catalog_options.manifest : v->store.home.data);
     for (size_t i = 0; i < catalog_store_count(v->catalog); i++) {
         const struct catalog_store *s = catalog_store(v->catalog, i);
@@ -100,6 +100,21 @@ static int verify_stores(struct verify_command *v, uint64_t total) {
     return worst;
 }
 
+/* The position is saved, or removed after a whole run. NULL: the run did not end early. */
+static const char *verify_keep_position(struct verify_command *v, int status) {
+    const char *dir = v->run.position_dir;
+    if (status < EXIT_USAGE) {
+        if (dir)
+            verify_position_remove(dir);
+        return NULL;
+    }
+    bool interrupted = status > 128;
+    if (dir && !verify_position_save(dir, &v->position))
+        return interrupted ? "interrupted; the same command continues" : "ended early; the same command continues";
+    return interrupted ? "interrupted; the same command compares all again"
+                       : "ended early; the same command compares all again";
+}
+
 static int verify_all(struct verify_command *v) {
     uint64_t total = verify_count_objects(v->catalog), began_ms = clock_ms();
     if (total == 0 && v->store.arguments.count > 0) {
@@ -111,12 +126,9 @@ static int verify_all(struct verify_command *v) {
     v->seen = v->position.done;
     int status = verify_stores(v, total);
     bool stopped = status >= EXIT_USAGE;
-    if (v->run.position_dir && !stopped)
-        verify_position_remove(v->run.position_dir);
-    else if (v->run.position_dir)
-        (void)!verify_position_save(v->run.position_dir, &v->position);
+    const char *end = verify_keep_position(v, status);
     if (!v->run.quiet && status != EXIT_USAGE)
-        verify_summary(&v->seen, (double)(clock_ms() - began_ms) / 1000, stopped);
+        verify_summary(&v->seen, (double)(clock_ms() - began_ms) / 1000, end);
     bool all = v->seen.compared + v->seen.failed >= total;
     if (!stopped && !all)
         log_error("%" PRIu64
@@ -139,6 +151,10 @@ static int verify_begin(struct verify_command *v) {
     v->run.consumer = s->consumer;
     v->run.region = s->region;
     v->run.profile = s->profile;
+    v->run.sse_c_key = s->access.values[PROPERTY_SSE_C_MD5];
+    v->run.properties = &s->properties;
+    v->run.ca_cert = s->ca_cert;
+    v->run.no_verify_ssl = s->no_verify_ssl;
     v->run.retry_for_ms = s->retry_for_ms;
     v->run.keys = s->keys;
     v->run.json = s->json;
@@ -155,12 +171,17 @@ int verify_command(int argc, char **argv) {
         {"read", 0, OPTION_FLAG, &v.run.read, NULL, "read every object back and compare its crc32c"},
         {"manifest", 0, OPTION_TEXT, &v.catalog_options.manifest, "FILE",
          "compare with a file of 'chunklift journal export' instead of the journal"},
+        {"record", 0, OPTION_FLAG, &v.run.record, NULL, "record the result of each object in the journal"},
         {"from-start", 0, OPTION_FLAG, &v.from_start, NULL, "compare all, also what an interrupted run compared"},
         OPTION_ROW_UPLOADERS(&v.run.uploaders),
         OPTION_ROW_SLOTS(&v.run.slots, OPTION_SLOTS_MAX),
         STORE_OPTION_ROWS(&v.store),
     };
     int status = EXIT_DONE, err = store_options_parse(&v.store, "verify", USAGE, ABOUT, specs, argc, argv);
+    if (!err && v.run.record && v.catalog_options.manifest) {
+        log_error("--record: the journal has no uploads of a --manifest; use one of them");
+        err = ERR_USAGE;
+    }
     if (!err)
         err = store_options_open_journal(&v.store);
     if (!err)

@@ -32,6 +32,8 @@ static int report_json(const struct verify_difference *d) {
         json_line_number(&l, "offset", d->offset);
         json_line_number(&l, "length", d->length);
     }
+    if (d->ranged && d->kind != DIFFERENCE_MISSING)
+        json_line_number(&l, "found_length", d->size);
     if (d->kind != DIFFERENCE_MISSING && !d->ranged) {
         json_line_number(&l, "size", d->object->size);
         json_line_number(&l, "found_size", d->size);
@@ -128,7 +130,7 @@ void verify_progress_erase(struct verify_progress *p) {
     p->shown = false;
 }
 
-void verify_summary(const struct verify_counts *at, double seconds, bool interrupted) {
+void verify_summary(const struct verify_counts *at, double seconds, const char *end) {
     fprintf(stderr, "%" PRIu64 " object%s compared in %.1f s: ", at->compared, at->compared == 1 ? "" : "s", seconds);
     if (at->differences)
         fprintf(stderr, "%" PRIu64 " differ%s", at->differences, at->differences == 1 ? "s" : "");
@@ -136,5 +138,5 @@ void verify_summary(const struct verify_counts *at, double seconds, bool interru
         fputs("no difference", stderr);
     if (at->failed)
         fprintf(stderr, ", %" PRIu64 " could not be compared", at->failed);
-    fputs(interrupted ? "\ninterrupted; the same command continues\n" : "\n", stderr);
+    fprintf(stderr, "%s%s\n", end ? "\n" : "", end ? end : "");
 }

@@ -34,7 +34,7 @@ void verify_progress_draw(struct verify_progress *p, const struct verify_counts 
                           uint64_t *deadline_ms);
 void verify_progress_erase(struct verify_progress *p);
 
-/* seconds: of this run. */
-void verify_summary(const struct verify_counts *at, double seconds, bool interrupted);
+/* seconds: of this run. end: the last line, why the run ended early; NULL: it did not. */
+void verify_summary(const struct verify_counts *at, double seconds, const char *end);
 
 #endif

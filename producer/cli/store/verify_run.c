@@ -6,6 +6,7 @@
 #include "producer/cli/supervise.h"
 #include "pure/array.h"
 #include "pure/deadline.h"
+#include "pure/dest.h"
 #include "pure/digest.h"
 #include "pure/geometry.h"
 #include "pure/list.h"
@@ -24,7 +25,9 @@ struct verify_item {
     struct catalog_object object;
     char *dest, *etag;
     uint32_t *found;             /* crcs of the ranges that were read */
+    enum difference difference;  /* the first one */
     bool differs, failed, ended; /* ended: it waits for the end of older ones */
+    bool was_read;               /* a range of it */
 };
 
 struct verifying {
@@ -95,7 +98,10 @@ static int verifying_next(void *arg, struct producer_question *q) {
 /* ---- answers ---- */
 
 static void verifying_print(struct verifying *v, struct verify_item *item, const struct verify_difference *d) {
-    v->seen->differences += !item->differs;
+    if (!item->differs) {
+        v->seen->differences++;
+        item->difference = d->kind;
+    }
     item->differs = true;
     verify_progress_erase(&v->progress);
     int err = verify_report(d, v->o->json);
@@ -130,6 +136,7 @@ static void verifying_on_read(void *arg, void *of, uint32_t chunk, const struct 
                                   .offset = geometry_offset(&o->geometry, chunk),
                                   .length = length};
     item->found[chunk] = answer->crc;
+    item->was_read = true;
     if (!answer->exists)
         d.kind = DIFFERENCE_MISSING;
     else if (answer->size != length)
@@ -150,6 +157,16 @@ static void verifying_judge_whole(struct verifying *v, struct verify_item *item)
         .kind = DIFFERENCE_CHECKSUM, .object = o, .size = o->size, .has_crc = true, .crc = crc};
     if (crc != o->crc)
         verifying_print(v, item, &d);
+}
+
+static bool verifying_on_answered(void *arg, void *of, struct producer_finding *finding) {
+    struct verifying *v = arg;
+    struct verify_item *item = of;
+    if (v->o->read && !item->differs && item->found)
+        verifying_judge_whole(v, item);
+    *finding = (struct producer_finding){
+        .upload = item->object.upload, .found = difference_found(item->difference), .read = item->was_read};
+    return v->o->record;
 }
 
 /* Moves the position over the objects that were compared, up to the oldest one that was not. */
@@ -173,8 +190,6 @@ static void verifying_on_ended(void *arg, void *of, enum fail_class class, const
     struct verify_item *item = of;
     if (class)
         log_error("%s: cannot be compared: %s", item->dest, reason);
-    else if (v->o->read && !item->differs && item->found)
-        verifying_judge_whole(v, item);
     v->seen->compared += !class;
     v->seen->failed += class != FAIL_NONE;
     item->failed = class != FAIL_NONE;
@@ -233,6 +248,8 @@ static bool verifying_is_over(void *arg) {
 static int verifying_start(struct verifying *v) {
     const struct verify_options *o = v->o;
     const struct catalog_store *store = catalog_store(v->catalog, v->position->store);
+    struct dest d;
+    bool on_s3 = dest_parse(slice_of(store->dest), &d) == 0 && d.scheme == DEST_S3;
     const struct producer_config config = {.questions = {v, verifying_next},
                                            .dest = store->dest,
                                            .endpoint_url = store->endpoint,
@@ -240,12 +257,14 @@ static int verifying_start(struct verifying *v) {
                                            .profile = o->profile,
                                            .journal_dir = o->journal_dir,
                                            .consumer = o->consumer,
+                                           .properties = on_s3 ? *o->properties : properties_none,
                                            .retry_for_ms = o->retry_for_ms};
     const struct producer_events events = {.arg = v,
                                            .file_failed = verifying_on_failed,
                                            .notice = verifying_on_notice,
                                            .question_head = verifying_on_head,
                                            .question_read = verifying_on_read,
+                                           .question_answered = verifying_on_answered,
                                            .question_ended = verifying_on_ended};
     int err = keys_setup(&o->keys, TRUST_UPLOADER); /* the end of the store before has erased them */
     if (!err)
@@ -262,6 +281,9 @@ static int verifying_start(struct verifying *v) {
                                         .endpoint_url = store->endpoint,
                                         .region = o->region,
                                         .profile = o->profile,
+                                        .sse_c_key = on_s3 ? o->sse_c_key : NULL,
+                                        .ca_cert = o->ca_cert,
+                                        .no_verify_ssl = o->no_verify_ssl,
                                         .keys = o->keys,
                                         .verbose = o->verbose,
                                         .quiet = o->quiet,

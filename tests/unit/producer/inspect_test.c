@@ -6,7 +6,7 @@
 static struct asked {
     size_t left; /* questions that the planner has not taken */
     uint32_t chunks;
-    bool wants_read;
+    bool wants_read, wants_record;
     unsigned heads, reads, ended;
     enum fail_class class;
     char reason[64];
@@ -43,6 +43,13 @@ static void on_read(void *arg, void *item, uint32_t chunk, const struct producer
     a->crcs[chunk] = answer->crc;
 }
 
+static bool on_answered(void *arg, void *item, struct producer_finding *finding) {
+    const struct asked *a = item;
+    assert_ptr_equal(arg, item);
+    *finding = (struct producer_finding){.upload = {{7}}, .found = FINDING_SIZE, .read = a->reads > 0};
+    return a->wants_record;
+}
+
 static void on_ended(void *arg, void *item, enum fail_class class, const char *reason) {
     struct asked *a = item;
     (void)arg;
@@ -74,6 +81,7 @@ static void begin(void) {
     const struct producer_events events = {.arg = &asked,
                                            .question_head = on_head,
                                            .question_read = on_read,
+                                           .question_answered = on_answered,
                                            .question_list = on_list,
                                            .question_ended = on_ended};
     assert_int_equal(planner_init(&planner, &config, &events), 0);
@@ -206,8 +214,54 @@ static void test_a_denial_only_delays_a_question(void **state) {
     assert_int_equal(asked.ended, 0);
 }
 
+/* What was found is recorded before the question ends. */
+static void test_a_result_is_recorded_by_a_plan(void **state) {
+    struct job jobs[4];
+    struct plan_file list[4];
+    (void)state;
+    start(1, 3, true);
+    asked.wants_record = true;
+    planner_offer_all(100, jobs, 4);
+    answer(&jobs[0].ref, (struct event){.exists = true, .size = SIZE});
+    assert_int_equal(planner_request(250, 1, list), 0); /* it is being read */
+    planner_offer_all(300, jobs, 4);
+    for (unsigned i = 0; i < 3; i++)
+        answer(&jobs[i].ref, (struct event){.exists = true, .has_crc = true});
+    assert_int_equal(asked.ended, 0);
+    assert_int_equal(planner_request(350, 2, list), 1);
+    assert_int_equal(list[0].found, FINDING_SIZE);
+    assert_true(list[0].read);
+    assert_int_equal(list[0].upload.b[0], 7);
+    assert_true(slice_equal(list[0].target.dest, slice_of("file:///d/x")));
+    struct planned_file done = {.index = list[0].index, .upload = {{7}}, .state = PLANNED_DONE};
+    planner_answer(400, 1, &done, 1); /* of another request */
+    assert_int_equal(asked.ended, 0);
+    planner_answer(400, 2, &done, 1);
+    assert_int_equal(asked.ended, 1);
+    assert_int_equal(asked.class, FAIL_NONE);
+    assert_int_equal(planner.files.count, 0);
+}
+
+static void test_a_result_that_cannot_be_recorded_is_a_failure(void **state) {
+    struct job jobs[4];
+    struct plan_file list[4];
+    (void)state;
+    start(1, 0, false);
+    asked.wants_record = true;
+    planner_offer_all(100, jobs, 4);
+    answer(&jobs[0].ref, (struct event){.exists = false});
+    assert_int_equal(planner_request(350, 1, list), 1);
+    assert_false(list[0].read);
+    struct planned_file refused = {.index = list[0].index, .state = PLANNED_REFUSED, .error = slice_of("no room")};
+    planner_answer(400, 1, &refused, 1);
+    assert_int_equal(asked.ended, 1);
+    assert_int_equal(asked.class, FAIL_REQUEST);
+    assert_string_equal(asked.reason, "no room");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, planner_set_up, planner_tear_down)
-UNIT_MAIN(TEST(test_a_question_is_one_head), TEST(test_the_ranges_of_an_object_are_read),
+UNIT_MAIN(TEST(test_a_result_is_recorded_by_a_plan), TEST(test_a_result_that_cannot_be_recorded_is_a_failure),
+          TEST(test_a_question_is_one_head), TEST(test_the_ranges_of_an_object_are_read),
           TEST(test_an_object_that_differs_is_not_read), TEST(test_a_failure_ends_the_question),
           TEST(test_questions_are_offered_again_after_a_restart), TEST(test_a_denial_only_delays_a_question),
           TEST(test_a_page_is_asked_for_after_the_one_before), TEST(test_a_discard_names_the_upload))

@@ -160,18 +160,23 @@ static void test_urgent_jobs_of_any_kind_share_a_message(void **state) {
     assert_int_equal(picked_with(1, 64), 2);
 }
 
-/* A planned file with a path of so many bytes, to be put. */
-static void add_long_put(unsigned number, size_t bytes) {
+/* A planned file with this path, to be put. */
+static void add_put(unsigned number, const char *name) {
     static const struct source_identity identity;
     static const struct geometry geometry = {.chunk_size = CHUNK, .chunks = 1};
-    static char name[PROTO_OFFER_MAX + 1];
     struct id128 id = upload_id(number);
     struct file *f;
-    memset(name, 'n', bytes);
-    name[bytes] = '\0';
     assert_int_equal(files_add(&planner.files, name, "d", &identity, &geometry, &f), 0);
     files_set_upload(&planner.files, f, &id);
     f->state = FILE_PUT;
+}
+
+/* One with a path of so many bytes. */
+static void add_long_put(unsigned number, size_t bytes) {
+    static char name[PROTO_OFFER_MAX + 1];
+    memset(name, 'n', bytes);
+    name[bytes] = '\0';
+    add_put(number, name);
 }
 
 static void test_message_of_long_names_has_fewer_jobs(void **state) {
@@ -181,6 +186,23 @@ static void test_message_of_long_names_has_fewer_jobs(void **state) {
         add_long_put(i, 4000);
     assert_int_equal(jobs_refill(&planner, 102), 0);
     assert_int_equal(picked_with(1, 64), PROTO_OFFER_MAX / 4300);
+}
+
+static void test_message_of_long_content_types_has_fewer_jobs(void **state) {
+    char type[1001], path[32];
+    struct buf types = BUF_INIT;
+    (void)state;
+    planned_puts(0);
+    memset(type, 'a', sizeof type);
+    type[sizeof type - 1] = '\0';
+    assert_int_equal(buf_addf(&types, "%s t\n", type), 0);
+    assert_int_equal(mime_types_parse(&planner.properties.mime, &types), 0);
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(path, sizeof path, "%u.t", i);
+        add_put(i, path);
+    }
+    assert_int_equal(jobs_refill(&planner, 102), 0);
+    assert_int_equal(picked_with(1, 64), PROTO_OFFER_MAX / 1210);
 }
 
 /* 200 bytes are for each job and for the message itself. */
@@ -430,11 +452,11 @@ UNIT_MAIN(TEST(test_puts_are_shared_by_the_uploaders), TEST(test_pick_takes_no_m
           TEST(test_length_of_a_job_is_that_of_its_bytes), TEST(test_message_has_one_kind_of_bulk_jobs),
           TEST(test_long_names_go_into_several_plans), TEST(test_plan_is_due_at_its_time),
           TEST(test_puts_are_shared_without_a_rest), TEST(test_urgent_jobs_of_any_kind_share_a_message),
-          TEST(test_message_of_long_names_has_fewer_jobs), TEST(test_job_that_is_too_long_is_picked_alone),
-          TEST(test_puts_stay_within_the_window), TEST(test_begins_stay_within_the_window),
-          TEST(test_busy_fleet_gets_no_repeated_offer), TEST(test_file_starts_with_its_first_bytes),
-          TEST(test_plan_is_filled_to_its_last_byte), TEST(test_job_is_current_in_the_state_of_its_kind),
-          TEST(test_job_of_another_upload_or_chunk_is_not_current),
+          TEST(test_message_of_long_names_has_fewer_jobs), TEST(test_message_of_long_content_types_has_fewer_jobs),
+          TEST(test_job_that_is_too_long_is_picked_alone), TEST(test_puts_stay_within_the_window),
+          TEST(test_begins_stay_within_the_window), TEST(test_busy_fleet_gets_no_repeated_offer),
+          TEST(test_file_starts_with_its_first_bytes), TEST(test_plan_is_filled_to_its_last_byte),
+          TEST(test_job_is_current_in_the_state_of_its_kind), TEST(test_job_of_another_upload_or_chunk_is_not_current),
           TEST(test_begun_files_count_until_they_are_finished), TEST(test_put_waits_for_the_chunks_of_earlier_files),
           TEST(test_job_that_is_not_sent_stays_ready), TEST(test_bytes_of_a_job_are_those_that_it_moves),
           TEST(test_message_is_filled_to_its_last_byte))

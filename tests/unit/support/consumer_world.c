@@ -65,6 +65,7 @@ int world_setup(void **state) {
     memset(&world, 0, sizeof world);
     world.now = 1000000;
     world.number = 1;
+    world.abilities = ABILITY_PROPERTIES;
     log_setup("test", LOG_WARN, false);
     assert_int_equal(system("rm -rf " JOURNAL_DIR), 0);
     world_start();
@@ -136,7 +137,8 @@ void world_hello(char peer, enum role role) {
                                  .pid = (uint64_t)peer,
                                  .starttime = 1,
                                  .slots = 8,
-                                 .jobs = role == ROLE_PRODUCER ? slice_of("ipc:///jobs") : slice_of("")};
+                                 .jobs = role == ROLE_PRODUCER ? slice_of("ipc:///jobs") : slice_of(""),
+                                 .abilities = world.abilities};
     world_deliver(peer, &m);
     world_answer(peer, MSG_WELCOME);
 }

@@ -36,6 +36,7 @@ extern struct world {
     struct world_sent sent[SENT_MAX];
     size_t count;
     uint64_t number;
+    uint32_t abilities;   /* of the next HELLO */
     struct curve_key key; /* of the sender; empty: without keys */
     int send_error;       /* the result of sending */
     uint64_t fsyncs;      /* fdatasyncs so far */

@@ -84,6 +84,8 @@ void sample_record(unsigned number, struct record *r) {
     r->dropped_file = slice_of("journal.00000000000000000001.jsonl");
     r->from = 1;
     r->to = 999;
+    r->found = slice_of("checksum");
+    r->how = slice_of("read");
     switch (r->ev) {
     case EV_BEGIN:
         sample_properties(r);
@@ -119,6 +121,10 @@ void sample_record(unsigned number, struct record *r) {
     case EV_FAIL:
         r->has |= HAS_UPLOAD | HAS_SRC | HAS_DEST;
         r->src = slice_of("/data/x");
+        r->dest = slice_of("s3://bucket/x");
+        break;
+    case EV_VERIFIED:
+        r->has |= HAS_UPLOAD | HAS_DEST;
         r->dest = slice_of("s3://bucket/x");
         break;
     case EV_ABORT:

@@ -138,6 +138,7 @@ static void answer_plan(const struct frame *f, const struct msg *m) {
     for (size_t i = 0; i < m->plan.file_count; i++) {
         bool drop = m->plan.files[i].drop;
         files[i] = (struct planned_file){.index = m->plan.files[i].index,
+                                         .upload = m->plan.files[i].upload,
                                          .state = drop ? PLANNED_NEW : PLANNED_REFUSED,
                                          .error = slice_of(drop ? "" : "not here")};
         if (drop && scripted.aborting)

@@ -69,6 +69,7 @@ static void test_record_field_order_of_begin_and_put(void **state) {
         {EV_DROP, "seq batch ts ev file from to h "},
         {EV_FORGET, "seq batch ts ev upload h "},
         {EV_SAME, "seq batch ts ev upload src source size mtime_ns ctime_ns ino dest endpoint crc h "},
+        {EV_VERIFIED, "seq batch ts ev upload dest found how h "},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct buf line = sample_line(cases[i].ev - 1), names = BUF_INIT;

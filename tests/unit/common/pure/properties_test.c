@@ -23,8 +23,8 @@ static void test_values_that_a_header_carries(void **state) {
 
 static void test_names_that_end_a_header_name(void **state) {
     (void)state;
-    static const char *const good[] = {"x", "a-b", "A_1.z"}, *const bad[] = {"",    "a b", "a:b",
-                                                                             "a=b", "(a)", "\xc3\xbc"};
+    static const char *const good[] = {"x", "a-b", "a_1.z", "mtime", "chunklift-uploads"};
+    static const char *const bad[] = {"", "a b", "a:b", "a=b", "(a)", "\xc3\xbc", "A", "aZ", "chunklift-upload"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_null(property_name_problem(edge_text(good[i])));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -53,6 +53,12 @@ static void test_properties_of_a_message_are_checked(void **state) {
     assert_false(properties_are_valid(&p));
     entries[1] = slice_of("b=\n");
     assert_false(properties_are_valid(&p));
+    entries[1] = slice_of("B=2");
+    assert_false(properties_are_valid(&p));
+    entries[1] = slice_of("a=2"); /* its header would be joined with the first one */
+    assert_false(properties_are_valid(&p));
+    entries[1] = slice_of(PROPERTY_METADATA_OWN "=1");
+    assert_false(properties_are_valid(&p));
     p.metadata_count = 1;
     p.acl = slice_of("a\r\nb: c");
     assert_false(properties_are_valid(&p));
@@ -60,6 +66,34 @@ static void test_properties_of_a_message_are_checked(void **state) {
     p.acl = slice_make(long_text, sizeof long_text - 3);
     assert_true(properties_are_valid(&p)); /* exactly the limit */
     p.tagging = slice_of("t");
+    assert_false(properties_are_valid(&p));
+}
+
+/* S3 counts names and values, and those that chunklift adds. */
+static void test_metadata_of_a_message_fits_a_store(void **state) {
+    (void)state;
+    static char first[1100], second[1100];
+    struct slice entries[] = {slice_make(first, 1002), slice_make(second, 968)};
+    struct properties p = {.metadata = entries, .metadata_count = 2};
+    memset(first, 'x', sizeof first);
+    memset(second, 'y', sizeof second);
+    first[1] = second[1] = '=';
+    assert_true(properties_are_valid(&p)); /* 1,001 + 967 = 2,048 - 80 */
+    entries[1].len++;
+    assert_false(properties_are_valid(&p));
+}
+
+static void test_a_message_has_at_most_64_entries(void **state) {
+    (void)state;
+    static char texts[PROPERTY_METADATA_MAX + 1][8];
+    struct slice entries[PROPERTY_METADATA_MAX + 1];
+    for (size_t i = 0; i <= PROPERTY_METADATA_MAX; i++) {
+        snprintf(texts[i], sizeof texts[i], "%zu=v", i);
+        entries[i] = slice_of(texts[i]);
+    }
+    struct properties p = {.metadata = entries, .metadata_count = PROPERTY_METADATA_MAX};
+    assert_true(properties_are_valid(&p));
+    p.metadata_count++;
     assert_false(properties_are_valid(&p));
 }
 
@@ -137,6 +171,8 @@ static void test_the_type_of_all_objects_comes_before_that_of_a_job(void **state
 UNIT_MAIN(cmocka_unit_test(test_values_that_a_header_carries), cmocka_unit_test(test_names_that_end_a_header_name),
           cmocka_unit_test(test_an_entry_is_split_at_its_first_equals_sign),
           cmocka_unit_test(test_properties_of_a_message_are_checked),
+          cmocka_unit_test(test_metadata_of_a_message_fits_a_store),
+          cmocka_unit_test(test_a_message_has_at_most_64_entries),
           cmocka_unit_test(test_a_copy_is_equal_and_independent),
           cmocka_unit_test(test_each_property_makes_another_set), cmocka_unit_test(test_the_digest_of_defaults_is_zero),
           cmocka_unit_test(test_the_digest_differs_with_each_value),

@@ -69,8 +69,7 @@ static void test_ignored_at_start_stays_ignored(void **state) {
 static void test_hangup_as_news(void **state) {
     (void)state;
     signal(SIGHUP, SIG_IGN);
-    assert_int_equal(signals_init(true), 0);
-    assert_int_equal(signals_catch_hangup(), 0);
+    assert_int_equal(signals_init_with_hangup(true), 0);
     assert_false(signals_hung_up());
     assert_int_equal(raise(SIGHUP), 0);
     assert_true(readable(0));
@@ -81,6 +80,23 @@ static void test_hangup_as_news(void **state) {
     assert_int_equal(raise(SIGHUP), 0);
     assert_false(signals_hung_up());
     assert_int_equal(signals_stop_count(), 1);
+    signal(SIGHUP, SIG_DFL);
+}
+
+/* A program that was started with SIGHUP held (spawn.h) gets it when it can handle it. */
+static void test_a_hangup_that_was_held_is_news(void **state) {
+    (void)state;
+    sigset_t hangup, now;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    signal(SIGHUP, SIG_DFL);
+    sigprocmask(SIG_BLOCK, &hangup, NULL);
+    assert_int_equal(raise(SIGHUP), 0);
+    assert_int_equal(signals_init_with_hangup(true), 0);
+    assert_true(signals_hung_up());
+    assert_int_equal(signals_stop_count(), 0);
+    sigprocmask(SIG_BLOCK, NULL, &now);
+    assert_false(sigismember(&now, SIGHUP));
     signal(SIGHUP, SIG_DFL);
 }
 
@@ -125,7 +141,7 @@ static int run_hanging(int ready, int go) {
     char byte = 0;
     int dev_null = open("/dev/null", O_WRONLY);
     dup2(dev_null, STDERR_FILENO);
-    if (signals_init(false) || signals_catch_hangup() || signals_end_when_hung() || write(ready, "x", 1) != 1)
+    if (signals_init_with_hangup(false) || signals_end_when_hung() || write(ready, "x", 1) != 1)
         return 1;
     while (read(go, &byte, 1) == 1) {
         while (!readable(10000))
@@ -236,7 +252,8 @@ static void test_blocked_signals_are_let_through(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 UNIT_MAIN(TEST(test_nothing_at_first), TEST(test_first_and_second_stop), TEST(test_hangup_is_a_stop),
-          TEST(test_hangup_as_news), TEST(test_ignored_at_start_stays_ignored), TEST(test_broken_pipe_is_no_signal),
+          TEST(test_hangup_as_news), TEST(test_a_hangup_that_was_held_is_news),
+          TEST(test_ignored_at_start_stays_ignored), TEST(test_broken_pipe_is_no_signal),
           TEST(test_child_exit_is_told_once), TEST(test_flood_does_not_block),
           TEST(test_blocked_signals_are_let_through), TEST(test_a_second_stop_request_ends_a_process_that_hangs),
           TEST(test_a_stop_request_that_is_seen_ends_nothing), TEST(test_hangups_do_not_end_a_process_that_hangs),

@@ -250,10 +250,24 @@ static void test_sibling_program(void **state) {
     buf_release(&path);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_runs_with_its_arguments), cmocka_unit_test(test_missing_program),
-          cmocka_unit_test(test_no_descriptor_leaks_in), cmocka_unit_test(test_signals_are_as_new),
-          cmocka_unit_test(test_death_signal_means_own_group), cmocka_unit_test(test_child_dies_with_its_parent),
-          cmocka_unit_test(test_new_session_has_null_and_a_log), cmocka_unit_test(test_log_that_cannot_be_opened),
+/* It waits for a handler of the program; other signals work. */
+static void test_a_hangup_can_be_held(void **state) {
+    (void)state;
+    const struct spawn_options held = {.hold_hangup = true};
+    signal(SIGHUP, SIG_DFL);
+    int status = wait_for(shell("kill -HUP $$; exit 3", held));
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 3);
+    status = wait_for(shell("kill -HUP $$; kill -TERM $$; exit 3", held));
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGTERM);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_a_hangup_can_be_held), cmocka_unit_test(test_runs_with_its_arguments),
+          cmocka_unit_test(test_missing_program), cmocka_unit_test(test_no_descriptor_leaks_in),
+          cmocka_unit_test(test_signals_are_as_new), cmocka_unit_test(test_death_signal_means_own_group),
+          cmocka_unit_test(test_child_dies_with_its_parent), cmocka_unit_test(test_new_session_has_null_and_a_log),
+          cmocka_unit_test(test_log_that_cannot_be_opened),
           cmocka_unit_test(test_works_with_standard_descriptors_closed), cmocka_unit_test(test_sibling_program),
           cmocka_unit_test(test_an_ignored_hangup_stays_ignored),
           cmocka_unit_test(test_a_new_session_dies_with_its_parent_too),

@@ -2,9 +2,12 @@
 #include "unit.h"
 
 #include "capture.h"
+#include "files.h"
 #include "system/log.h"
 #include "system/sse_c_key.h"
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct capture seen;
@@ -82,6 +85,24 @@ static void test_a_file_that_is_none_is_refused(void **state) {
     assert_non_null(strstr(text, "not a regular file"));
 }
 
-UNIT_MAIN(cmocka_unit_test(test_raw_bytes_and_base64_are_the_same_key), cmocka_unit_test(test_other_lengths_are_no_key),
+/* In a child: OpenSSL reads its configuration once. */
+static void test_a_host_without_md5_is_named(void **state) {
+    (void)state;
+    struct sse_c_key key;
+    file_put_text("openssl.cnf", "openssl_conf = init\n[init]\nalg_section = algorithms\n[algorithms]\n"
+                                 "default_properties = fips=yes\n");
+    pid_t child = fork();
+    if (child == 0) {
+        setenv("OPENSSL_CONF", "openssl.cnf", 1);
+        int err = read_bytes(RAW, 32, 0600, &key);
+        _exit(err == ERR_USAGE && strstr(seen.text, "forbids MD5") ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_a_host_without_md5_is_named),
+          cmocka_unit_test(test_raw_bytes_and_base64_are_the_same_key), cmocka_unit_test(test_other_lengths_are_no_key),
           cmocka_unit_test(test_a_key_that_others_may_read_is_refused),
           cmocka_unit_test(test_a_file_that_is_none_is_refused))

@@ -199,6 +199,37 @@ static void test_another_chunk_size_gives_up_no_upload_that_did_not_fail(void **
     assert_int_equal(world_plan('P', &file).state, PLANNED_OPEN);
 }
 
+/* ---- objects that were compared with their records ---- */
+
+static void test_what_verify_found_is_a_record_and_changes_nothing(void **state) {
+    (void)state;
+    world_join();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 2);
+    world_chunk('U', id, 0);
+    world_chunk('U', id, 1);
+    world_finish('U', id);
+    struct plan_file found = world_file(S3, S3, 0), file = world_file("/src/a", S3, 2 * PART);
+    found.upload = id;
+    found.found = FINDING_SIZE;
+    found.read = true;
+    struct planned_file answer = world_plan('P', &found);
+    assert_int_equal(answer.state, PLANNED_DONE);
+    assert_true(id_equal(&answer.upload, &id));
+    found.found = FINDING_SAME;
+    found.read = false;
+    world_plan('P', &found);
+    assert_int_equal(world_count("verified"), 2);
+    assert_int_equal(world_occurrences("\"dest\":\"" S3 "\",\"found\":\"size\",\"how\":\"read\""), 1);
+    assert_int_equal(world_occurrences("\"found\":\"same\",\"how\":\"head\""), 1);
+    world_kill();
+    world_start();
+    world_join();
+    assert_int_equal(world_plan('P', &file).state, PLANNED_DONE);
+    found.upload = (struct id128){{0}};
+    assert_int_equal(world_plan('P', &found).state, PLANNED_REFUSED);
+    assert_int_equal(world_count("verified"), 2);
+}
+
 /* ---- properties ---- */
 
 static struct plan_file with_properties(uint8_t first) {
@@ -239,6 +270,33 @@ static void test_a_plan_with_other_properties_gets_another_upload(void **state) 
     assert_false(id_equal(&answer.upload, &id));
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, id, 0), "").kind, VERDICT_DENY);
     assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, answer.upload, 0), "").kind, VERDICT_GRANT);
+}
+
+/* Its uploader skips the fields of an OFFER that it does not know. The producer sees a job that was given back. */
+static void test_an_uploader_that_knows_no_properties_gets_no_such_job(void **state) {
+    (void)state;
+    world_hello('P', ROLE_PRODUCER);
+    world_hello('V', ROLE_UPLOADER);
+    world.abilities = 0;
+    world_hello('U', ROLE_UPLOADER);
+    struct plan_file file = with_properties(1), plain = with_properties(0);
+    struct id128 id = world_plan('P', &file).upload;
+    uint64_t event = world.c->events.next;
+    struct verdict v = world_claim('U', world_ref(JOB_BEGIN, id, 0), "");
+    assert_int_equal(v.kind, VERDICT_DENY);
+    assert_int_equal(v.why, WHY_NOT_HERE);
+    assert_int_equal(world_count("open"), 0);
+    const struct msg_records *m = world_tail('P', journal_seq(world.c->journal) + 1, event, TAIL_MINE, id);
+    assert_int_equal(m->event_count, 1);
+    assert_int_equal(m->events[0].kind, EVENT_RELEASED);
+    assert_int_equal(m->events[0].why, WHY_NOT_HERE);
+    assert_true(m->events[0].detail.len > 0);
+    assert_int_equal(m->fleet.unable, 1);
+    assert_int_equal(world_claim('V', world_ref(JOB_BEGIN, id, 0), "").kind, VERDICT_GRANT);
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, id, 0), "").why, WHY_HELD);
+    plain.target.dest = slice_of("s3://bucket/plain");
+    id = world_plan('P', &plain).upload;
+    assert_int_equal(world_claim('U', world_ref(JOB_BEGIN, id, 0), "").kind, VERDICT_GRANT);
 }
 
 /* ---- missing objects ---- */
@@ -351,6 +409,8 @@ UNIT_MAIN(WORLD_TEST(test_a_producer_may_change_its_mind_before_the_begin),
           WORLD_TEST(test_another_chunk_size_gives_up_no_upload_that_did_not_fail),
           WORLD_TEST(test_an_upload_opened_with_other_properties_is_superseded),
           WORLD_TEST(test_a_plan_with_other_properties_gets_another_upload),
+          WORLD_TEST(test_what_verify_found_is_a_record_and_changes_nothing),
+          WORLD_TEST(test_an_uploader_that_knows_no_properties_gets_no_such_job),
           WORLD_TEST(test_a_missing_object_is_uploaded_again_once),
           WORLD_TEST(test_a_failed_file_without_an_id_has_no_record),
           WORLD_TEST(test_a_dropped_upload_without_an_intent_is_done),

@@ -93,7 +93,40 @@ static void test_the_end_of_a_lease_is_told_to_its_producer(void **state) {
     assert_int_equal(m->events[m->event_count - 1].kind, EVENT_RELEASED);
 }
 
-UNIT_MAIN(WORLD_TEST(test_an_answer_goes_to_its_producer_and_to_no_other),
+/* A producer chooses its incarnation, and so the ids of its questions. */
+static void test_a_question_holds_no_upload_of_the_same_id(void **state) {
+    (void)state;
+    world_join();
+    struct ref ref = question('P', 1);
+    struct plan_file file = world_file("/src/a", "s3://bucket/key", PART);
+    file.upload = ref.upload;
+    file.flags = PLAN_PUT;
+    struct planned_file planned = world_plan('P', &file);
+    assert_true(id_equal(&planned.upload, &ref.upload));
+    assert_int_equal(world_claim('U', ref, "").kind, VERDICT_GRANT);
+    assert_int_equal(state_find(&world.c->state, &ref.upload)->lease_count, 0);
+    struct result r = answer(ref);
+    assert_int_equal(world_complete('U', &r).kind, ACK_RECORDED);
+    assert_non_null(state_find(&world.c->state, &ref.upload));
+    assert_int_equal(world_claim('V', world_ref(JOB_PUT, ref.upload, 0), "").kind, VERDICT_GRANT);
+}
+
+static void test_no_question_begins_while_its_producer_stops(void **state) {
+    (void)state;
+    world_join();
+    struct ref first = question('P', 1), other = question('P', 2);
+    assert_int_equal(world_claim('U', first, "").kind, VERDICT_GRANT);
+    struct msg m = {.type = MSG_TAIL, .tail = {.seq = 1, .event = 1, .filter = TAIL_MINE, .stops = true}};
+    world_deliver('P', &m);
+    world_answer('P', MSG_RECORDS);
+    assert_int_equal(world_claim('U', other, "").why, WHY_DRAIN);
+    assert_int_equal(world_claim('U', first, "").kind, VERDICT_GRANT); /* its own lease, repeated */
+    assert_int_equal(world_claim_held('V', other, "", true).kind, VERDICT_GRANT);
+}
+
+UNIT_MAIN(WORLD_TEST(test_a_question_holds_no_upload_of_the_same_id),
+          WORLD_TEST(test_no_question_begins_while_its_producer_stops),
+          WORLD_TEST(test_an_answer_goes_to_its_producer_and_to_no_other),
           WORLD_TEST(test_a_question_of_an_absent_producer_is_denied),
           WORLD_TEST(test_a_failure_is_an_event_and_no_record),
           WORLD_TEST(test_the_end_of_a_lease_is_told_to_its_producer))

@@ -109,6 +109,25 @@ static void test_restarted_consumer_gets_the_id_of_the_first_journal(void **stat
                         "--for-cp --journal journal --journal-id ab000000000000000000000000000000\n");
 }
 
+/* SIGHUP, which is number 1. */
+static bool hangup_is_held(const char *status_line) {
+    size_t len = strcspn(status_line, "\n");
+    return len > 0 && strchr("13579bdf", status_line[len - 1]) != NULL;
+}
+
+/* Whoever moves the log file may send SIGHUP as soon as the process exists. */
+static void test_a_hangup_waits_until_the_program_can_handle_it(void **state) {
+    (void)state;
+    file_put_text(
+        "program",
+        "#!/bin/sh\nwhile read line; do case $line in SigBlk*) echo $line >args;; esac; done </proc/self/status\n");
+    assert_false(hangup_is_held(uploader_arguments_now()));
+    assert_false(hangup_is_held(consumer_arguments_now()));
+    s.o.log_file = "log";
+    assert_true(hangup_is_held(uploader_arguments_now()));
+    assert_true(hangup_is_held(consumer_arguments_now()));
+}
+
 static void test_check_uses_the_same_arguments(void **state) {
     (void)state;
     assert_int_equal(uploaders_check(&s), 0);
@@ -193,6 +212,7 @@ static void test_stop_request_ends_the_check(void **state) {
 UNIT_MAIN(TEST(test_options_that_are_not_given_are_not_passed_on), TEST(test_uploader_gets_the_options_of_the_run),
           TEST(test_consumer_gets_the_options_of_the_run),
           TEST(test_restarted_consumer_gets_the_id_of_the_first_journal), TEST(test_check_uses_the_same_arguments),
-          TEST(test_result_of_the_check), TEST(test_list_of_arguments_is_bounded),
+          TEST(test_a_hangup_waits_until_the_program_can_handle_it), TEST(test_result_of_the_check),
+          TEST(test_list_of_arguments_is_bounded),
           TEST(test_uploader_that_is_killed_while_it_checks_is_started_eleven_times),
           TEST(test_stop_request_ends_the_check), TEST(test_error_of_the_work_meanwhile_ends_the_check))

@@ -7,13 +7,17 @@
 static struct failures failures;
 static char *text;
 
-static void print(uint64_t total) {
+static void print_with(uint64_t total, uint64_t unrecorded) {
     size_t size;
     free(text);
     FILE *out = open_memstream(&text, &size);
     assert_non_null(out);
-    failures_print(out, &failures, total, "show them");
+    failures_print(out, &failures, total, unrecorded, "show them");
     fclose(out);
+}
+
+static void print(uint64_t total) {
+    print_with(total, 0);
 }
 
 static int teardown(void **state) {
@@ -59,6 +63,14 @@ static void test_many_are_counted_and_the_command_is_named(void **state) {
     assert_non_null(strstr(text, "  /f19: gone\n  and 10 more; this lists all: show them\n"));
 }
 
+/* A directory that cannot be read has no record. */
+static void test_the_command_does_not_list_directories(void **state) {
+    (void)state;
+    add(25);
+    print_with(25, 1);
+    assert_non_null(strstr(text, "  and 5 more; this lists all but the directories: show them\n"));
+}
+
 static void test_no_more_than_the_limit_are_kept(void **state) {
     (void)state;
     add(FAILURES_MAX + 3);
@@ -68,4 +80,5 @@ static void test_no_more_than_the_limit_are_kept(void **state) {
 
 #define TEST(f) cmocka_unit_test_teardown(f, teardown)
 UNIT_MAIN(TEST(test_nothing_is_listed_without_failures), TEST(test_all_of_a_few_are_listed),
-          TEST(test_many_are_counted_and_the_command_is_named), TEST(test_no_more_than_the_limit_are_kept))
+          TEST(test_many_are_counted_and_the_command_is_named), TEST(test_the_command_does_not_list_directories),
+          TEST(test_no_more_than_the_limit_are_kept))

@@ -73,8 +73,9 @@ static void test_a_loop_is_an_error(void **state) {
     file_put_text("a/b/f", "");
     assert_int_equal(symlink(".", "a/b/self") || symlink("../..", "a/b/top"), 0);
     assert_string_equal(walk_all(root), "file a/b/f|bad dir a/b/self|bad dir a/b/top|");
-    assert_string_equal(last_error,
-                        "is a loop: symbolic links lead back to a directory above it; exclude it with --exclude");
+    assert_string_equal(
+        last_error,
+        "is a loop: a symbolic link or a mount leads back to a directory above it; exclude it with --exclude");
 }
 
 /* The root is reached again by way of its parent: not by a link, but below one. */
@@ -96,6 +97,38 @@ static void test_the_destination_is_not_entered(void **state) {
     assert_string_equal(walk_all(root), "bad dir out|");
     assert_string_equal(last_error,
                         "is the destination of this command, by way of symbolic links; exclude it with --exclude");
+}
+
+/* What is uploaded there would be found again. */
+static void test_a_link_into_the_destination_is_not_entered(void **state) {
+    char top[TEMP_DIR_SIZE + 8];
+    (void)state;
+    assert_int_equal(mkdir("out", 0700) || mkdir("out/d", 0700) || mkdir("out/d/e", 0700) || mkdir("tree", 0700), 0);
+    assert_int_equal(mkdir("outside", 0700) || symlink("../outside", "tree/a") || symlink("../out/d/e", "tree/b"), 0);
+    file_put_text("out/d/e/f", "");
+    file_put_text("outside/g", "");
+    snprintf(top, sizeof top, "%s/tree", root);
+    destination = "out/";
+    assert_string_equal(walk_all(top), "file a/g|bad dir b|");
+    assert_string_equal(last_error,
+                        "is a symbolic link into the destination of this command; exclude it with --exclude");
+    destination = "absent/";
+    assert_string_equal(walk_all(top), "file a/g|file b/f|");
+    destination = NULL;
+    assert_string_equal(walk_all(top), "file a/g|file b/f|");
+}
+
+/* A directory that holds the destination is walked; the destination in it is not. */
+static void test_a_link_above_the_destination_is_entered(void **state) {
+    char top[TEMP_DIR_SIZE + 8];
+    (void)state;
+    assert_int_equal(mkdir("far", 0700) || mkdir("far/out", 0700) || mkdir("tree", 0700), 0);
+    assert_int_equal(symlink("../far", "tree/a"), 0);
+    file_put_text("far/f", "");
+    file_put_text("far/out/g", "");
+    snprintf(top, sizeof top, "%s/tree", root);
+    destination = "far/out/";
+    assert_string_equal(walk_all(top), "file a/f|bad dir a/out|");
 }
 
 static void test_links_without_a_target_are_errors(void **state) {
@@ -167,6 +200,8 @@ UNIT_MAIN(cmocka_unit_test_setup_teardown(test_links_stand_for_their_targets, se
           cmocka_unit_test_setup_teardown(test_a_loop_is_an_error, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_a_loop_below_a_link_is_an_error, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_the_destination_is_not_entered, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_a_link_into_the_destination_is_not_entered, set_up, tear_down),
+          cmocka_unit_test_setup_teardown(test_a_link_above_the_destination_is_entered, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_links_without_a_target_are_errors, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_a_rule_excludes_a_link_without_a_target, set_up, tear_down),
           cmocka_unit_test_setup_teardown(test_a_deep_tree_below_links, set_up, tear_down),

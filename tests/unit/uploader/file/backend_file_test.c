@@ -44,18 +44,31 @@ static void test_no_more_permissions_than_the_source(void **state) {
         assert_int_equal(t.result.outcome, OUTCOME_DONE);
         assert_int_equal(mode_of(final_path()), modes[i] ? modes[i] & 0777 : 0600);
     }
-    umask(027);
+    umask(mask);
+}
+
+static void test_the_umask_holds_unless_modes_are_kept(void **state) {
+    (void)state;
+    static const struct {
+        bool keep, no_preserve;
+        mode_t mode;
+    } cases[] = {{false, false, 0640}, {false, true, 0640}, {true, true, 0640}, {true, false, 0666}};
+    mode_t mask = umask(027);
     disk.backend->ops->destroy(disk.backend);
     const char *allows[] = {disk.allow};
     assert_int_equal(backend_file_new(&disk.backend, allows, 1), 0);
     umask(mask);
     assert_int_equal(chmod(disk.source_path, 0666), 0);
-    const struct properties no_preserve = {.no_preserve = true};
-    struct task put = task_make(JOB_PUT, "", 0);
-    put.properties = &no_preserve;
-    task_run(&put);
-    assert_int_equal(put.result.outcome, OUTCOME_DONE);
-    assert_int_equal(mode_of(final_path()), 0640);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct properties properties = {.no_preserve = cases[i].no_preserve};
+        struct task put = task_make(JOB_PUT, "", 0);
+        put.properties = &properties;
+        if (cases[i].keep)
+            backend_file_keep_modes(disk.backend);
+        task_run(&put);
+        assert_int_equal(put.result.outcome, OUTCOME_DONE);
+        assert_int_equal(mode_of(final_path()), cases[i].mode);
+    }
 }
 
 static void test_finish_cut_off_after_its_mode(void **state) {
@@ -302,10 +315,11 @@ static void test_cancel_in_the_middle(void **state) {
 }
 
 UNIT_MAIN(TEST(test_chunks_out_of_order_make_the_file), TEST(test_no_more_permissions_than_the_source),
-          TEST(test_finish_cut_off_after_its_mode), TEST(test_second_begin_takes_the_first_ones_file),
-          TEST(test_several_chunks_at_a_time_share_a_sync), TEST(test_finish_again_after_a_crash_before_its_record),
-          TEST(test_a_repeated_finish_leaves_no_descriptor), TEST(test_finish_never_takes_a_foreign_file),
-          TEST(test_finish_again_compares_the_bytes), TEST(test_finish_wants_every_part),
-          TEST(test_finish_checks_the_size), TEST(test_handle_that_is_gone), TEST(test_handles_are_not_trusted),
-          TEST(test_abort_removes_and_may_be_repeated), TEST(test_abort_without_a_handle_removes_both_names),
-          TEST(test_gone_leaves_nothing), TEST(test_no_byte_after_the_deadline), TEST(test_cancel_in_the_middle))
+          TEST(test_the_umask_holds_unless_modes_are_kept), TEST(test_finish_cut_off_after_its_mode),
+          TEST(test_second_begin_takes_the_first_ones_file), TEST(test_several_chunks_at_a_time_share_a_sync),
+          TEST(test_finish_again_after_a_crash_before_its_record), TEST(test_a_repeated_finish_leaves_no_descriptor),
+          TEST(test_finish_never_takes_a_foreign_file), TEST(test_finish_again_compares_the_bytes),
+          TEST(test_finish_wants_every_part), TEST(test_finish_checks_the_size), TEST(test_handle_that_is_gone),
+          TEST(test_handles_are_not_trusted), TEST(test_abort_removes_and_may_be_repeated),
+          TEST(test_abort_without_a_handle_removes_both_names), TEST(test_gone_leaves_nothing),
+          TEST(test_no_byte_after_the_deadline), TEST(test_cancel_in_the_middle))

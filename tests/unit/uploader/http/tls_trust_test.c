@@ -11,6 +11,7 @@ static const char *const variables[] = {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", 
 static char root[TEMP_DIR_SIZE];
 static struct aws_settings aws;
 static struct tls_trust trust;
+static const char *ca_cert; /* the option */
 
 static int setup(void **state) {
     (void)state;
@@ -18,6 +19,7 @@ static int setup(void **state) {
         unsetenv(variables[i]);
     temp_dir_enter(root);
     aws = (struct aws_settings){.ca_bundle_from = "AWS_CA_BUNDLE"};
+    ca_cert = NULL;
     file_put_text("aws", "");
     file_put_text("file", "");
     return mkdir("dir", 0700);
@@ -32,7 +34,7 @@ static int teardown(void **state) {
 
 static void find(void) {
     tls_trust_release(&trust);
-    assert_int_equal(tls_trust_find(&trust, &aws), 0);
+    assert_int_equal(tls_trust_find(&trust, ca_cert, &aws), 0);
 }
 
 static void test_without_settings_the_system_decides(void **state) {
@@ -50,6 +52,21 @@ static void test_the_setting_of_aws_is_first(void **state) {
     aws.ca_bundle = (char *)"aws";
     find();
     assert_string_equal(trust.file, "aws");
+}
+
+static void test_the_option_is_before_all_settings(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        setenv(variables[i], "file", 1);
+    aws.ca_bundle = (char *)"aws";
+    file_put_text("option", "");
+    ca_cert = "option";
+    find();
+    assert_string_equal(trust.file, "option");
+    ca_cert = "absent"; /* the next one does not take its place */
+    find();
+    assert_null(trust.file);
+    assert_string_equal(trust.problem, "--ca-cert names absent for certificate authorities: No such file or directory");
 }
 
 static void test_each_variable_for_a_file_counts(void **state) {
@@ -99,7 +116,7 @@ static void test_a_file_that_cannot_be_read_is_a_problem(void **state) {
 static void test_an_empty_name_is_a_problem(void **state) {
     (void)state;
     struct aws_settings empty = {.ca_bundle = (char[]){""}, .ca_bundle_from = "ca_bundle"};
-    assert_int_equal(tls_trust_find(&trust, &empty), 0);
+    assert_int_equal(tls_trust_find(&trust, NULL, &empty), 0);
     assert_null(trust.file);
     assert_string_equal(trust.problem, "ca_bundle names  for certificate authorities: No such file or directory");
 }
@@ -124,6 +141,7 @@ static void test_a_file_without_permission_is_a_problem(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 UNIT_MAIN(TEST(test_without_settings_the_system_decides), TEST(test_the_setting_of_aws_is_first),
-          TEST(test_each_variable_for_a_file_counts), TEST(test_a_variable_for_a_file_may_name_a_directory),
-          TEST(test_directories_are_taken_as_they_are), TEST(test_a_file_that_cannot_be_read_is_a_problem),
-          TEST(test_an_empty_name_is_a_problem), TEST(test_a_file_without_permission_is_a_problem))
+          TEST(test_the_option_is_before_all_settings), TEST(test_each_variable_for_a_file_counts),
+          TEST(test_a_variable_for_a_file_may_name_a_directory), TEST(test_directories_are_taken_as_they_are),
+          TEST(test_a_file_that_cannot_be_read_is_a_problem), TEST(test_an_empty_name_is_a_problem),
+          TEST(test_a_file_without_permission_is_a_problem))

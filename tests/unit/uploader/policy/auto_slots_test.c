@@ -255,7 +255,7 @@ static void test_a_rest_makes_the_next_measurement_the_first(void **state) {
     auto_slots_start(&a, SMALL);
     work(64, 400);
     auto_slots_end(&a);
-    auto_slots_rest(&a);
+    auto_slots_rest(&a, 1000);
     auto_slots_end(&a);
     auto_slots_measure(&a, UINT64_MAX / 2);
     assert_true(auto_slots_work_us(&a) == 400);
@@ -276,19 +276,39 @@ static void test_replies_let_it_grow(void **state) {
     assert_int_equal(why, SLOTS_MOST);
 }
 
-static void test_an_unreachable_store_begins_again(void **state) {
+/* Many transfers wait for the same connection attempts, so their failures come together. */
+static void test_an_unreachable_store_halves_it_once_a_second(void **state) {
     (void)state;
     auto_slots_start(&a, SMALL);
-    auto_slots_unreachable(&a);
-    assert_int_equal(count(100000), AUTO_SLOTS_UNPROVEN);
+    for (int i = 0; i < 50; i++)
+        auto_slots_unreachable(&a, 10000 + (uint64_t)i);
+    assert_int_equal(count(100000), AUTO_SLOTS_MAX / 2);
+    assert_int_equal(why, SLOTS_REPLY);
     auto_slots_reply(&a);
-    assert_int_equal(count(100000), AUTO_SLOTS_UNPROVEN + 1);
+    assert_int_equal(count(100000), AUTO_SLOTS_MAX / 2 + 1);
+    for (uint64_t now_ms = 11000; now_ms < 20000; now_ms += 1000)
+        auto_slots_unreachable(&a, now_ms);
+    assert_int_equal(count(100000), AUTO_SLOTS_UNPROVEN);
+}
+
+static void test_after_a_long_rest_it_begins_again(void **state) {
+    (void)state;
+    auto_slots_start(&a, SMALL);
+    auto_slots_rest(&a, 1000);
+    auto_slots_rest(&a, 30999);
+    assert_int_equal(count(100000), AUTO_SLOTS_MAX);
+    auto_slots_start(&a, SMALL);
+    auto_slots_rest(&a, 32000); /* the rest began again */
+    assert_int_equal(count(100000), AUTO_SLOTS_MAX);
+    auto_slots_rest(&a, 62000);
+    assert_int_equal(count(100000), AUTO_SLOTS_UNPROVEN);
 }
 
 UNIT_MAIN(TEST(test_a_fast_store_gets_what_ends_in_half_a_second), TEST(test_small_objects_need_no_more_for_their_rate),
-          TEST(test_replies_let_it_grow), TEST(test_an_unreachable_store_begins_again),
-          TEST(test_single_failures_change_nothing), TEST(test_old_failures_are_forgotten),
-          TEST(test_trouble_leaves_the_least_number), TEST(test_a_rest_makes_the_next_measurement_the_first),
+          TEST(test_replies_let_it_grow), TEST(test_an_unreachable_store_halves_it_once_a_second),
+          TEST(test_after_a_long_rest_it_begins_again), TEST(test_single_failures_change_nothing),
+          TEST(test_old_failures_are_forgotten), TEST(test_trouble_leaves_the_least_number),
+          TEST(test_a_rest_makes_the_next_measurement_the_first),
           TEST(test_before_the_first_transfer_it_is_the_least_number), TEST(test_small_objects_get_a_few_more),
           TEST(test_slow_replies_get_as_many_as_fill_their_time),
           TEST(test_a_limit_that_changes_nothing_is_not_the_reason),

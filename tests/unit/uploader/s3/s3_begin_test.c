@@ -75,6 +75,31 @@ static void test_begin_adopts_an_empty_upload_of_this_key(void **state) {
     assert_request_count(f, 3);
 }
 
+/* A list does not show the properties of an upload: the leftover may be that of another command. */
+static void test_begin_adopts_nothing_for_an_object_with_properties(void **state) {
+    struct s3_fixture *f = *state;
+    const struct properties cold = {.storage_class = slice_of("GLACIER")}, access = {.request_payer = slice_of("x")};
+    const char *const replies[] = {reply_with_body(f, "200 OK", "", CREATED),
+                                   reply_with_body(f, "200 OK", "", CREATED),
+                                   reply_with_body(f, "200 OK", "", uploads_page),
+                                   reply_with_body(f, "200 OK", "", one_part),
+                                   reply_with_body(f, "200 OK", "", "<ListPartsResult/>"),
+                                   NULL};
+    s3_fixture_open(f, replies);
+    for (unsigned i = 0; i < 3; i++) {
+        s3_fixture_prepare(f, JOB_BEGIN);
+        f->task.since_us = clock_real_us();
+        f->task.properties = i == 0 ? &cold : i == 1 ? &properties_none : &access;
+        f->task.job.content_type = i == 1 ? slice_of("text/plain") : slice_of("");
+        const struct task_result *r = s3_fixture_run(f);
+        assert_int_equal(r->outcome, OUTCOME_DONE);
+        assert_string_equal(r->handle, i < 2 ? "U+/1" : "empty");
+    }
+    assert_true(request_contains(f, 0, "x-amz-storage-class: GLACIER\r\n"));
+    assert_true(request_contains(f, 1, "content-type: text/plain\r\n"));
+    assert_request_count(f, 5);
+}
+
 static void test_begin_creates_when_nothing_can_be_adopted(void **state) {
     struct s3_fixture *f = *state;
     const char *const replies[] = {reply_with_error(f, "403 Forbidden", "AccessDenied"),
@@ -101,5 +126,7 @@ static void test_begin_fails_while_its_unusable_upload_cannot_be_aborted(void **
 
 UNIT_MAIN(TEST(test_begin_store_that_verifies), TEST(test_begin_store_that_ignores_checksums_is_remembered),
           TEST(test_begin_store_that_refuses_checksums), TEST(test_begin_store_of_another_checksum_kind),
-          TEST(test_begin_adopts_an_empty_upload_of_this_key), TEST(test_begin_creates_when_nothing_can_be_adopted),
+          TEST(test_begin_adopts_an_empty_upload_of_this_key),
+          TEST(test_begin_adopts_nothing_for_an_object_with_properties),
+          TEST(test_begin_creates_when_nothing_can_be_adopted),
           TEST(test_begin_fails_while_its_unusable_upload_cannot_be_aborted))

@@ -79,6 +79,26 @@ static void test_a_head_that_fails_leaves_the_doubt(void **state) {
     assert_string_equal(finish(f, replies)->error, "500 InternalError: because");
 }
 
+/* Amazon answers 400 to the key of another object. */
+static void test_an_object_that_refuses_the_key_is_not_ours(void **state) {
+    struct s3_fixture *f = *state;
+    const struct properties with_key = {.sse_c_md5 = slice_of("TUQ1")};
+    const char *gone = reply_with_error(f, "404 Not Found", "NoSuchUpload"), *refused = EMPTY("400 Bad Request", "");
+    const char *const replies[] = {gone, refused, refused, gone, NULL};
+    s3_fixture_open(f, replies);
+    s3_fixture_prepare_finish(f);
+    f->task.properties = &with_key;
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_GONE);
+    assert_request_count(f, 4); /* the second HEAD has no x-amz-checksum-mode; the last one aborts */
+}
+
+static void test_a_head_of_400_without_a_key_is_no_answer(void **state) {
+    struct s3_fixture *f = *state;
+    const char *gone = reply_with_error(f, "404 Not Found", "NoSuchUpload"), *refused = EMPTY("400 Bad Request", "");
+    const char *const replies[] = {gone, refused, refused, NULL};
+    assert_int_equal(finish(f, replies)->outcome, OUTCOME_FAILED);
+}
+
 /* --- the reply to Complete --- */
 
 static void test_a_wrong_checksum_in_the_reply_is_no_success(void **state) {
@@ -230,6 +250,7 @@ UNIT_MAIN(TEST(test_our_object_with_another_checksum_is_no_success),
           TEST(test_a_composite_checksum_is_no_proof), TEST(test_a_checksum_of_the_whole_object_is_a_proof),
           TEST(test_a_wrong_checksum_without_an_owner_is_no_proof),
           TEST(test_a_head_that_fails_is_the_error_of_an_upload_that_is_gone),
+          TEST(test_an_object_that_refuses_the_key_is_not_ours), TEST(test_a_head_of_400_without_a_key_is_no_answer),
           TEST(test_a_head_that_fails_leaves_the_doubt), TEST(test_a_wrong_checksum_in_the_reply_is_no_success),
           TEST(test_a_right_checksum_in_the_reply_is_a_success), TEST(test_a_reply_that_cannot_be_read_is_in_doubt),
           TEST(test_a_missing_etag_is_no_failure), TEST(test_the_etag_of_a_newer_object_is_not_taken),

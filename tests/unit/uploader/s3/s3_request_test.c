@@ -318,8 +318,31 @@ static void test_an_invalid_region_is_not_skipped(void **state) {
     assert_int_equal(f->s3->ops->check(f->s3, &t, reason, sizeof reason), ERR_INVALID);
 }
 
-UNIT_MAIN(TEST(test_a_header_has_at_most_255_bytes), TEST(test_a_request_has_at_most_ten_headers),
-          TEST(test_headers_of_the_last_request_are_not_sent_again),
+/* --- proxies --- */
+
+/* A proxy could read the key. The only http endpoints that get it are loopback addresses. */
+static void test_the_key_of_an_object_passes_no_proxy(void **state) {
+    struct s3_fixture *f = *state;
+    static const char *const names[] = {"http_proxy", "HTTP_PROXY", "all_proxy"};
+    static const struct sse_c_key key = {.text = "S0VZ", .md5 = "TUQ1"};
+    const struct properties with_key = {.sse_c_md5 = slice_of("TUQ1")};
+    const char *const replies[] = {ACCEPTED, ACCEPTED, ACCEPTED, NULL};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        setenv(names[i], "http://127.0.0.1:1", 1);
+    s3_fixture_open(f, replies);
+    ((struct s3 *)f->s3)->sse_c_key = &key;
+    s3_fixture_prepare(f, JOB_STAT);
+    assert_true(s3_fixture_run(f)->never_connected); /* a request without the key asks the proxy */
+    s3_fixture_prepare(f, JOB_STAT);
+    f->task.properties = &with_key;
+    assert_int_equal(s3_fixture_run(f)->outcome, OUTCOME_DONE);
+    assert_true(request_contains(f, 0, "x-amz-server-side-encryption-customer-key: S0VZ\r\n"));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unsetenv(names[i]);
+}
+
+UNIT_MAIN(TEST(test_the_key_of_an_object_passes_no_proxy), TEST(test_a_header_has_at_most_255_bytes),
+          TEST(test_a_request_has_at_most_ten_headers), TEST(test_headers_of_the_last_request_are_not_sent_again),
           TEST(test_refused_keys_that_were_replaced_are_tried_again), TEST(test_refused_keys_that_stayed_are_final),
           TEST(test_a_head_of_400_may_be_an_expired_token), TEST(test_a_head_of_403_may_be_a_refused_key),
           TEST(test_a_head_of_405_is_not_about_keys), TEST(test_a_put_of_403_without_a_code_is_not_about_keys),
