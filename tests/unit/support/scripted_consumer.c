@@ -49,6 +49,7 @@ static void answer_tail(const struct frame *f, const struct msg *m) {
     uint64_t from = m->tail.seq < scripted.first ? scripted.first : m->tail.seq, next = from;
     uint64_t seq = 0;
     for (char *line = all.data; seq < scripted.seq + scripted.beyond; line = strchr(line, '\n') + 1) {
+        assert_non_null(line);
         if (++seq < from || m->tail.seq < scripted.first || next - from >= scripted.batch_max)
             continue;
         assert_int_equal(buf_add(&part, line, (size_t)(strchr(line, '\n') - line) + 1), 0);

@@ -99,7 +99,7 @@ static void test_the_destination_is_not_entered(void **state) {
                         "is the destination of this command, by way of symbolic links; exclude it with --exclude");
 }
 
-/* What is uploaded there would be found again. */
+/* Uploads into it would be found again. */
 static void test_a_link_into_the_destination_is_not_entered(void **state) {
     char top[TEMP_DIR_SIZE + 8];
     (void)state;

@@ -1,4 +1,4 @@
-/* What the records of an unfinished upload say: its endpoint and the checksums of its chunks. */
+/* The records of an unfinished upload: its endpoint and the checksums of its chunks. */
 #include "unit.h"
 
 #include "producer/cli/store/catalog_chunks.h"
