@@ -84,7 +84,7 @@ static int command_retire(int argc, char **argv) {
     bool list = false, dry_run = false;
     const struct option_spec specs[] = {
         {"list", 0, OPTION_FLAG, &list, NULL, "only list (the default)"},
-        {"dry-run", 0, OPTION_FLAG, &dry_run, NULL, "with --remove or --archive: only list what would go"},
+        {"dry-run", 0, OPTION_FLAG, &dry_run, NULL, "print what would be done, and change nothing"},
         {"remove", 0, OPTION_FLAG, &r.remove, NULL, "delete the files"},
         {"archive", 0, OPTION_TEXT, &r.archive, "DIR", "move the files there"},
         {"keep", 0, OPTION_COUNT, &r.keep, "N", "leave the newest N sealed files (0)", 0, UINT64_MAX},

@@ -38,7 +38,7 @@ extern const char *const on_change_names[];
 /* They follow the rows of a command's own and end its table. */
 #define PRODUCER_OPTION_ROWS(o)                                                                                        \
     {"recursive", 'r', OPTION_FLAG, &(o)->config.recursive, NULL, "upload directories and their contents"},            \
-        {"dry-run", 'n', OPTION_FLAG, &(o)->dry_run, NULL, "print what a run would do; send and record nothing"},      \
+        {"dry-run", 'n', OPTION_FLAG, &(o)->dry_run, NULL, "print what would be done, and change nothing"},            \
         {.name = "chunk-size",                                                                                         \
          .kind = OPTION_SIZE,                                                                                          \
          .target = &(o)->config.chunk_size,                                                                            \
