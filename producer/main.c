@@ -17,7 +17,8 @@ static const struct command_text command = {
 
 static int main_start(struct producer **p, struct producer_options *o) {
     const struct producer_events events = event_output_events(&o->output);
-    int err = o->keys.trust || o->log_file ? signals_init_with_hangup(false) : signals_init(false);
+    bool reopens = (o->keys.trust || o->log_file) && !o->config.from_stdin; /* a hangup may have ended its writer */
+    int err = reopens ? signals_init_with_hangup(false) : signals_init(false);
     if (!err)
         err = signals_end_when_hung();
     return err ? err : producer_new(p, &o->config, &events);

@@ -108,6 +108,15 @@ static int plan_adopt_leases(struct planner *p, struct file *f, const struct pla
     return 0;
 }
 
+/* A chunk is to be sent again whose bytes are gone: it was recorded, and the destination lost it. */
+static bool plan_lacks_bytes(const struct file *f) {
+    uint32_t end = f->stream ? MIN(f->geometry.chunks, f->available) : 0;
+    for (uint32_t i = 0; i < end; i++)
+        if (!file_chunk_is_done(f, i) && !stream_bytes(f->stream, geometry_offset(&f->geometry, i), 1))
+            return true;
+    return false;
+}
+
 /* A begun upload: geometry and done chunks come from the journal. Without a handle no uploader would accept its jobs. */
 static int plan_adopt_open(struct planner *p, struct file *f, const struct planned_file *answer, uint64_t now_ms) {
     struct geometry geometry = {.size = f->id.size, .chunk_size = answer->chunk_size, .chunks = answer->chunks};
@@ -132,6 +141,8 @@ static int plan_adopt_open(struct planner *p, struct file *f, const struct plann
     }
     if (err)
         return err;
+    if (plan_lacks_bytes(f))
+        return planner_stream_failed(p, f, "the destination lost a part of it, which cannot be read again", now_ms);
     p->stats.bytes_done += f->done_bytes - before;
     if (known)
         p->stats.bytes_sent_now += sub_or_zero(f->done_bytes, before);

@@ -4,6 +4,7 @@
 #include "system/log.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -72,6 +73,9 @@ static int planner_settle_stream(struct planner *p, const struct producer_config
         return ERR_USAGE;
     }
     clock_gettime(CLOCK_REALTIME, &now);
+    mode_t taken = umask(0);
+    (void)umask(taken);
+    p->stream_id.mode = S_IFREG | (0666 & ~taken);
     p->stream_id.mtime_ns = p->stream_id.ctime_ns = (nanotime)now.tv_sec * 1000000000 + now.tv_nsec;
     p->expects_size = config->expects_size;
     p->expected_size = config->expected_size;

@@ -52,7 +52,6 @@
     {                                                                                                                  \
         "bwlimit", 0, OPTION_BUDGET, target, "RATE|TIMETABLE",                                                         \
             "limit of the whole fleet, for example 10MiB a second, or '08:00,512k 18:00,off'; none: no limit"          \
-            "limit"                                                                                                    \
     }
 
 /* ---- stores ---- */

@@ -203,7 +203,7 @@ static int state_apply_finish(struct state *s, const struct record *r) {
         return 0;
     }
     struct finished_entry e = {.dest = finished_short(&u->dest_key),
-                               .key = finished_key(&u->key, u->identity.file.size),
+                               .key = finished_key(&u->key, r->file.size), /* of a stream, it is known now */
                                .upload = u->id,
                                .seq = r->seq,
                                .crc = r->crc};

@@ -146,8 +146,8 @@ int cp_command(int argc, char **argv) {
     }
     setlocale(LC_CTYPE, "");
     int err = producer_options_setup_log(&cp.o.base);
-    if (!err)
-        err = cp.o.base.log_file ? signals_init_with_hangup(true) : signals_init(true);
+    if (!err) /* a hangup that ends the writer of standard input is no end of the input */
+        err = cp.o.base.log_file && !cp.o.base.config.from_stdin ? signals_init_with_hangup(true) : signals_init(true);
     if (!err)
         err = signals_end_when_hung();
     if (!err)

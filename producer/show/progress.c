@@ -51,8 +51,8 @@ struct progress_rates progress_measure(const struct progress *p) {
     size_t last = (p->sample_next + PROGRESS_SAMPLES - 1) % PROGRESS_SAMPLES, first = last;
     for (size_t i = 1; i < p->sample_count; i++) {
         size_t at = (last + PROGRESS_SAMPLES - i) % PROGRESS_SAMPLES;
-        if (p->samples[last].ms - p->samples[at].ms > RATE_SPAN_MS)
-            break;
+        if (i > 1 && p->samples[last].ms - p->samples[at].ms > RATE_SPAN_MS)
+            break; /* two samples at least, however far apart */
         first = at;
     }
     double seconds = (double)(p->samples[last].ms - p->samples[first].ms) / 1000;

@@ -156,7 +156,7 @@ def test_journal_on_a_full_disk(box, may_mount, positions):
 
 def test_journal_without_inodes(box, may_mount):
     """At each limit of inodes, cp ends or waits when it cannot create a journal file, and succeeds with more inodes."""
-    ends = [full_and_on(box, inodes, inodes=inodes) for inodes in range(2, 8)]
+    ends = [full_and_on(box, inodes, inodes=inodes) for inodes in range(2, 9)]
     report("disks without inodes survived", ends)
     assert {"ended", "fits"} <= set(ends)
 

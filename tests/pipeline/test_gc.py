@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from servers.memory_store import MemoryStore
 from support.box import random_file, wait_for
 from support.faults import Faults
 
@@ -130,6 +131,15 @@ def test_an_upload_is_listed_then_aborted(box, store):
     assert done.stdout == "" and done.stderr == "nothing to abort\n"
 
 
+def test_another_store_does_not_end_an_upload(box, bucket):
+    """A store that does not know the upload would answer as if it was aborted."""
+    kill(box, start_stopped(box, bucket))
+    with MemoryStore() as other:
+        assert gc(box, "--yes", "--endpoint-url", other.endpoint, env=bucket.env) == [] and not other.requests
+    assert [e["event"] for e in gc(box, "--yes", *bucket.args, env=bucket.env)] == ["aborted"]
+    assert bucket.left() == []
+
+
 def test_the_next_cp_sends_the_whole_file(box, store):
     kill(box, start_stopped(box, store))
     assert [e["event"] for e in gc(box, "--yes", env=store.env)] == ["aborted"]
@@ -186,7 +196,7 @@ def test_all_aborts_unknown_uploads_that_are_old_enough(box, bucket):
         told = gc(box, *args, "--older-than", "1s", env=bucket.env)
         assert [e["reason"] for e in told if e["event"] == "in-use"] in ([], ["unfinished"])
         return {e["handle"] for e in told if e["event"] == "would-abort"} == foreign
-    wait_for(old_enough, 20, "all are a second old")
+    wait_for(old_enough, 90, "all are a second old")
     told = gc(box, *args, "--older-than", "1s", "--yes", env=bucket.env)
     assert {e["handle"] for e in told if e["event"] == "aborted"} == foreign and len([e for e in told if e["event"] == "aborted"]) == 205
     assert len(bucket.left()) == 1

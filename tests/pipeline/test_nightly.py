@@ -114,7 +114,7 @@ def test_a_consumer_that_another_command_started_follows_its_log(box):
     """The command that named the log file is over. Nothing sends SIGHUP to the consumer that it left behind."""
     log, old = box.dir / "log", box.dir / "log.1"
     first, second = random_file(box.dir / "a", 32 * MIB), random_file(box.dir / "b", 64 * MIB)
-    owner = box.start_cp("--log-file", log, "--bwlimit", "4MiB", "--chunk-size", "1MiB", first, box.dir / "out-a")
+    owner = box.start_cp("--log-file", log, "--bwlimit", "1MiB", "--chunk-size", "1MiB", first, box.dir / "out-a")
     wait_for(lambda: len(box.records("chunk")) > 2 if (box.journal / "journal.jsonl").exists() else None, what="chunks")
     other = box.start_cp("--chunk-size", "1MiB", second, box.dir / "out-b")
     wait_for(lambda: any(r["dest"].endswith("out-b") for r in box.records("begin")), what="the second upload begins")
@@ -123,10 +123,10 @@ def test_a_consumer_that_another_command_started_follows_its_log(box):
     log.rename(old)
     log.touch()
 
-    rates = iter(range(4, 1000))  # equal lines would be left out
+    rates = iter(range(1024, 9999))  # equal lines would be left out
 
     def is_followed():
-        box.run("set", "--journal", box.journal, "--bwlimit", f"{next(rates)}MiB")
+        box.run("set", "--journal", box.journal, "--bwlimit", f"{next(rates)}KiB")
         return "chunklift-consumer: set by " in log.read_text()
 
     wait_for(is_followed, every=0.2, what="the consumer writes to the new file")

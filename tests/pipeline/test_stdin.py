@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import signal
+import stat
 import subprocess
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from servers.memory_store import MemoryStore
 from support.box import check_chain, check_one_record_each, random_file, sha256_of, wait_for
 from support.site import Site
 
@@ -256,6 +258,17 @@ def test_the_first_interrupt_keeps_nothing(box, out, sent):
     assert len(box.records("abort")) == len(box.records("begin"))
 
 
+def test_a_hangup_is_no_end_of_the_input(box, out):
+    """A session that ends closes the pipe too, because it ends the writer. With a log file, SIGHUP has another meaning for other sources."""
+    child = piped(box, "--log-file", box.dir / "log", "--chunk-size", "1MiB", "-", out)
+    child.write(bytes(3 * MIB))
+    wait_for(lambda: chunks(box) >= 1, what="a chunk is recorded")
+    child.child.send_signal(signal.SIGHUP)
+    child.end(128 + signal.SIGHUP, 60)
+    no_object(box)
+    assert not box.records("finish")
+
+
 def test_a_killed_run_is_not_resumed(box, out):
     """The next one begins again, and aborts the unfinished upload."""
     source = random_file(box.dir / "src", 6 * MIB)
@@ -272,6 +285,28 @@ def test_a_killed_run_is_not_resumed(box, out):
     assert {r["upload"] for r in box.records("begin")} > {left}
     assert [(r["upload"], r["reason"]) for r in box.records("abort")] == [(left, "superseded")]
     assert sorted(os.listdir(out.parent)) == ["x"]
+
+
+def test_its_file_has_the_bits_that_the_umask_allows(box, out):
+    before = os.umask(0o027)
+    try:
+        send(box, random_file(box.dir / "src", 1000), "-", out)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o640
+
+
+def test_an_empty_file_is_not_as_large_as_it_was(box):
+    """--size-only compares with the size that the object got in the end."""
+    empty = box.dir / "empty"
+    empty.touch()
+    with MemoryStore() as store:
+        args = ("--endpoint-url", store.endpoint, "--integrity", "none")
+        child = piped(box, *args, "--chunk-size", "5MiB", "-", "s3://bucket/k", env=store.env)
+        child.write(bytes(11 * MIB))
+        child.end()
+        assert "1 file uploaded" in box.cp("--size-only", *args, empty, "s3://bucket/k", env=store.env).stderr
+        assert store.objects["k"]["body"] == b""
 
 
 def test_an_upload_in_a_store_is_aborted(box, rgw):

@@ -185,6 +185,16 @@ def test_objects_made_during_the_run_are_kept(box, skips):
         assert all(r.headers.get("if-none-match") == "*" for r in store.requests if r.kind in ("put", "finish"))
 
 
+def test_an_existing_object_says_nothing_about_checks(box, rgw):
+    """The first request to a store has a wrong digest, to see whether it is refused. One that meets an object is not taken for an answer."""
+    rgw.s3.put_object(Bucket="bucket", Key="checks/a", Body=b"theirs")
+    for name in "ab":
+        random_file(box.dir / "src" / name, 10)
+    args = ("--endpoint-url", rgw.endpoint, "--slots", "1", "--uploaders", "1", "--if-none-match", "-r", box.dir / "src", "s3://bucket/checks/")
+    assert "1 file uploaded" in box.cp(*args, env=rgw.env, status=1).stderr
+    assert [r["integrity"] for r in box.records("put")] == ["sha256"] and {r["class"] for r in box.records("fail")} == {"exists"}
+
+
 def test_a_real_store_keeps_its_object(box, rgw):
     """Ceph 16 knows the header for objects that are made by one request."""
     src = random_file(box.dir / "f", 10)

@@ -268,7 +268,8 @@ def test_results_are_recorded(box, reads):
     count = len(box.records())
     verify(box, status=1)
     assert len(box.records("verified")) == 7 and len(box.records()) - count <= 4  # epoch and stop
-    assert "--record: " in box.run("verify", "--journal", box.journal, "--record", "--manifest", "m", status=2).stderr
+    for more in (["--manifest", "m"], ["--endpoint-url", "http://127.0.0.1:9"]):
+        assert "--record: " in box.run("verify", "--journal", box.journal, "--record", *more, status=2).stderr
 
 
 # ---- a standing fleet, and wrong use ----------------------------------------------------------------------------

@@ -257,13 +257,14 @@ static void put_end_own(struct s3_op *op) {
 static void body_on_reply(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
     if (e && op->read_error) {
         body_fail_read(op, op->read_error);
+    } else if (e && s3_existing_is_refused(op, e)) { /* it says nothing about a wrong digest */
+        s3_integrity_leave_probe(op);
+        op->size = op->task->job.length;
+        s3_existing_look(op, put_end_own);
     } else if (op->probing) {
         s3_integrity_take_probe_reply(op, r, e);
     } else if (!e) {
         body_end_sent(op, r);
-    } else if (s3_existing_is_refused(op, e)) {
-        op->size = op->task->job.length;
-        s3_existing_look(op, put_end_own);
     } else if (op->trailer && (e->bad_checksum || s3_error_may_be_due_to_header(e))) {
         s3_integrity_end_trailer(op);
     } else if (!body_fail_for_source(op, e)) {

@@ -7,7 +7,7 @@
 #define PRECONDITION_FAILED 412
 
 void s3_existing_add_header(struct s3_op *op) {
-    if (op->task->job.if_none_match)
+    if (op->task->job.if_none_match && !op->made)
         s3_request_header(op, "if-none-match: *");
 }
 

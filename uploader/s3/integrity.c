@@ -327,13 +327,18 @@ static bool probe_fails(const struct s3_op *op, const struct s3_error *e) {
     return op->trailer ? e->expired || e->throttled || e->never_connected || e->gone : probe_shows_nothing(e);
 }
 
+void s3_integrity_leave_probe(struct s3_op *op) {
+    if (op->probing)
+        s3_op_endpoint(op)->prober = NULL;
+    op->probing = false;
+}
+
 /* False: the reply shows nothing, and the operation ended. */
 static bool probe_take_reply(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
     struct s3_endpoint *endpoint = s3_op_endpoint(op);
     char etag[sizeof op->task->result.etag];
     bool refused = e && probe_is_refused(op, e);
-    endpoint->prober = NULL;
-    op->probing = false;
+    s3_integrity_leave_probe(op);
     if (e && !refused && probe_fails(op, e)) {
         s3_op_fail_with(op, e);
         return false;
@@ -341,6 +346,7 @@ static bool probe_take_reply(struct s3_op *op, const struct http_reply *r, const
     op->trailer_refused |= op->trailer && !refused;
     if (op->trailer && e && !refused && probe_shows_nothing(e))
         return true;
+    op->made |= !e;
     probe_set_result(op, endpoint, refused ? S3_YES : S3_NO);
     if (!e && op->method == INTEGRITY_MD5 && etag_is_md5(op, endpoint) == S3_UNKNOWN &&
         s3_etag_copy(http_header(r, "etag"), etag, sizeof etag) == 0)

@@ -52,6 +52,8 @@ int s3_integrity_hash_body(struct s3_op *op) MUST_CHECK;
 /* Takes the reply to a request with a wrong digest and resumes. Ends the operation when the reply
  * shows nothing. */
 void s3_integrity_take_probe_reply(struct s3_op *op, const struct http_reply *r, const struct s3_error *e);
+/* The reply to a request with a wrong digest says nothing about the digest: another operation finds out. */
+void s3_integrity_leave_probe(struct s3_op *op);
 /* Takes the good reply to the bytes; result.etag is set. Fills in result.integrity. False: the
  * operation ended. */
 bool s3_integrity_prove(struct s3_op *op);

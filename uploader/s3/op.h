@@ -158,6 +158,7 @@ struct s3_op {
     const struct s3_body_stream *framed; /* the bytes within its frame */
     uint64_t framed_position;            /* in the body with its frame */
     bool probing;                        /* the request has a wrong digest on purpose */
+    bool made;                           /* the store took such a request, so the object is this upload's */
     bool read_ahead;                     /* the range was read ahead for this method: crc and digest_bytes are valid */
     bool streams_md5;                    /* the MD5 is computed while sending, for comparison with the ETag */
     struct digest *digest;

@@ -95,6 +95,13 @@ static int gc_list_stores(struct gc_command *g) {
     return EXIT_DONE;
 }
 
+/* Without a DEST, --endpoint-url names one of the stores in the journal: another would not know the upload, and take it for
+ * aborted. With a DEST, it may be the new address of the store. */
+static bool gc_is_at_store(const struct gc_command *g, const struct gc_upload *u) {
+    const char *url = g->store.endpoint_url;
+    return !url || g->store.arguments.count > 0 || !u->endpoint[0] || strcmp(u->endpoint, url) == 0;
+}
+
 static bool gc_is_selected(const struct gc_command *g, const struct gc_upload *u, int64_t now_us) {
     const struct text_list *dests = &g->store.arguments;
     bool under = dests->count == 0, old = !g->older_ms;
@@ -102,7 +109,7 @@ static bool gc_is_selected(const struct gc_command *g, const struct gc_upload *u
         under = dest_is_under(slice_of(u->dest), slice_of(dests->items[i]));
     if (g->older_ms)
         old = u->since_us && now_us - u->since_us >= (int64_t)g->older_ms * 1000;
-    return under && old;
+    return under && old && gc_is_at_store(g, u);
 }
 
 static int gc_compare_dests(const void *a, const void *b) {

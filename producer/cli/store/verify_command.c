@@ -182,6 +182,10 @@ int verify_command(int argc, char **argv) {
         log_error("--record: the journal has no uploads of a --manifest; use one of them");
         err = ERR_USAGE;
     }
+    if (!err && v.run.record && v.store.endpoint_url && v.store.arguments.count == 0) {
+        log_error("--record: with --endpoint-url, objects of other stores would be recorded as missing; name a DEST");
+        err = ERR_USAGE;
+    }
     if (!err)
         err = store_options_open_journal(&v.store);
     if (!err)

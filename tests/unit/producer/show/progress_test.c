@@ -145,6 +145,17 @@ static void test_rate_is_that_of_at_most_six_seconds(void **state) {
     assert_true(progress_measure(&p).bytes == 0);
 }
 
+static void test_rate_of_samples_a_minute_apart(void **state) {
+    struct progress p;
+    (void)state;
+    progress_init(&p, 1000);
+    progress_sample(&p, 61000, 60000, 120);
+    assert_int_equal((int)progress_measure(&p).bytes, 1000);
+    progress_sample(&p, 121000, 180000, 240);
+    assert_int_equal((int)progress_measure(&p).bytes, 2000);
+    assert_int_equal((int)progress_measure(&p).files, 2);
+}
+
 /* After a loss, the bytes of the first sample can be more than those of the last one. */
 static void test_rate_is_never_negative(void **state) {
     struct progress p;
@@ -172,7 +183,8 @@ static void test_rate_of_more_samples_than_are_kept(void **state) {
     assert_int_equal((int)progress_measure(&p).bytes, 10000);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_an_outage_is_shown_with_its_cause),
+UNIT_MAIN(cmocka_unit_test(test_rate_of_samples_a_minute_apart),
+          cmocka_unit_test(test_an_outage_is_shown_with_its_cause),
           cmocka_unit_test(test_rate_is_that_of_the_last_seconds),
           cmocka_unit_test(test_rate_survives_bytes_that_were_lost), cmocka_unit_test(test_rate_of_files),
           cmocka_unit_test(test_many_changes_are_one_drawing),
