@@ -108,7 +108,7 @@ static int plan_adopt_leases(struct planner *p, struct file *f, const struct pla
     return 0;
 }
 
-/* A chunk is to be sent again whose bytes are gone: it was recorded, and the destination lost it. */
+/* A chunk is to be sent again, and its bytes are gone: it was recorded, and the destination lost it. */
 static bool plan_lacks_bytes(const struct file *f) {
     uint32_t end = f->stream ? MIN(f->geometry.chunks, f->available) : 0;
     for (uint32_t i = 0; i < end; i++)
