@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -30,6 +31,18 @@ def contents(*tops):
             st = path.lstat()
             found[str(path)] = (st.st_mode, st.st_ino, st.st_mtime_ns, path.read_bytes() if path.is_file() else None)
     return found
+
+
+def settled(store):
+    """Whether a second has passed without a request, as a function."""
+    seen = [-1, 0]
+
+    def is_settled():
+        if len(store.requests) != seen[0]:
+            seen[:] = [len(store.requests), time.monotonic()]
+        return time.monotonic() - seen[1] > 1
+
+    return is_settled
 
 
 def dry(box, *args, status=0, program=("cp",), **kw):
@@ -71,6 +84,7 @@ def test_a_run_does_what_was_said(box):
     args = ("--chunk-size", SMALL, "-r", src, out)
 
     def compare(expected):
+        box.gone()
         before = contents(box.journal, box.dir / "out", src)
         said, totals = dry(box, *args)
         assert contents(box.journal, box.dir / "out", src) == before
@@ -99,6 +113,7 @@ def test_what_was_compared_is_not_recorded(box):
     box.cp("-r", src, f"{box.dir}/out/")
     for path in src.glob("f*"):
         os.utime(path, ns=(1, path.stat().st_mtime_ns))  # another change time
+    box.gone()
     before = contents(box.journal)
     said, totals = dry(box, "-r", src, f"{box.dir}/out/")
     assert set(kinds(said).values()) == {"skip"} and totals["skip_files"] == 6
@@ -117,7 +132,9 @@ def test_after_a_kill_the_rest_is_sent(box):
         box.kill_all()
         child.wait()
         store.before = None
+        wait_for(settled(store), what="no request of the killed uploader is left")
         store.requests.clear()
+        box.gone()
         before = contents(box.journal)
         said, totals = dry(box, *args, env=store.env)
         text = box.cp("-n", *args, env=store.env)
@@ -225,6 +242,7 @@ def test_options_of_a_run_have_no_effect(box):
 def test_a_damaged_journal_is_reported(box):
     src = tree(box)
     box.cp("-r", src, f"{box.dir}/out/")
+    box.gone()
     journal = box.journal / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([lines[0], b"damaged\n", *lines[2:]]))
@@ -243,6 +261,7 @@ def test_a_journal_that_is_no_directory_is_reported(box):
 def test_a_torn_tail_stays(box):
     src = tree(box)
     box.cp("-r", src, f"{box.dir}/out/")
+    box.gone()
     with open(box.journal / "journal.jsonl", "ab") as file:
         file.write(b'{"seq":')
     before = contents(box.journal)
