@@ -95,7 +95,7 @@ class Swift(Server):
         (self.dir / "proxy.conf").write_text(FRONT.format(port=self.port, dir=self.dir, user=user, nothing=free_port()))
         for kind in (*ports, "proxy"):
             self.start(kind, f"swift-{kind}-server", self.dir / f"{kind}.conf", "-v")
-        wait_for(lambda: self.answers(f"{self.endpoint}/info"), 60, "the proxy answers", 0.1)
+        wait_for(lambda: self.answers(f"{self.endpoint}/info"), 120, "the proxy answers", 0.1)
 
         def made():
             self.alive()
