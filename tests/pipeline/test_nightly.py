@@ -114,9 +114,10 @@ def test_a_consumer_that_another_command_started_follows_its_log(box):
     """The command that named the log file is over. Nothing sends SIGHUP to the consumer that it left behind."""
     log, old = box.dir / "log", box.dir / "log.1"
     first, second = random_file(box.dir / "a", 32 * MIB), random_file(box.dir / "b", 64 * MIB)
-    owner = box.start_cp("--log-file", log, "--bwlimit", "1MiB", "--chunk-size", "1MiB", first, box.dir / "out-a")
+    few = ("--chunk-size", "256KiB", "--slots", "2", "--uploaders", "1")  # under way at a time, so that the owner ends soon
+    owner = box.start_cp("--log-file", log, "--bwlimit", "1MiB", *few, first, box.dir / "out-a")
     wait_for(lambda: len(box.records("chunk")) > 2 if (box.journal / "journal.jsonl").exists() else None, what="chunks")
-    other = box.start_cp("--chunk-size", "1MiB", second, box.dir / "out-b")
+    other = box.start_cp(*few, second, box.dir / "out-b")
     wait_for(lambda: any(r["dest"].endswith("out-b") for r in box.records("begin")), what="the second upload begins")
     owner.send_signal(signal.SIGINT)
     assert owner.wait(60) == 128 + signal.SIGINT
