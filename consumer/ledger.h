@@ -20,7 +20,7 @@ struct upload;
 /* The producers (bits) that an event of the job concerns: those that planned its upload, also after it ended; all when it
  * is not known. Of a question, the producer that asks; 0: it left. */
 uint64_t ledger_producers_of_job(const struct consumer *c, const struct ref *ref);
-/* NULL: its upload is not open, or it is a question, which has none, whatever its id is. */
+/* NULL: its upload is not open. A question has no upload, also when its id is that of one. */
 struct upload *ledger_upload_of_job(const struct consumer *c, const struct ref *ref);
 
 /* producers: those that the record concerns. ERR_INVALID: r cannot be a journal line, and nothing

@@ -34,6 +34,10 @@ bool uploads_is_in_use(const struct consumer *c, const struct upload *u) {
     return u->lease_count > 0 || (u->producers & present);
 }
 
+bool uploads_is_taken_up(const struct upload *u) {
+    return u->droppers && (u->producers & ~u->droppers);
+}
+
 bool uploads_may_adopt(const struct consumer *c) {
     return consumer_time(c) < c->adopt_until_ms;
 }

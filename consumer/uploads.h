@@ -19,6 +19,8 @@ void uploads_add_producer(struct consumer *c, struct upload *u, const struct pee
 /* With keys: a present producer with another key wants u. */
 bool uploads_is_foreign(const struct consumer *c, const struct upload *u, const struct peer *producer);
 
+/* A producer wants u aborted, and another one has planned its upload since. */
+bool uploads_is_taken_up(const struct upload *u);
 /* u has a lease or a present producer. */
 bool uploads_is_in_use(const struct consumer *c, const struct upload *u);
 

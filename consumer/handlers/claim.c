@@ -136,6 +136,8 @@ static struct verdict claim_judge_new(const struct consumer *c, const struct cla
         return verdict_deny(WHY_DRAIN, DRAINING_MS);
     if (!u)
         return (struct verdict){.kind = VERDICT_GRANT};
+    if (kind == JOB_ABORT && uploads_is_taken_up(u))
+        return verdict_deny(WHY_STALE, 0); /* its dropper plans again, and is told that another producer uploads it */
     bool adopts = claim->held && uploads_may_adopt(c) && uploads_is_adoptable(u, &claim->ref);
     if (!adopts && claim_is_early(c, u, kind))
         return verdict_deny(WHY_LATER, LATER_MS);

@@ -37,6 +37,7 @@ static int leave_drop_plans(struct consumer *c, const struct peer *producer) {
         if (!(u->producers & bit))
             continue;
         u->producers &= ~bit;
+        u->droppers &= ~bit;
         u->made_by &= ~bit;
         int err = uploads_settle(c, u); /* may move the last upload to i; it was handled before */
         if (err)

@@ -225,6 +225,7 @@ static int plan_upload(struct planning *p, const struct upload *asked, struct pl
     if (!u)
         return err;
     uploads_add_producer(p->c, u, p->peer);
+    u->droppers &= ~peer_bit(p->peer);
     u->failed = 0;
     u->properties = p->file->properties; /* only an upload that has created nothing has others */
     upload_forget_failure(u);
@@ -250,9 +251,12 @@ static int plan_drop(struct planning *p, struct upload *u, struct planned_file *
     if (!access_may_operate(p->c, &p->peer->key))
         return plan_refuse(out, "this key needs the role 'operator' in the consumer's trust file to have uploads "
                                 "aborted");
-    if (u->producers & ~peer_bit(p->peer))
+    if (u->producers & ~peer_bit(p->peer)) {
+        u->droppers &= ~peer_bit(p->peer); /* the other one may abort it itself */
         return plan_refuse(out, "is being uploaded");
+    }
     uploads_add_producer(p->c, u, p->peer);
+    u->droppers |= peer_bit(p->peer);
     u->failed = 0;
     out->state = u->begun ? PLANNED_OPEN : PLANNED_OPENING;
     plan_describe_superseded(u, out);

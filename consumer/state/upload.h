@@ -63,6 +63,7 @@ struct upload {
     bool put;                /* planned as one request */
     bool inherited;          /* was open when the last epoch ended (rule 6) */
     uint64_t producers;      /* bit of every producer that planned it */
+    uint64_t droppers;       /* those of them that only want it aborted */
     uint64_t made_by;        /* the producers whose plan made this id */
     uint32_t failed;         /* bits of the fail classes recorded since the last plan */
     struct chunks redone;    /* chunks redone since the last plan; seq is the number of redos */

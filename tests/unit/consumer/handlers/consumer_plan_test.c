@@ -334,6 +334,29 @@ static void test_drop_names_what_is_to_be_aborted(void **state) {
     assert_int_equal(world_plan('Q', &file).state, PLANNED_DONE);
 }
 
+/* A command that uploads the file arrives between the plan of the abort and its claim. */
+static void test_an_upload_that_was_taken_up_is_not_aborted(void **state) {
+    (void)state;
+    join_peers();
+    struct id128 id = world_begun('P', 'U', "/src/a", S3, 3);
+    world_bye('P');
+    struct plan_file drop = world_file("/src/a", S3, 0), file = world_file("/src/a", S3, 3 * PART);
+    drop.upload = id;
+    drop.drop = true;
+    struct planned_file p = world_plan('Q', &drop);
+    assert_true(id_equal(&p.superseded, &id));
+    world_hello('P', ROLE_PRODUCER);
+    p = world_plan('P', &file);
+    assert_true(id_equal(&p.upload, &id));
+    struct ref abort = world_ref(JOB_ABORT, id, 0);
+    struct verdict v = world_claim('U', abort, "H");
+    assert_int_equal(v.kind, VERDICT_DENY);
+    assert_int_equal(v.why, WHY_STALE);
+    struct planned_file busy = world_plan('Q', &drop);
+    assert_int_equal(busy.state, PLANNED_REFUSED);
+    assert_int_equal(world_claim('U', abort, "H").kind, VERDICT_GRANT); /* of the one that took it up */
+}
+
 static void test_a_begin_that_arrives_late_is_known_by_its_handle(void **state) {
     (void)state;
     join_peers();
@@ -583,6 +606,7 @@ UNIT_MAIN(WORLD_TEST(test_plans_without_a_record_have_a_quota), WORLD_TEST(test_
           WORLD_TEST(test_an_upload_goes_on_after_a_temporary_failure),
           WORLD_TEST(test_another_chunk_size_begins_a_failed_one_again),
           WORLD_TEST(test_force_begins_a_failed_one_again), WORLD_TEST(test_drop_names_what_is_to_be_aborted),
+          WORLD_TEST(test_an_upload_that_was_taken_up_is_not_aborted),
           WORLD_TEST(test_a_begin_that_arrives_late_is_known_by_its_handle),
           WORLD_TEST(test_a_plan_without_producers_is_forgotten), WORLD_TEST(test_an_id_from_before_a_restart_is_kept),
           WORLD_TEST(test_invalid_plans_are_refused), WORLD_TEST(test_a_file_that_cannot_be_planned_is_recorded_once),
