@@ -1,18 +1,12 @@
 #include "producer/cli/errand.h"
 
 #include "producer/cli/driver.h"
-#include "producer/cli/supervise.h"
 #include "system/clock.h"
 #include "system/exit_status.h"
 #include "system/signals.h"
 
-struct errand {
-    struct producer *producer;
-    struct supervisor *supervisor;
-};
-
-static int errand_start(struct errand *e, const struct errand_options *o, const struct producer_config *given,
-                        const struct producer_events *events) {
+int errand_start(struct errand *e, const struct errand_options *o, const struct producer_config *given,
+                 const struct producer_events *events) {
     struct producer_config config = *given;
     config.endpoint_url = o->endpoint_url;
     config.region = o->region;
@@ -59,6 +53,16 @@ static int errand_loop(struct errand *e) {
     return driver_report(&driver, status);
 }
 
+void errand_end(struct errand *e, int *status) {
+    if (e->supervisor)
+        supervisor_finish(e->supervisor);
+    producer_destroy(&e->producer);
+    endpoint_shutdown_all(); /* its BYE leaves */
+    if (e->supervisor && supervisor_stop(e->supervisor) != 0 && *status < EXIT_USAGE)
+        *status = EXIT_UNUSABLE;
+    supervisor_destroy(&e->supervisor);
+}
+
 int errand_run(const struct errand_options *o, const struct producer_config *config,
                const struct producer_events *events) {
     struct errand e = {0};
@@ -66,12 +70,6 @@ int errand_run(const struct errand_options *o, const struct producer_config *con
     if (!err)
         err = errand_start(&e, o, config, events);
     int status = err ? exit_status_of_run(err) : errand_loop(&e);
-    if (e.supervisor)
-        supervisor_finish(e.supervisor);
-    producer_destroy(&e.producer);
-    endpoint_shutdown_all(); /* its BYE leaves */
-    if (e.supervisor && supervisor_stop(e.supervisor) != 0 && status < EXIT_USAGE)
-        status = EXIT_UNUSABLE;
-    supervisor_destroy(&e.supervisor);
+    errand_end(&e, &status);
     return status;
 }

@@ -5,6 +5,7 @@
 #ifndef CHUNKLIFT_ERRAND_H
 #define CHUNKLIFT_ERRAND_H
 
+#include "producer/cli/supervise.h"
 #include "producer/producer.h"
 #include "runtime/keys.h"
 
@@ -24,6 +25,18 @@ struct errand_options {
     struct key_options keys;
     bool quiet, verbose;
 };
+
+struct errand {
+    struct producer *producer;
+    struct supervisor *supervisor;
+};
+
+/* Makes the producer, and starts the programs. It keeps the texts of o and config, not o, config and events themselves. After an error too, errand_end releases.
+ * ERR_USAGE and others, as those of producer_new and supervisor_new: logged. Blocks until an uploader is ready. */
+int errand_start(struct errand *e, const struct errand_options *o, const struct producer_config *config,
+                 const struct producer_events *events) MUST_CHECK;
+/* Ends the programs and releases. *status becomes 3 when one of them did not end well. Blocks. */
+void errand_end(struct errand *e, int *status);
 
 /* Runs a producer with the drops or the questions of config until all are done. Its other members come from o. Returns the
  * exit status: 0, all are done; 1, some failed; others as for cp. The first stop request ends it. Blocks. */

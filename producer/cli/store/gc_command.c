@@ -58,22 +58,11 @@ static int gc_check_options(const struct gc_command *g) {
 }
 
 static struct errand_options gc_errand(const struct gc_command *g, const char *endpoint_url) {
-    const struct store_options *s = &g->store;
-    return (struct errand_options){.journal_dir = s->home.data,
-                                   .consumer = s->consumer,
-                                   .endpoint_url = endpoint_url,
-                                   .region = s->region,
-                                   .profile = s->profile,
-                                   .access = {.sse_c_key = s->access.values[PROPERTY_SSE_C_MD5],
-                                              .ca_cert = s->ca_cert,
-                                              .no_verify_ssl = s->no_verify_ssl,
-                                              .properties = s->properties},
-                                   .uploaders = 1,
-                                   .slots = SLOTS,
-                                   .retry_for_ms = s->retry_for_ms,
-                                   .keys = s->keys,
-                                   .quiet = s->quiet,
-                                   .verbose = s->verbose};
+    struct errand_options o = store_options_errand(&g->store);
+    o.endpoint_url = endpoint_url;
+    o.uploaders = 1;
+    o.slots = SLOTS;
+    return o;
 }
 
 /* ---- finding ---- */

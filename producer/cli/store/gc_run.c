@@ -1,6 +1,7 @@
 /*
- * One errand for at most BATCH uploads of one store, known and unknown ones apart: an uploader has one endpoint and, on S3,
- * may use one bucket. Known ones become drops, whose `abort` record ends them. Unknown ones become `discard` questions.
+ * An errand takes at most BATCH uploads, all of one store, because an uploader has one endpoint and, on S3, one bucket.
+ * An upload that the journal knows is dropped, and an `abort` record ends it. One that it does not know has a `discard`
+ * question. An errand has uploads of one of these sorts.
  */
 #include "producer/cli/store/gc_run.h"
 

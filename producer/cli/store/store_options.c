@@ -68,6 +68,21 @@ int store_options_refresh_journal(struct store_options *o) {
     return journal_copy_fetch(o->consumer, &o->dir);
 }
 
+struct errand_options store_options_errand(const struct store_options *o) {
+    return (struct errand_options){.journal_dir = o->home.data,
+                                   .consumer = o->consumer,
+                                   .region = o->region,
+                                   .profile = o->profile,
+                                   .access = {.sse_c_key = o->access.values[PROPERTY_SSE_C_MD5],
+                                              .ca_cert = o->ca_cert,
+                                              .no_verify_ssl = o->no_verify_ssl,
+                                              .properties = o->properties},
+                                   .retry_for_ms = o->retry_for_ms,
+                                   .keys = o->keys,
+                                   .quiet = o->quiet,
+                                   .verbose = o->verbose};
+}
+
 void store_options_release(struct store_options *o) {
     if (o->consumer)
         journal_copy_remove(&o->dir);

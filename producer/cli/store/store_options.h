@@ -2,6 +2,7 @@
 #ifndef CHUNKLIFT_STORE_OPTIONS_H
 #define CHUNKLIFT_STORE_OPTIONS_H
 
+#include "producer/cli/errand.h"
 #include "producer/cli/producer_options.h"
 #include "producer/cli/property_options.h"
 #include "pure/buf.h"
@@ -42,6 +43,8 @@ int store_options_parse(struct store_options *o, const char *command, const char
 int store_options_open_journal(struct store_options *o) MUST_CHECK;
 /* With --consumer, copies it again. Errors as above. */
 int store_options_refresh_journal(struct store_options *o) MUST_CHECK;
+/* For one store. It points into o. The caller adds the endpoint, uploaders and slots. */
+struct errand_options store_options_errand(const struct store_options *o);
 void store_options_release(struct store_options *o);
 
 #endif

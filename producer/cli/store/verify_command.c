@@ -127,7 +127,7 @@ static int verify_all(struct verify_command *v) {
     int status = verify_stores(v, total);
     bool stopped = status >= EXIT_USAGE;
     const char *end = verify_keep_position(v, status);
-    if (!v->run.quiet && status != EXIT_USAGE)
+    if (!v->store.quiet && status != EXIT_USAGE)
         verify_summary(&v->seen, (double)(clock_ms() - began_ms) / 1000, end);
     bool all = v->seen.compared + v->seen.failed >= total;
     if (!stopped && !all)
@@ -147,34 +147,26 @@ static int verify_begin(struct verify_command *v) {
     v->catalog_options.endpoint = s->endpoint_url;
     v->catalog_options.dests = &s->arguments;
     v->catalog_options.chunks = v->run.read;
-    v->run.journal_dir = s->home.data;
-    v->run.consumer = s->consumer;
-    v->run.region = s->region;
-    v->run.profile = s->profile;
-    v->run.sse_c_key = s->access.values[PROPERTY_SSE_C_MD5];
-    v->run.properties = &s->properties;
-    v->run.ca_cert = s->ca_cert;
-    v->run.no_verify_ssl = s->no_verify_ssl;
-    v->run.retry_for_ms = s->retry_for_ms;
-    v->run.keys = s->keys;
+    uint64_t uploaders = v->run.errand.uploaders, slots = v->run.errand.slots;
+    v->run.errand = store_options_errand(s);
+    v->run.errand.uploaders = uploaders;
+    v->run.errand.slots = slots;
     v->run.json = s->json;
-    v->run.quiet = s->quiet;
-    v->run.verbose = s->verbose;
     v->run.progress = !s->quiet && !s->no_progress && !s->json;
     v->run.position_dir = s->consumer ? NULL : s->home.data;
     return catalog_open(&v->catalog, &v->catalog_options, &v->damaged);
 }
 
 int verify_command(int argc, char **argv) {
-    struct verify_command v = {.run = {.uploaders = 2}};
+    struct verify_command v = {.run = {.errand = {.uploaders = 2}}};
     const struct option_spec specs[] = {
         {"read", 0, OPTION_FLAG, &v.run.read, NULL, "read every object back and compare its crc32c"},
         {"manifest", 0, OPTION_TEXT, &v.catalog_options.manifest, "FILE",
          "compare with a file of 'chunklift journal export' instead of the journal"},
         {"record", 0, OPTION_FLAG, &v.run.record, NULL, "record the result of each object in the journal"},
         {"from-start", 0, OPTION_FLAG, &v.from_start, NULL, "compare all, also what an interrupted run compared"},
-        OPTION_ROW_UPLOADERS(&v.run.uploaders),
-        OPTION_ROW_SLOTS(&v.run.slots, OPTION_SLOTS_MAX),
+        OPTION_ROW_UPLOADERS(&v.run.errand.uploaders),
+        OPTION_ROW_SLOTS(&v.run.errand.slots, OPTION_SLOTS_MAX),
         STORE_OPTION_ROWS(&v.store),
     };
     int status = EXIT_DONE, err = store_options_parse(&v.store, "verify", USAGE, ABOUT, specs, argc, argv);

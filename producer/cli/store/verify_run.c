@@ -3,10 +3,8 @@
 #include "producer/cli/driver.h"
 #include "producer/cli/store/difference.h"
 #include "producer/cli/store/verify_report.h"
-#include "producer/cli/supervise.h"
 #include "pure/array.h"
 #include "pure/deadline.h"
-#include "pure/dest.h"
 #include "pure/digest.h"
 #include "pure/geometry.h"
 #include "pure/list.h"
@@ -36,8 +34,7 @@ struct verifying {
     struct verify_position *position;
     struct verify_counts *seen;
     struct list items;
-    struct producer *producer;
-    struct supervisor *supervisor;
+    struct errand errand;
     struct verify_progress progress;
     uint64_t save_ms;
     int output_err;
@@ -219,46 +216,37 @@ static void verifying_save(struct verifying *v, uint64_t now_ms) {
 
 static int verifying_step(void *arg, uint64_t now_ms, uint64_t *deadline_ms) {
     struct verifying *v = arg;
-    const struct producer_stats *stats = producer_stats(v->producer);
+    const struct producer_stats *stats = producer_stats(v->errand.producer);
     if (v->output_err)
         return v->output_err;
     if (stats->files_seen > ONE_UPLOADER_OBJECTS)
-        supervisor_want_all(v->supervisor);
+        supervisor_want_all(v->errand.supervisor);
     verifying_save(v, now_ms);
     deadline_lower(deadline_ms, v->o->position_dir ? v->save_ms : UINT64_MAX);
     verify_progress_draw(&v->progress, v->seen, now_ms, deadline_ms);
-    return supervisor_step(v->supervisor, stats->connected, now_ms, deadline_ms);
+    return supervisor_step(v->errand.supervisor, stats->connected, now_ms, deadline_ms);
 }
 
 static void verifying_drain(void *arg) {
     struct verifying *v = arg;
-    supervisor_drain(v->supervisor);
+    supervisor_drain(v->errand.supervisor);
 }
 
 static void verifying_kill(void *arg) {
     struct verifying *v = arg;
-    supervisor_kill(v->supervisor);
+    supervisor_kill(v->errand.supervisor);
 }
 
 static bool verifying_is_over(void *arg) {
     const struct verifying *v = arg;
-    return supervisor_uploaders(v->supervisor) == 0;
+    return supervisor_uploaders(v->errand.supervisor) == 0;
 }
 
 static int verifying_start(struct verifying *v) {
-    const struct verify_options *o = v->o;
     const struct catalog_store *store = catalog_store(v->catalog, v->position->store);
-    struct dest d;
-    bool on_s3 = dest_parse(slice_of(store->dest), &d) == 0 && d.scheme == DEST_S3;
-    const struct producer_config config = {.questions = {v, verifying_next},
-                                           .dest = store->dest,
-                                           .endpoint_url = store->endpoint,
-                                           .region = o->region,
-                                           .profile = o->profile,
-                                           .journal_dir = o->journal_dir,
-                                           .consumer = o->consumer,
-                                           .properties = on_s3 ? *o->properties : properties_none,
-                                           .retry_for_ms = o->retry_for_ms};
+    struct errand_options o = v->o->errand;
+    o.endpoint_url = store->endpoint;
+    const struct producer_config config = {.questions = {v, verifying_next}, .dest = store->dest};
     const struct producer_events events = {.arg = v,
                                            .file_failed = verifying_on_failed,
                                            .notice = verifying_on_notice,
@@ -266,36 +254,16 @@ static int verifying_start(struct verifying *v) {
                                            .question_read = verifying_on_read,
                                            .question_answered = verifying_on_answered,
                                            .question_ended = verifying_on_ended};
-    int err = keys_setup(&o->keys, TRUST_UPLOADER); /* the end of the store before has erased them */
+    int err = keys_setup(&o.keys, TRUST_UPLOADER); /* the end of the store before has erased them */
     if (!err)
         err = catalog_rewind(v->catalog, v->position->store, v->position->after);
-    if (!err)
-        err = producer_new(&v->producer, &config, &events);
-    if (err)
-        return err;
-    const struct supervise_options s = {.journal_dir = o->journal_dir,
-                                        .consumer = o->consumer,
-                                        .uploaders = o->uploaders,
-                                        .slots = o->slots,
-                                        .retry_for_ms = o->retry_for_ms,
-                                        .endpoint_url = store->endpoint,
-                                        .region = o->region,
-                                        .profile = o->profile,
-                                        .sse_c_key = on_s3 ? o->sse_c_key : NULL,
-                                        .ca_cert = o->ca_cert,
-                                        .no_verify_ssl = o->no_verify_ssl,
-                                        .keys = o->keys,
-                                        .verbose = o->verbose,
-                                        .quiet = o->quiet,
-                                        .jobs = producer_jobs_endpoint(v->producer),
-                                        .allow = producer_allow(v->producer)};
-    return supervisor_new(&v->supervisor, &s);
+    return err ? err : errand_start(&v->errand, &o, &config, &events);
 }
 
 static int verifying_loop(struct verifying *v) {
     const struct driver_options options = {0};
     struct driver driver;
-    driver_init(&driver, v->producer, &options, clock_ms());
+    driver_init(&driver, v->errand.producer, &options, clock_ms());
     verify_progress_begin(&v->progress, clock_ms());
     driver.hooks = (struct driver_hooks){.arg = v,
                                          .step = verifying_step,
@@ -308,13 +276,7 @@ static int verifying_loop(struct verifying *v) {
 }
 
 static void verifying_end(struct verifying *v, int *status) {
-    if (v->supervisor)
-        supervisor_finish(v->supervisor);
-    producer_destroy(&v->producer);
-    endpoint_shutdown_all(); /* its BYE leaves */
-    if (v->supervisor && supervisor_stop(v->supervisor) != 0 && *status < EXIT_USAGE)
-        *status = EXIT_UNUSABLE;
-    supervisor_destroy(&v->supervisor);
+    errand_end(&v->errand, status);
     while (!list_is_empty(&v->items)) {
         struct verify_item *item = list_entry(v->items.next, struct verify_item, node);
         list_remove(&item->node);

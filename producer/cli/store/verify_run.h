@@ -5,21 +5,14 @@
 #ifndef CHUNKLIFT_VERIFY_RUN_H
 #define CHUNKLIFT_VERIFY_RUN_H
 
+#include "producer/cli/errand.h"
 #include "producer/cli/store/catalog.h"
 #include "producer/cli/store/verify_position.h"
-#include "pure/properties.h"
-#include "runtime/keys.h"
 
 struct verify_options {
-    const char *journal_dir, *consumer; /* consumer: the endpoint of a running one, or NULL */
-    const char *region, *profile;
-    const char *sse_c_key, *ca_cert; /* files; NULL: none */
-    bool no_verify_ssl;
-    const struct properties *properties; /* for access to the objects in S3 */
-    uint64_t uploaders, slots, retry_for_ms;
-    struct key_options keys;
-    bool read, record, json, quiet, verbose, progress; /* record: the result of each object, in the journal */
-    const char *position_dir;                          /* where the position is saved; NULL: nowhere */
+    struct errand_options errand;      /* without an endpoint */
+    bool read, record, json, progress; /* record: the result of each object, in the journal */
+    const char *position_dir;          /* where the position is saved; NULL: nowhere */
 };
 
 /* Compares the objects of the catalog's store position->store after position->after, and keeps position up to date.
