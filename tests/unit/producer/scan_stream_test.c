@@ -235,6 +235,29 @@ static void test_a_lost_part_fails_when_its_bytes_are_gone(void **state) {
     assert_non_null(strstr(reported.reason, "the destination lost a part of it"));
 }
 
+/* The record that revoked the chunk was written, and this producer never saw it. */
+static void test_a_part_that_was_lost_meanwhile_fails(void **state) {
+    struct plan_file list[PLAN_FILES_MAX];
+    uint8_t done = 0;
+    (void)state;
+    struct file *f = begin_open();
+    planner_receive_record(now_ms, record_of_chunk(f, 0));
+    step();
+    planner_replan_all(&planner, now_ms);
+    assert_int_equal(planner_request(now_ms, 1, list), 1);
+    planner_answer(now_ms, 1,
+                   &(struct planned_file){.index = list[0].index,
+                                          .upload = upload_id(1),
+                                          .state = PLANNED_OPEN,
+                                          .handle = slice_of("handle-1"),
+                                          .chunk_size = CHUNK,
+                                          .chunks = CHUNKS_MAX,
+                                          .done = slice_make((char *)&done, 1)},
+                   1);
+    assert_int_equal(reported.failed, 1);
+    assert_non_null(strstr(reported.reason, "the destination lost a part of it"));
+}
+
 /* The failure is recorded by a plan of its own, and the upload is aborted. */
 static void assert_abandoned(void) {
     struct plan_file list[PLAN_FILES_MAX];
@@ -372,9 +395,10 @@ UNIT_MAIN(TEST(test_nothing_is_planned_before_the_first_chunk), TEST(test_a_shor
           TEST(test_an_empty_input_is_an_empty_object), TEST(test_an_input_that_ended_before_the_plan_has_its_size),
           TEST(test_chunks_are_offered_as_they_are_read), TEST(test_a_chunk_is_kept_until_it_is_recorded),
           TEST(test_a_new_consumer_gets_the_same_plan), TEST(test_a_consumer_without_the_upload_fails_it),
-          TEST(test_a_lost_part_fails_when_its_bytes_are_gone), TEST(test_fewer_bytes_than_expected_make_no_object),
-          TEST(test_more_bytes_than_expected_make_no_object), TEST(test_a_short_input_of_another_size_is_not_planned),
-          TEST(test_an_expected_size_gives_the_chunk_size), TEST(test_a_stop_removes_what_was_sent),
-          TEST(test_a_stop_before_the_plan_leaves_nothing), TEST(test_a_stop_lets_the_only_request_end),
+          TEST(test_a_lost_part_fails_when_its_bytes_are_gone), TEST(test_a_part_that_was_lost_meanwhile_fails),
+          TEST(test_fewer_bytes_than_expected_make_no_object), TEST(test_more_bytes_than_expected_make_no_object),
+          TEST(test_a_short_input_of_another_size_is_not_planned), TEST(test_an_expected_size_gives_the_chunk_size),
+          TEST(test_a_stop_removes_what_was_sent), TEST(test_a_stop_before_the_plan_leaves_nothing),
+          TEST(test_a_stop_lets_the_only_request_end),
           TEST(test_a_stop_while_the_plan_is_repeated_removes_what_was_sent), TEST(test_any_failure_removes_the_upload),
           TEST(test_a_destination_that_is_the_input_is_refused), TEST(test_a_destination_without_a_name_is_refused))
