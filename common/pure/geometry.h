@@ -4,7 +4,7 @@
  * Chunk sizes are multiples of 64 KiB, because neighbouring writers on NFS must not share a page. A file has at most
  * limits->chunks_max chunks: the chunk size grows until they fit. Every chunk but the last has chunk_size bytes.
  *
- * An input whose length is not known when it begins (standard input) has growing chunks: the first `grow` ones have
+ * Standard input without a size has chunks that grow, because its length is not known: the first `grow` ones have
  * chunk_size bytes, and after each further grow / 2 the size doubles, up to CHUNK_GROWN_MAX. So a short input needs little
  * memory, and a long one few chunks. Until its end is known it has the geometry of the longest input (geometry_open).
  */
@@ -45,8 +45,8 @@ int geometry_plan(const struct geometry_limits *limits, uint64_t size, uint64_t 
  * known; then the chunks grow. ERR_LIMIT: `expected` is too large for the store. */
 int geometry_plan_open(const struct geometry_limits *limits, uint64_t expected, uint64_t wanted,
                        struct geometry *g) MUST_CHECK;
-/* The geometry of an upload whose size may not be known yet: a size of 0 with chunks is one of unknown length, and gets the
- * size of the longest input. */
+/* The geometry of an upload from its journal line. A size of 0 with chunks means that the length is not known: the result
+ * has the size of the longest input. */
 struct geometry geometry_open(uint64_t size, uint64_t chunk_size, uint32_t chunks, uint32_t grow);
 /* The geometry of the input when its last chunk is `chunk` and its size is `size`. ERR_INVALID: they do not fit. */
 int geometry_end(const struct geometry *open, uint32_t chunk, uint64_t size, struct geometry *g) MUST_CHECK;

@@ -25,7 +25,9 @@ static struct {
     enum log_level level;
     bool timestamps, json;
     int json_error;
-    const char *file; /* NULL: stderr as the program found it */
+    const char *file;   /* NULL: stderr as the program found it */
+    dev_t followed_dev; /* the file that log_follow_file last tried to open */
+    ino_t followed_ino;
     int display_fd;
     void (*before)(void *arg);
     void *before_arg;
@@ -98,8 +100,12 @@ void log_follow_file(void) {
     struct stat named, open_one;
     if (!state.file || stat(state.file, &named) != 0 || fstat(STDERR_FILENO, &open_one) != 0)
         return;
-    if (named.st_dev != open_one.st_dev || named.st_ino != open_one.st_ino)
-        log_reopen_file();
+    bool is_open = named.st_dev == open_one.st_dev && named.st_ino == open_one.st_ino;
+    if (is_open || (named.st_dev == state.followed_dev && named.st_ino == state.followed_ino))
+        return; /* one that cannot be opened is reported once */
+    state.followed_dev = named.st_dev;
+    state.followed_ino = named.st_ino;
+    log_reopen_file();
 }
 
 bool log_has_file(void) {

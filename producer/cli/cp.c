@@ -128,7 +128,7 @@ static int cp_lock(struct cp *cp, uint64_t *began_ms) {
     return o->report ? report_prepare(o->report) : 0;
 }
 
-/* Its journal directory exists now. */
+/* Before the start, which takes time, when its journal directory exists; otherwise after it. */
 static void cp_mark_run(struct cp *cp) {
     if (cp->o.lock_wait_ms == LOCK_WAIT_NONE && !cp->o.base.config.consumer)
         run_lock_mark(&cp->lock, cp->o.base.config.journal_dir);
@@ -152,8 +152,10 @@ int cp_command(int argc, char **argv) {
         err = signals_end_when_hung();
     if (!err)
         err = cp_lock(&cp, &began_ms);
-    if (!err)
+    if (!err) {
+        cp_mark_run(&cp);
         err = cp_start(&cp);
+    }
     if (!err) {
         cp_mark_run(&cp);
         status = cp_run(&cp, began_ms);

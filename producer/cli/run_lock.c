@@ -120,7 +120,7 @@ int run_lock_take(struct run_lock *l, const char *dir, uint64_t wait_ms, bool *w
 }
 
 void run_lock_mark(struct run_lock *l, const char *dir) {
-    if (run_lock_open(l, dir) == 0 && l->fd != -1)
+    if (l->fd == -1 && run_lock_open(l, dir) == 0 && l->fd != -1)
         (void)run_lock_set(l, getpid(), 1);
 }
 
