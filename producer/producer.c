@@ -59,7 +59,8 @@ int producer_prepare(struct producer **out, const struct producer_config *config
         log_error("--consumer or --journal is needed to find the consumer");
         return ERR_USAGE;
     }
-    int err = descriptors_require(DESCRIPTORS_OF_PRODUCER); /* first: endpoints derive their connection limit from it */
+    /* First: endpoints derive their connection limit from it. */
+    int err = descriptors_require(sub_or_zero(DESCRIPTORS_OF_PRODUCER, config->descriptors_held));
     if (err)
         return err;
     struct producer *p = calloc(1, sizeof *p);

@@ -88,6 +88,7 @@ struct producer_config {
     const char *data_endpoint; /* bound; NULL: next to the jobs (data_server_default_address), or a new ipc name */
     uint64_t retry_for_ms;     /* 0: 10 min */
     uint64_t drain_for_ms;     /* how long a drain waits for a consumer that does not answer; 0: DRAIN_FOR_MS */
+    size_t descriptors_held;   /* those of DESCRIPTORS_OF_PRODUCER that the caller has open already */
     bool set_bwlimit;          /* send SET before planning anything */
     uint64_t bwlimit;          /* the value to set: the fleet's budget in bytes per second; 0: none */
     const char *timetable;     /* to set instead of bwlimit; NULL: none */

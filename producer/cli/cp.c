@@ -95,6 +95,7 @@ static int cp_open(void *arg) {
 static int cp_start(struct cp *cp) {
     const struct producer_events events = event_output_events(&cp->o.base.output);
     bool open_first = cp->o.base.config.jobs_endpoint != NULL;
+    cp->o.base.config.descriptors_held = cp->lock.fd >= 0;
     int err = producer_prepare(&cp->producer, &cp->o.base.config, &events);
     if (!err && open_first)
         err = producer_open(cp->producer);

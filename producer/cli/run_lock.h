@@ -24,7 +24,8 @@ struct run_lock {
 /* Makes the directory, and blocks until no other run works there, at most wait_ms. ERR_BUSY: another run still does
  * (logged with its pid), or a stop request came (not logged). Other errors are logged. *waited: it was not free at once. */
 int run_lock_take(struct run_lock *l, const char *dir, uint64_t wait_ms, bool *waited) MUST_CHECK;
-/* For a run without --lock-wait; a second call does nothing, unless the directory was missing at the first. Never blocks. Where the file cannot be locked, the run goes on without. */
+/* For a run without --lock-wait; a second call does nothing, unless the directory was missing at the first. Never blocks.
+ * Where the file cannot be locked, the run goes on without. */
 void run_lock_mark(struct run_lock *l, const char *dir);
 void run_lock_release(struct run_lock *l);
 

@@ -50,7 +50,8 @@ def test_all_files_arrive_or_none_is_begun(box, limits):
     assert [status for status, _ in ends.values()] == sorted((status for status, _ in ends.values()), reverse=True)
     needed = ends[16][1]
     assert 16 < needed <= 48
-    assert copy_with(box, needed)[0] == 0, "what it asks for is not enough"
+    for run in ("first", "second"):  # the second one finds a journal directory
+        assert copy_with(box, needed)[0] == 0, f"what it asks for is not enough for the {run} run"
 
 
 def test_more_transfers_than_descriptors(box):

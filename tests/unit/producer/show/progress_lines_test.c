@@ -158,11 +158,17 @@ static void tty_open(int columns, int rows) {
     progress_init(&p, 1000);
 }
 
-/* The output since the last call. */
+/* The output since the last call. The kernel may hand it over in pieces: a mark ends it. */
 static const char *tty_read(void) {
-    ssize_t n = read(tty.master, tty.text, sizeof tty.text - 1);
-    assert_true(n > 0);
-    tty.text[n] = '\0';
+    static const char mark = '\001';
+    size_t have = 0;
+    assert_int_equal(write(tty.terminal, &mark, 1), 1);
+    while (have == 0 || tty.text[have - 1] != mark) {
+        ssize_t n = read(tty.master, tty.text + have, sizeof tty.text - have);
+        assert_true(n > 0);
+        have += (size_t)n;
+    }
+    tty.text[have - 1] = '\0';
     return tty.text;
 }
 
