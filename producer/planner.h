@@ -158,6 +158,10 @@ void planner_file_differs(struct planner *p, struct file *f, const char *differe
 /* f fails. If its upload left something at the destination, f stays until that is aborted; else it is freed. */
 void planner_file_spoiled(struct planner *p, struct file *f, enum fail_class class, const char *reason,
                           uint64_t now_ms);
+/* f fails, and a later run continues its upload. Only that of standard input cannot be continued: it is aborted, as by
+ * planner_file_spoiled. f may be freed. */
+void planner_file_given_up(struct planner *p, struct file *f, enum fail_class class, const char *reason,
+                           uint64_t now_ms);
 /* The file of standard input; NULL: it is not planned yet, or has left. */
 struct file *planner_stream_file(const struct planner *p);
 /* Standard input cannot be uploaded: its file f fails, and what was sent of it is removed. f may be freed. ERR_NOMEM. */

@@ -146,7 +146,7 @@ static bool file_has_left_something(const struct planner *p, const struct file *
     case FILE_PUT:
         return p->sources.scheme == DEST_FILE;
     case FILE_PLAN: /* a file is continued later */
-        return f->stream && f->handle;
+        return f->stream && (f->handle || f->started_ms);
     case FILE_VERIFY:
     case FILE_CHECK:
     case FILE_CLEAR:
@@ -212,6 +212,14 @@ void planner_file_spoiled(struct planner *p, struct file *f, enum fail_class cla
         planner_file_report_failed(p, f, class, reason);
     if (!left)
         planner_file_remove(p, f);
+}
+
+void planner_file_given_up(struct planner *p, struct file *f, enum fail_class class, const char *reason,
+                           uint64_t now_ms) {
+    if (f->stream)
+        planner_file_spoiled(p, f, class, reason, now_ms);
+    else
+        planner_file_failed(p, f, class, "%s", reason);
 }
 
 void planner_file_changed(struct planner *p, struct file *f, const char *sentence, uint64_t now_ms) {

@@ -223,8 +223,9 @@ static void unserved_judge_file(struct planner *p, struct file *f, uint64_t now_
     const char *detail = f->unserved_detail ? f->unserved_detail : "no reason was given";
     uint64_t due_ms = unserved_deadline_ms(p, f);
     if (now_ms >= due_ms) {
-        planner_file_failed(p, f, f->unserved_class ? f->unserved_class : FAIL_NO_UPLOADER,
-                            "no connected uploader can serve it: %s", detail);
+        char reason[PROTO_TEXT_MAX + 64];
+        snprintf(reason, sizeof reason, "no connected uploader can serve it: %s", detail);
+        planner_file_given_up(p, f, f->unserved_class ? f->unserved_class : FAIL_NO_UPLOADER, reason, now_ms);
         return;
     }
     if (!f->unserved_reported && !unserved_waits_for_another(f)) {

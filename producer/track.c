@@ -23,13 +23,18 @@ static uint64_t track_growing_ms(uint32_t times, uint64_t max_ms) {
     return MIN(ms, max_ms);
 }
 
+static void track_refused_for_good(struct planner *p, struct file *f, enum why why, uint64_t now_ms) {
+    char reason[PROTO_TEXT_MAX];
+    snprintf(reason, sizeof reason, "the consumer keeps refusing its jobs: %s; run the command again", why_text(why));
+    planner_file_given_up(p, f, FAIL_REQUEST, reason, now_ms);
+}
+
 /* The consumer does not know the plan: ask again, with growing pauses. */
 static void track_refused(struct planner *p, struct file *f, enum why why, uint64_t now_ms) {
     if (f->dropping && !f->drop)
         planner_drop_ended(p, f, NULL, now_ms);
     else if (++f->refusals > REFUSALS_MAX)
-        planner_file_failed(p, f, FAIL_REQUEST, "the consumer keeps refusing its jobs: %s; run the command again",
-                            why_text(why));
+        track_refused_for_good(p, f, why, now_ms);
     else
         planner_file_replan(p, f, now_ms + track_growing_ms(f->refusals, REFUSED_MAX_MS));
 }
@@ -269,10 +274,10 @@ static void track_fail(struct planner *p, struct file *f, const struct record *r
         planner_file_differs(p, f, difference, now_ms);
     } else if (class == FAIL_CHANGED) {
         planner_file_changed(p, f, reason, now_ms);
-    } else if (fail_class_spoils(class) || f->stream) {
+    } else if (fail_class_spoils(class)) {
         planner_file_spoiled(p, f, class, reason, now_ms);
     } else {
-        planner_file_failed(p, f, class ? class : FAIL_REQUEST, "%s", reason);
+        planner_file_given_up(p, f, class ? class : FAIL_REQUEST, reason, now_ms);
     }
 }
 

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from servers.ceph import CephRgw  # noqa: E402
 from servers.minio import Minio  # noqa: E402
 from servers.swift import Swift  # noqa: E402
+from servers.versitygw import Versitygw  # noqa: E402
 from support.box import BUILD, Box  # noqa: E402
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # ./check in the background ignores SIGINT, and child processes would inherit that
@@ -170,7 +171,7 @@ def server(kind):
 @pytest.fixture(autouse=True)
 def servers_are_alive(request):
     """If a server has died, every later test that uses it fails at once with the end of the server's log."""
-    for name in {"rgw", "swift", "minio"} & set(request.fixturenames):
+    for name in {"rgw", "swift", "minio", "versitygw"} & set(request.fixturenames):
         request.getfixturevalue(name).alive()
 
 
@@ -187,3 +188,8 @@ def swift():
 @pytest.fixture(scope="session")
 def minio():
     yield from server(Minio)
+
+
+@pytest.fixture(scope="session")
+def versitygw():
+    yield from server(Versitygw)

@@ -17,7 +17,7 @@ ODD_KEYS = [
 ]
 
 
-@pytest.fixture(params=["rgw", "swift", pytest.param("minio", marks=pytest.mark.interop)])
+@pytest.fixture(params=["rgw", "swift", pytest.param("minio", marks=pytest.mark.interop), pytest.param("versitygw", marks=pytest.mark.interop)])
 def store(request):
     return request.getfixturevalue(request.param)
 

@@ -44,7 +44,7 @@ def heads(store, prefix, **more):
     return {name: store.s3.head_object(Bucket="bucket", Key=f"{prefix}/{name}", **more) for name in ("small.html", "large.mkv")}
 
 
-@pytest.fixture(params=["rgw", "swift", pytest.param("minio", marks=pytest.mark.interop)])
+@pytest.fixture(params=["rgw", "swift", pytest.param("minio", marks=pytest.mark.interop), pytest.param("versitygw", marks=pytest.mark.interop)])
 def store(request):
     return request.getfixturevalue(request.param)
 

@@ -14,7 +14,7 @@ from support.gate import Gate
 MIB = 1 << 20
 
 
-@pytest.fixture(params=["rgw", pytest.param("minio", marks=pytest.mark.interop)])
+@pytest.fixture(params=["rgw", pytest.param("minio", marks=pytest.mark.interop), pytest.param("versitygw", marks=pytest.mark.interop)])
 def store(request):
     return request.getfixturevalue(request.param)
 

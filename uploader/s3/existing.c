@@ -5,6 +5,7 @@
 #include "uploader/s3/request.h"
 
 #define PRECONDITION_FAILED 412
+#define BAD_REQUEST 400 /* to HEAD: the object has another SSE-C key than the request, or one of them has none */
 
 void s3_existing_add_header(struct s3_op *op) {
     if (op->task->job.if_none_match && !op->made)
@@ -25,9 +26,9 @@ static bool existing_is_own(const struct s3_op *op, const struct http_reply *r) 
 static void existing_on_head(struct s3_op *op, const struct http_reply *r, const struct s3_error *e) {
     if (e && e->status == 404)
         s3_op_fail(op, FAIL_OUTAGE, true, "the object that the store refused to replace is gone");
-    else if (e)
+    else if (e && e->status != BAD_REQUEST)
         s3_op_fail_with(op, e);
-    else if (!existing_is_own(op, r))
+    else if (e || !existing_is_own(op, r))
         s3_op_fail(op, FAIL_EXISTS, false, "there is an object at its destination, which --if-none-match keeps");
     else if (s3_op_take_etag(op, r))
         op->on_own(op);

@@ -369,6 +369,47 @@ static void test_any_failure_removes_the_upload(void **state) {
     assert_true(planned()->dropping);
 }
 
+static void test_a_refused_plan_removes_the_upload(void **state) {
+    (void)state;
+    struct file *f = begin_open();
+    const struct ref ref = {JOB_CHUNK, f->upload, 0};
+    f->refusals = REFUSALS_MAX;
+    planner_receive_event(now_ms, EVENT_DENIED, &ref, WHY_UNKNOWN, 0);
+    assert_int_equal(reported.failed, 1);
+    assert_non_null(strstr(reported.reason, "the consumer keeps refusing its jobs"));
+    assert_true(planned()->dropping);
+    assert_true(slice_equal(slice_of(planned()->superseded_handle), slice_of("handle-1")));
+}
+
+static void test_an_upload_that_nobody_serves_is_removed(void **state) {
+    (void)state;
+    struct file *f = begin_open();
+    f->unserved_since_ms = now_ms;
+    f->unserved_count = 1000;
+    planner_judge_unserved(&planner, now_ms + planner.unserved_wait_ms);
+    assert_int_equal(reported.failed, 1);
+    assert_non_null(strstr(reported.reason, "no connected uploader can serve it"));
+    assert_true(planned()->dropping);
+}
+
+/* Its begin was offered, and nobody knows yet whether it has a handle. */
+static void test_a_stop_between_begin_and_handle_looks_for_the_upload(void **state) {
+    struct job jobs[8];
+    (void)state;
+    start_as((struct producer_config){.dest = "out/x"});
+    give(2 * CHUNK);
+    answer_new();
+    assert_int_equal(planner_offer_all(now_ms, jobs, 8), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_BEGIN);
+    planner_replan_all(&planner, now_ms);
+    assert_int_equal(planned()->state, FILE_PLAN);
+    assert_true(planner_stream_cancel(&planner, now_ms));
+    assert_true(planned()->dropping);
+    assert_int_equal(planner_offer_all(now_ms, jobs, 8), 1);
+    assert_int_equal(jobs[0].ref.kind, JOB_ABORT);
+    assert_int_equal(jobs[0].handle.len, 0);
+}
+
 static void test_a_destination_that_is_the_input_is_refused(void **state) {
     (void)state;
     file_put_hole("out", 3);
@@ -401,4 +442,6 @@ UNIT_MAIN(TEST(test_nothing_is_planned_before_the_first_chunk), TEST(test_a_shor
           TEST(test_a_stop_removes_what_was_sent), TEST(test_a_stop_before_the_plan_leaves_nothing),
           TEST(test_a_stop_lets_the_only_request_end),
           TEST(test_a_stop_while_the_plan_is_repeated_removes_what_was_sent), TEST(test_any_failure_removes_the_upload),
+          TEST(test_a_refused_plan_removes_the_upload), TEST(test_an_upload_that_nobody_serves_is_removed),
+          TEST(test_a_stop_between_begin_and_handle_looks_for_the_upload),
           TEST(test_a_destination_that_is_the_input_is_refused), TEST(test_a_destination_without_a_name_is_refused))

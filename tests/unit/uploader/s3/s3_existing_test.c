@@ -84,6 +84,10 @@ static void test_an_object_that_is_gone_again_is_tried_again(void **state) {
     assert_true(r->transient);
 }
 
+static void test_an_object_with_another_key_is_kept(void **state) {
+    assert_exists(put_refused(*state, EMPTY("400 Bad Request", "")));
+}
+
 static void test_a_look_that_fails_is_the_failure(void **state) {
     const struct task_result *r = finish_refused(*state, EMPTY("403 Forbidden", ""));
     assert_int_equal(r->outcome, OUTCOME_FAILED);
@@ -93,4 +97,5 @@ static void test_a_look_that_fails_is_the_failure(void **state) {
 UNIT_MAIN(TEST(test_without_the_wish_there_is_no_condition), TEST(test_another_object_is_kept_by_a_put),
           TEST(test_another_object_is_kept_by_a_finish), TEST(test_the_own_object_of_a_put_is_a_success),
           TEST(test_the_own_object_of_a_finish_is_a_success), TEST(test_an_own_object_of_another_size_is_none),
-          TEST(test_an_object_that_is_gone_again_is_tried_again), TEST(test_a_look_that_fails_is_the_failure))
+          TEST(test_an_object_that_is_gone_again_is_tried_again), TEST(test_an_object_with_another_key_is_kept),
+          TEST(test_a_look_that_fails_is_the_failure))
