@@ -392,7 +392,7 @@ static void test_an_upload_that_nobody_serves_is_removed(void **state) {
     assert_true(planned()->dropping);
 }
 
-/* Its begin was offered, and nobody knows yet whether it has a handle. */
+/* Its begin was offered, and its handle is not known yet. */
 static void test_a_stop_between_begin_and_handle_looks_for_the_upload(void **state) {
     struct job jobs[8];
     (void)state;
